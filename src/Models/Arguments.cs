@@ -1,0 +1,61 @@
+using TorchSharp;
+
+namespace Ndif.Models;
+
+/// <summary>
+/// The arguments of one call: positional ones, and keywords in the order in which they were given. A value is a tensor, a
+/// tuple (<c>object?[]</c>), a number, a flag, null, or something opaque such as a cache.
+/// </summary>
+public sealed class Arguments
+{
+    public Arguments(params object?[] positional) : this(positional, []) { }
+
+    public Arguments(object?[] positional, IReadOnlyList<KeyValuePair<string, object?>> keywords)
+    {
+        Positional = positional;
+        Keywords = keywords;
+    }
+
+    public object?[] Positional { get; }
+
+    public IReadOnlyList<KeyValuePair<string, object?>> Keywords { get; }
+
+    /// <summary>The first argument: the first positional one, else the first keyword's.</summary>
+    public object? First => Positional.Length > 0 ? Positional[0] : Keywords.Count > 0 ? Keywords[0].Value : null;
+
+    /// <summary>The same call with another first argument.</summary>
+    public Arguments WithFirst(object? value)
+    {
+        if (Positional.Length > 0) return new Arguments([value, .. Positional[1..]], Keywords);
+        if (Keywords.Count > 0) return new Arguments([], [new(Keywords[0].Key, value), .. Keywords.Skip(1)]);
+        return new Arguments(value);
+    }
+
+    /// <summary>The argument at a position, or under its keyword; null if it was not given.</summary>
+    public object? Get(int position, string? keyword = null)
+    {
+        if (position < Positional.Length) return Positional[position];
+        foreach (var (key, value) in Keywords)
+            if (key == keyword) return value;
+        return null;
+    }
+
+    /// <summary>As <see cref="Get"/>, for a tensor that must be there.</summary>
+    public torch.Tensor Tensor(int position, string? keyword = null) =>
+        Get(position, keyword) as torch.Tensor ?? throw Errors.Throwable(Protocol.ErrorCode.BadArgument,
+            $"Argument {(keyword is null ? position : $"`{keyword}`")} must be a tensor, not {Get(position, keyword)?.GetType().Name ?? "None"}.");
+}
+
+/// <summary>A model's result with named parts, as Hugging Face's ModelOutput: logits, past_key_values.</summary>
+public sealed record ModelOutput(params KeyValuePair<string, object?>[] Entries)
+{
+    public object? this[string name]
+    {
+        get
+        {
+            foreach (var (key, value) in Entries)
+                if (key == name) return value;
+            throw new KeyNotFoundException($"The output has no `{name}`; it has {string.Join(", ", Entries.Select(e => e.Key))}.");
+        }
+    }
+}

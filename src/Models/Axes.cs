@@ -1,0 +1,25 @@
+namespace Ndif.Models;
+
+/// <summary>
+/// Which dimensions of a site's tensor run over the rows of the batch, the tokens of this pass, and the keys attended to.
+/// Declared by each module, so that a row's part is never guessed from a coincidence of sizes.
+/// </summary>
+/// <param name="Rows">Dimension of rows, or <see cref="None"/> if all rows share the value.</param>
+/// <param name="Tokens">Dimension of this pass's tokens.</param>
+/// <param name="Keys">Dimension of all tokens so far (cache and this pass).</param>
+public readonly record struct Axes(int Rows, int Tokens = Axes.None, int Keys = Axes.None)
+{
+    public const int None = -1;
+
+    /// <summary>[rows, tokens, ...]</summary>
+    public static readonly Axes Hidden = new(0, 1);
+
+    /// <summary>[rows, heads, tokens, keys]</summary>
+    public static readonly Axes Attention = new(0, 2, 3);
+
+    /// <summary>[rows, ...] without tokens</summary>
+    public static readonly Axes RowsOnly = new(0);
+
+    /// <summary>The same for every row.</summary>
+    public static readonly Axes Shared = new(None);
+}

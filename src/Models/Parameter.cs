@@ -1,0 +1,23 @@
+using TorchSharp;
+
+namespace Ndif.Models;
+
+/// <summary>A weight of a module: its name and shape are known with the tree, its tensor comes with the checkpoint.</summary>
+public sealed class Parameter(string name, long[] shape)
+{
+    private torch.Tensor? _value;
+
+    public string Name { get; } = name;
+
+    public long[] Shape { get; } = shape;
+
+    public bool IsLoaded => _value is not null;
+
+    /// <summary>The tensor, owned by the model.</summary>
+    /// <exception cref="InvalidOperationException">The weights have not been loaded.</exception>
+    public torch.Tensor Value
+    {
+        get => _value ?? throw new InvalidOperationException($"The weight `{Name}` has not been loaded.");
+        set => _value = value;
+    }
+}

@@ -1,0 +1,97 @@
+using static TorchSharp.torch;
+
+namespace Ndif.Models;
+
+/// <summary>
+/// A module of a model: a named node of the tree that Hugging Face's code would have, with its parameters, whose calls can be
+/// observed. The state of a run belongs to the run (<see cref="SiteObserver"/>), never to the module; a module that nobody
+/// observes costs one null test a call.
+/// </summary>
+/// <remarks>
+/// A derived class has a typed <c>Call</c> that asks <see cref="Observer"/> first and goes straight to its forward if there is
+/// none, and <see cref="Run"/>, the same forward for arguments that are only known at run time.
+/// </remarks>
+public abstract class SiteModule
+{
+    private readonly List<SiteModule> _children = [];
+    private readonly List<Parameter> _parameters = [];
+
+    /// <summary>One component of the path: "attn".</summary>
+    public string Name { get; private set; } = "";
+
+    /// <summary>The path from the root as Hugging Face names it: "transformer.h.0.attn"; the root's is empty.</summary>
+    public string Path { get; private set; } = "";
+
+    /// <summary>Position in the tree, parents before children; the root's is 0. Set by <see cref="Seal"/>.</summary>
+    public int Index { get; private set; }
+
+    public IReadOnlyList<SiteModule> Children => _children;
+
+    public IReadOnlyList<Parameter> Parameters => _parameters;
+
+    /// <summary>The name of the class in Hugging Face's code, as printed.</summary>
+    public virtual string ClassName => GetType().Name;
+
+    /// <summary>What stands between the parentheses when the tree is printed, as PyTorch's <c>extra_repr</c>.</summary>
+    public virtual string ExtraRepr => "";
+
+    /// <summary>True for a ModuleList, whose children are called by number and which is itself never called.</summary>
+    public virtual bool IsList => false;
+
+    /// <summary>Which dimensions of an output run over rows and tokens; <paramref name="element"/> counts in a tuple.</summary>
+    public virtual Axes OutputAxes(int element) => Axes.Hidden;
+
+    /// <summary>The same for an input: its position as a number, or its keyword.</summary>
+    public virtual Axes InputAxes(string argument) => argument is "attention_mask" ? Axes.Attention : Axes.Hidden;
+
+    /// <summary>The forward, with arguments that are known only at run time. Sites of this module itself do not fire.</summary>
+    public abstract object? Run(Arguments arguments);
+
+    /// <summary>Who watches this module in the pass that runs on this thread, or null.</summary>
+    protected SiteObserver? Observer => SiteObserver.Of(Index);
+
+    protected T Child<T>(string name, T child) where T : SiteModule
+    {
+        child.Name = name;
+        _children.Add(child);
+        return child;
+    }
+
+    /// <summary>Declares a parameter; its tensor comes with the checkpoint.</summary>
+    protected Parameter Weight(string name, params ReadOnlySpan<long> shape)
+    {
+        var parameter = new Parameter(name, [.. shape]);
+        _parameters.Add(parameter);
+        return parameter;
+    }
+
+    /// <summary>Gives every module of the tree its path and index. Called once, on the root, when the tree is complete.</summary>
+    /// <returns>All modules, parents before children.</returns>
+    public IReadOnlyList<SiteModule> Seal()
+    {
+        List<SiteModule> all = [];
+        Visit(this, "");
+        return all;
+
+        void Visit(SiteModule module, string path)
+        {
+            module.Path = path;
+            module.Index = all.Count;
+            all.Add(module);
+            foreach (SiteModule child in module._children)
+                Visit(child, path.Length == 0 ? child.Name : $"{path}.{child.Name}");
+        }
+    }
+
+    public override string ToString() => Path.Length == 0 ? ClassName : $"{Path} ({ClassName})";
+}
+
+/// <summary>A module from one tensor to one tensor: a linear layer, a norm, an activation.</summary>
+public abstract class TensorModule : SiteModule
+{
+    public Tensor Call(Tensor input) => Observer is { } observer ? (Tensor)observer.Call(this, new Arguments(input))! : Forward(input);
+
+    protected abstract Tensor Forward(Tensor input);
+
+    public sealed override object? Run(Arguments arguments) => Forward(arguments.Tensor(0));
+}

@@ -1,0 +1,20 @@
+using System.Text;
+using Ndif.Protocol;
+
+namespace Ndif;
+
+/// <summary>Renders an <see cref="Error"/> for a person: the sentence, where, what to do.</summary>
+public static class ErrorText
+{
+    public static string Of(Error error)
+    {
+        var text = new StringBuilder(error.Message);
+        if (error.Line is { Line: > 0 } line)
+        {
+            text.Append("\n  at ").Append(line.File).Append(':').Append(line.Line);
+            if (line.Member.Length > 0) text.Append(" in ").Append(line.Member);
+        }
+        if (error.Hint.Length > 0) text.Append("\n  ").Append(error.Hint);
+        return text.ToString();
+    }
+}
