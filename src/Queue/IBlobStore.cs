@@ -1,0 +1,26 @@
+using Ndif.Protocol;
+
+namespace Ndif.Queue;
+
+/// <summary>
+/// Large tensors, by the SHA-256 of their bytes (lower-case hex): results on their way to a client, constants on their way to
+/// a worker. Everything has a time to live.
+/// </summary>
+public interface IBlobStore
+{
+    /// <summary>Stores what <paramref name="write"/> writes; the same bytes are stored once.</summary>
+    Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default);
+
+    /// <summary>Opens a blob for reading (seekable); null if it is not there or has expired.</summary>
+    Task<Stream?> OpenAsync(string id, CancellationToken cancellationToken = default);
+
+    Task<bool> ExistsAsync(string id, CancellationToken cancellationToken = default);
+
+    /// <summary>Notes that this owner may read the blob.</summary>
+    Task GrantAsync(string id, string owner, CancellationToken cancellationToken = default);
+
+    Task<bool> MayReadAsync(string id, string owner, CancellationToken cancellationToken = default);
+
+    /// <summary>Deletes what has outlived its time.</summary>
+    Task<int> SweepAsync(CancellationToken cancellationToken = default);
+}

@@ -1,0 +1,85 @@
+using Ndif.Protocol;
+
+namespace Ndif.Queue;
+
+/// <summary>
+/// How a job waits safely, runs once at a time, and tells what happens to it. Two implementations, in memory and on Redis,
+/// pass one contract test (tests/Queue.Tests/QueueContract.cs).
+/// </summary>
+public interface IJobQueue : IAsyncDisposable
+{
+    /// <summary>
+    /// Accepts a job and records its RECEIVED and QUEUED events. A job id that is known already is the same job: nothing is
+    /// queued again, and its present state is returned.
+    /// </summary>
+    Task<JobInfo> SubmitAsync(JobSubmission submission, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Takes the next job for one of these models, in the order of fair share, or null when none came within
+    /// <paramref name="wait"/>. The job returns to the queue if the lease is not renewed.
+    /// </summary>
+    Task<Lease?> LeaseAsync(string worker, IReadOnlyCollection<string> models, TimeSpan wait, CancellationToken cancellationToken = default);
+
+    /// <summary>Extends a lease. False if it was lost: the job was cancelled, or runs elsewhere.</summary>
+    Task<bool> RenewAsync(Lease lease, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Gives an event of a running job its sequence number and publishes it. False if the lease was lost; nothing is published
+    /// then. A <see cref="StateChanged"/> with an end state is the job's one outcome and releases the lease.
+    /// </summary>
+    Task<bool> PublishAsync(Lease lease, Event happening, CancellationToken cancellationToken = default);
+
+    /// <summary>Gives a leased job back to the front of the queue, as a worker does that shuts down.</summary>
+    Task ReturnAsync(Lease lease, CancellationToken cancellationToken = default);
+
+    /// <summary>Ends a job as CANCELLED: at once if it waits; a running one loses its lease. Null if there is no such job.</summary>
+    Task<JobInfo?> CancelAsync(string jobId, string reason, CancellationToken cancellationToken = default);
+
+    Task<JobInfo?> GetAsync(string jobId, CancellationToken cancellationToken = default);
+
+    /// <summary>The jobs of an owner, newest first.</summary>
+    Task<IReadOnlyList<JobInfo>> ListAsync(string owner, int limit, bool activeOnly, CancellationToken cancellationToken = default);
+
+    /// <summary>Who submitted a job; null if there is no such job.</summary>
+    Task<string?> OwnerAsync(string jobId, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// All events of a job from a sequence number on (1 is the first), past ones at once and later ones as they come; ends after
+    /// the end state.
+    /// </summary>
+    IAsyncEnumerable<Event> WatchAsync(string jobId, ulong fromSequence, CancellationToken cancellationToken = default);
+
+    Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>Puts expired leases back, or into the dead letters after too many attempts. Run by every worker and gateway now and then.</summary>
+    Task<int> ReapAsync(CancellationToken cancellationToken = default);
+
+    /// <summary>Sends the client's answer to a <see cref="LocalRequest"/> to the worker that waits for it.</summary>
+    Task ReplyAsync(string jobId, LocalReply reply, CancellationToken cancellationToken = default);
+
+    /// <summary>Waits for that answer; null if none came in time.</summary>
+    Task<LocalReply?> AwaitReplyAsync(Lease lease, ulong ticket, TimeSpan timeout, CancellationToken cancellationToken = default);
+}
+
+/// <summary>What is submitted.</summary>
+/// <param name="JobId">Chosen by the client or the gateway; letters, digits and '-', at most 64.</param>
+/// <param name="Owner">The key's id: the unit of fairness.</param>
+/// <param name="Model">The model's id; with a revision "id@revision".</param>
+/// <param name="Program">The serialized <see cref="Protocol.Program"/>.</param>
+/// <param name="Weight">Share of service relative to other owners; 1 is usual.</param>
+/// <param name="Cost">Estimated work, in any unit that is the same for all jobs; advances the owner's virtual time.</param>
+public sealed record JobSubmission(
+    string JobId, string Owner, string Model, ReadOnlyMemory<byte> Program, double Weight = 1, double Cost = 1, TimeSpan? TimeLimit = null);
+
+/// <summary>A worker's time-limited right to run a job. The token fences off a worker that lost it.</summary>
+public sealed record Lease(
+    string JobId, string Model, string Owner, ReadOnlyMemory<byte> Program, string Worker, long Token, int Attempt,
+    DateTimeOffset Submitted, TimeSpan? TimeLimit)
+{
+    /// <summary>Cancelled as soon as the queue knows that the job was cancelled or given to another worker.</summary>
+    public CancellationToken Lost { get; init; }
+}
+
+/// <summary>Counts over all jobs, and waiting and running ones by model.</summary>
+public sealed record QueueCounts(
+    int Waiting, int Running, long Completed, long Failed, IReadOnlyDictionary<string, (int Waiting, int Running)> ByModel);
