@@ -1,0 +1,66 @@
+using System.Runtime.InteropServices;
+using Google.Protobuf;
+using Ndif.Protocol;
+
+namespace Ndif;
+
+/// <summary>
+/// A finished tensor on the client: element type, shape and bytes (row-major, little-endian), without TorchSharp. Immutable.
+/// </summary>
+public sealed partial class TensorData
+{
+    private readonly long[] _shape;
+
+    /// <param name="bytes">Kept, not copied.</param>
+    /// <exception cref="ArgumentException">The number of bytes does not fit the shape.</exception>
+    public TensorData(DType type, ReadOnlySpan<long> shape, ReadOnlyMemory<byte> bytes)
+    {
+        long elements = 1;
+        foreach (long size in shape) elements = checked(elements * size);
+        if (elements * type.Size() != bytes.Length)
+            throw new ArgumentException($"A {type.TorchName()} tensor of shape [{string.Join(", ", shape.ToArray())}] has {elements * type.Size()} bytes, not {bytes.Length}.");
+        (Type, _shape, Bytes) = (type, shape.ToArray(), bytes);
+    }
+
+    public DType Type { get; }
+
+    public ReadOnlySpan<long> Shape => _shape;
+
+    public ReadOnlyMemory<byte> Bytes { get; }
+
+    /// <summary>Number of elements.</summary>
+    public long Count => Bytes.Length / Type.Size();
+
+    /// <summary>A tensor of a copy of these elements.</summary>
+    public static TensorData FromArray<T>(ReadOnlySpan<T> elements, params ReadOnlySpan<long> shape) where T : unmanaged =>
+        new(DTypes.Of<T>(), shape.Length == 0 ? [elements.Length] : shape, MemoryMarshal.AsBytes(elements).ToArray());
+
+    /// <inheritdoc cref="FromArray{T}(ReadOnlySpan{T}, ReadOnlySpan{long})"/>
+    public static TensorData FromArray<T>(T[] elements, params ReadOnlySpan<long> shape) where T : unmanaged =>
+        FromArray((ReadOnlySpan<T>)elements, shape);
+
+    /// <summary>The elements without a copy; <typeparamref name="T"/> must be the element type.</summary>
+    public ReadOnlySpan<T> Span<T>() where T : unmanaged =>
+        DTypes.Of<T>() == Type ? MemoryMarshal.Cast<byte, T>(Bytes.Span)
+            : throw new InvalidOperationException($"The tensor is {Type.TorchName()}, not {DTypes.Of<T>().TorchName()}.");
+
+    /// <summary>From the wire. Large tensors must have been fetched before.</summary>
+    public static TensorData From(Tensor tensor)
+    {
+        if (tensor.ContentCase != Tensor.ContentOneofCase.Inline)
+            throw Errors.Throwable(ErrorCode.CorruptData, "A tensor arrived without its bytes.");
+        if (!Enum.IsDefined((DType)tensor.Dtype))
+            throw Errors.Throwable(ErrorCode.CorruptData, $"A tensor arrived with the unknown element type {(int)tensor.Dtype}.");
+        try
+        {
+            return new TensorData((DType)tensor.Dtype, [.. tensor.Shape], tensor.Inline.Memory);
+        }
+        catch (Exception e) when (e is ArgumentException or OverflowException)
+        {
+            throw Errors.Throwable(ErrorCode.CorruptData, e.Message, inner: e);
+        }
+    }
+
+    /// <summary>To the wire, sharing the bytes.</summary>
+    public Tensor ToProto() => new() { Dtype = (DataType)Type, Shape = { _shape }, Inline = UnsafeByteOperations.UnsafeWrap(Bytes) };
+}

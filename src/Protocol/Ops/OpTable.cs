@@ -1,0 +1,22 @@
+using System.Collections.Frozen;
+
+namespace Ndif.Protocol;
+
+/// <summary>
+/// The operations a program may call: a closed set, named and shaped as PyTorch's. Names are append-only.
+/// To add one: a row here, in the file of its kind, and a line in Engine/Kernels (docs/checklists/add-an-op.md).
+/// </summary>
+public static partial class OpTable
+{
+    private static readonly FrozenDictionary<string, OpSchema> s_rows =
+        new[] { Creation, Arithmetic, Comparison, Reductions, Shapes, Indexing, LinearAlgebra, Networks, Types, Sampling }
+            .SelectMany(rows => rows.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+            .Where(row => !row.StartsWith('#'))
+            .Select(OpSchema.Parse)
+            .ToFrozenDictionary(row => row.Name);
+
+    public static IReadOnlyDictionary<string, OpSchema> Rows => s_rows;
+
+    /// <summary>The row of an operation, or null.</summary>
+    public static OpSchema? Find(string name) => s_rows.GetValueOrDefault(name);
+}
