@@ -1,5 +1,4 @@
 using Ndif.Protocol;
-using Ndif.Recording;
 using Ndif.Remote;
 using Ndif.Running;
 using Ndif.Tokenizers;
@@ -21,7 +20,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
 
     public string Revision { get; } = revision;
 
-    internal override ModelRef Reference { get; } = new() { Id = id, Revision = revision };
+    protected internal override ModelRef Reference { get; } = new() { Id = id, Revision = revision };
 
     /// <summary>The model's own tokenizer.</summary>
     public HuggingFaceTokenizer Tokenizer => _tokenizer ??= LoadTokenizer();
@@ -88,14 +87,14 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
         }
     }
 
-    internal override IProgramRunner RunnerFor(Backend backend) => backend.Kind switch
+    protected internal override IProgramRunner RunnerFor(Backend backend) => backend.Kind switch
     {
         BackendKind.Remote => RemoteService.For(backend),
         BackendKind.Loopback => new LoopbackRunner(LocalRuntime.Get().Open(Id, Revision)),
         _ => LocalRuntime.Get().Open(Id, Revision),
     };
 
-    internal override void Prepare(object input, Input into, Recorder recorder) => Prompts.Prepare(input, into, recorder);
+    protected internal override void Prepare(object input, Input into, Func<object?, Argument> argument) => Prompts.Prepare(input, into, argument);
 
     private HuggingFaceTokenizer LoadTokenizer()
     {

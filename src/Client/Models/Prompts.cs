@@ -1,12 +1,11 @@
 using Ndif.Protocol;
-using Ndif.Recording;
 
 namespace Ndif;
 
 /// <summary>What a language model's trace accepts as its input, and how it enters the program.</summary>
 internal static class Prompts
 {
-    public static void Prepare(object prompt, Input into, Recorder recorder)
+    public static void Prepare(object prompt, Input into, Func<object?, Argument> argument)
     {
         switch (prompt)
         {
@@ -17,11 +16,11 @@ internal static class Prompts
             case IEnumerable<int> ids: into.Tokens.Add(Row(ids.Select(i => (long)i))); break;
             case IEnumerable<int[]> rows: into.Tokens.AddRange(rows.Select(r => Row(r.Select(i => (long)i)))); break;
             case IEnumerable<long[]> rows: into.Tokens.AddRange(rows.Select(Row)); break;
-            case TensorData tensor: into.Ids = recorder.Argument(tensor); break;
-            case Value value: into.Ids = recorder.Argument(value); break;
+            case TensorData tensor: into.Ids = argument(tensor); break;
+            case Value value: into.Ids = argument(value); break;
             case TokenInput tokens:
-                into.Ids = recorder.Argument(tokens.InputIds);
-                if (tokens.AttentionMask is { } mask) into.AttentionMask = recorder.Argument(mask);
+                into.Ids = argument(tokens.InputIds);
+                if (tokens.AttentionMask is { } mask) into.AttentionMask = argument(mask);
                 break;
             default:
                 throw new ArgumentException(

@@ -1,5 +1,4 @@
 using Ndif.Protocol;
-using Ndif.Recording;
 using Ndif.Running;
 
 namespace Ndif;
@@ -15,20 +14,20 @@ public abstract class TracedModel : Envoy
     private protected override ModuleInfo Info => Description.Root;
 
     /// <summary>The name under which a program refers to this model.</summary>
-    internal abstract ModelRef Reference { get; }
+    protected internal abstract ModelRef Reference { get; }
 
     protected abstract ModelDescription Describe();
 
     /// <summary>Who runs this model's programs there.</summary>
-    internal abstract IProgramRunner RunnerFor(Backend backend);
+    protected internal abstract IProgramRunner RunnerFor(Backend backend);
 
-    /// <summary>How this model's input enters a program.</summary>
-    internal abstract void Prepare(object input, Protocol.Input into, Recorder recorder);
+    /// <summary>How this model's input enters a program; <paramref name="argument"/> records tensors and values.</summary>
+    protected internal abstract void Prepare(object input, Input into, Func<object?, Argument> argument);
 
     /// <summary>
     /// Opens a trace over one forward pass; with no prompt, each <see cref="Trace.Invoke(object)"/> brings its own. Record
     /// inside of it, then <see cref="Trace.RunAsync"/>.
     /// </summary>
-    private protected Trace Open(object? input, Mode mode, Backend? backend, bool grad, Generation? generation) =>
+    protected Trace Open(object? input, Mode mode, Backend? backend, bool grad, Generation? generation) =>
         new(this, input, mode, backend, grad, generation);
 }

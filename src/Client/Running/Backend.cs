@@ -1,3 +1,5 @@
+using Ndif.Running;
+
 namespace Ndif;
 
 /// <summary>Where a trace runs. <c>remote: true</c> is <see cref="Remote"/>, <c>false</c> is <see cref="Local"/>.</summary>
@@ -16,6 +18,14 @@ public sealed record Backend
 
     /// <summary>On a certain service.</summary>
     public static Backend At(string host, string? apiKey = null) => new(BackendKind.Remote, NdifConfig.ParseHost(host), apiKey);
+
+    /// <summary>The runner for this backend of a model that exists only in this process; null if it would have to be remote.</summary>
+    public IProgramRunner? Runs(IProgramRunner here) => Kind switch
+    {
+        BackendKind.Local => here,
+        BackendKind.Loopback => new LoopbackRunner(here),
+        _ => null,
+    };
 
     internal BackendKind Kind { get; }
 

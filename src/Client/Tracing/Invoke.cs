@@ -17,7 +17,7 @@ public sealed class Invoke : IDisposable
         if (input is not null)
         {
             _node.Input = new Input();
-            trace.Model.Prepare(input, _node.Input, trace.Recorder);
+            trace.Model.Prepare(input, _node.Input, trace.Recorder.Argument);
         }
         _node.Region = trace.Recorder.OpenRegion();
         trace.Recorder.Scopes.Push(this);

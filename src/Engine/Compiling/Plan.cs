@@ -27,13 +27,15 @@ public sealed class Plan
     /// <summary>For each node the region of the invoke (or session) it stands in: who computes it.</summary>
     internal int[] RegionOwners { get; }
 
+    /// <summary>The user's line that recorded a node, or null.</summary>
+    internal SourceLine? LineOf(uint node) => Program.Nodes[(int)node].Line is > 0 and var line ? Program.Lines[(int)line - 1] : null;
+
     /// <summary>The error with the node and the user's line it happened at.</summary>
     internal Error At(Error error, uint node)
     {
         Error placed = error.Clone();
         if (!placed.HasNode) placed.Node = node;
-        Node at = Program.Nodes[(int)placed.Node];
-        if (placed.Line is null && at.Line is > 0 and var line) placed.Line = Program.Lines[(int)line - 1];
+        placed.Line ??= LineOf(placed.Node);
         return placed;
     }
 }

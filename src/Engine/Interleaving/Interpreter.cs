@@ -74,6 +74,9 @@ internal sealed class Interpreter
     /// <summary>True if it ended by Stop.</summary>
     public bool Stopped { get; private set; }
 
+    /// <summary>The point it reached last: where an access that comes too late would have had to come before.</summary>
+    public Point? LastPoint { get; set; }
+
     /// <summary>The value of the trace's end, for <see cref="Wait.Result"/>; owned by the trace.</summary>
     public object? Result { get; set; }
 
@@ -86,10 +89,6 @@ internal sealed class Interpreter
         try
         {
             while (Waits is Wait.None) Step();
-        }
-        catch (PassStopped)
-        {
-            throw;
         }
         catch (Exception e)
         {

@@ -10,7 +10,7 @@ internal sealed class ModuleWatch(Interleaver interleaver, int module, bool befo
     {
         arguments = Before(arguments, out SkippedPart[]? skipped);
         object? result = skipped is not null && SkippedPart.CoverAll(skipped)
-            ? SkippedPart.Join(skipped, called, interleaver.OutputAxes(module))
+            ? SkippedPart.Join(skipped, interleaver.OutputAxes(module))
             : called.Run(arguments);
         if (skipped is not null && !SkippedPart.CoverAll(skipped)) result = SkippedPart.Splice(skipped, result, interleaver.OutputAxes(module), interleaver.Name(new Point(module, true)));
         return After(result);

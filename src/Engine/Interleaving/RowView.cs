@@ -29,6 +29,8 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
 
     public long Start { get; set; } = Start;
 
+    public long Pad { get; set; } = Pad;
+
     private bool CoversAll => Pass.Rows < 0 || (Count == Pass.Rows && Pad == 0);
 
     /// <summary>This view's part of a site's value, as new handles on the same memory: editing it in place edits the model's.</summary>

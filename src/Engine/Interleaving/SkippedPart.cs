@@ -11,14 +11,13 @@ internal sealed record SkippedPart(RowView View, object? Value)
     public static bool CoverAll(SkippedPart[] parts) => parts[0].View.Pass.Rows < 0 || parts.Sum(p => p.View.Count) == parts[0].View.Pass.Rows;
 
     /// <summary>The module's output, made of the parts alone.</summary>
-    public static object? Join(SkippedPart[] parts, SiteModule module, Func<int, Axes> axes)
+    public static object? Join(SkippedPart[] parts, Func<int, Axes> axes)
     {
-        if (parts is [{ View.Pad: 0 } only]) return module.AsOutput(only.Value);
+        if (parts is [{ View.Pad: 0 } only]) return only.Value;
         // several views: columns that are padding for a view hold zeros, and nobody reads them
-        object?[] outputs = [.. parts.Select(p => module.AsOutput(p.Value))];
-        if (outputs[0] is object?[] first)
-            return first.Select((_, i) => Tensors(outputs.Select(o => ((object?[])o!)[i]), parts, axes(i))).ToArray();
-        return Tensors(outputs, parts, axes(0));
+        if (!parts.Any(p => p.Value is object?[])) return Tensors(parts.Select(p => p.Value), parts, axes(0));
+        object?[][] tuples = [.. parts.Select(p => p.Value as object?[] ?? [p.Value])];
+        return Enumerable.Range(0, tuples.Min(t => t.Length)).Select(i => (object?)Tensors(tuples.Select(t => t[i]), parts, axes(i))).ToArray();
     }
 
     /// <summary>The module's output with the skipped rows replaced.</summary>

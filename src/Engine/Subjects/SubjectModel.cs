@@ -1,3 +1,4 @@
+using Ndif.Engine.Interleaving;
 using Ndif.Models;
 using Ndif.Protocol;
 using TorchSharp;
@@ -35,8 +36,11 @@ public abstract class SubjectModel : IDisposable
 
     public abstract Axes InputAxes(int module, string argument);
 
-    /// <summary>Watches modules in the passes of this thread until the result is disposed.</summary>
-    public abstract IDisposable Watch(SiteObserver?[] byIndex);
+    /// <summary>Runs the traces together: one pass of the model, or one generation.</summary>
+    internal abstract void Run(IReadOnlyList<TraceRun> traces);
+
+    /// <summary>Whether traces of several jobs may go through one pass.</summary>
+    public virtual bool CanBatch => true;
 
     /// <summary>Runs one module on values of a program, unwatched.</summary>
     public abstract object? CallModule(int module, Arguments arguments);
