@@ -14,7 +14,7 @@ namespace Ndif;
 public sealed class NNsight(torch.nn.Module module) : TracedModel
 {
     private readonly TorchSubject _subject = new(module);
-    private readonly Lane _lane = new("model");
+    private static readonly Lane s_lane = new("modules");
 
     /// <summary>Opens a trace over one call of the module.</summary>
     /// <param name="inputs">The arguments of the module's forward.</param>
@@ -25,13 +25,13 @@ public sealed class NNsight(torch.nn.Module module) : TracedModel
 
     /// <summary>Records what <paramref name="experiment"/> does in a trace, runs it, and gives back what it returned, filled.</summary>
     public Task<T> TraceAsync<T>(torch.Tensor input, Func<Trace, T> experiment, CancellationToken cancellationToken = default) =>
-        Ndif.Trace.RecordAndRunAsync(Trace(input), experiment, cancellationToken);
+        RecordAndRunAsync(Trace(input), experiment, cancellationToken);
 
     protected override ModelRef Reference { get; } = new() { Id = module.GetName() };
 
     protected override ModelDescription Describe() => _subject.Description;
 
-    protected override IProgramRunner RunnerFor(Backend backend) => backend.Runs(new LocalRunner(_ => _subject, _lane))
+    protected override IProgramRunner RunnerFor(Backend backend) => backend.Runs(new LocalRunner(_ => _subject, s_lane))
         ?? throw Errors.Throwable(ErrorCode.Unsupported, "A module of this process cannot run on the service: its code and weights are only here.", "Drop remote: true.");
 
     protected override void Prepare(object input, Input into, Func<object?, Argument> argument)

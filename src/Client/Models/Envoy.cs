@@ -87,7 +87,6 @@ public class Envoy : IReadOnlyList<Envoy>
         }
     }
 
-    [IndexerName("At")]
     Envoy IReadOnlyList<Envoy>.this[int index] => this[index];
 
     /// <summary>Number of modules in a list; of submodules otherwise.</summary>

@@ -58,7 +58,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <summary>Records what <paramref name="experiment"/> does in a trace on the prompt, runs it, and gives back what it returned, filled.</summary>
     /// <example><code>var (hidden, logits) = await llm.TraceAsync("Hello", t => (llm.Layers[^1].Hidden.Save(), llm.Logits.Save()));</code></example>
     public Task<T> TraceAsync<T>(object prompt, Func<Trace, T> experiment, Backend? remote = null, bool grad = false, CancellationToken cancellationToken = default) =>
-        Ndif.Trace.RecordAndRunAsync(Trace(prompt, remote, grad), experiment, cancellationToken);
+        RecordAndRunAsync(Trace(prompt, remote, grad), experiment, cancellationToken);
 
     private Backend? Default { get; } = remote;
 

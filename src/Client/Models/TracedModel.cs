@@ -24,6 +24,17 @@ public abstract class TracedModel : Envoy
     /// <summary>How this model's input enters a program; <paramref name="argument"/> records tensors and values.</summary>
     protected internal abstract void Prepare(object input, Input into, Func<object?, Argument> argument);
 
+    /// <summary>Records what <paramref name="experiment"/> does in the trace, runs it, and gives back what it returned, filled.</summary>
+    protected static async Task<T> RecordAndRunAsync<T>(Trace trace, Func<Trace, T> experiment, CancellationToken cancellationToken)
+    {
+        using (trace)
+        {
+            T result = experiment(trace);
+            await trace.RunAsync(cancellationToken);
+            return result;
+        }
+    }
+
     /// <summary>
     /// Opens a trace over one forward pass; with no prompt, each <see cref="Trace.Invoke(object)"/> brings its own. Record
     /// inside of it, then <see cref="Trace.RunAsync"/>.

@@ -53,8 +53,8 @@ internal static class SourceLines
     private static string Member(MethodBase method)
     {
         string name = method.Name is "MoveNext" ? method.DeclaringType!.Name : method.Name;
-        int open = name.IndexOf('<'), close = name.IndexOf('>');
-        return open >= 0 && close > open + 1 ? name[(open + 1)..close].Trim('$') : name;
+        int close = name.IndexOf('>');
+        return name.StartsWith('<') && close > 1 ? name[1..close].TrimStart('<') : name;
     }
 }
 

@@ -33,8 +33,8 @@ internal sealed class RemoteService : IProgramRunner
             {
                 await foreach (Event happening in call.ResponseStream.ReadAllAsync(cancellationToken))
                 {
-                    if (await DeliverAsync(happening, client, cancellationToken, reply =>
-                            call.RequestStream.WriteAsync(new RunRequest { Local = reply }, cancellationToken)))
+                    if (await DeliverAsync(happening, client,
+                            reply => call.RequestStream.WriteAsync(new RunRequest { Local = reply }, cancellationToken), cancellationToken))
                     {
                         ended = true;
                         break;
@@ -119,7 +119,7 @@ internal sealed class RemoteService : IProgramRunner
     }
 
     /// <summary>Tells the client what happened. True at the job's good end; a bad one is thrown.</summary>
-    private async Task<bool> DeliverAsync(Event happening, IRunClient client, CancellationToken cancellationToken, Func<LocalReply, Task> reply)
+    private async Task<bool> DeliverAsync(Event happening, IRunClient client, Func<LocalReply, Task> reply, CancellationToken cancellationToken)
     {
         if (happening.KindCase is Event.KindOneofCase.Value) await BlobDownload.FillAsync(this, happening.Value.Data, cancellationToken);
         client.Happened(happening);

@@ -129,17 +129,6 @@ public sealed class Trace : IDisposable
         if (!_closed) Close();
     }
 
-    internal static async Task<T> RecordAndRunAsync<T>(Trace trace, Func<Trace, T> experiment, CancellationToken cancellationToken)
-    {
-        using (trace)
-        {
-            T result = experiment(trace);
-            if (result is IEnumerable<Saved> lazy and not ICollection<Saved>) result = (T)(object)lazy.ToList();
-            await trace.RunAsync(cancellationToken);
-            return result;
-        }
-    }
-
     internal Recorder Open() => !_closed ? _recorder
         : throw new InvalidOperationException("This trace is closed: it has run, or was disposed.");
 
@@ -159,7 +148,7 @@ public sealed class Trace : IDisposable
         if (_recorder.Scopes.Peek() != (object)this)
             throw new InvalidOperationException("An invoke or loop of this trace is still open; dispose it before the trace is run.");
         Finish();
-        if (_node.Invokes.Count(i => i.Input is not null) == 0)
+        if (!_node.Invokes.Any(i => i.Input is not null))
         {
             _recorder.End();
             throw Errors.Throwable(ErrorCode.BadInput, "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");

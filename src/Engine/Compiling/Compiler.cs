@@ -95,7 +95,7 @@ public static class Compiler
 
     private static int? Call(CallIndex call) => call.WhichCase is CallIndex.WhichOneofCase.At ? (int)call.At : null;
 
-    private static InvokeInput Input(Invoke invoke) => new(invoke.Input, invoke.Region,
+    private static InvokeInput Input(Protocol.Invoke invoke) => new(invoke.Input, invoke.Region,
         invoke.Input?.Ids is { } ids ? Operand.Of(ids) : null,
         invoke.Input?.AttentionMask is { } mask ? Operand.Of(mask) : null,
         [.. invoke.Input?.Arguments.Select(Operand.Of) ?? []]);

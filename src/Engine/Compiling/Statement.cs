@@ -44,7 +44,7 @@ internal sealed record StopStatement(uint Id) : Statement(Id, []);
 /// <summary>An iteration unrolled by the client: each step has its region.</summary>
 internal sealed record StepsStatement(uint Id, int[] Steps, uint[] Regions) : Statement(Id, []);
 
-internal sealed record TraceStatement(uint Id, uint[] Needs, Trace Trace, InvokeInput[] Invokes) : Statement(Id, Needs);
+internal sealed record TraceStatement(uint Id, uint[] Needs, Protocol.Trace Trace, InvokeInput[] Invokes) : Statement(Id, Needs);
 
 /// <summary>What a trace's invoke brings; null operands where it brings texts or literal ids, or nothing.</summary>
 internal sealed record InvokeInput(Input? Input, uint Region, Operand? Ids, Operand? Mask, Operand[] Arguments);

@@ -8,7 +8,7 @@ using TorchSharp;
 namespace Ndif.Engine.Subjects;
 
 /// <summary>A language model of our own architectures, with its tokenizer.</summary>
-public sealed class LanguageSubject : SubjectModel
+public sealed class LanguageSubject : SubjectModel, IDisposable
 {
     private readonly LoadedModel _model;
     private readonly Lazy<HuggingFaceTokenizer> _tokenizer;
@@ -68,5 +68,5 @@ public sealed class LanguageSubject : SubjectModel
 
     public override torch.Tensor Parameter(int module, string name) => _model.Modules[module].Parameters.First(p => p.Name == name).Value;
 
-    public override void Dispose() => _model.Dispose();
+    public void Dispose() => _model.Dispose();
 }

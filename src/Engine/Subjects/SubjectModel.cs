@@ -9,7 +9,7 @@ namespace Ndif.Engine.Subjects;
 /// A model that programs run on: its modules by index, how to watch them, how to run a pass. One for our own architectures, one
 /// for any TorchSharp module.
 /// </summary>
-public abstract class SubjectModel : IDisposable
+public abstract class SubjectModel
 {
     private Dictionary<string, int>? _indices;
 
@@ -47,6 +47,4 @@ public abstract class SubjectModel : IDisposable
 
     /// <summary>A parameter, borrowed.</summary>
     public abstract torch.Tensor Parameter(int module, string name);
-
-    public abstract void Dispose();
 }

@@ -19,7 +19,7 @@ internal sealed class TorchSubject : SubjectModel
         _root = root;
         Description = new ModelDescription
         {
-            Id = root.GetName(), Architecture = root.GetName(), Names = new StandardNames(), Root = Visit(root, "", ""),
+            Id = ClassName(root), Architecture = ClassName(root), Names = new StandardNames(), Root = Visit(root, "", ""),
             Parameters = (ulong)root.parameters().Sum(p => p.numel()),
         };
     }
@@ -48,9 +48,6 @@ internal sealed class TorchSubject : SubjectModel
     public override object? CallModule(int module, Arguments arguments) => TorchHooks.Call(_modules[module], arguments);
 
     public override torch.Tensor Parameter(int module, string name) => _modules[module].named_parameters(recurse: false).First(p => p.name == name).parameter;
-
-    /// <summary>The module stays its owner's.</summary>
-    public override void Dispose() { }
 
     private void Run(TraceRun trace)
     {
@@ -81,11 +78,19 @@ internal sealed class TorchSubject : SubjectModel
     {
         _modules.Add(module);
         _paths.Add(path);
-        var info = new ModuleInfo { Name = name, ClassName = module.GetName(), Repr = TorchRepr.Of(module), List = module.GetName() is "ModuleList" };
+        var info = new ModuleInfo { Name = name, ClassName = ClassName(module), Repr = TorchRepr.Of(module), List = ClassName(module) is "ModuleList" };
         foreach (var (parameterName, parameter) in module.named_parameters(recurse: false))
             info.Parameters.Add(new ParameterInfo { Name = parameterName, Shape = { parameter.shape }, Dtype = (DataType)TensorBytes.FromTorch(parameter.dtype) });
         foreach (var (childName, child) in module.named_children())
             info.Children.Add(Visit(child, childName, path.Length == 0 ? childName : $"{path}.{childName}"));
         return info;
+    }
+
+    /// <summary>Sequential calls itself torch::nn::SequentialImpl, and lists carry their element's type.</summary>
+    private static string ClassName(torch.nn.Module module)
+    {
+        string name = module.GetType().Name;
+        int generic = name.IndexOf('`');
+        return generic < 0 ? name : name[..generic];
     }
 }
