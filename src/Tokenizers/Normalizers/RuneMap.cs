@@ -1,0 +1,22 @@
+using System.Text;
+using Ndif.Tokenizers.Text;
+
+namespace Ndif.Tokenizers.Normalizers;
+
+/// <summary>Replaces each rune by a string (null: itself), which shares its origin.</summary>
+internal sealed class RuneMap(Func<Rune, string?> map) : INormalizer
+{
+    public AlignedText Normalize(AlignedText text)
+    {
+        var result = new AlignedText(text.Length);
+        for (int i = 0; i < text.Length;)
+        {
+            var rune = text.RuneAt(i);
+            int next = i + rune.Utf16SequenceLength;
+            if (map(rune) is { } replacement) result.Append(replacement, text.Origins[i]);
+            else result.Append(text, i, next);
+            i = next;
+        }
+        return result;
+    }
+}
