@@ -7,17 +7,19 @@ namespace Ndif.Tokenizers.Models;
 /// <summary>Byte-pair encoding: a word's runes, merged pair by pair in the order in which the pairs were learnt.</summary>
 internal sealed class Bpe : IModel
 {
-    readonly Dictionary<long, Merge> _merges;
+    readonly MergeTable _merges;
     readonly WordCache _cache = new();
+    readonly WordBreaks _breaks;
     readonly int[] _runeIds = new int[char.MaxValue + 1]; // the ids of single chars: most of the look-ups
     readonly int[] _byteIds;
     readonly string _part;
 
-    public Bpe(Vocabulary vocabulary, Dictionary<long, Merge> merges, string part)
+    public Bpe(Vocabulary vocabulary, MergeTable merges, string part)
     {
         Vocabulary = vocabulary;
         _merges = merges;
         _part = part;
+        _breaks = new WordBreaks(vocabulary);
         _byteIds = vocabulary.ByteIds();
         Array.Fill(_runeIds, -1);
         foreach (string token in vocabulary.Tokens)
@@ -44,8 +46,6 @@ internal sealed class Bpe : IModel
     /// <summary>Whether a word that is a token as a whole is not taken apart (Llama 3).</summary>
     public bool IgnoreMerges { get; init; }
 
-    public static long Pair(int left, int right) => (long)left << 32 | (uint)right;
-
     public void Tokenize(ReadOnlySpan<char> word, int start, List<Piece> pieces)
     {
         if (IgnoreMerges && Vocabulary.IdOf(word) is { } whole)
@@ -53,6 +53,21 @@ internal sealed class Bpe : IModel
             pieces.Add(new Piece(whole, start, start + word.Length));
             return;
         }
+        if (Prefix.Length > 0 || Suffix.Length > 0)
+        {
+            TokenizePart(word, start, pieces);
+            return;
+        }
+        for (int at = 0; at < word.Length;)
+        {
+            int length = _breaks.First(word[at..]);
+            TokenizePart(word.Slice(at, length), start + at, pieces);
+            at += length;
+        }
+    }
+
+    void TokenizePart(ReadOnlySpan<char> word, int start, List<Piece> pieces)
+    {
         if (_cache.Find(word) is { } known)
         {
             foreach (var (id, from, to) in known) pieces.Add(new Piece(id, start + from, start + to));

@@ -21,7 +21,7 @@ internal static class BpeMerger
     public const int None = int.MaxValue;
 
     /// <summary>Afterwards the tokens are those linked from the first.</summary>
-    public static void Merge(Span<Symbol> symbols, Dictionary<long, Merge> merges)
+    public static void Merge(Span<Symbol> symbols, MergeTable merges)
     {
         if (symbols.Length == 0) return;
 
@@ -56,10 +56,10 @@ internal static class BpeMerger
     }
 
     /// <summary>Looks up what a token and the next one become.</summary>
-    static void Weigh(Span<Symbol> symbols, int at, Dictionary<long, Merge> merges, ref MinHeap heap)
+    static void Weigh(Span<Symbol> symbols, int at, MergeTable merges, ref MinHeap heap)
     {
         ref var symbol = ref symbols[at];
-        if (symbol.Next >= 0 && merges.TryGetValue(Bpe.Pair(symbol.Id, symbols[symbol.Next].Id), out var merge))
+        if (symbol.Next >= 0 && merges.TryFind(symbol.Id, symbols[symbol.Next].Id, out var merge))
         {
             (symbol.Rank, symbol.Merged) = (merge.Rank, merge.Id);
             heap.Push((long)merge.Rank << 32 | (uint)at);

@@ -22,10 +22,10 @@ internal static class BpeReader
         };
     }
 
-    static Dictionary<long, Merge> ReadMerges(JsonPart part, Vocabulary vocabulary, int prefixLength)
+    static MergeTable ReadMerges(JsonPart part, Vocabulary vocabulary, int prefixLength)
     {
         if (part.ValueKind != JsonValueKind.Array) throw part.Wrong("a list of merges is expected");
-        var merges = new Dictionary<long, Merge>(part.Value.GetArrayLength());
+        var merges = new MergeTable(part.Value.GetArrayLength());
         char[] joined = new char[256];
         int rank = 0;
         foreach (var entry in part.Value.EnumerateArray())
@@ -57,7 +57,7 @@ internal static class BpeReader
             left.CopyTo(joined);
             right[prefixLength..].CopyTo(joined.AsSpan(left.Length));
             int id = vocabulary.IdOf(joined.AsSpan(0, length)) ?? throw Missing(joined.AsSpan(0, length));
-            merges[Bpe.Pair(first, second)] = new Merge(rank++, id);
+            merges.Set(first, second, new Merge(rank++, id));
         }
         return merges;
 

@@ -7,7 +7,7 @@ internal sealed class ByteLevel : INormalizer
 {
     public AlignedText Normalize(AlignedText text)
     {
-        var result = new AlignedText(text.Length + text.Length / 8);
+        var result = text.Rewrite(text.Length / 8);
         ByteAlphabet.Append(text, new Span(0, text.Length), result);
         return result;
     }

@@ -8,14 +8,14 @@ internal sealed class Lowercase : INormalizer
 {
     public AlignedText Normalize(AlignedText text)
     {
-        var result = new AlignedText(text.Length);
+        var result = text.Rewrite();
         for (int i = 0; i < text.Length;)
         {
             var rune = text.RuneAt(i);
             if (rune.Value == 0x130)
-                result.Append("i\u0307", text.Origins[i]);
+                result.Append("i\u0307", text.OriginAt(i));
             else
-                result.Append(Rune.ToLowerInvariant(rune), text.Origins[i]);
+                result.Append(Rune.ToLowerInvariant(rune), text.OriginAt(i));
             i += rune.Utf16SequenceLength;
         }
         return result;

@@ -8,8 +8,8 @@ internal sealed class Prepend(string prefix) : INormalizer
     public AlignedText Normalize(AlignedText text)
     {
         if (text.Length == 0 || prefix.Length == 0) return text;
-        var result = new AlignedText(text.Length + prefix.Length);
-        result.Append(prefix, text.Origins[0]);
+        var result = text.Rewrite(prefix.Length);
+        result.Append(prefix, text.OriginAt(0));
         result.Append(text, 0, text.Length);
         return result;
     }

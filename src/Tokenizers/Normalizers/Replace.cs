@@ -11,15 +11,15 @@ internal sealed class Replace(IPattern pattern, string content) : INormalizer
         pattern.FindMatches(text.Chars, matches);
         if (!matches.Exists(match => match.IsMatch)) return text;
 
-        var result = new AlignedText(text.Length);
+        var result = text.Rewrite();
         foreach (var (start, end, isMatch) in matches)
         {
             if (!isMatch)
                 result.Append(text, start, end);
             else if (text.Length > 0)
             {
-                var first = text.Origins[0];
-                result.Append(content, end > 0 ? text.Origins[end - 1] : new Origin(first.Start, first.Start));
+                var first = text.OriginAt(0);
+                result.Append(content, end > 0 ? text.OriginAt(end - 1) : new Origin(first.Start, first.Start));
             }
         }
         return result;

@@ -8,7 +8,7 @@ internal sealed class RuneFilter(Func<Rune, bool> keep) : INormalizer
 {
     public AlignedText Normalize(AlignedText text)
     {
-        var result = new AlignedText(text.Length);
+        var result = text.Rewrite();
         for (int i = 0; i < text.Length;)
         {
             var rune = text.RuneAt(i);

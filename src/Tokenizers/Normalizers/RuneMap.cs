@@ -8,12 +8,12 @@ internal sealed class RuneMap(Func<Rune, string?> map) : INormalizer
 {
     public AlignedText Normalize(AlignedText text)
     {
-        var result = new AlignedText(text.Length);
+        var result = text.Rewrite();
         for (int i = 0; i < text.Length;)
         {
             var rune = text.RuneAt(i);
             int next = i + rune.Utf16SequenceLength;
-            if (map(rune) is { } replacement) result.Append(replacement, text.Origins[i]);
+            if (map(rune) is { } replacement) result.Append(replacement, text.OriginAt(i));
             else result.Append(text, i, next);
             i = next;
         }

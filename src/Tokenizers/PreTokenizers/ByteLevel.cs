@@ -17,7 +17,7 @@ internal sealed partial class ByteLevel(bool addPrefixSpace, bool useRegex) : IP
         if (addPrefixSpace) words = Prefix(words);
         if (useRegex) words = words.Split(s_pattern, SplitBehavior.Isolated);
 
-        var bytes = new AlignedText(words.Text.Length + words.Text.Length / 8);
+        var bytes = words.Text.Rewrite(words.Text.Length / 8);
         var spans = new List<Span>(words.Spans.Count);
         foreach (var word in words.Spans)
         {
@@ -30,12 +30,12 @@ internal sealed partial class ByteLevel(bool addPrefixSpace, bool useRegex) : IP
 
     static Words Prefix(Words words)
     {
-        var text = new AlignedText(words.Text.Length + words.Spans.Count);
+        var text = words.Text.Rewrite(words.Spans.Count);
         var spans = new List<Span>(words.Spans.Count);
         foreach (var word in words.Spans)
         {
             int start = text.Length;
-            if (words.Text.Chars[word.Start] != ' ') text.Append(' ', words.Text.Origins[word.Start]);
+            if (words.Text.Chars[word.Start] != ' ') text.Append(' ', words.Text.OriginAt(word.Start));
             text.Append(words.Text, word.Start, word.End);
             spans.Add(new Span(start, text.Length));
         }

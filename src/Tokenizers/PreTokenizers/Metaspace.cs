@@ -40,19 +40,20 @@ internal sealed class Metaspace(Rune replacement, PrependScheme scheme, bool spl
 
     public Words Split(Words words)
     {
-        var text = new AlignedText(words.Text.Length + words.Spans.Count);
+        var text = words.Text.Rewrite(words.Spans.Count);
         var spans = new List<Span>(words.Spans.Count);
         foreach (var word in words.Spans)
         {
             int start = text.Length;
             var chars = words.Text.Chars[word.Start..word.End];
-            var origins = words.Text.Origins[word.Start..word.End];
-            bool wanted = scheme == PrependScheme.Always || (scheme == PrependScheme.First && origins[0].Start == 0);
-            if (wanted && chars[0] != ' ' && !chars.StartsWith(_mark, StringComparison.Ordinal)) text.Append(_mark, origins[0]);
+            var first = words.Text.OriginAt(word.Start);
+            bool wanted = scheme == PrependScheme.Always || (scheme == PrependScheme.First && first.Start == 0);
+            if (wanted && chars[0] != ' ' && !chars.StartsWith(_mark, StringComparison.Ordinal)) text.Append(_mark, first);
             for (int i = 0; i < chars.Length; i++)
             {
-                if (chars[i] == ' ') text.Append(_mark, origins[i]);
-                else text.Append(chars[i], origins[i]);
+                var origin = words.Text.OriginAt(word.Start + i);
+                if (chars[i] == ' ') text.Append(_mark, origin);
+                else text.Append(chars[i], origin);
             }
             spans.Add(new Span(start, text.Length));
         }

@@ -31,18 +31,17 @@ internal static class ByteAlphabet
     public static void Append(AlignedText text, Span part, AlignedText result)
     {
         var chars = text.Chars;
-        var origins = text.Origins;
         Span<byte> utf8 = stackalloc byte[4];
         for (int i = part.Start; i < part.End; i++)
         {
             char c = chars[i];
             if (c < 0x80)
             {
-                result.Append(s_chars[c], origins[i]);
+                result.Append(s_chars[c], text.OriginAt(i));
                 continue;
             }
             var rune = text.RuneAt(i);
-            foreach (byte b in utf8[..rune.EncodeToUtf8(utf8)]) result.Append(s_chars[b], origins[i]);
+            foreach (byte b in utf8[..rune.EncodeToUtf8(utf8)]) result.Append(s_chars[b], text.OriginAt(i));
             i += rune.Utf16SequenceLength - 1;
         }
     }

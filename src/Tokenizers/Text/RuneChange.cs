@@ -11,13 +11,12 @@ internal readonly record struct RuneChange(Rune Rune, int Change)
     /// <summary>Rewrites a text: an inserted rune belongs to what the rune before it replaced.</summary>
     public static AlignedText Apply(AlignedText source, List<RuneChange> changes)
     {
-        var result = new AlignedText(source.Length);
+        var result = source.Rewrite();
         int at = 0;
         foreach (var (rune, change) in changes)
         {
-            var origins = source.Origins;
-            int of = change > 0 ? at - 1 : at;
-            Origin origin = of < 0 ? new Origin(origins[0].Start, origins[0].Start) : origins[Math.Min(of, origins.Length - 1)];
+            int of = Math.Min(change > 0 ? at - 1 : at, source.Length - 1);
+            var origin = of < 0 ? new Origin(source.OriginAt(0).Start, source.OriginAt(0).Start) : source.OriginAt(of);
             for (int skip = change; skip <= 0 && at < source.Length; skip++)
                 at += source.RuneAt(at).Utf16SequenceLength;
             result.Append(rune, origin);
