@@ -10,10 +10,10 @@ public sealed class Embedding : TensorModule
     private readonly int _entries, _width;
     private readonly int? _padding;
 
-    /// <param name="padding">The padding id, which is only printed: its row is an ordinary one in evaluation.</param>
+    /// <param name="padding">The padding id, which is only printed: its row is an ordinary one in evaluation. -1 is the last.</param>
     public Embedding(int entries, int width, int? padding = null)
     {
-        (_entries, _width, _padding) = (entries, width, padding);
+        (_entries, _width, _padding) = (entries, width, padding < 0 ? padding + entries : padding);
         Table = Weight("weight", entries, width);
     }
 
