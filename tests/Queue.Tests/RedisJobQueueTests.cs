@@ -92,12 +92,14 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
     [Fact]
     public async Task NoServer_IsUnavailable_AndRetryable()
     {
-        await using QueueBackend backend = QueueBackend.Redis("127.0.0.1:1,connectTimeout=100,asyncTimeout=100,connectRetry=1", blobs: new BlobOptions { Root = Path.Combine(Path.GetTempPath(), "ndif-test-" + Guid.NewGuid()) });
-        NdifException failed = await Assert.ThrowsAsync<NdifException>(() => backend.Jobs.GetAsync("a", Cancel));
-        Assert.Equal((ErrorCode.Unavailable, true), (failed.Code, failed.Retryable));
-        Assert.Equal(ErrorCode.Unavailable, (await Assert.ThrowsAsync<NdifException>(() => backend.Workers.WorkersAsync(Cancel))).Code);
-        failed = await Assert.ThrowsAsync<NdifException>(() => backend.Jobs.LeaseAsync("w", ["gpt2"], TimeSpan.FromSeconds(9), Cancel));
-        Assert.Equal(ErrorCode.Unavailable, failed.Code);
+        string root = Directory.CreateTempSubdirectory("ndif-blobs-").FullName;
+        await using QueueBackend backend = QueueBackend.Redis("127.0.0.1:1,connectTimeout=100", blobs: new BlobOptions { Root = root });
+        NdifException[] failures = await Task.WhenAll(
+            Assert.ThrowsAsync<NdifException>(() => backend.Jobs.GetAsync("a", Cancel)),
+            Assert.ThrowsAsync<NdifException>(() => backend.Jobs.LeaseAsync("w", ["gpt2"], TimeSpan.FromSeconds(9), Cancel)),
+            Assert.ThrowsAsync<NdifException>(() => backend.Workers.WorkersAsync(Cancel)));
+        Assert.All(failures, failure => Assert.Equal((ErrorCode.Unavailable, true), (failure.Code, failure.Retryable)));
+        Directory.Delete(root, recursive: true);
     }
 
     [Fact]

@@ -6,9 +6,14 @@ namespace Ndif.Queue.Tests;
 public sealed class RedisRig : QueueRig
 {
     private const string Shift = """
+        local time = redis.call('TIME')
         for _, name in ipairs({ 'leased', 'ended' }) do
-          local members = redis.call('ZRANGE', KEYS[1] .. name, 0, -1)
-          for _, member in ipairs(members) do redis.call('ZINCRBY', KEYS[1] .. name, -ARGV[1], member) end
+          local members = redis.call('ZRANGE', KEYS[1] .. name, 0, -1, 'WITHSCORES')
+          for i = 1, #members, 2 do
+            local at = members[i + 1] - ARGV[1]
+            if name == 'leased' and at < time[1] * 1000 then at = 0 end -- all at once, as where the clock stands still
+            redis.call('ZADD', KEYS[1] .. name, at, members[i])
+          end
         end
         """;
 

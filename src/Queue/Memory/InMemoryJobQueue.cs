@@ -206,7 +206,8 @@ public sealed class InMemoryJobQueue : IJobQueue
         lock (gate)
         {
             foreach (MemoryJob old in jobs.Values.Where(IsOld).ToArray()) jobs.Remove(old.Submission.JobId);
-            MemoryJob[] expired = [.. jobs.Values.Where(job => job.Held?.Deadline <= time.GetUtcNow()).OrderBy(job => job.Held!.Deadline)];
+            MemoryJob[] expired = [.. jobs.Values.Where(job => job.Held?.Deadline <= time.GetUtcNow())
+                .OrderBy(job => job.Held!.Deadline).ThenBy(job => job.Submission.JobId, StringComparer.Ordinal)];
             foreach (MemoryJob job in expired) Expire(job);
             return Task.FromResult(expired.Length);
         }

@@ -3,9 +3,9 @@ using StackExchange.Redis;
 namespace Ndif.Queue;
 
 /// <summary>
-/// Calls to Redis that survive a short loss of the connection. A command whose connection breaks may have been done or not; it is
-/// tried once more (the client then waits some seconds for the new connection), and each script knows how to be tried again
-/// (<c>again</c> in common.lua). What fails twice is an UNAVAILABLE <see cref="NdifException"/>.
+/// Calls to Redis that survive a short loss of the connection. Without a connection the client holds a command back for about five
+/// seconds. A command whose connection breaks after it was sent may have been done or not; it is tried once more, and each script
+/// knows how to be tried again (<c>again</c> in common.lua). What fails then is an UNAVAILABLE <see cref="NdifException"/>.
 /// </summary>
 internal sealed class RedisCalls(IConnectionMultiplexer connection, RedisKeys keys)
 {
@@ -22,6 +22,10 @@ internal sealed class RedisCalls(IConnectionMultiplexer connection, RedisKeys ke
         try
         {
             return await call(false);
+        }
+        catch (RedisConnectionException waited) when (waited.CommandStatus is CommandStatus.WaitingInBacklog)
+        {
+            throw QueueErrors.Unavailable(operation, waited);
         }
         catch (Exception first) when (IsOfTheConnection(first))
         {
