@@ -54,6 +54,15 @@ public interface IJobQueue : IAsyncDisposable
     /// <summary>Puts expired leases back, or into the dead letters after too many attempts. Run by every worker and gateway now and then.</summary>
     Task<int> ReapAsync(CancellationToken cancellationToken = default);
 
+    /// <summary>Jobs that were failed because their workers were lost, newest first.</summary>
+    Task<IReadOnlyList<DeadLetter>> DeadLettersAsync(int limit, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Submits a dead letter's program again, as a new job of the same owner and model (an end state is final), and takes it from
+    /// the dead letters. Null if there is no such dead letter.
+    /// </summary>
+    Task<JobInfo?> RequeueAsync(string deadJobId, string newJobId, CancellationToken cancellationToken = default);
+
     /// <summary>Sends the client's answer to a <see cref="LocalRequest"/> to the worker that waits for it.</summary>
     Task ReplyAsync(string jobId, LocalReply reply, CancellationToken cancellationToken = default);
 

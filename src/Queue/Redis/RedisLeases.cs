@@ -1,0 +1,47 @@
+using StackExchange.Redis;
+
+namespace Ndif.Queue;
+
+/// <summary>The leases that this process holds, so that <see cref="Lease.Lost"/> can be cancelled when Redis tells of it.</summary>
+internal sealed class RedisLeases
+{
+    private const int Remembered = 256;
+    private readonly Lock gate = new();
+    private readonly Dictionary<long, CancellationTokenSource> held = [];
+    private readonly Queue<long> lately = []; // a cancel can overtake the reply that grants the lease
+
+    /// <summary>A lease from the reply of lease.lua.</summary>
+    public Lease Hold(RedisResult[] granted, string worker)
+    {
+        long token = (long)granted[4];
+        long limit = granted[7].IsNull || (string?)granted[7] == "" ? 0 : (long)granted[7];
+        var lost = new CancellationTokenSource();
+        lock (gate)
+        {
+            if (lately.Contains(token)) lost.Cancel();
+            else held[token] = lost;
+        }
+        return new Lease(
+            (string)granted[0]!, (string)granted[1]!, (string)granted[2]!, (byte[])granted[3]!, worker, token, (int)granted[5],
+            DateTimeOffset.FromUnixTimeMilliseconds((long)granted[6]), limit > 0 ? TimeSpan.FromMilliseconds(limit) : null)
+        {
+            Lost = lost.Token,
+        };
+    }
+
+    /// <summary>The job has ended or was given back: nothing can be lost any more.</summary>
+    public void Release(Lease lease)
+    {
+        lock (gate) held.Remove(lease.Token);
+    }
+
+    public void Lose(long token)
+    {
+        lock (gate)
+        {
+            lately.Enqueue(token);
+            if (lately.Count > Remembered) lately.Dequeue();
+            if (held.Remove(token, out CancellationTokenSource? lost)) _ = lost.CancelAsync(); // callbacks must not run under the lock
+        }
+    }
+}

@@ -1,0 +1,15 @@
+namespace Ndif.Queue.Tests;
+
+public sealed class InMemoryJobQueueTests : QueueContract
+{
+    protected override Task<QueueRig> NewRigAsync(QueueOptions? options = null) => Task.FromResult<QueueRig>(new MemoryRig(options));
+
+    [Fact]
+    public async Task AClosedQueue_EndsWhatWaits()
+    {
+        var queue = new InMemoryJobQueue();
+        Task<Lease?> waiting = queue.LeaseAsync("w", ["gpt2"], TimeSpan.FromSeconds(20), Cancel);
+        await queue.DisposeAsync();
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => waiting);
+    }
+}
