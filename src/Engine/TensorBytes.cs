@@ -27,6 +27,20 @@ public static class TensorBytes
         return new TensorData(FromTorch(plain.dtype), plain.shape, bytes);
     }
 
+    /// <summary>Writes a plain tensor's elements, of any size, without a copy in between.</summary>
+    public static void CopyTo(torch.Tensor plain, Stream stream)
+    {
+        const int Part = 16 << 20;
+        // `bytes` throws beyond 2 GB, so the parts are taken from a flat view
+        using torch.Tensor flat = plain.view(-1);
+        long elements = Part / plain.element_size();
+        for (long at = 0; at < plain.numel(); at += elements)
+        {
+            using torch.Tensor part = flat.narrow(0, at, Math.Min(elements, plain.numel() - at));
+            stream.Write(part.bytes);
+        }
+    }
+
     /// <summary>The same elements, detached, on the CPU and in row-major order: a new handle, which may share memory.</summary>
     public static torch.Tensor Plain(torch.Tensor tensor)
     {

@@ -28,7 +28,7 @@ public sealed class Plan
     internal int[] RegionOwners { get; }
 
     /// <summary>The user's line that recorded a node, or null.</summary>
-    internal SourceLine? LineOf(uint node) => Program.Nodes[(int)node].Line is > 0 and var line ? Program.Lines[(int)line - 1] : null;
+    public SourceLine? LineOf(uint node) => Program.Nodes[(int)node].Line is > 0 and var line ? Program.Lines[(int)line - 1] : null;
 
     /// <summary>The error with the node and the user's line it happened at.</summary>
     internal Error At(Error error, uint node)
