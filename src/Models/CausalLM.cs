@@ -55,7 +55,8 @@ public abstract class CausalLM : SiteModule
         arguments.Get(3, "past_key_values") as KeyValueCache,
         arguments.Get(5, "logits_to_keep") is long keep ? (int)keep : 0);
 
-    protected abstract ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep);
+    protected abstract ModelOutput Forward(
+        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep);
 
     /// <summary>The last tokens of [rows, tokens, hidden] whose logits are wanted.</summary>
     protected static Tensor Kept(Tensor hidden, int logitsToKeep) =>

@@ -31,7 +31,7 @@ public sealed class KeyValueCache : IDisposable
     {
         long tokens = key.size(2);
         Layer entry = _layers[layer] ??= new Layer(key, value, Capacity(tokens, FirstCapacity));
-        if (entry.Length != Length) throw Gap(layer, entry.Length);
+        if (entry.Length < Length) throw Gap(layer, entry.Length); // more is left from a pass that was stopped: overwritten
         if (Length + tokens > entry.Keys.size(2)) entry.Grow(Length, Capacity(Length + tokens, entry.Keys.size(2)));
         using (no_grad())
         {

@@ -79,12 +79,13 @@ public abstract class SiteModule
     protected T Observed<T>(SiteObserver observer, Arguments arguments) where T : class
     {
         object? result = observer.Call(this, arguments);
-        return result as T ?? (result is Tensor && typeof(T) == typeof(object?[]) ? (T)(object)new object?[] { result } : null)
-            ?? throw Errors.Throwable(Protocol.ErrorCode.BadArgument,
-                $"The output of `{Path}` was replaced by {result?.GetType().Name ?? "nothing"}; it must be {Described<T>()}.", module: Path);
+        if (result is Tensor && typeof(T) == typeof(object?[])) result = new object?[] { result };
+        return result as T ?? throw Errors.Throwable(Protocol.ErrorCode.BadArgument,
+            $"The output of `{Path}` was replaced by {result?.GetType().Name ?? "nothing"}; it must be {Described<T>()}.", module: Path);
     }
 
-    private static string Described<T>() => typeof(T) == typeof(Tensor) ? "a tensor" : typeof(T) == typeof(object?[]) ? "a tuple" : "a model output";
+    private static string Described<T>() =>
+        typeof(T) == typeof(Tensor) ? "a tensor" : typeof(T) == typeof(object?[]) ? "a tuple" : "a model output";
 
     /// <summary>Gives every module of the tree its path and index. Called once, on the root, when the tree is complete.</summary>
     /// <returns>All modules, parents before children.</returns>

@@ -50,6 +50,18 @@ public sealed class KeyValueCacheTests
     }
 
     [Fact]
+    public void APassThatWasStopped_IsOverwrittenByTheNext()
+    {
+        using var scope = NewDisposeScope();
+        using KeyValueCache cache = new(1);
+        cache.Update(0, zeros(1, 1, 3, 4), zeros(1, 1, 3, 4));
+        cache.Advance(3);
+        cache.Update(0, ones(1, 1, 2, 4), ones(1, 1, 2, 4)); // and never advanced
+        (Tensor keys, _) = cache.Update(0, ones(1, 1, 1, 4) * 2, ones(1, 1, 1, 4));
+        Assert.Equal([0f, 0f, 0f, 2f], keys[0, 0, .., 0].data<float>().ToArray());
+    }
+
+    [Fact]
     public void Dispose_FreesEveryTensor()
     {
         long before = Tensor.TotalCount;

@@ -54,20 +54,23 @@ internal sealed class CheckpointParity
     /// <summary>The printed tree, every module's class and extra text, every parameter's shape, in order.</summary>
     private bool CompareTree()
     {
-        string printed = ModulePrinter.Print(_model.Description.Root), expected = File.ReadAllText(Path.Combine(_golden.Folder, "repr.txt"));
+        string printed = ModulePrinter.Print(_model.Description.Root);
+        string expected = File.ReadAllText(Path.Combine(_golden.Folder, "repr.txt"));
         // Conv1D prints its sizes without an extra_repr of its own
         static string Described(string path, string name, string extra) => name == "Conv1D" ? $"{path} {name}" : $"{path} {name}({extra})";
         bool same = Same("the printed tree", printed.Split('\n'), expected.ReplaceLineEndings("\n").TrimEnd('\n').Split('\n'));
         same &= Same("the modules",
             _model.Modules.Select(m => Described(m.Path, m.ClassName, m.ExtraRepr)),
             _golden.Json.GetProperty("named_modules").EnumerateArray()
-                .Select(m => Described(m.GetProperty("name").GetString()!, m.GetProperty("class").GetString()!, m.GetProperty("extra_repr").GetString()!)));
+                .Select(m => Described(Text(m, "name"), Text(m, "class"), Text(m, "extra_repr"))));
         HashSet<Parameter> seen = []; // PyTorch names a shared parameter once
         return same & Same("the parameters",
             _model.Modules.SelectMany(m => m.Parameters.Where(seen.Add).Select(p => $"{m.Path}.{p.Name} [{string.Join(", ", p.Shape)}]")),
             _golden.Json.GetProperty("named_parameters").EnumerateObject()
                 .Select(p => $"{p.Name} [{string.Join(", ", p.Value.EnumerateArray().Select(s => s.GetInt64()))}]"));
     }
+
+    private static string Text(JsonElement json, string key) => json.GetProperty(key).GetString()!;
 
     /// <summary>One pass over `input_ids`: logits, hidden states, every module call.</summary>
     private void ComparePass()
@@ -107,7 +110,8 @@ internal sealed class CheckpointParity
         {
             RecordedCall ours = recorder.Calls[i];
             string path = ours.Module.Path;
-            bool isBlock = path.StartsWith(names.Layers + ".", StringComparison.Ordinal) && !path[(names.Layers.Length + 1)..].Contains('.');
+            bool isBlock =
+                path.StartsWith(names.Layers + ".", StringComparison.Ordinal) && !path[(names.Layers.Length + 1)..].Contains('.');
             if (CallStructure.Compare(ours, references[i], isBlock, isModel: ours.Result is ModelOutput) is { } difference)
                 _problems.Add($"`{path}` {difference}");
             if (references[i].TryGetProperty("digest", out JsonElement digest) && digest.ValueKind == JsonValueKind.Object)
@@ -170,15 +174,17 @@ internal sealed class CheckpointParity
         if (_golden.Find("batch.left.generate.ids") is { } batch)
         {
             Tensor rows = _golden["batch.left.input_ids"]; // [rows, tokens]
-            same &= GreedyDecoding.Run(_model, rows, _golden["batch.left.attention_mask"], (int)(batch.size(1) - rows.size(1))).Ids.Equals(batch);
+            int steps = (int)(batch.size(1) - rows.size(1));
+            same &= GreedyDecoding.Run(_model, rows, _golden["batch.left.attention_mask"], steps).Ids.Equals(batch);
         }
         return same;
     }
 
     private bool? CompareTokenizer(Func<string, string, IReadOnlyList<int>> tokenize)
     {
-        if (!_golden.Json.TryGetProperty("text", out JsonElement text) || !_golden.Json.TryGetProperty("text_ids", out JsonElement ids)) return null;
-        return Same("the token ids", tokenize(_golden.Folder, text.GetString()!).Select(i => $"{i}"), ids.EnumerateArray().Select(i => $"{i}"));
+        if (!_golden.Json.TryGetProperty("text_ids", out JsonElement ids)) return null;
+        IReadOnlyList<int> ours = tokenize(_golden.Folder, Text(_golden.Json, "text"));
+        return Same("the token ids", ours.Select(i => $"{i}"), ids.EnumerateArray().Select(i => $"{i}"));
     }
 
     internal static ModelOutput Forward(LoadedModel model, Tensor ids, Tensor mask, KeyValueCache? cache) =>

@@ -66,7 +66,8 @@ internal static class GradientParity
         {
             using Tensor? gradient = parameters.GetValueOrDefault(path)?.Value.grad;
             if (gradient is null) problems.Add($"{kind}: the parameter `{path}` has no gradient");
-            else largest = Math.Max(largest, Difference.Ratio(Digest.Of(gradient).Difference(reference), Math.Max(reference.Magnitude, floor)));
+            else largest = Math.Max(largest,
+                Difference.Ratio(Digest.Of(gradient).Difference(reference), Math.Max(reference.Magnitude, floor)));
         }
         return largest;
     }
@@ -81,7 +82,8 @@ internal static class GradientParity
 
     /// <summary>By path, one that is shared under each of its names.</summary>
     private static Dictionary<string, Parameter> Parameters(LoadedModel model) =>
-        model.Modules.SelectMany(m => m.Parameters.Select(p => (Path: $"{m.Path}.{p.Name}", Parameter: p))).ToDictionary(p => p.Path, p => p.Parameter);
+        model.Modules.SelectMany(m => m.Parameters.Select(p => (Path: $"{m.Path}.{p.Name}", Parameter: p)))
+            .ToDictionary(p => p.Path, p => p.Parameter);
 
     private static double? Max(double? first, params double[] others) => others.Append(first ?? 0).Max();
 }

@@ -21,7 +21,8 @@ public static class ParityCommand
             return 2;
         }
         List<ParityResult> results = [];
-        if (!json) stdout.WriteLine(Line("name", "architecture", "logits", "hidden", "calls", "batch", "gradients", "greedy", "tree", "tokenizer", ""));
+        if (!json)
+            stdout.WriteLine(Line("name", "architecture", "logits", "hidden", "calls", "batch", "gradients", "greedy", "tree", "tokenizer", ""));
         foreach (string checkpoint in checkpoints)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -58,8 +59,8 @@ public static class ParityCommand
 
     private static void WriteRow(TextWriter output, ParityResult r)
     {
-        output.WriteLine(Line(r.Name, r.Architecture, Number(r.Logits), Number(r.Hidden), Number(r.Calls), Number(r.Batch), Number(r.Gradients),
-            Flag(r.Greedy), Flag(r.Tree), Flag(r.Tokenizer), r.Passed ? "ok" : "FAILED"));
+        output.WriteLine(Line(r.Name, r.Architecture, Number(r.Logits), Number(r.Hidden), Number(r.Calls), Number(r.Batch),
+            Number(r.Gradients), Flag(r.Greedy), Flag(r.Tree), Flag(r.Tokenizer), r.Passed ? "ok" : "FAILED"));
         if (r.Error is not null) output.WriteLine("    " + r.Error.ReplaceLineEndings("\n    "));
 
         static string Number(double? value) => value is { } number ? number.ToString("0.0e-00", CultureInfo.InvariantCulture) : "-";

@@ -46,6 +46,6 @@ public static class ArchitectureCatalog
         throw Errors.Throwable(ErrorCode.UnsupportedArchitecture,
             wanted.Length == 0 ? $"{config.File} names neither `architectures` nor a `model_type`."
                 : $"{config.File} is for {wanted}, which is not supported.",
-            $"{Errors.DidYouMean(wanted, Names)} Supported: {string.Join(", ", Names)}.".TrimStart());
+            $"Supported: {string.Join(", ", Names)}.");
     }
 }

@@ -16,8 +16,10 @@ public sealed record GPT2Config(int Vocabulary, int Positions, int Width, int La
     {
         int width = json.Size("n_embd", 768), heads = json.Size("n_head", 12);
         if (width % heads != 0) throw json.Bad("n_embd", $"must be a multiple of n_head, {heads}", $"{width}");
-        if (json.Flag("add_cross_attention", false)) throw json.Bad("add_cross_attention", "must be false: only decoders are supported", "true");
-        return new GPT2Config(json.Size("vocab_size", 50257), json.Size("n_positions", 1024), width, json.Size("n_layer", 12), heads,
+        if (json.Flag("add_cross_attention", false))
+            throw json.Bad("add_cross_attention", "must be false: only decoders are supported", "true");
+        return new GPT2Config(
+            json.Size("vocab_size", 50257), json.Size("n_positions", 1024), width, json.Size("n_layer", 12), heads,
             json.Size("n_inner", 4 * width), json.Real("layer_norm_epsilon", 1e-5),
             json.Flag("scale_attn_weights", true), json.Flag("scale_attn_by_inverse_layer_idx", false),
             json.Flag("tie_word_embeddings", true),
@@ -55,7 +57,8 @@ public sealed class GPT2LMHeadModel : CausalLM
     public override bool Ignores(string tensorName) =>
         tensorName.EndsWith(".attn.bias", StringComparison.Ordinal) || tensorName.EndsWith(".attn.masked_bias", StringComparison.Ordinal);
 
-    protected override ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
+    protected override ModelOutput Forward(
+        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
         ModelOutput output = _transformer.Call(inputIds, cache, attentionMask, positionIds);
         var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
@@ -175,7 +178,8 @@ public sealed class GPT2Attention : SiteModule
     public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor? positionIds) => Observer is { } observer
         ? Observed<object?[]>(observer, new Arguments([hidden],
         [
-            new("past_key_values", cache), new("attention_mask", mask), new("position_ids", positionIds), new("use_cache", cache is not null),
+            new("past_key_values", cache), new("attention_mask", mask), new("position_ids", positionIds),
+            new("use_cache", cache is not null),
         ]))
         : Forward(hidden, cache, mask);
 

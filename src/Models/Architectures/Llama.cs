@@ -54,7 +54,8 @@ public sealed class LlamaForCausalLM : CausalLM
     /// <summary>The frequencies that checkpoints before transformers 4.32 carry in every layer.</summary>
     public override bool Ignores(string tensorName) => tensorName.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal);
 
-    protected override ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
+    protected override ModelOutput Forward(
+        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
         ModelOutput output = _model.Call(inputIds, attentionMask, positionIds, cache);
         var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]

@@ -17,6 +17,7 @@ namespace Ndif.Models;
 /// 3. Wrap a tensor's bytes where they lie (<c>torch::from_blob</c>), in the element type of the file. 148 tensors of 500 MB take
 ///    half a millisecond, where reading them takes half a second and converting them four.
 /// 4. Each tensor holds the mapping; libtorch's deleter gives it back when the last view of the storage has gone.
+/// A file must not be cut short while it is mapped (the system then ends the process): replace it by a rename, as downloaders do.
 /// </remarks>
 public sealed unsafe partial class SafetensorsFile : IDisposable
 {

@@ -16,7 +16,8 @@ public sealed class RotaryFrequencies
             "default" => plain => plain,
             "linear" => Linear(parameters.Values!),
             "llama3" => Llama3(parameters.Values!),
-            string unknown => throw config.Bad("rope_type", "must be a kind of scaling that is known here (default, linear, llama3)", $"`{unknown}`"),
+            string unknown => throw config.Bad("rope_type",
+                "must be a kind of scaling that is known here (default, linear, llama3)", $"`{unknown}`"),
         };
         _inverse = new(() =>
         {

@@ -52,7 +52,8 @@ internal static class WeightBinding
     {
         long[] shape = checkpoint.Entry(name).Shape;
         if (!shape.AsSpan().SequenceEqual(parameter.Shape))
-            throw Bad(checkpoint, $"has `{name}` with shape [{string.Join(", ", shape)}]; config.json asks for [{string.Join(", ", parameter.Shape)}]",
+            throw Bad(checkpoint,
+                $"has `{name}` with shape [{string.Join(", ", shape)}]; config.json asks for [{string.Join(", ", parameter.Shape)}]",
                 "config.json and the weights are not of the same model.", name);
     }
 

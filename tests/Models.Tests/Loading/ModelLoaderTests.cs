@@ -149,8 +149,7 @@ public sealed class ModelLoaderTests : IDisposable
         CheckpointException error = Refused();
         Assert.Equal(ErrorCode.UnsupportedArchitecture, error.Code);
         Assert.Contains("GPT3LMHeadModel, which is not supported", error.Message, StringComparison.Ordinal);
-        Assert.Contains("Did you mean `GPT2LMHeadModel`?", error.Message, StringComparison.Ordinal);
-        Assert.Contains("LlamaForCausalLM", error.Message, StringComparison.Ordinal);
+        Assert.Contains("Supported: ", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
