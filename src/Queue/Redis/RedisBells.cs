@@ -13,7 +13,7 @@ internal sealed class RedisBells : IDisposable
     private readonly IConnectionMultiplexer connection;
     private readonly RedisKeys keys;
     private readonly ILogger logger;
-    private readonly ConcurrentDictionary<string, Task> subscriptions = new();
+    private readonly ConcurrentDictionary<string, Subscription> subscriptions = new();
     private readonly Bells bells = new();
 
     public RedisBells(IConnectionMultiplexer connection, RedisKeys keys, ILogger logger)
@@ -41,25 +41,27 @@ internal sealed class RedisBells : IDisposable
     /// <summary>Hears every message of a channel; the first handler of a channel is its only one.</summary>
     public async Task SubscribeAsync(string channel, Action<string> handle)
     {
-        Task subscription = subscriptions.GetOrAdd(channel, name =>
-            connection.GetSubscriber().SubscribeAsync(keys.Channel(name), (_, message) => handle(message.ToString())));
+        Subscription subscription = subscriptions.GetOrAdd(channel, name =>
+        {
+            void Handle(RedisChannel from, RedisValue message) => handle(message.ToString());
+            return new Subscription(Handle, connection.GetSubscriber().SubscribeAsync(keys.Channel(name), Handle));
+        });
         try
         {
-            await subscription;
+            await subscription.Made;
         }
         catch (Exception failed) when (failed is RedisException or TimeoutException)
         {
-            subscriptions.TryRemove(new KeyValuePair<string, Task>(channel, subscription));
+            subscriptions.TryRemove(new KeyValuePair<string, Subscription>(channel, subscription));
             throw QueueErrors.Unavailable("subscribe", failed);
         }
     }
 
-    public void RingAll() => bells.RingAll();
-
     public void Dispose()
     {
         connection.ConnectionRestored -= Restored;
-        foreach (string channel in subscriptions.Keys) connection.GetSubscriber().Unsubscribe(keys.Channel(channel), flags: CommandFlags.FireAndForget);
+        foreach ((string channel, Subscription subscription) in subscriptions) // the connection may serve other queues
+            connection.GetSubscriber().Unsubscribe(keys.Channel(channel), subscription.Handle, CommandFlags.FireAndForget);
         bells.RingAll();
     }
 
@@ -68,6 +70,8 @@ internal sealed class RedisBells : IDisposable
         Log.ConnectionRestored(logger);
         bells.RingAll(); // what was published meanwhile was not heard
     }
+
+    private sealed record Subscription(Action<RedisChannel, RedisValue> Handle, Task Made);
 
     private static string Key(string channel, string name) => $"{channel} {name}";
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
@@ -37,6 +38,7 @@ public sealed class RedisJobQueue : IJobQueue
     private readonly RedisBells bells;
     private readonly RedisLeases leases = new();
     private readonly RedisEventStream stream;
+    private readonly LeaseLoop loop;
     private volatile bool closed;
 
     /// <param name="connection">Shared, and not closed with the queue.</param>
@@ -48,6 +50,7 @@ public sealed class RedisJobQueue : IJobQueue
         calls = new RedisCalls(connection, keys);
         bells = new RedisBells(connection, keys, this.logger);
         stream = new RedisEventStream(calls, bells, this.options);
+        loop = new LeaseLoop(ReapAsync, this.options.SafetyPoll, TimeProvider.System);
     }
 
     /// <inheritdoc/>
@@ -55,10 +58,11 @@ public sealed class RedisJobQueue : IJobQueue
     {
         Enter(cancellationToken);
         JobRules.Check(submission);
+        using Activity? activity = Telemetry.Submitting(submission);
         RedisResult reply = await calls.RunAsync(
             RedisScript.Submit, submission.JobId, submission.Owner, submission.Model, submission.Program,
             Exactly(submission.Cost / submission.Weight), Exactly(submission.Weight), Exactly(submission.Cost),
-            submission.TimeLimit is { } limit ? (RedisValue)(long)limit.TotalMilliseconds : "");
+            submission.TimeLimit is { } limit ? (RedisValue)(long)limit.TotalMilliseconds : "", Activity.Current?.Id ?? "");
         if (reply.Resp2Type != ResultType.Array) throw QueueErrors.OtherOwner(submission.JobId);
         var parts = (RedisResult[])reply!;
         JobInfo info = JobRow.Read(parts[0]);
@@ -76,7 +80,7 @@ public sealed class RedisJobQueue : IJobQueue
         Enter(cancellationToken);
         await bells.SubscribeAsync("lost", message => leases.Lose(long.Parse(message.AsSpan(message.IndexOf(' ', StringComparison.Ordinal) + 1), CultureInfo.InvariantCulture)));
         using Bell bell = await bells.ListenAsync("work", models);
-        return await LeaseLoop.WaitAsync(bell, () => TakeAsync(worker, models), ReapAsync, wait, options.SafetyPoll, TimeProvider.System, cancellationToken);
+        return await loop.WaitAsync(bell, () => TakeAsync(worker, models), wait, cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -257,7 +261,7 @@ public sealed class RedisJobQueue : IJobQueue
         if (granted.IsNull) return null;
         var parts = (RedisResult[])granted!;
         Lease lease = leases.Hold(parts, worker);
-        Telemetry.JobLeased(lease, DateTimeOffset.FromUnixTimeMilliseconds((long)parts[8]));
+        Telemetry.JobLeased(lease, DateTimeOffset.FromUnixTimeMilliseconds((long)parts[9]));
         Log.JobLeased(logger, lease.JobId, worker, lease.Attempt, lease.Token);
         return lease;
     }

@@ -14,7 +14,6 @@ internal sealed class RedisLeases
     public Lease Hold(RedisResult[] granted, string worker)
     {
         long token = (long)granted[4];
-        long limit = granted[7].IsNull || (string?)granted[7] == "" ? 0 : (long)granted[7];
         var lost = new CancellationTokenSource();
         lock (gate)
         {
@@ -23,9 +22,10 @@ internal sealed class RedisLeases
         }
         return new Lease(
             (string)granted[0]!, (string)granted[1]!, (string)granted[2]!, (byte[])granted[3]!, worker, token, (int)granted[5],
-            DateTimeOffset.FromUnixTimeMilliseconds((long)granted[6]), limit > 0 ? TimeSpan.FromMilliseconds(limit) : null)
+            DateTimeOffset.FromUnixTimeMilliseconds((long)granted[6]), IsEmpty(granted[7]) ? null : TimeSpan.FromMilliseconds((long)granted[7]))
         {
             Lost = lost.Token,
+            TraceParent = IsEmpty(granted[8]) ? null : (string?)granted[8],
         };
     }
 
@@ -44,4 +44,6 @@ internal sealed class RedisLeases
             if (held.Remove(token, out CancellationTokenSource? lost)) _ = lost.CancelAsync(); // callbacks must not run under the lock
         }
     }
+
+    private static bool IsEmpty(RedisResult field) => string.IsNullOrEmpty((string?)field);
 }

@@ -2,9 +2,10 @@
 -- A job id that is known already changes nothing.
 --
 -- ARGV[2] job id  [3] owner  [4] model  [5] program  [6] cost/weight  [7] weight  [8] cost  [9] time limit in ms, or ''
+--     [10] trace parent, or ''
 -- Returns the job's row; 'OTHER' if the id is another owner's. Its third value says whether the job is new.
 
-local id, owner, model, program, share, weight, cost, limit = unpack(ARGV, 2)
+local id, owner, model, program, share, weight, cost, limit, trace = unpack(ARGV, 2)
 local known = get(id, 'owner')
 if known and known ~= owner then return 'OTHER' end
 if known then return { row(id), 0 } end
@@ -20,7 +21,7 @@ redis.call('ZADD', share_key(model, owner), tag, member)
 redis.call('SADD', key('models'), model)
 
 redis.call('HSET', job_key(id), 'owner', owner, 'model', model, 'program', program, 'share', share, 'weight', weight, 'cost', cost,
-  'limit', limit, 'submitted', now, 'member', member)
+  'limit', limit, 'trace', trace, 'submitted', now, 'member', member)
 redis.call('ZADD', key('jobs:' .. owner), number, id)
 redis.call('ZADD', key('active:' .. owner), number, id)
 change_state(id, RECEIVED)
