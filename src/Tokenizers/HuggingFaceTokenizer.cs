@@ -93,17 +93,26 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
 
     /// <summary>A text's ids, by default with the special tokens that the model expects around a prompt.</summary>
     /// <exception cref="TokenizerFormatException">The file's regular expression took too long, or it has no token for a character.</exception>
-    public IReadOnlyList<int> Encode(string text, bool addSpecialTokens = true) => Ids(_pipeline.Encode(addSpecialTokens, text.AsSpan()));
+    public IReadOnlyList<int> Encode(string text, bool addSpecialTokens = true)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        return Ids(_pipeline.Encode(addSpecialTokens, text.AsSpan()));
+    }
 
     /// <summary>The ids of a pair of texts, put together as the model expects.</summary>
     /// <exception cref="TokenizerFormatException">As for one text.</exception>
-    public IReadOnlyList<int> Encode(string text, string second, bool addSpecialTokens = true) =>
-        Ids(_pipeline.Encode(addSpecialTokens, text, second));
+    public IReadOnlyList<int> Encode(string text, string second, bool addSpecialTokens = true)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        ArgumentNullException.ThrowIfNull(second);
+        return Ids(_pipeline.Encode(addSpecialTokens, text, second));
+    }
 
     /// <summary>A text's ids with their tokens and the places they stand for.</summary>
     /// <exception cref="TokenizerFormatException">As for <see cref="Encode(string, bool)"/>.</exception>
     public EncodedText EncodeWithOffsets(string text, bool addSpecialTokens = true)
     {
+        ArgumentNullException.ThrowIfNull(text);
         var tokens = _pipeline.Encode(addSpecialTokens, text.AsSpan());
         var codePoints = new CodePoints(text);
         return new EncodedText(

@@ -76,6 +76,28 @@ internal readonly record struct JsonPart(JsonElement Value, string Path)
         }
     }
 
+    /// <summary>
+    /// The stages that a stage consists of: itself, or those of a <c>Sequence</c>, which can be nested. Their number is limited,
+    /// so that a small file cannot ask for endless work.
+    /// </summary>
+    public List<JsonPart> Stages(string field)
+    {
+        const int Most = 64;
+        var stages = new List<JsonPart>();
+        Collect(this);
+        return stages;
+
+        void Collect(JsonPart part)
+        {
+            if (part.Optional("type") is { ValueKind: JsonValueKind.String } type && type.String() == "Sequence")
+                foreach (var item in part.Required(field).Items()) Collect(item);
+            else if (stages.Count < Most)
+                stages.Add(part);
+            else
+                throw part.Wrong($"more than {Most} stages");
+        }
+    }
+
     /// <summary>The field 'type', which must be one of the names.</summary>
     public string Type(params ReadOnlySpan<string> names)
     {
