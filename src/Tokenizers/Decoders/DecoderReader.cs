@@ -14,7 +14,8 @@ internal static class DecoderReader
 
     static IDecoder ReadOne(JsonPart part)
     {
-        string type = part.Type("Sequence", "ByteLevel", "ByteFallback", "Fuse", "Metaspace", "Replace", "Strip", "WordPiece", "BPEDecoder", "CTC");
+        string type = part.Type("Sequence", "ByteLevel", "ByteFallback", "Fuse", "Metaspace", "Replace", "Strip",
+            "WordPiece", "BPEDecoder", "CTC");
         return type switch
         {
             "ByteLevel" => new ByteLevel(),

@@ -36,7 +36,8 @@ internal readonly record struct JsonPart(JsonElement Value, string Path)
     public Rune Rune()
     {
         string text = String();
-        if (System.Text.Rune.DecodeFromUtf16(text, out var rune, out int length) != System.Buffers.OperationStatus.Done || length != text.Length)
+        var status = System.Text.Rune.DecodeFromUtf16(text, out var rune, out int length);
+        if (status != System.Buffers.OperationStatus.Done || length != text.Length)
             throw Wrong($"a single character is expected, not '{text}'");
         return rune;
     }
@@ -104,7 +105,8 @@ internal readonly record struct JsonPart(JsonElement Value, string Path)
         var part = Required("type");
         string type = part.String();
         if (names.Contains(type)) return type;
-        throw part.Wrong($"the type '{Shorten(type)}' is unknown{NearestName.Hint(type, names.ToArray())}; known are {string.Join(", ", names!)}");
+        string hint = NearestName.Hint(type, names.ToArray());
+        throw part.Wrong($"the type '{Shorten(type)}' is unknown{hint}; known are {string.Join(", ", names!)}");
     }
 
     public JsonValueKind ValueKind => Value.ValueKind;

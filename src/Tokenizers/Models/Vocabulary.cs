@@ -29,7 +29,8 @@ internal sealed class Vocabulary
             if (entry.Value.ValueKind != System.Text.Json.JsonValueKind.Number || !entry.Value.TryGetInt32(out int id) || id < 0)
                 throw part.Wrong($"the id of '{entry.Name}' is not a whole number from 0 to {int.MaxValue}");
             string token = entry.Name;
-            if (token.Length > LongestToken) throw part.Wrong($"the token of id {id} has {token.Length} characters; the limit is {LongestToken}");
+            if (token.Length > LongestToken)
+                throw part.Wrong($"the token of id {id} has {token.Length} characters; the limit is {LongestToken}");
             vocabulary.Add(token, id);
         }
         return vocabulary;

@@ -25,7 +25,8 @@ internal static class PostProcessorReader
                 int cls = TokenId(part.Required("cls")), sep = TokenId(part.Required("sep"));
                 return new Template(
                     [TemplatePiece.Token(cls), TemplatePiece.First, TemplatePiece.Token(sep)],
-                    [TemplatePiece.Token(cls), TemplatePiece.First, TemplatePiece.Token(sep), TemplatePiece.Second, TemplatePiece.Token(sep)],
+                    [TemplatePiece.Token(cls), TemplatePiece.First, TemplatePiece.Token(sep),
+                        TemplatePiece.Second, TemplatePiece.Token(sep)],
                     part.Path);
             default: // RoBERTa separates two sequences twice
                 int begin = TokenId(part.Required("cls")), end = TokenId(part.Required("sep"));

@@ -20,7 +20,8 @@ internal static class PreTokenizerReader
         return type switch
         {
             "ByteLevel" => new ByteLevel(part.Bool("add_prefix_space", true), part.Bool("use_regex", true)),
-            "Split" => new Split(PatternReader.Read(part.Required("pattern")), Behavior(part.Required("behavior")), part.Bool("invert", false)),
+            "Split" => new Split(PatternReader.Read(part.Required("pattern")),
+                Behavior(part.Required("behavior")), part.Bool("invert", false)),
             "Metaspace" => Metaspace.Read(part),
             "Digits" => new Split(new RunePattern(RuneClass.IsNumeric),
                 part.Bool("individual_digits", false) ? SplitBehavior.Isolated : SplitBehavior.Contiguous),

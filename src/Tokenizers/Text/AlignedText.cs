@@ -121,7 +121,8 @@ internal sealed class AlignedText
     void Grow(int least)
     {
         if (least > _limit)
-            throw new TokenizerFormatException("tokenizer.json", $"its stages make a text longer than {_limit} characters of one much shorter");
+            throw new TokenizerFormatException("tokenizer.json",
+                $"its stages make a text longer than {_limit} characters of one much shorter");
         int size = (int)Math.Min(Math.Max(least, _chars.Length * 2L), _limit);
         Array.Resize(ref _chars, size);
         if (_origins is not null) Array.Resize(ref _origins, size);
