@@ -10,7 +10,8 @@ public sealed partial class HuggingFaceTokenizer
     protected override EncodeResults<EncodedToken> EncodeToTokens(string? text, ReadOnlySpan<char> textSpan, EncodeSettings settings)
     {
         if (!settings.ConsiderNormalization || !settings.ConsiderPreTokenization)
-            throw new NotSupportedException("The stages of a tokenizer.json make one whole: normalization and pre-tokenization cannot be left out.");
+            throw new NotSupportedException(
+                "The stages of a tokenizer.json make one whole: normalization and pre-tokenization cannot be left out.");
         var source = text is null ? textSpan : text.AsSpan();
         var tokens = _pipeline.Encode(addSpecialTokens: true, source);
         int count = Math.Min(tokens.Count, settings.MaxTokenCount);

@@ -36,7 +36,8 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
         string tokenizer = Path.Combine(path, "tokenizer.json"), config = Path.Combine(path, "tokenizer_config.json");
         if (!File.Exists(tokenizer))
             throw new FileNotFoundException($"The folder '{path}' has no tokenizer.json. " +
-                "Save the model's fast tokenizer there (in Python: AutoTokenizer.from_pretrained(...).save_pretrained(folder)).", tokenizer);
+                "Save the model's fast tokenizer there (in Python: AutoTokenizer.from_pretrained(...).save_pretrained(folder)).",
+                tokenizer);
         return FromJson(File.ReadAllBytes(tokenizer), File.Exists(config) ? File.ReadAllBytes(config) : default);
     }
 
@@ -92,18 +93,29 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
     public bool IsSpecial(int id) => _pipeline.TokenOf(id) is { } token && _pipeline.Added.IsSpecial(token);
 
     /// <summary>A text's ids, by default with the special tokens that the model expects around a prompt.</summary>
-    /// <exception cref="TokenizerFormatException">The file's regular expression took too long, or it has no token for a character.</exception>
-    public IReadOnlyList<int> Encode(string text, bool addSpecialTokens = true) => Ids(_pipeline.Encode(addSpecialTokens, text.AsSpan()));
+    /// <exception cref="TokenizerFormatException">
+    /// The file's regular expression took too long, or it has no token for a character.
+    /// </exception>
+    public IReadOnlyList<int> Encode(string text, bool addSpecialTokens = true)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        return Ids(_pipeline.Encode(addSpecialTokens, text.AsSpan()));
+    }
 
     /// <summary>The ids of a pair of texts, put together as the model expects.</summary>
     /// <exception cref="TokenizerFormatException">As for one text.</exception>
-    public IReadOnlyList<int> Encode(string text, string second, bool addSpecialTokens = true) =>
-        Ids(_pipeline.Encode(addSpecialTokens, text, second));
+    public IReadOnlyList<int> Encode(string text, string second, bool addSpecialTokens = true)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        ArgumentNullException.ThrowIfNull(second);
+        return Ids(_pipeline.Encode(addSpecialTokens, text, second));
+    }
 
     /// <summary>A text's ids with their tokens and the places they stand for.</summary>
     /// <exception cref="TokenizerFormatException">As for <see cref="Encode(string, bool)"/>.</exception>
     public EncodedText EncodeWithOffsets(string text, bool addSpecialTokens = true)
     {
+        ArgumentNullException.ThrowIfNull(text);
         var tokens = _pipeline.Encode(addSpecialTokens, text.AsSpan());
         var codePoints = new CodePoints(text);
         return new EncodedText(

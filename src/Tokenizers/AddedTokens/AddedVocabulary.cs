@@ -23,6 +23,8 @@ internal sealed class AddedVocabulary
                 entry.Optional("id")?.Int(0, int.MaxValue);
                 string content = entry.Required("content").String();
                 if (content.Length == 0) continue;
+                if (content.Length > Vocabulary.LongestToken)
+                    throw entry.Wrong($"the content has {content.Length} characters; the limit is {Vocabulary.LongestToken}");
                 bool special = entry.Bool("special", false);
                 int id = _byContent.TryGetValue(content, out var earlier) ? earlier.Id : vocabulary.IdOf(content) ?? next++;
                 var token = new AddedToken(id, content, special, entry.Bool("single_word", false), entry.Bool("lstrip", false),

@@ -8,10 +8,16 @@ internal static class DecoderReader
 {
     public static IDecoder Read(JsonPart part)
     {
-        string type = part.Type("Sequence", "ByteLevel", "ByteFallback", "Fuse", "Metaspace", "Replace", "Strip", "WordPiece", "BPEDecoder", "CTC");
+        IDecoder[] stages = [.. part.Stages("decoders").Select(ReadOne)];
+        return stages.Length == 1 ? stages[0] : new Sequence(stages);
+    }
+
+    static IDecoder ReadOne(JsonPart part)
+    {
+        string type = part.Type("Sequence", "ByteLevel", "ByteFallback", "Fuse", "Metaspace", "Replace", "Strip",
+            "WordPiece", "BPEDecoder", "CTC");
         return type switch
         {
-            "Sequence" => new Sequence([.. part.Required("decoders").Items().Select(Read)]),
             "ByteLevel" => new ByteLevel(),
             "ByteFallback" => new ByteFallback(),
             "Fuse" => new Fuse(),

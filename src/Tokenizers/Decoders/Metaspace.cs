@@ -8,6 +8,6 @@ internal sealed class Metaspace(Rune replacement, PrependScheme scheme) : IDecod
 {
     readonly string _mark = replacement.ToString();
 
-    public List<string> Decode(List<string> tokens) =>
-        [.. tokens.Select((token, i) => token.Replace(_mark, i == 0 && scheme != PrependScheme.Never ? "" : " ", StringComparison.Ordinal))];
+    public List<string> Decode(List<string> tokens) => [.. tokens.Select((token, i) =>
+        token.Replace(_mark, i == 0 && scheme != PrependScheme.Never ? "" : " ", StringComparison.Ordinal))];
 }

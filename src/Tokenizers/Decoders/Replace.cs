@@ -10,6 +10,7 @@ internal sealed class Replace(IPattern pattern, string content) : IDecoder
     {
         var result = new List<string>(tokens.Count);
         var matches = new List<PatternMatch>();
+        long left = Sequence.Limit(tokens), most = left;
         foreach (string token in tokens)
         {
             matches.Clear();
@@ -21,7 +22,10 @@ internal sealed class Replace(IPattern pattern, string content) : IDecoder
             }
             var text = new StringBuilder(token.Length);
             foreach (var (start, end, isMatch) in matches)
+            {
                 text.Append(isMatch ? content : token.AsSpan(start, end - start));
+                if (isMatch && (left -= content.Length) < 0) throw Sequence.TooLong(most);
+            }
             result.Add(text.ToString());
         }
         return result;

@@ -36,7 +36,8 @@ internal readonly record struct JsonPart(JsonElement Value, string Path)
     public Rune Rune()
     {
         string text = String();
-        if (System.Text.Rune.DecodeFromUtf16(text, out var rune, out int length) != System.Buffers.OperationStatus.Done || length != text.Length)
+        var status = System.Text.Rune.DecodeFromUtf16(text, out var rune, out int length);
+        if (status != System.Buffers.OperationStatus.Done || length != text.Length)
             throw Wrong($"a single character is expected, not '{text}'");
         return rune;
     }
@@ -76,13 +77,36 @@ internal readonly record struct JsonPart(JsonElement Value, string Path)
         }
     }
 
+    /// <summary>
+    /// The stages that a stage consists of: itself, or those of a <c>Sequence</c>, which can be nested. Their number is limited,
+    /// so that a small file cannot ask for endless work.
+    /// </summary>
+    public List<JsonPart> Stages(string field)
+    {
+        const int Most = 64;
+        var stages = new List<JsonPart>();
+        Collect(this);
+        return stages;
+
+        void Collect(JsonPart part)
+        {
+            if (part.Optional("type") is { ValueKind: JsonValueKind.String } type && type.String() == "Sequence")
+                foreach (var item in part.Required(field).Items()) Collect(item);
+            else if (stages.Count < Most)
+                stages.Add(part);
+            else
+                throw part.Wrong($"more than {Most} stages");
+        }
+    }
+
     /// <summary>The field 'type', which must be one of the names.</summary>
     public string Type(params ReadOnlySpan<string> names)
     {
         var part = Required("type");
         string type = part.String();
         if (names.Contains(type)) return type;
-        throw part.Wrong($"the type '{Shorten(type)}' is unknown{NearestName.Hint(type, names.ToArray())}; known are {string.Join(", ", names!)}");
+        string hint = NearestName.Hint(type, names.ToArray());
+        throw part.Wrong($"the type '{Shorten(type)}' is unknown{hint}; known are {string.Join(", ", names!)}");
     }
 
     public JsonValueKind ValueKind => Value.ValueKind;

@@ -3,7 +3,7 @@ namespace Ndif.Tokenizers.Json;
 /// <summary>Finds the name that a misspelt one was meant to be.</summary>
 internal static class NearestName
 {
-    /// <summary><c>; did you mean '...'?</c>, or nothing where no name is within a third of the length.</summary>
+    /// <summary><c>; did you mean '...'?</c>, or nothing where no name is within about a third of the length.</summary>
     public static string Hint(string name, IEnumerable<string> names)
     {
         if (name.Length > 100) return "";
@@ -11,7 +11,7 @@ internal static class NearestName
             .Select(known => (known, distance: Distance(name, known)))
             .OrderBy(candidate => candidate.distance)
             .FirstOrDefault();
-        return best.known is not null && best.distance <= Math.Max(1, name.Length / 3) ? $"; did you mean '{best.known}'?" : "";
+        return best.known is not null && best.distance <= Math.Max(1, (name.Length + 1) / 3) ? $"; did you mean '{best.known}'?" : "";
     }
 
     /// <summary>Levenshtein's distance, capitals ignored.</summary>

@@ -75,7 +75,7 @@ internal sealed class Bpe : IModel
         }
         int first = pieces.Count;
         // a rune is at most four byte tokens, a char at most three
-        Symbol[] symbols = ArrayPool<Symbol>.Shared.Rent(word.Length * 3 + 1);
+        Symbol[] symbols = ArrayPool<Symbol>.Shared.Rent(word.Length * (ByteFallback ? 3 : 1) + 1);
         try
         {
             int count = Spell(word, symbols);

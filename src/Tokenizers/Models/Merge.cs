@@ -61,6 +61,10 @@ internal sealed class MergeTable
 
     static ulong Pair(int left, int right) => (ulong)(uint)left << 32 | (uint)right;
 
-    /// <summary>Fibonacci hashing (Knuth 6.4): the upper bits of the product.</summary>
-    int Home(ulong pair) => (int)(pair * 0x9E37_79B9_7F4A_7C15 >> _shift);
+    /// <summary>
+    /// Multiply-shift hashing (Dietzfelbinger 1997) with a factor that is drawn at start: no file can be made of pairs that collide.
+    /// </summary>
+    int Home(ulong pair) => (int)(pair * s_factor >> _shift);
+
+    static readonly ulong s_factor = (ulong)Random.Shared.NextInt64(long.MinValue, long.MaxValue) | 1;
 }

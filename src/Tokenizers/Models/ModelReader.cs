@@ -16,7 +16,7 @@ internal static class ModelReader
             "WordPiece" => new WordPiece(Vocabulary.Read(part.Required("vocab")),
                 part.Optional("unk_token")?.String() ?? "[UNK]",
                 part.Optional("continuing_subword_prefix")?.String() ?? "##",
-                part.Optional("max_input_chars_per_word")?.Int(0, int.MaxValue) ?? 100,
+                part.Optional("max_input_chars_per_word")?.Int(0, 10_000) ?? 100,
                 part.Path),
             _ => new WordLevel(Vocabulary.Read(part.Required("vocab")), part.Optional("unk_token")?.String() ?? "<unk>", part.Path),
         };

@@ -55,7 +55,8 @@ internal sealed class Unigram : IModel
                 hasSingle |= end - at == rune;
             }
             if (!hasSingle)
-                Improve(ref best[at + rune], _unknown ?? throw WordLevel.Unknown(_part, word.Slice(at, rune), null), at, score + _unknownScore);
+                Improve(ref best[at + rune],
+                    _unknown ?? throw WordLevel.Unknown(_part, word.Slice(at, rune), null), at, score + _unknownScore);
             at += rune;
         }
         Collect(best, word, start, pieces);

@@ -14,7 +14,9 @@ internal static class UnigramReader
         {
             if (entry.ValueKind != System.Text.Json.JsonValueKind.Array || entry.Value.GetArrayLength() != 2)
                 throw entry.Wrong("a token and its score are expected");
-            vocabulary.Add(new JsonPart(entry.Value[0], entry.Path + "[0]").String(), scores.Count);
+            string token = new JsonPart(entry.Value[0], entry.Path + "[0]").String();
+            if (token.Length > Vocabulary.LongestToken) throw entry.Wrong($"the token is longer than {Vocabulary.LongestToken} characters");
+            vocabulary.Add(token, scores.Count);
             scores.Add(new JsonPart(entry.Value[1], entry.Path + "[1]").Double());
         }
         int? unknown = part.Optional("unk_id")?.Int(0, int.MaxValue);

@@ -5,6 +5,9 @@ namespace Ndif.Tokenizers.Models;
 /// <summary>A model's own tokens, both ways.</summary>
 internal sealed class Vocabulary
 {
+    /// <summary>Longer tokens are refused: they make each look-up costly, and no model has one.</summary>
+    public const int LongestToken = 1024;
+
     readonly Dictionary<string, int> _ids;
     readonly Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> _idsBySpan;
     readonly Dictionary<int, string> _tokens;
@@ -25,7 +28,10 @@ internal sealed class Vocabulary
         {
             if (entry.Value.ValueKind != System.Text.Json.JsonValueKind.Number || !entry.Value.TryGetInt32(out int id) || id < 0)
                 throw part.Wrong($"the id of '{entry.Name}' is not a whole number from 0 to {int.MaxValue}");
-            vocabulary.Add(entry.Name, id);
+            string token = entry.Name;
+            if (token.Length > LongestToken)
+                throw part.Wrong($"the token of id {id} has {token.Length} characters; the limit is {LongestToken}");
+            vocabulary.Add(token, id);
         }
         return vocabulary;
     }

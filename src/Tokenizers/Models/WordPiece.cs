@@ -7,6 +7,7 @@ namespace Ndif.Tokenizers.Models;
 internal sealed class WordPiece(Vocabulary vocabulary, string unknownToken, string prefix, int longestWord, string part) : IModel
 {
     readonly int? _unknown = vocabulary.IdOf(unknownToken);
+    readonly int _longest = vocabulary.Tokens.Select(token => token.Length).DefaultIfEmpty().Max();
 
     public Vocabulary Vocabulary => vocabulary;
 
@@ -37,7 +38,9 @@ internal sealed class WordPiece(Vocabulary vocabulary, string unknownToken, stri
                 rest.CopyTo(buffer.AsSpan(prefix.Length));
                 int from = at == 0 ? prefix.Length : 0;
                 int? id = null;
-                for (end = word.Length; end > at; end -= char.IsLowSurrogate(word[end - 1]) ? 2 : 1)
+                end = Math.Min(word.Length, at + _longest);
+                if (end < word.Length && char.IsLowSurrogate(word[end])) end--;
+                for (; end > at; end -= char.IsLowSurrogate(word[end - 1]) ? 2 : 1)
                 {
                     id = vocabulary.IdOf(buffer.AsSpan(from, prefix.Length - from + end - at));
                     if (id is not null) break;

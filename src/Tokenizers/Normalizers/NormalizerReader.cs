@@ -9,11 +9,16 @@ internal static class NormalizerReader
 {
     public static INormalizer Read(JsonPart part)
     {
+        INormalizer[] stages = [.. part.Stages("normalizers").Select(ReadOne)];
+        return stages.Length == 1 ? stages[0] : new Sequence(stages);
+    }
+
+    static INormalizer ReadOne(JsonPart part)
+    {
         string type = part.Type("Sequence", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Strip", "StripAccents", "Replace", "Prepend",
             "BertNormalizer", "Bert", "Precompiled", "Nmt", "ByteLevel");
         return type switch
         {
-            "Sequence" => new Sequence([.. part.Required("normalizers").Items().Select(Read)]),
             "NFC" => UnicodeForm.C,
             "NFD" => UnicodeForm.D,
             "NFKC" => UnicodeForm.KC,

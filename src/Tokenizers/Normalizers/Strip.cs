@@ -12,7 +12,7 @@ internal sealed class Strip(bool left, bool right) : INormalizer
         while (right && end > start && char.IsWhiteSpace(text.Chars[end - 1])) end--;
         if (start == 0 && end == text.Length) return text;
 
-        var result = new AlignedText(end - start, start < end ? text.OriginAt(start).Start : 0);
+        var result = text.Rewrite();
         result.Append(text, start, end);
         return result;
     }

@@ -9,10 +9,14 @@ internal static class PostProcessorReader
     /// <param name="tokenOf">The vocabulary's text of an id.</param>
     public static IPostProcessor Read(JsonPart part, Func<int, string?> tokenOf)
     {
+        IPostProcessor[] stages = [.. part.Stages("processors").Select(stage => ReadOne(stage, tokenOf))];
+        return stages.Length == 1 ? stages[0] : new Sequence(stages);
+    }
+
+    static IPostProcessor ReadOne(JsonPart part, Func<int, string?> tokenOf)
+    {
         switch (part.Type("Sequence", "TemplateProcessing", "ByteLevel", "RobertaProcessing", "BertProcessing"))
         {
-            case "Sequence":
-                return new Sequence([.. part.Required("processors").Items().Select(processor => Read(processor, tokenOf))]);
             case "TemplateProcessing":
                 return TemplateReader.Read(part);
             case "ByteLevel":
@@ -21,7 +25,8 @@ internal static class PostProcessorReader
                 int cls = TokenId(part.Required("cls")), sep = TokenId(part.Required("sep"));
                 return new Template(
                     [TemplatePiece.Token(cls), TemplatePiece.First, TemplatePiece.Token(sep)],
-                    [TemplatePiece.Token(cls), TemplatePiece.First, TemplatePiece.Token(sep), TemplatePiece.Second, TemplatePiece.Token(sep)],
+                    [TemplatePiece.Token(cls), TemplatePiece.First, TemplatePiece.Token(sep),
+                        TemplatePiece.Second, TemplatePiece.Token(sep)],
                     part.Path);
             default: // RoBERTa separates two sequences twice
                 int begin = TokenId(part.Required("cls")), end = TokenId(part.Required("sep"));

@@ -15,7 +15,13 @@ internal static class TemplateReader
         return new Template(single, pair, part.Path);
     }
 
-    static TemplatePiece[] Pieces(JsonPart part, JsonPart? special) => [.. part.Items().Select(piece => Piece(piece, special))];
+    static TemplatePiece[] Pieces(JsonPart part, JsonPart? special)
+    {
+        TemplatePiece[] pieces = [.. part.Items().Select(piece => Piece(piece, special))];
+        return pieces.Count(piece => piece == TemplatePiece.First) <= 1 && pieces.Count(piece => piece == TemplatePiece.Second) <= 1
+            ? pieces
+            : throw part.Wrong("a sequence is there more than once");
+    }
 
     static TemplatePiece Piece(JsonPart part, JsonPart? special)
     {

@@ -9,13 +9,19 @@ internal static class PreTokenizerReader
 {
     public static IPreTokenizer Read(JsonPart part)
     {
+        IPreTokenizer[] stages = [.. part.Stages("pretokenizers").Select(ReadOne)];
+        return stages.Length == 1 ? stages[0] : new Sequence(stages);
+    }
+
+    static IPreTokenizer ReadOne(JsonPart part)
+    {
         string type = part.Type("Sequence", "ByteLevel", "Split", "Metaspace", "Digits", "Whitespace", "WhitespaceSplit", "Punctuation",
             "BertPreTokenizer", "CharDelimiterSplit", "Delimiter", "FixedLength");
         return type switch
         {
-            "Sequence" => new Sequence([.. part.Required("pretokenizers").Items().Select(Read)]),
             "ByteLevel" => new ByteLevel(part.Bool("add_prefix_space", true), part.Bool("use_regex", true)),
-            "Split" => new Split(PatternReader.Read(part.Required("pattern")), Behavior(part.Required("behavior")), part.Bool("invert", false)),
+            "Split" => new Split(PatternReader.Read(part.Required("pattern")),
+                Behavior(part.Required("behavior")), part.Bool("invert", false)),
             "Metaspace" => Metaspace.Read(part),
             "Digits" => new Split(new RunePattern(RuneClass.IsNumeric),
                 part.Bool("individual_digits", false) ? SplitBehavior.Isolated : SplitBehavior.Contiguous),

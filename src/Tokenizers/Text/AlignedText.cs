@@ -8,16 +8,15 @@ namespace Ndif.Tokenizers.Text;
 /// </summary>
 internal sealed class AlignedText
 {
-    readonly int _shift;
+    readonly int _shift, _limit;
     char[] _chars;
     Origin[]? _origins; // null while char i still is the original's char _shift + i, as in most prompts
 
-    /// <param name="capacity">How many chars are expected.</param>
-    /// <param name="shift">Where in the original the first char is expected to come from.</param>
-    public AlignedText(int capacity, int shift)
+    AlignedText(int capacity, int shift, int limit)
     {
-        _shift = shift;
-        _chars = new char[Math.Max(capacity, 16)];
+        _shift = shift; // where in the original the first char is expected to come from
+        _limit = limit;
+        _chars = new char[Math.Clamp(capacity, 16, limit)];
     }
 
     public int Length { get; private set; }
@@ -27,7 +26,9 @@ internal sealed class AlignedText
     /// <summary>A part of the original text; a lone surrogate becomes U+FFFD, as in UTF-8.</summary>
     public static AlignedText Of(ReadOnlySpan<char> original, Span part)
     {
-        var text = new AlignedText(part.Length, part.Start);
+        // a file's stages may lengthen a text, but not without end: U+FDFA, the longest that Unicode has, becomes 18 characters
+        int limit = (int)Math.Min(65_536 + 64L * part.Length, Array.MaxLength);
+        var text = new AlignedText(part.Length, part.Start, limit);
         var chars = original[part.Start..part.End];
         int plain = chars.IndexOfAnyInRange('\uD800', '\uDFFF');
         if (plain < 0) plain = chars.Length;
@@ -51,7 +52,7 @@ internal sealed class AlignedText
     }
 
     /// <summary>An empty text that the chars of this one will be written to.</summary>
-    public AlignedText Rewrite(int extra = 0) => new(Length + extra, Length > 0 ? OriginAt(0).Start : _shift);
+    public AlignedText Rewrite(int extra = 0) => new(Length + extra, Length > 0 ? OriginAt(0).Start : _shift, _limit);
 
     public Origin OriginAt(int index) => _origins is null ? new Origin(_shift + index, _shift + index + 1) : _origins[index];
 
@@ -119,7 +120,10 @@ internal sealed class AlignedText
 
     void Grow(int least)
     {
-        int size = Math.Max(least, (int)Math.Min(_chars.Length * 2L, Array.MaxLength));
+        if (least > _limit)
+            throw new TokenizerFormatException("tokenizer.json",
+                $"its stages make a text longer than {_limit} characters of one much shorter");
+        int size = (int)Math.Min(Math.Max(least, _chars.Length * 2L), _limit);
         Array.Resize(ref _chars, size);
         if (_origins is not null) Array.Resize(ref _origins, size);
     }

@@ -112,7 +112,8 @@ internal static class RegexDialect
                 result.Append(c);
                 return i;
             }
-            if (c == '[') throw new FormatException($"the nested character class at position {i} is not supported; escape the bracket if it is meant literally");
+            if (c == '[')
+                throw new FormatException($"the nested character class at position {i} is not supported; a literal bracket is \\[");
             if (c == '&' && i + 1 < pattern.Length && pattern[i + 1] == '&')
                 throw new FormatException($"the class intersection at position {i} is not supported");
             if (c == '\\') i = Escape(pattern, i, result);
