@@ -44,6 +44,11 @@ public sealed class Arguments
     public torch.Tensor Tensor(int position, string? keyword = null) =>
         Get(position, keyword) as torch.Tensor ?? throw Errors.Throwable(Protocol.ErrorCode.BadArgument,
             $"Argument {(keyword is null ? position : $"`{keyword}`")} must be a tensor, not {Get(position, keyword)?.GetType().Name ?? "None"}.");
+
+    /// <summary>As <see cref="Get"/>, for a tuple that must be there.</summary>
+    public object?[] Tuple(int position, string? keyword = null) =>
+        Get(position, keyword) as object?[] ?? throw Errors.Throwable(Protocol.ErrorCode.BadArgument,
+            $"Argument {(keyword is null ? position : $"`{keyword}`")} must be a tuple, not {Get(position, keyword)?.GetType().Name ?? "None"}.");
 }
 
 /// <summary>A model's result with named parts, as Hugging Face's ModelOutput: logits, past_key_values.</summary>

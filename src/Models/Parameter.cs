@@ -20,4 +20,11 @@ public sealed class Parameter(string name, long[] shape)
         get => _value ?? throw new InvalidOperationException($"The weight `{Name}` has not been loaded.");
         set => _value = value;
     }
+
+    /// <summary>Frees the tensor; once is enough for a parameter that two modules share.</summary>
+    internal void Unload()
+    {
+        _value?.Dispose();
+        _value = null;
+    }
 }

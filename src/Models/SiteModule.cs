@@ -65,6 +65,28 @@ public abstract class SiteModule
         return parameter;
     }
 
+    /// <summary>Uses another module's parameter as one's own: the same tensor under a second path.</summary>
+    protected Parameter Tie(Parameter parameter)
+    {
+        _parameters.Add(parameter);
+        return parameter;
+    }
+
+    /// <summary>
+    /// An observed call of this module. Where the result should be a tuple and the observer gave a bare tensor, that is the tuple's
+    /// only element.
+    /// </summary>
+    protected T Observed<T>(SiteObserver observer, Arguments arguments) where T : class
+    {
+        object? result = observer.Call(this, arguments);
+        if (result is Tensor && typeof(T) == typeof(object?[])) result = new object?[] { result };
+        return result as T ?? throw Errors.Throwable(Protocol.ErrorCode.BadArgument,
+            $"The output of `{Path}` was replaced by {result?.GetType().Name ?? "nothing"}; it must be {Described<T>()}.", module: Path);
+    }
+
+    private static string Described<T>() =>
+        typeof(T) == typeof(Tensor) ? "a tensor" : typeof(T) == typeof(object?[]) ? "a tuple" : "a model output";
+
     /// <summary>Gives every module of the tree its path and index. Called once, on the root, when the tree is complete.</summary>
     /// <returns>All modules, parents before children.</returns>
     public IReadOnlyList<SiteModule> Seal()
@@ -89,7 +111,7 @@ public abstract class SiteModule
 /// <summary>A module from one tensor to one tensor: a linear layer, a norm, an activation.</summary>
 public abstract class TensorModule : SiteModule
 {
-    public Tensor Call(Tensor input) => Observer is { } observer ? (Tensor)observer.Call(this, new Arguments(input))! : Forward(input);
+    public Tensor Call(Tensor input) => Observer is { } observer ? Observed<Tensor>(observer, new Arguments(input)) : Forward(input);
 
     protected abstract Tensor Forward(Tensor input);
 

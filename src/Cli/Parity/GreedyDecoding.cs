@@ -1,0 +1,34 @@
+using Ndif.Models;
+using static TorchSharp.torch;
+
+namespace Ndif.Cli.Parity;
+
+/// <summary>The plainest generation there is: always the best token, with a cache, never stopping.</summary>
+internal static class GreedyDecoding
+{
+    /// <param name="ids">[rows, tokens] int64, left-padded</param>
+    /// <param name="mask">[rows, tokens] int64</param>
+    /// <returns>Ids [rows, tokens + steps] and the logits of each step [rows, steps, vocabulary].</returns>
+    public static (Tensor Ids, Tensor Logits) Run(LoadedModel model, Tensor ids, Tensor mask, int steps)
+    {
+        using var scope = NewDisposeScope();
+        using var nothing = no_grad();
+        using KeyValueCache cache = model.NewCache();
+        List<Tensor> all = [ids], logits = [];
+        Tensor next = ids, positions = Positions(mask);                                     // [rows, tokens]
+        for (int step = 0; step < steps; step++)
+        {
+            ModelOutput output = model.Root.Call(next, mask, positions, cache, logitsToKeep: 1);
+            var last = (Tensor)output["logits"]!;                                           // [rows, 1, vocabulary]
+            next = last.argmax(-1);                                                         // [rows, 1]
+            logits.Add(last);
+            all.Add(next);
+            mask = cat([mask, ones_like(next)], 1);                                         // [rows, tokens + step + 1]
+            positions = positions.narrow(1, positions.size(1) - 1, 1) + 1;                  // [rows, 1]
+        }
+        return (cat(all, 1).MoveToOuterDisposeScope(), cat(logits, 1).MoveToOuterDisposeScope());
+    }
+
+    /// <summary>Where each token stands in its row, padding not counted: [rows, tokens].</summary>
+    public static Tensor Positions(Tensor mask) => (mask.cumsum(1) - 1).clamp_min(0);
+}

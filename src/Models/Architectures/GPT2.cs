@@ -1,0 +1,228 @@
+using Ndif.Models.Layers;
+using Ndif.Protocol;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Models.Architectures;
+
+/// <summary>What config.json says of a GPT-2.</summary>
+/// <remarks>transformers/models/gpt2/configuration_gpt2.py</remarks>
+public sealed record GPT2Config(int Vocabulary, int Positions, int Width, int Layers, int Heads, int Inner, double Epsilon,
+    bool ScaleByWidth, bool ScaleByLayer, bool Tied, double EmbeddingDropout, double AttentionDropout, double ResidualDropout)
+{
+    public int HeadWidth => Width / Heads;
+
+    public static GPT2Config Read(ConfigReader json)
+    {
+        int width = json.Size("n_embd", 768), heads = json.Size("n_head", 12);
+        if (width % heads != 0) throw json.Bad("n_embd", $"must be a multiple of n_head, {heads}", $"{width}");
+        if (json.Flag("add_cross_attention", false))
+            throw json.Bad("add_cross_attention", "must be false: only decoders are supported", "true");
+        return new GPT2Config(
+            json.Size("vocab_size", 50257), json.Size("n_positions", 1024), width, json.Size("n_layer", 12), heads,
+            json.Size("n_inner", 4 * width), json.Real("layer_norm_epsilon", 1e-5),
+            json.Flag("scale_attn_weights", true), json.Flag("scale_attn_by_inverse_layer_idx", false),
+            json.Flag("tie_word_embeddings", true),
+            json.Real("embd_pdrop", 0.1), json.Real("attn_pdrop", 0.1), json.Real("resid_pdrop", 0.1));
+    }
+}
+
+/// <summary>GPT-2: learned positions, norms before attention and mlp, one matrix for queries, keys and values.</summary>
+/// <remarks>transformers/models/gpt2/modeling_gpt2.py; Radford et al., 2019</remarks>
+[Architecture("GPT2LMHeadModel", ModelType = "gpt2")]
+public sealed class GPT2LMHeadModel : CausalLM
+{
+    private readonly GPT2Model _transformer;
+    private readonly Linear _lmHead;
+
+    public GPT2LMHeadModel(ConfigReader json)
+    {
+        GPT2Config config = GPT2Config.Read(json);
+        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
+        _transformer = Child("transformer", new GPT2Model(config, json));
+        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _transformer.Embeddings : null));
+    }
+
+    public override StandardNames Names => new()
+    {
+        Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
+        Attention = "attn", Mlp = "mlp",
+    };
+
+    public override CausalLMConfig Config { get; }
+
+    public override string BaseName => "transformer";
+
+    /// <summary>The causal masks that checkpoints before transformers 4.31 carry.</summary>
+    public override bool Ignores(string tensorName) =>
+        tensorName.EndsWith(".attn.bias", StringComparison.Ordinal) || tensorName.EndsWith(".attn.masked_bias", StringComparison.Ordinal);
+
+    protected override ModelOutput Forward(
+        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
+    {
+        ModelOutput output = _transformer.Call(inputIds, cache, attentionMask, positionIds);
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
+    }
+}
+
+public sealed class GPT2Model : SiteModule
+{
+    private readonly Embedding _wte, _wpe;
+    private readonly Dropout _drop;
+    private readonly ModuleList<GPT2Block> _h;
+    private readonly LayerNorm _lnF;
+
+    internal GPT2Model(GPT2Config config, ConfigReader json)
+    {
+        _wte = Child("wte", new Embedding(config.Vocabulary, config.Width));
+        _wpe = Child("wpe", new Embedding(config.Positions, config.Width));
+        _drop = Child("drop", new Dropout(config.EmbeddingDropout));
+        _h = Child("h", new ModuleList<GPT2Block>(config.Layers, layer => new GPT2Block(config, json, layer)));
+        _lnF = Child("ln_f", new LayerNorm(config.Width, config.Epsilon));
+    }
+
+    /// <summary>[vocabulary, width]</summary>
+    internal Parameter Embeddings => _wte.Table;
+
+    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
+
+    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Observer is { } observer
+        ? Observed<ModelOutput>(observer, new Arguments([inputIds],
+        [
+            new("past_key_values", cache), new("attention_mask", attentionMask), new("position_ids", positionIds),
+            new("use_cache", cache is not null),
+        ]))
+        : Forward(inputIds, cache, attentionMask, positionIds);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "input_ids"),
+        arguments.Get(1, "past_key_values") as KeyValueCache,
+        arguments.Tensor(2, "attention_mask"),
+        arguments.Tensor(3, "position_ids"));
+
+    private ModelOutput Forward(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds)
+    {
+        using var scope = NewDisposeScope();
+        Tensor tokens = _wte.Call(inputIds);                                                        // [rows, tokens, width]
+        Tensor positions = _wpe.Call(positionIds);                                                  // [rows, tokens, width]
+        Tensor hidden = _drop.Call(tokens + positions);                                             // [rows, tokens, width]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
+        for (int layer = 0; layer < _h.Count; layer++)
+            hidden = (Tensor)_h[layer].Call(hidden, cache, mask, positionIds)[0]!;                  // [rows, tokens, width]
+        hidden = _lnF.Call(hidden);                                                                 // [rows, tokens, width]
+        cache?.Advance(inputIds.size(1));
+        return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
+    }
+}
+
+public sealed class GPT2Block : SiteModule
+{
+    private readonly LayerNorm _ln1, _ln2;
+    private readonly GPT2Attention _attn;
+    private readonly GPT2MLP _mlp;
+
+    internal GPT2Block(GPT2Config config, ConfigReader json, int layer)
+    {
+        _ln1 = Child("ln_1", new LayerNorm(config.Width, config.Epsilon));
+        _attn = Child("attn", new GPT2Attention(config, layer));
+        _ln2 = Child("ln_2", new LayerNorm(config.Width, config.Epsilon));
+        _mlp = Child("mlp", new GPT2MLP(config, json));
+    }
+
+    public override Axes InputAxes(string argument) => argument is "2" or "attention_mask" ? Axes.Attention : Axes.Hidden;
+
+    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds) => Observer is { } observer
+        ? Observed<object?[]>(observer, new Arguments([hidden, cache, mask, null],
+            [new("position_ids", positionIds), new("use_cache", cache is not null)]))
+        : Forward(hidden, cache, mask, positionIds);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Get(1, "past_key_values") as KeyValueCache,
+        arguments.Tensor(2, "attention_mask"),
+        arguments.Get(4, "position_ids") as Tensor);
+
+    private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor? positionIds)
+    {
+        using var scope = NewDisposeScope();
+        var attended = (Tensor)_attn.Call(_ln1.Call(hidden), cache, mask, positionIds)[0]!;     // [rows, tokens, width]
+        Tensor middle = attended + hidden;                                                      // [rows, tokens, width]
+        Tensor output = middle + _mlp.Call(_ln2.Call(middle));                                  // [rows, tokens, width]
+        return [output.MoveToOuterDisposeScope()];
+    }
+}
+
+public sealed class GPT2Attention : SiteModule
+{
+    private readonly int _layer, _heads, _width;
+    private readonly double _scale;
+    private readonly Conv1D _cAttn, _cProj;
+    private readonly Dropout _residDropout;
+
+    internal GPT2Attention(GPT2Config config, int layer)
+    {
+        (_layer, _heads, _width) = (layer, config.Heads, config.HeadWidth);
+        _scale = (config.ScaleByWidth ? 1 / Math.Sqrt(_width) : 1) / (config.ScaleByLayer ? layer + 1 : 1);
+        _cAttn = Child("c_attn", new Conv1D(3 * config.Width, config.Width));
+        _cProj = Child("c_proj", new Conv1D(config.Width, config.Width));
+        Child("attn_dropout", new Dropout(config.AttentionDropout)); // Hugging Face's code does not call it either
+        _residDropout = Child("resid_dropout", new Dropout(config.ResidualDropout));
+    }
+
+    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
+
+    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor? positionIds) => Observer is { } observer
+        ? Observed<object?[]>(observer, new Arguments([hidden],
+        [
+            new("past_key_values", cache), new("attention_mask", mask), new("position_ids", positionIds),
+            new("use_cache", cache is not null),
+        ]))
+        : Forward(hidden, cache, mask);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Get(1, "past_key_values") as KeyValueCache,
+        arguments.Tensor(2, "attention_mask"));
+
+    private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask)
+    {
+        using var scope = NewDisposeScope();
+        Tensor[] parts = _cAttn.Call(hidden).split(_heads * _width, 2);                 // 3 x [rows, tokens, width]
+        Tensor query = EagerAttention.SplitHeads(parts[0], _heads, _width);             // [rows, heads, tokens, head width]
+        Tensor key = EagerAttention.SplitHeads(parts[1], _heads, _width);               // [rows, heads, keys, head width]
+        Tensor value = EagerAttention.SplitHeads(parts[2], _heads, _width);             // [rows, heads, keys, head width]
+        if (cache is not null) (key, value) = cache.Update(_layer, key, value);
+        var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale);
+        Tensor output = _cProj.Call(mixed.view(hidden.shape));                          // [rows, tokens, width]
+        output = _residDropout.Call(output);
+        return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
+    }
+}
+
+public sealed class GPT2MLP : TensorModule
+{
+    private readonly Conv1D _cFc, _cProj;
+    private readonly Activation _act;
+    private readonly Dropout _dropout;
+
+    internal GPT2MLP(GPT2Config config, ConfigReader json)
+    {
+        _cFc = Child("c_fc", new Conv1D(config.Inner, config.Width));
+        _cProj = Child("c_proj", new Conv1D(config.Width, config.Inner));
+        _act = Child("act", Activation.Read(json, "activation_function", "gelu_new"));
+        _dropout = Child("dropout", new Dropout(config.ResidualDropout));
+    }
+
+    /// <param name="input">[rows, tokens, width]</param>
+    /// <returns>[rows, tokens, width]</returns>
+    protected override Tensor Forward(Tensor input)
+    {
+        using var scope = NewDisposeScope();
+        Tensor inner = _act.Call(_cFc.Call(input));                                 // [rows, tokens, inner]
+        return _dropout.Call(_cProj.Call(inner)).MoveToOuterDisposeScope();         // [rows, tokens, width]
+    }
+}

@@ -1,0 +1,64 @@
+using Ndif.Protocol;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Models;
+
+/// <summary>What every language model's config says.</summary>
+/// <param name="ContextLength">Tokens.</param>
+/// <param name="LayerCount">Blocks, each with one entry in a cache.</param>
+public sealed record CausalLMConfig(int Vocabulary, int ContextLength, int LayerCount);
+
+/// <summary>
+/// The root of a language model's tree: embeddings, layers, final norm, head. A derived class is one architecture, in one file under
+/// Architectures/.
+/// </summary>
+public abstract class CausalLM : SiteModule
+{
+    /// <summary>Where embedding, layers, final norm and head are; attention and mlp relative to a layer.</summary>
+    public abstract StandardNames Names { get; }
+
+    public abstract CausalLMConfig Config { get; }
+
+    /// <summary>
+    /// The path of the base model, which checkpoints of it alone leave out of their tensors' names: "transformer".
+    /// </summary>
+    public abstract string BaseName { get; }
+
+    /// <summary>The tree's modules by index, parents before children.</summary>
+    public IReadOnlyList<SiteModule> Modules { get; internal set; } = [];
+
+    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
+
+    /// <summary>Tensors that old checkpoints have and no module wants: buffers that are computed, masks.</summary>
+    public virtual bool Ignores(string tensorName) => false;
+
+    /// <summary>One forward pass.</summary>
+    /// <param name="inputIds">[rows, tokens] int64</param>
+    /// <param name="attentionMask">[rows, cached + tokens] int64: 1 for a token, 0 for padding</param>
+    /// <param name="positionIds">[rows, tokens] int64: where a token stands in its row, padding not counted</param>
+    /// <param name="cache">Holds the earlier tokens, and takes these; null to run without.</param>
+    /// <param name="logitsToKeep">Only the last so many tokens' logits; 0 for all.</param>
+    /// <returns><c>logits</c> [rows, tokens kept, vocabulary] and <c>past_key_values</c>, the cache.</returns>
+    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep = 0) =>
+        Observer is { } observer
+            ? Observed<ModelOutput>(observer, new Arguments([],
+            [
+                new("input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
+                new("past_key_values", cache), new("use_cache", cache is not null), new("logits_to_keep", (long)logitsToKeep),
+            ]))
+            : Forward(inputIds, attentionMask, positionIds, cache, logitsToKeep);
+
+    public sealed override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "input_ids"),
+        arguments.Tensor(1, "attention_mask"),
+        arguments.Tensor(2, "position_ids"),
+        arguments.Get(3, "past_key_values") as KeyValueCache,
+        arguments.Get(5, "logits_to_keep") is long keep ? (int)keep : 0);
+
+    protected abstract ModelOutput Forward(
+        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep);
+
+    /// <summary>The last tokens of [rows, tokens, hidden] whose logits are wanted.</summary>
+    protected static Tensor Kept(Tensor hidden, int logitsToKeep) =>
+        logitsToKeep <= 0 || logitsToKeep >= hidden.size(1) ? hidden : hidden.narrow(1, hidden.size(1) - logitsToKeep, logitsToKeep);
+}

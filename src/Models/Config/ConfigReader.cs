@@ -1,0 +1,129 @@
+using System.Text.Json;
+using ErrorCode = Ndif.Protocol.ErrorCode;
+
+namespace Ndif.Models;
+
+/// <summary>
+/// Typed reading of a Hugging Face JSON file. A key that is absent or null has the default that Hugging Face's class has; a value
+/// of the wrong kind is an error that names key and file.
+/// </summary>
+public sealed class ConfigReader
+{
+    private readonly JsonElement _json;
+    private readonly string _prefix;
+
+    private ConfigReader(JsonElement json, string file, string prefix) => (_json, File, _prefix) = (json, file, prefix);
+
+    /// <summary>The path of the file, for errors.</summary>
+    public string File { get; }
+
+    /// <summary>All keys.</summary>
+    public IEnumerable<string> Keys => _json.EnumerateObject().Select(p => p.Name);
+
+    public static ConfigReader Open(string path)
+    {
+        if (!System.IO.File.Exists(path))
+            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{path} is missing.", "A model folder needs config.json beside its weights.");
+        return Parse(System.IO.File.ReadAllBytes(path), path);
+    }
+
+    public static ConfigReader Parse(ReadOnlyMemory<byte> json, string file)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(json, new() { CommentHandling = JsonCommentHandling.Skip });
+            if (document.RootElement.ValueKind == JsonValueKind.Object) return new ConfigReader(document.RootElement.Clone(), file, "");
+            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{file} must hold a JSON object, not {Kind(document.RootElement)}.");
+        }
+        catch (JsonException e)
+        {
+            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{file} is not JSON: {e.Message}", inner: e);
+        }
+    }
+
+    /// <summary>True if the key is there and not null.</summary>
+    public bool Has(string key) => Find(key) is not null;
+
+    /// <summary>A positive whole number: a size or a count.</summary>
+    public int Size(string key, int? otherwise = null)
+    {
+        long value = Integer(key, otherwise);
+        return value is > 0 and <= int.MaxValue ? (int)value : throw Bad(key, "must be positive", value.ToString());
+    }
+
+    public long Integer(string key, long? otherwise = null)
+    {
+        if (Find(key) is not { } value) return otherwise ?? throw Missing(key);
+        return value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out long number) ? number
+            : throw Bad(key, "must be a whole number", Kind(value));
+    }
+
+    public double Real(string key, double? otherwise = null)
+    {
+        if (Find(key) is not { } value) return otherwise ?? throw Missing(key);
+        return value.ValueKind == JsonValueKind.Number ? value.GetDouble() : throw Bad(key, "must be a number", Kind(value));
+    }
+
+    public bool Flag(string key, bool? otherwise = null)
+    {
+        if (Find(key) is not { } value) return otherwise ?? throw Missing(key);
+        return value.ValueKind is JsonValueKind.True or JsonValueKind.False ? value.GetBoolean()
+            : throw Bad(key, "must be true or false", Kind(value));
+    }
+
+    public string Text(string key, string? otherwise = null)
+    {
+        if (Find(key) is not { } value) return otherwise ?? throw Missing(key);
+        return value.ValueKind == JsonValueKind.String ? value.GetString()! : throw Bad(key, "must be a text", Kind(value));
+    }
+
+    /// <summary>A list of texts; empty if it is absent.</summary>
+    public IReadOnlyList<string> Texts(string key) =>
+        List(key, v => v.ValueKind == JsonValueKind.String ? v.GetString()! : throw Bad(key, "must be a list of texts", Kind(v)));
+
+    /// <summary>A list of numbers; empty if it is absent.</summary>
+    public IReadOnlyList<double> Reals(string key) =>
+        List(key, v => v.ValueKind == JsonValueKind.Number ? v.GetDouble() : throw Bad(key, "must be a list of numbers", Kind(v)));
+
+    /// <summary>Token ids: one number or a list of them; empty if it is absent.</summary>
+    public IReadOnlyList<int> Ids(string key)
+    {
+        if (Find(key) is { ValueKind: not JsonValueKind.Array } one) return [Id(one)];
+        return List(key, Id);
+
+        int Id(JsonElement value) => value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int id) ? id
+            : throw Bad(key, "must be a token id or a list of them", Kind(value));
+    }
+
+    /// <summary>A nested object, or null if it is absent.</summary>
+    public ConfigReader? Section(string key)
+    {
+        if (Find(key) is not { } value) return null;
+        return value.ValueKind == JsonValueKind.Object ? new ConfigReader(value, File, $"{_prefix}{key}.")
+            : throw Bad(key, "must be an object", Kind(value));
+    }
+
+    /// <summary>The error for a value that is well formed but not possible.</summary>
+    public Exception Bad(string key, string what, string value) => Errors.Throwable(ErrorCode.BadCheckpoint,
+        $"{File}: `{_prefix}{key}` {what}, not {value}.");
+
+    private Exception Missing(string key) => Errors.Throwable(ErrorCode.BadCheckpoint,
+        $"{File} has no `{_prefix}{key}`, which this architecture needs.", Errors.DidYouMean(key, Keys));
+
+    private JsonElement? Find(string key) =>
+        _json.TryGetProperty(key, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;
+
+    private List<T> List<T>(string key, Func<JsonElement, T> item)
+    {
+        if (Find(key) is not { } value) return [];
+        return value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray().Select(item)]
+            : throw Bad(key, "must be a list", Kind(value));
+    }
+
+    private static string Kind(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.Object => "an object",
+        JsonValueKind.Array => "a list",
+        _ => value.GetRawText() is { Length: <= 40 } text ? text : "a long text",
+    };
+}

@@ -1,0 +1,29 @@
+namespace Ndif.Models;
+
+/// <summary>How rotary position embeddings are scaled.</summary>
+/// <param name="Kind">"default", "linear", "llama3", ...</param>
+/// <param name="Theta">The base of the frequencies.</param>
+/// <param name="PartialRotaryFactor">The part of a head's width that is rotated.</param>
+/// <param name="Values">The kind's own values; absent for "default".</param>
+/// <remarks>transformers/modeling_rope_utils.py; both the older hub style and the one since transformers 5.</remarks>
+public sealed record RopeParameters(string Kind, double Theta, double PartialRotaryFactor, ConfigReader? Values)
+{
+    /// <param name="layerType">
+    /// For models whose layer types have their own values ("sliding_attention"): the section of rope_parameters to read.
+    /// </param>
+    /// <param name="theta">The architecture's default base.</param>
+    /// <param name="partial">The architecture's default of the rotated part.</param>
+    public static RopeParameters Read(ConfigReader config, string? layerType = null, double theta = 10000.0, double partial = 1.0)
+    {
+        ConfigReader? values = config.Section("rope_parameters") is { } parameters
+            ? (layerType is null ? null : parameters.Section(layerType)) ?? parameters
+            : config.Section("rope_scaling");
+        string kind = values is null ? "default" : values.Text("rope_type", values.Text("type", "default"));
+        return new RopeParameters(
+            kind is "mrope" ? "default" : kind,
+            values is not null && values.Has("rope_theta") ? values.Real("rope_theta") : config.Real("rope_theta", theta),
+            values is not null && values.Has("partial_rotary_factor") ? values.Real("partial_rotary_factor")
+                : config.Real("partial_rotary_factor", partial),
+            values);
+    }
+}

@@ -1,0 +1,120 @@
+using System.Text.Json;
+using static TorchSharp.torch;
+using ErrorCode = Ndif.Protocol.ErrorCode;
+
+namespace Ndif.Models;
+
+/// <summary>
+/// The weights of a Hugging Face folder: model.safetensors, or the shards that model.safetensors.index.json lists.
+/// Pickled weights are refused.
+/// </summary>
+public sealed class Checkpoint : IDisposable
+{
+    private const string Single = "model.safetensors", Index = "model.safetensors.index.json";
+
+    private readonly List<SafetensorsFile> _files = [];
+    private readonly Dictionary<string, SafetensorsFile> _fileOf = new(StringComparer.Ordinal);
+
+    private Checkpoint(string folder) => Folder = folder;
+
+    public string Folder { get; }
+
+    /// <summary>Every tensor's name.</summary>
+    public IReadOnlyCollection<string> Names => _fileOf.Keys;
+
+    public SafetensorsEntry Entry(string name) => _fileOf[name].Entries[name];
+
+    /// <summary>As <see cref="SafetensorsFile.Read"/>.</summary>
+    public Tensor Read(string name) => _fileOf[name].Read(name);
+
+    /// <summary>True if a folder has safetensors weights.</summary>
+    public static bool IsIn(string folder) => File.Exists(Path.Combine(folder, Single)) || File.Exists(Path.Combine(folder, Index));
+
+    /// <exception cref="CheckpointException">There are no safetensors weights, or they are damaged.</exception>
+    public static Checkpoint Open(string folder)
+    {
+        Checkpoint checkpoint = new(folder);
+        try
+        {
+            if (File.Exists(Path.Combine(folder, Single))) checkpoint.Add(Single);
+            else if (File.Exists(Path.Combine(folder, Index))) checkpoint.AddShards();
+            else throw NoWeights(folder);
+            return checkpoint;
+        }
+        catch
+        {
+            checkpoint.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Tensors that were read stay valid.</summary>
+    public void Dispose()
+    {
+        foreach (SafetensorsFile file in _files) file.Dispose();
+        _files.Clear();
+    }
+
+    private SafetensorsFile OpenFile(string name)
+    {
+        SafetensorsFile file = SafetensorsFile.Open(Path.Combine(Folder, name));
+        _files.Add(file);
+        return file;
+    }
+
+    private void Add(string name)
+    {
+        SafetensorsFile file = OpenFile(name);
+        foreach (string tensor in file.Entries.Keys) _fileOf.Add(tensor, file);
+    }
+
+    private void AddShards()
+    {
+        string path = Path.Combine(Folder, Index);
+        Dictionary<string, SafetensorsFile> shards = new(StringComparer.Ordinal);
+        foreach (var (tensor, shard) in WeightMap(path))
+        {
+            if (!shards.TryGetValue(shard, out SafetensorsFile? file))
+            {
+                if (shard.Length == 0 || Path.GetFileName(shard) != shard || !shard.EndsWith(".safetensors", StringComparison.Ordinal))
+                    throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{path} names `{shard}`, which is not a safetensors file beside it.");
+                if (!File.Exists(Path.Combine(Folder, shard)))
+                    throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{path} lists `{shard}` for `{tensor}`, and that file is missing.",
+                        "The download is incomplete: fetch the missing shards.");
+                shards.Add(shard, file = OpenFile(shard));
+            }
+            if (!file.Entries.ContainsKey(tensor))
+                throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{path} lists `{tensor}` in `{shard}`, which has no such tensor.");
+            _fileOf.Add(tensor, file);
+        }
+    }
+
+    private static List<KeyValuePair<string, string>> WeightMap(string path)
+    {
+        try
+        {
+            using JsonDocument json = JsonDocument.Parse(File.ReadAllBytes(path), new() { AllowDuplicateProperties = false });
+            return [.. json.RootElement.GetProperty("weight_map").EnumerateObject()
+                .Select(p => KeyValuePair.Create(p.Name, p.Value.GetString() ?? ""))];
+        }
+        catch (Exception e) when (e is JsonException or System.InvalidOperationException or KeyNotFoundException)
+        {
+            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{path} has no `weight_map` from tensor names to files: {e.Message}", inner: e);
+        }
+    }
+
+    private static Exception NoWeights(string folder)
+    {
+        string? pickled = Directory.EnumerateFiles(folder).Select(Path.GetFileName)
+            .Where(f => f!.EndsWith(".bin", StringComparison.Ordinal) || f.EndsWith(".pt", StringComparison.Ordinal)
+                || f.EndsWith(".pth", StringComparison.Ordinal) || f.EndsWith(".ckpt", StringComparison.Ordinal))
+            .Order(StringComparer.Ordinal).FirstOrDefault();
+        return pickled is null
+            ? Errors.Throwable(ErrorCode.BadCheckpoint, $"{folder} has neither {Single} nor {Index}.",
+                "Name a folder as Hugging Face's save_pretrained writes it.")
+            : Errors.Throwable(ErrorCode.BadCheckpoint,
+                $"{folder} has its weights as `{pickled}`, a Python pickle, which is refused: reading a pickle runs whatever code is in it.",
+                "Convert it once where you trust it, with AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder), "
+                + "or take the model's revision on the hub that has model.safetensors (often refs/convert/safetensors).");
+    }
+}

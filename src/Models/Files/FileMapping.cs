@@ -1,0 +1,112 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Ndif.Models;
+
+/// <summary>
+/// A whole file in memory, private and copy-on-write: an in-place edit of a weight works and never reaches the file. It stays
+/// mapped until the file is closed and the last tensor over it has gone.
+/// </summary>
+internal sealed unsafe partial class FileMapping
+{
+    // libtorch gives back only the address of a tensor's data, so the mapping is found by its range.
+    private static readonly SortedList<nint, FileMapping> s_live = [];
+
+    private readonly bool _mapped;
+    private int _references = 1;
+
+    private FileMapping(nint start, long length, bool mapped) => (Start, Length, _mapped) = (start, length, mapped);
+
+    public nint Start { get; }
+
+    /// <summary>In bytes.</summary>
+    public long Length { get; }
+
+    /// <summary>Mappings that are still held, for tests.</summary>
+    public static int LiveCount
+    {
+        get { lock (s_live) return s_live.Count; }
+    }
+
+    public ReadOnlySpan<byte> Bytes(long offset, int length) => new((byte*)Start + offset, length);
+
+    public static FileMapping Open(string path)
+    {
+        using FileStream file = File.OpenRead(path);
+        long length = file.Length;
+        if (length == 0) throw new EndOfStreamException();
+        bool map = OperatingSystem.IsLinux() || OperatingSystem.IsMacOS();
+        nint start = map ? Map(file, length) : Read(file, length);
+        FileMapping mapping = new(start, length, map);
+        lock (s_live) s_live.Add(start, mapping);
+        return mapping;
+    }
+
+    public void AddReference() => Interlocked.Increment(ref _references);
+
+    public void Release()
+    {
+        if (Interlocked.Decrement(ref _references) > 0) return;
+        lock (s_live) s_live.Remove(Start);
+        if (_mapped) _ = Unmap(Start, (nuint)Length);
+        else NativeMemory.Free((void*)Start);
+    }
+
+    /// <summary>libtorch's deleter: called with the data pointer when the last storage over it dies.</summary>
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    public static void ReleaseAt(nint data)
+    {
+        FileMapping? found = null;
+        lock (s_live)
+        {
+            int low = 0, high = s_live.Count - 1;
+            while (low <= high)
+            {
+                int middle = (low + high) / 2;
+                FileMapping mapping = s_live.GetValueAtIndex(middle);
+                if (data < mapping.Start) high = middle - 1;
+                else if (data >= mapping.Start + (nint)mapping.Length) low = middle + 1;
+                else { found = mapping; break; }
+            }
+        }
+        found?.Release();
+    }
+
+    private static nint Map(FileStream file, long length)
+    {
+        const int ReadWrite = 3, Private = 2, WillNeed = 3;
+        nint start = Map(0, (nuint)length, ReadWrite, Private, (int)file.SafeFileHandle.DangerousGetHandle(), 0);
+        if (start == -1) throw new IOException($"mmap failed with errno {Marshal.GetLastPInvokeError()}.");
+        _ = Advise(start, (nuint)length, WillNeed); // read ahead: a cold disk is then read in order, not page by page
+        return start;
+    }
+
+    private static nint Read(FileStream file, long length)
+    {
+        byte* start = (byte*)NativeMemory.Alloc((nuint)length);
+        try
+        {
+            for (long done = 0; done < length;)
+            {
+                int part = (int)Math.Min(length - done, 1 << 30);
+                file.ReadExactly(new Span<byte>(start + done, part));
+                done += part;
+            }
+            return (nint)start;
+        }
+        catch
+        {
+            NativeMemory.Free(start);
+            throw;
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
+    private static partial nint Map(nint address, nuint length, int protection, int flags, int file, long offset);
+
+    [LibraryImport("libc", EntryPoint = "munmap")]
+    private static partial int Unmap(nint address, nuint length);
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(nint address, nuint length, int advice);
+}

@@ -1,0 +1,54 @@
+namespace Ndif.Models;
+
+/// <summary>Hugging Face's cache of hub models, as huggingface_hub lays it out, read only.</summary>
+/// <remarks>
+/// <code>
+/// models--org--name/refs/main              the commit that "main" was at
+/// models--org--name/snapshots/{commit}/    the files (links into blobs/)
+/// </code>
+/// </remarks>
+public static class HubCache
+{
+    /// <summary>HF_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub.</summary>
+    public static string Root
+    {
+        get
+        {
+            if (Variable("HF_HUB_CACHE") is { } hub) return hub;
+            if (Variable("HF_HOME") is { } home) return Path.Combine(home, "hub");
+            string cache = Variable("XDG_CACHE_HOME")
+                ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache");
+            return Path.Combine(cache, "huggingface", "hub");
+        }
+    }
+
+    /// <summary>The snapshot of a model, or null.</summary>
+    public static ModelFolder? Find(string id, string? revision)
+    {
+        string model = Path.Combine(Root, "models--" + id.Replace("/", "--", StringComparison.Ordinal));
+        string name = revision ?? "main";
+        if (name.Contains("..", StringComparison.Ordinal) || Path.IsPathRooted(name)) return null;
+        string reference = Path.Combine(model, "refs", name);
+        string commit = File.Exists(reference) ? File.ReadAllText(reference).Trim() : name;
+        if (commit.Length == 0 || Path.GetFileName(commit) != commit) return null;
+        string snapshot = Path.Combine(model, "snapshots", commit);
+        return Directory.Exists(snapshot) ? new ModelFolder(id, commit, snapshot) : null;
+    }
+
+    /// <summary>The ids of all models with a snapshot.</summary>
+    public static IEnumerable<string> Models() =>
+        !Directory.Exists(Root) ? [] : Directory.EnumerateDirectories(Root, "models--*")
+            .Where(model => Directory.Exists(Path.Combine(model, "snapshots")))
+            .Select(model => Path.GetFileName(model)["models--".Length..].Replace("--", "/", StringComparison.Ordinal))
+            .Order(StringComparer.Ordinal);
+
+    /// <summary>The commit, if a path is a snapshot of a cache; else empty.</summary>
+    internal static string RevisionOf(string path)
+    {
+        DirectoryInfo folder = new(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));
+        return folder.Parent?.Name == "snapshots" && folder.Parent.Parent?.Name.StartsWith("models--", StringComparison.Ordinal) == true
+            ? folder.Name : "";
+    }
+
+    private static string? Variable(string name) => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? value : null;
+}

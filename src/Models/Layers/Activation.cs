@@ -1,0 +1,42 @@
+using static TorchSharp.torch;
+
+namespace Ndif.Models.Layers;
+
+/// <summary>An activation under the class name that Hugging Face prints for it.</summary>
+/// <remarks>ACT2CLS in transformers/activations.py</remarks>
+public sealed class Activation : TensorModule
+{
+    private readonly Func<Tensor, Tensor> _function;
+
+    private Activation(string className, Func<Tensor, Tensor> function, string repr = "") =>
+        (ClassName, _function, ExtraRepr) = (className, function, repr);
+
+    public override string ClassName { get; }
+
+    public override string ExtraRepr { get; }
+
+    protected override Tensor Forward(Tensor input) => _function(input);
+
+    /// <summary>The activation that a config.json names under a key.</summary>
+    public static Activation Read(ConfigReader config, string key, string otherwise) => config.Text(key, otherwise) switch
+    {
+        "gelu" or "gelu_python" => new("GELUActivation", x => nn.functional.gelu(x)),
+        "gelu_new" => new("NewGELUActivation", GeluTanh),
+        "gelu_fast" => new("FastGELUActivation", GeluTanh),
+        "gelu_pytorch_tanh" => new("GELUTanh", GeluTanh),
+        "quick_gelu" => new("QuickGELUActivation", x => x * sigmoid(x * 1.702)),
+        "silu" or "swish" => new("SiLUActivation", x => nn.functional.silu(x)),
+        "relu" => new("ReLU", x => x.relu()),
+        "relu2" => new("ReLUSquaredActivation", x => x.relu().square()),
+        "relu6" => new("ReLU6", x => x.clamp(0, 6)),
+        "sigmoid" => new("Sigmoid", x => x.sigmoid()),
+        "tanh" => new("Tanh", x => x.tanh()),
+        "mish" => new("MishActivation", x => nn.functional.mish(x)),
+        "linear" => new("LinearActivation", x => x),
+        string unknown => throw config.Bad(key, "must be an activation that is known here (gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, "
+            + "quick_gelu, silu, relu, relu2, relu6, sigmoid, tanh, mish, linear)", $"`{unknown}`"),
+    };
+
+    /// <summary>0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))), which the named variants write out and libtorch has in one kernel.</summary>
+    private static Tensor GeluTanh(Tensor x) => nn.functional.gelu(x, TorchSharp.Modules.GELU.Approximate.tanh);
+}

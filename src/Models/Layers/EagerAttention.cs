@@ -1,0 +1,52 @@
+using static TorchSharp.torch;
+
+namespace Ndif.Models.Layers;
+
+/// <summary>Attention written out, because its scores and probabilities are what people come to see.</summary>
+/// <remarks>eager_attention_forward in transformers/models/llama/modeling_llama.py and its relatives</remarks>
+public static class EagerAttention
+{
+    /// <summary>
+    /// softmax(q kᵀ · scale + mask) v. Each key and value head serves heads / key-value heads query heads, without being repeated in
+    /// memory.
+    /// </summary>
+    /// <param name="query">[rows, heads, tokens, width]</param>
+    /// <param name="key">[rows, key-value heads, keys, width]</param>
+    /// <param name="value">[rows, key-value heads, keys, width]</param>
+    /// <param name="mask">[rows, 1, tokens, keys], added to the scores</param>
+    /// <returns>The output [rows, tokens, heads, width] and the probabilities [rows, heads, tokens, keys].</returns>
+    public static (Tensor Output, Tensor Probabilities) Forward(Tensor query, Tensor key, Tensor value, Tensor? mask, double scale)
+    {
+        Tensor scores = Scores(query, key) * scale;                                                     // [rows, heads, tokens, keys]
+        if (mask is not null) scores = scores + mask;
+        Tensor probabilities = nn.functional.softmax(scores, -1, ScalarType.Float32).to(query.dtype);   // [rows, heads, tokens, keys]
+        Tensor output = Mix(probabilities, value).transpose(1, 2).contiguous();                         // [rows, tokens, heads, width]
+        return (output, probabilities);
+    }
+
+    /// <summary>q kᵀ: [rows, heads, tokens, keys].</summary>
+    public static Tensor Scores(Tensor query, Tensor key)
+    {
+        (long rows, long heads, long tokens, long width) = (query.size(0), query.size(1), query.size(2), query.size(3));
+        (long groups, long keys) = (key.size(1), key.size(2));
+        Tensor q = query.reshape(rows * groups, heads / groups * tokens, width); // [rows·groups, heads/groups·tokens, width]
+        Tensor k = key.reshape(rows * groups, keys, width);                      // [rows·groups, keys, width]
+        // bmm, as matmul does inside, because matmul's native entry point ends the process on shapes that do not fit (dotnet/TorchSharp)
+        return bmm(q, k.transpose(1, 2)).view(rows, heads, tokens, keys);
+    }
+
+    /// <summary>p v: [rows, heads, tokens, width].</summary>
+    public static Tensor Mix(Tensor probabilities, Tensor value)
+    {
+        (long rows, long heads, long tokens, long keys) =
+            (probabilities.size(0), probabilities.size(1), probabilities.size(2), probabilities.size(3));
+        (long groups, long width) = (value.size(1), value.size(3));
+        Tensor p = probabilities.reshape(rows * groups, heads / groups * tokens, keys); // [rows·groups, heads/groups·tokens, keys]
+        Tensor v = value.reshape(rows * groups, keys, width);                           // [rows·groups, keys, width]
+        return bmm(p, v).view(rows, heads, tokens, width);
+    }
+
+    /// <summary>[rows, tokens, heads · width] as [rows, heads, tokens, width].</summary>
+    public static Tensor SplitHeads(Tensor hidden, int heads, int width) =>
+        hidden.view(hidden.size(0), hidden.size(1), heads, width).transpose(1, 2);
+}

@@ -1,0 +1,29 @@
+using static TorchSharp.torch;
+
+namespace Ndif.Models.Layers;
+
+/// <summary>(x - mean) / sqrt(variance + eps) * weight + bias over the last dimension.</summary>
+/// <remarks>torch/nn/modules/normalization.py</remarks>
+public sealed class LayerNorm : TensorModule
+{
+    private readonly long[] _shape;
+    private readonly double _epsilon;
+    private readonly Parameter _weight; // [width]
+    private readonly Parameter? _bias;  // [width]
+
+    public LayerNorm(int width, double epsilon = 1e-5, bool bias = true)
+    {
+        (_shape, _epsilon) = ([width], epsilon);
+        _weight = Weight("weight", width);
+        _bias = bias ? Weight("bias", width) : null;
+    }
+
+    public override string ExtraRepr =>
+        $"({_shape[0]},), eps={PythonText.Of(_epsilon)}, elementwise_affine=True, bias={(_bias is null ? "False" : "True")}";
+
+    /// <param name="input">[..., width]</param>
+    /// <returns>[..., width]</returns>
+    protected override Tensor Forward(Tensor input) => input.device_type == TorchSharp.DeviceType.META
+        ? empty_like(input) // libtorch has no meta kernel for it
+        : nn.functional.layer_norm(input, _shape, _weight.Value, _bias?.Value, _epsilon);
+}

@@ -1,0 +1,28 @@
+using System.Globalization;
+using static TorchSharp.torch;
+
+namespace Ndif.Models.Layers;
+
+/// <summary>y = x Wᵀ + b, with W [outputs, inputs].</summary>
+/// <remarks>torch/nn/modules/linear.py</remarks>
+public sealed class Linear : TensorModule
+{
+    private readonly int _inputs, _outputs;
+    private readonly Parameter _weight; // [outputs, inputs]
+    private readonly Parameter? _bias;  // [outputs]
+
+    /// <param name="tied">The weight of another module, used here too: an embedding [outputs, inputs].</param>
+    public Linear(int inputs, int outputs, bool bias = true, Parameter? tied = null)
+    {
+        (_inputs, _outputs) = (inputs, outputs);
+        _weight = tied is null ? Weight("weight", outputs, inputs) : Tie(tied);
+        _bias = bias ? Weight("bias", outputs) : null;
+    }
+
+    public override string ExtraRepr => string.Create(CultureInfo.InvariantCulture,
+        $"in_features={_inputs}, out_features={_outputs}, bias={(_bias is null ? "False" : "True")}");
+
+    /// <param name="input">[..., inputs]</param>
+    /// <returns>[..., outputs]</returns>
+    protected override Tensor Forward(Tensor input) => nn.functional.linear(input, _weight.Value, _bias?.Value);
+}

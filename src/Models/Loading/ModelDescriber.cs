@@ -1,0 +1,47 @@
+using Google.Protobuf;
+using Ndif.Protocol;
+using TorchSharp;
+
+namespace Ndif.Models;
+
+/// <summary>From a module tree to the description that clients get.</summary>
+internal static class ModelDescriber
+{
+    private static readonly string[] s_files = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"];
+
+    public static ModelDescription Describe(ModelFolder folder, ConfigReader config, CausalLM root, torch.ScalarType dtype)
+    {
+        DType element = DTypes.Of(dtype);
+        long parameters = root.Modules.SelectMany(m => m.Parameters).Distinct()
+            .Sum(p => p.Shape.Aggregate(1L, (product, size) => product * size));
+        ModelDescription description = new()
+        {
+            Id = folder.Id,
+            Revision = folder.Revision,
+            Architecture = root.ClassName,
+            Root = Module(root, element.Wire),
+            Names = root.Names,
+            Dtype = element.Wire,
+            Parameters = (ulong)parameters,
+            Bytes = (ulong)(parameters * element.Size),
+            ContextLength = (uint)root.Config.ContextLength,
+            Vocabulary = (uint)root.Config.Vocabulary,
+        };
+        foreach (string name in s_files)
+        {
+            string path = name == "config.json" ? config.File : Path.Combine(folder.Path, name);
+            if (File.Exists(path)) description.Files.Add(name, ByteString.CopyFrom(File.ReadAllBytes(path)));
+        }
+        return description;
+    }
+
+    private static ModuleInfo Module(SiteModule module, DataType dtype) => new()
+    {
+        Name = module.Name,
+        ClassName = module.ClassName,
+        Repr = module.ExtraRepr,
+        List = module.IsList,
+        Children = { module.Children.Select(child => Module(child, dtype)) },
+        Parameters = { module.Parameters.Select(p => new ParameterInfo { Name = p.Name, Shape = { p.Shape }, Dtype = dtype }) },
+    };
+}

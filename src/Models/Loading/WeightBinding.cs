@@ -1,0 +1,65 @@
+using ErrorCode = Ndif.Protocol.ErrorCode;
+
+namespace Ndif.Models;
+
+/// <summary>Which tensor of a checkpoint each parameter of a tree comes from.</summary>
+internal static class WeightBinding
+{
+    /// <summary>
+    /// Names in a checkpoint are the tree's paths, with or without the base model's name before them ("transformer.h.0..." or
+    /// "h.0..."). What the architecture computes itself is passed over. Every other difference is an error.
+    /// </summary>
+    /// <returns>In the order of the tree, each parameter once, also where two modules share it.</returns>
+    public static List<KeyValuePair<Parameter, string>> Bind(CausalLM model, Checkpoint checkpoint)
+    {
+        Dictionary<string, Parameter> parameters = Parameters(model);
+        Dictionary<string, string> sources = new(StringComparer.Ordinal); // path in the tree -> name in the checkpoint
+        List<string> unexpected = [];
+        foreach (string name in checkpoint.Names)
+        {
+            if (InTree(name, model.BaseName, parameters) is { } path) sources.TryAdd(path, name);
+            else if (!model.Ignores(name)) unexpected.Add(name);
+        }
+
+        Dictionary<Parameter, string> found = [];
+        foreach (var (path, parameter) in parameters)
+            if (sources.TryGetValue(path, out string? name)) found.TryAdd(parameter, name);
+        string[] missing = [.. parameters.Where(p => !found.ContainsKey(p.Value)).Select(p => p.Key)];
+
+        if (missing.Length > 0)
+            throw Bad(checkpoint, $"has no {Listed(missing)}", Errors.DidYouMean(missing[0], unexpected), missing[0]);
+        if (unexpected.Count > 0)
+            throw Bad(checkpoint, $"has {Listed(unexpected)}, which {model.ClassName} has no place for",
+                Errors.DidYouMean(unexpected[0], parameters.Keys), unexpected[0]);
+        foreach (var (parameter, name) in found) CheckShape(checkpoint, parameter, name);
+        return [.. parameters.Values.Distinct().Select(p => KeyValuePair.Create(p, found[p]))];
+    }
+
+    /// <summary>All parameters by path, in the order of the tree; one that is shared has several paths.</summary>
+    public static Dictionary<string, Parameter> Parameters(CausalLM model) =>
+        model.Modules.SelectMany(m => m.Parameters.Select(p => (Path: $"{m.Path}.{p.Name}", Parameter: p)))
+            .ToDictionary(p => p.Path, p => p.Parameter, StringComparer.Ordinal);
+
+    private static string? InTree(string name, string baseName, Dictionary<string, Parameter> parameters)
+    {
+        if (parameters.ContainsKey(name)) return name;
+        if (parameters.ContainsKey($"{baseName}.{name}")) return $"{baseName}.{name}";
+        return name.StartsWith(baseName + ".", StringComparison.Ordinal) && parameters.ContainsKey(name[(baseName.Length + 1)..])
+            ? name[(baseName.Length + 1)..] : null;
+    }
+
+    private static void CheckShape(Checkpoint checkpoint, Parameter parameter, string name)
+    {
+        long[] shape = checkpoint.Entry(name).Shape;
+        if (!shape.AsSpan().SequenceEqual(parameter.Shape))
+            throw Bad(checkpoint,
+                $"has `{name}` with shape [{string.Join(", ", shape)}]; config.json asks for [{string.Join(", ", parameter.Shape)}]",
+                "config.json and the weights are not of the same model.", name);
+    }
+
+    private static string Listed(IReadOnlyList<string> names) =>
+        string.Join(", ", names.Take(5).Select(n => $"`{n}`")) + (names.Count > 5 ? $" and {names.Count - 5} more" : "");
+
+    private static Exception Bad(Checkpoint checkpoint, string what, string hint, string module) =>
+        Errors.Throwable(ErrorCode.BadCheckpoint, $"The checkpoint in {checkpoint.Folder} {what}.", hint, module);
+}

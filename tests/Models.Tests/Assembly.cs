@@ -1,0 +1,4 @@
+using Xunit;
+
+// live native tensors are counted for the whole process
+[assembly: CollectionBehavior(DisableTestParallelization = true)]

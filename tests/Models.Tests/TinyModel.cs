@@ -1,0 +1,65 @@
+using Ndif.Models.Architectures;
+using static TorchSharp.torch;
+
+namespace Ndif.Models.Tests;
+
+/// <summary>Checkpoints of a few thousand random weights, written as Hugging Face writes them.</summary>
+internal static class TinyModel
+{
+    public const int Vocabulary = 40;
+
+    public static string GPT2(int heads = 2, int layers = 2, int width = 16, string more = "") => $$"""
+        { "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": {{Vocabulary}}, "n_positions": 48,
+          "n_embd": {{width}}, "n_layer": {{layers}}, "n_head": {{heads}}, "eos_token_id": 0, "bos_token_id": 0 {{more}} }
+        """;
+
+    public static string Llama(int heads = 4, int groups = 2, int layers = 2, int width = 16, string more = "") => $$"""
+        { "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": {{Vocabulary}}, "max_position_embeddings": 64,
+          "hidden_size": {{width}}, "intermediate_size": 24, "num_hidden_layers": {{layers}}, "num_attention_heads": {{heads}},
+          "num_key_value_heads": {{groups}}, "eos_token_id": [1, 2] {{more}} }
+        """;
+
+    /// <summary>Writes config.json and random weights.</summary>
+    /// <param name="change">Changes the tensors by name before they are written.</param>
+    public static void Write(TempFolder folder, string config, long seed = 1, Action<Dictionary<string, Tensor>>? change = null)
+    {
+        folder.Write("config.json", config);
+        using var scope = NewDisposeScope();
+        Dictionary<string, Tensor> weights = Weights(folder, seed);
+        change?.Invoke(weights);
+        SafetensorsWriter.Write(folder.File("model.safetensors"), weights);
+    }
+
+    /// <summary>A random tensor for each parameter of the config in the folder, by its path.</summary>
+    public static Dictionary<string, Tensor> Weights(TempFolder folder, long seed = 1)
+    {
+        using Generator generator = new((ulong)seed);
+        CausalLM tree = ArchitectureCatalog.Build(ConfigReader.Open(folder.File("config.json")));
+        Dictionary<string, Tensor> weights = [];
+        HashSet<Parameter> seen = [];
+        foreach (SiteModule module in tree.Modules)
+            foreach (Parameter parameter in module.Parameters.Where(seen.Add))
+                weights[$"{module.Path}.{parameter.Name}"] = randn(parameter.Shape, generator: generator) * 0.3;
+        return weights;
+    }
+
+    public static LoadedModel Load(string path, ScalarType? dtype = null) =>
+        ModelLoader.Load(path, dtype, cancellationToken: TestContext.Current.CancellationToken);
+
+    /// <summary>[rows, tokens] int64</summary>
+    public static Tensor Ids(int rows, int tokens, long seed)
+    {
+        using Generator generator = new((ulong)seed);
+        return randint(0, Vocabulary, [rows, tokens], ScalarType.Int64, generator: generator);
+    }
+
+    /// <summary>The logits of a pass: [rows, tokens, vocabulary].</summary>
+    public static Tensor Logits(LoadedModel model, Tensor ids, Tensor? mask = null, KeyValueCache? cache = null)
+    {
+        mask ??= ones_like(ids);
+        Tensor positions = (mask.cumsum(1) - 1).clamp_min(0).narrow(1, mask.size(1) - ids.size(1), ids.size(1)); // [rows, tokens]
+        return (Tensor)model.Root.Call(ids, mask, positions, cache)["logits"]!;
+    }
+
+    public static double Difference(Tensor a, Tensor b) => (a - b).abs().max().item<float>();
+}
