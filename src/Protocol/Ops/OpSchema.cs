@@ -110,7 +110,7 @@ public sealed record OpSchema(string Name, IReadOnlyList<OpParameter> Parameters
         _ when text.StartsWith('\'') => text.Trim('\''),
         _ when text.StartsWith('[') => text.Trim('[', ']').Split(',').Select(s => long.Parse(s, System.Globalization.CultureInfo.InvariantCulture)).ToArray(),
         _ when type is OpType.Float || text.Contains('.') || text.Contains("e-", StringComparison.Ordinal) => double.Parse(text, System.Globalization.CultureInfo.InvariantCulture),
-        _ when type is OpType.Int or OpType.Ints or OpType.Scalar or OpType.Operand => long.Parse(text, System.Globalization.CultureInfo.InvariantCulture),
+        _ when type is OpType.Int or OpType.Ints or OpType.Scalar or OpType.Operand or OpType.Any => long.Parse(text, System.Globalization.CultureInfo.InvariantCulture),
         _ => text,
     };
 }

@@ -4,12 +4,12 @@ namespace Ndif.Protocol;
 
 /// <summary>
 /// The operations a program may call: a closed set, named and shaped as PyTorch's. Names are append-only.
-/// To add one: a row here, in the file of its kind, and a line in Engine/Kernels (docs/checklists/add-an-op.md).
+/// To add one: a row in the file of its kind beside this, and a line in the file of the same kind in Engine/Kernels (docs/checklists/add-an-op.md).
 /// </summary>
 public static partial class OpTable
 {
     private static readonly FrozenDictionary<string, OpSchema> s_rows =
-        new[] { Creation, Arithmetic, Comparison, Reductions, Shapes, Indexing, LinearAlgebra, Networks, Types, Sampling }
+        new[] { Creation, Arithmetic, InPlace, Comparison, Reductions, Sorting, Shapes, Indexing, LinearAlgebra, Networks, Types, Sampling }
             .SelectMany(rows => rows.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
             .Where(row => !row.StartsWith('#'))
             .Select(OpSchema.Parse)
@@ -19,4 +19,9 @@ public static partial class OpTable
 
     /// <summary>The row of an operation, or null.</summary>
     public static OpSchema? Find(string name) => s_rows.GetValueOrDefault(name);
+
+    /// <summary>The row of an operation.</summary>
+    /// <exception cref="InvalidProgramException">UNKNOWN_OP, with the nearest names.</exception>
+    public static OpSchema Get(string name) =>
+        Find(name) ?? throw Errors.Throwable(ErrorCode.UnknownOp, $"There is no operation `{name}`.", Errors.DidYouMean(name, s_rows.Keys));
 }
