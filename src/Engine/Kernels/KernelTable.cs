@@ -1,9 +1,55 @@
 using System.Collections.Frozen;
+using Ndif.Protocol;
+using TorchSharp;
 
 namespace Ndif.Engine.Kernels;
 
 /// <summary>One line an operation: how each row of the op table is computed. A test fails if a row or a line has no partner.</summary>
+/// <remarks>The lines stand in files named as those of the table: OpTable.Shapes.cs has its lines in KernelTable.Shapes.cs.</remarks>
 public static partial class KernelTable
 {
-    public static FrozenDictionary<string, Kernel> Lines { get; } = new Dictionary<string, Kernel>().ToFrozenDictionary();
+    public static FrozenDictionary<string, Kernel> Lines { get; } =
+        new[]
+        {
+            CreationLines(), ArithmeticLines(), InPlaceLines(), ComparisonLines(), ReductionsLines(),
+            SortingLines(), ShapesLines(), IndexingLines(), LinearAlgebraLines(), NetworksLines(), TypesLines(), SamplingLines(),
+        }.SelectMany(group => group).ToFrozenDictionary();
+
+    /// <summary>
+    /// Computes one operation on bound arguments (<see cref="ArgumentBinder"/>): tensors, numbers (long, double, bool), texts,
+    /// lists (<c>List&lt;object?&gt;</c>), tuples (<c>object?[]</c>), maps, <see cref="SliceValue"/>, <see cref="EllipsisValue"/>,
+    /// element types, devices and None (null). Call it inside a dispose scope and keep what it returns.
+    /// </summary>
+    /// <returns>
+    /// New tensors, except that an operation in place returns its first argument itself, and <c>getitem</c> on a list, a tuple or
+    /// a map the item itself.
+    /// </returns>
+    /// <exception cref="NdifException">Whatever goes wrong: INDEX_OUT_OF_RANGE (as an <see cref="IndexOutOfRangeException"/>),
+    /// SHAPE_MISMATCH, BAD_ARGUMENT, LIMIT_EXCEEDED, UNSUPPORTED (in a scan), OUT_OF_MEMORY or OP_FAILED.</exception>
+    public static object? Run(OpSchema schema, object?[] bound, KernelContext context)
+    {
+        var arguments = new OpArguments(schema, bound, context);
+        try
+        {
+            Guards.Broadcast(schema.Name, bound, context);
+            object? result = Scan.Find(schema, bound) is { } shapes ? shapes(arguments) : Lines[schema.Name](arguments);
+            return schema.InPlace ? bound[0] : result;
+        }
+        catch (Exception e) when (!NativeErrors.IsOurs(e))
+        {
+            throw NativeErrors.Translate(e, schema, bound);
+        }
+    }
+
+    /// <summary>A tuple of tensors.</summary>
+    private static object?[] Tuple(params ReadOnlySpan<torch.Tensor> tensors)
+    {
+        var items = new object?[tensors.Length];
+        for (int i = 0; i < items.Length; i++) items[i] = tensors[i];
+        return items;
+    }
+
+    private static object?[] Tuple((torch.Tensor First, torch.Tensor Second) pair) => [pair.First, pair.Second];
+
+    private static List<object?> ListOf(torch.Tensor[] tensors) => [.. tensors];
 }

@@ -1,37 +1,15 @@
 using Ndif.Protocol;
 using TorchSharp;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
 /// <summary>
-/// Computes one operation. What it returns is a tensor, a number (long, double), a bool, a text, a tuple (<c>object?[]</c>), a
-/// list (<c>List&lt;object?&gt;</c>) or null. The caller has opened a dispose scope around it and keeps only the result.
+/// The arguments of a call, bound to the positions of its <see cref="OpSchema"/>, defaults filled in. The accessors coerce: a
+/// tensor of one element is a number, a number or a list of numbers is a tensor on the context's device. What does not fit is a
+/// BAD_ARGUMENT that names the operation, the parameter and what was given.
 /// </summary>
-public delegate object? Kernel(in OpArguments arguments);
-
-/// <summary>From start to stop by step, as Python's slice; null is the default.</summary>
-public sealed record SliceValue(object? Start, object? Stop, object? Step);
-
-/// <summary>The "..." of an index.</summary>
-public sealed record EllipsisValue
-{
-    public static readonly EllipsisValue Instance = new();
-}
-
-/// <summary>What the kernels of one owner's run share.</summary>
-public sealed class KernelContext
-{
-    /// <summary>Where the model's values are; created tensors go there.</summary>
-    public torch.Device Device { get; init; } = torch.CPU;
-
-    /// <summary>The element type of created floating-point tensors.</summary>
-    public torch.ScalarType DefaultType { get; init; } = torch.ScalarType.Float32;
-
-    /// <summary>Random operations without a seed of their own draw from here, so that owners do not disturb each other.</summary>
-    public torch.Generator? Generator { get; init; }
-}
-
-/// <summary>The arguments of a call, bound to the positions of its <see cref="OpSchema"/>, defaults filled in.</summary>
 public readonly struct OpArguments(OpSchema schema, object?[] values, KernelContext context)
 {
     public OpSchema Schema { get; } = schema;
@@ -41,4 +19,163 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
     public object? this[int position] => values[position];
 
     public int Count => values.Length;
+
+    /// <summary>Not None.</summary>
+    public bool Has(int position) => values[position] is not null;
+
+    public bool IsList(int position) => values[position] is IReadOnlyList<object?> or Array;
+
+    public bool IsNumber(int position) => Numbers.Is(values[position]);
+
+    public Tensor Tensor(int position) => values[position] switch
+    {
+        Tensor tensor => tensor,
+        null => throw Mismatch(position),
+        { } value => AsTensor(position, value),
+    };
+
+    public Tensor? OptionalTensor(int position) => values[position] is null ? null : Tensor(position);
+
+    /// <summary>A number becomes a tensor as PyTorch's scalars do: of the other's element type where its kind allows.</summary>
+    public Tensor TensorLike(int position, Tensor other) => values[position] switch
+    {
+        Tensor tensor => tensor,
+        { } value when Numbers.Is(value) => Numbers.Wrap(value, other, Context),
+        _ => Tensor(position),
+    };
+
+    /// <summary>A list of tensors; numbers in it become tensors.</summary>
+    public Tensor[] Tensors(int position)
+    {
+        if (values[position] is not IReadOnlyList<object?> list) throw Mismatch(position);
+        var tensors = new Tensor[list.Count];
+        for (int i = 0; i < tensors.Length; i++)
+            tensors[i] = list[i] as Tensor ?? AsTensor(position, list[i]);
+        return tensors;
+    }
+
+    public long Int(int position) => Integer(position, values[position]);
+
+    public long? OptionalInt(int position) => values[position] is null ? null : Int(position);
+
+    /// <summary>An int that TorchSharp takes as 32 bits.</summary>
+    public int Int32(int position) => Int(position) is >= int.MinValue and <= int.MaxValue and long value
+        ? (int)value
+        : throw Errors.Throwable(ErrorCode.BadArgument, $"{Where(position)} is out of range: {values[position]}.");
+
+    /// <summary>One int counts as a list of one.</summary>
+    public long[] Ints(int position)
+    {
+        switch (values[position])
+        {
+            case long[] ready:
+                return ready;
+            case IReadOnlyList<object?> list:
+                var integers = new long[list.Count];
+                for (int i = 0; i < integers.Length; i++) integers[i] = Integer(position, list[i]);
+                return integers;
+            case Tensor { ndim: 1 } tensor when Numbers.IsInteger(tensor):
+                Guards.Known(tensor, Schema.Name);
+                return tensor.to(ScalarType.Int64).cpu().data<long>().ToArray();
+            default:
+                return [Int(position)];
+        }
+    }
+
+    public long[]? OptionalInts(int position) => values[position] is null ? null : Ints(position);
+
+    public double Float(int position) => Number(position) switch
+    {
+        double real => real,
+        long integer => integer,
+        bool flag => flag ? 1 : 0,
+        _ => throw Mismatch(position),
+    };
+
+    public double? OptionalFloat(int position) => values[position] is null ? null : Float(position);
+
+    /// <summary>long, double or bool.</summary>
+    public object Number(int position) => Numbers.From(values[position], Schema.Name) ?? throw Mismatch(position);
+
+    public Scalar Scalar(int position) => Numbers.ToScalar(Number(position));
+
+    public bool Bool(int position) => Number(position) is bool flag ? flag : throw Mismatch(position);
+
+    public string Text(int position) => values[position] as string ?? throw Mismatch(position);
+
+    /// <summary>A text that is one of a few words.</summary>
+    public T Choice<T>(int position, params ReadOnlySpan<(string Name, T Value)> choices)
+    {
+        string text = Text(position);
+        foreach ((string name, T value) in choices)
+            if (name == text) return value;
+        string[] names = new string[choices.Length];
+        for (int i = 0; i < names.Length; i++) names[i] = $"'{choices[i].Name}'";
+        throw Errors.Throwable(ErrorCode.BadArgument, $"{Where(position)} must be {string.Join(" or ", names)}, not '{text}'.");
+    }
+
+    public ScalarType? DType(int position) => values[position] switch
+    {
+        null => null,
+        ScalarType type => type,
+        DType type => type.ToTorch(),
+        DataType type => ((DType)type).ToTorch(),
+        _ => throw Mismatch(position),
+    };
+
+    /// <summary>The device given, or the context's.</summary>
+    public Device Device(int position) => values[position] switch
+    {
+        null => Context.Device,
+        Device device => Checked(device),
+        string name => Checked(Parse(position, name)),
+        _ => throw Mismatch(position),
+    };
+
+    /// <summary>A tensor or a number: long, double or bool.</summary>
+    public object Operand(int position) => values[position] switch
+    {
+        Tensor tensor => tensor,
+        { } value when Numbers.Is(value) => Numbers.From(value, Schema.Name)!,
+        _ => Tensor(position),
+    };
+
+    /// <summary>The error for an argument that does not fit its parameter.</summary>
+    public Exception Mismatch(int position) => Mismatch(position, values[position]);
+
+    private Exception Mismatch(int position, object? value) => Errors.Throwable(ErrorCode.BadArgument,
+        $"{Where(position)} must be {Schema.Parameters[position].Type.SchemaName()}, not {Describe.Kind(value)}.", Schema.Text);
+
+    private string Where(int position) => $"{Schema.Name}(): argument '{Schema.Parameters[position].Name}' (position {position + 1})";
+
+    private Tensor AsTensor(int position, object? value)
+    {
+        if (value is not (IReadOnlyList<object?> or Array) && !Numbers.Is(value)) throw Mismatch(position, value);
+        return Nested.ToTensor(value, null, Context.Device, Context, Schema.Name);
+    }
+
+    private long Integer(int position, object? value) => Numbers.From(value, Schema.Name) switch
+    {
+        long integer => integer,
+        bool flag when value is not bool => flag ? 1 : 0,
+        _ => throw Mismatch(position, value),
+    };
+
+    /// <summary>A program runs where its model is; 'cpu' is always there, 'meta' and other devices are not its business.</summary>
+    private Device Checked(Device device) =>
+        device.type == Context.Device.type || (device.type == DeviceType.CPU && Context.Device.type != DeviceType.META) ? device
+            : Context.Device.type == DeviceType.META ? Context.Device
+            : throw Errors.Throwable(ErrorCode.BadArgument, $"{Schema.Name}(): there is no device `{device}` in this run; the model is on {Context.Device}.");
+
+    private Device Parse(int position, string name)
+    {
+        try
+        {
+            return new Device(name);
+        }
+        catch (Exception e) when (e is ArgumentException or FormatException or InvalidOperationException or System.Runtime.InteropServices.ExternalException)
+        {
+            throw Errors.Throwable(ErrorCode.BadArgument, $"{Where(position)}: there is no device `{name}`.", inner: e);
+        }
+    }
 }

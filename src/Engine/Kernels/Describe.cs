@@ -1,0 +1,48 @@
+using Ndif.Protocol;
+using TorchSharp;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Engine.Kernels;
+
+/// <summary>Values in the words of messages.</summary>
+internal static class Describe
+{
+    /// <summary>[2, 3]</summary>
+    public static string Shape(ReadOnlySpan<long> shape) => $"[{string.Join(", ", shape.ToArray())}]";
+
+    public static string Shape(Tensor tensor) => Shape(tensor.shape);
+
+    public static string Kind(object? value) => value switch
+    {
+        null => "None",
+        Tensor tensor => $"a {TypeName(tensor.dtype)} tensor of shape {Shape(tensor)}",
+        long or int => $"the int {value}",
+        double or float => FormattableString.Invariant($"the float {value}"),
+        bool flag => flag ? "True" : "False",
+        string text => $"the str '{text}'",
+        object?[] => "a tuple",
+        System.Collections.IList => "a list",
+        SliceValue => "a slice",
+        EllipsisValue => "'...'",
+        IReadOnlyDictionary<string, object?> => "a dict",
+        ScalarType type => $"the dtype {TypeName(type)}",
+        _ => $"a {value.GetType().Name}",
+    };
+
+    public static string TypeName(ScalarType type) => type.ToData()?.TorchName() ?? type.ToString().ToLowerInvariant();
+
+    /// <summary>self [2, 3], other [4]: the tensors of a call with their shapes.</summary>
+    public static string Tensors(OpSchema schema, object?[] bound)
+    {
+        List<string> parts = [];
+        for (int i = 0; i < bound.Length; i++)
+        {
+            if (bound[i] is Tensor { IsInvalid: false } tensor)
+                parts.Add($"{schema.Parameters[i].Name} {Shape(tensor)}");
+            else if (bound[i] is IReadOnlyList<object?> list && schema.Parameters[i].Type == OpType.Tensors)
+                parts.Add($"{schema.Parameters[i].Name} {string.Join(", ", list.Take(8).OfType<Tensor>().Select(Shape))}");
+        }
+        return string.Join(", ", parts);
+    }
+}

@@ -1,0 +1,175 @@
+using Ndif.Protocol;
+using TorchSharp;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Engine.Kernels;
+
+public static partial class KernelTable
+{
+    private static Dictionary<string, Kernel> LinearAlgebraLines() => new()
+    {
+        ["matmul"] = (in a) => Product(a, 0, 1, null).Left.matmul(a.Tensor(1)),
+        ["mm"] = (in a) => Product(a, 0, 1, (2, 2)).Left.mm(a.Tensor(1)),
+        ["bmm"] = (in a) => Product(a, 0, 1, (3, 3)).Left.bmm(a.Tensor(1)),
+        ["mv"] = (in a) => Product(a, 0, 1, (2, 1)).Left.mv(a.Tensor(1)),
+        ["dot"] = (in a) => Product(a, 0, 1, (1, 1)).Left.dot(a.Tensor(1)),
+        ["inner"] = (in a) => Inner(a),
+        ["outer"] = (in a) => Spread(a).outer(a.Tensor(1)),
+        ["kron"] = (in a) => Spread(a).kron(a.Tensor(1)),
+        ["cross"] = (in a) => linalg.cross(a.Tensor(0), a.Tensor(1), a.Int(2)),
+        ["einsum"] = (in a) => Einsum.Compute(a.Text(0), a.Tensors(1), a.Context),
+        ["tensordot"] = (in a) => TensorDot(a),
+        ["addmm"] = (in a) => AddProduct(a, (2, 2), (x, y) => x.mm(y)),
+        ["addmv"] = (in a) => AddProduct(a, (2, 1), (x, y) => x.mv(y)),
+        ["baddbmm"] = (in a) => AddProduct(a, (3, 3), (x, y) => x.bmm(y)),
+        ["trace"] = (in a) => a.Tensor(0).trace(),
+        ["matrix_exp"] = (in a) => matrix_exp(a.Tensor(0)),
+        ["cdist"] = (in a) => Cdist(a),
+        ["linalg_norm"] = (in a) => LinalgNorm(a),
+        ["linalg_vector_norm"] = (in a) => linalg.vector_norm(a.Tensor(0), a.Float(1), Dims(a, 2), a.Bool(3)),
+        ["linalg_matrix_norm"] = (in a) => a[1] is string name ? linalg.matrix_norm(a.Tensor(0), name, a.Ints(2), a.Bool(3)) : linalg.matrix_norm(a.Tensor(0), a.Float(1), a.Ints(2), a.Bool(3)),
+        ["linalg_svd"] = (in a) => Svd(a),
+        ["linalg_svdvals"] = (in a) => linalg.svdvals(Finite(a)),
+        ["linalg_qr"] = (in a) => Tuple(linalg.qr(FullSides(a, a.Text(1) == "complete"), a.Choice(1, ("reduced", linalg.QRMode.Reduced), ("complete", linalg.QRMode.Complete), ("r", linalg.QRMode.R)))),
+        ["linalg_eigh"] = (in a) => Tuple(linalg.eigh(Finite(a), a.Choice(1, ("L", 'L'), ("U", 'U')))),
+        ["linalg_eigvalsh"] = (in a) => linalg.eigvalsh(Finite(a), a.Choice(1, ("L", 'L'), ("U", 'U'))),
+        ["linalg_cholesky"] = (in a) => linalg.cholesky(a.Tensor(0)),
+        ["linalg_inv"] = (in a) => linalg.inv(a.Tensor(0)),
+        ["linalg_pinv"] = (in a) => linalg.pinv(Finite(a), a.OptionalFloat(1), a.OptionalFloat(2), a.Bool(3)),
+        ["linalg_solve"] = (in a) => linalg.solve(a.Tensor(0), a.Tensor(1)),
+        ["linalg_lstsq"] = (in a) => Lstsq(a),
+        ["linalg_det"] = (in a) => linalg.det(a.Tensor(0)),
+        ["linalg_slogdet"] = (in a) => Tuple(linalg.slogdet(a.Tensor(0))),
+        ["linalg_matrix_rank"] = (in a) => linalg.matrix_rank(Finite(a), a.OptionalFloat(1), a.OptionalFloat(2), a.Bool(3)),
+        ["linalg_matrix_power"] = (in a) => a.Tensor(0).matrix_power(a.Int32(1)),
+    };
+
+    /// <summary>Two tensors that can be multiplied; with <paramref name="ranks"/>, of exactly so many dimensions.</summary>
+    private static (Tensor Left, Tensor Right) Product(in OpArguments a, int left, int right, (int Left, int Right)? ranks)
+    {
+        Tensor x = a.Tensor(left), y = a.Tensor(right);
+        if (ranks is var (first, second) && (x.ndim != first || y.ndim != second))
+            throw Errors.Throwable(ErrorCode.ShapeMismatch,
+                $"{a.Schema.Name}: the arguments must have {first} and {second} dimensions, but they are {Describe.Shape(x)} and {Describe.Shape(y)}", "`matmul` takes any.");
+        if (ranks is (3, 3) && x.shape[0] != y.shape[0])
+            throw Errors.Throwable(ErrorCode.ShapeMismatch, $"{a.Schema.Name}: {Describe.Shape(x)} and {Describe.Shape(y)} are not equally many matrices");
+        Guards.Matmul(a.Schema.Name, x, y, a.Context);
+        return (x, y);
+    }
+
+    private static Tensor AddProduct(in OpArguments a, (int, int) ranks, Func<Tensor, Tensor, Tensor> multiply)
+    {
+        (Tensor x, Tensor y) = Product(a, 1, 2, ranks);
+        Tensor self = a.Tensor(0);
+        if (a[3] is not 1L) self = self.mul(a.Scalar(3));
+        return self.add(multiply(x, y), a.Scalar(4));
+    }
+
+    private static Tensor Inner(in OpArguments a)
+    {
+        Tensor x = a.Tensor(0), y = a.Tensor(1);
+        Guards.SameKind("inner", x, y);
+        if (x.ndim > 0 && y.ndim > 0)
+        {
+            if (x.shape[^1] != y.shape[^1])
+                throw Errors.Throwable(ErrorCode.ShapeMismatch, $"inner: the last dimensions of {Describe.Shape(x)} and {Describe.Shape(y)} differ");
+            long last = Math.Max(x.shape[^1], 1);
+            Guards.Size("inner", Shapes.Product(x.numel() / last, y.numel() / last), x.element_size(), a.Context);
+        }
+        return inner(x, y);
+    }
+
+    /// <summary>The first of two tensors whose result has as many elements as their product.</summary>
+    private static Tensor Spread(in OpArguments a)
+    {
+        Tensor x = a.Tensor(0), y = a.Tensor(1);
+        Guards.Size(a.Schema.Name, Shapes.Product(x.numel(), y.numel()), Math.Max(x.element_size(), y.element_size()), a.Context);
+        return x;
+    }
+
+    private static Tensor TensorDot(in OpArguments a)
+    {
+        Tensor x = a.Tensor(0), y = a.Tensor(1);
+        Guards.SameKind("tensordot", x, y);
+        long[] left, right;
+        if (a[2] is IReadOnlyList<object?> { Count: 2 } pair)
+        {
+            (left, right) = (AxesOf(pair[0], a), AxesOf(pair[1], a));
+        }
+        else
+        {
+            long count = a.Int(2);
+            if (count < 0 || count > Math.Min(x.ndim, y.ndim))
+                throw Errors.Throwable(ErrorCode.BadArgument, $"tensordot(): {count} dimensions of {Describe.Shape(x)} and {Describe.Shape(y)} cannot be contracted");
+            left = [.. Enumerable.Range((int)(x.ndim - count), (int)count).Select(i => (long)i)];
+            right = [.. Enumerable.Range(0, (int)count).Select(i => (long)i)];
+        }
+        if (left.Length != right.Length) throw Errors.Throwable(ErrorCode.BadArgument, $"tensordot(): {left.Length} and {right.Length} dimensions do not pair up");
+        long contracted = 1;
+        for (int i = 0; i < left.Length; i++)
+        {
+            (left[i], right[i]) = (Guards.Dim("tensordot", left[i], x.ndim), Guards.Dim("tensordot", right[i], y.ndim));
+            contracted = Shapes.Product(contracted, x.shape[left[i]]);
+        }
+        contracted = Math.Max(contracted, 1);
+        Guards.Size("tensordot", Shapes.Product(x.numel() / contracted, y.numel() / contracted), x.element_size(), a.Context);
+        return x.tensordot(y, left, right);
+
+        static long[] AxesOf(object? value, in OpArguments a) => value is IReadOnlyList<object?> axes
+            ? [.. axes.Select(axis => axis is long number ? number : throw Errors.Throwable(ErrorCode.BadArgument, "tensordot(): dims must be an int or two lists of ints."))]
+            : [value is long one ? one : throw a.Mismatch(2)];
+    }
+
+    private static Tensor Cdist(in OpArguments a)
+    {
+        Tensor x = a.Tensor(0), y = a.Tensor(1);
+        if (x.ndim < 2 || y.ndim < 2)
+            throw Errors.Throwable(ErrorCode.ShapeMismatch, $"cdist: the arguments need at least 2 dimensions, but they are {Describe.Shape(x)} and {Describe.Shape(y)}");
+        long columns = Math.Max(x.shape[^1], 1);
+        Guards.Size("cdist", Shapes.Product(x.numel() / columns, y.shape[^2]), x.element_size(), a.Context);
+        return cdist(x, y, a.Float(2));
+    }
+
+    private static Tensor LinalgNorm(in OpArguments a)
+    {
+        long[]? dims = a.OptionalInts(2);
+        return a[1] switch
+        {
+            null => linalg.vector_norm(a.Tensor(0), 2, Dims(a, 2), a.Bool(3)),
+            string name => linalg.norm(a.Tensor(0), name, dims, a.Bool(3)),
+            _ => linalg.norm(a.Tensor(0), a.Float(1), dims, a.Bool(3)),
+        };
+    }
+
+    /// <summary>LAPACK's iterations do not end well on what is not finite: it is said before they start.</summary>
+    private static Tensor Finite(in OpArguments a)
+    {
+        Tensor self = a.Tensor(0);
+        if (!Guards.IsMeta(self) && is_floating_point(self) && !self.isfinite().all().item<bool>())
+            throw Errors.Throwable(ErrorCode.OpFailed, $"{a.Schema.Name}: the matrix {Describe.Shape(self)} contains infinities or not-a-numbers");
+        return self;
+    }
+
+    /// <summary>Full decompositions have square factors as large as the longer side.</summary>
+    private static Tensor FullSides(in OpArguments a, bool full)
+    {
+        Tensor self = Finite(a);
+        if (!full || self.ndim < 2) return self;
+        long side = Math.Max(self.shape[^1], self.shape[^2]);
+        Guards.Size(a.Schema.Name, Shapes.Product(Shapes.Elements(self.shape.AsSpan(0, (int)self.ndim - 2)), Shapes.Product(side, side)), self.element_size(), a.Context);
+        return self;
+    }
+
+    private static object?[] Svd(in OpArguments a)
+    {
+        (Tensor u, Tensor s, Tensor vh) = linalg.svd(FullSides(a, a.Bool(1)), a.Bool(1));
+        return Tuple(u, s, vh);
+    }
+
+    private static object?[] Lstsq(in OpArguments a)
+    {
+        (Tensor solution, Tensor residuals, Tensor rank, Tensor values) = linalg.lstsq(Finite(a), a.Tensor(1));
+        return Tuple(solution, residuals, rank, values);
+    }
+}

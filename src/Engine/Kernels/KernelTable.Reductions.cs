@@ -1,0 +1,161 @@
+using Ndif.Protocol;
+using TorchSharp;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Engine.Kernels;
+
+public static partial class KernelTable
+{
+    private static Dictionary<string, Kernel> ReductionsLines() => new()
+    {
+        ["sum"] = (in a) => Sum(a.Tensor(0), Dims(a, 1), a.Bool(2), a.DType(3)),
+        ["nansum"] = (in a) => Sum(a.Tensor(0).nan_to_num(0, double.PositiveInfinity, double.NegativeInfinity), Dims(a, 1), a.Bool(2), a.DType(3)),
+        ["mean"] = (in a) => Dims(a, 1) is { Length: > 0 } dims ? a.Tensor(0).mean(dims, a.Bool(2), a.DType(3)) : Cast(a, 3).mean(),
+        ["nanmean"] = (in a) => NanMean(a),
+        ["var"] = (in a) => Variance(a),
+        ["std"] = (in a) => Variance(a).sqrt(),
+        ["norm"] = (in a) => linalg.vector_norm(Cast(a, 4), a.Float(1), Dims(a, 2), a.Bool(3)),
+        ["prod"] = (in a) => a.OptionalInt(1) is { } dim ? a.Tensor(0).prod(dim, a.Bool(2), a.DType(3)) : a.Tensor(0).prod(a.DType(3)),
+        ["amax"] = (in a) => a.Tensor(0).amax(Dims(a, 1), a.Bool(2)),
+        ["amin"] = (in a) => a.Tensor(0).amin(Dims(a, 1), a.Bool(2)),
+        ["max"] = (in a) => a.OptionalInt(1) is { } dim ? Tuple(a.Tensor(0).max(dim, a.Bool(2))) : a.Tensor(0).max(),
+        ["min"] = (in a) => a.OptionalInt(1) is { } dim ? Tuple(a.Tensor(0).min(dim, a.Bool(2))) : a.Tensor(0).min(),
+        ["argmax"] = (in a) => a.OptionalInt(1) is { } dim ? a.Tensor(0).argmax(dim, a.Bool(2)) : a.Tensor(0).argmax(),
+        ["argmin"] = (in a) => a.OptionalInt(1) is { } dim ? a.Tensor(0).argmin(dim, a.Bool(2)) : a.Tensor(0).argmin(),
+        ["median"] = (in a) => a.OptionalInt(1) is { } dim ? Tuple(Median(a.Tensor(0), Guards.Dim("median", dim, a.Tensor(0).ndim), a.Bool(2))) : a.Tensor(0).median(),
+        ["mode"] = (in a) => Tuple(a.Tensor(0).mode(a.Int(1), a.Bool(2))),
+        ["kthvalue"] = (in a) => Tuple(a.Tensor(0).kthvalue(a.Int(1), a.Int(2), a.Bool(3))),
+        ["quantile"] = (in a) => Quantile(a, (x, q, dim, keep) => x.quantile(q, dim, keep)),
+        ["nanquantile"] = (in a) => Quantile(a, (x, q, dim, keep) => x.nanquantile(q, dim, keep)),
+        ["all"] = (in a) => a.OptionalInt(1) is { } dim ? a.Tensor(0).all(dim, a.Bool(2)) : a.Tensor(0).all(),
+        ["any"] = (in a) => a.OptionalInt(1) is { } dim ? a.Tensor(0).any(dim, a.Bool(2)) : a.Tensor(0).any(),
+        ["count_nonzero"] = (in a) => a.Tensor(0).count_nonzero(Dims(a, 1)),
+        ["logsumexp"] = (in a) => LogSumExp(a),
+        ["cumsum"] = (in a) => a.Tensor(0).cumsum(a.Int(1), a.DType(2)),
+        ["cumprod"] = (in a) => a.Tensor(0).cumprod(a.Int(1), a.DType(2)),
+        ["cummax"] = (in a) => Tuple(GuardRunning(a).cummax(a.Int(1))),
+        ["cummin"] = (in a) => Tuple(GuardRunning(a).cummin(a.Int(1))),
+        ["diff"] = (in a) => Diff(a),
+        ["dist"] = (in a) => linalg.vector_norm(a.Tensor(0).sub(a.TensorLike(1, a.Tensor(0))), a.Float(2)),
+        ["cov"] = (in a) => GuardSquare(a).cov(a.Int(1)),
+        ["corrcoef"] = (in a) => GuardSquare(a).corrcoef(),
+    };
+
+    /// <summary>Counted from the front and checked; None and an empty list mean all.</summary>
+    private static long[] Dims(in OpArguments a, int position)
+    {
+        long rank = a.Tensor(0).ndim;
+        if (a.OptionalInts(position) is not { Length: > 0 } given)
+        {
+            var all = new long[rank];
+            for (int i = 0; i < all.Length; i++) all[i] = i;
+            return all;
+        }
+        if (rank == 0)
+        {
+            foreach (long dim in given) Guards.Dim(a.Schema.Name, dim, 0);
+            return [];
+        }
+        var dims = new long[given.Length];
+        for (int i = 0; i < dims.Length; i++)
+        {
+            dims[i] = Guards.Dim(a.Schema.Name, given[i], rank);
+            if (Array.IndexOf(dims, dims[i]) < i)
+                throw Errors.Throwable(ErrorCode.BadArgument, $"{a.Schema.Name}(): dim {dims[i]} appears multiple times in the list of dims");
+        }
+        return dims;
+    }
+
+    private static Tensor Cast(in OpArguments a, int dtype) => a.DType(dtype) is { } type ? a.Tensor(0).to(type) : a.Tensor(0);
+
+    private static Tensor Sum(Tensor self, long[] dims, bool keepdim, ScalarType? type) =>
+        dims.Length == 0 ? self.sum(type) : self.sum(dims, keepdim, type);
+
+    private static Tensor NanMean(in OpArguments a)
+    {
+        Tensor self = Cast(a, 3);
+        Tensor sum = Sum(self.nan_to_num(0, double.PositiveInfinity, double.NegativeInfinity), Dims(a, 1), a.Bool(2), null);
+        return sum.div(Sum(self.isnan().logical_not(), Dims(a, 1), a.Bool(2), ScalarType.Int64));
+    }
+
+    /// <summary>TorchSharp knows the corrections 0 and 1; another one scales the first.</summary>
+    private static Tensor Variance(in OpArguments a)
+    {
+        Tensor self = a.Tensor(0);
+        long[] dims = Dims(a, 1);
+        bool keepdim = a.Bool(3);
+        double correction = a.Float(2);
+        if (dims.Length == 0) return self.var(correction != 0);
+        if (correction is 0 or 1) return self.var(dims, correction == 1, keepdim);
+        double count = Shapes.Elements([.. dims.Select(d => self.shape[d])]);
+        return self.var(dims, false, keepdim).mul(count / Math.Max(count - correction, 0));
+    }
+
+    /// <summary>The lower of the two in the middle, as PyTorch's; not-a-number if there is one.</summary>
+    private static (Tensor Values, Tensor Indices) Median(Tensor self, long dim, bool keepdim)
+    {
+        long middle = self.ndim == 0 ? 1 : ((self.shape[dim] - 1) / 2) + 1;
+        (Tensor values, Tensor indices) = self.kthvalue(middle, dim, keepdim);
+        if (!is_floating_point(self) || self.ndim == 0 || Guards.IsMeta(self)) return (values, indices);
+        Tensor nan = self.isnan();
+        Tensor found = nan.any(dim, keepdim);
+        return (values.masked_fill(found, double.NaN), where(found, nan.to(ScalarType.Int64).argmax(dim, keepdim), indices));
+    }
+
+    private static Tensor Quantile(in OpArguments a, Func<Tensor, Tensor, long, bool, Tensor> of)
+    {
+        Tensor self = a.Tensor(0), q = a.TensorLike(1, self).to(self.dtype);
+        if (q.ndim > 1) throw Errors.Throwable(ErrorCode.ShapeMismatch, $"{a.Schema.Name}(): q must be a number or a list of numbers, but its shape is {Describe.Shape(q)}.");
+        if (!Guards.IsMeta(q) && !q.ge(0).logical_and(q.le(1)).all().item<bool>())
+            throw Errors.Throwable(ErrorCode.BadArgument, $"{a.Schema.Name}(): q must be between 0 and 1.");
+        if (a.OptionalInt(2) is { } dim) return of(self, q, dim, a.Bool(3));
+        Tensor all = of(self.flatten(), q, 0, false);
+        return a.Bool(3) ? all.reshape([.. q.shape, .. Enumerable.Repeat(1L, (int)self.ndim)]) : all;
+    }
+
+    private static Tensor LogSumExp(in OpArguments a)
+    {
+        long[] dims = Dims(a, 1);
+        Tensor result = a.Tensor(0);
+        if (dims.Length == 0) return result.logsumexp(0);
+        foreach (long dim in dims) result = result.logsumexp(dim, keepdim: true);
+        return a.Bool(2) ? result : Squeeze(result, dims);
+    }
+
+    /// <summary>THSTensor_cummax and cummin have no try/catch.</summary>
+    private static Tensor GuardRunning(in OpArguments a)
+    {
+        Tensor self = a.Tensor(0);
+        long dim = Guards.Dim(a.Schema.Name, a.Int(1), self.ndim);
+        if (is_complex(self.dtype) || self.dtype.ToData() is null)
+            throw Errors.Throwable(ErrorCode.Unsupported, $"{a.Schema.Name}(): there is no order in {Describe.Kind(self)}.");
+        if (self.ndim > 0 && self.shape[dim] == 0)
+            throw Errors.Throwable(ErrorCode.ShapeMismatch, $"{a.Schema.Name}(): dimension {dim} of {Describe.Shape(self)} is empty.");
+        return self;
+    }
+
+    private static Tensor Diff(in OpArguments a)
+    {
+        Tensor self = a.Tensor(0);
+        if (self.ndim == 0) throw Errors.Throwable(ErrorCode.ShapeMismatch, "diff(): the tensor needs at least one dimension.");
+        long dim = Guards.Dim("diff", a.Int(2), self.ndim), times = a.Int(1);
+        if (times < 0) throw Errors.Throwable(ErrorCode.BadArgument, $"diff(): n must not be negative, but is {times}.");
+        Tensor result = self.alias();
+        for (long i = Math.Min(times, self.shape[dim]); i > 0 && result.shape[dim] > 0; i--)
+        {
+            long length = result.shape[dim] - 1;
+            Tensor after = result.narrow(dim, 1, length), before = result.narrow(dim, 0, length);
+            result = result.dtype == ScalarType.Bool ? after.logical_xor(before) : after.sub(before);
+        }
+        return result;
+    }
+
+    private static Tensor GuardSquare(in OpArguments a)
+    {
+        Tensor self = a.Tensor(0);
+        long rows = self.ndim == 2 ? self.shape[0] : 1;
+        Guards.Size(a.Schema.Name, Shapes.Product(rows, rows), self.element_size(), a.Context);
+        return self;
+    }
+}

@@ -1,0 +1,45 @@
+using Ndif.Protocol;
+using TorchSharp;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Engine.Kernels;
+
+public static partial class KernelTable
+{
+    private static Dictionary<string, Kernel> SortingLines() => new()
+    {
+        ["topk"] = (in a) => Tuple(a.Tensor(0).topk(a.Int32(1), a.Int32(2), a.Bool(3), a.Bool(4))),
+        ["sort"] = (in a) => Tuple(a.Tensor(0).sort(a.Int(1), a.Bool(2), a.Bool(3))),
+        ["argsort"] = (in a) => a.Tensor(0).sort(a.Int(1), a.Bool(2), a.Bool(3)).Indices,
+        ["searchsorted"] = (in a) => searchsorted(a.Tensor(0), a.TensorLike(1, a.Tensor(0)), a.Bool(2), a.Bool(3)),
+        ["bucketize"] = (in a) => a.Tensor(0).bucketize(a.Tensor(1), a.Bool(2), a.Bool(3)),
+        ["bincount"] = (in a) => Bincount(a),
+        ["unique"] = (in a) => Unique(a),
+    };
+
+    private static Tensor Bincount(in OpArguments a)
+    {
+        Tensor self = Known(a, 0);
+        if (self.ndim != 1 || !Numbers.IsInteger(self) || self.lt(0).any().item<bool>())
+            throw Errors.Throwable(ErrorCode.BadArgument, $"bincount(): only lists of non-negative integers are counted, not {Describe.Kind(self)}.");
+        long largest = self.numel() == 0 ? 0 : self.max().to(ScalarType.Int64).item<long>();
+        if (largest == long.MaxValue) Guards.Size("bincount", long.MaxValue, sizeof(double), a.Context);
+        Guards.Size("bincount", Math.Max(largest + 1, a.Int(2)), sizeof(double), a.Context);
+        return bincount(self, a.OptionalTensor(1), a.Int(2));
+    }
+
+    private static object Unique(in OpArguments a)
+    {
+        bool inverse = a.Bool(2), counts = a.Bool(3);
+        int? dim = a.Has(4) ? (int)Guards.Dim("unique", a.Int(4), a.Tensor(0).ndim) : null;
+        (Tensor values, Tensor? places, Tensor? numbers) = Known(a, 0).unique(a.Bool(1), inverse, counts, dim);
+        return (inverse, counts) switch
+        {
+            (false, false) => values,
+            (true, false) => Tuple(values, places!),
+            (false, true) => Tuple(values, numbers!),
+            _ => Tuple(values, places!, numbers!),
+        };
+    }
+}
