@@ -2,16 +2,17 @@ using Ndif.Protocol;
 using TorchSharp;
 using static Ndif.Engine.Kernels.Elementwise;
 using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static readonly Dictionary<string, Kernel> s_arithmetic = new()
+    private static Dictionary<string, Kernel> ArithmeticLines() => new()
     {
         ["add"] = (in a) => Add(a),
         ["sub"] = (in a) => Sub(a),
-        ["mul"] = (in a) => Binary(a, (x, y) => x.mul(y), (x, n) => x.mul(n), s_mul),
+        ["mul"] = (in a) => Binary(a, (x, y) => x.mul(y), (x, n) => x.mul(n), NumberOps.Mul),
         ["div"] = (in a) => Div(a),
         ["floor_divide"] = (in a) => FloorDivide(a),
         ["remainder"] = (in a) => Remainder(a),
@@ -57,8 +58,8 @@ public static partial class KernelTable
         ["trunc"] = (in a) => Unary(a, x => x.trunc(), Math.Truncate, n => n),
         ["frac"] = (in a) => a.Tensor(0).frac(),
         ["clamp"] = (in a) => Clamp(a, inPlace: false),
-        ["maximum"] = (in a) => Binary(a, (x, y) => x.maximum(y), null, Arithmetic("maximum", Math.Max, Math.Max)),
-        ["minimum"] = (in a) => Binary(a, (x, y) => x.minimum(y), null, Arithmetic("minimum", Math.Min, Math.Min)),
+        ["maximum"] = (in a) => Binary(a, (x, y) => x.maximum(y), null, NumberOps.Max),
+        ["minimum"] = (in a) => Binary(a, (x, y) => x.minimum(y), null, NumberOps.Min),
         ["lerp"] = (in a) => a.Tensor(0).lerp(a.Tensor(1), a.TensorLike(2, a.Tensor(0))),
         ["addcmul"] = (in a) => a.Tensor(0).addcmul(a.Tensor(1), a.Tensor(2), a.Scalar(3)),
         ["addcdiv"] = (in a) => a.Tensor(0).addcdiv(a.Tensor(1), a.Tensor(2), a.Scalar(3)),
@@ -66,25 +67,21 @@ public static partial class KernelTable
         ["nan_to_num"] = (in a) => a.Tensor(0).nan_to_num(a.Float(1), a.OptionalFloat(2), a.OptionalFloat(3)),
     };
 
-    private static readonly Func<object, object, object> s_add = Elementwise.Arithmetic("add", (x, y) => checked(x + y), (x, y) => x + y);
-    private static readonly Func<object, object, object> s_sub = Elementwise.Arithmetic("sub", (x, y) => checked(x - y), (x, y) => x - y);
-    private static readonly Func<object, object, object> s_mul = Elementwise.Arithmetic("mul", (x, y) => checked(x * y), (x, y) => x * y);
-
     /// <summary>alpha is 1 almost always, and then not worth a native call with it.</summary>
     private static bool Plain(in OpArguments a) => a[2] is 1L;
 
     private static object Add(in OpArguments a)
     {
-        if (Plain(a)) return Binary(a, (x, y) => x.add(y), (x, n) => x.add(n), s_add);
+        if (Plain(a)) return Binary(a, (x, y) => x.add(y), (x, n) => x.add(n), NumberOps.Add);
         object alpha = a.Number(2);
-        return Binary(a, (x, y) => x.add(y, Numbers.ToScalar(alpha)), (x, n) => x.add(n, Numbers.ToScalar(alpha)), (x, y) => s_add(x, s_mul(y, alpha)));
+        return Binary(a, (x, y) => x.add(y, Numbers.ToScalar(alpha)), (x, n) => x.add(n, Numbers.ToScalar(alpha)), (x, y) => NumberOps.Add(x, NumberOps.Mul(y, alpha)));
     }
 
     private static object Sub(in OpArguments a)
     {
-        if (Plain(a)) return Binary(a, (x, y) => x.sub(y), (x, n) => x.sub(n), s_sub);
-        object alpha = a.Number(2), minus = s_sub(0L, alpha);
-        return Binary(a, (x, y) => x.add(y, Numbers.ToScalar(minus)), (x, n) => x.add(n, Numbers.ToScalar(minus)), (x, y) => s_sub(x, s_mul(y, alpha)));
+        if (Plain(a)) return Binary(a, (x, y) => x.sub(y), (x, n) => x.sub(n), NumberOps.Sub);
+        object alpha = a.Number(2), minus = NumberOps.Sub(0L, alpha);
+        return Binary(a, (x, y) => x.add(y, Numbers.ToScalar(minus)), (x, n) => x.add(n, Numbers.ToScalar(minus)), (x, y) => NumberOps.Sub(x, NumberOps.Mul(y, alpha)));
     }
 
     /// <summary>The names of torch.div's rounding modes; without one it divides truly.</summary>
@@ -100,29 +97,28 @@ public static partial class KernelTable
         if (rounding != RoundingMode.None) GuardDivision(a, left, right);
         return Binary(a, (x, y) => x.div(y, rounding), (x, n) => x.div(n, rounding), rounding switch
         {
-            RoundingMode.floor => Arithmetic("div", Elementwise.FloorDivide, (x, y) => Math.Floor(x / y)),
-            RoundingMode.trunc => Arithmetic("div", (x, y) => checked(x / y), (x, y) => Math.Truncate(x / y)),
-            _ => (x, y) => Numbers.ToDouble(x) / Numbers.ToDouble(y),
+            RoundingMode.floor => NumberOps.FloorDivide,
+            RoundingMode.trunc => NumberOps.TruncDivide,
+            _ => NumberOps.Div,
         });
     }
 
     private static object FloorDivide(in OpArguments a)
     {
         GuardDivision(a, a.Operand(0), a.Operand(1));
-        return Binary(a, (x, y) => x.floor_divide(y), (x, n) => x.floor_divide(n),
-            Arithmetic("floor_divide", Elementwise.FloorDivide, (x, y) => Math.Floor(x / y)));
+        return Binary(a, (x, y) => x.floor_divide(y), (x, n) => x.floor_divide(n), NumberOps.FloorDivide);
     }
 
     private static object Remainder(in OpArguments a)
     {
         GuardDivision(a, a.Operand(0), a.Operand(1));
-        return Binary(a, (x, y) => x.remainder(y), (x, n) => x.remainder(n), Arithmetic("remainder", Elementwise.Remainder, Elementwise.Remainder));
+        return Binary(a, (x, y) => x.remainder(y), (x, n) => x.remainder(n), NumberOps.Remainder);
     }
 
     private static object Fmod(in OpArguments a)
     {
         GuardDivision(a, a.Operand(0), a.Operand(1));
-        return Binary(a, (x, y) => x.fmod(y), (x, n) => x.fmod(n), Arithmetic("fmod", (x, y) => y == -1 ? 0 : x % y, (x, y) => x % y));
+        return Binary(a, (x, y) => x.fmod(y), (x, n) => x.fmod(n), NumberOps.Fmod);
     }
 
     private static void GuardDivision(in OpArguments a, object left, object right)
@@ -132,7 +128,7 @@ public static partial class KernelTable
     }
 
     private static object Pow(in OpArguments a) =>
-        Binary(a, (x, y) => x.pow(y), (x, n) => x.pow(n), Arithmetic("pow", Power, Math.Pow));
+        Binary(a, (x, y) => x.pow(y), (x, n) => x.pow(n), NumberOps.Pow);
 
     private static object Round(in OpArguments a)
     {
@@ -148,8 +144,8 @@ public static partial class KernelTable
         if (self is not Tensor tensor && a[1] is not Tensor && a[2] is not Tensor)
         {
             object value = self;
-            if (a.Has(1)) value = Arithmetic("clamp", Math.Max, Math.Max)(value, a.Number(1));
-            return a.Has(2) ? Arithmetic("clamp", Math.Min, Math.Min)(value, a.Number(2)) : value;
+            if (a.Has(1)) value = NumberOps.Max(value, a.Number(1));
+            return a.Has(2) ? NumberOps.Min(value, a.Number(2)) : value;
         }
         Tensor x = a.TensorLike(0, (a[1] as Tensor ?? a[2] as Tensor ?? self as Tensor)!);
         if (a[1] is Tensor || a[2] is Tensor)

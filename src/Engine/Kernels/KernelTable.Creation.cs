@@ -1,12 +1,13 @@
 using Ndif.Protocol;
 using TorchSharp;
 using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static readonly Dictionary<string, Kernel> s_creation = new()
+    private static Dictionary<string, Kernel> CreationLines() => new()
     {
         ["zeros"] = (in a) => zeros(NewSize(a, 0, 1), Type(a, 1), a.Device(2)),
         ["ones"] = (in a) => ones(NewSize(a, 0, 1), Type(a, 1), a.Device(2)),

@@ -1,12 +1,13 @@
 using Ndif.Protocol;
 using TorchSharp;
 using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static readonly Dictionary<string, Kernel> s_inPlace = new()
+    private static Dictionary<string, Kernel> InPlaceLines() => new()
     {
         ["add_"] = (in a) => a.Operand(1) is Tensor other ? a.Tensor(0).add_(other, a.Scalar(2)) : a.Tensor(0).add_(a.Scalar(1), a.Scalar(2)),
         ["sub_"] = (in a) => SubInPlace(a),
@@ -47,7 +48,7 @@ public static partial class KernelTable
 
     private static Tensor SubInPlace(in OpArguments a)
     {
-        if (!Plain(a)) return a.Operand(1) is Tensor y ? a.Tensor(0).add_(y, Numbers.ToScalar(s_sub(0L, a.Number(2)))) : a.Tensor(0).sub_(Numbers.ToScalar(s_mul(a.Number(1), a.Number(2))));
+        if (!Plain(a)) return a.Operand(1) is Tensor y ? a.Tensor(0).add_(y, Numbers.ToScalar(NumberOps.Sub(0L, a.Number(2)))) : a.Tensor(0).sub_(Numbers.ToScalar(NumberOps.Mul(a.Number(1), a.Number(2))));
         return a.Operand(1) is Tensor other ? a.Tensor(0).sub_(other) : a.Tensor(0).sub_(a.Scalar(1));
     }
 

@@ -1,12 +1,13 @@
 using Ndif.Protocol;
 using TorchSharp;
 using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static readonly Dictionary<string, Kernel> s_indexing = new()
+    private static Dictionary<string, Kernel> IndexingLines() => new()
     {
         ["getitem"] = (in a) => Indexing.Get(a),
         ["index_select"] = (in a) => IndexSelect(a.Tensor(0), a.Int(1), a.Tensor(2), a.Context),

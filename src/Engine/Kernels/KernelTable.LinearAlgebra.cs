@@ -1,12 +1,13 @@
 using Ndif.Protocol;
 using TorchSharp;
 using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static readonly Dictionary<string, Kernel> s_linearAlgebra = new()
+    private static Dictionary<string, Kernel> LinearAlgebraLines() => new()
     {
         ["matmul"] = (in a) => Product(a, 0, 1, null).Left.matmul(a.Tensor(1)),
         ["mm"] = (in a) => Product(a, 0, 1, (2, 2)).Left.mm(a.Tensor(1)),

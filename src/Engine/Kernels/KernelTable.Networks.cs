@@ -2,13 +2,13 @@ using Ndif.Protocol;
 using TorchSharp;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
-using static TorchSharp.torch.nn.functional;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static readonly Dictionary<string, Kernel> s_networks = new()
+    private static Dictionary<string, Kernel> NetworksLines() => new()
     {
         ["softmax"] = (in a) => a.Tensor(0).softmax(a.Int(1), a.DType(2)),
         ["log_softmax"] = (in a) => a.Tensor(0).log_softmax(a.Int(1), a.DType(2)),
@@ -17,13 +17,13 @@ public static partial class KernelTable
         ["leaky_relu"] = (in a) => a.Tensor(0).leaky_relu(a.Float(1)),
         ["elu"] = (in a) => functional.elu(a.Tensor(0), a.Float(1)),
         ["selu"] = (in a) => a.Tensor(0).selu(),
-        ["gelu"] = (in a) => functional.gelu(a.Tensor(0), a.Choice(1, ("none", GELU.Approximate.none), ("tanh", GELU.Approximate.tanh))),
+        ["gelu"] = (in a) => functional.gelu(a.Tensor(0), a.Choice(1, ("none", TorchSharp.Modules.GELU.Approximate.none), ("tanh", TorchSharp.Modules.GELU.Approximate.tanh))),
         ["silu"] = (in a) => a.Tensor(0).silu(),
         ["mish"] = (in a) => functional.mish(a.Tensor(0)),
         ["sigmoid"] = (in a) => Elementwise.Unary(a, x => x.sigmoid(), x => 1 / (1 + Math.Exp(-x))),
         ["logsigmoid"] = (in a) => functional.logsigmoid(a.Tensor(0)),
         ["tanh"] = (in a) => Elementwise.Unary(a, x => x.tanh(), Math.Tanh),
-        ["hardtanh"] = (in a) => functional.hardtanh(a.Tensor(0), a.Float(1), a.Float(2)),
+        ["hardtanh"] = (in a) => a.Tensor(0).clamp(a.Scalar(1), a.Scalar(2)), // TorchSharp's hardtanh changes its argument
         ["hardsigmoid"] = (in a) => functional.hardsigmoid(a.Tensor(0)),
         ["hardswish"] = (in a) => functional.hardswish(a.Tensor(0)),
         ["softplus"] = (in a) => a.Tensor(0).softplus(a.Float(1), a.Float(2)),

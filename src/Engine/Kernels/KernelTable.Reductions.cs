@@ -1,12 +1,13 @@
 using Ndif.Protocol;
 using TorchSharp;
 using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static readonly Dictionary<string, Kernel> s_reductions = new()
+    private static Dictionary<string, Kernel> ReductionsLines() => new()
     {
         ["sum"] = (in a) => Sum(a.Tensor(0), Dims(a, 1), a.Bool(2), a.DType(3)),
         ["nansum"] = (in a) => Sum(a.Tensor(0).nan_to_num(0, double.PositiveInfinity, double.NegativeInfinity), Dims(a, 1), a.Bool(2), a.DType(3)),

@@ -1,12 +1,13 @@
 using Ndif.Protocol;
 using TorchSharp;
 using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static readonly Dictionary<string, Kernel> s_sampling = new()
+    private static Dictionary<string, Kernel> SamplingLines() => new()
     {
         ["rand"] = (in a) => Rand(a, NewSize(a, 0, 1), Type(a, 1), a.Device(2), 3, normal: false),
         ["randn"] = (in a) => Rand(a, NewSize(a, 0, 1), Type(a, 1), a.Device(2), 3, normal: true),

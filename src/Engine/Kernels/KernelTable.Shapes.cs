@@ -1,12 +1,13 @@
 using Ndif.Protocol;
 using TorchSharp;
 using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static readonly Dictionary<string, Kernel> s_shapes = new()
+    private static Dictionary<string, Kernel> ShapesLines() => new()
     {
         ["view"] = (in a) => a.Tensor(0).view(a.Ints(1)),
         ["reshape"] = (in a) => a.Tensor(0).reshape(a.Ints(1)),
@@ -40,17 +41,19 @@ public static partial class KernelTable
         ["select"] = (in a) => Indexing.Select(a.Tensor(0), Guards.Dim("select", a.Int(1), a.Tensor(0).ndim), a.Int(2)),
         ["diagonal"] = (in a) => a.Tensor(0).diagonal(a.Int(1), a.Int(2), a.Int(3)),
         ["flip"] = (in a) => a.Tensor(0).flip(a.Ints(1)),
-        ["roll"] = (in a) => a.Has(2) ? a.Tensor(0).roll(a.Ints(1), a.Ints(2)) : a.Tensor(0).flatten().roll(a.Ints(1), [0]).reshape(a.Tensor(0).shape),
+        ["roll"] = (in a) => a.Has(2) ? a.Tensor(0).roll(a.Ints(1), a.Ints(2)) : a.Tensor(0).flatten().roll(a.Ints(1), s_first).reshape(a.Tensor(0).shape),
         ["pad"] = (in a) => Pad(a),
         ["contiguous"] = (in a) => a.Tensor(0).contiguous(),
         ["clone"] = (in a) => a.Tensor(0).clone(),
         ["detach"] = (in a) => a.Tensor(0).detach(),
         ["shape"] = (in a) => Sizes(a.Tensor(0)),
-        ["size"] = (in a) => a.OptionalInt(1) is { } dim ? a.Tensor(0).shape[Guards.Dim("size", dim, a.Tensor(0).ndim)] : Sizes(a.Tensor(0)),
+        ["size"] = (in a) => a.OptionalInt(1) is { } dim ? (object)a.Tensor(0).shape[Guards.Dim("size", dim, a.Tensor(0).ndim)] : Sizes(a.Tensor(0)),
         ["numel"] = (in a) => a.Tensor(0).numel(),
         ["dim"] = (in a) => a.Tensor(0).ndim,
         ["len"] = (in a) => Length(a),
     };
+
+    private static readonly long[] s_first = [0];
 
     private static List<object?> Sizes(Tensor tensor) => [.. tensor.shape.Select(size => (object?)size)];
 

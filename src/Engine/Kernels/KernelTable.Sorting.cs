@@ -1,12 +1,13 @@
 using Ndif.Protocol;
 using TorchSharp;
 using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static readonly Dictionary<string, Kernel> s_sorting = new()
+    private static Dictionary<string, Kernel> SortingLines() => new()
     {
         ["topk"] = (in a) => Tuple(a.Tensor(0).topk(a.Int32(1), a.Int32(2), a.Bool(3), a.Bool(4))),
         ["sort"] = (in a) => Tuple(a.Tensor(0).sort(a.Int(1), a.Bool(2), a.Bool(3))),
@@ -20,7 +21,7 @@ public static partial class KernelTable
     private static Tensor Bincount(in OpArguments a)
     {
         Tensor self = Known(a, 0);
-        if (self.ndim != 1 || !Numbers.IsInteger(self))
+        if (self.ndim != 1 || !Numbers.IsInteger(self) || self.lt(0).any().item<bool>())
             throw Errors.Throwable(ErrorCode.BadArgument, $"bincount(): only lists of non-negative integers are counted, not {Describe.Kind(self)}.");
         long largest = self.numel() == 0 ? 0 : self.max().to(ScalarType.Int64).item<long>();
         if (largest == long.MaxValue) Guards.Size("bincount", long.MaxValue, sizeof(double), a.Context);

@@ -5,7 +5,7 @@ namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static readonly Dictionary<string, Kernel> s_types = new()
+    private static Dictionary<string, Kernel> TypesLines() => new()
     {
         ["to"] = (in a) => a.Tensor(0).to(a.DType(1) ?? a.Tensor(0).dtype, a.Has(2) ? a.Device(2) : a.Tensor(0).device),
         ["type_as"] = (in a) => a.Tensor(0).to(a.Tensor(1).dtype, a.Tensor(1).device),

@@ -9,8 +9,11 @@ namespace Ndif.Engine.Kernels;
 public static partial class KernelTable
 {
     public static FrozenDictionary<string, Kernel> Lines { get; } =
-        new[] { s_creation, s_arithmetic, s_inPlace, s_comparison, s_reductions, s_sorting, s_shapes, s_indexing, s_linearAlgebra, s_networks, s_types, s_sampling }
-            .SelectMany(group => group).ToFrozenDictionary();
+        new[]
+        {
+            CreationLines(), ArithmeticLines(), InPlaceLines(), ComparisonLines(), ReductionsLines(),
+            SortingLines(), ShapesLines(), IndexingLines(), LinearAlgebraLines(), NetworksLines(), TypesLines(), SamplingLines(),
+        }.SelectMany(group => group).ToFrozenDictionary();
 
     /// <summary>
     /// Computes one operation on bound arguments (<see cref="ArgumentBinder"/>): tensors, numbers (long, double, bool), texts,

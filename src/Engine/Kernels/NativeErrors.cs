@@ -62,7 +62,7 @@ internal static partial class NativeErrors
     [GeneratedRegex("out of range|out of bounds|too many indices|INDICES element is out of DATA", RegexOptions.IgnoreCase)]
     private static partial Regex Index();
 
-    [GeneratedRegex("\\bsizes?\\b|shape|broadcast|dimension|\\bdims?\\b|[1-3]-?D\\b|matri|equal size|inconsistent tensor", RegexOptions.IgnoreCase)]
+    [GeneratedRegex("\\bsizes?\\b|shape|broadcast|dimension|\\bdims?\\b|[1-3]-?D\\b|square matri|expected a matrix|equal size|inconsistent tensor", RegexOptions.IgnoreCase)]
     private static partial Regex Shape();
 
     [GeneratedRegex("allocate memory|out of memory|not enough memory", RegexOptions.IgnoreCase)]

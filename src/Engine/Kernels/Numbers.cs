@@ -1,6 +1,7 @@
 using Ndif.Protocol;
 using TorchSharp;
 using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
@@ -30,7 +31,7 @@ internal static class Numbers
         if (is_complex(tensor.dtype))
             throw Errors.Throwable(ErrorCode.Unsupported, $"{op}(): a complex tensor cannot be converted to a number.", "Take `view_as_real` parts on the client.");
         return tensor.dtype == ScalarType.Bool ? tensor.item<bool>()
-            : IsInteger(tensor) ? tensor.to(ScalarType.Int64).item<long>()
+            : IsInteger(tensor) ? (object)tensor.to(ScalarType.Int64).item<long>()
             : tensor.to(ScalarType.Float64).item<double>();
     }
 

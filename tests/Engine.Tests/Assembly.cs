@@ -1,0 +1,2 @@
+// live tensors are counted: two tests at once would count each other's
+[assembly: CollectionBehavior(DisableTestParallelization = true)]

@@ -1,0 +1,89 @@
+using Ndif.Engine.Kernels;
+using Ndif.Protocol;
+using TorchSharp;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Engine.Tests.Kernels;
+
+/// <summary>
+/// One line of Cases/*.txt:
+/// <code>
+/// add([1., 2.], 3) == [4., 5.]            the value, with its element type
+/// rand([2, 3]) ?? [2, 3]                  a tensor of that shape
+/// add([1.], [1., 2.]) !! ShapeMismatch    an error; what follows the code stands in its message
+/// </code>
+/// Where the schema wants a tensor, a list becomes one.
+/// </summary>
+internal sealed class KernelCase
+{
+    private readonly (string Name, List<object?> Arguments, Dictionary<string, object?> Keywords) _call;
+    private readonly string _expected;
+
+    public KernelCase(string line)
+    {
+        Line = line;
+        int at = -1;
+        foreach (string kind in (string[])[" == ", " ?? ", " !! "])
+            if ((at = line.IndexOf(kind, StringComparison.Ordinal)) >= 0) { Kind = kind.Trim(); break; }
+        if (at < 0) throw new FormatException(line);
+        _call = new CaseReader(line[..at]).Call();
+        _expected = line[(at + 4)..].Trim();
+        Schema = OpTable.Get(_call.Name);
+    }
+
+    public string Line { get; }
+
+    public string Kind { get; } = "";
+
+    public OpSchema Schema { get; }
+
+    public static IEnumerable<string> Lines()
+    {
+        var assembly = typeof(KernelCase).Assembly;
+        foreach (string name in assembly.GetManifestResourceNames().Where(n => n.StartsWith("Cases/", StringComparison.Ordinal)).Order())
+        {
+            using var reader = new StreamReader(assembly.GetManifestResourceStream(name)!);
+            while (reader.ReadLine() is { } line)
+                if (line.Length > 0 && !line.StartsWith('#')) yield return line;
+        }
+    }
+
+    /// <summary>The arguments bound and made; call it in a dispose scope.</summary>
+    public object?[] Bind(KernelContext context)
+    {
+        object?[] bound = ArgumentBinder.Bind(Schema, [.. _call.Arguments.Select(Standing)], _call.Keywords.ToDictionary(k => k.Key, k => Standing(k.Value)));
+        for (int i = 0; i < bound.Length; i++) bound[i] = Make(bound[i] is Standing standing ? standing.Value : bound[i], Schema.Parameters[i].Type, context);
+        return bound;
+    }
+
+    public object? Run(object?[] bound, KernelContext context) => KernelTable.Run(Schema, bound, context);
+
+    /// <summary>What the tensor of a '??' case looks like, or the value of an '==' case.</summary>
+    public object? Expected() => new CaseReader(_expected).Value();
+
+    /// <summary>The code and a part of the message of a '!!' case.</summary>
+    public (ErrorCode Code, string Part) Failure()
+    {
+        string[] parts = _expected.Split(' ', 2);
+        return (Enum.Parse<ErrorCode>(parts[0]), parts.Length > 1 ? parts[1] : "");
+    }
+
+    /// <summary>Made values are known to the binder only when they are made.</summary>
+    private static object? Standing(object? value) => value is Typed or ScalarType or SliceValue or EllipsisValue || value is System.Collections.IList ? new Standing(value) : value;
+
+    private static object? Make(object? value, OpType type, KernelContext context) => value switch
+    {
+        Typed typed when typed.Type == ScalarType.ComplexFloat32 => Nested.ToTensor(typed.Data, ScalarType.Float32, context.Device, context, "case").to(typed.Type),
+        Typed typed => Nested.ToTensor(typed.Data, typed.Type, context.Device, context, "case"),
+        Dictionary<string, object?> map => map.ToDictionary(e => e.Key, e => Make(e.Value, OpType.Any, context)),
+        object?[] tuple => tuple.Select(item => Make(item, OpType.Any, context)).ToArray(),
+        List<object?> list when type is OpType.Tensor or OpType.Operand => Nested.ToTensor(list, null, context.Device, context, "case"),
+        List<object?> list => list.Select(item => Make(item, type == OpType.Tensors ? OpType.Tensor : OpType.Any, context)).ToList(),
+        SliceValue slice => new SliceValue(Make(slice.Start, OpType.Any, context), Make(slice.Stop, OpType.Any, context), Make(slice.Step, OpType.Any, context)),
+        _ => value,
+    };
+}
+
+/// <summary>An argument that the binder does not look into, as it does not into a node of a program.</summary>
+internal sealed record Standing(object? Value);
