@@ -15,6 +15,7 @@ public sealed class Trace : IDisposable
     private readonly Protocol.Trace _node;
     private readonly Backend _backend;
     private readonly bool _isRoot;
+    private readonly uint _line;
     private readonly Invoke? _only;
     private bool _closed;
 
@@ -27,6 +28,7 @@ public sealed class Trace : IDisposable
             throw new InvalidOperationException("A trace cannot be opened inside of another one; open it after that one's end, or use t.Invoke(...) for another prompt of the same pass.");
         _recorder = Recorder.Ambient ?? Recorder.Begin(model.Reference);
         _node = new Protocol.Trace { Mode = mode, Gradients = grad, Generation = generation, Region = _recorder.OpenRegion() };
+        _line = _recorder.Here();
         _recorder.Scopes.Push(this);
         if (input is not null)
         {
@@ -123,10 +125,18 @@ public sealed class Trace : IDisposable
         return _recorder.Program;
     }
 
-    /// <summary>Ends the trace. One that was not run is thrown away.</summary>
+    /// <summary>Ends the trace. One that was not run is thrown away; one inside of a session will run with it.</summary>
     public void Dispose()
     {
-        if (!_closed) Close();
+        if (_closed) return;
+        if (!_isRoot)
+        {
+            Close();
+            return;
+        }
+        // no complaint of what is still open: an exception may be on its way, and it says more
+        _closed = true;
+        _recorder.End();
     }
 
     internal Recorder Open() => !_closed ? _recorder
@@ -153,7 +163,7 @@ public sealed class Trace : IDisposable
             _recorder.End();
             throw Errors.Throwable(ErrorCode.BadInput, "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");
         }
-        _recorder.Add(new Node { Trace = _node });
+        _recorder.Add(new Node { Trace = _node, Line = _line });
         if (_isRoot) _recorder.End();
     }
 
