@@ -69,7 +69,6 @@ public static class GatewayHost
             grpc.MaxReceiveMessageSize = options.MessageBytes;
             grpc.MaxSendMessageSize = null;
             grpc.EnableDetailedErrors = false;
-            grpc.CompressionProviders.Clear(); // decompression is not bounded by MaxReceiveMessageSize, and tensors do not compress
             grpc.Interceptors.Add<ErrorInterceptor>();
         });
         services.AddGrpcReflection();

@@ -1,5 +1,5 @@
+using System.Runtime.ExceptionServices;
 using Grpc.Core;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Queue;
@@ -37,26 +37,18 @@ internal sealed class RunCall(
 
         using var over = CancellationTokenSource.CreateLinkedTokenSource(gone, stopping);
         Task listening = ListenAsync(over);
-        try
-        {
-            await FollowAsync(over.Token);
-        }
-        catch (Exception) when (listening.IsFaulted)
-        {
-            await listening; // the client broke the protocol: that is the error to tell
-        }
-        catch (OperationCanceledException) when (stopping.IsCancellationRequested && !gone.IsCancellationRequested)
-        {
-            throw ServerErrors.Stopping();
-        }
-        finally
-        {
-            // 4. Nothing outlives the call, and a job without a reader is not left running.
-            await over.CancelAsync();
-            await listening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (!ended && !detached && (gone.IsCancellationRequested || listening.IsFaulted))
-                await CancelAsync("The client's connection ended before the job did.");
-        }
+        Exception? failure = null;
+        try { await FollowAsync(over.Token); }
+        catch (Exception cause) { failure = cause; }
+
+        // 4. Nothing outlives the call, and a job without a reader is not left running.
+        await over.CancelAsync();
+        await listening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (ended || failure is null) return;
+        if (stopping.IsCancellationRequested) throw ServerErrors.Stopping();
+        if (!detached && (gone.IsCancellationRequested || listening.IsFaulted)) await CancelAsync("The client's connection ended before the job did.");
+        if (listening.IsFaulted) await listening; // the client broke the protocol: that is the error to tell
+        ExceptionDispatchInfo.Throw(failure);
     }
 
     /// <summary>2. What the client says while the job runs.</summary>
