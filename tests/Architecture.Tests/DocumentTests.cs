@@ -15,7 +15,7 @@ public sealed partial class DocumentTests
         string text = File.ReadAllText(Path.Combine(Repository.Root, document));
         string[] named = [.. FilePath().Matches(text).Select(m => m.Value).Distinct()];
         Assert.NotEmpty(named);
-        Assert.Empty(named.Where(path => !Path.Exists(Path.Combine(Repository.Root, path))));
+        Assert.All(named, path => Assert.True(Path.Exists(Path.Combine(Repository.Root, path)), path));
     }
 
     [Fact]
@@ -25,7 +25,7 @@ public sealed partial class DocumentTests
         string codes = proto[proto.IndexOf("enum ErrorCode", StringComparison.Ordinal)..proto.IndexOf("message Error", StringComparison.Ordinal)];
         string[] names = [.. Code().Matches(codes).Select(m => m.Groups[1].Value).Where(n => n != "ERROR_CODE_UNSPECIFIED")];
         Assert.NotEmpty(names);
-        Assert.Empty(names.Where(n => !File.Exists(Path.Combine(Repository.Root, "docs/errors", $"{n}.md"))));
+        Assert.All(names, name => Assert.True(File.Exists(Path.Combine(Repository.Root, "docs/errors", $"{name}.md")), name));
     }
 
     /// <summary>A path from the root with at least one folder and an extension.</summary>
