@@ -96,6 +96,9 @@ internal sealed class Recorder
         return saved;
     }
 
+    /// <summary>The region that is being recorded into.</summary>
+    public Region OpenNow => _open.Peek();
+
     public uint NextBarrier() => _barriers++;
 
     /// <summary>Opens a region: what follows is recorded into it until <see cref="CloseRegion"/>.</summary>

@@ -44,7 +44,7 @@ public sealed class Iteration
 
     private IEnumerable<int> Unroll(List<int> steps)
     {
-        Recorder recorder = _trace.Open();
+        Recorder recorder = _trace.Recorder;
         if (recorder.Scopes.Any(s => s is StepLoop)) throw new InvalidOperationException("An iteration cannot be opened inside of another one.");
         var loop = new StepLoop();
         CallIndex before = recorder.Call0;
