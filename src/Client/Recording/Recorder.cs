@@ -150,6 +150,7 @@ internal sealed class Recorder
         {
             case null: return new Argument { None = new Nothing() };
             case Value deferred: return OfValue(deferred);
+            case Ints numbers: return Argument(numbers.AsArgument());
             case bool flag: return new Argument { Boolean = flag };
             case int number: return new Argument { Integer = number };
             case long number: return new Argument { Integer = number };
