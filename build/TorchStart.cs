@@ -1,0 +1,16 @@
+using System.Runtime.CompilerServices;
+using Ndif.Models;
+
+namespace Ndif;
+
+/// <summary>
+/// Compiled into every program that runs libtorch (Directory.Build.targets): makes the native library loadable before the
+/// program's first line, which may well create a TorchSharp module before it names anything of ours.
+/// </summary>
+internal static class TorchStart
+{
+#pragma warning disable CA2255 // a program, not a library
+    [ModuleInitializer]
+    internal static void Load() => NativeTorch.Initialize();
+#pragma warning restore CA2255
+}

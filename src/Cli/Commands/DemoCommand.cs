@@ -1,0 +1,74 @@
+using System.CommandLine;
+using Ndif.Server;
+using Ndif.Worker;
+using Serilog;
+
+namespace Ndif.Cli.Commands;
+
+/// <summary>`ndif demo`: the main job on the bundled checkpoint, from an empty machine.</summary>
+internal static class DemoCommand
+{
+    private const string Prompt = "The Eiffel Tower is in the city of";
+
+    public static Command Create()
+    {
+        var verbose = new Option<bool>("--verbose", "-v") { Description = "Show the service's log." };
+        var command = new Command("demo", "Start the service in this process on the bundled model, and run a first remote trace through it.") { verbose };
+        command.SetAction((parsed, cancellationToken) => RunAsync(parsed.GetValue(verbose), cancellationToken));
+        return command;
+    }
+
+    private static async Task<int> RunAsync(bool verbose, CancellationToken cancellationToken)
+    {
+        string data = Directory.CreateTempSubdirectory("ndif-demo-").FullName;
+        try
+        {
+            using var log = LoggingSetup.Create(new LogOptions { Level = verbose ? Serilog.Events.LogEventLevel.Information : Serilog.Events.LogEventLevel.Error });
+            Console.WriteLine("Starting the service in this process: gateway, queue and one worker ...");
+            var backend = Shared.Backend(null, data);
+            await using LocalService service = await LocalService.StartAsync(
+                new GatewayOptions { GrpcPort = 0, HttpPort = 0 }, new WorkerOptions { Models = ["ndif/tiny-landmarks"] },
+                backend, Shared.Keys(backend, data), log, cancellationToken);
+            CreatedKey key = await service.Keys.CreateAsync("demo", [], cancellationToken: cancellationToken);
+            Console.WriteLine($"Listening on {service.Address.Grpc} (gRPC) and {service.Address.Http} (status page); made the key {key.Key}.");
+            Console.WriteLine();
+
+            Backend remote = Backend.At(service.Address.Grpc.ToString(), key.Key.Reveal());
+            var llm = new LanguageModel("ndif/tiny-landmarks", remote: remote);
+            Console.WriteLine($"A trace of `{llm.Id}` on \"{Prompt}\", remote: true");
+            var (hidden, logits) = await TraceAsync(llm, remote, cancellationToken);
+            Console.WriteLine($"  hidden states of the last layer: [{string.Join(", ", hidden.Tensor.Shape.ToArray())}]");
+            Console.WriteLine($"  predicted next token:            \"{llm.Tokenizer.Decode(logits.Tensor[0, ^1].ArgMax())}\"");
+
+            var (hiddenHere, logitsHere) = await TraceAsync(llm, Backend.Local, cancellationToken);
+            bool same = Line("hidden states", hidden, hiddenHere) & Line("logits", logits, logitsHere);
+            Console.WriteLine();
+            if (!same)
+            {
+                Console.Error.WriteLine("The remote run and the local run differ. That should never happen.");
+                return 1;
+            }
+            Console.WriteLine("""
+                Next:
+                  ndif up                      keep the service running (dotnet run -c Release --project src/Cli -- up)
+                  docs/samples/                programs that use it: patching, steering, the logit lens
+                  ndif --help                  all commands
+                """);
+            return 0;
+        }
+        finally
+        {
+            Directory.Delete(data, recursive: true);
+        }
+    }
+
+    private static Task<(Saved Hidden, Saved Logits)> TraceAsync(LanguageModel llm, Backend where, CancellationToken cancellationToken) =>
+        llm.TraceAsync(Prompt, _ => (llm["transformer.h"][^1].Output[0].Save(), llm["lm_head"].Output.Save()), where, cancellationToken: cancellationToken);
+
+    private static bool Line(string what, Saved remote, Saved local)
+    {
+        string there = remote.Tensor.Checksum(), here = local.Tensor.Checksum();
+        Console.WriteLine($"  SHA-256 of the {what,-17} {there[..16]}... remote {(there == here ? "=" : "!=")} {here[..16]}... local");
+        return there == here;
+    }
+}

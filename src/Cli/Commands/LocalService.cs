@@ -1,0 +1,69 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Logging;
+using Ndif.Queue;
+using Ndif.Server;
+using Ndif.Worker;
+using Serilog.Extensions.Logging;
+
+namespace Ndif.Cli.Commands;
+
+/// <summary>The whole service in this process: gateway, queue and worker.</summary>
+internal sealed class LocalService : IAsyncDisposable
+{
+    private readonly QueueBackend _backend;
+    private readonly WebApplication _gateway;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Task _worker;
+    private readonly ILoggerFactory _logs;
+
+    private LocalService(QueueBackend backend, WebApplication gateway, ModelWorker worker, KeyService keys, ILoggerFactory logs, IProgress<(string, long, long)> progress)
+    {
+        (_backend, _gateway, _logs, Keys) = (backend, gateway, logs, keys);
+        _worker = worker.RunAsync(progress, _stop.Token);
+    }
+
+    public KeyService Keys { get; }
+
+    public GatewayAddress Address => GatewayHost.AddressOf(_gateway);
+
+    /// <summary>Completes when the worker ends.</summary>
+    public Task Worker => _worker;
+
+    /// <summary>Starts all, and returns when the models are loaded.</summary>
+    public static async Task<LocalService> StartAsync(GatewayOptions options, WorkerOptions work, QueueBackend backend, IKeyStore keys, Serilog.ILogger log, CancellationToken cancellationToken)
+    {
+        var logs = new SerilogLoggerFactory(log);
+        WebApplication gateway = GatewayHost.Build(options, backend, keys, Shared.Rules, log);
+        await gateway.StartAsync(cancellationToken);
+        var worker = new ModelWorker(work, backend, logs.CreateLogger<ModelWorker>());
+        var service = new LocalService(backend, gateway, worker, new KeyService(keys, TimeProvider.System), logs, new LoadProgress());
+        try
+        {
+            await worker.Ready.WaitAsync(cancellationToken);
+        }
+        catch
+        {
+            await service.DisposeAsync();
+            throw;
+        }
+        return service;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _gateway.StopAsync();
+        await _stop.CancelAsync();
+        try
+        {
+            await _worker;
+        }
+        catch (Exception e) when (e is NdifException or OperationCanceledException)
+        {
+            // told when it happened
+        }
+        await _gateway.DisposeAsync();
+        await _backend.DisposeAsync();
+        _logs.Dispose();
+        _stop.Dispose();
+    }
+}

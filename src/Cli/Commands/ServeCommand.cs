@@ -1,0 +1,47 @@
+using System.CommandLine;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Hosting;
+using Ndif.Queue;
+using Ndif.Server;
+using Serilog.Extensions.Logging;
+
+namespace Ndif.Cli.Commands;
+
+/// <summary>`ndif serve`: a gateway of a cluster, without a model.</summary>
+internal static class ServeCommand
+{
+    public static Command Create()
+    {
+        var gateway = new GatewayArguments();
+        var redis = Shared.Redis();
+        var data = Shared.Data();
+        var prefix = Shared.Prefix();
+        var lease = Shared.Lease();
+        var logJson = Shared.LogJson();
+        var command = new Command("serve", "Run a gateway of a cluster; workers run elsewhere and share its Redis.") { redis, data, prefix, lease, logJson };
+        gateway.AddTo(command);
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            string address = parsed.GetValue(redis) is { Length: > 0 } given ? given
+                : throw new ArgumentException("A gateway without a Redis reaches no worker: give --redis host:port, or run everything in one process with `ndif up`.");
+            using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
+            using var logs = new SerilogLoggerFactory(log);
+            await using QueueBackend backend = Shared.Backend(address, parsed.GetValue(data)!, parsed.GetValue(prefix)!, parsed.GetValue(lease), logs);
+            await using WebApplication app = GatewayHost.Build(gateway.Options(parsed), backend, Shared.Keys(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), Shared.Rules, log);
+            await app.StartAsync(cancellationToken);
+            GatewayAddress at = GatewayHost.AddressOf(app);
+            Console.WriteLine($"gateway {at.Grpc} {at.Http}");
+            try
+            {
+                await Task.Delay(Timeout.Infinite, cancellationToken);
+            }
+            catch (OperationCanceledException)
+            {
+                // asked to stop
+            }
+            await app.StopAsync(CancellationToken.None);
+            return 0;
+        });
+        return command;
+    }
+}

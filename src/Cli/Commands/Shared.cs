@@ -1,0 +1,48 @@
+using System.CommandLine;
+using Ndif.Protocol;
+using Ndif.Queue;
+using Ndif.Server;
+
+namespace Ndif.Cli.Commands;
+
+/// <summary>Options that several commands have, said once.</summary>
+internal static class Shared
+{
+    public static Option<string?> Redis() => new("--redis") { Description = "Address of Redis, as host:port or a StackExchange.Redis connection string. Default: NDIF_REDIS.", DefaultValueFactory = _ => Environment.GetEnvironmentVariable("NDIF_REDIS") };
+
+    public static Option<string> Data() => new("--data") { Description = "Folder for keys and large tensors; processes of one service share it.", DefaultValueFactory = _ => Environment.GetEnvironmentVariable("NDIF_DATA") ?? DefaultData };
+
+    public static Option<string> Prefix() => new("--prefix") { Description = "What every Redis key begins with; deployments that share a Redis differ in it.", DefaultValueFactory = _ => "ndif:" };
+
+    public static Option<double> Lease() => new("--lease-seconds") { Description = "How long a worker keeps a job without renewing it: a dead worker's jobs run elsewhere after this.", DefaultValueFactory = _ => 30 };
+
+    public static Option<string?> Host() => new("--host") { Description = $"Address of the service's gateway. Default: NDIF_HOST, the config file, {NdifConfig.DefaultHost}." };
+
+    public static Option<string?> Key() => new("--key") { Description = "API key. Default: NDIF_API_KEY, the config file." };
+
+    public static Option<bool> Json(string what) => new("--json") { Description = $"{what} as JSON on standard output, and nothing else." };
+
+    public static Option<bool> LogJson() => new("--log-json") { Description = "Log lines as JSON objects, for collectors." };
+
+    public static Option<string[]> Model() => new("--model", "-m") { Description = "Id or folder of a model to hold; may be given several times. Default: the bundled ndif/tiny-landmarks.", DefaultValueFactory = _ => ["ndif/tiny-landmarks"] };
+
+    public static Option<string> Device() => new("--device") { Description = "Where weights go: cpu, cuda, cuda:1.", DefaultValueFactory = _ => "cpu" };
+
+    /// <summary>What this build runs, as the gateway checks it.</summary>
+    public static ProgramRules Rules { get; } = new(ProgramValidator.Validate, [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)], ProgramFormat.Version, []);
+
+    public static QueueBackend Backend(string? redis, string data, string prefix = "ndif:", double leaseSeconds = 30, Microsoft.Extensions.Logging.ILoggerFactory? logs = null)
+    {
+        var options = new QueueOptions { Prefix = prefix, LeaseDuration = TimeSpan.FromSeconds(leaseSeconds) };
+        var blobs = new BlobOptions { Root = Path.Combine(data, "blobs") };
+        return redis is { Length: > 0 } ? QueueBackend.Redis(redis, options, blobs, logs: logs) : QueueBackend.InMemory(options, blobs, logs: logs);
+    }
+
+    public static IKeyStore Keys(QueueBackend backend, string data, string prefix = "ndif:") =>
+        backend.Connection is { } connection ? new RedisKeyStore(connection, prefix) : new FileKeyStore(Path.Combine(data, "keys.json"));
+
+    public static Backend Service(string? host, string? key) => host is null ? (key is null ? true : Ndif.Backend.At(NdifConfig.Host.ToString(), key)) : Ndif.Backend.At(host, key);
+
+    private static string DefaultData => Path.Combine(
+        Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify), "ndif");
+}

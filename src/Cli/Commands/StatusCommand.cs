@@ -1,0 +1,35 @@
+using System.CommandLine;
+using Google.Protobuf;
+using Ndif.Protocol;
+using Spectre.Console;
+
+namespace Ndif.Cli.Commands;
+
+/// <summary>`ndif status`: what the service says of itself.</summary>
+internal static class StatusCommand
+{
+    public static Command Create()
+    {
+        var host = Shared.Host();
+        var key = Shared.Key();
+        var json = Shared.Json("The status");
+        var command = new Command("status", "Show the service's models, workers and queue.") { host, key, json };
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            ServiceStatus status = await Status.GetAsync(Shared.Service(parsed.GetValue(host), parsed.GetValue(key)), cancellationToken);
+            if (parsed.GetValue(json))
+            {
+                Console.WriteLine(new JsonFormatter(JsonFormatter.Settings.Default.WithFormatDefaultValues(true)).Format(status));
+                return 0;
+            }
+            Console.WriteLine($"NDIF {status.Version}, up since {status.Started.ToDateTimeOffset():yyyy-MM-dd HH:mm} UTC: {status.Waiting} waiting, {status.Running} running, {status.Completed} completed, {status.Failed} failed");
+            ModelsCommand.Write(status.Models);
+            var workers = new Table().AddColumns("worker", "device", "models", "jobs", "memory");
+            foreach (WorkerStatus worker in status.Workers)
+                workers.AddRow(new[] { worker.Id, worker.Device, string.Join(", ", worker.Models), $"{worker.Jobs.Count}", $"{worker.MemoryBytes / 1e6:0} MB" }.Select(Markup.Escape).ToArray());
+            AnsiConsole.Write(workers);
+            return 0;
+        });
+        return command;
+    }
+}

@@ -1,0 +1,81 @@
+using System.CommandLine;
+using Ndif.Queue;
+using Ndif.Server;
+using Ndif.Worker;
+
+namespace Ndif.Cli.Commands;
+
+/// <summary>`ndif up`: the whole service in one process, with nothing to install.</summary>
+internal static class UpCommand
+{
+    public static Command Create()
+    {
+        var model = Shared.Model();
+        var device = Shared.Device();
+        var gateway = new GatewayArguments();
+        var redis = Shared.Redis();
+        var data = Shared.Data();
+        var prefix = Shared.Prefix();
+        var logJson = Shared.LogJson();
+        var command = new Command("up", "Run the whole service in this process: gateway, queue (in memory, or Redis) and a worker.") { model, device, redis, data, prefix, logJson };
+        gateway.AddTo(command);
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
+            string folder = parsed.GetValue(data)!;
+            QueueBackend backend = Shared.Backend(parsed.GetValue(redis), folder, parsed.GetValue(prefix)!);
+            IKeyStore keys = Shared.Keys(backend, folder, parsed.GetValue(prefix)!);
+            GatewayOptions options = gateway.Options(parsed);
+            await using LocalService service = await LocalService.StartAsync(options,
+                new WorkerOptions { Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)! }, backend, keys, log, cancellationToken);
+            await AnnounceAsync(service, options.AllowAnonymous, cancellationToken);
+            await Task.WhenAny(service.Worker, Task.Delay(Timeout.Infinite, cancellationToken));
+            if (service.Worker.IsFaulted) await service.Worker;
+            return 0;
+        });
+        return command;
+    }
+
+    private static async Task AnnounceAsync(LocalService service, bool anonymous, CancellationToken cancellationToken)
+    {
+        Console.WriteLine();
+        Console.WriteLine($"NDIF is up. Dashboard: {service.Address.Http}");
+        Console.WriteLine($"  export NDIF_HOST={service.Address.Grpc.ToString().TrimEnd('/')}");
+        if (!anonymous)
+        {
+            if ((await service.Keys.ListAsync(cancellationToken)).Any(k => k.Revoked is null))
+            {
+                Console.WriteLine("  export NDIF_API_KEY=...      (a key exists; make another with `ndif keys create NAME`)");
+            }
+            else
+            {
+                CreatedKey key = await service.Keys.CreateAsync("first", [Scopes.Run, Scopes.Admin], cancellationToken: cancellationToken);
+                Console.WriteLine($"  export NDIF_API_KEY={key.Key.Reveal()}      (shown this once)");
+            }
+        }
+        Console.WriteLine("Ctrl-C stops it.");
+        Console.WriteLine();
+    }
+}
+
+/// <summary>The options of a gateway on the command line.</summary>
+internal sealed class GatewayArguments
+{
+    private readonly Option<string> _listen = new("--listen") { Description = "Address to listen on; * is every one, and then keys are required.", DefaultValueFactory = _ => "127.0.0.1" };
+    private readonly Option<int> _port = new("--port") { Description = "Port of gRPC.", DefaultValueFactory = _ => 5080 };
+    private readonly Option<int> _httpPort = new("--http-port") { Description = "Port of the status page, metrics and gRPC-Web.", DefaultValueFactory = _ => 5081 };
+    private readonly Option<bool> _noKeys = new("--no-keys") { Description = "Let callers without a key in; only on a loopback address." };
+    private readonly Option<string?> _certificate = new("--certificate") { Description = "PEM or PKCS#12 file of a TLS certificate; one port then does both." };
+    private readonly Option<string?> _certificateKey = new("--certificate-key") { Description = "PEM file of the certificate's private key." };
+
+    public void AddTo(Command command)
+    {
+        foreach (Option option in new Option[] { _listen, _port, _httpPort, _noKeys, _certificate, _certificateKey }) command.Options.Add(option);
+    }
+
+    public GatewayOptions Options(ParseResult parsed) => new()
+    {
+        Host = parsed.GetValue(_listen)!, GrpcPort = parsed.GetValue(_port), HttpPort = parsed.GetValue(_httpPort), AllowAnonymous = parsed.GetValue(_noKeys),
+        CertificateFile = parsed.GetValue(_certificate), CertificateKeyFile = parsed.GetValue(_certificateKey),
+    };
+}

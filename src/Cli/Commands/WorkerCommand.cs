@@ -1,0 +1,47 @@
+using System.CommandLine;
+using Microsoft.Extensions.Logging;
+using Ndif.Queue;
+using Ndif.Server;
+using Ndif.Worker;
+using Serilog.Extensions.Logging;
+
+namespace Ndif.Cli.Commands;
+
+/// <summary>`ndif worker`: holds models and runs jobs for a cluster.</summary>
+internal static class WorkerCommand
+{
+    public static Command Create()
+    {
+        var model = Shared.Model();
+        var device = Shared.Device();
+        var redis = Shared.Redis();
+        var data = Shared.Data();
+        var prefix = Shared.Prefix();
+        var lease = Shared.Lease();
+        var logJson = Shared.LogJson();
+        var id = new Option<string?>("--id") { Description = "Name of this worker. Default: machine name and process id." };
+        var batch = new Option<int>("--max-batch") { Description = "How many jobs go through one pass at most.", DefaultValueFactory = _ => 8 };
+        var command = new Command("worker", "Hold models and run jobs for a cluster.") { model, device, redis, data, prefix, lease, id, batch, logJson };
+        command.SetAction(async (parsed, cancellationToken) =>
+        {
+            string address = parsed.GetValue(redis) is { Length: > 0 } given ? given
+                : throw new ArgumentException("A worker without a Redis gets no jobs: give --redis host:port, or run everything in one process with `ndif up`.");
+            using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
+            using var logs = new SerilogLoggerFactory(log);
+            await using QueueBackend backend = Shared.Backend(address, parsed.GetValue(data)!, parsed.GetValue(prefix)!, parsed.GetValue(lease), logs);
+            var options = new WorkerOptions
+            {
+                Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)!, MaxBatch = parsed.GetValue(batch),
+                RenewEvery = TimeSpan.FromSeconds(parsed.GetValue(lease) / 3),
+            };
+            if (parsed.GetValue(id) is { } name) options = options with { Id = name };
+            var worker = new ModelWorker(options, backend, logs.CreateLogger<ModelWorker>());
+            Task run = worker.RunAsync(new LoadProgress(), cancellationToken);
+            await worker.Ready;
+            Console.WriteLine($"worker {options.Id} {string.Join(" ", options.Models)}");
+            await run;
+            return 0;
+        });
+        return command;
+    }
+}

@@ -1,0 +1,174 @@
+using System.Collections;
+using System.Runtime.CompilerServices;
+using Ndif.Protocol;
+using Ndif.Recording;
+
+namespace Ndif;
+
+/// <summary>
+/// A module of a model as an experiment sees it: its <see cref="Output"/> and <see cref="Input"/> can be read, edited in place
+/// (<c>Output[.., 0] = 0</c>) and replaced (<c>Output = value</c>) inside of a trace; its submodules are reached by path, by
+/// name and, in a module list, by number.
+/// </summary>
+public class Envoy : IReadOnlyList<Envoy>
+{
+    private readonly TracedModel? _model;
+    private readonly ModuleInfo? _info;
+
+    internal Envoy(TracedModel model, string path, ModuleInfo info) => (_model, Path, _info) = (model, path, info);
+
+    /// <summary>For the root, which finds its description when it is first needed.</summary>
+    private protected Envoy() => Path = "";
+
+    private TracedModel Model => _model ?? (TracedModel)this;
+
+    private protected virtual ModuleInfo Info => _info!;
+
+    /// <summary>Where the module stands in the tree: "transformer.h.0.attn". The root's is empty.</summary>
+    public string Path { get; }
+
+    /// <summary>What the module returns: a tensor, or a tuple. [rows, tokens, ...]</summary>
+    /// <exception cref="InvalidOperationException">No trace is open.</exception>
+    public Value Output
+    {
+        get => Read(SiteKind.Output);
+        set => Write(SiteKind.Output, value);
+    }
+
+    /// <summary>The module's first argument.</summary>
+    /// <exception cref="InvalidOperationException">No trace is open.</exception>
+    public Value Input
+    {
+        get => Read(SiteKind.Input);
+        set => Write(SiteKind.Input, value);
+    }
+
+    /// <summary>All arguments, positional ones and keywords.</summary>
+    public Inputs Inputs
+    {
+        get => new(Open(".Inputs"), Open(".Inputs").Add(new Node { Read = new ReadSite { Site = Site(SiteKind.Inputs), Call = Open("").Call0 } }));
+        set => Write(SiteKind.Inputs, value);
+    }
+
+    /// <summary>
+    /// The module's hidden state: its output, or the first tensor of it where it is a tuple, as a decoder layer's. The same on
+    /// every architecture. [rows, tokens, hidden]
+    /// </summary>
+    public Value Hidden
+    {
+        get => Read(SiteKind.Hidden);
+        set => Write(SiteKind.Hidden, value);
+    }
+
+    /// <summary>The attention of a decoder layer, whatever its name.</summary>
+    public Envoy Attn => Standard(Model.Description.Names.Attention, "attention");
+
+    /// <summary>The feed-forward part of a decoder layer, whatever its name.</summary>
+    public Envoy Mlp => Standard(Model.Description.Names.Mlp, "mlp");
+
+    /// <summary>A submodule by its path from here.</summary>
+    /// <exception cref="InvalidProgramException">There is none; the message names the nearest.</exception>
+    [IndexerName("At")]
+    public Envoy this[string path] => Find(path);
+
+    /// <summary>An entry of a module list; <c>[^1]</c> is the last.</summary>
+    [IndexerName("At")]
+    public Envoy this[Index index]
+    {
+        get
+        {
+            int offset = index.GetOffset(Count);
+            if (!Info.List || offset < 0 || offset >= Count)
+                throw Errors.Throwable(ErrorCode.IndexOutOfRange, Info.List
+                    ? $"Index {index} is out of range: `{Display}` has {Count} modules."
+                    : $"`{Display}` is a {Info.ClassName}, not a list of modules; reach its submodules by name: {string.Join(", ", Info.Children.Select(c => c.Name))}.",
+                    module: Path);
+            return Child(Info.Children[offset]);
+        }
+    }
+
+    Envoy IReadOnlyList<Envoy>.this[int index] => this[index];
+
+    /// <summary>Number of modules in a list; of submodules otherwise.</summary>
+    public int Count => Info.Children.Count;
+
+    /// <summary>Gives the module's output without running it.</summary>
+    public void Skip(Value value) =>
+        Open(".Skip").Add(new Node { Skip = new SkipModule { Module = Path, Call = Open("").Call0, Value = Open("").Argument(value) } });
+
+    /// <summary>
+    /// Runs the module on values of the experiment, beside the model's own pass, as the logit lens does:
+    /// <c>llm.LmHead.Call(llm.FinalNorm.Call(hidden))</c>. Its sites do not fire.
+    /// </summary>
+    public Value Call(params Value[] arguments)
+    {
+        Recorder recorder = Open(".Call");
+        var call = new CallModule { Module = Path };
+        call.Arguments.AddRange(arguments.Select(recorder.Argument));
+        return recorder.Value(new Node { CallModule = call });
+    }
+
+    /// <summary>A parameter of this module, as a copy: <c>llm.LmHead.Parameter("weight")</c>.</summary>
+    public Value Parameter(string name)
+    {
+        if (Info.Parameters.All(p => p.Name != name))
+            throw Errors.Throwable(ErrorCode.UnknownModule, $"`{Display}` has no parameter `{name}`.",
+                Info.Parameters.Count == 0 ? "It has none." : $"It has {string.Join(", ", Info.Parameters.Select(p => $"`{p.Name}`"))}.", Path);
+        return Open(".Parameter").Value(new Node { Parameter = new ReadParameter { Module = Path, Name = name } });
+    }
+
+    public IEnumerator<Envoy> GetEnumerator() => Info.Children.Select(Child).GetEnumerator();
+
+    IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
+
+    /// <summary>The tree below this module, as PyTorch prints it.</summary>
+    public override string ToString() => ModulePrinter.Print(Info);
+
+    private protected string Display => Path.Length == 0 ? Info.ClassName : Path;
+
+    private Envoy Standard(string name, string what) => name.Length > 0 ? Find(name)
+        : throw Errors.Throwable(ErrorCode.UnknownModule, $"{Model.Description.Architecture} has no standard name for {what}.");
+
+    private protected Envoy Find(string path)
+    {
+        ModuleInfo at = Info;
+        string[] parts = path.Split('.');
+        for (int i = 0; i < parts.Length; i++)
+        {
+            at = at.Children.FirstOrDefault(c => c.Name == parts[i]) ?? throw Errors.Throwable(ErrorCode.UnknownModule,
+                $"`{Display}` has no module `{path}`.", ModulePaths.Suggest(Info, path), Path);
+        }
+        return new Envoy(Model, Path.Length == 0 ? path : $"{Path}.{path}", at);
+    }
+
+    private Envoy Child(ModuleInfo child) => new(Model, Path.Length == 0 ? child.Name : $"{Path}.{child.Name}", child);
+
+    private Recorder Open(string access) => Recorder.Ambient ?? throw new InvalidOperationException(
+        $"Cannot access `{Display}{access}` outside of a trace: open one with `using var t = model.Trace(...)`.");
+
+    private Site Site(SiteKind kind) => new() { Module = Path, Kind = kind };
+
+    private Value Read(SiteKind kind)
+    {
+        Recorder recorder = Open($".{kind}");
+        return recorder.Value(new Node { Read = new ReadSite { Site = Site(kind), Call = recorder.Call0 } });
+    }
+
+    private void Write(SiteKind kind, Value value)
+    {
+        Recorder recorder = Open($".{kind}");
+        recorder.Add(new Node { Write = new WriteSite { Site = Site(kind), Call = recorder.Call0, Value = recorder.Argument(value) } });
+    }
+}
+
+/// <summary>All arguments of a module's call.</summary>
+public sealed class Inputs : Value
+{
+    internal Inputs(Recorder recorder, uint node) : base(recorder, node) { }
+
+    /// <summary>The positional ones.</summary>
+    public Value Args => this[0];
+
+    /// <summary>Those given by name: <c>Kwargs["attention_mask"]</c>.</summary>
+    public Value Kwargs => this[1];
+}

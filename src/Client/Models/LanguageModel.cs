@@ -1,0 +1,111 @@
+using Ndif.Protocol;
+using Ndif.Remote;
+using Ndif.Running;
+using Ndif.Tokenizers;
+
+namespace Ndif;
+
+/// <summary>
+/// A causal language model by its Hugging Face id, a folder, or a name of the service. Nothing is loaded until the first local
+/// run; a remote run loads nothing here.
+/// </summary>
+/// <param name="id">"openai-community/gpt2", a path, or a served model's name.</param>
+/// <param name="revision">A branch, tag or commit; the default one if empty.</param>
+/// <param name="remote">Where its traces run unless they say otherwise.</param>
+public sealed class LanguageModel(string id, string revision = "", Backend? remote = null) : TracedModel
+{
+    private HuggingFaceTokenizer? _tokenizer;
+
+    public string Id { get; } = id;
+
+    public string Revision { get; } = revision;
+
+    protected internal override ModelRef Reference { get; } = new() { Id = id, Revision = revision };
+
+    /// <summary>The model's own tokenizer.</summary>
+    public HuggingFaceTokenizer Tokenizer => _tokenizer ??= LoadTokenizer();
+
+    /// <summary>The token embedding, whatever its name.</summary>
+    public Envoy Embed => Find(Description.Names.Embed);
+
+    /// <summary>The decoder layers.</summary>
+    public Envoy Layers => Find(Description.Names.Layers);
+
+    /// <summary>The norm before the output projection.</summary>
+    public Envoy FinalNorm => Find(Description.Names.FinalNorm);
+
+    /// <summary>The output projection: its output are the logits.</summary>
+    public Envoy LmHead => Find(Description.Names.LmHead);
+
+    /// <summary>[rows, tokens, vocabulary]</summary>
+    public Value Logits => LmHead.Output;
+
+    /// <summary>
+    /// Opens a trace over one forward pass. <paramref name="prompt"/> is a text, several texts, token ids (<c>int[]</c>,
+    /// <c>long[]</c>, or several rows of them), or a tensor of ids [rows, tokens]; with none, each
+    /// <see cref="Trace.Invoke(object)"/> brings its own.
+    /// </summary>
+    /// <param name="remote">True: on the service. See <see cref="Backend"/>.</param>
+    /// <param name="grad">Allow gradients.</param>
+    public Trace Trace(object? prompt = null, Backend? remote = null, bool grad = false) =>
+        Open(prompt, Mode.Forward, Where(remote), grad, null);
+
+    /// <summary>Opens a trace over a generation: the prompt's pass and one for each new token.</summary>
+    /// <param name="maxNewTokens">At most so many new tokens a row.</param>
+    public Trace Generate(object? prompt = null, int maxNewTokens = 20, Backend? remote = null) =>
+        Open(prompt, Mode.Generate, Where(remote), false, new Generation { MaxNewTokens = (uint)maxNewTokens });
+
+    /// <summary>Records what <paramref name="experiment"/> does in a trace on the prompt, runs it, and gives back what it returned, filled.</summary>
+    /// <example><code>var (hidden, logits) = await llm.TraceAsync("Hello", t => (llm.Layers[^1].Hidden.Save(), llm.Logits.Save()));</code></example>
+    public Task<T> TraceAsync<T>(object prompt, Func<Trace, T> experiment, Backend? remote = null, bool grad = false, CancellationToken cancellationToken = default) =>
+        RecordAndRunAsync(Trace(prompt, remote, grad), experiment, cancellationToken);
+
+    /// <summary>Opens a session: several traces as one job, with values flowing between them.</summary>
+    public Session Session(Backend? remote = null) => new(this, remote ?? Default);
+
+    private Backend? Default { get; } = remote;
+
+    private Backend? Where(Backend? remote) => remote ?? (Recording.Recorder.Ambient is null ? Default : null);
+
+    protected override ModelDescription Describe()
+    {
+        Exception? local = null;
+        if (Default is not { Kind: BackendKind.Remote } && LocalRuntime.TryGet() is { } runtime)
+        {
+            try
+            {
+                return runtime.Describe(Id, Revision);
+            }
+            catch (NdifException e) when (e.Code is ErrorCode.UnknownModel)
+            {
+                local = e;
+            }
+        }
+        try
+        {
+            return RemoteService.For(Default).Describe(Id, Revision);
+        }
+        catch (NdifException e) when (local is not null && e.Code is ErrorCode.Unavailable or ErrorCode.Unauthenticated)
+        {
+            throw Errors.Throwable(ErrorCode.UnknownModel, $"{((NdifException)local!).Error.Message} And the service could not be asked: {e.Error.Message}",
+                ((NdifException)local).Error.Hint, inner: e);
+        }
+    }
+
+    protected internal override IProgramRunner RunnerFor(Backend backend) => backend.Kind switch
+    {
+        BackendKind.Remote => RemoteService.For(backend),
+        BackendKind.Loopback => new LoopbackRunner(LocalRuntime.Get().Open(Id, Revision)),
+        _ => LocalRuntime.Get().Open(Id, Revision),
+    };
+
+    protected internal override void Prepare(object input, Input into, Func<object?, Argument> argument) => Prompts.Prepare(input, into, argument);
+
+    private HuggingFaceTokenizer LoadTokenizer()
+    {
+        if (!Description.Files.TryGetValue("tokenizer.json", out var json))
+            throw Errors.Throwable(ErrorCode.BadTokenizer, $"`{Id}` comes without a tokenizer.json.", "Pass token ids instead of texts.");
+        Description.Files.TryGetValue("tokenizer_config.json", out var config);
+        return HuggingFaceTokenizer.FromJson(json.Memory, config?.Memory ?? default);
+    }
+}

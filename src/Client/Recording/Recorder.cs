@@ -1,0 +1,207 @@
+using System.Runtime.CompilerServices;
+using Ndif.Protocol;
+
+namespace Ndif.Recording;
+
+/// <summary>
+/// Writes down a program while the user's code runs: every access and operation becomes a node in the region that is open.
+/// One recorder per root trace or session.
+/// </summary>
+internal sealed class Recorder
+{
+    private static readonly AsyncLocal<Recorder?> s_ambient = new();
+
+    private readonly Recorder? _outer;
+    private readonly Stack<Region> _open = new();
+    private readonly Dictionary<UserLine, uint> _lines = [];
+    private readonly List<UserLine> _userLines = [];
+    private readonly Dictionary<TensorData, uint> _constants = new(ReferenceEqualityComparer.Instance);
+    private readonly List<Saved> _saves = [];
+    private uint _barriers;
+
+    private Recorder(ModelRef model, Recorder? outer)
+    {
+        _outer = outer;
+        Program = new Protocol.Program { Version = ProgramFormat.Version, Client = ClientInfo.Name, Model = model };
+        Program.Regions.Add(new Region());
+        _open.Push(Program.Regions[0]);
+    }
+
+    public Protocol.Program Program { get; }
+
+    /// <summary>False once the program is complete.</summary>
+    public bool IsOpen { get; private set; } = true;
+
+    public bool WasRun { get; set; }
+
+    public IReadOnlyList<Saved> Saves => _saves;
+
+    /// <summary>What the client does when the program asks it in the middle of a run (t.Local, t.Inspect); by position.</summary>
+    public List<Func<object?[], object?>> Callbacks { get; } = [];
+
+    /// <summary>The trace, invoke or session that is open, innermost; for messages and iteration.</summary>
+    public Stack<object> Scopes { get; } = new();
+
+    /// <summary>The call of modules that is meant: 0, or the step of the enclosing iteration.</summary>
+    public CallIndex Call0 { get; set; } = new() { At = 0 };
+
+    /// <summary>The open recorder of this flow of control, or null.</summary>
+    public static Recorder? Ambient => s_ambient.Value is { IsOpen: true } recorder ? recorder : null;
+
+    public static Recorder Begin(ModelRef model)
+    {
+        var recorder = new Recorder(model, Ambient);
+        s_ambient.Value = recorder;
+        return recorder;
+    }
+
+    /// <summary>The open recorder, for a node that uses this value.</summary>
+    /// <exception cref="InvalidOperationException">No trace is open, or the value belongs to another one.</exception>
+    public static Recorder Current(Value? used = null, string what = "A deferred value")
+    {
+        Recorder recorder = Ambient ?? throw new InvalidOperationException(
+            used is Saved { HasValue: false, Recorder.WasRun: false } or { Recorder.WasRun: false }
+                ? "Accessing value before it's been set. It has a value after the trace has run."
+                : $"{what} can be used only inside of a trace: open one with `using var t = model.Trace(...)`. What you need after it, Save().");
+        return recorder;
+    }
+
+    public uint Add(Node node)
+    {
+        if (!IsOpen) throw new InvalidOperationException("The trace has already run; nothing can be added to it.");
+        if (SourceLines.Here() is { } line) node.Line = LineOf(line);
+        uint id = (uint)Program.Nodes.Count;
+        Program.Nodes.Add(node);
+        _open.Peek().Nodes.Add(id);
+        return id;
+    }
+
+    public Value Value(Node node) => new(this, Add(node));
+
+    /// <summary>Records an operation of the op table.</summary>
+    public Value Call(string op, object?[] arguments, params ReadOnlySpan<(string Name, object? Value)> keywords)
+    {
+        var call = new Call { Op = op };
+        foreach (object? argument in arguments) call.Arguments.Add(Argument(argument));
+        foreach (var (name, value) in keywords)
+            if (value is not null) call.Keywords[name] = Argument(value);
+        return Value(new Node { Call = call });
+    }
+
+    public Saved Save(Value value, string? name)
+    {
+        uint node = Add(new Node { Save = new Save { Value = Argument(value), Name = name ?? "" } });
+        var saved = new Saved(this, node, value.Node);
+        _saves.Add(saved);
+        return saved;
+    }
+
+    /// <summary>The region that is being recorded into.</summary>
+    public Region OpenNow => _open.Peek();
+
+    public uint NextBarrier() => _barriers++;
+
+    /// <summary>Opens a region: what follows is recorded into it until <see cref="CloseRegion"/>.</summary>
+    public uint OpenRegion()
+    {
+        uint id = (uint)Program.Regions.Count;
+        Program.Regions.Add(new Region());
+        _open.Push(Program.Regions[(int)id]);
+        return id;
+    }
+
+    public void CloseRegion() => _open.Pop();
+
+    /// <summary>Records into a region of its own what <paramref name="body"/> does.</summary>
+    public uint InRegion(Action body)
+    {
+        uint region = OpenRegion();
+        try
+        {
+            body();
+        }
+        finally
+        {
+            CloseRegion();
+        }
+        return region;
+    }
+
+    /// <summary>A parameter of the open region: a loop's variable.</summary>
+    public Value RegionParameter(string name)
+    {
+        uint id = (uint)Program.Nodes.Count;
+        Program.Nodes.Add(new Node { RegionParameter = new RegionParameter { Name = name } });
+        _open.Peek().Parameters.Add(id);
+        return new Value(this, id);
+    }
+
+    /// <summary>Ends the recording; the program is complete.</summary>
+    public void End()
+    {
+        if (!IsOpen) return;
+        IsOpen = false;
+        if (ReferenceEquals(s_ambient.Value, this)) s_ambient.Value = _outer;
+    }
+
+    public Argument Argument(object? value)
+    {
+        switch (value)
+        {
+            case null: return new Argument { None = new Nothing() };
+            case Value deferred: return OfValue(deferred);
+            case Ints numbers: return Argument(numbers.AsArgument());
+            case bool flag: return new Argument { Boolean = flag };
+            case int number: return new Argument { Integer = number };
+            case long number: return new Argument { Integer = number };
+            case float number: return new Argument { Real = number };
+            case double number: return new Argument { Real = number };
+            case string text: return new Argument { Text = text };
+            case DType type: return new Argument { Dtype = (DataType)type };
+            case TensorData tensor: return new Argument { Constant = Constant(tensor) };
+            case Idx index: return Argument(index.Entry);
+            case Idx[] { Length: 1 } index: return Argument(index[0].Entry);
+            case Idx[] index: return new Argument { Tuple = List(index.Select(i => i.Entry)) };
+            case EllipsisMark: return new Argument { Ellipsis = new Nothing() };
+            case Stride stride:
+                return new Argument { Slice = new Slice { Start = Argument(stride.Start), Stop = Argument(stride.Stop), Step = Argument(stride.Step) } };
+            case IReadOnlyDictionary<string, object?> map:
+                return new Argument { Map = new ArgumentMap { Entries = { map.Select(e => new ArgumentEntry { Key = e.Key, Value = Argument(e.Value) }) } } };
+            case ITuple tuple: return new Argument { Tuple = List(Enumerable.Range(0, tuple.Length).Select(i => tuple[i])) };
+            case System.Collections.IEnumerable items: return new Argument { List = List(items.Cast<object?>()) };
+            default: throw new ArgumentException($"A {value.GetType().Name} cannot be part of a program; use numbers, texts, TensorData or deferred values.");
+        }
+    }
+
+    /// <summary>The user's line that recorded a node.</summary>
+    public UserLine? LineOf(uint node) =>
+        node < Program.Nodes.Count && Program.Nodes[(int)node].Line is > 0 and var line ? _userLines[(int)line - 1] : null;
+
+    private Argument OfValue(Value value)
+    {
+        if (value.AsArgument() is not Value deferred) return Argument(value.AsArgument());
+        if (!ReferenceEquals(deferred.Recorder, this))
+            throw new InvalidOperationException(
+                "This value belongs to another trace and was not kept: Save() it there and use it here after that trace has run, or put both traces into one session.");
+        return new Argument { Node = deferred.Node };
+    }
+
+    private ArgumentList List(IEnumerable<object?> items) => new() { Items = { items.Select(Argument) } };
+
+    private uint Constant(TensorData tensor)
+    {
+        if (_constants.TryGetValue(tensor, out uint id)) return id;
+        id = (uint)Program.Constants.Count;
+        Program.Constants.Add(tensor.ToProto());
+        _constants.Add(tensor, id);
+        return id;
+    }
+
+    private uint LineOf(UserLine line)
+    {
+        if (_lines.TryGetValue(line, out uint number)) return number;
+        Program.Lines.Add(line.ToProto());
+        _userLines.Add(line);
+        return _lines[line] = (uint)_userLines.Count;
+    }
+}

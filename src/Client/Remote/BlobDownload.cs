@@ -1,0 +1,64 @@
+using System.Net.Http.Headers;
+using System.Security.Cryptography;
+using Google.Protobuf;
+using Ndif.Protocol;
+
+namespace Ndif.Remote;
+
+/// <summary>Fetches the tensors of a result that were too large for an event: plain HTTP, in ranges, resumed when cut off.</summary>
+internal static class BlobDownload
+{
+    private const int Attempts = 5;
+
+    /// <summary>Replaces every reference in <paramref name="data"/> by its bytes.</summary>
+    public static async Task FillAsync(RemoteService service, Data data, CancellationToken cancellationToken)
+    {
+        switch (data.ValueCase)
+        {
+            case Data.ValueOneofCase.Tensor when data.Tensor.ContentCase is Tensor.ContentOneofCase.Blob:
+                data.Tensor.Inline = UnsafeByteOperations.UnsafeWrap(await FetchAsync(service, data.Tensor.Blob, cancellationToken));
+                break;
+            case Data.ValueOneofCase.List:
+                foreach (Data item in data.List.Items) await FillAsync(service, item, cancellationToken);
+                break;
+            case Data.ValueOneofCase.Map:
+                foreach (DataEntry entry in data.Map.Entries) await FillAsync(service, entry.Value, cancellationToken);
+                break;
+        }
+    }
+
+    private static async Task<byte[]> FetchAsync(RemoteService service, BlobRef blob, CancellationToken cancellationToken)
+    {
+        if (blob.Length > (ulong)Array.MaxLength)
+            throw Errors.Throwable(ErrorCode.LimitExceeded, $"A saved tensor has {blob.Length} bytes; one array of this process holds {Array.MaxLength}.", "Save it in parts.");
+        byte[] bytes = GC.AllocateUninitializedArray<byte>((int)blob.Length);
+        int received = 0;
+        for (int attempt = 1; ; attempt++)
+        {
+            try
+            {
+                using var request = new HttpRequestMessage(HttpMethod.Get, $"/v1/blobs/{blob.Id}") { Version = new Version(2, 0), VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+                request.Headers.Authorization = service.Authorization;
+                if (received > 0) request.Headers.Range = new RangeHeaderValue(received, null);
+                using HttpResponseMessage response = await service.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
+                if (!response.IsSuccessStatusCode)
+                    throw Errors.Throwable(ErrorCode.UnknownBlob, $"The service did not give a saved tensor: {(int)response.StatusCode} {response.ReasonPhrase}.", "Results are kept for a limited time; run the trace again.");
+                await using Stream stream = await response.Content.ReadAsStreamAsync(cancellationToken);
+                while (received < bytes.Length)
+                {
+                    int read = await stream.ReadAsync(bytes.AsMemory(received), cancellationToken);
+                    if (read == 0) throw new IOException("The connection ended early.");
+                    received += read;
+                }
+                break;
+            }
+            catch (Exception e) when (e is IOException or HttpRequestException && attempt < Attempts)
+            {
+                await Task.Delay(TimeSpan.FromMilliseconds(100 << attempt), cancellationToken);
+            }
+        }
+        string sum = Convert.ToHexStringLower(SHA256.HashData(bytes));
+        return sum == blob.Id ? bytes
+            : throw Errors.Throwable(ErrorCode.CorruptData, $"A saved tensor arrived damaged: its SHA-256 is {sum}, not {blob.Id}.", "Run the trace again.");
+    }
+}

@@ -1,0 +1,101 @@
+using System.Runtime.CompilerServices;
+using Ndif.Protocol;
+using Ndif.Remote;
+using Ndif.Running;
+
+namespace Ndif;
+
+/// <summary>A job on the service: follow it, come back to it by its id, cancel it.</summary>
+public sealed class Job
+{
+    private readonly RemoteService _service;
+    private readonly RecordedRun? _run;
+
+    private Job(RemoteService service, string id, RecordedRun? run) => (_service, Id, _run) = (service, id, run);
+
+    public string Id { get; }
+
+    /// <summary>What was saved, by name (or "%" and the node's number), as far as it has come.</summary>
+    public IReadOnlyDictionary<string, object?> Results => _results;
+
+    private readonly Dictionary<string, object?> _results = [];
+
+    /// <summary>Comes back to a job, also from another process or after a lost connection.</summary>
+    /// <exception cref="NdifException">UNKNOWN_JOB if this key has no such job.</exception>
+    public static async Task<Job> AttachAsync(string id, Backend? remote = null, CancellationToken cancellationToken = default)
+    {
+        RemoteService service = RemoteService.For(remote);
+        await service.GetJobAsync(id, cancellationToken);
+        return new Job(service, id, null);
+    }
+
+    internal static async Task<Job> SubmitAsync(RemoteService service, RecordedRun run, CancellationToken cancellationToken)
+    {
+        // the id is ours, so that trying again after a lost answer does not run the experiment twice
+        string id = Guid.CreateVersion7().ToString("N");
+        run.Started();
+        try
+        {
+            await service.SubmitAsync(run.Program, id, cancellationToken);
+        }
+        catch (NdifException e)
+        {
+            throw Errors.ToException(run.WithLine(e.Error), e);
+        }
+        return new Job(service, id, run);
+    }
+
+    /// <summary>The job's state now.</summary>
+    public Task<JobInfo> GetAsync(CancellationToken cancellationToken = default) => _service.GetJobAsync(Id, cancellationToken);
+
+    /// <summary>
+    /// All that happens to the job, from an event on (1 is the first), to its end; fills what was saved on the way.
+    /// </summary>
+    public async IAsyncEnumerable<JobEvent> Events(ulong from = 1, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        await foreach (Event happening in _service.WatchAsync(Id, from, cancellationToken))
+        {
+            Take(happening);
+            yield return new JobEvent(happening);
+        }
+    }
+
+    /// <summary>Follows the job to its end.</summary>
+    /// <exception cref="NdifException">It failed.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public async Task WaitAsync(CancellationToken cancellationToken = default)
+    {
+        await foreach (Event happening in _service.WatchAsync(Id, 1, cancellationToken))
+        {
+            Take(happening);
+            if (happening.KindCase is not Event.KindOneofCase.State) continue;
+            try
+            {
+                JobEnd.Reached(happening.State);
+            }
+            catch (NdifException e) when (_run is not null)
+            {
+                throw Errors.ToException(_run.WithLine(e.Error), e);
+            }
+        }
+    }
+
+    /// <summary>Cancels the job, whether it waits or runs.</summary>
+    public Task<JobInfo> CancelAsync(CancellationToken cancellationToken = default) => _service.CancelAsync(Id, cancellationToken);
+
+    private void Take(Event happening)
+    {
+        _run?.Happened(happening);
+        if (happening.KindCase is Event.KindOneofCase.Value)
+            _results[happening.Value.Name.Length > 0 ? happening.Value.Name : $"%{happening.Value.Node}"] = DataReader.Read(happening.Value.Data);
+    }
+}
+
+/// <summary>What the service says of itself.</summary>
+public static class Status
+{
+    /// <summary>Models, workers, queue.</summary>
+    /// <exception cref="NdifException">UNAVAILABLE if it does not answer.</exception>
+    public static Task<ServiceStatus> GetAsync(Backend? remote = null, CancellationToken cancellationToken = default) =>
+        RemoteService.For(remote).StatusAsync(cancellationToken);
+}

@@ -1,0 +1,41 @@
+using System.Globalization;
+using Ndif.Protocol;
+
+namespace Ndif;
+
+/// <summary>One thing that happened to a job, in the order of <see cref="Sequence"/>.</summary>
+public sealed class JobEvent(Event happening)
+{
+    /// <summary>As it came.</summary>
+    public Event Raw { get; } = happening;
+
+    /// <summary>From 1, without gaps; 0 for a local run's.</summary>
+    public ulong Sequence => Raw.Sequence;
+
+    /// <summary>The state the job is in now, if that is what happened.</summary>
+    public JobState? State => Raw.KindCase is Event.KindOneofCase.State ? Raw.State.State : null;
+
+    /// <summary>For a person: "queued (position 3)".</summary>
+    public override string ToString() => Raw.KindCase switch
+    {
+        Event.KindOneofCase.State => OfState(Raw.State),
+        Event.KindOneofCase.Log => $"log: {Raw.Log.Text}",
+        Event.KindOneofCase.Value => $"value: {(Raw.Value.Name.Length > 0 ? Raw.Value.Name : $"%{Raw.Value.Node}")}",
+        Event.KindOneofCase.Warning => $"warning: {Raw.Warning.Message}",
+        Event.KindOneofCase.Token => $"token: {Raw.Token.Text}",
+        Event.KindOneofCase.Local => "asks the client",
+        Event.KindOneofCase.Progress => string.Create(CultureInfo.InvariantCulture,
+            $"{Raw.Progress.What} {(Raw.Progress.Total == 0 ? 0 : 100.0 * Raw.Progress.Done / Raw.Progress.Total):0}%"),
+        _ => "",
+    };
+
+    private static string OfState(StateChanged state) => state.State switch
+    {
+        JobState.Queued => string.Create(CultureInfo.InvariantCulture,
+            $"queued (position {state.Position}{(state.WaitSeconds > 0 ? $", about {state.WaitSeconds:0.#} s" : "")})"),
+        JobState.Running when state.Attempt > 1 => $"running (attempt {state.Attempt})",
+        JobState.Failed => $"failed: {state.Error.Message}",
+        JobState.Cancelled => state.Error is { Message.Length: > 0 } ? $"cancelled: {state.Error.Message}" : "cancelled",
+        _ => state.State.ToString().ToLowerInvariant(),
+    };
+}

@@ -1,0 +1,66 @@
+using System.Text.Json;
+
+namespace Ndif;
+
+/// <summary>
+/// Where the service is and who asks. By argument, then environment (NDIF_HOST, NDIF_API_KEY), then the file
+/// <c>ndif/config.json</c> in the user's configuration folder.
+/// </summary>
+public static class NdifConfig
+{
+    /// <summary>The gateway that <c>ndif up</c> starts.</summary>
+    public const string DefaultHost = "http://127.0.0.1:5080";
+
+    private static string? s_host, s_key;
+
+    /// <summary>Where a trace runs that does not say: here.</summary>
+    public static Backend DefaultBackend { get; set; } = Backend.Local;
+
+    /// <summary>The address of the service's gateway.</summary>
+    public static Uri Host => ParseHost(s_host ?? Environment.GetEnvironmentVariable("NDIF_HOST") ?? FromFile("host") ?? DefaultHost);
+
+    /// <summary>The key, or null if none is known.</summary>
+    public static string? ApiKey => s_key ?? Environment.GetEnvironmentVariable("NDIF_API_KEY") ?? FromFile("api_key");
+
+    /// <summary>Sets the key for this process.</summary>
+    public static void SetDefaultApiKey(string key) => s_key = key;
+
+    /// <summary>Sets the service's address for this process.</summary>
+    public static void SetDefaultHost(string host) => s_host = ParseHost(host).ToString();
+
+    /// <summary>The file that keeps host and key between processes.</summary>
+    public static string FilePath => Path.Combine(
+        Environment.GetFolderPath(Environment.SpecialFolder.ApplicationData, Environment.SpecialFolderOption.DoNotVerify), "ndif", "config.json");
+
+    /// <summary>Writes host and key to <see cref="FilePath"/>, readable by its owner only.</summary>
+    public static void Save(string? host, string? apiKey)
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(FilePath)!);
+        string json = JsonSerializer.Serialize(new Dictionary<string, string?> { ["host"] = host ?? FromFile("host"), ["api_key"] = apiKey ?? FromFile("api_key") });
+        var options = new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write };
+        if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        using var writer = new StreamWriter(FilePath, options);
+        writer.Write(json);
+    }
+
+    internal static Uri ParseHost(string host)
+    {
+        string address = host.Contains("://", StringComparison.Ordinal) ? host : $"http://{host}";
+        return Uri.TryCreate(address, UriKind.Absolute, out Uri? uri) && uri.Scheme is "http" or "https" ? uri!
+            : throw new ArgumentException($"Invalid host `{host}`: it must be an address such as {DefaultHost} or https://ndif.example.org.");
+    }
+
+    private static string? FromFile(string key)
+    {
+        try
+        {
+            if (!File.Exists(FilePath)) return null;
+            using JsonDocument file = JsonDocument.Parse(File.ReadAllBytes(FilePath));
+            return file.RootElement.TryGetProperty(key, out JsonElement value) ? value.GetString() : null;
+        }
+        catch (Exception e) when (e is JsonException or IOException or InvalidOperationException or UnauthorizedAccessException)
+        {
+            throw new InvalidOperationException($"The configuration file {FilePath} cannot be read: {e.Message}", e);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+using Grpc.Core;
+using Ndif.Protocol;
+
+namespace Ndif.Remote;
+
+/// <summary>From a gRPC status to the exception a local run would have thrown.</summary>
+internal static class RemoteErrors
+{
+    /// <summary>The whole <see cref="Error"/> travels beside the status.</summary>
+    private const string Trailer = "ndif-error-bin";
+
+    public static Exception Translate(RpcException e, Uri host)
+    {
+        if (e.Trailers.GetValueBytes(Trailer) is { } bytes)
+        {
+            try
+            {
+                return Errors.ToException(Error.Parser.ParseFrom(bytes), e);
+            }
+            catch (Google.Protobuf.InvalidProtocolBufferException)
+            {
+                // the status itself says enough
+            }
+        }
+        return e.StatusCode switch
+        {
+            StatusCode.Unavailable => Errors.ToException(new Error
+            {
+                Code = ErrorCode.Unavailable, Retryable = true,
+                Message = $"The service at {host} does not answer: {Reason(e)}",
+                Hint = "Start one with `ndif up`, or set NDIF_HOST to the address of yours.",
+            }, e),
+            StatusCode.Cancelled => new OperationCanceledException("The call was cancelled.", e),
+            StatusCode.Unauthenticated => Errors.Throwable(ErrorCode.Unauthenticated, e.Status.Detail, inner: e),
+            StatusCode.PermissionDenied => Errors.Throwable(ErrorCode.PermissionDenied, e.Status.Detail, inner: e),
+            StatusCode.ResourceExhausted => Errors.Throwable(ErrorCode.LimitExceeded, e.Status.Detail, inner: e),
+            StatusCode.Unimplemented => Errors.Throwable(ErrorCode.Unsupported, $"The service at {host} does not offer this call: {e.Status.Detail}", inner: e),
+            _ => Errors.Throwable(ErrorCode.Internal, $"The service at {host} answered {e.StatusCode}: {e.Status.Detail}", inner: e),
+        };
+    }
+
+    private static string Reason(RpcException e)
+    {
+        Exception reason = e;
+        while (reason.InnerException is { } inner) reason = inner;
+        return reason is RpcException ? e.Status.Detail : reason.Message;
+    }
+}

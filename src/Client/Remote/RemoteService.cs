@@ -1,0 +1,181 @@
+using System.Collections.Concurrent;
+using System.Net.Http.Headers;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Ndif.Protocol;
+using Ndif.Running;
+
+namespace Ndif.Remote;
+
+/// <summary>A service over gRPC: one channel per address, the key with every call.</summary>
+internal sealed class RemoteService : IProgramRunner
+{
+    private static readonly ConcurrentDictionary<Uri, RemoteChannel> s_channels = new();
+
+    private readonly RemoteChannel _channel;
+    private readonly string? _key;
+
+    private RemoteService(RemoteChannel channel, string? key) => (_channel, _key) = (channel, key);
+
+    /// <summary>The service a backend means; the configured one if it does not say.</summary>
+    public static RemoteService For(Backend? backend) =>
+        new(s_channels.GetOrAdd(backend?.Host ?? NdifConfig.Host, host => new RemoteChannel(host)), backend?.ApiKey ?? NdifConfig.ApiKey);
+
+    public async Task RunAsync(Protocol.Program program, IRunClient client, CancellationToken cancellationToken = default)
+    {
+        program = await ConstantUpload.SendAsync(this, program, cancellationToken);
+        await GuardAsync(async () =>
+        {
+            using AsyncDuplexStreamingCall<RunRequest, Event> call = Calls.Run(Headers(), cancellationToken: cancellationToken);
+            await call.RequestStream.WriteAsync(new RunRequest { Submit = new SubmitRequest { Program = program } }, cancellationToken);
+            bool ended = false;
+            try
+            {
+                await foreach (Event happening in call.ResponseStream.ReadAllAsync(cancellationToken))
+                {
+                    if (await DeliverAsync(happening, client,
+                            reply => call.RequestStream.WriteAsync(new RunRequest { Local = reply }, cancellationToken), cancellationToken))
+                    {
+                        ended = true;
+                        break;
+                    }
+                }
+            }
+            finally
+            {
+                if (ended) await call.RequestStream.CompleteAsync();
+            }
+            if (!ended) throw Errors.Throwable(ErrorCode.Unavailable, $"The service at {_channel.Host} ended the stream before the job's end.", "Try again, or look at `ndif status`.");
+        }, cancellationToken);
+    }
+
+    public Task<JobInfo> SubmitAsync(Protocol.Program program, string jobId, CancellationToken cancellationToken) => GuardAsync(async () =>
+    {
+        program = await ConstantUpload.SendAsync(this, program, cancellationToken);
+        SubmitReply reply = await Calls.SubmitAsync(new SubmitRequest { Program = program, JobId = jobId }, Headers(), cancellationToken: cancellationToken);
+        return reply.Job;
+    }, cancellationToken);
+
+    /// <summary>Events of a job from a sequence number on, large tensors fetched, to the end of the job.</summary>
+    public async IAsyncEnumerable<Event> WatchAsync(string jobId, ulong from, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        using AsyncServerStreamingCall<Event> call = Calls.Watch(new WatchRequest { JobId = jobId, FromSequence = from }, Headers(), cancellationToken: cancellationToken);
+        while (await GuardAsync(() => call.ResponseStream.MoveNext(cancellationToken), cancellationToken))
+        {
+            Event happening = call.ResponseStream.Current;
+            if (happening.KindCase is Event.KindOneofCase.Value)
+                await GuardAsync(() => BlobDownload.FillAsync(this, happening.Value.Data, cancellationToken), cancellationToken);
+            yield return happening;
+        }
+    }
+
+    public Task<JobInfo> CancelAsync(string jobId, CancellationToken cancellationToken) =>
+        GuardAsync(async () => await Calls.CancelAsync(new CancelRequest { JobId = jobId }, Headers(), cancellationToken: cancellationToken), cancellationToken);
+
+    public Task<JobInfo> GetJobAsync(string jobId, CancellationToken cancellationToken) =>
+        GuardAsync(async () => await Calls.GetJobAsync(new GetJobRequest { JobId = jobId }, Headers(), cancellationToken: cancellationToken), cancellationToken);
+
+    public Task<ServiceStatus> StatusAsync(CancellationToken cancellationToken) =>
+        GuardAsync(async () => await Calls.GetStatusAsync(new GetStatusRequest(), Headers(), cancellationToken: cancellationToken), cancellationToken);
+
+    public ModelDescription Describe(string model, string revision)
+    {
+        try
+        {
+            return Calls.DescribeModel(new DescribeModelRequest { Id = model, Revision = revision, Files = true }, Headers());
+        }
+        catch (RpcException e)
+        {
+            throw RemoteErrors.Translate(e, _channel.Host);
+        }
+    }
+
+    internal Inference.InferenceClient Calls => _channel.Inference;
+
+    internal HttpClient Http => _channel.Http;
+
+    internal Uri Host => _channel.Host;
+
+    internal Metadata Headers() => _key is { Length: > 0 }
+        ? new Metadata { { "authorization", $"Bearer {_key}" } }
+        : [];
+
+    internal AuthenticationHeaderValue? Authorization => _key is { Length: > 0 } ? new AuthenticationHeaderValue("Bearer", _key) : null;
+
+    internal async Task GuardAsync(Func<Task> call, CancellationToken cancellationToken) =>
+        await GuardAsync(async () => { await call(); return true; }, cancellationToken);
+
+    internal async Task<T> GuardAsync<T>(Func<Task<T>> call, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await call();
+        }
+        catch (RpcException e)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            throw RemoteErrors.Translate(e, _channel.Host);
+        }
+    }
+
+    /// <summary>Tells the client what happened. True at the job's good end; a bad one is thrown.</summary>
+    private async Task<bool> DeliverAsync(Event happening, IRunClient client, Func<LocalReply, Task> reply, CancellationToken cancellationToken)
+    {
+        if (happening.KindCase is Event.KindOneofCase.Value) await BlobDownload.FillAsync(this, happening.Value.Data, cancellationToken);
+        client.Happened(happening);
+        if (happening.KindCase is Event.KindOneofCase.Local) await reply(await client.AnswerAsync(happening.Local, cancellationToken));
+        return happening.KindCase is Event.KindOneofCase.State && JobEnd.Reached(happening.State);
+    }
+}
+
+/// <summary>The connection to one address.</summary>
+internal sealed class RemoteChannel
+{
+    public RemoteChannel(Uri host)
+    {
+        Host = host;
+        var handler = new SocketsHttpHandler
+        {
+            EnableMultipleHttp2Connections = true,
+            InitialHttp2StreamWindowSize = 16 << 20,
+            PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
+            KeepAlivePingDelay = TimeSpan.FromSeconds(30),
+            KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
+            ConnectTimeout = TimeSpan.FromSeconds(10),
+        };
+        Inference = new Inference.InferenceClient(GrpcChannel.ForAddress(host, new GrpcChannelOptions
+        {
+            HttpHandler = handler,
+            MaxReceiveMessageSize = null,
+            MaxSendMessageSize = null,
+        }));
+        Http = new HttpClient(handler, disposeHandler: false)
+        {
+            BaseAddress = host,
+            DefaultRequestVersion = new Version(2, 0),
+            DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
+            Timeout = Timeout.InfiniteTimeSpan,
+        };
+    }
+
+    public Uri Host { get; }
+
+    public Inference.InferenceClient Inference { get; }
+
+    public HttpClient Http { get; }
+}
+
+/// <summary>What an end state means to who waits for the job.</summary>
+internal static class JobEnd
+{
+    /// <summary>True if the job completed; false if it goes on.</summary>
+    /// <exception cref="NdifException">It failed or was cancelled.</exception>
+    public static bool Reached(StateChanged state) => state.State switch
+    {
+        JobState.Completed => true,
+        JobState.Failed => throw Errors.ToException(state.Error ?? Errors.Make(ErrorCode.Internal, "The job failed.")),
+        JobState.Cancelled => throw Errors.ToException(state.Error is { Code: not ErrorCode.Unspecified } error ? error
+            : Errors.Make(ErrorCode.JobCancelled, "The job was cancelled.")),
+        _ => false,
+    };
+}

@@ -1,0 +1,42 @@
+using Ndif.Running;
+
+namespace Ndif;
+
+/// <summary>Where a trace runs. <c>remote: true</c> is <see cref="Remote"/>, <c>false</c> is <see cref="Local"/>.</summary>
+public sealed record Backend
+{
+    private Backend(BackendKind kind, Uri? host = null, string? apiKey = null) => (Kind, Host, ApiKey) = (kind, host, apiKey);
+
+    /// <summary>In this process, on weights that are loaded here.</summary>
+    public static Backend Local { get; } = new(BackendKind.Local);
+
+    /// <summary>In this process, from the bytes that would have been sent: finds what does not travel.</summary>
+    public static Backend Loopback { get; } = new(BackendKind.Loopback);
+
+    /// <summary>On the configured service (NDIF_HOST, NDIF_API_KEY).</summary>
+    public static Backend Remote { get; } = new(BackendKind.Remote);
+
+    /// <summary>On a certain service.</summary>
+    public static Backend At(string host, string? apiKey = null) => new(BackendKind.Remote, NdifConfig.ParseHost(host), apiKey);
+
+    /// <summary>The runner for this backend of a model that exists only in this process; null if it would have to be remote.</summary>
+    public IProgramRunner? Runs(IProgramRunner here) => Kind switch
+    {
+        BackendKind.Local => here,
+        BackendKind.Loopback => new LoopbackRunner(here),
+        _ => null,
+    };
+
+    internal BackendKind Kind { get; }
+
+    internal Uri? Host { get; }
+
+    internal string? ApiKey { get; }
+
+    public static implicit operator Backend(bool remote) => remote ? Remote : Local;
+
+    /// <summary>Without the key.</summary>
+    public override string ToString() => Host is null ? Kind.ToString() : $"{Kind} {Host}";
+}
+
+internal enum BackendKind { Local, Loopback, Remote }

@@ -1,0 +1,50 @@
+using System.Reflection;
+using System.Runtime.CompilerServices;
+using Ndif.Protocol;
+
+namespace Ndif.Running;
+
+/// <summary>
+/// What runs models in this process. The client does not reference it, so that a remote user installs no libtorch; the engine,
+/// where it is present, puts itself in.
+/// </summary>
+public interface ILocalRuntime
+{
+    /// <exception cref="NdifException">UNKNOWN_MODEL if it is not on this machine.</exception>
+    ModelDescription Describe(string model, string revision);
+
+    /// <summary>A runner for a model, which is loaded when it first runs.</summary>
+    IProgramRunner Open(string model, string revision);
+}
+
+public static class LocalRuntime
+{
+    private const string Engine = "Ndif.Engine";
+
+    private static ILocalRuntime? s_runtime;
+    private static bool s_searched;
+
+    /// <summary>Called by the engine when it is loaded.</summary>
+    public static void Register(ILocalRuntime runtime) => s_runtime = runtime;
+
+    internal static ILocalRuntime? TryGet()
+    {
+        if (s_runtime is null && !s_searched)
+        {
+            s_searched = true;
+            try
+            {
+                RuntimeHelpers.RunModuleConstructor(Assembly.Load(Engine).ManifestModule.ModuleHandle);
+            }
+            catch (FileNotFoundException)
+            {
+                // a remote-only client
+            }
+        }
+        return s_runtime;
+    }
+
+    internal static ILocalRuntime Get() => TryGet() ?? throw Errors.Throwable(ErrorCode.Unsupported,
+        $"This trace would run here, but {Engine} is not installed in this program.",
+        "Pass remote: true to run it on the service, or reference Ndif.Engine and a libtorch package to run it here.");
+}

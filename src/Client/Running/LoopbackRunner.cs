@@ -1,0 +1,19 @@
+using Google.Protobuf;
+using Ndif.Protocol;
+
+namespace Ndif.Running;
+
+/// <summary>Runs here what would have been sent: the program and every event go through their bytes.</summary>
+internal sealed class LoopbackRunner(IProgramRunner inner) : IProgramRunner
+{
+    public Task RunAsync(Protocol.Program program, IRunClient client, CancellationToken cancellationToken = default) =>
+        inner.RunAsync(Protocol.Program.Parser.ParseFrom(program.ToByteArray()), new Client(client), cancellationToken);
+
+    private sealed class Client(IRunClient inner) : IRunClient
+    {
+        public void Happened(Event happening) => inner.Happened(Event.Parser.ParseFrom(happening.ToByteArray()));
+
+        public ValueTask<LocalReply> AnswerAsync(LocalRequest request, CancellationToken cancellationToken) =>
+            inner.AnswerAsync(LocalRequest.Parser.ParseFrom(request.ToByteArray()), cancellationToken);
+    }
+}

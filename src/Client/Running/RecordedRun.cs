@@ -1,0 +1,63 @@
+using Ndif.Protocol;
+using Ndif.Recording;
+
+namespace Ndif.Running;
+
+/// <summary>
+/// One run of a recorded program: fills what was saved, prints logs and warnings, and turns a failure into the exception whose
+/// message shows the user's line.
+/// </summary>
+internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Action<string> onWarning, Action<JobEvent>? onEvent) : IRunClient
+{
+    private readonly Dictionary<uint, Saved> _saves = recorder.Saves.ToDictionary(s => s.SaveNode);
+
+    public Protocol.Program Program => recorder.Program;
+
+    public async Task RunAsync(IProgramRunner runner, CancellationToken cancellationToken)
+    {
+        recorder.WasRun = true;
+        try
+        {
+            await runner.RunAsync(recorder.Program, this, cancellationToken);
+        }
+        catch (Exception e) when (e is NdifException or { InnerException: NdifException })
+        {
+            throw Errors.ToException(WithLine(Errors.Of(e)), e);
+        }
+    }
+
+    public void Started() => recorder.WasRun = true;
+
+    public void Happened(Event happening)
+    {
+        onEvent?.Invoke(new JobEvent(happening));
+        switch (happening.KindCase)
+        {
+            case Event.KindOneofCase.Value when _saves.TryGetValue(happening.Value.Node, out Saved? saved):
+                saved.Set(DataReader.Read(happening.Value.Data));
+                break;
+            case Event.KindOneofCase.Log:
+                onLog(happening.Log.Text);
+                break;
+            case Event.KindOneofCase.Warning:
+                onWarning(happening.Warning.Line is { Line: > 0 } line
+                    ? $"warning: {happening.Warning.Message} ({line.File}:{line.Line})"
+                    : $"warning: {happening.Warning.Message}");
+                break;
+        }
+    }
+
+    public ValueTask<LocalReply> AnswerAsync(LocalRequest request, CancellationToken cancellationToken) =>
+        throw Errors.Throwable(ErrorCode.Unsupported, "This program asks its client for a value, and the client has no answer to it.");
+
+    /// <summary>The error with the user's line as this process knows it: file, number and text.</summary>
+    public Error WithLine(Error error)
+    {
+        if (!error.HasNode || recorder.LineOf(error.Node) is not { Line: > 0 } line) return error;
+        Error shown = error.Clone();
+        shown.Line = line.ToProto();
+        if (line.Text() is { Length: > 0 } text && !shown.Hint.Contains(text, StringComparison.Ordinal))
+            shown.Hint = shown.Hint.Length == 0 ? text : $"{text}\n  {shown.Hint}";
+        return shown;
+    }
+}

@@ -1,0 +1,56 @@
+using Ndif.Protocol;
+using Ndif.Recording;
+
+namespace Ndif;
+
+/// <summary>One prompt (or batch of prompts) of a trace; the interventions recorded while it is open see only its own rows.</summary>
+public sealed class Invoke : IDisposable
+{
+    private readonly Trace _trace;
+    private readonly Protocol.Invoke _node;
+    private bool _closed;
+
+    internal Invoke(Trace trace, object? input)
+    {
+        _trace = trace;
+        _node = new Protocol.Invoke();
+        if (input is not null)
+        {
+            _node.Input = new Input();
+            trace.Model.Prepare(input, _node.Input, trace.Recorder.Argument);
+        }
+        _node.Region = trace.Recorder.OpenRegion();
+        trace.Recorder.Scopes.Push(this);
+    }
+
+    public void Dispose()
+    {
+        if (_closed) return;
+        _closed = true;
+        Recorder recorder = _trace.Recorder;
+        if (recorder.Scopes.Peek() != (object)this)
+            throw new InvalidOperationException("A loop or branch inside of this invoke is still open.");
+        recorder.Scopes.Pop();
+        recorder.CloseRegion();
+        _trace.Node.Invokes.Add(_node);
+    }
+}
+
+/// <summary>
+/// A point at which invokes wait for each other. Values that flow from one invoke to another order them already; a barrier says
+/// it, and is checked.
+/// </summary>
+public sealed class Barrier
+{
+    private readonly Recorder _recorder;
+    private readonly uint _id, _participants;
+
+    internal Barrier(Recorder recorder, int participants)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(participants, 1);
+        (_recorder, _id, _participants) = (recorder, recorder.NextBarrier(), (uint)participants);
+    }
+
+    /// <summary>Waits until as many invokes as the barrier has participants have come here.</summary>
+    public void Wait() => _recorder.Add(new Node { Barrier = new Protocol.Barrier { Id = _id, Participants = _participants } });
+}

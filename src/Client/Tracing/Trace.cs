@@ -1,0 +1,171 @@
+using Ndif.Protocol;
+using Ndif.Recording;
+using Ndif.Running;
+
+namespace Ndif;
+
+/// <summary>
+/// An open recording: what is written between its creation and <see cref="RunAsync"/> becomes the program. Disposing it never
+/// runs it; a trace that was not run is thrown away. Inside a session it is one of the session's traces.
+/// </summary>
+public sealed class Trace : Scope, IDisposable
+{
+    private readonly TracedModel _model;
+    private readonly Recorder _recorder;
+    private readonly Protocol.Trace _node;
+    private readonly Backend _backend;
+    private readonly bool _isRoot;
+    private readonly Invoke? _only;
+    private bool _closed;
+
+    internal Trace(TracedModel model, object? input, Mode mode, Backend? backend, bool grad, Generation? generation)
+    {
+        _model = model;
+        _backend = backend ?? NdifConfig.DefaultBackend;
+        _isRoot = Recorder.Ambient is null;
+        if (Recorder.Ambient is { } session && !session.Program.Model.Equals(model.Reference))
+            throw new InvalidOperationException($"A session is of one model: this one is of `{session.Program.Model.Id}`.");
+        if (!_isRoot && backend is not null)
+            throw new InvalidOperationException("A trace inside of a session runs where the session runs; pass remote: to the session.");
+        if (Recorder.Ambient is { } outer && outer.Scopes.Any(s => s is Trace))
+            throw new InvalidOperationException("A trace cannot be opened inside of another one; open it after that one's end, or use t.Invoke(...) for another prompt of the same pass.");
+        _recorder = Recorder.Ambient ?? Recorder.Begin(model.Reference);
+        _node = new Protocol.Trace { Mode = mode, Gradients = grad, Generation = generation, Region = _recorder.OpenRegion() };
+        _recorder.Scopes.Push(this);
+        if (input is not null)
+        {
+            try
+            {
+                _only = new Invoke(this, input);
+            }
+            catch
+            {
+                Abandon();
+                throw;
+            }
+        }
+    }
+
+    internal Recorder Recorder => _recorder;
+
+    internal TracedModel Model => _model;
+
+    internal Protocol.Trace Node => _node;
+
+    /// <summary>
+    /// What the traced method returned: the token ids of a generation [rows, prompt + new], or a forward's final output.
+    /// </summary>
+    public Value Result => Open().Value(new Node { Result = new ReadResult() });
+
+    /// <summary>Iterates over the calls of modules: <c>foreach (int step in t.Iter[..])</c>, <c>t.Iter[1..3]</c>, <c>t.Iter[0]</c>.</summary>
+    public Iteration Iter => new(this);
+
+    /// <summary>Adds a prompt (or several) to the pass, with the interventions recorded until it is disposed.</summary>
+    /// <example><code>using (t.Invoke("Big Ben is in")) london = llm.LmHead.Output[.., ^1].Save();</code></example>
+    public Invoke Invoke(object input)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        return OpenInvoke(input);
+    }
+
+    /// <summary>An empty invoke: no prompt of its own; it sees the rows of the whole trace, in an order of its own.</summary>
+    public Invoke Invoke() => OpenInvoke(null);
+
+    /// <summary>A point at which a number of invokes wait for each other; see <see cref="Barrier.Wait"/>.</summary>
+    public Barrier Barrier(int participants) => new(Open(), participants);
+
+    /// <summary>Ends the model's pass here: what was saved before stays, what follows is not run.</summary>
+    public void Stop() => Open().Add(new Node { Stop = new Stop() });
+
+    /// <summary>Where log lines go; the console's output by default.</summary>
+    public Action<string> OnLog { get; set; } = Console.WriteLine;
+
+    /// <summary>Where warnings go; the console's error output by default.</summary>
+    public Action<string> OnWarning { get; set; } = Console.Error.WriteLine;
+
+    /// <summary>Told of every event of the run: states, progress, values.</summary>
+    public Action<JobEvent>? OnEvent { get; set; }
+
+    /// <summary>Runs the experiment and fills what was saved. Cancelling cancels the job on the service.</summary>
+    /// <exception cref="NdifException">It failed; the message names module and line.</exception>
+    public async Task RunAsync(CancellationToken cancellationToken = default)
+    {
+        RequireRoot();
+        Close();
+        var run = new RecordedRun(_recorder, OnLog, OnWarning, OnEvent);
+        await run.RunAsync(_model.RunnerFor(_backend), cancellationToken);
+    }
+
+    /// <summary><see cref="RunAsync"/> for scripts that do not await.</summary>
+    public void Run() => RunAsync().GetAwaiter().GetResult();
+
+    /// <summary>Hands the experiment to the service and does not wait. What was saved is filled when the job is followed to its end.</summary>
+    public async Task<Job> SubmitAsync(CancellationToken cancellationToken = default)
+    {
+        RequireRoot();
+        if (_model.RunnerFor(_backend) is not Remote.RemoteService service)
+            throw new InvalidOperationException("Only a remote trace can be submitted without waiting: pass remote: true.");
+        Close();
+        return await Job.SubmitAsync(service, new RecordedRun(_recorder, OnLog, OnWarning, OnEvent), cancellationToken);
+    }
+
+    /// <summary>The program as it would be sent; the trace is closed by it.</summary>
+    public Protocol.Program ToProgram()
+    {
+        Close();
+        return _recorder.Program;
+    }
+
+    /// <summary>Ends the trace. One that was not run is thrown away.</summary>
+    public void Dispose()
+    {
+        if (!_closed) Close();
+    }
+
+    private protected override Recorder Open() => !_closed ? _recorder
+        : throw new InvalidOperationException("This trace is closed: it has run, or was disposed.");
+
+    private Invoke OpenInvoke(object? input)
+    {
+        if (_only is not null)
+            throw new InvalidOperationException("This trace has its prompt already; open it without one (llm.Trace()) to use several invokes.");
+        if (Open().Scopes.Peek() is not Trace)
+            throw new InvalidOperationException("An invoke cannot be opened inside of another invoke, a loop or a branch; dispose the open one first.");
+        return new Invoke(this, input);
+    }
+
+    private void Close()
+    {
+        if (_closed) return;
+        _only?.Dispose();
+        if (_recorder.Scopes.Peek() != (object)this)
+            throw new InvalidOperationException("An invoke or loop of this trace is still open; dispose it before the trace is run.");
+        Finish();
+        if (!_node.Invokes.Any(i => i.Input is not null))
+        {
+            _recorder.End();
+            throw Errors.Throwable(ErrorCode.BadInput, "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");
+        }
+        _recorder.Add(new Node { Trace = _node });
+        if (_isRoot) _recorder.End();
+    }
+
+    private void Abandon()
+    {
+        Finish();
+        if (_isRoot) _recorder.End();
+    }
+
+    private void Finish()
+    {
+        _closed = true;
+        _recorder.Scopes.Pop();
+        _recorder.CloseRegion();
+    }
+
+    private void RequireRoot()
+    {
+        if (!_isRoot) throw new InvalidOperationException("A trace inside of a session runs with it: await session.RunAsync().");
+        if (_recorder.WasRun) throw new InvalidOperationException("This trace has run already; open a new one.");
+    }
+}

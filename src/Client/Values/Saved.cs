@@ -1,0 +1,92 @@
+using Ndif.Protocol;
+using Ndif.Recording;
+
+namespace Ndif;
+
+/// <summary>
+/// A value that comes back. Before the run it is a <see cref="Value"/> like any other; after it, it holds the result.
+/// </summary>
+public sealed class Saved : Value
+{
+    private object? _result;
+
+    internal Saved(Recorder recorder, uint node, uint source) : base(recorder, source) => SaveNode = node;
+
+    private Saved(object? result) : base(null, 0) => (HasValue, _result) = (true, result);
+
+    /// <summary>The id of the save in the program: the key of the result.</summary>
+    internal uint SaveNode { get; }
+
+    /// <summary>True once the result is there. False before the run, and for a save in a branch or step that did not happen.</summary>
+    public bool HasValue { get; private set; }
+
+    /// <summary>
+    /// The result: a <see cref="TensorData"/>, a long, double, bool or string, an <c>object?[]</c> (tuple or list), or a
+    /// dictionary from string.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">Accessing value before it's been set.</exception>
+    public object? Result => HasValue ? _result : throw NotSet();
+
+    /// <summary>The result as a tensor; a number counts as one without dimensions.</summary>
+    /// <exception cref="InvalidOperationException">Accessing value before it's been set, or it is not a tensor.</exception>
+    public TensorData Tensor => Result switch
+    {
+        TensorData tensor => tensor,
+        long number => TensorData.FromArray([number]).Reshape(),
+        double number => TensorData.FromArray([number]).Reshape(),
+        bool flag => TensorData.FromArray([flag]).Reshape(),
+        object?[] { Length: 1 } tuple when tuple[0] is TensorData tensor => tensor,
+        var other => throw new InvalidOperationException($"The result is {DataReader.Describe(other)}, not a tensor; index it first."),
+    };
+
+    /// <summary>The one element of the result.</summary>
+    public T Item<T>() where T : unmanaged => Tensor.Item<T>();
+
+    /// <summary>The elements, converted.</summary>
+    public T[] ToArray<T>() where T : unmanaged => Tensor.ToArray<T>();
+
+    public static implicit operator TensorData(Saved saved) => saved.Tensor;
+
+    /// <summary>The sizes: numbers once the result is there, deferred before.</summary>
+    public override Value Shape => HasValue ? new Saved(Tensor.Shape.ToArray().Select(size => (object?)size).ToArray()) : base.Shape;
+
+    internal void Set(object? result) => (HasValue, _result) = (true, result);
+
+    internal override object? AsArgument() => HasValue && !IsRecording ? _result : this;
+
+    private bool IsRecording => Recorder is { IsOpen: true };
+
+    private protected override Value Get(Idx[] index)
+    {
+        if (!HasValue || IsRecording) return base.Get(index);
+        return _result switch
+        {
+            object?[] items when index is [var only] => only.Entry switch
+            {
+                long i => new Saved(items[i < 0 ? i + items.Length : i]),
+                Stride s => new Saved(items[(Range)Of(s)]),
+                _ => throw new ArgumentException("A tuple or list is indexed by a number or a range."),
+            },
+            _ => new Saved(Tensor[index]),
+        };
+
+        static Range Of(Stride s) => new(At(s.Start, Index.Start), At(s.Stop, Index.End));
+        static Index At(long? at, Index otherwise) => at is null ? otherwise : at < 0 ? ^(int)-at.Value : (int)at.Value;
+    }
+
+    private protected override Value GetEntry(string key)
+    {
+        if (!HasValue || IsRecording) return base.GetEntry(key);
+        return _result is IReadOnlyDictionary<string, object?> map
+            ? map.TryGetValue(key, out object? entry) ? new Saved(entry)
+                : throw new KeyNotFoundException($"The result has no `{key}`; it has {string.Join(", ", map.Keys)}.")
+            : throw new InvalidOperationException($"The result is {DataReader.Describe(_result)}, which has no names.");
+    }
+
+    private InvalidOperationException NotSet() => new(
+        Recorder is { WasRun: true }
+            ? "Accessing value before it's been set. The trace ran, but not this save: its branch was not taken, its step did not happen, or the trace was stopped before it."
+            : "Accessing value before it's been set. It has a value after the trace has run.");
+
+    public override string ToString() => HasValue ? DataReader.Render(_result) : "Saved (not yet run)";
+}

@@ -1,0 +1,104 @@
+using Ndif.Engine.Subjects;
+using Ndif.Protocol;
+
+namespace Ndif.Engine.Compiling;
+
+/// <summary>From a validated program to a <see cref="Plan"/> for one model.</summary>
+public static class Compiler
+{
+    /// <summary>Validates and compiles.</summary>
+    /// <exception cref="NdifException">The program is not valid for this model, or uses what this version does not have.</exception>
+    public static Plan Compile(Program program, SubjectModel subject, ProgramLimits? limits = null)
+    {
+        if (ProgramValidator.Validate(program, subject.Description, limits ?? ProgramValidator.LocalLimits) is { } error)
+            throw Errors.ToException(error);
+        var statements = new Statement?[program.Nodes.Count];
+        HashSet<Point> points = [];
+        for (uint id = 0; id < statements.Length; id++)
+        {
+            try
+            {
+                statements[id] = Of(id, program.Nodes[(int)id], subject, points);
+            }
+            catch (Exception e) when (e is NdifException or { InnerException: NdifException } && !Errors.Of(e).HasNode)
+            {
+                Error placed = Errors.Of(e).Clone();
+                placed.Node = id;
+                if (program.Nodes[(int)id].Line is > 0 and var line) placed.Line = program.Lines[(int)line - 1];
+                throw Errors.ToException(placed, e);
+            }
+        }
+        uint[][] regions = [.. program.Regions.Select(r => r.Nodes.ToArray())];
+        Lifetimes lifetimes = Lifetimes.Of(program);
+        foreach (Statement statement in statements.OfType<Statement>()) statement.Frees = lifetimes.Frees(statement.Id);
+        return new Plan(program, subject, statements, regions, points, lifetimes.Owners);
+    }
+
+    private static Statement? Of(uint id, Node node, SubjectModel subject, HashSet<Point> points)
+    {
+        uint[] needs = [.. node.Needs().Distinct()];
+        switch (node.KindCase)
+        {
+            case Node.KindOneofCase.RegionParameter:
+                return null;
+            case Node.KindOneofCase.Read:
+                return new ReadStatement(id, At(node.Read.Site), node.Read.Site.Kind, Call(node.Read.Call));
+            case Node.KindOneofCase.Write:
+                return new WriteStatement(id, needs, At(node.Write.Site), node.Write.Site.Kind, Call(node.Write.Call), Operand.Of(node.Write.Value));
+            case Node.KindOneofCase.Skip:
+                int skipped = subject.IndexOf(node.Skip.Module);
+                points.Add(new Point(skipped, After: false));
+                return new SkipStatement(id, needs, skipped, Call(node.Skip.Call), Operand.Of(node.Skip.Value));
+            case Node.KindOneofCase.Call:
+                return new CallStatement(id, needs, OpTable.Rows[node.Call.Op], [.. ArgumentBinder.Bind(node.Call).Select(Operand.Of)]);
+            case Node.KindOneofCase.CallModule:
+                return new CallModuleStatement(id, needs, subject.IndexOf(node.CallModule.Module),
+                    [.. node.CallModule.Arguments.Select(Operand.Of)], [.. node.CallModule.Keywords.Select(k => KeyValuePair.Create(k.Key, Operand.Of(k.Value)))]);
+            case Node.KindOneofCase.Parameter:
+                return new ParameterStatement(id, subject.IndexOf(node.Parameter.Module), node.Parameter.Name);
+            case Node.KindOneofCase.Result:
+                return new ResultStatement(id);
+            case Node.KindOneofCase.Save:
+                return new SaveStatement(id, needs, Operand.Of(node.Save.Value), node.Save.Name);
+            case Node.KindOneofCase.Container:
+                return new ContainerStatement(id, needs, [.. node.Container.Items.Select(Operand.Of)],
+                    node.Container.Map ? [.. node.Container.Entries.Select(e => KeyValuePair.Create(e.Key, Operand.Of(e.Value)))] : null);
+            case Node.KindOneofCase.Append:
+                return new AppendStatement(id, needs, node.Append.Container, Operand.Of(node.Append.Value));
+            case Node.KindOneofCase.Log:
+                return new LogStatement(id, needs, [.. node.Log.Values.Select(Operand.Of)]);
+            case Node.KindOneofCase.Barrier:
+                return new BarrierStatement(id, node.Barrier.Id, (int)node.Barrier.Participants);
+            case Node.KindOneofCase.Stop:
+                return new StopStatement(id);
+            case Node.KindOneofCase.Steps when node.Steps.Each is null:
+                return new StepsStatement(id, [.. node.Steps.Unrolled.Select(s => (int)s.Index)], [.. node.Steps.Unrolled.Select(s => s.Region)]);
+            case Node.KindOneofCase.Trace when node.Trace.Mode is Mode.Scan:
+                throw Unsupported("Scan (shapes without weights)");
+            case Node.KindOneofCase.Trace when node.Trace.Gradients:
+                throw Unsupported("A trace with gradients");
+            case Node.KindOneofCase.Trace:
+                return new TraceStatement(id, needs, node.Trace, [.. node.Trace.Invokes.Select(Input)]);
+            default:
+                throw Unsupported($"`{node.KindCase}`");
+        }
+
+        Point At(Site site)
+        {
+            bool after = site.Kind is SiteKind.Output or SiteKind.Hidden;
+            if (site.Module is "generator" or "generator.streamer") throw Unsupported("The generator's own sites");
+            var point = new Point(subject.IndexOf(site.Module), after);
+            points.Add(point);
+            return point;
+        }
+    }
+
+    private static int? Call(CallIndex call) => call.WhichCase is CallIndex.WhichOneofCase.At ? (int)call.At : null;
+
+    private static InvokeInput Input(Protocol.Invoke invoke) => new(invoke.Input, invoke.Region,
+        invoke.Input?.Ids is { } ids ? Operand.Of(ids) : null,
+        invoke.Input?.AttentionMask is { } mask ? Operand.Of(mask) : null,
+        [.. invoke.Input?.Arguments.Select(Operand.Of) ?? []]);
+
+    private static Exception Unsupported(string what) => Errors.Throwable(ErrorCode.Unsupported, $"{what} is not supported by this version of the engine.");
+}

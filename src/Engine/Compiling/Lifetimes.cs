@@ -1,0 +1,78 @@
+using Ndif.Protocol;
+
+namespace Ndif.Engine.Compiling;
+
+/// <summary>
+/// After which statement each value can go: the last one that uses it, or that holds the use, in the innermost region around
+/// both. A value used inside of a loop lives until the loop's end; one used by another invoke until the trace's end.
+/// </summary>
+internal sealed class Lifetimes
+{
+    private readonly List<uint>[] _frees;
+
+    private Lifetimes(int nodes)
+    {
+        _frees = new List<uint>[nodes];
+        Owners = new int[nodes];
+    }
+
+    /// <summary>For each node the region of the invoke, or the session's, that computes it.</summary>
+    public int[] Owners { get; }
+
+    public uint[] Frees(uint node) => _frees[node] is { } frees ? [.. frees] : [];
+
+    public static Lifetimes Of(Program program)
+    {
+        var lifetimes = new Lifetimes(program.Nodes.Count);
+        var regionOf = new int[program.Nodes.Count];            // the region a node stands in
+        var holderOf = new int[program.Regions.Count];          // the node that runs a region; -1 for the root
+        var position = new int[program.Nodes.Count];            // within its region
+        var depth = new int[program.Regions.Count];
+        holderOf[0] = -1;
+        Place(0, owner: 0);
+
+        var last = new uint[program.Nodes.Count];
+        for (uint id = 0; id < last.Length; id++) last[id] = id;
+        for (uint user = 0; user < program.Nodes.Count; user++)
+            foreach (uint used in program.Nodes[(int)user].Needs())
+                last[used] = Later(last[used], Lift(user, used));
+        for (uint id = 0; id < last.Length; id++)
+        {
+            if (program.Nodes[(int)id].KindCase is not Node.KindOneofCase.RegionParameter)
+                (lifetimes._frees[last[id]] ??= []).Add(id);
+        }
+        return lifetimes;
+
+        void Place(uint region, int owner)
+        {
+            Region r = program.Regions[(int)region];
+            foreach (uint parameter in r.Parameters) (regionOf[parameter], lifetimes.Owners[parameter]) = ((int)region, owner);
+            for (int i = 0; i < r.Nodes.Count; i++)
+            {
+                uint node = r.Nodes[i];
+                (regionOf[node], position[node], lifetimes.Owners[node]) = ((int)region, i, owner);
+                bool trace = program.Nodes[(int)node].KindCase is Node.KindOneofCase.Trace;
+                foreach (uint inner in program.Nodes[(int)node].Regions())
+                {
+                    (holderOf[inner], depth[inner]) = ((int)node, depth[region] + 1);
+                    Place(inner, trace ? (int)inner : owner);
+                }
+            }
+        }
+
+        // the statement that is or holds `user`, in the innermost region that holds both
+        uint Lift(uint user, uint used)
+        {
+            HashSet<int> around = [];
+            for (int at = (int)used; at >= 0; at = holderOf[regionOf[at]]) around.Add(regionOf[at]);
+            int holder = (int)user;
+            while (!around.Contains(regionOf[holder])) holder = holderOf[regionOf[holder]];
+            return (uint)holder;
+        }
+
+        // one further out ends later than all within
+        uint Later(uint a, uint b) => depth[regionOf[a]] != depth[regionOf[b]]
+            ? depth[regionOf[a]] < depth[regionOf[b]] ? a : b
+            : position[a] >= position[b] ? a : b;
+    }
+}

@@ -1,0 +1,41 @@
+using Ndif.Engine.Subjects;
+using Ndif.Protocol;
+
+namespace Ndif.Engine.Compiling;
+
+/// <summary>A program compiled against one model: sites resolved, operations bound, lifetimes known. Immutable; runs share it.</summary>
+public sealed class Plan
+{
+    internal Plan(Program program, SubjectModel subject, Statement?[] statements, uint[][] regions, IReadOnlySet<Point> points, int[] regionOwners)
+    {
+        (Program, Subject, Statements, Regions, Points, RegionOwners) = (program, subject, statements, regions, points, regionOwners);
+    }
+
+    public Program Program { get; }
+
+    public SubjectModel Subject { get; }
+
+    /// <summary>By node; null for a region's parameters.</summary>
+    internal Statement?[] Statements { get; }
+
+    /// <summary>The nodes of each region, in order.</summary>
+    internal uint[][] Regions { get; }
+
+    /// <summary>Where the program meets the model. Nothing is attached elsewhere.</summary>
+    internal IReadOnlySet<Point> Points { get; }
+
+    /// <summary>For each node the region of the invoke (or session) it stands in: who computes it.</summary>
+    internal int[] RegionOwners { get; }
+
+    /// <summary>The user's line that recorded a node, or null.</summary>
+    public SourceLine? LineOf(uint node) => Program.Nodes[(int)node].Line is > 0 and var line ? Program.Lines[(int)line - 1] : null;
+
+    /// <summary>The error with the node and the user's line it happened at.</summary>
+    internal Error At(Error error, uint node)
+    {
+        Error placed = error.Clone();
+        if (!placed.HasNode) placed.Node = node;
+        placed.Line ??= LineOf(placed.Node);
+        return placed;
+    }
+}

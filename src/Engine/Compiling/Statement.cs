@@ -1,0 +1,50 @@
+using Ndif.Protocol;
+
+namespace Ndif.Engine.Compiling;
+
+/// <summary>One node of a program, compiled against a model: paths are indices, operations are rows, arguments are operands.</summary>
+/// <param name="Id">The node.</param>
+/// <param name="Needs">Nodes whose values it uses.</param>
+internal abstract record Statement(uint Id, uint[] Needs)
+{
+    /// <summary>Nodes whose values nobody uses after this statement.</summary>
+    public uint[] Frees { get; set; } = [];
+}
+
+/// <summary>A place in the model where a run meets the pass: before or after a call of a module.</summary>
+internal readonly record struct Point(int Module, bool After);
+
+/// <param name="Call">Which call of the module; null is the step of the enclosing loop.</param>
+internal sealed record ReadStatement(uint Id, Point At, SiteKind Kind, int? Call) : Statement(Id, []);
+
+internal sealed record WriteStatement(uint Id, uint[] Needs, Point At, SiteKind Kind, int? Call, Operand Value) : Statement(Id, Needs);
+
+internal sealed record SkipStatement(uint Id, uint[] Needs, int Module, int? Call, Operand Value) : Statement(Id, Needs);
+
+internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Operand[] Arguments) : Statement(Id, Needs);
+
+internal sealed record CallModuleStatement(uint Id, uint[] Needs, int Module, Operand[] Arguments, KeyValuePair<string, Operand>[] Keywords) : Statement(Id, Needs);
+
+internal sealed record ParameterStatement(uint Id, int Module, string Name) : Statement(Id, []);
+
+internal sealed record ResultStatement(uint Id) : Statement(Id, []);
+
+internal sealed record SaveStatement(uint Id, uint[] Needs, Operand Value, string Name) : Statement(Id, Needs);
+
+internal sealed record ContainerStatement(uint Id, uint[] Needs, Operand[] Items, KeyValuePair<string, Operand>[]? Entries) : Statement(Id, Needs);
+
+internal sealed record AppendStatement(uint Id, uint[] Needs, uint Container, Operand Value) : Statement(Id, Needs);
+
+internal sealed record LogStatement(uint Id, uint[] Needs, Operand[] Values) : Statement(Id, Needs);
+
+internal sealed record BarrierStatement(uint Id, uint Barrier, int Participants) : Statement(Id, []);
+
+internal sealed record StopStatement(uint Id) : Statement(Id, []);
+
+/// <summary>An iteration unrolled by the client: each step has its region.</summary>
+internal sealed record StepsStatement(uint Id, int[] Steps, uint[] Regions) : Statement(Id, []);
+
+internal sealed record TraceStatement(uint Id, uint[] Needs, Protocol.Trace Trace, InvokeInput[] Invokes) : Statement(Id, Needs);
+
+/// <summary>What a trace's invoke brings; null operands where it brings texts or literal ids, or nothing.</summary>
+internal sealed record InvokeInput(Input? Input, uint Region, Operand? Ids, Operand? Mask, Operand[] Arguments);

@@ -1,0 +1,275 @@
+using Ndif.Engine.Compiling;
+using Ndif.Engine.Running;
+using Ndif.Engine.Subjects;
+using Ndif.Models;
+using Ndif.Protocol;
+using TorchSharp;
+
+namespace Ndif.Engine.Interleaving;
+
+/// <summary>
+/// Makes experiments and the model's pass take turns.
+/// <code>
+///   model:      ... h.0 ──●──────────────── h.1 ──●── ...
+///                         │ ▲                     │ ▲
+///   invoke 0:   waits ────┘ └ reads, edits, waits ┘ └ ...
+///   invoke 1:   waits ────┘ └ ...
+/// </code>
+/// 1. Before the pass every invoke runs until it waits for a point of the model.
+/// 2. The pass comes to a watched point and stands still there (<see cref="Pass"/>).
+/// 3. Invokes that wait for this point go on, in the order of their definition, until none can: one may wait for a value that
+///    another has still to compute.
+/// 4. What they wrote is the point's value from here on; the calls of the point are counted, by owner; the pass goes on.
+/// 5. When all are done and one of them asked to stop, the pass ends early.
+/// The owners' counters and errors are their own: an invoke never learns who else is in the batch.
+/// </summary>
+internal sealed class Interleaver
+{
+    private readonly SubjectModel _subject;
+    private readonly IReadOnlyList<TraceRun> _traces;
+    private readonly Interpreter[] _invokes;
+    private readonly Dictionary<Point, PointState> _points = [];
+    private readonly Dictionary<(JobRun, uint), HashSet<Interpreter>> _barriers = [];
+
+    public Interleaver(SubjectModel subject, IReadOnlyList<TraceRun> traces)
+    {
+        (_subject, _traces) = (subject, traces);
+        _invokes = [.. traces.SelectMany(t => t.Invokes)];
+        foreach (Point point in traces.SelectMany(t => t.Job.Plan.Points)) _points.TryAdd(point, new PointState());
+        foreach (Interpreter invoke in _invokes) invoke.Interleaver = this;
+        Watches = new ModuleWatch?[subject.Paths.Count];
+        foreach (Point point in _points.Keys)
+            Watches[point.Module] = new ModuleWatch(this, point.Module, _points.ContainsKey(new(point.Module, false)), _points.ContainsKey(new(point.Module, true)));
+        foreach (int module in subject.Milestones) Watches[module] ??= new ModuleWatch(this, module, false, false);
+    }
+
+    /// <summary>Who is told of calls, by module.</summary>
+    public ModuleWatch?[] Watches { get; }
+
+    /// <summary>Runs every invoke as far as it comes without the model (step 1).</summary>
+    public void Begin() => Settle();
+
+    /// <summary>The pass has come to a point: its value may be read and changed (steps 2 to 5).</summary>
+    public object? Pass(Point point, object? value)
+    {
+        CheckCancelled();
+        PointState state = _points[point];
+        (state.IsHere, state.Value) = (true, value);
+        try
+        {
+            Settle();
+            value = state.Value;
+        }
+        finally
+        {
+            (state.IsHere, state.Value) = (false, null);
+        }
+        foreach (TraceRun trace in _traces)
+            if (!trace.HasLeft) state.Calls[trace.Job] = state.CallsOf(trace.Job) + 1;
+        StopIfAllAreDone();
+        return value;
+    }
+
+    /// <summary>Ends the jobs that were cancelled; stops the pass if nobody is left.</summary>
+    public void CheckCancelled()
+    {
+        bool any = false;
+        foreach (TraceRun trace in _traces) any |= trace.Job.CheckCancelled();
+        if (any) StopIfAllAreDone();
+    }
+
+    /// <summary>What was given instead of the module's output at this call, and takes it away.</summary>
+    public List<(Interpreter Invoke, object? Value)>? TakeSkips(int module)
+    {
+        PointState state = _points[new Point(module, After: false)];
+        var skips = state.Skips;
+        state.Skips = null;
+        return skips;
+    }
+
+    /// <summary>A trace's model work is over: its result is there, and what still waits for the model waits in vain.</summary>
+    public void End(TraceRun trace)
+    {
+        trace.HasEnded = true;
+        foreach (Interpreter invoke in trace.Invokes) invoke.Result = trace.ResultFor(invoke);
+        Settle();
+        while (!trace.Job.HasFailed && trace.Invokes.FirstOrDefault(i => !i.IsDone) is { } stuck)
+        {
+            // an invoke that waits for the model is given up before those that wait for it
+            Interpreter first = trace.Invokes.FirstOrDefault(i => !i.IsDone && i.Waits is Wait.Point) ?? stuck;
+            first.GiveUp();
+            Settle();
+        }
+    }
+
+    public bool HasEnded(JobRun job) => _traces.Any(t => ReferenceEquals(t.Job, job) && t.HasEnded);
+
+    /// <summary>How often the pass came to a point in this job's trace.</summary>
+    public int Calls(Point point, JobRun job) => _points[point].CallsOf(job);
+
+    /// <summary>"transformer.h.0.output"</summary>
+    public string Name(Point point)
+    {
+        string path = _subject.Paths[point.Module];
+        return $"{(path.Length == 0 ? "model" : path)}.{(point.After ? "output" : "input")}";
+    }
+
+    /// <summary>True if the pass stands at this call of the point; false if it has yet to come.</summary>
+    /// <exception cref="OutOfOrderException">It has gone past.</exception>
+    public bool IsAt(Interpreter invoke, Point point, int call)
+    {
+        PointState state = _points[point];
+        int past = state.CallsOf(invoke.Job);
+        if (call < past)
+        {
+            string name = Name(point);
+            throw Errors.Throwable(ErrorCode.OutOfOrder, $"Value was missed for `{name}` (call {call}): the model had already run past it when it was accessed.",
+                $"Within one invoke, access modules in the order in which they run: move `{name}` up, before what is accessed later in the model{(invoke.LastPoint is { } last ? $" (here `{Name(last)}` came first)" : "")}.",
+                _subject.Paths[point.Module]);
+        }
+        if (!state.IsHere || call != past) return false;
+        invoke.LastPoint = point;
+        return true;
+    }
+
+    public object? Read(Interpreter invoke, ReadStatement read)
+    {
+        object? value = _points[read.At].Value;
+        using var scope = torch.NewDisposeScope();
+        object? seen = read.Kind switch
+        {
+            SiteKind.Output => invoke.View!.Narrow(value, OutputAxes(read.At.Module)),
+            SiteKind.Hidden => invoke.View!.Narrow(FirstTensor(value, read.At), OutputAxes(read.At.Module)),
+            SiteKind.Input => invoke.View!.Narrow(((Arguments)value!).First, FirstAxes(read.At.Module, (Arguments)value)),
+            _ => InputsSeen(invoke.View!, read.At.Module, (Arguments)value!),
+        };
+        return Ownership.Take(seen);
+    }
+
+    public void Write(Interpreter invoke, WriteStatement write, object? value)
+    {
+        PointState state = _points[write.At];
+        string name = Name(write.At);
+        RowView view = invoke.View!;
+        state.Value = write.Kind switch
+        {
+            SiteKind.Output or SiteKind.Hidden => view.Splice(state.Value, value, OutputAxes(write.At.Module), name),
+            SiteKind.Input => ((Arguments)state.Value!).WithFirst(
+                view.Splice(((Arguments)state.Value).First, value, FirstAxes(write.At.Module, (Arguments)state.Value), name)),
+            _ => InputsWritten(view, write.At.Module, (Arguments)state.Value!, value, name),
+        };
+    }
+
+    public void Skip(Interpreter invoke, int module, object? value) =>
+        (_points[new Point(module, After: false)].Skips ??= []).Add((invoke, Ownership.Second(value)));
+
+    /// <summary>True if this invoke may go on from the barrier, because all participants are there.</summary>
+    public bool Arrive(Interpreter invoke, BarrierStatement barrier)
+    {
+        if (!_barriers.TryGetValue((invoke.Job, barrier.Barrier), out var there)) _barriers[(invoke.Job, barrier.Barrier)] = there = [];
+        there.Add(invoke);
+        return there.Count >= barrier.Participants;
+    }
+
+    /// <summary>True if another invoke of the job may yet compute this node.</summary>
+    public bool StillComputes(Interpreter asking, uint node)
+    {
+        int region = asking.Job.Plan.RegionOwners[node];
+        return _invokes.Any(i => !ReferenceEquals(i, asking) && ReferenceEquals(i.Job, asking.Job) && i.Region == region && !i.IsDone);
+    }
+
+    public Func<int, Axes> OutputAxes(int module) => element => _subject.OutputAxes(module, element);
+
+    /// <summary>Lets invokes go on, in order of definition, until none can (step 3).</summary>
+    private void Settle()
+    {
+        bool moved;
+        do
+        {
+            moved = false;
+            foreach (Interpreter invoke in _invokes)
+            {
+                if (!CanGoOn(invoke)) continue;
+                invoke.Run();
+                moved = true;
+            }
+        } while (moved);
+    }
+
+    private bool CanGoOn(Interpreter invoke)
+    {
+        if (invoke.IsDone) return false;
+        switch (invoke.Waits)
+        {
+            case Wait.None:
+                return true;
+            case Wait.Point:
+                PointState state = _points[invoke.At.Point];
+                return state.IsHere && !LeftWith(invoke) && state.CallsOf(invoke.Job) == invoke.At.Call;
+            case Wait.Value:
+                return invoke.Job.Slots.Has(invoke.Needed) || !StillComputes(invoke, invoke.Needed);
+            case Wait.Barrier:
+                return Arrive(invoke, invoke.Barrier!);
+            case Wait.Result:
+                return HasEnded(invoke.Job);
+            default:
+                return false;
+        }
+    }
+
+    private bool LeftWith(Interpreter invoke) => _traces.Any(t => t.HasLeft && t.Invokes.Contains(invoke));
+
+    private void StopIfAllAreDone()
+    {
+        if (_invokes.All(i => i.IsDone) && _invokes.Any(i => i.Stopped || i.Job.HasFailed)) throw new PassStopped();
+    }
+
+    private torch.Tensor FirstTensor(object? value, Point point) => value switch
+    {
+        torch.Tensor tensor => tensor,
+        object?[] { Length: > 0 } tuple when tuple[0] is torch.Tensor tensor => tensor,
+        ModelOutput output when output.Entries.Select(e => e.Value).OfType<torch.Tensor>().FirstOrDefault() is { } tensor => tensor,
+        _ => throw Errors.Throwable(ErrorCode.BadArgument, $"`{Name(point)}` has no hidden state: it is not a tensor and does not begin with one."),
+    };
+
+    private Func<int, Axes> FirstAxes(int module, Arguments arguments) =>
+        InputAxes(module, arguments.Positional.Length > 0 ? "0" : arguments.Keywords.Count > 0 ? arguments.Keywords[0].Key : "0");
+
+    private Func<int, Axes> InputAxes(int module, string argument) => _ => _subject.InputAxes(module, argument);
+
+    private object?[] InputsSeen(RowView view, int module, Arguments arguments) =>
+    [
+        arguments.Positional.Select((value, i) => view.Narrow(value, InputAxes(module, $"{i}"))).ToArray(),
+        arguments.Keywords.ToDictionary(k => k.Key, k => view.Narrow(k.Value, InputAxes(module, k.Key))),
+    ];
+
+    private Arguments InputsWritten(RowView view, int module, Arguments arguments, object? value, string name)
+    {
+        if (value is not IReadOnlyList<object?> { Count: 2 } both || both[0] is not IReadOnlyList<object?> positional || both[1] is not IReadOnlyDictionary<string, object?> keywords)
+            throw Errors.Throwable(ErrorCode.BadArgument, $"`{name}` takes (arguments, keywords): a tuple and a dictionary.");
+        object?[] first = [.. positional.Select((part, i) => i < arguments.Positional.Length
+            ? view.Splice(arguments.Positional[i], part, InputAxes(module, $"{i}"), name) : Ownership.Second(part))];
+        KeyValuePair<string, object?>[] named = [.. keywords.Select(k => KeyValuePair.Create(k.Key,
+            view.Splice(arguments.Keywords.FirstOrDefault(a => a.Key == k.Key).Value, k.Value, InputAxes(module, k.Key), name)))];
+        return new Arguments(first, named);
+    }
+
+    /// <summary>What happens at one point.</summary>
+    private sealed class PointState
+    {
+        /// <summary>The pass stands here now.</summary>
+        public bool IsHere { get; set; }
+
+        public object? Value { get; set; }
+
+        /// <summary>How often it was passed, by owner.</summary>
+        public Dictionary<JobRun, int> Calls { get; } = [];
+
+        public List<(Interpreter Invoke, object? Value)>? Skips { get; set; }
+
+        public int CallsOf(JobRun job) => Calls.GetValueOrDefault(job);
+    }
+}
+
+/// <summary>Unwinds the model's pass when nobody needs the rest of it. Caught where the pass was begun; never seen by a user.</summary>
+internal sealed class PassStopped : Exception;

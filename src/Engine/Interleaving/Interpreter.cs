@@ -1,0 +1,291 @@
+using Ndif.Engine.Compiling;
+using Ndif.Engine.Kernels;
+using Ndif.Engine.Running;
+using Ndif.Models;
+using Ndif.Protocol;
+using TorchSharp;
+
+namespace Ndif.Engine.Interleaving;
+
+/// <summary>What an interpreter waits for.</summary>
+internal enum Wait
+{
+    /// <summary>Nothing: it can go on.</summary>
+    None,
+    /// <summary>The pass to come to a point of the model.</summary>
+    Point,
+    /// <summary>A value that another invoke computes.</summary>
+    Value,
+    /// <summary>Other invokes at a barrier.</summary>
+    Barrier,
+    /// <summary>A pass of the model (a session's own statements).</summary>
+    Pass,
+    /// <summary>The end of the pass, for its result.</summary>
+    Result,
+    /// <summary>Nothing any more: all is done.</summary>
+    Done,
+}
+
+/// <summary>
+/// Runs the statements of one invoke (or of a session, between its traces). Resumable: it runs until it needs what is not there,
+/// notes what that is, and returns; whoever brings it calls <see cref="Run"/> again. No thread waits.
+/// </summary>
+internal sealed class Interpreter
+{
+    private readonly Stack<Frame> _frames = new();
+    private readonly Plan _plan;
+    private readonly Slots _slots;
+
+    public Interpreter(JobRun job, uint region, RowView? view)
+    {
+        (Job, Region, View) = (job, region, view);
+        (_plan, _slots) = (job.Plan, job.Slots);
+        _frames.Push(new Frame(_plan.Regions[region]));
+    }
+
+    public JobRun Job { get; }
+
+    /// <summary>The region it began with: who it is.</summary>
+    public uint Region { get; }
+
+    /// <summary>Its part of the batch; null between traces.</summary>
+    public RowView? View { get; }
+
+    /// <summary>The pass it takes part in; set before the pass.</summary>
+    public Interleaver? Interleaver { get; set; }
+
+    public Wait Waits { get; private set; }
+
+    /// <summary>Where in the model, if it waits for a point; and which call.</summary>
+    public (Point Point, int Call) At { get; private set; }
+
+    /// <summary>The node whose value it waits for.</summary>
+    public uint Needed { get; private set; }
+
+    /// <summary>The barrier it waits at.</summary>
+    public BarrierStatement? Barrier { get; private set; }
+
+    /// <summary>The trace it waits for.</summary>
+    public TraceStatement? Trace { get; private set; }
+
+    /// <summary>The statement it stands at.</summary>
+    public uint Current { get; private set; }
+
+    /// <summary>True if it ended by Stop.</summary>
+    public bool Stopped { get; private set; }
+
+    /// <summary>The point it reached last: where an access that comes too late would have had to come before.</summary>
+    public Point? LastPoint { get; set; }
+
+    /// <summary>The value of the trace's end, for <see cref="Wait.Result"/>; owned by the trace.</summary>
+    public object? Result { get; set; }
+
+    public bool IsDone => Waits is Wait.Done || Job.HasFailed;
+
+    /// <summary>Runs until it waits or is done. A failure ends its job and no other.</summary>
+    public void Run()
+    {
+        Waits = Wait.None;
+        try
+        {
+            while (Waits is Wait.None) Step();
+        }
+        catch (Exception e)
+        {
+            Job.Fail(e, Current);
+        }
+        if (Job.HasFailed) Waits = Wait.Done;
+    }
+
+    /// <summary>The trace it waited for has run.</summary>
+    public void TraceEnded()
+    {
+        Complete(Trace!);
+        Trace = null;
+        Waits = Wait.None;
+    }
+
+    /// <summary>
+    /// The pass is over and what it waits for will not come. In an iteration the steps that did not happen are given up with a
+    /// warning and what follows the iteration goes on; elsewhere it is an error.
+    /// </summary>
+    public void GiveUp()
+    {
+        string what = Waits is Wait.Point ? Interleaver!.Name(At.Point) : "";
+        if (Waits is Wait.Point && _frames.Any(f => f.Steps is not null))
+        {
+            while (_frames.Peek().Steps is null) _frames.Pop();
+            Frame loop = _frames.Pop();
+            StepsStatement steps = loop.Steps!;
+            Job.Sink.Warned(Current, what, $"The iteration asked for steps {steps.Steps[0]} to {steps.Steps[^1]}, but step {steps.Steps[loop.Turn]} did not happen: `{what}` was called {Interleaver!.Calls(At.Point, Job)} times. The remaining steps are skipped; what was saved before stays.");
+            Current = steps.Id;
+            Complete(steps);
+            Run();
+            return;
+        }
+        Job.Fail(Waits switch
+        {
+            Wait.Point => Errors.Throwable(ErrorCode.MissedValue,
+                $"Execution complete but `{what}` (call {At.Call}) was not provided: it was called {Interleaver!.Calls(At.Point, Job)} times.",
+                "The module did not run in this pass: it lies behind a skipped or stopped module, or the model does not call it. Check the path, or the step.", _plan.Subject.Paths[At.Point.Module]),
+            Wait.Value => Errors.Throwable(ErrorCode.Deadlock, $"The value %{Needed} was waited for, and the invoke that computes it did not."),
+            Wait.Barrier => Errors.Throwable(ErrorCode.Deadlock, $"A barrier waits for {Barrier!.Participants} invokes, but fewer came to it.", "Call Wait() in as many invokes as the barrier was made for."),
+            _ => Errors.Throwable(ErrorCode.Internal, "The program stopped in a state it cannot leave."),
+        }, Current);
+        Waits = Wait.Done;
+    }
+
+    private void Step()
+    {
+        Frame frame = _frames.Peek();
+        if (frame.Next == frame.Nodes.Length)
+        {
+            Leave(frame);
+            return;
+        }
+        Current = frame.Nodes[frame.Next];
+        Statement statement = _plan.Statements[Current]!;
+        foreach (uint need in statement.Needs)
+        {
+            if (_slots.Has(need)) continue;
+            if (Interleaver?.StillComputes(this, need) != true) _ = _slots[need];
+            (Waits, Needed) = (Wait.Value, need);
+            return;
+        }
+        if (Execute(statement)) Complete(statement);
+    }
+
+    /// <summary>A region has ended: the next step of its iteration, or the statement that holds it is complete.</summary>
+    private void Leave(Frame frame)
+    {
+        if (frame.Steps is { } steps && frame.Turn + 1 < steps.Regions.Length)
+        {
+            frame.Turn++;
+            frame.Nodes = _plan.Regions[steps.Regions[frame.Turn]];
+            frame.Next = 0;
+            return;
+        }
+        _frames.Pop();
+        if (_frames.Count == 0) Waits = Wait.Done;
+        else Complete(_plan.Statements[_frames.Peek().Nodes[_frames.Peek().Next]]!);
+    }
+
+    private void Complete(Statement statement)
+    {
+        foreach (uint node in statement.Frees)
+            if (!Job.IsHeld(node)) _slots.Free(node);
+        _frames.Peek().Next++;
+    }
+
+    /// <summary>True if the statement is complete; false if it waits or has opened a region.</summary>
+    private bool Execute(Statement statement)
+    {
+        switch (statement)
+        {
+            case CallStatement call:
+                _slots.Set(call.Id, Compute(call));
+                return true;
+            case ReadStatement read:
+                if (!Reach(read.At, read.Call)) return false;
+                _slots.Set(read.Id, Ownership.Take(Interleaver!.Read(this, read)));
+                return true;
+            case WriteStatement write:
+                if (!Reach(write.At, write.Call)) return false;
+                Interleaver!.Write(this, write, write.Value.Evaluate(_slots));
+                return true;
+            case SkipStatement skip:
+                if (!Reach(new Point(skip.Module, After: false), skip.Call)) return false;
+                Interleaver!.Skip(this, skip.Module, skip.Value.Evaluate(_slots));
+                return true;
+            case CallModuleStatement module:
+                _slots.Set(module.Id, Compute(module));
+                return true;
+            case ParameterStatement parameter:
+                _slots.Set(parameter.Id, Ownership.Take(_plan.Subject.Parameter(parameter.Module, parameter.Name).clone()));
+                return true;
+            case SaveStatement save:
+                Job.Save(save.Id, save.Name, save.Value);
+                return true;
+            case ContainerStatement container:
+                _slots.Set(container.Id, New(container));
+                return true;
+            case AppendStatement append:
+                if (_slots[append.Container] is not List<object?> list)
+                    throw Errors.Throwable(ErrorCode.BadArgument, "Only a list can be appended to.");
+                list.Add(Ownership.Take(Ownership.Second(append.Value.Evaluate(_slots))));
+                return true;
+            case LogStatement log:
+                Job.Sink.Logged(log.Id, string.Join(" ", log.Values.Select(v => ValueText.Of(v.Evaluate(_slots)))));
+                return true;
+            case BarrierStatement barrier:
+                if (Interleaver!.Arrive(this, barrier)) return true;
+                (Waits, Barrier) = (Wait.Barrier, barrier);
+                return false;
+            case StopStatement:
+                (Stopped, Waits) = (true, Wait.Done);
+                return false;
+            case ResultStatement result:
+                if (!Interleaver!.HasEnded(Job))
+                {
+                    Waits = Wait.Result;
+                    return false;
+                }
+                _slots.Set(result.Id, Ownership.Take(Ownership.Second(Result)));
+                return true;
+            case StepsStatement steps:
+                _frames.Push(new Frame(_plan.Regions[steps.Regions[0]]) { Steps = steps });
+                return false;
+            case TraceStatement trace:
+                (Waits, Trace) = (Wait.Pass, trace);
+                return false;
+            default:
+                throw Errors.Throwable(ErrorCode.Unsupported, $"`{statement.GetType().Name}` is not supported by this version of the engine.");
+        }
+    }
+
+    private bool Reach(Point point, int? call)
+    {
+        int which = call ?? 0;
+        if (Interleaver!.IsAt(this, point, which)) return true;
+        (Waits, At) = (Wait.Point, (point, which));
+        return false;
+    }
+
+    private object? Compute(CallStatement call)
+    {
+        using var scope = torch.NewDisposeScope();
+        object?[] arguments = Array.ConvertAll(call.Arguments, a => a.Evaluate(_slots));
+        HashSet<torch.Tensor> lent = Ownership.NewSet();
+        Ownership.Collect(arguments, lent);
+        return Ownership.Take(KernelTable.Run(call.Schema, arguments, Job.Context), lent);
+    }
+
+    private object? Compute(CallModuleStatement call)
+    {
+        using var scope = torch.NewDisposeScope();
+        object?[] arguments = Array.ConvertAll(call.Arguments, a => a.Evaluate(_slots));
+        HashSet<torch.Tensor> lent = Ownership.NewSet();
+        Ownership.Collect(arguments, lent);
+        KeyValuePair<string, object?>[] keywords = Array.ConvertAll(call.Keywords, k => KeyValuePair.Create(k.Key, k.Value.Evaluate(_slots)));
+        Ownership.Collect(keywords, lent);
+        return Ownership.Take(_plan.Subject.CallModule(call.Module, new Arguments(arguments, keywords)), lent);
+    }
+
+    private object New(ContainerStatement container) => container.Entries is { } entries
+        ? entries.ToDictionary(e => e.Key, e => Ownership.Take(Ownership.Second(e.Value.Evaluate(_slots))))
+        : container.Items.Select(i => Ownership.Take(Ownership.Second(i.Evaluate(_slots)))).ToList();
+
+    /// <summary>A region that is being run, and where in it.</summary>
+    private sealed class Frame(uint[] nodes)
+    {
+        public uint[] Nodes { get; set; } = nodes;
+
+        public int Next { get; set; }
+
+        /// <summary>The iteration whose step this is.</summary>
+        public StepsStatement? Steps { get; init; }
+
+        /// <summary>Which of its steps, by position.</summary>
+        public int Turn { get; set; }
+    }
+}

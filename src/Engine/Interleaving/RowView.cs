@@ -1,0 +1,146 @@
+using Ndif.Engine.Running;
+using Ndif.Models;
+using Ndif.Protocol;
+using TorchSharp;
+
+namespace Ndif.Engine.Interleaving;
+
+/// <summary>The pass that is running: how many rows and tokens its tensors have.</summary>
+internal sealed class PassShape
+{
+    /// <summary>Rows of the batch; -1 for a model that is not batched.</summary>
+    public long Rows { get; set; } = -1;
+
+    /// <summary>True in the pass over the prompts, whose token dimension holds the padding too.</summary>
+    public bool HoldsPrompts { get; set; } = true;
+}
+
+/// <summary>
+/// An invoke's part of the batch: its rows, and of those the columns that it would have alone. What it reads and writes goes
+/// through here, so that an experiment sees the same shapes and numbers whatever runs beside it.
+/// </summary>
+/// <param name="Start">First row.</param>
+/// <param name="Count">Number of rows.</param>
+/// <param name="Pad">Columns of padding on the left that are there only because of longer prompts of others.</param>
+internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
+{
+    /// <summary>Everything, of a model that is not batched.</summary>
+    public static RowView Whole() => new(new PassShape(), 0, -1, 0);
+
+    public long Start { get; set; } = Start;
+
+    public long Pad { get; set; } = Pad;
+
+    private bool CoversAll => Pass.Rows < 0 || (Count == Pass.Rows && Pad == 0);
+
+    /// <summary>This view's part of a site's value, as new handles on the same memory: editing it in place edits the model's.</summary>
+    public object? Narrow(object? value, Func<int, Axes> axes, int element = 0) => value switch
+    {
+        torch.Tensor tensor => Narrow(tensor, axes(element)),
+        object?[] tuple => tuple.Select((item, i) => Narrow(item, item is object?[] ? axes : _ => axes(i), i)).ToArray(),
+        ModelOutput output => output.Entries.Select((entry, i) => KeyValuePair.Create(entry.Key, Narrow(entry.Value, axes, i))).ToDictionary(),
+        null or bool or long or double or string => value,
+        int number => (long)number,
+        _ => new Opaque(value),
+    };
+
+    /// <summary>The site's value with this view's part replaced; the rest as it was. The result belongs to the current dispose scope.</summary>
+    public object? Splice(object? whole, object? part, Func<int, Axes> axes, string site, int element = 0)
+    {
+        switch (whole, part)
+        {
+            case (_, Opaque opaque):
+                return opaque.Content;
+            case (torch.Tensor tensor, torch.Tensor replacement):
+                return Splice(tensor, replacement, axes(element), site);
+            case (torch.Tensor tensor, long or double or bool):
+                using (torch.Tensor filled = Narrow(tensor, axes(element)))
+                    return Splice(tensor, torch.full_like(filled, Scalar(part!)), axes(element), site);
+            case (object?[] tuple, torch.Tensor first):
+                return Tuple(tuple, [first, .. tuple[1..].Select(_ => Keep.Instance)], axes, site);
+            case (object?[] tuple, IReadOnlyList<object?> parts) when parts.Count == tuple.Length:
+                return Tuple(tuple, parts, axes, site);
+            case (object?[] tuple, IReadOnlyList<object?> parts):
+                throw Errors.Throwable(ErrorCode.ShapeMismatch, $"`{site}` is a tuple of {tuple.Length}; it was assigned {parts.Count} values.");
+            case (ModelOutput output, IReadOnlyDictionary<string, object?> entries):
+                return new ModelOutput([.. output.Entries.Select((entry, i) => KeyValuePair.Create(entry.Key,
+                    entries.TryGetValue(entry.Key, out object? value) ? Splice(entry.Value, value, axes, site, i) : entry.Value))]);
+            case (null, _) or (_, null):
+                return part is null ? null : Ownership.Second(part);
+            default:
+                if (whole is torch.Tensor or object?[] or ModelOutput)
+                    throw Errors.Throwable(ErrorCode.BadArgument, $"`{site}` is {Kind(whole)}; it cannot be replaced by {Kind(part)}.", "Assign a tensor of the same shape.");
+                return part;
+        }
+    }
+
+    private object?[] Tuple(object?[] tuple, IReadOnlyList<object?> parts, Func<int, Axes> axes, string site) =>
+        [.. tuple.Select((item, i) => parts[i] is Keep ? item : Splice(item, parts[i], _ => axes(i), site, i))];
+
+    private torch.Tensor Narrow(torch.Tensor tensor, Axes axes)
+    {
+        if (CoversAll || axes.Rows == Axes.None) return tensor.alias();
+        Check(tensor, axes);
+        torch.Tensor part = tensor.narrow(axes.Rows, Start, Count);
+        part = Cut(part, Pass.HoldsPrompts ? axes.Tokens : Axes.None);
+        return Cut(part, axes.Keys);
+    }
+
+    private torch.Tensor Cut(torch.Tensor part, int dimension)
+    {
+        if (Pad == 0 || dimension == Axes.None || dimension >= part.ndim) return part;
+        using (part) return part.narrow(dimension, Pad, part.size(dimension) - Pad);
+    }
+
+    private torch.Tensor Splice(torch.Tensor whole, torch.Tensor part, Axes axes, string site)
+    {
+        using var scope = torch.NewDisposeScope();
+        torch.Tensor fitted = part.to(whole.dtype, whole.device);
+        if (CoversAll || axes.Rows == Axes.None) return (ReferenceEquals(fitted, part) ? part.alias() : fitted).MoveToOuterDisposeScope();
+        torch.Tensor result = whole.clone();
+        torch.Tensor target = Narrow(result, axes);
+        if (!target.shape.SequenceEqual(fitted.shape))
+            throw Errors.Throwable(ErrorCode.ShapeMismatch,
+                $"`{site}` has the shape [{string.Join(", ", target.shape)}] here; it cannot be replaced by [{string.Join(", ", fitted.shape)}].",
+                "With several prompts in one pass the replacement must have the site's own shape.");
+        target.copy_(fitted);
+        return result.MoveToOuterDisposeScope();
+    }
+
+    private void Check(torch.Tensor tensor, Axes axes)
+    {
+        if (axes.Rows >= tensor.ndim || tensor.size(axes.Rows) != Pass.Rows)
+            throw Errors.Throwable(ErrorCode.ShapeMismatch,
+                $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the batch's {Pass.Rows} rows in dimension {axes.Rows}, so its rows cannot be told apart.");
+    }
+
+    private static Scalar Scalar(object number) => number switch
+    {
+        long integer => integer,
+        double real => real,
+        bool flag => flag,
+        _ => throw new ArgumentException("Not a number."),
+    };
+
+    private static string Kind(object? value) => value switch
+    {
+        null => "None",
+        torch.Tensor tensor => $"a tensor of shape [{string.Join(", ", tensor.shape)}]",
+        object?[] tuple => $"a tuple of {tuple.Length}",
+        IReadOnlyDictionary<string, object?> or ModelOutput => "a dictionary",
+        IReadOnlyList<object?> list => $"a list of {list.Count}",
+        string => "a text",
+        _ => "a number",
+    };
+
+    private sealed class Keep
+    {
+        public static readonly Keep Instance = new();
+    }
+}
+
+/// <summary>Something of the model that a program can pass on but not look into, such as a cache.</summary>
+internal sealed record Opaque(object Content)
+{
+    public override string ToString() => $"<{Content.GetType().Name}>";
+}

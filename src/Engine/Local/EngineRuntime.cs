@@ -1,0 +1,28 @@
+using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
+using Ndif.Engine.Subjects;
+using Ndif.Models;
+using Ndif.Protocol;
+using Ndif.Running;
+
+namespace Ndif.Engine.Local;
+
+/// <summary>What a client in this process uses to run models here. Each model is loaded once and kept.</summary>
+public sealed class EngineRuntime : ILocalRuntime
+{
+    private readonly ConcurrentDictionary<(string, string), (Lane Lane, Lazy<LanguageSubject> Subject)> _models = new();
+
+#pragma warning disable CA2255 // the client finds its engine by loading it; there is no other entry point to call
+    [ModuleInitializer]
+    internal static void Register() => LocalRuntime.Register(new EngineRuntime());
+#pragma warning restore CA2255
+
+    public ModelDescription Describe(string model, string revision) => ModelLoader.Describe(model, revision.Length > 0 ? revision : null);
+
+    public IProgramRunner Open(string model, string revision)
+    {
+        var (lane, subject) = _models.GetOrAdd((model, revision), key => (new Lane($"model {key.Item1}"), new Lazy<LanguageSubject>(
+            () => new LanguageSubject(ModelLoader.Load(key.Item1)))));
+        return new LocalRunner(_ => subject.Value, lane);
+    }
+}

@@ -1,0 +1,48 @@
+using System.Collections.Concurrent;
+
+namespace Ndif.Engine.Local;
+
+/// <summary>
+/// One thread on which a model's passes run, one after the other. TorchSharp's dispose scopes and grad mode are the thread's, so
+/// a pass must not move between threads.
+/// </summary>
+public sealed class Lane : IDisposable
+{
+    private readonly BlockingCollection<Action> _work = [];
+    private readonly Thread _thread;
+
+    public Lane(string name)
+    {
+        _thread = new Thread(() =>
+        {
+            foreach (Action work in _work.GetConsumingEnumerable()) work();
+        }) { IsBackground = true, Name = name };
+        _thread.Start();
+    }
+
+    /// <summary>Runs on the lane's thread, after what was given before.</summary>
+    public Task<T> RunAsync<T>(Func<T> work)
+    {
+        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _work.Add(() =>
+        {
+            try
+            {
+                done.SetResult(work());
+            }
+            catch (Exception e)
+            {
+                done.SetException(e);
+            }
+        });
+        return done.Task;
+    }
+
+    /// <summary>Ends the thread after the work that was given.</summary>
+    public void Dispose()
+    {
+        _work.CompleteAdding();
+        if (Thread.CurrentThread != _thread) _thread.Join();
+        _work.Dispose();
+    }
+}

@@ -1,0 +1,37 @@
+using Ndif.Engine.Compiling;
+using Ndif.Engine.Running;
+using Ndif.Engine.Subjects;
+using Ndif.Protocol;
+using Ndif.Running;
+
+namespace Ndif.Engine.Local;
+
+/// <summary>Runs a client's programs in its own process, on a model that is loaded by the first run.</summary>
+internal sealed class LocalRunner(Func<CancellationToken, SubjectModel> open, Lane lane) : IProgramRunner
+{
+    public async Task RunAsync(Program program, IRunClient client, CancellationToken cancellationToken = default)
+    {
+        Error? error = await lane.RunAsync(() =>
+        {
+            SubjectModel subject = open(cancellationToken);
+            Plan plan = Compiler.Compile(program, subject);
+            using var job = new JobRun(plan, new ClientSink(client, plan), cancellation: cancellationToken);
+            ProgramEngine.Run(subject, [job]);
+            return job.Error;
+        });
+        if (error is { Code: ErrorCode.JobCancelled }) cancellationToken.ThrowIfCancellationRequested();
+        if (error is not null) throw Errors.ToException(error);
+    }
+
+    /// <summary>Results as the events that a remote run would bring.</summary>
+    private sealed class ClientSink(IRunClient client, Plan plan) : IRunSink
+    {
+        public void Saved(uint node, string name, object? value) =>
+            client.Happened(new Event { Value = new SavedValue { Node = node, Name = name, Data = DataWriter.Write(value) } });
+
+        public void Logged(uint node, string text) => client.Happened(new Event { Log = new LogLine { Text = text, Line = plan.LineOf(node) } });
+
+        public void Warned(uint node, string module, string message) =>
+            client.Happened(new Event { Warning = new Warning { Message = message, Module = module, Line = plan.LineOf(node) } });
+    }
+}

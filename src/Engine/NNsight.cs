@@ -1,0 +1,41 @@
+using Ndif.Engine.Local;
+using Ndif.Engine.Subjects;
+using Ndif.Protocol;
+using Ndif.Running;
+using TorchSharp;
+
+namespace Ndif;
+
+/// <summary>
+/// Any TorchSharp module as a model that can be traced, in this process: <c>new NNsight(net)</c>. Its submodules are watched
+/// through TorchSharp's hooks, and only while a program needs it.
+/// </summary>
+/// <param name="module">Stays its owner's.</param>
+public sealed class NNsight(torch.nn.Module module) : TracedModel
+{
+    private readonly TorchSubject _subject = new(module);
+    private static readonly Lane s_lane = new("modules");
+
+    /// <summary>Opens a trace over one call of the module.</summary>
+    /// <param name="inputs">The arguments of the module's forward.</param>
+    public Trace Trace(params torch.Tensor[] inputs) => Open(inputs, Mode.Forward, Backend.Local, false, null);
+
+    /// <summary>The same, run from the bytes that would have been sent: finds what does not travel.</summary>
+    public Trace Trace(Backend backend, params torch.Tensor[] inputs) => Open(inputs, Mode.Forward, backend, false, null);
+
+    /// <summary>Records what <paramref name="experiment"/> does in a trace, runs it, and gives back what it returned, filled.</summary>
+    public Task<T> TraceAsync<T>(torch.Tensor input, Func<Trace, T> experiment, CancellationToken cancellationToken = default) =>
+        RecordAndRunAsync(Trace(input), experiment, cancellationToken);
+
+    protected override ModelRef Reference { get; } = new() { Id = module.GetName() };
+
+    protected override ModelDescription Describe() => _subject.Description;
+
+    protected override IProgramRunner RunnerFor(Backend backend) => backend.Runs(new LocalRunner(_ => _subject, s_lane))
+        ?? throw Errors.Throwable(ErrorCode.Unsupported, "A module of this process cannot run on the service: its code and weights are only here.", "Drop remote: true.");
+
+    protected override void Prepare(object input, Input into, Func<object?, Argument> argument)
+    {
+        foreach (torch.Tensor tensor in (torch.Tensor[])input) into.Arguments.Add(argument(Engine.TensorBytes.ToData(tensor)));
+    }
+}

@@ -1,0 +1,17 @@
+using TorchSharp;
+
+namespace Ndif.Engine.Running;
+
+/// <summary>Where a run's results go, as they come. Called on the run's thread; tensors are borrowed for the call.</summary>
+public interface IRunSink
+{
+    /// <summary>
+    /// A saved value: a <see cref="torch.Tensor"/>, long, double, bool, string, null, tuple (<c>object?[]</c>),
+    /// <c>List&lt;object?&gt;</c> or <c>Dictionary&lt;string, object?&gt;</c> of these.
+    /// </summary>
+    void Saved(uint node, string name, object? value);
+
+    void Logged(uint node, string text);
+
+    void Warned(uint node, string module, string message);
+}

@@ -1,0 +1,58 @@
+using Ndif.Engine.Compiling;
+using Ndif.Protocol;
+using TorchSharp;
+
+namespace Ndif.Engine.Running;
+
+/// <summary>The values of one run, by node: set once (again in each turn of a loop), freed after their last use.</summary>
+internal sealed class Slots(Plan plan, Func<uint, TensorData> constants) : IDisposable
+{
+    private static readonly object s_empty = new();
+
+    private readonly object?[] _values = NewValues(plan.Statements.Length);
+    private readonly torch.Tensor?[] _constants = new torch.Tensor?[plan.Program.Constants.Count];
+
+    /// <summary>The value of a node, borrowed.</summary>
+    public object? this[uint node]
+    {
+        get => _values[node] is var value && !ReferenceEquals(value, s_empty) ? value
+            : throw Errors.Throwable(ErrorCode.InvalidProgram, $"%{node} has no value: its branch was not taken or its step did not happen.");
+    }
+
+    public bool Has(uint node) => !ReferenceEquals(_values[node], s_empty);
+
+    /// <summary>Sets a node's value, which the slot owns from now on.</summary>
+    public void Set(uint node, object? value)
+    {
+        Free(node);
+        _values[node] = value;
+    }
+
+    public void Free(uint node)
+    {
+        object? value = _values[node];
+        _values[node] = s_empty;
+        if (!ReferenceEquals(value, s_empty)) Ownership.Release(value);
+    }
+
+    /// <summary>A constant of the program on the model's device, borrowed.</summary>
+    public torch.Tensor Constant(uint index) =>
+        _constants[index] ??= TensorBytes.ToTorch(constants(index), plan.Subject.Device).DetachFromDisposeScope();
+
+    public void Dispose()
+    {
+        for (uint i = 0; i < _values.Length; i++) Free(i);
+        for (int i = 0; i < _constants.Length; i++)
+        {
+            _constants[i]?.Dispose();
+            _constants[i] = null;
+        }
+    }
+
+    private static object?[] NewValues(int count)
+    {
+        var values = new object?[count];
+        Array.Fill(values, s_empty);
+        return values;
+    }
+}

@@ -1,0 +1,72 @@
+using Ndif.Engine.Batching;
+using Ndif.Engine.Interleaving;
+using Ndif.Models;
+using Ndif.Protocol;
+using Ndif.Tokenizers;
+using TorchSharp;
+
+namespace Ndif.Engine.Subjects;
+
+/// <summary>A language model of our own architectures, with its tokenizer.</summary>
+public sealed class LanguageSubject : SubjectModel, IDisposable
+{
+    private readonly LoadedModel _model;
+    private readonly Lazy<HuggingFaceTokenizer> _tokenizer;
+
+    /// <param name="model">Owned from here on.</param>
+    public LanguageSubject(LoadedModel model)
+    {
+        _model = model;
+        Paths = [.. model.Modules.Select(m => m.Path)];
+        Milestones = [.. model.Modules.Where(m => m.IsList).SelectMany(m => m.Children).Select(m => m.Index)];
+        _tokenizer = new(() => model.Description.Files.TryGetValue("tokenizer.json", out var json)
+            ? HuggingFaceTokenizer.FromJson(json.Memory, model.Description.Files.TryGetValue("tokenizer_config.json", out var config) ? config.Memory : default)
+            : throw Errors.Throwable(ErrorCode.BadTokenizer, $"`{model.Description.Id}` comes without a tokenizer.json.", "Pass token ids instead of texts."));
+    }
+
+    public override ModelDescription Description => _model.Description;
+
+    public override torch.Device Device => _model.Device;
+
+    public override torch.ScalarType Type => _model.DType;
+
+    public override IReadOnlyList<string> Paths { get; }
+
+    public override IReadOnlyList<int> Milestones { get; }
+
+    /// <summary>Any of these ends a row of a generation.</summary>
+    public IReadOnlyList<int> EosIds => _model.Generation.EosIds;
+
+    internal CausalLM Root => _model.Root;
+
+    public override Axes OutputAxes(int module, int element) => _model.Modules[module].OutputAxes(element);
+
+    public override Axes InputAxes(int module, string argument) => _model.Modules[module].InputAxes(argument);
+
+    /// <summary>A prompt's token ids, special tokens included.</summary>
+    public long[] Encode(string prompt)
+    {
+        try
+        {
+            return [.. _tokenizer.Value.Encode(prompt).Select(id => (long)id)];
+        }
+        catch (TokenizerFormatException e)
+        {
+            throw Errors.Throwable(ErrorCode.BadTokenizer, e.Message, inner: e);
+        }
+    }
+
+    internal KeyValueCache NewCache() => _model.NewCache();
+
+    internal override void Run(IReadOnlyList<TraceRun> traces) => TokenPass.Run(this, traces);
+
+    public override object? CallModule(int module, Arguments arguments)
+    {
+        using var unwatched = SiteObserver.Watch(null);
+        return _model.Modules[module].Run(arguments);
+    }
+
+    public override torch.Tensor Parameter(int module, string name) => _model.Modules[module].Parameters.First(p => p.Name == name).Value;
+
+    public void Dispose() => _model.Dispose();
+}

@@ -1,0 +1,50 @@
+using Ndif.Engine.Interleaving;
+using Ndif.Models;
+using Ndif.Protocol;
+using TorchSharp;
+
+namespace Ndif.Engine.Subjects;
+
+/// <summary>
+/// A model that programs run on: its modules by index, how to watch them, how to run a pass. One for our own architectures, one
+/// for any TorchSharp module.
+/// </summary>
+public abstract class SubjectModel
+{
+    private Dictionary<string, int>? _indices;
+
+    public abstract ModelDescription Description { get; }
+
+    /// <summary>Where the weights are.</summary>
+    public abstract torch.Device Device { get; }
+
+    /// <summary>The element type of the weights.</summary>
+    public abstract torch.ScalarType Type { get; }
+
+    /// <summary>Paths of all modules by index, the root's (empty) first.</summary>
+    public abstract IReadOnlyList<string> Paths { get; }
+
+    /// <summary>Indices of modules that run one after the other in every pass: where a cancelled run notices it.</summary>
+    public abstract IReadOnlyList<int> Milestones { get; }
+
+    /// <summary>The index of the module with this path.</summary>
+    public int IndexOf(string path) =>
+        (_indices ??= Paths.Select((p, i) => (p, i)).ToDictionary(x => x.p, x => x.i)).TryGetValue(path, out int index) ? index
+            : throw Errors.Throwable(ErrorCode.UnknownModule, $"{Description.Architecture} has no module `{path}`.", ModulePaths.Suggest(Description.Root, path), path);
+
+    public abstract Axes OutputAxes(int module, int element);
+
+    public abstract Axes InputAxes(int module, string argument);
+
+    /// <summary>Runs the traces together: one pass of the model, or one generation.</summary>
+    internal abstract void Run(IReadOnlyList<TraceRun> traces);
+
+    /// <summary>Whether traces of several jobs may go through one pass.</summary>
+    public virtual bool CanBatch => true;
+
+    /// <summary>Runs one module on values of a program, unwatched.</summary>
+    public abstract object? CallModule(int module, Arguments arguments);
+
+    /// <summary>A parameter, borrowed.</summary>
+    public abstract torch.Tensor Parameter(int module, string name);
+}

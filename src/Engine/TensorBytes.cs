@@ -1,0 +1,84 @@
+using System.Runtime.InteropServices;
+using Google.Protobuf;
+using Ndif.Models;
+using Ndif.Protocol;
+using TorchSharp;
+
+namespace Ndif.Engine;
+
+/// <summary>Between TorchSharp's tensors and bytes.</summary>
+public static class TensorBytes
+{
+    /// <summary>A tensor of a copy of the data, on a device.</summary>
+    public static torch.Tensor ToTorch(this TensorData data, torch.Device? device = null)
+    {
+        torch.Tensor tensor = torch.empty(data.Shape.ToArray(), ToTorch(data.Type));
+        if (data.Count > 0) Write(data.Bytes.Span, tensor);
+        if (device is null || device.type == DeviceType.CPU) return tensor;
+        using (tensor) return tensor.to(device);
+    }
+
+    /// <summary>A copy of a tensor's elements, detached from its graph and from its device.</summary>
+    public static TensorData ToData(this torch.Tensor tensor)
+    {
+        using torch.Tensor plain = Plain(tensor);
+        byte[] bytes = GC.AllocateUninitializedArray<byte>(checked((int)(plain.numel() * plain.element_size())));
+        if (bytes.Length > 0) plain.bytes.CopyTo(bytes);
+        return new TensorData(FromTorch(plain.dtype), plain.shape, bytes);
+    }
+
+    /// <summary>Writes a plain tensor's elements, of any size, without a copy in between.</summary>
+    public static void CopyTo(torch.Tensor plain, Stream stream)
+    {
+        const int Part = 16 << 20;
+        // `bytes` throws beyond 2 GB, so the parts are taken from a flat view
+        using torch.Tensor flat = plain.view(-1);
+        long elements = Part / plain.element_size();
+        for (long at = 0; at < plain.numel(); at += elements)
+        {
+            using torch.Tensor part = flat.narrow(0, at, Math.Min(elements, plain.numel() - at));
+            stream.Write(part.bytes);
+        }
+    }
+
+    /// <summary>The same elements, detached, on the CPU and in row-major order: a new handle, which may share memory.</summary>
+    public static torch.Tensor Plain(torch.Tensor tensor)
+    {
+        using var scope = torch.NewDisposeScope();
+        return tensor.detach().cpu().contiguous().MoveToOuterDisposeScope();
+    }
+
+    public static torch.ScalarType ToTorch(DType type) => type switch
+    {
+        DType.Float32 => torch.ScalarType.Float32,
+        DType.Float64 => torch.ScalarType.Float64,
+        DType.Float16 => torch.ScalarType.Float16,
+        DType.BFloat16 => torch.ScalarType.BFloat16,
+        DType.Int8 => torch.ScalarType.Int8,
+        DType.Int16 => torch.ScalarType.Int16,
+        DType.Int32 => torch.ScalarType.Int32,
+        DType.Int64 => torch.ScalarType.Int64,
+        DType.UInt8 => torch.ScalarType.Byte,
+        DType.Bool => torch.ScalarType.Bool,
+        DType.Complex64 => torch.ScalarType.ComplexFloat32,
+        _ => torch.ScalarType.ComplexFloat64,
+    };
+
+    public static DType FromTorch(torch.ScalarType type) => type switch
+    {
+        torch.ScalarType.Float32 => DType.Float32,
+        torch.ScalarType.Float64 => DType.Float64,
+        torch.ScalarType.Float16 => DType.Float16,
+        torch.ScalarType.BFloat16 => DType.BFloat16,
+        torch.ScalarType.Int8 => DType.Int8,
+        torch.ScalarType.Int16 => DType.Int16,
+        torch.ScalarType.Int32 => DType.Int32,
+        torch.ScalarType.Int64 => DType.Int64,
+        torch.ScalarType.Byte => DType.UInt8,
+        torch.ScalarType.Bool => DType.Bool,
+        torch.ScalarType.ComplexFloat32 => DType.Complex64,
+        _ => DType.Complex128,
+    };
+
+    private static void Write(ReadOnlySpan<byte> bytes, torch.Tensor tensor) => bytes.CopyTo(tensor.bytes);
+}

@@ -1,0 +1,115 @@
+using System.Runtime.CompilerServices;
+
+namespace Ndif;
+
+// x[...] on finished tensors, as NumPy's basic indexing and lists of numbers. Always a copy.
+public sealed partial class TensorData
+{
+    /// <summary>A part of the tensor: <c>x[0, ^1]</c>, <c>x[.., 1..3]</c>, <c>x[Idx.Ellipsis, 0]</c>, <c>x[[0, 2]]</c>.</summary>
+    /// <exception cref="IndexOutOfRangeException">An index is outside of its dimension.</exception>
+    [IndexerName("At")]
+    public TensorData this[params Idx[] index]
+    {
+        get
+        {
+            List<long> shape = [];
+            List<long[]> offsets = [];                      // for each dimension of the result, where each of its entries begins
+            long start = 0, stride = Count;
+            int dimension = 0;
+            int given = index.Count(i => i.Entry is not (null or EllipsisMark));
+            if (given > _shape.Length) throw Errors.Throwable(Protocol.ErrorCode.IndexOutOfRange, $"too many indices for tensor of dimension {_shape.Length}");
+            foreach (Idx entry in index.Any(i => i.Entry is EllipsisMark) ? index : [.. index, Idx.Ellipsis])
+            {
+                switch (entry.Entry)
+                {
+                    case null:
+                        Keep([0]);
+                        break;
+                    case EllipsisMark:
+                        for (int rest = _shape.Length - given; rest > 0; rest--) Keep(Entries(0, _shape[dimension], 1));
+                        break;
+                    case long at:
+                        long position = Position(at);
+                        stride /= Math.Max(1, _shape[dimension]);
+                        start += position * stride;
+                        dimension++;
+                        break;
+                    case Stride range:
+                        Keep(Range(range, _shape[dimension]));
+                        break;
+                    case TensorData list when list.Type.IsInteger() && list._shape.Length == 1:
+                        Keep([.. list.ToArray<long>().Select(Position)]);
+                        break;
+                    default:
+                        throw new ArgumentException("A finished tensor is indexed by numbers, ranges, an ellipsis, a new axis or lists of numbers.");
+                }
+
+                void Keep(long[] entries)
+                {
+                    shape.Add(entries.Length);
+                    if (entry.Entry is null)
+                    {
+                        offsets.Add(entries);
+                        return;
+                    }
+                    stride /= Math.Max(1, _shape[dimension]);
+                    offsets.Add(Array.ConvertAll(entries, e => e * stride));
+                    dimension++;
+                }
+            }
+            return Gather(shape, offsets, start);
+
+            long Position(long at)
+            {
+                long size = _shape[dimension];
+                return at >= -size && at < size ? at < 0 ? at + size : at
+                    : throw Errors.Throwable(Protocol.ErrorCode.IndexOutOfRange, $"index {at} is out of bounds for dimension {dimension} with size {size}");
+            }
+        }
+    }
+
+    /// <summary>The same elements in another shape; one size may be -1. Without sizes: one element, no dimensions.</summary>
+    public TensorData Reshape(params ReadOnlySpan<long> shape)
+    {
+        long[] sizes = shape.ToArray();
+        int open = Array.IndexOf(sizes, -1);
+        if (open >= 0)
+        {
+            long rest = sizes.Where((_, i) => i != open).Aggregate(1L, (a, b) => a * b);
+            sizes[open] = rest == 0 ? 0 : Count / rest;
+        }
+        return new TensorData(Type, sizes, Bytes);
+    }
+
+    private TensorData Gather(List<long> shape, List<long[]> offsets, long start)
+    {
+        int size = Type.Size();
+        long count = shape.Aggregate(1L, (a, b) => a * b);
+        var bytes = new byte[count * size];
+        var at = new int[shape.Count];
+        for (long i = 0; i < count; i++)
+        {
+            long from = start;
+            for (int d = 0; d < at.Length; d++) from += offsets[d][at[d]];
+            Bytes.Span.Slice((int)(from * size), size).CopyTo(bytes.AsSpan((int)(i * size)));
+            for (int d = at.Length - 1; d >= 0 && ++at[d] == shape[d]; d--) at[d] = 0;
+        }
+        return new TensorData(Type, [.. shape], bytes);
+    }
+
+    private static long[] Range(Stride range, long size)
+    {
+        long step = range.Step ?? 1;
+        if (step <= 0) throw new ArgumentException("The step of a range must be at least 1.");
+        return Entries(Clamp(range.Start ?? 0), Clamp(range.Stop ?? size), step);
+
+        long Clamp(long at) => Math.Clamp(at < 0 ? at + size : at, 0, size);
+    }
+
+    private static long[] Entries(long start, long stop, long step)
+    {
+        var entries = new long[stop <= start ? 0 : (stop - start + step - 1) / step];
+        for (int i = 0; i < entries.Length; i++) entries[i] = start + i * step;
+        return entries;
+    }
+}

@@ -1,0 +1,133 @@
+namespace Ndif;
+
+// The little arithmetic that reading a result needs. What is large belongs into the trace, where the tensor is.
+public sealed partial class TensorData
+{
+    /// <summary>The position of the largest element among all, or along a dimension, as int64. The first one wins.</summary>
+    public TensorData ArgMax(int? dim = null) => Reduce(dim, DType.Int64, row => Best(row, (a, b) => a > b));
+
+    /// <summary>The position of the smallest element.</summary>
+    public TensorData ArgMin(int? dim = null) => Reduce(dim, DType.Int64, row => Best(row, (a, b) => a < b));
+
+    public TensorData Max(int? dim = null) => Reduce(dim, Type, row => row.Max());
+
+    public TensorData Min(int? dim = null) => Reduce(dim, Type, row => row.Min());
+
+    public TensorData Sum(int? dim = null) => Reduce(dim, Type.IsFloating() ? Type : DType.Int64, row => row.Sum());
+
+    public TensorData Mean(int? dim = null) => Reduce(dim, Type, row => row.Average());
+
+    /// <summary>The Euclidean norm.</summary>
+    public TensorData Norm(int? dim = null) => Reduce(dim, Type, row => Math.Sqrt(row.Sum(x => x * x)));
+
+    /// <summary>The largest elements of the last dimension and where they are, largest first.</summary>
+    public (TensorData Values, TensorData Indices) TopK(int k)
+    {
+        int width = (int)_shape[^1];
+        if (k < 0 || k > width) throw new ArgumentOutOfRangeException(nameof(k), k, $"The last dimension has {width} elements.");
+        double[] all = ToArray<double>();
+        long[] shape = [.. _shape[..^1], k];
+        long rows = width == 0 ? 0 : Count / width;
+        var order = Enumerable.Range(0, (int)rows).SelectMany(r => Enumerable.Range(0, width).OrderByDescending(i => all[r * width + i]).Take(k).Select(i => (Row: r, Column: i))).ToArray();
+        return (FromArray(order.Select(o => all[o.Row * width + o.Column]).ToArray(), shape).To(Type), FromArray(order.Select(o => (long)o.Column).ToArray(), shape));
+    }
+
+    /// <summary>Exponentials that sum to one along a dimension.</summary>
+    public TensorData Softmax(int dim = -1) => Along(dim, row =>
+    {
+        double largest = row.Max(), sum = row.Sum(x => Math.Exp(x - largest));
+        return [.. row.Select(x => Math.Exp(x - largest) / sum)];
+    });
+
+    public static TensorData operator +(TensorData a, TensorData b) => Zip(a, b, (x, y) => x + y);
+    public static TensorData operator -(TensorData a, TensorData b) => Zip(a, b, (x, y) => x - y);
+    public static TensorData operator *(TensorData a, TensorData b) => Zip(a, b, (x, y) => x * y);
+    public static TensorData operator /(TensorData a, TensorData b) => Zip(a, b, (x, y) => x / y);
+    public static TensorData operator +(TensorData a, double b) => a.Map(x => x + b);
+    public static TensorData operator -(TensorData a, double b) => a.Map(x => x - b);
+    public static TensorData operator *(TensorData a, double b) => a.Map(x => x * b);
+    public static TensorData operator *(double a, TensorData b) => b.Map(x => a * x);
+    public static TensorData operator /(TensorData a, double b) => a.Map(x => x / b);
+    public static TensorData operator -(TensorData a) => a.Map(x => -x);
+
+    /// <summary>Same type, shape and bytes.</summary>
+    public bool SameAs(TensorData other) => Type == other.Type && _shape.AsSpan().SequenceEqual(other._shape) && Bytes.Span.SequenceEqual(other.Bytes.Span);
+
+    /// <summary>True if every element differs by at most atol + rtol * |other|, as torch.allclose.</summary>
+    public bool AllClose(TensorData other, double rtol = 1e-5, double atol = 1e-8)
+    {
+        RequireShape(other);
+        for (long i = 0; i < Count; i++)
+            if (!(Math.Abs(DoubleAt(i) - other.DoubleAt(i)) <= atol + rtol * Math.Abs(other.DoubleAt(i)))) return false;
+        return true;
+    }
+
+    /// <summary>The largest difference of two elements at the same place.</summary>
+    public double MaxAbsDifference(TensorData other)
+    {
+        RequireShape(other);
+        double most = 0;
+        for (long i = 0; i < Count; i++)
+        {
+            double difference = Math.Abs(DoubleAt(i) - other.DoubleAt(i));
+            if (!(difference <= most)) most = difference;
+        }
+        return most;
+    }
+
+    private TensorData Map(Func<double, double> change) => FromArray(ToArray<double>().Select(change).ToArray(), _shape).To(Type.IsFloating() ? Type : DType.Float32);
+
+    private static TensorData Zip(TensorData a, TensorData b, Func<double, double, double> join)
+    {
+        a.RequireShape(b);
+        double[] left = a.ToArray<double>(), right = b.ToArray<double>();
+        DType type = a.Type.IsFloating() ? a.Type : b.Type.IsFloating() ? b.Type : DType.Float32;
+        return FromArray(left.Zip(right, join).ToArray(), a._shape).To(type);
+    }
+
+    private TensorData Reduce(int? dim, DType type, Func<double[], double> reduce)
+    {
+        if (Count == 0) throw new InvalidOperationException("An empty tensor has nothing to reduce.");
+        if (dim is null) return FromArray([reduce(ToArray<double>())], 1).Reshape().To(type);
+        int d = Dimension(dim.Value);
+        double[] results = [.. Rows(d).Select(row => reduce(row.Select(DoubleAt).ToArray()))];
+        return FromArray(results, results.Length).Reshape([.. _shape[..d], .. _shape[(d + 1)..]]).To(type);
+    }
+
+    private TensorData Along(int dim, Func<double[], double[]> change)
+    {
+        var bytes = new byte[Bytes.Length];
+        foreach (long[] row in Rows(Dimension(dim)))
+        {
+            double[] changed = change(row.Select(DoubleAt).ToArray());
+            for (int i = 0; i < row.Length; i++) Put(bytes, Type, row[i], changed[i]);
+        }
+        return new TensorData(Type, _shape, bytes);
+    }
+
+    /// <summary>The positions of the elements along a dimension, for each place in the others.</summary>
+    private IEnumerable<long[]> Rows(int dim)
+    {
+        long inner = _shape[(dim + 1)..].Aggregate(1L, (a, b) => a * b), size = _shape[dim], outer = size == 0 ? 0 : Count / size / Math.Max(1, inner);
+        for (long o = 0; o < outer; o++)
+            for (long i = 0; i < inner; i++)
+                yield return [.. Enumerable.Range(0, (int)size).Select(k => (o * size + k) * inner + i)];
+    }
+
+    private int Dimension(int dim) => dim >= -_shape.Length && dim < _shape.Length ? dim < 0 ? dim + _shape.Length : dim
+        : throw Errors.Throwable(Protocol.ErrorCode.IndexOutOfRange, $"Dimension out of range (expected to be in range of [{-_shape.Length}, {_shape.Length - 1}], but got {dim})");
+
+    private void RequireShape(TensorData other)
+    {
+        if (!_shape.AsSpan().SequenceEqual(other._shape))
+            throw Errors.Throwable(Protocol.ErrorCode.ShapeMismatch, $"The shapes [{string.Join(", ", _shape)}] and [{string.Join(", ", other._shape)}] differ.");
+    }
+
+    private static double Best(double[] row, Func<double, double, bool> better)
+    {
+        int best = 0;
+        for (int i = 1; i < row.Length; i++)
+            if (better(row[i], row[best])) best = i;
+        return best;
+    }
+}

@@ -1,0 +1,254 @@
+namespace Ndif.Protocol;
+
+/// <summary>
+/// Checks a program before anything is queued or run: structure, operations, module paths, order of definition and use, limits.
+/// What passes here runs, or fails with a typed error; it never crashes a process. The client, the gateway and the engine call
+/// the same check.
+/// </summary>
+public sealed class ProgramValidator
+{
+    private static readonly HashSet<string> s_features = [];
+
+    private readonly Program _program;
+    private readonly ModelDescription? _model;
+    private readonly ProgramLimits _limits;
+    private readonly bool[] _defined, _regionSeen;
+    private int _visited;
+
+    private ProgramValidator(Program program, ModelDescription? model, ProgramLimits limits)
+    {
+        (_program, _model, _limits) = (program, model, limits);
+        _defined = new bool[program.Nodes.Count];
+        _regionSeen = new bool[program.Regions.Count];
+    }
+
+    /// <summary>The limits of a program that runs in its user's own process.</summary>
+    public static ProgramLimits LocalLimits => new() { Nodes = 1_000_000, Nesting = 64, MessageBytes = int.MaxValue, ConstantBytes = long.MaxValue, Tokens = 1 << 20 };
+
+    /// <summary>The first thing that is wrong, or null.</summary>
+    /// <param name="model">The named model; null skips the check of paths.</param>
+    public static Error? Validate(Program program, ModelDescription? model, ProgramLimits limits)
+    {
+        try
+        {
+            new ProgramValidator(program, model, limits).Check();
+            return null;
+        }
+        catch (Exception e) when (e is NdifException or { InnerException: NdifException })
+        {
+            return Errors.Of(e);
+        }
+    }
+
+    private void Check()
+    {
+        if (_program.Version != ProgramFormat.Version)
+            throw Bad($"The program has format version {_program.Version}; this side reads version {ProgramFormat.Version}.", "Update the older of client and service.");
+        if (_program.RequiredFeatures.FirstOrDefault(f => !s_features.Contains(f)) is { } feature)
+            throw Make(ErrorCode.Unsupported, $"The program needs the feature `{feature}`, which this service does not have.");
+        if (_limits.Nodes > 0 && _program.Nodes.Count > _limits.Nodes)
+            throw Make(ErrorCode.LimitExceeded, $"The program has {_program.Nodes.Count} nodes; at most {_limits.Nodes} are allowed.", "Split it, or use a recorded loop instead of an unrolled one.");
+        if (_program.Regions.Count == 0 || _program.Nodes.Count == 0) throw Bad("The program is empty.");
+        CheckConstants();
+        Region(0, new Scope(null, null, null, 0));
+        if (_visited < _program.Nodes.Count(n => n.KindCase is not Node.KindOneofCase.RegionParameter))
+            throw Bad("Some nodes of the program stand in no region, so they would never run.");
+    }
+
+    private void CheckConstants()
+    {
+        ulong total = 0;
+        for (int i = 0; i < _program.Constants.Count; i++)
+        {
+            Tensor tensor = _program.Constants[i];
+            if (!Enum.IsDefined((DType)tensor.Dtype)) throw Bad($"Constant {i} has the unknown element type {(int)tensor.Dtype}.");
+            System.Int128 bytes = ((DType)tensor.Dtype).Size();
+            foreach (long size in tensor.Shape)
+            {
+                if (size < 0) throw Bad($"Constant {i} has the negative size {size}.");
+                bytes *= size;
+                if (bytes > long.MaxValue) throw Bad($"The shape of constant {i} is too large for any tensor.");
+            }
+            ulong length = tensor.ContentCase switch
+            {
+                Tensor.ContentOneofCase.Inline => (ulong)tensor.Inline.Length,
+                Tensor.ContentOneofCase.Blob when tensor.Blob.Id.Length == 64 && tensor.Blob.Id.All(char.IsAsciiHexDigitLower) => tensor.Blob.Length,
+                Tensor.ContentOneofCase.Blob => throw Bad($"Constant {i} refers to `{Short(tensor.Blob.Id)}`, which is not the SHA-256 of anything."),
+                _ => throw Bad($"Constant {i} has no content."),
+            };
+            if ((System.Int128)length != bytes) throw Bad($"Constant {i} has {length} bytes where its shape [{string.Join(", ", tensor.Shape)}] of {((DType)tensor.Dtype).TorchName()} needs {bytes}.");
+            total += length;
+        }
+        if (_limits.ConstantBytes > 0 && total > _limits.ConstantBytes)
+            throw Make(ErrorCode.LimitExceeded, $"The program's constants have {total} bytes; at most {_limits.ConstantBytes} are allowed.");
+    }
+
+    /// <summary>Where a region stands.</summary>
+    private sealed record Scope(Trace? Trace, Invoke? Invoke, StepLoop? Steps, int Depth, bool InLoop = false, bool InBackward = false);
+
+    private void Region(uint id, Scope scope)
+    {
+        if (id >= _program.Regions.Count) throw Bad($"The program refers to region {id}; it has {_program.Regions.Count}.");
+        if (_regionSeen[id]) throw Bad($"Region {id} stands in two places.");
+        _regionSeen[id] = true;
+        if (_limits.Nesting > 0 && scope.Depth > _limits.Nesting)
+            throw Make(ErrorCode.LimitExceeded, $"The program is nested deeper than {_limits.Nesting} levels.");
+        Region region = _program.Regions[(int)id];
+        foreach (uint parameter in region.Parameters)
+        {
+            if (parameter >= _program.Nodes.Count || _program.Nodes[(int)parameter].KindCase is not Node.KindOneofCase.RegionParameter)
+                throw Bad($"Region {id} has the parameter {parameter}, which is not one.");
+            Define(parameter);
+        }
+        foreach (uint node in region.Nodes)
+        {
+            if (node >= _program.Nodes.Count) throw Bad($"Region {id} holds node {node}; the program has {_program.Nodes.Count}.");
+            try
+            {
+                Visit(_program.Nodes[(int)node], scope);
+            }
+            catch (Exception e) when (e is NdifException or { InnerException: NdifException } && !Errors.Of(e).HasNode)
+            {
+                throw Errors.ToException(At(Errors.Of(e), node), e);
+            }
+            _visited++;
+            Define(node);
+        }
+    }
+
+    private void Visit(Node node, Scope scope)
+    {
+        if (node.Line > _program.Lines.Count) throw Bad($"A node refers to line {node.Line}; the program has {_program.Lines.Count}.");
+        if (node.KindCase is Node.KindOneofCase.None or Node.KindOneofCase.RegionParameter) throw Bad("A node has no kind.");
+        foreach (Argument argument in node.Arguments()) Argument(argument, 0);
+        switch (node.KindCase)
+        {
+            case Node.KindOneofCase.Call: Call(node.Call); break;
+            case Node.KindOneofCase.Read: InTrace(scope, "A site"); Site(node.Read.Site, node.Read.Call, scope); break;
+            case Node.KindOneofCase.Write: InTrace(scope, "A site"); Site(node.Write.Site, node.Write.Call, scope); break;
+            case Node.KindOneofCase.Skip: InTrace(scope, "Skip"); Module(node.Skip.Module); Step(node.Skip.Call, scope); break;
+            case Node.KindOneofCase.StartAt: InTrace(scope, "StartAt"); Module(node.StartAt.Module); break;
+            case Node.KindOneofCase.CallModule: Module(node.CallModule.Module); break;
+            case Node.KindOneofCase.Parameter: ParameterOf(node.Parameter); break;
+            case Node.KindOneofCase.Result or Node.KindOneofCase.Stop or Node.KindOneofCase.Barrier: InTrace(scope, node.KindCase.ToString()); break;
+            case Node.KindOneofCase.Break when !scope.InLoop: throw Bad("Break stands outside of any loop.");
+            case Node.KindOneofCase.Trace: Trace(node.Trace, scope); return;
+        }
+        foreach (uint region in node.Regions())
+        {
+            bool loop = node.KindCase is Node.KindOneofCase.ForEach or Node.KindOneofCase.While or Node.KindOneofCase.Steps;
+            Region(region, scope with
+            {
+                Depth = scope.Depth + 1,
+                InLoop = scope.InLoop || loop,
+                Steps = node.KindCase is Node.KindOneofCase.Steps ? node.Steps : scope.Steps,
+                InBackward = scope.InBackward || node.KindCase is Node.KindOneofCase.Backward,
+            });
+        }
+        if (node.KindCase is Node.KindOneofCase.While) Argument(node.While.Condition ?? throw Bad("A while loop has no condition."), 0);
+    }
+
+    private void Trace(Trace trace, Scope scope)
+    {
+        if (scope.Trace is not null) throw Bad("A trace stands inside of another one.");
+        if (trace.Mode is Mode.Unspecified || !Enum.IsDefined(trace.Mode)) throw Bad("A trace does not say what to run.");
+        if (!trace.Invokes.Any(i => i.Input is not null)) throw Make(ErrorCode.BadInput, "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");
+        foreach (Invoke invoke in trace.Invokes)
+            Region(invoke.Region, scope with { Trace = trace, Invoke = invoke, Depth = scope.Depth + 1, InLoop = false, Steps = null });
+        Region(trace.Region, scope with { Trace = trace, Depth = scope.Depth + 1, InLoop = false, Steps = null });
+    }
+
+    private void Call(Call call)
+    {
+        _ = OpTable.Find(call.Op)
+            ?? throw Make(ErrorCode.UnknownOp, $"There is no operation `{Short(call.Op)}`.", Errors.DidYouMean(Short(call.Op), OpTable.Rows.Keys));
+        ArgumentBinder.Bind(call);
+    }
+
+    private void Site(Site site, CallIndex? call, Scope scope)
+    {
+        if (site is null) throw Bad("A node names no site.");
+        if (site.Kind is SiteKind.Unspecified || !Enum.IsDefined(site.Kind)) throw Bad("A site does not say whether it is an input or an output.");
+        if (site.Operation.Length > 0) throw Make(ErrorCode.Unsupported, "Operations inside of modules (Source) are not supported by this version.", module: site.Module);
+        ModuleInfo module = Module(site.Module);
+        if (module.List) throw Make(ErrorCode.UnknownModule, $"`{site.Module}` is a list of modules: it is never called itself, so it has no {site.Kind.ToString().ToLowerInvariant()}.",
+            $"Index it: [0..{module.Children.Count - 1}].", site.Module);
+        Step(call, scope);
+    }
+
+    private void Step(CallIndex? call, Scope scope)
+    {
+        if (call is null || call.WhichCase is CallIndex.WhichOneofCase.None) throw Bad("A site does not say which call of its module is meant.");
+        if (call.WhichCase is CallIndex.WhichOneofCase.Step && scope.Steps?.Each is null) throw Bad("A site refers to the step of an iteration that it does not stand in.");
+    }
+
+    private static readonly ModuleInfo s_generator = new() { Name = "generator", ClassName = "Generator", Children = { new ModuleInfo { Name = "streamer", ClassName = "Streamer" } } };
+
+    private ModuleInfo Module(string path)
+    {
+        if (_model is null) return new ModuleInfo();
+        if (path is "generator" or "generator.streamer") return s_generator;
+        return _model.Root.Find(path) ?? throw Make(ErrorCode.UnknownModule, $"{_model.Architecture} has no module `{Short(path)}`.",
+            ModulePaths.Suggest(_model.Root, Short(path)), Short(path));
+    }
+
+    private void ParameterOf(ReadParameter read)
+    {
+        ModuleInfo module = Module(read.Module);
+        if (_model is not null && module.Parameters.All(p => p.Name != read.Name))
+            throw Make(ErrorCode.UnknownModule, $"`{Short(read.Module)}` has no parameter `{Short(read.Name)}`.", Errors.DidYouMean(Short(read.Name), module.Parameters.Select(p => p.Name)), read.Module);
+    }
+
+    private void Argument(Argument argument, int depth)
+    {
+        if (argument is null || depth > 32) throw Bad("An argument is missing or nested too deeply.");
+        switch (argument.ValueCase)
+        {
+            case Protocol.Argument.ValueOneofCase.None_: break;
+            case Protocol.Argument.ValueOneofCase.Node when argument.Node >= _defined.Length || !_defined[argument.Node]:
+                throw Bad($"A node uses %{argument.Node} before it is defined.");
+            case Protocol.Argument.ValueOneofCase.Constant when argument.Constant >= _program.Constants.Count:
+                throw Bad($"A node uses constant {argument.Constant}; the program has {_program.Constants.Count}.");
+            case Protocol.Argument.ValueOneofCase.List:
+                foreach (Argument item in argument.List.Items) Argument(item, depth + 1);
+                break;
+            case Protocol.Argument.ValueOneofCase.Tuple:
+                foreach (Argument item in argument.Tuple.Items) Argument(item, depth + 1);
+                break;
+            case Protocol.Argument.ValueOneofCase.Map:
+                foreach (ArgumentEntry entry in argument.Map.Entries) Argument(entry.Value, depth + 1);
+                break;
+            case Protocol.Argument.ValueOneofCase.Slice:
+                foreach (Argument? part in new[] { argument.Slice.Start, argument.Slice.Stop, argument.Slice.Step })
+                    if (part is not null) Argument(part, depth + 1);
+                break;
+        }
+    }
+
+    private void Define(uint node)
+    {
+        if (_defined[node]) throw Bad($"Node {node} stands in two places.");
+        _defined[node] = true;
+    }
+
+    private Error At(Error error, uint node)
+    {
+        Error placed = error.Clone();
+        placed.Node = node;
+        if (_program.Nodes[(int)node].Line is > 0 and var line && line <= _program.Lines.Count) placed.Line = _program.Lines[(int)line - 1];
+        return placed;
+    }
+
+    private static void InTrace(Scope scope, string what)
+    {
+        if (scope.Trace is null) throw Bad($"{what} can be used only inside of a trace.");
+        if (scope.InBackward) throw Bad("Inside of a backward block only gradients can be read; read sites before it.");
+    }
+
+    /// <summary>Names from outside are shown, but never at any length.</summary>
+    private static string Short(string text) => text.Length <= 200 ? text : text[..200] + "...";
+
+    private static Exception Bad(string message, string hint = "") => Make(ErrorCode.InvalidProgram, message, hint);
+
+    private static Exception Make(ErrorCode code, string message, string hint = "", string module = "") => Errors.Throwable(code, message, hint, module);
+}

@@ -1,0 +1,141 @@
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Ndif.Protocol;
+
+namespace Ndif.Queue;
+
+/// <summary>
+/// Blobs in a directory that any number of processes may share:
+/// <code>
+/// root/ab/abcdef...            the bytes; the time of last change is when somebody last asked for them
+/// root/ab/abcdef....readers/   one empty file per owner who may read them, named by the SHA-256 of the owner
+/// root/writing/                what is still being written; becomes a blob by an atomic rename
+/// </code>
+/// An id is 64 hex digits or it is nobody's: no other name ever becomes a path.
+/// </summary>
+public sealed class DirectoryBlobStore : IBlobStore
+{
+    private const int BufferBytes = 128 * 1024;
+    private readonly BlobOptions options;
+    private readonly TimeProvider time;
+    private readonly ILogger logger;
+    private readonly string writing;
+
+    public DirectoryBlobStore(BlobOptions? options = null, TimeProvider? time = null, ILogger<DirectoryBlobStore>? logger = null)
+    {
+        this.options = (options ?? new BlobOptions()).Validate();
+        this.time = time ?? TimeProvider.System;
+        this.logger = logger ?? NullLogger<DirectoryBlobStore>.Instance;
+        writing = Path.Combine(this.options.Root, "writing");
+        Directory.CreateDirectory(writing);
+    }
+
+    /// <inheritdoc/>
+    public async Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default)
+    {
+        string draft = Path.Combine(writing, Guid.NewGuid().ToString("n"));
+        try
+        {
+            BlobRef blob;
+            await using (var stream = new HashingStream(new FileStream(
+                draft, FileMode.CreateNew, FileAccess.Write, FileShare.Delete, BufferBytes, FileOptions.Asynchronous)))
+            {
+                await write(stream, cancellationToken);
+                await stream.FlushAsync(cancellationToken);
+                blob = new BlobRef { Length = (ulong)stream.Length, Id = stream.TakeId() };
+            }
+            string path = PathOf(blob.Id);
+            if (Touch(path)) return blob;
+            File.SetLastWriteTimeUtc(draft, Now);
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            File.Move(draft, path, overwrite: true); // atomic; whoever was faster wrote the same bytes
+            return blob;
+        }
+        finally
+        {
+            File.Delete(draft);
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task<Stream?> OpenAsync(string id, CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        if (!IsId(id) || !Touch(PathOf(id))) return Task.FromResult<Stream?>(null);
+        try
+        {
+            return Task.FromResult<Stream?>(new FileStream(
+                PathOf(id), FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, BufferBytes, FileOptions.Asynchronous));
+        }
+        catch (FileNotFoundException)
+        {
+            return Task.FromResult<Stream?>(null); // swept in between
+        }
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Asking counts as use: what a client is told is there stays until its job comes for it.</remarks>
+    public Task<bool> ExistsAsync(string id, CancellationToken cancellationToken = default) =>
+        Task.FromResult(IsId(id) && Touch(PathOf(id)));
+
+    /// <inheritdoc/>
+    public Task GrantAsync(string id, string owner, CancellationToken cancellationToken = default)
+    {
+        if (!IsId(id) || !Touch(PathOf(id))) throw QueueErrors.UnknownBlob(id);
+        Directory.CreateDirectory(ReadersOf(id));
+        File.WriteAllBytes(GrantOf(id, owner), []);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public Task<bool> MayReadAsync(string id, string owner, CancellationToken cancellationToken = default) =>
+        Task.FromResult(IsId(id) && IsLiving(PathOf(id)) && File.Exists(GrantOf(id, owner)));
+
+    /// <inheritdoc/>
+    public Task<int> SweepAsync(CancellationToken cancellationToken = default)
+    {
+        int swept = 0;
+        foreach (string path in Directory.EnumerateDirectories(options.Root).SelectMany(Directory.EnumerateFiles))
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            if (IsLiving(path)) continue;
+            File.Delete(path);
+            if (!IsId(Path.GetFileName(path))) continue; // an abandoned draft
+            if (Directory.Exists(ReadersOf(Path.GetFileName(path)))) Directory.Delete(ReadersOf(Path.GetFileName(path)), recursive: true);
+            swept++;
+        }
+        if (swept > 0) Log.BlobsSwept(logger, swept);
+        return Task.FromResult(swept);
+    }
+
+    private DateTime Now => time.GetUtcNow().UtcDateTime;
+
+    private static bool IsId(string id) => id is { Length: 64 } && id.All(c => char.IsAsciiDigit(c) || c is >= 'a' and <= 'f');
+
+    private string PathOf(string id) => Path.Combine(options.Root, id[..2], id);
+
+    private string ReadersOf(string id) => PathOf(id) + ".readers";
+
+    private string GrantOf(string id, string owner) =>
+        Path.Combine(ReadersOf(id), Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(owner))));
+
+    // A missing file's time is in the year 1601.
+    private bool IsLiving(string path) => File.GetLastWriteTimeUtc(path) + options.TimeToLive > Now;
+
+    /// <summary>True if the file is there; its life begins anew.</summary>
+    private bool Touch(string path)
+    {
+        if (!IsLiving(path)) return false;
+        try
+        {
+            File.SetLastWriteTimeUtc(path, Now);
+            return true;
+        }
+        catch (FileNotFoundException)
+        {
+            return false; // swept in between
+        }
+    }
+}

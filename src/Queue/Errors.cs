@@ -1,0 +1,47 @@
+using System.ComponentModel.DataAnnotations;
+using Ndif.Protocol;
+
+namespace Ndif.Queue;
+
+/// <summary>Every failure the queue, the blob store and the registry can report, with what to do.</summary>
+internal static class QueueErrors
+{
+    public static Exception OtherOwner(string jobId) => Errors.Throwable(ErrorCode.PermissionDenied,
+        $"The job id `{jobId}` is already used by somebody else.", "Choose another id, or leave it empty: the service then chooses one.");
+
+    public static Exception UnknownJob(string jobId) => Errors.Throwable(ErrorCode.UnknownJob,
+        $"There is no job `{jobId}`.", "Jobs are forgotten some time after their end (a day, unless the service says otherwise). Was it submitted to this service?");
+
+    public static Exception UnknownBlob(string id) => Errors.Throwable(ErrorCode.UnknownBlob,
+        $"There is no blob `{id}`.", "Blobs expire when nobody asks for them (after a day, unless the service says otherwise). Upload it again.");
+
+    public static Exception BadSubmission(string what, string hint) => Errors.Throwable(ErrorCode.BadArgument, what, hint);
+
+    public static Exception NotAWorkersEvent(string what) => Errors.Throwable(ErrorCode.BadArgument,
+        $"A worker cannot publish {what}.", "It publishes LOADING, RUNNING, one end state, and events that are not states.");
+
+    /// <summary>How a job ends whose workers were all lost.</summary>
+    public static Error WorkerLost(int deaths, string worker) => Errors.Make(ErrorCode.WorkerLost,
+        $"The job was tried {(deaths == 1 ? "once" : $"{deaths} times")} and each time its worker was lost (the last was `{worker}`).",
+        "The program may be what brings the worker down, by its memory for instance: try it with a smaller batch. An operator can queue it again.");
+
+    public static Error Cancelled(string reason) => Errors.Make(ErrorCode.JobCancelled,
+        reason.Length > 0 ? $"The job was cancelled: {reason.TrimEnd('.')}." : "The job was cancelled.");
+
+    public static Exception Unavailable(string operation, Exception inner) => Errors.ToException(new Error
+    {
+        Code = ErrorCode.Unavailable,
+        Message = $"The queue could not be reached ({operation}).",
+        Hint = "Nothing is lost; try again in a moment. An operator looks at Redis first: `ndif doctor`.",
+        Retryable = true,
+        RetryAfterSeconds = 1,
+    }, inner);
+
+    /// <summary>The options, if every bound on them holds.</summary>
+    public static T Validated<T>(T options) where T : class
+    {
+        List<ValidationResult> wrong = [];
+        if (Validator.TryValidateObject(options, new ValidationContext(options), wrong, validateAllProperties: true)) return options;
+        throw Errors.Throwable(ErrorCode.BadArgument, $"{typeof(T).Name}: {string.Join(" ", wrong.Select(w => w.ErrorMessage))}");
+    }
+}

@@ -1,0 +1,37 @@
+using Microsoft.Extensions.Logging;
+
+namespace Ndif.Queue;
+
+/// <summary>Every line the queue logs. Event ids are stable; programs, values and keys are never among the arguments.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(3001, LogLevel.Debug, "Job {JobId} queued for {Model} at position {Position}")]
+    public static partial void JobQueued(ILogger logger, string jobId, string model, uint position);
+
+    [LoggerMessage(3002, LogLevel.Debug, "Job {JobId} leased to {Worker}, attempt {Attempt}, token {Token}")]
+    public static partial void JobLeased(ILogger logger, string jobId, string worker, int attempt, long token);
+
+    [LoggerMessage(3003, LogLevel.Information, "Job {JobId} ended as {State}")]
+    public static partial void JobEnded(ILogger logger, string jobId, Protocol.JobState state);
+
+    [LoggerMessage(3004, LogLevel.Warning, "Job {JobId} lost its worker {Worker}; that was death {Deaths}, it goes back to the front")]
+    public static partial void LeaseExpired(ILogger logger, string jobId, string worker, int deaths);
+
+    [LoggerMessage(3005, LogLevel.Error, "Job {JobId} lost its worker {Worker}; after {Deaths} deaths it is failed and kept as a dead letter")]
+    public static partial void DeadLetter(ILogger logger, string jobId, string worker, int deaths);
+
+    [LoggerMessage(3006, LogLevel.Warning, "Worker {Worker} no longer holds job {JobId} (token {Token}); its event was refused")]
+    public static partial void EventFenced(ILogger logger, string jobId, string worker, long token);
+
+    [LoggerMessage(3007, LogLevel.Debug, "Job {JobId} given back by {Worker}")]
+    public static partial void JobReturned(ILogger logger, string jobId, string worker);
+
+    [LoggerMessage(3008, LogLevel.Information, "{Count} blobs outlived their time and were deleted")]
+    public static partial void BlobsSwept(ILogger logger, int count);
+
+    [LoggerMessage(3009, LogLevel.Information, "Dead letter {JobId} queued again as {NewJobId}")]
+    public static partial void Requeued(ILogger logger, string jobId, string newJobId);
+
+    [LoggerMessage(3010, LogLevel.Warning, "Redis connection restored; everybody who waits looks again")]
+    public static partial void ConnectionRestored(ILogger logger);
+}

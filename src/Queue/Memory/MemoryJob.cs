@@ -1,0 +1,73 @@
+using Google.Protobuf.WellKnownTypes;
+using Ndif.Protocol;
+
+namespace Ndif.Queue;
+
+/// <summary>A job as the in-memory queue keeps it. Touched only under the queue's lock.</summary>
+internal sealed class MemoryJob(JobSubmission submission, long number, DateTimeOffset submitted, string? traceParent)
+{
+    public JobSubmission Submission { get; private set; } = submission;
+
+    public Ticket Ticket { get; } = new(submission.JobId, submission.Owner, number, submission.Cost / submission.Weight);
+
+    public DateTimeOffset Submitted => submitted;
+
+    public string? TraceParent => traceParent;
+
+    public List<Event> Events { get; } = [];
+
+    public Dictionary<ulong, LocalReply> Replies { get; } = [];
+
+    public JobState State { get; set; }
+
+    /// <summary>Leases so far.</summary>
+    public int Attempt { get; set; }
+
+    /// <summary>Leases that expired.</summary>
+    public int Deaths { get; set; }
+
+    public bool Dead { get; set; }
+
+    /// <summary>The running lease; null if the job waits or has ended.</summary>
+    public HeldLease? Held { get; set; }
+
+    public string Worker { get; set; } = "";
+
+    public DateTimeOffset? Started { get; set; }
+
+    public DateTimeOffset? Ended { get; set; }
+
+    public Error? Error { get; set; }
+
+    public Usage? Usage { get; set; }
+
+    /// <summary>An ended job is never run again, unless it is a dead letter.</summary>
+    public void DropProgram() => Submission = Submission with { Program = default };
+
+    public JobInfo Info(int position, double waitSeconds) => new()
+    {
+        Id = Submission.JobId,
+        State = State,
+        Model = JobRules.ModelOf(Submission.Model),
+        Submitted = submitted.ToTimestamp(),
+        Started = Started?.ToTimestamp(),
+        Ended = Ended?.ToTimestamp(),
+        Position = (uint)position,
+        WaitSeconds = waitSeconds,
+        Attempt = (uint)Attempt,
+        Error = Error?.Clone(),
+        Usage = Usage?.Clone(),
+        LastSequence = (ulong)Events.Count,
+        Worker = Worker,
+    };
+}
+
+/// <summary>The queue's side of a lease.</summary>
+internal sealed class HeldLease(long token, DateTimeOffset deadline, CancellationTokenSource lost)
+{
+    public long Token => token;
+
+    public DateTimeOffset Deadline { get; set; } = deadline;
+
+    public CancellationTokenSource Lost => lost;
+}

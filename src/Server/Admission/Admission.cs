@@ -1,0 +1,116 @@
+using Google.Protobuf;
+using Microsoft.Extensions.Logging;
+using Ndif.Protocol;
+using Ndif.Queue;
+
+namespace Ndif.Server;
+
+/// <summary>
+/// What stands between a submission and the queue. What passes must run, or fail with a typed error of the run.
+/// <code>
+///   submit ── 1 id ── 2 size ── 3 model ── 4 validate ── 5 constants ── 6 price ── 7 quota ──> queue
+///               └ known already: the same job, nothing is checked or queued again
+/// </code>
+/// </summary>
+internal sealed class Admission(
+    IJobQueue jobs, IBlobStore blobs, ServedModels models, GatewayOptions options, ProgramRules rules, ILogger<Admission> logger)
+{
+    private readonly Constants constants = new(blobs);
+    private readonly SemaphoreSlim[] gates = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1))];
+
+    /// <summary>Checks a submission and queues it. Once this has begun to queue, it is not interrupted by the caller's cancellation.</summary>
+    /// <exception cref="NdifException">Why it was not queued.</exception>
+    public async Task<SubmitReply> SubmitAsync(Caller caller, SubmitRequest request, CancellationToken cancellationToken)
+    {
+        // 1. An id that its owner has used before is the same job.
+        string id = request.JobId.Length == 0 ? JobIds.New() : request.JobId;
+        if (!JobIds.IsValid(id)) throw ServerErrors.BadJobId();
+        if (request.JobId.Length > 0 && await KnownAsync(caller, id, cancellationToken) is { } known) return new SubmitReply { Job = known };
+
+        (JobSubmission submission, Estimate estimate, int nodes) = await CheckAsync(caller, id, request, cancellationToken);
+        if (request.DryRun) return new SubmitReply { Estimate = estimate };
+
+        JobInfo job = await QueueAsync(caller, submission, cancellationToken);
+        logger.Accepted(id, caller.Id, submission.Model, nodes, submission.Cost);
+        Telemetry.Submissions.Add(1);
+        return new SubmitReply { Job = job, Estimate = estimate };
+    }
+
+    private async Task<JobInfo?> KnownAsync(Caller caller, string id, CancellationToken cancellationToken)
+    {
+        if (await jobs.OwnerAsync(id, cancellationToken) != caller.Id) return null; // another's id: the queue refuses it
+        JobInfo? job = await jobs.GetAsync(id, cancellationToken);
+        if (job is not null) logger.Resubmitted(id);
+        return job;
+    }
+
+    private async Task<(JobSubmission Submission, Estimate Estimate, int Nodes)> CheckAsync(
+        Caller caller, string id, SubmitRequest request, CancellationToken cancellationToken)
+    {
+        try
+        {
+            // 2. Size and shape.
+            Program program = request.Program ?? throw ServerErrors.NoProgram();
+            ProgramLimits limits = options.LimitsOf(caller.Tier);
+            if (program.Nodes.Count > limits.Nodes)
+                throw ServerErrors.OverLimit("nodes", program.Nodes.Count, limits.Nodes, "Use loops that are one region, or split the experiment.");
+            if (program.RequiredFeatures.FirstOrDefault(feature => !rules.Features.Contains(feature)) is { } missing)
+                throw ServerErrors.MissingFeature(missing, rules.Features);
+            TimeSpan timeLimit = TimeLimitOf(request);
+
+            // 3. A model that is served, and that this key may use.
+            (string model, ModelDescription? description) = await models.FindAsync(program.Model, cancellationToken);
+            if (!caller.MayUse(program.Model.Id)) throw ServerErrors.ModelNotAllowed(caller, program.Model.Id);
+
+            // 4. The program itself.
+            if (rules.Validate(program, description, limits) is { } error) throw Errors.ToException(error);
+
+            // 5. What it brings along.
+            await constants.CheckAsync(program, caller, limits, cancellationToken);
+
+            // 6. What it costs.
+            Estimate estimate = Estimates.Of(program);
+            if (estimate.Tokens > limits.Tokens)
+                throw ServerErrors.OverLimit("tokens, read and generated", (long)estimate.Tokens, limits.Tokens, "Split it into several jobs.");
+            byte[] bytes = program.ToByteArray();
+            if ((ulong)bytes.Length > limits.MessageBytes) throw Errors.ToException(ServerErrors.MessageTooLarge((long)limits.MessageBytes));
+            return (new JobSubmission(
+                id, caller.Id, model, bytes, options.TierOf(caller.Tier).Weight, Estimates.CostOf(estimate), timeLimit),
+                estimate, program.Nodes.Count);
+        }
+        catch (NdifException refusal)
+        {
+            logger.NotAdmitted(caller.Id, request.Program?.Model?.Id ?? "", ErrorCodeNames.Of(refusal.Code), refusal.Error.Message);
+            Telemetry.Refusals.Add(1, new KeyValuePair<string, object?>("code", ErrorCodeNames.Of(refusal.Code)));
+            throw;
+        }
+    }
+
+    private TimeSpan TimeLimitOf(SubmitRequest request) => request.TimeoutSeconds switch
+    {
+        0 => options.WallTime,
+        var seconds when seconds > 0 && seconds <= options.WallTime.TotalSeconds => TimeSpan.FromSeconds(seconds),
+        _ => throw ServerErrors.BadTimeout(options.WallTime), // also NaN
+    };
+
+    /// <summary>
+    /// 7. Counts and queues one submission of an owner after another, so that a burst cannot pass the quota together. Several gateways
+    /// may overshoot by their number.
+    /// </summary>
+    private async Task<JobInfo> QueueAsync(Caller caller, JobSubmission submission, CancellationToken cancellationToken)
+    {
+        int most = options.TierOf(caller.Tier).JobsInFlight;
+        SemaphoreSlim gate = gates[(uint)StringComparer.Ordinal.GetHashCode(caller.Id) % gates.Length];
+        await gate.WaitAsync(cancellationToken);
+        try
+        {
+            int active = (await jobs.ListAsync(caller.Id, most, activeOnly: true, cancellationToken)).Count;
+            if (active >= most) throw ServerErrors.TooManyJobs(active, most);
+            return await jobs.SubmitAsync(submission, CancellationToken.None); // half a submission would be a job that nobody knows
+        }
+        finally
+        {
+            gate.Release();
+        }
+    }
+}

@@ -1,0 +1,45 @@
+using Ndif.Protocol;
+
+namespace Ndif.Server;
+
+/// <summary>
+/// How much work a program is, as far as it shows without a tokenizer and without running it: tokens read and generated, passes of
+/// the model, bytes of its constants. Text counts a token for every four characters, the usual rate of English under a BPE
+/// vocabulary; a trace inside a loop counts once. Good enough to share service fairly, not to bill.
+/// </summary>
+internal static class Estimates
+{
+    private const int CharactersPerToken = 4;
+    private const int DefaultNewTokens = 20; // transformers' max_length default, in spirit
+
+    /// <summary>
+    /// A pass reads all weights however few its tokens are, so that each pass weighs as much as a small batch of tokens.
+    /// </summary>
+    private const int TokensPerPass = 32;
+
+    public static Estimate Of(Program program)
+    {
+        ulong tokens = 0, passes = 0;
+        foreach (Node node in program.Nodes)
+        {
+            if (node.KindCase == Node.KindOneofCase.Backward) passes += 2; // a backward pass is about two forward ones
+            if (node.KindCase != Node.KindOneofCase.Trace || node.Trace.Mode == Mode.Scan) continue;
+            ulong read = 0, rows = 0;
+            foreach (Invoke invoke in node.Trace.Invokes)
+            {
+                if (invoke.Input is not { } input) continue;
+                foreach (string prompt in input.Prompts) read += (ulong)(1 + prompt.Length / CharactersPerToken);
+                foreach (TokenRow row in input.Tokens) read += (ulong)row.Ids.Count;
+                rows += (ulong)Math.Max(1, input.Prompts.Count + input.Tokens.Count);
+            }
+            ulong steps = node.Trace.Mode != Mode.Generate ? 1
+                : node.Trace.Generation is { HasMaxNewTokens: true } generation ? Math.Max(1, generation.MaxNewTokens) : DefaultNewTokens;
+            tokens += read + rows * (steps - 1);
+            passes += steps;
+        }
+        return new Estimate { Tokens = tokens, Passes = (uint)Math.Min(passes, uint.MaxValue) };
+    }
+
+    /// <summary>The cost that advances an owner's virtual time, in tokens' worth of work; at least 1.</summary>
+    public static double CostOf(Estimate estimate) => Math.Max(1, (double)estimate.Tokens + (double)estimate.Passes * TokensPerPass);
+}

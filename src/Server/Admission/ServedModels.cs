@@ -1,0 +1,31 @@
+using Ndif.Protocol;
+using Ndif.Queue;
+
+namespace Ndif.Server;
+
+/// <summary>
+/// Which models a job may wait for: those of living workers, and those that a worker has described before. The second kind matters
+/// when all workers are gone for a moment, or scaled to none: jobs wait then, which is what wakes a worker up.
+/// </summary>
+internal sealed class ServedModels(IWorkerRegistry workers)
+{
+    private const int LongestName = 256;
+
+    /// <summary>The name that the queue knows the model by, and what is known of it.</summary>
+    /// <exception cref="NdifException">UNKNOWN_MODEL, with the nearest names.</exception>
+    public async Task<(string Name, ModelDescription? Description)> FindAsync(ModelRef? model, CancellationToken cancellationToken)
+    {
+        if (model is null || model.Id.Length is 0 or > LongestName || model.Revision.Length > LongestName) throw ServerErrors.NoModelName();
+        string name = NameOf(model);
+        ModelDescription? description = await workers.DescriptionAsync(name, cancellationToken);
+        if (description is null && model.Revision.Length > 0
+            && await workers.DescriptionAsync(model.Id, cancellationToken) is { } any && any.Revision == model.Revision) description = any;
+        if (description is not null) return (name, description);
+        IReadOnlyList<ModelStatus> served = await workers.ModelsAsync(cancellationToken);
+        if (served.Any(status => status.Id == model.Id && (model.Revision.Length == 0 || model.Revision == status.Revision))) return (name, null);
+        throw ServerErrors.UnknownModel(name, [.. served.Select(status => status.Id).Distinct()]);
+    }
+
+    /// <summary>"id", or "id@revision" if a revision is asked for.</summary>
+    public static string NameOf(ModelRef model) => model.Revision.Length == 0 ? model.Id : $"{model.Id}@{model.Revision}";
+}

@@ -1,0 +1,66 @@
+using System.Text.Json.Serialization;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Net.Http.Headers;
+using Ndif.Protocol;
+
+namespace Ndif.Server;
+
+/// <summary>
+/// Blobs over plain HTTP, two to three times faster than gRPC messages for large tensors: `GET /v1/blobs/{id}` with ranges and ETag,
+/// so resumable; `PUT /v1/blobs/{id}`, whose bytes must hash to the id. The same key as everywhere.
+/// </summary>
+internal static class BlobEndpoints
+{
+    public static void Map(IEndpointRouteBuilder routes)
+    {
+        var scope = new RequiresAttribute(Scopes.Run);
+        routes.MapMethods("/v1/blobs/{id}", [HttpMethods.Get, HttpMethods.Head], GetAsync).WithMetadata(scope);
+        routes.MapPut("/v1/blobs/{id}", PutAsync).WithMetadata(scope);
+    }
+
+    private static Task GetAsync(string id, HttpContext context, BlobTransfer blobs, Failures failures) => GuardAsync(context, failures, async () =>
+    {
+        Stream content = await blobs.OpenAsync(context.Caller(), id, context.RequestAborted);
+        context.Response.Headers.CacheControl = "private, max-age=31536000, immutable"; // the id is the content
+        IResult result = Results.Stream(
+            content, "application/octet-stream", entityTag: new EntityTagHeaderValue($"\"{id}\""), enableRangeProcessing: true);
+        await result.ExecuteAsync(context); // also closes the stream
+        Telemetry.BlobBytes.Add(context.Response.ContentLength ?? 0, new KeyValuePair<string, object?>("direction", "out"));
+    });
+
+    private static Task PutAsync(string id, HttpContext context, BlobTransfer blobs, Failures failures) => GuardAsync(context, failures, async () =>
+    {
+        if (!BlobIds.IsValid(id)) throw ServerErrors.WrongChecksum(id, "a lower-case hex SHA-256");
+        BlobRef stored = await blobs.PutAsync(
+            context.Caller(), () => id, (target, cancel) => context.Request.BodyReader.CopyToAsync(target, cancel), context.RequestAborted);
+        context.Response.StatusCode = StatusCodes.Status201Created;
+        await context.Response.WriteAsJsonAsync(new BlobJson(stored.Id, stored.Length), BlobJsonContext.Default.BlobJson);
+    });
+
+    /// <summary>Typed errors as JSON, unless the answer has begun; then the connection breaks, which the client sees as an incomplete body.</summary>
+    private static async Task GuardAsync(HttpContext context, Failures failures, Func<Task> handle)
+    {
+        try
+        {
+            await handle();
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            // the client is gone
+        }
+        catch (Exception failure) when (!context.Response.HasStarted)
+        {
+            context.Response.Headers.Clear();
+            await ErrorJson.WriteAsync(context.Response, failures.ErrorOf(failure));
+        }
+    }
+}
+
+/// <summary>The answer to a PUT.</summary>
+internal sealed record BlobJson(string Id, ulong Length);
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
+[JsonSerializable(typeof(BlobJson))]
+internal sealed partial class BlobJsonContext : JsonSerializerContext;

@@ -1,0 +1,107 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.HostFiltering;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Ndif.Queue;
+using Serilog;
+
+namespace Ndif.Server;
+
+/// <summary>
+/// The gateway as an application that a host starts and stops: `ndif up`, `ndif serve`, tests. The way of a request:
+/// <code>
+///   Kestrel ── RequestLog ── routing ── UnreadableRequests ── Gatekeeper ──┬─ ErrorInterceptor ── InferenceService, AdminService
+///                                                              (the key)   └─ blobs, status, dashboard, metrics
+/// </code>
+/// </summary>
+public static class GatewayHost
+{
+    /// <summary>Builds a gateway; call StartAsync or RunAsync on it. It reads no configuration files and no environment.</summary>
+    /// <param name="backend">The queue, blobs and workers. The host's to dispose, after the gateway has stopped.</param>
+    /// <param name="keys">Where keys lie. Asked at every call, unless callers without a key are allowed.</param>
+    /// <param name="rules">What may be submitted.</param>
+    /// <param name="log">Where to log; null for nowhere. The host's to dispose.</param>
+    /// <exception cref="OptionsException">The options are out of bounds, or unsafe.</exception>
+    public static WebApplication Build(
+        GatewayOptions options, QueueBackend backend, IKeyStore keys, ProgramRules rules, Serilog.ILogger? log = null, TimeProvider? time = null)
+    {
+        options.Validate();
+        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Ndif.Server" });
+        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => KestrelSetup.Configure(kestrel, options));
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTime);
+        if (log is not null) builder.Services.AddSerilog(log);
+        AddGateway(builder.Services, options, backend, keys, rules, time ?? TimeProvider.System);
+
+        WebApplication app = builder.Build();
+        UseGateway(app, options);
+        app.Lifetime.ApplicationStarted.Register(() => Announce(app, options));
+        return app;
+    }
+
+    /// <summary>Where a started gateway listens: the real ports, if the options asked for any.</summary>
+    /// <exception cref="InvalidOperationException">It has not started.</exception>
+    public static GatewayAddress AddressOf(WebApplication gateway)
+    {
+        string[] bound = [.. gateway.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()?.Addresses ?? []];
+        if (bound.Length == 0) throw new InvalidOperationException("The gateway has no address before it has started.");
+        return new GatewayAddress(new Uri(bound[0]), new Uri(bound[^1])); // in the order of KestrelSetup
+    }
+
+    private static void AddGateway(
+        IServiceCollection services, GatewayOptions options, QueueBackend backend, IKeyStore keys, ProgramRules rules, TimeProvider time)
+    {
+        services.AddSingleton(options).AddSingleton(rules).AddSingleton(time);
+        services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers);
+        services.AddSingleton(new KeyService(keys, time));
+        services.AddSingleton<Failures>().AddSingleton<ServedModels>().AddSingleton<Admission>().AddSingleton<OwnJobs>();
+        services.AddSingleton<BlobTransfer>().AddSingleton<StatusBoard>().AddSingleton<MetricsPage>();
+        services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
+        services.AddHostedService<Reaper>().AddHostedService<Sweeper>();
+        services.AddCors(Cors.Configure);
+        services.AddGrpc(grpc =>
+        {
+            grpc.MaxReceiveMessageSize = options.MessageBytes;
+            grpc.MaxSendMessageSize = null;
+            grpc.EnableDetailedErrors = false;
+            grpc.Interceptors.Add<ErrorInterceptor>();
+        });
+        services.AddGrpcReflection();
+        services.AddGrpcHealthChecks(health => health.Services.Map("ndif.v1.Inference", _ => true)).AddCheck<QueueHealth>("queue");
+        if (options.AllowAnonymous) // a page that rebinds its own host name to 127.0.0.1 must not reach what needs no key
+            services.Configure<HostFilteringOptions>(filter => filter.AllowedHosts = ["localhost", "127.0.0.1", "[::1]"]);
+    }
+
+    private static void UseGateway(WebApplication app, GatewayOptions options)
+    {
+        app.UseMiddleware<RequestLog>();
+        if (options.AllowAnonymous) app.UseHostFiltering();
+        app.UseRouting();
+        app.UseCors();
+        app.UseGrpcWeb(new GrpcWebOptions { DefaultEnabled = true });
+        app.UseMiddleware<UnreadableRequests>();
+        app.UseMiddleware<Gatekeeper>();
+
+        IEndpointConventionBuilder[] keyed = [app.MapGrpcService<InferenceService>(), app.MapGrpcService<AdminService>()];
+        if (!options.AllowAnonymous) foreach (IEndpointConventionBuilder service in keyed) service.RequireCors(Cors.Anyone);
+        app.MapGrpcHealthChecksService().WithMetadata(new OpenToAllAttribute());
+        app.MapGrpcReflectionService().WithMetadata(new OpenToAllAttribute());
+        BlobEndpoints.Map(app);
+        StatusEndpoints.Map(app);
+        app.Services.GetRequiredService<MetricsPage>().Map(app);
+    }
+
+    private static void Announce(WebApplication app, GatewayOptions options)
+    {
+        ILogger<GatewayOptions> logger = app.Services.GetRequiredService<ILogger<GatewayOptions>>();
+        GatewayAddress address = AddressOf(app);
+        logger.Listening(address.Grpc, address.Http);
+        if (!options.IsLoopback && !options.HasTls) logger.NoTls(options.Host);
+        if (options.AllowAnonymous) logger.Anonymous();
+    }
+}

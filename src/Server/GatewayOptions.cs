@@ -1,0 +1,159 @@
+using System.ComponentModel.DataAnnotations;
+using System.Net;
+using Ndif.Protocol;
+
+namespace Ndif.Server;
+
+/// <summary>Everything about a gateway that an operator may choose. Checked by <see cref="Validate"/> before it starts.</summary>
+public sealed class GatewayOptions
+{
+    /// <summary>The address to listen on: an IP address, <c>localhost</c>, or <c>*</c> for all. Default: 127.0.0.1.</summary>
+    [Required]
+    public string Host { get; init; } = "127.0.0.1";
+
+    /// <summary>TCP port of gRPC (HTTP/2); with a certificate of everything. 0 lets the system choose. Default: 5080.</summary>
+    [Range(0, 65535)]
+    public int GrpcPort { get; init; } = 5080;
+
+    /// <summary>
+    /// TCP port of plain HTTP/1.1: status, dashboard, metrics, blobs, gRPC-Web. 0 lets the system choose. Not used with a certificate.
+    /// Default: 5081.
+    /// </summary>
+    [Range(0, 65535)]
+    public int HttpPort { get; init; } = 5081;
+
+    /// <summary>PEM or PKCS#12 file of the TLS certificate; null for no TLS. Default: null.</summary>
+    public string? CertificateFile { get; init; }
+
+    /// <summary>PEM file of the certificate's private key, if it is not in <see cref="CertificateFile"/>. Default: null.</summary>
+    public string? CertificateKeyFile { get; init; }
+
+    /// <summary>Password of the private key. Default: null.</summary>
+    public string? CertificatePassword { get; init; }
+
+    /// <summary>
+    /// Callers without a key may run experiments, all as one owner. Only on a loopback address: start-up is refused elsewhere.
+    /// Default: false.
+    /// </summary>
+    public bool AllowAnonymous { get; init; }
+
+    /// <summary>The largest request message, in bytes. Larger constants are uploaded as blobs. Default: 64 MiB.</summary>
+    [Range(64 * 1024, 1 << 30)]
+    public int MessageBytes { get; init; } = 64 << 20;
+
+    /// <summary>The most nodes of a program. Default: 100,000.</summary>
+    [Range(1, 10_000_000)]
+    public int Nodes { get; init; } = 100_000;
+
+    /// <summary>The deepest nesting of regions in a program. Default: 64.</summary>
+    [Range(1, 1000)]
+    public int Nesting { get; init; } = 64;
+
+    /// <summary>The most bytes of a program's constants together, inline and blobs. Default: 4 GiB.</summary>
+    [Range(0, long.MaxValue)]
+    public long ConstantBytes { get; init; } = 4L << 30;
+
+    /// <summary>The largest single blob that may be uploaded, in bytes. Default: 4 GiB.</summary>
+    [Range(1, long.MaxValue)]
+    public long BlobBytes { get; init; } = 4L << 30;
+
+    /// <summary>The most bytes that a job may save; workers enforce it. Default: 16 GiB.</summary>
+    [Range(1, long.MaxValue)]
+    public long ResultBytes { get; init; } = 16L << 30;
+
+    /// <summary>The most tokens of a job, read and generated, as far as they are known beforehand. Default: 1,000,000.</summary>
+    [Range(1, int.MaxValue)]
+    public int Tokens { get; init; } = 1_000_000;
+
+    /// <summary>The longest a job may run, and what one gets that asks for no limit. Default: 1 hour.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "7.00:00:00")]
+    public TimeSpan WallTime { get; init; } = TimeSpan.FromHours(1);
+
+    /// <summary>
+    /// What a tier of keys gets: its share of service relative to others, and its jobs waiting or running at once. A key of an
+    /// unlisted tier is treated as <c>standard</c>. Default: standard (1, 64), priority (4, 256).
+    /// </summary>
+    [Required]
+    public IReadOnlyDictionary<string, Tier> Tiers { get; init; } = new Dictionary<string, Tier>(StringComparer.Ordinal)
+    {
+        ["standard"] = new(Weight: 1, JobsInFlight: 64),
+        ["priority"] = new(Weight: 4, JobsInFlight: 256),
+    };
+
+    /// <summary>Bytes of one gRPC message of a blob's download. 256 KiB to 1 MiB was measured fastest. Default: 512 KiB.</summary>
+    [Range(4 * 1024, 4 << 20)]
+    public int ChunkBytes { get; init; } = 512 << 10;
+
+    /// <summary>How long an idle connection may be silent before it is asked for a sign of life. Default: 20 seconds.</summary>
+    [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
+    public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(20);
+
+    /// <summary>How often expired leases are put back. Default: 1 second.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00")]
+    public TimeSpan ReapInterval { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>How often expired blobs are deleted. Default: 1 minute.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.010", "1.00:00:00")]
+    public TimeSpan SweepInterval { get; init; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>How long open calls may take to end when the gateway stops. Default: 5 seconds.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
+    public TimeSpan ShutdownTime { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>True if only this machine can reach <see cref="Host"/>.</summary>
+    public bool IsLoopback => Address is { } address && IPAddress.IsLoopback(address);
+
+    public bool HasTls => CertificateFile is not null;
+
+    /// <summary>The address to bind; null for all addresses of the machine.</summary>
+    internal IPAddress? Address => Host switch
+    {
+        "*" or "+" => null,
+        "localhost" => IPAddress.Loopback,
+        _ => IPAddress.Parse(Host),
+    };
+
+    /// <summary>The limits as a client sees them.</summary>
+    public ProgramLimits LimitsOf(string tier) => new()
+    {
+        Nodes = (uint)Nodes,
+        Nesting = (uint)Nesting,
+        MessageBytes = (ulong)MessageBytes,
+        ConstantBytes = (ulong)ConstantBytes,
+        ResultBytes = (ulong)ResultBytes,
+        WallSeconds = WallTime.TotalSeconds,
+        Tokens = (uint)Tokens,
+        JobsInFlight = (uint)TierOf(tier).JobsInFlight,
+    };
+
+    public Tier TierOf(string name) => Tiers.TryGetValue(name, out Tier? tier) ? tier : Tiers["standard"];
+
+    /// <summary>Refuses options that are out of bounds or unsafe, with all reasons in one sentence each.</summary>
+    /// <exception cref="OptionsException"/>
+    public void Validate()
+    {
+        var results = new List<ValidationResult>();
+        Validator.TryValidateObject(this, new ValidationContext(this), results, validateAllProperties: true);
+        List<string> reasons = [.. results.Select(result => result.ErrorMessage!)];
+        if (!IPAddress.TryParse(Host, out _) && Host is not ("*" or "+" or "localhost"))
+            reasons.Add($"Host `{Host}` is not an IP address, `localhost` or `*`.");
+        else if (AllowAnonymous && !IsLoopback)
+            reasons.Add($"Callers without a key are only allowed on a loopback address, and `{Host}` can be reached from elsewhere. "
+                + "Listen on 127.0.0.1, or require keys and make one with `ndif keys create`.");
+        if (!Tiers.ContainsKey("standard")) reasons.Add("Tiers has no `standard`, which every other key falls back to.");
+        foreach ((string name, Tier tier) in Tiers)
+            if (tier.Weight is not (> 0 and <= 1000) || tier.JobsInFlight < 1)
+                reasons.Add($"The tier `{name}` needs a weight above 0 and up to 1000, and at least one job in flight.");
+        if (CertificateFile is { } file && !File.Exists(file)) reasons.Add($"The certificate file `{file}` does not exist.");
+        if (reasons.Count > 0) throw new OptionsException(reasons);
+    }
+}
+
+/// <summary>What the keys of a tier get.</summary>
+/// <param name="Weight">Share of service relative to other owners; 1 is usual.</param>
+/// <param name="JobsInFlight">The most jobs of one key that wait or run at once.</param>
+public sealed record Tier(double Weight, int JobsInFlight);
+
+/// <summary>The gateway refuses to start with these options.</summary>
+public sealed class OptionsException(IReadOnlyList<string> reasons)
+    : Exception("The gateway cannot start: " + string.Join(" ", reasons));

@@ -1,0 +1,82 @@
+using Google.Protobuf;
+using Grpc.Core;
+using Microsoft.AspNetCore.Http;
+using Ndif.Protocol;
+
+namespace Ndif.Server;
+
+/// <summary>
+/// How an <see cref="Error"/> travels, in this one place. Over gRPC: a status, the sentence as its detail, the whole error in the
+/// trailer <see cref="Trailer"/>. Over HTTP: a status code (<see cref="HttpStatusOf"/>) and the error as JSON (<see cref="ErrorJson"/>).
+/// </summary>
+public static class ErrorWire
+{
+    /// <summary>The trailer that carries the serialized <see cref="Error"/> of a failed call.</summary>
+    public const string Trailer = "ndif-error-bin";
+
+    /// <summary>Headers have bounds on both sides (64 KB of a .NET client's): longer texts are cut.</summary>
+    private const int TextLength = 2000;
+
+    public static StatusCode StatusOf(ErrorCode code) => code switch
+    {
+        ErrorCode.Unauthenticated => StatusCode.Unauthenticated,
+        ErrorCode.PermissionDenied => StatusCode.PermissionDenied,
+        ErrorCode.UnknownJob or ErrorCode.UnknownBlob or ErrorCode.UnknownModel => StatusCode.NotFound,
+        ErrorCode.LimitExceeded or ErrorCode.QuotaExceeded or ErrorCode.OutOfMemory => StatusCode.ResourceExhausted,
+        ErrorCode.JobCancelled => StatusCode.Cancelled,
+        ErrorCode.JobTimeout => StatusCode.DeadlineExceeded,
+        ErrorCode.Unavailable or ErrorCode.WorkerLost => StatusCode.Unavailable,
+        ErrorCode.CorruptData or ErrorCode.BadCheckpoint or ErrorCode.BadTokenizer => StatusCode.DataLoss,
+        ErrorCode.InvalidProgram or ErrorCode.UnknownOp or ErrorCode.UnknownModule or ErrorCode.BadArgument
+            or ErrorCode.BadInput or ErrorCode.ShapeMismatch => StatusCode.InvalidArgument,
+        ErrorCode.Unsupported or ErrorCode.UnsupportedArchitecture => StatusCode.FailedPrecondition,
+        ErrorCode.OutOfOrder or ErrorCode.MissedValue or ErrorCode.OpFailed or ErrorCode.Deadlock or ErrorCode.NoGradient
+            or ErrorCode.StepMissed => StatusCode.FailedPrecondition,
+        ErrorCode.IndexOutOfRange => StatusCode.OutOfRange,
+        _ => StatusCode.Internal,
+    };
+
+    public static int HttpStatusOf(ErrorCode code) => StatusOf(code) switch
+    {
+        StatusCode.Unauthenticated => StatusCodes.Status401Unauthorized,
+        StatusCode.PermissionDenied => StatusCodes.Status403Forbidden,
+        StatusCode.NotFound => StatusCodes.Status404NotFound,
+        StatusCode.ResourceExhausted when code == ErrorCode.LimitExceeded => StatusCodes.Status413PayloadTooLarge,
+        StatusCode.ResourceExhausted => StatusCodes.Status429TooManyRequests,
+        StatusCode.Unavailable => StatusCodes.Status503ServiceUnavailable,
+        StatusCode.DataLoss => StatusCodes.Status422UnprocessableEntity,
+        StatusCode.InvalidArgument or StatusCode.FailedPrecondition or StatusCode.OutOfRange => StatusCodes.Status400BadRequest,
+        _ => StatusCodes.Status500InternalServerError,
+    };
+
+    public static RpcException ToRpc(Error error)
+    {
+        Error fit = Fit(error);
+        return new RpcException(new Status(StatusOf(fit.Code), fit.Message), new Metadata { { Trailer, fit.ToByteArray() } });
+    }
+
+    /// <summary>Ends a gRPC call that has not begun to answer: a response of headers alone ("trailers-only").</summary>
+    public static void WriteTrailersOnly(HttpResponse response, Error error)
+    {
+        Error fit = Fit(error);
+        response.StatusCode = StatusCodes.Status200OK;
+        response.ContentType = "application/grpc";
+        response.Headers["grpc-status"] = StatusOf(fit.Code).ToString("D");
+        response.Headers["grpc-message"] = Uri.EscapeDataString(fit.Message); // percent-encoded UTF-8, as gRPC asks
+        response.Headers[Trailer] = Convert.ToBase64String(fit.ToByteArray());
+    }
+
+    private static Error Fit(Error error)
+    {
+        if (error.Message.Length <= TextLength && error.Hint.Length <= TextLength && error.Module.Length <= TextLength
+            && (error.Line?.CalculateSize() ?? 0) <= TextLength) return error;
+        Error fit = error.Clone();
+        fit.Message = Cut(fit.Message);
+        fit.Hint = Cut(fit.Hint);
+        fit.Module = Cut(fit.Module);
+        if (fit.Line?.CalculateSize() > TextLength) fit.Line = null;
+        return fit;
+    }
+
+    private static string Cut(string text) => text.Length <= TextLength ? text : text[..TextLength] + "…";
+}

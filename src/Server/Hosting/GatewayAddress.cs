@@ -1,0 +1,4 @@
+namespace Ndif.Server;
+
+/// <summary>Where a started gateway is reached. With TLS both are the same.</summary>
+public sealed record GatewayAddress(Uri Grpc, Uri Http);

@@ -1,0 +1,57 @@
+using System.Net;
+using System.Security.Cryptography.X509Certificates;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+
+namespace Ndif.Server;
+
+/// <summary>
+/// The endpoints. Without TLS nothing tells HTTP/1.1 from HTTP/2 before the first byte, so that gRPC has a port of its own; with TLS
+/// (ALPN) one port serves both.
+/// </summary>
+internal static class KestrelSetup
+{
+    private const int StreamWindow = 16 << 20;     // bytes in flight before a sender must wait; the default 768 KB halves large tensors on loopback
+    private const int ConnectionWindow = 32 << 20;
+    private const int FrameSize = 1 << 20;
+
+    public static void Configure(KestrelServerOptions kestrel, GatewayOptions options)
+    {
+        kestrel.AddServerHeader = false;
+        KestrelServerLimits limits = kestrel.Limits;
+        limits.MaxRequestBodySize = null;          // gRPC bounds its messages, blobs their own length
+        limits.MinResponseDataRate = null;         // a client stopped at a breakpoint is slow, not hostile; pings find the dead
+        limits.Http2.InitialStreamWindowSize = StreamWindow;
+        limits.Http2.InitialConnectionWindowSize = ConnectionWindow;
+        limits.Http2.MaxFrameSize = FrameSize;
+        limits.Http2.KeepAlivePingDelay = options.KeepAlive;
+        limits.Http2.KeepAlivePingTimeout = options.KeepAlive;
+        if (options.HasTls)
+        {
+            X509Certificate2 certificate = Certificate(options);
+            Listen(kestrel, options.Address, options.GrpcPort, endpoint =>
+            {
+                endpoint.Protocols = HttpProtocols.Http1AndHttp2;
+                endpoint.UseHttps(certificate);
+            });
+            return;
+        }
+        Listen(kestrel, options.Address, options.GrpcPort, endpoint => endpoint.Protocols = HttpProtocols.Http2);
+        Listen(kestrel, options.Address, options.HttpPort, endpoint => endpoint.Protocols = HttpProtocols.Http1);
+    }
+
+    private static void Listen(KestrelServerOptions kestrel, IPAddress? address, int port, Action<ListenOptions> configure)
+    {
+        if (address is null) kestrel.ListenAnyIP(port, configure);
+        else kestrel.Listen(address, port, configure);
+    }
+
+    private static X509Certificate2 Certificate(GatewayOptions options)
+    {
+        string file = options.CertificateFile!;
+        if (Path.GetExtension(file) is ".pfx" or ".p12") return X509CertificateLoader.LoadPkcs12FromFile(file, options.CertificatePassword);
+        return options.CertificatePassword is { } password
+            ? X509Certificate2.CreateFromEncryptedPemFile(file, password, options.CertificateKeyFile)
+            : X509Certificate2.CreateFromPemFile(file, options.CertificateKeyFile);
+    }
+}

@@ -1,0 +1,42 @@
+using System.Diagnostics;
+using Grpc.Core;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.Logging;
+
+namespace Ndif.Server;
+
+/// <summary>One line and one measurement for each request: method, path, outcome, time. Never a header, never a query.</summary>
+internal sealed class RequestLog(RequestDelegate next, ILogger<RequestLog> logger)
+{
+    public async Task InvokeAsync(HttpContext context)
+    {
+        long start = Stopwatch.GetTimestamp();
+        using Activity? activity = Telemetry.Source.StartActivity("request", ActivityKind.Server);
+        try
+        {
+            await next(context);
+        }
+        finally
+        {
+            TimeSpan took = Stopwatch.GetElapsedTime(start);
+            string route = (context.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? "none";
+            string status = StatusOf(context);
+            activity?.SetTag("route", route).SetTag("status", status);
+            Telemetry.RequestSeconds.Record(
+                took.TotalSeconds, new KeyValuePair<string, object?>("route", route), new KeyValuePair<string, object?>("status", status));
+            if (!IsPolled(route)) logger.Request(context.Request.Method, context.Request.Path, status, took.TotalMilliseconds);
+        }
+    }
+
+    /// <summary>The gRPC status by name where there is one, the HTTP status otherwise.</summary>
+    private static string StatusOf(HttpContext context)
+    {
+        string? grpc = context.Response.Headers["grpc-status"];
+        grpc ??= context.Features.Get<Microsoft.AspNetCore.Http.Features.IHttpResponseTrailersFeature>()?.Trailers["grpc-status"];
+        return int.TryParse(grpc, out int code) ? ((StatusCode)code).ToString() : context.Response.StatusCode.ToString("0");
+    }
+
+    /// <summary>Dashboards and probes ask every other second: they are measured, but would drown the log.</summary>
+    private static bool IsPolled(string route) => route is "/status" or "/metrics" or "/healthz";
+}

@@ -1,0 +1,53 @@
+namespace Ndif.Server;
+
+/// <summary>A new key with its secret: the only time that it is at hand.</summary>
+public sealed record CreatedKey(KeyRecord Record, ApiKey Key);
+
+/// <summary>Makes, lists, revokes and verifies keys. Used by the gateway and by `ndif keys`.</summary>
+public sealed class KeyService(IKeyStore store, TimeProvider time)
+{
+    private const int NameLength = 100;
+    private const string UnknownHash = "0000000000000000000000000000000000000000000000000000000000000000";
+
+    /// <param name="name">Whose key it is, in words; 1 to 100 characters.</param>
+    /// <param name="scopes">Of <see cref="Scopes.All"/>; empty for <see cref="Scopes.Run"/> alone.</param>
+    /// <param name="models">Ids of the models it may use; empty for all.</param>
+    /// <param name="lifetime">Null for a key that does not expire.</param>
+    /// <exception cref="NdifException">BAD_ARGUMENT, with the argument named.</exception>
+    public async Task<CreatedKey> CreateAsync(
+        string name, IReadOnlyCollection<string> scopes, string tier = "standard", IReadOnlyCollection<string>? models = null,
+        TimeSpan? lifetime = null, CancellationToken cancellationToken = default)
+    {
+        if (string.IsNullOrWhiteSpace(name) || name.Length > NameLength) throw ServerErrors.BadKeyName(NameLength);
+        if (scopes.FirstOrDefault(scope => !Scopes.All.Contains(scope)) is { } unknown) throw ServerErrors.UnknownScope(unknown);
+        if (lifetime is { } span && span <= TimeSpan.Zero) throw ServerErrors.BadLifetime();
+        DateTimeOffset now = time.GetUtcNow();
+        while (true)
+        {
+            ApiKey key = ApiKey.New();
+            var record = new KeyRecord(
+                key.Id, key.Hash(), name.Trim(), scopes.Count == 0 ? [Scopes.Run] : [.. scopes.Distinct()],
+                tier.Length == 0 ? "standard" : tier, [.. models ?? []], now, now + lifetime);
+            if (await store.AddAsync(record, cancellationToken)) return new CreatedKey(record, key);
+        }
+    }
+
+    public Task<IReadOnlyList<KeyRecord>> ListAsync(CancellationToken cancellationToken = default) => store.ListAsync(cancellationToken);
+
+    /// <exception cref="NdifException">BAD_ARGUMENT if there is no such key.</exception>
+    public async Task<KeyRecord> RevokeAsync(string id, CancellationToken cancellationToken = default) =>
+        await store.RevokeAsync(id, time.GetUtcNow(), cancellationToken) ?? throw ServerErrors.UnknownKeyId(id);
+
+    /// <summary>Who presents this text as a key.</summary>
+    /// <exception cref="AccessException">UNAUTHENTICATED: malformed, unknown, revoked or expired.</exception>
+    public async Task<Caller> VerifyAsync(string text, CancellationToken cancellationToken = default)
+    {
+        if (!ApiKey.TryParse(text, out ApiKey? key)) throw ServerErrors.MalformedKey();
+        KeyRecord? record = await store.FindAsync(key.Id, cancellationToken);
+        // An unknown id costs the same comparison and gets the same answer as a wrong secret.
+        if (!key.Matches(record?.Hash ?? UnknownHash) || record is null) throw ServerErrors.WrongKey();
+        if (record.Revoked is { } revoked) throw ServerErrors.RevokedKey(record.Id, revoked);
+        if (record.Expires is { } expires && expires <= time.GetUtcNow()) throw ServerErrors.ExpiredKey(record.Id, expires);
+        return new Caller(record.Id, record.Name, record.Scopes, record.Tier, record.Models);
+    }
+}

@@ -1,0 +1,42 @@
+using System.Text.Json;
+using StackExchange.Redis;
+
+namespace Ndif.Server;
+
+/// <summary>Keys in one Redis hash, <c>{prefix}keys</c>: id to JSON. Shared by all gateways.</summary>
+/// <param name="prefix">Before every Redis key of this service, such as <c>ndif:</c>.</param>
+public sealed class RedisKeyStore(IConnectionMultiplexer redis, string prefix = "ndif:") : IKeyStore
+{
+    private readonly RedisKey hash = prefix + "keys";
+
+    public async Task<KeyRecord?> FindAsync(string id, CancellationToken cancellationToken = default) =>
+        Parse(await redis.GetDatabase().HashGetAsync(hash, id).WaitAsync(cancellationToken));
+
+    public async Task<IReadOnlyList<KeyRecord>> ListAsync(CancellationToken cancellationToken = default)
+    {
+        HashEntry[] entries = await redis.GetDatabase().HashGetAllAsync(hash).WaitAsync(cancellationToken);
+        return [.. entries.Select(entry => Parse(entry.Value)!).OrderBy(key => key.Created).ThenBy(key => key.Id, StringComparer.Ordinal)];
+    }
+
+    public Task<bool> AddAsync(KeyRecord key, CancellationToken cancellationToken = default) =>
+        redis.GetDatabase().HashSetAsync(hash, key.Id, Format(key), When.NotExists).WaitAsync(cancellationToken);
+
+    public async Task<KeyRecord?> RevokeAsync(string id, DateTimeOffset at, CancellationToken cancellationToken = default)
+    {
+        while (true)
+        {
+            RedisValue stored = await redis.GetDatabase().HashGetAsync(hash, id).WaitAsync(cancellationToken);
+            if (Parse(stored) is not { Revoked: null } key) return Parse(stored);
+            KeyRecord revoked = key with { Revoked = at };
+            ITransaction change = redis.GetDatabase().CreateTransaction();
+            change.AddCondition(Condition.HashEqual(hash, id, stored)); // another gateway may revoke it at the same time
+            _ = change.HashSetAsync(hash, id, Format(revoked));
+            if (await change.ExecuteAsync().WaitAsync(cancellationToken)) return revoked;
+        }
+    }
+
+    private static RedisValue Format(KeyRecord key) => JsonSerializer.Serialize(key, KeyJson.Default.KeyRecord);
+
+    private static KeyRecord? Parse(RedisValue json) =>
+        json.IsNull ? null : JsonSerializer.Deserialize((string)json!, KeyJson.Default.KeyRecord);
+}

@@ -1,0 +1,13 @@
+namespace Ndif.Server;
+
+/// <summary>What a key may do.</summary>
+public static class Scopes
+{
+    /// <summary>Run experiments and look at one's own jobs.</summary>
+    public const string Run = "run";
+
+    /// <summary>Make and revoke keys, and operate the service.</summary>
+    public const string Admin = "admin";
+
+    public static IReadOnlyList<string> All { get; } = [Run, Admin];
+}

@@ -1,0 +1,64 @@
+using Microsoft.Extensions.Logging;
+
+namespace Ndif.Server;
+
+/// <summary>Every line the gateway logs. Event ids 3000 to 3999; they are stable. No line holds a key or a header.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(3000, LogLevel.Information, "The gateway listens: gRPC on {Grpc}, HTTP on {Http}.")]
+    public static partial void Listening(this ILogger logger, Uri grpc, Uri http);
+
+    [LoggerMessage(3001, LogLevel.Warning, "Keys travel unencrypted to {Host}: configure a certificate, or put TLS in front.")]
+    public static partial void NoTls(this ILogger logger, string host);
+
+    [LoggerMessage(3002, LogLevel.Information, "Calls without a key are accepted, from this machine only.")]
+    public static partial void Anonymous(this ILogger logger);
+
+    [LoggerMessage(3010, LogLevel.Information, "{Method} {Path} answered {Status} in {Milliseconds:0.0} ms")]
+    public static partial void Request(this ILogger logger, string method, string path, string status, double milliseconds);
+
+    [LoggerMessage(3011, LogLevel.Information, "Refused {Endpoint}: {Code}. {Reason}")]
+    public static partial void Refused(this ILogger logger, string endpoint, string code, string reason);
+
+    [LoggerMessage(3020, LogLevel.Information, "Job {JobId} of {Owner} accepted for {Model}: {Nodes} nodes, cost {Cost}")]
+    public static partial void Accepted(this ILogger logger, string jobId, string owner, string model, int nodes, double cost);
+
+    [LoggerMessage(3021, LogLevel.Information, "Submission of {Owner} for {Model} refused: {Code}. {Reason}")]
+    public static partial void NotAdmitted(this ILogger logger, string owner, string model, string code, string reason);
+
+    [LoggerMessage(3022, LogLevel.Information, "Job {JobId} was submitted again by its owner")]
+    public static partial void Resubmitted(this ILogger logger, string jobId);
+
+    [LoggerMessage(3023, LogLevel.Information, "Job {JobId} is cancelled: {Reason}")]
+    public static partial void Cancelling(this ILogger logger, string jobId, string reason);
+
+    [LoggerMessage(3024, LogLevel.Information, "Job {JobId} goes on without its client")]
+    public static partial void Detached(this ILogger logger, string jobId);
+
+    [LoggerMessage(3025, LogLevel.Information, "Job {JobId} ended as {State} after {Events} events")]
+    public static partial void Ended(this ILogger logger, string jobId, string state, ulong events);
+
+    [LoggerMessage(3030, LogLevel.Information, "Blob {BlobId} of {Length} bytes stored for {Owner}")]
+    public static partial void BlobStored(this ILogger logger, string blobId, ulong length, string owner);
+
+    [LoggerMessage(3040, LogLevel.Information, "Key {KeyId} ({Name}) made by {By}")]
+    public static partial void KeyMade(this ILogger logger, string keyId, string name, string by);
+
+    [LoggerMessage(3041, LogLevel.Information, "Key {KeyId} revoked by {By}")]
+    public static partial void KeyRevoked(this ILogger logger, string keyId, string by);
+
+    [LoggerMessage(3050, LogLevel.Information, "{Count} leases had expired and were put back or given up")]
+    public static partial void Reaped(this ILogger logger, int count);
+
+    [LoggerMessage(3051, LogLevel.Information, "{Count} blobs had outlived their time and were deleted")]
+    public static partial void Swept(this ILogger logger, int count);
+
+    [LoggerMessage(3052, LogLevel.Error, "The chore {Chore} failed and is tried again at its next turn")]
+    public static partial void ChoreFailed(this ILogger logger, string chore, Exception exception);
+
+    [LoggerMessage(3060, LogLevel.Error, "The queue's store cannot be reached")]
+    public static partial void StoreUnavailable(this ILogger logger, Exception exception);
+
+    [LoggerMessage(3061, LogLevel.Error, "Error {ErrorId}")]
+    public static partial void Unexpected(this ILogger logger, string errorId, Exception exception);
+}

@@ -1,0 +1,56 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Routing;
+using Ndif.Protocol;
+using Ndif.Queue;
+using Prometheus;
+
+namespace Ndif.Server;
+
+/// <summary>
+/// `/metrics` for Prometheus: what the process's `Ndif.*` meters count (<see cref="Telemetry"/>, and the workers' in an embedded
+/// service), and the queue's own numbers, which are the same at every gateway.
+/// </summary>
+internal sealed class MetricsPage : IDisposable
+{
+    private static readonly string[] ByModel = ["model"];
+    private static readonly string[] ByOutcome = ["outcome"];
+
+    private readonly CollectorRegistry registry = Prometheus.Metrics.NewCustomRegistry();
+    private readonly IDisposable meters;
+
+    public MetricsPage(StatusBoard board)
+    {
+        meters = MeterAdapter.StartListening(new MeterAdapterOptions
+        {
+            Registry = registry,
+            InstrumentFilterPredicate = instrument => instrument.Meter.Name.StartsWith("Ndif.", StringComparison.Ordinal),
+            ResolveHistogramBuckets = _ => Histogram.PowersOfTenDividedBuckets(-3, 3, 4), // 1 ms to 1000 s
+        });
+        MetricFactory metrics = Prometheus.Metrics.WithCustomRegistry(registry);
+        Gauge waiting = metrics.CreateGauge("ndif_queue_waiting", "Jobs that wait, by model.", ByModel);
+        Gauge running = metrics.CreateGauge("ndif_queue_running", "Jobs that run, by model.", ByModel);
+        Gauge replicas = metrics.CreateGauge("ndif_model_replicas", "Workers that hold the model ready.", ByModel);
+        Gauge workers = metrics.CreateGauge("ndif_workers", "Workers that are alive.");
+        Counter jobs = metrics.CreateCounter("ndif_jobs_total", "Jobs that have ended, by outcome.", ByOutcome);
+        registry.AddBeforeCollectCallback(async cancel =>
+        {
+            ServiceStatus status = await board.ReadAsync(cancel);
+            foreach (string[] gone in waiting.GetAllLabelValues().ToArray())
+                if (!status.Models.Any(model => model.Id == gone[0]))
+                    foreach (Gauge gauge in (Gauge[])[waiting, running, replicas]) gauge.RemoveLabelled(gone);
+            foreach (IGrouping<string, ModelStatus> model in status.Models.GroupBy(model => model.Id))
+            {
+                waiting.WithLabels(model.Key).Set(model.Max(m => m.Waiting));
+                running.WithLabels(model.Key).Set(model.Max(m => m.Running));
+                replicas.WithLabels(model.Key).Set(model.Sum(m => m.Replicas));
+            }
+            workers.Set(status.Workers.Count);
+            jobs.WithLabels("completed").IncTo(status.Completed);
+            jobs.WithLabels("failed").IncTo(status.Failed);
+        });
+    }
+
+    public void Map(IEndpointRouteBuilder routes) => routes.MapMetrics("/metrics", registry).WithMetadata(new OpenToAllAttribute());
+
+    public void Dispose() => meters.Dispose();
+}

@@ -1,0 +1,83 @@
+using System.Reflection;
+using Google.Protobuf.WellKnownTypes;
+using Ndif.Protocol;
+using Ndif.Queue;
+
+namespace Ndif.Server;
+
+/// <summary>
+/// The state of the service as anyone may see it: no job ids, no owners. Read from the queue and the workers at most a few times a
+/// second, however many ask.
+/// </summary>
+internal sealed class StatusBoard(IJobQueue jobs, IWorkerRegistry workers, TimeProvider time)
+{
+    private static readonly TimeSpan Freshness = TimeSpan.FromMilliseconds(200);
+
+    private readonly Timestamp started = Timestamp.FromDateTimeOffset(time.GetUtcNow());
+    private readonly Lock gate = new();
+    private Task<ServiceStatus>? look;
+    private long lookedAt;
+
+    public static string Version { get; } =
+        typeof(StatusBoard).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
+
+    public async Task<ServiceStatus> ReadAsync(CancellationToken cancellationToken = default)
+    {
+        Task<ServiceStatus> shared;
+        lock (gate)
+        {
+            if (look is null || (look.IsCompleted && (!look.IsCompletedSuccessfully || time.GetElapsedTime(lookedAt) >= Freshness)))
+            {
+                lookedAt = time.GetTimestamp();
+                look = LookAsync(CancellationToken.None); // for everyone who asks meanwhile: no one's cancellation ends it
+            }
+            shared = look;
+        }
+        return (await shared.WaitAsync(cancellationToken)).Clone();
+    }
+
+    /// <summary>False for a model that jobs wait for while no living worker has it.</summary>
+    public static bool IsServed(ModelStatus model) => model.Heat != Heat.Unspecified;
+
+    private async Task<ServiceStatus> LookAsync(CancellationToken cancellationToken)
+    {
+        QueueCounts counts = await jobs.CountAsync(cancellationToken);
+        IReadOnlyList<ModelStatus> models = await workers.ModelsAsync(cancellationToken);
+        var status = new ServiceStatus
+        {
+            Version = Version,
+            Started = started,
+            Waiting = (uint)counts.Waiting,
+            Running = (uint)counts.Running,
+            Completed = (ulong)counts.Completed,
+            Failed = (ulong)counts.Failed,
+        };
+        var unserved = new Dictionary<string, (int Waiting, int Running)>(counts.ByModel);
+        foreach (ModelStatus model in models)
+        {
+            model.Waiting = model.Running = 0; // the queue knows it better than the heartbeats
+            foreach (string name in new[] { model.Id, $"{model.Id}@{model.Revision}" })
+            {
+                (int waiting, int running) = counts.ByModel.GetValueOrDefault(name);
+                model.Waiting += (uint)waiting;
+                model.Running += (uint)running;
+                unserved.Remove(name);
+            }
+            status.Models.Add(model);
+        }
+        foreach ((string name, (int waiting, int running)) in unserved.Where(model => model.Value.Waiting + model.Value.Running > 0))
+            status.Models.Add(new ModelStatus { Id = name, Waiting = (uint)waiting, Running = (uint)running });
+        foreach (WorkerStatus worker in await workers.WorkersAsync(cancellationToken)) status.Workers.Add(WithoutJobIds(worker));
+        return status;
+    }
+
+    /// <summary>How many jobs a worker runs is everyone's to know, which ones is not.</summary>
+    private static WorkerStatus WithoutJobIds(WorkerStatus worker)
+    {
+        int running = worker.Jobs.Count;
+        WorkerStatus shown = worker.Clone();
+        shown.Jobs.Clear();
+        shown.Jobs.Add(Enumerable.Repeat("", running));
+        return shown;
+    }
+}

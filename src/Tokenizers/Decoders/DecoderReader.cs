@@ -1,0 +1,34 @@
+using Ndif.Tokenizers.Json;
+using Ndif.Tokenizers.Text;
+
+namespace Ndif.Tokenizers.Decoders;
+
+/// <summary>Makes the decoder that the file's <c>decoder</c> describes.</summary>
+internal static class DecoderReader
+{
+    public static IDecoder Read(JsonPart part)
+    {
+        IDecoder[] stages = [.. part.Stages("decoders").Select(ReadOne)];
+        return stages.Length == 1 ? stages[0] : new Sequence(stages);
+    }
+
+    static IDecoder ReadOne(JsonPart part)
+    {
+        string type = part.Type("Sequence", "ByteLevel", "ByteFallback", "Fuse", "Metaspace", "Replace", "Strip",
+            "WordPiece", "BPEDecoder", "CTC");
+        return type switch
+        {
+            "ByteLevel" => new ByteLevel(),
+            "ByteFallback" => new ByteFallback(),
+            "Fuse" => new Fuse(),
+            "Metaspace" => new Metaspace(part.Required("replacement").Rune(), PreTokenizers.Metaspace.ReadScheme(part)),
+            "Replace" => new Replace(PatternReader.Read(part.Required("pattern")), part.Required("content").String()),
+            "Strip" => new Strip(part.Required("content").Rune(),
+                part.Required("start").Int(0, int.MaxValue), part.Required("stop").Int(0, int.MaxValue)),
+            "WordPiece" => new WordPiece(part.Optional("prefix")?.String() ?? "##", part.Bool("cleanup", true)),
+            "BPEDecoder" => new WordEnds(part.Optional("suffix")?.String() ?? "</w>"),
+            _ => new Ctc(part.Optional("pad_token")?.String() ?? "<pad>",
+                part.Optional("word_delimiter_token")?.String() ?? "|", part.Bool("cleanup", true)),
+        };
+    }
+}

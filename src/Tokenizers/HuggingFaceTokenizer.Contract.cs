@@ -1,0 +1,61 @@
+using System.Buffers;
+using Microsoft.ML.Tokenizers;
+
+namespace Ndif.Tokenizers;
+
+/// <summary>What Microsoft.ML.Tokenizers asks of a tokenizer, so that whatever takes one takes ours. Special tokens are included.</summary>
+public sealed partial class HuggingFaceTokenizer
+{
+    /// <inheritdoc/>
+    protected override EncodeResults<EncodedToken> EncodeToTokens(string? text, ReadOnlySpan<char> textSpan, EncodeSettings settings)
+    {
+        if (!settings.ConsiderNormalization || !settings.ConsiderPreTokenization)
+            throw new NotSupportedException(
+                "The stages of a tokenizer.json make one whole: normalization and pre-tokenization cannot be left out.");
+        var source = text is null ? textSpan : text.AsSpan();
+        var tokens = _pipeline.Encode(addSpecialTokens: true, source);
+        int count = Math.Min(tokens.Count, settings.MaxTokenCount);
+        var result = new EncodedToken[count];
+        int end = 0; // a token that is not in the text stands between its neighbours
+        for (int i = 0; i < count; i++)
+        {
+            var (id, origin, _) = tokens[i];
+            var range = origin.End > 0 ? origin.Start..origin.End : end..end;
+            end = range.End.Value;
+            result[i] = new EncodedToken(id, _pipeline.TokenOf(id) ?? "", range);
+        }
+        return new EncodeResults<EncodedToken> { Tokens = result, CharsConsumed = count < tokens.Count ? end : source.Length };
+    }
+
+    /// <inheritdoc/>
+    protected override EncodeResults<int> EncodeToIds(string? text, ReadOnlySpan<char> textSpan, EncodeSettings settings)
+    {
+        var result = EncodeToTokens(text, textSpan, settings);
+        return new EncodeResults<int> { Tokens = [.. result.Tokens.Select(token => token.Id)], CharsConsumed = result.CharsConsumed };
+    }
+
+    /// <inheritdoc/>
+    public override string Decode(IEnumerable<int> ids) => Decode(ids, skipSpecialTokens: false);
+
+    /// <inheritdoc/>
+    public override OperationStatus Decode(IEnumerable<int> ids, Span<char> destination, out int idsConsumed, out int charsWritten)
+    {
+        idsConsumed = charsWritten = 0;
+        var stream = NewStream();
+        int seen = 0;
+        foreach (int id in ids)
+        {
+            seen++;
+            string text = stream.Add(id);
+            if (text.Length == 0) continue;
+            if (!text.TryCopyTo(destination[charsWritten..])) return OperationStatus.DestinationTooSmall;
+            charsWritten += text.Length;
+            idsConsumed = seen;
+        }
+        string rest = stream.Finish();
+        if (!rest.TryCopyTo(destination[charsWritten..])) return OperationStatus.DestinationTooSmall;
+        charsWritten += rest.Length;
+        idsConsumed = seen;
+        return OperationStatus.Done;
+    }
+}

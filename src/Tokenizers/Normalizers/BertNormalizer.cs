@@ -1,0 +1,34 @@
+using System.Globalization;
+using System.Text;
+using Ndif.Tokenizers.Text;
+
+namespace Ndif.Tokenizers.Normalizers;
+
+/// <summary>BERT's cleaning: control characters out, spaces around ideographs, accents off, lower case.</summary>
+internal static class BertNormalizer
+{
+    public static INormalizer Create(bool cleanText, bool handleChineseChars, bool? stripAccents, bool lowercase)
+    {
+        var steps = new List<INormalizer>();
+        if (cleanText)
+        {
+            steps.Add(new RuneFilter(rune => rune.Value is not (0 or 0xFFFD) && !IsControl(rune)));
+            steps.Add(new RuneMap(rune => Rune.IsWhiteSpace(rune) ? " " : null));
+        }
+        if (handleChineseChars) steps.Add(new RuneMap(rune => IsIdeograph(rune.Value) ? $" {rune} " : null));
+        if (stripAccents ?? lowercase)
+        {
+            steps.Add(UnicodeForm.D);
+            steps.Add(new RuneFilter(rune => Rune.GetUnicodeCategory(rune) != UnicodeCategory.NonSpacingMark));
+        }
+        if (lowercase) steps.Add(new Lowercase());
+        return new Sequence([.. steps]);
+    }
+
+    static bool IsControl(Rune rune) => rune.Value is not ('\t' or '\n' or '\r')
+        && Rune.GetUnicodeCategory(rune) is UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.PrivateUse;
+
+    static bool IsIdeograph(int rune) => rune
+        is >= 0x4E00 and <= 0x9FFF or >= 0x3400 and <= 0x4DBF or >= 0x20000 and <= 0x2A6DF or >= 0x2A700 and <= 0x2B73F
+        or >= 0x2B740 and <= 0x2B81F or >= 0x2B920 and <= 0x2CEAF or >= 0xF900 and <= 0xFAFF or >= 0x2F800 and <= 0x2FA1F;
+}

@@ -1,0 +1,216 @@
+using System.Diagnostics;
+using System.Threading.Channels;
+using Google.Protobuf;
+using Ndif.Engine;
+using Ndif.Engine.Compiling;
+using Ndif.Engine.Running;
+using Ndif.Engine.Subjects;
+using Ndif.Protocol;
+using Ndif.Queue;
+using TorchSharp;
+
+namespace Ndif.Worker;
+
+/// <summary>
+/// One leased job on its way through a pass. The engine's thread hands over what happens; a pump publishes it in order, so that
+/// a value is with the client while the pass still runs. The queue's answer "lease lost" cancels the run.
+/// </summary>
+internal sealed class JobExecution : IRunSink, IAsyncDisposable
+{
+    private readonly Lease _lease;
+    private readonly QueueBackend _backend;
+    private readonly WorkerOptions _options;
+    private readonly CancellationTokenSource _cancel;
+    private readonly Channel<Event> _events;
+    private readonly Task _pump;
+    private readonly long _started = Stopwatch.GetTimestamp();
+    private readonly DateTimeOffset _leased;
+    private Plan? _plan;
+    private JobRun? _run;
+    private long _resultBytes;
+    private bool _lost;
+
+    private JobExecution(Lease lease, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
+    {
+        (_lease, _backend, _options, _leased) = (lease, backend, options, time.GetUtcNow());
+        _cancel = CancellationTokenSource.CreateLinkedTokenSource(lease.Lost, stopping);
+        TimeSpan limit = lease.TimeLimit is { } asked && asked < options.WallTime ? asked : options.WallTime;
+        TimeLimit = limit;
+        _cancel.CancelAfter(limit);
+        _events = Channel.CreateBounded<Event>(new BoundedChannelOptions(options.EventBuffer) { SingleReader = true });
+        _pump = PumpAsync();
+    }
+
+    public Lease Lease => _lease;
+
+    private TimeSpan TimeLimit { get; }
+
+    /// <summary>The run, ready for the engine; null if the job's program is not valid for the model.</summary>
+    public JobRun? Run => _run;
+
+    public Error? Error { get; private set; }
+
+    /// <summary>Says that the job runs, and compiles it.</summary>
+    public static JobExecution Begin(Lease lease, LanguageSubject subject, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
+    {
+        var execution = new JobExecution(lease, backend, options, time, stopping);
+        execution.Tell(new Event { State = new StateChanged { State = JobState.Running, Attempt = (uint)lease.Attempt, Worker = options.Id } });
+        try
+        {
+            execution._plan = Compiler.Compile(Parse(lease.Program), subject);
+            execution._run = new JobRun(execution._plan, execution, execution.Constant, execution._cancel.Token);
+        }
+        catch (Exception e)
+        {
+            execution.Error = Errors.Of(e);
+        }
+        return execution;
+    }
+
+    public void Saved(uint node, string name, object? value) =>
+        Tell(new Event { Value = new SavedValue { Node = node, Name = name, Data = DataWriter.Write(value, Store) } });
+
+    public void Logged(uint node, string text) => Tell(new Event { Log = new LogLine { Text = text, Line = _plan!.LineOf(node) } });
+
+    public void Warned(uint node, string module, string message) =>
+        Tell(new Event { Warning = new Warning { Message = message, Module = module, Line = _plan!.LineOf(node) } });
+
+    /// <summary>Renews the lease until the job has ended; a lease that is lost cancels the run.</summary>
+    public async Task KeepAsync(CancellationToken ended)
+    {
+        try
+        {
+            while (true)
+            {
+                await Task.Delay(_options.RenewEvery, ended);
+                if (await _backend.Jobs.RenewAsync(_lease, ended)) continue;
+                await LoseAsync();
+                return;
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // the job has ended
+        }
+        catch (NdifException e) when (e.Retryable)
+        {
+            // the queue cannot be reached; if that lasts, the lease runs out and publishing says so
+        }
+    }
+
+    /// <summary>Publishes what is left, and the job's end. A job whose worker is stopping goes back to the queue.</summary>
+    public async Task EndAsync(CancellationToken stopping)
+    {
+        Error? error = Error ?? _run?.Error;
+        var usage = new Usage
+        {
+            Tokens = (ulong)(_run?.Tokens ?? 0),
+            ComputeSeconds = Stopwatch.GetElapsedTime(_started).TotalSeconds,
+            ResultBytes = (ulong)_resultBytes,
+            QueueSeconds = Math.Max(0, (_leased - _lease.Submitted).TotalSeconds),
+        };
+        _run?.Dispose();
+        bool givenBack = stopping.IsCancellationRequested && error is { Code: ErrorCode.JobCancelled } && !_lease.Lost.IsCancellationRequested;
+        if (!givenBack && !_lost)
+        {
+            if (error is { Code: ErrorCode.JobCancelled })
+                error = Errors.Make(ErrorCode.JobTimeout, $"The job ran longer than {TimeLimit.TotalSeconds:0.###} s and was stopped.", "Ask for less in one job, or for a longer time limit.");
+            await _events.Writer.WriteAsync(new Event
+            {
+                State = error is null
+                    ? new StateChanged { State = JobState.Completed, Usage = usage, Worker = _options.Id, Attempt = (uint)_lease.Attempt }
+                    : new StateChanged { State = JobState.Failed, Error = error, Usage = usage, Worker = _options.Id, Attempt = (uint)_lease.Attempt },
+            }, CancellationToken.None);
+        }
+        _events.Writer.TryComplete();
+        await _pump;
+        if (givenBack) await _backend.Jobs.ReturnAsync(_lease, CancellationToken.None);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _run?.Dispose();
+        _events.Writer.TryComplete();
+        await _pump;
+        _cancel.Dispose();
+    }
+
+    private static Program Parse(ReadOnlyMemory<byte> program)
+    {
+        try
+        {
+            return Program.Parser.ParseFrom(program.Span);
+        }
+        catch (InvalidProtocolBufferException e)
+        {
+            throw Errors.Throwable(ErrorCode.InvalidProgram, "The program cannot be read.", inner: e);
+        }
+    }
+
+    /// <summary>From the engine's thread, which waits if the queue is slow.</summary>
+    private void Tell(Event happening)
+    {
+        if (!_events.Writer.TryWrite(happening)) _events.Writer.WriteAsync(happening, _cancel.Token).AsTask().GetAwaiter().GetResult();
+    }
+
+    private async Task PumpAsync()
+    {
+        await foreach (Event happening in _events.Reader.ReadAllAsync())
+        {
+            if (_lost) continue;
+            try
+            {
+                if (!await _backend.Jobs.PublishAsync(_lease, happening)) await LoseAsync();
+            }
+            catch (NdifException)
+            {
+                // the queue cannot be reached: whoever gets the job next starts it again
+                await LoseAsync();
+            }
+        }
+    }
+
+    private async Task LoseAsync()
+    {
+        _lost = true;
+        await _cancel.CancelAsync();
+    }
+
+    /// <summary>A small tensor travels inside its event, a large one as a blob that the job's owner may read.</summary>
+    private Tensor Store(torch.Tensor tensor)
+    {
+        long bytes = tensor.numel() * tensor.element_size();
+        _resultBytes += bytes;
+        if (bytes <= ProgramFormat.InlineBytes) return tensor.ToData().ToProto();
+        using torch.Tensor plain = TensorBytes.Plain(tensor);
+        BlobRef blob = StoreAsync(plain).GetAwaiter().GetResult();
+        return new Tensor { Dtype = (DataType)TensorBytes.FromTorch(plain.dtype), Shape = { plain.shape }, Blob = blob };
+    }
+
+    private async Task<BlobRef> StoreAsync(torch.Tensor plain)
+    {
+        BlobRef blob = await _backend.Blobs.PutAsync((stream, _) =>
+        {
+            TensorBytes.CopyTo(plain, stream);
+            return Task.CompletedTask;
+        }, _cancel.Token);
+        await _backend.Blobs.GrantAsync(blob.Id, _lease.Owner, _cancel.Token);
+        return blob;
+    }
+
+    private TensorData Constant(uint index)
+    {
+        Tensor tensor = _plan!.Program.Constants[(int)index];
+        return tensor.ContentCase is Tensor.ContentOneofCase.Blob ? ConstantAsync(tensor).GetAwaiter().GetResult() : TensorData.From(tensor);
+    }
+
+    private async Task<TensorData> ConstantAsync(Tensor tensor)
+    {
+        await using Stream? stream = await _backend.Blobs.MayReadAsync(tensor.Blob.Id, _lease.Owner, _cancel.Token)
+            ? await _backend.Blobs.OpenAsync(tensor.Blob.Id, _cancel.Token) : null;
+        if (stream is null) throw Errors.Throwable(ErrorCode.UnknownBlob, "A constant of the program is no longer on the service.", "Submit the program again; constants are kept for a limited time.");
+        byte[] bytes = GC.AllocateUninitializedArray<byte>(checked((int)stream.Length));
+        await stream.ReadExactlyAsync(bytes, _cancel.Token);
+        return TensorData.From(new Tensor { Dtype = tensor.Dtype, Shape = { tensor.Shape }, Inline = UnsafeByteOperations.UnsafeWrap(bytes) });
+    }
+}

@@ -1,0 +1,22 @@
+using Microsoft.Extensions.Logging;
+
+namespace Ndif.Worker;
+
+/// <summary>All that a worker logs. Event ids are stable.</summary>
+internal static partial class Log
+{
+    [LoggerMessage(3001, LogLevel.Information, "Loading {Model} to {Device}")]
+    public static partial void Loading(ILogger logger, string model, string device);
+
+    [LoggerMessage(3002, LogLevel.Information, "Loaded {Model} in {Seconds:0.00} s")]
+    public static partial void Loaded(ILogger logger, string model, double seconds);
+
+    [LoggerMessage(3003, LogLevel.Information, "Job {JobId} runs on {Model}, attempt {Attempt}, one of {Batch} in the pass")]
+    public static partial void Started(ILogger logger, string jobId, string model, int attempt, int batch);
+
+    [LoggerMessage(3004, LogLevel.Information, "Job {JobId} ended: {Outcome}")]
+    public static partial void Ended(ILogger logger, string jobId, string outcome);
+
+    [LoggerMessage(3005, LogLevel.Warning, "The queue cannot be reached: {Reason}")]
+    public static partial void QueueUnreachable(ILogger logger, string reason);
+}

@@ -1,0 +1,42 @@
+using Ndif.Engine.Local;
+using Ndif.Engine.Subjects;
+using Ndif.Models;
+using Ndif.Protocol;
+using TorchSharp;
+
+namespace Ndif.Worker;
+
+/// <summary>A model that this worker holds: its weights, and the one thread its passes run on.</summary>
+public sealed class ModelHost : IDisposable
+{
+    private ModelHost(LanguageSubject subject) => (Subject, Lane) = (subject, new Lane($"model {subject.Description.Id}"));
+
+    public LanguageSubject Subject { get; }
+
+    public Lane Lane { get; }
+
+    /// <summary>The name under which jobs ask for it.</summary>
+    public string Id => Subject.Description.Id;
+
+    /// <summary>Jobs that are running on it.</summary>
+    public int Running { get; set; }
+
+    /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT or UNSUPPORTED_ARCHITECTURE.</exception>
+    public static ModelHost Load(string model, string device, IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
+    {
+        torch.Device place = device == "cpu" ? torch.CPU : new torch.Device(device);
+        return new ModelHost(new LanguageSubject(ModelLoader.Load(model, null, place, progress, cancellationToken)));
+    }
+
+    public ModelStatus Status => new()
+    {
+        Id = Id, Revision = Subject.Description.Revision, Architecture = Subject.Description.Architecture, Heat = Heat.Hot,
+        Parameters = Subject.Description.Parameters, Bytes = Subject.Description.Bytes, Replicas = 1, Running = (uint)Running, Dtype = Subject.Description.Dtype,
+    };
+
+    public void Dispose()
+    {
+        Lane.Dispose();
+        Subject.Dispose();
+    }
+}

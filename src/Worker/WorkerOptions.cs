@@ -1,0 +1,39 @@
+using System.ComponentModel.DataAnnotations;
+
+namespace Ndif.Worker;
+
+/// <summary>What a worker serves and how.</summary>
+public sealed record WorkerOptions
+{
+    /// <summary>Its name among the workers. Default: machine name and process id.</summary>
+    [Required, RegularExpression(@"[\w.:-]{1,100}")]
+    public string Id { get; init; } = $"{Environment.MachineName}-{Environment.ProcessId}";
+
+    /// <summary>Ids or folders of the models it holds; each is loaded before the first job.</summary>
+    [MinLength(1, ErrorMessage = "A worker needs at least one model.")]
+    public IReadOnlyList<string> Models { get; init; } = [];
+
+    /// <summary>Where the weights go: "cpu", "cuda", "cuda:1". Default "cpu".</summary>
+    [Required]
+    public string Device { get; init; } = "cpu";
+
+    /// <summary>How many jobs of different users go through one pass at most. Default 8.</summary>
+    [Range(1, 1024)]
+    public int MaxBatch { get; init; } = 8;
+
+    /// <summary>How often a lease is renewed; a third of the queue's lease duration is right. Default 10 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.010", "01:00:00")]
+    public TimeSpan RenewEvery { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How often the worker says that it lives. Default 1 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00")]
+    public TimeSpan Heartbeat { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>The longest a job may run if it does not ask for less. Default 1 h.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.001", "7.00:00:00")]
+    public TimeSpan WallTime { get; init; } = TimeSpan.FromHours(1);
+
+    /// <summary>Events a job may be ahead of the queue by; then its run waits. Default 256.</summary>
+    [Range(1, 1 << 16)]
+    public int EventBuffer { get; init; } = 256;
+}

@@ -1,0 +1,206 @@
+using System.Diagnostics.Metrics;
+using Grpc.Core;
+using Ndif.Protocol;
+
+namespace Ndif.Server.Tests;
+
+public sealed class RunTests
+{
+    [Fact]
+    public async Task Run_StreamsEveryEvent_FromReceivedToCompleted()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await using FakeWorker worker = gateway.Work();
+        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await call.RequestStream.WriteAsync(TestModels.Run("echo"), TestGateway.Cancel);
+
+        List<Event> events = await Expect.AllAsync(call.ResponseStream);
+
+        Assert.Equal([JobState.Received, JobState.Queued, JobState.Running, JobState.Completed], Expect.States(events));
+        Assert.Equal(Enumerable.Range(1, events.Count).Select(n => (ulong)n), events.Select(e => e.Sequence));
+        Assert.Equal("hello", events.Single(e => e.Log is not null).Log.Text);
+        Assert.Equal(42, events.Single(e => e.Value is not null).Value.Data.Integer);
+        Assert.Equal(StatusCode.OK, call.GetStatus().StatusCode);
+    }
+
+    [Fact]
+    public async Task FailedJob_IsAnEvent_NotAFailedCall()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await using FakeWorker worker = gateway.Work();
+        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await call.RequestStream.WriteAsync(TestModels.Run("fail"), TestGateway.Cancel);
+
+        StateChanged end = (await Expect.AllAsync(call.ResponseStream))[^1].State;
+
+        Assert.Equal((JobState.Failed, ErrorCode.ShapeMismatch), (end.State, end.Error.Code));
+        Assert.Equal(StatusCode.OK, call.GetStatus().StatusCode);
+    }
+
+    [Fact]
+    public async Task LocalReply_ReachesTheWorkerThatAsked()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await using FakeWorker worker = gateway.Work();
+        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await call.RequestStream.WriteAsync(TestModels.Run("ask"), TestGateway.Cancel);
+        while (await call.ResponseStream.MoveNext(TestGateway.Cancel) && call.ResponseStream.Current.Local is null) { }
+        ulong ticket = call.ResponseStream.Current.Local!.Ticket;
+
+        await call.RequestStream.WriteAsync(
+            new RunRequest { Local = new LocalReply { Ticket = ticket, Value = new Data { Text = "from the client" } } }, TestGateway.Cancel);
+
+        List<Event> rest = await Expect.AllAsync(call.ResponseStream);
+        Assert.Equal("from the client", rest.Single(e => e.Value is not null).Value.Data.Text);
+    }
+
+    [Fact]
+    public async Task CancelMessage_EndsTheJob_AndTheStreamSaysSo()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await using FakeWorker worker = gateway.Work();
+        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await call.RequestStream.WriteAsync(TestModels.Run("hang"), TestGateway.Cancel);
+        await UntilRunningAsync(call.ResponseStream);
+
+        await call.RequestStream.WriteAsync(new RunRequest { Cancel = new Nothing() }, TestGateway.Cancel);
+
+        StateChanged end = (await Expect.AllAsync(call.ResponseStream))[^1].State;
+        Assert.Equal((JobState.Cancelled, ErrorCode.JobCancelled), (end.State, end.Error.Code));
+    }
+
+    [Fact]
+    public async Task DroppedConnection_CancelsTheJob()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await using FakeWorker worker = gateway.Work();
+        using (var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel))
+        {
+            await call.RequestStream.WriteAsync(TestModels.Run("hang", "dropped"), TestGateway.Cancel);
+            await UntilRunningAsync(call.ResponseStream);
+        } // disposed: the stream is reset
+
+        Assert.Equal(JobState.Cancelled, (await Expect.EndAsync(gateway.Backend.Jobs, "dropped")).State);
+    }
+
+    [Fact]
+    public async Task PassedDeadline_CancelsTheJob()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await using FakeWorker worker = gateway.Work();
+        using var call = (await gateway.ClientAsync()).Run(deadline: DateTime.UtcNow.AddMilliseconds(500), cancellationToken: TestGateway.Cancel);
+        await call.RequestStream.WriteAsync(TestModels.Run("hang", "late"), TestGateway.Cancel);
+
+        RpcException failure = await Assert.ThrowsAsync<RpcException>(() => Expect.AllAsync(call.ResponseStream));
+
+        Assert.Equal(StatusCode.DeadlineExceeded, failure.StatusCode);
+        Assert.Equal(JobState.Cancelled, (await Expect.EndAsync(gateway.Backend.Jobs, "late")).State);
+    }
+
+    [Fact]
+    public async Task EndedRequestStream_CancelsTheJob()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await using FakeWorker worker = gateway.Work();
+        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await call.RequestStream.WriteAsync(TestModels.Run("hang"), TestGateway.Cancel);
+        await UntilRunningAsync(call.ResponseStream);
+
+        await call.RequestStream.CompleteAsync();
+
+        Assert.Equal(JobState.Cancelled, (await Expect.AllAsync(call.ResponseStream))[^1].State.State);
+    }
+
+    [Fact]
+    public async Task Detached_JobOutlivesItsStream()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        Inference.InferenceClient client = await gateway.ClientAsync();
+        using (var call = client.Run(cancellationToken: TestGateway.Cancel))
+        {
+            await call.RequestStream.WriteAsync(TestModels.Run("echo", "kept"), TestGateway.Cancel);
+            Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel));
+            await call.RequestStream.WriteAsync(new RunRequest { Detach = new Nothing() }, TestGateway.Cancel);
+            await call.RequestStream.CompleteAsync();
+            Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel)); // QUEUED still comes
+            await gateway.Lines.WaitForAsync("goes on without its client");
+        }
+        await gateway.Lines.WaitForAsync("/ndif.v1.Inference/Run answered");
+
+        await using FakeWorker worker = gateway.Work(); // only now
+        Assert.Equal(JobState.Completed, (await Expect.EndAsync(gateway.Backend.Jobs, "kept")).State);
+    }
+
+    [Fact]
+    public async Task StoppedGateway_LeavesTheJob_AndSaysToWatch()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await call.RequestStream.WriteAsync(TestModels.Run("echo", "survivor"), TestGateway.Cancel);
+        Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel));
+
+        Task stopping = gateway.App.StopAsync(TestGateway.Cancel);
+        Error error = await Expect.FailureAsync(StatusCode.Unavailable, () => Expect.AllAsync(call.ResponseStream));
+        await stopping;
+
+        Assert.True(error.Retryable);
+        Assert.Contains("Watch", error.Hint, StringComparison.Ordinal);
+        Assert.Equal(JobState.Queued, (await gateway.Backend.Jobs.GetAsync("survivor", TestGateway.Cancel))!.State);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task FirstMessage_MustBeTheSubmission(bool ends)
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        if (ends) await call.RequestStream.CompleteAsync();
+        else await call.RequestStream.WriteAsync(new RunRequest { Cancel = new Nothing() }, TestGateway.Cancel);
+
+        Error error = await Expect.FailureAsync(StatusCode.InvalidArgument, () => Expect.AllAsync(call.ResponseStream));
+
+        Assert.Equal(ErrorCode.InvalidProgram, error.Code);
+    }
+
+    [Fact]
+    public async Task SecondSubmission_FailsTheCall_AndCancelsTheJob()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await call.RequestStream.WriteAsync(TestModels.Run("echo", "first"), TestGateway.Cancel);
+        await call.RequestStream.WriteAsync(TestModels.Run("echo", "second"), TestGateway.Cancel);
+
+        Error error = await Expect.FailureAsync(StatusCode.InvalidArgument, () => Expect.AllAsync(call.ResponseStream));
+
+        Assert.Contains("one `submit`", error.Message, StringComparison.Ordinal);
+        Assert.Equal(JobState.Cancelled, (await Expect.EndAsync(gateway.Backend.Jobs, "first")).State);
+    }
+
+    [Fact]
+    public async Task SlowReader_StopsTheGatewayFromSending_AndLosesNothing()
+    {
+        const int Lines = 200, Length = 262_147;
+        int sent = 0;
+        using var listener = new MeterListener { InstrumentPublished = (instrument, l) => { if (instrument == Telemetry.EventBytes) l.EnableMeasurementEvents(instrument); } };
+        listener.SetMeasurementEventCallback<long>((_, bytes, _, _) => { if (bytes is > Length and < Length + 100) Interlocked.Increment(ref sent); });
+        listener.Start();
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await using FakeWorker worker = gateway.Work();
+        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await call.RequestStream.WriteAsync(TestModels.Run($"flood {Lines} {Length}", "flood"), TestGateway.Cancel);
+        Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel));
+
+        await Expect.EndAsync(gateway.Backend.Jobs, "flood"); // the worker is done, the client has read one event
+
+        Assert.InRange(Volatile.Read(ref sent), 0, Lines / 2);
+        Assert.Equal(Lines, (await Expect.AllAsync(call.ResponseStream)).Count(e => e.Log is not null));
+    }
+
+    private static async Task UntilRunningAsync(IAsyncStreamReader<Event> events)
+    {
+        while (await events.MoveNext(TestGateway.Cancel))
+            if (events.Current.State?.State == JobState.Running) return;
+        Assert.Fail("The job never ran.");
+    }
+}

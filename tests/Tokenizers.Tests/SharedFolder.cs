@@ -1,0 +1,25 @@
+namespace Ndif.Tokenizers.Tests;
+
+/// <summary>The folder beside the checkout that holds reference outputs of Hugging Face; NDIF_SHARED overrides where it is.</summary>
+static class SharedFolder
+{
+    static readonly string? s_path = Find();
+
+    /// <summary>A file or folder in it; the test is skipped where there is none.</summary>
+    public static string Path(params ReadOnlySpan<string> parts)
+    {
+        Assert.SkipWhen(s_path is null, "the reference outputs are not here: no folder above has shared/golden, and NDIF_SHARED is not set");
+        string path = System.IO.Path.Combine([s_path!, .. parts]);
+        Assert.SkipUnless(System.IO.Path.Exists(path), $"the shared folder has no {string.Join('/', parts!)}");
+        return path;
+    }
+
+    static string? Find()
+    {
+        if (Environment.GetEnvironmentVariable("NDIF_SHARED") is { Length: > 0 } configured) return configured;
+        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
+            if (Directory.Exists(System.IO.Path.Combine(folder.FullName, "shared", "golden")))
+                return System.IO.Path.Combine(folder.FullName, "shared");
+        return null;
+    }
+}

@@ -1,0 +1,58 @@
+namespace Ndif.Tokenizers.Tests;
+
+public sealed class StreamingDecoderTests
+{
+    static readonly HuggingFaceTokenizer s_byteLevel = Small.Of(Small.ByteLevelBpe(), """
+        "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"decoder":{"type":"ByteLevel"}
+        """);
+
+    [Fact]
+    public void IncompleteCharacter_IsWithheldUntilItsLastByte()
+    {
+        var stream = s_byteLevel.NewStream();
+        Assert.Equal(["a", "", "", "", "🙂", "b"], s_byteLevel.Encode("a🙂b").Select(stream.Add));
+        Assert.Equal("", stream.Finish());
+    }
+
+    [Fact]
+    public void CharacterThatNeverCompletes_ComesAtTheEnd()
+    {
+        var stream = s_byteLevel.NewStream();
+        Assert.Equal(["a", "", ""], s_byteLevel.Encode("a🙂").Take(3).Select(stream.Add));
+        Assert.Equal("\uFFFD", stream.Finish());
+        Assert.Equal("x", stream.Add(s_byteLevel.TokenToId("x")!.Value));
+    }
+
+    [Fact]
+    public void RandomIds_GiveTheSameAsDecodingThemAtOnce()
+    {
+        var random = new Random(3);
+        for (int i = 0; i < 300; i++)
+        {
+            // at most eight broken bytes in a row, fewer than a stream waits for
+            int[] ids = [.. Enumerable.Range(0, 40).Select(n => n % 8 == 7 ? 65 : random.Next(s_byteLevel.VocabularySize))];
+            var stream = s_byteLevel.NewStream();
+            Assert.Equal(s_byteLevel.Decode(ids), string.Concat(ids.Select(stream.Add)) + stream.Finish());
+        }
+    }
+
+    [Fact]
+    public void SpacesThatCleaningUpMayTakeOut_AreWithheld()
+    {
+        var tokenizer = Small.Of(Small.Model(["Hello", ".", "n", "'t"], []), config: """{"clean_up_tokenization_spaces":true}""");
+        foreach (int[] ids in (int[][])[[0, 1, 0], [0, 2, 0], [1, 1, 1], [0, 2, 3]])
+        {
+            var stream = tokenizer.NewStream();
+            Assert.Equal(tokenizer.Decode(ids), string.Concat(ids.Select(stream.Add)) + stream.Finish());
+        }
+    }
+
+    [Fact]
+    public void SmallDestination_SaysHowFarItGot()
+    {
+        Span<char> destination = stackalloc char[2];
+        var ids = s_byteLevel.Encode("abc");
+        Assert.Equal(System.Buffers.OperationStatus.DestinationTooSmall, s_byteLevel.Decode(ids, destination, out int consumed, out int written));
+        Assert.Equal((2, 2, "ab"), (consumed, written, destination.ToString()));
+    }
+}
