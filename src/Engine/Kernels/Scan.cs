@@ -59,9 +59,16 @@ internal static class Scan
         ["take"] = (in a) => zeros(a.Tensor(1).shape, a.Tensor(0).dtype, META),
     };
 
-    /// <summary>The rule for a call with a meta tensor among its arguments, or null: then the kernel itself gives the shape.</summary>
-    public static Kernel? Find(OpSchema schema, object?[] bound) =>
-        s_rules.TryGetValue(schema.Name, out Kernel? rule) && Array.Exists(bound, v => v is Tensor tensor && Guards.IsMeta(tensor)) ? rule : null;
+    /// <summary>
+    /// The rule for a call on meta tensors (or on numbers that a scan makes into some), or null: then the kernel itself gives the
+    /// shape.
+    /// </summary>
+    public static Kernel? Find(OpSchema schema, object?[] bound, KernelContext context)
+    {
+        bool applies = Array.Exists(bound, v => v is Tensor tensor && Guards.IsMeta(tensor))
+            || (context.Device.type == DeviceType.META && schema.Parameters[0].Type == OpType.Tensor);
+        return applies ? s_rules.GetValueOrDefault(schema.Name) : null;
+    }
 
     private static Tensor Like(in OpArguments a) => a.Tensor(0).clone();
 
