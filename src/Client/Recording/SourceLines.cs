@@ -12,6 +12,7 @@ namespace Ndif.Recording;
 internal static class SourceLines
 {
     private static readonly ConcurrentDictionary<(MethodBase Method, int Offset), UserLine?> s_known = new();
+    private static readonly ConcurrentDictionary<Assembly, bool> s_users = new();
 
     /// <summary>The innermost frame that is not ours; null where there are no symbols.</summary>
     public static UserLine? Here()
@@ -20,7 +21,7 @@ internal static class SourceLines
         for (int i = 0; i < stack.FrameCount; i++)
         {
             StackFrame frame = stack.GetFrame(i)!;
-            if (frame.GetMethod() is not { } method || IsOurs(method)) continue;
+            if (frame.GetMethod() is not { } method || !IsUsers(method)) continue;
             return s_known.GetOrAdd((method, frame.GetILOffset()), _ => Resolve());
         }
         return null;
@@ -33,7 +34,7 @@ internal static class SourceLines
         for (int i = 0; i < stack.FrameCount; i++)
         {
             StackFrame frame = stack.GetFrame(i)!;
-            if (frame.GetMethod() is not { } method || IsOurs(method) || IsFramework(method)) continue;
+            if (frame.GetMethod() is not { } method || !IsUsers(method)) continue;
             return frame.GetFileName() is { } file
                 ? new UserLine(file, frame.GetFileLineNumber(), Member(method))
                 : new UserLine("", 0, Member(method));
@@ -41,13 +42,9 @@ internal static class SourceLines
         return null;
     }
 
-    private static bool IsOurs(MethodBase method) =>
-        method.DeclaringType?.Assembly is { } assembly && (assembly == typeof(SourceLines).Assembly || Other(assembly));
-
-    private static bool Other(Assembly assembly) => assembly.GetName().Name is "Ndif.Engine" or "Ndif.Protocol";
-
-    private static bool IsFramework(MethodBase method) =>
-        method.DeclaringType?.Assembly.GetName().Name?.StartsWith("System.", StringComparison.Ordinal) == true;
+    /// <summary>Neither ours nor the framework's, which calls users' lambdas and method groups for them.</summary>
+    private static bool IsUsers(MethodBase method) => method.DeclaringType is not { } type || s_users.GetOrAdd(type.Assembly, static assembly =>
+        assembly.GetName().Name is not { } name || !(name is "Ndif.Client" or "Ndif.Engine" or "Ndif.Protocol" || name.StartsWith("System.", StringComparison.Ordinal)));
 
     /// <summary>"Main", also where the compiler made a state machine or a lambda of it.</summary>
     private static string Member(MethodBase method)

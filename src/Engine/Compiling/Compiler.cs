@@ -77,6 +77,8 @@ public static class Compiler
                 throw Unsupported("Scan (shapes without weights)");
             case Node.KindOneofCase.Trace when node.Trace.Gradients:
                 throw Unsupported("A trace with gradients");
+            case Node.KindOneofCase.Trace when node.Trace.Generation is { } generation && NotYet(generation) is { } option:
+                throw Unsupported($"The generation option `{option}`");
             case Node.KindOneofCase.Trace:
                 return new TraceStatement(id, needs, node.Trace, [.. node.Trace.Invokes.Select(Input)]);
             default:
@@ -93,7 +95,13 @@ public static class Compiler
         }
     }
 
-    private static int? Call(CallIndex call) => call.WhichCase is CallIndex.WhichOneofCase.At ? (int)call.At : null;
+    private static int? Call(CallIndex call) => call.WhichCase is CallIndex.WhichOneofCase.At ? (int)Math.Min(call.At, int.MaxValue) : null;
+
+    /// <summary>The first option that is asked for and would be ignored: a generation is greedy.</summary>
+    private static string? NotYet(Generation g) =>
+        g.Sample ? "sample" : g.HasTemperature ? "temperature" : g.HasTopK ? "top_k" : g.HasTopP ? "top_p" : g.HasMinP ? "min_p" : g.HasTypicalP ? "typical_p"
+        : g.HasRepetitionPenalty ? "repetition_penalty" : g.HasNoRepeatNgram ? "no_repeat_ngram" : g is { HasBeams: true, Beams: > 1 } ? "beams"
+        : g is { HasReturnSequences: true, ReturnSequences: > 1 } ? "return_sequences" : g.Stop.Count > 0 ? "stop" : g.Stream ? "stream" : null;
 
     private static InvokeInput Input(Protocol.Invoke invoke) => new(invoke.Input, invoke.Region,
         invoke.Input?.Ids is { } ids ? Operand.Of(ids) : null,
