@@ -94,6 +94,7 @@ internal sealed class Abuse(int seed)
             ? tensor(Values(count, () => wild ? Pick(type == ScalarType.Int64 ? s_ints : [int.MinValue, -1, 0, int.MaxValue]) : _random.Next(-1, 4)))
             : tensor(Values(count, () => wild ? Pick(s_reals) : _random.NextDouble() * 3));
         Tensor made = flat.to(type == ScalarType.Bool ? type : type == ScalarType.ComplexFloat32 ? ScalarType.Float32 : type).to(type).reshape(shape).to(device);
+        if (is_floating_point(type) && _random.Next(6) == 0) made.requires_grad_();
         return _random.Next(8) == 0 && made.ndim >= 2 ? made.transpose(0, 1) : made;
     }
 
@@ -108,7 +109,7 @@ internal sealed class Abuse(int seed)
     {
         null => "None",
         Tensor { device_type: DeviceType.META } meta => $"meta {meta.dtype}{Engine.Kernels.Describe.Shape(meta)}",
-        Tensor t => $"{t.dtype}{Engine.Kernels.Describe.Shape(t)}{{{string.Join(",", t.numel() is 0 or > 12 || is_complex(t.dtype) ? [] : t.to(ScalarType.Float64).contiguous().data<double>().ToArray())}}}",
+        Tensor t => $"{t.dtype}{Engine.Kernels.Describe.Shape(t)}{{{string.Join(",", t.numel() is 0 or > 12 || is_complex(t.dtype) ? [] : t.detach().to(ScalarType.Float64).contiguous().data<double>().ToArray())}}}",
         string text => $"'{text}'",
         System.Collections.IList list => $"[{string.Join(", ", list.Cast<object?>().Select(Text))}]",
         _ => $"{value}",
