@@ -22,7 +22,13 @@ public sealed class EngineRuntime : ILocalRuntime
     public IProgramRunner Open(string model, string revision)
     {
         var (lane, subject) = _models.GetOrAdd((model, revision), key => (new Lane($"model {key.Item1}"), new Lazy<LanguageSubject>(
-            () => new LanguageSubject(ModelLoader.Load(key.Item1)))));
+            () => Load(key.Item1, key.Item2), LazyThreadSafetyMode.PublicationOnly)));
         return new LocalRunner(_ => subject.Value, lane);
+    }
+
+    private static LanguageSubject Load(string model, string revision)
+    {
+        ModelFolder folder = ModelStore.Find(model, revision.Length > 0 ? revision : null);
+        return new LanguageSubject(ModelLoader.Load(folder, ModelLoader.ReadConfig(folder)));
     }
 }
