@@ -10,10 +10,10 @@ internal static class QueueErrors
         $"The job id `{jobId}` is already used by somebody else.", "Choose another id, or leave it empty: the service then chooses one.");
 
     public static Exception UnknownJob(string jobId) => Errors.Throwable(ErrorCode.UnknownJob,
-        $"There is no job `{jobId}`.", "Jobs are kept for a day after their end. Was it submitted to this service?");
+        $"There is no job `{jobId}`.", "Jobs are forgotten some time after their end (a day, unless the service says otherwise). Was it submitted to this service?");
 
     public static Exception UnknownBlob(string id) => Errors.Throwable(ErrorCode.UnknownBlob,
-        $"There is no blob `{id}`.", "Blobs expire when nobody has used them for a day. Upload it again.");
+        $"There is no blob `{id}`.", "Blobs expire when nobody asks for them (after a day, unless the service says otherwise). Upload it again.");
 
     public static Exception BadSubmission(string what, string hint) => Errors.Throwable(ErrorCode.BadArgument, what, hint);
 

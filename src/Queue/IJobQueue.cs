@@ -16,7 +16,8 @@ public interface IJobQueue : IAsyncDisposable
 
     /// <summary>
     /// Takes the next job for one of these models, in the order of fair share, or null when none came within
-    /// <paramref name="wait"/>. The job returns to the queue if the lease is not renewed.
+    /// <paramref name="wait"/>. The models are equal: the one whose first job is oldest goes first; ask for the preferred ones alone,
+    /// with no wait, to prefer them. The job returns to the queue if the lease is not renewed: renew at a third of its duration.
     /// </summary>
     Task<Lease?> LeaseAsync(string worker, IReadOnlyCollection<string> models, TimeSpan wait, CancellationToken cancellationToken = default);
 
@@ -45,13 +46,13 @@ public interface IJobQueue : IAsyncDisposable
 
     /// <summary>
     /// All events of a job from a sequence number on (1 is the first), past ones at once and later ones as they come; ends after
-    /// the end state.
+    /// the end state. The first step throws UNKNOWN_JOB if there is no such job.
     /// </summary>
     IAsyncEnumerable<Event> WatchAsync(string jobId, ulong fromSequence, CancellationToken cancellationToken = default);
 
     Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default);
 
-    /// <summary>Puts expired leases back, or into the dead letters after too many attempts. Run by every worker and gateway now and then.</summary>
+    /// <summary>Puts expired leases back, or into the dead letters after too many attempts. LeaseAsync does it now and then; gateways should too, for when no worker lives.</summary>
     Task<int> ReapAsync(CancellationToken cancellationToken = default);
 
     /// <summary>Jobs that were failed because their workers were lost, newest first.</summary>
@@ -87,6 +88,9 @@ public sealed record Lease(
 {
     /// <summary>Cancelled as soon as the queue knows that the job was cancelled or given to another worker.</summary>
     public CancellationToken Lost { get; init; }
+
+    /// <summary>The W3C trace parent under which the job was submitted, so that one trace shows it from the client to the worker.</summary>
+    public string? TraceParent { get; init; }
 }
 
 /// <summary>Counts over all jobs, and waiting and running ones by model.</summary>

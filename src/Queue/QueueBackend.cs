@@ -21,6 +21,28 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
             new InMemoryWorkerRegistry(options, time));
     }
 
+    /// <summary>
+    /// Of a cluster. Does not wait for Redis: as long as it cannot be reached, every call fails as UNAVAILABLE. Gateways and workers
+    /// on several machines share the blobs' directory as a volume.
+    /// </summary>
+    /// <param name="connectionString">As StackExchange.Redis reads it: "host:6379,password=..."</param>
+    public static QueueBackend Redis(
+        string connectionString, QueueOptions? options = null, BlobOptions? blobs = null, TimeProvider? time = null, ILoggerFactory? logs = null)
+    {
+        logs ??= NullLoggerFactory.Instance;
+        ConfigurationOptions configuration = ConfigurationOptions.Parse(connectionString);
+        configuration.AbortOnConnectFail = false;
+        configuration.LoggerFactory ??= logs;
+        IConnectionMultiplexer connection = ConnectionMultiplexer.Connect(configuration);
+        return new QueueBackend(
+            new RedisJobQueue(connection, options, logs.CreateLogger<RedisJobQueue>()),
+            new DirectoryBlobStore(blobs, time, logs.CreateLogger<DirectoryBlobStore>()),
+            new RedisWorkerRegistry(connection, options, time))
+        {
+            Connection = connection,
+        };
+    }
+
     public async ValueTask DisposeAsync()
     {
         await Jobs.DisposeAsync();

@@ -8,7 +8,7 @@ public static class Telemetry
 {
     public const string Name = "Ndif.Queue";
 
-    internal static readonly ActivitySource Source = new(Name);
+    private static readonly ActivitySource Source = new(Name);
     private static readonly Meter Meter = new(Name);
 
     private static readonly Counter<long> Submitted = Meter.CreateCounter<long>("ndif.queue.submitted", "{job}", "Jobs accepted");
@@ -17,6 +17,10 @@ public static class Telemetry
     private static readonly Counter<long> DeadLetters = Meter.CreateCounter<long>("ndif.queue.dead_letters", "{job}", "Jobs failed because their workers were lost");
     private static readonly Counter<long> Fenced = Meter.CreateCounter<long>("ndif.queue.fenced", "{event}", "Events refused because the lease was lost");
     private static readonly Histogram<double> Wait = Meter.CreateHistogram<double>("ndif.queue.wait", "s", "From submission to the first lease");
+
+    /// <summary>A span of the submission; the job's trace continues from it in the worker (<see cref="Lease.TraceParent"/>).</summary>
+    internal static Activity? Submitting(JobSubmission submission) =>
+        Source.StartActivity("queue submit", ActivityKind.Producer)?.SetTag("ndif.job", submission.JobId).SetTag("ndif.model", submission.Model);
 
     internal static void JobSubmitted(string model) => Submitted.Add(1, Model(model));
 

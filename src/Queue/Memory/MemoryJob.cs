@@ -4,13 +4,15 @@ using Ndif.Protocol;
 namespace Ndif.Queue;
 
 /// <summary>A job as the in-memory queue keeps it. Touched only under the queue's lock.</summary>
-internal sealed class MemoryJob(JobSubmission submission, long number, DateTimeOffset submitted)
+internal sealed class MemoryJob(JobSubmission submission, long number, DateTimeOffset submitted, string? traceParent)
 {
     public JobSubmission Submission { get; private set; } = submission;
 
     public Ticket Ticket { get; } = new(submission.JobId, submission.Owner, number, submission.Cost / submission.Weight);
 
     public DateTimeOffset Submitted => submitted;
+
+    public string? TraceParent => traceParent;
 
     public List<Event> Events { get; } = [];
 

@@ -1,0 +1,45 @@
+using StackExchange.Redis;
+
+namespace Ndif.Queue;
+
+/// <summary>
+/// Every key of a deployment, behind its prefix. Owners and models hold no blanks, so a blank parts two of them.
+/// <code>
+/// number, token          counters: submissions, leases
+/// job:{id}               hash: what was submitted, state, attempt, deaths, token, worker, times, error, usage, last sequence
+/// events:{id}            stream, entry n-0 is the event with sequence number n
+/// replies:{id}           hash: ticket to the client's answer
+/// models                 set: models with waiting jobs
+/// waiting:{model}        sorted set: "number:id" by fair-share tag. The line; a rank is a position
+/// share:{model} {owner}  sorted set: the owner's part of the line, to move up when one of it is cancelled
+/// finish:{model}         sorted set: owner by the virtual time at which his last job ends
+/// clock, pace, running   hashes by model: virtual time, mean duration in ms, jobs leased
+/// leased                 sorted set: job id by deadline
+/// ended, dead            sorted sets by time: "id owner" of ended jobs, ids of dead letters
+/// jobs:{owner}           sorted set: job ids by number; active:{owner} those that have not ended
+/// totals                 hash: completed, failed
+/// workers, worker:{id}   set of ids, heartbeats with a time to live; descriptions: hash by model
+/// </code>
+/// Channels: <c>work</c> (a model), <c>news</c> (a job), <c>lost</c> (a job and a token), <c>replied</c> (a job and a ticket).
+/// The scripts build the keys they need in the same way (Scripts/common.lua).
+/// </summary>
+internal sealed class RedisKeys(string prefix)
+{
+    public RedisKey Prefix { get; } = prefix;
+
+    public RedisKey Dead { get; } = prefix + "dead";
+
+    public RedisKey Workers { get; } = prefix + "workers";
+
+    public RedisKey Descriptions { get; } = prefix + "descriptions";
+
+    public RedisKey Job(string id) => prefix + "job:" + id;
+
+    public RedisKey Jobs(string owner) => prefix + "jobs:" + owner;
+
+    public RedisKey Active(string owner) => prefix + "active:" + owner;
+
+    public RedisKey Worker(string id) => prefix + "worker:" + id;
+
+    public RedisChannel Channel(string name) => RedisChannel.Literal(prefix + name);
+}

@@ -1,0 +1,34 @@
+-- Ends a job as CANCELLED. A waiting one leaves the line as if it had never been there: its owner's later jobs move up by what it
+-- would have cost. A running one loses its lease. One that has ended stays as it is.
+--
+-- ARGV[2] job id  [3] error, serialized
+-- Returns the job's row and whether it ended now, or nil if there is no such job.
+
+local id, error = unpack(ARGV, 2)
+local owner = get(id, 'owner')
+if not owner then return nil end
+if is_end(get(id, 'state')) then return { row(id), 0 } end
+
+local model, member, token = get(id, 'model'), get(id, 'member'), get(id, 'token')
+if token then
+  release(id, model)
+  tell_lost(id, token)
+else
+  local mine = share_key(model, owner)
+  local rank = redis.call('ZRANK', mine, member) -- none if the job was leased before: its owner has been charged
+  if rank then
+    local share = get(id, 'share')
+    local later = redis.call('ZRANGE', mine, rank + 1, -1, 'WITHSCORES')
+    for i = 1, #later, 2 do
+      redis.call('ZADD', mine, later[i + 1] - share, later[i])
+      redis.call('ZADD', key('waiting:' .. model), later[i + 1] - share, later[i])
+    end
+    local finish = redis.call('ZSCORE', key('finish:' .. model), owner)
+    if finish then redis.call('ZADD', key('finish:' .. model), finish - share, owner) end
+  end
+  leave_line(model, owner, member)
+end
+redis.call('HSET', job_key(id), 'error', error)
+change_state(id, CANCELLED, 'error', error, 'attempt', get(id, 'attempt') or 0)
+ended(id, model, CANCELLED)
+return { row(id), 1 }

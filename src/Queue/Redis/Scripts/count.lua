@@ -1,0 +1,17 @@
+-- What waits and runs, by model, and how many jobs have completed and failed.
+--
+-- Returns completed, failed, then per model: name, waiting, running.
+
+local totals = redis.call('HMGET', key('totals'), 'completed', 'failed')
+local counts, running = { totals[1] or 0, totals[2] or 0 }, {}
+local function add(model, waiting, runs)
+  counts[#counts + 1], counts[#counts + 2], counts[#counts + 3] = model, waiting, runs
+end
+local models = redis.call('HGETALL', key('running'))
+for i = 1, #models, 2 do running[models[i]] = models[i + 1] end
+for _, model in ipairs(redis.call('SMEMBERS', key('models'))) do
+  add(model, redis.call('ZCARD', key('waiting:' .. model)), running[model] or 0)
+  running[model] = nil
+end
+for model, runs in pairs(running) do add(model, 0, runs) end
+return counts

@@ -1,0 +1,37 @@
+-- Gives a worker the next job of one of its models, with a deadline and a fencing token that no earlier lease has had.
+-- Lines of different models have nothing to compare but the age of their first, which is what the members begin with.
+--
+-- ARGV[2] worker  [3] lease in ms  [4] a name for this request  [5...] models
+-- Returns id, model, owner, program, token, attempt, submitted, time limit, trace parent, now; or nil if nothing waits.
+
+local worker, duration, request = ARGV[2], ARGV[3], ARGV[4]
+
+local function granted(id)
+  local job = redis.call('HMGET', job_key(id), 'model', 'owner', 'program', 'token', 'attempt', 'submitted', 'limit', 'trace')
+  return { id, job[1], job[2], job[3], job[4], job[5], job[6], job[7], job[8], now }
+end
+
+if again then
+  for _, id in ipairs(redis.call('ZRANGE', key('leased'), 0, -1)) do
+    if get(id, 'request') == request then return granted(id) end
+  end
+end
+
+local member, model, tag
+for i = 5, #ARGV do
+  local first = redis.call('ZRANGE', key('waiting:' .. ARGV[i]), 0, 0, 'WITHSCORES')
+  if first[1] and (not member or first[1] < member) then member, model, tag = first[1], ARGV[i], tonumber(first[2]) end
+end
+if not member then return nil end
+
+local id = string.sub(member, 18)
+leave_line(model, get(id, 'owner'), member)
+if tag > tonumber(redis.call('HGET', key('clock'), model) or '0') then
+  redis.call('HSET', key('clock'), model, tag)
+  redis.call('ZREMRANGEBYSCORE', key('finish:' .. model), '-inf', tag) -- the clock says as much as these do
+end
+redis.call('HINCRBY', job_key(id), 'attempt', 1)
+redis.call('HSET', job_key(id), 'token', redis.call('INCR', key('token')), 'worker', worker, 'started', now, 'request', request)
+redis.call('ZADD', key('leased'), now + duration, id)
+redis.call('HINCRBY', key('running'), model, 1)
+return granted(id)

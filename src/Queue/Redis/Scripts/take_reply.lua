@@ -1,0 +1,14 @@
+-- Takes the client's answer, if it is there and the lease is still this worker's. It is deleted when the next one is taken, so that
+-- a second try finds it again.
+--
+-- ARGV[2] job id  [3] token  [4] ticket
+-- Returns the reply, serialized; 0 if there is none yet; -1 if the lease was lost.
+
+local id, token, ticket = unpack(ARGV, 2)
+if not holds(id, token) then return -1 end
+local reply = redis.call('HGET', key('replies:' .. id), ticket)
+if not reply then return 0 end
+local before = redis.call('HGET', key('replies:' .. id), 'taken')
+if before and before ~= ticket then redis.call('HDEL', key('replies:' .. id), before) end
+redis.call('HSET', key('replies:' .. id), 'taken', ticket)
+return reply

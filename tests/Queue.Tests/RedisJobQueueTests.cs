@@ -1,0 +1,161 @@
+using System.Diagnostics;
+using Ndif.Protocol;
+using StackExchange.Redis;
+
+namespace Ndif.Queue.Tests;
+
+public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper output) : QueueContract
+{
+    protected override Task<QueueRig> NewRigAsync(QueueOptions? options = null) => Task.FromResult<QueueRig>(new RedisRig(server, options));
+
+    [Fact]
+    public async Task DifferentPrefixes_DoNotSeeEachOther()
+    {
+        await using var other = new RedisRig(server);
+        await Rig.SubmitAsync("a");
+        Assert.Null(await other.Queue.GetAsync("a", Cancel));
+        Assert.Null(await other.Queue.LeaseAsync("w", ["gpt2"], TimeSpan.FromMilliseconds(50), Cancel));
+        Assert.Equal(0, (await other.Queue.CountAsync(Cancel)).Waiting);
+        Assert.Equal("a", (await Rig.TakeAsync()).JobId);
+    }
+
+    [Fact]
+    public async Task TwoProcesses_ShareOneQueue()
+    {
+        await using IConnectionMultiplexer connection = await ConnectionMultiplexer.ConnectAsync(server.ConnectionString);
+        await using var gateway = new RedisJobQueue(connection, ((RedisRig)Rig).Options);
+        Task<Lease?> waiting = Rig.Queue.LeaseAsync("w1", ["gpt2"], TimeSpan.FromSeconds(20), Cancel);
+        await gateway.SubmitAsync(new JobSubmission("a", "ana", "gpt2", new byte[] { 1 }), Cancel);
+        Lease lease = (await waiting)!;
+        var lost = new TaskCompletionSource();
+        lease.Lost.Register(lost.SetResult);
+        long began = Stopwatch.GetTimestamp();
+        await gateway.CancelAsync("a", "", Cancel);
+        await lost.Task.WaitAsync(TimeSpan.FromSeconds(1), Cancel);
+        output.WriteLine($"cancel -> Lost: {Stopwatch.GetElapsedTime(began).TotalMilliseconds:0.00} ms");
+    }
+
+    [Fact]
+    public async Task Events_SurviveALostConnection()
+    {
+        await using var own = await ConnectionMultiplexer.ConnectAsync(server.ConnectionString + ",name=victim");
+        await using var queue = new RedisJobQueue(own, ((RedisRig)Rig).Options);
+        await queue.SubmitAsync(new JobSubmission("a", "ana", "gpt2", new byte[] { 1 }), Cancel);
+        Lease lease = (await queue.LeaseAsync("w1", ["gpt2"], TimeSpan.Zero, Cancel))!;
+        Task<List<Event>> watching = WatchAsync(queue, "a");
+        for (int i = 0; i < 60; i++)
+        {
+            if (i % 20 == 10) await CutAsync();
+            Assert.True(await queue.PublishAsync(lease, new Event { Log = new LogLine { Text = $"{i}" } }, Cancel));
+        }
+        Assert.True(await queue.PublishAsync(lease, new Event { State = new StateChanged { State = JobState.Completed } }, Cancel));
+        List<Event> events = await watching;
+        Assert.Equal(Enumerable.Range(1, 63).Select(i => (ulong)i), events.Select(e => e.Sequence));
+        Assert.Equal(Enumerable.Range(0, 60).Select(i => $"{i}"), events.Where(e => e.Log is not null).Select(e => e.Log.Text));
+    }
+
+    [Fact]
+    public async Task Scripts_AreLoadedAgain_WhenTheServerHasForgottenThem()
+    {
+        await Rig.SubmitAsync("a");
+        await server.Connection.GetServers()[0].ScriptFlushAsync();
+        Assert.Equal(["a"], await Rig.DrainAsync());
+    }
+
+    [Fact]
+    public async Task ATriedAgainPublish_IsPublishedOnce()
+    {
+        await Rig.SubmitAsync("a");
+        Lease lease = await Rig.TakeAsync();
+        byte[] name = Guid.NewGuid().ToByteArray();
+        RedisValue[] Arguments(int again) => [again, "a", lease.Token, Google.Protobuf.MessageExtensions.ToByteArray(
+            new Event { State = new StateChanged { State = JobState.Completed } }), name, (int)JobState.Completed, "", ""];
+        RedisRig rig = (RedisRig)Rig;
+        foreach (int again in new[] { 0, 1 })
+            Assert.Equal(1, (int)await rig.Database.ScriptEvaluateAsync(RedisScript.Publish.Text, [rig.Options.Prefix], Arguments(again)));
+        Assert.Equal(3, (await Rig.WatchAsync("a")).Count);
+        Assert.Equal(1, (await Rig.Queue.CountAsync(Cancel)).Completed);
+    }
+
+    [Fact]
+    public async Task ATriedAgainLease_IsTheSameLease()
+    {
+        await Rig.SubmitAsync("a");
+        await Rig.SubmitAsync("b");
+        RedisRig rig = (RedisRig)Rig;
+        async Task<string> Lease(int again) => string.Join(' ', ((RedisResult[])(await rig.Database.ScriptEvaluateAsync(
+            RedisScript.Lease.Text, [rig.Options.Prefix], [again, "w", 1000, "request", "gpt2"]))!).Take(6).Select(part => part.ToString()));
+        Assert.Equal(await Lease(0), await Lease(1));
+        Assert.Equal(1, (await Rig.Queue.CountAsync(Cancel)).Running);
+    }
+
+    [Fact]
+    public async Task NoServer_IsUnavailable_AndRetryable()
+    {
+        string root = Directory.CreateTempSubdirectory("ndif-blobs-").FullName;
+        await using QueueBackend backend = QueueBackend.Redis("127.0.0.1:1,connectTimeout=100", blobs: new BlobOptions { Root = root });
+        NdifException[] failures = await Task.WhenAll(
+            Assert.ThrowsAsync<NdifException>(() => backend.Jobs.GetAsync("a", Cancel)),
+            Assert.ThrowsAsync<NdifException>(() => backend.Jobs.LeaseAsync("w", ["gpt2"], TimeSpan.FromSeconds(9), Cancel)),
+            Assert.ThrowsAsync<NdifException>(() => backend.Workers.WorkersAsync(Cancel)));
+        Assert.All(failures, failure => Assert.Equal((ErrorCode.Unavailable, true), (failure.Code, failure.Retryable)));
+        Directory.Delete(root, recursive: true);
+    }
+
+    [Fact]
+    public async Task AForgottenQueue_LeavesNoKeys()
+    {
+        for (int i = 0; i < 6; i++) await Rig.SubmitAsync($"a{i}", owner: $"o{i % 2}");
+        await Rig.Queue.CancelAsync("a5", "", Cancel);
+        Lease lease = await Rig.TakeAsync();
+        await Rig.Queue.ReplyAsync(lease.JobId, new LocalReply { Ticket = 1 }, Cancel);
+        await Rig.Queue.ReturnAsync(lease, Cancel);
+        for (int i = 0; i < 3; i++)
+        {
+            await Rig.TakeAsync();
+            await Rig.LoseWorkersAsync();
+        }
+        await Rig.DrainAsync();
+        await Rig.AdvanceAsync(TimeSpan.FromDays(2));
+        await Rig.Queue.ReapAsync(Cancel);
+        RedisRig rig = (RedisRig)Rig;
+        string[] left = [.. server.Connection.GetServers()[0].Keys(pattern: rig.Options.Prefix + "*").Select(k => ((string)k!)[rig.Options.Prefix.Length..]).Order(StringComparer.Ordinal)];
+        Assert.Equal(["number", "pace", "token", "totals"], left);
+    }
+
+    [Fact]
+    public async Task SubmitToLease_TakesAboutAMillisecond()
+    {
+        await using IConnectionMultiplexer connection = await ConnectionMultiplexer.ConnectAsync(server.ConnectionString);
+        await using var gateway = new RedisJobQueue(connection, ((RedisRig)Rig).Options);
+        List<double> took = [];
+        for (int i = 0; i < 300; i++)
+        {
+            Task<Lease?> waiting = Rig.Queue.LeaseAsync("w1", ["gpt2"], TimeSpan.FromSeconds(20), Cancel);
+            await server.Connection.GetDatabase().PingAsync(); // the worker has looked, and sleeps
+            long began = Stopwatch.GetTimestamp();
+            Task submitted = gateway.SubmitAsync(new JobSubmission($"j{i}", "ana", "gpt2", new byte[1000]), Cancel);
+            Lease lease = (await waiting)!;
+            took.Add(Stopwatch.GetElapsedTime(began).TotalMilliseconds);
+            await submitted;
+            await Rig.PublishAsync(lease, JobState.Completed);
+        }
+        took.Sort();
+        output.WriteLine($"submit -> lease: p50 {took[150]:0.00} ms, p95 {took[285]:0.00} ms, max {took[^1]:0.00} ms");
+        Assert.True(took[150] < 100);
+    }
+
+    private static async Task<List<Event>> WatchAsync(RedisJobQueue queue, string id)
+    {
+        List<Event> events = [];
+        await foreach (Event happening in queue.WatchAsync(id, 1, Cancel)) events.Add(happening);
+        return events;
+    }
+
+    /// <summary>Cuts the victim's connections, commands and messages both.</summary>
+    private async Task CutAsync()
+    {
+        foreach (ClientInfo client in (await server.Connection.GetServers()[0].ClientListAsync()).Where(c => c.Name == "victim"))
+            await ((RedisRig)Rig).Database.ExecuteAsync("CLIENT", "KILL", "ID", client.Id);
+    }
+}

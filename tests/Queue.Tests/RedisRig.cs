@@ -1,0 +1,39 @@
+using StackExchange.Redis;
+
+namespace Ndif.Queue.Tests;
+
+/// <summary>A queue on the tests' Redis under a prefix of its own. Its deadlines are moved, since the server's clock cannot be.</summary>
+public sealed class RedisRig : QueueRig
+{
+    private const string Shift = """
+        local time = redis.call('TIME')
+        for _, name in ipairs({ 'leased', 'ended' }) do
+          local members = redis.call('ZRANGE', KEYS[1] .. name, 0, -1, 'WITHSCORES')
+          for i = 1, #members, 2 do
+            local at = members[i + 1] - ARGV[1]
+            if name == 'leased' and at < time[1] * 1000 then at = 0 end -- all at once, as where the clock stands still
+            redis.call('ZADD', KEYS[1] .. name, at, members[i])
+          end
+        end
+        """;
+
+    private readonly RedisServer server;
+
+    public RedisRig(RedisServer server, QueueOptions? options = null)
+    {
+        this.server = server;
+        Options = (options ?? new QueueOptions()) with { Prefix = $"test-{Guid.NewGuid():n}:" };
+        Queue = new RedisJobQueue(server.Connection, Options);
+    }
+
+    public QueueOptions Options { get; }
+
+    public override IJobQueue Queue { get; }
+
+    public IDatabase Database => server.Connection.GetDatabase();
+
+    public override async Task AdvanceAsync(TimeSpan by) =>
+        await Database.ScriptEvaluateAsync(Shift, [Options.Prefix], [(long)by.TotalMilliseconds]);
+
+    public override ValueTask DisposeAsync() => Queue.DisposeAsync();
+}
