@@ -12,6 +12,7 @@ namespace Ndif.Recording;
 internal static class SourceLines
 {
     private static readonly ConcurrentDictionary<(MethodBase Method, int Offset), UserLine?> s_known = new();
+    private static readonly ConcurrentDictionary<Assembly, bool> s_users = new();
 
     /// <summary>The innermost frame that is not ours; null where there are no symbols.</summary>
     public static UserLine? Here()
@@ -20,7 +21,7 @@ internal static class SourceLines
         for (int i = 0; i < stack.FrameCount; i++)
         {
             StackFrame frame = stack.GetFrame(i)!;
-            if (frame.GetMethod() is not { } method || IsOurs(method)) continue;
+            if (frame.GetMethod() is not { } method || !IsUsers(method)) continue;
             return s_known.GetOrAdd((method, frame.GetILOffset()), _ => Resolve());
         }
         return null;
@@ -33,7 +34,7 @@ internal static class SourceLines
         for (int i = 0; i < stack.FrameCount; i++)
         {
             StackFrame frame = stack.GetFrame(i)!;
-            if (frame.GetMethod() is not { } method || IsOurs(method) || IsFramework(method)) continue;
+            if (frame.GetMethod() is not { } method || !IsUsers(method)) continue;
             return frame.GetFileName() is { } file
                 ? new UserLine(file, frame.GetFileLineNumber(), Member(method))
                 : new UserLine("", 0, Member(method));
@@ -41,13 +42,16 @@ internal static class SourceLines
         return null;
     }
 
-    private static bool IsOurs(MethodBase method) =>
-        method.DeclaringType?.Assembly is { } assembly && (assembly == typeof(SourceLines).Assembly || Other(assembly));
+    /// <summary>
+    /// False for ours and the framework's, which often stands between: it starts our async methods, so that its frame is the same
+    /// wherever they are called from.
+    /// </summary>
+    private static bool IsUsers(MethodBase method) =>
+        method.DeclaringType?.Assembly is not { } assembly || s_users.GetOrAdd(assembly, IsUsers);
 
-    private static bool Other(Assembly assembly) => assembly.GetName().Name is "Ndif.Engine" or "Ndif.Protocol";
-
-    private static bool IsFramework(MethodBase method) =>
-        method.DeclaringType?.Assembly.GetName().Name?.StartsWith("System.", StringComparison.Ordinal) == true;
+    private static bool IsUsers(Assembly assembly) =>
+        assembly.GetName().Name is not ("Ndif.Client" or "Ndif.Engine" or "Ndif.Protocol") and var name
+        && name?.StartsWith("System.", StringComparison.Ordinal) != true;
 
     /// <summary>"Main", also where the compiler made a state machine or a lambda of it.</summary>
     private static string Member(MethodBase method)
