@@ -88,7 +88,7 @@ internal sealed class Interpreter
         Waits = Wait.None;
         try
         {
-            while (Waits is Wait.None) Step();
+            while (Waits is Wait.None && !Job.CheckCancelled()) Step();
         }
         catch (Exception e)
         {
