@@ -89,7 +89,7 @@ internal sealed class Interpreter
     public void Run() => Guarded(() =>
     {
         Waits = Wait.None;
-        while (Waits is Wait.None) Step();
+        while (Waits is Wait.None && !Job.CheckCancelled()) Step();
     });
 
     /// <summary>The trace it waited for has run.</summary>

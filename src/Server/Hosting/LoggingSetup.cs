@@ -42,6 +42,8 @@ public static class LoggingSetup
             .MinimumLevel.Is(options.Level)
             .MinimumLevel.Override("Microsoft", Max(options.Level, LogEventLevel.Warning))
             .MinimumLevel.Override("System", Max(options.Level, LogEventLevel.Warning))
+            .MinimumLevel.Override("Microsoft.Extensions.Hosting.Internal.Host", Max(options.Level, LogEventLevel.Fatal)) // who starts the host tells why it did not start
+            .MinimumLevel.Override("StackExchange", Max(options.Level, LogEventLevel.Fatal)) // 40 lines of each connection; what cannot be reached, we say
             .MinimumLevel.Override("Grpc", Max(options.Level, LogEventLevel.Fatal)) // a handler's failure is logged by Failures
             .Enrich.FromLogContext();
         log = options.Json
