@@ -10,7 +10,7 @@ namespace Ndif.Server;
 [Requires(Scopes.Run)]
 internal sealed class InferenceService(
     Admission admission, OwnJobs own, BlobTransfer blobs, StatusBoard board, IJobQueue jobs, ServedModels models,
-    GatewayOptions options, ProgramRules rules, Farewell farewell, ILogger<InferenceService> logger) : Inference.InferenceBase
+    GatewayOptions options, ProgramRules rules, Farewell farewell, Followers followers, ILogger<InferenceService> logger) : Inference.InferenceBase
 {
     private const int LongestList = 1000;
 
@@ -18,7 +18,7 @@ internal sealed class InferenceService(
         IAsyncStreamReader<RunRequest> requestStream, IServerStreamWriter<Event> responseStream, ServerCallContext context)
     {
         using IDisposable visit = farewell.Enter();
-        await new RunCall(CallerOf(context), requestStream, responseStream, admission, jobs, logger)
+        await new RunCall(CallerOf(context), requestStream, responseStream, admission, jobs, followers, logger)
             .RunAsync(farewell.Token, context.CancellationToken);
     }
 

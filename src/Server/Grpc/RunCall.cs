@@ -15,11 +15,11 @@ namespace Ndif.Server;
 ///                               4 end
 /// </code>
 /// The job belongs to the stream: if the client ends its side or the connection drops before the job has ended, the job is
-/// cancelled, unless the client has sent `detach`. A gateway that is being stopped cancels nothing: the client is told to Watch.
+/// cancelled, unless the client has sent `detach` or follows the job on another stream. A gateway that is being stopped cancels nothing: the client is told to Watch.
 /// </summary>
 internal sealed class RunCall(
     Caller caller, IAsyncStreamReader<RunRequest> requests, IServerStreamWriter<Event> responses,
-    Admission admission, IJobQueue jobs, ILogger logger)
+    Admission admission, IJobQueue jobs, Followers followers, ILogger logger)
 {
     private string jobId = "";
     private volatile bool detached;
@@ -36,6 +36,7 @@ internal sealed class RunCall(
         jobId = (await admission.SubmitAsync(caller, requests.Current.Submit, gone)).Job.Id;
         using IDisposable? scope = logger.BeginScope(new Dictionary<string, object> { ["JobId"] = jobId });
 
+        followers.Enter(jobId);
         using var over = CancellationTokenSource.CreateLinkedTokenSource(gone, stopping);
         Task listening = ListenAsync(over);
         Exception? failure = null;
@@ -45,9 +46,10 @@ internal sealed class RunCall(
         // 4. Nothing outlives the call, and a job without a reader is not left running.
         await over.CancelAsync();
         await listening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        bool last = followers.Leave(jobId);
         if (ended || failure is null) return;
         if (stopping.IsCancellationRequested) throw ServerErrors.Stopping();
-        if (!detached && (lost || gone.IsCancellationRequested)) await CancelAsync("The client's connection ended before the job did.");
+        if (last && !detached && (lost || gone.IsCancellationRequested)) await CancelAsync("The client's connection ended before the job did.");
         if (listening.IsFaulted) await listening; // the client broke the protocol: that is the error to tell
         ExceptionDispatchInfo.Throw(failure);
     }

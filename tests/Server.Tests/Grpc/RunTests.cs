@@ -84,6 +84,25 @@ public sealed class RunTests
     }
 
     [Fact]
+    public async Task ClientThatIsBackAlready_KeepsItsJob_WhenTheOldConnectionDies()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        Inference.InferenceClient client = await gateway.ClientAsync();
+        using var back = client.Run(cancellationToken: TestGateway.Cancel);
+        using (var old = client.Run(cancellationToken: TestGateway.Cancel))
+        {
+            await old.RequestStream.WriteAsync(TestModels.Run("echo", "kept"), TestGateway.Cancel);
+            Assert.True(await old.ResponseStream.MoveNext(TestGateway.Cancel));
+            await back.RequestStream.WriteAsync(TestModels.Run("echo", "kept"), TestGateway.Cancel);
+            Assert.True(await back.ResponseStream.MoveNext(TestGateway.Cancel));
+        }
+        await gateway.Lines.WaitForAsync("/ndif.v1.Inference/Run answered Cancelled");
+
+        await using FakeWorker worker = gateway.Work();
+        Assert.Equal(JobState.Completed, (await Expect.AllAsync(back.ResponseStream))[^1].State.State);
+    }
+
+    [Fact]
     public async Task PassedDeadline_CancelsTheJob()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
