@@ -107,7 +107,7 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
         List<Lease> leases = [];
         while (leases.Count < options.MaxBatch)
         {
-            Lease? lease = await backend.Jobs.LeaseAsync(options.Id, [host.Id], leases.Count == 0 ? TimeSpan.FromSeconds(30) : TimeSpan.Zero, stopping);
+            Lease? lease = await backend.Jobs.LeaseAsync(options.Id, host.Names, leases.Count == 0 ? TimeSpan.FromSeconds(30) : TimeSpan.Zero, stopping);
             if (lease is null) break;
             leases.Add(lease);
         }
