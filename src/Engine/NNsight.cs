@@ -17,11 +17,11 @@ public sealed class NNsight(torch.nn.Module module) : TracedModel
     private static readonly Lane s_lane = new("modules");
 
     /// <summary>Opens a trace over one call of the module.</summary>
-    /// <param name="inputs">The arguments of the module's forward.</param>
-    public Trace Trace(params torch.Tensor[] inputs) => Open(inputs, Mode.Forward, Backend.Local, false, null);
+    /// <param name="inputs">The arguments of the module's forward; with none, an invoke brings them.</param>
+    public Trace Trace(params torch.Tensor[] inputs) => Trace(Backend.Local, inputs);
 
     /// <summary>The same, run from the bytes that would have been sent: finds what does not travel.</summary>
-    public Trace Trace(Backend backend, params torch.Tensor[] inputs) => Open(inputs, Mode.Forward, backend, false, null);
+    public Trace Trace(Backend backend, params torch.Tensor[] inputs) => Open(inputs.Length == 0 ? null : inputs, Mode.Forward, backend, false, null);
 
     /// <summary>Records what <paramref name="experiment"/> does in a trace, runs it, and gives back what it returned, filled.</summary>
     public Task<T> TraceAsync<T>(torch.Tensor input, Func<Trace, T> experiment, CancellationToken cancellationToken = default) =>
@@ -36,6 +36,12 @@ public sealed class NNsight(torch.nn.Module module) : TracedModel
 
     protected override void Prepare(object input, Input into, Func<object?, Argument> argument)
     {
-        foreach (torch.Tensor tensor in (torch.Tensor[])input) into.Arguments.Add(argument(Engine.TensorBytes.ToData(tensor)));
+        torch.Tensor[] tensors = input switch
+        {
+            torch.Tensor one => [one],
+            torch.Tensor[] several => several,
+            _ => throw new ArgumentException($"The input of a module is a tensor or several, not {input.GetType().Name}.", nameof(input)),
+        };
+        foreach (torch.Tensor tensor in tensors) into.Arguments.Add(argument(Engine.TensorBytes.ToData(tensor)));
     }
 }

@@ -1,5 +1,6 @@
 using Ndif.Engine.Compiling;
 using Ndif.Models;
+using TorchSharp;
 
 namespace Ndif.Engine.Interleaving;
 
@@ -10,8 +11,10 @@ internal sealed class ModuleWatch(Interleaver interleaver, int module, bool befo
     {
         arguments = Before(arguments, out List<SkippedPart>? skipped);
         if (skipped is null) return After(called.Run(arguments));
-        return After(SkippedPart.Join(skipped, interleaver.OutputAxes(module))
-            ?? SkippedPart.Splice(skipped, called.Run(arguments), interleaver.OutputAxes(module), interleaver.Name(new Point(module, After: true))));
+        object? joined = SkippedPart.Join(skipped, interleaver.OutputAxes(module));
+        // what returns a tuple is read as one, also if it was skipped with its first tensor
+        if (joined is torch.Tensor && called is not TensorModule) joined = new object?[] { joined };
+        return After(joined ?? SkippedPart.Splice(skipped, called.Run(arguments), interleaver.OutputAxes(module), interleaver.Name(new Point(module, After: true))));
     }
 
     public Arguments Before(Arguments arguments, out List<SkippedPart>? skipped)

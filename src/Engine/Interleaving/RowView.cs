@@ -63,14 +63,14 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
             case (torch.Tensor tensor, long or double or bool):
                 using (torch.Tensor own = Narrow(tensor, axes(element)))
                     return Splice(tensor, torch.full_like(own, Scalar(part!)), axes(element), site);
-            case (object?[] tuple, torch.Tensor first):
-                return Tuple(tuple, [first, .. tuple[1..].Select(_ => Keep.Instance)], axes, site);
+            case (object?[] tuple, torch.Tensor or long or double or bool):
+                return Tuple(tuple, [part, .. tuple[1..].Select(_ => Keep.Instance)], axes, site);
             case (object?[] tuple, IReadOnlyList<object?> parts) when parts.Count == tuple.Length:
                 return Tuple(tuple, parts, axes, site);
             case (object?[] tuple, IReadOnlyList<object?> parts):
                 throw Errors.Throwable(ErrorCode.ShapeMismatch, $"`{site}` is a tuple of {tuple.Length}; it was assigned {parts.Count} values.");
-            case (ModelOutput output, torch.Tensor first) when output.Entries.FirstOrDefault(e => e.Value is torch.Tensor).Key is { } name:
-                return Output(output, new Dictionary<string, object?> { [name] = first }, axes, site);
+            case (ModelOutput output, torch.Tensor or long or double or bool) when output.Entries.FirstOrDefault(e => e.Value is torch.Tensor).Key is { } name:
+                return Output(output, new Dictionary<string, object?> { [name] = part }, axes, site);
             case (ModelOutput output, IReadOnlyDictionary<string, object?> entries):
                 return Output(output, entries, axes, site);
             case (not (torch.Tensor or object?[] or ModelOutput), _) when Equals(Narrow(whole, axes), part):

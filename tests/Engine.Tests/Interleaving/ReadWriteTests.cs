@@ -1,0 +1,254 @@
+using Ndif.Protocol;
+
+namespace Ndif.Engine.Tests.Interleaving;
+
+/// <summary>Reading, editing in place, replacing.</summary>
+public sealed class ReadWriteTests : IDisposable
+{
+    private static readonly int[] s_prompt = [3, 1, 4, 1, 5], s_short = [9, 2];
+
+    private readonly Rig _rig = Rig.GPT2();
+
+    public void Dispose() => _rig.Dispose();
+
+    private LanguageModel Model => _rig.Model;
+
+    private TensorData Logits(Action<Trace> experiment) => _rig.Run(s_prompt, t =>
+    {
+        experiment(t);
+        Model.Logits.Save("logits");
+    }).Good().Tensor("logits");
+
+    [Fact]
+    public void AnInPlaceEdit_IsWhatTheModelGoesOnWith()
+    {
+        Outcome run = _rig.Run(s_prompt, t =>
+        {
+            Value hidden = Model.Layers[0].Output[0];
+            hidden.Save("before");
+            hidden[.., 2] = 0;
+            Model.Layers[0].Output[0].Save("after");
+            Model.Layers[1].Input.Save("next");
+        }).Good();
+        Assert.All(run.Tensor("after")[.., 2].ToArray<float>(), x => Assert.Equal(0, x));
+        Assert.Contains(run.Tensor("before")[.., 2].ToArray<float>(), x => x != 0);
+        Near.Same(run.Tensor("after"), run.Tensor("next"));
+    }
+
+    [Fact]
+    public void AReplacement_IsWhatTheModelGoesOnWith_OfATupleOnlyItsFirst()
+    {
+        TensorData edited = Logits(_ => Model.Layers[0].Hidden *= 2);
+        Near.NotEqual(Logits(_ => { }), edited);
+        Near.Same(edited, Logits(_ => Model.Layers[0].Output = Model.Layers[0].Output[0] * 2));
+        Near.Same(edited, Logits(_ => Model.Layers[0].Output[0][..] *= 2));
+        Near.Same(edited, Logits(_ => Model.Layers[1].Input *= 2));
+        Near.Same(edited, Logits(_ => Model.Layers[1].Inputs = new Inputs([Model.Layers[1].Input * 2])));
+        Near.Same(edited, Logits(_ =>
+        {
+            Value args = Model.Layers[1].Inputs.Args;
+            args[0][..] *= 2;
+        }));
+    }
+
+    [Fact]
+    public void TheHiddenOfATuple_LeavesTheRestOfIt()
+    {
+        Outcome run = _rig.Run(s_prompt, t =>
+        {
+            Envoy attention = Model.Layers[0].Attn;
+            attention.Hidden = attention.Hidden * 0;
+            attention.Output.Save("output");
+        }).Good();
+        Assert.All(TensorData.From(run["output"].List.Items[0].Tensor).ToArray<float>(), x => Assert.Equal(0, x));
+        Assert.Equal([1, 2, 5, 5], TensorData.From(run["output"].List.Items[1].Tensor).Shape.ToArray());
+    }
+
+    [Fact]
+    public void AReplacement_OfAnotherElementType_BecomesTheSites()
+    {
+        Near.Same(Logits(_ => Model.Layers[0].Hidden = TensorData.FromArray(new long[80], 1, 5, 16)), Logits(_ => Model.Layers[0].Hidden = 0));
+        Near.Same(Logits(_ => Model.Layers[0].Hidden = 0), Logits(_ => Model.Layers[0].Hidden[..] = 0));
+    }
+
+    [Fact]
+    public void KeywordArguments_AreReadAndReplacedByName()
+    {
+        Outcome run = _rig.Run(s_prompt, t =>
+        {
+            Inputs inputs = Model.Layers[0].Attn.Inputs;
+            inputs.Args[0].Save("hidden");
+            Value mask = inputs.Kwargs["attention_mask"];
+            mask.Save("mask");
+            Model.Layers[0].Attn.Inputs = new Inputs([], new() { ["attention_mask"] = mask * 0 });
+            Model.Layers[0].Attn.Output[1].Save("probabilities");
+        }).Good();
+        Assert.Equal([1, 5, 16], run.Tensor("hidden").Shape.ToArray());
+        Assert.Equal([1, 1, 5, 5], run.Tensor("mask").Shape.ToArray());
+        // without a mask the first token attends to the last
+        Assert.True(run.Tensor("probabilities")[0, 0, 0, 4].Item<float>() > 0);
+    }
+
+    [Fact]
+    public void TheRoot_HasInputsAndAnOutput_WithNames()
+    {
+        Outcome run = _rig.Run(s_prompt, t =>
+        {
+            Model.Inputs.Kwargs["input_ids"].Save("ids");
+            Model.Output["logits"].Save("logits");
+            Model.Hidden[.., ^1] = 7;
+            t.Result["logits"].Save("result");
+        }).Good();
+        Assert.Equal([3L, 1, 4, 1, 5], run.Tensor("ids").ToArray<long>());
+        Near.Same(run.Tensor("logits")[.., ..^1], run.Tensor("result")[.., ..^1]);
+        Assert.All(run.Tensor("result")[.., ^1].ToArray<float>(), x => Assert.Equal(7, x));
+    }
+
+    [Fact]
+    public void OneInvokesEdits_TouchItsOwnRows_AndNoPadding()
+    {
+        Outcome plain = _rig.Run(s_short, _ => Model.Logits.Save("logits")).Good();
+        foreach (int way in (int[])[0, 1, 2])
+        {
+            Program both = _rig.Record(null, t =>
+            {
+                using (t.Invoke(s_prompt)) Edit(Model.Layers[0], way);
+                using (t.Invoke(s_short)) Model.Logits.Save("short");
+                using (t.Invoke(s_prompt)) Model.Logits.Save("long");
+            });
+            Outcome run = _rig.Run(both)[0].Good();
+            Near.Equal(plain.Tensor("logits"), run.Tensor("short"));
+            Near.Equal(Logits(_ => { }), run.Tensor("long"));
+            Program reversed = _rig.Record(null, t =>
+            {
+                using (t.Invoke(s_prompt)) Model.Logits.Save("long");
+                using (t.Invoke(s_short))
+                {
+                    Edit(Model.Layers[0], way);
+                    Model.Logits.Save("short");
+                }
+            });
+            run = _rig.Run(reversed)[0].Good();
+            Near.Equal(Logits(_ => { }), run.Tensor("long"));
+            Near.Equal(_rig.Run(s_short, _ => { Edit(Model.Layers[0], way); Model.Logits.Save("logits"); }).Good().Tensor("logits"), run.Tensor("short"));
+        }
+
+        static void Edit(Envoy layer, int way)
+        {
+            switch (way)
+            {
+                case 0: layer.Hidden[.., 0] = 3; break;
+                case 1: layer.Output = layer.Hidden * 3; break;
+                default: layer.Inputs = new Inputs([layer.Input * 3]); break;
+            }
+        }
+    }
+
+    [Fact]
+    public void AReplacementOfAnotherShape_IsRefused_AloneAsInCompany()
+    {
+        Program Record(object prompt) => _rig.Record(prompt, t => Model.LmHead.Output = Model.Logits[.., ^1]);
+        Error alone = _rig.Run(Record(s_prompt))[0].Bad(ErrorCode.ShapeMismatch);
+        Error together = _rig.Run(Record(s_prompt), Record(s_short))[0].Bad(ErrorCode.ShapeMismatch);
+        Assert.Equal(alone, together);
+        Assert.Equal("`lm_head.output` has the shape [1, 5, 40] here; it cannot be replaced by [1, 40].", alone.Message);
+    }
+
+    [Fact]
+    public void AModuleCanBeCalledBesideThePass_WithoutBeingSeen()
+    {
+        Outcome run = _rig.Run(s_prompt, t =>
+        {
+            Value early = Model.LmHead.Call(Model.FinalNorm.Call(Model.Layers[0].Hidden));
+            early.Save("early");
+            Value late = Model.LmHead.Call(Model.FinalNorm.Call(Model.Layers[1].Hidden));
+            late.Save("late");
+            Model.FinalNorm.Output.Save("norm");
+            Model.Logits.Save("logits");
+        }).Good();
+        Near.Same(run.Tensor("late"), run.Tensor("logits"));
+        Near.NotEqual(run.Tensor("early"), run.Tensor("logits"));
+    }
+
+    [Fact]
+    public void ACalledModule_MayReturnATuple_OrNamedParts()
+    {
+        var p = new ProgramBuilder();
+        p.Trace(ProgramBuilder.Tokens([3, 1, 4]), () =>
+        {
+            uint ids = p.Read("transformer.wte", SiteKind.Input);
+            uint mask = p.Call("ones_like", ProgramBuilder.Of(ids));
+            uint positions = p.Call("mul", ProgramBuilder.Of(ids), ProgramBuilder.Of(0L));
+            uint output = p.Add(new Node { CallModule = new CallModule { Module = "", Keywords =
+                { ["input_ids"] = ProgramBuilder.Of(ids), ["attention_mask"] = ProgramBuilder.Of(mask), ["position_ids"] = ProgramBuilder.Of(positions) } } });
+            p.Save(p.Call("getitem", ProgramBuilder.Of(output), new Argument { Text = "logits" }), "logits");
+        });
+        Assert.Equal([1, 3, 40], _rig.Run(p.Program)[0].Good().Tensor("logits").Shape.ToArray());
+    }
+
+    [Fact]
+    public void ACallThatDoesNotFit_NamesTheModule()
+    {
+        Error error = _rig.Run(s_prompt, t => Model.LmHead.Call(Model.Logits)).Bad(ErrorCode.OpFailed);
+        Assert.StartsWith("The call of `lm_head` failed: ", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AParameter_IsACopy()
+    {
+        Outcome run = _rig.Run(s_prompt, t =>
+        {
+            Value weight = Model.FinalNorm.Parameter("weight");
+            weight[..] = 0;
+            weight.Save("edited");
+            Model.FinalNorm.Parameter("weight").Save("weight");
+        }).Good();
+        Assert.All(run.Tensor("edited").ToArray<float>(), x => Assert.Equal(0, x));
+        Assert.Contains(run.Tensor("weight").ToArray<float>(), x => x != 0);
+    }
+
+    [Fact]
+    public void AnEditOfAConstant_StaysInItsRun()
+    {
+        TensorData numbers = TensorData.FromArray([1f, 2, 3]);
+        Program program = _rig.Record(s_prompt, t =>
+        {
+            Value value = numbers;
+            Value sum = Model.Layers[0].Hidden[0, 0, ..3] * 0 + value;
+            sum[0] = 9;
+            sum.Save("sum");
+        });
+        foreach (int _ in (int[])[0, 1]) Assert.Equal([9f, 2, 3], _rig.Run(program)[0].Good().Tensor("sum").ToArray<float>());
+    }
+
+    [Fact]
+    public void Lists_ComeBackAsTheyAreAtTheEnd_OtherValuesAsTheyAre()
+    {
+        Outcome run = _rig.Run(s_prompt, t =>
+        {
+            ValueList list = t.List();
+            list.Save("list");
+            Value hidden = Model.Layers[0].Hidden;
+            list.Append(hidden.Shape[1]);
+            hidden.Save("before");
+            hidden[..] = 5;
+            list.Append(Model.Layers[1].Input);
+            list[0].Save("first");
+        }).Good();
+        Assert.Equal(5, run["first"].Integer);
+        Assert.Equal(2, run["list"].List.Items.Count);
+        Assert.NotEqual(5, run.Tensor("before")[0, 0, 0].Item<float>());
+        Assert.All(TensorData.From(run["list"].List.Items[1].Tensor).ToArray<float>(), x => Assert.Equal(5, x));
+    }
+
+    [Fact]
+    public void Log_PrintsWhatIsKnownNow()
+    {
+        Outcome run = _rig.Run(s_prompt, t =>
+        {
+            t.Log("shape", Model.Layers[0].Hidden.Shape, 2, true);
+            t.Log(Model.Layers[1].Attn.Inputs.Kwargs["past_key_values"]);
+        }).Good();
+        Assert.Equal(["shape [1, 5, 16] 2 True", "None"], run.Logs);
+    }
+}
