@@ -1,7 +1,6 @@
 using Ndif.Engine.Interleaving;
 using Ndif.Engine.Running;
 using Ndif.Engine.Subjects;
-using Ndif.Protocol;
 using TorchSharp;
 
 namespace Ndif.Engine;
@@ -17,7 +16,19 @@ public static class ProgramEngine
     {
         using var noGraph = torch.no_grad();
         using var scope = torch.NewDisposeScope();
-        Interpreter[] sessions = [.. jobs.Select(job => new Interpreter(job, 0, null))];
+        foreach (JobRun job in RunTogether(subject, jobs))
+        {
+            job.Restart();
+            RunTogether(subject, [job]);
+        }
+        foreach (JobRun job in jobs) Finish(job);
+    }
+
+    /// <returns>The jobs that lost a pass which others shared: whose fault it was, they show alone.</returns>
+    private static List<JobRun> RunTogether(SubjectModel subject, IReadOnlyList<JobRun> jobs)
+    {
+        List<Interpreter> sessions = [.. jobs.Select(job => new Interpreter(job, 0, null))];
+        List<JobRun> lost = [];
         while (true)
         {
             List<TraceRun> traces = [];
@@ -27,34 +38,35 @@ public static class ProgramEngine
                 session.Run();
                 if (session.Waits is Wait.Pass) traces.Add(new TraceRun(session.Job, session.Trace!));
             }
-            if (traces.Count == 0) break;
-            RunPass(subject, traces);
+            if (traces.Count == 0) return lost;
+            foreach (TraceRun[] pass in subject.CanBatch ? [[.. traces]] : traces.Select(t => (TraceRun[])[t]))
+                lost.AddRange(RunPass(subject, pass));
+            sessions.RemoveAll(session => lost.Contains(session.Job));
             foreach (Interpreter session in sessions)
                 if (session.Waits is Wait.Pass && !session.Job.HasFailed) session.TraceEnded();
         }
-        foreach (JobRun job in jobs) Finish(job);
     }
 
-    private static void RunPass(SubjectModel subject, List<TraceRun> traces)
+    private static IEnumerable<JobRun> RunPass(SubjectModel subject, TraceRun[] traces)
     {
+        foreach (TraceRun trace in traces) trace.Job.LastWrite = null;
         try
         {
             subject.Run(traces);
+            return [];
+        }
+        catch (Exception) when (traces.Length > 1)
+        {
+            return traces.Select(t => t.Job).Where(job => !job.HasFailed);
         }
         catch (Exception e)
         {
-            // the model's own forward failed, most likely on a value that a program put in: none of these can go on
-            foreach (TraceRun trace in traces) trace.Job.Fail(OfForward(e), trace.Statement.Id);
-        }
-        finally
-        {
-            foreach (TraceRun trace in traces) trace.Dispose();
+            // the model's own forward failed, most likely on a value that the program put in
+            JobRun job = traces[0].Job;
+            job.Fail(Faults.Of(e, "The model's forward pass", "If the program replaced a value of the model, check its shape and element type."), job.LastWrite ?? traces[0].Statement.Id);
+            return [];
         }
     }
-
-    private static Exception OfForward(Exception e) => e is NdifException or { InnerException: NdifException } ? e
-        : Errors.Throwable(ErrorCode.OpFailed, $"The model's forward pass failed: {e.Message.Split('\n')[0]}",
-            "If the program replaced a value of the model, check its shape and element type.", inner: e);
 
     private static void Finish(JobRun job)
     {

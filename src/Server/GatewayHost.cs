@@ -62,6 +62,7 @@ public static class GatewayHost
         services.AddSingleton<Failures>().AddSingleton<ServedModels>().AddSingleton<Admission>().AddSingleton<OwnJobs>();
         services.AddSingleton<BlobTransfer>().AddSingleton<StatusBoard>().AddSingleton<MetricsPage>();
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
+        services.AddSingleton<Farewell>().AddHostedService(provider => provider.GetRequiredService<Farewell>());
         services.AddHostedService<Reaper>().AddHostedService<Sweeper>();
         services.AddCors(Cors.Configure);
         services.AddGrpc(grpc =>

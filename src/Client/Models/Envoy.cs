@@ -46,7 +46,11 @@ public class Envoy : IReadOnlyList<Envoy>
     /// <summary>All arguments, positional ones and keywords.</summary>
     public Inputs Inputs
     {
-        get => new(Open(".Inputs"), Open(".Inputs").Add(new Node { Read = new ReadSite { Site = Site(SiteKind.Inputs), Call = Open("").Call0 } }));
+        get
+        {
+            Recorder recorder = Open(".Inputs");
+            return new Inputs(recorder, recorder.Add(new Node { Read = new ReadSite { Site = Site(SiteKind.Inputs), Call = recorder.Call0 } }));
+        }
         set => Write(SiteKind.Inputs, value);
     }
 
@@ -161,14 +165,23 @@ public class Envoy : IReadOnlyList<Envoy>
     }
 }
 
-/// <summary>All arguments of a module's call.</summary>
+/// <summary>All arguments of a module's call: read, or new ones to replace them.</summary>
+/// <example><code>layer.Inputs = new Inputs([hidden], new() { ["attention_mask"] = mask });</code></example>
 public sealed class Inputs : Value
 {
+    private readonly (object Args, object Kwargs)? _new;
+
     internal Inputs(Recorder recorder, uint node) : base(recorder, node) { }
+
+    /// <param name="kwargs">Those that are not named stay as they are.</param>
+    public Inputs(IReadOnlyList<Value> args, Dictionary<string, Value>? kwargs = null) : base(null, 0) =>
+        _new = (args, (kwargs ?? []).ToDictionary(k => k.Key, k => (object?)k.Value));
 
     /// <summary>The positional ones.</summary>
     public Value Args => this[0];
 
     /// <summary>Those given by name: <c>Kwargs["attention_mask"]</c>.</summary>
     public Value Kwargs => this[1];
+
+    internal override object? AsArgument() => _new is { } inputs ? inputs : this;
 }

@@ -69,12 +69,15 @@ internal sealed class Recorder
     public uint Add(Node node)
     {
         if (!IsOpen) throw new InvalidOperationException("The trace has already run; nothing can be added to it.");
-        if (SourceLines.Here() is { } line) node.Line = LineOf(line);
+        if (node.Line == 0) node.Line = Here();
         uint id = (uint)Program.Nodes.Count;
         Program.Nodes.Add(node);
         _open.Peek().Nodes.Add(id);
         return id;
     }
+
+    /// <summary>The user's line that is running now; 0 if it is not known.</summary>
+    public uint Here() => SourceLines.Here() is { } line ? LineOf(line) : 0;
 
     public Value Value(Node node) => new(this, Add(node));
 

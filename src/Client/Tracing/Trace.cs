@@ -15,6 +15,7 @@ public sealed class Trace : Scope, IDisposable
     private readonly Protocol.Trace _node;
     private readonly Backend _backend;
     private readonly bool _isRoot;
+    private readonly uint _line;
     private readonly Invoke? _only;
     private bool _closed;
 
@@ -31,6 +32,7 @@ public sealed class Trace : Scope, IDisposable
             throw new InvalidOperationException("A trace cannot be opened inside of another one; open it after that one's end, or use t.Invoke(...) for another prompt of the same pass.");
         _recorder = Recorder.Ambient ?? Recorder.Begin(model.Reference);
         _node = new Protocol.Trace { Mode = mode, Gradients = grad, Generation = generation, Region = _recorder.OpenRegion() };
+        _line = _recorder.Here();
         _recorder.Scopes.Push(this);
         if (input is not null)
         {
@@ -116,12 +118,18 @@ public sealed class Trace : Scope, IDisposable
         return _recorder.Program;
     }
 
-    /// <summary>Ends the trace. One that was not run is thrown away; inside of a session it becomes the session's next step.</summary>
+    /// <summary>Ends the trace. One that was not run is thrown away; one inside of a session will run with it.</summary>
     public void Dispose()
     {
         if (_closed) return;
-        if (_isRoot) Abandon();
-        else Close();
+        if (!_isRoot)
+        {
+            Close();
+            return;
+        }
+        // no complaint of what is still open: an exception may be on its way, and it says more
+        _closed = true;
+        _recorder.End();
     }
 
     private protected override Recorder Open() => !_closed ? _recorder
@@ -148,7 +156,7 @@ public sealed class Trace : Scope, IDisposable
             _recorder.End();
             throw Errors.Throwable(ErrorCode.BadInput, "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");
         }
-        _recorder.Add(new Node { Trace = _node });
+        _recorder.Add(new Node { Trace = _node, Line = _line });
         if (_isRoot) _recorder.End();
     }
 

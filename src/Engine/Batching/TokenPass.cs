@@ -53,31 +53,31 @@ internal sealed class TokenPass
             part.Add(trace.Statement.Trace.Region, 0, part.Rows.Count, part.Width, _shape);
             _parts.Add(part);
         }
-        catch (Exception e) when (e is NdifException or { InnerException: NdifException })
+        catch (Exception e)
         {
-            trace.Job.Fail(e, trace.Statement.Id);
+            trace.Job.Fail(Faults.Of(e, "The input"), trace.Statement.Id);
         }
     }
 
     private void Run()
     {
-        using var noGraph = torch.no_grad();
         using var scope = torch.NewDisposeScope();
         using var batch = new TokenBatch([.. _parts.SelectMany(p => p.Rows)], _subject.Device);
         Place(batch.Width);
+        _shape.Tokens = batch.Width;
         var interleaver = new Interleaver(_subject, [.. _parts.Select(p => p.Trace)]);
         using KeyValueCache? cache = _parts.Any(p => p.Generation is not null) ? _subject.NewCache() : null;
         _active = [.. _parts];
-        interleaver.Begin();
         try
         {
+            interleaver.Begin();
             for (int step = 0; _active.Count > 0; step++)
             {
                 interleaver.CheckCancelled();
-                foreach (Part part in _active) part.Trace.Job.Tokens += part.Rows.Count * batch.Ids.size(1);
+                foreach (Part part in _active) part.Trace.Job.Tokens += step == 0 ? part.Rows.Sum(r => r.Ids.Length) : part.Rows.Count;
                 Forward(interleaver, batch, cache);
                 if (!Next(interleaver, batch, cache, step)) break;
-                _shape.HoldsPrompts = false;
+                (_shape.HoldsPrompts, _shape.Tokens) = (false, 1);
             }
         }
         catch (PassStopped)
@@ -95,8 +95,13 @@ internal sealed class TokenPass
         ModelOutput output = _subject.Root.Call(batch.Ids, batch.Mask, batch.Positions, cache);
         foreach (Part part in _active)
         {
-            if (part.Generation is null) part.Keep(output);
-            else part.Choose((torch.Tensor)output["logits"]!);
+            if (part.Generation is not null)
+            {
+                part.Choose((torch.Tensor)output["logits"]!);
+                continue;
+            }
+            part.Trace.Result = invoke => invoke.View!.Narrow(output, _ => Axes.Hidden);
+            interleaver.End(part.Trace); // now, while its output is there
         }
     }
 
@@ -115,10 +120,7 @@ internal sealed class TokenPass
     {
         int[] rows = [.. staying.SelectMany(p => Enumerable.Range((int)p.Start, p.Rows.Count))];
         foreach (Part part in _active.Except(staying))
-        {
-            part.Trace.HasLeft = true;
-            interleaver.End(part.Trace);
-        }
+            if (!part.Trace.HasEnded) interleaver.End(part.Trace);
         using (torch.Tensor kept = torch.tensor(Array.ConvertAll(rows, r => (long)r), device: _subject.Device))
             cache.SelectRows(kept);
         batch.Select(rows);
@@ -165,7 +167,7 @@ internal sealed class TokenPass
         {
             var invoke = new Interpreter(Trace.Job, region, new RowView(shape, offset, count, 0));
             _views.Add((invoke, offset, width));
-            Trace.Invokes.Add(invoke);
+            Trace.Add(invoke);
             Trace.Result ??= i => Generation is null ? null : ResultIds(i);
         }
 
@@ -173,18 +175,6 @@ internal sealed class TokenPass
         {
             Start = start;
             foreach (var (invoke, offset, own) in _views) (invoke.View!.Start, invoke.View.Pad) = (start + offset, width - own);
-        }
-
-        /// <summary>A forward's result: the model's output, as each invoke sees it.</summary>
-        public void Keep(ModelOutput output)
-        {
-            Dictionary<Interpreter, object?> seen = [];
-            foreach (var (invoke, _, _) in _views)
-            {
-                if (Trace.Job.Plan.Statements.Any(s => s is ResultStatement && Trace.Job.Plan.RegionOwners[s.Id] == invoke.Region))
-                    seen[invoke] = Ownership.Take(invoke.View!.Narrow(output, _ => Axes.Hidden));
-            }
-            Trace.Result = invoke => seen.GetValueOrDefault(invoke);
         }
 
         /// <summary>Chooses the next token of each row: the most likely one.</summary>

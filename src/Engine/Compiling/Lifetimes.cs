@@ -38,8 +38,10 @@ internal sealed class Lifetimes
                 last[used] = Later(last[used], Lift(user, used));
         for (uint id = 0; id < last.Length; id++)
         {
-            if (program.Nodes[(int)id].KindCase is not Node.KindOneofCase.RegionParameter)
-                (lifetimes._frees[last[id]] ??= []).Add(id);
+            if (program.Nodes[(int)id].KindCase is Node.KindOneofCase.RegionParameter) continue;
+            // the holders of a region free what is left when it was not run to its end
+            for (int holder = (int)last[id]; holder >= 0; holder = holderOf[regionOf[holder]])
+                (lifetimes._frees[holder] ??= []).Add(id);
         }
         return lifetimes;
 

@@ -29,7 +29,8 @@ internal sealed class Interleaver
     private readonly IReadOnlyList<TraceRun> _traces;
     private readonly Interpreter[] _invokes;
     private readonly Dictionary<Point, PointState> _points = [];
-    private readonly Dictionary<(JobRun, uint), HashSet<Interpreter>> _barriers = [];
+    private readonly Dictionary<(JobRun, uint), Dictionary<Interpreter, HashSet<uint>>> _barriers = [];
+    private bool _settling;
 
     public Interleaver(SubjectModel subject, IReadOnlyList<TraceRun> traces)
     {
@@ -47,11 +48,16 @@ internal sealed class Interleaver
     public ModuleWatch?[] Watches { get; }
 
     /// <summary>Runs every invoke as far as it comes without the model (step 1).</summary>
-    public void Begin() => Settle();
+    public void Begin()
+    {
+        Settle();
+        StopIfAllAreDone();
+    }
 
     /// <summary>The pass has come to a point: its value may be read and changed (steps 2 to 5).</summary>
     public object? Pass(Point point, object? value)
     {
+        if (_settling) return value; // a program calls the module, beside the pass
         CheckCancelled();
         PointState state = _points[point];
         (state.IsHere, state.Value) = (true, value);
@@ -65,7 +71,7 @@ internal sealed class Interleaver
             (state.IsHere, state.Value) = (false, null);
         }
         foreach (TraceRun trace in _traces)
-            if (!trace.HasLeft) state.Calls[trace.Job] = state.CallsOf(trace.Job) + 1;
+            if (!trace.HasEnded) state.Calls[trace.Job] = state.CallsOf(trace.Job) + 1;
         StopIfAllAreDone();
         return value;
     }
@@ -73,13 +79,14 @@ internal sealed class Interleaver
     /// <summary>Ends the jobs that were cancelled; stops the pass if nobody is left.</summary>
     public void CheckCancelled()
     {
+        if (_settling) return;
         bool any = false;
         foreach (TraceRun trace in _traces) any |= trace.Job.CheckCancelled();
         if (any) StopIfAllAreDone();
     }
 
     /// <summary>What was given instead of the module's output at this call, and takes it away.</summary>
-    public List<(Interpreter Invoke, object? Value)>? TakeSkips(int module)
+    public List<SkippedPart>? TakeSkips(int module)
     {
         PointState state = _points[new Point(module, After: false)];
         var skips = state.Skips;
@@ -91,9 +98,8 @@ internal sealed class Interleaver
     public void End(TraceRun trace)
     {
         trace.HasEnded = true;
-        foreach (Interpreter invoke in trace.Invokes) invoke.Result = trace.ResultFor(invoke);
         Settle();
-        while (!trace.Job.HasFailed && trace.Invokes.FirstOrDefault(i => !i.IsDone) is { } stuck)
+        while (trace.Invokes.FirstOrDefault(i => !i.IsDone) is { } stuck)
         {
             // an invoke that waits for the model is given up before those that wait for it
             Interpreter first = trace.Invokes.FirstOrDefault(i => !i.IsDone && i.Waits is Wait.Point) ?? stuck;
@@ -101,8 +107,6 @@ internal sealed class Interleaver
             Settle();
         }
     }
-
-    public bool HasEnded(JobRun job) => _traces.Any(t => ReferenceEquals(t.Job, job) && t.HasEnded);
 
     /// <summary>How often the pass came to a point in this job's trace.</summary>
     public int Calls(Point point, JobRun job) => _points[point].CallsOf(job);
@@ -160,22 +164,33 @@ internal sealed class Interleaver
         };
     }
 
-    public void Skip(Interpreter invoke, int module, object? value) =>
-        (_points[new Point(module, After: false)].Skips ??= []).Add((invoke, Ownership.Second(value)));
+    /// <summary>Notes that the module is not to run for this invoke's rows. A batch's values get the model's own element type.</summary>
+    public void Skip(Interpreter invoke, int module, object? value)
+    {
+        string name = Name(new Point(module, After: true));
+        object?[] elements = value is IReadOnlyList<object?> tuple ? [.. tuple] : [value];
+        if (elements.Length == 0 || elements[0] is not torch.Tensor)
+            throw Errors.Throwable(ErrorCode.BadArgument, $"`{name}` can be skipped with a tensor, or with a tuple that begins with one.");
+        RowView view = invoke.View!;
+        for (int i = 0; i < elements.Length; i++)
+        {
+            if (elements[i] is not torch.Tensor tensor) continue;
+            if (!view.Fits(tensor, _subject.OutputAxes(module, i)))
+                throw Errors.Throwable(ErrorCode.ShapeMismatch, $"`{name}` cannot be skipped with a tensor of shape [{string.Join(", ", tensor.shape)}]: it does not have this invoke's rows and tokens.");
+            elements[i] = view.Pass.Rows < 0 || tensor.dtype == _subject.Type ? tensor.alias() : tensor.to(_subject.Type);
+        }
+        (_points[new Point(module, After: false)].Skips ??= []).Add(new SkippedPart(invoke, value is torch.Tensor ? elements[0]! : elements));
+    }
 
-    /// <summary>True if this invoke may go on from the barrier, because all participants are there.</summary>
+    /// <summary>
+    /// True if this invoke may go on from the barrier: as many as its participants have come to it as often as this invoke has.
+    /// </summary>
     public bool Arrive(Interpreter invoke, BarrierStatement barrier)
     {
         if (!_barriers.TryGetValue((invoke.Job, barrier.Barrier), out var there)) _barriers[(invoke.Job, barrier.Barrier)] = there = [];
-        there.Add(invoke);
-        return there.Count >= barrier.Participants;
-    }
-
-    /// <summary>True if another invoke of the job may yet compute this node.</summary>
-    public bool StillComputes(Interpreter asking, uint node)
-    {
-        int region = asking.Job.Plan.RegionOwners[node];
-        return _invokes.Any(i => !ReferenceEquals(i, asking) && ReferenceEquals(i.Job, asking.Job) && i.Region == region && !i.IsDone);
+        if (!there.TryGetValue(invoke, out var arrivals)) there[invoke] = arrivals = [];
+        arrivals.Add(barrier.Id);
+        return there.Values.Count(a => a.Count >= arrivals.Count) >= barrier.Participants;
     }
 
     public Func<int, Axes> OutputAxes(int module) => element => _subject.OutputAxes(module, element);
@@ -183,6 +198,7 @@ internal sealed class Interleaver
     /// <summary>Lets invokes go on, in order of definition, until none can (step 3).</summary>
     private void Settle()
     {
+        _settling = true;
         bool moved;
         do
         {
@@ -194,6 +210,7 @@ internal sealed class Interleaver
                 moved = true;
             }
         } while (moved);
+        _settling = false;
     }
 
     private bool CanGoOn(Interpreter invoke)
@@ -205,19 +222,17 @@ internal sealed class Interleaver
                 return true;
             case Wait.Point:
                 PointState state = _points[invoke.At.Point];
-                return state.IsHere && !LeftWith(invoke) && state.CallsOf(invoke.Job) == invoke.At.Call;
+                return state.IsHere && !invoke.Within!.HasEnded && state.CallsOf(invoke.Job) == invoke.At.Call;
             case Wait.Value:
-                return invoke.Job.Slots.Has(invoke.Needed) || !StillComputes(invoke, invoke.Needed);
+                return invoke.Job.Slots.Has(invoke.Needed) || !invoke.Within!.StillComputes(invoke, invoke.Needed);
             case Wait.Barrier:
                 return Arrive(invoke, invoke.Barrier!);
             case Wait.Result:
-                return HasEnded(invoke.Job);
+                return invoke.Within!.HasEnded;
             default:
                 return false;
         }
     }
-
-    private bool LeftWith(Interpreter invoke) => _traces.Any(t => t.HasLeft && t.Invokes.Contains(invoke));
 
     private void StopIfAllAreDone()
     {
@@ -247,11 +262,14 @@ internal sealed class Interleaver
     {
         if (value is not IReadOnlyList<object?> { Count: 2 } both || both[0] is not IReadOnlyList<object?> positional || both[1] is not IReadOnlyDictionary<string, object?> keywords)
             throw Errors.Throwable(ErrorCode.BadArgument, $"`{name}` takes (arguments, keywords): a tuple and a dictionary.");
-        object?[] first = [.. positional.Select((part, i) => i < arguments.Positional.Length
-            ? view.Splice(arguments.Positional[i], part, InputAxes(module, $"{i}"), name) : Ownership.Second(part))];
-        KeyValuePair<string, object?>[] named = [.. keywords.Select(k => KeyValuePair.Create(k.Key,
-            view.Splice(arguments.Keywords.FirstOrDefault(a => a.Key == k.Key).Value, k.Value, InputAxes(module, k.Key), name)))];
-        return new Arguments(first, named);
+        if (positional.Count > arguments.Positional.Length)
+            throw Errors.Throwable(ErrorCode.BadArgument, $"`{name}` has {arguments.Positional.Length} positional arguments; {positional.Count} were assigned.");
+        if (keywords.Keys.FirstOrDefault(key => arguments.Keywords.All(k => k.Key != key)) is { } unknown)
+            throw Errors.Throwable(ErrorCode.BadArgument, $"`{name}` has no argument `{unknown}`; it has {string.Join(", ", arguments.Keywords.Select(k => k.Key))}.");
+        return new Arguments(
+            [.. arguments.Positional.Select((value, i) => i < positional.Count ? view.Splice(value, positional[i], InputAxes(module, $"{i}"), name) : value)],
+            [.. arguments.Keywords.Select(k => keywords.TryGetValue(k.Key, out object? part)
+                ? KeyValuePair.Create(k.Key, view.Splice(k.Value, part, InputAxes(module, k.Key), name)) : k)]);
     }
 
     /// <summary>What happens at one point.</summary>
@@ -265,7 +283,7 @@ internal sealed class Interleaver
         /// <summary>How often it was passed, by owner.</summary>
         public Dictionary<JobRun, int> Calls { get; } = [];
 
-        public List<(Interpreter Invoke, object? Value)>? Skips { get; set; }
+        public List<SkippedPart>? Skips { get; set; }
 
         public int CallsOf(JobRun job) => Calls.GetValueOrDefault(job);
     }

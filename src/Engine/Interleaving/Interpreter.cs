@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Kernels;
 using Ndif.Engine.Running;
@@ -54,6 +55,9 @@ internal sealed class Interpreter
     /// <summary>The pass it takes part in; set before the pass.</summary>
     public Interleaver? Interleaver { get; set; }
 
+    /// <summary>The trace it is part of; null for a session's own statements.</summary>
+    public TraceRun? Within { get; set; }
+
     public Wait Waits { get; private set; }
 
     /// <summary>Where in the model, if it waits for a point; and which call.</summary>
@@ -77,25 +81,16 @@ internal sealed class Interpreter
     /// <summary>The point it reached last: where an access that comes too late would have had to come before.</summary>
     public Point? LastPoint { get; set; }
 
-    /// <summary>The value of the trace's end, for <see cref="Wait.Result"/>; owned by the trace.</summary>
-    public object? Result { get; set; }
-
     public bool IsDone => Waits is Wait.Done || Job.HasFailed;
 
+    private bool InIteration => _frames.Any(f => f.Loop is CallLoop);
+
     /// <summary>Runs until it waits or is done. A failure ends its job and no other.</summary>
-    public void Run()
+    public void Run() => Guarded(() =>
     {
         Waits = Wait.None;
-        try
-        {
-            while (Waits is Wait.None && !Job.CheckCancelled()) Step();
-        }
-        catch (Exception e)
-        {
-            Job.Fail(e, Current);
-        }
-        if (Job.HasFailed) Waits = Wait.Done;
-    }
+        while (Waits is Wait.None && !Job.CheckCancelled()) Step();
+    });
 
     /// <summary>The trace it waited for has run.</summary>
     public void TraceEnded()
@@ -109,30 +104,49 @@ internal sealed class Interpreter
     /// The pass is over and what it waits for will not come. In an iteration the steps that did not happen are given up with a
     /// warning and what follows the iteration goes on; elsewhere it is an error.
     /// </summary>
-    public void GiveUp()
+    public void GiveUp() => Guarded(() =>
     {
-        string what = Waits is Wait.Point ? Interleaver!.Name(At.Point) : "";
-        if (Waits is Wait.Point && _frames.Any(f => f.Steps is not null))
+        if (Waits is Wait.Point && InIteration)
         {
-            while (_frames.Peek().Steps is null) _frames.Pop();
-            Frame loop = _frames.Pop();
-            StepsStatement steps = loop.Steps!;
-            Job.Sink.Warned(Current, what, $"The iteration asked for steps {steps.Steps[0]} to {steps.Steps[^1]}, but step {steps.Steps[loop.Turn]} did not happen: `{what}` was called {Interleaver!.Calls(At.Point, Job)} times. The remaining steps are skipped; what was saved before stays.");
-            Current = steps.Id;
-            Complete(steps);
-            Run();
+            string what = Interleaver!.Name(At.Point);
+            GiveUpSteps(what, $"`{what}` was called {Interleaver.Calls(At.Point, Job)} times");
             return;
         }
-        Job.Fail(Waits switch
+        throw Waits switch
         {
             Wait.Point => Errors.Throwable(ErrorCode.MissedValue,
-                $"Execution complete but `{what}` (call {At.Call}) was not provided: it was called {Interleaver!.Calls(At.Point, Job)} times.",
+                $"Execution complete but `{Interleaver!.Name(At.Point)}` (call {At.Call}) was not provided: it was called {Interleaver.Calls(At.Point, Job)} times.",
                 "The module did not run in this pass: it lies behind a skipped or stopped module, or the model does not call it. Check the path, or the step.", _plan.Subject.Paths[At.Point.Module]),
             Wait.Value => Errors.Throwable(ErrorCode.Deadlock, $"The value %{Needed} was waited for, and the invoke that computes it did not."),
             Wait.Barrier => Errors.Throwable(ErrorCode.Deadlock, $"A barrier waits for {Barrier!.Participants} invokes, but fewer came to it.", "Call Wait() in as many invokes as the barrier was made for."),
             _ => Errors.Throwable(ErrorCode.Internal, "The program stopped in a state it cannot leave."),
-        }, Current);
-        Waits = Wait.Done;
+        };
+    });
+
+    /// <summary>Leaves the iteration: the step it stands in did not happen, and so will none of the remaining ones.</summary>
+    private void GiveUpSteps(string module, string why)
+    {
+        while (_frames.Peek().Loop is not CallLoop) _frames.Pop();
+        var loop = (CallLoop)_frames.Pop().Loop!;
+        Job.HasMissedSteps = true;
+        if (loop.Asked is { } asked)
+            Job.Warn(Current, module, $"The iteration asked for {asked}, but step {loop.Step} did not happen: {why}. The remaining steps are skipped; what was saved before stays.");
+        Complete(loop.Statement);
+        Waits = Wait.None;
+    }
+
+    /// <summary>What fails ends the job, and nothing is thrown.</summary>
+    private void Guarded(Action action)
+    {
+        try
+        {
+            action();
+        }
+        catch (Exception e)
+        {
+            Job.Fail(e is ExternalException or OutOfMemoryException ? Faults.Of(e, "The statement") : e, Current);
+        }
+        if (Job.HasFailed) Waits = Wait.Done;
     }
 
     private void Step()
@@ -148,26 +162,50 @@ internal sealed class Interpreter
         foreach (uint need in statement.Needs)
         {
             if (_slots.Has(need)) continue;
-            if (Interleaver?.StillComputes(this, need) != true) _ = _slots[need];
-            (Waits, Needed) = (Wait.Value, need);
+            if (Within?.StillComputes(this, need) == true) (Waits, Needed) = (Wait.Value, need);
+            else if (Job.HasMissedSteps && InIteration) GiveUpSteps("", "another invoke's step, whose value it uses, did not happen either");
+            else _ = _slots[need]; // says what is missing
             return;
         }
         if (Execute(statement)) Complete(statement);
     }
 
-    /// <summary>A region has ended: the next step of its iteration, or the statement that holds it is complete.</summary>
+    /// <summary>A region has ended: the next turn of its loop, or the statement that holds it is complete.</summary>
     private void Leave(Frame frame)
     {
-        if (frame.Steps is { } steps && frame.Turn + 1 < steps.Regions.Length)
+        if (frame.Loop is { } loop && loop.Next(Job) is { } next)
         {
-            frame.Turn++;
-            frame.Nodes = _plan.Regions[steps.Regions[frame.Turn]];
-            frame.Next = 0;
+            Begin(frame, next);
             return;
         }
         _frames.Pop();
         if (_frames.Count == 0) Waits = Wait.Done;
         else Complete(_plan.Statements[_frames.Peek().Nodes[_frames.Peek().Next]]!);
+    }
+
+    /// <summary>Enters a loop. True if it had no turn at all.</summary>
+    private bool Enter(Loop loop)
+    {
+        if (loop.Next(Job) is not { } first) return true;
+        var frame = new Frame([]) { Loop = loop };
+        Begin(frame, first);
+        _frames.Push(frame);
+        return false;
+    }
+
+    /// <summary>A new turn forgets the values of the one before, so that a branch not taken now has none.</summary>
+    private void Begin(Frame frame, uint region)
+    {
+        foreach (uint node in _plan.NodesBelow(region))
+            if (!Job.IsHeld(node)) _slots.Free(node);
+        (frame.Nodes, frame.Next) = (_plan.Regions[region], 0);
+    }
+
+    /// <summary>Leaves the innermost loop.</summary>
+    private void BreakOut()
+    {
+        while (_frames.Peek().Loop is null) _frames.Pop();
+        Complete(_frames.Pop().Loop!.Statement);
     }
 
     private void Complete(Statement statement)
@@ -187,14 +225,16 @@ internal sealed class Interpreter
                 return true;
             case ReadStatement read:
                 if (!Reach(read.At, read.Call)) return false;
-                _slots.Set(read.Id, Ownership.Take(Interleaver!.Read(this, read)));
+                _slots.Set(read.Id, Interleaver!.Read(this, read));
                 return true;
             case WriteStatement write:
                 if (!Reach(write.At, write.Call)) return false;
+                Job.LastWrite = write.Id;
                 Interleaver!.Write(this, write, write.Value.Evaluate(_slots));
                 return true;
             case SkipStatement skip:
                 if (!Reach(new Point(skip.Module, After: false), skip.Call)) return false;
+                Job.LastWrite = skip.Id;
                 Interleaver!.Skip(this, skip.Module, skip.Value.Evaluate(_slots));
                 return true;
             case CallModuleStatement module:
@@ -215,7 +255,7 @@ internal sealed class Interpreter
                 list.Add(Ownership.Take(Ownership.Second(append.Value.Evaluate(_slots))));
                 return true;
             case LogStatement log:
-                Job.Sink.Logged(log.Id, string.Join(" ", log.Values.Select(v => ValueText.Of(v.Evaluate(_slots)))));
+                Job.Log(log.Id, string.Join(" ", log.Values.Select(v => ValueText.Of(v.Evaluate(_slots)))));
                 return true;
             case BarrierStatement barrier:
                 if (Interleaver!.Arrive(this, barrier)) return true;
@@ -225,16 +265,44 @@ internal sealed class Interpreter
                 (Stopped, Waits) = (true, Wait.Done);
                 return false;
             case ResultStatement result:
-                if (!Interleaver!.HasEnded(Job))
+                if (!Within!.HasEnded)
                 {
                     Waits = Wait.Result;
                     return false;
                 }
-                _slots.Set(result.Id, Ownership.Take(Ownership.Second(Result)));
+                _slots.Set(result.Id, Compute(Within));
                 return true;
             case StepsStatement steps:
-                _frames.Push(new Frame(_plan.Regions[steps.Regions[0]]) { Steps = steps });
+                return Enter(new UnrolledSteps(steps));
+            case EachStepStatement each:
+                return Enter(new EachStep(each));
+            case ForEachStatement each:
+                return Enter(new ItemLoop(each, Job));
+            case WhileStatement loop:
+                return Enter(new WhileLoop(loop));
+            case BreakStatement:
+                BreakOut();
                 return false;
+            case IfStatement choice:
+                foreach (var (condition, region) in choice.Branches)
+                {
+                    if (condition is not null && !Truth.Of(condition.Evaluate(_slots))) continue;
+                    _frames.Push(new Frame(_plan.Regions[region]));
+                    return false;
+                }
+                return true;
+            case PutStatement put:
+                if (_slots[put.Container] is not Dictionary<string, object?> map)
+                    throw Errors.Throwable(ErrorCode.BadArgument, "Only a dictionary has entries by name.");
+                if (map.Remove(put.Key, out object? before)) Ownership.Release(before);
+                map[put.Key] = Ownership.Take(Ownership.Second(put.Value.Evaluate(_slots)));
+                return true;
+            case SetVariableStatement set:
+                var held = (List<object?>)_slots[set.Container]!;
+                object? value = Ownership.Take(Ownership.Second(set.Value.Evaluate(_slots)));
+                Ownership.Release(held[0]);
+                held[0] = value;
+                return true;
             case TraceStatement trace:
                 (Waits, Trace) = (Wait.Pass, trace);
                 return false;
@@ -245,8 +313,13 @@ internal sealed class Interpreter
 
     private bool Reach(Point point, int? call)
     {
-        int which = call ?? 0;
-        if (Interleaver!.IsAt(this, point, which)) return true;
+        CallLoop? loop = _frames.Select(f => f.Loop).OfType<CallLoop>().FirstOrDefault();
+        int which = call ?? loop?.Step ?? 0;
+        if (Interleaver!.IsAt(this, point, which))
+        {
+            if (loop is not null) loop.Reached = true;
+            return true;
+        }
         (Waits, At) = (Wait.Point, (point, which));
         return false;
     }
@@ -264,16 +337,30 @@ internal sealed class Interpreter
     {
         using var scope = torch.NewDisposeScope();
         object?[] arguments = Array.ConvertAll(call.Arguments, a => a.Evaluate(_slots));
-        HashSet<torch.Tensor> lent = Ownership.NewSet();
-        Ownership.Collect(arguments, lent);
         KeyValuePair<string, object?>[] keywords = Array.ConvertAll(call.Keywords, k => KeyValuePair.Create(k.Key, k.Value.Evaluate(_slots)));
-        Ownership.Collect(keywords, lent);
-        return Ownership.Take(_plan.Subject.CallModule(call.Module, new Arguments(arguments, keywords)), lent);
+        try
+        {
+            return Ownership.Take(RowView.Whole().Narrow(_plan.Subject.CallModule(call.Module, new Arguments(arguments, keywords)), _ => Axes.Shared));
+        }
+        catch (Exception e)
+        {
+            throw Faults.Of(e, $"The call of `{_plan.Subject.Paths[call.Module]}`", "Check the shapes and element types of its arguments.");
+        }
     }
 
-    private object New(ContainerStatement container) => container.Entries is { } entries
-        ? entries.ToDictionary(e => e.Key, e => Ownership.Take(Ownership.Second(e.Value.Evaluate(_slots))))
-        : container.Items.Select(i => Ownership.Take(Ownership.Second(i.Evaluate(_slots)))).ToList();
+    private object? Compute(TraceRun trace)
+    {
+        using var scope = torch.NewDisposeScope();
+        return Ownership.Take(trace.Result?.Invoke(this));
+    }
+
+    private object? New(ContainerStatement container)
+    {
+        using var scope = torch.NewDisposeScope();
+        return Ownership.Take(Ownership.Second(container.Entries is { } entries
+            ? entries.ToDictionary(e => e.Key, e => e.Value.Evaluate(_slots))
+            : container.Items.Select(i => i.Evaluate(_slots)).ToList()));
+    }
 
     /// <summary>A region that is being run, and where in it.</summary>
     private sealed class Frame(uint[] nodes)
@@ -282,10 +369,7 @@ internal sealed class Interpreter
 
         public int Next { get; set; }
 
-        /// <summary>The iteration whose step this is.</summary>
-        public StepsStatement? Steps { get; init; }
-
-        /// <summary>Which of its steps, by position.</summary>
-        public int Turn { get; set; }
+        /// <summary>The loop whose turn this is.</summary>
+        public Loop? Loop { get; init; }
     }
 }

@@ -8,15 +8,13 @@ internal sealed class ModuleWatch(Interleaver interleaver, int module, bool befo
 {
     public override object? Call(SiteModule called, Arguments arguments)
     {
-        arguments = Before(arguments, out SkippedPart[]? skipped);
-        object? result = skipped is not null && SkippedPart.CoverAll(skipped)
-            ? SkippedPart.Join(skipped, interleaver.OutputAxes(module))
-            : called.Run(arguments);
-        if (skipped is not null && !SkippedPart.CoverAll(skipped)) result = SkippedPart.Splice(skipped, result, interleaver.OutputAxes(module), interleaver.Name(new Point(module, true)));
-        return After(result);
+        arguments = Before(arguments, out List<SkippedPart>? skipped);
+        if (skipped is null) return After(called.Run(arguments));
+        return After(SkippedPart.Join(skipped, interleaver.OutputAxes(module))
+            ?? SkippedPart.Splice(skipped, called.Run(arguments), interleaver.OutputAxes(module), interleaver.Name(new Point(module, After: true))));
     }
 
-    public Arguments Before(Arguments arguments, out SkippedPart[]? skipped)
+    public Arguments Before(Arguments arguments, out List<SkippedPart>? skipped)
     {
         skipped = null;
         if (!before)
@@ -25,7 +23,7 @@ internal sealed class ModuleWatch(Interleaver interleaver, int module, bool befo
             return arguments;
         }
         var changed = (Arguments)interleaver.Pass(new Point(module, After: false), arguments)!;
-        skipped = interleaver.TakeSkips(module)?.Select(s => new SkippedPart(s.Invoke.View!, s.Value)).ToArray();
+        skipped = interleaver.TakeSkips(module);
         return changed;
     }
 

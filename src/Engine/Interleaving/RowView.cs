@@ -13,6 +13,9 @@ internal sealed class PassShape
 
     /// <summary>True in the pass over the prompts, whose token dimension holds the padding too.</summary>
     public bool HoldsPrompts { get; set; } = true;
+
+    /// <summary>Tokens of each row in this pass, padding included.</summary>
+    public long Tokens { get; set; }
 }
 
 /// <summary>
@@ -31,7 +34,8 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
 
     public long Pad { get; set; } = Pad;
 
-    private bool CoversAll => Pass.Rows < 0 || (Count == Pass.Rows && Pad == 0);
+    /// <summary>True if nobody else has a part in the batch, nor more columns.</summary>
+    public bool CoversAll => Pass.Rows < 0 || (Count == Pass.Rows && Pad == 0);
 
     /// <summary>This view's part of a site's value, as new handles on the same memory: editing it in place edits the model's.</summary>
     public object? Narrow(object? value, Func<int, Axes> axes, int element = 0) => value switch
@@ -44,42 +48,74 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
         _ => new Opaque(value),
     };
 
-    /// <summary>The site's value with this view's part replaced; the rest as it was. The result belongs to the current dispose scope.</summary>
+    /// <summary>
+    /// The site's value with this view's part replaced; the rest as it was. Numbers, flags and what cannot be looked into belong
+    /// to all rows of a batch, and stay. The result belongs to the current dispose scope.
+    /// </summary>
     public object? Splice(object? whole, object? part, Func<int, Axes> axes, string site, int element = 0)
     {
         switch (whole, part)
         {
-            case (_, Opaque opaque):
-                return opaque.Content;
+            case (_, Keep):
+                return whole;
             case (torch.Tensor tensor, torch.Tensor replacement):
                 return Splice(tensor, replacement, axes(element), site);
             case (torch.Tensor tensor, long or double or bool):
-                using (torch.Tensor filled = Narrow(tensor, axes(element)))
-                    return Splice(tensor, torch.full_like(filled, Scalar(part!)), axes(element), site);
+                using (torch.Tensor own = Narrow(tensor, axes(element)))
+                    return Splice(tensor, torch.full_like(own, Scalar(part!)), axes(element), site);
             case (object?[] tuple, torch.Tensor first):
                 return Tuple(tuple, [first, .. tuple[1..].Select(_ => Keep.Instance)], axes, site);
             case (object?[] tuple, IReadOnlyList<object?> parts) when parts.Count == tuple.Length:
                 return Tuple(tuple, parts, axes, site);
             case (object?[] tuple, IReadOnlyList<object?> parts):
                 throw Errors.Throwable(ErrorCode.ShapeMismatch, $"`{site}` is a tuple of {tuple.Length}; it was assigned {parts.Count} values.");
+            case (ModelOutput output, torch.Tensor first) when output.Entries.FirstOrDefault(e => e.Value is torch.Tensor).Key is { } name:
+                return Output(output, new Dictionary<string, object?> { [name] = first }, axes, site);
             case (ModelOutput output, IReadOnlyDictionary<string, object?> entries):
-                return new ModelOutput([.. output.Entries.Select((entry, i) => KeyValuePair.Create(entry.Key,
-                    entries.TryGetValue(entry.Key, out object? value) ? Splice(entry.Value, value, axes, site, i) : entry.Value))]);
-            case (null, _) or (_, null):
-                return part is null ? null : Ownership.Second(part);
+                return Output(output, entries, axes, site);
+            case (not (torch.Tensor or object?[] or ModelOutput), _) when Equals(Narrow(whole, axes), part):
+                return whole;
+            case (not (torch.Tensor or object?[] or ModelOutput), _) when Pass.Rows < 0:
+                return part is Opaque opaque ? opaque.Content : Ownership.Second(part);
             default:
-                if (whole is torch.Tensor or object?[] or ModelOutput)
-                    throw Errors.Throwable(ErrorCode.BadArgument, $"`{site}` is {Kind(whole)}; it cannot be replaced by {Kind(part)}.", "Assign a tensor of the same shape.");
-                return part;
+                throw Errors.Throwable(ErrorCode.BadArgument, $"`{site}` is {Kind(whole)}; it cannot be replaced by {Kind(part)}.",
+                    whole is torch.Tensor or object?[] or ModelOutput ? "Assign a tensor of the same shape." : "All rows of the pass share it; only tensors can be replaced.");
         }
     }
 
+    /// <summary>True if a tensor has this view's rows and tokens where the axes say.</summary>
+    public bool Fits(torch.Tensor tensor, Axes axes)
+    {
+        return Pass.Rows < 0 || Is(axes.Rows, Count) && Is(axes.Tokens, Pass.HoldsPrompts ? Pass.Tokens - Pad : Pass.Tokens) && tensor.ndim > axes.Keys;
+
+        bool Is(int dimension, long size) => dimension == Axes.None || (dimension < tensor.ndim && tensor.size(dimension) == size);
+    }
+
+    /// <summary>The shape of a site of the whole batch, by a tensor of this view's part.</summary>
+    public long[] Whole(torch.Tensor part, Axes axes)
+    {
+        long[] shape = part.shape;
+        shape[axes.Rows] = Pass.Rows;
+        if (axes.Tokens != Axes.None && Pass.HoldsPrompts) shape[axes.Tokens] += Pad;
+        if (axes.Keys != Axes.None) shape[axes.Keys] += Pad;
+        return shape;
+    }
+
     private object?[] Tuple(object?[] tuple, IReadOnlyList<object?> parts, Func<int, Axes> axes, string site) =>
-        [.. tuple.Select((item, i) => parts[i] is Keep ? item : Splice(item, parts[i], _ => axes(i), site, i))];
+        [.. tuple.Select((item, i) => Splice(item, parts[i], _ => axes(i), site, i))];
+
+    private ModelOutput Output(ModelOutput output, IReadOnlyDictionary<string, object?> entries, Func<int, Axes> axes, string site)
+    {
+        if (entries.Keys.FirstOrDefault(key => output.Entries.All(e => e.Key != key)) is { } unknown)
+            throw Errors.Throwable(ErrorCode.BadArgument, $"`{site}` has no `{unknown}`; it has {string.Join(", ", output.Entries.Select(e => e.Key))}.");
+        return new ModelOutput([.. output.Entries.Select((entry, i) => KeyValuePair.Create(entry.Key,
+            entries.TryGetValue(entry.Key, out object? value) ? Splice(entry.Value, value, axes, site, i) : entry.Value))]);
+    }
 
     private torch.Tensor Narrow(torch.Tensor tensor, Axes axes)
     {
-        if (CoversAll || axes.Rows == Axes.None) return tensor.alias();
+        if (CoversAll) return tensor.alias();
+        if (axes.Rows == Axes.None) return tensor.clone(); // all rows share it: an edit must not reach the others
         Check(tensor, axes);
         torch.Tensor part = tensor.narrow(axes.Rows, Start, Count);
         part = Cut(part, Pass.HoldsPrompts ? axes.Tokens : Axes.None);
@@ -95,14 +131,18 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
     private torch.Tensor Splice(torch.Tensor whole, torch.Tensor part, Axes axes, string site)
     {
         using var scope = torch.NewDisposeScope();
-        torch.Tensor fitted = part.to(whole.dtype, whole.device);
-        if (CoversAll || axes.Rows == Axes.None) return (ReferenceEquals(fitted, part) ? part.alias() : fitted).MoveToOuterDisposeScope();
-        torch.Tensor result = whole.clone();
+        torch.Tensor fitted = Pass.Rows < 0 ? part.alias() : part.to(whole.dtype, whole.device);
+        if (Pass.Rows < 0) return fitted.MoveToOuterDisposeScope();
+        if (axes.Rows == Axes.None)
+            throw Errors.Throwable(ErrorCode.BadArgument, $"`{site}` is shared by all rows of the pass; it can be read, not replaced.");
+        torch.Tensor result = CoversAll ? whole : whole.clone();
         torch.Tensor target = Narrow(result, axes);
+        // alone as in company: what changed the shape of the whole could not share a pass
         if (!target.shape.SequenceEqual(fitted.shape))
             throw Errors.Throwable(ErrorCode.ShapeMismatch,
                 $"`{site}` has the shape [{string.Join(", ", target.shape)}] here; it cannot be replaced by [{string.Join(", ", fitted.shape)}].",
-                "With several prompts in one pass the replacement must have the site's own shape.");
+                "A replacement must have the site's own shape.");
+        if (CoversAll) return (ReferenceEquals(fitted, part) ? part.alias() : fitted).MoveToOuterDisposeScope();
         target.copy_(fitted);
         return result.MoveToOuterDisposeScope();
     }

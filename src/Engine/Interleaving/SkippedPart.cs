@@ -1,46 +1,65 @@
 using Ndif.Models;
-using Ndif.Protocol;
 using TorchSharp;
 
 namespace Ndif.Engine.Interleaving;
 
-/// <summary>What some rows were given instead of a module's output.</summary>
-internal sealed record SkippedPart(RowView View, object? Value)
+/// <summary>What the rows of an invoke were given instead of a module's output: tensors, as a tuple or a single one.</summary>
+internal sealed record SkippedPart(Interpreter Invoke, object Value)
 {
-    /// <summary>True if no row is left that needs the module.</summary>
-    public static bool CoverAll(SkippedPart[] parts) => parts[0].View.Pass.Rows < 0 || parts.Sum(p => p.View.Count) == parts[0].View.Pass.Rows;
+    private RowView View => Invoke.View!;
 
-    /// <summary>The module's output, made of the parts alone.</summary>
-    public static object? Join(SkippedPart[] parts, Func<int, Axes> axes)
+    private torch.Tensor?[] Elements => Value is object?[] tuple ? Array.ConvertAll(tuple, item => item as torch.Tensor) : [(torch.Tensor)Value];
+
+    /// <summary>The module's output, made of the parts alone; null if rows are left that need the module, or the parts do not fit together.</summary>
+    public static object? Join(IReadOnlyList<SkippedPart> parts, Func<int, Axes> axes)
     {
-        if (parts is [{ View.Pad: 0 } only]) return only.Value;
-        // several views: columns that are padding for a view hold zeros, and nobody reads them
-        if (!parts.Any(p => p.Value is object?[])) return Tensors(parts.Select(p => p.Value), parts, axes(0));
-        object?[][] tuples = [.. parts.Select(p => p.Value as object?[] ?? [p.Value])];
-        return Enumerable.Range(0, tuples.Min(t => t.Length)).Select(i => (object?)Tensors(tuples.Select(t => t[i]), parts, axes(i))).ToArray();
+        if (!CoverAll(parts)) return null;
+        if (parts[^1].View.CoversAll) return parts[^1].Value;
+        var joined = new torch.Tensor?[parts.Min(p => p.Elements.Length)];
+        for (int i = 0; i < joined.Length; i++)
+        {
+            if (parts.Any(p => p.Elements[i] is null)) continue;
+            if ((joined[i] = Joined([.. parts.Select(p => (p.View, p.Elements[i]!))], axes(i))) is null) return null;
+        }
+        return parts.All(p => p.Value is torch.Tensor) ? joined[0] : (object?[])joined;
     }
 
-    /// <summary>The module's output with the skipped rows replaced.</summary>
-    public static object? Splice(SkippedPart[] parts, object? result, Func<int, Axes> axes, string site)
+    /// <summary>The module's output with the skipped rows replaced. A part that does not fit fails its own job.</summary>
+    public static object? Splice(IReadOnlyList<SkippedPart> parts, object? result, Func<int, Axes> axes, string site)
     {
-        foreach (SkippedPart part in parts) result = part.View.Splice(result, part.Value, axes, site);
+        foreach (SkippedPart part in parts)
+        {
+            try
+            {
+                result = part.View.Splice(result, part.Value, axes, site);
+            }
+            catch (Exception e)
+            {
+                part.Invoke.Job.Fail(e, part.Invoke.Job.LastWrite ?? 0);
+            }
+        }
         return result;
     }
 
-    private static torch.Tensor? Tensors(IEnumerable<object?> values, SkippedPart[] parts, Axes axes)
+    private static bool CoverAll(IReadOnlyList<SkippedPart> parts)
     {
-        torch.Tensor?[] tensors = [.. values.Select(v => v as torch.Tensor)];
-        if (tensors.Any(t => t is null)) return null;
-        long[] shape = [.. tensors[0]!.shape];
-        if (axes.Rows == Axes.None) throw Errors.Throwable(ErrorCode.Unsupported, "A module whose output has no rows cannot be skipped for some of them.");
         PassShape pass = parts[0].View.Pass;
-        shape[axes.Rows] = pass.Rows;
-        if (axes.Tokens != Axes.None && pass.HoldsPrompts) shape[axes.Tokens] += parts[0].View.Pad;
-        torch.Tensor joined = torch.zeros(shape, tensors[0]!.dtype, tensors[0]!.device);
-        for (int i = 0; i < parts.Length; i++)
+        if (pass.Rows < 0) return true;
+        var covered = new bool[pass.Rows];
+        foreach (SkippedPart part in parts) Array.Fill(covered, true, (int)part.View.Start, (int)part.View.Count);
+        return Array.TrueForAll(covered, c => c);
+    }
+
+    /// <summary>Columns that are padding for a view hold zeros, and nobody reads them.</summary>
+    private static torch.Tensor? Joined((RowView View, torch.Tensor Tensor)[] parts, Axes axes)
+    {
+        long[] shape = parts[0].View.Whole(parts[0].Tensor, axes);
+        if (axes.Rows == Axes.None || parts.Any(p => !p.View.Whole(p.Tensor, axes).SequenceEqual(shape))) return null;
+        torch.Tensor joined = torch.zeros(shape, parts[0].Tensor.dtype, parts[0].Tensor.device);
+        foreach (var (view, tensor) in parts)
         {
-            using var target = (torch.Tensor)parts[i].View.Narrow(joined, _ => axes)!;
-            target.copy_(tensors[i]!);
+            using var target = (torch.Tensor)view.Narrow(joined, _ => axes)!;
+            target.copy_(tensor);
         }
         return joined;
     }

@@ -4,9 +4,9 @@ using Ndif.Engine.Running;
 namespace Ndif.Engine.Interleaving;
 
 /// <summary>One trace of one job, while it takes part in a pass.</summary>
-internal sealed class TraceRun(JobRun job, TraceStatement statement) : IDisposable
+internal sealed class TraceRun(JobRun job, TraceStatement statement)
 {
-    private readonly List<object?> _results = [];
+    private readonly Dictionary<int, Interpreter> _byRegion = [];
 
     public JobRun Job { get; } = job;
 
@@ -15,25 +15,20 @@ internal sealed class TraceRun(JobRun job, TraceStatement statement) : IDisposab
     /// <summary>Its invokes in the order of their definition, and last the statements outside of any.</summary>
     public List<Interpreter> Invokes { get; } = [];
 
-    /// <summary>True if its rows have left the batch.</summary>
-    public bool HasLeft { get; set; }
-
-    /// <summary>True if its model work is over.</summary>
+    /// <summary>True if its model work is over: the pass, if it goes on, goes on without it.</summary>
     public bool HasEnded { get; set; }
 
-    /// <summary>What the traced method returned, as an invoke sees it.</summary>
+    /// <summary>What the traced method returned, as an invoke sees it, in the current dispose scope; asked for after the end.</summary>
     public Func<Interpreter, object?>? Result { get; set; }
 
-    public object? ResultFor(Interpreter invoke)
+    public void Add(Interpreter invoke)
     {
-        object? result = Ownership.Take(Result?.Invoke(invoke));
-        _results.Add(result);
-        return result;
+        Invokes.Add(invoke);
+        _byRegion.Add((int)invoke.Region, invoke);
+        invoke.Within = this;
     }
 
-    public void Dispose()
-    {
-        foreach (object? result in _results) Ownership.Release(result);
-        _results.Clear();
-    }
+    /// <summary>True if another invoke may yet compute this node.</summary>
+    public bool StillComputes(Interpreter asking, uint node) =>
+        _byRegion.TryGetValue(Job.Plan.RegionOwners[node], out Interpreter? invoke) && invoke != asking && !invoke.IsDone;
 }

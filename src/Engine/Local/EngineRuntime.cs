@@ -10,7 +10,7 @@ namespace Ndif.Engine.Local;
 /// <summary>What a client in this process uses to run models here. Each model is loaded once and kept.</summary>
 public sealed class EngineRuntime : ILocalRuntime
 {
-    private readonly ConcurrentDictionary<(string, string), (Lane Lane, Lazy<LanguageSubject> Subject)> _models = new();
+    private readonly ConcurrentDictionary<(string Model, string Revision), Lazy<LocalRunner>> _runners = new();
 
 #pragma warning disable CA2255 // the client finds its engine by loading it; there is no other entry point to call
     [ModuleInitializer]
@@ -21,8 +21,12 @@ public sealed class EngineRuntime : ILocalRuntime
 
     public IProgramRunner Open(string model, string revision)
     {
-        var (lane, subject) = _models.GetOrAdd((model, revision), key => (new Lane($"model {key.Item1}"), new Lazy<LanguageSubject>(
-            () => new LanguageSubject(ModelLoader.Load(key.Item1)))));
-        return new LocalRunner(_ => subject.Value, lane);
+        return _runners.GetOrAdd((model, revision), key => new(() => new LocalRunner(cancellation => Load(key.Model, key.Revision, cancellation), new Lane($"model {key.Model}")))).Value;
+    }
+
+    private static LanguageSubject Load(string model, string revision, CancellationToken cancellationToken)
+    {
+        ModelFolder folder = ModelStore.Find(model, revision.Length > 0 ? revision : null);
+        return new LanguageSubject(ModelLoader.Load(folder, ModelLoader.ReadConfig(folder), cancellationToken: cancellationToken));
     }
 }

@@ -15,7 +15,8 @@ public sealed class Lane : IDisposable
     {
         _thread = new Thread(() =>
         {
-            foreach (Action work in _work.GetConsumingEnumerable()) work();
+            using (_work)
+                foreach (Action work in _work.GetConsumingEnumerable()) work();
         }) { IsBackground = true, Name = name };
         _thread.Start();
     }
@@ -43,6 +44,5 @@ public sealed class Lane : IDisposable
     {
         _work.CompleteAdding();
         if (Thread.CurrentThread != _thread) _thread.Join();
-        _work.Dispose();
     }
 }

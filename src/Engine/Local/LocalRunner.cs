@@ -7,13 +7,17 @@ using Ndif.Running;
 namespace Ndif.Engine.Local;
 
 /// <summary>Runs a client's programs in its own process, on a model that is loaded by the first run.</summary>
+/// <param name="open">Called once, on the lane; again only if it failed.</param>
 internal sealed class LocalRunner(Func<CancellationToken, SubjectModel> open, Lane lane) : IProgramRunner
 {
+    private SubjectModel? _subject;
+
     public async Task RunAsync(Program program, IRunClient client, CancellationToken cancellationToken = default)
     {
         Error? error = await lane.RunAsync(() =>
         {
-            SubjectModel subject = open(cancellationToken);
+            cancellationToken.ThrowIfCancellationRequested();
+            SubjectModel subject = _subject ??= open(cancellationToken);
             Plan plan = Compiler.Compile(program, subject);
             using var job = new JobRun(plan, new ClientSink(client, plan), cancellation: cancellationToken);
             ProgramEngine.Run(subject, [job]);

@@ -1,6 +1,7 @@
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Kernels;
 using Ndif.Protocol;
+using TorchSharp;
 
 namespace Ndif.Engine.Running;
 
@@ -11,24 +12,39 @@ namespace Ndif.Engine.Running;
 public sealed class JobRun : IDisposable
 {
     private readonly List<(uint Node, string Name, uint Value)> _open = [];
+    private readonly HashSet<uint> _held = [];
+    private readonly IRunSink _sink;
+    private readonly torch.Generator _generator;
+    private int _told, _repeated;
 
     /// <param name="constants">Fetches a constant of the program that did not travel inside of it.</param>
     public JobRun(Plan plan, IRunSink sink, Func<uint, TensorData>? constants = null, CancellationToken cancellation = default)
     {
-        (Plan, Sink, Cancellation) = (plan, sink, cancellation);
+        (Plan, _sink, Cancellation) = (plan, sink, cancellation);
         Slots = new Slots(plan, constants ?? (index => TensorData.From(plan.Program.Constants[(int)index])));
-        Context = new KernelContext { Device = plan.Subject.Device, DefaultType = plan.Subject.Type };
+        Seed = Random.Shared.NextInt64();
+        _generator = new torch.Generator((ulong)Seed, plan.Subject.Device);
+        Context = new KernelContext { Device = plan.Subject.Device, DefaultType = plan.Subject.Type, Generator = _generator };
     }
 
     public Plan Plan { get; }
+
+    /// <summary>Where the random numbers of operations begin that have no seed of their own. Default: anywhere.</summary>
+    public long Seed
+    {
+        get;
+        init
+        {
+            field = value;
+            _generator?.manual_seed(value);
+        }
+    }
 
     /// <summary>What ended the run; null while it goes on and after a good end.</summary>
     public Error? Error { get; private set; }
 
     /// <summary>Tokens that went through the model for this job.</summary>
     public long Tokens { get; internal set; }
-
-    internal IRunSink Sink { get; }
 
     internal CancellationToken Cancellation { get; }
 
@@ -37,6 +53,12 @@ public sealed class JobRun : IDisposable
     internal KernelContext Context { get; }
 
     internal bool HasFailed => Error is not null;
+
+    /// <summary>The statement that last put a value into the model: the suspect, if its forward fails.</summary>
+    internal uint? LastWrite { get; set; }
+
+    /// <summary>True if an iteration asked for steps that did not happen, so that their values are missing.</summary>
+    internal bool HasMissedSteps { get; set; }
 
     internal void Fail(Exception exception, uint node)
     {
@@ -53,25 +75,59 @@ public sealed class JobRun : IDisposable
         return HasFailed;
     }
 
+    /// <summary>
+    /// Back to the beginning, after a pass that others shared was lost. The same random numbers will come, and the same log
+    /// lines and warnings, which are not told again.
+    /// </summary>
+    internal void Restart()
+    {
+        Slots.Dispose();
+        _open.Clear();
+        _held.Clear();
+        _generator.manual_seed(Seed);
+        (_told, _repeated, Tokens, LastWrite, HasMissedSteps) = (0, _told, 0, null, false);
+    }
+
+    internal void Log(uint node, string text)
+    {
+        if (IsNew()) _sink.Logged(node, text);
+    }
+
+    internal void Warn(uint node, string module, string message)
+    {
+        if (IsNew()) _sink.Warned(node, module, message);
+    }
+
     /// <summary>A container comes back as it is at the end; everything else as it is now.</summary>
     internal void Save(uint node, string name, Operand operand)
     {
         if (operand is NodeOperand { Node: var container } && Plan.Statements[container] is ContainerStatement)
+        {
             _open.Add((node, name, container));
+            _held.Add(container);
+        }
         else
-            Sink.Saved(node, name, operand.Evaluate(Slots));
+        {
+            _sink.Saved(node, name, operand.Evaluate(Slots));
+        }
     }
 
     /// <summary>True for a container that must live to the end, because it was saved.</summary>
-    internal bool IsHeld(uint node) => _open.Exists(o => o.Value == node);
+    internal bool IsHeld(uint node) => _held.Contains(node);
 
     /// <summary>Hands over the containers that were saved while they were being filled.</summary>
     internal void Finish()
     {
         if (HasFailed) return;
         foreach ((uint node, string name, uint value) in _open)
-            if (Slots.Has(value)) Sink.Saved(node, name, Slots[value]);
+            if (Slots.Has(value)) _sink.Saved(node, name, Slots[value]);
     }
 
-    public void Dispose() => Slots.Dispose();
+    public void Dispose()
+    {
+        Slots.Dispose();
+        _generator.Dispose();
+    }
+
+    private bool IsNew() => ++_told > _repeated;
 }

@@ -16,7 +16,8 @@ internal sealed class Slots(Plan plan, Func<uint, TensorData> constants) : IDisp
     public object? this[uint node]
     {
         get => _values[node] is var value && !ReferenceEquals(value, s_empty) ? value
-            : throw Errors.Throwable(ErrorCode.InvalidProgram, $"%{node} has no value: its branch was not taken or its step did not happen.");
+            : throw Errors.Throwable(ErrorCode.MissedValue, $"A value was never computed{Recorded(node)}: its step did not happen, or its invoke stopped before it.",
+                "Use it only where it was surely computed, or Save() it inside of its step.");
     }
 
     public bool Has(uint node) => !ReferenceEquals(_values[node], s_empty);
@@ -48,6 +49,8 @@ internal sealed class Slots(Plan plan, Func<uint, TensorData> constants) : IDisp
             _constants[i] = null;
         }
     }
+
+    private string Recorded(uint node) => plan.LineOf(node) is { Line: > 0 } line ? $" (recorded at {line.File}:{line.Line})" : "";
 
     private static object?[] NewValues(int count)
     {

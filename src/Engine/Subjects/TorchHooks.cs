@@ -69,7 +69,7 @@ internal static class TorchHooks
         public abstract object? Call(nn.Module module, object?[] arguments);
 
         /// <summary>A hooked module runs in any case; what it was to be skipped with replaces its result.</summary>
-        protected static object? Finish(ModuleWatch watch, SkippedPart[]? skipped, object? result) => watch.After(skipped is [var only] ? only.Value : result);
+        protected static object? Finish(ModuleWatch watch, List<SkippedPart>? skipped, object? result) => watch.After(skipped is [.., var last] ? last.Value : result);
     }
 
     private sealed class Signature<T, TResult> : Signature
@@ -79,7 +79,7 @@ internal static class TorchHooks
         public override IEnumerable<Action> Attach(nn.Module module, ModuleWatch watch)
         {
             var typed = (nn.Module<T, TResult>)module;
-            SkippedPart[]? skipped = null;
+            List<SkippedPart>? skipped = null;
             var before = typed.register_forward_pre_hook((_, x) => Close<T>(watch.Before(new Arguments(Open(x)), out skipped).First, "The module's input"));
             var after = typed.register_forward_hook((_, _, y) => Close<TResult>(Finish(watch, skipped, Open(y)), "The module's output"));
             return [before.remove, after.remove];
@@ -95,7 +95,7 @@ internal static class TorchHooks
         public override IEnumerable<Action> Attach(nn.Module module, ModuleWatch watch)
         {
             var typed = (nn.Module<T1, T2, TResult>)module;
-            SkippedPart[]? skipped = null;
+            List<SkippedPart>? skipped = null;
             var before = typed.register_forward_pre_hook((_, x, y) =>
             {
                 Arguments changed = watch.Before(new Arguments(Open(x), Open(y)), out skipped);

@@ -54,15 +54,14 @@ internal sealed class TorchSubject : SubjectModel
         InvokeInput[] inputs = [.. trace.Statement.Invokes.Where(i => i.Input is not null)];
         if (inputs.Length != 1)
             throw Errors.Throwable(ErrorCode.Unsupported, $"Batching is not implemented for {Description.Architecture}: how several inputs go together is not known.", "Use one trace for each input.");
-        using var noGraph = torch.no_grad();
         using var scope = torch.NewDisposeScope();
         var arguments = new Arguments(Array.ConvertAll(inputs[0].Arguments, a => Ownership.Second(a.Evaluate(trace.Job.Slots))));
         foreach (uint region in trace.Statement.Invokes.Select(i => i.Region).Append(trace.Statement.Trace.Region))
-            trace.Invokes.Add(new Interpreter(trace.Job, region, RowView.Whole()));
+            trace.Add(new Interpreter(trace.Job, region, RowView.Whole()));
         var interleaver = new Interleaver(this, [trace]);
-        interleaver.Begin();
         try
         {
+            interleaver.Begin();
             using var hooks = TorchHooks.Attach(_modules, interleaver.Watches);
             object? result = TorchHooks.Call(_root, arguments);
             trace.Result = _ => Ownership.Second(result);

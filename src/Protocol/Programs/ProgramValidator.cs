@@ -13,7 +13,9 @@ public sealed class ProgramValidator
     private readonly ModelDescription? _model;
     private readonly ProgramLimits _limits;
     private readonly bool[] _defined, _regionSeen;
+    private readonly HashSet<uint> _beside = [];
     private int _visited;
+    private uint _at;
 
     private ProgramValidator(Program program, ModelDescription? model, ProgramLimits limits)
     {
@@ -103,6 +105,7 @@ public sealed class ProgramValidator
         foreach (uint node in region.Nodes)
         {
             if (node >= _program.Nodes.Count) throw Bad($"Region {id} holds node {node}; the program has {_program.Nodes.Count}.");
+            _at = node;
             try
             {
                 Visit(_program.Nodes[(int)node], scope);
@@ -153,6 +156,8 @@ public sealed class ProgramValidator
         if (scope.Trace is not null) throw Bad("A trace stands inside of another one.");
         if (trace.Mode is Mode.Unspecified || !Enum.IsDefined(trace.Mode)) throw Bad("A trace does not say what to run.");
         if (!trace.Invokes.Any(i => i.Input is not null)) throw Make(ErrorCode.BadInput, "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");
+        // recorded between the invokes, and used by later ones: visited after them, but defined before
+        if (trace.Region < _program.Regions.Count) _beside.UnionWith(_program.Regions[(int)trace.Region].Nodes);
         foreach (Invoke invoke in trace.Invokes)
             Region(invoke.Region, scope with { Trace = trace, Invoke = invoke, Depth = scope.Depth + 1, InLoop = false, Steps = null });
         Region(trace.Region, scope with { Trace = trace, Depth = scope.Depth + 1, InLoop = false, Steps = null });
@@ -205,7 +210,7 @@ public sealed class ProgramValidator
         switch (argument.ValueCase)
         {
             case Protocol.Argument.ValueOneofCase.None_: break;
-            case Protocol.Argument.ValueOneofCase.Node when argument.Node >= _defined.Length || !_defined[argument.Node]:
+            case Protocol.Argument.ValueOneofCase.Node when argument.Node >= _defined.Length || !_defined[argument.Node] && !(argument.Node < _at && _beside.Contains(argument.Node)):
                 throw Bad($"A node uses %{argument.Node} before it is defined.");
             case Protocol.Argument.ValueOneofCase.Constant when argument.Constant >= _program.Constants.Count:
                 throw Bad($"A node uses constant {argument.Constant}; the program has {_program.Constants.Count}.");

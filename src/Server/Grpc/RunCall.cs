@@ -24,13 +24,14 @@ internal sealed class RunCall(
     private string jobId = "";
     private volatile bool detached;
     private volatile bool ended;
+    private volatile bool lost;
 
     /// <param name="stopping">The gateway is being stopped.</param>
     /// <param name="gone">The client is gone, or its deadline has passed.</param>
     public async Task RunAsync(CancellationToken stopping, CancellationToken gone)
     {
         // 1. The first message is the submission.
-        if (!await requests.MoveNext(gone) || requests.Current.KindCase != RunRequest.KindOneofCase.Submit) throw ServerErrors.NoSubmission();
+        if (!await requests.NextAsync(gone) || requests.Current.KindCase != RunRequest.KindOneofCase.Submit) throw ServerErrors.NoSubmission();
         if (requests.Current.Submit.DryRun) throw ServerErrors.DryRunOnRun();
         jobId = (await admission.SubmitAsync(caller, requests.Current.Submit, gone)).Job.Id;
         using IDisposable? scope = logger.BeginScope(new Dictionary<string, object> { ["JobId"] = jobId });
@@ -46,7 +47,7 @@ internal sealed class RunCall(
         await listening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (ended || failure is null) return;
         if (stopping.IsCancellationRequested) throw ServerErrors.Stopping();
-        if (!detached && (gone.IsCancellationRequested || listening.IsFaulted)) await CancelAsync("The client's connection ended before the job did.");
+        if (!detached && (lost || gone.IsCancellationRequested)) await CancelAsync("The client's connection ended before the job did.");
         if (listening.IsFaulted) await listening; // the client broke the protocol: that is the error to tell
         ExceptionDispatchInfo.Throw(failure);
     }
@@ -56,11 +57,12 @@ internal sealed class RunCall(
     {
         try
         {
-            while (await requests.MoveNext(over.Token)) await HearAsync(requests.Current, over.Token);
+            while (await requests.NextAsync(over.Token)) await HearAsync(requests.Current, over.Token);
             if (!ended && !detached) await CancelAsync("The client ended its side of the stream before the job had ended.");
         }
         catch (Exception) when (!over.IsCancellationRequested)
         {
+            lost = true;
             await over.CancelAsync();
             throw;
         }
@@ -98,7 +100,12 @@ internal sealed class RunCall(
                 ended = true;
                 logger.Ended(jobId, state.ToString(), happening.Sequence);
             }
-            await EventStream.WriteAsync(responses, happening, cancellationToken);
+            try { await EventStream.WriteAsync(responses, happening, cancellationToken); }
+            catch (Exception)
+            {
+                lost = true; // the call's token may not know it yet
+                throw;
+            }
         }
     }
 

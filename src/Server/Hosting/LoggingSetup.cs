@@ -34,8 +34,10 @@ public static class LoggingSetup
     private const string Template = "{Timestamp:HH:mm:ss} {Level:u3} {Message:lj}{NewLine}{Exception}";
 
     /// <param name="sink">One more place for the lines, for a host or a test.</param>
+    /// <exception cref="ValidationException">An option is out of bounds.</exception>
     public static Logger Create(LogOptions options, ILogEventSink? sink = null)
     {
+        Validator.ValidateObject(options, new ValidationContext(options), validateAllProperties: true);
         LoggerConfiguration log = new LoggerConfiguration()
             .MinimumLevel.Is(options.Level)
             .MinimumLevel.Override("Microsoft", Max(options.Level, LogEventLevel.Warning))

@@ -204,6 +204,12 @@ public sealed class AdmissionTests
         await using TestGateway gateway = await TestGateway.StartAsync();
         await RefusalAsync(gateway, TestModels.Submit("echo", model: "gpt5"), StatusCode.NotFound);
         await gateway.Lines.WaitForAsync("refused: UNKNOWN_MODEL");
+        await RefusalAsync(gateway, TestModels.Submit("echo", model: "x\nJob 1 ended as Completed" + new string('x', 10_000)), StatusCode.NotFound);
+        Assert.All(gateway.Lines.Events.Select(LogLines.Text).Where(text => text.Contains("UNKNOWN_MODEL", StringComparison.Ordinal)), text =>
+        {
+            Assert.DoesNotContain('\n', text);
+            Assert.InRange(text.Length, 1, 1000);
+        });
     }
 
     private static async Task<Error> RefusalAsync(TestGateway gateway, SubmitRequest request, StatusCode status) =>

@@ -47,6 +47,7 @@ public sealed class AdminServiceTests
         [
             (new CreateKeyRequest(), "name"),
             (new CreateKeyRequest { Name = "x", Scopes = { "root" } }, "`root`"),
+            (new CreateKeyRequest { Name = "x", Tier = "gold" }, "`gold`"),
             (new CreateKeyRequest { Name = "x", LifetimeSeconds = -1 }, "lifetime"),
             (new CreateKeyRequest { Name = "x", LifetimeSeconds = double.NaN }, "lifetime"),
             (new CreateKeyRequest { Name = "x", LifetimeSeconds = 1e300 }, "lifetime"),

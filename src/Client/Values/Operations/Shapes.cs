@@ -18,6 +18,9 @@ public partial class Value
     /// <summary>PyTorch's <c>transpose(Tensor self, int dim0, int dim1) -&gt; Tensor</c></summary>
     public Value Transpose(Value dim0, Value dim1) => Record("transpose", [this, dim0, dim1]);
 
+    /// <summary>The last two dimensions exchanged. PyTorch's <c>mT(Tensor self) -&gt; Tensor</c></summary>
+    public Value MT => Record("mT", [this]);
+
     /// <summary>PyTorch's <c>t(Tensor self) -&gt; Tensor</c></summary>
     public Value T() => Record("t", [this]);
 

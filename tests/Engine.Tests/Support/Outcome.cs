@@ -1,0 +1,53 @@
+using Ndif.Engine.Running;
+using Ndif.Protocol;
+
+namespace Ndif.Engine.Tests;
+
+/// <summary>What came out of one job: its results by name, in the form a client gets them.</summary>
+internal sealed class Outcome : IRunSink
+{
+    private readonly Dictionary<string, Data> _saved = [];
+
+    public Error? Error { get; set; }
+
+    public long Tokens { get; set; }
+
+    public List<string> Logs { get; } = [];
+
+    public List<string> Warnings { get; } = [];
+
+    public IEnumerable<string> Names => _saved.Keys;
+
+    /// <summary>Called at each log line, on the run's thread.</summary>
+    public Action? OnLog { get; init; }
+
+    public Data this[string name] => _saved.TryGetValue(name, out Data? data) ? data : throw new KeyNotFoundException($"`{name}` was not saved: {Error}");
+
+    public TensorData Tensor(string name) => TensorData.From(this[name].Tensor);
+
+    public TensorData[] Tensors(string name) => [.. this[name].List.Items.Select(i => TensorData.From(i.Tensor))];
+
+    /// <summary>The outcome, if it is a good one.</summary>
+    public Outcome Good()
+    {
+        Assert.Null(Error);
+        return this;
+    }
+
+    public Error Bad(ErrorCode code)
+    {
+        Assert.True(Error is not null, $"It ended well; {code} was expected.");
+        Assert.True(code == Error.Code, Error.ToString());
+        return Error;
+    }
+
+    void IRunSink.Saved(uint node, string name, object? value) => _saved[name.Length > 0 ? name : $"%{node}"] = DataWriter.Write(value);
+
+    void IRunSink.Logged(uint node, string text)
+    {
+        Logs.Add(text);
+        OnLog?.Invoke();
+    }
+
+    void IRunSink.Warned(uint node, string module, string message) => Warnings.Add(message);
+}

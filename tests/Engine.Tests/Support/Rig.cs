@@ -1,0 +1,81 @@
+using Ndif.Engine.Compiling;
+using Ndif.Engine.Running;
+using Ndif.Engine.Subjects;
+using Ndif.Models.Tests;
+using Ndif.Protocol;
+using TorchSharp;
+
+namespace Ndif.Engine.Tests;
+
+/// <summary>
+/// A tiny model of random weights, as a client sees it and as the engine does. Every run is checked for tensors that it left
+/// behind.
+/// </summary>
+internal sealed class Rig : IDisposable
+{
+    private readonly TempFolder _folder = new();
+
+    private Rig(string config, long seed)
+    {
+        TinyModel.Write(_folder, config, seed);
+        Model = new LanguageModel(_folder.Path, remote: Backend.Local);
+        Subject = new LanguageSubject(TinyModel.Load(_folder.Path));
+    }
+
+    public LanguageModel Model { get; }
+
+    public LanguageSubject Subject { get; }
+
+    public static Rig GPT2(long seed = 1, int heads = 2, int layers = 2, int width = 16) => new(TinyModel.GPT2(heads, layers, width), seed);
+
+    public static Rig Llama(long seed = 1, int heads = 4, int groups = 2, int layers = 2) => new(TinyModel.Llama(heads, groups, layers), seed);
+
+    /// <summary>The model on disk.</summary>
+    public string Path => _folder.Path;
+
+    /// <summary>Records a forward.</summary>
+    public Program Record(object? prompt, Action<Trace> experiment) => Record(Model.Trace(prompt), experiment);
+
+    /// <summary>Records a generation.</summary>
+    public Program Record(object? prompt, int newTokens, Action<Trace> experiment) => Record(Model.Generate(prompt, newTokens), experiment);
+
+    /// <summary>Records a forward and runs it alone.</summary>
+    public Outcome Run(object? prompt, Action<Trace> experiment) => Run(Record(prompt, experiment))[0];
+
+    /// <summary>Records a generation and runs it alone.</summary>
+    public Outcome Run(object? prompt, int newTokens, Action<Trace> experiment) => Run(Record(prompt, newTokens, experiment))[0];
+
+    /// <summary>Runs programs of as many owners together.</summary>
+    public Outcome[] Run(params Program[] programs) => Run([.. programs.Select(p => (p, new Outcome(), CancellationToken.None))]);
+
+    public Outcome[] Run(params (Program Program, Outcome Outcome, CancellationToken Cancellation)[] jobs) => Run(Subject, jobs);
+
+    public static Outcome[] Run(SubjectModel subject, params (Program Program, Outcome Outcome, CancellationToken Cancellation)[] jobs)
+    {
+        long before = torch.Tensor.TotalCount;
+        JobRun[] runs = [.. jobs.Select(j => new JobRun(Compiler.Compile(j.Program, subject), j.Outcome, cancellation: j.Cancellation))];
+        ProgramEngine.Run(subject, runs);
+        for (int i = 0; i < runs.Length; i++)
+        {
+            (jobs[i].Outcome.Error, jobs[i].Outcome.Tokens) = (runs[i].Error, runs[i].Tokens);
+            runs[i].Dispose();
+        }
+        Assert.Equal(before, torch.Tensor.TotalCount);
+        return [.. jobs.Select(j => j.Outcome)];
+    }
+
+    public void Dispose()
+    {
+        Subject.Dispose();
+        _folder.Dispose();
+    }
+
+    private static Program Record(Trace trace, Action<Trace> experiment)
+    {
+        using (trace)
+        {
+            experiment(trace);
+            return trace.ToProgram();
+        }
+    }
+}
