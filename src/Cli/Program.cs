@@ -1,6 +1,10 @@
 using System.CommandLine;
+using System.Net.Sockets;
 using Ndif;
 using Ndif.Cli.Commands;
+using Spectre.Console;
+
+if (Console.IsOutputRedirected) AnsiConsole.Profile.Width = 1000; // a table in a file or pipe is for grep: no word of it is broken
 
 var root = new RootCommand("NDIF: a service that opens up the inside of language models, and what belongs to it.")
 {
@@ -22,6 +26,11 @@ try
 catch (OperationCanceledException)
 {
     return 130;
+}
+catch (SocketException e)
+{
+    Console.Error.WriteLine($"ndif: {e.Message}. Check --listen, --port and --http-port: the address must be this machine's, and the ports free and permitted.");
+    return 1;
 }
 catch (Exception e) when (e is NdifException or { InnerException: NdifException } or Ndif.Server.OptionsException or ArgumentException or IOException)
 {

@@ -41,6 +41,9 @@ internal static class ServerErrors
     public static Exception UnknownScope(string scope) => BadArgument(
         $"There is no scope `{Short(scope)}`.", $"Scopes are {Names(Scopes.All)}.");
 
+    public static Exception UnknownTier(string tier, IEnumerable<string> tiers) => BadArgument(
+        $"There is no tier `{Short(tier)}`.", $"Tiers are {Names(tiers)}.");
+
     public static Exception BadLifetime() => BadArgument("A key's lifetime must be above 0 and below 100 years.", "Leave it out for a key that does not expire.");
 
     public static Exception UnknownKeyId(string id) => BadArgument(
@@ -169,8 +172,12 @@ internal static class ServerErrors
     private static string Names(IEnumerable<string> names) =>
         names.Select(name => $"`{name}`").ToArray() is { Length: > 0 } quoted ? string.Join(", ", quoted) : "none";
 
-    /// <summary>What a caller wrote, cut: an error must not carry megabytes back.</summary>
-    private static string Short(string text) => text.Length <= 100 ? text : text[..100] + "…";
+    /// <summary>What a caller wrote, cut and on one line: an answer must not carry megabytes back, nor a log line forge another.</summary>
+    internal static string Short(string text, int most = 100)
+    {
+        string cut = text.Length <= most ? text : text[..most] + "…";
+        return cut.Any(char.IsControl) ? string.Concat(cut.Select(letter => char.IsControl(letter) ? '?' : letter)) : cut;
+    }
 
     private static string Number(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
 

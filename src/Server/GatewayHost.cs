@@ -59,9 +59,10 @@ public static class GatewayHost
         services.AddSingleton(options).AddSingleton(rules).AddSingleton(time);
         services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers);
         services.AddSingleton(new KeyService(keys, time));
-        services.AddSingleton<Failures>().AddSingleton<ServedModels>().AddSingleton<Admission>().AddSingleton<OwnJobs>();
+        services.AddSingleton<Failures>().AddSingleton<ServedModels>().AddSingleton<Admission>().AddSingleton<OwnJobs>().AddSingleton<Followers>();
         services.AddSingleton<BlobTransfer>().AddSingleton<StatusBoard>().AddSingleton<MetricsPage>();
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
+        services.AddSingleton<Farewell>().AddHostedService(provider => provider.GetRequiredService<Farewell>());
         services.AddHostedService<Reaper>().AddHostedService<Sweeper>();
         services.AddCors(Cors.Configure);
         services.AddGrpc(grpc =>
@@ -69,7 +70,6 @@ public static class GatewayHost
             grpc.MaxReceiveMessageSize = options.MessageBytes;
             grpc.MaxSendMessageSize = null;
             grpc.EnableDetailedErrors = false;
-            grpc.CompressionProviders.Clear(); // decompression is not bounded by MaxReceiveMessageSize, and tensors do not compress
             grpc.Interceptors.Add<ErrorInterceptor>();
         });
         services.AddGrpcReflection();

@@ -78,23 +78,23 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     /// <summary>Renews the lease until the job has ended; a lease that is lost cancels the run.</summary>
     public async Task KeepAsync(CancellationToken ended)
     {
-        try
+        while (true)
         {
-            while (true)
+            try
             {
                 await Task.Delay(_options.RenewEvery, ended);
                 if (await _backend.Jobs.RenewAsync(_lease, ended)) continue;
                 await LoseAsync();
                 return;
             }
-        }
-        catch (OperationCanceledException)
-        {
-            // the job has ended
-        }
-        catch (NdifException e) when (e.Retryable)
-        {
-            // the queue cannot be reached; if that lasts, the lease runs out and publishing says so
+            catch (OperationCanceledException)
+            {
+                return; // the job has ended
+            }
+            catch (NdifException e) when (e.Retryable)
+            {
+                // the queue cannot be reached: asked again, and if that lasts, the lease runs out and the next answer says so
+            }
         }
     }
 

@@ -18,6 +18,9 @@ public sealed class ModelHost : IDisposable
     /// <summary>The name under which jobs ask for it.</summary>
     public string Id => Subject.Description.Id;
 
+    /// <summary>The names under which the gateway queues jobs for it: of any revision, and of this one.</summary>
+    public IReadOnlyList<string> Names => Subject.Description.Revision.Length == 0 ? [Id] : [Id, $"{Id}@{Subject.Description.Revision}"];
+
     /// <summary>Jobs that are running on it.</summary>
     public int Running { get; set; }
 

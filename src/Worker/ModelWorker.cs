@@ -30,13 +30,15 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
     /// <param name="progress">How far loading is: model, bytes done, bytes in all.</param>
     public async Task RunAsync(IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken stopping = default)
     {
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         try
         {
+            options.Validate();
             foreach (string model in options.Models) _hosts.Add(await LoadAsync(model, progress, stopping));
             foreach (ModelHost host in _hosts) await backend.Workers.DescribeAsync(host.Subject.Description, stopping);
             await AnnounceAsync(stopping);
             _ready.TrySetResult();
-            await Task.WhenAll([HeartbeatAsync(stopping), .. _hosts.Select(host => ServeAsync(host, stopping))]);
+            await Task.WhenAll([EndTogetherAsync(HeartbeatAsync, over), .. _hosts.Select(host => EndTogetherAsync(token => ServeAsync(host, token), over))]);
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
@@ -52,6 +54,20 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
             _ready.TrySetCanceled(CancellationToken.None);
             await LeaveAsync();
             foreach (ModelHost host in _hosts) host.Dispose();
+        }
+    }
+
+    /// <summary>A part that fails ends the others: a worker that cannot serve must not go on saying that it lives.</summary>
+    private static async Task EndTogetherAsync(Func<CancellationToken, Task> part, CancellationTokenSource over)
+    {
+        try
+        {
+            await part(over.Token);
+        }
+        catch
+        {
+            await over.CancelAsync();
+            throw;
         }
     }
 
@@ -91,7 +107,7 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
         List<Lease> leases = [];
         while (leases.Count < options.MaxBatch)
         {
-            Lease? lease = await backend.Jobs.LeaseAsync(options.Id, [host.Id], leases.Count == 0 ? TimeSpan.FromSeconds(30) : TimeSpan.Zero, stopping);
+            Lease? lease = await backend.Jobs.LeaseAsync(options.Id, host.Names, leases.Count == 0 ? TimeSpan.FromSeconds(30) : TimeSpan.Zero, stopping);
             if (lease is null) break;
             leases.Add(lease);
         }

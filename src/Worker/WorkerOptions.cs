@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Ndif.Protocol;
 
 namespace Ndif.Worker;
 
@@ -36,4 +37,13 @@ public sealed record WorkerOptions
     /// <summary>Events a job may be ahead of the queue by; then its run waits. Default 256.</summary>
     [Range(1, 1 << 16)]
     public int EventBuffer { get; init; } = 256;
+
+    /// <summary>Refuses options that are out of bounds, with a sentence for each.</summary>
+    /// <exception cref="NdifException">BAD_ARGUMENT.</exception>
+    public void Validate()
+    {
+        List<ValidationResult> wrong = [];
+        if (!Validator.TryValidateObject(this, new ValidationContext(this), wrong, validateAllProperties: true))
+            throw Errors.Throwable(ErrorCode.BadArgument, $"The worker cannot start: {string.Join(" ", wrong.Select(w => w.ErrorMessage))}");
+    }
 }

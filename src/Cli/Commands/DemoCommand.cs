@@ -38,7 +38,7 @@ internal static class DemoCommand
             Console.WriteLine($"A trace of `{llm.Id}` on \"{Prompt}\", remote: true");
             var (hidden, logits) = await TraceAsync(llm, remote, cancellationToken);
             Console.WriteLine($"  hidden states of the last layer: [{string.Join(", ", hidden.Tensor.Shape.ToArray())}]");
-            Console.WriteLine($"  predicted next token:            \"{llm.Tokenizer.Decode(logits.Tensor[0, ^1].ArgMax().Item<int>())}\"");
+            Console.WriteLine($"  predicted next token:            \"{llm.Tokenizer.Decode(logits.Tensor[0, ^1].ArgMax())}\"");
 
             var (hiddenHere, logitsHere) = await TraceAsync(llm, Backend.Local, cancellationToken);
             bool same = Line("hidden states", hidden, hiddenHere) & Line("logits", logits, logitsHere);

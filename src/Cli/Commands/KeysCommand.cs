@@ -8,6 +8,8 @@ namespace Ndif.Cli.Commands;
 /// <summary>`ndif keys create|list|revoke`: API keys, in the service's own store.</summary>
 internal static class KeysCommand
 {
+    private const double LongestDays = 100 * 365;
+
     public static Command Create()
     {
         var redis = Shared.Redis();
@@ -25,7 +27,7 @@ internal static class KeysCommand
         create.SetAction((parsed, cancellationToken) => WithAsync(parsed, async keys =>
         {
             CreatedKey key = await keys.CreateAsync(parsed.GetValue(name)!, parsed.GetValue(admin) ? [Scopes.Run, Scopes.Admin] : [], parsed.GetValue(tier)!,
-                parsed.GetValue(models), parsed.GetValue(days) is { } lifetime ? TimeSpan.FromDays(lifetime) : null, cancellationToken);
+                parsed.GetValue(models), Lifetime(parsed.GetValue(days)), cancellationToken);
             Console.WriteLine(key.Key.Reveal());
             Console.Error.WriteLine($"Key {key.Record.Id} for \"{key.Record.Name}\". This is the only time it is shown: export NDIF_API_KEY=<the line above>");
         }));
@@ -54,6 +56,13 @@ internal static class KeysCommand
         command.Subcommands.Add(list);
         command.Subcommands.Add(revoke);
         return command;
+
+        static TimeSpan? Lifetime(double? days) => days switch
+        {
+            null => null,
+            > 0 and < LongestDays => TimeSpan.FromDays(days.Value),
+            _ => throw new ArgumentException($"--days must be above 0 and below {LongestDays}; leave it out for a key that does not expire."),
+        };
 
         async Task<int> WithAsync(ParseResult parsed, Func<KeyService, Task> act)
         {

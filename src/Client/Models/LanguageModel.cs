@@ -48,19 +48,24 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <param name="remote">True: on the service. See <see cref="Backend"/>.</param>
     /// <param name="grad">Allow gradients.</param>
     public Trace Trace(object? prompt = null, Backend? remote = null, bool grad = false) =>
-        Open(prompt, Mode.Forward, remote ?? Default, grad, null);
+        Open(prompt, Mode.Forward, Where(remote), grad, null);
 
     /// <summary>Opens a trace over a generation: the prompt's pass and one for each new token.</summary>
     /// <param name="maxNewTokens">At most so many new tokens a row.</param>
     public Trace Generate(object? prompt = null, int maxNewTokens = 20, Backend? remote = null) =>
-        Open(prompt, Mode.Generate, remote ?? Default, false, new Generation { MaxNewTokens = (uint)maxNewTokens });
+        Open(prompt, Mode.Generate, Where(remote), false, new Generation { MaxNewTokens = (uint)maxNewTokens });
 
     /// <summary>Records what <paramref name="experiment"/> does in a trace on the prompt, runs it, and gives back what it returned, filled.</summary>
     /// <example><code>var (hidden, logits) = await llm.TraceAsync("Hello", t => (llm.Layers[^1].Hidden.Save(), llm.Logits.Save()));</code></example>
     public Task<T> TraceAsync<T>(object prompt, Func<Trace, T> experiment, Backend? remote = null, bool grad = false, CancellationToken cancellationToken = default) =>
         RecordAndRunAsync(Trace(prompt, remote, grad), experiment, cancellationToken);
 
+    /// <summary>Opens a session: several traces as one job, with values flowing between them.</summary>
+    public Session Session(Backend? remote = null) => new(this, remote ?? Default);
+
     private Backend? Default { get; } = remote;
+
+    private Backend? Where(Backend? remote) => remote ?? (Recording.Recorder.Ambient is null ? Default : null);
 
     protected override ModelDescription Describe()
     {

@@ -99,6 +99,9 @@ internal sealed class Recorder
         return saved;
     }
 
+    /// <summary>The region that is being recorded into.</summary>
+    public Region OpenNow => _open.Peek();
+
     public uint NextBarrier() => _barriers++;
 
     /// <summary>Opens a region: what follows is recorded into it until <see cref="CloseRegion"/>.</summary>
@@ -150,6 +153,7 @@ internal sealed class Recorder
         {
             case null: return new Argument { None = new Nothing() };
             case Value deferred: return OfValue(deferred);
+            case Ints numbers: return Argument(numbers.AsArgument());
             case bool flag: return new Argument { Boolean = flag };
             case int number: return new Argument { Integer = number };
             case long number: return new Argument { Integer = number };

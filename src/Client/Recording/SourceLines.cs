@@ -42,9 +42,16 @@ internal static class SourceLines
         return null;
     }
 
-    /// <summary>Neither ours nor the framework's, which calls users' lambdas and method groups for them.</summary>
-    private static bool IsUsers(MethodBase method) => method.DeclaringType is not { } type || s_users.GetOrAdd(type.Assembly, static assembly =>
-        assembly.GetName().Name is not { } name || !(name is "Ndif.Client" or "Ndif.Engine" or "Ndif.Protocol" || name.StartsWith("System.", StringComparison.Ordinal)));
+    /// <summary>
+    /// False for ours and the framework's, which often stands between: it starts our async methods, so that its frame is the same
+    /// wherever they are called from.
+    /// </summary>
+    private static bool IsUsers(MethodBase method) =>
+        method.DeclaringType?.Assembly is not { } assembly || s_users.GetOrAdd(assembly, IsUsers);
+
+    private static bool IsUsers(Assembly assembly) =>
+        assembly.GetName().Name is not ("Ndif.Client" or "Ndif.Engine" or "Ndif.Protocol") and var name
+        && name?.StartsWith("System.", StringComparison.Ordinal) != true;
 
     /// <summary>"Main", also where the compiler made a state machine or a lambda of it.</summary>
     private static string Member(MethodBase method)

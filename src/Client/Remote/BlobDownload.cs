@@ -56,6 +56,14 @@ internal static class BlobDownload
             {
                 await Task.Delay(TimeSpan.FromMilliseconds(100 << attempt), cancellationToken);
             }
+            catch (Exception e) when (e is IOException or HttpRequestException)
+            {
+                throw Errors.ToException(new Error
+                {
+                    Code = ErrorCode.Unavailable, Retryable = true, Message = $"The service at {service.Host} broke off a saved tensor {Attempts} times: {e.Message}",
+                    Hint = "Follow the job again by its id; its results are kept for a limited time.",
+                }, e);
+            }
         }
         string sum = Convert.ToHexStringLower(SHA256.HashData(bytes));
         return sum == blob.Id ? bytes

@@ -10,9 +10,15 @@ internal static class ConstantUpload
 {
     private const int Chunk = 512 << 10;
 
+    /// <summary>Small constants travel inside the program's one message as long as they are no more than this together.</summary>
+    private const long Together = 16 << 20;
+
+    private const int Tiny = 64 << 10;
+
     /// <summary>The program with its large constants replaced by references; the same program if it has none.</summary>
     public static async Task<Protocol.Program> SendAsync(RemoteService service, Protocol.Program program, CancellationToken cancellationToken)
     {
+        int most = program.Constants.Sum(tensor => (long)tensor.Inline.Length) > Together ? Tiny : ProgramFormat.InlineBytes;
         if (!program.Constants.Any(IsLarge)) return program;
         Protocol.Program sent = program.Clone();
         Dictionary<string, ByteString> contents = [];
@@ -27,9 +33,9 @@ internal static class ConstantUpload
             new HasBlobsRequest { Ids = { contents.Keys } }, service.Headers(), cancellationToken: cancellationToken), cancellationToken);
         foreach (string id in known.Missing) await service.GuardAsync(() => PutAsync(service, id, contents[id], cancellationToken), cancellationToken);
         return sent;
-    }
 
-    private static bool IsLarge(Tensor tensor) => tensor.ContentCase is Tensor.ContentOneofCase.Inline && tensor.Inline.Length > ProgramFormat.InlineBytes;
+        bool IsLarge(Tensor tensor) => tensor.ContentCase is Tensor.ContentOneofCase.Inline && tensor.Inline.Length > most;
+    }
 
     private static async Task PutAsync(RemoteService service, string id, ByteString bytes, CancellationToken cancellationToken)
     {

@@ -21,32 +21,51 @@ internal sealed class RemoteService : IProgramRunner
     public static RemoteService For(Backend? backend) =>
         new(s_channels.GetOrAdd(backend?.Host ?? NdifConfig.Host, host => new RemoteChannel(host)), backend?.ApiKey ?? NdifConfig.ApiKey);
 
+    /// <summary>
+    /// Runs to the end on one stream. If the gateway is lost after it has taken the job, the same submission (the id is ours, so it
+    /// is the same job) goes to the next one, and what was told before is passed over.
+    /// </summary>
     public async Task RunAsync(Protocol.Program program, IRunClient client, CancellationToken cancellationToken = default)
     {
         program = await ConstantUpload.SendAsync(this, program, cancellationToken);
-        await GuardAsync(async () =>
+        var submission = new RunRequest { Submit = new SubmitRequest { Program = program, JobId = Guid.CreateVersion7().ToString("N") } };
+        var contact = new Contact();
+        while (true)
         {
-            using AsyncDuplexStreamingCall<RunRequest, Event> call = Calls.Run(Headers(), cancellationToken: cancellationToken);
-            await call.RequestStream.WriteAsync(new RunRequest { Submit = new SubmitRequest { Program = program } }, cancellationToken);
-            bool ended = false;
             try
             {
-                await foreach (Event happening in call.ResponseStream.ReadAllAsync(cancellationToken))
-                {
-                    if (await DeliverAsync(happening, client,
-                            reply => call.RequestStream.WriteAsync(new RunRequest { Local = reply }, cancellationToken), cancellationToken))
-                    {
-                        ended = true;
-                        break;
-                    }
-                }
+                await GuardAsync(() => FollowAsync(submission, client, contact, cancellationToken), cancellationToken);
+                return;
             }
-            finally
+            catch (NdifException lost) when (contact.MayReturnAfter(lost))
             {
-                if (ended) await call.RequestStream.CompleteAsync();
+                await contact.PauseAsync(cancellationToken);
             }
-            if (!ended) throw Errors.Throwable(ErrorCode.Unavailable, $"The service at {_channel.Host} ended the stream before the job's end.", "Try again, or look at `ndif status`.");
-        }, cancellationToken);
+        }
+    }
+
+    private async Task FollowAsync(RunRequest submission, IRunClient client, Contact contact, CancellationToken cancellationToken)
+    {
+        using AsyncDuplexStreamingCall<RunRequest, Event> call = Calls.Run(Headers(), cancellationToken: cancellationToken);
+        try
+        {
+            await call.RequestStream.WriteAsync(submission, cancellationToken);
+        }
+        catch (RpcException)
+        {
+            // refused before it was read to its end: the answer, below, says why
+        }
+        await foreach (Event happening in call.ResponseStream.ReadAllAsync(cancellationToken))
+        {
+            if (contact.HasHeard(happening)) continue;
+            await DeliverAsync(happening, client, reply => call.RequestStream.WriteAsync(new RunRequest { Local = reply }, cancellationToken), cancellationToken);
+            contact.Heard(happening);
+            if (!contact.IsOver) continue;
+            await call.RequestStream.CompleteAsync();
+            JobEnd.Reached(happening.State);
+            return;
+        }
+        throw EndedEarly();
     }
 
     public Task<JobInfo> SubmitAsync(Protocol.Program program, string jobId, CancellationToken cancellationToken) => GuardAsync(async () =>
@@ -59,13 +78,39 @@ internal sealed class RemoteService : IProgramRunner
     /// <summary>Events of a job from a sequence number on, large tensors fetched, to the end of the job.</summary>
     public async IAsyncEnumerable<Event> WatchAsync(string jobId, ulong from, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        using AsyncServerStreamingCall<Event> call = Calls.Watch(new WatchRequest { JobId = jobId, FromSequence = from }, Headers(), cancellationToken: cancellationToken);
-        while (await GuardAsync(() => call.ResponseStream.MoveNext(cancellationToken), cancellationToken))
+        var contact = new Contact { Next = Math.Max(1, from) };
+        while (true)
         {
+            using AsyncServerStreamingCall<Event> call = Calls.Watch(new WatchRequest { JobId = jobId, FromSequence = contact.Next }, Headers(), cancellationToken: cancellationToken);
+            while (await NextAsync(call, contact, cancellationToken) is { } happening)
+            {
+                contact.Heard(happening);
+                yield return happening;
+            }
+            if (contact.IsOver) yield break;
+            await contact.PauseAsync(cancellationToken);
+        }
+    }
+
+    /// <summary>The next event with its large tensors; null at the job's end, and where the gateway was lost and may be back soon.</summary>
+    private async Task<Event?> NextAsync(AsyncServerStreamingCall<Event> call, Contact contact, CancellationToken cancellationToken)
+    {
+        if (contact.IsOver) return null;
+        try
+        {
+            if (!await GuardAsync(() => call.ResponseStream.MoveNext(cancellationToken), cancellationToken))
+            {
+                contact.IsOver = true; // events from beyond the job's last one
+                return null;
+            }
             Event happening = call.ResponseStream.Current;
             if (happening.KindCase is Event.KindOneofCase.Value)
                 await GuardAsync(() => BlobDownload.FillAsync(this, happening.Value.Data, cancellationToken), cancellationToken);
-            yield return happening;
+            return happening;
+        }
+        catch (NdifException lost) when (contact.MayReturnAfter(lost))
+        {
+            return null;
         }
     }
 
@@ -118,13 +163,18 @@ internal sealed class RemoteService : IProgramRunner
         }
     }
 
-    /// <summary>Tells the client what happened. True at the job's good end; a bad one is thrown.</summary>
-    private async Task<bool> DeliverAsync(Event happening, IRunClient client, Func<LocalReply, Task> reply, CancellationToken cancellationToken)
+    private Exception EndedEarly() => Errors.ToException(new Error
+    {
+        Code = ErrorCode.Unavailable, Retryable = true,
+        Message = $"The service at {_channel.Host} ended the stream before the job's end.", Hint = "Try again, or look at `ndif status`.",
+    });
+
+    /// <summary>Tells the client what happened.</summary>
+    private async Task DeliverAsync(Event happening, IRunClient client, Func<LocalReply, Task> reply, CancellationToken cancellationToken)
     {
         if (happening.KindCase is Event.KindOneofCase.Value) await BlobDownload.FillAsync(this, happening.Value.Data, cancellationToken);
         client.Happened(happening);
         if (happening.KindCase is Event.KindOneofCase.Local) await reply(await client.AnswerAsync(happening.Local, cancellationToken));
-        return happening.KindCase is Event.KindOneofCase.State && JobEnd.Reached(happening.State);
     }
 }
 

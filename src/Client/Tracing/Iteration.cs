@@ -26,6 +26,33 @@ public sealed class Iteration
     public IEnumerable<int> this[Range range, int stride] =>
         stride > 0 ? Unroll(Steps(range, stride)) : throw new ArgumentOutOfRangeException(nameof(stride), stride, "A stride is at least 1.");
 
+    /// <summary>
+    /// Every call of the range as one recorded region, for counts that are not known while recording; the step is a value.
+    /// </summary>
+    public void Each(Action<Value> body, Range? range = null, int stride = 1)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(stride, 1);
+        Range over = range ?? Range.All;
+        if (over.Start.IsFromEnd || (over.End.IsFromEnd && over.End.Value != 0)) throw Negative();
+        Recorder recorder = _trace.Recorder;
+        if (recorder.Scopes.Any(s => s is StepLoop)) throw new InvalidOperationException("An iteration cannot be opened inside of another one.");
+        var loop = new StepLoop { Each = new StepRange { Start = (uint)over.Start.Value, Stride = (uint)stride } };
+        if (!over.End.IsFromEnd) loop.Each.Stop = (uint)over.End.Value;
+        CallIndex before = recorder.Call0;
+        recorder.Scopes.Push(loop);
+        recorder.Call0 = new CallIndex { Step = new Nothing() };
+        try
+        {
+            loop.Region = recorder.InRegion(() => body(recorder.RegionParameter("step")));
+        }
+        finally
+        {
+            recorder.Call0 = before;
+            recorder.Scopes.Pop();
+        }
+        recorder.Add(new Node { Steps = loop });
+    }
+
     private List<int> Steps(Range range, int stride)
     {
         if (range.Start.IsFromEnd) throw Negative();
@@ -44,7 +71,7 @@ public sealed class Iteration
 
     private IEnumerable<int> Unroll(List<int> steps)
     {
-        Recorder recorder = _trace.Open();
+        Recorder recorder = _trace.Recorder;
         if (recorder.Scopes.Any(s => s is StepLoop)) throw new InvalidOperationException("An iteration cannot be opened inside of another one.");
         var loop = new StepLoop();
         CallIndex before = recorder.Call0;

@@ -8,7 +8,7 @@ namespace Ndif;
 /// An open recording: what is written between its creation and <see cref="RunAsync"/> becomes the program. Disposing it never
 /// runs it; a trace that was not run is thrown away. Inside a session it is one of the session's traces.
 /// </summary>
-public sealed class Trace : IDisposable
+public sealed class Trace : Scope, IDisposable
 {
     private readonly TracedModel _model;
     private readonly Recorder _recorder;
@@ -24,6 +24,10 @@ public sealed class Trace : IDisposable
         _model = model;
         _backend = backend ?? NdifConfig.DefaultBackend;
         _isRoot = Recorder.Ambient is null;
+        if (Recorder.Ambient is { } session && !session.Program.Model.Equals(model.Reference))
+            throw new InvalidOperationException($"A session is of one model: this one is of `{session.Program.Model.Id}`.");
+        if (!_isRoot && backend is not null)
+            throw new InvalidOperationException("A trace inside of a session runs where the session runs; pass remote: to the session.");
         if (Recorder.Ambient is { } outer && outer.Scopes.Any(s => s is Trace))
             throw new InvalidOperationException("A trace cannot be opened inside of another one; open it after that one's end, or use t.Invoke(...) for another prompt of the same pass.");
         _recorder = Recorder.Ambient ?? Recorder.Begin(model.Reference);
@@ -72,19 +76,8 @@ public sealed class Trace : IDisposable
     /// <summary>A point at which a number of invokes wait for each other; see <see cref="Barrier.Wait"/>.</summary>
     public Barrier Barrier(int participants) => new(Open(), participants);
 
-    /// <summary>Prints when the values are computed; on the service it comes back as a log event at once.</summary>
-    public void Log(params object?[] values)
-    {
-        var log = new Log();
-        log.Values.AddRange(values.Select(_recorder.Argument));
-        Open().Add(new Node { Log = log });
-    }
-
     /// <summary>Ends the model's pass here: what was saved before stays, what follows is not run.</summary>
     public void Stop() => Open().Add(new Node { Stop = new Stop() });
-
-    /// <summary>A list that the program fills while it runs.</summary>
-    public ValueList List() => new(Open());
 
     /// <summary>Where log lines go; the console's output by default.</summary>
     public Action<string> OnLog { get; set; } = Console.WriteLine;
@@ -139,7 +132,7 @@ public sealed class Trace : IDisposable
         _recorder.End();
     }
 
-    internal Recorder Open() => !_closed ? _recorder
+    private protected override Recorder Open() => !_closed ? _recorder
         : throw new InvalidOperationException("This trace is closed: it has run, or was disposed.");
 
     private Invoke OpenInvoke(object? input)
@@ -167,8 +160,10 @@ public sealed class Trace : IDisposable
         if (_isRoot) _recorder.End();
     }
 
+    /// <summary>Throws the trace away, whatever is open in it: it may be an exception that ends it.</summary>
     private void Abandon()
     {
+        while (_recorder.Scopes.Peek() != (object)this) _recorder.Scopes.Pop();
         Finish();
         if (_isRoot) _recorder.End();
     }

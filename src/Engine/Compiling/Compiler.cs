@@ -18,7 +18,7 @@ public static class Compiler
         {
             try
             {
-                statements[id] = Of(id, program.Nodes[(int)id], subject, points);
+                statements[id] = Of(id, program, subject, points);
             }
             catch (Exception e) when (e is NdifException or { InnerException: NdifException } && !Errors.Of(e).HasNode)
             {
@@ -34,8 +34,9 @@ public static class Compiler
         return new Plan(program, subject, statements, regions, points, lifetimes.Owners);
     }
 
-    private static Statement? Of(uint id, Node node, SubjectModel subject, HashSet<Point> points)
+    private static Statement? Of(uint id, Program program, SubjectModel subject, HashSet<Point> points)
     {
+        Node node = program.Nodes[(int)id];
         uint[] needs = [.. node.Needs().Distinct()];
         switch (node.KindCase)
         {
@@ -73,6 +74,21 @@ public static class Compiler
                 return new StopStatement(id);
             case Node.KindOneofCase.Steps when node.Steps.Each is null:
                 return new StepsStatement(id, [.. node.Steps.Unrolled.Select(s => (int)s.Index)], [.. node.Steps.Unrolled.Select(s => s.Region)]);
+            case Node.KindOneofCase.Steps:
+                return new EachStepStatement(id, (int)node.Steps.Each.Start, node.Steps.Each.HasStop ? (int)node.Steps.Each.Stop : null,
+                    (int)Math.Max(1, node.Steps.Each.Stride), node.Steps.Region, Variable(program, node.Steps.Region));
+            case Node.KindOneofCase.If:
+                return new IfStatement(id, needs, [.. node.If.Branches.Select(b => (b.Condition is null ? null : Operand.Of(b.Condition), b.Region))]);
+            case Node.KindOneofCase.ForEach:
+                return new ForEachStatement(id, needs, Operand.Of(node.ForEach.Items), node.ForEach.Region, Variable(program, node.ForEach.Region));
+            case Node.KindOneofCase.While:
+                return new WhileStatement(id, node.While.ConditionRegion, Operand.Of(node.While.Condition), node.While.Region, node.While.Limit);
+            case Node.KindOneofCase.Break:
+                return new BreakStatement(id);
+            case Node.KindOneofCase.Put:
+                return new PutStatement(id, needs, node.Put.Container, node.Put.Key, Operand.Of(node.Put.Value));
+            case Node.KindOneofCase.SetVariable:
+                return new SetVariableStatement(id, needs, node.SetVariable.Node, Operand.Of(node.SetVariable.Value));
             case Node.KindOneofCase.Trace when node.Trace.Mode is Mode.Scan:
                 throw Unsupported("Scan (shapes without weights)");
             case Node.KindOneofCase.Trace when node.Trace.Gradients:
@@ -94,6 +110,9 @@ public static class Compiler
             return point;
         }
     }
+
+    private static uint? Variable(Program program, uint region) =>
+        program.Regions[(int)region].Parameters is [uint variable, ..] ? variable : null;
 
     private static int? Call(CallIndex call) => call.WhichCase is CallIndex.WhichOneofCase.At ? (int)Math.Min(call.At, int.MaxValue) : null;
 

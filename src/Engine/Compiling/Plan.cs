@@ -6,9 +6,12 @@ namespace Ndif.Engine.Compiling;
 /// <summary>A program compiled against one model: sites resolved, operations bound, lifetimes known. Immutable; runs share it.</summary>
 public sealed class Plan
 {
+    private readonly uint[]?[] _below;
+
     internal Plan(Program program, SubjectModel subject, Statement?[] statements, uint[][] regions, IReadOnlySet<Point> points, int[] regionOwners)
     {
         (Program, Subject, Statements, Regions, Points, RegionOwners) = (program, subject, statements, regions, points, regionOwners);
+        _below = new uint[]?[regions.Length];
     }
 
     public Program Program { get; }
@@ -20,6 +23,10 @@ public sealed class Plan
 
     /// <summary>The nodes of each region, in order.</summary>
     internal uint[][] Regions { get; }
+
+    /// <summary>All nodes below a region, also within the regions it holds: what a new turn of a loop forgets.</summary>
+    internal uint[] NodesBelow(uint region) => _below[region] ??= [.. Program.Regions[(int)region].Nodes
+        .SelectMany(node => Program.Nodes[(int)node].Regions().SelectMany(NodesBelow).Append(node))];
 
     /// <summary>Where the program meets the model. Nothing is attached elsewhere.</summary>
     internal IReadOnlySet<Point> Points { get; }

@@ -44,6 +44,22 @@ internal sealed record StopStatement(uint Id) : Statement(Id, []);
 /// <summary>An iteration unrolled by the client: each step has its region.</summary>
 internal sealed record StepsStatement(uint Id, int[] Steps, uint[] Regions) : Statement(Id, []);
 
+/// <summary>An iteration as one region for every step from start by stride; no stop: as long as the model is called.</summary>
+internal sealed record EachStepStatement(uint Id, int Start, int? Stop, int Stride, uint Region, uint? Variable) : Statement(Id, []);
+
+/// <param name="Branches">Condition and region; without a condition: else.</param>
+internal sealed record IfStatement(uint Id, uint[] Needs, (Operand? Condition, uint Region)[] Branches) : Statement(Id, Needs);
+
+internal sealed record ForEachStatement(uint Id, uint[] Needs, Operand Items, uint Region, uint? Variable) : Statement(Id, Needs);
+
+internal sealed record WhileStatement(uint Id, uint ConditionRegion, Operand Condition, uint Region, uint Limit) : Statement(Id, []);
+
+internal sealed record BreakStatement(uint Id) : Statement(Id, []);
+
+internal sealed record PutStatement(uint Id, uint[] Needs, uint Container, string Key, Operand Value) : Statement(Id, Needs);
+
+internal sealed record SetVariableStatement(uint Id, uint[] Needs, uint Container, Operand Value) : Statement(Id, Needs);
+
 internal sealed record TraceStatement(uint Id, uint[] Needs, Protocol.Trace Trace, InvokeInput[] Invokes) : Statement(Id, Needs);
 
 /// <summary>What a trace's invoke brings; null operands where it brings texts or literal ids, or nothing.</summary>

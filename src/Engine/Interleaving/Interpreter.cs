@@ -83,13 +83,13 @@ internal sealed class Interpreter
 
     public bool IsDone => Waits is Wait.Done || Job.HasFailed;
 
-    private bool InIteration => _frames.Any(f => f.Steps is not null);
+    private bool InIteration => _frames.Any(f => f.Loop is CallLoop);
 
     /// <summary>Runs until it waits or is done. A failure ends its job and no other.</summary>
     public void Run() => Guarded(() =>
     {
         Waits = Wait.None;
-        while (Waits is Wait.None) Step();
+        while (Waits is Wait.None && !Job.CheckCancelled()) Step();
     });
 
     /// <summary>The trace it waited for has run.</summary>
@@ -126,12 +126,12 @@ internal sealed class Interpreter
     /// <summary>Leaves the iteration: the step it stands in did not happen, and so will none of the remaining ones.</summary>
     private void GiveUpSteps(string module, string why)
     {
-        while (_frames.Peek().Steps is null) _frames.Pop();
-        Frame loop = _frames.Pop();
-        StepsStatement steps = loop.Steps!;
+        while (_frames.Peek().Loop is not CallLoop) _frames.Pop();
+        var loop = (CallLoop)_frames.Pop().Loop!;
         Job.HasMissedSteps = true;
-        Job.Warn(Current, module, $"The iteration asked for steps {steps.Steps[0]} to {steps.Steps[^1]}, but step {steps.Steps[loop.Turn]} did not happen: {why}. The remaining steps are skipped; what was saved before stays.");
-        Complete(steps);
+        if (loop.Asked is { } asked)
+            Job.Warn(Current, module, $"The iteration asked for {asked}, but step {loop.Step} did not happen: {why}. The remaining steps are skipped; what was saved before stays.");
+        Complete(loop.Statement);
         Waits = Wait.None;
     }
 
@@ -170,19 +170,42 @@ internal sealed class Interpreter
         if (Execute(statement)) Complete(statement);
     }
 
-    /// <summary>A region has ended: the next step of its iteration, or the statement that holds it is complete.</summary>
+    /// <summary>A region has ended: the next turn of its loop, or the statement that holds it is complete.</summary>
     private void Leave(Frame frame)
     {
-        if (frame.Steps is { } steps && frame.Turn + 1 < steps.Regions.Length)
+        if (frame.Loop is { } loop && loop.Next(Job) is { } next)
         {
-            frame.Turn++;
-            frame.Nodes = _plan.Regions[steps.Regions[frame.Turn]];
-            frame.Next = 0;
+            Begin(frame, next);
             return;
         }
         _frames.Pop();
         if (_frames.Count == 0) Waits = Wait.Done;
         else Complete(_plan.Statements[_frames.Peek().Nodes[_frames.Peek().Next]]!);
+    }
+
+    /// <summary>Enters a loop. True if it had no turn at all.</summary>
+    private bool Enter(Loop loop)
+    {
+        if (loop.Next(Job) is not { } first) return true;
+        var frame = new Frame([]) { Loop = loop };
+        Begin(frame, first);
+        _frames.Push(frame);
+        return false;
+    }
+
+    /// <summary>A new turn forgets the values of the one before, so that a branch not taken now has none.</summary>
+    private void Begin(Frame frame, uint region)
+    {
+        foreach (uint node in _plan.NodesBelow(region))
+            if (!Job.IsHeld(node)) _slots.Free(node);
+        (frame.Nodes, frame.Next) = (_plan.Regions[region], 0);
+    }
+
+    /// <summary>Leaves the innermost loop.</summary>
+    private void BreakOut()
+    {
+        while (_frames.Peek().Loop is null) _frames.Pop();
+        Complete(_frames.Pop().Loop!.Statement);
     }
 
     private void Complete(Statement statement)
@@ -249,11 +272,37 @@ internal sealed class Interpreter
                 }
                 _slots.Set(result.Id, Compute(Within));
                 return true;
-            case StepsStatement { Regions.Length: 0 }:
-                return true;
             case StepsStatement steps:
-                _frames.Push(new Frame(_plan.Regions[steps.Regions[0]]) { Steps = steps });
+                return Enter(new UnrolledSteps(steps));
+            case EachStepStatement each:
+                return Enter(new EachStep(each));
+            case ForEachStatement each:
+                return Enter(new ItemLoop(each, Job));
+            case WhileStatement loop:
+                return Enter(new WhileLoop(loop));
+            case BreakStatement:
+                BreakOut();
                 return false;
+            case IfStatement choice:
+                foreach (var (condition, region) in choice.Branches)
+                {
+                    if (condition is not null && !Truth.Of(condition.Evaluate(_slots))) continue;
+                    _frames.Push(new Frame(_plan.Regions[region]));
+                    return false;
+                }
+                return true;
+            case PutStatement put:
+                if (_slots[put.Container] is not Dictionary<string, object?> map)
+                    throw Errors.Throwable(ErrorCode.BadArgument, "Only a dictionary has entries by name.");
+                if (map.Remove(put.Key, out object? before)) Ownership.Release(before);
+                map[put.Key] = Ownership.Take(Ownership.Second(put.Value.Evaluate(_slots)));
+                return true;
+            case SetVariableStatement set:
+                var held = (List<object?>)_slots[set.Container]!;
+                object? value = Ownership.Take(Ownership.Second(set.Value.Evaluate(_slots)));
+                Ownership.Release(held[0]);
+                held[0] = value;
+                return true;
             case TraceStatement trace:
                 (Waits, Trace) = (Wait.Pass, trace);
                 return false;
@@ -264,8 +313,13 @@ internal sealed class Interpreter
 
     private bool Reach(Point point, int? call)
     {
-        int which = call ?? 0;
-        if (Interleaver!.IsAt(this, point, which)) return true;
+        CallLoop? loop = _frames.Select(f => f.Loop).OfType<CallLoop>().FirstOrDefault();
+        int which = call ?? loop?.Step ?? 0;
+        if (Interleaver!.IsAt(this, point, which))
+        {
+            if (loop is not null) loop.Reached = true;
+            return true;
+        }
         (Waits, At) = (Wait.Point, (point, which));
         return false;
     }
@@ -315,10 +369,7 @@ internal sealed class Interpreter
 
         public int Next { get; set; }
 
-        /// <summary>The iteration whose step this is.</summary>
-        public StepsStatement? Steps { get; init; }
-
-        /// <summary>Which of its steps, by position.</summary>
-        public int Turn { get; set; }
+        /// <summary>The loop whose turn this is.</summary>
+        public Loop? Loop { get; init; }
     }
 }

@@ -26,6 +26,7 @@ internal static class Attention
             if (scale != own) query = query.mul(scale / own);
             return nn.functional.scaled_dot_product_attention(query, key, value, mask, 0, causal);
         }
+        Guards.Matmul("scaled_dot_product_attention", query, key.transpose(-2, -1), a.Context);
         Tensor scores = query.matmul(key.transpose(-2, -1)).mul(scale); // [..., heads, tokens, keys]
         if (causal) mask = ones(scores.shape[^2..], ScalarType.Bool, scores.device).tril();
         if (mask is not null) scores = mask.dtype == ScalarType.Bool ? scores.masked_fill(mask.logical_not(), double.NegativeInfinity) : scores.add(mask);

@@ -44,9 +44,33 @@ internal static class Indexing
         (Tensor target, Tensor?[] picks) = Apply(self, indices, a);
         if (Array.TrueForAll(picks, p => p is null))
             _ = accumulate ? target.add_(values) : target.copy_(values);
+        else if (accumulate)
+            Accumulate(target, picks, values.dtype == target.dtype ? values : values.to(target.dtype));
         else
-            target.index_put_(values.dtype == target.dtype ? values : values.to(target.dtype), AtOnce(picks), accumulate);
+            target.index_put_(values.dtype == target.dtype ? values : values.to(target.dtype), AtOnce(picks));
         return self;
+    }
+
+    /// <summary>
+    /// THSTensor_index_put_ takes every index for a tensor when it accumulates (a slice is a null pointer, and the process ends):
+    /// the dimensions with tensors come first, and those without are left out.
+    /// </summary>
+    private static void Accumulate(Tensor target, Tensor?[] picks, Tensor values)
+    {
+        long[] picked = [.. Enumerable.Range(0, picks.Length).Where(d => picks[d] is not null).Select(d => (long)d)];
+        long[] rest = [.. Enumerable.Range(0, (int)target.ndim).Select(d => (long)d).Except(picked)];
+        Tensor[] tensors = [.. picks.OfType<Tensor>()];
+        long[] spread = tensors.Aggregate<Tensor, long[]?>([], (shape, t) => shape is null ? null : Shapes.Broadcast(shape, t.shape))
+            ?? throw Errors.Throwable(ErrorCode.ShapeMismatch, $"shape mismatch: indexing tensors could not be broadcast together with shapes {string.Join(", ", tensors.Select(Describe.Shape))}");
+        long[] sizes = target.shape;
+        // neighbours among the indexed dimensions keep their place in the result, others come first
+        int place = picked[^1] - picked[0] == picked.Length - 1 ? (int)picked[0] : 0;
+        long[] shape = [.. rest.Take(place).Select(d => sizes[d]), .. spread, .. rest.Skip(place).Select(d => sizes[d])];
+        if (Shapes.Broadcast(shape, values.shape)?.SequenceEqual(shape) != true)
+            throw Errors.Throwable(ErrorCode.ShapeMismatch, $"shape mismatch: value tensor of shape {Describe.Shape(values)} cannot be broadcast to indexing result of shape {Describe.Shape(shape)}");
+        Tensor first = values.expand(shape)
+            .permute([.. Enumerable.Range(place, spread.Length).Select(d => (long)d), .. Enumerable.Range(0, shape.Length).Where(d => d < place || d >= place + spread.Length).Select(d => (long)d)]);
+        target.permute([.. picked, .. rest]).index_put_(first, [.. tensors.Select(TensorIndex.Tensor)], accumulate: true);
     }
 
     /// <summary>One position along a dimension, with PyTorch's sentence if it is not there.</summary>

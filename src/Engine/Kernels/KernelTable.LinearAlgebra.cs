@@ -92,20 +92,7 @@ public static partial class KernelTable
     {
         Tensor x = a.Tensor(0), y = a.Tensor(1);
         Guards.SameKind("tensordot", x, y);
-        long[] left, right;
-        if (a[2] is IReadOnlyList<object?> { Count: 2 } pair)
-        {
-            (left, right) = (AxesOf(pair[0], a), AxesOf(pair[1], a));
-        }
-        else
-        {
-            long count = a.Int(2);
-            if (count < 0 || count > Math.Min(x.ndim, y.ndim))
-                throw Errors.Throwable(ErrorCode.BadArgument, $"tensordot(): {count} dimensions of {Describe.Shape(x)} and {Describe.Shape(y)} cannot be contracted");
-            left = [.. Enumerable.Range((int)(x.ndim - count), (int)count).Select(i => (long)i)];
-            right = [.. Enumerable.Range(0, (int)count).Select(i => (long)i)];
-        }
-        if (left.Length != right.Length) throw Errors.Throwable(ErrorCode.BadArgument, $"tensordot(): {left.Length} and {right.Length} dimensions do not pair up");
+        (long[] left, long[] right) = ContractedAxes(a);
         long contracted = 1;
         for (int i = 0; i < left.Length; i++)
         {
@@ -115,10 +102,29 @@ public static partial class KernelTable
         contracted = Math.Max(contracted, 1);
         Guards.Size("tensordot", Shapes.Product(x.numel() / contracted, y.numel() / contracted), x.element_size(), a.Context);
         return x.tensordot(y, left, right);
+    }
 
-        static long[] AxesOf(object? value, in OpArguments a) => value is IReadOnlyList<object?> axes
-            ? [.. axes.Select(axis => axis is long number ? number : throw Errors.Throwable(ErrorCode.BadArgument, "tensordot(): dims must be an int or two lists of ints."))]
-            : [value is long one ? one : throw a.Mismatch(2)];
+    /// <summary>The dimensions that tensordot sums over: so many last and first ones, or two lists.</summary>
+    internal static (long[] Left, long[] Right) ContractedAxes(in OpArguments a)
+    {
+        Tensor x = a.Tensor(0), y = a.Tensor(1);
+        if (a[2] is IReadOnlyList<object?> pair)
+        {
+            if (pair.Count != 2) throw Axes();
+            long[] left = AxesOf(pair[0]), right = AxesOf(pair[1]);
+            return left.Length == right.Length ? (left, right)
+                : throw Errors.Throwable(ErrorCode.BadArgument, $"tensordot(): {left.Length} and {right.Length} dimensions do not pair up");
+        }
+        long count = a.Number(2) is long number ? number : throw Axes();
+        if (count < 0 || count > Math.Min(x.ndim, y.ndim))
+            throw Errors.Throwable(ErrorCode.BadArgument, $"tensordot(): {count} dimensions of {Describe.Shape(x)} and {Describe.Shape(y)} cannot be contracted");
+        return ([.. Enumerable.Range((int)(x.ndim - count), (int)count).Select(i => (long)i)], [.. Enumerable.Range(0, (int)count).Select(i => (long)i)]);
+
+        static Exception Axes() => Errors.Throwable(ErrorCode.BadArgument, "tensordot(): dims must be an int or two lists of ints.");
+
+        static long[] AxesOf(object? value) => value is IReadOnlyList<object?> axes
+            ? [.. axes.Select(axis => axis is long index ? index : throw Axes())]
+            : [value is long one ? one : throw Axes()];
     }
 
     private static Tensor Cdist(in OpArguments a)

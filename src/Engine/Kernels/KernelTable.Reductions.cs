@@ -79,17 +79,20 @@ public static partial class KernelTable
         return sum.div(Sum(self.isnan().logical_not(), Dims(a, 1), a.Bool(2), ScalarType.Int64));
     }
 
-    /// <summary>TorchSharp knows the corrections 0 and 1; another one scales the first.</summary>
+    /// <summary>
+    /// TorchSharp knows the corrections 0 and 1; another one scales the first. Not by its var: THSTensor_var_along_dimensions
+    /// calls into libtorch outside of its try/catch, and THSTensor_var forgets the correction.
+    /// </summary>
     private static Tensor Variance(in OpArguments a)
     {
         Tensor self = a.Tensor(0);
         long[] dims = Dims(a, 1);
-        bool keepdim = a.Bool(3);
+        if (self.ndim == 0) (self, dims) = (self.reshape(1), [0]);
+        bool keepdim = a.Bool(3) && a.Tensor(0).ndim > 0;
         double correction = a.Float(2);
-        if (dims.Length == 0) return self.var(correction != 0);
-        if (correction is 0 or 1) return self.var(dims, correction == 1, keepdim);
+        if (correction is 0 or 1) return var_mean(self, dims, correction == 1, keepdim).Item1;
         double count = Shapes.Elements([.. dims.Select(d => self.shape[d])]);
-        return self.var(dims, false, keepdim).mul(count / Math.Max(count - correction, 0));
+        return var_mean(self, dims, false, keepdim).Item1.mul(count / Math.Max(count - correction, 0));
     }
 
     /// <summary>The lower of the two in the middle, as PyTorch's; not-a-number if there is one.</summary>

@@ -49,8 +49,11 @@ public static partial class KernelTable
     private static Tensor RandPerm(in OpArguments a)
     {
         ScalarType type = a.DType(1) ?? ScalarType.Int64;
+        if (type is not (ScalarType.Int64 or ScalarType.Int32 or ScalarType.Int16 or ScalarType.Float32 or ScalarType.Float64))
+            throw Errors.Throwable(ErrorCode.BadArgument, $"randperm(): there are no permutations in {Describe.TypeName(type)}."); // bool is written past its end
         long count = Guards.Size("randperm", [a.Int(0)], type, a.Context)[0];
         Device device = a.Device(2);
+        if (device.type == DeviceType.META) return zeros(count, type, META); // libtorch writes to the memory it has not got
         return Drawn(a, 3, device, generator => randperm(count, type, device, generator: generator));
     }
 

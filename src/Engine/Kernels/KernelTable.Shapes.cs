@@ -169,7 +169,8 @@ public static partial class KernelTable
         if (self.ndim == 0) throw Errors.Throwable(ErrorCode.ShapeMismatch, "chunk(): the tensor needs at least one dimension.");
         if (a.Int(1) <= 0) throw Errors.Throwable(ErrorCode.BadArgument, $"chunk(): the number of chunks must be positive, not {a.Int(1)}.");
         long dim = Guards.Dim("chunk", a.Int(2), self.ndim);
-        Guards.Items("chunk", Math.Min(a.Int(1), self.shape[dim]), a.Context);
+        // an empty dimension gives as many chunks as asked for
+        Guards.Items("chunk", self.shape[dim] == 0 ? a.Int(1) : Math.Min(a.Int(1), self.shape[dim]), a.Context);
         return ListOf(self.chunk(a.Int(1), dim));
     }
 

@@ -32,7 +32,7 @@ public static partial class KernelTable
         try
         {
             Guards.Broadcast(schema.Name, bound, context);
-            object? result = Scan.Find(schema, bound) is { } shapes ? shapes(arguments) : Lines[schema.Name](arguments);
+            object? result = Scan.Find(schema, bound, context) is { } shapes ? shapes(arguments) : Lines[schema.Name](arguments);
             return schema.InPlace ? bound[0] : result;
         }
         catch (Exception e) when (!NativeErrors.IsOurs(e))

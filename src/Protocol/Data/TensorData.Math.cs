@@ -9,16 +9,17 @@ public sealed partial class TensorData
     /// <summary>The position of the smallest element.</summary>
     public TensorData ArgMin(int? dim = null) => Reduce(dim, DType.Int64, row => Best(row, (a, b) => a < b));
 
-    public TensorData Max(int? dim = null) => Reduce(dim, Type, row => row.Max());
+    public TensorData Max(int? dim = null) => Reduce(dim, Type, row => row.Aggregate(Math.Max));
 
-    public TensorData Min(int? dim = null) => Reduce(dim, Type, row => row.Min());
+    public TensorData Min(int? dim = null) => Reduce(dim, Type, row => row.Aggregate(Math.Min));
 
     public TensorData Sum(int? dim = null) => Reduce(dim, Type.IsFloating() ? Type : DType.Int64, row => row.Sum());
 
-    public TensorData Mean(int? dim = null) => Reduce(dim, Type, row => row.Average());
+    /// <summary>The mean; of integers in float32.</summary>
+    public TensorData Mean(int? dim = null) => Reduce(dim, Real(Type), row => row.Average());
 
-    /// <summary>The Euclidean norm.</summary>
-    public TensorData Norm(int? dim = null) => Reduce(dim, Type, row => Math.Sqrt(row.Sum(x => x * x)));
+    /// <summary>The Euclidean norm; of integers in float32.</summary>
+    public TensorData Norm(int? dim = null) => Reduce(dim, Real(Type), row => Math.Sqrt(row.Sum(x => x * x)));
 
     /// <summary>The largest elements of the last dimension and where they are, largest first.</summary>
     public (TensorData Values, TensorData Indices) TopK(int k)
@@ -39,6 +40,21 @@ public sealed partial class TensorData
         return [.. row.Select(x => Math.Exp(x - largest) / sum)];
     });
 
+    /// <summary>The product of a matrix [n, k] or vector [k] with a matrix [k, m] or vector [k]; for small ones.</summary>
+    /// <exception cref="ShapeMismatchException">The inner sizes differ.</exception>
+    public TensorData MatMul(TensorData other)
+    {
+        if (_shape.Length is not (1 or 2) || other._shape.Length is not (1 or 2) || _shape[^1] != other._shape[0])
+            throw Errors.Throwable(Protocol.ErrorCode.ShapeMismatch, $"matmul: shapes [{string.Join(", ", _shape)}] and [{string.Join(", ", other._shape)}] cannot be multiplied.");
+        int inner = checked((int)_shape[^1]), columns = other._shape.Length == 2 ? checked((int)other._shape[1]) : 1, rows = _shape.Length == 2 ? checked((int)_shape[0]) : 1;
+        double[] left = ToArray<double>(), right = other.ToArray<double>(), result = new double[rows * columns]; // [rows, columns]
+        for (int r = 0; r < rows; r++)
+            for (int k = 0; k < inner; k++)
+                for (int c = 0; c < columns; c++)
+                    result[(r * columns) + c] += left[(r * inner) + k] * right[(k * columns) + c];
+        return FromArray(result, result.Length).Reshape([.. _shape[..^1], .. other._shape[1..]]).To(Joined(this, other));
+    }
+
     public static TensorData operator +(TensorData a, TensorData b) => Zip(a, b, (x, y) => x + y);
     public static TensorData operator -(TensorData a, TensorData b) => Zip(a, b, (x, y) => x - y);
     public static TensorData operator *(TensorData a, TensorData b) => Zip(a, b, (x, y) => x * y);
@@ -58,7 +74,7 @@ public sealed partial class TensorData
     {
         RequireShape(other);
         for (long i = 0; i < Count; i++)
-            if (!(Math.Abs(DoubleAt(i) - other.DoubleAt(i)) <= atol + rtol * Math.Abs(other.DoubleAt(i)))) return false;
+            if (DoubleAt(i) != other.DoubleAt(i) && !(Math.Abs(DoubleAt(i) - other.DoubleAt(i)) <= atol + rtol * Math.Abs(other.DoubleAt(i)))) return false;
         return true;
     }
 
@@ -69,20 +85,58 @@ public sealed partial class TensorData
         double most = 0;
         for (long i = 0; i < Count; i++)
         {
+            if (DoubleAt(i).Equals(other.DoubleAt(i))) continue; // two infinities of one sign differ by nothing
             double difference = Math.Abs(DoubleAt(i) - other.DoubleAt(i));
             if (!(difference <= most)) most = difference;
+            if (double.IsNaN(most)) return most;
         }
         return most;
     }
 
-    private TensorData Map(Func<double, double> change) => FromArray(ToArray<double>().Select(change).ToArray(), _shape).To(Type.IsFloating() ? Type : DType.Float32);
+    private TensorData Map(Func<double, double> change) => FromArray(ToArray<double>().Select(change).ToArray(), checked((int)Count)).Reshape(_shape).To(Real(Type));
 
+    private static DType Real(DType type) => type.IsFloating() ? type : DType.Float32;
+
+    private static DType Joined(TensorData a, TensorData b) => a.Type.IsFloating() ? a.Type : Real(b.Type);
+
+    /// <summary>Element by element; sizes of 1 and missing dimensions are repeated, as NumPy broadcasts.</summary>
     private static TensorData Zip(TensorData a, TensorData b, Func<double, double, double> join)
     {
-        a.RequireShape(b);
-        double[] left = a.ToArray<double>(), right = b.ToArray<double>();
-        DType type = a.Type.IsFloating() ? a.Type : b.Type.IsFloating() ? b.Type : DType.Float32;
-        return FromArray(left.Zip(right, join).ToArray(), a._shape).To(type);
+        long[] shape = Broadcast(a._shape, b._shape)
+            ?? throw Errors.Throwable(Protocol.ErrorCode.ShapeMismatch, $"The shapes [{string.Join(", ", a._shape)}] and [{string.Join(", ", b._shape)}] do not broadcast.");
+        double[] left = a.Spread(shape), right = b.Spread(shape);
+        for (int i = 0; i < left.Length; i++) left[i] = join(left[i], right[i]);
+        return FromArray(left, left.Length).Reshape(shape).To(Joined(a, b));
+    }
+
+    private static long[]? Broadcast(long[] a, long[] b)
+    {
+        var shape = new long[Math.Max(a.Length, b.Length)];
+        for (int i = 1; i <= shape.Length; i++)
+        {
+            long x = i <= a.Length ? a[^i] : 1, y = i <= b.Length ? b[^i] : 1;
+            if (x != y && x != 1 && y != 1) return null;
+            shape[^i] = x == 1 ? y : x;
+        }
+        return shape;
+    }
+
+    /// <summary>The elements as they are repeated over a larger shape; always a fresh array.</summary>
+    private double[] Spread(long[] shape)
+    {
+        double[] own = ToArray<double>();
+        if (shape.AsSpan().SequenceEqual(_shape)) return own;
+        var strides = new long[shape.Length];
+        for (long i = 1, stride = 1; i <= _shape.Length; stride *= _shape[^(int)i], i++)
+            strides[^(int)i] = _shape[^(int)i] == 1 ? 0 : stride;
+        var spread = new double[CountOf(shape)];
+        for (long i = 0; i < spread.Length; i++)
+        {
+            long from = 0, rest = i;
+            for (int d = shape.Length - 1; d >= 0; rest /= shape[d], d--) from += rest % shape[d] * strides[d];
+            spread[i] = own[from];
+        }
+        return spread;
     }
 
     private TensorData Reduce(int? dim, DType type, Func<double[], double> reduce)
@@ -127,7 +181,7 @@ public sealed partial class TensorData
     {
         int best = 0;
         for (int i = 1; i < row.Length; i++)
-            if (better(row[i], row[best])) best = i;
+            if (better(row[i], row[best]) || (double.IsNaN(row[i]) && !double.IsNaN(row[best]))) best = i;
         return best;
     }
 }

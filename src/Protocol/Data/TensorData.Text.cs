@@ -10,16 +10,19 @@ public sealed partial class TensorData
 
     public override string ToString()
     {
+        const string Head = "tensor(";
+        if (Count == 0)
+            return $"{Head}[]{(_shape.Length == 1 ? "" : $", size=({string.Join(", ", _shape)})")}{(Type == DType.Float32 ? "" : $", dtype=torch.{Type.TorchName()}")})";
         bool summarize = Count > Summarized;
-        var text = new StringBuilder("tensor(");
-        Func<long, string> element = Formatter(summarize);
-        Write(text, 0, 0, summarize, element, "tensor(".Length);
-        if (Count == 0 && _shape.Length != 1) text.Append(CultureInfo.InvariantCulture, $", size=({string.Join(", ", _shape)})");
+        var text = new StringBuilder(Head);
+        (Func<long, string> element, int width) = Formatter(summarize);
+        Write(text, 0, 0, summarize, element, width, Head.Length);
         if (Type is not (DType.Float32 or DType.Int64 or DType.Bool)) text.Append(", dtype=torch.").Append(Type.TorchName());
         return text.Append(')').ToString();
     }
 
-    private void Write(StringBuilder text, int dimension, long at, bool summarize, Func<long, string> element, int indent)
+    /// <summary>torch/_tensor_str.py: as many elements of the last dimension in a line as fit, a line for each other entry.</summary>
+    private void Write(StringBuilder text, int dimension, long at, bool summarize, Func<long, string> element, int width, int indent)
     {
         if (dimension == _shape.Length)
         {
@@ -28,52 +31,46 @@ public sealed partial class TensorData
         }
         long size = _shape[dimension], step = _shape[(dimension + 1)..].Aggregate(1L, (a, b) => a * b);
         bool last = dimension == _shape.Length - 1;
-        int line = indent + 1;
+        int inLine = Math.Max(1, (LineWidth - indent) / (width + 2)), shown = 0;
+        string lines = new string('\n', Math.Max(1, _shape.Length - 1 - dimension)) + new string(' ', indent + 1);
         text.Append('[');
         for (long i = 0; i < size; i++)
         {
+            if (i > 0) text.Append(',').Append(last && shown % inLine != 0 ? " " : lines);
+            shown++;
             if (summarize && size > 2 * Edge && i == Edge)
             {
-                i = size - Edge;
-                text.Append(last ? " ...," : "...,").Append(last ? " " : Break());
+                text.Append(last ? " ..." : "...");
+                i = size - Edge - 1;
             }
-            int from = text.Length;
-            Write(text, dimension + 1, at + i * step, summarize, element, indent + 1);
-            if (i + 1 == size) break;
-            text.Append(',');
-            line += text.Length - from + 1;
-            if (!last) text.Append(Break());
-            else if (line > LineWidth) (line, _) = (indent + 1, text.Append('\n').Append(' ', indent + 1));
-            else text.Append(' ');
+            else Write(text, dimension + 1, at + (i * step), summarize, element, width, indent + 1);
         }
         text.Append(']');
-
-        string Break() => new string('\n', Math.Max(1, _shape.Length - 1 - dimension)) + new string(' ', indent + 1);
     }
 
     /// <summary>One form for all: four digits, in scientific form if the sizes are far apart.</summary>
-    private Func<long, string> Formatter(bool summarize)
+    private (Func<long, string> Element, int Width) Formatter(bool summarize)
     {
-        if (Type == DType.Bool) return i => LongAt(i) != 0 ? "True" : "False";
-        if (Type is DType.Complex64 or DType.Complex128) return _ => "<complex>";
-        if (!Type.IsFloating())
-        {
-            int width = Shown(summarize).Select(i => LongAt(i).ToString(CultureInfo.InvariantCulture).Length).DefaultIfEmpty().Max();
-            return i => LongAt(i).ToString(CultureInfo.InvariantCulture).PadLeft(_shape.Length == 0 ? 0 : width);
-        }
-        double[] finite = [.. Shown(summarize).Select(DoubleAt).Where(double.IsFinite)];
-        double largest = finite.Select(Math.Abs).DefaultIfEmpty().Max(), smallest = finite.Where(x => x != 0).Select(Math.Abs).DefaultIfEmpty().Min();
-        bool whole = finite.All(x => x == Math.Floor(x)), scientific = largest >= 1e8 || (!whole && (smallest < 1e-4 || largest / smallest > 1000));
-        string form = scientific ? "0.0000e+00" : whole ? "0'.'" : "0.0000";
-        int pad = Shown(summarize).Select(i => One(i).Length).DefaultIfEmpty().Max();
-        return i => One(i).PadLeft(_shape.Length == 0 ? 0 : pad);
+        if (Type is DType.Complex64 or DType.Complex128) return (_ => "<complex>", 9);
+        Func<long, string> one = Type == DType.Bool ? i => LongAt(i) != 0 ? "True" : "False"
+            : Type.IsFloating() ? Real(summarize) : i => LongAt(i).ToString(CultureInfo.InvariantCulture);
+        int width = Shown(summarize).Select(i => one(i).Length).DefaultIfEmpty().Max();
+        return (i => one(i).PadLeft(_shape.Length == 0 ? 0 : width), width);
+    }
 
-        string One(long i) => DoubleAt(i) switch
+    private Func<long, string> Real(bool summarize)
+    {
+        double[] sizes = [.. Shown(summarize).Select(DoubleAt).Where(x => double.IsFinite(x) && x != 0).Select(Math.Abs)];
+        double largest = sizes.DefaultIfEmpty().Max(), smallest = sizes.DefaultIfEmpty().Min();
+        bool whole = sizes.All(x => x == Math.Floor(x)), far = sizes.Length > 0 && (largest / smallest > 1000 || largest > 1e8 || (!whole && smallest < 1e-4));
+        return i => DoubleAt(i) switch
         {
             double.NaN => "nan",
             double.PositiveInfinity => "inf",
             double.NegativeInfinity => "-inf",
-            var x => x.ToString(form, CultureInfo.InvariantCulture),
+            var x when far => x.ToString("0.0000e+00", CultureInfo.InvariantCulture),
+            var x when whole => x.ToString("F0", CultureInfo.InvariantCulture) + ".",
+            var x => x.ToString("F4", CultureInfo.InvariantCulture),
         };
     }
 

@@ -20,7 +20,7 @@ public sealed class WireForm : IArgumentForm<Argument>
     public ArgumentKind KindOf(Argument argument) => argument.ValueCase switch
     {
         Argument.ValueOneofCase.Constant => ArgumentKind.Tensor,
-        Argument.ValueOneofCase.None => ArgumentKind.None,
+        Argument.ValueOneofCase.None_ or Argument.ValueOneofCase.None => ArgumentKind.None, // None, or nothing at all
         Argument.ValueOneofCase.Boolean => ArgumentKind.Bool,
         Argument.ValueOneofCase.Integer => ArgumentKind.Int,
         Argument.ValueOneofCase.Real => ArgumentKind.Real,

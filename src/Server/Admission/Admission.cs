@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Google.Protobuf;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
@@ -31,6 +32,7 @@ internal sealed class Admission(
         if (request.DryRun) return new SubmitReply { Estimate = estimate };
 
         JobInfo job = await QueueAsync(caller, submission, cancellationToken);
+        Activity.Current?.SetTag("job", id);
         logger.Accepted(id, caller.Id, submission.Model, nodes, submission.Cost);
         Telemetry.Submissions.Add(1);
         return new SubmitReply { Job = job, Estimate = estimate };
@@ -80,7 +82,9 @@ internal sealed class Admission(
         }
         catch (NdifException refusal)
         {
-            logger.NotAdmitted(caller.Id, request.Program?.Model?.Id ?? "", ErrorCodeNames.Of(refusal.Code), refusal.Error.Message);
+            logger.NotAdmitted(
+                caller.Id, ServerErrors.Short(request.Program?.Model?.Id ?? ""), ErrorCodeNames.Of(refusal.Code),
+                ServerErrors.Short(refusal.Error.Message, most: 500));
             Telemetry.Refusals.Add(1, new KeyValuePair<string, object?>("code", ErrorCodeNames.Of(refusal.Code)));
             throw;
         }

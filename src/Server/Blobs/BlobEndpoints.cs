@@ -27,7 +27,7 @@ internal static class BlobEndpoints
         IResult result = Results.Stream(
             content, "application/octet-stream", entityTag: new EntityTagHeaderValue($"\"{id}\""), enableRangeProcessing: true);
         await result.ExecuteAsync(context); // also closes the stream
-        Telemetry.BlobBytes.Add(context.Response.ContentLength ?? 0, new KeyValuePair<string, object?>("direction", "out"));
+        if (HttpMethods.IsGet(context.Request.Method)) Telemetry.BlobBytes.Add(context.Response.ContentLength ?? 0, new KeyValuePair<string, object?>("direction", "out"));
     });
 
     private static Task PutAsync(string id, HttpContext context, BlobTransfer blobs, Failures failures) => GuardAsync(context, failures, async () =>

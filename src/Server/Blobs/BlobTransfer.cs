@@ -54,7 +54,7 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
         return await PutAsync(caller, () => claimed, async (target, cancel) =>
         {
             ulong offset = 0;
-            while (await chunks.MoveNext(cancel))
+            while (await chunks.NextAsync(cancel))
             {
                 BlobChunk chunk = chunks.Current;
                 if (chunk.Id.Length > 0) claimed = chunk.Id;
@@ -82,7 +82,7 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
         {
             Memory<byte> part = buffer.Memory[..(int)Math.Min(left, (ulong)options.ChunkBytes)];
             await content.ReadExactlyAsync(part, cancellationToken);
-            await chunks.WriteAsync(
+            await chunks.SendAsync(
                 new BlobChunk { Id = request.Id, Offset = offset, Total = total, Data = UnsafeByteOperations.UnsafeWrap(part) }, cancellationToken);
             offset += (ulong)part.Length;
             left -= (ulong)part.Length;

@@ -10,11 +10,12 @@ namespace Ndif.Server;
 /// ListDeadLetters and Requeue are not overridden and answer UNIMPLEMENTED, gRPC's own default, until the service has them.
 /// </summary>
 [Requires(Scopes.Admin)]
-internal sealed class AdminService(KeyService keys, ILogger<AdminService> logger) : Ndif.Protocol.Admin.AdminBase
+internal sealed class AdminService(KeyService keys, GatewayOptions options, ILogger<AdminService> logger) : Ndif.Protocol.Admin.AdminBase
 {
     /// <summary>Makes a key; the reply is the only time that its secret is shown. A lifetime of 0 is one without end.</summary>
     public override async Task<CreateKeyReply> CreateKey(CreateKeyRequest request, ServerCallContext context)
     {
+        if (request.Tier.Length > 0 && !options.Tiers.ContainsKey(request.Tier)) throw ServerErrors.UnknownTier(request.Tier, options.Tiers.Keys);
         CreatedKey made = await keys.CreateAsync(
             request.Name, request.Scopes, request.Tier, request.Models, LifetimeOf(request.LifetimeSeconds), context.CancellationToken);
         logger.KeyMade(made.Record.Id, made.Record.Name, By(context));

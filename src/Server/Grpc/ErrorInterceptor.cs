@@ -10,7 +10,7 @@ internal sealed class ErrorInterceptor(Failures failures) : Interceptor
         TRequest request, ServerCallContext context, UnaryServerMethod<TRequest, TResponse> continuation)
     {
         try { return await continuation(request, context); }
-        catch (Exception failure) { throw Translate(failure); }
+        catch (Exception failure) { throw Translate(failure, context); }
     }
 
     public override async Task<TResponse> ClientStreamingServerHandler<TRequest, TResponse>(
@@ -18,7 +18,7 @@ internal sealed class ErrorInterceptor(Failures failures) : Interceptor
         ClientStreamingServerMethod<TRequest, TResponse> continuation)
     {
         try { return await continuation(requestStream, context); }
-        catch (Exception failure) { throw Translate(failure); }
+        catch (Exception failure) { throw Translate(failure, context); }
     }
 
     public override async Task ServerStreamingServerHandler<TRequest, TResponse>(
@@ -26,7 +26,7 @@ internal sealed class ErrorInterceptor(Failures failures) : Interceptor
         ServerStreamingServerMethod<TRequest, TResponse> continuation)
     {
         try { await continuation(request, responseStream, context); }
-        catch (Exception failure) { throw Translate(failure); }
+        catch (Exception failure) { throw Translate(failure, context); }
     }
 
     public override async Task DuplexStreamingServerHandler<TRequest, TResponse>(
@@ -34,9 +34,14 @@ internal sealed class ErrorInterceptor(Failures failures) : Interceptor
         DuplexStreamingServerMethod<TRequest, TResponse> continuation)
     {
         try { await continuation(requestStream, responseStream, context); }
-        catch (Exception failure) { throw Translate(failure); }
+        catch (Exception failure) { throw Translate(failure, context); }
     }
 
-    private RpcException Translate(Exception failure) =>
-        Failures.IsAnswer(failure, out RpcException? answer) ? answer : ErrorWire.ToRpc(failures.ErrorOf(failure));
+    private RpcException Translate(Exception failure, ServerCallContext context)
+    {
+        if (Failures.IsAnswer(failure, out RpcException? answer)) return answer;
+        if (context.CancellationToken.IsCancellationRequested && failure is not NdifException)
+            failure = new OperationCanceledException(null, failure); // whatever it broke: nobody waits for the answer
+        return ErrorWire.ToRpc(failures.ErrorOf(failure));
+    }
 }

@@ -8,7 +8,7 @@ internal static class EventStream
 {
     public static async Task WriteAsync(IServerStreamWriter<Event> responses, Event happening, CancellationToken cancellationToken)
     {
-        await responses.WriteAsync(happening, cancellationToken);
+        await responses.SendAsync(happening, cancellationToken);
         Telemetry.Events.Add(1, new KeyValuePair<string, object?>("kind", happening.KindCase.ToString()));
         Telemetry.EventBytes.Add(happening.CalculateSize());
     }

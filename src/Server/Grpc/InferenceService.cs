@@ -1,6 +1,5 @@
 using Grpc.Core;
 using Microsoft.AspNetCore.Http;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Queue;
@@ -11,13 +10,17 @@ namespace Ndif.Server;
 [Requires(Scopes.Run)]
 internal sealed class InferenceService(
     Admission admission, OwnJobs own, BlobTransfer blobs, StatusBoard board, IJobQueue jobs, ServedModels models,
-    GatewayOptions options, ProgramRules rules, IHostApplicationLifetime life, ILogger<InferenceService> logger) : Inference.InferenceBase
+    GatewayOptions options, ProgramRules rules, Farewell farewell, Followers followers, ILogger<InferenceService> logger) : Inference.InferenceBase
 {
     private const int LongestList = 1000;
 
-    public override Task Run(IAsyncStreamReader<RunRequest> requestStream, IServerStreamWriter<Event> responseStream, ServerCallContext context) =>
-        new RunCall(CallerOf(context), requestStream, responseStream, admission, jobs, logger)
-            .RunAsync(life.ApplicationStopping, context.CancellationToken);
+    public override async Task Run(
+        IAsyncStreamReader<RunRequest> requestStream, IServerStreamWriter<Event> responseStream, ServerCallContext context)
+    {
+        using IDisposable visit = farewell.Enter();
+        await new RunCall(CallerOf(context), requestStream, responseStream, admission, jobs, followers, logger)
+            .RunAsync(farewell.Token, context.CancellationToken);
+    }
 
     public override Task<SubmitReply> Submit(SubmitRequest request, ServerCallContext context) =>
         admission.SubmitAsync(CallerOf(context), request, context.CancellationToken);
@@ -26,13 +29,14 @@ internal sealed class InferenceService(
     public override async Task Watch(WatchRequest request, IServerStreamWriter<Event> responseStream, ServerCallContext context)
     {
         await own.CheckAsync(CallerOf(context), request.JobId, context.CancellationToken);
-        using var over = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, life.ApplicationStopping);
+        using IDisposable visit = farewell.Enter();
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, farewell.Token);
         try
         {
             await foreach (Event happening in jobs.WatchAsync(request.JobId, Math.Max(1, request.FromSequence), over.Token))
                 await EventStream.WriteAsync(responseStream, happening, over.Token);
         }
-        catch (OperationCanceledException) when (life.ApplicationStopping.IsCancellationRequested)
+        catch (OperationCanceledException) when (farewell.Token.IsCancellationRequested)
         {
             throw ServerErrors.Stopping();
         }

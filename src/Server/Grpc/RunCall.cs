@@ -1,5 +1,5 @@
+using System.Runtime.ExceptionServices;
 using Grpc.Core;
-using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Queue;
@@ -15,48 +15,43 @@ namespace Ndif.Server;
 ///                               4 end
 /// </code>
 /// The job belongs to the stream: if the client ends its side or the connection drops before the job has ended, the job is
-/// cancelled, unless the client has sent `detach`. A gateway that is being stopped cancels nothing: the client is told to Watch.
+/// cancelled, unless the client has sent `detach` or follows the job on another stream. A gateway that is being stopped cancels nothing: the client is told to Watch.
 /// </summary>
 internal sealed class RunCall(
     Caller caller, IAsyncStreamReader<RunRequest> requests, IServerStreamWriter<Event> responses,
-    Admission admission, IJobQueue jobs, ILogger logger)
+    Admission admission, IJobQueue jobs, Followers followers, ILogger logger)
 {
     private string jobId = "";
     private volatile bool detached;
     private volatile bool ended;
+    private volatile bool lost;
 
     /// <param name="stopping">The gateway is being stopped.</param>
     /// <param name="gone">The client is gone, or its deadline has passed.</param>
     public async Task RunAsync(CancellationToken stopping, CancellationToken gone)
     {
         // 1. The first message is the submission.
-        if (!await requests.MoveNext(gone) || requests.Current.KindCase != RunRequest.KindOneofCase.Submit) throw ServerErrors.NoSubmission();
+        if (!await requests.NextAsync(gone) || requests.Current.KindCase != RunRequest.KindOneofCase.Submit) throw ServerErrors.NoSubmission();
         if (requests.Current.Submit.DryRun) throw ServerErrors.DryRunOnRun();
         jobId = (await admission.SubmitAsync(caller, requests.Current.Submit, gone)).Job.Id;
         using IDisposable? scope = logger.BeginScope(new Dictionary<string, object> { ["JobId"] = jobId });
 
+        followers.Enter(jobId);
         using var over = CancellationTokenSource.CreateLinkedTokenSource(gone, stopping);
         Task listening = ListenAsync(over);
-        try
-        {
-            await FollowAsync(over.Token);
-        }
-        catch (Exception) when (listening.IsFaulted)
-        {
-            await listening; // the client broke the protocol: that is the error to tell
-        }
-        catch (OperationCanceledException) when (stopping.IsCancellationRequested && !gone.IsCancellationRequested)
-        {
-            throw ServerErrors.Stopping();
-        }
-        finally
-        {
-            // 4. Nothing outlives the call, and a job without a reader is not left running.
-            await over.CancelAsync();
-            await listening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (!ended && !detached && (gone.IsCancellationRequested || listening.IsFaulted))
-                await CancelAsync("The client's connection ended before the job did.");
-        }
+        Exception? failure = null;
+        try { await FollowAsync(over.Token); }
+        catch (Exception cause) { failure = cause; }
+
+        // 4. Nothing outlives the call, and a job without a reader is not left running.
+        await over.CancelAsync();
+        await listening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        bool last = followers.Leave(jobId);
+        if (ended || failure is null) return;
+        if (stopping.IsCancellationRequested) throw ServerErrors.Stopping();
+        if (last && !detached && (lost || gone.IsCancellationRequested)) await CancelAsync("The client's connection ended before the job did.");
+        if (listening.IsFaulted) await listening; // the client broke the protocol: that is the error to tell
+        ExceptionDispatchInfo.Throw(failure);
     }
 
     /// <summary>2. What the client says while the job runs.</summary>
@@ -64,11 +59,12 @@ internal sealed class RunCall(
     {
         try
         {
-            while (await requests.MoveNext(over.Token)) await HearAsync(requests.Current, over.Token);
+            while (await requests.NextAsync(over.Token)) await HearAsync(requests.Current, over.Token);
             if (!ended && !detached) await CancelAsync("The client ended its side of the stream before the job had ended.");
         }
         catch (Exception) when (!over.IsCancellationRequested)
         {
+            lost = true;
             await over.CancelAsync();
             throw;
         }
@@ -106,7 +102,12 @@ internal sealed class RunCall(
                 ended = true;
                 logger.Ended(jobId, state.ToString(), happening.Sequence);
             }
-            await EventStream.WriteAsync(responses, happening, cancellationToken);
+            try { await EventStream.WriteAsync(responses, happening, cancellationToken); }
+            catch (Exception)
+            {
+                lost = true; // the call's token may not know it yet
+                throw;
+            }
         }
     }
 

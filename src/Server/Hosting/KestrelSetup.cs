@@ -1,4 +1,5 @@
 using System.Net;
+using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
@@ -47,6 +48,18 @@ internal static class KestrelSetup
     }
 
     private static X509Certificate2 Certificate(GatewayOptions options)
+    {
+        try
+        {
+            return Read(options);
+        }
+        catch (CryptographicException unusable)
+        {
+            throw new OptionsException([$"The certificate file `{options.CertificateFile}` or its key cannot be used: {unusable.Message}"]);
+        }
+    }
+
+    private static X509Certificate2 Read(GatewayOptions options)
     {
         string file = options.CertificateFile!;
         if (Path.GetExtension(file) is ".pfx" or ".p12") return X509CertificateLoader.LoadPkcs12FromFile(file, options.CertificatePassword);

@@ -34,12 +34,16 @@ public static class LoggingSetup
     private const string Template = "{Timestamp:HH:mm:ss} {Level:u3} {Message:lj}{NewLine}{Exception}";
 
     /// <param name="sink">One more place for the lines, for a host or a test.</param>
+    /// <exception cref="ValidationException">An option is out of bounds.</exception>
     public static Logger Create(LogOptions options, ILogEventSink? sink = null)
     {
+        Validator.ValidateObject(options, new ValidationContext(options), validateAllProperties: true);
         LoggerConfiguration log = new LoggerConfiguration()
             .MinimumLevel.Is(options.Level)
             .MinimumLevel.Override("Microsoft", Max(options.Level, LogEventLevel.Warning))
             .MinimumLevel.Override("System", Max(options.Level, LogEventLevel.Warning))
+            .MinimumLevel.Override("Microsoft.Extensions.Hosting.Internal.Host", Max(options.Level, LogEventLevel.Fatal)) // who starts the host tells why it did not start
+            .MinimumLevel.Override("StackExchange", Max(options.Level, LogEventLevel.Fatal)) // 40 lines of each connection; what cannot be reached, we say
             .MinimumLevel.Override("Grpc", Max(options.Level, LogEventLevel.Fatal)) // a handler's failure is logged by Failures
             .Enrich.FromLogContext();
         log = options.Json

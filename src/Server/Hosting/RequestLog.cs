@@ -25,7 +25,7 @@ internal sealed class RequestLog(RequestDelegate next, ILogger<RequestLog> logge
             activity?.SetTag("route", route).SetTag("status", status);
             Telemetry.RequestSeconds.Record(
                 took.TotalSeconds, new KeyValuePair<string, object?>("route", route), new KeyValuePair<string, object?>("status", status));
-            if (!IsPolled(route)) logger.Request(context.Request.Method, context.Request.Path, status, took.TotalMilliseconds);
+            if (!IsPolled(route)) logger.Request(context.Request.Method, context.Request.Path.ToUriComponent(), status, took.TotalMilliseconds);
         }
     }
 

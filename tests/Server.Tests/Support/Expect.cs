@@ -10,7 +10,7 @@ internal static class Expect
     public static async Task<Error> FailureAsync(StatusCode status, Func<Task> call)
     {
         RpcException failure = await Assert.ThrowsAsync<RpcException>(call);
-        Assert.Equal(status, failure.StatusCode);
+        Assert.True(status == failure.StatusCode, failure.ToString());
         byte[]? bytes = failure.Trailers.GetValueBytes(ErrorWire.Trailer);
         Assert.NotNull(bytes);
         Error error = Error.Parser.ParseFrom(bytes);

@@ -7,7 +7,7 @@ namespace Ndif.Server.Tests;
 /// <summary>
 /// The other side of the queue, in a test's hands. A program's `client` says what to do: `echo` logs, saves and completes; `hang`
 /// runs until the lease is lost; `ask` asks the client and completes with its answer; `fail` fails; `flood N BYTES` sends N large
-/// log lines.
+/// log lines; `drip` logs a line every millisecond until the lease is lost.
 /// </summary>
 internal sealed class FakeWorker : IAsyncDisposable
 {
@@ -49,6 +49,11 @@ internal sealed class FakeWorker : IAsyncDisposable
                 var line = new string('x', int.Parse(words[2], CultureInfo.InvariantCulture));
                 for (int i = 0; i < int.Parse(words[1], CultureInfo.InvariantCulture); i++) await PublishAsync(new Event { Log = new LogLine { Text = line } });
                 break;
+            case "drip":
+                using (var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(1)))
+                    while (await timer.WaitForNextTickAsync(lease.Lost))
+                        await PublishAsync(new Event { Log = new LogLine { Text = new string('.', 2000) } });
+                return;
             case "fail":
                 await PublishAsync(new Event
                 {

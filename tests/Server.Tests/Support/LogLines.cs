@@ -34,6 +34,11 @@ internal sealed class LogLines : ILogEventSink
     /// <summary>The message with its strings unquoted.</summary>
     public static string Text(LogEvent line) => line.RenderMessage(CultureInfo.InvariantCulture).Replace("\"", "", StringComparison.Ordinal);
 
+    /// <summary>The event's stable id; 0 if it has none.</summary>
+    public static int IdOf(LogEvent line) =>
+        line.Properties.TryGetValue("EventId", out LogEventPropertyValue? id) && id is StructureValue value
+            && value.Properties.FirstOrDefault(p => p.Name == "Id")?.Value is ScalarValue { Value: int number } ? number : 0;
+
     public string Everything() => string.Join('\n', events.Select(line =>
         $"{Text(line)} {line.Exception} {string.Join(' ', line.Properties.Select(property => property.ToString()))}"));
 }

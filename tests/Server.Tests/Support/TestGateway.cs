@@ -70,9 +70,9 @@ internal sealed class TestGateway : IAsyncDisposable
             Tiers = new Dictionary<string, Tier> { ["standard"] = new(1, jobsInFlight), ["priority"] = new(4, jobsInFlight * 2) },
         };
 
-    /// <summary>A token that ends with the test, or after half a minute.</summary>
+    /// <summary>A token that ends with the test, or after a minute.</summary>
     public static CancellationToken Cancel => CancellationTokenSource.CreateLinkedTokenSource(
-        TestContext.Current.CancellationToken, new CancellationTokenSource(TimeSpan.FromSeconds(30)).Token).Token;
+        TestContext.Current.CancellationToken, new CancellationTokenSource(TimeSpan.FromMinutes(1)).Token).Token;
 
     public async Task<CreatedKey> KeyAsync(string name = "ada", string[]? scopes = null, string[]? models = null, TimeSpan? lifetime = null) =>
         await Keys.CreateAsync(name, scopes ?? [Scopes.Run], models: models, lifetime: lifetime, cancellationToken: Cancel);

@@ -1,0 +1,57 @@
+using System.Xml.Linq;
+
+namespace Ndif.Architecture.Tests;
+
+/// <summary>The arrows between projects that the design allows, and no others (docs/ARCHITECTURE.md).</summary>
+public sealed class ReferenceTests
+{
+    private static readonly Dictionary<string, string[]> s_allowed = new()
+    {
+        ["Protocol"] = [],
+        ["Tokenizers"] = [],
+        ["Client"] = ["Protocol", "Tokenizers"],
+        ["Models"] = ["Protocol", "Tokenizers"],
+        ["Engine"] = ["Models", "Protocol", "Client"],
+        ["Queue"] = ["Protocol"],
+        ["Server"] = ["Queue", "Protocol"],
+        ["Worker"] = ["Engine", "Queue", "Protocol"],
+        ["Cli"] = ["Client", "Engine", "Models", "Protocol", "Queue", "Server", "Tokenizers", "Worker"],
+    };
+
+    public static TheoryData<string> Projects => [.. s_allowed.Keys];
+
+    [Theory, MemberData(nameof(Projects))]
+    public void Project_ReferencesOnly_WhatTheDesignAllows(string project)
+    {
+        string[] references = [.. Xml(project).Descendants("ProjectReference").Select(r => Path.GetFileNameWithoutExtension(r.Attribute("Include")!.Value))];
+        Assert.Empty(references.Except(s_allowed[project]));
+    }
+
+    [Fact]
+    public void EveryProject_IsKnownHere()
+    {
+        string[] found = [.. Directory.EnumerateDirectories(Path.Combine(Repository.Root, "src")).Select(d => Path.GetFileName(d)!)];
+        Assert.Equal(s_allowed.Keys.Order(StringComparer.Ordinal), found.Order(StringComparer.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("Client")]
+    [InlineData("Protocol")]
+    [InlineData("Tokenizers")]
+    [InlineData("Queue")]
+    [InlineData("Server")]
+    public void Project_NeedsNoTorch(string project)
+    {
+        Assert.DoesNotContain(Xml(project).Descendants("PackageReference"), p => p.Attribute("Include")!.Value.Contains("torch", StringComparison.OrdinalIgnoreCase));
+        Assert.DoesNotContain(Repository.SourceFiles(Path.Combine("src", project)), f => File.ReadAllText(f).Contains("using TorchSharp", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Versions_AreCentral()
+    {
+        foreach (string project in Directory.EnumerateFiles(Repository.Root, "*.csproj", SearchOption.AllDirectories).Where(f => !Repository.IsBuilt(f)))
+            Assert.DoesNotContain(XDocument.Load(project).Descendants("PackageReference"), p => p.Attribute("Version") is not null);
+    }
+
+    private static XDocument Xml(string project) => XDocument.Load(Path.Combine(Repository.Root, "src", project, $"{project}.csproj"));
+}

@@ -1,0 +1,28 @@
+using System.Globalization;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+
+namespace Ndif.Benchmarks.Harness;
+
+/// <summary>Figures as JSON or as a table.</summary>
+internal static class Report
+{
+    private static readonly JsonSerializerOptions s_json = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    public static string Json(IEnumerable<Figure> figures) => JsonSerializer.Serialize(figures.Select(f => new
+    {
+        name = f.Name, value = f.Value, unit = f.Unit, limit = f.Limit, goal = f.Goal?.ToString(), met = f.Met,
+    }), s_json);
+
+    public static string Table(IReadOnlyList<Figure> figures)
+    {
+        string[][] rows = [["figure", "value", "goal", "met", "held against"], .. figures.Select(f => (string[])
+        [
+            f.Name, $"{f.Value.ToString("0.0###", CultureInfo.InvariantCulture)} {f.Unit}", f.Goal?.ToString() ?? "",
+            f.Met switch { true => "yes", false => "NO", null => "" }, f.Limit,
+        ])];
+        int[] widths = [.. Enumerable.Range(0, 4).Select(column => rows.Max(row => row[column].Length))];
+        return string.Join('\n', rows.Select(row =>
+            string.Join("  ", row.Select((cell, column) => column < 4 ? cell.PadRight(widths[column]) : cell))));
+    }
+}

@@ -1,0 +1,93 @@
+using System.Diagnostics;
+
+namespace Ndif.Benchmarks.Harness;
+
+/// <summary>
+/// Times of several things that were done in turn: A B C, B C A, C A B, ... A machine that others use too is slow for a while
+/// and then is not. So things are compared within a round only, and of all rounds those count in which the compared things took the
+/// least time together: the quietest quarter, a choice that favours neither. What is told is the median over them.
+/// </summary>
+internal sealed class Rounds
+{
+    private const int Part = 4, Fewest = 5;
+
+    private readonly double[][] _seconds; // [round][thing]
+
+    private Rounds(double[][] seconds) => _seconds = seconds;
+
+    /// <summary>Each thing is done a few times before, so that its code is compiled and its memory touched.</summary>
+    public static Rounds Take(int count, int before, params Action[] things)
+    {
+        foreach (Action thing in things)
+            for (int i = 0; i < before; i++) thing();
+        GC.Collect();
+        var rounds = new Rounds(New(count, things.Length));
+        for (int round = 0; round < count; round++)
+        {
+            for (int i = 0; i < things.Length; i++)
+            {
+                int thing = (round + i) % things.Length;
+                long from = Stopwatch.GetTimestamp();
+                things[thing]();
+                rounds._seconds[round][thing] = Stopwatch.GetElapsedTime(from).TotalSeconds;
+            }
+        }
+        return rounds;
+    }
+
+    /// <summary>The same for things that wait.</summary>
+    public static async Task<Rounds> TakeAsync(int count, int before, CancellationToken cancellationToken, params Func<Task>[] things)
+    {
+        foreach (Func<Task> thing in things)
+            for (int i = 0; i < before; i++) await thing();
+        GC.Collect();
+        var rounds = new Rounds(New(count, things.Length));
+        for (int round = 0; round < count; round++)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            for (int i = 0; i < things.Length; i++)
+            {
+                int thing = (round + i) % things.Length;
+                long from = Stopwatch.GetTimestamp();
+                await things[thing]();
+                rounds._seconds[round][thing] = Stopwatch.GetElapsedTime(from).TotalSeconds;
+            }
+        }
+        return rounds;
+    }
+
+    /// <summary>How many times as long as its rival a thing took.</summary>
+    public Estimate Ratio(int thing, int rival) => Estimate.Of(Quiet(thing, rival).Select(round => round[thing] / round[rival]));
+
+    /// <summary>How much longer than its rival a thing took, in seconds.</summary>
+    public Estimate Difference(int thing, int rival) => Estimate.Of(Quiet(thing, rival).Select(round => round[thing] - round[rival]));
+
+    /// <summary>Seconds, in the rounds in which this thing was quickest.</summary>
+    public Estimate Time(int thing) => Estimate.Of(Quiet(thing).Select(round => round[thing]));
+
+    /// <summary>Seconds below which a thing stayed in this part of all rounds, noisy ones included: 0.5, 0.99.</summary>
+    public double Quantile(int thing, double part) => Estimate.Quantile([.. _seconds.Select(round => round[thing]).Order()], part);
+
+    private IEnumerable<double[]> Quiet(params int[] things) =>
+        _seconds.OrderBy(round => things.Sum(thing => round[thing])).Take(Math.Max(_seconds.Length / Part, Math.Min(Fewest, _seconds.Length)));
+
+    private static double[][] New(int rounds, int things) => [.. Enumerable.Range(0, rounds).Select(_ => new double[things])];
+}
+
+/// <summary>A median, and how far another run's median may be from it (95 %: the notch of a box plot, McGill et al., 1978).</summary>
+internal readonly record struct Estimate(double Median, double Margin)
+{
+    public static Estimate Of(IEnumerable<double> values)
+    {
+        double[] sorted = [.. values.Order()];
+        double spread = Quantile(sorted, 0.75) - Quantile(sorted, 0.25);
+        return new Estimate(Quantile(sorted, 0.5), 1.57 * spread / Math.Sqrt(sorted.Length));
+    }
+
+    public static double Quantile(double[] sorted, double part)
+    {
+        double at = part * (sorted.Length - 1);
+        int below = (int)at;
+        return below + 1 < sorted.Length ? sorted[below] + (at - below) * (sorted[below + 1] - sorted[below]) : sorted[below];
+    }
+}

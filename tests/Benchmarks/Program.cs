@@ -1,0 +1,33 @@
+using System.CommandLine;
+using Ndif.Benchmarks.Groups;
+using Ndif.Benchmarks.Harness;
+
+// A child process of the Memory group: see Groups/Memory.cs.
+if (args is ["--child", .. var child]) return MemoryChild.Run(child);
+
+var json = new Option<bool>("--json") { Description = "A list of {name, value, unit, limit, goal, met} on standard output, and nothing else." };
+var only = new Option<string?>("--group") { Description = "Only this group: Forward, Sites, Remote, Loading, Memory." };
+var filter = new Option<string?>("--filter") { Description = "Only measurements whose name holds this text." };
+var quick = new Option<bool>("--quick") { Description = "A fifth of the rounds: to try, not to judge by." };
+var command = new RootCommand("How fast NDIF is: each figure against a limit or a rival that was measured in the same run.") { json, only, filter, quick };
+command.SetAction(async (parsed, cancellationToken) =>
+{
+    List<Figure> figures = [];
+    var pace = new Pace(parsed.GetValue(quick));
+    foreach (Func<Group> make in (Func<Group>[])[() => new Forward(), () => new Sites(), () => new Remote(), () => new Loading(), () => new Memory()])
+    {
+        await using Group group = make();
+        if (parsed.GetValue(only) is { } name && !name.Equals(group.Name, StringComparison.OrdinalIgnoreCase)) continue;
+        foreach (Entry entry in group.Entries.Where(e => e.Name.Contains(parsed.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase)))
+        {
+            Console.Error.WriteLine($"{entry.Name} ...");
+            foreach (Figure figure in await entry.Measure(pace, cancellationToken))
+            {
+                Console.Error.WriteLine(FormattableString.Invariant($"  {figure.Name} = {figure.Value:0.0###} {figure.Unit}"));
+                figures.Add(figure);
+            }
+        }
+    }
+    Console.WriteLine(parsed.GetValue(json) ? Report.Json(figures) : Report.Table(figures));
+});
+return await command.Parse(args).InvokeAsync();

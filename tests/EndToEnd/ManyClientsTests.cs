@@ -1,0 +1,60 @@
+namespace Ndif.EndToEnd;
+
+public sealed class ManyClientsTests(Cluster cluster, ITestOutputHelper output) : ClusterTests(cluster, output)
+{
+    private const int Clients = 8, JobsOfEach = 4;
+
+    [Fact]
+    public async Task JobsOfManyClients_GiveWhatTheyGiveAlone_WhoeverTheyAreBatchedWith()
+    {
+        var alone = new IReadOnlyDictionary<string, TensorData>[Clients];
+        for (int i = 0; i < Clients; i++) alone[i] = await RunAsync(Experiment(i), Backend.Local);
+        await Task.WhenAll(Enumerable.Range(0, Clients).Select(async client =>
+        {
+            for (int i = 0; i < JobsOfEach; i++)
+            {
+                int which = (client + i) % Clients;
+                AssertSame(alone[which], await RunAsync(Experiment(which), Cluster.Remote), Experiment(which));
+            }
+        }));
+    }
+
+    [Fact]
+    public async Task JobsOfManyProcesses_AreSharedByBothWorkers()
+    {
+        // while the first worker runs the first job, the second one must go to the other
+        await using Child first = Cluster.User(Cluster.Key, "run", LongJob);
+        Told one = await first.StateAsync(Protocol.JobState.Running);
+        await using Child second = Cluster.User(Cluster.Key, "run", "prompt:1", "3");
+        Told other = await second.StateAsync(Protocol.JobState.Running);
+        Assert.Equal(Cluster.Workers.Keys.Order(), new[] { one.Worker, other.Worker }.Order());
+        Assert.Equal("end", (await first.AllAsync())[^1].What);
+        Assert.Equal("end", (await second.AllAsync())[^1].What);
+    }
+
+    private static string Experiment(int number) => number switch { 0 => "generate:20", 1 => "edit", 2 => "states", _ => $"prompt:{number}" };
+
+    private static async Task<IReadOnlyDictionary<string, TensorData>> RunAsync(string experiment, Backend where)
+    {
+        using Recorded recorded = Experiments.Record(experiment, where);
+        return await recorded.RunAsync(Cancel);
+    }
+
+    /// <summary>To the bit for whole numbers; to 1e-4 for others, which another width of the batch may round differently.</summary>
+    private static void AssertSame(IReadOnlyDictionary<string, TensorData> alone, IReadOnlyDictionary<string, TensorData> together, string experiment)
+    {
+        Assert.Equal(alone.Keys.Order(), together.Keys.Order());
+        foreach ((string name, TensorData expected) in alone)
+        {
+            TensorData actual = together[name];
+            Assert.Equal(expected.Shape.ToArray(), actual.Shape.ToArray());
+            if (expected.Type != DType.Float32)
+            {
+                Assert.Equal(expected.Checksum(), actual.Checksum());
+                continue;
+            }
+            Assert.True(expected.ArgMax(-1).Checksum() == actual.ArgMax(-1).Checksum(), $"{experiment}: {name} has other largest elements");
+            for (int i = 0; i < expected.Count; i++) Assert.True(Math.Abs(expected.Span<float>()[i] - actual.Span<float>()[i]) <= 1e-4, $"{experiment}: {name}[{i}] differs");
+        }
+    }
+}

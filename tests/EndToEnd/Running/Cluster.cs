@@ -1,0 +1,107 @@
+using System.Globalization;
+
+namespace Ndif.EndToEnd;
+
+/// <summary>
+/// The whole service as an operator runs it: redis-server, `ndif serve`, two `ndif worker`s and a key, each a process of its own.
+/// Tests may kill any of them but Redis; <see cref="ReadyAsync"/> starts what is missing.
+/// </summary>
+public sealed class Cluster : IAsyncLifetime
+{
+    /// <summary>How long a dead worker's job lies before another may take it.</summary>
+    public const int LeaseSeconds = 2;
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("ndif-e2e-").FullName;
+    private readonly List<Child> _all = [];
+    private Child? _gateway;
+    private int _workersStarted;
+
+    public string RedisAddress { get; private set; } = "";
+
+    public Uri Grpc { get; private set; } = new("http://127.0.0.1:0");
+
+    public Uri Http { get; private set; } = new("http://127.0.0.1:0");
+
+    /// <summary>A key that may run experiments.</summary>
+    public string Key { get; private set; } = "";
+
+    public Child Gateway => _gateway ?? throw new InvalidOperationException("The gateway is not running.");
+
+    /// <summary>The living workers, by id.</summary>
+    public Dictionary<string, Child> Workers { get; } = [];
+
+    /// <summary>The service as this process reaches it.</summary>
+    public Backend Remote => Backend.At(Grpc.ToString(), Key);
+
+    public string Data => Path.Combine(_folder, "data");
+
+    public async ValueTask InitializeAsync()
+    {
+        (Child redis, RedisAddress) = await Redis.StartAsync(_folder);
+        _all.Add(redis);
+        Task<string> key = NewKeyAsync("tests");
+        await ReadyAsync();
+        Key = await key;
+    }
+
+    /// <summary>Sees to it that a gateway and two workers are there.</summary>
+    public async Task ReadyAsync()
+    {
+        foreach (string dead in Workers.Where(worker => !worker.Value.IsAlive).Select(worker => worker.Key).ToArray()) Workers.Remove(dead);
+        Task gateway = _gateway is { IsAlive: true } ? Task.CompletedTask : StartGatewayAsync();
+        await Task.WhenAll(Enumerable.Range(0, 2 - Workers.Count).Select(_ => StartWorkerAsync()).Append(gateway).ToArray());
+    }
+
+    /// <summary>Starts the gateway, again on the ports it had before.</summary>
+    public async Task StartGatewayAsync()
+    {
+        _gateway = Tool("serve", "--redis", RedisAddress, "--data", Data, "--port", $"{Grpc.Port}", "--http-port", $"{Http.Port}");
+        string[] words = (await _gateway.LineAsync(line => line.StartsWith("gateway ", StringComparison.Ordinal), "its addresses")).Split(' ');
+        (Grpc, Http) = (new Uri(words[1]), new Uri(words[2]));
+    }
+
+    public async Task<Child> StartWorkerAsync(params string[] more)
+    {
+        string id = string.Create(CultureInfo.InvariantCulture, $"w{Interlocked.Increment(ref _workersStarted)}");
+        Child worker = Tool(["worker", "--redis", RedisAddress, "--data", Data, "--lease-seconds", $"{LeaseSeconds}", "--id", id, .. more]);
+        await worker.LineAsync(line => line == $"worker {id} {Experiments.Model}", "that it is ready");
+        lock (Workers) Workers.Add(id, worker);
+        return worker;
+    }
+
+    /// <summary>Makes a key as an operator does.</summary>
+    public async Task<string> NewKeyAsync(string name, params string[] options)
+    {
+        await using Child keys = Tool(["keys", "create", name, "--redis", RedisAddress, "--data", Data, .. options]);
+        string key = await keys.LineAsync(line => line.StartsWith("ndif_", StringComparison.Ordinal), "a key");
+        Assert.Equal(0, await keys.EndAsync());
+        return key;
+    }
+
+    /// <summary>Starts the `ndif` tool, with a home of its own.</summary>
+    public Child Tool(params string[] arguments) => Add(Child.Start($"ndif {arguments[0]}", Built.Dotnet, [Built.Tool, .. arguments], Home));
+
+    /// <summary>Starts a user's program against the service.</summary>
+    public Child User(string key, params string[] arguments) => Add(Child.Start($"client {string.Join(' ', arguments)}", Built.Dotnet, [Built.Client, .. arguments],
+        [.. Home, ("NDIF_HOST", Grpc.ToString()), ("NDIF_API_KEY", key)]));
+
+    /// <summary>What all its processes wrote.</summary>
+    public string Report()
+    {
+        lock (_all) return string.Join("\n\n", _all.Select(child => child.Report()));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (Child child in Enumerable.Reverse(_all)) await child.DisposeAsync();
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    private (string, string)[] Home => [("XDG_CONFIG_HOME", Path.Combine(_folder, "config")), ("XDG_DATA_HOME", Path.Combine(_folder, "share"))];
+
+    private Child Add(Child child)
+    {
+        lock (_all) _all.Add(child);
+        return child;
+    }
+}

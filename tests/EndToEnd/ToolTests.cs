@@ -1,0 +1,76 @@
+namespace Ndif.EndToEnd;
+
+public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : ClusterTests(cluster, output)
+{
+    [Fact]
+    public async Task Demo_PredictsParis_FromAnEmptyMachine()
+    {
+        await using Child demo = Cluster.Tool("demo");
+        Assert.True(await demo.EndAsync() == 0, demo.Report());
+        Assert.Contains(demo.Lines, line => line.Contains("\" Paris\"", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Up_AnswersAClient_AndStopsCleanlyWhenTold()
+    {
+        string data = Path.Combine(Cluster.Data, "up");
+        await using Child up = Cluster.Tool("up", "--port", "0", "--http-port", "0", "--data", data);
+        string host = (await up.LineAsync(line => line.Contains("export NDIF_HOST=", StringComparison.Ordinal), "its address")).Split('=')[1];
+        string key = (await up.LineAsync(line => line.Contains("export NDIF_API_KEY=", StringComparison.Ordinal), "a key")).Split('=')[1].Split(' ')[0];
+        using Recorded recorded = Experiments.Record("states", Backend.At(host, key));
+        Dictionary<string, string> there = (await recorded.RunAsync(Cancel)).ToDictionary(result => result.Key, result => result.Value.Checksum());
+        Assert.Equal(await HereAsync("states"), there);
+        Assert.True(await up.TerminateAsync() == 0, up.Report());
+        Assert.DoesNotContain("   at ", up.Report(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task EveryCommand_HasHelp()
+    {
+        Child[] helps = [.. "|demo|up|serve|worker|keys|models|status|parity".Split('|')
+            .Select(command => Cluster.Tool([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]))];
+        foreach (Child help in helps)
+        {
+            await using Child one = help;
+            Assert.True(await one.EndAsync() == 0, one.Report());
+            Assert.Contains("Usage:", one.Lines);
+            Assert.Equal("", one.Errors);
+        }
+    }
+
+    [Theory]
+    [InlineData("--port is not for this", "status --port 1")]
+    [InlineData("not a port", "up --port 99999 --http-port 0")]
+    [InlineData("not a number", "serve --redis 127.0.0.1:1 --port many")]
+    [InlineData("no Redis", "serve")]
+    [InlineData("no Redis", "worker")]
+    [InlineData("not a lease", "worker --redis 127.0.0.1:1 --lease-seconds 0")]
+    [InlineData("not a lease", "worker --redis 127.0.0.1:1 --lease-seconds NaN")]
+    [InlineData("not a batch", "worker --redis {redis} --prefix bad: --max-batch 0")]
+    [InlineData("not an id", "worker --redis {redis} --prefix bad: --id a/b")]
+    [InlineData("not a device", "worker --redis {redis} --prefix bad: --device toaster")]
+    [InlineData("not a model", "worker --redis {redis} --prefix bad: --model ndif/tiny-landmark")]
+    [InlineData("not a Redis address", "worker --redis nonsense,with=options")]
+    [InlineData("not this machine's address", "up --listen 203.0.113.7 --port 0 --http-port 0")]
+    [InlineData("not an address", "up --listen somewhere --port 0 --http-port 0")]
+    [InlineData("not safe", "up --listen * --no-keys --port 0 --http-port 0")]
+    [InlineData("not a certificate", "up --certificate {certificate} --port 0 --http-port 0")]
+    [InlineData("not a duration", "keys create me --days 1e300 --redis {redis}")]
+    [InlineData("not a duration", "keys create me --days -1 --redis {redis}")]
+    [InlineData("not a key", "keys revoke nobody00 --redis {redis}")]
+    [InlineData("nobody there", "status --host 127.0.0.1:1")]
+    [InlineData("not a host", "status --host http://")]
+    [InlineData("not a model", "models --tree ndif/tiny-landmark")]
+    [InlineData("not a command", "dmeo")]
+    public async Task ABadOption_IsASentenceAndAnExitCode_NeverAStackTrace(string what, string line)
+    {
+        string certificate = Path.Combine(Cluster.Data, "not-a-certificate.pem");
+        await File.WriteAllTextAsync(certificate, "certainly not", Cancel);
+        await using Child tool = Cluster.Tool([.. line.Split(' ').Select(word => word.Replace("{redis}", Cluster.RedisAddress, StringComparison.Ordinal).Replace("{certificate}", certificate, StringComparison.Ordinal))]);
+        int code = await tool.EndAsync();
+        Assert.True(code is > 0 and < 128, $"{what}: {tool.Report()}");
+        Assert.True(tool.Errors.Length > 0, $"{what}: {tool.Report()}");
+        Assert.DoesNotContain("   at ", tool.Report(), StringComparison.Ordinal);
+        Assert.DoesNotContain("Unhandled", tool.Report(), StringComparison.Ordinal);
+    }
+}

@@ -1,0 +1,105 @@
+namespace Ndif.Protocol.Tests.Data;
+
+public sealed class TensorDataMathTests
+{
+    private static readonly TensorData s_matrix = TensorData.FromArray(new float[] { 1, 5, 3, 4, 2, 6 }, 2, 3);
+
+    [Fact]
+    public void Reductions_OverAll_AndAlongADimension()
+    {
+        Assert.Equal(5, s_matrix.ArgMax().Item<long>());
+        Assert.Equal([1L, 2], s_matrix.ArgMax(-1).ToArray<long>());
+        Assert.Equal([0L, 1], s_matrix.ArgMin(1).ToArray<long>());
+        Assert.Equal([4f, 5, 6], s_matrix.Max(0).ToArray<float>());
+        Assert.Equal(1, s_matrix.Min().Item<float>());
+        Assert.Equal([9f, 12], s_matrix.Sum(1).ToArray<float>());
+        Assert.Equal(3.5, s_matrix.Mean().Item<double>());
+        Assert.Equal(5, TensorData.FromArray(new float[] { 3, 4 }).Norm().Item<float>());
+        Assert.Equal(0, s_matrix.Sum().Shape.Length);
+        Assert.Equal([2], s_matrix.Sum(1).Shape.ToArray());
+    }
+
+    [Fact]
+    public void Integers_AreSummedAsIntegers_AndAveragedAsFloats()
+    {
+        TensorData integers = TensorData.FromArray(new long[] { 1, 2 });
+        Assert.Equal(DType.Int64, integers.Sum().Type);
+        Assert.Equal(1.5, integers.Mean().Item<double>());
+        Assert.Equal(DType.Float32, (integers / 2).Type);
+    }
+
+    [Fact]
+    public void NotANumber_Prevails()
+    {
+        TensorData odd = TensorData.FromArray(new[] { 1, float.NaN, 3 });
+        Assert.True(float.IsNaN(odd.Max().Item<float>()));
+        Assert.True(float.IsNaN(odd.Min().Item<float>()));
+        Assert.Equal(1, odd.ArgMax().Item<long>());
+        Assert.False(odd.AllClose(odd));
+        Assert.True(double.IsNaN(odd.MaxAbsDifference(TensorData.Zeros([3]))));
+    }
+
+    [Fact]
+    public void TopK_IsSorted_PerRow()
+    {
+        (TensorData values, TensorData indices) = s_matrix.TopK(2);
+        Assert.Equal([5f, 3, 6, 4], values.ToArray<float>());
+        Assert.Equal([1L, 2, 2, 0], indices.ToArray<long>());
+        Assert.Equal([2, 2], indices.Shape.ToArray());
+        Assert.Throws<ArgumentOutOfRangeException>(() => s_matrix.TopK(4));
+    }
+
+    [Fact]
+    public void Softmax_SumsToOne()
+    {
+        Assert.True(TensorData.FromArray(new[] { 0.0900f, 0.2447f, 0.6652f }).AllClose(TensorData.FromArray(new float[] { 1, 2, 3 }).Softmax(), atol: 1e-4));
+        Assert.True(TensorData.Ones([3]).AllClose(s_matrix.Softmax(0).Sum(0)));
+    }
+
+    [Fact]
+    public void Arithmetic_Broadcasts()
+    {
+        TensorData row = TensorData.FromArray(new float[] { 10, 20, 30 }), column = TensorData.FromArray(new float[] { 1, 2 }, 2, 1);
+        Assert.Equal([11f, 25, 33, 14, 22, 36], (s_matrix + row).ToArray<float>());
+        Assert.Equal([0f, 4, 2, 2, 0, 4], (s_matrix - column).ToArray<float>());
+        Assert.Equal([2, 3], (row * column).Shape.ToArray());
+        Assert.Equal([10f, 20, 30, 20, 40, 60], (row * column).ToArray<float>());
+        Assert.Equal([2f, 10, 6, 8, 4, 12], (2 * s_matrix).ToArray<float>());
+        Assert.Equal([0.5f, 1], (TensorData.FromArray(new float[] { 1, 2 }) / 2).ToArray<float>());
+        Assert.Throws<ShapeMismatchException>(() => s_matrix + TensorData.Zeros([2]));
+    }
+
+    [Fact]
+    public void AScalarStaysOne()
+    {
+        TensorData scalar = TensorData.FromArray(new[] { 2f }).Reshape();
+        Assert.Equal(0, (scalar * 3).Shape.Length);
+        Assert.Equal(0, (scalar + scalar).Shape.Length);
+        Assert.Equal([4f], (scalar * scalar).ToArray<float>());
+    }
+
+    [Fact]
+    public void MatMul_OfMatricesAndVectors()
+    {
+        TensorData vector = TensorData.FromArray(new float[] { 1, 0, 2 });
+        Assert.Equal([7f, 16], s_matrix.MatMul(vector).ToArray<float>());
+        Assert.Equal([2], s_matrix.MatMul(vector).Shape.ToArray());
+        Assert.Equal([9f, 9, 15], TensorData.FromArray(new float[] { 1, 2 }).MatMul(s_matrix)[..].ToArray<float>());
+        Assert.Equal(5, vector.MatMul(vector).Item<float>());
+        Assert.Equal([2, 2], s_matrix.MatMul(s_matrix.Reshape(3, 2)).Shape.ToArray());
+        Assert.Throws<ShapeMismatchException>(() => s_matrix.MatMul(s_matrix));
+    }
+
+    [Fact]
+    public void Comparison_OfWholeTensors()
+    {
+        Assert.True(s_matrix.SameAs(s_matrix + 0));
+        Assert.False(s_matrix.SameAs(s_matrix.To(DType.Float64)));
+        Assert.True(s_matrix.AllClose(s_matrix + 1e-7));
+        Assert.Equal(0.5, s_matrix.MaxAbsDifference(s_matrix - 0.5), 6);
+        TensorData infinite = TensorData.FromArray(new[] { float.PositiveInfinity });
+        Assert.True(infinite.AllClose(infinite));
+        Assert.Equal(0, infinite.MaxAbsDifference(infinite));
+        Assert.Throws<ShapeMismatchException>(() => s_matrix.AllClose(TensorData.Zeros([1])));
+    }
+}

@@ -1,0 +1,47 @@
+using System.Diagnostics;
+using System.Text.RegularExpressions;
+
+namespace Ndif.Samples.Tests;
+
+/// <summary>Runs every program of docs/samples as a reader would, and looks for what its comments say that it prints.</summary>
+public sealed partial class SampleTests
+{
+    private static string Root { get; } = Find();
+
+    public static TheoryData<string> Samples =>
+        [.. Directory.EnumerateFiles(Path.Combine(Root, "docs", "samples"), "*.cs").Select(f => Path.GetFileName(f)!).Order(StringComparer.Ordinal)];
+
+    [Theory, MemberData(nameof(Samples))]
+    public async Task Sample_Runs_AndPrintsWhatItSays(string sample)
+    {
+        string path = Path.Combine(Root, "docs", "samples", sample);
+        string[] expected = [.. Prints().Matches(await File.ReadAllTextAsync(path, TestContext.Current.CancellationToken)).Select(m => m.Groups[1].Value.Trim())];
+        Assert.NotEmpty(expected);
+
+        using var process = Process.Start(new ProcessStartInfo("dotnet", ["run", "-c", "Release", path]) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Path.GetTempPath() })!;
+        Task<string> errors = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        string output = await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+
+        Assert.True(process.ExitCode == 0, $"{sample} ended with {process.ExitCode}:\n{output}\n{await errors}");
+        Assert.All(expected, line => Assert.Contains(line, output, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void ReadmesBlock_IsTheFirstSample()
+    {
+        string readme = File.ReadAllText(Path.Combine(Root, "README.md"));
+        string block = readme.Split("```csharp\n")[1].Split("```")[0];
+        Assert.Equal(File.ReadAllText(Path.Combine(Root, "docs", "samples", "first-trace.cs")), block);
+    }
+
+    private static string Find()
+    {
+        string? at = AppContext.BaseDirectory;
+        while (at is not null && !File.Exists(Path.Combine(at, "NDIF.sln"))) at = Path.GetDirectoryName(at);
+        return at ?? throw new InvalidOperationException("The tests run from outside of the repository.");
+    }
+
+    [GeneratedRegex(@"// prints: (.+)")]
+    private static partial Regex Prints();
+}

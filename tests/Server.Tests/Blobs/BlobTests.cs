@@ -1,0 +1,184 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Security.Cryptography;
+using Google.Protobuf;
+using Grpc.Core;
+using Ndif.Protocol;
+
+namespace Ndif.Server.Tests;
+
+/// <summary>The same blobs over gRPC and over HTTP.</summary>
+public sealed class BlobTests
+{
+    private static readonly byte[] Bytes = RandomNumberGenerator.GetBytes(3_000_001);
+    private static readonly string Id = Convert.ToHexStringLower(SHA256.HashData(Bytes));
+
+    [Fact]
+    public async Task PutOverGrpc_IsReadOverHttp_AndBack()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        string key = (await gateway.KeyAsync()).Key.Reveal();
+        Inference.InferenceClient client = gateway.Client(key);
+        HasBlobsReply before = await client.HasBlobsAsync(new HasBlobsRequest { Ids = { Id } }, cancellationToken: TestGateway.Cancel);
+        BlobRef stored = await PutAsync(client, Id, Bytes);
+        HasBlobsReply after = await client.HasBlobsAsync(new HasBlobsRequest { Ids = { Id } }, cancellationToken: TestGateway.Cancel);
+
+        Assert.Equal([Id], before.Missing);
+        Assert.Empty(after.Missing);
+        Assert.Equal(new BlobRef { Id = Id, Length = (ulong)Bytes.Length }, stored);
+        using HttpResponseMessage response = await gateway.Http(key).GetAsync($"/v1/blobs/{Id}", TestGateway.Cancel);
+        Assert.Equal(Bytes, await response.Content.ReadAsByteArrayAsync(TestGateway.Cancel));
+        Assert.Equal($"\"{Id}\"", response.Headers.ETag!.Tag);
+        Assert.Equal(Bytes, await GetAsync(client, new GetBlobRequest { Id = Id }));
+    }
+
+    [Fact]
+    public async Task PutOverHttp_IsReadOverGrpc_FromAnyOffset()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        string key = (await gateway.KeyAsync()).Key.Reveal();
+        using HttpResponseMessage put = await gateway.Http(key).PutAsync($"/v1/blobs/{Id}", new ByteArrayContent(Bytes), TestGateway.Cancel);
+        Assert.Equal(HttpStatusCode.Created, put.StatusCode);
+        Assert.Equal($"{{\"id\":\"{Id}\",\"length\":{Bytes.Length}}}", await put.Content.ReadAsStringAsync(TestGateway.Cancel));
+
+        Inference.InferenceClient client = gateway.Client(key);
+        Assert.Equal(Bytes[1_000_000..], await GetAsync(client, new GetBlobRequest { Id = Id, Offset = 1_000_000 }));
+        Assert.Equal(Bytes[5..15], await GetAsync(client, new GetBlobRequest { Id = Id, Offset = 5, Length = 10 }));
+        Assert.Empty(await GetAsync(client, new GetBlobRequest { Id = Id, Offset = (ulong)Bytes.Length }));
+        Assert.Equal(Bytes[^3..], await GetAsync(client, new GetBlobRequest { Id = Id, Offset = (ulong)Bytes.Length - 3, Length = ulong.MaxValue }));
+        await Expect.FailureAsync(StatusCode.OutOfRange, () => GetAsync(client, new GetBlobRequest { Id = Id, Offset = ulong.MaxValue }));
+    }
+
+    [Fact]
+    public async Task Http_ServesRanges_AndNothingThatIsKnown()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        string key = (await gateway.KeyAsync()).Key.Reveal();
+        await PutAsync(gateway.Client(key), Id, Bytes);
+        HttpClient http = gateway.Http(key);
+
+        using HttpResponseMessage range = await SendAsync(request => request.Headers.Range = new RangeHeaderValue(1_000_000, null));
+        Assert.Equal(HttpStatusCode.PartialContent, range.StatusCode);
+        Assert.Equal(Bytes[1_000_000..], await range.Content.ReadAsByteArrayAsync(TestGateway.Cancel));
+        using HttpResponseMessage beyond = await SendAsync(request => request.Headers.Range = new RangeHeaderValue(99_000_000, null));
+        Assert.Equal(HttpStatusCode.RequestedRangeNotSatisfiable, beyond.StatusCode);
+        using HttpResponseMessage known = await SendAsync(request => request.Headers.IfNoneMatch.Add(new EntityTagHeaderValue($"\"{Id}\"")));
+        Assert.Equal(HttpStatusCode.NotModified, known.StatusCode);
+        using HttpResponseMessage head = await SendAsync(request => request.Method = HttpMethod.Head);
+        Assert.Equal(Bytes.Length, head.Content.Headers.ContentLength);
+
+        Task<HttpResponseMessage> SendAsync(Action<HttpRequestMessage> change)
+        {
+            var request = new HttpRequestMessage(HttpMethod.Get, $"/v1/blobs/{Id}");
+            change(request);
+            return http.SendAsync(request, TestGateway.Cancel);
+        }
+    }
+
+    [Fact]
+    public async Task WithoutAGrant_ABlobIsNotThere()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await PutAsync(await gateway.ClientAsync(), Id, Bytes);
+        string other = (await gateway.KeyAsync()).Key.Reveal();
+        Inference.InferenceClient client = gateway.Client(other);
+
+        Assert.Equal(ErrorCode.UnknownBlob, (await Expect.FailureAsync(StatusCode.NotFound, () => GetAsync(client, new GetBlobRequest { Id = Id }))).Code);
+        using (HttpResponseMessage response = await gateway.Http(other).GetAsync($"/v1/blobs/{Id}", TestGateway.Cancel))
+            Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
+        Assert.Equal([Id], (await client.HasBlobsAsync(new HasBlobsRequest { Ids = { Id } }, cancellationToken: TestGateway.Cancel)).Missing);
+
+        await PutAsync(client, Id, Bytes); // who has the bytes may have them
+        Assert.Equal(Bytes, await GetAsync(client, new GetBlobRequest { Id = Id }));
+    }
+
+    [Theory]
+    [InlineData("not-a-hash")]
+    [InlineData("..%2f..%2fkeys.json")]
+    [InlineData("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
+    public async Task OddIds_AreNotFound(string id)
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        string key = (await gateway.KeyAsync()).Key.Reveal();
+        using HttpResponseMessage response = await gateway.Http(key).GetAsync($"/v1/blobs/{id}", TestGateway.Cancel);
+        Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
+        await Expect.FailureAsync(StatusCode.NotFound, () => GetAsync(gateway.Client(key), new GetBlobRequest { Id = id }));
+    }
+
+    [Fact]
+    public async Task WrongBytes_AreRefused_AndNeverReadableByTheClaimedName()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        string key = (await gateway.KeyAsync()).Key.Reveal();
+        Inference.InferenceClient client = gateway.Client(key);
+
+        Error error = await Expect.FailureAsync(StatusCode.DataLoss, () => PutAsync(client, Id, Bytes[1..]));
+        Assert.Equal(ErrorCode.CorruptData, error.Code);
+        using HttpResponseMessage put = await gateway.Http(key).PutAsync($"/v1/blobs/{Id}", new ByteArrayContent(Bytes[1..]), TestGateway.Cancel);
+        Assert.Equal(HttpStatusCode.UnprocessableEntity, put.StatusCode);
+        Assert.Contains("CORRUPT_DATA", await put.Content.ReadAsStringAsync(TestGateway.Cancel), StringComparison.Ordinal);
+
+        string wrong = Convert.ToHexStringLower(SHA256.HashData(Bytes.AsSpan(1)));
+        Assert.Equal([Id, wrong], (await client.HasBlobsAsync(new HasBlobsRequest { Ids = { Id, wrong } }, cancellationToken: TestGateway.Cancel)).Missing);
+    }
+
+    [Fact]
+    public async Task GapBetweenChunks_IsRefused()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        using var put = (await gateway.ClientAsync()).PutBlob(cancellationToken: TestGateway.Cancel);
+        await put.RequestStream.WriteAsync(new BlobChunk { Offset = 5, Data = ByteString.CopyFromUtf8("abc") }, TestGateway.Cancel);
+
+        Error error = await Expect.FailureAsync(StatusCode.DataLoss, async () => await put);
+
+        Assert.Contains("offset 5", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task BlobBeyondTheBound_IsRefused_WhileItArrives()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.Options(blobBytes: 1_000_000));
+        string key = (await gateway.KeyAsync()).Key.Reveal();
+        using HttpResponseMessage put = await gateway.Http(key).PutAsync($"/v1/blobs/{Id}", new ByteArrayContent(Bytes), TestGateway.Cancel);
+        Assert.Equal(HttpStatusCode.RequestEntityTooLarge, put.StatusCode);
+        Assert.Empty(Directory.EnumerateFiles(Path.Combine(gateway.Folder, "blobs"), "*", SearchOption.AllDirectories));
+    }
+
+    [Fact]
+    public async Task EmptyBlob_IsABlob()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        Inference.InferenceClient client = await gateway.ClientAsync();
+        BlobRef stored = await PutAsync(client, "", []);
+        Assert.Empty(await GetAsync(client, new GetBlobRequest { Id = stored.Id }));
+    }
+
+    private static async Task<BlobRef> PutAsync(Inference.InferenceClient client, string id, byte[] bytes)
+    {
+        using var put = client.PutBlob(cancellationToken: TestGateway.Cancel);
+        ulong offset = 0;
+        foreach (byte[] part in bytes.Chunk(700_000))
+        {
+            await put.RequestStream.WriteAsync(new BlobChunk { Id = offset == 0 ? id : "", Offset = offset, Data = ByteString.CopyFrom(part) }, TestGateway.Cancel);
+            offset += (ulong)part.Length;
+        }
+        await put.RequestStream.CompleteAsync();
+        return await put;
+    }
+
+    private static async Task<byte[]> GetAsync(Inference.InferenceClient client, GetBlobRequest request)
+    {
+        using var call = client.GetBlob(request, cancellationToken: TestGateway.Cancel);
+        var bytes = new MemoryStream();
+        ulong offset = request.Offset;
+        while (await call.ResponseStream.MoveNext(TestGateway.Cancel))
+        {
+            BlobChunk chunk = call.ResponseStream.Current;
+            Assert.Equal(offset, chunk.Offset);
+            Assert.InRange(chunk.Data.Length, 0, 512 << 10);
+            chunk.Data.WriteTo(bytes);
+            offset += (ulong)chunk.Data.Length;
+        }
+        return bytes.ToArray();
+    }
+}

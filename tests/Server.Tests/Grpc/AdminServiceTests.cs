@@ -1,0 +1,91 @@
+using Grpc.Core;
+using Ndif.Protocol;
+
+namespace Ndif.Server.Tests;
+
+public sealed class AdminServiceTests
+{
+    [Fact]
+    public async Task CreatedKey_Works_UntilItIsRevoked()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        Admin.AdminClient admin = await AdminOfAsync(gateway);
+        CreateKeyReply made = await admin.CreateKeyAsync(new CreateKeyRequest { Name = "lab", LifetimeSeconds = 3600 }, cancellationToken: TestGateway.Cancel);
+
+        Assert.Equal(["run"], made.Key.Scopes);
+        Assert.Equal("standard", made.Key.Tier);
+        Assert.Equal(3600, (made.Key.Expires - made.Key.Created).ToTimeSpan().TotalSeconds, 3);
+        Inference.InferenceClient client = gateway.Client(made.Secret);
+        await client.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel);
+
+        KeyInfo revoked = await admin.RevokeKeyAsync(new RevokeKeyRequest { Id = made.Key.Id }, cancellationToken: TestGateway.Cancel);
+        Assert.NotNull(revoked.Revoked);
+        Error error = await Expect.FailureAsync(
+            StatusCode.Unauthenticated, async () => await client.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel));
+        Assert.Contains("revoked", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task ListKeys_ShowsNoSecret()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        Admin.AdminClient admin = await AdminOfAsync(gateway);
+        CreateKeyReply made = await admin.CreateKeyAsync(new CreateKeyRequest { Name = "lab" }, cancellationToken: TestGateway.Cancel);
+
+        ListKeysReply list = await admin.ListKeysAsync(new ListKeysRequest(), cancellationToken: TestGateway.Cancel);
+
+        Assert.Equal(["root", "lab"], list.Keys.Select(key => key.Name));
+        Assert.DoesNotContain(made.Secret[^43..], list.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task BadRequests_SayWhatIsWrong()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        Admin.AdminClient admin = await AdminOfAsync(gateway);
+        (CreateKeyRequest Request, string Word)[] bad =
+        [
+            (new CreateKeyRequest(), "name"),
+            (new CreateKeyRequest { Name = "x", Scopes = { "root" } }, "`root`"),
+            (new CreateKeyRequest { Name = "x", Tier = "gold" }, "`gold`"),
+            (new CreateKeyRequest { Name = "x", LifetimeSeconds = -1 }, "lifetime"),
+            (new CreateKeyRequest { Name = "x", LifetimeSeconds = double.NaN }, "lifetime"),
+            (new CreateKeyRequest { Name = "x", LifetimeSeconds = 1e300 }, "lifetime"),
+        ];
+        foreach ((CreateKeyRequest request, string word) in bad)
+        {
+            Error error = await Expect.FailureAsync(
+                StatusCode.InvalidArgument, async () => await admin.CreateKeyAsync(request, cancellationToken: TestGateway.Cancel));
+            Assert.Contains(word, error.Message, StringComparison.Ordinal);
+        }
+        await Expect.FailureAsync(
+            StatusCode.InvalidArgument, async () => await admin.RevokeKeyAsync(new RevokeKeyRequest { Id = "nobody" }, cancellationToken: TestGateway.Cancel));
+    }
+
+    [Fact]
+    public async Task RunKey_MayNotAdminister()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        var client = new Admin.AdminClient(gateway.Invoker((await gateway.KeyAsync()).Key.Reveal()));
+
+        Error error = await Expect.FailureAsync(
+            StatusCode.PermissionDenied, async () => await client.ListKeysAsync(new ListKeysRequest(), cancellationToken: TestGateway.Cancel));
+
+        Assert.Contains("`admin`", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task OperationsOfALaterDay_AreUnimplemented()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        Admin.AdminClient admin = await AdminOfAsync(gateway);
+
+        RpcException failure = await Assert.ThrowsAsync<RpcException>(
+            async () => await admin.DrainAsync(new DrainRequest(), cancellationToken: TestGateway.Cancel));
+
+        Assert.Equal(StatusCode.Unimplemented, failure.StatusCode);
+    }
+
+    private static async Task<Admin.AdminClient> AdminOfAsync(TestGateway gateway) =>
+        new(gateway.Invoker((await gateway.KeyAsync("root", [Scopes.Admin])).Key.Reveal()));
+}

@@ -1,0 +1,148 @@
+using Grpc.Core;
+using Ndif.Protocol;
+
+namespace Ndif.Server.Tests;
+
+/// <summary>Submit, Watch, Cancel, GetJob and ListJobs.</summary>
+public sealed class JobsTests
+{
+    [Fact]
+    public async Task Submit_ReturnsAtOnce_AndTheJobOutlivesTheClient()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        SubmitReply reply = await (await gateway.ClientAsync()).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
+
+        Assert.Equal(JobState.Queued, reply.Job.State);
+        Assert.Equal(32, reply.Job.Id.Length);
+        Assert.Equal(TestGateway.Model, reply.Job.Model.Id);
+        Assert.True(reply.Estimate is { Tokens: > 0, Passes: 1 });
+
+        await using FakeWorker worker = gateway.Work();
+        Assert.Equal(JobState.Completed, (await Expect.EndAsync(gateway.Backend.Jobs, reply.Job.Id)).State);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(3)]
+    [InlineData(6)]
+    public async Task Watch_ResumesFromAnySequence(int from)
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await using FakeWorker worker = gateway.Work();
+        Inference.InferenceClient client = await gateway.ClientAsync();
+        await client.SubmitAsync(TestModels.Submit("echo", "watched"), cancellationToken: TestGateway.Cancel);
+        await Expect.EndAsync(gateway.Backend.Jobs, "watched");
+
+        using var call = client.Watch(new WatchRequest { JobId = "watched", FromSequence = (ulong)from }, cancellationToken: TestGateway.Cancel);
+        List<Event> events = await Expect.AllAsync(call.ResponseStream);
+
+        int first = Math.Max(1, from);
+        Assert.Equal(Enumerable.Range(first, 7 - first).Select(n => (ulong)n), events.Select(e => e.Sequence));
+        Assert.Equal(JobState.Completed, events[^1].State.State);
+    }
+
+    [Fact]
+    public async Task LeavingAWatch_LeavesTheJob()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        Inference.InferenceClient client = await gateway.ClientAsync();
+        await client.SubmitAsync(TestModels.Submit("echo", "left"), cancellationToken: TestGateway.Cancel);
+        using (var call = client.Watch(new WatchRequest { JobId = "left" }, cancellationToken: TestGateway.Cancel))
+            Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel));
+        await gateway.Lines.WaitForAsync("Inference/Watch answered Cancelled");
+
+        Assert.Equal(JobState.Queued, (await client.GetJobAsync(new GetJobRequest { JobId = "left" }, cancellationToken: TestGateway.Cancel)).State);
+    }
+
+    [Fact]
+    public async Task Cancel_EndsARunningJob()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await using FakeWorker worker = gateway.Work();
+        Inference.InferenceClient client = await gateway.ClientAsync();
+        await client.SubmitAsync(TestModels.Submit("hang", "doomed"), cancellationToken: TestGateway.Cancel);
+
+        JobInfo job = await client.CancelAsync(new CancelRequest { JobId = "doomed" }, cancellationToken: TestGateway.Cancel);
+
+        Assert.Equal(JobState.Cancelled, job.State);
+    }
+
+    [Fact]
+    public async Task ListJobs_ShowsOnesOwn_NewestFirst()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        Inference.InferenceClient ada = await gateway.ClientAsync(), bob = await gateway.ClientAsync();
+        foreach (string id in (string[])["a1", "a2", "a3"]) await ada.SubmitAsync(TestModels.Submit("echo", id), cancellationToken: TestGateway.Cancel);
+        await bob.SubmitAsync(TestModels.Submit("echo", "b1"), cancellationToken: TestGateway.Cancel);
+        await ada.CancelAsync(new CancelRequest { JobId = "a2" }, cancellationToken: TestGateway.Cancel);
+
+        Assert.Equal(["a3", "a2", "a1"], await IdsAsync(new ListJobsRequest()));
+        Assert.Equal(["a3", "a1"], await IdsAsync(new ListJobsRequest { ActiveOnly = true }));
+        Assert.Equal(["a3"], await IdsAsync(new ListJobsRequest { Limit = 1 }));
+
+        async Task<IEnumerable<string>> IdsAsync(ListJobsRequest request) =>
+            (await ada.ListJobsAsync(request, cancellationToken: TestGateway.Cancel)).Jobs.Select(job => job.Id);
+    }
+
+    [Theory]
+    [InlineData("theirs")]
+    [InlineData("nobodys")]
+    [InlineData("")]
+    [InlineData("../../etc/passwd")]
+    public async Task AnothersJob_AndNoJob_GetTheSameAnswer(string id)
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await (await gateway.ClientAsync()).SubmitAsync(TestModels.Submit("echo", "theirs"), cancellationToken: TestGateway.Cancel);
+        Inference.InferenceClient client = await gateway.ClientAsync();
+
+        Func<Task>[] calls =
+        [
+            async () => await client.GetJobAsync(new GetJobRequest { JobId = id }, cancellationToken: TestGateway.Cancel),
+            async () => await client.CancelAsync(new CancelRequest { JobId = id }, cancellationToken: TestGateway.Cancel),
+            async () => await Expect.AllAsync(client.Watch(new WatchRequest { JobId = id }, cancellationToken: TestGateway.Cancel).ResponseStream),
+        ];
+        foreach (Func<Task> call in calls)
+        {
+            Error error = await Expect.FailureAsync(StatusCode.NotFound, call);
+            Assert.Equal((ErrorCode.UnknownJob, $"There is no job `{id}` of yours."), (error.Code, error.Message));
+        }
+        Assert.Equal(JobState.Queued, (await gateway.Backend.Jobs.GetAsync("theirs", TestGateway.Cancel))!.State);
+    }
+
+    [Fact]
+    public async Task AnothersJobId_CannotBeSubmitted()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await (await gateway.ClientAsync()).SubmitAsync(TestModels.Submit("echo", "taken"), cancellationToken: TestGateway.Cancel);
+        Inference.InferenceClient other = await gateway.ClientAsync();
+
+        await Expect.FailureAsync(
+            StatusCode.PermissionDenied, async () => await other.SubmitAsync(TestModels.Submit("echo", "taken"), cancellationToken: TestGateway.Cancel));
+    }
+
+    [Fact]
+    public async Task OwnJobId_SubmittedAgain_IsTheSameJob()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.Options(jobsInFlight: 1));
+        Inference.InferenceClient client = await gateway.ClientAsync();
+        SubmitReply first = await client.SubmitAsync(TestModels.Submit("echo", "again"), cancellationToken: TestGateway.Cancel);
+        SubmitReply second = await client.SubmitAsync(TestModels.Submit("echo", "again"), cancellationToken: TestGateway.Cancel);
+
+        Assert.Equal(first.Job.Submitted, second.Job.Submitted);
+        Assert.Equal(1, (await gateway.Backend.Jobs.CountAsync(TestGateway.Cancel)).Waiting);
+    }
+
+    [Fact]
+    public async Task ExpiredLease_IsReapedByTheGateway()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(
+            queue: new Queue.QueueOptions { LeaseDuration = TimeSpan.FromMilliseconds(50), MaxAttempts = 1, HeartbeatLifetime = TimeSpan.FromHours(1) });
+        await (await gateway.ClientAsync()).SubmitAsync(TestModels.Submit("hang", "orphan"), cancellationToken: TestGateway.Cancel);
+        Assert.NotNull(await gateway.Backend.Jobs.LeaseAsync("dies", [TestGateway.Model], TimeSpan.FromSeconds(5), TestGateway.Cancel));
+
+        StateChanged end = await Expect.EndAsync(gateway.Backend.Jobs, "orphan");
+
+        Assert.Equal((JobState.Failed, ErrorCode.WorkerLost), (end.State, end.Error.Code));
+    }
+}

@@ -1,0 +1,69 @@
+using Grpc.Core;
+using Ndif.Protocol;
+
+namespace Ndif.Server.Tests;
+
+/// <summary>ListModels, DescribeModel, GetStatus and GetCapabilities.</summary>
+public sealed class ModelsTests
+{
+    [Fact]
+    public async Task ListModels_ShowsHeatAndLoad()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        Inference.InferenceClient client = await gateway.ClientAsync();
+        await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
+
+        ModelStatus model = Assert.Single((await client.ListModelsAsync(new ListModelsRequest(), cancellationToken: TestGateway.Cancel)).Models);
+
+        Assert.Equal((TestGateway.Model, Heat.Hot, 1u, 1u, 0u), (model.Id, model.Heat, model.Replicas, model.Waiting, model.Running));
+    }
+
+    [Theory]
+    [InlineData(false, 0)]
+    [InlineData(true, 1)]
+    public async Task DescribeModel_TellsTheTree_AndFilesOnlyIfAsked(bool files, int count)
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        ModelDescription model = await (await gateway.ClientAsync()).DescribeModelAsync(
+            new DescribeModelRequest { Id = TestGateway.Model, Files = files }, cancellationToken: TestGateway.Cancel);
+
+        Assert.Equal("lm_head", Assert.Single(model.Root.Children).Name);
+        Assert.Equal(count, model.Files.Count);
+    }
+
+    [Fact]
+    public async Task DescribeModel_KnowsRevisions()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        Inference.InferenceClient client = await gateway.ClientAsync();
+        var request = new DescribeModelRequest { Id = TestGateway.Model, Revision = "607a30d" };
+        Assert.Equal("607a30d", (await client.DescribeModelAsync(request, cancellationToken: TestGateway.Cancel)).Revision);
+
+        request.Revision = "other";
+        Error error = await Expect.FailureAsync(
+            StatusCode.NotFound, async () => await client.DescribeModelAsync(request, cancellationToken: TestGateway.Cancel));
+        Assert.Equal(ErrorCode.UnknownModel, error.Code);
+    }
+
+    [Fact]
+    public async Task GetStatus_ShowsWorkers_ButNotTheirJobs()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        ServiceStatus status = await (await gateway.ClientAsync()).GetStatusAsync(new GetStatusRequest(), cancellationToken: TestGateway.Cancel);
+
+        Assert.Equal([""], Assert.Single(status.Workers).Jobs);
+        Assert.NotEmpty(status.Version);
+    }
+
+    [Fact]
+    public async Task GetCapabilities_TellsOpsAndLimits()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.Options(nodes: 77, jobsInFlight: 3));
+        Capabilities capabilities = await (await gateway.ClientAsync()).GetCapabilitiesAsync(
+            new GetCapabilitiesRequest(), cancellationToken: TestGateway.Cancel);
+
+        Assert.Equal(["softmax", "matmul"], capabilities.Ops);
+        Assert.Equal(["gradients"], capabilities.Features);
+        Assert.Equal((1u, 77u, 3u), (capabilities.ProgramVersion, capabilities.Limits.Nodes, capabilities.Limits.JobsInFlight));
+    }
+}

@@ -1,0 +1,153 @@
+using System.Buffers.Binary;
+using System.Net;
+using System.Net.Http.Headers;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using Google.Protobuf;
+using Grpc.Health.V1;
+using Grpc.Net.Client;
+using Grpc.Reflection.V1Alpha;
+using Microsoft.AspNetCore.Builder;
+using Ndif.Protocol;
+using Ndif.Queue;
+
+namespace Ndif.Server.Tests;
+
+public sealed class GatewayHostTests
+{
+    [Fact]
+    public async Task Health_Serves_WithoutAKey()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        var health = new Health.HealthClient(gateway.Invoker(null));
+        foreach (string service in (string[])["", "ndif.v1.Inference"])
+        {
+            HealthCheckResponse answer = await health.CheckAsync(new HealthCheckRequest { Service = service }, cancellationToken: TestGateway.Cancel);
+            Assert.Equal(HealthCheckResponse.Types.ServingStatus.Serving, answer.Status);
+        }
+    }
+
+    [Fact]
+    public async Task Reflection_ListsTheServices()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        using var call = new ServerReflection.ServerReflectionClient(gateway.Invoker(null)).ServerReflectionInfo(cancellationToken: TestGateway.Cancel);
+        await call.RequestStream.WriteAsync(new ServerReflectionRequest { ListServices = "" }, TestGateway.Cancel);
+        Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel));
+
+        IEnumerable<string> names = call.ResponseStream.Current.ListServicesResponse.Service.Select(service => service.Name);
+
+        Assert.Superset(new HashSet<string> { "ndif.v1.Inference", "ndif.v1.Admin", "grpc.health.v1.Health" }, names.ToHashSet());
+        await call.RequestStream.CompleteAsync();
+    }
+
+    [Fact]
+    public async Task GrpcWeb_AnswersOnThePlainPort_WithTypedErrorsToo()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await using FakeWorker worker = gateway.Work();
+        string key = (await gateway.KeyAsync()).Key.Reveal();
+
+        Assert.Contains("grpc-status: 0", await PostWebAsync(gateway.Http(key), "Submit", TestModels.Submit("echo", "web")), StringComparison.Ordinal);
+        string events = await PostWebAsync(gateway.Http(key), "Watch", new WatchRequest { JobId = "web" });
+        Assert.Contains("hello", events, StringComparison.Ordinal);
+        Assert.Contains("grpc-status: 0", events, StringComparison.Ordinal);
+        Assert.Contains("grpc-status: 5", await PostWebAsync(gateway.Http(key), "GetJob", new GetJobRequest { JobId = "none" }), StringComparison.Ordinal);
+        string refused = await PostWebAsync(gateway.Http(), "ListJobs", new ListJobsRequest());
+        Assert.Contains("grpc-status: 16", refused, StringComparison.Ordinal);
+        Assert.Contains(ErrorWire.Trailer, refused, StringComparison.Ordinal);
+    }
+
+    /// <summary>Headers and body of a gRPC-Web answer, whose trailers are its last frame, or headers if it has no body.</summary>
+    private static async Task<string> PostWebAsync(HttpClient http, string method, IMessage message)
+    {
+        byte[] bytes = message.ToByteArray(), framed = new byte[5 + bytes.Length];
+        BinaryPrimitives.WriteInt32BigEndian(framed.AsSpan(1), bytes.Length);
+        bytes.CopyTo(framed, 5);
+        using var content = new ByteArrayContent(framed) { Headers = { ContentType = new MediaTypeHeaderValue("application/grpc-web") } };
+        using HttpResponseMessage response = await http.PostAsync($"/ndif.v1.Inference/{method}", content, TestGateway.Cancel);
+        Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+        Assert.Equal("application/grpc-web", response.Content.Headers.ContentType!.MediaType);
+        return $"{response.Headers}\n{await response.Content.ReadAsStringAsync(TestGateway.Cancel)}";
+    }
+
+    [Fact]
+    public async Task Preflight_OfAPage_IsAnswered_ForCallsThatBringAKey()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        Assert.Equal(["*"], await AllowedAsync(gateway));
+        await using TestGateway open = await TestGateway.StartAsync(TestGateway.Options(anonymous: true));
+        Assert.Empty(await AllowedAsync(open)); // without keys no page of elsewhere may run anything
+
+        static async Task<IEnumerable<string>> AllowedAsync(TestGateway gateway)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Options, "/ndif.v1.Inference/Submit")
+            {
+                Headers = { { "Origin", "https://lab.example" }, { "Access-Control-Request-Method", "POST" }, { "Access-Control-Request-Headers", "authorization,x-grpc-web" } },
+            };
+            using HttpResponseMessage response = await gateway.Http().SendAsync(request, TestGateway.Cancel);
+            return response.Headers.TryGetValues("Access-Control-Allow-Origin", out IEnumerable<string>? values) ? values : [];
+        }
+    }
+
+    [Fact]
+    public async Task WithACertificate_OnePortServesBoth()
+    {
+        string folder = Directory.CreateTempSubdirectory("ndif-tls-").FullName;
+        using var rsa = RSA.Create(2048);
+        using X509Certificate2 certificate = new CertificateRequest("CN=localhost", rsa, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1)
+            .CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+        string cert = Path.Combine(folder, "cert.pem"), key = Path.Combine(folder, "key.pem");
+        await File.WriteAllTextAsync(cert, certificate.ExportCertificatePem(), TestGateway.Cancel);
+        await File.WriteAllTextAsync(key, rsa.ExportPkcs8PrivateKeyPem(), TestGateway.Cancel);
+        await using TestGateway gateway = await TestGateway.StartAsync(new GatewayOptions { GrpcPort = 0, CertificateFile = cert, CertificateKeyFile = key });
+
+        Assert.Equal(("https", gateway.Address.Http), (gateway.Address.Grpc.Scheme, gateway.Address.Grpc));
+        using var handler = new HttpClientHandler { ServerCertificateCustomValidationCallback = (_, seen, _, _) => seen!.Thumbprint == certificate.Thumbprint };
+        using var channel = GrpcChannel.ForAddress(gateway.Address.Grpc, new GrpcChannelOptions { HttpHandler = handler });
+        HealthCheckResponse health = await new Health.HealthClient(channel).CheckAsync(new HealthCheckRequest(), cancellationToken: TestGateway.Cancel);
+        Assert.Equal(HealthCheckResponse.Types.ServingStatus.Serving, health.Status);
+        using var http = new HttpClient(handler, disposeHandler: false) { BaseAddress = gateway.Address.Http };
+        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync("/status", TestGateway.Cancel)).StatusCode);
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Theory]
+    [InlineData("0.0.0.0")]
+    [InlineData("*")]
+    [InlineData("::")]
+    [InlineData("192.0.2.1")]
+    public async Task Anonymous_OnAPublicAddress_RefusesToStart(string host)
+    {
+        await using QueueBackend backend = QueueBackend.InMemory(blobs: new BlobOptions { Root = Directory.CreateTempSubdirectory("ndif-blobs-").FullName });
+        OptionsException refusal = Assert.Throws<OptionsException>(() => GatewayHost.Build(
+            new GatewayOptions { Host = host, AllowAnonymous = true }, backend, new FileKeyStore("none.json"), TestModels.Rules));
+        Assert.Contains("loopback", refusal.Message, StringComparison.Ordinal);
+        Assert.Contains("ndif keys create", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Address_IsKnownOnlyOnceStarted()
+    {
+        await using QueueBackend backend = QueueBackend.InMemory(blobs: new BlobOptions { Root = Directory.CreateTempSubdirectory("ndif-blobs-").FullName });
+        await using WebApplication gateway = GatewayHost.Build(TestGateway.Options(), backend, new FileKeyStore("none.json"), TestModels.Rules);
+        Assert.Throws<InvalidOperationException>(() => GatewayHost.AddressOf(gateway));
+        await gateway.StartAsync(TestGateway.Cancel);
+        Assert.NotEqual(GatewayHost.AddressOf(gateway).Grpc, GatewayHost.AddressOf(gateway).Http);
+    }
+
+    [Fact]
+    public async Task JobLines_CarryTheJobId()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        await using FakeWorker worker = gateway.Work();
+        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await call.RequestStream.WriteAsync(TestModels.Run("echo", "followed"), TestGateway.Cancel);
+        await Expect.AllAsync(call.ResponseStream);
+        await gateway.Lines.WaitForAsync("Job followed ended as Completed");
+
+        Assert.All(
+            gateway.Lines.Events.Where(line => LogLines.Text(line).StartsWith("Job ", StringComparison.Ordinal)),
+            line => Assert.Equal("\"followed\"", line.Properties["JobId"].ToString()));
+    }
+}

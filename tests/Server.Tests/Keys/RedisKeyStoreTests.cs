@@ -1,0 +1,65 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using StackExchange.Redis;
+
+namespace Ndif.Server.Tests;
+
+/// <summary>On a real redis-server of its own; skipped where none is installed.</summary>
+public sealed class RedisKeyStoreTests(RedisKeyStoreTests.Server server) : KeyStoreContract, IClassFixture<RedisKeyStoreTests.Server>
+{
+    private readonly string prefix = $"{Guid.NewGuid():N}:";
+
+    private protected override IKeyStore Open()
+    {
+        Assert.SkipWhen(server.Connection is null, "redis-server is not installed");
+        return new RedisKeyStore(server.Connection!, prefix);
+    }
+
+    [Fact]
+    public async Task Keys_LieUnderThePrefix()
+    {
+        await new KeyService(Open(), TimeProvider.System).CreateAsync("ada", [], cancellationToken: TestGateway.Cancel);
+        Assert.Equal(1, await server.Connection!.GetDatabase().HashLengthAsync(prefix + "keys"));
+    }
+
+    /// <summary>A redis-server that keeps nothing on disk.</summary>
+    public sealed class Server : IAsyncLifetime
+    {
+        private Process? process;
+
+        public IConnectionMultiplexer? Connection { get; private set; }
+
+        public async ValueTask InitializeAsync()
+        {
+            int port = FreePort();
+            try
+            {
+                process = Process.Start(new ProcessStartInfo("redis-server", $"--port {port} --bind 127.0.0.1 --save \"\" --appendonly no")
+                {
+                    RedirectStandardOutput = true,
+                });
+            }
+            catch (System.ComponentModel.Win32Exception)
+            {
+                return;
+            }
+            while (await process!.StandardOutput.ReadLineAsync(TestGateway.Cancel) is { } line && !line.Contains("Ready to accept", StringComparison.Ordinal)) { }
+            Connection = await ConnectionMultiplexer.ConnectAsync($"127.0.0.1:{port}");
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            if (Connection is not null) await Connection.DisposeAsync();
+            process?.Kill();
+            process?.Dispose();
+        }
+
+        private static int FreePort()
+        {
+            using var listener = new TcpListener(IPAddress.Loopback, 0);
+            listener.Start();
+            return ((IPEndPoint)listener.LocalEndpoint).Port;
+        }
+    }
+}

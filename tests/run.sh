@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Installs what the tests need, builds, runs every test project, and closes with one line: N passed, N failed, N skipped.
+# Arguments go to `dotnet test`, for example: bash tests/run.sh --filter Queue
+set -u
+cd "$(dirname "$0")/.."
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1
+
+if ! command -v redis-server >/dev/null; then
+  echo "Installing redis-server ..."
+  sudo=""
+  [ "$(id -u)" -eq 0 ] || sudo="sudo"
+  if command -v apt-get >/dev/null; then
+    $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq redis-server >/dev/null
+  fi
+  command -v redis-server >/dev/null || { echo "The tests need redis-server 7 on the PATH; install it with your package manager."; exit 1; }
+fi
+
+dotnet build NDIF.sln -c Release || { echo "0 passed, 1 failed"; exit 1; }
+
+passed=0 failed=0 skipped=0
+for project in tests/*/*.csproj; do
+  grep -q '<IsTestProject>true' "$project" || continue
+  echo "== $project"
+  output=$(dotnet test "$project" -c Release --no-build "$@" 2>&1)
+  code=$?
+  echo "$output"
+  line=$(echo "$output" | grep -E 'Failed: +[0-9]+, Passed: +[0-9]+' | tail -n 1)
+  count() { echo "$line" | grep -oE "$1: +[0-9]+" | grep -oE '[0-9]+' || echo 0; }
+  passed=$((passed + $(count Passed))) skipped=$((skipped + $(count Skipped)))
+  bad=$(count Failed)
+  # a project that crashed without a count is a failure of its own
+  [ "$code" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+  failed=$((failed + bad))
+done
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
