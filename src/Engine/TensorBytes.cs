@@ -41,11 +41,13 @@ public static class TensorBytes
         }
     }
 
-    /// <summary>The same elements, detached, on the CPU and in row-major order: a new handle, which may share memory.</summary>
+    /// <summary>The same elements, detached, on the CPU, in row-major order and of a type that data have: a new handle, which may share memory.</summary>
     public static torch.Tensor Plain(torch.Tensor tensor)
     {
         using var scope = torch.NewDisposeScope();
-        return tensor.detach().cpu().contiguous().MoveToOuterDisposeScope();
+        torch.Tensor plain = tensor.detach().cpu().contiguous();
+        if (plain.dtype == torch.ScalarType.ComplexFloat16) plain = plain.to(torch.ScalarType.ComplexFloat32); // of which there is no data
+        return plain.MoveToOuterDisposeScope();
     }
 
     public static torch.ScalarType ToTorch(DType type) => type switch
@@ -77,7 +79,8 @@ public static class TensorBytes
         torch.ScalarType.Byte => DType.UInt8,
         torch.ScalarType.Bool => DType.Bool,
         torch.ScalarType.ComplexFloat32 => DType.Complex64,
-        _ => DType.Complex128,
+        torch.ScalarType.ComplexFloat64 => DType.Complex128,
+        _ => throw Errors.Throwable(ErrorCode.Unsupported, $"A tensor of {type} cannot be sent.", "Convert it, as with `.to(float32)`."),
     };
 
     private static void Write(ReadOnlySpan<byte> bytes, torch.Tensor tensor) => bytes.CopyTo(tensor.bytes);
