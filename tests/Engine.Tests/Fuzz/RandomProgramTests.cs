@@ -1,0 +1,74 @@
+using System.Diagnostics;
+using System.Globalization;
+using Ndif.Engine.Compiling;
+using Ndif.Engine.Running;
+using Ndif.Protocol;
+using TorchSharp;
+
+namespace Ndif.Engine.Tests.Fuzz;
+
+/// <summary>
+/// No program can end the process. They run in a child, this very test program, which would die of the first native abort.
+/// NDIF_FUZZ is the number of rounds; a failing round is repeated by NDIF_FUZZ_CHILD=round:1 and the test of the child.
+/// </summary>
+public sealed class RandomProgramTests(ITestOutputHelper output)
+{
+    private const string Rounds = "NDIF_FUZZ", ChildRounds = "NDIF_FUZZ_CHILD";
+
+    [Fact]
+    public async Task RandomPrograms_EndWithATypedError_OrWell_AndTheProcessLives()
+    {
+        int rounds = int.Parse(Environment.GetEnvironmentVariable(Rounds) ?? "150", CultureInfo.InvariantCulture);
+        var start = new ProcessStartInfo(Path.ChangeExtension(typeof(RandomProgramTests).Assembly.Location, OperatingSystem.IsWindows() ? ".exe" : null)!,
+            ["-method", $"{typeof(RandomProgramTests).FullName}.{nameof(Child)}", "-showLiveOutput", "-noColor"])
+        {
+            RedirectStandardOutput = true, RedirectStandardError = true, Environment = { [ChildRounds] = $"1:{rounds}" },
+        };
+        using Process child = Process.Start(start)!;
+        Task<string> said = child.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken), complained = child.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await child.WaitForExitAsync(TestContext.Current.CancellationToken);
+        string text = await said + await complained;
+        Assert.True(child.ExitCode == 0, $"The child ended with {child.ExitCode}. Its last words:\n{text[Math.Max(0, text.Length - 4000)..]}");
+        Assert.Contains($"round {rounds}: ", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Child()
+    {
+        string? range = Environment.GetEnvironmentVariable(ChildRounds);
+        Assert.SkipWhen(range is null, "runs as the child of the other test");
+        int[] numbers = [.. range!.Split(':').Select(n => int.Parse(n, CultureInfo.InvariantCulture))];
+        using Rig gpt2 = Rig.GPT2(), llama = Rig.Llama();
+        SortedDictionary<string, int> ends = [];
+        for (int round = numbers[0]; round < numbers[0] + numbers[1]; round++)
+        {
+            Rig rig = round % 2 == 0 ? gpt2 : llama;
+            var programs = new RandomPrograms(rig.Subject, round);
+            List<JobRun> jobs = [];
+            long before = torch.Tensor.TotalCount;
+            for (int owners = 1 + round % 3; owners > 0; owners--)
+            {
+                try
+                {
+                    jobs.Add(new JobRun(Compiler.Compile(programs.Next(), rig.Subject), new Outcome()));
+                }
+                catch (Exception e) when (Errors.Of(e).Code is not ErrorCode.Internal)
+                {
+                    Count($"refused {Errors.Of(e).Code}");
+                }
+            }
+            output.WriteLine($"round {round}: {jobs.Sum(j => j.Plan.Program.Nodes.Count)} nodes");
+            ProgramEngine.Run(rig.Subject, jobs);
+            foreach (JobRun job in jobs)
+            {
+                Assert.True(job.Error?.Code is not ErrorCode.Internal, $"round {round}: {job.Error}");
+                Count(job.Error is null ? "well" : $"{job.Error.Code}");
+                job.Dispose();
+            }
+            Assert.True(before == torch.Tensor.TotalCount, $"round {round}: {torch.Tensor.TotalCount - before} tensors are left");
+        }
+        output.WriteLine(string.Join(", ", ends.Select(e => $"{e.Key} {e.Value}")));
+
+        void Count(string end) => ends[end] = ends.GetValueOrDefault(end) + 1;
+    }
+}
