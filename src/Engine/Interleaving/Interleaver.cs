@@ -60,7 +60,7 @@ internal sealed class Interleaver
         if (_settling) return value; // a program calls the module, beside the pass
         CheckCancelled();
         PointState state = _points[point];
-        (state.IsHere, state.Value) = (true, value);
+        state.Come(value);
         try
         {
             Settle();
@@ -68,7 +68,7 @@ internal sealed class Interleaver
         }
         finally
         {
-            (state.IsHere, state.Value) = (false, null);
+            state.Leave();
         }
         foreach (TraceRun trace in _traces)
             if (!trace.HasEnded) state.Calls[trace.Job] = state.CallsOf(trace.Job) + 1;
@@ -155,13 +155,13 @@ internal sealed class Interleaver
         PointState state = _points[write.At];
         string name = Name(write.At);
         RowView view = invoke.View!;
-        state.Value = write.Kind switch
+        state.Replace(write.Kind switch
         {
             SiteKind.Output or SiteKind.Hidden => view.Splice(state.Value, value, OutputAxes(write.At.Module), name),
             SiteKind.Input => ((Arguments)state.Value!).WithFirst(
                 view.Splice(((Arguments)state.Value).First, value, FirstAxes(write.At.Module, (Arguments)state.Value), name)),
             _ => InputsWritten(view, write.At.Module, (Arguments)state.Value!, value, name),
-        };
+        });
     }
 
     /// <summary>Notes that the module is not to run for this invoke's rows. A batch's values get the model's own element type.</summary>
@@ -179,7 +179,13 @@ internal sealed class Interleaver
                 throw Errors.Throwable(ErrorCode.ShapeMismatch, $"`{name}` cannot be skipped with a tensor of shape [{string.Join(", ", tensor.shape)}]: it does not have this invoke's rows and tokens.");
             elements[i] = view.Pass.Rows < 0 || tensor.dtype == _subject.Type ? tensor.alias() : tensor.to(_subject.Type);
         }
-        (_points[new Point(module, After: false)].Skips ??= []).Add(new SkippedPart(invoke, value is torch.Tensor ? elements[0]! : elements));
+        List<SkippedPart> skips = _points[new Point(module, After: false)].Skips ??= [];
+        if (skips.FindIndex(s => s.Invoke == invoke) is >= 0 and int before)
+        {
+            Ownership.Release(skips[before].Value);
+            skips.RemoveAt(before);
+        }
+        skips.Add(new SkippedPart(invoke, value is torch.Tensor ? elements[0]! : elements));
     }
 
     /// <summary>
@@ -275,10 +281,41 @@ internal sealed class Interleaver
     /// <summary>What happens at one point.</summary>
     private sealed class PointState
     {
-        /// <summary>The pass stands here now.</summary>
-        public bool IsHere { get; set; }
+        /// <summary>What writes made here; the latest is the value, those before it can go.</summary>
+        private readonly HashSet<torch.Tensor> _made = Ownership.NewSet();
 
-        public object? Value { get; set; }
+        /// <summary>The pass stands here now.</summary>
+        public bool IsHere { get; private set; }
+
+        public object? Value { get; private set; }
+
+        public void Come(object? value) => (IsHere, Value) = (true, value);
+
+        public void Leave()
+        {
+            (IsHere, Value) = (false, null);
+            _made.Clear();
+        }
+
+        public void Replace(object? value)
+        {
+            HashSet<torch.Tensor> before = Ownership.NewSet(), now = Ownership.NewSet();
+            Collect(Value, before);
+            Collect(value, now);
+            foreach (torch.Tensor old in before)
+                if (!now.Contains(old) && _made.Remove(old)) old.Dispose();
+            now.ExceptWith(before);
+            _made.UnionWith(now);
+            Value = value;
+        }
+
+        private static void Collect(object? value, HashSet<torch.Tensor> into)
+        {
+            Ownership.Collect(value is ModelOutput output ? output.Entries : value, into);
+            if (value is not Arguments arguments) return;
+            Ownership.Collect(arguments.Positional, into);
+            Ownership.Collect(arguments.Keywords, into);
+        }
 
         /// <summary>How often it was passed, by owner.</summary>
         public Dictionary<JobRun, int> Calls { get; } = [];

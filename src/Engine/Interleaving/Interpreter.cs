@@ -318,7 +318,7 @@ internal sealed class Interpreter
         int which = call ?? loop?.Step ?? 0;
         if (Interleaver!.IsAt(this, point, which))
         {
-            if (loop is not null) loop.Reached = true;
+            if (loop is not null && call is null) loop.Reached = true;
             return true;
         }
         (Waits, At) = (Wait.Point, (point, which));

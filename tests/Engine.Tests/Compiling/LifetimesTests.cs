@@ -74,6 +74,30 @@ public sealed class LifetimesTests : IDisposable
     }
 
     [Fact]
+    public void WritingAndSkippingInALongLoop_HoldsNoMoreThanInAShortOne()
+    {
+        Program Record(int turns) => _rig.Record(s_prompt, t =>
+        {
+            Variable left = t.Variable(turns);
+            Value first = Model.Layers[0].Hidden;
+            t.While(() => left.Value > 0, () =>
+            {
+                Model.Layers[0].Hidden = first * 2;
+                left.Set(left.Value - 1);
+            }, turns);
+            left.Set(turns);
+            t.While(() => left.Value > 0, () =>
+            {
+                Model.Layers[1].Skip(first * 2);
+                left.Set(left.Value - 1);
+            }, turns);
+            t.Log(Model.FinalNorm.Output.Shape);
+            t.Log(Model.LmHead.Input.Shape);
+        });
+        Assert.Equal(Peak(Record(2)), Peak(Record(50)));
+    }
+
+    [Fact]
     public void ARunThatIsStoppedCancelledOrFails_LeavesNothing()
     {
         foreach (int step in (int[])[0, 1, 2])

@@ -50,7 +50,9 @@ public sealed class RandomProgramTests(ITestOutputHelper output)
             {
                 try
                 {
-                    jobs.Add(new JobRun(Compiler.Compile(programs.Next(), rig.Subject), new Outcome()));
+                    Program program = programs.Next();
+                    if (numbers[1] == 1) output.WriteLine(program.ToString());
+                    jobs.Add(new JobRun(Compiler.Compile(program, rig.Subject), new Outcome()));
                 }
                 catch (Exception e) when (Errors.Of(e).Code is not ErrorCode.Internal)
                 {

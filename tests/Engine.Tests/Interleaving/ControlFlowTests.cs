@@ -139,6 +139,9 @@ public sealed class ControlFlowTests : IDisposable
     {
         Outcome outcome = _rig.Run(s_prompt, 2, t => t.Iter.Each(step => t.Log(step)));
         Assert.Contains("it would never end", outcome.Bad(ErrorCode.BadArgument).Message, StringComparison.Ordinal);
+        var p = new ProgramBuilder();
+        p.Trace(ProgramBuilder.Tokens([3, 1]), () => p.Add(new Node { Steps = new StepLoop { Each = new StepRange(), Region = p.Region(() => p.Read("lm_head")) } }));
+        _rig.Run(p.Program)[0].Bad(ErrorCode.BadArgument); // a fixed call is not the step's
     }
 
     [Fact]
