@@ -34,7 +34,7 @@ public sealed class Iteration
         ArgumentOutOfRangeException.ThrowIfLessThan(stride, 1);
         Range over = range ?? Range.All;
         if (over.Start.IsFromEnd || (over.End.IsFromEnd && over.End.Value != 0)) throw Negative();
-        Recorder recorder = _trace.Recorder;
+        Recorder recorder = _trace.Open();
         if (recorder.Scopes.Any(s => s is StepLoop)) throw new InvalidOperationException("An iteration cannot be opened inside of another one.");
         var loop = new StepLoop { Each = new StepRange { Start = (uint)over.Start.Value, Stride = (uint)stride } };
         if (!over.End.IsFromEnd) loop.Each.Stop = (uint)over.End.Value;
@@ -71,7 +71,7 @@ public sealed class Iteration
 
     private IEnumerable<int> Unroll(List<int> steps)
     {
-        Recorder recorder = _trace.Recorder;
+        Recorder recorder = _trace.Open();
         if (recorder.Scopes.Any(s => s is StepLoop)) throw new InvalidOperationException("An iteration cannot be opened inside of another one.");
         var loop = new StepLoop();
         CallIndex before = recorder.Call0;

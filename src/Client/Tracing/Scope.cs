@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Ndif.Protocol;
 using Ndif.Recording;
 
@@ -9,7 +10,7 @@ public abstract class Scope
     private protected Scope() { }
 
     /// <summary>The recorder, if the scope is still open.</summary>
-    private protected abstract Recorder Open();
+    internal abstract Recorder Open();
 
     /// <summary>
     /// A branch on a value that is known only when the program runs: <c>t.If(score > 0, () => ...).ElseIf(..., () => ...).Else(() => ...)</c>.
@@ -18,6 +19,7 @@ public abstract class Scope
     public Branching If(Value condition, Action then) => new(Open(), condition, then);
 
     /// <summary>Repeats the body for each item: of a list of numbers or values, or of a tensor's first dimension.</summary>
+    [OverloadResolutionPriority(1)] // an int[] is a Value too
     public void ForEach<T>(IEnumerable<T> items, Action<Value> body) => Each(Open().Argument(items), body);
 
     /// <inheritdoc cref="ForEach{T}(IEnumerable{T}, Action{Value})"/>

@@ -61,7 +61,7 @@ public sealed class Session : Scope, IDisposable
     /// <summary>Ends the session. One that was not run is thrown away.</summary>
     public void Dispose() => _recorder.End();
 
-    private protected override Recorder Open() => _recorder.IsOpen ? _recorder
+    internal override Recorder Open() => _recorder.IsOpen ? _recorder
         : throw new InvalidOperationException("This session is closed: it has run, or was disposed.");
 
     private void Close()

@@ -132,7 +132,7 @@ public sealed class Trace : Scope, IDisposable
         _recorder.End();
     }
 
-    private protected override Recorder Open() => !_closed ? _recorder
+    internal override Recorder Open() => !_closed ? _recorder
         : throw new InvalidOperationException("This trace is closed: it has run, or was disposed.");
 
     private Invoke OpenInvoke(object? input)

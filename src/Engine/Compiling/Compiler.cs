@@ -73,10 +73,10 @@ public static class Compiler
             case Node.KindOneofCase.Stop:
                 return new StopStatement(id);
             case Node.KindOneofCase.Steps when node.Steps.Each is null:
-                return new StepsStatement(id, [.. node.Steps.Unrolled.Select(s => (int)s.Index)], [.. node.Steps.Unrolled.Select(s => s.Region)]);
+                return new StepsStatement(id, [.. node.Steps.Unrolled.Select(s => Int(s.Index))], [.. node.Steps.Unrolled.Select(s => s.Region)]);
             case Node.KindOneofCase.Steps:
-                return new EachStepStatement(id, (int)node.Steps.Each.Start, node.Steps.Each.HasStop ? (int)node.Steps.Each.Stop : null,
-                    (int)Math.Max(1, node.Steps.Each.Stride), node.Steps.Region, Variable(program, node.Steps.Region));
+                return new EachStepStatement(id, Int(node.Steps.Each.Start), node.Steps.Each.HasStop ? Int(node.Steps.Each.Stop) : null,
+                    Math.Max(1, Int(node.Steps.Each.Stride)), node.Steps.Region, Variable(program, node.Steps.Region));
             case Node.KindOneofCase.If:
                 return new IfStatement(id, needs, [.. node.If.Branches.Select(b => (b.Condition is null ? null : Operand.Of(b.Condition), b.Region))]);
             case Node.KindOneofCase.ForEach:
@@ -114,7 +114,9 @@ public static class Compiler
     private static uint? Variable(Program program, uint region) =>
         program.Regions[(int)region].Parameters is [uint variable, ..] ? variable : null;
 
-    private static int? Call(CallIndex call) => call.WhichCase is CallIndex.WhichOneofCase.At ? (int)Math.Min(call.At, int.MaxValue) : null;
+    private static int? Call(CallIndex call) => call.WhichCase is CallIndex.WhichOneofCase.At ? Int(call.At) : null;
+
+    private static int Int(uint number) => (int)Math.Min(number, int.MaxValue);
 
     /// <summary>The first option that is asked for and would be ignored: a generation is greedy.</summary>
     private static string? NotYet(Generation g) =>

@@ -34,7 +34,7 @@ internal sealed class Lifetimes
         var last = new uint[program.Nodes.Count];
         for (uint id = 0; id < last.Length; id++) last[id] = id;
         for (uint user = 0; user < program.Nodes.Count; user++)
-            foreach (uint used in program.Nodes[(int)user].Needs())
+            foreach (uint used in Uses(program.Nodes[(int)user]))
                 last[used] = Later(last[used], Lift(user, used));
         for (uint id = 0; id < last.Length; id++)
         {
@@ -44,6 +44,9 @@ internal sealed class Lifetimes
                 (lifetimes._frees[holder] ??= []).Add(id);
         }
         return lifetimes;
+
+        // a loop asks for its condition between the turns
+        static IEnumerable<uint> Uses(Node node) => node.KindCase is Node.KindOneofCase.While ? node.While.Condition.Nodes() : node.Needs();
 
         void Place(uint region, int owner)
         {

@@ -298,7 +298,8 @@ internal sealed class Interpreter
                 map[put.Key] = Ownership.Take(Ownership.Second(put.Value.Evaluate(_slots)));
                 return true;
             case SetVariableStatement set:
-                var held = (List<object?>)_slots[set.Container]!;
+                if (_slots[set.Container] is not List<object?> { Count: 1 } held)
+                    throw Errors.Throwable(ErrorCode.BadArgument, "Only a variable can be set.");
                 object? value = Ownership.Take(Ownership.Second(set.Value.Evaluate(_slots)));
                 Ownership.Release(held[0]);
                 held[0] = value;

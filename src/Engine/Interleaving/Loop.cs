@@ -54,8 +54,9 @@ internal sealed class EachStep(EachStepStatement each) : CallLoop(each)
     {
         if (_step >= 0 && !Reached && each.Stop is null)
             throw Errors.Throwable(ErrorCode.BadArgument, "An iteration without an end accesses no module, so it would never end.", "Give the range an end, or access a module in it.");
-        (_step, Reached) = (_step < 0 ? each.Start : _step + each.Stride, false);
-        if (_step >= each.Stop) return null;
+        long step = _step < 0 ? each.Start : (long)_step + each.Stride;
+        if (step >= (each.Stop ?? int.MaxValue)) return null;
+        (_step, Reached) = ((int)step, false);
         if (each.Variable is { } variable) job.Slots.Set(variable, (long)_step);
         return each.Region;
     }

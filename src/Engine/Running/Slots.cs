@@ -16,8 +16,8 @@ internal sealed class Slots(Plan plan, Func<uint, TensorData> constants) : IDisp
     public object? this[uint node]
     {
         get => _values[node] is var value && !ReferenceEquals(value, s_empty) ? value
-            : throw Errors.Throwable(ErrorCode.MissedValue, $"A value was never computed{Recorded(node)}: its step did not happen, or its invoke stopped before it.",
-                "Use it only where it was surely computed, or Save() it inside of its step.");
+            : throw Errors.Throwable(ErrorCode.MissedValue, $"A value was never computed{Recorded(node)}: its branch was not taken, its step did not happen, or its invoke stopped before it.",
+                "Use it only where it was surely computed, or Save() it there.");
     }
 
     public bool Has(uint node) => !ReferenceEquals(_values[node], s_empty);

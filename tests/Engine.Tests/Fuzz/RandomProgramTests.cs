@@ -18,7 +18,7 @@ public sealed class RandomProgramTests(ITestOutputHelper output)
     [Fact]
     public async Task RandomPrograms_EndWithATypedError_OrWell_AndTheProcessLives()
     {
-        int rounds = int.Parse(Environment.GetEnvironmentVariable(Rounds) ?? "150", CultureInfo.InvariantCulture);
+        int rounds = int.Parse(Environment.GetEnvironmentVariable(Rounds) ?? "300", CultureInfo.InvariantCulture);
         var start = new ProcessStartInfo(Path.ChangeExtension(typeof(RandomProgramTests).Assembly.Location, OperatingSystem.IsWindows() ? ".exe" : null)!,
             ["-method", $"{typeof(RandomProgramTests).FullName}.{nameof(Child)}", "-showLiveOutput", "-noColor"])
         {

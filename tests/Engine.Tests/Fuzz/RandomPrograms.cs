@@ -12,16 +12,17 @@ internal sealed class RandomPrograms(SubjectModel subject, int seed)
     private readonly ModuleInfo[] _modules = [.. subject.Paths.Select(path => subject.Description.Root.Find(path)!)];
     private ProgramBuilder _program = new();
     private List<uint> _values = [];
-    private List<uint> _lists = [];
+    private List<uint> _lists = [], _maps = [];
     private int _module;
 
     public Program Next()
     {
-        (_program, _values, _lists) = (new ProgramBuilder(), [], []);
+        (_program, _values, _lists, _maps) = (new ProgramBuilder(), [], [], []);
         for (int traces = _random.Next(1, 3); traces > 0; traces--)
         {
             Statements(_random.Next(0, 3), inTrace: false, steps: false);
-            Trace();
+            if (_random.Next(6) == 0) Loop(Trace);
+            else Trace();
         }
         return _program.Program;
     }
@@ -51,7 +52,7 @@ internal sealed class RandomPrograms(SubjectModel subject, int seed)
     {
         for (; count > 0; count--)
         {
-            switch (_random.Next(inTrace ? 24 : 6))
+            switch (_random.Next(inTrace ? 28 : 6))
             {
                 case 0 or 1 or 2 or 3: Call(); break;
                 case 4: _lists.Add(_program.Add(new Node { Container = new MakeContainer { Items = { Enumerable.Range(0, _random.Next(3)).Select(_ => Any()) } } })); break;
@@ -68,14 +69,59 @@ internal sealed class RandomPrograms(SubjectModel subject, int seed)
                 case 20 when _random.Next(4) == 0: _program.Add(new Node { Stop = new Stop() }); break;
                 case 21 when _random.Next(4) == 0: _program.Add(new Node { Barrier = new Protocol.Barrier { Id = 1, Participants = (uint)_random.Next(1, 3) } }); break;
                 case 22 when _random.Next(4) == 0: _values.Add(_program.Add(new Node { Result = new ReadResult() })); break;
-                case 23 when steps:
-                    var loop = new StepLoop();
-                    for (int i = 0, most = _random.Next(1, 4); i < most; i++)
-                        loop.Unrolled.Add(new Step { Index = (uint)i, Region = _program.Region(() => Statements(_random.Next(0, 6), inTrace: true, steps: false)) });
-                    _program.Add(new Node { Steps = loop });
-                    break;
+                case 23 when steps: Steps(); break;
+                case 24: Loop(() => Statements(_random.Next(5), inTrace: true, steps: false)); break;
+                case 25: Branch(); break;
+                case 26: _maps.Add(_program.Add(new Node { Container = new MakeContainer { Map = true } })); break;
+                case 27 when _maps.Count > 0: _program.Add(new Node { Put = new PutEntry { Container = Pick(_maps), Key = "k", Value = Any() } }); break;
             }
         }
+    }
+
+    private void Steps()
+    {
+        var loop = new StepLoop();
+        if (Coin())
+        {
+            for (int i = 0, most = _random.Next(1, 4); i < most; i++)
+                loop.Unrolled.Add(new Step { Index = (uint)i, Region = Body() });
+        }
+        else
+        {
+            loop.Each = new StepRange { Start = (uint)_random.Next(2), Stride = (uint)_random.Next(3) };
+            if (Coin()) loop.Each.Stop = (uint)_random.Next(5);
+            loop.Region = Body();
+        }
+        _program.Add(new Node { Steps = loop });
+
+        uint Body() => _program.Region(() => Statements(_random.Next(6), inTrace: true, steps: false));
+    }
+
+    private void Loop(Action body)
+    {
+        if (Coin())
+        {
+            uint region = _program.Region(body);
+            _program.Add(new Node { ForEach = new ForEach { Items = Coin() ? ProgramBuilder.List(1, 2, 3) : Any(), Region = region } });
+            return;
+        }
+        Argument condition = Any();
+        uint first = _program.Region(() => condition = Any()), turn = _program.Region(() =>
+        {
+            body();
+            if (Coin()) _program.Add(new Node { Break = new Break() });
+            if (_lists.Count > 0 && Coin()) _program.Add(new Node { SetVariable = new SetVariable { Node = Pick(_lists), Value = Any() } });
+        });
+        _program.Add(new Node { While = new While { ConditionRegion = first, Condition = condition, Region = turn, Limit = (uint)_random.Next(4) } });
+    }
+
+    private void Branch()
+    {
+        var branch = new If();
+        for (int i = _random.Next(1, 3); i > 0; i--)
+            branch.Branches.Add(new Branch { Condition = Any(), Region = _program.Region(() => Statements(_random.Next(4), inTrace: true, steps: false)) });
+        if (Coin()) branch.Branches.Add(new Branch { Region = _program.Region(() => Statements(_random.Next(4), inTrace: true, steps: false)) });
+        _program.Add(new Node { If = branch });
     }
 
     /// <summary>Reads a site and edits it in place: what the model goes on with.</summary>
