@@ -23,7 +23,7 @@ internal sealed class Forward : Group
     public override IReadOnlyList<Entry> Entries =>
     [
         Entry.Of("forward.10 tokens", pace => Measure(10, pace.Rounds(200), 1.05)),
-        Entry.Of("forward.512 tokens", pace => Measure(512, pace.Rounds(60), 1.02)),
+        Entry.Of("forward.512 tokens", pace => Measure(512, pace.Rounds(40), 1.02)),
     ];
 
     public override ValueTask DisposeAsync()
