@@ -60,6 +60,19 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     public Task<T> TraceAsync<T>(object prompt, Func<Trace, T> experiment, Backend? remote = null, bool grad = false, CancellationToken cancellationToken = default) =>
         RecordAndRunAsync(Trace(prompt, remote, grad), experiment, cancellationToken);
 
+    /// <summary>
+    /// A persistent edit: what <paramref name="edit"/> does happens in every later trace, on each prompt, before what the trace itself
+    /// records. Nothing runs now; the edit is recorded anew with each trace.
+    /// </summary>
+    /// <param name="inPlace">Change this model instead of giving back an edited one that shares its weights.</param>
+    /// <example><code>var edited = llm.Edit(() => llm.Layers[^1].Hidden[.., ^1] = parisHidden.Tensor);</code></example>
+    public LanguageModel Edit(Action edit, bool inPlace = false)
+    {
+        LanguageModel edited = inPlace ? this : new LanguageModel(Id, Revision, Default) { _tokenizer = _tokenizer };
+        edited.AddEdit(inPlace ? null : this, edit);
+        return edited;
+    }
+
     /// <summary>Opens a session: several traces as one job, with values flowing between them.</summary>
     public Session Session(Backend? remote = null) => new(this, remote ?? Default);
 

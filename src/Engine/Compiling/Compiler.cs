@@ -124,7 +124,7 @@ public static class Compiler
         : g.HasRepetitionPenalty ? "repetition_penalty" : g.HasNoRepeatNgram ? "no_repeat_ngram" : g is { HasBeams: true, Beams: > 1 } ? "beams"
         : g is { HasReturnSequences: true, ReturnSequences: > 1 } ? "return_sequences" : g.Stop.Count > 0 ? "stop" : g.Stream ? "stream" : null;
 
-    private static InvokeInput Input(Protocol.Invoke invoke) => new(invoke.Input, invoke.Region,
+    private static InvokeInput Input(Protocol.Invoke invoke) => new(invoke.Input, invoke.Region, invoke.HasBeside ? (int)invoke.Beside : null,
         invoke.Input?.Ids is { } ids ? Operand.Of(ids) : null,
         invoke.Input?.AttentionMask is { } mask ? Operand.Of(mask) : null,
         [.. invoke.Input?.Arguments.Select(Operand.Of) ?? []]);
