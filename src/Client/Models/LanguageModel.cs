@@ -55,6 +55,12 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     public Trace Generate(object? prompt = null, int maxNewTokens = 20, Backend? remote = null) =>
         Open(prompt, Mode.Generate, Where(remote), false, new Generation { MaxNewTokens = (uint)maxNewTokens });
 
+    /// <summary>
+    /// Opens a trace that infers shapes and computes nothing: no weights are loaded. Save shapes: <c>h[0].Hidden.Shape.Save()</c>. Runs
+    /// in this process.
+    /// </summary>
+    public Trace Scan(object prompt) => Open(prompt, Mode.Scan, Backend.Local, false, null);
+
     /// <summary>Records what <paramref name="experiment"/> does in a trace on the prompt, runs it, and gives back what it returned, filled.</summary>
     /// <example><code>var (hidden, logits) = await llm.TraceAsync("Hello", t => (llm.Layers[^1].Hidden.Save(), llm.Logits.Save()));</code></example>
     public Task<T> TraceAsync<T>(object prompt, Func<Trace, T> experiment, Backend? remote = null, bool grad = false, CancellationToken cancellationToken = default) =>
