@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using Ndif;
 using Ndif.Cli.Commands;
 using Spectre.Console;
+using StackExchange.Redis;
 
 if (Console.IsOutputRedirected) AnsiConsole.Profile.Width = 1000; // a table in a file or pipe is for grep: no word of it is broken
 
@@ -26,6 +27,11 @@ try
 catch (OperationCanceledException)
 {
     return 130;
+}
+catch (Exception e) when (e is RedisException or RedisTimeoutException)
+{
+    Console.Error.WriteLine("ndif: Redis does not answer at the address given. Check --redis (or NDIF_REDIS), and that it runs there.");
+    return 1;
 }
 catch (SocketException e)
 {

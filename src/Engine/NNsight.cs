@@ -31,7 +31,7 @@ public sealed class NNsight(torch.nn.Module module) : TracedModel
 
     protected override ModelDescription Describe() => _subject.Description;
 
-    protected override IProgramRunner RunnerFor(Backend backend) => backend.Runs(new LocalRunner(_ => _subject, s_lane))
+    protected override IProgramRunner RunnerFor(Backend backend) => backend.Runs(new LocalRunner(_ => _subject, null, s_lane))
         ?? throw Errors.Throwable(ErrorCode.Unsupported, "A module of this process cannot run on the service: its code and weights are only here.", "Drop remote: true.");
 
     protected override void Prepare(object input, Input into, Func<object?, Argument> argument)

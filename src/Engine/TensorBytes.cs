@@ -19,8 +19,11 @@ public static class TensorBytes
     }
 
     /// <summary>A copy of a tensor's elements, detached from its graph and from its device.</summary>
+    /// <exception cref="NdifException">BAD_ARGUMENT: it is a scan's tensor, which has no elements.</exception>
     public static TensorData ToData(this torch.Tensor tensor)
     {
+        if (tensor.device_type == DeviceType.META)
+            throw Errors.Throwable(ErrorCode.BadArgument, $"A scan has shapes and no numbers; this tensor's is [{string.Join(", ", tensor.shape)}].", "Save value.Shape instead of the value.");
         using torch.Tensor plain = Plain(tensor);
         byte[] bytes = GC.AllocateUninitializedArray<byte>(checked((int)(plain.numel() * plain.element_size())));
         if (bytes.Length > 0) plain.bytes.CopyTo(bytes);

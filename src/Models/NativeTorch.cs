@@ -34,6 +34,7 @@ public static partial class NativeTorch
     {
         if (Interlocked.Exchange(ref s_initialized, 1) == 1) return;
         WaitPassively();
+        UseLargePages();
         // TorchSharp's own TryLoad asks the load context; P/Invokes (its and ours) ask the assembly's resolver.
         NativeLibrary.SetDllImportResolver(typeof(NativeTorch).Assembly, (name, _, _) => Resolve(name));
         try { NativeLibrary.SetDllImportResolver(typeof(torch).Assembly, (name, _, _) => Resolve(name)); }
@@ -53,6 +54,17 @@ public static partial class NativeTorch
     {
         if (OperatingSystem.IsWindows() || Environment.GetEnvironmentVariable("OMP_WAIT_POLICY") is not null) return;
         _ = SetEnvironment("OMP_WAIT_POLICY", "passive", 0);
+    }
+
+    /// <summary>
+    /// libtorch then asks for tensors of 2 MB and more in whole large pages (where the system allows them to who asks). It takes no
+    /// longer, and the C library's heap gets fewer holes: after eight passes of GPT-2-small over 512 tokens 0.94 GB are resident,
+    /// without it 1.07 to 1.57 GB. libtorch reads the variable when it allocates for the first time (c10/core/impl/alloc_cpu.cpp).
+    /// </summary>
+    private static void UseLargePages()
+    {
+        if (!OperatingSystem.IsLinux() || Environment.GetEnvironmentVariable("THP_MEM_ALLOC_ENABLE") is not null) return;
+        _ = SetEnvironment("THP_MEM_ALLOC_ENABLE", "1", 0);
     }
 
     private static nint Resolve(string name) => name.Contains(Library, StringComparison.Ordinal) ? s_library.Value : 0;

@@ -1,6 +1,7 @@
 using Google.Protobuf.WellKnownTypes;
 using Microsoft.Extensions.Logging;
 using Ndif.Engine;
+using Ndif.Models;
 using Ndif.Protocol;
 using Ndif.Queue;
 
@@ -11,7 +12,7 @@ namespace Ndif.Worker;
 /// 1. Load the models and describe them to the gateways.
 /// 2. Per model: wait for a job; take along what else waits (to <see cref="WorkerOptions.MaxBatch"/>).
 /// 3. Compile each, run all in one pass on the model's thread, renewing their leases.
-/// 4. Publish each job's end. Then 2 again.
+/// 4. Publish each job's end. Then 2 again; when nothing comes for a while, give unused memory back first.
 /// Stopping finishes nothing new: jobs that run are cancelled and go back to the queue.
 /// </summary>
 public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILogger<ModelWorker> log, TimeProvider? time = null)
@@ -82,12 +83,15 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
 
     private async Task ServeAsync(ModelHost host, CancellationToken stopping)
     {
+        bool resting = true;
         while (!stopping.IsCancellationRequested)
         {
             try
             {
-                List<Lease> leases = await TakeAsync(host, stopping);
+                List<Lease> leases = await TakeAsync(host, resting ? TimeSpan.FromSeconds(30) : options.RestAfter, stopping);
                 if (leases.Count > 0) await RunAsync(host, leases, stopping);
+                else if (!resting) NativeHeap.GiveBack();
+                resting = leases.Count == 0;
             }
             catch (OperationCanceledException) when (stopping.IsCancellationRequested)
             {
@@ -101,13 +105,13 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
         }
     }
 
-    /// <summary>The next job, and those that wait beside it.</summary>
-    private async Task<List<Lease>> TakeAsync(ModelHost host, CancellationToken stopping)
+    /// <summary>The next job, and those that wait beside it; none if none came for so long.</summary>
+    private async Task<List<Lease>> TakeAsync(ModelHost host, TimeSpan patience, CancellationToken stopping)
     {
         List<Lease> leases = [];
         while (leases.Count < options.MaxBatch)
         {
-            Lease? lease = await backend.Jobs.LeaseAsync(options.Id, host.Names, leases.Count == 0 ? TimeSpan.FromSeconds(30) : TimeSpan.Zero, stopping);
+            Lease? lease = await backend.Jobs.LeaseAsync(options.Id, host.Names, leases.Count == 0 ? patience : TimeSpan.Zero, stopping);
             if (lease is null) break;
             leases.Add(lease);
         }

@@ -30,6 +30,10 @@ public sealed record WorkerOptions
     [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00")]
     public TimeSpan Heartbeat { get; init; } = TimeSpan.FromSeconds(1);
 
+    /// <summary>How long a model waits for a job before the memory of its passes goes back to the system. Default 1 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.010", "01:00:00")]
+    public TimeSpan RestAfter { get; init; } = TimeSpan.FromSeconds(1);
+
     /// <summary>The longest a job may run if it does not ask for less. Default 1 h.</summary>
     [Range(typeof(TimeSpan), "00:00:00.001", "7.00:00:00")]
     public TimeSpan WallTime { get; init; } = TimeSpan.FromHours(1);

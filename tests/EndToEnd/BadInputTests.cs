@@ -18,6 +18,7 @@ public sealed class BadInputTests(Cluster cluster, ITestOutputHelper output) : C
     [InlineData("index", nameof(IndexOutOfRangeException))]
     [InlineData("missed", nameof(MissedValueException))]
     [InlineData("tokens", nameof(NdifException))]
+    [InlineData("poison", nameof(ShapeMismatchException))]
     public async Task AFailingExperiment_ThrowsTheSame_HereAndThere(string experiment, string type)
     {
         string[] before = [.. Cluster.Workers.Keys.Order()];
@@ -29,6 +30,17 @@ public sealed class BadInputTests(Cluster cluster, ITestOutputHelper output) : C
         Assert.Equal(here.Message, there.Text);
         Assert.Matches(@"\n  at (Experiments|Recorded)\.cs:\d+ in \w+\n", there.Text);
         await AssertAllIsWellAsync(before);
+    }
+
+    [Fact]
+    public async Task AnErrorOfATrace_NamesTheLineThatRanIt_NotOneThatRanAnother()
+    {
+        await HereAsync("prompt:0");
+        var llm = new LanguageModel(Experiments.Model);
+        using Trace trace = llm.Trace(Enumerable.Repeat(1_000_000, 3).ToArray());
+        llm.LmHead.Output.Save();
+        NdifException error = await Assert.ThrowsAsync<NdifException>(() => trace.RunAsync(Cancel));
+        Assert.Contains("at BadInputTests.cs:", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -32,6 +32,38 @@ public sealed class ManyClientsTests(Cluster cluster, ITestOutputHelper output) 
         Assert.Equal("end", (await second.AllAsync())[^1].What);
     }
 
+    [Fact]
+    public async Task AJobThatFails_TakesNoOtherOfItsBatchWithIt()
+    {
+        // while both workers are busy these must wait, and the first worker that is free takes them together
+        Job[] busy = [await RunningAsync(LongJob), await RunningAsync(LongJob)];
+        string[] experiments = ["prompt:3", "late", "states", "shape", "edit", "index", "poison", "prompt:4"];
+        await Task.WhenAll(experiments.Select(async experiment =>
+        {
+            if (experiment is "late" or "shape" or "index" or "poison")
+            {
+                Exception here = await Assert.ThrowsAnyAsync<Exception>(() => RunAsync(experiment, Backend.Local));
+                Exception there = await Assert.ThrowsAnyAsync<Exception>(() => RunAsync(experiment, Cluster.Remote));
+                Assert.Equal(here.Message, there.Message);
+            }
+            else
+            {
+                AssertSame(await RunAsync(experiment, Backend.Local), await RunAsync(experiment, Cluster.Remote), experiment);
+            }
+        }));
+        foreach (Job job in busy) await job.WaitAsync(Cancel);
+        Assert.Contains(Cluster.Workers.Values.SelectMany(worker => worker.Lines), line => line.Contains("one of ", StringComparison.Ordinal) && !line.Contains("one of 1 ", StringComparison.Ordinal));
+    }
+
+    private async Task<Job> RunningAsync(string experiment)
+    {
+        using Recorded recorded = Experiments.Record(experiment, Cluster.Remote);
+        Job job = await recorded.Trace.SubmitAsync(Cancel);
+        await foreach (JobEvent happening in job.Events(cancellationToken: Cancel))
+            if (happening.State is Protocol.JobState.Running) return job;
+        throw new InvalidOperationException("The job did not run.");
+    }
+
     private static string Experiment(int number) => number switch { 0 => "generate:20", 1 => "edit", 2 => "states", _ => $"prompt:{number}" };
 
     private static async Task<IReadOnlyDictionary<string, TensorData>> RunAsync(string experiment, Backend where)

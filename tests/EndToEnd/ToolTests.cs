@@ -44,7 +44,7 @@ public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : Clust
     [InlineData("not a number", "serve --redis 127.0.0.1:1 --port many")]
     [InlineData("no Redis", "serve")]
     [InlineData("no Redis", "worker")]
-    [InlineData("not a lease", "worker --redis 127.0.0.1:1 --lease-seconds 0")]
+    [InlineData("not a lease", "worker --redis {redis} --prefix bad: --lease-seconds 0")]
     [InlineData("not a lease", "worker --redis 127.0.0.1:1 --lease-seconds NaN")]
     [InlineData("not a batch", "worker --redis {redis} --prefix bad: --max-batch 0")]
     [InlineData("not an id", "worker --redis {redis} --prefix bad: --id a/b")]
@@ -61,12 +61,15 @@ public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : Clust
     [InlineData("nobody there", "status --host 127.0.0.1:1")]
     [InlineData("not a host", "status --host http://")]
     [InlineData("not a model", "models --tree ndif/tiny-landmark")]
+    [InlineData("a port in use", "up --port {port} --http-port 0")]
+    [InlineData("no Redis there", "keys list --redis 127.0.0.1:1")]
     [InlineData("not a command", "dmeo")]
     public async Task ABadOption_IsASentenceAndAnExitCode_NeverAStackTrace(string what, string line)
     {
         string certificate = Path.Combine(Cluster.Data, "not-a-certificate.pem");
         await File.WriteAllTextAsync(certificate, "certainly not", Cancel);
-        await using Child tool = Cluster.Tool([.. line.Split(' ').Select(word => word.Replace("{redis}", Cluster.RedisAddress, StringComparison.Ordinal).Replace("{certificate}", certificate, StringComparison.Ordinal))]);
+        await using Child tool = Cluster.Tool([.. line.Split(' ').Select(word => word.Replace("{redis}", Cluster.RedisAddress, StringComparison.Ordinal)
+            .Replace("{certificate}", certificate, StringComparison.Ordinal).Replace("{port}", $"{Cluster.Grpc.Port}", StringComparison.Ordinal))]);
         int code = await tool.EndAsync();
         Assert.True(code is > 0 and < 128, $"{what}: {tool.Report()}");
         Assert.True(tool.Errors.Length > 0, $"{what}: {tool.Report()}");

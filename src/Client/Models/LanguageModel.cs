@@ -55,10 +55,29 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     public Trace Generate(object? prompt = null, int maxNewTokens = 20, Backend? remote = null) =>
         Open(prompt, Mode.Generate, Where(remote), false, new Generation { MaxNewTokens = (uint)maxNewTokens });
 
+    /// <summary>
+    /// Opens a trace that infers shapes and computes nothing: no weights are loaded. Save shapes: <c>h[0].Hidden.Shape.Save()</c>. Runs
+    /// in this process.
+    /// </summary>
+    public Trace Scan(object prompt) => Open(prompt, Mode.Scan, Backend.Local, false, null);
+
     /// <summary>Records what <paramref name="experiment"/> does in a trace on the prompt, runs it, and gives back what it returned, filled.</summary>
     /// <example><code>var (hidden, logits) = await llm.TraceAsync("Hello", t => (llm.Layers[^1].Hidden.Save(), llm.Logits.Save()));</code></example>
     public Task<T> TraceAsync<T>(object prompt, Func<Trace, T> experiment, Backend? remote = null, bool grad = false, CancellationToken cancellationToken = default) =>
         RecordAndRunAsync(Trace(prompt, remote, grad), experiment, cancellationToken);
+
+    /// <summary>
+    /// A persistent edit: what <paramref name="edit"/> does happens in every later trace, on each prompt, before what the trace itself
+    /// records. Nothing runs now; the edit is recorded anew with each trace.
+    /// </summary>
+    /// <param name="inPlace">Change this model instead of giving back an edited one that shares its weights.</param>
+    /// <example><code>var edited = llm.Edit(() => llm.Layers[^1].Hidden[.., ^1] = parisHidden.Tensor);</code></example>
+    public LanguageModel Edit(Action edit, bool inPlace = false)
+    {
+        LanguageModel edited = inPlace ? this : new LanguageModel(Id, Revision, Default) { _tokenizer = _tokenizer };
+        edited.AddEdit(inPlace ? null : this, edit);
+        return edited;
+    }
 
     /// <summary>Opens a session: several traces as one job, with values flowing between them.</summary>
     public Session Session(Backend? remote = null) => new(this, remote ?? Default);

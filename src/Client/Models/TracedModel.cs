@@ -6,12 +6,26 @@ namespace Ndif;
 /// <summary>A model whose inside can be traced: the root of its tree of <see cref="Envoy"/>s.</summary>
 public abstract class TracedModel : Envoy
 {
+    private readonly List<Action> _edits = [];
     private ModelDescription? _description;
 
     /// <summary>What is known of the model without its weights; fetched when it is first needed.</summary>
     public ModelDescription Description => _description ??= Describe();
 
     private protected override ModuleInfo Info => Description.Root;
+
+    /// <summary>What every trace of this model begins with, on each of its prompts.</summary>
+    internal IReadOnlyList<Action> Edits => _edits;
+
+    /// <summary>Takes back all persistent edits of this model.</summary>
+    public void ClearEdits() => _edits.Clear();
+
+    /// <summary>Adds a persistent edit to this model, after those of another one that it begins with.</summary>
+    protected void AddEdit(TracedModel? inherited, Action edit)
+    {
+        if (inherited is not null) _edits.AddRange(inherited._edits);
+        _edits.Add(edit);
+    }
 
     /// <summary>The name under which a program refers to this model.</summary>
     protected internal abstract ModelRef Reference { get; }

@@ -8,6 +8,7 @@ public sealed class Invoke : IDisposable
 {
     private readonly Trace _trace;
     private readonly Protocol.Invoke _node;
+    private readonly List<Protocol.Invoke> _edits = [];
     private bool _closed;
 
     internal Invoke(Trace trace, object? input)
@@ -18,6 +19,8 @@ public sealed class Invoke : IDisposable
         {
             _node.Input = new Input();
             trace.Model.Prepare(input, _node.Input, trace.Recorder.Argument);
+            // a persistent edit goes on the same rows, before what is recorded here and in an order of its own
+            foreach (Action edit in trace.Model.Edits) _edits.Add(new Protocol.Invoke { Region = trace.Recorder.InRegion(edit) });
         }
         _node.Region = trace.Recorder.OpenRegion();
         trace.Recorder.Scopes.Push(this);
@@ -32,7 +35,9 @@ public sealed class Invoke : IDisposable
             throw new InvalidOperationException("A loop or branch inside of this invoke is still open.");
         recorder.Scopes.Pop();
         recorder.CloseRegion();
-        _trace.Node.Invokes.Add(_node);
+        uint position = (uint)(_trace.Node.Invokes.Count + _edits.Count);
+        foreach (Protocol.Invoke edit in _edits) edit.Beside = position;
+        _trace.Node.Invokes.AddRange([.. _edits, _node]);
     }
 }
 

@@ -42,16 +42,16 @@ internal sealed class TokenPass
             uint newTokens = generation is null ? 0 : generation.HasMaxNewTokens ? generation.MaxNewTokens : 20;
             List<List<TokenRow>> rows = [.. trace.Statement.Invokes.Select(i => TokenRows.Of(i, _subject, trace.Job.Slots, newTokens))];
             var part = new Part(trace, generation, newTokens, [.. rows.SelectMany(r => r)]);
-            int at = 0;
             for (int i = 0; i < rows.Count; i++)
             {
-                bool empty = trace.Statement.Invokes[i].Input is null;
-                part.Add(trace.Statement.Invokes[i].Region, empty ? 0 : at, empty ? part.Rows.Count : rows[i].Count,
-                    empty ? part.Width : rows[i].Max(r => r.Ids.Length), _shape);
-                at += rows[i].Count;
+                InvokeInput invoke = trace.Statement.Invokes[i];
+                if (invoke.Input is null && invoke.Beside is null) part.Add(invoke.Region, 0, part.Rows.Count, part.Width, _shape);
+                else AddRowsOf(invoke.Beside ?? i, invoke.Region);
             }
             part.Add(trace.Statement.Trace.Region, 0, part.Rows.Count, part.Width, _shape);
             _parts.Add(part);
+
+            void AddRowsOf(int owner, uint region) => part.Add(region, rows.Take(owner).Sum(r => r.Count), rows[owner].Count, rows[owner].Max(r => r.Ids.Length), _shape);
         }
         catch (Exception e)
         {

@@ -89,8 +89,9 @@ public static class Compiler
                 return new PutStatement(id, needs, node.Put.Container, node.Put.Key, Operand.Of(node.Put.Value));
             case Node.KindOneofCase.SetVariable:
                 return new SetVariableStatement(id, needs, node.SetVariable.Node, Operand.Of(node.SetVariable.Value));
-            case Node.KindOneofCase.Trace when node.Trace.Mode is Mode.Scan:
-                throw Unsupported("Scan (shapes without weights)");
+            case Node.KindOneofCase.Trace when node.Trace.Mode is Mode.Scan != subject.HasOnlyShapes:
+                throw Errors.Throwable(ErrorCode.Unsupported, "A scan runs in its user's process, and not beside traces that compute.",
+                    "Drop remote: true, and give scans a session of their own.");
             case Node.KindOneofCase.Trace when node.Trace.Gradients:
                 throw Unsupported("A trace with gradients");
             case Node.KindOneofCase.Trace when node.Trace.Generation is { } generation && NotYet(generation) is { } option:
@@ -124,7 +125,7 @@ public static class Compiler
         : g.HasRepetitionPenalty ? "repetition_penalty" : g.HasNoRepeatNgram ? "no_repeat_ngram" : g is { HasBeams: true, Beams: > 1 } ? "beams"
         : g is { HasReturnSequences: true, ReturnSequences: > 1 } ? "return_sequences" : g.Stop.Count > 0 ? "stop" : g.Stream ? "stream" : null;
 
-    private static InvokeInput Input(Protocol.Invoke invoke) => new(invoke.Input, invoke.Region,
+    private static InvokeInput Input(Protocol.Invoke invoke) => new(invoke.Input, invoke.Region, invoke.HasBeside ? (int)invoke.Beside : null,
         invoke.Input?.Ids is { } ids ? Operand.Of(ids) : null,
         invoke.Input?.AttentionMask is { } mask ? Operand.Of(mask) : null,
         [.. invoke.Input?.Arguments.Select(Operand.Of) ?? []]);

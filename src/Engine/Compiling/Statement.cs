@@ -63,4 +63,5 @@ internal sealed record SetVariableStatement(uint Id, uint[] Needs, uint Containe
 internal sealed record TraceStatement(uint Id, uint[] Needs, Protocol.Trace Trace, InvokeInput[] Invokes) : Statement(Id, Needs);
 
 /// <summary>What a trace's invoke brings; null operands where it brings texts or literal ids, or nothing.</summary>
-internal sealed record InvokeInput(Input? Input, uint Region, Operand? Ids, Operand? Mask, Operand[] Arguments);
+/// <param name="Beside">The invoke whose rows it sees, by position; null for all rows, if it brings none.</param>
+internal sealed record InvokeInput(Input? Input, uint Region, int? Beside, Operand? Ids, Operand? Mask, Operand[] Arguments);

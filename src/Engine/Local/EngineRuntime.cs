@@ -21,12 +21,21 @@ public sealed class EngineRuntime : ILocalRuntime
 
     public IProgramRunner Open(string model, string revision)
     {
-        return _runners.GetOrAdd((model, revision), key => new(() => new LocalRunner(cancellation => Load(key.Model, key.Revision, cancellation), new Lane($"model {key.Model}")))).Value;
+        return _runners.GetOrAdd((model, revision), key => new(() => new LocalRunner(
+            cancellation => Load(key.Model, key.Revision, cancellation), () => LoadShapes(key.Model, key.Revision), new Lane($"model {key.Model}")))).Value;
     }
 
     private static LanguageSubject Load(string model, string revision, CancellationToken cancellationToken)
     {
-        ModelFolder folder = ModelStore.Find(model, revision.Length > 0 ? revision : null);
+        ModelFolder folder = Find(model, revision);
         return new LanguageSubject(ModelLoader.Load(folder, ModelLoader.ReadConfig(folder), cancellationToken: cancellationToken));
     }
+
+    private static LanguageSubject LoadShapes(string model, string revision)
+    {
+        ModelFolder folder = Find(model, revision);
+        return new LanguageSubject(ModelLoader.LoadShapes(folder, ModelLoader.ReadConfig(folder)));
+    }
+
+    private static ModelFolder Find(string model, string revision) => ModelStore.Find(model, revision.Length > 0 ? revision : null);
 }

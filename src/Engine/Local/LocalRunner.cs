@@ -8,16 +8,18 @@ namespace Ndif.Engine.Local;
 
 /// <summary>Runs a client's programs in its own process, on a model that is loaded by the first run.</summary>
 /// <param name="open">Called once, on the lane; again only if it failed.</param>
-internal sealed class LocalRunner(Func<CancellationToken, SubjectModel> open, Lane lane) : IProgramRunner
+/// <param name="openShapes">The same for a model without weights, which scans run on.</param>
+internal sealed class LocalRunner(Func<CancellationToken, SubjectModel> open, Func<SubjectModel>? openShapes, Lane lane) : IProgramRunner
 {
-    private SubjectModel? _subject;
+    private SubjectModel? _subject, _shapes;
 
     public async Task RunAsync(Program program, IRunClient client, CancellationToken cancellationToken = default)
     {
         Error? error = await lane.RunAsync(() =>
         {
             cancellationToken.ThrowIfCancellationRequested();
-            SubjectModel subject = _subject ??= open(cancellationToken);
+            bool scans = openShapes is not null && program.Nodes.Any(n => n.KindCase is Node.KindOneofCase.Trace && n.Trace.Mode is Mode.Scan);
+            SubjectModel subject = scans ? _shapes ??= openShapes!() : _subject ??= open(cancellationToken);
             Plan plan = Compiler.Compile(program, subject);
             using var job = new JobRun(plan, new ClientSink(client, plan), cancellation: cancellationToken);
             ProgramEngine.Run(subject, [job]);

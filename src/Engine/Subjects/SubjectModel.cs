@@ -21,6 +21,9 @@ public abstract class SubjectModel
     /// <summary>The element type of the weights.</summary>
     public abstract torch.ScalarType Type { get; }
 
+    /// <summary>True for a model without numbers: its passes infer shapes.</summary>
+    public bool HasOnlyShapes => Device.type == DeviceType.META;
+
     /// <summary>Paths of all modules by index, the root's (empty) first.</summary>
     public abstract IReadOnlyList<string> Paths { get; }
 

@@ -158,6 +158,8 @@ public sealed class ProgramValidator
         if (!trace.Invokes.Any(i => i.Input is not null)) throw Make(ErrorCode.BadInput, "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");
         // recorded between the invokes, and used by later ones: visited after them, but defined before
         if (trace.Region < _program.Regions.Count) _beside.UnionWith(_program.Regions[(int)trace.Region].Nodes);
+        if (trace.Invokes.Any(i => i.HasBeside && (i.Input is not null || i.Beside >= trace.Invokes.Count || trace.Invokes[(int)i.Beside].Input is null)))
+            throw Bad("An invoke stands beside one that has no rows.");
         foreach (Invoke invoke in trace.Invokes)
             Region(invoke.Region, scope with { Trace = trace, Invoke = invoke, Depth = scope.Depth + 1, InLoop = false, Steps = null });
         Region(trace.Region, scope with { Trace = trace, Depth = scope.Depth + 1, InLoop = false, Steps = null });

@@ -11,9 +11,10 @@ internal sealed class Rounds
 {
     private const int Part = 4, Fewest = 5;
 
-    private readonly double[][] _seconds; // [round][thing]
+    private readonly double[][] _seconds;   // [round][thing]
+    private readonly double[][] _processor; // the same, of all threads of this process
 
-    private Rounds(double[][] seconds) => _seconds = seconds;
+    private Rounds(int rounds, int things) => (_seconds, _processor) = (New(rounds, things), New(rounds, things));
 
     /// <summary>Each thing is done a few times before, so that its code is compiled and its memory touched.</summary>
     public static Rounds Take(int count, int before, params Action[] things)
@@ -21,15 +22,17 @@ internal sealed class Rounds
         foreach (Action thing in things)
             for (int i = 0; i < before; i++) thing();
         GC.Collect();
-        var rounds = new Rounds(New(count, things.Length));
+        var rounds = new Rounds(count, things.Length);
         for (int round = 0; round < count; round++)
         {
             for (int i = 0; i < things.Length; i++)
             {
                 int thing = (round + i) % things.Length;
+                TimeSpan used = Processor();
                 long from = Stopwatch.GetTimestamp();
                 things[thing]();
                 rounds._seconds[round][thing] = Stopwatch.GetElapsedTime(from).TotalSeconds;
+                rounds._processor[round][thing] = (Processor() - used).TotalSeconds;
             }
         }
         return rounds;
@@ -41,7 +44,7 @@ internal sealed class Rounds
         foreach (Func<Task> thing in things)
             for (int i = 0; i < before; i++) await thing();
         GC.Collect();
-        var rounds = new Rounds(New(count, things.Length));
+        var rounds = new Rounds(count, things.Length);
         for (int round = 0; round < count; round++)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -59,6 +62,12 @@ internal sealed class Rounds
     /// <summary>How many times as long as its rival a thing took.</summary>
     public Estimate Ratio(int thing, int rival) => Estimate.Of(Quiet(thing, rival).Select(round => round[thing] / round[rival]));
 
+    /// <summary>
+    /// How many times the rival's processor time a thing used, median of all rounds: what other processes do hardly touches it, but
+    /// of two threads' work a delay on one of them is only half.
+    /// </summary>
+    public Estimate ProcessorRatio(int thing, int rival) => Estimate.Of(_processor.Select(round => round[thing] / round[rival]));
+
     /// <summary>How much longer than its rival a thing took, in seconds.</summary>
     public Estimate Difference(int thing, int rival) => Estimate.Of(Quiet(thing, rival).Select(round => round[thing] - round[rival]));
 
@@ -70,6 +79,8 @@ internal sealed class Rounds
 
     private IEnumerable<double[]> Quiet(params int[] things) =>
         _seconds.OrderBy(round => things.Sum(thing => round[thing])).Take(Math.Max(_seconds.Length / Part, Math.Min(Fewest, _seconds.Length)));
+
+    private static TimeSpan Processor() => Environment.CpuUsage.TotalTime;
 
     private static double[][] New(int rounds, int things) => [.. Enumerable.Range(0, rounds).Select(_ => new double[things])];
 }

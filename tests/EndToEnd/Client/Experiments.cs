@@ -39,6 +39,7 @@ public static class Experiments
             "index" => Index(llm),
             "missed" => Missed(llm),
             "tokens" => Tokens(llm),
+            "poison" => Poison(llm),
             _ => throw new ArgumentException($"There is no experiment `{experiment}`."),
         };
     }
@@ -160,6 +161,14 @@ public static class Experiments
     private static Recorded Tokens(LanguageModel llm)
     {
         Trace trace = llm.Trace(new[] { 1, 2, Vocabulary });
+        return new Recorded(trace, [("logits", llm.LmHead.Output.Save())]);
+    }
+
+    /// <summary>A layer's output replaced by one that the next layer cannot take.</summary>
+    private static Recorded Poison(LanguageModel llm)
+    {
+        Trace trace = llm.Trace(Tower);
+        llm["transformer.h.1"].Hidden = llm["transformer.h.1"].Hidden[.., .., ..64];
         return new Recorded(trace, [("logits", llm.LmHead.Output.Save())]);
     }
 

@@ -9,7 +9,7 @@ namespace Ndif.EndToEnd;
 public sealed class Cluster : IAsyncLifetime
 {
     /// <summary>How long a dead worker's job lies before another may take it.</summary>
-    public const int LeaseSeconds = 2;
+    public const int LeaseSeconds = 3;
 
     private readonly string _folder = Directory.CreateTempSubdirectory("ndif-e2e-").FullName;
     private readonly List<Child> _all = [];
