@@ -9,6 +9,9 @@ namespace Ndif.Engine;
 /// <summary>Between TorchSharp's tensors and bytes.</summary>
 public static class TensorBytes
 {
+    /// <summary>TorchSharp has no name for it, but operations on float16 make it.</summary>
+    private const torch.ScalarType ComplexFloat16 = (torch.ScalarType)8;
+
     /// <summary>A tensor of a copy of the data, on a device.</summary>
     public static torch.Tensor ToTorch(this TensorData data, torch.Device? device = null)
     {
@@ -49,7 +52,7 @@ public static class TensorBytes
     {
         using var scope = torch.NewDisposeScope();
         torch.Tensor plain = tensor.detach().cpu().contiguous();
-        if (plain.dtype == torch.ScalarType.ComplexFloat16) plain = plain.to(torch.ScalarType.ComplexFloat32); // of which there is no data
+        if (plain.dtype == ComplexFloat16) plain = plain.to(torch.ScalarType.ComplexFloat32); // of which there is no data
         return plain.MoveToOuterDisposeScope();
     }
 
