@@ -27,12 +27,12 @@ internal static class Attention
             return nn.functional.scaled_dot_product_attention(query, key, value, mask, 0, causal);
         }
         Guards.Matmul("scaled_dot_product_attention", query, key.transpose(-2, -1), a.Context);
-        Tensor scores = query.matmul(key.transpose(-2, -1)).mul(scale); // [..., heads, tokens, keys]
+        Tensor scores = Products.Matmul(query, key.transpose(-2, -1)).mul(scale); // [..., heads, tokens, keys]
         if (causal) mask = ones(scores.shape[^2..], ScalarType.Bool, scores.device).tril();
         if (mask is not null) scores = mask.dtype == ScalarType.Bool ? scores.masked_fill(mask.logical_not(), double.NegativeInfinity) : scores.add(mask);
         Tensor weights = KernelTable.Dropout(scores.softmax(-1), dropout, a, 8);
         Guards.Matmul("scaled_dot_product_attention", weights, value, a.Context);
-        return weights.matmul(value);
+        return Products.Matmul(weights, value);
     }
 
     /// <summary>The scores are never whole in memory in libtorch's kernel.</summary>

@@ -56,7 +56,7 @@ internal static class Guards
     }
 
     /// <summary>
-    /// THSTensor_matmul has no try/catch: every condition of at::matmul is checked here (aten/src/ATen/native/LinearAlgebra.cpp).
+    /// The conditions of at::matmul (aten/src/ATen/native/LinearAlgebra.cpp), and that what it makes is not too large.
     /// </summary>
     public static void Matmul(string op, Tensor left, Tensor right, KernelContext context)
     {

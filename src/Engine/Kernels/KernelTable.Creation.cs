@@ -59,6 +59,8 @@ public static partial class KernelTable
         if (!double.IsFinite(length) || length < 0)
             throw Errors.Throwable(ErrorCode.BadArgument, $"arange(): from {start} one does not come to {end} by steps of {step}.");
         ScalarType type = a.DType(3) ?? (start is double || end is double || step is double ? a.Context.DefaultType : ScalarType.Int64);
+        if (!is_floating_point(type) && Math.Abs(Numbers.ToDouble(step)) < 1)
+            throw Errors.Throwable(ErrorCode.BadArgument, $"arange(): the step {step} is 0 in {Describe.TypeName(type)}."); // and libtorch divides by it (SIGFPE)
         Guards.Size("arange", length > long.MaxValue / 2 ? long.MaxValue : (long)length, Guards.Bytes(type), a.Context);
         return arange(Numbers.ToScalar(start), Numbers.ToScalar(end), Numbers.ToScalar(step), type, a.Device(4));
     }

@@ -9,7 +9,7 @@ public static partial class KernelTable
 {
     private static Dictionary<string, Kernel> LinearAlgebraLines() => new()
     {
-        ["matmul"] = (in a) => Product(a, 0, 1, null).Left.matmul(a.Tensor(1)),
+        ["matmul"] = (in a) => Products.Matmul(Product(a, 0, 1, null).Left, a.Tensor(1)),
         ["mm"] = (in a) => Product(a, 0, 1, (2, 2)).Left.mm(a.Tensor(1)),
         ["bmm"] = (in a) => Product(a, 0, 1, (3, 3)).Left.bmm(a.Tensor(1)),
         ["mv"] = (in a) => Product(a, 0, 1, (2, 1)).Left.mv(a.Tensor(1)),

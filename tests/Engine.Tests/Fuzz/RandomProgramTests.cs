@@ -2,6 +2,8 @@ using System.Diagnostics;
 using System.Globalization;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Running;
+using Ndif.Engine.Subjects;
+using Ndif.Models;
 using Ndif.Protocol;
 using TorchSharp;
 
@@ -38,11 +40,13 @@ public sealed class RandomProgramTests(ITestOutputHelper output)
         string range = Environment.GetEnvironmentVariable(ChildRounds) ?? "1:100";
         int[] numbers = [.. range.Split(':').Select(n => int.Parse(n, CultureInfo.InvariantCulture))];
         using Rig gpt2 = Rig.GPT2(), llama = Rig.Llama();
+        ModelFolder folder = ModelStore.Find(gpt2.Path);
+        using var scan = new LanguageSubject(ModelLoader.LoadShapes(folder, ModelLoader.ReadConfig(folder)));
         SortedDictionary<string, int> ends = [];
         for (int round = numbers[0]; round < numbers[0] + numbers[1]; round++)
         {
-            Rig rig = round % 2 == 0 ? gpt2 : llama;
-            var programs = new RandomPrograms(rig.Subject, round);
+            LanguageSubject subject = (round % 5) switch { 0 => scan, 1 or 2 => gpt2.Subject, _ => llama.Subject };
+            var programs = new RandomPrograms(subject, round);
             List<JobRun> jobs = [];
             long before = torch.Tensor.TotalCount;
             for (int owners = 1 + round % 3; owners > 0; owners--)
@@ -51,7 +55,7 @@ public sealed class RandomProgramTests(ITestOutputHelper output)
                 {
                     Program program = programs.Next();
                     if (numbers[1] == 1) output.WriteLine(program.ToString());
-                    jobs.Add(new JobRun(Compiler.Compile(program, rig.Subject), new Outcome()));
+                    jobs.Add(new JobRun(Compiler.Compile(program, subject), new Outcome()));
                 }
                 catch (Exception e) when (Errors.Of(e).Code is not ErrorCode.Internal)
                 {
@@ -59,7 +63,7 @@ public sealed class RandomProgramTests(ITestOutputHelper output)
                 }
             }
             output.WriteLine($"round {round}: {jobs.Sum(j => j.Plan.Program.Nodes.Count)} nodes");
-            ProgramEngine.Run(rig.Subject, jobs);
+            ProgramEngine.Run(subject, jobs);
             foreach (JobRun job in jobs)
             {
                 Assert.True(job.Error?.Code is not ErrorCode.Internal, $"round {round}: {job.Error}");

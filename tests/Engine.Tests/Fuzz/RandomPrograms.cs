@@ -29,8 +29,8 @@ internal sealed class RandomPrograms(SubjectModel subject, int seed)
 
     private void Trace()
     {
-        bool generate = _random.Next(3) == 0;
-        var trace = new Protocol.Trace { Mode = generate ? Mode.Generate : Mode.Forward };
+        bool generate = _random.Next(3) == 0 && !subject.HasOnlyShapes;
+        var trace = new Protocol.Trace { Mode = subject.HasOnlyShapes ? Mode.Scan : generate ? Mode.Generate : Mode.Forward };
         if (generate) trace.Generation = new Generation { MaxNewTokens = (uint)_random.Next(0, 4), IgnoreEos = Coin() };
         for (int i = _random.Next(1, 4); i > 0; i--)
         {
