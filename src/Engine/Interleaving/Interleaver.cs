@@ -28,6 +28,7 @@ internal sealed class Interleaver
     private readonly SubjectModel _subject;
     private readonly IReadOnlyList<TraceRun> _traces;
     private readonly Interpreter[] _invokes;
+    private readonly List<RunningCache> _caches = [];
     private readonly Dictionary<Point, PointState> _points = [];
     private readonly Dictionary<(JobRun, uint), Dictionary<Interpreter, HashSet<uint>>> _barriers = [];
     private bool _settling;
@@ -65,6 +66,7 @@ internal sealed class Interleaver
         {
             Settle();
             value = state.Value;
+            Cache(point, value);
         }
         finally
         {
@@ -84,6 +86,9 @@ internal sealed class Interleaver
         foreach (TraceRun trace in _traces) any |= trace.Job.CheckCancelled();
         if (any) StopIfAllAreDone();
     }
+
+    /// <summary>From here on the modules' values are cached.</summary>
+    public void Start(RunningCache cache) => _caches.Add(cache);
 
     /// <summary>What was given instead of the module's output at this call, and takes it away.</summary>
     public List<SkippedPart>? TakeSkips(int module)
@@ -200,6 +205,17 @@ internal sealed class Interleaver
     }
 
     public Func<int, Axes> OutputAxes(int module) => element => _subject.OutputAxes(module, element);
+
+    private void Cache(Point point, object? value)
+    {
+        foreach (RunningCache cache in _caches)
+        {
+            if (!cache.Wants(point) || cache.Invoke.Job.HasFailed || cache.Invoke.Within!.HasEnded) continue;
+            using var scope = torch.NewDisposeScope();
+            RowView view = cache.Invoke.View!;
+            cache.Add(point, _subject.Paths[point.Module], point.After ? view.Narrow(value, OutputAxes(point.Module)) : InputsSeen(view, point.Module, (Arguments)value!));
+        }
+    }
 
     /// <summary>Lets invokes go on, in order of definition, until none can (step 3).</summary>
     private void Settle()
