@@ -9,6 +9,9 @@ namespace Ndif.Engine;
 /// <summary>Between TorchSharp's tensors and bytes.</summary>
 public static class TensorBytes
 {
+    /// <summary>TorchSharp has no name for it, but operations on float16 make it.</summary>
+    private const torch.ScalarType ComplexFloat16 = (torch.ScalarType)8;
+
     /// <summary>A tensor of a copy of the data, on a device.</summary>
     public static torch.Tensor ToTorch(this TensorData data, torch.Device? device = null)
     {
@@ -44,11 +47,13 @@ public static class TensorBytes
         }
     }
 
-    /// <summary>The same elements, detached, on the CPU and in row-major order: a new handle, which may share memory.</summary>
+    /// <summary>The same elements, detached, on the CPU, in row-major order and of a type that data have: a new handle, which may share memory.</summary>
     public static torch.Tensor Plain(torch.Tensor tensor)
     {
         using var scope = torch.NewDisposeScope();
-        return tensor.detach().cpu().contiguous().MoveToOuterDisposeScope();
+        torch.Tensor plain = tensor.detach().cpu().contiguous();
+        if (plain.dtype == ComplexFloat16) plain = plain.to(torch.ScalarType.ComplexFloat32); // of which there is no data
+        return plain.MoveToOuterDisposeScope();
     }
 
     public static torch.ScalarType ToTorch(DType type) => type switch
@@ -80,7 +85,8 @@ public static class TensorBytes
         torch.ScalarType.Byte => DType.UInt8,
         torch.ScalarType.Bool => DType.Bool,
         torch.ScalarType.ComplexFloat32 => DType.Complex64,
-        _ => DType.Complex128,
+        torch.ScalarType.ComplexFloat64 => DType.Complex128,
+        _ => throw Errors.Throwable(ErrorCode.Unsupported, $"A tensor of {type} cannot be sent.", "Convert it, as with `.to(float32)`."),
     };
 
     private static void Write(ReadOnlySpan<byte> bytes, torch.Tensor tensor) => bytes.CopyTo(tensor.bytes);

@@ -35,7 +35,7 @@ internal sealed class Interleaver
 
     public Interleaver(SubjectModel subject, IReadOnlyList<TraceRun> traces)
     {
-        (_subject, _traces) = (subject, traces);
+        (_subject, _traces, Sites) = (subject, traces, new SiteValues(subject));
         _invokes = [.. traces.SelectMany(t => t.Invokes)];
         foreach (Point point in traces.SelectMany(t => t.Job.Plan.Points)) _points.TryAdd(point, new PointState());
         foreach (Interpreter invoke in _invokes) invoke.Interleaver = this;
@@ -44,6 +44,8 @@ internal sealed class Interleaver
             Watches[point.Module] = new ModuleWatch(this, point.Module, _points.ContainsKey(new(point.Module, false)), _points.ContainsKey(new(point.Module, true)));
         foreach (int module in subject.Milestones) Watches[module] ??= new ModuleWatch(this, module, false, false);
     }
+
+    public SiteValues Sites { get; }
 
     /// <summary>Who is told of calls, by module.</summary>
     public ModuleWatch?[] Watches { get; }
@@ -116,13 +118,6 @@ internal sealed class Interleaver
     /// <summary>How often the pass came to a point in this job's trace.</summary>
     public int Calls(Point point, JobRun job) => _points[point].CallsOf(job);
 
-    /// <summary>"transformer.h.0.output"</summary>
-    public string Name(Point point)
-    {
-        string path = _subject.Paths[point.Module];
-        return $"{(path.Length == 0 ? "model" : path)}.{(point.After ? "output" : "input")}";
-    }
-
     /// <summary>True if the pass stands at this call of the point; false if it has yet to come.</summary>
     /// <exception cref="OutOfOrderException">It has gone past.</exception>
     public bool IsAt(Interpreter invoke, Point point, int call)
@@ -131,9 +126,9 @@ internal sealed class Interleaver
         int past = state.CallsOf(invoke.Job);
         if (call < past)
         {
-            string name = Name(point);
+            string name = Sites.Name(point);
             throw Errors.Throwable(ErrorCode.OutOfOrder, $"Value was missed for `{name}` (call {call}): the model had already run past it when it was accessed.",
-                $"Within one invoke, access modules in the order in which they run: move `{name}` up, before what is accessed later in the model{(invoke.LastPoint is { } last ? $" (here `{Name(last)}` came first)" : "")}.",
+                $"Within one invoke, access modules in the order in which they run: move `{name}` up, before what is accessed later in the model{(invoke.LastPoint is { } last ? $" (here `{Sites.Name(last)}` came first)" : "")}.",
                 _subject.Paths[point.Module]);
         }
         if (!state.IsHere || call != past) return false;
@@ -141,56 +136,26 @@ internal sealed class Interleaver
         return true;
     }
 
-    public object? Read(Interpreter invoke, ReadStatement read)
-    {
-        object? value = _points[read.At].Value;
-        using var scope = torch.NewDisposeScope();
-        object? seen = read.Kind switch
-        {
-            SiteKind.Output => invoke.View!.Narrow(value, OutputAxes(read.At.Module)),
-            SiteKind.Hidden => invoke.View!.Narrow(FirstTensor(value, read.At), OutputAxes(read.At.Module)),
-            SiteKind.Input => invoke.View!.Narrow(((Arguments)value!).First, FirstAxes(read.At.Module, (Arguments)value)),
-            _ => InputsSeen(invoke.View!, read.At.Module, (Arguments)value!),
-        };
-        return Ownership.Take(seen);
-    }
+    /// <summary>What an invoke sees of the point the pass stands at. Fresh handles, outside of any dispose scope.</summary>
+    public object? Read(Interpreter invoke, ReadStatement read) => Sites.See(invoke.View!, read.Kind, read.At, _points[read.At].Value);
 
     public void Write(Interpreter invoke, WriteStatement write, object? value)
     {
         PointState state = _points[write.At];
-        string name = Name(write.At);
-        RowView view = invoke.View!;
-        state.Replace(write.Kind switch
-        {
-            SiteKind.Output or SiteKind.Hidden => view.Splice(state.Value, value, OutputAxes(write.At.Module), name),
-            SiteKind.Input => ((Arguments)state.Value!).WithFirst(
-                view.Splice(((Arguments)state.Value).First, value, FirstAxes(write.At.Module, (Arguments)state.Value), name)),
-            _ => InputsWritten(view, write.At.Module, (Arguments)state.Value!, value, name),
-        });
+        state.Replace(Sites.Put(invoke.View!, write, state.Value, value));
     }
 
-    /// <summary>Notes that the module is not to run for this invoke's rows. A batch's values get the model's own element type.</summary>
+    /// <summary>Notes that the module is not to run for this invoke's rows.</summary>
     public void Skip(Interpreter invoke, int module, object? value)
     {
-        string name = Name(new Point(module, After: true));
-        object?[] elements = value is IReadOnlyList<object?> tuple ? [.. tuple] : [value];
-        if (elements.Length == 0 || elements[0] is not torch.Tensor)
-            throw Errors.Throwable(ErrorCode.BadArgument, $"`{name}` can be skipped with a tensor, or with a tuple that begins with one.");
-        RowView view = invoke.View!;
-        for (int i = 0; i < elements.Length; i++)
-        {
-            if (elements[i] is not torch.Tensor tensor) continue;
-            if (!view.Fits(tensor, _subject.OutputAxes(module, i)))
-                throw Errors.Throwable(ErrorCode.ShapeMismatch, $"`{name}` cannot be skipped with a tensor of shape [{string.Join(", ", tensor.shape)}]: it does not have this invoke's rows and tokens.");
-            elements[i] = view.Pass.Rows < 0 || tensor.dtype == _subject.Type ? tensor.alias() : tensor.to(_subject.Type);
-        }
+        var part = new SkippedPart(invoke, Sites.Instead(invoke.View!, module, value));
         List<SkippedPart> skips = _points[new Point(module, After: false)].Skips ??= [];
         if (skips.FindIndex(s => s.Invoke == invoke) is >= 0 and int before)
         {
             Ownership.Release(skips[before].Value);
             skips.RemoveAt(before);
         }
-        skips.Add(new SkippedPart(invoke, value is torch.Tensor ? elements[0]! : elements));
+        skips.Add(part);
     }
 
     /// <summary>
@@ -204,16 +169,12 @@ internal sealed class Interleaver
         return there.Values.Count(a => a.Count >= arrivals.Count) >= barrier.Participants;
     }
 
-    public Func<int, Axes> OutputAxes(int module) => element => _subject.OutputAxes(module, element);
-
     private void Cache(Point point, object? value)
     {
         foreach (RunningCache cache in _caches)
         {
             if (!cache.Wants(point) || cache.Invoke.Job.HasFailed || cache.Invoke.Within!.HasEnded) continue;
-            using var scope = torch.NewDisposeScope();
-            RowView view = cache.Invoke.View!;
-            cache.Add(point, _subject.Paths[point.Module], point.After ? view.Narrow(value, OutputAxes(point.Module)) : InputsSeen(view, point.Module, (Arguments)value!));
+            cache.Add(point, _subject.Paths[point.Module], Sites.See(cache.Invoke.View!, point.After ? SiteKind.Output : SiteKind.Inputs, point, value));
         }
     }
 
@@ -259,86 +220,6 @@ internal sealed class Interleaver
     private void StopIfAllAreDone()
     {
         if (_invokes.All(i => i.IsDone) && _invokes.Any(i => i.Stopped || i.Job.HasFailed)) throw new PassStopped();
-    }
-
-    private torch.Tensor FirstTensor(object? value, Point point) => value switch
-    {
-        torch.Tensor tensor => tensor,
-        object?[] { Length: > 0 } tuple when tuple[0] is torch.Tensor tensor => tensor,
-        ModelOutput output when output.Entries.Select(e => e.Value).OfType<torch.Tensor>().FirstOrDefault() is { } tensor => tensor,
-        _ => throw Errors.Throwable(ErrorCode.BadArgument, $"`{Name(point)}` has no hidden state: it is not a tensor and does not begin with one."),
-    };
-
-    private Func<int, Axes> FirstAxes(int module, Arguments arguments) =>
-        InputAxes(module, arguments.Positional.Length > 0 ? "0" : arguments.Keywords.Count > 0 ? arguments.Keywords[0].Key : "0");
-
-    private Func<int, Axes> InputAxes(int module, string argument) => _ => _subject.InputAxes(module, argument);
-
-    private object?[] InputsSeen(RowView view, int module, Arguments arguments) =>
-    [
-        arguments.Positional.Select((value, i) => view.Narrow(value, InputAxes(module, $"{i}"))).ToArray(),
-        arguments.Keywords.ToDictionary(k => k.Key, k => view.Narrow(k.Value, InputAxes(module, k.Key))),
-    ];
-
-    private Arguments InputsWritten(RowView view, int module, Arguments arguments, object? value, string name)
-    {
-        if (value is not IReadOnlyList<object?> { Count: 2 } both || both[0] is not IReadOnlyList<object?> positional || both[1] is not IReadOnlyDictionary<string, object?> keywords)
-            throw Errors.Throwable(ErrorCode.BadArgument, $"`{name}` takes (arguments, keywords): a tuple and a dictionary.");
-        if (positional.Count > arguments.Positional.Length)
-            throw Errors.Throwable(ErrorCode.BadArgument, $"`{name}` has {arguments.Positional.Length} positional arguments; {positional.Count} were assigned.");
-        if (keywords.Keys.FirstOrDefault(key => arguments.Keywords.All(k => k.Key != key)) is { } unknown)
-            throw Errors.Throwable(ErrorCode.BadArgument, $"`{name}` has no argument `{unknown}`; it has {string.Join(", ", arguments.Keywords.Select(k => k.Key))}.");
-        return new Arguments(
-            [.. arguments.Positional.Select((value, i) => i < positional.Count ? view.Splice(value, positional[i], InputAxes(module, $"{i}"), name) : value)],
-            [.. arguments.Keywords.Select(k => keywords.TryGetValue(k.Key, out object? part)
-                ? KeyValuePair.Create(k.Key, view.Splice(k.Value, part, InputAxes(module, k.Key), name)) : k)]);
-    }
-
-    /// <summary>What happens at one point.</summary>
-    private sealed class PointState
-    {
-        /// <summary>What writes made here; the latest is the value, those before it can go.</summary>
-        private readonly HashSet<torch.Tensor> _made = Ownership.NewSet();
-
-        /// <summary>The pass stands here now.</summary>
-        public bool IsHere { get; private set; }
-
-        public object? Value { get; private set; }
-
-        public void Come(object? value) => (IsHere, Value) = (true, value);
-
-        public void Leave()
-        {
-            (IsHere, Value) = (false, null);
-            _made.Clear();
-        }
-
-        public void Replace(object? value)
-        {
-            HashSet<torch.Tensor> before = Ownership.NewSet(), now = Ownership.NewSet();
-            Collect(Value, before);
-            Collect(value, now);
-            foreach (torch.Tensor old in before)
-                if (!now.Contains(old) && _made.Remove(old)) old.Dispose();
-            now.ExceptWith(before);
-            _made.UnionWith(now);
-            Value = value;
-        }
-
-        private static void Collect(object? value, HashSet<torch.Tensor> into)
-        {
-            Ownership.Collect(value is ModelOutput output ? output.Entries : value, into);
-            if (value is not Arguments arguments) return;
-            Ownership.Collect(arguments.Positional, into);
-            Ownership.Collect(arguments.Keywords, into);
-        }
-
-        /// <summary>How often it was passed, by owner.</summary>
-        public Dictionary<JobRun, int> Calls { get; } = [];
-
-        public List<SkippedPart>? Skips { get; set; }
-
-        public int CallsOf(JobRun job) => Calls.GetValueOrDefault(job);
     }
 }
 

@@ -108,14 +108,14 @@ internal sealed class Interpreter
     {
         if (Waits is Wait.Point && InIteration)
         {
-            string what = Interleaver!.Name(At.Point);
+            string what = Interleaver!.Sites.Name(At.Point);
             GiveUpSteps(what, $"`{what}` was called {Interleaver.Calls(At.Point, Job)} times");
             return;
         }
         throw Waits switch
         {
             Wait.Point => Errors.Throwable(ErrorCode.MissedValue,
-                $"Execution complete but `{Interleaver!.Name(At.Point)}` (call {At.Call}) was not provided: it was called {Interleaver.Calls(At.Point, Job)} times.",
+                $"Execution complete but `{Interleaver!.Sites.Name(At.Point)}` (call {At.Call}) was not provided: it was called {Interleaver.Calls(At.Point, Job)} times.",
                 "The module did not run in this pass: it lies behind a skipped or stopped module, or the model does not call it. Check the path, or the step.", _plan.Subject.Paths[At.Point.Module]),
             Wait.Value => Errors.Throwable(ErrorCode.Deadlock, $"The value %{Needed} was waited for, and the invoke that computes it did not."),
             Wait.Barrier => Errors.Throwable(ErrorCode.Deadlock, $"A barrier waits for {Barrier!.Participants} invokes, but fewer came to it.", "Call Wait() in as many invokes as the barrier was made for."),

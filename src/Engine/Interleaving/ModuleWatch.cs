@@ -11,10 +11,10 @@ internal sealed class ModuleWatch(Interleaver interleaver, int module, bool befo
     {
         arguments = Before(arguments, out List<SkippedPart>? skipped);
         if (skipped is null) return After(called.Run(arguments));
-        object? joined = SkippedPart.Join(skipped, interleaver.OutputAxes(module));
+        object? joined = SkippedPart.Join(skipped, interleaver.Sites.OutputAxes(module));
         // what returns a tuple is read as one, also if it was skipped with its first tensor
         if (joined is torch.Tensor && called is not TensorModule) joined = new object?[] { joined };
-        return After(joined ?? SkippedPart.Splice(skipped, called.Run(arguments), interleaver.OutputAxes(module), interleaver.Name(new Point(module, After: true))));
+        return After(joined ?? SkippedPart.Splice(skipped, called.Run(arguments), interleaver.Sites.OutputAxes(module), interleaver.Sites.Name(new Point(module, After: true))));
     }
 
     public Arguments Before(Arguments arguments, out List<SkippedPart>? skipped)

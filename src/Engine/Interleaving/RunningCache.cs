@@ -17,10 +17,12 @@ internal sealed class RunningCache(Interpreter invoke, CacheStatement statement,
 
     public bool Wants(Point point) => _modules.Contains(point.Module) && (point.After ? statement.Outputs : statement.Inputs);
 
-    /// <param name="seen">As the invoke sees it, in the current dispose scope.</param>
+    /// <param name="seen">As the invoke sees it; owned from here on.</param>
     public void Add(Point point, string path, object? seen)
     {
+        using var scope = torch.NewDisposeScope();
         object? kept = Ownership.Take(Ownership.Map(seen, Copy));
+        Ownership.Release(seen);
         if (!entries.TryGetValue(path, out object? known)) entries[path] = known = new List<object?>();
         var calls = (List<object?>)known!;
         if (!point.After || !statement.Inputs || calls.Count == 0) calls.Add(new Dictionary<string, object?>());

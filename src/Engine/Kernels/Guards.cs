@@ -17,7 +17,8 @@ internal static class Guards
         foreach (long size in shape)
             if (size < 0)
                 throw Errors.Throwable(ErrorCode.BadArgument, $"{op}(): trying to create a tensor with negative dimension {size}: {Describe.Shape(shape)}.");
-        Size(op, Shapes.Elements(shape), Bytes(type), context);
+        // also without elements: strides of [0, 2^63 - 1, 3] do not fit, and libtorch's random numbers end the process on it
+        Size(op, Shapes.Elements(Array.ConvertAll(shape, size => Math.Max(size, 1))), Bytes(type), context);
         return shape;
     }
 

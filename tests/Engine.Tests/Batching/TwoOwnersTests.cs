@@ -199,6 +199,53 @@ public sealed class TwoOwnersTests : IDisposable
     }
 
     [Fact]
+    public void AnEmptyInvoke_SeesItsOwnersRows_AndNobodyElses()
+    {
+        Program program = _rig.Record(null, 3, t =>
+        {
+            using (t.Invoke(s_two)) { }
+            using (t.Invoke(s_five)) { }
+            using (t.Invoke())
+            {
+                foreach (int step in t.Iter[..]) Model.Layers[0].Hidden.Save($"{step}");
+                t.Result.Save("ids");
+            }
+        });
+        Outcome alone = _rig.Run(program)[0].Good();
+        Outcome beside = _rig.Run(Quiet(s_other), program, Quiet(new[] { s_five, s_two, [1, 2, 3, 4, 5, 6, 7, 8] }))[1].Good();
+        Assert.Equal([2, 5, 16], beside.Tensor("0").Shape.ToArray());
+        Near.Equal(alone.Tensor("0")[0, 3..], beside.Tensor("0")[0, 3..]);
+        Near.Equal(alone.Tensor("0")[1], beside.Tensor("0")[1]);
+        foreach (string name in (string[])["1", "2"]) Near.Equal(alone.Tensor(name), beside.Tensor(name));
+        Near.Same(alone.Tensor("ids"), beside.Tensor("ids"));
+    }
+
+    [Fact]
+    public void ValuesCountersAndBarriers_AreTheOwners()
+    {
+        // the same ids in both programs: values, counters and barriers are by owner
+        Program Pair(int[] prompt) => _rig.Record(null, t =>
+        {
+            Barrier barrier = t.Barrier(2);
+            Value hidden;
+            using (t.Invoke(prompt))
+            {
+                hidden = Model.Layers[0].Hidden;
+                barrier.Wait();
+            }
+            using (t.Invoke(prompt))
+            {
+                barrier.Wait();
+                Model.Layers[0].Hidden = hidden * 2;
+                Model.Logits.Save("logits");
+            }
+        });
+        Outcome[] both = _rig.Run(Pair(s_five), Pair(s_other));
+        Near.Equal(_rig.Run(Pair(s_five))[0].Tensor("logits"), both[0].Good().Tensor("logits"), 1e-5);
+        Near.Equal(_rig.Run(Pair(s_other))[0].Tensor("logits"), both[1].Good().Tensor("logits"), 1e-5);
+    }
+
+    [Fact]
     public void AGenerationThatStops_Leaves_AndTheOtherGoesOn()
     {
         Program stopping = _rig.Record(s_other, 8, t =>

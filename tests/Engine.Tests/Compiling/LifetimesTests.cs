@@ -1,5 +1,6 @@
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Running;
+using Ndif.Models;
 using Ndif.Protocol;
 using TorchSharp;
 
@@ -133,11 +134,15 @@ public sealed class LifetimesTests : IDisposable
     }
 
     [Fact]
-    public void AForwardThatFails_LeavesNothing() => _rig.Run(s_prompt, t =>
+    public void AForwardThatFails_LeavesNothing_AndNobodyWatching()
     {
-        Model.Layers[0].Hidden.Save("first");
-        Model["transformer.wpe"].Input[..] = 77;
-    }).Bad(ErrorCode.OutOfOrder);
+        _rig.Run(s_prompt, t =>
+        {
+            Model.Embed.Output.Save("embedded");
+            Model["transformer.wpe"].Input[..] = 77;
+        }).Bad(ErrorCode.OpFailed);
+        Assert.Null(SiteObserver.Of(0));
+    }
 
     [Fact]
     public void AProgramThatCannotBeCompiled_LeavesNothing()

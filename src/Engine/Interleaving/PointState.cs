@@ -1,0 +1,52 @@
+using Ndif.Engine.Running;
+using Ndif.Models;
+using TorchSharp;
+
+namespace Ndif.Engine.Interleaving;
+
+/// <summary>What happens at one point of a pass.</summary>
+internal sealed class PointState
+{
+    /// <summary>What writes made here; the latest is the value, those before it can go.</summary>
+    private readonly HashSet<torch.Tensor> _made = Ownership.NewSet();
+
+    /// <summary>The pass stands here now.</summary>
+    public bool IsHere { get; private set; }
+
+    public object? Value { get; private set; }
+
+    public void Come(object? value) => (IsHere, Value) = (true, value);
+
+    public void Leave()
+    {
+        (IsHere, Value) = (false, null);
+        _made.Clear();
+    }
+
+    public void Replace(object? value)
+    {
+        HashSet<torch.Tensor> before = Ownership.NewSet(), now = Ownership.NewSet();
+        Collect(Value, before);
+        Collect(value, now);
+        foreach (torch.Tensor old in before)
+            if (!now.Contains(old) && _made.Remove(old)) old.Dispose();
+        now.ExceptWith(before);
+        _made.UnionWith(now);
+        Value = value;
+    }
+
+    private static void Collect(object? value, HashSet<torch.Tensor> into)
+    {
+        Ownership.Collect(value is ModelOutput output ? output.Entries : value, into);
+        if (value is not Arguments arguments) return;
+        Ownership.Collect(arguments.Positional, into);
+        Ownership.Collect(arguments.Keywords, into);
+    }
+
+    /// <summary>How often it was passed, by owner.</summary>
+    public Dictionary<JobRun, int> Calls { get; } = [];
+
+    public List<SkippedPart>? Skips { get; set; }
+
+    public int CallsOf(JobRun job) => Calls.GetValueOrDefault(job);
+}

@@ -1,0 +1,38 @@
+using System.Diagnostics;
+using Ndif.Protocol;
+
+namespace Ndif.Engine.Tests.Interleaving;
+
+public sealed class ManyInvokesTests(ITestOutputHelper output)
+{
+    private static readonly int[] s_prompt = [3, 1];
+
+    [Fact]
+    public void FourTimesTheInvokes_TakeNotMuchMoreThanFourTimesTheTime()
+    {
+        using Rig rig = Rig.GPT2();
+        Program Record(int invokes) => rig.Record(null, t =>
+        {
+            for (int i = 0; i < invokes; i++)
+            {
+                using (t.Invoke(s_prompt))
+                {
+                    rig.Model.Layers[0].Hidden[.., 0] = i;
+                    rig.Model.Logits[.., ^1].Save($"{i}");
+                }
+            }
+        });
+        Program few = Record(200), many = Record(800);
+        Time(few);
+        double ratio = Time(many) / Time(few);
+        output.WriteLine($"{ratio:0.0} times");
+        Assert.InRange(ratio, 0, 9); // 16 if it were quadratic
+
+        double Time(Program program) => Enumerable.Range(0, 3).Min(_ =>
+        {
+            long start = Stopwatch.GetTimestamp();
+            rig.Run(program)[0].Good();
+            return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+        });
+    }
+}
