@@ -9,6 +9,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
 {
     [Theory]
     [InlineData("gpt2")]
+    [InlineData("mistral")]
     [InlineData("llama")]
     [InlineData("llama3")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
