@@ -10,6 +10,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [Theory]
     [InlineData("gpt2")]
     [InlineData("mistral")]
+    [InlineData("qwen2")]
     [InlineData("llama")]
     [InlineData("llama3")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
