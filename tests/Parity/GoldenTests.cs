@@ -11,6 +11,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("gpt2")]
     [InlineData("mistral")]
     [InlineData("qwen2")]
+    [InlineData("qwen3")]
     [InlineData("llama")]
     [InlineData("llama3")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
