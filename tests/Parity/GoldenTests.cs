@@ -12,6 +12,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("mistral")]
     [InlineData("qwen2")]
     [InlineData("qwen3")]
+    [InlineData("olmo2")]
     [InlineData("llama")]
     [InlineData("llama3")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
