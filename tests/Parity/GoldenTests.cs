@@ -13,6 +13,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("qwen2")]
     [InlineData("qwen3")]
     [InlineData("olmo2")]
+    [InlineData("phi3")]
     [InlineData("llama")]
     [InlineData("llama3")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
