@@ -14,6 +14,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("qwen3")]
     [InlineData("olmo2")]
     [InlineData("phi3")]
+    [InlineData("starcoder2")]
     [InlineData("llama")]
     [InlineData("llama3")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
