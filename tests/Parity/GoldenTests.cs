@@ -15,6 +15,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("olmo2")]
     [InlineData("phi3")]
     [InlineData("starcoder2")]
+    [InlineData("stablelm")]
     [InlineData("llama")]
     [InlineData("llama3")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)

@@ -21,7 +21,8 @@ public sealed record Olmo2Config(int Vocabulary, int Positions, int Width, int I
         return new Olmo2Config(json.Size("vocab_size", 50304), json.Size("max_position_embeddings", 2048), width,
             json.Size("intermediate_size", 11008), json.Size("num_hidden_layers", 32), heads, groups, json.Size("head_dim", width / heads),
             json.Real("rms_norm_eps", 1e-5), RopeParameters.Read(json), json.Flag("attention_bias", false),
-            json.Flag("tie_word_embeddings", false), json.Has("pad_token_id") ? (int)json.Integer("pad_token_id") : json.Keys.Contains("pad_token_id") ? null : 1);
+            json.Flag("tie_word_embeddings", false), json.Has("pad_token_id") ? (int)json.Integer("pad_token_id")
+                : json.Keys.Contains("pad_token_id") ? null : 1);
     }
 }
 

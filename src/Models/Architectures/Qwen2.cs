@@ -5,7 +5,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of Qwen2.</summary>
+/// <summary>What config.json says of Qwen 2.</summary>
 /// <param name="Windows">For each layer: a token sees itself and as many less one before it; null for all.</param>
 /// <param name="Groups">Key and value heads; each serves Heads / Groups query heads.</param>
 /// <remarks>transformers/models/qwen2/configuration_qwen2.py</remarks>
