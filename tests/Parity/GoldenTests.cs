@@ -9,6 +9,13 @@ public sealed class GoldenTests(ITestOutputHelper output)
 {
     [Theory]
     [InlineData("gpt2")]
+    [InlineData("mistral")]
+    [InlineData("qwen2")]
+    [InlineData("qwen3")]
+    [InlineData("olmo2")]
+    [InlineData("phi3")]
+    [InlineData("starcoder2")]
+    [InlineData("stablelm")]
     [InlineData("llama")]
     [InlineData("llama3")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
