@@ -16,6 +16,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("phi3")]
     [InlineData("starcoder2")]
     [InlineData("stablelm")]
+    [InlineData("mixtral")]
     [InlineData("llama")]
     [InlineData("llama3")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
