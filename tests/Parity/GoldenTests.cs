@@ -17,6 +17,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("starcoder2")]
     [InlineData("stablelm")]
     [InlineData("mixtral")]
+    [InlineData("qwen2_moe")]
     [InlineData("llama")]
     [InlineData("llama3")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
