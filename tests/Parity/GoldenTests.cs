@@ -18,6 +18,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("stablelm")]
     [InlineData("mixtral")]
     [InlineData("qwen2_moe")]
+    [InlineData("qwen3_moe")]
     [InlineData("llama")]
     [InlineData("llama3")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
