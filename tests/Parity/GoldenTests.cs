@@ -16,6 +16,9 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("phi3")]
     [InlineData("starcoder2")]
     [InlineData("stablelm")]
+    [InlineData("mixtral")]
+    [InlineData("qwen2_moe")]
+    [InlineData("qwen3_moe")]
     [InlineData("llama")]
     [InlineData("llama3")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)

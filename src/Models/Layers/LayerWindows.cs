@@ -25,6 +25,9 @@ public static class LayerWindows
     /// <summary>The layers from max_window_layers on.</summary>
     public static bool AfterFirst(ConfigReader config, int layer) => layer >= config.Integer("max_window_layers", 28);
 
+    /// <summary>The first, third, ... of the layers before max_window_layers, in Qwen 2 with experts.</summary>
+    public static bool EverySecond(ConfigReader config, int layer) => layer % 2 == 0 && layer < config.Integer("max_window_layers", 28);
+
     /// <summary>Each layer's mask; layers with the same window share one.</summary>
     /// <param name="padding">[rows, keys]</param>
     /// <returns>layers x [rows, 1, tokens, keys]</returns>
