@@ -11,6 +11,8 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("gpt2")]
     [InlineData("llama")]
     [InlineData("llama3")]
+    [InlineData("gpt_neox")]
+    [InlineData("gpt_neox_seq")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
     {
         long before = Tensor.TotalCount;
