@@ -13,6 +13,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("llama3")]
     [InlineData("gpt_neox")]
     [InlineData("gpt_neox_seq")]
+    [InlineData("gemma")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
     {
         long before = Tensor.TotalCount;
