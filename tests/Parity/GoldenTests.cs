@@ -14,6 +14,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("gpt_neox")]
     [InlineData("gpt_neox_seq")]
     [InlineData("gemma")]
+    [InlineData("gemma2")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
     {
         long before = Tensor.TotalCount;
