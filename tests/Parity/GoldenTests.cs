@@ -15,6 +15,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("gpt_neox_seq")]
     [InlineData("gemma")]
     [InlineData("gemma2")]
+    [InlineData("gpt_neo")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
     {
         long before = Tensor.TotalCount;
