@@ -16,6 +16,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("gemma")]
     [InlineData("gemma2")]
     [InlineData("gpt_neo")]
+    [InlineData("gptj")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
     {
         long before = Tensor.TotalCount;
