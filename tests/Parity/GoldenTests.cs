@@ -17,6 +17,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("gemma2")]
     [InlineData("gpt_neo")]
     [InlineData("gptj")]
+    [InlineData("phi")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
     {
         long before = Tensor.TotalCount;
