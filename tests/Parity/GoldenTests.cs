@@ -18,6 +18,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("gpt_neo")]
     [InlineData("gptj")]
     [InlineData("phi")]
+    [InlineData("falcon")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
     {
         long before = Tensor.TotalCount;
