@@ -19,6 +19,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("gptj")]
     [InlineData("phi")]
     [InlineData("falcon")]
+    [InlineData("gemma3_text")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
     {
         long before = Tensor.TotalCount;
