@@ -20,6 +20,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("phi")]
     [InlineData("falcon")]
     [InlineData("gemma3_text")]
+    [InlineData("bloom")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
     {
         long before = Tensor.TotalCount;
