@@ -21,6 +21,16 @@ public sealed class GoldenTests(ITestOutputHelper output)
     [InlineData("qwen3_moe")]
     [InlineData("llama")]
     [InlineData("llama3")]
+    [InlineData("gpt_neox")]
+    [InlineData("gpt_neox_seq")]
+    [InlineData("gemma")]
+    [InlineData("gemma2")]
+    [InlineData("gpt_neo")]
+    [InlineData("gptj")]
+    [InlineData("phi")]
+    [InlineData("falcon")]
+    [InlineData("gemma3_text")]
+    [InlineData("bloom")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
     {
         long before = Tensor.TotalCount;

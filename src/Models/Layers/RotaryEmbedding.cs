@@ -20,6 +20,11 @@ public sealed class RotaryEmbedding(string className, RotaryFrequencies frequenc
             : new Arguments([hidden], [new("position_ids", positionIds)]))
         : Forward(hidden, positionIds);
 
+    /// <summary>The same for the models that give the positions as the second argument and not by name: Gemma 2.</summary>
+    public object?[] CallInOrder(Tensor hidden, Tensor positionIds) => Observer is { } observer
+        ? Observed<object?[]>(observer, new Arguments(hidden, positionIds))
+        : Forward(hidden, positionIds);
+
     public override object? Run(Arguments arguments) => Forward(arguments.Tensor(0, "x"), arguments.Tensor(1, "position_ids"));
 
     private object?[] Forward(Tensor hidden, Tensor positionIds)
