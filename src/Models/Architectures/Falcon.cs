@@ -17,7 +17,7 @@ public sealed record FalconConfig(int Vocabulary, int Positions, int Width, int 
 
     public static FalconConfig Read(ConfigReader json)
     {
-        int width = json.Size("hidden_size", json.Has("n_embed") ? json.Size("n_embed") : 4544), heads = json.Size("num_attention_heads", 71);
+        int width = json.Size("hidden_size", 4544), heads = json.Size("num_attention_heads", 71);
         if (width % heads != 0) throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
         if (json.Flag("alibi", false)) throw json.Bad("alibi", "must be false: only rotary positions are supported", "true");
         bool grouped = json.Flag("new_decoder_architecture", false);
@@ -216,7 +216,8 @@ public sealed class FalconAttention : SiteModule
     private (Tensor Query, Tensor Key, Tensor Value) Split(Tensor mixture)
     {
         long share = _heads / _groups;
-        Tensor parts = mixture.view(mixture.size(0), mixture.size(1), _groups, share + 2, _width); // [rows, tokens, groups, share + 2, head width]
+        // [rows, tokens, groups, share + 2, head width]
+        Tensor parts = mixture.view(mixture.size(0), mixture.size(1), _groups, share + 2, _width);
         Tensor query = parts.narrow(3, 0, share).flatten(2, 3);                                 // [rows, tokens, heads, head width]
         Tensor key = parts.select(3, share), value = parts.select(3, share + 1);                // [rows, tokens, groups, head width]
         return (query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2));

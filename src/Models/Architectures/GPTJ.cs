@@ -206,16 +206,16 @@ public sealed class GPTJAttention : SiteModule
     /// <param name="x">[rows, heads, tokens, head width]</param>
     private Tensor Rotate(Tensor x, Tensor positionIds)
     {
-        Tensor exponents = arange(0, _rotated, 2, ScalarType.Float32, x.device) / _rotated;                 // [rotated/2]
-        Tensor inverse = 1.0 / pow(tensor(10000f, device: x.device), exponents);                            // [rotated/2]
-        Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;                         // [rows, tokens, rotated/2]
-        Tensor cosines = angles.cos().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);                     // [rows, 1, tokens, rotated]
-        Tensor sines = angles.sin().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);                       // [rows, 1, tokens, rotated]
-        Tensor part = x.narrow(-1, 0, _rotated);                                                            // [rows, heads, tokens, rotated]
-        Tensor pairs = part.reshape(x.size(0), x.size(1), x.size(2), _rotated / 2, 2);                      // [rows, heads, tokens, rotated/2, 2]
-        Tensor quarter = stack([-pairs.select(4, 1), pairs.select(4, 0)], 4).flatten(3);                    // [rows, heads, tokens, rotated]
-        Tensor turned = part * cosines + quarter * sines;                                                   // [rows, heads, tokens, rotated]
-        return cat([turned, x.narrow(-1, _rotated, _width - _rotated)], -1);                                // [rows, heads, tokens, head width]
+        Tensor exponents = arange(0, _rotated, 2, ScalarType.Float32, x.device) / _rotated;      // [rotated/2]
+        Tensor inverse = 1.0 / pow(tensor(10000f, device: x.device), exponents);                 // [rotated/2]
+        Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;              // [rows, tokens, rotated/2]
+        Tensor cosines = angles.cos().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);          // [rows, 1, tokens, rotated]
+        Tensor sines = angles.sin().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);            // [rows, 1, tokens, rotated]
+        Tensor part = x.narrow(-1, 0, _rotated);                                                 // [rows, heads, tokens, rotated]
+        Tensor pairs = part.reshape(x.size(0), x.size(1), x.size(2), _rotated / 2, 2);           // [rows, heads, tokens, rotated/2, 2]
+        Tensor quarter = stack([-pairs.select(4, 1), pairs.select(4, 0)], 4).flatten(3);         // [rows, heads, tokens, rotated]
+        Tensor turned = part * cosines + quarter * sines;                                        // [rows, heads, tokens, rotated]
+        return cat([turned, x.narrow(-1, _rotated, _width - _rotated)], -1);                     // [rows, heads, tokens, head width]
     }
 }
 

@@ -9,8 +9,8 @@ namespace Ndif.Models.Architectures;
 /// <param name="Groups">Key and value heads; each serves Heads / Groups query heads.</param>
 /// <remarks>transformers/models/gemma2/configuration_gemma2.py</remarks>
 public sealed record Gemma2Config(int Vocabulary, int Positions, int Width, int Inner, int Layers, int Heads, int Groups, int HeadWidth,
-    double Epsilon, RopeParameters Rope, bool AttentionBias, bool Tied, int Padding, double Scale, int Window, IReadOnlyList<string> LayerTypes,
-    double? AttentionCap, double? LogitCap)
+    double Epsilon, RopeParameters Rope, bool AttentionBias, bool Tied, int Padding, double Scale, int Window,
+    IReadOnlyList<string> LayerTypes, double? AttentionCap, double? LogitCap)
 {
     public static Gemma2Config Read(ConfigReader json)
     {

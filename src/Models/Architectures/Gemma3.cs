@@ -9,8 +9,8 @@ namespace Ndif.Models.Architectures;
 /// <param name="Groups">Key and value heads; each serves Heads / Groups query heads.</param>
 /// <remarks>transformers/models/gemma3/configuration_gemma3.py</remarks>
 public sealed record Gemma3TextConfig(int Vocabulary, int Positions, int Width, int Inner, int Layers, int Heads, int Groups, int HeadWidth,
-    double Epsilon, RopeParameters Rope, RopeParameters LocalRope, bool AttentionBias, bool Tied, int Padding, double Scale, int Window, IReadOnlyList<string> LayerTypes,
-    double? AttentionCap, double? LogitCap)
+    double Epsilon, RopeParameters Rope, RopeParameters LocalRope, bool AttentionBias, bool Tied, int Padding, double Scale,
+    int Window, IReadOnlyList<string> LayerTypes, double? AttentionCap, double? LogitCap)
 {
     public static Gemma3TextConfig Read(ConfigReader json)
     {
@@ -19,7 +19,8 @@ public sealed record Gemma3TextConfig(int Vocabulary, int Positions, int Width, 
         int layers = json.Size("num_hidden_layers", 26);
         int pattern = json.Size("sliding_window_pattern", 6);
         IReadOnlyList<string> types = json.Texts("layer_types");
-        if (types.Count == 0) types = [.. Enumerable.Range(0, layers).Select(i => (i + 1) % pattern != 0 ? "sliding_attention" : "full_attention")];
+        if (types.Count == 0)
+            types = [.. Enumerable.Range(1, layers).Select(i => i % pattern != 0 ? "sliding_attention" : "full_attention")];
         if (types.Count != layers) throw json.Bad("layer_types", $"must have one entry for each of the {layers} layers", $"{types.Count}");
         RopeParameters local = json.Has("rope_parameters") ? RopeParameters.Read(json, "sliding_attention")
             : new RopeParameters("default", json.Real("rope_local_base_freq", 10000), 1.0, null);
@@ -38,8 +39,11 @@ public sealed record Gemma3TextConfig(int Vocabulary, int Positions, int Width, 
     public int? WindowOf(int layer) => LayerTypes[layer] == "sliding_attention" ? Window : null;
 }
 
-/// <summary>Gemma 3, text only: Gemma 2 with norms on queries and keys instead of caps, and frequencies of their own for layers with a window.</summary>
-/// <remarks>transformers/models/gemma3/modeling_gemma3.py; Gemma Team, Gemma 3, 2024</remarks>
+/// <summary>
+/// Gemma 3, text only: Gemma 2 with norms on queries and keys instead of caps, and rotary frequencies of their own for layers with a
+/// window.
+/// </summary>
+/// <remarks>transformers/models/gemma3/modeling_gemma3.py; Gemma Team, Gemma 3, 2025</remarks>
 [Architecture("Gemma3ForCausalLM", ModelType = "gemma3_text")]
 public sealed class Gemma3ForCausalLM : CausalLM
 {
