@@ -32,6 +32,9 @@ public abstract class CausalLM : SiteModule
     /// <summary>Tensors that old checkpoints have and no module wants: buffers that are computed, masks.</summary>
     public virtual bool Ignores(string tensorName) => false;
 
+    /// <summary>A checkpoint's name for a tensor as the tree has it, where a module was renamed since checkpoints were written.</summary>
+    public virtual string TreeName(string tensorName) => tensorName;
+
     /// <summary>One forward pass.</summary>
     /// <param name="inputIds">[rows, tokens] int64</param>
     /// <param name="attentionMask">[rows, cached + tokens] int64: 1 for a token, 0 for padding</param>

@@ -65,6 +65,14 @@ public abstract class SiteModule
         return parameter;
     }
 
+    /// <summary>Declares a parameter that checkpoints have in parts (<see cref="Parameter.Parts"/>).</summary>
+    protected Parameter Weight(string name, long[] shape, IReadOnlyList<(string Name, long[] Shape)> parts)
+    {
+        var parameter = new Parameter(name, shape, parts);
+        _parameters.Add(parameter);
+        return parameter;
+    }
+
     /// <summary>Uses another module's parameter as one's own: the same tensor under a second path.</summary>
     protected Parameter Tie(Parameter parameter)
     {

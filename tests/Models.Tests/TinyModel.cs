@@ -19,6 +19,12 @@ internal static class TinyModel
           "num_key_value_heads": {{groups}}, "eos_token_id": [1, 2] {{more}} }
         """;
 
+    /// <summary>Another architecture with Llama's names for sizes; what one does not have it does not read.</summary>
+    public static string LikeLlama(string architecture, int groups, int layers) => Llama(4, groups, layers, more: """
+        , "head_dim": 4, "sliding_window": 5, "pad_token_id": 0, "partial_rotary_factor": 0.5, "num_local_experts": 4, "num_experts": 4,
+          "num_experts_per_tok": 2, "moe_intermediate_size": 8, "shared_expert_intermediate_size": 8
+        """).Replace("LlamaForCausalLM", architecture, StringComparison.Ordinal).Replace("\"llama\"", "null", StringComparison.Ordinal);
+
     /// <summary>Writes config.json and random weights.</summary>
     /// <param name="change">Changes the tensors by name before they are written.</param>
     public static void Write(TempFolder folder, string config, long seed = 1, Action<Dictionary<string, Tensor>>? change = null)

@@ -9,8 +9,28 @@ public sealed class GoldenTests(ITestOutputHelper output)
 {
     [Theory]
     [InlineData("gpt2")]
+    [InlineData("mistral")]
+    [InlineData("qwen2")]
+    [InlineData("qwen3")]
+    [InlineData("olmo2")]
+    [InlineData("phi3")]
+    [InlineData("starcoder2")]
+    [InlineData("stablelm")]
+    [InlineData("mixtral")]
+    [InlineData("qwen2_moe")]
+    [InlineData("qwen3_moe")]
     [InlineData("llama")]
     [InlineData("llama3")]
+    [InlineData("gpt_neox")]
+    [InlineData("gpt_neox_seq")]
+    [InlineData("gemma")]
+    [InlineData("gemma2")]
+    [InlineData("gpt_neo")]
+    [InlineData("gptj")]
+    [InlineData("phi")]
+    [InlineData("falcon")]
+    [InlineData("gemma3_text")]
+    [InlineData("bloom")]
     public void Checkpoint_GivesWhatHuggingFaceGives(string name)
     {
         long before = Tensor.TotalCount;

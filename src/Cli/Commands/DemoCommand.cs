@@ -51,7 +51,7 @@ internal static class DemoCommand
             Console.WriteLine("""
                 Next:
                   ndif up                      keep the service running (dotnet run -c Release --project src/Cli -- up)
-                  docs/samples/                programs that use it: patching, steering, the logit lens
+                  docs/samples/                programs that use it: patching, the logit lens, generation, caching
                   ndif --help                  all commands
                 """);
             return 0;

@@ -50,6 +50,8 @@ internal static class CallStructure
         Tensor tensor => $"{Name(tensor.dtype)}[{string.Join(", ", tensor.shape)}]",
         object?[] tuple => $"({string.Join(", ", tuple.Select(Of))})",
         KeyValueCache => "DynamicCache",
+        long => "int",
+        string => "str",
         _ => Convert.ToString(value, System.Globalization.CultureInfo.InvariantCulture) ?? "",
     };
 

@@ -99,6 +99,15 @@ internal sealed class Recorder
         return saved;
     }
 
+    /// <summary>Records a node that saves its own value.</summary>
+    public Saved SaveOf(Node node)
+    {
+        uint id = Add(node);
+        var saved = new Saved(this, id, id);
+        _saves.Add(saved);
+        return saved;
+    }
+
     /// <summary>The region that is being recorded into.</summary>
     public Region OpenNow => _open.Peek();
 

@@ -76,6 +76,19 @@ public sealed class Trace : Scope, IDisposable
     /// <summary>A point at which a number of invokes wait for each other; see <see cref="Barrier.Wait"/>.</summary>
     public Barrier Barrier(int participants) => new(Open(), participants);
 
+    /// <summary>
+    /// Saves what modules give from here on, after all interventions: outputs, and inputs if asked for. Within an invoke: of its rows.
+    /// </summary>
+    /// <param name="modules">Which; all by default. A module list stands for its modules.</param>
+    /// <param name="dtype">Floating-point tensors are kept as this type.</param>
+    public ActivationCache Cache(IEnumerable<Envoy>? modules = null, bool output = true, bool inputs = false, DType? dtype = null)
+    {
+        if (!output && !inputs) throw new ArgumentException("A cache of neither outputs nor inputs holds nothing.");
+        var cache = new Cache { Outputs = output, Inputs = inputs, Dtype = dtype is { } type ? (DataType)type : DataType.Unspecified };
+        if (modules is not null) cache.Modules.AddRange(modules.Select(m => m.Path));
+        return new ActivationCache(Open().SaveOf(new Node { Cache = cache }));
+    }
+
     /// <summary>Ends the model's pass here: what was saved before stays, what follows is not run.</summary>
     public void Stop() => Open().Add(new Node { Stop = new Stop() });
 

@@ -12,7 +12,8 @@ public sealed class Saved : Value
 
     internal Saved(Recorder recorder, uint node, uint source) : base(recorder, source) => SaveNode = node;
 
-    private Saved(object? result) : base(null, 0) => (HasValue, _result) = (true, result);
+    /// <summary>A part of a finished result.</summary>
+    internal Saved(object? result) : base(null, 0) => (HasValue, _result) = (true, result);
 
     /// <summary>The id of the save in the program: the key of the result.</summary>
     internal uint SaveNode { get; }

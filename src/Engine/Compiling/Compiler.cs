@@ -1,3 +1,4 @@
+using Ndif.Engine.Kernels;
 using Ndif.Engine.Subjects;
 using Ndif.Protocol;
 
@@ -85,6 +86,15 @@ public static class Compiler
                 return new WhileStatement(id, node.While.ConditionRegion, Operand.Of(node.While.Condition), node.While.Region, node.While.Limit);
             case Node.KindOneofCase.Break:
                 return new BreakStatement(id);
+            case Node.KindOneofCase.Cache:
+                int[] cached = node.Cache.Modules.Count > 0 ? [.. node.Cache.Modules.Select(subject.IndexOf)] : [.. Enumerable.Range(0, subject.Paths.Count)];
+                foreach (int module in cached)
+                {
+                    if (node.Cache.Outputs) points.Add(new Point(module, After: true));
+                    if (node.Cache.Inputs) points.Add(new Point(module, After: false));
+                }
+                return new CacheStatement(id, cached, node.Cache.Outputs, node.Cache.Inputs,
+                    node.Cache.Dtype is DataType.Unspecified ? null : ((DType)node.Cache.Dtype).ToTorch(), node.Cache.Name);
             case Node.KindOneofCase.Put:
                 return new PutStatement(id, needs, node.Put.Container, node.Put.Key, Operand.Of(node.Put.Value));
             case Node.KindOneofCase.SetVariable:

@@ -1,4 +1,5 @@
 using Ndif.Protocol;
+using TorchSharp;
 
 namespace Ndif.Engine.Compiling;
 
@@ -55,6 +56,8 @@ internal sealed record ForEachStatement(uint Id, uint[] Needs, Operand Items, ui
 internal sealed record WhileStatement(uint Id, uint ConditionRegion, Operand Condition, uint Region, uint Limit) : Statement(Id, []);
 
 internal sealed record BreakStatement(uint Id) : Statement(Id, []);
+
+internal sealed record CacheStatement(uint Id, int[] Modules, bool Outputs, bool Inputs, torch.ScalarType? Type, string Name) : Statement(Id, []);
 
 internal sealed record PutStatement(uint Id, uint[] Needs, uint Container, string Key, Operand Value) : Statement(Id, Needs);
 

@@ -28,6 +28,7 @@ internal sealed class Interleaver
     private readonly SubjectModel _subject;
     private readonly IReadOnlyList<TraceRun> _traces;
     private readonly Interpreter[] _invokes;
+    private readonly List<RunningCache> _caches = [];
     private readonly Dictionary<Point, PointState> _points = [];
     private readonly Dictionary<(JobRun, uint), Dictionary<Interpreter, HashSet<uint>>> _barriers = [];
     private bool _settling;
@@ -67,6 +68,7 @@ internal sealed class Interleaver
         {
             Settle();
             value = state.Value;
+            Cache(point, value);
         }
         finally
         {
@@ -86,6 +88,9 @@ internal sealed class Interleaver
         foreach (TraceRun trace in _traces) any |= trace.Job.CheckCancelled();
         if (any) StopIfAllAreDone();
     }
+
+    /// <summary>From here on the modules' values are cached.</summary>
+    public void Start(RunningCache cache) => _caches.Add(cache);
 
     /// <summary>What was given instead of the module's output at this call, and takes it away.</summary>
     public List<SkippedPart>? TakeSkips(int module)
@@ -132,7 +137,7 @@ internal sealed class Interleaver
     }
 
     /// <summary>What an invoke sees of the point the pass stands at. Fresh handles, outside of any dispose scope.</summary>
-    public object? Read(Interpreter invoke, ReadStatement read) => Sites.See(invoke.View!, read, _points[read.At].Value);
+    public object? Read(Interpreter invoke, ReadStatement read) => Sites.See(invoke.View!, read.Kind, read.At, _points[read.At].Value);
 
     public void Write(Interpreter invoke, WriteStatement write, object? value)
     {
@@ -162,6 +167,15 @@ internal sealed class Interleaver
         if (!there.TryGetValue(invoke, out var arrivals)) there[invoke] = arrivals = [];
         arrivals.Add(barrier.Id);
         return there.Values.Count(a => a.Count >= arrivals.Count) >= barrier.Participants;
+    }
+
+    private void Cache(Point point, object? value)
+    {
+        foreach (RunningCache cache in _caches)
+        {
+            if (!cache.Wants(point) || cache.Invoke.Job.HasFailed || cache.Invoke.Within!.HasEnded) continue;
+            cache.Add(point, _subject.Paths[point.Module], Sites.See(cache.Invoke.View!, point.After ? SiteKind.Output : SiteKind.Inputs, point, value));
+        }
     }
 
     /// <summary>Lets invokes go on, in order of definition, until none can (step 3).</summary>

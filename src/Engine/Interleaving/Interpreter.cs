@@ -291,6 +291,12 @@ internal sealed class Interpreter
                     return false;
                 }
                 return true;
+            case CacheStatement cache:
+                var entries = new Dictionary<string, object?>();
+                _slots.Set(cache.Id, entries);
+                Job.Keep(cache.Id, cache.Name);
+                Interleaver!.Start(new RunningCache(this, cache, entries));
+                return true;
             case PutStatement put:
                 if (_slots[put.Container] is not Dictionary<string, object?> map)
                     throw Errors.Throwable(ErrorCode.BadArgument, "Only a dictionary has entries by name.");

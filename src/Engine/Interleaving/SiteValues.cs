@@ -20,15 +20,15 @@ internal sealed class SiteValues(SubjectModel subject)
     public Func<int, Axes> OutputAxes(int module) => element => subject.OutputAxes(module, element);
 
     /// <summary>The view's part, as fresh handles outside of any dispose scope.</summary>
-    public object? See(RowView view, ReadStatement read, object? value)
+    public object? See(RowView view, SiteKind kind, Point at, object? value)
     {
         using var scope = torch.NewDisposeScope();
-        return Ownership.Take(read.Kind switch
+        return Ownership.Take(kind switch
         {
-            SiteKind.Output => view.Narrow(value, OutputAxes(read.At.Module)),
-            SiteKind.Hidden => view.Narrow(FirstTensor(value, read.At), OutputAxes(read.At.Module)),
-            SiteKind.Input => view.Narrow(((Arguments)value!).First, FirstAxes(read.At.Module, (Arguments)value)),
-            _ => InputsSeen(view, read.At.Module, (Arguments)value!),
+            SiteKind.Output => view.Narrow(value, OutputAxes(at.Module)),
+            SiteKind.Hidden => view.Narrow(FirstTensor(value, at), OutputAxes(at.Module)),
+            SiteKind.Input => view.Narrow(((Arguments)value!).First, FirstAxes(at.Module, (Arguments)value)),
+            _ => InputsSeen(view, at.Module, (Arguments)value!),
         });
     }
 

@@ -112,6 +112,12 @@ public sealed class JobRun : IDisposable
         }
     }
 
+    /// <summary>A node whose value is a container that comes back at the end.</summary>
+    internal void Keep(uint node, string name)
+    {
+        if (_held.Add(node)) _open.Add((node, name, node));
+    }
+
     /// <summary>True for a container that must live to the end, because it was saved.</summary>
     internal bool IsHeld(uint node) => _held.Contains(node);
 

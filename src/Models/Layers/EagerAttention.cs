@@ -14,10 +14,13 @@ public static class EagerAttention
     /// <param name="key">[rows, key-value heads, keys, width]</param>
     /// <param name="value">[rows, key-value heads, keys, width]</param>
     /// <param name="mask">[rows, 1, tokens, keys], added to the scores</param>
+    /// <param name="cap">Scores are bent to stay between -cap and cap, if given.</param>
     /// <returns>The output [rows, tokens, heads, width] and the probabilities [rows, heads, tokens, keys].</returns>
-    public static (Tensor Output, Tensor Probabilities) Forward(Tensor query, Tensor key, Tensor value, Tensor? mask, double scale)
+    public static (Tensor Output, Tensor Probabilities) Forward(Tensor query, Tensor key, Tensor value, Tensor? mask, double scale,
+        double? cap = null)
     {
         Tensor scores = Scores(query, key) * scale;                                                     // [rows, heads, tokens, keys]
+        if (cap is { } limit) scores = (scores / limit).tanh() * limit;
         if (mask is not null) scores = scores + mask;
         Tensor probabilities = nn.functional.softmax(scores, -1, ScalarType.Float32).to(query.dtype);   // [rows, heads, tokens, keys]
         Tensor output = Mix(probabilities, value).transpose(1, 2).contiguous();                         // [rows, tokens, heads, width]

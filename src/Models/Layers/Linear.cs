@@ -12,12 +12,15 @@ public sealed class Linear : TensorModule
     private readonly Parameter? _bias;  // [outputs]
 
     /// <param name="tied">The weight of another module, used here too: an embedding [outputs, inputs].</param>
-    public Linear(int inputs, int outputs, bool bias = true, Parameter? tied = null)
+    /// <param name="className">As Hugging Face's model calls it, where it has a class of its own: "FalconLinear".</param>
+    public Linear(int inputs, int outputs, bool bias = true, Parameter? tied = null, string className = "Linear")
     {
-        (_inputs, _outputs) = (inputs, outputs);
+        (ClassName, _inputs, _outputs) = (className, inputs, outputs);
         _weight = tied is null ? Weight("weight", outputs, inputs) : Tie(tied);
         _bias = bias ? Weight("bias", outputs) : null;
     }
+
+    public override string ClassName { get; }
 
     public override string ExtraRepr => string.Create(CultureInfo.InvariantCulture,
         $"in_features={_inputs}, out_features={_outputs}, bias={(_bias is null ? "False" : "True")}");

@@ -4,7 +4,10 @@ namespace Ndif.Models.Layers;
 
 /// <summary>Rotary position embeddings: the cosines and sines of a pass's positions, computed once for all layers.</summary>
 /// <remarks>LlamaRotaryEmbedding in transformers/models/llama/modeling_llama.py; Su et al., RoFormer, 2021</remarks>
-public sealed class RotaryEmbedding(string className, RotaryFrequencies frequencies) : SiteModule
+/// <param name="className">As Hugging Face's model calls its copy: "LlamaRotaryEmbedding".</param>
+/// <param name="frequencies">Those of the rotated width.</param>
+/// <param name="positional">True where the model passes the positions without their name.</param>
+public sealed class RotaryEmbedding(string className, RotaryFrequencies frequencies, bool positional = false) : SiteModule
 {
     public override string ClassName => className;
 
@@ -12,7 +15,14 @@ public sealed class RotaryEmbedding(string className, RotaryFrequencies frequenc
     /// <param name="positionIds">[rows, tokens] int64</param>
     /// <returns>Cosines and sines, each [rows, tokens, width].</returns>
     public object?[] Call(Tensor hidden, Tensor positionIds) => Observer is { } observer
-        ? Observed<object?[]>(observer, new Arguments([hidden], [new("position_ids", positionIds)]))
+        ? Observed<object?[]>(observer, positional
+            ? new Arguments([hidden, positionIds], [])
+            : new Arguments([hidden], [new("position_ids", positionIds)]))
+        : Forward(hidden, positionIds);
+
+    /// <summary>The same for the models that give the positions as the second argument and not by name: Gemma 2.</summary>
+    public object?[] CallInOrder(Tensor hidden, Tensor positionIds) => Observer is { } observer
+        ? Observed<object?[]>(observer, new Arguments(hidden, positionIds))
         : Forward(hidden, positionIds);
 
     public override object? Run(Arguments arguments) => Forward(arguments.Tensor(0, "x"), arguments.Tensor(1, "position_ids"));

@@ -36,17 +36,17 @@ public static class ModelLoader
     {
         CausalLM root = ArchitectureCatalog.Build(config);
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
-        List<KeyValuePair<Parameter, string>> bound = WeightBinding.Bind(root, checkpoint);
-        ScalarType target = dtype ?? NativeDType(checkpoint, bound.Select(b => b.Value), config);
+        List<KeyValuePair<Parameter, string[]>> bound = WeightBinding.Bind(root, checkpoint);
+        ScalarType target = dtype ?? NativeDType(checkpoint, bound.SelectMany(b => b.Value), config);
         LoadedModel model = new(folder, config, root, target, device ?? CPU);
         try
         {
-            long done = 0, total = bound.Sum(b => checkpoint.Entry(b.Value).Length);
-            foreach (var (parameter, name) in bound)
+            long done = 0, total = bound.SelectMany(b => b.Value).Sum(name => checkpoint.Entry(name).Length);
+            foreach (var (parameter, names) in bound)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                parameter.Value = Placed(checkpoint.Read(name), target, model.Device);
-                done += checkpoint.Entry(name).Length;
+                parameter.Value = Placed(Whole(checkpoint, parameter, names), target, model.Device);
+                done += names.Sum(name => checkpoint.Entry(name).Length);
                 progress?.Report(("weights", done, total));
             }
             return model;
@@ -68,6 +68,23 @@ public static class ModelLoader
     }
 
     public static ConfigReader ReadConfig(ModelFolder folder) => ConfigReader.Open(Path.Combine(folder.Path, "config.json"));
+
+    /// <summary>A parameter's tensor, put together if the checkpoint has it in parts.</summary>
+    private static Tensor Whole(Checkpoint checkpoint, Parameter parameter, string[] names)
+    {
+        if (names is [string only]) return checkpoint.Read(only);
+        using var nothing = no_grad();
+        Tensor[] parts = [.. names.Select(checkpoint.Read)];
+        try
+        {
+            using Tensor rows = cat(parts, 0);                                   // [all parts' rows, ...]
+            return rows.view(parameter.Shape).DetachFromDisposeScope();
+        }
+        finally
+        {
+            foreach (Tensor part in parts) part.Dispose();
+        }
+    }
 
     private static Tensor Placed(Tensor read, ScalarType dtype, Device device)
     {

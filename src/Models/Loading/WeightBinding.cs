@@ -7,31 +7,42 @@ internal static class WeightBinding
 {
     /// <summary>
     /// Names in a checkpoint are the tree's paths, with or without the base model's name before them ("transformer.h.0..." or
-    /// "h.0..."). What the architecture computes itself is passed over. Every other difference is an error.
+    /// "h.0..."). A parameter may be there in parts. What the architecture computes itself is passed over. Every other difference is
+    /// an error.
     /// </summary>
-    /// <returns>In the order of the tree, each parameter once, also where two modules share it.</returns>
-    public static List<KeyValuePair<Parameter, string>> Bind(CausalLM model, Checkpoint checkpoint)
+    /// <returns>
+    /// The tensor or the parts of each parameter, in the order of the tree, each once, also where two modules share it.
+    /// </returns>
+    public static List<KeyValuePair<Parameter, string[]>> Bind(CausalLM model, Checkpoint checkpoint)
     {
         Dictionary<string, Parameter> parameters = Parameters(model);
+        HashSet<string> places = [.. parameters.Keys, .. parameters.SelectMany(p => PartPaths(p.Key, p.Value))];
         Dictionary<string, string> sources = new(StringComparer.Ordinal); // path in the tree -> name in the checkpoint
         List<string> unexpected = [];
         foreach (string name in checkpoint.Names)
         {
-            if (InTree(name, model.BaseName, parameters) is { } path) sources.TryAdd(path, name);
+            if (InTree(model.TreeName(name), model.BaseName, places) is { } path) sources.TryAdd(path, name);
             else if (!model.Ignores(name)) unexpected.Add(name);
         }
 
-        Dictionary<Parameter, string> found = [];
+        Dictionary<Parameter, string[]> found = [];
         foreach (var (path, parameter) in parameters)
-            if (sources.TryGetValue(path, out string? name)) found.TryAdd(parameter, name);
-        string[] missing = [.. parameters.Where(p => !found.ContainsKey(p.Value)).Select(p => p.Key)];
+        {
+            string[] parts = PartPaths(path, parameter);
+            if (sources.TryGetValue(path, out string? name)) found.TryAdd(parameter, [name]);
+            else if (parts.Length > 0 && parts.All(sources.ContainsKey)) found.TryAdd(parameter, [.. parts.Select(p => sources[p])]);
+        }
+        string[] missing = [.. parameters.Where(p => !found.ContainsKey(p.Value)).SelectMany(p =>
+            p.Value.Parts.Count == 0 ? [p.Key] : PartPaths(p.Key, p.Value).Where(part => !sources.ContainsKey(part)))];
 
         if (missing.Length > 0)
             throw Bad(checkpoint, $"has no {Listed(missing)}", Errors.DidYouMean(missing[0], unexpected), missing[0]);
         if (unexpected.Count > 0)
             throw Bad(checkpoint, $"has {Listed(unexpected)}, which {model.ClassName} has no place for",
                 Errors.DidYouMean(unexpected[0], parameters.Keys), unexpected[0]);
-        foreach (var (parameter, name) in found) CheckShape(checkpoint, parameter, name);
+        foreach (var (parameter, names) in found)
+            for (int part = 0; part < names.Length; part++)
+                CheckShape(checkpoint, names.Length == 1 ? parameter.Shape : parameter.Parts[part].Shape, names[part]);
         return [.. parameters.Values.Distinct().Select(p => KeyValuePair.Create(p, found[p]))];
     }
 
@@ -40,20 +51,23 @@ internal static class WeightBinding
         model.Modules.SelectMany(m => m.Parameters.Select(p => (Path: $"{m.Path}.{p.Name}", Parameter: p)))
             .ToDictionary(p => p.Path, p => p.Parameter, StringComparer.Ordinal);
 
-    private static string? InTree(string name, string baseName, Dictionary<string, Parameter> parameters)
+    private static string[] PartPaths(string path, Parameter parameter) =>
+        [.. parameter.Parts.Select(part => path[..^parameter.Name.Length] + part.Name)];
+
+    private static string? InTree(string name, string baseName, HashSet<string> places)
     {
-        if (parameters.ContainsKey(name)) return name;
-        if (parameters.ContainsKey($"{baseName}.{name}")) return $"{baseName}.{name}";
-        return name.StartsWith(baseName + ".", StringComparison.Ordinal) && parameters.ContainsKey(name[(baseName.Length + 1)..])
+        if (places.Contains(name)) return name;
+        if (places.Contains($"{baseName}.{name}")) return $"{baseName}.{name}";
+        return name.StartsWith(baseName + ".", StringComparison.Ordinal) && places.Contains(name[(baseName.Length + 1)..])
             ? name[(baseName.Length + 1)..] : null;
     }
 
-    private static void CheckShape(Checkpoint checkpoint, Parameter parameter, string name)
+    private static void CheckShape(Checkpoint checkpoint, long[] expected, string name)
     {
         long[] shape = checkpoint.Entry(name).Shape;
-        if (!shape.AsSpan().SequenceEqual(parameter.Shape))
+        if (!shape.AsSpan().SequenceEqual(expected))
             throw Bad(checkpoint,
-                $"has `{name}` with shape [{string.Join(", ", shape)}]; config.json asks for [{string.Join(", ", parameter.Shape)}]",
+                $"has `{name}` with shape [{string.Join(", ", shape)}]; config.json asks for [{string.Join(", ", expected)}]",
                 "config.json and the weights are not of the same model.", name);
     }
 

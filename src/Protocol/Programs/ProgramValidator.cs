@@ -134,6 +134,11 @@ public sealed class ProgramValidator
             case Node.KindOneofCase.CallModule: Module(node.CallModule.Module); break;
             case Node.KindOneofCase.Parameter: ParameterOf(node.Parameter); break;
             case Node.KindOneofCase.Result or Node.KindOneofCase.Stop or Node.KindOneofCase.Barrier: InTrace(scope, node.KindCase.ToString()); break;
+            case Node.KindOneofCase.Cache:
+                InTrace(scope, "A cache");
+                foreach (string path in node.Cache.Modules)
+                    if (Module(path).List) throw Make(ErrorCode.UnknownModule, $"`{Short(path)}` is a list of modules: it is never called itself.", "Cache its modules.", Short(path));
+                break;
             case Node.KindOneofCase.Break when !scope.InLoop: throw Bad("Break stands outside of any loop.");
             case Node.KindOneofCase.Trace: Trace(node.Trace, scope); return;
         }

@@ -10,6 +10,16 @@ public sealed class PaddingTests
 
     [Theory]
     [InlineData("gpt2")]
+    [InlineData("MistralForCausalLM")]
+    [InlineData("Qwen2ForCausalLM")]
+    [InlineData("Qwen3ForCausalLM")]
+    [InlineData("Olmo2ForCausalLM")]
+    [InlineData("Phi3ForCausalLM")]
+    [InlineData("Starcoder2ForCausalLM")]
+    [InlineData("StableLmForCausalLM")]
+    [InlineData("MixtralForCausalLM")]
+    [InlineData("Qwen2MoeForCausalLM")]
+    [InlineData("Qwen3MoeForCausalLM")]
     [InlineData("llama")]
     public void PaddedRow_GivesSameLogits_AsSingleRow(string architecture) => s_cases.Sample((shape, tokens, padding, seed) =>
     {
@@ -30,6 +40,16 @@ public sealed class PaddingTests
 
     [Theory]
     [InlineData("gpt2")]
+    [InlineData("MistralForCausalLM")]
+    [InlineData("Qwen2ForCausalLM")]
+    [InlineData("Qwen3ForCausalLM")]
+    [InlineData("Olmo2ForCausalLM")]
+    [InlineData("Phi3ForCausalLM")]
+    [InlineData("Starcoder2ForCausalLM")]
+    [InlineData("StableLmForCausalLM")]
+    [InlineData("MixtralForCausalLM")]
+    [InlineData("Qwen2MoeForCausalLM")]
+    [InlineData("Qwen3MoeForCausalLM")]
     [InlineData("llama")]
     public void Cache_GivesSameLogits_AsNone(string architecture) => s_cases.Sample((shape, tokens, more, seed) =>
     {
@@ -53,7 +73,8 @@ public sealed class PaddingTests
     {
         folder = new TempFolder();
         TinyModel.Write(folder, architecture == "gpt2" ? TinyModel.GPT2(heads: shape * 2, layers: shape)
-            : TinyModel.Llama(heads: 4, groups: shape, layers: shape), seed);
+            : architecture == "llama" ? TinyModel.Llama(heads: 4, groups: shape, layers: shape)
+            : TinyModel.LikeLlama(architecture, groups: shape, layers: shape), seed);
         return TinyModel.Load(folder.Path);
     }
 }

@@ -1,0 +1,62 @@
+using Ndif.Protocol;
+using Ndif.Recording;
+
+namespace Ndif;
+
+/// <summary>
+/// What a trace's modules gave, by path or module: <c>cache["transformer.h.0"].Output[0]</c>, <c>cache[h[0]].Output</c>. It holds the
+/// values after all interventions, of modules that ran after the cache was started.
+/// </summary>
+public sealed class ActivationCache
+{
+    private readonly Saved _saved;
+
+    internal ActivationCache(Saved saved) => _saved = saved;
+
+    /// <summary>The paths of what was cached; the root's is empty.</summary>
+    /// <exception cref="InvalidOperationException">The trace has not run.</exception>
+    public IEnumerable<string> Paths => Entries.Keys;
+
+    /// <summary>The calls of a module. The path may begin with "model.", as nnsight's do.</summary>
+    /// <exception cref="KeyNotFoundException">It was never cached.</exception>
+    public CacheEntry this[string path] =>
+        Entries.TryGetValue(path, out object? calls) || (path.StartsWith("model.", StringComparison.Ordinal) && Entries.TryGetValue(path["model.".Length..], out calls))
+            ? new CacheEntry(path, (object?[])calls!)
+            : throw new KeyNotFoundException($"`{path}` was never cached. {Errors.DidYouMean(path, Entries.Keys)}".TrimEnd());
+
+    /// <summary>The calls of a module.</summary>
+    public CacheEntry this[Envoy module] => this[module.Path];
+
+    private IReadOnlyDictionary<string, object?> Entries => (IReadOnlyDictionary<string, object?>)_saved.Result!;
+}
+
+/// <summary>A module's cached calls: one in a forward pass, one a step in a generation.</summary>
+public sealed class CacheEntry
+{
+    private readonly string _path;
+    private readonly object?[] _calls;
+
+    internal CacheEntry(string path, object?[] calls) => (_path, _calls) = (path, calls);
+
+    /// <summary>How often the module was called.</summary>
+    public int Count => _calls.Length;
+
+    /// <summary>One of several calls.</summary>
+    public CacheEntry this[Index call] => new(_path, [_calls[call.GetOffset(_calls.Length)]]);
+
+    /// <summary>What the module returned. Of several calls, index the entry first.</summary>
+    public Saved Output => Part("output");
+
+    /// <summary>All arguments: positional ones and keywords.</summary>
+    public Saved Inputs => Part("inputs");
+
+    /// <summary>The first argument.</summary>
+    public Saved Input => (Saved)Inputs[0][0];
+
+    private Saved Part(string name)
+    {
+        if (_calls.Length != 1) throw new InvalidOperationException($"`{_path}` was called {_calls.Length} times; say which call: cache[...][0].{name}.");
+        return ((IReadOnlyDictionary<string, object?>)_calls[0]!).TryGetValue(name, out object? part) ? new Saved(part)
+            : throw new KeyNotFoundException($"The {name} of `{_path}` was not cached: ask for it with t.Cache({name}: true).");
+    }
+}

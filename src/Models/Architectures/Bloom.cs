@@ -1,0 +1,268 @@
+using Ndif.Models.Layers;
+using Ndif.Protocol;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Models.Architectures;
+
+/// <summary>What config.json says of a BLOOM.</summary>
+/// <param name="NormResidual">The residual is taken after a norm, not before it.</param>
+/// <remarks>transformers/models/bloom/configuration_bloom.py</remarks>
+public sealed record BloomConfig(int Vocabulary, int Positions, int Width, int Layers, int Heads, double Epsilon, bool NormResidual,
+    bool Tied, double AttentionDropout)
+{
+    public int HeadWidth => Width / Heads;
+
+    public static BloomConfig Read(ConfigReader json)
+    {
+        // checkpoints on the hub have either name
+        int width = json.Has("n_embed") ? json.Size("n_embed") : json.Size("hidden_size", 64);
+        int heads = json.Has("num_attention_heads") ? json.Size("num_attention_heads") : json.Size("n_head", 8);
+        int layers = json.Has("num_hidden_layers") ? json.Size("num_hidden_layers") : json.Size("n_layer", 2);
+        if (width % heads != 0) throw json.Bad("hidden_size", $"must be a multiple of n_head, {heads}", $"{width}");
+        return new BloomConfig(json.Size("vocab_size", 250880), json.Size("seq_length", 2048), width, layers, heads,
+            json.Real("layer_norm_epsilon", 1e-5), json.Flag("apply_residual_connection_post_layernorm", false),
+            json.Flag("tie_word_embeddings", true), json.Real("attention_dropout", 0.0));
+    }
+}
+
+/// <summary>BLOOM: no position embeddings; each head takes the more off a score the further away the key is (ALiBi).</summary>
+/// <remarks>transformers/models/bloom/modeling_bloom.py; BigScience Workshop, 2022; Press et al., 2021</remarks>
+[Architecture("BloomForCausalLM", ModelType = "bloom")]
+public sealed class BloomForCausalLM : CausalLM
+{
+    private readonly BloomModel _transformer;
+    private readonly Linear _lmHead;
+
+    public BloomForCausalLM(ConfigReader json)
+    {
+        BloomConfig config = BloomConfig.Read(json);
+        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
+        _transformer = Child("transformer", new BloomModel(config));
+        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _transformer.Embeddings : null));
+    }
+
+    public override StandardNames Names => new()
+    {
+        Embed = "transformer.word_embeddings", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
+        Attention = "self_attention", Mlp = "mlp",
+    };
+
+    public override CausalLMConfig Config { get; }
+
+    public override string BaseName => "transformer";
+
+    protected override ModelOutput Forward(
+        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
+    {
+        ModelOutput output = _transformer.Call(inputIds, cache, attentionMask);
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
+    }
+}
+
+public sealed class BloomModel : SiteModule
+{
+    private readonly float[] _slopes;
+    private readonly Embedding _wordEmbeddings;
+    private readonly LayerNorm _wordEmbeddingsLayernorm, _lnF;
+    private readonly ModuleList<BloomBlock> _h;
+
+    internal BloomModel(BloomConfig config)
+    {
+        _slopes = Slopes(config.Heads);
+        _wordEmbeddings = Child("word_embeddings", new Embedding(config.Vocabulary, config.Width));
+        _wordEmbeddingsLayernorm = Child("word_embeddings_layernorm", new LayerNorm(config.Width, config.Epsilon));
+        _h = Child("h", new ModuleList<BloomBlock>(config.Layers, layer => new BloomBlock(config, layer)));
+        _lnF = Child("ln_f", new LayerNorm(config.Width, config.Epsilon));
+    }
+
+    /// <summary>[vocabulary, width]</summary>
+    internal Parameter Embeddings => _wordEmbeddings.Table;
+
+    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
+
+    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask) => Observer is { } observer
+        ? Observed<ModelOutput>(observer, new Arguments([inputIds],
+        [
+            new("past_key_values", cache), new("attention_mask", attentionMask), new("use_cache", cache is not null),
+        ]))
+        : Forward(inputIds, cache, attentionMask);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "input_ids"),
+        arguments.Get(1, "past_key_values") as KeyValueCache,
+        arguments.Tensor(2, "attention_mask"));
+
+    private ModelOutput Forward(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask)
+    {
+        using var scope = NewDisposeScope();
+        Tensor hidden = _wordEmbeddingsLayernorm.Call(_wordEmbeddings.Call(inputIds));              // [rows, tokens, width]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
+        Tensor alibi = Alibi(attentionMask).to(hidden.dtype);                                       // [rows, heads, 1, keys]
+        for (int layer = 0; layer < _h.Count; layer++)
+            hidden = (Tensor)_h[layer].Call(hidden, cache, mask, alibi)[0]!;                        // [rows, tokens, width]
+        hidden = _lnF.Call(hidden);                                                                 // [rows, tokens, width]
+        cache?.Advance(inputIds.size(1));
+        return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
+    }
+
+    /// <summary>
+    /// What is added to each key's scores: its position times the head's slope. Softmax makes the difference to the token's own
+    /// position of it. Hugging Face's has rows and heads in one dimension.
+    /// </summary>
+    /// <param name="attentionMask">[rows, keys]</param>
+    /// <returns>[rows, heads, 1, keys]</returns>
+    private Tensor Alibi(Tensor attentionMask)
+    {
+        Tensor slopes = tensor(_slopes, device: attentionMask.device).view(1, -1, 1, 1);            // [1, heads, 1, 1]
+        Tensor positions = (attentionMask.cumsum(-1) - 1) * attentionMask;                          // [rows, keys]
+        return slopes * positions.unsqueeze(1).unsqueeze(1).to(ScalarType.Float32);
+    }
+
+    /// <summary>A geometric series; heads beyond a power of two have every other slope of the next power's series.</summary>
+    private static float[] Slopes(int heads)
+    {
+        int power = (int)Math.Pow(2, Math.Floor(Math.Log2(heads)));
+        float first = (float)Math.Pow(2, -Math.Pow(2, 3 - Math.Log2(power)));
+        float between = (float)Math.Pow(2, -Math.Pow(2, 3 - Math.Log2(2 * power)));
+        return [.. Enumerable.Range(0, heads).Select(head =>
+            head < power ? MathF.Pow(first, head + 1) : MathF.Pow(between, 2 * (head - power) + 1))];
+    }
+}
+
+public sealed class BloomBlock : SiteModule
+{
+    private readonly bool _normResidual;
+    private readonly LayerNorm _inputLayernorm, _postAttentionLayernorm;
+    private readonly BloomAttention _selfAttention;
+    private readonly BloomMLP _mlp;
+
+    internal BloomBlock(BloomConfig config, int layer)
+    {
+        _normResidual = config.NormResidual;
+        _inputLayernorm = Child("input_layernorm", new LayerNorm(config.Width, config.Epsilon));
+        _selfAttention = Child("self_attention", new BloomAttention(config, layer));
+        _postAttentionLayernorm = Child("post_attention_layernorm", new LayerNorm(config.Width, config.Epsilon));
+        _mlp = Child("mlp", new BloomMLP(config));
+    }
+
+    public override Axes InputAxes(string argument) => argument switch
+    {
+        "attention_mask" => Axes.Attention,
+        "alibi" => new Axes(0, Axes.None, 3),
+        _ => Axes.Hidden,
+    };
+
+    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor alibi) => Observer is { } observer
+        ? Observed<object?[]>(observer, new Arguments([hidden],
+            [new("layer_past", cache), new("attention_mask", mask), new("use_cache", cache is not null), new("alibi", alibi)]))
+        : Forward(hidden, cache, mask, alibi);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Get(3, "layer_past") as KeyValueCache,
+        arguments.Tensor(2, "attention_mask"),
+        arguments.Tensor(1, "alibi"));
+
+    private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor alibi)
+    {
+        using var scope = NewDisposeScope();
+        Tensor normal = _inputLayernorm.Call(hidden);                                                   // [rows, tokens, width]
+        Tensor residual = _normResidual ? normal : hidden;                                              // [rows, tokens, width]
+        var middle = (Tensor)_selfAttention.Call(normal, residual, cache, mask, alibi)[0]!;             // [rows, tokens, width]
+        normal = _postAttentionLayernorm.Call(middle);                                                  // [rows, tokens, width]
+        Tensor output = _mlp.Call(normal, _normResidual ? normal : middle);                             // [rows, tokens, width]
+        return [output.MoveToOuterDisposeScope()];
+    }
+}
+
+public sealed class BloomAttention : SiteModule
+{
+    private readonly int _layer, _heads, _width;
+    private readonly Linear _queryKeyValue, _dense;
+    private readonly Dropout _attentionDropout;
+
+    internal BloomAttention(BloomConfig config, int layer)
+    {
+        (_layer, _heads, _width) = (layer, config.Heads, config.HeadWidth);
+        _queryKeyValue = Child("query_key_value", new Linear(config.Width, 3 * config.Width));
+        _dense = Child("dense", new Linear(config.Width, config.Width));
+        _attentionDropout = Child("attention_dropout", new Dropout(config.AttentionDropout));
+    }
+
+    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
+
+    public override Axes InputAxes(string argument) => argument switch
+    {
+        "attention_mask" => Axes.Attention,
+        "alibi" => new Axes(0, Axes.None, 3),
+        _ => Axes.Hidden,
+    };
+
+    /// <summary>Adds the residual too.</summary>
+    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
+    public object?[] Call(Tensor hidden, Tensor residual, KeyValueCache? cache, Tensor mask, Tensor alibi) => Observer is { } observer
+        ? Observed<object?[]>(observer, new Arguments([hidden, residual],
+            [new("layer_past", cache), new("attention_mask", mask), new("alibi", alibi), new("use_cache", cache is not null)]))
+        : Forward(hidden, residual, cache, mask, alibi);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Tensor(1, "residual"),
+        arguments.Get(4, "layer_past") as KeyValueCache,
+        arguments.Tensor(3, "attention_mask"),
+        arguments.Tensor(2, "alibi"));
+
+    private object?[] Forward(Tensor hidden, Tensor residual, KeyValueCache? cache, Tensor mask, Tensor alibi)
+    {
+        using var scope = NewDisposeScope();
+        // each head's query, key and value lie beside each other
+        Tensor mixture = EagerAttention.SplitHeads(_queryKeyValue.Call(hidden), _heads, 3 * _width); // [rows, heads, tokens, 3 head width]
+        Tensor[] parts = mixture.chunk(3, -1);                                                  // 3 x [rows, heads, tokens, head width]
+        Tensor query = parts[0], key = parts[1], value = parts[2];                              // [rows, heads, tokens or keys, head width]
+        if (cache is not null) (key, value) = cache.Update(_layer, key, value);
+        Tensor scores = EagerAttention.Scores(query, key) / Math.Sqrt(_width) + alibi + mask;   // [rows, heads, tokens, keys]
+        Tensor probabilities = nn.functional.softmax(scores, -1, ScalarType.Float32).to(query.dtype); // [rows, heads, tokens, keys]
+        probabilities = _attentionDropout.Call(probabilities);
+        Tensor mixed = EagerAttention.Mix(probabilities, value).transpose(1, 2).flatten(2);     // [rows, tokens, width]
+        Tensor output = residual + _dense.Call(mixed);                                          // [rows, tokens, width]
+        return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
+    }
+}
+
+public sealed class BloomMLP : SiteModule
+{
+    private readonly Linear _denseHTo4h, _dense4hToH;
+    private readonly BloomGelu _geluImpl;
+
+    internal BloomMLP(BloomConfig config)
+    {
+        _denseHTo4h = Child("dense_h_to_4h", new Linear(config.Width, 4 * config.Width));
+        _geluImpl = Child("gelu_impl", new BloomGelu());
+        _dense4hToH = Child("dense_4h_to_h", new Linear(4 * config.Width, config.Width));
+    }
+
+    /// <summary>Adds the residual too.</summary>
+    /// <returns>[rows, tokens, width]</returns>
+    public Tensor Call(Tensor hidden, Tensor residual) => Observer is { } observer
+        ? Observed<Tensor>(observer, new Arguments(hidden, residual))
+        : Forward(hidden, residual);
+
+    public override object? Run(Arguments arguments) => Forward(arguments.Tensor(0, "hidden_states"), arguments.Tensor(1, "residual"));
+
+    private Tensor Forward(Tensor hidden, Tensor residual)
+    {
+        using var scope = NewDisposeScope();
+        Tensor inner = _geluImpl.Call(_denseHTo4h.Call(hidden));                // [rows, tokens, 4 width]
+        return (residual + _dense4hToH.Call(inner)).MoveToOuterDisposeScope();  // [rows, tokens, width]
+    }
+}
+
+/// <summary>GELU by tanh, as its formula is written out there.</summary>
+public sealed class BloomGelu : TensorModule
+{
+    protected override Tensor Forward(Tensor input) => nn.functional.gelu(input, TorchSharp.Modules.GELU.Approximate.tanh);
+}

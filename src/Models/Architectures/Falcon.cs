@@ -1,0 +1,247 @@
+using Ndif.Models.Layers;
+using Ndif.Protocol;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Models.Architectures;
+
+/// <summary>What config.json says of a Falcon.</summary>
+/// <param name="Groups">Key and value heads; each serves Heads / Groups query heads.</param>
+/// <param name="Parallel">Attention and mlp both read the block's input.</param>
+/// <param name="TwoNorms">In parallel, each with a norm of its own.</param>
+/// <remarks>transformers/models/falcon/configuration_falcon.py</remarks>
+public sealed record FalconConfig(int Vocabulary, int Positions, int Width, int Layers, int Heads, int Groups, int Inner, double Epsilon,
+    RopeParameters Rope, bool Parallel, bool TwoNorms, bool Bias, bool Tied, double AttentionDropout)
+{
+    public int HeadWidth => Width / Heads;
+
+    public static FalconConfig Read(ConfigReader json)
+    {
+        int width = json.Size("hidden_size", 4544), heads = json.Size("num_attention_heads", 71);
+        if (width % heads != 0) throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
+        if (json.Flag("alibi", false)) throw json.Bad("alibi", "must be false: only rotary positions are supported", "true");
+        bool grouped = json.Flag("new_decoder_architecture", false);
+        int groups = grouped ? json.Size("num_kv_heads", heads) : json.Flag("multi_query", true) ? 1 : heads;
+        if (heads % groups != 0) throw json.Bad("num_kv_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        return new FalconConfig(json.Size("vocab_size", 65024), json.Size("max_position_embeddings", 2048), width,
+            json.Size("num_hidden_layers", 32), heads, groups, json.Size("ffn_hidden_size", 4 * width),
+            json.Real("layer_norm_epsilon", 1e-5), RopeParameters.Read(json), grouped || json.Flag("parallel_attn", true),
+            grouped && json.Integer("num_ln_in_parallel_attn", 2) == 2, json.Flag("bias", false), json.Flag("tie_word_embeddings", true),
+            json.Real("attention_dropout", 0.0));
+    }
+}
+
+/// <summary>Falcon: attention and mlp side by side, rotary positions, one key and value head or a few.</summary>
+/// <remarks>transformers/models/falcon/modeling_falcon.py; Almazrouei et al., 2023</remarks>
+[Architecture("FalconForCausalLM", ModelType = "falcon")]
+public sealed class FalconForCausalLM : CausalLM
+{
+    private readonly FalconModel _transformer;
+    private readonly Linear _lmHead;
+
+    public FalconForCausalLM(ConfigReader json)
+    {
+        FalconConfig config = FalconConfig.Read(json);
+        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
+        _transformer = Child("transformer", new FalconModel(config, json));
+        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _transformer.Embeddings : null));
+    }
+
+    public override StandardNames Names => new()
+    {
+        Embed = "transformer.word_embeddings", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
+        Attention = "self_attention", Mlp = "mlp",
+    };
+
+    public override CausalLMConfig Config { get; }
+
+    public override string BaseName => "transformer";
+
+    protected override ModelOutput Forward(
+        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
+    {
+        ModelOutput output = _transformer.Call(inputIds, cache, attentionMask, positionIds);
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
+    }
+}
+
+public sealed class FalconModel : SiteModule
+{
+    private readonly Embedding _wordEmbeddings;
+    private readonly ModuleList<FalconDecoderLayer> _h;
+    private readonly LayerNorm _lnF;
+    private readonly RotaryEmbedding _rotaryEmb;
+
+    internal FalconModel(FalconConfig config, ConfigReader json)
+    {
+        _wordEmbeddings = Child("word_embeddings", new Embedding(config.Vocabulary, config.Width));
+        _h = Child("h", new ModuleList<FalconDecoderLayer>(config.Layers, layer => new FalconDecoderLayer(config, json, layer)));
+        _lnF = Child("ln_f", new LayerNorm(config.Width, config.Epsilon));
+        _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("FalconRotaryEmbedding", new(json, config.Rope, config.HeadWidth)));
+    }
+
+    /// <summary>[vocabulary, width]</summary>
+    internal Parameter Embeddings => _wordEmbeddings.Table;
+
+    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
+
+    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Observer is { } observer
+        ? Observed<ModelOutput>(observer, new Arguments([inputIds],
+        [
+            new("past_key_values", cache), new("attention_mask", attentionMask), new("position_ids", positionIds),
+            new("use_cache", cache is not null),
+        ]))
+        : Forward(inputIds, cache, attentionMask, positionIds);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "input_ids"),
+        arguments.Get(1, "past_key_values") as KeyValueCache,
+        arguments.Tensor(2, "attention_mask"),
+        arguments.Tensor(3, "position_ids"));
+
+    private ModelOutput Forward(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds)
+    {
+        using var scope = NewDisposeScope();
+        Tensor hidden = _wordEmbeddings.Call(inputIds);                                             // [rows, tokens, width]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
+        object?[] positions = _rotaryEmb.Call(hidden, positionIds);                                 // 2 x [rows, tokens, head width]
+        for (int layer = 0; layer < _h.Count; layer++)
+            hidden = (Tensor)_h[layer].Call(hidden, mask, positionIds, cache, positions)[0]!;       // [rows, tokens, width]
+        hidden = _lnF.Call(hidden);                                                                 // [rows, tokens, width]
+        cache?.Advance(inputIds.size(1));
+        return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
+    }
+}
+
+public sealed class FalconDecoderLayer : SiteModule
+{
+    private readonly bool _parallel;
+    private readonly FalconAttention _selfAttention;
+    private readonly FalconMLP _mlp;
+    private readonly LayerNorm _attentionNorm; // input_layernorm, or ln_attn
+    private readonly LayerNorm? _mlpNorm;      // post_attention_layernorm, or ln_mlp, or none
+
+    internal FalconDecoderLayer(FalconConfig config, ConfigReader json, int layer)
+    {
+        _parallel = config.Parallel;
+        _selfAttention = Child("self_attention", new FalconAttention(config, layer));
+        _mlp = Child("mlp", new FalconMLP(config, json));
+        _attentionNorm = Norm(config.TwoNorms ? "ln_attn" : "input_layernorm");
+        _mlpNorm = config.TwoNorms ? Norm("ln_mlp") : config.Parallel ? null : Norm("post_attention_layernorm");
+
+        LayerNorm Norm(string name) => Child(name, new LayerNorm(config.Width, config.Epsilon));
+    }
+
+    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
+        Observer is { } observer
+            ? Observed<object?[]>(observer, new Arguments([hidden],
+            [
+                new("attention_mask", mask), new("position_ids", positionIds), new("layer_past", cache),
+                new("use_cache", cache is not null), new("position_embeddings", positions),
+            ]))
+            : Forward(hidden, mask, positionIds, cache, positions);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Tensor(2, "attention_mask"),
+        arguments.Tensor(3, "position_ids"),
+        arguments.Get(4, "layer_past") as KeyValueCache,
+        arguments.Tuple(7, "position_embeddings"));
+
+    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions)
+    {
+        using var scope = NewDisposeScope();
+        Tensor normal = _attentionNorm.Call(hidden);                                                    // [rows, tokens, width]
+        Tensor? early = _parallel ? _mlpNorm?.Call(hidden) ?? normal : null;                            // [rows, tokens, width]
+        var attended = (Tensor)_selfAttention.Call(normal, mask, positionIds, cache, positions)[0]!;    // [rows, tokens, width]
+        Tensor middle = attended + hidden;                                                              // [rows, tokens, width]
+        Tensor output = _mlp.Call(early ?? _mlpNorm!.Call(middle)) + middle;                            // [rows, tokens, width]
+        return [output.MoveToOuterDisposeScope()];
+    }
+}
+
+public sealed class FalconAttention : SiteModule
+{
+    private readonly int _layer, _heads, _groups, _width;
+    private readonly double _scale;
+    private readonly Linear _queryKeyValue, _dense;
+
+    internal FalconAttention(FalconConfig config, int layer)
+    {
+        (_layer, _heads, _groups, _width) = (layer, config.Heads, config.Groups, config.HeadWidth);
+        _scale = 1 / Math.Sqrt(_width);
+        int outputs = (_heads + 2 * _groups) * _width;
+        _queryKeyValue = Child("query_key_value", new Linear(config.Width, outputs, config.Bias, className: "FalconLinear"));
+        _dense = Child("dense", new Linear(config.Width, config.Width, config.Bias, className: "FalconLinear"));
+        Child("attention_dropout", new Dropout(config.AttentionDropout)); // Hugging Face's code calls it only with alibi
+    }
+
+    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
+
+    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
+        Observer is { } observer
+            ? Observed<object?[]>(observer, new Arguments([hidden],
+            [
+                new("layer_past", cache), new("attention_mask", mask), new("position_ids", positionIds),
+                new("use_cache", cache is not null), new("position_embeddings", positions),
+            ]))
+            : Forward(hidden, mask, cache, positions);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Tensor(2, "attention_mask"),
+        arguments.Get(4, "layer_past") as KeyValueCache,
+        arguments.Tuple(7, "position_embeddings"));
+
+    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
+    {
+        using var scope = NewDisposeScope();
+        var (query, key, value) = Split(_queryKeyValue.Call(hidden));
+        query = RotaryEmbedding.Rotate(query, positions);
+        key = RotaryEmbedding.Rotate(key, positions);
+        if (cache is not null) (key, value) = cache.Update(_layer, key, value);
+        var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale);
+        Tensor output = _dense.Call(mixed.flatten(2));                                          // [rows, tokens, width]
+        return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
+    }
+
+    /// <summary>Each group's queries, then its key, then its value. One group is the layout of a single key and value head, and a group
+    /// for each head that of the oldest checkpoints.</summary>
+    /// <param name="mixture">[rows, tokens, (heads + 2 groups) · head width]</param>
+    /// <returns>Queries [rows, heads, tokens, head width]; keys and values [rows, groups, tokens, head width].</returns>
+    private (Tensor Query, Tensor Key, Tensor Value) Split(Tensor mixture)
+    {
+        long share = _heads / _groups;
+        // [rows, tokens, groups, share + 2, head width]
+        Tensor parts = mixture.view(mixture.size(0), mixture.size(1), _groups, share + 2, _width);
+        Tensor query = parts.narrow(3, 0, share).flatten(2, 3);                                 // [rows, tokens, heads, head width]
+        Tensor key = parts.select(3, share), value = parts.select(3, share + 1);                // [rows, tokens, groups, head width]
+        return (query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2));
+    }
+}
+
+public sealed class FalconMLP : TensorModule
+{
+    private readonly Linear _denseHTo4h, _dense4hToH;
+    private readonly Activation _act;
+
+    internal FalconMLP(FalconConfig config, ConfigReader json)
+    {
+        _denseHTo4h = Child("dense_h_to_4h", new Linear(config.Width, config.Inner, config.Bias, className: "FalconLinear"));
+        _act = Child("act", Activation.Read(json, "activation", "gelu"));
+        _dense4hToH = Child("dense_4h_to_h", new Linear(config.Inner, config.Width, config.Bias, className: "FalconLinear"));
+    }
+
+    /// <param name="input">[rows, tokens, width]</param>
+    /// <returns>[rows, tokens, width]</returns>
+    protected override Tensor Forward(Tensor input)
+    {
+        using var scope = NewDisposeScope();
+        Tensor inner = _act.Call(_denseHTo4h.Call(input));                      // [rows, tokens, inner]
+        return _dense4hToH.Call(inner).MoveToOuterDisposeScope();               // [rows, tokens, width]
+    }
+}

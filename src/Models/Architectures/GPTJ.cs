@@ -1,0 +1,244 @@
+using Ndif.Models.Layers;
+using Ndif.Protocol;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Models.Architectures;
+
+/// <summary>What config.json says of a GPT-J.</summary>
+/// <param name="Rotated">The width of a head's part that is rotated.</param>
+/// <remarks>transformers/models/gptj/configuration_gptj.py</remarks>
+public sealed record GPTJConfig(int Vocabulary, int Positions, int Width, int Layers, int Heads, int Inner, int Rotated, double Epsilon,
+    bool Tied, double EmbeddingDropout, double AttentionDropout, double ResidualDropout)
+{
+    public int HeadWidth => Width / Heads;
+
+    public static GPTJConfig Read(ConfigReader json)
+    {
+        int width = json.Size("n_embd", 4096), heads = json.Size("n_head", 16);
+        if (width % heads != 0) throw json.Bad("n_embd", $"must be a multiple of n_head, {heads}", $"{width}");
+        int rotated = json.Size("rotary_dim", 64);
+        if (rotated > width / heads || rotated % 2 != 0)
+            throw json.Bad("rotary_dim", $"must be even and at most the width of a head, {width / heads}", $"{rotated}");
+        return new GPTJConfig(json.Size("vocab_size", 50400), json.Size("n_positions", 2048), width, json.Size("n_layer", 28), heads,
+            json.Size("n_inner", 4 * width), rotated, json.Real("layer_norm_epsilon", 1e-5), json.Flag("tie_word_embeddings", false),
+            json.Real("embd_pdrop", 0.0), json.Real("attn_pdrop", 0.0), json.Real("resid_pdrop", 0.0));
+    }
+}
+
+/// <summary>GPT-J: attention and mlp side by side behind one norm; rotary positions turn pairs of neighbours, not of halves.</summary>
+/// <remarks>transformers/models/gptj/modeling_gptj.py; Wang and Komatsuzaki, 2021</remarks>
+[Architecture("GPTJForCausalLM", ModelType = "gptj")]
+public sealed class GPTJForCausalLM : CausalLM
+{
+    private readonly GPTJModel _transformer;
+    private readonly Linear _lmHead;
+
+    public GPTJForCausalLM(ConfigReader json)
+    {
+        GPTJConfig config = GPTJConfig.Read(json);
+        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
+        _transformer = Child("transformer", new GPTJModel(config, json));
+        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: true, config.Tied ? _transformer.Embeddings : null));
+    }
+
+    public override StandardNames Names => new()
+    {
+        Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
+        Attention = "attn", Mlp = "mlp",
+    };
+
+    public override CausalLMConfig Config { get; }
+
+    public override string BaseName => "transformer";
+
+    /// <summary>The causal masks that older checkpoints carry.</summary>
+    public override bool Ignores(string tensorName) =>
+        tensorName.EndsWith(".attn.bias", StringComparison.Ordinal) || tensorName.EndsWith(".attn.masked_bias", StringComparison.Ordinal);
+
+    protected override ModelOutput Forward(
+        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
+    {
+        ModelOutput output = _transformer.Call(inputIds, cache, attentionMask, positionIds);
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
+    }
+}
+
+public sealed class GPTJModel : SiteModule
+{
+    private readonly Embedding _wte;
+    private readonly Dropout _drop;
+    private readonly ModuleList<GPTJBlock> _h;
+    private readonly LayerNorm _lnF;
+
+    internal GPTJModel(GPTJConfig config, ConfigReader json)
+    {
+        _wte = Child("wte", new Embedding(config.Vocabulary, config.Width));
+        _drop = Child("drop", new Dropout(config.EmbeddingDropout));
+        _h = Child("h", new ModuleList<GPTJBlock>(config.Layers, layer => new GPTJBlock(config, json, layer)));
+        _lnF = Child("ln_f", new LayerNorm(config.Width, config.Epsilon));
+    }
+
+    /// <summary>[vocabulary, width]</summary>
+    internal Parameter Embeddings => _wte.Table;
+
+    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
+
+    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Observer is { } observer
+        ? Observed<ModelOutput>(observer, new Arguments([inputIds],
+        [
+            new("past_key_values", cache), new("attention_mask", attentionMask), new("position_ids", positionIds),
+            new("use_cache", cache is not null),
+        ]))
+        : Forward(inputIds, cache, attentionMask, positionIds);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "input_ids"),
+        arguments.Get(1, "past_key_values") as KeyValueCache,
+        arguments.Tensor(2, "attention_mask"),
+        arguments.Tensor(4, "position_ids"));
+
+    private ModelOutput Forward(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds)
+    {
+        using var scope = NewDisposeScope();
+        Tensor hidden = _drop.Call(_wte.Call(inputIds));                                            // [rows, tokens, width]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
+        for (int layer = 0; layer < _h.Count; layer++)
+            hidden = (Tensor)_h[layer].Call(hidden, cache, mask, positionIds)[0]!;                  // [rows, tokens, width]
+        hidden = _lnF.Call(hidden);                                                                 // [rows, tokens, width]
+        cache?.Advance(inputIds.size(1));
+        return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
+    }
+}
+
+public sealed class GPTJBlock : SiteModule
+{
+    private readonly LayerNorm _ln1;
+    private readonly GPTJAttention _attn;
+    private readonly GPTJMLP _mlp;
+
+    internal GPTJBlock(GPTJConfig config, ConfigReader json, int layer)
+    {
+        _ln1 = Child("ln_1", new LayerNorm(config.Width, config.Epsilon));
+        _attn = Child("attn", new GPTJAttention(config, layer));
+        _mlp = Child("mlp", new GPTJMLP(config, json));
+    }
+
+    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds) => Observer is { } observer
+        ? Observed<object?[]>(observer, new Arguments([hidden],
+        [
+            new("layer_past", cache), new("attention_mask", mask), new("position_ids", positionIds), new("use_cache", cache is not null),
+        ]))
+        : Forward(hidden, cache, mask, positionIds);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Get(1, "layer_past") as KeyValueCache,
+        arguments.Tensor(2, "attention_mask"),
+        arguments.Tensor(3, "position_ids"));
+
+    private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds)
+    {
+        using var scope = NewDisposeScope();
+        Tensor normal = _ln1.Call(hidden);                                                      // [rows, tokens, width]
+        var attended = (Tensor)_attn.Call(normal, cache, mask, positionIds)[0]!;                // [rows, tokens, width]
+        Tensor output = attended + _mlp.Call(normal) + hidden;                                  // [rows, tokens, width]
+        return [output.MoveToOuterDisposeScope()];
+    }
+}
+
+public sealed class GPTJAttention : SiteModule
+{
+    private readonly int _layer, _heads, _width, _rotated;
+    private readonly Dropout _attnDropout, _residDropout;
+    private readonly Linear _kProj, _vProj, _qProj, _outProj;
+
+    internal GPTJAttention(GPTJConfig config, int layer)
+    {
+        (_layer, _heads, _width, _rotated) = (layer, config.Heads, config.HeadWidth, config.Rotated);
+        _attnDropout = Child("attn_dropout", new Dropout(config.AttentionDropout));
+        _residDropout = Child("resid_dropout", new Dropout(config.ResidualDropout));
+        _kProj = Child("k_proj", new Linear(config.Width, config.Width, bias: false));
+        _vProj = Child("v_proj", new Linear(config.Width, config.Width, bias: false));
+        _qProj = Child("q_proj", new Linear(config.Width, config.Width, bias: false));
+        _outProj = Child("out_proj", new Linear(config.Width, config.Width, bias: false));
+    }
+
+    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
+
+    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds) => Observer is { } observer
+        ? Observed<object?[]>(observer, new Arguments([],
+        [
+            new("hidden_states", hidden), new("layer_past", cache), new("attention_mask", mask), new("position_ids", positionIds),
+            new("use_cache", cache is not null),
+        ]))
+        : Forward(hidden, cache, mask, positionIds);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Get(1, "layer_past") as KeyValueCache,
+        arguments.Tensor(2, "attention_mask"),
+        arguments.Tensor(3, "position_ids"));
+
+    private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds)
+    {
+        using var scope = NewDisposeScope();
+        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _width);            // [rows, heads, keys, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _width);          // [rows, heads, keys, head width]
+        query = Rotate(query, positionIds);
+        key = Rotate(key, positionIds);
+        if (cache is not null) (key, value) = cache.Update(_layer, key, value);
+        Tensor scores = EagerAttention.Scores(query.to(ScalarType.Float32), key.to(ScalarType.Float32)); // [rows, heads, tokens, keys]
+        scores = scores / Math.Sqrt(_width) + mask;
+        Tensor probabilities = nn.functional.softmax(scores, -1).to(value.dtype);               // [rows, heads, tokens, keys]
+        probabilities = _attnDropout.Call(probabilities);
+        Tensor mixed = EagerAttention.Mix(probabilities, value).transpose(1, 2).flatten(2);     // [rows, tokens, width]
+        Tensor output = _residDropout.Call(_outProj.Call(mixed));                               // [rows, tokens, width]
+        return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
+    }
+
+    /// <summary>Turns each pair of neighbours in the rotated part by its position's angle.</summary>
+    /// <param name="x">[rows, heads, tokens, head width]</param>
+    private Tensor Rotate(Tensor x, Tensor positionIds)
+    {
+        Tensor exponents = arange(0, _rotated, 2, ScalarType.Float32, x.device) / _rotated;      // [rotated/2]
+        Tensor inverse = 1.0 / pow(tensor(10000f, device: x.device), exponents);                 // [rotated/2]
+        Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;              // [rows, tokens, rotated/2]
+        Tensor cosines = angles.cos().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);          // [rows, 1, tokens, rotated]
+        Tensor sines = angles.sin().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);            // [rows, 1, tokens, rotated]
+        Tensor part = x.narrow(-1, 0, _rotated);                                                 // [rows, heads, tokens, rotated]
+        Tensor pairs = part.reshape(x.size(0), x.size(1), x.size(2), _rotated / 2, 2);           // [rows, heads, tokens, rotated/2, 2]
+        Tensor quarter = stack([-pairs.select(4, 1), pairs.select(4, 0)], 4).flatten(3);         // [rows, heads, tokens, rotated]
+        Tensor turned = part * cosines + quarter * sines;                                        // [rows, heads, tokens, rotated]
+        return cat([turned, x.narrow(-1, _rotated, _width - _rotated)], -1);                     // [rows, heads, tokens, head width]
+    }
+}
+
+public sealed class GPTJMLP : TensorModule
+{
+    private readonly Linear _fcIn, _fcOut;
+    private readonly Activation _act;
+    private readonly Dropout _dropout;
+
+    internal GPTJMLP(GPTJConfig config, ConfigReader json)
+    {
+        _fcIn = Child("fc_in", new Linear(config.Width, config.Inner));
+        _fcOut = Child("fc_out", new Linear(config.Inner, config.Width));
+        _act = Child("act", Activation.Read(json, "activation_function", "gelu_new"));
+        _dropout = Child("dropout", new Dropout(config.ResidualDropout));
+    }
+
+    /// <param name="input">[rows, tokens, width]</param>
+    /// <returns>[rows, tokens, width]</returns>
+    protected override Tensor Forward(Tensor input)
+    {
+        using var scope = NewDisposeScope();
+        Tensor inner = _act.Call(_fcIn.Call(input));                                // [rows, tokens, inner]
+        return _dropout.Call(_fcOut.Call(inner)).MoveToOuterDisposeScope();         // [rows, tokens, width]
+    }
+}

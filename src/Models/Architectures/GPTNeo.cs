@@ -1,0 +1,263 @@
+using Ndif.Models.Layers;
+using Ndif.Protocol;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Models.Architectures;
+
+/// <summary>What config.json says of a GPT-Neo.</summary>
+/// <param name="Local">Of each layer: whether it sees only the tokens of its window.</param>
+/// <remarks>transformers/models/gpt_neo/configuration_gpt_neo.py</remarks>
+public sealed record GPTNeoConfig(int Vocabulary, int Positions, int Width, int Heads, int Inner, int Window, double Epsilon,
+    IReadOnlyList<bool> Local, bool Tied, double EmbeddingDropout, double AttentionDropout, double ResidualDropout)
+{
+    public int HeadWidth => Width / Heads;
+
+    public int Layers => Local.Count;
+
+    public static GPTNeoConfig Read(ConfigReader json)
+    {
+        int width = json.Size("hidden_size", 2048), heads = json.Size("num_heads", 16), layers = json.Size("num_layers", 24);
+        if (width % heads != 0) throw json.Bad("hidden_size", $"must be a multiple of num_heads, {heads}", $"{width}");
+        IReadOnlyList<string> kinds = json.Texts("attention_layers");
+        if (kinds.Count == 0) kinds = [.. Enumerable.Range(0, layers).Select(layer => layer % 2 == 0 ? "global" : "local")];
+        if (kinds.Count != layers) throw json.Bad("attention_layers", $"must have {layers} entries, as num_layers says", $"{kinds.Count}");
+        return new GPTNeoConfig(json.Size("vocab_size", 50257), json.Size("max_position_embeddings", 2048), width, heads,
+            json.Size("intermediate_size", 4 * width), json.Size("window_size", 256), json.Real("layer_norm_epsilon", 1e-5),
+            [.. kinds.Select(kind => kind == "local")], json.Flag("tie_word_embeddings", true),
+            json.Real("embed_dropout", 0.0), json.Real("attention_dropout", 0.0), json.Real("resid_dropout", 0.0));
+    }
+}
+
+/// <summary>GPT-Neo: a GPT-2 whose every other layer sees a window, and whose scores are not scaled.</summary>
+/// <remarks>transformers/models/gpt_neo/modeling_gpt_neo.py; Black et al., 2021</remarks>
+[Architecture("GPTNeoForCausalLM", ModelType = "gpt_neo")]
+public sealed class GPTNeoForCausalLM : CausalLM
+{
+    private readonly GPTNeoModel _transformer;
+    private readonly Linear _lmHead;
+
+    public GPTNeoForCausalLM(ConfigReader json)
+    {
+        GPTNeoConfig config = GPTNeoConfig.Read(json);
+        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
+        _transformer = Child("transformer", new GPTNeoModel(config, json));
+        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _transformer.Embeddings : null));
+    }
+
+    public override StandardNames Names => new()
+    {
+        Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
+        Attention = "attn", Mlp = "mlp",
+    };
+
+    public override CausalLMConfig Config { get; }
+
+    public override string BaseName => "transformer";
+
+    /// <summary>The causal masks that older checkpoints carry.</summary>
+    public override bool Ignores(string tensorName) =>
+        tensorName.EndsWith(".attn.attention.bias", StringComparison.Ordinal)
+        || tensorName.EndsWith(".attn.attention.masked_bias", StringComparison.Ordinal);
+
+    protected override ModelOutput Forward(
+        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
+    {
+        ModelOutput output = _transformer.Call(inputIds, cache, attentionMask, positionIds);
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
+    }
+}
+
+public sealed class GPTNeoModel : SiteModule
+{
+    private readonly Embedding _wte, _wpe;
+    private readonly Dropout _drop;
+    private readonly ModuleList<GPTNeoBlock> _h;
+    private readonly LayerNorm _lnF;
+
+    internal GPTNeoModel(GPTNeoConfig config, ConfigReader json)
+    {
+        _wte = Child("wte", new Embedding(config.Vocabulary, config.Width));
+        _wpe = Child("wpe", new Embedding(config.Positions, config.Width));
+        _drop = Child("drop", new Dropout(config.EmbeddingDropout));
+        _h = Child("h", new ModuleList<GPTNeoBlock>(config.Layers, layer => new GPTNeoBlock(config, json, layer)));
+        _lnF = Child("ln_f", new LayerNorm(config.Width, config.Epsilon));
+    }
+
+    /// <summary>[vocabulary, width]</summary>
+    internal Parameter Embeddings => _wte.Table;
+
+    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
+
+    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Observer is { } observer
+        ? Observed<ModelOutput>(observer, new Arguments([inputIds],
+        [
+            new("past_key_values", cache), new("attention_mask", attentionMask), new("position_ids", positionIds),
+            new("use_cache", cache is not null),
+        ]))
+        : Forward(inputIds, cache, attentionMask, positionIds);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "input_ids"),
+        arguments.Get(1, "past_key_values") as KeyValueCache,
+        arguments.Tensor(2, "attention_mask"),
+        arguments.Tensor(4, "position_ids"));
+
+    private ModelOutput Forward(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds)
+    {
+        using var scope = NewDisposeScope();
+        Tensor tokens = _wte.Call(inputIds);                                                        // [rows, tokens, width]
+        Tensor positions = _wpe.Call(positionIds);                                                  // [rows, tokens, width]
+        Tensor hidden = _drop.Call(tokens + positions);                                             // [rows, tokens, width]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
+        for (int layer = 0; layer < _h.Count; layer++)
+            hidden = (Tensor)_h[layer].Call(hidden, cache, mask)[0]!;                               // [rows, tokens, width]
+        hidden = _lnF.Call(hidden);                                                                 // [rows, tokens, width]
+        cache?.Advance(inputIds.size(1));
+        return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
+    }
+}
+
+public sealed class GPTNeoBlock : SiteModule
+{
+    private readonly LayerNorm _ln1, _ln2;
+    private readonly GPTNeoAttention _attn;
+    private readonly GPTNeoMLP _mlp;
+
+    internal GPTNeoBlock(GPTNeoConfig config, ConfigReader json, int layer)
+    {
+        _ln1 = Child("ln_1", new LayerNorm(config.Width, config.Epsilon));
+        _attn = Child("attn", new GPTNeoAttention(config, layer));
+        _ln2 = Child("ln_2", new LayerNorm(config.Width, config.Epsilon));
+        _mlp = Child("mlp", new GPTNeoMLP(config, json));
+    }
+
+    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask) => Observer is { } observer
+        ? Observed<object?[]>(observer, new Arguments([hidden],
+            [new("layer_past", cache), new("attention_mask", mask), new("use_cache", cache is not null)]))
+        : Forward(hidden, cache, mask);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Get(1, "layer_past") as KeyValueCache,
+        arguments.Tensor(2, "attention_mask"));
+
+    private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask)
+    {
+        using var scope = NewDisposeScope();
+        var attended = (Tensor)_attn.Call(_ln1.Call(hidden), cache, mask)[0]!;                  // [rows, tokens, width]
+        Tensor middle = attended + hidden;                                                      // [rows, tokens, width]
+        Tensor output = middle + _mlp.Call(_ln2.Call(middle));                                  // [rows, tokens, width]
+        return [output.MoveToOuterDisposeScope()];
+    }
+}
+
+/// <summary>A wrapper: the attention itself is its only child, whatever the layer's kind.</summary>
+public sealed class GPTNeoAttention : SiteModule
+{
+    private readonly GPTNeoSelfAttention _attention;
+
+    internal GPTNeoAttention(GPTNeoConfig config, int layer) =>
+        _attention = Child("attention", new GPTNeoSelfAttention(config, layer));
+
+    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
+
+    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask) => Observer is { } observer
+        ? Observed<object?[]>(observer, new Arguments([hidden],
+            [new("layer_past", cache), new("attention_mask", mask), new("use_cache", cache is not null)]))
+        : Forward(hidden, cache, mask);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Get(1, "layer_past") as KeyValueCache,
+        arguments.Tensor(2, "attention_mask"));
+
+    private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask) => _attention.Call(hidden, cache, mask);
+}
+
+public sealed class GPTNeoSelfAttention : SiteModule
+{
+    private readonly int _layer, _heads, _width;
+    private readonly int? _window;
+    private readonly Dropout _attnDropout, _residDropout;
+    private readonly Linear _kProj, _vProj, _qProj, _outProj;
+
+    internal GPTNeoSelfAttention(GPTNeoConfig config, int layer)
+    {
+        (_layer, _heads, _width) = (layer, config.Heads, config.HeadWidth);
+        _window = config.Local[layer] ? config.Window : null;
+        _attnDropout = Child("attn_dropout", new Dropout(config.AttentionDropout));
+        _residDropout = Child("resid_dropout", new Dropout(config.ResidualDropout));
+        _kProj = Child("k_proj", new Linear(config.Width, config.Width, bias: false));
+        _vProj = Child("v_proj", new Linear(config.Width, config.Width, bias: false));
+        _qProj = Child("q_proj", new Linear(config.Width, config.Width, bias: false));
+        _outProj = Child("out_proj", new Linear(config.Width, config.Width));
+    }
+
+    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
+
+    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask) => Observer is { } observer
+        ? Observed<object?[]>(observer, new Arguments([hidden],
+            [new("layer_past", cache), new("attention_mask", mask), new("use_cache", cache is not null)]))
+        : Forward(hidden, cache, mask);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Get(2, "layer_past") as KeyValueCache,
+        arguments.Tensor(1, "attention_mask"));
+
+    private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask)
+    {
+        using var scope = NewDisposeScope();
+        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _width);            // [rows, heads, keys, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _width);          // [rows, heads, keys, head width]
+        if (cache is not null) (key, value) = cache.Update(_layer, key, value);
+        Tensor scores = EagerAttention.Scores(query.to(ScalarType.Float32), key.to(ScalarType.Float32)); // [rows, heads, tokens, keys]
+        if (_window is { } window) scores = scores.masked_fill(Outside(window, scores), finfo(ScalarType.Float32).min);
+        scores = scores + mask;
+        Tensor probabilities = nn.functional.softmax(scores, -1).to(value.dtype);               // [rows, heads, tokens, keys]
+        probabilities = _attnDropout.Call(probabilities);
+        Tensor mixed = EagerAttention.Mix(probabilities, value).transpose(1, 2).flatten(2);     // [rows, tokens, width]
+        Tensor output = _residDropout.Call(_outProj.Call(mixed));                               // [rows, tokens, width]
+        return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
+    }
+
+    /// <summary>The keys before a token's window: [tokens, keys].</summary>
+    private static Tensor Outside(int window, Tensor scores)
+    {
+        long tokens = scores.size(2), keys = scores.size(3);
+        Tensor key = arange(keys, device: scores.device);                                       // [keys]
+        Tensor query = arange(keys - tokens, keys, device: scores.device).unsqueeze(1);         // [tokens, 1]
+        return key <= query - window;
+    }
+}
+
+public sealed class GPTNeoMLP : TensorModule
+{
+    private readonly Linear _cFc, _cProj;
+    private readonly Activation _act;
+    private readonly Dropout _dropout;
+
+    internal GPTNeoMLP(GPTNeoConfig config, ConfigReader json)
+    {
+        _cFc = Child("c_fc", new Linear(config.Width, config.Inner));
+        _cProj = Child("c_proj", new Linear(config.Inner, config.Width));
+        _act = Child("act", Activation.Read(json, "activation_function", "gelu_new"));
+        _dropout = Child("dropout", new Dropout(config.ResidualDropout));
+    }
+
+    /// <param name="input">[rows, tokens, width]</param>
+    /// <returns>[rows, tokens, width]</returns>
+    protected override Tensor Forward(Tensor input)
+    {
+        using var scope = NewDisposeScope();
+        Tensor inner = _act.Call(_cFc.Call(input));                                // [rows, tokens, inner]
+        return _dropout.Call(_cProj.Call(inner)).MoveToOuterDisposeScope();         // [rows, tokens, width]
+    }
+}

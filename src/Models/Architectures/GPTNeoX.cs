@@ -1,0 +1,240 @@
+using Ndif.Models.Layers;
+using Ndif.Protocol;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Models.Architectures;
+
+/// <summary>What config.json says of a GPT-NeoX.</summary>
+/// <param name="Parallel">Attention and mlp both read the block's input; otherwise the mlp reads what attention made of it.</param>
+/// <remarks>transformers/models/gpt_neox/configuration_gpt_neox.py</remarks>
+public sealed record GPTNeoXConfig(int Vocabulary, int Positions, int Width, int Inner, int Layers, int Heads, double Epsilon,
+    RopeParameters Rope, bool Parallel, bool AttentionBias, bool Tied, double HiddenDropout)
+{
+    public int HeadWidth => Width / Heads;
+
+    public static GPTNeoXConfig Read(ConfigReader json)
+    {
+        int width = json.Size("hidden_size", 6144), heads = json.Size("num_attention_heads", 64);
+        if (width % heads != 0) throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
+        RopeParameters rope = RopeParameters.Read(json,
+            theta: json.Real("rotary_emb_base", 10000), partial: json.Real("rotary_pct", 0.25));
+        return new GPTNeoXConfig(json.Size("vocab_size", 50432), json.Size("max_position_embeddings", 2048), width,
+            json.Size("intermediate_size", 24576), json.Size("num_hidden_layers", 44), heads, json.Real("layer_norm_eps", 1e-5), rope,
+            json.Flag("use_parallel_residual", true), json.Flag("attention_bias", true), json.Flag("tie_word_embeddings", false),
+            json.Real("hidden_dropout", 0.0));
+    }
+}
+
+/// <summary>GPT-NeoX and Pythia: rotary positions on a part of each head, attention and mlp side by side.</summary>
+/// <remarks>transformers/models/gpt_neox/modeling_gpt_neox.py; Black et al., 2022</remarks>
+[Architecture("GPTNeoXForCausalLM", ModelType = "gpt_neox")]
+public sealed class GPTNeoXForCausalLM : CausalLM
+{
+    private readonly GPTNeoXModel _gptNeox;
+    private readonly Linear _embedOut;
+
+    public GPTNeoXForCausalLM(ConfigReader json)
+    {
+        GPTNeoXConfig config = GPTNeoXConfig.Read(json);
+        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
+        _gptNeox = Child("gpt_neox", new GPTNeoXModel(config, json));
+        _embedOut = Child("embed_out", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _gptNeox.Embeddings : null));
+    }
+
+    public override StandardNames Names => new()
+    {
+        Embed = "gpt_neox.embed_in", Layers = "gpt_neox.layers", FinalNorm = "gpt_neox.final_layer_norm", LmHead = "embed_out",
+        Attention = "attention", Mlp = "mlp",
+    };
+
+    public override CausalLMConfig Config { get; }
+
+    public override string BaseName => "gpt_neox";
+
+    /// <summary>The masks and frequencies that older checkpoints carry in every layer, Pythia's among them.</summary>
+    public override bool Ignores(string tensorName) =>
+        tensorName.EndsWith(".attention.bias", StringComparison.Ordinal)
+        || tensorName.EndsWith(".attention.masked_bias", StringComparison.Ordinal)
+        || tensorName.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal);
+
+    protected override ModelOutput Forward(
+        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
+    {
+        ModelOutput output = _gptNeox.Call(inputIds, attentionMask, positionIds, cache);
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
+        Tensor logits = _embedOut.Call(Kept(hidden, logitsToKeep));     // [rows, tokens kept, vocabulary]
+        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
+    }
+}
+
+public sealed class GPTNeoXModel : SiteModule
+{
+    private readonly Embedding _embedIn;
+    private readonly Dropout _embDropout;
+    private readonly ModuleList<GPTNeoXLayer> _layers;
+    private readonly LayerNorm _finalLayerNorm;
+    private readonly RotaryEmbedding _rotaryEmb;
+
+    internal GPTNeoXModel(GPTNeoXConfig config, ConfigReader json)
+    {
+        int rotated = (int)(config.HeadWidth * config.Rope.PartialRotaryFactor);
+        _embedIn = Child("embed_in", new Embedding(config.Vocabulary, config.Width));
+        _embDropout = Child("emb_dropout", new Dropout(config.HiddenDropout));
+        _layers = Child("layers", new ModuleList<GPTNeoXLayer>(config.Layers, layer => new GPTNeoXLayer(config, json, layer)));
+        _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width, config.Epsilon));
+        _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("GPTNeoXRotaryEmbedding", new(json, config.Rope, rotated)));
+    }
+
+    /// <summary>[vocabulary, width]</summary>
+    internal Parameter Embeddings => _embedIn.Table;
+
+    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
+
+    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Observer is { } observer
+        ? Observed<ModelOutput>(observer, new Arguments([inputIds],
+        [
+            new("attention_mask", attentionMask), new("position_ids", positionIds),
+            new("past_key_values", cache), new("use_cache", cache is not null),
+        ]))
+        : Forward(inputIds, attentionMask, positionIds, cache);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "input_ids"),
+        arguments.Tensor(1, "attention_mask"),
+        arguments.Tensor(2, "position_ids"),
+        arguments.Get(4, "past_key_values") as KeyValueCache);
+
+    private ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
+    {
+        using var scope = NewDisposeScope();
+        Tensor embedded = _embedIn.Call(inputIds);                                                  // [rows, tokens, width]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), embedded.dtype);        // [rows, 1, tokens, keys]
+        Tensor hidden = _embDropout.Call(embedded);                                                 // [rows, tokens, width]
+        object?[] positions = _rotaryEmb.Call(hidden, positionIds);                                 // 2 x [rows, tokens, rotated width]
+        for (int layer = 0; layer < _layers.Count; layer++)
+            hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache, positions)[0]!;  // [rows, tokens, width]
+        hidden = _finalLayerNorm.Call(hidden);                                                      // [rows, tokens, width]
+        cache?.Advance(inputIds.size(1));
+        return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
+    }
+}
+
+public sealed class GPTNeoXLayer : SiteModule
+{
+    private readonly bool _parallel;
+    private readonly LayerNorm _inputLayernorm, _postAttentionLayernorm;
+    private readonly Dropout _postAttentionDropout, _postMlpDropout;
+    private readonly GPTNeoXAttention _attention;
+    private readonly GPTNeoXMLP _mlp;
+
+    internal GPTNeoXLayer(GPTNeoXConfig config, ConfigReader json, int layer)
+    {
+        _parallel = config.Parallel;
+        _inputLayernorm = Child("input_layernorm", new LayerNorm(config.Width, config.Epsilon));
+        _postAttentionLayernorm = Child("post_attention_layernorm", new LayerNorm(config.Width, config.Epsilon));
+        _postAttentionDropout = Child("post_attention_dropout", new Dropout(config.HiddenDropout));
+        _postMlpDropout = Child("post_mlp_dropout", new Dropout(config.HiddenDropout));
+        _attention = Child("attention", new GPTNeoXAttention(config, layer));
+        _mlp = Child("mlp", new GPTNeoXMLP(config, json));
+    }
+
+    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
+        Observer is { } observer
+            ? Observed<object?[]>(observer, new Arguments([hidden],
+            [
+                new("attention_mask", mask), new("position_ids", positionIds), new("layer_past", cache),
+                new("use_cache", cache is not null), new("position_embeddings", positions),
+            ]))
+            : Forward(hidden, mask, positionIds, cache, positions);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Tensor(1, "attention_mask"),
+        arguments.Tensor(2, "position_ids"),
+        arguments.Get(4, "layer_past") as KeyValueCache,
+        arguments.Tuple(5, "position_embeddings"));
+
+    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions)
+    {
+        using var scope = NewDisposeScope();
+        Tensor normal = _inputLayernorm.Call(hidden);                                               // [rows, tokens, width]
+        var attended = (Tensor)_attention.Call(normal, mask, positionIds, cache, positions)[0]!;    // [rows, tokens, width]
+        attended = _postAttentionDropout.Call(attended);
+        Tensor middle = attended + hidden;                                                          // [rows, tokens, width]
+        Tensor thought = _mlp.Call(_postAttentionLayernorm.Call(_parallel ? hidden : middle));      // [rows, tokens, width]
+        Tensor output = _postMlpDropout.Call(thought) + middle;                                     // [rows, tokens, width]
+        return [output.MoveToOuterDisposeScope()];
+    }
+}
+
+public sealed class GPTNeoXAttention : SiteModule
+{
+    private readonly int _layer, _heads, _width;
+    private readonly double _scale;
+    private readonly Linear _queryKeyValue, _dense;
+
+    internal GPTNeoXAttention(GPTNeoXConfig config, int layer)
+    {
+        (_layer, _heads, _width) = (layer, config.Heads, config.HeadWidth);
+        _scale = 1 / Math.Sqrt(_width);
+        _queryKeyValue = Child("query_key_value", new Linear(config.Width, 3 * config.Width, config.AttentionBias));
+        _dense = Child("dense", new Linear(config.Width, config.Width, config.AttentionBias));
+    }
+
+    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
+
+    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
+        Observer is { } observer
+            ? Observed<object?[]>(observer, new Arguments([hidden],
+            [
+                new("attention_mask", mask), new("position_ids", positionIds), new("layer_past", cache),
+                new("use_cache", cache is not null), new("position_embeddings", positions),
+            ]))
+            : Forward(hidden, mask, cache, positions);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Tensor(1, "attention_mask"),
+        arguments.Get(2, "layer_past") as KeyValueCache,
+        arguments.Tuple(3, "position_embeddings"));
+
+    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
+    {
+        using var scope = NewDisposeScope();
+        // each head's query, key and value lie beside each other
+        Tensor mixture = EagerAttention.SplitHeads(_queryKeyValue.Call(hidden), _heads, 3 * _width); // [rows, heads, tokens, 3 head width]
+        Tensor[] parts = mixture.chunk(3, -1);                                  // 3 x [rows, heads, tokens, head width]
+        Tensor query = PartialRotary.Rotate(parts[0], positions);               // [rows, heads, tokens, head width]
+        Tensor key = PartialRotary.Rotate(parts[1], positions);                 // [rows, heads, keys, head width]
+        Tensor value = parts[2];                                                // [rows, heads, keys, head width]
+        if (cache is not null) (key, value) = cache.Update(_layer, key, value);
+        var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale);
+        Tensor output = _dense.Call(mixed.flatten(2));                          // [rows, tokens, width]
+        return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
+    }
+}
+
+public sealed class GPTNeoXMLP : TensorModule
+{
+    private readonly Linear _denseHTo4h, _dense4hToH;
+    private readonly Activation _act;
+
+    internal GPTNeoXMLP(GPTNeoXConfig config, ConfigReader json)
+    {
+        _denseHTo4h = Child("dense_h_to_4h", new Linear(config.Width, config.Inner));
+        _dense4hToH = Child("dense_4h_to_h", new Linear(config.Inner, config.Width));
+        _act = Child("act", Activation.Read(json, "hidden_act", "gelu"));
+    }
+
+    /// <param name="input">[rows, tokens, width]</param>
+    /// <returns>[rows, tokens, width]</returns>
+    protected override Tensor Forward(Tensor input)
+    {
+        using var scope = NewDisposeScope();
+        Tensor inner = _act.Call(_denseHTo4h.Call(input));                      // [rows, tokens, inner]
+        return _dense4hToH.Call(inner).MoveToOuterDisposeScope();               // [rows, tokens, width]
+    }
+}

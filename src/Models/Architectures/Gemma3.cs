@@ -1,0 +1,292 @@
+using Ndif.Models.Layers;
+using Ndif.Protocol;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Models.Architectures;
+
+/// <summary>What config.json says of a Gemma 3.</summary>
+/// <param name="Groups">Key and value heads; each serves Heads / Groups query heads.</param>
+/// <remarks>transformers/models/gemma3/configuration_gemma3.py</remarks>
+public sealed record Gemma3TextConfig(int Vocabulary, int Positions, int Width, int Inner, int Layers, int Heads, int Groups, int HeadWidth,
+    double Epsilon, RopeParameters Rope, RopeParameters LocalRope, bool AttentionBias, bool Tied, int Padding, double Scale,
+    int Window, IReadOnlyList<string> LayerTypes, double? AttentionCap, double? LogitCap)
+{
+    public static Gemma3TextConfig Read(ConfigReader json)
+    {
+        int heads = json.Size("num_attention_heads", 8), groups = json.Size("num_key_value_heads", 4);
+        if (heads % groups != 0) throw json.Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        int layers = json.Size("num_hidden_layers", 26);
+        int pattern = json.Size("sliding_window_pattern", 6);
+        IReadOnlyList<string> types = json.Texts("layer_types");
+        if (types.Count == 0)
+            types = [.. Enumerable.Range(1, layers).Select(i => i % pattern != 0 ? "sliding_attention" : "full_attention")];
+        if (types.Count != layers) throw json.Bad("layer_types", $"must have one entry for each of the {layers} layers", $"{types.Count}");
+        RopeParameters local = json.Has("rope_parameters") ? RopeParameters.Read(json, "sliding_attention")
+            : new RopeParameters("default", json.Real("rope_local_base_freq", 10000), 1.0, null);
+        return new Gemma3TextConfig(json.Size("vocab_size", 262208), json.Size("max_position_embeddings", 131072),
+            json.Size("hidden_size", 2304), json.Size("intermediate_size", 9216), layers, heads, groups,
+            json.Size("head_dim", 256), json.Real("rms_norm_eps", 1e-6),
+            RopeParameters.Read(json, "full_attention", 1_000_000), local, json.Flag("attention_bias", false),
+            json.Flag("tie_word_embeddings", true), (int)json.Integer("pad_token_id", 0),
+            1 / Math.Sqrt(json.Real("query_pre_attn_scalar", 256)), json.Size("sliding_window", 4096), types,
+            Cap("attn_logit_softcapping"), Cap("final_logit_softcapping"));
+
+        double? Cap(string key) => json.Has(key) ? json.Real(key) : null;
+    }
+
+    /// <summary>The window of a layer, or null if it sees all tokens before it.</summary>
+    public int? WindowOf(int layer) => LayerTypes[layer] == "sliding_attention" ? Window : null;
+}
+
+/// <summary>
+/// Gemma 3, text only: Gemma 2 with norms on queries and keys instead of caps, and rotary frequencies of their own for layers with a
+/// window.
+/// </summary>
+/// <remarks>transformers/models/gemma3/modeling_gemma3.py; Gemma Team, Gemma 3, 2025</remarks>
+[Architecture("Gemma3ForCausalLM", ModelType = "gemma3_text")]
+public sealed class Gemma3ForCausalLM : CausalLM
+{
+    private readonly double? _cap;
+    private readonly Gemma3TextModel _model;
+    private readonly Linear _lmHead;
+
+    public Gemma3ForCausalLM(ConfigReader json)
+    {
+        Gemma3TextConfig config = Gemma3TextConfig.Read(json);
+        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
+        _cap = config.LogitCap;
+        _model = Child("model", new Gemma3TextModel(config, json));
+        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _model.Embeddings : null));
+    }
+
+    public override StandardNames Names => new()
+    {
+        Embed = "model.embed_tokens", Layers = "model.layers", FinalNorm = "model.norm", LmHead = "lm_head",
+        Attention = "self_attn", Mlp = "mlp",
+    };
+
+    public override CausalLMConfig Config { get; }
+
+    public override string BaseName => "model";
+
+    protected override ModelOutput Forward(
+        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
+    {
+        ModelOutput output = _model.Call(inputIds, attentionMask, positionIds, cache);
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        if (_cap is { } cap) logits = (logits / cap).tanh() * cap;
+        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
+    }
+}
+
+public sealed class Gemma3TextModel : SiteModule
+{
+    private readonly ScaledEmbedding _embedTokens;
+    private readonly ModuleList<Gemma3DecoderLayer> _layers;
+    private readonly GemmaRMSNorm _norm;
+    private readonly Gemma3RotaryEmbedding _rotaryEmb;
+    private readonly int?[] _windows;
+
+    internal Gemma3TextModel(Gemma3TextConfig config, ConfigReader json)
+    {
+        _windows = [.. Enumerable.Range(0, config.Layers).Select(config.WindowOf)];
+        _embedTokens = Child("embed_tokens",
+            new ScaledEmbedding("Gemma3TextScaledWordEmbedding", config.Vocabulary, config.Width, config.Padding));
+        _layers = Child("layers", new ModuleList<Gemma3DecoderLayer>(config.Layers, layer => new Gemma3DecoderLayer(config, json, layer)));
+        _norm = Child("norm", new GemmaRMSNorm("Gemma3RMSNorm", config.Width, config.Epsilon));
+        _rotaryEmb = Child("rotary_emb", new Gemma3RotaryEmbedding(config, json));
+    }
+
+    /// <summary>[vocabulary, width]</summary>
+    internal Parameter Embeddings => _embedTokens.Table;
+
+    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
+
+    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Observer is { } observer
+        ? Observed<ModelOutput>(observer, new Arguments([],
+        [
+            new("input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
+            new("past_key_values", cache), new("use_cache", cache is not null),
+        ]))
+        : Forward(inputIds, attentionMask, positionIds, cache);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "input_ids"),
+        arguments.Tensor(1, "attention_mask"),
+        arguments.Tensor(2, "position_ids"),
+        arguments.Get(3, "past_key_values") as KeyValueCache);
+
+    private ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
+    {
+        using var scope = NewDisposeScope();
+        Tensor hidden = _embedTokens.Call(inputIds);                                                // [rows, tokens, width]
+        Tensor full = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
+        Tensor? sliding = _windows.Max() is { } window
+            ? AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype, window) : null;   // [rows, 1, tokens, keys]
+        object?[] local = _rotaryEmb.Call(hidden, positionIds, "sliding_attention");                // 2 x [rows, tokens, head width]
+        object?[] global = _rotaryEmb.Call(hidden, positionIds, "full_attention");                  // 2 x [rows, tokens, head width]
+        for (int layer = 0; layer < _layers.Count; layer++)
+        {
+            Tensor mask = _windows[layer] is null ? full : sliding!;                                // [rows, 1, tokens, keys]
+            object?[] positions = _windows[layer] is null ? global : local;                         // 2 x [rows, tokens, head width]
+            hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache, positions)[0]!;  // [rows, tokens, width]
+        }
+        hidden = _norm.Call(hidden);                                                                // [rows, tokens, width]
+        cache?.Advance(inputIds.size(1));
+        return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
+    }
+}
+
+/// <summary>Rotary positions with one set of frequencies for each type of layer.</summary>
+public sealed class Gemma3RotaryEmbedding : SiteModule
+{
+    private readonly RotaryEmbedding _local, _global; // not children: they only compute
+
+    internal Gemma3RotaryEmbedding(Gemma3TextConfig config, ConfigReader json)
+    {
+        _local = new RotaryEmbedding(ClassName, new(json, config.LocalRope, config.HeadWidth));
+        _global = new RotaryEmbedding(ClassName, new(json, config.Rope, config.HeadWidth));
+    }
+
+    /// <param name="hidden">Only for its dtype and device.</param>
+    /// <param name="positionIds">[rows, tokens] int64</param>
+    /// <param name="layerType">"sliding_attention" or "full_attention"</param>
+    /// <returns>Cosines and sines, each [rows, tokens, head width].</returns>
+    public object?[] Call(Tensor hidden, Tensor positionIds, string layerType) => Observer is { } observer
+        ? Observed<object?[]>(observer, new Arguments(hidden, positionIds, layerType))
+        : Forward(hidden, positionIds, layerType);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "x"), arguments.Tensor(1, "position_ids"), arguments.Get(2, "layer_type") as string);
+
+    private object?[] Forward(Tensor hidden, Tensor positionIds, string? layerType) =>
+        (object?[])(layerType == "sliding_attention" ? _local : _global).Run(new Arguments(hidden, positionIds))!;
+}
+
+public sealed class Gemma3DecoderLayer : SiteModule
+{
+    private readonly Gemma3Attention _selfAttn;
+    private readonly Gemma3MLP _mlp;
+    private readonly GemmaRMSNorm _inputLayernorm, _postAttentionLayernorm, _preFeedforwardLayernorm, _postFeedforwardLayernorm;
+
+    internal Gemma3DecoderLayer(Gemma3TextConfig config, ConfigReader json, int layer)
+    {
+        _selfAttn = Child("self_attn", new Gemma3Attention(config, layer));
+        _mlp = Child("mlp", new Gemma3MLP(config, json));
+        _inputLayernorm = Norm("input_layernorm");
+        _postAttentionLayernorm = Norm("post_attention_layernorm");
+        _preFeedforwardLayernorm = Norm("pre_feedforward_layernorm");
+        _postFeedforwardLayernorm = Norm("post_feedforward_layernorm");
+
+        GemmaRMSNorm Norm(string name) => Child(name, new GemmaRMSNorm("Gemma3RMSNorm", config.Width, config.Epsilon));
+    }
+
+    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
+        Observer is { } observer
+            ? Observed<object?[]>(observer, new Arguments([hidden],
+            [
+                new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
+                new("position_embeddings", positions),
+            ]))
+            : Forward(hidden, mask, positionIds, cache, positions);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Tensor(1, "attention_mask"),
+        arguments.Tensor(2, "position_ids"),
+        arguments.Get(3, "past_key_values") as KeyValueCache,
+        arguments.Tuple(4, "position_embeddings"));
+
+    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions)
+    {
+        using var scope = NewDisposeScope();
+        Tensor normal = _inputLayernorm.Call(hidden);                                               // [rows, tokens, width]
+        var attended = (Tensor)_selfAttn.Call(normal, mask, positionIds, cache, positions)[0]!;     // [rows, tokens, width]
+        Tensor middle = hidden + _postAttentionLayernorm.Call(attended);                            // [rows, tokens, width]
+        Tensor thought = _mlp.Call(_preFeedforwardLayernorm.Call(middle));                          // [rows, tokens, width]
+        Tensor output = middle + _postFeedforwardLayernorm.Call(thought);                           // [rows, tokens, width]
+        return [output.MoveToOuterDisposeScope()];
+    }
+}
+
+public sealed class Gemma3Attention : SiteModule
+{
+    private readonly int _layer, _heads, _groups, _width;
+    private readonly double _scale;
+    private readonly double? _cap;
+    private readonly Linear _qProj, _kProj, _vProj, _oProj;
+    private readonly GemmaRMSNorm _qNorm, _kNorm;
+
+    internal Gemma3Attention(Gemma3TextConfig config, int layer)
+    {
+        (_layer, _heads, _groups, _width) = (layer, config.Heads, config.Groups, config.HeadWidth);
+        (_scale, _cap) = (config.Scale, config.AttentionCap);
+        _qProj = Child("q_proj", new Linear(config.Width, _heads * _width, config.AttentionBias));
+        _kProj = Child("k_proj", new Linear(config.Width, _groups * _width, config.AttentionBias));
+        _vProj = Child("v_proj", new Linear(config.Width, _groups * _width, config.AttentionBias));
+        _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, config.AttentionBias));
+        _qNorm = Child("q_norm", new GemmaRMSNorm("Gemma3RMSNorm", _width, config.Epsilon, new Axes(0, 2)));
+        _kNorm = Child("k_norm", new GemmaRMSNorm("Gemma3RMSNorm", _width, config.Epsilon, new Axes(0, 2)));
+    }
+
+    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
+
+    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
+        Observer is { } observer
+            ? Observed<object?[]>(observer, new Arguments([],
+            [
+                new("hidden_states", hidden), new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
+                new("position_embeddings", positions),
+            ]))
+            : Forward(hidden, mask, cache, positions);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Tensor(1, "attention_mask"),
+        arguments.Get(3, "past_key_values") as KeyValueCache,
+        arguments.Tuple(4, "position_embeddings"));
+
+    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
+    {
+        using var scope = NewDisposeScope();
+        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, keys, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        query = _qNorm.Call(query);
+        key = _kNorm.Call(key);
+        query = RotaryEmbedding.Rotate(query, positions);
+        key = RotaryEmbedding.Rotate(key, positions);
+        if (cache is not null) (key, value) = cache.Update(_layer, key, value);
+        var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale, _cap);
+        Tensor output = _oProj.Call(mixed.flatten(2));                                          // [rows, tokens, width]
+        return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
+    }
+}
+
+public sealed class Gemma3MLP : TensorModule
+{
+    private readonly Linear _gateProj, _upProj, _downProj;
+    private readonly Activation _actFn;
+
+    internal Gemma3MLP(Gemma3TextConfig config, ConfigReader json)
+    {
+        _gateProj = Child("gate_proj", new Linear(config.Width, config.Inner, bias: false));
+        _upProj = Child("up_proj", new Linear(config.Width, config.Inner, bias: false));
+        _downProj = Child("down_proj", new Linear(config.Inner, config.Width, bias: false));
+        _actFn = Child("act_fn", Activation.Read(json, "hidden_activation", "gelu_pytorch_tanh"));
+    }
+
+    /// <param name="input">[rows, tokens, width]</param>
+    /// <returns>[rows, tokens, width]</returns>
+    protected override Tensor Forward(Tensor input)
+    {
+        using var scope = NewDisposeScope();
+        Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [rows, tokens, inner]
+        Tensor inner = gate * _upProj.Call(input);                                      // [rows, tokens, inner]
+        return _downProj.Call(inner).MoveToOuterDisposeScope();                         // [rows, tokens, width]
+    }
+}

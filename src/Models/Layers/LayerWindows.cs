@@ -1,0 +1,41 @@
+using static TorchSharp.torch;
+
+namespace Ndif.Models.Layers;
+
+/// <summary>Which layers of a model see a sliding window only, where not all are alike.</summary>
+/// <remarks>layer_types in transformers/models/qwen2/configuration_qwen2.py and its relatives</remarks>
+public static class LayerWindows
+{
+    /// <summary>For each layer how many tokens one sees, itself included; null for all.</summary>
+    /// <param name="slides">Whether a layer slides (config, layer) if the file has no layer_types.</param>
+    public static int?[] Read(ConfigReader config, Func<ConfigReader, int, bool> slides)
+    {
+        int layers = config.Size("num_hidden_layers", 32);
+        if (!config.Flag("use_sliding_window", false) || (config.Has("sliding_window") && config.Integer("sliding_window") == 0))
+            return new int?[layers];
+        IReadOnlyList<string> types = config.Texts("layer_types");
+        if (types.Count > 0 && types.Count != layers)
+            throw config.Bad("layer_types", $"must name the type of each of {layers} layers", $"{types.Count} of them");
+        if (config.Keys.Contains("sliding_window") && !config.Has("sliding_window")) return new int?[layers];
+        int window = config.Size("sliding_window", 4096);
+        return [.. Enumerable.Range(0, layers).Select(layer =>
+            (types.Count > 0 ? types[layer] == "sliding_attention" : slides(config, layer)) ? window : (int?)null)];
+    }
+
+    /// <summary>The layers from max_window_layers on.</summary>
+    public static bool AfterFirst(ConfigReader config, int layer) => layer >= config.Integer("max_window_layers", 28);
+
+    /// <summary>The first, third, ... of the layers before max_window_layers, in Qwen 2 with experts.</summary>
+    public static bool EverySecond(ConfigReader config, int layer) => layer % 2 == 0 && layer < config.Integer("max_window_layers", 28);
+
+    /// <summary>Each layer's mask; layers with the same window share one.</summary>
+    /// <param name="padding">[rows, keys]</param>
+    /// <returns>layers x [rows, 1, tokens, keys]</returns>
+    public static Tensor[] Masks(int?[] windows, Tensor padding, long tokens, ScalarType dtype)
+    {
+        Dictionary<int, Tensor> made = []; // by window, 0 for none
+        foreach (int? window in windows)
+            if (!made.ContainsKey(window ?? 0)) made.Add(window ?? 0, AttentionMask.Causal(padding, tokens, dtype, window));
+        return [.. windows.Select(window => made[window ?? 0])];
+    }
+}
