@@ -1,0 +1,260 @@
+using Ndif.Models.Layers;
+using Ndif.Protocol;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Models.Architectures;
+
+/// <summary>What config.json says of an OPT.</summary>
+/// <param name="Embedded">The width of the embeddings, where it is not that of the layers: a projection stands between.</param>
+/// <param name="NormBefore">Norms before attention and mlp; otherwise after.</param>
+/// <param name="FinalNorm">A norm after the last layer.</param>
+/// <remarks>transformers/models/opt/configuration_opt.py</remarks>
+public sealed record OPTConfig(int Vocabulary, int Positions, int Width, int Embedded, int Inner, int Layers, int Heads, bool NormBefore,
+    bool FinalNorm, bool Bias, bool Tied, int Padding)
+{
+    public int HeadWidth => Width / Heads;
+
+    public static OPTConfig Read(ConfigReader json)
+    {
+        int width = json.Size("hidden_size", 768), heads = json.Size("num_attention_heads", 12);
+        if (width % heads != 0) throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
+        if (!json.Flag("layer_norm_elementwise_affine", true))
+            throw json.Bad("layer_norm_elementwise_affine", "must be true: norms without weights are not supported", "false");
+        bool before = json.Flag("do_layer_norm_before", true);
+        return new OPTConfig(json.Size("vocab_size", 50272), json.Size("max_position_embeddings", 2048), width,
+            json.Size("word_embed_proj_dim", width), json.Size("ffn_dim", 3072), json.Size("num_hidden_layers", 12), heads,
+            before, before && !json.Flag("_remove_final_layer_norm", false), json.Flag("enable_bias", true),
+            json.Flag("tie_word_embeddings", true), (int)json.Integer("pad_token_id", 1));
+    }
+}
+
+/// <summary>OPT: learned positions that start at row 2 of their table, ReLU.</summary>
+/// <remarks>transformers/models/opt/modeling_opt.py; Zhang et al., 2022</remarks>
+[Architecture("OPTForCausalLM", ModelType = "opt")]
+public sealed class OPTForCausalLM : CausalLM
+{
+    private readonly bool _finalNorm;
+    private readonly OPTModel _model;
+    private readonly Linear _lmHead;
+
+    public OPTForCausalLM(ConfigReader json)
+    {
+        OPTConfig config = OPTConfig.Read(json);
+        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
+        _finalNorm = config.FinalNorm;
+        _model = Child("model", new OPTModel(config, json));
+        _lmHead = Child("lm_head", new Linear(config.Embedded, config.Vocabulary, bias: false, config.Tied ? _model.Embeddings : null));
+    }
+
+    public override StandardNames Names => new()
+    {
+        Embed = "model.decoder.embed_tokens", Layers = "model.decoder.layers",
+        FinalNorm = _finalNorm ? "model.decoder.final_layer_norm" : "", LmHead = "lm_head", Attention = "self_attn", Mlp = "fc2",
+    };
+
+    public override CausalLMConfig Config { get; }
+
+    public override string BaseName => "model";
+
+    protected override ModelOutput Forward(
+        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
+    {
+        ModelOutput output = _model.Decoder.Call(inputIds, attentionMask, positionIds, cache);
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, embedded width]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
+    }
+}
+
+/// <summary>Holds the decoder, which Hugging Face's root calls past it.</summary>
+public sealed class OPTModel : SiteModule
+{
+    internal OPTModel(OPTConfig config, ConfigReader json) => Decoder = Child("decoder", new OPTDecoder(config, json));
+
+    public OPTDecoder Decoder { get; }
+
+    /// <summary>[vocabulary, embedded width]</summary>
+    internal Parameter Embeddings => Decoder.Embeddings;
+
+    public override object? Run(Arguments arguments) => Decoder.Run(arguments);
+}
+
+public sealed class OPTDecoder : SiteModule
+{
+    private readonly Embedding _embedTokens;
+    private readonly OPTLearnedPositionalEmbedding _embedPositions;
+    private readonly Linear? _projectOut, _projectIn;
+    private readonly LayerNorm? _finalLayerNorm;
+    private readonly ModuleList<OPTDecoderLayer> _layers;
+
+    internal OPTDecoder(OPTConfig config, ConfigReader json)
+    {
+        _embedTokens = Child("embed_tokens", new Embedding(config.Vocabulary, config.Embedded, config.Padding));
+        _embedPositions = Child("embed_positions", new OPTLearnedPositionalEmbedding(config.Positions, config.Width));
+        if (config.Embedded != config.Width)
+        {
+            _projectOut = Child("project_out", new Linear(config.Width, config.Embedded, bias: false));
+            _projectIn = Child("project_in", new Linear(config.Embedded, config.Width, bias: false));
+        }
+        if (config.FinalNorm) _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width));
+        _layers = Child("layers", new ModuleList<OPTDecoderLayer>(config.Layers, layer => new OPTDecoderLayer(config, json, layer)));
+    }
+
+    /// <summary>[vocabulary, embedded width]</summary>
+    internal Parameter Embeddings => _embedTokens.Table;
+
+    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
+
+    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Observer is { } observer
+        ? Observed<ModelOutput>(observer, new Arguments([],
+        [
+            new("input_ids", inputIds), new("attention_mask", attentionMask), new("past_key_values", cache),
+            new("use_cache", cache is not null), new("position_ids", positionIds),
+        ]))
+        : Forward(inputIds, attentionMask, positionIds, cache);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "input_ids"),
+        arguments.Tensor(1, "attention_mask"),
+        arguments.Tensor(5, "position_ids"),
+        arguments.Get(2, "past_key_values") as KeyValueCache);
+
+    private ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
+    {
+        using var scope = NewDisposeScope();
+        Tensor tokens = _embedTokens.Call(inputIds);                                                // [rows, tokens, embedded width]
+        Tensor present = attentionMask.to(ScalarType.Float32);                                      // [rows, keys]
+        Tensor positions = _embedPositions.Call(present, cache?.Length ?? 0, positionIds);          // [rows, tokens, width]
+        if (_projectIn is not null) tokens = _projectIn.Call(tokens);                               // [rows, tokens, width]
+        Tensor hidden = tokens + positions;                                                         // [rows, tokens, width]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
+        for (int layer = 0; layer < _layers.Count; layer++)
+            hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache)[0]!;             // [rows, tokens, width]
+        if (_finalLayerNorm is not null) hidden = _finalLayerNorm.Call(hidden);                     // [rows, tokens, width]
+        if (_projectOut is not null) hidden = _projectOut.Call(hidden);                             // [rows, tokens, embedded width]
+        cache?.Advance(inputIds.size(1));
+        return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
+    }
+}
+
+/// <summary>A table of positions whose first two rows belong to none.</summary>
+public sealed class OPTLearnedPositionalEmbedding : SiteModule
+{
+    private const int Offset = 2;
+    private readonly Parameter _weight; // [positions + 2, width]
+
+    internal OPTLearnedPositionalEmbedding(int positions, int width)
+    {
+        ExtraRepr = FormattableString.Invariant($"{positions + Offset}, {width}");
+        _weight = Weight("weight", positions + Offset, width);
+    }
+
+    public override string ExtraRepr { get; }
+
+    public override Axes InputAxes(string argument) => argument is "0" or "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
+
+    /// <param name="attentionMask">[rows, keys], of which Hugging Face's code counts positions where it is given none.</param>
+    /// <param name="cached">Tokens in the cache.</param>
+    /// <param name="positionIds">[rows, tokens] int64</param>
+    /// <returns>[rows, tokens, width]</returns>
+    public Tensor Call(Tensor attentionMask, long cached, Tensor positionIds) => Observer is { } observer
+        ? Observed<Tensor>(observer, new Arguments([attentionMask, cached], [new("position_ids", positionIds)]))
+        : Forward(positionIds);
+
+    public override object? Run(Arguments arguments) => Forward(arguments.Tensor(2, "position_ids"));
+
+    private Tensor Forward(Tensor positionIds) => _weight.Value.index(TensorIndex.Tensor(positionIds + Offset));
+}
+
+public sealed class OPTDecoderLayer : SiteModule
+{
+    private readonly bool _normBefore;
+    private readonly OPTAttention _selfAttn;
+    private readonly Activation _activationFn;
+    private readonly LayerNorm _selfAttnLayerNorm, _finalLayerNorm;
+    private readonly Linear _fc1, _fc2;
+
+    internal OPTDecoderLayer(OPTConfig config, ConfigReader json, int layer)
+    {
+        _normBefore = config.NormBefore;
+        _selfAttn = Child("self_attn", new OPTAttention(config, layer));
+        _activationFn = Child("activation_fn", Activation.Read(json, "activation_function", "relu"));
+        _selfAttnLayerNorm = Child("self_attn_layer_norm", new LayerNorm(config.Width));
+        _fc1 = Child("fc1", new Linear(config.Width, config.Inner, config.Bias));
+        _fc2 = Child("fc2", new Linear(config.Inner, config.Width, config.Bias));
+        _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width));
+    }
+
+    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache) => Observer is { } observer
+        ? Observed<object?[]>(observer, new Arguments([hidden],
+        [
+            new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
+            new("use_cache", cache is not null),
+        ]))
+        : Forward(hidden, mask, positionIds, cache);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Tensor(1, "attention_mask"),
+        arguments.Tensor(4, "position_ids"),
+        arguments.Get(2, "past_key_values") as KeyValueCache);
+
+    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache)
+    {
+        using var scope = NewDisposeScope();
+        Tensor normal = _normBefore ? _selfAttnLayerNorm.Call(hidden) : hidden;                     // [rows, tokens, width]
+        Tensor middle = hidden + (Tensor)_selfAttn.Call(normal, mask, positionIds, cache)[0]!;      // [rows, tokens, width]
+        if (!_normBefore) middle = _selfAttnLayerNorm.Call(middle);
+        Tensor flat = middle.reshape(-1, middle.size(2));                                           // [rows·tokens, width]
+        normal = _normBefore ? _finalLayerNorm.Call(flat) : flat;                                   // [rows·tokens, width]
+        Tensor inner = _activationFn.Call(_fc1.Call(normal));                                       // [rows·tokens, inner]
+        Tensor output = (flat + _fc2.Call(inner)).view(middle.shape);                               // [rows, tokens, width]
+        if (!_normBefore) output = _finalLayerNorm.Call(output);
+        return [output.MoveToOuterDisposeScope()];
+    }
+}
+
+public sealed class OPTAttention : SiteModule
+{
+    private readonly int _layer, _heads, _width;
+    private readonly Linear _kProj, _vProj, _qProj, _outProj;
+
+    internal OPTAttention(OPTConfig config, int layer)
+    {
+        (_layer, _heads, _width) = (layer, config.Heads, config.HeadWidth);
+        _kProj = Child("k_proj", new Linear(config.Width, config.Width, config.Bias));
+        _vProj = Child("v_proj", new Linear(config.Width, config.Width, config.Bias));
+        _qProj = Child("q_proj", new Linear(config.Width, config.Width, config.Bias));
+        _outProj = Child("out_proj", new Linear(config.Width, config.Width, config.Bias));
+    }
+
+    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
+
+    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache) => Observer is { } observer
+        ? Observed<object?[]>(observer, new Arguments([],
+        [
+            new("hidden_states", hidden), new("past_key_values", cache), new("position_ids", positionIds), new("attention_mask", mask),
+        ]))
+        : Forward(hidden, mask, cache);
+
+    public override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Tensor(2, "attention_mask"),
+        arguments.Get(1, "past_key_values") as KeyValueCache);
+
+    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache)
+    {
+        using var scope = NewDisposeScope();
+        Tensor scaled = _qProj.Call(hidden) * (1 / Math.Sqrt(_width));                          // [rows, tokens, width]
+        Tensor query = EagerAttention.SplitHeads(scaled, _heads, _width);                       // [rows, heads, tokens, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _width);            // [rows, heads, keys, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _width);          // [rows, heads, keys, head width]
+        if (cache is not null) (key, value) = cache.Update(_layer, key, value);
+        var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, 1.0);
+        Tensor output = _outProj.Call(mixed.flatten(2));                                        // [rows, tokens, width]
+        return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
+    }
+}
