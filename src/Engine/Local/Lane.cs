@@ -22,10 +22,21 @@ public sealed class Lane : IDisposable
     }
 
     /// <summary>Runs on the lane's thread, after what was given before.</summary>
+    /// <exception cref="ObjectDisposedException">The lane has ended.</exception>
     public Task<T> RunAsync<T>(Func<T> work)
     {
         var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
-        _work.Add(() =>
+        try
+        {
+            _work.Add(Do);
+        }
+        catch (InvalidOperationException)
+        {
+            throw new ObjectDisposedException(_thread.Name);
+        }
+        return done.Task;
+
+        void Do()
         {
             try
             {
@@ -35,8 +46,7 @@ public sealed class Lane : IDisposable
             {
                 done.SetException(e);
             }
-        });
-        return done.Task;
+        }
     }
 
     /// <summary>Ends the thread after the work that was given.</summary>

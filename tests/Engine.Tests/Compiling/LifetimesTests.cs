@@ -20,6 +20,8 @@ public sealed class LifetimesTests : IDisposable
     /// <summary>The most tensors that were there at a log line, beyond those before the run.</summary>
     private long Peak(Program program)
     {
+        GC.Collect(); // what earlier tests left is not to go in the middle
+        GC.WaitForPendingFinalizers();
         long before = torch.Tensor.TotalCount, peak = 0;
         _rig.Run((program, new Outcome { OnLog = () => peak = Math.Max(peak, torch.Tensor.TotalCount - before) }, CancellationToken.None))[0].Good();
         return peak;
@@ -152,7 +154,7 @@ public sealed class LifetimesTests : IDisposable
         long before = torch.Tensor.TotalCount;
         Exception thrown = Assert.ThrowsAny<Exception>(() => Compiler.Compile(p.Program, _rig.Subject));
         Assert.Equal(ErrorCode.Unsupported, Errors.Of(thrown).Code);
-        Assert.Equal(before, torch.Tensor.TotalCount);
+        Assert.InRange(torch.Tensor.TotalCount, 0, before);
     }
 
     [Fact]

@@ -70,7 +70,7 @@ public sealed class RandomProgramTests(ITestOutputHelper output)
                 Count(job.Error is null ? "well" : $"{job.Error.Code}");
                 job.Dispose();
             }
-            Assert.True(before == torch.Tensor.TotalCount, $"round {round}: {torch.Tensor.TotalCount - before} tensors are left");
+            Assert.True(torch.Tensor.TotalCount <= before, $"round {round}: {torch.Tensor.TotalCount - before} tensors are left");
         }
         output.WriteLine(string.Join(", ", ends.Select(e => $"{e.Key} {e.Value}")));
 

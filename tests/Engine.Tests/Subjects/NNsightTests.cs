@@ -95,7 +95,7 @@ public sealed class NNsightTests : IDisposable
             Task run = t.RunAsync(TestContext.Current.CancellationToken);
             if (how < 2) await run;
             else await Assert.ThrowsAnyAsync<Exception>(() => run);
-            Assert.Equal(before, Tensor.TotalCount);
+            Assert.InRange(Tensor.TotalCount, 0, before);
         }
         Assert.Equal(plain, Values(_net.call(_input)));
     }

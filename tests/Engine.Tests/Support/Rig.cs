@@ -60,7 +60,8 @@ internal sealed class Rig : IDisposable
             (jobs[i].Outcome.Error, jobs[i].Outcome.Tokens) = (runs[i].Error, runs[i].Tokens);
             runs[i].Dispose();
         }
-        Assert.Equal(before, torch.Tensor.TotalCount);
+        // fewer, if the finalizer has found what an earlier test left
+        Assert.InRange(torch.Tensor.TotalCount, 0, before);
         return [.. jobs.Select(j => j.Outcome)];
     }
 
