@@ -1,6 +1,4 @@
-using System.Runtime.InteropServices;
-using Google.Protobuf;
-using Ndif.Models;
+using Ndif.Engine.Kernels;
 using Ndif.Protocol;
 using TorchSharp;
 
@@ -15,7 +13,7 @@ public static class TensorBytes
     /// <summary>A tensor of a copy of the data, on a device.</summary>
     public static torch.Tensor ToTorch(this TensorData data, torch.Device? device = null)
     {
-        torch.Tensor tensor = torch.empty(data.Shape.ToArray(), ToTorch(data.Type));
+        torch.Tensor tensor = torch.empty(data.Shape.ToArray(), data.Type.ToTorch());
         if (data.Count > 0) Write(data.Bytes.Span, tensor);
         if (device is null || device.type == DeviceType.CPU) return tensor;
         using (tensor) return tensor.to(device);
@@ -56,38 +54,9 @@ public static class TensorBytes
         return plain.MoveToOuterDisposeScope();
     }
 
-    public static torch.ScalarType ToTorch(DType type) => type switch
-    {
-        DType.Float32 => torch.ScalarType.Float32,
-        DType.Float64 => torch.ScalarType.Float64,
-        DType.Float16 => torch.ScalarType.Float16,
-        DType.BFloat16 => torch.ScalarType.BFloat16,
-        DType.Int8 => torch.ScalarType.Int8,
-        DType.Int16 => torch.ScalarType.Int16,
-        DType.Int32 => torch.ScalarType.Int32,
-        DType.Int64 => torch.ScalarType.Int64,
-        DType.UInt8 => torch.ScalarType.Byte,
-        DType.Bool => torch.ScalarType.Bool,
-        DType.Complex64 => torch.ScalarType.ComplexFloat32,
-        _ => torch.ScalarType.ComplexFloat64,
-    };
-
-    public static DType FromTorch(torch.ScalarType type) => type switch
-    {
-        torch.ScalarType.Float32 => DType.Float32,
-        torch.ScalarType.Float64 => DType.Float64,
-        torch.ScalarType.Float16 => DType.Float16,
-        torch.ScalarType.BFloat16 => DType.BFloat16,
-        torch.ScalarType.Int8 => DType.Int8,
-        torch.ScalarType.Int16 => DType.Int16,
-        torch.ScalarType.Int32 => DType.Int32,
-        torch.ScalarType.Int64 => DType.Int64,
-        torch.ScalarType.Byte => DType.UInt8,
-        torch.ScalarType.Bool => DType.Bool,
-        torch.ScalarType.ComplexFloat32 => DType.Complex64,
-        torch.ScalarType.ComplexFloat64 => DType.Complex128,
-        _ => throw Errors.Throwable(ErrorCode.Unsupported, $"A tensor of {type} cannot be sent.", "Convert it, as with `.to(float32)`."),
-    };
+    /// <exception cref="NdifException">UNSUPPORTED: data have no such type.</exception>
+    public static DType FromTorch(torch.ScalarType type) => type.ToData()
+        ?? throw Errors.Throwable(ErrorCode.Unsupported, $"A tensor of {type} cannot be sent.", "Convert it, as with `.to(float32)`.");
 
     private static void Write(ReadOnlySpan<byte> bytes, torch.Tensor tensor) => bytes.CopyTo(tensor.bytes);
 }
