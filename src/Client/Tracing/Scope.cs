@@ -39,6 +39,22 @@ public abstract class Scope
     /// <summary>Leaves the innermost loop.</summary>
     public void Break() => Open().Add(new Node { Break = new Break() });
 
+    /// <summary>
+    /// Runs the backward pass from a scalar: <c>t.Backward(loss, () => { g = hs.Grad.Save(); hs.Grad[..] = 0; })</c>. Within the block
+    /// gradients are read, edited in place and replaced while the pass goes by, the last computed value's first; what is made of one
+    /// flows on. The graph lives as long as its trace, so several passes may follow each other.
+    /// </summary>
+    /// <param name="loss">A tensor of one element, computed in a trace with <c>grad: true</c>.</param>
+    /// <param name="gradients">What is done with the gradients. Without it: <see cref="Value.Grad"/> can be read afterwards.</param>
+    /// <param name="gradient">What to begin with; of the loss's shape, which then needs not be a scalar. Default: 1.</param>
+    public void Backward(Value loss, Action? gradients = null, Value? gradient = null)
+    {
+        Recorder recorder = Open();
+        var backward = new Backward { Loss = recorder.Argument(loss), Gradient = gradient is null ? null : recorder.Argument(gradient) };
+        backward.Region = recorder.InRegion(gradients ?? (() => { }));
+        recorder.Add(new Node { Backward = backward });
+    }
+
     /// <summary>Prints when the values are computed; on the service it comes back as a log event at once.</summary>
     public void Log(params object?[] values)
     {
