@@ -104,6 +104,12 @@ public static class Compiler
                 return new ReadGradientStatement(id, needs, node.ReadGradient.Node);
             case Node.KindOneofCase.WriteGradient:
                 return new WriteGradientStatement(id, needs, node.WriteGradient.Node, Operand.Of(node.WriteGradient.Value));
+            case Node.KindOneofCase.NewParameter:
+                return new NewParameterStatement(id, needs, Operand.Of(node.NewParameter.Initial));
+            case Node.KindOneofCase.NewOptimizer:
+                return new NewOptimizerStatement(id, needs, node.NewOptimizer);
+            case Node.KindOneofCase.OptimizerStep:
+                return new OptimizerStepStatement(id, needs, node.OptimizerStep.Optimizer, node.OptimizerStep.Zero);
             case Node.KindOneofCase.Put:
                 return new PutStatement(id, needs, node.Put.Container, node.Put.Key, Operand.Of(node.Put.Value));
             case Node.KindOneofCase.SetVariable:

@@ -71,6 +71,12 @@ internal sealed record ReadGradientStatement(uint Id, uint[] Needs, uint Node) :
 
 internal sealed record WriteGradientStatement(uint Id, uint[] Needs, uint Node, Operand Value) : Statement(Id, Needs);
 
+internal sealed record NewParameterStatement(uint Id, uint[] Needs, Operand Initial) : Statement(Id, Needs);
+
+internal sealed record NewOptimizerStatement(uint Id, uint[] Needs, NewOptimizer Description) : Statement(Id, Needs);
+
+internal sealed record OptimizerStepStatement(uint Id, uint[] Needs, uint Optimizer, bool Zero) : Statement(Id, Needs);
+
 internal sealed record TraceStatement(uint Id, uint[] Needs, Protocol.Trace Trace, InvokeInput[] Invokes) : Statement(Id, Needs);
 
 /// <summary>What a trace's invoke brings; null operands where it brings texts or literal ids, or nothing.</summary>

@@ -314,11 +314,22 @@ internal sealed class Interpreter
                 return true;
             case ReadGradientStatement read:
                 if (!Reach(read.Node)) return false;
-                _slots.Set(read.Id, GradientOf(read.Node).alias().DetachFromDisposeScope());
+                _slots.Set(read.Id, GradientOf(read.Node));
                 return true;
             case WriteGradientStatement write:
                 if (!Reach(write.Node)) return false;
                 SetGradient(write.Node, write.Value.Evaluate(_slots));
+                return true;
+            case NewParameterStatement parameter:
+                _slots.Set(parameter.Id, Training.NewParameter(parameter.Initial.Evaluate(_slots)));
+                return true;
+            case NewOptimizerStatement optimizer:
+                _slots.Set(optimizer.Id, new Training(optimizer.Description, optimizer.Description.Parameters.Select(p => (torch.Tensor)_slots[p]!)));
+                return true;
+            case OptimizerStepStatement step:
+                var training = (Training)_slots[step.Optimizer]!;
+                if (step.Zero) training.ClearGradients();
+                else training.Step();
                 return true;
             case PutStatement put:
                 if (_slots[put.Container] is not Dictionary<string, object?> map)
@@ -373,15 +384,30 @@ internal sealed class Interpreter
         return false;
     }
 
-    /// <summary>A gradient, borrowed: the one that a backward pass has just come to, or the one that was kept.</summary>
-    private torch.Tensor GradientOf(uint value) => Backward?.Gradient ?? _slots.Gradient(value)
+    /// <summary>
+    /// A gradient, as a fresh handle outside of any dispose scope: the one that a backward pass has just come to, or the one that was
+    /// kept; a trained parameter keeps its own.
+    /// </summary>
+    private torch.Tensor GradientOf(uint value) => (Backward?.Gradient.alias()
+        ?? (_plan.Statements[value] is NewParameterStatement ? ((torch.Tensor)_slots[value]!).grad : _slots.Gradient(value)?.alias())
         ?? throw Errors.Throwable(ErrorCode.NoGradient, $"There is no gradient of {_plan.Described(value)}: no backward pass has come to it.",
-            "Call Backward(loss) before, with a loss that depends on it.");
+            "Call Backward(loss) before, with a loss that depends on it.")).DetachFromDisposeScope();
 
     private void SetGradient(uint value, object? gradient)
     {
-        if (Backward is { } pass) pass.Replace(gradient);
-        else throw Errors.Throwable(ErrorCode.BadArgument, "The gradient of a value can be replaced only while the backward pass is there: in the block of Backward(loss, () => ...).");
+        if (Backward is { } pass)
+        {
+            pass.Replace(gradient);
+            return;
+        }
+        if (_plan.Statements[value] is NewParameterStatement)
+        {
+            using var scope = torch.NewDisposeScope();
+            var parameter = (torch.Tensor)_slots[value]!;
+            parameter.grad = BackwardPass.Fitting(gradient, parameter);
+            return;
+        }
+        throw Errors.Throwable(ErrorCode.BadArgument, "The gradient of a value can be replaced only while the backward pass is there: in the block of Backward(loss, () => ...).");
     }
 
     private object? Compute(CallStatement call)

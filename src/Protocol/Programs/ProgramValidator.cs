@@ -143,6 +143,13 @@ public sealed class ProgramValidator
             case Node.KindOneofCase.Backward when scope.InBackward: throw Bad("A backward pass stands inside of another one's block.");
             case Node.KindOneofCase.Backward when scope.Trace is { Gradients: false }:
                 throw Make(ErrorCode.NoGradient, "Backward needs a trace with gradients; this one builds no graph.", "Open it with grad: true.");
+            case Node.KindOneofCase.NewOptimizer:
+                new OptimizerSettings(node.NewOptimizer).Check();
+                if (node.NewOptimizer.Parameters.Any(p => _program.Nodes[(int)p].KindCase is not Node.KindOneofCase.NewParameter))
+                    throw Make(ErrorCode.BadArgument, "An optimizer trains parameters of the program.", "Pass what Parameter(...) returned.");
+                break;
+            case Node.KindOneofCase.OptimizerStep when _program.Nodes[(int)node.OptimizerStep.Optimizer].KindCase is not Node.KindOneofCase.NewOptimizer:
+                throw Bad("A step of an optimizer refers to something else.");
             case Node.KindOneofCase.Trace: Trace(node.Trace, scope); return;
         }
         foreach (uint region in node.Regions())
