@@ -70,6 +70,9 @@ public sealed class Trace : Scope, IDisposable
         return OpenInvoke(input);
     }
 
+    /// <summary>Adds token ids, in any of a prompt's forms, with a mask that is 0 where a token is padding.</summary>
+    public Invoke Invoke(object inputIds, object? attentionMask = null) => OpenInvoke(Prompts.Of(null, inputIds, attentionMask));
+
     /// <summary>An empty invoke: no prompt of its own; it sees the rows of the whole trace, in an order of its own.</summary>
     public Invoke Invoke() => OpenInvoke(null);
 
@@ -86,7 +89,7 @@ public sealed class Trace : Scope, IDisposable
         if (!output && !inputs) throw new ArgumentException("A cache of neither outputs nor inputs holds nothing.");
         var cache = new Cache { Outputs = output, Inputs = inputs, Dtype = dtype is { } type ? (DataType)type : DataType.Unspecified };
         if (modules is not null) cache.Modules.AddRange(modules.Select(m => m.Path));
-        return new ActivationCache(Open().SaveOf(new Node { Cache = cache }));
+        return new ActivationCache(Open().SaveOf(new Node { Cache = cache }), _model);
     }
 
     /// <summary>Ends the model's pass here: what was saved before stays, what follows is not run.</summary>
