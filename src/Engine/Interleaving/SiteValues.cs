@@ -39,10 +39,14 @@ internal sealed class SiteValues(SubjectModel subject)
         return write.Kind switch
         {
             SiteKind.Output or SiteKind.Hidden => view.Splice(whole, value, OutputAxes(write.At.Module), name),
-            SiteKind.Input => ((Arguments)whole!).WithFirst(view.Splice(((Arguments)whole).First, value, FirstAxes(write.At.Module, (Arguments)whole), name)),
+            SiteKind.Input => PutInput(view, write.At, whole, value),
             _ => InputsWritten(view, write.At.Module, (Arguments)whole!, value, name),
         };
     }
+
+    /// <summary>All arguments of a module, with the view's part of the first one replaced.</summary>
+    public Arguments PutInput(RowView view, Point at, object? whole, object? value) =>
+        ((Arguments)whole!).WithFirst(view.Splice(((Arguments)whole).First, value, FirstAxes(at.Module, (Arguments)whole), Name(at)));
 
     /// <summary>
     /// What stands for a module's output that is not computed, in the current dispose scope: a tensor or a tuple. In a batch it has the
