@@ -40,11 +40,11 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <summary>The norm before the output projection.</summary>
     public Envoy FinalNorm => Find(Description.Names.FinalNorm);
 
-    /// <summary>The output projection: its output are the logits.</summary>
+    /// <summary>The output projection.</summary>
     public Envoy LmHead => Find(Description.Names.LmHead);
 
-    /// <summary>[rows, tokens, vocabulary]</summary>
-    public Value Logits => LmHead.Output;
+    /// <summary>What the model says of each next token: the last value of a pass, after the output projection and what an architecture does to it. [rows, tokens, vocabulary]</summary>
+    public Value Logits => Output["logits"];
 
     /// <summary>
     /// Opens a trace over one forward pass. <paramref name="prompt"/> is a text, several texts, token ids (<c>int[]</c>,

@@ -52,6 +52,10 @@ internal sealed class RecordedProgram
                 case Node.KindOneofCase.SetVariable: node.SetVariable.Node = _nodes[node.SetVariable.Node]; break;
                 case Node.KindOneofCase.ReadGradient: node.ReadGradient.Node = _nodes[node.ReadGradient.Node]; break;
                 case Node.KindOneofCase.WriteGradient: node.WriteGradient.Node = _nodes[node.WriteGradient.Node]; break;
+                case Node.KindOneofCase.NewOptimizer:
+                    for (int i = 0; i < node.NewOptimizer.Parameters.Count; i++) node.NewOptimizer.Parameters[i] = _nodes[node.NewOptimizer.Parameters[i]];
+                    break;
+                case Node.KindOneofCase.OptimizerStep: node.OptimizerStep.Optimizer = _nodes[node.OptimizerStep.Optimizer]; break;
                 case Node.KindOneofCase.Barrier:
                     if (!_barriers.TryGetValue(node.Barrier.Id, out uint barrier)) _barriers[node.Barrier.Id] = barrier = into.NextBarrier();
                     node.Barrier.Id = barrier;

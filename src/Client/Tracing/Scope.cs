@@ -39,6 +39,45 @@ public abstract class Scope
     /// <summary>Leaves the innermost loop.</summary>
     public void Break() => Open().Add(new Node { Break = new Break() });
 
+    /// <summary>
+    /// Runs the backward pass from a scalar: <c>t.Backward(loss, () => { g = hs.Grad.Save(); hs.Grad[..] = 0; })</c>. Within the block
+    /// gradients are read, edited in place and replaced while the pass goes by, the last computed value's first; what is made of one
+    /// flows on. The graph lives as long as its trace, so several passes may follow each other.
+    /// </summary>
+    /// <param name="loss">A tensor of one element, computed in a trace with <c>grad: true</c>.</param>
+    /// <param name="gradients">What is done with the gradients. Without it: <see cref="Value.Grad"/> can be read afterwards.</param>
+    /// <param name="gradient">What to begin with; of the loss's shape, which then needs not be a scalar. Default: 1.</param>
+    public void Backward(Value loss, Action? gradients = null, Value? gradient = null)
+    {
+        Recorder recorder = Open();
+        var backward = new Backward { Loss = recorder.Argument(loss), Gradient = gradient is null ? null : recorder.Argument(gradient) };
+        backward.Region = recorder.InRegion(gradients ?? (() => { }));
+        recorder.Add(new Node { Backward = backward });
+    }
+
+    /// <summary>
+    /// A value to be trained: a leaf of autograd's graph, which lives as long as the run. Its <see cref="Value.Grad"/> adds up over
+    /// backward passes until an optimizer's <see cref="Optimizer.ZeroGrad"/>.
+    /// </summary>
+    /// <param name="initial">A floating-point tensor; it is copied.</param>
+    public Value Parameter(Value initial)
+    {
+        Recorder recorder = Open();
+        return recorder.Value(new Node { NewParameter = new NewParameter { Initial = recorder.Argument(initial) } });
+    }
+
+    /// <summary>Stochastic gradient descent. PyTorch's <c>torch.optim.SGD</c></summary>
+    public Optimizer SGD(IEnumerable<Value> parameters, double lr = 1e-3, double momentum = 0, double dampening = 0, double weightDecay = 0, bool nesterov = false) =>
+        new(Open(), "sgd", parameters, ("lr", lr), ("momentum", momentum), ("dampening", dampening), ("weight_decay", weightDecay), ("nesterov", nesterov ? 1 : null));
+
+    /// <summary>Adam (Kingma and Ba, 2015). PyTorch's <c>torch.optim.Adam</c></summary>
+    public Optimizer Adam(IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weightDecay = 0) =>
+        new(Open(), "adam", parameters, ("lr", lr), ("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weightDecay));
+
+    /// <summary>Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2019). PyTorch's <c>torch.optim.AdamW</c></summary>
+    public Optimizer AdamW(IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weightDecay = OptimizerSettings.AdamWDecay) =>
+        new(Open(), "adamw", parameters, ("lr", lr), ("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weightDecay));
+
     /// <summary>Prints when the values are computed; on the service it comes back as a log event at once.</summary>
     public void Log(params object?[] values)
     {

@@ -69,6 +69,7 @@ internal sealed class Interleaver
         try
         {
             Settle();
+            foreach (var (view, kind, part) in state.Parts) state.Replace(Sites.Put(view, kind, point, state.Value, part));
             value = state.Value;
             Cache(point, value);
         }
@@ -139,12 +140,22 @@ internal sealed class Interleaver
     }
 
     /// <summary>What an invoke sees of the point the pass stands at. Fresh handles, outside of any dispose scope.</summary>
-    public object? Read(Interpreter invoke, ReadStatement read) => Sites.See(invoke.View!, read.Kind, read.At, _points[read.At].Value);
+    public object? Read(Interpreter invoke, ReadStatement read)
+    {
+        PointState state = _points[read.At];
+        bool followed = read.Followed && invoke.Within!.WantsGraph;
+        if (followed) state.Replace(SiteValues.Follow(read.Kind, state.Value));
+        object? seen = Sites.See(invoke.View!, read.Kind, read.At, state.Value);
+        // a slice of the value is not what the model goes on with: when it does, the slice is put back in, and so into its graph
+        if (followed && !invoke.View!.CoversAll) state.Parts.Add((invoke.View, read.Kind, Ownership.Second(seen)));
+        return seen;
+    }
 
     public void Write(Interpreter invoke, WriteStatement write, object? value)
     {
         PointState state = _points[write.At];
-        state.Replace(Sites.Put(invoke.View!, write, state.Value, value));
+        state.Parts.RemoveAll(part => part.View.Overlaps(invoke.View!));
+        state.Replace(Sites.Put(invoke.View!, write.Kind, write.At, state.Value, value));
     }
 
     /// <summary>Notes that the module is not to run for this invoke's rows.</summary>

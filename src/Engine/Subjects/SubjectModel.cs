@@ -51,6 +51,9 @@ public abstract class SubjectModel
     /// <summary>Runs one module on values of a program, unwatched.</summary>
     public abstract object? CallModule(int module, Arguments arguments);
 
+    /// <summary>Makes the parameters require gradients until the result is disposed; then they are as they were.</summary>
+    internal abstract IDisposable Follow(IReadOnlyList<(int Module, string Name)> parameters);
+
     /// <summary>A parameter, borrowed.</summary>
     public abstract torch.Tensor Parameter(int module, string name);
 }

@@ -140,6 +140,16 @@ public sealed class ProgramValidator
                     if (Module(path).List) throw Make(ErrorCode.UnknownModule, $"`{Short(path)}` is a list of modules: it is never called itself.", "Cache its modules.", Short(path));
                 break;
             case Node.KindOneofCase.Break when !scope.InLoop: throw Bad("Break stands outside of any loop.");
+            case Node.KindOneofCase.Backward when scope.InBackward: throw Bad("A backward pass stands inside of another one's block.");
+            case Node.KindOneofCase.Backward when scope.Trace is { Gradients: false }:
+                throw Make(ErrorCode.NoGradient, "Backward needs a trace with gradients; this one builds no graph.", "Open it with grad: true.");
+            case Node.KindOneofCase.NewOptimizer:
+                new OptimizerSettings(node.NewOptimizer).Check();
+                if (node.NewOptimizer.Parameters.Any(p => _program.Nodes[(int)p].KindCase is not Node.KindOneofCase.NewParameter))
+                    throw Make(ErrorCode.BadArgument, "An optimizer trains parameters of the program.", "Pass what Parameter(...) returned.");
+                break;
+            case Node.KindOneofCase.OptimizerStep when _program.Nodes[(int)node.OptimizerStep.Optimizer].KindCase is not Node.KindOneofCase.NewOptimizer:
+                throw Bad("A step of an optimizer refers to something else.");
             case Node.KindOneofCase.Trace: Trace(node.Trace, scope); return;
         }
         foreach (uint region in node.Regions())
@@ -148,7 +158,7 @@ public sealed class ProgramValidator
             Region(region, scope with
             {
                 Depth = scope.Depth + 1,
-                InLoop = scope.InLoop || loop,
+                InLoop = node.KindCase is not Node.KindOneofCase.Backward && (scope.InLoop || loop),
                 Steps = node.KindCase is Node.KindOneofCase.Steps ? node.Steps : scope.Steps,
                 InBackward = scope.InBackward || node.KindCase is Node.KindOneofCase.Backward,
             });
@@ -159,6 +169,9 @@ public sealed class ProgramValidator
     private void Trace(Trace trace, Scope scope)
     {
         if (scope.Trace is not null) throw Bad("A trace stands inside of another one.");
+        if (scope.InBackward) throw Bad("A trace stands inside of a backward block.");
+        if (trace is { Gradients: true, Mode: not Mode.Forward })
+            throw Make(ErrorCode.Unsupported, $"A {(trace.Mode is Mode.Scan ? "scan" : "generation")} has no gradients.", "Use a trace of one forward pass: Trace(prompt, grad: true).");
         if (trace.Mode is Mode.Unspecified || !Enum.IsDefined(trace.Mode)) throw Bad("A trace does not say what to run.");
         if (!trace.Invokes.Any(i => i.Input is not null)) throw Make(ErrorCode.BadInput, "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");
         // recorded between the invokes, and used by later ones: visited after them, but defined before
