@@ -53,6 +53,11 @@ public static class Compiler
                 int skipped = subject.IndexOf(node.Skip.Module);
                 points.Add(new Point(skipped, After: false));
                 return new SkipStatement(id, needs, skipped, Call(node.Skip.Call), Operand.Of(node.Skip.Value));
+            case Node.KindOneofCase.StartAt:
+                int start = subject.IndexOf(node.StartAt.Module), embed = subject.IndexOf(subject.Description.Names.Embed);
+                int[] before = [.. StartPoints.Before(subject.Description, node.StartAt.Module).Select(subject.IndexOf)];
+                foreach (int module in (int[])[embed, .. before, start]) points.Add(new Point(module, After: false));
+                return new StartAtStatement(id, needs, start, before, embed, Operand.Of(node.StartAt.Value));
             case Node.KindOneofCase.Call:
                 return new CallStatement(id, needs, OpTable.Rows[node.Call.Op], [.. ArgumentBinder.Bind(node.Call).Select(Operand.Of)]);
             case Node.KindOneofCase.CallModule:

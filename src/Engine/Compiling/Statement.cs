@@ -23,6 +23,10 @@ internal sealed record WriteStatement(uint Id, uint[] Needs, Point At, SiteKind 
 
 internal sealed record SkipStatement(uint Id, uint[] Needs, int Module, int? Call, Operand Value) : Statement(Id, Needs);
 
+/// <param name="Before">What does not run before the module.</param>
+/// <param name="Embed">The embedding, which does not run either where it is as wide as the value.</param>
+internal sealed record StartAtStatement(uint Id, uint[] Needs, int Module, int[] Before, int Embed, Operand Value) : Statement(Id, Needs);
+
 internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Operand[] Arguments) : Statement(Id, Needs);
 
 internal sealed record CallModuleStatement(uint Id, uint[] Needs, int Module, Operand[] Arguments, KeyValuePair<string, Operand>[] Keywords) : Statement(Id, Needs);

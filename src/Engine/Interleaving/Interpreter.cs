@@ -125,6 +125,9 @@ internal sealed class Interpreter
         }
         throw Waits switch
         {
+            Wait.Point when Interleaver!.StartOf(this) is { } start => Errors.Throwable(ErrorCode.MissedValue,
+                $"`{Interleaver.Sites.Name(At.Point)}` (call {At.Call}) was not provided: this invoke starts at `{_plan.Subject.Paths[start.Module]}`.",
+                "What comes before that does not run for this invoke. Read it in another one.", _plan.Subject.Paths[At.Point.Module]),
             Wait.Point => Errors.Throwable(ErrorCode.MissedValue,
                 $"Execution complete but `{Interleaver!.Sites.Name(At.Point)}` (call {At.Call}) was not provided: it was called {Interleaver.Calls(At.Point, Job)} times.",
                 "The module did not run in this pass: it lies behind a skipped or stopped module, or the model does not call it. Check the path, or the step.", _plan.Subject.Paths[At.Point.Module]),
@@ -248,6 +251,10 @@ internal sealed class Interpreter
                 if (!Reach(new Point(skip.Module, After: false), skip.Call)) return false;
                 Job.LastWrite = skip.Id;
                 Interleaver!.Skip(this, skip.Module, skip.Value.Evaluate(_slots));
+                return true;
+            case StartAtStatement start:
+                Job.LastWrite = start.Id;
+                Interleaver!.StartAt(this, start, start.Value.Evaluate(_slots));
                 return true;
             case CallModuleStatement module:
                 _slots.Set(module.Id, Compute(module));

@@ -165,7 +165,7 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
         _ => throw new ArgumentException("Not a number."),
     };
 
-    private static string Kind(object? value) => value switch
+    internal static string Kind(object? value) => value switch
     {
         null => "None",
         torch.Tensor tensor => $"a tensor of shape [{string.Join(", ", tensor.shape)}]",

@@ -39,10 +39,14 @@ internal sealed class SiteValues(SubjectModel subject)
         return kind switch
         {
             SiteKind.Output or SiteKind.Hidden => view.Splice(whole, value, OutputAxes(at.Module), name),
-            SiteKind.Input => ((Arguments)whole!).WithFirst(view.Splice(((Arguments)whole).First, value, FirstAxes(at.Module, (Arguments)whole), name)),
+            SiteKind.Input => PutInput(view, at, whole, value),
             _ => InputsWritten(view, at.Module, (Arguments)whole!, value, name),
         };
     }
+
+    /// <summary>All arguments of a module, with the view's part of the first one replaced.</summary>
+    public Arguments PutInput(RowView view, Point at, object? whole, object? value) =>
+        ((Arguments)whole!).WithFirst(view.Splice(((Arguments)whole).First, value, FirstAxes(at.Module, (Arguments)whole), Name(at)));
 
     /// <summary>
     /// The value as the beginning of autograd's graph, unless it is part of one already; in the current dispose scope. What is seen of

@@ -35,6 +35,9 @@ public abstract class SubjectModel
         (_indices ??= Paths.Select((p, i) => (p, i)).ToDictionary(x => x.p, x => x.i)).TryGetValue(path, out int index) ? index
             : throw Errors.Throwable(ErrorCode.UnknownModule, $"{Description.Architecture} has no module `{path}`.", ModulePaths.Suggest(Description.Root, path), path);
 
+    /// <summary>The last size of a module's first parameter: of an embedding, how wide its vectors are. 0 if it has none.</summary>
+    public long WidthOf(int module) => Description.Root.Find(Paths[module])!.Parameters.FirstOrDefault()?.Shape.LastOrDefault() ?? 0;
+
     public abstract Axes OutputAxes(int module, int element);
 
     public abstract Axes InputAxes(int module, string argument);

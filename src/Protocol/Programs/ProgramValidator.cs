@@ -130,7 +130,7 @@ public sealed class ProgramValidator
             case Node.KindOneofCase.Read: InTrace(scope, "A site"); Site(node.Read.Site, node.Read.Call, scope); break;
             case Node.KindOneofCase.Write: InTrace(scope, "A site"); Site(node.Write.Site, node.Write.Call, scope); break;
             case Node.KindOneofCase.Skip: InTrace(scope, "Skip"); Module(node.Skip.Module); Step(node.Skip.Call, scope); break;
-            case Node.KindOneofCase.StartAt: InTrace(scope, "StartAt"); Module(node.StartAt.Module); break;
+            case Node.KindOneofCase.StartAt: InTrace(scope, "StartAt"); Module(node.StartAt.Module); Start(node.StartAt.Module, scope); break;
             case Node.KindOneofCase.CallModule: Module(node.CallModule.Module); break;
             case Node.KindOneofCase.Parameter: ParameterOf(node.Parameter); break;
             case Node.KindOneofCase.Result or Node.KindOneofCase.Stop or Node.KindOneofCase.Barrier: InTrace(scope, node.KindCase.ToString()); break;
@@ -264,6 +264,16 @@ public sealed class ProgramValidator
         placed.Node = node;
         if (_program.Nodes[(int)node].Line is > 0 and var line && line <= _program.Lines.Count) placed.Line = _program.Lines[(int)line - 1];
         return placed;
+    }
+
+    private void Start(string module, Scope scope)
+    {
+        if (scope.Invoke is not { } invoke || invoke.Input is null && !invoke.HasBeside)
+            throw Bad("StartAt stands outside of any invoke with a prompt.", "The value takes the place of a prompt's hidden states: give the invoke a prompt of as many tokens.");
+        if (scope.InLoop) throw Bad("StartAt stands in a loop.", "A pass begins once.");
+        if (scope.Trace!.Mode is Mode.Generate)
+            throw Make(ErrorCode.Unsupported, "A generation cannot start at a module: the layers before it would have no keys and values of the prompt.", "Use Trace, or replace the module's input instead.", module);
+        if (_model is not null && StartPoints.Refusal(_model, module) is { } refusal) throw Errors.ToException(refusal);
     }
 
     private static void InTrace(Scope scope, string what)
