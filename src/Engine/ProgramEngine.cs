@@ -39,12 +39,19 @@ public static class ProgramEngine
                 if (session.Waits is Wait.Pass) traces.Add(new TraceRun(session.Job, session.Trace!));
             }
             if (traces.Count == 0) return lost;
-            foreach (TraceRun[] pass in subject.CanBatch ? [[.. traces]] : traces.Select(t => (TraceRun[])[t]))
+            foreach (TraceRun[] pass in Passes(subject, traces))
                 lost.AddRange(RunPass(subject, pass));
             sessions.RemoveAll(session => lost.Contains(session.Job));
             foreach (Interpreter session in sessions)
                 if (session.Waits is Wait.Pass && !session.Job.HasFailed) session.TraceEnded();
         }
+    }
+
+    /// <summary>Which traces go together.</summary>
+    private static IEnumerable<TraceRun[]> Passes(SubjectModel subject, IReadOnlyList<TraceRun> traces)
+    {
+        ILookup<bool, TraceRun> alone = traces.ToLookup(t => !subject.CanBatch || t.Job.Plan.RunsAlone);
+        return alone[true].Select(t => (TraceRun[])[t]).Concat(alone[false].Any() ? [[.. alone[false]]] : []);
     }
 
     private static IEnumerable<JobRun> RunPass(SubjectModel subject, TraceRun[] traces)
