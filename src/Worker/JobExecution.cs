@@ -75,6 +75,8 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     public void Warned(uint node, string module, string message) =>
         Tell(new Event { Warning = new Warning { Message = message, Module = module, Line = _plan!.LineOf(node) } });
 
+    public void Generated(NewToken token) => Tell(new Event { Token = token });
+
     /// <summary>Renews the lease until the job has ended; a lease that is lost cancels the run.</summary>
     public async Task KeepAsync(CancellationToken ended)
     {

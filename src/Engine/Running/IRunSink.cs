@@ -1,3 +1,4 @@
+using Ndif.Protocol;
 using TorchSharp;
 
 namespace Ndif.Engine.Running;
@@ -14,4 +15,7 @@ public interface IRunSink
     void Logged(uint node, string text);
 
     void Warned(uint node, string module, string message);
+
+    /// <summary>A generation that streams has a new token.</summary>
+    void Generated(NewToken token);
 }

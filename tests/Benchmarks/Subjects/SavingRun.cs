@@ -38,5 +38,7 @@ internal sealed class SavingRun(LanguageSubject subject, string folder, long[] p
         public void Logged(uint node, string text) { }
 
         public void Warned(uint node, string module, string message) { }
+
+        public void Generated(Protocol.NewToken token) { }
     }
 }

@@ -13,11 +13,21 @@ namespace Ndif.Engine.Tests;
 /// </summary>
 internal sealed class Rig : IDisposable
 {
-    private readonly TempFolder _folder = new();
+    private readonly TempFolder _folder;
 
     private Rig(string config, long seed)
     {
+        _folder = new();
         TinyModel.Write(_folder, config, seed);
+        Model = new LanguageModel(_folder.Path, remote: Backend.Local);
+        Subject = new LanguageSubject(TinyModel.Load(_folder.Path));
+    }
+
+    /// <summary>The same folder, read again.</summary>
+    private Rig(Rig other)
+    {
+        other.Subject.Dispose();
+        _folder = other._folder;
         Model = new LanguageModel(_folder.Path, remote: Backend.Local);
         Subject = new LanguageSubject(TinyModel.Load(_folder.Path));
     }
@@ -29,6 +39,14 @@ internal sealed class Rig : IDisposable
     public static Rig GPT2(long seed = 1, int heads = 2, int layers = 2, int width = 16) => new(TinyModel.GPT2(heads, layers, width), seed);
 
     public static Rig Llama(long seed = 1, int heads = 4, int groups = 2, int layers = 2) => new(TinyModel.Llama(heads, groups, layers), seed);
+
+    /// <summary>A model whose generation_config.json says how it generates.</summary>
+    public static Rig WithDefaults(string generationConfig)
+    {
+        var rig = GPT2();
+        rig._folder.Write("generation_config.json", generationConfig);
+        return new Rig(rig);
+    }
 
     /// <summary>The model on disk.</summary>
     public string Path => _folder.Path;
