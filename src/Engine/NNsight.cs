@@ -11,14 +11,16 @@ namespace Ndif;
 /// through TorchSharp's hooks, and only while a program needs it.
 /// </summary>
 /// <param name="module">Stays its owner's.</param>
-public sealed class NNsight(torch.nn.Module module) : TracedModel
+/// <param name="rename">Other names of its modules, as <see cref="LanguageModel"/>'s.</param>
+public sealed class NNsight(torch.nn.Module module, Dictionary<string, Aliases>? rename = null) : TracedModel(rename)
 {
+    private readonly torch.nn.Module _module = module;
     private readonly TorchSubject _subject = new(module);
     private static readonly Lane s_lane = new("modules");
 
     /// <summary>Opens a trace over one call of the module.</summary>
     /// <param name="inputs">The arguments of the module's forward; with none, an invoke brings them.</param>
-    public Trace Trace(params torch.Tensor[] inputs) => Trace(Backend.Local, inputs);
+    public Trace Trace(params torch.Tensor[] inputs) => Open(inputs.Length == 0 ? null : inputs, Mode.Forward, Unless(Backend.Local), false, null);
 
     /// <summary>The same, run from the bytes that would have been sent: finds what does not travel.</summary>
     public Trace Trace(Backend backend, params torch.Tensor[] inputs) => Open(inputs.Length == 0 ? null : inputs, Mode.Forward, backend, false, null);
@@ -26,6 +28,27 @@ public sealed class NNsight(torch.nn.Module module) : TracedModel
     /// <summary>Records what <paramref name="experiment"/> does in a trace, runs it, and gives back what it returned, filled.</summary>
     public Task<T> TraceAsync<T>(torch.Tensor input, Func<Trace, T> experiment, CancellationToken cancellationToken = default) =>
         RecordAndRunAsync(Trace(input), experiment, cancellationToken);
+
+    /// <summary>The module's plain forward, without an experiment: what it returns. Edits of the model count.</summary>
+    public async Task<Saved> ForwardAsync(params torch.Tensor[] inputs)
+    {
+        using Trace trace = Trace(inputs);
+        Saved output = trace.Result.Save();
+        await trace.RunAsync();
+        return output;
+    }
+
+    /// <summary>A persistent edit, as <see cref="LanguageModel.Edit"/>.</summary>
+    /// <param name="inPlace">Change this model instead of giving back an edited one on the same module.</param>
+    public NNsight Edit(Action edit, bool inPlace = false)
+    {
+        NNsight edited = inPlace ? this : new NNsight(_module, new(Rename));
+        edited.AddEdit(inPlace ? null : this, edit);
+        return edited;
+    }
+
+    /// <summary>Opens a session: several traces in a row, with values flowing between them.</summary>
+    public Session Session(Backend? backend = null) => OpenSession(backend ?? Backend.Local);
 
     protected override ModelRef Reference { get; } = new() { Id = module.GetName() };
 

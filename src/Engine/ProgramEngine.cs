@@ -1,3 +1,4 @@
+using Ndif.Engine.Gradients;
 using Ndif.Engine.Interleaving;
 using Ndif.Engine.Running;
 using Ndif.Engine.Subjects;
@@ -35,11 +36,11 @@ public static class ProgramEngine
             foreach (Interpreter session in sessions)
             {
                 if (session.Job.CheckCancelled() || session.IsDone) continue;
-                session.Run();
+                using (torch.set_grad_enabled(session.Job.Plan.Graph.Any)) session.Run();
                 if (session.Waits is Wait.Pass) traces.Add(new TraceRun(session.Job, session.Trace!));
             }
             if (traces.Count == 0) return lost;
-            foreach (TraceRun[] pass in subject.CanBatch ? [[.. traces]] : traces.Select(t => (TraceRun[])[t]))
+            foreach (TraceRun[] pass in GraphMode.Passes(traces, subject.CanBatch))
                 lost.AddRange(RunPass(subject, pass));
             sessions.RemoveAll(session => lost.Contains(session.Job));
             foreach (Interpreter session in sessions)
@@ -52,6 +53,7 @@ public static class ProgramEngine
         foreach (TraceRun trace in traces) trace.Job.LastWrite = null;
         try
         {
+            using var graph = new GraphMode(traces);
             subject.Run(traces);
             return [];
         }

@@ -6,20 +6,25 @@ namespace Ndif.Protocol;
 /// <remarks>Module.__repr__ in torch/nn/modules/module.py, ModuleList.__repr__ in torch/nn/modules/container.py</remarks>
 public static class ModulePrinter
 {
-    public static string Print(ModuleInfo module) => module.List ? PrintList(module) : PrintModule(module);
+    public static string Print(ModuleInfo module) => Print(module, "", (_, name) => name);
 
-    private static string PrintModule(ModuleInfo module)
+    /// <param name="path">Where the module stands.</param>
+    /// <param name="label">How a module is named, by its path and name.</param>
+    public static string Print(ModuleInfo module, string path, Func<string, string, string> label) =>
+        module.List ? PrintList(module, path, label) : PrintModule(module, path, label);
+
+    private static string PrintModule(ModuleInfo module, string path, Func<string, string, string> label)
     {
         if (module.Children.Count == 0) return $"{module.ClassName}({module.Repr})";
-        IEnumerable<string> lines = module.Children.Select(child => $"({child.Name}): {Indented(Print(child))}");
+        IEnumerable<string> lines = module.Children.Select(child => $"({label(Below(path, child), child.Name)}): {Indented(Print(child, Below(path, child), label))}");
         return Block(module, module.Repr.Length > 0 ? lines.Prepend(module.Repr) : lines);
     }
 
-    private static string PrintList(ModuleInfo list)
+    private static string PrintList(ModuleInfo list, string path, Func<string, string, string> label)
     {
         if (list.Children.Count == 0) return $"{list.ClassName}()";
         List<string> lines = [];
-        string[] items = [.. list.Children.Select(Print)];
+        string[] items = [.. list.Children.Select(child => Print(child, Below(path, child), label))];
         for (int first = 0; first < items.Length;)
         {
             int next = first + 1;
@@ -30,6 +35,8 @@ public static class ModulePrinter
         }
         return Block(list, lines);
     }
+
+    private static string Below(string path, ModuleInfo child) => path.Length == 0 ? child.Name : $"{path}.{child.Name}";
 
     private static string Block(ModuleInfo module, IEnumerable<string> lines) =>
         new StringBuilder(module.ClassName).Append("(\n  ").AppendJoin("\n  ", lines).Append("\n)").ToString();

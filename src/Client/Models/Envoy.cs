@@ -10,7 +10,7 @@ namespace Ndif;
 /// (<c>Output[.., 0] = 0</c>) and replaced (<c>Output = value</c>) inside of a trace; its submodules are reached by path, by
 /// name and, in a module list, by number.
 /// </summary>
-public class Envoy : IReadOnlyList<Envoy>
+public partial class Envoy : IReadOnlyList<Envoy>
 {
     private readonly TracedModel? _model;
     private readonly ModuleInfo? _info;
@@ -141,23 +141,22 @@ public class Envoy : IReadOnlyList<Envoy>
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
 
     /// <summary>The tree below this module, as PyTorch prints it.</summary>
-    public override string ToString() => ModulePrinter.Print(Info);
+    public override string ToString() => ModulePrinter.Print(Info, Path, Model.Aliases.Label);
 
     private protected string Display => Path.Length == 0 ? Info.ClassName : Path;
 
     private Envoy Standard(string name, string what) => name.Length > 0 ? Find(name)
         : throw Errors.Throwable(ErrorCode.UnknownModule, $"{Model.Description.Architecture} has no standard name for {what}.");
 
-    private protected Envoy Find(string path)
+    private protected virtual Envoy Find(string path)
     {
-        ModuleInfo at = Info;
-        string[] parts = path.Split('.');
-        for (int i = 0; i < parts.Length; i++)
+        (string Path, ModuleInfo Info) at = (Path, Info);
+        foreach (string name in path.Split('.'))
         {
-            at = at.Children.FirstOrDefault(c => c.Name == parts[i]) ?? throw Errors.Throwable(ErrorCode.UnknownModule,
+            at = Model.Aliases.Step(at.Path, at.Info, name) ?? throw Errors.Throwable(ErrorCode.UnknownModule,
                 $"`{Display}` has no module `{path}`.", ModulePaths.Suggest(Info, path), Path);
         }
-        return new Envoy(Model, Path.Length == 0 ? path : $"{Path}.{path}", at);
+        return new Envoy(Model, at.Path, at.Info);
     }
 
     private Envoy Child(ModuleInfo child) => new(Model, Path.Length == 0 ? child.Name : $"{Path}.{child.Name}", child);

@@ -12,10 +12,15 @@ namespace Ndif;
 /// <param name="id">"openai-community/gpt2", a path, or a served model's name.</param>
 /// <param name="revision">A branch, tag or commit; the default one if empty.</param>
 /// <param name="remote">Where its traces run unless they say otherwise.</param>
-public sealed class LanguageModel(string id, string revision = "", Backend? remote = null) : TracedModel
+/// <param name="rename">
+/// Other names of modules: <c>new() { ["mlp"] = "feed_forward", ["transformer.h"] = ["layers", "blocks"] }</c>. A name alone renames every
+/// module called so; a path puts one module under the new name at the root. The old names stay.
+/// </param>
+/// <param name="edits">A file of edits to begin with; see <see cref="TracedModel.ImportEdits"/>.</param>
+public sealed class LanguageModel(string id, string revision = "", Backend? remote = null, Dictionary<string, Aliases>? rename = null, string? edits = null)
+    : TracedModel(rename, edits)
 {
     private HuggingFaceTokenizer? _tokenizer;
-    private ModuleInfo? _info;
 
     public string Id { get; } = id;
 
@@ -35,11 +40,11 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <summary>The norm before the output projection.</summary>
     public Envoy FinalNorm => Find(Description.Names.FinalNorm);
 
-    /// <summary>The output projection: its output are the logits.</summary>
+    /// <summary>The output projection.</summary>
     public Envoy LmHead => Find(Description.Names.LmHead);
 
-    /// <summary>[rows, tokens, vocabulary]</summary>
-    public Value Logits => LmHead.Output;
+    /// <summary>What the model says of each next token: the last value of a pass, after the output projection and what an architecture does to it. [rows, tokens, vocabulary]</summary>
+    public Value Logits => Output["logits"];
 
     /// <summary>
     /// Opens a trace over one forward pass. <paramref name="prompt"/> is a text, several texts, token ids (<c>int[]</c>,
@@ -48,8 +53,10 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// </summary>
     /// <param name="remote">True: on the service. See <see cref="Backend"/>.</param>
     /// <param name="grad">Allow gradients.</param>
-    public Trace Trace(object? prompt = null, Backend? remote = null, bool grad = false) =>
-        Open(prompt, Mode.Forward, Where(remote), grad, null);
+    /// <param name="inputIds">Token ids in place of a prompt, in any of its forms.</param>
+    /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
+    public Trace Trace(object? prompt = null, Backend? remote = null, bool grad = false, object? inputIds = null, object? attentionMask = null) =>
+        Open(Prompts.Of(prompt, inputIds, attentionMask), Mode.Forward, Where(remote), grad, null);
 
     /// <summary>
     /// Opens a trace over a generation: the prompt's pass and one for each new token. An option that is not given is as the model's
@@ -78,12 +85,15 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <param name="earlyStopping">When a beam search ends.</param>
     /// <param name="returnSequences">So many results for each row: of sampling, for which the row stands in the batch so many times, or the best beams.</param>
     /// <param name="stream">Each new token is an event of the run; setting <see cref="Trace.OnToken"/> asks for it too.</param>
+    /// <param name="inputIds">Token ids in place of a prompt, in any of its forms.</param>
+    /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
     /// <exception cref="InvalidProgramException">An option is out of its bounds; the message says which and why.</exception>
     public Trace Generate(
         object? prompt = null, int? maxNewTokens = null, Backend? remote = null, bool? sample = null, double? temperature = null, int? topK = null,
         double? topP = null, double? minP = null, double? typicalP = null, double? repetitionPenalty = null, int? noRepeatNgram = null, long? seed = null,
         IEnumerable<string>? stop = null, IEnumerable<int>? eos = null, bool? ignoreEos = null, int? minNewTokens = null, int? beams = null,
-        double? lengthPenalty = null, EarlyStopping? earlyStopping = null, int? returnSequences = null, bool stream = false)
+        double? lengthPenalty = null, EarlyStopping? earlyStopping = null, int? returnSequences = null, bool stream = false,
+        object? inputIds = null, object? attentionMask = null)
     {
         Generation options = GenerationArguments.Of(maxNewTokens, sample, temperature, topK, topP, minP, typicalP, repetitionPenalty, noRepeatNgram, seed, stop, eos, ignoreEos, minNewTokens);
         if (GenerationArguments.Count(beams, nameof(beams)) is { } width) options.Beams = width;
@@ -92,7 +102,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
         if (GenerationArguments.Count(returnSequences, nameof(returnSequences)) is { } count) options.ReturnSequences = count;
         if (stream) options.Stream = true;
         GenerationRules.Check(options);
-        return Open(prompt, Mode.Generate, Where(remote), false, options);
+        return Open(Prompts.Of(prompt, inputIds, attentionMask), Mode.Generate, Where(remote), false, options);
     }
 
     /// <summary>How this model generates where a call of <see cref="Generate"/> does not say: what its files say.</summary>
@@ -107,13 +117,39 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <summary>New tokens of a row where a call does not say.</summary>
     internal int MaxNewTokens => GenerationDefaults.Options is { HasMaxNewTokens: true } file ? (int)file.MaxNewTokens : GenerationDefaults.NewTokens;
 
-    private protected override ModuleInfo Info => _info ??= WithGenerator(base.Info);
+    private protected override Envoy Find(string path) => path switch
+    {
+        GeneratorSites.Generator => Generator,
+        GeneratorSites.Streamer => Generator.Streamer,
+        _ => base.Find(path),
+    };
+
+    /// <summary>The tree, as PyTorch prints it, with the generation's own sites as nnsight shows them.</summary>
+    public override string ToString()
+    {
+        ModuleInfo root = Info.Clone();
+        root.Children.Add(GeneratorSites.Info);
+        return ModulePrinter.Print(root, Path, Aliases.Label);
+    }
 
     /// <summary>
     /// Opens a trace that infers shapes and computes nothing: no weights are loaded. Save shapes: <c>h[0].Hidden.Shape.Save()</c>. Runs
     /// in this process.
     /// </summary>
     public Trace Scan(object prompt) => Open(prompt, Mode.Scan, Backend.Local, false, null);
+
+    /// <summary>The model's plain forward pass, without an experiment: what it returns, <c>["logits"]</c> [rows, tokens, vocabulary]. Edits of the model count.</summary>
+    public async Task<Saved> ForwardAsync(object? prompt = null, Backend? remote = null, object? inputIds = null, object? attentionMask = null, CancellationToken cancellationToken = default)
+    {
+        using Trace trace = Trace(prompt, remote, inputIds: inputIds, attentionMask: attentionMask);
+        Saved output = trace.Result.Save();
+        await trace.RunAsync(cancellationToken);
+        return output;
+    }
+
+    /// <summary><see cref="ForwardAsync"/> for scripts that do not await.</summary>
+    public Saved Forward(object? prompt = null, Backend? remote = null, object? inputIds = null, object? attentionMask = null) =>
+        ForwardAsync(prompt, remote, inputIds, attentionMask).GetAwaiter().GetResult();
 
     /// <summary>Records what <paramref name="experiment"/> does in a trace on the prompt, runs it, and gives back what it returned, filled.</summary>
     /// <example><code>var (hidden, logits) = await llm.TraceAsync("Hello", t => (llm.Layers[^1].Hidden.Save(), llm.Logits.Save()));</code></example>
@@ -128,7 +164,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <example><code>var edited = llm.Edit(() => llm.Layers[^1].Hidden[.., ^1] = parisHidden.Tensor);</code></example>
     public LanguageModel Edit(Action edit, bool inPlace = false)
     {
-        LanguageModel edited = inPlace ? this : new LanguageModel(Id, Revision, Default) { _tokenizer = _tokenizer };
+        LanguageModel edited = inPlace ? this : new LanguageModel(Id, Revision, Default, new(Rename)) { _tokenizer = _tokenizer };
         edited.AddEdit(inPlace ? null : this, edit);
         return edited;
     }
@@ -173,12 +209,6 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     };
 
     protected internal override void Prepare(object input, Input into, Func<object?, Argument> argument) => Prompts.Prepare(input, into, argument);
-
-    /// <summary>The tree with the generation's sites, as nnsight prints it.</summary>
-    private static ModuleInfo WithGenerator(ModuleInfo root) => new()
-    {
-        Name = root.Name, ClassName = root.ClassName, Repr = root.Repr, List = root.List, Parameters = { root.Parameters }, Children = { root.Children, GeneratorSites.Info },
-    };
 
     private HuggingFaceTokenizer LoadTokenizer()
     {

@@ -1,36 +1,77 @@
+using System.Collections;
 using Ndif.Protocol;
+using Ndif.Running;
 
 namespace Ndif;
 
 /// <summary>What a language model's trace accepts as its input, and how it enters the program.</summary>
 internal static class Prompts
 {
+    private const string InputIds = "input_ids", AttentionMask = "attention_mask";
+
+    /// <summary>The input of a call that has it as a prompt or by keywords; null if it has none.</summary>
+    public static object? Of(object? prompt, object? inputIds, object? attentionMask)
+    {
+        if (prompt is not null && inputIds is not null) throw new ArgumentException("Pass a prompt or inputIds, not both.", nameof(inputIds));
+        object? input = prompt ?? inputIds;
+        if (attentionMask is null) return input;
+        if (input is null or string or IEnumerable<string>)
+            throw new ArgumentException("An attentionMask goes with token ids: pass inputIds, not a text.", nameof(attentionMask));
+        return new MaskedIds(input, attentionMask);
+    }
+
     public static void Prepare(object prompt, Input into, Func<object?, Argument> argument)
     {
         switch (prompt)
         {
             case string text: into.Prompts.Add(text); break;
             case IEnumerable<string> texts: into.Prompts.AddRange(texts); break;
-            case int[] ids: into.Tokens.Add(Row(ids.Select(i => (long)i))); break;
-            case long[] ids: into.Tokens.Add(Row(ids)); break;
-            case IEnumerable<int> ids: into.Tokens.Add(Row(ids.Select(i => (long)i))); break;
-            case IEnumerable<int[]> rows: into.Tokens.AddRange(rows.Select(r => Row(r.Select(i => (long)i)))); break;
-            case IEnumerable<long[]> rows: into.Tokens.AddRange(rows.Select(Row)); break;
             case TensorData tensor: into.Ids = argument(tensor); break;
             case Value value: into.Ids = argument(value); break;
-            case TokenInput tokens:
-                into.Ids = argument(tokens.InputIds);
-                if (tokens.AttentionMask is { } mask) into.AttentionMask = argument(mask);
-                break;
+            case TokenInput tokens: Prepare(tokens.AttentionMask is { } mask ? new MaskedIds(tokens.InputIds, mask) : tokens.InputIds, into, argument); return;
+            case MaskedIds masked: (into.Ids, into.AttentionMask) = (argument(Ids(masked.Ids)), argument(Ids(masked.Mask))); break;
+            case IDictionary map: Prepare(OfMap(map), into, argument); return;
+            case var _ when Rows(prompt) is { } rows: into.Tokens.AddRange(rows.Select(row => new TokenRow { Ids = { row } })); break;
+            case var _ when LocalRuntime.TryGet()?.AsData(prompt) is { } data: into.Ids = argument(data); break;
             default:
                 throw new ArgumentException(
-                    $"A language model's prompt is a text, several texts, token ids, a tensor of ids or a TokenInput; not {prompt.GetType().Name}.");
+                    $"A language model's prompt is a text, several texts, token ids, a tensor of ids, a TokenInput or a dictionary of `{InputIds}` and `{AttentionMask}`; not {prompt.GetType().Name}.");
         }
         if (into.Prompts.Count == 0 && into.Ids is null && into.Tokens.All(r => r.Ids.Count == 0) || into.Prompts.Any(string.IsNullOrEmpty))
             throw Errors.Throwable(ErrorCode.BadInput, "The input has no tokens.", "Pass a prompt that is not empty, or at least one token id.");
     }
 
-    private static TokenRow Row(IEnumerable<long> ids) => new() { Ids = { ids } };
+    /// <summary>One row or several of token ids; null if it is something else.</summary>
+    private static long[][]? Rows(object ids) => ids switch
+    {
+        IEnumerable<int> row => [[.. row.Select(id => (long)id)]],
+        IEnumerable<long> row => [[.. row]],
+        IEnumerable<IEnumerable<int>> rows => [.. rows.Select(row => (long[])[.. row.Select(id => (long)id)])],
+        IEnumerable<IEnumerable<long>> rows => [.. rows.Select(row => row.ToArray())],
+        _ => null,
+    };
+
+    /// <summary>As what a node takes: a deferred value, or a tensor [rows, tokens].</summary>
+    private static object Ids(object ids)
+    {
+        if (ids is TensorData or Value) return ids;
+        if (Rows(ids) is { } rows)
+            return rows.All(row => row.Length == rows[0].Length) && rows.Length > 0 ? TensorData.FromArray(rows.SelectMany(row => row).ToArray(), rows.Length, rows[0].Length)
+                : throw new ArgumentException("Rows of token ids that come with a mask must be of one length.");
+        return LocalRuntime.TryGet()?.AsData(ids) ?? throw new ArgumentException($"Token ids and masks are numbers, rows of numbers or a tensor; not {ids.GetType().Name}.");
+    }
+
+    private static object OfMap(IDictionary map)
+    {
+        foreach (object key in map.Keys)
+        {
+            if (key is not (InputIds or AttentionMask))
+                throw new ArgumentException($"A language model has no input `{key}`; it takes `{InputIds}` and `{AttentionMask}`. {Errors.DidYouMean($"{key}", [InputIds, AttentionMask])}".TrimEnd());
+        }
+        return Of(null, map[InputIds] ?? throw new ArgumentException($"The input has no `{InputIds}`."), map[AttentionMask])!;
+    }
+
+    private sealed record MaskedIds(object Ids, object Mask);
 }
 
 /// <summary>Token ids with a mask, as a tokenizer gives them: both [rows, tokens].</summary>

@@ -7,24 +7,69 @@ namespace Ndif;
 public abstract class TracedModel : Envoy
 {
     private readonly List<Action> _edits = [];
+    private readonly IReadOnlyDictionary<string, Aliases> _rename;
     private ModelDescription? _description;
+    private AliasMap? _aliases;
+    private string? _editsFile;
+
+    /// <param name="rename">Other names of modules.</param>
+    /// <param name="edits">A file of edits to begin with; read when the first trace needs it.</param>
+    protected TracedModel(IReadOnlyDictionary<string, Aliases>? rename = null, string? edits = null)
+    {
+        _rename = rename ?? new Dictionary<string, Aliases>();
+        _editsFile = edits;
+    }
 
     /// <summary>What is known of the model without its weights; fetched when it is first needed.</summary>
     public ModelDescription Description => _description ??= Describe();
 
     private protected override ModuleInfo Info => Description.Root;
 
+    /// <summary>Other names of its modules, as they were asked for.</summary>
+    protected IReadOnlyDictionary<string, Aliases> Rename => _rename;
+
+    internal AliasMap Aliases => _aliases ??= new AliasMap(Description.Root, _rename);
+
     /// <summary>What every trace of this model begins with, on each of its prompts.</summary>
-    internal IReadOnlyList<Action> Edits => _edits;
+    internal IReadOnlyList<Action> Edits
+    {
+        get
+        {
+            if (_editsFile is null) return _edits;
+            _edits.AddRange(EditsFile.Read(this, _editsFile));
+            _editsFile = null;
+            return _edits;
+        }
+    }
 
     /// <summary>Takes back all persistent edits of this model.</summary>
-    public void ClearEdits() => _edits.Clear();
+    public void ClearEdits()
+    {
+        _editsFile = null;
+        _edits.Clear();
+    }
 
     /// <summary>Adds a persistent edit to this model, after those of another one that it begins with.</summary>
     protected void AddEdit(TracedModel? inherited, Action edit)
     {
-        if (inherited is not null) _edits.AddRange(inherited._edits);
+        _ = Edits; // those of a file come first
+        if (inherited is not null) _edits.AddRange(inherited.Edits);
         _edits.Add(edit);
+    }
+
+    /// <summary>
+    /// Writes this model's edits to a file: the programs that they record, constants included. Another process reads them with
+    /// <see cref="ImportEdits"/>, of the same model under whatever name.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">There are none; or a trace is open.</exception>
+    public void ExportEdits(string path) => EditsFile.Write(this, path);
+
+    /// <summary>Adds the edits of a file to this model's.</summary>
+    /// <exception cref="NdifException">CORRUPT_DATA: it is damaged, or no file of edits. BAD_ARGUMENT: they are another model's.</exception>
+    public void ImportEdits(string path)
+    {
+        _ = Edits; // those that it began with come first
+        _edits.AddRange(EditsFile.Read(this, path));
     }
 
     /// <summary>The name under which a program refers to this model.</summary>
@@ -37,6 +82,12 @@ public abstract class TracedModel : Envoy
 
     /// <summary>How this model's input enters a program; <paramref name="argument"/> records tensors and values.</summary>
     protected internal abstract void Prepare(object input, Input into, Func<object?, Argument> argument);
+
+    /// <summary>Where a trace runs that does not say: inside of a session with it, else there.</summary>
+    protected static Backend? Unless(Backend there) => Recording.Recorder.Ambient is null ? there : null;
+
+    /// <summary>Opens a session of this model's traces.</summary>
+    protected Session OpenSession(Backend? backend) => new(this, backend);
 
     /// <summary>Records what <paramref name="experiment"/> does in the trace, runs it, and gives back what it returned, filled.</summary>
     protected static async Task<T> RecordAndRunAsync<T>(Trace trace, Func<Trace, T> experiment, CancellationToken cancellationToken)

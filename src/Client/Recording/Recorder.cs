@@ -91,6 +91,9 @@ internal sealed class Recorder
     /// <summary>The user's line that is running now; 0 if it is not known.</summary>
     public uint Here() => SourceLines.Here() is { } line ? LineOf(line) : 0;
 
+    /// <summary>The number of a line that was recorded elsewhere.</summary>
+    public uint Line(UserLine line) => LineOf(line);
+
     public Value Value(Node node) => new(this, Add(node));
 
     /// <summary>Records an operation of the op table.</summary>

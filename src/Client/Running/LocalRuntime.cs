@@ -15,6 +15,9 @@ public interface ILocalRuntime
 
     /// <summary>A runner for a model, which is loaded when it first runs.</summary>
     IProgramRunner Open(string model, string revision);
+
+    /// <summary>A tensor of the engine's own as data, so that a client that cannot name its type accepts it; null for anything else.</summary>
+    TensorData? AsData(object value);
 }
 
 public static class LocalRuntime

@@ -10,22 +10,28 @@ namespace Ndif;
 public sealed class ActivationCache
 {
     private readonly Saved _saved;
+    private readonly TracedModel _model;
 
-    internal ActivationCache(Saved saved) => _saved = saved;
+    internal ActivationCache(Saved saved, TracedModel model) => (_saved, _model) = (saved, model);
 
     /// <summary>The paths of what was cached; the root's is empty.</summary>
     /// <exception cref="InvalidOperationException">The trace has not run.</exception>
     public IEnumerable<string> Paths => Entries.Keys;
 
-    /// <summary>The calls of a module. The path may begin with "model.", as nnsight's do.</summary>
+    /// <summary>The calls of a module. The path may use aliases, and may begin with "model.", as nnsight's do.</summary>
     /// <exception cref="KeyNotFoundException">It was never cached.</exception>
-    public CacheEntry this[string path] =>
-        Entries.TryGetValue(path, out object? calls) || (path.StartsWith("model.", StringComparison.Ordinal) && Entries.TryGetValue(path["model.".Length..], out calls))
-            ? new CacheEntry(path, (object?[])calls!)
-            : throw new KeyNotFoundException($"`{path}` was never cached. {Errors.DidYouMean(path, Entries.Keys)}".TrimEnd());
+    public CacheEntry this[string path] => Find(path) ?? (path.StartsWith("model.", StringComparison.Ordinal) ? Find(path["model.".Length..]) : null)
+        ?? throw new KeyNotFoundException($"`{path}` was never cached. {Errors.DidYouMean(path, Entries.Keys)}".TrimEnd());
 
     /// <summary>The calls of a module.</summary>
     public CacheEntry this[Envoy module] => this[module.Path];
+
+    /// <summary>True if the module ran after the cache was started, and was asked for.</summary>
+    public bool Contains(Envoy module) => Entries.ContainsKey(module.Path);
+
+    private CacheEntry? Find(string path) =>
+        Entries.TryGetValue(path, out object? calls) || (_model.Aliases.Find(path) is { } module && Entries.TryGetValue(module.Path, out calls))
+            ? new CacheEntry(path, (object?[])calls!) : null;
 
     private IReadOnlyDictionary<string, object?> Entries => (IReadOnlyDictionary<string, object?>)_saved.Result!;
 }

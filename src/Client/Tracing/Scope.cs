@@ -39,6 +39,88 @@ public abstract class Scope
     /// <summary>Leaves the innermost loop.</summary>
     public void Break() => Open().Add(new Node { Break = new Break() });
 
+    /// <summary>
+    /// Runs the backward pass from a scalar: <c>t.Backward(loss, () => { g = hs.Grad.Save(); hs.Grad[..] = 0; })</c>. Within the block
+    /// gradients are read, edited in place and replaced while the pass goes by, the last computed value's first; what is made of one
+    /// flows on. The graph lives as long as its trace, so several passes may follow each other.
+    /// </summary>
+    /// <param name="loss">A tensor of one element, computed in a trace with <c>grad: true</c>.</param>
+    /// <param name="gradients">What is done with the gradients. Without it: <see cref="Value.Grad"/> can be read afterwards.</param>
+    /// <param name="gradient">What to begin with; of the loss's shape, which then needs not be a scalar. Default: 1.</param>
+    public void Backward(Value loss, Action? gradients = null, Value? gradient = null)
+    {
+        Recorder recorder = Open();
+        var backward = new Backward { Loss = recorder.Argument(loss), Gradient = gradient is null ? null : recorder.Argument(gradient) };
+        backward.Region = recorder.InRegion(gradients ?? (() => { }));
+        recorder.Add(new Node { Backward = backward });
+    }
+
+    /// <summary>
+    /// A value to be trained: a leaf of autograd's graph, which lives as long as the run. Its <see cref="Value.Grad"/> adds up over
+    /// backward passes until an optimizer's <see cref="Optimizer.ZeroGrad"/>.
+    /// </summary>
+    /// <param name="initial">A floating-point tensor; it is copied.</param>
+    public Value Parameter(Value initial)
+    {
+        Recorder recorder = Open();
+        return recorder.Value(new Node { NewParameter = new NewParameter { Initial = recorder.Argument(initial) } });
+    }
+
+    /// <summary>Stochastic gradient descent. PyTorch's <c>torch.optim.SGD</c></summary>
+    public Optimizer SGD(IEnumerable<Value> parameters, double lr = 1e-3, double momentum = 0, double dampening = 0, double weightDecay = 0, bool nesterov = false) =>
+        new(Open(), "sgd", parameters, ("lr", lr), ("momentum", momentum), ("dampening", dampening), ("weight_decay", weightDecay), ("nesterov", nesterov ? 1 : null));
+
+    /// <summary>Adam (Kingma and Ba, 2015). PyTorch's <c>torch.optim.Adam</c></summary>
+    public Optimizer Adam(IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weightDecay = 0) =>
+        new(Open(), "adam", parameters, ("lr", lr), ("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weightDecay));
+
+    /// <summary>Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2019). PyTorch's <c>torch.optim.AdamW</c></summary>
+    public Optimizer AdamW(IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weightDecay = OptimizerSettings.AdamWDecay) =>
+        new(Open(), "adamw", parameters, ("lr", lr), ("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weightDecay));
+
+    /// <summary>
+    /// Calls a function of this process in the middle of the run, also of a remote one, and goes on with what it returns:
+    /// <c>h[3].Hidden = t.Local(x => x * 2f, h[3].Hidden)</c>. The forward pass waits for it.
+    /// </summary>
+    /// <param name="timeout">How long the service waits. Default: a minute, and no longer than the service allows. A local run has no limit.</param>
+    /// <exception cref="NdifException">LOCAL_CALL_FAILED from the run, if the time is up; what the function throws is thrown as it is.</exception>
+    public Value Local(Func<TensorData, TensorData> function, Value value, TimeSpan? timeout = null) =>
+        Local([value], items => function(One(items)), timeout);
+
+    /// <summary>The same for a function that only looks.</summary>
+    public void Local(Action<TensorData> function, Value value, TimeSpan? timeout = null) => Local([value], items =>
+    {
+        function(One(items));
+        return null;
+    }, timeout);
+
+    /// <summary>
+    /// The same for several values of any kind: tensors (<see cref="TensorData"/>), numbers, texts, tuples and lists
+    /// (<c>object?[]</c>), dictionaries. The function returns one of these.
+    /// </summary>
+    public Value Local(IReadOnlyList<Value> values, Func<object?[], object?> function, TimeSpan? timeout = null)
+    {
+        ArgumentNullException.ThrowIfNull(function);
+        Recorder recorder = Open();
+        var call = new LocalCall { Callback = (uint)recorder.Callbacks.Count, TimeoutSeconds = (timeout ?? TimeSpan.FromMinutes(1)).TotalSeconds, Returns = true };
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(call.TimeoutSeconds, 0, nameof(timeout));
+        call.Values.AddRange(values.Select(recorder.Argument));
+        recorder.Callbacks.Add(function);
+        return recorder.Value(new Node { Local = call });
+    }
+
+    /// <summary>Calls a function with a value when it is there: to look at it, or to stop in a debugger. Local runs only.</summary>
+    /// <exception cref="NdifException">UNSUPPORTED in a remote trace.</exception>
+    public void Inspect(Value value, Action<TensorData> function)
+    {
+        if (IsRemote) throw Errors.Throwable(ErrorCode.Unsupported, "Inspect is for local runs: the service would wait for your debugger.", "Use t.Local(...), which has a time limit, or t.Log(...).");
+        Local(function, value);
+    }
+
+    internal abstract bool IsRemote { get; }
+
+    private static TensorData One(object?[] values) => new Saved(values[0]).Tensor;
+
     /// <summary>Prints when the values are computed; on the service it comes back as a log event at once.</summary>
     public void Log(params object?[] values)
     {

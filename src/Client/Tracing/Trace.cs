@@ -82,6 +82,9 @@ public sealed class Trace : Scope, IDisposable
         return OpenInvoke(input);
     }
 
+    /// <summary>Adds token ids, in any of a prompt's forms, with a mask that is 0 where a token is padding.</summary>
+    public Invoke Invoke(object inputIds, object? attentionMask = null) => OpenInvoke(Prompts.Of(null, inputIds, attentionMask));
+
     /// <summary>
     /// The same in a generation, with options of its own for its rows; what is not given is as the trace has it. See
     /// <see cref="LanguageModel.Generate"/> for what they mean.
@@ -90,13 +93,14 @@ public sealed class Trace : Scope, IDisposable
     public Invoke Invoke(
         object input, int? maxNewTokens = null, bool? sample = null, double? temperature = null, int? topK = null, double? topP = null,
         double? minP = null, double? typicalP = null, double? repetitionPenalty = null, int? noRepeatNgram = null, long? seed = null,
-        IEnumerable<string>? stop = null, IEnumerable<int>? eos = null, bool? ignoreEos = null, int? minNewTokens = null)
+        IEnumerable<string>? stop = null, IEnumerable<int>? eos = null, bool? ignoreEos = null, int? minNewTokens = null,
+        object? attentionMask = null)
     {
         ArgumentNullException.ThrowIfNull(input);
         if (_node.Mode is not Mode.Generate) throw new InvalidOperationException("Only a generation has these options: open the trace with Generate(...).");
         Generation own = GenerationArguments.Of(maxNewTokens, sample, temperature, topK, topP, minP, typicalP, repetitionPenalty, noRepeatNgram, seed, stop, eos, ignoreEos, minNewTokens);
         GenerationRules.CheckOfInvoke(own);
-        return OpenInvoke(input, own);
+        return OpenInvoke(attentionMask is null ? input : Prompts.Of(null, input, attentionMask), own);
     }
 
     /// <summary>An empty invoke: no prompt of its own; it sees the rows of the whole trace, in an order of its own.</summary>
@@ -115,8 +119,18 @@ public sealed class Trace : Scope, IDisposable
         if (!output && !inputs) throw new ArgumentException("A cache of neither outputs nor inputs holds nothing.");
         var cache = new Cache { Outputs = output, Inputs = inputs, Dtype = dtype is { } type ? (DataType)type : DataType.Unspecified };
         if (modules is not null) cache.Modules.AddRange(modules.Select(m => m.Path));
-        return new ActivationCache(Open().SaveOf(new Node { Cache = cache }));
+        return new ActivationCache(Open().SaveOf(new Node { Cache = cache }), _model);
     }
+
+    /// <summary>
+    /// Begins the pass in the middle of the model: <paramref name="value"/> is the module's input for the rows of the open invoke, and the
+    /// layers before it do not run for them. The first thing in its invoke.
+    /// </summary>
+    /// <param name="module">A decoder layer, the final norm or the output projection.</param>
+    /// <param name="value">Hidden states, as many as the prompt has tokens. [rows, tokens, hidden]</param>
+    /// <example><code>using (t.Invoke(prompt)) { t.StartAt(llm.Layers[3], hidden); logits = llm.Logits.Save(); }</code></example>
+    public void StartAt(Envoy module, Value value) =>
+        Open().Add(new Node { StartAt = new StartAt { Module = module.Path, Value = Open().Argument(value) } });
 
     /// <summary>Ends the model's pass here: what was saved before stays, what follows is not run.</summary>
     public void Stop() => Open().Add(new Node { Stop = new Stop() });
@@ -179,6 +193,8 @@ public sealed class Trace : Scope, IDisposable
         _closed = true;
         _recorder.End();
     }
+
+    internal override bool IsRemote => _recorder.Scopes.OfType<Session>().FirstOrDefault() is { } session ? session.IsRemote : _backend.Kind is BackendKind.Remote;
 
     internal override Recorder Open() => !_closed ? _recorder
         : throw new InvalidOperationException("This trace is closed: it has run, or was disposed.");

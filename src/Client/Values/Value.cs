@@ -46,6 +46,27 @@ public partial class Value
 
     private protected virtual Value GetEntry(string key) => Recorder.Current(this).Call("getitem", [this, key]);
 
+    /// <summary>
+    /// The gradient of this value, which a backward pass brings: in its block (<see cref="Scope.Backward"/>) as it goes by, to be read,
+    /// edited in place or replaced; after it, as it was. The shape of the value.
+    /// </summary>
+    public Value Grad
+    {
+        get
+        {
+            Recorder recorder = Recorder.Current(this);
+            return recorder.Value(new Node { ReadGradient = new ReadGradient { Node = NodeIn(recorder) } });
+        }
+        set
+        {
+            Recorder recorder = Recorder.Current(this);
+            recorder.Add(new Node { WriteGradient = new WriteGradient { Node = NodeIn(recorder), Value = recorder.Argument(value) } });
+        }
+    }
+
+    private uint NodeIn(Recorder recorder) => recorder.Argument(this) is { ValueCase: Argument.ValueOneofCase.Node } own ? own.Node
+        : throw new InvalidOperationException("A constant has no gradient: only what is computed in the trace has one.");
+
     /// <summary>The sizes, usable as numbers: <c>x.Shape[^1]</c>.</summary>
     public virtual Value Shape => Recorder.Current(this).Call("shape", [this]);
 

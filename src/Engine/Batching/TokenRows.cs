@@ -21,16 +21,36 @@ internal static class TokenRows
         if (invoke.Input is null) return rows;
         foreach (string prompt in invoke.Input.Prompts) rows.Add(new TokenRow(subject.Encode(prompt), null));
         foreach (Protocol.TokenRow row in invoke.Input.Tokens) rows.Add(new TokenRow([.. row.Ids], null));
-        if (invoke.Ids is not null) AddTensor(rows, invoke.Ids.Evaluate(slots), invoke.Mask?.Evaluate(slots));
+        if (invoke.Ids is not null) AddValue(rows, invoke.Ids.Evaluate(slots), invoke.Mask?.Evaluate(slots), subject);
         if (rows.Count == 0) throw Bad("An invoke has no input.", "Pass a prompt.");
         foreach (TokenRow row in rows) Check(row, subject, newTokens);
         return rows;
     }
 
+    /// <summary>What the program has at hand: a text, a tensor of ids, the ids of one row, or a list of texts or rows.</summary>
+    private static void AddValue(List<TokenRow> rows, object? value, object? mask, LanguageSubject subject)
+    {
+        switch (value)
+        {
+            case string text:
+                rows.Add(new TokenRow(subject.Encode(text), null));
+                break;
+            case IReadOnlyList<object?> { Count: > 0 } ids when ids.All(id => id is long):
+                rows.Add(new TokenRow([.. ids.Select(id => (long)id!)], null));
+                break;
+            case IReadOnlyList<object?> items when mask is null:
+                foreach (object? item in items) AddValue(rows, item, null, subject);
+                break;
+            default:
+                AddTensor(rows, value, mask);
+                break;
+        }
+    }
+
     private static void AddTensor(List<TokenRow> rows, object? ids, object? mask)
     {
         if (ids is not torch.Tensor { ndim: 1 or 2 } tensor || !torch.is_integral(tensor.dtype))
-            throw Bad("The input must be a tensor of token ids [rows, tokens].", "Pass integers.");
+            throw Bad("The input must be a text or token ids [rows, tokens].", "Pass integers.");
         TensorData data = tensor.ToData().To(DType.Int64);
         long width = data.Shape[^1], count = data.Shape.Length == 1 ? 1 : data.Shape[0];
         ReadOnlySpan<long> all = data.Span<long>();

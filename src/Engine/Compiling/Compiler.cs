@@ -1,3 +1,4 @@
+using Ndif.Engine.Gradients;
 using Ndif.Engine.Kernels;
 using Ndif.Engine.Subjects;
 using Ndif.Protocol;
@@ -15,11 +16,12 @@ public static class Compiler
             throw Errors.ToException(error);
         var statements = new Statement?[program.Nodes.Count];
         HashSet<Point> points = [];
+        GraphNeeds graph = GraphNeeds.Of(program);
         for (uint id = 0; id < statements.Length; id++)
         {
             try
             {
-                statements[id] = Of(id, program, subject, points);
+                statements[id] = Of(id, program, subject, points, graph);
             }
             catch (Exception e) when (e is NdifException or { InnerException: NdifException } && !Errors.Of(e).HasNode)
             {
@@ -32,10 +34,10 @@ public static class Compiler
         uint[][] regions = [.. program.Regions.Select(r => r.Nodes.ToArray())];
         Lifetimes lifetimes = Lifetimes.Of(program);
         foreach (Statement statement in statements.OfType<Statement>()) statement.Frees = lifetimes.Frees(statement.Id);
-        return new Plan(program, subject, statements, regions, points, lifetimes.Owners);
+        return new Plan(program, subject, statements, regions, points, lifetimes.Owners, graph);
     }
 
-    private static Statement? Of(uint id, Program program, SubjectModel subject, HashSet<Point> points)
+    private static Statement? Of(uint id, Program program, SubjectModel subject, HashSet<Point> points, GraphNeeds graph)
     {
         Node node = program.Nodes[(int)id];
         uint[] needs = [.. node.Needs().Distinct()];
@@ -46,13 +48,18 @@ public static class Compiler
             case Node.KindOneofCase.Read when node.Read.Site.Module == GeneratorSites.Generator && subject is LanguageSubject:
                 return new ResultStatement(id); // another name of it
             case Node.KindOneofCase.Read:
-                return new ReadStatement(id, At(node.Read.Site), node.Read.Site.Kind, Call(node.Read.Call));
+                return new ReadStatement(id, At(node.Read.Site), node.Read.Site.Kind, Call(node.Read.Call), graph.Followed.Contains(id));
             case Node.KindOneofCase.Write:
                 return new WriteStatement(id, needs, At(node.Write.Site), node.Write.Site.Kind, Call(node.Write.Call), Operand.Of(node.Write.Value));
             case Node.KindOneofCase.Skip:
                 int skipped = subject.IndexOf(node.Skip.Module);
                 points.Add(new Point(skipped, After: false));
                 return new SkipStatement(id, needs, skipped, Call(node.Skip.Call), Operand.Of(node.Skip.Value));
+            case Node.KindOneofCase.StartAt:
+                int start = subject.IndexOf(node.StartAt.Module), embed = subject.IndexOf(subject.Description.Names.Embed);
+                int[] before = [.. StartPoints.Before(subject.Description, node.StartAt.Module).Select(subject.IndexOf)];
+                foreach (int module in (int[])[embed, .. before, start]) points.Add(new Point(module, After: false));
+                return new StartAtStatement(id, needs, start, before, embed, Operand.Of(node.StartAt.Value));
             case Node.KindOneofCase.Call:
                 return new CallStatement(id, needs, OpTable.Rows[node.Call.Op], [.. ArgumentBinder.Bind(node.Call).Select(Operand.Of)]);
             case Node.KindOneofCase.CallModule:
@@ -97,6 +104,21 @@ public static class Compiler
                 }
                 return new CacheStatement(id, cached, node.Cache.Outputs, node.Cache.Inputs,
                     node.Cache.Dtype is DataType.Unspecified ? null : ((DType)node.Cache.Dtype).ToTorch(), node.Cache.Name);
+            case Node.KindOneofCase.Backward:
+                return new BackwardStatement(id, [.. needs.Concat(NeedsOfBlock(program, node.Backward.Region)).Distinct()], Operand.Of(node.Backward.Loss),
+                    node.Backward.Gradient is { } gradient ? Operand.Of(gradient) : null, node.Backward.Region, graph.InBlock[id]);
+            case Node.KindOneofCase.ReadGradient:
+                return new ReadGradientStatement(id, needs, node.ReadGradient.Node);
+            case Node.KindOneofCase.WriteGradient:
+                return new WriteGradientStatement(id, needs, node.WriteGradient.Node, Operand.Of(node.WriteGradient.Value));
+            case Node.KindOneofCase.NewParameter:
+                return new NewParameterStatement(id, needs, Operand.Of(node.NewParameter.Initial));
+            case Node.KindOneofCase.NewOptimizer:
+                return new NewOptimizerStatement(id, needs, node.NewOptimizer);
+            case Node.KindOneofCase.OptimizerStep:
+                return new OptimizerStepStatement(id, needs, node.OptimizerStep.Optimizer, node.OptimizerStep.Zero);
+            case Node.KindOneofCase.Local:
+                return new LocalCallStatement(id, needs, node.Local.Callback, [.. node.Local.Values.Select(Operand.Of)], TimeSpan.FromSeconds(node.Local.TimeoutSeconds));
             case Node.KindOneofCase.Put:
                 return new PutStatement(id, needs, node.Put.Container, node.Put.Key, Operand.Of(node.Put.Value));
             case Node.KindOneofCase.SetVariable:
@@ -104,8 +126,6 @@ public static class Compiler
             case Node.KindOneofCase.Trace when node.Trace.Mode is Mode.Scan != subject.HasOnlyShapes:
                 throw Errors.Throwable(ErrorCode.Unsupported, "A scan runs in its user's process, and not beside traces that compute.",
                     "Drop remote: true, and give scans a session of their own.");
-            case Node.KindOneofCase.Trace when node.Trace.Gradients:
-                throw Unsupported("A trace with gradients");
             case Node.KindOneofCase.Trace:
                 return new TraceStatement(id, needs, node.Trace, [.. node.Trace.Invokes.Select(Input)]);
             default:
@@ -118,6 +138,29 @@ public static class Compiler
             var point = new Point(subject.IndexOf(site.Module), after);
             points.Add(point);
             return point;
+        }
+    }
+
+    /// <summary>
+    /// What the statements of a region use from outside of it. A backward pass cannot stop and wait for another invoke: all that its
+    /// block needs is there when it begins.
+    /// </summary>
+    private static IEnumerable<uint> NeedsOfBlock(Program program, uint region)
+    {
+        HashSet<uint> within = [];
+        List<uint> needs = [];
+        Collect(region);
+        return needs.Where(n => !within.Contains(n));
+
+        void Collect(uint at)
+        {
+            within.UnionWith(program.Regions[(int)at].Parameters);
+            foreach (uint id in program.Regions[(int)at].Nodes)
+            {
+                within.Add(id);
+                needs.AddRange(program.Nodes[(int)id].Needs());
+                foreach (uint inner in program.Nodes[(int)id].Regions()) Collect(inner);
+            }
         }
     }
 

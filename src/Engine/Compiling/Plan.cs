@@ -1,3 +1,4 @@
+using Ndif.Engine.Gradients;
 using Ndif.Engine.Subjects;
 using Ndif.Protocol;
 
@@ -8,9 +9,9 @@ public sealed class Plan
 {
     private readonly uint[]?[] _below;
 
-    internal Plan(Program program, SubjectModel subject, Statement?[] statements, uint[][] regions, IReadOnlySet<Point> points, int[] regionOwners)
+    internal Plan(Program program, SubjectModel subject, Statement?[] statements, uint[][] regions, IReadOnlySet<Point> points, int[] regionOwners, GraphNeeds graph)
     {
-        (Program, Subject, Statements, Regions, Points, RegionOwners) = (program, subject, statements, regions, points, regionOwners);
+        (Program, Subject, Statements, Regions, Points, RegionOwners, Graph) = (program, subject, statements, regions, points, regionOwners, graph);
         _below = new uint[]?[regions.Length];
     }
 
@@ -33,6 +34,15 @@ public sealed class Plan
 
     /// <summary>For each node the region of the invoke (or session) it stands in: who computes it.</summary>
     internal int[] RegionOwners { get; }
+
+    /// <summary>What it asks of autograd.</summary>
+    internal GraphNeeds Graph { get; }
+
+    /// <summary>The parameters of the model whose gradients it asks for.</summary>
+    internal IEnumerable<ParameterStatement> FollowedParameters => Graph.Followed.Select(node => Statements[node]).OfType<ParameterStatement>();
+
+    /// <summary>A value, for a message: "the value recorded at Program.cs:12".</summary>
+    internal string Described(uint node) => LineOf(node) is { Line: > 0 } line ? $"the value recorded at {line.File}:{line.Line}" : $"the value %{node}";
 
     /// <summary>The user's line that recorded a node, or null.</summary>
     public SourceLine? LineOf(uint node) => Program.Nodes[(int)node].Line is > 0 and var line ? Program.Lines[(int)line - 1] : null;

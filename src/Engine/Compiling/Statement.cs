@@ -16,11 +16,16 @@ internal abstract record Statement(uint Id, uint[] Needs)
 internal readonly record struct Point(int Module, bool After);
 
 /// <param name="Call">Which call of the module; null is the step of the enclosing loop.</param>
-internal sealed record ReadStatement(uint Id, Point At, SiteKind Kind, int? Call) : Statement(Id, []);
+/// <param name="Followed">A gradient is asked of what is read: autograd's graph begins here, if it has not begun before.</param>
+internal sealed record ReadStatement(uint Id, Point At, SiteKind Kind, int? Call, bool Followed) : Statement(Id, []);
 
 internal sealed record WriteStatement(uint Id, uint[] Needs, Point At, SiteKind Kind, int? Call, Operand Value) : Statement(Id, Needs);
 
 internal sealed record SkipStatement(uint Id, uint[] Needs, int Module, int? Call, Operand Value) : Statement(Id, Needs);
+
+/// <param name="Before">What does not run before the module.</param>
+/// <param name="Embed">The embedding, which does not run either where it is as wide as the value.</param>
+internal sealed record StartAtStatement(uint Id, uint[] Needs, int Module, int[] Before, int Embed, Operand Value) : Statement(Id, Needs);
 
 internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Operand[] Arguments) : Statement(Id, Needs);
 
@@ -62,6 +67,22 @@ internal sealed record CacheStatement(uint Id, int[] Modules, bool Outputs, bool
 internal sealed record PutStatement(uint Id, uint[] Needs, uint Container, string Key, Operand Value) : Statement(Id, Needs);
 
 internal sealed record SetVariableStatement(uint Id, uint[] Needs, uint Container, Operand Value) : Statement(Id, Needs);
+
+/// <param name="Asked">The values whose gradients are accessed in the block, in order.</param>
+internal sealed record BackwardStatement(uint Id, uint[] Needs, Operand Loss, Operand? Gradient, uint Region, uint[] Asked) : Statement(Id, Needs);
+
+internal sealed record ReadGradientStatement(uint Id, uint[] Needs, uint Node) : Statement(Id, Needs);
+
+internal sealed record WriteGradientStatement(uint Id, uint[] Needs, uint Node, Operand Value) : Statement(Id, Needs);
+
+internal sealed record NewParameterStatement(uint Id, uint[] Needs, Operand Initial) : Statement(Id, Needs);
+
+internal sealed record NewOptimizerStatement(uint Id, uint[] Needs, NewOptimizer Description) : Statement(Id, Needs);
+
+internal sealed record OptimizerStepStatement(uint Id, uint[] Needs, uint Optimizer, bool Zero) : Statement(Id, Needs);
+
+/// <summary>A question to the client; the run waits for its answer.</summary>
+internal sealed record LocalCallStatement(uint Id, uint[] Needs, uint Callback, Operand[] Values, TimeSpan Timeout) : Statement(Id, Needs);
 
 internal sealed record TraceStatement(uint Id, uint[] Needs, Protocol.Trace Trace, InvokeInput[] Invokes) : Statement(Id, Needs);
 

@@ -29,6 +29,7 @@ internal sealed class Interleaver
     private readonly IReadOnlyList<TraceRun> _traces;
     private readonly Interpreter[] _invokes;
     private readonly List<RunningCache> _caches = [];
+    private readonly List<EarlyStart> _starts = [];
     private readonly Dictionary<Point, PointState> _points = [];
     private readonly Dictionary<(JobRun, uint), Dictionary<Interpreter, HashSet<uint>>> _barriers = [];
     private bool _settling;
@@ -64,9 +65,11 @@ internal sealed class Interleaver
         CheckCancelled();
         PointState state = _points[point];
         state.Come(value);
+        foreach (EarlyStart start in _starts) start.Come(point, state, this);
         try
         {
             Settle();
+            foreach (var (view, kind, part) in state.Parts) state.Replace(Sites.Put(view, kind, point, state.Value, part));
             value = state.Value;
             Cache(point, value);
         }
@@ -131,18 +134,28 @@ internal sealed class Interleaver
                 $"Within one invoke, access modules in the order in which they run: move `{name}` up, before what is accessed later in the model{(invoke.LastPoint is { } last ? $" (here `{Sites.Name(last)}` came first)" : "")}.",
                 _subject.Paths[point.Module]);
         }
-        if (!state.IsHere || call != past) return false;
+        if (!state.IsHere || call != past || StartOf(invoke) is { IsReached: false }) return false;
         invoke.LastPoint = point;
         return true;
     }
 
     /// <summary>What an invoke sees of the point the pass stands at. Fresh handles, outside of any dispose scope.</summary>
-    public object? Read(Interpreter invoke, ReadStatement read) => Sites.See(invoke.View!, read.Kind, read.At, _points[read.At].Value);
+    public object? Read(Interpreter invoke, ReadStatement read)
+    {
+        PointState state = _points[read.At];
+        bool followed = read.Followed && invoke.Within!.WantsGraph;
+        if (followed) state.Replace(SiteValues.Follow(read.Kind, state.Value));
+        object? seen = Sites.See(invoke.View!, read.Kind, read.At, state.Value);
+        // a slice of the value is not what the model goes on with: when it does, the slice is put back in, and so into its graph
+        if (followed && !invoke.View!.CoversAll) state.Parts.Add((invoke.View, read.Kind, Ownership.Second(seen)));
+        return seen;
+    }
 
     public void Write(Interpreter invoke, WriteStatement write, object? value)
     {
         PointState state = _points[write.At];
-        state.Replace(Sites.Put(invoke.View!, write, state.Value, value));
+        state.Parts.RemoveAll(part => part.View.Overlaps(invoke.View!));
+        state.Replace(Sites.Put(invoke.View!, write.Kind, write.At, state.Value, value));
     }
 
     /// <summary>Notes that the module is not to run for this invoke's rows.</summary>
@@ -156,6 +169,29 @@ internal sealed class Interleaver
             skips.RemoveAt(before);
         }
         skips.Add(part);
+    }
+
+    /// <summary>The pass is to begin at this module for this invoke's rows.</summary>
+    public void StartAt(Interpreter invoke, StartAtStatement statement, object? value)
+    {
+        string name = _subject.Paths[statement.Module];
+        if (StartOf(invoke) is { } first)
+            throw Errors.Throwable(ErrorCode.InvalidProgram, $"This invoke starts at `{_subject.Paths[first.Module]}` already; it cannot start at `{name}` too.", "Use an invoke for each.", name);
+        if (invoke.LastPoint is not null || _points[new Point(statement.Module, After: false)].CallsOf(invoke.Job) > 0)
+            throw Errors.Throwable(ErrorCode.OutOfOrder, $"The pass cannot start at `{name}` any more: the model had already run {(invoke.LastPoint is { } before ? $"to `{Sites.Name(before)}`, which this invoke has used" : "past it")}.",
+                "Call StartAt before anything else in its invoke, with a value that is known by then.", name);
+        if (value is not torch.Tensor hidden || !invoke.View!.Fits(hidden, _subject.InputAxes(statement.Module, "0")))
+            throw Errors.Throwable(ErrorCode.ShapeMismatch, $"The pass cannot start at `{name}` with {RowView.Kind(value)}: it takes hidden states of this invoke's rows and tokens.",
+                "Give the invoke a prompt of as many tokens as the value has, and pass a tensor [rows, tokens, hidden]: of a layer its Hidden.", name);
+        _starts.Add(new EarlyStart(invoke, statement, hidden.alias(), _subject.WidthOf(statement.Embed) == hidden.shape[^1]));
+    }
+
+    /// <summary>Where the pass begins for this invoke, if not at its beginning.</summary>
+    public EarlyStart? StartOf(Interpreter invoke)
+    {
+        foreach (EarlyStart start in _starts)
+            if (start.Invoke == invoke) return start;
+        return null;
     }
 
     /// <summary>
@@ -205,7 +241,7 @@ internal sealed class Interleaver
                 return true;
             case Wait.Point:
                 PointState state = _points[invoke.At.Point];
-                return state.IsHere && !invoke.Within!.HasEnded && state.CallsOf(invoke.Job) == invoke.At.Call;
+                return state.IsHere && !invoke.Within!.HasEnded && state.CallsOf(invoke.Job) == invoke.At.Call && StartOf(invoke) is not { IsReached: false };
             case Wait.Value:
                 return invoke.Job.Slots.Has(invoke.Needed) || !invoke.Within!.StillComputes(invoke, invoke.Needed);
             case Wait.Barrier:

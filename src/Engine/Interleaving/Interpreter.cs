@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Ndif.Engine.Compiling;
+using Ndif.Engine.Gradients;
 using Ndif.Engine.Kernels;
 using Ndif.Engine.Running;
 using Ndif.Models;
@@ -23,6 +24,8 @@ internal enum Wait
     Pass,
     /// <summary>The end of the pass, for its result.</summary>
     Result,
+    /// <summary>The backward pass to come to a value.</summary>
+    Gradient,
     /// <summary>Nothing any more: all is done.</summary>
     Done,
 }
@@ -81,6 +84,14 @@ internal sealed class Interpreter
     /// <summary>The point it reached last: where an access that comes too late would have had to come before.</summary>
     public Point? LastPoint { get; set; }
 
+    /// <summary>Runs the statements of a backward block until they wait for a gradient, or all have run.</summary>
+    public void RunBlock(BackwardPass pass)
+    {
+        if (pass.HasEnded) return;
+        Waits = Wait.None;
+        while (Waits is Wait.None && !pass.HasEnded && !Job.CheckCancelled()) Step();
+    }
+
     public bool IsDone => Waits is Wait.Done || Job.HasFailed;
 
     private bool InIteration => _frames.Any(f => f.Loop is CallLoop);
@@ -114,6 +125,9 @@ internal sealed class Interpreter
         }
         throw Waits switch
         {
+            Wait.Point when Interleaver!.StartOf(this) is { } start => Errors.Throwable(ErrorCode.MissedValue,
+                $"`{Interleaver.Sites.Name(At.Point)}` (call {At.Call}) was not provided: this invoke starts at `{_plan.Subject.Paths[start.Module]}`.",
+                "What comes before that does not run for this invoke. Read it in another one.", _plan.Subject.Paths[At.Point.Module]),
             Wait.Point => Errors.Throwable(ErrorCode.MissedValue,
                 $"Execution complete but `{Interleaver!.Sites.Name(At.Point)}` (call {At.Call}) was not provided: it was called {Interleaver.Calls(At.Point, Job)} times.",
                 "The module did not run in this pass: it lies behind a skipped or stopped module, or the model does not call it. Check the path, or the step.", _plan.Subject.Paths[At.Point.Module]),
@@ -179,7 +193,8 @@ internal sealed class Interpreter
             return;
         }
         _frames.Pop();
-        if (_frames.Count == 0) Waits = Wait.Done;
+        if (frame.Backward is { } pass) pass.HasEnded = true; // the pass itself goes on
+        else if (_frames.Count == 0) Waits = Wait.Done;
         else Complete(_plan.Statements[_frames.Peek().Nodes[_frames.Peek().Next]]!);
     }
 
@@ -236,6 +251,10 @@ internal sealed class Interpreter
                 if (!Reach(new Point(skip.Module, After: false), skip.Call)) return false;
                 Job.LastWrite = skip.Id;
                 Interleaver!.Skip(this, skip.Module, skip.Value.Evaluate(_slots));
+                return true;
+            case StartAtStatement start:
+                Job.LastWrite = start.Id;
+                Interleaver!.StartAt(this, start, start.Value.Evaluate(_slots));
                 return true;
             case CallModuleStatement module:
                 _slots.Set(module.Id, Compute(module));
@@ -297,6 +316,31 @@ internal sealed class Interpreter
                 Job.Keep(cache.Id, cache.Name);
                 Interleaver!.Start(new RunningCache(this, cache, entries));
                 return true;
+            case BackwardStatement backward:
+                Run(backward);
+                return true;
+            case ReadGradientStatement read:
+                if (!Reach(read.Node)) return false;
+                _slots.Set(read.Id, GradientOf(read.Node));
+                return true;
+            case WriteGradientStatement write:
+                if (!Reach(write.Node)) return false;
+                SetGradient(write.Node, write.Value.Evaluate(_slots));
+                return true;
+            case NewParameterStatement parameter:
+                _slots.Set(parameter.Id, Training.NewParameter(parameter.Initial.Evaluate(_slots)));
+                return true;
+            case NewOptimizerStatement optimizer:
+                _slots.Set(optimizer.Id, new Training(optimizer.Description, optimizer.Description.Parameters.Select(p => (torch.Tensor)_slots[p]!)));
+                return true;
+            case OptimizerStepStatement step:
+                var training = (Training)_slots[step.Optimizer]!;
+                if (step.Zero) training.ClearGradients();
+                else training.Step();
+                return true;
+            case LocalCallStatement local:
+                _slots.Set(local.Id, Job.Ask(local.Id, local.Callback, Array.ConvertAll(local.Values, v => v.Evaluate(_slots)), local.Timeout));
+                return true;
             case PutStatement put:
                 if (_slots[put.Container] is not Dictionary<string, object?> map)
                     throw Errors.Throwable(ErrorCode.BadArgument, "Only a dictionary has entries by name.");
@@ -329,6 +373,51 @@ internal sealed class Interpreter
         }
         (Waits, At) = (Wait.Point, (point, which));
         return false;
+    }
+
+    /// <summary>The backward pass whose block is being run, or null.</summary>
+    private BackwardPass? Backward => _frames.Select(f => f.Backward).FirstOrDefault(b => b is not null);
+
+    private void Run(BackwardStatement backward)
+    {
+        var pass = new BackwardPass(backward, this);
+        int depth = _frames.Count;
+        _frames.Push(new Frame(_plan.Regions[backward.Region]) { Backward = pass });
+        pass.Run();
+        while (_frames.Count > depth) _frames.Pop();
+    }
+
+    private bool Reach(uint value)
+    {
+        if (Backward is not { } pass || pass.IsAt(value)) return true;
+        (Waits, Needed) = (Wait.Gradient, value);
+        return false;
+    }
+
+    /// <summary>
+    /// A gradient, as a fresh handle outside of any dispose scope: the one that a backward pass has just come to, or the one that was
+    /// kept; a trained parameter keeps its own.
+    /// </summary>
+    private torch.Tensor GradientOf(uint value) => (Backward?.Gradient.alias()
+        ?? (_plan.Statements[value] is NewParameterStatement ? ((torch.Tensor)_slots[value]!).grad : _slots.Gradient(value)?.alias())
+        ?? throw Errors.Throwable(ErrorCode.NoGradient, $"There is no gradient of {_plan.Described(value)}: no backward pass has come to it.",
+            "Call Backward(loss) before, with a loss that depends on it.")).DetachFromDisposeScope();
+
+    private void SetGradient(uint value, object? gradient)
+    {
+        if (Backward is { } pass)
+        {
+            pass.Replace(gradient);
+            return;
+        }
+        if (_plan.Statements[value] is NewParameterStatement)
+        {
+            using var scope = torch.NewDisposeScope();
+            var parameter = (torch.Tensor)_slots[value]!;
+            parameter.grad = BackwardPass.Fitting(gradient, parameter);
+            return;
+        }
+        throw Errors.Throwable(ErrorCode.BadArgument, "The gradient of a value can be replaced only while the backward pass is there: in the block of Backward(loss, () => ...).");
     }
 
     private object? Compute(CallStatement call)
@@ -375,6 +464,9 @@ internal sealed class Interpreter
         public uint[] Nodes { get; set; } = nodes;
 
         public int Next { get; set; }
+
+        /// <summary>The backward pass whose block this is.</summary>
+        public BackwardPass? Backward { get; init; }
 
         /// <summary>The loop whose turn this is.</summary>
         public Loop? Loop { get; init; }

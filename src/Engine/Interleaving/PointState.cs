@@ -1,5 +1,6 @@
 using Ndif.Engine.Running;
 using Ndif.Models;
+using Ndif.Protocol;
 using TorchSharp;
 
 namespace Ndif.Engine.Interleaving;
@@ -17,8 +18,12 @@ internal sealed class PointState
 
     public void Come(object? value) => (IsHere, Value) = (true, value);
 
+    /// <summary>What invokes see of rows of the value, where a gradient is asked of it.</summary>
+    public List<(RowView View, SiteKind Kind, object? Value)> Parts { get; } = [];
+
     public void Leave()
     {
+        Parts.Clear();
         (IsHere, Value) = (false, null);
         _made.Clear();
     }

@@ -37,6 +37,9 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
     /// <summary>True if nobody else has a part in the batch, nor more columns.</summary>
     public bool CoversAll => Pass.Rows < 0 || (Count == Pass.Rows && Pad == 0);
 
+    /// <summary>True if a row is in both.</summary>
+    public bool Overlaps(RowView other) => Pass.Rows < 0 || (Start < other.Start + other.Count && other.Start < Start + Count);
+
     /// <summary>This view's part of a site's value, as new handles on the same memory: editing it in place edits the model's.</summary>
     public object? Narrow(object? value, Func<int, Axes> axes, int element = 0) => value switch
     {
@@ -162,7 +165,7 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
         _ => throw new ArgumentException("Not a number."),
     };
 
-    private static string Kind(object? value) => value switch
+    internal static string Kind(object? value) => value switch
     {
         null => "None",
         torch.Tensor tensor => $"a tensor of shape [{string.Join(", ", tensor.shape)}]",

@@ -33,16 +33,37 @@ internal sealed class SiteValues(SubjectModel subject)
     }
 
     /// <summary>The site's value with the view's part replaced, in the current dispose scope.</summary>
-    public object? Put(RowView view, WriteStatement write, object? whole, object? value)
+    public object? Put(RowView view, SiteKind kind, Point at, object? whole, object? value)
     {
-        string name = Name(write.At);
-        return write.Kind switch
+        string name = Name(at);
+        return kind switch
         {
-            SiteKind.Output or SiteKind.Hidden => view.Splice(whole, value, OutputAxes(write.At.Module), name),
-            SiteKind.Input => ((Arguments)whole!).WithFirst(view.Splice(((Arguments)whole).First, value, FirstAxes(write.At.Module, (Arguments)whole), name)),
-            _ => InputsWritten(view, write.At.Module, (Arguments)whole!, value, name),
+            SiteKind.Output or SiteKind.Hidden => view.Splice(whole, value, OutputAxes(at.Module), name),
+            SiteKind.Input => PutInput(view, at, whole, value),
+            _ => InputsWritten(view, at.Module, (Arguments)whole!, value, name),
         };
     }
+
+    /// <summary>All arguments of a module, with the view's part of the first one replaced.</summary>
+    public Arguments PutInput(RowView view, Point at, object? whole, object? value) =>
+        ((Arguments)whole!).WithFirst(view.Splice(((Arguments)whole).First, value, FirstAxes(at.Module, (Arguments)whole), Name(at)));
+
+    /// <summary>
+    /// The value as the beginning of autograd's graph, unless it is part of one already; in the current dispose scope. What is seen of
+    /// it is no leaf, so it may be edited in place.
+    /// </summary>
+    public static object? Follow(SiteKind kind, object? value) => value switch
+    {
+        Arguments arguments when kind is SiteKind.Input => arguments.WithFirst(Ownership.Map(arguments.First, Follow)),
+        Arguments arguments => new Arguments(Array.ConvertAll(arguments.Positional, Each), [.. arguments.Keywords.Select(k => KeyValuePair.Create(k.Key, Each(k.Value)))]),
+        ModelOutput output => new ModelOutput([.. output.Entries.Select(e => KeyValuePair.Create(e.Key, Each(e.Value)))]),
+        _ => Each(value),
+    };
+
+    private static object? Each(object? value) => Ownership.Map(value, Follow);
+
+    private static torch.Tensor Follow(torch.Tensor tensor) =>
+        tensor.requires_grad || !(torch.is_floating_point(tensor) || torch.is_complex(tensor)) ? tensor : tensor.detach().requires_grad_(true).clone();
 
     /// <summary>
     /// What stands for a module's output that is not computed, in the current dispose scope: a tensor or a tuple. In a batch it has the

@@ -10,6 +10,9 @@ internal sealed class TraceRun(JobRun job, TraceStatement statement)
 
     public JobRun Job { get; } = job;
 
+    /// <summary>True if it asks for gradients: its pass builds a graph.</summary>
+    public bool WantsGraph => Statement.Trace.Gradients;
+
     public TraceStatement Statement { get; } = statement;
 
     /// <summary>Its invokes in the order of their definition, and last the statements outside of any.</summary>

@@ -25,6 +25,8 @@ public sealed class EngineRuntime : ILocalRuntime
             cancellation => Load(key.Model, key.Revision, cancellation), () => LoadShapes(key.Model, key.Revision), new Lane($"model {key.Model}")))).Value;
     }
 
+    public TensorData? AsData(object value) => (value as TorchSharp.torch.Tensor)?.ToData();
+
     private static LanguageSubject Load(string model, string revision, CancellationToken cancellationToken)
     {
         ModelFolder folder = Find(model, revision);

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 
 namespace Ndif.Engine.Local;
 
@@ -16,7 +17,7 @@ public sealed class Lane : IDisposable
         _thread = new Thread(() =>
         {
             using (_work)
-                foreach (Action work in _work.GetConsumingEnumerable()) work();
+                while (RunNext()) { }
         }) { IsBackground = true, Name = name };
         _thread.Start();
     }
@@ -47,6 +48,15 @@ public sealed class Lane : IDisposable
                 done.SetException(e);
             }
         }
+    }
+
+    /// <summary>A method of its own, so that while the lane waits nothing refers to the work that it did last.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool RunNext()
+    {
+        if (!_work.TryTake(out Action? work, Timeout.Infinite)) return false;
+        work();
+        return true;
     }
 
     /// <summary>Ends the thread after the work that was given.</summary>

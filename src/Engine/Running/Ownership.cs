@@ -43,6 +43,7 @@ internal static class Ownership
         switch (value)
         {
             case torch.Tensor tensor: tensor.Dispose(); break;
+            case Gradients.Training training: training.Dispose(); break;
             case string: break;
             case IEnumerable<KeyValuePair<string, object?>> map:
                 foreach (var entry in map) Release(entry.Value);

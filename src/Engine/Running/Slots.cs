@@ -10,6 +10,7 @@ internal sealed class Slots(Plan plan, Func<uint, TensorData> constants) : IDisp
     private static readonly object s_empty = new();
 
     private readonly object?[] _values = NewValues(plan.Statements.Length);
+    private readonly Dictionary<uint, torch.Tensor> _gradients = [];
     private readonly torch.Tensor?[] _constants = new torch.Tensor?[plan.Program.Constants.Count];
 
     /// <summary>The value of a node, borrowed.</summary>
@@ -34,6 +35,18 @@ internal sealed class Slots(Plan plan, Func<uint, TensorData> constants) : IDisp
         object? value = _values[node];
         _values[node] = s_empty;
         if (!ReferenceEquals(value, s_empty)) Ownership.Release(value);
+        if (_gradients.Remove(node, out torch.Tensor? gradient)) gradient.Dispose();
+    }
+
+    /// <summary>The gradient of a value, as kept by the backward passes so far; borrowed. Null if none came.</summary>
+    public torch.Tensor? Gradient(uint node) => _gradients.GetValueOrDefault(node);
+
+    /// <summary>Adds what a backward pass brought; it goes with the value.</summary>
+    public void AddGradient(uint node, torch.Tensor gradient)
+    {
+        torch.Tensor sum = (_gradients.Remove(node, out torch.Tensor? before) ? before + gradient : gradient.clone()).DetachFromDisposeScope();
+        before?.Dispose();
+        _gradients[node] = sum;
     }
 
     /// <summary>A constant of the program on the model's device, borrowed.</summary>

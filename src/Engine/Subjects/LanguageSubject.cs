@@ -93,7 +93,38 @@ public sealed class LanguageSubject : SubjectModel, IDisposable
         return _model.Modules[module].Run(arguments);
     }
 
-    public override torch.Tensor Parameter(int module, string name) => _model.Modules[module].Parameters.First(p => p.Name == name).Value;
+    public override torch.Tensor Parameter(int module, string name) => Find(module, name).Value;
+
+    private Parameter Find(int module, string name) => _model.Modules[module].Parameters.First(p => p.Name == name);
+
+    internal override IDisposable Follow(IReadOnlyList<(int Module, string Name)> parameters) => new Followed(parameters.Select(p => Find(p.Module, p.Name)));
 
     public void Dispose() => _model.Dispose();
+
+    /// <summary>
+    /// For a pass the model computes with leaves of a graph that share the weights' memory, so that whatever a graph leaves behind
+    /// (gradients) goes with them.
+    /// </summary>
+    private sealed class Followed : IDisposable
+    {
+        private readonly List<(Parameter Parameter, torch.Tensor Weight)> _weights = [];
+
+        public Followed(IEnumerable<Parameter> parameters)
+        {
+            foreach (Parameter parameter in parameters.Distinct())
+            {
+                _weights.Add((parameter, parameter.Value));
+                parameter.Value = parameter.Value.detach().requires_grad_(true).DetachFromDisposeScope();
+            }
+        }
+
+        public void Dispose()
+        {
+            foreach (var (parameter, weight) in _weights)
+            {
+                parameter.Value.Dispose();
+                parameter.Value = weight;
+            }
+        }
+    }
 }

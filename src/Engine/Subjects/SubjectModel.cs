@@ -35,6 +35,9 @@ public abstract class SubjectModel
         (_indices ??= Paths.Select((p, i) => (p, i)).ToDictionary(x => x.p, x => x.i)).TryGetValue(path, out int index) ? index
             : throw Errors.Throwable(ErrorCode.UnknownModule, $"{Description.Architecture} has no module `{path}`.", ModulePaths.Suggest(Description.Root, path), path);
 
+    /// <summary>The last size of a module's first parameter: of an embedding, how wide its vectors are. 0 if it has none.</summary>
+    public long WidthOf(int module) => Description.Root.Find(Paths[module])!.Parameters.FirstOrDefault()?.Shape.LastOrDefault() ?? 0;
+
     public abstract Axes OutputAxes(int module, int element);
 
     public abstract Axes InputAxes(int module, string argument);
@@ -47,6 +50,9 @@ public abstract class SubjectModel
 
     /// <summary>Runs one module on values of a program, unwatched.</summary>
     public abstract object? CallModule(int module, Arguments arguments);
+
+    /// <summary>Makes the parameters require gradients until the result is disposed; then they are as they were.</summary>
+    internal abstract IDisposable Follow(IReadOnlyList<(int Module, string Name)> parameters);
 
     /// <summary>A parameter, borrowed.</summary>
     public abstract torch.Tensor Parameter(int module, string name);

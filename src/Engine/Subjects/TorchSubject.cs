@@ -49,6 +49,14 @@ internal sealed class TorchSubject : SubjectModel
 
     public override torch.Tensor Parameter(int module, string name) => _modules[module].named_parameters(recurse: false).First(p => p.name == name).parameter;
 
+    /// <summary>They are the user's own: a gradient stays in them, as after any backward pass.</summary>
+    internal override IDisposable Follow(IReadOnlyList<(int Module, string Name)> parameters)
+    {
+        torch.Tensor[] frozen = [.. parameters.Select(p => Parameter(p.Module, p.Name)).Where(p => !p.requires_grad)];
+        foreach (torch.Tensor parameter in frozen) parameter.requires_grad_(true);
+        return new Frozen(frozen);
+    }
+
     private void Run(TraceRun trace)
     {
         InvokeInput[] inputs = [.. trace.Statement.Invokes.Where(i => i.Input is not null)];
@@ -91,5 +99,13 @@ internal sealed class TorchSubject : SubjectModel
         string name = module.GetType().Name;
         int generic = name.IndexOf('`');
         return generic < 0 ? name : name[..generic];
+    }
+
+    private sealed class Frozen(torch.Tensor[] parameters) : IDisposable
+    {
+        public void Dispose()
+        {
+            foreach (torch.Tensor parameter in parameters) parameter.requires_grad_(false);
+        }
     }
 }

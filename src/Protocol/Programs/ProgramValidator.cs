@@ -135,7 +135,7 @@ public sealed class ProgramValidator
                     throw Make(ErrorCode.BadArgument, "The result of a generation can be read, not replaced.", "Replace tokens as they are chosen: Generator.Streamer.Output.");
                 break;
             case Node.KindOneofCase.Skip: InTrace(scope, "Skip"); Module(node.Skip.Module); Step(node.Skip.Call, scope); break;
-            case Node.KindOneofCase.StartAt: InTrace(scope, "StartAt"); Module(node.StartAt.Module); break;
+            case Node.KindOneofCase.StartAt: InTrace(scope, "StartAt"); Module(node.StartAt.Module); Start(node.StartAt.Module, scope); break;
             case Node.KindOneofCase.CallModule: Module(node.CallModule.Module); break;
             case Node.KindOneofCase.Parameter: ParameterOf(node.Parameter); break;
             case Node.KindOneofCase.Result or Node.KindOneofCase.Stop or Node.KindOneofCase.Barrier: InTrace(scope, node.KindCase.ToString()); break;
@@ -145,6 +145,18 @@ public sealed class ProgramValidator
                     if (Module(path).List) throw Make(ErrorCode.UnknownModule, $"`{Short(path)}` is a list of modules: it is never called itself.", "Cache its modules.", Short(path));
                 break;
             case Node.KindOneofCase.Break when !scope.InLoop: throw Bad("Break stands outside of any loop.");
+            case Node.KindOneofCase.Backward when scope.InBackward: throw Bad("A backward pass stands inside of another one's block.");
+            case Node.KindOneofCase.Backward when scope.Trace is { Gradients: false }:
+                throw Make(ErrorCode.NoGradient, "Backward needs a trace with gradients; this one builds no graph.", "Open it with grad: true.");
+            case Node.KindOneofCase.Local when !(node.Local.TimeoutSeconds is > 0 and <= 86_400):
+                throw Bad("A local call needs a time limit of up to a day.");
+            case Node.KindOneofCase.NewOptimizer:
+                new OptimizerSettings(node.NewOptimizer).Check();
+                if (node.NewOptimizer.Parameters.Any(p => _program.Nodes[(int)p].KindCase is not Node.KindOneofCase.NewParameter))
+                    throw Make(ErrorCode.BadArgument, "An optimizer trains parameters of the program.", "Pass what Parameter(...) returned.");
+                break;
+            case Node.KindOneofCase.OptimizerStep when _program.Nodes[(int)node.OptimizerStep.Optimizer].KindCase is not Node.KindOneofCase.NewOptimizer:
+                throw Bad("A step of an optimizer refers to something else.");
             case Node.KindOneofCase.Trace: Trace(node.Trace, scope); return;
         }
         foreach (uint region in node.Regions())
@@ -153,7 +165,7 @@ public sealed class ProgramValidator
             Region(region, scope with
             {
                 Depth = scope.Depth + 1,
-                InLoop = scope.InLoop || loop,
+                InLoop = node.KindCase is not Node.KindOneofCase.Backward && (scope.InLoop || loop),
                 Steps = node.KindCase is Node.KindOneofCase.Steps ? node.Steps : scope.Steps,
                 InBackward = scope.InBackward || node.KindCase is Node.KindOneofCase.Backward,
             });
@@ -164,6 +176,9 @@ public sealed class ProgramValidator
     private void Trace(Trace trace, Scope scope)
     {
         if (scope.Trace is not null) throw Bad("A trace stands inside of another one.");
+        if (scope.InBackward) throw Bad("A trace stands inside of a backward block.");
+        if (trace is { Gradients: true, Mode: not Mode.Forward })
+            throw Make(ErrorCode.Unsupported, $"A {(trace.Mode is Mode.Scan ? "scan" : "generation")} has no gradients.", "Use a trace of one forward pass: Trace(prompt, grad: true).");
         if (trace.Mode is Mode.Unspecified || !Enum.IsDefined(trace.Mode)) throw Bad("A trace does not say what to run.");
         if (!trace.Invokes.Any(i => i.Input is not null)) throw Make(ErrorCode.BadInput, "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");
         // recorded between the invokes, and used by later ones: visited after them, but defined before
@@ -265,6 +280,16 @@ public sealed class ProgramValidator
         placed.Node = node;
         if (_program.Nodes[(int)node].Line is > 0 and var line && line <= _program.Lines.Count) placed.Line = _program.Lines[(int)line - 1];
         return placed;
+    }
+
+    private void Start(string module, Scope scope)
+    {
+        if (scope.Invoke is not { } invoke || invoke.Input is null && !invoke.HasBeside)
+            throw Bad("StartAt stands outside of any invoke with a prompt.", "The value takes the place of a prompt's hidden states: give the invoke a prompt of as many tokens.");
+        if (scope.InLoop) throw Bad("StartAt stands in a loop.", "A pass begins once.");
+        if (scope.Trace!.Mode is Mode.Generate)
+            throw Make(ErrorCode.Unsupported, "A generation cannot start at a module: the layers before it would have no keys and values of the prompt.", "Use Trace, or replace the module's input instead.", module);
+        if (_model is not null && StartPoints.Refusal(_model, module) is { } refusal) throw Errors.ToException(refusal);
     }
 
     private static void InTrace(Scope scope, string what)

@@ -91,7 +91,7 @@ public sealed class IterationTests : IDisposable
         Assert.Equal(["0", "1", "list", "ids"], run.Names.OrderBy(n => n.Length).ThenBy(n => n, StringComparer.Ordinal).Where(n => n != "ids").Append("ids"));
         Assert.Equal([0L, 1, 100], run["list"].List.Items.Select(i => i.Integer));
         Assert.Equal(5, run.Tensor("ids").Shape[1]);
-        Assert.StartsWith("The iteration asked for steps 0 to 5, but step 2 did not happen: `lm_head.output` was called 2 times.", Assert.Single(run.Warnings), StringComparison.Ordinal);
+        Assert.StartsWith("The iteration asked for steps 0 to 5, but step 2 did not happen: `model.output` was called 2 times.", Assert.Single(run.Warnings), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -147,7 +147,7 @@ public sealed class ReadWriteTests : IDisposable
     [Fact]
     public void AReplacementOfAnotherShape_IsRefused_AloneAsInCompany()
     {
-        Program Record(object prompt) => _rig.Record(prompt, t => Model.LmHead.Output = Model.Logits[.., ^1]);
+        Program Record(object prompt) => _rig.Record(prompt, t => Model.LmHead.Output = Model.LmHead.Output[.., ^1]);
         Error alone = _rig.Run(Record(s_prompt))[0].Bad(ErrorCode.ShapeMismatch);
         Error together = _rig.Run(Record(s_prompt), Record(s_short))[0].Bad(ErrorCode.ShapeMismatch);
         Assert.Equal(alone, together);

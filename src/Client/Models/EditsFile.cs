@@ -1,0 +1,81 @@
+using System.Security.Cryptography;
+using Google.Protobuf;
+using Ndif.Protocol;
+using Ndif.Recording;
+
+namespace Ndif;
+
+/// <summary>
+/// Edits as a file: eight bytes that say what it is, the SHA-256 of the rest, and an <see cref="Edits"/> message. A model's edits are
+/// recorded for it as the invokes of one trace, and recorded again from there into each trace of the model that reads them.
+/// </summary>
+internal static class EditsFile
+{
+    private static ReadOnlySpan<byte> Mark => "NDIFedit"u8;
+
+    public static void Write(TracedModel model, string path)
+    {
+        if (model.Edits.Count == 0)
+            throw new InvalidOperationException("There are no edits to export: a model cannot be exported before Edit(...) was called on it.");
+        byte[] edits = new Edits
+        {
+            Model = model.Reference.Id, Architecture = model.Description.Architecture, Parameters = model.Description.Parameters, Program = Record(model),
+        }.ToByteArray();
+        using FileStream file = File.Create(path);
+        file.Write(Mark);
+        file.Write(SHA256.HashData(edits));
+        file.Write(edits);
+    }
+
+    /// <returns>For each edit what records it into the open trace.</returns>
+    public static IReadOnlyList<Action> Read(TracedModel model, string path)
+    {
+        Edits edits = Parse(path);
+        ModelDescription description = model.Description;
+        if (edits.Architecture != description.Architecture || edits.Parameters != description.Parameters)
+            throw Errors.Throwable(ErrorCode.BadArgument,
+                $"The edits of `{path}` are of `{edits.Model}` ({edits.Architecture}, {edits.Parameters} parameters); this model is `{model.Reference.Id}` ({description.Architecture}, {description.Parameters} parameters).",
+                "Import them into the model that they were made on.");
+        if (ProgramValidator.Validate(edits.Program, description, ProgramValidator.LocalLimits) is { } error)
+            throw Errors.Throwable(error.Code, $"The edits of `{path}` cannot be used with this model: {error.Message}", error.Hint, error.Module);
+        var source = new RecordedProgram(edits.Program);
+        Protocol.Trace trace = edits.Program.Nodes.Single(n => n.KindCase is Node.KindOneofCase.Trace).Trace;
+        return [.. trace.Invokes.Where(i => i.HasBeside).Select(i => (Action)(() => source.RecordAgain(i.Region, Recorder.Current(what: "An edit"))))];
+    }
+
+    private static Program Record(TracedModel model)
+    {
+        if (Recorder.Ambient is not null) throw new InvalidOperationException("Edits cannot be exported while a trace is open.");
+        Recorder recorder = Recorder.Begin(model.Reference);
+        try
+        {
+            recorder.Scopes.Push(model);
+            // an edit stands beside an invoke that has rows
+            var trace = new Protocol.Trace
+            {
+                Mode = Mode.Forward, Region = recorder.InRegion(() => { }),
+                Invokes = { new Protocol.Invoke { Region = recorder.InRegion(() => { }), Input = new Input { Tokens = { new TokenRow { Ids = { 0 } } } } } },
+            };
+            foreach (Action edit in model.Edits) trace.Invokes.Add(new Protocol.Invoke { Region = recorder.InRegion(edit), Beside = 0 });
+            recorder.Add(new Node { Trace = trace });
+        }
+        finally
+        {
+            recorder.End();
+        }
+        if (recorder.Program.Nodes.Any(n => n.KindCase is Node.KindOneofCase.Local))
+            throw Errors.Throwable(ErrorCode.Unsupported, "An edit that calls back into this process cannot be exported.", "Express it with operations of the op table.");
+        return recorder.Program;
+    }
+
+    private static Edits Parse(string path)
+    {
+        ReadOnlySpan<byte> file = File.ReadAllBytes(path);
+        if (file.Length < Mark.Length || !file[..Mark.Length].SequenceEqual(Mark))
+            throw Errors.Throwable(ErrorCode.CorruptData, $"`{path}` is no file of edits.", "Such files are written by model.ExportEdits(path).");
+        file = file[Mark.Length..];
+        if (file.Length < SHA256.HashSizeInBytes || !SHA256.HashData(file[SHA256.HashSizeInBytes..]).AsSpan().SequenceEqual(file[..SHA256.HashSizeInBytes]))
+            throw Errors.Throwable(ErrorCode.CorruptData, $"The edits of `{path}` are damaged: their checksum is wrong.", "Copy the file again, or export the edits again.");
+        return Edits.Parser.ParseFrom(file[SHA256.HashSizeInBytes..]);
+    }
+}

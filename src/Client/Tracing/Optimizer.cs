@@ -1,0 +1,34 @@
+using Ndif.Protocol;
+using Ndif.Recording;
+
+namespace Ndif;
+
+/// <summary>Trains parameters where the experiment runs: after a backward pass <see cref="Step"/>, then <see cref="ZeroGrad"/>.</summary>
+public sealed class Optimizer
+{
+    private readonly Value _node;
+
+    internal Optimizer(Recorder recorder, string kind, IEnumerable<Value> parameters, params ReadOnlySpan<(string Name, double? Value)> options)
+    {
+        var node = new NewOptimizer { Kind = kind };
+        foreach (Value parameter in parameters)
+            node.Parameters.Add(recorder.Argument(parameter) is { ValueCase: Argument.ValueOneofCase.Node } own ? own.Node
+                : throw new ArgumentException("An optimizer trains what Parameter(...) returned."));
+        foreach (var (name, value) in options)
+            if (value is { } given) node.Options[name] = given;
+        new OptimizerSettings(node).Check();
+        _node = recorder.Value(new Node { NewOptimizer = node });
+    }
+
+    /// <summary>Changes the parameters by their gradients.</summary>
+    public void Step() => Add(zero: false);
+
+    /// <summary>Clears the gradients; without it they add up from pass to pass.</summary>
+    public void ZeroGrad() => Add(zero: true);
+
+    private void Add(bool zero)
+    {
+        Recorder recorder = Recorder.Current(_node, "An optimizer");
+        recorder.Add(new Node { OptimizerStep = new OptimizerStep { Optimizer = recorder.Argument(_node).Node, Zero = zero } });
+    }
+}

@@ -1,0 +1,66 @@
+using Ndif.Protocol;
+
+namespace Ndif.Engine.Gradients;
+
+/// <summary>
+/// What a program asks of autograd, known before it runs: whose gradients are read or written, and which reads of the model the
+/// graph has to begin at. Nothing else is followed.
+/// </summary>
+internal sealed class GraphNeeds
+{
+    private readonly Program _program;
+    private readonly HashSet<uint> _asked = [];
+
+    private GraphNeeds(Program program) => _program = program;
+
+    /// <summary>Values that must be part of a graph: asked for their gradient, told to require one, or what such a value is made of.</summary>
+    public HashSet<uint> Followed { get; } = [];
+
+    /// <summary>Values whose gradient is accessed outside of any backward block: it is kept when it comes.</summary>
+    public HashSet<uint> Kept { get; } = [];
+
+    /// <summary>By backward node, the values whose gradients are accessed in its block, in order.</summary>
+    public Dictionary<uint, uint[]> InBlock { get; } = [];
+
+    /// <summary>True if the program uses autograd at all.</summary>
+    public bool Any { get; private set; }
+
+    public static GraphNeeds Of(Program program)
+    {
+        var needs = new GraphNeeds(program);
+        needs.Visit(0, null);
+        foreach (uint node in needs._asked) needs.Follow(node);
+        return needs;
+    }
+
+    private void Visit(uint region, List<uint>? block)
+    {
+        foreach (uint id in _program.Regions[(int)region].Nodes)
+        {
+            Node node = _program.Nodes[(int)id];
+            uint? asked = node.KindCase switch
+            {
+                Node.KindOneofCase.ReadGradient => node.ReadGradient.Node,
+                Node.KindOneofCase.WriteGradient => node.WriteGradient.Node,
+                _ => null,
+            };
+            if (asked is { } value)
+            {
+                _asked.Add(value);
+                if (block is null) Kept.Add(value);
+                else if (!block.Contains(value)) block.Add(value);
+            }
+            if (node.KindCase is Node.KindOneofCase.Call && node.Call.Op == "requires_grad_") _asked.Add(id);
+            Any |= node.KindCase is Node.KindOneofCase.Backward or Node.KindOneofCase.NewParameter || node.Trace?.Gradients == true;
+            List<uint>? within = node.KindCase is Node.KindOneofCase.Backward ? [] : block;
+            foreach (uint inner in node.Regions()) Visit(inner, within);
+            if (node.KindCase is Node.KindOneofCase.Backward) InBlock[id] = [.. within!];
+        }
+    }
+
+    private void Follow(uint node)
+    {
+        if (!Followed.Add(node)) return;
+        foreach (uint source in _program.Nodes[(int)node].Needs()) Follow(source);
+    }
+}

@@ -1,0 +1,129 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using static TorchSharp.torch;
+
+namespace Ndif.Models;
+
+/// <summary>
+/// PyTorch's <c>Tensor.register_hook</c>, which TorchSharp 0.107 does not bind: called with the gradient of a tensor while a
+/// backward pass goes through it, and may put another one in its place.
+/// </summary>
+/// <remarks>
+/// It goes through the C++ symbol that libtorch exports. Its argument is a <c>std::function</c>, whose layout is libstdc++'s (four
+/// words: two of data, the manager that copies and destroys it, the invoker), so this works where libtorch is built with libstdc++.
+/// The function holds a handle of the delegate; libtorch frees it with the graph.
+/// </remarks>
+public sealed unsafe partial class GradientHook : IDisposable
+{
+    private static readonly Symbols? s_symbols = Symbols.Find();
+
+    private readonly Tensor _tensor;
+    private readonly uint _id;
+
+    private GradientHook(Tensor tensor, uint id) => (_tensor, _id) = (tensor, id);
+
+    /// <summary>False where libtorch does not export what is needed.</summary>
+    public static bool IsSupported => s_symbols is not null;
+
+    /// <summary>Which tensor a handle means: two handles of one tensor have the same.</summary>
+    public static nint Identity(Tensor tensor) => *(nint*)tensor.Handle;
+
+    /// <summary>
+    /// Calls <paramref name="hook"/> with the gradient (owned by the caller, for the call) at each backward pass, until disposed or
+    /// the graph is gone. It returns a tensor of the same shape to go on with (borrowed), or null to leave the gradient as it is.
+    /// </summary>
+    /// <param name="tensor">Requires a gradient. Borrowed until this is disposed.</param>
+    /// <param name="hook">Must not throw: an exception that left it would end the process.</param>
+    public static GradientHook Register(Tensor tensor, Func<Tensor, Tensor?> hook)
+    {
+        Symbols symbols = s_symbols ?? throw Errors.Throwable(Protocol.ErrorCode.Unsupported, "Gradients cannot be read one by one with this build of libtorch.",
+            "It has to be a Linux build with libstdc++, such as the NuGet package's.");
+        var function = new StdFunction { Data0 = GCHandle.ToIntPtr(GCHandle.Alloc(hook)), Manager = (nint)s_manage, Invoker = (nint)s_invoke };
+        uint id = symbols.Register(tensor.Handle, &function);
+        // what libtorch did not move out of the argument is the caller's to destroy
+        if (function.Manager != 0) _ = Manage(&function.Data0, &function.Data0, Operation.Destroy);
+        return new GradientHook(tensor, id);
+    }
+
+    public void Dispose() => s_symbols!.Remove(_tensor.Handle, _id);
+
+    private static readonly delegate* unmanaged<nint*, nint*, nint, nint*> s_invoke = &Invoke;
+
+    private static readonly delegate* unmanaged<nint*, nint*, Operation, byte> s_manage = &ManageNative;
+
+    [UnmanagedCallersOnly]
+    private static nint* Invoke(nint* result, nint* data, nint gradient)
+    {
+        *result = s_symbols!.Undefined; // an undefined tensor: unchanged
+        try
+        {
+            var hook = (Func<Tensor, Tensor?>)GCHandle.FromIntPtr(data[0]).Target!;
+            using Tensor given = Tensor.UnsafeCreateTensor(Alias(gradient));
+            if (hook(given) is not { } changed) return result;
+            nint handle = Alias(changed.Handle);
+            (*result, *(nint*)handle) = (*(nint*)handle, s_symbols.Undefined); // the reference moves out of the handle
+            Delete(handle);
+        }
+        catch (Exception e)
+        {
+            Environment.FailFast("A gradient hook threw.", e);
+        }
+        return result;
+    }
+
+    [UnmanagedCallersOnly]
+    private static byte ManageNative(nint* target, nint* source, Operation operation) => Manage(target, source, operation);
+
+    private static byte Manage(nint* target, nint* source, Operation operation)
+    {
+        switch (operation)
+        {
+            case Operation.Pointer: *target = (nint)source; break;
+            case Operation.Clone: *target = GCHandle.ToIntPtr(GCHandle.Alloc(GCHandle.FromIntPtr(*source).Target)); break;
+            case Operation.Destroy: GCHandle.FromIntPtr(*target).Free(); break;
+        }
+        return 0;
+    }
+
+    /// <summary>libstdc++'s _Manager_operation.</summary>
+    private enum Operation { TypeInfo, Pointer, Clone, Destroy }
+
+    [StructLayout(LayoutKind.Sequential)]
+    private struct StdFunction
+    {
+        public nint Data0, Data1, Manager, Invoker;
+    }
+
+    private sealed class Symbols
+    {
+        public required delegate* unmanaged<nint, StdFunction*, uint> Register { get; init; }
+
+        public required delegate* unmanaged<nint, uint, void> Remove { get; init; }
+
+        /// <summary>c10::UndefinedTensorImpl::_singleton</summary>
+        public required nint Undefined { get; init; }
+
+        public static Symbols? Find()
+        {
+            if (!OperatingSystem.IsLinux()) return null;
+            using (ones(1)) { } // libtorch is loaded by the first tensor
+            if (!NativeLibrary.TryLoad("libtorch_cpu.so", out nint torch) || !NativeLibrary.TryLoad("libc10.so", out nint c10)) return null;
+            return NativeLibrary.TryGetExport(torch, "_ZNK2at10TensorBase14_register_hookESt8functionIFS0_RKS0_EE", out nint register)
+                && NativeLibrary.TryGetExport(torch, "_ZNK2at10TensorBase11remove_hookEj", out nint remove)
+                && NativeLibrary.TryGetExport(c10, "_ZN3c1019UndefinedTensorImpl10_singletonE", out nint undefined)
+                ? new Symbols
+                {
+                    Register = (delegate* unmanaged<nint, StdFunction*, uint>)register,
+                    Remove = (delegate* unmanaged<nint, uint, void>)remove,
+                    Undefined = undefined,
+                }
+                : null;
+        }
+    }
+
+    [LibraryImport("LibTorchSharp", EntryPoint = "THSTensor_alias")]
+    private static partial nint Alias(nint tensor);
+
+    [LibraryImport("LibTorchSharp", EntryPoint = "THSTensor_dispose")]
+    private static partial void Delete(nint tensor);
+}

@@ -1,0 +1,45 @@
+namespace Ndif.Protocol;
+
+/// <summary>What an optimizer may be told: PyTorch's names, defaults and bounds.</summary>
+public sealed class OptimizerSettings(NewOptimizer optimizer)
+{
+    /// <summary>AdamW decays weights by default, the others do not.</summary>
+    public const double AdamWDecay = 1e-2;
+
+    private static readonly Dictionary<string, string[]> s_kinds = new()
+    {
+        ["sgd"] = ["lr", "momentum", "dampening", "weight_decay", "nesterov"],
+        ["adam"] = ["lr", "beta1", "beta2", "eps", "weight_decay"],
+        ["adamw"] = ["lr", "beta1", "beta2", "eps", "weight_decay"],
+    };
+
+    /// <summary>The learning rate. Default: 1e-3.</summary>
+    public double Rate => Get("lr", 1e-3);
+
+    public double Get(string name, double otherwise) => optimizer.Options.TryGetValue(name, out double value) ? value : otherwise;
+
+    /// <exception cref="NdifException">BAD_ARGUMENT: an unknown kind or option, or a value outside of its bounds.</exception>
+    public void Check()
+    {
+        if (!s_kinds.TryGetValue(optimizer.Kind, out string[]? known)) throw UnknownKind();
+        if (optimizer.Parameters.Count == 0) throw Bad("An optimizer needs at least one parameter to train.");
+        foreach (var (name, value) in optimizer.Options)
+        {
+            if (!known.Contains(name)) throw Bad($"`{optimizer.Kind}` has no option `{(name.Length > 40 ? name[..40] : name)}`; it has {string.Join(", ", known)}.");
+            bool fits = name switch
+            {
+                "beta1" or "beta2" => value is >= 0 and < 1,
+                "nesterov" => value is 0 or 1,
+                "dampening" => double.IsFinite(value),
+                _ => value >= 0 && double.IsFinite(value),
+            };
+            if (!fits) throw Bad($"Invalid {name} of `{optimizer.Kind}`: {value.ToString(System.Globalization.CultureInfo.InvariantCulture)}.");
+        }
+        if (Get("nesterov", 0) != 0 && (Get("momentum", 0) <= 0 || Get("dampening", 0) != 0))
+            throw Bad("Nesterov momentum needs a momentum and no dampening.");
+    }
+
+    public Exception UnknownKind() => Bad($"There is no optimizer `{(optimizer.Kind.Length > 40 ? optimizer.Kind[..40] : optimizer.Kind)}`; there are {string.Join(", ", s_kinds.Keys)}.");
+
+    private static Exception Bad(string message) => Errors.Throwable(ErrorCode.BadArgument, message);
+}

@@ -1,0 +1,6 @@
+using Ndif.Language;
+
+[assembly: AssemblyFixture(typeof(Service))]
+
+// live tensors are counted: two tests at once would count each other's
+[assembly: CollectionBehavior(DisableTestParallelization = true)]

@@ -1,0 +1,123 @@
+namespace Ndif.Language;
+
+/// <summary>nnsight's test_multiple_wrappers.py: several wrappers of one module.</summary>
+public sealed class MultipleWrappersTests(Service service) : LanguageTests(service)
+{
+    private async Task<Saved> Output(TinyNet net, NNsight model, Way way, Action<NNsight>? intervene = null)
+    {
+        using Trace t = net.Trace(model, way);
+        intervene?.Invoke(model);
+        Saved output = model.Output.Save();
+        await t.RunAsync(Cancel);
+        return output;
+    }
+
+    [Theory, MemberData(nameof(Here))]
+    [Carries("test_multiple_wrappers/TestMultipleWrappers.test_two_wrappers_both_work", "test_multiple_wrappers/TestMultipleWrappers.test_three_wrappers",
+        "test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_save_intermediate_layers_multiple_wrappers")]
+    public async Task SeveralWrappers_GiveTheSame(Way way)
+    {
+        using TinyNet net = new();
+        foreach (NNsight model in (NNsight[])[net.Model, net.Wrap(), net.Wrap()])
+        {
+            using Trace t = net.Trace(model, way);
+            Saved layer = model["layer1"].Output.Save(), output = model.Output.Save();
+            await t.RunAsync(Cancel);
+            Same(net.Plain(), output);
+            Assert.Equal([1, 10], layer.Tensor.Shape.ToArray());
+        }
+    }
+
+    [Theory, MemberData(nameof(Here))]
+    [Carries("test_multiple_wrappers/TestMultipleWrappers.test_two_wrappers_modifications_independent",
+        "test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_wrapper_with_modifications_then_new_wrapper")]
+    public async Task AnEditThroughOneWrapper_DoesNotReachAnother(Way way)
+    {
+        using TinyNet net = new();
+        Zero(await Output(net, net.Model, way, m => m.Output[..] = 0));
+        Same(net.Plain(), await Output(net, net.Wrap(), way));
+        NNsight edited = net.Wrap().Edit(() => net.Model.Output[..] = 0);
+        Zero(await Output(net, edited, way));
+        Same(net.Plain(), await Output(net, net.Wrap(), way));
+    }
+
+    [Theory, MemberData(nameof(Here))]
+    [Carries("test_multiple_wrappers/TestMultipleWrappers.test_interleaved_wrapper_usage", "test_multiple_wrappers/TestManyWrappers.test_simultaneous_wrapper_traces")]
+    public async Task Wrappers_AreUsedInTurn(Way way)
+    {
+        using TinyNet net = new();
+        NNsight other = net.Wrap();
+        for (int i = 0; i < 2; i++)
+        {
+            Zero(await Output(net, net.Model, way, m => m.Output[..] = 0));
+            Same(net.Plain(), await Output(net, other, way));
+        }
+    }
+
+    [Theory, MemberData(nameof(Here))]
+    [Carries("test_multiple_wrappers/TestManyWrappers.test_many_wrappers_no_memory_leak", "test_multiple_wrappers/TestManyWrappers.test_rapid_wrapper_creation_and_use")]
+    public async Task TwentyWrappers_LeaveNoTensor(Way way)
+    {
+        using TinyNet net = new();
+        long before = TorchSharp.torch.Tensor.TotalCount;
+        for (int i = 0; i < 20; i++) Same(net.Plain(), await Output(net, net.Wrap(), way));
+        Assert.InRange(TorchSharp.torch.Tensor.TotalCount, 0, before);
+    }
+
+    [Fact]
+    [Carries("test_multiple_wrappers/TestManyWrappers.test_wrapper_cleanup_on_gc")]
+    public async Task AWrapper_IsFreed_WhenNobodyHoldsIt()
+    {
+        using TinyNet net = new();
+        WeakReference wrapper = UsedOnce(net);
+        for (int i = 0; i < 10 && wrapper.IsAlive; i++)
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+        }
+        Assert.False(wrapper.IsAlive);
+        Same(net.Plain(), await Output(net, net.Model, Way.Local));
+    }
+
+    [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.NoInlining)]
+    private static WeakReference UsedOnce(TinyNet net)
+    {
+        NNsight model = net.Wrap();
+        using Trace t = model.Trace(net.Input);
+        model.Output.Save();
+        t.Run();
+        return new WeakReference(model);
+    }
+
+    [Theory, MemberData(nameof(Here))]
+    [Carries("test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_skip_module_with_multiple_wrappers")]
+    public async Task ASkipThroughOneWrapper_DoesNotReachAnother(Way way)
+    {
+        using TinyNet net = new();
+        Zero(await Output(net, net.Model, way, m => m["layer2"].Skip(Op.Zeros([1, 2]))));
+        Same(net.Plain(), await Output(net, net.Wrap(), way));
+    }
+
+    private static readonly WithOutput s_withOutput = new();
+
+    private sealed class WithOutput : TorchSharp.torch.nn.Module<TorchSharp.torch.Tensor, TorchSharp.torch.Tensor>
+    {
+        private readonly TorchSharp.torch.nn.Module<TorchSharp.torch.Tensor, TorchSharp.torch.Tensor> output = TinyNet.Module;
+
+        public WithOutput() : base(nameof(WithOutput)) => RegisterComponents();
+
+        public override TorchSharp.torch.Tensor forward(TorchSharp.torch.Tensor input) => output.call(input);
+    }
+
+    [Theory, MemberData(nameof(Here))]
+    [Carries("test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_bert_wrapper_construction_with_output_modules")]
+    public async Task AModuleCalledOutput_IsReachedByName_BesideTheOutput(Way way)
+    {
+        using TinyNet net = new();
+        var model = new NNsight(s_withOutput);
+        using Trace t = net.Trace(model, way);
+        Saved inner = model["output"].Output.Save(), outer = model.Output.Save();
+        await t.RunAsync(Cancel);
+        Same(inner, outer);
+    }
+}

@@ -1,0 +1,44 @@
+using Ndif.Benchmarks.Subjects;
+
+namespace Ndif.Language;
+
+/// <summary>
+/// A whole service in this process: gateway on a free port, queue, one worker. Started once. Every way has run something before the
+/// first test, so that no test counts the weights that it loads.
+/// </summary>
+public sealed class Service : IAsyncLifetime
+{
+    public const string Model = "ndif/tiny-landmarks";
+
+    private LoopbackService? _service;
+
+    /// <summary>The gateway and a key for it.</summary>
+    public Backend Remote { get; private set; } = Backend.Remote;
+
+    public Backend At(Way way) => way switch
+    {
+        Way.Local => Backend.Local,
+        Way.Loopback => Backend.Loopback,
+        _ => Remote,
+    };
+
+    public async ValueTask InitializeAsync()
+    {
+        _service = await LoopbackService.StartAsync(Model, TestContext.Current.CancellationToken);
+        Remote = Backend.At(_service.Address.ToString(), _service.Key);
+        _ = TinyNet.Module;
+        foreach (Way way in Enum.GetValues<Way>())
+        {
+            var llm = new LanguageModel(Model, remote: At(way));
+            await llm.ForwardAsync("Hello", cancellationToken: TestContext.Current.CancellationToken);
+            using Trace scan = llm.Scan("Hello");
+            llm.LmHead.Output.Shape.Save();
+            await scan.RunAsync(TestContext.Current.CancellationToken);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_service is not null) await _service.DisposeAsync();
+    }
+}
