@@ -66,9 +66,9 @@ internal sealed class TokenPass
                 interleaver.CheckCancelled();
                 foreach (TokenPart part in _active) part.Trace.Job.Tokens += _shape.HoldsPrompts ? part.Rows.Sum(r => r.Ids.Length) : part.Rows.Count;
                 Forward(interleaver, batch, cache);
+                (_shape.HoldsPrompts, _shape.Tokens) = (false, 1);
                 ShowTokens(interleaver);
                 more = Next(interleaver, batch, cache);
-                (_shape.HoldsPrompts, _shape.Tokens) = (false, 1);
             }
         }
         catch (PassStopped)

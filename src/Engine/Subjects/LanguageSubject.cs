@@ -1,4 +1,5 @@
 using Ndif.Engine.Batching;
+using Ndif.Engine.Compiling;
 using Ndif.Engine.Interleaving;
 using Ndif.Models;
 using Ndif.Protocol;
@@ -69,6 +70,18 @@ public sealed class LanguageSubject : SubjectModel, IDisposable
     public override Axes OutputAxes(int module, int element) => module < _model.Modules.Count ? _model.Modules[module].OutputAxes(element) : Axes.Hidden;
 
     public override Axes InputAxes(int module, string argument) => module < _model.Modules.Count ? _model.Modules[module].InputAxes(argument) : Axes.Hidden;
+
+    public override SourceTree? Source(int module) => module < _model.Modules.Count && _model.Modules[module].Source is { } source ? SourceTree.Of(source) : null;
+
+    internal override bool CanShare(Point point) => point.IsOperation
+        ? Source(point.Module)!.Sites[point.Operation].CanBeCut(_model.Modules[point.Module], point.After)
+        : OutputAxes(point.Module, 0) is { IsKnown: true, IsFlat: false } || _model.Modules[point.Module].IsList;
+
+    internal override Axes OutputAxes(Point point, int element) => !point.IsOperation ? OutputAxes(point.Module, element)
+        : Source(point.Module)!.Sites[point.Operation].OutputAxes(_model.Modules[point.Module], element);
+
+    internal override Axes InputAxes(Point point, string argument, int element) => !point.IsOperation ? InputAxes(point.Module, argument)
+        : Source(point.Module)!.Sites[point.Operation].InputAxes(_model.Modules[point.Module], argument, element);
 
     /// <summary>A prompt's token ids, special tokens included.</summary>
     public long[] Encode(string prompt)

@@ -13,23 +13,20 @@ namespace Ndif.Engine.Tests;
 /// </summary>
 internal sealed class Rig : IDisposable
 {
-    private readonly TempFolder _folder;
+    private readonly TempFolder _folder = new();
 
-    private Rig(string config, long seed)
+    private Rig(string config, long seed, string? generationConfig = null)
     {
-        _folder = new();
         TinyModel.Write(_folder, config, seed);
+        if (generationConfig is not null) _folder.Write("generation_config.json", generationConfig);
         Model = new LanguageModel(_folder.Path, remote: Backend.Local);
         Subject = new LanguageSubject(TinyModel.Load(_folder.Path));
     }
 
-    /// <summary>The same folder, read again.</summary>
-    private Rig(Rig other)
+    private Rig(string path)
     {
-        other.Subject.Dispose();
-        _folder = other._folder;
-        Model = new LanguageModel(_folder.Path, remote: Backend.Local);
-        Subject = new LanguageSubject(TinyModel.Load(_folder.Path));
+        Model = new LanguageModel(path, remote: Backend.Local);
+        Subject = new LanguageSubject(TinyModel.Load(path));
     }
 
     public LanguageModel Model { get; }
@@ -40,13 +37,13 @@ internal sealed class Rig : IDisposable
 
     public static Rig Llama(long seed = 1, int heads = 4, int groups = 2, int layers = 2) => new(TinyModel.Llama(heads, groups, layers), seed);
 
+    public static Rig Of(string config, long seed = 1) => new(config, seed);
+
+    /// <summary>A checkpoint that is there.</summary>
+    public static Rig Open(string path) => new(path);
+
     /// <summary>A model whose generation_config.json says how it generates.</summary>
-    public static Rig WithDefaults(string generationConfig)
-    {
-        var rig = GPT2();
-        rig._folder.Write("generation_config.json", generationConfig);
-        return new Rig(rig);
-    }
+    public static Rig WithDefaults(string generationConfig) => new(TinyModel.GPT2(), 1, generationConfig);
 
     /// <summary>The model on disk.</summary>
     public string Path => _folder.Path;
