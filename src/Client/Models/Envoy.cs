@@ -110,6 +110,21 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// <summary>Number of modules in a list; of submodules otherwise.</summary>
     public int Count => Info.Children.Count;
 
+    /// <summary>
+    /// This module at its next call (or a later one): <c>llm.LmHead.Next().Output</c>. What is accessed after it is of that call too, until
+    /// the invoke, step or branch that is open ends.
+    /// </summary>
+    /// <param name="calls">How many calls further.</param>
+    public Envoy Next(int calls = 1)
+    {
+        Open(".Next").Advance(calls);
+        return this;
+    }
+
+    /// <summary>All calls of modules, as <see cref="Trace.All"/>.</summary>
+    public IEnumerable<int> All() => Open(".All").Scopes.OfType<Trace>().FirstOrDefault()?.All()
+        ?? throw new InvalidOperationException($"Cannot access `{Display}.All` outside of a trace: open one with `using var t = model.Trace(...)`.");
+
     /// <summary>Gives the module's output without running it.</summary>
     public void Skip(Value value) =>
         Open(".Skip").Add(new Node { Skip = new SkipModule { Module = Path, Call = Open("").Call0, Value = Open("").Argument(value) } });
@@ -159,7 +174,7 @@ public partial class Envoy : IReadOnlyList<Envoy>
     private Envoy Standard(string name, string what) => name.Length > 0 ? Find(name)
         : throw Errors.Throwable(ErrorCode.UnknownModule, $"{Model.Description.Architecture} has no standard name for {what}.");
 
-    private protected Envoy Find(string path)
+    private protected virtual Envoy Find(string path)
     {
         (string Path, ModuleInfo Info) at = (Path, Info);
         foreach (string name in path.Split('.'))

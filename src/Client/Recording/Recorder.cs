@@ -54,6 +54,18 @@ internal sealed class Recorder
     /// <summary>The call of modules that is meant: 0, or the step of the enclosing iteration.</summary>
     public CallIndex Call0 { get; set; } = new() { At = 0 };
 
+    /// <summary>Who is told of the new tokens of a generation, by its trace's node.</summary>
+    public Dictionary<uint, Action<GeneratedToken>> TokenHandlers { get; } = [];
+
+    /// <summary>From here to the end of the open scope, later calls of modules are meant.</summary>
+    public void Advance(int calls)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(calls);
+        if (Call0.WhichCase is CallIndex.WhichOneofCase.Step)
+            throw new InvalidOperationException("In Iter.Each the step is known only when the program runs, so there is no next one while recording; use foreach (int step in t.Iter[..]).");
+        Call0 = new CallIndex { At = Call0.At + (uint)calls };
+    }
+
     /// <summary>The open recorder of this flow of control, or null.</summary>
     public static Recorder? Ambient => s_ambient.Value is { IsOpen: true } recorder ? recorder : null;
 
@@ -156,12 +168,14 @@ internal sealed class Recorder
     public uint InRegion(Action body)
     {
         uint region = OpenRegion();
+        CallIndex before = Call0;
         try
         {
             body();
         }
         finally
         {
+            Call0 = before; // what a branch advanced by, the other one did not
             CloseRegion();
         }
         return region;

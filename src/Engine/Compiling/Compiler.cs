@@ -45,6 +45,8 @@ public static class Compiler
         {
             case Node.KindOneofCase.RegionParameter:
                 return null;
+            case Node.KindOneofCase.Read when node.Read.Site.Module == GeneratorSites.Generator && subject is LanguageSubject:
+                return new ResultStatement(id); // another name of it
             case Node.KindOneofCase.Read:
                 return new ReadStatement(id, At(node.Read.Site), node.Read.Site.Kind, Call(node.Read.Call), graph.Followed.Contains(id));
             case Node.KindOneofCase.Write:
@@ -99,7 +101,7 @@ public static class Compiler
             case Node.KindOneofCase.Break:
                 return new BreakStatement(id);
             case Node.KindOneofCase.Cache:
-                int[] cached = node.Cache.Modules.Count > 0 ? [.. node.Cache.Modules.Select(subject.IndexOf)] : [.. Enumerable.Range(0, subject.Paths.Count)];
+                int[] cached = node.Cache.Modules.Count > 0 ? [.. node.Cache.Modules.Select(subject.IndexOf)] : [.. Enumerable.Range(0, subject.Paths.Count).Where(m => !GeneratorSites.Include(subject.Paths[m]))];
                 foreach (int module in cached)
                 {
                     if (node.Cache.Outputs) points.Add(new Point(module, After: true));
@@ -129,8 +131,6 @@ public static class Compiler
             case Node.KindOneofCase.Trace when node.Trace.Mode is Mode.Scan != subject.HasOnlyShapes:
                 throw Errors.Throwable(ErrorCode.Unsupported, "A scan runs in its user's process, and not beside traces that compute.",
                     "Drop remote: true, and give scans a session of their own.");
-            case Node.KindOneofCase.Trace when node.Trace.Generation is { } generation && NotYet(generation) is { } option:
-                throw Unsupported($"The generation option `{option}`");
             case Node.KindOneofCase.Trace:
                 return new TraceStatement(id, needs, node.Trace, [.. node.Trace.Invokes.Select(Input)]);
             default:
@@ -140,7 +140,6 @@ public static class Compiler
         Point At(Site site)
         {
             bool after = site.Kind is SiteKind.Output or SiteKind.Hidden;
-            if (site.Module is "generator" or "generator.streamer") throw Unsupported("The generator's own sites");
             var point = Defined(program, site.Module) is { } defined ? new Point(Point.OfTheUser, after, Defined: defined.Path)
                 : new Point(subject.IndexOf(site.Module), after, Operation(site.Module, site.Operation));
             points.Add(point);
@@ -161,12 +160,6 @@ public static class Compiler
     private static int? Call(CallIndex call) => call.WhichCase is CallIndex.WhichOneofCase.At ? Int(call.At) : null;
 
     private static int Int(uint number) => (int)Math.Min(number, int.MaxValue);
-
-    /// <summary>The first option that is asked for and would be ignored: a generation is greedy.</summary>
-    private static string? NotYet(Generation g) =>
-        g.Sample ? "sample" : g.HasTemperature ? "temperature" : g.HasTopK ? "top_k" : g.HasTopP ? "top_p" : g.HasMinP ? "min_p" : g.HasTypicalP ? "typical_p"
-        : g.HasRepetitionPenalty ? "repetition_penalty" : g.HasNoRepeatNgram ? "no_repeat_ngram" : g is { HasBeams: true, Beams: > 1 } ? "beams"
-        : g is { HasReturnSequences: true, ReturnSequences: > 1 } ? "return_sequences" : g.Stop.Count > 0 ? "stop" : g.Stream ? "stream" : null;
 
     private static InvokeInput Input(Protocol.Invoke invoke) => new(invoke.Input, invoke.Region, invoke.HasBeside ? (int)invoke.Beside : null,
         invoke.Input?.Ids is { } ids ? Operand.Of(ids) : null,

@@ -321,7 +321,7 @@ internal sealed class Interleaver
 
     private void StopIfAllAreDone()
     {
-        if (_invokes.All(i => i.IsDone) && _invokes.Any(i => i.Stopped || i.Job.HasFailed)) throw new PassStopped();
+        if (_invokes.All(i => i.IsDone) && _invokes.Any(i => i.Stopped || i.Job.HasFailed) && !_traces.Any(t => t.Streams)) throw new PassStopped();
     }
 }
 

@@ -1,4 +1,5 @@
 using Ndif.Engine.Compiling;
+using Ndif.Engine.Generating;
 using Ndif.Engine.Kernels;
 using Ndif.Protocol;
 using TorchSharp;
@@ -15,7 +16,7 @@ public sealed class JobRun : IDisposable
     private readonly HashSet<uint> _held = [];
     private readonly IRunSink _sink;
     private readonly torch.Generator _generator;
-    private int _told, _repeated;
+    private int _told, _repeated, _seeds;
 
     /// <param name="constants">Fetches a constant of the program that did not travel inside of it.</param>
     public JobRun(Plan plan, IRunSink sink, Func<uint, TensorData>? constants = null, CancellationToken cancellation = default)
@@ -77,7 +78,7 @@ public sealed class JobRun : IDisposable
 
     /// <summary>
     /// Back to the beginning, after a pass that others shared was lost. The same random numbers will come, and the same log
-    /// lines and warnings, which are not told again.
+    /// lines, warnings and tokens, which are not told again.
     /// </summary>
     internal void Restart()
     {
@@ -86,7 +87,7 @@ public sealed class JobRun : IDisposable
         _held.Clear();
         Calling.Clear();
         _generator.manual_seed(Seed);
-        (_told, _repeated, Tokens, LastWrite, HasMissedSteps) = (0, _told, 0, null, false);
+        (_told, _repeated, _seeds, Tokens, LastWrite, HasMissedSteps) = (0, _told, 0, 0, null, false);
     }
 
     internal void Log(uint node, string text)
@@ -102,6 +103,14 @@ public sealed class JobRun : IDisposable
     {
         if (IsNew()) _sink.Warned(node, module, message);
     }
+
+    internal void Tell(NewToken token)
+    {
+        if (IsNew()) _sink.Generated(token);
+    }
+
+    /// <summary>A seed for what has none: another each time, and the same ones when the run begins again.</summary>
+    internal ulong NextSeed() => RowRandom.Mix((ulong)Seed + (ulong)++_seeds);
 
     /// <summary>A container comes back as it is at the end; everything else as it is now.</summary>
     internal void Save(uint node, string name, Operand operand)

@@ -129,7 +129,12 @@ public sealed class ProgramValidator
         {
             case Node.KindOneofCase.Call: Call(node.Call); break;
             case Node.KindOneofCase.Read: InTrace(scope, "A site"); Site(node.Read.Site, node.Read.Call, scope); break;
-            case Node.KindOneofCase.Write: InTrace(scope, "A site"); Site(node.Write.Site, node.Write.Call, scope); break;
+            case Node.KindOneofCase.Write:
+                InTrace(scope, "A site");
+                Site(node.Write.Site, node.Write.Call, scope);
+                if (node.Write.Site.Module == GeneratorSites.Generator && OfGenerator(node.Write.Site.Module, scope))
+                    throw Make(ErrorCode.BadArgument, "The result of a generation can be read, not replaced.", "Replace tokens as they are chosen: Generator.Streamer.Output.");
+                break;
             case Node.KindOneofCase.Skip: InTrace(scope, "Skip"); Operation(Module(node.Skip.Module), node.Skip.Module, node.Skip.Operation); Step(node.Skip.Call, scope); break;
             case Node.KindOneofCase.StartAt: InTrace(scope, "StartAt"); Module(node.StartAt.Module); Start(node.StartAt.Module, scope); break;
             case Node.KindOneofCase.DefineModule: Define(node.DefineModule, scope); break;
@@ -187,6 +192,9 @@ public sealed class ProgramValidator
         if (trace.Region < _program.Regions.Count) _beside.UnionWith(_program.Regions[(int)trace.Region].Nodes);
         if (trace.Invokes.Any(i => i.HasBeside && (i.Input is not null || i.Beside >= trace.Invokes.Count || trace.Invokes[(int)i.Beside].Input is null)))
             throw Bad("An invoke stands beside one that has no rows.");
+        if (trace.Generation is { } generation) GenerationRules.Check(generation);
+        foreach (Invoke invoke in trace.Invokes)
+            if (invoke.Generation is { } own) GenerationRules.CheckOfInvoke(own);
         foreach (Invoke invoke in trace.Invokes)
             Region(invoke.Region, scope with { Trace = trace, Invoke = invoke, Depth = scope.Depth + 1, InLoop = false, Steps = null });
         Region(trace.Region, scope with { Trace = trace, Depth = scope.Depth + 1, InLoop = false, Steps = null });
@@ -217,7 +225,9 @@ public sealed class ProgramValidator
     {
         if (site is null) throw Bad("A node names no site.");
         if (site.Kind is SiteKind.Unspecified || !Enum.IsDefined(site.Kind)) throw Bad("A site does not say whether it is an input or an output.");
-        ModuleInfo module = _modules.GetValueOrDefault(site.Module) ?? Module(site.Module);
+        ModuleInfo module = _modules.GetValueOrDefault(site.Module) ?? Module(site.Module, scope);
+        if (OfGenerator(site.Module, scope) && site.Kind is not SiteKind.Output)
+            throw Make(ErrorCode.UnknownModule, $"`{site.Module}` has an output and nothing else.", "Use .Output.", site.Module);
         if (module.List) throw Make(ErrorCode.UnknownModule, $"`{site.Module}` is a list of modules: it is never called itself, so it has no {site.Kind.ToString().ToLowerInvariant()}.",
             $"Index it: [0..{module.Children.Count - 1}].", site.Module);
         Operation(module, site.Module, site.Operation);
@@ -237,12 +247,18 @@ public sealed class ProgramValidator
         if (call.WhichCase is CallIndex.WhichOneofCase.Step && scope.Steps?.Each is null) throw Bad("A site refers to the step of an iteration that it does not stand in.");
     }
 
-    private static readonly ModuleInfo s_generator = new() { Name = "generator", ClassName = "Generator", Children = { new ModuleInfo { Name = "streamer", ClassName = "Streamer" } } };
+    /// <summary>True for the sites of a generation itself, which language models have beside their modules.</summary>
+    private bool OfGenerator(string path, Scope scope)
+    {
+        if (!GeneratorSites.Include(path) || _model is null or { Vocabulary: 0 }) return false;
+        return scope.Trace?.Mode is Mode.Generate ? true
+            : throw Make(ErrorCode.UnknownModule, $"`{path}` is there only while a model generates.", "Open the trace with Generate(...).", path);
+    }
 
-    private ModuleInfo Module(string path)
+    private ModuleInfo Module(string path, Scope? generates = null)
     {
         if (_model is null) return new ModuleInfo();
-        if (path is "generator" or "generator.streamer") return s_generator;
+        if (generates is not null && OfGenerator(path, generates)) return GeneratorSites.Info;
         return _model.Root.Find(path) ?? throw Make(ErrorCode.UnknownModule, $"{_model.Architecture} has no module `{Short(path)}`.",
             ModulePaths.Suggest(_model.Root, Short(path)), Short(path));
     }
