@@ -28,6 +28,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private Plan? _plan;
     private JobRun? _run;
     private long _resultBytes;
+    private ulong _tickets;
     private bool _lost;
 
     private JobExecution(Lease lease, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
@@ -74,6 +75,25 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
 
     public void Warned(uint node, string module, string message) =>
         Tell(new Event { Warning = new Warning { Message = message, Module = module, Line = _plan!.LineOf(node) } });
+
+    /// <summary>Asks through the job's events; whoever follows it on a Run call may answer.</summary>
+    public Data Ask(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout)
+    {
+        TimeSpan patience = timeout < _options.LocalCallTimeout ? timeout : _options.LocalCallTimeout;
+        var request = new LocalRequest
+        {
+            Callback = callback, Ticket = ((ulong)_lease.Token << 20) + ++_tickets, TimeoutSeconds = patience.TotalSeconds,
+            Values = { values.Select(v => DataWriter.Write(v, Store)) },
+        };
+        Tell(new Event { Local = request });
+        LocalReply? reply = _backend.Jobs.AwaitReplyAsync(_lease, request.Ticket, patience, _cancel.Token).GetAwaiter().GetResult();
+        if (reply is null)
+            throw Errors.Throwable(ErrorCode.LocalCallFailed, $"The client did not answer a local call within {patience.TotalSeconds:0.###} s.",
+                "The forward pass waits meanwhile. Answer sooner, or pass a longer timeout, up to the service's limit; a job that nobody follows has no client to ask.");
+        if (reply.Error is { } error) throw Errors.ToException(error);
+        FillAsync(reply.Value ?? new Data()).GetAwaiter().GetResult();
+        return reply.Value ?? new Data();
+    }
 
     /// <summary>Renews the lease until the job has ended; a lease that is lost cancels the run.</summary>
     public async Task KeepAsync(CancellationToken ended)
@@ -202,6 +222,14 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     {
         Tensor tensor = _plan!.Program.Constants[(int)index];
         return tensor.ContentCase is Tensor.ContentOneofCase.Blob ? ConstantAsync(tensor).GetAwaiter().GetResult() : TensorData.From(tensor);
+    }
+
+    /// <summary>Replaces every reference in an answer by its bytes.</summary>
+    private async Task FillAsync(Data data)
+    {
+        if (data.Tensor is { ContentCase: Tensor.ContentOneofCase.Blob } large) data.Tensor = (await ConstantAsync(large)).ToProto();
+        foreach (Data item in data.List?.Items ?? []) await FillAsync(item);
+        foreach (DataEntry entry in data.Map?.Entries ?? []) await FillAsync(entry.Value);
     }
 
     private async Task<TensorData> ConstantAsync(Tensor tensor)

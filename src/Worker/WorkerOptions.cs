@@ -34,6 +34,10 @@ public sealed record WorkerOptions
     [Range(typeof(TimeSpan), "00:00:00.010", "01:00:00")]
     public TimeSpan RestAfter { get; init; } = TimeSpan.FromSeconds(1);
 
+    /// <summary>The longest the forward pass waits for a client's answer to a local call. Default 1 min.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.010", "1.00:00:00")]
+    public TimeSpan LocalCallTimeout { get; init; } = TimeSpan.FromMinutes(1);
+
     /// <summary>The longest a job may run if it does not ask for less. Default 1 h.</summary>
     [Range(typeof(TimeSpan), "00:00:00.001", "7.00:00:00")]
     public TimeSpan WallTime { get; init; } = TimeSpan.FromHours(1);

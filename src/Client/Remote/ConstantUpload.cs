@@ -21,20 +21,38 @@ internal static class ConstantUpload
         int most = program.Constants.Sum(tensor => (long)tensor.Inline.Length) > Together ? Tiny : ProgramFormat.InlineBytes;
         if (!program.Constants.Any(IsLarge)) return program;
         Protocol.Program sent = program.Clone();
+        await ReplaceAsync(service, sent.Constants.Where(IsLarge), cancellationToken);
+        return sent;
+
+        bool IsLarge(Tensor tensor) => tensor.ContentCase is Tensor.ContentOneofCase.Inline && tensor.Inline.Length > most;
+    }
+
+    /// <summary>Replaces the large tensors of an answer by references.</summary>
+    public static Task ReplaceAsync(RemoteService service, Data answer, CancellationToken cancellationToken) =>
+        ReplaceAsync(service, Large(answer), cancellationToken);
+
+    private static IEnumerable<Tensor> Large(Data data) => data.ValueCase switch
+    {
+        Data.ValueOneofCase.Tensor => data.Tensor.Inline.Length > ProgramFormat.InlineBytes ? [data.Tensor] : [],
+        Data.ValueOneofCase.List => data.List.Items.SelectMany(Large),
+        Data.ValueOneofCase.Map => data.Map.Entries.SelectMany(e => Large(e.Value)),
+        _ => [],
+    };
+
+    private static async Task ReplaceAsync(RemoteService service, IEnumerable<Tensor> tensors, CancellationToken cancellationToken)
+    {
         Dictionary<string, ByteString> contents = [];
-        foreach (Tensor tensor in sent.Constants.Where(IsLarge))
+        foreach (Tensor tensor in tensors.ToList())
         {
             ByteString bytes = tensor.Inline;
             string id = Convert.ToHexStringLower(SHA256.HashData(bytes.Span));
             contents[id] = bytes;
             tensor.Blob = new BlobRef { Id = id, Length = (ulong)bytes.Length };
         }
+        if (contents.Count == 0) return;
         HasBlobsReply known = await service.GuardAsync(async () => await service.Calls.HasBlobsAsync(
             new HasBlobsRequest { Ids = { contents.Keys } }, service.Headers(), cancellationToken: cancellationToken), cancellationToken);
         foreach (string id in known.Missing) await service.GuardAsync(() => PutAsync(service, id, contents[id], cancellationToken), cancellationToken);
-        return sent;
-
-        bool IsLarge(Tensor tensor) => tensor.ContentCase is Tensor.ContentOneofCase.Inline && tensor.Inline.Length > most;
     }
 
     private static async Task PutAsync(RemoteService service, string id, ByteString bytes, CancellationToken cancellationToken)

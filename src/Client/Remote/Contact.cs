@@ -16,6 +16,9 @@ internal sealed class Contact
     /// <summary>The sequence number of the first event that has not come yet.</summary>
     public ulong Next { get; set; } = 1;
 
+    /// <summary>The last answer to the program: given again if the gateway that was to pass it on is lost.</summary>
+    public LocalReply? Answer { get; set; }
+
     /// <summary>True after the job's last event.</summary>
     public bool IsOver { get; set; }
 

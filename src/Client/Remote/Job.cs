@@ -31,6 +31,7 @@ public sealed class Job
 
     internal static async Task<Job> SubmitAsync(RemoteService service, RecordedRun run, CancellationToken cancellationToken)
     {
+        if (run.Asks) throw Errors.Throwable(ErrorCode.Unsupported, "This program asks its client in the middle of its run (t.Local), and a job that is only submitted has none.", "Use RunAsync().");
         // the id is ours, so that trying again after a lost answer does not run the experiment twice
         string id = Guid.CreateVersion7().ToString("N");
         run.Started();

@@ -55,17 +55,26 @@ internal sealed class RemoteService : IProgramRunner
         {
             // refused before it was read to its end: the answer, below, says why
         }
+        if (contact.Answer is not null) await AnswerAsync(contact.Answer);
         await foreach (Event happening in call.ResponseStream.ReadAllAsync(cancellationToken))
         {
             if (contact.HasHeard(happening)) continue;
-            await DeliverAsync(happening, client, reply => call.RequestStream.WriteAsync(new RunRequest { Local = reply }, cancellationToken), cancellationToken);
+            await DeliverAsync(happening, client, cancellationToken);
             contact.Heard(happening);
+            if (happening.KindCase is Event.KindOneofCase.Local)
+            {
+                contact.Answer = await client.AnswerAsync(happening.Local, cancellationToken);
+                if (contact.Answer.Value is { } value) await ConstantUpload.ReplaceAsync(this, value, cancellationToken);
+                await AnswerAsync(contact.Answer);
+            }
             if (!contact.IsOver) continue;
             await call.RequestStream.CompleteAsync();
             JobEnd.Reached(happening.State);
             return;
         }
         throw EndedEarly();
+
+        Task AnswerAsync(LocalReply answer) => call.RequestStream.WriteAsync(new RunRequest { Local = answer }, cancellationToken);
     }
 
     public Task<JobInfo> SubmitAsync(Protocol.Program program, string jobId, CancellationToken cancellationToken) => GuardAsync(async () =>
@@ -170,11 +179,11 @@ internal sealed class RemoteService : IProgramRunner
     });
 
     /// <summary>Tells the client what happened.</summary>
-    private async Task DeliverAsync(Event happening, IRunClient client, Func<LocalReply, Task> reply, CancellationToken cancellationToken)
+    private async Task DeliverAsync(Event happening, IRunClient client, CancellationToken cancellationToken)
     {
         if (happening.KindCase is Event.KindOneofCase.Value) await BlobDownload.FillAsync(this, happening.Value.Data, cancellationToken);
+        foreach (Data value in happening.Local?.Values ?? []) await BlobDownload.FillAsync(this, value, cancellationToken);
         client.Happened(happening);
-        if (happening.KindCase is Event.KindOneofCase.Local) await reply(await client.AnswerAsync(happening.Local, cancellationToken));
     }
 }
 

@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Ndif.Protocol;
 using Ndif.Recording;
 
@@ -11,6 +12,11 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
 {
     private readonly Dictionary<uint, Saved> _saves = recorder.Saves.ToDictionary(s => s.SaveNode);
 
+    private ExceptionDispatchInfo? _thrown;
+
+    /// <summary>True if the program asks its client in the middle of its run.</summary>
+    public bool Asks => recorder.Callbacks.Count > 0;
+
     public Protocol.Program Program => recorder.Program;
 
     public async Task RunAsync(IProgramRunner runner, CancellationToken cancellationToken)
@@ -22,6 +28,7 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
         }
         catch (Exception e) when (e is NdifException or { InnerException: NdifException })
         {
+            if (Errors.Of(e).Code is ErrorCode.LocalCallFailed) _thrown?.Throw();
             throw Errors.ToException(WithLine(Errors.Of(e)), e);
         }
     }
@@ -47,8 +54,21 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
         }
     }
 
-    public ValueTask<LocalReply> AnswerAsync(LocalRequest request, CancellationToken cancellationToken) =>
-        throw Errors.Throwable(ErrorCode.Unsupported, "This program asks its client for a value, and the client has no answer to it.");
+    /// <summary>Calls the user's function. What it throws is told to the program, and thrown again when that has ended.</summary>
+    public ValueTask<LocalReply> AnswerAsync(LocalRequest request, CancellationToken cancellationToken)
+    {
+        var reply = new LocalReply { Ticket = request.Ticket };
+        try
+        {
+            reply.Value = DataWriter.Write(recorder.Callbacks[(int)request.Callback]([.. request.Values.Select(DataReader.Read)]));
+        }
+        catch (Exception e)
+        {
+            _thrown = ExceptionDispatchInfo.Capture(e);
+            reply.Error = Errors.Make(ErrorCode.LocalCallFailed, $"The client's function failed: {e.Message}");
+        }
+        return ValueTask.FromResult(reply);
+    }
 
     /// <summary>The error with the user's line as this process knows it: file, number and text.</summary>
     public Error WithLine(Error error)

@@ -78,6 +78,49 @@ public abstract class Scope
     public Optimizer AdamW(IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weightDecay = OptimizerSettings.AdamWDecay) =>
         new(Open(), "adamw", parameters, ("lr", lr), ("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weightDecay));
 
+    /// <summary>
+    /// Calls a function of this process in the middle of the run, also of a remote one, and goes on with what it returns:
+    /// <c>h[3].Hidden = t.Local(x => x * 2f, h[3].Hidden)</c>. The forward pass waits for it.
+    /// </summary>
+    /// <param name="timeout">How long the service waits. Default: a minute, and no longer than the service allows. A local run has no limit.</param>
+    /// <exception cref="NdifException">LOCAL_CALL_FAILED from the run, if the time is up; what the function throws is thrown as it is.</exception>
+    public Value Local(Func<TensorData, TensorData> function, Value value, TimeSpan? timeout = null) =>
+        Local([value], items => function(One(items)), timeout);
+
+    /// <summary>The same for a function that only looks.</summary>
+    public void Local(Action<TensorData> function, Value value, TimeSpan? timeout = null) => Local([value], items =>
+    {
+        function(One(items));
+        return null;
+    }, timeout);
+
+    /// <summary>
+    /// The same for several values of any kind: tensors (<see cref="TensorData"/>), numbers, texts, tuples and lists
+    /// (<c>object?[]</c>), dictionaries. The function returns one of these.
+    /// </summary>
+    public Value Local(IReadOnlyList<Value> values, Func<object?[], object?> function, TimeSpan? timeout = null)
+    {
+        ArgumentNullException.ThrowIfNull(function);
+        Recorder recorder = Open();
+        var call = new LocalCall { Callback = (uint)recorder.Callbacks.Count, TimeoutSeconds = (timeout ?? TimeSpan.FromMinutes(1)).TotalSeconds, Returns = true };
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(call.TimeoutSeconds, 0, nameof(timeout));
+        call.Values.AddRange(values.Select(recorder.Argument));
+        recorder.Callbacks.Add(function);
+        return recorder.Value(new Node { Local = call });
+    }
+
+    /// <summary>Calls a function with a value when it is there: to look at it, or to stop in a debugger. Local runs only.</summary>
+    /// <exception cref="NdifException">UNSUPPORTED in a remote trace.</exception>
+    public void Inspect(Value value, Action<TensorData> function)
+    {
+        if (IsRemote) throw Errors.Throwable(ErrorCode.Unsupported, "Inspect is for local runs: the service would wait for your debugger.", "Use t.Local(...), which has a time limit, or t.Log(...).");
+        Local(function, value);
+    }
+
+    internal abstract bool IsRemote { get; }
+
+    private static TensorData One(object?[] values) => new Saved(values[0]).Tensor;
+
     /// <summary>Prints when the values are computed; on the service it comes back as a log event at once.</summary>
     public void Log(params object?[] values)
     {

@@ -61,6 +61,8 @@ public sealed class Session : Scope, IDisposable
     /// <summary>Ends the session. One that was not run is thrown away.</summary>
     public void Dispose() => _recorder.End();
 
+    internal override bool IsRemote => _backend.Kind is BackendKind.Remote;
+
     internal override Recorder Open() => _recorder.IsOpen ? _recorder
         : throw new InvalidOperationException("This session is closed: it has run, or was disposed.");
 

@@ -158,6 +158,8 @@ public sealed class Trace : Scope, IDisposable
         _recorder.End();
     }
 
+    internal override bool IsRemote => _recorder.Scopes.OfType<Session>().FirstOrDefault() is { } session ? session.IsRemote : _backend.Kind is BackendKind.Remote;
+
     internal override Recorder Open() => !_closed ? _recorder
         : throw new InvalidOperationException("This trace is closed: it has run, or was disposed.");
 

@@ -115,6 +115,8 @@ public static class Compiler
                 return new NewOptimizerStatement(id, needs, node.NewOptimizer);
             case Node.KindOneofCase.OptimizerStep:
                 return new OptimizerStepStatement(id, needs, node.OptimizerStep.Optimizer, node.OptimizerStep.Zero);
+            case Node.KindOneofCase.Local:
+                return new LocalCallStatement(id, needs, node.Local.Callback, [.. node.Local.Values.Select(Operand.Of)], TimeSpan.FromSeconds(node.Local.TimeoutSeconds));
             case Node.KindOneofCase.Put:
                 return new PutStatement(id, needs, node.Put.Container, node.Put.Key, Operand.Of(node.Put.Value));
             case Node.KindOneofCase.SetVariable:

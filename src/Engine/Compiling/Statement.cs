@@ -81,6 +81,9 @@ internal sealed record NewOptimizerStatement(uint Id, uint[] Needs, NewOptimizer
 
 internal sealed record OptimizerStepStatement(uint Id, uint[] Needs, uint Optimizer, bool Zero) : Statement(Id, Needs);
 
+/// <summary>A question to the client; the run waits for its answer.</summary>
+internal sealed record LocalCallStatement(uint Id, uint[] Needs, uint Callback, Operand[] Values, TimeSpan Timeout) : Statement(Id, Needs);
+
 internal sealed record TraceStatement(uint Id, uint[] Needs, Protocol.Trace Trace, InvokeInput[] Invokes) : Statement(Id, Needs);
 
 /// <summary>What a trace's invoke brings; null operands where it brings texts or literal ids, or nothing.</summary>

@@ -338,6 +338,9 @@ internal sealed class Interpreter
                 if (step.Zero) training.ClearGradients();
                 else training.Step();
                 return true;
+            case LocalCallStatement local:
+                _slots.Set(local.Id, Job.Ask(local.Id, local.Callback, Array.ConvertAll(local.Values, v => v.Evaluate(_slots)), local.Timeout));
+                return true;
             case PutStatement put:
                 if (_slots[put.Container] is not Dictionary<string, object?> map)
                     throw Errors.Throwable(ErrorCode.BadArgument, "Only a dictionary has entries by name.");

@@ -21,7 +21,7 @@ internal sealed class LocalRunner(Func<CancellationToken, SubjectModel> open, Fu
             bool scans = openShapes is not null && program.Nodes.Any(n => n.KindCase is Node.KindOneofCase.Trace && n.Trace.Mode is Mode.Scan);
             SubjectModel subject = scans ? _shapes ??= openShapes!() : _subject ??= open(cancellationToken);
             Plan plan = Compiler.Compile(program, subject);
-            using var job = new JobRun(plan, new ClientSink(client, plan), cancellation: cancellationToken);
+            using var job = new JobRun(plan, new ClientSink(client, plan, cancellationToken), cancellation: cancellationToken);
             ProgramEngine.Run(subject, [job]);
             return job.Error;
         });
@@ -30,8 +30,18 @@ internal sealed class LocalRunner(Func<CancellationToken, SubjectModel> open, Fu
     }
 
     /// <summary>Results as the events that a remote run would bring.</summary>
-    private sealed class ClientSink(IRunClient client, Plan plan) : IRunSink
+    private sealed class ClientSink(IRunClient client, Plan plan, CancellationToken cancellationToken) : IRunSink
     {
+        private ulong _tickets;
+
+        /// <summary>In the caller's own process there is no time limit: a debugger may stand in the function.</summary>
+        public Data Ask(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout)
+        {
+            var request = new LocalRequest { Callback = callback, Ticket = ++_tickets, Values = { values.Select(v => DataWriter.Write(v)) } };
+            LocalReply reply = client.AnswerAsync(request, cancellationToken).AsTask().GetAwaiter().GetResult();
+            return reply.Error is { } error ? throw Errors.ToException(error) : reply.Value;
+        }
+
         public void Saved(uint node, string name, object? value) =>
             client.Happened(new Event { Value = new SavedValue { Node = node, Name = name, Data = DataWriter.Write(value) } });
 

@@ -13,5 +13,11 @@ public interface IRunSink
 
     void Logged(uint node, string text);
 
+    /// <summary>Asks the client in the middle of the run, which waits for the answer.</summary>
+    /// <param name="callback">Which of the client's functions.</param>
+    /// <returns>The answer, its tensors inline.</returns>
+    /// <exception cref="Protocol.NdifException">LOCAL_CALL_FAILED: the client's function failed, or the time was up.</exception>
+    Protocol.Data Ask(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout);
+
     void Warned(uint node, string module, string message);
 }

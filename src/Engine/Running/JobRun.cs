@@ -93,6 +93,10 @@ public sealed class JobRun : IDisposable
         if (IsNew()) _sink.Logged(node, text);
     }
 
+    /// <summary>Asks the client; the answer's tensors are new.</summary>
+    internal object? Ask(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) =>
+        DataParser.Read(_sink.Ask(node, callback, values, timeout), Context.Device);
+
     internal void Warn(uint node, string module, string message)
     {
         if (IsNew()) _sink.Warned(node, module, message);

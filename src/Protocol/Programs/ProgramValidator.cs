@@ -143,6 +143,8 @@ public sealed class ProgramValidator
             case Node.KindOneofCase.Backward when scope.InBackward: throw Bad("A backward pass stands inside of another one's block.");
             case Node.KindOneofCase.Backward when scope.Trace is { Gradients: false }:
                 throw Make(ErrorCode.NoGradient, "Backward needs a trace with gradients; this one builds no graph.", "Open it with grad: true.");
+            case Node.KindOneofCase.Local when !(node.Local.TimeoutSeconds is > 0 and <= 86_400):
+                throw Bad("A local call needs a time limit of up to a day.");
             case Node.KindOneofCase.NewOptimizer:
                 new OptimizerSettings(node.NewOptimizer).Check();
                 if (node.NewOptimizer.Parameters.Any(p => _program.Nodes[(int)p].KindCase is not Node.KindOneofCase.NewParameter))

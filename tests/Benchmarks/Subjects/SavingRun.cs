@@ -37,6 +37,8 @@ internal sealed class SavingRun(LanguageSubject subject, string folder, long[] p
 
         public void Logged(uint node, string text) { }
 
+        public Ndif.Protocol.Data Ask(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) => throw new NotSupportedException();
+
         public void Warned(uint node, string module, string message) { }
     }
 }

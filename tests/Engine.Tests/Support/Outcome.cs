@@ -49,5 +49,7 @@ internal sealed class Outcome : IRunSink
         OnLog?.Invoke();
     }
 
+    Data IRunSink.Ask(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) => throw new NotSupportedException("Nobody is asked here.");
+
     void IRunSink.Warned(uint node, string module, string message) => Warnings.Add(message);
 }
