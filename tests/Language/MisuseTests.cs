@@ -63,7 +63,7 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
         ["a replacement of another shape"] = new(Run(llm => llm.Layers[0].Hidden = llm.Layers[0].Hidden[.., 1..]),
             typeof(ShapeMismatchException), "`transformer.h.0.output` has the shape [1, 8, 128] here; it cannot be replaced by [1, 7, 128].", "must have the site's own shape", "MisuseTests.cs:"),
         ["a replacement of another kind"] = new(Run(llm => llm.Layers[0].Mlp.Output = llm.Layers[0].Mlp.Output.Shape),
-            typeof(InvalidProgramException), "`transformer.h.0.mlp.output` is a tensor of shape [1, 8, 128]; it cannot be replaced by a tuple", "MisuseTests.cs:"),
+            typeof(InvalidProgramException), "`transformer.h.0.mlp.output` is a tensor of shape [1, 8, 128]; it cannot be replaced by a list", "MisuseTests.cs:"),
         ["a read that comes too late"] = new(Run(llm =>
         {
             llm.Layers[3].Output.Save();
@@ -87,13 +87,12 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
             llm.Layers[1].Skip(llm.Layers[0].Output);
             llm.Layers[1].Attn.Output.Save();
         }), typeof(MissedValueException), "Execution complete but `transformer.h.1.attn.output` (call 0) was not provided", "it lies behind a skipped or stopped module", "MisuseTests.cs:"),
-        ["a call that does not come"] = new(async llm =>
+        ["a skip in the first step of a generation only"] = new(async llm =>
         {
             using Trace t = llm.Generate(Paris, maxNewTokens: 2);
-            foreach (int _ in t.Iter[0]) llm.Layers[0].Output.Save();
             llm.Layers[1].Skip(llm.Layers[0].Output);
             await t.RunAsync(Cancel);
-        }, typeof(OutOfOrderException), "`transformer.h.0.output`"),
+        }, typeof(InvalidProgramException), "Layer 1 did not run in an earlier step, so its cache has 0 of 8 tokens.", "MisuseTests.cs:"),
         ["a barrier of more than come"] = new(async llm =>
         {
             using Trace t = llm.Trace();
@@ -269,7 +268,7 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
         (Func<LanguageModel, Task> use, Type type, string[] says) = s_all[misuse];
         List<Exception> thrown = [];
         foreach (Way way in Enum.GetValues<Way>()) thrown.Add(await Assert.ThrowsAnyAsync<Exception>(() => use(Model(way))));
-        Assert.Equal(type, thrown[0].GetType());
+        Assert.True(type == thrown[0].GetType(), $"{thrown[0]}");
         Assert.All(says, text => Assert.Contains(text, thrown[0].Message, StringComparison.Ordinal));
         Assert.All(thrown, one => Assert.Equal((thrown[0].GetType(), thrown[0].Message), (one.GetType(), one.Message)));
         Assert.All(thrown, one => Assert.Equal(Errors.Of(thrown[0]).Code, Errors.Of(one).Code));
@@ -322,19 +321,14 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
     [Carries("test_debug/TestLanguageModelErrors.test_tokenizer_not_provided_with_preloaded_model")]
     public async Task AModelWithoutATokenizer_TakesTokenIds_AndSaysSo(Way way)
     {
-        string folder = Directory.CreateTempSubdirectory("ndif-language-").FullName;
-        try
-        {
-            File.WriteAllBytes(Path.Combine(folder, "config.json"), Model(way).Description.Files["config.json"].ToByteArray());
-            var llm = new LanguageModel(folder, remote: Backend(way));
-            Assert.Contains("comes without a tokenizer.json.", Assert.Throws<CheckpointException>(() => llm.Tokenizer).Message, StringComparison.Ordinal);
-            using Trace t = llm.Scan("Hello");
-            llm.LmHead.Output.Shape.Save();
-            Assert.Contains("Pass token ids instead of texts.", (await Assert.ThrowsAsync<CheckpointException>(() => t.RunAsync(Cancel))).Message, StringComparison.Ordinal);
-        }
-        finally
-        {
-            Directory.Delete(folder, recursive: true);
-        }
+        var llm = new LanguageModel(Untokenized, remote: Backend(way));
+        Assert.Contains("comes without a tokenizer.json.", Assert.Throws<CheckpointException>(() => llm.Tokenizer).Message, StringComparison.Ordinal);
+        using Trace t = llm.Scan("Hello");
+        llm.LmHead.Output.Shape.Save();
+        Assert.Contains("Pass token ids instead of texts.", (await Assert.ThrowsAsync<CheckpointException>(() => t.RunAsync(Cancel))).Message, StringComparison.Ordinal);
+        using Trace ids = llm.Scan(new[] { 1, 2, 3 });
+        Saved shape = llm.LmHead.Output.Shape.Save();
+        await ids.RunAsync(Cancel);
+        Assert.Equal([1L, 3, 1422], Numbers(shape));
     }
 }
