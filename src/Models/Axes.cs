@@ -20,6 +20,19 @@ public readonly record struct Axes(int Rows, int Tokens = Axes.None, int Keys = 
     /// <summary>[rows, ...] without tokens</summary>
     public static readonly Axes RowsOnly = new(0);
 
+    /// <summary>[rows · tokens, ...]: rows and tokens in one dimension</summary>
+    public static readonly Axes Flat = new(0, 0);
+
     /// <summary>The same for every row.</summary>
     public static readonly Axes Shared = new(None);
+
+    /// <summary>
+    /// Nothing says which dimensions they are: the value can be seen as a whole by whoever has the pass for himself, and cannot be cut.
+    /// </summary>
+    public static readonly Axes Unknown = new(-2);
+
+    public bool IsKnown => Rows != Unknown.Rows;
+
+    /// <summary>True if rows and tokens are one dimension.</summary>
+    public bool IsFlat => Rows >= 0 && Rows == Tokens;
 }

@@ -61,7 +61,9 @@ public abstract class CausalLM : SiteModule
     protected abstract ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep);
 
-    /// <summary>The last tokens of [rows, tokens, hidden] whose logits are wanted.</summary>
+    /// <summary>The last tokens, whose logits are wanted.</summary>
+    /// <param name="hidden">[rows, tokens, width]</param>
+    /// <returns>[rows, tokens kept, width]</returns>
     protected static Tensor Kept(Tensor hidden, int logitsToKeep) =>
         logitsToKeep <= 0 || logitsToKeep >= hidden.size(1) ? hidden : hidden.narrow(1, hidden.size(1) - logitsToKeep, logitsToKeep);
 }

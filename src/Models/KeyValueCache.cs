@@ -25,7 +25,7 @@ public sealed class KeyValueCache : IDisposable
     /// <summary>Adds this pass's keys and values of a layer.</summary>
     /// <param name="key">[rows, heads, tokens, width]</param>
     /// <param name="value">[rows, heads, tokens, width]</param>
-    /// <returns>Those of all tokens, as views [rows, heads, Length + tokens, width].</returns>
+    /// <returns>Those of all tokens, Length + tokens of them, as views [rows, heads, keys, width].</returns>
     /// <exception cref="NdifException">The layer did not run in an earlier pass, so that its tokens are missing.</exception>
     public (Tensor Keys, Tensor Values) Update(int layer, Tensor key, Tensor value)
     {

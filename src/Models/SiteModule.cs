@@ -47,6 +47,12 @@ public abstract class SiteModule
     /// <summary>The forward, with arguments that are known only at run time. Sites of this module itself do not fire.</summary>
     public abstract object? Run(Arguments arguments);
 
+    /// <summary>The forward's text and the operations in it; null for a list, which has none.</summary>
+    public virtual SourceFunction? Source => null;
+
+    /// <summary>As <see cref="Run"/>, with operations inside of the forward watched: its instrumented copy.</summary>
+    public virtual object? RunWatched(WatchedSource operations, Arguments arguments) => Run(arguments);
+
     /// <summary>Who watches this module in the pass that runs on this thread, or null.</summary>
     protected SiteObserver? Observer => SiteObserver.Of(Index);
 
@@ -120,6 +126,20 @@ public abstract class SiteModule
 public abstract class TensorModule : SiteModule
 {
     public Tensor Call(Tensor input) => Observer is { } observer ? Observed<Tensor>(observer, new Arguments(input)) : Forward(input);
+
+    /// <summary>Which dimensions of what it is given, and gives, run over rows and tokens.</summary>
+    public Axes Axes { get; protected set; } = Axes.Hidden;
+
+    public override Axes OutputAxes(int element) => Axes;
+
+    public override Axes InputAxes(string argument) => Axes;
+
+    /// <summary>Says what the module, and those within, are called with where that is not [rows, tokens, ...].</summary>
+    internal void Take(Axes axes)
+    {
+        Axes = axes;
+        foreach (TensorModule child in Children.OfType<TensorModule>()) child.Take(axes);
+    }
 
     protected abstract Tensor Forward(Tensor input);
 

@@ -70,6 +70,20 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// <summary>The feed-forward part of a decoder layer, whatever its name.</summary>
     public Envoy Mlp => Standard(Model.Description.Names.Mlp, "mlp");
 
+    /// <summary>The code of the module's forward, and the operations inside of it.</summary>
+    /// <exception cref="InvalidProgramException">The module is none of this library's own models.</exception>
+    public Source Source => new(Model, Path, Info, Model.Description.SourceOf(Info, Path));
+
+    /// <summary>
+    /// How much each token of a decoder layer attends to each, on every architecture; changed, it is what the layer mixes its values by.
+    /// [rows, heads, tokens, keys]
+    /// </summary>
+    public Value AttentionProbabilities
+    {
+        get => Probabilities.Output;
+        set => Probabilities.Output = value;
+    }
+
     /// <summary>A submodule by its path from here.</summary>
     /// <exception cref="InvalidProgramException">There is none; the message names the nearest.</exception>
     [IndexerName("At")]
@@ -129,6 +143,10 @@ public partial class Envoy : IReadOnlyList<Envoy>
     public override string ToString() => ModulePrinter.Print(Info, Path, Model.Aliases.Label);
 
     private protected string Display => Path.Length == 0 ? Info.ClassName : Path;
+
+    /// <summary>In the attention itself, or where that only passes the call on, in its submodule.</summary>
+    private Operation Probabilities => Attn is var attention && Model.Description.Has(attention.Info, "probs") ? attention.Source["probs"]
+        : attention.FirstOrDefault(part => Model.Description.Has(part.Info, "probs"))?.Source["probs"] ?? attention.Source["probs"];
 
     private Envoy Standard(string name, string what) => name.Length > 0 ? Find(name)
         : throw Errors.Throwable(ErrorCode.UnknownModule, $"{Model.Description.Architecture} has no standard name for {what}.");

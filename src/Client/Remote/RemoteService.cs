@@ -74,7 +74,17 @@ internal sealed class RemoteService : IProgramRunner
         }
         throw EndedEarly();
 
-        Task AnswerAsync(LocalReply answer) => call.RequestStream.WriteAsync(new RunRequest { Local = answer }, cancellationToken);
+        async Task AnswerAsync(LocalReply answer)
+        {
+            try
+            {
+                await call.RequestStream.WriteAsync(new RunRequest { Local = answer }, cancellationToken);
+            }
+            catch (Exception e) when (e is RpcException or InvalidOperationException && !cancellationToken.IsCancellationRequested)
+            {
+                // too late: the job has ended, or the gateway is lost; the events say which
+            }
+        }
     }
 
     public Task<JobInfo> SubmitAsync(Protocol.Program program, string jobId, CancellationToken cancellationToken) => GuardAsync(async () =>

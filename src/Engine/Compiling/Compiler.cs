@@ -50,8 +50,8 @@ public static class Compiler
             case Node.KindOneofCase.Write:
                 return new WriteStatement(id, needs, At(node.Write.Site), node.Write.Site.Kind, Call(node.Write.Call), Operand.Of(node.Write.Value));
             case Node.KindOneofCase.Skip:
-                int skipped = subject.IndexOf(node.Skip.Module);
-                points.Add(new Point(skipped, After: false));
+                var skipped = new Point(subject.IndexOf(node.Skip.Module), After: false, Operation(node.Skip.Module, node.Skip.Operation));
+                points.Add(skipped);
                 return new SkipStatement(id, needs, skipped, Call(node.Skip.Call), Operand.Of(node.Skip.Value));
             case Node.KindOneofCase.StartAt:
                 int start = subject.IndexOf(node.StartAt.Module), embed = subject.IndexOf(subject.Description.Names.Embed);
@@ -136,10 +136,13 @@ public static class Compiler
         {
             bool after = site.Kind is SiteKind.Output or SiteKind.Hidden;
             if (site.Module is "generator" or "generator.streamer") throw Unsupported("The generator's own sites");
-            var point = new Point(subject.IndexOf(site.Module), after);
+            var point = new Point(subject.IndexOf(site.Module), after, Operation(site.Module, site.Operation));
             points.Add(point);
             return point;
         }
+
+        int Operation(string module, string operation) => operation.Length == 0 ? Point.Whole
+            : subject.OperationAt(subject.IndexOf(module), subject.Description.Operation(subject.Description.Root.Find(module)!, module, operation).Path);
     }
 
     /// <summary>

@@ -8,6 +8,7 @@ namespace Ndif.Engine.Compiling;
 public sealed class Plan
 {
     private readonly uint[]?[] _below;
+    private bool? _runsAlone;
 
     internal Plan(Program program, SubjectModel subject, Statement?[] statements, uint[][] regions, IReadOnlySet<Point> points, int[] regionOwners, GraphNeeds graph)
     {
@@ -31,6 +32,9 @@ public sealed class Plan
 
     /// <summary>Where the program meets the model. Nothing is attached elsewhere.</summary>
     internal IReadOnlySet<Point> Points { get; }
+
+    /// <summary>True if it uses an operation whose value cannot be cut: its traces get a pass of their own.</summary>
+    internal bool RunsAlone => _runsAlone ??= !Points.All(Subject.CanShare);
 
     /// <summary>For each node the region of the invoke (or session) it stands in: who computes it.</summary>
     internal int[] RegionOwners { get; }

@@ -12,8 +12,14 @@ internal abstract record Statement(uint Id, uint[] Needs)
     public uint[] Frees { get; set; } = [];
 }
 
-/// <summary>A place in the model where a run meets the pass: before or after a call of a module.</summary>
-internal readonly record struct Point(int Module, bool After);
+/// <summary>A place in the model where a run meets the pass: before or after a call of a module, or of an operation inside of it.</summary>
+/// <param name="Operation">By its index in the module's source; <see cref="Whole"/> for the module itself.</param>
+internal readonly record struct Point(int Module, bool After, int Operation = Point.Whole)
+{
+    public const int Whole = -1;
+
+    public bool IsOperation => Operation != Whole;
+}
 
 /// <param name="Call">Which call of the module; null is the step of the enclosing loop.</param>
 /// <param name="Followed">A gradient is asked of what is read: autograd's graph begins here, if it has not begun before.</param>
@@ -21,7 +27,7 @@ internal sealed record ReadStatement(uint Id, Point At, SiteKind Kind, int? Call
 
 internal sealed record WriteStatement(uint Id, uint[] Needs, Point At, SiteKind Kind, int? Call, Operand Value) : Statement(Id, Needs);
 
-internal sealed record SkipStatement(uint Id, uint[] Needs, int Module, int? Call, Operand Value) : Statement(Id, Needs);
+internal sealed record SkipStatement(uint Id, uint[] Needs, Point At, int? Call, Operand Value) : Statement(Id, Needs);
 
 /// <param name="Before">What does not run before the module.</param>
 /// <param name="Embed">The embedding, which does not run either where it is as wide as the value.</param>

@@ -22,7 +22,7 @@ internal sealed class GraphMode : IDisposable
     /// <summary>Which traces go through a pass together.</summary>
     public static IEnumerable<TraceRun[]> Passes(IReadOnlyList<TraceRun> traces, bool canBatch)
     {
-        TraceRun[] together = [.. traces.Where(t => canBatch && !t.WantsGraph)];
+        TraceRun[] together = [.. traces.Where(t => canBatch && !t.WantsGraph && !t.Job.Plan.RunsAlone)];
         return traces.Except(together).Select(t => (TraceRun[])[t]).Prepend(together).Where(pass => pass.Length > 0);
     }
 

@@ -22,7 +22,7 @@ internal sealed class EarlyStart(Interpreter invoke, StartAtStatement statement,
     /// <summary>The pass stands at a point: what has to be done there for this invoke's rows.</summary>
     public void Come(Point point, PointState state, Interleaver interleaver)
     {
-        if (IsReached || point.After || invoke.Job.HasFailed || invoke.Within!.HasEnded) return;
+        if (IsReached || point.After || point.IsOperation || invoke.Job.HasFailed || invoke.Within!.HasEnded) return;
         try
         {
             if (point.Module == statement.Module)
@@ -32,7 +32,7 @@ internal sealed class EarlyStart(Interpreter invoke, StartAtStatement statement,
             }
             else if (statement.Before.Contains(point.Module) || embeds && point.Module == statement.Embed)
             {
-                interleaver.Skip(invoke, point.Module, hidden);
+                interleaver.Skip(invoke, point, hidden);
             }
         }
         catch (Exception e)

@@ -41,9 +41,11 @@ internal sealed class Interleaver
         foreach (Point point in traces.SelectMany(t => t.Job.Plan.Points)) _points.TryAdd(point, new PointState());
         foreach (Interpreter invoke in _invokes) invoke.Interleaver = this;
         Watches = new ModuleWatch?[subject.Paths.Count];
-        foreach (Point point in _points.Keys)
-            Watches[point.Module] = new ModuleWatch(this, point.Module, _points.ContainsKey(new(point.Module, false)), _points.ContainsKey(new(point.Module, true)));
+        foreach (var points in _points.Keys.GroupBy(p => p.Module))
+            Watches[points.Key] = new ModuleWatch(this, points.Key, Has(new(points.Key, false)), Has(new(points.Key, true)), OperationWatch.Of(this, subject.Source(points.Key), points));
         foreach (int module in subject.Milestones) Watches[module] ??= new ModuleWatch(this, module, false, false);
+
+        bool Has(Point point) => _points.ContainsKey(point);
     }
 
     public SiteValues Sites { get; }
@@ -95,10 +97,10 @@ internal sealed class Interleaver
     /// <summary>From here on the modules' values are cached.</summary>
     public void Start(RunningCache cache) => _caches.Add(cache);
 
-    /// <summary>What was given instead of the module's output at this call, and takes it away.</summary>
-    public List<SkippedPart>? TakeSkips(int module)
+    /// <summary>What was given instead of the output at this call of a module or operation, and takes it away.</summary>
+    public List<SkippedPart>? TakeSkips(Point point)
     {
-        PointState state = _points[new Point(module, After: false)];
+        PointState state = _points[point with { After = false }];
         var skips = state.Skips;
         state.Skips = null;
         return skips;
@@ -158,11 +160,11 @@ internal sealed class Interleaver
         state.Replace(Sites.Put(invoke.View!, write.Kind, write.At, state.Value, value));
     }
 
-    /// <summary>Notes that the module is not to run for this invoke's rows.</summary>
-    public void Skip(Interpreter invoke, int module, object? value)
+    /// <summary>Notes that the module or operation is not to run for this invoke's rows.</summary>
+    public void Skip(Interpreter invoke, Point point, object? value)
     {
-        var part = new SkippedPart(invoke, Sites.Instead(invoke.View!, module, value));
-        List<SkippedPart> skips = _points[new Point(module, After: false)].Skips ??= [];
+        var part = new SkippedPart(invoke, Sites.Instead(invoke.View!, point with { After = true }, value));
+        List<SkippedPart> skips = _points[point].Skips ??= [];
         if (skips.FindIndex(s => s.Invoke == invoke) is >= 0 and int before)
         {
             Ownership.Release(skips[before].Value);

@@ -248,9 +248,9 @@ internal sealed class Interpreter
                 Interleaver!.Write(this, write, write.Value.Evaluate(_slots));
                 return true;
             case SkipStatement skip:
-                if (!Reach(new Point(skip.Module, After: false), skip.Call)) return false;
+                if (!Reach(skip.At, skip.Call)) return false;
                 Job.LastWrite = skip.Id;
-                Interleaver!.Skip(this, skip.Module, skip.Value.Evaluate(_slots));
+                Interleaver!.Skip(this, skip.At, skip.Value.Evaluate(_slots));
                 return true;
             case StartAtStatement start:
                 Job.LastWrite = start.Id;

@@ -5,16 +5,18 @@ using TorchSharp;
 namespace Ndif.Engine.Interleaving;
 
 /// <summary>One module's hook: brings its calls before the interleaver.</summary>
-internal sealed class ModuleWatch(Interleaver interleaver, int module, bool before, bool after) : SiteObserver
+/// <param name="operations">Those inside of its forward that are watched, or null.</param>
+internal sealed class ModuleWatch(Interleaver interleaver, int module, bool before, bool after, WatchedSource? operations = null) : SiteObserver
 {
     public override object? Call(SiteModule called, Arguments arguments)
     {
         arguments = Before(arguments, out List<SkippedPart>? skipped);
-        if (skipped is null) return After(called.Run(arguments));
-        object? joined = SkippedPart.Join(skipped, interleaver.Sites.OutputAxes(module));
+        if (skipped is null) return After(Run(called, arguments));
+        var point = new Point(module, After: true);
+        object? joined = SkippedPart.Join(skipped, interleaver.Sites.OutputAxes(point));
         // what returns a tuple is read as one, also if it was skipped with its first tensor
         if (joined is torch.Tensor && called is not TensorModule) joined = new object?[] { joined };
-        return After(joined ?? SkippedPart.Splice(skipped, called.Run(arguments), interleaver.Sites.OutputAxes(module), interleaver.Sites.Name(new Point(module, After: true))));
+        return After(joined ?? SkippedPart.Splice(skipped, Run(called, arguments), interleaver.Sites.OutputAxes(point), interleaver.Sites.Name(point)));
     }
 
     public Arguments Before(Arguments arguments, out List<SkippedPart>? skipped)
@@ -26,9 +28,11 @@ internal sealed class ModuleWatch(Interleaver interleaver, int module, bool befo
             return arguments;
         }
         var changed = (Arguments)interleaver.Pass(new Point(module, After: false), arguments)!;
-        skipped = interleaver.TakeSkips(module);
+        skipped = interleaver.TakeSkips(new Point(module, After: false));
         return changed;
     }
 
     public object? After(object? result) => after ? interleaver.Pass(new Point(module, After: true), result) : result;
+
+    private object? Run(SiteModule called, Arguments arguments) => operations is null ? called.Run(arguments) : called.RunWatched(operations, arguments);
 }

@@ -89,6 +89,8 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
     /// <summary>True if a tensor has this view's rows and tokens where the axes say.</summary>
     public bool Fits(torch.Tensor tensor, Axes axes)
     {
+        if (!axes.IsKnown) return CoversAll ? true : throw Unknown();
+        if (axes.IsFlat) return Pass.Rows < 0 || Is(axes.Rows, Count * (Pass.HoldsPrompts ? Pass.Tokens - Pad : Pass.Tokens));
         return Pass.Rows < 0 || Is(axes.Rows, Count) && Is(axes.Tokens, Pass.HoldsPrompts ? Pass.Tokens - Pad : Pass.Tokens) && tensor.ndim > axes.Keys;
 
         bool Is(int dimension, long size) => dimension == Axes.None || (dimension < tensor.ndim && tensor.size(dimension) == size);
@@ -98,7 +100,8 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
     public long[] Whole(torch.Tensor part, Axes axes)
     {
         long[] shape = part.shape;
-        shape[axes.Rows] = Pass.Rows;
+        shape[axes.Rows] = axes.IsFlat ? Pass.Rows * Pass.Tokens : Pass.Rows;
+        if (axes.IsFlat) return shape;
         if (axes.Tokens != Axes.None && Pass.HoldsPrompts) shape[axes.Tokens] += Pad;
         if (axes.Keys != Axes.None) shape[axes.Keys] += Pad;
         return shape;
@@ -119,10 +122,23 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
     {
         if (CoversAll) return tensor.alias();
         if (axes.Rows == Axes.None) return tensor.clone(); // all rows share it: an edit must not reach the others
+        if (!axes.IsKnown) throw Unknown();
+        if (axes.IsFlat) return NarrowFlat(tensor, axes.Rows);
         Check(tensor, axes);
         torch.Tensor part = tensor.narrow(axes.Rows, Start, Count);
         part = Cut(part, Pass.HoldsPrompts ? axes.Tokens : Axes.None);
         return Cut(part, axes.Keys);
+    }
+
+    /// <summary>Rows and tokens in one dimension: apart, cut, and together again; as a view, so that edits reach the model.</summary>
+    private torch.Tensor NarrowFlat(torch.Tensor tensor, int dimension)
+    {
+        if (dimension >= tensor.ndim || tensor.size(dimension) != Pass.Rows * Pass.Tokens)
+            throw Errors.Throwable(ErrorCode.ShapeMismatch,
+                $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the batch's {Pass.Rows} rows of {Pass.Tokens} tokens in dimension {dimension}, so its rows cannot be told apart.");
+        long pad = Pass.HoldsPrompts ? Pad : 0;
+        if (Count == 1) return tensor.narrow(dimension, Start * Pass.Tokens + pad, Pass.Tokens - pad);
+        return pad == 0 ? tensor.narrow(dimension, Start * Pass.Tokens, Count * Pass.Tokens) : throw Unknown();
     }
 
     private torch.Tensor Cut(torch.Tensor part, int dimension)
@@ -150,8 +166,15 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
         return result.MoveToOuterDisposeScope();
     }
 
+    private static Exception Unknown() => Errors.Throwable(ErrorCode.Unsupported,
+        "Nothing says which dimension of this operation's value runs over the rows, so this invoke's part cannot be cut out of the batch.",
+        "Use the operation in a trace of one prompt or one list of prompts, or an operation whose shape is known (Source[...].Shape).");
+
     private void Check(torch.Tensor tensor, Axes axes)
     {
+        if (Pad > 0 && Pass.HoldsPrompts && axes.Tokens != Axes.None && (axes.Tokens >= tensor.ndim || tensor.size(axes.Tokens) != Pass.Tokens))
+            throw Errors.Throwable(ErrorCode.ShapeMismatch,
+                $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the pass's {Pass.Tokens} tokens in dimension {axes.Tokens}, so its padding cannot be told apart.");
         if (axes.Rows >= tensor.ndim || tensor.size(axes.Rows) != Pass.Rows)
             throw Errors.Throwable(ErrorCode.ShapeMismatch,
                 $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the batch's {Pass.Rows} rows in dimension {axes.Rows}, so its rows cannot be told apart.");

@@ -15,7 +15,7 @@ internal sealed class RunningCache(Interpreter invoke, CacheStatement statement,
 
     public Interpreter Invoke => invoke;
 
-    public bool Wants(Point point) => _modules.Contains(point.Module) && (point.After ? statement.Outputs : statement.Inputs);
+    public bool Wants(Point point) => !point.IsOperation && _modules.Contains(point.Module) && (point.After ? statement.Outputs : statement.Inputs);
 
     /// <param name="seen">As the invoke sees it; owned from here on.</param>
     public void Add(Point point, string path, object? seen)

@@ -10,14 +10,15 @@ namespace Ndif.Engine.Interleaving;
 /// <summary>What an invoke sees of a site's value, and what becomes of the value when the invoke puts something there.</summary>
 internal sealed class SiteValues(SubjectModel subject)
 {
-    /// <summary>"transformer.h.0.output"</summary>
+    /// <summary>"transformer.h.0.output", "transformer.h.0.attn.source.split_0.output"</summary>
     public string Name(Point point)
     {
         string path = subject.Paths[point.Module];
-        return $"{(path.Length == 0 ? "model" : path)}.{(point.After ? "output" : "input")}";
+        string operation = point.IsOperation ? $".source.{subject.Source(point.Module)!.Sites[point.Operation].Path}" : "";
+        return $"{(path.Length == 0 ? "model" : path)}{operation}.{(point.After ? "output" : "input")}";
     }
 
-    public Func<int, Axes> OutputAxes(int module) => element => subject.OutputAxes(module, element);
+    public Func<int, Axes> OutputAxes(Point point) => element => subject.OutputAxes(point, element);
 
     /// <summary>The view's part, as fresh handles outside of any dispose scope.</summary>
     public object? See(RowView view, SiteKind kind, Point at, object? value)
@@ -25,10 +26,10 @@ internal sealed class SiteValues(SubjectModel subject)
         using var scope = torch.NewDisposeScope();
         return Ownership.Take(kind switch
         {
-            SiteKind.Output => view.Narrow(value, OutputAxes(at.Module)),
-            SiteKind.Hidden => view.Narrow(FirstTensor(value, at), OutputAxes(at.Module)),
-            SiteKind.Input => view.Narrow(((Arguments)value!).First, FirstAxes(at.Module, (Arguments)value)),
-            _ => InputsSeen(view, at.Module, (Arguments)value!),
+            SiteKind.Output => view.Narrow(value, OutputAxes(at)),
+            SiteKind.Hidden => view.Narrow(FirstTensor(value, at), OutputAxes(at)),
+            SiteKind.Input => view.Narrow(((Arguments)value!).First, FirstAxes(at, (Arguments)value)),
+            _ => InputsSeen(view, at, (Arguments)value!),
         });
     }
 
@@ -38,15 +39,15 @@ internal sealed class SiteValues(SubjectModel subject)
         string name = Name(at);
         return kind switch
         {
-            SiteKind.Output or SiteKind.Hidden => view.Splice(whole, value, OutputAxes(at.Module), name),
+            SiteKind.Output or SiteKind.Hidden => view.Splice(whole, value, OutputAxes(at), name),
             SiteKind.Input => PutInput(view, at, whole, value),
-            _ => InputsWritten(view, at.Module, (Arguments)whole!, value, name),
+            _ => InputsWritten(view, at, (Arguments)whole!, value, name),
         };
     }
 
     /// <summary>All arguments of a module, with the view's part of the first one replaced.</summary>
     public Arguments PutInput(RowView view, Point at, object? whole, object? value) =>
-        ((Arguments)whole!).WithFirst(view.Splice(((Arguments)whole).First, value, FirstAxes(at.Module, (Arguments)whole), Name(at)));
+        ((Arguments)whole!).WithFirst(view.Splice(((Arguments)whole).First, value, FirstAxes(at, (Arguments)whole), Name(at)));
 
     /// <summary>
     /// The value as the beginning of autograd's graph, unless it is part of one already; in the current dispose scope. What is seen of
@@ -69,18 +70,19 @@ internal sealed class SiteValues(SubjectModel subject)
     /// What stands for a module's output that is not computed, in the current dispose scope: a tensor or a tuple. In a batch it has the
     /// view's rows and tokens, and gets the model's element type.
     /// </summary>
-    public object Instead(RowView view, int module, object? value)
+    public object Instead(RowView view, Point point, object? value)
     {
-        string name = Name(new Point(module, After: true));
+        string name = Name(point);
         object?[] elements = value is IReadOnlyList<object?> tuple ? [.. tuple] : [value];
         if (elements.Length == 0 || elements[0] is not torch.Tensor)
             throw Errors.Throwable(ErrorCode.BadArgument, $"`{name}` can be skipped with a tensor, or with a tuple that begins with one.");
         for (int i = 0; i < elements.Length; i++)
         {
             if (elements[i] is not torch.Tensor tensor) continue;
-            if (!view.Fits(tensor, subject.OutputAxes(module, i)))
+            if (!view.Fits(tensor, subject.OutputAxes(point, i)))
                 throw Errors.Throwable(ErrorCode.ShapeMismatch, $"`{name}` cannot be skipped with a tensor of shape [{string.Join(", ", tensor.shape)}]: it does not have this invoke's rows and tokens.");
-            elements[i] = view.Pass.Rows < 0 || tensor.dtype == subject.Type ? tensor.alias() : tensor.to(subject.Type);
+            // operations compute in other types too: masks, float32 within a half-precision model
+            elements[i] = view.Pass.Rows < 0 || point.IsOperation || tensor.dtype == subject.Type ? tensor.alias() : tensor.to(subject.Type);
         }
         return value is torch.Tensor ? elements[0]! : elements;
     }
@@ -93,18 +95,18 @@ internal sealed class SiteValues(SubjectModel subject)
         _ => throw Errors.Throwable(ErrorCode.BadArgument, $"`{Name(point)}` has no hidden state: it is not a tensor and does not begin with one."),
     };
 
-    private Func<int, Axes> FirstAxes(int module, Arguments arguments) =>
-        InputAxes(module, arguments.Positional.Length > 0 ? "0" : arguments.Keywords.Count > 0 ? arguments.Keywords[0].Key : "0");
+    private Func<int, Axes> FirstAxes(Point point, Arguments arguments) =>
+        InputAxes(point, arguments.Positional.Length > 0 ? "0" : arguments.Keywords.Count > 0 ? arguments.Keywords[0].Key : "0");
 
-    private Func<int, Axes> InputAxes(int module, string argument) => _ => subject.InputAxes(module, argument);
+    private Func<int, Axes> InputAxes(Point point, string argument) => element => subject.InputAxes(point, argument, element);
 
-    private object?[] InputsSeen(RowView view, int module, Arguments arguments) =>
+    private object?[] InputsSeen(RowView view, Point point, Arguments arguments) =>
     [
-        arguments.Positional.Select((value, i) => view.Narrow(value, InputAxes(module, $"{i}"))).ToArray(),
-        arguments.Keywords.ToDictionary(k => k.Key, k => view.Narrow(k.Value, InputAxes(module, k.Key))),
+        arguments.Positional.Select((value, i) => view.Narrow(value, InputAxes(point, $"{i}"))).ToArray(),
+        arguments.Keywords.ToDictionary(k => k.Key, k => view.Narrow(k.Value, InputAxes(point, k.Key))),
     ];
 
-    private Arguments InputsWritten(RowView view, int module, Arguments arguments, object? value, string name)
+    private Arguments InputsWritten(RowView view, Point point, Arguments arguments, object? value, string name)
     {
         if (value is not IReadOnlyList<object?> { Count: 2 } both || both[0] is not IReadOnlyList<object?> positional || both[1] is not IReadOnlyDictionary<string, object?> keywords)
             throw Errors.Throwable(ErrorCode.BadArgument, $"`{name}` takes (arguments, keywords): a tuple and a dictionary.");
@@ -113,8 +115,8 @@ internal sealed class SiteValues(SubjectModel subject)
         if (keywords.Keys.FirstOrDefault(key => arguments.Keywords.All(k => k.Key != key)) is { } unknown)
             throw Errors.Throwable(ErrorCode.BadArgument, $"`{name}` has no argument `{unknown}`; it has {string.Join(", ", arguments.Keywords.Select(k => k.Key))}.");
         return new Arguments(
-            [.. arguments.Positional.Select((value, i) => i < positional.Count ? view.Splice(value, positional[i], InputAxes(module, $"{i}"), name) : value)],
+            [.. arguments.Positional.Select((value, i) => i < positional.Count ? view.Splice(value, positional[i], InputAxes(point, $"{i}"), name) : value)],
             [.. arguments.Keywords.Select(k => keywords.TryGetValue(k.Key, out object? part)
-                ? KeyValuePair.Create(k.Key, view.Splice(k.Value, part, InputAxes(module, k.Key), name)) : k)]);
+                ? KeyValuePair.Create(k.Key, view.Splice(k.Value, part, InputAxes(point, k.Key), name)) : k)]);
     }
 }

@@ -1,4 +1,5 @@
 using Ndif.Engine.Batching;
+using Ndif.Engine.Compiling;
 using Ndif.Engine.Interleaving;
 using Ndif.Models;
 using Ndif.Protocol;
@@ -42,6 +43,18 @@ public sealed class LanguageSubject : SubjectModel, IDisposable
     public override Axes OutputAxes(int module, int element) => _model.Modules[module].OutputAxes(element);
 
     public override Axes InputAxes(int module, string argument) => _model.Modules[module].InputAxes(argument);
+
+    public override SourceTree? Source(int module) => _model.Modules[module].Source is { } source ? SourceTree.Of(source) : null;
+
+    internal override bool CanShare(Point point) => point.IsOperation
+        ? Source(point.Module)!.Sites[point.Operation].CanBeCut(_model.Modules[point.Module], point.After)
+        : OutputAxes(point.Module, 0) is { IsKnown: true, IsFlat: false } || _model.Modules[point.Module].IsList;
+
+    internal override Axes OutputAxes(Point point, int element) => !point.IsOperation ? OutputAxes(point.Module, element)
+        : Source(point.Module)!.Sites[point.Operation].OutputAxes(_model.Modules[point.Module], element);
+
+    internal override Axes InputAxes(Point point, string argument, int element) => !point.IsOperation ? InputAxes(point.Module, argument)
+        : Source(point.Module)!.Sites[point.Operation].InputAxes(_model.Modules[point.Module], argument, element);
 
     /// <summary>A prompt's token ids, special tokens included.</summary>
     public long[] Encode(string prompt)

@@ -1,3 +1,4 @@
+using Ndif.Engine.Compiling;
 using Ndif.Engine.Interleaving;
 using Ndif.Models;
 using Ndif.Protocol;
@@ -41,6 +42,22 @@ public abstract class SubjectModel
     public abstract Axes OutputAxes(int module, int element);
 
     public abstract Axes InputAxes(int module, string argument);
+
+    /// <summary>The operations inside of a module's forward; null if they are not known.</summary>
+    public virtual SourceTree? Source(int module) => null;
+
+    /// <summary>The index of an operation of a module's source, by its full path.</summary>
+    internal int OperationAt(int module, string path) => Source(module)?.IndexOf(path) is >= 0 and var index ? index
+        : throw Errors.Throwable(ErrorCode.UnknownOp, $"`{Paths[module]}` has no operation `{path}`.");
+
+    /// <summary>False if an invoke's part of the value there cannot be cut out of a batch.</summary>
+    internal virtual bool CanShare(Point point) => true;
+
+    /// <summary>As <see cref="OutputAxes(int, int)"/>, of a module or an operation.</summary>
+    internal virtual Axes OutputAxes(Point point, int element) => OutputAxes(point.Module, element);
+
+    /// <summary>As <see cref="InputAxes(int, string)"/>, of a module or an operation.</summary>
+    internal virtual Axes InputAxes(Point point, string argument, int element) => InputAxes(point.Module, argument);
 
     /// <summary>Runs the traces together: one pass of the model, or one generation.</summary>
     internal abstract void Run(IReadOnlyList<TraceRun> traces);

@@ -29,7 +29,7 @@ public sealed record BloomConfig(int Vocabulary, int Positions, int Width, int L
 /// <summary>BLOOM: no position embeddings; each head takes the more off a score the further away the key is (ALiBi).</summary>
 /// <remarks>transformers/models/bloom/modeling_bloom.py; BigScience Workshop, 2022; Press et al., 2021</remarks>
 [Architecture("BloomForCausalLM", ModelType = "bloom")]
-public sealed class BloomForCausalLM : CausalLM
+public sealed partial class BloomForCausalLM : CausalLM
 {
     private readonly BloomModel _transformer;
     private readonly Linear _lmHead;
@@ -62,7 +62,7 @@ public sealed class BloomForCausalLM : CausalLM
     }
 }
 
-public sealed class BloomModel : SiteModule
+public sealed partial class BloomModel : SiteModule
 {
     private readonly float[] _slopes;
     private readonly Embedding _wordEmbeddings;
@@ -132,7 +132,7 @@ public sealed class BloomModel : SiteModule
     }
 }
 
-public sealed class BloomBlock : SiteModule
+public sealed partial class BloomBlock : SiteModule
 {
     private readonly bool _normResidual;
     private readonly LayerNorm _inputLayernorm, _postAttentionLayernorm;
@@ -179,7 +179,7 @@ public sealed class BloomBlock : SiteModule
     }
 }
 
-public sealed class BloomAttention : SiteModule
+public sealed partial class BloomAttention : SiteModule
 {
     private readonly int _layer, _heads, _width;
     private readonly Linear _queryKeyValue, _dense;
@@ -190,7 +190,7 @@ public sealed class BloomAttention : SiteModule
         (_layer, _heads, _width) = (layer, config.Heads, config.HeadWidth);
         _queryKeyValue = Child("query_key_value", new Linear(config.Width, 3 * config.Width));
         _dense = Child("dense", new Linear(config.Width, config.Width));
-        _attentionDropout = Child("attention_dropout", new Dropout(config.AttentionDropout));
+        _attentionDropout = Child("attention_dropout", new Dropout(config.AttentionDropout, Axes.Attention));
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -225,15 +225,16 @@ public sealed class BloomAttention : SiteModule
         Tensor query = parts[0], key = parts[1], value = parts[2];                              // [rows, heads, tokens or keys, head width]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         Tensor scores = EagerAttention.Scores(query, key) / Math.Sqrt(_width) + alibi + mask;   // [rows, heads, tokens, keys]
+        scores = SourceLabel.Of("scores", scores);
         Tensor probabilities = nn.functional.softmax(scores, -1, ScalarType.Float32).to(query.dtype); // [rows, heads, tokens, keys]
-        probabilities = _attentionDropout.Call(probabilities);
+        probabilities = SourceLabel.Of("probs", _attentionDropout.Call(probabilities));
         Tensor mixed = EagerAttention.Mix(probabilities, value).transpose(1, 2).flatten(2);     // [rows, tokens, width]
         Tensor output = residual + _dense.Call(mixed);                                          // [rows, tokens, width]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
     }
 }
 
-public sealed class BloomMLP : SiteModule
+public sealed partial class BloomMLP : SiteModule
 {
     private readonly Linear _denseHTo4h, _dense4hToH;
     private readonly BloomGelu _geluImpl;
@@ -262,7 +263,7 @@ public sealed class BloomMLP : SiteModule
 }
 
 /// <summary>GELU by tanh, as its formula is written out there.</summary>
-public sealed class BloomGelu : TensorModule
+public sealed partial class BloomGelu : TensorModule
 {
     protected override Tensor Forward(Tensor input) => nn.functional.gelu(input, TorchSharp.Modules.GELU.Approximate.tanh);
 }

@@ -34,7 +34,7 @@ public sealed record FalconConfig(int Vocabulary, int Positions, int Width, int 
 /// <summary>Falcon: attention and mlp side by side, rotary positions, one key and value head or a few.</summary>
 /// <remarks>transformers/models/falcon/modeling_falcon.py; Almazrouei et al., 2023</remarks>
 [Architecture("FalconForCausalLM", ModelType = "falcon")]
-public sealed class FalconForCausalLM : CausalLM
+public sealed partial class FalconForCausalLM : CausalLM
 {
     private readonly FalconModel _transformer;
     private readonly Linear _lmHead;
@@ -67,7 +67,7 @@ public sealed class FalconForCausalLM : CausalLM
     }
 }
 
-public sealed class FalconModel : SiteModule
+public sealed partial class FalconModel : SiteModule
 {
     private readonly Embedding _wordEmbeddings;
     private readonly ModuleList<FalconDecoderLayer> _h;
@@ -115,7 +115,7 @@ public sealed class FalconModel : SiteModule
     }
 }
 
-public sealed class FalconDecoderLayer : SiteModule
+public sealed partial class FalconDecoderLayer : SiteModule
 {
     private readonly bool _parallel;
     private readonly FalconAttention _selfAttention;
@@ -163,7 +163,7 @@ public sealed class FalconDecoderLayer : SiteModule
     }
 }
 
-public sealed class FalconAttention : SiteModule
+public sealed partial class FalconAttention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
@@ -224,7 +224,7 @@ public sealed class FalconAttention : SiteModule
     }
 }
 
-public sealed class FalconMLP : TensorModule
+public sealed partial class FalconMLP : TensorModule
 {
     private readonly Linear _denseHTo4h, _dense4hToH;
     private readonly Activation _act;

@@ -30,7 +30,7 @@ public sealed record GPT2Config(int Vocabulary, int Positions, int Width, int La
 /// <summary>GPT-2: learned positions, norms before attention and mlp, one matrix for queries, keys and values.</summary>
 /// <remarks>transformers/models/gpt2/modeling_gpt2.py; Radford et al., 2019</remarks>
 [Architecture("GPT2LMHeadModel", ModelType = "gpt2")]
-public sealed class GPT2LMHeadModel : CausalLM
+public sealed partial class GPT2LMHeadModel : CausalLM
 {
     private readonly GPT2Model _transformer;
     private readonly Linear _lmHead;
@@ -67,7 +67,7 @@ public sealed class GPT2LMHeadModel : CausalLM
     }
 }
 
-public sealed class GPT2Model : SiteModule
+public sealed partial class GPT2Model : SiteModule
 {
     private readonly Embedding _wte, _wpe;
     private readonly Dropout _drop;
@@ -117,7 +117,7 @@ public sealed class GPT2Model : SiteModule
     }
 }
 
-public sealed class GPT2Block : SiteModule
+public sealed partial class GPT2Block : SiteModule
 {
     private readonly LayerNorm _ln1, _ln2;
     private readonly GPT2Attention _attn;
@@ -155,7 +155,7 @@ public sealed class GPT2Block : SiteModule
     }
 }
 
-public sealed class GPT2Attention : SiteModule
+public sealed partial class GPT2Attention : SiteModule
 {
     private readonly int _layer, _heads, _width;
     private readonly double _scale;
@@ -193,8 +193,8 @@ public sealed class GPT2Attention : SiteModule
         using var scope = NewDisposeScope();
         Tensor[] parts = _cAttn.Call(hidden).split(_heads * _width, 2);                 // 3 x [rows, tokens, width]
         Tensor query = EagerAttention.SplitHeads(parts[0], _heads, _width);             // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(parts[1], _heads, _width);               // [rows, heads, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(parts[2], _heads, _width);             // [rows, heads, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(parts[1], _heads, _width);               // [rows, heads, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(parts[2], _heads, _width);             // [rows, heads, tokens, head width]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale);
         Tensor output = _cProj.Call(mixed.view(hidden.shape));                          // [rows, tokens, width]
@@ -203,7 +203,7 @@ public sealed class GPT2Attention : SiteModule
     }
 }
 
-public sealed class GPT2MLP : TensorModule
+public sealed partial class GPT2MLP : TensorModule
 {
     private readonly Conv1D _cFc, _cProj;
     private readonly Activation _act;

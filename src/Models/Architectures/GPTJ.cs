@@ -29,7 +29,7 @@ public sealed record GPTJConfig(int Vocabulary, int Positions, int Width, int La
 /// <summary>GPT-J: attention and mlp side by side behind one norm; rotary positions turn pairs of neighbours, not of halves.</summary>
 /// <remarks>transformers/models/gptj/modeling_gptj.py; Wang and Komatsuzaki, 2021</remarks>
 [Architecture("GPTJForCausalLM", ModelType = "gptj")]
-public sealed class GPTJForCausalLM : CausalLM
+public sealed partial class GPTJForCausalLM : CausalLM
 {
     private readonly GPTJModel _transformer;
     private readonly Linear _lmHead;
@@ -66,7 +66,7 @@ public sealed class GPTJForCausalLM : CausalLM
     }
 }
 
-public sealed class GPTJModel : SiteModule
+public sealed partial class GPTJModel : SiteModule
 {
     private readonly Embedding _wte;
     private readonly Dropout _drop;
@@ -113,7 +113,7 @@ public sealed class GPTJModel : SiteModule
     }
 }
 
-public sealed class GPTJBlock : SiteModule
+public sealed partial class GPTJBlock : SiteModule
 {
     private readonly LayerNorm _ln1;
     private readonly GPTJAttention _attn;
@@ -150,7 +150,7 @@ public sealed class GPTJBlock : SiteModule
     }
 }
 
-public sealed class GPTJAttention : SiteModule
+public sealed partial class GPTJAttention : SiteModule
 {
     private readonly int _layer, _heads, _width, _rotated;
     private readonly Dropout _attnDropout, _residDropout;
@@ -159,7 +159,7 @@ public sealed class GPTJAttention : SiteModule
     internal GPTJAttention(GPTJConfig config, int layer)
     {
         (_layer, _heads, _width, _rotated) = (layer, config.Heads, config.HeadWidth, config.Rotated);
-        _attnDropout = Child("attn_dropout", new Dropout(config.AttentionDropout));
+        _attnDropout = Child("attn_dropout", new Dropout(config.AttentionDropout, Axes.Attention));
         _residDropout = Child("resid_dropout", new Dropout(config.ResidualDropout));
         _kProj = Child("k_proj", new Linear(config.Width, config.Width, bias: false));
         _vProj = Child("v_proj", new Linear(config.Width, config.Width, bias: false));
@@ -188,15 +188,16 @@ public sealed class GPTJAttention : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _width);            // [rows, heads, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _width);          // [rows, heads, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _width);            // [rows, heads, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
         query = Rotate(query, positionIds);
         key = Rotate(key, positionIds);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         Tensor scores = EagerAttention.Scores(query.to(ScalarType.Float32), key.to(ScalarType.Float32)); // [rows, heads, tokens, keys]
         scores = scores / Math.Sqrt(_width) + mask;
+        scores = SourceLabel.Of("scores", scores);
         Tensor probabilities = nn.functional.softmax(scores, -1).to(value.dtype);               // [rows, heads, tokens, keys]
-        probabilities = _attnDropout.Call(probabilities);
+        probabilities = SourceLabel.Of("probs", _attnDropout.Call(probabilities));
         Tensor mixed = EagerAttention.Mix(probabilities, value).transpose(1, 2).flatten(2);     // [rows, tokens, width]
         Tensor output = _residDropout.Call(_outProj.Call(mixed));                               // [rows, tokens, width]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
@@ -204,6 +205,7 @@ public sealed class GPTJAttention : SiteModule
 
     /// <summary>Turns each pair of neighbours in the rotated part by its position's angle.</summary>
     /// <param name="x">[rows, heads, tokens, head width]</param>
+    [Operation("apply_rotary_pos_emb")]
     private Tensor Rotate(Tensor x, Tensor positionIds)
     {
         Tensor exponents = arange(0, _rotated, 2, ScalarType.Float32, x.device) / _rotated;      // [rotated/2]
@@ -219,7 +221,7 @@ public sealed class GPTJAttention : SiteModule
     }
 }
 
-public sealed class GPTJMLP : TensorModule
+public sealed partial class GPTJMLP : TensorModule
 {
     private readonly Linear _fcIn, _fcOut;
     private readonly Activation _act;

@@ -32,7 +32,7 @@ public sealed record GPTNeoConfig(int Vocabulary, int Positions, int Width, int 
 /// <summary>GPT-Neo: a GPT-2 whose every other layer sees a window, and whose scores are not scaled.</summary>
 /// <remarks>transformers/models/gpt_neo/modeling_gpt_neo.py; Black et al., 2021</remarks>
 [Architecture("GPTNeoForCausalLM", ModelType = "gpt_neo")]
-public sealed class GPTNeoForCausalLM : CausalLM
+public sealed partial class GPTNeoForCausalLM : CausalLM
 {
     private readonly GPTNeoModel _transformer;
     private readonly Linear _lmHead;
@@ -70,7 +70,7 @@ public sealed class GPTNeoForCausalLM : CausalLM
     }
 }
 
-public sealed class GPTNeoModel : SiteModule
+public sealed partial class GPTNeoModel : SiteModule
 {
     private readonly Embedding _wte, _wpe;
     private readonly Dropout _drop;
@@ -120,7 +120,7 @@ public sealed class GPTNeoModel : SiteModule
     }
 }
 
-public sealed class GPTNeoBlock : SiteModule
+public sealed partial class GPTNeoBlock : SiteModule
 {
     private readonly LayerNorm _ln1, _ln2;
     private readonly GPTNeoAttention _attn;
@@ -156,7 +156,7 @@ public sealed class GPTNeoBlock : SiteModule
 }
 
 /// <summary>A wrapper: the attention itself is its only child, whatever the layer's kind.</summary>
-public sealed class GPTNeoAttention : SiteModule
+public sealed partial class GPTNeoAttention : SiteModule
 {
     private readonly GPTNeoSelfAttention _attention;
 
@@ -179,7 +179,7 @@ public sealed class GPTNeoAttention : SiteModule
     private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask) => _attention.Call(hidden, cache, mask);
 }
 
-public sealed class GPTNeoSelfAttention : SiteModule
+public sealed partial class GPTNeoSelfAttention : SiteModule
 {
     private readonly int _layer, _heads, _width;
     private readonly int? _window;
@@ -190,7 +190,7 @@ public sealed class GPTNeoSelfAttention : SiteModule
     {
         (_layer, _heads, _width) = (layer, config.Heads, config.HeadWidth);
         _window = config.Local[layer] ? config.Window : null;
-        _attnDropout = Child("attn_dropout", new Dropout(config.AttentionDropout));
+        _attnDropout = Child("attn_dropout", new Dropout(config.AttentionDropout, Axes.Attention));
         _residDropout = Child("resid_dropout", new Dropout(config.ResidualDropout));
         _kProj = Child("k_proj", new Linear(config.Width, config.Width, bias: false));
         _vProj = Child("v_proj", new Linear(config.Width, config.Width, bias: false));
@@ -215,14 +215,15 @@ public sealed class GPTNeoSelfAttention : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _width);            // [rows, heads, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _width);          // [rows, heads, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _width);            // [rows, heads, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         Tensor scores = EagerAttention.Scores(query.to(ScalarType.Float32), key.to(ScalarType.Float32)); // [rows, heads, tokens, keys]
         if (_window is { } window) scores = scores.masked_fill(Outside(window, scores), finfo(ScalarType.Float32).min);
         scores = scores + mask;
+        scores = SourceLabel.Of("scores", scores);
         Tensor probabilities = nn.functional.softmax(scores, -1).to(value.dtype);               // [rows, heads, tokens, keys]
-        probabilities = _attnDropout.Call(probabilities);
+        probabilities = SourceLabel.Of("probs", _attnDropout.Call(probabilities));
         Tensor mixed = EagerAttention.Mix(probabilities, value).transpose(1, 2).flatten(2);     // [rows, tokens, width]
         Tensor output = _residDropout.Call(_outProj.Call(mixed));                               // [rows, tokens, width]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
@@ -238,7 +239,7 @@ public sealed class GPTNeoSelfAttention : SiteModule
     }
 }
 
-public sealed class GPTNeoMLP : TensorModule
+public sealed partial class GPTNeoMLP : TensorModule
 {
     private readonly Linear _cFc, _cProj;
     private readonly Activation _act;

@@ -29,7 +29,7 @@ public sealed record GPTNeoXConfig(int Vocabulary, int Positions, int Width, int
 /// <summary>GPT-NeoX and Pythia: rotary positions on a part of each head, attention and mlp side by side.</summary>
 /// <remarks>transformers/models/gpt_neox/modeling_gpt_neox.py; Black et al., 2022</remarks>
 [Architecture("GPTNeoXForCausalLM", ModelType = "gpt_neox")]
-public sealed class GPTNeoXForCausalLM : CausalLM
+public sealed partial class GPTNeoXForCausalLM : CausalLM
 {
     private readonly GPTNeoXModel _gptNeox;
     private readonly Linear _embedOut;
@@ -68,7 +68,7 @@ public sealed class GPTNeoXForCausalLM : CausalLM
     }
 }
 
-public sealed class GPTNeoXModel : SiteModule
+public sealed partial class GPTNeoXModel : SiteModule
 {
     private readonly Embedding _embedIn;
     private readonly Dropout _embDropout;
@@ -120,7 +120,7 @@ public sealed class GPTNeoXModel : SiteModule
     }
 }
 
-public sealed class GPTNeoXLayer : SiteModule
+public sealed partial class GPTNeoXLayer : SiteModule
 {
     private readonly bool _parallel;
     private readonly LayerNorm _inputLayernorm, _postAttentionLayernorm;
@@ -169,7 +169,7 @@ public sealed class GPTNeoXLayer : SiteModule
     }
 }
 
-public sealed class GPTNeoXAttention : SiteModule
+public sealed partial class GPTNeoXAttention : SiteModule
 {
     private readonly int _layer, _heads, _width;
     private readonly double _scale;
@@ -208,8 +208,8 @@ public sealed class GPTNeoXAttention : SiteModule
         Tensor mixture = EagerAttention.SplitHeads(_queryKeyValue.Call(hidden), _heads, 3 * _width); // [rows, heads, tokens, 3 head width]
         Tensor[] parts = mixture.chunk(3, -1);                                  // 3 x [rows, heads, tokens, head width]
         Tensor query = PartialRotary.Rotate(parts[0], positions);               // [rows, heads, tokens, head width]
-        Tensor key = PartialRotary.Rotate(parts[1], positions);                 // [rows, heads, keys, head width]
-        Tensor value = parts[2];                                                // [rows, heads, keys, head width]
+        Tensor key = PartialRotary.Rotate(parts[1], positions);                 // [rows, heads, tokens, head width]
+        Tensor value = parts[2];                                                // [rows, heads, tokens, head width]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale);
         Tensor output = _dense.Call(mixed.flatten(2));                          // [rows, tokens, width]
@@ -217,7 +217,7 @@ public sealed class GPTNeoXAttention : SiteModule
     }
 }
 
-public sealed class GPTNeoXMLP : TensorModule
+public sealed partial class GPTNeoXMLP : TensorModule
 {
     private readonly Linear _denseHTo4h, _dense4hToH;
     private readonly Activation _act;

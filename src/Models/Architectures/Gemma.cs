@@ -25,7 +25,7 @@ public sealed record GemmaConfig(int Vocabulary, int Positions, int Width, int I
 /// <summary>Gemma: a Llama with scaled embeddings, norms that multiply with 1 + weight, heads of their own width, a GELU gate.</summary>
 /// <remarks>transformers/models/gemma/modeling_gemma.py; Gemma Team, 2024</remarks>
 [Architecture("GemmaForCausalLM", ModelType = "gemma")]
-public sealed class GemmaForCausalLM : CausalLM
+public sealed partial class GemmaForCausalLM : CausalLM
 {
     private readonly GemmaModel _model;
     private readonly Linear _lmHead;
@@ -58,7 +58,7 @@ public sealed class GemmaForCausalLM : CausalLM
     }
 }
 
-public sealed class GemmaModel : SiteModule
+public sealed partial class GemmaModel : SiteModule
 {
     private readonly ScaledEmbedding _embedTokens;
     private readonly ModuleList<GemmaDecoderLayer> _layers;
@@ -107,7 +107,7 @@ public sealed class GemmaModel : SiteModule
     }
 }
 
-public sealed class GemmaDecoderLayer : SiteModule
+public sealed partial class GemmaDecoderLayer : SiteModule
 {
     private readonly GemmaAttention _selfAttn;
     private readonly GemmaMLP _mlp;
@@ -149,7 +149,7 @@ public sealed class GemmaDecoderLayer : SiteModule
     }
 }
 
-public sealed class GemmaAttention : SiteModule
+public sealed partial class GemmaAttention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
@@ -187,8 +187,8 @@ public sealed class GemmaAttention : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
         query = RotaryEmbedding.Rotate(query, positions);
         key = RotaryEmbedding.Rotate(key, positions);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
@@ -198,7 +198,7 @@ public sealed class GemmaAttention : SiteModule
     }
 }
 
-public sealed class GemmaMLP : TensorModule
+public sealed partial class GemmaMLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
     private readonly Activation _actFn;

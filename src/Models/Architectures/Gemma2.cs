@@ -37,7 +37,7 @@ public sealed record Gemma2Config(int Vocabulary, int Positions, int Width, int 
 /// <summary>Gemma 2: norms also after attention and mlp, soft caps on scores and logits, every other layer with a window.</summary>
 /// <remarks>transformers/models/gemma2/modeling_gemma2.py; Gemma Team, Gemma 2, 2024</remarks>
 [Architecture("Gemma2ForCausalLM", ModelType = "gemma2")]
-public sealed class Gemma2ForCausalLM : CausalLM
+public sealed partial class Gemma2ForCausalLM : CausalLM
 {
     private readonly double? _cap;
     private readonly Gemma2Model _model;
@@ -73,7 +73,7 @@ public sealed class Gemma2ForCausalLM : CausalLM
     }
 }
 
-public sealed class Gemma2Model : SiteModule
+public sealed partial class Gemma2Model : SiteModule
 {
     private readonly ScaledEmbedding _embedTokens;
     private readonly ModuleList<Gemma2DecoderLayer> _layers;
@@ -129,7 +129,7 @@ public sealed class Gemma2Model : SiteModule
     }
 }
 
-public sealed class Gemma2DecoderLayer : SiteModule
+public sealed partial class Gemma2DecoderLayer : SiteModule
 {
     private readonly Gemma2Attention _selfAttn;
     private readonly Gemma2MLP _mlp;
@@ -176,7 +176,7 @@ public sealed class Gemma2DecoderLayer : SiteModule
     }
 }
 
-public sealed class Gemma2Attention : SiteModule
+public sealed partial class Gemma2Attention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
@@ -215,8 +215,8 @@ public sealed class Gemma2Attention : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
         query = RotaryEmbedding.Rotate(query, positions);
         key = RotaryEmbedding.Rotate(key, positions);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
@@ -226,7 +226,7 @@ public sealed class Gemma2Attention : SiteModule
     }
 }
 
-public sealed class Gemma2MLP : TensorModule
+public sealed partial class Gemma2MLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
     private readonly Activation _actFn;

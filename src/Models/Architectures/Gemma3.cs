@@ -45,7 +45,7 @@ public sealed record Gemma3TextConfig(int Vocabulary, int Positions, int Width, 
 /// </summary>
 /// <remarks>transformers/models/gemma3/modeling_gemma3.py; Gemma Team, Gemma 3, 2025</remarks>
 [Architecture("Gemma3ForCausalLM", ModelType = "gemma3_text")]
-public sealed class Gemma3ForCausalLM : CausalLM
+public sealed partial class Gemma3ForCausalLM : CausalLM
 {
     private readonly double? _cap;
     private readonly Gemma3TextModel _model;
@@ -81,7 +81,7 @@ public sealed class Gemma3ForCausalLM : CausalLM
     }
 }
 
-public sealed class Gemma3TextModel : SiteModule
+public sealed partial class Gemma3TextModel : SiteModule
 {
     private readonly ScaledEmbedding _embedTokens;
     private readonly ModuleList<Gemma3DecoderLayer> _layers;
@@ -140,7 +140,7 @@ public sealed class Gemma3TextModel : SiteModule
 }
 
 /// <summary>Rotary positions with one set of frequencies for each type of layer.</summary>
-public sealed class Gemma3RotaryEmbedding : SiteModule
+public sealed partial class Gemma3RotaryEmbedding : SiteModule
 {
     private readonly RotaryEmbedding _local, _global; // not children: they only compute
 
@@ -165,7 +165,7 @@ public sealed class Gemma3RotaryEmbedding : SiteModule
         (object?[])(layerType == "sliding_attention" ? _local : _global).Run(new Arguments(hidden, positionIds))!;
 }
 
-public sealed class Gemma3DecoderLayer : SiteModule
+public sealed partial class Gemma3DecoderLayer : SiteModule
 {
     private readonly Gemma3Attention _selfAttn;
     private readonly Gemma3MLP _mlp;
@@ -212,7 +212,7 @@ public sealed class Gemma3DecoderLayer : SiteModule
     }
 }
 
-public sealed class Gemma3Attention : SiteModule
+public sealed partial class Gemma3Attention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
@@ -254,8 +254,8 @@ public sealed class Gemma3Attention : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
         query = _qNorm.Call(query);
         key = _kNorm.Call(key);
         query = RotaryEmbedding.Rotate(query, positions);
@@ -267,7 +267,7 @@ public sealed class Gemma3Attention : SiteModule
     }
 }
 
-public sealed class Gemma3MLP : TensorModule
+public sealed partial class Gemma3MLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
     private readonly Activation _actFn;

@@ -28,7 +28,7 @@ public sealed record LlamaConfig(int Vocabulary, int Positions, int Width, int I
 /// <summary>Llama 1 to 3: rotary positions, RMS norms before attention and mlp, gated mlp, shared key-value heads.</summary>
 /// <remarks>transformers/models/llama/modeling_llama.py; Touvron et al., 2023</remarks>
 [Architecture("LlamaForCausalLM", ModelType = "llama")]
-public sealed class LlamaForCausalLM : CausalLM
+public sealed partial class LlamaForCausalLM : CausalLM
 {
     private readonly LlamaModel _model;
     private readonly Linear _lmHead;
@@ -64,7 +64,7 @@ public sealed class LlamaForCausalLM : CausalLM
     }
 }
 
-public sealed class LlamaModel : SiteModule
+public sealed partial class LlamaModel : SiteModule
 {
     private readonly Embedding _embedTokens;
     private readonly ModuleList<LlamaDecoderLayer> _layers;
@@ -112,7 +112,7 @@ public sealed class LlamaModel : SiteModule
     }
 }
 
-public sealed class LlamaDecoderLayer : SiteModule
+public sealed partial class LlamaDecoderLayer : SiteModule
 {
     private readonly LlamaAttention _selfAttn;
     private readonly LlamaMLP _mlp;
@@ -154,7 +154,7 @@ public sealed class LlamaDecoderLayer : SiteModule
     }
 }
 
-public sealed class LlamaAttention : SiteModule
+public sealed partial class LlamaAttention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
@@ -192,8 +192,8 @@ public sealed class LlamaAttention : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
         query = RotaryEmbedding.Rotate(query, positions);
         key = RotaryEmbedding.Rotate(key, positions);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
@@ -203,7 +203,7 @@ public sealed class LlamaAttention : SiteModule
     }
 }
 
-public sealed class LlamaMLP : TensorModule
+public sealed partial class LlamaMLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
     private readonly Activation _actFn;

@@ -30,7 +30,7 @@ public sealed record MistralConfig(int Vocabulary, int Positions, int Width, int
 /// <summary>Mistral 7B and its successors: a Llama whose tokens see only the last ones before them.</summary>
 /// <remarks>transformers/models/mistral/modeling_mistral.py; Jiang et al., 2023</remarks>
 [Architecture("MistralForCausalLM", ModelType = "mistral")]
-public sealed class MistralForCausalLM : CausalLM
+public sealed partial class MistralForCausalLM : CausalLM
 {
     private readonly MistralModel _model;
     private readonly Linear _lmHead;
@@ -63,7 +63,7 @@ public sealed class MistralForCausalLM : CausalLM
     }
 }
 
-public sealed class MistralModel : SiteModule
+public sealed partial class MistralModel : SiteModule
 {
     private readonly int? _window;
     private readonly Embedding _embedTokens;
@@ -113,7 +113,7 @@ public sealed class MistralModel : SiteModule
     }
 }
 
-public sealed class MistralDecoderLayer : SiteModule
+public sealed partial class MistralDecoderLayer : SiteModule
 {
     private readonly MistralAttention _selfAttn;
     private readonly MistralMLP _mlp;
@@ -155,7 +155,7 @@ public sealed class MistralDecoderLayer : SiteModule
     }
 }
 
-public sealed class MistralAttention : SiteModule
+public sealed partial class MistralAttention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
@@ -193,8 +193,8 @@ public sealed class MistralAttention : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
         query = RotaryEmbedding.Rotate(query, positions);
         key = RotaryEmbedding.Rotate(key, positions);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
@@ -204,7 +204,7 @@ public sealed class MistralAttention : SiteModule
     }
 }
 
-public sealed class MistralMLP : TensorModule
+public sealed partial class MistralMLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
     private readonly Activation _actFn;

@@ -32,7 +32,7 @@ public sealed record MixtralConfig(int Vocabulary, int Positions, int Width, int
 /// <summary>Mixtral: a Mistral with several mlps in each layer, of which each token goes through a few.</summary>
 /// <remarks>transformers/models/mixtral/modeling_mixtral.py; Jiang et al., 2024</remarks>
 [Architecture("MixtralForCausalLM", ModelType = "mixtral")]
-public sealed class MixtralForCausalLM : CausalLM
+public sealed partial class MixtralForCausalLM : CausalLM
 {
     private readonly MixtralModel _model;
     private readonly Linear _lmHead;
@@ -68,7 +68,7 @@ public sealed class MixtralForCausalLM : CausalLM
     }
 }
 
-public sealed class MixtralModel : SiteModule
+public sealed partial class MixtralModel : SiteModule
 {
     private readonly int? _window;
     private readonly Embedding _embedTokens;
@@ -118,7 +118,7 @@ public sealed class MixtralModel : SiteModule
     }
 }
 
-public sealed class MixtralDecoderLayer : SiteModule
+public sealed partial class MixtralDecoderLayer : SiteModule
 {
     private readonly MixtralAttention _selfAttn;
     private readonly MixtralSparseMoeBlock _mlp;
@@ -160,7 +160,7 @@ public sealed class MixtralDecoderLayer : SiteModule
     }
 }
 
-public sealed class MixtralAttention : SiteModule
+public sealed partial class MixtralAttention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
@@ -198,8 +198,8 @@ public sealed class MixtralAttention : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
         query = RotaryEmbedding.Rotate(query, positions);
         key = RotaryEmbedding.Rotate(key, positions);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
@@ -209,7 +209,7 @@ public sealed class MixtralAttention : SiteModule
     }
 }
 
-public sealed class MixtralSparseMoeBlock : TensorModule
+public sealed partial class MixtralSparseMoeBlock : TensorModule
 {
     private readonly TopKRouter _gate;
     private readonly Experts _experts;

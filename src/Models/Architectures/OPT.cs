@@ -32,7 +32,7 @@ public sealed record OPTConfig(int Vocabulary, int Positions, int Width, int Emb
 /// <summary>OPT: learned positions that start at row 2 of their table, ReLU.</summary>
 /// <remarks>transformers/models/opt/modeling_opt.py; Zhang et al., 2022</remarks>
 [Architecture("OPTForCausalLM", ModelType = "opt")]
-public sealed class OPTForCausalLM : CausalLM
+public sealed partial class OPTForCausalLM : CausalLM
 {
     private readonly bool _finalNorm;
     private readonly OPTModel _model;
@@ -68,7 +68,7 @@ public sealed class OPTForCausalLM : CausalLM
 }
 
 /// <summary>Holds the decoder, which Hugging Face's root calls past it.</summary>
-public sealed class OPTModel : SiteModule
+public sealed partial class OPTModel : SiteModule
 {
     internal OPTModel(OPTConfig config, ConfigReader json) => Decoder = Child("decoder", new OPTDecoder(config, json));
 
@@ -80,7 +80,7 @@ public sealed class OPTModel : SiteModule
     public override object? Run(Arguments arguments) => Decoder.Run(arguments);
 }
 
-public sealed class OPTDecoder : SiteModule
+public sealed partial class OPTDecoder : SiteModule
 {
     private readonly Embedding _embedTokens;
     private readonly OPTLearnedPositionalEmbedding _embedPositions;
@@ -139,7 +139,7 @@ public sealed class OPTDecoder : SiteModule
 }
 
 /// <summary>A table of positions whose first two rows belong to none.</summary>
-public sealed class OPTLearnedPositionalEmbedding : SiteModule
+public sealed partial class OPTLearnedPositionalEmbedding : SiteModule
 {
     private const int Offset = 2;
     private readonly Parameter _weight; // [positions + 2, width]
@@ -167,7 +167,7 @@ public sealed class OPTLearnedPositionalEmbedding : SiteModule
     private Tensor Forward(Tensor positionIds) => _weight.Value.index(TensorIndex.Tensor(positionIds + Offset));
 }
 
-public sealed class OPTDecoderLayer : SiteModule
+public sealed partial class OPTDecoderLayer : SiteModule
 {
     private readonly bool _normBefore;
     private readonly OPTAttention _selfAttn;
@@ -184,6 +184,8 @@ public sealed class OPTDecoderLayer : SiteModule
         _fc1 = Child("fc1", new Linear(config.Width, config.Inner, config.Bias));
         _fc2 = Child("fc2", new Linear(config.Inner, config.Width, config.Bias));
         _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width));
+        foreach (TensorModule flat in (TensorModule[])[_activationFn, _fc1, _fc2]) flat.Take(Axes.Flat);
+        if (_normBefore) _finalLayerNorm.Take(Axes.Flat);
     }
 
     /// <returns>A tuple: hidden [rows, tokens, width].</returns>
@@ -216,7 +218,7 @@ public sealed class OPTDecoderLayer : SiteModule
     }
 }
 
-public sealed class OPTAttention : SiteModule
+public sealed partial class OPTAttention : SiteModule
 {
     private readonly int _layer, _heads, _width;
     private readonly Linear _kProj, _vProj, _qProj, _outProj;
@@ -250,8 +252,8 @@ public sealed class OPTAttention : SiteModule
         using var scope = NewDisposeScope();
         Tensor scaled = _qProj.Call(hidden) * (1 / Math.Sqrt(_width));                          // [rows, tokens, width]
         Tensor query = EagerAttention.SplitHeads(scaled, _heads, _width);                       // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _width);            // [rows, heads, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _width);          // [rows, heads, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _width);            // [rows, heads, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, 1.0);
         Tensor output = _outProj.Call(mixed.flatten(2));                                        // [rows, tokens, width]

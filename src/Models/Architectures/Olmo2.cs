@@ -29,7 +29,7 @@ public sealed record Olmo2Config(int Vocabulary, int Positions, int Width, int I
 /// <summary>OLMo 2: norms after attention and mlp rather than before, and on all queries and all keys together.</summary>
 /// <remarks>transformers/models/olmo2/modeling_olmo2.py; OLMo team, 2025</remarks>
 [Architecture("Olmo2ForCausalLM", ModelType = "olmo2")]
-public sealed class Olmo2ForCausalLM : CausalLM
+public sealed partial class Olmo2ForCausalLM : CausalLM
 {
     private readonly Olmo2Model _model;
     private readonly Linear _lmHead;
@@ -62,7 +62,7 @@ public sealed class Olmo2ForCausalLM : CausalLM
     }
 }
 
-public sealed class Olmo2Model : SiteModule
+public sealed partial class Olmo2Model : SiteModule
 {
     private readonly Embedding _embedTokens;
     private readonly ModuleList<Olmo2DecoderLayer> _layers;
@@ -110,7 +110,7 @@ public sealed class Olmo2Model : SiteModule
     }
 }
 
-public sealed class Olmo2DecoderLayer : SiteModule
+public sealed partial class Olmo2DecoderLayer : SiteModule
 {
     private readonly Olmo2Attention _selfAttn;
     private readonly Olmo2MLP _mlp;
@@ -151,7 +151,7 @@ public sealed class Olmo2DecoderLayer : SiteModule
     }
 }
 
-public sealed class Olmo2Attention : SiteModule
+public sealed partial class Olmo2Attention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
@@ -192,8 +192,8 @@ public sealed class Olmo2Attention : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qNorm.Call(_qProj.Call(hidden)), _heads, _width);  // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kNorm.Call(_kProj.Call(hidden)), _groups, _width);   // [rows, groups, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kNorm.Call(_kProj.Call(hidden)), _groups, _width);   // [rows, groups, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
         query = RotaryEmbedding.Rotate(query, positions);
         key = RotaryEmbedding.Rotate(key, positions);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
@@ -203,7 +203,7 @@ public sealed class Olmo2Attention : SiteModule
     }
 }
 
-public sealed class Olmo2MLP : TensorModule
+public sealed partial class Olmo2MLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
     private readonly Activation _actFn;
@@ -228,7 +228,7 @@ public sealed class Olmo2MLP : TensorModule
 }
 
 /// <summary>As <see cref="RMSNorm"/>, but scaled before it goes back to the input's dtype.</summary>
-public sealed class Olmo2RMSNorm : TensorModule
+public sealed partial class Olmo2RMSNorm : TensorModule
 {
     private readonly int _width;
     private readonly double _epsilon;

@@ -29,7 +29,7 @@ public sealed record PhiConfig(int Vocabulary, int Positions, int Width, int Inn
 /// <summary>Phi 1 to 2: attention and mlp side by side behind one norm, rotary positions on a part of each head, biases.</summary>
 /// <remarks>transformers/models/phi/modeling_phi.py; Gunasekar et al., Textbooks Are All You Need, 2023</remarks>
 [Architecture("PhiForCausalLM", ModelType = "phi")]
-public sealed class PhiForCausalLM : CausalLM
+public sealed partial class PhiForCausalLM : CausalLM
 {
     private readonly PhiModel _model;
     private readonly Linear _lmHead;
@@ -65,7 +65,7 @@ public sealed class PhiForCausalLM : CausalLM
     }
 }
 
-public sealed class PhiModel : SiteModule
+public sealed partial class PhiModel : SiteModule
 {
     private readonly Embedding _embedTokens;
     private readonly ModuleList<PhiDecoderLayer> _layers;
@@ -117,7 +117,7 @@ public sealed class PhiModel : SiteModule
     }
 }
 
-public sealed class PhiDecoderLayer : SiteModule
+public sealed partial class PhiDecoderLayer : SiteModule
 {
     private readonly PhiAttention _selfAttn;
     private readonly PhiMLP _mlp;
@@ -161,7 +161,7 @@ public sealed class PhiDecoderLayer : SiteModule
     }
 }
 
-public sealed class PhiAttention : SiteModule
+public sealed partial class PhiAttention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
@@ -203,8 +203,8 @@ public sealed class PhiAttention : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
         if (_qLayernorm is not null) query = _qLayernorm.Call(query);
         if (_kLayernorm is not null) key = _kLayernorm.Call(key);
         query = PartialRotary.Rotate(query, positions);
@@ -216,7 +216,7 @@ public sealed class PhiAttention : SiteModule
     }
 }
 
-public sealed class PhiMLP : TensorModule
+public sealed partial class PhiMLP : TensorModule
 {
     private readonly Activation _activationFn;
     private readonly Linear _fc1, _fc2;

@@ -34,7 +34,7 @@ public sealed record Phi3Config(int Vocabulary, int Positions, int Width, int In
 /// <summary>Phi-3 and Phi-4: queries, keys and values in one projection, gate and up in another.</summary>
 /// <remarks>transformers/models/phi3/modeling_phi3.py; Abdin et al., 2024</remarks>
 [Architecture("Phi3ForCausalLM", ModelType = "phi3")]
-public sealed class Phi3ForCausalLM : CausalLM
+public sealed partial class Phi3ForCausalLM : CausalLM
 {
     private readonly Phi3Model _model;
     private readonly Linear _lmHead;
@@ -67,7 +67,7 @@ public sealed class Phi3ForCausalLM : CausalLM
     }
 }
 
-public sealed class Phi3Model : SiteModule
+public sealed partial class Phi3Model : SiteModule
 {
     private readonly int? _window;
     private readonly Embedding _embedTokens;
@@ -117,7 +117,7 @@ public sealed class Phi3Model : SiteModule
     }
 }
 
-public sealed class Phi3DecoderLayer : SiteModule
+public sealed partial class Phi3DecoderLayer : SiteModule
 {
     private readonly Phi3Attention _selfAttn;
     private readonly Phi3MLP _mlp;
@@ -163,7 +163,7 @@ public sealed class Phi3DecoderLayer : SiteModule
     }
 }
 
-public sealed class Phi3Attention : SiteModule
+public sealed partial class Phi3Attention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width, _rotary;
     private readonly double _scale;
@@ -200,8 +200,8 @@ public sealed class Phi3Attention : SiteModule
         using var scope = NewDisposeScope();
         Tensor all = EagerAttention.SplitHeads(_qkvProj.Call(hidden), _heads + 2 * _groups, _width); // [rows, heads + 2 groups, tokens, head width]
         Tensor query = RotateSome(all.narrow(1, 0, _heads), positions);                         // [rows, heads, tokens, head width]
-        Tensor key = RotateSome(all.narrow(1, _heads, _groups), positions);                     // [rows, groups, keys, head width]
-        Tensor value = all.narrow(1, _heads + _groups, _groups);                                // [rows, groups, keys, head width]
+        Tensor key = RotateSome(all.narrow(1, _heads, _groups), positions);                     // [rows, groups, tokens, head width]
+        Tensor value = all.narrow(1, _heads + _groups, _groups);                                // [rows, groups, tokens, head width]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale);
         Tensor output = _oProj.Call(mixed.flatten(2));                                          // [rows, tokens, width]
@@ -211,11 +211,12 @@ public sealed class Phi3Attention : SiteModule
     /// <summary>The first part of each head rotated, the rest as it was.</summary>
     /// <param name="x">[rows, heads, tokens, head width]</param>
     /// <returns>[rows, heads, tokens, head width]</returns>
+    [Operation("apply_rotary_pos_emb")]
     private Tensor RotateSome(Tensor x, object?[] positions) => _rotary == _width ? RotaryEmbedding.Rotate(x, positions)
         : cat([RotaryEmbedding.Rotate(x.narrow(-1, 0, _rotary), positions), x.narrow(-1, _rotary, _width - _rotary)], -1);
 }
 
-public sealed class Phi3MLP : TensorModule
+public sealed partial class Phi3MLP : TensorModule
 {
     private readonly Linear _gateUpProj, _downProj;
     private readonly Activation _activationFn;

@@ -30,7 +30,7 @@ public sealed record Qwen2Config(int Vocabulary, int Positions, int Width, int I
 /// <summary>Qwen 1.5, 2 and 2.5: a Llama with biases on queries, keys and values.</summary>
 /// <remarks>transformers/models/qwen2/modeling_qwen2.py; Yang et al., 2024</remarks>
 [Architecture("Qwen2ForCausalLM", ModelType = "qwen2")]
-public sealed class Qwen2ForCausalLM : CausalLM
+public sealed partial class Qwen2ForCausalLM : CausalLM
 {
     private readonly Qwen2Model _model;
     private readonly Linear _lmHead;
@@ -63,7 +63,7 @@ public sealed class Qwen2ForCausalLM : CausalLM
     }
 }
 
-public sealed class Qwen2Model : SiteModule
+public sealed partial class Qwen2Model : SiteModule
 {
     private readonly int?[] _windows;
     private readonly Embedding _embedTokens;
@@ -113,7 +113,7 @@ public sealed class Qwen2Model : SiteModule
     }
 }
 
-public sealed class Qwen2DecoderLayer : SiteModule
+public sealed partial class Qwen2DecoderLayer : SiteModule
 {
     private readonly Qwen2Attention _selfAttn;
     private readonly Qwen2MLP _mlp;
@@ -155,7 +155,7 @@ public sealed class Qwen2DecoderLayer : SiteModule
     }
 }
 
-public sealed class Qwen2Attention : SiteModule
+public sealed partial class Qwen2Attention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
@@ -193,8 +193,8 @@ public sealed class Qwen2Attention : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
         query = RotaryEmbedding.Rotate(query, positions);
         key = RotaryEmbedding.Rotate(key, positions);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
@@ -204,7 +204,7 @@ public sealed class Qwen2Attention : SiteModule
     }
 }
 
-public sealed class Qwen2MLP : TensorModule
+public sealed partial class Qwen2MLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
     private readonly Activation _actFn;

@@ -42,7 +42,7 @@ public sealed record Qwen2MoeConfig(int Vocabulary, int Positions, int Width, in
 /// <summary>Qwen 1.5 and 2 with experts: in each layer several mlps, of which each token goes through a few, and one for all.</summary>
 /// <remarks>transformers/models/qwen2_moe/modeling_qwen2_moe.py</remarks>
 [Architecture("Qwen2MoeForCausalLM", ModelType = "qwen2_moe")]
-public sealed class Qwen2MoeForCausalLM : CausalLM
+public sealed partial class Qwen2MoeForCausalLM : CausalLM
 {
     private readonly Qwen2MoeModel _model;
     private readonly Linear _lmHead;
@@ -75,7 +75,7 @@ public sealed class Qwen2MoeForCausalLM : CausalLM
     }
 }
 
-public sealed class Qwen2MoeModel : SiteModule
+public sealed partial class Qwen2MoeModel : SiteModule
 {
     private readonly int?[] _windows;
     private readonly Embedding _embedTokens;
@@ -125,7 +125,7 @@ public sealed class Qwen2MoeModel : SiteModule
     }
 }
 
-public sealed class Qwen2MoeDecoderLayer : SiteModule
+public sealed partial class Qwen2MoeDecoderLayer : SiteModule
 {
     private readonly Qwen2MoeAttention _selfAttn;
     private readonly TensorModule _mlp;
@@ -168,7 +168,7 @@ public sealed class Qwen2MoeDecoderLayer : SiteModule
     }
 }
 
-public sealed class Qwen2MoeAttention : SiteModule
+public sealed partial class Qwen2MoeAttention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
@@ -206,8 +206,8 @@ public sealed class Qwen2MoeAttention : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
         query = RotaryEmbedding.Rotate(query, positions);
         key = RotaryEmbedding.Rotate(key, positions);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
@@ -217,7 +217,7 @@ public sealed class Qwen2MoeAttention : SiteModule
     }
 }
 
-public sealed class Qwen2MoeMLP : TensorModule
+public sealed partial class Qwen2MoeMLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
     private readonly Activation _actFn;
@@ -230,18 +230,18 @@ public sealed class Qwen2MoeMLP : TensorModule
         _actFn = Child("act_fn", Activation.Read(json, "hidden_act", "silu"));
     }
 
-    /// <param name="input">[rows, tokens, width]</param>
-    /// <returns>[rows, tokens, width]</returns>
+    /// <param name="input">[..., width]</param>
+    /// <returns>[..., width]</returns>
     protected override Tensor Forward(Tensor input)
     {
         using var scope = NewDisposeScope();
-        Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [rows, tokens, inner]
-        Tensor inner = gate * _upProj.Call(input);                                      // [rows, tokens, inner]
-        return _downProj.Call(inner).MoveToOuterDisposeScope();                         // [rows, tokens, width]
+        Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [..., inner]
+        Tensor inner = gate * _upProj.Call(input);                                      // [..., inner]
+        return _downProj.Call(inner).MoveToOuterDisposeScope();                         // [..., width]
     }
 }
 
-public sealed class Qwen2MoeSparseMoeBlock : TensorModule
+public sealed partial class Qwen2MoeSparseMoeBlock : TensorModule
 {
     private readonly TopKRouter _gate;
     private readonly Experts _experts;
@@ -255,6 +255,8 @@ public sealed class Qwen2MoeSparseMoeBlock : TensorModule
             Activation.Read(json, "hidden_act", "silu"), ("gate_proj", "up_proj", "down_proj")));
         _sharedExpert = Child("shared_expert", new Qwen2MoeMLP(config, json, config.SharedInner));
         _sharedExpertGate = Child("shared_expert_gate", new Linear(config.Width, 1, bias: false));
+        _sharedExpert.Take(Axes.Flat);
+        _sharedExpertGate.Take(Axes.Flat);
     }
 
     /// <param name="input">[rows, tokens, width]</param>

@@ -28,7 +28,7 @@ public sealed record Qwen3Config(int Vocabulary, int Positions, int Width, int I
 /// <summary>Qwen 3: a Llama that normalizes queries and keys, each head by itself.</summary>
 /// <remarks>transformers/models/qwen3/modeling_qwen3.py; Yang et al., 2025</remarks>
 [Architecture("Qwen3ForCausalLM", ModelType = "qwen3")]
-public sealed class Qwen3ForCausalLM : CausalLM
+public sealed partial class Qwen3ForCausalLM : CausalLM
 {
     private readonly Qwen3Model _model;
     private readonly Linear _lmHead;
@@ -61,7 +61,7 @@ public sealed class Qwen3ForCausalLM : CausalLM
     }
 }
 
-public sealed class Qwen3Model : SiteModule
+public sealed partial class Qwen3Model : SiteModule
 {
     private readonly int?[] _windows;
     private readonly Embedding _embedTokens;
@@ -111,7 +111,7 @@ public sealed class Qwen3Model : SiteModule
     }
 }
 
-public sealed class Qwen3DecoderLayer : SiteModule
+public sealed partial class Qwen3DecoderLayer : SiteModule
 {
     private readonly Qwen3Attention _selfAttn;
     private readonly Qwen3MLP _mlp;
@@ -153,7 +153,7 @@ public sealed class Qwen3DecoderLayer : SiteModule
     }
 }
 
-public sealed class Qwen3Attention : SiteModule
+public sealed partial class Qwen3Attention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
@@ -195,8 +195,8 @@ public sealed class Qwen3Attention : SiteModule
         using var scope = NewDisposeScope();
         (long rows, long tokens) = (hidden.size(0), hidden.size(1));
         Tensor query = _qNorm.Call(_qProj.Call(hidden).view(rows, tokens, _heads, _width)).transpose(1, 2); // [rows, heads, tokens, head width]
-        Tensor key = _kNorm.Call(_kProj.Call(hidden).view(rows, tokens, _groups, _width)).transpose(1, 2);  // [rows, groups, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        Tensor key = _kNorm.Call(_kProj.Call(hidden).view(rows, tokens, _groups, _width)).transpose(1, 2);  // [rows, groups, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
         query = RotaryEmbedding.Rotate(query, positions);
         key = RotaryEmbedding.Rotate(key, positions);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
@@ -206,7 +206,7 @@ public sealed class Qwen3Attention : SiteModule
     }
 }
 
-public sealed class Qwen3MLP : TensorModule
+public sealed partial class Qwen3MLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
     private readonly Activation _actFn;

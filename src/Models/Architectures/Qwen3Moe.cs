@@ -42,7 +42,7 @@ public sealed record Qwen3MoeConfig(int Vocabulary, int Positions, int Width, in
 /// <summary>Qwen 3 with experts: in each layer several mlps, of which each token goes through a few.</summary>
 /// <remarks>transformers/models/qwen3_moe/modeling_qwen3_moe.py; Yang et al., 2025</remarks>
 [Architecture("Qwen3MoeForCausalLM", ModelType = "qwen3_moe")]
-public sealed class Qwen3MoeForCausalLM : CausalLM
+public sealed partial class Qwen3MoeForCausalLM : CausalLM
 {
     private readonly Qwen3MoeModel _model;
     private readonly Linear _lmHead;
@@ -75,7 +75,7 @@ public sealed class Qwen3MoeForCausalLM : CausalLM
     }
 }
 
-public sealed class Qwen3MoeModel : SiteModule
+public sealed partial class Qwen3MoeModel : SiteModule
 {
     private readonly int? _window;
     private readonly Embedding _embedTokens;
@@ -125,7 +125,7 @@ public sealed class Qwen3MoeModel : SiteModule
     }
 }
 
-public sealed class Qwen3MoeDecoderLayer : SiteModule
+public sealed partial class Qwen3MoeDecoderLayer : SiteModule
 {
     private readonly Qwen3MoeAttention _selfAttn;
     private readonly TensorModule _mlp;
@@ -168,7 +168,7 @@ public sealed class Qwen3MoeDecoderLayer : SiteModule
     }
 }
 
-public sealed class Qwen3MoeAttention : SiteModule
+public sealed partial class Qwen3MoeAttention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
@@ -210,8 +210,8 @@ public sealed class Qwen3MoeAttention : SiteModule
         using var scope = NewDisposeScope();
         (long rows, long tokens) = (hidden.size(0), hidden.size(1));
         Tensor query = _qNorm.Call(_qProj.Call(hidden).view(rows, tokens, _heads, _width)).transpose(1, 2); // [rows, heads, tokens, head width]
-        Tensor key = _kNorm.Call(_kProj.Call(hidden).view(rows, tokens, _groups, _width)).transpose(1, 2);  // [rows, groups, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        Tensor key = _kNorm.Call(_kProj.Call(hidden).view(rows, tokens, _groups, _width)).transpose(1, 2);  // [rows, groups, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
         query = RotaryEmbedding.Rotate(query, positions);
         key = RotaryEmbedding.Rotate(key, positions);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
@@ -221,7 +221,7 @@ public sealed class Qwen3MoeAttention : SiteModule
     }
 }
 
-public sealed class Qwen3MoeMLP : TensorModule
+public sealed partial class Qwen3MoeMLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
     private readonly Activation _actFn;
@@ -245,7 +245,7 @@ public sealed class Qwen3MoeMLP : TensorModule
     }
 }
 
-public sealed class Qwen3MoeSparseMoeBlock : TensorModule
+public sealed partial class Qwen3MoeSparseMoeBlock : TensorModule
 {
     private readonly TopKRouter _gate;
     private readonly Experts _experts;

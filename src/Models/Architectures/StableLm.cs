@@ -34,7 +34,7 @@ public sealed record StableLmConfig(int Vocabulary, int Positions, int Width, in
 /// <summary>StableLM: layer norms, and positions that rotate a part of each head only.</summary>
 /// <remarks>transformers/models/stablelm/modeling_stablelm.py</remarks>
 [Architecture("StableLmForCausalLM", ModelType = "stablelm")]
-public sealed class StableLmForCausalLM : CausalLM
+public sealed partial class StableLmForCausalLM : CausalLM
 {
     private readonly StableLmModel _model;
     private readonly Linear _lmHead;
@@ -67,7 +67,7 @@ public sealed class StableLmForCausalLM : CausalLM
     }
 }
 
-public sealed class StableLmModel : SiteModule
+public sealed partial class StableLmModel : SiteModule
 {
     private readonly Embedding _embedTokens;
     private readonly ModuleList<StableLmDecoderLayer> _layers;
@@ -115,7 +115,7 @@ public sealed class StableLmModel : SiteModule
     }
 }
 
-public sealed class StableLmDecoderLayer : SiteModule
+public sealed partial class StableLmDecoderLayer : SiteModule
 {
     private readonly StableLmAttention _selfAttn;
     private readonly StableLmMLP _mlp;
@@ -161,7 +161,7 @@ public sealed class StableLmDecoderLayer : SiteModule
     }
 }
 
-public sealed class StableLmAttention : SiteModule
+public sealed partial class StableLmAttention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width, _rotary;
     private readonly double _scale;
@@ -203,8 +203,8 @@ public sealed class StableLmAttention : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
         query = RotateSome(_qLayernorm?.Call(query) ?? query, positions);
         key = RotateSome(_kLayernorm?.Call(key) ?? key, positions);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
@@ -216,17 +216,18 @@ public sealed class StableLmAttention : SiteModule
     /// <summary>The first part of each head rotated, the rest as it was.</summary>
     /// <param name="x">[rows, heads, tokens, head width]</param>
     /// <returns>[rows, heads, tokens, head width]</returns>
+    [Operation("apply_rotary_pos_emb")]
     private Tensor RotateSome(Tensor x, object?[] positions) => _rotary == _width ? RotaryEmbedding.Rotate(x, positions)
         : cat([RotaryEmbedding.Rotate(x.narrow(-1, 0, _rotary), positions), x.narrow(-1, _rotary, _width - _rotary)], -1);
 }
 
 /// <summary>A norm for each head.</summary>
-public sealed class StableLmLayerNormPerHead : TensorModule
+public sealed partial class StableLmLayerNormPerHead : TensorModule
 {
     private readonly ModuleList<LayerNorm> _norms;
 
     internal StableLmLayerNormPerHead(int width, int heads, double epsilon) =>
-        _norms = Child("norms", new ModuleList<LayerNorm>(heads, _ => new LayerNorm(width, epsilon, bias: false)));
+        _norms = Child("norms", new ModuleList<LayerNorm>(heads, _ => new LayerNorm(width, epsilon, bias: false, axes: new(0, 2))));
 
     public override Axes OutputAxes(int element) => new(0, 2);
 
@@ -243,7 +244,7 @@ public sealed class StableLmLayerNormPerHead : TensorModule
     }
 }
 
-public sealed class StableLmMLP : TensorModule
+public sealed partial class StableLmMLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
     private readonly Activation _actFn;

@@ -30,7 +30,7 @@ public sealed record Starcoder2Config(int Vocabulary, int Positions, int Width, 
 /// <summary>StarCoder 2: rotary positions with layer norms, biases and an mlp without a gate.</summary>
 /// <remarks>transformers/models/starcoder2/modeling_starcoder2.py; Lozhkov et al., 2024</remarks>
 [Architecture("Starcoder2ForCausalLM", ModelType = "starcoder2")]
-public sealed class Starcoder2ForCausalLM : CausalLM
+public sealed partial class Starcoder2ForCausalLM : CausalLM
 {
     private readonly Starcoder2Model _model;
     private readonly Linear _lmHead;
@@ -63,7 +63,7 @@ public sealed class Starcoder2ForCausalLM : CausalLM
     }
 }
 
-public sealed class Starcoder2Model : SiteModule
+public sealed partial class Starcoder2Model : SiteModule
 {
     private readonly int? _window;
     private readonly Embedding _embedTokens;
@@ -113,7 +113,7 @@ public sealed class Starcoder2Model : SiteModule
     }
 }
 
-public sealed class Starcoder2DecoderLayer : SiteModule
+public sealed partial class Starcoder2DecoderLayer : SiteModule
 {
     private readonly Starcoder2Attention _selfAttn;
     private readonly Starcoder2MLP _mlp;
@@ -155,7 +155,7 @@ public sealed class Starcoder2DecoderLayer : SiteModule
     }
 }
 
-public sealed class Starcoder2Attention : SiteModule
+public sealed partial class Starcoder2Attention : SiteModule
 {
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
@@ -193,8 +193,8 @@ public sealed class Starcoder2Attention : SiteModule
     {
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, keys, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, keys, head width]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
         query = RotaryEmbedding.Rotate(query, positions);
         key = RotaryEmbedding.Rotate(key, positions);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
@@ -204,7 +204,7 @@ public sealed class Starcoder2Attention : SiteModule
     }
 }
 
-public sealed class Starcoder2MLP : TensorModule
+public sealed partial class Starcoder2MLP : TensorModule
 {
     private readonly Linear _cFc, _cProj;
     private readonly Activation _act;

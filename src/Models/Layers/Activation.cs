@@ -4,7 +4,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>An activation under the class name that Hugging Face prints for it.</summary>
 /// <remarks>ACT2CLS in transformers/activations.py</remarks>
-public sealed class Activation : TensorModule
+public sealed partial class Activation : TensorModule
 {
     private readonly Func<Tensor, Tensor> _function;
 
@@ -15,6 +15,8 @@ public sealed class Activation : TensorModule
 
     public override string ExtraRepr { get; }
 
+    /// <param name="input">[..., width]</param>
+    /// <returns>[..., width]</returns>
     protected override Tensor Forward(Tensor input) => _function(input);
 
     /// <summary>The activation that a config.json names under a key.</summary>

@@ -4,12 +4,13 @@ namespace Ndif.Models.Layers;
 
 /// <summary>What each token may attend to, as numbers to add to the scores: 0 or the least finite number.</summary>
 /// <remarks>eager_mask in transformers/masking_utils.py</remarks>
-public static class AttentionMask
+public static partial class AttentionMask
 {
     /// <param name="padding">[rows, keys]: 0 where a row has padding, over the cached tokens and this pass's.</param>
     /// <param name="tokens">Tokens of this pass: the last ones of the keys.</param>
     /// <param name="window">A token sees itself and window - 1 before it, if given.</param>
     /// <returns>[rows, 1, tokens, keys]</returns>
+    [Operation("create_causal_mask")]
     public static Tensor Causal(Tensor padding, long tokens, ScalarType dtype, int? window = null)
     {
         using var scope = NewDisposeScope();

@@ -4,7 +4,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>GPT-2's linear layer, whose weight is stored the other way round: y = x W + b, with W [inputs, outputs].</summary>
 /// <remarks>transformers/pytorch_utils.py, Conv1D</remarks>
-public sealed class Conv1D : TensorModule
+public sealed partial class Conv1D : TensorModule
 {
     private readonly int _inputs, _outputs;
     private readonly Parameter _weight; // [inputs, outputs]

@@ -4,7 +4,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>Attention written out, because its scores and probabilities are what people come to see.</summary>
 /// <remarks>eager_attention_forward in transformers/models/llama/modeling_llama.py and its relatives</remarks>
-public static class EagerAttention
+public static partial class EagerAttention
 {
     /// <summary>
     /// softmax(q kᵀ · scale + mask) v. Each key and value head serves heads / key-value heads query heads, without being repeated in
@@ -16,20 +16,28 @@ public static class EagerAttention
     /// <param name="mask">[rows, 1, tokens, keys], added to the scores</param>
     /// <param name="cap">Scores are bent to stay between -cap and cap, if given.</param>
     /// <returns>The output [rows, tokens, heads, width] and the probabilities [rows, heads, tokens, keys].</returns>
+    [Operation("attention_interface")]
     public static (Tensor Output, Tensor Probabilities) Forward(Tensor query, Tensor key, Tensor value, Tensor? mask, double scale,
         double? cap = null)
     {
         Tensor scores = Scores(query, key) * scale;                                                     // [rows, heads, tokens, keys]
         if (cap is { } limit) scores = (scores / limit).tanh() * limit;
         if (mask is not null) scores = scores + mask;
+        scores = SourceLabel.Of("scores", scores);
         Tensor probabilities = nn.functional.softmax(scores, -1, ScalarType.Float32).to(query.dtype);   // [rows, heads, tokens, keys]
+        probabilities = SourceLabel.Of("probs", probabilities);
         Tensor output = Mix(probabilities, value).transpose(1, 2).contiguous();                         // [rows, tokens, heads, width]
         return (output, probabilities);
     }
 
-    /// <summary>q kᵀ: [rows, heads, tokens, keys].</summary>
+    /// <summary>q kᵀ</summary>
+    /// <param name="query">[rows, heads, tokens, width]</param>
+    /// <param name="key">[rows, key-value heads, keys, width]</param>
+    /// <returns>[rows, heads, tokens, keys]</returns>
     public static Tensor Scores(Tensor query, Tensor key)
     {
+        query = SourceLabel.Of("q", query);
+        key = SourceLabel.Of("k", key);
         (long rows, long heads, long tokens, long width) = (query.size(0), query.size(1), query.size(2), query.size(3));
         (long groups, long keys) = (key.size(1), key.size(2));
         Tensor q = query.reshape(rows * groups, heads / groups * tokens, width); // [rows·groups, heads/groups·tokens, width]
@@ -38,18 +46,28 @@ public static class EagerAttention
         return bmm(q, k.transpose(1, 2)).view(rows, heads, tokens, keys);
     }
 
-    /// <summary>p v: [rows, heads, tokens, width].</summary>
+    /// <summary>p v</summary>
+    /// <param name="probabilities">[rows, heads, tokens, keys]</param>
+    /// <param name="value">[rows, key-value heads, keys, width]</param>
+    /// <returns>[rows, heads, tokens, width]</returns>
     public static Tensor Mix(Tensor probabilities, Tensor value)
     {
+        value = SourceLabel.Of("v", value);
         (long rows, long heads, long tokens, long keys) =
             (probabilities.size(0), probabilities.size(1), probabilities.size(2), probabilities.size(3));
         (long groups, long width) = (value.size(1), value.size(3));
         Tensor p = probabilities.reshape(rows * groups, heads / groups * tokens, keys); // [rows·groups, heads/groups·tokens, keys]
         Tensor v = value.reshape(rows * groups, keys, width);                           // [rows·groups, keys, width]
-        return bmm(p, v).view(rows, heads, tokens, width);
+        Tensor mixed = bmm(p, v).view(rows, heads, tokens, width);                      // [rows, heads, tokens, width]
+        return SourceLabel.Of("z", mixed);
     }
 
-    /// <summary>[rows, tokens, heads · width] as [rows, heads, tokens, width].</summary>
-    public static Tensor SplitHeads(Tensor hidden, int heads, int width) =>
-        hidden.view(hidden.size(0), hidden.size(1), heads, width).transpose(1, 2);
+    /// <summary>Each head by itself.</summary>
+    /// <param name="hidden">[rows, tokens, heads · width]</param>
+    /// <returns>[rows, heads, tokens, width]</returns>
+    public static Tensor SplitHeads(Tensor hidden, int heads, int width)
+    {
+        Tensor split = hidden.view(hidden.size(0), hidden.size(1), heads, width);       // [rows, tokens, heads, width]
+        return split.transpose(1, 2);
+    }
 }

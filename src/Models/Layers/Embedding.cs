@@ -5,7 +5,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>Rows of a table [entries, width] by id.</summary>
 /// <remarks>torch/nn/modules/sparse.py</remarks>
-public sealed class Embedding : TensorModule
+public sealed partial class Embedding : TensorModule
 {
     private readonly int _entries, _width;
     private readonly int? _padding;

@@ -4,7 +4,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>The experts of a layer, gated mlps in two fused weights; each token goes through the few that its router chose.</summary>
 /// <remarks>MixtralExperts in transformers/models/mixtral/modeling_mixtral.py; each model has its own copy with its own name.</remarks>
-public sealed class Experts : SiteModule
+public sealed partial class Experts : SiteModule
 {
     private readonly Parameter _gateUpProj; // [experts, 2 inner, width]
     private readonly Parameter _downProj;   // [experts, width, inner]
@@ -20,13 +20,14 @@ public sealed class Experts : SiteModule
         _downProj = Weight("down_proj", [experts, width, inner], [.. Enumerable.Range(0, experts).Select(e =>
             ($"{e}.{names.Down}.weight", (long[])[width, inner]))]);
         _actFn = Child("act_fn", activation);
+        _actFn.Take(Axes.Unknown); // pairs of tokens and experts, in the order of the experts
     }
 
     public override string ClassName { get; }
 
-    public override Axes OutputAxes(int element) => Axes.RowsOnly;
+    public override Axes OutputAxes(int element) => Axes.Flat;
 
-    public override Axes InputAxes(string argument) => Axes.RowsOnly;
+    public override Axes InputAxes(string argument) => Axes.Flat;
 
     /// <param name="hidden">[rows · tokens, width]</param>
     /// <param name="chosen">[rows · tokens, chosen] int64: experts</param>

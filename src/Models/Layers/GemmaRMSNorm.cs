@@ -4,28 +4,23 @@ namespace Ndif.Models.Layers;
 
 /// <summary>x / sqrt(mean(x²) + eps) * (1 + weight) over the last dimension, all of it in float32.</summary>
 /// <remarks>GemmaRMSNorm in transformers/models/gemma/modeling_gemma.py and its copies in gemma2 and gemma3</remarks>
-public sealed class GemmaRMSNorm : TensorModule
+public sealed partial class GemmaRMSNorm : TensorModule
 {
     private readonly int _width;
     private readonly double _epsilon;
-    private readonly Axes _axes;
     private readonly Parameter _weight; // [width]
 
     /// <param name="className">As Hugging Face's model calls its copy: "Gemma2RMSNorm".</param>
     /// <param name="axes">Of what it is given, where that is not [rows, tokens, ...].</param>
     public GemmaRMSNorm(string className, int width, double epsilon, Axes? axes = null)
     {
-        (ClassName, _width, _epsilon, _axes) = (className, width, epsilon, axes ?? Axes.Hidden);
+        (ClassName, _width, _epsilon, Axes) = (className, width, epsilon, axes ?? Axes.Hidden);
         _weight = Weight("weight", width);
     }
 
     public override string ClassName { get; }
 
     public override string ExtraRepr => $"({_width},), eps={PythonText.Of(_epsilon)}";
-
-    public override Axes OutputAxes(int element) => _axes;
-
-    public override Axes InputAxes(string argument) => _axes;
 
     /// <param name="input">[..., width]</param>
     /// <returns>[..., width]</returns>

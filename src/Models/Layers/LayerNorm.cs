@@ -4,28 +4,23 @@ namespace Ndif.Models.Layers;
 
 /// <summary>(x - mean) / sqrt(variance + eps) * weight + bias over the last dimension.</summary>
 /// <remarks>torch/nn/modules/normalization.py</remarks>
-public sealed class LayerNorm : TensorModule
+public sealed partial class LayerNorm : TensorModule
 {
     private readonly long[] _shape;
     private readonly double _epsilon;
-    private readonly Axes _axes;
     private readonly Parameter _weight; // [width]
     private readonly Parameter? _bias;  // [width]
 
     /// <param name="axes">Of what it is given, where that is not [rows, tokens, ...].</param>
     public LayerNorm(int width, double epsilon = 1e-5, bool bias = true, Axes? axes = null)
     {
-        (_shape, _epsilon, _axes) = ([width], epsilon, axes ?? Axes.Hidden);
+        (_shape, _epsilon, Axes) = ([width], epsilon, axes ?? Axes.Hidden);
         _weight = Weight("weight", width);
         _bias = bias ? Weight("bias", width) : null;
     }
 
     public override string ExtraRepr =>
         $"({_shape[0]},), eps={PythonText.Of(_epsilon)}, elementwise_affine=True, bias={(_bias is null ? "False" : "True")}";
-
-    public override Axes OutputAxes(int element) => _axes;
-
-    public override Axes InputAxes(string argument) => _axes;
 
     /// <param name="input">[..., width]</param>
     /// <returns>[..., width]</returns>

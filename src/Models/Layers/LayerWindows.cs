@@ -4,7 +4,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>Which layers of a model see a sliding window only, where not all are alike.</summary>
 /// <remarks>layer_types in transformers/models/qwen2/configuration_qwen2.py and its relatives</remarks>
-public static class LayerWindows
+public static partial class LayerWindows
 {
     /// <summary>For each layer how many tokens one sees, itself included; null for all.</summary>
     /// <param name="slides">Whether a layer slides (config, layer) if the file has no layer_types.</param>

@@ -5,7 +5,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>y = x Wᵀ + b, with W [outputs, inputs].</summary>
 /// <remarks>torch/nn/modules/linear.py</remarks>
-public sealed class Linear : TensorModule
+public sealed partial class Linear : TensorModule
 {
     private readonly int _inputs, _outputs;
     private readonly Parameter _weight; // [outputs, inputs]

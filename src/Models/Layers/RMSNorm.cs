@@ -4,7 +4,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>x / sqrt(mean(x²) + eps) * weight over the last dimension, the normalization in float32.</summary>
 /// <remarks>LlamaRMSNorm in transformers/models/llama/modeling_llama.py; each model has its own copy with its own name.</remarks>
-public sealed class RMSNorm : TensorModule
+public sealed partial class RMSNorm : TensorModule
 {
     private readonly int _width;
     private readonly double _epsilon;

@@ -7,7 +7,7 @@ namespace Ndif.Models.Layers;
 /// <param name="className">As Hugging Face's model calls its copy: "LlamaRotaryEmbedding".</param>
 /// <param name="frequencies">Those of the rotated width.</param>
 /// <param name="positional">True where the model passes the positions without their name.</param>
-public sealed class RotaryEmbedding(string className, RotaryFrequencies frequencies, bool positional = false) : SiteModule
+public sealed partial class RotaryEmbedding(string className, RotaryFrequencies frequencies, bool positional = false) : SiteModule
 {
     public override string ClassName => className;
 
@@ -40,8 +40,9 @@ public sealed class RotaryEmbedding(string className, RotaryFrequencies frequenc
 
     /// <summary>Rotates queries or keys by their positions: x cos + rotate_half(x) sin.</summary>
     /// <param name="x">[rows, heads, tokens, width]</param>
-    /// <param name="positions">What <see cref="Call"/> gave.</param>
+    /// <param name="positions">What <see cref="Call"/> gave: 2 x [rows, tokens, width].</param>
     /// <returns>[rows, heads, tokens, width]</returns>
+    [Operation("apply_rotary_pos_emb")]
     public static Tensor Rotate(Tensor x, object?[] positions)
     {
         Tensor cosines = ((Tensor)positions[0]!).unsqueeze(1);                              // [rows, 1, tokens, width]

@@ -5,7 +5,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>Rows of a table [entries, width] by id, times √width, which is rounded to the table's dtype first.</summary>
 /// <remarks>GemmaTextScaledWordEmbedding in transformers/models/gemma/modeling_gemma.py and its copies in gemma2 and gemma3</remarks>
-public sealed class ScaledEmbedding : TensorModule
+public sealed partial class ScaledEmbedding : TensorModule
 {
     private readonly int _entries, _width, _padding;
 

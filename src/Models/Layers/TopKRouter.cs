@@ -4,7 +4,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>Which experts each token goes to, and what each one's output counts.</summary>
 /// <remarks>MixtralTopKRouter in transformers/models/mixtral/modeling_mixtral.py; each model has its own copy with its own name.</remarks>
-public sealed class TopKRouter : SiteModule
+public sealed partial class TopKRouter : SiteModule
 {
     private readonly int _chosen;
     private readonly bool _normalize;
@@ -21,9 +21,9 @@ public sealed class TopKRouter : SiteModule
 
     public override string ClassName { get; }
 
-    public override Axes OutputAxes(int element) => Axes.RowsOnly;
+    public override Axes OutputAxes(int element) => Axes.Flat;
 
-    public override Axes InputAxes(string argument) => Axes.RowsOnly;
+    public override Axes InputAxes(string argument) => Axes.Flat;
 
     /// <param name="hidden">[rows · tokens, width]</param>
     /// <returns>A tuple: all experts' logits [rows · tokens, experts], the chosen ones' weights and numbers [rows · tokens, chosen].</returns>

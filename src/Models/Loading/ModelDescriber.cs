@@ -32,6 +32,7 @@ internal static class ModelDescriber
             string path = name == "config.json" ? config.File : Path.Combine(folder.Path, name);
             if (File.Exists(path)) description.Files.Add(name, ByteString.CopyFrom(File.ReadAllBytes(path)));
         }
+        SourceDescriber.Describe(root, description);
         return description;
     }
 
@@ -41,6 +42,7 @@ internal static class ModelDescriber
         ClassName = module.ClassName,
         Repr = module.ExtraRepr,
         List = module.IsList,
+        Source = module.Source?.Name ?? "",
         Children = { module.Children.Select(child => Module(child, dtype)) },
         Parameters = { module.Parameters.Select(p => new ParameterInfo { Name = p.Name, Shape = { p.Shape }, Dtype = dtype }) },
     };

@@ -129,7 +129,7 @@ public sealed class ProgramValidator
             case Node.KindOneofCase.Call: Call(node.Call); break;
             case Node.KindOneofCase.Read: InTrace(scope, "A site"); Site(node.Read.Site, node.Read.Call, scope); break;
             case Node.KindOneofCase.Write: InTrace(scope, "A site"); Site(node.Write.Site, node.Write.Call, scope); break;
-            case Node.KindOneofCase.Skip: InTrace(scope, "Skip"); Module(node.Skip.Module); Step(node.Skip.Call, scope); break;
+            case Node.KindOneofCase.Skip: InTrace(scope, "Skip"); Operation(Module(node.Skip.Module), node.Skip.Module, node.Skip.Operation); Step(node.Skip.Call, scope); break;
             case Node.KindOneofCase.StartAt: InTrace(scope, "StartAt"); Module(node.StartAt.Module); Start(node.StartAt.Module, scope); break;
             case Node.KindOneofCase.CallModule: Module(node.CallModule.Module); break;
             case Node.KindOneofCase.Parameter: ParameterOf(node.Parameter); break;
@@ -196,11 +196,18 @@ public sealed class ProgramValidator
     {
         if (site is null) throw Bad("A node names no site.");
         if (site.Kind is SiteKind.Unspecified || !Enum.IsDefined(site.Kind)) throw Bad("A site does not say whether it is an input or an output.");
-        if (site.Operation.Length > 0) throw Make(ErrorCode.Unsupported, "Operations inside of modules (Source) are not supported by this version.", module: site.Module);
         ModuleInfo module = Module(site.Module);
         if (module.List) throw Make(ErrorCode.UnknownModule, $"`{site.Module}` is a list of modules: it is never called itself, so it has no {site.Kind.ToString().ToLowerInvariant()}.",
             $"Index it: [0..{module.Children.Count - 1}].", site.Module);
+        Operation(module, site.Module, site.Operation);
+        if (site.Kind is SiteKind.Hidden && site.Operation.Length > 0) throw Bad("An operation has no hidden state; read its output.");
         Step(call, scope);
+    }
+
+    /// <summary>One inside of a module's forward (Source), if one is named.</summary>
+    private void Operation(ModuleInfo module, string path, string operation)
+    {
+        if (operation.Length > 0) _model?.Operation(module, path, operation);
     }
 
     private void Step(CallIndex? call, Scope scope)

@@ -22,6 +22,12 @@ internal sealed class Rig : IDisposable
         Subject = new LanguageSubject(TinyModel.Load(_folder.Path));
     }
 
+    private Rig(string path)
+    {
+        Model = new LanguageModel(path, remote: Backend.Local);
+        Subject = new LanguageSubject(TinyModel.Load(path));
+    }
+
     public LanguageModel Model { get; }
 
     public LanguageSubject Subject { get; }
@@ -29,6 +35,11 @@ internal sealed class Rig : IDisposable
     public static Rig GPT2(long seed = 1, int heads = 2, int layers = 2, int width = 16) => new(TinyModel.GPT2(heads, layers, width), seed);
 
     public static Rig Llama(long seed = 1, int heads = 4, int groups = 2, int layers = 2) => new(TinyModel.Llama(heads, groups, layers), seed);
+
+    public static Rig Of(string config, long seed = 1) => new(config, seed);
+
+    /// <summary>A checkpoint that is there.</summary>
+    public static Rig Open(string path) => new(path);
 
     /// <summary>The model on disk.</summary>
     public string Path => _folder.Path;

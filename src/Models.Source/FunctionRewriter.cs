@@ -1,0 +1,317 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using System.Text;
+using Microsoft.CodeAnalysis;
+using Microsoft.CodeAnalysis.CSharp;
+using Microsoft.CodeAnalysis.CSharp.Syntax;
+
+namespace Ndif.Models.Source;
+
+/// <summary>
+/// Copies the body of one function with every operation on tensors made a call of the run's (<c>on.Call</c>). Operations are found in the
+/// order in which they are evaluated, which is the order of their numbers. Lambdas, local functions and calls with ref arguments stay as
+/// they are.
+/// </summary>
+internal sealed class FunctionRewriter : CSharpSyntaxRewriter
+{
+    private static readonly SymbolDisplayFormat s_full = SymbolDisplayFormat.FullyQualifiedFormat
+        .AddMiscellaneousOptions(SymbolDisplayMiscellaneousOptions.IncludeNullableReferenceTypeModifier);
+
+    /// <summary>Housekeeping: not what a reader of the model looks for.</summary>
+    private static readonly HashSet<string> s_housekeeping = ["MoveToOuterDisposeScope", "DetachFromDisposeScope", "alias", "cpu", "data"];
+
+    private readonly ModelSources _sources;
+    private readonly SemanticModel _model;
+    private readonly IMethodSymbol _method;
+    private readonly BaseMethodDeclarationSyntax _syntax;
+    private readonly Dictionary<string, int> _counts = [];
+    private readonly Dictionary<string, Form?> _locals = [];
+    private readonly Dictionary<SyntaxNode, Form?> _forms = [];
+    private readonly Dictionary<SyntaxNode, Form> _declared = [];
+    private readonly List<OperationRow> _rows = [];
+
+    public FunctionRewriter(ModelSources sources, SemanticModel model, IMethodSymbol method, BaseMethodDeclarationSyntax syntax)
+    {
+        (_sources, _model, _method, _syntax) = (sources, model, method, syntax);
+        foreach (IParameterSymbol parameter in method.Parameters) _locals[parameter.Name] = Documents.Parameter(syntax, parameter.Name);
+    }
+
+    public IReadOnlyList<OperationRow> Rows => _rows;
+
+    public SyntaxNode Rewrite()
+    {
+        if (_syntax.ExpressionBody is not { } expression) return Visit(_syntax.Body!);
+        if (Documents.Returns(_syntax) is { } form) Declare(expression.Expression, form);
+        return Visit(expression);
+    }
+
+    public override SyntaxNode? VisitSimpleLambdaExpression(SimpleLambdaExpressionSyntax node) => node;
+
+    public override SyntaxNode? VisitParenthesizedLambdaExpression(ParenthesizedLambdaExpressionSyntax node) => node;
+
+    public override SyntaxNode? VisitLocalFunctionStatement(LocalFunctionStatementSyntax node) => node;
+
+    public override SyntaxNode? VisitLocalDeclarationStatement(LocalDeclarationStatementSyntax node)
+    {
+        Form? comment = Documents.Comment(node);
+        foreach (VariableDeclaratorSyntax variable in node.Declaration.Variables)
+            if (comment is not null && variable.Initializer is { } value) Declare(value.Value, comment);
+        SyntaxNode? visited = base.VisitLocalDeclarationStatement(node);
+        foreach (VariableDeclaratorSyntax variable in node.Declaration.Variables)
+            _locals[variable.Identifier.Text] = comment ?? FormOf(variable.Initializer?.Value);
+        return visited;
+    }
+
+    public override SyntaxNode? VisitExpressionStatement(ExpressionStatementSyntax node)
+    {
+        if (node.Expression is not AssignmentExpressionSyntax assignment) return base.VisitExpressionStatement(node);
+        Form? comment = Documents.Comment(node);
+        if (comment is not null) Declare(assignment.Right, comment);
+        SyntaxNode? visited = base.VisitExpressionStatement(node);
+        Form? form = comment ?? FormOf(assignment.Right);
+        switch (assignment.Left)
+        {
+            case IdentifierNameSyntax local:
+                _locals[local.Identifier.Text] = form;
+                break;
+            case TupleExpressionSyntax tuple:
+                for (int i = 0; i < tuple.Arguments.Count; i++) _locals[Name(tuple.Arguments[i].Expression)] = Element(form, i);
+                break;
+            case DeclarationExpressionSyntax { Designation: ParenthesizedVariableDesignationSyntax parts }:
+                for (int i = 0; i < parts.Variables.Count; i++) _locals[parts.Variables[i].ToString()] = Element(form, i);
+                break;
+        }
+        return visited;
+
+        static string Name(ExpressionSyntax part) => part is DeclarationExpressionSyntax declaration ? declaration.Designation.ToString() : part.ToString();
+    }
+
+    public override SyntaxNode? VisitReturnStatement(ReturnStatementSyntax node)
+    {
+        if (node.Expression is { } value && (Documents.Comment(node) ?? Documents.Returns(_syntax)) is { } form) Declare(value, form);
+        return base.VisitReturnStatement(node);
+    }
+
+    public override SyntaxNode? VisitInvocationExpression(InvocationExpressionSyntax node)
+    {
+        if (_model.GetSymbolInfo(node).Symbol is not IMethodSymbol called || !IsOperation(node, called)) return base.VisitInvocationExpression(node);
+        ExpressionSyntax? receiver = called.IsStatic && called.MethodKind is not MethodKind.ReducedExtension || node.Expression is not MemberAccessExpressionSyntax member ? null : member.Expression;
+        return Parsed(Call(node, node, receiver, called), node);
+    }
+
+    /// <summary><c>norm?.Call(x)</c>: an operation, if the norm is there.</summary>
+    public override SyntaxNode? VisitConditionalAccessExpression(ConditionalAccessExpressionSyntax node)
+    {
+        if (node is not { Expression: IdentifierNameSyntax receiver, WhenNotNull: InvocationExpressionSyntax { Expression: MemberBindingExpressionSyntax } call }
+            || _model.GetSymbolInfo(call).Symbol is not IMethodSymbol called || !IsOperation(call, called)) return node;
+        string type = called.ReturnType.ToDisplayString(s_full);
+        string operation = Call(node, call, receiver, called);
+        return Parsed($"({receiver} is null ? ({type.TrimEnd('?')}?)null : {operation})", node);
+    }
+
+    public override SyntaxNode? VisitBinaryExpression(BinaryExpressionSyntax node)
+    {
+        if (Operator(node) is not { } name) return base.VisitBinaryExpression(node);
+        var arguments = new Arguments(this);
+        string left = arguments.Add(node.Left, null), right = arguments.Add(node.Right, null);
+        return Parsed(Operation(node, name, node.OperatorToken, TensorName(node), arguments, $"{left} {node.OperatorToken.Text} {right}", null, null), node);
+    }
+
+    public override SyntaxNode? VisitPrefixUnaryExpression(PrefixUnaryExpressionSyntax node)
+    {
+        if (Operator(node) is not { } name) return base.VisitPrefixUnaryExpression(node);
+        var arguments = new Arguments(this);
+        string operand = arguments.Add(node.Operand, null);
+        return Parsed(Operation(node, name, node.OperatorToken, TensorName(node), arguments, $"{node.OperatorToken.Text}{operand}", null, null), node);
+    }
+
+    private string? Operator(ExpressionSyntax node) =>
+        _model.GetSymbolInfo(node).Symbol is IMethodSymbol { MethodKind: MethodKind.UserDefinedOperator } symbol && IsTensor(symbol.ReturnType)
+            ? OperationNames.OfOperator(symbol) : null;
+
+    private string TensorName(ExpressionSyntax node) => _model.GetTypeInfo(node).Type!.ToDisplayString(s_full);
+
+    private bool IsOperation(InvocationExpressionSyntax node, IMethodSymbol called) =>
+        called.MethodKind is MethodKind.Ordinary or MethodKind.DelegateInvoke or MethodKind.ReducedExtension
+        && IsValue(called.ReturnType) && !s_housekeeping.Contains(called.Name) && called.Parameters.All(p => p.RefKind is RefKind.None)
+        && !(_sources.IsModule(called.ContainingType) && called.Name == "Run");
+
+    private static bool IsTensor(ITypeSymbol type) => type.Name == "Tensor" && type.ContainingType?.Name == "torch";
+
+    /// <summary>A tensor, or what holds tensors: an array or tuple of them, a module's tuple, a model's output.</summary>
+    private static bool IsValue(ITypeSymbol type) => type switch
+    {
+        IArrayTypeSymbol array => IsTensor(array.ElementType) || array.ElementType.SpecialType is SpecialType.System_Object,
+        INamedTypeSymbol { IsTupleType: true } tuple => tuple.TupleElements.Any(e => IsTensor(e.Type)),
+        _ => IsTensor(type) || type.Name == "ModelOutput",
+    };
+
+    private string Call(SyntaxNode whole, InvocationExpressionSyntax node, ExpressionSyntax? receiver, IMethodSymbol called)
+    {
+        var arguments = new Arguments(this) { Receiver = receiver is null ? null : _model.GetTypeInfo(receiver).Type?.Name };
+        bool submodule = receiver is not null && _sources.IsModule(called.ContainingType) && called.Name.StartsWith("Call", StringComparison.Ordinal);
+        bool label = called.ContainingType.Name == "SourceLabel";
+        string callee = receiver is null ? node.Expression.ToString()
+            : IsTensor(_model.GetTypeInfo(receiver).Type!) ? $"{arguments.Add(receiver, null)}.{called.Name}"
+            : $"{Visit(receiver)}.{called.Name}";
+        List<string> given = [];
+        foreach (ArgumentSyntax argument in node.ArgumentList.Arguments)
+            given.Add(label && given.Count == 0 ? argument.ToString() : $"{argument.NameColon}{arguments.Add(argument.Expression, argument.NameColon?.Name.Identifier.Text)}");
+        FunctionCopy? inside = submodule || label ? null : _sources.CopyOf(called);
+        string name = submodule ? OperationNames.OfSubmodule(receiver!, _syntax.Parent!)
+            : label ? ((LiteralExpressionSyntax)node.ArgumentList.Arguments[0].Expression).Token.ValueText
+            : OperationNames.OfFunction(called, node.Expression);
+        SyntaxToken place = node.Expression.GetLastToken();
+        string list = string.Join(", ", given);
+        return Operation(whole, name, place, called.ReturnType.ToDisplayString(s_full), arguments,
+            $"{callee}({list})", inside is null ? null : $"{callee}Watched(INSIDE{(given.Count > 0 ? ", " : "")}{list})", inside,
+            submodule ? SubmoduleOf(receiver!) : null, label, FormOfReturn(called, name, arguments, submodule, label));
+    }
+
+    /// <param name="plain">The operation on its arguments, which stand in GIVEN.</param>
+    /// <param name="watched">The same by the callee's instrumented copy.</param>
+    private string Operation(SyntaxNode whole, string name, SyntaxToken place, string type, Arguments arguments, string plain, string? watched,
+        FunctionCopy? inside, string? submodule = null, bool label = false, Form? inferred = null)
+    {
+        inferred ??= ShapeRules.Of(name, arguments.Forms, arguments.AreTensors, arguments.Numbers);
+        Form? form = inferred;
+        if (_declared.TryGetValue(whole, out Form declared))
+        {
+            Check(whole, name, declared, inferred);
+            form = declared;
+        }
+        _forms[whole] = form;
+        if (label)
+        {
+            if (_rows.Any(r => r.Name == name)) _sources.Report(Diagnostics.SameLabel, whole, name);
+        }
+        else
+        {
+            _counts.TryGetValue(name, out int count);
+            _counts[name] = count + 1;
+            name = $"{name}_{count}";
+        }
+        int id = _rows.Count;
+        _rows.Add(new OperationRow(name, place.GetLocation().GetLineSpan().StartLinePosition.Line + 1, Text(form), arguments.Described)
+        {
+            Inside = inside, Submodule = submodule,
+        });
+        string run = watched is null ? plain : $"__in{id} is null ? {plain} : {watched.Replace("INSIDE", $"__in{id}")}";
+        return $"__on.Call<{type}>({id}, new object?[] {{ {string.Join(", ", arguments.Values)} }}, (__a{id}, __in{id}) => {run.Replace("GIVEN", $"__a{id}")})";
+    }
+
+    private static string Text(Form? form) => form is null ? "?" : form.ToString();
+
+    private void Check(SyntaxNode node, string name, Form declared, Form? inferred)
+    {
+        if (Form.Axes(declared.Dimensions) is { } said && Form.Axes(inferred?.Dimensions) is { } found && said != found)
+            _sources.Report(Diagnostics.WrongShape, node, declared.ToString(), name, inferred!.ToString());
+    }
+
+    private Form? FormOfReturn(IMethodSymbol called, string name, Arguments arguments, bool submodule, bool label)
+    {
+        if (label) return arguments.Forms.FirstOrDefault();
+        if (submodule)
+        {
+            if (arguments.Receiver is "Dropout" or "Activation") return arguments.Forms.FirstOrDefault();
+            // a linear layer, a norm: the last dimension may change; an embedding adds one, and a comment says so
+            return arguments.Forms.FirstOrDefault()?.Dimensions is { Length: > 1 } input && IsTensor(called.ReturnType) && !Form.IsAxis(input[input.Length - 1])
+                ? new Form([.. input.Take(input.Length - 1), "features"]) : null;
+        }
+        if (_sources.SyntaxOf(called) is not { } syntax) return null;
+        return Documents.Returns(syntax);
+    }
+
+    private string? SubmoduleOf(ExpressionSyntax receiver)
+    {
+        if (_method.IsStatic) return null;
+        ExpressionSyntax root = receiver;
+        while (root is MemberAccessExpressionSyntax or ElementAccessExpressionSyntax or PostfixUnaryExpressionSyntax)
+            root = root switch { MemberAccessExpressionSyntax m => m.Expression, ElementAccessExpressionSyntax e => e.Expression, _ => ((PostfixUnaryExpressionSyntax)root).Operand };
+        if (_model.GetSymbolInfo(root).Symbol is not (IFieldSymbol or IPropertySymbol)) return null;
+        string text = receiver.ToString();
+        if (receiver is ElementAccessExpressionSyntax element) text = $"{element.Expression}[0]";
+        return $"(({_method.ContainingType.ToDisplayString(s_full)})m).{text}";
+    }
+
+    /// <summary>The operations whose result the expression is.</summary>
+    private void Declare(ExpressionSyntax expression, Form form)
+    {
+        switch (expression)
+        {
+            case ParenthesizedExpressionSyntax inner: Declare(inner.Expression, form); break;
+            case CastExpressionSyntax cast: Declare(cast.Expression, form); break;
+            case PostfixUnaryExpressionSyntax suppressed: Declare(suppressed.Operand, form); break;
+            case ElementAccessExpressionSyntax: break;
+            case ConditionalExpressionSyntax choice: Declare(choice.WhenTrue, form); Declare(choice.WhenFalse, form); break;
+            case BinaryExpressionSyntax { RawKind: (int)SyntaxKind.CoalesceExpression } either: Declare(either.Left, form); Declare(either.Right, form); break;
+            case InvocationExpressionSyntax { Expression: MemberAccessExpressionSyntax { Name.Identifier.Text: "MoveToOuterDisposeScope" } moved }: Declare(moved.Expression, form); break;
+            default: _declared[expression] = form; break;
+        }
+    }
+
+    /// <summary>What is known of an expression's shape, after it was visited.</summary>
+    private Form? FormOf(ExpressionSyntax? expression)
+    {
+        switch (expression)
+        {
+            case null: return null;
+            case ParenthesizedExpressionSyntax inner: return FormOf(inner.Expression);
+            case CastExpressionSyntax cast: return FormOf(cast.Expression);
+            case PostfixUnaryExpressionSyntax suppressed: return FormOf(suppressed.Operand);
+            case IdentifierNameSyntax local: return _locals.TryGetValue(local.Identifier.Text, out Form? known) ? known : null;
+            case ElementAccessExpressionSyntax { ArgumentList.Arguments.Count: 1 } element when _model.GetTypeInfo(element.Expression).Type is IArrayTypeSymbol:
+                return Element(FormOf(element.Expression), _model.GetConstantValue(element.ArgumentList.Arguments[0].Expression).Value is int i ? i : 0);
+            case ConditionalExpressionSyntax choice: return FormOf(choice.WhenTrue);
+            case BinaryExpressionSyntax { RawKind: (int)SyntaxKind.CoalesceExpression } either: return FormOf(either.Left) ?? FormOf(either.Right);
+            case CollectionExpressionSyntax { Elements.Count: > 0 } items when items.Elements[0] is ExpressionElementSyntax first: return FormOf(first.Expression);
+            case InvocationExpressionSyntax { Expression: MemberAccessExpressionSyntax { Name.Identifier.Text: "MoveToOuterDisposeScope" } moved }: return FormOf(moved.Expression);
+            default: return _forms.TryGetValue(expression, out Form? form) ? form : null;
+        }
+    }
+
+    private static Form? Element(Form? form, int index) => form is null ? null : new Form(form[index]);
+
+    private static ExpressionSyntax Parsed(string text, SyntaxNode node) => SyntaxFactory.ParseExpression(text).WithTriviaFrom(node);
+
+    /// <summary>An operation's arguments: each is evaluated into the array GIVEN, from which the operation takes it.</summary>
+    private sealed class Arguments(FunctionRewriter rewriter)
+    {
+        /// <summary>The type of what the operation is called on.</summary>
+        public string? Receiver { get; set; }
+
+        public List<string> Values { get; } = [];
+
+        public List<Form?> Forms { get; } = [];
+
+        public List<bool> AreTensors { get; } = [];
+
+        public List<long?> Numbers { get; } = [];
+
+        public List<(string? Keyword, string Shape)> Described { get; } = [];
+
+        /// <returns>How the operation reads the argument.</returns>
+        public string Add(ExpressionSyntax expression, string? keyword)
+        {
+            TypeInfo info = rewriter._model.GetTypeInfo(expression);
+            ITypeSymbol? type = info.Type ?? info.ConvertedType;
+            string text = rewriter.Visit(expression)!.ToString();
+            // a span cannot wait in an array; the collection or array that it is made of can
+            if (expression is CollectionExpressionSyntax && info.ConvertedType is INamedTypeSymbol { IsRefLikeType: true, TypeArguments: { Length: 1 } of })
+                type = rewriter._model.Compilation.CreateArrayTypeSymbol(of[0]);
+            else if (info.ConvertedType is null || (info.ConvertedType.IsRefLikeType && type is not IArrayTypeSymbol)) return text;
+            if (type is null or { IsRefLikeType: true } or { TypeKind: TypeKind.Error or TypeKind.Delegate }) return text;
+            Optional<object?> constant = rewriter._model.GetConstantValue(expression);
+            Form? form = expression is MemberAccessExpressionSyntax { Name.Identifier.Text: "shape" } shape ? rewriter.FormOf(shape.Expression) : rewriter.FormOf(expression);
+            string name = (type is { IsReferenceType: true } && info.Nullability.FlowState is NullableFlowState.MaybeNull
+                ? type.WithNullableAnnotation(NullableAnnotation.Annotated) : type).ToDisplayString(s_full);
+            Values.Add(info.Type is null && !constant.HasValue ? $"({name})({text})" : text);
+            Forms.Add(form);
+            AreTensors.Add(IsTensor(type));
+            Numbers.Add(constant.HasValue ? constant.Value switch { int i => i, long l => l, _ => null } : null);
+            Described.Add((keyword, IsValue(type) || type is INamedTypeSymbol { TypeArguments: { Length: 1 } item } && IsTensor(item[0]) ? Text(form) : ""));
+            return constant.HasValue ? text : $"(({name})GIVEN[{Values.Count - 1}]!)";
+        }
+    }
+}

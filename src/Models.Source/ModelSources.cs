@@ -1,0 +1,85 @@
+using System.Collections.Generic;
+using System.Linq;
+using Microsoft.CodeAnalysis;
+using Microsoft.CodeAnalysis.CSharp;
+using Microsoft.CodeAnalysis.CSharp.Syntax;
+
+namespace Ndif.Models.Source;
+
+/// <summary>The modules of a compilation, and the functions that their forwards reach.</summary>
+internal sealed class ModelSources(Compilation compilation, SourceProductionContext output)
+{
+    private readonly INamedTypeSymbol? _module = compilation.GetTypeByMetadataName("Ndif.Models.SiteModule");
+    private readonly Dictionary<ISymbol, FunctionCopy?> _copies = new(SymbolEqualityComparer.Default);
+    private readonly SourceWriter _writer = new();
+
+    public void Write()
+    {
+        if (_module is null) return;
+        foreach (SyntaxTree tree in compilation.SyntaxTrees)
+        {
+            foreach (ClassDeclarationSyntax syntax in tree.GetRoot(output.CancellationToken).DescendantNodes().OfType<ClassDeclarationSyntax>())
+            {
+                if (compilation.GetSemanticModel(tree).GetDeclaredSymbol(syntax, output.CancellationToken) is { IsAbstract: false } type && IsModule(type)) Module(type, syntax);
+            }
+        }
+        _writer.Finish(output);
+    }
+
+    public bool IsModule(INamedTypeSymbol type)
+    {
+        for (INamedTypeSymbol? at = type; at is not null; at = at.BaseType)
+            if (SymbolEqualityComparer.Default.Equals(at, _module)) return true;
+        return false;
+    }
+
+    /// <summary>
+    /// The instrumented copy of a function of ours; null for one of others, one whose class is not partial (it stays an operation without
+    /// an inside), one that has no operations, and one that is being copied: it calls itself.
+    /// </summary>
+    public FunctionCopy? CopyOf(IMethodSymbol method)
+    {
+        method = method.OriginalDefinition;
+        if (_copies.TryGetValue(method, out FunctionCopy? known)) return known;
+        _copies[method] = null;
+        if (SyntaxOf(method) is not MethodDeclarationSyntax { Body: not null } and not MethodDeclarationSyntax { ExpressionBody: not null }) return null;
+        if (method.IsGenericMethod || method.IsAbstract || method.ContainingType.IsGenericType) return null;
+        var syntax = (MethodDeclarationSyntax)SyntaxOf(method)!;
+        if (syntax.Parent is not ClassDeclarationSyntax type || !IsPartial(type)) return null;
+        var rewriter = new FunctionRewriter(this, compilation.GetSemanticModel(syntax.SyntaxTree), method, syntax);
+        SyntaxNode body = rewriter.Rewrite();
+        if (rewriter.Rows.Count == 0 && method.Name != "Forward") return null;
+        return _copies[method] = _writer.Add(method, syntax, body, rewriter.Rows);
+    }
+
+    /// <summary>Where a method of this compilation is written.</summary>
+    public BaseMethodDeclarationSyntax? SyntaxOf(IMethodSymbol method) => method.OriginalDefinition.DeclaringSyntaxReferences is { Length: 1 } only
+        ? only[0].GetSyntax(output.CancellationToken) as BaseMethodDeclarationSyntax : null;
+
+    public void Report(DiagnosticDescriptor rule, SyntaxNode node, params object[] arguments) =>
+        output.ReportDiagnostic(Diagnostic.Create(rule, node.GetLocation(), arguments));
+
+    private void Module(INamedTypeSymbol type, ClassDeclarationSyntax syntax)
+    {
+        if (type.GetMembers("Forward").OfType<IMethodSymbol>().FirstOrDefault() is not { } forward || Run(type) is not { } run) return;
+        if (!IsPartial(syntax))
+        {
+            output.ReportDiagnostic(Diagnostic.Create(Diagnostics.NotPartial, syntax.Identifier.GetLocation(), type.Name));
+            return;
+        }
+        if (CopyOf(forward) is { } copy) _writer.AddModule(forward, syntax, run, copy);
+    }
+
+    /// <summary>How the module's forward is called with arguments that are known at run time: the body of the nearest Run.</summary>
+    private ArrowExpressionClauseSyntax? Run(INamedTypeSymbol type)
+    {
+        for (INamedTypeSymbol? at = type; at is not null; at = at.BaseType)
+        {
+            IMethodSymbol? run = at.GetMembers("Run").OfType<IMethodSymbol>().FirstOrDefault(m => m.Parameters.Length == 1);
+            if (run is not null) return (SyntaxOf(run) as MethodDeclarationSyntax)?.ExpressionBody;
+        }
+        return null;
+    }
+
+    private static bool IsPartial(ClassDeclarationSyntax type) => type.Modifiers.Any(SyntaxKind.PartialKeyword);
+}

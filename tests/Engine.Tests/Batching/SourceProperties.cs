@@ -1,0 +1,119 @@
+using Ndif.Models;
+using Ndif.Models.Tests;
+using Ndif.Parity.Tests;
+using Ndif.Protocol;
+
+namespace Ndif.Engine.Tests.Batching;
+
+/// <summary>
+/// Every operation of every module: what it gives beside a longer prompt of another user is what it gives alone. So no declared
+/// dimension is wrong, and one that is not declared is never guessed.
+/// </summary>
+public sealed class SourceProperties(ITestOutputHelper output)
+{
+    private static readonly int[] s_prompt = [5, 6, 7, 8];
+    private static readonly int[] s_longer = [9, 3, 4, 11, 12, 13, 2];
+
+    [Theory]
+    [InlineData("gpt2")]
+    [InlineData("llama")]
+    [InlineData("MistralForCausalLM")]
+    [InlineData("Qwen2ForCausalLM")]
+    [InlineData("Qwen3ForCausalLM")]
+    [InlineData("Olmo2ForCausalLM")]
+    [InlineData("Phi3ForCausalLM")]
+    [InlineData("Starcoder2ForCausalLM")]
+    [InlineData("StableLmForCausalLM")]
+    [InlineData("MixtralForCausalLM")]
+    [InlineData("Qwen2MoeForCausalLM")]
+    [InlineData("Qwen3MoeForCausalLM")]
+    public void AnOperationInCompany_GivesWhatItGivesAlone(string architecture)
+    {
+        using Rig rig = architecture switch
+        {
+            "gpt2" => Rig.GPT2(layers: 1),
+            "llama" => Rig.Llama(layers: 1),
+            _ => Rig.Of(TinyModel.LikeLlama(architecture, groups: 2, layers: 1)),
+        };
+        Check(rig);
+    }
+
+    [Theory]
+    [InlineData("bloom")]
+    [InlineData("falcon")]
+    [InlineData("gemma")]
+    [InlineData("gemma2")]
+    [InlineData("gemma3_text")]
+    [InlineData("gpt_neo")]
+    [InlineData("gpt_neox")]
+    [InlineData("gptj")]
+    [InlineData("opt")]
+    [InlineData("phi")]
+    public void AnOperationOfAReferenceCheckpoint_InCompany_GivesWhatItGivesAlone(string name)
+    {
+        Assert.SkipWhen(SharedFolder.Golden is null, "there are no reference outputs here (NDIF_SHARED)");
+        using Rig rig = Rig.Open(Path.Combine(SharedFolder.Golden!, name));
+        Check(rig);
+    }
+
+    private void Check(Rig rig)
+    {
+        HashSet<string> seen = [];
+        int cut = 0, whole = 0, never = 0;
+        foreach (string path in rig.Subject.Paths)
+        {
+            int module = rig.Subject.IndexOf(path);
+            if (rig.Subject.Source(module) is not { } source) continue;
+            // one layer of those that are alike, and the first module of each kind in it
+            if (!seen.Add(System.Text.RegularExpressions.Regex.Replace(path, @"\.\d+(?=\.|$)", ".n"))) continue;
+            foreach (SourceSite site in source.Sites)
+            {
+                Program alone = Read(rig, path, site.Path, s_prompt), together = Read(rig, path, site.Path, s_prompt), other = rig.Record(s_longer, _ => rig.Model.Logits.Save("logits"));
+                Outcome expected = rig.Run(alone)[0];
+                if (expected.Error is { Code: ErrorCode.MissedValue })
+                {
+                    never++;
+                    continue;
+                }
+                string name = $"{path}.source.{site.Path}";
+                Assert.True(expected.Error is null, $"{name}: {expected.Error}");
+                Outcome[] both = rig.Run(other, together);
+                Assert.True(both[1].Error is null, $"{name}: {both[1].Error}");
+                Same(expected["value"], both[1]["value"], name);
+                if (expected.Names.Contains("input")) Same(expected["input"], both[1]["input"], $"{name}.input");
+                if (site.CanBeCut(TinyModule(rig, module), after: true)) cut++;
+                else whole++;
+            }
+        }
+        output.WriteLine($"{cut} operations are cut out of a batch, {whole} run alone, {never} do not run here");
+        Assert.True(cut > 20 && cut > whole / 2);
+    }
+
+    private static SiteModule TinyModule(Rig rig, int module) => rig.Subject.Root.Modules[module];
+
+    private static Program Read(Rig rig, string path, string operation, int[] prompt) => rig.Record(prompt, _ =>
+    {
+        Envoy module = path.Length == 0 ? rig.Model : rig.Model[path];
+        Operation site = module.Source[operation];
+        if (!operation.Split('.')[^1].StartsWith("self_", StringComparison.Ordinal)) site.Input.Save("input");
+        site.Output.Save("value");
+    });
+
+    private static void Same(Data expected, Data actual, string name)
+    {
+        Assert.True(expected.ValueCase == actual.ValueCase, name);
+        switch (expected.ValueCase)
+        {
+            case Data.ValueOneofCase.Tensor:
+                TensorData a = TensorData.From(expected.Tensor), b = TensorData.From(actual.Tensor);
+                Assert.True(a.Shape.SequenceEqual(b.Shape), $"{name}: alone [{string.Join(", ", a.Shape.ToArray())}], in company [{string.Join(", ", b.Shape.ToArray())}]");
+                float[] left = a.To(DType.Float32).ToArray<float>(), right = b.To(DType.Float32).ToArray<float>();
+                for (int i = 0; i < left.Length; i++)
+                    Assert.True(Math.Abs(left[i] - right[i]) <= 1e-4 * Math.Max(1, Math.Abs(left[i])), $"{name}: alone {left[i]}, in company {right[i]} at {i} of [{string.Join(", ", a.Shape.ToArray())}]");
+                break;
+            case Data.ValueOneofCase.List:
+                for (int i = 0; i < expected.List.Items.Count; i++) Same(expected.List.Items[i], actual.List.Items[i], $"{name}[{i}]");
+                break;
+        }
+    }
+}
