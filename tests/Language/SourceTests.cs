@@ -161,7 +161,7 @@ public sealed class SourceTests(Service service) : LanguageTests(service)
         List<Saved> one = [], slice = [], sparse = [];
         foreach (var (steps, into) in new[] { (1..2, one), (1..4, slice), (0..5, sparse) })
         {
-            using Trace t = llm.Generate(Paris, maxNewTokens: 5);
+            using Trace t = llm.Generate("Hello", maxNewTokens: 5);
             foreach (int step in t.Iter[steps])
             {
                 llm.Layers[0].Input.Norm().Save();
@@ -170,7 +170,7 @@ public sealed class SourceTests(Service service) : LanguageTests(service)
             }
             await t.RunAsync(Cancel);
         }
-        long tokens = llm.Tokenizer.Encode(Paris).Count;
+        long tokens = llm.Tokenizer.Encode("Hello").Count;
         Assert.Equal([tokens + 1], one.Select(s => Numbers(s)[^1]));
         Assert.Equal([tokens + 1, tokens + 2, tokens + 3], slice.Select(s => Numbers(s)[^1]));
         Assert.Equal([tokens + 1, tokens + 3], sparse.Select(s => Numbers(s)[^1]));
