@@ -24,7 +24,7 @@ Console.WriteLine($"{h.Count} layers; the last is {h[^1].Path}, the middle ones 
 Console.WriteLine($"{llm["layers"][0]["feed_forward"].Path} {llm.Get("transformer.h.0.mlp").Path} {llm.Layers[0].Mlp.Path}");   // three ways to the same
 // prints: transformer.h.0.mlp transformer.h.0.mlp transformer.h.0.mlp
 Console.WriteLine($"{llm.NamedModules().Count()} modules");
-// prints: 57 modules
+// prints: 60 modules
 try
 {
     _ = llm["transformer.h.0.mpl"];

@@ -76,6 +76,8 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     public void Warned(uint node, string module, string message) =>
         Tell(new Event { Warning = new Warning { Message = message, Module = module, Line = _plan!.LineOf(node) } });
 
+    public void Generated(NewToken token) => Tell(new Event { Token = token });
+
     /// <summary>Asks through the job's events; whoever follows it on a Run call may answer.</summary>
     public Data Ask(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout)
     {

@@ -110,21 +110,44 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// <summary>Number of modules in a list; of submodules otherwise.</summary>
     public int Count => Info.Children.Count;
 
+    /// <summary>
+    /// This module at its next call (or a later one): <c>llm.LmHead.Next().Output</c>. What is accessed after it is of that call too, until
+    /// the invoke, step or branch that is open ends.
+    /// </summary>
+    /// <param name="calls">How many calls further.</param>
+    public Envoy Next(int calls = 1)
+    {
+        Open(".Next").Advance(calls);
+        return this;
+    }
+
+    /// <summary>All calls of modules, as <see cref="Trace.All"/>.</summary>
+    public IEnumerable<int> All() => Open(".All").Scopes.OfType<Trace>().FirstOrDefault()?.All()
+        ?? throw new InvalidOperationException($"Cannot access `{Display}.All` outside of a trace: open one with `using var t = model.Trace(...)`.");
+
     /// <summary>Gives the module's output without running it.</summary>
     public void Skip(Value value) =>
         Open(".Skip").Add(new Node { Skip = new SkipModule { Module = Path, Call = Open("").Call0, Value = Open("").Argument(value) } });
 
     /// <summary>
     /// Runs the module on values of the experiment, beside the model's own pass, as the logit lens does:
-    /// <c>llm.LmHead.Call(llm.FinalNorm.Call(hidden))</c>. Its sites do not fire.
+    /// <c>llm.LmHead.Call(llm.FinalNorm.Call(hidden))</c>. Its sites do not fire; those of an attached module do.
     /// </summary>
     public Value Call(params Value[] arguments)
     {
         Recorder recorder = Open(".Call");
-        var call = new CallModule { Module = Path };
+        var call = new CallModule { Module = Path, Sites = Model.Attachments.Has(Path) };
         call.Arguments.AddRange(arguments.Select(recorder.Argument));
         return recorder.Value(new Node { CallModule = call });
     }
+
+    /// <summary>
+    /// Puts a module of the user's own into the tree, below this one: <c>var sae = llm.Layers[2].Attach("sae", new SparseAutoencoder(...))</c>.
+    /// The model does not call it by itself: an experiment or an edit does (<c>sae.Call(x)</c>), and then its sites and its layers' are
+    /// there: to read for who called it, to read and to change for the edits or invokes beside it. Attaching again replaces it.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">The model has a module of that name.</exception>
+    public Envoy Attach(string name, ModuleDefinition definition) => Child(Model.Attachments.Add(Model, Path, Info, name, definition));
 
     /// <summary>A parameter of this module, as a copy: <c>llm.LmHead.Parameter("weight")</c>.</summary>
     public Value Parameter(string name)
@@ -151,7 +174,7 @@ public partial class Envoy : IReadOnlyList<Envoy>
     private Envoy Standard(string name, string what) => name.Length > 0 ? Find(name)
         : throw Errors.Throwable(ErrorCode.UnknownModule, $"{Model.Description.Architecture} has no standard name for {what}.");
 
-    private protected Envoy Find(string path)
+    private protected virtual Envoy Find(string path)
     {
         (string Path, ModuleInfo Info) at = (Path, Info);
         foreach (string name in path.Split('.'))
@@ -164,8 +187,13 @@ public partial class Envoy : IReadOnlyList<Envoy>
 
     private Envoy Child(ModuleInfo child) => new(Model, Path.Length == 0 ? child.Name : $"{Path}.{child.Name}", child);
 
-    private Recorder Open(string access) => Recorder.Ambient ?? throw new InvalidOperationException(
-        $"Cannot access `{Display}{access}` outside of a trace: open one with `using var t = model.Trace(...)`.");
+    private Recorder Open(string access)
+    {
+        Recorder recorder = Recorder.Ambient ?? throw new InvalidOperationException(
+            $"Cannot access `{Display}{access}` outside of a trace: open one with `using var t = model.Trace(...)`.");
+        Model.Attachments.Define(recorder, Path);
+        return recorder;
+    }
 
     private Site Site(SiteKind kind) => new() { Module = Path, Kind = kind };
 

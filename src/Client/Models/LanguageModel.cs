@@ -58,10 +58,79 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     public Trace Trace(object? prompt = null, Backend? remote = null, bool grad = false, object? inputIds = null, object? attentionMask = null) =>
         Open(Prompts.Of(prompt, inputIds, attentionMask), Mode.Forward, Where(remote), grad, null);
 
-    /// <summary>Opens a trace over a generation: the prompt's pass and one for each new token.</summary>
-    /// <param name="maxNewTokens">At most so many new tokens a row.</param>
-    public Trace Generate(object? prompt = null, int maxNewTokens = 20, Backend? remote = null, object? inputIds = null, object? attentionMask = null) =>
-        Open(Prompts.Of(prompt, inputIds, attentionMask), Mode.Generate, Where(remote), false, new Generation { MaxNewTokens = (uint)maxNewTokens });
+    /// <summary>
+    /// Opens a trace over a generation: the prompt's pass and one for each new token. An option that is not given is as the model's
+    /// generation_config.json has it (<see cref="GenerationDefaults"/>), and where that is silent as in Hugging Face's code. Row i of the
+    /// trace draws with seed + i, so that its tokens depend on nobody else in the batch.
+    /// </summary>
+    /// <param name="maxNewTokens">At most so many new tokens a row. Default 20.</param>
+    /// <param name="sample">Draw each token; false: the likeliest. True by default if an option is given that only sampling has.</param>
+    /// <param name="temperature">Above 0: below 1 the likely tokens become likelier, above 1 less so. Default 1.</param>
+    /// <param name="topK">Draw from so many of the likeliest tokens; 0 from all. Default 50, as Hugging Face's.</param>
+    /// <param name="topP">Draw from the likeliest tokens that together have this probability. Default 1.</param>
+    /// <param name="minP">Draw from tokens that have this part of the likeliest one's probability. Default 0.</param>
+    /// <param name="typicalP">Draw from the most typical tokens that together have this probability. Default 1.</param>
+    /// <param name="repetitionPenalty">Above 1 tokens that a row has already become less likely. Default 1.</param>
+    /// <param name="noRepeatNgram">No run of so many tokens twice in a row. Default 0: any.</param>
+    /// <param name="seed">The same seed draws the same tokens, here and remotely. Default: anywhere.</param>
+    /// <param name="stop">Texts that end a row when they are complete; they stay in the result.</param>
+    /// <param name="eos">Tokens that end a row, instead of the model's own.</param>
+    /// <param name="ignoreEos">Go on to <paramref name="maxNewTokens"/> whatever comes.</param>
+    /// <param name="minNewTokens">No end of text before so many new tokens.</param>
+    /// <param name="beams">
+    /// Above 1 a beam search: each row stands in the batch so many times, side by side, and sites show rows * beams; which beam is which
+    /// changes from step to step. <see cref="Trace.Result"/> has the best sequences only.
+    /// </param>
+    /// <param name="lengthPenalty">A finished beam's score is divided by its length to this power: above 0 favours long ones. Default 1.</param>
+    /// <param name="earlyStopping">When a beam search ends.</param>
+    /// <param name="returnSequences">So many results for each row: of sampling, for which the row stands in the batch so many times, or the best beams.</param>
+    /// <param name="stream">Each new token is an event of the run; setting <see cref="Trace.OnToken"/> asks for it too.</param>
+    /// <param name="inputIds">Token ids in place of a prompt, in any of its forms.</param>
+    /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
+    /// <exception cref="InvalidProgramException">An option is out of its bounds; the message says which and why.</exception>
+    public Trace Generate(
+        object? prompt = null, int? maxNewTokens = null, Backend? remote = null, bool? sample = null, double? temperature = null, int? topK = null,
+        double? topP = null, double? minP = null, double? typicalP = null, double? repetitionPenalty = null, int? noRepeatNgram = null, long? seed = null,
+        IEnumerable<string>? stop = null, IEnumerable<int>? eos = null, bool? ignoreEos = null, int? minNewTokens = null, int? beams = null,
+        double? lengthPenalty = null, EarlyStopping? earlyStopping = null, int? returnSequences = null, bool stream = false,
+        object? inputIds = null, object? attentionMask = null)
+    {
+        Generation options = GenerationArguments.Of(maxNewTokens, sample, temperature, topK, topP, minP, typicalP, repetitionPenalty, noRepeatNgram, seed, stop, eos, ignoreEos, minNewTokens);
+        if (GenerationArguments.Count(beams, nameof(beams)) is { } width) options.Beams = width;
+        if (lengthPenalty is { } penalty) options.LengthPenalty = penalty;
+        if (earlyStopping is { } stopping) options.EarlyStopping = stopping;
+        if (GenerationArguments.Count(returnSequences, nameof(returnSequences)) is { } count) options.ReturnSequences = count;
+        if (stream) options.Stream = true;
+        GenerationRules.Check(options);
+        return Open(Prompts.Of(prompt, inputIds, attentionMask), Mode.Generate, Where(remote), false, options);
+    }
+
+    /// <summary>How this model generates where a call of <see cref="Generate"/> does not say: what its files say.</summary>
+    public GenerationDefaults GenerationDefaults => field ??= GenerationDefaults.Of(Description);
+
+    /// <summary>
+    /// A generation's own sites: <c>Generator.Output</c> is its result, <c>Generator.Streamer.Output</c> first the prompts' ids and then each
+    /// new token [rows], which can be replaced: what is put there is what the row goes on with.
+    /// </summary>
+    public GeneratorEnvoy Generator => new(this);
+
+    /// <summary>New tokens of a row where a call does not say.</summary>
+    internal int MaxNewTokens => GenerationDefaults.Options is { HasMaxNewTokens: true } file ? (int)file.MaxNewTokens : GenerationDefaults.NewTokens;
+
+    private protected override Envoy Find(string path) => path switch
+    {
+        GeneratorSites.Generator => Generator,
+        GeneratorSites.Streamer => Generator.Streamer,
+        _ => base.Find(path),
+    };
+
+    /// <summary>The tree, as PyTorch prints it, with the generation's own sites as nnsight shows them.</summary>
+    public override string ToString()
+    {
+        ModuleInfo root = Info.Clone();
+        root.Children.Add(GeneratorSites.Info);
+        return ModulePrinter.Print(root, Path, Aliases.Label);
+    }
 
     /// <summary>
     /// Opens a trace that infers shapes and computes nothing: no weights are loaded. Save shapes: <c>h[0].Hidden.Shape.Save()</c>. Runs
@@ -96,6 +165,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     public LanguageModel Edit(Action edit, bool inPlace = false)
     {
         LanguageModel edited = inPlace ? this : new LanguageModel(Id, Revision, Default, new(Rename)) { _tokenizer = _tokenizer };
+        if (!inPlace) edited.ShareTree(this);
         edited.AddEdit(inPlace ? null : this, edit);
         return edited;
     }

@@ -39,11 +39,32 @@ internal sealed class Recorder
     /// <summary>What the client does when the program asks it in the middle of a run (t.Local, t.Inspect); by position.</summary>
     public List<Func<object?[], object?>> Callbacks { get; } = [];
 
+    /// <summary>Modules of the user's that the program knows, by path.</summary>
+    public Dictionary<string, Layer> Defined { get; } = [];
+
+    /// <summary>The modules whose forward is being recorded, innermost first.</summary>
+    public Stack<string> Defining { get; } = [];
+
+    /// <summary>True for a recording that only tries whether something can be recorded: what belongs to others is nothing to it.</summary>
+    private bool IsTrial { get; init; }
+
     /// <summary>The trace, invoke or session that is open, innermost; for messages and iteration.</summary>
     public Stack<object> Scopes { get; } = new();
 
     /// <summary>The call of modules that is meant: 0, or the step of the enclosing iteration.</summary>
     public CallIndex Call0 { get; set; } = new() { At = 0 };
+
+    /// <summary>Who is told of the new tokens of a generation, by its trace's node.</summary>
+    public Dictionary<uint, Action<GeneratedToken>> TokenHandlers { get; } = [];
+
+    /// <summary>From here to the end of the open scope, later calls of modules are meant.</summary>
+    public void Advance(int calls)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(calls);
+        if (Call0.WhichCase is CallIndex.WhichOneofCase.Step)
+            throw new InvalidOperationException("In Iter.Each the step is known only when the program runs, so there is no next one while recording; use foreach (int step in t.Iter[..]).");
+        Call0 = new CallIndex { At = Call0.At + (uint)calls };
+    }
 
     /// <summary>The open recorder of this flow of control, or null.</summary>
     public static Recorder? Ambient => s_ambient.Value is { IsOpen: true } recorder ? recorder : null;
@@ -51,6 +72,14 @@ internal sealed class Recorder
     public static Recorder Begin(ModelRef model)
     {
         var recorder = new Recorder(model, Ambient);
+        s_ambient.Value = recorder;
+        return recorder;
+    }
+
+    /// <summary>For a recording that is thrown away.</summary>
+    public static Recorder BeginTrial(ModelRef model)
+    {
+        var recorder = new Recorder(model, Ambient) { IsTrial = true };
         s_ambient.Value = recorder;
         return recorder;
     }
@@ -74,6 +103,14 @@ internal sealed class Recorder
         Program.Nodes.Add(node);
         _open.Peek().Nodes.Add(id);
         return id;
+    }
+
+    /// <summary>Adds a node that comes before all that is open.</summary>
+    public void AddToRoot(Node node)
+    {
+        node.Line = Here();
+        Program.Regions[0].Nodes.Add((uint)Program.Nodes.Count);
+        Program.Nodes.Add(node);
     }
 
     /// <summary>The user's line that is running now; 0 if it is not known.</summary>
@@ -131,12 +168,14 @@ internal sealed class Recorder
     public uint InRegion(Action body)
     {
         uint region = OpenRegion();
+        CallIndex before = Call0;
         try
         {
             body();
         }
         finally
         {
+            Call0 = before; // what a branch advanced by, the other one did not
             CloseRegion();
         }
         return region;
@@ -195,6 +234,7 @@ internal sealed class Recorder
     private Argument OfValue(Value value)
     {
         if (value.AsArgument() is not Value deferred) return Argument(value.AsArgument());
+        if (IsTrial && !ReferenceEquals(deferred.Recorder, this)) return new Argument { None = new Nothing() };
         if (!ReferenceEquals(deferred.Recorder, this))
             throw new InvalidOperationException(
                 "This value belongs to another trace and was not kept: Save() it there and use it here after that trace has run, or put both traces into one session.");

@@ -15,6 +15,9 @@ public sealed class JobEvent(Event happening)
     /// <summary>The state the job is in now, if that is what happened.</summary>
     public JobState? State => Raw.KindCase is Event.KindOneofCase.State ? Raw.State.State : null;
 
+    /// <summary>The new token, if that is what happened.</summary>
+    public GeneratedToken? Token => Raw.KindCase is Event.KindOneofCase.Token ? GeneratedToken.Of(Raw.Token) : null;
+
     /// <summary>For a person: "queued (position 3)".</summary>
     public override string ToString() => Raw.KindCase switch
     {

@@ -43,6 +43,9 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
             case Event.KindOneofCase.Value when _saves.TryGetValue(happening.Value.Node, out Saved? saved):
                 saved.Set(DataReader.Read(happening.Value.Data));
                 break;
+            case Event.KindOneofCase.Token when recorder.TokenHandlers.TryGetValue(happening.Token.Trace, out var told):
+                told(GeneratedToken.Of(happening.Token));
+                break;
             case Event.KindOneofCase.Log:
                 onLog(happening.Log.Text);
                 break;

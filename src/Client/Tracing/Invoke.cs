@@ -9,12 +9,15 @@ public sealed class Invoke : IDisposable
     private readonly Trace _trace;
     private readonly Protocol.Invoke _node;
     private readonly List<Protocol.Invoke> _edits = [];
+    private readonly CallIndex _before;
     private bool _closed;
 
-    internal Invoke(Trace trace, object? input)
+    internal Invoke(Trace trace, object? input, Generation? generation = null)
     {
         _trace = trace;
-        _node = new Protocol.Invoke();
+        _node = new Protocol.Invoke { Generation = generation };
+        _before = trace.Recorder.Call0;
+        trace.Recorder.Call0 = new CallIndex { At = 0 };
         if (input is not null)
         {
             _node.Input = new Input();
@@ -26,6 +29,9 @@ public sealed class Invoke : IDisposable
         trace.Recorder.Scopes.Push(this);
     }
 
+    /// <summary>How many new tokens its rows get, if it says so itself.</summary>
+    internal int? MaxNewTokens => _node.Generation is { HasMaxNewTokens: true } own ? (int)own.MaxNewTokens : null;
+
     public void Dispose()
     {
         if (_closed) return;
@@ -34,6 +40,7 @@ public sealed class Invoke : IDisposable
         if (recorder.Scopes.Peek() != (object)this)
             throw new InvalidOperationException("A loop or branch inside of this invoke is still open.");
         recorder.Scopes.Pop();
+        recorder.Call0 = _before;
         recorder.CloseRegion();
         uint position = (uint)(_trace.Node.Invokes.Count + _edits.Count);
         foreach (Protocol.Invoke edit in _edits) edit.Beside = position;

@@ -16,8 +16,8 @@ public sealed class Iteration
     /// <summary>One call.</summary>
     public IEnumerable<int> this[int step] => step >= 0 ? Unroll([step]) : throw Negative();
 
-    /// <summary>These calls.</summary>
-    public IEnumerable<int> this[params int[] steps] => steps.All(s => s >= 0) ? Unroll([.. steps.Order()]) : throw Negative();
+    /// <summary>These calls, in their order, each once.</summary>
+    public IEnumerable<int> this[params int[] steps] => steps.All(s => s >= 0) ? Unroll([.. steps.Distinct().Order()]) : throw Negative();
 
     /// <summary>A range of calls; <c>[..]</c> is all of them.</summary>
     public IEnumerable<int> this[Range range] => Unroll(Steps(range, 1));
@@ -63,9 +63,11 @@ public sealed class Iteration
     }
 
     /// <summary>How many calls an open end means: the generation's bound, or the one forward pass.</summary>
-    private int All() => _trace.Node.Mode == Mode.Generate ? (int)_trace.Node.Generation.MaxNewTokens
+    private int All() => _trace.Node.Mode == Mode.Generate
+        ? _trace.Recorder.Scopes.OfType<Invoke>().FirstOrDefault()?.MaxNewTokens
+            ?? (_trace.Node.Generation.HasMaxNewTokens ? (int)_trace.Node.Generation.MaxNewTokens : ((LanguageModel)_trace.Model).MaxNewTokens)
         : _trace.Model is LanguageModel ? 1
-        : throw new InvalidOperationException("How often the modules of this model are called is not known while recording; give the range an end.");
+        : throw new InvalidOperationException("How often the modules of this model are called is not known while recording; give the range an end, or use Iter.Each.");
 
     private static ArgumentOutOfRangeException Negative() => new("step", "Iteration cannot be negative.");
 

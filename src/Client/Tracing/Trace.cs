@@ -17,6 +17,7 @@ public sealed class Trace : Scope, IDisposable
     private readonly bool _isRoot;
     private readonly uint _line;
     private readonly Invoke? _only;
+    private readonly CallIndex _before;
     private bool _closed;
 
     internal Trace(TracedModel model, object? input, Mode mode, Backend? backend, bool grad, Generation? generation)
@@ -33,6 +34,7 @@ public sealed class Trace : Scope, IDisposable
         _recorder = Recorder.Ambient ?? Recorder.Begin(model.Reference);
         _node = new Protocol.Trace { Mode = mode, Gradients = grad, Generation = generation, Region = _recorder.OpenRegion() };
         _line = _recorder.Here();
+        (_before, _recorder.Call0) = (_recorder.Call0, new CallIndex { At = 0 });
         _recorder.Scopes.Push(this);
         if (input is not null)
         {
@@ -62,6 +64,16 @@ public sealed class Trace : Scope, IDisposable
     /// <summary>Iterates over the calls of modules: <c>foreach (int step in t.Iter[..])</c>, <c>t.Iter[1..3]</c>, <c>t.Iter[0]</c>.</summary>
     public Iteration Iter => new(this);
 
+    /// <summary>All calls: <c>foreach (int step in t.All())</c> is <c>t.Iter[..]</c>.</summary>
+    public IEnumerable<int> All() => Iter[..];
+
+    /// <summary>
+    /// From here on the next call of modules is meant (or a later one), until the invoke, step or branch that is open ends: in a
+    /// generation, the next step. <see cref="Envoy.Next"/> says the same and gives the module.
+    /// </summary>
+    /// <param name="calls">How many calls further.</param>
+    public void Next(int calls = 1) => Open().Advance(calls);
+
     /// <summary>Adds a prompt (or several) to the pass, with the interventions recorded until it is disposed.</summary>
     /// <example><code>using (t.Invoke("Big Ben is in")) london = llm.LmHead.Output[.., ^1].Save();</code></example>
     public Invoke Invoke(object input)
@@ -72,6 +84,24 @@ public sealed class Trace : Scope, IDisposable
 
     /// <summary>Adds token ids, in any of a prompt's forms, with a mask that is 0 where a token is padding.</summary>
     public Invoke Invoke(object inputIds, object? attentionMask = null) => OpenInvoke(Prompts.Of(null, inputIds, attentionMask));
+
+    /// <summary>
+    /// The same in a generation, with options of its own for its rows; what is not given is as the trace has it. See
+    /// <see cref="LanguageModel.Generate"/> for what they mean.
+    /// </summary>
+    /// <param name="seed">Its rows draw the tokens of a trace of them alone with this seed.</param>
+    public Invoke Invoke(
+        object input, int? maxNewTokens = null, bool? sample = null, double? temperature = null, int? topK = null, double? topP = null,
+        double? minP = null, double? typicalP = null, double? repetitionPenalty = null, int? noRepeatNgram = null, long? seed = null,
+        IEnumerable<string>? stop = null, IEnumerable<int>? eos = null, bool? ignoreEos = null, int? minNewTokens = null,
+        object? attentionMask = null)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        if (_node.Mode is not Mode.Generate) throw new InvalidOperationException("Only a generation has these options: open the trace with Generate(...).");
+        Generation own = GenerationArguments.Of(maxNewTokens, sample, temperature, topK, topP, minP, typicalP, repetitionPenalty, noRepeatNgram, seed, stop, eos, ignoreEos, minNewTokens);
+        GenerationRules.CheckOfInvoke(own);
+        return OpenInvoke(attentionMask is null ? input : Prompts.Of(null, input, attentionMask), own);
+    }
 
     /// <summary>An empty invoke: no prompt of its own; it sees the rows of the whole trace, in an order of its own.</summary>
     public Invoke Invoke() => OpenInvoke(null);
@@ -110,6 +140,12 @@ public sealed class Trace : Scope, IDisposable
 
     /// <summary>Where warnings go; the console's error output by default.</summary>
     public Action<string> OnWarning { get; set; } = Console.Error.WriteLine;
+
+    /// <summary>
+    /// Told of each new token of a generation as it comes. Set before the trace runs; without it (and without stream: true) tokens do
+    /// not travel.
+    /// </summary>
+    public Action<GeneratedToken>? OnToken { get; set; }
 
     /// <summary>Told of every event of the run: states, progress, values.</summary>
     public Action<JobEvent>? OnEvent { get; set; }
@@ -163,13 +199,13 @@ public sealed class Trace : Scope, IDisposable
     internal override Recorder Open() => !_closed ? _recorder
         : throw new InvalidOperationException("This trace is closed: it has run, or was disposed.");
 
-    private Invoke OpenInvoke(object? input)
+    private Invoke OpenInvoke(object? input, Generation? own = null)
     {
         if (_only is not null)
             throw new InvalidOperationException("This trace has its prompt already; open it without one (llm.Trace()) to use several invokes.");
         if (Open().Scopes.Peek() is not Trace)
             throw new InvalidOperationException("An invoke cannot be opened inside of another invoke, a loop or a branch; dispose the open one first.");
-        return new Invoke(this, input);
+        return new Invoke(this, input, own);
     }
 
     private void Close()
@@ -184,7 +220,9 @@ public sealed class Trace : Scope, IDisposable
             _recorder.End();
             throw Errors.Throwable(ErrorCode.BadInput, "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");
         }
-        _recorder.Add(new Node { Trace = _node, Line = _line });
+        if (OnToken is not null) Stream();
+        uint node = _recorder.Add(new Node { Trace = _node, Line = _line });
+        if (OnToken is { } told) _recorder.TokenHandlers[node] = told;
         if (_isRoot) _recorder.End();
     }
 
@@ -200,7 +238,15 @@ public sealed class Trace : Scope, IDisposable
     {
         _closed = true;
         _recorder.Scopes.Pop();
+        _recorder.Call0 = _before;
         _recorder.CloseRegion();
+    }
+
+    private void Stream()
+    {
+        if (_node.Generation is null) throw new InvalidOperationException("OnToken is told of a generation's tokens: open the trace with Generate(...).");
+        _node.Generation.Stream = true;
+        GenerationRules.Check(_node.Generation);
     }
 
     private void RequireRoot()

@@ -45,6 +45,8 @@ public static class Compiler
         {
             case Node.KindOneofCase.RegionParameter:
                 return null;
+            case Node.KindOneofCase.Read when node.Read.Site.Module == GeneratorSites.Generator && subject is LanguageSubject:
+                return new ResultStatement(id); // another name of it
             case Node.KindOneofCase.Read:
                 return new ReadStatement(id, At(node.Read.Site), node.Read.Site.Kind, Call(node.Read.Call), graph.Followed.Contains(id));
             case Node.KindOneofCase.Write:
@@ -60,6 +62,11 @@ public static class Compiler
                 return new StartAtStatement(id, needs, start, before, embed, Operand.Of(node.StartAt.Value));
             case Node.KindOneofCase.Call:
                 return new CallStatement(id, needs, OpTable.Rows[node.Call.Op], [.. ArgumentBinder.Bind(node.Call).Select(Operand.Of)]);
+            case Node.KindOneofCase.DefineModule:
+                return new DefineModuleStatement(id, node.DefineModule.Path, [.. program.NeedsWithin(node.DefineModule.Forward)]);
+            case Node.KindOneofCase.CallModule when Defined(program, node.CallModule.Module) is { } defined:
+                return new CallDefinedStatement(id, needs, defined.Path, defined.Forward, program.Regions[(int)defined.Forward].Parameters[0],
+                    Operand.Of(node.CallModule.Arguments[0]), Operand.Of(defined.Result));
             case Node.KindOneofCase.CallModule:
                 return new CallModuleStatement(id, needs, subject.IndexOf(node.CallModule.Module),
                     [.. node.CallModule.Arguments.Select(Operand.Of)], [.. node.CallModule.Keywords.Select(k => KeyValuePair.Create(k.Key, Operand.Of(k.Value)))]);
@@ -94,7 +101,7 @@ public static class Compiler
             case Node.KindOneofCase.Break:
                 return new BreakStatement(id);
             case Node.KindOneofCase.Cache:
-                int[] cached = node.Cache.Modules.Count > 0 ? [.. node.Cache.Modules.Select(subject.IndexOf)] : [.. Enumerable.Range(0, subject.Paths.Count)];
+                int[] cached = node.Cache.Modules.Count > 0 ? [.. node.Cache.Modules.Select(subject.IndexOf)] : [.. Enumerable.Range(0, subject.Paths.Count).Where(m => !GeneratorSites.Include(subject.Paths[m]))];
                 foreach (int module in cached)
                 {
                     if (node.Cache.Outputs) points.Add(new Point(module, After: true));
@@ -102,8 +109,8 @@ public static class Compiler
                 }
                 return new CacheStatement(id, cached, node.Cache.Outputs, node.Cache.Inputs,
                     node.Cache.Dtype is DataType.Unspecified ? null : ((DType)node.Cache.Dtype).ToTorch(), node.Cache.Name);
-            case Node.KindOneofCase.Backward:
-                return new BackwardStatement(id, [.. needs.Concat(NeedsOfBlock(program, node.Backward.Region)).Distinct()], Operand.Of(node.Backward.Loss),
+            case Node.KindOneofCase.Backward: // it cannot stop and wait for another invoke: all that its block needs is there when it begins
+                return new BackwardStatement(id, [.. needs.Concat(program.NeedsWithin(node.Backward.Region)).Distinct()], Operand.Of(node.Backward.Loss),
                     node.Backward.Gradient is { } gradient ? Operand.Of(gradient) : null, node.Backward.Region, graph.InBlock[id]);
             case Node.KindOneofCase.ReadGradient:
                 return new ReadGradientStatement(id, needs, node.ReadGradient.Node);
@@ -124,8 +131,6 @@ public static class Compiler
             case Node.KindOneofCase.Trace when node.Trace.Mode is Mode.Scan != subject.HasOnlyShapes:
                 throw Errors.Throwable(ErrorCode.Unsupported, "A scan runs in its user's process, and not beside traces that compute.",
                     "Drop remote: true, and give scans a session of their own.");
-            case Node.KindOneofCase.Trace when node.Trace.Generation is { } generation && NotYet(generation) is { } option:
-                throw Unsupported($"The generation option `{option}`");
             case Node.KindOneofCase.Trace:
                 return new TraceStatement(id, needs, node.Trace, [.. node.Trace.Invokes.Select(Input)]);
             default:
@@ -135,8 +140,8 @@ public static class Compiler
         Point At(Site site)
         {
             bool after = site.Kind is SiteKind.Output or SiteKind.Hidden;
-            if (site.Module is "generator" or "generator.streamer") throw Unsupported("The generator's own sites");
-            var point = new Point(subject.IndexOf(site.Module), after, Operation(site.Module, site.Operation));
+            var point = Defined(program, site.Module) is { } defined ? new Point(Point.OfTheUser, after, Defined: defined.Path)
+                : new Point(subject.IndexOf(site.Module), after, Operation(site.Module, site.Operation));
             points.Add(point);
             return point;
         }
@@ -145,28 +150,9 @@ public static class Compiler
             : subject.OperationAt(subject.IndexOf(module), subject.Description.Operation(subject.Description.Root.Find(module)!, module, operation).Path);
     }
 
-    /// <summary>
-    /// What the statements of a region use from outside of it. A backward pass cannot stop and wait for another invoke: all that its
-    /// block needs is there when it begins.
-    /// </summary>
-    private static IEnumerable<uint> NeedsOfBlock(Program program, uint region)
-    {
-        HashSet<uint> within = [];
-        List<uint> needs = [];
-        Collect(region);
-        return needs.Where(n => !within.Contains(n));
-
-        void Collect(uint at)
-        {
-            within.UnionWith(program.Regions[(int)at].Parameters);
-            foreach (uint id in program.Regions[(int)at].Nodes)
-            {
-                within.Add(id);
-                needs.AddRange(program.Nodes[(int)id].Needs());
-                foreach (uint inner in program.Nodes[(int)id].Regions()) Collect(inner);
-            }
-        }
-    }
+    /// <summary>The module that the program itself defines at a path, or null.</summary>
+    private static DefineModule? Defined(Program program, string path) =>
+        program.Nodes.FirstOrDefault(n => n.KindCase is Node.KindOneofCase.DefineModule && n.DefineModule.Path == path)?.DefineModule;
 
     private static uint? Variable(Program program, uint region) =>
         program.Regions[(int)region].Parameters is [uint variable, ..] ? variable : null;
@@ -174,12 +160,6 @@ public static class Compiler
     private static int? Call(CallIndex call) => call.WhichCase is CallIndex.WhichOneofCase.At ? Int(call.At) : null;
 
     private static int Int(uint number) => (int)Math.Min(number, int.MaxValue);
-
-    /// <summary>The first option that is asked for and would be ignored: a generation is greedy.</summary>
-    private static string? NotYet(Generation g) =>
-        g.Sample ? "sample" : g.HasTemperature ? "temperature" : g.HasTopK ? "top_k" : g.HasTopP ? "top_p" : g.HasMinP ? "min_p" : g.HasTypicalP ? "typical_p"
-        : g.HasRepetitionPenalty ? "repetition_penalty" : g.HasNoRepeatNgram ? "no_repeat_ngram" : g is { HasBeams: true, Beams: > 1 } ? "beams"
-        : g is { HasReturnSequences: true, ReturnSequences: > 1 } ? "return_sequences" : g.Stop.Count > 0 ? "stop" : g.Stream ? "stream" : null;
 
     private static InvokeInput Input(Protocol.Invoke invoke) => new(invoke.Input, invoke.Region, invoke.HasBeside ? (int)invoke.Beside : null,
         invoke.Input?.Ids is { } ids ? Operand.Of(ids) : null,

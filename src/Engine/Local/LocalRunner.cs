@@ -49,5 +49,7 @@ internal sealed class LocalRunner(Func<CancellationToken, SubjectModel> open, Fu
 
         public void Warned(uint node, string module, string message) =>
             client.Happened(new Event { Warning = new Warning { Message = message, Module = module, Line = plan.LineOf(node) } });
+
+        public void Generated(NewToken token) => client.Happened(new Event { Token = token });
     }
 }

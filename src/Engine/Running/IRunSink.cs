@@ -1,3 +1,4 @@
+using Ndif.Protocol;
 using TorchSharp;
 
 namespace Ndif.Engine.Running;
@@ -20,4 +21,7 @@ public interface IRunSink
     Protocol.Data Ask(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout);
 
     void Warned(uint node, string module, string message);
+
+    /// <summary>A generation that streams has a new token.</summary>
+    void Generated(NewToken token);
 }

@@ -1,4 +1,5 @@
 using Ndif.Engine.Compiling;
+using Ndif.Engine.Generating;
 using Ndif.Engine.Kernels;
 using Ndif.Protocol;
 using TorchSharp;
@@ -15,7 +16,7 @@ public sealed class JobRun : IDisposable
     private readonly HashSet<uint> _held = [];
     private readonly IRunSink _sink;
     private readonly torch.Generator _generator;
-    private int _told, _repeated;
+    private int _told, _repeated, _seeds;
 
     /// <param name="constants">Fetches a constant of the program that did not travel inside of it.</param>
     public JobRun(Plan plan, IRunSink sink, Func<uint, TensorData>? constants = null, CancellationToken cancellation = default)
@@ -77,15 +78,16 @@ public sealed class JobRun : IDisposable
 
     /// <summary>
     /// Back to the beginning, after a pass that others shared was lost. The same random numbers will come, and the same log
-    /// lines and warnings, which are not told again.
+    /// lines, warnings and tokens, which are not told again.
     /// </summary>
     internal void Restart()
     {
         Slots.Dispose();
         _open.Clear();
         _held.Clear();
+        Calling.Clear();
         _generator.manual_seed(Seed);
-        (_told, _repeated, Tokens, LastWrite, HasMissedSteps) = (0, _told, 0, null, false);
+        (_told, _repeated, _seeds, Tokens, LastWrite, HasMissedSteps) = (0, _told, 0, 0, null, false);
     }
 
     internal void Log(uint node, string text)
@@ -102,6 +104,14 @@ public sealed class JobRun : IDisposable
         if (IsNew()) _sink.Warned(node, module, message);
     }
 
+    internal void Tell(NewToken token)
+    {
+        if (IsNew()) _sink.Generated(token);
+    }
+
+    /// <summary>A seed for what has none: another each time, and the same ones when the run begins again.</summary>
+    internal ulong NextSeed() => RowRandom.Mix((ulong)Seed + (ulong)++_seeds);
+
     /// <summary>A container comes back as it is at the end; everything else as it is now.</summary>
     internal void Save(uint node, string name, Operand operand)
     {
@@ -116,13 +126,19 @@ public sealed class JobRun : IDisposable
         }
     }
 
+    /// <summary>A node whose value must live to the end.</summary>
+    internal void Hold(uint node) => _held.Add(node);
+
+    /// <summary>The modules of the program that are being called now, and by whom.</summary>
+    internal Dictionary<string, Interleaving.Interpreter> Calling { get; } = [];
+
     /// <summary>A node whose value is a container that comes back at the end.</summary>
     internal void Keep(uint node, string name)
     {
         if (_held.Add(node)) _open.Add((node, name, node));
     }
 
-    /// <summary>True for a container that must live to the end, because it was saved.</summary>
+    /// <summary>True for a value that must live to the end: a container that was saved, or what a module of the program uses.</summary>
     internal bool IsHeld(uint node) => _held.Contains(node);
 
     /// <summary>Hands over the containers that were saved while they were being filled.</summary>

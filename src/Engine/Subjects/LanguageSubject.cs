@@ -18,7 +18,7 @@ public sealed class LanguageSubject : SubjectModel, IDisposable
     public LanguageSubject(LoadedModel model)
     {
         _model = model;
-        Paths = [.. model.Modules.Select(m => m.Path)];
+        Paths = [.. model.Modules.Select(m => m.Path), GeneratorSites.Generator, GeneratorSites.Streamer];
         Milestones = [.. model.Modules.Where(m => m.IsList).SelectMany(m => m.Children).Select(m => m.Index)];
         _tokenizer = new(() => model.Description.Files.TryGetValue("tokenizer.json", out var json)
             ? HuggingFaceTokenizer.FromJson(json.Memory, model.Description.Files.TryGetValue("tokenizer_config.json", out var config) ? config.Memory : default)
@@ -35,16 +35,43 @@ public sealed class LanguageSubject : SubjectModel, IDisposable
 
     public override IReadOnlyList<int> Milestones { get; }
 
-    /// <summary>Any of these ends a row of a generation.</summary>
-    public IReadOnlyList<int> EosIds => _model.Generation.EosIds;
+    /// <summary>
+    /// Long prompts of a generation run in chunks of so many tokens, which bounds the memory of scores and logits; where a program has a
+    /// site in the model, they run whole. Default 0: always whole.
+    /// </summary>
+    public int PrefillChunk { get; init; }
+
+    /// <summary>How the model generates where its user does not say.</summary>
+    internal GenerationDefaults Defaults => field ??= GenerationDefaults.Of(Description);
+
+    /// <summary>The index of the streamer's site, which no module of the model has.</summary>
+    internal int Streamer => Paths.Count - 1;
+
+    internal bool HasTokenizer => Description.Files.ContainsKey("tokenizer.json");
+
+    /// <exception cref="NdifException">BAD_TOKENIZER: there is none, or it cannot be read.</exception>
+    internal HuggingFaceTokenizer Tokenizer
+    {
+        get
+        {
+            try
+            {
+                return _tokenizer.Value;
+            }
+            catch (TokenizerFormatException e)
+            {
+                throw Errors.Throwable(ErrorCode.BadTokenizer, e.Message, inner: e);
+            }
+        }
+    }
 
     internal CausalLM Root => _model.Root;
 
-    public override Axes OutputAxes(int module, int element) => _model.Modules[module].OutputAxes(element);
+    public override Axes OutputAxes(int module, int element) => module < _model.Modules.Count ? _model.Modules[module].OutputAxes(element) : Axes.Hidden;
 
-    public override Axes InputAxes(int module, string argument) => _model.Modules[module].InputAxes(argument);
+    public override Axes InputAxes(int module, string argument) => module < _model.Modules.Count ? _model.Modules[module].InputAxes(argument) : Axes.Hidden;
 
-    public override SourceTree? Source(int module) => _model.Modules[module].Source is { } source ? SourceTree.Of(source) : null;
+    public override SourceTree? Source(int module) => module < _model.Modules.Count && _model.Modules[module].Source is { } source ? SourceTree.Of(source) : null;
 
     internal override bool CanShare(Point point) => point.IsOperation
         ? Source(point.Module)!.Sites[point.Operation].CanBeCut(_model.Modules[point.Module], point.After)

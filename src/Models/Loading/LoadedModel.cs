@@ -9,7 +9,6 @@ public sealed class LoadedModel : IDisposable
     internal LoadedModel(ModelFolder folder, ConfigReader config, CausalLM root, ScalarType dtype, Device device)
     {
         (Folder, Config, Root, DType, Device) = (folder, config, root, dtype, device);
-        Generation = GenerationDefaults.Read(folder.Path, config);
         Description = ModelDescriber.Describe(folder, config, root, dtype);
     }
 
@@ -24,8 +23,6 @@ public sealed class LoadedModel : IDisposable
     public ScalarType DType { get; }
 
     public Device Device { get; }
-
-    public GenerationDefaults Generation { get; }
 
     public ModelDescription Description { get; }
 

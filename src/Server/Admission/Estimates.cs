@@ -10,7 +10,6 @@ namespace Ndif.Server;
 internal static class Estimates
 {
     private const int CharactersPerToken = 4;
-    private const int DefaultNewTokens = 20; // transformers' max_length default, in spirit
 
     /// <summary>
     /// A pass reads all weights however few its tokens are, so that each pass weighs as much as a small batch of tokens.
@@ -33,7 +32,11 @@ internal static class Estimates
                 rows += (ulong)Math.Max(1, input.Prompts.Count + input.Tokens.Count);
             }
             ulong steps = node.Trace.Mode != Mode.Generate ? 1
-                : node.Trace.Generation is { HasMaxNewTokens: true } generation ? Math.Max(1, generation.MaxNewTokens) : DefaultNewTokens;
+                : node.Trace.Generation is { HasMaxNewTokens: true } generation ? Math.Max(1, generation.MaxNewTokens) : GenerationDefaults.NewTokens;
+            ulong copies = node.Trace is not { Mode: Mode.Generate, Generation: { } options } ? 1
+                : Math.Max(1, options is { HasBeams: true, Beams: > 1 } ? options.Beams : options.ReturnSequences);
+            read *= copies;
+            rows *= copies;
             tokens += read + rows * (steps - 1);
             passes += steps;
         }

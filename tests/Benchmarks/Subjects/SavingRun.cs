@@ -40,5 +40,7 @@ internal sealed class SavingRun(LanguageSubject subject, string folder, long[] p
         public Ndif.Protocol.Data Ask(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) => throw new NotSupportedException();
 
         public void Warned(uint node, string module, string message) { }
+
+        public void Generated(Protocol.NewToken token) { }
     }
 }

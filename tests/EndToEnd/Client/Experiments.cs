@@ -29,6 +29,7 @@ public static class Experiments
             "edit" => Edit(llm),
             "prompt" => Prompt(llm, s_prompts[number % s_prompts.Length]),
             "generate" => Generate(llm, number),
+            "stream" => Stream(llm, number),
             "slow" => Slow(llm, number),
             "endless" => Endless(llm),
             "large" => Large(llm, rows: number),
@@ -68,6 +69,14 @@ public static class Experiments
     private static Recorded Generate(LanguageModel llm, int tokens)
     {
         Trace trace = llm.Generate(Tower, tokens);
+        return new Recorded(trace, [("ids", trace.Result.Save())]);
+    }
+
+    /// <summary>Drawn tokens, told as they come; and a log line in the middle.</summary>
+    private static Recorded Stream(LanguageModel llm, int tokens)
+    {
+        Trace trace = llm.Generate(Tower, tokens, temperature: 1.5, topK: 0, seed: 12, ignoreEos: true, stream: true);
+        foreach (int step in trace.Iter[tokens / 2]) trace.Log("half", llm.LmHead.Output.Shape[1]);
         return new Recorded(trace, [("ids", trace.Result.Save())]);
     }
 

@@ -9,7 +9,7 @@ internal sealed class RandomPrograms(SubjectModel subject, int seed)
 {
     private readonly Random _random = new(seed);
     private readonly OpSchema[] _ops = [.. OpTable.Rows.Values.OrderBy(op => op.Name, StringComparer.Ordinal)];
-    private readonly ModuleInfo[] _modules = [.. subject.Paths.Select(path => subject.Description.Root.Find(path)!)];
+    private readonly ModuleInfo[] _modules = [.. subject.Paths.Where(path => !GeneratorSites.Include(path)).Select(path => subject.Description.Root.Find(path)!)];
     private ProgramBuilder _program = new();
     private List<uint> _values = [];
     private List<uint> _lists = [], _maps = [];
@@ -31,7 +31,7 @@ internal sealed class RandomPrograms(SubjectModel subject, int seed)
     {
         bool generate = _random.Next(3) == 0 && !subject.HasOnlyShapes;
         var trace = new Protocol.Trace { Mode = subject.HasOnlyShapes ? Mode.Scan : generate ? Mode.Generate : Mode.Forward };
-        if (generate) trace.Generation = new Generation { MaxNewTokens = (uint)_random.Next(0, 4), IgnoreEos = Coin() };
+        if (generate) trace.Generation = Options();
         for (int i = _random.Next(1, 4); i > 0; i--)
         {
             Input? input = trace.Invokes.Count > 0 && _random.Next(5) == 0 ? null : Input();
@@ -52,7 +52,7 @@ internal sealed class RandomPrograms(SubjectModel subject, int seed)
     {
         for (; count > 0; count--)
         {
-            switch (_random.Next(inTrace ? 28 : 6))
+            switch (_random.Next(inTrace ? 29 : 6))
             {
                 case 0 or 1 or 2 or 3: Call(); break;
                 case 4: _lists.Add(_program.Add(new Node { Container = new MakeContainer { Items = { Enumerable.Range(0, _random.Next(3)).Select(_ => Any()) } } })); break;
@@ -70,12 +70,37 @@ internal sealed class RandomPrograms(SubjectModel subject, int seed)
                 case 21 when _random.Next(4) == 0: _program.Add(new Node { Barrier = new Protocol.Barrier { Id = 1, Participants = (uint)_random.Next(1, 3) } }); break;
                 case 22 when _random.Next(4) == 0: _values.Add(_program.Add(new Node { Result = new ReadResult() })); break;
                 case 23 when steps: Steps(); break;
+                case 28 when steps: Streamer(); break;
                 case 24: Loop(() => Statements(_random.Next(5), inTrace: true, steps: false)); break;
                 case 25: Branch(); break;
                 case 26: _maps.Add(_program.Add(new Node { Container = new MakeContainer { Map = true } })); break;
                 case 27 when _maps.Count > 0: _program.Add(new Node { Put = new PutEntry { Container = Pick(_maps), Key = "k", Value = Any() } }); break;
             }
         }
+    }
+
+    private Generation Options()
+    {
+        var options = new Generation { MaxNewTokens = (uint)_random.Next(0, 4), IgnoreEos = Coin(), Stream = _random.Next(4) == 0 };
+        if (_random.Next(3) == 0) options.Sample = true;
+        if (options.Sample && Coin()) options.Temperature = _random.Next(10) == 0 ? Real() : _random.NextDouble() + 0.1;
+        if (options.Sample && _random.Next(3) == 0) options.TopK = (uint)_random.Next(50);
+        if (options.Sample && _random.Next(3) == 0) options.TopP = _random.NextDouble();
+        if (options.Sample && _random.Next(3) == 0) options.TypicalP = _random.NextDouble();
+        if (_random.Next(4) == 0) options.RepetitionPenalty = _random.NextDouble() + 0.5;
+        if (_random.Next(4) == 0) options.NoRepeatNgram = (uint)_random.Next(4);
+        if (_random.Next(4) == 0) options.Beams = (uint)_random.Next(5);
+        if (_random.Next(6) == 0) options.ReturnSequences = (uint)_random.Next(4);
+        if (_random.Next(4) == 0) options.Eos.Add(_random.Next(40));
+        return options;
+    }
+
+    /// <summary>Reads the tokens as they come, or puts others there.</summary>
+    private void Streamer()
+    {
+        uint call = (uint)_random.Next(4);
+        _values.Add(_program.Read(GeneratorSites.Streamer, call: call));
+        if (_random.Next(3) == 0) _program.Write(GeneratorSites.Streamer, _random.Next(4) == 0 ? Any() : ProgramBuilder.Of(_random.Next(40)), call: call);
     }
 
     private void Steps()

@@ -151,17 +151,6 @@ public sealed class IterationTests : IDisposable
     }
 
     [Fact]
-    public void OptionsThatWouldBeIgnored_AreRefused()
-    {
-        foreach (Generation generation in (Generation[])[new() { Sample = true }, new() { Temperature = 0.5 }, new() { Stop = { "." } }, new() { Beams = 4 }])
-        {
-            var p = new ProgramBuilder();
-            p.Trace(ProgramBuilder.Tokens([3, 1]), () => { }, generation);
-            Assert.Throws<InvalidProgramException>(() => _rig.Run(p.Program));
-        }
-    }
-
-    [Fact]
     public void ZeroNewTokens_AreNone()
     {
         Assert.Equal([3L, 1, 4], Ids(s_prompt, 0).ToArray<long>());

@@ -16,6 +16,8 @@ internal sealed class Outcome : IRunSink
 
     public List<string> Warnings { get; } = [];
 
+    public List<NewToken> NewTokens { get; } = [];
+
     public IEnumerable<string> Names => _saved.Keys;
 
     /// <summary>Called at each log line, on the run's thread.</summary>
@@ -52,4 +54,6 @@ internal sealed class Outcome : IRunSink
     Data IRunSink.Ask(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) => throw new NotSupportedException("Nobody is asked here.");
 
     void IRunSink.Warned(uint node, string module, string message) => Warnings.Add(message);
+
+    void IRunSink.Generated(NewToken token) => NewTokens.Add(token);
 }

@@ -15,9 +15,10 @@ internal sealed class Rig : IDisposable
 {
     private readonly TempFolder _folder = new();
 
-    private Rig(string config, long seed)
+    private Rig(string config, long seed, string? generationConfig = null)
     {
         TinyModel.Write(_folder, config, seed);
+        if (generationConfig is not null) _folder.Write("generation_config.json", generationConfig);
         Model = new LanguageModel(_folder.Path, remote: Backend.Local);
         Subject = new LanguageSubject(TinyModel.Load(_folder.Path));
     }
@@ -40,6 +41,9 @@ internal sealed class Rig : IDisposable
 
     /// <summary>A checkpoint that is there.</summary>
     public static Rig Open(string path) => new(path);
+
+    /// <summary>A model whose generation_config.json says how it generates.</summary>
+    public static Rig WithDefaults(string generationConfig) => new(TinyModel.GPT2(), 1, generationConfig);
 
     /// <summary>The model on disk.</summary>
     public string Path => _folder.Path;

@@ -1,0 +1,17 @@
+using Ndif.Protocol;
+
+namespace Ndif;
+
+/// <summary>The sites of a generation that belong to no module of the model.</summary>
+public sealed class GeneratorEnvoy : Envoy
+{
+    private readonly LanguageModel _model;
+
+    internal GeneratorEnvoy(LanguageModel model) : base(model, GeneratorSites.Generator, GeneratorSites.Info) => _model = model;
+
+    /// <summary>
+    /// Its output is what a streamer would be handed: in call 0 the prompts' ids [rows, tokens], before their pass; in call n the nth new token
+    /// of each row [rows], after the pass that made it. A row that has ended shows padding.
+    /// </summary>
+    public Envoy Streamer => new(_model, GeneratorSites.Streamer, GeneratorSites.Info.Children[0]);
+}

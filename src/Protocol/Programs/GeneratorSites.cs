@@ -1,0 +1,25 @@
+namespace Ndif.Protocol;
+
+/// <summary>
+/// The sites of a generation that belong to no module of the model: what it returns, and what it hands to a streamer. A language
+/// model's tree shows them as nnsight's does.
+/// </summary>
+public static class GeneratorSites
+{
+    /// <summary>Its output is the result: the token ids [rows, prompt + new]. Read only.</summary>
+    public const string Generator = "generator";
+
+    /// <summary>
+    /// Its output is first the prompts' ids [rows, tokens], before their pass, and then each new token [rows], which can be replaced:
+    /// what is put there is the token that the row goes on with.
+    /// </summary>
+    public const string Streamer = "generator.streamer";
+
+    /// <summary>Both, as part of a module tree.</summary>
+    public static ModuleInfo Info { get; } = new()
+    {
+        Name = Generator, ClassName = "Generator", Children = { new ModuleInfo { Name = "streamer", ClassName = "Streamer" } },
+    };
+
+    public static bool Include(string path) => path is Generator or Streamer;
+}
