@@ -81,6 +81,24 @@ public sealed class AdmissionTests
         Assert.Equal(10u, reply.Estimate.Passes);
         Assert.Equal(1ul + 22 / 4 + 3 + 2 * 9, reply.Estimate.Tokens);
         Assert.Equal(0, (await gateway.Backend.Jobs.CountAsync(TestGateway.Cancel)).Waiting);
+
+        request.Program.Nodes[0].Trace.Generation.Beams = 4;
+        SubmitReply wide = await (await gateway.ClientAsync()).SubmitAsync(request, cancellationToken: TestGateway.Cancel);
+        Assert.Equal((10u, 4 * reply.Estimate.Tokens), (wide.Estimate.Passes, wide.Estimate.Tokens)); // each row stands in the batch four times
+    }
+
+    [Fact]
+    public async Task OptionsOfAGenerationThatAreOutOfBounds_AreRefused_AndNothingIsQueued()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        SubmitRequest request = TestModels.Submit("echo");
+        request.Program.Nodes[0].Trace.Mode = Mode.Generate;
+        request.Program.Nodes[0].Trace.Generation = new Generation { TopP = 1.5 };
+
+        Error error = await RefusalAsync(gateway, request, StatusCode.InvalidArgument);
+
+        Assert.Equal((ErrorCode.BadArgument, "The generation's option `top_p` is 1.5; it must be above 0 and at most 1."), (error.Code, error.Message));
+        Assert.Equal(0, (await gateway.Backend.Jobs.CountAsync(TestGateway.Cancel)).Waiting);
     }
 
     [Fact]
