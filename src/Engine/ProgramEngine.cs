@@ -68,6 +68,10 @@ public static class ProgramEngine
             job.Fail(Faults.Of(e, "The model's forward pass", "If the program replaced a value of the model, check its shape and element type."), job.LastWrite ?? traces[0].Statement.Id);
             return [];
         }
+        finally
+        {
+            foreach (TraceRun trace in traces) trace.Dispose();
+        }
     }
 
     private static void Finish(JobRun job)

@@ -265,6 +265,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
                 return Element(FormOf(element.Expression), _model.GetConstantValue(element.ArgumentList.Arguments[0].Expression).Value is int i ? i : 0);
             case ConditionalExpressionSyntax choice: return FormOf(choice.WhenTrue);
             case BinaryExpressionSyntax { RawKind: (int)SyntaxKind.CoalesceExpression } either: return FormOf(either.Left) ?? FormOf(either.Right);
+            case TupleExpressionSyntax tuple: return new Form([.. tuple.Arguments.Select(a => FormOf(a.Expression)?.Dimensions)]);
             case CollectionExpressionSyntax { Elements.Count: > 0 } items when items.Elements[0] is ExpressionElementSyntax first: return FormOf(first.Expression);
             case InvocationExpressionSyntax { Expression: MemberAccessExpressionSyntax { Name.Identifier.Text: "MoveToOuterDisposeScope" } moved }: return FormOf(moved.Expression);
             default: return _forms.TryGetValue(expression, out Form? form) ? form : null;

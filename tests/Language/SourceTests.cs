@@ -157,11 +157,12 @@ public sealed class SourceTests(Service service) : LanguageTests(service)
         "test_source/TestSourceIter.test_iter_source_sparse", "test_iter_edge_cases/TestSourceMidIterLimitation.test_source_built_mid_iter_misses_first")]
     public async Task OneStep_ASlice_AndAFewSteps_AreReadWhereTheyAre(Way way)
     {
+        const string Prompt = "Hello there"; // after which no end of text comes soon
         LanguageModel llm = Model(way);
         List<Saved> one = [], slice = [], sparse = [];
         foreach (var (steps, into) in new[] { (1..2, one), (1..4, slice), (0..5, sparse) })
         {
-            using Trace t = llm.Generate(Paris, maxNewTokens: 5);
+            using Trace t = llm.Generate(Prompt, maxNewTokens: 5);
             foreach (int step in t.Iter[steps])
             {
                 llm.Layers[0].Input.Norm().Save();
@@ -170,7 +171,7 @@ public sealed class SourceTests(Service service) : LanguageTests(service)
             }
             await t.RunAsync(Cancel);
         }
-        long tokens = llm.Tokenizer.Encode(Paris).Count;
+        long tokens = llm.Tokenizer.Encode(Prompt).Count;
         Assert.Equal([tokens + 1], one.Select(s => Numbers(s)[^1]));
         Assert.Equal([tokens + 1, tokens + 2, tokens + 3], slice.Select(s => Numbers(s)[^1]));
         Assert.Equal([tokens + 1, tokens + 3], sparse.Select(s => Numbers(s)[^1]));

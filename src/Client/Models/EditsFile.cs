@@ -65,6 +65,8 @@ internal static class EditsFile
         }
         if (recorder.Program.Nodes.Any(n => n.KindCase is Node.KindOneofCase.Local))
             throw Errors.Throwable(ErrorCode.Unsupported, "An edit that calls back into this process cannot be exported.", "Express it with operations of the op table.");
+        if (recorder.Program.Nodes.Any(n => n.KindCase is Node.KindOneofCase.DefineModule))
+            throw Errors.Throwable(ErrorCode.Unsupported, "An edit that calls an attached module cannot be exported.", "Express it with operations, or attach the module in the other program and edit there.");
         return recorder.Program;
     }
 

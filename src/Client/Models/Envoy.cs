@@ -131,15 +131,23 @@ public partial class Envoy : IReadOnlyList<Envoy>
 
     /// <summary>
     /// Runs the module on values of the experiment, beside the model's own pass, as the logit lens does:
-    /// <c>llm.LmHead.Call(llm.FinalNorm.Call(hidden))</c>. Its sites do not fire.
+    /// <c>llm.LmHead.Call(llm.FinalNorm.Call(hidden))</c>. Its sites do not fire; those of an attached module do.
     /// </summary>
     public Value Call(params Value[] arguments)
     {
         Recorder recorder = Open(".Call");
-        var call = new CallModule { Module = Path };
+        var call = new CallModule { Module = Path, Sites = Model.Attachments.Has(Path) };
         call.Arguments.AddRange(arguments.Select(recorder.Argument));
         return recorder.Value(new Node { CallModule = call });
     }
+
+    /// <summary>
+    /// Puts a module of the user's own into the tree, below this one: <c>var sae = llm.Layers[2].Attach("sae", new SparseAutoencoder(...))</c>.
+    /// The model does not call it by itself: an experiment or an edit does (<c>sae.Call(x)</c>), and then its sites and its layers' are
+    /// there: to read for who called it, to read and to change for the edits or invokes beside it. Attaching again replaces it.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">The model has a module of that name.</exception>
+    public Envoy Attach(string name, ModuleDefinition definition) => Child(Model.Attachments.Add(Model, Path, Info, name, definition));
 
     /// <summary>A parameter of this module, as a copy: <c>llm.LmHead.Parameter("weight")</c>.</summary>
     public Value Parameter(string name)
@@ -179,8 +187,13 @@ public partial class Envoy : IReadOnlyList<Envoy>
 
     private Envoy Child(ModuleInfo child) => new(Model, Path.Length == 0 ? child.Name : $"{Path}.{child.Name}", child);
 
-    private Recorder Open(string access) => Recorder.Ambient ?? throw new InvalidOperationException(
-        $"Cannot access `{Display}{access}` outside of a trace: open one with `using var t = model.Trace(...)`.");
+    private Recorder Open(string access)
+    {
+        Recorder recorder = Recorder.Ambient ?? throw new InvalidOperationException(
+            $"Cannot access `{Display}{access}` outside of a trace: open one with `using var t = model.Trace(...)`.");
+        Model.Attachments.Define(recorder, Path);
+        return recorder;
+    }
 
     private Site Site(SiteKind kind) => new() { Module = Path, Kind = kind };
 

@@ -165,6 +165,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     public LanguageModel Edit(Action edit, bool inPlace = false)
     {
         LanguageModel edited = inPlace ? this : new LanguageModel(Id, Revision, Default, new(Rename)) { _tokenizer = _tokenizer };
+        if (!inPlace) edited.ShareTree(this);
         edited.AddEdit(inPlace ? null : this, edit);
         return edited;
     }

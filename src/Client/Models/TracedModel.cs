@@ -8,8 +8,8 @@ public abstract class TracedModel : Envoy
 {
     private readonly List<Action> _edits = [];
     private readonly IReadOnlyDictionary<string, Aliases> _rename;
-    private ModelDescription? _description;
     private AliasMap? _aliases;
+    private ModelTree _tree = new();
     private string? _editsFile;
 
     /// <param name="rename">Other names of modules.</param>
@@ -21,7 +21,7 @@ public abstract class TracedModel : Envoy
     }
 
     /// <summary>What is known of the model without its weights; fetched when it is first needed.</summary>
-    public ModelDescription Description => _description ??= Describe();
+    public ModelDescription Description => _tree.Description ??= Describe().Clone();
 
     private protected override ModuleInfo Info => Description.Root;
 
@@ -29,6 +29,20 @@ public abstract class TracedModel : Envoy
     protected IReadOnlyDictionary<string, Aliases> Rename => _rename;
 
     internal AliasMap Aliases => _aliases ??= new AliasMap(Description.Root, _rename);
+
+    /// <summary>The user's own modules in its tree.</summary>
+    internal Attachments Attachments => _tree.Attachments;
+
+    /// <summary>Has the tree of another model, also what is attached to it later.</summary>
+    protected void ShareTree(TracedModel other) => _tree = other._tree;
+
+    /// <summary>What is known of a model, and what its user attached; models that are edits of each other share it.</summary>
+    private sealed class ModelTree
+    {
+        public ModelDescription? Description { get; set; }
+
+        public Attachments Attachments { get; } = new();
+    }
 
     /// <summary>What every trace of this model begins with, on each of its prompts.</summary>
     internal IReadOnlyList<Action> Edits

@@ -39,6 +39,15 @@ internal sealed class Recorder
     /// <summary>What the client does when the program asks it in the middle of a run (t.Local, t.Inspect); by position.</summary>
     public List<Func<object?[], object?>> Callbacks { get; } = [];
 
+    /// <summary>Modules of the user's that the program knows, by path.</summary>
+    public Dictionary<string, Layer> Defined { get; } = [];
+
+    /// <summary>The modules whose forward is being recorded, innermost first.</summary>
+    public Stack<string> Defining { get; } = [];
+
+    /// <summary>True for a recording that only tries whether something can be recorded: what belongs to others is nothing to it.</summary>
+    private bool IsTrial { get; init; }
+
     /// <summary>The trace, invoke or session that is open, innermost; for messages and iteration.</summary>
     public Stack<object> Scopes { get; } = new();
 
@@ -67,6 +76,14 @@ internal sealed class Recorder
         return recorder;
     }
 
+    /// <summary>For a recording that is thrown away.</summary>
+    public static Recorder BeginTrial(ModelRef model)
+    {
+        var recorder = new Recorder(model, Ambient) { IsTrial = true };
+        s_ambient.Value = recorder;
+        return recorder;
+    }
+
     /// <summary>The open recorder, for a node that uses this value.</summary>
     /// <exception cref="InvalidOperationException">No trace is open, or the value belongs to another one.</exception>
     public static Recorder Current(Value? used = null, string what = "A deferred value")
@@ -86,6 +103,14 @@ internal sealed class Recorder
         Program.Nodes.Add(node);
         _open.Peek().Nodes.Add(id);
         return id;
+    }
+
+    /// <summary>Adds a node that comes before all that is open.</summary>
+    public void AddToRoot(Node node)
+    {
+        node.Line = Here();
+        Program.Regions[0].Nodes.Add((uint)Program.Nodes.Count);
+        Program.Nodes.Add(node);
     }
 
     /// <summary>The user's line that is running now; 0 if it is not known.</summary>
@@ -209,6 +234,7 @@ internal sealed class Recorder
     private Argument OfValue(Value value)
     {
         if (value.AsArgument() is not Value deferred) return Argument(value.AsArgument());
+        if (IsTrial && !ReferenceEquals(deferred.Recorder, this)) return new Argument { None = new Nothing() };
         if (!ReferenceEquals(deferred.Recorder, this))
             throw new InvalidOperationException(
                 "This value belongs to another trace and was not kept: Save() it there and use it here after that trace has run, or put both traces into one session.");

@@ -62,6 +62,11 @@ public static class Compiler
                 return new StartAtStatement(id, needs, start, before, embed, Operand.Of(node.StartAt.Value));
             case Node.KindOneofCase.Call:
                 return new CallStatement(id, needs, OpTable.Rows[node.Call.Op], [.. ArgumentBinder.Bind(node.Call).Select(Operand.Of)]);
+            case Node.KindOneofCase.DefineModule:
+                return new DefineModuleStatement(id, node.DefineModule.Path, [.. program.NeedsWithin(node.DefineModule.Forward)]);
+            case Node.KindOneofCase.CallModule when Defined(program, node.CallModule.Module) is { } defined:
+                return new CallDefinedStatement(id, needs, defined.Path, defined.Forward, program.Regions[(int)defined.Forward].Parameters[0],
+                    Operand.Of(node.CallModule.Arguments[0]), Operand.Of(defined.Result));
             case Node.KindOneofCase.CallModule:
                 return new CallModuleStatement(id, needs, subject.IndexOf(node.CallModule.Module),
                     [.. node.CallModule.Arguments.Select(Operand.Of)], [.. node.CallModule.Keywords.Select(k => KeyValuePair.Create(k.Key, Operand.Of(k.Value)))]);
@@ -104,8 +109,8 @@ public static class Compiler
                 }
                 return new CacheStatement(id, cached, node.Cache.Outputs, node.Cache.Inputs,
                     node.Cache.Dtype is DataType.Unspecified ? null : ((DType)node.Cache.Dtype).ToTorch(), node.Cache.Name);
-            case Node.KindOneofCase.Backward:
-                return new BackwardStatement(id, [.. needs.Concat(NeedsOfBlock(program, node.Backward.Region)).Distinct()], Operand.Of(node.Backward.Loss),
+            case Node.KindOneofCase.Backward: // it cannot stop and wait for another invoke: all that its block needs is there when it begins
+                return new BackwardStatement(id, [.. needs.Concat(program.NeedsWithin(node.Backward.Region)).Distinct()], Operand.Of(node.Backward.Loss),
                     node.Backward.Gradient is { } gradient ? Operand.Of(gradient) : null, node.Backward.Region, graph.InBlock[id]);
             case Node.KindOneofCase.ReadGradient:
                 return new ReadGradientStatement(id, needs, node.ReadGradient.Node);
@@ -135,7 +140,8 @@ public static class Compiler
         Point At(Site site)
         {
             bool after = site.Kind is SiteKind.Output or SiteKind.Hidden;
-            var point = new Point(subject.IndexOf(site.Module), after, Operation(site.Module, site.Operation));
+            var point = Defined(program, site.Module) is { } defined ? new Point(Point.OfTheUser, after, Defined: defined.Path)
+                : new Point(subject.IndexOf(site.Module), after, Operation(site.Module, site.Operation));
             points.Add(point);
             return point;
         }
@@ -144,28 +150,9 @@ public static class Compiler
             : subject.OperationAt(subject.IndexOf(module), subject.Description.Operation(subject.Description.Root.Find(module)!, module, operation).Path);
     }
 
-    /// <summary>
-    /// What the statements of a region use from outside of it. A backward pass cannot stop and wait for another invoke: all that its
-    /// block needs is there when it begins.
-    /// </summary>
-    private static IEnumerable<uint> NeedsOfBlock(Program program, uint region)
-    {
-        HashSet<uint> within = [];
-        List<uint> needs = [];
-        Collect(region);
-        return needs.Where(n => !within.Contains(n));
-
-        void Collect(uint at)
-        {
-            within.UnionWith(program.Regions[(int)at].Parameters);
-            foreach (uint id in program.Regions[(int)at].Nodes)
-            {
-                within.Add(id);
-                needs.AddRange(program.Nodes[(int)id].Needs());
-                foreach (uint inner in program.Nodes[(int)id].Regions()) Collect(inner);
-            }
-        }
-    }
+    /// <summary>The module that the program itself defines at a path, or null.</summary>
+    private static DefineModule? Defined(Program program, string path) =>
+        program.Nodes.FirstOrDefault(n => n.KindCase is Node.KindOneofCase.DefineModule && n.DefineModule.Path == path)?.DefineModule;
 
     private static uint? Variable(Program program, uint region) =>
         program.Regions[(int)region].Parameters is [uint variable, ..] ? variable : null;

@@ -45,8 +45,13 @@ internal sealed class Lifetimes
         }
         return lifetimes;
 
-        // a loop asks for its condition between the turns
-        static IEnumerable<uint> Uses(Node node) => node.KindCase is Node.KindOneofCase.While ? node.While.Condition.Nodes() : node.Needs();
+        // a loop asks for its condition between the turns, and a module for its result at the end of its forward
+        static IEnumerable<uint> Uses(Node node) => node.KindCase switch
+        {
+            Node.KindOneofCase.While => node.While.Condition.Nodes(),
+            Node.KindOneofCase.DefineModule => node.DefineModule.Result.Nodes(),
+            _ => node.Needs(),
+        };
 
         void Place(uint region, int owner)
         {

@@ -34,7 +34,7 @@ public sealed class Plan
     internal IReadOnlySet<Point> Points { get; }
 
     /// <summary>True if it uses an operation whose value cannot be cut: its traces get a pass of their own.</summary>
-    internal bool RunsAlone => _runsAlone ??= !Points.All(Subject.CanShare);
+    internal bool RunsAlone => _runsAlone ??= !Points.All(p => p.IsDefined || Subject.CanShare(p));
 
     /// <summary>For each node the region of the invoke (or session) it stands in: who computes it.</summary>
     internal int[] RegionOwners { get; }

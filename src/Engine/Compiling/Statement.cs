@@ -14,9 +14,12 @@ internal abstract record Statement(uint Id, uint[] Needs)
 
 /// <summary>A place in the model where a run meets the pass: before or after a call of a module, or of an operation inside of it.</summary>
 /// <param name="Operation">By its index in the module's source; <see cref="Whole"/> for the module itself.</param>
-internal readonly record struct Point(int Module, bool After, int Operation = Point.Whole)
+/// <param name="Defined">The path of a module that the program defines; each job has its own.</param>
+internal readonly record struct Point(int Module, bool After, int Operation = Point.Whole, string? Defined = null)
 {
-    public const int Whole = -1;
+    public const int Whole = -1, OfTheUser = -1;
+
+    public bool IsDefined => Defined is not null;
 
     public bool IsOperation => Operation != Whole;
 }
@@ -36,6 +39,13 @@ internal sealed record StartAtStatement(uint Id, uint[] Needs, int Module, int[]
 internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Operand[] Arguments) : Statement(Id, Needs);
 
 internal sealed record CallModuleStatement(uint Id, uint[] Needs, int Module, Operand[] Arguments, KeyValuePair<string, Operand>[] Keywords) : Statement(Id, Needs);
+
+/// <summary>A module of the program's own.</summary>
+/// <param name="Held">What its forward uses from outside: it stays, for calls that come.</param>
+internal sealed record DefineModuleStatement(uint Id, string Path, uint[] Held) : Statement(Id, Held);
+
+/// <summary>A call of such a module.</summary>
+internal sealed record CallDefinedStatement(uint Id, uint[] Needs, string Path, uint Forward, uint Input, Operand Argument, Operand Result) : Statement(Id, Needs);
 
 internal sealed record ParameterStatement(uint Id, int Module, string Name) : Statement(Id, []);
 

@@ -20,7 +20,7 @@ namespace Ndif.Engine.Gradients;
 /// 4. At the end the hooks go; a block that still waits asked for what never came.
 /// The graph stays until its trace's tensors are gone, so a second pass may follow.
 /// </summary>
-internal sealed class BackwardPass(BackwardStatement statement, Interpreter interpreter)
+internal sealed class BackwardPass(BackwardStatement statement, Interpreter interpreter) : Block
 {
     private readonly Dictionary<nint, Place> _places = [];
     private readonly Dictionary<uint, Place> _byNode = [];
@@ -30,9 +30,6 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
     private JobRun Job => interpreter.Job;
 
     private Plan Plan => Job.Plan;
-
-    /// <summary>True while a block's statements can run on: they are not at the end, and wait for nothing.</summary>
-    public bool HasEnded { get; set; }
 
     /// <exception cref="NdifException">NO_GRADIENT if there is no graph; whatever a statement of the block fails with.</exception>
     public void Run()

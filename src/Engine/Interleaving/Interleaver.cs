@@ -38,7 +38,7 @@ internal sealed class Interleaver
     {
         (_subject, _traces, Sites) = (subject, traces, new SiteValues(subject));
         _invokes = [.. traces.SelectMany(t => t.Invokes)];
-        foreach (Point point in traces.SelectMany(t => t.Job.Plan.Points)) _points.TryAdd(point, new PointState());
+        foreach (Point point in traces.SelectMany(t => t.Job.Plan.Points).Where(p => !p.IsDefined)) _points.TryAdd(point, new PointState());
         foreach (Interpreter invoke in _invokes) invoke.Interleaver = this;
         Watches = new ModuleWatch?[subject.Paths.Count];
         foreach (var points in _points.Keys.GroupBy(p => p.Module))
@@ -121,22 +121,63 @@ internal sealed class Interleaver
     }
 
     /// <summary>How often the pass came to a point in this job's trace.</summary>
-    public int Calls(Point point, JobRun job) => _points[point].CallsOf(job);
+    public int Calls(Interpreter invoke, Point point) => StateOf(invoke, point).CallsOf(invoke.Job);
+
+    /// <summary>False while another invoke is in the middle of a statement at a point of the model: what it does there comes first.</summary>
+    private static bool IsFree(Interpreter invoke, Point point) => point.IsDefined || !invoke.Within!.Defined.IsBeingCalled;
+
+    private PointState StateOf(Interpreter invoke, Point point) => point.IsDefined ? invoke.Within!.Defined.Of(invoke, point) : _points[point];
+
+    /// <summary>
+    /// An invoke has come to a point of a module that its program defines, in the middle of its own statement: others of its rows go on
+    /// there (as in <see cref="Pass"/>), then it does.
+    /// </summary>
+    public object? PassDefined(Interpreter caller, Point point, object? value)
+    {
+        if (!caller.Job.Plan.Points.Contains(point)) return value;
+        PointState state = StateOf(caller, point);
+        using var call = caller.Within!.Defined.BeginCall();
+        state.Come(value);
+        try
+        {
+            bool moved;
+            do
+            {
+                moved = false;
+                foreach (Interpreter invoke in caller.Within.Invokes)
+                {
+                    if (!CanGoOn(invoke)) continue;
+                    invoke.Run();
+                    moved = true;
+                }
+            } while (moved);
+            value = state.Value;
+            object? kept = value is Arguments arguments ? new Arguments(Array.ConvertAll(arguments.Positional, Ownership.Second)) : Ownership.Second(value);
+            state.Keep(kept is Arguments own ? new Arguments(Array.ConvertAll(own.Positional, x => Ownership.Take(x))) : Ownership.Take(kept), caller);
+        }
+        finally
+        {
+            state.Leave();
+        }
+        state.Calls[caller.Job] = state.CallsOf(caller.Job) + 1;
+        return value;
+    }
 
     /// <summary>True if the pass stands at this call of the point; false if it has yet to come.</summary>
     /// <exception cref="OutOfOrderException">It has gone past.</exception>
     public bool IsAt(Interpreter invoke, Point point, int call)
     {
-        PointState state = _points[point];
+        PointState state = StateOf(invoke, point);
         int past = state.CallsOf(invoke.Job);
+        if (state.KeptBy == invoke && call < past) return true; // the latest of its own calls
         if (call < past)
         {
             string name = Sites.Name(point);
             throw Errors.Throwable(ErrorCode.OutOfOrder, $"Value was missed for `{name}` (call {call}): the model had already run past it when it was accessed.",
                 $"Within one invoke, access modules in the order in which they run: move `{name}` up, before what is accessed later in the model{(invoke.LastPoint is { } last ? $" (here `{Sites.Name(last)}` came first)" : "")}.",
-                _subject.Paths[point.Module]);
+                Sites.Path(point));
         }
-        if (!state.IsHere || call != past || StartOf(invoke) is { IsReached: false }) return false;
+        if (!state.IsHere || call != past || StartOf(invoke) is { IsReached: false } || !IsFree(invoke, point)) return false;
         invoke.LastPoint = point;
         return true;
     }
@@ -144,7 +185,8 @@ internal sealed class Interleaver
     /// <summary>What an invoke sees of the point the pass stands at. Fresh handles, outside of any dispose scope.</summary>
     public object? Read(Interpreter invoke, ReadStatement read)
     {
-        PointState state = _points[read.At];
+        PointState state = StateOf(invoke, read.At);
+        if (read.At.IsDefined) return Sites.See(RowView.Whole(), read.Kind, read.At, ReadDefined(read, state));
         bool followed = read.Followed && invoke.Within!.WantsGraph;
         if (followed) state.Replace(SiteValues.Follow(read.Kind, state.Value));
         object? seen = Sites.See(invoke.View!, read.Kind, read.At, state.Value);
@@ -155,7 +197,12 @@ internal sealed class Interleaver
 
     public void Write(Interpreter invoke, WriteStatement write, object? value)
     {
-        PointState state = _points[write.At];
+        PointState state = StateOf(invoke, write.At);
+        if (write.At.IsDefined)
+        {
+            WriteDefined(write, state, value);
+            return;
+        }
         state.Parts.RemoveAll(part => part.View.Overlaps(invoke.View!));
         state.Replace(Sites.Put(invoke.View!, write.Kind, write.At, state.Value, value));
     }
@@ -207,6 +254,21 @@ internal sealed class Interleaver
         return there.Values.Count(a => a.Count >= arrivals.Count) >= barrier.Participants;
     }
 
+    private static object? ReadDefined(ReadStatement read, PointState state)
+    {
+        if (!state.IsHere) return state.Kept;
+        if (read.Followed) state.Replace(SiteValues.Follow(read.Kind, state.Value));
+        return state.Value;
+    }
+
+    private void WriteDefined(WriteStatement write, PointState state, object? value)
+    {
+        if (!state.IsHere)
+            throw Errors.Throwable(ErrorCode.OutOfOrder, $"`{Sites.Name(write.At)}` cannot be replaced any more: this invoke has called the module itself and has its result.",
+                $"Replace it from another invoke of the same rows, such as an edit that calls the module (llm.Edit); or call the module's layers one by one.", Sites.Path(write.At));
+        state.Replace(Sites.Put(RowView.Whole(), write.Kind, write.At, state.Value, value));
+    }
+
     private void Cache(Point point, object? value)
     {
         foreach (RunningCache cache in _caches)
@@ -236,18 +298,20 @@ internal sealed class Interleaver
 
     private bool CanGoOn(Interpreter invoke)
     {
-        if (invoke.IsDone) return false;
+        if (invoke.IsDone || invoke.IsRunning) return false;
         switch (invoke.Waits)
         {
             case Wait.None:
                 return true;
             case Wait.Point:
-                PointState state = _points[invoke.At.Point];
-                return state.IsHere && !invoke.Within!.HasEnded && state.CallsOf(invoke.Job) == invoke.At.Call && StartOf(invoke) is not { IsReached: false };
+                PointState state = StateOf(invoke, invoke.At.Point);
+                return state.IsHere && IsFree(invoke, invoke.At.Point) && (invoke.At.Point.IsDefined || !invoke.Within!.HasEnded) && state.CallsOf(invoke.Job) == invoke.At.Call && StartOf(invoke) is not { IsReached: false };
             case Wait.Value:
                 return invoke.Job.Slots.Has(invoke.Needed) || !invoke.Within!.StillComputes(invoke, invoke.Needed);
             case Wait.Barrier:
                 return Arrive(invoke, invoke.Barrier!);
+            case Wait.Module:
+                return !invoke.Job.Calling.ContainsKey(invoke.NeededModule);
             case Wait.Result:
                 return invoke.Within!.HasEnded;
             default:

@@ -26,6 +26,8 @@ internal enum Wait
     Result,
     /// <summary>The backward pass to come to a value.</summary>
     Gradient,
+    /// <summary>A module of the program that another invoke is calling.</summary>
+    Module,
     /// <summary>Nothing any more: all is done.</summary>
     Done,
 }
@@ -84,24 +86,35 @@ internal sealed class Interpreter
     /// <summary>The point it reached last: where an access that comes too late would have had to come before.</summary>
     public Point? LastPoint { get; set; }
 
-    /// <summary>Runs the statements of a backward block until they wait for a gradient, or all have run.</summary>
-    public void RunBlock(BackwardPass pass)
+    /// <summary>Runs the statements of a block until they wait, or all have run.</summary>
+    public void RunBlock(Block block)
     {
-        if (pass.HasEnded) return;
+        if (block.HasEnded) return;
         Waits = Wait.None;
-        while (Waits is Wait.None && !pass.HasEnded && !Job.CheckCancelled()) Step();
+        while (Waits is Wait.None && !block.HasEnded && !Job.CheckCancelled()) Step();
     }
 
     public bool IsDone => Waits is Wait.Done || Job.HasFailed;
 
     private bool InIteration => _frames.Any(f => f.Loop is CallLoop);
 
+    /// <summary>True while it stands in a statement that lets others go on.</summary>
+    public bool IsRunning { get; private set; }
+
+    /// <summary>The path of the module it waits for.</summary>
+    public string NeededModule { get; private set; } = "";
+
     /// <summary>Runs until it waits or is done. A failure ends its job and no other.</summary>
-    public void Run() => Guarded(() =>
+    public void Run()
     {
-        Waits = Wait.None;
-        while (Waits is Wait.None && !Job.CheckCancelled()) Step();
-    });
+        IsRunning = true;
+        Guarded(() =>
+        {
+            Waits = Wait.None;
+            while (Waits is Wait.None && !Job.CheckCancelled()) Step();
+        });
+        IsRunning = false;
+    }
 
     /// <summary>The trace it waited for has run.</summary>
     public void TraceEnded()
@@ -120,17 +133,17 @@ internal sealed class Interpreter
         if (Waits is Wait.Point && InIteration)
         {
             string what = Interleaver!.Sites.Name(At.Point);
-            GiveUpSteps(what, $"`{what}` was called {Interleaver.Calls(At.Point, Job)} times");
+            GiveUpSteps(what, $"`{what}` was called {Interleaver.Calls(this, At.Point)} times");
             return;
         }
         throw Waits switch
         {
             Wait.Point when Interleaver!.StartOf(this) is { } start => Errors.Throwable(ErrorCode.MissedValue,
                 $"`{Interleaver.Sites.Name(At.Point)}` (call {At.Call}) was not provided: this invoke starts at `{_plan.Subject.Paths[start.Module]}`.",
-                "What comes before that does not run for this invoke. Read it in another one.", _plan.Subject.Paths[At.Point.Module]),
+                "What comes before that does not run for this invoke. Read it in another one.", Interleaver.Sites.Path(At.Point)),
             Wait.Point => Errors.Throwable(ErrorCode.MissedValue,
-                $"Execution complete but `{Interleaver!.Sites.Name(At.Point)}` (call {At.Call}) was not provided: it was called {Interleaver.Calls(At.Point, Job)} times.",
-                "The module did not run in this pass: it lies behind a skipped or stopped module, or the model does not call it. Check the path, or the step.", _plan.Subject.Paths[At.Point.Module]),
+                $"Execution complete but `{Interleaver!.Sites.Name(At.Point)}` (call {At.Call}) was not provided: it was called {Interleaver.Calls(this, At.Point)} times.",
+                "The module did not run in this pass: it lies behind a skipped or stopped module, or the model does not call it. Check the path, or the step.", Interleaver.Sites.Path(At.Point)),
             Wait.Value => Errors.Throwable(ErrorCode.Deadlock, $"The value %{Needed} was waited for, and the invoke that computes it did not."),
             Wait.Barrier => Errors.Throwable(ErrorCode.Deadlock, $"A barrier waits for {Barrier!.Participants} invokes, but fewer came to it.", "Call Wait() in as many invokes as the barrier was made for."),
             _ => Errors.Throwable(ErrorCode.Internal, "The program stopped in a state it cannot leave."),
@@ -193,7 +206,7 @@ internal sealed class Interpreter
             return;
         }
         _frames.Pop();
-        if (frame.Backward is { } pass) pass.HasEnded = true; // the pass itself goes on
+        if (frame.Block is { } block) block.HasEnded = true; // the statement that it belongs to goes on
         else if (_frames.Count == 0) Waits = Wait.Done;
         else Complete(_plan.Statements[_frames.Peek().Nodes[_frames.Peek().Next]]!);
     }
@@ -259,6 +272,11 @@ internal sealed class Interpreter
             case CallModuleStatement module:
                 _slots.Set(module.Id, Compute(module));
                 return true;
+            case DefineModuleStatement module:
+                foreach (uint node in module.Held) Job.Hold(node);
+                return true;
+            case CallDefinedStatement call:
+                return Call(call);
             case ParameterStatement parameter:
                 _slots.Set(parameter.Id, Ownership.Take(_plan.Subject.Parameter(parameter.Module, parameter.Name).clone()));
                 return true;
@@ -376,16 +394,52 @@ internal sealed class Interpreter
     }
 
     /// <summary>The backward pass whose block is being run, or null.</summary>
-    private BackwardPass? Backward => _frames.Select(f => f.Backward).FirstOrDefault(b => b is not null);
+    private BackwardPass? Backward => _frames.Select(f => f.Block).OfType<BackwardPass>().FirstOrDefault();
 
     private void Run(BackwardStatement backward)
     {
         var pass = new BackwardPass(backward, this);
         int depth = _frames.Count;
-        _frames.Push(new Frame(_plan.Regions[backward.Region]) { Backward = pass });
+        _frames.Push(new Frame(_plan.Regions[backward.Region]) { Block = pass });
         pass.Run();
         while (_frames.Count > depth) _frames.Pop();
     }
+
+    /// <summary>Runs the forward of a module that the program defines, its sites included.</summary>
+    private bool Call(CallDefinedStatement call)
+    {
+        if (!Job.Calling.TryAdd(call.Path, this)) // its statements have one set of values
+        {
+            (Waits, NeededModule) = (Wait.Module, call.Path);
+            return false;
+        }
+        int depth = _frames.Count;
+        var block = new Block();
+        try
+        {
+            using var scope = torch.NewDisposeScope();
+            var arguments = (Arguments)Pass(call.Path, after: false, new Arguments(Ownership.Second(call.Argument.Evaluate(_slots))))!;
+            _slots.Set(call.Input, Ownership.Take(Ownership.Second(arguments.First)));
+            _frames.Push(new Frame(_plan.Regions[call.Forward]) { Block = block });
+            RunBlock(block);
+            if (Job.HasFailed) return false;
+            if (!block.HasEnded) throw Errors.Throwable(ErrorCode.Deadlock, $"The forward of `{call.Path}` waits for a value that another invoke computes.", "Give it as an input.");
+            object? result = Pass(call.Path, after: true, Ownership.Second(call.Result.Evaluate(_slots)));
+            if (Job.HasFailed) return false;
+            _slots.Set(call.Id, Ownership.Take(Ownership.Second(result)));
+            foreach (uint node in _plan.NodesBelow(call.Forward).Append(call.Input))
+                if (!Job.IsHeld(node)) _slots.Free(node);
+            return true;
+        }
+        finally
+        {
+            while (_frames.Count > depth) _frames.Pop();
+            Job.Calling.Remove(call.Path);
+        }
+    }
+
+    private object? Pass(string module, bool after, object? value) =>
+        View is null ? value : Interleaver!.PassDefined(this, new Point(Point.OfTheUser, after, Defined: module), value);
 
     private bool Reach(uint value)
     {
@@ -465,8 +519,8 @@ internal sealed class Interpreter
 
         public int Next { get; set; }
 
-        /// <summary>The backward pass whose block this is.</summary>
-        public BackwardPass? Backward { get; init; }
+        /// <summary>What runs these statements within its own: a backward pass, or a call of a module that the program defines.</summary>
+        public Block? Block { get; init; }
 
         /// <summary>The loop whose turn this is.</summary>
         public Loop? Loop { get; init; }

@@ -48,6 +48,18 @@ internal sealed class PointState
         Ownership.Collect(arguments.Keywords, into);
     }
 
+    /// <summary>Of a module that the program defines: what was here at the last call, for the invoke that made it.</summary>
+    public object? Kept { get; private set; }
+
+    public Interpreter? KeptBy { get; private set; }
+
+    /// <param name="value">Fresh handles, owned from now on.</param>
+    public void Keep(object? value, Interpreter? by)
+    {
+        Ownership.Release(Kept is Arguments before ? before.Positional : Kept);
+        (Kept, KeptBy) = (value, by);
+    }
+
     /// <summary>How often it was passed, by owner.</summary>
     public Dictionary<JobRun, int> Calls { get; } = [];
 

@@ -13,12 +13,16 @@ internal sealed class SiteValues(SubjectModel subject)
     /// <summary>"transformer.h.0.output", "transformer.h.0.attn.source.split_0.output"</summary>
     public string Name(Point point)
     {
+        if (point.IsDefined) return $"{point.Defined}.{(point.After ? "output" : "input")}";
         string path = subject.Paths[point.Module];
         string operation = point.IsOperation ? $".source.{subject.Source(point.Module)!.Sites[point.Operation].Path}" : "";
         return $"{(path.Length == 0 ? "model" : path)}{operation}.{(point.After ? "output" : "input")}";
     }
 
-    public Func<int, Axes> OutputAxes(Point point) => element => subject.OutputAxes(point, element);
+    public Func<int, Axes> OutputAxes(Point point) => element => point.IsDefined ? Axes.Shared : subject.OutputAxes(point, element);
+
+    /// <summary>"transformer.h.0"</summary>
+    public string Path(Point point) => point.Defined ?? subject.Paths[point.Module];
 
     /// <summary>The view's part, as fresh handles outside of any dispose scope.</summary>
     public object? See(RowView view, SiteKind kind, Point at, object? value)
@@ -98,7 +102,7 @@ internal sealed class SiteValues(SubjectModel subject)
     private Func<int, Axes> FirstAxes(Point point, Arguments arguments) =>
         InputAxes(point, arguments.Positional.Length > 0 ? "0" : arguments.Keywords.Count > 0 ? arguments.Keywords[0].Key : "0");
 
-    private Func<int, Axes> InputAxes(Point point, string argument) => element => subject.InputAxes(point, argument, element);
+    private Func<int, Axes> InputAxes(Point point, string argument) => element => point.IsDefined ? Axes.Shared : subject.InputAxes(point, argument, element);
 
     private object?[] InputsSeen(RowView view, Point point, Arguments arguments) =>
     [

@@ -4,7 +4,7 @@ using Ndif.Engine.Running;
 namespace Ndif.Engine.Interleaving;
 
 /// <summary>One trace of one job, while it takes part in a pass.</summary>
-internal sealed class TraceRun(JobRun job, TraceStatement statement)
+internal sealed class TraceRun(JobRun job, TraceStatement statement) : IDisposable
 {
     private readonly Dictionary<int, Interpreter> _byRegion = [];
 
@@ -26,6 +26,11 @@ internal sealed class TraceRun(JobRun job, TraceStatement statement)
 
     /// <summary>What the traced method returned, as an invoke sees it, in the current dispose scope; asked for after the end.</summary>
     public Func<Interpreter, object?>? Result { get; set; }
+
+    /// <summary>The calls of modules that the program defines.</summary>
+    public DefinedSites Defined { get; } = new();
+
+    public void Dispose() => Defined.Dispose();
 
     public void Add(Interpreter invoke)
     {

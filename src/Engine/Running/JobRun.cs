@@ -85,6 +85,7 @@ public sealed class JobRun : IDisposable
         Slots.Dispose();
         _open.Clear();
         _held.Clear();
+        Calling.Clear();
         _generator.manual_seed(Seed);
         (_told, _repeated, _seeds, Tokens, LastWrite, HasMissedSteps) = (0, _told, 0, 0, null, false);
     }
@@ -125,13 +126,19 @@ public sealed class JobRun : IDisposable
         }
     }
 
+    /// <summary>A node whose value must live to the end.</summary>
+    internal void Hold(uint node) => _held.Add(node);
+
+    /// <summary>The modules of the program that are being called now, and by whom.</summary>
+    internal Dictionary<string, Interleaving.Interpreter> Calling { get; } = [];
+
     /// <summary>A node whose value is a container that comes back at the end.</summary>
     internal void Keep(uint node, string name)
     {
         if (_held.Add(node)) _open.Add((node, name, node));
     }
 
-    /// <summary>True for a container that must live to the end, because it was saved.</summary>
+    /// <summary>True for a value that must live to the end: a container that was saved, or what a module of the program uses.</summary>
     internal bool IsHeld(uint node) => _held.Contains(node);
 
     /// <summary>Hands over the containers that were saved while they were being filled.</summary>

@@ -224,6 +224,7 @@ public sealed partial class BloomAttention : SiteModule
         Tensor[] parts = mixture.chunk(3, -1);                                                  // 3 x [rows, heads, tokens, head width]
         Tensor query = parts[0], key = parts[1], value = parts[2];                              // [rows, heads, tokens or keys, head width]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
+        (query, key, value) = (SourceLabel.Of("q", query), SourceLabel.Of("k", key), SourceLabel.Of("v", value));
         Tensor scores = EagerAttention.Scores(query, key) / Math.Sqrt(_width) + alibi + mask;   // [rows, heads, tokens, keys]
         scores = SourceLabel.Of("scores", scores);
         Tensor probabilities = nn.functional.softmax(scores, -1, ScalarType.Float32).to(query.dtype); // [rows, heads, tokens, keys]

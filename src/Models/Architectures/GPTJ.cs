@@ -193,6 +193,7 @@ public sealed partial class GPTJAttention : SiteModule
         query = Rotate(query, positionIds);
         key = Rotate(key, positionIds);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
+        (query, key, value) = (SourceLabel.Of("q", query), SourceLabel.Of("k", key), SourceLabel.Of("v", value));
         Tensor scores = EagerAttention.Scores(query.to(ScalarType.Float32), key.to(ScalarType.Float32)); // [rows, heads, tokens, keys]
         scores = scores / Math.Sqrt(_width) + mask;
         scores = SourceLabel.Of("scores", scores);

@@ -20,6 +20,9 @@ public static partial class EagerAttention
     public static (Tensor Output, Tensor Probabilities) Forward(Tensor query, Tensor key, Tensor value, Tensor? mask, double scale,
         double? cap = null)
     {
+        query = SourceLabel.Of("q", query);
+        key = SourceLabel.Of("k", key);
+        value = SourceLabel.Of("v", value);
         Tensor scores = Scores(query, key) * scale;                                                     // [rows, heads, tokens, keys]
         if (cap is { } limit) scores = (scores / limit).tanh() * limit;
         if (mask is not null) scores = scores + mask;
@@ -36,8 +39,6 @@ public static partial class EagerAttention
     /// <returns>[rows, heads, tokens, keys]</returns>
     public static Tensor Scores(Tensor query, Tensor key)
     {
-        query = SourceLabel.Of("q", query);
-        key = SourceLabel.Of("k", key);
         (long rows, long heads, long tokens, long width) = (query.size(0), query.size(1), query.size(2), query.size(3));
         (long groups, long keys) = (key.size(1), key.size(2));
         Tensor q = query.reshape(rows * groups, heads / groups * tokens, width); // [rows·groups, heads/groups·tokens, width]
@@ -52,7 +53,6 @@ public static partial class EagerAttention
     /// <returns>[rows, heads, tokens, width]</returns>
     public static Tensor Mix(Tensor probabilities, Tensor value)
     {
-        value = SourceLabel.Of("v", value);
         (long rows, long heads, long tokens, long keys) =
             (probabilities.size(0), probabilities.size(1), probabilities.size(2), probabilities.size(3));
         (long groups, long width) = (value.size(1), value.size(3));

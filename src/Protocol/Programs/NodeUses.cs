@@ -45,6 +45,26 @@ public static class NodeUses
     /// <summary>The nodes whose values a node needs before it can run.</summary>
     public static IEnumerable<uint> Needs(this Node node) => node.Arguments().SelectMany(Nodes);
 
+    /// <summary>What a node needs that stands in a region of it.</summary>
+    public static IEnumerable<uint> NeedsWithin(this Program program, uint region)
+    {
+        HashSet<uint> within = [];
+        List<uint> needs = [];
+        Collect(region);
+        return needs.Where(n => !within.Contains(n)).Distinct();
+
+        void Collect(uint at)
+        {
+            within.UnionWith(program.Regions[(int)at].Parameters);
+            foreach (uint id in program.Regions[(int)at].Nodes)
+            {
+                within.Add(id);
+                needs.AddRange(program.Nodes[(int)id].Needs());
+                foreach (uint inner in program.Nodes[(int)id].Regions()) Collect(inner);
+            }
+        }
+    }
+
     /// <summary>The regions a node runs, in order.</summary>
     public static IEnumerable<uint> Regions(this Node node) => node.KindCase switch
     {

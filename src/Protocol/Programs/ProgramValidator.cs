@@ -14,6 +14,7 @@ public sealed class ProgramValidator
     private readonly ProgramLimits _limits;
     private readonly bool[] _defined, _regionSeen;
     private readonly HashSet<uint> _beside = [];
+    private readonly Dictionary<string, ModuleInfo> _modules = [];
     private int _visited;
     private uint _at;
 
@@ -86,7 +87,7 @@ public sealed class ProgramValidator
     }
 
     /// <summary>Where a region stands.</summary>
-    private sealed record Scope(Trace? Trace, Invoke? Invoke, StepLoop? Steps, int Depth, bool InLoop = false, bool InBackward = false);
+    private sealed record Scope(Trace? Trace, Invoke? Invoke, StepLoop? Steps, int Depth, bool InLoop = false, bool InBackward = false, string? InModule = null);
 
     private void Region(uint id, Scope scope)
     {
@@ -136,6 +137,10 @@ public sealed class ProgramValidator
                 break;
             case Node.KindOneofCase.Skip: InTrace(scope, "Skip"); Operation(Module(node.Skip.Module), node.Skip.Module, node.Skip.Operation); Step(node.Skip.Call, scope); break;
             case Node.KindOneofCase.StartAt: InTrace(scope, "StartAt"); Module(node.StartAt.Module); Start(node.StartAt.Module, scope); break;
+            case Node.KindOneofCase.DefineModule: Define(node.DefineModule, scope); break;
+            case Node.KindOneofCase.CallModule when _modules.ContainsKey(node.CallModule.Module):
+                if (node.CallModule is not { Arguments.Count: 1, Keywords.Count: 0 }) throw Make(ErrorCode.BadArgument, $"`{Short(node.CallModule.Module)}` takes one input.");
+                break;
             case Node.KindOneofCase.CallModule: Module(node.CallModule.Module); break;
             case Node.KindOneofCase.Parameter: ParameterOf(node.Parameter); break;
             case Node.KindOneofCase.Result or Node.KindOneofCase.Stop or Node.KindOneofCase.Barrier: InTrace(scope, node.KindCase.ToString()); break;
@@ -161,6 +166,7 @@ public sealed class ProgramValidator
         }
         foreach (uint region in node.Regions())
         {
+            if (node.KindCase is Node.KindOneofCase.DefineModule) continue; // visited with its parameter
             bool loop = node.KindCase is Node.KindOneofCase.ForEach or Node.KindOneofCase.While or Node.KindOneofCase.Steps;
             Region(region, scope with
             {
@@ -177,6 +183,7 @@ public sealed class ProgramValidator
     {
         if (scope.Trace is not null) throw Bad("A trace stands inside of another one.");
         if (scope.InBackward) throw Bad("A trace stands inside of a backward block.");
+        if (scope.InModule is not null) throw Bad("A trace stands inside of a module's forward.");
         if (trace is { Gradients: true, Mode: not Mode.Forward })
             throw Make(ErrorCode.Unsupported, $"A {(trace.Mode is Mode.Scan ? "scan" : "generation")} has no gradients.", "Use a trace of one forward pass: Trace(prompt, grad: true).");
         if (trace.Mode is Mode.Unspecified || !Enum.IsDefined(trace.Mode)) throw Bad("A trace does not say what to run.");
@@ -193,6 +200,20 @@ public sealed class ProgramValidator
         Region(trace.Region, scope with { Trace = trace, Depth = scope.Depth + 1, InLoop = false, Steps = null });
     }
 
+    /// <summary>A module of the program's own: the forward first, then its name, so that it cannot call itself.</summary>
+    private void Define(DefineModule module, Scope scope)
+    {
+        string path = module.Path;
+        if (scope.Depth > 0 || scope.Trace is not null) throw Bad("A module is defined at the beginning of a program, before its traces.");
+        if (path.Length is 0 or > 500 || path.Split('.').Any(name => name.Length == 0 || name.Any(c => !(char.IsLetterOrDigit(c) || c == '_'))))
+            throw Bad($"`{Short(path)}` is no path of a module.");
+        if (_modules.ContainsKey(path) || _model?.Root.Find(path) is not null) throw Make(ErrorCode.BadArgument, $"There is a module `{Short(path)}` already.", "Attach under another name.", Short(path));
+        if (module.Forward >= _program.Regions.Count || _program.Regions[(int)module.Forward].Parameters.Count != 1) throw Bad("A module's forward has one input.");
+        Region(module.Forward, scope with { Depth = scope.Depth + 1, InModule = path });
+        Argument(module.Result, 0);
+        _modules[path] = new ModuleInfo { Name = path, ClassName = module.ClassName };
+    }
+
     private void Call(Call call)
     {
         _ = OpTable.Find(call.Op)
@@ -204,7 +225,7 @@ public sealed class ProgramValidator
     {
         if (site is null) throw Bad("A node names no site.");
         if (site.Kind is SiteKind.Unspecified || !Enum.IsDefined(site.Kind)) throw Bad("A site does not say whether it is an input or an output.");
-        ModuleInfo module = Module(site.Module, scope);
+        ModuleInfo module = _modules.GetValueOrDefault(site.Module) ?? Module(site.Module, scope);
         if (OfGenerator(site.Module, scope) && site.Kind is not SiteKind.Output)
             throw Make(ErrorCode.UnknownModule, $"`{site.Module}` has an output and nothing else.", "Use .Output.", site.Module);
         if (module.List) throw Make(ErrorCode.UnknownModule, $"`{site.Module}` is a list of modules: it is never called itself, so it has no {site.Kind.ToString().ToLowerInvariant()}.",
@@ -301,6 +322,7 @@ public sealed class ProgramValidator
 
     private static void InTrace(Scope scope, string what)
     {
+        if (scope.InModule is { } module) throw Bad($"{what} cannot be used inside of the forward of `{Short(module)}`: it works on its input alone.", "Read it in the trace and give it as the input.");
         if (scope.Trace is null) throw Bad($"{what} can be used only inside of a trace.");
         if (scope.InBackward) throw Bad("Inside of a backward block only gradients can be read; read sites before it.");
     }

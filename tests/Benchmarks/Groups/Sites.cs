@@ -23,6 +23,7 @@ internal sealed class Sites : Group
     [
         Entry.Of("sites.untouched", Untouched),
         Entry.Of("sites.saved", Saved),
+        Entry.Of("sites.operations", Operations),
     ];
 
     public override ValueTask DisposeAsync()
@@ -87,6 +88,46 @@ internal sealed class Sites : Group
         ];
     }
 
+    /// <summary>
+    /// The instrumented copies of all forwards with no operation watched, against the forwards themselves, both behind an observer; and
+    /// with every operation watched by an observer that only computes it. Where nobody looks, the plain forwards run: sites.untouched.
+    /// </summary>
+    private IReadOnlyList<Figure> Operations(Pace pace)
+    {
+        LoadedModel tiny = _tiny.Value;
+        using var row = new PromptRow(GPT2Shape.Tiny.Prompt(Tokens));
+        var counter = new OperationCounter();
+        SiteObserver?[] observed = Everywhere(_ => new Passing(null));
+        SiteObserver?[] copies = Everywhere(tree => new Passing(WatchedSource.Of(tree, new Dictionary<int, OperationObserver>())));
+        SiteObserver?[] watched = Everywhere(tree => new Passing(WatchedSource.Of(tree,
+            Enumerable.Range(0, tree.Sites.Count).Where(i => tree.Sites[i].Function == tree.Root).ToDictionary(i => i, _ => (OperationObserver)counter))));
+        Run(watched);
+        int operations = counter.Calls;
+        Rounds times = Rounds.Take(pace.Rounds(5000), Warm, () => Run(observed), () => Run(copies), () => Run(watched));
+        double forward = Forward(pace);
+        return
+        [
+            Figure("sites.operation, copy", 1, 0, "the plain forwards, observed as modules only"),
+            Figure("sites.operation, watched", 2, 1, "the instrumented copies with nothing watched"),
+        ];
+
+        SiteObserver?[] Everywhere(Func<SourceTree, SiteObserver> observer) =>
+            [.. tiny.Modules.Select(m => m.Source is { } source ? observer(SourceTree.Of(source)) : null)];
+
+        void Run(SiteObserver?[] observers)
+        {
+            using var watching = SiteObserver.Watch(observers);
+            row.Run(tiny);
+        }
+
+        Figure Figure(string name, int thing, int rival, string against)
+        {
+            Estimate difference = times.Difference(thing, rival);
+            return new(name, 1e6 * difference.Median / operations, "us/operation", Invariant(
+                $"{against} (± {1e6 * difference.Margin / operations:0.000} us; the {operations} operations are {100 * difference.Median / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens)"));
+        }
+    }
+
     /// <summary>Seconds of a forward of GPT-2-small.</summary>
     private double Forward(Pace pace)
     {
@@ -112,6 +153,23 @@ internal sealed class Sites : Group
         {
             Calls++;
             return module.Run(arguments);
+        }
+    }
+
+    private sealed class Passing(WatchedSource? operations) : SiteObserver
+    {
+        public override object? Call(SiteModule module, Arguments arguments) =>
+            operations is null ? module.Run(arguments) : module.RunWatched(operations, arguments);
+    }
+
+    private sealed class OperationCounter : OperationObserver
+    {
+        public int Calls { get; private set; }
+
+        public override object? Call(Arguments arguments, Func<Arguments, object?> run)
+        {
+            Calls++;
+            return run(arguments);
         }
     }
 }

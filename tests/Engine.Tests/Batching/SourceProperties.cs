@@ -12,6 +12,7 @@ namespace Ndif.Engine.Tests.Batching;
 public sealed class SourceProperties(ITestOutputHelper output)
 {
     private static readonly int[] s_prompt = [5, 6, 7, 8];
+    private static readonly string[] s_parts = ["q", "k", "v", "scores", "probs", "z"];
     private static readonly int[] s_longer = [9, 3, 4, 11, 12, 13, 2];
 
     [Theory]
@@ -55,6 +56,37 @@ public sealed class SourceProperties(ITestOutputHelper output)
         using Rig rig = Rig.Open(Path.Combine(SharedFolder.Golden!, name));
         Check(rig);
     }
+
+    [Theory]
+    [InlineData("bloom")]
+    [InlineData("falcon")]
+    [InlineData("gpt_neo")]
+    [InlineData("gpt2")]
+    [InlineData("gemma3_text")]
+    [InlineData("phi3")]
+    public void PartsOfAttention_AtEveryStepOfAGenerationInCompany_AreThoseAlone(string name)
+    {
+        Assert.SkipWhen(SharedFolder.Golden is null, "there are no reference outputs here (NDIF_SHARED)");
+        using Rig rig = Rig.Open(Path.Combine(SharedFolder.Golden!, name));
+        Program other = rig.Record(s_longer, 5, _ => rig.Model.Logits.Save("logits"));
+        Outcome alone = rig.Run(Generation(rig))[0].Good(), company = rig.Run(other, Generation(rig))[1].Good();
+        foreach (string label in s_parts)
+        {
+            TensorData[] expected = alone.Tensors(label), actual = company.Tensors(label);
+            Assert.Equal(4, expected.Length);
+            for (int step = 0; step < 4; step++) Near.Equal(expected[step], actual[step]);
+        }
+    }
+
+    private static Program Generation(Rig rig) => rig.Record(s_prompt, 4, t =>
+    {
+        Envoy attention = rig.Model.Layers[1].Attn;
+        Source source = attention.Count == 1 ? attention["attention"].Source : attention.Source;
+        ValueList[] lists = [.. s_parts.Select(_ => t.List())];
+        for (int i = 0; i < s_parts.Length; i++) lists[i].Save(s_parts[i]);
+        foreach (int _ in t.Iter[..])
+            for (int i = 0; i < s_parts.Length; i++) lists[i].Append(source[s_parts[i]].Output);
+    });
 
     private void Check(Rig rig)
     {

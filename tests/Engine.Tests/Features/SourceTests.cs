@@ -308,4 +308,31 @@ public sealed class SourceTests
         Assert.NotEmpty(backend);
         await Task.CompletedTask;
     }
+
+    [Theory, MemberData(nameof(All))]
+    public async Task AnOperationsGradient_IsRead_AndReplaced(string backend)
+    {
+        LanguageModel llm = Backends.Model(backend);
+        Saved gradient = null!;
+        Saved[] before = new Saved[2];
+        foreach (bool cut in (bool[])[false, true])
+        {
+            using Trace t = llm.Trace(Prompt, grad: true);
+            Value query = llm.Layers[3].Attn.Source["q"].Output, probs = llm.Layers[3].AttentionProbabilities;
+            t.Backward(llm.Logits[0, ^1].Max(), () =>
+            {
+                if (cut) probs.Grad[..] = 0;
+                else gradient = probs.Grad.Save();
+                before[cut ? 1 : 0] = query.Grad.Norm().Save();
+            });
+            await t.RunAsync(Cancellation);
+        }
+        // of the last token alone: the others' attention in the last layer does not reach its logits
+        long tokens = gradient.Tensor.Shape[2];
+        Assert.Equal([1, 4, tokens, tokens], gradient.Tensor.Shape.ToArray());
+        Assert.All(gradient.Tensor[0, .., 0].ToArray<float>(), g => Assert.Equal(0, g));
+        Assert.Contains(gradient.Tensor[0, .., ^1].ToArray<float>(), g => g != 0);
+        Assert.NotEqual(0, before[0].Item<float>());
+        Assert.Equal(0, before[1].Item<float>());
+    }
 }
