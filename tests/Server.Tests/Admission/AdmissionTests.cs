@@ -88,20 +88,6 @@ public sealed class AdmissionTests
     }
 
     [Fact]
-    public async Task OptionsOfAGenerationThatAreOutOfBounds_AreRefused_AndNothingIsQueued()
-    {
-        await using TestGateway gateway = await TestGateway.StartAsync();
-        SubmitRequest request = TestModels.Submit("echo");
-        request.Program.Nodes[0].Trace.Mode = Mode.Generate;
-        request.Program.Nodes[0].Trace.Generation = new Generation { TopP = 1.5 };
-
-        Error error = await RefusalAsync(gateway, request, StatusCode.InvalidArgument);
-
-        Assert.Equal((ErrorCode.BadArgument, "The generation's option `top_p` is 1.5; it must be above 0 and at most 1."), (error.Code, error.Message));
-        Assert.Equal(0, (await gateway.Backend.Jobs.CountAsync(TestGateway.Cancel)).Waiting);
-    }
-
-    [Fact]
     public async Task TooManyNodes_IsRefused_WithTheNumbers()
     {
         await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.Options(nodes: 3));
