@@ -22,6 +22,11 @@ public sealed class NNsight(torch.nn.Module module, Dictionary<string, Aliases>?
     /// <param name="inputs">The arguments of the module's forward; with none, an invoke brings them.</param>
     public Trace Trace(params torch.Tensor[] inputs) => Open(inputs.Length == 0 ? null : inputs, Mode.Forward, Unless(Backend.Local), false, null);
 
+    /// <summary>Opens a trace over one call of the module on one argument.</summary>
+    /// <param name="backend">Here; or <see cref="Backend.Loopback"/>.</param>
+    /// <param name="grad">Allow gradients.</param>
+    public Trace Trace(torch.Tensor input, Backend? backend = null, bool grad = false) => Open(input, Mode.Forward, backend ?? Unless(Backend.Local), grad, null);
+
     /// <summary>The same, run from the bytes that would have been sent: finds what does not travel.</summary>
     public Trace Trace(Backend backend, params torch.Tensor[] inputs) => Open(inputs.Length == 0 ? null : inputs, Mode.Forward, backend, false, null);
 

@@ -10,6 +10,7 @@ public sealed partial class DocumentTests
     [InlineData("docs/ARCHITECTURE.md")]
     [InlineData("docs/checklists/add-an-op.md")]
     [InlineData("docs/checklists/add-a-model.md")]
+    [InlineData("docs/nnsight-tests.md")]
     public void Document_NamesOnlyFilesThatExist(string document)
     {
         string text = File.ReadAllText(Path.Combine(Repository.Root, document));

@@ -27,7 +27,7 @@ public static partial class KernelTable
         ["tile"] = (in a) => a.Tensor(0).tile(Times(a, 1)),
         ["repeat_interleave"] = (in a) => RepeatInterleave(a),
         ["flatten"] = (in a) => a.Tensor(0).flatten(a.Int(1), a.Int(2)),
-        ["unflatten"] = (in a) => a.Tensor(0).unflatten(a.Int(1), a.Ints(2)),
+        ["unflatten"] = (in a) => a.Tensor(0).unflatten(Guards.Dim("unflatten", a.Int(1), a.Tensor(0).ndim), a.Ints(2)), // TorchSharp takes no negative one
         ["unfold"] = (in a) => Unfold(a),
         ["cat"] = (in a) => Joined(a, t => cat(t.Tensors, t.Dim), 1),
         ["stack"] = (in a) => Joined(a, t => stack(t.Tensors, t.Dim), 1),

@@ -21,6 +21,9 @@ public abstract class LanguageTests(Service service) : IAsyncLifetime
     /// <summary>The bundled model, there.</summary>
     protected LanguageModel Model(Way way, Dictionary<string, Aliases>? rename = null) => new(Service.Model, remote: Backend(way), rename: rename);
 
+    /// <summary>The folder of a model that has a config and nothing else.</summary>
+    protected string Untokenized => service.Untokenized;
+
     /// <summary>The token that comes next. [rows, tokens, vocabulary] or [tokens, vocabulary] or [vocabulary]</summary>
     protected static string Next(LanguageModel llm, TensorData logits)
     {

@@ -15,6 +15,9 @@ public sealed class Service : IAsyncLifetime
     /// <summary>The gateway and a key for it.</summary>
     public Backend Remote { get; private set; } = Backend.Remote;
 
+    /// <summary>The folder of a model that has a config and nothing else: enough for scans of token ids.</summary>
+    public string Untokenized { get; } = Directory.CreateTempSubdirectory("ndif-language-").FullName;
+
     public Backend At(Way way) => way switch
     {
         Way.Local => Backend.Local,
@@ -27,18 +30,26 @@ public sealed class Service : IAsyncLifetime
         _service = await LoopbackService.StartAsync(Model, TestContext.Current.CancellationToken);
         Remote = Backend.At(_service.Address.ToString(), _service.Key);
         _ = TinyNet.Module;
+        await File.WriteAllBytesAsync(Path.Combine(Untokenized, "config.json"), new LanguageModel(Model).Description.Files["config.json"].ToByteArray(), TestContext.Current.CancellationToken);
+        await ScanAsync(new LanguageModel(Untokenized, remote: Backend.Local));
         foreach (Way way in Enum.GetValues<Way>())
         {
             var llm = new LanguageModel(Model, remote: At(way));
             await llm.ForwardAsync("Hello", cancellationToken: TestContext.Current.CancellationToken);
-            using Trace scan = llm.Scan("Hello");
-            llm.LmHead.Output.Shape.Save();
-            await scan.RunAsync(TestContext.Current.CancellationToken);
+            await ScanAsync(llm);
         }
+    }
+
+    private static async Task ScanAsync(LanguageModel llm)
+    {
+        using Trace scan = llm.Scan(new[] { 1 });
+        llm.LmHead.Output.Shape.Save();
+        await scan.RunAsync(TestContext.Current.CancellationToken);
     }
 
     public async ValueTask DisposeAsync()
     {
+        Directory.Delete(Untokenized, recursive: true);
         if (_service is not null) await _service.DisposeAsync();
     }
 }

@@ -25,9 +25,9 @@ internal sealed class TinyNet : IDisposable
     /// <summary>Another wrapper of the same module.</summary>
     public NNsight Wrap(Dictionary<string, Aliases>? rename = null) => new(s_net, rename);
 
-    public Trace Trace(Way way) => Trace(Model, way);
+    public Trace Trace(Way way, bool grad = false) => Trace(Model, way, grad);
 
-    public Trace Trace(NNsight model, Way way) => model.Trace(way is Way.Local ? Backend.Local : Backend.Loopback, Input);
+    public Trace Trace(NNsight model, Way way, bool grad = false) => model.Trace(Input, way is Way.Local ? Backend.Local : Backend.Loopback, grad);
 
     /// <summary>What the module gives without anyone watching.</summary>
     public TensorData Plain()

@@ -8,6 +8,10 @@ var h = llm["transformer.h"];
 Console.WriteLine(llm);
 // prints:       (0-3): 4 x GPT2Block(
 
+var (hidden, logits) = await llm.TraceAsync("The Eiffel Tower is in the city of", t => (h[^1].Output[0].Save(), llm.LmHead.Output.Save()));
+Console.WriteLine($"{hidden.Shape}{llm.Tokenizer.Decode(logits.Tensor[0, ^1].ArgMax())}");
+// prints: [1, 8, 128] Paris
+
 // Several prompts, one forward pass
 using (var t = llm.Trace())
 {
@@ -77,22 +81,3 @@ using (var t = llm.Generate("Hello", maxNewTokens: 8))
 }
 // prints: step 1
 // prints: 8 norms, result [1, 9]
-
-// Stop early, skip a layer
-using (var t = llm.Trace("Hello"))
-{
-    var layer0 = h[0].Output[0].Save();
-    t.Stop();                                                   // the remaining layers do not run
-    await t.RunAsync();
-    Console.WriteLine($"stopped after layer 0: {layer0.Shape}");
-}
-// prints: stopped after layer 0: [1, 1, 128]
-using (var t = llm.Trace("Hello"))
-{
-    var before = h[0].Hidden;
-    h[1].Skip(before);
-    var same = (h[1].Hidden - before).Abs().Max().Save();
-    await t.RunAsync();
-    Console.WriteLine($"skipped: {same.Item<float>()}");
-}
-// prints: skipped: 0

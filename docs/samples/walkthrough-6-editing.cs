@@ -23,6 +23,14 @@ await t.RunAsync();
 Console.WriteLine($"together:{llm.Tokenizer.Decode(a)},{llm.Tokenizer.Decode(b)}");
 // prints: together: Paris, Paris
 
+// As a file: the edit's program with its constants, for another process
+edited.ExportEdits("paris.edits");
+var imported = new LanguageModel("ndif/tiny-landmarks", edits: "paris.edits");
+var again = await imported.TraceAsync("Vatican is in the city of", t => imported.LmHead.Output[.., ^1].ArgMax(-1).Save());
+File.Delete("paris.edits");
+Console.WriteLine($"from a file:{llm.Tokenizer.Decode(again)}");
+// prints: from a file: Paris
+
 edited.ClearEdits();
 var cleared = await edited.TraceAsync("Vatican is in the city of", t => edited.LmHead.Output[.., ^1].ArgMax(-1).Save());
 Console.WriteLine($"cleared:{llm.Tokenizer.Decode(cleared)}");

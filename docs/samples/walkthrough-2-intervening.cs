@@ -49,7 +49,7 @@ try
 }
 catch (IndexOutOfRangeException e) { Console.WriteLine(e.Message); }
 // prints: index 10 is out of bounds for dimension 1 with size 10
-// prints: at intervening.cs:
+// prints: at walkthrough-2-intervening.cs:
 
 try
 {
@@ -64,6 +64,8 @@ catch (OutOfOrderException e) { Console.WriteLine(e.Message); }
 using (var t = model.Trace(input))
 {
     t.Log("layer 1:", model["layer1"].Output.Shape);            // printed when computed; remotely as a log event
+    t.Inspect(model["layer1"].Output, value => Console.WriteLine($"inspected {value.Shape[1]}"));   // or Debugger.Break(); local runs only
     await t.RunAsync();
 }
 // prints: layer 1: [1, 10]
+// prints: inspected 10
