@@ -5,7 +5,8 @@ public sealed class GenerationTests(Service service) : LanguageTests(service)
 {
     [Theory, MemberData(nameof(Ways))]
     [Carries("test_lm/TestGeneration.test_basic_generation", "test_remote/TestGeneration.test_basic_generate", "v0.4/test_lm/test_generation",
-        "test_vllm/TestGeneration.test_multi_token_generation", "test_vllm/TestGeneration.test_max_token_generation")]
+        "test_vllm/TestGeneration.test_multi_token_generation", "test_vllm/TestGeneration.test_max_token_generation",
+        "test_vllm/TestGeneration.test_generate_alias", "test_vllm/TestGeneration.test_generate_max_new_tokens_kwarg")]
     public async Task AGeneration_GoesOnWithThePrompt(Way way)
     {
         LanguageModel llm = Model(way);

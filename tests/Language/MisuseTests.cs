@@ -209,6 +209,39 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
             t.Backward(llm.LmHead.Output.Sum(), () => hidden.Grad[.., 99].Save());
             await t.RunAsync(Cancel);
         }, typeof(IndexOutOfRangeException), "index 99 is out of bounds for dimension 1 with size 8", "hidden.Grad[.., 99].Save()"),
+        ["an operation that is not in the source"] = new(Run(llm => llm.Layers[0].Attn.Source["attention_interface"].Output.Save()),
+            typeof(InvalidProgramException), "attention_interface", "Did you mean `attention_interface_0`?"),
+        ["the source of a submodule's call"] = new(Run(llm => llm.Layers[0].Attn.Source["self_c_attn_0"].Source["x"].Output.Save()),
+            typeof(InvalidProgramException), "transformer.h.0.attn"),
+        ["a module attached under a taken name"] = new(llm => Task.FromResult(llm.Layers[0].Attach("mlp", new Nothing())),
+            typeof(InvalidOperationException), "`transformer.h.0.mlp` is a module of the model; attach under another name."),
+        ["a module attached to a list"] = new(llm => Task.FromResult(llm["transformer.h"].Attach("sae", new Nothing())),
+            typeof(InvalidOperationException), "`transformer.h` is a list of modules; attach to one of them."),
+        ["a temperature of zero"] = new(llm => Task.FromResult(llm.Generate(Paris, temperature: 0)), typeof(InvalidProgramException), "temperature"),
+        ["options of a generation in a forward"] = new(async llm =>
+        {
+            using Trace t = llm.Trace();
+            using Invoke invoke = t.Invoke(Paris, temperature: 0.5);
+            await t.RunAsync(Cancel);
+        }, typeof(InvalidOperationException), "Only a generation has these options: open the trace with Generate(...)."),
+        ["tokens of a forward"] = new(async llm =>
+        {
+            using Trace t = llm.Trace(Paris);
+            t.OnToken = _ => { };
+            await t.RunAsync(Cancel);
+        }, typeof(InvalidOperationException), "OnToken is told of a generation's tokens: open the trace with Generate(...)."),
+        ["a start in the middle of a layer"] = new(async llm =>
+        {
+            using Trace t = llm.Trace(Paris);
+            t.StartAt(llm.Layers[2].Attn, TensorData.Zeros([1, 8, 128]));
+            await t.RunAsync(Cancel);
+        }, typeof(InvalidProgramException), "The pass cannot start at `transformer.h.2.attn`.", "It can start at a decoder layer", "MisuseTests.cs:"),
+        ["an optimizer of what is no parameter"] = new(async llm =>
+        {
+            using Session s = llm.Session();
+            s.SGD([TensorData.Zeros([2])]);
+            await s.RunAsync(Cancel);
+        }, typeof(ArgumentException), "An optimizer trains what Parameter(...) returned."),
         ["an error in the second invoke"] = new(async llm =>
         {
             using Trace t = llm.Trace();
@@ -237,6 +270,11 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
             await t.RunAsync(Cancel);
         }, typeof(IndexOutOfRangeException), "index 8 is out of bounds for dimension 1 with size 8", "hidden[.., i].Norm()"),
     };
+
+    private sealed class Nothing : ModuleDefinition
+    {
+        protected override Value Forward(Value input) => input;
+    }
 
     public static TheoryData<string> All => [.. s_all.Keys];
 
