@@ -99,7 +99,7 @@ public sealed class SourceProperties(ITestOutputHelper output)
             if (!seen.Add(System.Text.RegularExpressions.Regex.Replace(path, @"\.\d+(?=\.|$)", ".n"))) continue;
             foreach (SourceSite site in source.Sites)
             {
-                Program alone = Read(rig, path, site.Path, s_prompt), together = Read(rig, path, site.Path, s_prompt), other = rig.Record(s_longer, _ => rig.Model.Logits.Save("logits"));
+                Program alone = Read(rig, path, site, s_prompt), together = Read(rig, path, site, s_prompt), other = rig.Record(s_longer, _ => rig.Model.Logits.Save("logits"));
                 Outcome expected = rig.Run(alone)[0];
                 if (expected.Error is { Code: ErrorCode.MissedValue })
                 {
@@ -110,8 +110,7 @@ public sealed class SourceProperties(ITestOutputHelper output)
                 Assert.True(expected.Error is null, $"{name}: {expected.Error}");
                 Outcome[] both = rig.Run(other, together);
                 Assert.True(both[1].Error is null, $"{name}: {both[1].Error}");
-                Same(expected["value"], both[1]["value"], name);
-                if (expected.Names.Contains("input")) Same(expected["input"], both[1]["input"], $"{name}.input");
+                foreach (string value in expected.Names) Same(expected[value], both[1][value], $"{name}.{value}");
                 if (site.CanBeCut(TinyModule(rig, module), after: true)) cut++;
                 else whole++;
             }
@@ -122,12 +121,14 @@ public sealed class SourceProperties(ITestOutputHelper output)
 
     private static SiteModule TinyModule(Rig rig, int module) => rig.Subject.Root.Modules[module];
 
-    private static Program Read(Rig rig, string path, string operation, int[] prompt) => rig.Record(prompt, _ =>
+    private static Program Read(Rig rig, string path, SourceSite at, int[] prompt) => rig.Record(prompt, _ =>
     {
         Envoy module = path.Length == 0 ? rig.Model : rig.Model[path];
-        Operation site = module.Source[operation];
-        if (!operation.Split('.')[^1].StartsWith("self_", StringComparison.Ordinal)) site.Input.Save("input");
-        site.Output.Save("value");
+        Operation operation = module.Source[at.Path];
+        Inputs given = operation.Inputs;
+        for (int i = 0; i < at.Operation.Inputs.Count; i++)
+            if (at.Operation.Inputs[i] is { Keyword: null, Shape.Length: > 0 }) given.Args[i].Save($"input {i}");
+        operation.Output.Save("output");
     });
 
     private static void Same(Data expected, Data actual, string name)
