@@ -11,8 +11,9 @@ public sealed class ProductsTests
         {
             TheoryData<int, int, int, ScalarType, bool> shapes = [];
             foreach (ScalarType type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
-                foreach (var (rows, inputs, outputs) in ((int, int, int)[])[(1, 768, 2304), (1, 32, 1), (3, 64, 5), (4, 96, 33), (7, 3072, 768), (10, 128, 1422), (16, 320, 47)])
+                foreach (var (rows, inputs, outputs) in ((int, int, int)[])[(1, 768, 2304), (1, 32, 1), (2, 64, 35), (3, 64, 5), (4, 96, 33), (7, 3072, 768), (10, 128, 1422), (16, 320, 47)])
                 {
+                    if (rows > Products.MostRows(type)) continue;
                     shapes.Add(rows, inputs, outputs, type, true);
                     shapes.Add(rows, inputs, outputs, type, false);
                 }
@@ -61,7 +62,7 @@ public sealed class ProductsTests
         Tensor w = randn(64, 64), x = randn(2, 64);
         using (enable_grad()) Assert.Null(Products.ByRows(x, w, null));
         using var nothing = no_grad();
-        Assert.Null(Products.ByRows(randn(Products.MostRows + 1, 64), w, null));
+        Assert.Null(Products.ByRows(randn(Products.MostRows(ScalarType.Float32) + 1, 64), w, null));
         Assert.Null(Products.ByRows(randn(2, 65), randn(64, 65), null));
         Assert.Null(Products.ByRows(x.to(ScalarType.Float64), w.to(ScalarType.Float64), null));
         Assert.Null(Products.ByRows(x, randn(64, 64).t(), null));

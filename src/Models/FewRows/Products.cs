@@ -15,8 +15,8 @@ namespace Ndif.Models;
 /// </remarks>
 public static unsafe class Products
 {
-    /// <summary>With more rows libtorch's matrix product is quicker.</summary>
-    public const int MostRows = 16;
+    /// <summary>With more rows libtorch's products are quicker: it multiplies bfloat16 by instructions that .NET does not offer.</summary>
+    public static int MostRows(ScalarType type) => type == ScalarType.Float32 ? 16 : 2;
 
     /// <summary>A weight smaller than this is not worth a second core.</summary>
     private const long Alone = 1 << 16;
@@ -81,7 +81,7 @@ public static unsafe class Products
         ScalarType type = weight.dtype;
         if (type is not (ScalarType.Float32 or ScalarType.BFloat16) || input.dtype != type || (bias is not null && bias.dtype != type)) return false;
         long elements = input.numel();
-        if (elements == 0 || elements > MostRows * inputs || inputs % 32 != 0 || inputs > 1 << 20 || input.size(-1) != inputs || !weight.is_contiguous()) return false;
+        if (elements == 0 || elements > MostRows(type) * inputs || inputs % 32 != 0 || inputs > 1 << 20 || input.size(-1) != inputs || !weight.is_contiguous()) return false;
         rows = (int)(elements / inputs);
         return true;
     }
