@@ -25,10 +25,10 @@ public sealed class ModelHost : IDisposable
     public int Running { get; set; }
 
     /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT or UNSUPPORTED_ARCHITECTURE.</exception>
-    public static ModelHost Load(string model, string device, IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
+    public static ModelHost Load(string model, string device, int prefillChunk = 0, IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
         torch.Device place = device == "cpu" ? torch.CPU : new torch.Device(device);
-        return new ModelHost(new LanguageSubject(ModelLoader.Load(model, null, place, progress, cancellationToken)));
+        return new ModelHost(new LanguageSubject(ModelLoader.Load(model, null, place, progress, cancellationToken)) { PrefillChunk = prefillChunk });
     }
 
     public ModelStatus Status => new()

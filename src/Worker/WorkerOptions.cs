@@ -22,6 +22,13 @@ public sealed record WorkerOptions
     [Range(1, 1024)]
     public int MaxBatch { get; init; } = 8;
 
+    /// <summary>
+    /// Prompts of generations longer than this run in chunks of so many tokens, where no program has a site in the model: it bounds the
+    /// memory of attention scores and logits. Default 0: always whole.
+    /// </summary>
+    [Range(0, 1 << 20)]
+    public int PrefillChunk { get; init; }
+
     /// <summary>How often a lease is renewed; a third of the queue's lease duration is right. Default 10 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "01:00:00")]
     public TimeSpan RenewEvery { get; init; } = TimeSpan.FromSeconds(10);

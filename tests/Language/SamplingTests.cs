@@ -76,6 +76,21 @@ public sealed class SamplingTests(Service service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Ways))]
+    public async Task TokensOfManyRows_ComeInOrder_HoweverTheyTravel(Way way)
+    {
+        LanguageModel llm = Model(way);
+        using Trace t = llm.Generate(Paris, 8, temperature: 2, topK: 0, seed: Seed, returnSequences: 100, ignoreEos: true);
+        List<GeneratedToken> told = [];
+        t.OnToken = told.Add;
+        Saved ids = t.Result.Save();
+        await t.RunAsync(Cancel);
+        Assert.Equal(Enumerable.Range(0, 8).SelectMany(step => Enumerable.Range(0, 100).Select(row => (step, row))), told.Select(token => (token.Step, token.Row)));
+        long[] all = ids.ToArray<long>();
+        int width = (int)ids.Tensor.Shape[1];
+        Assert.All(told, token => Assert.Equal(all[token.Row * width + width - 8 + token.Step], token.Id));
+    }
+
+    [Theory, MemberData(nameof(Ways))]
     [Carries("test_lm/TestMiscellaneous.test_iter_with_streamer1", "test_lm/TestMiscellaneous.test_iter_with_streamer2")]
     public async Task TheStreamer_GivesThePrompt_AndThenToken_AndTakesOthers(Way way)
     {

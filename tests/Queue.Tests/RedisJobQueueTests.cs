@@ -36,6 +36,22 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
     }
 
     [Fact]
+    public async Task AThousandTokens_ArePublishedOneByOne_AndFollowed()
+    {
+        await Rig.SubmitAsync("a");
+        Lease lease = await Rig.TakeAsync();
+        Task<List<Event>> watching = WatchAsync(Rig.Queue, "a");
+        long began = Stopwatch.GetTimestamp();
+        for (uint i = 0; i < 1000; i++)
+            Assert.True(await Rig.Queue.PublishAsync(lease, new Event { Token = new NewToken { Step = i, Id = i, Text = " token" } }, Cancel));
+        TimeSpan published = Stopwatch.GetElapsedTime(began);
+        Assert.True(await Rig.Queue.PublishAsync(lease, new Event { State = new StateChanged { State = JobState.Completed } }, Cancel));
+        List<Event> events = await watching;
+        output.WriteLine($"1000 tokens published in {published.TotalMilliseconds:0} ms, followed to the end in {Stopwatch.GetElapsedTime(began).TotalMilliseconds:0} ms");
+        Assert.Equal(Enumerable.Range(0, 1000).Select(i => (uint)i), events.Where(e => e.Token is not null).Select(e => e.Token.Step));
+    }
+
+    [Fact]
     public async Task Events_SurviveALostConnection()
     {
         await using var own = await ConnectionMultiplexer.ConnectAsync(server.ConnectionString + ",name=victim");
@@ -145,7 +161,7 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
         Assert.True(took[150] < 100);
     }
 
-    private static async Task<List<Event>> WatchAsync(RedisJobQueue queue, string id)
+    private static async Task<List<Event>> WatchAsync(IJobQueue queue, string id)
     {
         List<Event> events = [];
         await foreach (Event happening in queue.WatchAsync(id, 1, Cancel)) events.Add(happening);

@@ -80,8 +80,8 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// </summary>
     public Value AttentionProbabilities
     {
-        get => Probabilities.Output;
-        set => Probabilities.Output = value;
+        get => Attn.Source["probs"].Output;
+        set => Attn.Source["probs"].Output = value;
     }
 
     /// <summary>A submodule by its path from here.</summary>
@@ -166,10 +166,6 @@ public partial class Envoy : IReadOnlyList<Envoy>
     public override string ToString() => ModulePrinter.Print(Info, Path, Model.Aliases.Label);
 
     private protected string Display => Path.Length == 0 ? Info.ClassName : Path;
-
-    /// <summary>In the attention itself, or where that only passes the call on, in its submodule.</summary>
-    private Operation Probabilities => Attn is var attention && Model.Description.Has(attention.Info, "probs") ? attention.Source["probs"]
-        : attention.FirstOrDefault(part => Model.Description.Has(part.Info, "probs"))?.Source["probs"] ?? attention.Source["probs"];
 
     private Envoy Standard(string name, string what) => name.Length > 0 ? Find(name)
         : throw Errors.Throwable(ErrorCode.UnknownModule, $"{Model.Description.Architecture} has no standard name for {what}.");

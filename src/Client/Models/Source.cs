@@ -22,7 +22,16 @@ public sealed class Source
     /// is called. The field's names for parts of attention are found on every architecture: q, k, v, scores, probs, z.
     /// </summary>
     /// <exception cref="InvalidProgramException">There is none; the message names the nearest, and those that there are.</exception>
-    public Operation this[string name] => new(_model, _path, _module, _model.Description.Operation(_module, _path, _above.Length == 0 ? name : $"{_above}.{name}"));
+    public Operation this[string name] => PassedOn(name) ?? new(_model, _path, _module, _model.Description.Operation(_module, _path, _above.Length == 0 ? name : $"{_above}.{name}"));
+
+    /// <summary>A forward that only passes its call on, as GPT-Neo's attention, has the labels of the module that it calls.</summary>
+    private Operation? PassedOn(string label)
+    {
+        if (_above.Length > 0 || _function.Operations is not [{ CallsModule: true, Module.Length: > 0 } only]) return null;
+        ModelDescription model = _model.Description;
+        string path = _path.Length == 0 ? only.Module : $"{_path}.{only.Module}";
+        return _module.Find(only.Module) is { } called && model.HasLabel(called, label) ? new Source(_model, path, called, model.SourceOf(called, path))[label] : null;
+    }
 
     /// <summary>The function's operations in the order in which they run; not those inside of what it calls.</summary>
     public IReadOnlyList<Operation> Operations => [.. _function.Operations.Select(o => this[o.Name])];

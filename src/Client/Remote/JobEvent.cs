@@ -15,8 +15,13 @@ public sealed class JobEvent(Event happening)
     /// <summary>The state the job is in now, if that is what happened.</summary>
     public JobState? State => Raw.KindCase is Event.KindOneofCase.State ? Raw.State.State : null;
 
-    /// <summary>The new token, if that is what happened.</summary>
-    public GeneratedToken? Token => Raw.KindCase is Event.KindOneofCase.Token ? GeneratedToken.Of(Raw.Token) : null;
+    /// <summary>The new tokens, if that is what happened: one, or several that came faster than they could be told.</summary>
+    public IReadOnlyList<GeneratedToken> Tokens => Raw.KindCase switch
+    {
+        Event.KindOneofCase.Token => [GeneratedToken.Of(Raw.Token)],
+        Event.KindOneofCase.Tokens => [.. Raw.Tokens.Tokens.Select(GeneratedToken.Of)],
+        _ => [],
+    };
 
     /// <summary>For a person: "queued (position 3)".</summary>
     public override string ToString() => Raw.KindCase switch
@@ -25,7 +30,7 @@ public sealed class JobEvent(Event happening)
         Event.KindOneofCase.Log => $"log: {Raw.Log.Text}",
         Event.KindOneofCase.Value => $"value: {(Raw.Value.Name.Length > 0 ? Raw.Value.Name : $"%{Raw.Value.Node}")}",
         Event.KindOneofCase.Warning => $"warning: {Raw.Warning.Message}",
-        Event.KindOneofCase.Token => $"token: {Raw.Token.Text}",
+        Event.KindOneofCase.Token or Event.KindOneofCase.Tokens => string.Join('\n', Tokens.Select(token => $"token: {token.Text}")),
         Event.KindOneofCase.Local => "asks the client",
         Event.KindOneofCase.Progress => string.Create(CultureInfo.InvariantCulture,
             $"{Raw.Progress.What} {(Raw.Progress.Total == 0 ? 0 : 100.0 * Raw.Progress.Done / Raw.Progress.Total):0}%"),

@@ -43,8 +43,11 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
             case Event.KindOneofCase.Value when _saves.TryGetValue(happening.Value.Node, out Saved? saved):
                 saved.Set(DataReader.Read(happening.Value.Data));
                 break;
-            case Event.KindOneofCase.Token when recorder.TokenHandlers.TryGetValue(happening.Token.Trace, out var told):
-                told(GeneratedToken.Of(happening.Token));
+            case Event.KindOneofCase.Token:
+                Tell(happening.Token);
+                break;
+            case Event.KindOneofCase.Tokens:
+                foreach (NewToken token in happening.Tokens.Tokens) Tell(token);
                 break;
             case Event.KindOneofCase.Log:
                 onLog(happening.Log.Text);
@@ -71,6 +74,11 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
             reply.Error = Errors.Make(ErrorCode.LocalCallFailed, $"The client's function failed: {e.Message}");
         }
         return ValueTask.FromResult(reply);
+    }
+
+    private void Tell(NewToken token)
+    {
+        if (recorder.TokenHandlers.TryGetValue(token.Trace, out var told)) told(GeneratedToken.Of(token));
     }
 
     /// <summary>The error with the user's line as this process knows it: file, number and text.</summary>

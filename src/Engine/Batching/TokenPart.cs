@@ -82,6 +82,9 @@ internal sealed class TokenPart
         }
     }
 
+    /// <summary>False if its program has no site in the model, so that how the prompts' pass is run is nobody's concern.</summary>
+    public bool SeesTheModel => Trace.Statement.Trace.Gradients || Trace.Job.Plan.Points.Any(point => point.Module != _subject.Streamer);
+
     /// <summary>True if no row has anything more to come.</summary>
     public bool HasEnded => _continuations.All(c => c.HasEnded);
 

@@ -82,10 +82,12 @@ internal sealed class TokenPass
     private void Forward(Interleaver interleaver, TokenBatch batch, KeyValueCache? cache)
     {
         using var pass = torch.NewDisposeScope();
-        int from = _shape.HoldsPrompts && cache is not null ? Prefill(interleaver, batch, cache) : 0;
+        bool isSeen = _active.Any(p => !p.Generates || p.SeesTheModel), isPrompt = _shape.HoldsPrompts;
+        int from = isPrompt && !isSeen && _subject.PrefillChunk > 0 ? Prefill(interleaver, batch, cache!) : 0;
         using var watching = SiteObserver.Watch(interleaver.Watches);
-        ModelOutput output = from == 0 ? _subject.Root.Call(batch.Ids, batch.Mask, batch.Positions, cache)
-            : _subject.Root.Call(batch.Ids.narrow(1, from, batch.Width - from), batch.Mask, batch.Positions.narrow(1, from, batch.Width - from), cache);
+        ModelOutput output = _subject.Root.Call(
+            from == 0 ? batch.Ids : batch.Ids.narrow(1, from, batch.Width - from), batch.Mask,
+            from == 0 ? batch.Positions : batch.Positions.narrow(1, from, batch.Width - from), cache, isPrompt && !isSeen ? 1 : 0);
         foreach (TokenPart part in _active)
         {
             if (part.Generates && !part.HasEnded)
@@ -106,7 +108,6 @@ internal sealed class TokenPass
     private int Prefill(Interleaver interleaver, TokenBatch batch, KeyValueCache cache)
     {
         int chunk = _subject.PrefillChunk, from = 0;
-        if (chunk == 0 || _active.Any(p => !p.Generates || p.Trace.Statement.Trace.Gradients || p.Trace.Job.Plan.Points.Any(point => point.Module != _subject.Streamer))) return 0;
         using var unwatched = SiteObserver.Watch(null);
         for (; from + chunk < batch.Width; from += chunk)
         {

@@ -97,6 +97,18 @@ internal sealed class Interleaver
     /// <summary>From here on the modules' values are cached.</summary>
     public void Start(RunningCache cache) => _caches.Add(cache);
 
+    /// <summary>Until the result is disposed, the pass stands at the output of a call with this input.</summary>
+    public IDisposable Ended(Point input, Arguments arguments) => new EndedCall(_points[input], arguments);
+
+    private sealed class EndedCall : IDisposable
+    {
+        private readonly PointState _input;
+
+        public EndedCall(PointState input, Arguments arguments) => (_input = input).Ended = arguments;
+
+        public void Dispose() => _input.Ended = null;
+    }
+
     /// <summary>What was given instead of the output at this call of a module or operation, and takes it away.</summary>
     public List<SkippedPart>? TakeSkips(Point point)
     {
@@ -170,6 +182,7 @@ internal sealed class Interleaver
         PointState state = StateOf(invoke, point);
         int past = state.CallsOf(invoke.Job);
         if (state.KeptBy == invoke && call < past) return true; // the latest of its own calls
+        if (state.Ended is not null && call == past - 1) return IsFree(invoke, point);
         if (call < past)
         {
             string name = Sites.Name(point);
@@ -187,9 +200,11 @@ internal sealed class Interleaver
     {
         PointState state = StateOf(invoke, read.At);
         if (read.At.IsDefined) return Sites.See(RowView.Whole(), read.Kind, read.At, ReadDefined(read, state));
-        bool followed = read.Followed && invoke.Within!.WantsGraph;
+        bool followed = read.Followed && invoke.Within!.WantsGraph && state.Ended is null;
         if (followed) state.Replace(SiteValues.Follow(read.Kind, state.Value));
-        object? seen = Sites.See(invoke.View!, read.Kind, read.At, state.Value);
+        if (state.Ended is null) invoke.Job.ReadLate.Remove(read.Id);
+        else invoke.Job.ReadLate.Add(read.Id);
+        object? seen = Sites.See(invoke.View!, read.Kind, read.At, state.Ended ?? state.Value);
         // a slice of the value is not what the model goes on with: when it does, the slice is put back in, and so into its graph
         if (followed && !invoke.View!.CoversAll) state.Parts.Add((invoke.View, read.Kind, Ownership.Second(seen)));
         return seen;
@@ -203,6 +218,8 @@ internal sealed class Interleaver
             WriteDefined(write, state, value);
             return;
         }
+        if (state.Ended is not null)
+            throw Errors.Throwable(ErrorCode.OutOfOrder, $"`{Sites.Name(write.At)}` cannot be replaced any more: the module has run with it.", "Replace it before its output is accessed.", Sites.Path(write.At));
         state.Parts.RemoveAll(part => part.View.Overlaps(invoke.View!));
         state.Replace(Sites.Put(invoke.View!, write.Kind, write.At, state.Value, value));
     }

@@ -478,6 +478,12 @@ internal sealed class Interpreter
     {
         using var scope = torch.NewDisposeScope();
         object?[] arguments = Array.ConvertAll(call.Arguments, a => a.Evaluate(_slots));
+        if (call.Arguments.Length > 0 && call.Arguments[0] is NodeOperand { Node: var first } && Job.ReadLate.Contains(first))
+        {
+            if (call.Schema.InPlace)
+                throw Errors.Throwable(ErrorCode.OutOfOrder, "This input cannot be edited any more: its module has run with it.", "Edit it before the module's output is accessed.");
+            if (call.Schema.Name == "getitem") Job.ReadLate.Add(call.Id); // a part of it
+        }
         HashSet<torch.Tensor> lent = Ownership.NewSet();
         Ownership.Collect(arguments, lent);
         return Ownership.Take(KernelTable.Run(call.Schema, arguments, Job.Context), lent);

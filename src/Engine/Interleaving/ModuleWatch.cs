@@ -11,7 +11,7 @@ internal sealed class ModuleWatch(Interleaver interleaver, int module, bool befo
     public override object? Call(SiteModule called, Arguments arguments)
     {
         arguments = Before(arguments, out List<SkippedPart>? skipped);
-        if (skipped is null) return After(Run(called, arguments));
+        if (skipped is null) return After(arguments, Run(called, arguments));
         var point = new Point(module, After: true);
         object? joined = SkippedPart.Join(skipped, interleaver.Sites.OutputAxes(point));
         // what returns a tuple is read as one, also if it was skipped with its first tensor
@@ -30,6 +30,14 @@ internal sealed class ModuleWatch(Interleaver interleaver, int module, bool befo
         var changed = (Arguments)interleaver.Pass(new Point(module, After: false), arguments)!;
         skipped = interleaver.TakeSkips(new Point(module, After: false));
         return changed;
+    }
+
+    /// <summary>At its output the module's input can still be read: <c>mlp.Output += mlp.Input.MatMul(a)</c> reads the output first.</summary>
+    private object? After(Arguments arguments, object? result)
+    {
+        if (!before || !after) return After(result);
+        using var ended = interleaver.Ended(new Point(module, After: false), arguments);
+        return After(result);
     }
 
     public object? After(object? result) => after ? interleaver.Pass(new Point(module, After: true), result) : result;

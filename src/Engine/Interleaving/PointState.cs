@@ -48,6 +48,9 @@ internal sealed class PointState
         Ownership.Collect(arguments.Keywords, into);
     }
 
+    /// <summary>Of a module's input: what the call that has just ended was given, while the pass stands at its output. It can be read.</summary>
+    public Arguments? Ended { get; set; }
+
     /// <summary>Of a module that the program defines: what was here at the last call, for the invoke that made it.</summary>
     public object? Kept { get; private set; }
 

@@ -86,6 +86,7 @@ public sealed class JobRun : IDisposable
         _open.Clear();
         _held.Clear();
         Calling.Clear();
+        ReadLate.Clear();
         _generator.manual_seed(Seed);
         (_told, _repeated, _seeds, Tokens, LastWrite, HasMissedSteps) = (0, _told, 0, 0, null, false);
     }
@@ -128,6 +129,9 @@ public sealed class JobRun : IDisposable
 
     /// <summary>A node whose value must live to the end.</summary>
     internal void Hold(uint node) => _held.Add(node);
+
+    /// <summary>Values that are inputs of modules which have run with them: they can be read, not edited.</summary>
+    internal HashSet<uint> ReadLate { get; } = [];
 
     /// <summary>The modules of the program that are being called now, and by whom.</summary>
     internal Dictionary<string, Interleaving.Interpreter> Calling { get; } = [];

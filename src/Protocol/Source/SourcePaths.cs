@@ -17,9 +17,9 @@ public static class SourcePaths
             : throw Errors.Throwable(ErrorCode.Unsupported, $"`{Display(model, path)}` ({module.ClassName}) has no source: operations are known inside of this library's own models only.",
                 module.List ? "It is a list of modules: index it." : "Use the inputs and outputs of its submodules.", path);
 
-    /// <summary>True if a module's forward has this operation.</summary>
-    public static bool Has(this ModelDescription model, ModuleInfo module, string name) =>
-        model.Sources.TryGetValue(module.Source, out FunctionSource? source) && In(model, source, name, "", 0) is not null;
+    /// <summary>True if a module's forward, or a function that it calls, has a value of this label: "probs".</summary>
+    public static bool HasLabel(this ModelDescription model, ModuleInfo module, string name) =>
+        !IsNumbered(name) && model.Sources.TryGetValue(module.Source, out FunctionSource? source) && In(model, source, name, "", 0) is not null;
 
     /// <summary>The operation at a path. A label ("probs") is found from every function above it.</summary>
     /// <exception cref="InvalidProgramException">There is none; the message names the nearest, and those that there are.</exception>

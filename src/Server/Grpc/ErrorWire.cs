@@ -31,7 +31,7 @@ public static class ErrorWire
             or ErrorCode.BadInput or ErrorCode.ShapeMismatch => StatusCode.InvalidArgument,
         ErrorCode.Unsupported or ErrorCode.UnsupportedArchitecture => StatusCode.FailedPrecondition,
         ErrorCode.OutOfOrder or ErrorCode.MissedValue or ErrorCode.OpFailed or ErrorCode.Deadlock or ErrorCode.NoGradient
-            or ErrorCode.StepMissed => StatusCode.FailedPrecondition,
+            or ErrorCode.StepMissed or ErrorCode.LocalCallFailed => StatusCode.FailedPrecondition,
         ErrorCode.IndexOutOfRange => StatusCode.OutOfRange,
         _ => StatusCode.Internal,
     };

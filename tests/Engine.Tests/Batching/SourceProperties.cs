@@ -80,8 +80,7 @@ public sealed class SourceProperties(ITestOutputHelper output)
 
     private static Program Generation(Rig rig) => rig.Record(s_prompt, 4, t =>
     {
-        Envoy attention = rig.Model.Layers[1].Attn;
-        Source source = attention.Count == 1 ? attention["attention"].Source : attention.Source;
+        Source source = rig.Model.Layers[1].Attn.Source;
         ValueList[] lists = [.. s_parts.Select(_ => t.List())];
         for (int i = 0; i < s_parts.Length; i++) lists[i].Save(s_parts[i]);
         foreach (int _ in t.Iter[..])

@@ -52,7 +52,7 @@ internal sealed class RandomPrograms(SubjectModel subject, int seed)
     {
         for (; count > 0; count--)
         {
-            switch (_random.Next(inTrace ? 29 : 6))
+            switch (_random.Next(inTrace ? 31 : 6))
             {
                 case 0 or 1 or 2 or 3: Call(); break;
                 case 4: _lists.Add(_program.Add(new Node { Container = new MakeContainer { Items = { Enumerable.Range(0, _random.Next(3)).Select(_ => Any()) } } })); break;
@@ -71,6 +71,7 @@ internal sealed class RandomPrograms(SubjectModel subject, int seed)
                 case 22 when _random.Next(4) == 0: _values.Add(_program.Add(new Node { Result = new ReadResult() })); break;
                 case 23 when steps: Steps(); break;
                 case 28 when steps: Streamer(); break;
+                case 29 or 30: Operation(); break;
                 case 24: Loop(() => Statements(_random.Next(5), inTrace: true, steps: false)); break;
                 case 25: Branch(); break;
                 case 26: _maps.Add(_program.Add(new Node { Container = new MakeContainer { Map = true } })); break;
@@ -274,6 +275,22 @@ internal sealed class RandomPrograms(SubjectModel subject, int seed)
     private SiteKind Kind() => Pick(SiteKind.Output, SiteKind.Hidden, SiteKind.Hidden, SiteKind.Input, SiteKind.Inputs);
 
     private uint Step() => (uint)(_random.Next(8) == 0 ? _random.Next(3) : 0);
+
+    /// <summary>One inside of a module's forward: read, replaced or skipped.</summary>
+    private void Operation()
+    {
+        string path = Path();
+        if (subject.Source(subject.IndexOf(path)) is not { Sites.Count: > 0 } source) return;
+        string operation = source.Sites[_random.Next(source.Sites.Count)].Path;
+        var call = new CallIndex { At = Step() };
+        var site = new Site { Module = path, Kind = Pick(SiteKind.Output, SiteKind.Output, SiteKind.Input, SiteKind.Inputs), Operation = operation };
+        switch (_random.Next(5))
+        {
+            case 0: _program.Add(new Node { Skip = new SkipModule { Module = path, Operation = operation, Call = call, Value = Any() } }); break;
+            case 1: _program.Add(new Node { Write = new WriteSite { Site = site, Call = call, Value = Any() } }); break;
+            default: _values.Add(_program.Add(new Node { Read = new ReadSite { Site = site, Call = call } })); break;
+        }
+    }
 
     /// <summary>Mostly further down the model than the last one, so that not everything is out of order.</summary>
     private string Path()

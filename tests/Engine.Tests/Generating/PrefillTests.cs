@@ -61,4 +61,20 @@ public sealed class PrefillTests : IDisposable
         Outcome whole = Run(Record(Tokens), 0), parts = Run(Record(Tokens), 5);
         foreach (string name in whole.Names) Near.Same(whole.Tensor(name), parts.Tensor(name));
     }
+
+    [Fact]
+    public void AWindowedModelsCache_GivesWhatPassesWithoutOneGive()
+    {
+        // a window of 5: the last tokens see nothing of the prompt any more
+        using Rig rig = Rig.Of(TinyModel.LikeLlama("MistralForCausalLM", 2, 2));
+        foreach (int[] prompt in (int[][])[s_long, s_short])
+        {
+            List<int> ids = [.. prompt];
+            for (int step = 0; step < 12; step++) ids.Add((int)Near.Top(rig.Run(ids.ToArray(), _ => rig.Model.LmHead.Output.Save("logits")).Good().Tensor("logits"))[0]);
+            using Trace t = rig.Model.Generate(maxNewTokens: 12, ignoreEos: true);
+            using (t.Invoke(prompt)) t.Result.Save("ids");
+            using (t.Invoke((int[])[.. prompt, .. prompt])) t.Result.Save("other");
+            Assert.Equal(ids.Select(id => (long)id), rig.Run(t.ToProgram())[0].Good().Tensor("ids").ToArray<long>());
+        }
+    }
 }

@@ -28,7 +28,7 @@ public sealed class AttentionTests
     {
         using SafetensorsFile file = Open(name, out LanguageModel llm);
         using Trace t = llm.Trace(Read(file, "input_ids"));
-        Source source = name == "gpt_neo" ? llm.Layers[0].Attn["attention"].Source : llm.Layers[0].Attn.Source;
+        Source source = llm.Layers[0].Attn.Source;
         Saved q = source["q"].Output.Save(), k = source["k"].Output.Save(), v = source["v"].Output.Save();
         Saved scores = source["scores"].Output.Save(), probs = source["probs"].Output.Save(), z = source["z"].Output.Save();
         await t.RunAsync(TestContext.Current.CancellationToken);

@@ -14,6 +14,38 @@ public sealed class OrderTests : IDisposable
     private LanguageModel Model => _rig.Model;
 
     [Fact]
+    public void AModulesInput_IsStillThere_AtItsOutput_ToBeRead()
+    {
+        Outcome run = _rig.Run(s_prompt, _ =>
+        {
+            Envoy mlp = _rig.Model.Layers[0].Mlp;
+            mlp.Input.Clone().Save("input");
+            mlp.Output += mlp.Input * 2; // C# reads the left side first
+            mlp.Output.Save("sum");
+        }).Good();
+        Outcome plain = _rig.Run(s_prompt, _ => _rig.Model.Layers[0].Mlp.Output.Save("output")).Good();
+        Near.Equal(plain.Tensor("output") + run.Tensor("input") * 2f, run.Tensor("sum"), 1e-5);
+        _rig.Run(s_prompt, _ =>
+        {
+            Envoy mlp = _rig.Model.Layers[0].Mlp;
+            mlp.Output.Save("output");
+            mlp.Input = 0;
+        }).Bad(ErrorCode.OutOfOrder);
+        _rig.Run(s_prompt, _ =>
+        {
+            Envoy mlp = _rig.Model.Layers[0].Mlp;
+            mlp.Output.Save("output");
+            mlp.Input[0][..] = 0;
+        }).Bad(ErrorCode.OutOfOrder);
+        _rig.Run(s_prompt, _ =>
+        {
+            _rig.Model.Layers[0].Mlp.Output.Save("output");
+            _rig.Model.Layers[0].Output.Save("later");
+            _rig.Model.Layers[0].Mlp.Input.Save("input");
+        }).Bad(ErrorCode.OutOfOrder);
+    }
+
+    [Fact]
     public void AModuleThatHasRun_CannotBeReadAnyMore()
     {
         Error error = _rig.Run(s_prompt, t =>

@@ -81,6 +81,10 @@ public sealed class AdmissionTests
         Assert.Equal(10u, reply.Estimate.Passes);
         Assert.Equal(1ul + 22 / 4 + 3 + 2 * 9, reply.Estimate.Tokens);
         Assert.Equal(0, (await gateway.Backend.Jobs.CountAsync(TestGateway.Cancel)).Waiting);
+
+        request.Program.Nodes[0].Trace.Generation.Beams = 4;
+        SubmitReply wide = await (await gateway.ClientAsync()).SubmitAsync(request, cancellationToken: TestGateway.Cancel);
+        Assert.Equal((10u, 4 * reply.Estimate.Tokens), (wide.Estimate.Passes, wide.Estimate.Tokens)); // each row stands in the batch four times
     }
 
     [Fact]
