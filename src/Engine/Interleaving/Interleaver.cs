@@ -182,7 +182,7 @@ internal sealed class Interleaver
         PointState state = StateOf(invoke, point);
         int past = state.CallsOf(invoke.Job);
         if (state.KeptBy == invoke && call < past) return true; // the latest of its own calls
-        if (state.Ended is not null && call == past - 1) return IsFree(invoke, point);
+        if (state.Ended is not null && call == past - 1 && StartOf(invoke) is not { IsReached: false }) return IsFree(invoke, point);
         if (call < past)
         {
             string name = Sites.Name(point);
@@ -227,6 +227,8 @@ internal sealed class Interleaver
     /// <summary>Notes that the module or operation is not to run for this invoke's rows.</summary>
     public void Skip(Interpreter invoke, Point point, object? value)
     {
+        if (_points[point].Ended is not null)
+            throw Errors.Throwable(ErrorCode.OutOfOrder, $"`{Sites.Path(point)}` cannot be skipped any more: it has run.", "Skip it before its output is accessed.", Sites.Path(point));
         var part = new SkippedPart(invoke, Sites.Instead(invoke.View!, point with { After = true }, value));
         List<SkippedPart> skips = _points[point].Skips ??= [];
         if (skips.FindIndex(s => s.Invoke == invoke) is >= 0 and int before)
