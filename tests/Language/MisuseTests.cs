@@ -78,7 +78,7 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
         {
             llm.Layers[1].Output.Save();
             llm.Layers[1].Input = 0;
-        }), typeof(OutOfOrderException), "`transformer.h.1.input` cannot be replaced any more: the module has run with it.", "Replace it before its output is accessed.", "llm.Layers[1].Input = 0;"),
+        }), typeof(OutOfOrderException), "Value was missed for `transformer.h.1.input`", "llm.Layers[1].Input = 0;"),
         ["an input edited after the output"] = new(Run(llm =>
         {
             llm.Layers[1].Output.Save();
@@ -89,7 +89,7 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
             llm.Layers[2].Output.Save();
             llm.Layers[1].Input.Save();
         }), typeof(OutOfOrderException), "`transformer.h.1.input`", "llm.Layers[1].Input.Save();"),
-        ["a skip that comes too late"] = new(Run(llm => llm.Layers[1].Skip(llm.Layers[1].Output)), typeof(OutOfOrderException), "`transformer.h.1` cannot be skipped any more: it has run.", "Skip it before its output is accessed.", "MisuseTests.cs:"),
+        ["a skip that comes too late"] = new(Run(llm => llm.Layers[1].Skip(llm.Layers[1].Output)), typeof(OutOfOrderException), "Value was missed for `transformer.h.1.input`", "MisuseTests.cs:"),
         ["a skip with another shape"] = new(Run(llm => llm.Layers[1].Skip(llm.Layers[0].Hidden[.., 1..])),
             typeof(ShapeMismatchException), "`transformer.h.1.output` cannot be skipped with a tensor of shape [1, 7, 128]", "MisuseTests.cs:"),
         ["what is inside of a skipped module"] = new(Run(llm =>

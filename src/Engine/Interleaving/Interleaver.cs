@@ -177,12 +177,12 @@ internal sealed class Interleaver
 
     /// <summary>True if the pass stands at this call of the point; false if it has yet to come.</summary>
     /// <exception cref="OutOfOrderException">It has gone past.</exception>
-    public bool IsAt(Interpreter invoke, Point point, int call)
+    public bool IsAt(Interpreter invoke, Point point, int call, bool reads)
     {
         PointState state = StateOf(invoke, point);
         int past = state.CallsOf(invoke.Job);
         if (state.KeptBy == invoke && call < past) return true; // the latest of its own calls
-        if (state.Ended is not null && call == past - 1 && StartOf(invoke) is not { IsReached: false }) return IsFree(invoke, point);
+        if (state.Ended is not null && reads && call == past - 1 && StartOf(invoke) is not { IsReached: false }) return IsFree(invoke, point);
         if (call < past)
         {
             string name = Sites.Name(point);
@@ -218,8 +218,6 @@ internal sealed class Interleaver
             WriteDefined(write, state, value);
             return;
         }
-        if (state.Ended is not null)
-            throw Errors.Throwable(ErrorCode.OutOfOrder, $"`{Sites.Name(write.At)}` cannot be replaced any more: the module has run with it.", "Replace it before its output is accessed.", Sites.Path(write.At));
         state.Parts.RemoveAll(part => part.View.Overlaps(invoke.View!));
         state.Replace(Sites.Put(invoke.View!, write.Kind, write.At, state.Value, value));
     }
@@ -227,8 +225,6 @@ internal sealed class Interleaver
     /// <summary>Notes that the module or operation is not to run for this invoke's rows.</summary>
     public void Skip(Interpreter invoke, Point point, object? value)
     {
-        if (_points[point].Ended is not null)
-            throw Errors.Throwable(ErrorCode.OutOfOrder, $"`{Sites.Path(point)}` cannot be skipped any more: it has run.", "Skip it before its output is accessed.", Sites.Path(point));
         var part = new SkippedPart(invoke, Sites.Instead(invoke.View!, point with { After = true }, value));
         List<SkippedPart> skips = _points[point].Skips ??= [];
         if (skips.FindIndex(s => s.Invoke == invoke) is >= 0 and int before)

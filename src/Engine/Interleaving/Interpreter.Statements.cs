@@ -21,7 +21,7 @@ internal sealed partial class Interpreter
                 _slots.Set(call.Id, Compute(call));
                 return true;
             case ReadStatement read:
-                if (!Reach(read.At, read.Call)) return false;
+                if (!Reach(read.At, read.Call, reads: true)) return false;
                 _slots.Set(read.Id, Interleaver!.Read(this, read));
                 return true;
             case WriteStatement write:
@@ -149,11 +149,11 @@ internal sealed partial class Interpreter
         }
     }
 
-    private bool Reach(Point point, int? call)
+    private bool Reach(Point point, int? call, bool reads = false)
     {
         CallLoop? loop = _frames.Select(f => f.Loop).OfType<CallLoop>().FirstOrDefault();
         int which = call ?? loop?.Step ?? 0;
-        if (Interleaver!.IsAt(this, point, which))
+        if (Interleaver!.IsAt(this, point, which, reads))
         {
             if (loop is not null && call is null) loop.Reached = true;
             return true;
