@@ -90,6 +90,20 @@ public sealed class AttachTests(Service service) : LanguageTests(service)
         }
     }
 
+    [Theory, MemberData(nameof(Here))]
+    public async Task AUsersModule_TakesAttachmentsToo_AndAnEditKnowsThem(Way way)
+    {
+        using TinyNet net = new();
+        NNsight model = net.Wrap();
+        Envoy doubled = model["layer1"].Attach("doubled", new Scaled(2));
+        NNsight edited = model.Edit(() => model["layer1"].Output = doubled.Call(model["layer1"].Output));
+        using Trace t = net.Trace(edited, way);
+        Saved scale = edited["layer1.doubled.scale"].Output.Save(), input = edited["layer2"].Input.Save();
+        await t.RunAsync(Cancel);
+        Same(input, scale);
+        Assert.DoesNotContain("doubled", net.Wrap().ToString(), StringComparison.Ordinal);
+    }
+
     [Theory, MemberData(nameof(Ways))]
     [Carries("test_lm/TestMiscellaneous.test_undispatched_extra_module", "v0.4/test_lm/test_undispatched_extra_module")]
     public async Task AModuleAttachedBeforeAnythingIsLoaded_IsThere(Way way)
