@@ -74,13 +74,22 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
             llm.Layers[3].Output.Save();
             llm.Layers[0].Hidden = llm.Layers[3].Hidden;
         }), typeof(OutOfOrderException), "`transformer.h.0.output`", "llm.Layers[0].Hidden = llm.Layers[3].Hidden;"),
-        ["an input when its module has long run"] = new(Run(llm =>
+        ["a new input after the output"] = new(Run(llm =>
         {
             llm.Layers[1].Output.Save();
+            llm.Layers[1].Input = 0;
+        }), typeof(OutOfOrderException), "Value was missed for `transformer.h.1.input`", "llm.Layers[1].Input = 0;"),
+        ["an input edited after the output"] = new(Run(llm =>
+        {
+            llm.Layers[1].Output.Save();
+            llm.Layers[1].Input[..] = 0;
+        }), typeof(OutOfOrderException), "This input cannot be edited any more: its module has run with it.", "llm.Layers[1].Input[..] = 0;"),
+        ["an input after a later module"] = new(Run(llm =>
+        {
             llm.Layers[2].Output.Save();
             llm.Layers[1].Input.Save();
-        }), typeof(OutOfOrderException), "`transformer.h.1.input`"),
-        ["a skip that comes too late"] = new(Run(llm => llm.Layers[1].Skip(llm.Layers[1].Output)), typeof(OutOfOrderException), "`transformer.h.1.input`", "MisuseTests.cs:"),
+        }), typeof(OutOfOrderException), "`transformer.h.1.input`", "llm.Layers[1].Input.Save();"),
+        ["a skip that comes too late"] = new(Run(llm => llm.Layers[1].Skip(llm.Layers[1].Output)), typeof(OutOfOrderException), "Value was missed for `transformer.h.1.input`", "MisuseTests.cs:"),
         ["a skip with another shape"] = new(Run(llm => llm.Layers[1].Skip(llm.Layers[0].Hidden[.., 1..])),
             typeof(ShapeMismatchException), "`transformer.h.1.output` cannot be skipped with a tensor of shape [1, 7, 128]", "MisuseTests.cs:"),
         ["what is inside of a skipped module"] = new(Run(llm =>

@@ -231,5 +231,8 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
     {
         ServiceStatus status = await Status.GetAsync(Backend(Way.Gateway), Cancel);
         Assert.Contains(status.Models, model => model.Id == Service.Model);
+        Assert.True(await Status.IsRunningAsync(Service.Model, Backend(Way.Gateway), Cancel));
+        Assert.False(await Status.IsRunningAsync("ndif/other", Backend(Way.Gateway), Cancel));
+        Assert.False(await Status.IsRunningAsync(Service.Model, Ndif.Backend.At("http://127.0.0.1:9"), Cancel));
     }
 }

@@ -182,7 +182,7 @@ internal sealed class Interleaver
         PointState state = StateOf(invoke, point);
         int past = state.CallsOf(invoke.Job);
         if (state.KeptBy == invoke && call < past) return true; // the latest of its own calls
-        if (state.Ended is not null && reads && call == past - 1) return IsFree(invoke, point);
+        if (state.Ended is not null && reads && call == past - 1 && StartOf(invoke) is not { IsReached: false }) return IsFree(invoke, point);
         if (call < past)
         {
             string name = Sites.Name(point);
