@@ -82,6 +82,15 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
         }
     }
 
+    /// <summary>
+    /// Gives back the memory of a tensor that was read and copied; there must be no tensor over it. Its content is the file's again.
+    /// </summary>
+    internal void Forget(string name)
+    {
+        SafetensorsEntry entry = Entries[name];
+        _mapping.Forget(_header.DataStart + entry.Offset, entry.Length);
+    }
+
     /// <summary>The file is unmapped when its last tensor has gone too.</summary>
     public void Dispose()
     {

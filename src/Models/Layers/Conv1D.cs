@@ -13,7 +13,7 @@ public sealed partial class Conv1D : TensorModule
     public Conv1D(int outputs, int inputs)
     {
         (_inputs, _outputs) = (inputs, outputs);
-        _weight = Weight("weight", inputs, outputs);
+        _weight = Matrix("weight", [inputs, outputs], inputs: 0);
         _bias = Weight("bias", outputs);
     }
 
