@@ -33,6 +33,24 @@ public static partial class EagerAttention
         return (output, probabilities);
     }
 
+    /// <summary>The same with scores in float32 whatever the dtype.</summary>
+    /// <param name="query">[rows, heads, tokens, width]</param>
+    /// <param name="key">[rows, key-value heads, keys, width]</param>
+    /// <param name="value">[rows, key-value heads, keys, width]</param>
+    /// <param name="mask">[rows, 1, tokens, keys], added to the scores</param>
+    /// <returns>The output [rows, tokens, heads, width] and the probabilities [rows, heads, tokens, keys].</returns>
+    /// <remarks>_upcast_and_reordered_attn in transformers/models/gpt2/modeling_gpt2.py</remarks>
+    [Operation("upcast_and_reordered_attn")]
+    public static (Tensor Output, Tensor Probabilities) InFloat(Tensor query, Tensor key, Tensor value, Tensor mask, double scale)
+    {
+        (query, key, value) = (SourceLabel.Of("q", query), SourceLabel.Of("k", key), SourceLabel.Of("v", value));
+        Tensor scores = Scores(query.to(ScalarType.Float32), key.to(ScalarType.Float32)) * scale + mask; // [rows, heads, tokens, keys]
+        scores = SourceLabel.Of("scores", scores);
+        Tensor probabilities = nn.functional.softmax(scores, -1).to(value.dtype);                       // [rows, heads, tokens, keys]
+        probabilities = SourceLabel.Of("probs", probabilities);
+        return (Mix(probabilities, value).transpose(1, 2).contiguous(), probabilities);
+    }
+
     /// <summary>q kᵀ</summary>
     /// <param name="query">[rows, heads, tokens, width]</param>
     /// <param name="key">[rows, key-value heads, keys, width]</param>
