@@ -149,12 +149,12 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     public Trace Scan(object prompt) => Open(prompt, Mode.Scan, Backend.Local, false, null);
 
     /// <summary>True once its weights are in this process. Neither scans nor remote runs load them.</summary>
-    public bool IsLoaded => LocalRuntime.TryGet()?.Open(Id, Revision) is ILoadableRunner { IsLoaded: true };
+    public bool IsLoaded => LocalRuntime.TryGet()?.Open(Here) is ILoadableRunner { IsLoaded: true };
 
     /// <summary>Loads the weights into this process, if they are not there yet: before the first local run, which would do it.</summary>
     /// <exception cref="NdifException">UNKNOWN_MODEL or BAD_CHECKPOINT; UNSUPPORTED where no engine is installed.</exception>
     public Task LoadAsync(CancellationToken cancellationToken = default) =>
-        LocalRuntime.Get().Open(Id, Revision) is ILoadableRunner runner ? runner.LoadAsync(cancellationToken) : Task.CompletedTask;
+        LocalRuntime.Get().Open(Here) is ILoadableRunner runner ? runner.LoadAsync(cancellationToken) : Task.CompletedTask;
 
     /// <summary>The model's plain forward pass, without an experiment: what it returns, <c>["logits"]</c> [rows, tokens, vocabulary]. Edits of the model count.</summary>
     public async Task<Saved> ForwardAsync(object? prompt = null, Backend? remote = null, object? inputIds = null, object? attentionMask = null, CancellationToken cancellationToken = default)
