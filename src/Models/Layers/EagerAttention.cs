@@ -15,40 +15,24 @@ public static partial class EagerAttention
     /// <param name="value">[rows, key-value heads, keys, width]</param>
     /// <param name="mask">[rows, 1, tokens, keys], added to the scores</param>
     /// <param name="cap">Scores are bent to stay between -cap and cap, if given.</param>
+    /// <param name="inFloat">Scores are computed in float32 whatever the dtype: GPT-2's reorder_and_upcast_attn.</param>
     /// <returns>The output [rows, tokens, heads, width] and the probabilities [rows, heads, tokens, keys].</returns>
     [Operation("attention_interface")]
     public static (Tensor Output, Tensor Probabilities) Forward(Tensor query, Tensor key, Tensor value, Tensor? mask, double scale,
-        double? cap = null)
+        double? cap = null, bool inFloat = false)
     {
         query = SourceLabel.Of("q", query);
         key = SourceLabel.Of("k", key);
         value = SourceLabel.Of("v", value);
+        if (inFloat) (query, key) = (query.to(ScalarType.Float32), key.to(ScalarType.Float32));
         Tensor scores = Scores(query, key) * scale;                                                     // [rows, heads, tokens, keys]
         if (cap is { } limit) scores = (scores / limit).tanh() * limit;
         if (mask is not null) scores = scores + mask;
         scores = SourceLabel.Of("scores", scores);
-        Tensor probabilities = nn.functional.softmax(scores, -1, ScalarType.Float32).to(query.dtype);   // [rows, heads, tokens, keys]
+        Tensor probabilities = nn.functional.softmax(scores, -1, ScalarType.Float32).to(value.dtype);   // [rows, heads, tokens, keys]
         probabilities = SourceLabel.Of("probs", probabilities);
         Tensor output = Mix(probabilities, value).transpose(1, 2).contiguous();                         // [rows, tokens, heads, width]
         return (output, probabilities);
-    }
-
-    /// <summary>The same with scores in float32 whatever the dtype.</summary>
-    /// <param name="query">[rows, heads, tokens, width]</param>
-    /// <param name="key">[rows, key-value heads, keys, width]</param>
-    /// <param name="value">[rows, key-value heads, keys, width]</param>
-    /// <param name="mask">[rows, 1, tokens, keys], added to the scores</param>
-    /// <returns>The output [rows, tokens, heads, width] and the probabilities [rows, heads, tokens, keys].</returns>
-    /// <remarks>_upcast_and_reordered_attn in transformers/models/gpt2/modeling_gpt2.py</remarks>
-    [Operation("upcast_and_reordered_attn")]
-    public static (Tensor Output, Tensor Probabilities) InFloat(Tensor query, Tensor key, Tensor value, Tensor mask, double scale)
-    {
-        (query, key, value) = (SourceLabel.Of("q", query), SourceLabel.Of("k", key), SourceLabel.Of("v", value));
-        Tensor scores = Scores(query.to(ScalarType.Float32), key.to(ScalarType.Float32)) * scale + mask; // [rows, heads, tokens, keys]
-        scores = SourceLabel.Of("scores", scores);
-        Tensor probabilities = nn.functional.softmax(scores, -1).to(value.dtype);                       // [rows, heads, tokens, keys]
-        probabilities = SourceLabel.Of("probs", probabilities);
-        return (Mix(probabilities, value).transpose(1, 2).contiguous(), probabilities);
     }
 
     /// <summary>q kᵀ</summary>
