@@ -237,6 +237,8 @@ public sealed partial class BloomMLP : SiteModule
         _dense4hToH = Child("dense_4h_to_h", new Linear(4 * config.Width, config.Width));
     }
 
+    public override bool GivesTensor => true;
+
     /// <summary>Adds the residual too.</summary>
     /// <returns>[rows, tokens, width]</returns>
     public Tensor Call(Tensor hidden, Tensor residual) => Observer is { } observer

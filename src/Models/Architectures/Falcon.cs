@@ -242,27 +242,28 @@ public sealed partial class FalconAttention : SiteModule
             key = RotaryEmbedding.Rotate(key, positions);
         }
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
-        var (mixed, probabilities) = alibi is null ? EagerAttention.Forward(query, key, value, mask, _scale)
-            : Sloped(query, key, value, alibi, mask);
+        var (mixed, probabilities) = Attend(query, key, value, alibi, mask);
         Tensor output = _dense.Call(mixed.flatten(2));                                          // [rows, tokens, width]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
     }
 
-    /// <summary>Attention with ALiBi, whose slopes are scaled too.</summary>
+    /// <summary>Attention written out, as <see cref="EagerAttention.Forward"/>; ALiBi's slopes are scaled too.</summary>
     /// <param name="query">[rows, heads, tokens, width]</param>
     /// <param name="key">[rows, groups, keys, width]</param>
     /// <param name="value">[rows, groups, keys, width]</param>
-    /// <param name="alibi">[rows, heads, 1, keys]</param>
+    /// <param name="alibi">[rows, heads, 1, keys], or null where positions rotate</param>
     /// <param name="mask">[rows, 1, tokens, keys]</param>
     /// <returns>The output [rows, tokens, heads, width] and the probabilities [rows, heads, tokens, keys].</returns>
     [Operation("attention_interface")]
-    private (Tensor Output, Tensor Probabilities) Sloped(Tensor query, Tensor key, Tensor value, Tensor alibi, Tensor mask)
+    private (Tensor Output, Tensor Probabilities) Attend(Tensor query, Tensor key, Tensor value, Tensor? alibi, Tensor mask)
     {
         (query, key, value) = (SourceLabel.Of("q", query), SourceLabel.Of("k", key), SourceLabel.Of("v", value));
-        Tensor scores = (EagerAttention.Scores(query, key).to(ScalarType.Float32) + alibi) * _scale + mask; // [rows, heads, tokens, keys]
+        Tensor scores = EagerAttention.Scores(query, key) * _scale + mask;                      // [rows, heads, tokens, keys]
+        if (alibi is not null) scores = scores + alibi * _scale;
         scores = SourceLabel.Of("scores", scores);
-        Tensor probabilities = nn.functional.softmax(scores, -1).to(query.dtype);               // [rows, heads, tokens, keys]
-        probabilities = SourceLabel.Of("probs", _attentionDropout.Call(probabilities));
+        Tensor probabilities = nn.functional.softmax(scores, -1, ScalarType.Float32).to(query.dtype); // [rows, heads, tokens, keys]
+        if (alibi is not null) probabilities = _attentionDropout.Call(probabilities);
+        probabilities = SourceLabel.Of("probs", probabilities);
         Tensor output = EagerAttention.Mix(probabilities, value).transpose(1, 2).contiguous();  // [rows, tokens, heads, width]
         return (output, probabilities);
     }

@@ -200,7 +200,7 @@ public sealed partial class GPT2Attention : SiteModule
         Tensor key = EagerAttention.SplitHeads(parts[1], _heads, _width);               // [rows, heads, tokens, head width]
         Tensor value = EagerAttention.SplitHeads(parts[2], _heads, _width);             // [rows, heads, tokens, head width]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
-        var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale, inFloat: _upcast);
+        var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale, precise: _upcast);
         Tensor output = _cProj.Call(mixed.view(hidden.shape));                          // [rows, tokens, width]
         output = _residDropout.Call(output);
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];

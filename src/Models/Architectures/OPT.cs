@@ -151,6 +151,8 @@ public sealed partial class OPTLearnedPositionalEmbedding : SiteModule
 
     public override string ExtraRepr { get; }
 
+    public override bool GivesTensor => true;
+
     public override Axes InputAxes(string argument) => argument is "0" or "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
     /// <param name="attentionMask">[rows, keys], of which Hugging Face's code counts positions where it is given none.</param>
