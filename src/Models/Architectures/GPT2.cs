@@ -200,8 +200,9 @@ public sealed partial class GPT2Attention : SiteModule
         Tensor key = EagerAttention.SplitHeads(parts[1], _heads, _width);               // [rows, heads, tokens, head width]
         Tensor value = EagerAttention.SplitHeads(parts[2], _heads, _width);             // [rows, heads, tokens, head width]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
-        var (mixed, probabilities) = _upcast ? EagerAttention.InFloat(query, key, value, mask, _scale)
-            : EagerAttention.Forward(query, key, value, mask, _scale);
+        // the usual one first: a label such as "probs" is found in the first function that has it
+        var (mixed, probabilities) = !_upcast ? EagerAttention.Forward(query, key, value, mask, _scale)
+            : EagerAttention.InFloat(query, key, value, mask, _scale);
         Tensor output = _cProj.Call(mixed.view(hidden.shape));                          // [rows, tokens, width]
         output = _residDropout.Call(output);
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
