@@ -110,7 +110,7 @@ public sealed class BadInputTests(Cluster cluster, ITestOutputHelper output) : C
         });
         foreach (Exception refusal in (Exception[])[submit, run])
         {
-            Assert.Equal(ErrorCode.LimitExceeded, Assert.IsType<InvalidProgramException>(refusal).Code);
+            Assert.Equal(ErrorCode.LimitExceeded, Assert.IsType<BadProgramException>(refusal).Code);
             Assert.Contains("67,108,864 bytes", refusal.Message, StringComparison.Ordinal);
         }
         await AssertAllIsWellAsync([.. Cluster.Workers.Keys.Order()]);

@@ -127,7 +127,7 @@ public sealed class EditTests(Service service) : LanguageTests(service)
 
             using TinyNet net = new();
             net.Model.Edit(() => net.Model.Output[..] = 0).ExportEdits(file);
-            var other = Assert.Throws<InvalidProgramException>(() => llm.ImportEdits(file));
+            var other = Assert.Throws<BadProgramException>(() => llm.ImportEdits(file));
             Assert.Equal(ErrorCode.BadArgument, other.Code);
             Assert.Contains("(Sequential, 82 parameters); this model is `ndif/tiny-landmarks`", other.Message, StringComparison.Ordinal);
         }

@@ -210,7 +210,7 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
         Same(hidden, Assert.Single(seen));
         LanguageModel there = There;
         using Trace remote = there.Trace(Paris);
-        var refused = Assert.Throws<InvalidProgramException>(() => remote.Inspect(there.Layers[1].Hidden, seen.Add));
+        var refused = Assert.Throws<BadProgramException>(() => remote.Inspect(there.Layers[1].Hidden, seen.Add));
         Assert.Contains("Inspect is for local runs", refused.Message, StringComparison.Ordinal);
     }
 

@@ -97,7 +97,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <param name="stream">Each new token is an event of the run; setting <see cref="Trace.OnToken"/> asks for it too.</param>
     /// <param name="inputIds">Token ids in place of a prompt, in any of its forms.</param>
     /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
-    /// <exception cref="InvalidProgramException">An option is out of its bounds; the message says which and why.</exception>
+    /// <exception cref="BadProgramException">An option is out of its bounds; the message says which and why.</exception>
     public Trace Generate(
         object? prompt = null, int? maxNewTokens = null, Backend? remote = null, bool? sample = null, double? temperature = null, int? topK = null,
         double? topP = null, double? minP = null, double? typicalP = null, double? repetitionPenalty = null, int? noRepeatNgram = null, long? seed = null,
