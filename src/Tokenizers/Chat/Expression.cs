@@ -26,9 +26,9 @@ internal sealed record Name(string Word) : Expression
     protected override object? Compute(Scope scope) => scope.Get(Word);
 }
 
-internal sealed record ListOf(IReadOnlyList<Expression> Items) : Expression
+internal sealed record ListOf(IReadOnlyList<Expression> Items, bool IsTuple = false) : Expression
 {
-    protected override object? Compute(Scope scope) => Items.Select(item => item.Value(scope)).ToList();
+    protected override object? Compute(Scope scope) => IsTuple ? new Tuple(Items.Select(item => item.Value(scope))) : Items.Select(item => item.Value(scope)).ToList();
 }
 
 internal sealed record MapOf(IReadOnlyList<(Expression Key, Expression Value)> Entries) : Expression
@@ -56,7 +56,7 @@ internal sealed record Negative(Expression Of) : Expression
 {
     protected override object? Compute(Scope scope) => Of.Value(scope) switch
     {
-        long whole => -whole,
+        long whole => (object)-whole,
         double real => -real,
         var other => throw new ChatTemplateException($"{Values.Kind(other)} has no negative"),
     };
@@ -139,7 +139,7 @@ internal sealed record Arithmetic(string Operator, Expression Left, Expression R
                 "/" => b == 0 ? throw Zero() : (double)a / b,
                 "//" => b == 0 ? throw Zero() : (long)Math.Floor((double)a / b),
                 "%" => b == 0 ? throw Zero() : b == -1 ? 0L : ((a % b) + b) % b,
-                _ => Math.Pow(a, b) is var power && b >= 0 && Math.Abs(power) < 9e15 ? (long)power : power,
+                _ => Math.Pow(a, b) is var power && b >= 0 && Math.Abs(power) < 9e15 ? (long)power : (object)power,
             });
         }
         catch (OverflowException e)

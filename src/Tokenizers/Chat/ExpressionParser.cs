@@ -54,7 +54,7 @@ internal sealed class ExpressionParser(List<Symbol> words)
             if (IsAtEnd || Is(")")) break;
             items.Add(One());
         }
-        return new ListOf(items);
+        return new ListOf(items, IsTuple: true);
     }
 
     public Expression One(bool withCondition = true)
@@ -230,7 +230,7 @@ internal sealed class ExpressionParser(List<Symbol> words)
                 _at++;
                 return new Constant(double.Parse(word.Text, CultureInfo.InvariantCulture));
             case SymbolKind.Operator when Take("("):
-                if (Take(")")) return new ListOf([]);
+                if (Take(")")) return new ListOf([], IsTuple: true);
                 Expression inner = Several();
                 Expect(")");
                 return inner;

@@ -25,7 +25,7 @@ internal static class Filters
         ["list"] = (v, _, _, _) => Values.Items(v).ToList(),
         ["int"] = (v, a, k, _) => Integer(v) ?? Whole(a, k, 0, "default") ?? 0L,
         ["float"] = (v, _, _, _) => v is string text ? double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double real) ? real : 0.0 : Values.Number(v!),
-        ["abs"] = (v, _, _, _) => v is long whole ? Math.Abs(whole) : Math.Abs(Values.Number(v!)),
+        ["abs"] = (v, _, _, _) => v is long whole ? Math.Abs(whole) : (object)Math.Abs(Values.Number(v!)),
         ["round"] = (v, a, k, _) => Math.Round(Values.Number(v!), (int)Math.Clamp(Whole(a, k, 0, "precision") ?? 0, 0, 15)),
         ["join"] = (v, a, k, b) => b.Make(string.Join(Values.Text(Given(a, k, 0, "d") ?? ""), Values.Items(v).Select(item => Values.Text(Field(item, Given(a, k, 1, "attribute")))))),
         ["default"] = Default,
@@ -37,7 +37,7 @@ internal static class Filters
         ["unique"] = (v, _, _, b) => Unique(v, b),
         ["min"] = (v, _, _, _) => Values.Items(v) is { Count: > 0 } items ? items.Aggregate((x, y) => Values.Compare(x, y) <= 0 ? x : y) : new Undefined("min"),
         ["max"] = (v, _, _, _) => Values.Items(v) is { Count: > 0 } items ? items.Aggregate((x, y) => Values.Compare(x, y) >= 0 ? x : y) : new Undefined("max"),
-        ["sum"] = (v, _, _, _) => Values.Items(v).All(i => i is long) ? Values.Items(v).Sum(i => (long)i!) : Values.Items(v).Sum(i => Values.Number(i!)),
+        ["sum"] = (v, _, _, _) => Values.Items(v).All(i => i is long) ? Values.Items(v).Sum(i => (long)i!) : (object)Values.Items(v).Sum(i => Values.Number(i!)),
         ["replace"] = (v, a, k, b) => Replace(Values.Text(v), Values.Text(Given(a, k, 0, "old")), Values.Text(Given(a, k, 1, "new")), Whole(a, k, 2, "count") ?? -1, b),
         ["indent"] = Indent,
         ["items"] = (v, _, _, _) => v is Undefined ? new List<object?>() : Entries(Map(v)),
@@ -57,7 +57,7 @@ internal static class Filters
         return s_all[name](value, arguments, keywords, budget);
     }
 
-    public static List<object?> Entries(IEnumerable<KeyValuePair<string, object?>> map) => [.. map.Select(e => new List<object?> { e.Key, e.Value })];
+    public static List<object?> Entries(IEnumerable<KeyValuePair<string, object?>> map) => [.. map.Select(e => new Tuple([e.Key, e.Value]))];
 
     public static string Replace(string text, string old, string with, long most, Budget budget)
     {

@@ -140,7 +140,18 @@ internal static class Lexer
         string digits = While(expression, ref at, x => char.IsAsciiDigit(x) || x == '_');
         if (at + 1 >= expression.Length || expression[at] != '.' || !char.IsAsciiDigit(expression[at + 1])) return new(SymbolKind.Integer, digits.Replace("_", "", StringComparison.Ordinal));
         at++;
-        return new(SymbolKind.Real, $"{digits}.{While(expression, ref at, char.IsAsciiDigit)}");
+        string number = $"{digits}.{While(expression, ref at, char.IsAsciiDigit)}";
+        if (at + 1 < expression.Length && expression[at] is 'e' or 'E')
+        {
+            int exponent = at + (expression[at + 1] is '+' or '-' ? 2 : 1);
+            if (exponent < expression.Length && char.IsAsciiDigit(expression[exponent]))
+            {
+                number += expression[at..exponent];
+                at = exponent;
+                number += While(expression, ref at, char.IsAsciiDigit);
+            }
+        }
+        return new(SymbolKind.Real, number);
     }
 
     private static string Quoted(string expression, ref int at)

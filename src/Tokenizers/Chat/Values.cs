@@ -8,6 +8,9 @@ namespace Ndif.Tokenizers.Chat;
 /// <summary>What a name has that was never given: empty where it is printed or looped over, an error where more is asked of it.</summary>
 internal sealed record Undefined(string Name);
 
+/// <summary>A list that prints in parentheses.</summary>
+internal sealed class Tuple(IEnumerable<object?> items) : List<object?>(items);
+
 /// <summary>A function that a template can call.</summary>
 internal delegate object? Function(IReadOnlyList<object?> arguments, IReadOnlyDictionary<string, object?> keywords);
 
@@ -47,7 +50,7 @@ internal static class Values
         JsonValueKind.Object => json.EnumerateObject().ToDictionary(p => p.Name, p => From(p.Value, depth + 1), StringComparer.Ordinal),
         JsonValueKind.Array => json.EnumerateArray().Select(item => From(item, depth + 1)).ToList(),
         JsonValueKind.String => json.GetString(),
-        JsonValueKind.Number => json.TryGetInt64(out long whole) ? whole : json.GetDouble(),
+        JsonValueKind.Number => json.TryGetInt64(out long whole) ? whole : (object)json.GetDouble(),
         JsonValueKind.True => true,
         JsonValueKind.False => false,
         _ => null,
@@ -131,6 +134,7 @@ internal static class Values
         long whole => whole.ToString(CultureInfo.InvariantCulture),
         double real => Real(real),
         string text => Quoted(text),
+        Tuple tuple => $"({string.Join(", ", tuple.Select(item => Repr(item, depth + 1)))}{(tuple.Count == 1 ? "," : "")})",
         List<object?> list => $"[{string.Join(", ", list.Select(item => Repr(item, depth + 1)))}]",
         Dictionary<string, object?> map => $"{{{string.Join(", ", map.Select(e => $"{Quoted(e.Key)}: {Repr(e.Value, depth + 1)}"))}}}",
         Undefined => "Undefined",
@@ -148,15 +152,13 @@ internal static class Values
     {
         if (!double.IsFinite(value)) return double.IsNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
         string text = value.ToString("R", CultureInfo.InvariantCulture); // the shortest digits, as Python's
-        if (!text.Contains('E')) return text.Contains('.') ? text : text + ".0";
-        if (Math.Abs(value) is >= 1e-4 and < 1e16) text = ((decimal)value).ToString(CultureInfo.InvariantCulture);
-        else
-        {
-            string[] parts = text.Split('E');
-            int exponent = int.Parse(parts[1], CultureInfo.InvariantCulture);
-            return $"{parts[0]}e{(exponent < 0 ? "-" : "+")}{Math.Abs(exponent):00}";
-        }
-        return text.Contains('.') ? text : text + ".0";
+        bool isPlain = Math.Abs(value) is >= 1e-4 and < 1e16 or 0;
+        if (isPlain && text.Contains('E')) text = ((decimal)value).ToString(CultureInfo.InvariantCulture);
+        if (isPlain) return text.Contains('.') ? text : text + ".0";
+        if (!text.Contains('E')) text = value.ToString("0.################E+0", CultureInfo.InvariantCulture);
+        string[] parts = text.Split('E');
+        int exponent = int.Parse(parts[1], CultureInfo.InvariantCulture);
+        return $"{parts[0]}e{(exponent < 0 ? "-" : "+")}{Math.Abs(exponent):00}";
     }
 
     /// <summary>json.dumps as transformers' tojson calls it: not ASCII only, ", " and ": " between.</summary>
