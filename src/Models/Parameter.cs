@@ -10,6 +10,7 @@ namespace Ndif.Models;
 public sealed class Parameter(string name, long[] shape, IReadOnlyList<(string Name, long[] Shape)>? parts = null)
 {
     private torch.Tensor? _value;
+    private EightBitWeight? _eight;
 
     public string Name { get; } = name;
 
@@ -17,20 +18,37 @@ public sealed class Parameter(string name, long[] shape, IReadOnlyList<(string N
 
     public IReadOnlyList<(string Name, long[] Shape)> Parts { get; } = parts ?? [];
 
-    public bool IsLoaded => _value is not null;
+    /// <summary>
+    /// The dimension that is summed over where this is the weight of a linear layer, which can be kept in eight bits; null for any other.
+    /// </summary>
+    public int? Inputs { get; internal init; }
 
-    /// <summary>The tensor, owned by the model.</summary>
+    public bool IsLoaded => _value is not null || _eight is not null;
+
+    /// <summary>True if it is kept in eight bits, and <see cref="Value"/> is a wide copy of it.</summary>
+    public bool IsEightBit => _eight is not null;
+
+    /// <summary>The tensor, owned by the model; of a weight in eight bits a new one, owned by the dispose scope that is open.</summary>
     /// <exception cref="InvalidOperationException">The weights have not been loaded.</exception>
     public torch.Tensor Value
     {
-        get => _value ?? throw new InvalidOperationException($"The weight `{Name}` has not been loaded.");
+        get => _eight is { } eight ? eight.Wide()
+            : _value ?? throw new InvalidOperationException($"The weight `{Name}` has not been loaded.");
         set => _value = value;
     }
+
+    /// <summary>In memory.</summary>
+    internal long Bytes => _eight?.Bytes ?? (_value is { } value ? value.numel() * value.element_size() : 0);
+
+    /// <summary>Keeps the weight in eight bits.</summary>
+    internal void Keep(EightBitWeight eight) => _eight = eight;
 
     /// <summary>Frees the tensor; once is enough for a parameter that two modules share.</summary>
     internal void Unload()
     {
         _value?.Dispose();
         _value = null;
+        _eight?.Dispose();
+        _eight = null;
     }
 }

@@ -74,10 +74,18 @@ public abstract class SiteModule
         return parameter;
     }
 
-    /// <summary>Declares a parameter that checkpoints have in parts (<see cref="Parameter.Parts"/>).</summary>
-    protected Parameter Weight(string name, long[] shape, IReadOnlyList<(string Name, long[] Shape)> parts)
+    /// <summary>Declares the weight of a linear layer (<see cref="Parameter.Inputs"/>).</summary>
+    protected Parameter Matrix(string name, long[] shape, int inputs)
     {
-        var parameter = new Parameter(name, shape, parts);
+        var parameter = new Parameter(name, shape) { Inputs = inputs };
+        _parameters.Add(parameter);
+        return parameter;
+    }
+
+    /// <summary>Declares a stack of linear layers' weights that checkpoints have in parts (<see cref="Parameter.Parts"/>).</summary>
+    protected Parameter Weight(string name, long[] shape, IReadOnlyList<(string Name, long[] Shape)> parts, int inputs)
+    {
+        var parameter = new Parameter(name, shape, parts) { Inputs = inputs };
         _parameters.Add(parameter);
         return parameter;
     }

@@ -24,11 +24,15 @@ public sealed class ModelHost : IDisposable
     /// <summary>Jobs that are running on it.</summary>
     public int Running { get; set; }
 
-    /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT or UNSUPPORTED_ARCHITECTURE.</exception>
-    public static ModelHost Load(string model, string device, int prefillChunk = 0, IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
+    /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT, UNSUPPORTED_ARCHITECTURE or DOWNLOAD_FAILED.</exception>
+    public static ModelHost Load(string model, WorkerOptions options, IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
-        torch.Device place = device == "cpu" ? torch.CPU : new torch.Device(device);
-        return new ModelHost(new LanguageSubject(ModelLoader.Load(model, null, place, progress, cancellationToken)) { PrefillChunk = prefillChunk });
+        var load = new LoadOptions
+        {
+            DType = Models.DTypes.OfConfig(options.Dtype), EightBit = options.EightBit,
+            Device = options.Device == "cpu" ? torch.CPU : new torch.Device(options.Device),
+        };
+        return new ModelHost(new LanguageSubject(ModelLoader.Load(model, null, load, progress, cancellationToken)) { PrefillChunk = options.PrefillChunk });
     }
 
     public ModelStatus Status => new()

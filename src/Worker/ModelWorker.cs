@@ -76,7 +76,7 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
     {
         Log.Loading(log, model, options.Device);
         long from = _time.GetTimestamp();
-        ModelHost host = await Task.Factory.StartNew(() => ModelHost.Load(model, options.Device, options.PrefillChunk, progress, stopping), stopping, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        ModelHost host = await Task.Factory.StartNew(() => ModelHost.Load(model, options, progress, stopping), stopping, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         Log.Loaded(log, host.Id, _time.GetElapsedTime(from).TotalSeconds);
         return host;
     }

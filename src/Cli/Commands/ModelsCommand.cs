@@ -14,13 +14,31 @@ internal static class ModelsCommand
         var key = Shared.Key();
         var here = new Option<bool>("--local") { Description = "The models on this machine instead: bundled, and in Hugging Face's cache." };
         var tree = new Option<string?>("--tree") { Description = "Print the module tree of this model (an id or folder on this machine)." };
-        var command = new Command("models", "List the service's models, this machine's, or a model's tree.") { host, key, here, tree };
+        var command = new Command("models", "List the service's models, this machine's, or a model's tree.") { host, key, here, tree, Pull() };
         command.SetAction(async (parsed, cancellationToken) =>
         {
             if (parsed.GetValue(tree) is { } id) Console.WriteLine(ModulePrinter.Print(ModelLoader.Describe(id).Root));
             else if (parsed.GetValue(here)) foreach (string model in ModelStore.Available()) Console.WriteLine(model);
             else Write((await Status.GetAsync(Shared.Service(parsed.GetValue(host), parsed.GetValue(key)), cancellationToken)).Models);
             return 0;
+        });
+        return command;
+    }
+
+    /// <summary>`ndif models pull`: what a first run would download, ahead of it.</summary>
+    private static Command Pull()
+    {
+        var id = new Argument<string>("id") { Description = "Id on the hub: openai-community/gpt2." };
+        var revision = new Option<string?>("--revision") { Description = "A branch, tag or commit. Default: main." };
+        var described = new Option<bool>("--no-weights") { Description = "Only config and tokenizer: enough for shapes and remote runs." };
+        var adapter = new Option<bool>("--adapter") { Description = "It is a LoRA adapter in PEFT's format." };
+        var command = new Command("pull", "Download a model from the Hugging Face hub (HF_ENDPOINT, HF_TOKEN) into its cache (HF_HOME), or what is new of it.") { id, revision, described, adapter };
+        command.SetAction((parsed, cancellationToken) =>
+        {
+            ModelParts parts = parsed.GetValue(adapter) ? ModelParts.Adapter : parsed.GetValue(described) ? ModelParts.Description : ModelParts.Weights;
+            ModelFolder folder = ModelStore.Download(parsed.GetValue(id)!, parsed.GetValue(revision), parts, null, new LoadProgress(), cancellationToken);
+            Console.WriteLine(folder.Path);
+            return Task.FromResult(0);
         });
         return command;
     }

@@ -28,6 +28,10 @@ internal static class Shared
 
     public static Option<string> Device() => new("--device") { Description = "Where weights go: cpu, cuda, cuda:1.", DefaultValueFactory = _ => "cpu" };
 
+    public static Option<string> Dtype() => new("--dtype") { Description = "Element type to load weights in: float32, bfloat16, float16. Default: the checkpoint's own.", DefaultValueFactory = _ => "" };
+
+    public static Option<bool> EightBit() => new("--int8") { Description = "Keep the weights of linear layers in eight bits: a quarter of float32's memory, slower, a little off." };
+
     /// <summary>What this build runs, as the gateway checks it.</summary>
     public static ProgramRules Rules { get; } = new(ProgramValidator.Validate, [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)], ProgramFormat.Version, []);
 

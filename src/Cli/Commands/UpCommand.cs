@@ -12,12 +12,14 @@ internal static class UpCommand
     {
         var model = Shared.Model();
         var device = Shared.Device();
+        var dtype = Shared.Dtype();
+        var eightBit = Shared.EightBit();
         var gateway = new GatewayArguments();
         var redis = Shared.Redis();
         var data = Shared.Data();
         var prefix = Shared.Prefix();
         var logJson = Shared.LogJson();
-        var command = new Command("up", "Run the whole service in this process: gateway, queue (in memory, or Redis) and a worker.") { model, device, redis, data, prefix, logJson };
+        var command = new Command("up", "Run the whole service in this process: gateway, queue (in memory, or Redis) and a worker.") { model, device, dtype, eightBit, redis, data, prefix, logJson };
         gateway.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
@@ -27,7 +29,7 @@ internal static class UpCommand
             IKeyStore keys = Shared.Keys(backend, folder, parsed.GetValue(prefix)!);
             GatewayOptions options = gateway.Options(parsed);
             await using LocalService service = await LocalService.StartAsync(options,
-                new WorkerOptions { Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)! }, backend, keys, log, cancellationToken);
+                new WorkerOptions { Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)!, Dtype = parsed.GetValue(dtype)!, EightBit = parsed.GetValue(eightBit) }, backend, keys, log, cancellationToken);
             await AnnounceAsync(service, options.AllowAnonymous, cancellationToken);
             await Task.WhenAny(service.Worker, Task.Delay(Timeout.Infinite, cancellationToken));
             if (service.Worker.IsFaulted) await service.Worker;

@@ -14,6 +14,8 @@ internal static class WorkerCommand
     {
         var model = Shared.Model();
         var device = Shared.Device();
+        var dtype = Shared.Dtype();
+        var eightBit = Shared.EightBit();
         var redis = Shared.Redis();
         var data = Shared.Data();
         var prefix = Shared.Prefix();
@@ -22,7 +24,7 @@ internal static class WorkerCommand
         var id = new Option<string?>("--id") { Description = "Name of this worker. Default: machine name and process id." };
         var batch = new Option<int>("--max-batch") { Description = "How many jobs go through one pass at most.", DefaultValueFactory = _ => 8 };
         var chunk = new Option<int>("--prefill-chunk") { Description = "Longer prompts of generations run in chunks of so many tokens, where nobody looks inside; 0: whole." };
-        var command = new Command("worker", "Hold models and run jobs for a cluster.") { model, device, redis, data, prefix, lease, id, batch, chunk, logJson };
+        var command = new Command("worker", "Hold models and run jobs for a cluster.") { model, device, dtype, eightBit, redis, data, prefix, lease, id, batch, chunk, logJson };
         command.SetAction(async (parsed, cancellationToken) =>
         {
             string address = parsed.GetValue(redis) is { Length: > 0 } given ? given
@@ -32,7 +34,7 @@ internal static class WorkerCommand
             await using QueueBackend backend = Shared.Backend(address, parsed.GetValue(data)!, parsed.GetValue(prefix)!, parsed.GetValue(lease), logs);
             var options = new WorkerOptions
             {
-                Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)!, MaxBatch = parsed.GetValue(batch), PrefillChunk = parsed.GetValue(chunk),
+                Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)!, Dtype = parsed.GetValue(dtype)!, EightBit = parsed.GetValue(eightBit), MaxBatch = parsed.GetValue(batch), PrefillChunk = parsed.GetValue(chunk),
                 RenewEvery = TimeSpan.FromSeconds(parsed.GetValue(lease) / 3),
             };
             if (parsed.GetValue(id) is { } name) options = options with { Id = name };

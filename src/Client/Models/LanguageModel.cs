@@ -17,7 +17,14 @@ namespace Ndif;
 /// module called so; a path puts one module under the new name at the root. The old names stay.
 /// </param>
 /// <param name="edits">A file of edits to begin with; see <see cref="TracedModel.ImportEdits"/>.</param>
-public sealed class LanguageModel(string id, string revision = "", Backend? remote = null, Dictionary<string, Aliases>? rename = null, string? edits = null)
+/// <param name="dtype">
+/// The element type to load the weights in: <see cref="DType.Float32"/>, <see cref="DType.BFloat16"/> or <see cref="DType.Float16"/>; the checkpoint's own if not
+/// given. Like the next two it is for runs in this process: the service has loaded its models, and refuses.
+/// </param>
+/// <param name="adapter">A LoRA adapter in PEFT's format, a folder or an id on the hub, that is merged into the weights when they are loaded.</param>
+/// <param name="eightBit">Keep the weights of linear layers in eight bits: about a quarter of float32's memory, slower, and a little off.</param>
+public sealed class LanguageModel(string id, string revision = "", Backend? remote = null, Dictionary<string, Aliases>? rename = null, string? edits = null,
+    DType? dtype = null, string? adapter = null, bool eightBit = false)
     : TracedModel(rename, edits)
 {
     private HuggingFaceTokenizer? _tokenizer;
@@ -25,6 +32,9 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     public string Id { get; } = id;
 
     public string Revision { get; } = revision;
+
+    /// <summary>How it is loaded in this process.</summary>
+    private LocalModel Here { get; } = new(id, revision, dtype, adapter, eightBit);
 
     protected internal override ModelRef Reference { get; } = new() { Id = id, Revision = revision };
 
@@ -87,7 +97,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <param name="stream">Each new token is an event of the run; setting <see cref="Trace.OnToken"/> asks for it too.</param>
     /// <param name="inputIds">Token ids in place of a prompt, in any of its forms.</param>
     /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
-    /// <exception cref="InvalidProgramException">An option is out of its bounds; the message says which and why.</exception>
+    /// <exception cref="BadProgramException">An option is out of its bounds; the message says which and why.</exception>
     public Trace Generate(
         object? prompt = null, int? maxNewTokens = null, Backend? remote = null, bool? sample = null, double? temperature = null, int? topK = null,
         double? topP = null, double? minP = null, double? typicalP = null, double? repetitionPenalty = null, int? noRepeatNgram = null, long? seed = null,
@@ -138,6 +148,14 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// </summary>
     public Trace Scan(object prompt) => Open(prompt, Mode.Scan, Backend.Local, false, null);
 
+    /// <summary>True once its weights are in this process. Neither scans nor remote runs load them.</summary>
+    public bool IsLoaded => LocalRuntime.TryGet()?.Open(Here) is ILoadableRunner { IsLoaded: true };
+
+    /// <summary>Loads the weights into this process, if they are not there yet: before the first local run, which would do it.</summary>
+    /// <exception cref="NdifException">UNKNOWN_MODEL or BAD_CHECKPOINT; UNSUPPORTED where no engine is installed.</exception>
+    public Task LoadAsync(CancellationToken cancellationToken = default) =>
+        LocalRuntime.Get().Open(Here) is ILoadableRunner runner ? runner.LoadAsync(cancellationToken) : Task.CompletedTask;
+
     /// <summary>The model's plain forward pass, without an experiment: what it returns, <c>["logits"]</c> [rows, tokens, vocabulary]. Edits of the model count.</summary>
     public async Task<Saved> ForwardAsync(object? prompt = null, Backend? remote = null, object? inputIds = null, object? attentionMask = null, CancellationToken cancellationToken = default)
     {
@@ -164,7 +182,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <example><code>var edited = llm.Edit(() => llm.Layers[^1].Hidden[.., ^1] = parisHidden.Tensor);</code></example>
     public LanguageModel Edit(Action edit, bool inPlace = false)
     {
-        LanguageModel edited = inPlace ? this : new LanguageModel(Id, Revision, Default, new(Rename)) { _tokenizer = _tokenizer };
+        LanguageModel edited = inPlace ? this : new LanguageModel(Id, Revision, Default, new(Rename), null, Here.Dtype, Here.Adapter, Here.EightBit) { _tokenizer = _tokenizer };
         if (!inPlace) edited.ShareTree(this);
         edited.AddEdit(inPlace ? null : this, edit);
         return edited;
@@ -184,9 +202,9 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
         {
             try
             {
-                return runtime.Describe(Id, Revision);
+                return runtime.Describe(Here);
             }
-            catch (NdifException e) when (e.Code is ErrorCode.UnknownModel)
+            catch (NdifException e) when (e.Code is ErrorCode.UnknownModel or ErrorCode.PermissionDenied or ErrorCode.DownloadFailed)
             {
                 local = e;
             }
@@ -197,16 +215,18 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
         }
         catch (NdifException e) when (local is not null && e.Code is ErrorCode.Unavailable or ErrorCode.Unauthenticated)
         {
-            throw Errors.Throwable(ErrorCode.UnknownModel, $"{((NdifException)local!).Error.Message} And the service could not be asked: {e.Error.Message}",
+            throw Errors.Throwable(((NdifException)local!).Code, $"{((NdifException)local).Error.Message} And the service could not be asked: {e.Error.Message}",
                 ((NdifException)local).Error.Hint, inner: e);
         }
     }
 
     protected internal override IProgramRunner RunnerFor(Backend backend) => backend.Kind switch
     {
-        BackendKind.Remote => RemoteService.For(backend),
-        BackendKind.Loopback => new LoopbackRunner(LocalRuntime.Get().Open(Id, Revision)),
-        _ => LocalRuntime.Get().Open(Id, Revision),
+        BackendKind.Remote => Here is { Dtype: null, Adapter: null, EightBit: false } ? RemoteService.For(backend)
+            : throw Errors.Throwable(ErrorCode.BadArgument, $"`{Id}` was opened with dtype, adapter or eightBit, which say how weights are loaded in this process; the service has loaded its own.",
+                "Run it here, or open the model without them for remote runs."),
+        BackendKind.Loopback => new LoopbackRunner(LocalRuntime.Get().Open(Here)),
+        _ => LocalRuntime.Get().Open(Here),
     };
 
     protected internal override void Prepare(object input, Input into, Func<object?, Argument> argument) => Prompts.Prepare(input, into, argument);

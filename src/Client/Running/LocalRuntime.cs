@@ -10,11 +10,11 @@ namespace Ndif.Running;
 /// </summary>
 public interface ILocalRuntime
 {
-    /// <exception cref="NdifException">UNKNOWN_MODEL if it is not on this machine.</exception>
-    ModelDescription Describe(string model, string revision);
+    /// <exception cref="NdifException">UNKNOWN_MODEL if it is neither on this machine nor on the hub.</exception>
+    ModelDescription Describe(LocalModel model);
 
     /// <summary>A runner for a model, which is loaded when it first runs.</summary>
-    IProgramRunner Open(string model, string revision);
+    IProgramRunner Open(LocalModel model);
 
     /// <summary>A tensor of the engine's own as data, so that a client that cannot name its type accepts it; null for anything else.</summary>
     TensorData? AsData(object value);

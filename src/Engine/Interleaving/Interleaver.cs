@@ -177,12 +177,12 @@ internal sealed class Interleaver
 
     /// <summary>True if the pass stands at this call of the point; false if it has yet to come.</summary>
     /// <exception cref="OutOfOrderException">It has gone past.</exception>
-    public bool IsAt(Interpreter invoke, Point point, int call)
+    public bool IsAt(Interpreter invoke, Point point, int call, bool reads)
     {
         PointState state = StateOf(invoke, point);
         int past = state.CallsOf(invoke.Job);
         if (state.KeptBy == invoke && call < past) return true; // the latest of its own calls
-        if (state.Ended is not null && call == past - 1) return IsFree(invoke, point);
+        if (state.Ended is not null && reads && call == past - 1 && StartOf(invoke) is not { IsReached: false }) return IsFree(invoke, point);
         if (call < past)
         {
             string name = Sites.Name(point);
@@ -222,8 +222,6 @@ internal sealed class Interleaver
             WriteDefined(write, state, value);
             return;
         }
-        if (state.Ended is not null)
-            throw Errors.Throwable(ErrorCode.OutOfOrder, $"`{Sites.Name(write.At)}` cannot be replaced any more: the module has run with it.", "Replace it before its output is accessed.", Sites.Path(write.At));
         PutBack(state, write.At, invoke.View!);
         state.Parts.RemoveAll(part => part.View.Overlaps(invoke.View!));
         state.Replace(Sites.Put(invoke.View!, write.Kind, write.At, state.Value, value));

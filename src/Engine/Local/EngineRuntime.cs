@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
+using Ndif.Engine.Kernels;
 using Ndif.Engine.Subjects;
 using Ndif.Models;
 using Ndif.Protocol;
@@ -10,34 +11,36 @@ namespace Ndif.Engine.Local;
 /// <summary>What a client in this process uses to run models here. Each model is loaded once and kept.</summary>
 public sealed class EngineRuntime : ILocalRuntime
 {
-    private readonly ConcurrentDictionary<(string Model, string Revision), Lazy<LocalRunner>> _runners = new();
+    private readonly ConcurrentDictionary<LocalModel, Lazy<LocalRunner>> _runners = new();
 
 #pragma warning disable CA2255 // the client finds its engine by loading it; there is no other entry point to call
     [ModuleInitializer]
     internal static void Register() => LocalRuntime.Register(new EngineRuntime());
 #pragma warning restore CA2255
 
-    public ModelDescription Describe(string model, string revision) => ModelLoader.Describe(model, revision.Length > 0 ? revision : null);
+    public ModelDescription Describe(LocalModel model) => ModelLoader.Describe(model.Id, Revision(model), Type(model));
 
-    public IProgramRunner Open(string model, string revision)
+    public IProgramRunner Open(LocalModel model)
     {
-        return _runners.GetOrAdd((model, revision), key => new(() => new LocalRunner(
-            cancellation => Load(key.Model, key.Revision, cancellation), () => LoadShapes(key.Model, key.Revision), new Lane($"model {key.Model}")))).Value;
+        return _runners.GetOrAdd(model, key => new(() => new LocalRunner(
+            cancellation => Load(key, cancellation), () => LoadShapes(key), new Lane($"model {key.Id}")))).Value;
     }
 
     public TensorData? AsData(object value) => (value as TorchSharp.torch.Tensor)?.ToData();
 
-    private static LanguageSubject Load(string model, string revision, CancellationToken cancellationToken)
+    private static LanguageSubject Load(LocalModel model, CancellationToken cancellationToken) => new(ModelLoader.Load(model.Id, Revision(model),
+        new LoadOptions { DType = Type(model), Adapter = model.Adapter, EightBit = model.EightBit }, cancellationToken: cancellationToken));
+
+    private static LanguageSubject LoadShapes(LocalModel model)
     {
-        ModelFolder folder = Find(model, revision);
-        return new LanguageSubject(ModelLoader.Load(folder, ModelLoader.ReadConfig(folder), cancellationToken: cancellationToken));
+        ModelFolder folder = ModelStore.Find(model.Id, Revision(model));
+        return new LanguageSubject(ModelLoader.LoadShapes(folder, ModelLoader.ReadConfig(folder), Type(model)));
     }
 
-    private static LanguageSubject LoadShapes(string model, string revision)
-    {
-        ModelFolder folder = Find(model, revision);
-        return new LanguageSubject(ModelLoader.LoadShapes(folder, ModelLoader.ReadConfig(folder)));
-    }
+    private static string? Revision(LocalModel model) => model.Revision.Length > 0 ? model.Revision : null;
 
-    private static ModelFolder Find(string model, string revision) => ModelStore.Find(model, revision.Length > 0 ? revision : null);
+    /// <exception cref="NdifException">BAD_ARGUMENT: weights are floating-point numbers.</exception>
+    private static TorchSharp.torch.ScalarType? Type(LocalModel model) => model.Dtype is not { } dtype ? null
+        : dtype.IsFloating() ? dtype.ToTorch()
+        : throw Errors.Throwable(ErrorCode.BadArgument, $"A model is loaded in a floating-point type, not in {dtype}.", "For weights in eight bits there is `eightBit: true`.");
 }

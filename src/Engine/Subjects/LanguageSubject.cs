@@ -127,6 +127,8 @@ public sealed class LanguageSubject : SubjectModel, IDisposable
         {
             foreach (Parameter parameter in parameters.Distinct())
             {
+                if (parameter.IsEightBit)
+                    throw Errors.Throwable(ErrorCode.Unsupported, $"The weight `{parameter.Name}` is kept in eight bits, which have no gradient.", "Load the model without eightBit.");
                 _weights.Add((parameter, parameter.Value));
                 parameter.Value = parameter.Value.detach().requires_grad_(true).DetachFromDisposeScope();
             }

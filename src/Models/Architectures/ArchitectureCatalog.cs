@@ -16,11 +16,18 @@ public static class ArchitectureCatalog
     /// <summary>Hugging Face's class names, in alphabetical order.</summary>
     public static IEnumerable<string> Names => s_byName.Value.Keys.Order(StringComparer.Ordinal);
 
+    /// <summary>Counts of modules in the names of all architectures; the largest models known have a few hundred of each.</summary>
+    private static readonly string[] s_counts =
+        ["num_hidden_layers", "num_layers", "n_layer", "n_layers", "num_local_experts", "num_experts", "n_routed_experts"];
+
+    private const int MaxCount = 4096, MaxModules = 1 << 20;
+
     /// <summary>Builds the module tree that a config.json describes, without weights.</summary>
     /// <exception cref="CheckpointException">UNSUPPORTED_ARCHITECTURE, or a value in the config that cannot be.</exception>
     public static CausalLM Build(ConfigReader config)
     {
         Type type = Find(config);
+        CheckCounts(config);
         if (config.Has("quantization_config"))
             throw config.Bad("quantization_config", "must be absent: only weights in float32, float16 and bfloat16 are supported", "a quantization");
         CausalLM model;
@@ -31,7 +38,38 @@ public static class ArchitectureCatalog
             throw;
         }
         model.Modules = model.Seal();
+        CheckShapes(model, config);
         return model;
+    }
+
+    /// <summary>A few bytes of a config must not make millions of modules.</summary>
+    private static void CheckCounts(ConfigReader config)
+    {
+        long modules = 1;
+        foreach (string key in s_counts)
+        {
+            if (!config.Has(key)) continue;
+            long count = config.Integer(key);
+            if (count > MaxCount) throw config.Bad(key, $"must be at most {MaxCount}", $"{count}");
+            modules *= Math.Max(1, count);
+            if (modules > MaxModules) throw config.Bad(key, $"makes more than {MaxModules} modules", $"{count}");
+        }
+    }
+
+    /// <summary>No weight is larger than an address space; sizes that are multiplied must not have gone round.</summary>
+    private static void CheckShapes(CausalLM model, ConfigReader config)
+    {
+        const long MaxElements = 1L << 46;
+        foreach (SiteModule module in model.Modules)
+            foreach (Parameter parameter in module.Parameters)
+            {
+                long elements = 1;
+                foreach (long size in parameter.Shape)
+                    elements = size <= 0 || size > MaxElements / elements
+                        ? throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{config.File} makes `{module.Path}.{parameter.Name}` [{string.Join(", ", parameter.Shape)}], a shape that cannot be.",
+                            "A size in it is wrong.", module.Path)
+                        : elements * size;
+            }
     }
 
     private static Type Find(ConfigReader config)

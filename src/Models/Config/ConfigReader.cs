@@ -32,10 +32,14 @@ public sealed class ConfigReader
         try
         {
             using JsonDocument document = JsonDocument.Parse(json, new() { CommentHandling = JsonCommentHandling.Skip });
-            if (document.RootElement.ValueKind == JsonValueKind.Object) return new ConfigReader(document.RootElement.Clone(), file, "");
+            if (document.RootElement.ValueKind == JsonValueKind.Object)
+            {
+                foreach (JsonProperty property in document.RootElement.EnumerateObject()) _ = property.Name; // throws for half a surrogate pair
+                return new ConfigReader(document.RootElement.Clone(), file, "");
+            }
             throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{file} must hold a JSON object, not {Kind(document.RootElement)}.");
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{file} is not JSON: {e.Message}", inner: e);
         }
@@ -77,8 +81,21 @@ public sealed class ConfigReader
     public string Text(string key, string? otherwise = null)
     {
         if (Find(key) is not { } value) return otherwise ?? throw Missing(key);
-        return value.ValueKind == JsonValueKind.String ? value.GetString()! : throw Bad(key, "must be a text", Kind(value));
+        return value.ValueKind == JsonValueKind.String ? TextOf(key, value) : throw Bad(key, "must be a text", Kind(value));
     }
+
+    /// <summary>The text, or null if it is something else or absent: for keys that are a flag or a name.</summary>
+    public string? TextOrNothing(string key) => Find(key) is { ValueKind: JsonValueKind.String } value ? TextOf(key, value) : null;
+
+    /// <summary>True if the key has a value that is not empty: a text, a list or an object with something in it, true, or a number.</summary>
+    public bool IsFilled(string key) => Find(key) is { } value && value.ValueKind switch
+    {
+        JsonValueKind.Array => value.GetArrayLength() > 0,
+        JsonValueKind.Object => value.GetPropertyCount() > 0,
+        JsonValueKind.String => value.GetRawText().Length > 2,
+        JsonValueKind.False => false,
+        _ => true,
+    };
 
     /// <summary>Refuses an option that would change the numbers and is not supported.</summary>
     /// <param name="why">What this implementation does instead.</param>
@@ -100,7 +117,7 @@ public sealed class ConfigReader
 
     /// <summary>A list of texts; empty if it is absent.</summary>
     public IReadOnlyList<string> Texts(string key) =>
-        List(key, v => v.ValueKind == JsonValueKind.String ? v.GetString()! : throw Bad(key, "must be a list of texts", Kind(v)));
+        List(key, v => v.ValueKind == JsonValueKind.String ? TextOf(key, v) : throw Bad(key, "must be a list of texts", Kind(v)));
 
     /// <summary>A list of numbers; empty if it is absent.</summary>
     public IReadOnlyList<double> Reals(string key) =>
@@ -130,6 +147,13 @@ public sealed class ConfigReader
 
     private Exception Missing(string key) => Errors.Throwable(ErrorCode.BadCheckpoint,
         $"{File} has no `{_prefix}{key}`, which this architecture needs.", Errors.DidYouMean(key, Keys));
+
+    /// <summary>JSON can spell half of a surrogate pair, which no text has.</summary>
+    private string TextOf(string key, JsonElement value)
+    {
+        try { return value.GetString()!; }
+        catch (InvalidOperationException) { throw Bad(key, "must be a text of whole characters", Kind(value)); }
+    }
 
     private JsonElement? Find(string key) =>
         _json.TryGetProperty(key, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;

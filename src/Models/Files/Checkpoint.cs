@@ -10,7 +10,7 @@ namespace Ndif.Models;
 /// </summary>
 public sealed class Checkpoint : IDisposable
 {
-    private const string Single = "model.safetensors", Index = "model.safetensors.index.json";
+    internal const string Single = "model.safetensors", Index = "model.safetensors.index.json";
 
     private readonly List<SafetensorsFile> _files = [];
     private readonly Dictionary<string, SafetensorsFile> _fileOf = new(StringComparer.Ordinal);
@@ -27,8 +27,29 @@ public sealed class Checkpoint : IDisposable
     /// <summary>As <see cref="SafetensorsFile.Read"/>.</summary>
     public Tensor Read(string name) => _fileOf[name].Read(name);
 
+    /// <summary>As <see cref="SafetensorsFile.Forget"/>.</summary>
+    internal void Forget(string name) => _fileOf[name].Forget(name);
+
     /// <summary>True if a folder has safetensors weights.</summary>
     public static bool IsIn(string folder) => File.Exists(Path.Combine(folder, Single)) || File.Exists(Path.Combine(folder, Index));
+
+    /// <summary>True if none of the files is missing: an index can be there before its shards are.</summary>
+    internal static bool IsComplete(string folder)
+    {
+        if (File.Exists(Path.Combine(folder, Single))) return true;
+        string index = Path.Combine(folder, Index);
+        return File.Exists(index) && ShardsOf(index, index).TrueForAll(shard => File.Exists(Path.Combine(folder, shard)));
+    }
+
+    /// <summary>The files that an index names, each once.</summary>
+    /// <param name="label">What errors call the index.</param>
+    /// <exception cref="CheckpointException">It is no index, or names what is not a safetensors file beside it.</exception>
+    internal static List<string> ShardsOf(string path, string label) => [.. WeightMap(path, label).Select(entry => entry.Value).Distinct(StringComparer.Ordinal)];
+
+    /// <summary>True for a file that is read by running what is in it.</summary>
+    internal static bool IsPickle(string file) => s_pickles.Any(kind => file.EndsWith(kind, StringComparison.Ordinal));
+
+    private static readonly string[] s_pickles = [".bin", ".pt", ".pth", ".ckpt", ".pkl"];
 
     /// <exception cref="CheckpointException">There are no safetensors weights, or they are damaged.</exception>
     public static Checkpoint Open(string folder)
@@ -72,12 +93,10 @@ public sealed class Checkpoint : IDisposable
     {
         string path = Path.Combine(Folder, Index);
         Dictionary<string, SafetensorsFile> shards = new(StringComparer.Ordinal);
-        foreach (var (tensor, shard) in WeightMap(path))
+        foreach (var (tensor, shard) in WeightMap(path, path))
         {
             if (!shards.TryGetValue(shard, out SafetensorsFile? file))
             {
-                if (shard.Length == 0 || Path.GetFileName(shard) != shard || !shard.EndsWith(".safetensors", StringComparison.Ordinal))
-                    throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{path} names `{shard}`, which is not a safetensors file beside it.");
                 if (!File.Exists(Path.Combine(Folder, shard)))
                     throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{path} lists `{shard}` for `{tensor}`, and that file is missing.",
                         "The download is incomplete: fetch the missing shards.");
@@ -89,26 +108,30 @@ public sealed class Checkpoint : IDisposable
         }
     }
 
-    private static List<KeyValuePair<string, string>> WeightMap(string path)
+    /// <summary>Tensor names with the files that have them, which lie beside the index.</summary>
+    private static List<KeyValuePair<string, string>> WeightMap(string path, string label)
     {
+        List<KeyValuePair<string, string>> map;
         try
         {
             using JsonDocument json = JsonDocument.Parse(File.ReadAllBytes(path), new() { AllowDuplicateProperties = false });
-            return [.. json.RootElement.GetProperty("weight_map").EnumerateObject()
+            map = [.. json.RootElement.GetProperty("weight_map").EnumerateObject()
                 .Select(p => KeyValuePair.Create(p.Name, p.Value.GetString() ?? ""))];
         }
         catch (Exception e) when (e is JsonException or System.InvalidOperationException or KeyNotFoundException)
         {
-            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{path} has no `weight_map` from tensor names to files: {e.Message}", inner: e);
+            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{label} has no `weight_map` from tensor names to files: {e.Message}", inner: e);
         }
+        foreach (string shard in map.Select(entry => entry.Value))
+            if (shard.Length == 0 || shard.AsSpan().ContainsAny('/', '\\', '\0') || !shard.EndsWith(".safetensors", StringComparison.Ordinal))
+                throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{label} names `{shard}`, which is not a safetensors file beside it.");
+        return map;
     }
 
     private static Exception NoWeights(string folder)
     {
         string? pickled = Directory.EnumerateFiles(folder).Select(Path.GetFileName)
-            .Where(f => f!.EndsWith(".bin", StringComparison.Ordinal) || f.EndsWith(".pt", StringComparison.Ordinal)
-                || f.EndsWith(".pth", StringComparison.Ordinal) || f.EndsWith(".ckpt", StringComparison.Ordinal))
-            .Order(StringComparer.Ordinal).FirstOrDefault();
+            .Where(f => IsPickle(f!)).Order(StringComparer.Ordinal).FirstOrDefault();
         return pickled is null
             ? Errors.Throwable(ErrorCode.BadCheckpoint, $"{folder} has neither {Single} nor {Index}.",
                 "Name a folder as Hugging Face's save_pretrained writes it.")

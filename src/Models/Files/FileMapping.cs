@@ -52,6 +52,18 @@ internal sealed unsafe partial class FileMapping
         else NativeMemory.Free((void*)Start);
     }
 
+    /// <summary>
+    /// Lets the pages of a range that was read go, where no tensor looks at it any more: they are the file's, and come back if they
+    /// are asked for.
+    /// </summary>
+    public void Forget(long offset, long length)
+    {
+        const int DontNeed = 4;
+        if (!_mapped) return;
+        long page = Environment.SystemPageSize, from = (offset + page - 1) / page * page, to = (offset + length) / page * page;
+        if (to > from) _ = Advise(Start + (nint)from, (nuint)(to - from), DontNeed);
+    }
+
     /// <summary>libtorch's deleter: called with the data pointer when the last storage over it dies.</summary>
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     public static void ReleaseAt(nint data)

@@ -1,6 +1,6 @@
 namespace Ndif.Models;
 
-/// <summary>Hugging Face's cache of hub models, as huggingface_hub lays it out, read only.</summary>
+/// <summary>Hugging Face's cache of hub models, as huggingface_hub lays it out; <see cref="HubDownload"/> writes it.</summary>
 /// <remarks>
 /// <code>
 /// models--org--name/refs/main              the commit that "main" was at
@@ -15,17 +15,30 @@ public static class HubCache
         get
         {
             if (Variable("HF_HUB_CACHE") is { } hub) return hub;
-            if (Variable("HF_HOME") is { } home) return Path.Combine(home, "hub");
-            string cache = Variable("XDG_CACHE_HOME")
-                ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache");
-            return Path.Combine(cache, "huggingface", "hub");
+            return Path.Combine(Home, "hub");
         }
     }
 
-    /// <summary>The snapshot of a model, or null.</summary>
-    public static ModelFolder? Find(string id, string? revision)
+    /// <summary>HF_HOME, else XDG_CACHE_HOME/huggingface, else ~/.cache/huggingface: the cache and the token are in it.</summary>
+    internal static string Home
     {
-        string model = Path.Combine(Root, "models--" + id.Replace("/", "--", StringComparison.Ordinal));
+        get
+        {
+            if (Variable("HF_HOME") is { } home) return home;
+            string cache = Variable("XDG_CACHE_HOME")
+                ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".cache");
+            return Path.Combine(cache, "huggingface");
+        }
+    }
+
+    /// <summary>A model's folder in a cache.</summary>
+    internal static string FolderOf(string root, string id) => Path.Combine(root, "models--" + id.Replace("/", "--", StringComparison.Ordinal));
+
+    /// <summary>The snapshot of a model, or null.</summary>
+    /// <param name="root">The cache; null is <see cref="Root"/>.</param>
+    public static ModelFolder? Find(string id, string? revision, string? root = null)
+    {
+        string model = FolderOf(root ?? Root, id);
         string name = revision ?? "main";
         if (name.Contains("..", StringComparison.Ordinal) || Path.IsPathRooted(name)) return null;
         string reference = Path.Combine(model, "refs", name);
@@ -36,8 +49,8 @@ public static class HubCache
     }
 
     /// <summary>The ids of all models with a snapshot.</summary>
-    public static IEnumerable<string> Models() =>
-        !Directory.Exists(Root) ? [] : Directory.EnumerateDirectories(Root, "models--*")
+    public static IEnumerable<string> Models(string? root = null) =>
+        !Directory.Exists(root ?? Root) ? [] : Directory.EnumerateDirectories(root ?? Root, "models--*")
             .Where(model => Directory.Exists(Path.Combine(model, "snapshots")))
             .Select(model => Path.GetFileName(model)["models--".Length..].Replace("--", "/", StringComparison.Ordinal))
             .Order(StringComparer.Ordinal);

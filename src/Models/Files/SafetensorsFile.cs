@@ -82,6 +82,15 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
         }
     }
 
+    /// <summary>
+    /// Gives back the memory of a tensor that was read and copied; there must be no tensor over it. Its content is the file's again.
+    /// </summary>
+    internal void Forget(string name)
+    {
+        SafetensorsEntry entry = Entries[name];
+        _mapping.Forget(_header.DataStart + entry.Offset, entry.Length);
+    }
+
     /// <summary>The file is unmapped when its last tensor has gone too.</summary>
     public void Dispose()
     {
@@ -93,14 +102,11 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
     private static Tensor Copy(SafetensorsEntry entry, ScalarType type, nint data)
     {
         Tensor copy = empty(entry.Shape, type).DetachFromDisposeScope();
-        Buffer.MemoryCopy((void*)data, (void*)DataPointer(copy.Handle), entry.Length, entry.Length);
+        Buffer.MemoryCopy((void*)data, (void*)NativeTensor.Data(copy.Handle), entry.Length, entry.Length);
         return copy;
     }
 
     [LibraryImport("LibTorchSharp", EntryPoint = "THSTensor_new")]
     private static partial nint NewTensor(nint data, delegate* unmanaged[Cdecl]<nint, void> deleter, long* sizes, int dimensions,
         sbyte scalarType, sbyte dtype, int deviceType, int deviceIndex, byte requiresGrad);
-
-    [LibraryImport("LibTorchSharp", EntryPoint = "THSTensor_data")]
-    private static partial nint DataPointer(nint tensor);
 }

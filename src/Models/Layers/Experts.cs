@@ -16,9 +16,9 @@ public sealed partial class Experts : SiteModule
     {
         ClassName = className;
         _gateUpProj = Weight("gate_up_proj", [experts, 2 * inner, width], [.. Enumerable.Range(0, experts).SelectMany(e =>
-            new (string, long[])[] { ($"{e}.{names.Gate}.weight", [inner, width]), ($"{e}.{names.Up}.weight", [inner, width]) })]);
+            new (string, long[])[] { ($"{e}.{names.Gate}.weight", [inner, width]), ($"{e}.{names.Up}.weight", [inner, width]) })], inputs: 2);
         _downProj = Weight("down_proj", [experts, width, inner], [.. Enumerable.Range(0, experts).Select(e =>
-            ($"{e}.{names.Down}.weight", (long[])[width, inner]))]);
+            ($"{e}.{names.Down}.weight", (long[])[width, inner]))], inputs: 2);
         _actFn = Child("act_fn", activation);
         _actFn.Take(Axes.Unknown); // pairs of tokens and experts, in the order of the experts
     }

@@ -16,7 +16,7 @@ public sealed partial class Linear : TensorModule
     public Linear(int inputs, int outputs, bool bias = true, Parameter? tied = null, string className = "Linear")
     {
         (ClassName, _inputs, _outputs) = (className, inputs, outputs);
-        _weight = tied is null ? Weight("weight", outputs, inputs) : Tie(tied);
+        _weight = tied is null ? Matrix("weight", [outputs, inputs], inputs: 1) : Tie(tied);
         _bias = bias ? Weight("bias", outputs) : null;
     }
 
@@ -27,5 +27,5 @@ public sealed partial class Linear : TensorModule
 
     /// <param name="input">[..., inputs]</param>
     /// <returns>[..., outputs]</returns>
-    protected override Tensor Forward(Tensor input) => nn.functional.linear(input, _weight.Value, _bias?.Value);
+    protected override Tensor Forward(Tensor input) => Products.linear(input, _weight.Value, _bias?.Value);
 }

@@ -8,47 +8,69 @@ namespace Ndif.Models;
 /// <summary>From a Hugging Face id or folder to a module tree, with or without weights.</summary>
 public static class ModelLoader
 {
-    /// <summary>The tree and what belongs to it, without weights and without libtorch.</summary>
-    /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT or UNSUPPORTED_ARCHITECTURE.</exception>
-    public static ModelDescription Describe(string id, string? revision = null)
+    /// <summary>The tree and what belongs to it, without weights and without libtorch. Of a hub model only the few files of it are fetched.</summary>
+    /// <param name="dtype">The element type that it will be loaded in; null is the checkpoint's own.</param>
+    /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT, UNSUPPORTED_ARCHITECTURE or DOWNLOAD_FAILED.</exception>
+    public static ModelDescription Describe(string id, string? revision = null, ScalarType? dtype = null)
     {
         ModelFolder folder = ModelStore.Find(id, revision);
         ConfigReader config = ReadConfig(folder);
         CausalLM root = ArchitectureCatalog.Build(config);
-        return ModelDescriber.Describe(folder, config, root, DescribedDType(folder, config));
+        return ModelDescriber.Describe(folder, config, root, dtype ?? DescribedDType(folder, config));
     }
 
     /// <summary>The model with its weights.</summary>
     /// <param name="dtype">Null keeps the checkpoint's own element type, and then nothing is copied on the CPU.</param>
     /// <param name="device">Null is the CPU.</param>
     /// <param name="progress">Bytes of weights that are ready.</param>
-    /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT or UNSUPPORTED_ARCHITECTURE.</exception>
+    /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT, UNSUPPORTED_ARCHITECTURE or DOWNLOAD_FAILED.</exception>
     public static LoadedModel Load(string id, ScalarType? dtype = null, Device? device = null,
+        IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default) =>
+        Load(id, null, new LoadOptions { DType = dtype, Device = device }, progress, cancellationToken);
+
+    /// <summary>The same by options, and at a revision of the hub's.</summary>
+    /// <param name="progress">Bytes of a download, then bytes of weights that are ready.</param>
+    /// <exception cref="NdifException">As above.</exception>
+    public static LoadedModel Load(string id, string? revision, LoadOptions options,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
-        ModelFolder folder = ModelStore.Find(id);
-        return Load(folder, ReadConfig(folder), dtype, device, progress, cancellationToken);
+        ModelFolder folder = ModelStore.Find(id, revision, ModelParts.Weights, options.Hub, progress, cancellationToken);
+        return Load(folder, ReadConfig(folder), options, progress, cancellationToken);
     }
 
     /// <summary>The same for a folder that was found already, with any config: one of another style, or a changed one.</summary>
     public static LoadedModel Load(ModelFolder folder, ConfigReader config, ScalarType? dtype = null, Device? device = null,
+        IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default) =>
+        Load(folder, config, new LoadOptions { DType = dtype, Device = device }, progress, cancellationToken);
+
+    /// <summary>The same by options. Weights come one by one, and what was read of a converted one is let go: there are never two copies of the model.</summary>
+    public static LoadedModel Load(ModelFolder folder, ConfigReader config, LoadOptions options,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
         CausalLM root = ArchitectureCatalog.Build(config);
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
         List<KeyValuePair<Parameter, string[]>> bound = WeightBinding.Bind(root, checkpoint);
-        ScalarType target = dtype ?? NativeDType(checkpoint, bound.SelectMany(b => b.Value), config);
-        LoadedModel model = new(folder, config, root, target, device ?? CPU);
+        using Adapter? adapter = options.Adapter is { } given ? OpenAdapter(given, options.Hub, root, checkpoint, progress, cancellationToken) : null;
+        ScalarType target = options.DType ?? NativeDType(checkpoint, bound.SelectMany(b => b.Value), config);
+        LoadedModel model = new(folder, config, root, target, options.Device ?? CPU);
         try
         {
+            Parameter? head = model.Module(root.Names.LmHead)?.Parameters[0]; // its errors would go straight into the result
             long done = 0, total = bound.SelectMany(b => b.Value).Sum(name => checkpoint.Entry(name).Length);
             foreach (var (parameter, names) in bound)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                parameter.Value = Placed(Whole(checkpoint, parameter, names), target, model.Device);
+                Tensor whole = Whole(checkpoint, adapter, parameter, names);
+                bool mapped = names is [string only] && adapter?.Changes(only) != true;
+                if (options.EightBit && parameter.Inputs is { } inputs && parameter != head)
+                    using (whole) parameter.Keep(EightBitWeight.Of(whole, inputs, target, model.Device));
+                else parameter.Value = Placed(whole, target, model.Device);
+                if (!mapped || parameter.IsEightBit || !ReferenceEquals(parameter.Value, whole))
+                    foreach (string name in names) checkpoint.Forget(name);
                 done += names.Sum(name => checkpoint.Entry(name).Length);
                 progress?.Report(("weights", done, total));
             }
+            model.Description.Bytes = (ulong)bound.Sum(b => b.Key.Bytes);
             return model;
         }
         catch
@@ -58,10 +80,27 @@ public static class ModelLoader
         }
     }
 
-    /// <summary>The model with shapes and no numbers: weights on the meta device. Needs no weight files.</summary>
-    public static LoadedModel LoadShapes(ModelFolder folder, ConfigReader config)
+    private static Adapter OpenAdapter(string name, HubOptions? hub, CausalLM root, Checkpoint checkpoint,
+        IProgress<(string What, long Done, long Total)>? progress, CancellationToken cancellationToken)
     {
-        LoadedModel model = new(folder, config, ArchitectureCatalog.Build(config), DescribedDType(folder, config), META);
+        Adapter adapter = Adapter.Open(ModelStore.Find(name, null, ModelParts.Adapter, hub, progress, cancellationToken).Path);
+        try
+        {
+            adapter.Bind(root, checkpoint);
+            return adapter;
+        }
+        catch
+        {
+            adapter.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The model with shapes and no numbers: weights on the meta device. Needs no weight files.</summary>
+    /// <param name="dtype">The element type that it will be loaded in; null is the checkpoint's own.</param>
+    public static LoadedModel LoadShapes(ModelFolder folder, ConfigReader config, ScalarType? dtype = null)
+    {
+        LoadedModel model = new(folder, config, ArchitectureCatalog.Build(config), dtype ?? DescribedDType(folder, config), META);
         foreach (Parameter parameter in model.Modules.SelectMany(m => m.Parameters).Distinct())
             parameter.Value = empty(parameter.Shape, model.DType, META).DetachFromDisposeScope();
         return model;
@@ -69,12 +108,12 @@ public static class ModelLoader
 
     public static ConfigReader ReadConfig(ModelFolder folder) => ConfigReader.Open(Path.Combine(folder.Path, "config.json"));
 
-    /// <summary>A parameter's tensor, put together if the checkpoint has it in parts.</summary>
-    private static Tensor Whole(Checkpoint checkpoint, Parameter parameter, string[] names)
+    /// <summary>A parameter's tensor with what an adapter adds, put together if the checkpoint has it in parts.</summary>
+    private static Tensor Whole(Checkpoint checkpoint, Adapter? adapter, Parameter parameter, string[] names)
     {
-        if (names is [string only]) return checkpoint.Read(only);
+        if (names is [string only]) return Read(only);
         using var nothing = no_grad();
-        Tensor[] parts = [.. names.Select(checkpoint.Read)];
+        Tensor[] parts = [.. names.Select(Read)];
         try
         {
             using Tensor rows = cat(parts, 0);                                   // [all parts' rows, ...]
@@ -83,6 +122,12 @@ public static class ModelLoader
         finally
         {
             foreach (Tensor part in parts) part.Dispose();
+        }
+
+        Tensor Read(string name)
+        {
+            Tensor read = checkpoint.Read(name);
+            return adapter?.Merge(name, read) ?? read;
         }
     }
 
@@ -104,7 +149,7 @@ public static class ModelLoader
 
     private static ScalarType DescribedDType(ModelFolder folder, ConfigReader config)
     {
-        if (!Checkpoint.IsIn(folder.Path)) return ConfigDType(config) ?? ScalarType.Float32;
+        if (!Checkpoint.IsIn(folder.Path) || !Checkpoint.IsComplete(folder.Path)) return ConfigDType(config) ?? ScalarType.Float32;
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
         return NativeDType(checkpoint, checkpoint.Names, config);
     }

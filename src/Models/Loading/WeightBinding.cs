@@ -16,7 +16,7 @@ internal static class WeightBinding
     public static List<KeyValuePair<Parameter, string[]>> Bind(CausalLM model, Checkpoint checkpoint)
     {
         Dictionary<string, Parameter> parameters = Parameters(model);
-        HashSet<string> places = [.. parameters.Keys, .. parameters.SelectMany(p => PartPaths(p.Key, p.Value))];
+        HashSet<string> places = Places(parameters);
         Dictionary<string, string> sources = new(StringComparer.Ordinal); // path in the tree -> name in the checkpoint
         List<string> unexpected = [];
         foreach (string name in checkpoint.Names)
@@ -51,10 +51,15 @@ internal static class WeightBinding
         model.Modules.SelectMany(m => m.Parameters.Select(p => (Path: $"{m.Path}.{p.Name}", Parameter: p)))
             .ToDictionary(p => p.Path, p => p.Parameter, StringComparer.Ordinal);
 
+    /// <summary>The paths that a checkpoint's tensors may have: of parameters and of their parts.</summary>
+    public static HashSet<string> Places(Dictionary<string, Parameter> parameters) =>
+        [.. parameters.Keys, .. parameters.SelectMany(p => PartPaths(p.Key, p.Value))];
+
     private static string[] PartPaths(string path, Parameter parameter) =>
         [.. parameter.Parts.Select(part => path[..^parameter.Name.Length] + part.Name)];
 
-    private static string? InTree(string name, string baseName, HashSet<string> places)
+    /// <summary>The path in the tree of a checkpoint's tensor, or null.</summary>
+    public static string? InTree(string name, string baseName, HashSet<string> places)
     {
         if (places.Contains(name)) return name;
         if (places.Contains($"{baseName}.{name}")) return $"{baseName}.{name}";

@@ -5,13 +5,18 @@ namespace Ndif.Models.Tests.Files;
 public sealed class ModelStoreTests : IDisposable
 {
     private readonly TempFolder _folder = new();
-    private readonly string? _before = Environment.GetEnvironmentVariable("HF_HUB_CACHE");
+    private readonly string? _before = Environment.GetEnvironmentVariable("HF_HUB_CACHE"), _offline = Environment.GetEnvironmentVariable("HF_HUB_OFFLINE");
 
-    public ModelStoreTests() => Environment.SetEnvironmentVariable("HF_HUB_CACHE", _folder.Path);
+    public ModelStoreTests()
+    {
+        Environment.SetEnvironmentVariable("HF_HUB_CACHE", _folder.Path);
+        Environment.SetEnvironmentVariable("HF_HUB_OFFLINE", "1");
+    }
 
     public void Dispose()
     {
         Environment.SetEnvironmentVariable("HF_HUB_CACHE", _before);
+        Environment.SetEnvironmentVariable("HF_HUB_OFFLINE", _offline);
         _folder.Dispose();
     }
 

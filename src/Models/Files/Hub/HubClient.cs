@@ -1,0 +1,170 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+
+namespace Ndif.Models;
+
+/// <summary>One state of a repository on the hub.</summary>
+/// <param name="Files">Paths of all files.</param>
+internal sealed record HubRevision(string Commit, IReadOnlyCollection<string> Files);
+
+/// <summary>What the hub says of a file before it is fetched.</summary>
+/// <param name="ETag">The name of its content: SHA-256 for large files, git's SHA-1 for small ones.</param>
+/// <param name="Size">In bytes; null if the hub does not say.</param>
+internal sealed record HubFile(string Name, Uri Address, string ETag, long? Size);
+
+/// <summary>The part of the hub's HTTP API that a download needs.</summary>
+/// <remarks>huggingface_hub/file_download.py (get_hf_file_metadata, http_get) and utils/_http.py</remarks>
+internal sealed partial class HubClient(HubOptions options) : IDisposable
+{
+    private const int MaxHops = 10, MaxAnswerBytes = 64 << 20;
+
+    // redirects are followed here, because the token must not go along to another host
+    private readonly HttpClient _http = new(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = TimeSpan.FromSeconds(10) })
+    {
+        Timeout = Timeout.InfiniteTimeSpan, MaxResponseContentBufferSize = MaxAnswerBytes,
+    };
+
+    /// <summary>The hub has answered.</summary>
+    public bool Contacted { get; private set; }
+
+    /// <exception cref="HubStatusException">The hub refused.</exception>
+    public Task<HubRevision> RevisionAsync(string id, string revision, CancellationToken cancellationToken) => RetryAsync(async () =>
+    {
+        using HttpResponseMessage response = await GetAsync(Address($"api/models/{id}/revision/{Uri.EscapeDataString(revision)}"), 0, cancellationToken).ConfigureAwait(false);
+        byte[] json = await InTimeAsync(response.Content.ReadAsByteArrayAsync, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(json);
+            string commit = document.RootElement.GetProperty("sha").GetString() ?? "";
+            if (!PlainName().IsMatch(commit)) throw new FormatException($"the commit `{commit}` is no plain name");
+            return new HubRevision(commit, [.. document.RootElement.GetProperty("siblings").EnumerateArray().Select(s => s.GetProperty("rfilename").GetString() ?? "")]);
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException or FormatException)
+        {
+            throw HubErrors.Failed(id, options, $"the answer to {response.RequestMessage?.RequestUri} is not the hub's: {e.Message}", "Check HF_ENDPOINT.", e);
+        }
+    }, cancellationToken);
+
+    /// <summary>A file's metadata: of the answer that leads away from the hub, if one does, because content networks have tags of their own.</summary>
+    /// <exception cref="HubStatusException">The hub refused.</exception>
+    public Task<HubFile> FileAsync(string id, string commit, string name, CancellationToken cancellationToken) => RetryAsync(async () =>
+    {
+        Uri address = Address($"{id}/resolve/{commit}/{string.Join('/', name.Split('/').Select(Uri.EscapeDataString))}"), at = address;
+        string? linked = null;
+        long? linkedSize = null;
+        for (int hops = 0; ; hops++)
+        {
+            using HttpResponseMessage response = await SendAsync(HttpMethod.Head, at, 0, cancellationToken).ConfigureAwait(false);
+            linked ??= Tag(Header(response, "X-Linked-Etag"));
+            linkedSize ??= long.TryParse(Header(response, "X-Linked-Size"), out long size) ? size : null;
+            if (Next(response, at, hops) is { } next && IsHub(next))
+            {
+                at = next;
+                continue;
+            }
+            bool away = IsRedirect(response);
+            string? tag = linked ?? Tag(response.Headers.ETag?.ToString() ?? Header(response, "ETag"));
+            if (tag is null || !PlainName().IsMatch(tag))
+                throw HubErrors.Failed(id, options, $"{at.GetLeftPart(UriPartial.Path)} gives no usable ETag for `{name}`.", "Check HF_ENDPOINT: a proxy between may have dropped it.");
+            return new HubFile(name, address, tag, linkedSize ?? (away ? null : response.Content.Headers.ContentLength));
+        }
+    }, cancellationToken);
+
+    /// <summary>A file's content from a byte on, if the server can; the answer's status says (206). Redirects are followed.</summary>
+    /// <exception cref="HubStatusException">The hub refused; 416 is given back.</exception>
+    public async Task<HttpResponseMessage> GetAsync(Uri address, long from, CancellationToken cancellationToken)
+    {
+        Uri at = address;
+        for (int hops = 0; ; hops++)
+        {
+            HttpResponseMessage response = await SendAsync(HttpMethod.Get, at, from, cancellationToken).ConfigureAwait(false);
+            if (Next(response, at, hops) is not { } next) return response;
+            response.Dispose();
+            at = next;
+        }
+    }
+
+    /// <summary>Tries again what may pass, after a wait that doubles; where nobody was ever there, at once gives up.</summary>
+    public async Task<T> RetryAsync<T>(Func<Task<T>> attempt, CancellationToken cancellationToken)
+    {
+        for (int failures = 1; ; failures++)
+        {
+            Exception failure;
+            try { return await attempt().ConfigureAwait(false); }
+            catch (Exception e) when (failures < options.Attempts && IsPassing(e)) { failure = e; }
+            await PauseAsync(failures, failure, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    public bool IsPassing(Exception e) => e is HubStatusException { IsPassing: true }
+        || (Contacted && e is TimeoutException or HttpRequestException or (IOException and not DirectoryNotFoundException));
+
+    public Task PauseAsync(int failures, Exception failure, CancellationToken cancellationToken)
+    {
+        TimeSpan doubled = options.Backoff * Math.Pow(2, Math.Min(failures, 7) - 1);
+        TimeSpan asked = failure is HubStatusException { RetryAfter: { } after } && after < TimeSpan.FromMinutes(2) ? after : TimeSpan.Zero;
+        return Task.Delay(asked > doubled ? asked : doubled, cancellationToken);
+    }
+
+    /// <summary>Bounds a step of a transfer by <see cref="HubOptions.Silence"/>.</summary>
+    /// <exception cref="TimeoutException">Nothing came.</exception>
+    public async Task<T> InTimeAsync<T>(Func<CancellationToken, Task<T>> step, CancellationToken cancellationToken)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        limit.CancelAfter(options.Silence);
+        try { return await step(limit.Token).ConfigureAwait(false); }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new TimeoutException($"no answer for {options.Silence.TotalSeconds:0.#} seconds");
+        }
+    }
+
+    public void Dispose() => _http.Dispose();
+
+    private async Task<HttpResponseMessage> SendAsync(HttpMethod method, Uri at, long from, CancellationToken cancellationToken)
+    {
+        using HttpRequestMessage request = new(method, at);
+        request.Headers.UserAgent.Add(new ProductInfoHeaderValue("ndif-csharp", typeof(HubClient).Assembly.GetName().Version?.ToString(3)));
+        request.Headers.AcceptEncoding.Add(new StringWithQualityHeaderValue("identity")); // a compressed answer has another size and tag
+        if (from > 0) request.Headers.Range = new RangeHeaderValue(from, null);
+        if (options.Token is { } token && IsHub(at)) request.Headers.TryAddWithoutValidation("Authorization", $"Bearer {token}");
+        HttpResponseMessage response = await InTimeAsync(t => _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, t), cancellationToken).ConfigureAwait(false);
+        Contacted = true;
+        if (response.IsSuccessStatusCode || IsRedirect(response) || (from > 0 && response.StatusCode == HttpStatusCode.RequestedRangeNotSatisfiable)) return response;
+        using (response)
+            throw new HubStatusException(at, response.StatusCode, Header(response, "X-Error-Code") ?? "", response.Headers.RetryAfter?.Delta);
+    }
+
+    /// <summary>Where a redirect leads; null if the answer is none.</summary>
+    private static Uri? Next(HttpResponseMessage response, Uri at, int hops)
+    {
+        if (!IsRedirect(response)) return null;
+        Uri? next = response.Headers.Location is { } location ? new Uri(at, location) : null;
+        if (next is null || hops == MaxHops || (next.Scheme != at.Scheme && next.Scheme != Uri.UriSchemeHttps))
+        {
+            response.Dispose();
+            throw new HttpRequestException($"{at.GetLeftPart(UriPartial.Path)} redirects "
+                + (next is null ? "to nowhere" : hops == MaxHops ? $"more than {MaxHops} times" : $"to {next.Scheme}"));
+        }
+        return next;
+    }
+
+    private static bool IsRedirect(HttpResponseMessage response) =>
+        (int)response.StatusCode is 301 or 302 or 303 or 307 or 308;
+
+    private bool IsHub(Uri at) => Uri.Compare(at, options.Endpoint, UriComponents.SchemeAndServer, UriFormat.SafeUnescaped, StringComparison.OrdinalIgnoreCase) == 0;
+
+    private Uri Address(string path) => new($"{options.Endpoint.ToString().TrimEnd('/')}/{path}");
+
+    private static string? Header(HttpResponseMessage response, string name) =>
+        response.Headers.TryGetValues(name, out IEnumerable<string>? values) ? values.FirstOrDefault() : null;
+
+    /// <summary>An ETag without its quotes and mark of weakness.</summary>
+    private static string? Tag(string? value) => value is null ? null : (value.StartsWith("W/", StringComparison.Ordinal) ? value[2..] : value).Trim('"');
+
+    /// <summary>A name that is one file's and leaves no folder.</summary>
+    [GeneratedRegex(@"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$")]
+    private static partial Regex PlainName();
+}

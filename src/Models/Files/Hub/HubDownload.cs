@@ -1,0 +1,215 @@
+using System.Net;
+
+namespace Ndif.Models;
+
+/// <summary>A download of a model into Hugging Face's cache, laid out as huggingface_hub does, which finds it there.</summary>
+/// <remarks>
+/// <code>
+/// models--org--name/blobs/{etag}                    content; "{etag}.incomplete" while it arrives
+/// models--org--name/snapshots/{commit}/{file}       -> ../../blobs/{etag}
+/// models--org--name/refs/{revision}                 commit
+/// .locks/models--org--name/{etag}.lock              held while a blob arrives
+/// </code>
+/// 1. Ask which commit the revision is, and what files it has; choose those that are needed (<see cref="HubFiles"/>).
+/// 2. Ask for each one's tag and size; see that the disk has room.
+/// 3. Fetch what is missing, several at once, each under its lock, from the byte where an earlier try ended.
+/// 4. Check each against its tag, put it into its place, link it into the snapshot.
+/// 5. The index of a model in shards leads to 2 once more; it is linked when all its shards are there, so that a snapshot with
+///    an index is whole.
+/// </remarks>
+internal sealed class HubDownload : IDisposable
+{
+    private readonly HubOptions _options;
+    private readonly HubClient _client;
+    private readonly string _id, _model;
+    private readonly IProgress<(string What, long Done, long Total)>? _progress;
+    private readonly Lock _reporting = new();
+    private long _done, _total;
+
+    private HubDownload(string id, HubOptions options, IProgress<(string What, long Done, long Total)>? progress)
+    {
+        (_id, _options, _client, _progress) = (id, options, new HubClient(options), progress);
+        _model = HubCache.FolderOf(options.Cache, id);
+    }
+
+    /// <summary>Fetches what is missing of a model.</summary>
+    /// <param name="revision">A branch, tag or commit.</param>
+    /// <param name="progress">Bytes that are here.</param>
+    /// <returns>The snapshot.</returns>
+    /// <exception cref="NdifException">
+    /// UNKNOWN_MODEL: the hub has no such model or cannot be asked. PERMISSION_DENIED: it is gated. BAD_CHECKPOINT: it has no safetensors.
+    /// DOWNLOAD_FAILED: network, disk or content; what arrived is kept.
+    /// </exception>
+    public static async Task<ModelFolder> RunAsync(string id, string revision, ModelParts parts, HubOptions options,
+        IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
+    {
+        using HubDownload download = new(id, options, progress);
+        try
+        {
+            return await download.FetchAsync(revision, parts, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is HubStatusException or HttpRequestException or TimeoutException or IOException or UnauthorizedAccessException)
+        {
+            throw HubErrors.Of(e, id, revision, options, download._client.Contacted || e is UnauthorizedAccessException);
+        }
+    }
+
+    public void Dispose() => _client.Dispose();
+
+    private async Task<ModelFolder> FetchAsync(string revision, ModelParts parts, CancellationToken cancellationToken)
+    {
+        HubRevision state = await _client.RevisionAsync(_id, revision, cancellationToken).ConfigureAwait(false);         // 1
+        List<string> wanted = HubFiles.Wanted(_id, state.Files, parts);
+        string snapshot = Path.Combine(_model, "snapshots", state.Commit);
+        Directory.CreateDirectory(snapshot);
+        Directory.CreateDirectory(Path.Combine(_model, "blobs"));
+
+        List<HubFile> files = await FilesAsync(state, wanted, cancellationToken).ConfigureAwait(false);                  // 2
+        await FetchAllAsync(files, cancellationToken).ConfigureAwait(false);                                             // 3
+        if (files.Find(f => f.Name == Checkpoint.Index) is { } index)                                                    // 5
+        {
+            IEnumerable<string> shards = Checkpoint.ShardsOf(Blob(index), $"{_id}/{index.Name}");
+            List<HubFile> more = await FilesAsync(state, shards, cancellationToken).ConfigureAwait(false);
+            await FetchAllAsync(more, cancellationToken).ConfigureAwait(false);
+            foreach (HubFile shard in more) Link(snapshot, shard);
+        }
+        foreach (HubFile file in files) Link(snapshot, file);                                                            // 4
+        if (revision != state.Commit) WriteReference(revision, state.Commit);
+        return new ModelFolder(_id, state.Commit, snapshot);
+    }
+
+    private async Task<List<HubFile>> FilesAsync(HubRevision state, IEnumerable<string> names, CancellationToken cancellationToken)
+    {
+        HubFile[] files = [.. names.Select(name => new HubFile(name, _options.Endpoint, "", null))];
+        await Parallel.ForEachAsync(Enumerable.Range(0, files.Length), Degree(cancellationToken), async (i, cancel) =>
+            files[i] = await _client.FileAsync(_id, state.Commit, files[i].Name, cancel).ConfigureAwait(false)).ConfigureAwait(false);
+        return [.. files];
+    }
+
+    private async Task FetchAllAsync(List<HubFile> files, CancellationToken cancellationToken)
+    {
+        HubFile[] missing = [.. files.Where(f => !File.Exists(Blob(f))).DistinctBy(f => f.ETag)];
+        CheckRoom(missing);
+        Arrived(0, missing.Sum(f => f.Size ?? 0));
+        await Parallel.ForEachAsync(missing, Degree(cancellationToken), async (file, cancel) => await FetchAsync(file, cancel).ConfigureAwait(false)).ConfigureAwait(false);
+    }
+
+    private async Task FetchAsync(HubFile file, CancellationToken cancellationToken)
+    {
+        string blob = Blob(file);
+        using HubLock held = await HubLock.TakeAsync(Path.Combine(_options.Cache, ".locks", Path.GetFileName(_model), file.ETag + ".lock"), cancellationToken).ConfigureAwait(false);
+        if (File.Exists(blob)) // another process was first
+        {
+            Arrived(file.Size ?? 0);
+            return;
+        }
+        using PartialBlob partial = await PartialBlob.OpenAsync(file, blob, cancellationToken).ConfigureAwait(false);
+        bool resumed = partial.Length > 0;
+        Arrived(partial.Length);
+        await FillAsync(partial, file, cancellationToken).ConfigureAwait(false);
+        if (!partial.IsRight() && resumed) // the beginning may be of a try that went wrong
+        {
+            Arrived(-partial.Length);
+            partial.Restart();
+            await FillAsync(partial, file, cancellationToken).ConfigureAwait(false);
+        }
+        if (!partial.IsRight())
+        {
+            partial.Discard();
+            throw HubErrors.Failed(_id, _options, $"`{file.Name}` arrived with another checksum than the hub announced ({file.ETag}); it was thrown away.",
+                "A proxy or mirror between may change files; check HF_ENDPOINT and try again.");
+        }
+        await partial.FinishAsync(blob, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Fetches until all is there. Whatever moves on begins to count failures anew.</summary>
+    private async Task FillAsync(PartialBlob partial, HubFile file, CancellationToken cancellationToken)
+    {
+        byte[] buffer = new byte[1 << 16];
+        for (int failures = 0; !partial.IsComplete;)
+        {
+            long before = partial.Length;
+            try
+            {
+                await ReceiveAsync(partial, file, buffer, cancellationToken).ConfigureAwait(false);
+                if (file.Size is null) return;
+                if (partial.IsComplete) continue;
+                throw new IOException($"the connection ended after {partial.Length} of the {file.Size} bytes of `{file.Name}`");
+            }
+            catch (Exception e) when (_client.IsPassing(e) && (failures = partial.Length > before ? 1 : failures + 1) < _options.Attempts)
+            {
+                await _client.PauseAsync(failures, e, cancellationToken).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private async Task ReceiveAsync(PartialBlob partial, HubFile file, byte[] buffer, CancellationToken cancellationToken)
+    {
+        using HttpResponseMessage response = await _client.GetAsync(file.Address, partial.Length, cancellationToken).ConfigureAwait(false);
+        bool continued = response.StatusCode == HttpStatusCode.PartialContent && response.Content.Headers.ContentRange?.From == partial.Length;
+        if (!continued && partial.Length > 0) // the server sends from the beginning, or cannot go on from here
+        {
+            Arrived(-partial.Length);
+            partial.Restart();
+        }
+        if (!response.IsSuccessStatusCode || (!continued && response.StatusCode == HttpStatusCode.PartialContent))
+            throw new IOException($"the server cannot send `{file.Name}` from where it was asked to");
+        using Stream body = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
+        while (true)
+        {
+            int read = await _client.InTimeAsync(t => body.ReadAsync(buffer, t).AsTask(), cancellationToken).ConfigureAwait(false);
+            if (read == 0) return;
+            await partial.WriteAsync(buffer.AsMemory(0, read), cancellationToken).ConfigureAwait(false);
+            Arrived(read);
+        }
+    }
+
+    /// <summary>Refuses at the beginning what would fail at the end.</summary>
+    private void CheckRoom(IEnumerable<HubFile> missing)
+    {
+        long needed = missing.Sum(f => Math.Max(0, (f.Size ?? 0) - (new FileInfo(PartialBlob.PathOf(Blob(f))) is { Exists: true } begun ? begun.Length : 0)));
+        long free = needed == 0 ? 0 : _options.FreeBytes(_model);
+        if (needed > free)
+            throw HubErrors.Failed(_id, _options, $"it needs {Megabytes(needed)} more in {_options.Cache}, and the disk has {Megabytes(free)} free.",
+                "Make room, or put the cache on another disk with HF_HOME.");
+
+        static string Megabytes(long bytes) => $"{bytes / 1e6:0.#} MB";
+    }
+
+    /// <summary>A relative link, as huggingface_hub makes it; a copy where the system allows no links.</summary>
+    private void Link(string snapshot, HubFile file)
+    {
+        string link = Path.Combine(snapshot, file.Name);
+        if (File.Exists(link)) return;
+        try
+        {
+            if (new FileInfo(link).LinkTarget is not null) File.Delete(link); // it leads nowhere
+            File.CreateSymbolicLink(link, Path.Combine("..", "..", "blobs", file.ETag));
+        }
+        catch (IOException) when (File.Exists(link)) { } // another process was first
+        catch (Exception e) when (OperatingSystem.IsWindows() && e is IOException or UnauthorizedAccessException) { File.Copy(Blob(file), link); }
+    }
+
+    private void WriteReference(string revision, string commit)
+    {
+        string path = Path.Combine(_model, "refs", revision), written = $"{path}.{Environment.ProcessId}.{Environment.CurrentManagedThreadId}.tmp";
+        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+        File.WriteAllText(written, commit);
+        File.Move(written, path, overwrite: true);
+    }
+
+    private string Blob(HubFile file) => Path.Combine(_model, "blobs", file.ETag);
+
+    private ParallelOptions Degree(CancellationToken cancellationToken) =>
+        new() { MaxDegreeOfParallelism = Math.Max(1, _options.Parallel), CancellationToken = cancellationToken };
+
+    private void Arrived(long bytes, long expected = 0)
+    {
+        lock (_reporting)
+        {
+            _done += bytes;
+            _total += expected;
+            _progress?.Report(($"files of {_id}", _done, Math.Max(_total, _done)));
+        }
+    }
+}

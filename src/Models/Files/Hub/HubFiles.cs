@@ -1,0 +1,68 @@
+using ErrorCode = Ndif.Protocol.ErrorCode;
+
+namespace Ndif.Models;
+
+/// <summary>How much of a model is wanted on the disk.</summary>
+public enum ModelParts
+{
+    /// <summary>Config and tokenizer: the tree, its shapes, token ids. A few megabytes at most.</summary>
+    Description,
+
+    /// <summary>The same and the weights.</summary>
+    Weights,
+
+    /// <summary>A LoRA adapter: its config and its weights.</summary>
+    Adapter,
+}
+
+/// <summary>Which files of a repository are fetched, and whether a folder has them.</summary>
+internal static class HubFiles
+{
+    public const string Config = "config.json";
+
+    /// <summary>What makes up a description. Only config.json has to be there.</summary>
+    private static readonly string[] s_description =
+    [
+        Config, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
+    ];
+
+    /// <summary>True if a folder has all that is needed for these parts.</summary>
+    public static bool Has(string folder, ModelParts parts) => parts switch
+    {
+        ModelParts.Adapter => Adapter.IsIn(folder),
+        ModelParts.Weights => File.Exists(Path.Combine(folder, Config)) && Checkpoint.IsComplete(folder),
+        _ => File.Exists(Path.Combine(folder, Config)),
+    };
+
+    /// <summary>
+    /// The files to fetch at first. For a model in shards that is the index, which names the rest
+    /// (<see cref="Checkpoint.ShardsOf"/>).
+    /// </summary>
+    /// <param name="files">All files of the repository.</param>
+    /// <exception cref="NdifException">BAD_CHECKPOINT: the repository lacks what is needed, or has pickled weights only.</exception>
+    public static List<string> Wanted(string id, IReadOnlyCollection<string> files, ModelParts parts)
+    {
+        if (parts == ModelParts.Adapter)
+        {
+            if (files.Contains(Adapter.ConfigFile) && files.Contains(Adapter.WeightsFile)) return [Adapter.ConfigFile, Adapter.WeightsFile];
+            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"`{id}` on the hub has no {Adapter.ConfigFile} with {Adapter.WeightsFile}: it is not an adapter in PEFT's format"
+                + (files.Any(Checkpoint.IsPickle) ? ", or its weights are a Python pickle, which is refused: reading a pickle runs whatever code is in it." : "."));
+        }
+        if (!files.Contains(Config))
+            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"`{id}` on the hub has no {Config}: it is not a model in the transformers format.",
+                files.Contains(Adapter.ConfigFile) ? "It is an adapter: name its base model, and give it as `adapter`." : "Look for a repository of the same model with config.json and safetensors.");
+        List<string> wanted = [.. s_description.Where(files.Contains)];
+        if (parts == ModelParts.Description) return wanted;
+        wanted.Add(files.Contains(Checkpoint.Single) ? Checkpoint.Single : files.Contains(Checkpoint.Index) ? Checkpoint.Index : throw NoWeights(id, files));
+        return wanted;
+    }
+
+    private static Exception NoWeights(string id, IReadOnlyCollection<string> files) =>
+        files.Where(Checkpoint.IsPickle).Order(StringComparer.Ordinal).FirstOrDefault() is { } pickled
+            ? Errors.Throwable(ErrorCode.BadCheckpoint,
+                $"`{id}` on the hub has its weights as `{pickled}`, a Python pickle, which is refused: reading a pickle runs whatever code is in it.",
+                "Many such repositories have a pull request by the hub's converter with model.safetensors: name its revision (refs/pr/N). Or convert it once where "
+                + "you trust it, with AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder).")
+            : Errors.Throwable(ErrorCode.BadCheckpoint, $"`{id}` on the hub has neither {Checkpoint.Single} nor {Checkpoint.Index}.",
+                "Look for a repository of the same model with safetensors weights.");
+}
