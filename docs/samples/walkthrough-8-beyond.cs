@@ -1,6 +1,6 @@
 #:project ../../src/Engine/Engine.csproj
 #:property RunsTorch=true
-// Beyond the walkthrough: conditions on values, questions to the client, heads, training.
+// Beyond the walkthrough: conditions on values, questions to the client, heads, training, modules of one's own.
 using Ndif;
 
 var llm = new LanguageModel("ndif/tiny-landmarks");
@@ -42,7 +42,7 @@ using (var s = llm.Session())
     {
         using var t = llm.Trace(Eiffel, grad: true);
         h[2].Hidden += h[2].Hidden.MatMul(a).MatMul(b);
-        var loss = Op.CrossEntropy(llm.LmHead.Output[0, ^1..], llm.Tokenizer.Encode(" Rome").ToArray());
+        var loss = Op.CrossEntropy(llm.LmHead.Output[0, ^1..], llm.Tokenizer.Encode(" Rome"));
         losses.Append(loss.Detach());
         t.Backward(loss);
         adam.Step();
@@ -62,6 +62,24 @@ using (var s = llm.Session())
 }
 // prints: 20 steps; the loss fell: True
 // prints: The Eiffel Tower is in the city of Rome
+
+// A module of the user's own, with sites, attached to the tree
+var sae = h[2].Attach("sae", new SparseAutoencoder(TensorData.Randn([128, 512], seed: 2) * 0.1, TensorData.Randn([512, 128], seed: 3) * 0.1));
+using (var t = llm.Trace("Hello"))
+{
+    h[2].Hidden = sae.Call(h[2].Hidden);
+    var features = sae["encoder"].Output.Save();
+    var active = (sae["relu"].Output > 0).Sum().Save();
+    await t.RunAsync();
+    Console.WriteLine($"features {features.Shape}, some of them active: {active.Item<long>() is > 0 and < 512}");
+}
+// prints: features [1, 1, 512], some of them active: True
+
+sealed class SparseAutoencoder(TensorData encoder, TensorData decoder) : ModuleDefinition
+{
+    readonly Layer _encoder = Linear("encoder", encoder), _relu = Step("relu", x => x.Relu()), _decoder = Linear("decoder", decoder);
+    protected override Value Forward(Value x) => _decoder.Call(_relu.Call(_encoder.Call(x)));
+}
 
 static class Interventions
 {

@@ -48,6 +48,7 @@ public sealed class NNsight(torch.nn.Module module, Dictionary<string, Aliases>?
     public NNsight Edit(Action edit, bool inPlace = false)
     {
         NNsight edited = inPlace ? this : new NNsight(_module, new(Rename));
+        if (!inPlace) edited.ShareTree(this);
         edited.AddEdit(inPlace ? null : this, edit);
         return edited;
     }

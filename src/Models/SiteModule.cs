@@ -44,6 +44,9 @@ public abstract class SiteModule
     /// <summary>The same for an input: its position as a number, or its keyword.</summary>
     public virtual Axes InputAxes(string argument) => argument is "attention_mask" ? Axes.Attention : Axes.Hidden;
 
+    /// <summary>True if the forward gives a single tensor, where most give a tuple.</summary>
+    public virtual bool GivesTensor => false;
+
     /// <summary>The forward, with arguments that are known only at run time. Sites of this module itself do not fire.</summary>
     public abstract object? Run(Arguments arguments);
 
@@ -141,6 +144,8 @@ public abstract class TensorModule : SiteModule
     public override Axes OutputAxes(int element) => Axes;
 
     public override Axes InputAxes(string argument) => Axes;
+
+    public override bool GivesTensor => true;
 
     /// <summary>Says what the module, and those within, are called with where that is not [rows, tokens, ...].</summary>
     internal void Take(Axes axes)

@@ -110,7 +110,7 @@ public sealed class BadInputTests(Cluster cluster, ITestOutputHelper output) : C
         });
         foreach (Exception refusal in (Exception[])[submit, run])
         {
-            Assert.Equal(ErrorCode.LimitExceeded, Assert.IsType<InvalidProgramException>(refusal).Code);
+            Assert.Equal(ErrorCode.LimitExceeded, Assert.IsType<BadProgramException>(refusal).Code);
             Assert.Contains("67,108,864 bytes", refusal.Message, StringComparison.Ordinal);
         }
         await AssertAllIsWellAsync([.. Cluster.Workers.Keys.Order()]);
@@ -121,7 +121,7 @@ public sealed class BadInputTests(Cluster cluster, ITestOutputHelper output) : C
     {
         Program program = Recording("edit");
         change(program);
-        Exception here = await Assert.ThrowsAnyAsync<Exception>(() => new EngineRuntime().Open(Experiments.Model, "").RunAsync(program, new Silent(), Cancel));
+        Exception here = await Assert.ThrowsAnyAsync<Exception>(() => new EngineRuntime().Open(new LocalModel(Experiments.Model)).RunAsync(program, new Silent(), Cancel));
         Exception there = await RefusalAsync(async () => await Raw.SubmitAsync(new SubmitRequest { Program = program }, Key, cancellationToken: Cancel));
         Assert.Equal(here.GetType(), there.GetType());
         Assert.Equal(here.Message, there.Message);

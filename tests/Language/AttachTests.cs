@@ -45,6 +45,65 @@ public sealed class AttachTests(Service service) : LanguageTests(service)
         Assert.Contains("(one): Step()", llm.ToString(), StringComparison.Ordinal);
     }
 
+    /// <summary>A module of parts, with weights, one of which has a part itself.</summary>
+    private sealed class Autoencoder(TensorData encoder, TensorData decoder) : ModuleDefinition
+    {
+        private readonly Layer _encoder = Linear("encoder", encoder), _inner = Part("inner", new Complex()), _decoder = Linear("decoder", decoder);
+
+        protected override Value Forward(Value input) => _decoder.Call(_inner.Call(_encoder.Call(input).Relu()));
+    }
+
+    [Theory, MemberData(nameof(Ways))]
+    public async Task AnEditThatCallsAnAttachedModule_IsAFileToo_AndBringsTheModule(Way way)
+    {
+        string file = Path.GetTempFileName();
+        try
+        {
+            LanguageModel llm = Model(way);
+            Envoy sae = llm.Layers[1].Attach("sae", new Autoencoder(TensorData.Randn([128, 64], seed: 1) * 0.1, TensorData.Randn([64, 128], seed: 2) * 0.1));
+            LanguageModel edited = llm.Edit(() => llm.Layers[1].Hidden = sae.Call(llm.Layers[1].Hidden));
+            edited.ExportEdits(file);
+            TensorData expected = await LogitsAsync(edited, Paris);
+            Assert.False(expected.SameAs(await LogitsAsync(llm, Paris)));
+
+            var other = new LanguageModel(Service.Model, remote: Backend(way), edits: file); // knows nothing of what was attached
+            Assert.Equal("transformer.h.1.sae.inner", other["transformer.h.1.sae"]["inner"].Path);
+            Same(expected, await LogitsAsync(other, Paris));
+            using Trace t = other.Trace();
+            Saved features, changed;
+            using (t.Invoke(Paris)) features = other["transformer.h.1.sae.encoder"].Output.Save();
+            using (t.Invoke(Paris))
+            {
+                other["transformer.h.1.sae.inner.one"].Output[..] = 0;
+                changed = other.Layers[1].Hidden.Save();
+            }
+            await t.RunAsync(Cancel);
+            Assert.Equal([1, 8, 64], features.Tensor.Shape.ToArray());
+            Zero(changed);
+            Assert.Contains("(sae): Autoencoder(", other.ToString(), StringComparison.Ordinal);
+            edited.ImportEdits(file); // where it is attached already: twice the edit
+            Assert.False(expected.SameAs(await LogitsAsync(edited, Paris)));
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    [Theory, MemberData(nameof(Here))]
+    public async Task AUsersModule_TakesAttachmentsToo_AndAnEditKnowsThem(Way way)
+    {
+        using TinyNet net = new();
+        NNsight model = net.Wrap();
+        Envoy doubled = model["layer1"].Attach("doubled", new Scaled(2));
+        NNsight edited = model.Edit(() => model["layer1"].Output = doubled.Call(model["layer1"].Output));
+        using Trace t = net.Trace(edited, way);
+        Saved scale = edited["layer1.doubled.scale"].Output.Save(), input = edited["layer2"].Input.Save();
+        await t.RunAsync(Cancel);
+        Same(input, scale);
+        Assert.DoesNotContain("doubled", net.Wrap().ToString(), StringComparison.Ordinal);
+    }
+
     [Theory, MemberData(nameof(Ways))]
     [Carries("test_lm/TestMiscellaneous.test_undispatched_extra_module", "v0.4/test_lm/test_undispatched_extra_module")]
     public async Task AModuleAttachedBeforeAnythingIsLoaded_IsThere(Way way)

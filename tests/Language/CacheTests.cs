@@ -152,7 +152,7 @@ public sealed class CacheTests(Service service) : LanguageTests(service)
         Assert.Throws<IndexOutOfRangeException>(() => cache[llm["transformer.h"][12]]);
         Assert.Throws<KeyNotFoundException>(() => cache["transformer.h.12"]);
         Assert.Throws<KeyNotFoundException>(() => cache[llm["transformer.h"]]);
-        Assert.Throws<InvalidProgramException>(() => cache[llm["transformer.layers"]]);
+        Assert.Throws<BadProgramException>(() => cache[llm["transformer.layers"]]);
     }
 
     [Theory, MemberData(nameof(Ways))]

@@ -122,10 +122,12 @@ public sealed class EditTests(Service service) : LanguageTests(service)
             File.WriteAllText(file, "{}");
             Assert.Contains("is no file of edits", Assert.Throws<NdifException>(() => llm.ImportEdits(file)).Message, StringComparison.Ordinal);
             Assert.Throws<FileNotFoundException>(() => llm.ImportEdits(file + ".not"));
+            var constructed = new LanguageModel(Service.Model, remote: Backend(way), edits: file);
+            foreach (Action use in (Action[])[() => _ = constructed["lm_head"], () => constructed.Trace(Paris)]) Assert.Throws<NdifException>(use); // each time
 
             using TinyNet net = new();
             net.Model.Edit(() => net.Model.Output[..] = 0).ExportEdits(file);
-            var other = Assert.Throws<InvalidProgramException>(() => llm.ImportEdits(file));
+            var other = Assert.Throws<BadProgramException>(() => llm.ImportEdits(file));
             Assert.Equal(ErrorCode.BadArgument, other.Code);
             Assert.Contains("(Sequential, 82 parameters); this model is `ndif/tiny-landmarks`", other.Message, StringComparison.Ordinal);
         }

@@ -11,15 +11,15 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
     private static readonly Dictionary<string, Misuse> s_all = new()
     {
         ["a module that is not there"] = new(Run(llm => llm["transformer.h.0.mpl"].Output.Save()),
-            typeof(InvalidProgramException), "`GPT2LMHeadModel` has no module `transformer.h.0.mpl`.", "Did you mean `mlp`"),
+            typeof(BadProgramException), "`GPT2LMHeadModel` has no module `transformer.h.0.mpl`.", "Did you mean `mlp`"),
         ["a list's index out of range"] = new(Run(llm => llm["transformer.h"][4].Output.Save()),
             typeof(IndexOutOfRangeException), "Index 4 is out of range: `transformer.h` has 4 modules."),
         ["an index into what is no list"] = new(Run(llm => llm["transformer"][0].Output.Save()),
             typeof(IndexOutOfRangeException), "`transformer` is a GPT2Model, not a list of modules", "wte, wpe, drop, h, ln_f"),
         ["the output of a list"] = new(Run(llm => llm["transformer.h"].Output.Save()),
-            typeof(InvalidProgramException), "`transformer.h` is a list of modules: it is never called itself", "Index it: [0..3]", "MisuseTests.cs:"),
+            typeof(BadProgramException), "`transformer.h` is a list of modules: it is never called itself", "Index it: [0..3]", "MisuseTests.cs:"),
         ["a parameter that is not there"] = new(Run(llm => llm.LmHead.Parameter("bias").Save()),
-            typeof(InvalidProgramException), "`lm_head` has no parameter `bias`.", "It has `weight`."),
+            typeof(BadProgramException), "`lm_head` has no parameter `bias`.", "It has `weight`."),
         ["an output outside of a trace"] = new(llm => Task.FromResult(llm.LmHead.Output),
             typeof(InvalidOperationException), "Cannot access `lm_head.Output` outside of a trace: open one with `using var t = model.Trace(...)`."),
         ["a write outside of a trace"] = new(llm => Task.FromResult(llm.LmHead.Output = 0), typeof(InvalidOperationException), "Cannot access `lm_head.Output` outside of a trace"),
@@ -63,7 +63,7 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
         ["a replacement of another shape"] = new(Run(llm => llm.Layers[0].Hidden = llm.Layers[0].Hidden[.., 1..]),
             typeof(ShapeMismatchException), "`transformer.h.0.output` has the shape [1, 8, 128] here; it cannot be replaced by [1, 7, 128].", "must have the site's own shape", "MisuseTests.cs:"),
         ["a replacement of another kind"] = new(Run(llm => llm.Layers[0].Mlp.Output = llm.Layers[0].Mlp.Output.Shape),
-            typeof(InvalidProgramException), "`transformer.h.0.mlp.output` is a tensor of shape [1, 8, 128]; it cannot be replaced by a list", "MisuseTests.cs:"),
+            typeof(BadProgramException), "`transformer.h.0.mlp.output` is a tensor of shape [1, 8, 128]; it cannot be replaced by a list", "MisuseTests.cs:"),
         ["a read that comes too late"] = new(Run(llm =>
         {
             llm.Layers[3].Output.Save();
@@ -74,12 +74,22 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
             llm.Layers[3].Output.Save();
             llm.Layers[0].Hidden = llm.Layers[3].Hidden;
         }), typeof(OutOfOrderException), "`transformer.h.0.output`", "llm.Layers[0].Hidden = llm.Layers[3].Hidden;"),
-        ["an input after its output"] = new(Run(llm =>
+        ["a new input after the output"] = new(Run(llm =>
         {
             llm.Layers[1].Output.Save();
+            llm.Layers[1].Input = 0;
+        }), typeof(OutOfOrderException), "Value was missed for `transformer.h.1.input`", "llm.Layers[1].Input = 0;"),
+        ["an input edited after the output"] = new(Run(llm =>
+        {
+            llm.Layers[1].Output.Save();
+            llm.Layers[1].Input[..] = 0;
+        }), typeof(OutOfOrderException), "This input cannot be edited any more: its module has run with it.", "llm.Layers[1].Input[..] = 0;"),
+        ["an input after a later module"] = new(Run(llm =>
+        {
+            llm.Layers[2].Output.Save();
             llm.Layers[1].Input.Save();
-        }), typeof(OutOfOrderException), "`transformer.h.1.input`"),
-        ["a skip that comes too late"] = new(Run(llm => llm.Layers[1].Skip(llm.Layers[1].Output)), typeof(OutOfOrderException), "`transformer.h.1.input`", "MisuseTests.cs:"),
+        }), typeof(OutOfOrderException), "`transformer.h.1.input`", "llm.Layers[1].Input.Save();"),
+        ["a skip that comes too late"] = new(Run(llm => llm.Layers[1].Skip(llm.Layers[1].Output)), typeof(OutOfOrderException), "Value was missed for `transformer.h.1.input`", "MisuseTests.cs:"),
         ["a skip with another shape"] = new(Run(llm => llm.Layers[1].Skip(llm.Layers[0].Hidden[.., 1..])),
             typeof(ShapeMismatchException), "`transformer.h.1.output` cannot be skipped with a tensor of shape [1, 7, 128]", "MisuseTests.cs:"),
         ["what is inside of a skipped module"] = new(Run(llm =>
@@ -92,7 +102,7 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
             using Trace t = llm.Generate(Paris, maxNewTokens: 2);
             llm.Layers[1].Skip(llm.Layers[0].Output);
             await t.RunAsync(Cancel);
-        }, typeof(InvalidProgramException), "Layer 1 did not run in an earlier step, so its cache has 0 of 8 tokens.", "MisuseTests.cs:"),
+        }, typeof(BadProgramException), "Layer 1 did not run in an earlier step, so its cache has 0 of 8 tokens.", "MisuseTests.cs:"),
         ["a barrier of more than come"] = new(async llm =>
         {
             using Trace t = llm.Trace();
@@ -153,7 +163,7 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
             using Trace t = llm.Trace(Paris);
             t.Cache(modules: [llm["transformer.h"]]);
             await t.RunAsync(Cancel);
-        }, typeof(InvalidProgramException), "`transformer.h` is a list of modules: it is never called itself.", "Cache its modules.", "MisuseTests.cs:"),
+        }, typeof(BadProgramException), "`transformer.h` is a list of modules: it is never called itself.", "Cache its modules.", "MisuseTests.cs:"),
         ["a module that was never cached"] = new(async llm =>
         {
             using Trace t = llm.Trace(Paris);
@@ -201,7 +211,7 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
             using Trace t = llm.Trace(Paris, grad: true);
             t.Backward(llm.LmHead.Output.Sum(), () => llm.Layers[1].Output.Save());
             await t.RunAsync(Cancel);
-        }, typeof(InvalidProgramException), "Inside of a backward block only gradients can be read; read sites before it.", "MisuseTests.cs:"),
+        }, typeof(BadProgramException), "Inside of a backward block only gradients can be read; read sites before it.", "MisuseTests.cs:"),
         ["an index error in a backward block"] = new(async llm =>
         {
             using Trace t = llm.Trace(Paris, grad: true);
@@ -210,14 +220,14 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
             await t.RunAsync(Cancel);
         }, typeof(IndexOutOfRangeException), "index 99 is out of bounds for dimension 1 with size 8", "hidden.Grad[.., 99].Save()"),
         ["an operation that is not in the source"] = new(Run(llm => llm.Layers[0].Attn.Source["attention_interface"].Output.Save()),
-            typeof(InvalidProgramException), "attention_interface", "Did you mean `attention_interface_0`?"),
+            typeof(BadProgramException), "attention_interface", "Did you mean `attention_interface_0`?"),
         ["the source of a submodule's call"] = new(Run(llm => llm.Layers[0].Attn.Source["self_c_attn_0"].Source["x"].Output.Save()),
-            typeof(InvalidProgramException), "transformer.h.0.attn"),
+            typeof(BadProgramException), "transformer.h.0.attn"),
         ["a module attached under a taken name"] = new(llm => Task.FromResult(llm.Layers[0].Attach("mlp", new Nothing())),
             typeof(InvalidOperationException), "`transformer.h.0.mlp` is a module of the model; attach under another name."),
         ["a module attached to a list"] = new(llm => Task.FromResult(llm["transformer.h"].Attach("sae", new Nothing())),
             typeof(InvalidOperationException), "`transformer.h` is a list of modules; attach to one of them."),
-        ["a temperature of zero"] = new(llm => Task.FromResult(llm.Generate(Paris, temperature: 0)), typeof(InvalidProgramException), "temperature"),
+        ["a temperature of zero"] = new(llm => Task.FromResult(llm.Generate(Paris, temperature: 0)), typeof(BadProgramException), "temperature"),
         ["options of a generation in a forward"] = new(async llm =>
         {
             using Trace t = llm.Trace();
@@ -235,7 +245,7 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
             using Trace t = llm.Trace(Paris);
             t.StartAt(llm.Layers[2].Attn, TensorData.Zeros([1, 8, 128]));
             await t.RunAsync(Cancel);
-        }, typeof(InvalidProgramException), "The pass cannot start at `transformer.h.2.attn`.", "It can start at a decoder layer", "MisuseTests.cs:"),
+        }, typeof(BadProgramException), "The pass cannot start at `transformer.h.2.attn`.", "It can start at a decoder layer", "MisuseTests.cs:"),
         ["an optimizer of what is no parameter"] = new(async llm =>
         {
             using Session s = llm.Session();
@@ -341,7 +351,7 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
         using Trace t = net.Model.Trace(Backend(way));
         using (t.Invoke(net.Input)) net.Model.Output.Save();
         using (t.Invoke(net.Input)) net.Model.Output.Save();
-        var refused = await Assert.ThrowsAsync<InvalidProgramException>(() => t.RunAsync(Cancel));
+        var refused = await Assert.ThrowsAsync<BadProgramException>(() => t.RunAsync(Cancel));
         Assert.Contains("Batching is not implemented for Sequential", refused.Message, StringComparison.Ordinal);
         Assert.Contains("Use one trace for each input.", refused.Message, StringComparison.Ordinal);
     }
@@ -352,7 +362,7 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
         using TinyNet net = new();
         using Trace t = net.Model.Trace(Ndif.Backend.Remote, net.Input);
         net.Model.Output.Save();
-        Assert.Contains("Drop remote: true.", Assert.Throws<InvalidProgramException>(t.Run).Message, StringComparison.Ordinal);
+        Assert.Contains("Drop remote: true.", Assert.Throws<BadProgramException>(t.Run).Message, StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(Here))]

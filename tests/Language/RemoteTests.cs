@@ -210,7 +210,7 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
         Same(hidden, Assert.Single(seen));
         LanguageModel there = There;
         using Trace remote = there.Trace(Paris);
-        var refused = Assert.Throws<InvalidProgramException>(() => remote.Inspect(there.Layers[1].Hidden, seen.Add));
+        var refused = Assert.Throws<BadProgramException>(() => remote.Inspect(there.Layers[1].Hidden, seen.Add));
         Assert.Contains("Inspect is for local runs", refused.Message, StringComparison.Ordinal);
     }
 
@@ -231,5 +231,8 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
     {
         ServiceStatus status = await Status.GetAsync(Backend(Way.Gateway), Cancel);
         Assert.Contains(status.Models, model => model.Id == Service.Model);
+        Assert.True(await Status.IsRunningAsync(Service.Model, Backend(Way.Gateway), Cancel));
+        Assert.False(await Status.IsRunningAsync("ndif/other", Backend(Way.Gateway), Cancel));
+        Assert.False(await Status.IsRunningAsync(Service.Model, Ndif.Backend.At("http://127.0.0.1:9"), Cancel));
     }
 }

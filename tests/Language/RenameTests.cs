@@ -54,12 +54,12 @@ public sealed class RenameTests(Service service) : LanguageTests(service)
     [Theory, MemberData(nameof(Ways))]
     public void ARenameOfNothing_OrToATakenName_IsRefused(Way way)
     {
-        var unknown = Assert.Throws<InvalidProgramException>(() => Model(way, new() { ["mpl"] = "x" })["transformer"]);
+        var unknown = Assert.Throws<BadProgramException>(() => Model(way, new() { ["mpl"] = "x" })["transformer"]);
         Assert.Equal(ErrorCode.UnknownModule, unknown.Code);
         Assert.Contains("`mlp`", unknown.Message, StringComparison.Ordinal);
-        Assert.Contains("transformer.g", Assert.Throws<InvalidProgramException>(() => Model(way, new() { ["transformer.g"] = "x" })["transformer"]).Message, StringComparison.Ordinal);
-        Assert.Equal(ErrorCode.BadArgument, Assert.Throws<InvalidProgramException>(() => Model(way, new() { ["mlp"] = "attn" })["transformer"]).Code);
-        Assert.Equal(ErrorCode.BadArgument, Assert.Throws<InvalidProgramException>(() => Model(way, new() { ["transformer.h"] = "lm_head" })["transformer"]).Code);
+        Assert.Contains("transformer.g", Assert.Throws<BadProgramException>(() => Model(way, new() { ["transformer.g"] = "x" })["transformer"]).Message, StringComparison.Ordinal);
+        Assert.Equal(ErrorCode.BadArgument, Assert.Throws<BadProgramException>(() => Model(way, new() { ["mlp"] = "attn" })["transformer"]).Code);
+        Assert.Equal(ErrorCode.BadArgument, Assert.Throws<BadProgramException>(() => Model(way, new() { ["transformer.h"] = "lm_head" })["transformer"]).Code);
     }
 
     [Theory, MemberData(nameof(Ways))]

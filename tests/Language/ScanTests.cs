@@ -42,6 +42,18 @@ public sealed class ScanTests(Service service) : LanguageTests(service)
         Saved shape = llm.Layers[0].Mlp.Output.Shape.Save();
         await t.RunAsync(Cancel);
         Assert.Equal([1L, 2, 128], Numbers(shape));
+        Assert.False(llm.IsLoaded);
         await Assert.ThrowsAnyAsync<NdifException>(() => LogitsAsync(llm, new[] { 1, 2 }));
+    }
+
+    [Fact]
+    public async Task TheWeights_AreLoadedBeforeTheFirstRun_IfAsked()
+    {
+        var llm = new LanguageModel(Service.Model, remote: Ndif.Backend.Local);
+        await llm.LoadAsync(Cancel);
+        await llm.LoadAsync(Cancel);
+        Assert.True(llm.IsLoaded);
+        await Assert.ThrowsAnyAsync<NdifException>(() => new LanguageModel(Untokenized).LoadAsync(Cancel));
+        await Assert.ThrowsAsync<OperationCanceledException>(() => llm.LoadAsync(new CancellationToken(canceled: true)));
     }
 }

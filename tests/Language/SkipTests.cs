@@ -117,6 +117,17 @@ public sealed class SkipTests(Service service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Ways))]
+    public async Task AModulesInput_IsReadAtItsOutput(Way way)
+    {
+        LanguageModel llm = Model(way);
+        using Trace t = llm.Trace("Hello");
+        Saved before = llm.Layers[1].Hidden.Save(), output = llm.Layers[2].Hidden.Save(), input = llm.Layers[2].Input.Save();
+        await t.RunAsync(Cancel);
+        Same(before, input);
+        Assert.False(output.Tensor.SameAs(input));
+    }
+
+    [Theory, MemberData(nameof(Ways))]
     [Carries("test_debug/TestOutOfOrderInInvokes.test_correct_order_across_invokes")]
     public async Task InvokesHaveOrdersOfTheirOwn(Way way)
     {

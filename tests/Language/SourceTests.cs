@@ -95,7 +95,7 @@ public sealed class SourceTests(Service service) : LanguageTests(service)
     [Carries("test_lm/TestSource.test_source_operation_not_found", "test_source/TestSourceErrors.test_nonexistent_operation_raises")]
     public void AnUnknownOperation_IsRefused_WithTheNearest(Way way)
     {
-        var error = Assert.Throws<InvalidProgramException>(() => Model(way).Layers[0].Attn.Source["attention_interface"]);
+        var error = Assert.Throws<BadProgramException>(() => Model(way).Layers[0].Attn.Source["attention_interface"]);
         Assert.Equal(ErrorCode.UnknownOp, error.Code);
         Assert.Contains("Did you mean `attention_interface_0`?", error.Message, StringComparison.Ordinal);
     }

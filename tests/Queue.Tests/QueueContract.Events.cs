@@ -92,8 +92,8 @@ public abstract partial class QueueContract
     {
         await rig.SubmitAsync("a");
         Lease lease = await rig.TakeAsync();
-        await Assert.ThrowsAsync<InvalidProgramException>(() => rig.PublishAsync(lease, JobState.Queued));
-        await Assert.ThrowsAsync<InvalidProgramException>(() => rig.Queue.PublishAsync(lease, new Event(), Cancel));
+        await Assert.ThrowsAsync<BadProgramException>(() => rig.PublishAsync(lease, JobState.Queued));
+        await Assert.ThrowsAsync<BadProgramException>(() => rig.Queue.PublishAsync(lease, new Event(), Cancel));
     }
 
     [Fact(Timeout = Limit)]

@@ -51,7 +51,7 @@ public abstract partial class QueueContract
     [InlineData("a", "ana", "gpt2", 1, double.NaN)]
     public async Task WhatCannotBeKept_IsRefused(string id, string owner, string model, double weight, double cost)
     {
-        InvalidProgramException refused = await Assert.ThrowsAsync<InvalidProgramException>(() => rig.SubmitAsync(id, owner, model, weight, cost));
+        BadProgramException refused = await Assert.ThrowsAsync<BadProgramException>(() => rig.SubmitAsync(id, owner, model, weight, cost));
         Assert.Equal(ErrorCode.BadArgument, refused.Code);
         Assert.NotEmpty(refused.Error.Hint);
     }

@@ -11,7 +11,7 @@ public sealed class QueueOptionsTests
     public void WhatIsOutOfBounds_IsNamed()
     {
         var wrong = new QueueOptions { LeaseDuration = TimeSpan.Zero, MaxAttempts = 0, Prefix = "with blank" };
-        InvalidProgramException refused = Assert.Throws<InvalidProgramException>(() => new InMemoryJobQueue(wrong));
+        BadProgramException refused = Assert.Throws<BadProgramException>(() => new InMemoryJobQueue(wrong));
         Assert.Equal(ErrorCode.BadArgument, refused.Code);
         foreach (string name in new[] { nameof(QueueOptions.LeaseDuration), nameof(QueueOptions.MaxAttempts), nameof(QueueOptions.Prefix) })
             Assert.Contains(name, refused.Message, StringComparison.Ordinal);

@@ -10,11 +10,18 @@ namespace Ndif.Cli.Parity;
 /// </summary>
 internal static class GradientParity
 {
-    /// <summary>
-    /// What is zero in exact arithmetic (a key's bias, which softmax does not see) has a gradient of rounding noise alone; no gradient is
-    /// judged finer than this part of the largest one.
-    /// </summary>
+    /// <summary>No gradient of an output is judged finer than this part of the largest one.</summary>
     private const double Noise = 1e-4;
+
+    /// <summary>
+    /// How many roundings of float32 a sum may be off, as a part of the sum of its terms' magnitudes. Adding n numbers costs up to n
+    /// roundings of that (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2), and there are about this many of them,
+    /// tokens, in a reference; each term brings a few roundings of its own.
+    /// </summary>
+    private const double Roundings = 32;
+
+    /// <summary>The largest relative error of one rounding to float32: 2⁻²⁴.</summary>
+    private const double UnitRoundoff = 1.0 / (1 << 24);
 
     /// <returns>The largest difference relative to the reference's largest magnitude; null if there is no reference.</returns>
     public static double? Compare(Golden golden, List<string> problems)
@@ -35,7 +42,7 @@ internal static class GradientParity
                 scalar.backward();
                 largest = Math.Max(largest ?? 0, Difference.Relative(scalar.reshape(-1), value.reshape(-1), floor: 1));
             }
-            largest = Max(largest, Outputs(kind, golden, recorder, problems), Weights(kind, golden, model, problems));
+            largest = Max(largest, Outputs(kind, golden, recorder, problems), Weights(kind, golden, model, recorder, problems));
         }
         return largest;
     }
@@ -55,21 +62,45 @@ internal static class GradientParity
         return largest;
     }
 
-    private static double Weights(string kind, Golden golden, LoadedModel model, List<string> problems)
+    private static double Weights(string kind, Golden golden, LoadedModel model, CallRecorder recorder, List<string> problems)
     {
         if (!golden.Json.TryGetProperty($"{kind}_params", out JsonElement digests)) return 0;
         Dictionary<string, Parameter> parameters = Parameters(model);
         (string Path, Digest Digest)[] references = [.. digests.EnumerateObject().Where(p => p.Value.ValueKind == JsonValueKind.Object)
             .Select(p => (p.Name, Digest.Read(p.Value)))];
-        double floor = Noise * references.Select(r => r.Digest.Magnitude).DefaultIfEmpty(0).Max(), largest = 0;
+        double largest = 0;
         foreach (var (path, reference) in references)
         {
             using Tensor? gradient = parameters.GetValueOrDefault(path)?.Value.grad;
             if (gradient is null) problems.Add($"{kind}: the parameter `{path}` has no gradient");
-            else largest = Math.Max(largest,
-                Difference.Ratio(Digest.Of(gradient).Difference(reference), Math.Max(reference.Magnitude, floor)));
+            else largest = Math.Max(largest, Difference.Ratio(Digest.Of(gradient).Difference(reference),
+                Math.Max(reference.Magnitude, Floor(path, gradient, recorder))));
         }
         return largest;
+    }
+
+    /// <summary>
+    /// The magnitude below which the gradient of a bias or of a linear layer's weight is not judged. It is a sum over all tokens, and
+    /// where the terms cancel, rounding is all that is left: softmax does not see what is added to all keys of a query alike, so without
+    /// rotary positions the gradient of a key's bias is zero in exact arithmetic, and PyTorch's own is noise too (OPT). The floor is such
+    /// that what passes is at most <see cref="Roundings"/> roundings of the sum of the terms' magnitudes away. Zero for every other
+    /// parameter: those are judged relative to the reference alone.
+    /// </summary>
+    private static double Floor(string path, Tensor gradient, CallRecorder recorder)
+    {
+        using var scope = NewDisposeScope();
+        using var nothing = no_grad();
+        if (recorder.Find(path[..path.LastIndexOf('.')]) is not { Output.grad: { } output } call) return 0;
+        Tensor slopes = output.abs().reshape(-1, output.size(-1));                              // [tokens, outputs]
+        Tensor? terms = null;
+        if (gradient.dim() == 1 && path.EndsWith(".bias", StringComparison.Ordinal)) terms = slopes.sum([0L]); // [outputs]
+        else if (gradient.dim() == 2 && call is { Module.ClassName: "Linear" or "FalconLinear" or "Conv1D", Input: { } input })
+        {
+            Tensor inputs = input.detach().abs().reshape(-1, input.size(-1));                   // [tokens, inputs]
+            terms = call.Module.ClassName == "Conv1D" ? inputs.T.mm(slopes) : slopes.T.mm(inputs); // as the weight
+        }
+        return terms is null || !terms.shape.AsSpan().SequenceEqual(gradient.shape) ? 0
+            : Roundings * UnitRoundoff * Difference.Magnitude(terms) / ParityResult.GradientTolerance;
     }
 
     /// <summary>The mean cross entropy of each next token.</summary>

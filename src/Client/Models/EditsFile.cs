@@ -36,11 +36,18 @@ internal static class EditsFile
             throw Errors.Throwable(ErrorCode.BadArgument,
                 $"The edits of `{path}` are of `{edits.Model}` ({edits.Architecture}, {edits.Parameters} parameters); this model is `{model.Reference.Id}` ({description.Architecture}, {description.Parameters} parameters).",
                 "Import them into the model that they were made on.");
-        if (ProgramValidator.Validate(edits.Program, description, ProgramValidator.LocalLimits) is { } error)
+        if (ProgramValidator.Validate(edits.Program, model.Attachments.Without(description), ProgramValidator.LocalLimits) is { } error)
             throw Errors.Throwable(error.Code, $"The edits of `{path}` cannot be used with this model: {error.Message}", error.Hint, error.Module);
         var source = new RecordedProgram(edits.Program);
+        foreach (DefineModule module in source.Modules) Attach(model, module, new ImportedModule(source, module));
         Protocol.Trace trace = edits.Program.Nodes.Single(n => n.KindCase is Node.KindOneofCase.Trace).Trace;
-        return [.. trace.Invokes.Where(i => i.HasBeside).Select(i => (Action)(() => source.RecordAgain(i.Region, Recorder.Current(what: "An edit"))))];
+        return [.. trace.Invokes.Where(i => i.HasBeside).Select(i => (Action)(() => source.RecordAgain(i.Region, Recorder.Current(what: "An edit"), model.Attachments)))];
+    }
+
+    private static void Attach(TracedModel model, DefineModule module, ImportedModule definition)
+    {
+        int dot = module.Path.LastIndexOf('.');
+        model.Get(dot < 0 ? "" : module.Path[..dot]).Attach(module.Path[(dot + 1)..], definition);
     }
 
     private static Program Record(TracedModel model)
@@ -65,8 +72,6 @@ internal static class EditsFile
         }
         if (recorder.Program.Nodes.Any(n => n.KindCase is Node.KindOneofCase.Local))
             throw Errors.Throwable(ErrorCode.Unsupported, "An edit that calls back into this process cannot be exported.", "Express it with operations of the op table.");
-        if (recorder.Program.Nodes.Any(n => n.KindCase is Node.KindOneofCase.DefineModule))
-            throw Errors.Throwable(ErrorCode.Unsupported, "An edit that calls an attached module cannot be exported.", "Express it with operations, or attach the module in the other program and edit there.");
         return recorder.Program;
     }
 

@@ -71,7 +71,7 @@ public partial class Envoy : IReadOnlyList<Envoy>
     public Envoy Mlp => Standard(Model.Description.Names.Mlp, "mlp");
 
     /// <summary>The code of the module's forward, and the operations inside of it.</summary>
-    /// <exception cref="InvalidProgramException">The module is none of this library's own models.</exception>
+    /// <exception cref="BadProgramException">The module is none of this library's own models.</exception>
     public Source Source => new(Model, Path, Info, Model.Description.SourceOf(Info, Path));
 
     /// <summary>
@@ -85,7 +85,7 @@ public partial class Envoy : IReadOnlyList<Envoy>
     }
 
     /// <summary>A submodule by its path from here.</summary>
-    /// <exception cref="InvalidProgramException">There is none; the message names the nearest.</exception>
+    /// <exception cref="BadProgramException">There is none; the message names the nearest.</exception>
     [IndexerName("At")]
     public Envoy this[string path] => Find(path);
 

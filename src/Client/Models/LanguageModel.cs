@@ -97,7 +97,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <param name="stream">Each new token is an event of the run; setting <see cref="Trace.OnToken"/> asks for it too.</param>
     /// <param name="inputIds">Token ids in place of a prompt, in any of its forms.</param>
     /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
-    /// <exception cref="InvalidProgramException">An option is out of its bounds; the message says which and why.</exception>
+    /// <exception cref="BadProgramException">An option is out of its bounds; the message says which and why.</exception>
     public Trace Generate(
         object? prompt = null, int? maxNewTokens = null, Backend? remote = null, bool? sample = null, double? temperature = null, int? topK = null,
         double? topP = null, double? minP = null, double? typicalP = null, double? repetitionPenalty = null, int? noRepeatNgram = null, long? seed = null,
@@ -147,6 +147,14 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// in this process.
     /// </summary>
     public Trace Scan(object prompt) => Open(prompt, Mode.Scan, Backend.Local, false, null);
+
+    /// <summary>True once its weights are in this process. Neither scans nor remote runs load them.</summary>
+    public bool IsLoaded => LocalRuntime.TryGet()?.Open(Here) is ILoadableRunner { IsLoaded: true };
+
+    /// <summary>Loads the weights into this process, if they are not there yet: before the first local run, which would do it.</summary>
+    /// <exception cref="NdifException">UNKNOWN_MODEL or BAD_CHECKPOINT; UNSUPPORTED where no engine is installed.</exception>
+    public Task LoadAsync(CancellationToken cancellationToken = default) =>
+        LocalRuntime.Get().Open(Here) is ILoadableRunner runner ? runner.LoadAsync(cancellationToken) : Task.CompletedTask;
 
     /// <summary>The model's plain forward pass, without an experiment: what it returns, <c>["logits"]</c> [rows, tokens, vocabulary]. Edits of the model count.</summary>
     public async Task<Saved> ForwardAsync(object? prompt = null, Backend? remote = null, object? inputIds = null, object? attentionMask = null, CancellationToken cancellationToken = default)

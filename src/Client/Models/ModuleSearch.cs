@@ -28,7 +28,7 @@ public partial class Envoy
     }
 
     /// <summary>A submodule by its path from here, as <c>[path]</c>; an empty path is this module.</summary>
-    /// <exception cref="InvalidProgramException">There is none; the message names the nearest.</exception>
+    /// <exception cref="BadProgramException">There is none; the message names the nearest.</exception>
     public Envoy Get(string path) => path.Length == 0 ? this : Find(path);
 
     /// <summary>A site by its path from here, ending in what of the module is meant: "transformer.h.0.mlp.output", ".input", ".inputs" or ".hidden".</summary>

@@ -21,7 +21,7 @@ public sealed class Source
     /// An operation: "split_0" is the first call of split in the text, "attention_interface_0.softmax_0" one inside of a function that
     /// is called. The field's names for parts of attention are found on every architecture: q, k, v, scores, probs, z.
     /// </summary>
-    /// <exception cref="InvalidProgramException">There is none; the message names the nearest, and those that there are.</exception>
+    /// <exception cref="BadProgramException">There is none; the message names the nearest, and those that there are.</exception>
     public Operation this[string name] => PassedOn(name) ?? new(_model, _path, _module, _model.Description.Operation(_module, _path, _above.Length == 0 ? name : $"{_above}.{name}"));
 
     /// <summary>A forward that only passes its call on, as GPT-Neo's attention, has the labels of the module that it calls.</summary>

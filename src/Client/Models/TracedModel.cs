@@ -13,7 +13,7 @@ public abstract class TracedModel : Envoy
     private string? _editsFile;
 
     /// <param name="rename">Other names of modules.</param>
-    /// <param name="edits">A file of edits to begin with; read when the first trace needs it.</param>
+    /// <param name="edits">A file of edits to begin with; read when the tree or a trace first needs it.</param>
     protected TracedModel(IReadOnlyDictionary<string, Aliases>? rename = null, string? edits = null)
     {
         _rename = rename ?? new Dictionary<string, Aliases>();
@@ -23,7 +23,14 @@ public abstract class TracedModel : Envoy
     /// <summary>What is known of the model without its weights; fetched when it is first needed.</summary>
     public ModelDescription Description => _tree.Description ??= Describe().Clone();
 
-    private protected override ModuleInfo Info => Description.Root;
+    private protected override ModuleInfo Info
+    {
+        get
+        {
+            _ = Edits; // those of a file may bring modules
+            return Description.Root;
+        }
+    }
 
     /// <summary>Other names of its modules, as they were asked for.</summary>
     protected IReadOnlyDictionary<string, Aliases> Rename => _rename;
@@ -49,9 +56,17 @@ public abstract class TracedModel : Envoy
     {
         get
         {
-            if (_editsFile is null) return _edits;
-            _edits.AddRange(EditsFile.Read(this, _editsFile));
+            if (_editsFile is not { } file) return _edits;
             _editsFile = null;
+            try
+            {
+                _edits.AddRange(EditsFile.Read(this, file));
+            }
+            catch
+            {
+                _editsFile = file; // and it says so again
+                throw;
+            }
             return _edits;
         }
     }

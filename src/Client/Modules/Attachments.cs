@@ -11,6 +11,19 @@ internal sealed class Attachments
     /// <summary>True for an attached module and for what is below one.</summary>
     public bool Has(string path) => Owner(path) is not null;
 
+    /// <summary>What is known of the model as the one who runs it knows it: without them.</summary>
+    public ModelDescription Without(ModelDescription description)
+    {
+        ModelDescription plain = description.Clone();
+        foreach (string path in _modules.Keys)
+        {
+            int dot = path.LastIndexOf('.');
+            ModuleInfo above = plain.Root.Find(dot < 0 ? "" : path[..dot])!;
+            above.Children.Remove(above.Children.Single(c => c.Name == path[(dot + 1)..]));
+        }
+        return plain;
+    }
+
     /// <summary>Adds a module below another one, to the tree too; one that was attached there before is replaced.</summary>
     public ModuleInfo Add(TracedModel model, string parent, ModuleInfo above, string name, ModuleDefinition definition)
     {

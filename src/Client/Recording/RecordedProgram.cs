@@ -7,26 +7,76 @@ internal sealed class RecordedProgram
 {
     private readonly Program _program;
     private readonly TensorData[] _constants; // made once, so that a recorder that meets one twice keeps it once
+    private readonly Dictionary<string, DefineModule> _modules;
+    private readonly Dictionary<string, Layer> _parts = [];
 
     public RecordedProgram(Program program)
     {
         _program = program;
         _constants = [.. program.Constants.Select(TensorData.From)];
+        _modules = program.Nodes.Where(n => n.KindCase is Node.KindOneofCase.DefineModule).ToDictionary(n => n.DefineModule.Path, n => n.DefineModule);
     }
 
-    /// <summary>Records what the region did into the region that is open.</summary>
-    public void RecordAgain(uint region, Recorder into) => new Copy(this, into).Nodes(region);
+    /// <summary>The modules that it defines and that stand in none of each other.</summary>
+    public IEnumerable<DefineModule> Modules => _modules.Values.Where(m => !_modules.Keys.Any(path => m.Path.StartsWith($"{path}.", StringComparison.Ordinal)));
 
-    private sealed class Copy(RecordedProgram source, Recorder into)
+    /// <summary>Records what the region did into the region that is open.</summary>
+    /// <param name="attached">What knows the modules that it refers to.</param>
+    public void RecordAgain(uint region, Recorder into, Attachments attached) => new Copy(this, into, attached).Nodes(region);
+
+    /// <summary>Records the forward of a module that the program defines.</summary>
+    public Value Call(DefineModule module, Value input)
+    {
+        Recorder into = Recorder.Current(input, $"The module `{module.Path}`");
+        var copy = new Copy(this, into, null);
+        copy.Nodes(module.Forward, input);
+        return copy.Value(module.Result);
+    }
+
+    private Layer Part(DefineModule module)
+    {
+        if (!_parts.TryGetValue(module.Path, out Layer? part)) _parts[module.Path] = part = new ImportedModule(this, module).AsPart();
+        return part;
+    }
+
+    private sealed class Copy(RecordedProgram source, Recorder into, Attachments? attached)
     {
         private readonly Dictionary<uint, uint> _nodes = [], _barriers = [];
 
-        public void Nodes(uint region)
+        /// <param name="input">What the region's parameter is, if that is known.</param>
+        public void Nodes(uint region, Value? input = null)
         {
             Region from = source._program.Regions[(int)region];
-            foreach (uint parameter in from.Parameters) _nodes[parameter] = into.RegionParameter(source._program.Nodes[(int)parameter].RegionParameter.Name).Node;
-            foreach (uint node in from.Nodes) _nodes[node] = into.Add(Of(source._program.Nodes[(int)node].Clone()));
+            foreach (uint parameter in from.Parameters) _nodes[parameter] = (input ?? into.RegionParameter(source._program.Nodes[(int)parameter].RegionParameter.Name)).Node;
+            foreach (uint node in from.Nodes) _nodes[node] = Add(source._program.Nodes[(int)node].Clone());
         }
+
+        /// <summary>An argument of the program as a value of the recording.</summary>
+        public Value Value(Argument argument)
+        {
+            Argument copy = argument.Clone();
+            Fit(copy);
+            return copy.ValueCase switch
+            {
+                Argument.ValueOneofCase.Node => new Value(into, copy.Node),
+                Argument.ValueOneofCase.Constant => source._constants[argument.Constant],
+                Argument.ValueOneofCase.Integer => copy.Integer,
+                Argument.ValueOneofCase.Real => copy.Real,
+                Argument.ValueOneofCase.Boolean => copy.Boolean,
+                _ => throw Errors.Throwable(ErrorCode.CorruptData, "A module of the edits gives what is no value."),
+            };
+        }
+
+        private uint Add(Node node)
+        {
+            if (attached is null && node.CallModule is { } call && source._modules.TryGetValue(call.Module, out DefineModule? part))
+                return source.Part(part).Call(Value(call.Arguments[0])).Node; // within a module: defined with it
+            foreach (string path in Paths(node)) attached?.Define(into, path);
+            return into.Add(Of(node));
+        }
+
+        private static IEnumerable<string> Paths(Node node) =>
+            new[] { node.Read?.Site.Module, node.Write?.Site.Module, node.CallModule?.Module, node.Skip?.Module }.OfType<string>();
 
         private Node Of(Node node)
         {

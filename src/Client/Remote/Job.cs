@@ -99,4 +99,17 @@ public static class Status
     /// <exception cref="NdifException">UNAVAILABLE if it does not answer.</exception>
     public static Task<ServiceStatus> GetAsync(Backend? remote = null, CancellationToken cancellationToken = default) =>
         RemoteService.For(remote).StatusAsync(cancellationToken);
+
+    /// <summary>True if a worker holds the model now; false also where no service answers.</summary>
+    public static async Task<bool> IsRunningAsync(string model, Backend? remote = null, CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            return (await GetAsync(remote, cancellationToken)).Models.Any(m => m.Id == model && m.Replicas > 0);
+        }
+        catch (NdifException e) when (e.Code is ErrorCode.Unavailable)
+        {
+            return false;
+        }
+    }
 }

@@ -10,6 +10,14 @@ public interface IProgramRunner
     Task RunAsync(Protocol.Program program, IRunClient client, CancellationToken cancellationToken = default);
 }
 
+/// <summary>A runner whose model has to be loaded before it can run; else its first run does it.</summary>
+public interface ILoadableRunner : IProgramRunner
+{
+    bool IsLoaded { get; }
+
+    Task LoadAsync(CancellationToken cancellationToken = default);
+}
+
 /// <summary>The client's side of a run.</summary>
 public interface IRunClient
 {

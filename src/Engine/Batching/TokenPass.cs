@@ -83,7 +83,7 @@ internal sealed class TokenPass
     {
         using var pass = torch.NewDisposeScope();
         bool isSeen = _active.Any(p => !p.Generates || p.SeesTheModel), isPrompt = _shape.HoldsPrompts;
-        int from = isPrompt && !isSeen && _subject.PrefillChunk > 0 ? Prefill(interleaver, batch, cache!) : 0;
+        int from = isPrompt && !isSeen && _subject.PrefillChunk > 0 && _subject.Root.CachedLength is null ? Prefill(interleaver, batch, cache!) : 0;
         using var watching = SiteObserver.Watch(interleaver.Watches);
         ModelOutput output = _subject.Root.Call(
             from == 0 ? batch.Ids : batch.Ids.narrow(1, from, batch.Width - from), batch.Mask,

@@ -17,11 +17,13 @@ public static class Compiler
         var statements = new Statement?[program.Nodes.Count];
         HashSet<Point> points = [];
         GraphNeeds graph = GraphNeeds.Of(program);
+        Dictionary<string, DefineModule> defined = program.Nodes.Where(n => n.KindCase is Node.KindOneofCase.DefineModule)
+            .ToDictionary(n => n.DefineModule.Path, n => n.DefineModule);
         for (uint id = 0; id < statements.Length; id++)
         {
             try
             {
-                statements[id] = Of(id, program, subject, points, graph);
+                statements[id] = Of(id, program, subject, points, graph, defined);
             }
             catch (Exception e) when (e is NdifException or { InnerException: NdifException } && !Errors.Of(e).HasNode)
             {
@@ -37,7 +39,8 @@ public static class Compiler
         return new Plan(program, subject, statements, regions, points, lifetimes.Owners, graph);
     }
 
-    private static Statement? Of(uint id, Program program, SubjectModel subject, HashSet<Point> points, GraphNeeds graph)
+    private static Statement? Of(uint id, Program program, SubjectModel subject, HashSet<Point> points, GraphNeeds graph,
+        Dictionary<string, DefineModule> defined)
     {
         Node node = program.Nodes[(int)id];
         uint[] needs = [.. node.Needs().Distinct()];
@@ -64,9 +67,9 @@ public static class Compiler
                 return new CallStatement(id, needs, OpTable.Rows[node.Call.Op], [.. ArgumentBinder.Bind(node.Call).Select(Operand.Of)]);
             case Node.KindOneofCase.DefineModule:
                 return new DefineModuleStatement(id, node.DefineModule.Path, [.. program.NeedsWithin(node.DefineModule.Forward)]);
-            case Node.KindOneofCase.CallModule when Defined(program, node.CallModule.Module) is { } defined:
-                return new CallDefinedStatement(id, needs, defined.Path, defined.Forward, program.Regions[(int)defined.Forward].Parameters[0],
-                    Operand.Of(node.CallModule.Arguments[0]), Operand.Of(defined.Result));
+            case Node.KindOneofCase.CallModule when defined.TryGetValue(node.CallModule.Module, out DefineModule? called):
+                return new CallDefinedStatement(id, needs, called.Path, called.Forward, program.Regions[(int)called.Forward].Parameters[0],
+                    Operand.Of(node.CallModule.Arguments[0]), Operand.Of(called.Result));
             case Node.KindOneofCase.CallModule:
                 return new CallModuleStatement(id, needs, subject.IndexOf(node.CallModule.Module),
                     [.. node.CallModule.Arguments.Select(Operand.Of)], [.. node.CallModule.Keywords.Select(k => KeyValuePair.Create(k.Key, Operand.Of(k.Value)))]);
@@ -140,7 +143,7 @@ public static class Compiler
         Point At(Site site)
         {
             bool after = site.Kind is SiteKind.Output or SiteKind.Hidden;
-            var point = Defined(program, site.Module) is { } defined ? new Point(Point.OfTheUser, after, Defined: defined.Path)
+            var point = defined.ContainsKey(site.Module) ? new Point(Point.OfTheUser, after, Defined: site.Module)
                 : new Point(subject.IndexOf(site.Module), after, Operation(site.Module, site.Operation));
             points.Add(point);
             return point;
@@ -149,10 +152,6 @@ public static class Compiler
         int Operation(string module, string operation) => operation.Length == 0 ? Point.Whole
             : subject.OperationAt(subject.IndexOf(module), subject.Description.Operation(subject.Description.Root.Find(module)!, module, operation).Path);
     }
-
-    /// <summary>The module that the program itself defines at a path, or null.</summary>
-    private static DefineModule? Defined(Program program, string path) =>
-        program.Nodes.FirstOrDefault(n => n.KindCase is Node.KindOneofCase.DefineModule && n.DefineModule.Path == path)?.DefineModule;
 
     private static uint? Variable(Program program, uint region) =>
         program.Regions[(int)region].Parameters is [uint variable, ..] ? variable : null;

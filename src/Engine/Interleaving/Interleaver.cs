@@ -71,7 +71,7 @@ internal sealed class Interleaver
         try
         {
             Settle();
-            foreach (var (view, kind, part) in state.Parts) state.Replace(Sites.Put(view, kind, point, state.Value, part));
+            foreach (SeenPart part in state.Parts) PutBack(state, point, part);
             value = state.Value;
             Cache(point, value);
         }
@@ -177,12 +177,12 @@ internal sealed class Interleaver
 
     /// <summary>True if the pass stands at this call of the point; false if it has yet to come.</summary>
     /// <exception cref="OutOfOrderException">It has gone past.</exception>
-    public bool IsAt(Interpreter invoke, Point point, int call)
+    public bool IsAt(Interpreter invoke, Point point, int call, bool reads)
     {
         PointState state = StateOf(invoke, point);
         int past = state.CallsOf(invoke.Job);
         if (state.KeptBy == invoke && call < past) return true; // the latest of its own calls
-        if (state.Ended is not null && call == past - 1) return IsFree(invoke, point);
+        if (state.Ended is not null && reads && call == past - 1 && StartOf(invoke) is not { IsReached: false }) return IsFree(invoke, point);
         if (call < past)
         {
             string name = Sites.Name(point);
@@ -200,13 +200,17 @@ internal sealed class Interleaver
     {
         PointState state = StateOf(invoke, read.At);
         if (read.At.IsDefined) return Sites.See(RowView.Whole(), read.Kind, read.At, ReadDefined(read, state));
+        bool copied = state.Ended is null && Sites.IsCopied(invoke.View!, read.Kind, read.At, state.Value);
+        if (copied && state.Parts.Find(p => p.IsCopy && p.View == invoke.View && p.Kind == read.Kind) is { } own)
+            return Ownership.Take(Ownership.Second(own.Value)); // one copy for all its reads, so that each sees the others' edits
+        PutBack(state, read.At, invoke.View!);
         bool followed = read.Followed && invoke.Within!.WantsGraph && state.Ended is null;
         if (followed) state.Replace(SiteValues.Follow(read.Kind, state.Value));
         if (state.Ended is null) invoke.Job.ReadLate.Remove(read.Id);
         else invoke.Job.ReadLate.Add(read.Id);
         object? seen = Sites.See(invoke.View!, read.Kind, read.At, state.Ended ?? state.Value);
         // a slice of the value is not what the model goes on with: when it does, the slice is put back in, and so into its graph
-        if (followed && !invoke.View!.CoversAll) state.Parts.Add((invoke.View, read.Kind, Ownership.Second(seen)));
+        if (copied || (followed && !invoke.View!.CoversAll)) state.Parts.Add(new SeenPart(invoke.View!, read.Kind, Ownership.Second(seen), copied, followed));
         return seen;
     }
 
@@ -218,10 +222,26 @@ internal sealed class Interleaver
             WriteDefined(write, state, value);
             return;
         }
-        if (state.Ended is not null)
-            throw Errors.Throwable(ErrorCode.OutOfOrder, $"`{Sites.Name(write.At)}` cannot be replaced any more: the module has run with it.", "Replace it before its output is accessed.", Sites.Path(write.At));
+        PutBack(state, write.At, invoke.View!);
         state.Parts.RemoveAll(part => part.View.Overlaps(invoke.View!));
         state.Replace(Sites.Put(invoke.View!, write.Kind, write.At, state.Value, value));
+    }
+
+    /// <summary>Before these rows are seen or replaced again, edits of copies of them become part of the value.</summary>
+    private void PutBack(PointState state, Point point, RowView view)
+    {
+        if (state.Ended is not null) return;
+        foreach (SeenPart part in state.Parts.Where(p => p.IsCopy && p.View.Overlaps(view)).ToList())
+        {
+            PutBack(state, point, part);
+            state.Parts.Remove(part);
+        }
+    }
+
+    private void PutBack(PointState state, Point point, SeenPart part)
+    {
+        if (part.IsCopy && Sites.PutBack(part.View, part.Kind, point, state.Value, part.Value)) return;
+        if (part.IsFollowed) state.Replace(Sites.Put(part.View, part.Kind, point, state.Value, part.Value));
     }
 
     /// <summary>Notes that the module or operation is not to run for this invoke's rows.</summary>

@@ -15,7 +15,7 @@ internal sealed class ModuleWatch(Interleaver interleaver, int module, bool befo
         var point = new Point(module, After: true);
         object? joined = SkippedPart.Join(skipped, interleaver.Sites.OutputAxes(point));
         // what returns a tuple is read as one, also if it was skipped with its first tensor
-        if (joined is torch.Tensor && called is not TensorModule) joined = new object?[] { joined };
+        if (joined is torch.Tensor && !called.GivesTensor) joined = new object?[] { joined };
         return After(joined ?? SkippedPart.Splice(skipped, Run(called, arguments), interleaver.Sites.OutputAxes(point), interleaver.Sites.Name(point)));
     }
 

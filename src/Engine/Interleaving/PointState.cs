@@ -5,6 +5,11 @@ using TorchSharp;
 
 namespace Ndif.Engine.Interleaving;
 
+/// <summary>What an invoke sees of its rows at a point.</summary>
+/// <param name="IsCopy">Edits of it do not reach the model's memory by themselves (<see cref="RowView.IsApart"/>).</param>
+/// <param name="IsFollowed">A gradient is asked of it, so the model has to go on with it.</param>
+internal sealed record SeenPart(RowView View, SiteKind Kind, object? Value, bool IsCopy, bool IsFollowed);
+
 /// <summary>What happens at one point of a pass.</summary>
 internal sealed class PointState
 {
@@ -18,8 +23,8 @@ internal sealed class PointState
 
     public void Come(object? value) => (IsHere, Value) = (true, value);
 
-    /// <summary>What invokes see of rows of the value, where a gradient is asked of it.</summary>
-    public List<(RowView View, SiteKind Kind, object? Value)> Parts { get; } = [];
+    /// <summary>What invokes see of rows of the value and that has to be put back: a gradient is asked of it, or it is a copy.</summary>
+    public List<SeenPart> Parts { get; } = [];
 
     public void Leave()
     {

@@ -37,6 +37,12 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
     /// <summary>True if nobody else has a part in the batch, nor more columns.</summary>
     public bool CoversAll => Pass.Rows < 0 || (Count == Pass.Rows && Pad == 0);
 
+    /// <summary>
+    /// True if others' padding stands between the rows, where rows and tokens are one dimension: what this view sees there is no view of
+    /// the model's memory but a copy, which has to be put back.
+    /// </summary>
+    public bool IsApart => !CoversAll && Count > 1 && Pad > 0 && Pass.HoldsPrompts;
+
     /// <summary>True if a row is in both.</summary>
     public bool Overlaps(RowView other) => Pass.Rows < 0 || (Start < other.Start + other.Count && other.Start < Start + Count);
 
@@ -130,15 +136,72 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
         return Cut(part, axes.Keys);
     }
 
-    /// <summary>Rows and tokens in one dimension: apart, cut, and together again; as a view, so that edits reach the model.</summary>
+    /// <summary>Rows and tokens in one dimension; as a view, but for rows with padding between them (<see cref="IsApart"/>).</summary>
     private torch.Tensor NarrowFlat(torch.Tensor tensor, int dimension)
+    {
+        CheckFlat(tensor, dimension);
+        if (!IsApart)
+        {
+            long pad = Pass.HoldsPrompts ? Pad : 0; // of one row only
+            return tensor.narrow(dimension, Start * Pass.Tokens + pad, Count * Pass.Tokens - pad);
+        }
+        using torch.Tensor apart = Apart(tensor, dimension);                        // [..., rows, tokens, ...]
+        return apart.flatten(dimension, dimension + 1);
+    }
+
+    /// <summary>The view's rows and tokens of a flat dimension as two, a view.</summary>
+    private torch.Tensor Apart(torch.Tensor tensor, int dimension)
+    {
+        long pad = Pass.HoldsPrompts ? Pad : 0;
+        using torch.Tensor split = tensor.unflatten(dimension, Pass.Rows, Pass.Tokens);
+        using torch.Tensor rows = split.narrow(dimension, Start, Count);
+        return rows.narrow(dimension + 1, pad, Pass.Tokens - pad);
+    }
+
+    /// <summary>Writes this view's part into a value of the whole batch.</summary>
+    public void Put(torch.Tensor whole, torch.Tensor part, Axes axes)
+    {
+        if (axes.IsFlat && IsApart)
+        {
+            CheckFlat(whole, axes.Rows);
+            using torch.Tensor apart = Apart(whole, axes.Rows);
+            using torch.Tensor fitted = part.reshape(apart.shape);
+            apart.copy_(fitted);
+            return;
+        }
+        using torch.Tensor target = Narrow(whole, axes);
+        target.copy_(part);
+    }
+
+    /// <summary>
+    /// Writes what was edited in a copy of this view's part into the value's own memory, as an edit of a view would: what else holds the
+    /// same memory sees it too.
+    /// </summary>
+    /// <returns>True if something was edited.</returns>
+    public bool PutBack(object? whole, object? part, Func<int, Axes> axes, int element = 0)
+    {
+        bool any = false;
+        if (whole is torch.Tensor tensor && part is torch.Tensor copy && axes(element).IsFlat)
+        {
+            using torch.Tensor now = Narrow(tensor, axes(element));
+            if (any = !now.Equals(copy)) Put(tensor, copy, axes(element));
+        }
+        else if (whole is object?[] tuple && part is IReadOnlyList<object?> parts)
+        {
+            for (int i = 0; i < tuple.Length; i++)
+            {
+                int at = i;
+                any |= PutBack(tuple[i], parts[i], tuple[i] is object?[] ? axes : _ => axes(at), i);
+            }
+        }
+        return any;
+    }
+
+    private void CheckFlat(torch.Tensor tensor, int dimension)
     {
         if (dimension >= tensor.ndim || tensor.size(dimension) != Pass.Rows * Pass.Tokens)
             throw Errors.Throwable(ErrorCode.ShapeMismatch,
                 $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the batch's {Pass.Rows} rows of {Pass.Tokens} tokens in dimension {dimension}, so its rows cannot be told apart.");
-        long pad = Pass.HoldsPrompts ? Pad : 0;
-        if (Count == 1) return tensor.narrow(dimension, Start * Pass.Tokens + pad, Pass.Tokens - pad);
-        return pad == 0 ? tensor.narrow(dimension, Start * Pass.Tokens, Count * Pass.Tokens) : throw Unknown();
     }
 
     private torch.Tensor Cut(torch.Tensor part, int dimension)
@@ -162,7 +225,7 @@ internal sealed record RowView(PassShape Pass, long Start, long Count, long Pad)
                 $"`{site}` has the shape [{string.Join(", ", target.shape)}] here; it cannot be replaced by [{string.Join(", ", fitted.shape)}].",
                 "A replacement must have the site's own shape.");
         if (CoversAll) return (ReferenceEquals(fitted, part) ? part.alias() : fitted).MoveToOuterDisposeScope();
-        target.copy_(fitted);
+        Put(result, fitted, axes);
         return result.MoveToOuterDisposeScope();
     }
 

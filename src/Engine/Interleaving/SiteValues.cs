@@ -37,6 +37,38 @@ internal sealed class SiteValues(SubjectModel subject)
         });
     }
 
+    /// <summary>True if what <see cref="See"/> gives has to be put back after an edit: see <see cref="RowView.IsApart"/>.</summary>
+    public bool IsCopied(RowView view, SiteKind kind, Point at, object? value) => view.IsApart && kind switch
+    {
+        SiteKind.Output => Enumerable.Range(0, value is object?[] tuple ? tuple.Length : 1).Any(i => OutputAxes(at)(i).IsFlat),
+        SiteKind.Hidden => OutputAxes(at)(0).IsFlat,
+        SiteKind.Input => FirstAxes(at, (Arguments)value!)(0).IsFlat,
+        _ => ((Arguments)value!).Positional.Select((_, i) => $"{i}").Concat(((Arguments)value).Keywords.Select(k => k.Key)).Any(name => InputAxes(at, name)(0).IsFlat),
+    };
+
+    /// <summary>Writes the edits of what <see cref="See"/> copied into the value's memory.</summary>
+    /// <returns>True if there were any.</returns>
+    public bool PutBack(RowView view, SiteKind kind, Point at, object? whole, object? part)
+    {
+        switch (kind)
+        {
+            case SiteKind.Output:
+                return view.PutBack(whole, part, OutputAxes(at));
+            case SiteKind.Hidden:
+                return view.PutBack(FirstTensor(whole, at), part, OutputAxes(at));
+            case SiteKind.Input:
+                return view.PutBack(((Arguments)whole!).First, part, FirstAxes(at, (Arguments)whole));
+            default:
+                var arguments = (Arguments)whole!;
+                var both = (IReadOnlyList<object?>)part!;
+                var (positional, keywords) = ((IReadOnlyList<object?>)both[0]!, (IReadOnlyDictionary<string, object?>)both[1]!);
+                bool any = false;
+                for (int i = 0; i < arguments.Positional.Length; i++) any |= view.PutBack(arguments.Positional[i], positional[i], InputAxes(at, $"{i}"));
+                foreach (var (key, value) in arguments.Keywords) any |= view.PutBack(value, keywords[key], InputAxes(at, key));
+                return any;
+        }
+    }
+
     /// <summary>The site's value with the view's part replaced, in the current dispose scope.</summary>
     public object? Put(RowView view, SiteKind kind, Point at, object? whole, object? value)
     {

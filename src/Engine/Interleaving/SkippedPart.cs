@@ -57,10 +57,7 @@ internal sealed record SkippedPart(Interpreter Invoke, object Value)
         if (axes.Rows == Axes.None || parts.Any(p => !p.View.Whole(p.Tensor, axes).SequenceEqual(shape))) return null;
         torch.Tensor joined = torch.zeros(shape, parts[0].Tensor.dtype, parts[0].Tensor.device);
         foreach (var (view, tensor) in parts)
-        {
-            using var target = (torch.Tensor)view.Narrow(joined, _ => axes)!;
-            target.copy_(tensor);
-        }
+            view.Put(joined, tensor, axes);
         return joined;
     }
 }

@@ -9,9 +9,17 @@ namespace Ndif.Engine.Local;
 /// <summary>Runs a client's programs in its own process, on a model that is loaded by the first run.</summary>
 /// <param name="open">Called once, on the lane; again only if it failed.</param>
 /// <param name="openShapes">The same for a model without weights, which scans run on.</param>
-internal sealed class LocalRunner(Func<CancellationToken, SubjectModel> open, Func<SubjectModel>? openShapes, Lane lane) : IProgramRunner
+internal sealed class LocalRunner(Func<CancellationToken, SubjectModel> open, Func<SubjectModel>? openShapes, Lane lane) : ILoadableRunner
 {
     private SubjectModel? _subject, _shapes;
+
+    public bool IsLoaded => _subject is not null;
+
+    public Task LoadAsync(CancellationToken cancellationToken = default) => lane.RunAsync(() =>
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        return _subject ??= open(cancellationToken);
+    });
 
     public async Task RunAsync(Program program, IRunClient client, CancellationToken cancellationToken = default)
     {

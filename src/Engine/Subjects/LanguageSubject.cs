@@ -75,7 +75,7 @@ public sealed class LanguageSubject : SubjectModel, IDisposable
 
     internal override bool CanShare(Point point) => point.IsOperation
         ? Source(point.Module)!.Sites[point.Operation].CanBeCut(_model.Modules[point.Module], point.After)
-        : OutputAxes(point.Module, 0) is { IsKnown: true, IsFlat: false } || _model.Modules[point.Module].IsList;
+        : OutputAxes(point.Module, 0) is { IsKnown: true } || _model.Modules[point.Module].IsList;
 
     internal override Axes OutputAxes(Point point, int element) => !point.IsOperation ? OutputAxes(point.Module, element)
         : Source(point.Module)!.Sites[point.Operation].OutputAxes(_model.Modules[point.Module], element);

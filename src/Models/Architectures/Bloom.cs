@@ -71,7 +71,7 @@ public sealed partial class BloomModel : SiteModule
 
     internal BloomModel(BloomConfig config)
     {
-        _slopes = Slopes(config.Heads);
+        _slopes = Layers.Alibi.Slopes(config.Heads);
         _wordEmbeddings = Child("word_embeddings", new Embedding(config.Vocabulary, config.Width));
         _wordEmbeddingsLayernorm = Child("word_embeddings_layernorm", new LayerNorm(config.Width, config.Epsilon));
         _h = Child("h", new ModuleList<BloomBlock>(config.Layers, layer => new BloomBlock(config, layer)));
@@ -119,16 +119,6 @@ public sealed partial class BloomModel : SiteModule
         Tensor slopes = tensor(_slopes, device: attentionMask.device).view(1, -1, 1, 1);            // [1, heads, 1, 1]
         Tensor positions = (attentionMask.cumsum(-1) - 1) * attentionMask;                          // [rows, keys]
         return slopes * positions.unsqueeze(1).unsqueeze(1).to(ScalarType.Float32);
-    }
-
-    /// <summary>A geometric series; heads beyond a power of two have every other slope of the next power's series.</summary>
-    private static float[] Slopes(int heads)
-    {
-        int power = (int)Math.Pow(2, Math.Floor(Math.Log2(heads)));
-        float first = (float)Math.Pow(2, -Math.Pow(2, 3 - Math.Log2(power)));
-        float between = (float)Math.Pow(2, -Math.Pow(2, 3 - Math.Log2(2 * power)));
-        return [.. Enumerable.Range(0, heads).Select(head =>
-            head < power ? MathF.Pow(first, head + 1) : MathF.Pow(between, 2 * (head - power) + 1))];
     }
 }
 
@@ -246,6 +236,8 @@ public sealed partial class BloomMLP : SiteModule
         _geluImpl = Child("gelu_impl", new BloomGelu());
         _dense4hToH = Child("dense_4h_to_h", new Linear(4 * config.Width, config.Width));
     }
+
+    public override bool GivesTensor => true;
 
     /// <summary>Adds the residual too.</summary>
     /// <returns>[rows, tokens, width]</returns>

@@ -6,9 +6,10 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Models.Architectures;
 
 /// <summary>What config.json says of a GPT-2.</summary>
+/// <param name="Upcast">Scores are computed in float32 whatever the dtype.</param>
 /// <remarks>transformers/models/gpt2/configuration_gpt2.py</remarks>
 public sealed record GPT2Config(int Vocabulary, int Positions, int Width, int Layers, int Heads, int Inner, double Epsilon,
-    bool ScaleByWidth, bool ScaleByLayer, bool Tied, double EmbeddingDropout, double AttentionDropout, double ResidualDropout)
+    bool ScaleByWidth, bool ScaleByLayer, bool Upcast, bool Tied, double EmbeddingDropout, double AttentionDropout, double ResidualDropout)
 {
     public int HeadWidth => Width / Heads;
 
@@ -22,6 +23,7 @@ public sealed record GPT2Config(int Vocabulary, int Positions, int Width, int La
             json.Size("vocab_size", 50257), json.Size("n_positions", 1024), width, json.Size("n_layer", 12), heads,
             json.Size("n_inner", 4 * width), json.Real("layer_norm_epsilon", 1e-5),
             json.Flag("scale_attn_weights", true), json.Flag("scale_attn_by_inverse_layer_idx", false),
+            json.Flag("reorder_and_upcast_attn", false),
             json.Flag("tie_word_embeddings", true),
             json.Real("embd_pdrop", 0.1), json.Real("attn_pdrop", 0.1), json.Real("resid_pdrop", 0.1));
     }
@@ -159,6 +161,7 @@ public sealed partial class GPT2Attention : SiteModule
 {
     private readonly int _layer, _heads, _width;
     private readonly double _scale;
+    private readonly bool _upcast;
     private readonly Conv1D _cAttn, _cProj;
     private readonly Dropout _residDropout;
 
@@ -166,6 +169,7 @@ public sealed partial class GPT2Attention : SiteModule
     {
         (_layer, _heads, _width) = (layer, config.Heads, config.HeadWidth);
         _scale = (config.ScaleByWidth ? 1 / Math.Sqrt(_width) : 1) / (config.ScaleByLayer ? layer + 1 : 1);
+        _upcast = config.Upcast;
         _cAttn = Child("c_attn", new Conv1D(3 * config.Width, config.Width));
         _cProj = Child("c_proj", new Conv1D(config.Width, config.Width));
         Child("attn_dropout", new Dropout(config.AttentionDropout)); // Hugging Face's code does not call it either
@@ -196,7 +200,7 @@ public sealed partial class GPT2Attention : SiteModule
         Tensor key = EagerAttention.SplitHeads(parts[1], _heads, _width);               // [rows, heads, tokens, head width]
         Tensor value = EagerAttention.SplitHeads(parts[2], _heads, _width);             // [rows, heads, tokens, head width]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
-        var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale);
+        var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale, precise: _upcast);
         Tensor output = _cProj.Call(mixed.view(hidden.shape));                          // [rows, tokens, width]
         output = _residDropout.Call(output);
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];

@@ -17,6 +17,7 @@ public sealed record GPTJConfig(int Vocabulary, int Positions, int Width, int La
     {
         int width = json.Size("n_embd", 4096), heads = json.Size("n_head", 16);
         if (width % heads != 0) throw json.Bad("n_embd", $"must be a multiple of n_head, {heads}", $"{width}");
+        if (json.IsNull("rotary_dim")) throw json.Bad("rotary_dim", "must be the width of a head's part that is rotated", "null");
         int rotated = json.Size("rotary_dim", 64);
         if (rotated > width / heads || rotated % 2 != 0)
             throw json.Bad("rotary_dim", $"must be even and at most the width of a head, {width / heads}", $"{rotated}");

@@ -13,8 +13,8 @@ public sealed record GemmaConfig(int Vocabulary, int Positions, int Width, int I
 {
     public static GemmaConfig Read(ConfigReader json)
     {
-        int heads = json.Size("num_attention_heads", 16), groups = json.Size("num_key_value_heads", 16);
-        if (heads % groups != 0) throw json.Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        int heads = json.Size("num_attention_heads", 16), groups = json.KeyValueHeads(heads, 16);
+        json.OnlyFalse("use_bidirectional_attention", "tokens see only those before them");
         return new GemmaConfig(json.Size("vocab_size", 256000), json.Size("max_position_embeddings", 8192),
             json.Size("hidden_size", 3072), json.Size("intermediate_size", 24576), json.Size("num_hidden_layers", 28), heads, groups,
             json.Size("head_dim", 256), json.Real("rms_norm_eps", 1e-6), RopeParameters.Read(json), json.Flag("attention_bias", false),

@@ -14,20 +14,20 @@ public sealed record Gemma2Config(int Vocabulary, int Positions, int Width, int 
 {
     public static Gemma2Config Read(ConfigReader json)
     {
-        int heads = json.Size("num_attention_heads", 8), groups = json.Size("num_key_value_heads", 4);
-        if (heads % groups != 0) throw json.Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        int heads = json.Size("num_attention_heads", 8), groups = json.KeyValueHeads(heads, 4);
         int layers = json.Size("num_hidden_layers", 26);
-        IReadOnlyList<string> types = json.Texts("layer_types");
+        IReadOnlyList<string> types = LayerWindows.Types(json, layers);
         if (types.Count == 0) types = [.. Enumerable.Range(0, layers).Select(i => i % 2 == 0 ? "sliding_attention" : "full_attention")];
-        if (types.Count != layers) throw json.Bad("layer_types", $"must have one entry for each of the {layers} layers", $"{types.Count}");
+        json.OnlyFalse("use_bidirectional_attention", "tokens see only those before them");
         return new Gemma2Config(json.Size("vocab_size", 256000), json.Size("max_position_embeddings", 8192),
             json.Size("hidden_size", 2304), json.Size("intermediate_size", 9216), layers, heads, groups,
             json.Size("head_dim", 256), json.Real("rms_norm_eps", 1e-6), RopeParameters.Read(json), json.Flag("attention_bias", false),
             json.Flag("tie_word_embeddings", true), (int)json.Integer("pad_token_id", 0),
             1 / Math.Sqrt(json.Real("query_pre_attn_scalar", 256)), json.Size("sliding_window", 4096), types,
-            Cap("attn_logit_softcapping"), Cap("final_logit_softcapping"));
+            Cap("attn_logit_softcapping", 50), Cap("final_logit_softcapping", 30));
 
-        double? Cap(string key) => json.Has(key) ? json.Real(key) : null;
+        // there, and null: none
+        double? Cap(string key, double otherwise) => json.IsNull(key) ? null : json.Real(key, otherwise);
     }
 
     /// <summary>The window of a layer, or null if it sees all tokens before it.</summary>

@@ -14,15 +14,15 @@ public sealed record Gemma3TextConfig(int Vocabulary, int Positions, int Width, 
 {
     public static Gemma3TextConfig Read(ConfigReader json)
     {
-        int heads = json.Size("num_attention_heads", 8), groups = json.Size("num_key_value_heads", 4);
-        if (heads % groups != 0) throw json.Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        int heads = json.Size("num_attention_heads", 8), groups = json.KeyValueHeads(heads, 4);
         int layers = json.Size("num_hidden_layers", 26);
         int pattern = json.Size("sliding_window_pattern", 6);
-        IReadOnlyList<string> types = json.Texts("layer_types");
+        IReadOnlyList<string> types = LayerWindows.Types(json, layers);
         if (types.Count == 0)
             types = [.. Enumerable.Range(1, layers).Select(i => i % pattern != 0 ? "sliding_attention" : "full_attention")];
-        if (types.Count != layers) throw json.Bad("layer_types", $"must have one entry for each of the {layers} layers", $"{types.Count}");
-        RopeParameters local = json.Has("rope_parameters") ? RopeParameters.Read(json, "sliding_attention")
+        json.OnlyFalse("use_bidirectional_attention", "tokens see only those before them");
+        RopeParameters local = json.Section("rope_parameters")?.Has("sliding_attention") ?? false
+            ? RopeParameters.Read(json, "sliding_attention")
             : new RopeParameters("default", json.Real("rope_local_base_freq", 10000), 1.0, null);
         return new Gemma3TextConfig(json.Size("vocab_size", 262208), json.Size("max_position_embeddings", 131072),
             json.Size("hidden_size", 2304), json.Size("intermediate_size", 9216), layers, heads, groups,
@@ -125,8 +125,9 @@ public sealed partial class Gemma3TextModel : SiteModule
         Tensor full = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
         Tensor? sliding = _windows.Max() is { } window
             ? AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype, window) : null;   // [rows, 1, tokens, keys]
-        object?[] local = _rotaryEmb.Call(hidden, positionIds, "sliding_attention");                // 2 x [rows, tokens, head width]
-        object?[] global = _rotaryEmb.Call(hidden, positionIds, "full_attention");                  // 2 x [rows, tokens, head width]
+        object?[] local = [], global = [];                                                          // 2 x [rows, tokens, head width]
+        if (_windows.Any(w => w is not null)) local = _rotaryEmb.Call(hidden, positionIds, "sliding_attention");
+        if (_windows.Any(w => w is null)) global = _rotaryEmb.Call(hidden, positionIds, "full_attention");
         for (int layer = 0; layer < _layers.Count; layer++)
         {
             Tensor mask = _windows[layer] is null ? full : sliding!;                                // [rows, 1, tokens, keys]

@@ -16,13 +16,12 @@ public sealed record MixtralConfig(int Vocabulary, int Positions, int Width, int
     public static MixtralConfig Read(ConfigReader json)
     {
         int width = json.Size("hidden_size", 4096), heads = json.Size("num_attention_heads", 32);
-        int groups = json.Size("num_key_value_heads", 8);
-        if (heads % groups != 0) throw json.Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        int groups = json.KeyValueHeads(heads, 8);
         if (!json.Has("head_dim") && width % heads != 0)
             throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
         return new MixtralConfig(json.Size("vocab_size", 32000), json.Size("max_position_embeddings", 131072), width,
             json.Size("intermediate_size", 14336), json.Size("num_hidden_layers", 32), heads, groups, json.Size("head_dim", width / heads),
-            json.Real("rms_norm_eps", 1e-5), RopeParameters.Read(json),
+            json.Real("rms_norm_eps", 1e-5), RopeParameters.Read(json, theta: 1_000_000),
             json.Size("num_local_experts", 8), json.Size("num_experts_per_tok", 2),
             json.Flag("tie_word_embeddings", false), json.Has("pad_token_id") ? (int)json.Integer("pad_token_id") : null,
             json.Has("sliding_window") ? json.Size("sliding_window") : null);

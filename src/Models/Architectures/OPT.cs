@@ -9,9 +9,10 @@ namespace Ndif.Models.Architectures;
 /// <param name="Embedded">The width of the embeddings, where it is not that of the layers: a projection stands between.</param>
 /// <param name="NormBefore">Norms before attention and mlp; otherwise after.</param>
 /// <param name="FinalNorm">A norm after the last layer.</param>
+/// <param name="Affine">Norms have weights and biases.</param>
 /// <remarks>transformers/models/opt/configuration_opt.py</remarks>
 public sealed record OPTConfig(int Vocabulary, int Positions, int Width, int Embedded, int Inner, int Layers, int Heads, bool NormBefore,
-    bool FinalNorm, bool Bias, bool Tied, int Padding)
+    bool FinalNorm, bool Affine, bool Bias, bool Tied, int Padding)
 {
     public int HeadWidth => Width / Heads;
 
@@ -19,13 +20,11 @@ public sealed record OPTConfig(int Vocabulary, int Positions, int Width, int Emb
     {
         int width = json.Size("hidden_size", 768), heads = json.Size("num_attention_heads", 12);
         if (width % heads != 0) throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
-        if (!json.Flag("layer_norm_elementwise_affine", true))
-            throw json.Bad("layer_norm_elementwise_affine", "must be true: norms without weights are not supported", "false");
         bool before = json.Flag("do_layer_norm_before", true);
         return new OPTConfig(json.Size("vocab_size", 50272), json.Size("max_position_embeddings", 2048), width,
             json.Size("word_embed_proj_dim", width), json.Size("ffn_dim", 3072), json.Size("num_hidden_layers", 12), heads,
-            before, before && !json.Flag("_remove_final_layer_norm", false), json.Flag("enable_bias", true),
-            json.Flag("tie_word_embeddings", true), (int)json.Integer("pad_token_id", 1));
+            before, before && !json.Flag("_remove_final_layer_norm", false),
+            json.Flag("layer_norm_elementwise_affine", true), json.Flag("enable_bias", true), json.Flag("tie_word_embeddings", true), (int)json.Integer("pad_token_id", 1));
     }
 }
 
@@ -97,7 +96,7 @@ public sealed partial class OPTDecoder : SiteModule
             _projectOut = Child("project_out", new Linear(config.Width, config.Embedded, bias: false));
             _projectIn = Child("project_in", new Linear(config.Embedded, config.Width, bias: false));
         }
-        if (config.FinalNorm) _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width));
+        if (config.FinalNorm) _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width, affine: config.Affine));
         _layers = Child("layers", new ModuleList<OPTDecoderLayer>(config.Layers, layer => new OPTDecoderLayer(config, json, layer)));
     }
 
@@ -152,6 +151,8 @@ public sealed partial class OPTLearnedPositionalEmbedding : SiteModule
 
     public override string ExtraRepr { get; }
 
+    public override bool GivesTensor => true;
+
     public override Axes InputAxes(string argument) => argument is "0" or "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
     /// <param name="attentionMask">[rows, keys], of which Hugging Face's code counts positions where it is given none.</param>
@@ -180,10 +181,10 @@ public sealed partial class OPTDecoderLayer : SiteModule
         _normBefore = config.NormBefore;
         _selfAttn = Child("self_attn", new OPTAttention(config, layer));
         _activationFn = Child("activation_fn", Activation.Read(json, "activation_function", "relu"));
-        _selfAttnLayerNorm = Child("self_attn_layer_norm", new LayerNorm(config.Width));
+        _selfAttnLayerNorm = Child("self_attn_layer_norm", new LayerNorm(config.Width, affine: config.Affine));
         _fc1 = Child("fc1", new Linear(config.Width, config.Inner, config.Bias));
         _fc2 = Child("fc2", new Linear(config.Inner, config.Width, config.Bias));
-        _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width));
+        _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width, affine: config.Affine));
         foreach (TensorModule flat in (TensorModule[])[_activationFn, _fc1, _fc2]) flat.Take(Axes.Flat);
         if (_normBefore) _finalLayerNorm.Take(Axes.Flat);
     }

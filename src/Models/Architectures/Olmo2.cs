@@ -14,8 +14,7 @@ public sealed record Olmo2Config(int Vocabulary, int Positions, int Width, int I
     public static Olmo2Config Read(ConfigReader json)
     {
         int width = json.Size("hidden_size", 4096), heads = json.Size("num_attention_heads", 32);
-        int groups = json.Size("num_key_value_heads", heads);
-        if (heads % groups != 0) throw json.Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        int groups = json.KeyValueHeads(heads, heads);
         if (!json.Has("head_dim") && width % heads != 0)
             throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
         return new Olmo2Config(json.Size("vocab_size", 50304), json.Size("max_position_embeddings", 2048), width,

@@ -8,20 +8,18 @@ namespace Ndif.Models.Architectures;
 /// <summary>What config.json says of a Phi.</summary>
 /// <param name="Groups">Key and value heads; each serves Heads / Groups query heads.</param>
 /// <remarks>transformers/models/phi/configuration_phi.py</remarks>
-public sealed record PhiConfig(int Vocabulary, int Positions, int Width, int Inner, int Layers, int Heads, int Groups, double Epsilon,
-    RopeParameters Rope, bool NormalizeHeads, bool Tied, double EmbeddingDropout, double ResidualDropout)
+public sealed record PhiConfig(int Vocabulary, int Positions, int Width, int Inner, int Layers, int Heads, int Groups, int HeadWidth,
+    double Epsilon, RopeParameters Rope, bool NormalizeHeads, bool Tied, double EmbeddingDropout, double ResidualDropout)
 {
-    public int HeadWidth => Width / Heads;
-
     public static PhiConfig Read(ConfigReader json)
     {
         int width = json.Size("hidden_size", 2048), heads = json.Size("num_attention_heads", 32);
-        int groups = json.Size("num_key_value_heads", heads);
-        if (heads % groups != 0) throw json.Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
-        if (width % heads != 0) throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
+        int groups = json.KeyValueHeads(heads, heads);
+        if (!json.Has("head_dim") && width % heads != 0)
+            throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
         return new PhiConfig(json.Size("vocab_size", 51200), json.Size("max_position_embeddings", 2048), width,
-            json.Size("intermediate_size", 8192), json.Size("num_hidden_layers", 24), heads, groups, json.Real("layer_norm_eps", 1e-5),
-            RopeParameters.Read(json, partial: 0.5), json.Flag("qk_layernorm", false), json.Flag("tie_word_embeddings", false),
+            json.Size("intermediate_size", 8192), json.Size("num_hidden_layers", 24), heads, groups,
+            json.Size("head_dim", width / heads), json.Real("layer_norm_eps", 1e-5), RopeParameters.Read(json, partial: 0.5), json.Flag("qk_layernorm", false), json.Flag("tie_word_embeddings", false),
             json.Real("embd_pdrop", 0.0), json.Real("resid_pdrop", 0.0));
     }
 }

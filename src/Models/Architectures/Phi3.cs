@@ -18,16 +18,22 @@ public sealed record Phi3Config(int Vocabulary, int Positions, int Width, int In
     public static Phi3Config Read(ConfigReader json)
     {
         int width = json.Size("hidden_size", 3072), heads = json.Size("num_attention_heads", 32);
-        int groups = json.Size("num_key_value_heads", heads);
-        if (heads % groups != 0) throw json.Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        int groups = json.KeyValueHeads(heads, heads);
         if (!json.Has("head_dim") && width % heads != 0)
             throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
         return new Phi3Config(json.Size("vocab_size", 32064), json.Size("max_position_embeddings", 4096), width,
             json.Size("intermediate_size", 8192), json.Size("num_hidden_layers", 32), heads, groups, json.Size("head_dim", width / heads),
-            json.Real("rms_norm_eps", 1e-5), RopeParameters.Read(json), json.Real("resid_pdrop", 0.0),
+            json.Real("rms_norm_eps", 1e-5), ReadRope(json), json.Real("resid_pdrop", 0.0),
             json.Flag("tie_word_embeddings", false), json.Has("pad_token_id") ? (int)json.Integer("pad_token_id")
                 : json.Keys.Contains("pad_token_id") ? null : 32000,
             json.Has("sliding_window") ? json.Size("sliding_window") : null);
+    }
+
+    /// <summary>Older files call its long rope "su" or "yarn"; the length before it was stretched is 4096 if the file does not say.</summary>
+    private static RopeParameters ReadRope(ConfigReader json)
+    {
+        RopeParameters rope = RopeParameters.Read(json);
+        return rope with { Kind = rope.Kind is "su" or "yarn" ? "longrope" : rope.Kind, OriginalLength = rope.OriginalLength ?? 4096 };
     }
 }
 

@@ -15,8 +15,7 @@ public sealed record Qwen2Config(int Vocabulary, int Positions, int Width, int I
     public static Qwen2Config Read(ConfigReader json)
     {
         int width = json.Size("hidden_size", 4096), heads = json.Size("num_attention_heads", 32);
-        int groups = json.Size("num_key_value_heads", 32);
-        if (heads % groups != 0) throw json.Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        int groups = json.KeyValueHeads(heads, 32);
         if (!json.Has("head_dim") && width % heads != 0)
             throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
         return new Qwen2Config(json.Size("vocab_size", 151936), json.Size("max_position_embeddings", 32768), width,

@@ -15,8 +15,7 @@ public sealed record Qwen3Config(int Vocabulary, int Positions, int Width, int I
     public static Qwen3Config Read(ConfigReader json)
     {
         int width = json.Size("hidden_size", 4096), heads = json.Size("num_attention_heads", 32);
-        int groups = json.Size("num_key_value_heads", 32);
-        if (heads % groups != 0) throw json.Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        int groups = json.KeyValueHeads(heads, 32);
         return new Qwen3Config(json.Size("vocab_size", 151936), json.Size("max_position_embeddings", 32768), width,
             json.Size("intermediate_size", 22016), json.Size("num_hidden_layers", 32), heads, groups, json.Size("head_dim", 128),
             json.Real("rms_norm_eps", 1e-6), RopeParameters.Read(json), json.Flag("attention_bias", false),

@@ -24,8 +24,7 @@ public sealed record Qwen3MoeConfig(int Vocabulary, int Positions, int Width, in
     public static Qwen3MoeConfig Read(ConfigReader json)
     {
         int width = json.Size("hidden_size", 2048), heads = json.Size("num_attention_heads", 32);
-        int groups = json.Size("num_key_value_heads", 4);
-        if (heads % groups != 0) throw json.Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        int groups = json.KeyValueHeads(heads, 4);
         if (!json.Has("head_dim") && width % heads != 0)
             throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
         return new Qwen3MoeConfig(json.Size("vocab_size", 151936), json.Size("max_position_embeddings", 32768), width,
@@ -35,7 +34,7 @@ public sealed record Qwen3MoeConfig(int Vocabulary, int Positions, int Width, in
             json.Flag("norm_topk_prob", false), json.Size("moe_intermediate_size", 768),
             json.Size("decoder_sparse_step", 1), json.Ids("mlp_only_layers"),
             json.Flag("tie_word_embeddings", false), json.Has("pad_token_id") ? (int)json.Integer("pad_token_id") : null,
-            json.Flag("use_sliding_window", false) && json.Has("sliding_window") ? json.Size("sliding_window") : null);
+            json.Flag("use_sliding_window", false) && !json.IsNull("sliding_window") ? json.Size("sliding_window", 4096) : null);
     }
 }
 

@@ -19,8 +19,7 @@ public sealed record StableLmConfig(int Vocabulary, int Positions, int Width, in
     public static StableLmConfig Read(ConfigReader json)
     {
         int width = json.Size("hidden_size", 2560), heads = json.Size("num_attention_heads", 32);
-        int groups = json.Size("num_key_value_heads", 32);
-        if (heads % groups != 0) throw json.Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        int groups = json.KeyValueHeads(heads, 32);
         if (!json.Has("head_dim") && width % heads != 0)
             throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
         return new StableLmConfig(json.Size("vocab_size", 50304), json.Size("max_position_embeddings", 4096), width,

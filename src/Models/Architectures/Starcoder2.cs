@@ -15,8 +15,7 @@ public sealed record Starcoder2Config(int Vocabulary, int Positions, int Width, 
     public static Starcoder2Config Read(ConfigReader json)
     {
         int width = json.Size("hidden_size", 3072), heads = json.Size("num_attention_heads", 24);
-        int groups = json.Size("num_key_value_heads", 2);
-        if (heads % groups != 0) throw json.Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        int groups = json.KeyValueHeads(heads, 2);
         if (!json.Has("head_dim") && width % heads != 0)
             throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
         return new Starcoder2Config(json.Size("vocab_size", 49152), json.Size("max_position_embeddings", 4096), width,

@@ -58,6 +58,9 @@ public sealed class ConfigReader
     /// <summary>True if the key is there and not null.</summary>
     public bool Has(string key) => Find(key) is not null;
 
+    /// <summary>True if the key is there and null, which says something else than a key that is absent where a default is not null.</summary>
+    public bool IsNull(string key) => _json.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.Null;
+
     /// <summary>A positive whole number: a size or a count.</summary>
     public int Size(string key, int? otherwise = null)
     {
@@ -103,6 +106,24 @@ public sealed class ConfigReader
         JsonValueKind.False => false,
         _ => true,
     };
+
+    /// <summary>Refuses an option that would change the numbers and is not supported.</summary>
+    /// <param name="why">What this implementation does instead.</param>
+    public void OnlyFalse(string key, string why)
+    {
+        if (Flag(key, false)) throw Bad(key, $"must be false: {why}", "true");
+    }
+
+    /// <summary>How many key and value heads there are: num_key_value_heads, or one for each head if it is null.</summary>
+    /// <param name="otherwise">If it is absent.</param>
+    public int KeyValueHeads(int heads, int otherwise)
+    {
+        int groups = IsNull("num_key_value_heads") ? heads : Size("num_key_value_heads", otherwise);
+        return heads % groups == 0 ? groups : throw Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+    }
+
+    /// <summary>A value as it is in the file; null if it is absent.</summary>
+    public JsonElement? Raw(string key) => Find(key);
 
     /// <summary>A list of texts; empty if it is absent.</summary>
     public IReadOnlyList<string> Texts(string key) =>

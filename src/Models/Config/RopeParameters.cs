@@ -5,9 +5,13 @@ namespace Ndif.Models;
 /// <param name="Theta">The base of the frequencies.</param>
 /// <param name="PartialRotaryFactor">The part of a head's width that is rotated.</param>
 /// <param name="Values">The kind's own values; absent for "default".</param>
+/// <param name="OriginalLength">Tokens that the model was trained on before it was stretched; null if the file does not say.</param>
 /// <remarks>transformers/modeling_rope_utils.py; both the older hub style and the one since transformers 5.</remarks>
-public sealed record RopeParameters(string Kind, double Theta, double PartialRotaryFactor, ConfigReader? Values)
+public sealed record RopeParameters(
+    string Kind, double Theta, double PartialRotaryFactor, ConfigReader? Values, int? OriginalLength = null)
 {
+    private const string Original = "original_max_position_embeddings";
+
     /// <param name="layerType">
     /// For models whose layer types have their own values ("sliding_attention"): the section of rope_parameters to read.
     /// </param>
@@ -19,11 +23,15 @@ public sealed record RopeParameters(string Kind, double Theta, double PartialRot
             ? (layerType is null ? null : parameters.Section(layerType)) ?? parameters
             : config.Section("rope_scaling");
         string kind = values is null ? "default" : values.Text("rope_type", values.Text("type", "default"));
+        // as standardize_rope_params: beside the section these two win, and the base within
+        ConfigReader? partialFrom = Holder("partial_rotary_factor", config, values), original = Holder(Original, config, values);
         return new RopeParameters(
             kind is "mrope" ? "default" : kind,
             values is not null && values.Has("rope_theta") ? values.Real("rope_theta") : config.Real("rope_theta", theta),
-            values is not null && values.Has("partial_rotary_factor") ? values.Real("partial_rotary_factor")
-                : config.Real("partial_rotary_factor", partial),
-            values);
+            partialFrom?.Real("partial_rotary_factor") ?? partial,
+            values,
+            original?.Size(Original));
     }
+
+    private static ConfigReader? Holder(string key, params ConfigReader?[] readers) => Array.Find(readers, r => r?.Has(key) ?? false);
 }

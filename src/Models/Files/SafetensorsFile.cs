@@ -102,14 +102,11 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
     private static Tensor Copy(SafetensorsEntry entry, ScalarType type, nint data)
     {
         Tensor copy = empty(entry.Shape, type).DetachFromDisposeScope();
-        Buffer.MemoryCopy((void*)data, (void*)DataPointer(copy.Handle), entry.Length, entry.Length);
+        Buffer.MemoryCopy((void*)data, (void*)NativeTensor.Data(copy.Handle), entry.Length, entry.Length);
         return copy;
     }
 
     [LibraryImport("LibTorchSharp", EntryPoint = "THSTensor_new")]
     private static partial nint NewTensor(nint data, delegate* unmanaged[Cdecl]<nint, void> deleter, long* sizes, int dimensions,
         sbyte scalarType, sbyte dtype, int deviceType, int deviceIndex, byte requiresGrad);
-
-    [LibraryImport("LibTorchSharp", EntryPoint = "THSTensor_data")]
-    private static partial nint DataPointer(nint tensor);
 }

@@ -25,18 +25,23 @@ public sealed partial class Activation : TensorModule
         "gelu" or "gelu_python" => new("GELUActivation", x => nn.functional.gelu(x)),
         "gelu_new" => new("NewGELUActivation", GeluTanh),
         "gelu_fast" => new("FastGELUActivation", GeluTanh),
-        "gelu_pytorch_tanh" => new("GELUTanh", GeluTanh),
+        "gelu_10" => new("ClippedGELUActivation", x => nn.functional.gelu(x).clamp(-10, 10)),
+        "gelu_accurate" => new("AccurateGELUActivation", GeluTanh),
+        "gelu_pytorch_tanh" or "gelu_python_tanh" => new("GELUTanh", GeluTanh),
         "quick_gelu" => new("QuickGELUActivation", x => x * sigmoid(x * 1.702)),
-        "silu" or "swish" => new("SiLUActivation", x => nn.functional.silu(x)),
+        "silu" => new("SiLUActivation", x => nn.functional.silu(x)),
+        "swish" => new("SiLU", x => nn.functional.silu(x)),
         "relu" => new("ReLU", x => x.relu()),
         "relu2" => new("ReLUSquaredActivation", x => x.relu().square()),
         "relu6" => new("ReLU6", x => x.clamp(0, 6)),
         "sigmoid" => new("Sigmoid", x => x.sigmoid()),
         "tanh" => new("Tanh", x => x.tanh()),
+        "leaky_relu" => new("LeakyReLU", x => nn.functional.leaky_relu(x, 0.01), "negative_slope=0.01"),
+        "hardswish" => new("Hardswish", x => x * (x + 3).clamp(0, 6) / 6),
         "mish" => new("MishActivation", x => nn.functional.mish(x)),
         "linear" => new("LinearActivation", x => x),
-        string unknown => throw config.Bad(key, "must be an activation that is known here (gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, "
-            + "quick_gelu, silu, relu, relu2, relu6, sigmoid, tanh, mish, linear)", $"`{unknown}`"),
+        string unknown => throw config.Bad(key, "must be an activation that is known here (gelu, gelu_10, gelu_new, gelu_fast, "
+            + "gelu_pytorch_tanh, quick_gelu, silu, relu, relu2, relu6, leaky_relu, hardswish, sigmoid, tanh, mish, linear)", $"`{unknown}`"),
     };
 
     /// <summary>0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))), which the named variants write out and libtorch has in one kernel.</summary>

@@ -25,7 +25,7 @@ public sealed partial class Conv1D : TensorModule
     {
         long[] shape = input.shape;
         using Tensor flat = input.reshape(-1, _inputs);                         // [all, inputs]
-        using Tensor output = addmm(_bias.Value, flat, _weight.Value, 1, 1);         // [all, outputs]
+        using Tensor output = Products.addmm(_bias.Value, flat, _weight.Value);      // [all, outputs]
         shape[^1] = _outputs;
         return output.view(shape);
     }

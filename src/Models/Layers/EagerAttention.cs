@@ -15,15 +15,16 @@ public static partial class EagerAttention
     /// <param name="value">[rows, key-value heads, keys, width]</param>
     /// <param name="mask">[rows, 1, tokens, keys], added to the scores</param>
     /// <param name="cap">Scores are bent to stay between -cap and cap, if given.</param>
+    /// <param name="precise">Scores are computed in float32 whatever the dtype.</param>
     /// <returns>The output [rows, tokens, heads, width] and the probabilities [rows, heads, tokens, keys].</returns>
     [Operation("attention_interface")]
     public static (Tensor Output, Tensor Probabilities) Forward(Tensor query, Tensor key, Tensor value, Tensor? mask, double scale,
-        double? cap = null)
+        double? cap = null, bool precise = false)
     {
         query = SourceLabel.Of("q", query);
         key = SourceLabel.Of("k", key);
         value = SourceLabel.Of("v", value);
-        Tensor scores = Scores(query, key) * scale;                                                     // [rows, heads, tokens, keys]
+        Tensor scores = Scores(query, key, precise) * scale;                                            // [rows, heads, tokens, keys]
         if (cap is { } limit) scores = (scores / limit).tanh() * limit;
         if (mask is not null) scores = scores + mask;
         scores = SourceLabel.Of("scores", scores);
@@ -36,9 +37,11 @@ public static partial class EagerAttention
     /// <summary>q kᵀ</summary>
     /// <param name="query">[rows, heads, tokens, width]</param>
     /// <param name="key">[rows, key-value heads, keys, width]</param>
+    /// <param name="precise">In float32 whatever the dtype.</param>
     /// <returns>[rows, heads, tokens, keys]</returns>
-    public static Tensor Scores(Tensor query, Tensor key)
+    public static Tensor Scores(Tensor query, Tensor key, bool precise = false)
     {
+        if (precise) (query, key) = (query.to(ScalarType.Float32), key.to(ScalarType.Float32));
         (long rows, long heads, long tokens, long width) = (query.size(0), query.size(1), query.size(2), query.size(3));
         (long groups, long keys) = (key.size(1), key.size(2));
         Tensor q = query.reshape(rows * groups, heads / groups * tokens, width); // [rows·groups, heads/groups·tokens, width]

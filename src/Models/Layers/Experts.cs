@@ -25,6 +25,8 @@ public sealed partial class Experts : SiteModule
 
     public override string ClassName { get; }
 
+    public override bool GivesTensor => true;
+
     public override Axes OutputAxes(int element) => Axes.Flat;
 
     public override Axes InputAxes(string argument) => Axes.Flat;

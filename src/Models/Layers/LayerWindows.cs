@@ -11,15 +11,23 @@ public static partial class LayerWindows
     public static int?[] Read(ConfigReader config, Func<ConfigReader, int, bool> slides)
     {
         int layers = config.Size("num_hidden_layers", 32);
+        IReadOnlyList<string> types = Types(config, layers);
         if (!config.Flag("use_sliding_window", false) || (config.Has("sliding_window") && config.Integer("sliding_window") == 0))
             return new int?[layers];
-        IReadOnlyList<string> types = config.Texts("layer_types");
-        if (types.Count > 0 && types.Count != layers)
-            throw config.Bad("layer_types", $"must name the type of each of {layers} layers", $"{types.Count} of them");
         if (config.Keys.Contains("sliding_window") && !config.Has("sliding_window")) return new int?[layers];
         int window = config.Size("sliding_window", 4096);
         return [.. Enumerable.Range(0, layers).Select(layer =>
             (types.Count > 0 ? types[layer] == "sliding_attention" : slides(config, layer)) ? window : (int?)null)];
+    }
+
+    /// <summary>Each layer's type; empty if the file does not say.</summary>
+    public static IReadOnlyList<string> Types(ConfigReader config, int layers)
+    {
+        IReadOnlyList<string> types = config.Texts("layer_types");
+        if (types.Count > 0 && types.Count != layers)
+            throw config.Bad("layer_types", $"must name the type of each of {layers} layers", $"{types.Count} of them");
+        return types.FirstOrDefault(type => type is not ("full_attention" or "sliding_attention")) is not { } unknown ? types
+            : throw config.Bad("layer_types", "must have types that are known here (full_attention, sliding_attention)", $"`{unknown}`");
     }
 
     /// <summary>The layers from max_window_layers on.</summary>

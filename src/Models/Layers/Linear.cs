@@ -27,5 +27,5 @@ public sealed partial class Linear : TensorModule
 
     /// <param name="input">[..., inputs]</param>
     /// <returns>[..., outputs]</returns>
-    protected override Tensor Forward(Tensor input) => nn.functional.linear(input, _weight.Value, _bias?.Value);
+    protected override Tensor Forward(Tensor input) => Products.linear(input, _weight.Value, _bias?.Value);
 }

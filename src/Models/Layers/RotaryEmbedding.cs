@@ -11,6 +11,12 @@ public sealed partial class RotaryEmbedding(string className, RotaryFrequencies 
 {
     public override string ClassName => className;
 
+    /// <summary>As <see cref="CausalLM.CachedLength"/>.</summary>
+    internal long? CachedLength => frequencies.KnownLength;
+
+    /// <summary>As <see cref="CausalLM.ChangesBeyond"/>.</summary>
+    internal bool ChangesBeyond => frequencies.ChangeBeyond;
+
     /// <param name="hidden">Only for its dtype and device.</param>
     /// <param name="positionIds">[rows, tokens] int64</param>
     /// <returns>Cosines and sines, each [rows, tokens, width].</returns>
@@ -30,7 +36,7 @@ public sealed partial class RotaryEmbedding(string className, RotaryFrequencies 
     private object?[] Forward(Tensor hidden, Tensor positionIds)
     {
         using var scope = NewDisposeScope();
-        Tensor inverse = tensor(frequencies.Inverse, device: hidden.device);                    // [width/2]
+        Tensor inverse = frequencies.At(positionIds);                                           // [width/2], or [rows, 1, width/2]
         Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;             // [rows, tokens, width/2]
         Tensor both = cat([angles, angles], -1);                                                // [rows, tokens, width]
         Tensor cosines = (both.cos() * frequencies.Scale).to(hidden.dtype);                     // [rows, tokens, width]

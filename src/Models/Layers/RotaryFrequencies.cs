@@ -1,56 +1,119 @@
 using static TorchSharp.torch;
+using ErrorCode = Ndif.Protocol.ErrorCode;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>The frequencies of rotary position embeddings: one row in <see cref="Compute"/> for each kind of scaling.</summary>
+/// <summary>The frequencies of rotary position embeddings: one method for each kind of scaling.</summary>
 /// <remarks>ROPE_INIT_FUNCTIONS in transformers/modeling_rope_utils.py</remarks>
 public sealed class RotaryFrequencies
 {
+    private readonly ConfigReader _config;
+    private readonly RopeParameters _parameters;
+    private readonly int _width;
     private readonly Lazy<float[]> _inverse;
+    private readonly Func<Tensor, Tensor>? _byLength; // from rows' lengths [rows, 1, 1] to frequencies [rows, 1, width/2]
 
     /// <param name="width">The rotated width of a head.</param>
     public RotaryFrequencies(ConfigReader config, RopeParameters parameters, int width)
     {
-        Compute = parameters.Kind switch
+        (_config, _parameters, _width) = (config, parameters, width);
+        Func<Tensor> compute;
+        switch (parameters.Kind)
         {
-            "default" => plain => plain,
-            "linear" => Linear(parameters.Values!),
-            "llama3" => Llama3(parameters.Values!),
-            string unknown => throw config.Bad("rope_type",
-                "must be a kind of scaling that is known here (default, linear, llama3)", $"`{unknown}`"),
-        };
+            case "default":
+                compute = () => Plain();
+                break;
+            case "linear":
+                double factor = Factor();
+                compute = () => Plain() / factor;
+                break;
+            case "llama3":
+                compute = Llama3();
+                break;
+            case "yarn":
+                (compute, Scale) = Yarn();
+                break;
+            case "dynamic":
+                (_byLength, KnownLength) = Dynamic();
+                compute = () => Plain();
+                break;
+            case "longrope" or "su":
+                (compute, _byLength, KnownLength, Scale) = LongRope();
+                break;
+            default:
+                throw config.Bad("rope_type", "must be a kind of scaling that is known here (default, linear, dynamic, yarn, longrope, llama3)",
+                    $"`{parameters.Kind}`");
+        }
         _inverse = new(() =>
         {
             using var scope = NewDisposeScope();
             using var nothing = no_grad();
-            Tensor exponents = arange(0, width, 2, ScalarType.Float32) / width;          // [width/2]
-            Tensor plain = 1.0 / pow(tensor((float)parameters.Theta), exponents);        // [width/2]
-            return Compute(plain).data<float>().ToArray();
+            return compute().data<float>().ToArray();
         });
     }
 
-    /// <summary>[width/2], radians per token, in float32 by the same operations as PyTorch's.</summary>
+    /// <summary>[width/2], radians per token, in float32 by the same operations as PyTorch's. Where a row's length counts, those of a short row.</summary>
     public float[] Inverse => _inverse.Value;
 
     /// <summary>What cosines and sines are multiplied with.</summary>
     public double Scale { get; } = 1.0;
 
-    private Func<Tensor, Tensor> Compute { get; }
+    /// <summary>The length up to which a row's frequencies are <see cref="Inverse"/>; null if they are so at any length.</summary>
+    public long? KnownLength { get; }
 
-    private static Func<Tensor, Tensor> Linear(ConfigReader values)
+    /// <summary>True if they change with every token beyond that; false if all longer rows have the same.</summary>
+    public bool ChangeBeyond => _parameters.Kind == "dynamic";
+
+    /// <summary>
+    /// The frequencies for a pass. A row's length is its own, where Hugging Face's code takes the longest row's for all: what else is in
+    /// the batch must not change a row.
+    /// </summary>
+    /// <param name="positionIds">[rows, tokens] int64</param>
+    /// <returns>[width/2], or [rows, 1, width/2] where a row's length counts.</returns>
+    /// <exception cref="NdifException">
+    /// UNSUPPORTED: a row outgrew the length up to which its cached keys' frequencies hold. Hugging Face's code either goes on with keys
+    /// of two kinds or computes all of them again (Phi3ForCausalLM.prepare_inputs_for_generation).
+    /// </exception>
+    public Tensor At(Tensor positionIds)
     {
-        double factor = values.Real("factor");
-        return plain => plain / factor;
+        if (_byLength is null) return tensor(Inverse, device: positionIds.device);
+        using var scope = NewDisposeScope();
+        Tensor lengths = positionIds.amax([1L], keepdim: true).unsqueeze(-1) + 1;                   // [rows, 1, 1]
+        if (positionIds.device_type != TorchSharp.DeviceType.META) CheckCached(positionIds, lengths);
+        Tensor inverse = tensor(Inverse, device: positionIds.device);                               // [width/2]
+        return where(lengths > KnownLength!.Value, _byLength(lengths), inverse).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>Without a cache a row begins at position 0. With one, its earlier keys must have the frequencies of its length now.</summary>
+    private void CheckCached(Tensor positionIds, Tensor lengths)
+    {
+        Tensor first = positionIds.amin([1L], keepdim: true).unsqueeze(-1);                         // [rows, 1, 1]
+        Tensor crosses = (lengths > KnownLength!.Value) & (first > 0);
+        // with longrope what is beyond the length stays the same from there on
+        if (!ChangeBeyond) crosses = crosses & (first <= KnownLength!.Value);
+        if (!crosses.any().item<bool>()) return;
+        throw Errors.Throwable(ErrorCode.Unsupported,
+            $"A sequence grew beyond {KnownLength} tokens, where `rope_type` {_parameters.Kind} changes its rotary frequencies; the cached keys have the ones before.",
+            $"Give the whole sequence as the prompt, or stop before it has more than {KnownLength} tokens.");
+    }
+
+    /// <param name="theta">Another base than the file's: a number for each row, [rows, 1, 1].</param>
+    /// <returns>[width/2], or [rows, 1, width/2]</returns>
+    private Tensor Plain(Tensor? theta = null)
+    {
+        Tensor exponents = arange(0, _width, 2, ScalarType.Float32, theta?.device) / _width;         // [width/2]
+        return 1.0 / pow(theta ?? tensor((float)_parameters.Theta), exponents);
     }
 
     /// <summary>Long wavelengths are stretched by the factor, short ones kept, and those between blended.</summary>
-    private static Func<Tensor, Tensor> Llama3(ConfigReader values)
+    private Func<Tensor> Llama3()
     {
-        double factor = values.Real("factor");
-        double low = values.Real("low_freq_factor"), high = values.Real("high_freq_factor");
-        double context = values.Real("original_max_position_embeddings");
-        return plain =>
+        ConfigReader values = _parameters.Values!;
+        double factor = Factor(), low = values.Real("low_freq_factor"), high = values.Real("high_freq_factor");
+        double context = OriginalLength();
+        return () =>
         {
+            Tensor plain = Plain();                                                         // [width/2]
             Tensor wavelength = 2 * Math.PI / plain;                                        // [width/2]
             Tensor blend = (context / wavelength - low) / (high - low);                     // [width/2]
             Tensor blended = (1 - blend) * plain / factor + blend * plain;                  // [width/2]
@@ -58,4 +121,85 @@ public sealed class RotaryFrequencies
             return where(wavelength < context / high, plain, stretched);
         };
     }
+
+    /// <summary>
+    /// Dimensions that turn often within the original length keep their frequency, those that turn less than once are stretched by the
+    /// factor, and between there is a ramp.
+    /// </summary>
+    /// <remarks>Peng et al., YaRN, 2023, section 3.2 and 3.4</remarks>
+    private (Func<Tensor> Compute, double Scale) Yarn()
+    {
+        ConfigReader values = _parameters.Values!;
+        double context = OriginalLength();
+        double factor = values.Has("factor") ? Factor() : Length() / context;
+        double mscale = values.Real("mscale", 0), allMscale = values.Real("mscale_all_dim", 0);
+        double scale = values.Has("attention_factor") ? values.Real("attention_factor")
+            : mscale != 0 && allMscale != 0 ? Warmth(mscale) / Warmth(allMscale) : Warmth(1);
+        double low = Dimension(OrElse("beta_fast", 32)), high = Dimension(OrElse("beta_slow", 1));
+        if (values.Flag("truncate", true)) (low, high) = (Math.Floor(low), Math.Ceiling(high));
+        (low, high) = (Math.Max(low, 0), Math.Min(high, _width - 1));
+        if (low == high) high += 0.001;
+        return (() =>
+        {
+            Tensor exponents = arange(0, _width, 2, ScalarType.Float32) / _width;           // [width/2]
+            Tensor positions = pow(tensor((float)_parameters.Theta), exponents);            // [width/2]
+            Tensor ramp = ((arange(_width / 2, ScalarType.Float32) - low) / (high - low)).clamp(0, 1);
+            Tensor kept = 1 - ramp;                                                         // [width/2]
+            return 1.0 / (factor * positions) * (1 - kept) + 1.0 / positions * kept;
+        }, scale);
+
+        double Warmth(double m) => factor <= 1 ? 1 : 0.1 * m * Math.Log(factor) + 1;
+        double OrElse(string key, double otherwise) => values.Real(key, 0) is not 0 and var value ? value : otherwise; // 0 is no value in Python
+        // the dimension that makes so many turns within the original length
+        double Dimension(double turns) => _width * Math.Log(context / (turns * 2 * Math.PI)) / (2 * Math.Log(_parameters.Theta));
+    }
+
+    /// <summary>A base that grows with the sequence once that is longer than the model was made for (NTK-aware scaling).</summary>
+    private (Func<Tensor, Tensor> ByLength, long KnownLength) Dynamic()
+    {
+        double factor = Factor();
+        long length = Length();
+        if (_width <= 2) throw _config.Bad("rope_type", "must not be dynamic where a head has two rotated dimensions", "dynamic");
+        return (lengths =>
+        {
+            Tensor stretch = factor * lengths.clamp_min(length).to(ScalarType.Float32) / length - (factor - 1); // [rows, 1, 1]
+            return Plain(_parameters.Theta * stretch.pow((double)_width / (_width - 2)));   // [rows, 1, width/2]
+        }, length);
+    }
+
+    /// <summary>A factor for each dimension: one list for sequences within the original length, another for longer ones.</summary>
+    /// <remarks>Ding et al., LongRoPE, 2024</remarks>
+    private (Func<Tensor> Compute, Func<Tensor, Tensor> ByLength, long KnownLength, double Scale) LongRope()
+    {
+        ConfigReader values = _parameters.Values!;
+        float[] shorter = Factors("short_factor"), longer = Factors("long_factor");
+        int original = OriginalLength();
+        double factor = values.Has("factor") ? Factor() : (double)Length() / original;
+        double scale = values.Has("attention_factor") ? values.Real("attention_factor")
+            : factor <= 1 ? 1 : Math.Sqrt(1 + Math.Log(factor) / Math.Log(original));
+        return (() => Divided(shorter, CPU), lengths => Divided(longer, lengths.device).expand(lengths.size(0), 1, _width / 2), original, scale);
+
+        float[] Factors(string key)
+        {
+            IReadOnlyList<double> factors = values.Reals(key);
+            return factors.Count == _width / 2 ? [.. factors.Select(f => (float)f)]
+                : throw values.Bad(key, $"must have {_width / 2} numbers, one for each pair of rotated dimensions", $"{factors.Count}");
+        }
+
+        Tensor Divided(float[] factors, Device device)
+        {
+            Tensor exponents = arange(0, _width, 2, ScalarType.Float32, device) / _width;   // [width/2]
+            return 1.0 / (tensor(factors, device: device) * pow(tensor((float)_parameters.Theta, device: device), exponents));
+        }
+    }
+
+    private double Factor()
+    {
+        double factor = _parameters.Values!.Real("factor");
+        return factor > 0 && double.IsFinite(factor) ? factor : throw _parameters.Values.Bad("factor", "must be positive", $"{factor}");
+    }
+
+    private int Length() => _config.Size("max_position_embeddings");
+
+    private int OriginalLength() => _parameters.OriginalLength ?? Length();
 }

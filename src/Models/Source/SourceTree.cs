@@ -49,8 +49,8 @@ public sealed record SourceSite(string Path, SourceOperation Operation, SourceFu
 {
     /// <summary>True if rows and tokens are known of the result; or of all arguments, and the result that may be given instead of it.</summary>
     public bool CanBeCut(SiteModule module, bool after) =>
-        Enumerable.Range(0, 3).All(element => IsCut(OutputAxes(module, element)))
-        && (after || Operation.Inputs.Index().All(i => i.Item.Shape.Length == 0 || IsCut(InputAxes(module, i.Item.Keyword ?? $"{i.Index}", 0))));
+        Enumerable.Range(0, 3).All(element => OutputAxes(module, element).IsKnown)
+        && (after || Operation.Inputs.Index().All(i => i.Item.Shape.Length == 0 || InputAxes(module, i.Item.Keyword ?? $"{i.Index}", 0).IsKnown));
 
     /// <summary>Which dimensions of the result run over rows and tokens, by what its text says.</summary>
     /// <param name="module">The module whose forward it is.</param>
@@ -66,7 +66,4 @@ public sealed record SourceSite(string Path, SourceOperation Operation, SourceFu
         Axes said = ShapeText.Axes(Operation.Inputs[at].Shape, element, module.OutputAxes(0));
         return Operation.Inputs[at].Shape != "?" || at > 0 || Operation.Submodule?.Invoke(module) is not { } child ? said : child.InputAxes("0");
     }
-
-    /// <summary>Several rows' parts of a flat dimension with padding between them are no view, so they are kept apart from others' rows.</summary>
-    private static bool IsCut(Axes axes) => axes.IsKnown && !axes.IsFlat;
 }

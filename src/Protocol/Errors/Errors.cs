@@ -13,7 +13,7 @@ public static class Errors
         ErrorCode.MissedValue or ErrorCode.StepMissed => new MissedValueException(error, inner),
         ErrorCode.ShapeMismatch => new ShapeMismatchException(error, inner),
         ErrorCode.InvalidProgram or ErrorCode.UnknownOp or ErrorCode.UnknownModule or ErrorCode.BadArgument
-            or ErrorCode.Unsupported or ErrorCode.LimitExceeded => new InvalidProgramException(error, inner),
+            or ErrorCode.Unsupported or ErrorCode.LimitExceeded => new BadProgramException(error, inner),
         ErrorCode.BadCheckpoint or ErrorCode.UnsupportedArchitecture or ErrorCode.BadTokenizer => new CheckpointException(error, inner),
         ErrorCode.Unauthenticated or ErrorCode.PermissionDenied => new AccessException(error, inner),
         ErrorCode.JobCancelled => new OperationCanceledException(ErrorText.Of(error), new NdifException(error, inner)),

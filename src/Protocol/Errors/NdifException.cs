@@ -35,7 +35,7 @@ public sealed class MissedValueException(Error error, Exception? inner = null) :
 public sealed class ShapeMismatchException(Error error, Exception? inner = null) : NdifException(error, inner);
 
 /// <summary>The program was refused before it ran: an unknown operation, module or argument, a broken structure, a limit.</summary>
-public sealed class InvalidProgramException(Error error, Exception? inner = null) : NdifException(error, inner);
+public sealed class BadProgramException(Error error, Exception? inner = null) : NdifException(error, inner);
 
 /// <summary>A checkpoint or tokenizer on disk cannot be used.</summary>
 public sealed class CheckpointException(Error error, Exception? inner = null) : NdifException(error, inner);

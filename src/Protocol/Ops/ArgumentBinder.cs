@@ -13,7 +13,7 @@ public static class ArgumentBinder
     public static Argument[] Bind(Call call) => Bind(OpTable.Get(call.Op), call.Arguments, call.Keywords, WireForm.Instance);
 
     /// <returns>One argument for each parameter of the schema.</returns>
-    /// <exception cref="InvalidProgramException">BAD_ARGUMENT: too many, missing, twice, unknown, or of a type that can never fit.</exception>
+    /// <exception cref="BadProgramException">BAD_ARGUMENT: too many, missing, twice, unknown, or of a type that can never fit.</exception>
     public static T[] Bind<T>(OpSchema schema, IReadOnlyList<T> positional, IEnumerable<KeyValuePair<string, T>> keywords, IArgumentForm<T> form)
     {
         IReadOnlyList<OpParameter> parameters = schema.Parameters;

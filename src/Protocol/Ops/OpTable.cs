@@ -21,7 +21,7 @@ public static partial class OpTable
     public static OpSchema? Find(string name) => s_rows.GetValueOrDefault(name);
 
     /// <summary>The row of an operation.</summary>
-    /// <exception cref="InvalidProgramException">UNKNOWN_OP, with the nearest names.</exception>
+    /// <exception cref="BadProgramException">UNKNOWN_OP, with the nearest names.</exception>
     public static OpSchema Get(string name) =>
         Find(name) ?? throw Errors.Throwable(ErrorCode.UnknownOp, $"There is no operation `{name}`.", Errors.DidYouMean(name, s_rows.Keys));
 }

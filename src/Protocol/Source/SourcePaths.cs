@@ -11,7 +11,7 @@ public static class SourcePaths
     private const int Deepest = 8;
 
     /// <summary>The forward of a module.</summary>
-    /// <exception cref="InvalidProgramException">The model's code is not known: it is no architecture of ours, or an older service's.</exception>
+    /// <exception cref="BadProgramException">The model's code is not known: it is no architecture of ours, or an older service's.</exception>
     public static FunctionSource SourceOf(this ModelDescription model, ModuleInfo module, string path) =>
         model.Sources.TryGetValue(module.Source, out FunctionSource? source) ? source
             : throw Errors.Throwable(ErrorCode.Unsupported, $"`{Display(model, path)}` ({module.ClassName}) has no source: operations are known inside of this library's own models only.",
@@ -22,7 +22,7 @@ public static class SourcePaths
         !IsNumbered(name) && model.Sources.TryGetValue(module.Source, out FunctionSource? source) && In(model, source, name, "", 0) is not null;
 
     /// <summary>The operation at a path. A label ("probs") is found from every function above it.</summary>
-    /// <exception cref="InvalidProgramException">There is none; the message names the nearest, and those that there are.</exception>
+    /// <exception cref="BadProgramException">There is none; the message names the nearest, and those that there are.</exception>
     public static FoundOperation Operation(this ModelDescription model, ModuleInfo module, string path, string operation)
     {
         FunctionSource function = model.SourceOf(module, path);
@@ -38,7 +38,7 @@ public static class SourcePaths
     }
 
     /// <summary>The function that an operation calls.</summary>
-    /// <exception cref="InvalidProgramException">It calls a submodule, or nothing of the model's own code.</exception>
+    /// <exception cref="BadProgramException">It calls a submodule, or nothing of the model's own code.</exception>
     public static FunctionSource Inside(this ModelDescription model, FoundOperation operation, string path)
     {
         if (operation.Operation.CallsModule)

@@ -25,7 +25,7 @@ public static class ErrorWire
         ErrorCode.LimitExceeded or ErrorCode.QuotaExceeded or ErrorCode.OutOfMemory => StatusCode.ResourceExhausted,
         ErrorCode.JobCancelled => StatusCode.Cancelled,
         ErrorCode.JobTimeout => StatusCode.DeadlineExceeded,
-        ErrorCode.Unavailable or ErrorCode.WorkerLost => StatusCode.Unavailable,
+        ErrorCode.Unavailable or ErrorCode.WorkerLost or ErrorCode.DownloadFailed => StatusCode.Unavailable,
         ErrorCode.CorruptData or ErrorCode.BadCheckpoint or ErrorCode.BadTokenizer => StatusCode.DataLoss,
         ErrorCode.InvalidProgram or ErrorCode.UnknownOp or ErrorCode.UnknownModule or ErrorCode.BadArgument
             or ErrorCode.BadInput or ErrorCode.ShapeMismatch => StatusCode.InvalidArgument,

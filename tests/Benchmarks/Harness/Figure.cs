@@ -7,11 +7,15 @@ namespace Ndif.Benchmarks.Harness;
 internal sealed record Figure(string Name, double Value, string Unit, string Limit, Goal? Goal = null)
 {
     /// <summary>Null if there is no goal.</summary>
-    public bool? Met => Goal is { } goal ? Value <= goal.AtMost : null;
+    public bool? Met => Goal is { } goal ? goal.IsMetBy(Value) : null;
 }
 
-/// <summary>What a figure has to reach.</summary>
-internal readonly record struct Goal(double AtMost)
+/// <summary>What a figure has to reach: no more than a bound, or no less.</summary>
+internal readonly record struct Goal(double Bound, bool IsLeast = false)
 {
-    public override string ToString() => FormattableString.Invariant($"<= {AtMost:0.####}");
+    public static Goal AtLeast(double bound) => new(bound, IsLeast: true);
+
+    public bool IsMetBy(double value) => IsLeast ? value >= Bound : value <= Bound;
+
+    public override string ToString() => FormattableString.Invariant($"{(IsLeast ? ">=" : "<=")} {Bound:0.####}");
 }

@@ -16,21 +16,7 @@ internal sealed record GPT2Shape(string Name, int Layers, int Width, int Heads, 
     public string WeightsFile => Path.Combine(Folder(), "model.safetensors");
 
     /// <summary>The folder, written if it is not there yet.</summary>
-    public string Folder()
-    {
-        string cache = Environment.GetFolderPath(
-            Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify);
-        string parent = Path.Combine(cache.Length > 0 ? cache : Path.GetTempPath(), "ndif", "benchmarks");
-        string folder = Path.Combine(parent, $"{Name}-1");
-        if (Directory.Exists(folder)) return folder;
-        Console.Error.WriteLine($"writing random weights of the shape {Name} ...");
-        string fresh = Path.Combine(parent, $".{Guid.NewGuid():n}");
-        Directory.CreateDirectory(fresh);
-        Write(fresh);
-        try { Directory.Move(fresh, folder); }
-        catch (IOException) when (Directory.Exists(folder)) { Directory.Delete(fresh, recursive: true); } // another process was first
-        return folder;
-    }
+    public string Folder() => WrittenOnce.Folder($"{Name}-1", Write);
 
     public LoadedModel Load() => ModelLoader.Load(Folder());
 

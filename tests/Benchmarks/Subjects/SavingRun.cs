@@ -13,7 +13,7 @@ internal sealed class SavingRun(LanguageSubject subject, string folder, long[] p
 
     public void Run()
     {
-        var sink = new Counter();
+        var sink = new Counted();
         using var job = new JobRun(_plan, sink);
         ProgramEngine.Run(subject, [job]);
         if (job.Error is { } error) throw new InvalidOperationException(error.Message);
@@ -26,21 +26,5 @@ internal sealed class SavingRun(LanguageSubject subject, string folder, long[] p
         using Trace trace = llm.Trace(prompt);
         for (int layer = 0; layer < saves; layer++) llm.Layers[layer].Hidden.Save();
         return trace.ToProgram();
-    }
-
-    /// <summary>Takes values and does nothing with them, so that the engine alone is measured.</summary>
-    private sealed class Counter : IRunSink
-    {
-        public int Count { get; private set; }
-
-        public void Saved(uint node, string name, object? value) => Count++;
-
-        public void Logged(uint node, string text) { }
-
-        public Ndif.Protocol.Data Ask(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) => throw new NotSupportedException();
-
-        public void Warned(uint node, string module, string message) { }
-
-        public void Generated(Protocol.NewToken token) { }
     }
 }

@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Ndif.Models;
 using Ndif.Models.Tests;
 using Ndif.Parity.Tests;
@@ -9,7 +10,7 @@ namespace Ndif.Engine.Tests.Batching;
 /// Every operation of every module: what it gives beside a longer prompt of another user is what it gives alone. So no declared
 /// dimension is wrong, and one that is not declared is never guessed.
 /// </summary>
-public sealed class SourceProperties(ITestOutputHelper output)
+public sealed partial class SourceProperties(ITestOutputHelper output)
 {
     private static readonly int[] s_prompt = [5, 6, 7, 8];
     private static readonly string[] s_parts = ["q", "k", "v", "scores", "probs", "z"];
@@ -30,12 +31,7 @@ public sealed class SourceProperties(ITestOutputHelper output)
     [InlineData("Qwen3MoeForCausalLM")]
     public void AnOperationInCompany_GivesWhatItGivesAlone(string architecture)
     {
-        using Rig rig = architecture switch
-        {
-            "gpt2" => Rig.GPT2(layers: 1),
-            "llama" => Rig.Llama(layers: 1),
-            _ => Rig.Of(TinyModel.LikeLlama(architecture, groups: 2, layers: 1)),
-        };
+        using Rig rig = New(architecture);
         Check(rig);
     }
 
@@ -55,6 +51,32 @@ public sealed class SourceProperties(ITestOutputHelper output)
         Assert.SkipWhen(SharedFolder.Golden is null, "there are no reference outputs here (NDIF_SHARED)");
         using Rig rig = Rig.Open(Path.Combine(SharedFolder.Golden!, name));
         Check(rig);
+    }
+
+    [Theory]
+    [InlineData("gpt2")]
+    [InlineData("llama")]
+    [InlineData("StableLmForCausalLM")]
+    public void AnEditInCompany_DoesWhatItDoesAlone_AndNothingToTheOthers(string architecture)
+    {
+        using Rig rig = New(architecture);
+        TensorData others = rig.Run(s_longer, _ => rig.Model.Logits.Save("logits")).Good().Tensor("logits"), plain = rig.Run(s_prompt, _ => rig.Model.Logits.Save("logits")).Good().Tensor("logits");
+        int edited = 0, changed = 0;
+        foreach (var (path, site) in Sites(rig).Where(s => s.Site.CanBeCut(rig.Subject.Root.Modules[rig.Subject.IndexOf(s.Path)], after: false)))
+        {
+            Outcome read = rig.Run(Read(rig, path, site, s_prompt))[0];
+            if (read.Error is not null || read["output"].ValueCase is not Data.ValueOneofCase.Tensor || read.Tensor("output").Type != DType.Float32) continue;
+            bool inPlace = edited++ % 2 == 0;
+            Outcome alone = rig.Run(Edit(rig, path, site, inPlace))[0];
+            Assert.True(alone.Error is null, $"{path}.source.{site.Path}: {alone.Error}");
+            Outcome[] both = rig.Run(rig.Record(s_longer, _ => rig.Model.Logits.Save("logits")), Edit(rig, path, site, inPlace));
+            Assert.True(both[1].Error is null, $"{path}.source.{site.Path}: {both[1].Error}");
+            Near.Equal(alone.Tensor("logits"), both[1].Tensor("logits"));
+            Near.Equal(others, both[0].Tensor("logits"));
+            if (Near.Difference(plain, alone.Tensor("logits")) > 1e-4) changed++;
+        }
+        output.WriteLine($"{edited} operations edited; {changed} of them changed the logits");
+        Assert.True(edited > 30 && changed > edited / 2);
     }
 
     [Theory]
@@ -87,47 +109,65 @@ public sealed class SourceProperties(ITestOutputHelper output)
             for (int i = 0; i < s_parts.Length; i++) lists[i].Append(source[s_parts[i]].Output);
     });
 
-    private void Check(Rig rig)
+    private static Rig New(string architecture) => architecture switch
+    {
+        "gpt2" => Rig.GPT2(layers: 1),
+        "llama" => Rig.Llama(layers: 1),
+        _ => Rig.Of(TinyModel.LikeLlama(architecture, groups: 2, layers: 1)),
+    };
+
+    /// <summary>The operations of one layer of those that are alike, with the paths of their modules.</summary>
+    private static IEnumerable<(string Path, SourceSite Site)> Sites(Rig rig)
     {
         HashSet<string> seen = [];
-        int cut = 0, whole = 0, never = 0;
         foreach (string path in rig.Subject.Paths)
         {
-            int module = rig.Subject.IndexOf(path);
-            if (rig.Subject.Source(module) is not { } source) continue;
-            // one layer of those that are alike, and the first module of each kind in it
-            if (!seen.Add(System.Text.RegularExpressions.Regex.Replace(path, @"\.\d+(?=\.|$)", ".n"))) continue;
-            foreach (SourceSite site in source.Sites)
+            if (rig.Subject.Source(rig.Subject.IndexOf(path)) is not { } source || !seen.Add(Number().Replace(path, ".n"))) continue;
+            foreach (SourceSite site in source.Sites) yield return (path, site);
+        }
+    }
+
+    private void Check(Rig rig)
+    {
+        int cut = 0, whole = 0, never = 0;
+        foreach (var (path, site) in Sites(rig))
+        {
+            Program alone = Read(rig, path, site, s_prompt), together = Read(rig, path, site, s_prompt), other = rig.Record(s_longer, _ => rig.Model.Logits.Save("logits"));
+            Outcome expected = rig.Run(alone)[0];
+            if (expected.Error is { Code: ErrorCode.MissedValue })
             {
-                Program alone = Read(rig, path, site.Path, s_prompt), together = Read(rig, path, site.Path, s_prompt), other = rig.Record(s_longer, _ => rig.Model.Logits.Save("logits"));
-                Outcome expected = rig.Run(alone)[0];
-                if (expected.Error is { Code: ErrorCode.MissedValue })
-                {
-                    never++;
-                    continue;
-                }
-                string name = $"{path}.source.{site.Path}";
-                Assert.True(expected.Error is null, $"{name}: {expected.Error}");
-                Outcome[] both = rig.Run(other, together);
-                Assert.True(both[1].Error is null, $"{name}: {both[1].Error}");
-                Same(expected["value"], both[1]["value"], name);
-                if (expected.Names.Contains("input")) Same(expected["input"], both[1]["input"], $"{name}.input");
-                if (site.CanBeCut(TinyModule(rig, module), after: true)) cut++;
-                else whole++;
+                never++;
+                continue;
             }
+            string name = $"{path}.source.{site.Path}";
+            Assert.True(expected.Error is null, $"{name}: {expected.Error}");
+            Outcome[] both = rig.Run(other, together);
+            Assert.True(both[1].Error is null, $"{name}: {both[1].Error}");
+            foreach (string value in expected.Names) Same(expected[value], both[1][value], $"{name}.{value}");
+            if (site.CanBeCut(rig.Subject.Root.Modules[rig.Subject.IndexOf(path)], after: true)) cut++;
+            else whole++;
         }
         output.WriteLine($"{cut} operations are cut out of a batch, {whole} run alone, {never} do not run here");
         Assert.True(cut > 20 && cut > whole / 2);
     }
 
-    private static SiteModule TinyModule(Rig rig, int module) => rig.Subject.Root.Modules[module];
+    /// <summary>Half of what the operation gives.</summary>
+    private static Program Edit(Rig rig, string path, SourceSite at, bool inPlace) => rig.Record(s_prompt, _ =>
+    {
+        Operation operation = (path.Length == 0 ? rig.Model : rig.Model[path]).Source[at.Path];
+        if (inPlace) operation.Output[..] = operation.Output * 0.5;
+        else operation.Output = operation.Output * 0.5;
+        rig.Model.Logits.Save("logits");
+    });
 
-    private static Program Read(Rig rig, string path, string operation, int[] prompt) => rig.Record(prompt, _ =>
+    private static Program Read(Rig rig, string path, SourceSite at, int[] prompt) => rig.Record(prompt, _ =>
     {
         Envoy module = path.Length == 0 ? rig.Model : rig.Model[path];
-        Operation site = module.Source[operation];
-        if (!operation.Split('.')[^1].StartsWith("self_", StringComparison.Ordinal)) site.Input.Save("input");
-        site.Output.Save("value");
+        Operation operation = module.Source[at.Path];
+        Inputs given = operation.Inputs;
+        for (int i = 0; i < at.Operation.Inputs.Count; i++)
+            if (at.Operation.Inputs[i] is { Keyword: null, Shape.Length: > 0 }) given.Args[i].Save($"input {i}");
+        operation.Output.Save("output");
     });
 
     private static void Same(Data expected, Data actual, string name)
@@ -147,4 +187,7 @@ public sealed class SourceProperties(ITestOutputHelper output)
                 break;
         }
     }
+
+    [GeneratedRegex(@"\.\d+(?=\.|$)")]
+    private static partial Regex Number();
 }

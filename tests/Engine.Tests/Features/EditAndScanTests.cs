@@ -58,7 +58,7 @@ public sealed class EditAndScanTests
         LanguageModel llm = Backends.Model("local");
         using Trace t = llm.Scan("Hello there");
         llm.Layers[0].Hidden.Save();
-        var error = await Assert.ThrowsAsync<InvalidProgramException>(() => t.RunAsync(Cancellation));
+        var error = await Assert.ThrowsAsync<BadProgramException>(() => t.RunAsync(Cancellation));
         Assert.Contains("Save value.Shape", error.Message, StringComparison.Ordinal);
     }
 }

@@ -38,7 +38,7 @@ public sealed class SourceTests
     public void AnUnknownOperation_IsRefused_WithTheNearestAndAll()
     {
         Source source = Backends.Model("local").Layers[0].Attn.Source;
-        var error = Assert.Throws<InvalidProgramException>(() => source["attention_interface_1"]);
+        var error = Assert.Throws<BadProgramException>(() => source["attention_interface_1"]);
         Assert.Equal(ErrorCode.UnknownOp, error.Code);
         Assert.Contains("`transformer.h.0.attn` has no operation `attention_interface_1`", error.Message, StringComparison.Ordinal);
         Assert.Contains("Did you mean `attention_interface_0`", error.Message, StringComparison.Ordinal);
@@ -63,11 +63,11 @@ public sealed class SourceTests
     public void TheSourceOfASubmodulesCall_IsTheSubmodules()
     {
         Source source = Backends.Model("local").Layers[0].Attn.Source;
-        var error = Assert.Throws<InvalidProgramException>(() => source["self_c_attn_0"].Source);
+        var error = Assert.Throws<BadProgramException>(() => source["self_c_attn_0"].Source);
         Assert.Contains("Don't call .Source on a module (transformer.h.0.attn.c_attn) from within another .Source. Call it directly with: transformer.h.0.attn.c_attn.Source",
             error.Message, StringComparison.Ordinal);
-        Assert.Contains("has no source", Assert.Throws<InvalidProgramException>(() => source["split_0"].Source).Message, StringComparison.Ordinal);
-        Assert.Contains("list of modules", Assert.Throws<InvalidProgramException>(() => Backends.Model("local").Layers.Source).Message, StringComparison.Ordinal);
+        Assert.Contains("has no source", Assert.Throws<BadProgramException>(() => source["split_0"].Source).Message, StringComparison.Ordinal);
+        Assert.Contains("list of modules", Assert.Throws<BadProgramException>(() => Backends.Model("local").Layers.Source).Message, StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(All))]
@@ -246,7 +246,7 @@ public sealed class SourceTests
         using Trace t = llm.Trace();
         using (t.Invoke(Prompt)) bmm.Output.Save();
         using (t.Invoke("Hello")) llm.Logits.Save();
-        var error = await Assert.ThrowsAsync<InvalidProgramException>(() => t.RunAsync(Cancellation));
+        var error = await Assert.ThrowsAsync<BadProgramException>(() => t.RunAsync(Cancellation));
         Assert.Equal(ErrorCode.Unsupported, error.Code);
         Assert.Contains("cannot be cut out of the batch", error.Message, StringComparison.Ordinal);
     }
@@ -303,7 +303,7 @@ public sealed class SourceTests
     {
         using var net = TorchSharp.torch.nn.Sequential(("one", TorchSharp.torch.nn.Linear(2, 2)));
         var model = new NNsight(net);
-        var error = Assert.Throws<InvalidProgramException>(() => model["one"].Source);
+        var error = Assert.Throws<BadProgramException>(() => model["one"].Source);
         Assert.Equal(ErrorCode.Unsupported, error.Code);
         Assert.NotEmpty(backend);
         await Task.CompletedTask;

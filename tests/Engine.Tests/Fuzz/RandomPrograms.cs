@@ -35,11 +35,33 @@ internal sealed class RandomPrograms(SubjectModel subject, int seed)
         for (int i = _random.Next(1, 4); i > 0; i--)
         {
             Input? input = trace.Invokes.Count > 0 && _random.Next(5) == 0 ? null : Input();
-            trace.Invokes.Add(new Protocol.Invoke { Input = input, Region = _program.Region(() => Statements(_random.Next(Pick(3, 6, 12, 40)), inTrace: true, steps: generate)) });
+            trace.Invokes.Add(new Protocol.Invoke
+            {
+                Input = input,
+                Region = _program.Region(() =>
+                {
+                    if (input is not null && !generate && _random.Next(5) == 0) Start(input);
+                    Statements(_random.Next(Pick(3, 6, 12, 40)), inTrace: true, steps: generate);
+                }),
+            });
             _module = 0;
         }
         trace.Region = _program.Region(() => Statements(_random.Next(0, 4), inTrace: true, steps: false));
         _program.Add(new Node { Trace = trace });
+    }
+
+    /// <summary>Begins the pass at a layer, mostly with a value that fits.</summary>
+    private void Start(Input input)
+    {
+        Argument value = Any();
+        if (_random.Next(4) > 0 && input.Tokens.Count > 0)
+        {
+            long[] shape = [input.Tokens.Count, input.Tokens.Max(row => row.Ids.Count), 16];
+            var numbers = new float[shape[0] * shape[1] * shape[2]];
+            for (int i = 0; i < numbers.Length; i++) numbers[i] = (float)Real();
+            value = _program.Constant(TensorData.FromArray(numbers, shape));
+        }
+        _program.Add(new Node { StartAt = new StartAt { Module = Pick([.. StartPoints.Of(subject.Description)]), Value = value } });
     }
 
     private Input Input()

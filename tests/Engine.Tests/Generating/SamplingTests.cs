@@ -175,10 +175,10 @@ public sealed class SamplingTests : IDisposable
             "min_new_tokens" => (() => Model.Generate(s_prompt, 3, minNewTokens: 4), new Generation { MaxNewTokens = 1, MinNewTokens = 2 }),
             _ => (() => Model.Generate(s_prompt, eos: [-1]), new Generation { Eos = { -4 } }),
         };
-        Assert.Contains(option, Assert.Throws<InvalidProgramException>(record).Message, StringComparison.Ordinal);
+        Assert.Contains(option, Assert.Throws<BadProgramException>(record).Message, StringComparison.Ordinal);
         var p = new ProgramBuilder();
         p.Trace(ProgramBuilder.Tokens([3, 1]), () => { }, g);
-        Assert.Contains(option, Assert.Throws<InvalidProgramException>(() => _rig.Run(p.Program)).Message, StringComparison.Ordinal);
+        Assert.Contains(option, Assert.Throws<BadProgramException>(() => _rig.Run(p.Program)).Message, StringComparison.Ordinal);
     }
 
     [Fact]

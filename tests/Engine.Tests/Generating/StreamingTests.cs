@@ -188,10 +188,10 @@ public sealed class StreamingTests : IDisposable
             t.Result.Save("result");
         }).Good();
         Near.Same(run.Tensor("result"), run.Tensor("output"));
-        Assert.Throws<InvalidProgramException>(() => _rig.Run(s_prompt, 3, _ => Model.Generator.Output = 3));
-        Assert.Throws<InvalidProgramException>(() => _rig.Run(s_prompt, 3, _ => Model.Generator.Input.Save()));
-        Assert.Throws<InvalidProgramException>(() => _rig.Run(s_prompt, 3, _ => Model.Generator.Skip(3)));
-        Assert.Throws<InvalidProgramException>(() => _rig.Run(s_prompt, _ => Model.Generator.Streamer.Output.Save()));
+        Assert.Throws<BadProgramException>(() => _rig.Run(s_prompt, 3, _ => Model.Generator.Output = 3));
+        Assert.Throws<BadProgramException>(() => _rig.Run(s_prompt, 3, _ => Model.Generator.Input.Save()));
+        Assert.Throws<BadProgramException>(() => _rig.Run(s_prompt, 3, _ => Model.Generator.Skip(3)));
+        Assert.Throws<BadProgramException>(() => _rig.Run(s_prompt, _ => Model.Generator.Streamer.Output.Save()));
     }
 
     [Fact]

@@ -37,6 +37,7 @@ public sealed class OrderTests : IDisposable
             mlp.Output.Save("output");
             mlp.Input[0][..] = 0;
         }).Bad(ErrorCode.OutOfOrder);
+        _rig.Run(s_prompt, _ => _rig.Model.Layers[0].Mlp.Skip(_rig.Model.Layers[0].Mlp.Output)).Bad(ErrorCode.OutOfOrder);
         _rig.Run(s_prompt, _ =>
         {
             _rig.Model.Layers[0].Mlp.Output.Save("output");

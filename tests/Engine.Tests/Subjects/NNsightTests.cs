@@ -196,7 +196,7 @@ public sealed class NNsightTests : IDisposable
         {
             using (t.Invoke(_input)) { }
             using (t.Invoke(_input)) { }
-            InvalidProgramException thrown = await Assert.ThrowsAsync<InvalidProgramException>(() => t.RunAsync(TestContext.Current.CancellationToken));
+            BadProgramException thrown = await Assert.ThrowsAsync<BadProgramException>(() => t.RunAsync(TestContext.Current.CancellationToken));
             Assert.Contains("Batching is not implemented", thrown.Message, StringComparison.Ordinal);
         }
         using (Trace t = _model.Trace(_input, _input))

@@ -49,10 +49,20 @@ internal sealed class Rig : IDisposable
     public string Path => _folder.Path;
 
     /// <summary>Records a forward.</summary>
-    public Program Record(object? prompt, Action<Trace> experiment) => Record(Model.Trace(prompt), experiment);
+    public Program Record(object? prompt, Action<Trace> experiment) => RecordIn(Model.Trace(prompt), experiment);
 
     /// <summary>Records a generation.</summary>
-    public Program Record(object? prompt, int newTokens, Action<Trace> experiment) => Record(Model.Generate(prompt, newTokens), experiment);
+    public Program Record(object? prompt, int newTokens, Action<Trace> experiment) => RecordIn(Model.Generate(prompt, newTokens), experiment);
+
+    /// <summary>Records into a trace of the model that was opened otherwise.</summary>
+    public Program RecordIn(Trace trace, Action<Trace> experiment)
+    {
+        using (trace)
+        {
+            experiment(trace);
+            return trace.ToProgram();
+        }
+    }
 
     /// <summary>Records a forward and runs it alone.</summary>
     public Outcome Run(object? prompt, Action<Trace> experiment) => Run(Record(prompt, experiment))[0];
@@ -84,14 +94,5 @@ internal sealed class Rig : IDisposable
     {
         Subject.Dispose();
         _folder.Dispose();
-    }
-
-    private static Program Record(Trace trace, Action<Trace> experiment)
-    {
-        using (trace)
-        {
-            experiment(trace);
-            return trace.ToProgram();
-        }
     }
 }

@@ -20,7 +20,7 @@ public sealed class HostileFileTests : IDisposable
     private static readonly Gen<string> s_value = Gen.OneOf(
         Any("null", "true", "\"\"", "\"x\"", "[]", "{}", "[null]", "[[[[1]]]]", "-1", "0", "1", "2", "3", "7", "0.5", "1e999", "-1e999", "1e-400", "NaN",
             "2147483647", "2147483648", "4294967296", "9223372036854775807", "-9223372036854775808", "99999999999999999999999", "65536", "1000000", "4096",
-            "\"\\ud800\"", "{\"\\ud800\":1}", "{\"rope_type\":\"llama3\"}", "{\"rope_type\":\"linear\",\"factor\":0}", "\"gelu\"", "[\"sliding_attention\"]"),
+            "\"\\ud800\"", "{\"\\ud800\":1}", "{\"rope_type\":\"llama3\"}", "{\"rope_type\":\"linear\",\"factor\":0}", "\"gelu\"", "[\"sliding_attention\"]", "[[[\"global\"],2147483647]]", "[[[\"global\"],-1]]", "[[[\"global\",\"local\"],1]]", "[[[7],1]]"),
         Gen.Int.Select(i => i.ToString(CultureInfo.InvariantCulture)),
         Gen.Double.Select(d => double.IsFinite(d) ? d.ToString("R", CultureInfo.InvariantCulture) : "0"));
 
@@ -97,7 +97,7 @@ public sealed class HostileFileTests : IDisposable
     {
         string good = TinyModel.LikeLlama(architecture, groups: 2, layers: 2);
         string[] keys = [.. JsonNode.Parse(good)!.AsObject().Select(p => p.Key), "rope_scaling", "rope_parameters", "hidden_act", "activation_function", "layer_types", "torch_dtype",
-            "tie_word_embeddings", "n_embd", "n_layer", "n_head", "n_inner", "n_positions", "attention_layers", "attention_types", "rotary_pct", "rotary_dim", "word_embed_proj_dim",
+            "tie_word_embeddings", "n_embd", "n_layer", "n_head", "n_inner", "n_positions", "attention_layers", "attention_types", "attention_types", "num_layers", "rotary_pct", "rotary_dim", "word_embed_proj_dim",
             "ffn_dim", "num_kv_heads", "new_decoder_architecture", "multi_query", "alibi", "query_pre_attn_scalar", "mlp_only_layers", "decoder_sparse_step", "final_logit_softcapping"];
         Gen<(string, string)[]> changes = Gen.Select(Any(keys), s_value).Array[1, 4];
         changes.Sample(change =>

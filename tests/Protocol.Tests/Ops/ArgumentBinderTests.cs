@@ -33,7 +33,7 @@ public sealed class ArgumentBinderTests
     public void Bind_SaysWhatIsWrong(string op, int positional, string keyword, string message)
     {
         Dictionary<string, object?> keywords = keyword.Length == 0 ? [] : new() { [keyword] = 0L };
-        var error = Assert.Throws<InvalidProgramException>(() => ArgumentBinder.Bind(OpTable.Get(op), [.. Enumerable.Repeat(s_node, positional)], keywords));
+        var error = Assert.Throws<BadProgramException>(() => ArgumentBinder.Bind(OpTable.Get(op), [.. Enumerable.Repeat(s_node, positional)], keywords));
         Assert.Equal(ErrorCode.BadArgument, error.Code);
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
         Assert.Contains(OpTable.Get(op).Text, error.Message, StringComparison.Ordinal);
@@ -55,7 +55,7 @@ public sealed class ArgumentBinderTests
     [Theory]
     [MemberData(nameof(Misfits))]
     public void Bind_ChecksTypes(string op, object? second, string message) =>
-        Assert.Contains(message, Assert.Throws<InvalidProgramException>(() => ArgumentBinder.Bind(OpTable.Get(op), [s_node, second])).Message, StringComparison.Ordinal);
+        Assert.Contains(message, Assert.Throws<BadProgramException>(() => ArgumentBinder.Bind(OpTable.Get(op), [s_node, second])).Message, StringComparison.Ordinal);
 
     [Fact]
     public void Bind_TakesWhatPyTorchTakes()
@@ -81,9 +81,9 @@ public sealed class ArgumentBinderTests
     [Fact]
     public void Bind_ChecksCallsFromTheWire()
     {
-        Assert.Equal(ErrorCode.UnknownOp, Assert.Throws<InvalidProgramException>(() => ArgumentBinder.Bind(new Call { Op = "system" })).Code);
+        Assert.Equal(ErrorCode.UnknownOp, Assert.Throws<BadProgramException>(() => ArgumentBinder.Bind(new Call { Op = "system" })).Code);
         var call = new Call { Op = "softmax", Arguments = { Node(0), new Argument { Text = "x" } } };
-        Assert.Contains("must be int, not str", Assert.Throws<InvalidProgramException>(() => ArgumentBinder.Bind(call)).Message, StringComparison.Ordinal);
+        Assert.Contains("must be int, not str", Assert.Throws<BadProgramException>(() => ArgumentBinder.Bind(call)).Message, StringComparison.Ordinal);
     }
 
     private static Argument Node(uint id) => new() { Node = id };

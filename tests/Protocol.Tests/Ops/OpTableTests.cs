@@ -53,7 +53,7 @@ public sealed class OpTableTests
     [Fact]
     public void UnknownOperation_IsNamedWithItsNeighbours()
     {
-        var error = Assert.Throws<InvalidProgramException>(() => OpTable.Get("sofmax"));
+        var error = Assert.Throws<BadProgramException>(() => OpTable.Get("sofmax"));
         Assert.Equal(ErrorCode.UnknownOp, error.Code);
         Assert.Contains("There is no operation `sofmax`.", error.Message, StringComparison.Ordinal);
         Assert.Contains("`softmax`", error.Message, StringComparison.Ordinal);

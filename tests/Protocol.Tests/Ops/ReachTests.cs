@@ -49,6 +49,7 @@ public sealed class ReachTests
             : type == typeof(DType) ? DType.Float32
             : type == typeof(Idx[]) ? new Idx[] { 0 }
             : type == typeof(int) ? 1
+            : type == typeof(IReadOnlyList<int>) ? new[] { 1 }
             : type == typeof(long) ? 1L
             : type == typeof(double) ? 1.0
             : type.IsAssignableFrom(typeof(Value[])) ? new[] { value, value }

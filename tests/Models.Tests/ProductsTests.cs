@@ -1,0 +1,75 @@
+using static TorchSharp.torch;
+
+namespace Ndif.Models.Tests;
+
+/// <summary>Against libtorch's products; and what is libtorch's to compute.</summary>
+public sealed class ProductsTests
+{
+    public static TheoryData<int, int, int, ScalarType, bool> Shapes
+    {
+        get
+        {
+            TheoryData<int, int, int, ScalarType, bool> shapes = [];
+            foreach (ScalarType type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
+                foreach (var (rows, inputs, outputs) in ((int, int, int)[])[(1, 768, 2304), (1, 32, 1), (2, 64, 35), (3, 64, 5), (4, 96, 33), (7, 3072, 768), (10, 128, 1422), (16, 320, 47)])
+                {
+                    if (rows > Products.MostRows(type)) continue;
+                    shapes.Add(rows, inputs, outputs, type, true);
+                    shapes.Add(rows, inputs, outputs, type, false);
+                }
+            return shapes;
+        }
+    }
+
+    [Theory, MemberData(nameof(Shapes))]
+    public void AProduct_IsLibtorchs_UpToTheOrderOfItsSums(int rows, int inputs, int outputs, ScalarType type, bool bias)
+    {
+        Assert.SkipUnless(Products.IsEnabled, "this processor has no 512-bit vectors");
+        using var scope = NewDisposeScope();
+        using var nothing = no_grad();
+        using Generator random = new((ulong)(rows * inputs + outputs));
+        Tensor x = randn([1, rows, inputs], generator: random).to(type), w = randn([outputs, inputs], generator: random).to(type), b = randn([outputs], generator: random).to(type);
+        Tensor exact = x.to(ScalarType.Float64).matmul(w.to(ScalarType.Float64).t());
+        Same(Products.ByRows(x, w, bias ? b : null), bias ? exact + b.to(ScalarType.Float64) : exact);
+        Same(Products.ByColumns(x, w.t().contiguous(), b), exact + b.to(ScalarType.Float64));
+        Same(Products.ByRows(x.transpose(0, 1).contiguous().transpose(0, 1), w, null), exact);
+
+        void Same(Tensor? ours, Tensor expected)
+        {
+            Assert.NotNull(ours);
+            Assert.Equal([1, rows, outputs], ours.shape);
+            Assert.Equal(type, ours.dtype);
+            double difference = (ours.to(ScalarType.Float64) - expected).abs().max().item<double>(), largest = expected.abs().max().item<double>();
+            Assert.InRange(difference, 0, largest * (type == ScalarType.Float32 ? 1e-6 : 4e-3) * Math.Max(1, Math.Sqrt(inputs) / 8));
+        }
+    }
+
+    [Fact]
+    public void ARowAlone_IsTheRowInCompany_BitForBit()
+    {
+        Assert.SkipUnless(Products.IsEnabled, "this processor has no 512-bit vectors");
+        using var scope = NewDisposeScope();
+        using var nothing = no_grad();
+        Tensor x = randn(1, 768), w = randn(64, 768), b = randn(64);
+        Tensor alone = Products.ByColumns(x, w.t().contiguous(), b)!, company = Products.ByColumns(cat([x, x, x], 0), w.t().contiguous(), b)!;
+        Assert.True(alone[0].eq(company[2]).all().item<bool>());
+    }
+
+    [Fact]
+    public void WhatItIsNotMadeFor_IsLibtorchs()
+    {
+        using var scope = NewDisposeScope();
+        Tensor w = randn(64, 64), x = randn(2, 64);
+        using (enable_grad()) Assert.Null(Products.ByRows(x, w, null));
+        using var nothing = no_grad();
+        Assert.Null(Products.ByRows(randn(Products.MostRows(ScalarType.Float32) + 1, 64), w, null));
+        Assert.Null(Products.ByRows(randn(2, 65), randn(64, 65), null));
+        Assert.Null(Products.ByRows(x.to(ScalarType.Float64), w.to(ScalarType.Float64), null));
+        Assert.Null(Products.ByRows(x, randn(64, 64).t(), null));
+        Assert.Null(Products.ByRows(x.to(ScalarType.BFloat16), w, null));
+        Assert.Null(Products.ByRows(empty([2, 64], device: META), empty([64, 64], device: META), null));
+        Assert.Null(Products.ByRows(randn(0, 64), w, null));
+        Assert.Equal([17, 64], Products.linear(randn(17, 64), w, null).shape);
+        Assert.Equal([17, 64], Products.addmm(zeros(64), randn(17, 64), w).shape);
+    }
+}
