@@ -29,6 +29,12 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("MixtralForCausalLM")]
     [InlineData("Qwen2MoeForCausalLM")]
     [InlineData("Qwen3MoeForCausalLM")]
+    [InlineData("falcon alibi")]
+    [InlineData("falcon sequential")]
+    [InlineData("gpt2 scaled by layer")]
+    [InlineData("opt norm after")]
+    [InlineData("stablelm parallel")]
+    [InlineData("phi3 longrope")]
     public void AnOperationInCompany_GivesWhatItGivesAlone(string architecture)
     {
         using Rig rig = New(architecture);
