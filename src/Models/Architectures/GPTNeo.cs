@@ -20,7 +20,7 @@ public sealed record GPTNeoConfig(int Vocabulary, int Positions, int Width, int 
         int width = json.Size("hidden_size", 2048), heads = json.Size("num_heads", 16), layers = json.Size("num_layers", 24);
         if (width % heads != 0) throw json.Bad("hidden_size", $"must be a multiple of num_heads, {heads}", $"{width}");
         IReadOnlyList<string> kinds = json.Texts("attention_layers");
-        if (kinds.Count == 0) kinds = Repeated(json) ?? [.. Enumerable.Range(0, layers).Select(layer => layer % 2 == 0 ? "global" : "local")];
+        if (kinds.Count == 0) kinds = Repeated(json, layers) ?? [.. Enumerable.Range(0, layers).Select(layer => layer % 2 == 0 ? "global" : "local")];
         if (kinds.FirstOrDefault(kind => kind is not ("global" or "local")) is { } unknown)
             throw json.Bad("attention_layers", "must have kinds that are known here (global, local)", $"`{unknown}`");
         if (kinds.Count != layers) throw json.Bad("attention_layers", $"must have {layers} entries, as num_layers says", $"{kinds.Count}");
@@ -31,13 +31,13 @@ public sealed record GPTNeoConfig(int Vocabulary, int Positions, int Width, int 
     }
 
     /// <summary>attention_types: lists of kinds, each with how often it is repeated: [[["global", "local"], 12]]. Null if absent.</summary>
-    private static List<string>? Repeated(ConfigReader json)
+    private static List<string>? Repeated(ConfigReader json, int layers)
     {
         if (json.Raw("attention_types") is not { } types) return null;
         try
         {
             return [.. types.EnumerateArray().SelectMany(type =>
-                Enumerable.Repeat(type[0].EnumerateArray().Select(kind => kind.GetString()!).ToArray(), type[1].GetInt32()).SelectMany(k => k))];
+                Enumerable.Repeat(type[0].EnumerateArray().Select(kind => kind.GetString()!).ToArray(), type[1].GetInt32()).SelectMany(k => k)).Take(layers + 1)]; // a few bytes can name billions
         }
         catch (Exception e) when (e is InvalidOperationException or IndexOutOfRangeException or ArgumentException or FormatException)
         {

@@ -215,7 +215,7 @@ public sealed partial class MixtralSparseMoeBlock : TensorModule
 
     internal MixtralSparseMoeBlock(MixtralConfig config, ConfigReader json)
     {
-        _gate = Child("gate", new TopKRouter("MixtralTopKRouter", config.Experts, config.Width, config.Chosen, normalize: true));
+        _gate = Child("gate", new TopKRouter("MixtralTopKRouter", config.Experts, config.Width, config.Chosen, normalize: true, rounds: false));
         _experts = Child("experts", new Experts("MixtralExperts", config.Experts, config.Width, config.Inner,
             Activation.Read(json, "hidden_act", "silu"), ("w1", "w3", "w2")));
     }

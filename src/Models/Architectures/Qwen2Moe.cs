@@ -249,7 +249,7 @@ public sealed partial class Qwen2MoeSparseMoeBlock : TensorModule
 
     internal Qwen2MoeSparseMoeBlock(Qwen2MoeConfig config, ConfigReader json)
     {
-        _gate = Child("gate", new TopKRouter("Qwen2MoeTopKRouter", config.Experts, config.Width, config.Chosen, config.Normalize));
+        _gate = Child("gate", new TopKRouter("Qwen2MoeTopKRouter", config.Experts, config.Width, config.Chosen, config.Normalize, rounds: true));
         _experts = Child("experts", new Experts("Qwen2MoeExperts", config.Experts, config.Width, config.ExpertInner,
             Activation.Read(json, "hidden_act", "silu"), ("gate_proj", "up_proj", "down_proj")));
         _sharedExpert = Child("shared_expert", new Qwen2MoeMLP(config, json, config.SharedInner));

@@ -253,7 +253,7 @@ public sealed partial class Qwen3MoeSparseMoeBlock : TensorModule
     {
         _experts = Child("experts", new Experts("Qwen3MoeExperts", config.Experts, config.Width, config.ExpertInner,
             Activation.Read(json, "hidden_act", "silu"), ("gate_proj", "up_proj", "down_proj")));
-        _gate = Child("gate", new TopKRouter("Qwen3MoeTopKRouter", config.Experts, config.Width, config.Chosen, config.Normalize));
+        _gate = Child("gate", new TopKRouter("Qwen3MoeTopKRouter", config.Experts, config.Width, config.Chosen, config.Normalize, rounds: true));
     }
 
     /// <param name="input">[rows, tokens, width]</param>

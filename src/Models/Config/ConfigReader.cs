@@ -29,12 +29,13 @@ public sealed class ConfigReader
 
     public static ConfigReader Parse(ReadOnlyMemory<byte> json, string file)
     {
+        if (!System.Text.Unicode.Utf8.IsValid(json.Span)) throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{file} is not UTF-8 text, as JSON is.");
         try
         {
             using JsonDocument document = JsonDocument.Parse(json, new() { CommentHandling = JsonCommentHandling.Skip });
             if (document.RootElement.ValueKind == JsonValueKind.Object)
             {
-                foreach (JsonProperty property in document.RootElement.EnumerateObject()) _ = property.Name; // throws for half a surrogate pair
+                CheckTexts(json.Span);
                 return new ConfigReader(document.RootElement.Clone(), file, "");
             }
             throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{file} must hold a JSON object, not {Kind(document.RootElement)}.");
@@ -43,6 +44,15 @@ public sealed class ConfigReader
         {
             throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{file} is not JSON: {e.Message}", inner: e);
         }
+    }
+
+    /// <summary>JSON can spell half of a surrogate pair, which no text has: better told here than where it is read.</summary>
+    /// <exception cref="InvalidOperationException">There is one.</exception>
+    private static void CheckTexts(ReadOnlySpan<byte> json)
+    {
+        Utf8JsonReader reader = new(json, new() { CommentHandling = JsonCommentHandling.Skip });
+        while (reader.Read())
+            if (reader.TokenType is JsonTokenType.PropertyName or JsonTokenType.String && reader.ValueIsEscaped) _ = reader.GetString();
     }
 
     /// <summary>True if the key is there and not null.</summary>
@@ -81,11 +91,11 @@ public sealed class ConfigReader
     public string Text(string key, string? otherwise = null)
     {
         if (Find(key) is not { } value) return otherwise ?? throw Missing(key);
-        return value.ValueKind == JsonValueKind.String ? TextOf(key, value) : throw Bad(key, "must be a text", Kind(value));
+        return value.ValueKind == JsonValueKind.String ? value.GetString()! : throw Bad(key, "must be a text", Kind(value));
     }
 
     /// <summary>The text, or null if it is something else or absent: for keys that are a flag or a name.</summary>
-    public string? TextOrNothing(string key) => Find(key) is { ValueKind: JsonValueKind.String } value ? TextOf(key, value) : null;
+    public string? TextOrNothing(string key) => Find(key) is { ValueKind: JsonValueKind.String } value ? value.GetString() : null;
 
     /// <summary>True if the key has a value that is not empty: a text, a list or an object with something in it, true, or a number.</summary>
     public bool IsFilled(string key) => Find(key) is { } value && value.ValueKind switch
@@ -117,7 +127,7 @@ public sealed class ConfigReader
 
     /// <summary>A list of texts; empty if it is absent.</summary>
     public IReadOnlyList<string> Texts(string key) =>
-        List(key, v => v.ValueKind == JsonValueKind.String ? TextOf(key, v) : throw Bad(key, "must be a list of texts", Kind(v)));
+        List(key, v => v.ValueKind == JsonValueKind.String ? v.GetString()! : throw Bad(key, "must be a list of texts", Kind(v)));
 
     /// <summary>A list of numbers; empty if it is absent.</summary>
     public IReadOnlyList<double> Reals(string key) =>
@@ -147,13 +157,6 @@ public sealed class ConfigReader
 
     private Exception Missing(string key) => Errors.Throwable(ErrorCode.BadCheckpoint,
         $"{File} has no `{_prefix}{key}`, which this architecture needs.", Errors.DidYouMean(key, Keys));
-
-    /// <summary>JSON can spell half of a surrogate pair, which no text has.</summary>
-    private string TextOf(string key, JsonElement value)
-    {
-        try { return value.GetString()!; }
-        catch (InvalidOperationException) { throw Bad(key, "must be a text of whole characters", Kind(value)); }
-    }
 
     private JsonElement? Find(string key) =>
         _json.TryGetProperty(key, out JsonElement value) && value.ValueKind != JsonValueKind.Null ? value : null;

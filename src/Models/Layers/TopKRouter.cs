@@ -7,15 +7,16 @@ namespace Ndif.Models.Layers;
 public sealed partial class TopKRouter : SiteModule
 {
     private readonly int _chosen;
-    private readonly bool _normalize;
+    private readonly bool _normalize, _rounds;
     private readonly Parameter _weight; // [experts, width]
 
     /// <param name="className">As Hugging Face's model calls its copy: "MixtralTopKRouter".</param>
     /// <param name="chosen">Experts for each token.</param>
     /// <param name="normalize">The weights of the chosen experts add up to 1.</param>
-    public TopKRouter(string className, int experts, int width, int chosen, bool normalize)
+    /// <param name="rounds">The weights are given in the model's own type, as Qwen's are, and not in float32.</param>
+    public TopKRouter(string className, int experts, int width, int chosen, bool normalize, bool rounds)
     {
-        (ClassName, _chosen, _normalize) = (className, chosen, normalize);
+        (ClassName, _chosen, _normalize, _rounds) = (className, chosen, normalize, rounds);
         _weight = Weight("weight", experts, width);
     }
 
@@ -39,6 +40,7 @@ public sealed partial class TopKRouter : SiteModule
         Tensor probabilities = nn.functional.softmax(logits, -1, ScalarType.Float32);               // [rows · tokens, experts]
         (Tensor weights, Tensor chosen) = probabilities.topk(_chosen, -1);                          // 2 x [rows · tokens, chosen]
         if (_normalize) weights = weights / weights.sum([-1], keepdim: true);
+        if (_rounds) weights = weights.to(logits.dtype);
         return [logits.MoveToOuterDisposeScope(), weights.MoveToOuterDisposeScope(), chosen.MoveToOuterDisposeScope()];
     }
 }

@@ -19,6 +19,8 @@ internal sealed class Adapter : IDisposable
 
     private const string Prefix = "base_model.model.";
 
+    private static readonly TimeSpan s_patience = TimeSpan.FromMilliseconds(500); // of a regular expression from the file
+
     private readonly ConfigReader _config;
     private readonly SafetensorsFile _weights;
     private readonly int _rank;
@@ -133,8 +135,9 @@ internal sealed class Adapter : IDisposable
             if (entry.DType.Torch is not (ScalarType.Float32 or ScalarType.Float16 or ScalarType.BFloat16 or ScalarType.Float64))
                 throw Bad($"has `{half}` as {entry.DType.Name}, which is no floating-point type that is supported");
         }
-        double alpha = Of(_alphas, module, _alpha);
-        return new Change(a, b, alpha / (_rootScaled ? Math.Sqrt(rank) : rank), turned);
+        double scale = Of(_alphas, module, _alpha) / (_rootScaled ? Math.Sqrt(rank) : rank);
+        if (!(Math.Abs(scale) < float.MaxValue)) throw Bad($"scales its change of `{module}` by {scale}, which float32 cannot hold", module: module);
+        return new Change(a, b, scale, turned);
     }
 
     /// <summary>Module and kind of "base_model.model.transformer.h.0.attn.c_attn.lora_A.weight".</summary>
@@ -168,18 +171,25 @@ internal sealed class Adapter : IDisposable
         if (_config.Section(key) is not { } section) return [];
         try
         {
-            return [.. section.Keys.Select(module => (new Regex($@"^(.*\.)?({module})\z", RegexOptions.NonBacktracking | RegexOptions.CultureInvariant), section.Real(module)))];
+            return [.. section.Keys.Select(module => (new Regex($@"^(.*\.)?({module})\z", RegexOptions.CultureInvariant, s_patience), section.Real(module)))];
         }
-        catch (Exception e) when (e is ArgumentException or NotSupportedException)
+        catch (ArgumentException e)
         {
             throw Bad($"has a `{key}` with a regular expression that cannot be used: {e.Message}", inner: e);
         }
     }
 
-    private static double Of(IReadOnlyList<(Regex Modules, double Value)> pattern, string module, double otherwise)
+    private double Of(IReadOnlyList<(Regex Modules, double Value)> pattern, string module, double otherwise)
     {
         foreach (var (modules, value) in pattern)
-            if (modules.IsMatch(module)) return value;
+            try
+            {
+                if (modules.IsMatch(module)) return value;
+            }
+            catch (RegexMatchTimeoutException e)
+            {
+                throw Bad($"has the regular expression `{modules}`, which took too long on `{module}`", module: module, inner: e);
+            }
         return otherwise;
     }
 

@@ -10,6 +10,7 @@ namespace Ndif.Models;
 internal sealed class EightBitWeight : IDisposable
 {
     private const double Largest = 127;
+    private const long PartElements = 1 << 20; // what is in work at a time, so that loading holds little beside the model
 
     private readonly Tensor _numbers; // the weight's shape, int8
     private readonly Tensor _scales;  // the same with 1 input: float32
@@ -27,17 +28,28 @@ internal sealed class EightBitWeight : IDisposable
     {
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
-        Tensor wide = weight.to(ScalarType.Float32);                                                // [..., inputs, ...]
-        Tensor scales = (wide.abs().amax([inputs], keepdim: true) / Largest).clamp_min(1e-30);       // [..., 1, ...]
-        Tensor numbers = (wide / scales).round_().clamp_(-Largest, Largest).to(ScalarType.Int8);     // [..., inputs, ...]
-        return new(numbers.to(device).DetachFromDisposeScope(), scales.to(device).DetachFromDisposeScope(), dtype);
+        int along = inputs == 0 ? 1 : 0;                                                        // outputs, or a stack of layers
+        long[] scaled = weight.shape;
+        scaled[inputs] = 1;
+        Tensor numbers = empty(weight.shape, ScalarType.Int8, device), scales = empty(scaled, ScalarType.Float32, device);
+        long part = Math.Max(1, PartElements / Math.Max(1, weight.numel() / weight.size(along)));
+        for (long start = 0; start < weight.size(along); start += part)
+        {
+            using var step = NewDisposeScope();
+            long length = Math.Min(part, weight.size(along) - start);
+            Tensor wide = weight.narrow(along, start, length).to(ScalarType.Float32);           // a part of it
+            Tensor scale = (wide.abs().amax([inputs], keepdim: true) / Largest).clamp_min_(1e-30);
+            scales.narrow(along, start, length).copy_(scale);
+            numbers.narrow(along, start, length).copy_((wide / scale).round_().clamp_(-Largest, Largest));
+        }
+        return new(numbers.DetachFromDisposeScope(), scales.DetachFromDisposeScope(), dtype);
     }
 
     /// <summary>The weight as it is computed with; it belongs to the dispose scope that is open.</summary>
     public Tensor Wide()
     {
-        using Tensor wide = _numbers.to(ScalarType.Float32);
-        wide.mul_(_scales);
+        using var nothing = no_grad();
+        using Tensor wide = _numbers.to(ScalarType.Float32).mul_(_scales);
         return wide.dtype == _dtype ? wide.alias() : wide.to(_dtype);
     }
 
