@@ -119,6 +119,7 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     {
         "gpt2" => Rig.GPT2(layers: 1),
         "llama" => Rig.Llama(layers: 1),
+        _ when architecture.Contains(' ', StringComparison.Ordinal) => Rig.Of(TinyConfigs.Of(architecture, 1)),
         _ => Rig.Of(TinyModel.LikeLlama(architecture, groups: 2, layers: 1)),
     };
 
