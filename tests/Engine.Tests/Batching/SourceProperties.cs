@@ -29,6 +29,12 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("MixtralForCausalLM")]
     [InlineData("Qwen2MoeForCausalLM")]
     [InlineData("Qwen3MoeForCausalLM")]
+    [InlineData("falcon alibi")]
+    [InlineData("falcon sequential")]
+    [InlineData("gpt2 scaled by layer")]
+    [InlineData("opt norm after")]
+    [InlineData("stablelm parallel")]
+    [InlineData("phi3 longrope")]
     public void AnOperationInCompany_GivesWhatItGivesAlone(string architecture)
     {
         using Rig rig = New(architecture);
@@ -113,6 +119,7 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     {
         "gpt2" => Rig.GPT2(layers: 1),
         "llama" => Rig.Llama(layers: 1),
+        _ when architecture.Contains(' ', StringComparison.Ordinal) => Rig.Of(TinyConfigs.Of(architecture, 1)),
         _ => Rig.Of(TinyModel.LikeLlama(architecture, groups: 2, layers: 1)),
     };
 

@@ -183,7 +183,7 @@ public sealed class HostileFileTests : IDisposable
         finally
         {
             Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, most > 0 ? most : 10 * length + (1 << 16));
-            Assert.Equal(tensors, Tensor.TotalCount);
+            Assert.InRange(Tensor.TotalCount, 0, tensors); // fewer, if the finalizer has found what an earlier test left
         }
     }
 }
