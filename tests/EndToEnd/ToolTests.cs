@@ -27,7 +27,7 @@ public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : Clust
     [Fact]
     public async Task EveryCommand_HasHelp()
     {
-        Child[] helps = [.. "|demo|up|serve|worker|keys|models|status|parity".Split('|')
+        Child[] helps = [.. "|demo|up|serve|worker|keys|models|models pull|status|parity".Split('|')
             .Select(command => Cluster.Tool([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]))];
         foreach (Child help in helps)
         {
@@ -50,6 +50,8 @@ public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : Clust
     [InlineData("not an id", "worker --redis {redis} --prefix bad: --id a/b")]
     [InlineData("not a device", "worker --redis {redis} --prefix bad: --device toaster")]
     [InlineData("not a model", "worker --redis {redis} --prefix bad: --model ndif/tiny-landmark")]
+    [InlineData("not a dtype", "worker --redis {redis} --prefix bad: --dtype int4")]
+    [InlineData("not an id", "models pull ../../etc")]
     [InlineData("not a Redis address", "worker --redis nonsense,with=options")]
     [InlineData("not this machine's address", "up --listen 203.0.113.7 --port 0 --http-port 0")]
     [InlineData("not an address", "up --listen somewhere --port 0 --http-port 0")]

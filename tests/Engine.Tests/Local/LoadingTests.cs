@@ -77,7 +77,7 @@ public sealed class LoadingTests : IDisposable
         Backend nowhere = Backend.At("http://127.0.0.1:9", "key");
         foreach (LanguageModel llm in (LanguageModel[])[new(_folder.Path, adapter: _adapter.Path), new(_folder.Path, dtype: DType.BFloat16), new(_folder.Path, eightBit: true)])
         {
-            InvalidProgramException error = await Assert.ThrowsAsync<InvalidProgramException>(() => llm.TraceAsync(s_prompt, t => llm.Logits.Save(), nowhere, cancellationToken: Cancel));
+            BadProgramException error = await Assert.ThrowsAsync<BadProgramException>(() => llm.TraceAsync(s_prompt, t => llm.Logits.Save(), nowhere, cancellationToken: Cancel));
             Assert.Equal(ErrorCode.BadArgument, error.Code);
             Assert.Contains("the service has loaded its own", error.Message, StringComparison.Ordinal);
         }
@@ -86,7 +86,7 @@ public sealed class LoadingTests : IDisposable
     [Fact]
     public async Task WholeNumbers_AreNoDtypeOfAModel() =>
         Assert.Contains("loaded in a floating-point type, not in Int8",
-            (await Assert.ThrowsAsync<InvalidProgramException>(() => LogitsAsync(new(_folder.Path, dtype: DType.Int8)))).Message, StringComparison.Ordinal);
+            (await Assert.ThrowsAsync<BadProgramException>(() => LogitsAsync(new(_folder.Path, dtype: DType.Int8)))).Message, StringComparison.Ordinal);
 
     [Fact]
     public async Task ModelById_IsDownloaded_AndAScanFetchesNoWeights()
