@@ -25,6 +25,17 @@ public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : Clust
     }
 
     [Fact]
+    public async Task Up_LoadsInTheTypeItIsTold()
+    {
+        await using Child up = Cluster.Tool("up", "--port", "0", "--http-port", "0", "--data", Path.Combine(Cluster.Data, "up-narrow"), "--dtype", "bfloat16", "--int8");
+        string host = (await up.LineAsync(line => line.Contains("export NDIF_HOST=", StringComparison.Ordinal), "its address")).Split('=')[1];
+        string key = (await up.LineAsync(line => line.Contains("export NDIF_API_KEY=", StringComparison.Ordinal), "a key")).Split('=')[1].Split(' ')[0];
+        using Recorded recorded = Experiments.Record("states", Backend.At(host, key));
+        Assert.All((await recorded.RunAsync(Cancel)).Values, value => Assert.Equal(DType.BFloat16, value.Type));
+        Assert.True(await up.TerminateAsync() == 0, up.Report());
+    }
+
+    [Fact]
     public async Task EveryCommand_HasHelp()
     {
         Child[] helps = [.. "|demo|up|serve|worker|keys|models|models pull|status|parity".Split('|')
