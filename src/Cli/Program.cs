@@ -16,6 +16,7 @@ var root = new RootCommand("NDIF: a service that opens up the inside of language
     KeysCommand.Create(),
     ModelsCommand.Create(),
     StatusCommand.Create(),
+    JobsCommand.Create(),
     ParityVerb.Create(),
 };
 

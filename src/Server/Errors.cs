@@ -58,6 +58,10 @@ internal static class ServerErrors
     public static Exception UnknownJob(string id) => Errors.Throwable(
         ErrorCode.UnknownJob, $"There is no job `{Short(id)}` of yours.", "Finished jobs are forgotten after a while. `ndif jobs` lists yours.");
 
+    public static Exception UnknownDeadLetter(string id) => Errors.Throwable(
+        ErrorCode.UnknownJob, $"There is no dead letter `{Short(id)}`.",
+        "`ndif jobs dead` lists them. One that was queued again, or is older than the service remembers, is none any more.");
+
     public static Exception BadJobId() => BadArgument(
         "A job id is 1 to 64 letters, digits and `-`.", "Choose another, or leave it empty to be given one.");
 
@@ -88,6 +92,14 @@ internal static class ServerErrors
         Retryable = true,
         RetryAfterSeconds = 1,
     });
+
+    public static Exception TooOften(int most, TimeSpan wait) => Refused(
+        ErrorCode.QuotaExceeded, $"Your key may submit {Number(most)} jobs a minute, and has done so.",
+        $"Try again in {Seconds(wait)} s, or put several traces into one session.", wait);
+
+    public static Exception QueueFull(int waiting, int most, TimeSpan wait) => Refused(
+        ErrorCode.Unavailable, $"{Number(waiting)} jobs wait, and this service lets {Number(most)} wait.",
+        $"Try again in {Seconds(wait)} s.", wait);
 
     public static Exception UnknownModel(string model, IReadOnlyCollection<string> served)
     {
@@ -164,6 +176,14 @@ internal static class ServerErrors
     public static Error Unexpected(string errorId) => Errors.Make(
         ErrorCode.Internal, $"Something went wrong in the gateway (error {errorId}).",
         $"This is a bug. Report it with the id {errorId}, which the operator finds in the log.");
+
+    /// <summary>For now: the number of seconds after which another try may do is told.</summary>
+    private static NdifException Refused(ErrorCode code, string message, string hint, TimeSpan wait) => new(new Error
+    {
+        Code = code, Message = message, Hint = hint, Retryable = true, RetryAfterSeconds = Math.Ceiling(wait.TotalSeconds),
+    });
+
+    private static string Seconds(TimeSpan wait) => Math.Ceiling(wait.TotalSeconds).ToString("N0", CultureInfo.InvariantCulture);
 
     private static Exception BadArgument(string message, string hint = "") => Errors.Throwable(ErrorCode.BadArgument, message, hint);
 

@@ -38,6 +38,9 @@ internal static partial class Log
     [LoggerMessage(3025, LogLevel.Information, "Job {JobId} ended as {State} after {Events} events")]
     public static partial void Ended(this ILogger logger, string jobId, string state, ulong events);
 
+    [LoggerMessage(3026, LogLevel.Information, "The dead letter {JobId} runs again as job {Again}, by {By}")]
+    public static partial void Requeued(this ILogger logger, string jobId, string again, string by);
+
     [LoggerMessage(3030, LogLevel.Information, "Blob {BlobId} of {Length} bytes stored for {Owner}")]
     public static partial void BlobStored(this ILogger logger, string blobId, ulong length, string owner);
 

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Ndif.Tokenizers.Chat;
 using Ndif.Tokenizers.Decoders;
 using Ndif.Tokenizers.Json;
 using Ndif.Tokenizers.Text;
@@ -21,6 +22,8 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
     HuggingFaceTokenizer(Pipeline pipeline, TokenizerConfig config)
     {
         _pipeline = pipeline;
+        _config = config;
+        _chat = new(() => config.ChatTemplate is { } source ? new ChatTemplate(source, "chat_template") : null);
         _cleanUp = config.CleanUp;
         BosId = pipeline.IdOf(config.Bos);
         EosId = pipeline.IdOf(config.Eos);
@@ -28,7 +31,7 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
         UnknownId = pipeline.IdOf(config.Unknown);
     }
 
-    /// <summary>Reads <c>tokenizer.json</c> and, where it exists, <c>tokenizer_config.json</c> of a model's folder.</summary>
+    /// <summary>Reads <c>tokenizer.json</c> and, where they exist, <c>tokenizer_config.json</c> and <c>chat_template.jinja</c> of a model's folder.</summary>
     /// <exception cref="FileNotFoundException">The folder has no tokenizer.json.</exception>
     /// <exception cref="TokenizerFormatException">A file cannot be read; the message says which part of it and why.</exception>
     public static HuggingFaceTokenizer FromFolder(string path)
@@ -38,15 +41,19 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
             throw new FileNotFoundException($"The folder '{path}' has no tokenizer.json. " +
                 "Save the model's fast tokenizer there (in Python: AutoTokenizer.from_pretrained(...).save_pretrained(folder)).",
                 tokenizer);
-        return FromJson(File.ReadAllBytes(tokenizer), File.Exists(config) ? File.ReadAllBytes(config) : default);
+        string chat = Path.Combine(path, "chat_template.jinja");
+        return FromJson(File.ReadAllBytes(tokenizer), File.Exists(config) ? File.ReadAllBytes(config) : default,
+            File.Exists(chat) ? File.ReadAllBytes(chat) : default);
     }
 
-    /// <summary>Reads the two files from memory, UTF-8; without a config no special token but those of tokenizer.json is known.</summary>
+    /// <summary>Reads the files from memory, UTF-8; without a config no special token but those of tokenizer.json is known.</summary>
     /// <exception cref="TokenizerFormatException">A file cannot be read; the message says which part of it and why.</exception>
-    public static HuggingFaceTokenizer FromJson(ReadOnlyMemory<byte> tokenizerJson, ReadOnlyMemory<byte> tokenizerConfigJson = default)
+    public static HuggingFaceTokenizer FromJson(ReadOnlyMemory<byte> tokenizerJson, ReadOnlyMemory<byte> tokenizerConfigJson = default,
+        ReadOnlyMemory<byte> chatTemplate = default)
     {
         var config = tokenizerConfigJson.IsEmpty ? new TokenizerConfig()
             : Read("tokenizer_config.json", tokenizerConfigJson, TokenizerConfig.Read);
+        if (!chatTemplate.IsEmpty) config = config with { ChatTemplate = System.Text.Encoding.UTF8.GetString(chatTemplate.Span) };
         return Read("tokenizer.json", tokenizerJson, file => new HuggingFaceTokenizer(new Pipeline(file, config), config));
     }
 

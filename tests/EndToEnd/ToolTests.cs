@@ -38,7 +38,7 @@ public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : Clust
     [Fact]
     public async Task EveryCommand_HasHelp()
     {
-        Child[] helps = [.. "|demo|up|serve|worker|keys|models|models pull|status|parity".Split('|')
+        Child[] helps = [.. "|demo|up|serve|worker|keys|models|models pull|status|jobs|jobs show|jobs cancel|jobs dead|jobs requeue|parity".Split('|')
             .Select(command => Cluster.Tool([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]))];
         foreach (Child help in helps)
         {
@@ -72,6 +72,9 @@ public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : Clust
     [InlineData("not a duration", "keys create me --days -1 --redis {redis}")]
     [InlineData("not a key", "keys revoke nobody00 --redis {redis}")]
     [InlineData("nobody there", "status --host 127.0.0.1:1")]
+    [InlineData("nobody there", "jobs --host 127.0.0.1:1")]
+    [InlineData("not a limit", "jobs --limit 0 --host 127.0.0.1:1")]
+    [InlineData("no id", "jobs cancel --host 127.0.0.1:1")]
     [InlineData("not a host", "status --host http://")]
     [InlineData("not a model", "models --tree ndif/tiny-landmark")]
     [InlineData("a port in use", "up --port {port} --http-port 0")]

@@ -236,6 +236,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
         if (!Description.Files.TryGetValue("tokenizer.json", out var json))
             throw Errors.Throwable(ErrorCode.BadTokenizer, $"`{Id}` comes without a tokenizer.json.", "Pass token ids instead of texts.");
         Description.Files.TryGetValue("tokenizer_config.json", out var config);
-        return HuggingFaceTokenizer.FromJson(json.Memory, config?.Memory ?? default);
+        Description.Files.TryGetValue("chat_template.jinja", out var chat);
+        return HuggingFaceTokenizer.FromJson(json.Memory, config?.Memory ?? default, chat?.Memory ?? default);
     }
 }

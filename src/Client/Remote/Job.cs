@@ -29,6 +29,15 @@ public sealed class Job
         return new Job(service, id, null);
     }
 
+    /// <summary>The jobs of this key, newest first.</summary>
+    /// <param name="limit">How many at most; the service gives 1000 at most.</param>
+    /// <param name="activeOnly">Only those that wait or run.</param>
+    public static Task<IReadOnlyList<JobInfo>> ListAsync(int limit = 100, bool activeOnly = false, Backend? remote = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(limit);
+        return RemoteService.For(remote).ListJobsAsync(limit, activeOnly, cancellationToken);
+    }
+
     internal static async Task<Job> SubmitAsync(RemoteService service, RecordedRun run, CancellationToken cancellationToken)
     {
         if (run.Asks) throw Errors.Throwable(ErrorCode.Unsupported, "This program asks its client in the middle of its run (t.Local), and a job that is only submitted has none.", "Use RunAsync().");
@@ -90,6 +99,24 @@ public sealed class Job
         if (happening.KindCase is Event.KindOneofCase.Value)
             _results[happening.Value.Name.Length > 0 ? happening.Value.Name : $"%{happening.Value.Node}"] = DataReader.Read(happening.Value.Data);
     }
+}
+
+/// <summary>Jobs that failed because they lost too many workers: for operators, whose keys have the scope `admin`.</summary>
+public static class DeadLetters
+{
+    /// <summary>Those of all owners, newest first.</summary>
+    /// <exception cref="AccessException">The key has no scope `admin`.</exception>
+    public static Task<IReadOnlyList<DeadLetter>> ListAsync(int limit = 100, Backend? remote = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(limit);
+        return RemoteService.For(remote).DeadLettersAsync(limit, cancellationToken);
+    }
+
+    /// <summary>Runs one again as a new job of the same owner; gives that job's id. Asking twice makes one job.</summary>
+    /// <exception cref="NdifException">UNKNOWN_JOB if there is no such dead letter.</exception>
+    /// <exception cref="AccessException">The key has no scope `admin`.</exception>
+    public static Task<string> RequeueAsync(string jobId, Backend? remote = null, CancellationToken cancellationToken = default) =>
+        RemoteService.For(remote).RequeueAsync(jobId, cancellationToken);
 }
 
 /// <summary>What the service says of itself.</summary>

@@ -139,6 +139,22 @@ internal sealed class RemoteService : IProgramRunner
     public Task<JobInfo> GetJobAsync(string jobId, CancellationToken cancellationToken) =>
         GuardAsync(async () => await Calls.GetJobAsync(new GetJobRequest { JobId = jobId }, Headers(), cancellationToken: cancellationToken), cancellationToken);
 
+    public Task<IReadOnlyList<JobInfo>> ListJobsAsync(int limit, bool activeOnly, CancellationToken cancellationToken) => GuardAsync<IReadOnlyList<JobInfo>>(async () =>
+        (await Calls.ListJobsAsync(new ListJobsRequest { Limit = (uint)limit, ActiveOnly = activeOnly }, Headers(), cancellationToken: cancellationToken)).Jobs, cancellationToken);
+
+    public Task<IReadOnlyList<DeadLetter>> DeadLettersAsync(int limit, CancellationToken cancellationToken) => GuardAsync<IReadOnlyList<DeadLetter>>(async () =>
+        (await _channel.Admin.ListDeadLettersAsync(new ListDeadLettersRequest { Limit = (uint)limit }, Headers(), cancellationToken: cancellationToken)).Letters, cancellationToken);
+
+    public Task<string> RequeueAsync(string jobId, CancellationToken cancellationToken) => GuardAsync(async () =>
+        (await _channel.Admin.RequeueAsync(new RequeueRequest { JobId = jobId }, Headers(), cancellationToken: cancellationToken)).JobId, cancellationToken);
+
+    /// <summary>What the service thinks the program costs; nothing is queued.</summary>
+    public Task<Estimate> EstimateAsync(Protocol.Program program, CancellationToken cancellationToken) => GuardAsync(async () =>
+    {
+        program = await ConstantUpload.SendAsync(this, program, cancellationToken);
+        return (await Calls.SubmitAsync(new SubmitRequest { Program = program, DryRun = true }, Headers(), cancellationToken: cancellationToken)).Estimate;
+    }, cancellationToken);
+
     public Task<ServiceStatus> StatusAsync(CancellationToken cancellationToken) =>
         GuardAsync(async () => await Calls.GetStatusAsync(new GetStatusRequest(), Headers(), cancellationToken: cancellationToken), cancellationToken);
 
@@ -212,12 +228,14 @@ internal sealed class RemoteChannel
             KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
             ConnectTimeout = TimeSpan.FromSeconds(10),
         };
-        Inference = new Inference.InferenceClient(GrpcChannel.ForAddress(host, new GrpcChannelOptions
+        GrpcChannel channel = GrpcChannel.ForAddress(host, new GrpcChannelOptions
         {
             HttpHandler = handler,
             MaxReceiveMessageSize = null,
             MaxSendMessageSize = null,
-        }));
+        });
+        Inference = new Inference.InferenceClient(channel);
+        Admin = new Admin.AdminClient(channel);
         Http = new HttpClient(handler, disposeHandler: false)
         {
             BaseAddress = host,
@@ -230,6 +248,8 @@ internal sealed class RemoteChannel
     public Uri Host { get; }
 
     public Inference.InferenceClient Inference { get; }
+
+    public Admin.AdminClient Admin { get; }
 
     public HttpClient Http { get; }
 }

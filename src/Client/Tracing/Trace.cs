@@ -173,6 +173,28 @@ public sealed class Trace : Scope, IDisposable
         return await Job.SubmitAsync(service, new RecordedRun(_recorder, OnLog, OnWarning, OnEvent), cancellationToken);
     }
 
+    /// <summary>
+    /// Asks the service what the experiment would cost, and whether it may run at all: nothing is queued. The trace is closed by it and
+    /// may still be run.
+    /// </summary>
+    /// <exception cref="NdifException">Why the service would refuse it.</exception>
+    public async Task<Estimate> EstimateAsync(CancellationToken cancellationToken = default)
+    {
+        RequireRoot();
+        if (_model.RunnerFor(_backend) is not Remote.RemoteService service)
+            throw new InvalidOperationException("Only a service gives estimates: pass remote: true.");
+        Close();
+        var run = new RecordedRun(_recorder, OnLog, OnWarning, OnEvent);
+        try
+        {
+            return await service.EstimateAsync(run.Program, cancellationToken);
+        }
+        catch (NdifException e)
+        {
+            throw Errors.ToException(run.WithLine(e.Error), e);
+        }
+    }
+
     /// <summary>The program as it would be sent; the trace is closed by it.</summary>
     public Protocol.Program ToProgram()
     {

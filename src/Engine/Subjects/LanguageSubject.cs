@@ -21,7 +21,8 @@ public sealed class LanguageSubject : SubjectModel, IDisposable
         Paths = [.. model.Modules.Select(m => m.Path), GeneratorSites.Generator, GeneratorSites.Streamer];
         Milestones = [.. model.Modules.Where(m => m.IsList).SelectMany(m => m.Children).Select(m => m.Index)];
         _tokenizer = new(() => model.Description.Files.TryGetValue("tokenizer.json", out var json)
-            ? HuggingFaceTokenizer.FromJson(json.Memory, model.Description.Files.TryGetValue("tokenizer_config.json", out var config) ? config.Memory : default)
+            ? HuggingFaceTokenizer.FromJson(json.Memory, model.Description.Files.TryGetValue("tokenizer_config.json", out var config) ? config.Memory : default,
+                model.Description.Files.TryGetValue("chat_template.jinja", out var chat) ? chat.Memory : default)
             : throw Errors.Throwable(ErrorCode.BadTokenizer, $"`{model.Description.Id}` comes without a tokenizer.json.", "Pass token ids instead of texts."));
     }
 

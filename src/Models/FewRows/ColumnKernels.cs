@@ -34,6 +34,7 @@ internal static unsafe class ColumnKernels
                     int n = from;
                     for (; n + 16 <= to; n += 16)
                     {
+                        if (m == 0) Ahead.Fetch(w0 + n, w1 + n, w2 + n, w3 + n, 16L * outputs);
                         Vector512<float> p = Vector512.Load(w0 + n), q = Vector512.Load(w1 + n), r = Vector512.Load(w2 + n), v = Vector512.Load(w3 + n);
                         Vector512<float> s = Vector512.FusedMultiplyAdd(a0, p, Vector512.Load(sum + n)), t = Vector512.FusedMultiplyAdd(b0, p, Vector512.Load(other + n));
                         s = Vector512.FusedMultiplyAdd(a1, q, s);
@@ -56,6 +57,7 @@ internal static unsafe class ColumnKernels
                     int n = from;
                     for (; n + 16 <= to; n += 16)
                     {
+                        if (m == 0) Ahead.Fetch(w0 + n, w1 + n, w2 + n, w3 + n, 16L * outputs);
                         Vector512<float> s = Vector512.FusedMultiplyAdd(a0, Vector512.Load(w0 + n), Vector512.Load(sum + n));
                         s = Vector512.FusedMultiplyAdd(a1, Vector512.Load(w1 + n), s);
                         s = Vector512.FusedMultiplyAdd(a2, Vector512.Load(w2 + n), s);
@@ -95,6 +97,7 @@ internal static unsafe class ColumnKernels
                         int n = from;
                         for (; n + 32 <= to; n += 32)
                         {
+                            if (m == 0) Ahead.Fetch(w0 + n, w1 + n, w2 + n, w3 + n, 8L * outputs);
                             Vector512<uint> p = Vector512.Load((uint*)(w0 + n)), q = Vector512.Load((uint*)(w1 + n)), r = Vector512.Load((uint*)(w2 + n)), v = Vector512.Load((uint*)(w3 + n));
                             Vector512<float> s = Vector512.FusedMultiplyAdd(a0, Half.Even(p), Vector512.Load(even + n / 2)), t = Vector512.FusedMultiplyAdd(a0, Half.Odd(p), Vector512.Load(odd + n / 2));
                             s = Vector512.FusedMultiplyAdd(a1, Half.Even(q), s);

@@ -21,8 +21,8 @@ internal static unsafe class RowKernels
         {
             float* four = w + (long)n * inputs;
             int m = 0;
-            for (; m + 4 <= rows; m += 4) FourByFour(x + (long)m * inputs, four, inputs, bias is null ? null : bias + n, y + (long)m * outputs + n, outputs);
-            for (; m < rows; m++) OneByFour(x + (long)m * inputs, four, inputs, bias is null ? null : bias + n, y + (long)m * outputs + n);
+            for (; m + 4 <= rows; m += 4) FourByFour(x + (long)m * inputs, four, inputs, bias is null ? null : bias + n, y + (long)m * outputs + n, outputs, isFirst: m == 0);
+            for (; m < rows; m++) OneByFour(x + (long)m * inputs, four, inputs, bias is null ? null : bias + n, y + (long)m * outputs + n, isFirst: m == 0);
         }
         for (; n < last; n++)
             for (int m = 0; m < rows; m++)
@@ -64,13 +64,14 @@ internal static unsafe class RowKernels
         }
     }
 
-    private static void FourByFour(float* x, float* w, int inputs, float* bias, float* y, int outputs)
+    private static void FourByFour(float* x, float* w, int inputs, float* bias, float* y, int outputs, bool isFirst)
     {
         float* x1 = x + inputs, x2 = x1 + inputs, x3 = x2 + inputs, w1 = w + inputs, w2 = w1 + inputs, w3 = w2 + inputs;
         Vector512<float> s00 = default, s01 = default, s02 = default, s03 = default, s10 = default, s11 = default, s12 = default, s13 = default;
         Vector512<float> s20 = default, s21 = default, s22 = default, s23 = default, s30 = default, s31 = default, s32 = default, s33 = default;
         for (int k = 0; k < inputs; k += 16)
         {
+            if (isFirst) Ahead.Fetch(w + k, w1 + k, w2 + k, w3 + k, 16L * inputs);
             Vector512<float> a = Vector512.Load(w + k), b = Vector512.Load(w1 + k), c = Vector512.Load(w2 + k), d = Vector512.Load(w3 + k);
             Vector512<float> v = Vector512.Load(x + k);
             s00 = Vector512.FusedMultiplyAdd(v, a, s00); s01 = Vector512.FusedMultiplyAdd(v, b, s01); s02 = Vector512.FusedMultiplyAdd(v, c, s02); s03 = Vector512.FusedMultiplyAdd(v, d, s03);
@@ -88,12 +89,17 @@ internal static unsafe class RowKernels
         Vector128.Store(Vector128.Create(Vector512.Sum(s30), Vector512.Sum(s31), Vector512.Sum(s32), Vector512.Sum(s33)) + add, y + 3L * outputs);
     }
 
-    private static void OneByFour(float* x, float* w, int inputs, float* bias, float* y)
+    private static void OneByFour(float* x, float* w, int inputs, float* bias, float* y, bool isFirst)
     {
         float* w1 = w + inputs, w2 = w1 + inputs, w3 = w2 + inputs;
         Vector512<float> a = default, b = default, c = default, d = default, a2 = default, b2 = default, c2 = default, d2 = default;
         for (int k = 0; k < inputs; k += 32)
         {
+            if (isFirst)
+            {
+                Ahead.Fetch(w + k, w1 + k, w2 + k, w3 + k, 16L * inputs);
+                Ahead.Fetch(w + k + 16, w1 + k + 16, w2 + k + 16, w3 + k + 16, 16L * inputs);
+            }
             Vector512<float> v = Vector512.Load(x + k), u = Vector512.Load(x + k + 16);
             a = Vector512.FusedMultiplyAdd(v, Vector512.Load(w + k), a); a2 = Vector512.FusedMultiplyAdd(u, Vector512.Load(w + k + 16), a2);
             b = Vector512.FusedMultiplyAdd(v, Vector512.Load(w1 + k), b); b2 = Vector512.FusedMultiplyAdd(u, Vector512.Load(w1 + k + 16), b2);
@@ -120,6 +126,7 @@ internal static unsafe class RowKernels
         Vector512<float> a = default, b = default, c = default, d = default, a2 = default, b2 = default, c2 = default, d2 = default;
         for (int k = 0; k < half; k += 16)
         {
+            Ahead.Fetch(w + k, w1 + k, w2 + k, w3 + k, 16L * half);
             Vector512<float> v = Vector512.Load(x + k), u = Vector512.Load(odd + k);
             Pair(w + k, v, u, ref a, ref a2);
             Pair(w1 + k, v, u, ref b, ref b2);

@@ -7,7 +7,7 @@ namespace Ndif.Models;
 /// <summary>From a module tree to the description that clients get.</summary>
 internal static class ModelDescriber
 {
-    private static readonly string[] s_files = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"];
+    private static readonly string[] s_files = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
     public static ModelDescription Describe(ModelFolder folder, ConfigReader config, CausalLM root, torch.ScalarType dtype)
     {

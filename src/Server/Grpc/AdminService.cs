@@ -2,16 +2,19 @@ using Grpc.Core;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
+using Ndif.Queue;
 
 namespace Ndif.Server;
 
 /// <summary>
-/// `ndif.v1.Admin`, for operators: every method needs the scope `admin`. Keys are served here. Deploy, Evict, Drain,
-/// ListDeadLetters and Requeue are not overridden and answer UNIMPLEMENTED, gRPC's own default, until the service has them.
+/// `ndif.v1.Admin`, for operators: every method needs the scope `admin`. Keys and dead letters are served here. Deploy,
+/// Evict and Drain are not overridden and answer UNIMPLEMENTED, gRPC's own default, until the service has them.
 /// </summary>
 [Requires(Scopes.Admin)]
-internal sealed class AdminService(KeyService keys, GatewayOptions options, ILogger<AdminService> logger) : Ndif.Protocol.Admin.AdminBase
+internal sealed class AdminService(KeyService keys, IJobQueue jobs, GatewayOptions options, ILogger<AdminService> logger) : Ndif.Protocol.Admin.AdminBase
 {
+    private const int LongestList = 1000;
+
     /// <summary>Makes a key; the reply is the only time that its secret is shown. A lifetime of 0 is one without end.</summary>
     public override async Task<CreateKeyReply> CreateKey(CreateKeyRequest request, ServerCallContext context)
     {
@@ -30,6 +33,27 @@ internal sealed class AdminService(KeyService keys, GatewayOptions options, ILog
         KeyRecord revoked = await keys.RevokeAsync(request.Id, context.CancellationToken);
         logger.KeyRevoked(revoked.Id, By(context));
         return revoked.ToInfo();
+    }
+
+    /// <summary>Jobs of any owner that were failed because their workers were lost, newest first; 100 if no limit is given, 1000 at most.</summary>
+    public override async Task<ListDeadLettersReply> ListDeadLetters(ListDeadLettersRequest request, ServerCallContext context)
+    {
+        int limit = request.Limit == 0 ? 100 : (int)Math.Min(request.Limit, LongestList);
+        return new ListDeadLettersReply { Letters = { await jobs.DeadLettersAsync(limit, context.CancellationToken) } };
+    }
+
+    /// <summary>
+    /// Runs a dead letter's program again as a new job of the same owner. The new id follows from the old one, so that asking twice,
+    /// or two operators at once, make one job; the answer is the same as long as that job is remembered.
+    /// </summary>
+    public override async Task<RequeueReply> Requeue(RequeueRequest request, ServerCallContext context)
+    {
+        if (!JobIds.IsValid(request.JobId)) throw ServerErrors.UnknownDeadLetter(request.JobId);
+        string again = JobIds.After(request.JobId);
+        JobInfo? job = await jobs.RequeueAsync(request.JobId, again, context.CancellationToken);
+        if (job is not null) logger.Requeued(request.JobId, again, By(context));
+        else if (await jobs.GetAsync(again, context.CancellationToken) is null) throw ServerErrors.UnknownDeadLetter(request.JobId);
+        return new RequeueReply { JobId = again };
     }
 
     private static TimeSpan? LifetimeOf(double seconds) => seconds switch

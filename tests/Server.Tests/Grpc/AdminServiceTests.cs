@@ -1,5 +1,6 @@
 using Grpc.Core;
 using Ndif.Protocol;
+using Ndif.Queue;
 
 namespace Ndif.Server.Tests;
 
@@ -72,6 +73,56 @@ public sealed class AdminServiceTests
             StatusCode.PermissionDenied, async () => await client.ListKeysAsync(new ListKeysRequest(), cancellationToken: TestGateway.Cancel));
 
         Assert.Contains("`admin`", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task DeadLetter_IsListed_AndRunsAgainOnce_HoweverOftenItIsAskedFor()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(queue: new QueueOptions { MaxAttempts = 1, LeaseDuration = TimeSpan.FromMilliseconds(50), HeartbeatLifetime = TimeSpan.FromHours(1) });
+        Admin.AdminClient admin = await AdminOfAsync(gateway);
+        Inference.InferenceClient owner = await gateway.ClientAsync();
+        await owner.SubmitAsync(TestModels.Submit("echo", "unlucky"), cancellationToken: TestGateway.Cancel);
+        Assert.NotNull(await gateway.Backend.Jobs.LeaseAsync("doomed", [TestGateway.Model], TimeSpan.Zero, TestGateway.Cancel));
+        Assert.Equal(ErrorCode.WorkerLost, (await Expect.EndAsync(gateway.Backend.Jobs, "unlucky")).Error.Code);
+
+        DeadLetter letter = Assert.Single((await admin.ListDeadLettersAsync(new ListDeadLettersRequest(), cancellationToken: TestGateway.Cancel)).Letters);
+        Assert.Equal(("unlucky", TestGateway.Model, 1u), (letter.JobId, letter.Model, letter.Attempts));
+        Assert.Contains("doomed", letter.Reason, StringComparison.Ordinal);
+
+        string again = (await admin.RequeueAsync(new RequeueRequest { JobId = "unlucky" }, cancellationToken: TestGateway.Cancel)).JobId;
+        Assert.Equal(again, (await admin.RequeueAsync(new RequeueRequest { JobId = "unlucky" }, cancellationToken: TestGateway.Cancel)).JobId);
+        Assert.Empty((await admin.ListDeadLettersAsync(new ListDeadLettersRequest(), cancellationToken: TestGateway.Cancel)).Letters);
+        await using FakeWorker worker = gateway.Work();
+        Assert.Equal(JobState.Completed, (await Expect.EndAsync(gateway.Backend.Jobs, again)).State);
+        Assert.Equal([again, "unlucky"], (await owner.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel)).Jobs.Select(job => job.Id));
+    }
+
+    [Theory]
+    [InlineData("nobody")]
+    [InlineData("")]
+    [InlineData("a b")]
+    public async Task Requeue_OfWhatIsNoDeadLetter_SaysSo(string id)
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        Admin.AdminClient admin = await AdminOfAsync(gateway);
+        await (await gateway.ClientAsync()).SubmitAsync(TestModels.Submit("echo", "alive"), cancellationToken: TestGateway.Cancel);
+        foreach (string one in (string[])[id, "alive"])
+        {
+            Error error = await Expect.FailureAsync(
+                StatusCode.NotFound, async () => await admin.RequeueAsync(new RequeueRequest { JobId = one }, cancellationToken: TestGateway.Cancel));
+            Assert.Equal((ErrorCode.UnknownJob, true), (error.Code, error.Hint.Contains("ndif jobs dead", StringComparison.Ordinal)));
+        }
+    }
+
+    [Fact]
+    public async Task RunKey_MayNotLookAtDeadLetters()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync();
+        var client = new Admin.AdminClient(gateway.Invoker((await gateway.KeyAsync()).Key.Reveal()));
+        await Expect.FailureAsync(
+            StatusCode.PermissionDenied, async () => await client.ListDeadLettersAsync(new ListDeadLettersRequest(), cancellationToken: TestGateway.Cancel));
+        await Expect.FailureAsync(
+            StatusCode.PermissionDenied, async () => await client.RequeueAsync(new RequeueRequest { JobId = "x" }, cancellationToken: TestGateway.Cancel));
     }
 
     [Fact]

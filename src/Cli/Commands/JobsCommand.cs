@@ -1,0 +1,100 @@
+using System.CommandLine;
+using Google.Protobuf;
+using Google.Protobuf.WellKnownTypes;
+using Ndif.Protocol;
+using Spectre.Console;
+
+namespace Ndif.Cli.Commands;
+
+/// <summary>`ndif jobs [show|cancel|dead|requeue]`: one's own jobs, and for operators those that lost too many workers.</summary>
+internal static class JobsCommand
+{
+    public static Command Create()
+    {
+        var host = Shared.Host();
+        var key = Shared.Key();
+        var json = Shared.Json("What is shown");
+        var limit = new Option<int>("--limit") { Description = "How many at most, newest first.", DefaultValueFactory = _ => 20 };
+        host.Recursive = key.Recursive = json.Recursive = limit.Recursive = true;
+        var active = new Option<bool>("--active") { Description = "Only jobs that wait or run." };
+        var id = new Argument<string>("id") { Description = "The job's id." };
+
+        var command = new Command("jobs", "List your jobs; show or cancel one; look at dead letters and run them again.") { host, key, json, limit, active };
+        command.SetAction((parsed, cancellationToken) => ListAsync(parsed, parsed.GetValue(active), cancellationToken));
+
+        var list = new Command("list", "List your jobs, newest first.") { active };
+        list.SetAction((parsed, cancellationToken) => ListAsync(parsed, parsed.GetValue(active), cancellationToken));
+
+        var show = new Command("show", "Show what is known of a job of yours.") { id };
+        show.SetAction(async (parsed, cancellationToken) => Show(parsed, await (await Of(parsed, cancellationToken)).GetAsync(cancellationToken)));
+
+        var cancel = new Command("cancel", "Cancel a job of yours, whether it waits or runs.") { id };
+        cancel.SetAction(async (parsed, cancellationToken) => Show(parsed, await (await Of(parsed, cancellationToken)).CancelAsync(cancellationToken)));
+
+        var dead = new Command("dead", "List all owners' jobs that failed because they lost too many workers. Needs a key with `admin`.");
+        dead.SetAction(async (parsed, cancellationToken) =>
+        {
+            IReadOnlyList<DeadLetter> letters = await DeadLetters.ListAsync(Limit(parsed), There(parsed), cancellationToken);
+            if (parsed.GetValue(json)) return Print(letters);
+            var table = new Table().AddColumns("id", "model", "attempts", "since", "reason");
+            foreach (DeadLetter letter in letters)
+                table.AddRow(new[] { letter.JobId, letter.Model, $"{letter.Attempts}", Time(letter.Time), letter.Reason }.Select(Markup.Escape).ToArray());
+            AnsiConsole.Write(table);
+            return 0;
+        });
+
+        var requeue = new Command("requeue", "Run a dead letter again, as a new job of its owner. Needs a key with `admin`.") { id };
+        requeue.SetAction(async (parsed, cancellationToken) =>
+        {
+            string again = await DeadLetters.RequeueAsync(parsed.GetValue(id)!, There(parsed), cancellationToken);
+            Console.WriteLine($"Runs again as job {again}.");
+            return 0;
+        });
+
+        foreach (Command part in new[] { list, show, cancel, dead, requeue }) command.Subcommands.Add(part);
+        return command;
+
+        Backend There(ParseResult parsed) => Shared.Service(parsed.GetValue(host), parsed.GetValue(key));
+
+        Task<Job> Of(ParseResult parsed, CancellationToken cancellationToken) => Job.AttachAsync(parsed.GetValue(id)!, There(parsed), cancellationToken);
+
+        int Limit(ParseResult parsed) => parsed.GetValue(limit) is > 0 and <= 1000 and var most ? most : throw new ArgumentException("--limit is from 1 to 1000.");
+
+        async Task<int> ListAsync(ParseResult parsed, bool activeOnly, CancellationToken cancellationToken)
+        {
+            IReadOnlyList<JobInfo> jobs = await Job.ListAsync(Limit(parsed), activeOnly, There(parsed), cancellationToken);
+            if (parsed.GetValue(json)) return Print(jobs);
+            var table = new Table().AddColumns("id", "state", "model", "submitted", "position", "attempt", "worker");
+            foreach (JobInfo job in jobs)
+                table.AddRow(new[] { job.Id, State(job), job.Model.Id, Time(job.Submitted), job.Position > 0 ? $"{job.Position}" : "", $"{job.Attempt}", job.Worker }.Select(Markup.Escape).ToArray());
+            AnsiConsole.Write(table);
+            return 0;
+        }
+
+        int Show(ParseResult parsed, JobInfo job)
+        {
+            if (parsed.GetValue(json)) return Print([job]);
+            Console.WriteLine($"{job.Id}: {State(job)}");
+            Console.WriteLine($"  model      {job.Model.Id}{(job.Model.Revision.Length > 0 ? $"@{job.Model.Revision}" : "")}");
+            Console.WriteLine($"  submitted  {Time(job.Submitted)}");
+            if (job.Position > 0) Console.WriteLine($"  position   {job.Position}, about {job.WaitSeconds:0.#} s");
+            if (job.Started is not null) Console.WriteLine($"  started    {Time(job.Started)}, attempt {job.Attempt}{(job.Worker.Length > 0 ? $" on {job.Worker}" : "")}");
+            if (job.Ended is not null) Console.WriteLine($"  ended      {Time(job.Ended)}");
+            if (job.Usage is { } usage) Console.WriteLine($"  used       {usage.Tokens} tokens, {usage.ComputeSeconds:0.###} s, {usage.ResultBytes} bytes of results");
+            if (job.Error is { } error) Console.WriteLine($"  error      {ErrorText.Of(error).Replace("\n", "\n             ", StringComparison.Ordinal)}");
+            return 0;
+        }
+    }
+
+    private static string State(JobInfo job) => job.State.ToString().ToLowerInvariant();
+
+    private static string Time(Timestamp? time) => time is null ? "" : $"{time.ToDateTimeOffset():yyyy-MM-dd HH:mm:ss} UTC";
+
+    /// <summary>One JSON object a line.</summary>
+    private static int Print(IEnumerable<IMessage> messages)
+    {
+        var formatter = new JsonFormatter(JsonFormatter.Settings.Default.WithFormatDefaultValues(true));
+        foreach (IMessage message in messages) Console.WriteLine(formatter.Format(message));
+        return 0;
+    }
+}

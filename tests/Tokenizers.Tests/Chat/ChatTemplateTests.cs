@@ -1,0 +1,131 @@
+using System.Diagnostics;
+using System.Text.Json;
+using Ndif.Tokenizers.Chat;
+
+namespace Ndif.Tokenizers.Tests.Chat;
+
+public sealed class ChatTemplateTests
+{
+    private static readonly JsonElement s_variables = JsonDocument.Parse("""
+        {"x": 3, "y": 2.5, "name": "Ada", "items": [3, 1, 2], "users": [{"name": "Bo", "age": 3}, {"name": "al", "age": 5}], "empty": "", "nothing": null,
+         "d": {"b": 1, "a": [1, "x", null, true, {"k": 2.0}]}, "text": "one two  three\nfour", "yes": true}
+        """).RootElement;
+
+    private static string Render(string template, Dictionary<string, object?>? more = null)
+    {
+        Dictionary<string, object?> variables = s_variables.EnumerateObject().ToDictionary(p => p.Name, p => (object?)p.Value);
+        foreach (var (name, value) in more ?? []) variables[name] = value;
+        return new ChatTemplate(template).Render(variables);
+    }
+
+    public static TheoryData<string, string> Expressions()
+    {
+        using var reader = new StreamReader(typeof(ChatTemplateTests).Assembly.GetManifestResourceStream("expressions.txt")!);
+        TheoryData<string, string> cases = [];
+        foreach (string line in reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        {
+            string[] pair = JsonSerializer.Deserialize<string[]>(line)!;
+            cases.Add(pair[0], pair[1]);
+        }
+        return cases;
+    }
+
+    /// <summary>expressions.txt has templates and what Jinja2 3.1.6 makes of them, with transformers' settings.</summary>
+    [Theory]
+    [MemberData(nameof(Expressions))]
+    public void Expressions_AreJinjas(string template, string expected) => Assert.Equal(expected, Render(template));
+
+    [Theory]
+    [InlineData("a\n{% if x %}", "line 2: endif is missing")]
+    [InlineData("{% macro f() %}{% endmacro %}", "the statement 'macro' is not supported")]
+    [InlineData("{{ x | frobnicate }}", "the filter 'frobnicate' is not supported")]
+    [InlineData("{{ x is frobnicated }}", "the test 'frobnicated' is not supported")]
+    [InlineData("{{ x", "has no end }}")]
+    [InlineData("{{ 'a }}", "has no end")]
+    [InlineData("{{ x + }}", "a value is expected")]
+    [InlineData("{{ (x }}", "')' is expected")]
+    [InlineData("{{ x y }}", "'y' is not expected here")]
+    [InlineData("{{ $ }}", "'$' is not understood")]
+    [InlineData("{% for in x %}{% endfor %}", "'in' is expected")]
+    [InlineData("{% endfor %}", "the statement 'endfor' is not supported")]
+    public void ATemplateThatCannotBeRead_SaysWhereAndWhy(string template, string why)
+    {
+        var error = Assert.Throws<TokenizerFormatException>(() => new ChatTemplate(template));
+        Assert.Contains(why, error.Message, StringComparison.Ordinal);
+        Assert.Contains("line ", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("\n{{ missing.field }}", "line 2: 'missing' is undefined")]
+    [InlineData("{{ missing['a'] }}", "'missing' is undefined")]
+    [InlineData("{{ name + 1 }}", "`+` does not go with a text and a number")]
+    [InlineData("{{ x() }}", "a number cannot be called")]
+    [InlineData("{{ items.append(4) }}", "would change a value")]
+    [InlineData("{{ d.update({'a': 1}) }}", "would change a value")]
+    [InlineData("{{ x // 0 }}", "divided by zero")]
+    [InlineData("{% set a, b = items %}", "3 values cannot be given to 2 names")]
+    [InlineData("{% for i in x %}{% endfor %}", "a number cannot be looped over")]
+    [InlineData("{{ raise_exception('no ' ~ name) }}", "refuses this conversation: no Ada")]
+    [InlineData("{{ 'a' < 1 }}", "cannot be compared")]
+    [InlineData("{{ strftime_now('%Q') }}", "does not know %Q")]
+    [InlineData("{% set x.y = 1 %}", "'x' is no namespace")]
+    public void ATemplateThatCannotBeRendered_SaysWhereAndWhy(string template, string why)
+    {
+        var error = Assert.Throws<TokenizerFormatException>(() => Render(template));
+        Assert.Contains(why, error.Message, StringComparison.Ordinal);
+        Assert.Contains("line ", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("{% for i in range(100000) %}{% for j in range(100000) %}{{ j }}{% endfor %}{% endfor %}")]
+    [InlineData("{{ range(999999999999) }}")]
+    [InlineData("{{ 'a' * 9999999999 }}")]
+    [InlineData("{% set ns = namespace(s='aaaaaaaaaaaaaaaa') %}{% for i in range(100) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}")]
+    [InlineData("{% set ns = namespace(l=[1, 2]) %}{% for i in range(100) %}{% set ns.l = ns.l + ns.l %}{% endfor %}")]
+    [InlineData("{% set ns = namespace(s='ab') %}{% for i in range(60) %}{% set ns.s = ns.s | replace('a', ns.s) %}{% endfor %}")]
+    [InlineData("{% set s = 'a' * 1000000 %}{% for i in range(300000) %}{{ s[0] }}{{ 'b' in s }}{{ s | length }}{% endfor %}")]
+    [InlineData("{{ [1, 2] | join('x' * 100000000) }}")]
+    [InlineData("{{ 'a' | indent(999999999) }}")]
+    [InlineData("{% set ns = namespace(l=[]) %}{% for i in range(200) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}")]
+    public void ATemplateThatWouldRunOrGrowWithoutEnd_IsStopped(string template)
+    {
+        long start = Stopwatch.GetTimestamp();
+        Assert.Throws<TokenizerFormatException>(() => Render(template));
+        Assert.InRange(Stopwatch.GetElapsedTime(start).TotalSeconds, 0, 20);
+    }
+
+    [Theory]
+    [InlineData("(", ")")]
+    [InlineData("[", "]")]
+    [InlineData("not ", "")]
+    [InlineData("-", "")]
+    public void DeepNesting_IsRefused(string open, string close) =>
+        Assert.Throws<TokenizerFormatException>(() => new ChatTemplate("{{ " + string.Concat(Enumerable.Repeat(open, 100_000)) + "x" + string.Concat(Enumerable.Repeat(close, 100_000)) + " }}"));
+
+    [Theory]
+    [InlineData("x", " + x")]
+    [InlineData("x", " and x")]
+    [InlineData("x", ".a")]
+    [InlineData("x", "|trim")]
+    [InlineData("x", " if x else x")]
+    [InlineData("x", " ~ x if x")]
+    public void LongChains_AreRefused(string first, string link) =>
+        Assert.Throws<TokenizerFormatException>(() => new ChatTemplate("{{ " + first + string.Concat(Enumerable.Repeat(link, 100_000)) + " }}"));
+
+    [Fact]
+    public void DeepStatements_AreRefused() => Assert.Throws<TokenizerFormatException>(() =>
+        new ChatTemplate(string.Concat(Enumerable.Repeat("{% if x %}", 50_000)) + string.Concat(Enumerable.Repeat("{% endif %}", 50_000))));
+
+    [Fact]
+    public void RandomTemplates_GiveATextOrATypedError()
+    {
+        string[] words = ["{{", "}}", "{%", "%}", "{#", "#}", "-", "if", "for", "in", "set", "x", "items", "'a'", "(", ")", "[", "]", "|", "trim", "is", "not", "1", ":", ",", ".", "endif", "endfor", "=", "\n", " ", "else", "loop", "~"];
+        Random random = new(7);
+        for (int i = 0; i < 20_000; i++)
+        {
+            string template = string.Join(random.Next(2) == 0 ? " " : "", Enumerable.Range(0, random.Next(1, 14)).Select(_ => words[random.Next(words.Length)]));
+            try { Render(template); }
+            catch (TokenizerFormatException) { }
+        }
+    }
+}

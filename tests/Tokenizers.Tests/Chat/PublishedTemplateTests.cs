@@ -1,0 +1,124 @@
+using System.Text;
+using System.Text.Json;
+
+namespace Ndif.Tokenizers.Tests.Chat;
+
+/// <summary>
+/// The templates that models of our architectures are published with, and what a conversation looks like in them, as Jinja2 3.1 with
+/// transformers' settings writes it.
+/// </summary>
+public sealed class PublishedTemplateTests
+{
+    private static readonly ChatMessage[] s_talk = [new("user", " Hi there "), new("assistant", "Hello!"), new("user", "And?")];
+    private static readonly ChatMessage[] s_system = [new("system", "Be brief."), .. s_talk];
+
+    private static readonly ChatMessage[] s_called =
+    [
+        new("user", "2+2?"),
+        new("assistant", "<think>\nhm\n</think>\n\nLet me see") { More = new Dictionary<string, object?> { ["tool_calls"] = Json("""[{"function": {"name": "add", "arguments": {"a": 2, "b": 2}}}]""") } },
+        new("tool", "4"),
+    ];
+
+    private static readonly JsonElement s_tools = Json("""
+        [{"type": "function", "function": {"name": "add", "description": "Adds \"é\" & <b>", "parameters": {"type": "object", "properties": {}, "required": [1, 2.5, true, null]}}}]
+        """);
+
+    private static JsonElement Json(string json) => JsonDocument.Parse(json).RootElement;
+
+    private static HuggingFaceTokenizer With(string template)
+    {
+        using var reader = new StreamReader(typeof(PublishedTemplateTests).Assembly.GetManifestResourceStream(template)!);
+        return HuggingFaceTokenizer.FromJson(Small.Utf8($$"""{"version":"1.0","model":{{Small.ByteLevelBpe()}}}"""),
+            Small.Utf8("""{"bos_token": "<s>", "eos_token": {"content": "</s>"}}"""), Encoding.UTF8.GetBytes(reader.ReadToEnd()));
+    }
+
+    [Theory]
+    [InlineData("llama3", "<s><|start_header_id|>user<|end_header_id|>\n\nHi there<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
+        + "<|start_header_id|>user<|end_header_id|>\n\nAnd?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n")]
+    [InlineData("llama3.1", "<s><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday Date: 04 Mar 2025\n\n<|eot_id|>"
+        + "<|start_header_id|>user<|end_header_id|>\n\nHi there<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
+        + "<|start_header_id|>user<|end_header_id|>\n\nAnd?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n")]
+    [InlineData("mistral", "<s>[INST]  Hi there  [/INST]Hello!</s>[INST] And? [/INST]")]
+    [InlineData("qwen2", "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n Hi there <|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n"
+        + "<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\n")]
+    [InlineData("qwen3", "<|im_start|>user\n Hi there <|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\n")]
+    [InlineData("gemma", "<s><start_of_turn>user\nHi there<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n<start_of_turn>user\nAnd?<end_of_turn>\n<start_of_turn>model\n")]
+    [InlineData("gemma3", "<s><start_of_turn>user\nHi there<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n<start_of_turn>user\nAnd?<end_of_turn>\n<start_of_turn>model\n")]
+    [InlineData("phi3", "<|user|>\n Hi there <|end|>\n<|assistant|>\nHello!<|end|>\n<|user|>\nAnd?<|end|>\n<|assistant|>\n")]
+    [InlineData("stablelm", "<|user|>\n Hi there </s>\n<|assistant|>\nHello!</s>\n<|user|>\nAnd?</s>\n<|assistant|>\n")]
+    [InlineData("falcon", "User:  Hi there \nFalcon: Hello!\nUser: And?\nFalcon:")]
+    public void AConversation_UpToTheModelsTurn(string model, string expected) =>
+        Assert.Equal(expected, With(model).ApplyChatTemplate(s_talk, addGenerationPrompt: true, time: new Fixed()));
+
+    [Theory]
+    [InlineData("llama3", "<s><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>")]
+    [InlineData("llama3.1", "<s><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday Date: 04 Mar 2025\n\nBe brief.<|eot_id|>")]
+    [InlineData("qwen2", "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n")]
+    [InlineData("qwen3", "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n")]
+    [InlineData("gemma3", "<s><start_of_turn>user\nBe brief.\n\nHi there<end_of_turn>\n")]
+    [InlineData("phi3", "<|system|>\nBe brief.<|end|>\n<|user|>\n")]
+    [InlineData("stablelm", "<|system|>\nBe brief.</s>\n<|user|>\n")]
+    [InlineData("falcon", "System: Be brief.\nUser:  Hi there \n")]
+    public void ASystemMessage_ComesFirst(string model, string expected) =>
+        Assert.StartsWith(expected, With(model).ApplyChatTemplate(s_system, time: new Fixed()), StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData("gemma", "System role not supported")]
+    [InlineData("mistral", "Conversation roles must alternate user/assistant/user/assistant/...")]
+    public void ATemplateThatRefuses_SaysWhy(string model, string why)
+    {
+        var error = Assert.Throws<TokenizerFormatException>(() => With(model).ApplyChatTemplate(s_system));
+        Assert.Contains(why, error.Message, StringComparison.Ordinal);
+        Assert.Contains("line 1", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Qwen3_WithTools_AndWithoutThinking()
+    {
+        string text = With("qwen3").ApplyChatTemplate(s_called, addGenerationPrompt: true, new Dictionary<string, object?> { ["tools"] = s_tools, ["enable_thinking"] = false });
+        Assert.Contains("""
+            <tools>
+            {"type": "function", "function": {"name": "add", "description": "Adds \"é\" & <b>", "parameters": {"type": "object", "properties": {}, "required": [1, 2.5, true, null]}}}
+            </tools>
+            """.ReplaceLineEndings("\n"), text, StringComparison.Ordinal);
+        Assert.EndsWith("<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n<think>\nhm\n</think>\n\nLet me see\n"
+            + "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 2, \"b\": 2}}\n</tool_call><|im_end|>\n<|im_start|>user\n<tool_response>\n4\n</tool_response><|im_end|>\n"
+            + "<|im_start|>assistant\n<think>\n\n</think>\n\n", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Llama31_WithTools()
+    {
+        string text = With("llama3.1").ApplyChatTemplate(s_called, addGenerationPrompt: true, new Dictionary<string, object?> { ["tools"] = s_tools }, new Fixed());
+        Assert.Contains("{\n    \"type\": \"function\",\n    \"function\": {\n        \"name\": \"add\",\n", text, StringComparison.Ordinal);
+        Assert.EndsWith("<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n{\"name\": \"add\", \"parameters\": {\"a\": 2, \"b\": 2}}<|eot_id|>"
+            + "<|start_header_id|>ipython<|end_header_id|>\n\n\"4\"<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ContentInParts_IsReadBySuchTemplates()
+    {
+        var parts = new ChatMessage("user", "") { More = new Dictionary<string, object?> { ["content"] = Json("""[{"type": "image"}, {"type": "text", "text": " what? "}]""") } };
+        Assert.Equal("<s><start_of_turn>user\n<start_of_image>what?<end_of_turn>\n", With("gemma3").ApplyChatTemplate([parts]));
+    }
+
+    [Fact]
+    public void TheTemplate_IsFoundInTheConfig_OrMissing()
+    {
+        var one = Small.Of(Small.ByteLevelBpe(), config: """{"chat_template": "{{ messages[0].content }}!"}""");
+        Assert.Equal("a!", one.ApplyChatTemplate([new("user", "a")]));
+        Assert.Equal(one.Encode("a!", addSpecialTokens: false), one.EncodeChat([new("user", "a")]));
+        var named = Small.Of(Small.ByteLevelBpe(), config: """{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}""");
+        Assert.Equal("d", named.ApplyChatTemplate([new("user", "a")]));
+        var none = Small.Of(Small.ByteLevelBpe());
+        Assert.False(none.HasChatTemplate);
+        Assert.Contains("chat_template", Assert.Throws<TokenizerFormatException>(() => none.ApplyChatTemplate([new("user", "a")])).Message, StringComparison.Ordinal);
+    }
+
+    private sealed class Fixed : TimeProvider
+    {
+        public override TimeZoneInfo LocalTimeZone => TimeZoneInfo.Utc;
+
+        public override DateTimeOffset GetUtcNow() => new(2025, 3, 4, 5, 6, 7, TimeSpan.Zero);
+    }
+}
