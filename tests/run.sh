@@ -4,6 +4,7 @@
 set -u
 cd "$(dirname "$0")/.."
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1
+export HF_HUB_OFFLINE=1 # the only hub that is asked is the tests' own
 
 if ! command -v redis-server >/dev/null; then
   echo "Installing redis-server ..."

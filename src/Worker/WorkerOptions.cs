@@ -19,7 +19,7 @@ public sealed record WorkerOptions
     public string Device { get; init; } = "cpu";
 
     /// <summary>The element type to load weights in: "float32", "bfloat16", "float16"; empty for the checkpoint's own. Default empty.</summary>
-    [RegularExpression("|float32|bfloat16|float16", ErrorMessage = "Dtype must be float32, bfloat16 or float16, or empty for the checkpoint's own.")]
+    [RegularExpression("float32|bfloat16|float16", ErrorMessage = "Dtype must be float32, bfloat16 or float16, or empty for the checkpoint's own.")]
     public string Dtype { get; init; } = "";
 
     /// <summary>Linear layers keep their weights in eight bits: about a quarter of float32's memory, slower, and a little off. Default false.</summary>

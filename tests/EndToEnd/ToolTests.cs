@@ -25,9 +25,20 @@ public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : Clust
     }
 
     [Fact]
+    public async Task Up_LoadsInTheTypeItIsTold()
+    {
+        await using Child up = Cluster.Tool("up", "--port", "0", "--http-port", "0", "--data", Path.Combine(Cluster.Data, "up-narrow"), "--dtype", "bfloat16", "--int8");
+        string host = (await up.LineAsync(line => line.Contains("export NDIF_HOST=", StringComparison.Ordinal), "its address")).Split('=')[1];
+        string key = (await up.LineAsync(line => line.Contains("export NDIF_API_KEY=", StringComparison.Ordinal), "a key")).Split('=')[1].Split(' ')[0];
+        using Recorded recorded = Experiments.Record("states", Backend.At(host, key));
+        Assert.All((await recorded.RunAsync(Cancel)).Values, value => Assert.Equal(DType.BFloat16, value.Type));
+        Assert.True(await up.TerminateAsync() == 0, up.Report());
+    }
+
+    [Fact]
     public async Task EveryCommand_HasHelp()
     {
-        Child[] helps = [.. "|demo|up|serve|worker|keys|models|status|jobs|jobs show|jobs cancel|jobs dead|jobs requeue|parity".Split('|')
+        Child[] helps = [.. "|demo|up|serve|worker|keys|models|models pull|status|jobs|jobs show|jobs cancel|jobs dead|jobs requeue|parity".Split('|')
             .Select(command => Cluster.Tool([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]))];
         foreach (Child help in helps)
         {
@@ -50,6 +61,8 @@ public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : Clust
     [InlineData("not an id", "worker --redis {redis} --prefix bad: --id a/b")]
     [InlineData("not a device", "worker --redis {redis} --prefix bad: --device toaster")]
     [InlineData("not a model", "worker --redis {redis} --prefix bad: --model ndif/tiny-landmark")]
+    [InlineData("not a dtype", "worker --redis {redis} --prefix bad: --dtype int4")]
+    [InlineData("not an id", "models pull ../../etc")]
     [InlineData("not a Redis address", "worker --redis nonsense,with=options")]
     [InlineData("not this machine's address", "up --listen 203.0.113.7 --port 0 --http-port 0")]
     [InlineData("not an address", "up --listen somewhere --port 0 --http-port 0")]

@@ -28,11 +28,11 @@ public sealed partial class SampleTests
     }
 
     [Fact]
-    public void ReadmesBlock_IsTheFirstSample()
+    public void ReadmesBlocks_AreSamples()
     {
-        string readme = File.ReadAllText(Path.Combine(Root, "README.md"));
-        string block = readme.Split("```csharp\n")[1].Split("```")[0];
-        Assert.Equal(File.ReadAllText(Path.Combine(Root, "docs", "samples", "first-trace.cs")), block);
+        string[] blocks = [.. File.ReadAllText(Path.Combine(Root, "README.md")).Split("```csharp\n")[1..].Select(part => part.Split("```")[0])];
+        string[] samples = [.. ((string[])["first-trace.cs", "loading.cs"]).Select(name => File.ReadAllText(Path.Combine(Root, "docs", "samples", name)))];
+        Assert.Equal(samples, blocks);
     }
 
     private static string Find()
