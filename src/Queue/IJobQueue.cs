@@ -41,6 +41,9 @@ public interface IJobQueue : IAsyncDisposable
     /// <summary>The jobs of an owner, newest first.</summary>
     Task<IReadOnlyList<JobInfo>> ListAsync(string owner, int limit, bool activeOnly, CancellationToken cancellationToken = default);
 
+    /// <summary>When the owner's <paramref name="nth"/> newest job was submitted (1 is the newest); null if there are not as many.</summary>
+    Task<DateTimeOffset?> SubmittedAsync(string owner, int nth, CancellationToken cancellationToken = default);
+
     /// <summary>Who submitted a job; null if there is no such job.</summary>
     Task<string?> OwnerAsync(string jobId, CancellationToken cancellationToken = default);
 

@@ -69,15 +69,19 @@ public sealed class GatewayOptions
     [Range(typeof(TimeSpan), "00:00:01", "7.00:00:00")]
     public TimeSpan WallTime { get; init; } = TimeSpan.FromHours(1);
 
+    /// <summary>The most jobs of all keys that wait at once; more are refused for the moment. Default: 100,000.</summary>
+    [Range(1, int.MaxValue)]
+    public int QueueDepth { get; init; } = 100_000;
+
     /// <summary>
-    /// What a tier of keys gets: its share of service relative to others, and its jobs waiting or running at once. A key of an
-    /// unlisted tier is treated as <c>standard</c>. Default: standard (1, 64), priority (4, 256).
+    /// What a tier of keys gets: its share of service relative to others, its jobs waiting or running at once, and its submissions a
+    /// minute. A key of an unlisted tier is treated as <c>standard</c>. Default: standard (1, 64, 600), priority (4, 256, 6000).
     /// </summary>
     [Required]
     public IReadOnlyDictionary<string, Tier> Tiers { get; init; } = new Dictionary<string, Tier>(StringComparer.Ordinal)
     {
-        ["standard"] = new(Weight: 1, JobsInFlight: 64),
-        ["priority"] = new(Weight: 4, JobsInFlight: 256),
+        ["standard"] = new(Weight: 1, JobsInFlight: 64, JobsPerMinute: 600),
+        ["priority"] = new(Weight: 4, JobsInFlight: 256, JobsPerMinute: 6000),
     };
 
     /// <summary>Bytes of one gRPC message of a blob's download. 256 KiB to 1 MiB was measured fastest. Default: 512 KiB.</summary>
@@ -142,8 +146,8 @@ public sealed class GatewayOptions
                 + "Listen on 127.0.0.1, or require keys and make one with `ndif keys create`.");
         if (!Tiers.ContainsKey("standard")) reasons.Add("Tiers has no `standard`, which every other key falls back to.");
         foreach ((string name, Tier tier) in Tiers)
-            if (tier.Weight is not (> 0 and <= 1000) || tier.JobsInFlight < 1)
-                reasons.Add($"The tier `{name}` needs a weight above 0 and up to 1000, and at least one job in flight.");
+            if (tier.Weight is not (> 0 and <= 1000) || tier.JobsInFlight < 1 || tier.JobsPerMinute < 1)
+                reasons.Add($"The tier `{name}` needs a weight above 0 and up to 1000, and at least one job in flight and one a minute.");
         if (CertificateFile is { } file && !File.Exists(file)) reasons.Add($"The certificate file `{file}` does not exist.");
         if (reasons.Count > 0) throw new OptionsException(reasons);
     }
@@ -152,7 +156,8 @@ public sealed class GatewayOptions
 /// <summary>What the keys of a tier get.</summary>
 /// <param name="Weight">Share of service relative to other owners; 1 is usual.</param>
 /// <param name="JobsInFlight">The most jobs of one key that wait or run at once.</param>
-public sealed record Tier(double Weight, int JobsInFlight);
+/// <param name="JobsPerMinute">The most jobs that one key may submit in any minute; those of a refused submission do not count.</param>
+public sealed record Tier(double Weight, int JobsInFlight, int JobsPerMinute = 600);
 
 /// <summary>The gateway refuses to start with these options.</summary>
 public sealed class OptionsException(IReadOnlyList<string> reasons)

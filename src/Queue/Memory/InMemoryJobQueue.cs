@@ -148,6 +148,13 @@ public sealed class InMemoryJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
+    public Task<DateTimeOffset?> SubmittedAsync(string owner, int nth, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(nth);
+        lock (gate) return Task.FromResult(jobs.All.Where(job => job.Submission.Owner == owner).OrderByDescending(job => job.Ticket.Number).Skip(nth - 1).FirstOrDefault()?.Submitted);
+    }
+
+    /// <inheritdoc/>
     public Task<string?> OwnerAsync(string jobId, CancellationToken cancellationToken = default)
     {
         lock (gate) return Task.FromResult(jobs.Find(jobId)?.Submission.Owner);

@@ -149,6 +149,17 @@ public sealed class RedisJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
+    public async Task<DateTimeOffset?> SubmittedAsync(string owner, int nth, CancellationToken cancellationToken = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(nth);
+        Enter(cancellationToken);
+        RedisValue[] ids = await calls.CallAsync("submitted", database => database.SortedSetRangeByRankAsync(keys.Jobs(owner), nth - 1, nth - 1, Order.Descending));
+        if (ids is not [var id]) return null;
+        RedisValue submitted = await calls.CallAsync("submitted", database => database.HashGetAsync(keys.Job(id!), "submitted"));
+        return submitted.IsNull ? null : DateTimeOffset.FromUnixTimeMilliseconds((long)submitted);
+    }
+
+    /// <inheritdoc/>
     public async Task<string?> OwnerAsync(string jobId, CancellationToken cancellationToken = default)
     {
         Enter(cancellationToken);
@@ -210,6 +221,7 @@ public sealed class RedisJobQueue : IJobQueue
         if (died is null) return null;
         RedisValue[] job = await calls.CallAsync("requeue", database =>
             database.HashGetAsync(keys.Job(deadJobId), ["owner", "model", "program", "weight", "cost", "limit"]));
+        if (job[0].IsNull || job[2].IsNull) return null; // forgotten this moment
         JobInfo info = await SubmitAsync(
             new JobSubmission(
                 newJobId, job[0]!, job[1]!, (byte[])job[2]!, (double)job[3], (double)job[4],

@@ -14,8 +14,10 @@ namespace Ndif.Server;
 /// </code>
 /// </summary>
 internal sealed class Admission(
-    IJobQueue jobs, IBlobStore blobs, ServedModels models, GatewayOptions options, ProgramRules rules, ILogger<Admission> logger)
+    IJobQueue jobs, IBlobStore blobs, ServedModels models, GatewayOptions options, ProgramRules rules, TimeProvider time, ILogger<Admission> logger)
 {
+    private static readonly TimeSpan s_minute = TimeSpan.FromMinutes(1), s_fullPause = TimeSpan.FromSeconds(5);
+
     private readonly Constants constants = new(blobs);
     private readonly SemaphoreSlim[] gates = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1))];
 
@@ -31,7 +33,16 @@ internal sealed class Admission(
         (JobSubmission submission, Estimate estimate, int nodes) = await CheckAsync(caller, id, request, cancellationToken);
         if (request.DryRun) return new SubmitReply { Estimate = estimate };
 
-        JobInfo job = await QueueAsync(caller, submission, cancellationToken);
+        JobInfo job;
+        try
+        {
+            job = await QueueAsync(caller, submission, cancellationToken);
+        }
+        catch (NdifException refusal)
+        {
+            Tell(caller, request, refusal);
+            throw;
+        }
         Activity.Current?.SetTag("job", id);
         logger.Accepted(id, caller.Id, submission.Model, nodes, submission.Cost);
         Telemetry.Submissions.Add(1);
@@ -71,7 +82,7 @@ internal sealed class Admission(
             await constants.CheckAsync(program, caller, limits, cancellationToken);
 
             // 6. What it costs.
-            Estimate estimate = Estimates.Of(program);
+            Estimate estimate = Estimates.Of(program, description);
             if (estimate.Tokens > limits.Tokens)
                 throw ServerErrors.OverLimit("tokens, read and generated", (long)estimate.Tokens, limits.Tokens, "Split it into several jobs.");
             byte[] bytes = program.ToByteArray();
@@ -82,12 +93,17 @@ internal sealed class Admission(
         }
         catch (NdifException refusal)
         {
-            logger.NotAdmitted(
-                caller.Id, ServerErrors.Short(request.Program?.Model?.Id ?? ""), ErrorCodeNames.Of(refusal.Code),
-                ServerErrors.Short(refusal.Error.Message, most: 500));
-            Telemetry.Refusals.Add(1, new KeyValuePair<string, object?>("code", ErrorCodeNames.Of(refusal.Code)));
+            Tell(caller, request, refusal);
             throw;
         }
+    }
+
+    private void Tell(Caller caller, SubmitRequest request, NdifException refusal)
+    {
+        logger.NotAdmitted(
+            caller.Id, ServerErrors.Short(request.Program?.Model?.Id ?? ""), ErrorCodeNames.Of(refusal.Code),
+            ServerErrors.Short(refusal.Error.Message, most: 500));
+        Telemetry.Refusals.Add(1, new KeyValuePair<string, object?>("code", ErrorCodeNames.Of(refusal.Code)));
     }
 
     private TimeSpan TimeLimitOf(SubmitRequest request) => request.TimeoutSeconds switch
@@ -103,18 +119,33 @@ internal sealed class Admission(
     /// </summary>
     private async Task<JobInfo> QueueAsync(Caller caller, JobSubmission submission, CancellationToken cancellationToken)
     {
-        int most = options.TierOf(caller.Tier).JobsInFlight;
+        Tier tier = options.TierOf(caller.Tier);
+        int most = tier.JobsInFlight;
         SemaphoreSlim gate = gates[(uint)StringComparer.Ordinal.GetHashCode(caller.Id) % gates.Length];
         await gate.WaitAsync(cancellationToken);
         try
         {
             int active = (await jobs.ListAsync(caller.Id, most, activeOnly: true, cancellationToken)).Count;
             if (active >= most) throw ServerErrors.TooManyJobs(active, most);
+            await CheckRateAsync(caller, tier.JobsPerMinute, cancellationToken);
+            int waiting = (await jobs.CountAsync(cancellationToken)).Waiting;
+            if (waiting >= options.QueueDepth) throw ServerErrors.QueueFull(waiting, options.QueueDepth, s_fullPause);
             return await jobs.SubmitAsync(submission, CancellationToken.None); // half a submission would be a job that nobody knows
         }
         finally
         {
             gate.Release();
         }
+    }
+
+    /// <summary>
+    /// The queue knows when the owner's last jobs came, whichever gateway took them: if as many as a minute may have are younger than
+    /// a minute, the next may come when the oldest of them is not.
+    /// </summary>
+    private async Task CheckRateAsync(Caller caller, int most, CancellationToken cancellationToken)
+    {
+        if (await jobs.SubmittedAsync(caller.Id, most, cancellationToken) is not { } first) return;
+        TimeSpan wait = first + s_minute - time.GetUtcNow();
+        if (wait > TimeSpan.Zero) throw ServerErrors.TooOften(most, wait < s_minute ? wait : s_minute);
     }
 }

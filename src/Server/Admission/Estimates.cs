@@ -4,7 +4,7 @@ namespace Ndif.Server;
 
 /// <summary>
 /// How much work a program is, as far as it shows without a tokenizer and without running it: tokens read and generated, passes of
-/// the model, bytes of its constants. Text counts a token for every four characters, the usual rate of English under a BPE
+/// the model, bytes saved and needed (<see cref="Footprint"/>). Text counts a token for every four characters, the usual rate of English under a BPE
 /// vocabulary; a trace inside a loop counts once. Good enough to share service fairly, not to bill.
 /// </summary>
 internal static class Estimates
@@ -16,7 +16,8 @@ internal static class Estimates
     /// </summary>
     private const int TokensPerPass = 32;
 
-    public static Estimate Of(Program program)
+    /// <param name="model">Null if it is not described yet: bytes are those of the constants then.</param>
+    public static Estimate Of(Program program, ModelDescription? model = null)
     {
         ulong tokens = 0, passes = 0;
         foreach (Node node in program.Nodes)
@@ -27,21 +28,30 @@ internal static class Estimates
             foreach (Invoke invoke in node.Trace.Invokes)
             {
                 if (invoke.Input is not { } input) continue;
-                foreach (string prompt in input.Prompts) read += (ulong)(1 + prompt.Length / CharactersPerToken);
-                foreach (TokenRow row in input.Tokens) read += (ulong)row.Ids.Count;
+                foreach (ulong count in TokensOf(input)) read += count;
                 rows += (ulong)Math.Max(1, input.Prompts.Count + input.Tokens.Count);
             }
-            ulong steps = node.Trace.Mode != Mode.Generate ? 1
-                : node.Trace.Generation is { HasMaxNewTokens: true } generation ? Math.Max(1, generation.MaxNewTokens) : GenerationDefaults.NewTokens;
-            ulong copies = node.Trace is not { Mode: Mode.Generate, Generation: { } options } ? 1
-                : Math.Max(1, options is { HasBeams: true, Beams: > 1 } ? options.Beams : options.ReturnSequences);
+            ulong steps = StepsOf(node.Trace), copies = CopiesOf(node.Trace);
             read *= copies;
             rows *= copies;
             tokens += read + rows * (steps - 1);
             passes += steps;
         }
-        return new Estimate { Tokens = tokens, Passes = (uint)Math.Min(passes, uint.MaxValue) };
+        (ulong result, ulong peak) = Footprint.Of(program, model);
+        return new Estimate { Tokens = tokens, Passes = (uint)Math.Min(passes, uint.MaxValue), ResultBytes = result, PeakBytes = peak };
     }
+
+    /// <summary>The tokens of each row.</summary>
+    public static IEnumerable<ulong> TokensOf(Input input) =>
+        input.Prompts.Select(prompt => (ulong)(1 + prompt.Length / CharactersPerToken)).Concat(input.Tokens.Select(row => (ulong)row.Ids.Count));
+
+    /// <summary>Steps of the pass: one, or a generation's new tokens.</summary>
+    public static ulong StepsOf(Trace trace) => trace.Mode != Mode.Generate ? 1
+        : trace.Generation is { HasMaxNewTokens: true } generation ? Math.Max(1, generation.MaxNewTokens) : GenerationDefaults.NewTokens;
+
+    /// <summary>How often each row stands in the batch.</summary>
+    public static ulong CopiesOf(Trace trace) => trace is not { Mode: Mode.Generate, Generation: { } options } ? 1
+        : Math.Max(1, options is { HasBeams: true, Beams: > 1 } ? options.Beams : options.ReturnSequences);
 
     /// <summary>The cost that advances an owner's virtual time, in tokens' worth of work; at least 1.</summary>
     public static double CostOf(Estimate estimate) => Math.Max(1, (double)estimate.Tokens + (double)estimate.Passes * TokensPerPass);

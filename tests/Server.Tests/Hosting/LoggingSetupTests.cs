@@ -27,9 +27,9 @@ public sealed class LoggingSetupTests
     {
         var lines = new LogLines();
         using Logger log = LoggingSetup.Create(new LogOptions(), lines);
-        log.ForContext(Constants.SourceContextPropertyName, "Microsoft.AspNetCore.Hosting.Diagnostics").Information("Request starting");
-        log.ForContext(Constants.SourceContextPropertyName, "Microsoft.AspNetCore.Server.Kestrel").Warning("Heartbeat is slow");
-        log.ForContext(Constants.SourceContextPropertyName, "Ndif.Server").Information("ours");
+        log.ForContext(Serilog.Core.Constants.SourceContextPropertyName, "Microsoft.AspNetCore.Hosting.Diagnostics").Information("Request starting");
+        log.ForContext(Serilog.Core.Constants.SourceContextPropertyName, "Microsoft.AspNetCore.Server.Kestrel").Warning("Heartbeat is slow");
+        log.ForContext(Serilog.Core.Constants.SourceContextPropertyName, "Ndif.Server").Information("ours");
         Assert.Equal(["Heartbeat is slow", "ours"], lines.Events.Select(LogLines.Text));
     }
 

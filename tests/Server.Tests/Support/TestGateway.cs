@@ -56,7 +56,7 @@ internal sealed class TestGateway : IAsyncDisposable
     /// <summary>Free ports, and the shortest intervals for what happens now and then.</summary>
     public static GatewayOptions Options(
         bool anonymous = false, int messageBytes = 64 << 20, int nodes = 100_000, int jobsInFlight = 64, long constantBytes = 4L << 30,
-        long blobBytes = 4L << 30, int tokens = 1_000_000) => new()
+        long blobBytes = 4L << 30, int tokens = 1_000_000, int jobsPerMinute = 100_000, int queueDepth = 100_000) => new()
         {
             GrpcPort = 0,
             HttpPort = 0,
@@ -66,8 +66,9 @@ internal sealed class TestGateway : IAsyncDisposable
             ConstantBytes = constantBytes,
             BlobBytes = blobBytes,
             Tokens = tokens,
+            QueueDepth = queueDepth,
             ReapInterval = TimeSpan.FromMilliseconds(20),
-            Tiers = new Dictionary<string, Tier> { ["standard"] = new(1, jobsInFlight), ["priority"] = new(4, jobsInFlight * 2) },
+            Tiers = new Dictionary<string, Tier> { ["standard"] = new(1, jobsInFlight, jobsPerMinute), ["priority"] = new(4, jobsInFlight * 2, jobsPerMinute) },
         };
 
     /// <summary>A token that ends with the test, or after a minute.</summary>

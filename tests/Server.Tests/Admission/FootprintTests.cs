@@ -1,0 +1,104 @@
+using Ndif.Protocol;
+
+namespace Ndif.Server.Tests;
+
+public sealed class FootprintTests
+{
+    private const int Hidden = 64, Inner = 256, Vocabulary = 1000, Tokens = 6; // of "The Eiffel Tower is in"
+
+    private static readonly ModelDescription s_model = new()
+    {
+        Dtype = DataType.Float32,
+        Vocabulary = Vocabulary,
+        Names = new StandardNames { Embed = "wte", Layers = "h", LmHead = "lm_head" },
+        Root = new ModuleInfo
+        {
+            Children =
+            {
+                Module("wte", "Embedding", Vocabulary, Hidden),
+                new ModuleInfo { Name = "h", List = true, Children = { new ModuleInfo { Name = "0", ClassName = "Block", Children = { Module("c_fc", "Conv1D", Hidden, Inner), Module("up", "Linear", Inner, Hidden) } } } },
+                Module("lm_head", "Linear", Vocabulary, Hidden),
+            },
+        },
+    };
+
+    [Theory]
+    [InlineData("wte", SiteKind.Output, Hidden)]
+    [InlineData("h.0", SiteKind.Output, Hidden)]
+    [InlineData("h.0", SiteKind.Hidden, Hidden)]
+    [InlineData("h.0.c_fc", SiteKind.Output, Inner)]
+    [InlineData("h.0.c_fc", SiteKind.Input, Hidden)]
+    [InlineData("h.0.up", SiteKind.Output, Inner)]
+    [InlineData("h.0.up", SiteKind.Input, Hidden)]
+    [InlineData("lm_head", SiteKind.Output, Vocabulary)]
+    public void ASavedSite_HasTheWidthOfItsModule(string module, SiteKind kind, int width) =>
+        Assert.Equal((ulong)(Tokens * width * sizeof(float)), Result(Read(module, kind), Save(0)));
+
+    [Fact]
+    public void AnIndex_Narrows_AndAnOperationIsAsLargeAsItsLargestArgument()
+    {
+        // logits[.., ^1] * 2
+        var last = new Argument { Tuple = new ArgumentList { Items = { new Argument { Slice = new Slice() }, new Argument { Integer = -1 } } } };
+        var half = new Argument { Tuple = new ArgumentList { Items = { new Argument { Ellipsis = new Nothing() }, new Argument { Slice = new Slice { Stop = new Argument { Integer = -Vocabulary / 2 } } } } } };
+        Node logits = Read("lm_head", SiteKind.Output);
+        Assert.Equal(4ul * Vocabulary, Result(logits, Call("getitem", new Argument { Node = 0 }, last), Call("mul", new Argument { Node = 1 }, new Argument { Real = 2 }), Save(2)));
+        Assert.Equal(4ul * Tokens * Vocabulary / 2, Result(logits, Call("getitem", new Argument { Node = 0 }, half), Save(1)));
+        Assert.Equal(4ul * Tokens * Hidden, Result(Read("h.0", SiteKind.Output), Call("getitem", new Argument { Node = 0 }, new Argument { Integer = 0 }), Save(1))); // of a tuple
+    }
+
+    [Fact]
+    public void AGenerationsSteps_AddUp_InAListToo()
+    {
+        const int Steps = 10;
+        Program program = ProgramOf(Mode.Generate, Read("lm_head", SiteKind.Output), new Node { Append = new Append { Container = 2, Value = new Argument { Node = 0 } } }, new Node { Container = new MakeContainer() }, Save(2));
+        program.Nodes[4].Trace.Generation = new Generation { MaxNewTokens = Steps };
+        program.Regions[1].Nodes.Clear();
+        program.Regions[1].Nodes.Add([2, 3, 5]);
+        program.Nodes.Add(new Node { Steps = new StepLoop { Each = new StepRange { Stride = 1 }, Region = 2 } });
+        program.Regions.Add(new Region { Nodes = { 0, 1 } });
+
+        Assert.Equal(4ul * (Tokens + Steps - 1) * Vocabulary, Footprint.Of(program, s_model).Result);
+    }
+
+    [Fact]
+    public void ThePeak_GrowsWithTokens_AndHoldsWhatIsSaved_AndWithoutADescriptionOnlyConstantsCount()
+    {
+        Program program = ProgramOf(Mode.Forward, Read("lm_head", SiteKind.Output), Save(0));
+        (ulong result, ulong peak) = Footprint.Of(program, s_model);
+        Assert.True(peak > 2 * result); // the logits themselves and the saved ones
+        program.Nodes[2].Trace.Invokes[0].Input.Tokens.Add(new TokenRow { Ids = { new long[500] } });
+        Assert.True(Footprint.Of(program, s_model).Peak > 80 * peak); // two rows, padded to the longer one
+
+        program.Constants.Add(new Tensor { Dtype = DataType.Uint8, Shape = { 77 }, Blob = new BlobRef { Length = 77 } });
+        Assert.Equal((0ul, 77ul), Footprint.Of(program, null));
+    }
+
+    [Fact]
+    public void ABrokenProgram_IsNoDanger()
+    {
+        Program program = ProgramOf(Mode.Forward, Read("no.such", SiteKind.Output), Save(99), Call("getitem", new Argument { Node = 0 }, new Argument { Text = "x" }));
+        program.Regions[1].Nodes.Add(1234);
+        program.Nodes.Add(new Node { ForEach = new ForEach { Region = 1 } }); // a region within itself
+        program.Regions[1].Nodes.Add(4);
+        Assert.Equal(0ul, Footprint.Of(program, s_model).Result);
+    }
+
+    private static ulong Result(params Node[] statements) => Footprint.Of(ProgramOf(Mode.Forward, statements), s_model).Result;
+
+    /// <summary>One trace of one prompt, whose region holds these nodes.</summary>
+    private static Program ProgramOf(Mode mode, params Node[] statements)
+    {
+        var program = new Program { Nodes = { statements }, Regions = { new Region { Nodes = { (uint)statements.Length } }, new Region { Nodes = { Enumerable.Range(0, statements.Length).Select(i => (uint)i) } } } };
+        program.Nodes.Add(new Node { Trace = new Trace { Mode = mode, Region = 9999, Invokes = { new Invoke { Region = 1, Input = new Input { Prompts = { "The Eiffel Tower is in" } } } } } });
+        return program;
+    }
+
+    private static Node Read(string module, SiteKind kind) => new() { Read = new ReadSite { Site = new Site { Module = module, Kind = kind } } };
+
+    private static Node Save(uint node) => new() { Save = new Save { Value = new Argument { Node = node } } };
+
+    private static Node Call(string op, params Argument[] arguments) => new() { Call = new Call { Op = op, Arguments = { arguments } } };
+
+    private static ModuleInfo Module(string name, string className, params long[] shape) =>
+        new() { Name = name, ClassName = className, Parameters = { new ParameterInfo { Name = "weight", Shape = { shape } } } };
+}

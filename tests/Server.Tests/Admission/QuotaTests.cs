@@ -1,0 +1,46 @@
+using Grpc.Core;
+using Ndif.Protocol;
+
+namespace Ndif.Server.Tests;
+
+public sealed class QuotaTests
+{
+    [Fact]
+    public async Task MoreSubmissionsThanAMinuteMayHave_AreRefused_UntilTheOldestIsAMinuteOld()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.Options(jobsPerMinute: 3));
+        Inference.InferenceClient client = await gateway.ClientAsync();
+        for (int i = 0; i < 3; i++) await client.SubmitAsync(TestModels.Submit("echo", $"j{i}"), cancellationToken: TestGateway.Cancel);
+
+        Error error = await RefusedAsync(client, StatusCode.ResourceExhausted);
+        Assert.Equal((ErrorCode.QuotaExceeded, true), (error.Code, error.Retryable));
+        Assert.Equal("Your key may submit 3 jobs a minute, and has done so.", error.Message);
+        Assert.InRange(error.RetryAfterSeconds, 30, 60);
+        Assert.Contains($"{error.RetryAfterSeconds} s", error.Hint, StringComparison.Ordinal);
+        await gateway.Lines.WaitForAsync("refused: QUOTA_EXCEEDED");
+
+        await client.SubmitAsync(TestModels.Submit("echo", "j1"), cancellationToken: TestGateway.Cancel); // the same job is none more
+        await client.SubmitAsync(new SubmitRequest(TestModels.Submit("echo")) { DryRun = true }, cancellationToken: TestGateway.Cancel);
+        await (await gateway.ClientAsync()).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel); // another key is not concerned
+        gateway.Time.Advance(TimeSpan.FromSeconds(error.RetryAfterSeconds));
+        await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
+    }
+
+    [Fact]
+    public async Task AFullQueue_RefusesEverybody_UntilAJobLeavesIt()
+    {
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.Options(queueDepth: 2));
+        Inference.InferenceClient ada = await gateway.ClientAsync(), bob = await gateway.ClientAsync();
+        foreach (string id in (string[])["a", "b"]) await ada.SubmitAsync(TestModels.Submit("echo", id), cancellationToken: TestGateway.Cancel);
+
+        Error error = await RefusedAsync(bob, StatusCode.Unavailable);
+        Assert.Equal((ErrorCode.Unavailable, true, 5), (error.Code, error.Retryable, error.RetryAfterSeconds));
+        Assert.Equal("2 jobs wait, and this service lets 2 wait.", error.Message);
+
+        await ada.CancelAsync(new CancelRequest { JobId = "a" }, cancellationToken: TestGateway.Cancel);
+        await bob.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
+    }
+
+    private static Task<Error> RefusedAsync(Inference.InferenceClient client, StatusCode status) =>
+        Expect.FailureAsync(status, async () => await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel));
+}
