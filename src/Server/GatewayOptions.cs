@@ -92,9 +92,9 @@ public sealed class GatewayOptions
     [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
     public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(20);
 
-    /// <summary>How often expired leases are put back. Default: 1 second.</summary>
+    /// <summary>How often expired leases are put back: a lost worker's job waits for its lease, and up to this long. Default: 0.25 seconds.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00")]
-    public TimeSpan ReapInterval { get; init; } = TimeSpan.FromSeconds(1);
+    public TimeSpan ReapInterval { get; init; } = TimeSpan.FromSeconds(0.25);
 
     /// <summary>How often expired blobs are deleted. Default: 1 minute.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "1.00:00:00")]

@@ -146,7 +146,15 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         }
         _events.Writer.TryComplete();
         await _pump;
-        if (givenBack) await _backend.Jobs.ReturnAsync(_lease, CancellationToken.None);
+        if (!givenBack) return;
+        try
+        {
+            await _backend.Jobs.ReturnAsync(_lease, CancellationToken.None);
+        }
+        catch (NdifException e) when (e.Retryable)
+        {
+            // the queue cannot be reached: the lease runs out, and the other jobs of the pass are still to be ended
+        }
     }
 
     public async ValueTask DisposeAsync()

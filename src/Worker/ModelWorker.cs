@@ -111,9 +111,17 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
         List<Lease> leases = [];
         while (leases.Count < options.MaxBatch)
         {
-            Lease? lease = await backend.Jobs.LeaseAsync(options.Id, host.Names, leases.Count == 0 ? patience : TimeSpan.Zero, stopping);
-            if (lease is null) break;
-            leases.Add(lease);
+            try
+            {
+                Lease? lease = await backend.Jobs.LeaseAsync(options.Id, host.Names, leases.Count == 0 ? patience : TimeSpan.Zero, stopping);
+                if (lease is null) break;
+                leases.Add(lease);
+            }
+            catch (NdifException e) when (e.Retryable && leases.Count > 0)
+            {
+                Log.QueueUnreachable(log, e.Message);
+                break; // those that are here run: thrown away, they would count as lost with a worker
+            }
         }
         return leases;
     }
@@ -139,11 +147,12 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
             foreach (JobExecution execution in executions)
             {
                 await execution.EndAsync(stopping);
-                await execution.DisposeAsync();
                 Log.Ended(log, execution.Lease.JobId, (execution.Error ?? execution.Run?.Error)?.Code.ToString() ?? "completed");
             }
+            // a renewal that is under way may still find its lease lost, and cancels the run: only then may that go
             await ended.CancelAsync();
             await Task.WhenAll(keeping);
+            foreach (JobExecution execution in executions) await execution.DisposeAsync();
             lock (_jobs) _jobs.ExceptWith(leases.Select(l => l.JobId));
             host.Running = 0;
         }

@@ -2,14 +2,14 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 
-namespace Ndif.EndToEnd;
+namespace Ndif.Processes;
 
 /// <summary>
 /// A process of a test: its lines can be waited for, and it is killed in any case, at the latest when the tests' own process ends.
 /// </summary>
 public sealed partial class Child : IAsyncDisposable
 {
-    private const int SigTerm = 15;
+    private const int SigTerm = 15, SigContinue = 18, SigStop = 19; // of Linux
 
     /// <summary>No wait of these tests is longer, on however busy a machine.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
@@ -113,6 +113,15 @@ public sealed partial class Child : IAsyncDisposable
         if (IsAlive) _ = SendSignal(_process.Id, SigTerm);
         return await EndAsync();
     }
+
+    /// <summary>Holds it as it is (SIGSTOP), as a machine that swaps or a virtual one that is moved.</summary>
+    public void Pause() => _ = SendSignal(_process.Id, SigStop);
+
+    /// <summary>Lets it go on (SIGCONT).</summary>
+    public void Continue() => _ = SendSignal(_process.Id, SigContinue);
+
+    /// <summary>Its number, while it lives.</summary>
+    public int Id => _process.Id;
 
     /// <summary>kill -9: it can do nothing any more.</summary>
     public void Kill()

@@ -1,16 +1,19 @@
-namespace Ndif.EndToEnd;
+namespace Ndif.Processes;
 
 /// <summary>What the build made, where it made it: found from these tests' own folder.</summary>
-internal static class Built
+public static class Built
 {
     /// <summary>The .NET host that runs these tests, if it says so; else the one on the path.</summary>
     public static string Dotnet { get; } = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } path ? path : "dotnet";
 
     /// <summary>The `ndif` tool.</summary>
-    public static string Tool { get; } = Find("src/Cli", "ndif.dll");
+    public static string Tool => Find("src/Cli", "ndif.dll");
 
     /// <summary>A remote user's program.</summary>
-    public static string Client { get; } = Find("tests/EndToEnd/Client", "Ndif.EndToEnd.Client.dll");
+    public static string Client => Find("tests/EndToEnd/Client", "Ndif.EndToEnd.Client.dll");
+
+    /// <summary>The chaos run.</summary>
+    public static string Chaos => Find("tests/Chaos", "Ndif.Chaos.dll");
 
     private static string Find(string project, string file)
     {
@@ -19,7 +22,7 @@ internal static class Built
         {
             if (!File.Exists(Path.Combine(root.FullName, "NDIF.sln"))) continue;
             string built = Path.Combine(root.FullName, project, "bin", here.Parent!.Name, here.Name, file);
-            return File.Exists(built) ? built : throw new FileNotFoundException($"{built} is missing. Build it: dotnet build -c {here.Parent.Name} tests/EndToEnd");
+            return File.Exists(built) ? built : throw new FileNotFoundException($"{built} is missing. Build it: dotnet build -c {here.Parent.Name} {project}");
         }
         throw new DirectoryNotFoundException($"NDIF.sln is in no folder above {here.FullName}.");
     }

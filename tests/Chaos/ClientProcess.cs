@@ -1,0 +1,195 @@
+using System.Diagnostics;
+using Google.Protobuf;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Ndif.Protocol;
+
+namespace Ndif.Chaos;
+
+/// <summary>
+/// A client process: submits its share of the jobs, follows each to its end across whatever is lost on the way, looks at it once more
+/// through the other gateway, and writes what it saw. It speaks the protocol without the SDK, so that nothing is repaired unseen.
+/// </summary>
+internal sealed class ClientProcess(int index, int of, int jobs, int seed, string folder, string[] gateways, string key)
+{
+    private const int Lanes = 3;
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(90), s_callTime = TimeSpan.FromSeconds(10);
+
+    private readonly IReadOnlyList<Work> _works = Work.ReadAll(folder);
+    private readonly Inference.InferenceClient[] _services = [.. gateways.Select(address => new Inference.InferenceClient(GrpcChannel.ForAddress(address, new GrpcChannelOptions
+    {
+        MaxReceiveMessageSize = null,
+        HttpHandler = new SocketsHttpHandler
+        {
+            EnableMultipleHttp2Connections = true, ConnectTimeout = TimeSpan.FromSeconds(2),
+            KeepAlivePingDelay = TimeSpan.FromSeconds(2), KeepAlivePingTimeout = TimeSpan.FromSeconds(2), KeepAlivePingPolicy = HttpKeepAlivePingPolicy.Always,
+        },
+    })))];
+    private readonly Metadata _headers = new() { { "authorization", $"Bearer {key}" } };
+    private int _next = index;
+
+    public async Task RunAsync() => await Task.WhenAll(Enumerable.Range(0, Lanes).Select(_ => LaneAsync()));
+
+    private async Task LaneAsync()
+    {
+        while (Interlocked.Add(ref _next, of) - of is var number && number < jobs)
+        {
+            while (Gate.Read(folder) <= number) await Task.Delay(20);
+            Console.WriteLine((await FollowAsync(number)).Json());
+        }
+    }
+
+    private async Task<Outcome> FollowAsync(int number)
+    {
+        var chance = new Random(HashCode.Combine(seed, number) ^ seed * 7919 ^ number);
+        Work work = _works[chance.Next(_works.Count)];
+        var outcome = new Outcome { Id = $"c{number}-{Guid.NewGuid():N}", Work = work.Name };
+        long began = Stopwatch.GetTimestamp();
+        using var over = new CancellationTokenSource(s_patience);
+        try
+        {
+            // Submit until somebody says that it is accepted; sometimes once more, as a client does whose answer was lost.
+            int first = chance.Next(2);
+            for (int times = chance.Next(5) == 0 ? 2 : 1; times > 0; times--)
+            {
+                JobInfo accepted = (await TryAsync(first + times, (service, options) => service.SubmitAsync(new SubmitRequest { Program = work.Program, JobId = outcome.Id }, options).ResponseAsync, over.Token)).Job;
+                if (accepted.Id != outcome.Id) outcome.Violations.Add($"accepted as {accepted.Id}");
+            }
+            Task cancelling = Task.CompletedTask;
+            if (chance.Next(10) == 0)
+            {
+                outcome.Cancelling = true;
+                cancelling = CancelAsync(outcome.Id, chance.Next(600), first, over.Token);
+            }
+
+            List<Event> events = await WatchAsync(outcome.Id, first, over.Token);
+            await cancelling;
+            await CheckAsync(outcome, work, events, over.Token);
+
+            List<Event> again = await WatchAsync(outcome.Id, first + 1, over.Token);
+            if (!events.SequenceEqual(again)) outcome.Violations.Add($"the second look showed {again.Count} events, other ones than the {events.Count} of the first");
+            JobInfo info = await TryAsync(first, (service, options) => service.GetJobAsync(new GetJobRequest { JobId = outcome.Id }, options).ResponseAsync, over.Token);
+            if (info.State != outcome.State) outcome.Violations.Add($"it ended as {outcome.State} and is {info.State}");
+        }
+        catch (OperationCanceledException) when (over.IsCancellationRequested)
+        {
+            outcome.Violations.Add($"no end after {Stopwatch.GetElapsedTime(began).TotalSeconds:0} s; last state {outcome.State}");
+        }
+        catch (Exception unexpected)
+        {
+            outcome.Violations.Add($"refused or broken: {unexpected.Message}");
+        }
+        return outcome;
+    }
+
+    private async Task CheckAsync(Outcome outcome, Work work, List<Event> events, CancellationToken cancellationToken)
+    {
+        for (int i = 0; i < events.Count; i++)
+            if (events[i].Sequence != (ulong)i + 1) outcome.Violations.Add($"event {i + 1} has the number {events[i].Sequence}");
+        List<StateChanged> states = [.. events.Where(e => e.State is not null).Select(e => e.State)];
+        if (states.Count(IsEnd) != 1 || !(events[^1].State is { } last && IsEnd(last))) outcome.Violations.Add($"its states are {string.Join(", ", states.Select(s => s.State))}");
+        outcome.State = states[^1].State;
+        outcome.Runs.AddRange(events.Where(e => e.State?.State == JobState.Running).Select(e => new Running(e.State.Attempt, e.State.Worker, e.Time.ToDateTimeOffset())));
+        outcome.Queued.AddRange(events.Where(e => e.State?.State == JobState.Queued).Select(e => e.Time.ToDateTimeOffset()));
+        if (!outcome.Runs.Select(run => run.Attempt).SequenceEqual(outcome.Runs.Select(run => run.Attempt).Distinct().Order())) outcome.Violations.Add("an attempt began twice");
+        switch (outcome.State)
+        {
+            case JobState.Cancelled when !outcome.Cancelling:
+                outcome.Violations.Add("nobody asked for its cancellation");
+                break;
+            case JobState.Failed when states[^1].Error.Code != ErrorCode.WorkerLost: // three workers lost: what chaos may do to a job
+                outcome.Violations.Add($"it failed: {states[^1].Error.Message}");
+                break;
+            case JobState.Completed:
+                await CheckResultAsync(outcome, work, events, cancellationToken);
+                break;
+        }
+    }
+
+    /// <summary>The values and tokens of the attempt that completed: each once, and what the experiment gives alone.</summary>
+    private async Task CheckResultAsync(Outcome outcome, Work work, List<Event> events, CancellationToken cancellationToken)
+    {
+        List<Event> attempt = events[(events.FindLastIndex(e => e.State?.State == JobState.Running) + 1)..];
+        ILookup<uint, SavedValue> values = attempt.Where(e => e.Value is not null).Select(e => e.Value).ToLookup(value => value.Node);
+        if (values.Count != work.Solo.Count) outcome.Violations.Add($"{values.Count} values in place of {work.Solo.Count}");
+        foreach (SavedValue solo in work.Solo)
+        {
+            if (values[solo.Node].ToArray() is not [var got])
+            {
+                outcome.Violations.Add($"value {solo.Node} came {values[solo.Node].Count()} times");
+                continue;
+            }
+            Data data = got.Data.Clone();
+            await FillAsync(data, cancellationToken);
+            if (Same.Difference(solo.Data, data) is { } difference) outcome.Violations.Add($"{work.Name}, value {solo.Node}: {difference}");
+        }
+        uint[] steps = [.. attempt.SelectMany(e => e.Token is { } one ? [one] : e.Tokens?.Tokens.ToArray() ?? []).Select(token => token.Step)];
+        int expected = work.Name.StartsWith("tokens-", StringComparison.Ordinal) ? int.Parse(work.Name[7..]) : 0;
+        if (!steps.SequenceEqual(Enumerable.Range(0, expected).Select(i => (uint)i))) outcome.Violations.Add($"tokens came as {string.Join(" ", steps)}");
+    }
+
+    private async Task FillAsync(Data data, CancellationToken cancellationToken)
+    {
+        foreach (Data item in data.List?.Items ?? []) await FillAsync(item, cancellationToken);
+        if (data.Tensor is not { ContentCase: Tensor.ContentOneofCase.Blob } large) return;
+        byte[] bytes = await TryAsync(0, async (service, options) =>
+        {
+            using var download = new MemoryStream();
+            using AsyncServerStreamingCall<BlobChunk> call = service.GetBlob(new GetBlobRequest { Id = large.Blob.Id }, options);
+            await foreach (BlobChunk chunk in call.ResponseStream.ReadAllAsync(cancellationToken)) chunk.Data.WriteTo(download);
+            return download.ToArray();
+        }, cancellationToken);
+        data.Tensor = new Tensor { Dtype = large.Dtype, Shape = { large.Shape }, Inline = UnsafeByteOperations.UnsafeWrap(bytes) };
+    }
+
+    private async Task CancelAsync(string id, int milliseconds, int gateway, CancellationToken cancellationToken)
+    {
+        await Task.Delay(milliseconds, cancellationToken);
+        await TryAsync(gateway, (service, options) => service.CancelAsync(new CancelRequest { JobId = id }, options).ResponseAsync, cancellationToken);
+    }
+
+    /// <summary>All events to the job's end, through one gateway or the other.</summary>
+    private async Task<List<Event>> WatchAsync(string id, int gateway, CancellationToken cancellationToken)
+    {
+        List<Event> events = [];
+        for (; events.Count == 0 || !(events[^1].State is { } last && IsEnd(last)); gateway++)
+        {
+            try
+            {
+                using AsyncServerStreamingCall<Event> call = _services[gateway % _services.Length].Watch(new WatchRequest { JobId = id, FromSequence = (ulong)events.Count + 1 }, _headers, cancellationToken: cancellationToken);
+                await foreach (Event happening in call.ResponseStream.ReadAllAsync(cancellationToken)) events.Add(happening);
+            }
+            catch (RpcException lost) when (MayPass(lost.StatusCode) && !cancellationToken.IsCancellationRequested)
+            {
+                await Task.Delay(100, cancellationToken);
+            }
+            catch (RpcException) when (cancellationToken.IsCancellationRequested)
+            {
+                throw new OperationCanceledException(cancellationToken);
+            }
+        }
+        return events;
+    }
+
+    /// <summary>A call at one gateway, then the other, until one answers.</summary>
+    private async Task<T> TryAsync<T>(int gateway, Func<Inference.InferenceClient, CallOptions, Task<T>> call, CancellationToken cancellationToken)
+    {
+        for (; ; gateway++)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            try
+            {
+                return await call(_services[gateway % _services.Length], new CallOptions(_headers, DateTime.UtcNow + s_callTime, cancellationToken));
+            }
+            catch (RpcException lost) when (MayPass(lost.StatusCode) && !cancellationToken.IsCancellationRequested)
+            {
+                await Task.Delay(100, cancellationToken);
+            }
+        }
+    }
+
+    private static bool IsEnd(StateChanged state) => state.State is JobState.Completed or JobState.Failed or JobState.Cancelled;
+
+    /// <summary>What a lost connection or gateway looks like, and a quota that is full for the moment.</summary>
+    private static bool MayPass(StatusCode status) => status is StatusCode.Unavailable or StatusCode.DeadlineExceeded or StatusCode.Cancelled or StatusCode.ResourceExhausted;
+}

@@ -1,0 +1,70 @@
+using System.Diagnostics;
+using Ndif.Chaos;
+using Ndif.Processes;
+
+// The service under faults: tests/Chaos/README.md.
+//   --jobs N --faults M --seed S [--clients C] [--json] [--keep]      client …: a client process of it
+if (args is ["client", var index, var of, var share, var clientSeed, var work, var first, var second, var key])
+{
+    await new ClientProcess(int.Parse(index), int.Parse(of), int.Parse(share), int.Parse(clientSeed), work, [first, second], key).RunAsync();
+    return 0;
+}
+
+int jobs = Number("--jobs", 200), faultCount = Number("--faults", 20), seed = Number("--seed", 1), clients = Number("--clients", 4);
+string folder = Directory.CreateTempSubdirectory("ndif-chaos-").FullName;
+long began = Stopwatch.GetTimestamp();
+await Work.WriteAllAsync(folder);
+int code;
+await using (var stage = new Stage(folder, clients, jobs, seed)) code = await RunAsync(stage);
+if (!args.Contains("--keep")) Directory.Delete(folder, recursive: true);
+return code;
+
+async Task<int> RunAsync(Stage stage)
+{
+    await stage.StartAsync();
+    Gate.Open(folder, 0);
+    stage.StartClients();
+    Say($"on stage after {Stopwatch.GetElapsedTime(began).TotalSeconds:0.0} s");
+
+    // Each fault falls among its share of the jobs: half of them may begin before it, the others while it lasts.
+    var faults = new Faults(stage, seed);
+    for (int i = 0; i < faultCount; i++)
+    {
+        int before = (int)((long)jobs * (2 * i + 1) / (2 * faultCount));
+        Gate.Open(folder, Math.Min(jobs, before + clients * 3));
+        await Until(() => Ended() >= before - clients * 3 || stage.Clients.All(client => !client.IsAlive), stage);
+        Gate.Open(folder, (int)((long)jobs * (i + 1) / faultCount));
+        await faults.OneAsync();
+        if ((i + 1) % 10 == 0) Say($"{i + 1} faults, {Ended()} jobs ended");
+    }
+    Gate.Open(folder, jobs);
+    await Until(() => stage.Clients.All(client => !client.IsAlive), stage);
+
+    IReadOnlyList<Outcome> history = History();
+    IReadOnlyList<string> leaks = await Verdict.LeaksAsync(stage, history.Count);
+    Verdict verdict = Verdict.Of(history, jobs, faults, stage.Crashes(), leaks, Stopwatch.GetElapsedTime(began));
+    if (verdict.Violations + verdict.Leaks > 0) Say(stage.Report());
+    foreach (string detail in verdict.Details.Take(40)) Say(detail);
+    if (args.Contains("--json")) Console.WriteLine(verdict.Json());
+    else Console.WriteLine($"{verdict.Jobs} jobs, {verdict.Faults} faults: {verdict.Completed} completed, {verdict.Failed} failed, {verdict.Cancelled} cancelled; {verdict.Violations} violations, {verdict.Leaks} leaks; "
+        + $"{verdict.Recoveries} recoveries, 95% within {verdict.RecoveryP95Ms:0} ms, all within {verdict.RecoveryMaxMs:0} ms");
+    return verdict.Violations + verdict.Leaks == 0 ? 0 : 1;
+
+    int Ended() => stage.Clients.Sum(client => client.Lines.Count);
+
+    IReadOnlyList<Outcome> History() => [.. stage.Clients.SelectMany(client => client.Lines).Where(line => line.StartsWith('{')).Select(Outcome.Parse)];
+}
+
+int Number(string name, int otherwise) => Array.IndexOf(args, name) is >= 0 and var at ? int.Parse(args[at + 1]) : otherwise;
+
+static void Say(string what) => Console.Error.WriteLine(what);
+
+static async Task Until(Func<bool> isSo, Stage stage)
+{
+    using var tick = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
+    while (!isSo())
+    {
+        await tick.WaitForNextTickAsync();
+        await stage.ReviveAsync();
+    }
+}

@@ -1,0 +1,95 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Ndif.Protocol;
+using StackExchange.Redis;
+
+namespace Ndif.Chaos;
+
+/// <summary>What the history shows: the figures that the run prints, and every violation in words.</summary>
+internal sealed record Verdict
+{
+    /// <summary>How soon a job must be in the line again whose worker was lost; it runs at once if a worker is free.</summary>
+    private static readonly TimeSpan s_bound = TimeSpan.FromSeconds(Stage.LeaseSeconds + 1);
+
+    public int Jobs { get; init; }
+
+    public int Faults { get; init; }
+
+    public int Completed { get; init; }
+
+    public int Failed { get; init; }
+
+    public int Cancelled { get; init; }
+
+    public int Violations { get; init; }
+
+    public double RecoveryP95Ms { get; init; }
+
+    public int Leaks { get; init; }
+
+    /// <summary>Jobs that lost their worker to a kill or a long hold while they ran.</summary>
+    public int Recoveries { get; init; }
+
+    public double RecoveryMaxMs { get; init; }
+
+    public double Seconds { get; init; }
+
+    public IReadOnlyDictionary<string, int> FaultKinds { get; init; } = new Dictionary<string, int>();
+
+    public IReadOnlyList<string> Details { get; init; } = [];
+
+    public string Json() => JsonSerializer.Serialize(this, VerdictContext.Default.Verdict);
+
+    /// <summary>Jobs that were back in the line in time, but ran again later than that: every worker was busy or gone.</summary>
+    public int LateStarts { get; init; }
+
+    public static Verdict Of(IReadOnlyList<Outcome> history, int jobs, Faults faults, IReadOnlyList<string> crashes, IReadOnlyList<string> leaks, TimeSpan took)
+    {
+        List<string> violations = [.. history.SelectMany(outcome => outcome.Violations.Select(violation => $"{outcome.Id} ({outcome.Work}): {violation}")), .. crashes];
+        if (history.Count != jobs || history.Select(outcome => outcome.Id).Distinct().Count() != jobs) violations.Add($"{history.Count} jobs have ended of {jobs}");
+        List<double> recoveries = [];
+        int late = 0;
+        foreach (Outcome outcome in history)
+            foreach ((string worker, DateTimeOffset at) in faults.Losses)
+                if (Recovery(outcome, worker, at) is { } recovery)
+                {
+                    recoveries.Add(recovery.TotalMilliseconds);
+                    TimeSpan queued = outcome.Queued.First(time => time > at) - at;
+                    if (queued > s_bound) violations.Add($"{outcome.Id} ({outcome.Work}): back in the line {queued.TotalSeconds:0.00} s after {worker} was lost, not within {s_bound.TotalSeconds:0.#} s");
+                    else if (recovery > s_bound) late++;
+                }
+        recoveries.Sort();
+        return new Verdict
+        {
+            Jobs = history.Count, Faults = faults.Counts.Values.Sum(), Violations = violations.Count, Leaks = leaks.Count,
+            Completed = history.Count(outcome => outcome.State == JobState.Completed), Failed = history.Count(outcome => outcome.State == JobState.Failed),
+            Cancelled = history.Count(outcome => outcome.State == JobState.Cancelled),
+            LateStarts = late, Recoveries = recoveries.Count, RecoveryMaxMs = recoveries.LastOrDefault(), RecoveryP95Ms = recoveries.Count == 0 ? 0 : recoveries[(int)Math.Ceiling(0.95 * recoveries.Count) - 1],
+            Seconds = took.TotalSeconds, FaultKinds = faults.Counts, Details = [.. violations, .. leaks],
+        };
+    }
+
+    /// <summary>How long after the loss a job ran again that ran there at that moment; null for other jobs.</summary>
+    private static TimeSpan? Recovery(Outcome outcome, string worker, DateTimeOffset lost)
+    {
+        int next = outcome.Runs.FindIndex(run => run.At > lost);
+        return next > 0 && outcome.Runs[next - 1].Worker == worker ? outcome.Runs[next].At - lost : null;
+    }
+
+    /// <summary>What is left after the last job's end that should not be: in Redis, on disk, in the processes.</summary>
+    public static async Task<IReadOnlyList<string>> LeaksAsync(Stage stage, int accepted)
+    {
+        await using ConnectionMultiplexer redis = await ConnectionMultiplexer.ConnectAsync(stage.RedisAddress);
+        IDatabase database = redis.GetDatabase();
+        string[] keys = [.. redis.GetServers()[0].Keys(pattern: "ndif:*").Select(key => key.ToString()["ndif:".Length..])];
+        List<string> leaks = [.. keys.Where(key => key is "leased" or "running" or "models" or "clock" || key.Split(':')[0] is "waiting" or "active" or "share" or "finish" or "replies").Select(key => $"Redis still has {key}")];
+        foreach (string kind in (string[])["job", "events"])
+            if (keys.Count(key => key.StartsWith(kind + ":", StringComparison.Ordinal)) is var count && count != accepted) leaks.Add($"Redis has {count} keys {kind}:…, of {accepted} jobs");
+        leaks.AddRange(stage.FileLeaks());
+        return leaks;
+    }
+}
+
+[JsonSerializable(typeof(Verdict))]
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
+internal sealed partial class VerdictContext : JsonSerializerContext;

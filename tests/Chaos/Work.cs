@@ -1,0 +1,50 @@
+using Google.Protobuf;
+using Ndif.EndToEnd;
+using Ndif.Protocol;
+
+namespace Ndif.Chaos;
+
+/// <summary>An experiment of the chaos run: its program, and what it saves when it runs alone in this process.</summary>
+internal sealed record Work(string Name, Protocol.Program Program, IReadOnlyList<SavedValue> Solo)
+{
+    /// <summary>Small and large results, streams of tokens, and one long enough to lose its worker in the middle of it.</summary>
+    private static readonly string[] s_experiments = ["prompt:0", "prompt:1", "prompt:4", "states", "edit", "generate:12", "tokens:16", "large:2", "slow:100", "slow:200", "slow:300", "slow:400"];
+
+    /// <summary>Records and runs each alone, and leaves program and results in a folder for the client processes.</summary>
+    public static async Task WriteAllAsync(string folder)
+    {
+        foreach (string experiment in s_experiments)
+        {
+            List<SavedValue> solo = [];
+            using Recorded recorded = experiment.StartsWith("tokens:", StringComparison.Ordinal) ? Tokens(int.Parse(experiment[7..])) : Experiments.Record(experiment, Backend.Local);
+            Protocol.Program program = recorded.Trace.ToProgram();
+            recorded.Trace.OnEvent = happening =>
+            {
+                if (happening.Raw.Value is { } value) solo.Add(value);
+            };
+            recorded.Trace.OnLog = _ => { };
+            await recorded.RunAsync();
+            if (solo.Count == 0) throw new InvalidOperationException($"{experiment} saved nothing");
+            await using FileStream file = File.Create(Path.Combine(folder, experiment.Replace(':', '-') + ".work"));
+            program.WriteDelimitedTo(file);
+            foreach (SavedValue value in solo) value.WriteDelimitedTo(file);
+        }
+    }
+
+    /// <summary>What <see cref="WriteAllAsync"/> left.</summary>
+    public static IReadOnlyList<Work> ReadAll(string folder) => [.. Directory.EnumerateFiles(folder, "*.work").Order(StringComparer.Ordinal).Select(path =>
+    {
+        using FileStream file = File.OpenRead(path);
+        Protocol.Program program = Protocol.Program.Parser.ParseDelimitedFrom(file);
+        List<SavedValue> solo = [];
+        while (file.Position < file.Length) solo.Add(SavedValue.Parser.ParseDelimitedFrom(file));
+        return new Work(Path.GetFileNameWithoutExtension(path), program, solo);
+    })];
+
+    private static Recorded Tokens(int count)
+    {
+        var llm = new LanguageModel(Experiments.Model);
+        Trace trace = llm.Generate("Big Ben is in the city of", count, ignoreEos: true, stream: true);
+        return new Recorded(trace, [("ids", trace.Result.Save())]);
+    }
+}
