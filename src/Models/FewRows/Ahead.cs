@@ -5,7 +5,7 @@ namespace Ndif.Models;
 
 /// <summary>
 /// Asks for the next four rows of a weight while these four are worked on. The processor's own prefetcher loses a stream at the end of
-/// a page, and rows are shorter than that: without it products from memory ran at half the speed.
+/// a page, and rows are shorter than that: without it a pass of ten tokens took a fifth longer (benchmark speed.gpt2-small fp32 10 tokens).
 /// </summary>
 internal static unsafe class Ahead
 {
