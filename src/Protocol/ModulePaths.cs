@@ -3,6 +3,9 @@ namespace Ndif.Protocol;
 /// <summary>Finding modules of a description by path.</summary>
 public static class ModulePaths
 {
+    /// <summary>True for what can be one component of a path that a user makes up: letters, digits and _.</summary>
+    public static bool IsName(string name) => name.Length > 0 && name.All(c => char.IsLetterOrDigit(c) || c == '_');
+
     /// <summary>The module at a path from this one; empty is this one. Null if there is none.</summary>
     public static ModuleInfo? Find(this ModuleInfo root, string path)
     {

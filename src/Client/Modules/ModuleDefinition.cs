@@ -68,7 +68,7 @@ public sealed class Layer
 
     internal Layer(string name, string className, string repr, Func<Value, Value> forward)
     {
-        if (name.Length == 0 || name.Any(c => !(char.IsLetterOrDigit(c) || c == '_')))
+        if (!ModulePaths.IsName(name))
             throw new ArgumentException($"`{name}` is no name of a module: letters, digits and _ make one.", nameof(name));
         (Name, ClassName, Repr, _forward) = (name, className, repr, forward);
     }

@@ -154,7 +154,7 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
                 place.Gradient = gradient.clone().DetachFromDisposeScope();
                 interpreter.RunBlock(this);
             }
-            foreach (uint node in place.Nodes.Where(n => Plan.Graph.Kept.Contains(n) && Plan.Statements[n] is not NewParameterStatement)) Job.Slots.AddGradient(node, place.Gradient ?? gradient);
+            foreach (uint node in place.Nodes.Where(Plan.Graph.Kept.Contains)) Job.Slots.AddGradient(node, place.Gradient ?? gradient);
             (_here, place.HasPassed) = (null, true);
             return place.Gradient;
         }

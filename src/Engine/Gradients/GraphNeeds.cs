@@ -16,7 +16,9 @@ internal sealed class GraphNeeds
     /// <summary>Values that must be part of a graph: asked for their gradient, told to require one, or what such a value is made of.</summary>
     public HashSet<uint> Followed { get; } = [];
 
-    /// <summary>Values whose gradient is accessed outside of any backward block: it is kept when it comes.</summary>
+    /// <summary>
+    /// Values whose gradient is accessed outside of any backward block: it is kept when it comes. A trained parameter keeps its own.
+    /// </summary>
     public HashSet<uint> Kept { get; } = [];
 
     /// <summary>By backward node, the values whose gradients are accessed in its block, in order.</summary>
@@ -47,8 +49,14 @@ internal sealed class GraphNeeds
             if (asked is { } value)
             {
                 _asked.Add(value);
-                if (block is null) Kept.Add(value);
-                else if (!block.Contains(value)) block.Add(value);
+                if (block is not null)
+                {
+                    if (!block.Contains(value)) block.Add(value);
+                }
+                else if (_program.Nodes[(int)value].KindCase is not Node.KindOneofCase.NewParameter)
+                {
+                    Kept.Add(value);
+                }
             }
             if (node.KindCase is Node.KindOneofCase.Call && node.Call.Op == "requires_grad_") _asked.Add(id);
             Any |= node.KindCase is Node.KindOneofCase.Backward or Node.KindOneofCase.NewParameter || node.Trace?.Gradients == true;

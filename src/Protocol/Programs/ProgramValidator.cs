@@ -205,7 +205,7 @@ public sealed class ProgramValidator
     {
         string path = module.Path;
         if (scope.Depth > 0 || scope.Trace is not null) throw Bad("A module is defined at the beginning of a program, before its traces.");
-        if (path.Length is 0 or > 500 || path.Split('.').Any(name => name.Length == 0 || name.Any(c => !(char.IsLetterOrDigit(c) || c == '_'))))
+        if (path.Length is 0 or > 500 || !path.Split('.').All(ModulePaths.IsName))
             throw Bad($"`{Short(path)}` is no path of a module.");
         if (_modules.ContainsKey(path) || _model?.Root.Find(path) is not null) throw Make(ErrorCode.BadArgument, $"There is a module `{Short(path)}` already.", "Attach under another name.", Short(path));
         if (module.Forward >= _program.Regions.Count || _program.Regions[(int)module.Forward].Parameters.Count != 1) throw Bad("A module's forward has one input.");

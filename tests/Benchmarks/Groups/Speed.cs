@@ -49,7 +49,7 @@ internal sealed class Speed : Group
             }
         }
         int tokens = what == "10 tokens" ? 10 : 512;
-        using var row = new PromptRow([.. GPT2Shape.Small.Prompt(tokens).Select(id => id % 49152)]);
+        using var row = new PromptRow([.. GPT2Shape.Small.Prompt(tokens).Select(id => id % LlamaShape.Vocabulary)]);
         if (tokens == 10)
         {
             Rounds times = Rounds.Take(pace.Rounds(100), before: 2, () => row.Run(model), read.Run);

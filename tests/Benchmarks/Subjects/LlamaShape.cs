@@ -7,7 +7,9 @@ namespace Ndif.Benchmarks.Subjects;
 /// <summary>A Llama of the shape of HuggingFaceTB/SmolLM-135M with random weights: 135 million parameters, 538 MB.</summary>
 internal static class LlamaShape
 {
-    private const int Layers = 30, Width = 576, Heads = 9, Groups = 3, Inner = 1536, Vocabulary = 49152;
+    public const int Vocabulary = 49152;
+
+    private const int Layers = 30, Width = 576, Heads = 9, Groups = 3, Inner = 1536;
 
     public static string Folder() => WrittenOnce.Folder("llama-135m-1", Write);
 
