@@ -27,8 +27,10 @@ public sealed class DeviceMapTests : IDisposable
         using (LoadedModel whole = TinyModel.Load(_folder.Path))
         {
             (first, second) = ($"{whole.Root.Names.Layers}.0", $"{whole.Root.Names.Layers}.1");
-            List<string> parts = [.. DeviceMap.Over(CPU).Place(whole.Root).Select(p => p.Part.Path)];
-            map = parts.ToDictionary(path => path, path => parts.IndexOf(path) <= parts.IndexOf(first) ? CPU : META);
+            List<SiteModule> parts = [.. DeviceMap.Over(CPU).Place(whole.Root).Select(p => p.Part)];
+            int last = parts.FindIndex(p => p.Path == first); // on the first device, with what has no weights: positions
+            map = parts.ToDictionary(p => p.Path, p => p.Path == whole.Root.Names.FinalNorm || p.Name == "project_out" ? META // OPT's stand before the layers
+                : parts.IndexOf(p) <= last || (p.Parameters.Count == 0 && p.Children.Count == 0) ? CPU : META);
         }
         using LoadedModel model = Load(DeviceMap.Of(map));
         using var scope = NewDisposeScope();
