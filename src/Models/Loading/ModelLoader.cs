@@ -99,7 +99,7 @@ public static class ModelLoader
     private static Adapter OpenAdapter(string name, HubOptions? hub, CausalLM root, Checkpoint checkpoint,
         IProgress<(string What, long Done, long Total)>? progress, CancellationToken cancellationToken)
     {
-        Adapter adapter = Adapter.Open(ModelStore.Find(name, null, ModelParts.Adapter, hub, progress, cancellationToken).Path);
+        Adapter adapter = new(AdapterFile.Open(ModelStore.Find(name, null, ModelParts.Adapter, hub, progress, cancellationToken).Path));
         try
         {
             adapter.Bind(root, checkpoint);
