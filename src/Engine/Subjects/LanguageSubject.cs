@@ -113,6 +113,9 @@ public sealed class LanguageSubject : SubjectModel, IDisposable
 
     internal override IDisposable Follow(IReadOnlyList<(int Module, string Name)> parameters) => new Followed(parameters.Select(p => Find(p.Module, p.Name)));
 
+    /// <summary>Moves the weights to another device. No run may be under way.</summary>
+    public void MoveTo(torch.Device device) => _model.MoveTo(device);
+
     public void Dispose() => _model.Dispose();
 
     /// <summary>

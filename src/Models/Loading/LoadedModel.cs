@@ -22,7 +22,7 @@ public sealed class LoadedModel : IDisposable
     /// <summary>The element type of the weights.</summary>
     public ScalarType DType { get; }
 
-    public Device Device { get; }
+    public Device Device { get; private set; }
 
     public ModelDescription Description { get; }
 
@@ -39,6 +39,14 @@ public sealed class LoadedModel : IDisposable
 
     /// <summary>A cache for one batch of rows.</summary>
     public KeyValueCache NewCache() => new(Root.Config.LayerCount);
+
+    /// <summary>Moves the weights to another device, one by one; nothing if they are there. No pass may run meanwhile.</summary>
+    public void MoveTo(Device device)
+    {
+        if (device.ToString() == Device.ToString()) return;
+        foreach (Parameter parameter in Modules.SelectMany(m => m.Parameters).Distinct()) parameter.MoveTo(device);
+        Device = device;
+    }
 
     /// <summary>Frees the weights.</summary>
     public void Dispose()

@@ -140,14 +140,14 @@ public static class ModelLoader
     }
 
     /// <summary>The weights' own type; where they differ, the config's decides, as in Hugging Face's "auto".</summary>
-    private static ScalarType NativeDType(Checkpoint checkpoint, IEnumerable<string> names, ConfigReader config)
+    internal static ScalarType NativeDType(Checkpoint checkpoint, IEnumerable<string> names, ConfigReader config)
     {
         DType[] all = [.. names.Select(n => checkpoint.Entry(n).DType).Distinct()];
         if (all is [{ Torch: { } only }]) return only;
         return ConfigDType(config) ?? all.FirstOrDefault(d => d.Torch is not null)?.Torch ?? ScalarType.Float32;
     }
 
-    private static ScalarType DescribedDType(ModelFolder folder, ConfigReader config)
+    internal static ScalarType DescribedDType(ModelFolder folder, ConfigReader config)
     {
         if (!Checkpoint.IsIn(folder.Path) || !Checkpoint.IsComplete(folder.Path)) return ConfigDType(config) ?? ScalarType.Float32;
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
