@@ -47,6 +47,16 @@ public sealed class KeyValueCache : IDisposable
     /// <summary>Ends a pass: its tokens are now cached ones.</summary>
     public void Advance(long tokens) => Length += tokens;
 
+    /// <summary>Forgets the last tokens: they are to come again.</summary>
+    public void Retreat(long tokens) => Length -= tokens;
+
+    /// <summary>Forgets all tokens.</summary>
+    public void Clear()
+    {
+        Dispose();
+        Length = 0;
+    }
+
     /// <summary>Keeps these rows, in this order: finished rows leave the batch.</summary>
     /// <param name="rows">[kept] int64</param>
     public void SelectRows(Tensor rows)

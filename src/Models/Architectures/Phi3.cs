@@ -63,6 +63,9 @@ public sealed partial class Phi3ForCausalLM : CausalLM
 
     public override string BaseName => "model";
 
+    /// <summary>Phi3ForCausalLM.prepare_inputs_for_generation forgets the cache there.</summary>
+    public override long? RecomputedBeyond => _model.KnownLength;
+
     protected override ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
@@ -80,6 +83,9 @@ public sealed partial class Phi3Model : SiteModule
     private readonly ModuleList<Phi3DecoderLayer> _layers;
     private readonly RMSNorm _norm;
     private readonly RotaryEmbedding _rotaryEmb;
+
+    /// <summary>Up to here short rows' rotary frequencies hold, if there are others.</summary>
+    internal long? KnownLength => _rotaryEmb.KnownLength;
 
     internal Phi3Model(Phi3Config config, ConfigReader json)
     {
