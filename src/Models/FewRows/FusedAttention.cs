@@ -62,11 +62,11 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
     [Shortcut]
     public object?[]? Run(Tensor hidden, KeyValueCache? cache, Tensor mask, object?[]? positions = null)
     {
-        if (!Products.Suits(hidden) || hidden.dim() != 3 || width % 16 != 0 || SiteObserver.IsWatchedWithin(owner)) return null;
+        if (!Products.Suits(hidden) || hidden.dim() != 3 || width % 16 != 0 || width > 1024 || SiteObserver.IsWatchedWithin(owner)) return null;
         var pass = new Pass
         {
             Type = hidden.dtype, Rows = (int)hidden.size(0), Tokens = (int)hidden.size(1), Cached = (int)(cache?.Length ?? 0),
-            Round = hidden.dtype == ScalarType.BFloat16, Total = Places.Total,
+            Round = hidden.dtype == ScalarType.BFloat16, Total = (int)Places.Total,
         };
         if (!Fits(hidden, mask, positions, ref pass)) return null;
         int count = pass.Rows * pass.Tokens;
@@ -139,7 +139,7 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
     /// <summary>Stage 1: all projections, one token's numbers beside each other.</summary>
     private bool Project(Tensor hidden, int count, ref Pass pass)
     {
-        int total = Places.Total, at = 0;
+        int total = pass.Total, at = 0;
         var views = new WeightView[Projections.Count];
         var from = new int[views.Length + 1];
         for (int i = 0; i < views.Length; i++)
@@ -229,19 +229,19 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
         for (int token = 0; token < pass.Tokens; token++)
         {
             float* projected = pass.Projected + ((long)row * pass.Tokens + token) * pass.Total;
-            new Span<float>(projected + Places.Keys[group], width).CopyTo(new Span<float>(key, width));
+            new Span<float>(projected + Places.Key(group), width).CopyTo(new Span<float>(key, width));
             if (pass.KeyNorm is { } norm) norm.Apply(key, key, width);
             Rotate(pass, key, row, token);
             long slot = ((long)(row * groups + group) * pass.Capacity + pass.Cached + token) * width;
             if (pass.Round)
             {
                 BFloat16.Narrow(key, (ushort*)pass.Keys + slot, width);
-                BFloat16.Narrow(projected + Places.Values[group], (ushort*)pass.Values + slot, width);
+                BFloat16.Narrow(projected + Places.Value(group), (ushort*)pass.Values + slot, width);
             }
             else
             {
                 new Span<float>(key, width).CopyTo(new Span<float>((float*)pass.Keys + slot, width));
-                new Span<float>(projected + Places.Values[group], width).CopyTo(new Span<float>((float*)pass.Values + slot, width));
+                new Span<float>(projected + Places.Value(group), width).CopyTo(new Span<float>((float*)pass.Values + slot, width));
             }
         }
     }
@@ -255,7 +255,7 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
         {
             int token = first + i % tokens;
             float* own = query + (long)i * width;
-            new Span<float>(pass.Projected + ((long)row * pass.Tokens + token) * pass.Total + Places.Queries[group * each + i / tokens], width).CopyTo(new Span<float>(own, width));
+            new Span<float>(pass.Projected + ((long)row * pass.Tokens + token) * pass.Total + Places.Query(group * each + i / tokens), width).CopyTo(new Span<float>(own, width));
             if (QueryScale != 1)
             {
                 for (int d = 0; d < width; d++) own[d] *= (float)QueryScale;
@@ -376,26 +376,32 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
 }
 
 /// <summary>Where heads stand among the numbers that the projections give for one token.</summary>
-/// <param name="Queries">For each head.</param>
-/// <param name="Keys">For each key-value head.</param>
-/// <param name="Values">For each key-value head.</param>
+/// <param name="Share">Query heads that lie together, before Step numbers on the next come.</param>
+/// <param name="Width">Of a head.</param>
+/// <param name="FirstKey">Of the first key-value head.</param>
+/// <param name="FirstValue">Of the first key-value head.</param>
+/// <param name="KeyStep">From one key-value head to the next.</param>
 /// <param name="Total">Of all numbers.</param>
-internal sealed record HeadPlaces(int[] Queries, int[] Keys, int[] Values, int Total)
+internal sealed record HeadPlaces(int Share, long Step, int Width, long FirstKey, long FirstValue, long KeyStep, long Total)
 {
     /// <summary>All queries, all keys, all values.</summary>
     public static HeadPlaces Apart(int heads, int groups, int width) =>
-        new(Each(heads, 0, width), Each(groups, heads * width, width), Each(groups, (heads + groups) * width, width), (heads + 2 * groups) * width);
+        new(heads, 0, width, (long)heads * width, ((long)heads + groups) * width, width, ((long)heads + 2L * groups) * width);
 
     /// <summary>Each head's query, key and value beside each other.</summary>
-    public static HeadPlaces Beside(int heads, int width) =>
-        new(Each(heads, 0, 3 * width), Each(heads, width, 3 * width), Each(heads, 2 * width, 3 * width), 3 * heads * width);
+    public static HeadPlaces Beside(int heads, int width) => new(1, 3L * width, width, width, 2L * width, 3L * width, 3L * heads * width);
 
     /// <summary>Each key-value head behind the queries that it serves.</summary>
     public static HeadPlaces Grouped(int heads, int groups, int width)
     {
-        int each = heads / groups, step = (each + 2) * width;
-        return new([.. Enumerable.Range(0, heads).Select(h => h / each * step + h % each * width)], Each(groups, each * width, step), Each(groups, (each + 1) * width, step), groups * step);
+        int share = Math.Max(1, heads / Math.Max(1, groups));
+        long step = (share + 2L) * width;
+        return new(share, step, width, (long)share * width, (share + 1L) * width, step, groups * step);
     }
 
-    private static int[] Each(int count, int first, int step) => [.. Enumerable.Range(0, count).Select(i => first + i * step)];
+    public long Query(int head) => head / Share * Step + (long)(head % Share) * Width;
+
+    public long Key(int group) => FirstKey + group * KeyStep;
+
+    public long Value(int group) => FirstValue + group * KeyStep;
 }
