@@ -5,7 +5,8 @@ namespace Ndif.Models;
 /// <summary>
 /// Threads that share a short piece of work: a stage of a layer takes some 10 to 100 us, which a thread pool's wake-up would lengthen by
 /// half. A piece is cut into parts, and whoever is free takes the next, so that a thread that is asleep, or that another process keeps from
-/// its core, holds nobody up. One piece at a time; who comes while they are busy does all of it alone.
+/// its core, holds nobody up. One piece at a time; who comes while they are busy does all of it alone. Between two pieces they fetch the
+/// weight that will be needed next (<see cref="Trail"/>).
 /// </summary>
 internal static class Crew
 {
@@ -20,17 +21,19 @@ internal static class Crew
     public static int Size { get; } = Math.Max(1, Math.Min(TorchSharp.torch.get_num_threads(), Environment.ProcessorCount));
 
     /// <summary>Runs every part, and returns when all are done.</summary>
-    public static void Run(int parts, Action<int> work)
+    /// <param name="weight">The address of what is read from memory meanwhile, if that is much.</param>
+    public static void Run(int parts, Action<int> work, nint weight = 0)
     {
         if (parts > 1 && Size > 1 && s_busy.TryEnter())
         {
             try
             {
+                if (weight != 0) Trail.Reach(weight);
                 Helper[] helpers = s_helpers ??= [.. Enumerable.Range(1, Size - 1).Select(_ => new Helper())];
                 var piece = new Piece(work, parts);
                 s_piece = piece;
                 foreach (Helper helper in helpers) helper.Wake();
-                piece.Share();
+                piece.ShareFromTheEnd();
                 piece.Wait();
                 s_piece = null;
             }
@@ -45,22 +48,21 @@ internal static class Crew
         }
     }
 
+    /// <summary>Helpers take parts from the front, of which they may have something in their caches already; the caller from the end.</summary>
     private sealed class Piece(Action<int> work, int parts)
     {
-        private int _next, _done;
+        private int _taken, _front, _done;
 
-        public bool HasMore => Volatile.Read(ref _next) < parts;
+        public bool HasMore => Volatile.Read(ref _taken) < parts;
 
-        /// <summary>Takes parts as long as there are any.</summary>
-        public void Share()
+        public void ShareFromTheEnd()
         {
-            while (true)
-            {
-                int part = Interlocked.Increment(ref _next) - 1;
-                if (part >= parts) return;
-                work(part);
-                Interlocked.Increment(ref _done);
-            }
+            for (int part = parts - 1; Interlocked.Increment(ref _taken) <= parts; part--) Do(part);
+        }
+
+        public void ShareFromTheFront()
+        {
+            while (Interlocked.Increment(ref _taken) <= parts) Do(Interlocked.Increment(ref _front) - 1);
         }
 
         public void Wait()
@@ -70,6 +72,12 @@ internal static class Crew
                 if (turns < 2000) Thread.SpinWait(2);
                 else Thread.Yield(); // its thread may wait for this core
             }
+        }
+
+        private void Do(int part)
+        {
+            work(part);
+            Interlocked.Increment(ref _done);
         }
     }
 
@@ -96,8 +104,11 @@ internal static class Crew
             {
                 if (s_piece is { HasMore: true } piece)
                 {
-                    piece.Share();
+                    piece.ShareFromTheFront();
                     since = Stopwatch.GetTimestamp();
+                }
+                else if (Trail.FetchAhead())
+                {
                 }
                 else if (Stopwatch.GetTimestamp() - since < s_patience)
                 {

@@ -89,7 +89,7 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
             pass.Keys = (nint)Scratch.Floats(5, 2 * size);
             (pass.Values, pass.Capacity) = (pass.Keys + (nint)(size * sizeof(float)), pass.Tokens);
         }
-        Tensor? probabilities = IsSeen() ? empty([pass.Rows, heads, pass.Tokens, pass.KeyCount], pass.Type) : null;
+        Tensor? probabilities = IsSeen() ? zeros([pass.Rows, heads, pass.Tokens, pass.KeyCount], pass.Type) : null;
         if (probabilities is not null) pass.Probabilities = NativeTensor.Data(probabilities.Handle);
         Attend(pass);
 
@@ -176,7 +176,7 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
             views[which].Multiply(numbers, count, y, total, first, last);
             if (round)
                 for (int m = 0; m < count; m++) Curves.Round(y + (long)m * total + first, last - first);
-        });
+        }, views[0].Address);
         GC.KeepAlive(x);
         return true;
     }
@@ -249,7 +249,8 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
     /// <summary>Stage 3, for the heads of one row that share keys, and some of the tokens.</summary>
     private void Attend(Pass pass, int row, int group, int first, int last)
     {
-        int each = heads / groups, tokens = last - first, queries = each * tokens, keys = pass.KeyCount, pitch = (keys + 15) / 16 * 16;
+        var (from, to) = pass.Round ? Visible<BFloat16>(pass, row, first, last) : Visible<Float32>(pass, row, first, last);
+        int each = heads / groups, tokens = last - first, queries = each * tokens, keys = to - from, pitch = (keys + 15) / 16 * 16;
         float* query = Scratch.Floats(2, (long)queries * (2 * width + pitch)), mixed = query + (long)queries * width, scores = mixed + (long)queries * width;
         for (int i = 0; i < queries; i++)
         {
@@ -265,17 +266,17 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
             Rotate(pass, own, row, token);
         }
         new Span<float>(mixed, queries * (width + pitch)).Clear();
-        long slots = (long)(row * groups + group) * pass.Capacity * width;
+        long slots = ((long)(row * groups + group) * pass.Capacity + from) * width;
         if (pass.Round) RowKernels.Add<BFloat16>(query, (byte*)((ushort*)pass.Keys + slots), queries, width, scores, pitch, 0, keys);
         else RowKernels.Add<Float32>(query, (byte*)((float*)pass.Keys + slots), queries, width, scores, pitch, 0, keys);
         for (int i = 0; i < queries; i++)
         {
             int head = group * each + i / tokens, token = first + i % tokens;
             long at = (long)row * pass.Tokens + token;
-            if (pass.Round) Softmax<BFloat16>(scores + (long)i * pitch, (byte*)((ushort*)pass.Mask + at * keys), keys);
-            else Softmax<Float32>(scores + (long)i * pitch, (byte*)((float*)pass.Mask + at * keys), keys);
-            if (pass.Probabilities == 0) continue;
-            long seen = (((long)row * heads + head) * pass.Tokens + token) * keys;
+            if (pass.Round) Softmax<BFloat16>(scores + (long)i * pitch, (byte*)((ushort*)pass.Mask + at * pass.KeyCount + from), keys);
+            else Softmax<Float32>(scores + (long)i * pitch, (byte*)((float*)pass.Mask + at * pass.KeyCount + from), keys);
+            if (pass.Probabilities == 0) continue; // where they are wanted they were made of zeros
+            long seen = (((long)row * heads + head) * pass.Tokens + token) * pass.KeyCount + from;
             if (pass.Round) BFloat16.Narrow(scores + (long)i * pitch, (ushort*)pass.Probabilities + seen, keys);
             else new Span<float>(scores + (long)i * pitch, keys).CopyTo(new Span<float>((float*)pass.Probabilities + seen, keys));
         }
@@ -287,6 +288,26 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
             if (pass.Round) Curves.Round(own, width);
             new Span<float>(own, width).CopyTo(new Span<float>(pass.Mixed + (((long)row * pass.Tokens + first + i % tokens) * heads + group * each + i / tokens) * width, width));
         }
+    }
+
+    /// <summary>
+    /// The keys that any of these tokens sees, from a multiple of sixteen on: what is masked has a probability of exactly zero. All of them
+    /// where a token sees none, because its probabilities are then equal.
+    /// </summary>
+    private static (int From, int To) Visible<T>(Pass pass, int row, int first, int last) where T : IElement
+    {
+        const float Masked = -1e30f; // of scores beside it nothing is left in float32, even after a cap
+        int keys = pass.KeyCount, from = keys, to = 0;
+        for (int token = first; token < last; token++)
+        {
+            byte* mask = (byte*)pass.Mask + ((long)row * pass.Tokens + token) * keys * T.Bytes;
+            int high = keys - 1, low = 0;
+            while (high >= 0 && T.Read(mask + (long)high * T.Bytes) < Masked) high--;
+            if (high < 0) return (0, keys);
+            while (T.Read(mask + (long)low * T.Bytes) < Masked) low++;
+            (from, to) = (Math.Min(from, low), Math.Max(to, high + 1));
+        }
+        return (from / 16 * 16, to);
     }
 
     /// <summary>x cos + rotate_half(x) sin for the first part of a head's width.</summary>

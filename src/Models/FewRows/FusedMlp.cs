@@ -72,7 +72,7 @@ internal sealed unsafe class FusedMlp
             open.Multiply(from, rows, middle, inner, first, last);
             up.Multiply(from, rows, other - first, width, first, last);
             for (int m = 0; m < rows; m++) Curves.Gate(curve, middle + (long)m * inner + first, other + (long)m * width, width, round);
-        });
+        }, gate?.Address ?? up.Address);
         Products.Multiply(down, middle, rows, NativeTensor.Data(output.Handle));
         GC.KeepAlive(x);
         Shortcuts.Taken++;

@@ -81,7 +81,7 @@ public static unsafe class Products
             float* sums = Scratch.Floats(2, (long)rows * width);
             view.Multiply(x, rows, sums - first, width, first, last);
             for (int m = 0; m < rows; m++) BFloat16.Narrow(sums + (long)m * width, (ushort*)y + (long)m * view.Outputs + first, width);
-        });
+        }, view.Address);
     }
 
     /// <summary>Whether a tensor is one that these kernels take: on the CPU, without a graph, not empty.</summary>

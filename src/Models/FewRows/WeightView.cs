@@ -18,6 +18,8 @@ internal readonly unsafe struct WeightView
         (Inputs, Outputs, ByColumns, Type) = (inputs, outputs, columns, type);
     }
 
+    public nint Address => (nint)_weight;
+
     public int Inputs { get; }
 
     public int Outputs { get; }
