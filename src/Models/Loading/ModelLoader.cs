@@ -56,6 +56,8 @@ public static class ModelLoader
         try
         {
             Parameter? head = model.Module(root.Names.LmHead)?.Parameters[0]; // its errors would go straight into the result
+            if (!options.EightBit && adapter is null && model.Device.type == TorchSharp.DeviceType.CPU && bound.SelectMany(b => b.Value).All(name => checkpoint.Entry(name).DType.Torch == target))
+                checkpoint.ReadAhead();
             long done = 0, total = bound.SelectMany(b => b.Value).Sum(name => checkpoint.Entry(name).Length);
             foreach (var (parameter, names) in bound)
             {
