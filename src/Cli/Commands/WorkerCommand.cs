@@ -20,18 +20,20 @@ internal static class WorkerCommand
         var data = Shared.Data();
         var prefix = Shared.Prefix();
         var lease = Shared.Lease();
+        var config = new ServiceConfig();
         var logJson = Shared.LogJson();
         var id = new Option<string?>("--id") { Description = "Name of this worker. Default: machine name and process id." };
         var batch = new Option<int>("--max-batch") { Description = "How many jobs go through one pass at most.", DefaultValueFactory = _ => 8 };
         var chunk = new Option<int>("--prefill-chunk") { Description = "Longer prompts of generations run in chunks of so many tokens, where nobody looks inside; 0: whole." };
         var command = new Command("worker", "Hold models and run jobs for a cluster.") { model, device, dtype, eightBit, redis, data, prefix, lease, id, batch, chunk, logJson };
+        config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             string address = parsed.GetValue(redis) is { Length: > 0 } given ? given
                 : throw new ArgumentException("A worker without a Redis gets no jobs: give --redis host:port, or run everything in one process with `ndif up`.");
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             using var logs = new SerilogLoggerFactory(log);
-            await using QueueBackend backend = Shared.Backend(address, parsed.GetValue(data)!, parsed.GetValue(prefix)!, parsed.GetValue(lease), logs);
+            await using QueueBackend backend = Shared.Backend(address, config.Queue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)), config.Blobs(parsed, parsed.GetValue(data)!), logs);
             var options = new WorkerOptions
             {
                 Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)!, Dtype = parsed.GetValue(dtype)!, EightBit = parsed.GetValue(eightBit), MaxBatch = parsed.GetValue(batch), PrefillChunk = parsed.GetValue(chunk),

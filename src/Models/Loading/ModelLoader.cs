@@ -52,9 +52,10 @@ public static class ModelLoader
         List<KeyValuePair<Parameter, string[]>> bound = WeightBinding.Bind(root, checkpoint);
         using Adapter? adapter = options.Adapter is { } given ? OpenAdapter(given, options.Hub, root, checkpoint, progress, cancellationToken) : null;
         ScalarType target = options.DType ?? NativeDType(checkpoint, bound.SelectMany(b => b.Value), config);
-        LoadedModel model = new(folder, config, root, target, options.Device ?? CPU);
+        LoadedModel model = new(folder, config, root, target, options.DeviceMap?.Main ?? options.Device ?? CPU);
         try
         {
+            if (options.DeviceMap is { IsOne: false } map) Settle(model, map);
             Parameter? head = model.Module(root.Names.LmHead)?.Parameters[0]; // its errors would go straight into the result
             if (!options.EightBit && adapter is null && model.Device.type == TorchSharp.DeviceType.CPU && bound.SelectMany(b => b.Value).All(name => checkpoint.Entry(name).DType.Torch == target))
                 checkpoint.ReadAhead();
@@ -63,10 +64,11 @@ public static class ModelLoader
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 Tensor whole = Whole(checkpoint, adapter, parameter, names);
+                Device device = model.PlaceOf(parameter);
                 bool mapped = names is [string only] && adapter?.Changes(only) != true;
                 if (options.EightBit && parameter.Inputs is { } inputs && parameter != head)
-                    using (whole) parameter.Keep(EightBitWeight.Of(whole, inputs, target, model.Device));
-                else parameter.Value = Placed(whole, target, model.Device);
+                    using (whole) parameter.Keep(EightBitWeight.Of(whole, inputs, target, device));
+                else parameter.Value = Placed(whole, target, device);
                 if (!mapped || parameter.IsEightBit || !ReferenceEquals(parameter.Value, whole))
                     foreach (string name in names) checkpoint.Forget(name);
                 done += names.Sum(name => checkpoint.Entry(name).Length);
@@ -82,10 +84,22 @@ public static class ModelLoader
         }
     }
 
+    /// <summary>Gives the parts of a model, and their parameters, their devices.</summary>
+    private static void Settle(LoadedModel model, DeviceMap map)
+    {
+        model.Root.Settle(map.Main, answersTo: map.Main);
+        foreach (var (part, device) in map.Place(model.Root)) part.Settle(device);
+        Dictionary<Parameter, Device> places = [];
+        foreach (SiteModule module in model.Modules)
+            foreach (Parameter parameter in module.Parameters)
+                places.TryAdd(parameter, module.Device!);
+        model.Places = places;
+    }
+
     private static Adapter OpenAdapter(string name, HubOptions? hub, CausalLM root, Checkpoint checkpoint,
         IProgress<(string What, long Done, long Total)>? progress, CancellationToken cancellationToken)
     {
-        Adapter adapter = Adapter.Open(ModelStore.Find(name, null, ModelParts.Adapter, hub, progress, cancellationToken).Path);
+        Adapter adapter = new(AdapterFile.Open(ModelStore.Find(name, null, ModelParts.Adapter, hub, progress, cancellationToken).Path));
         try
         {
             adapter.Bind(root, checkpoint);
@@ -142,14 +156,14 @@ public static class ModelLoader
     }
 
     /// <summary>The weights' own type; where they differ, the config's decides, as in Hugging Face's "auto".</summary>
-    private static ScalarType NativeDType(Checkpoint checkpoint, IEnumerable<string> names, ConfigReader config)
+    internal static ScalarType NativeDType(Checkpoint checkpoint, IEnumerable<string> names, ConfigReader config)
     {
         DType[] all = [.. names.Select(n => checkpoint.Entry(n).DType).Distinct()];
         if (all is [{ Torch: { } only }]) return only;
         return ConfigDType(config) ?? all.FirstOrDefault(d => d.Torch is not null)?.Torch ?? ScalarType.Float32;
     }
 
-    private static ScalarType DescribedDType(ModelFolder folder, ConfigReader config)
+    internal static ScalarType DescribedDType(ModelFolder folder, ConfigReader config)
     {
         if (!Checkpoint.IsIn(folder.Path) || !Checkpoint.IsComplete(folder.Path)) return ConfigDType(config) ?? ScalarType.Float32;
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
