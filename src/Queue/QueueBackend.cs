@@ -17,13 +17,13 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
         logs ??= NullLoggerFactory.Instance;
         return new QueueBackend(
             new InMemoryJobQueue(options, time, logs.CreateLogger<InMemoryJobQueue>()),
-            new DirectoryBlobStore(blobs, time, logs.CreateLogger<DirectoryBlobStore>()),
+            BlobStores.Open(blobs, time, logs),
             new InMemoryWorkerRegistry(options, time));
     }
 
     /// <summary>
     /// Of a cluster. Does not wait for Redis: as long as it cannot be reached, every call fails as UNAVAILABLE. Gateways and workers
-    /// on several machines share the blobs' directory as a volume.
+    /// on several machines share the blobs' directory as a volume, or a bucket.
     /// </summary>
     /// <param name="connectionString">As StackExchange.Redis reads it: "host:6379,password=..."</param>
     public static QueueBackend Redis(
@@ -36,7 +36,7 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
         IConnectionMultiplexer connection = ConnectionMultiplexer.Connect(configuration);
         return new QueueBackend(
             new RedisJobQueue(connection, options, logs.CreateLogger<RedisJobQueue>()),
-            new DirectoryBlobStore(blobs, time, logs.CreateLogger<DirectoryBlobStore>()),
+            BlobStores.Open(blobs, time, logs),
             new RedisWorkerRegistry(connection, options, time))
         {
             Connection = connection,
@@ -46,6 +46,7 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
     public async ValueTask DisposeAsync()
     {
         await Jobs.DisposeAsync();
+        (Blobs as IDisposable)?.Dispose();
         if (Connection is not null) await Connection.DisposeAsync();
     }
 }
