@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Fuzzes what reads strangers' bytes: coverage-guided with SharpFuzz and AFL++ if afl-fuzz is there (apt-get install afl++), else by
+# plain mutation.
+#   bash tests/Fuzz/run.sh --target program|run|tensor|name|header [--seconds N] [--out FOLDER]
+# FOLDER (a new one if none is given) keeps the corpus, so that a later run goes on; findings lie in FOLDER/found/default/crashes, and
+#   dotnet FOLDER/bin/Ndif.Fuzz.dll replay TARGET FILE
+# shows one.
+set -eu
+cd "$(dirname "$0")"
+target=program seconds=60 out=""
+while [ $# -gt 0 ]; do
+  case $1 in
+    --target) target=$2; shift 2 ;;
+    --seconds) seconds=$2; shift 2 ;;
+    --out) out=$2; shift 2 ;;
+    *) sed -n 2,8p run.sh; exit 2 ;;
+  esac
+done
+[ -n "$out" ] || out=$(mktemp -d)
+bin="$out/bin"
+export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1
+dotnet publish Fuzz.csproj -c Release -v q --nologo -o "$bin"
+if ! command -v afl-fuzz >/dev/null; then
+  echo "afl-fuzz is not installed; mutating without coverage."
+  exec dotnet "$bin/Ndif.Fuzz.dll" random "$target" "$seconds" 1
+fi
+tool="$out/tool"
+[ -x "$tool/sharpfuzz" ] || dotnet tool install --tool-path "$tool" SharpFuzz.CommandLine >/dev/null
+for assembly in Ndif.Protocol Ndif.Queue Ndif.Models Ndif.Engine Ndif.Server Google.Protobuf; do
+  file="$bin/$assembly.dll"
+  [ -L "$file" ] && cp --remove-destination "$(readlink -f "$file")" "$file" # a link leads to the packages' own copy
+  "$tool/sharpfuzz" "$file" 2>"$out/instrument.log" || grep -qi "already instrumented" "$out/instrument.log" || { cat "$out/instrument.log"; exit 1; }
+done
+rm -rf "$out/seeds"
+AFL_QUIET=1 dotnet "$bin/Ndif.Fuzz.dll" seeds "$target" "$out/seeds"
+export AFL_SKIP_BIN_CHECK=1 AFL_SKIP_CPUFREQ=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_NO_AFFINITY=1 AFL_NO_UI=1 AFL_AUTORESUME=1
+export DOTNET_GCHeapHardLimit=0x40000000 OMP_NUM_THREADS=1
+afl-fuzz -i "$out/seeds" -o "$out/found" -t 10000 -m none -V "$seconds" -- dotnet "$bin/Ndif.Fuzz.dll" afl "$target" >"$out/afl.log" 2>&1 || { tail -20 "$out/afl.log"; exit 1; }
+grep -E '^(execs_done|execs_per_sec|corpus_count|saved_crashes|saved_hangs|edges_found)' "$out/found/default/fuzzer_stats"
+[ "$(ls "$out/found/default/crashes" | grep -c '^id' || true)" -eq 0 ] || { echo "findings in $out/found/default/crashes"; exit 1; }
