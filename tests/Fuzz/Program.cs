@@ -24,6 +24,17 @@ internal static class EntryPoint
             Console.Error.WriteLine($"fuzz seeds|replay|random|afl {string.Join('|', s_targets.Keys)} [folder or files|seconds seed]");
             return 2;
         }
+        if (args[0] == "afl")
+        {
+            IFuzzTarget? opened = null; // by its first input: instrumented code must not run before
+            SharpFuzz.Fuzzer.Run(stream =>
+            {
+                byte[] buffer = new byte[LongestInput];
+                int length = stream.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
+                (opened ??= open()).Run(buffer[..length]);
+            });
+            return 0;
+        }
         IFuzzTarget target = open();
         switch (args[0])
         {
@@ -66,15 +77,6 @@ internal static class EntryPoint
                 Console.WriteLine($"{args[1]}: {runs} runs, no finding");
                 return 0;
             }
-
-            case "afl":
-                SharpFuzz.Fuzzer.Run(stream =>
-                {
-                    byte[] buffer = new byte[LongestInput];
-                    int length = stream.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
-                    target.Run(buffer[..length]);
-                });
-                return 0;
 
             default:
                 return 2;
