@@ -94,6 +94,12 @@ public sealed record Lease(
 
     /// <summary>The W3C trace parent under which the job was submitted, so that one trace shows it from the client to the worker.</summary>
     public string? TraceParent { get; init; }
+
+    /// <summary>From the submission to this lease, by the queue's clock.</summary>
+    public TimeSpan Waited { get; init; }
+
+    /// <summary>When the lease was taken, on this process's <see cref="System.Diagnostics.Stopwatch"/>.</summary>
+    public long Taken { get; } = System.Diagnostics.Stopwatch.GetTimestamp();
 }
 
 /// <summary>Counts over all jobs, and waiting and running ones by model.</summary>

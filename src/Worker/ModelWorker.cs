@@ -138,7 +138,9 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
         {
             await host.Lane.RunAsync(() =>
             {
+                executions.ForEach(e => e.PassBegins());
                 ProgramEngine.Run(host.Subject, [.. executions.Where(e => e.Run is not null).Select(e => e.Run!)]);
+                executions.ForEach(e => e.PassEnded());
                 return true;
             });
         }

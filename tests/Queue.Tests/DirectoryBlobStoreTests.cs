@@ -33,6 +33,22 @@ public sealed class DirectoryBlobStoreTests : IDisposable
     }
 
     [Fact]
+    public async Task ANewBlob_HasANameThatNobodyCanGuess_AndAChecksum()
+    {
+        byte[] bytes = Encoding.UTF8.GetBytes("the same");
+        BlobRef[] blobs = await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => store.PutNewAsync((stream, token) => stream.WriteAsync(bytes, token).AsTask(), Cancel)));
+        Assert.Equal(3, blobs.Select(blob => blob.Id).Distinct().Count());
+        Assert.All(blobs, blob => Assert.Matches("^[0-9a-f]{64}$", blob.Id));
+        Assert.All(blobs, blob => Assert.Equal((ulong)bytes.Length, blob.Length));
+        Assert.All(blobs, blob => Assert.Equal(System.IO.Hashing.XxHash128.Hash(bytes), blob.Checksum.ToByteArray()));
+        await using Stream stream = (await store.OpenAsync(blobs[1].Id, Cancel))!;
+        using var reader = new StreamReader(stream);
+        Assert.Equal("the same", await reader.ReadToEndAsync(Cancel));
+        await Assert.ThrowsAsync<FormatException>(() => store.PutNewAsync((_, _) => throw new FormatException(), Cancel));
+        Assert.Equal(3, Directory.GetFiles(root, "*", SearchOption.AllDirectories).Length);
+    }
+
+    [Fact]
     public async Task AnEmptyBlob_IsABlob()
     {
         BlobRef blob = await PutAsync([]);

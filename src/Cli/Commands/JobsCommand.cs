@@ -81,6 +81,7 @@ internal static class JobsCommand
             if (job.Started is not null) Console.WriteLine($"  started    {Time(job.Started)}, attempt {job.Attempt}{(job.Worker.Length > 0 ? $" on {job.Worker}" : "")}");
             if (job.Ended is not null) Console.WriteLine($"  ended      {Time(job.Ended)}");
             if (job.Usage is { } usage) Console.WriteLine($"  used       {usage.Tokens} tokens, {usage.ComputeSeconds:0.###} s, {usage.ResultBytes} bytes of results");
+            if (job.Usage is { Phases.Count: > 0 } parts) Console.WriteLine($"  time       {string.Join(", ", parts.Phases.Select(part => $"{part.Name} {1000 * part.Seconds:0.0} ms"))}");
             if (job.Error is { } error) Console.WriteLine($"  error      {ErrorText.Of(error).Replace("\n", "\n             ", StringComparison.Ordinal)}");
             return 0;
         }

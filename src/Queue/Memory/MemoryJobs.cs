@@ -58,6 +58,7 @@ internal sealed class MemoryJobs(QueueOptions options, TimeProvider time, Bells 
         {
             Lost = job.Held.Lost.Token,
             TraceParent = job.TraceParent,
+            Waited = now - job.Submitted,
         };
         Telemetry.JobLeased(lease, now);
         Log.JobLeased(logger, lease.JobId, worker, lease.Attempt, token);

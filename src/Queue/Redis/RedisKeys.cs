@@ -18,7 +18,7 @@ namespace Ndif.Queue;
 /// ended, dead            sorted sets by time: "id owner" of ended jobs, ids of dead letters
 /// jobs:{owner}           sorted set: job ids by number; active:{owner} those that have not ended
 /// totals                 hash: completed, failed
-/// workers, worker:{id}   set of ids, heartbeats with a time to live; descriptions: hash by model
+/// workers, worker:{id}   set of ids, heartbeats with a time to live; descriptions: hash by model; stamps: hash by model of their checksums
 /// </code>
 /// Channels: <c>work</c> (a model), <c>news</c> (a job), <c>lost</c> (a job and a token), <c>replied</c> (a job and a ticket).
 /// The scripts build the keys they need in the same way (Scripts/common.lua).
@@ -32,6 +32,8 @@ internal sealed class RedisKeys(string prefix)
     public RedisKey Workers { get; } = prefix + "workers";
 
     public RedisKey Descriptions { get; } = prefix + "descriptions";
+
+    public RedisKey Stamps { get; } = prefix + "stamps";
 
     public RedisKey Job(string id) => prefix + "job:" + id;
 

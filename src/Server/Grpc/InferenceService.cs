@@ -1,4 +1,5 @@
 using Grpc.Core;
+using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
@@ -10,7 +11,7 @@ namespace Ndif.Server;
 [Requires(Scopes.Run)]
 internal sealed class InferenceService(
     Admission admission, OwnJobs own, BlobTransfer blobs, StatusBoard board, IJobQueue jobs, ServedModels models,
-    GatewayOptions options, ProgramRules rules, Farewell farewell, Followers followers, ILogger<InferenceService> logger) : Inference.InferenceBase
+    GatewayOptions options, ProgramRules rules, Farewell farewell, Followers followers, IServer server, ILogger<InferenceService> logger) : Inference.InferenceBase
 {
     private const int LongestList = 1000;
 
@@ -88,6 +89,7 @@ internal sealed class InferenceService(
         Ops = { rules.Ops },
         Features = { rules.Features },
         Limits = options.LimitsOf(CallerOf(context).Tier),
+        HttpPort = options.HasTls ? 0 : (uint)GatewayHost.AddressOf(server).Http.Port,
     });
 
     public override async Task<HasBlobsReply> HasBlobs(HasBlobsRequest request, ServerCallContext context) =>
