@@ -2,7 +2,6 @@ using Ndif.Engine.Local;
 using Ndif.Engine.Subjects;
 using Ndif.Models;
 using Ndif.Protocol;
-using TorchSharp;
 
 namespace Ndif.Worker;
 
@@ -30,7 +29,7 @@ public sealed class ModelHost : IDisposable
         var load = new LoadOptions
         {
             DType = Models.DTypes.OfConfig(options.Dtype), EightBit = options.EightBit,
-            Device = options.Device == "cpu" ? torch.CPU : new torch.Device(options.Device),
+            DeviceMap = DeviceMap.Parse(options.Device),
         };
         return new ModelHost(new LanguageSubject(ModelLoader.Load(model, null, load, progress, cancellationToken)) { PrefillChunk = options.PrefillChunk });
     }

@@ -14,7 +14,7 @@ public sealed record WorkerOptions
     [MinLength(1, ErrorMessage = "A worker needs at least one model.")]
     public IReadOnlyList<string> Models { get; init; } = [];
 
-    /// <summary>Where the weights go: "cpu", "cuda", "cuda:1". Default "cpu".</summary>
+    /// <summary>Where the weights go: "cpu", "cuda", "cuda:1"; "cuda:0,cuda:1" share the layers of each model. Default "cpu".</summary>
     [Required]
     public string Device { get; init; } = "cpu";
 

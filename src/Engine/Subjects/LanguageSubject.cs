@@ -104,7 +104,8 @@ public sealed class LanguageSubject : SubjectModel, IDisposable
     public override object? CallModule(int module, Arguments arguments)
     {
         using var unwatched = SiteObserver.Watch(null);
-        return _model.Modules[module].Run(arguments);
+        SiteModule called = _model.Modules[module];
+        return called.Run(called.Device is { } device ? arguments.On(device) : arguments);
     }
 
     public override torch.Tensor Parameter(int module, string name) => Find(module, name).Value;

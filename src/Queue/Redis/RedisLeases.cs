@@ -26,6 +26,7 @@ internal sealed class RedisLeases
         {
             Lost = lost.Token,
             Waited = TimeSpan.FromMilliseconds(Math.Max(0, (long)granted[9] - (long)granted[6])),
+            ResultBytes = IsEmpty(granted[10]) ? null : (long)granted[10],
             TraceParent = IsEmpty(granted[8]) ? null : (string?)granted[8],
         };
     }

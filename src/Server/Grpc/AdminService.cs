@@ -11,7 +11,7 @@ namespace Ndif.Server;
 /// Evict and Drain are not overridden and answer UNIMPLEMENTED, gRPC's own default, until the service has them.
 /// </summary>
 [Requires(Scopes.Admin)]
-internal sealed class AdminService(KeyService keys, IJobQueue jobs, GatewayOptions options, ILogger<AdminService> logger) : Ndif.Protocol.Admin.AdminBase
+internal sealed class AdminService(KeyService keys, IJobQueue jobs, GatewayOptions options, TimeProvider time, ILogger<AdminService> logger) : Ndif.Protocol.Admin.AdminBase
 {
     private const int LongestList = 1000;
 
@@ -54,6 +54,13 @@ internal sealed class AdminService(KeyService keys, IJobQueue jobs, GatewayOptio
         if (job is not null) logger.Requeued(request.JobId, again, By(context));
         else if (await jobs.GetAsync(again, context.CancellationToken) is null) throw ServerErrors.UnknownDeadLetter(request.JobId);
         return new RequeueReply { JobId = again };
+    }
+
+    /// <summary>What a key has used, or with no key named, all of them.</summary>
+    public override async Task<GetUsageReply> GetUsage(GetUsageRequest request, ServerCallContext context)
+    {
+        (DateOnly since, DateOnly until) = UsageRange.Of(request, time);
+        return new GetUsageReply { Rows = { await jobs.UsageAsync(request.Key, since, until, context.CancellationToken) } };
     }
 
     private static TimeSpan? LifetimeOf(double seconds) => seconds switch
