@@ -62,6 +62,13 @@ public interface IJobQueue : IAsyncDisposable
     /// <param name="owner">The key; empty for every one.</param>
     Task<IReadOnlyList<UsageRow>> UsageAsync(string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Tells those who watch these jobs where they stand now, as another QUEUED event: those that wait, whose position has changed since
+    /// it was told (in the first hundred at all, behind them by a hundredth), and that were not told within <paramref name="notWithin"/>.
+    /// It takes time for the jobs that are named, not for those that wait. How many were told.
+    /// </summary>
+    Task<int> TellPositionsAsync(IReadOnlyCollection<string> jobIds, TimeSpan notWithin, CancellationToken cancellationToken = default);
+
     Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default);
 
     /// <summary>Puts expired leases back, or into the dead letters after too many attempts. LeaseAsync does it now and then; gateways should too, for when no worker lives.</summary>

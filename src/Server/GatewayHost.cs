@@ -65,6 +65,7 @@ public static class GatewayHost
         services.AddSingleton<BlobTransfer>().AddSingleton<StatusBoard>().AddSingleton<MetricsPage>();
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
         services.AddSingleton<Farewell>().AddHostedService(provider => provider.GetRequiredService<Farewell>());
+        services.AddSingleton<Waiters>().AddHostedService<PositionTeller>();
         services.AddHostedService<Reaper>().AddHostedService<Sweeper>();
         services.AddCors(Cors.Configure);
         services.AddGrpc(grpc =>

@@ -6,7 +6,7 @@ using Spectre.Console;
 
 namespace Ndif.Cli.Commands;
 
-/// <summary>`ndif jobs [show|cancel|delete|dead|requeue]`: one's own jobs, and for operators those that lost too many workers.</summary>
+/// <summary>`ndif jobs [show|watch|cancel|delete|dead|requeue]`: one's own jobs, and for operators those that lost too many workers.</summary>
 internal static class JobsCommand
 {
     public static Command Create()
@@ -27,6 +27,19 @@ internal static class JobsCommand
 
         var show = new Command("show", "Show what is known of a job of yours.") { id };
         show.SetAction(async (parsed, cancellationToken) => Show(parsed, await (await Of(parsed, cancellationToken)).GetAsync(cancellationToken)));
+
+        var watch = new Command("watch", "Tell what happens to a job of yours, from its submission to its end; while it waits, where it stands.") { id };
+        watch.SetAction(async (parsed, cancellationToken) =>
+        {
+            JobState last = default;
+            await foreach (JobEvent happening in (await Of(parsed, cancellationToken)).Events(cancellationToken: cancellationToken))
+            {
+                if (parsed.GetValue(json)) Print([happening.Raw]);
+                else Console.WriteLine($"{happening.Raw.Time.ToDateTimeOffset():HH:mm:ss.fff}  {happening}");
+                last = happening.State ?? last;
+            }
+            return last is JobState.Completed ? 0 : 1;
+        });
 
         var cancel = new Command("cancel", "Cancel a job of yours, whether it waits or runs.") { id };
         cancel.SetAction(async (parsed, cancellationToken) => Show(parsed, await (await Of(parsed, cancellationToken)).CancelAsync(cancellationToken)));
@@ -59,7 +72,7 @@ internal static class JobsCommand
             return 0;
         });
 
-        foreach (Command part in new[] { list, show, cancel, delete, dead, requeue }) command.Subcommands.Add(part);
+        foreach (Command part in new[] { list, show, watch, cancel, delete, dead, requeue }) command.Subcommands.Add(part);
         return command;
 
         Backend There(ParseResult parsed) => Shared.Service(parsed.GetValue(host), parsed.GetValue(key));

@@ -13,7 +13,7 @@ internal static class BlobAnswer
 {
     private const int Part = 256 << 10;
 
-    public static async Task SendAsync(HttpContext context, string id, Stream content)
+    public static async Task SendAsync(HttpContext context, string id, Stream content, TimeSpan patience)
     {
         HttpResponse response = context.Response;
         RequestHeaders asked = context.Request.GetTypedHeaders();
@@ -41,7 +41,7 @@ internal static class BlobAnswer
             response.GetTypedHeaders().ContentRange = new ContentRangeHeaderValue(from, from + count - 1, content.Length);
         }
         response.ContentLength = count;
-        if (HttpMethods.IsGet(context.Request.Method)) await CopyAsync(content, from, count, response.BodyWriter, context.RequestAborted);
+        if (HttpMethods.IsGet(context.Request.Method)) await CopyAsync(content, from, count, context, patience);
     }
 
     /// <summary>A range counts if the client means this very blob, or does not say.</summary>
@@ -57,17 +57,20 @@ internal static class BlobAnswer
         return from >= length || to < from ? null : (from, to - from + 1);
     }
 
-    private static async Task CopyAsync(Stream content, long from, long count, PipeWriter body, CancellationToken cancellationToken)
+    private static async Task CopyAsync(Stream content, long from, long count, HttpContext context, TimeSpan patience)
     {
+        PipeWriter body = context.Response.BodyWriter;
         content.Seek(from, SeekOrigin.Begin);
         while (count > 0)
         {
             Memory<byte> room = body.GetMemory((int)Math.Min(Part, count));
-            int read = await content.ReadAsync(room[..(int)Math.Min(room.Length, count)], cancellationToken);
+            int read = await content.ReadAsync(room[..(int)Math.Min(room.Length, count)], context.RequestAborted);
             if (read == 0) throw new EndOfStreamException();
             body.Advance(read);
             count -= read;
-            if ((await body.FlushAsync(cancellationToken)).IsCompleted) return; // the client is gone
+            using var late = new CancellationTokenSource(patience);
+            using CancellationTokenRegistration cut = late.Token.Register(context.Abort); // a client that takes nothing any more
+            if ((await body.FlushAsync(context.RequestAborted)).IsCompleted) return; // the client is gone
         }
     }
 }

@@ -19,10 +19,10 @@ internal static class BlobEndpoints
         routes.MapPut("/v1/blobs/{id}", PutAsync).WithMetadata(scope);
     }
 
-    private static Task GetAsync(string id, HttpContext context, BlobTransfer blobs, Failures failures) => GuardAsync(context, failures, async () =>
+    private static Task GetAsync(string id, HttpContext context, BlobTransfer blobs, GatewayOptions options, Failures failures) => GuardAsync(context, failures, async () =>
     {
         await using Stream content = await blobs.OpenAsync(context.Caller(), id, context.RequestAborted);
-        await BlobAnswer.SendAsync(context, id, content);
+        await BlobAnswer.SendAsync(context, id, content, options.Patience);
         if (HttpMethods.IsGet(context.Request.Method)) Telemetry.BlobBytes.Add(context.Response.ContentLength ?? 0, new KeyValuePair<string, object?>("direction", "out"));
     });
 

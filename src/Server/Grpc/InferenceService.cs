@@ -11,7 +11,7 @@ namespace Ndif.Server;
 [Requires(Scopes.Run)]
 internal sealed class InferenceService(
     Admission admission, OwnJobs own, BlobTransfer blobs, StatusBoard board, IJobQueue jobs, ServedModels models,
-    GatewayOptions options, ProgramRules rules, Farewell farewell, Followers followers, Deletion deletion, TimeProvider time, IServer server,
+    GatewayOptions options, ProgramRules rules, Farewell farewell, Followers followers, Deletion deletion, Waiters waiters, TimeProvider time, IServer server,
     ILogger<InferenceService> logger) : Inference.InferenceBase
 {
     private const int LongestList = 1000;
@@ -20,7 +20,7 @@ internal sealed class InferenceService(
         IAsyncStreamReader<RunRequest> requestStream, IServerStreamWriter<Event> responseStream, ServerCallContext context)
     {
         using IDisposable visit = farewell.Enter();
-        await new RunCall(CallerOf(context), requestStream, responseStream, admission, jobs, followers, logger)
+        await new RunCall(CallerOf(context), requestStream, responseStream, admission, jobs, followers, waiters, options.Patience, logger)
             .RunAsync(farewell.Token, context.CancellationToken);
     }
 
@@ -33,10 +33,14 @@ internal sealed class InferenceService(
         await own.CheckAsync(CallerOf(context), request.JobId, context.CancellationToken);
         using IDisposable visit = farewell.Enter();
         using var over = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, farewell.Token);
+        using Waiters.Seat seat = waiters.Follow(request.JobId);
         try
         {
             await foreach (Event happening in jobs.WatchAsync(request.JobId, Math.Max(1, request.FromSequence), over.Token))
-                await EventStream.WriteAsync(responseStream, happening, over.Token);
+            {
+                seat.Saw(happening);
+                await EventStream.WriteAsync(responseStream, happening, options.Patience, over.Token);
+            }
         }
         catch (OperationCanceledException) when (farewell.Token.IsCancellationRequested)
         {

@@ -19,7 +19,7 @@ namespace Ndif.Server;
 /// </summary>
 internal sealed class RunCall(
     Caller caller, IAsyncStreamReader<RunRequest> requests, IServerStreamWriter<Event> responses,
-    Admission admission, IJobQueue jobs, Followers followers, ILogger logger)
+    Admission admission, IJobQueue jobs, Followers followers, Waiters waiters, TimeSpan patience, ILogger logger)
 {
     private string jobId = "";
     private volatile bool detached;
@@ -95,14 +95,16 @@ internal sealed class RunCall(
     /// <summary>3. Events as they come. WriteAsync returns when HTTP/2's flow control lets the bytes go.</summary>
     private async Task FollowAsync(CancellationToken cancellationToken)
     {
+        using Waiters.Seat seat = waiters.Follow(jobId);
         await foreach (Event happening in jobs.WatchAsync(jobId, 1, cancellationToken))
         {
+            seat.Saw(happening);
             if (EventStream.IsEnd(happening, out JobState state))
             {
                 ended = true;
                 logger.Ended(jobId, state.ToString(), happening.Sequence);
             }
-            try { await EventStream.WriteAsync(responses, happening, cancellationToken); }
+            try { await EventStream.WriteAsync(responses, happening, patience, cancellationToken); }
             catch (Exception)
             {
                 lost = true; // the call's token may not know it yet
