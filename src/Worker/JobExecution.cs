@@ -32,10 +32,10 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private ulong _tickets;
     private bool _lost;
 
-    private JobExecution(Lease lease, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
+    private JobExecution(Lease lease, DateTimeOffset ready, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
     {
         (_lease, _backend, _options, _leased) = (lease, backend, options, time.GetUtcNow());
-        _phases = new JobPhases(lease);
+        _phases = new JobPhases(lease, ready);
         _cancel = CancellationTokenSource.CreateLinkedTokenSource(lease.Lost, stopping);
         TimeSpan limit = lease.TimeLimit is { } asked && asked < options.WallTime ? asked : options.WallTime;
         TimeLimit = limit;
@@ -54,9 +54,10 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     public Error? Error { get; private set; }
 
     /// <summary>Says that the job runs, and compiles it.</summary>
-    public static JobExecution Begin(Lease lease, LanguageSubject subject, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
+    /// <param name="ready">When the model was loaded, which may be later than the lease.</param>
+    public static JobExecution Begin(Lease lease, LanguageSubject subject, DateTimeOffset ready, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
     {
-        var execution = new JobExecution(lease, backend, options, time, stopping);
+        var execution = new JobExecution(lease, ready, backend, options, time, stopping);
         execution._phases.Compiling();
         execution.Tell(new Event { State = new StateChanged { State = JobState.Running, Attempt = (uint)lease.Attempt, Worker = options.Id } });
         try

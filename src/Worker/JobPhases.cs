@@ -7,7 +7,7 @@ namespace Ndif.Worker;
 /// <summary>
 /// Where a job's time goes, from its submission to the publication of its end, without gaps and without overlap:
 /// <code>
-///   submitted ── queue ── leased ── wait ── compile ── wait ── pass begins ── run (less save) ── pass ends ── end ── published
+///   submitted ── queue ── leased ── load ── wait ── compile ── wait ── pass begins ── run (less save) ── pass ends ── end ── published
 /// </code>
 /// They travel in its <see cref="Usage"/>, are spans of its trace, and the samples of a histogram.
 /// </summary>
@@ -18,16 +18,21 @@ internal sealed class JobPhases : IDisposable
     private readonly DateTimeOffset _now = DateTimeOffset.UtcNow;
     private readonly long _began = Stopwatch.GetTimestamp();
     private long _compiling, _compiled, _running, _ran;
+    private readonly TimeSpan _loading;
     private TimeSpan _saving;
 
-    public JobPhases(Lease lease)
+    /// <param name="ready">When the model was loaded.</param>
+    public JobPhases(Lease lease, DateTimeOffset ready)
     {
         _lease = lease;
+        TimeSpan had = Stopwatch.GetElapsedTime(lease.Taken, _began), load = ready - At(lease.Taken);
+        _loading = load < TimeSpan.Zero ? TimeSpan.Zero : load < had ? load : had;
         Activity? before = Activity.Current;
         _job = Telemetry.Source.StartActivity("job", ActivityKind.Consumer, lease.TraceParent, startTime: At(lease.Taken))
             ?.SetTag("ndif.job", lease.JobId).SetTag("ndif.model", lease.Model).SetTag("ndif.attempt", lease.Attempt);
         Activity.Current = before; // spans of other jobs begin on this thread too
         Span("queue", At(lease.Taken) - lease.Waited, At(lease.Taken));
+        if (_loading > TimeSpan.Zero) Span("load", At(lease.Taken), At(lease.Taken) + _loading);
     }
 
     public void Compiling() => _compiling = Stopwatch.GetTimestamp();
@@ -67,7 +72,7 @@ internal sealed class JobPhases : IDisposable
         TimeSpan compile = Stopwatch.GetElapsedTime(_compiling, _compiled), run = Stopwatch.GetElapsedTime(_running, _ran);
         (string Name, TimeSpan Time)[] phases =
         [
-            ("queue", _lease.Waited), ("wait", Stopwatch.GetElapsedTime(_lease.Taken, _running) - compile), ("compile", compile),
+            ("queue", _lease.Waited), ("load", _loading), ("wait", Stopwatch.GetElapsedTime(_lease.Taken, _running) - compile - _loading), ("compile", compile),
             ("run", run - _saving), ("save", _saving), ("end", Stopwatch.GetElapsedTime(_ran, now)),
         ];
         foreach (var (name, time) in phases) Telemetry.Phase(name, _lease.Model, time);

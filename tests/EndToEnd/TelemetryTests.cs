@@ -25,9 +25,9 @@ public sealed class TelemetryTests(Cluster cluster, ITestOutputHelper output) : 
         Job job;
         using (Recorded recorded = Experiments.Record("states", Cluster.Remote)) job = await recorded.Trace.SubmitAsync(Cancel);
         await job.WaitAsync(Cancel);
-        Assert.Equal(["queue", "wait", "compile", "run", "save", "end"], (await job.GetAsync(Cancel)).Usage.Phases.Select(phase => phase.Name));
+        Assert.Equal(["queue", "load", "wait", "compile", "run", "save", "end"], (await job.GetAsync(Cancel)).Usage.Phases.Select(phase => phase.Name));
         await using Child show = Cluster.Tool("jobs", "show", job.Id, "--host", Cluster.Grpc.ToString(), "--key", Cluster.Key);
-        Assert.Matches(@"time +queue [\d.]+ ms, wait [\d.]+ ms, compile [\d.]+ ms, run [\d.]+ ms, save [\d.]+ ms, end [\d.]+ ms", await show.LineAsync(line => line.Contains(" time ", StringComparison.Ordinal)));
+        Assert.Matches(@"time +queue [\d.]+ ms, load [\d.]+ ms, wait [\d.]+ ms, compile [\d.]+ ms, run [\d.]+ ms, save [\d.]+ ms, end [\d.]+ ms", await show.LineAsync(line => line.Contains(" time ", StringComparison.Ordinal)));
     }
 
     /// <summary>A collector of OpenTelemetry is told of gateway, queue and worker; and Prometheus finds the phases.</summary>
@@ -49,7 +49,7 @@ public sealed class TelemetryTests(Cluster cluster, ITestOutputHelper output) : 
         string web = (await up.LineAsync(line => line.Contains("http://", StringComparison.Ordinal) && !line.Contains(host, StringComparison.Ordinal), "its page")).Split(' ').Single(word => word.StartsWith("http://", StringComparison.Ordinal));
         using var http = new HttpClient();
         string metrics = await http.GetStringAsync(new Uri(new Uri(web), "/metrics"), Cancel);
-        foreach (string phase in (string[])["queue", "wait", "compile", "run", "save", "end"])
+        foreach (string phase in (string[])["queue", "load", "wait", "compile", "run", "save", "end"])
             Assert.Contains(metrics.Split('\n'), line => line.Contains("job_phase_seconds_count", StringComparison.Ordinal) && line.Contains($"phase=\"{phase}\"", StringComparison.Ordinal) && line.EndsWith(" 1", StringComparison.Ordinal));
 
         Assert.Equal(0, await up.TerminateAsync()); // and tells what it still has

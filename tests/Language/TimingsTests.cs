@@ -25,7 +25,7 @@ public sealed class TimingsTests(LoopbackFixture loopback) : IClassFixture<Loopb
             Assert.True(last.Total.TotalSeconds <= waited);
         }
         parts.Sort();
-        Assert.Equal(["send", "queue", "wait", "compile", "run", "save", "end", "deliver"], last!.Phases.Select(phase => phase.Phase));
+        Assert.Equal(["send", "queue", "load", "wait", "compile", "run", "save", "end", "deliver"], last!.Phases.Select(phase => phase.Phase));
         Assert.All(last.Phases, phase => Assert.True(phase.Time >= TimeSpan.Zero, last.ToString()));
         Assert.InRange(parts[parts.Count / 2], 0.95, 1.05);
         Assert.True(newTokens == 0 || last.Phases.Single(phase => phase.Phase == "run").Time > last.Total / 3, last.ToString());

@@ -7,7 +7,7 @@ namespace Ndif;
 /// Where the time of a remote run went: what this client did and waited for, and the phases that the service tells with the job's end.
 /// </summary>
 /// <param name="Phases">
-/// In order: send (until the service says that it has the job), queue, wait, compile, run, save, end (as <see cref="Usage.Phases"/>), deliver (until
+/// In order: send (until the service says that it has the job), queue, load, wait, compile, run, save, end (as <see cref="Usage.Phases"/>), deliver (until
 /// the last value was here). They are measured each for itself and add up to <paramref name="Total"/> but for a few hundred microseconds.
 /// </param>
 /// <param name="Total">From the call to its return.</param>
