@@ -23,6 +23,29 @@ public sealed class JobsCommandTests(Cluster cluster, ITestOutputHelper output) 
         Assert.Contains("There is no job", others.Errors, StringComparison.Ordinal);
     }
 
+    /// <summary>Both workers are kept busy by sixteen endless jobs (each takes eight at once); the one that waits behind them hears how it moves up.</summary>
+    [Fact]
+    public async Task JobsWatch_TellsAWaitingJobsPosition_AndItsEnd()
+    {
+        string key = await Cluster.NewKeyAsync("Watch");
+        Backend there = Backend.At(Cluster.Grpc.ToString(), key);
+        List<Job> busy = [];
+        for (int i = 0; i < 18; i++)
+            using (Recorded recorded = Experiments.Record("endless", there)) busy.Add(await recorded.Trace.SubmitAsync(Cancel));
+        Job last;
+        using (Recorded recorded = Experiments.Record("states", there)) last = await recorded.Trace.SubmitAsync(Cancel);
+        await using Child watch = Tool(key, "watch", last.Id);
+        string first = await watch.LineAsync(line => line.Contains("queued (position ", StringComparison.Ordinal), "its position");
+        Assert.DoesNotContain("position 1", first, StringComparison.Ordinal);
+        // those that wait before it, the youngest first
+        foreach (Job job in Enumerable.Reverse(busy)) await job.CancelAsync(Cancel);
+        Assert.Equal(0, await watch.EndAsync());
+        string[] told = [.. watch.Lines.Where(line => line.Contains("queued", StringComparison.Ordinal))];
+        Assert.EndsWith("completed", watch.Lines[^1], StringComparison.Ordinal);
+        Assert.Contains("received", watch.Lines[0], StringComparison.Ordinal);
+        Assert.NotEmpty(told);
+    }
+
     [Fact]
     public async Task AJobThatKillsItsWorkers_IsADeadLetter_ThatAnOperatorRunsAgain()
     {

@@ -38,7 +38,7 @@ public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : Clust
     [Fact]
     public async Task EveryCommand_HasHelp()
     {
-        Child[] helps = [.. "|demo|up|serve|worker|keys|models|models pull|status|jobs|jobs show|jobs cancel|jobs delete|jobs dead|jobs requeue|usage|parity".Split('|')
+        Child[] helps = [.. "|demo|up|serve|worker|keys|models|models pull|status|jobs|jobs show|jobs watch|jobs cancel|jobs delete|jobs dead|jobs requeue|usage|parity".Split('|')
             .Select(command => Cluster.Tool([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]))];
         foreach (Child help in helps)
         {

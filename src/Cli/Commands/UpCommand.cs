@@ -26,6 +26,7 @@ internal static class UpCommand
         command.SetAction(async (parsed, cancellationToken) =>
         {
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
+            using var observed = Observability.Start("ndif");
             string folder = parsed.GetValue(data)!;
             QueueBackend backend = Shared.Backend(parsed.GetValue(redis), config.Queue(parsed, parsed.GetValue(prefix)!, Shared.LeaseSeconds), config.Blobs(parsed, folder));
             IKeyStore keys = Shared.Keys(backend, folder, parsed.GetValue(prefix)!);

@@ -25,7 +25,8 @@ internal static class WorkerCommand
         var id = new Option<string?>("--id") { Description = "Name of this worker. Default: machine name and process id." };
         var batch = new Option<int>("--max-batch") { Description = "How many jobs go through one pass at most.", DefaultValueFactory = _ => 8 };
         var chunk = new Option<int>("--prefill-chunk") { Description = "Longer prompts of generations run in chunks of so many tokens, where nobody looks inside; 0: whole." };
-        var command = new Command("worker", "Hold models and run jobs for a cluster.") { model, device, dtype, eightBit, redis, data, prefix, lease, id, batch, chunk, logJson };
+        var metrics = new Option<int>("--metrics-port") { Description = "Port of a page of metrics for Prometheus, on every address of this machine; 0: none." };
+        var command = new Command("worker", "Hold models and run jobs for a cluster.") { model, device, dtype, eightBit, redis, data, prefix, lease, id, batch, chunk, metrics, logJson };
         config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
@@ -33,6 +34,8 @@ internal static class WorkerCommand
                 : throw new ArgumentException("A worker without a Redis gets no jobs: give --redis host:port, or run everything in one process with `ndif up`.");
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             using var logs = new SerilogLoggerFactory(log);
+            using var observed = Observability.Start("ndif-worker");
+            using IDisposable? page = parsed.GetValue(metrics) is > 0 and var port ? OwnMeters.Serve("+", port) : null;
             await using QueueBackend backend = Shared.Backend(address, config.Queue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)), config.Blobs(parsed, parsed.GetValue(data)!), logs);
             var options = new WorkerOptions
             {

@@ -184,6 +184,18 @@ internal sealed class RemoteService : IProgramRunner
 
     internal Uri Host => _channel.Host;
 
+    /// <summary>Where this service gives large tensors; asked for once.</summary>
+    internal async Task<BlobRoute> RouteAsync(CancellationToken cancellationToken) => _channel.Route ??= BlobRoute.Of(
+        _channel.Host, await GuardAsync(async () => await Calls.GetCapabilitiesAsync(new GetCapabilitiesRequest(), Headers(), cancellationToken: cancellationToken), cancellationToken));
+
+    /// <summary>Takes the connection of all other calls from now on; false if it was that one already.</summary>
+    internal bool Leave(BlobRoute route)
+    {
+        if (route.Address == _channel.Host) return false;
+        _channel.Route = BlobRoute.Shared(_channel.Host);
+        return true;
+    }
+
     internal Metadata Headers() => _key is { Length: > 0 }
         ? new Metadata { { "authorization", $"Bearer {_key}" } }
         : [];
@@ -262,6 +274,9 @@ internal sealed class RemoteChannel
     public Admin.AdminClient Admin { get; }
 
     public HttpClient Http { get; }
+
+    /// <summary>Where large tensors are fetched; null before it was asked for.</summary>
+    public BlobRoute? Route { get; set; }
 }
 
 /// <summary>What an end state means to who waits for the job.</summary>

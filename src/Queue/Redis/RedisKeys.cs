@@ -20,7 +20,7 @@ namespace Ndif.Queue;
 /// recent:{owner}         sorted set: numbers of the last minute's submissions by time; lives that long
 /// usage:{day}            set: owners with an account of that day (days since 1970); usage:{day} {owner} hash: "what model" to amount
 /// totals                 hash: completed, failed
-/// workers, worker:{id}   set of ids, heartbeats with a time to live; descriptions: hash by model
+/// workers, worker:{id}   set of ids, heartbeats with a time to live; descriptions: hash by model; stamps: hash by model of their checksums
 /// deployments            hash: what is wanted, by name
 /// holders:{name}         hash: worker to "until lastUsed", in ms
 /// orders:{worker}        list of orders to it; taken:{worker} those that it took last
@@ -38,6 +38,8 @@ internal sealed class RedisKeys(string prefix)
     public RedisKey Workers { get; } = prefix + "workers";
 
     public RedisKey Descriptions { get; } = prefix + "descriptions";
+
+    public RedisKey Stamps { get; } = prefix + "stamps";
 
     public RedisKey Deployments { get; } = prefix + "deployments";
 
