@@ -31,6 +31,23 @@ public sealed class Arguments
         return new Arguments(value);
     }
 
+    /// <summary>The same call with its tensors on a device; those that are there already stay as they are.</summary>
+    public Arguments On(torch.Device device) => new(
+        Array.ConvertAll(Positional, value => Moved(value, device)),
+        [.. Keywords.Select(keyword => new KeyValuePair<string, object?>(keyword.Key, Moved(keyword.Value, device)))]);
+
+    /// <summary>A tensor on a device, and a tuple's or an output's tensors; anything else as it is.</summary>
+    internal static object? Moved(object? value, torch.Device device) => value switch
+    {
+        torch.Tensor tensor => IsOn(tensor.device, device) ? tensor : tensor.to(device),
+        object?[] tuple => Array.ConvertAll(tuple, element => Moved(element, device)),
+        ModelOutput output => new ModelOutput(Array.ConvertAll(output.Entries, e => new KeyValuePair<string, object?>(e.Key, Moved(e.Value, device)))),
+        _ => value,
+    };
+
+    /// <summary>"cuda" is "cuda:0".</summary>
+    private static bool IsOn(torch.Device present, torch.Device asked) => present.type == asked.type && Math.Max(0, present.index) == Math.Max(0, asked.index);
+
     /// <summary>The argument at a position, or under its keyword; null if it was not given.</summary>
     public object? Get(int position, string? keyword = null)
     {

@@ -51,7 +51,7 @@ public sealed class KeyValueCache : IDisposable
     /// <param name="rows">[kept] int64</param>
     public void SelectRows(Tensor rows)
     {
-        foreach (Layer? layer in _layers) layer?.Replace(t => t.index_select(0, rows));
+        foreach (Layer? layer in _layers) layer?.Replace(t => t.index_select(0, rows.to(t.device)));
     }
 
     public void Dispose()

@@ -1,3 +1,4 @@
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Ndif.Models;
@@ -15,6 +16,7 @@ public abstract class SiteModule
 {
     private readonly List<SiteModule> _children = [];
     private readonly List<Parameter> _parameters = [];
+    private DeviceHome? _home;
 
     /// <summary>One component of the path: "attn".</summary>
     public string Name { get; private set; } = "";
@@ -56,8 +58,25 @@ public abstract class SiteModule
     /// <summary>As <see cref="Run"/>, with operations inside of the forward watched: its instrumented copy.</summary>
     public virtual object? RunWatched(WatchedSource operations, Arguments arguments) => Run(arguments);
 
+    /// <summary>Where its weights are, in a model that is spread over devices; null in any other.</summary>
+    public torch.Device? Device { get; private set; }
+
     /// <summary>Who watches this module in the pass that runs on this thread, or null.</summary>
-    protected SiteObserver? Observer => SiteObserver.Of(Index);
+    protected SiteObserver? Observer => _home ?? SiteObserver.Of(Index);
+
+    /// <summary>Calls of this module bring what they are called with to a device first; what is within is there with it.</summary>
+    /// <param name="answersTo">Where the module's result goes, if not left where it is.</param>
+    internal void Settle(torch.Device device, torch.Device? answersTo = null)
+    {
+        _home = new DeviceHome(device, answersTo);
+        Stay(this);
+
+        void Stay(SiteModule module)
+        {
+            module.Device = device;
+            module._children.ForEach(Stay);
+        }
+    }
 
     protected T Child<T>(string name, T child) where T : SiteModule
     {

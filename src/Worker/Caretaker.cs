@@ -86,7 +86,7 @@ internal sealed class Caretaker(
             if (order.Drain) stays = false;
             if (order.Evict.Length == 0) continue;
             if (_wanted.GetValueOrDefault(order.Evict) is { } wanted) wanted.IsPutAway = true;
-            if (residents.Find(order.Evict) is { } serving) Evict(serving, keepWarm: true);
+            if (residents.Find(order.Evict) is { } serving) Evict(serving);
         }
         return stays;
     }
@@ -150,9 +150,9 @@ internal sealed class Caretaker(
             bool keeps = await backend.Deployments.HoldAsync(wanted.Name, options.Id, serving.IsFixed ? int.MaxValue : (int)wanted.Deployment.Replicas,
                 serving.IsFixed ? DeploymentRules.Always : serving.Host.LastUsed, stopping);
             bool isOther = wanted.Deployment.Dtype is not DataType.Unspecified && wanted.Deployment.Dtype != serving.Host.Subject.Description.Dtype;
-            if (!serving.IsFixed && (!keeps || isOther)) Evict(serving, keepWarm: !isOther);
+            if (!serving.IsFixed && (!keeps || isOther)) Evict(serving, isSame: !isOther);
         }
-        foreach (Serving unwanted in residents.Hot.Where(s => !s.IsFixed && !s.Host.Names.Any(_wanted.ContainsKey))) Evict(unwanted, keepWarm: false);
+        foreach (Serving unwanted in residents.Hot.Where(s => !s.IsFixed && !s.Host.Names.Any(_wanted.ContainsKey))) Evict(unwanted);
         _evictions.RemoveAll(e => e.IsCompletedSuccessfully);
     }
 
@@ -238,7 +238,7 @@ internal sealed class Caretaker(
 
     private bool IsPinned(Serving serving) => serving.Host.Names.Any(name => _wanted.GetValueOrDefault(name)?.Deployment.Pinned == true);
 
-    private void Evict(Serving serving, bool keepWarm)
+    private void Evict(Serving serving, bool isSame = true)
     {
         _evictions.Add(GoAsync());
 
@@ -246,7 +246,7 @@ internal sealed class Caretaker(
         {
             try
             {
-                await loader.EvictAsync(serving, keepWarm);
+                await loader.EvictAsync(serving, () => isSame && presence.Absent.Any(w => w.Name == serving.Host.Name)); // if it is still wanted then
                 await presence.TryAnnounceAsync();
             }
             finally

@@ -10,12 +10,11 @@ namespace Ndif.Worker;
 /// <summary>A model that this worker holds: its weights, and the one thread its passes run on.</summary>
 public sealed class ModelHost : IDisposable
 {
-    private readonly torch.Device _device;
     private readonly string _revision;
 
     private ModelHost(LanguageSubject subject, string name, string revision, TimeSpan loadTime, DateTimeOffset now)
     {
-        (Subject, Name, _revision, LoadTime, _device) = (subject, name, revision, loadTime, subject.Device);
+        (Subject, Name, _revision, LoadTime) = (subject, name, revision, loadTime);
         Lane = new Lane($"model {name}");
         Since = LastUsed = now;
     }
@@ -65,13 +64,13 @@ public sealed class ModelHost : IDisposable
         description.Revision.Length == 0 || name == $"{description.Id}@{description.Revision}" ? [name] : [name, $"{description.Id}@{description.Revision}"];
 
     /// <summary>Takes the weights off the device, into this machine's memory. No pass may run.</summary>
-    public void Cool() => Subject.MoveTo(torch.CPU);
+    public void Cool() => Subject.Cool();
 
     /// <summary>Brings them back.</summary>
     public void Heat(TimeProvider time)
     {
         long from = time.GetTimestamp();
-        Subject.MoveTo(_device);
+        Subject.Heat();
         (LoadTime, Since) = (time.GetElapsedTime(from), time.GetUtcNow());
     }
 

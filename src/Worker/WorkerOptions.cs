@@ -18,7 +18,7 @@ public sealed record WorkerOptions
     /// </summary>
     public IReadOnlyList<string> Models { get; init; } = [];
 
-    /// <summary>Where the weights go: "cpu", "cuda", "cuda:1". Default "cpu".</summary>
+    /// <summary>Where the weights go: "cpu", "cuda", "cuda:1"; "cuda:0,cuda:1" share the layers of each model. Default "cpu".</summary>
     [Required]
     public string Device { get; init; } = "cpu";
 
@@ -99,7 +99,7 @@ public sealed record WorkerOptions
     /// <param name="dtype">Null for <see cref="Dtype"/>.</param>
     internal LoadOptions LoadOptions(torch.ScalarType? dtype) => new()
     {
-        DType = dtype ?? Ndif.Models.DTypes.OfConfig(Dtype), EightBit = EightBit, Device = Device == "cpu" ? torch.CPU : new torch.Device(Device),
+        DType = dtype ?? Ndif.Models.DTypes.OfConfig(Dtype), EightBit = EightBit, DeviceMap = DeviceMap.Parse(Device),
     };
 
     /// <summary>Refuses options that are out of bounds, with a sentence for each.</summary>

@@ -26,7 +26,7 @@ internal static class Shared
 
     public static Option<string[]> Model() => new("--model", "-m") { Description = "Id or folder of a model to hold; may be given several times. Default: the bundled ndif/tiny-landmarks.", DefaultValueFactory = _ => ["ndif/tiny-landmarks"] };
 
-    public static Option<string> Device() => new("--device") { Description = "Where weights go: cpu, cuda, cuda:1.", DefaultValueFactory = _ => "cpu" };
+    public static Option<string> Device() => new("--device") { Description = "Where weights go: cpu, cuda, cuda:1; cuda:0,cuda:1 share the layers of each model.", DefaultValueFactory = _ => "cpu" };
 
     public static Option<string> Dtype() => new("--dtype") { Description = "Element type to load weights in: float32, bfloat16, float16. Default: the checkpoint's own.", DefaultValueFactory = _ => "" };
 

@@ -19,12 +19,13 @@ namespace Ndif;
 /// <param name="edits">A file of edits to begin with; see <see cref="TracedModel.ImportEdits"/>.</param>
 /// <param name="dtype">
 /// The element type to load the weights in: <see cref="DType.Float32"/>, <see cref="DType.BFloat16"/> or <see cref="DType.Float16"/>; the checkpoint's own if not
-/// given. Like the next two it is for runs in this process: the service has loaded its models, and refuses.
+/// given. Like the next three it is for runs in this process: the service has loaded its models, and refuses.
 /// </param>
 /// <param name="adapter">A LoRA adapter in PEFT's format, a folder or an id on the hub, that is merged into the weights when they are loaded.</param>
 /// <param name="eightBit">Keep the weights of linear layers in eight bits: about a quarter of float32's memory, slower, and a little off.</param>
+/// <param name="device">Where the weights go: "cpu", "cuda", "cuda:1"; several, "cuda:0,cuda:1", share the layers of a model that is too large for one.</param>
 public sealed class LanguageModel(string id, string revision = "", Backend? remote = null, Dictionary<string, Aliases>? rename = null, string? edits = null,
-    DType? dtype = null, string? adapter = null, bool eightBit = false)
+    DType? dtype = null, string? adapter = null, bool eightBit = false, string device = "cpu")
     : TracedModel(rename, edits)
 {
     private HuggingFaceTokenizer? _tokenizer;
@@ -34,7 +35,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     public string Revision { get; } = revision;
 
     /// <summary>How it is loaded in this process.</summary>
-    private LocalModel Here { get; } = new(id, revision, dtype, adapter, eightBit);
+    private LocalModel Here { get; } = new(id, revision, dtype, adapter, eightBit, device);
 
     protected internal override ModelRef Reference { get; } = new() { Id = id, Revision = revision };
 
@@ -182,11 +183,22 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <example><code>var edited = llm.Edit(() => llm.Layers[^1].Hidden[.., ^1] = parisHidden.Tensor);</code></example>
     public LanguageModel Edit(Action edit, bool inPlace = false)
     {
-        LanguageModel edited = inPlace ? this : new LanguageModel(Id, Revision, Default, new(Rename), null, Here.Dtype, Here.Adapter, Here.EightBit) { _tokenizer = _tokenizer };
+        LanguageModel edited = inPlace ? this : new LanguageModel(Id, Revision, Default, new(Rename), null, Here.Dtype, Here.Adapter, Here.EightBit, Here.Device) { _tokenizer = _tokenizer };
         if (!inPlace) edited.ShareTree(this);
         edited.AddEdit(inPlace ? null : this, edit);
         return edited;
     }
+
+    /// <summary>
+    /// A model with a LoRA adapter attached: this one's weights, and persistent edits that add what the adapter adds, in every pass of every
+    /// later trace. The service needs to know nothing of the adapter; its matrices travel with the trace, large ones once. Traces with
+    /// different adapters, and with none, share passes.
+    /// </summary>
+    /// <param name="adapter">In PEFT's format: a folder, or an id on the hub. The engine, which reads it, must be in this program.</param>
+    /// <remarks>forward in peft/tuners/lora/layer.py. To merge an adapter into weights that are loaded here, open the model with <c>adapter:</c>.</remarks>
+    /// <exception cref="NdifException">BAD_CHECKPOINT: it is damaged, another model's, or of a kind that is not supported. UNKNOWN_MODEL: it was not found.</exception>
+    /// <example><code>var tuned = llm.WithAdapter("./my-lora"); string answer = await tuned.AskAsync("Hello");</code></example>
+    public LanguageModel WithAdapter(string adapter) => LowRankEdits.Attach(this, adapter);
 
     /// <summary>Opens a session: several traces as one job, with values flowing between them.</summary>
     public Session Session(Backend? remote = null) => new(this, remote ?? Default);
@@ -222,8 +234,8 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
 
     protected internal override IProgramRunner RunnerFor(Backend backend) => backend.Kind switch
     {
-        BackendKind.Remote => Here is { Dtype: null, Adapter: null, EightBit: false } ? RemoteService.For(backend)
-            : throw Errors.Throwable(ErrorCode.BadArgument, $"`{Id}` was opened with dtype, adapter or eightBit, which say how weights are loaded in this process; the service has loaded its own.",
+        BackendKind.Remote => Here.IsPlain ? RemoteService.For(backend)
+            : throw Errors.Throwable(ErrorCode.BadArgument, $"`{Id}` was opened with dtype, adapter, eightBit or device, which say how weights are loaded in this process; the service has loaded its own.",
                 "Run it here, or open the model without them for remote runs."),
         BackendKind.Loopback => new LoopbackRunner(LocalRuntime.Get().Open(Here)),
         _ => LocalRuntime.Get().Open(Here),

@@ -6,4 +6,9 @@ namespace Ndif.Running;
 /// <param name="Dtype">The element type of its weights; null is the checkpoint's own.</param>
 /// <param name="Adapter">A LoRA adapter that is merged into the weights: a folder or an id; null is none.</param>
 /// <param name="EightBit">Linear layers keep their weights in eight bits.</param>
-public sealed record LocalModel(string Id, string Revision = "", DType? Dtype = null, string? Adapter = null, bool EightBit = false);
+/// <param name="Device">Where the weights are: "cpu", "cuda", "cuda:0,cuda:1" for several that share the layers.</param>
+public sealed record LocalModel(string Id, string Revision = "", DType? Dtype = null, string? Adapter = null, bool EightBit = false, string Device = "cpu")
+{
+    /// <summary>True if nothing is asked of how it is loaded.</summary>
+    public bool IsPlain => this == new LocalModel(Id, Revision);
+}

@@ -16,9 +16,21 @@ public interface ILocalRuntime
     /// <summary>A runner for a model, which is loaded when it first runs.</summary>
     IProgramRunner Open(LocalModel model);
 
+    /// <summary>What a LoRA adapter in PEFT's format changes.</summary>
+    /// <param name="adapter">A folder, or an id on the hub.</param>
+    /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT or DOWNLOAD_FAILED.</exception>
+    IReadOnlyList<LowRankChange> ReadAdapter(string adapter);
+
     /// <summary>A tensor of the engine's own as data, so that a client that cannot name its type accepts it; null for anything else.</summary>
     TensorData? AsData(object value);
 }
+
+/// <summary>What an adapter adds to what a module gives for x: scale · x Aᵀ Bᵀ.</summary>
+/// <param name="Module">The module's path.</param>
+/// <param name="A">[rank, inputs]</param>
+/// <param name="B">[outputs, rank]</param>
+/// <param name="Table">The module is an embedding: inputs are its entries.</param>
+public sealed record LowRankChange(string Module, TensorData A, TensorData B, double Scale, bool Table);
 
 public static class LocalRuntime
 {

@@ -32,9 +32,13 @@ public sealed class Iteration
     public void Each(Action<Value> body, Range? range = null, int stride = 1)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(stride, 1);
-        Range over = range ?? Range.All;
+        Record(_trace.Open(), body, range ?? Range.All, stride);
+    }
+
+    /// <summary>The same in whatever trace is open.</summary>
+    internal static void Record(Recorder recorder, Action<Value> body, Range over, int stride = 1)
+    {
         if (over.Start.IsFromEnd || (over.End.IsFromEnd && over.End.Value != 0)) throw Negative();
-        Recorder recorder = _trace.Open();
         if (recorder.Scopes.Any(s => s is StepLoop)) throw new InvalidOperationException("An iteration cannot be opened inside of another one.");
         var loop = new StepLoop { Each = new StepRange { Start = (uint)over.Start.Value, Stride = (uint)stride } };
         if (!over.End.IsFromEnd) loop.Each.Stop = (uint)over.End.Value;

@@ -26,10 +26,22 @@ public sealed class EngineRuntime : ILocalRuntime
             cancellation => Load(key, cancellation), () => LoadShapes(key), new Lane($"model {key.Id}")))).Value;
     }
 
+    public IReadOnlyList<LowRankChange> ReadAdapter(string adapter)
+    {
+        using AdapterFile file = AdapterFile.Open(ModelStore.Find(adapter, null, ModelParts.Adapter, null).Path);
+        return [.. file.Pairs.Select(pair => new LowRankChange(pair.Module, Data(pair.A), Data(pair.B), pair.Scale, pair.Table))];
+
+        TensorData Data(string name)
+        {
+            using TorchSharp.torch.Tensor tensor = file.Read(name);
+            return tensor.ToData();
+        }
+    }
+
     public TensorData? AsData(object value) => (value as TorchSharp.torch.Tensor)?.ToData();
 
     private static LanguageSubject Load(LocalModel model, CancellationToken cancellationToken) => new(ModelLoader.Load(model.Id, Revision(model),
-        new LoadOptions { DType = Type(model), Adapter = model.Adapter, EightBit = model.EightBit }, cancellationToken: cancellationToken));
+        new LoadOptions { DType = Type(model), Adapter = model.Adapter, EightBit = model.EightBit, DeviceMap = DeviceMap.Parse(model.Device) }, cancellationToken: cancellationToken));
 
     private static LanguageSubject LoadShapes(LocalModel model)
     {

@@ -104,7 +104,8 @@ public sealed class LanguageSubject : SubjectModel, IDisposable
     public override object? CallModule(int module, Arguments arguments)
     {
         using var unwatched = SiteObserver.Watch(null);
-        return _model.Modules[module].Run(arguments);
+        SiteModule called = _model.Modules[module];
+        return called.Run(called.Device is { } device ? arguments.On(device) : arguments);
     }
 
     public override torch.Tensor Parameter(int module, string name) => Find(module, name).Value;
@@ -113,8 +114,11 @@ public sealed class LanguageSubject : SubjectModel, IDisposable
 
     internal override IDisposable Follow(IReadOnlyList<(int Module, string Name)> parameters) => new Followed(parameters.Select(p => Find(p.Module, p.Name)));
 
-    /// <summary>Moves the weights to another device. No run may be under way.</summary>
-    public void MoveTo(torch.Device device) => _model.MoveTo(device);
+    /// <summary>Takes the weights off their devices. No run may be under way until <see cref="Heat"/>.</summary>
+    public void Cool() => _model.Cool();
+
+    /// <summary>Brings them back.</summary>
+    public void Heat() => _model.Heat();
 
     public void Dispose() => _model.Dispose();
 

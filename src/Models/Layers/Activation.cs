@@ -31,8 +31,8 @@ public sealed partial class Activation : TensorModule
         "quick_gelu" => new("QuickGELUActivation", x => x * sigmoid(x * 1.702)),
         "silu" => new("SiLUActivation", x => nn.functional.silu(x)),
         "swish" => new("SiLU", x => nn.functional.silu(x)),
-        "relu" => new("ReLU", x => x.relu()),
-        "relu2" => new("ReLUSquaredActivation", x => x.relu().square()),
+        "relu" => new("ReLU", Relu),
+        "relu2" => new("ReLUSquaredActivation", x => Relu(x).square()),
         "relu6" => new("ReLU6", x => x.clamp(0, 6)),
         "sigmoid" => new("Sigmoid", x => x.sigmoid()),
         "tanh" => new("Tanh", x => x.tanh()),
@@ -43,6 +43,9 @@ public sealed partial class Activation : TensorModule
         string unknown => throw config.Bad(key, "must be an activation that is known here (gelu, gelu_10, gelu_new, gelu_fast, "
             + "gelu_pytorch_tanh, quick_gelu, silu, relu, relu2, relu6, leaky_relu, hardswish, sigmoid, tanh, mish, linear)", $"`{unknown}`"),
     };
+
+    /// <summary>As relu, which libtorch cannot do for shapes alone; the gradient at 0 is 0 here too.</summary>
+    private static Tensor Relu(Tensor x) => nn.functional.threshold(x, 0, 0);
 
     /// <summary>0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))), which the named variants write out and libtorch has in one kernel.</summary>
     private static Tensor GeluTanh(Tensor x) => nn.functional.gelu(x, TorchSharp.Modules.GELU.Approximate.tanh);

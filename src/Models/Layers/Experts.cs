@@ -55,14 +55,17 @@ public sealed partial class Experts : SiteModule
         long[] counts = hidden.device_type == TorchSharp.DeviceType.META
             ? [pairs, .. new long[experts - 1]] // shapes alone do not depend on who goes where
             : flat.bincount(null, experts).cpu().data<long>().ToArray();
-        Tensor sorted = hidden.index_select(0, order.div(each, RoundingMode.floor));    // [pairs, width]
+        Tensor sorted = Rows(hidden, order.div(each, RoundingMode.floor));              // [pairs, width]
         Tensor[] gateAndUp = Each(sorted, counts, _gateUpProj.Value).chunk(2, -1);      // 2 x [pairs, inner]
         Tensor inner = _actFn.Call(gateAndUp[0]) * gateAndUp[1];                        // [pairs, inner]
         Tensor outputs = Each(inner, counts, _downProj.Value);                          // [pairs, width]
-        Tensor back = outputs.index_select(0, order.argsort());                         // [pairs, width]
+        Tensor back = Rows(outputs, order.argsort());                                   // [pairs, width]
         Tensor weighted = back.view(-1, each, hidden.size(1)) * weights.unsqueeze(-1);  // [rows · tokens, chosen, width]
         return weighted.sum(1).to(hidden.dtype).MoveToOuterDisposeScope();              // [rows · tokens, width]
     }
+
+    /// <summary>index_select, which libtorch cannot do for shapes alone.</summary>
+    private static Tensor Rows(Tensor table, Tensor rows) => table.index(TensorIndex.Tensor(rows));
 
     /// <summary>Each expert's product with its own consecutive pairs.</summary>
     /// <param name="input">[pairs, inputs]</param>

@@ -81,7 +81,9 @@ public sealed class RotaryFrequencies
         Tensor lengths = positionIds.amax([1L], keepdim: true).unsqueeze(-1) + 1;                   // [rows, 1, 1]
         if (positionIds.device_type != TorchSharp.DeviceType.META) CheckCached(positionIds, lengths);
         Tensor inverse = tensor(Inverse, device: positionIds.device);                               // [width/2]
-        return where(lengths > KnownLength!.Value, _byLength(lengths), inverse).MoveToOuterDisposeScope();
+        Tensor longer = _byLength(lengths);
+        if (lengths.device_type == TorchSharp.DeviceType.META) return longer.MoveToOuterDisposeScope(); // where needs numbers
+        return where(lengths > KnownLength!.Value, longer, inverse).MoveToOuterDisposeScope();
     }
 
     /// <summary>Without a cache a row begins at position 0. With one, its earlier keys must have the frequencies of its length now.</summary>

@@ -11,6 +11,9 @@ public sealed record LoadOptions
     /// <summary>Null is the CPU.</summary>
     public Device? Device { get; init; }
 
+    /// <summary>Several devices for a model that is too large for one; then <see cref="Device"/> is not looked at.</summary>
+    public DeviceMap? DeviceMap { get; init; }
+
     /// <summary>A LoRA adapter in PEFT's format that is merged into the weights: a folder or an id on the hub. Null is none.</summary>
     public string? Adapter { get; init; }
 

@@ -6,6 +6,8 @@ namespace Ndif.Models;
 /// <summary>A model with its weights, and all one may want to know of it. Owns the weights.</summary>
 public sealed class LoadedModel : IDisposable
 {
+    private Dictionary<Parameter, Device>? _places; // where each weight was, while all are off their devices
+
     internal LoadedModel(ModelFolder folder, ConfigReader config, CausalLM root, ScalarType dtype, Device device)
     {
         (Folder, Config, Root, DType, Device) = (folder, config, root, dtype, device);
@@ -22,7 +24,7 @@ public sealed class LoadedModel : IDisposable
     /// <summary>The element type of the weights.</summary>
     public ScalarType DType { get; }
 
-    public Device Device { get; private set; }
+    public Device Device { get; }
 
     public ModelDescription Description { get; }
 
@@ -40,12 +42,19 @@ public sealed class LoadedModel : IDisposable
     /// <summary>A cache for one batch of rows.</summary>
     public KeyValueCache NewCache() => new(Root.Config.LayerCount);
 
-    /// <summary>Moves the weights to another device, one by one; nothing if they are there. No pass may run meanwhile.</summary>
-    public void MoveTo(Device device)
+    /// <summary>Takes the weights off their devices, into this machine's memory. No pass may run until <see cref="Heat"/>.</summary>
+    public void Cool()
     {
-        if (device.ToString() == Device.ToString()) return;
-        foreach (Parameter parameter in Modules.SelectMany(m => m.Parameters).Distinct()) parameter.MoveTo(device);
-        Device = device;
+        if (_places is not null) return;
+        _places = Modules.SelectMany(m => m.Parameters).Distinct().ToDictionary(p => p, p => p.Device);
+        foreach (Parameter parameter in _places.Keys) parameter.MoveTo(CPU);
+    }
+
+    /// <summary>Brings the weights back to the devices that they were on.</summary>
+    public void Heat()
+    {
+        foreach (var (parameter, device) in _places ?? []) parameter.MoveTo(device);
+        _places = null;
     }
 
     /// <summary>Frees the weights.</summary>

@@ -52,19 +52,21 @@ public static class ModelLoader
         List<KeyValuePair<Parameter, string[]>> bound = WeightBinding.Bind(root, checkpoint);
         using Adapter? adapter = options.Adapter is { } given ? OpenAdapter(given, options.Hub, root, checkpoint, progress, cancellationToken) : null;
         ScalarType target = options.DType ?? NativeDType(checkpoint, bound.SelectMany(b => b.Value), config);
-        LoadedModel model = new(folder, config, root, target, options.Device ?? CPU);
+        LoadedModel model = new(folder, config, root, target, options.DeviceMap?.Main ?? options.Device ?? CPU);
         try
         {
+            Dictionary<Parameter, Device> places = options.DeviceMap is { } map ? Settled(model, map) : [];
             Parameter? head = model.Module(root.Names.LmHead)?.Parameters[0]; // its errors would go straight into the result
             long done = 0, total = bound.SelectMany(b => b.Value).Sum(name => checkpoint.Entry(name).Length);
             foreach (var (parameter, names) in bound)
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 Tensor whole = Whole(checkpoint, adapter, parameter, names);
+                Device device = places.GetValueOrDefault(parameter, model.Device);
                 bool mapped = names is [string only] && adapter?.Changes(only) != true;
                 if (options.EightBit && parameter.Inputs is { } inputs && parameter != head)
-                    using (whole) parameter.Keep(EightBitWeight.Of(whole, inputs, target, model.Device));
-                else parameter.Value = Placed(whole, target, model.Device);
+                    using (whole) parameter.Keep(EightBitWeight.Of(whole, inputs, target, device));
+                else parameter.Value = Placed(whole, target, device);
                 if (!mapped || parameter.IsEightBit || !ReferenceEquals(parameter.Value, whole))
                     foreach (string name in names) checkpoint.Forget(name);
                 done += names.Sum(name => checkpoint.Entry(name).Length);
@@ -80,10 +82,24 @@ public static class ModelLoader
         }
     }
 
+    /// <summary>Gives the parts of a model their devices.</summary>
+    /// <returns>Those of the parameters.</returns>
+    private static Dictionary<Parameter, Device> Settled(LoadedModel model, DeviceMap map)
+    {
+        Dictionary<Parameter, Device> places = [];
+        if (map.IsOne) return places;
+        model.Root.Settle(map.Main, answersTo: map.Main);
+        foreach (var (part, device) in map.Place(model.Root)) part.Settle(device);
+        foreach (SiteModule module in model.Modules)
+            foreach (Parameter parameter in module.Parameters)
+                places.TryAdd(parameter, module.Device!);
+        return places;
+    }
+
     private static Adapter OpenAdapter(string name, HubOptions? hub, CausalLM root, Checkpoint checkpoint,
         IProgress<(string What, long Done, long Total)>? progress, CancellationToken cancellationToken)
     {
-        Adapter adapter = Adapter.Open(ModelStore.Find(name, null, ModelParts.Adapter, hub, progress, cancellationToken).Path);
+        Adapter adapter = new(AdapterFile.Open(ModelStore.Find(name, null, ModelParts.Adapter, hub, progress, cancellationToken).Path));
         try
         {
             adapter.Bind(root, checkpoint);

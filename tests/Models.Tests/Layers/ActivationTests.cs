@@ -25,6 +25,27 @@ public sealed class ActivationTests
         Assert.Equal(expected, activation.Call(tensor((float)input)).item<float>(), 4);
     }
 
+    [Theory]
+    [InlineData("gelu")]
+    [InlineData("gelu_new")]
+    [InlineData("gelu_10")]
+    [InlineData("quick_gelu")]
+    [InlineData("silu")]
+    [InlineData("relu")]
+    [InlineData("relu2")]
+    [InlineData("relu6")]
+    [InlineData("sigmoid")]
+    [InlineData("tanh")]
+    [InlineData("leaky_relu")]
+    [InlineData("hardswish")]
+    [InlineData("mish")]
+    public void Activation_KnowsItsShape_WithoutNumbers(string name)
+    {
+        using var scope = NewDisposeScope();
+        ConfigReader config = ConfigReader.Parse(Encoding.UTF8.GetBytes($$"""{ "act": "{{name}}" }"""), "config.json");
+        Assert.Equal([2, 3], Activation.Read(config, "act", "relu").Call(zeros([2, 3], ScalarType.Float32, META)).shape);
+    }
+
     [Fact]
     public void UnknownActivation_IsNamed() => Assert.Contains("`swoosh`", Assert.Throws<CheckpointException>(() =>
         Activation.Read(ConfigReader.Parse("""{ "act": "swoosh" }"""u8.ToArray(), "config.json"), "act", "relu")).Message, StringComparison.Ordinal);

@@ -177,18 +177,18 @@ public sealed class ModelLoaderTests : IDisposable
         Assert.All(wide.Modules.SelectMany(m => m.Parameters), p => Assert.Equal(ScalarType.Float32, p.Value.dtype));
     }
 
-    [Fact]
-    public void Shapes_AreKnown_WithoutWeights()
+    public static TheoryData<string> Models => TinyConfigs.Names;
+
+    [Theory]
+    [MemberData(nameof(Models))]
+    public void Shapes_AreKnown_WithoutWeights(string name)
     {
         using var scope = NewDisposeScope();
-        foreach (string config in (string[])[TinyModel.GPT2(), TinyModel.Llama()])
-        {
-            _folder.Write("config.json", config);
-            ModelFolder folder = ModelStore.Find(_folder.Path);
-            using LoadedModel model = ModelLoader.LoadShapes(folder, ModelLoader.ReadConfig(folder));
-            Tensor ids = zeros([2, 5], ScalarType.Int64, META);
-            Assert.Equal([2, 5, 40], TinyModel.Logits(model, ids).shape);
-        }
+        _folder.Write("config.json", TinyConfigs.Of(name, 2));
+        ModelFolder folder = ModelStore.Find(_folder.Path);
+        using LoadedModel model = ModelLoader.LoadShapes(folder, ModelLoader.ReadConfig(folder));
+        Tensor ids = zeros([2, 5], ScalarType.Int64, META);
+        Assert.Equal([2, 5, model.Root.Config.Vocabulary], TinyModel.Logits(model, ids).shape);
     }
 
     [Fact]

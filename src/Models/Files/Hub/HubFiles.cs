@@ -29,7 +29,7 @@ internal static class HubFiles
     /// <summary>True if a folder has all that is needed for these parts.</summary>
     public static bool Has(string folder, ModelParts parts) => parts switch
     {
-        ModelParts.Adapter => Adapter.IsIn(folder),
+        ModelParts.Adapter => AdapterFile.IsIn(folder),
         ModelParts.Weights => File.Exists(Path.Combine(folder, Config)) && Checkpoint.IsComplete(folder),
         _ => File.Exists(Path.Combine(folder, Config)),
     };
@@ -44,13 +44,13 @@ internal static class HubFiles
     {
         if (parts == ModelParts.Adapter)
         {
-            if (files.Contains(Adapter.ConfigFile) && files.Contains(Adapter.WeightsFile)) return [Adapter.ConfigFile, Adapter.WeightsFile];
-            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"`{id}` on the hub has no {Adapter.ConfigFile} with {Adapter.WeightsFile}: it is not an adapter in PEFT's format"
+            if (files.Contains(AdapterFile.ConfigFile) && files.Contains(AdapterFile.WeightsFile)) return [AdapterFile.ConfigFile, AdapterFile.WeightsFile];
+            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"`{id}` on the hub has no {AdapterFile.ConfigFile} with {AdapterFile.WeightsFile}: it is not an adapter in PEFT's format"
                 + (files.Any(Checkpoint.IsPickle) ? ", or its weights are a Python pickle, which is refused: reading a pickle runs whatever code is in it." : "."));
         }
         if (!files.Contains(Config))
             throw Errors.Throwable(ErrorCode.BadCheckpoint, $"`{id}` on the hub has no {Config}: it is not a model in the transformers format.",
-                files.Contains(Adapter.ConfigFile) ? "It is an adapter: name its base model, and give it as `adapter`." : "Look for a repository of the same model with config.json and safetensors.");
+                files.Contains(AdapterFile.ConfigFile) ? "It is an adapter: name its base model, and give it as `adapter`." : "Look for a repository of the same model with config.json and safetensors.");
         List<string> wanted = [.. s_description.Where(files.Contains)];
         if (parts == ModelParts.Description) return wanted;
         wanted.Add(files.Contains(Checkpoint.Single) ? Checkpoint.Single : files.Contains(Checkpoint.Index) ? Checkpoint.Index : throw NoWeights(id, files));

@@ -1,0 +1,120 @@
+using Ndif.Models.Tests.Architectures;
+using Ndif.Protocol;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Models.Tests;
+
+/// <summary>
+/// There is one device with numbers on a machine without GPUs. The meta device is a second one all the same: whatever is not brought
+/// to it before an operation makes that operation fail.
+/// </summary>
+public sealed class DeviceMapTests : IDisposable
+{
+    private readonly TempFolder _folder = new();
+
+    public static TheoryData<string> Models => TinyConfigs.Names;
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [MemberData(nameof(Models))]
+    public void ALaterLayerOnAnotherDevice_GetsAllThatItNeedsThere(string name)
+    {
+        TinyModel.Write(_folder, TinyConfigs.Of(name, 2));
+        string first, second;
+        Dictionary<string, Device> map;
+        using (LoadedModel whole = TinyModel.Load(_folder.Path))
+        {
+            (first, second) = ($"{whole.Root.Names.Layers}.0", $"{whole.Root.Names.Layers}.1");
+            List<SiteModule> parts = [.. DeviceMap.Over(CPU).Place(whole.Root).Select(p => p.Part)];
+            int last = parts.FindIndex(p => p.Path == first); // on the first device, with what has no weights: positions
+            map = parts.ToDictionary(p => p.Path, p => p.Path == whole.Root.Names.FinalNorm || p.Name == "project_out" ? META // OPT's stand before the layers
+                : parts.IndexOf(p) <= last || (p.Parameters.Count == 0 && p.Children.Count == 0) ? CPU : META);
+        }
+        using LoadedModel model = Load(DeviceMap.Of(map));
+        using var scope = NewDisposeScope();
+        using var nothing = no_grad();
+        using KeyValueCache cache = model.NewCache();
+        var outputs = new DeviceRecorder();
+        var everywhere = new SiteObserver?[model.Modules.Count];
+        Array.Fill(everywhere, outputs);
+        foreach (int tokens in (int[])[4, 1])
+        {
+            Tensor ids = TinyModel.Ids(2, tokens, 3), mask = ones([2, cache.Length + tokens], ScalarType.Int64);
+            Tensor positions = arange(cache.Length, cache.Length + tokens).unsqueeze(0).expand(2, tokens);
+            using (SiteObserver.Watch(everywhere))
+                model.Root.Children[0].Run(new Arguments([], [new("input_ids", ids), new("attention_mask", mask), new("position_ids", positions), new("past_key_values", cache)])); // not the root: numbers cannot come back from meta
+            Assert.Equal(TorchSharp.DeviceType.CPU, outputs.Seen[first]);
+            Assert.Equal(TorchSharp.DeviceType.META, outputs.Seen[second]);
+        }
+    }
+
+    [Fact]
+    public void LayersAreSpreadInOrder_AndWhatStandsBeforeThemStaysTogether()
+    {
+        TinyModel.Write(_folder, TinyModel.GPT2(layers: 6));
+        DeviceMap map = DeviceMap.Parse("cuda:0, cuda:1, cuda:2");
+        using LoadedModel model = TinyModel.Load(_folder.Path);
+        var placed = map.Place(model.Root);
+        Assert.Equal(["transformer.wte", "transformer.wpe", "transformer.drop", .. Enumerable.Range(0, 6).Select(i => $"transformer.h.{i}"), "transformer.ln_f", "lm_head"],
+            placed.Select(p => p.Part.Path));
+        Assert.Equal([0, 0, 0], placed.Take(3).Select(p => p.Device.index));
+        int[] layers = [.. placed.Skip(3).Take(6).Select(p => p.Device.index)];
+        Assert.Equal(layers.Order(), layers);
+        Assert.Equal([0, 1, 2], layers.Distinct());
+        Assert.Equal(2, placed[^2].Device.index);
+        Assert.Equal(0, placed[^1].Device.index); // the head's weight is the embedding's
+    }
+
+    [Fact]
+    public void SeveralPlacesOnOneDevice_ChangeNoNumber_ForThoseWhoWatchOrNot()
+    {
+        TinyModel.Write(_folder, TinyModel.Llama(layers: 3));
+        using LoadedModel plain = TinyModel.Load(_folder.Path), spread = Load(DeviceMap.Parse("cpu,cpu"));
+        using var scope = NewDisposeScope();
+        using var nothing = no_grad();
+        Tensor ids = TinyModel.Ids(2, 5, 1);
+        Tensor expected = TinyModel.Logits(plain, ids);
+        Assert.True(expected.Equals(TinyModel.Logits(spread, ids)));
+        var everywhere = new SiteObserver?[spread.Modules.Count];
+        DeviceRecorder all = new();
+        Array.Fill(everywhere, all);
+        using (SiteObserver.Watch(everywhere)) Assert.True(expected.Equals(TinyModel.Logits(spread, ids)));
+        Assert.Contains("", all.Seen);
+        Assert.Contains("model.layers.2", all.Seen);
+    }
+
+    [Theory]
+    [InlineData("cpu,nowhere:x", "`nowhere:x` is no device")]
+    [InlineData("", "`` is no device")]
+    public void WhatIsNoDevice_IsRefused(string text, string says) =>
+        Assert.Contains(says, Assert.ThrowsAny<NdifException>(() => DeviceMap.Parse(text)).Message, StringComparison.Ordinal);
+
+    [Fact]
+    public void AMapOfOtherPaths_IsRefused()
+    {
+        TinyModel.Write(_folder, TinyModel.Llama());
+        NdifException wrong = Assert.ThrowsAny<NdifException>(() => Load(DeviceMap.Of(new Dictionary<string, Device> { [""] = CPU, ["model.layer.1"] = CPU })));
+        Assert.Equal(ErrorCode.BadArgument, wrong.Code);
+        Assert.Contains("`model.layer.1`", wrong.Message, StringComparison.Ordinal);
+        NdifException partial = Assert.ThrowsAny<NdifException>(() => Load(DeviceMap.Of(new Dictionary<string, Device> { ["model.layers"] = CPU })));
+        Assert.Contains("says nothing of `model.embed_tokens`", partial.Message, StringComparison.Ordinal);
+    }
+
+    private LoadedModel Load(DeviceMap map) =>
+        ModelLoader.Load(_folder.Path, null, new LoadOptions { DeviceMap = map }, cancellationToken: TestContext.Current.CancellationToken);
+
+    private sealed class DeviceRecorder : SiteObserver
+    {
+        public Dictionary<string, TorchSharp.DeviceType> Seen { get; } = [];
+
+        public override object? Call(SiteModule module, Arguments arguments)
+        {
+            object? result = module.Run(arguments);
+            object? first = result switch { ModelOutput output => output.Entries[0].Value, object?[] tuple => tuple[0], _ => result };
+            if (first is Tensor tensor) Seen[module.Path] = tensor.device_type;
+            return result;
+        }
+    }
+}
