@@ -19,7 +19,10 @@ internal static class UpCommand
         var data = Shared.Data();
         var prefix = Shared.Prefix();
         var logJson = Shared.LogJson();
-        var command = new Command("up", "Run the whole service in this process: gateway, queue (in memory, or Redis) and a worker.") { model, device, dtype, eightBit, redis, data, prefix, logJson };
+        var memory = Shared.Memory();
+        var warm = Shared.WarmMemory();
+        var grace = Shared.Grace();
+        var command = new Command("up", "Run the whole service in this process: gateway, queue (in memory, or Redis) and a worker.") { model, device, dtype, eightBit, memory, warm, redis, data, prefix, grace, logJson };
         gateway.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
@@ -29,7 +32,12 @@ internal static class UpCommand
             IKeyStore keys = Shared.Keys(backend, folder, parsed.GetValue(prefix)!);
             GatewayOptions options = gateway.Options(parsed);
             await using LocalService service = await LocalService.StartAsync(options,
-                new WorkerOptions { Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)!, Dtype = parsed.GetValue(dtype)!, EightBit = parsed.GetValue(eightBit) }, backend, keys, log, cancellationToken);
+                new WorkerOptions
+                {
+                    Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)!, Dtype = parsed.GetValue(dtype)!, EightBit = parsed.GetValue(eightBit),
+                    Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)), WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0,
+                    Grace = Shared.Seconds(parsed, grace),
+                }, backend, keys, log, cancellationToken);
             await AnnounceAsync(service, options.AllowAnonymous, cancellationToken);
             await Task.WhenAny(service.Worker, Task.Delay(Timeout.Infinite, cancellationToken));
             if (service.Worker.IsFaulted) await service.Worker;

@@ -24,7 +24,15 @@ internal static class WorkerCommand
         var id = new Option<string?>("--id") { Description = "Name of this worker. Default: machine name and process id." };
         var batch = new Option<int>("--max-batch") { Description = "How many jobs go through one pass at most.", DefaultValueFactory = _ => 8 };
         var chunk = new Option<int>("--prefill-chunk") { Description = "Longer prompts of generations run in chunks of so many tokens, where nobody looks inside; 0: whole." };
-        var command = new Command("worker", "Hold models and run jobs for a cluster.") { model, device, dtype, eightBit, redis, data, prefix, lease, id, batch, chunk, logJson };
+        var memory = Shared.Memory();
+        var warm = Shared.WarmMemory();
+        var grace = Shared.Grace();
+        var residence = new Option<double>("--min-residence-seconds") { Description = "How long a model stays at least before it makes room for another.", DefaultValueFactory = _ => 10 };
+        var onDemand = new Option<bool>("--on-demand") { Description = "Hold no model from the start that is not given with --model, only what is deployed." };
+        var command = new Command("worker", "Hold models and run jobs for a cluster.")
+        {
+            model, onDemand, device, dtype, eightBit, memory, warm, residence, redis, data, prefix, lease, id, batch, chunk, grace, logJson,
+        };
         command.SetAction(async (parsed, cancellationToken) =>
         {
             string address = parsed.GetValue(redis) is { Length: > 0 } given ? given
@@ -34,14 +42,17 @@ internal static class WorkerCommand
             await using QueueBackend backend = Shared.Backend(address, parsed.GetValue(data)!, parsed.GetValue(prefix)!, parsed.GetValue(lease), logs);
             var options = new WorkerOptions
             {
-                Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)!, Dtype = parsed.GetValue(dtype)!, EightBit = parsed.GetValue(eightBit), MaxBatch = parsed.GetValue(batch), PrefillChunk = parsed.GetValue(chunk),
+                Models = parsed.GetValue(onDemand) && parsed.GetResult(model) is not { Implicit: false } ? [] : parsed.GetValue(model)!,
+                Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)), WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0,
+                MinResidence = Shared.Seconds(parsed, residence), Grace = Shared.Seconds(parsed, grace),
+                Device = parsed.GetValue(device)!, Dtype = parsed.GetValue(dtype)!, EightBit = parsed.GetValue(eightBit), MaxBatch = parsed.GetValue(batch), PrefillChunk = parsed.GetValue(chunk),
                 RenewEvery = TimeSpan.FromSeconds(parsed.GetValue(lease) / 3),
             };
             if (parsed.GetValue(id) is { } name) options = options with { Id = name };
             var worker = new ModelWorker(options, backend, logs.CreateLogger<ModelWorker>());
             Task run = worker.RunAsync(new LoadProgress(), cancellationToken);
             await worker.Ready;
-            Console.WriteLine($"worker {options.Id} {string.Join(" ", options.Models)}");
+            Console.WriteLine($"worker {options.Id} {string.Join(" ", options.Models)}".TrimEnd());
             await run;
             return 0;
         });
