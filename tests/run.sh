@@ -6,15 +6,17 @@ cd "$(dirname "$0")/.."
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1
 export HF_HUB_OFFLINE=1 # the only hub that is asked is the tests' own
 
-if ! command -v redis-server >/dev/null; then
-  echo "Installing redis-server ..."
-  sudo=""
+have() { command -v "$1" >/dev/null; }
+install() { # packages; whether it worked shows in what is there afterwards
+  local sudo=""
   [ "$(id -u)" -eq 0 ] || sudo="sudo"
-  if command -v apt-get >/dev/null; then
-    $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq redis-server >/dev/null
-  fi
-  command -v redis-server >/dev/null || { echo "The tests need redis-server 7 on the PATH; install it with your package manager."; exit 1; }
-fi
+  echo "Installing $* ..."
+  have apt-get && $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "$@" >/dev/null
+}
+have redis-server || install redis-server
+have redis-server || { echo "The tests need redis-server 7 on the PATH; install it with your package manager."; exit 1; }
+have chromedriver || install chromium chromium-driver
+have chromedriver || echo "There is no chromium with its driver: the tests of the dashboard are skipped."
 
 dotnet build NDIF.sln -c Release || { echo "0 passed, 1 failed"; exit 1; }
 

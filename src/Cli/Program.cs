@@ -17,6 +17,7 @@ var root = new RootCommand("NDIF: a service that opens up the inside of language
     ModelsCommand.Create(),
     StatusCommand.Create(),
     JobsCommand.Create(),
+    UsageCommand.Create(),
     ParityVerb.Create(),
 };
 

@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using System.Globalization;
 using Ndif.Protocol;
 
 namespace Ndif.Queue;
@@ -8,6 +9,25 @@ internal static class QueueErrors
 {
     public static Exception OtherOwner(string jobId) => Errors.Throwable(ErrorCode.PermissionDenied,
         $"The job id `{jobId}` is already used by somebody else.", "Choose another id, or leave it empty: the service then chooses one.");
+
+    public static Exception TooManyJobs(long active, long most, TimeSpan wait) => Refused(ErrorCode.QuotaExceeded,
+        $"{Number(active)} of your jobs wait or run; your key may have {Number(most)} at once.",
+        $"Wait until one has ended (try again in {Seconds(wait)} s), cancel one, or put several traces into one session.", wait);
+
+    public static Exception TooOften(long most, TimeSpan wait) => Refused(ErrorCode.QuotaExceeded,
+        $"Your key may submit {Number(most)} jobs a minute, and has done so.",
+        $"Try again in {Seconds(wait)} s, or put several traces into one session.", wait);
+
+    public static Exception TooManyWaiting(long waiting, long most, TimeSpan wait) => Refused(ErrorCode.QuotaExceeded,
+        $"{Number(waiting)} of your jobs wait; your key may fill {Number(most)} places of the queue.",
+        $"Try again in {Seconds(wait)} s, or put several traces into one session.", wait);
+
+    public static Exception QueueFull(long waiting, long most, TimeSpan wait) => Refused(ErrorCode.Unavailable,
+        $"{Number(waiting)} jobs wait, and this service lets {Number(most)} wait.", $"Try again in {Seconds(wait)} s.", wait);
+
+    /// <summary>To who watched a job at the moment when it was deleted, or who read so slowly that it was forgotten meanwhile.</summary>
+    public static Exception Forgotten(string jobId) => Errors.Throwable(ErrorCode.UnknownJob,
+        $"The job `{jobId}` was deleted, or has outlived its time, while it was watched.", "What was read so far is all there is. Run the experiment again for the rest.");
 
     public static Exception UnknownJob(string jobId) => Errors.Throwable(ErrorCode.UnknownJob,
         $"There is no job `{jobId}`.", "Jobs are forgotten some time after their end (a day, unless the service says otherwise). Was it submitted to this service?");
@@ -38,6 +58,15 @@ internal static class QueueErrors
         Retryable = true,
         RetryAfterSeconds = 1,
     }, inner);
+
+    private static NdifException Refused(ErrorCode code, string message, string hint, TimeSpan wait) => new(new Error
+    {
+        Code = code, Message = message, Hint = hint, Retryable = true, RetryAfterSeconds = Math.Ceiling(wait.TotalSeconds),
+    });
+
+    private static string Number(long number) => number.ToString("N0", CultureInfo.InvariantCulture);
+
+    private static string Seconds(TimeSpan wait) => Number((long)Math.Ceiling(wait.TotalSeconds));
 
     /// <summary>The options, if every bound on them holds.</summary>
     public static T Validated<T>(T options) where T : class

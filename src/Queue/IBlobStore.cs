@@ -16,8 +16,15 @@ public interface IBlobStore
 
     Task<bool> ExistsAsync(string id, CancellationToken cancellationToken = default);
 
-    /// <summary>Notes that this owner may read the blob.</summary>
-    Task GrantAsync(string id, string owner, CancellationToken cancellationToken = default);
+    /// <summary>Notes that this owner may read the blob, and what for: a job's id, or nothing for what the owner uploaded.</summary>
+    /// <exception cref="NdifException">UNKNOWN_BLOB: it is not there, or has just been deleted.</exception>
+    Task GrantAsync(string id, string owner, string reason = "", CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Takes a grant back. Bytes that nobody may read any more are deleted. True if this owner may not read them now; false if another
+    /// of his jobs, or he himself, still holds them, or they were not his.
+    /// </summary>
+    Task<bool> ReleaseAsync(string id, string owner, string reason = "", CancellationToken cancellationToken = default);
 
     Task<bool> MayReadAsync(string id, string owner, CancellationToken cancellationToken = default);
 

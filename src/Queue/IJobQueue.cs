@@ -10,8 +10,10 @@ public interface IJobQueue : IAsyncDisposable
 {
     /// <summary>
     /// Accepts a job and records its RECEIVED and QUEUED events. A job id that is known already is the same job: nothing is
-    /// queued again, and its present state is returned.
+    /// queued again, and its present state is returned. What the submission's quota does not allow is refused in the same step that
+    /// would have queued it, so that submissions at the same time, also through several gateways, never pass it together.
     /// </summary>
+    /// <exception cref="NdifException">QUOTA_EXCEEDED or UNAVAILABLE: the quota, with the number and when to try again.</exception>
     Task<JobInfo> SubmitAsync(JobSubmission submission, CancellationToken cancellationToken = default);
 
     /// <summary>
@@ -41,17 +43,24 @@ public interface IJobQueue : IAsyncDisposable
     /// <summary>The jobs of an owner, newest first.</summary>
     Task<IReadOnlyList<JobInfo>> ListAsync(string owner, int limit, bool activeOnly, CancellationToken cancellationToken = default);
 
-    /// <summary>When the owner's <paramref name="nth"/> newest job was submitted (1 is the newest); null if there are not as many.</summary>
-    Task<DateTimeOffset?> SubmittedAsync(string owner, int nth, CancellationToken cancellationToken = default);
-
     /// <summary>Who submitted a job; null if there is no such job.</summary>
     Task<string?> OwnerAsync(string jobId, CancellationToken cancellationToken = default);
 
     /// <summary>
     /// All events of a job from a sequence number on (1 is the first), past ones at once and later ones as they come; ends after
-    /// the end state. The first step throws UNKNOWN_JOB if there is no such job.
+    /// the end state. A step throws UNKNOWN_JOB if there is no such job, or no longer: it was deleted or has outlived its time.
     /// </summary>
     IAsyncEnumerable<Event> WatchAsync(string jobId, ulong fromSequence, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Forgets a job that has ended, with its events; what it used stays in the account. Null if there is no such job, false if it has
+    /// not ended.
+    /// </summary>
+    Task<bool?> DeleteAsync(string jobId, CancellationToken cancellationToken = default);
+
+    /// <summary>What was used on these days (UTC, both belong to it), by day, key and model. Each ended job is counted once, by the step that ended it.</summary>
+    /// <param name="owner">The key; empty for every one.</param>
+    Task<IReadOnlyList<UsageRow>> UsageAsync(string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default);
 
     Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default);
 
@@ -81,8 +90,18 @@ public interface IJobQueue : IAsyncDisposable
 /// <param name="Program">The serialized <see cref="Protocol.Program"/>.</param>
 /// <param name="Weight">Share of service relative to other owners; 1 is usual.</param>
 /// <param name="Cost">Estimated work, in any unit that is the same for all jobs; advances the owner's virtual time.</param>
+/// <param name="Quota">What the owner may have in the queue; null for no bounds.</param>
+/// <param name="ResultBytes">The most bytes that the job may send back; its worker enforces it. Null for no bound.</param>
 public sealed record JobSubmission(
-    string JobId, string Owner, string Model, ReadOnlyMemory<byte> Program, double Weight = 1, double Cost = 1, TimeSpan? TimeLimit = null);
+    string JobId, string Owner, string Model, ReadOnlyMemory<byte> Program, double Weight = 1, double Cost = 1, TimeSpan? TimeLimit = null,
+    Quota? Quota = null, long? ResultBytes = null);
+
+/// <summary>What an owner may have in the queue, and what all may have.</summary>
+/// <param name="InFlight">The owner's jobs that wait or run.</param>
+/// <param name="PerMinute">The owner's jobs accepted within any minute.</param>
+/// <param name="Waiting">The owner's jobs that wait for their first lease.</param>
+/// <param name="Depth">The jobs of all owners and models that wait.</param>
+public sealed record Quota(int InFlight, int PerMinute, int Waiting, int Depth);
 
 /// <summary>A worker's time-limited right to run a job. The token fences off a worker that lost it.</summary>
 public sealed record Lease(
@@ -91,6 +110,9 @@ public sealed record Lease(
 {
     /// <summary>Cancelled as soon as the queue knows that the job was cancelled or given to another worker.</summary>
     public CancellationToken Lost { get; init; }
+
+    /// <summary>The most bytes that the job may send back; null for no bound.</summary>
+    public long? ResultBytes { get; init; }
 
     /// <summary>The W3C trace parent under which the job was submitted, so that one trace shows it from the client to the worker.</summary>
     public string? TraceParent { get; init; }

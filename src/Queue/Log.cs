@@ -32,6 +32,9 @@ internal static partial class Log
     [LoggerMessage(3009, LogLevel.Information, "Dead letter {JobId} queued again as {NewJobId}")]
     public static partial void Requeued(ILogger logger, string jobId, string newJobId);
 
+    [LoggerMessage(3011, LogLevel.Information, "Job {JobId} and its events were deleted")]
+    public static partial void JobDeleted(ILogger logger, string jobId);
+
     [LoggerMessage(3010, LogLevel.Warning, "Redis connection restored; everybody who waits looks again")]
     public static partial void ConnectionRestored(ILogger logger);
 }

@@ -58,6 +58,11 @@ internal static class ServerErrors
     public static Exception UnknownJob(string id) => Errors.Throwable(
         ErrorCode.UnknownJob, $"There is no job `{Short(id)}` of yours.", "Finished jobs are forgotten after a while. `ndif jobs` lists yours.");
 
+    public static Exception BadDay(string text) => BadArgument($"`{Short(text)}` is no day.", "Write 2026-11-23.");
+
+    public static Exception NotYourUsage() => Errors.Throwable(
+        ErrorCode.PermissionDenied, "What another key has used is for administrators.", "Leave the key out, or ask Admin.GetUsage with a key that has the scope `admin`.");
+
     public static Exception UnknownDeadLetter(string id) => Errors.Throwable(
         ErrorCode.UnknownJob, $"There is no dead letter `{Short(id)}`.",
         "`ndif jobs dead` lists them. One that was queued again, or is older than the service remembers, is none any more.");
@@ -82,24 +87,7 @@ internal static class ServerErrors
         $"A time limit must be from 0 to {most.TotalSeconds:0} seconds.", "0 asks for the service's own limit.");
 
     public static Exception OverLimit(string what, long amount, long most, string hint) => Errors.Throwable(
-        ErrorCode.LimitExceeded, $"The program has {Number(amount)} {what}; this service takes {Number(most)}.", hint);
-
-    public static Exception TooManyJobs(int active, int most) => new NdifException(new Error
-    {
-        Code = ErrorCode.QuotaExceeded,
-        Message = $"{active} of your jobs wait or run; your key may have {most} at once.",
-        Hint = "Wait until one has ended, cancel one, or put several traces into one session.",
-        Retryable = true,
-        RetryAfterSeconds = 1,
-    });
-
-    public static Exception TooOften(int most, TimeSpan wait) => Refused(
-        ErrorCode.QuotaExceeded, $"Your key may submit {Number(most)} jobs a minute, and has done so.",
-        $"Try again in {Seconds(wait)} s, or put several traces into one session.", wait);
-
-    public static Exception QueueFull(int waiting, int most, TimeSpan wait) => Refused(
-        ErrorCode.Unavailable, $"{Number(waiting)} jobs wait, and this service lets {Number(most)} wait.",
-        $"Try again in {Seconds(wait)} s.", wait);
+        ErrorCode.LimitExceeded, $"The program has {Number(amount)} {what}; your key may have {Number(most)}.", hint);
 
     public static Exception UnknownModel(string model, IReadOnlyCollection<string> served)
     {
@@ -199,14 +187,6 @@ internal static class ServerErrors
     public static Error Unexpected(string errorId) => Errors.Make(
         ErrorCode.Internal, $"Something went wrong in the gateway (error {errorId}).",
         $"This is a bug. Report it with the id {errorId}, which the operator finds in the log.");
-
-    /// <summary>For now: the number of seconds after which another try may do is told.</summary>
-    private static NdifException Refused(ErrorCode code, string message, string hint, TimeSpan wait) => new(new Error
-    {
-        Code = code, Message = message, Hint = hint, Retryable = true, RetryAfterSeconds = Math.Ceiling(wait.TotalSeconds),
-    });
-
-    private static string Seconds(TimeSpan wait) => Math.Ceiling(wait.TotalSeconds).ToString("N0", CultureInfo.InvariantCulture);
 
     private static Exception BadArgument(string message, string hint = "") => Errors.Throwable(ErrorCode.BadArgument, message, hint);
 

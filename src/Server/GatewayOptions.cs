@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using System.Net;
 using Ndif.Protocol;
+using Ndif.Queue;
 
 namespace Ndif.Server;
 
@@ -73,9 +74,13 @@ public sealed class GatewayOptions
     [Range(1, int.MaxValue)]
     public int QueueDepth { get; init; } = 100_000;
 
+    /// <summary>The part of <see cref="QueueDepth"/> that the waiting jobs of one key may fill. Default: 0.5.</summary>
+    [Range(0.000_001, 1)]
+    public double QueueShare { get; init; } = 0.5;
+
     /// <summary>
-    /// What a tier of keys gets: its share of service relative to others, its jobs waiting or running at once, and its submissions a
-    /// minute. A key of an unlisted tier is treated as <c>standard</c>. Default: standard (1, 64, 600), priority (4, 256, 6000).
+    /// What a tier of keys gets: its share of service relative to others, its limits where they differ from the ones above. A key of an
+    /// unlisted tier is treated as <c>standard</c>. Default: standard (weight 1, 64 jobs in flight, 600 a minute), priority (4, 256, 6000).
     /// </summary>
     [Required]
     public IReadOnlyDictionary<string, Tier> Tiers { get; init; } = new Dictionary<string, Tier>(StringComparer.Ordinal)
@@ -117,18 +122,33 @@ public sealed class GatewayOptions
         _ => IPAddress.Parse(Host),
     };
 
-    /// <summary>The limits as a client sees them.</summary>
-    public ProgramLimits LimitsOf(string tier) => new()
+    /// <summary>The limits as a client sees them, of the tier where it has its own.</summary>
+    public ProgramLimits LimitsOf(string tier)
     {
-        Nodes = (uint)Nodes,
-        Nesting = (uint)Nesting,
-        MessageBytes = (ulong)MessageBytes,
-        ConstantBytes = (ulong)ConstantBytes,
-        ResultBytes = (ulong)ResultBytes,
-        WallSeconds = WallTime.TotalSeconds,
-        Tokens = (uint)Tokens,
-        JobsInFlight = (uint)TierOf(tier).JobsInFlight,
-    };
+        Tier own = TierOf(tier);
+        return new ProgramLimits
+        {
+            Nodes = (uint)(own.Nodes ?? Nodes),
+            Nesting = (uint)Nesting,
+            MessageBytes = (ulong)MessageBytes,
+            ConstantBytes = (ulong)(own.ConstantBytes ?? ConstantBytes),
+            ResultBytes = (ulong)(own.ResultBytes ?? ResultBytes),
+            WallSeconds = (own.WallTime ?? WallTime).TotalSeconds,
+            Tokens = (uint)(own.Tokens ?? Tokens),
+            JobsInFlight = (uint)own.JobsInFlight,
+            JobsPerMinute = (uint)own.JobsPerMinute,
+            JobsWaiting = (uint)QuotaOf(tier).Waiting,
+            QueueDepth = (uint)QueueDepth,
+        };
+    }
+
+    /// <summary>What the queue must hold a key of this tier to.</summary>
+    public Quota QuotaOf(string tier)
+    {
+        Tier own = TierOf(tier);
+        int waiting = (int)Math.Max(1, Math.Ceiling((own.QueueShare ?? QueueShare) * QueueDepth));
+        return new Quota(own.JobsInFlight, own.JobsPerMinute, waiting, QueueDepth);
+    }
 
     public Tier TierOf(string name) => Tiers.TryGetValue(name, out Tier? tier) ? tier : Tiers["standard"];
 
@@ -145,19 +165,11 @@ public sealed class GatewayOptions
             reasons.Add($"Callers without a key are only allowed on a loopback address, and `{Host}` can be reached from elsewhere. "
                 + "Listen on 127.0.0.1, or require keys and make one with `ndif keys create`.");
         if (!Tiers.ContainsKey("standard")) reasons.Add("Tiers has no `standard`, which every other key falls back to.");
-        foreach ((string name, Tier tier) in Tiers)
-            if (tier.Weight is not (> 0 and <= 1000) || tier.JobsInFlight < 1 || tier.JobsPerMinute < 1)
-                reasons.Add($"The tier `{name}` needs a weight above 0 and up to 1000, and at least one job in flight and one a minute.");
+        foreach ((string name, Tier tier) in Tiers) reasons.AddRange(tier.Wrong(name));
         if (CertificateFile is { } file && !File.Exists(file)) reasons.Add($"The certificate file `{file}` does not exist.");
         if (reasons.Count > 0) throw new OptionsException(reasons);
     }
 }
-
-/// <summary>What the keys of a tier get.</summary>
-/// <param name="Weight">Share of service relative to other owners; 1 is usual.</param>
-/// <param name="JobsInFlight">The most jobs of one key that wait or run at once.</param>
-/// <param name="JobsPerMinute">The most jobs that one key may submit in any minute; those of a refused submission do not count.</param>
-public sealed record Tier(double Weight, int JobsInFlight, int JobsPerMinute = 600);
 
 /// <summary>The gateway refuses to start with these options.</summary>
 public sealed class OptionsException(IReadOnlyList<string> reasons)

@@ -41,6 +41,9 @@ internal static partial class Log
     [LoggerMessage(3026, LogLevel.Information, "The dead letter {JobId} runs again as job {Again}, by {By}")]
     public static partial void Requeued(this ILogger logger, string jobId, string again, string by);
 
+    [LoggerMessage(3027, LogLevel.Information, "Job {JobId} was deleted by {Owner}, with {Blobs} blobs of {Bytes} bytes")]
+    public static partial void JobDeleted(this ILogger logger, string jobId, string owner, uint blobs, ulong bytes);
+
     [LoggerMessage(3030, LogLevel.Information, "Blob {BlobId} of {Length} bytes stored for {Owner}")]
     public static partial void BlobStored(this ILogger logger, string blobId, ulong length, string owner);
 

@@ -27,7 +27,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private readonly DateTimeOffset _leased;
     private Plan? _plan;
     private JobRun? _run;
-    private long _resultBytes;
+    private long _resultBytes, _sent;
     private ulong _tickets;
     private bool _lost;
 
@@ -127,6 +127,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         var usage = new Usage
         {
             Tokens = (ulong)(_run?.Tokens ?? 0),
+            Passes = (ulong)(_run?.Passes ?? 0),
             ComputeSeconds = Stopwatch.GetElapsedTime(_started).TotalSeconds,
             ResultBytes = (ulong)_resultBytes,
             QueueSeconds = Math.Max(0, (_leased - _lease.Submitted).TotalSeconds),
@@ -180,7 +181,22 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     /// <summary>From the engine's thread, which waits if the queue is slow.</summary>
     private void Tell(Event happening)
     {
+        if (happening.KindCase is not Event.KindOneofCase.State)
+            Count(happening.CalculateSize(), mayFail: happening.KindCase is Event.KindOneofCase.Value or Event.KindOneofCase.Log or Event.KindOneofCase.Local);
         if (!_events.Writer.TryWrite(happening)) _events.Writer.WriteAsync(happening, _cancel.Token).AsTask().GetAwaiter().GetResult();
+    }
+
+    /// <summary>
+    /// What the job sends back may be no more than its owner may have: events, and the tensors beside them. It is told where a statement
+    /// of the program sends; tokens and warnings, which a pass of many owners sends, count with the next one.
+    /// </summary>
+    /// <exception cref="NdifException">LIMIT_EXCEEDED, which ends the job.</exception>
+    private void Count(long bytes, bool mayFail)
+    {
+        _sent += bytes;
+        if (mayFail && _lease.ResultBytes is { } most && _sent > most)
+            throw Errors.Throwable(ErrorCode.LimitExceeded, $"The job sends back more than {most:N0} bytes, which is the most that your key may have.",
+                "Save less: a slice, a mean, a narrower type; log less; or split the experiment.");
     }
 
     private async Task PumpAsync()
@@ -226,7 +242,8 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     {
         long bytes = tensor.numel() * tensor.element_size();
         _resultBytes += bytes;
-        if (bytes <= ProgramFormat.InlineBytes) return tensor.ToData().ToProto();
+        if (bytes <= ProgramFormat.InlineBytes) return tensor.ToData().ToProto(); // counted with its event
+        Count(bytes, mayFail: true);
         using torch.Tensor plain = TensorBytes.Plain(tensor);
         BlobRef blob = StoreAsync(plain).GetAwaiter().GetResult();
         return new Tensor { Dtype = (DataType)TensorBytes.FromTorch(plain.dtype), Shape = { plain.shape }, Blob = blob };
@@ -234,13 +251,23 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
 
     private async Task<BlobRef> StoreAsync(torch.Tensor plain)
     {
-        BlobRef blob = await _backend.Blobs.PutAsync((stream, _) =>
+        for (int attempt = 1; ; attempt++)
         {
-            TensorBytes.CopyTo(plain, stream);
-            return Task.CompletedTask;
-        }, _cancel.Token);
-        await _backend.Blobs.GrantAsync(blob.Id, _lease.Owner, _cancel.Token);
-        return blob;
+            BlobRef blob = await _backend.Blobs.PutAsync((stream, _) =>
+            {
+                TensorBytes.CopyTo(plain, stream);
+                return Task.CompletedTask;
+            }, _cancel.Token);
+            try
+            {
+                await _backend.Blobs.GrantAsync(blob.Id, _lease.Owner, _lease.JobId, _cancel.Token);
+                return blob;
+            }
+            catch (NdifException e) when (e.Code is ErrorCode.UnknownBlob && attempt < 3)
+            {
+                // the same bytes were there, and their last owner deleted them in between
+            }
+        }
     }
 
     private TensorData Constant(uint index)

@@ -6,7 +6,7 @@ using Ndif.Benchmarks.Harness;
 if (args is ["--child", .. var child]) return MemoryChild.Run(child);
 
 var json = new Option<bool>("--json") { Description = "A list of {name, value, unit, limit, goal, met} on standard output, and nothing else." };
-var only = new Option<string?>("--group") { Description = "Only this group: Forward, Speed, Sites, Remote, Loading, Memory." };
+var only = new Option<string?>("--group") { Description = "Only this group: Forward, Speed, Sites, Remote, Loading, Memory, Service." };
 var filter = new Option<string?>("--filter") { Description = "Only measurements whose name holds this text." };
 var quick = new Option<bool>("--quick") { Description = "A fifth of the rounds: to try, not to judge by." };
 var command = new RootCommand("How fast NDIF is: each figure against a limit or a rival that was measured in the same run.") { json, only, filter, quick };
@@ -14,7 +14,7 @@ command.SetAction(async (parsed, cancellationToken) =>
 {
     List<Figure> figures = [];
     var pace = new Pace(parsed.GetValue(quick));
-    foreach (Func<Group> make in (Func<Group>[])[() => new Forward(), () => new Speed(), () => new Sites(), () => new Remote(), () => new Loading(), () => new Memory()])
+    foreach (Func<Group> make in (Func<Group>[])[() => new Forward(), () => new Speed(), () => new Sites(), () => new Remote(), () => new Loading(), () => new Memory(), () => new Service()])
     {
         await using Group group = make();
         if (parsed.GetValue(only) is { } name && !name.Equals(group.Name, StringComparison.OrdinalIgnoreCase)) continue;

@@ -38,7 +38,7 @@ public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : Clust
     [Fact]
     public async Task EveryCommand_HasHelp()
     {
-        Child[] helps = [.. "|demo|up|serve|worker|keys|models|models pull|models deploy|models evict|models pin|models unpin|models scale|models drain|models list|models sync|status|jobs|jobs show|jobs cancel|jobs dead|jobs requeue|parity".Split('|')
+        Child[] helps = [.. "|demo|up|serve|worker|keys|models|models pull|models deploy|models evict|models pin|models unpin|models scale|models drain|models list|models sync|status|jobs|jobs show|jobs cancel|jobs delete|jobs dead|jobs requeue|usage|parity".Split('|')
             .Select(command => Cluster.Tool([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]))];
         foreach (Child help in helps)
         {

@@ -72,7 +72,7 @@ public sealed class DirectoryBlobStoreTests : IDisposable
         Assert.Null(await store.OpenAsync(id, Cancel));
         Assert.False(await store.ExistsAsync(id, Cancel));
         Assert.False(await store.MayReadAsync(id, "ana", Cancel));
-        NdifException refused = await Assert.ThrowsAsync<NdifException>(() => store.GrantAsync(id, "ana", Cancel));
+        NdifException refused = await Assert.ThrowsAsync<NdifException>(() => store.GrantAsync(id, "ana", cancellationToken: Cancel));
         Assert.Equal(ErrorCode.UnknownBlob, refused.Code);
     }
 
@@ -81,8 +81,8 @@ public sealed class DirectoryBlobStoreTests : IDisposable
     {
         BlobRef blob = await PutAsync([1]);
         Assert.False(await store.MayReadAsync(blob.Id, "ana", Cancel));
-        await store.GrantAsync(blob.Id, "ana", Cancel);
-        await store.GrantAsync(blob.Id, "../../ben", Cancel);
+        await store.GrantAsync(blob.Id, "ana", cancellationToken: Cancel);
+        await store.GrantAsync(blob.Id, "../../ben", cancellationToken: Cancel);
         Assert.True(await store.MayReadAsync(blob.Id, "ana", Cancel));
         Assert.True(await store.MayReadAsync(blob.Id, "../../ben", Cancel));
         Assert.False(await store.MayReadAsync(blob.Id, "cleo", Cancel));
@@ -93,7 +93,7 @@ public sealed class DirectoryBlobStoreTests : IDisposable
     public async Task WhatNobodyAskedFor_IsSwept_WithItsGrants()
     {
         BlobRef old = await PutAsync([1]);
-        await store.GrantAsync(old.Id, "ana", Cancel);
+        await store.GrantAsync(old.Id, "ana", cancellationToken: Cancel);
         BlobRef used = await PutAsync([2]);
         time.Advance(TimeSpan.FromMinutes(40));
         Assert.True(await store.ExistsAsync(used.Id, Cancel));

@@ -34,18 +34,6 @@ public abstract partial class QueueContract
     }
 
     [Fact(Timeout = Limit)]
-    public async Task Submitted_IsTheTimeOfTheNthNewest_AlsoOfEndedOnes_AndOfTheOwnersAlone()
-    {
-        foreach (string id in (string[])["a", "b", "c"]) await rig.SubmitAsync(id, owner: "ana");
-        await rig.SubmitAsync("d", owner: "ben");
-        await rig.Queue.CancelAsync("b", "", Cancel);
-        DateTimeOffset first = (await rig.InfoAsync("a")).Submitted.ToDateTimeOffset(), last = (await rig.InfoAsync("c")).Submitted.ToDateTimeOffset();
-        Assert.Equal((last, first), (await rig.Queue.SubmittedAsync("ana", 1, Cancel), await rig.Queue.SubmittedAsync("ana", 3, Cancel)));
-        Assert.Null(await rig.Queue.SubmittedAsync("ana", 4, Cancel));
-        Assert.Null(await rig.Queue.SubmittedAsync("eve", 1, Cancel));
-    }
-
-    [Fact(Timeout = Limit)]
     public async Task AnotherOwnersJobId_IsRefused()
     {
         await rig.SubmitAsync("a", owner: "ana");

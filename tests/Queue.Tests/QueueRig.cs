@@ -10,10 +10,17 @@ public abstract class QueueRig : IAsyncDisposable
     /// <summary>Lets this much time pass for leases and for what is kept after its end.</summary>
     public abstract Task AdvanceAsync(TimeSpan by);
 
+    /// <summary>The queue as another process of the deployment has it.</summary>
+    public abstract IJobQueue Another();
+
     public abstract ValueTask DisposeAsync();
 
     public Task<JobInfo> SubmitAsync(string id, string owner = "ana", string model = "gpt2", double weight = 1, double cost = 1) =>
         Queue.SubmitAsync(new JobSubmission(id, owner, model, new byte[] { 1, 2, 3 }, weight, cost, TimeSpan.FromMinutes(1)), Cancel);
+
+    /// <summary>Submits within a quota.</summary>
+    public Task<JobInfo> SubmitAsync(string id, Quota quota, string owner = "ana", string model = "gpt2", IJobQueue? queue = null) =>
+        (queue ?? Queue).SubmitAsync(new JobSubmission(id, owner, model, new byte[] { 1 }, Quota: quota, ResultBytes: 5000), Cancel);
 
     /// <summary>Takes a job that must be there.</summary>
     public async Task<Lease> TakeAsync(string worker = "w1", string model = "gpt2") =>
@@ -61,17 +68,19 @@ public abstract class QueueRig : IAsyncDisposable
 /// <summary>The in-memory queue on a clock that stands still.</summary>
 public sealed class MemoryRig : QueueRig
 {
-    private readonly ManualTime time = new();
+    public MemoryRig(QueueOptions? options = null) => Queue = new InMemoryJobQueue(options, Time);
 
-    public MemoryRig(QueueOptions? options = null) => Queue = new InMemoryJobQueue(options, time);
+    public ManualTime Time { get; } = new();
 
     public override IJobQueue Queue { get; }
 
     public override Task AdvanceAsync(TimeSpan by)
     {
-        time.Advance(by);
+        Time.Advance(by);
         return Task.CompletedTask;
     }
+
+    public override IJobQueue Another() => Queue;
 
     public override ValueTask DisposeAsync() => Queue.DisposeAsync();
 }

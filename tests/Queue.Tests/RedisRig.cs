@@ -7,7 +7,9 @@ public sealed class RedisRig : QueueRig
 {
     private const string Shift = """
         local time = redis.call('TIME')
-        for _, name in ipairs({ 'leased', 'ended' }) do
+        local names = { 'leased', 'ended' }
+        for _, key in ipairs(redis.call('KEYS', KEYS[1] .. 'recent:*')) do names[#names + 1] = string.sub(key, #KEYS[1] + 1) end
+        for _, name in ipairs(names) do
           local members = redis.call('ZRANGE', KEYS[1] .. name, 0, -1, 'WITHSCORES')
           for i = 1, #members, 2 do
             local at = members[i + 1] - ARGV[1]
@@ -34,6 +36,8 @@ public sealed class RedisRig : QueueRig
 
     public override async Task AdvanceAsync(TimeSpan by) =>
         await Database.ScriptEvaluateAsync(Shift, [Options.Prefix], [(long)by.TotalMilliseconds]);
+
+    public override IJobQueue Another() => new RedisJobQueue(server.Connection, Options);
 
     public override ValueTask DisposeAsync() => Queue.DisposeAsync();
 }

@@ -6,7 +6,7 @@ using Spectre.Console;
 
 namespace Ndif.Cli.Commands;
 
-/// <summary>`ndif jobs [show|cancel|dead|requeue]`: one's own jobs, and for operators those that lost too many workers.</summary>
+/// <summary>`ndif jobs [show|cancel|delete|dead|requeue]`: one's own jobs, and for operators those that lost too many workers.</summary>
 internal static class JobsCommand
 {
     public static Command Create()
@@ -19,7 +19,7 @@ internal static class JobsCommand
         var active = new Option<bool>("--active") { Description = "Only jobs that wait or run." };
         var id = new Argument<string>("id") { Description = "The job's id." };
 
-        var command = new Command("jobs", "List your jobs; show or cancel one; look at dead letters and run them again.") { host, key, json, limit, active };
+        var command = new Command("jobs", "List your jobs; show, cancel or delete one; look at dead letters and run them again.") { host, key, json, limit, active };
         command.SetAction((parsed, cancellationToken) => ListAsync(parsed, parsed.GetValue(active), cancellationToken));
 
         var list = new Command("list", "List your jobs, newest first.") { active };
@@ -30,6 +30,14 @@ internal static class JobsCommand
 
         var cancel = new Command("cancel", "Cancel a job of yours, whether it waits or runs.") { id };
         cancel.SetAction(async (parsed, cancellationToken) => Show(parsed, await (await Of(parsed, cancellationToken)).CancelAsync(cancellationToken)));
+
+        var delete = new Command("delete", "Delete a job of yours and its results; one that waits or runs is cancelled first.") { id };
+        delete.SetAction(async (parsed, cancellationToken) =>
+        {
+            (int blobs, long bytes) = await (await Of(parsed, cancellationToken)).DeleteAsync(cancellationToken);
+            Console.WriteLine($"Deleted job {parsed.GetValue(id)}{(blobs > 0 ? $" and {blobs} large results of {bytes:N0} bytes" : "")}.");
+            return 0;
+        });
 
         var dead = new Command("dead", "List all owners' jobs that failed because they lost too many workers. Needs a key with `operator` or `admin`.");
         dead.SetAction(async (parsed, cancellationToken) =>
@@ -51,7 +59,7 @@ internal static class JobsCommand
             return 0;
         });
 
-        foreach (Command part in new[] { list, show, cancel, dead, requeue }) command.Subcommands.Add(part);
+        foreach (Command part in new[] { list, show, cancel, delete, dead, requeue }) command.Subcommands.Add(part);
         return command;
 
         Backend There(ParseResult parsed) => Shared.Service(parsed.GetValue(host), parsed.GetValue(key));

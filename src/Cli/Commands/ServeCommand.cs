@@ -13,6 +13,7 @@ internal static class ServeCommand
     public static Command Create()
     {
         var gateway = new GatewayArguments();
+        var config = new ServiceConfig();
         var redis = Shared.Redis();
         var data = Shared.Data();
         var prefix = Shared.Prefix();
@@ -20,14 +21,15 @@ internal static class ServeCommand
         var logJson = Shared.LogJson();
         var command = new Command("serve", "Run a gateway of a cluster; workers run elsewhere and share its Redis.") { redis, data, prefix, lease, logJson };
         gateway.AddTo(command);
+        config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             string address = parsed.GetValue(redis) is { Length: > 0 } given ? given
                 : throw new ArgumentException("A gateway without a Redis reaches no worker: give --redis host:port, or run everything in one process with `ndif up`.");
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             using var logs = new SerilogLoggerFactory(log);
-            await using QueueBackend backend = Shared.Backend(address, parsed.GetValue(data)!, parsed.GetValue(prefix)!, parsed.GetValue(lease), logs);
-            await using WebApplication app = GatewayHost.Build(gateway.Options(parsed), backend, Shared.Keys(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), Shared.Rules, log);
+            await using QueueBackend backend = Shared.Backend(address, config.Queue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)), config.Blobs(parsed, parsed.GetValue(data)!), logs);
+            await using WebApplication app = GatewayHost.Build(config.Gateway(parsed, gateway.Given(parsed)), backend, Shared.Keys(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), Shared.Rules, log);
             await app.StartAsync(cancellationToken);
             GatewayAddress at = GatewayHost.AddressOf(app);
             Console.WriteLine($"gateway {at.Grpc} {at.Http}");

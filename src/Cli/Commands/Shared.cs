@@ -14,7 +14,7 @@ internal static class Shared
 
     public static Option<string> Prefix() => new("--prefix") { Description = "What every Redis key begins with; deployments that share a Redis differ in it.", DefaultValueFactory = _ => "ndif:" };
 
-    public static Option<double> Lease() => new("--lease-seconds") { Description = "How long a worker keeps a job without renewing it: a dead worker's jobs run elsewhere after this.", DefaultValueFactory = _ => 30 };
+    public static Option<double> Lease() => new("--lease-seconds") { Description = "How long a worker keeps a job without renewing it: a dead worker's jobs run elsewhere after this.", DefaultValueFactory = _ => LeaseSeconds };
 
     public static Option<string?> Host() => new("--host", "--service") { Description = $"Address of the service's gateway. Default: NDIF_HOST, the config file, {NdifConfig.DefaultHost}." };
 
@@ -45,12 +45,13 @@ internal static class Shared
     /// <summary>What this build runs, as the gateway checks it.</summary>
     public static ProgramRules Rules { get; } = new(ProgramValidator.Validate, [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)], ProgramFormat.Version, []);
 
-    public static QueueBackend Backend(string? redis, string data, string prefix = "ndif:", double leaseSeconds = 30, Microsoft.Extensions.Logging.ILoggerFactory? logs = null)
-    {
-        var options = new QueueOptions { Prefix = prefix, LeaseDuration = TimeSpan.FromSeconds(leaseSeconds) };
-        var blobs = new BlobOptions { Root = Path.Combine(data, "blobs") };
-        return redis is { Length: > 0 } ? QueueBackend.Redis(redis, options, blobs, logs: logs) : QueueBackend.InMemory(options, blobs, logs: logs);
-    }
+    public const double LeaseSeconds = 30;
+
+    public static QueueBackend Backend(string? redis, string data, string prefix = "ndif:", Microsoft.Extensions.Logging.ILoggerFactory? logs = null) =>
+        Backend(redis, new QueueOptions { Prefix = prefix }, new BlobOptions { Root = Path.Combine(data, "blobs") }, logs);
+
+    public static QueueBackend Backend(string? redis, QueueOptions options, BlobOptions blobs, Microsoft.Extensions.Logging.ILoggerFactory? logs = null) =>
+        redis is { Length: > 0 } ? QueueBackend.Redis(redis, options, blobs, logs: logs) : QueueBackend.InMemory(options, blobs, logs: logs);
 
     public static IKeyStore Keys(QueueBackend backend, string data, string prefix = "ndif:") =>
         backend.Connection is { } connection ? new RedisKeyStore(connection, prefix) : new FileKeyStore(Path.Combine(data, "keys.json"));

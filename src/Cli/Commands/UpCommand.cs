@@ -15,6 +15,7 @@ internal static class UpCommand
         var dtype = Shared.Dtype();
         var eightBit = Shared.EightBit();
         var gateway = new GatewayArguments();
+        var config = new ServiceConfig();
         var redis = Shared.Redis();
         var data = Shared.Data();
         var prefix = Shared.Prefix();
@@ -24,13 +25,14 @@ internal static class UpCommand
         var grace = Shared.Grace();
         var command = new Command("up", "Run the whole service in this process: gateway, queue (in memory, or Redis) and a worker.") { model, device, dtype, eightBit, memory, warm, redis, data, prefix, grace, logJson };
         gateway.AddTo(command);
+        config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             string folder = parsed.GetValue(data)!;
-            QueueBackend backend = Shared.Backend(parsed.GetValue(redis), folder, parsed.GetValue(prefix)!);
+            QueueBackend backend = Shared.Backend(parsed.GetValue(redis), config.Queue(parsed, parsed.GetValue(prefix)!, Shared.LeaseSeconds), config.Blobs(parsed, folder));
             IKeyStore keys = Shared.Keys(backend, folder, parsed.GetValue(prefix)!);
-            GatewayOptions options = gateway.Options(parsed);
+            GatewayOptions options = config.Gateway(parsed, gateway.Given(parsed));
             await using LocalService service = await LocalService.StartAsync(options,
                 new WorkerOptions
                 {
@@ -83,9 +85,16 @@ internal sealed class GatewayArguments
         foreach (Option option in new Option[] { _listen, _port, _httpPort, _noKeys, _certificate, _certificateKey }) command.Options.Add(option);
     }
 
-    public GatewayOptions Options(ParseResult parsed) => new()
+    /// <summary>What was given, as entries of <see cref="GatewayOptions"/>; what was not is the configuration's to say.</summary>
+    public IEnumerable<KeyValuePair<string, string?>> Given(ParseResult parsed)
     {
-        Host = parsed.GetValue(_listen)!, GrpcPort = parsed.GetValue(_port), HttpPort = parsed.GetValue(_httpPort), AllowAnonymous = parsed.GetValue(_noKeys),
-        CertificateFile = parsed.GetValue(_certificate), CertificateKeyFile = parsed.GetValue(_certificateKey),
-    };
+        if (Has(_listen)) yield return new(nameof(GatewayOptions.Host), parsed.GetValue(_listen));
+        if (Has(_port)) yield return new(nameof(GatewayOptions.GrpcPort), $"{parsed.GetValue(_port)}");
+        if (Has(_httpPort)) yield return new(nameof(GatewayOptions.HttpPort), $"{parsed.GetValue(_httpPort)}");
+        if (Has(_noKeys)) yield return new(nameof(GatewayOptions.AllowAnonymous), $"{parsed.GetValue(_noKeys)}");
+        if (Has(_certificate)) yield return new(nameof(GatewayOptions.CertificateFile), parsed.GetValue(_certificate));
+        if (Has(_certificateKey)) yield return new(nameof(GatewayOptions.CertificateKeyFile), parsed.GetValue(_certificateKey));
+
+        bool Has(Option option) => parsed.GetResult(option) is { Implicit: false };
+    }
 }

@@ -20,6 +20,7 @@ internal static class WorkerCommand
         var data = Shared.Data();
         var prefix = Shared.Prefix();
         var lease = Shared.Lease();
+        var config = new ServiceConfig();
         var logJson = Shared.LogJson();
         var id = new Option<string?>("--id") { Description = "Name of this worker. Default: machine name and process id." };
         var batch = new Option<int>("--max-batch") { Description = "How many jobs go through one pass at most.", DefaultValueFactory = _ => 8 };
@@ -33,13 +34,14 @@ internal static class WorkerCommand
         {
             model, onDemand, device, dtype, eightBit, memory, warm, residence, redis, data, prefix, lease, id, batch, chunk, grace, logJson,
         };
+        config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             string address = parsed.GetValue(redis) is { Length: > 0 } given ? given
                 : throw new ArgumentException("A worker without a Redis gets no jobs: give --redis host:port, or run everything in one process with `ndif up`.");
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             using var logs = new SerilogLoggerFactory(log);
-            await using QueueBackend backend = Shared.Backend(address, parsed.GetValue(data)!, parsed.GetValue(prefix)!, parsed.GetValue(lease), logs);
+            await using QueueBackend backend = Shared.Backend(address, config.Queue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)), config.Blobs(parsed, parsed.GetValue(data)!), logs);
             var options = new WorkerOptions
             {
                 Models = parsed.GetValue(onDemand) && parsed.GetResult(model) is not { Implicit: false } ? [] : parsed.GetValue(model)!,

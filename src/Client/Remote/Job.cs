@@ -93,6 +93,17 @@ public sealed class Job
     /// <summary>Cancels the job, whether it waits or runs.</summary>
     public Task<JobInfo> CancelAsync(CancellationToken cancellationToken = default) => _service.CancelAsync(Id, cancellationToken);
 
+    /// <summary>
+    /// Forgets the job and deletes its results on the service; one that has not ended is cancelled first. What this process has
+    /// read of them stays. Who watches it is told UNKNOWN_JOB.
+    /// </summary>
+    /// <returns>How many blobs of how many bytes were deleted; small results lie in events and are not counted.</returns>
+    public async Task<(int Blobs, long Bytes)> DeleteAsync(CancellationToken cancellationToken = default)
+    {
+        DeleteJobReply reply = await _service.DeleteAsync(Id, cancellationToken);
+        return ((int)reply.Blobs, (long)reply.Bytes);
+    }
+
     private void Take(Event happening)
     {
         _run?.Happened(happening);

@@ -142,6 +142,14 @@ internal sealed class RemoteService : IProgramRunner
     public Task<IReadOnlyList<JobInfo>> ListJobsAsync(int limit, bool activeOnly, CancellationToken cancellationToken) => GuardAsync<IReadOnlyList<JobInfo>>(async () =>
         (await Calls.ListJobsAsync(new ListJobsRequest { Limit = (uint)limit, ActiveOnly = activeOnly }, Headers(), cancellationToken: cancellationToken)).Jobs, cancellationToken);
 
+    public Task<DeleteJobReply> DeleteAsync(string jobId, CancellationToken cancellationToken) =>
+        GuardAsync(async () => await Calls.DeleteJobAsync(new DeleteJobRequest { JobId = jobId }, Headers(), cancellationToken: cancellationToken), cancellationToken);
+
+    /// <summary>The caller's own usage, or as an administrator any key's, or with "" everybody's.</summary>
+    public Task<IReadOnlyList<UsageRow>> UsageAsync(GetUsageRequest request, bool asAdmin, CancellationToken cancellationToken) => GuardAsync<IReadOnlyList<UsageRow>>(async () =>
+        (asAdmin ? await _channel.Admin.GetUsageAsync(request, Headers(), cancellationToken: cancellationToken)
+            : await Calls.GetUsageAsync(request, Headers(), cancellationToken: cancellationToken)).Rows, cancellationToken);
+
     public Task<IReadOnlyList<DeadLetter>> DeadLettersAsync(int limit, CancellationToken cancellationToken) => GuardAsync<IReadOnlyList<DeadLetter>>(async () =>
         (await _channel.Admin.ListDeadLettersAsync(new ListDeadLettersRequest { Limit = (uint)limit }, Headers(), cancellationToken: cancellationToken)).Letters, cancellationToken);
 

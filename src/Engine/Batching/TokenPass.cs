@@ -65,6 +65,7 @@ internal sealed class TokenPass
             {
                 interleaver.CheckCancelled();
                 foreach (TokenPart part in _active) part.Trace.Job.Tokens += _shape.HoldsPrompts ? part.Rows.Sum(r => r.Ids.Length) : part.Rows.Count;
+                foreach (JobRun job in _active.Select(part => part.Trace.Job).Distinct()) job.Passes++;
                 Forward(interleaver, batch, cache);
                 (_shape.HoldsPrompts, _shape.Tokens) = (false, 1);
                 ShowTokens(interleaver);

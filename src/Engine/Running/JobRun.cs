@@ -47,6 +47,9 @@ public sealed class JobRun : IDisposable
     /// <summary>Tokens that went through the model for this job.</summary>
     public long Tokens { get; internal set; }
 
+    /// <summary>Times that the model's forward ran for this job: alone or beside others, a generation's step is one.</summary>
+    public long Passes { get; internal set; }
+
     internal CancellationToken Cancellation { get; }
 
     internal Slots Slots { get; }
@@ -88,7 +91,7 @@ public sealed class JobRun : IDisposable
         Calling.Clear();
         ReadLate.Clear();
         _generator.manual_seed(Seed);
-        (_told, _repeated, _seeds, Tokens, LastWrite, HasMissedSteps) = (0, _told, 0, 0, null, false);
+        (_told, _repeated, _seeds, Tokens, Passes, LastWrite, HasMissedSteps) = (0, _told, 0, 0, 0, null, false);
     }
 
     internal void Log(uint node, string text)

@@ -114,7 +114,7 @@ public sealed class LanguageSubject : SubjectModel, IDisposable
 
     internal override IDisposable Follow(IReadOnlyList<(int Module, string Name)> parameters) => new Followed(parameters.Select(p => Find(p.Module, p.Name)));
 
-    /// <summary>Takes the weights off their devices. No run may be under way until <see cref="Heat"/>.</summary>
+    /// <summary>Takes the weights off their devices, into this machine's memory. No run may be under way.</summary>
     public void Cool() => _model.Cool();
 
     /// <summary>Brings them back.</summary>

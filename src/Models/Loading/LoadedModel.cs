@@ -6,8 +6,6 @@ namespace Ndif.Models;
 /// <summary>A model with its weights, and all one may want to know of it. Owns the weights.</summary>
 public sealed class LoadedModel : IDisposable
 {
-    private Dictionary<Parameter, Device>? _places; // where each weight was, while all are off their devices
-
     internal LoadedModel(ModelFolder folder, ConfigReader config, CausalLM root, ScalarType dtype, Device device)
     {
         (Folder, Config, Root, DType, Device) = (folder, config, root, dtype, device);
@@ -24,6 +22,7 @@ public sealed class LoadedModel : IDisposable
     /// <summary>The element type of the weights.</summary>
     public ScalarType DType { get; }
 
+    /// <summary>Where inputs go and logits come.</summary>
     public Device Device { get; }
 
     public ModelDescription Description { get; }
@@ -42,19 +41,20 @@ public sealed class LoadedModel : IDisposable
     /// <summary>A cache for one batch of rows.</summary>
     public KeyValueCache NewCache() => new(Root.Config.LayerCount);
 
-    /// <summary>Takes the weights off their devices, into this machine's memory. No pass may run until <see cref="Heat"/>.</summary>
-    public void Cool()
-    {
-        if (_places is not null) return;
-        _places = Modules.SelectMany(m => m.Parameters).Distinct().ToDictionary(p => p, p => p.Device);
-        foreach (Parameter parameter in _places.Keys) parameter.MoveTo(CPU);
-    }
+    /// <summary>Each parameter's device in a model that is spread over several; in any other it is <see cref="Device"/>.</summary>
+    internal IReadOnlyDictionary<Parameter, Device> Places { get; set; } = new Dictionary<Parameter, Device>();
 
-    /// <summary>Brings the weights back to the devices that they were on.</summary>
-    public void Heat()
+    /// <summary>Takes the weights off their devices, into this machine's memory, one by one. No pass may run meanwhile, nor until they are back.</summary>
+    public void Cool() => Move(_ => CPU);
+
+    /// <summary>Brings them back.</summary>
+    public void Heat() => Move(PlaceOf);
+
+    internal Device PlaceOf(Parameter parameter) => Places.GetValueOrDefault(parameter, Device);
+
+    private void Move(Func<Parameter, Device> to)
     {
-        foreach (var (parameter, device) in _places ?? []) parameter.MoveTo(device);
-        _places = null;
+        foreach (Parameter parameter in Modules.SelectMany(m => m.Parameters).Distinct()) parameter.MoveTo(to(parameter));
     }
 
     /// <summary>Frees the weights.</summary>

@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using System.Text;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Ndif.Protocol;
@@ -10,7 +8,8 @@ namespace Ndif.Queue;
 /// Blobs in a directory that any number of processes may share:
 /// <code>
 /// root/ab/abcdef...            the bytes; the time of last change is when somebody last asked for them
-/// root/ab/abcdef....readers/   one empty file per owner who may read them, named by the SHA-256 of the owner
+/// root/ab/abcdef....readers/   an empty file for each owner who may read them and what for, named by the SHA-256 of the owner, and that
+///                              of the reason if there is one: `SHA` or `SHA.SHA`
 /// root/writing/                what is still being written; becomes a blob by an atomic rename
 /// </code>
 /// An id is 64 hex digits or it is nobody's: no other name ever becomes a path.
@@ -63,7 +62,7 @@ public sealed class DirectoryBlobStore : IBlobStore
     public Task<Stream?> OpenAsync(string id, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        if (!IsId(id) || !Touch(PathOf(id))) return Task.FromResult<Stream?>(null);
+        if (!BlobNames.IsId(id) || !Touch(PathOf(id))) return Task.FromResult<Stream?>(null);
         try
         {
             return Task.FromResult<Stream?>(new FileStream(
@@ -78,20 +77,43 @@ public sealed class DirectoryBlobStore : IBlobStore
     /// <inheritdoc/>
     /// <remarks>Asking counts as use: what a client is told is there stays until its job comes for it.</remarks>
     public Task<bool> ExistsAsync(string id, CancellationToken cancellationToken = default) =>
-        Task.FromResult(IsId(id) && Touch(PathOf(id)));
+        Task.FromResult(BlobNames.IsId(id) && Touch(PathOf(id)));
 
     /// <inheritdoc/>
-    public Task GrantAsync(string id, string owner, CancellationToken cancellationToken = default)
+    public Task GrantAsync(string id, string owner, string reason = "", CancellationToken cancellationToken = default)
     {
-        if (!IsId(id) || !Touch(PathOf(id))) throw QueueErrors.UnknownBlob(id);
-        Directory.CreateDirectory(ReadersOf(id));
-        File.WriteAllBytes(GrantOf(id, owner), []);
+        if (!BlobNames.IsId(id) || !Touch(PathOf(id))) throw QueueErrors.UnknownBlob(id);
+        try
+        {
+            Directory.CreateDirectory(ReadersOf(id));
+            File.WriteAllBytes(Path.Combine(ReadersOf(id), BlobNames.Grant(owner, reason)), []);
+        }
+        catch (DirectoryNotFoundException)
+        {
+            throw QueueErrors.UnknownBlob(id); // as below
+        }
+        if (!IsLiving(PathOf(id))) throw QueueErrors.UnknownBlob(id); // released by its last owner at this moment
         return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
+    public Task<bool> ReleaseAsync(string id, string owner, string reason = "", CancellationToken cancellationToken = default)
+    {
+        if (!BlobNames.IsId(id) || !Directory.Exists(ReadersOf(id))) return Task.FromResult(false);
+        string grant = Path.Combine(ReadersOf(id), BlobNames.Grant(owner, reason));
+        if (!File.Exists(grant)) return Task.FromResult(false);
+        File.Delete(grant);
+        if (!Directory.EnumerateFileSystemEntries(ReadersOf(id)).Any())
+        {
+            File.Delete(PathOf(id));
+            Directory.Delete(ReadersOf(id), recursive: true);
+        }
+        return Task.FromResult(!IsGranted(id, owner));
+    }
+
+    /// <inheritdoc/>
     public Task<bool> MayReadAsync(string id, string owner, CancellationToken cancellationToken = default) =>
-        Task.FromResult(IsId(id) && IsLiving(PathOf(id)) && File.Exists(GrantOf(id, owner)));
+        Task.FromResult(BlobNames.IsId(id) && IsLiving(PathOf(id)) && IsGranted(id, owner));
 
     /// <inheritdoc/>
     public Task<int> SweepAsync(CancellationToken cancellationToken = default)
@@ -102,7 +124,7 @@ public sealed class DirectoryBlobStore : IBlobStore
             cancellationToken.ThrowIfCancellationRequested();
             if (IsLiving(path)) continue;
             File.Delete(path);
-            if (!IsId(Path.GetFileName(path))) continue; // an abandoned draft
+            if (!BlobNames.IsId(Path.GetFileName(path))) continue; // an abandoned draft
             if (Directory.Exists(ReadersOf(Path.GetFileName(path)))) Directory.Delete(ReadersOf(Path.GetFileName(path)), recursive: true);
             swept++;
         }
@@ -112,14 +134,12 @@ public sealed class DirectoryBlobStore : IBlobStore
 
     private DateTime Now => time.GetUtcNow().UtcDateTime;
 
-    private static bool IsId(string id) => id is { Length: 64 } && id.All(c => char.IsAsciiDigit(c) || c is >= 'a' and <= 'f');
-
     private string PathOf(string id) => Path.Combine(options.Root, id[..2], id);
 
     private string ReadersOf(string id) => PathOf(id) + ".readers";
 
-    private string GrantOf(string id, string owner) =>
-        Path.Combine(ReadersOf(id), Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(owner))));
+    private bool IsGranted(string id, string owner) =>
+        Directory.Exists(ReadersOf(id)) && Directory.EnumerateFiles(ReadersOf(id), BlobNames.Grant(owner) + "*").Any();
 
     // A missing file's time is in the year 1601.
     private bool IsLiving(string path) => File.GetLastWriteTimeUtc(path) + options.TimeToLive > Now;

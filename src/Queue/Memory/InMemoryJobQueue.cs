@@ -49,6 +49,7 @@ public sealed class InMemoryJobQueue : IJobQueue
                     ? Task.FromResult(jobs.InfoOf(known))
                     : Task.FromException<JobInfo>(QueueErrors.OtherOwner(submission.JobId));
             }
+            if (jobs.Refusal(submission) is { } refusal) return Task.FromException<JobInfo>(refusal);
             JobInfo info = jobs.InfoOf(jobs.Add(submission, Activity.Current?.Id));
             Telemetry.JobSubmitted(submission.Model);
             Log.JobQueued(logger, submission.JobId, submission.Model, info.Position);
@@ -92,7 +93,7 @@ public sealed class InMemoryJobQueue : IJobQueue
             {
                 jobs.Release(job, lost: false);
                 if (state.State == JobState.Completed) jobs.ModelOf(job).Completed(time.GetUtcNow() - job.Started!.Value);
-                jobs.End(job, state);
+                jobs.End(job, state, Charge.Of(state.Usage));
             }
             else
             {
@@ -125,9 +126,11 @@ public sealed class InMemoryJobQueue : IJobQueue
             if (jobs.Find(jobId) is not { } job) return Task.FromResult<JobInfo?>(null);
             if (!JobRules.IsEnd(job.State))
             {
-                if (job.Held is not null) jobs.Release(job, lost: true);
+                bool ran = job.Held is not null;
+                if (ran) jobs.Release(job, lost: true);
                 else jobs.ModelOf(job).Line.Withdraw(job.Ticket);
-                jobs.End(job, new StateChanged { State = JobState.Cancelled, Error = QueueErrors.Cancelled(reason), Attempt = (uint)job.Attempt });
+                Charge charge = ran ? Charge.Nothing with { ComputeMilliseconds = (long)(time.GetUtcNow() - job.Started!.Value).TotalMilliseconds } : Charge.Nothing;
+                jobs.End(job, new StateChanged { State = JobState.Cancelled, Error = QueueErrors.Cancelled(reason), Attempt = (uint)job.Attempt }, charge);
             }
             return Task.FromResult<JobInfo?>(jobs.InfoOf(job));
         }
@@ -151,13 +154,6 @@ public sealed class InMemoryJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
-    public Task<DateTimeOffset?> SubmittedAsync(string owner, int nth, CancellationToken cancellationToken = default)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(nth);
-        lock (gate) return Task.FromResult(jobs.All.Where(job => job.Submission.Owner == owner).OrderByDescending(job => job.Ticket.Number).Skip(nth - 1).FirstOrDefault()?.Submitted);
-    }
-
-    /// <inheritdoc/>
     public Task<string?> OwnerAsync(string jobId, CancellationToken cancellationToken = default)
     {
         lock (gate) return Task.FromResult(jobs.Find(jobId)?.Submission.Owner);
@@ -178,6 +174,7 @@ public sealed class InMemoryJobQueue : IJobQueue
             lock (gate)
             {
                 ObjectDisposedException.ThrowIf(closed, this);
+                if (jobs.Find(jobId) != job) throw QueueErrors.Forgotten(jobId);
                 news = [.. job.Events.Skip(next)];
                 over = JobRules.IsEnd(job.State);
             }
@@ -190,6 +187,26 @@ public sealed class InMemoryJobQueue : IJobQueue
             next += news.Length;
             await bell.WaitAsync(Timeout.InfiniteTimeSpan, time, cancellationToken);
         }
+    }
+
+    /// <inheritdoc/>
+    public Task<bool?> DeleteAsync(string jobId, CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        lock (gate)
+        {
+            if (jobs.Find(jobId) is not { } job) return Task.FromResult<bool?>(null);
+            if (!JobRules.IsEnd(job.State)) return Task.FromResult<bool?>(false);
+            jobs.Forget(job);
+            Log.JobDeleted(logger, jobId);
+            return Task.FromResult<bool?>(true);
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task<IReadOnlyList<UsageRow>> UsageAsync(string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default)
+    {
+        lock (gate) return Task.FromResult(jobs.Accounts.Of(owner, since, until));
     }
 
     /// <inheritdoc/>

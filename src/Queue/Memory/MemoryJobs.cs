@@ -12,6 +12,7 @@ internal sealed class MemoryJobs(QueueOptions options, TimeProvider time, Bells 
 {
     private readonly Dictionary<string, MemoryJob> jobs = [];
     private readonly Dictionary<string, MemoryModel> models = [];
+    private readonly Dictionary<string, MemoryOwner> owners = [];
     private long number;
     private long token;
 
@@ -19,12 +20,28 @@ internal sealed class MemoryJobs(QueueOptions options, TimeProvider time, Bells 
 
     public IEnumerable<KeyValuePair<string, MemoryModel>> Models => models;
 
+    public MemoryAccounts Accounts { get; } = new();
+
     public long Completed { get; private set; }
 
     public long Failed { get; private set; }
 
+    /// <summary>Why this submission may not be queued now; null if it may.</summary>
+    public Exception? Refusal(JobSubmission submission)
+    {
+        if (submission.Quota is not { } quota) return null;
+        DateTimeOffset now = time.GetUtcNow();
+        MemoryOwner owner = OwnerOf(submission.Owner);
+        MemoryModel? model = models.GetValueOrDefault(submission.Model);
+        int recent = owner.Recent(now);
+        return QuotaRules.Check(quota, new QuotaRules.Standing(
+            owner.Active, recent, owner.Waiting, models.Values.Sum(m => m.Line.Count),
+            recent >= quota.PerMinute ? owner.UntilFewerThan(quota.PerMinute, now) : TimeSpan.Zero, model?.MeanSeconds ?? 0, model?.Running ?? 0));
+    }
+
     public MemoryJob Add(JobSubmission submission, string? traceParent)
     {
+        OwnerOf(submission.Owner).Accepted(time.GetUtcNow());
         var job = new MemoryJob(submission, ++number, time.GetUtcNow(), traceParent);
         jobs[submission.JobId] = job;
         ModelOf(job).Line.Enter(job.Ticket);
@@ -35,7 +52,18 @@ internal sealed class MemoryJobs(QueueOptions options, TimeProvider time, Bells 
 
     public void ForgetOld()
     {
-        foreach (MemoryJob old in jobs.Values.Where(IsOld).ToArray()) jobs.Remove(old.Submission.JobId);
+        foreach (MemoryJob old in jobs.Values.Where(IsOld).ToArray()) Forget(old);
+        DateTimeOffset now = time.GetUtcNow();
+        foreach (string idle in owners.Where(owner => owner.Value.Active == 0 && owner.Value.Recent(now) == 0).Select(owner => owner.Key).ToArray())
+            owners.Remove(idle);
+        Accounts.Forget(now);
+    }
+
+    /// <summary>Its watchers look, and find it gone.</summary>
+    public void Forget(MemoryJob job)
+    {
+        jobs.Remove(job.Submission.JobId);
+        bells.Ring(NewsOf(job.Submission.JobId));
     }
 
     public Lease? Take(string worker, IReadOnlyCollection<string> wanted)
@@ -47,6 +75,7 @@ internal sealed class MemoryJobs(QueueOptions options, TimeProvider time, Bells 
         MemoryModel model = ModelOf(job);
         model.Line.Take(first);
         model.Running++;
+        if (job.Attempt == 0) OwnerOf(job.Submission.Owner).Waiting--;
         DateTimeOffset now = time.GetUtcNow();
         job.Held = new HeldLease(++token, now + options.LeaseDuration, new CancellationTokenSource());
         job.Attempt++;
@@ -57,6 +86,7 @@ internal sealed class MemoryJobs(QueueOptions options, TimeProvider time, Bells 
             submission.JobId, submission.Model, submission.Owner, submission.Program, worker, token, job.Attempt, job.Submitted, submission.TimeLimit)
         {
             Lost = job.Held.Lost.Token,
+            ResultBytes = submission.ResultBytes,
             TraceParent = job.TraceParent,
         };
         Telemetry.JobLeased(lease, now);
@@ -79,7 +109,7 @@ internal sealed class MemoryJobs(QueueOptions options, TimeProvider time, Bells 
                 Error = QueueErrors.WorkerLost(job.Deaths, job.Worker),
                 Attempt = (uint)job.Attempt,
                 Worker = job.Worker,
-            });
+            }, Charge.Nothing);
         }
         else
         {
@@ -114,9 +144,15 @@ internal sealed class MemoryJobs(QueueOptions options, TimeProvider time, Bells 
         ModelOf(job).Running--;
     }
 
-    public void End(MemoryJob job, StateChanged outcome)
+    /// <summary>The job's one end: also the one place where its owner's account is charged.</summary>
+    public void End(MemoryJob job, StateChanged outcome, Charge charge)
     {
         job.Ended = time.GetUtcNow();
+        MemoryOwner owner = OwnerOf(job.Submission.Owner);
+        owner.Active--;
+        if (job.Attempt == 0) owner.Waiting--;
+        Accounts.Add(job.Ended.Value, job.Submission.Owner, job.Submission.Model, outcome.State, charge);
+        Telemetry.Charged(job.Submission.Model, charge);
         job.Error = outcome.Error;
         job.Usage = outcome.Usage;
         job.Replies.Clear();
@@ -154,6 +190,8 @@ internal sealed class MemoryJobs(QueueOptions options, TimeProvider time, Bells 
 
     public MemoryModel ModelOf(MemoryJob job) =>
         models.TryGetValue(job.Submission.Model, out MemoryModel? model) ? model : models[job.Submission.Model] = new MemoryModel();
+
+    private MemoryOwner OwnerOf(string name) => owners.TryGetValue(name, out MemoryOwner? owner) ? owner : owners[name] = new MemoryOwner();
 
     public static string WorkFor(string model) => $"work {model}";
 

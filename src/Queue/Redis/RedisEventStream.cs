@@ -19,8 +19,7 @@ internal sealed class RedisEventStream(RedisCalls calls, RedisBells bells, Queue
             RedisResult reply = await calls.RunAsync(RedisScript.Watch, jobId, next, Page);
             if (reply.IsNull)
             {
-                if (!known) throw QueueErrors.UnknownJob(jobId);
-                yield break; // forgotten while it was watched
+                throw known ? QueueErrors.Forgotten(jobId) : QueueErrors.UnknownJob(jobId);
             }
             var parts = (RedisResult[])reply!;
             var entries = (RedisResult[])parts[1]!;

@@ -62,9 +62,13 @@ public sealed class RedisJobQueue : IJobQueue
         RedisResult reply = await calls.RunAsync(
             RedisScript.Submit, submission.JobId, submission.Owner, submission.Model, submission.Program,
             Exactly(submission.Cost / submission.Weight), Exactly(submission.Weight), Exactly(submission.Cost),
-            submission.TimeLimit is { } limit ? (RedisValue)(long)limit.TotalMilliseconds : "", Activity.Current?.Id ?? "");
+            submission.TimeLimit is { } limit ? (RedisValue)(long)limit.TotalMilliseconds : "", Activity.Current?.Id ?? "",
+            submission.ResultBytes is { } most ? most : "", submission.Quota?.InFlight ?? RedisValue.EmptyString, submission.Quota?.PerMinute ?? 0,
+            submission.Quota?.Waiting ?? 0, submission.Quota?.Depth ?? 0);
         if (reply.Resp2Type != ResultType.Array) throw QueueErrors.OtherOwner(submission.JobId);
         var parts = (RedisResult[])reply!;
+        if (parts[0].Resp2Type != ResultType.Array)
+            throw QuotaRules.Refusal((string)parts[0]!, (long)parts[1], (long)parts[2], (double)parts[3], (double)parts[4] / 1000, (int)parts[5]);
         JobInfo info = JobRow.Read(parts[0]);
         if ((int)parts[1] == 1)
         {
@@ -98,9 +102,11 @@ public sealed class RedisJobQueue : IJobQueue
         Enter(cancellationToken);
         Event stamped = JobRules.Stamp(lease, happening);
         StateChanged? state = stamped.State;
+        Charge charge = Charge.Of(state?.Usage);
         bool published = (int)await calls.RunAsync(
             RedisScript.Publish, lease.JobId, lease.Token, stamped.ToByteArray(), Guid.NewGuid().ToByteArray(),
-            state is null ? "" : (int)state.State, Bytes(state?.Error), Bytes(state?.Usage)) == 1;
+            state is null ? "" : (int)state.State, Bytes(state?.Error), Bytes(state?.Usage),
+            charge.Tokens, charge.Passes, charge.ComputeMilliseconds, charge.ResultBytes) == 1;
         if (!published)
         {
             leases.Lose(lease.Token);
@@ -110,6 +116,7 @@ public sealed class RedisJobQueue : IJobQueue
         else if (state is not null && JobRules.IsEnd(state.State))
         {
             leases.Release(lease);
+            Telemetry.Charged(lease.Model, charge);
             Log.JobEnded(logger, lease.JobId, state.State);
         }
         return published;
@@ -149,17 +156,6 @@ public sealed class RedisJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
-    public async Task<DateTimeOffset?> SubmittedAsync(string owner, int nth, CancellationToken cancellationToken = default)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(nth);
-        Enter(cancellationToken);
-        RedisValue[] ids = await calls.CallAsync("submitted", database => database.SortedSetRangeByRankAsync(keys.Jobs(owner), nth - 1, nth - 1, Order.Descending));
-        if (ids is not [var id]) return null;
-        RedisValue submitted = await calls.CallAsync("submitted", database => database.HashGetAsync(keys.Job(id!), "submitted"));
-        return submitted.IsNull ? null : DateTimeOffset.FromUnixTimeMilliseconds((long)submitted);
-    }
-
-    /// <inheritdoc/>
     public async Task<string?> OwnerAsync(string jobId, CancellationToken cancellationToken = default)
     {
         Enter(cancellationToken);
@@ -169,6 +165,28 @@ public sealed class RedisJobQueue : IJobQueue
     /// <inheritdoc/>
     public IAsyncEnumerable<Event> WatchAsync(string jobId, ulong fromSequence, CancellationToken cancellationToken = default) =>
         stream.WatchAsync(jobId, fromSequence, cancellationToken);
+
+    /// <inheritdoc/>
+    public async Task<bool?> DeleteAsync(string jobId, CancellationToken cancellationToken = default)
+    {
+        Enter(cancellationToken);
+        RedisResult reply = await calls.RunAsync(RedisScript.Delete, jobId);
+        if (reply.IsNull) return null;
+        if ((int)reply != 1) return false;
+        Log.JobDeleted(logger, jobId);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public async Task<IReadOnlyList<UsageRow>> UsageAsync(string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default)
+    {
+        Enter(cancellationToken);
+        DateOnly today = DateOnly.FromDateTime(DateTime.UtcNow), oldest = today.AddDays(-Accounts.KeptDays);
+        if (since < oldest) since = oldest;
+        if (until > today.AddDays(1)) until = today.AddDays(1); // the server's clock may be ahead
+        if (until < since) return [];
+        return Accounts.InOrder(AccountRow.Read(await calls.RunAsync(RedisScript.Usage, owner, AccountRow.Number(since), AccountRow.Number(until))));
+    }
 
     /// <inheritdoc/>
     public async Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default)
@@ -220,12 +238,12 @@ public sealed class RedisJobQueue : IJobQueue
         double? died = await calls.CallAsync("requeue", database => database.SortedSetScoreAsync(keys.Dead, deadJobId));
         if (died is null) return null;
         RedisValue[] job = await calls.CallAsync("requeue", database =>
-            database.HashGetAsync(keys.Job(deadJobId), ["owner", "model", "program", "weight", "cost", "limit"]));
+            database.HashGetAsync(keys.Job(deadJobId), ["owner", "model", "program", "weight", "cost", "limit", "most"]));
         if (job[0].IsNull || job[2].IsNull) return null; // forgotten this moment
         JobInfo info = await SubmitAsync(
             new JobSubmission(
                 newJobId, job[0]!, job[1]!, (byte[])job[2]!, (double)job[3], (double)job[4],
-                job[5].IsNullOrEmpty ? null : TimeSpan.FromMilliseconds((long)job[5])),
+                job[5].IsNullOrEmpty ? null : TimeSpan.FromMilliseconds((long)job[5]), ResultBytes: job[6].IsNullOrEmpty ? null : (long)job[6]),
             cancellationToken);
         await calls.CallAsync("requeue", database => database.SortedSetRemoveAsync(keys.Dead, deadJobId));
         Log.Requeued(logger, deadJobId, newJobId);

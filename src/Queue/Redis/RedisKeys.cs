@@ -17,6 +17,8 @@ namespace Ndif.Queue;
 /// leased                 sorted set: job id by deadline
 /// ended, dead            sorted sets by time: "id owner" of ended jobs, ids of dead letters
 /// jobs:{owner}           sorted set: job ids by number; active:{owner} those that have not ended
+/// recent:{owner}         sorted set: numbers of the last minute's submissions by time; lives that long
+/// usage:{day}            set: owners with an account of that day (days since 1970); usage:{day} {owner} hash: "what model" to amount
 /// totals                 hash: completed, failed
 /// workers, worker:{id}   set of ids, heartbeats with a time to live; descriptions: hash by model
 /// deployments            hash: what is wanted, by name

@@ -14,12 +14,9 @@ namespace Ndif.Server;
 /// </code>
 /// </summary>
 internal sealed class Admission(
-    IJobQueue jobs, IBlobStore blobs, ServedModels models, GatewayOptions options, ProgramRules rules, TimeProvider time, ILogger<Admission> logger)
+    IJobQueue jobs, IBlobStore blobs, ServedModels models, GatewayOptions options, ProgramRules rules, ILogger<Admission> logger)
 {
-    private static readonly TimeSpan s_minute = TimeSpan.FromMinutes(1), s_fullPause = TimeSpan.FromSeconds(5);
-
     private readonly Constants constants = new(blobs);
-    private readonly SemaphoreSlim[] gates = [.. Enumerable.Range(0, 64).Select(_ => new SemaphoreSlim(1))];
 
     /// <summary>Checks a submission and queues it. Once this has begun to queue, it is not interrupted by the caller's cancellation.</summary>
     /// <exception cref="NdifException">Why it was not queued.</exception>
@@ -36,7 +33,9 @@ internal sealed class Admission(
         JobInfo job;
         try
         {
-            job = await QueueAsync(caller, submission, cancellationToken);
+            // 7. The queue itself checks the quota, in the step that queues the job.
+            cancellationToken.ThrowIfCancellationRequested();
+            job = await jobs.SubmitAsync(submission, CancellationToken.None); // half a submission would be a job that nobody knows
         }
         catch (NdifException refusal)
         {
@@ -69,7 +68,7 @@ internal sealed class Admission(
                 throw ServerErrors.OverLimit("nodes", program.Nodes.Count, limits.Nodes, "Use loops that are one region, or split the experiment.");
             if (program.RequiredFeatures.FirstOrDefault(feature => !rules.Features.Contains(feature)) is { } missing)
                 throw ServerErrors.MissingFeature(missing, rules.Features);
-            TimeSpan timeLimit = TimeLimitOf(request);
+            TimeSpan timeLimit = TimeLimitOf(request, limits);
 
             // 3. A model that is served, and that this key may use.
             (string model, ModelDescription? description) = await models.FindAsync(program.Model, cancellationToken);
@@ -88,7 +87,8 @@ internal sealed class Admission(
             byte[] bytes = program.ToByteArray();
             if ((ulong)bytes.Length > limits.MessageBytes) throw Errors.ToException(ServerErrors.MessageTooLarge((long)limits.MessageBytes));
             return (new JobSubmission(
-                id, caller.Id, model, bytes, options.TierOf(caller.Tier).Weight, Estimates.CostOf(estimate), timeLimit),
+                id, caller.Id, model, bytes, options.TierOf(caller.Tier).Weight, Estimates.CostOf(estimate), timeLimit,
+                options.QuotaOf(caller.Tier), (long)limits.ResultBytes),
                 estimate, program.Nodes.Count);
         }
         catch (NdifException refusal)
@@ -106,46 +106,10 @@ internal sealed class Admission(
         Telemetry.Refusals.Add(1, new KeyValuePair<string, object?>("code", ErrorCodeNames.Of(refusal.Code)));
     }
 
-    private TimeSpan TimeLimitOf(SubmitRequest request) => request.TimeoutSeconds switch
+    private static TimeSpan TimeLimitOf(SubmitRequest request, ProgramLimits limits) => request.TimeoutSeconds switch
     {
-        0 => options.WallTime,
-        var seconds when seconds > 0 && seconds <= options.WallTime.TotalSeconds => TimeSpan.FromSeconds(seconds),
-        _ => throw ServerErrors.BadTimeout(options.WallTime), // also NaN
+        0 => TimeSpan.FromSeconds(limits.WallSeconds),
+        var seconds when seconds > 0 && seconds <= limits.WallSeconds => TimeSpan.FromSeconds(Math.Max(seconds, 0.001)),
+        _ => throw ServerErrors.BadTimeout(TimeSpan.FromSeconds(limits.WallSeconds)), // also NaN
     };
-
-    /// <summary>
-    /// 7. Counts and queues one submission of an owner after another, so that a burst cannot pass the quota together. Several gateways
-    /// may overshoot by their number.
-    /// </summary>
-    private async Task<JobInfo> QueueAsync(Caller caller, JobSubmission submission, CancellationToken cancellationToken)
-    {
-        Tier tier = options.TierOf(caller.Tier);
-        int most = tier.JobsInFlight;
-        SemaphoreSlim gate = gates[(uint)StringComparer.Ordinal.GetHashCode(caller.Id) % gates.Length];
-        await gate.WaitAsync(cancellationToken);
-        try
-        {
-            int active = (await jobs.ListAsync(caller.Id, most, activeOnly: true, cancellationToken)).Count;
-            if (active >= most) throw ServerErrors.TooManyJobs(active, most);
-            await CheckRateAsync(caller, tier.JobsPerMinute, cancellationToken);
-            int waiting = (await jobs.CountAsync(cancellationToken)).Waiting;
-            if (waiting >= options.QueueDepth) throw ServerErrors.QueueFull(waiting, options.QueueDepth, s_fullPause);
-            return await jobs.SubmitAsync(submission, CancellationToken.None); // half a submission would be a job that nobody knows
-        }
-        finally
-        {
-            gate.Release();
-        }
-    }
-
-    /// <summary>
-    /// The queue knows when the owner's last jobs came, whichever gateway took them: if as many as a minute may have are younger than
-    /// a minute, the next may come when the oldest of them is not.
-    /// </summary>
-    private async Task CheckRateAsync(Caller caller, int most, CancellationToken cancellationToken)
-    {
-        if (await jobs.SubmittedAsync(caller.Id, most, cancellationToken) is not { } first) return;
-        TimeSpan wait = first + s_minute - time.GetUtcNow();
-        if (wait > TimeSpan.Zero) throw ServerErrors.TooOften(most, wait < s_minute ? wait : s_minute);
-    }
 }

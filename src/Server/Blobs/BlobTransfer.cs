@@ -41,7 +41,7 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
             (target, cancel) => write(new BoundedStream(target, options.BlobBytes), cancel), cancellationToken);
         // Wrong bytes stay without a grant until they expire: nobody can read them by the name that was claimed.
         if (claimed() is { Length: > 0 } expected && expected != stored.Id) throw ServerErrors.WrongChecksum(expected, stored.Id);
-        await blobs.GrantAsync(stored.Id, caller.Id, cancellationToken);
+        await blobs.GrantAsync(stored.Id, caller.Id, cancellationToken: cancellationToken);
         logger.BlobStored(stored.Id, stored.Length, caller.Id);
         Telemetry.BlobBytes.Add((long)stored.Length, new KeyValuePair<string, object?>("direction", "in"));
         return stored;

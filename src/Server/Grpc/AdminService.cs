@@ -8,7 +8,7 @@ namespace Ndif.Server;
 
 /// <summary>`ndif.v1.Admin`. Keys are the scope `admin`'s; the service itself may be operated with the scope `operator` too.</summary>
 [Requires(Scopes.Admin)]
-internal sealed class AdminService(KeyService keys, IJobQueue jobs, Operations operations, GatewayOptions options, ILogger<AdminService> logger) : Ndif.Protocol.Admin.AdminBase
+internal sealed class AdminService(KeyService keys, IJobQueue jobs, Operations operations, GatewayOptions options, TimeProvider time, ILogger<AdminService> logger) : Ndif.Protocol.Admin.AdminBase
 {
     private const int LongestList = 1000;
 
@@ -70,6 +70,13 @@ internal sealed class AdminService(KeyService keys, IJobQueue jobs, Operations o
     [Requires(Scopes.Run, Scopes.Operator, Scopes.Admin)]
     public override async Task<ListDeploymentsReply> ListDeployments(ListDeploymentsRequest request, ServerCallContext context) =>
         new() { Deployments = { await operations.ListAsync(context.CancellationToken) } };
+
+    /// <summary>What a key has used, or with no key named, all of them.</summary>
+    public override async Task<GetUsageReply> GetUsage(GetUsageRequest request, ServerCallContext context)
+    {
+        (DateOnly since, DateOnly until) = UsageRange.Of(request, time);
+        return new GetUsageReply { Rows = { await jobs.UsageAsync(request.Key, since, until, context.CancellationToken) } };
+    }
 
     private static TimeSpan? LifetimeOf(double seconds) => seconds switch
     {

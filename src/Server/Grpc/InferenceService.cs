@@ -10,7 +10,8 @@ namespace Ndif.Server;
 [Requires(Scopes.Run)]
 internal sealed class InferenceService(
     Admission admission, OwnJobs own, BlobTransfer blobs, StatusBoard board, IJobQueue jobs, ServedModels models,
-    GatewayOptions options, ProgramRules rules, Farewell farewell, Followers followers, ILogger<InferenceService> logger) : Inference.InferenceBase
+    GatewayOptions options, ProgramRules rules, Farewell farewell, Followers followers, Deletion deletion, TimeProvider time,
+    ILogger<InferenceService> logger) : Inference.InferenceBase
 {
     private const int LongestList = 1000;
 
@@ -98,6 +99,21 @@ internal sealed class InferenceService(
 
     public override Task GetBlob(GetBlobRequest request, IServerStreamWriter<BlobChunk> responseStream, ServerCallContext context) =>
         blobs.SendAsync(CallerOf(context), request, responseStream, context.CancellationToken);
+
+    /// <summary>What the caller's key has used.</summary>
+    public override async Task<GetUsageReply> GetUsage(GetUsageRequest request, ServerCallContext context)
+    {
+        Caller caller = CallerOf(context);
+        if (request.Key.Length > 0 && request.Key != caller.Id) throw ServerErrors.NotYourUsage();
+        (DateOnly since, DateOnly until) = UsageRange.Of(request, time);
+        return new GetUsageReply { Rows = { await jobs.UsageAsync(caller.Id, since, until, context.CancellationToken) } };
+    }
+
+    public override async Task<DeleteJobReply> DeleteJob(DeleteJobRequest request, ServerCallContext context)
+    {
+        await own.CheckAsync(CallerOf(context), request.JobId, context.CancellationToken);
+        return await deletion.DeleteAsync(CallerOf(context), request.JobId, context.CancellationToken);
+    }
 
     private static Caller CallerOf(ServerCallContext context) => context.GetHttpContext().Caller();
 }

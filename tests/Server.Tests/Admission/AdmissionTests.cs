@@ -96,7 +96,7 @@ public sealed class AdmissionTests
 
         Error error = await RefusalAsync(gateway, request, StatusCode.ResourceExhausted);
 
-        Assert.Equal((ErrorCode.LimitExceeded, "The program has 10 nodes; this service takes 3."), (error.Code, error.Message));
+        Assert.Equal((ErrorCode.LimitExceeded, "The program has 10 nodes; your key may have 3."), (error.Code, error.Message));
     }
 
     [Fact]

@@ -34,7 +34,7 @@ public sealed class QuotaTests
         foreach (string id in (string[])["a", "b"]) await ada.SubmitAsync(TestModels.Submit("echo", id), cancellationToken: TestGateway.Cancel);
 
         Error error = await RefusedAsync(bob, StatusCode.Unavailable);
-        Assert.Equal((ErrorCode.Unavailable, true, 5), (error.Code, error.Retryable, error.RetryAfterSeconds));
+        Assert.Equal((ErrorCode.Unavailable, true, 1), (error.Code, error.Retryable, error.RetryAfterSeconds));
         Assert.Equal("2 jobs wait, and this service lets 2 wait.", error.Message);
 
         await ada.CancelAsync(new CancelRequest { JobId = "a" }, cancellationToken: TestGateway.Cancel);

@@ -37,14 +37,14 @@ internal sealed class TestGateway : IAsyncDisposable
         GatewayOptions? options = null, ProgramRules? rules = null, QueueOptions? queue = null)
     {
         string folder = Directory.CreateTempSubdirectory("ndif-server-tests-").FullName;
+        var time = new SettableTime();
         QueueBackend backend = QueueBackend.InMemory(
-            queue ?? new QueueOptions { HeartbeatLifetime = TimeSpan.FromHours(1) }, new BlobOptions { Root = Path.Combine(folder, "blobs") });
+            queue ?? new QueueOptions { HeartbeatLifetime = TimeSpan.FromHours(1) }, new BlobOptions { Root = Path.Combine(folder, "blobs") }, time);
         await backend.Workers.DescribeAsync(TestModels.Gpt2, Cancel);
         await backend.Workers.AnnounceAsync(
             new WorkerStatus { Id = "worker-1", Models = { Model }, Jobs = { "secret-job-id" }, Device = "cpu", Version = "0.1.0" },
             [TestModels.Gpt2Status], Cancel);
         var lines = new LogLines();
-        var time = new SettableTime();
         var store = new FileKeyStore(Path.Combine(folder, "keys.json"));
         WebApplication app = GatewayHost.Build(
             options ?? Options(), backend, store, rules ?? TestModels.Rules,
@@ -67,6 +67,7 @@ internal sealed class TestGateway : IAsyncDisposable
             BlobBytes = blobBytes,
             Tokens = tokens,
             QueueDepth = queueDepth,
+            QueueShare = 1,
             ReapInterval = TimeSpan.FromMilliseconds(20),
             Tiers = new Dictionary<string, Tier> { ["standard"] = new(1, jobsInFlight, jobsPerMinute), ["priority"] = new(4, jobsInFlight * 2, jobsPerMinute) },
         };

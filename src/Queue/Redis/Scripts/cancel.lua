@@ -9,8 +9,10 @@ local owner = get(id, 'owner')
 if not owner then return nil end
 if is_end(get(id, 'state')) then return { row(id), 0 } end
 
+local ms = 0
 local model, member, token = get(id, 'model'), get(id, 'member'), get(id, 'token')
 if token then
+  ms = math.max(0, now - get(id, 'started'))
   release(id, model)
   tell_lost(id, token)
 else
@@ -30,5 +32,5 @@ else
 end
 redis.call('HSET', job_key(id), 'error', error)
 change_state(id, CANCELLED, 'error', error, 'attempt', get(id, 'attempt') or 0)
-ended(id, model, CANCELLED)
+ended(id, model, CANCELLED, false, 0, 0, ms)
 return { row(id), 1 }

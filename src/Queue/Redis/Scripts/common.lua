@@ -81,9 +81,29 @@ end
 
 local function tell_lost(id, token) redis.call('PUBLISH', key('lost'), id .. ' ' .. token) end
 
--- What follows from an end state, after its event: counts, and a note for reap.lua to forget the job in time.
-local function ended(id, model, state, keep_program)
+-- Adds an ended job to its owner's account of the day. Each job comes here once: from the script that ends it.
+local function charge(owner, model, state, tokens, passes, ms, bytes)
+  local day = math.floor(now / 86400000)
+  local kept = 400 * 86400 -- seconds; Accounts.KeptDays
+  local account = key('usage:' .. day .. ' ' .. owner)
+  local function add(what, amount)
+    if tonumber(amount) > 0 then redis.call('HINCRBY', account, what .. ' ' .. model, amount) end
+  end
+  add('jobs', 1)
+  add(state == COMPLETED and 'completed' or state == FAILED and 'failed' or 'cancelled', 1)
+  add('tokens', tokens)
+  add('passes', passes)
+  add('ms', ms)
+  add('bytes', bytes)
+  redis.call('SADD', key('usage:' .. day), owner)
+  redis.call('EXPIRE', account, kept)
+  redis.call('EXPIRE', key('usage:' .. day), kept)
+end
+
+-- What follows from an end state, after its event: the account, counts, and a note for reap.lua to forget the job in time.
+local function ended(id, model, state, keep_program, tokens, passes, ms, bytes)
   local owner = get(id, 'owner')
+  charge(owner, model, state, tokens or 0, passes or 0, ms or 0, bytes or 0)
   redis.call('HSET', job_key(id), 'ended', now)
   if not keep_program then redis.call('HDEL', job_key(id), 'program') end
   redis.call('DEL', key('replies:' .. id))

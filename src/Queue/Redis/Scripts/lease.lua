@@ -2,13 +2,13 @@
 -- Lines of different models have nothing to compare but the age of their first, which is what the members begin with.
 --
 -- ARGV[2] worker  [3] lease in ms  [4] a name for this request  [5...] models
--- Returns id, model, owner, program, token, attempt, submitted, time limit, trace parent, now; or nil if nothing waits.
+-- Returns id, model, owner, program, token, attempt, submitted, time limit, trace parent, now, result bytes; or nil if nothing waits.
 
 local worker, duration, request = ARGV[2], ARGV[3], ARGV[4]
 
 local function granted(id)
-  local job = redis.call('HMGET', job_key(id), 'model', 'owner', 'program', 'token', 'attempt', 'submitted', 'limit', 'trace')
-  return { id, job[1], job[2], job[3], job[4], job[5], job[6], job[7], job[8], now }
+  local job = redis.call('HMGET', job_key(id), 'model', 'owner', 'program', 'token', 'attempt', 'submitted', 'limit', 'trace', 'most')
+  return { id, job[1], job[2], job[3], job[4], job[5], job[6], job[7], job[8], now, job[9] or '' }
 end
 
 if again then

@@ -2,10 +2,10 @@
 -- job's one outcome and releases the lease.
 --
 -- ARGV[2] job id  [3] token  [4] event, serialized  [5] a name for this event  [6] state, or ''  [7] error, serialized, or ''
---     [8] usage, serialized, or ''
+--     [8] usage, serialized, or ''  [9] tokens  [10] passes  [11] compute time in ms  [12] result bytes
 -- Returns 1, or 0 if the lease was lost; nothing is published then.
 
-local id, token, event, nonce, state, error, usage = unpack(ARGV, 2)
+local id, token, event, nonce, state, error, usage, tokens, passes, ms, bytes = unpack(ARGV, 2)
 
 if again then -- looked for among the last ones: was the first try done after all?
   for _, entry in ipairs(redis.call('XREVRANGE', key('events:' .. id), '+', '-', 'COUNT', 256)) do
@@ -29,5 +29,5 @@ if tonumber(state) == COMPLETED then
   local pace = redis.call('HGET', key('pace'), model)
   redis.call('HSET', key('pace'), model, pace and 0.8 * pace + 0.2 * took or took)
 end
-ended(id, model, tonumber(state))
+ended(id, model, tonumber(state), false, tokens, passes, ms, bytes)
 return 1

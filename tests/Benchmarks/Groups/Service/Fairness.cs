@@ -1,0 +1,81 @@
+using Grpc.Core;
+using Grpc.Net.Client;
+using Microsoft.AspNetCore.Builder;
+using Ndif.Benchmarks.Harness;
+using Ndif.Benchmarks.Subjects;
+using Ndif.Protocol;
+using Ndif.Server;
+using static System.FormattableString;
+using Estimate = Ndif.Benchmarks.Harness.Estimate;
+
+namespace Ndif.Benchmarks.Groups;
+
+/// <summary>
+/// One user has 500 jobs in the line, fifteen others send one at a time, the next when the last has ended. Service is the number of
+/// a user's jobs that ended within the time of the measurement; a wait is from the submission to the start, by the queue's clock. The
+/// gateway is in this process, so that it may let one user have 500 jobs; Redis and the worker are processes of their own.
+/// </summary>
+internal static class Fairness
+{
+    private const int Flood = 500, LightUsers = 15, Tokens = 24;
+
+    public static async Task<IReadOnlyList<Figure>> Measure(Pace pace, CancellationToken cancellationToken)
+    {
+        await using ServiceProcesses service = await ServiceProcesses.StartAsync(gateway: false);
+        var rules = new ProgramRules(ProgramValidator.Validate, [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)], ProgramFormat.Version, []);
+        await using WebApplication gateway = GatewayHost.Build(new GatewayOptions
+        {
+            GrpcPort = 0, HttpPort = 0, Tiers = new Dictionary<string, Tier> { ["standard"] = new(Weight: 1, JobsInFlight: 2 * Flood, JobsPerMinute: 1_000_000) },
+        }, service.Backend, service.KeyStore, rules);
+        await gateway.StartAsync(cancellationToken);
+        using GrpcChannel channel = ServiceProcesses.Connect(GatewayHost.AddressOf(gateway).Grpc);
+        var calls = new Inference.InferenceClient(channel);
+        Protocol.Program program = Program();
+
+        User flood = await service.NewUserAsync("standard");
+        User[] light = await Task.WhenAll(Enumerable.Range(0, LightUsers).Select(_ => service.NewUserAsync("standard")));
+        await calls.JobAsync(flood, program, cancellationToken); // what is compiled at the first job is not measured
+        for (int i = 0; i < Flood; i++) await calls.SubmitAsync(new SubmitRequest { Program = program }, flood.Headers, cancellationToken: cancellationToken);
+
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        over.CancelAfter(TimeSpan.FromSeconds(pace.IsQuick ? 6 : 30));
+        List<JobInfo>[] ended = await Task.WhenAll(light.Select(user => SendAsync(calls, user, program, over.Token)));
+        int left = (await service.Backend.Jobs.CountAsync(cancellationToken)).Waiting;
+        await gateway.StopAsync(cancellationToken);
+        if (left == 0) throw new InvalidOperationException("The flood was over before the measurement was.");
+
+        double[] served = [.. ended.Select(jobs => (double)jobs.Count)];
+        double jain = served.Sum() * served.Sum() / (served.Length * served.Sum(x => x * x));
+        double[] waits = [.. ended.SelectMany(jobs => jobs).Select(job => (job.Started - job.Submitted).ToTimeSpan().TotalSeconds).Order()];
+        double run = Estimate.Of(ended.SelectMany(jobs => jobs).Select(job => (job.Ended - job.Started).ToTimeSpan().TotalSeconds)).Median;
+        double p95 = Estimate.Quantile(waits, 0.95);
+        string load = Invariant($"{Flood} jobs of one user in the line, {Flood - left} of them done meanwhile; {LightUsers} users with {served.Min():0} to {served.Max():0} jobs each");
+        return
+        [
+            new("service.fairness, Jain's index", jain, "", load, Goal.AtLeast(0.95)),
+            new("service.fairness, wait, p95", p95 / run, "jobs' time", Invariant(
+                $"a job's time, {1e3 * run:0.0} ms (median); p50 {1e3 * Estimate.Quantile(waits, 0.5):0.0} ms, p95 {1e3 * p95:0.0} ms; {load}"), new Goal(5)),
+        ];
+    }
+
+    private static async Task<List<JobInfo>> SendAsync(Inference.InferenceClient calls, User user, Protocol.Program program, CancellationToken over)
+    {
+        List<JobInfo> ended = [];
+        try
+        {
+            while (true) ended.Add(await calls.JobAsync(user, program, over));
+        }
+        catch (Exception e) when (over.IsCancellationRequested && e is OperationCanceledException or RpcException { StatusCode: StatusCode.Cancelled })
+        {
+            return ended; // the job that ran meanwhile does not count for anybody
+        }
+    }
+
+    private static Protocol.Program Program()
+    {
+        var llm = new LanguageModel("ndif/tiny-landmarks");
+        using Trace trace = llm.Generate("Big Ben is in the city of", Tokens, ignoreEos: true);
+        trace.Result.Save();
+        return trace.ToProgram();
+    }
+}

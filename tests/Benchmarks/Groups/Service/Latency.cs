@@ -1,0 +1,71 @@
+using System.Diagnostics;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Ndif.Benchmarks.Harness;
+using Ndif.Benchmarks.Subjects;
+using Ndif.Protocol;
+using static System.FormattableString;
+using Estimate = Ndif.Benchmarks.Harness.Estimate;
+
+namespace Ndif.Benchmarks.Groups;
+
+/// <summary>
+/// A trace with one saved layer on an idle service of separate processes, against the same trace in this process; and how long it
+/// takes from the submission until this process has heard that the job runs.
+/// </summary>
+internal static class Latency
+{
+    private const string Prompt = "The Eiffel Tower is in the city of";
+
+    public static async Task<IReadOnlyList<Figure>> Measure(Pace pace, CancellationToken cancellationToken)
+    {
+        await using ServiceProcesses service = await ServiceProcesses.StartAsync();
+        User[] users = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => service.NewUserAsync())); // in turn: a key has a rate
+        Backend[] remotes = [.. users.Select(user => Backend.At(service.Address.ToString(), user.Key))];
+        var llm = new LanguageModel("ndif/tiny-landmarks", remote: remotes[0]);
+        using GrpcChannel channel = ServiceProcesses.Connect(service.Address);
+        var calls = new Inference.InferenceClient(channel);
+        using Trace trace = llm.Trace(Prompt);
+        llm.Layers[^1].Hidden.Save();
+        Protocol.Program program = trace.ToProgram();
+
+        int turn = 0;
+        List<double> starts = [];
+        Rounds times = await Rounds.TakeAsync(pace.Rounds(2000), before: 200, cancellationToken,
+            () => TraceAsync(remotes[turn++ % remotes.Length]), () => TraceAsync(Backend.Local),
+            async () => starts.Add(await StartAsync(calls, users[turn++ % users.Length], program, cancellationToken)),
+            async () => await calls.GetCapabilitiesAsync(new GetCapabilitiesRequest(), users[0].Headers, cancellationToken: cancellationToken));
+        double local = times.Quantile(1, 0.5);
+        double[] sorted = [.. starts.TakeLast(pace.Rounds(2000)).Order()];
+        string call = Invariant($"an empty gRPC call with its key: p50 {1e3 * times.Quantile(3, 0.5):0.00} ms, p99 {1e3 * times.Quantile(3, 0.99):0.00} ms");
+        return
+        [
+            new("service.latency, submit to start, p50", 1e3 * Estimate.Quantile(sorted, 0.5), "ms", $"heard by the client; {call}", new Goal(2)),
+            new("service.latency, submit to start, p99", 1e3 * Estimate.Quantile(sorted, 0.99), "ms", $"heard by the client; {call}"),
+            new("service.latency, remote less local, p50", 1e3 * (times.Quantile(0, 0.5) - local), "ms", Invariant(
+                $"the same trace in process, p50 {1e3 * local:0.00} ms (quietest quarter: {1e3 * times.Difference(0, 1).Median:0.00} ms)"), new Goal(5)),
+            new("service.latency, remote less local, p99", 1e3 * (times.Quantile(0, 0.99) - local), "ms", Invariant(
+                $"the same trace in process, p50 {1e3 * local:0.00} ms, p99 {1e3 * times.Quantile(1, 0.99):0.00} ms"), new Goal(20)),
+        ];
+
+        Task<Saved> TraceAsync(Backend where) =>
+            llm.TraceAsync(Prompt, _ => llm.Layers[^1].Hidden.Save(), where, cancellationToken: cancellationToken);
+    }
+
+    /// <summary>Seconds from the submission to the news that the job runs; follows it to its end.</summary>
+    private static async Task<double> StartAsync(Inference.InferenceClient calls, User user, Protocol.Program program, CancellationToken cancellationToken)
+    {
+        using AsyncDuplexStreamingCall<RunRequest, Event> run = calls.Run(user.Headers, cancellationToken: cancellationToken);
+        long from = Stopwatch.GetTimestamp();
+        double started = 0;
+        await run.RequestStream.WriteAsync(new RunRequest { Submit = new SubmitRequest { Program = program } }, cancellationToken);
+        await foreach (Event happening in run.ResponseStream.ReadAllAsync(cancellationToken))
+        {
+            if (happening.State?.State is JobState.Running) started = Stopwatch.GetElapsedTime(from).TotalSeconds;
+            if (happening.State?.State is JobState.Failed) throw new InvalidOperationException(happening.State.Error.Message);
+            if (happening.State?.State is JobState.Completed) break;
+        }
+        await run.RequestStream.CompleteAsync();
+        return started;
+    }
+}
