@@ -36,7 +36,7 @@ internal sealed class Caretaker(
                 TaskCompletionSource wake = _wake = NewWake();
                 try
                 {
-                    using INews news = await backend.Deployments.ListenAsync(options.Id, [.. _wanted.Values.Where(w => residents.Find(w.Name) is null).SelectMany(w => w.Names)], stopping);
+                    using INews news = await backend.Deployments.ListenAsync(options.Id, [.. _wanted.Values.Where(w => !w.IsHeldElsewhere && residents.Find(w.Name) is null).SelectMany(w => w.Names)], stopping);
                     if (!await LookAsync(progress, stopping)) return;
                     await WaitAsync(news, wake.Task, stopping);
                 }
@@ -193,7 +193,8 @@ internal sealed class Caretaker(
                 continue;
             }
             wanted.TightSince = null;
-            if (!await backend.Deployments.HoldAsync(wanted.Name, options.Id, (int)wanted.Deployment.Replicas, now, stopping)) continue;
+            wanted.IsHeldElsewhere = !await backend.Deployments.HoldAsync(wanted.Name, options.Id, (int)wanted.Deployment.Replicas, now, stopping);
+            if (wanted.IsHeldElsewhere) continue;
             wanted.IsPutAway = false;
             residents.Expect(wanted.Name, wanted.Weighed!.Bytes);
             _load = BringAsync(wanted, instead, progress, stopping);
@@ -215,7 +216,7 @@ internal sealed class Caretaker(
         }
         catch (Exception e)
         {
-            Failed(wanted, Errors.Of(e));
+            Failed(wanted, WorkerErrors.OfLoad(wanted.Name, e));
             await loader.LetGoAsync(wanted.Name);
         }
         finally

@@ -36,6 +36,8 @@ internal static class Shared
 
     public static Option<string?> WarmMemory() => new("--warm-memory") { Description = "Bytes of this machine's memory for models taken off the device, from where they come back fast. Default: none." };
 
+    public static Option<string?> JobMemory() => new("--job-memory") { Description = "Bytes that the values of one job may have at a time. Default: on the CPU a quarter of the machine's, at least 4GiB; elsewhere no bound." };
+
     public static Option<double> Grace() => new("--grace-seconds") { Description = "How long jobs may still run when it is told to stop; then they go back to the queue.", DefaultValueFactory = _ => 5 };
 
     /// <summary>Seconds of an option.</summary>

@@ -22,8 +22,9 @@ internal static class UpCommand
         var logJson = Shared.LogJson();
         var memory = Shared.Memory();
         var warm = Shared.WarmMemory();
+        var jobMemory = Shared.JobMemory();
         var grace = Shared.Grace();
-        var command = new Command("up", "Run the whole service in this process: gateway, queue (in memory, or Redis) and a worker.") { model, device, dtype, eightBit, memory, warm, redis, data, prefix, grace, logJson };
+        var command = new Command("up", "Run the whole service in this process: gateway, queue (in memory, or Redis) and a worker.") { model, device, dtype, eightBit, memory, warm, jobMemory, redis, data, prefix, grace, logJson };
         gateway.AddTo(command);
         config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
@@ -37,7 +38,7 @@ internal static class UpCommand
                 new WorkerOptions
                 {
                     Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)!, Dtype = parsed.GetValue(dtype)!, EightBit = parsed.GetValue(eightBit),
-                    Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)), WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0,
+                    Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)), WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0, JobMemory = MemorySize.Parse("--job-memory", parsed.GetValue(jobMemory)),
                     Grace = Shared.Seconds(parsed, grace),
                 }, backend, keys, log, cancellationToken);
             await AnnounceAsync(service, options.AllowAnonymous, cancellationToken);

@@ -27,12 +27,13 @@ internal static class WorkerCommand
         var chunk = new Option<int>("--prefill-chunk") { Description = "Longer prompts of generations run in chunks of so many tokens, where nobody looks inside; 0: whole." };
         var memory = Shared.Memory();
         var warm = Shared.WarmMemory();
+        var jobMemory = Shared.JobMemory();
         var grace = Shared.Grace();
         var residence = new Option<double>("--min-residence-seconds") { Description = "How long a model stays at least before it makes room for another.", DefaultValueFactory = _ => 10 };
         var onDemand = new Option<bool>("--on-demand") { Description = "Hold no model from the start that is not given with --model, only what is deployed." };
         var command = new Command("worker", "Hold models and run jobs for a cluster.")
         {
-            model, onDemand, device, dtype, eightBit, memory, warm, residence, redis, data, prefix, lease, id, batch, chunk, grace, logJson,
+            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, residence, redis, data, prefix, lease, id, batch, chunk, grace, logJson,
         };
         config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
@@ -45,7 +46,7 @@ internal static class WorkerCommand
             var options = new WorkerOptions
             {
                 Models = parsed.GetValue(onDemand) && parsed.GetResult(model) is not { Implicit: false } ? [] : parsed.GetValue(model)!,
-                Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)), WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0,
+                Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)), WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0, JobMemory = MemorySize.Parse("--job-memory", parsed.GetValue(jobMemory)),
                 MinResidence = Shared.Seconds(parsed, residence), Grace = Shared.Seconds(parsed, grace),
                 Device = parsed.GetValue(device)!, Dtype = parsed.GetValue(dtype)!, EightBit = parsed.GetValue(eightBit), MaxBatch = parsed.GetValue(batch), PrefillChunk = parsed.GetValue(chunk),
                 RenewEvery = TimeSpan.FromSeconds(parsed.GetValue(lease) / 3),
