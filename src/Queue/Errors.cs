@@ -35,6 +35,27 @@ internal static class QueueErrors
     public static Exception UnknownBlob(string id) => Errors.Throwable(ErrorCode.UnknownBlob,
         $"There is no blob `{id}`.", "Blobs expire when nobody asks for them (after a day, unless the service says otherwise). Upload it again.");
 
+    public static Exception BadBlobLocation(string location, string why) => Errors.Throwable(ErrorCode.BadArgument,
+        $"`{location}` is no place for blobs: {why}", "Give a folder, or s3://bucket/prefix?endpoint=http://host:9000&region=us-east-1.");
+
+    public static Exception StoreUnavailable(string operation, Exception inner) => Errors.ToException(new Error
+    {
+        Code = ErrorCode.Unavailable,
+        Message = $"The store of large tensors does not answer ({operation}).",
+        Hint = "Try again in a moment. An operator looks at the bucket's endpoint, its credentials and what they may do.",
+        Retryable = true,
+        RetryAfterSeconds = 1,
+    }, inner);
+
+    public static Exception BlobCutOff(string id, Exception? inner) => Errors.ToException(new Error
+    {
+        Code = ErrorCode.Unavailable,
+        Message = $"The store of large tensors broke off the blob `{id}` again and again.",
+        Hint = "Try again in a moment.",
+        Retryable = true,
+        RetryAfterSeconds = 1,
+    }, inner);
+
     public static Exception BadSubmission(string what, string hint) => Errors.Throwable(ErrorCode.BadArgument, what, hint);
 
     public static Exception BadDeployment(string what, string hint) => Errors.Throwable(ErrorCode.BadArgument, what, hint);

@@ -18,14 +18,14 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
         var jobs = new InMemoryJobQueue(options, time, logs.CreateLogger<InMemoryJobQueue>());
         return new QueueBackend(
             jobs,
-            new DirectoryBlobStore(blobs, time, logs.CreateLogger<DirectoryBlobStore>()),
+            BlobStores.Open(blobs, time, logs),
             new InMemoryWorkerRegistry(options, time),
             new InMemoryDeployments(jobs, options, time));
     }
 
     /// <summary>
     /// Of a cluster. Does not wait for Redis: as long as it cannot be reached, every call fails as UNAVAILABLE. Gateways and workers
-    /// on several machines share the blobs' directory as a volume.
+    /// on several machines share the blobs' directory as a volume, or a bucket.
     /// </summary>
     /// <param name="connectionString">As StackExchange.Redis reads it: "host:6379,password=..."</param>
     public static QueueBackend Redis(
@@ -38,7 +38,7 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
         IConnectionMultiplexer connection = ConnectionMultiplexer.Connect(configuration);
         return new QueueBackend(
             new RedisJobQueue(connection, options, logs.CreateLogger<RedisJobQueue>()),
-            new DirectoryBlobStore(blobs, time, logs.CreateLogger<DirectoryBlobStore>()),
+            BlobStores.Open(blobs, time, logs),
             new RedisWorkerRegistry(connection, options, time),
             new RedisDeployments(connection, options, time, logs.CreateLogger<RedisDeployments>()))
         {
@@ -50,6 +50,7 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
     {
         await Jobs.DisposeAsync();
         (Deployments as IDisposable)?.Dispose();
+        (Blobs as IDisposable)?.Dispose();
         if (Connection is not null) await Connection.DisposeAsync();
     }
 }

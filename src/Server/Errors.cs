@@ -36,7 +36,7 @@ internal static class ServerErrors
         ErrorCode.PermissionDenied, $"The key {caller.Id} may not use the model `{model}`.",
         $"It may use {Names(caller.Models)}. Ask your operator for one that may.");
 
-    public static Exception BadKeyName(int most) => BadArgument($"A key needs a name of 1 to {most} characters.", "Say whose it is.");
+    public static Exception BadKeyName(int most) => BadArgument($"A key needs a name of 1 to {most} characters, none of them a line break or another control character.", "Say whose it is.");
 
     public static Exception UnknownScope(string scope) => BadArgument(
         $"There is no scope `{Short(scope)}`.", $"Scopes are {Names(Scopes.All)}.");
@@ -163,6 +163,15 @@ internal static class ServerErrors
         Code = ErrorCode.Unavailable,
         Message = "The gateway is being stopped. The job goes on.",
         Hint = "Follow it with Watch from the last sequence number that you have seen.",
+        Retryable = true,
+        RetryAfterSeconds = 1,
+    });
+
+    public static Exception TooSlow(TimeSpan patience) => new NdifException(new Error
+    {
+        Code = ErrorCode.Unavailable,
+        Message = $"Nothing came from the client for {patience.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture)} s, and the gateway did not wait any longer.",
+        Hint = "Try again, over a better connection if that was the reason.",
         Retryable = true,
         RetryAfterSeconds = 1,
     });

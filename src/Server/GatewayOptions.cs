@@ -97,6 +97,13 @@ public sealed class GatewayOptions
     [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
     public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(20);
 
+    /// <summary>
+    /// How long the gateway waits for the head of a request, for the first message of a Run, and for the next chunk of an upload; a body
+    /// may be slower than 240 bytes a second for as long. Who is slower is cut off. Default: 30 seconds.
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:01.5", "01:00:00")]
+    public TimeSpan RequestPatience { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>How often expired leases are put back: a lost worker's job waits for its lease, and up to this long. Default: 0.25 seconds.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00")]
     public TimeSpan ReapInterval { get; init; } = TimeSpan.FromSeconds(0.25);

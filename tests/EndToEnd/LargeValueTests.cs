@@ -42,5 +42,16 @@ public sealed class LargeValueTests(Cluster cluster, ITestOutputHelper output) :
         Assert.Equal(await HereAsync(Experiment), await ThereAsync(Experiment));
     }
 
+    [Fact]
+    public async Task ADownloadThatIsCutAgainAndAgain_GoesOnWhereItWas()
+    {
+        const string Experiment = "large:24"; // logits of 17 MB, more than ten times what a connection bears
+        await using var proxy = new CuttingProxy(Cluster.Grpc, most: 1_500_000);
+        using Recorded recorded = Experiments.Record(Experiment, Backend.At(proxy.Address, Cluster.Key));
+        Dictionary<string, string> there = (await recorded.RunAsync(Cancel)).ToDictionary(result => result.Key, result => result.Value.Checksum());
+        Assert.Equal(await HereAsync(Experiment), there);
+        Assert.True(proxy.Cuts >= 10, $"{proxy.Cuts}");
+    }
+
     private int Uploads() => Cluster.Gateway.Lines.Count(line => line.Contains("/ndif.v1.Inference/PutBlob", StringComparison.Ordinal));
 }

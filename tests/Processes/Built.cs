@@ -15,6 +15,9 @@ public static class Built
     /// <summary>The chaos run.</summary>
     public static string Chaos => Find("tests/Chaos", "Ndif.Chaos.dll");
 
+    /// <summary>The fuzzing tool.</summary>
+    public static string Fuzz => Find("tests/Fuzz", "Ndif.Fuzz.dll");
+
     private static string Find(string project, string file)
     {
         DirectoryInfo here = new(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar)); // .../tests/EndToEnd/bin/Release/net10.0

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using Google.Protobuf;
@@ -8,6 +9,7 @@ namespace Ndif.Remote;
 /// <summary>Fetches the tensors of a result that were too large for an event: plain HTTP, in ranges, resumed when cut off.</summary>
 internal static class BlobDownload
 {
+    /// <summary>Failures without a byte in between that are borne.</summary>
     private const int Attempts = 5;
 
     /// <summary>Replaces every reference in <paramref name="data"/> by its bytes.</summary>
@@ -27,22 +29,33 @@ internal static class BlobDownload
         }
     }
 
+    private static Exception Refused(HttpResponseMessage response) => response.StatusCode switch
+    {
+        HttpStatusCode.Unauthorized => Errors.Throwable(ErrorCode.Unauthenticated, "The service did not give a saved tensor, for it does not take the key any more.", "Ask your operator for another key."),
+        HttpStatusCode.Forbidden => Errors.Throwable(ErrorCode.PermissionDenied, "The service did not give a saved tensor: the key may not read it."),
+        _ => Errors.Throwable(ErrorCode.UnknownBlob, $"The service did not give a saved tensor: {(int)response.StatusCode} {response.ReasonPhrase}.",
+            "Results are kept for a limited time, or until their job is deleted; run the trace again."),
+    };
+
     private static async Task<byte[]> FetchAsync(RemoteService service, BlobRef blob, CancellationToken cancellationToken)
     {
         if (blob.Length > (ulong)Array.MaxLength)
             throw Errors.Throwable(ErrorCode.LimitExceeded, $"A saved tensor has {blob.Length} bytes; one array of this process holds {Array.MaxLength}.", "Save it in parts.");
         byte[] bytes = GC.AllocateUninitializedArray<byte>((int)blob.Length);
-        int received = 0;
+        int received = 0, before = 0;
         for (int attempt = 1; ; attempt++)
         {
+            if (received > before) attempt = 1; // it goes on, however often it is cut off
+            before = received;
             try
             {
                 using var request = new HttpRequestMessage(HttpMethod.Get, $"/v1/blobs/{blob.Id}") { Version = new Version(2, 0), VersionPolicy = HttpVersionPolicy.RequestVersionExact };
                 request.Headers.Authorization = service.Authorization;
                 if (received > 0) request.Headers.Range = new RangeHeaderValue(received, null);
                 using HttpResponseMessage response = await service.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
-                if (!response.IsSuccessStatusCode)
-                    throw Errors.Throwable(ErrorCode.UnknownBlob, $"The service did not give a saved tensor: {(int)response.StatusCode} {response.ReasonPhrase}.", "Results are kept for a limited time; run the trace again.");
+                if ((int)response.StatusCode >= 500) throw new HttpRequestException($"The service answered {(int)response.StatusCode} {response.ReasonPhrase}.");
+                if (!response.IsSuccessStatusCode) throw Refused(response);
+                if (response.StatusCode is not HttpStatusCode.PartialContent) received = 0; // all of it, from the beginning
                 await using Stream stream = await response.Content.ReadAsStreamAsync(cancellationToken);
                 while (received < bytes.Length)
                 {

@@ -239,24 +239,16 @@ internal sealed class RemoteChannel
     public RemoteChannel(Uri host)
     {
         Host = host;
-        var handler = new SocketsHttpHandler
-        {
-            EnableMultipleHttp2Connections = true,
-            InitialHttp2StreamWindowSize = 16 << 20,
-            PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
-            KeepAlivePingDelay = TimeSpan.FromSeconds(30),
-            KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
-            ConnectTimeout = TimeSpan.FromSeconds(10),
-        };
         GrpcChannel channel = GrpcChannel.ForAddress(host, new GrpcChannelOptions
         {
-            HttpHandler = handler,
+            HttpHandler = NewHandler(),
             MaxReceiveMessageSize = null,
             MaxSendMessageSize = null,
         });
         Inference = new Inference.InferenceClient(channel);
         Admin = new Admin.AdminClient(channel);
-        Http = new HttpClient(handler, disposeHandler: false)
+        // A channel puts its own way to connect into its handler: another request could use its open connections, and make no new one.
+        Http = new HttpClient(NewHandler())
         {
             BaseAddress = host,
             DefaultRequestVersion = new Version(2, 0),
@@ -264,6 +256,16 @@ internal sealed class RemoteChannel
             Timeout = Timeout.InfiniteTimeSpan,
         };
     }
+
+    private static SocketsHttpHandler NewHandler() => new()
+    {
+        EnableMultipleHttp2Connections = true,
+        InitialHttp2StreamWindowSize = 16 << 20,
+        PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
+        KeepAlivePingDelay = TimeSpan.FromSeconds(30),
+        KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
+        ConnectTimeout = TimeSpan.FromSeconds(10),
+    };
 
     public Uri Host { get; }
 

@@ -15,10 +15,14 @@ public sealed partial class TensorData
     /// <exception cref="ArgumentException">The number of bytes does not fit the shape.</exception>
     public TensorData(DType type, ReadOnlySpan<long> shape, ReadOnlyMemory<byte> bytes)
     {
-        long elements = 1;
-        foreach (long size in shape) elements = checked(elements * size);
-        if (elements * type.Size() != bytes.Length)
-            throw new ArgumentException($"A {type.TorchName()} tensor of shape [{string.Join(", ", shape.ToArray())}] has {elements * type.Size()} bytes, not {bytes.Length}.");
+        Int128 needed = type.Size(); // of 64 bits, two sizes could be multiplied to few bytes again
+        foreach (long size in shape)
+        {
+            if (size < 0) throw new ArgumentException($"A tensor cannot have the negative size {size}: [{string.Join(", ", shape.ToArray())}].");
+            needed = Int128.Min(needed * size, long.MaxValue);
+        }
+        if (needed != bytes.Length)
+            throw new ArgumentException($"A {type.TorchName()} tensor of shape [{string.Join(", ", shape.ToArray())}] has {(needed)} bytes, not {bytes.Length}.");
         (Type, _shape, Bytes) = (type, shape.ToArray(), bytes);
     }
 

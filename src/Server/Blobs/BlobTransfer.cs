@@ -54,7 +54,7 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
         return await PutAsync(caller, () => claimed, async (target, cancel) =>
         {
             ulong offset = 0;
-            while (await chunks.NextAsync(cancel))
+            while (await chunks.NextAsync(options.RequestPatience, cancel))
             {
                 BlobChunk chunk = chunks.Current;
                 if (chunk.Id.Length > 0) claimed = chunk.Id;

@@ -21,6 +21,19 @@ internal static class ClientStreams
         catch (Exception cause) when (IsGone(cause)) { throw new OperationCanceledException(Gone, cause); }
     }
 
+    /// <summary>The next message, which must come within this time: a client that sends nothing holds memory and a connection.</summary>
+    /// <exception cref="NdifException">UNAVAILABLE: it did not come.</exception>
+    public static async Task<bool> NextAsync<T>(this IAsyncStreamReader<T> requests, TimeSpan patience, CancellationToken cancellationToken)
+    {
+        using var late = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        late.CancelAfter(patience);
+        try { return await requests.NextAsync(late.Token); }
+        catch (Exception cause) when (late.IsCancellationRequested && !cancellationToken.IsCancellationRequested && cause is OperationCanceledException or RpcException)
+        {
+            throw ServerErrors.TooSlow(patience);
+        }
+    }
+
     public static async Task SendAsync<T>(this IServerStreamWriter<T> responses, T message, CancellationToken cancellationToken)
     {
         try { await responses.WriteAsync(message, cancellationToken); }

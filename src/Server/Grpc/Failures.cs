@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using Google.Protobuf;
 using Grpc.Core;
+using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using StackExchange.Redis;
@@ -18,6 +19,10 @@ internal sealed class Failures(GatewayOptions options, ILogger<Failures> logger)
                 return Errors.Of(exception);
             case RpcException { StatusCode: StatusCode.ResourceExhausted }: // grpc-dotnet's, while it reads a streamed request
                 return ServerErrors.MessageTooLarge(options.MessageBytes);
+            case BadHttpRequestException { StatusCode: StatusCodes.Status408RequestTimeout }: // Kestrel's, of a body that trickles
+                return Errors.Of(ServerErrors.TooSlow(options.RequestPatience));
+            case BadHttpRequestException:
+                return ServerErrors.MalformedMessage();
             case RpcException or InvalidProtocolBufferException or InvalidDataException:
                 return ServerErrors.MalformedMessage();
             case RedisException or RedisTimeoutException:

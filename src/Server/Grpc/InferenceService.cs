@@ -19,7 +19,7 @@ internal sealed class InferenceService(
         IAsyncStreamReader<RunRequest> requestStream, IServerStreamWriter<Event> responseStream, ServerCallContext context)
     {
         using IDisposable visit = farewell.Enter();
-        await new RunCall(CallerOf(context), requestStream, responseStream, admission, jobs, followers, logger)
+        await new RunCall(CallerOf(context), requestStream, responseStream, admission, jobs, followers, options.RequestPatience, logger)
             .RunAsync(farewell.Token, context.CancellationToken);
     }
 

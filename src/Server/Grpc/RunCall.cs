@@ -19,7 +19,7 @@ namespace Ndif.Server;
 /// </summary>
 internal sealed class RunCall(
     Caller caller, IAsyncStreamReader<RunRequest> requests, IServerStreamWriter<Event> responses,
-    Admission admission, IJobQueue jobs, Followers followers, ILogger logger)
+    Admission admission, IJobQueue jobs, Followers followers, TimeSpan patience, ILogger logger)
 {
     private string jobId = "";
     private volatile bool detached;
@@ -31,7 +31,7 @@ internal sealed class RunCall(
     public async Task RunAsync(CancellationToken stopping, CancellationToken gone)
     {
         // 1. The first message is the submission.
-        if (!await requests.NextAsync(gone) || requests.Current.KindCase != RunRequest.KindOneofCase.Submit) throw ServerErrors.NoSubmission();
+        if (!await requests.NextAsync(patience, gone) || requests.Current.KindCase != RunRequest.KindOneofCase.Submit) throw ServerErrors.NoSubmission();
         if (requests.Current.Submit.DryRun) throw ServerErrors.DryRunOnRun();
         jobId = (await admission.SubmitAsync(caller, requests.Current.Submit, gone)).Job.Id;
         using IDisposable? scope = logger.BeginScope(new Dictionary<string, object> { ["JobId"] = jobId });

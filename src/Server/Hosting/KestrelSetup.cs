@@ -15,12 +15,15 @@ internal static class KestrelSetup
     private const int StreamWindow = 16 << 20;     // bytes in flight before a sender must wait; the default 768 KB halves large tensors on loopback
     private const int ConnectionWindow = 32 << 20;
     private const int FrameSize = 1 << 20;
+    private const int BytesPerSecond = 240;        // Kestrel's own default
 
     public static void Configure(KestrelServerOptions kestrel, GatewayOptions options)
     {
         kestrel.AddServerHeader = false;
         KestrelServerLimits limits = kestrel.Limits;
         limits.MaxRequestBodySize = null;          // gRPC bounds its messages, blobs their own length
+        limits.MinRequestBodyDataRate = new MinDataRate(BytesPerSecond, options.RequestPatience); // gRPC lifts it for streams, which have patience of their own
+        limits.RequestHeadersTimeout = options.RequestPatience;
         limits.MinResponseDataRate = null;         // a client stopped at a breakpoint is slow, not hostile; pings find the dead
         limits.Http2.InitialStreamWindowSize = StreamWindow;
         limits.Http2.InitialConnectionWindowSize = ConnectionWindow;

@@ -18,7 +18,7 @@ public sealed class KeyService(IKeyStore store, TimeProvider time)
         string name, IReadOnlyCollection<string> scopes, string tier = "standard", IReadOnlyCollection<string>? models = null,
         TimeSpan? lifetime = null, CancellationToken cancellationToken = default)
     {
-        if (string.IsNullOrWhiteSpace(name) || name.Length > NameLength) throw ServerErrors.BadKeyName(NameLength);
+        if (string.IsNullOrWhiteSpace(name) || name.Length > NameLength || name.Any(char.IsControl)) throw ServerErrors.BadKeyName(NameLength);
         if (scopes.FirstOrDefault(scope => !Scopes.All.Contains(scope)) is { } unknown) throw ServerErrors.UnknownScope(unknown);
         if (lifetime is { } span && span <= TimeSpan.Zero) throw ServerErrors.BadLifetime();
         DateTimeOffset now = time.GetUtcNow();

@@ -1,3 +1,5 @@
+using Google.Protobuf;
+using Ndif.Protocol;
 namespace Ndif.Protocol.Tests.Data;
 
 public sealed class TensorDataTests
@@ -69,5 +71,20 @@ public sealed class TensorDataTests
     {
         Assert.Equal(6, s_matrix.Span<float>().Length);
         Assert.Contains("float32, not int64", Assert.Throws<InvalidOperationException>(() => s_matrix.Span<long>().Length).Message, StringComparison.Ordinal);
+    }
+
+    [Theory] // found by fuzzing: multiplied in 64 bits, these come to four bytes
+    [InlineData(-1L, long.MaxValue)]
+    [InlineData(1L << 62, 4L, 1L)]
+    [InlineData(-1L, -1L)]
+    [InlineData(3037000500L, 3037000500L)]
+    [InlineData(0L, -1L)]
+    public void Sizes_ThatNoTensorHas_AreRefused(params long[] shape)
+    {
+        foreach (int bytes in (int[])[0, 4])
+        {
+            NdifException refused = Assert.ThrowsAny<NdifException>(() => TensorData.From(new Tensor { Dtype = DataType.Float32, Shape = { shape }, Inline = ByteString.CopyFrom(new byte[bytes]) }));
+            Assert.Equal(ErrorCode.CorruptData, refused.Code);
+        }
     }
 }

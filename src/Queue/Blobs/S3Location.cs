@@ -1,0 +1,66 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Text.RegularExpressions;
+using Amazon.Runtime;
+using Amazon.S3;
+
+namespace Ndif.Queue;
+
+/// <summary>A bucket, a prefix in it, and where it is: <c>s3://bucket/prefix?endpoint=http://host:9000&amp;region=us-east-1</c>.</summary>
+internal sealed partial record S3Location(string Bucket, string Prefix, Uri? Endpoint, string Region, bool PathStyle)
+{
+    private const string Scheme = "s3://";
+
+    /// <summary>False if it is none at all, such as a folder.</summary>
+    /// <exception cref="NdifException">BAD_ARGUMENT: it is one, and wrong.</exception>
+    public static bool TryParse(string root, [NotNullWhen(true)] out S3Location? location)
+    {
+        location = null;
+        if (!root.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)) return false;
+        string[] parts = root[Scheme.Length..].Split('?', 2);
+        string[] path = parts[0].Split('/', 2);
+        if (!BucketName().IsMatch(path[0])) throw QueueErrors.BadBlobLocation(root, "a bucket's name is 3 to 63 small letters, digits, `-` and `.`.");
+        string prefix = path.Length > 1 ? path[1].Trim('/') : "";
+        if (!PrefixName().IsMatch(prefix) || prefix.Split('/').Any(part => part is "." or "..")) throw QueueErrors.BadBlobLocation(root, "a prefix is letters, digits and `-_./`.");
+        (Uri? endpoint, string region, bool? pathStyle) = (null, "us-east-1", null);
+        foreach (string entry in parts.Length > 1 ? parts[1].Split('&', StringSplitOptions.RemoveEmptyEntries) : [])
+        {
+            string[] pair = entry.Split('=', 2);
+            string value = pair.Length > 1 ? Uri.UnescapeDataString(pair[1]) : "";
+            switch (pair[0])
+            {
+                case "endpoint" when Uri.TryCreate(value, UriKind.Absolute, out Uri? uri) && uri.Scheme is "http" or "https" && uri!.UserInfo.Length == 0: endpoint = uri; break;
+                case "region" when RegionName().IsMatch(value): region = value; break;
+                case "path-style" when bool.TryParse(value, out bool yes): pathStyle = yes; break;
+                default: throw QueueErrors.BadBlobLocation(root.Split('?')[0], $"`{pair[0]}` is unknown, or its value is wrong; credentials never belong there.");
+            }
+        }
+        location = new S3Location(path[0], prefix.Length > 0 ? prefix + "/" : "", endpoint, region, pathStyle ?? endpoint is not null);
+        return true;
+    }
+
+    /// <param name="credentials">Null for those that AWS's tools would find.</param>
+    public IAmazonS3 NewClient(AWSCredentials? credentials = null)
+    {
+        var config = new AmazonS3Config
+        {
+            AuthenticationRegion = Region,
+            ForcePathStyle = PathStyle,
+            MaxErrorRetry = 3,
+            Timeout = TimeSpan.FromMinutes(5),                              // of one part
+            RequestChecksumCalculation = RequestChecksumCalculation.WHEN_REQUIRED, // blobs have their own, and not every store knows AWS's newer ones
+            ResponseChecksumValidation = ResponseChecksumValidation.WHEN_REQUIRED,
+        };
+        if (Endpoint is not null) config.ServiceURL = Endpoint.ToString();
+        else config.RegionEndpoint = Amazon.RegionEndpoint.GetBySystemName(Region);
+        return credentials is null ? new AmazonS3Client(config) : new AmazonS3Client(credentials, config);
+    }
+
+    [GeneratedRegex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    private static partial Regex BucketName();
+
+    [GeneratedRegex("^[A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)*$")]
+    private static partial Regex PrefixName();
+
+    [GeneratedRegex("^[a-z0-9-]{1,40}$")]
+    private static partial Regex RegionName();
+}

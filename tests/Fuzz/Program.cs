@@ -1,0 +1,85 @@
+using System.Diagnostics;
+using System.Globalization;
+
+namespace Ndif.Fuzz;
+
+/// <summary>One target, in one of four ways; run.sh beside this says how they are used.</summary>
+internal static class EntryPoint
+{
+    private const int LongestInput = 64 << 10;
+
+    private static readonly Dictionary<string, Func<IFuzzTarget>> s_targets = new()
+    {
+        ["program"] = () => new ProgramTarget(runs: false),
+        ["run"] = () => new ProgramTarget(runs: true),
+        ["tensor"] = () => new TensorTarget(),
+        ["name"] = () => new NameTarget(),
+        ["header"] = () => new HeaderTarget(),
+    };
+
+    public static int Main(string[] args)
+    {
+        if (args.Length < 2 || !s_targets.TryGetValue(args[1], out Func<IFuzzTarget>? open))
+        {
+            Console.Error.WriteLine($"fuzz seeds|replay|random|afl {string.Join('|', s_targets.Keys)} [folder or files|seconds seed]");
+            return 2;
+        }
+        if (args[0] == "afl")
+        {
+            IFuzzTarget? opened = null; // by its first input: instrumented code must not run before
+            SharpFuzz.Fuzzer.Run(stream =>
+            {
+                byte[] buffer = new byte[LongestInput];
+                int length = stream.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
+                (opened ??= open()).Run(buffer[..length]);
+            });
+            return 0;
+        }
+        IFuzzTarget target = open();
+        switch (args[0])
+        {
+            case "seeds": // into a folder, for AFL
+                Directory.CreateDirectory(args[2]);
+                foreach ((int number, byte[] seed) in target.Seeds().Index()) File.WriteAllBytes(Path.Combine(args[2], $"{number:000}"), seed);
+                return 0;
+
+            case "replay": // what was found
+                foreach (string file in args[2..].SelectMany(path => Directory.Exists(path) ? Directory.GetFiles(path) : [path]))
+                {
+                    Console.WriteLine(file);
+                    target.Run(File.ReadAllBytes(file));
+                }
+                return 0;
+
+            case "random":
+            {
+                byte[][] seeds = [.. target.Seeds()];
+                foreach (byte[] seed in seeds) target.Run(seed);
+                (double seconds, int number) = (double.Parse(args[2], CultureInfo.InvariantCulture), int.Parse(args[3], CultureInfo.InvariantCulture));
+                var mutations = new Mutations(seeds, number);
+                long began = Stopwatch.GetTimestamp(), runs = 0;
+                string last = Path.Combine(Path.GetTempPath(), $"ndif-fuzz-{args[1]}-{Environment.ProcessId}"); // of a native abort this is all that is left
+                for (; Stopwatch.GetElapsedTime(began).TotalSeconds < seconds; runs++)
+                {
+                    byte[] input = mutations.Next();
+                    if (args[1] == "run") File.WriteAllBytes(last, input);
+                    try
+                    {
+                        target.Run(input);
+                    }
+                    catch (Exception)
+                    {
+                        Console.WriteLine($"finding after {runs} runs: {Convert.ToBase64String(input)}");
+                        throw;
+                    }
+                }
+                File.Delete(last);
+                Console.WriteLine($"{args[1]}: {runs} runs, no finding");
+                return 0;
+            }
+
+            default:
+                return 2;
+        }
+    }
+}
