@@ -59,10 +59,10 @@ public static class GatewayHost
         IServiceCollection services, GatewayOptions options, QueueBackend backend, IKeyStore keys, ProgramRules rules, TimeProvider time)
     {
         services.AddSingleton(options).AddSingleton(rules).AddSingleton(time);
-        services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers);
+        services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers).AddSingleton(backend.Deployments);
         services.AddSingleton(new KeyService(keys, time));
         services.AddSingleton<Failures>().AddSingleton<ServedModels>().AddSingleton<Admission>().AddSingleton<OwnJobs>().AddSingleton<Followers>().AddSingleton<Deletion>();
-        services.AddSingleton<BlobTransfer>().AddSingleton<StatusBoard>().AddSingleton<MetricsPage>();
+        services.AddSingleton<BlobTransfer>().AddSingleton<StatusBoard>().AddSingleton<Operations>().AddSingleton<MetricsPage>();
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
         services.AddSingleton<Farewell>().AddHostedService(provider => provider.GetRequiredService<Farewell>());
         services.AddSingleton<Waiters>().AddHostedService<PositionTeller>();

@@ -63,7 +63,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         try
         {
             execution._plan = Compiler.Compile(Parse(lease.Program), subject);
-            execution._run = new JobRun(execution._plan, execution, execution.Constant, execution._cancel.Token);
+            execution._run = new JobRun(execution._plan, execution, execution.Constant, options.ValueBytes, execution._cancel.Token);
         }
         catch (Exception e)
         {

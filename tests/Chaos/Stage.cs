@@ -62,7 +62,7 @@ internal sealed class Stage(string folder, int clients, int jobs, int seed) : IA
     public async Task StartWorkerAsync(int which)
     {
         string id = string.Create(CultureInfo.InvariantCulture, $"w{which}-{Interlocked.Increment(ref _workersStarted)}");
-        Child worker = Tool("worker", "--redis", $"127.0.0.1:{RedisProxy.Port}", "--data", Data, "--lease-seconds", $"{LeaseSeconds}", "--id", id);
+        Child worker = Tool("worker", "--redis", $"127.0.0.1:{RedisProxy.Port}", "--data", Data, "--lease-seconds", $"{LeaseSeconds}", "--grace-seconds", "1", "--id", id);
         await worker.LineAsync(line => line.StartsWith($"worker {id}", StringComparison.Ordinal), "that it is ready");
         _workers[which] = new Seat(id, worker, 0, OpenFiles(worker));
     }

@@ -66,7 +66,7 @@ public sealed class JobsCommandTests(Cluster cluster, ITestOutputHelper output) 
         await using (Child refused = Tool(Cluster.Key, "dead"))
         {
             Assert.Equal(1, await refused.EndAsync());
-            Assert.Contains("has no scope `admin`", refused.Errors, StringComparison.Ordinal);
+            Assert.Contains("has no scope `operator`", refused.Errors, StringComparison.Ordinal);
         }
         string again = (await JobsAsync(admin, "requeue", id)).Split(' ')[^1].TrimEnd('.');
         Assert.DoesNotContain(id, await JobsAsync(admin, "dead"), StringComparison.Ordinal);

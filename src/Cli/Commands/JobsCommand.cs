@@ -52,7 +52,7 @@ internal static class JobsCommand
             return 0;
         });
 
-        var dead = new Command("dead", "List all owners' jobs that failed because they lost too many workers. Needs a key with `admin`.");
+        var dead = new Command("dead", "List all owners' jobs that failed because they lost too many workers. Needs a key with `operator` or `admin`.");
         dead.SetAction(async (parsed, cancellationToken) =>
         {
             IReadOnlyList<DeadLetter> letters = await DeadLetters.ListAsync(Limit(parsed), There(parsed), cancellationToken);
@@ -64,7 +64,7 @@ internal static class JobsCommand
             return 0;
         });
 
-        var requeue = new Command("requeue", "Run a dead letter again, as a new job of its owner. Needs a key with `admin`.") { id };
+        var requeue = new Command("requeue", "Run a dead letter again, as a new job of its owner. Needs a key with `operator` or `admin`.") { id };
         requeue.SetAction(async (parsed, cancellationToken) =>
         {
             string again = await DeadLetters.RequeueAsync(parsed.GetValue(id)!, There(parsed), cancellationToken);

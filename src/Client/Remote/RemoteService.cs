@@ -156,6 +156,18 @@ internal sealed class RemoteService : IProgramRunner
     public Task<string> RequeueAsync(string jobId, CancellationToken cancellationToken) => GuardAsync(async () =>
         (await _channel.Admin.RequeueAsync(new RequeueRequest { JobId = jobId }, Headers(), cancellationToken: cancellationToken)).JobId, cancellationToken);
 
+    public Task<IReadOnlyList<Deployment>> DeploymentsAsync(CancellationToken cancellationToken) => GuardAsync<IReadOnlyList<Deployment>>(async () =>
+        (await _channel.Admin.ListDeploymentsAsync(new ListDeploymentsRequest(), Headers(), cancellationToken: cancellationToken)).Deployments, cancellationToken);
+
+    public Task<ModelStatus> DeployAsync(DeployRequest request, CancellationToken cancellationToken) => GuardAsync(async () =>
+        await _channel.Admin.DeployAsync(request, Headers(), cancellationToken: cancellationToken), cancellationToken);
+
+    public Task<ModelStatus> EvictAsync(EvictRequest request, CancellationToken cancellationToken) => GuardAsync(async () =>
+        await _channel.Admin.EvictAsync(request, Headers(), cancellationToken: cancellationToken), cancellationToken);
+
+    public Task<WorkerStatus> DrainAsync(string worker, CancellationToken cancellationToken) => GuardAsync(async () =>
+        await _channel.Admin.DrainAsync(new DrainRequest { Worker = worker }, Headers(), cancellationToken: cancellationToken), cancellationToken);
+
     /// <summary>What the service thinks the program costs; nothing is queued.</summary>
     public Task<Estimate> EstimateAsync(Protocol.Program program, CancellationToken cancellationToken) => GuardAsync(async () =>
     {
