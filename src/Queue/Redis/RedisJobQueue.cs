@@ -214,7 +214,7 @@ public sealed class RedisJobQueue : IJobQueue
     public async Task<int> ReapAsync(CancellationToken cancellationToken = default)
     {
         Enter(cancellationToken);
-        var expired = (RedisResult[])(await calls.RunAsync(RedisScript.Reap, options.MaxAttempts, Milliseconds(options.Retention)))!;
+        var expired = (RedisResult[])(await calls.RunAsync(RedisScript.Reap, options.MaxAttempts, Milliseconds(options.Retention), Milliseconds(options.LeaseDuration)))!;
         foreach (RedisResult one in expired)
         {
             var parts = (RedisResult[])one!;

@@ -14,6 +14,7 @@ namespace Ndif.Queue;
 /// share:{model} {owner}  sorted set: the owner's part of the line, to move up when one of it is cancelled
 /// finish:{model}         sorted set: owner by the virtual time at which his last job ends
 /// clock, pace, running   hashes by model: virtual time, mean duration in ms, jobs leased
+/// reaped                 when somebody last looked for expired leases, in ms
 /// leased                 sorted set: job id by deadline
 /// ended, dead            sorted sets by time: "id owner" of ended jobs, ids of dead letters
 /// jobs:{owner}           sorted set: job ids by number; active:{owner} those that have not ended
