@@ -43,6 +43,16 @@ public sealed class Parameter(string name, long[] shape, IReadOnlyList<(string N
     /// <summary>Keeps the weight in eight bits.</summary>
     internal void Keep(EightBitWeight eight) => _eight = eight;
 
+    /// <summary>Moves what is loaded to another device.</summary>
+    internal void MoveTo(torch.Device device)
+    {
+        _eight?.MoveTo(device);
+        if (_value is not { } value) return;
+        using var nothing = torch.no_grad();
+        _value = value.to(device).DetachFromDisposeScope();
+        if (!ReferenceEquals(_value, value)) value.Dispose();
+    }
+
     /// <summary>Frees the tensor; once is enough for a parameter that two modules share.</summary>
     internal void Unload()
     {

@@ -10,18 +10,27 @@ internal sealed record Announcement(WorkerStatus Worker, IReadOnlyList<ModelStat
 
     /// <summary>
     /// One line per model: as hot as its hottest copy, replicas counted over the workers that have it hot. What waits and runs is
-    /// summed over the workers; the queue knows it better.
+    /// summed over the workers; the queue knows it better. A reason why it cannot be held counts if every worker that stays has one.
     /// </summary>
-    public static IReadOnlyList<ModelStatus> Merge(IEnumerable<Announcement> living) =>
-        [.. living.SelectMany(a => a.Models).GroupBy(m => (m.Id, m.Revision)).Select(copies =>
+    public static IReadOnlyList<ModelStatus> Merge(IReadOnlyCollection<Announcement> living)
+    {
+        List<(ModelStatus Status, bool Stays)> all = [.. living.SelectMany(a => a.Models.Select(m => (m, !a.Worker.Draining)))];
+        int staying = living.Count(a => !a.Worker.Draining);
+        return [.. all.GroupBy(m => (m.Status.Id, m.Status.Revision))
+            .Where(copies => copies.Key.Revision.Length > 0 || copies.Any(m => m.Status.Error is null) || all.TrueForAll(m => m.Status.Id != copies.Key.Id || m.Status.Error is not null))
+            .Select(copies =>
             {
-                ModelStatus merged = copies.MaxBy(m => m.Heat)!.Clone();
-                merged.Replicas = (uint)copies.Count(m => m.Heat == Heat.Hot);
-                merged.Waiting = (uint)copies.Sum(m => m.Waiting);
-                merged.Running = (uint)copies.Sum(m => m.Running);
+                ModelStatus merged = copies.MaxBy(m => m.Status.Heat).Status.Clone();
+                merged.Replicas = (uint)copies.Count(m => m.Status.Heat == Heat.Hot);
+                merged.Waiting = (uint)copies.Sum(m => m.Status.Waiting);
+                merged.Running = (uint)copies.Sum(m => m.Status.Running);
+                merged.Loading = (uint)copies.Sum(m => m.Status.Loading);
+                merged.Pinned = copies.Any(m => m.Status.Pinned);
+                merged.Error = copies.Count(m => m.Stays && m.Status.Error is not null) == staying ? copies.Select(m => m.Status.Error).FirstOrDefault(e => e is not null) : null;
                 return merged;
             })
             .OrderByDescending(m => m.Heat).ThenByDescending(m => m.Replicas).ThenBy(m => m.Id, StringComparer.Ordinal)];
+    }
 
     /// <summary>The names a description is found by: the model's id, and with its revision.</summary>
     public static IEnumerable<string> NamesOf(ModelDescription model) =>

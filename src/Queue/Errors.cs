@@ -58,6 +58,8 @@ internal static class QueueErrors
 
     public static Exception BadSubmission(string what, string hint) => Errors.Throwable(ErrorCode.BadArgument, what, hint);
 
+    public static Exception BadDeployment(string what, string hint) => Errors.Throwable(ErrorCode.BadArgument, what, hint);
+
     public static Exception NotAWorkersEvent(string what) => Errors.Throwable(ErrorCode.BadArgument,
         $"A worker cannot publish {what}.", "It publishes LOADING, RUNNING, one end state, and events that are not states.");
 

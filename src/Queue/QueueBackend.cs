@@ -4,8 +4,8 @@ using StackExchange.Redis;
 
 namespace Ndif.Queue;
 
-/// <summary>Everything a gateway and its workers share: jobs, large tensors, and who is there.</summary>
-public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegistry Workers) : IAsyncDisposable
+/// <summary>Everything a gateway and its workers share: jobs, large tensors, who is there, and what is wanted.</summary>
+public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegistry Workers, IDeployments Deployments) : IAsyncDisposable
 {
     /// <summary>The Redis behind it, for what else belongs there (API keys); null in memory.</summary>
     public IConnectionMultiplexer? Connection { get; init; }
@@ -15,10 +15,12 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
         QueueOptions? options = null, BlobOptions? blobs = null, TimeProvider? time = null, ILoggerFactory? logs = null)
     {
         logs ??= NullLoggerFactory.Instance;
+        var jobs = new InMemoryJobQueue(options, time, logs.CreateLogger<InMemoryJobQueue>());
         return new QueueBackend(
-            new InMemoryJobQueue(options, time, logs.CreateLogger<InMemoryJobQueue>()),
+            jobs,
             BlobStores.Open(blobs, time, logs),
-            new InMemoryWorkerRegistry(options, time));
+            new InMemoryWorkerRegistry(options, time),
+            new InMemoryDeployments(jobs, options, time));
     }
 
     /// <summary>
@@ -37,7 +39,8 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
         return new QueueBackend(
             new RedisJobQueue(connection, options, logs.CreateLogger<RedisJobQueue>()),
             BlobStores.Open(blobs, time, logs),
-            new RedisWorkerRegistry(connection, options, time))
+            new RedisWorkerRegistry(connection, options, time),
+            new RedisDeployments(connection, options, time, logs.CreateLogger<RedisDeployments>()))
         {
             Connection = connection,
         };
@@ -46,6 +49,7 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
     public async ValueTask DisposeAsync()
     {
         await Jobs.DisposeAsync();
+        (Deployments as IDisposable)?.Dispose();
         (Blobs as IDisposable)?.Dispose();
         if (Connection is not null) await Connection.DisposeAsync();
     }

@@ -19,4 +19,16 @@ internal static partial class Log
 
     [LoggerMessage(3005, LogLevel.Warning, "The queue cannot be reached: {Reason}")]
     public static partial void QueueUnreachable(ILogger logger, string reason);
+
+    [LoggerMessage(3006, LogLevel.Information, "{Model} makes room: it takes no new jobs")]
+    public static partial void Evicting(ILogger logger, string model);
+
+    [LoggerMessage(3007, LogLevel.Information, "{Model} is off the device")]
+    public static partial void Evicted(ILogger logger, string model);
+
+    [LoggerMessage(3008, LogLevel.Warning, "{Model} cannot be held here: {Reason}")]
+    public static partial void LoadFailed(ILogger logger, string model, string reason);
+
+    [LoggerMessage(3009, LogLevel.Warning, "Job {JobId} is failed, since no worker can hold {Model}: {Reason}")]
+    public static partial void Hopeless(ILogger logger, string jobId, string model, string reason);
 }

@@ -1,49 +1,55 @@
-using Google.Protobuf.WellKnownTypes;
 using Microsoft.Extensions.Logging;
-using Ndif.Engine;
-using Ndif.Models;
 using Ndif.Protocol;
 using Ndif.Queue;
 
 namespace Ndif.Worker;
 
 /// <summary>
-/// Who runs jobs: holds models, announces them, leases jobs for them and runs those that wait at the same moment together.
-/// 1. Load the models and describe them to the gateways.
-/// 2. Per model: wait for a job; take along what else waits (to <see cref="WorkerOptions.MaxBatch"/>).
-/// 3. Compile each, run all in one pass on the model's thread, renewing their leases.
-/// 4. Publish each job's end. Then 2 again; when nothing comes for a while, give unused memory back first.
-/// Stopping finishes nothing new: jobs that run are cancelled and go back to the queue.
+/// Who runs jobs.
+/// 1. Load the models that it is started with, describe them to the gateways, say that it lives (<see cref="Presence"/>).
+/// 2. Serve each (<see cref="Serving"/>), and see to it that what else is wanted is held (<see cref="Caretaker"/>).
+/// 3. Told to drain: take nothing new, and leave when what runs has ended. Told to stop: the same, but what still runs after
+///    <see cref="WorkerOptions.Grace"/> is cancelled and goes back to the queue.
 /// </summary>
 public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILogger<ModelWorker> log, TimeProvider? time = null)
 {
     private readonly TimeProvider _time = time ?? TimeProvider.System;
-    private readonly List<ModelHost> _hosts = [];
-    private readonly Timestamp _started = (time ?? TimeProvider.System).GetUtcNow().ToTimestamp();
-    private readonly HashSet<string> _jobs = [];
-
-    /// <summary>Completes when the models are loaded and announced.</summary>
-    public Task Ready => _ready.Task;
-
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>Loads, serves, and returns when it is told to stop.</summary>
+    /// <summary>Completes when the models that it is started with are loaded and announced.</summary>
+    public Task Ready => _ready.Task;
+
+    /// <summary>Loads, serves, and returns when it has stopped or drained.</summary>
     /// <param name="progress">How far loading is: model, bytes done, bytes in all.</param>
     public async Task RunAsync(IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken stopping = default)
     {
+        using var abort = new CancellationTokenSource(); // what runs is given back
         using var over = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        using var gone = new CancellationTokenSource();
+        var (residents, jobs) = (new Residents(), new RunningJobs());
+        var loader = new Loader(options, backend, residents, jobs, log, _time, abort.Token);
+        var presence = new Presence(options, backend, residents, jobs, log, _time);
+        var caretaker = new Caretaker(options, backend, residents, loader, presence, log, _time);
+        Task beating = Task.CompletedTask;
+        using CancellationTokenRegistration stop = stopping.Register(() => GiveUpAfterGrace(abort));
         try
         {
             options.Validate();
-            foreach (string model in options.Models) _hosts.Add(await LoadAsync(model, progress, stopping));
-            foreach (ModelHost host in _hosts) await backend.Workers.DescribeAsync(host.Subject.Description, stopping);
-            await AnnounceAsync(stopping);
+            List<Serving> fixedModels = await StartAsync(residents, loader, presence, progress, stopping); // 1
+            beating = presence.BeatAsync(gone.Token);
             _ready.TrySetResult();
-            await Task.WhenAll([EndTogetherAsync(HeartbeatAsync, over), .. _hosts.Select(host => EndTogetherAsync(token => ServeAsync(host, token), over))]);
+            foreach (Serving serving in fixedModels) loader.Start(serving, []); // 2
+            Task caring = caretaker.RunAsync(progress, over.Token);
+            Task first = await Task.WhenAny(caring, loader.Broken, beating);
+            await over.CancelAsync();
+            if (first != caring) await abort.CancelAsync(); // a worker that cannot serve must not go on saying that it lives
+            await caring;
+            await Task.WhenAll(caretaker.EndAsync(), EndAsync(residents, presence)); // 3
+            await first;
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
-            // asked to stop
+            // asked to stop before it served
         }
         catch (Exception e)
         {
@@ -53,148 +59,46 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
         finally
         {
             _ready.TrySetCanceled(CancellationToken.None);
-            await LeaveAsync();
-            foreach (ModelHost host in _hosts) host.Dispose();
+            await abort.CancelAsync();
+            await gone.CancelAsync();
+            await beating.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await presence.LeaveAsync();
+            foreach (Serving serving in residents.All)
+            {
+                await serving.DrainAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                serving.Dispose();
+                serving.Host.Dispose();
+            }
+            foreach (ModelHost warm in residents.Warm) warm.Dispose();
         }
     }
 
-    /// <summary>A part that fails ends the others: a worker that cannot serve must not go on saying that it lives.</summary>
-    private static async Task EndTogetherAsync(Func<CancellationToken, Task> part, CancellationTokenSource over)
+    private async Task<List<Serving>> StartAsync(Residents residents, Loader loader, Presence presence, IProgress<(string What, long Done, long Total)>? progress, CancellationToken stopping)
     {
-        try
+        List<Serving> loaded = [];
+        foreach (string model in options.Models.Distinct(StringComparer.Ordinal))
         {
-            await part(over.Token);
+            Serving serving = await loader.LoadFixedAsync(model, progress, stopping);
+            residents.Add(serving);
+            loaded.Add(serving);
+            if (options.Memory is { } memory && residents.Bytes > memory) throw WorkerErrors.StartTooLarge(residents.Bytes, memory);
         }
-        catch
-        {
-            await over.CancelAsync();
-            throw;
-        }
+        foreach (Serving serving in loaded) await backend.Workers.DescribeAsync(serving.Host.Subject.Description, stopping);
+        await presence.AnnounceAsync(stopping);
+        return loaded;
     }
 
-    private async Task<ModelHost> LoadAsync(string model, IProgress<(string, long, long)>? progress, CancellationToken stopping)
+    private static async Task EndAsync(Residents residents, Presence presence)
     {
-        Log.Loading(log, model, options.Device);
-        long from = _time.GetTimestamp();
-        ModelHost host = await Task.Factory.StartNew(() => ModelHost.Load(model, options, progress, stopping), stopping, TaskCreationOptions.LongRunning, TaskScheduler.Default);
-        Log.Loaded(log, host.Id, _time.GetElapsedTime(from).TotalSeconds);
-        return host;
+        presence.IsDraining = true;
+        Task ended = Task.WhenAll(residents.All.Select(serving => serving.DrainAsync()));
+        await presence.TryAnnounceAsync();
+        await ended;
     }
 
-    private async Task ServeAsync(ModelHost host, CancellationToken stopping)
+    private void GiveUpAfterGrace(CancellationTokenSource abort)
     {
-        bool resting = true;
-        while (!stopping.IsCancellationRequested)
-        {
-            try
-            {
-                List<Lease> leases = await TakeAsync(host, resting ? TimeSpan.FromSeconds(30) : options.RestAfter, stopping);
-                if (leases.Count > 0) await RunAsync(host, leases, stopping);
-                else if (!resting) NativeHeap.GiveBack();
-                resting = leases.Count == 0;
-            }
-            catch (OperationCanceledException) when (stopping.IsCancellationRequested)
-            {
-                return;
-            }
-            catch (NdifException e) when (e.Retryable)
-            {
-                Log.QueueUnreachable(log, e.Message);
-                await Task.Delay(TimeSpan.FromSeconds(1), _time, stopping);
-            }
-        }
-    }
-
-    /// <summary>The next job, and those that wait beside it; none if none came for so long.</summary>
-    private async Task<List<Lease>> TakeAsync(ModelHost host, TimeSpan patience, CancellationToken stopping)
-    {
-        List<Lease> leases = [];
-        while (leases.Count < options.MaxBatch)
-        {
-            try
-            {
-                Lease? lease = await backend.Jobs.LeaseAsync(options.Id, host.Names, leases.Count == 0 ? patience : TimeSpan.Zero, stopping);
-                if (lease is null) break;
-                leases.Add(lease);
-            }
-            catch (NdifException e) when (e.Retryable && leases.Count > 0)
-            {
-                Log.QueueUnreachable(log, e.Message);
-                break; // those that are here run: thrown away, they would count as lost with a worker
-            }
-        }
-        return leases;
-    }
-
-    private async Task RunAsync(ModelHost host, List<Lease> leases, CancellationToken stopping)
-    {
-        host.Running = leases.Count;
-        lock (_jobs) _jobs.UnionWith(leases.Select(l => l.JobId));
-        foreach (Lease lease in leases) Log.Started(log, lease.JobId, lease.Model, lease.Attempt, leases.Count);
-        List<JobExecution> executions = [.. leases.Select(l => JobExecution.Begin(l, host.Subject, backend, options, _time, stopping))];
-        using var ended = new CancellationTokenSource();
-        Task[] keeping = [.. executions.Select(e => e.KeepAsync(ended.Token))];
-        try
-        {
-            await host.Lane.RunAsync(() =>
-            {
-                ProgramEngine.Run(host.Subject, [.. executions.Where(e => e.Run is not null).Select(e => e.Run!)]);
-                return true;
-            });
-        }
-        finally
-        {
-            foreach (JobExecution execution in executions)
-            {
-                await execution.EndAsync(stopping);
-                Log.Ended(log, execution.Lease.JobId, (execution.Error ?? execution.Run?.Error)?.Code.ToString() ?? "completed");
-            }
-            // a renewal that is under way may still find its lease lost, and cancels the run: only then may that go
-            await ended.CancelAsync();
-            await Task.WhenAll(keeping);
-            foreach (JobExecution execution in executions) await execution.DisposeAsync();
-            lock (_jobs) _jobs.ExceptWith(leases.Select(l => l.JobId));
-            host.Running = 0;
-        }
-    }
-
-    private async Task HeartbeatAsync(CancellationToken stopping)
-    {
-        while (!stopping.IsCancellationRequested)
-        {
-            await Task.Delay(options.Heartbeat, _time, stopping);
-            try
-            {
-                await AnnounceAsync(stopping);
-            }
-            catch (NdifException e) when (e.Retryable)
-            {
-                Log.QueueUnreachable(log, e.Message);
-            }
-        }
-    }
-
-    private Task AnnounceAsync(CancellationToken stopping)
-    {
-        var worker = new WorkerStatus
-        {
-            Id = options.Id, Device = options.Device, MemoryBytes = (ulong)Environment.WorkingSet, Started = _started, Seen = _time.GetUtcNow().ToTimestamp(),
-            Version = typeof(ModelWorker).Assembly.GetName().Version?.ToString(3) ?? "",
-        };
-        worker.Models.AddRange(_hosts.Select(h => h.Id));
-        lock (_jobs) worker.Jobs.AddRange(_jobs);
-        return backend.Workers.AnnounceAsync(worker, [.. _hosts.Select(h => h.Status)], stopping);
-    }
-
-    private async Task LeaveAsync()
-    {
-        try
-        {
-            await backend.Workers.LeaveAsync(options.Id);
-        }
-        catch (NdifException)
-        {
-            // the entry vanishes by itself
-        }
+        if (options.Grace == TimeSpan.Zero) abort.Cancel();
+        else abort.CancelAfter(options.Grace);
     }
 }

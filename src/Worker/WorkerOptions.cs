@@ -1,5 +1,7 @@
 using System.ComponentModel.DataAnnotations;
+using Ndif.Models;
 using Ndif.Protocol;
+using TorchSharp;
 
 namespace Ndif.Worker;
 
@@ -10,8 +12,10 @@ public sealed record WorkerOptions
     [Required, RegularExpression(@"[\w.:-]{1,100}")]
     public string Id { get; init; } = $"{Environment.MachineName}-{Environment.ProcessId}";
 
-    /// <summary>Ids or folders of the models it holds; each is loaded before the first job.</summary>
-    [MinLength(1, ErrorMessage = "A worker needs at least one model.")]
+    /// <summary>
+    /// Ids or folders of the models it is started with: each is loaded before the first job, and stays. What is deployed comes to them on
+    /// demand. Default: none.
+    /// </summary>
     public IReadOnlyList<string> Models { get; init; } = [];
 
     /// <summary>Where the weights go: "cpu", "cuda", "cuda:1"; "cuda:0,cuda:1" share the layers of each model. Default "cpu".</summary>
@@ -24,6 +28,35 @@ public sealed record WorkerOptions
 
     /// <summary>Linear layers keep their weights in eight bits: about a quarter of float32's memory, slower, and a little off. Default false.</summary>
     public bool EightBit { get; init; }
+
+    /// <summary>
+    /// Bytes for the weights of models on the device; passes need memory beside it. Default (null): on the CPU four fifths of what this
+    /// process may have, on another device as much as there is.
+    /// </summary>
+    [Range(1, long.MaxValue)]
+    public long? Memory { get; init; }
+
+    /// <summary>
+    /// Bytes of this machine's memory for models that were taken off the device, from where they come back without a disk. Default 0: none;
+    /// on the CPU it would be the same memory.
+    /// </summary>
+    [Range(0, long.MaxValue)]
+    public long WarmMemory { get; init; }
+
+    /// <summary>
+    /// How long a model stays at least before it makes room for another; or five times as long as its loading took, if that is longer.
+    /// Default 10 s.
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:00", "1.00:00:00")]
+    public TimeSpan MinResidence { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long after a failure a model is not tried again; twice as long after each further one, to 10 min. Default 10 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.010", "00:10:00")]
+    public TimeSpan FailurePause { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long jobs may still run when the worker is told to stop; then they go back to the queue. Default 5 s.</summary>
+    [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
+    public TimeSpan Grace { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>How many jobs of different users go through one pass at most. Default 8.</summary>
     [Range(1, 1024)]
@@ -59,6 +92,15 @@ public sealed record WorkerOptions
     /// <summary>Events a job may be ahead of the queue by; then its run waits. Default 256.</summary>
     [Range(1, 1 << 16)]
     public int EventBuffer { get; init; } = 256;
+
+    /// <summary>What <see cref="Memory"/> comes to, in bytes.</summary>
+    internal long Budget => Memory ?? (Device == "cpu" ? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 5 * 4 : long.MaxValue);
+
+    /// <param name="dtype">Null for <see cref="Dtype"/>.</param>
+    internal LoadOptions LoadOptions(torch.ScalarType? dtype) => new()
+    {
+        DType = dtype ?? Ndif.Models.DTypes.OfConfig(Dtype), EightBit = EightBit, DeviceMap = DeviceMap.Parse(Device),
+    };
 
     /// <summary>Refuses options that are out of bounds, with a sentence for each.</summary>
     /// <exception cref="NdifException">BAD_ARGUMENT.</exception>

@@ -114,6 +114,12 @@ public sealed class LanguageSubject : SubjectModel, IDisposable
 
     internal override IDisposable Follow(IReadOnlyList<(int Module, string Name)> parameters) => new Followed(parameters.Select(p => Find(p.Module, p.Name)));
 
+    /// <summary>Takes the weights off their devices, into this machine's memory. No run may be under way.</summary>
+    public void Cool() => _model.Cool();
+
+    /// <summary>Brings them back.</summary>
+    public void Heat() => _model.Heat();
+
     public void Dispose() => _model.Dispose();
 
     /// <summary>

@@ -12,8 +12,8 @@ internal sealed class EightBitWeight : IDisposable
     private const double Largest = 127;
     private const long PartElements = 1 << 20; // what is in work at a time, so that loading holds little beside the model
 
-    private readonly Tensor _numbers; // the weight's shape, int8
-    private readonly Tensor _scales;  // the same with 1 input: float32
+    private Tensor _numbers; // the weight's shape, int8
+    private Tensor _scales;  // the same with 1 input: float32
     private readonly ScalarType _dtype;
 
     private EightBitWeight(Tensor numbers, Tensor scales, ScalarType dtype) => (_numbers, _scales, _dtype) = (numbers, scales, dtype);
@@ -51,6 +51,16 @@ internal sealed class EightBitWeight : IDisposable
         using var nothing = no_grad();
         using Tensor wide = _numbers.to(ScalarType.Float32).mul_(_scales);
         return wide.dtype == _dtype ? wide.alias() : wide.to(_dtype);
+    }
+
+    /// <summary>Moves both to another device.</summary>
+    public void MoveTo(Device device)
+    {
+        (Tensor numbers, Tensor scales) = (_numbers, _scales);
+        _numbers = numbers.to(device).DetachFromDisposeScope();
+        _scales = scales.to(device).DetachFromDisposeScope();
+        if (!ReferenceEquals(_numbers, numbers)) numbers.Dispose();
+        if (!ReferenceEquals(_scales, scales)) scales.Dispose();
     }
 
     public void Dispose()

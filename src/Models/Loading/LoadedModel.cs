@@ -22,6 +22,7 @@ public sealed class LoadedModel : IDisposable
     /// <summary>The element type of the weights.</summary>
     public ScalarType DType { get; }
 
+    /// <summary>Where inputs go and logits come.</summary>
     public Device Device { get; }
 
     public ModelDescription Description { get; }
@@ -39,6 +40,22 @@ public sealed class LoadedModel : IDisposable
 
     /// <summary>A cache for one batch of rows.</summary>
     public KeyValueCache NewCache() => new(Root.Config.LayerCount);
+
+    /// <summary>Each parameter's device in a model that is spread over several; in any other it is <see cref="Device"/>.</summary>
+    internal IReadOnlyDictionary<Parameter, Device> Places { get; set; } = new Dictionary<Parameter, Device>();
+
+    /// <summary>Takes the weights off their devices, into this machine's memory, one by one. No pass may run meanwhile, nor until they are back.</summary>
+    public void Cool() => Move(_ => CPU);
+
+    /// <summary>Brings them back.</summary>
+    public void Heat() => Move(PlaceOf);
+
+    internal Device PlaceOf(Parameter parameter) => Places.GetValueOrDefault(parameter, Device);
+
+    private void Move(Func<Parameter, Device> to)
+    {
+        foreach (Parameter parameter in Modules.SelectMany(m => m.Parameters).Distinct()) parameter.MoveTo(to(parameter));
+    }
 
     /// <summary>Frees the weights.</summary>
     public void Dispose()

@@ -55,14 +55,14 @@ public static class ModelLoader
         LoadedModel model = new(folder, config, root, target, options.DeviceMap?.Main ?? options.Device ?? CPU);
         try
         {
-            Dictionary<Parameter, Device> places = options.DeviceMap is { } map ? Settled(model, map) : [];
+            if (options.DeviceMap is { IsOne: false } map) Settle(model, map);
             Parameter? head = model.Module(root.Names.LmHead)?.Parameters[0]; // its errors would go straight into the result
             long done = 0, total = bound.SelectMany(b => b.Value).Sum(name => checkpoint.Entry(name).Length);
             foreach (var (parameter, names) in bound)
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 Tensor whole = Whole(checkpoint, adapter, parameter, names);
-                Device device = places.GetValueOrDefault(parameter, model.Device);
+                Device device = model.PlaceOf(parameter);
                 bool mapped = names is [string only] && adapter?.Changes(only) != true;
                 if (options.EightBit && parameter.Inputs is { } inputs && parameter != head)
                     using (whole) parameter.Keep(EightBitWeight.Of(whole, inputs, target, device));
@@ -82,18 +82,16 @@ public static class ModelLoader
         }
     }
 
-    /// <summary>Gives the parts of a model their devices.</summary>
-    /// <returns>Those of the parameters.</returns>
-    private static Dictionary<Parameter, Device> Settled(LoadedModel model, DeviceMap map)
+    /// <summary>Gives the parts of a model, and their parameters, their devices.</summary>
+    private static void Settle(LoadedModel model, DeviceMap map)
     {
-        Dictionary<Parameter, Device> places = [];
-        if (map.IsOne) return places;
         model.Root.Settle(map.Main, answersTo: map.Main);
         foreach (var (part, device) in map.Place(model.Root)) part.Settle(device);
+        Dictionary<Parameter, Device> places = [];
         foreach (SiteModule module in model.Modules)
             foreach (Parameter parameter in module.Parameters)
                 places.TryAdd(parameter, module.Device!);
-        return places;
+        model.Places = places;
     }
 
     private static Adapter OpenAdapter(string name, HubOptions? hub, CausalLM root, Checkpoint checkpoint,
@@ -156,14 +154,14 @@ public static class ModelLoader
     }
 
     /// <summary>The weights' own type; where they differ, the config's decides, as in Hugging Face's "auto".</summary>
-    private static ScalarType NativeDType(Checkpoint checkpoint, IEnumerable<string> names, ConfigReader config)
+    internal static ScalarType NativeDType(Checkpoint checkpoint, IEnumerable<string> names, ConfigReader config)
     {
         DType[] all = [.. names.Select(n => checkpoint.Entry(n).DType).Distinct()];
         if (all is [{ Torch: { } only }]) return only;
         return ConfigDType(config) ?? all.FirstOrDefault(d => d.Torch is not null)?.Torch ?? ScalarType.Float32;
     }
 
-    private static ScalarType DescribedDType(ModelFolder folder, ConfigReader config)
+    internal static ScalarType DescribedDType(ModelFolder folder, ConfigReader config)
     {
         if (!Checkpoint.IsIn(folder.Path) || !Checkpoint.IsComplete(folder.Path)) return ConfigDType(config) ?? ScalarType.Float32;
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path);

@@ -31,6 +31,9 @@ public sealed class InMemoryJobQueue : IJobQueue
         loop = new LeaseLoop(ReapAsync, this.options.SafetyPoll, this.time);
     }
 
+    /// <summary>Who waits for jobs and for news of them.</summary>
+    internal Bells Bells => bells;
+
     /// <inheritdoc/>
     public Task<JobInfo> SubmitAsync(JobSubmission submission, CancellationToken cancellationToken = default)
     {

@@ -43,12 +43,23 @@ public sealed class InMemoryWorkerRegistry : IWorkerRegistry
         Task.FromResult(Announcement.Merge(Living()));
 
     /// <inheritdoc/>
-    public Task DescribeAsync(ModelDescription model, CancellationToken cancellationToken = default)
+    public Task DescribeAsync(ModelDescription model, CancellationToken cancellationToken = default) =>
+        DescribeAsync(model, [.. Announcement.NamesOf(model)], cancellationToken);
+
+    /// <inheritdoc/>
+    public Task DescribeAsync(ModelDescription model, IReadOnlyCollection<string> names, CancellationToken cancellationToken = default)
     {
         lock (gate)
         {
-            foreach (string name in Announcement.NamesOf(model)) descriptions[name] = model.Clone();
+            foreach (string name in names) descriptions[name] = model.Clone();
         }
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public Task ForgetAsync(string name, CancellationToken cancellationToken = default)
+    {
+        lock (gate) descriptions.Remove(name);
         return Task.CompletedTask;
     }
 

@@ -21,8 +21,12 @@ namespace Ndif.Queue;
 /// usage:{day}            set: owners with an account of that day (days since 1970); usage:{day} {owner} hash: "what model" to amount
 /// totals                 hash: completed, failed
 /// workers, worker:{id}   set of ids, heartbeats with a time to live; descriptions: hash by model
+/// deployments            hash: what is wanted, by name
+/// holders:{name}         hash: worker to "until lastUsed", in ms
+/// orders:{worker}        list of orders to it; taken:{worker} those that it took last
 /// </code>
-/// Channels: <c>work</c> (a model), <c>news</c> (a job), <c>lost</c> (a job and a token), <c>replied</c> (a job and a ticket).
+/// Channels: <c>work</c> (a model), <c>news</c> (a job), <c>lost</c> (a job and a token), <c>replied</c> (a job and a ticket),
+/// <c>deployed</c> (everybody), <c>orders</c> (a worker).
 /// The scripts build the keys they need in the same way (Scripts/common.lua).
 /// </summary>
 internal sealed class RedisKeys(string prefix)
@@ -34,6 +38,12 @@ internal sealed class RedisKeys(string prefix)
     public RedisKey Workers { get; } = prefix + "workers";
 
     public RedisKey Descriptions { get; } = prefix + "descriptions";
+
+    public RedisKey Deployments { get; } = prefix + "deployments";
+
+    public RedisKey Holders(string name) => prefix + "holders:" + name;
+
+    public RedisKey Orders(string worker) => prefix + "orders:" + worker;
 
     public RedisKey Job(string id) => prefix + "job:" + id;
 

@@ -10,7 +10,8 @@ internal sealed class RedisScript
     public static readonly RedisScript
         Submit = new("submit"), Lease = new("lease"), Renew = new("renew"), Publish = new("publish"), Return = new("return"),
         Cancel = new("cancel"), Reap = new("reap"), Look = new("look"), Watch = new("watch"), Count = new("count"),
-        Reply = new("reply"), TakeReply = new("take_reply"), Delete = new("delete"), Usage = new("usage");
+        Reply = new("reply"), TakeReply = new("take_reply"), Delete = new("delete"), Usage = new("usage"), Hold = new("hold"),
+        Orders = new("orders");
 
     private RedisScript(string name)
     {

@@ -58,15 +58,26 @@ public sealed class RedisWorkerRegistry : IWorkerRegistry
         Announcement.Merge(await LivingAsync(cancellationToken));
 
     /// <inheritdoc/>
-    public async Task DescribeAsync(ModelDescription model, CancellationToken cancellationToken = default)
+    public Task DescribeAsync(ModelDescription model, CancellationToken cancellationToken = default) =>
+        DescribeAsync(model, [.. Announcement.NamesOf(model)], cancellationToken);
+
+    /// <inheritdoc/>
+    public async Task DescribeAsync(ModelDescription model, IReadOnlyCollection<string> names, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
         byte[] bytes = model.ToByteArray();
         await calls.CallAsync("describe", async database =>
         {
-            await database.HashSetAsync(keys.Descriptions, [.. Announcement.NamesOf(model).Select(name => new HashEntry(name, bytes))]);
+            await database.HashSetAsync(keys.Descriptions, [.. names.Select(name => new HashEntry(name, bytes))]);
             return true;
         });
+    }
+
+    /// <inheritdoc/>
+    public async Task ForgetAsync(string name, CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        await calls.CallAsync("forget", database => database.HashDeleteAsync(keys.Descriptions, name));
     }
 
     /// <inheritdoc/>

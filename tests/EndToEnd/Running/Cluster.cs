@@ -6,7 +6,7 @@ namespace Ndif.EndToEnd;
 /// The whole service as an operator runs it: redis-server, `ndif serve`, two `ndif worker`s and a key, each a process of its own.
 /// Tests may kill any of them but Redis; <see cref="ReadyAsync"/> starts what is missing.
 /// </summary>
-public sealed class Cluster : IAsyncLifetime
+public class Cluster : IAsyncLifetime
 {
     /// <summary>How long a dead worker's job lies before another may take it.</summary>
     public const int LeaseSeconds = 3;
@@ -37,8 +37,7 @@ public sealed class Cluster : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        (Child redis, RedisAddress) = await Redis.StartAsync(_folder);
-        _all.Add(redis);
+        RedisAddress = await StartRedisAsync(_folder);
         Task<string> key = NewKeyAsync("tests");
         await ReadyAsync();
         Key = await key;
@@ -95,11 +94,21 @@ public sealed class Cluster : IAsyncLifetime
     {
         foreach (Child child in Enumerable.Reverse(_all)) await child.DisposeAsync();
         Directory.Delete(_folder, recursive: true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Starts what the queue lives in.</summary>
+    /// <returns>How the service is told of it.</returns>
+    protected virtual async Task<string> StartRedisAsync(string folder)
+    {
+        (Child redis, string address) = await Redis.StartAsync(folder, users: RedisUsers.Write(folder));
+        Add(redis);
+        return RedisUsers.Service(address); // with no more rights than it needs
     }
 
     private (string, string)[] Home => [("XDG_CONFIG_HOME", Path.Combine(_folder, "config")), ("XDG_DATA_HOME", Path.Combine(_folder, "share"))];
 
-    private Child Add(Child child)
+    protected Child Add(Child child)
     {
         lock (_all) _all.Add(child);
         return child;

@@ -1,0 +1,2 @@
+// each test has workers whose models compute; side by side on few cores they would only wait for each other
+[assembly: CollectionBehavior(DisableTestParallelization = true)]
