@@ -52,6 +52,12 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
 
     public override SyntaxNode? VisitLocalFunctionStatement(LocalFunctionStatementSyntax node) => node;
 
+    /// <summary>A shortcut past the operations that the copy is there to show is left out.</summary>
+    public override SyntaxNode? VisitIfStatement(IfStatementSyntax node) =>
+        node.Condition.DescendantNodes().OfType<InvocationExpressionSyntax>().Any(call => _model.GetSymbolInfo(call).Symbol is IMethodSymbol called
+            && called.GetAttributes().Any(a => a.AttributeClass?.Name == "ShortcutAttribute"))
+            ? SyntaxFactory.EmptyStatement().WithTriviaFrom(node) : base.VisitIfStatement(node);
+
     public override SyntaxNode? VisitLocalDeclarationStatement(LocalDeclarationStatementSyntax node)
     {
         Form? comment = Documents.Comment(node);

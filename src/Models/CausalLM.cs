@@ -29,14 +29,14 @@ public abstract class CausalLM : SiteModule
 
     public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
-    /// <summary>
-    /// The length beyond which a row's rotary frequencies are others, so that keys in a cache do not fit a row that grows beyond it; null
-    /// if a token's keys never depend on those after it, as usual.
-    /// </summary>
-    public long? CachedLength => Modules.OfType<Layers.RotaryEmbedding>().Select(rotary => rotary.CachedLength).FirstOrDefault(l => l is not null);
+    /// <summary>True if a row's length changes its rotary frequencies, so that its prompt must not be run in parts.</summary>
+    public bool DependsOnLength => Modules.OfType<Layers.RotaryEmbedding>().Any(rotary => rotary.KnownLength is not null);
 
-    /// <summary>True if with <see cref="CachedLength"/> no two lengths beyond it have the same frequencies either.</summary>
-    public bool ChangesBeyond => Modules.OfType<Layers.RotaryEmbedding>().Any(rotary => rotary.ChangesBeyond);
+    /// <summary>
+    /// The length beyond which a row that grows has its cached keys and values computed again; null if they stay, whatever their
+    /// frequencies were. Hugging Face's code for the model decides.
+    /// </summary>
+    public virtual long? RecomputedBeyond => null;
 
     /// <summary>Tensors that old checkpoints have and no module wants: buffers that are computed, masks.</summary>
     public virtual bool Ignores(string tensorName) => false;

@@ -30,9 +30,7 @@ public sealed class KeyValueCache : IDisposable
     public (Tensor Keys, Tensor Values) Update(int layer, Tensor key, Tensor value)
     {
         long tokens = key.size(2);
-        Layer entry = _layers[layer] ??= new Layer(key, value, Capacity(tokens, FirstCapacity));
-        if (entry.Length < Length) throw Gap(layer, entry.Length); // more is left from a pass that was stopped: overwritten
-        if (Length + tokens > entry.Keys.size(2)) entry.Grow(Length, Capacity(Length + tokens, entry.Keys.size(2)));
+        Layer entry = Room(layer, tokens, capacity => new Layer(Layer.Slots(key, capacity), Layer.Slots(value, capacity)));
         using (no_grad())
         {
             using Tensor keySlots = entry.Keys.narrow(2, Length, tokens);       // [rows, heads, tokens, width]
@@ -44,8 +42,29 @@ public sealed class KeyValueCache : IDisposable
         return (entry.Keys.narrow(2, 0, entry.Length), entry.Values.narrow(2, 0, entry.Length));
     }
 
+    /// <summary>As <see cref="Update"/>, for who writes the keys and values himself: into the slots from Length on.</summary>
+    /// <returns>All slots, filled and free: [rows, heads, capacity, width], contiguous.</returns>
+    internal (Tensor Keys, Tensor Values) Reserve(int layer, long rows, long heads, long tokens, long width, ScalarType type)
+    {
+        Layer entry = Room(layer, tokens, capacity => new Layer(Slots(capacity), Slots(capacity)));
+        entry.Length = Length + tokens;
+        return (entry.Keys, entry.Values);
+
+        Tensor Slots(long capacity) => empty([rows, heads, capacity, width], type).DetachFromDisposeScope();
+    }
+
     /// <summary>Ends a pass: its tokens are now cached ones.</summary>
     public void Advance(long tokens) => Length += tokens;
+
+    /// <summary>Forgets the last tokens: they are to come again.</summary>
+    public void Retreat(long tokens) => Length -= tokens;
+
+    /// <summary>Forgets all tokens.</summary>
+    public void Clear()
+    {
+        Dispose();
+        Length = 0;
+    }
 
     /// <summary>Keeps these rows, in this order: finished rows leave the batch.</summary>
     /// <param name="rows">[kept] int64</param>
@@ -63,6 +82,15 @@ public sealed class KeyValueCache : IDisposable
         }
     }
 
+    /// <summary>A layer's entry with slots for this pass's tokens behind those of earlier passes.</summary>
+    private Layer Room(int layer, long tokens, Func<long, Layer> create)
+    {
+        Layer entry = _layers[layer] ??= create(Capacity(tokens, FirstCapacity));
+        if (entry.Length < Length) throw Gap(layer, entry.Length); // more is left from a pass that was stopped: overwritten
+        if (Length + tokens > entry.Keys.size(2)) entry.Grow(Length, Capacity(Length + tokens, entry.Keys.size(2)));
+        return entry;
+    }
+
     private static long Capacity(long needed, long capacity)
     {
         while (capacity < needed) capacity *= 2;
@@ -73,11 +101,11 @@ public sealed class KeyValueCache : IDisposable
         $"Layer {layer} did not run in an earlier step, so its cache has {length} of {Length} tokens.",
         "Skip the layer's attention at every step, or at none.");
 
-    private sealed class Layer(Tensor key, Tensor value, long capacity) : IDisposable
+    private sealed class Layer(Tensor keys, Tensor values) : IDisposable
     {
-        public Tensor Keys { get; private set; } = Slots(key, capacity);
+        public Tensor Keys { get; private set; } = keys;
 
-        public Tensor Values { get; private set; } = Slots(value, capacity);
+        public Tensor Values { get; private set; } = values;
 
         /// <summary>Filled slots.</summary>
         public long Length { get; set; }
@@ -112,7 +140,7 @@ public sealed class KeyValueCache : IDisposable
         }
 
         /// <summary>[rows, heads, capacity, width] as a tensor with other slots.</summary>
-        private static Tensor Slots(Tensor like, long capacity) =>
+        public static Tensor Slots(Tensor like, long capacity) =>
             empty([like.size(0), like.size(1), capacity, like.size(3)], like.dtype, like.device).DetachFromDisposeScope();
     }
 }

@@ -27,6 +27,12 @@ public abstract class SiteModule
     /// <summary>Position in the tree, parents before children; the root's is 0. Set by <see cref="Seal"/>.</summary>
     public int Index { get; private set; }
 
+    /// <summary>The index of the last module within; its own if there is none. Set by <see cref="Seal"/>.</summary>
+    internal int Last { get; private set; }
+
+    /// <summary>Whose child it is; null for the root.</summary>
+    internal SiteModule? Parent { get; private set; }
+
     public IReadOnlyList<SiteModule> Children => _children;
 
     public IReadOnlyList<Parameter> Parameters => _parameters;
@@ -81,6 +87,7 @@ public abstract class SiteModule
     protected T Child<T>(string name, T child) where T : SiteModule
     {
         child.Name = name;
+        child.Parent = this;
         _children.Add(child);
         return child;
     }
@@ -146,6 +153,7 @@ public abstract class SiteModule
             all.Add(module);
             foreach (SiteModule child in module._children)
                 Visit(child, path.Length == 0 ? child.Name : $"{path}.{child.Name}");
+            module.Last = all.Count - 1;
         }
     }
 

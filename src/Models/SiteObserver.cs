@@ -18,6 +18,15 @@ public abstract class SiteObserver
     /// <summary>The observer of the module with this index on this thread.</summary>
     public static SiteObserver? Of(int index) => t_observers is { } observers ? observers[index] : null;
 
+    /// <summary>Whether a module within this one is watched on this thread; not the module itself.</summary>
+    internal static bool IsWatchedWithin(SiteModule module)
+    {
+        if (t_observers is not { } observers) return false;
+        for (int index = module.Index + 1; index <= module.Last; index++)
+            if (observers[index] is not null) return true;
+        return false;
+    }
+
     /// <summary>Watches modules (by <see cref="SiteModule.Index"/>) on this thread until the result is disposed.</summary>
     public static Watching Watch(SiteObserver?[]? byIndex)
     {

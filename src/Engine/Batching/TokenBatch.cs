@@ -12,7 +12,7 @@ namespace Ndif.Engine.Batching;
 /// </summary>
 internal sealed class TokenBatch : IDisposable
 {
-    private readonly List<long[]> _masks;
+    private readonly List<long[]> _tokens, _masks; // of all tokens so far
     private readonly torch.Device _device;
 
     public TokenBatch(IReadOnlyList<TokenRow> rows, torch.Device device)
@@ -20,7 +20,8 @@ internal sealed class TokenBatch : IDisposable
         _device = device;
         Width = rows.Max(r => r.Ids.Length);
         _masks = [.. rows.Select(r => (long[])[.. new long[Width - r.Ids.Length], .. r.Mask ?? Ones(r.Ids.Length)])];
-        Ids = New([.. rows.Select(r => (long[])[.. new long[Width - r.Ids.Length], .. r.Ids])]);
+        _tokens = [.. rows.Select(r => (long[])[.. new long[Width - r.Ids.Length], .. r.Ids])];
+        Ids = New(_tokens);
         Mask = New(_masks);
         Positions = New([.. _masks.Select(PositionsOf)]);
     }
@@ -40,17 +41,24 @@ internal sealed class TokenBatch : IDisposable
     /// <summary>Makes the chosen tokens the input of the next pass.</summary>
     public void Advance(IReadOnlyList<long> next)
     {
-        for (int row = 0; row < next.Count; row++) _masks[row] = [.. _masks[row], 1];
+        for (int row = 0; row < next.Count; row++) (_tokens[row], _masks[row]) = ([.. _tokens[row], next[row]], [.. _masks[row], 1]);
         Replace([.. next.Select(id => (long[])[id])], [.. _masks.Select(m => (long[])[m.Sum() - 1])]);
     }
 
     /// <summary>Keeps these rows.</summary>
     public void Select(IReadOnlyList<int> rows)
     {
-        List<long[]> kept = [.. rows.Select(r => _masks[r])];
-        _masks.Clear();
-        _masks.AddRange(kept);
+        List<long[]> tokens = [.. rows.Select(r => _tokens[r])], masks = [.. rows.Select(r => _masks[r])];
+        for (int row = 0; row < rows.Count; row++) (_tokens[row], _masks[row]) = (tokens[row], masks[row]);
+        _tokens.RemoveRange(rows.Count, _tokens.Count - rows.Count);
+        _masks.RemoveRange(rows.Count, _masks.Count - rows.Count);
     }
+
+    /// <summary>True if a row has just come to have more tokens than so many.</summary>
+    public bool Crosses(long length) => _masks.Any(mask => mask.Sum() == length + 1);
+
+    /// <summary>All tokens so far, those of the next pass too: ids and positions, each [rows, keys] int64.</summary>
+    public (torch.Tensor Ids, torch.Tensor Positions) Whole() => (New(_tokens), New([.. _masks.Select(PositionsOf)]));
 
     public void Dispose()
     {

@@ -84,7 +84,7 @@ internal sealed class TokenPass
     {
         using var pass = torch.NewDisposeScope();
         bool isSeen = _active.Any(p => !p.Generates || p.SeesTheModel), isPrompt = _shape.HoldsPrompts;
-        int from = isPrompt && !isSeen && _subject.PrefillChunk > 0 && _subject.Root.CachedLength is null ? Prefill(interleaver, batch, cache!) : 0;
+        int from = isPrompt && !isSeen && _subject.PrefillChunk > 0 && !_subject.Root.DependsOnLength ? Prefill(interleaver, batch, cache!) : 0;
         using var watching = SiteObserver.Watch(interleaver.Watches);
         ModelOutput output = _subject.Root.Call(
             from == 0 ? batch.Ids : batch.Ids.narrow(1, from, batch.Width - from), batch.Mask,
@@ -166,7 +166,26 @@ internal sealed class TokenPass
         _active = staying;
         Place(batch.Width);
         batch.Advance([.. _active.SelectMany(p => p.Next)]);
+        if (_subject.Root.RecomputedBeyond is { } length && batch.Crosses(length)) Recompute(batch, cache!);
         return true;
+    }
+
+    /// <summary>
+    /// Fills the cache anew, as it is when all tokens so far come at once, up to the next pass's, which that pass then overwrites. Programs
+    /// do not see it, and what they changed in earlier steps is not in it.
+    /// </summary>
+    private void Recompute(TokenBatch batch, KeyValueCache cache)
+    {
+        using var unwatched = SiteObserver.Watch(null);
+        using var pass = torch.NewDisposeScope();
+        var (ids, positions) = batch.Whole();
+        using (ids)
+        using (positions)
+        {
+            cache.Clear();
+            _subject.Root.Call(ids, batch.Mask, positions, cache, logitsToKeep: 1);
+            cache.Retreat(1);
+        }
     }
 
     /// <summary>What goes wrong with one trace's tokens ends its job and no other.</summary>

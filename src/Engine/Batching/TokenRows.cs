@@ -78,19 +78,8 @@ internal static class TokenRows
         uint context = subject.Description.ContextLength;
         if (context > 0 && row.Ids.Length + Math.Max(0, (long)newTokens - 1) > context)
             throw Bad($"A row has {row.Ids.Length} tokens{(newTokens > 0 ? $" and asks for {newTokens} new ones" : "")}; the model's context is {context} tokens.", "Shorten the prompt or ask for fewer tokens.");
-        CheckFrequencies(row, subject, newTokens);
         if (row.Mask is { } mask && (mask.Any(m => m is not (0 or 1)) || mask.All(m => m == 0)))
             throw Bad("An attention mask holds 1 for a token and 0 for padding, and at least one 1 in each row.", "");
-    }
-
-    /// <summary>A row must not outgrow the rotary frequencies of its cached keys; said here, before it shares a pass with others.</summary>
-    private static void CheckFrequencies(TokenRow row, LanguageSubject subject, uint newTokens)
-    {
-        long first = row.Mask?.Sum() ?? row.Ids.Length, last = first + Math.Max(0, (long)newTokens - 1);
-        if (subject.Root.CachedLength is not { } length || last <= length || last == first || (first > length && !subject.Root.ChangesBeyond)) return;
-        throw Errors.Throwable(ErrorCode.Unsupported,
-            $"A row of {first} tokens asks for {newTokens} new ones; beyond {length} tokens the model has other rotary frequencies, and the cached keys have those from before.",
-            first < length ? $"Ask for at most {length - first + 1} new tokens." : "Ask for one token at a time.");
     }
 
     private static Exception Bad(string message, string hint) => Errors.Throwable(ErrorCode.BadInput, message, hint);

@@ -195,6 +195,7 @@ public sealed partial class FalconAttention : SiteModule
     private readonly double _scale;
     private readonly Linear _queryKeyValue, _dense;
     private readonly Dropout _attentionDropout;
+    private readonly FusedAttention _quick;
 
     internal FalconAttention(FalconConfig config, int layer)
     {
@@ -204,6 +205,7 @@ public sealed partial class FalconAttention : SiteModule
         _queryKeyValue = Child("query_key_value", new Linear(config.Width, outputs, config.Bias, className: "FalconLinear"));
         _dense = Child("dense", new Linear(config.Width, config.Width, config.Bias, className: "FalconLinear"));
         _attentionDropout = Child("attention_dropout", new Dropout(config.AttentionDropout, Axes.Attention)); // called only with alibi
+        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_queryKeyValue], Output = _dense, Places = HeadPlaces.Grouped(_heads, _groups, _width) };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -234,6 +236,7 @@ public sealed partial class FalconAttention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor? alibi, Tensor mask, KeyValueCache? cache, object?[] positions)
     {
+        if (alibi is null && _quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
         using var scope = NewDisposeScope();
         var (query, key, value) = Split(_queryKeyValue.Call(hidden));
         if (alibi is null)
@@ -286,6 +289,7 @@ public sealed partial class FalconAttention : SiteModule
 public sealed partial class FalconMLP : TensorModule
 {
     private readonly Linear _denseHTo4h, _dense4hToH;
+    private readonly FusedMlp _quick;
     private readonly Activation _act;
 
     internal FalconMLP(FalconConfig config, ConfigReader json)
@@ -293,12 +297,14 @@ public sealed partial class FalconMLP : TensorModule
         _denseHTo4h = Child("dense_h_to_4h", new Linear(config.Width, config.Inner, config.Bias, className: "FalconLinear"));
         _act = Child("act", Activation.Read(json, "activation", "gelu"));
         _dense4hToH = Child("dense_4h_to_h", new Linear(config.Inner, config.Width, config.Bias, className: "FalconLinear"));
+        _quick = new FusedMlp(this, null, _denseHTo4h, _dense4hToH, _act.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor inner = _act.Call(_denseHTo4h.Call(input));                      // [rows, tokens, inner]
         return _dense4hToH.Call(inner).MoveToOuterDisposeScope();               // [rows, tokens, width]

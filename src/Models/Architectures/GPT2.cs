@@ -164,6 +164,7 @@ public sealed partial class GPT2Attention : SiteModule
     private readonly bool _upcast;
     private readonly Conv1D _cAttn, _cProj;
     private readonly Dropout _residDropout;
+    private readonly FusedAttention _quick;
 
     internal GPT2Attention(GPT2Config config, int layer)
     {
@@ -174,6 +175,7 @@ public sealed partial class GPT2Attention : SiteModule
         _cProj = Child("c_proj", new Conv1D(config.Width, config.Width));
         Child("attn_dropout", new Dropout(config.AttentionDropout)); // Hugging Face's code does not call it either
         _residDropout = Child("resid_dropout", new Dropout(config.ResidualDropout));
+        _quick = new FusedAttention(this, layer, _heads, _heads, _width, _scale) { Projections = [_cAttn], Output = _cProj, Precise = _upcast };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -194,6 +196,7 @@ public sealed partial class GPT2Attention : SiteModule
 
     private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask)
     {
+        if (_quick.Run(hidden, cache, mask) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor[] parts = _cAttn.Call(hidden).split(_heads * _width, 2);                 // 3 x [rows, tokens, width]
         Tensor query = EagerAttention.SplitHeads(parts[0], _heads, _width);             // [rows, heads, tokens, head width]
@@ -210,6 +213,7 @@ public sealed partial class GPT2Attention : SiteModule
 public sealed partial class GPT2MLP : TensorModule
 {
     private readonly Conv1D _cFc, _cProj;
+    private readonly FusedMlp _quick;
     private readonly Activation _act;
     private readonly Dropout _dropout;
 
@@ -219,12 +223,14 @@ public sealed partial class GPT2MLP : TensorModule
         _cProj = Child("c_proj", new Conv1D(config.Width, config.Inner));
         _act = Child("act", Activation.Read(json, "activation_function", "gelu_new"));
         _dropout = Child("dropout", new Dropout(config.ResidualDropout));
+        _quick = new FusedMlp(this, null, _cFc, _cProj, _act.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor inner = _act.Call(_cFc.Call(input));                                 // [rows, tokens, inner]
         return _dropout.Call(_cProj.Call(inner)).MoveToOuterDisposeScope();         // [rows, tokens, width]

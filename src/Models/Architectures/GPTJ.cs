@@ -226,6 +226,7 @@ public sealed partial class GPTJAttention : SiteModule
 public sealed partial class GPTJMLP : TensorModule
 {
     private readonly Linear _fcIn, _fcOut;
+    private readonly FusedMlp _quick;
     private readonly Activation _act;
     private readonly Dropout _dropout;
 
@@ -235,12 +236,14 @@ public sealed partial class GPTJMLP : TensorModule
         _fcOut = Child("fc_out", new Linear(config.Inner, config.Width));
         _act = Child("act", Activation.Read(json, "activation_function", "gelu_new"));
         _dropout = Child("dropout", new Dropout(config.ResidualDropout));
+        _quick = new FusedMlp(this, null, _fcIn, _fcOut, _act.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor inner = _act.Call(_fcIn.Call(input));                                // [rows, tokens, inner]
         return _dropout.Call(_fcOut.Call(inner)).MoveToOuterDisposeScope();         // [rows, tokens, width]

@@ -260,6 +260,7 @@ public sealed partial class GPTNeoSelfAttention : SiteModule
 public sealed partial class GPTNeoMLP : TensorModule
 {
     private readonly Linear _cFc, _cProj;
+    private readonly FusedMlp _quick;
     private readonly Activation _act;
     private readonly Dropout _dropout;
 
@@ -269,12 +270,14 @@ public sealed partial class GPTNeoMLP : TensorModule
         _cProj = Child("c_proj", new Linear(config.Inner, config.Width));
         _act = Child("act", Activation.Read(json, "activation_function", "gelu_new"));
         _dropout = Child("dropout", new Dropout(config.ResidualDropout));
+        _quick = new FusedMlp(this, null, _cFc, _cProj, _act.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor inner = _act.Call(_cFc.Call(input));                                // [rows, tokens, inner]
         return _dropout.Call(_cProj.Call(inner)).MoveToOuterDisposeScope();         // [rows, tokens, width]

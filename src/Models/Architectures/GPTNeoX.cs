@@ -174,6 +174,7 @@ public sealed partial class GPTNeoXAttention : SiteModule
     private readonly int _layer, _heads, _width;
     private readonly double _scale;
     private readonly Linear _queryKeyValue, _dense;
+    private readonly FusedAttention _quick;
 
     internal GPTNeoXAttention(GPTNeoXConfig config, int layer)
     {
@@ -181,6 +182,7 @@ public sealed partial class GPTNeoXAttention : SiteModule
         _scale = 1 / Math.Sqrt(_width);
         _queryKeyValue = Child("query_key_value", new Linear(config.Width, 3 * config.Width, config.AttentionBias));
         _dense = Child("dense", new Linear(config.Width, config.Width, config.AttentionBias));
+        _quick = new FusedAttention(this, layer, _heads, _heads, _width, _scale) { Projections = [_queryKeyValue], Output = _dense, Places = HeadPlaces.Beside(_heads, _width) };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -203,6 +205,7 @@ public sealed partial class GPTNeoXAttention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
     {
+        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
         using var scope = NewDisposeScope();
         // each head's query, key and value lie beside each other
         Tensor mixture = EagerAttention.SplitHeads(_queryKeyValue.Call(hidden), _heads, 3 * _width); // [rows, heads, tokens, 3 head width]
@@ -220,6 +223,7 @@ public sealed partial class GPTNeoXAttention : SiteModule
 public sealed partial class GPTNeoXMLP : TensorModule
 {
     private readonly Linear _denseHTo4h, _dense4hToH;
+    private readonly FusedMlp _quick;
     private readonly Activation _act;
 
     internal GPTNeoXMLP(GPTNeoXConfig config, ConfigReader json)
@@ -227,12 +231,14 @@ public sealed partial class GPTNeoXMLP : TensorModule
         _denseHTo4h = Child("dense_h_to_4h", new Linear(config.Width, config.Inner));
         _dense4hToH = Child("dense_4h_to_h", new Linear(config.Inner, config.Width));
         _act = Child("act", Activation.Read(json, "hidden_act", "gelu"));
+        _quick = new FusedMlp(this, null, _denseHTo4h, _dense4hToH, _act.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor inner = _act.Call(_denseHTo4h.Call(input));                      // [rows, tokens, inner]
         return _dense4hToH.Call(inner).MoveToOuterDisposeScope();               // [rows, tokens, width]

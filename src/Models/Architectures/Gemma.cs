@@ -154,6 +154,7 @@ public sealed partial class GemmaAttention : SiteModule
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
     private readonly Linear _qProj, _kProj, _vProj, _oProj;
+    private readonly FusedAttention _quick;
 
     internal GemmaAttention(GemmaConfig config, int layer)
     {
@@ -163,6 +164,7 @@ public sealed partial class GemmaAttention : SiteModule
         _kProj = Child("k_proj", new Linear(config.Width, _groups * _width, config.AttentionBias));
         _vProj = Child("v_proj", new Linear(config.Width, _groups * _width, config.AttentionBias));
         _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, config.AttentionBias));
+        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qProj, _kProj, _vProj], Output = _oProj };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -185,6 +187,7 @@ public sealed partial class GemmaAttention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
     {
+        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
         Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
@@ -201,6 +204,7 @@ public sealed partial class GemmaAttention : SiteModule
 public sealed partial class GemmaMLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
+    private readonly FusedMlp _quick;
     private readonly Activation _actFn;
 
     internal GemmaMLP(GemmaConfig config, ConfigReader json)
@@ -209,12 +213,14 @@ public sealed partial class GemmaMLP : TensorModule
         _upProj = Child("up_proj", new Linear(config.Width, config.Inner, bias: false));
         _downProj = Child("down_proj", new Linear(config.Inner, config.Width, bias: false));
         _actFn = Child("act_fn", Activation.Read(json, "hidden_act", "gelu_pytorch_tanh"));
+        _quick = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [rows, tokens, inner]
         Tensor inner = gate * _upProj.Call(input);                                      // [rows, tokens, inner]

@@ -182,6 +182,7 @@ public sealed partial class Gemma2Attention : SiteModule
     private readonly double _scale;
     private readonly double? _cap;
     private readonly Linear _qProj, _kProj, _vProj, _oProj;
+    private readonly FusedAttention _quick;
 
     internal Gemma2Attention(Gemma2Config config, int layer)
     {
@@ -191,6 +192,7 @@ public sealed partial class Gemma2Attention : SiteModule
         _kProj = Child("k_proj", new Linear(config.Width, _groups * _width, config.AttentionBias));
         _vProj = Child("v_proj", new Linear(config.Width, _groups * _width, config.AttentionBias));
         _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, config.AttentionBias));
+        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qProj, _kProj, _vProj], Output = _oProj, Cap = _cap };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -213,6 +215,7 @@ public sealed partial class Gemma2Attention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
     {
+        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
         Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
@@ -229,6 +232,7 @@ public sealed partial class Gemma2Attention : SiteModule
 public sealed partial class Gemma2MLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
+    private readonly FusedMlp _quick;
     private readonly Activation _actFn;
 
     internal Gemma2MLP(Gemma2Config config, ConfigReader json)
@@ -237,12 +241,14 @@ public sealed partial class Gemma2MLP : TensorModule
         _upProj = Child("up_proj", new Linear(config.Width, config.Inner, bias: false));
         _downProj = Child("down_proj", new Linear(config.Inner, config.Width, bias: false));
         _actFn = Child("act_fn", Activation.Read(json, "hidden_activation", "gelu_pytorch_tanh"));
+        _quick = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [rows, tokens, inner]
         Tensor inner = gate * _upProj.Call(input);                                      // [rows, tokens, inner]

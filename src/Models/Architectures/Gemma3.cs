@@ -220,6 +220,7 @@ public sealed partial class Gemma3Attention : SiteModule
     private readonly double? _cap;
     private readonly Linear _qProj, _kProj, _vProj, _oProj;
     private readonly GemmaRMSNorm _qNorm, _kNorm;
+    private readonly FusedAttention _quick;
 
     internal Gemma3Attention(Gemma3TextConfig config, int layer)
     {
@@ -231,6 +232,7 @@ public sealed partial class Gemma3Attention : SiteModule
         _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, config.AttentionBias));
         _qNorm = Child("q_norm", new GemmaRMSNorm("Gemma3RMSNorm", _width, config.Epsilon, new Axes(0, 2)));
         _kNorm = Child("k_norm", new GemmaRMSNorm("Gemma3RMSNorm", _width, config.Epsilon, new Axes(0, 2)));
+        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qProj, _kProj, _vProj], Output = _oProj, QueryNorm = _qNorm, KeyNorm = _kNorm, Cap = _cap };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -253,6 +255,7 @@ public sealed partial class Gemma3Attention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
     {
+        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
         Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
@@ -271,6 +274,7 @@ public sealed partial class Gemma3Attention : SiteModule
 public sealed partial class Gemma3MLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
+    private readonly FusedMlp _quick;
     private readonly Activation _actFn;
 
     internal Gemma3MLP(Gemma3TextConfig config, ConfigReader json)
@@ -279,12 +283,14 @@ public sealed partial class Gemma3MLP : TensorModule
         _upProj = Child("up_proj", new Linear(config.Width, config.Inner, bias: false));
         _downProj = Child("down_proj", new Linear(config.Inner, config.Width, bias: false));
         _actFn = Child("act_fn", Activation.Read(json, "hidden_activation", "gelu_pytorch_tanh"));
+        _quick = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [rows, tokens, inner]
         Tensor inner = gate * _upProj.Call(input);                                      // [rows, tokens, inner]

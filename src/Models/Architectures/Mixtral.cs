@@ -164,6 +164,7 @@ public sealed partial class MixtralAttention : SiteModule
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
     private readonly Linear _qProj, _kProj, _vProj, _oProj;
+    private readonly FusedAttention _quick;
 
     internal MixtralAttention(MixtralConfig config, int layer)
     {
@@ -173,6 +174,7 @@ public sealed partial class MixtralAttention : SiteModule
         _kProj = Child("k_proj", new Linear(config.Width, _groups * _width, bias: false));
         _vProj = Child("v_proj", new Linear(config.Width, _groups * _width, bias: false));
         _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, bias: false));
+        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qProj, _kProj, _vProj], Output = _oProj };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -195,6 +197,7 @@ public sealed partial class MixtralAttention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
     {
+        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
         Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]

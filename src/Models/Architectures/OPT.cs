@@ -223,6 +223,7 @@ public sealed partial class OPTAttention : SiteModule
 {
     private readonly int _layer, _heads, _width;
     private readonly Linear _kProj, _vProj, _qProj, _outProj;
+    private readonly FusedAttention _quick;
 
     internal OPTAttention(OPTConfig config, int layer)
     {
@@ -231,6 +232,7 @@ public sealed partial class OPTAttention : SiteModule
         _vProj = Child("v_proj", new Linear(config.Width, config.Width, config.Bias));
         _qProj = Child("q_proj", new Linear(config.Width, config.Width, config.Bias));
         _outProj = Child("out_proj", new Linear(config.Width, config.Width, config.Bias));
+        _quick = new FusedAttention(this, layer, _heads, _heads, _width, 1) { Projections = [_qProj, _kProj, _vProj], Output = _outProj, QueryScale = 1 / Math.Sqrt(_width) };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -250,6 +252,7 @@ public sealed partial class OPTAttention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache)
     {
+        if (_quick.Run(hidden, cache, mask) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor scaled = _qProj.Call(hidden) * (1 / Math.Sqrt(_width));                          // [rows, tokens, width]
         Tensor query = EagerAttention.SplitHeads(scaled, _heads, _width);                       // [rows, heads, tokens, head width]

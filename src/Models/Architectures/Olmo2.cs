@@ -156,6 +156,7 @@ public sealed partial class Olmo2Attention : SiteModule
     private readonly double _scale;
     private readonly Linear _qProj, _kProj, _vProj, _oProj;
     private readonly Olmo2RMSNorm _qNorm, _kNorm;
+    private readonly FusedAttention _quick;
 
     internal Olmo2Attention(Olmo2Config config, int layer)
     {
@@ -167,6 +168,7 @@ public sealed partial class Olmo2Attention : SiteModule
         _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, config.AttentionBias));
         _qNorm = Child("q_norm", new Olmo2RMSNorm(_heads * _width, config.Epsilon));
         _kNorm = Child("k_norm", new Olmo2RMSNorm(_groups * _width, config.Epsilon));
+        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qProj, _kProj, _vProj], Output = _oProj, QueryNorm = _qNorm, KeyNorm = _kNorm, NormsTogether = true };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -189,6 +191,7 @@ public sealed partial class Olmo2Attention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
     {
+        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qNorm.Call(_qProj.Call(hidden)), _heads, _width);  // [rows, heads, tokens, head width]
         Tensor key = EagerAttention.SplitHeads(_kNorm.Call(_kProj.Call(hidden)), _groups, _width);   // [rows, groups, tokens, head width]
@@ -205,6 +208,7 @@ public sealed partial class Olmo2Attention : SiteModule
 public sealed partial class Olmo2MLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
+    private readonly FusedMlp _quick;
     private readonly Activation _actFn;
 
     internal Olmo2MLP(Olmo2Config config, ConfigReader json)
@@ -213,12 +217,14 @@ public sealed partial class Olmo2MLP : TensorModule
         _upProj = Child("up_proj", new Linear(config.Width, config.Inner, bias: false));
         _downProj = Child("down_proj", new Linear(config.Inner, config.Width, bias: false));
         _actFn = Child("act_fn", Activation.Read(json, "hidden_act", "silu"));
+        _quick = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [rows, tokens, inner]
         Tensor inner = gate * _upProj.Call(input);                                      // [rows, tokens, inner]
@@ -227,7 +233,7 @@ public sealed partial class Olmo2MLP : TensorModule
 }
 
 /// <summary>As <see cref="RMSNorm"/>, but scaled before it goes back to the input's dtype.</summary>
-public sealed partial class Olmo2RMSNorm : TensorModule
+public sealed partial class Olmo2RMSNorm : TensorModule, INorm
 {
     private readonly int _width;
     private readonly double _epsilon;
@@ -241,10 +247,13 @@ public sealed partial class Olmo2RMSNorm : TensorModule
 
     public override string ExtraRepr => $"({_width},), eps={PythonText.Of(_epsilon)}";
 
+    RowNorm? INorm.View(ScalarType type) => RowNorm.Of(NormKind.RmsRoundedOnce, _weight, null, _epsilon, type);
+
     /// <param name="input">[..., width]</param>
     /// <returns>[..., width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (RowNorm.Run(NormKind.RmsRoundedOnce, input, _weight, null, _epsilon) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor wide = input.to(ScalarType.Float32);                                 // [..., width]
         Tensor variance = wide.square().mean([-1], keepdim: true);                  // [..., 1]

@@ -165,6 +165,7 @@ public sealed partial class PhiAttention : SiteModule
     private readonly double _scale;
     private readonly Linear _qProj, _kProj, _vProj, _dense;
     private readonly LayerNorm? _qLayernorm, _kLayernorm;
+    private readonly FusedAttention? _quick;
 
     internal PhiAttention(PhiConfig config, int layer)
     {
@@ -174,7 +175,11 @@ public sealed partial class PhiAttention : SiteModule
         _kProj = Child("k_proj", new Linear(config.Width, _groups * _width));
         _vProj = Child("v_proj", new Linear(config.Width, _groups * _width));
         _dense = Child("dense", new Linear(_heads * _width, config.Width));
-        if (!config.NormalizeHeads) return;
+        if (!config.NormalizeHeads)
+        {
+            _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qProj, _kProj, _vProj], Output = _dense };
+            return;
+        }
         _qLayernorm = Child("q_layernorm", new LayerNorm(_width, config.Epsilon, axes: new Axes(0, 2)));
         _kLayernorm = Child("k_layernorm", new LayerNorm(_width, config.Epsilon, axes: new Axes(0, 2)));
     }
@@ -199,6 +204,7 @@ public sealed partial class PhiAttention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
     {
+        if (_quick?.Run(hidden, cache, mask, positions) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
         Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
@@ -216,6 +222,7 @@ public sealed partial class PhiAttention : SiteModule
 
 public sealed partial class PhiMLP : TensorModule
 {
+    private readonly FusedMlp _quick;
     private readonly Activation _activationFn;
     private readonly Linear _fc1, _fc2;
 
@@ -224,12 +231,14 @@ public sealed partial class PhiMLP : TensorModule
         _activationFn = Child("activation_fn", Activation.Read(json, "hidden_act", "gelu_new"));
         _fc1 = Child("fc1", new Linear(config.Width, config.Inner));
         _fc2 = Child("fc2", new Linear(config.Inner, config.Width));
+        _quick = new FusedMlp(this, null, _fc1, _fc2, _activationFn.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor inner = _activationFn.Call(_fc1.Call(input));                            // [rows, tokens, inner]
         return _fc2.Call(inner).MoveToOuterDisposeScope();                              // [rows, tokens, width]

@@ -63,6 +63,9 @@ public sealed partial class Phi3ForCausalLM : CausalLM
 
     public override string BaseName => "model";
 
+    /// <summary>Phi3ForCausalLM.prepare_inputs_for_generation forgets the cache there.</summary>
+    public override long? RecomputedBeyond => _model.KnownLength;
+
     protected override ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
@@ -80,6 +83,9 @@ public sealed partial class Phi3Model : SiteModule
     private readonly ModuleList<Phi3DecoderLayer> _layers;
     private readonly RMSNorm _norm;
     private readonly RotaryEmbedding _rotaryEmb;
+
+    /// <summary>Up to here short rows' rotary frequencies hold, if there are others.</summary>
+    internal long? KnownLength => _rotaryEmb.KnownLength;
 
     internal Phi3Model(Phi3Config config, ConfigReader json)
     {
@@ -174,6 +180,7 @@ public sealed partial class Phi3Attention : SiteModule
     private readonly int _layer, _heads, _groups, _width, _rotary;
     private readonly double _scale;
     private readonly Linear _oProj, _qkvProj;
+    private readonly FusedAttention _quick;
 
     internal Phi3Attention(Phi3Config config, int layer)
     {
@@ -181,6 +188,7 @@ public sealed partial class Phi3Attention : SiteModule
         _scale = 1 / Math.Sqrt(_width);
         _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, bias: false));
         _qkvProj = Child("qkv_proj", new Linear(config.Width, (_heads + 2 * _groups) * _width, bias: false));
+        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qkvProj], Output = _oProj };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -203,6 +211,7 @@ public sealed partial class Phi3Attention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
     {
+        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor all = EagerAttention.SplitHeads(_qkvProj.Call(hidden), _heads + 2 * _groups, _width); // [rows, heads + 2 groups, tokens, head width]
         Tensor query = RotateSome(all.narrow(1, 0, _heads), positions);                         // [rows, heads, tokens, head width]
@@ -225,6 +234,7 @@ public sealed partial class Phi3Attention : SiteModule
 public sealed partial class Phi3MLP : TensorModule
 {
     private readonly Linear _gateUpProj, _downProj;
+    private readonly FusedMlp _quick;
     private readonly Activation _activationFn;
 
     internal Phi3MLP(Phi3Config config, ConfigReader json)
@@ -232,12 +242,14 @@ public sealed partial class Phi3MLP : TensorModule
         _gateUpProj = Child("gate_up_proj", new Linear(config.Width, 2 * config.Inner, bias: false));
         _downProj = Child("down_proj", new Linear(config.Inner, config.Width, bias: false));
         _activationFn = Child("activation_fn", Activation.Read(json, "hidden_act", "silu"));
+        _quick = new FusedMlp(this, _gateUpProj, _downProj, _activationFn.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor[] gateAndUp = _gateUpProj.Call(input).chunk(2, -1);                      // 2 x [rows, tokens, inner]
         Tensor inner = gateAndUp[1] * _activationFn.Call(gateAndUp[0]);                 // [rows, tokens, inner]

@@ -172,6 +172,7 @@ public sealed partial class Qwen2MoeAttention : SiteModule
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
     private readonly Linear _qProj, _kProj, _vProj, _oProj;
+    private readonly FusedAttention _quick;
 
     internal Qwen2MoeAttention(Qwen2MoeConfig config, int layer)
     {
@@ -181,6 +182,7 @@ public sealed partial class Qwen2MoeAttention : SiteModule
         _kProj = Child("k_proj", new Linear(config.Width, _groups * _width, config.QkvBias));
         _vProj = Child("v_proj", new Linear(config.Width, _groups * _width, config.QkvBias));
         _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, bias: false));
+        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qProj, _kProj, _vProj], Output = _oProj };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -203,6 +205,7 @@ public sealed partial class Qwen2MoeAttention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
     {
+        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
         Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
@@ -219,6 +222,7 @@ public sealed partial class Qwen2MoeAttention : SiteModule
 public sealed partial class Qwen2MoeMLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
+    private readonly FusedMlp _quick;
     private readonly Activation _actFn;
 
     internal Qwen2MoeMLP(Qwen2MoeConfig config, ConfigReader json, int inner)
@@ -227,12 +231,14 @@ public sealed partial class Qwen2MoeMLP : TensorModule
         _upProj = Child("up_proj", new Linear(config.Width, inner, bias: false));
         _downProj = Child("down_proj", new Linear(inner, config.Width, bias: false));
         _actFn = Child("act_fn", Activation.Read(json, "hidden_act", "silu"));
+        _quick = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Curve);
     }
 
     /// <param name="input">[..., width]</param>
     /// <returns>[..., width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [..., inner]
         Tensor inner = gate * _upProj.Call(input);                                      // [..., inner]

@@ -158,6 +158,7 @@ public sealed partial class Qwen3Attention : SiteModule
     private readonly double _scale;
     private readonly Linear _qProj, _kProj, _vProj, _oProj;
     private readonly RMSNorm _qNorm, _kNorm;
+    private readonly FusedAttention _quick;
 
     internal Qwen3Attention(Qwen3Config config, int layer)
     {
@@ -169,6 +170,7 @@ public sealed partial class Qwen3Attention : SiteModule
         _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, config.AttentionBias));
         _qNorm = Child("q_norm", new RMSNorm("Qwen3RMSNorm", _width, config.Epsilon));
         _kNorm = Child("k_norm", new RMSNorm("Qwen3RMSNorm", _width, config.Epsilon));
+        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qProj, _kProj, _vProj], Output = _oProj, QueryNorm = _qNorm, KeyNorm = _kNorm };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -191,6 +193,7 @@ public sealed partial class Qwen3Attention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
     {
+        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
         using var scope = NewDisposeScope();
         (long rows, long tokens) = (hidden.size(0), hidden.size(1));
         Tensor query = _qNorm.Call(_qProj.Call(hidden).view(rows, tokens, _heads, _width)).transpose(1, 2); // [rows, heads, tokens, head width]
@@ -208,6 +211,7 @@ public sealed partial class Qwen3Attention : SiteModule
 public sealed partial class Qwen3MLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
+    private readonly FusedMlp _quick;
     private readonly Activation _actFn;
 
     internal Qwen3MLP(Qwen3Config config, ConfigReader json)
@@ -216,12 +220,14 @@ public sealed partial class Qwen3MLP : TensorModule
         _upProj = Child("up_proj", new Linear(config.Width, config.Inner, bias: false));
         _downProj = Child("down_proj", new Linear(config.Inner, config.Width, bias: false));
         _actFn = Child("act_fn", Activation.Read(json, "hidden_act", "silu"));
+        _quick = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [rows, tokens, inner]
         Tensor inner = gate * _upProj.Call(input);                                      // [rows, tokens, inner]

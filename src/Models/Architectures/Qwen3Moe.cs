@@ -173,6 +173,7 @@ public sealed partial class Qwen3MoeAttention : SiteModule
     private readonly double _scale;
     private readonly Linear _qProj, _kProj, _vProj, _oProj;
     private readonly RMSNorm _qNorm, _kNorm;
+    private readonly FusedAttention _quick;
 
     internal Qwen3MoeAttention(Qwen3MoeConfig config, int layer)
     {
@@ -184,6 +185,7 @@ public sealed partial class Qwen3MoeAttention : SiteModule
         _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, config.AttentionBias));
         _qNorm = Child("q_norm", new RMSNorm("Qwen3MoeRMSNorm", _width, config.Epsilon));
         _kNorm = Child("k_norm", new RMSNorm("Qwen3MoeRMSNorm", _width, config.Epsilon));
+        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qProj, _kProj, _vProj], Output = _oProj, QueryNorm = _qNorm, KeyNorm = _kNorm };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -206,6 +208,7 @@ public sealed partial class Qwen3MoeAttention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
     {
+        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
         using var scope = NewDisposeScope();
         (long rows, long tokens) = (hidden.size(0), hidden.size(1));
         Tensor query = _qNorm.Call(_qProj.Call(hidden).view(rows, tokens, _heads, _width)).transpose(1, 2); // [rows, heads, tokens, head width]
@@ -223,6 +226,7 @@ public sealed partial class Qwen3MoeAttention : SiteModule
 public sealed partial class Qwen3MoeMLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
+    private readonly FusedMlp _quick;
     private readonly Activation _actFn;
 
     internal Qwen3MoeMLP(Qwen3MoeConfig config, ConfigReader json, int inner)
@@ -231,12 +235,14 @@ public sealed partial class Qwen3MoeMLP : TensorModule
         _upProj = Child("up_proj", new Linear(config.Width, inner, bias: false));
         _downProj = Child("down_proj", new Linear(inner, config.Width, bias: false));
         _actFn = Child("act_fn", Activation.Read(json, "hidden_act", "silu"));
+        _quick = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [rows, tokens, inner]
         Tensor inner = gate * _upProj.Call(input);                                      // [rows, tokens, inner]

@@ -166,6 +166,7 @@ public sealed partial class StableLmAttention : SiteModule
     private readonly double _scale;
     private readonly Linear _qProj, _kProj, _vProj, _oProj;
     private readonly StableLmLayerNormPerHead? _qLayernorm, _kLayernorm;
+    private readonly FusedAttention? _quick;
 
     internal StableLmAttention(StableLmConfig config, int layer)
     {
@@ -175,7 +176,11 @@ public sealed partial class StableLmAttention : SiteModule
         _kProj = Child("k_proj", new Linear(config.Width, _groups * _width, config.QkvBias));
         _vProj = Child("v_proj", new Linear(config.Width, _groups * _width, config.QkvBias));
         _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, bias: false));
-        if (!config.QkNorm) return;
+        if (!config.QkNorm)
+        {
+            _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qProj, _kProj, _vProj], Output = _oProj };
+            return;
+        }
         _qLayernorm = Child("q_layernorm", new StableLmLayerNormPerHead(_width, _heads, config.Epsilon));
         _kLayernorm = Child("k_layernorm", new StableLmLayerNormPerHead(_width, _groups, config.Epsilon));
     }
@@ -200,6 +205,7 @@ public sealed partial class StableLmAttention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
     {
+        if (_quick?.Run(hidden, cache, mask, positions) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
         Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
@@ -246,6 +252,7 @@ public sealed partial class StableLmLayerNormPerHead : TensorModule
 public sealed partial class StableLmMLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
+    private readonly FusedMlp _quick;
     private readonly Activation _actFn;
 
     internal StableLmMLP(StableLmConfig config, ConfigReader json)
@@ -254,12 +261,14 @@ public sealed partial class StableLmMLP : TensorModule
         _upProj = Child("up_proj", new Linear(config.Width, config.Inner, bias: false));
         _downProj = Child("down_proj", new Linear(config.Inner, config.Width, bias: false));
         _actFn = Child("act_fn", Activation.Read(json, "hidden_act", "silu"));
+        _quick = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [rows, tokens, inner]
         Tensor inner = gate * _upProj.Call(input);                                      // [rows, tokens, inner]

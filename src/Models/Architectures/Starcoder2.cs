@@ -159,6 +159,7 @@ public sealed partial class Starcoder2Attention : SiteModule
     private readonly int _layer, _heads, _groups, _width;
     private readonly double _scale;
     private readonly Linear _qProj, _kProj, _vProj, _oProj;
+    private readonly FusedAttention _quick;
 
     internal Starcoder2Attention(Starcoder2Config config, int layer)
     {
@@ -168,6 +169,7 @@ public sealed partial class Starcoder2Attention : SiteModule
         _kProj = Child("k_proj", new Linear(config.Width, _groups * _width, config.Bias));
         _vProj = Child("v_proj", new Linear(config.Width, _groups * _width, config.Bias));
         _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, config.Bias));
+        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qProj, _kProj, _vProj], Output = _oProj };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -190,6 +192,7 @@ public sealed partial class Starcoder2Attention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
     {
+        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
         Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
@@ -206,6 +209,7 @@ public sealed partial class Starcoder2Attention : SiteModule
 public sealed partial class Starcoder2MLP : TensorModule
 {
     private readonly Linear _cFc, _cProj;
+    private readonly FusedMlp _quick;
     private readonly Activation _act;
 
     internal Starcoder2MLP(Starcoder2Config config, ConfigReader json)
@@ -213,12 +217,14 @@ public sealed partial class Starcoder2MLP : TensorModule
         _cFc = Child("c_fc", new Linear(config.Width, config.Inner, config.Bias));
         _cProj = Child("c_proj", new Linear(config.Inner, config.Width, config.Bias));
         _act = Child("act", Activation.Read(json, "hidden_act", "gelu_pytorch_tanh"));
+        _quick = new FusedMlp(this, null, _cFc, _cProj, _act.Curve);
     }
 
     /// <param name="input">[rows, tokens, width]</param>
     /// <returns>[rows, tokens, width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (_quick.Run(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor inner = _act.Call(_cFc.Call(input));                                     // [rows, tokens, inner]
         return _cProj.Call(inner).MoveToOuterDisposeScope();                            // [rows, tokens, width]

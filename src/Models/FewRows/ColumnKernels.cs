@@ -1,41 +1,66 @@
-using System.Runtime.InteropServices;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Ndif.Models;
 
 /// <summary>
-/// y = x W for a weight whose columns are outputs (GPT-2's Conv1D). Four rows of the weight at a time, in blocks of columns that the first
-/// cache holds, are added to the sums of each row of the input.
+/// y += x W for a weight whose columns are outputs (GPT-2's Conv1D). For one or two rows the weight is streamed past their sums, four of
+/// its rows at a time. For more, tiles of rows x 32 columns keep their sums in registers while they go down a block of the weight, which
+/// for many rows is copied together first.
 /// </summary>
+/// <remarks>A sum goes down the inputs one by one, however it is computed, so that a row gives the same numbers alone and in company.</remarks>
 internal static unsafe class ColumnKernels
 {
-    /// <summary>Four rows of so many columns are 32 KB of float32.</summary>
-    private const int Block = 2048;
+    /// <summary>Columns at a time when streaming: four rows of so many are 32 KB of float32.</summary>
+    private const int Wide = 2048;
 
-    /// <param name="x">[rows, inputs]; inputs is a multiple of 4</param>
+    /// <summary>Rows of the weight at a time: for few rows of the input so many columns of them stay in the second cache, while the next come.</summary>
+    private const int Shallow = 32;
+
+    /// <summary>For many rows: so many times 32 columns are copied together.</summary>
+    private const int Deep = 256;
+
+    /// <summary>Up to so many rows of the input copying does not pay.</summary>
+    private const int Few = 16;
+
+    /// <param name="x">[rows, inputs]</param>
+    /// <param name="pitch">From one row of it to the next.</param>
     /// <param name="w">[inputs, outputs]</param>
-    /// <param name="bias">[outputs]</param>
-    /// <param name="y">[rows, outputs], of which the columns from first to last are written</param>
-    public static void Float32(float* x, float* w, float* bias, float* y, int rows, int inputs, int outputs, int first, int last)
+    /// <param name="y">Rows of stride numbers, of which the columns from first to last are added to.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Add<T>(float* x, long pitch, byte* w, int rows, int inputs, int outputs, float* y, long stride, int first, int last) where T : IElement
     {
-        for (int m = 0; m < rows; m++) new ReadOnlySpan<float>(bias + first, last - first).CopyTo(new Span<float>(y + (long)m * outputs + first, last - first));
-        for (int from = first; from < last; from += Block)
+        int whole = first + (last - first) / 32 * 32;
+        if (rows <= 2) Stream<T>(x, pitch, w, rows, inputs, outputs, y, stride, first, last);
+        else if (rows <= Few) Tiles<T>(x, pitch, w, rows, inputs, outputs, y, stride, first, whole);
+        else Panels<T>(x, pitch, w, rows, inputs, outputs, y, stride, first, whole);
+        if (rows > 2 && whole < last)
+            for (int m = 0; m < rows; m++) Stream<T>(x + m * pitch, pitch, w, 1, inputs, outputs, y + m * stride, stride, whole, last);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Stream<T>(float* x, long pitch, byte* w, int rows, int inputs, int outputs, float* y, long stride, int first, int last) where T : IElement
+    {
+        long row = (long)outputs * T.Bytes;
+        for (int from = first; from < last; from += Wide)
         {
-            int to = Math.Min(from + Block, last);
-            for (int k = 0; k < inputs; k += 4)
+            int to = Math.Min(from + Wide, last);
+            int k = 0;
+            for (; k + 4 <= inputs; k += 4)
             {
-                float* w0 = w + (long)k * outputs, w1 = w0 + outputs, w2 = w1 + outputs, w3 = w2 + outputs;
-                int m = 0;
-                for (; m + 2 <= rows; m += 2) // what is loaded of the weight serves two rows
+                byte* w0 = w + k * row, w1 = w0 + row, w2 = w1 + row, w3 = w2 + row;
+                if (rows == 2)
                 {
-                    float* a = x + (long)m * inputs + k, b = a + inputs, sum = y + (long)m * outputs, other = sum + outputs;
+                    float* a = x + k, b = a + pitch, sum = y, other = y + stride;
                     Vector512<float> a0 = Vector512.Create(a[0]), a1 = Vector512.Create(a[1]), a2 = Vector512.Create(a[2]), a3 = Vector512.Create(a[3]);
                     Vector512<float> b0 = Vector512.Create(b[0]), b1 = Vector512.Create(b[1]), b2 = Vector512.Create(b[2]), b3 = Vector512.Create(b[3]);
                     int n = from;
                     for (; n + 16 <= to; n += 16)
                     {
-                        if (m == 0) Ahead.Fetch(w0 + n, w1 + n, w2 + n, w3 + n, 16L * outputs);
-                        Vector512<float> p = Vector512.Load(w0 + n), q = Vector512.Load(w1 + n), r = Vector512.Load(w2 + n), v = Vector512.Load(w3 + n);
+                        int at = n * T.Bytes;
+                        Ahead.Fetch(w0 + at, w1 + at, w2 + at, w3 + at, 4 * row);
+                        Vector512<float> p = T.Load(w0 + at), q = T.Load(w1 + at), r = T.Load(w2 + at), v = T.Load(w3 + at);
                         Vector512<float> s = Vector512.FusedMultiplyAdd(a0, p, Vector512.Load(sum + n)), t = Vector512.FusedMultiplyAdd(b0, p, Vector512.Load(other + n));
                         s = Vector512.FusedMultiplyAdd(a1, q, s);
                         t = Vector512.FusedMultiplyAdd(b1, q, t);
@@ -46,77 +71,196 @@ internal static unsafe class ColumnKernels
                     }
                     for (; n < to; n++)
                     {
-                        sum[n] = Four(a, w0[n], w1[n], w2[n], w3[n], sum[n]);
-                        other[n] = Four(b, w0[n], w1[n], w2[n], w3[n], other[n]);
+                        sum[n] = Four<T>(a, w0, w1, w2, w3, n, sum[n]);
+                        other[n] = Four<T>(b, w0, w1, w2, w3, n, other[n]);
                     }
                 }
-                for (; m < rows; m++)
+                else
                 {
-                    float* a = x + (long)m * inputs + k, sum = y + (long)m * outputs;
+                    float* a = x + k;
                     Vector512<float> a0 = Vector512.Create(a[0]), a1 = Vector512.Create(a[1]), a2 = Vector512.Create(a[2]), a3 = Vector512.Create(a[3]);
                     int n = from;
                     for (; n + 16 <= to; n += 16)
                     {
-                        if (m == 0) Ahead.Fetch(w0 + n, w1 + n, w2 + n, w3 + n, 16L * outputs);
-                        Vector512<float> s = Vector512.FusedMultiplyAdd(a0, Vector512.Load(w0 + n), Vector512.Load(sum + n));
-                        s = Vector512.FusedMultiplyAdd(a1, Vector512.Load(w1 + n), s);
-                        s = Vector512.FusedMultiplyAdd(a2, Vector512.Load(w2 + n), s);
-                        Vector512.Store(Vector512.FusedMultiplyAdd(a3, Vector512.Load(w3 + n), s), sum + n);
+                        int at = n * T.Bytes;
+                        Ahead.Fetch(w0 + at, w1 + at, w2 + at, w3 + at, 4 * row);
+                        Vector512<float> s = Vector512.FusedMultiplyAdd(a0, T.Load(w0 + at), Vector512.Load(y + n));
+                        s = Vector512.FusedMultiplyAdd(a1, T.Load(w1 + at), s);
+                        s = Vector512.FusedMultiplyAdd(a2, T.Load(w2 + at), s);
+                        Vector512.Store(Vector512.FusedMultiplyAdd(a3, T.Load(w3 + at), s), y + n);
                     }
-                    for (; n < to; n++) sum[n] = Four(a, w0[n], w1[n], w2[n], w3[n], sum[n]);
+                    for (; n < to; n++) y[n] = Four<T>(a, w0, w1, w2, w3, n, y[n]);
                 }
+            }
+            for (; k < inputs; k++)
+                for (int m = 0; m < rows; m++) One<T>(x[m * pitch + k], w + k * row, y + m * stride, from, to);
+        }
+    }
+
+    private static void One<T>(float a, byte* w, float* y, int from, int to) where T : IElement
+    {
+        int n = from;
+        for (; n + 16 <= to; n += 16) Vector512.Store(Vector512.FusedMultiplyAdd(Vector512.Create(a), T.Load(w + n * T.Bytes), Vector512.Load(y + n)), y + n);
+        for (; n < to; n++) y[n] = MathF.FusedMultiplyAdd(a, T.Read(w + n * T.Bytes), y[n]);
+    }
+
+    private static float Four<T>(float* a, byte* w0, byte* w1, byte* w2, byte* w3, int n, float sum) where T : IElement
+    {
+        int at = n * T.Bytes;
+        return MathF.FusedMultiplyAdd(a[3], T.Read(w3 + at), MathF.FusedMultiplyAdd(a[2], T.Read(w2 + at),
+            MathF.FusedMultiplyAdd(a[1], T.Read(w1 + at), MathF.FusedMultiplyAdd(a[0], T.Read(w0 + at), sum))));
+    }
+
+    /// <summary>Few rows: each block of the weight is used where it is, while the next one is fetched in the order of memory.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Tiles<T>(float* x, long pitch, byte* w, int rows, int inputs, int outputs, float* y, long stride, int first, int last) where T : IElement
+    {
+        long row = (long)outputs * T.Bytes;
+        int width = last - first;
+        float* nobodys = stackalloc float[32];
+        float* ten = null, sums = null;
+        if (rows is > 4 and < 12) // as twelve, of which the last are nothing
+        {
+            ten = Scratch.Floats(3, 12L * (inputs + width));
+            sums = ten + 12L * inputs;
+            for (int m = 0; m < rows; m++) new Span<float>(x + m * pitch, inputs).CopyTo(new Span<float>(ten + (long)m * inputs, inputs));
+            new Span<float>(ten + (long)rows * inputs, (12 - rows) * inputs).Clear();
+            for (int m = 0; m < 12; m++)
+            {
+                if (m < rows) new Span<float>(y + m * stride + first, width).CopyTo(new Span<float>(sums + (long)m * width, width));
+                else new Span<float>(sums + (long)m * width, width).Clear();
+            }
+        }
+        for (int k = 0; k < inputs; k += Shallow)
+        {
+            int depth = Math.Min(Shallow, inputs - k), next = Math.Min(Shallow, inputs - k - depth);
+            for (int n = first; n < last; n += 32)
+            {
+                byte* at = w + k * row + (long)n * T.Bytes;
+                if (next > 0) Next(w + (k + depth) * row + (long)first * T.Bytes, row, width * T.Bytes, next, (n - first) / 32, width / 32);
+                if (ten is not null)
+                {
+                    Twelve<T>(ten + k, inputs, at, row, depth, sums + n - first, width);
+                    continue;
+                }
+                int m = 0;
+                for (; m + 12 <= rows; m += 12) Twelve<T>(x + m * pitch + k, pitch, at, row, depth, y + m * stride + n, stride);
+                for (; m < rows; m += 4) UpToFour<T>(x + m * pitch + k, pitch, rows - m, at, row, depth, y + m * stride + n, stride, nobodys);
+            }
+        }
+        for (int m = 0; ten is not null && m < rows; m++) new Span<float>(sums + (long)m * width, width).CopyTo(new Span<float>(y + m * stride + first, width));
+    }
+
+    /// <summary>Fetches one part of so many of the next block: whole rows of it, one after the other.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Next(byte* block, long row, int width, int depth, int part, int parts)
+    {
+        if (!Sse.IsSupported) return;
+        int to = depth * (part + 1) / parts;
+        for (int i = depth * part / parts; i < to; i++)
+            for (int at = 0; at < width; at += 64) Sse.Prefetch1(block + i * row + at);
+    }
+
+    /// <summary>Many rows: 32 columns of a block of the weight are copied together, and all rows go over them.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Panels<T>(float* x, long pitch, byte* w, int rows, int inputs, int outputs, float* y, long stride, int first, int last) where T : IElement
+    {
+        long row = (long)outputs * T.Bytes;
+        float* panel = Scratch.Floats(3, Deep * 32), nobodys = stackalloc float[32];
+        for (int n = first; n < last; n += 32)
+        {
+            for (int k = 0; k < inputs; k += Deep)
+            {
+                int depth = Math.Min(Deep, inputs - k);
+                byte* at = w + k * row + (long)n * T.Bytes;
+                for (int i = 0; i < depth; i++, at += row)
+                {
+                    Vector512.Store(T.Load(at), panel + 32 * i);
+                    Vector512.Store(T.Load(at + 16 * T.Bytes), panel + 32 * i + 16);
+                }
+                int m = 0;
+                for (; m + 12 <= rows; m += 12) Twelve<Float32>(x + m * pitch + k, pitch, (byte*)panel, 32 * sizeof(float), depth, y + m * stride + n, stride);
+                for (; m < rows; m += 4) UpToFour<Float32>(x + m * pitch + k, pitch, rows - m, (byte*)panel, 32 * sizeof(float), depth, y + m * stride + n, stride, nobodys);
             }
         }
     }
 
-    /// <summary>In the order of the vectors, so that a column's sum does not depend on where it stands.</summary>
-    private static float Four(float* a, float w0, float w1, float w2, float w3, float sum) =>
-        MathF.FusedMultiplyAdd(a[3], w3, MathF.FusedMultiplyAdd(a[2], w2, MathF.FusedMultiplyAdd(a[1], w1, MathF.FusedMultiplyAdd(a[0], w0, sum))));
+    /// <param name="nobodys">Where the sums of rows go that are not there; they repeat the first.</param>
+    private static void UpToFour<T>(float* x, long pitch, int rows, byte* w, long row, int depth, float* y, long stride, float* nobodys) where T : IElement =>
+        Four<T>(x, rows > 1 ? x + pitch : x, rows > 2 ? x + 2 * pitch : x, rows > 3 ? x + 3 * pitch : x, w, row, depth,
+            y, rows > 1 ? y + stride : nobodys, rows > 2 ? y + 2 * stride : nobodys, rows > 3 ? y + 3 * stride : nobodys);
 
-    /// <summary>The same for bfloat16: the sums of even and odd columns are kept apart in float32, and rounded once at the end.</summary>
-    public static void BFloat16(ushort* x, ushort* w, ushort* bias, ushort* y, int rows, int inputs, int outputs, int first, int last)
+    /// <summary>Four rows by 32 columns.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Four<T>(float* x0, float* x1, float* x2, float* x3, byte* w, long row, int depth, float* y0, float* y1, float* y2, float* y3) where T : IElement
     {
-        int columns = last - first, half = (columns + 1) / 2;
-        float* sums = (float*)NativeMemory.AlignedAlloc((nuint)rows * 2 * (nuint)half * sizeof(float), 64);
-        try
+        Vector512<float> a0 = Vector512.Load(y0), a1 = Vector512.Load(y0 + 16), b0 = Vector512.Load(y1), b1 = Vector512.Load(y1 + 16);
+        Vector512<float> c0 = Vector512.Load(y2), c1 = Vector512.Load(y2 + 16), d0 = Vector512.Load(y3), d1 = Vector512.Load(y3 + 16);
+        for (int k = 0; k < depth; k++, w += row)
         {
-            for (int m = 0; m < rows; m++)
-                for (int n = 0; n < columns; n++) sums[(2L * m + (n & 1)) * half + n / 2] = Half.Float(bias[first + n]);
-            for (int from = 0; from < columns; from += 2 * Block)
-            {
-                int to = Math.Min(from + 2 * Block, columns);
-                for (int k = 0; k < inputs; k += 4)
-                {
-                    ushort* w0 = w + (long)k * outputs + first, w1 = w0 + outputs, w2 = w1 + outputs, w3 = w2 + outputs;
-                    for (int m = 0; m < rows; m++)
-                    {
-                        ushort* a = x + (long)m * inputs + k;
-                        float f0 = Half.Float(a[0]), f1 = Half.Float(a[1]), f2 = Half.Float(a[2]), f3 = Half.Float(a[3]);
-                        Vector512<float> a0 = Vector512.Create(f0), a1 = Vector512.Create(f1), a2 = Vector512.Create(f2), a3 = Vector512.Create(f3);
-                        float* even = sums + 2L * m * half, odd = even + half;
-                        int n = from;
-                        for (; n + 32 <= to; n += 32)
-                        {
-                            if (m == 0) Ahead.Fetch(w0 + n, w1 + n, w2 + n, w3 + n, 8L * outputs);
-                            Vector512<uint> p = Vector512.Load((uint*)(w0 + n)), q = Vector512.Load((uint*)(w1 + n)), r = Vector512.Load((uint*)(w2 + n)), v = Vector512.Load((uint*)(w3 + n));
-                            Vector512<float> s = Vector512.FusedMultiplyAdd(a0, Half.Even(p), Vector512.Load(even + n / 2)), t = Vector512.FusedMultiplyAdd(a0, Half.Odd(p), Vector512.Load(odd + n / 2));
-                            s = Vector512.FusedMultiplyAdd(a1, Half.Even(q), s);
-                            t = Vector512.FusedMultiplyAdd(a1, Half.Odd(q), t);
-                            s = Vector512.FusedMultiplyAdd(a2, Half.Even(r), s);
-                            t = Vector512.FusedMultiplyAdd(a2, Half.Odd(r), t);
-                            Vector512.Store(Vector512.FusedMultiplyAdd(a3, Half.Even(v), s), even + n / 2);
-                            Vector512.Store(Vector512.FusedMultiplyAdd(a3, Half.Odd(v), t), odd + n / 2);
-                        }
-                        for (; n < to; n++) sums[(2L * m + (n & 1)) * half + n / 2] += f0 * Half.Float(w0[n]) + f1 * Half.Float(w1[n]) + f2 * Half.Float(w2[n]) + f3 * Half.Float(w3[n]);
-                    }
-                }
-            }
-            for (int m = 0; m < rows; m++)
-                for (int n = 0; n < columns; n++) y[(long)m * outputs + first + n] = Half.Of(sums[(2L * m + (n & 1)) * half + n / 2]);
+            Vector512<float> p = T.Load(w), q = T.Load(w + 16 * T.Bytes), v = Vector512.Create(x0[k]);
+            a0 = Vector512.FusedMultiplyAdd(v, p, a0); a1 = Vector512.FusedMultiplyAdd(v, q, a1);
+            v = Vector512.Create(x1[k]);
+            b0 = Vector512.FusedMultiplyAdd(v, p, b0); b1 = Vector512.FusedMultiplyAdd(v, q, b1);
+            v = Vector512.Create(x2[k]);
+            c0 = Vector512.FusedMultiplyAdd(v, p, c0); c1 = Vector512.FusedMultiplyAdd(v, q, c1);
+            v = Vector512.Create(x3[k]);
+            d0 = Vector512.FusedMultiplyAdd(v, p, d0); d1 = Vector512.FusedMultiplyAdd(v, q, d1);
         }
-        finally
+        Store(y3, d0, d1); // first, because where a row is missing they are nobody's
+        Store(y2, c0, c1);
+        Store(y1, b0, b1);
+        Store(y0, a0, a1);
+    }
+
+    /// <summary>Twelve rows by 32 columns: 24 sums, which with what is multiplied fill the registers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Twelve<T>(float* x, long stride, byte* w, long row, int depth, float* y, long step) where T : IElement
+    {
+        float* x3 = x + 3 * stride, x6 = x3 + 3 * stride, x9 = x6 + 3 * stride;
+        long two = 2 * stride;
+        Vector512<float> a0 = Vector512.Load(y), a1 = Vector512.Load(y + 16), b0 = Vector512.Load(y + step), b1 = Vector512.Load(y + step + 16);
+        Vector512<float> c0 = Vector512.Load(y + 2 * step), c1 = Vector512.Load(y + 2 * step + 16), d0 = Vector512.Load(y + 3 * step), d1 = Vector512.Load(y + 3 * step + 16);
+        Vector512<float> e0 = Vector512.Load(y + 4 * step), e1 = Vector512.Load(y + 4 * step + 16), f0 = Vector512.Load(y + 5 * step), f1 = Vector512.Load(y + 5 * step + 16);
+        Vector512<float> g0 = Vector512.Load(y + 6 * step), g1 = Vector512.Load(y + 6 * step + 16), h0 = Vector512.Load(y + 7 * step), h1 = Vector512.Load(y + 7 * step + 16);
+        Vector512<float> i0 = Vector512.Load(y + 8 * step), i1 = Vector512.Load(y + 8 * step + 16), j0 = Vector512.Load(y + 9 * step), j1 = Vector512.Load(y + 9 * step + 16);
+        Vector512<float> k0 = Vector512.Load(y + 10 * step), k1 = Vector512.Load(y + 10 * step + 16), l0 = Vector512.Load(y + 11 * step), l1 = Vector512.Load(y + 11 * step + 16);
+        for (int i = 0; i < depth; i++, w += row, x++, x3++, x6++, x9++)
         {
-            NativeMemory.AlignedFree(sums);
+            Vector512<float> p = T.Load(w), q = T.Load(w + 16 * T.Bytes), v = Vector512.Create(x[0]);
+            a0 = Vector512.FusedMultiplyAdd(v, p, a0); a1 = Vector512.FusedMultiplyAdd(v, q, a1);
+            v = Vector512.Create(x[stride]);
+            b0 = Vector512.FusedMultiplyAdd(v, p, b0); b1 = Vector512.FusedMultiplyAdd(v, q, b1);
+            v = Vector512.Create(x[two]);
+            c0 = Vector512.FusedMultiplyAdd(v, p, c0); c1 = Vector512.FusedMultiplyAdd(v, q, c1);
+            v = Vector512.Create(x3[0]);
+            d0 = Vector512.FusedMultiplyAdd(v, p, d0); d1 = Vector512.FusedMultiplyAdd(v, q, d1);
+            v = Vector512.Create(x3[stride]);
+            e0 = Vector512.FusedMultiplyAdd(v, p, e0); e1 = Vector512.FusedMultiplyAdd(v, q, e1);
+            v = Vector512.Create(x3[two]);
+            f0 = Vector512.FusedMultiplyAdd(v, p, f0); f1 = Vector512.FusedMultiplyAdd(v, q, f1);
+            v = Vector512.Create(x6[0]);
+            g0 = Vector512.FusedMultiplyAdd(v, p, g0); g1 = Vector512.FusedMultiplyAdd(v, q, g1);
+            v = Vector512.Create(x6[stride]);
+            h0 = Vector512.FusedMultiplyAdd(v, p, h0); h1 = Vector512.FusedMultiplyAdd(v, q, h1);
+            v = Vector512.Create(x6[two]);
+            i0 = Vector512.FusedMultiplyAdd(v, p, i0); i1 = Vector512.FusedMultiplyAdd(v, q, i1);
+            v = Vector512.Create(x9[0]);
+            j0 = Vector512.FusedMultiplyAdd(v, p, j0); j1 = Vector512.FusedMultiplyAdd(v, q, j1);
+            v = Vector512.Create(x9[stride]);
+            k0 = Vector512.FusedMultiplyAdd(v, p, k0); k1 = Vector512.FusedMultiplyAdd(v, q, k1);
+            v = Vector512.Create(x9[two]);
+            l0 = Vector512.FusedMultiplyAdd(v, p, l0); l1 = Vector512.FusedMultiplyAdd(v, q, l1);
         }
+        Store(y, a0, a1); Store(y + step, b0, b1); Store(y + 2 * step, c0, c1); Store(y + 3 * step, d0, d1);
+        Store(y + 4 * step, e0, e1); Store(y + 5 * step, f0, f1); Store(y + 6 * step, g0, g1); Store(y + 7 * step, h0, h1);
+        Store(y + 8 * step, i0, i1); Store(y + 9 * step, j0, j1); Store(y + 10 * step, k0, k1); Store(y + 11 * step, l0, l1);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store(float* y, Vector512<float> a, Vector512<float> b)
+    {
+        Vector512.Store(a, y);
+        Vector512.Store(b, y + 16);
     }
 }

@@ -27,6 +27,12 @@ public sealed class Checkpoint : IDisposable
     /// <summary>As <see cref="SafetensorsFile.Read"/>.</summary>
     public Tensor Read(string name) => _fileOf[name].Read(name);
 
+    /// <summary>As <see cref="SafetensorsFile.ReadAhead"/>, for all files.</summary>
+    public void ReadAhead()
+    {
+        foreach (SafetensorsFile file in _files) file.ReadAhead();
+    }
+
     /// <summary>As <see cref="SafetensorsFile.Forget"/>.</summary>
     internal void Forget(string name) => _fileOf[name].Forget(name);
 

@@ -91,6 +91,9 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
         _mapping.Forget(_header.DataStart + entry.Offset, entry.Length);
     }
 
+    /// <summary>As <see cref="FileMapping.ReadAhead"/>.</summary>
+    internal void ReadAhead() => _mapping.ReadAhead();
+
     /// <summary>The file is unmapped when its last tensor has gone too.</summary>
     public void Dispose()
     {

@@ -8,12 +8,15 @@ public sealed partial class Activation : TensorModule
 {
     private readonly Func<Tensor, Tensor> _function;
 
-    private Activation(string className, Func<Tensor, Tensor> function, string repr = "") =>
-        (ClassName, _function, ExtraRepr) = (className, function, repr);
+    private Activation(string className, Func<Tensor, Tensor> function, string repr = "", Curve? curve = null) =>
+        (ClassName, _function, ExtraRepr, Curve) = (className, function, repr, curve);
 
     public override string ClassName { get; }
 
     public override string ExtraRepr { get; }
+
+    /// <summary>What it is for the fused mlp; null if that does not know it.</summary>
+    internal Curve? Curve { get; }
 
     /// <param name="input">[..., width]</param>
     /// <returns>[..., width]</returns>
@@ -22,16 +25,16 @@ public sealed partial class Activation : TensorModule
     /// <summary>The activation that a config.json names under a key.</summary>
     public static Activation Read(ConfigReader config, string key, string otherwise) => config.Text(key, otherwise) switch
     {
-        "gelu" or "gelu_python" => new("GELUActivation", x => nn.functional.gelu(x)),
-        "gelu_new" => new("NewGELUActivation", GeluTanh),
-        "gelu_fast" => new("FastGELUActivation", GeluTanh),
+        "gelu" or "gelu_python" => new("GELUActivation", x => nn.functional.gelu(x), curve: Ndif.Models.Curve.Gelu),
+        "gelu_new" => new("NewGELUActivation", GeluTanh, curve: Ndif.Models.Curve.GeluTanh),
+        "gelu_fast" => new("FastGELUActivation", GeluTanh, curve: Ndif.Models.Curve.GeluTanh),
         "gelu_10" => new("ClippedGELUActivation", x => nn.functional.gelu(x).clamp(-10, 10)),
-        "gelu_accurate" => new("AccurateGELUActivation", GeluTanh),
-        "gelu_pytorch_tanh" or "gelu_python_tanh" => new("GELUTanh", GeluTanh),
+        "gelu_accurate" => new("AccurateGELUActivation", GeluTanh, curve: Ndif.Models.Curve.GeluTanh),
+        "gelu_pytorch_tanh" or "gelu_python_tanh" => new("GELUTanh", GeluTanh, curve: Ndif.Models.Curve.GeluTanh),
         "quick_gelu" => new("QuickGELUActivation", x => x * sigmoid(x * 1.702)),
-        "silu" => new("SiLUActivation", x => nn.functional.silu(x)),
-        "swish" => new("SiLU", x => nn.functional.silu(x)),
-        "relu" => new("ReLU", Relu),
+        "silu" => new("SiLUActivation", x => nn.functional.silu(x), curve: Ndif.Models.Curve.Silu),
+        "swish" => new("SiLU", x => nn.functional.silu(x), curve: Ndif.Models.Curve.Silu),
+        "relu" => new("ReLU", Relu, curve: Ndif.Models.Curve.Relu),
         "relu2" => new("ReLUSquaredActivation", x => Relu(x).square()),
         "relu6" => new("ReLU6", x => x.clamp(0, 6)),
         "sigmoid" => new("Sigmoid", x => x.sigmoid()),

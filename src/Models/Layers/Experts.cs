@@ -79,7 +79,7 @@ public sealed partial class Experts : SiteModule
         {
             if (counts[expert] == 0) continue;
             Tensor own = input.narrow(0, at, counts[expert]);                           // [own pairs, inputs]
-            outputs.Add(nn.functional.linear(own, weights[expert]));                    // [own pairs, outputs]
+            outputs.Add(Products.linear(own, weights[expert], null));                   // [own pairs, outputs]
             at += counts[expert];
         }
         return cat(outputs, 0);

@@ -4,7 +4,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>x / sqrt(mean(x²) + eps) * (1 + weight) over the last dimension, all of it in float32.</summary>
 /// <remarks>GemmaRMSNorm in transformers/models/gemma/modeling_gemma.py and its copies in gemma2 and gemma3</remarks>
-public sealed partial class GemmaRMSNorm : TensorModule
+public sealed partial class GemmaRMSNorm : TensorModule, INorm
 {
     private readonly int _width;
     private readonly double _epsilon;
@@ -22,10 +22,13 @@ public sealed partial class GemmaRMSNorm : TensorModule
 
     public override string ExtraRepr => $"({_width},), eps={PythonText.Of(_epsilon)}";
 
+    RowNorm? INorm.View(ScalarType type) => RowNorm.Of(NormKind.RmsOfOne, _weight, null, _epsilon, type);
+
     /// <param name="input">[..., width]</param>
     /// <returns>[..., width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (RowNorm.Run(NormKind.RmsOfOne, input, _weight, null, _epsilon) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor wide = input.to(ScalarType.Float32);                                                 // [..., width]
         Tensor normal = wide * rsqrt(wide.square().mean([-1], keepdim: true) + _epsilon);           // [..., width]

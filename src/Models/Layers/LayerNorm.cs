@@ -25,7 +25,11 @@ public sealed partial class LayerNorm : TensorModule
 
     /// <param name="input">[..., width]</param>
     /// <returns>[..., width]</returns>
-    protected override Tensor Forward(Tensor input) => input.device_type == TorchSharp.DeviceType.META
-        ? empty_like(input) // libtorch has no meta kernel for it
-        : nn.functional.layer_norm(input, _shape, _weight?.Value, _bias?.Value, _epsilon);
+    protected override Tensor Forward(Tensor input)
+    {
+        if (RowNorm.Run(NormKind.Layer, input, _weight, _bias, _epsilon) is { } quick) return quick;
+        return input.device_type == TorchSharp.DeviceType.META
+            ? empty_like(input) // libtorch has no meta kernel for it
+            : nn.functional.layer_norm(input, _shape, _weight?.Value, _bias?.Value, _epsilon);
+    }
 }

@@ -5,11 +5,12 @@ namespace Ndif.Models.Layers;
 
 /// <summary>y = x Wᵀ + b, with W [outputs, inputs].</summary>
 /// <remarks>torch/nn/modules/linear.py</remarks>
-public sealed partial class Linear : TensorModule
+public sealed partial class Linear : TensorModule, ILinear
 {
     private readonly int _inputs, _outputs;
     private readonly Parameter _weight; // [outputs, inputs]
     private readonly Parameter? _bias;  // [outputs]
+    private readonly CachedView _view;
 
     /// <param name="tied">The weight of another module, used here too: an embedding [outputs, inputs].</param>
     /// <param name="className">As Hugging Face's model calls it, where it has a class of its own: "FalconLinear".</param>
@@ -18,7 +19,10 @@ public sealed partial class Linear : TensorModule
         (ClassName, _inputs, _outputs) = (className, inputs, outputs);
         _weight = tied is null ? Matrix("weight", [outputs, inputs], inputs: 1) : Tie(tied);
         _bias = bias ? Weight("bias", outputs) : null;
+        _view = new CachedView(_weight, _bias, columns: false);
     }
+
+    WeightView? ILinear.View => Observer is null ? _view.Get() : null;
 
     public override string ClassName { get; }
 

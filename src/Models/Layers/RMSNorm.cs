@@ -4,7 +4,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>x / sqrt(mean(x²) + eps) * weight over the last dimension, the normalization in float32.</summary>
 /// <remarks>LlamaRMSNorm in transformers/models/llama/modeling_llama.py; each model has its own copy with its own name.</remarks>
-public sealed partial class RMSNorm : TensorModule
+public sealed partial class RMSNorm : TensorModule, INorm
 {
     private readonly int _width;
     private readonly double _epsilon;
@@ -21,10 +21,13 @@ public sealed partial class RMSNorm : TensorModule
 
     public override string ExtraRepr => $"({_width},), eps={PythonText.Of(_epsilon)}";
 
+    RowNorm? INorm.View(ScalarType type) => RowNorm.Of(NormKind.Rms, _weight, null, _epsilon, type);
+
     /// <param name="input">[..., width]</param>
     /// <returns>[..., width]</returns>
     protected override Tensor Forward(Tensor input)
     {
+        if (RowNorm.Run(NormKind.Rms, input, _weight, null, _epsilon) is { } quick) return quick;
         using var scope = NewDisposeScope();
         Tensor wide = input.to(ScalarType.Float32);                                 // [..., width]
         Tensor variance = wide.square().mean([-1], keepdim: true);                  // [..., 1]

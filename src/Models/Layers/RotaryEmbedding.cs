@@ -11,11 +11,8 @@ public sealed partial class RotaryEmbedding(string className, RotaryFrequencies 
 {
     public override string ClassName => className;
 
-    /// <summary>As <see cref="CausalLM.CachedLength"/>.</summary>
-    internal long? CachedLength => frequencies.KnownLength;
-
-    /// <summary>As <see cref="CausalLM.ChangesBeyond"/>.</summary>
-    internal bool ChangesBeyond => frequencies.ChangeBeyond;
+    /// <summary>The length up to which a row's frequencies are the same; null if they are so at any length.</summary>
+    internal long? KnownLength => frequencies.KnownLength;
 
     /// <param name="hidden">Only for its dtype and device.</param>
     /// <param name="positionIds">[rows, tokens] int64</param>

@@ -61,42 +61,22 @@ public sealed class RotaryFrequencies
     /// <summary>The length up to which a row's frequencies are <see cref="Inverse"/>; null if they are so at any length.</summary>
     public long? KnownLength { get; }
 
-    /// <summary>True if they change with every token beyond that; false if all longer rows have the same.</summary>
-    public bool ChangeBeyond => _parameters.Kind == "dynamic";
-
     /// <summary>
     /// The frequencies for a pass. A row's length is its own, where Hugging Face's code takes the longest row's for all: what else is in
-    /// the batch must not change a row.
+    /// the batch must not change a row. Keys in a cache keep the frequencies of the length that the row had with them, as there; where a
+    /// model computes them again instead (<see cref="CausalLM.RecomputedBeyond"/>), the engine does.
     /// </summary>
     /// <param name="positionIds">[rows, tokens] int64</param>
     /// <returns>[width/2], or [rows, 1, width/2] where a row's length counts.</returns>
-    /// <exception cref="NdifException">
-    /// UNSUPPORTED: a row outgrew the length up to which its cached keys' frequencies hold. Hugging Face's code either goes on with keys
-    /// of two kinds or computes all of them again (Phi3ForCausalLM.prepare_inputs_for_generation).
-    /// </exception>
     public Tensor At(Tensor positionIds)
     {
         if (_byLength is null) return tensor(Inverse, device: positionIds.device);
         using var scope = NewDisposeScope();
         Tensor lengths = positionIds.amax([1L], keepdim: true).unsqueeze(-1) + 1;                   // [rows, 1, 1]
-        if (positionIds.device_type != TorchSharp.DeviceType.META) CheckCached(positionIds, lengths);
         Tensor inverse = tensor(Inverse, device: positionIds.device);                               // [width/2]
         Tensor longer = _byLength(lengths);
         if (lengths.device_type == TorchSharp.DeviceType.META) return longer.MoveToOuterDisposeScope(); // where needs numbers
         return where(lengths > KnownLength!.Value, longer, inverse).MoveToOuterDisposeScope();
-    }
-
-    /// <summary>Without a cache a row begins at position 0. With one, its earlier keys must have the frequencies of its length now.</summary>
-    private void CheckCached(Tensor positionIds, Tensor lengths)
-    {
-        Tensor first = positionIds.amin([1L], keepdim: true).unsqueeze(-1);                         // [rows, 1, 1]
-        Tensor crosses = (lengths > KnownLength!.Value) & (first > 0);
-        // with longrope what is beyond the length stays the same from there on
-        if (!ChangeBeyond) crosses = crosses & (first <= KnownLength!.Value);
-        if (!crosses.any().item<bool>()) return;
-        throw Errors.Throwable(ErrorCode.Unsupported,
-            $"A sequence grew beyond {KnownLength} tokens, where `rope_type` {_parameters.Kind} changes its rotary frequencies; the cached keys have the ones before.",
-            $"Give the whole sequence as the prompt, or stop before it has more than {KnownLength} tokens.");
     }
 
     /// <param name="theta">Another base than the file's: a number for each row, [rows, 1, 1].</param>

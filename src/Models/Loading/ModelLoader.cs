@@ -57,6 +57,8 @@ public static class ModelLoader
         {
             if (options.DeviceMap is { IsOne: false } map) Settle(model, map);
             Parameter? head = model.Module(root.Names.LmHead)?.Parameters[0]; // its errors would go straight into the result
+            if (!options.EightBit && adapter is null && model.Device.type == TorchSharp.DeviceType.CPU && bound.SelectMany(b => b.Value).All(name => checkpoint.Entry(name).DType.Torch == target))
+                checkpoint.ReadAhead();
             long done = 0, total = bound.SelectMany(b => b.Value).Sum(name => checkpoint.Entry(name).Length);
             foreach (var (parameter, names) in bound)
             {

@@ -7,13 +7,28 @@ namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
 /// GPT-2-small from its folder, the file in the system's cache: until the model can be called, and until every page of its weights
-/// has been touched, so that nothing is left for the first forward to wait for. Against reading the file from end to end.
+/// has been touched, so that nothing is left for the first forward to wait for. Against reading the file from end to end. The same with
+/// the file dropped from the system's cache before each: cold.
 /// </summary>
 internal sealed class Loading : Group
 {
     public override string Name => "Loading";
 
-    public override IReadOnlyList<Entry> Entries => [Entry.Of("loading.weights ready", Measure)];
+    public override IReadOnlyList<Entry> Entries => [Entry.Of("loading.weights ready", Measure), Entry.Of("loading.cold", Cold)];
+
+    private static IReadOnlyList<Figure> Cold(Pace pace)
+    {
+        string file = GPT2Shape.Small.WeightsFile;
+        double megabytes = new FileInfo(file).Length / 1e6;
+        if (!FileCache.Drop(file)) return [];
+        Rounds times = Rounds.TakeFresh(pace.Rounds(20), before: 1, () => FileCache.Drop(file), () => Load(touch: true), () => ReadThrough(file));
+        Estimate ratio = times.Ratio(0, 1);
+        return
+        [
+            new("loading.cold, ratio", ratio.Median, "x", Invariant(
+                $"reading the file's {megabytes:0} MB in order, {times.Time(1).Median:0.000} s (± {ratio.Margin:0.000} x); dropped from the system's cache before each"), new Goal(1.15)),
+        ];
+    }
 
     private static IReadOnlyList<Figure> Measure(Pace pace)
     {

@@ -17,7 +17,10 @@ internal sealed class Rounds
     private Rounds(int rounds, int things) => (_seconds, _processor) = (New(rounds, things), New(rounds, things));
 
     /// <summary>Each thing is done a few times before, so that its code is compiled and its memory touched.</summary>
-    public static Rounds Take(int count, int before, params Action[] things)
+    public static Rounds Take(int count, int before, params Action[] things) => TakeFresh(count, before, () => { }, things);
+
+    /// <summary>The same, with something that is done before each, outside of its time.</summary>
+    public static Rounds TakeFresh(int count, int before, Action prepare, params Action[] things)
     {
         foreach (Action thing in things)
             for (int i = 0; i < before; i++) thing();
@@ -28,6 +31,7 @@ internal sealed class Rounds
             for (int i = 0; i < things.Length; i++)
             {
                 int thing = (round + i) % things.Length;
+                prepare();
                 TimeSpan used = Processor();
                 long from = Stopwatch.GetTimestamp();
                 things[thing]();

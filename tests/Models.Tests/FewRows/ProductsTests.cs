@@ -1,6 +1,6 @@
 using static TorchSharp.torch;
 
-namespace Ndif.Models.Tests;
+namespace Ndif.Models.Tests.FewRows;
 
 /// <summary>Against libtorch's products; and what is libtorch's to compute.</summary>
 public sealed class ProductsTests
@@ -11,7 +11,7 @@ public sealed class ProductsTests
         {
             TheoryData<int, int, int, ScalarType, bool> shapes = [];
             foreach (ScalarType type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
-                foreach (var (rows, inputs, outputs) in ((int, int, int)[])[(1, 768, 2304), (1, 32, 1), (2, 64, 35), (3, 64, 5), (4, 96, 33), (7, 3072, 768), (10, 128, 1422), (16, 320, 47)])
+                foreach (var (rows, inputs, outputs) in ((int, int, int)[])[(1, 768, 2304), (1, 32, 1), (2, 64, 35), (3, 64, 5), (4, 96, 33), (7, 3072, 768), (10, 128, 1422), (16, 320, 47), (17, 1104, 70), (37, 64, 33), (150, 1536, 96)])
                 {
                     if (rows > Products.MostRows(type)) continue;
                     shapes.Add(rows, inputs, outputs, type, true);
@@ -44,15 +44,23 @@ public sealed class ProductsTests
         }
     }
 
-    [Fact]
-    public void ARowAlone_IsTheRowInCompany_BitForBit()
+    /// <summary>One kernel for one row, others for a few and for many: the same sums in the same order.</summary>
+    [Theory]
+    [InlineData(ScalarType.Float32, 2), InlineData(ScalarType.Float32, 3), InlineData(ScalarType.Float32, 10), InlineData(ScalarType.Float32, 40), InlineData(ScalarType.Float32, 300)]
+    [InlineData(ScalarType.BFloat16, 2), InlineData(ScalarType.BFloat16, 3), InlineData(ScalarType.BFloat16, 10), InlineData(ScalarType.BFloat16, 32)]
+    public void ARowAlone_IsTheRowInCompany_BitForBit(ScalarType type, int rows)
     {
         Assert.SkipUnless(Products.IsEnabled, "this processor has no 512-bit vectors");
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
-        Tensor x = randn(1, 768), w = randn(64, 768), b = randn(64);
-        Tensor alone = Products.ByColumns(x, w.t().contiguous(), b)!, company = Products.ByColumns(cat([x, x, x], 0), w.t().contiguous(), b)!;
-        Assert.True(alone[0].eq(company[2]).all().item<bool>());
+        Tensor x = randn(rows, 1568).to(type), w = randn(70, 1568).to(type), b = randn(70).to(type), t = w.t().contiguous();
+        Tensor columns = Products.ByColumns(x, t, b)!, byRows = Products.ByRows(x, w, b)!;
+        foreach (int row in (int[])[0, rows / 2, rows - 1])
+        {
+            Tensor alone = x[row].unsqueeze(0);
+            Assert.True(Products.ByColumns(alone, t, b)!.eq(columns[row]).all().item<bool>());
+            Assert.True(Products.ByRows(alone, w, b)!.eq(byRows[row]).all().item<bool>());
+        }
     }
 
     [Fact]
@@ -62,7 +70,7 @@ public sealed class ProductsTests
         Tensor w = randn(64, 64), x = randn(2, 64);
         using (enable_grad()) Assert.Null(Products.ByRows(x, w, null));
         using var nothing = no_grad();
-        Assert.Null(Products.ByRows(randn(Products.MostRows(ScalarType.Float32) + 1, 64), w, null));
+        Assert.Null(Products.ByRows(randn(33, 64).to(ScalarType.BFloat16), w.to(ScalarType.BFloat16), null));
         Assert.Null(Products.ByRows(randn(2, 65), randn(64, 65), null));
         Assert.Null(Products.ByRows(x.to(ScalarType.Float64), w.to(ScalarType.Float64), null));
         Assert.Null(Products.ByRows(x, randn(64, 64).t(), null));

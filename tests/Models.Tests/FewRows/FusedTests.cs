@@ -1,0 +1,136 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+using static TorchSharp.torch;
+
+namespace Ndif.Models.Tests.FewRows;
+
+/// <summary>Fused attention and mlp against the plain forwards, for every architecture and option, at sizes that the kernels take.</summary>
+public sealed partial class FusedTests
+{
+    /// <summary>Those whose attention or mlp have something that is not fused, and how many of a layer's two are.</summary>
+    private static readonly Dictionary<string, int> s_less = new()
+    {
+        ["bloom"] = 0, ["bloom norm residual"] = 0, ["gpt_neo"] = 1, ["gptj"] = 1, ["falcon alibi"] = 1, ["phi qk norm"] = 1, ["stablelm parallel"] = 1,
+        ["opt"] = 1, ["opt norm after"] = 1, ["opt bare"] = 1, ["Mixtral"] = 1, ["Qwen2Moe"] = 1, ["Qwen3Moe"] = 1, ["qwen2 moe dense layers"] = 1, ["qwen3 moe dense layers"] = 1,
+    };
+
+    public static TheoryData<string> Models => [.. TinyConfigs.Names.Select(row => row.Data).Where(name => name != "phi3 longrope")];
+
+    /// <summary>A graph's pass is libtorch's from end to end.</summary>
+    [Theory, MemberData(nameof(Models))]
+    public void Fused_IsLibtorchs(string name) => Compare(name, ScalarType.Float32, tolerance: 2e-5, (model, run) =>
+    {
+        using var graph = enable_grad();
+        return run();
+    });
+
+    /// <summary>Watched modules run one by one, and round what they give.</summary>
+    [Theory, MemberData(nameof(Models))]
+    public void Fused_IsThePlainForward_InBFloat16(string name) => Compare(name, ScalarType.BFloat16, tolerance: 0.03, Watched);
+
+    [Theory, MemberData(nameof(Models))]
+    public void Fused_IsThePlainForward(string name) => Compare(name, ScalarType.Float32, tolerance: 2e-5, Watched);
+
+    [Theory]
+    [InlineData(ScalarType.Float32), InlineData(ScalarType.BFloat16)]
+    public void WhoWatchesTheAttention_SeesItsProbabilities(ScalarType type)
+    {
+        Assert.SkipUnless(Products.IsEnabled, "this processor has no 512-bit vectors");
+        using TempFolder folder = new();
+        TinyModel.Write(folder, Widened("llama", 2), change: Smaller);
+        using LoadedModel model = TinyModel.Load(folder.Path, type);
+        using var scope = NewDisposeScope();
+        using var nothing = no_grad();
+        Tensor ids = TinyModel.Ids(2, 5, 3);
+        using Tensor fused = Seen(inside: false), plain = Seen(inside: true);
+        Assert.Equal([2, 4, 5, 5], fused.shape);
+        Assert.Equal(type, fused.dtype);
+        Assert.InRange(TinyModel.Difference(fused.to(ScalarType.Float32), plain.to(ScalarType.Float32)), 0, type == ScalarType.Float32 ? 1e-6 : 0.01);
+
+        Tensor Seen(bool inside)
+        {
+            var observers = new SiteObserver?[model.Modules.Count];
+            var seen = new Recorder { Keeps = true };
+            SiteModule attention = model.Module("model.layers.1.self_attn")!;
+            observers[attention.Index] = seen;
+            if (inside) observers[attention.Index + 1] = new Recorder();
+            long before = Shortcuts.Taken;
+            using (SiteObserver.Watch(observers)) TinyModel.Logits(model, ids);
+            Assert.Equal(before + (inside ? 3 : 4), Shortcuts.Taken);
+            return seen.Probabilities!;
+        }
+    }
+
+    private static Tensor Watched(LoadedModel model, Func<Tensor> run)
+    {
+        var everywhere = new SiteObserver?[model.Modules.Count];
+        Array.Fill(everywhere, new Recorder());
+        long before = Shortcuts.Taken;
+        using var watching = SiteObserver.Watch(everywhere);
+        Tensor result = run();
+        // a forward that has no modules within has nothing that could be watched there
+        Assert.Equal(before, Shortcuts.Taken);
+        return result;
+    }
+
+    /// <summary>A prompt of two rows, one of them padded; steps of one token; a long prompt without a cache.</summary>
+    private static void Compare(string name, ScalarType type, double tolerance, Func<LoadedModel, Func<Tensor>, Tensor> plain)
+    {
+        Assert.SkipUnless(Products.IsEnabled, "this processor has no 512-bit vectors");
+        foreach (int shape in (int[])[1, 2])
+        {
+            using TempFolder folder = new();
+            TinyModel.Write(folder, Widened(name, shape), shape, Smaller);
+            using LoadedModel model = TinyModel.Load(folder.Path, type);
+            using var scope = NewDisposeScope();
+            using var nothing = no_grad();
+            long before = Shortcuts.Taken;
+            Tensor fused = Pass(model);
+            long calls = (Shortcuts.Taken - before) / 5; // five passes
+            Assert.InRange(calls, s_less.GetValueOrDefault(name, 2) * (name == "gpt_neo" ? 2L : 1), long.MaxValue);
+            Tensor expected = plain(model, () => Pass(model));
+            Assert.Equal(type, fused.dtype);
+            double largest = expected.abs().max().to(ScalarType.Float32).item<float>(), difference = TinyModel.Difference(fused.to(ScalarType.Float32), expected.to(ScalarType.Float32));
+            Assert.True(difference <= tolerance * largest, $"{name}, shape {shape}: {difference} of {largest}");
+        }
+    }
+
+    /// <returns>[tokens, vocabulary]</returns>
+    private static Tensor Pass(LoadedModel model)
+    {
+        Tensor ids = TinyModel.Ids(2, 12, 5), mask = ones_like(ids);
+        mask[0, ..3] = 0;
+        using KeyValueCache cache = model.NewCache();
+        List<Tensor> logits = [TinyModel.Logits(model, ids.narrow(1, 0, 9), mask.narrow(1, 0, 9), cache).narrow(1, 3, 6).flatten(0, 1)];
+        for (int at = 9; at < 12; at++) logits.Add(TinyModel.Logits(model, ids.narrow(1, at, 1), mask.narrow(1, 0, at + 1), cache).flatten(0, 1));
+        logits.Add(TinyModel.Logits(model, TinyModel.Ids(1, 47, 6)).flatten(0, 1));
+        return cat(logits, 0);
+    }
+
+    /// <summary>Sixteen times as wide, so that heads are whole vectors.</summary>
+    private static string Widened(string name, int shape) => Sizes().Replace(TinyConfigs.Of(name, shape),
+        size => size.Groups[1].Value + (16 * int.Parse(size.Groups[2].Value, CultureInfo.InvariantCulture)).ToString(CultureInfo.InvariantCulture));
+
+    [GeneratedRegex("(\"(?:hidden_size|n_embd|n_embed|intermediate_size|ffn_dim|n_inner|head_dim|rotary_dim|moe_intermediate_size|shared_expert_intermediate_size|word_embed_proj_dim)\": )(\\d+)")]
+    private static partial Regex Sizes();
+
+    /// <summary>So that wider sums are no larger.</summary>
+    private static void Smaller(Dictionary<string, Tensor> weights)
+    {
+        foreach (string name in weights.Keys.ToList()) weights[name] = weights[name] * (weights[name].dim() > 1 ? 0.2 : 1);
+    }
+
+    private sealed class Recorder : SiteObserver
+    {
+        public bool Keeps { get; init; }
+
+        public Tensor? Probabilities { get; private set; }
+
+        public override object? Call(SiteModule module, Arguments arguments)
+        {
+            object? result = module.Run(arguments);
+            if (Keeps && result is object?[] and [_, Tensor probabilities] && module.Name == "self_attn") Probabilities = probabilities.clone().DetachFromDisposeScope();
+            return result;
+        }
+    }
+}
