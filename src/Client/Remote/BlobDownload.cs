@@ -57,6 +57,7 @@ internal static class BlobDownload
                 if (received > 0) request.Headers.Range = new RangeHeaderValue(received, null);
                 using HttpResponseMessage response = await service.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
                 if ((int)response.StatusCode >= 500) throw new HttpRequestException($"The service answered {(int)response.StatusCode} {response.ReasonPhrase}.");
+                if (!response.IsSuccessStatusCode && service.Leave(route)) continue; // was it somebody else's port?
                 if (!response.IsSuccessStatusCode) throw Refused(response);
                 if (response.StatusCode is not HttpStatusCode.PartialContent)
                 {

@@ -10,7 +10,7 @@ internal sealed record BlobRoute(Uri Address, Version Version)
     /// <summary>The connection of all other calls.</summary>
     public static BlobRoute Shared(Uri host) => new(host, s_shared);
 
-    /// <summary>The port of its own, if there is one.</summary>
-    public static BlobRoute Of(Uri host, Capabilities capabilities) => capabilities.HttpPort == 0
+    /// <summary>The port of its own, if there is one and this client speaks to the gateway itself: behind a proxy or a tunnel that port may be anybody's.</summary>
+    public static BlobRoute Of(Uri host, Capabilities capabilities) => capabilities.HttpPort == 0 || capabilities.GrpcPort != (uint)host.Port
         ? Shared(host) : new BlobRoute(new UriBuilder(host) { Port = (int)capabilities.HttpPort }.Uri, s_plain);
 }

@@ -95,6 +95,7 @@ internal sealed class InferenceService(
         Features = { rules.Features },
         Limits = options.LimitsOf(CallerOf(context).Tier),
         HttpPort = options.HasTls ? 0 : (uint)GatewayHost.AddressOf(server).Http.Port,
+        GrpcPort = (uint)GatewayHost.AddressOf(server).Grpc.Port,
     });
 
     public override async Task<HasBlobsReply> HasBlobs(HasBlobsRequest request, ServerCallContext context) =>
