@@ -21,10 +21,16 @@ var root = new RootCommand("NDIF: a service that opens up the inside of language
     ParityVerb.Create(),
 };
 
-var invocation = new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = TimeSpan.FromSeconds(20) };
+ParseResult parsed = root.Parse(args);
+var invocation = new InvocationConfiguration
+{
+    EnableDefaultExceptionHandler = false,
+    // a worker ends by itself when its grace is over
+    ProcessTerminationTimeout = parsed.CommandResult.Command.Name is "worker" or "up" ? TimeSpan.FromMinutes(11) : TimeSpan.FromSeconds(20),
+};
 try
 {
-    return await root.Parse(args).InvokeAsync(invocation);
+    return await parsed.InvokeAsync(invocation);
 }
 catch (OperationCanceledException)
 {

@@ -31,10 +31,10 @@ public static class TensorBytes
         return new TensorData(FromTorch(plain.dtype), plain.shape, bytes);
     }
 
-    /// <summary>Writes a plain tensor's elements, of any size, without a copy in between.</summary>
+    /// <summary>Writes a plain tensor's elements, of any size, without a copy in between: in parts that stay in the processor's cache on their way.</summary>
     public static void CopyTo(torch.Tensor plain, Stream stream)
     {
-        const int Part = 16 << 20;
+        const int Part = 1 << 20;
         // `bytes` throws beyond 2 GB, so the parts are taken from a flat view
         using torch.Tensor flat = plain.view(-1);
         long elements = Part / plain.element_size();

@@ -43,9 +43,13 @@ public sealed class Parameter(string name, long[] shape, IReadOnlyList<(string N
     /// <summary>Keeps the weight in eight bits.</summary>
     internal void Keep(EightBitWeight eight) => _eight = eight;
 
-    /// <summary>Moves what is loaded to another device.</summary>
+    /// <summary>Where it is.</summary>
+    internal torch.Device Device => _eight?.Device ?? _value?.device ?? torch.CPU;
+
+    /// <summary>Moves what is loaded to another device; nothing if it is there.</summary>
     internal void MoveTo(torch.Device device)
     {
+        if (Device.type == device.type && Device.index == device.index) return;
         _eight?.MoveTo(device);
         if (_value is not { } value) return;
         using var nothing = torch.no_grad();

@@ -3,13 +3,19 @@ using Ndif.Protocol;
 namespace Ndif.Queue;
 
 /// <summary>
-/// Large tensors, by the SHA-256 of their bytes (lower-case hex): results on their way to a client, constants on their way to
-/// a worker. Everything has a time to live.
+/// Large tensors: constants on their way to a worker, by the SHA-256 of their bytes (lower-case hex), and results on their way to a
+/// client, by names as long that nobody can guess. Everything has a time to live.
 /// </summary>
 public interface IBlobStore
 {
     /// <summary>Stores what <paramref name="write"/> writes; the same bytes are stored once.</summary>
     Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default);
+
+    /// <summary>
+    /// Stores what <paramref name="write"/> writes under a name drawn by chance, with a checksum that is computed at the speed of memory:
+    /// for results, which are many bytes and hardly ever the same twice.
+    /// </summary>
+    Task<BlobRef> PutNewAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default);
 
     /// <summary>Opens a blob for reading (seekable); null if it is not there or has expired.</summary>
     Task<Stream?> OpenAsync(string id, CancellationToken cancellationToken = default);

@@ -62,6 +62,13 @@ public interface IJobQueue : IAsyncDisposable
     /// <param name="owner">The key; empty for every one.</param>
     Task<IReadOnlyList<UsageRow>> UsageAsync(string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default);
 
+    /// <summary>
+    /// Tells those who watch these jobs where they stand now, as another QUEUED event: those that wait, whose position has changed since
+    /// it was told (in the first hundred at all, behind them by a hundredth), and that were not told within <paramref name="notWithin"/>.
+    /// It takes time for the jobs that are named, not for those that wait. How many were told.
+    /// </summary>
+    Task<int> TellPositionsAsync(IReadOnlyCollection<string> jobIds, TimeSpan notWithin, CancellationToken cancellationToken = default);
+
     Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default);
 
     /// <summary>Puts expired leases back, or into the dead letters after too many attempts. LeaseAsync does it now and then; gateways should too, for when no worker lives.</summary>
@@ -116,6 +123,12 @@ public sealed record Lease(
 
     /// <summary>The W3C trace parent under which the job was submitted, so that one trace shows it from the client to the worker.</summary>
     public string? TraceParent { get; init; }
+
+    /// <summary>From the submission to this lease, by the queue's clock.</summary>
+    public TimeSpan Waited { get; init; }
+
+    /// <summary>When the lease was taken, on this process's <see cref="System.Diagnostics.Stopwatch"/>.</summary>
+    public long Taken { get; } = System.Diagnostics.Stopwatch.GetTimestamp();
 }
 
 /// <summary>Counts over all jobs, and waiting and running ones by model.</summary>

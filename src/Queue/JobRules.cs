@@ -46,6 +46,9 @@ internal static class JobRules
     /// </summary>
     public static double WaitSeconds(int position, double meanSeconds, int running) => position * meanSeconds / Math.Max(1, running);
 
+    /// <summary>Whether a waiting job's position is news: behind the first hundred the next step is a hundredth, so that a long wait is some hundred events and not thousands.</summary>
+    public static bool IsNews(int position, int told) => position != told && Math.Abs(position - told) >= told / 100;
+
     private static bool IsName(string? name) =>
         name is { Length: > 0 and <= 256 } && !name.Any(c => char.IsWhiteSpace(c) || char.IsControl(c));
 

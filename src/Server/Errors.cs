@@ -111,6 +111,29 @@ internal static class ServerErrors
     public static Exception NoModelName() => Errors.Throwable(
         ErrorCode.UnknownModel, "The program names no model, or its name is longer than 256 characters.", "Name one that ListModels lists.");
 
+    // operating
+
+    public static Exception UnknownDeployment(string name, IReadOnlyCollection<string> there)
+    {
+        string near = Nearest.Model(name, there);
+        return Errors.Throwable(ErrorCode.UnknownModel, $"Nobody deployed `{Short(name)}`, and no worker holds it.", near.Length > 0 ? near : "`ndif models list` shows what is there.");
+    }
+
+    public static Exception UnknownWorker(string worker, IEnumerable<string> living)
+    {
+        string near = Errors.DidYouMean(worker.Length <= 100 ? worker : "", living);
+        return BadArgument($"There is no worker `{Short(worker)}`.", near.Length > 0 ? near : "`ndif status` lists those that are alive.");
+    }
+
+    public static Exception NotHeldThere(string name, string worker) => Errors.Throwable(
+        ErrorCode.UnknownModel, $"Worker `{Short(worker)}` does not hold `{Short(name)}`.", "`ndif status` shows what each worker holds.");
+
+    public static Exception BadDeployedType(DataType dtype) => BadArgument(
+        $"Weights cannot be loaded as {dtype.ToString().ToLowerInvariant()}.", "Types are float32, bfloat16 and float16; leave it out for the checkpoint's own.");
+
+    public static Error TakenOff(string name) => Errors.Make(ErrorCode.UnknownModel,
+        $"An operator has taken `{name}` off the service before the job ran.", "`ndif models` lists what is served.");
+
     // blobs
 
     public static Exception UnknownBlob(string id) => Errors.Throwable(

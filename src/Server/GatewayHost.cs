@@ -46,9 +46,11 @@ public static class GatewayHost
 
     /// <summary>Where a started gateway listens: the real ports, if the options asked for any.</summary>
     /// <exception cref="InvalidOperationException">It has not started.</exception>
-    public static GatewayAddress AddressOf(WebApplication gateway)
+    public static GatewayAddress AddressOf(WebApplication gateway) => AddressOf(gateway.Services.GetRequiredService<IServer>());
+
+    internal static GatewayAddress AddressOf(IServer server)
     {
-        string[] bound = [.. gateway.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()?.Addresses ?? []];
+        string[] bound = [.. server.Features.Get<IServerAddressesFeature>()?.Addresses ?? []];
         if (bound.Length == 0) throw new InvalidOperationException("The gateway has no address before it has started.");
         return new GatewayAddress(new Uri(bound[0]), new Uri(bound[^1])); // in the order of KestrelSetup
     }
@@ -57,12 +59,13 @@ public static class GatewayHost
         IServiceCollection services, GatewayOptions options, QueueBackend backend, IKeyStore keys, ProgramRules rules, TimeProvider time)
     {
         services.AddSingleton(options).AddSingleton(rules).AddSingleton(time);
-        services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers);
+        services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers).AddSingleton(backend.Deployments);
         services.AddSingleton(new KeyService(keys, time));
         services.AddSingleton<Failures>().AddSingleton<ServedModels>().AddSingleton<Admission>().AddSingleton<OwnJobs>().AddSingleton<Followers>().AddSingleton<Deletion>();
-        services.AddSingleton<BlobTransfer>().AddSingleton<StatusBoard>().AddSingleton<MetricsPage>();
+        services.AddSingleton<BlobTransfer>().AddSingleton<StatusBoard>().AddSingleton<Operations>().AddSingleton<MetricsPage>();
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
         services.AddSingleton<Farewell>().AddHostedService(provider => provider.GetRequiredService<Farewell>());
+        services.AddSingleton<Waiters>().AddHostedService<PositionTeller>();
         services.AddHostedService<Reaper>().AddHostedService<Sweeper>();
         services.AddCors(Cors.Configure);
         services.AddGrpc(grpc =>

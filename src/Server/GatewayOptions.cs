@@ -104,9 +104,20 @@ public sealed class GatewayOptions
     [Range(typeof(TimeSpan), "00:00:01.5", "01:00:00")]
     public TimeSpan RequestPatience { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>
+    /// How long a client may take nothing of what is sent to it before its stream is cut off; it can come back to the job. Until then it
+    /// waits at the cost of about a megabyte. Default: 2 minutes.
+    /// </summary>
+    [Range(typeof(TimeSpan), "00:00:00.100", "1.00:00:00")]
+    public TimeSpan ReaderPatience { get; init; } = TimeSpan.FromMinutes(2);
+
     /// <summary>How often expired leases are put back: a lost worker's job waits for its lease, and up to this long. Default: 0.25 seconds.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00")]
     public TimeSpan ReapInterval { get; init; } = TimeSpan.FromSeconds(0.25);
+
+    /// <summary>How often those who wait are told their position, if it has changed. Default: 1 second.</summary>
+    [Range(typeof(TimeSpan), "00:00:00.010", "00:10:00")]
+    public TimeSpan TellInterval { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>How often expired blobs are deleted. Default: 1 minute.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "1.00:00:00")]

@@ -67,4 +67,13 @@ internal static partial class Log
 
     [LoggerMessage(3061, LogLevel.Error, "Error {ErrorId}")]
     public static partial void Unexpected(this ILogger logger, string errorId, Exception exception);
+
+    [LoggerMessage(3070, LogLevel.Information, "{Model} deployed by {By}: {Replicas} replicas, pinned {Pinned}")]
+    public static partial void Deployed(this ILogger logger, string model, uint replicas, bool pinned, string by);
+
+    [LoggerMessage(3071, LogLevel.Information, "{Model} evicted by {By} from {Where}; {Jobs} waiting jobs failed")]
+    public static partial void Evicted(this ILogger logger, string model, string where, int jobs, string by);
+
+    [LoggerMessage(3072, LogLevel.Information, "Worker {Worker} told to drain by {By}")]
+    public static partial void Draining(this ILogger logger, string worker, string by);
 }

@@ -36,7 +36,7 @@ internal sealed class Caretaker(
                 TaskCompletionSource wake = _wake = NewWake();
                 try
                 {
-                    using INews news = await backend.Deployments.ListenAsync(options.Id, [.. _wanted.Values.Where(w => residents.Find(w.Name) is null).SelectMany(w => w.Names)], stopping);
+                    using INews news = await backend.Deployments.ListenAsync(options.Id, [.. _wanted.Values.Where(w => !w.IsHeldElsewhere && residents.Find(w.Name) is null).SelectMany(w => w.Names)], stopping);
                     if (!await LookAsync(progress, stopping)) return;
                     await WaitAsync(news, wake.Task, stopping);
                 }
@@ -86,7 +86,7 @@ internal sealed class Caretaker(
             if (order.Drain) stays = false;
             if (order.Evict.Length == 0) continue;
             if (_wanted.GetValueOrDefault(order.Evict) is { } wanted) wanted.IsPutAway = true;
-            if (residents.Find(order.Evict) is { } serving) Evict(serving, keepWarm: true);
+            if (residents.Find(order.Evict) is { } serving) Evict(serving);
         }
         return stays;
     }
@@ -150,9 +150,9 @@ internal sealed class Caretaker(
             bool keeps = await backend.Deployments.HoldAsync(wanted.Name, options.Id, serving.IsFixed ? int.MaxValue : (int)wanted.Deployment.Replicas,
                 serving.IsFixed ? DeploymentRules.Always : serving.Host.LastUsed, stopping);
             bool isOther = wanted.Deployment.Dtype is not DataType.Unspecified && wanted.Deployment.Dtype != serving.Host.Subject.Description.Dtype;
-            if (!serving.IsFixed && (!keeps || isOther)) Evict(serving, keepWarm: !isOther);
+            if (!serving.IsFixed && (!keeps || isOther)) Evict(serving, isSame: !isOther);
         }
-        foreach (Serving unwanted in residents.Hot.Where(s => !s.IsFixed && !s.Host.Names.Any(_wanted.ContainsKey))) Evict(unwanted, keepWarm: false);
+        foreach (Serving unwanted in residents.Hot.Where(s => !s.IsFixed && !s.Host.Names.Any(_wanted.ContainsKey))) Evict(unwanted);
         _evictions.RemoveAll(e => e.IsCompletedSuccessfully);
     }
 
@@ -193,7 +193,8 @@ internal sealed class Caretaker(
                 continue;
             }
             wanted.TightSince = null;
-            if (!await backend.Deployments.HoldAsync(wanted.Name, options.Id, (int)wanted.Deployment.Replicas, now, stopping)) continue;
+            wanted.IsHeldElsewhere = !await backend.Deployments.HoldAsync(wanted.Name, options.Id, (int)wanted.Deployment.Replicas, now, stopping);
+            if (wanted.IsHeldElsewhere) continue;
             wanted.IsPutAway = false;
             residents.Expect(wanted.Name, wanted.Weighed!.Bytes);
             _load = BringAsync(wanted, instead, progress, stopping);
@@ -215,7 +216,7 @@ internal sealed class Caretaker(
         }
         catch (Exception e)
         {
-            Failed(wanted, Errors.Of(e));
+            Failed(wanted, WorkerErrors.OfLoad(wanted.Name, e));
             await loader.LetGoAsync(wanted.Name);
         }
         finally
@@ -238,7 +239,7 @@ internal sealed class Caretaker(
 
     private bool IsPinned(Serving serving) => serving.Host.Names.Any(name => _wanted.GetValueOrDefault(name)?.Deployment.Pinned == true);
 
-    private void Evict(Serving serving, bool keepWarm)
+    private void Evict(Serving serving, bool isSame = true)
     {
         _evictions.Add(GoAsync());
 
@@ -246,7 +247,7 @@ internal sealed class Caretaker(
         {
             try
             {
-                await loader.EvictAsync(serving, keepWarm);
+                await loader.EvictAsync(serving, () => isSame && presence.Absent.Any(w => w.Name == serving.Host.Name)); // if it is still wanted then
                 await presence.TryAnnounceAsync();
             }
             finally

@@ -16,6 +16,12 @@ internal static class WorkerErrors
     public static Exception StartTooLarge(long bytes, long budget) => Errors.Throwable(ErrorCode.BadArgument,
         $"The worker cannot start: the models it was given need {Size(bytes)}, and --memory is {Size(budget)}.", "Give it more memory or fewer models.");
 
+    /// <summary>Why a load failed; a device that is full says so in libtorch's words.</summary>
+    public static Error OfLoad(string model, Exception failure) =>
+        failure is not NdifException && (failure is OutOfMemoryException || failure.Message.Contains("out of memory", StringComparison.OrdinalIgnoreCase) || failure.Message.Contains("allocate memory", StringComparison.Ordinal))
+            ? Errors.Make(ErrorCode.OutOfMemory, $"`{model}` did not fit when it was loaded: {failure.Message.Split('\n')[0].TrimEnd('.')}.", "Passes need memory beside the weights: start the worker with a smaller --memory.")
+            : Errors.Of(failure);
+
     /// <summary>What a job is told that waited for a model which no worker can hold.</summary>
     public static Error NoWorkerHolds(string model, Error because)
     {

@@ -23,6 +23,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private readonly CancellationTokenSource _cancel;
     private readonly Channel<Event> _events;
     private readonly Task _pump;
+    private readonly JobPhases _phases;
     private readonly long _started = Stopwatch.GetTimestamp();
     private readonly DateTimeOffset _leased;
     private Plan? _plan;
@@ -31,9 +32,10 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private ulong _tickets;
     private bool _lost;
 
-    private JobExecution(Lease lease, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
+    private JobExecution(Lease lease, DateTimeOffset ready, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
     {
         (_lease, _backend, _options, _leased) = (lease, backend, options, time.GetUtcNow());
+        _phases = new JobPhases(lease, ready);
         _cancel = CancellationTokenSource.CreateLinkedTokenSource(lease.Lost, stopping);
         TimeSpan limit = lease.TimeLimit is { } asked && asked < options.WallTime ? asked : options.WallTime;
         TimeLimit = limit;
@@ -52,24 +54,32 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     public Error? Error { get; private set; }
 
     /// <summary>Says that the job runs, and compiles it.</summary>
-    public static JobExecution Begin(Lease lease, LanguageSubject subject, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
+    /// <param name="ready">When the model was loaded, which may be later than the lease.</param>
+    public static JobExecution Begin(Lease lease, LanguageSubject subject, DateTimeOffset ready, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
     {
-        var execution = new JobExecution(lease, backend, options, time, stopping);
+        var execution = new JobExecution(lease, ready, backend, options, time, stopping);
+        execution._phases.Compiling();
         execution.Tell(new Event { State = new StateChanged { State = JobState.Running, Attempt = (uint)lease.Attempt, Worker = options.Id } });
         try
         {
             execution._plan = Compiler.Compile(Parse(lease.Program), subject);
-            execution._run = new JobRun(execution._plan, execution, execution.Constant, execution._cancel.Token);
+            execution._run = new JobRun(execution._plan, execution, execution.Constant, options.ValueBytes, execution._cancel.Token);
         }
         catch (Exception e)
         {
             execution.Error = Errors.Of(e);
         }
+        execution._phases.Compiled();
         return execution;
     }
 
-    public void Saved(uint node, string name, object? value) =>
-        Tell(new Event { Value = new SavedValue { Node = node, Name = name, Data = DataWriter.Write(value, Store) } });
+    /// <summary>The pass that it is in begins, and has ended.</summary>
+    public void PassBegins() => _phases.Running();
+
+    public void PassEnded() => _phases.Ran();
+
+    public void Saved(uint node, string name, object? value) => _phases.Save(() =>
+        Tell(new Event { Value = new SavedValue { Node = node, Name = name, Data = DataWriter.Write(value, Store) } }));
 
     public void Logged(uint node, string text) => Tell(new Event { Log = new LogLine { Text = text, Line = _plan!.LineOf(node) } });
 
@@ -164,6 +174,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         _events.Writer.TryComplete();
         await _pump;
         _cancel.Dispose();
+        _phases.Dispose();
     }
 
     private static Program Parse(ReadOnlyMemory<byte> program)
@@ -205,6 +216,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         {
             Event happening = WithWaitingTokens(next);
             if (_lost) continue;
+            if (happening.State?.Usage is { } usage) usage.Phases.AddRange(_phases.ToEnd(happening.State.Error is { } error ? error.Code.ToString() : "completed"));
             try
             {
                 if (!await _backend.Jobs.PublishAsync(_lease, happening)) await LoseAsync();
@@ -253,7 +265,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     {
         for (int attempt = 1; ; attempt++)
         {
-            BlobRef blob = await _backend.Blobs.PutAsync((stream, _) =>
+            BlobRef blob = await _backend.Blobs.PutNewAsync((stream, _) =>
             {
                 TensorBytes.CopyTo(plain, stream);
                 return Task.CompletedTask;

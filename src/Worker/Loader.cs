@@ -31,7 +31,7 @@ internal sealed class Loader(WorkerOptions options, QueueBackend backend, Reside
         ModelHost? warm = residents.TakeWarm(wanted.Name); // before those that go push it out
         try
         {
-            await Task.WhenAll(instead.Select(serving => EvictAsync(serving, keepWarm: true))); // 2
+            await Task.WhenAll(instead.Select(serving => EvictAsync(serving, () => true))); // 2
             stopping.ThrowIfCancellationRequested();
         }
         catch
@@ -54,7 +54,8 @@ internal sealed class Loader(WorkerOptions options, QueueBackend backend, Reside
     }
 
     /// <summary>Lets the model's jobs end and takes it off the device. What waits for it stays in the queue.</summary>
-    public async Task EvictAsync(Serving serving, bool keepWarm)
+    /// <param name="keepWarm">Asked when its jobs have ended.</param>
+    public async Task EvictAsync(Serving serving, Func<bool> keepWarm)
     {
         if (!residents.Leave(serving))
         {
@@ -64,7 +65,7 @@ internal sealed class Loader(WorkerOptions options, QueueBackend backend, Reside
         Log.Evicting(log, serving.Host.Name);
         await LetGoAsync(serving.Host.Name);
         await serving.DrainAsync();
-        if (keepWarm && options.WarmMemory > 0)
+        if (options.WarmMemory > 0 && keepWarm())
         {
             await serving.Host.Lane.RunAsync(() =>
             {

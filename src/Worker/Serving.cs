@@ -93,14 +93,16 @@ internal sealed class Serving(ModelHost host, WorkerOptions options, QueueBacken
         (host.Running, host.LastUsed) = (leases.Count, time.GetUtcNow());
         jobs.Add(leases);
         foreach (Lease lease in leases) Log.Started(log, lease.JobId, lease.Model, lease.Attempt, leases.Count);
-        List<JobExecution> executions = [.. leases.Select(l => JobExecution.Begin(l, host.Subject, backend, options, time, abort))];
+        List<JobExecution> executions = [.. leases.Select(l => JobExecution.Begin(l, host.Subject, host.Since, backend, options, time, abort))];
         using var ended = new CancellationTokenSource();
         Task[] keeping = [.. executions.Select(e => e.KeepAsync(ended.Token))];
         try
         {
             await host.Lane.RunAsync(() =>
             {
+                executions.ForEach(e => e.PassBegins());
                 ProgramEngine.Run(host.Subject, [.. executions.Where(e => e.Run is not null).Select(e => e.Run!)]);
+                executions.ForEach(e => e.PassEnded());
                 return true;
             });
         }

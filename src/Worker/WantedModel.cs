@@ -26,6 +26,9 @@ internal sealed class WantedModel(Deployment deployment)
     /// <summary>An operator had it put away: it is not loaded again before a job waits for it, or it is deployed again.</summary>
     public bool IsPutAway { get; set; }
 
+    /// <summary>As many others as are wanted hold it, as far as is known: its jobs are not this worker's business until the next heartbeat.</summary>
+    public bool IsHeldElsewhere { get; set; }
+
     /// <summary>Since when jobs wait and it could only be loaded in another's place; a worker with free room goes first.</summary>
     public DateTimeOffset? TightSince { get; set; }
 

@@ -44,6 +44,14 @@ public sealed record WorkerOptions
     public long WarmMemory { get; init; }
 
     /// <summary>
+    /// Bytes that the values of one job may have at a time; more ends that job as OUT_OF_MEMORY, and no other. It keeps one program from
+    /// bringing the process down. Default (null): on the CPU a quarter of what this process may have, at least 4 GiB; on another device,
+    /// which refuses by itself, no bound.
+    /// </summary>
+    [Range(1 << 20, long.MaxValue)]
+    public long? JobMemory { get; init; }
+
+    /// <summary>
     /// How long a model stays at least before it makes room for another; or five times as long as its loading took, if that is longer.
     /// Default 10 s.
     /// </summary>
@@ -95,6 +103,9 @@ public sealed record WorkerOptions
 
     /// <summary>What <see cref="Memory"/> comes to, in bytes.</summary>
     internal long Budget => Memory ?? (Device == "cpu" ? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 5 * 4 : long.MaxValue);
+
+    /// <summary>What <see cref="JobMemory"/> comes to, in bytes.</summary>
+    internal long ValueBytes => JobMemory ?? (Device == "cpu" ? Math.Max(4L << 30, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4) : long.MaxValue);
 
     /// <param name="dtype">Null for <see cref="Dtype"/>.</param>
     internal LoadOptions LoadOptions(torch.ScalarType? dtype) => new()

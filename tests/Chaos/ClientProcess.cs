@@ -48,15 +48,23 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
         using var over = new CancellationTokenSource(s_patience);
         try
         {
-            // Submit until somebody says that it is accepted; sometimes once more, as a client does whose answer was lost.
+            // A blocking client runs it on one stream, and sometimes leaves in the middle, which cancels it: as does a stream that breaks.
             int first = chance.Next(2);
-            for (int times = chance.Next(5) == 0 ? 2 : 1; times > 0; times--)
+            List<Event>? heard = null;
+            if (chance.Next(4) == 0)
+            {
+                outcome.Blocking = true;
+                heard = await RunAsync(outcome, work, first, leaveAfter: chance.Next(5) == 0 ? chance.Next(4) : int.MaxValue, over.Token);
+            }
+
+            // Another submits until somebody says that it is accepted; sometimes once more, as a client does whose answer was lost.
+            else for (int times = chance.Next(5) == 0 ? 2 : 1; times > 0; times--)
             {
                 JobInfo accepted = (await TryAsync(first + times, (service, options) => service.SubmitAsync(new SubmitRequest { Program = work.Program, JobId = outcome.Id }, options).ResponseAsync, over.Token)).Job;
                 if (accepted.Id != outcome.Id) outcome.Violations.Add($"accepted as {accepted.Id}");
             }
             Task cancelling = Task.CompletedTask;
-            if (chance.Next(10) == 0)
+            if (!outcome.Blocking && chance.Next(10) == 0)
             {
                 outcome.Cancelling = true;
                 cancelling = CancelAsync(outcome.Id, chance.Next(600), first, over.Token);
@@ -64,6 +72,7 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
 
             List<Event> events = await WatchAsync(outcome.Id, first, over.Token);
             await cancelling;
+            if (heard is not null && !events.Take(heard.Count).SequenceEqual(heard)) outcome.Violations.Add("on its own stream other events came than were kept");
             await CheckAsync(outcome, work, events, over.Token);
 
             List<Event> again = await WatchAsync(outcome.Id, first + 1, over.Token);
@@ -89,8 +98,9 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
         List<StateChanged> states = [.. events.Where(e => e.State is not null).Select(e => e.State)];
         if (states.Count(IsEnd) != 1 || !(events[^1].State is { } last && IsEnd(last))) outcome.Violations.Add($"its states are {string.Join(", ", states.Select(s => s.State))}");
         outcome.State = states[^1].State;
+        outcome.Ended = events[^1].Time.ToDateTimeOffset();
         outcome.Runs.AddRange(events.Where(e => e.State?.State == JobState.Running).Select(e => new Running(e.State.Attempt, e.State.Worker, e.Time.ToDateTimeOffset())));
-        outcome.Queued.AddRange(events.Where(e => e.State?.State == JobState.Queued).Select(e => e.Time.ToDateTimeOffset()));
+        outcome.Queued.AddRange(events.Where((e, i) => e.State?.State == JobState.Queued && !events.Take(i).TakeLast(1).Any(before => before.State?.State == JobState.Queued)).Select(e => e.Time.ToDateTimeOffset()));
         if (!outcome.Runs.Select(run => run.Attempt).SequenceEqual(outcome.Runs.Select(run => run.Attempt).Distinct().Order())) outcome.Violations.Add("an attempt began twice");
         switch (outcome.State)
         {
@@ -140,6 +150,42 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
             return download.ToArray();
         }, cancellationToken);
         data.Tensor = new Tensor { Dtype = large.Dtype, Shape = { large.Shape }, Inline = UnsafeByteOperations.UnsafeWrap(bytes) };
+    }
+
+    /// <summary>
+    /// Runs a job on one stream to its end, or leaves after some events. A stream that breaks is followed by another for the same job, as
+    /// the SDK does; but the gateway may have noticed first, and cancelled it.
+    /// </summary>
+    private async Task<List<Event>> RunAsync(Outcome outcome, Work work, int gateway, int leaveAfter, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            List<Event> events = [];
+            try
+            {
+                using AsyncDuplexStreamingCall<RunRequest, Event> call = _services[gateway++ % _services.Length].Run(_headers, cancellationToken: cancellationToken);
+                await call.RequestStream.WriteAsync(new RunRequest { Submit = new SubmitRequest { Program = work.Program, JobId = outcome.Id } }, cancellationToken);
+                await foreach (Event happening in call.ResponseStream.ReadAllAsync(cancellationToken))
+                {
+                    events.Add(happening);
+                    if (happening.State is { } state && IsEnd(state)) return events;
+                    if (events.Count < leaveAfter) continue;
+                    outcome.Cancelling = true;
+                    return events; // and the stream is reset
+                }
+                outcome.Violations.Add("its stream ended before it did, and well");
+                return events;
+            }
+            catch (RpcException lost) when (MayPass(lost.StatusCode) && !cancellationToken.IsCancellationRequested)
+            {
+                outcome.Cancelling = true;
+                await Task.Delay(100, cancellationToken);
+            }
+            catch (RpcException) when (cancellationToken.IsCancellationRequested)
+            {
+                throw new OperationCanceledException(cancellationToken);
+            }
+        }
     }
 
     private async Task CancelAsync(string id, int milliseconds, int gateway, CancellationToken cancellationToken)

@@ -24,16 +24,20 @@ internal sealed class Faults
             ("gateway killed", 2, KillGatewayAsync),
             ("gateway held", 1, HoldGatewayAsync),
             ("Redis killed", 2, () => _stage.RestartRedisAsync(TimeSpan.FromMilliseconds(_chance.Next(800)))),
+            ("Redis gone for longer than a lease", 1, () => _stage.RestartRedisAsync(TimeSpan.FromSeconds(Stage.LeaseSeconds * 1.5))),
             ("connections to a gateway cut", 2, () => Done(() => _stage.GatewayProxies[_chance.Next(Stage.Gateways)].Cut())),
             ("connections to Redis cut", 2, () => Done(() => _stage.RedisProxy.Cut())),
             ("connections slow", 1, SlowAsync),
         ];
     }
 
-    /// <summary>Workers that were lost with whatever they ran: by their ids, and when.</summary>
-    public List<(string Worker, DateTimeOffset At)> Losses { get; } = [];
+    /// <summary>Workers that were lost with whatever they ran: by their ids, and when; and the others, who were well.</summary>
+    public List<(string Worker, DateTimeOffset At, string[] Others)> Losses { get; } = [];
 
     public Dictionary<string, int> Counts { get; } = [];
+
+    /// <summary>Processes that were killed while they may have been writing a file.</summary>
+    public int Kills { get; private set; }
 
     public async Task OneAsync()
     {
@@ -49,15 +53,19 @@ internal sealed class Faults
         int which = _chance.Next(Stage.Workers);
         (string id, Child worker) = _stage.Worker(which);
         worker.Kill();
-        Losses.Add((id, DateTimeOffset.UtcNow));
+        Kills++;
+        Lost(id);
         await Task.WhenAll(worker.EndAsync(), Task.Delay(TimeSpan.FromSeconds(Stage.LeaseSeconds + 1)));
     }
+
+    private void Lost(string id) =>
+        Losses.Add((id, DateTimeOffset.UtcNow, [.. Enumerable.Range(0, Stage.Workers).Select(i => _stage.Worker(i).Id).Where(other => other != id)]));
 
     private async Task HoldWorkerAsync(TimeSpan time)
     {
         (string id, Child worker) = _stage.Worker(_chance.Next(Stage.Workers));
         worker.Pause();
-        if (time.TotalSeconds > Stage.LeaseSeconds) Losses.Add((id, DateTimeOffset.UtcNow));
+        if (time.TotalSeconds > Stage.LeaseSeconds) Lost(id);
         await Task.Delay(time);
         worker.Continue();
     }

@@ -22,6 +22,12 @@ internal sealed record Outcome
     /// <summary>When it was put into the line, at first and again.</summary>
     public List<DateTimeOffset> Queued { get; init; } = [];
 
+    /// <summary>When it ended.</summary>
+    public DateTimeOffset Ended { get; set; }
+
+    /// <summary>Whether its client ran it on one stream (`Run`), and whether that broke before the end.</summary>
+    public bool Blocking { get; set; }
+
     /// <summary>What must not be, in words.</summary>
     public List<string> Violations { get; init; } = [];
 

@@ -41,7 +41,7 @@ async Task<int> RunAsync(Stage stage)
     await Until(() => stage.Clients.All(client => !client.IsAlive), stage);
 
     IReadOnlyList<Outcome> history = History();
-    IReadOnlyList<string> leaks = await Verdict.LeaksAsync(stage, history.Count);
+    IReadOnlyList<string> leaks = await Verdict.LeaksAsync(stage, history.Count, faults.Kills);
     Verdict verdict = Verdict.Of(history, jobs, faults, stage.Crashes(), leaks, Stopwatch.GetElapsedTime(began));
     if (verdict.Violations + verdict.Leaks > 0) Say(stage.Report());
     foreach (string detail in verdict.Details.Take(40)) Say(detail);

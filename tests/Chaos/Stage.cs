@@ -11,6 +11,7 @@ namespace Ndif.Chaos;
 internal sealed class Stage(string folder, int clients, int jobs, int seed) : IAsyncDisposable
 {
     public const int Gateways = 2, Workers = 3, LeaseSeconds = 2;
+    private const long MostGrowth = 300 << 20; // the heap of .NET grows to what it likes at first; hundreds of jobs of 16 MB each would show
 
     private readonly Seat[] _gateways = new Seat[Gateways], _workers = new Seat[Workers];
     private readonly List<Child> _all = [];
@@ -34,7 +35,7 @@ internal sealed class Stage(string folder, int clients, int jobs, int seed) : IA
     {
         await StartRedisAsync();
         RedisProxy = new TcpProxy(() => _redisPort);
-        await using (Child keys = Tool("keys", "create", "chaos", "--redis", RedisAddress, "--data", Data))
+        await using (Child keys = Tool("keys", "create", "chaos", "--tier", "priority", "--redis", RedisAddress, "--data", Data))
             Key = await keys.LineAsync(line => line.StartsWith("ndif_", StringComparison.Ordinal), "a key");
         await Task.WhenAll(Enumerable.Range(0, Gateways).Select(StartGatewayAsync).Concat(Enumerable.Range(0, Workers).Select(StartWorkerAsync)));
         for (int i = 0; i < Gateways; i++)
@@ -56,15 +57,15 @@ internal sealed class Stage(string folder, int clients, int jobs, int seed) : IA
         int before = _gateways[which].Port;
         Child gateway = Tool("serve", "--redis", $"127.0.0.1:{RedisProxy.Port}", "--data", Data, "--port", $"{before}", "--http-port", "0", "--lease-seconds", $"{LeaseSeconds}");
         string line = await gateway.LineAsync(said => said.StartsWith("gateway ", StringComparison.Ordinal), "its addresses");
-        _gateways[which] = new Seat($"gateway {which}", gateway, new Uri(line.Split(' ')[1]).Port, OpenFiles(gateway));
+        _gateways[which] = new Seat($"gateway {which}", gateway, new Uri(line.Split(' ')[1]).Port, OpenFiles(gateway), Memory(gateway));
     }
 
     public async Task StartWorkerAsync(int which)
     {
         string id = string.Create(CultureInfo.InvariantCulture, $"w{which}-{Interlocked.Increment(ref _workersStarted)}");
-        Child worker = Tool("worker", "--redis", $"127.0.0.1:{RedisProxy.Port}", "--data", Data, "--lease-seconds", $"{LeaseSeconds}", "--id", id);
+        Child worker = Tool("worker", "--redis", $"127.0.0.1:{RedisProxy.Port}", "--data", Data, "--lease-seconds", $"{LeaseSeconds}", "--grace-seconds", "1", "--id", id);
         await worker.LineAsync(line => line.StartsWith($"worker {id}", StringComparison.Ordinal), "that it is ready");
-        _workers[which] = new Seat(id, worker, 0, OpenFiles(worker));
+        _workers[which] = new Seat(id, worker, 0, OpenFiles(worker), Memory(worker));
     }
 
     /// <summary>kill -9 of Redis, and its start with what its file holds.</summary>
@@ -86,6 +87,11 @@ internal sealed class Stage(string folder, int clients, int jobs, int seed) : IA
     public IEnumerable<string> FileLeaks() => _gateways.Concat(_workers)
         .Select(seat => (seat.Id, Before: seat.OpenFiles, Now: OpenFiles(seat.Process)))
         .Where(files => files.Now > files.Before + 40).Select(files => $"{files.Id} holds {files.Now} open files, and held {files.Before} at first");
+
+    /// <summary>Processes whose memory has grown far beyond what it was when they were ready: a pass's own is given back at rest.</summary>
+    public IEnumerable<string> MemoryLeaks() => _gateways.Concat(_workers)
+        .Select(seat => (seat.Id, Before: seat.Memory, Now: Memory(seat.Process)))
+        .Where(memory => memory.Now > memory.Before + MostGrowth).Select(memory => $"{memory.Id} holds {memory.Now >> 20} MB, and held {memory.Before >> 20} MB at first");
 
     /// <summary>Processes that ended by an exception of their own, which no fault may cause.</summary>
     public IReadOnlyList<string> Crashes()
@@ -134,5 +140,17 @@ internal sealed class Stage(string folder, int clients, int jobs, int seed) : IA
         }
     }
 
-    private readonly record struct Seat(string Id, Child Process, int Port, int OpenFiles);
+    private static long Memory(Child process)
+    {
+        try
+        {
+            return 4096 * long.Parse(File.ReadAllText($"/proc/{process.Id}/statm").Split(' ')[1], CultureInfo.InvariantCulture); // resident
+        }
+        catch (IOException)
+        {
+            return 0; // it is gone
+        }
+    }
+
+    private readonly record struct Seat(string Id, Child Process, int Port, int OpenFiles, long Memory);
 }

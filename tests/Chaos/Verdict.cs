@@ -8,8 +8,11 @@ namespace Ndif.Chaos;
 /// <summary>What the history shows: the figures that the run prints, and every violation in words.</summary>
 internal sealed record Verdict
 {
-    /// <summary>How soon a job must be in the line again whose worker was lost; it runs at once if a worker is free.</summary>
+    /// <summary>How soon a job must be in the line again whose worker was lost, and run again if a worker is free.</summary>
     private static readonly TimeSpan s_bound = TimeSpan.FromSeconds(Stage.LeaseSeconds + 1);
+
+    /// <summary>A free worker takes it sooner than that, on however busy a machine.</summary>
+    private static readonly TimeSpan s_notice = TimeSpan.FromSeconds(0.6);
 
     public int Jobs { get; init; }
 
@@ -34,6 +37,11 @@ internal sealed record Verdict
 
     public double Seconds { get; init; }
 
+    /// <summary>Jobs that ran on one stream with their client, and those of them whose stream broke or was left.</summary>
+    public int Blocking { get; init; }
+
+    public int Broken { get; init; }
+
     public IReadOnlyDictionary<string, int> FaultKinds { get; init; } = new Dictionary<string, int>();
 
     public IReadOnlyList<string> Details { get; init; } = [];
@@ -49,14 +57,19 @@ internal sealed record Verdict
         if (history.Count != jobs || history.Select(outcome => outcome.Id).Distinct().Count() != jobs) violations.Add($"{history.Count} jobs have ended of {jobs}");
         List<double> recoveries = [];
         int late = 0;
+        var work = new WorkersTime(history);
         foreach (Outcome outcome in history)
-            foreach ((string worker, DateTimeOffset at) in faults.Losses)
+            foreach ((string worker, DateTimeOffset at, string[] others) in faults.Losses)
                 if (Recovery(outcome, worker, at) is { } recovery)
                 {
                     recoveries.Add(recovery.TotalMilliseconds);
                     TimeSpan queued = outcome.Queued.First(time => time > at) - at;
                     if (queued > s_bound) violations.Add($"{outcome.Id} ({outcome.Work}): back in the line {queued.TotalSeconds:0.00} s after {worker} was lost, not within {s_bound.TotalSeconds:0.#} s");
-                    else if (recovery > s_bound) late++;
+                    if (recovery <= s_bound) continue;
+                    late++;
+                    foreach (string other in others) // by the bound the next fault may come
+                        if (work.IdleFor(other, at + queued, at + s_bound) is var idle && idle > s_notice)
+                            violations.Add($"{outcome.Id} ({outcome.Work}): {worker} was lost, and {other} was free for {idle.TotalSeconds:0.00} s and did not take it");
                 }
         recoveries.Sort();
         return new Verdict
@@ -65,6 +78,7 @@ internal sealed record Verdict
             Completed = history.Count(outcome => outcome.State == JobState.Completed), Failed = history.Count(outcome => outcome.State == JobState.Failed),
             Cancelled = history.Count(outcome => outcome.State == JobState.Cancelled),
             LateStarts = late, Recoveries = recoveries.Count, RecoveryMaxMs = recoveries.LastOrDefault(), RecoveryP95Ms = recoveries.Count == 0 ? 0 : recoveries[(int)Math.Ceiling(0.95 * recoveries.Count) - 1],
+            Blocking = history.Count(outcome => outcome.Blocking), Broken = history.Count(outcome => outcome.Blocking && outcome.Cancelling),
             Seconds = took.TotalSeconds, FaultKinds = faults.Counts, Details = [.. violations, .. leaks],
         };
     }
@@ -77,8 +91,9 @@ internal sealed record Verdict
     }
 
     /// <summary>What is left after the last job's end that should not be: in Redis, on disk, in the processes.</summary>
-    public static async Task<IReadOnlyList<string>> LeaksAsync(Stage stage, int accepted)
+    public static async Task<IReadOnlyList<string>> LeaksAsync(Stage stage, int accepted, int kills)
     {
+        await Task.Delay(TimeSpan.FromSeconds(3)); // workers rest, and give memory back
         await using ConnectionMultiplexer redis = await ConnectionMultiplexer.ConnectAsync(stage.RedisAddress);
         IDatabase database = redis.GetDatabase();
         string[] keys = [.. redis.GetServers()[0].Keys(pattern: "ndif:*").Select(key => key.ToString()["ndif:".Length..])];
@@ -86,6 +101,9 @@ internal sealed record Verdict
         foreach (string kind in (string[])["job", "events"])
             if (keys.Count(key => key.StartsWith(kind + ":", StringComparison.Ordinal)) is var count && count != accepted) leaks.Add($"Redis has {count} keys {kind}:…, of {accepted} jobs");
         leaks.AddRange(stage.FileLeaks());
+        leaks.AddRange(stage.MemoryLeaks());
+        int drafts = Directory.EnumerateFiles(Path.Combine(stage.Data, "blobs", "writing")).Count();
+        if (drafts > kills) leaks.Add($"{drafts} files that nobody finished, and only {kills} processes were killed"); // who is killed leaves what he writes, until it expires
         return leaks;
     }
 }

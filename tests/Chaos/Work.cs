@@ -8,7 +8,7 @@ namespace Ndif.Chaos;
 internal sealed record Work(string Name, Protocol.Program Program, IReadOnlyList<SavedValue> Solo)
 {
     /// <summary>Small and large results, streams of tokens, and one long enough to lose its worker in the middle of it.</summary>
-    private static readonly string[] s_experiments = ["prompt:0", "prompt:1", "prompt:4", "states", "edit", "generate:12", "tokens:16", "large:2", "slow:100", "slow:200", "slow:300", "slow:400"];
+    private static readonly string[] s_experiments = ["prompt:0", "prompt:1", "prompt:2", "prompt:4", "prompt:7", "states", "edit", "generate:12", "tokens:16", "large:2", "slow:60", "slow:120"];
 
     /// <summary>Records and runs each alone, and leaves program and results in a folder for the client processes.</summary>
     public static async Task WriteAllAsync(string folder)

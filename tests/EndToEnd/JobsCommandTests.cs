@@ -24,6 +24,19 @@ public sealed class JobsCommandTests(Cluster cluster, ITestOutputHelper output) 
     }
 
     [Fact]
+    public async Task JobsWatch_TellsWhatHappens_ToTheEnd()
+    {
+        Job job;
+        using (Recorded recorded = Experiments.Record("generate:12", Cluster.Remote)) job = await recorded.Trace.SubmitAsync(Cancel);
+        await using Child watch = Tool(Cluster.Key, "watch", job.Id), json = Tool(Cluster.Key, "watch", job.Id, "--json");
+        Assert.Equal(0, await watch.EndAsync());
+        Assert.Equal(["received", "queued", "running", "value:", "completed"], watch.Lines.Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1]));
+        Assert.Matches(@"queued \(position \d+(, about [\d.]+ s)?\)$", watch.Lines[1]);
+        Assert.Equal(0, await json.EndAsync());
+        Assert.Equal([1ul, 2ul, 3ul, 4ul, 5ul], json.Lines.Select(line => Event.Parser.ParseJson(line).Sequence));
+    }
+
+    [Fact]
     public async Task AJobThatKillsItsWorkers_IsADeadLetter_ThatAnOperatorRunsAgain()
     {
         string admin = await Cluster.NewKeyAsync("Operator", "--admin");
@@ -43,7 +56,7 @@ public sealed class JobsCommandTests(Cluster cluster, ITestOutputHelper output) 
         await using (Child refused = Tool(Cluster.Key, "dead"))
         {
             Assert.Equal(1, await refused.EndAsync());
-            Assert.Contains("has no scope `admin`", refused.Errors, StringComparison.Ordinal);
+            Assert.Contains("has no scope `operator`", refused.Errors, StringComparison.Ordinal);
         }
         string again = (await JobsAsync(admin, "requeue", id)).Split(' ')[^1].TrimEnd('.');
         Assert.DoesNotContain(id, await JobsAsync(admin, "dead"), StringComparison.Ordinal);

@@ -38,7 +38,7 @@ public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : Clust
     [Fact]
     public async Task EveryCommand_HasHelp()
     {
-        Child[] helps = [.. "|demo|up|serve|worker|keys|models|models pull|status|jobs|jobs show|jobs cancel|jobs delete|jobs dead|jobs requeue|usage|parity".Split('|')
+        Child[] helps = [.. "|demo|up|serve|worker|keys|models|models pull|models deploy|models evict|models pin|models unpin|models scale|models drain|models list|models sync|status|jobs|jobs show|jobs watch|jobs cancel|jobs delete|jobs dead|jobs requeue|usage|parity".Split('|')
             .Select(command => Cluster.Tool([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]))];
         foreach (Child help in helps)
         {
@@ -76,6 +76,13 @@ public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : Clust
     [InlineData("not a limit", "jobs --limit 0 --host 127.0.0.1:1")]
     [InlineData("no id", "jobs cancel --host 127.0.0.1:1")]
     [InlineData("not a host", "status --host http://")]
+    [InlineData("not an amount", "worker --redis 127.0.0.1:1 --memory plenty")]
+    [InlineData("not an amount", "worker --redis 127.0.0.1:1 --memory -1GB")]
+    [InlineData("not a duration", "worker --redis 127.0.0.1:1 --grace-seconds -1")]
+    [InlineData("not a number", "models scale x many")]
+    [InlineData("not replicas", "models scale x 0 --host 127.0.0.1:1")]
+    [InlineData("not a file", "models sync no-such-file.yaml --host 127.0.0.1:1")]
+    [InlineData("not YAML", "models sync {certificate} --host 127.0.0.1:1")]
     [InlineData("not a model", "models --tree ndif/tiny-landmark")]
     [InlineData("a port in use", "up --port {port} --http-port 0")]
     [InlineData("no Redis there", "keys list --redis 127.0.0.1:1")]

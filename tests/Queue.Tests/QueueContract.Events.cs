@@ -199,4 +199,55 @@ public abstract partial class QueueContract
         await Assert.ThrowsAsync<NdifException>(() => rig.WatchAsync("a"));
         Assert.Equal(2u, (await rig.SubmitAsync("a")).Position); // the id is free again
     }
+
+    [Fact(Timeout = Limit)]
+    public async Task Positions_AreToldAgain_WhereTheyChanged_AndNotTooOften()
+    {
+        foreach (string id in (string[])["a", "b", "c"]) await rig.SubmitAsync(id);
+        Assert.Equal(0, await rig.Queue.TellPositionsAsync(["a", "b", "c"], TimeSpan.Zero, Cancel)); // nothing has changed
+        Lease lease = await rig.TakeAsync();
+        Assert.Equal(0, await rig.Queue.TellPositionsAsync(["a", "b", "c"], TimeSpan.FromMinutes(1), Cancel)); // told a moment ago
+        Assert.Equal(1, await rig.Queue.TellPositionsAsync(["a", "c", "nobody"], TimeSpan.Zero, Cancel)); // a runs, and nobody asked for b's
+        Assert.Equal(0, await rig.Queue.TellPositionsAsync(["c"], TimeSpan.Zero, Cancel));
+        await rig.PublishAsync(lease, JobState.Completed);
+        await rig.Queue.CancelAsync("b", "", Cancel);
+        Assert.Equal(1, await rig.Queue.TellPositionsAsync(["a", "b", "c"], TimeSpan.Zero, Cancel));
+        await rig.Queue.CancelAsync("c", "", Cancel);
+        List<Event> events = await rig.WatchAsync("c");
+        Assert.Equal([3u, 2u, 1u], events.Where(e => e.State.State == JobState.Queued).Select(e => e.State.Position));
+        Assert.Equal([1ul, 2ul, 3ul, 4ul, 5ul], events.Select(e => e.Sequence));
+        Assert.True(events[3].State.WaitSeconds >= 0);
+        Assert.Equal([JobState.Received, JobState.Queued, JobState.Cancelled], (await rig.WatchAsync("b")).Select(e => e.State.State));
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task ALongLine_IsToldInStepsOfAHundredth()
+    {
+        for (int i = 0; i < 320; i++) await rig.SubmitAsync($"j{i}");
+        int told = 0;
+        for (int i = 0; i < 319; i++)
+        {
+            await rig.PublishAsync(await rig.TakeAsync(), JobState.Completed);
+            told += await rig.Queue.TellPositionsAsync(["j319"], TimeSpan.Zero, Cancel);
+        }
+        Assert.InRange(told, 200, 270); // 199 in the last hundreds, each third and each second before
+        await rig.Queue.CancelAsync("j319", "", Cancel);
+        Assert.Equal([3u, 2u, 1u], (await rig.WatchAsync("j319")).Where(e => e.State.State == JobState.Queued).Select(e => e.State.Position).TakeLast(3));
+    }
+
+    [Fact(Timeout = Limit)]
+    public async Task LargeEvents_ComeInOrder_HoweverTheyFillPages()
+    {
+        await rig.SubmitAsync("a");
+        Lease lease = await rig.TakeAsync();
+        int[] sizes = [10, 700_000, 1_500_000, 1, 400_000, 400_000, 400_000, 3_000_000, 5];
+        foreach (int size in sizes) await rig.LogAsync(lease, new string('x', size));
+        for (int i = 0; i < 300; i++) await rig.LogAsync(lease, $"{i}");
+        await rig.PublishAsync(lease, JobState.Completed);
+        List<Event> events = await rig.WatchAsync("a");
+        Assert.Equal(Enumerable.Range(1, events.Count).Select(n => (ulong)n), events.Select(e => e.Sequence));
+        Assert.Equal(sizes, events.Where(e => e.Log is not null).Take(sizes.Length).Select(e => e.Log.Text.Length));
+        Assert.Equal(300 + sizes.Length, events.Count(e => e.Log is not null));
+        Assert.Empty(await rig.WatchAsync("a", ulong.MaxValue));
+    }
 }

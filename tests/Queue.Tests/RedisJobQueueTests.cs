@@ -51,6 +51,44 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
         Assert.Equal(Enumerable.Range(0, 1000).Select(i => (uint)i), events.Where(e => e.Token is not null).Select(e => e.Token.Step));
     }
 
+    /// <summary>Redis stands still for twice a lease, while a worker renews and everybody reaps. The worker keeps its job; one that is gone loses its own.</summary>
+    [Fact]
+    public async Task AnOutageLongerThanALease_IsNoWorkersDeath()
+    {
+        var own = new RedisServer();
+        await own.InitializeAsync();
+        await using var queue = new RedisJobQueue(own.Connection, new QueueOptions { LeaseDuration = TimeSpan.FromSeconds(1), SafetyPoll = TimeSpan.FromMilliseconds(100) });
+        foreach (string id in (string[])["kept", "lost"]) await queue.SubmitAsync(new JobSubmission(id, "ana", "gpt2", new byte[] { 1 }), Cancel);
+        Lease kept = (await queue.LeaseAsync("w1", ["gpt2"], TimeSpan.Zero, Cancel))!, lost = (await queue.LeaseAsync("w2", ["gpt2"], TimeSpan.Zero, Cancel))!;
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
+        Task renewing = AgainAndAgainAsync(TimeSpan.FromMilliseconds(333), () => queue.RenewAsync(kept, Cancel));
+        Task reaping = AgainAndAgainAsync(TimeSpan.FromMilliseconds(50), () => queue.ReapAsync(Cancel));
+        await Task.Delay(200, Cancel);
+        await own.Connection.GetServer(own.Connection.GetEndPoints()[0]).ExecuteAsync("CLIENT", "PAUSE", "2000");
+        await Task.Delay(2200, Cancel);
+
+        await foreach (Event happening in queue.WatchAsync(lost.JobId, 3, Cancel)) // it is in the line again
+        {
+            Assert.Equal(JobState.Queued, happening.State.State);
+            break;
+        }
+        Assert.False(kept.Lost.IsCancellationRequested);
+        Assert.True(await queue.PublishAsync(kept, new Event { State = new StateChanged { State = JobState.Completed } }, Cancel));
+        Assert.Equal(1u, (await queue.GetAsync("kept", Cancel))!.Attempt);
+        await over.CancelAsync();
+        await Task.WhenAll(renewing, reaping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+        await own.DisposeAsync();
+
+        async Task AgainAndAgainAsync(TimeSpan pause, Func<Task> act)
+        {
+            while (!over.IsCancellationRequested)
+            {
+                await act();
+                await Task.Delay(pause, over.Token);
+            }
+        }
+    }
+
     [Fact]
     public async Task Events_SurviveALostConnection()
     {
@@ -137,7 +175,7 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
         RedisRig rig = (RedisRig)Rig;
         Dictionary<string, bool> left = server.Connection.GetServers()[0].Keys(pattern: rig.Options.Prefix + "*")
             .ToDictionary(key => ((string)key!)[rig.Options.Prefix.Length..], key => rig.Database.KeyTimeToLive(key) is not null);
-        Assert.Equal(["number", "pace", "token", "totals"], left.Where(key => !key.Value).Select(key => key.Key).Order(StringComparer.Ordinal));
+        Assert.Equal(["number", "pace", "reaped", "token", "totals"], left.Where(key => !key.Value).Select(key => key.Key).Order(StringComparer.Ordinal));
         Assert.All(left.Where(key => key.Value), key => Assert.Matches("^(recent:o[01]|usage:[0-9]+( o[01])?)$", key.Key)); // these go by themselves
     }
 

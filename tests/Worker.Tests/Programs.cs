@@ -5,12 +5,12 @@ namespace Ndif.Worker.Tests;
 /// <summary>Programs without a client.</summary>
 internal static class Programs
 {
-    /// <summary>A forward pass over three tokens.</summary>
-    public static Program Pass(string model) => new()
+    /// <summary>A forward pass over three tokens in each row.</summary>
+    public static Program Pass(string model, int rows = 1, int tokens = 3) => new()
     {
         Version = 1,
         Model = new ModelRef { Id = model },
-        Nodes = { new Node { Trace = new Protocol.Trace { Mode = Mode.Forward, Region = 1, Invokes = { new Protocol.Invoke { Region = 2, Input = new Input { Tokens = { new TokenRow { Ids = { 1, 2, 3 } } } } } } } } },
+        Nodes = { new Node { Trace = new Protocol.Trace { Mode = Mode.Forward, Region = 1, Invokes = { new Protocol.Invoke { Region = 2, Input = new Input { Tokens = { Enumerable.Range(0, rows).Select(row => new TokenRow { Ids = { Enumerable.Range(0, tokens).Select(at => (long)(1 + (row + at) % 30)) } }) } } } } } } },
         Regions = { new Region { Nodes = { 0 } }, new Region(), new Region() },
     };
 
@@ -33,6 +33,33 @@ internal static class Programs
 
         Argument Last() => new() { Node = (uint)program.Nodes.Count - 1 };
     }
+
+    /// <summary>So many tensors of 4 MiB that are all there at one time; then their sum.</summary>
+    public static Program Hold(string model, int tensors)
+    {
+        var program = new Program { Version = 1, Model = new ModelRef { Id = model }, Regions = { new Region() } };
+        for (int i = 0; i < tensors; i++) Add(new Call { Op = "ones", Arguments = { new Argument { List = new ArgumentList { Items = { Whole(1024), Whole(1024) } } } } });
+        for (uint i = 1; i < tensors; i++) Add(new Call { Op = "add", Arguments = { new Argument { Node = i == 1 ? 0 : (uint)program.Nodes.Count - 1 }, new Argument { Node = i } } });
+        Add(new Call { Op = "sum", Arguments = { new Argument { Node = (uint)program.Nodes.Count - 1 } } });
+        program.Regions[0].Nodes.Add((uint)program.Nodes.Count);
+        program.Nodes.Add(new Node { Save = new Save { Value = new Argument { Node = (uint)program.Nodes.Count - 1 }, Name = "sum" } });
+        return program;
+
+        void Add(Call call)
+        {
+            program.Regions[0].Nodes.Add((uint)program.Nodes.Count);
+            program.Nodes.Add(new Node { Call = call });
+        }
+    }
+
+    /// <summary>Asks for a tensor of so many numbers.</summary>
+    public static Program Huge(string model, long elements) => new()
+    {
+        Version = 1,
+        Model = new ModelRef { Id = model },
+        Nodes = { new Node { Call = new Call { Op = "ones", Arguments = { new Argument { List = new ArgumentList { Items = { Whole(elements) } } } } } }, new Node { Save = new Save { Value = new Argument { Node = 0 } } } },
+        Regions = { new Region { Nodes = { 0, 1 } } },
+    };
 
     private static Argument Whole(long number) => new() { Integer = number };
 }

@@ -34,10 +34,10 @@ internal sealed class Stage : IAsyncDisposable
     public static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
     /// <summary>A model with random weights; its name is its folder's.</summary>
-    public string NewModel(string name, int width = 16)
+    public string NewModel(string name, int width = 16, int layers = 2)
     {
         using var files = new TempFolder();
-        TinyModel.Write(files, TinyModel.GPT2(width: width), seed: name.Sum(c => c));
+        TinyModel.Write(files, TinyModel.GPT2(width: width, layers: layers), seed: name.Sum(c => c));
         string path = _folder.File(name);
         Directory.CreateDirectory(path);
         foreach (string file in Directory.EnumerateFiles(files.Path)) File.Copy(file, Path.Combine(path, Path.GetFileName(file)));
@@ -67,10 +67,12 @@ internal sealed class Stage : IAsyncDisposable
         Backend.Deployments.SetAsync(new Deployment { Model = model, Pinned = pinned, Replicas = replicas, Dtype = dtype }, Cancel);
 
     /// <summary>Queues a pass over three tokens, or so many operations of about a millisecond.</summary>
-    public async Task<string> SubmitAsync(string model, int operations = 0, string owner = "ana")
+    public Task<string> SubmitAsync(string model, int operations = 0) => SubmitAsync(model, operations == 0 ? Programs.Pass(model) : Programs.Work(model, operations));
+
+    public async Task<string> SubmitAsync(string model, Program program, TimeSpan? limit = null)
     {
         string id = $"job{Interlocked.Increment(ref _jobs)}";
-        await Backend.Jobs.SubmitAsync(new JobSubmission(id, owner, model, Google.Protobuf.MessageExtensions.ToByteArray(operations == 0 ? Programs.Pass(model) : Programs.Work(model, operations))), Cancel);
+        await Backend.Jobs.SubmitAsync(new JobSubmission(id, "ana", model, Google.Protobuf.MessageExtensions.ToByteArray(program), TimeLimit: limit), Cancel);
         _watches[id] = NoteAsync(id);
         return id;
     }

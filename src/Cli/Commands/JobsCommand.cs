@@ -6,7 +6,7 @@ using Spectre.Console;
 
 namespace Ndif.Cli.Commands;
 
-/// <summary>`ndif jobs [show|cancel|delete|dead|requeue]`: one's own jobs, and for operators those that lost too many workers.</summary>
+/// <summary>`ndif jobs [show|watch|cancel|delete|dead|requeue]`: one's own jobs, and for operators those that lost too many workers.</summary>
 internal static class JobsCommand
 {
     public static Command Create()
@@ -28,6 +28,19 @@ internal static class JobsCommand
         var show = new Command("show", "Show what is known of a job of yours.") { id };
         show.SetAction(async (parsed, cancellationToken) => Show(parsed, await (await Of(parsed, cancellationToken)).GetAsync(cancellationToken)));
 
+        var watch = new Command("watch", "Tell what happens to a job of yours, from its submission to its end; while it waits, where it stands.") { id };
+        watch.SetAction(async (parsed, cancellationToken) =>
+        {
+            JobState last = default;
+            await foreach (JobEvent happening in (await Of(parsed, cancellationToken)).Events(cancellationToken: cancellationToken))
+            {
+                if (parsed.GetValue(json)) Print([happening.Raw]);
+                else Console.WriteLine($"{happening.Raw.Time.ToDateTimeOffset():HH:mm:ss.fff}  {happening}");
+                last = happening.State ?? last;
+            }
+            return last is JobState.Completed ? 0 : 1;
+        });
+
         var cancel = new Command("cancel", "Cancel a job of yours, whether it waits or runs.") { id };
         cancel.SetAction(async (parsed, cancellationToken) => Show(parsed, await (await Of(parsed, cancellationToken)).CancelAsync(cancellationToken)));
 
@@ -39,7 +52,7 @@ internal static class JobsCommand
             return 0;
         });
 
-        var dead = new Command("dead", "List all owners' jobs that failed because they lost too many workers. Needs a key with `admin`.");
+        var dead = new Command("dead", "List all owners' jobs that failed because they lost too many workers. Needs a key with `operator` or `admin`.");
         dead.SetAction(async (parsed, cancellationToken) =>
         {
             IReadOnlyList<DeadLetter> letters = await DeadLetters.ListAsync(Limit(parsed), There(parsed), cancellationToken);
@@ -51,7 +64,7 @@ internal static class JobsCommand
             return 0;
         });
 
-        var requeue = new Command("requeue", "Run a dead letter again, as a new job of its owner. Needs a key with `admin`.") { id };
+        var requeue = new Command("requeue", "Run a dead letter again, as a new job of its owner. Needs a key with `operator` or `admin`.") { id };
         requeue.SetAction(async (parsed, cancellationToken) =>
         {
             string again = await DeadLetters.RequeueAsync(parsed.GetValue(id)!, There(parsed), cancellationToken);
@@ -59,7 +72,7 @@ internal static class JobsCommand
             return 0;
         });
 
-        foreach (Command part in new[] { list, show, cancel, delete, dead, requeue }) command.Subcommands.Add(part);
+        foreach (Command part in new[] { list, show, watch, cancel, delete, dead, requeue }) command.Subcommands.Add(part);
         return command;
 
         Backend There(ParseResult parsed) => Shared.Service(parsed.GetValue(host), parsed.GetValue(key));
@@ -89,6 +102,7 @@ internal static class JobsCommand
             if (job.Started is not null) Console.WriteLine($"  started    {Time(job.Started)}, attempt {job.Attempt}{(job.Worker.Length > 0 ? $" on {job.Worker}" : "")}");
             if (job.Ended is not null) Console.WriteLine($"  ended      {Time(job.Ended)}");
             if (job.Usage is { } usage) Console.WriteLine($"  used       {usage.Tokens} tokens, {usage.ComputeSeconds:0.###} s, {usage.ResultBytes} bytes of results");
+            if (job.Usage is { Phases.Count: > 0 } parts) Console.WriteLine($"  time       {string.Join(", ", parts.Phases.Select(part => $"{part.Name} {1000 * part.Seconds:0.0} ms"))}");
             if (job.Error is { } error) Console.WriteLine($"  error      {ErrorText.Of(error).Replace("\n", "\n             ", StringComparison.Ordinal)}");
             return 0;
         }

@@ -20,13 +20,14 @@ internal static class KeysCommand
 
         var name = new Argument<string>("name") { Description = "Whose key it is, in words." };
         var admin = new Option<bool>("--admin") { Description = "The key may also administer the service." };
+        var oper = new Option<bool>("--operator") { Description = "The key may also deploy, evict and drain, but make no keys." };
         var days = new Option<double?>("--days") { Description = "Days until it expires. Default: never." };
         var models = new Option<string[]>("--model") { Description = "A model it may use; may be given several times. Default: all." };
         var tier = new Option<string>("--tier") { Description = "Its share of service.", DefaultValueFactory = _ => "standard" };
-        var create = new Command("create", "Make a key. It is shown this once; only its hash is kept.") { name, admin, days, models, tier };
+        var create = new Command("create", "Make a key. It is shown this once; only its hash is kept.") { name, admin, oper, days, models, tier };
         create.SetAction((parsed, cancellationToken) => WithAsync(parsed, async keys =>
         {
-            CreatedKey key = await keys.CreateAsync(parsed.GetValue(name)!, parsed.GetValue(admin) ? [Scopes.Run, Scopes.Admin] : [], parsed.GetValue(tier)!,
+            CreatedKey key = await keys.CreateAsync(parsed.GetValue(name)!, parsed.GetValue(admin) ? [Scopes.Run, Scopes.Admin] : parsed.GetValue(oper) ? [Scopes.Run, Scopes.Operator] : [], parsed.GetValue(tier)!,
                 parsed.GetValue(models), Lifetime(parsed.GetValue(days)), cancellationToken);
             Console.WriteLine(key.Key.Reveal());
             Console.Error.WriteLine($"Key {key.Record.Id} for \"{key.Record.Name}\". This is the only time it is shown: export NDIF_API_KEY=<the line above>");

@@ -5,7 +5,7 @@ using Spectre.Console;
 
 namespace Ndif.Cli.Commands;
 
-/// <summary>`ndif models`: what the service serves, or what this machine has.</summary>
+/// <summary>`ndif models`: what the service serves and is to serve, or what this machine has.</summary>
 internal static class ModelsCommand
 {
     public static Command Create()
@@ -14,7 +14,9 @@ internal static class ModelsCommand
         var key = Shared.Key();
         var here = new Option<bool>("--local") { Description = "The models on this machine instead: bundled, and in Hugging Face's cache." };
         var tree = new Option<string?>("--tree") { Description = "Print the module tree of this model (an id or folder on this machine)." };
-        var command = new Command("models", "List the service's models, this machine's, or a model's tree.") { host, key, here, tree, Pull() };
+        var command = new Command("models", "List the service's models, this machine's, or a model's tree; for operators, say what the service is to hold.") { host, key, here, tree, Pull() };
+        host.Recursive = key.Recursive = true;
+        foreach (Command part in DeploymentCommands.Create(parsed => Shared.Service(parsed.GetValue(host), parsed.GetValue(key)))) command.Subcommands.Add(part);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             if (parsed.GetValue(tree) is { } id) Console.WriteLine(ModulePrinter.Print(ModelLoader.Describe(id).Root));
@@ -45,9 +47,15 @@ internal static class ModelsCommand
 
     public static void Write(IEnumerable<ModelStatus> models)
     {
-        var table = new Table().AddColumns("model", "architecture", "parameters", "heat", "replicas", "waiting", "running");
+        var table = new Table().AddColumns("model", "architecture", "parameters", "heat", "replicas", "waiting", "running", "");
         foreach (ModelStatus model in models)
-            table.AddRow(new[] { model.Id, model.Architecture, $"{model.Parameters / 1e6:0.#} M", model.Heat.ToString().ToLowerInvariant(), $"{model.Replicas}", $"{model.Waiting}", $"{model.Running}" }.Select(Markup.Escape).ToArray());
+            table.AddRow(new[]
+            {
+                model.Revision.Length is > 0 and < 40 ? $"{model.Id}@{model.Revision}" : model.Id, // a commit is in the JSON
+                model.Architecture, $"{model.Parameters / 1e6:0.#} M", model.Loading > 0 ? "loading" : model.Heat is Heat.Unspecified ? "none" : model.Heat.ToString().ToLowerInvariant(),
+                model.Wanted > 0 ? $"{model.Replicas} of {model.Wanted}" : $"{model.Replicas}", $"{model.Waiting}", $"{model.Running}",
+                string.Join(", ", new[] { model.Pinned ? "pinned" : "", model.Error?.Message ?? "" }.Where(word => word.Length > 0)),
+            }.Select(Markup.Escape).ToArray());
         AnsiConsole.Write(table);
     }
 }

@@ -28,6 +28,7 @@ internal static class ServeCommand
                 : throw new ArgumentException("A gateway without a Redis reaches no worker: give --redis host:port, or run everything in one process with `ndif up`.");
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             using var logs = new SerilogLoggerFactory(log);
+            using var observed = Observability.Start("ndif-gateway");
             await using QueueBackend backend = Shared.Backend(address, config.Queue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)), config.Blobs(parsed, parsed.GetValue(data)!), logs);
             await using WebApplication app = GatewayHost.Build(config.Gateway(parsed, gateway.Given(parsed)), backend, Shared.Keys(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), Shared.Rules, log);
             await app.StartAsync(cancellationToken);

@@ -16,7 +16,7 @@ internal static class Shared
 
     public static Option<double> Lease() => new("--lease-seconds") { Description = "How long a worker keeps a job without renewing it: a dead worker's jobs run elsewhere after this.", DefaultValueFactory = _ => LeaseSeconds };
 
-    public static Option<string?> Host() => new("--host") { Description = $"Address of the service's gateway. Default: NDIF_HOST, the config file, {NdifConfig.DefaultHost}." };
+    public static Option<string?> Host() => new("--host", "--service") { Description = $"Address of the service's gateway. Default: NDIF_HOST, the config file, {NdifConfig.DefaultHost}." };
 
     public static Option<string?> Key() => new("--key") { Description = "API key. Default: NDIF_API_KEY, the config file." };
 
@@ -31,6 +31,18 @@ internal static class Shared
     public static Option<string> Dtype() => new("--dtype") { Description = "Element type to load weights in: float32, bfloat16, float16. Default: the checkpoint's own.", DefaultValueFactory = _ => "" };
 
     public static Option<bool> EightBit() => new("--int8") { Description = "Keep the weights of linear layers in eight bits: a quarter of float32's memory, slower, a little off." };
+
+    public static Option<string?> Memory() => new("--memory") { Description = "Bytes for the weights of models on the device: 8GB, 512MiB. Default: on the CPU four fifths of the machine's, elsewhere no bound." };
+
+    public static Option<string?> WarmMemory() => new("--warm-memory") { Description = "Bytes of this machine's memory for models taken off the device, from where they come back fast. Default: none." };
+
+    public static Option<string?> JobMemory() => new("--job-memory") { Description = "Bytes that the values of one job may have at a time. Default: on the CPU a quarter of the machine's, at least 4GiB; elsewhere no bound." };
+
+    public static Option<double> Grace() => new("--grace-seconds") { Description = "How long jobs may still run when it is told to stop; then they go back to the queue.", DefaultValueFactory = _ => 5 };
+
+    /// <summary>Seconds of an option.</summary>
+    public static TimeSpan Seconds(ParseResult parsed, Option<double> option) => parsed.GetValue(option) is >= 0 and <= 1e6 and var seconds ? TimeSpan.FromSeconds(seconds)
+        : throw new ArgumentException($"{option.Name} is a number of seconds from 0 on.");
 
     /// <summary>What this build runs, as the gateway checks it.</summary>
     public static ProgramRules Rules { get; } = new(ProgramValidator.Validate, [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)], ProgramFormat.Version, []);

@@ -24,9 +24,10 @@ internal static class StatusCommand
             }
             Console.WriteLine($"NDIF {status.Version}, up since {status.Started.ToDateTimeOffset():yyyy-MM-dd HH:mm} UTC: {status.Waiting} waiting, {status.Running} running, {status.Completed} completed, {status.Failed} failed");
             ModelsCommand.Write(status.Models);
-            var workers = new Table().AddColumns("worker", "device", "models", "jobs", "memory");
+            var workers = new Table().AddColumns("worker", "device", "models", "jobs", "memory", "weights", "state");
             foreach (WorkerStatus worker in status.Workers)
-                workers.AddRow(new[] { worker.Id, worker.Device, string.Join(", ", worker.Models), $"{worker.Jobs.Count}", $"{worker.MemoryBytes / 1e6:0} MB" }.Select(Markup.Escape).ToArray());
+                workers.AddRow(new[] { worker.Id, worker.Device, string.Join(", ", worker.Models.Concat(worker.Warm.Select(m => $"{m} (warm)"))), $"{worker.Jobs.Count}", $"{worker.MemoryBytes / 1e6:0} MB",
+                    worker.BudgetBytes > 0 ? $"{worker.WeightBytes / 1e6:0} of {worker.BudgetBytes / 1e6:0} MB" : $"{worker.WeightBytes / 1e6:0} MB", worker.Draining ? "draining" : "ready" }.Select(Markup.Escape).ToArray());
             AnsiConsole.Write(workers);
             return 0;
         });

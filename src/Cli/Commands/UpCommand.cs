@@ -20,18 +20,28 @@ internal static class UpCommand
         var data = Shared.Data();
         var prefix = Shared.Prefix();
         var logJson = Shared.LogJson();
-        var command = new Command("up", "Run the whole service in this process: gateway, queue (in memory, or Redis) and a worker.") { model, device, dtype, eightBit, redis, data, prefix, logJson };
+        var memory = Shared.Memory();
+        var warm = Shared.WarmMemory();
+        var jobMemory = Shared.JobMemory();
+        var grace = Shared.Grace();
+        var command = new Command("up", "Run the whole service in this process: gateway, queue (in memory, or Redis) and a worker.") { model, device, dtype, eightBit, memory, warm, jobMemory, redis, data, prefix, grace, logJson };
         gateway.AddTo(command);
         config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
+            using var observed = Observability.Start("ndif");
             string folder = parsed.GetValue(data)!;
             QueueBackend backend = Shared.Backend(parsed.GetValue(redis), config.Queue(parsed, parsed.GetValue(prefix)!, Shared.LeaseSeconds), config.Blobs(parsed, folder));
             IKeyStore keys = Shared.Keys(backend, folder, parsed.GetValue(prefix)!);
             GatewayOptions options = config.Gateway(parsed, gateway.Given(parsed));
             await using LocalService service = await LocalService.StartAsync(options,
-                new WorkerOptions { Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)!, Dtype = parsed.GetValue(dtype)!, EightBit = parsed.GetValue(eightBit) }, backend, keys, log, cancellationToken);
+                new WorkerOptions
+                {
+                    Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)!, Dtype = parsed.GetValue(dtype)!, EightBit = parsed.GetValue(eightBit),
+                    Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)), WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0, JobMemory = MemorySize.Parse("--job-memory", parsed.GetValue(jobMemory)),
+                    Grace = Shared.Seconds(parsed, grace),
+                }, backend, keys, log, cancellationToken);
             await AnnounceAsync(service, options.AllowAnonymous, cancellationToken);
             await Task.WhenAny(service.Worker, Task.Delay(Timeout.Infinite, cancellationToken));
             if (service.Worker.IsFaulted) await service.Worker;

@@ -1,3 +1,4 @@
+using System.IO.Hashing;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
@@ -43,27 +44,38 @@ internal static class BlobDownload
             throw Errors.Throwable(ErrorCode.LimitExceeded, $"A saved tensor has {blob.Length} bytes; one array of this process holds {Array.MaxLength}.", "Save it in parts.");
         byte[] bytes = GC.AllocateUninitializedArray<byte>((int)blob.Length);
         int received = 0, before = 0;
+        using IChecksum sum = blob.Checksum.IsEmpty ? new NameChecksum(blob.Id) : new Xxh128Checksum(blob.Checksum);
         for (int attempt = 1; ; attempt++)
         {
             if (received > before) attempt = 1; // it goes on, however often it is cut off
             before = received;
+            BlobRoute route = await service.RouteAsync(cancellationToken);
             try
             {
-                using var request = new HttpRequestMessage(HttpMethod.Get, $"/v1/blobs/{blob.Id}") { Version = new Version(2, 0), VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+                using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(route.Address, $"/v1/blobs/{blob.Id}")) { Version = route.Version, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
                 request.Headers.Authorization = service.Authorization;
                 if (received > 0) request.Headers.Range = new RangeHeaderValue(received, null);
                 using HttpResponseMessage response = await service.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
                 if ((int)response.StatusCode >= 500) throw new HttpRequestException($"The service answered {(int)response.StatusCode} {response.ReasonPhrase}.");
                 if (!response.IsSuccessStatusCode) throw Refused(response);
-                if (response.StatusCode is not HttpStatusCode.PartialContent) received = 0; // all of it, from the beginning
+                if (response.StatusCode is not HttpStatusCode.PartialContent)
+                {
+                    received = 0; // all of it, from the beginning
+                    sum.Reset();
+                }
                 await using Stream stream = await response.Content.ReadAsStreamAsync(cancellationToken);
                 while (received < bytes.Length)
                 {
                     int read = await stream.ReadAsync(bytes.AsMemory(received), cancellationToken);
                     if (read == 0) throw new IOException("The connection ended early.");
+                    sum.Add(bytes.AsSpan(received, read)); // at once, while the bytes are still in the processor's cache
                     received += read;
                 }
                 break;
+            }
+            catch (HttpRequestException) when (received == 0 && service.Leave(route))
+            {
+                // that port cannot be reached from here: the one of all other calls can
             }
             catch (Exception e) when (e is IOException or HttpRequestException && attempt < Attempts)
             {
@@ -78,8 +90,57 @@ internal static class BlobDownload
                 }, e);
             }
         }
-        string sum = Convert.ToHexStringLower(SHA256.HashData(bytes));
-        return sum == blob.Id ? bytes
-            : throw Errors.Throwable(ErrorCode.CorruptData, $"A saved tensor arrived damaged: its SHA-256 is {sum}, not {blob.Id}.", "Run the trace again.");
+        return sum.IsRight(out string found) ? bytes
+            : throw Errors.Throwable(ErrorCode.CorruptData, $"A saved tensor arrived damaged: {found}.", "Run the trace again.");
     }
+}
+
+/// <summary>Whether the bytes that came are those that were sent, looked at as they come.</summary>
+internal interface IChecksum : IDisposable
+{
+    void Add(ReadOnlySpan<byte> bytes);
+
+    /// <summary>Forgets what was added.</summary>
+    void Reset();
+
+    /// <param name="found">What was found in place of what.</param>
+    bool IsRight(out string found);
+}
+
+/// <summary>The bytes' SHA-256 is their name.</summary>
+internal sealed class NameChecksum(string id) : IChecksum
+{
+    private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+
+    public void Add(ReadOnlySpan<byte> bytes) => _hash.AppendData(bytes);
+
+    public void Reset() => _hash.GetHashAndReset();
+
+    public bool IsRight(out string found)
+    {
+        string sum = Convert.ToHexStringLower(_hash.GetHashAndReset());
+        found = $"its SHA-256 is {sum}, not {id}";
+        return sum == id;
+    }
+
+    public void Dispose() => _hash.Dispose();
+}
+
+/// <summary>The bytes' XXH128 was sent along.</summary>
+internal sealed class Xxh128Checksum(ByteString expected) : IChecksum
+{
+    private readonly XxHash128 _hash = new();
+
+    public void Add(ReadOnlySpan<byte> bytes) => _hash.Append(bytes);
+
+    public void Reset() => _hash.Reset();
+
+    public bool IsRight(out string found)
+    {
+        byte[] sum = _hash.GetCurrentHash();
+        found = $"its XXH128 is {Convert.ToHexStringLower(sum)}, not {Convert.ToHexStringLower(expected.Span)}";
+        return expected.Span.SequenceEqual(sum);
+    }
+
+    public void Dispose() { }
 }

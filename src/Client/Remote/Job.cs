@@ -112,11 +112,11 @@ public sealed class Job
     }
 }
 
-/// <summary>Jobs that failed because they lost too many workers: for operators, whose keys have the scope `admin`.</summary>
+/// <summary>Jobs that failed because they lost too many workers: for operators, whose keys have the scope `operator` or `admin`.</summary>
 public static class DeadLetters
 {
     /// <summary>Those of all owners, newest first.</summary>
-    /// <exception cref="AccessException">The key has no scope `admin`.</exception>
+    /// <exception cref="AccessException">The key has neither scope.</exception>
     public static Task<IReadOnlyList<DeadLetter>> ListAsync(int limit = 100, Backend? remote = null, CancellationToken cancellationToken = default)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(limit);
@@ -125,7 +125,7 @@ public static class DeadLetters
 
     /// <summary>Runs one again as a new job of the same owner; gives that job's id. Asking twice makes one job.</summary>
     /// <exception cref="NdifException">UNKNOWN_JOB if there is no such dead letter.</exception>
-    /// <exception cref="AccessException">The key has no scope `admin`.</exception>
+    /// <exception cref="AccessException">The key has neither scope.</exception>
     public static Task<string> RequeueAsync(string jobId, Backend? remote = null, CancellationToken cancellationToken = default) =>
         RemoteService.For(remote).RequeueAsync(jobId, cancellationToken);
 }

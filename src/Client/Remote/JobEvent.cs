@@ -15,6 +15,12 @@ public sealed class JobEvent(Event happening)
     /// <summary>The state the job is in now, if that is what happened.</summary>
     public JobState? State => Raw.KindCase is Event.KindOneofCase.State ? Raw.State.State : null;
 
+    /// <summary>Where the job stands in its line, 1 is next: told at first, and again when it changes; null for other news.</summary>
+    public int? Position => Raw.State?.State is JobState.Queued ? (int)Raw.State.Position : null;
+
+    /// <summary>How long it is likely to wait yet; null for other news, and as long as nothing is known of the model's jobs.</summary>
+    public TimeSpan? Wait => Raw.State is { State: JobState.Queued, WaitSeconds: > 0 } state ? TimeSpan.FromSeconds(state.WaitSeconds) : null;
+
     /// <summary>The new tokens, if that is what happened: one, or several that came faster than they could be told.</summary>
     public IReadOnlyList<GeneratedToken> Tokens => Raw.KindCase switch
     {

@@ -66,4 +66,7 @@ internal sealed class RemoteChannel
     public Admin.AdminClient Admin { get; }
 
     public HttpClient Http { get; }
+
+    /// <summary>Where large tensors are fetched; null before it was asked for.</summary>
+    public BlobRoute? Route { get; set; }
 }

@@ -156,6 +156,18 @@ internal sealed class RemoteService : IProgramRunner
     public Task<string> RequeueAsync(string jobId, CancellationToken cancellationToken) => GuardAsync(async () =>
         (await _channel.Admin.RequeueAsync(new RequeueRequest { JobId = jobId }, Headers(), cancellationToken: cancellationToken)).JobId, cancellationToken);
 
+    public Task<IReadOnlyList<Deployment>> DeploymentsAsync(CancellationToken cancellationToken) => GuardAsync<IReadOnlyList<Deployment>>(async () =>
+        (await _channel.Admin.ListDeploymentsAsync(new ListDeploymentsRequest(), Headers(), cancellationToken: cancellationToken)).Deployments, cancellationToken);
+
+    public Task<ModelStatus> DeployAsync(DeployRequest request, CancellationToken cancellationToken) => GuardAsync(async () =>
+        await _channel.Admin.DeployAsync(request, Headers(), cancellationToken: cancellationToken), cancellationToken);
+
+    public Task<ModelStatus> EvictAsync(EvictRequest request, CancellationToken cancellationToken) => GuardAsync(async () =>
+        await _channel.Admin.EvictAsync(request, Headers(), cancellationToken: cancellationToken), cancellationToken);
+
+    public Task<WorkerStatus> DrainAsync(string worker, CancellationToken cancellationToken) => GuardAsync(async () =>
+        await _channel.Admin.DrainAsync(new DrainRequest { Worker = worker }, Headers(), cancellationToken: cancellationToken), cancellationToken);
+
     /// <summary>What the service thinks the program costs; nothing is queued.</summary>
     public Task<Estimate> EstimateAsync(Protocol.Program program, CancellationToken cancellationToken) => GuardAsync(async () =>
     {
@@ -183,6 +195,18 @@ internal sealed class RemoteService : IProgramRunner
     internal HttpClient Http => _channel.Http;
 
     internal Uri Host => _channel.Host;
+
+    /// <summary>Where this service gives large tensors; asked for once.</summary>
+    internal async Task<BlobRoute> RouteAsync(CancellationToken cancellationToken) => _channel.Route ??= BlobRoute.Of(
+        _channel.Host, await GuardAsync(async () => await Calls.GetCapabilitiesAsync(new GetCapabilitiesRequest(), Headers(), cancellationToken: cancellationToken), cancellationToken));
+
+    /// <summary>Takes the connection of all other calls from now on; false if it was that one already.</summary>
+    internal bool Leave(BlobRoute route)
+    {
+        if (route.Address == _channel.Host) return false;
+        _channel.Route = BlobRoute.Shared(_channel.Host);
+        return true;
+    }
 
     internal Metadata Headers() => _key is { Length: > 0 }
         ? new Metadata { { "authorization", $"Bearer {_key}" } }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 using Ndif.Protocol;
 using Ndif.Recording;
@@ -13,18 +14,25 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
     private readonly Dictionary<uint, Saved> _saves = recorder.Saves.ToDictionary(s => s.SaveNode);
 
     private ExceptionDispatchInfo? _thrown;
+    private RunClock _clock = new();
 
     /// <summary>True if the program asks its client in the middle of its run.</summary>
     public bool Asks => recorder.Callbacks.Count > 0;
 
     public Protocol.Program Program => recorder.Program;
 
+    /// <summary>Where the time of a remote run went; null before its end, and for a local one.</summary>
+    public RunTimings? Timings { get; private set; }
+
     public async Task RunAsync(IProgramRunner runner, CancellationToken cancellationToken)
     {
         recorder.WasRun = true;
+        using Activity? activity = Telemetry.Source.StartActivity("run", ActivityKind.Client)?.SetTag("ndif.model", recorder.Program.Model?.Id);
+        _clock = new RunClock();
         try
         {
             await runner.RunAsync(recorder.Program, this, cancellationToken);
+            Timings = _clock.Stop();
         }
         catch (Exception e) when (e is NdifException or { InnerException: NdifException })
         {
@@ -37,6 +45,7 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
 
     public void Happened(Event happening)
     {
+        _clock.Happened(happening);
         onEvent?.Invoke(new JobEvent(happening));
         switch (happening.KindCase)
         {

@@ -33,11 +33,16 @@ public sealed class Session : Scope, IDisposable
 
     /// <summary>Runs all its traces and fills what was saved.</summary>
     /// <exception cref="NdifException">One of them failed; the message names its line.</exception>
-    public Task RunAsync(CancellationToken cancellationToken = default)
+    public async Task RunAsync(CancellationToken cancellationToken = default)
     {
         Close();
-        return new RecordedRun(_recorder, OnLog, OnWarning, OnEvent).RunAsync(_model.RunnerFor(_backend), cancellationToken);
+        var run = new RecordedRun(_recorder, OnLog, OnWarning, OnEvent);
+        await run.RunAsync(_model.RunnerFor(_backend), cancellationToken);
+        Timings = run.Timings;
     }
+
+    /// <summary>Where the time of a remote run went; null before its end, and for a local one.</summary>
+    public RunTimings? Timings { get; private set; }
 
     /// <summary><see cref="RunAsync"/> for scripts that do not await.</summary>
     public void Run() => RunAsync().GetAwaiter().GetResult();

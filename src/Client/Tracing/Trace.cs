@@ -158,7 +158,11 @@ public sealed class Trace : Scope, IDisposable
         Close();
         var run = new RecordedRun(_recorder, OnLog, OnWarning, OnEvent);
         await run.RunAsync(_model.RunnerFor(_backend), cancellationToken);
+        Timings = run.Timings;
     }
+
+    /// <summary>Where the time of a remote run went; null before its end, and for a local one.</summary>
+    public RunTimings? Timings { get; private set; }
 
     /// <summary><see cref="RunAsync"/> for scripts that do not await.</summary>
     public void Run() => RunAsync().GetAwaiter().GetResult();

@@ -311,7 +311,14 @@ internal sealed class Interleaver
         foreach (RunningCache cache in _caches)
         {
             if (!cache.Wants(point) || cache.Invoke.Job.HasFailed || cache.Invoke.Within!.HasEnded) continue;
-            cache.Add(point, _subject.Paths[point.Module], Sites.See(cache.Invoke.View!, point.After ? SiteKind.Output : SiteKind.Inputs, point, value));
+            try
+            {
+                cache.Add(point, _subject.Paths[point.Module], Sites.See(cache.Invoke.View!, point.After ? SiteKind.Output : SiteKind.Inputs, point, value));
+            }
+            catch (NdifException full) when (full.Code is ErrorCode.OutOfMemory)
+            {
+                cache.Invoke.Job.Fail(full, cache.Node);
+            }
         }
     }
 

@@ -59,6 +59,7 @@ internal sealed partial class Interpreter
                 if (_slots[append.Container] is not List<object?> list)
                     throw Errors.Throwable(ErrorCode.BadArgument, "Only a list can be appended to.");
                 list.Add(Ownership.Take(Ownership.Second(append.Value.Evaluate(_slots))));
+                _slots.Grow(append.Container, list[^1]);
                 return true;
             case LogStatement log:
                 Job.Log(log.Id, string.Join(" ", log.Values.Select(v => ValueText.Of(v.Evaluate(_slots)))));

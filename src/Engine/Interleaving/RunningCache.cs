@@ -15,6 +15,9 @@ internal sealed class RunningCache(Interpreter invoke, CacheStatement statement,
 
     public Interpreter Invoke => invoke;
 
+    /// <summary>Its statement.</summary>
+    public uint Node => statement.Id;
+
     public bool Wants(Point point) => !point.IsOperation && _modules.Contains(point.Module) && (point.After ? statement.Outputs : statement.Inputs);
 
     /// <param name="seen">As the invoke sees it; owned from here on.</param>
@@ -27,6 +30,7 @@ internal sealed class RunningCache(Interpreter invoke, CacheStatement statement,
         var calls = (List<object?>)known!;
         if (!point.After || !statement.Inputs || calls.Count == 0) calls.Add(new Dictionary<string, object?>());
         ((Dictionary<string, object?>)calls[^1]!)[point.After ? "output" : "inputs"] = kept;
+        invoke.Job.Slots.Grow(statement.Id, kept);
     }
 
     /// <summary>Later edits in place must not reach what was cached.</summary>

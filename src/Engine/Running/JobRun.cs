@@ -19,10 +19,11 @@ public sealed class JobRun : IDisposable
     private int _told, _repeated, _seeds;
 
     /// <param name="constants">Fetches a constant of the program that did not travel inside of it.</param>
-    public JobRun(Plan plan, IRunSink sink, Func<uint, TensorData>? constants = null, CancellationToken cancellation = default)
+    /// <param name="valueBytes">The most that the program's values may have at a time; more is OUT_OF_MEMORY.</param>
+    public JobRun(Plan plan, IRunSink sink, Func<uint, TensorData>? constants = null, long valueBytes = long.MaxValue, CancellationToken cancellation = default)
     {
         (Plan, _sink, Cancellation) = (plan, sink, cancellation);
-        Slots = new Slots(plan, constants ?? (index => TensorData.From(plan.Program.Constants[(int)index])));
+        Slots = new Slots(plan, constants ?? (index => TensorData.From(plan.Program.Constants[(int)index])), valueBytes);
         Seed = Random.Shared.NextInt64();
         _generator = new torch.Generator((ulong)Seed, plan.Subject.Device);
         Context = new KernelContext { Device = plan.Subject.Device, DefaultType = plan.Subject.Type, Generator = _generator };

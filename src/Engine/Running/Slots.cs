@@ -5,11 +5,14 @@ using TorchSharp;
 namespace Ndif.Engine.Running;
 
 /// <summary>The values of one run, by node: set once (again in each turn of a loop), freed after their last use.</summary>
-internal sealed class Slots(Plan plan, Func<uint, TensorData> constants) : IDisposable
+/// <param name="most">Bytes that they may have together at a time; a view counts as what it shows.</param>
+internal sealed class Slots(Plan plan, Func<uint, TensorData> constants, long most = long.MaxValue) : IDisposable
 {
     private static readonly object s_empty = new();
 
     private readonly object?[] _values = NewValues(plan.Statements.Length);
+    private readonly long[] _bytes = new long[most == long.MaxValue ? 0 : plan.Statements.Length];
+    private long _total;
     private readonly Dictionary<uint, torch.Tensor> _gradients = [];
     private readonly torch.Tensor?[] _constants = new torch.Tensor?[plan.Program.Constants.Count];
 
@@ -24,16 +27,32 @@ internal sealed class Slots(Plan plan, Func<uint, TensorData> constants) : IDisp
     public bool Has(uint node) => !ReferenceEquals(_values[node], s_empty);
 
     /// <summary>Sets a node's value, which the slot owns from now on.</summary>
+    /// <exception cref="NdifException">OUT_OF_MEMORY: together they have more bytes than they may. The value is here all the same.</exception>
     public void Set(uint node, object? value)
     {
         Free(node);
         _values[node] = value;
+        Grow(node, value);
+    }
+
+    /// <summary>Counts what a node's value has taken in: an item of a list.</summary>
+    /// <exception cref="NdifException">OUT_OF_MEMORY, as <see cref="Set"/>.</exception>
+    public void Grow(uint node, object? item)
+    {
+        if (_bytes.Length == 0) return;
+        long bytes = ValueSize.Of(item);
+        _bytes[node] += bytes;
+        _total += bytes;
+        if (_total > most)
+            throw Errors.Throwable(ErrorCode.OutOfMemory, $"The values that the program holds at this point have {_total:N0} bytes; a job may hold {most:N0} at a time here.",
+                "A value is freed after its last use: save what is needed of it (a slice, a mean) and let it go, or use fewer rows at once.");
     }
 
     public void Free(uint node)
     {
         object? value = _values[node];
         _values[node] = s_empty;
+        if (_bytes.Length > 0) (_total, _bytes[node]) = (_total - _bytes[node], 0);
         if (!ReferenceEquals(value, s_empty)) Ownership.Release(value);
         if (_gradients.Remove(node, out torch.Tensor? gradient)) gradient.Dispose();
     }

@@ -19,17 +19,32 @@ internal static unsafe class Curves
     /// <param name="round">Both what goes in and what comes out is rounded to bfloat16, as by a model of that type.</param>
     public static void Apply(Curve curve, float* x, int count, bool round)
     {
+        if (curve == Curve.Gelu) Apply<Gelu>(x, count, round);
+        else if (curve == Curve.GeluTanh) Apply<GeluTanh>(x, count, round);
+        else if (curve == Curve.Silu) Apply<Silu>(x, count, round);
+        else Apply<Relu>(x, count, round);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Apply<T>(float* x, int count, bool round) where T : ICurve
+    {
         int i = 0;
-        for (; i + 16 <= count; i += 16) Vector512.Store(Of(curve, Vector512.Load(x + i), round), x + i);
+        for (; i + 16 <= count; i += 16)
+        {
+            Vector512<float> v = Vector512.Load(x + i);
+            Vector512.Store(round ? BFloat16.Round(T.Of(BFloat16.Round(v))) : T.Of(v), x + i);
+        }
         if (i == count) return;
         float* rest = stackalloc float[16];
         new Span<float>(rest, 16).Clear();
         new Span<float>(x + i, count - i).CopyTo(new Span<float>(rest, 16));
-        Vector512.Store(Of(curve, Vector512.Load(rest), round), rest);
+        Vector512<float> last = Vector512.Load(rest);
+        Vector512.Store(round ? BFloat16.Round(T.Of(BFloat16.Round(last))) : T.Of(last), rest);
         new Span<float>(rest, count - i).CopyTo(new Span<float>(x + i, count - i));
     }
 
     /// <summary>gate = curve(gate) · up, in place.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Gate(Curve curve, float* gate, float* up, int count, bool round)
     {
         Apply(curve, gate, count, round);
@@ -42,6 +57,7 @@ internal static unsafe class Curves
         for (; i < count; i++) gate[i] = round ? BFloat16.Round(gate[i] * BFloat16.Round(up[i])) : gate[i] * up[i];
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Round(float* x, int count)
     {
         int i = 0;
@@ -86,32 +102,46 @@ internal static unsafe class Curves
         return Vector512.ConditionalSelect(Vector512.LessThan(Vector512.Abs(x), Vector512.Create(0.625f)), small, large);
     }
 
-    private static Vector512<float> Of(Curve curve, Vector512<float> given, bool round)
+    private interface ICurve
     {
-        Vector512<float> x = round ? BFloat16.Round(given) : given;
-        Vector512<float> y = curve switch
-        {
-            Curve.Gelu => Gelu(x),
-            Curve.GeluTanh => Vector512.Create(0.5f) * x * (Vector512<float>.One + Tanh(Vector512.Create(0.7978845608f) * Vector512.FusedMultiplyAdd(x * x * x, Vector512.Create(0.044715f), x))),
-            Curve.Silu => x / (Vector512<float>.One + Exp(-x)),
-            _ => Vector512.ConditionalSelect(Vector512.LessThan(x, Vector512<float>.Zero), Vector512<float>.Zero, x),
-        };
-        return round ? BFloat16.Round(y) : y;
+        static abstract Vector512<float> Of(Vector512<float> x);
     }
 
     /// <summary>x/2 (1 + erf(x/√2)).</summary>
     /// <remarks>Abramowitz and Stegun, 7.1.26: erfc(z) to 1.5e-7, used as it is on the side where it is small.</remarks>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> Gelu(Vector512<float> x)
+    private readonly struct Gelu : ICurve
     {
-        Vector512<float> z = Vector512.Abs(x) * Vector512.Create(0.70710678f);
-        Vector512<float> t = Vector512<float>.One / Vector512.FusedMultiplyAdd(z, Vector512.Create(0.3275911f), Vector512<float>.One);
-        Vector512<float> p = Vector512.FusedMultiplyAdd(t, Vector512.Create(1.061405429f), Vector512.Create(-1.453152027f));
-        p = Vector512.FusedMultiplyAdd(p, t, Vector512.Create(1.421413741f));
-        p = Vector512.FusedMultiplyAdd(p, t, Vector512.Create(-0.284496736f));
-        p = Vector512.FusedMultiplyAdd(p, t, Vector512.Create(0.254829592f));
-        Vector512<float> complement = p * t * Exp(-(z * z)); // erfc(z)
-        Vector512<float> sum = Vector512.ConditionalSelect(Vector512.LessThan(x, Vector512<float>.Zero), complement, Vector512.Create(2f) - complement);
-        return Vector512.Create(0.5f) * x * sum;
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector512<float> Of(Vector512<float> x)
+        {
+            Vector512<float> z = Vector512.Abs(x) * Vector512.Create(0.70710678f);
+            Vector512<float> t = Vector512<float>.One / Vector512.FusedMultiplyAdd(z, Vector512.Create(0.3275911f), Vector512<float>.One);
+            Vector512<float> p = Vector512.FusedMultiplyAdd(t, Vector512.Create(1.061405429f), Vector512.Create(-1.453152027f));
+            p = Vector512.FusedMultiplyAdd(p, t, Vector512.Create(1.421413741f));
+            p = Vector512.FusedMultiplyAdd(p, t, Vector512.Create(-0.284496736f));
+            p = Vector512.FusedMultiplyAdd(p, t, Vector512.Create(0.254829592f));
+            Vector512<float> complement = p * t * Exp(-(z * z)); // erfc(z)
+            Vector512<float> sum = Vector512.ConditionalSelect(Vector512.LessThan(x, Vector512<float>.Zero), complement, Vector512.Create(2f) - complement);
+            return Vector512.Create(0.5f) * x * sum;
+        }
+    }
+
+    private readonly struct GeluTanh : ICurve
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector512<float> Of(Vector512<float> x) =>
+            Vector512.Create(0.5f) * x * (Vector512<float>.One + Tanh(Vector512.Create(0.7978845608f) * Vector512.FusedMultiplyAdd(x * x * x, Vector512.Create(0.044715f), x)));
+    }
+
+    private readonly struct Silu : ICurve
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector512<float> Of(Vector512<float> x) => x / (Vector512<float>.One + Exp(-x));
+    }
+
+    private readonly struct Relu : ICurve
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector512<float> Of(Vector512<float> x) => Vector512.ConditionalSelect(Vector512.LessThan(x, Vector512<float>.Zero), Vector512<float>.Zero, x);
     }
 }

@@ -57,6 +57,7 @@ internal readonly unsafe struct BFloat16 : IElement
     }
 
     /// <summary>Reads numbers as float32.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Widen(ushort* from, float* to, long count)
     {
         long i = 0;
@@ -65,6 +66,7 @@ internal readonly unsafe struct BFloat16 : IElement
     }
 
     /// <summary>Writes float32 numbers, rounded.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Narrow(float* from, ushort* to, long count)
     {
         long i = 0;

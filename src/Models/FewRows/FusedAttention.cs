@@ -223,6 +223,7 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
     }
 
     /// <summary>Stage 2, for one head of one row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Append(Pass pass, int row, int group)
     {
         float* key = stackalloc float[width];
@@ -247,6 +248,7 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
     }
 
     /// <summary>Stage 3, for the heads of one row that share keys, and some of the tokens.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Attend(Pass pass, int row, int group, int first, int last)
     {
         var (from, to) = pass.Round ? Visible<BFloat16>(pass, row, first, last) : Visible<Float32>(pass, row, first, last);
@@ -294,6 +296,7 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
     /// The keys that any of these tokens sees, from a multiple of sixteen on: what is masked has a probability of exactly zero. All of them
     /// where a token sees none, because its probabilities are then equal.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static (int From, int To) Visible<T>(Pass pass, int row, int first, int last) where T : IElement
     {
         const float Masked = -1e30f; // of scores beside it nothing is left in float32, even after a cap
@@ -320,6 +323,7 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
         else Rotate<Float32>(x, half, (byte*)pass.Cosines + 4 * at, (byte*)pass.Sines + 4 * at);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Rotate<T>(float* x, int half, byte* cosines, byte* sines) where T : IElement
     {
         int i = 0;
@@ -342,6 +346,7 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
     /// <summary>One query's scores become its probabilities: scaled, bent, masked, and softmax of them.</summary>
     /// <param name="scores">[keys], and room up to the next sixteen</param>
     /// <param name="mask">[keys]</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Softmax<T>(float* scores, byte* mask, int keys) where T : IElement
     {
         int vectors = keys / 16 * 16;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -92,6 +93,7 @@ internal readonly unsafe struct RowNorm
 
     /// <summary>One row.</summary>
     /// <param name="x">[width], what comes out too</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Apply(float* x, float* y, int width)
     {
         float mean = _kind == NormKind.Layer ? Sum(x, width) / width : 0;
@@ -124,6 +126,7 @@ internal readonly unsafe struct RowNorm
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static float Sum(float* x, int width)
     {
         Vector512<float> sums = default;
@@ -134,6 +137,7 @@ internal readonly unsafe struct RowNorm
         return sum;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static float Squares(float* x, float mean, int width)
     {
         Vector512<float> sums = default;

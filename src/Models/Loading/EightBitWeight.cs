@@ -53,6 +53,8 @@ internal sealed class EightBitWeight : IDisposable
         return wide.dtype == _dtype ? wide.alias() : wide.to(_dtype);
     }
 
+    public Device Device => _numbers.device;
+
     /// <summary>Moves both to another device.</summary>
     public void MoveTo(Device device)
     {

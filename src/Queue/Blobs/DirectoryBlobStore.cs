@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using Google.Protobuf;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Ndif.Protocol;
@@ -38,18 +40,35 @@ public sealed class DirectoryBlobStore : IBlobStore
         try
         {
             BlobRef blob;
-            await using (var stream = new HashingStream(new FileStream(
-                draft, FileMode.CreateNew, FileAccess.Write, FileShare.Delete, BufferBytes, FileOptions.Asynchronous)))
+            await using (var stream = new HashingStream(Draft(draft)))
             {
                 await write(stream, cancellationToken);
                 await stream.FlushAsync(cancellationToken);
                 blob = new BlobRef { Length = (ulong)stream.Length, Id = stream.TakeId() };
             }
-            string path = PathOf(blob.Id);
-            if (Touch(path)) return blob;
-            File.SetLastWriteTimeUtc(draft, Now);
-            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-            File.Move(draft, path, overwrite: true); // atomic; whoever was faster wrote the same bytes
+            if (!Touch(PathOf(blob.Id))) Publish(draft, blob.Id); // whoever was faster wrote the same bytes
+            return blob;
+        }
+        finally
+        {
+            File.Delete(draft);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task<BlobRef> PutNewAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default)
+    {
+        string draft = Path.Combine(writing, Guid.NewGuid().ToString("n"));
+        try
+        {
+            var blob = new BlobRef { Id = BlobNames.New() };
+            await using (var stream = new ChecksumStream(Draft(draft)))
+            {
+                await write(stream, cancellationToken);
+                await stream.FlushAsync(cancellationToken);
+                (blob.Length, blob.Checksum) = ((ulong)stream.Length, UnsafeByteOperations.UnsafeWrap(stream.Checksum()));
+            }
+            Publish(draft, blob.Id);
             return blob;
         }
         finally
@@ -66,7 +85,7 @@ public sealed class DirectoryBlobStore : IBlobStore
         try
         {
             return Task.FromResult<Stream?>(new FileStream(
-                PathOf(id), FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, BufferBytes, FileOptions.Asynchronous));
+                PathOf(id), FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0, FileOptions.Asynchronous));
         }
         catch (FileNotFoundException)
         {
@@ -130,6 +149,17 @@ public sealed class DirectoryBlobStore : IBlobStore
         }
         if (swept > 0) Log.BlobsSwept(logger, swept);
         return Task.FromResult(swept);
+    }
+
+    private static FileStream Draft(string path) =>
+        new(path, FileMode.CreateNew, FileAccess.Write, FileShare.Delete, BufferBytes, FileOptions.Asynchronous);
+
+    /// <summary>Gives a draft its name, in one step.</summary>
+    private void Publish(string draft, string id)
+    {
+        File.SetLastWriteTimeUtc(draft, Now);
+        Directory.CreateDirectory(Path.GetDirectoryName(PathOf(id))!);
+        File.Move(draft, PathOf(id), overwrite: true);
     }
 
     private DateTime Now => time.GetUtcNow().UtcDateTime;

@@ -1,12 +1,43 @@
+using System.IO.Hashing;
 using System.Security.Cryptography;
 
 namespace Ndif.Queue;
 
 /// <summary>Passes on what is written, and knows its SHA-256 and its length at the end.</summary>
-internal sealed class HashingStream(Stream inner) : Stream
+internal sealed class HashingStream(Stream inner) : CountingStream(inner)
 {
     private readonly IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+
+    /// <summary>Lower-case hex of the SHA-256 of all that was written. Ends the hash.</summary>
+    public string TakeId() => Convert.ToHexStringLower(hash.GetHashAndReset());
+
+    protected override void Take(ReadOnlySpan<byte> written) => hash.AppendData(written);
+
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing) hash.Dispose();
+        base.Dispose(disposing);
+    }
+}
+
+/// <summary>Passes on what is written, and knows its XXH128 and its length at the end: ten times as fast as SHA-256, and no proof against malice.</summary>
+internal sealed class ChecksumStream(Stream inner) : CountingStream(inner)
+{
+    private readonly XxHash128 hash = new();
+
+    /// <summary>Big-endian, of all that was written.</summary>
+    public byte[] Checksum() => hash.GetCurrentHash();
+
+    protected override void Take(ReadOnlySpan<byte> written) => hash.Append(written);
+}
+
+/// <summary>Passes on what is written, looks at it on the way, and counts it.</summary>
+internal abstract class CountingStream(Stream inner) : Stream
+{
     private long length;
+
+    /// <summary>Sees each piece once, in order, after it was passed on.</summary>
+    protected abstract void Take(ReadOnlySpan<byte> written);
 
     public override bool CanRead => false;
 
@@ -21,9 +52,6 @@ internal sealed class HashingStream(Stream inner) : Stream
         get => length;
         set => throw new NotSupportedException();
     }
-
-    /// <summary>Lower-case hex of the SHA-256 of all that was written. Ends the hash.</summary>
-    public string TakeId() => Convert.ToHexStringLower(hash.GetHashAndReset());
 
     public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));
 
@@ -54,17 +82,13 @@ internal sealed class HashingStream(Stream inner) : Stream
 
     protected override void Dispose(bool disposing)
     {
-        if (disposing)
-        {
-            hash.Dispose();
-            inner.Dispose();
-        }
+        if (disposing) inner.Dispose();
         base.Dispose(disposing);
     }
 
     private void Count(ReadOnlySpan<byte> written)
     {
-        hash.AppendData(written);
+        Take(written);
         length += written.Length;
     }
 }

@@ -1,3 +1,4 @@
+using Google.Protobuf;
 using System.Net;
 using Amazon.Runtime;
 using Amazon.S3;
@@ -50,6 +51,19 @@ public sealed class S3BlobStore : IBlobStore, IDisposable
             await upload.FinishAsync(Blob(blob.Id), cancellationToken);
             await PutEmptyAsync(Seen(blob.Id), cancellationToken);
         }
+        return blob;
+    });
+
+    /// <inheritdoc/>
+    public Task<BlobRef> PutNewAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default) => GuardAsync("put", async () =>
+    {
+        var blob = new BlobRef { Id = BlobNames.New() };
+        await using var upload = new S3Upload(s3, location.Bucket, $"{location.Prefix}writing/{Guid.NewGuid():n}", partBytes, cancellationToken);
+        await using var stream = new ChecksumStream(upload);
+        await write(stream, cancellationToken);
+        (blob.Length, blob.Checksum) = ((ulong)stream.Length, UnsafeByteOperations.UnsafeWrap(stream.Checksum()));
+        await upload.FinishAsync(Blob(blob.Id), cancellationToken);
+        await PutEmptyAsync(Seen(blob.Id), cancellationToken);
         return blob;
     });
 

@@ -210,6 +210,13 @@ public sealed class InMemoryJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
+    public Task<int> TellPositionsAsync(IReadOnlyCollection<string> jobIds, TimeSpan notWithin, CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        lock (gate) return Task.FromResult(jobIds.Count(id => jobs.Find(id) is { State: JobState.Queued, Held: null } job && jobs.TellPosition(job, notWithin)));
+    }
+
+    /// <inheritdoc/>
     public Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default)
     {
         lock (gate)

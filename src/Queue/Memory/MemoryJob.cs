@@ -31,6 +31,9 @@ internal sealed class MemoryJob(JobSubmission submission, long number, DateTimeO
     /// <summary>The running lease; null if the job waits or has ended.</summary>
     public HeldLease? Held { get; set; }
 
+    /// <summary>The position that its watchers were told last, and when.</summary>
+    public (int Position, DateTimeOffset At) Told { get; set; }
+
     public string Worker { get; set; } = "";
 
     public DateTimeOffset? Started { get; set; }

@@ -88,6 +88,7 @@ internal sealed class MemoryJobs(QueueOptions options, TimeProvider time, Bells 
             Lost = job.Held.Lost.Token,
             ResultBytes = submission.ResultBytes,
             TraceParent = job.TraceParent,
+            Waited = now - job.Submitted,
         };
         Telemetry.JobLeased(lease, now);
         Log.JobLeased(logger, lease.JobId, worker, lease.Attempt, token);
@@ -128,13 +129,26 @@ internal sealed class MemoryJobs(QueueOptions options, TimeProvider time, Bells 
 
     private void Enqueued(MemoryJob job)
     {
-        MemoryModel model = ModelOf(job);
-        int position = model.Line.PositionOf(job.Ticket);
+        Tell(job, ModelOf(job).Line.PositionOf(job.Ticket));
+        bells.Ring(WorkFor(job.Submission.Model));
+    }
+
+    /// <summary>Tells a waiting job's position again, if that is news; true if it was.</summary>
+    public bool TellPosition(MemoryJob job, TimeSpan notWithin)
+    {
+        int position = ModelOf(job).Line.PositionOf(job.Ticket);
+        if (time.GetUtcNow() - job.Told.At < notWithin || !JobRules.IsNews(position, job.Told.Position)) return false;
+        Tell(job, position);
+        return true;
+    }
+
+    private void Tell(MemoryJob job, int position)
+    {
+        job.Told = (position, time.GetUtcNow());
         Append(job, new StateChanged
         {
-            State = JobState.Queued, Position = (uint)position, WaitSeconds = model.WaitSeconds(position), Attempt = (uint)job.Attempt,
+            State = JobState.Queued, Position = (uint)position, WaitSeconds = ModelOf(job).WaitSeconds(position), Attempt = (uint)job.Attempt,
         });
-        bells.Ring(WorkFor(job.Submission.Model));
     }
 
     public void Release(MemoryJob job, bool lost)

@@ -7,7 +7,7 @@ namespace Ndif.Queue;
 /// <summary>Following a job's events: listen, read what is there, wait for the bell, read on after the last one seen.</summary>
 internal sealed class RedisEventStream(RedisCalls calls, RedisBells bells, QueueOptions options)
 {
-    private const int Page = 32; // values in events are up to about a megabyte
+    private const int Page = 128, PageBytes = 1 << 20; // values in events are up to about a megabyte
 
     public async IAsyncEnumerable<Event> WatchAsync(string jobId, ulong from, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
@@ -16,7 +16,7 @@ internal sealed class RedisEventStream(RedisCalls calls, RedisBells bells, Queue
         for (bool known = false; ; known = true)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            RedisResult reply = await calls.RunAsync(RedisScript.Watch, jobId, next, Page);
+            RedisResult reply = await calls.RunAsync(RedisScript.Watch, jobId, next, Page, PageBytes);
             if (reply.IsNull)
             {
                 throw known ? QueueErrors.Forgotten(jobId) : QueueErrors.UnknownJob(jobId);
@@ -30,7 +30,7 @@ internal sealed class RedisEventStream(RedisCalls calls, RedisBells bells, Queue
                 yield return happening;
                 cancellationToken.ThrowIfCancellationRequested();
             }
-            if (entries.Length == Page) continue; // there may be more
+            if ((int)parts[2] == 1) continue;
             if ((int)parts[0] == 1) yield break;
             await bell.WaitAsync(options.SafetyPoll, TimeProvider.System, cancellationToken);
         }

@@ -189,6 +189,18 @@ public sealed class RedisJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
+    public async Task<int> TellPositionsAsync(IReadOnlyCollection<string> jobIds, TimeSpan notWithin, CancellationToken cancellationToken = default)
+    {
+        int told = 0;
+        foreach (string[] some in jobIds.Chunk(256)) // Redis does nothing else meanwhile
+        {
+            Enter(cancellationToken);
+            told += (int)await calls.RunAsync(RedisScript.Tell, [Milliseconds(notWithin), .. some.Select(id => (RedisValue)id)]);
+        }
+        return told;
+    }
+
+    /// <inheritdoc/>
     public async Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default)
     {
         Enter(cancellationToken);
@@ -202,7 +214,7 @@ public sealed class RedisJobQueue : IJobQueue
     public async Task<int> ReapAsync(CancellationToken cancellationToken = default)
     {
         Enter(cancellationToken);
-        var expired = (RedisResult[])(await calls.RunAsync(RedisScript.Reap, options.MaxAttempts, Milliseconds(options.Retention)))!;
+        var expired = (RedisResult[])(await calls.RunAsync(RedisScript.Reap, options.MaxAttempts, Milliseconds(options.Retention), Milliseconds(options.LeaseDuration)))!;
         foreach (RedisResult one in expired)
         {
             var parts = (RedisResult[])one!;

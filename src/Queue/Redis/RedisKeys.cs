@@ -14,13 +14,14 @@ namespace Ndif.Queue;
 /// share:{model} {owner}  sorted set: the owner's part of the line, to move up when one of it is cancelled
 /// finish:{model}         sorted set: owner by the virtual time at which his last job ends
 /// clock, pace, running   hashes by model: virtual time, mean duration in ms, jobs leased
+/// reaped                 when somebody last looked for expired leases, in ms
 /// leased                 sorted set: job id by deadline
 /// ended, dead            sorted sets by time: "id owner" of ended jobs, ids of dead letters
 /// jobs:{owner}           sorted set: job ids by number; active:{owner} those that have not ended
 /// recent:{owner}         sorted set: numbers of the last minute's submissions by time; lives that long
 /// usage:{day}            set: owners with an account of that day (days since 1970); usage:{day} {owner} hash: "what model" to amount
 /// totals                 hash: completed, failed
-/// workers, worker:{id}   set of ids, heartbeats with a time to live; descriptions: hash by model
+/// workers, worker:{id}   set of ids, heartbeats with a time to live; descriptions: hash by model; stamps: hash by model of their checksums
 /// deployments            hash: what is wanted, by name
 /// holders:{name}         hash: worker to "until lastUsed", in ms
 /// orders:{worker}        list of orders to it; taken:{worker} those that it took last
@@ -38,6 +39,8 @@ internal sealed class RedisKeys(string prefix)
     public RedisKey Workers { get; } = prefix + "workers";
 
     public RedisKey Descriptions { get; } = prefix + "descriptions";
+
+    public RedisKey Stamps { get; } = prefix + "stamps";
 
     public RedisKey Deployments { get; } = prefix + "deployments";
 

@@ -25,6 +25,7 @@ internal sealed class RedisLeases
             DateTimeOffset.FromUnixTimeMilliseconds((long)granted[6]), IsEmpty(granted[7]) ? null : TimeSpan.FromMilliseconds((long)granted[7]))
         {
             Lost = lost.Token,
+            Waited = TimeSpan.FromMilliseconds(Math.Max(0, (long)granted[9] - (long)granted[6])),
             ResultBytes = IsEmpty(granted[10]) ? null : (long)granted[10],
             TraceParent = IsEmpty(granted[8]) ? null : (string?)granted[8],
         };

@@ -11,7 +11,7 @@ internal sealed class RedisScript
         Submit = new("submit"), Lease = new("lease"), Renew = new("renew"), Publish = new("publish"), Return = new("return"),
         Cancel = new("cancel"), Reap = new("reap"), Look = new("look"), Watch = new("watch"), Count = new("count"),
         Reply = new("reply"), TakeReply = new("take_reply"), Delete = new("delete"), Usage = new("usage"), Hold = new("hold"),
-        Orders = new("orders");
+        Orders = new("orders"), Tell = new("tell");
 
     private RedisScript(string name)
     {

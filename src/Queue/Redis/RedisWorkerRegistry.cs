@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.IO.Hashing;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;
 using Ndif.Protocol;
@@ -12,6 +14,7 @@ public sealed class RedisWorkerRegistry : IWorkerRegistry
     private readonly RedisKeys keys;
     private readonly RedisCalls calls;
     private readonly TimeProvider time;
+    private readonly ConcurrentDictionary<string, (RedisValue Stamp, ModelDescription Model)> descriptions = new();
 
     public RedisWorkerRegistry(IConnectionMultiplexer connection, QueueOptions? options = null, TimeProvider? time = null)
     {
@@ -65,10 +68,11 @@ public sealed class RedisWorkerRegistry : IWorkerRegistry
     public async Task DescribeAsync(ModelDescription model, IReadOnlyCollection<string> names, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        byte[] bytes = model.ToByteArray();
+        byte[] bytes = model.ToByteArray(), stamp = XxHash128.Hash(bytes);
         await calls.CallAsync("describe", async database =>
         {
             await database.HashSetAsync(keys.Descriptions, [.. names.Select(name => new HashEntry(name, bytes))]);
+            await database.HashSetAsync(keys.Stamps, [.. names.Select(name => new HashEntry(name, stamp))]);
             return true;
         });
     }
@@ -77,15 +81,25 @@ public sealed class RedisWorkerRegistry : IWorkerRegistry
     public async Task ForgetAsync(string name, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
+        await calls.CallAsync("forget", database => database.HashDeleteAsync(keys.Stamps, name));
         await calls.CallAsync("forget", database => database.HashDeleteAsync(keys.Descriptions, name));
     }
 
     /// <inheritdoc/>
+    /// <remarks>
+    /// A description holds a tokenizer of megabytes, and every submission asks for it: it is read again only when its stamp is another
+    /// one. What is returned is shared, and not to be changed.
+    /// </remarks>
     public async Task<ModelDescription?> DescriptionAsync(string model, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
+        RedisValue stamp = await calls.CallAsync("description", database => database.HashGetAsync(keys.Stamps, model));
+        if (!stamp.IsNull && descriptions.TryGetValue(model, out (RedisValue Stamp, ModelDescription Model) known) && known.Stamp == stamp) return known.Model;
         RedisValue bytes = await calls.CallAsync("description", database => database.HashGetAsync(keys.Descriptions, model));
-        return bytes.IsNull ? null : ModelDescription.Parser.ParseFrom((byte[])bytes!);
+        if (bytes.IsNull) return null;
+        ModelDescription read = ModelDescription.Parser.ParseFrom((byte[])bytes!);
+        if (!stamp.IsNull) descriptions[model] = (stamp, read);
+        return read;
     }
 
     private async Task<List<Announcement>> LivingAsync(CancellationToken cancellationToken)

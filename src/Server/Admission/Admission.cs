@@ -59,6 +59,7 @@ internal sealed class Admission(
     private async Task<(JobSubmission Submission, Estimate Estimate, int Nodes)> CheckAsync(
         Caller caller, string id, SubmitRequest request, CancellationToken cancellationToken)
     {
+        using Activity? activity = Telemetry.Source.StartActivity("validate");
         try
         {
             // 2. Size and shape.

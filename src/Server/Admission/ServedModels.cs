@@ -4,10 +4,11 @@ using Ndif.Queue;
 namespace Ndif.Server;
 
 /// <summary>
-/// Which models a job may wait for: those of living workers, and those that a worker has described before. The second kind matters
-/// when all workers are gone for a moment, or scaled to none: jobs wait then, which is what wakes a worker up.
+/// Which models a job may wait for: those of living workers, those that are deployed (a worker describes them before it loads them),
+/// and those that a worker has described before. The last kind matters when all workers are gone for a moment, or scaled to none: jobs
+/// wait then, which is what wakes a worker up.
 /// </summary>
-internal sealed class ServedModels(IWorkerRegistry workers)
+internal sealed class ServedModels(IWorkerRegistry workers, IDeployments deployments)
 {
     private const int LongestName = 256;
 
@@ -22,8 +23,12 @@ internal sealed class ServedModels(IWorkerRegistry workers)
             && await workers.DescriptionAsync(model.Id, cancellationToken) is { } any && any.Revision == model.Revision) description = any;
         if (description is not null) return (name, description);
         IReadOnlyList<ModelStatus> served = await workers.ModelsAsync(cancellationToken);
-        if (served.Any(status => status.Id == model.Id && (model.Revision.Length == 0 || model.Revision == status.Revision))) return (name, null);
-        throw ServerErrors.UnknownModel(name, [.. served.Select(status => status.Id).Distinct()]);
+        ModelStatus? known = served.FirstOrDefault(status => status.Id == model.Id && (model.Revision.Length == 0 || model.Revision == status.Revision));
+        if (known?.Error is { } because) throw Errors.ToException(because); // it could not even be described
+        if (known is not null) return (name, null);
+        IReadOnlyList<Deployment> deployed = await deployments.ListAsync(cancellationToken);
+        if (deployed.Any(deployment => DeploymentRules.NameOf(deployment) == name)) throw ServerErrors.NotDescribed(name);
+        throw ServerErrors.UnknownModel(name, [.. served.Select(status => status.Id).Concat(deployed.Select(deployment => deployment.Model)).Distinct()]);
     }
 
     /// <summary>"id", or "id@revision" if a revision is asked for.</summary>

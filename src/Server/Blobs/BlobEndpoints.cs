@@ -2,7 +2,6 @@ using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
-using Microsoft.Net.Http.Headers;
 using Ndif.Protocol;
 
 namespace Ndif.Server;
@@ -20,13 +19,10 @@ internal static class BlobEndpoints
         routes.MapPut("/v1/blobs/{id}", PutAsync).WithMetadata(scope);
     }
 
-    private static Task GetAsync(string id, HttpContext context, BlobTransfer blobs, Failures failures) => GuardAsync(context, failures, async () =>
+    private static Task GetAsync(string id, HttpContext context, BlobTransfer blobs, GatewayOptions options, Failures failures) => GuardAsync(context, failures, async () =>
     {
-        Stream content = await blobs.OpenAsync(context.Caller(), id, context.RequestAborted);
-        context.Response.Headers.CacheControl = "private, max-age=31536000, immutable"; // the id is the content
-        IResult result = Results.Stream(
-            content, "application/octet-stream", entityTag: new EntityTagHeaderValue($"\"{id}\""), enableRangeProcessing: true);
-        await result.ExecuteAsync(context); // also closes the stream
+        await using Stream content = await blobs.OpenAsync(context.Caller(), id, context.RequestAborted);
+        await BlobAnswer.SendAsync(context, id, content, options.ReaderPatience);
         if (HttpMethods.IsGet(context.Request.Method)) Telemetry.BlobBytes.Add(context.Response.ContentLength ?? 0, new KeyValuePair<string, object?>("direction", "out"));
     });
 

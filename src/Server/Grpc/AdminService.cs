@@ -6,12 +6,9 @@ using Ndif.Queue;
 
 namespace Ndif.Server;
 
-/// <summary>
-/// `ndif.v1.Admin`, for operators: every method needs the scope `admin`. Keys and dead letters are served here. Deploy,
-/// Evict and Drain are not overridden and answer UNIMPLEMENTED, gRPC's own default, until the service has them.
-/// </summary>
+/// <summary>`ndif.v1.Admin`. Keys are the scope `admin`'s; the service itself may be operated with the scope `operator` too.</summary>
 [Requires(Scopes.Admin)]
-internal sealed class AdminService(KeyService keys, IJobQueue jobs, GatewayOptions options, TimeProvider time, ILogger<AdminService> logger) : Ndif.Protocol.Admin.AdminBase
+internal sealed class AdminService(KeyService keys, IJobQueue jobs, Operations operations, GatewayOptions options, TimeProvider time, ILogger<AdminService> logger) : Ndif.Protocol.Admin.AdminBase
 {
     private const int LongestList = 1000;
 
@@ -36,6 +33,7 @@ internal sealed class AdminService(KeyService keys, IJobQueue jobs, GatewayOptio
     }
 
     /// <summary>Jobs of any owner that were failed because their workers were lost, newest first; 100 if no limit is given, 1000 at most.</summary>
+    [Requires(Scopes.Operator, Scopes.Admin)]
     public override async Task<ListDeadLettersReply> ListDeadLetters(ListDeadLettersRequest request, ServerCallContext context)
     {
         int limit = request.Limit == 0 ? 100 : (int)Math.Min(request.Limit, LongestList);
@@ -46,6 +44,7 @@ internal sealed class AdminService(KeyService keys, IJobQueue jobs, GatewayOptio
     /// Runs a dead letter's program again as a new job of the same owner. The new id follows from the old one, so that asking twice,
     /// or two operators at once, make one job; the answer is the same as long as that job is remembered.
     /// </summary>
+    [Requires(Scopes.Operator, Scopes.Admin)]
     public override async Task<RequeueReply> Requeue(RequeueRequest request, ServerCallContext context)
     {
         if (!JobIds.IsValid(request.JobId)) throw ServerErrors.UnknownDeadLetter(request.JobId);
@@ -55,6 +54,22 @@ internal sealed class AdminService(KeyService keys, IJobQueue jobs, GatewayOptio
         else if (await jobs.GetAsync(again, context.CancellationToken) is null) throw ServerErrors.UnknownDeadLetter(request.JobId);
         return new RequeueReply { JobId = again };
     }
+
+    /// <summary>Wants a model from now on, or wants it otherwise; the answer comes before it is loaded.</summary>
+    [Requires(Scopes.Operator, Scopes.Admin)]
+    public override Task<ModelStatus> Deploy(DeployRequest request, ServerCallContext context) => operations.DeployAsync(request, By(context), context.CancellationToken);
+
+    /// <summary>Takes a model off one worker, or off the service: jobs that run end, jobs that wait are failed where nobody is to have it.</summary>
+    [Requires(Scopes.Operator, Scopes.Admin)]
+    public override Task<ModelStatus> Evict(EvictRequest request, ServerCallContext context) => operations.EvictAsync(request, By(context), context.CancellationToken);
+
+    /// <summary>Has a worker take nothing new, and leave when what it runs has ended.</summary>
+    [Requires(Scopes.Operator, Scopes.Admin)]
+    public override Task<WorkerStatus> Drain(DrainRequest request, ServerCallContext context) => operations.DrainAsync(request.Worker, By(context), context.CancellationToken);
+
+    [Requires(Scopes.Run, Scopes.Operator, Scopes.Admin)]
+    public override async Task<ListDeploymentsReply> ListDeployments(ListDeploymentsRequest request, ServerCallContext context) =>
+        new() { Deployments = { await operations.ListAsync(context.CancellationToken) } };
 
     /// <summary>What a key has used, or with no key named, all of them.</summary>
     public override async Task<GetUsageReply> GetUsage(GetUsageRequest request, ServerCallContext context)

@@ -1,4 +1,5 @@
 using Grpc.Core;
+using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
@@ -10,7 +11,7 @@ namespace Ndif.Server;
 [Requires(Scopes.Run)]
 internal sealed class InferenceService(
     Admission admission, OwnJobs own, BlobTransfer blobs, StatusBoard board, IJobQueue jobs, ServedModels models,
-    GatewayOptions options, ProgramRules rules, Farewell farewell, Followers followers, Deletion deletion, TimeProvider time,
+    GatewayOptions options, ProgramRules rules, Farewell farewell, Followers followers, Deletion deletion, Waiters waiters, TimeProvider time, IServer server,
     ILogger<InferenceService> logger) : Inference.InferenceBase
 {
     private const int LongestList = 1000;
@@ -19,7 +20,7 @@ internal sealed class InferenceService(
         IAsyncStreamReader<RunRequest> requestStream, IServerStreamWriter<Event> responseStream, ServerCallContext context)
     {
         using IDisposable visit = farewell.Enter();
-        await new RunCall(CallerOf(context), requestStream, responseStream, admission, jobs, followers, options.RequestPatience, logger)
+        await new RunCall(CallerOf(context), requestStream, responseStream, admission, jobs, followers, waiters, options, logger)
             .RunAsync(farewell.Token, context.CancellationToken);
     }
 
@@ -32,10 +33,14 @@ internal sealed class InferenceService(
         await own.CheckAsync(CallerOf(context), request.JobId, context.CancellationToken);
         using IDisposable visit = farewell.Enter();
         using var over = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, farewell.Token);
+        using Waiters.Seat seat = waiters.Follow(request.JobId);
         try
         {
             await foreach (Event happening in jobs.WatchAsync(request.JobId, Math.Max(1, request.FromSequence), over.Token))
-                await EventStream.WriteAsync(responseStream, happening, over.Token);
+            {
+                seat.Saw(happening);
+                await EventStream.WriteAsync(responseStream, happening, options.ReaderPatience, over.Token);
+            }
         }
         catch (OperationCanceledException) when (farewell.Token.IsCancellationRequested)
         {
@@ -89,6 +94,7 @@ internal sealed class InferenceService(
         Ops = { rules.Ops },
         Features = { rules.Features },
         Limits = options.LimitsOf(CallerOf(context).Tier),
+        HttpPort = options.HasTls ? 0 : (uint)GatewayHost.AddressOf(server).Http.Port,
     });
 
     public override async Task<HasBlobsReply> HasBlobs(HasBlobsRequest request, ServerCallContext context) =>

@@ -19,7 +19,7 @@ namespace Ndif.Server;
 /// </summary>
 internal sealed class RunCall(
     Caller caller, IAsyncStreamReader<RunRequest> requests, IServerStreamWriter<Event> responses,
-    Admission admission, IJobQueue jobs, Followers followers, TimeSpan patience, ILogger logger)
+    Admission admission, IJobQueue jobs, Followers followers, Waiters waiters, GatewayOptions options, ILogger logger)
 {
     private string jobId = "";
     private volatile bool detached;
@@ -31,7 +31,7 @@ internal sealed class RunCall(
     public async Task RunAsync(CancellationToken stopping, CancellationToken gone)
     {
         // 1. The first message is the submission.
-        if (!await requests.NextAsync(patience, gone) || requests.Current.KindCase != RunRequest.KindOneofCase.Submit) throw ServerErrors.NoSubmission();
+        if (!await requests.NextAsync(options.RequestPatience, gone) || requests.Current.KindCase != RunRequest.KindOneofCase.Submit) throw ServerErrors.NoSubmission();
         if (requests.Current.Submit.DryRun) throw ServerErrors.DryRunOnRun();
         jobId = (await admission.SubmitAsync(caller, requests.Current.Submit, gone)).Job.Id;
         using IDisposable? scope = logger.BeginScope(new Dictionary<string, object> { ["JobId"] = jobId });
@@ -95,14 +95,16 @@ internal sealed class RunCall(
     /// <summary>3. Events as they come. WriteAsync returns when HTTP/2's flow control lets the bytes go.</summary>
     private async Task FollowAsync(CancellationToken cancellationToken)
     {
+        using Waiters.Seat seat = waiters.Follow(jobId);
         await foreach (Event happening in jobs.WatchAsync(jobId, 1, cancellationToken))
         {
+            seat.Saw(happening);
             if (EventStream.IsEnd(happening, out JobState state))
             {
                 ended = true;
                 logger.Ended(jobId, state.ToString(), happening.Sequence);
             }
-            try { await EventStream.WriteAsync(responses, happening, cancellationToken); }
+            try { await EventStream.WriteAsync(responses, happening, options.ReaderPatience, cancellationToken); }
             catch (Exception)
             {
                 lost = true; // the call's token may not know it yet

@@ -12,7 +12,7 @@ internal sealed class RequestLog(RequestDelegate next, ILogger<RequestLog> logge
     public async Task InvokeAsync(HttpContext context)
     {
         long start = Stopwatch.GetTimestamp();
-        using Activity? activity = Telemetry.Source.StartActivity("request", ActivityKind.Server);
+        using Activity? activity = Telemetry.Source.StartActivity("request", ActivityKind.Server, ParentOf(context.Request));
         try
         {
             await next(context);
@@ -28,6 +28,10 @@ internal sealed class RequestLog(RequestDelegate next, ILogger<RequestLog> logge
             if (!IsPolled(route)) logger.Request(context.Request.Method, context.Request.Path.ToUriComponent(), status, took.TotalMilliseconds);
         }
     }
+
+    /// <summary>The caller's W3C trace, unless the framework has begun a span of it already.</summary>
+    private static ActivityContext ParentOf(HttpRequest request) => Activity.Current is { } current ? current.Context
+        : ActivityContext.TryParse(request.Headers.TraceParent, request.Headers.TraceState, isRemote: true, out ActivityContext parent) ? parent : default;
 
     /// <summary>The gRPC status by name where there is one, the HTTP status otherwise.</summary>
     private static string StatusOf(HttpContext context)

@@ -24,8 +24,8 @@ internal sealed class Gatekeeper(
         try
         {
             Caller caller = await AuthenticateAsync(context.Request.Headers.Authorization.ToString(), context.RequestAborted);
-            if (endpoint.Metadata.GetMetadata<RequiresAttribute>() is { Scope: var scope } && !caller.Has(scope))
-                throw ServerErrors.MissingScope(caller, scope);
+            if (endpoint.Metadata.GetMetadata<RequiresAttribute>() is { Scopes: var scopes } && !scopes.Any(caller.Has))
+                throw ServerErrors.MissingScope(caller, scopes[0]);
             context.Features.Set(caller);
         }
         catch (Exception refusal)

@@ -1,10 +1,10 @@
 namespace Ndif.Server;
 
-/// <summary>The scope a key needs to call what this stands on: a gRPC service, one of its methods, or an HTTP endpoint.</summary>
+/// <summary>The scopes of which a key needs one to call what this stands on: a gRPC service, one of its methods (which counts before its service's), or an HTTP endpoint.</summary>
 [AttributeUsage(AttributeTargets.Class | AttributeTargets.Method)]
-internal sealed class RequiresAttribute(string scope) : Attribute
+internal sealed class RequiresAttribute(params string[] scopes) : Attribute
 {
-    public string Scope { get; } = scope;
+    public IReadOnlyList<string> Scopes { get; } = scopes;
 }
 
 /// <summary>May be called without a key: it tells nothing about anyone.</summary>

@@ -21,14 +21,7 @@ internal sealed class MetricsPage : IDisposable
     public MetricsPage(StatusBoard board)
     {
         MetricFactory metrics = Prometheus.Metrics.WithCustomRegistry(registry);
-        meters = MeterAdapter.StartListening(new MeterAdapterOptions
-        {
-            Registry = registry,
-            MetricFactory = metrics,                   // without it 8.2 writes into the process-wide registry
-            MetricsExpireAfter = TimeSpan.FromDays(1), // a counter that vanishes after five quiet minutes looks like a restart
-            InstrumentFilterPredicate = instrument => instrument.Meter.Name.StartsWith("Ndif.", StringComparison.Ordinal),
-            ResolveHistogramBuckets = _ => Histogram.PowersOfTenDividedBuckets(-3, 3, 4), // 1 ms to 1000 s
-        });
+        meters = OwnMeters.Listen(registry, metrics);
         Gauge waiting = metrics.CreateGauge("ndif_queue_waiting", "Jobs that wait, by model.", ByModel);
         Gauge running = metrics.CreateGauge("ndif_queue_running", "Jobs that run, by model.", ByModel);
         Gauge replicas = metrics.CreateGauge("ndif_model_replicas", "Workers that hold the model ready.", ByModel);

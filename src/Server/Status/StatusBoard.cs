@@ -9,7 +9,7 @@ namespace Ndif.Server;
 /// The state of the service as anyone may see it: no job ids, no owners. Read from the queue and the workers at most a few times a
 /// second, however many ask.
 /// </summary>
-internal sealed class StatusBoard(IJobQueue jobs, IWorkerRegistry workers, TimeProvider time)
+internal sealed class StatusBoard(IJobQueue jobs, IWorkerRegistry workers, IDeployments deployments, TimeProvider time)
 {
     private static readonly TimeSpan Freshness = TimeSpan.FromMilliseconds(200);
 
@@ -36,13 +36,13 @@ internal sealed class StatusBoard(IJobQueue jobs, IWorkerRegistry workers, TimeP
         return (await shared.WaitAsync(cancellationToken)).Clone();
     }
 
-    /// <summary>False for a model that jobs wait for while no living worker has it.</summary>
+    /// <summary>False for a model that is deployed, or that jobs wait for, while no living worker knows it.</summary>
     public static bool IsServed(ModelStatus model) => model.Heat != Heat.Unspecified;
 
     private async Task<ServiceStatus> LookAsync(CancellationToken cancellationToken)
     {
         QueueCounts counts = await jobs.CountAsync(cancellationToken);
-        IReadOnlyList<ModelStatus> models = await workers.ModelsAsync(cancellationToken);
+        List<ModelStatus> models = WithWanted(await workers.ModelsAsync(cancellationToken), await deployments.ListAsync(cancellationToken));
         var status = new ServiceStatus
         {
             Version = Version,
@@ -69,6 +69,19 @@ internal sealed class StatusBoard(IJobQueue jobs, IWorkerRegistry workers, TimeP
             status.Models.Add(new ModelStatus { Id = name, Waiting = (uint)waiting, Running = (uint)running });
         foreach (WorkerStatus worker in await workers.WorkersAsync(cancellationToken)) status.Workers.Add(WithoutJobIds(worker));
         return status;
+    }
+
+    /// <summary>Says of each model what is wanted of it; what no worker knows yet is there too.</summary>
+    public static List<ModelStatus> WithWanted(IReadOnlyList<ModelStatus> models, IReadOnlyList<Deployment> deployments)
+    {
+        List<ModelStatus> all = [.. models.Select(m => m.Clone())];
+        foreach (Deployment deployment in deployments)
+        {
+            ModelStatus? model = all.Find(m => m.Id == deployment.Model && (deployment.Revision.Length == 0 || deployment.Revision == m.Revision));
+            if (model is null) all.Add(model = new ModelStatus { Id = deployment.Model, Revision = deployment.Revision, Dtype = deployment.Dtype });
+            (model.Wanted, model.Pinned) = (deployment.Replicas, model.Pinned || deployment.Pinned);
+        }
+        return all;
     }
 
     /// <summary>How many jobs a worker runs is everyone's to know, which ones is not.</summary>

@@ -62,7 +62,7 @@ public class Cluster : IAsyncLifetime
     public async Task<Child> StartWorkerAsync(params string[] more)
     {
         string id = string.Create(CultureInfo.InvariantCulture, $"w{Interlocked.Increment(ref _workersStarted)}");
-        Child worker = Tool(["worker", "--redis", RedisAddress, "--data", Data, "--lease-seconds", $"{LeaseSeconds}", "--id", id, .. more]);
+        Child worker = Tool(["worker", "--redis", RedisAddress, "--data", Data, "--lease-seconds", $"{LeaseSeconds}", "--grace-seconds", "0", "--id", id, .. more]);
         await worker.LineAsync(line => line == $"worker {id} {Experiments.Model}", "that it is ready");
         lock (Workers) Workers.Add(id, worker);
         return worker;

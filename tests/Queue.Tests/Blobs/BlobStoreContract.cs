@@ -44,6 +44,26 @@ public abstract class BlobStoreContract
         }
     }
 
+    [Theory]
+    [InlineData(8)]
+    [InlineData(12_000_000)]
+    public async Task ANewBlob_HasANameThatNobodyCanGuess_AndAChecksum(int length)
+    {
+        byte[] bytes = Bytes(length);
+        BlobRef[] blobs = await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => Store.PutNewAsync((stream, token) => stream.WriteAsync(bytes, token).AsTask(), Cancel)));
+        Assert.Equal(3, blobs.Select(blob => blob.Id).Distinct().Count());
+        Assert.All(blobs, blob => Assert.Matches("^[0-9a-f]{64}$", blob.Id));
+        Assert.All(blobs, blob => Assert.Equal((ulong)bytes.Length, blob.Length));
+        Assert.All(blobs, blob => Assert.Equal(System.IO.Hashing.XxHash128.Hash(bytes), blob.Checksum.ToByteArray()));
+        await using Stream stream = (await Store.OpenAsync(blobs[1].Id, Cancel))!;
+        byte[] back = new byte[length];
+        await stream.ReadExactlyAsync(back, Cancel);
+        Assert.True(bytes.AsSpan().SequenceEqual(back));
+        int before = Count;
+        await Assert.ThrowsAsync<FormatException>(() => Store.PutNewAsync((_, _) => throw new FormatException(), Cancel));
+        Assert.Equal(before, Count);
+    }
+
     [Fact]
     public async Task ABlob_CanBeWrittenAndReadSynchronously_AsTheEngineDoes()
     {

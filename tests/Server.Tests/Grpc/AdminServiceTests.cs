@@ -125,18 +125,6 @@ public sealed class AdminServiceTests
             StatusCode.PermissionDenied, async () => await client.RequeueAsync(new RequeueRequest { JobId = "x" }, cancellationToken: TestGateway.Cancel));
     }
 
-    [Fact]
-    public async Task OperationsOfALaterDay_AreUnimplemented()
-    {
-        await using TestGateway gateway = await TestGateway.StartAsync();
-        Admin.AdminClient admin = await AdminOfAsync(gateway);
-
-        RpcException failure = await Assert.ThrowsAsync<RpcException>(
-            async () => await admin.DrainAsync(new DrainRequest(), cancellationToken: TestGateway.Cancel));
-
-        Assert.Equal(StatusCode.Unimplemented, failure.StatusCode);
-    }
-
     private static async Task<Admin.AdminClient> AdminOfAsync(TestGateway gateway) =>
         new(gateway.Invoker((await gateway.KeyAsync("root", [Scopes.Admin])).Key.Reveal()));
 }

@@ -21,12 +21,12 @@ public sealed class StatusTests
         Assert.Equal(1, status.GetProperty("queue").GetProperty("waiting").GetInt32());
         JsonElement model = Assert.Single(status.GetProperty("models").EnumerateArray());
         Assert.Equal(
-            ["id", "revision", "architecture", "heat", "dtype", "parameters", "bytes", "replicas", "waiting", "running"], Names(model));
+            ["id", "revision", "architecture", "heat", "dtype", "parameters", "bytes", "replicas", "waiting", "running", "pinned", "wanted", "loading", "error"], Names(model));
         Assert.Equal("hot", model.GetProperty("heat").GetString());
         Assert.Equal("float32", model.GetProperty("dtype").GetString());
         Assert.Equal(124_439_808, model.GetProperty("parameters").GetInt64());
         JsonElement worker = Assert.Single(status.GetProperty("workers").EnumerateArray());
-        Assert.Equal(["id", "device", "memoryBytes", "models", "running", "started", "seen", "version"], Names(worker));
+        Assert.Equal(["id", "device", "memoryBytes", "models", "running", "started", "seen", "version", "budgetBytes", "weightBytes", "warm", "draining"], Names(worker));
         Assert.Equal(1, worker.GetProperty("running").GetInt32());
         Assert.DoesNotContain("secret-job-id", json.RootElement.GetRawText(), StringComparison.Ordinal);
     }

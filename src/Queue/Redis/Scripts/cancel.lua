@@ -21,9 +21,11 @@ else
   if rank then
     local share = get(id, 'share')
     local later = redis.call('ZRANGE', mine, rank + 1, -1, 'WITHSCORES')
-    for i = 1, #later, 2 do
-      redis.call('ZADD', mine, later[i + 1] - share, later[i])
-      redis.call('ZADD', key('waiting:' .. model), later[i + 1] - share, later[i])
+    for from = 1, #later, 1000 do -- a call takes some thousands of arguments
+      local moved = {}
+      for i = from, math.min(from + 999, #later), 2 do moved[#moved + 1], moved[#moved + 2] = later[i + 1] - share, later[i] end
+      redis.call('ZADD', mine, unpack(moved))
+      redis.call('ZADD', key('waiting:' .. model), unpack(moved))
     end
     local finish = redis.call('ZSCORE', key('finish:' .. model), owner)
     if finish then redis.call('ZADD', key('finish:' .. model), finish - share, owner) end

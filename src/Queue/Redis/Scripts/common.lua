@@ -44,9 +44,13 @@ local function place(id, model)
   return rank + 1, (rank + 1) * pace / math.max(1, running)
 end
 
-local function announce_queued(id, model)
-  local position, wait = place(id, model)
+local function tell_position(id, position, wait)
+  redis.call('HSET', job_key(id), 'told', position, 'told_at', now)
   change_state(id, QUEUED, 'position', position, 'wait', wait, 'attempt', get(id, 'attempt') or 0)
+end
+
+local function announce_queued(id, model)
+  tell_position(id, place(id, model))
   redis.call('PUBLISH', key('work'), model)
 end
 

@@ -1,0 +1,45 @@
+using System.Globalization;
+using Ndif.Protocol;
+
+namespace Ndif.Cli.Deploying;
+
+/// <summary>What makes a service equal a file.</summary>
+/// <param name="Set">To be deployed, or deployed otherwise.</param>
+/// <param name="Evict">To be taken off.</param>
+/// <param name="Lines">What changes, in words: + comes, ~ changes, - goes, = stays though the file has it not.</param>
+internal sealed record SyncPlan(IReadOnlyList<Deployment> Set, IReadOnlyList<Deployment> Evict, IReadOnlyList<string> Lines)
+{
+    public bool IsEmpty => Set.Count + Evict.Count == 0;
+
+    /// <param name="prune">Take off what the file does not have.</param>
+    public static SyncPlan Of(IReadOnlyList<Deployment> wanted, IReadOnlyList<Deployment> now, bool prune)
+    {
+        List<Deployment> set = [], evict = [];
+        List<string> lines = [];
+        foreach (Deployment one in wanted.OrderBy(NameOf, StringComparer.Ordinal))
+        {
+            Deployment? before = now.FirstOrDefault(d => NameOf(d) == NameOf(one));
+            string[] changes = before is null ? [] : [.. Changes(before, one)];
+            if (before is not null && changes.Length == 0) continue;
+            set.Add(one);
+            lines.Add(before is null ? $"+ {NameOf(one)}: {ModelsFile.Describe(one)}" : $"~ {NameOf(one)}: {string.Join(", ", changes)}");
+        }
+        foreach (Deployment other in now.Where(d => !wanted.Any(w => NameOf(w) == NameOf(d))).OrderBy(NameOf, StringComparer.Ordinal))
+        {
+            if (prune) evict.Add(other);
+            lines.Add(prune ? $"- {NameOf(other)}" : $"= {NameOf(other)}: not in the file; --prune takes it off");
+        }
+        return new SyncPlan(set, evict, lines);
+    }
+
+    private static IEnumerable<string> Changes(Deployment before, Deployment after)
+    {
+        if (before.Pinned != after.Pinned) yield return after.Pinned ? "pinned" : "not pinned any more";
+        if (before.Replicas != after.Replicas) yield return string.Create(CultureInfo.InvariantCulture, $"replicas {before.Replicas} -> {after.Replicas}");
+        if (before.Dtype != after.Dtype) yield return $"dtype {Name(before.Dtype)} -> {Name(after.Dtype)}";
+    }
+
+    private static string Name(DataType type) => type is DataType.Unspecified ? "the worker's" : type.ToString().ToLowerInvariant();
+
+    private static string NameOf(Deployment deployment) => deployment.Revision.Length > 0 ? $"{deployment.Model}@{deployment.Revision}" : deployment.Model;
+}
