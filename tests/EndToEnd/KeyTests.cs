@@ -37,6 +37,22 @@ public sealed class KeyTests(Cluster cluster, ITestOutputHelper output) : Cluste
         await RefusedAsync(client, $"may not use the model `{Experiments.Model}`");
     }
 
+    [Fact]
+    public async Task NoProcess_WritesAPasswordOrAKey()
+    {
+        await using (Child client = Cluster.User(Cluster.Key, "run", "prompt:1")) await client.ResultsAsync();
+        const string Wrong = "wrong-password-of-a-test";
+        await using Child lost = Cluster.Tool("keys", "list", "--redis", Cluster.RedisAddress.Replace(RedisUsers.ServicePassword, Wrong, StringComparison.Ordinal), "--data", Cluster.Data);
+        Assert.Equal(1, await lost.EndAsync());
+        foreach (Child child in (Child[])[Cluster.Gateway, .. Cluster.Workers.Values, lost])
+        {
+            string said = string.Join('\n', child.Lines) + child.Errors;
+            Assert.True(said.Length > 0, child.Name);
+            foreach (string secret in (string[])[RedisUsers.ServicePassword, RedisUsers.OperatorPassword, Wrong, Cluster.Key.Split('_', 3)[2]])
+                Assert.False(said.Contains(secret, StringComparison.Ordinal), $"{child.Name} wrote a secret.");
+        }
+    }
+
     private async Task<string> KeysAsync(params string[] arguments)
     {
         await using Child keys = Cluster.Tool(["keys", .. arguments, "--redis", Cluster.RedisAddress, "--data", Cluster.Data]);

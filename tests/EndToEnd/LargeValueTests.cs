@@ -46,7 +46,7 @@ public sealed class LargeValueTests(Cluster cluster, ITestOutputHelper output) :
     public async Task ADownloadThatIsCutAgainAndAgain_GoesOnWhereItWas()
     {
         const string Experiment = "large:24"; // logits of 17 MB, more than ten times what a connection bears
-        await using var proxy = new CuttingProxy(Cluster.Grpc, most: 1_500_000);
+        await using var proxy = new CuttingProxy(1_500_000, Cluster.Grpc, Cluster.Http);
         using Recorded recorded = Experiments.Record(Experiment, Backend.At(proxy.Address, Cluster.Key));
         Dictionary<string, string> there = (await recorded.RunAsync(Cancel)).ToDictionary(result => result.Key, result => result.Value.Checksum());
         Assert.Equal(await HereAsync(Experiment), there);

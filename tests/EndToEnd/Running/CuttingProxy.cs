@@ -3,23 +3,31 @@ using System.Net.Sockets;
 
 namespace Ndif.EndToEnd;
 
-/// <summary>Passes bytes on between a client and the gateway, and cuts each connection after so many bytes to the client.</summary>
+/// <summary>
+/// The gateway's ports on another address of this machine: passes bytes on, and cuts each connection after so many to the client.
+/// </summary>
 internal sealed class CuttingProxy : IAsyncDisposable
 {
-    private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+    private static readonly IPAddress s_address = IPAddress.Parse("127.0.0.2");
+
+    private readonly TcpListener[] _listeners;
     private readonly CancellationTokenSource _stop = new();
-    private readonly Uri _gateway;
     private readonly long _most;
     private int _cuts;
 
-    public CuttingProxy(Uri gateway, long most)
+    public CuttingProxy(long most, params Uri[] ports)
     {
-        (_gateway, _most) = (gateway, most);
-        _listener.Start();
-        _ = AcceptAsync();
+        _most = most;
+        _listeners = [.. ports.Select(port => new TcpListener(s_address, port.Port))];
+        foreach ((TcpListener listener, Uri port) in _listeners.Zip(ports))
+        {
+            listener.Start();
+            _ = AcceptAsync(listener, port);
+        }
     }
 
-    public string Address => $"http://127.0.0.1:{((IPEndPoint)_listener.LocalEndpoint).Port}";
+    /// <summary>The first port's.</summary>
+    public string Address => $"http://{_listeners[0].LocalEndpoint}";
 
     /// <summary>Connections that were cut.</summary>
     public int Cuts => Volatile.Read(ref _cuts);
@@ -27,14 +35,14 @@ internal sealed class CuttingProxy : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();
-        _listener.Stop();
+        foreach (TcpListener listener in _listeners) listener.Stop();
     }
 
-    private async Task AcceptAsync()
+    private async Task AcceptAsync(TcpListener listener, Uri port)
     {
         try
         {
-            while (true) _ = ServeAsync(await _listener.AcceptTcpClientAsync(_stop.Token));
+            while (true) _ = ServeAsync(await listener.AcceptTcpClientAsync(_stop.Token), port);
         }
         catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)
         {
@@ -42,12 +50,12 @@ internal sealed class CuttingProxy : IAsyncDisposable
         }
     }
 
-    private async Task ServeAsync(TcpClient client)
+    private async Task ServeAsync(TcpClient client, Uri port)
     {
         using (client)
         using (var server = new TcpClient())
         {
-            await server.ConnectAsync(_gateway.Host, _gateway.Port);
+            await server.ConnectAsync(port.Host, port.Port);
             Task up = client.GetStream().CopyToAsync(server.GetStream(), _stop.Token), down = DownAsync(server.GetStream(), client.GetStream());
             await Task.WhenAny(up, down);
         }
