@@ -46,6 +46,7 @@ internal static unsafe class ColumnKernels
         for (int from = first; from < last; from += Wide)
         {
             int to = Math.Min(from + Wide, last);
+            long ahead = Ahead.Groups(4L * (to - from) * T.Bytes) * 4 * row;
             int k = 0;
             for (; k + 4 <= inputs; k += 4)
             {
@@ -59,7 +60,7 @@ internal static unsafe class ColumnKernels
                     for (; n + 16 <= to; n += 16)
                     {
                         int at = n * T.Bytes;
-                        Ahead.Fetch(w0 + at, w1 + at, w2 + at, w3 + at, 4 * row);
+                        if (T.Bytes == 4 || (n & 16) == 0) Ahead.Fetch(w0 + at, w1 + at, w2 + at, w3 + at, ahead);
                         Vector512<float> p = T.Load(w0 + at), q = T.Load(w1 + at), r = T.Load(w2 + at), v = T.Load(w3 + at);
                         Vector512<float> s = Vector512.FusedMultiplyAdd(a0, p, Vector512.Load(sum + n)), t = Vector512.FusedMultiplyAdd(b0, p, Vector512.Load(other + n));
                         s = Vector512.FusedMultiplyAdd(a1, q, s);
@@ -83,7 +84,7 @@ internal static unsafe class ColumnKernels
                     for (; n + 16 <= to; n += 16)
                     {
                         int at = n * T.Bytes;
-                        Ahead.Fetch(w0 + at, w1 + at, w2 + at, w3 + at, 4 * row);
+                        if (T.Bytes == 4 || (n & 16) == 0) Ahead.Fetch(w0 + at, w1 + at, w2 + at, w3 + at, ahead);
                         Vector512<float> s = Vector512.FusedMultiplyAdd(a0, T.Load(w0 + at), Vector512.Load(y + n));
                         s = Vector512.FusedMultiplyAdd(a1, T.Load(w1 + at), s);
                         s = Vector512.FusedMultiplyAdd(a2, T.Load(w2 + at), s);
