@@ -11,7 +11,7 @@ internal static unsafe class Ahead
 {
     /// <summary>How many groups of four rows ahead: so far that memory has answered when their turn comes.</summary>
     /// <param name="bytes">Of a group, as far as it is read.</param>
-    public static long Groups(long bytes) => Math.Clamp((12 << 10) / Math.Max(bytes, 1), 1, 64);
+    public static long Groups(long bytes) => Math.Clamp((10 << 10) / Math.Max(bytes, 1), 1, 64);
 
     /// <param name="bytes">From these rows to those.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
