@@ -24,7 +24,7 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
     private const int Block = 64;
 
     /// <summary>Attention with fewer multiplications than this is not worth a second core.</summary>
-    private const long Alone = 1 << 17;
+    private const long Alone = 1 << 14;
 
     /// <summary>Queries, keys and values: one matrix for each, or one for all.</summary>
     public required IReadOnlyList<ILinear> Projections { get; init; }

@@ -53,6 +53,7 @@ internal static unsafe class RowKernels
         byte* at = w + ((long)n * inputs + k) * T.Bytes;
         long next = (long)inputs * T.Bytes;
         byte* w1 = columns > 1 ? at + next : at, w2 = columns > 2 ? at + 2 * next : at, w3 = columns > 3 ? at + 3 * next : at;
+        long ahead = Ahead.Groups(4 * next) * 4 * next;
         float* apart = stackalloc float[16];
         for (int m = from; m < to; m += 4)
         {
@@ -64,8 +65,8 @@ internal static unsafe class RowKernels
             if (columns < 4)
                 for (int i = 0; i < rows; i++)
                     for (int j = 0; j < 4; j++) apart[4 * i + j] = j < columns ? sums[i * stride + j] : 0;
-            if (rows == 1) OneByFour<T>(own, at, w1, w2, w3, depth, target, m == from ? 4 * next : 0);
-            else FourByFour<T>(own, own + inputs, rows > 2 ? own + 2L * inputs : own, rows > 3 ? own + 3L * inputs : own, at, w1, w2, w3, depth, target, step, rows, m == from ? 4 * next : 0);
+            if (rows == 1) OneByFour<T>(own, at, w1, w2, w3, depth, target, m == from);
+            else FourByFour<T>(own, own + inputs, rows > 2 ? own + 2L * inputs : own, rows > 3 ? own + 3L * inputs : own, at, w1, w2, w3, depth, target, step, rows, m == from ? ahead : 0);
             if (columns < 4)
                 for (int i = 0; i < rows; i++)
                     for (int j = 0; j < columns; j++) sums[i * stride + j] = apart[4 * i + j];
@@ -82,7 +83,7 @@ internal static unsafe class RowKernels
         for (int k = 0; k < depth; k += 16)
         {
             int at = k * T.Bytes;
-            if (ahead != 0) Ahead.Fetch(w + at, w1 + at, w2 + at, w3 + at, ahead);
+            if (ahead != 0 && (T.Bytes == 4 || (k & 16) == 0)) Ahead.Fetch(w + at, w1 + at, w2 + at, w3 + at, ahead);
             Vector512<float> a = T.Load(w + at), b = T.Load(w1 + at), c = T.Load(w2 + at), d = T.Load(w3 + at);
             Vector512<float> v = Vector512.Load(x + k);
             s00 = Vector512.FusedMultiplyAdd(v, a, s00); s01 = Vector512.FusedMultiplyAdd(v, b, s01); s02 = Vector512.FusedMultiplyAdd(v, c, s02); s03 = Vector512.FusedMultiplyAdd(v, d, s03);
@@ -100,20 +101,27 @@ internal static unsafe class RowKernels
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void OneByFour<T>(float* x, byte* w, byte* w1, byte* w2, byte* w3, int depth, float* y, long ahead) where T : IElement
+    private static void OneByFour<T>(float* x, byte* w, byte* w1, byte* w2, byte* w3, int depth, float* y, bool ahead) where T : IElement
     {
-        Vector512<float> a = default, b = default, c = default, d = default;
-        for (int k = 0; k < depth; k += 16)
-        {
-            int at = k * T.Bytes;
-            if (ahead != 0) Ahead.Fetch(w + at, w1 + at, w2 + at, w3 + at, ahead);
-            Vector512<float> v = Vector512.Load(x + k);
-            a = Vector512.FusedMultiplyAdd(v, T.Load(w + at), a);
-            b = Vector512.FusedMultiplyAdd(v, T.Load(w1 + at), b);
-            c = Vector512.FusedMultiplyAdd(v, T.Load(w2 + at), c);
-            d = Vector512.FusedMultiplyAdd(v, T.Load(w3 + at), d);
-        }
+        Vector512<float> a = One<T>(x, w, depth, ahead), b = One<T>(x, w1, depth, ahead), c = One<T>(x, w2, depth, ahead), d = One<T>(x, w3, depth, ahead);
         AddTo(y, a, b, c, d);
+    }
+
+    /// <summary>One row after the other: the processor reads one stream ahead better than four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> One<T>(float* x, byte* w, int depth, bool ahead) where T : IElement
+    {
+        Vector512<float> sum = default;
+        int k = 0;
+        for (; k + 32 <= depth; k += 32)
+        {
+            byte* at = w + k * T.Bytes;
+            if (ahead) Ahead.Fetch<T>(at);
+            sum = Vector512.FusedMultiplyAdd(Vector512.Load(x + k), T.Load(at), sum);
+            sum = Vector512.FusedMultiplyAdd(Vector512.Load(x + k + 16), T.Load(at + 16 * T.Bytes), sum);
+        }
+        for (; k < depth; k += 16) sum = Vector512.FusedMultiplyAdd(Vector512.Load(x + k), T.Load(w + k * T.Bytes), sum);
+        return sum;
     }
 
     /// <summary>Adds the sum of each vector to one of four numbers: the vectors are folded to four lanes, and those transposed.</summary>
