@@ -85,7 +85,7 @@ public sealed class SourceTests(Service service) : LanguageTests(service)
             llm.Layers[0].Attn.Source["attention_interface_0"].Output[0].Save();
             Saved watched = llm.LmHead.Output.Save();
             await t.RunAsync(Cancel);
-            Same(before, watched);
+            Near(before, watched, 1e-4); // where nobody looks inside, attention is one step: it rounds elsewhere
         }
         Same(before, await LogitsAsync(llm, Paris));
         Same(before, await LogitsAsync(Model(way), Paris));

@@ -18,6 +18,17 @@ public static class Built
     /// <summary>The fuzzing tool.</summary>
     public static string Fuzz => Find("tests/Fuzz", "Ndif.Fuzz.dll");
 
+    /// <summary>The checkout.</summary>
+    public static string Repository
+    {
+        get
+        {
+            DirectoryInfo? root = new(AppContext.BaseDirectory);
+            while (root is not null && !File.Exists(Path.Combine(root.FullName, "NDIF.sln"))) root = root.Parent;
+            return root?.FullName ?? throw new DirectoryNotFoundException($"NDIF.sln is in no folder above {AppContext.BaseDirectory}.");
+        }
+    }
+
     private static string Find(string project, string file)
     {
         DirectoryInfo here = new(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar)); // .../tests/EndToEnd/bin/Release/net10.0

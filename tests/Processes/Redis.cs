@@ -11,11 +11,12 @@ public static class Redis
     /// <summary>Starts it and waits until it is ready.</summary>
     /// <param name="port">0: a free one.</param>
     /// <param name="durable">It writes what it does to a file, and begins with what is there.</param>
+    /// <param name="users">A file of users; null for anybody.</param>
     /// <exception cref="InvalidOperationException">It is not installed; the message says how to.</exception>
-    public static async Task<(Child Server, string Address)> StartAsync(string folder, int port = 0, bool durable = false)
+    public static async Task<(Child Server, string Address)> StartAsync(string folder, int port = 0, bool durable = false, string? users = null)
     {
         if (port == 0) port = FreePort();
-        Child server = Start("redis", ["--port", $"{port}", "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", durable ? "yes" : "no", "--daemonize", "no"]);
+        Child server = Start("redis", ["--port", $"{port}", "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", durable ? "yes" : "no", "--daemonize", "no", .. users is null ? (string[])[] : ["--aclfile", users]]);
         await server.LineAsync(line => line.Contains("Ready to accept connections", StringComparison.Ordinal), "that it is ready");
         return (server, $"127.0.0.1:{port}");
     }

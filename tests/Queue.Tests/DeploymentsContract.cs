@@ -212,9 +212,9 @@ public sealed class InMemoryDeploymentsTests : DeploymentsContract
 
 public sealed class RedisDeploymentsTests(RedisServer server) : DeploymentsContract
 {
-    private readonly QueueOptions _options = new() { Prefix = $"test-{Guid.NewGuid():n}:" };
+    private readonly QueueOptions _options = new() { Prefix = $"ndif:test-{Guid.NewGuid():n}:" };
 
-    protected override QueueBackend NewBackend() => QueueBackend.Redis(server.ConnectionString, _options);
+    protected override QueueBackend NewBackend() => QueueBackend.Redis(server.Least.Configuration, _options);
 
     protected override async Task ExpireAsync(string name, string worker)
     {

@@ -24,8 +24,8 @@ public sealed class RedisRig : QueueRig
     public RedisRig(RedisServer server, QueueOptions? options = null)
     {
         this.server = server;
-        Options = (options ?? new QueueOptions()) with { Prefix = $"test-{Guid.NewGuid():n}:" };
-        Queue = new RedisJobQueue(server.Connection, Options);
+        Options = (options ?? new QueueOptions()) with { Prefix = $"ndif:test-{Guid.NewGuid():n}:" };
+        Queue = new RedisJobQueue(server.Least, Options);
     }
 
     public QueueOptions Options { get; }
@@ -37,7 +37,7 @@ public sealed class RedisRig : QueueRig
     public override async Task AdvanceAsync(TimeSpan by) =>
         await Database.ScriptEvaluateAsync(Shift, [Options.Prefix], [(long)by.TotalMilliseconds]);
 
-    public override IJobQueue Another() => new RedisJobQueue(server.Connection, Options);
+    public override IJobQueue Another() => new RedisJobQueue(server.Least, Options);
 
     public override ValueTask DisposeAsync() => Queue.DisposeAsync();
 }

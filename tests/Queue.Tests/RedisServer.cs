@@ -1,13 +1,14 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
+using Ndif.Processes;
 using StackExchange.Redis;
 
 [assembly: AssemblyFixture(typeof(Ndif.Queue.Tests.RedisServer))]
 
 namespace Ndif.Queue.Tests;
 
-/// <summary>A real redis-server on a free port, for the time of the tests.</summary>
+/// <summary>A real redis-server on a free port, for the time of the tests, with the users that a deployment has.</summary>
 public sealed class RedisServer : IAsyncLifetime
 {
     private readonly string directory = Directory.CreateTempSubdirectory("ndif-redis-").FullName;
@@ -15,16 +16,20 @@ public sealed class RedisServer : IAsyncLifetime
 
     public string ConnectionString { get; private set; } = "";
 
+    /// <summary>Of the operator: tests look into everything and move clocks.</summary>
     public IConnectionMultiplexer Connection { get; private set; } = null!;
+
+    /// <summary>Of the service's own user, with no more rights than it needs.</summary>
+    public IConnectionMultiplexer Least { get; private set; } = null!;
 
     public async ValueTask InitializeAsync()
     {
         int port = FreePort();
-        ConnectionString = $"127.0.0.1:{port},allowAdmin=true";
+        ConnectionString = RedisUsers.Operator($"127.0.0.1:{port}");
         try
         {
             process = Process.Start(new ProcessStartInfo("redis-server",
-                ["--port", $"{port}", "--bind", "127.0.0.1", "--dir", directory, "--save", "", "--appendonly", "no", "--daemonize", "no"])
+                ["--port", $"{port}", "--bind", "127.0.0.1", "--dir", directory, "--save", "", "--appendonly", "no", "--daemonize", "no", "--aclfile", RedisUsers.Write(directory)])
             {
                 RedirectStandardOutput = true,
             })!;
@@ -43,10 +48,12 @@ public sealed class RedisServer : IAsyncLifetime
         process.BeginOutputReadLine();
         await ready.Task;
         Connection = await ConnectionMultiplexer.ConnectAsync(ConnectionString);
+        Least = await ConnectionMultiplexer.ConnectAsync(RedisUsers.Service($"127.0.0.1:{port}") + ",allowAdmin=true"); // what may not be asked, the server is to refuse
     }
 
     public async ValueTask DisposeAsync()
     {
+        if (Least is not null) await Least.DisposeAsync();
         if (Connection is not null) await Connection.DisposeAsync();
         if (process is not null)
         {

@@ -78,9 +78,9 @@ public sealed class InMemoryWorkerRegistryTests : WorkerRegistryContract
 
 public sealed class RedisWorkerRegistryTests(RedisServer server) : WorkerRegistryContract
 {
-    private readonly QueueOptions options = new() { Prefix = $"test-{Guid.NewGuid():n}:" };
+    private readonly QueueOptions options = new() { Prefix = $"ndif:test-{Guid.NewGuid():n}:" };
 
-    protected override IWorkerRegistry NewRegistry() => new RedisWorkerRegistry(server.Connection, options);
+    protected override IWorkerRegistry NewRegistry() => new RedisWorkerRegistry(server.Least, options);
 
     protected override async Task ExpireAsync(IWorkerRegistry registry)
     {

@@ -3,7 +3,7 @@ using System.Text.Json;
 namespace Ndif;
 
 /// <summary>
-/// Where the service is and who asks. By argument, then environment (NDIF_HOST, NDIF_API_KEY), then the file
+/// Where the service is and who asks. By argument, then environment (NDIF_HOST, NDIF_API_KEY, NDIF_CA_FILE), then the file
 /// <c>ndif/config.json</c> in the user's configuration folder.
 /// </summary>
 public static class NdifConfig
@@ -11,7 +11,7 @@ public static class NdifConfig
     /// <summary>The gateway that <c>ndif up</c> starts.</summary>
     public const string DefaultHost = "http://127.0.0.1:5080";
 
-    private static string? s_host, s_key;
+    private static string? s_host, s_key, s_caFile;
 
     /// <summary>Where a trace runs that does not say: here.</summary>
     public static Backend DefaultBackend { get; set; } = Backend.Local;
@@ -21,6 +21,12 @@ public static class NdifConfig
 
     /// <summary>The key, or null if none is known.</summary>
     public static string? ApiKey => s_key ?? Environment.GetEnvironmentVariable("NDIF_API_KEY") ?? FromFile("api_key");
+
+    /// <summary>PEM file of the authority that the service's TLS certificate is from; null for those that this machine trusts.</summary>
+    public static string? CaFile => s_caFile ?? Environment.GetEnvironmentVariable("NDIF_CA_FILE") ?? FromFile("ca_file");
+
+    /// <summary>Sets the file of <see cref="CaFile"/> for this process.</summary>
+    public static void SetDefaultCaFile(string path) => s_caFile = path;
 
     /// <summary>Sets the key for this process.</summary>
     public static void SetDefaultApiKey(string key) => s_key = key;
@@ -36,7 +42,7 @@ public static class NdifConfig
     public static void Save(string? host, string? apiKey)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(FilePath)!);
-        string json = JsonSerializer.Serialize(new Dictionary<string, string?> { ["host"] = host ?? FromFile("host"), ["api_key"] = apiKey ?? FromFile("api_key") });
+        string json = JsonSerializer.Serialize(new Dictionary<string, string?> { ["host"] = host ?? FromFile("host"), ["api_key"] = apiKey ?? FromFile("api_key"), ["ca_file"] = FromFile("ca_file") });
         var options = new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write };
         if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         using var writer = new StreamWriter(FilePath, options);

@@ -1,3 +1,4 @@
+using System.Security.Authentication;
 using Grpc.Core;
 using Ndif.Protocol;
 
@@ -24,12 +25,8 @@ internal static class RemoteErrors
         }
         return e.StatusCode switch
         {
-            StatusCode.Unavailable => Errors.ToException(new Error
-            {
-                Code = ErrorCode.Unavailable, Retryable = true,
-                Message = $"The service at {host} does not answer: {Reason(e)}",
-                Hint = "Start one with `ndif up`, or set NDIF_HOST to the address of yours.",
-            }, e),
+            StatusCode.Unavailable => Unreachable(e, host),
+            StatusCode.Internal when CauseOf(e) is HttpRequestException => Unreachable(e, host), // as the channel calls it when the reason is TLS
             StatusCode.Cancelled => new OperationCanceledException("The call was cancelled.", e),
             StatusCode.Unauthenticated => Errors.Throwable(ErrorCode.Unauthenticated, e.Status.Detail, inner: e),
             StatusCode.PermissionDenied => Errors.Throwable(ErrorCode.PermissionDenied, e.Status.Detail, inner: e),
@@ -39,9 +36,21 @@ internal static class RemoteErrors
         };
     }
 
+    private static Exception Unreachable(RpcException e, Uri host) => Errors.ToException(new Error
+    {
+        Code = ErrorCode.Unavailable, Retryable = true,
+        Message = $"The service at {host} does not answer: {Reason(e)}",
+        Hint = IsOfTheCertificate(CauseOf(e)) ? "This machine does not trust its TLS certificate. If the service is yours, name its authority's PEM file: NDIF_CA_FILE, or Backend.At(host, key, caFile)."
+            : "Start one with `ndif up`, or set NDIF_HOST to the address of yours.",
+    }, e);
+
+    private static bool IsOfTheCertificate(Exception? e) => e is AuthenticationException || (e is not null && IsOfTheCertificate(e.InnerException));
+
+    private static Exception? CauseOf(RpcException e) => e.InnerException ?? e.Status.DebugException;
+
     private static string Reason(RpcException e)
     {
-        Exception reason = e;
+        Exception reason = CauseOf(e) ?? e;
         while (reason.InnerException is { } inner) reason = inner;
         return reason is RpcException ? e.Status.Detail : reason.Message;
     }

@@ -10,7 +10,7 @@ namespace Ndif.Remote;
 /// <summary>A service over gRPC: one channel per address, the key with every call.</summary>
 internal sealed class RemoteService : IProgramRunner
 {
-    private static readonly ConcurrentDictionary<Uri, RemoteChannel> s_channels = new();
+    private static readonly ConcurrentDictionary<(Uri Host, string? CaFile), RemoteChannel> s_channels = new();
 
     private readonly RemoteChannel _channel;
     private readonly string? _key;
@@ -19,7 +19,7 @@ internal sealed class RemoteService : IProgramRunner
 
     /// <summary>The service a backend means; the configured one if it does not say.</summary>
     public static RemoteService For(Backend? backend) =>
-        new(s_channels.GetOrAdd(backend?.Host ?? NdifConfig.Host, host => new RemoteChannel(host)), backend?.ApiKey ?? NdifConfig.ApiKey);
+        new(s_channels.GetOrAdd((backend?.Host ?? NdifConfig.Host, backend?.CaFile ?? NdifConfig.CaFile), to => new RemoteChannel(to.Host, to.CaFile)), backend?.ApiKey ?? NdifConfig.ApiKey);
 
     /// <summary>
     /// Runs to the end on one stream. If the gateway is lost after it has taken the job, the same submission (the id is ours, so it
@@ -243,52 +243,6 @@ internal sealed class RemoteService : IProgramRunner
         foreach (Data value in happening.Local?.Values ?? []) await BlobDownload.FillAsync(this, value, cancellationToken);
         client.Happened(happening);
     }
-}
-
-/// <summary>The connection to one address.</summary>
-internal sealed class RemoteChannel
-{
-    public RemoteChannel(Uri host)
-    {
-        Host = host;
-        GrpcChannel channel = GrpcChannel.ForAddress(host, new GrpcChannelOptions
-        {
-            HttpHandler = NewHandler(),
-            MaxReceiveMessageSize = null,
-            MaxSendMessageSize = null,
-        });
-        Inference = new Inference.InferenceClient(channel);
-        Admin = new Admin.AdminClient(channel);
-        // A channel puts its own way to connect into its handler: another request could use its open connections, and make no new one.
-        Http = new HttpClient(NewHandler())
-        {
-            BaseAddress = host,
-            DefaultRequestVersion = new Version(2, 0),
-            DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact,
-            Timeout = Timeout.InfiniteTimeSpan,
-        };
-    }
-
-    private static SocketsHttpHandler NewHandler() => new()
-    {
-        EnableMultipleHttp2Connections = true,
-        InitialHttp2StreamWindowSize = 16 << 20,
-        PooledConnectionIdleTimeout = Timeout.InfiniteTimeSpan,
-        KeepAlivePingDelay = TimeSpan.FromSeconds(30),
-        KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
-        ConnectTimeout = TimeSpan.FromSeconds(10),
-    };
-
-    public Uri Host { get; }
-
-    public Inference.InferenceClient Inference { get; }
-
-    public Admin.AdminClient Admin { get; }
-
-    public HttpClient Http { get; }
-
-    /// <summary>Where large tensors are fetched; null before it was asked for.</summary>
-    public BlobRoute? Route { get; set; }
 }
 
 /// <summary>What an end state means to who waits for the job.</summary>

@@ -5,7 +5,7 @@ namespace Ndif;
 /// <summary>Where a trace runs. <c>remote: true</c> is <see cref="Remote"/>, <c>false</c> is <see cref="Local"/>.</summary>
 public sealed record Backend
 {
-    private Backend(BackendKind kind, Uri? host = null, string? apiKey = null) => (Kind, Host, ApiKey) = (kind, host, apiKey);
+    private Backend(BackendKind kind, Uri? host = null, string? apiKey = null, string? caFile = null) => (Kind, Host, ApiKey, CaFile) = (kind, host, apiKey, caFile);
 
     /// <summary>In this process, on weights that are loaded here.</summary>
     public static Backend Local { get; } = new(BackendKind.Local);
@@ -17,7 +17,8 @@ public sealed record Backend
     public static Backend Remote { get; } = new(BackendKind.Remote);
 
     /// <summary>On a certain service.</summary>
-    public static Backend At(string host, string? apiKey = null) => new(BackendKind.Remote, NdifConfig.ParseHost(host), apiKey);
+    /// <param name="caFile">PEM file of the authority that its TLS certificate is from, if this machine does not trust it; null for NDIF_CA_FILE.</param>
+    public static Backend At(string host, string? apiKey = null, string? caFile = null) => new(BackendKind.Remote, NdifConfig.ParseHost(host), apiKey, caFile);
 
     /// <summary>The runner for this backend of a model that exists only in this process; null if it would have to be remote.</summary>
     public IProgramRunner? Runs(IProgramRunner here) => Kind switch
@@ -32,6 +33,8 @@ public sealed record Backend
     internal Uri? Host { get; }
 
     internal string? ApiKey { get; }
+
+    internal string? CaFile { get; }
 
     public static implicit operator Backend(bool remote) => remote ? Remote : Local;
 

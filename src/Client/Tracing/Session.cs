@@ -13,6 +13,7 @@ public sealed class Session : Scope, IDisposable
     private readonly Recorder _recorder;
     private readonly TracedModel _model;
     private readonly Backend _backend;
+    private RecordedRun? _run;
 
     internal Session(TracedModel model, Backend? backend)
     {
@@ -33,16 +34,15 @@ public sealed class Session : Scope, IDisposable
 
     /// <summary>Runs all its traces and fills what was saved.</summary>
     /// <exception cref="NdifException">One of them failed; the message names its line.</exception>
-    public async Task RunAsync(CancellationToken cancellationToken = default)
+    public Task RunAsync(CancellationToken cancellationToken = default)
     {
         Close();
-        var run = new RecordedRun(_recorder, OnLog, OnWarning, OnEvent);
-        await run.RunAsync(_model.RunnerFor(_backend), cancellationToken);
-        Timings = run.Timings;
+        _run = new RecordedRun(_recorder, OnLog, OnWarning, OnEvent);
+        return _run.RunAsync(_model.RunnerFor(_backend), cancellationToken);
     }
 
     /// <summary>Where the time of a remote run went; null before its end, and for a local one.</summary>
-    public RunTimings? Timings { get; private set; }
+    public RunTimings? Timings => _run?.Timings;
 
     /// <summary><see cref="RunAsync"/> for scripts that do not await.</summary>
     public void Run() => RunAsync().GetAwaiter().GetResult();

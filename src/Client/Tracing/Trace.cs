@@ -18,6 +18,7 @@ public sealed class Trace : Scope, IDisposable
     private readonly uint _line;
     private readonly Invoke? _only;
     private readonly CallIndex _before;
+    private RecordedRun? _run;
     private bool _closed;
 
     internal Trace(TracedModel model, object? input, Mode mode, Backend? backend, bool grad, Generation? generation)
@@ -156,13 +157,12 @@ public sealed class Trace : Scope, IDisposable
     {
         RequireRoot();
         Close();
-        var run = new RecordedRun(_recorder, OnLog, OnWarning, OnEvent);
-        await run.RunAsync(_model.RunnerFor(_backend), cancellationToken);
-        Timings = run.Timings;
+        _run = new RecordedRun(_recorder, OnLog, OnWarning, OnEvent);
+        await _run.RunAsync(_model.RunnerFor(_backend), cancellationToken);
     }
 
     /// <summary>Where the time of a remote run went; null before its end, and for a local one.</summary>
-    public RunTimings? Timings { get; private set; }
+    public RunTimings? Timings => _run?.Timings;
 
     /// <summary><see cref="RunAsync"/> for scripts that do not await.</summary>
     public void Run() => RunAsync().GetAwaiter().GetResult();

@@ -61,6 +61,6 @@ internal sealed partial record S3Location(string Bucket, string Prefix, Uri? End
     [GeneratedRegex("^[A-Za-z0-9_.-]*(/[A-Za-z0-9_.-]+)*$")]
     private static partial Regex PrefixName();
 
-    [GeneratedRegex("^[a-z0-9-]{1,40}$")]
+    [GeneratedRegex("^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
     private static partial Regex RegionName();
 }

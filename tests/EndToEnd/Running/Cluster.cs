@@ -101,9 +101,9 @@ public class Cluster : IAsyncLifetime
     /// <returns>How the service is told of it.</returns>
     protected virtual async Task<string> StartRedisAsync(string folder)
     {
-        (Child redis, string address) = await Redis.StartAsync(folder);
+        (Child redis, string address) = await Redis.StartAsync(folder, users: RedisUsers.Write(folder));
         Add(redis);
-        return address;
+        return RedisUsers.Service(address); // with no more rights than it needs
     }
 
     private (string, string)[] Home => [("XDG_CONFIG_HOME", Path.Combine(_folder, "config")), ("XDG_DATA_HOME", Path.Combine(_folder, "share"))];

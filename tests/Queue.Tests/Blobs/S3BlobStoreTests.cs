@@ -139,6 +139,8 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
     [InlineData("s3://Bucket/x")]
     [InlineData("s3://bucket/../other")]
     [InlineData("s3://bucket/a b")]
+    [InlineData("s3://bucket?region=eu-")] // found by fuzzing: the SDK itself threw
+    [InlineData("s3://bucket?region=-eu")]
     [InlineData("s3://bucket?endpoint=ftp://host")]
     [InlineData("s3://bucket?endpoint=http://user:password@host")]
     [InlineData("s3://bucket?secret=hidden-thing")]
