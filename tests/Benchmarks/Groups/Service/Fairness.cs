@@ -11,7 +11,7 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
-/// One user has 500 jobs in the line, fifteen others send one at a time, the next when the last has ended. Service is the number of
+/// One user has 500 jobs in the line all the time, fifteen others send one at a time, the next when the last has ended. Service is the number of
 /// a user's jobs that ended within the time of the measurement; a wait is from the submission to the start, by the queue's clock. The
 /// gateway is in this process, so that it may let one user have 500 jobs; Redis and the worker are processes of their own.
 /// </summary>
@@ -35,27 +35,56 @@ internal static class Fairness
         User flood = await service.NewUserAsync("standard");
         User[] light = await Task.WhenAll(Enumerable.Range(0, LightUsers).Select(_ => service.NewUserAsync("standard")));
         await calls.JobAsync(flood, program, cancellationToken); // what is compiled at the first job is not measured
-        for (int i = 0; i < Flood; i++) await calls.SubmitAsync(new SubmitRequest { Program = program }, flood.Headers, cancellationToken: cancellationToken);
-
-        using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        over.CancelAfter(TimeSpan.FromSeconds(pace.IsQuick ? 6 : 30));
-        List<JobInfo>[] ended = await Task.WhenAll(light.Select(user => SendAsync(calls, user, program, over.Token)));
-        int left = (await service.Backend.Jobs.CountAsync(cancellationToken)).Waiting;
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        var full = new TaskCompletionSource();
+        Task<int> flooding = FloodAsync(calls, service, flood, program, full, end.Token);
+        await full.Task.WaitAsync(TimeSpan.FromMinutes(1), cancellationToken);
+        await TogetherAsync(TimeSpan.FromSeconds(2)); // all that is compiled at its first use
+        List<JobInfo>[] ended = await TogetherAsync(TimeSpan.FromSeconds(pace.IsQuick ? 6 : 30));
+        await end.CancelAsync();
+        int flooded = await flooding;
         await gateway.StopAsync(cancellationToken);
-        if (left == 0) throw new InvalidOperationException("The flood was over before the measurement was.");
 
         double[] served = [.. ended.Select(jobs => (double)jobs.Count)];
         double jain = served.Sum() * served.Sum() / (served.Length * served.Sum(x => x * x));
         double[] waits = [.. ended.SelectMany(jobs => jobs).Select(job => (job.Started - job.Submitted).ToTimeSpan().TotalSeconds).Order()];
         double run = Estimate.Of(ended.SelectMany(jobs => jobs).Select(job => (job.Ended - job.Started).ToTimeSpan().TotalSeconds)).Median;
         double p95 = Estimate.Quantile(waits, 0.95);
-        string load = Invariant($"{Flood} jobs of one user in the line, {Flood - left} of them done meanwhile; {LightUsers} users with {served.Min():0} to {served.Max():0} jobs each");
+        string load = Invariant($"{Flood} jobs of one user in the line all the time, {flooded - Flood} taken from it; {LightUsers} users with {served.Min():0} to {served.Max():0} jobs each");
         return
         [
             new("service.fairness, Jain's index", jain, "", load, Goal.AtLeast(0.95)),
             new("service.fairness, wait, p95", p95 / run, "jobs' time", Invariant(
                 $"a job's time, {1e3 * run:0.0} ms (median); p50 {1e3 * Estimate.Quantile(waits, 0.5):0.0} ms, p95 {1e3 * p95:0.0} ms; {load}"), new Goal(5)),
         ];
+
+        async Task<List<JobInfo>[]> TogetherAsync(TimeSpan time)
+        {
+            using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            over.CancelAfter(time);
+            return await Task.WhenAll(light.Select(user => SendAsync(calls, user, program, over.Token)));
+        }
+    }
+
+    /// <summary>Keeps the line full; how many jobs that took.</summary>
+    private static async Task<int> FloodAsync(
+        Inference.InferenceClient calls, ServiceProcesses service, User flood, Protocol.Program program, TaskCompletionSource full, CancellationToken end)
+    {
+        int submitted = 0;
+        try
+        {
+            while (true)
+            {
+                int missing = Flood - (await service.Backend.Jobs.ListAsync(flood.Id, 2 * Flood, activeOnly: true, end)).Count;
+                for (int i = 0; i < missing; i++, submitted++) await calls.SubmitAsync(new SubmitRequest { Program = program }, flood.Headers, cancellationToken: end);
+                full.TrySetResult();
+                await Task.Delay(50, end);
+            }
+        }
+        catch (Exception e) when (end.IsCancellationRequested && e is OperationCanceledException or RpcException { StatusCode: StatusCode.Cancelled })
+        {
+            return submitted;
+        }
     }
 
     private static async Task<List<JobInfo>> SendAsync(Inference.InferenceClient calls, User user, Protocol.Program program, CancellationToken over)
