@@ -176,7 +176,7 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
                 outcome.Violations.Add("its stream ended before it did, and well");
                 return events;
             }
-            catch (RpcException lost) when (MayPass(lost.StatusCode) && !cancellationToken.IsCancellationRequested)
+            catch (Exception lost) when ((lost is HttpRequestException || lost is RpcException rpc && MayPass(rpc.StatusCode)) && !cancellationToken.IsCancellationRequested)
             {
                 outcome.Cancelling = true;
                 await Task.Delay(100, cancellationToken);

@@ -178,6 +178,33 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
         Assert.Contains("Invalid host `ftp://x`", Assert.Throws<ArgumentException>(() => Ndif.Backend.At("ftp://x")).Message, StringComparison.Ordinal);
     }
 
+    /// <summary>A connection that is made, and then broken before a word of HTTP/2: a gateway that dies at that moment, or something else that listens there.</summary>
+    [Theory]
+    [InlineData("")]
+    [InlineData("HTTP/1.1 400 Bad Request\r\n\r\n")]
+    public async Task AServiceThatHangsUp_DoesNotAnswer(string says)
+    {
+        using var listener = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, 0);
+        listener.Start();
+        Task hangingUp = Task.Run(async () =>
+        {
+            while (true)
+            {
+                using System.Net.Sockets.Socket caller = await listener.AcceptSocketAsync(Cancel);
+                if (says.Length > 0) await caller.SendAsync(System.Text.Encoding.ASCII.GetBytes(says), Cancel);
+            }
+        }, Cancel);
+        Backend nobody = Ndif.Backend.At($"http://{listener.LocalEndpoint}", "ndif_key");
+        for (int i = 0; i < 20; i++)
+        {
+            using Trace t = There.Trace(Paris, remote: nobody);
+            There.LmHead.Output.Save();
+            Assert.Equal(ErrorCode.Unavailable, (await Assert.ThrowsAnyAsync<NdifException>(() => t.RunAsync(Cancel))).Code);
+        }
+        listener.Stop();
+        await Assert.ThrowsAnyAsync<Exception>(() => hangingUp);
+    }
+
     [Fact]
     public async Task AKeyOrModelThatIsUnknown_IsSaid()
     {

@@ -51,9 +51,9 @@ internal sealed class RemoteService : IProgramRunner
         {
             await call.RequestStream.WriteAsync(submission, cancellationToken);
         }
-        catch (RpcException)
+        catch (Exception e) when (e is RpcException or HttpRequestException)
         {
-            // refused before it was read to its end: the answer, below, says why
+            // refused, or broken, before it was read to its end: the answer, below, says why
         }
         if (contact.Answer is not null) await AnswerAsync(contact.Answer);
         await foreach (Event happening in call.ResponseStream.ReadAllAsync(cancellationToken))

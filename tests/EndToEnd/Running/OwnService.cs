@@ -10,7 +10,7 @@ internal sealed class OwnService : IAsyncDisposable
     private static int s_count;
 
     private readonly Cluster _cluster;
-    private readonly string _prefix = $"own{Interlocked.Increment(ref s_count)}:";
+    private readonly string _prefix = $"ndif:own{Interlocked.Increment(ref s_count)}:";
     private readonly string _folder = Directory.CreateTempSubdirectory("ndif-e2e-models-").FullName;
     private readonly List<Child> _children = [];
 
