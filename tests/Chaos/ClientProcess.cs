@@ -176,7 +176,7 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
                 outcome.Violations.Add("its stream ended before it did, and well");
                 return events;
             }
-            catch (Exception lost) when ((lost is HttpRequestException || lost is RpcException rpc && MayPass(rpc.StatusCode)) && !cancellationToken.IsCancellationRequested)
+            catch (Exception lost) when ((lost is HttpRequestException or IOException || lost is RpcException rpc && MayPass(rpc)) && !cancellationToken.IsCancellationRequested)
             {
                 outcome.Cancelling = true;
                 await Task.Delay(100, cancellationToken);
@@ -205,7 +205,7 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
                 using AsyncServerStreamingCall<Event> call = _services[gateway % _services.Length].Watch(new WatchRequest { JobId = id, FromSequence = (ulong)events.Count + 1 }, _headers, cancellationToken: cancellationToken);
                 await foreach (Event happening in call.ResponseStream.ReadAllAsync(cancellationToken)) events.Add(happening);
             }
-            catch (RpcException lost) when (MayPass(lost.StatusCode) && !cancellationToken.IsCancellationRequested)
+            catch (RpcException lost) when (MayPass(lost) && !cancellationToken.IsCancellationRequested)
             {
                 await Task.Delay(100, cancellationToken);
             }
@@ -227,7 +227,7 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
             {
                 return await call(_services[gateway % _services.Length], new CallOptions(_headers, DateTime.UtcNow + s_callTime, cancellationToken));
             }
-            catch (RpcException lost) when (MayPass(lost.StatusCode) && !cancellationToken.IsCancellationRequested)
+            catch (RpcException lost) when (MayPass(lost) && !cancellationToken.IsCancellationRequested)
             {
                 await Task.Delay(100, cancellationToken);
             }
@@ -236,6 +236,8 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
 
     private static bool IsEnd(StateChanged state) => state.State is JobState.Completed or JobState.Failed or JobState.Cancelled;
 
-    /// <summary>What a lost connection or gateway looks like, and a quota that is full for the moment.</summary>
-    private static bool MayPass(StatusCode status) => status is StatusCode.Unavailable or StatusCode.DeadlineExceeded or StatusCode.Cancelled or StatusCode.ResourceExhausted;
+    /// <summary>What a lost connection or gateway looks like, and a quota that is full for the moment. Some losses of a connection are "internal" to the channel.</summary>
+    private static bool MayPass(RpcException lost) =>
+        lost.StatusCode is StatusCode.Unavailable or StatusCode.DeadlineExceeded or StatusCode.Cancelled or StatusCode.ResourceExhausted
+        || (lost.StatusCode is StatusCode.Internal && (lost.InnerException ?? lost.Status.DebugException) is HttpRequestException or IOException);
 }

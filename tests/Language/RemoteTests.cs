@@ -165,6 +165,28 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
     }
 
     [Fact]
+    public async Task AnEstimate_SaysWhatARunCosts_AndQueuesNothing()
+    {
+        int before = (await Job.ListAsync(remote: Backend(Way.Gateway), cancellationToken: Cancel)).Count;
+        using Trace t = There.Generate(new[] { 5, 6, 7 }, maxNewTokens: 4);
+        Saved logits = There.Logits.Save();
+        Estimate estimate = await t.EstimateAsync(Cancel);
+        Assert.Equal(4u, estimate.Passes);
+        Assert.InRange(estimate.Tokens, 6ul, 7ul);
+        Assert.True(estimate.ResultBytes > 0 && estimate.PeakBytes >= estimate.ResultBytes, $"{estimate}");
+        Assert.Equal(before, (await Job.ListAsync(remote: Backend(Way.Gateway), cancellationToken: Cancel)).Count);
+        await t.RunAsync(Cancel); // it can still be run
+        Assert.InRange((ulong)logits.Tensor.Bytes.Length, 1ul, estimate.ResultBytes);
+
+        using Trace bad = There.Trace(Paris);
+        There.Logits[0, 99].Save();
+        await Assert.ThrowsAnyAsync<IndexOutOfRangeException>(() => bad.RunAsync(Cancel)); // only a run knows
+        using Trace here = HereModel.Trace(Paris);
+        HereModel.Logits.Save();
+        await Assert.ThrowsAsync<InvalidOperationException>(() => here.EstimateAsync(Cancel));
+    }
+
+    [Fact]
     [Carries("test_serve_async/TestErrorHandling.test_wrong_server_url")]
     public async Task AServiceThatIsNotThere_IsSaid()
     {

@@ -51,7 +51,7 @@ internal sealed class RemoteService : IProgramRunner
         {
             await call.RequestStream.WriteAsync(submission, cancellationToken);
         }
-        catch (Exception e) when (e is RpcException or HttpRequestException)
+        catch (Exception e) when (IsOfTheStream(e))
         {
             // refused, or broken, before it was read to its end: the answer, below, says why
         }
@@ -80,12 +80,15 @@ internal sealed class RemoteService : IProgramRunner
             {
                 await call.RequestStream.WriteAsync(new RunRequest { Local = answer }, cancellationToken);
             }
-            catch (Exception e) when (e is RpcException or InvalidOperationException && !cancellationToken.IsCancellationRequested)
+            catch (Exception e) when (IsOfTheStream(e))
             {
                 // too late: the job has ended, or the gateway is lost; the events say which
             }
         }
     }
+
+    /// <summary>What a write throws whose stream is over: of the call, of the connection, or of its being made.</summary>
+    private static bool IsOfTheStream(Exception e) => e is RpcException or HttpRequestException or IOException or InvalidOperationException;
 
     public Task<JobInfo> SubmitAsync(Protocol.Program program, string jobId, CancellationToken cancellationToken) => GuardAsync(async () =>
     {
