@@ -37,7 +37,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
         (int exit, string table) = Run(Golden(name), json: false);
         output.WriteLine(table);
         Assert.True(exit == 0, table);
-        Assert.Equal(before, Tensor.TotalCount);
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
     }
 
     [Fact]

@@ -75,7 +75,7 @@ public sealed class AbuseTests
                 Assert.DoesNotContain("ArgumentOutOfRange", e.Message, StringComparison.Ordinal);
             }
         }
-        Assert.Equal(before, Tensor.TotalCount);
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
         log.SetLength(0);
         log.Write("done"u8);
     }

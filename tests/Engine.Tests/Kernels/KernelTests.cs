@@ -45,7 +45,7 @@ public sealed class KernelTests
                 else Assert.Equal(((List<object?>)kernelCase.Expected()!).Select(size => (long)size!), ((Tensor)result!).shape);
             }
         }
-        Assert.Equal(before, Tensor.TotalCount);
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
     }
 
     [Fact]

@@ -120,7 +120,8 @@ public sealed class AdapterTests : IDisposable
         long before = Tensor.TotalCount;
         int mapped = FileMapping.LiveCount;
         using (Load()) Assert.Equal(mapped + 1, FileMapping.LiveCount);
-        Assert.Equal((before, mapped), (Tensor.TotalCount, FileMapping.LiveCount));
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
+        Assert.InRange(FileMapping.LiveCount, 0, mapped);
     }
 
     [Theory]
@@ -188,7 +189,8 @@ public sealed class AdapterTests : IDisposable
         int mapped = FileMapping.LiveCount;
         CheckpointException error = Assert.Throws<CheckpointException>(() => Load());
         Assert.Contains(why, error.Message, StringComparison.Ordinal);
-        Assert.Equal((before, mapped), (Tensor.TotalCount, FileMapping.LiveCount));
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
+        Assert.InRange(FileMapping.LiveCount, 0, mapped);
         return error;
     }
 

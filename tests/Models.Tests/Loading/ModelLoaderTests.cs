@@ -26,7 +26,7 @@ public sealed class ModelLoaderTests : IDisposable
             Assert.Equal(loaded, Tensor.TotalCount);
             Assert.Equal(mapped + 1, FileMapping.LiveCount);
         }
-        Assert.Equal(before, Tensor.TotalCount);
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
         Assert.Equal(mapped, FileMapping.LiveCount);
     }
 
@@ -199,7 +199,7 @@ public sealed class ModelLoaderTests : IDisposable
         using CancellationTokenSource cancel = new();
         Reports reports = new((done, total) => { if (done > total / 2) cancel.Cancel(); });
         Assert.Throws<OperationCanceledException>(() => ModelLoader.Load(_folder.Path, progress: reports, cancellationToken: cancel.Token));
-        Assert.Equal(before, Tensor.TotalCount);
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
         Reports all = new((_, _) => { });
         using LoadedModel model = ModelLoader.Load(_folder.Path, progress: all, cancellationToken: TestContext.Current.CancellationToken);
         Assert.Equal(((long)model.Description.Bytes, (long)model.Description.Bytes), all.Last);
@@ -209,7 +209,7 @@ public sealed class ModelLoaderTests : IDisposable
     {
         long before = Tensor.TotalCount;
         CheckpointException error = Assert.Throws<CheckpointException>(() => TinyModel.Load(_folder.Path));
-        Assert.Equal(before, Tensor.TotalCount);
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
         return error;
     }
 
