@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using Google.Protobuf;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Ndif.Protocol;
@@ -34,41 +32,26 @@ public sealed class DirectoryBlobStore : IBlobStore
     }
 
     /// <inheritdoc/>
-    public async Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default)
+    public Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default) =>
+        PutAsync(write, draft => new HashingStream(draft), cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<BlobRef> PutNewAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default) =>
+        PutAsync(write, draft => new ChecksumStream(draft), cancellationToken);
+
+    private async Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, Func<Stream, CountingStream> naming, CancellationToken cancellationToken)
     {
         string draft = Path.Combine(writing, Guid.NewGuid().ToString("n"));
         try
         {
             BlobRef blob;
-            await using (var stream = new HashingStream(Draft(draft)))
+            await using (CountingStream stream = naming(Draft(draft)))
             {
                 await write(stream, cancellationToken);
                 await stream.FlushAsync(cancellationToken);
-                blob = new BlobRef { Length = (ulong)stream.Length, Id = stream.TakeId() };
+                blob = stream.ToBlob();
             }
             if (!Touch(PathOf(blob.Id))) Publish(draft, blob.Id); // whoever was faster wrote the same bytes
-            return blob;
-        }
-        finally
-        {
-            File.Delete(draft);
-        }
-    }
-
-    /// <inheritdoc/>
-    public async Task<BlobRef> PutNewAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default)
-    {
-        string draft = Path.Combine(writing, Guid.NewGuid().ToString("n"));
-        try
-        {
-            var blob = new BlobRef { Id = BlobNames.New() };
-            await using (var stream = new ChecksumStream(Draft(draft)))
-            {
-                await write(stream, cancellationToken);
-                await stream.FlushAsync(cancellationToken);
-                (blob.Length, blob.Checksum) = ((ulong)stream.Length, UnsafeByteOperations.UnsafeWrap(stream.Checksum()));
-            }
-            Publish(draft, blob.Id);
             return blob;
         }
         finally

@@ -1,5 +1,7 @@
 using System.IO.Hashing;
 using System.Security.Cryptography;
+using Google.Protobuf;
+using Ndif.Protocol;
 
 namespace Ndif.Queue;
 
@@ -8,8 +10,8 @@ internal sealed class HashingStream(Stream inner) : CountingStream(inner)
 {
     private readonly IncrementalHash hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
 
-    /// <summary>Lower-case hex of the SHA-256 of all that was written. Ends the hash.</summary>
-    public string TakeId() => Convert.ToHexStringLower(hash.GetHashAndReset());
+    /// <summary>Named by the lower-case hex of the SHA-256 of all that was written. Ends the hash.</summary>
+    public override BlobRef ToBlob() => new() { Length = (ulong)Length, Id = Convert.ToHexStringLower(hash.GetHashAndReset()) };
 
     protected override void Take(ReadOnlySpan<byte> written) => hash.AppendData(written);
 
@@ -25,8 +27,8 @@ internal sealed class ChecksumStream(Stream inner) : CountingStream(inner)
 {
     private readonly XxHash128 hash = new();
 
-    /// <summary>Big-endian, of all that was written.</summary>
-    public byte[] Checksum() => hash.GetCurrentHash();
+    /// <summary>Named by chance, with the checksum (big-endian) of all that was written.</summary>
+    public override BlobRef ToBlob() => new() { Length = (ulong)Length, Id = BlobNames.New(), Checksum = UnsafeByteOperations.UnsafeWrap(hash.GetCurrentHash()) };
 
     protected override void Take(ReadOnlySpan<byte> written) => hash.Append(written);
 }
@@ -35,6 +37,9 @@ internal sealed class ChecksumStream(Stream inner) : CountingStream(inner)
 internal abstract class CountingStream(Stream inner) : Stream
 {
     private long length;
+
+    /// <summary>What was written as a blob, once all of it was.</summary>
+    public abstract BlobRef ToBlob();
 
     /// <summary>Sees each piece once, in order, after it was passed on.</summary>
     protected abstract void Take(ReadOnlySpan<byte> written);

@@ -1,4 +1,3 @@
-using Google.Protobuf;
 using System.Net;
 using Amazon.Runtime;
 using Amazon.S3;
@@ -40,30 +39,25 @@ public sealed class S3BlobStore : IBlobStore, IDisposable
     }
 
     /// <inheritdoc/>
-    public Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default) => GuardAsync("put", async () =>
+    public Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default) =>
+        PutAsync(write, upload => new HashingStream(upload), isNew: false, cancellationToken);
+
+    /// <inheritdoc/>
+    public Task<BlobRef> PutNewAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default) =>
+        PutAsync(write, upload => new ChecksumStream(upload), isNew: true, cancellationToken);
+
+    /// <param name="isNew">Nobody can have a blob of this name: it need not be looked for.</param>
+    private Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, Func<Stream, CountingStream> naming, bool isNew, CancellationToken cancellationToken) => GuardAsync("put", async () =>
     {
         await using var upload = new S3Upload(s3, location.Bucket, $"{location.Prefix}writing/{Guid.NewGuid():n}", partBytes, cancellationToken);
-        await using var hashing = new HashingStream(upload);
-        await write(hashing, cancellationToken);
-        var blob = new BlobRef { Length = (ulong)hashing.Length, Id = hashing.TakeId() };
-        if (!await ExistsAsync(blob.Id, cancellationToken))
+        await using CountingStream stream = naming(upload);
+        await write(stream, cancellationToken);
+        BlobRef blob = stream.ToBlob();
+        if (isNew || !await ExistsAsync(blob.Id, cancellationToken))
         {
             await upload.FinishAsync(Blob(blob.Id), cancellationToken);
             await PutEmptyAsync(Seen(blob.Id), cancellationToken);
         }
-        return blob;
-    });
-
-    /// <inheritdoc/>
-    public Task<BlobRef> PutNewAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default) => GuardAsync("put", async () =>
-    {
-        var blob = new BlobRef { Id = BlobNames.New() };
-        await using var upload = new S3Upload(s3, location.Bucket, $"{location.Prefix}writing/{Guid.NewGuid():n}", partBytes, cancellationToken);
-        await using var stream = new ChecksumStream(upload);
-        await write(stream, cancellationToken);
-        (blob.Length, blob.Checksum) = ((ulong)stream.Length, UnsafeByteOperations.UnsafeWrap(stream.Checksum()));
-        await upload.FinishAsync(Blob(blob.Id), cancellationToken);
-        await PutEmptyAsync(Seen(blob.Id), cancellationToken);
         return blob;
     });
 
