@@ -9,6 +9,9 @@ public abstract class SiteObserver
     [ThreadStatic]
     private static SiteObserver?[]? t_observers;
 
+    [ThreadStatic]
+    private static Action? t_pause;
+
     /// <summary>
     /// Calls a module: an observer may change the arguments, must call <see cref="SiteModule.Run"/> unless it skips the module,
     /// and may change the result. What it returns must belong to the current dispose scope.
@@ -27,20 +30,25 @@ public abstract class SiteObserver
         return false;
     }
 
+    /// <summary>Called now and then in the middle of a long operation of a module.</summary>
+    internal static void Pause() => t_pause?.Invoke();
+
     /// <summary>Watches modules (by <see cref="SiteModule.Index"/>) on this thread until the result is disposed.</summary>
-    public static Watching Watch(SiteObserver?[]? byIndex)
+    /// <param name="pause">Called in the middle of long operations too; it may throw, to end the pass there.</param>
+    public static Watching Watch(SiteObserver?[]? byIndex, Action? pause = null)
     {
-        var watching = new Watching(t_observers);
-        t_observers = byIndex;
+        var watching = new Watching(t_observers, t_pause);
+        (t_observers, t_pause) = (byIndex, pause);
         return watching;
     }
 
     public readonly struct Watching : IDisposable
     {
         private readonly SiteObserver?[]? _before;
+        private readonly Action? _pauseBefore;
 
-        internal Watching(SiteObserver?[]? before) => _before = before;
+        internal Watching(SiteObserver?[]? before, Action? pauseBefore) => (_before, _pauseBefore) = (before, pauseBefore);
 
-        public void Dispose() => t_observers = _before;
+        public void Dispose() => (t_observers, t_pause) = (_before, _pauseBefore);
     }
 }

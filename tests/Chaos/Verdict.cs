@@ -83,11 +83,11 @@ internal sealed record Verdict
         };
     }
 
-    /// <summary>How long after the loss a job ran again that ran there at that moment; null for other jobs.</summary>
+    /// <summary>How long after the loss a job ran again that ran there at that moment; null for others, and for one that an earlier loss had put back in the line.</summary>
     private static TimeSpan? Recovery(Outcome outcome, string worker, DateTimeOffset lost)
     {
         int next = outcome.Runs.FindIndex(run => run.At > lost);
-        return next > 0 && outcome.Runs[next - 1].Worker == worker ? outcome.Runs[next].At - lost : null;
+        return next > 0 && outcome.Runs[next - 1] is var run && run.Worker == worker && !outcome.Queued.Any(time => time > run.At && time <= lost) ? outcome.Runs[next].At - lost : null;
     }
 
     /// <summary>What is left after the last job's end that should not be: in Redis, on disk, in the processes.</summary>

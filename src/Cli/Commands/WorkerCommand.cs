@@ -25,7 +25,8 @@ internal static class WorkerCommand
         var id = new Option<string?>("--id") { Description = "Name of this worker. Default: machine name and process id." };
         var batch = new Option<int>("--max-batch") { Description = "How many jobs go through one pass at most.", DefaultValueFactory = _ => 8 };
         var chunk = new Option<int>("--prefill-chunk") { Description = "Longer prompts of generations run in chunks of so many tokens, where nobody looks inside; 0: whole." };
-        var metrics = new Option<int>("--metrics-port") { Description = "Port of a page of metrics for Prometheus, on every address of this machine; 0: none." };
+        var metrics = new Option<int>("--metrics-port") { Description = "Port of a page of metrics for Prometheus, /metrics; 0: none." };
+        var metricsHost = new Option<string>("--metrics-host") { Description = "Where that page, which asks for no key, can be reached; + for every address of this machine.", DefaultValueFactory = _ => "localhost" };
         var memory = Shared.Memory();
         var warm = Shared.WarmMemory();
         var jobMemory = Shared.JobMemory();
@@ -34,7 +35,7 @@ internal static class WorkerCommand
         var onDemand = new Option<bool>("--on-demand") { Description = "Hold no model from the start that is not given with --model, only what is deployed." };
         var command = new Command("worker", "Hold models and run jobs for a cluster.")
         {
-            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, residence, redis, data, prefix, lease, id, batch, chunk, grace, metrics, logJson,
+            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, residence, redis, data, prefix, lease, id, batch, chunk, grace, metrics, metricsHost, logJson,
         };
         config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
@@ -44,7 +45,7 @@ internal static class WorkerCommand
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             using var logs = new SerilogLoggerFactory(log);
             using var observed = Observability.Start("ndif-worker");
-            using IDisposable? page = parsed.GetValue(metrics) is > 0 and var port ? OwnMeters.Serve("+", port) : null;
+            using IDisposable? page = parsed.GetValue(metrics) is > 0 and var port ? OwnMeters.Serve(parsed.GetValue(metricsHost)!, port) : null;
             await using QueueBackend backend = Shared.Backend(address, config.Queue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)), config.Blobs(parsed, parsed.GetValue(data)!), logs);
             var options = new WorkerOptions
             {

@@ -85,7 +85,7 @@ internal sealed class TokenPass
         using var pass = torch.NewDisposeScope();
         bool isSeen = _active.Any(p => !p.Generates || p.SeesTheModel), isPrompt = _shape.HoldsPrompts;
         int from = isPrompt && !isSeen && _subject.PrefillChunk > 0 && !_subject.Root.DependsOnLength ? Prefill(interleaver, batch, cache!) : 0;
-        using var watching = SiteObserver.Watch(interleaver.Watches);
+        using var watching = SiteObserver.Watch(interleaver.Watches, interleaver.CheckCancelled);
         ModelOutput output = _subject.Root.Call(
             from == 0 ? batch.Ids : batch.Ids.narrow(1, from, batch.Width - from), batch.Mask,
             from == 0 ? batch.Positions : batch.Positions.narrow(1, from, batch.Width - from), cache, isPrompt && !isSeen ? 1 : 0);
@@ -109,7 +109,7 @@ internal sealed class TokenPass
     private int Prefill(Interleaver interleaver, TokenBatch batch, KeyValueCache cache)
     {
         int chunk = _subject.PrefillChunk, from = 0;
-        using var unwatched = SiteObserver.Watch(null);
+        using var unwatched = SiteObserver.Watch(null, interleaver.CheckCancelled);
         for (; from + chunk < batch.Width; from += chunk)
         {
             using var pass = torch.NewDisposeScope();

@@ -4,9 +4,9 @@ namespace Ndif.Models;
 
 /// <summary>
 /// Threads that share a short piece of work: a stage of a layer takes some 10 to 100 us, which a thread pool's wake-up would lengthen by
-/// half. A piece is cut into parts, and whoever is free takes the next, so that a thread that is asleep, or that another process keeps from
+/// half. A piece is cut into parts, and whoever is free takes another, so that a thread that is asleep, or that another process keeps from
 /// its core, holds nobody up. One piece at a time; who comes while they are busy does all of it alone. Between two pieces they fetch the
-/// weight that will be needed next (<see cref="Trail"/>).
+/// weight that will be needed next (<see cref="Trail"/>). Between two parts the pass may be ended (<see cref="SiteObserver.Pause"/>).
 /// </summary>
 internal static class Crew
 {
@@ -29,66 +29,102 @@ internal static class Crew
             try
             {
                 if (weight != 0) Trail.Reach(weight);
-                Helper[] helpers = s_helpers ??= [.. Enumerable.Range(1, Size - 1).Select(_ => new Helper())];
+                Helper[] helpers = s_helpers ??= [.. Enumerable.Range(0, Size - 1).Select(Helper.Start)];
                 var piece = new Piece(work, parts);
                 s_piece = piece;
                 foreach (Helper helper in helpers) helper.Wake();
-                piece.ShareFromTheEnd();
-                piece.Wait();
-                s_piece = null;
+                piece.Share(Size - 1, SiteObserver.Pause); // the first range's beginning may be in a helper's cache already (Trail)
             }
             finally
             {
+                s_piece?.Finish();
+                s_piece = null;
                 s_busy.Exit();
             }
         }
         else
         {
-            for (int i = 0; i < parts; i++) work(i);
+            for (int i = 0; i < parts; i++)
+            {
+                if (i > 0) SiteObserver.Pause();
+                work(i);
+            }
         }
     }
 
-    /// <summary>Helpers take parts from the front, of which they may have something in their caches already; the caller from the end.</summary>
+    /// <summary>
+    /// Parts in ranges of their own, as many as there are threads: what lies one after the other in memory is read so. Who is done with
+    /// his range helps with the next.
+    /// </summary>
     private sealed class Piece(Action<int> work, int parts)
     {
-        private int _taken, _front, _done;
+        private const int Apart = 32; // counters that different threads write lie on cache lines of their own
 
-        public bool HasMore => Volatile.Read(ref _taken) < parts;
+        private readonly int[] _taken = new int[Size * Apart];
+        private int _done;
 
-        public void ShareFromTheEnd()
+        public bool HasMore
         {
-            for (int part = parts - 1; Interlocked.Increment(ref _taken) <= parts; part--) Do(part);
+            get
+            {
+                for (int range = 0; range < Size; range++)
+                    if (Volatile.Read(ref _taken[range * Apart]) < Length(range)) return true;
+                return false;
+            }
         }
 
-        public void ShareFromTheFront()
+        /// <summary>Does parts until none is left.</summary>
+        /// <param name="between">Called between two of them.</param>
+        public void Share(int own, Action? between = null)
         {
-            while (Interlocked.Increment(ref _taken) <= parts) Do(Interlocked.Increment(ref _front) - 1);
+            for (int i = 0; i < Size; i++)
+            {
+                int range = (own + i) % Size;
+                while (Interlocked.Increment(ref _taken[range * Apart]) - 1 is var part && part < Length(range))
+                {
+                    try
+                    {
+                        work(First(range) + part);
+                    }
+                    finally
+                    {
+                        Interlocked.Increment(ref _done);
+                    }
+                    between?.Invoke();
+                }
+            }
         }
 
-        public void Wait()
+        /// <summary>Waits for the parts that were taken; the others, if the caller left early, are nobody's any more.</summary>
+        public void Finish()
         {
-            for (int turns = 0; Volatile.Read(ref _done) < parts; turns++)
+            int taken = 0;
+            for (int range = 0; range < Size; range++) taken += Math.Min(Length(range), Interlocked.Exchange(ref _taken[range * Apart], Length(range)));
+            for (int turns = 0; Volatile.Read(ref _done) < taken; turns++)
             {
                 if (turns < 2000) Thread.SpinWait(2);
                 else Thread.Yield(); // its thread may wait for this core
             }
         }
 
-        private void Do(int part)
-        {
-            work(part);
-            Interlocked.Increment(ref _done);
-        }
+        private int First(int range) => (int)((long)parts * range / Size);
+
+        private int Length(int range) => First(range + 1) - First(range);
     }
 
 #pragma warning disable CA1001 // lives as long as the process
-    private sealed class Helper
+    private sealed class Helper(int range)
 #pragma warning restore CA1001
     {
         private readonly ManualResetEventSlim _wake = new(false, 0);
         private volatile bool _asleep;
 
-        public Helper() => new Thread(Serve) { IsBackground = true, Name = "few rows" }.Start();
+        public static Helper Start(int range)
+        {
+            var helper = new Helper(range);
+            new Thread(helper.Serve) { IsBackground = true, Name = "few rows" }.Start();
+            return helper;
+        }
 
         /// <summary>After the piece was laid out.</summary>
         public void Wake()
@@ -104,7 +140,7 @@ internal static class Crew
             {
                 if (s_piece is { HasMore: true } piece)
                 {
-                    piece.ShareFromTheFront();
+                    piece.Share(range);
                     since = Stopwatch.GetTimestamp();
                 }
                 else if (Trail.FetchAhead())

@@ -54,7 +54,7 @@ public class Cluster : IAsyncLifetime
     /// <summary>Starts the gateway, again on the ports it had before.</summary>
     public async Task StartGatewayAsync()
     {
-        _gateway = Tool("serve", "--redis", RedisAddress, "--data", Data, "--port", $"{Grpc.Port}", "--http-port", $"{Http.Port}");
+        _gateway = Tool(["serve", "--redis", RedisAddress, "--data", Data, "--port", $"{Grpc.Port}", "--http-port", $"{Http.Port}", .. Blobs]);
         string[] words = (await _gateway.LineAsync(line => line.StartsWith("gateway ", StringComparison.Ordinal), "its addresses")).Split(' ');
         (Grpc, Http) = (new Uri(words[1]), new Uri(words[2]));
     }
@@ -62,7 +62,7 @@ public class Cluster : IAsyncLifetime
     public async Task<Child> StartWorkerAsync(params string[] more)
     {
         string id = string.Create(CultureInfo.InvariantCulture, $"w{Interlocked.Increment(ref _workersStarted)}");
-        Child worker = Tool(["worker", "--redis", RedisAddress, "--data", Data, "--lease-seconds", $"{LeaseSeconds}", "--grace-seconds", "0", "--id", id, .. more]);
+        Child worker = Tool(["worker", "--redis", RedisAddress, "--data", Data, "--lease-seconds", $"{LeaseSeconds}", "--grace-seconds", "0", "--id", id, .. Blobs, .. more]);
         await worker.LineAsync(line => line == $"worker {id} {Experiments.Model}", "that it is ready");
         lock (Workers) Workers.Add(id, worker);
         return worker;
@@ -78,7 +78,7 @@ public class Cluster : IAsyncLifetime
     }
 
     /// <summary>Starts the `ndif` tool, with a home of its own.</summary>
-    public Child Tool(params string[] arguments) => Add(Child.Start($"ndif {arguments[0]}", Built.Dotnet, [Built.Tool, .. arguments], Home));
+    public Child Tool(params string[] arguments) => Add(Child.Start($"ndif {arguments[0]}", Built.Dotnet, [Built.Tool, .. arguments], [.. Home, .. Secrets]));
 
     /// <summary>Starts a user's program against the service.</summary>
     public Child User(string key, params string[] arguments) => Add(Child.Start($"client {string.Join(' ', arguments)}", Built.Dotnet, [Built.Client, .. arguments],
@@ -90,7 +90,7 @@ public class Cluster : IAsyncLifetime
         lock (_all) return string.Join("\n\n", _all.Select(child => child.Report()));
     }
 
-    public async ValueTask DisposeAsync()
+    public virtual async ValueTask DisposeAsync()
     {
         foreach (Child child in Enumerable.Reverse(_all)) await child.DisposeAsync();
         Directory.Delete(_folder, recursive: true);
@@ -106,7 +106,13 @@ public class Cluster : IAsyncLifetime
         return RedisUsers.Service(address); // with no more rights than it needs
     }
 
-    private (string, string)[] Home => [("XDG_CONFIG_HOME", Path.Combine(_folder, "config")), ("XDG_DATA_HOME", Path.Combine(_folder, "share"))];
+    /// <summary>Options of gateway and workers that say where large values lie; in the data folder without any.</summary>
+    protected virtual IReadOnlyList<string> Blobs => [];
+
+    /// <summary>What the service's processes find in their environment, and users' do not.</summary>
+    protected virtual IReadOnlyList<(string, string)> Secrets => [];
+
+    private IReadOnlyList<(string, string)> Home => [("XDG_CONFIG_HOME", Path.Combine(_folder, "config")), ("XDG_DATA_HOME", Path.Combine(_folder, "share"))];
 
     protected Child Add(Child child)
     {

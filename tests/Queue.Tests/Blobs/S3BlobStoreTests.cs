@@ -1,4 +1,5 @@
 using Amazon.Runtime;
+using Ndif.Processes;
 using Ndif.Protocol;
 
 namespace Ndif.Queue.Tests;

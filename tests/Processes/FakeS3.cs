@@ -11,7 +11,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 
-namespace Ndif.Queue.Tests;
+namespace Ndif.Processes;
 
 /// <summary>
 /// A stand-in for S3 over real HTTP, as faithful as the store's use of it: every request must be signed (<see cref="SignatureV4"/>) and

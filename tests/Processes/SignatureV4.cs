@@ -4,7 +4,7 @@ using System.Text;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 
-namespace Ndif.Queue.Tests;
+namespace Ndif.Processes;
 
 /// <summary>AWS Signature Version 4, checked as a server does: computed from the request as it came, and compared.</summary>
 internal static class SignatureV4
