@@ -1,8 +1,10 @@
+using System.Numerics.Tensors;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Generating;
 using Ndif.Engine.Interleaving;
 using Ndif.Engine.Running;
 using Ndif.Engine.Subjects;
+using Ndif.Models;
 using Ndif.Protocol;
 using TorchSharp;
 
@@ -20,6 +22,7 @@ internal sealed class TokenPart
     private readonly List<TokenTeller?> _tellers = [];
     private readonly int _copies = 1, _results = 1;
     private readonly long _pad;
+    private float[] _scores = []; // of the last pass, [rows, vocabulary]
 
     /// <exception cref="NdifException">BAD_INPUT or BAD_ARGUMENT: an invoke's input, or the generation's options.</exception>
     public TokenPart(TraceRun trace, LanguageSubject subject, PassShape shape)
@@ -103,13 +106,19 @@ internal sealed class TokenPart
         using var scope = torch.NewDisposeScope();
         torch.Tensor last = logits.narrow(0, Start, Rows.Count).select(1, -1);      // [rows, vocabulary]
         int vocabulary = (int)last.size(1);
-        long[] likeliest = _continuations.All(c => c.NeedsScores) ? [] : last.argmax(-1).cpu().data<long>().ToArray();
-        float[] scores = _continuations.All(c => !c.NeedsScores) ? [] : last.to(torch.ScalarType.Float32).cpu().contiguous().data<float>().ToArray();
+        // another device's scores stay there, unless somebody wants to see them
+        long[] likeliest = last.device_type == DeviceType.CPU ? [] : last.argmax(-1).cpu().data<long>().ToArray();
+        if (likeliest.Length == 0 || _continuations.Any(c => c.NeedsScores))
+        {
+            if (_scores.Length < last.numel()) _scores = new float[last.numel()];
+            TensorNumbers.CopyTo(last, _scores);
+        }
         int row = 0;
         foreach (IContinuation continuation in _continuations)
         {
-            if (!continuation.NeedsScores) continuation.Next[0] = likeliest[row];
-            else if (!continuation.HasEnded || continuation.Rows > 1) continuation.Choose(scores.AsSpan(row * vocabulary, continuation.Rows * vocabulary), vocabulary);
+            Span<float> scores = _scores.Length == 0 ? [] : _scores.AsSpan(row * vocabulary, continuation.Rows * vocabulary);
+            if (!continuation.NeedsScores) continuation.Next[0] = likeliest.Length > 0 ? likeliest[row] : TensorPrimitives.IndexOfMax(scores);
+            else if (!continuation.HasEnded || continuation.Rows > 1) continuation.Choose(scores, vocabulary);
             row += continuation.Rows;
         }
         foreach (IContinuation ended in _continuations)

@@ -70,6 +70,7 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
         };
         if (!Fits(hidden, mask, positions, ref pass)) return null;
         int count = pass.Rows * pass.Tokens;
+        if (count > Products.MostRows(pass.Type)) return null;
         if (QueryNorm is not null && (pass.QueryNorm = QueryNorm.View(pass.Type)) is null) return null;
         if (KeyNorm is not null && (pass.KeyNorm = KeyNorm.View(pass.Type)) is null) return null;
         if (Output.View is not { } output || output.Type != pass.Type || output.Inputs != heads * width) return null;
@@ -93,20 +94,8 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
         if (probabilities is not null) pass.Probabilities = NativeTensor.Data(probabilities.Handle);
         Attend(pass);
 
-        Tensor result;
-        if (count > Products.MostRows(pass.Type))
-        {
-            using Tensor mixed = empty([pass.Rows, pass.Tokens, heads * width], pass.Type);
-            nint to = NativeTensor.Data(mixed.Handle);
-            long row = heads * width, from = (nint)pass.Mixed;
-            Crew.Run(count, i => BFloat16.Narrow((float*)from + i * row, (ushort*)to + i * row, row));
-            result = Output.Call(mixed);
-        }
-        else
-        {
-            result = empty([pass.Rows, pass.Tokens, output.Outputs], pass.Type);
-            Products.Multiply(output, pass.Mixed, count, NativeTensor.Data(result.Handle));
-        }
+        Tensor result = empty([pass.Rows, pass.Tokens, output.Outputs], pass.Type);
+        Products.Multiply(output, pass.Mixed, count, NativeTensor.Data(result.Handle));
         Shortcuts.Taken++;
         return [result, probabilities];
     }
@@ -152,19 +141,8 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
         float* together = Scratch.Floats(1, (long)count * total);
         pass.Projected = together;
         bool round = pass.Round;
-        if (count > Products.MostRows(pass.Type))
-        {
-            for (int i = 0; i < views.Length; i++)
-            {
-                using Tensor projected = Projections[i].Call(hidden);
-                nint own = NativeTensor.Data(projected.Handle);
-                int place = from[i], outputs = views[i].Outputs;
-                Crew.Run(count, m => BFloat16.Widen((ushort*)own + (long)m * outputs, together + (long)m * total + place, outputs));
-            }
-            return true;
-        }
         using Tensor x = hidden.contiguous();
-        float* numbers = Products.Numbers(x, 0);
+        InputRows rows = InputRows.Of(x, views[0]);
         var parts = new int[views.Length];
         for (int i = 0; i < views.Length; i++) parts[i] = views[i].Parts(count);
         Crew.Run(parts.Sum(), part =>
@@ -173,7 +151,7 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
             while (part >= parts[which]) part -= parts[which++];
             var (first, last) = views[which].Part(part, parts[which]);
             float* y = together + from[which];
-            views[which].Multiply(numbers, count, y, total, first, last);
+            views[which].Multiply(rows, y, total, first, last);
             if (round)
                 for (int m = 0; m < count; m++) Curves.Round(y + (long)m * total + first, last - first);
         }, views[0].Address);
@@ -253,6 +231,7 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
     {
         var (from, to) = pass.Round ? Visible<BFloat16>(pass, row, first, last) : Visible<Float32>(pass, row, first, last);
         int each = heads / groups, tokens = last - first, queries = each * tokens, keys = to - from, pitch = (keys + 15) / 16 * 16;
+        bool pairs = keys >= 64 && PairKernels.Suits(pass.Type, queries); // fewer keys than a panel has room for are not worth one
         float* query = Scratch.Floats(2, (long)queries * (2 * width + pitch)), mixed = query + (long)queries * width, scores = mixed + (long)queries * width;
         for (int i = 0; i < queries; i++)
         {
@@ -269,7 +248,8 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
         }
         new Span<float>(mixed, queries * (width + pitch)).Clear();
         long slots = ((long)(row * groups + group) * pass.Capacity + from) * width;
-        if (pass.Round) RowKernels.Add<BFloat16>(query, (byte*)((ushort*)pass.Keys + slots), queries, width, scores, pitch, 0, keys);
+        if (pairs) PairKernels.Multiply(Halves(query, width, queries, width, columns: false), (ushort*)pass.Keys + slots, null, columns: false, queries, width, keys, scores, null, pitch, 0, keys);
+        else if (pass.Round) RowKernels.Add<BFloat16>(query, (byte*)((ushort*)pass.Keys + slots), queries, width, scores, pitch, 0, keys);
         else RowKernels.Add<Float32>(query, (byte*)((float*)pass.Keys + slots), queries, width, scores, pitch, 0, keys);
         for (int i = 0; i < queries; i++)
         {
@@ -282,7 +262,8 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
             if (pass.Round) BFloat16.Narrow(scores + (long)i * pitch, (ushort*)pass.Probabilities + seen, keys);
             else new Span<float>(scores + (long)i * pitch, keys).CopyTo(new Span<float>((float*)pass.Probabilities + seen, keys));
         }
-        if (pass.Round) ColumnKernels.Add<BFloat16>(scores, pitch, (byte*)((ushort*)pass.Values + slots), queries, keys, width, mixed, width, 0, width);
+        if (pairs) PairKernels.Multiply(Halves(scores, pitch, queries, keys, columns: true), (ushort*)pass.Values + slots, null, columns: true, queries, keys, width, mixed, null, width, 0, width);
+        else if (pass.Round) ColumnKernels.Add<BFloat16>(scores, pitch, (byte*)((ushort*)pass.Values + slots), queries, keys, width, mixed, width, 0, width);
         else ColumnKernels.Add<Float32>(scores, pitch, (byte*)((float*)pass.Values + slots), queries, keys, width, mixed, width, 0, width);
         for (int i = 0; i < queries; i++)
         {
@@ -290,6 +271,13 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
             if (pass.Round) Curves.Round(own, width);
             new Span<float>(own, width).CopyTo(new Span<float>(pass.Mixed + (((long)row * pass.Tokens + first + i % tokens) * heads + group * each + i / tokens) * width, width));
         }
+    }
+
+    private static ushort* Halves(float* x, long pitch, int rows, int inputs, bool columns)
+    {
+        ushort* halves = (ushort*)Scratch.Floats(6, (PairKernels.Room(rows, inputs, columns) + 1) / 2);
+        PairKernels.Take(x, pitch, rows, inputs, columns, halves, 0, rows);
+        return halves;
     }
 
     /// <summary>
@@ -305,8 +293,10 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
         {
             byte* mask = (byte*)pass.Mask + ((long)row * pass.Tokens + token) * keys * T.Bytes;
             int high = keys - 1, low = 0;
+            while (high >= 16 && Vector512.LessThanAll(T.Load(mask + (high - 15L) * T.Bytes), Vector512.Create(Masked))) high -= 16;
             while (high >= 0 && T.Read(mask + (long)high * T.Bytes) < Masked) high--;
             if (high < 0) return (0, keys);
+            while (low + 16 <= high && Vector512.LessThanAll(T.Load(mask + (long)low * T.Bytes), Vector512.Create(Masked))) low += 16;
             while (T.Read(mask + (long)low * T.Bytes) < Masked) low++;
             (from, to) = (Math.Min(from, low), Math.Max(to, high + 1));
         }

@@ -48,14 +48,15 @@ internal sealed unsafe class FusedMlp
         }
         long count = input.numel() / up.Inputs;
         if (down.Inputs != up.Outputs) return null;
-        if (count > Products.MostRows(type)) return Wide(input, curve, (int)count, up.Outputs);
+        if (count > Products.MostRows(type)) return null;
         int rows = (int)count, inner = up.Outputs;
         bool round = type == ScalarType.BFloat16;
         using Tensor x = input.contiguous();
         long[] shape = input.shape;
         shape[^1] = down.Outputs;
         Tensor output = empty(shape, type);
-        float* from = Products.Numbers(x, 0), middle = Scratch.Floats(1, (long)rows * inner);
+        InputRows from = InputRows.Of(x, up);
+        float* middle = Scratch.Floats(1, (long)rows * inner);
 
         int parts = up.Parts(rows);
         Crew.Run(parts, part =>
@@ -64,48 +65,18 @@ internal sealed unsafe class FusedMlp
             int width = last - first;
             if (gate is not { } open)
             {
-                up.Multiply(from, rows, middle, inner, first, last);
+                up.Multiply(from, middle, inner, first, last);
                 for (int m = 0; m < rows; m++) Curves.Apply(curve, middle + (long)m * inner + first, width, round);
                 return;
             }
             float* other = Scratch.Floats(2, (long)rows * width);
-            open.Multiply(from, rows, middle, inner, first, last);
-            up.Multiply(from, rows, other - first, width, first, last);
+            open.Multiply(from, middle, inner, first, last);
+            up.Multiply(from, other - first, width, first, last);
             for (int m = 0; m < rows; m++) Curves.Gate(curve, middle + (long)m * inner + first, other + (long)m * width, width, round);
         }, gate?.Address ?? up.Address);
         Products.Multiply(down, middle, rows, NativeTensor.Data(output.Handle));
         GC.KeepAlive(x);
         Shortcuts.Taken++;
-        return output;
-    }
-
-    /// <summary>Many rows of bfloat16: the products are libtorch's, and what is between them is one sweep, in place.</summary>
-    private Tensor Wide(Tensor input, Curve curve, int rows, int inner)
-    {
-        Shortcuts.Taken++;
-        using Tensor first = _gate is null ? _up.Call(input) : _gate.Call(input);       // [..., inner], or [..., 2 inner] of both
-        using Tensor? second = _gate is null ? null : _up.Call(input);                  // [..., inner]
-        Tensor? joined = _both ? empty([.. input.shape[..^1], inner], input.dtype) : null;
-        nint gate = NativeTensor.Data(first.Handle), up = second is null ? 0 : NativeTensor.Data(second.Handle), to = joined is null ? gate : NativeTensor.Data(joined.Handle);
-        bool both = _both, gated = both || second is not null;
-        Crew.Run(rows, row =>
-        {
-            float* x = Scratch.Floats(2, 2L * inner);
-            ushort* own = (ushort*)gate + (both ? 2L : 1L) * row * inner, other = both ? own + inner : (ushort*)up + (long)row * inner;
-            BFloat16.Widen(own, x, inner);
-            if (gated)
-            {
-                BFloat16.Widen(other, x + inner, inner);
-                Curves.Gate(curve, x, x + inner, inner, round: true);
-            }
-            else
-            {
-                Curves.Apply(curve, x, inner, round: true);
-            }
-            BFloat16.Narrow(x, (ushort*)to + (long)row * inner, inner);
-        });
-        Tensor output = _down.Call(joined ?? first);
-        joined?.Dispose();
         return output;
     }
 }

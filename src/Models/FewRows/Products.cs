@@ -17,8 +17,8 @@ namespace Ndif.Models;
 /// </remarks>
 public static unsafe class Products
 {
-    /// <summary>Of more rows libtorch's products are quicker: it multiplies bfloat16 by instructions that .NET does not offer.</summary>
-    internal static int MostRows(ScalarType type) => type == ScalarType.Float32 ? int.MaxValue : 32;
+    /// <summary>Of more rows libtorch's products are quicker, where <see cref="PairKernels"/> cannot be used.</summary>
+    internal static int MostRows(ScalarType type) => type == ScalarType.Float32 || PairKernels.IsAvailable ? int.MaxValue : 32;
 
     /// <summary>Whether these kernels are used at all. Default: where the processor can, unless NDIF_FEW_ROWS is 0.</summary>
     public static bool IsEnabled { get; set; } = Avx512F.IsSupported && Environment.GetEnvironmentVariable("NDIF_FEW_ROWS") != "0";
@@ -55,10 +55,7 @@ public static unsafe class Products
         long[] shape = input.shape;
         shape[^1] = view.Outputs;
         Tensor y = empty(shape, input.dtype);
-        int rows = (int)(input.numel() / view.Inputs);
-        float* from = Numbers(x, 0);
-        nint to = NativeTensor.Data(y.Handle);
-        Multiply(view, from, rows, to);
+        Multiply(view, InputRows.Of(x, view), NativeTensor.Data(y.Handle));
         GC.KeepAlive(x);
         return y;
     }
@@ -66,21 +63,15 @@ public static unsafe class Products
     /// <summary>A whole product, shared by the crew.</summary>
     /// <param name="x">[rows, inputs]</param>
     /// <param name="y">[rows, outputs] of the weight's type</param>
-    internal static void Multiply(WeightView view, float* x, int rows, nint y)
+    internal static void Multiply(WeightView view, float* x, int rows, nint y) => Multiply(view, InputRows.Of(x, rows, view), y);
+
+    private static void Multiply(WeightView view, InputRows x, nint y)
     {
-        int parts = view.Parts(rows);
+        int parts = view.Parts(x.Count);
         Crew.Run(parts, part =>
         {
             var (first, last) = view.Part(part, parts);
-            if (view.Type == ScalarType.Float32)
-            {
-                view.Multiply(x, rows, (float*)y, view.Outputs, first, last);
-                return;
-            }
-            int width = last - first;
-            float* sums = Scratch.Floats(2, (long)rows * width);
-            view.Multiply(x, rows, sums - first, width, first, last);
-            for (int m = 0; m < rows; m++) BFloat16.Narrow(sums + (long)m * width, (ushort*)y + (long)m * view.Outputs + first, width);
+            view.Multiply(x, y, first, last);
         }, view.Address);
     }
 

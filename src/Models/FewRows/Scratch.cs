@@ -19,10 +19,10 @@ internal sealed unsafe class Scratch
     ~Scratch() => NativeMemory.AlignedFree(_start);
 
     /// <summary>So many numbers, whatever they are. They are the caller's until the thread asks for the same place again.</summary>
-    /// <param name="place">What a thread needs at the same time has different places: 0 to 5.</param>
+    /// <param name="place">What a thread needs at the same time has different places: 0 to 6.</param>
     public static float* Floats(int place, long count)
     {
-        Scratch own = (t_own ??= new Scratch?[6])[place] ??= new Scratch();
+        Scratch own = (t_own ??= new Scratch?[7])[place] ??= new Scratch();
         if (own._count < count || (own._count > Kept && count < Kept / 4))
         {
             NativeMemory.AlignedFree(own._start);

@@ -6,6 +6,9 @@ namespace Ndif.Models;
 /// <summary>A linear layer's weight and bias as the kernels read them.</summary>
 internal readonly unsafe struct WeightView
 {
+    /// <summary>Parts of a product are so many outputs, or a multiple.</summary>
+    private const int Step = 64;
+
     private readonly byte* _weight, _bias;
 
     /// <param name="bias">[outputs], or null</param>
@@ -52,21 +55,47 @@ internal readonly unsafe struct WeightView
         if (bytes * rows < 1 << 18) return 1; // not worth a second core
         // streamed columns are read in runs as long as can be; rows, and what is bound by arithmetic, in parts small enough to be shared well
         long wanted = ByColumns && rows <= 16 ? Crew.Size : Math.Max(Crew.Size, bytes * Math.Max(1, rows / 4) / (96 << 10));
-        return (int)Math.Clamp(wanted, 1, Math.Min(256, (Outputs + 31) / 32));
+        return (int)Math.Clamp(wanted, 1, Math.Min(256, (Outputs + Step - 1) / Step));
     }
 
     /// <summary>The outputs of a part.</summary>
     public (int First, int Last) Part(int part, int parts)
     {
-        int vectors = (Outputs + 31) / 32;
-        return ((int)((long)vectors * part / parts) * 32, Math.Min(Outputs, (int)((long)vectors * (part + 1) / parts) * 32));
+        int steps = (Outputs + Step - 1) / Step;
+        return ((int)((long)steps * part / parts) * Step, Math.Min(Outputs, (int)((long)steps * (part + 1) / parts) * Step));
+    }
+
+    /// <summary>y = x W + b for the outputs from first to last, rounded to the weight's type.</summary>
+    /// <param name="y">[rows, outputs]</param>
+    public void Multiply(InputRows x, nint y, int first, int last)
+    {
+        if (Type == ScalarType.Float32)
+        {
+            Multiply(x, (float*)y, Outputs, first, last);
+        }
+        else if (x.Halves is not null)
+        {
+            PairKernels.Multiply(x.Halves, (ushort*)_weight, (ushort*)_bias, ByColumns, x.Count, Inputs, Outputs, null, (ushort*)y, Outputs, first, last);
+        }
+        else
+        {
+            int width = last - first;
+            float* sums = Scratch.Floats(2, (long)x.Count * width);
+            Multiply(x, sums - first, width, first, last);
+            for (int m = 0; m < x.Count; m++) BFloat16.Narrow(sums + (long)m * width, (ushort*)y + (long)m * Outputs + first, width);
+        }
     }
 
     /// <summary>y = x W + b for the outputs from first to last; sums in float32, not rounded.</summary>
-    /// <param name="x">[rows, inputs]</param>
     /// <param name="y">Rows of stride numbers; output n of row m goes to y[m · stride + n].</param>
-    public void Multiply(float* x, int rows, float* y, long stride, int first, int last)
+    public void Multiply(InputRows x, float* y, long stride, int first, int last)
     {
+        int rows = x.Count;
+        if (x.Halves is not null)
+        {
+            PairKernels.Multiply(x.Halves, (ushort*)_weight, (ushort*)_bias, ByColumns, rows, Inputs, Outputs, y, null, stride, first, last);
+            return;
+        }
         for (int m = 0; m < rows; m++)
         {
             float* row = y + m * stride;
@@ -74,10 +103,10 @@ internal readonly unsafe struct WeightView
             else if (Type == ScalarType.Float32) new Span<float>((float*)_bias + first, last - first).CopyTo(new Span<float>(row + first, last - first));
             else BFloat16.Widen((ushort*)_bias + first, row + first, last - first);
         }
-        if (ByColumns && Type == ScalarType.Float32) ColumnKernels.Add<Float32>(x, Inputs, _weight, rows, Inputs, Outputs, y, stride, first, last);
-        else if (ByColumns) ColumnKernels.Add<BFloat16>(x, Inputs, _weight, rows, Inputs, Outputs, y, stride, first, last);
-        else if (Type == ScalarType.Float32) RowKernels.Add<Float32>(x, _weight, rows, Inputs, y, stride, first, last);
-        else RowKernels.Add<BFloat16>(x, _weight, rows, Inputs, y, stride, first, last);
+        if (ByColumns && Type == ScalarType.Float32) ColumnKernels.Add<Float32>(x.Numbers, Inputs, _weight, rows, Inputs, Outputs, y, stride, first, last);
+        else if (ByColumns) ColumnKernels.Add<BFloat16>(x.Numbers, Inputs, _weight, rows, Inputs, Outputs, y, stride, first, last);
+        else if (Type == ScalarType.Float32) RowKernels.Add<Float32>(x.Numbers, _weight, rows, Inputs, y, stride, first, last);
+        else RowKernels.Add<BFloat16>(x.Numbers, _weight, rows, Inputs, y, stride, first, last);
     }
 }
 
@@ -86,9 +115,6 @@ internal interface ILinear
 {
     /// <summary>Null where they cannot: other types and devices, weights in eight bits.</summary>
     WeightView? View { get; }
-
-    /// <summary>The layer as everyone calls it.</summary>
-    Tensor Call(Tensor input);
 }
 
 /// <summary>Looks at a layer's tensors once, and again if they have become others.</summary>

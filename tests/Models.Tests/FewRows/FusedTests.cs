@@ -103,16 +103,19 @@ public sealed partial class FusedTests
         using KeyValueCache cache = model.NewCache();
         List<Tensor> logits = [TinyModel.Logits(model, ids.narrow(1, 0, 9), mask.narrow(1, 0, 9), cache).narrow(1, 3, 6).flatten(0, 1)];
         for (int at = 9; at < 12; at++) logits.Add(TinyModel.Logits(model, ids.narrow(1, at, 1), mask.narrow(1, 0, at + 1), cache).flatten(0, 1));
-        logits.Add(TinyModel.Logits(model, TinyModel.Ids(1, 47, 6)).flatten(0, 1));
+        logits.Add(TinyModel.Logits(model, TinyModel.Ids(1, 79, 6)).flatten(0, 1));
         return cat(logits, 0);
     }
 
-    /// <summary>Sixteen times as wide, so that heads are whole vectors.</summary>
-    private static string Widened(string name, int shape) => Sizes().Replace(TinyConfigs.Of(name, shape),
+    /// <summary>Sixteen times as wide, so that heads are whole vectors, and twice as long, so that there are more keys than a panel has room for.</summary>
+    private static string Widened(string name, int shape) => Sizes().Replace(Positions().Replace(TinyConfigs.Of(name, shape), "\"$1\": 128"),
         size => size.Groups[1].Value + (16 * int.Parse(size.Groups[2].Value, CultureInfo.InvariantCulture)).ToString(CultureInfo.InvariantCulture));
 
     [GeneratedRegex("(\"(?:hidden_size|n_embd|n_embed|intermediate_size|ffn_dim|n_inner|head_dim|rotary_dim|moe_intermediate_size|shared_expert_intermediate_size|word_embed_proj_dim)\": )(\\d+)")]
     private static partial Regex Sizes();
+
+    [GeneratedRegex("\"(n_positions|max_position_embeddings)\": \\d+")]
+    private static partial Regex Positions();
 
     /// <summary>So that wider sums are no larger.</summary>
     private static void Smaller(Dictionary<string, Tensor> weights)

@@ -11,7 +11,7 @@ public sealed class ProductsTests
         {
             TheoryData<int, int, int, ScalarType, bool> shapes = [];
             foreach (ScalarType type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
-                foreach (var (rows, inputs, outputs) in ((int, int, int)[])[(1, 768, 2304), (1, 32, 1), (2, 64, 35), (3, 64, 5), (4, 96, 33), (7, 3072, 768), (10, 128, 1422), (16, 320, 47), (17, 1104, 70), (37, 64, 33), (150, 1536, 96)])
+                foreach (var (rows, inputs, outputs) in ((int, int, int)[])[(1, 768, 2304), (1, 32, 1), (2, 64, 35), (3, 64, 5), (4, 96, 33), (7, 3072, 768), (10, 128, 1422), (16, 320, 47), (17, 1104, 70), (37, 64, 33), (150, 1536, 96), (9, 4144, 65), (70, 2096, 130)])
                 {
                     if (rows > Products.MostRows(type)) continue;
                     shapes.Add(rows, inputs, outputs, type, true);
@@ -47,7 +47,7 @@ public sealed class ProductsTests
     /// <summary>One kernel for one row, others for a few and for many: the same sums in the same order.</summary>
     [Theory]
     [InlineData(ScalarType.Float32, 2), InlineData(ScalarType.Float32, 3), InlineData(ScalarType.Float32, 10), InlineData(ScalarType.Float32, 40), InlineData(ScalarType.Float32, 300)]
-    [InlineData(ScalarType.BFloat16, 2), InlineData(ScalarType.BFloat16, 3), InlineData(ScalarType.BFloat16, 10), InlineData(ScalarType.BFloat16, 32)]
+    [InlineData(ScalarType.BFloat16, 2), InlineData(ScalarType.BFloat16, 3), InlineData(ScalarType.BFloat16, 8)]
     public void ARowAlone_IsTheRowInCompany_BitForBit(ScalarType type, int rows)
     {
         Assert.SkipUnless(Products.IsEnabled, "this processor has no 512-bit vectors");
@@ -63,6 +63,20 @@ public sealed class ProductsTests
         }
     }
 
+    /// <summary>From nine rows on, bfloat16 is for the products of pairs: of how many rows makes no difference to any of them.</summary>
+    [Theory, InlineData(10), InlineData(31), InlineData(32), InlineData(77), InlineData(300)]
+    public void ARowOfBFloat16_InAnyCompanyOfNineOrMore_IsTheSame_BitForBit(int rows)
+    {
+        Assert.SkipUnless(Products.IsEnabled && PairKernels.IsAvailable, "this processor or libtorch has no products of pairs");
+        using var scope = NewDisposeScope();
+        using var nothing = no_grad();
+        Tensor x = randn(rows, 2144).to(ScalarType.BFloat16), w = randn(190, 2144).to(ScalarType.BFloat16), b = randn(190).to(ScalarType.BFloat16), t = w.t().contiguous();
+        Tensor columns = Products.ByColumns(x, t, b)!, byRows = Products.ByRows(x, w, b)!;
+        Tensor last = x.narrow(0, rows - 9, 9);
+        Assert.True(Products.ByColumns(last, t, b)!.eq(columns.narrow(0, rows - 9, 9)).all().item<bool>());
+        Assert.True(Products.ByRows(last, w, b)!.eq(byRows.narrow(0, rows - 9, 9)).all().item<bool>());
+    }
+
     [Fact]
     public void WhatItIsNotMadeFor_IsLibtorchs()
     {
@@ -70,7 +84,7 @@ public sealed class ProductsTests
         Tensor w = randn(64, 64), x = randn(2, 64);
         using (enable_grad()) Assert.Null(Products.ByRows(x, w, null));
         using var nothing = no_grad();
-        Assert.Null(Products.ByRows(randn(33, 64).to(ScalarType.BFloat16), w.to(ScalarType.BFloat16), null));
+        Assert.Equal(PairKernels.IsAvailable, Products.ByRows(randn(33, 64).to(ScalarType.BFloat16), w.to(ScalarType.BFloat16), null) is not null);
         Assert.Null(Products.ByRows(randn(2, 65), randn(64, 65), null));
         Assert.Null(Products.ByRows(x.to(ScalarType.Float64), w.to(ScalarType.Float64), null));
         Assert.Null(Products.ByRows(x, randn(64, 64).t(), null));
