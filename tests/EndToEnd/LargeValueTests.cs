@@ -24,7 +24,7 @@ public sealed class LargeValueTests(Cluster cluster, ITestOutputHelper output) :
     [Fact]
     public async Task ALargeConstant_IsUploadedOnce_AndFoundByItsHashAfterThat()
     {
-        const string Experiment = "constant:24"; // 1.5 MB
+        const string Experiment = "constant:25"; // 1.6 MB, which no other test has uploaded
         await using Child first = Cluster.User(Cluster.Key, "run", Experiment);
         Dictionary<string, string> here = await HereAsync(Experiment);
         Assert.Equal(here, await first.ResultsAsync());

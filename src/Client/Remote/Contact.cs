@@ -28,8 +28,11 @@ internal sealed class Contact
     public void Heard(Event happening)
     {
         (_heard, _pauses, Next) = (Environment.TickCount64, 0, happening.Sequence + 1);
-        IsOver = happening.State?.State is JobState.Completed or JobState.Failed or JobState.Cancelled;
+        IsOver = IsLast(happening);
     }
+
+    /// <summary>True for a job's last event.</summary>
+    public static bool IsLast(Event happening) => happening.State?.State is JobState.Completed or JobState.Failed or JobState.Cancelled;
 
     /// <summary>True if the job may go on without the gateway that was lost, and another one (or the same again) may answer soon.</summary>
     public bool MayReturnAfter(NdifException lost)

@@ -56,10 +56,10 @@ internal sealed class RemoteService : IProgramRunner
             // refused, or broken, before it was read to its end: the answer, below, says why
         }
         if (contact.Answer is not null) await AnswerAsync(contact.Answer);
-        await foreach (Event happening in call.ResponseStream.ReadAllAsync(cancellationToken))
+        await using var events = new FilledEvents(this, call.ResponseStream, contact, cancellationToken);
+        while (await events.NextAsync() is { } happening)
         {
-            if (contact.HasHeard(happening)) continue;
-            await DeliverAsync(happening, client, cancellationToken);
+            client.Happened(happening);
             contact.Heard(happening);
             if (happening.KindCase is Event.KindOneofCase.Local)
             {
@@ -104,7 +104,8 @@ internal sealed class RemoteService : IProgramRunner
         while (true)
         {
             using AsyncServerStreamingCall<Event> call = Calls.Watch(new WatchRequest { JobId = jobId, FromSequence = contact.Next }, Headers(), cancellationToken: cancellationToken);
-            while (await NextAsync(call, contact, cancellationToken) is { } happening)
+            await using var events = new FilledEvents(this, call.ResponseStream, contact, cancellationToken);
+            while (await NextAsync(events, contact, cancellationToken) is { } happening)
             {
                 contact.Heard(happening);
                 yield return happening;
@@ -114,20 +115,14 @@ internal sealed class RemoteService : IProgramRunner
         }
     }
 
-    /// <summary>The next event with its large tensors; null at the job's end, and where the gateway was lost and may be back soon.</summary>
-    private async Task<Event?> NextAsync(AsyncServerStreamingCall<Event> call, Contact contact, CancellationToken cancellationToken)
+    /// <summary>The next event; null at the job's end, and where the gateway was lost and may be back soon.</summary>
+    private async Task<Event?> NextAsync(FilledEvents events, Contact contact, CancellationToken cancellationToken)
     {
         if (contact.IsOver) return null;
         try
         {
-            if (!await GuardAsync(() => call.ResponseStream.MoveNext(cancellationToken), cancellationToken))
-            {
-                contact.IsOver = true; // events from beyond the job's last one
-                return null;
-            }
-            Event happening = call.ResponseStream.Current;
-            if (happening.KindCase is Event.KindOneofCase.Value)
-                await GuardAsync(() => BlobDownload.FillAsync(this, happening.Value.Data, cancellationToken), cancellationToken);
+            Event? happening = await GuardAsync(events.NextAsync, cancellationToken);
+            contact.IsOver |= happening is null; // asked for events from beyond the job's last one
             return happening;
         }
         catch (NdifException lost) when (contact.MayReturnAfter(lost))
@@ -238,14 +233,6 @@ internal sealed class RemoteService : IProgramRunner
         Code = ErrorCode.Unavailable, Retryable = true,
         Message = $"The service at {_channel.Host} ended the stream before the job's end.", Hint = "Try again, or look at `ndif status`.",
     });
-
-    /// <summary>Tells the client what happened.</summary>
-    private async Task DeliverAsync(Event happening, IRunClient client, CancellationToken cancellationToken)
-    {
-        if (happening.KindCase is Event.KindOneofCase.Value) await BlobDownload.FillAsync(this, happening.Value.Data, cancellationToken);
-        foreach (Data value in happening.Local?.Values ?? []) await BlobDownload.FillAsync(this, value, cancellationToken);
-        client.Happened(happening);
-    }
 }
 
 /// <summary>What an end state means to who waits for the job.</summary>
