@@ -74,7 +74,10 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// generation_config.json has it (<see cref="GenerationDefaults"/>), and where that is silent as in Hugging Face's code. Row i of the
     /// trace draws with seed + i, so that its tokens depend on nobody else in the batch.
     /// </summary>
-    /// <param name="maxNewTokens">At most so many new tokens a row. Default 20.</param>
+    /// <param name="maxNewTokens">
+    /// At most so many new tokens a row. Default max_new_tokens of generation_config.json, or 20: its max_length counts the prompt too,
+    /// and how many steps a generation has must be known before its prompt is tokens (<see cref="Trace.Iter"/>).
+    /// </param>
     /// <param name="sample">Draw each token; false: the likeliest. True by default if an option is given that only sampling has.</param>
     /// <param name="temperature">Above 0: below 1 the likely tokens become likelier, above 1 less so. Default 1.</param>
     /// <param name="topK">Draw from so many of the likeliest tokens; 0 from all. Default 50, as Hugging Face's.</param>

@@ -34,10 +34,15 @@ internal static class Crew
                 s_piece = piece;
                 foreach (Helper helper in helpers) helper.Wake();
                 piece.Share(Size - 1, SiteObserver.Pause); // the first range's beginning may be in a helper's cache already (Trail)
+                piece.Wait(parts);
+            }
+            catch
+            {
+                s_piece?.Leave();
+                throw;
             }
             finally
             {
-                s_piece?.Finish();
                 s_piece = null;
                 s_busy.Exit();
             }
@@ -95,12 +100,18 @@ internal static class Crew
             }
         }
 
-        /// <summary>Waits for the parts that were taken; the others, if the caller left early, are nobody's any more.</summary>
-        public void Finish()
+        /// <summary>Takes the parts that nobody has taken yet, does none of them, and waits for the others.</summary>
+        public void Leave()
         {
             int taken = 0;
             for (int range = 0; range < Size; range++) taken += Math.Min(Length(range), Interlocked.Exchange(ref _taken[range * Apart], Length(range)));
-            for (int turns = 0; Volatile.Read(ref _done) < taken; turns++)
+            Wait(taken);
+        }
+
+        /// <summary>Waits until so many parts are done.</summary>
+        public void Wait(int count)
+        {
+            for (int turns = 0; Volatile.Read(ref _done) < count; turns++)
             {
                 if (turns < 2000) Thread.SpinWait(2);
                 else Thread.Yield(); // its thread may wait for this core

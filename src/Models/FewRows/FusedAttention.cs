@@ -229,7 +229,9 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Attend(Pass pass, int row, int group, int first, int last)
     {
-        var (from, to) = pass.Round ? Visible<BFloat16>(pass, row, first, last) : Visible<Float32>(pass, row, first, last);
+        long seenBy = ((long)row * pass.Tokens + first) * pass.KeyCount;
+        var (from, to) = pass.Round ? HeadKernels.Visible<BFloat16>((byte*)((ushort*)pass.Mask + seenBy), last - first, pass.KeyCount)
+            : HeadKernels.Visible<Float32>((byte*)((float*)pass.Mask + seenBy), last - first, pass.KeyCount);
         int each = heads / groups, tokens = last - first, queries = each * tokens, keys = to - from, pitch = (keys + 15) / 16 * 16;
         bool pairs = keys >= 64 && PairKernels.Suits(pass.Type, queries); // fewer keys than a panel has room for are not worth one
         float* query = Scratch.Floats(2, (long)queries * (2 * width + pitch)), mixed = query + (long)queries * width, scores = mixed + (long)queries * width;
@@ -255,8 +257,8 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
         {
             int head = group * each + i / tokens, token = first + i % tokens;
             long at = (long)row * pass.Tokens + token;
-            if (pass.Round) Softmax<BFloat16>(scores + (long)i * pitch, (byte*)((ushort*)pass.Mask + at * pass.KeyCount + from), keys);
-            else Softmax<Float32>(scores + (long)i * pitch, (byte*)((float*)pass.Mask + at * pass.KeyCount + from), keys);
+            if (pass.Round) HeadKernels.Softmax<BFloat16>(scores + (long)i * pitch, (byte*)((ushort*)pass.Mask + at * pass.KeyCount + from), keys, scale, Cap, Precise);
+            else HeadKernels.Softmax<Float32>(scores + (long)i * pitch, (byte*)((float*)pass.Mask + at * pass.KeyCount + from), keys, scale, Cap, Precise);
             if (pass.Probabilities == 0) continue; // where they are wanted they were made of zeros
             long seen = (((long)row * heads + head) * pass.Tokens + token) * pass.KeyCount + from;
             if (pass.Round) BFloat16.Narrow(scores + (long)i * pitch, (ushort*)pass.Probabilities + seen, keys);
@@ -280,104 +282,15 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
         return halves;
     }
 
-    /// <summary>
-    /// The keys that any of these tokens sees, from a multiple of sixteen on: what is masked has a probability of exactly zero. All of them
-    /// where a token sees none, because its probabilities are then equal.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static (int From, int To) Visible<T>(Pass pass, int row, int first, int last) where T : IElement
-    {
-        const float Masked = -1e30f; // of scores beside it nothing is left in float32, even after a cap
-        int keys = pass.KeyCount, from = keys, to = 0;
-        for (int token = first; token < last; token++)
-        {
-            byte* mask = (byte*)pass.Mask + ((long)row * pass.Tokens + token) * keys * T.Bytes;
-            int high = keys - 1, low = 0;
-            while (high >= 16 && Vector512.LessThanAll(T.Load(mask + (high - 15L) * T.Bytes), Vector512.Create(Masked))) high -= 16;
-            while (high >= 0 && T.Read(mask + (long)high * T.Bytes) < Masked) high--;
-            if (high < 0) return (0, keys);
-            while (low + 16 <= high && Vector512.LessThanAll(T.Load(mask + (long)low * T.Bytes), Vector512.Create(Masked))) low += 16;
-            while (T.Read(mask + (long)low * T.Bytes) < Masked) low++;
-            (from, to) = (Math.Min(from, low), Math.Max(to, high + 1));
-        }
-        return (from / 16 * 16, to);
-    }
-
     /// <summary>x cos + rotate_half(x) sin for the first part of a head's width.</summary>
     private static void Rotate(Pass pass, float* x, int row, int token)
     {
         if (pass.Rotated == 0) return;
         int half = pass.Rotated / 2;
         long at = ((long)row * pass.Tokens + token) * pass.Rotated;
-        if (pass.Round) Rotate<BFloat16>(x, half, (byte*)pass.Cosines + 2 * at, (byte*)pass.Sines + 2 * at);
-        else Rotate<Float32>(x, half, (byte*)pass.Cosines + 4 * at, (byte*)pass.Sines + 4 * at);
+        if (pass.Round) HeadKernels.Rotate<BFloat16>(x, half, (byte*)pass.Cosines + 2 * at, (byte*)pass.Sines + 2 * at);
+        else HeadKernels.Rotate<Float32>(x, half, (byte*)pass.Cosines + 4 * at, (byte*)pass.Sines + 4 * at);
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Rotate<T>(float* x, int half, byte* cosines, byte* sines) where T : IElement
-    {
-        int i = 0;
-        for (; i + 16 <= half; i += 16)
-        {
-            Vector512<float> a = Vector512.Load(x + i), b = Vector512.Load(x + half + i);
-            int second = (half + i) * T.Bytes;
-            Vector512.Store(Rounded<T>(Rounded<T>(a * T.Load(cosines + i * T.Bytes)) + Rounded<T>(-b * T.Load(sines + i * T.Bytes))), x + i);
-            Vector512.Store(Rounded<T>(Rounded<T>(b * T.Load(cosines + second)) + Rounded<T>(a * T.Load(sines + second))), x + half + i);
-        }
-        for (; i < half; i++)
-        {
-            float a = x[i], b = x[half + i];
-            int second = (half + i) * T.Bytes;
-            x[i] = Rounded<T>(Rounded<T>(a * T.Read(cosines + i * T.Bytes)) + Rounded<T>(-b * T.Read(sines + i * T.Bytes)));
-            x[half + i] = Rounded<T>(Rounded<T>(b * T.Read(cosines + second)) + Rounded<T>(a * T.Read(sines + second)));
-        }
-    }
-
-    /// <summary>One query's scores become its probabilities: scaled, bent, masked, and softmax of them.</summary>
-    /// <param name="scores">[keys], and room up to the next sixteen</param>
-    /// <param name="mask">[keys]</param>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Softmax<T>(float* scores, byte* mask, int keys) where T : IElement
-    {
-        int vectors = keys / 16 * 16;
-        float* rest = stackalloc float[16]; // the mask's rest, without reading beyond it
-        for (int i = vectors; i < keys; i++) rest[i - vectors] = T.Read(mask + (long)i * T.Bytes);
-        for (int i = keys; i < vectors + 16 && vectors < keys; i++) rest[i - vectors] = float.NegativeInfinity;
-        Vector512<float> most = Vector512.Create(float.NegativeInfinity);
-        for (int i = 0; i < keys; i += 16)
-        {
-            Vector512<float> s = Vector512.Load(scores + i), m = i < vectors ? T.Load(mask + (long)i * T.Bytes) : Vector512.Load(rest);
-            if (!Precise) s = Rounded<T>(s);
-            s *= Vector512.Create((float)scale);
-            if (!Precise) s = Rounded<T>(s);
-            if (Cap is { } cap)
-            {
-                s = Rounded<T>(Curves.Tanh(Rounded<T>(s / Vector512.Create((float)cap))));
-                s = Rounded<T>(s * Vector512.Create((float)cap));
-            }
-            s += m;
-            if (!Precise) s = Rounded<T>(s);
-            Vector512.Store(s, scores + i);
-            most = Vector512.MaxNative(most, s);
-        }
-        float max = float.NegativeInfinity;
-        for (int i = 0; i < 16; i++) max = Math.Max(max, most[i]);
-        Vector512<float> sums = default, off = Vector512.Create(max);
-        for (int i = 0; i < keys; i += 16)
-        {
-            Vector512<float> e = Curves.Exp(Vector512.Load(scores + i) - off);
-            Vector512.Store(e, scores + i);
-            sums += e;
-        }
-        Vector512<float> part = Vector512.Create(1 / Vector512.Sum(sums));
-        for (int i = 0; i < keys; i += 16) Vector512.Store(Rounded<T>(Vector512.Load(scores + i) * part), scores + i);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> Rounded<T>(Vector512<float> numbers) where T : IElement => typeof(T) == typeof(BFloat16) ? BFloat16.Round(numbers) : numbers;
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float Rounded<T>(float number) where T : IElement => typeof(T) == typeof(BFloat16) ? BFloat16.Round(number) : number;
 
     /// <summary>What the stages of one call share.</summary>
     private struct Pass
@@ -389,35 +302,4 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
         public float* Projected, Mixed;
         public RowNorm? QueryNorm, KeyNorm;
     }
-}
-
-/// <summary>Where heads stand among the numbers that the projections give for one token.</summary>
-/// <param name="Share">Query heads that lie together, before Step numbers on the next come.</param>
-/// <param name="Width">Of a head.</param>
-/// <param name="FirstKey">Of the first key-value head.</param>
-/// <param name="FirstValue">Of the first key-value head.</param>
-/// <param name="KeyStep">From one key-value head to the next.</param>
-/// <param name="Total">Of all numbers.</param>
-internal sealed record HeadPlaces(int Share, long Step, int Width, long FirstKey, long FirstValue, long KeyStep, long Total)
-{
-    /// <summary>All queries, all keys, all values.</summary>
-    public static HeadPlaces Apart(int heads, int groups, int width) =>
-        new(heads, 0, width, (long)heads * width, ((long)heads + groups) * width, width, ((long)heads + 2L * groups) * width);
-
-    /// <summary>Each head's query, key and value beside each other.</summary>
-    public static HeadPlaces Beside(int heads, int width) => new(1, 3L * width, width, width, 2L * width, 3L * width, 3L * heads * width);
-
-    /// <summary>Each key-value head behind the queries that it serves.</summary>
-    public static HeadPlaces Grouped(int heads, int groups, int width)
-    {
-        int share = Math.Max(1, heads / Math.Max(1, groups));
-        long step = (share + 2L) * width;
-        return new(share, step, width, (long)share * width, (share + 1L) * width, step, groups * step);
-    }
-
-    public long Query(int head) => head / Share * Step + (long)(head % Share) * Width;
-
-    public long Key(int group) => FirstKey + group * KeyStep;
-
-    public long Value(int group) => FirstValue + group * KeyStep;
 }

@@ -4,7 +4,8 @@ namespace Ndif.Protocol;
 
 /// <summary>
 /// How a model generates where its user does not say: generation_config.json, and where that is silent config.json's token ids and
-/// Hugging Face's defaults. An option that is given always wins.
+/// Hugging Face's defaults. An option that is given always wins. max_length is passed over: it counts the prompt's tokens too, and how
+/// many steps a generation has is part of the program.
 /// </summary>
 /// <param name="Options">In the form in which a user gives them; those of the files only.</param>
 /// <param name="PadId">What follows a row's end.</param>
