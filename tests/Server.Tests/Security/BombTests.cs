@@ -5,7 +5,8 @@ using System.Net.Http.Headers;
 
 namespace Ndif.Server.Tests;
 
-/// <summary>Messages that are small to send and large to hold: refused before they are held.</summary>
+/// <summary>Messages that are small to send and large to hold: refused before they are held. Alone, for what is counted is the process's.</summary>
+[CollectionDefinition(nameof(BombTests), DisableParallelization = true), Collection(nameof(BombTests))]
 public sealed class BombTests
 {
     private const int Unpacked = 1 << 30;
