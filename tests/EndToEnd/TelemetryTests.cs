@@ -13,7 +13,7 @@ public sealed class TelemetryTests(Cluster cluster, ITestOutputHelper output) : 
         List<double> parts = [];
         for (int i = 0; i < 9; i++)
         {
-            using Recorded recorded = Experiments.Record("generate:60", Cluster.Remote);
+            using Recorded recorded = Experiments.Record("slow:40", Cluster.Remote);
             await recorded.RunAsync(Cancel);
             RunTimings timings = recorded.Trace.Timings!;
             Output.WriteLine(timings.ToString());
