@@ -107,8 +107,9 @@ internal sealed class TokenPart
         torch.Tensor last = logits.narrow(0, Start, Rows.Count).select(1, -1);      // [rows, vocabulary]
         int vocabulary = (int)last.size(1);
         // another device's scores stay there, unless somebody wants to see them
-        long[] likeliest = last.device_type == DeviceType.CPU ? [] : last.argmax(-1).cpu().data<long>().ToArray();
-        if (likeliest.Length == 0 || _continuations.Any(c => c.NeedsScores))
+        bool isHere = last.device_type == DeviceType.CPU;
+        long[] likeliest = isHere || _continuations.All(c => c.NeedsScores) ? [] : last.argmax(-1).cpu().data<long>().ToArray();
+        if (isHere || _continuations.Any(c => c.NeedsScores))
         {
             if (_scores.Length < last.numel()) _scores = new float[last.numel()];
             TensorNumbers.CopyTo(last, _scores);
@@ -117,7 +118,7 @@ internal sealed class TokenPart
         foreach (IContinuation continuation in _continuations)
         {
             Span<float> scores = _scores.Length == 0 ? [] : _scores.AsSpan(row * vocabulary, continuation.Rows * vocabulary);
-            if (!continuation.NeedsScores) continuation.Next[0] = likeliest.Length > 0 ? likeliest[row] : TensorPrimitives.IndexOfMax(scores);
+            if (!continuation.NeedsScores) continuation.Next[0] = isHere ? TensorPrimitives.IndexOfMax(scores) : likeliest[row];
             else if (!continuation.HasEnded || continuation.Rows > 1) continuation.Choose(scores, vocabulary);
             row += continuation.Rows;
         }

@@ -277,7 +277,7 @@ internal sealed unsafe class FusedAttention(SiteModule owner, int layer, int hea
 
     private static ushort* Halves(float* x, long pitch, int rows, int inputs, bool columns)
     {
-        ushort* halves = (ushort*)Scratch.Floats(6, (PairKernels.Room(rows, inputs, columns) + 1) / 2);
+        ushort* halves = PairKernels.NewRows(rows, inputs, columns);
         PairKernels.Take(x, pitch, rows, inputs, columns, halves, 0, rows);
         return halves;
     }

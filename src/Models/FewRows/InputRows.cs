@@ -30,7 +30,7 @@ internal readonly unsafe struct InputRows
         if (!PairKernels.Suits(view.Type, count)) return new InputRows(x, null, count);
         int inputs = view.Inputs, each = Math.Max(1, (1 << 15) / inputs);
         bool columns = view.ByColumns;
-        ushort* halves = (ushort*)Scratch.Floats(6, (PairKernels.Room(count, inputs, columns) + 1) / 2);
+        ushort* halves = PairKernels.NewRows(count, inputs, columns);
         Crew.Run((count + each - 1) / each, part => PairKernels.Take(x, inputs, count, inputs, columns, halves, part * each, Math.Min(count, (part + 1) * each)));
         return new InputRows(null, halves, count);
     }

@@ -56,8 +56,11 @@ internal static unsafe class PairKernels
     /// <summary>Whether so many rows of this type are for these kernels.</summary>
     public static bool Suits(ScalarType type, int rows) => rows >= Fewest && type == ScalarType.BFloat16 && IsAvailable;
 
-    /// <summary>How many numbers <see cref="Take(float*, long, int, int, bool, ushort*, int, int)"/> writes for so many rows.</summary>
-    public static long Room(int rows, int inputs, bool columns)
+    /// <summary>Scratch of the thread's own, for what <see cref="Take"/> writes of so many rows.</summary>
+    public static ushort* NewRows(int rows, int inputs, bool columns) => (ushort*)Scratch.Floats(6, (Room(rows, inputs, columns) + 1) / 2);
+
+    /// <summary>How many numbers <see cref="Take"/> writes.</summary>
+    private static long Room(int rows, int inputs, bool columns)
     {
         int deep = DeepOf(inputs, columns);
         return (long)(inputs + deep - 1) / deep * deep * Padded(rows);
@@ -68,7 +71,7 @@ internal static unsafe class PairKernels
     /// Who takes the last row takes those behind it too.
     /// </summary>
     /// <param name="x">Rows of pitch numbers, in bfloat16's precision already.</param>
-    /// <param name="to">As many as <see cref="Room"/> says.</param>
+    /// <param name="to">What <see cref="NewRows"/> gave.</param>
     public static void Take(float* x, long pitch, int rows, int inputs, bool columns, ushort* to, int first, int last)
     {
         int deep = DeepOf(inputs, columns), padded = Padded(rows);
@@ -85,7 +88,7 @@ internal static unsafe class PairKernels
     }
 
     /// <summary>y = x W + b for the outputs from first to last.</summary>
-    /// <param name="x">What <see cref="Take(float*, long, int, int, bool, ushort*, int, int)"/> wrote.</param>
+    /// <param name="x">What <see cref="Take"/> wrote.</param>
     /// <param name="w">[outputs, inputs], or [inputs, outputs] if the columns are outputs</param>
     /// <param name="bias">[outputs], or null</param>
     /// <param name="y">Rows of stride numbers: not rounded; or null</param>

@@ -12,7 +12,7 @@ namespace Ndif.Models;
 /// </summary>
 /// <remarks>
 /// Sums are made in another order than libtorch's, so results differ in the last bits; not among themselves: a row gives the same
-/// numbers alone and in company. Used on the CPU only, without a graph, for float32 and bfloat16 (summed in float32), where the processor
+/// numbers alone and in company, in bfloat16 of up to eight rows, and of nine or more (<see cref="PairKernels"/>). Used on the CPU only, without a graph, for float32 and bfloat16 (summed in float32), where the processor
 /// has 512-bit vectors. Off with <c>NDIF_FEW_ROWS=0</c>.
 /// </remarks>
 public static unsafe class Products
