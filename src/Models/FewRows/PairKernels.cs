@@ -37,6 +37,7 @@ internal static unsafe class PairKernels
 
     private static readonly delegate* unmanaged<long, long, long, long, long, long, byte, ushort*, ushort*, float*, byte, void> s_multiply;
     private static readonly delegate* unmanaged<byte, void> s_release;
+    private static readonly bool s_isSupported;
 
     static PairKernels()
     {
@@ -47,11 +48,11 @@ internal static unsafe class PairKernels
             || !NativeLibrary.TryGetExport(torch, "_ZN2at6native7cpublas14brgemm_releaseEb", out nint release)) return;
         s_release = (delegate* unmanaged<byte, void>)release;
         s_multiply = (delegate* unmanaged<long, long, long, long, long, long, byte, ushort*, ushort*, float*, byte, void>)multiply;
-        IsAvailable = ComputesProducts();
+        s_isSupported = ComputesProducts();
     }
 
-    /// <summary>Whether this libtorch, on this processor, has what it takes.</summary>
-    public static bool IsAvailable { get; }
+    /// <summary>Whether this libtorch and this processor support these kernels, and <see cref="CpuCapabilities.Max"/> permits them.</summary>
+    public static bool IsAvailable => CpuCapabilities.Allows(CpuCapability.Avx512BFloat16) && s_isSupported;
 
     /// <summary>Whether so many rows of this type are for these kernels.</summary>
     public static bool Suits(ScalarType type, int rows) => rows >= Fewest && type == ScalarType.BFloat16 && IsAvailable;

@@ -1,4 +1,3 @@
-using System.Runtime.Intrinsics.X86;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -13,15 +12,15 @@ namespace Ndif.Models;
 /// <remarks>
 /// Sums are made in another order than libtorch's, so results differ in the last bits; not among themselves: a row gives the same
 /// numbers alone and in company, in bfloat16 of up to eight rows, and of nine or more (<see cref="PairKernels"/>). Used on the CPU only, without a graph, for float32 and bfloat16 (summed in float32), where the processor
-/// has 512-bit vectors. Off with <c>NDIF_FEW_ROWS=0</c>.
+/// has 512-bit vectors (<see cref="CpuCapabilities"/>).
 /// </remarks>
 public static unsafe class Products
 {
     /// <summary>Of more rows libtorch's products are quicker, where <see cref="PairKernels"/> cannot be used.</summary>
     internal static int MostRows(ScalarType type) => type == ScalarType.Float32 || PairKernels.IsAvailable ? int.MaxValue : 32;
 
-    /// <summary>Whether these kernels are used at all. Default: where the processor can, unless NDIF_FEW_ROWS is 0.</summary>
-    public static bool IsEnabled { get; set; } = Avx512F.IsSupported && Environment.GetEnvironmentVariable("NDIF_FEW_ROWS") != "0";
+    /// <summary>Whether these kernels are used at all.</summary>
+    internal static bool IsEnabled => CpuCapabilities.Allows(CpuCapability.Avx512);
 
     /// <summary>y = x Wᵀ + b. PyTorch's <c>nn.functional.linear</c></summary>
     /// <param name="input">[..., inputs]</param>

@@ -14,28 +14,44 @@ public sealed partial class FusedTests
         ["opt"] = 1, ["opt norm after"] = 1, ["opt bare"] = 1, ["Mixtral"] = 1, ["Qwen2Moe"] = 1, ["Qwen3Moe"] = 1, ["qwen2 moe dense layers"] = 1, ["qwen3 moe dense layers"] = 1,
     };
 
-    public static TheoryData<string> Models => [.. TinyConfigs.Names.Select(row => row.Data).Where(name => name != "phi3 longrope")];
+    public static TheoryData<string, CpuCapability> Models => Of(CpuCapability.Avx512);
+
+    public static TheoryData<string, CpuCapability> ModelsOfBFloat16 => Of(CpuCapability.Avx512, CpuCapability.Avx512BFloat16);
 
     /// <summary>A graph's pass is libtorch's from end to end.</summary>
     [Theory, MemberData(nameof(Models))]
-    public void Fused_IsLibtorchs(string name) => Compare(name, ScalarType.Float32, tolerance: 2e-5, (model, run) =>
+    public void Fused_IsLibtorchs(string name, CpuCapability capability) => Compare(name, capability, ScalarType.Float32, tolerance: 2e-5, (model, run) =>
     {
         using var graph = enable_grad();
         return run();
     });
 
     /// <summary>Watched modules run one by one, and round what they give.</summary>
-    [Theory, MemberData(nameof(Models))]
-    public void Fused_IsThePlainForward_InBFloat16(string name) => Compare(name, ScalarType.BFloat16, tolerance: 0.03, Watched);
+    [Theory, MemberData(nameof(ModelsOfBFloat16))]
+    public void Fused_IsThePlainForward_InBFloat16(string name, CpuCapability capability) => Compare(name, capability, ScalarType.BFloat16, tolerance: 0.03, Watched);
 
     [Theory, MemberData(nameof(Models))]
-    public void Fused_IsThePlainForward(string name) => Compare(name, ScalarType.Float32, tolerance: 2e-5, Watched);
+    public void Fused_IsThePlainForward(string name, CpuCapability capability) => Compare(name, capability, ScalarType.Float32, tolerance: 2e-5, Watched);
+
+    [Theory, InlineData("llama"), InlineData("gpt2")]
+    public void WithoutVectors_NothingIsFused(string name)
+    {
+        using CapabilityLimit limit = CapabilityLimit.Of(CpuCapability.Default);
+        using TempFolder folder = new();
+        TinyModel.Write(folder, Widened(name, 1), 1, Smaller);
+        using LoadedModel model = TinyModel.Load(folder.Path, ScalarType.Float32);
+        using var scope = NewDisposeScope();
+        using var nothing = no_grad();
+        long before = Shortcuts.Taken;
+        Pass(model);
+        Assert.Equal(before, Shortcuts.Taken);
+    }
 
     [Theory]
-    [InlineData(ScalarType.Float32), InlineData(ScalarType.BFloat16)]
-    public void WhoWatchesTheAttention_SeesItsProbabilities(ScalarType type)
+    [InlineData(ScalarType.Float32, CpuCapability.Avx512), InlineData(ScalarType.BFloat16, CpuCapability.Avx512), InlineData(ScalarType.BFloat16, CpuCapability.Avx512BFloat16)]
+    public void WhoWatchesTheAttention_SeesItsProbabilities(ScalarType type, CpuCapability capability)
     {
-        Assert.SkipUnless(Products.IsEnabled, "this processor has no 512-bit vectors");
+        using CapabilityLimit limit = CapabilityLimit.Of(capability);
         using TempFolder folder = new();
         TinyModel.Write(folder, Widened("llama", 2), change: Smaller);
         using LoadedModel model = TinyModel.Load(folder.Path, type);
@@ -74,9 +90,10 @@ public sealed partial class FusedTests
     }
 
     /// <summary>A prompt of two rows, one of them padded; steps of one token; a long prompt without a cache.</summary>
-    private static void Compare(string name, ScalarType type, double tolerance, Func<LoadedModel, Func<Tensor>, Tensor> plain)
+    private static void Compare(string name, CpuCapability capability, ScalarType type, double tolerance, Func<LoadedModel, Func<Tensor>, Tensor> plain)
     {
-        Assert.SkipUnless(Products.IsEnabled, "this processor has no 512-bit vectors");
+        using CapabilityLimit limit = CapabilityLimit.Of(capability);
+        int passes = s_rowsOfPasses.Count(rows => rows <= Products.MostRows(type));
         foreach (int shape in (int[])[1, 2])
         {
             using TempFolder folder = new();
@@ -86,7 +103,7 @@ public sealed partial class FusedTests
             using var nothing = no_grad();
             long before = Shortcuts.Taken;
             Tensor fused = Pass(model);
-            long calls = (Shortcuts.Taken - before) / 5; // five passes
+            long calls = (Shortcuts.Taken - before) / passes;
             Assert.InRange(calls, s_less.GetValueOrDefault(name, 2) * (name == "gpt_neo" ? 2L : 1), long.MaxValue);
             Tensor expected = plain(model, () => Pass(model));
             Assert.Equal(type, fused.dtype);
@@ -94,6 +111,17 @@ public sealed partial class FusedTests
             Assert.True(difference <= tolerance * largest, $"{name}, shape {shape}: {difference} of {largest}");
         }
     }
+
+    private static TheoryData<string, CpuCapability> Of(params CpuCapability[] capabilities)
+    {
+        TheoryData<string, CpuCapability> models = [];
+        foreach (CpuCapability capability in capabilities)
+            foreach (string name in TinyConfigs.Names.Select(row => row.Data).Where(name => name != "phi3 longrope")) models.Add(name, capability);
+        return models;
+    }
+
+    /// <summary>How many rows (batch x seq) each pass of <see cref="Pass"/> multiplies.</summary>
+    private static readonly int[] s_rowsOfPasses = [2 * 9, 2, 2, 2, 79];
 
     /// <returns>[tokens, vocabulary]</returns>
     private static Tensor Pass(LoadedModel model)
