@@ -1,5 +1,8 @@
 using Ndif.Cli.Commands;
+using Ndif.Queue;
 using Ndif.Server;
+using Ndif.Server.Hosting;
+using Ndif.Server.Keys;
 using Ndif.Worker;
 
 namespace Ndif;
@@ -27,9 +30,9 @@ public sealed class EmbeddedService : IAsyncDisposable
     {
         string data = Directory.CreateTempSubdirectory("ndif-embedded-").FullName;
         Serilog.Core.Logger log = LoggingSetup.Create(new LogOptions { Level = Serilog.Events.LogEventLevel.Error });
-        var backend = Shared.Backend(null, data);
+        var backend = CommonOptions.CreateQueueBackend(null, data);
         LocalService service = await LocalService.StartAsync(new GatewayOptions { GrpcPort = 0, HttpPort = 0 }, new WorkerOptions { Models = [model] },
-            backend, Shared.Keys(backend, data), log, cancellationToken);
+            backend, CommonOptions.CreateKeyStore(backend, data), log, cancellationToken);
         CreatedKey key = await service.Keys.CreateAsync("embedded", [], cancellationToken: cancellationToken);
         return new EmbeddedService(service, log, data, key.Key.Reveal());
     }

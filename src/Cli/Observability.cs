@@ -19,8 +19,8 @@ internal sealed class Observability : IDisposable
     {
         ResourceBuilder resource = ResourceBuilder.CreateEmpty().AddService(name).AddTelemetrySdk().AddEnvironmentVariableDetector();
         // the framework's own span of each request is the parent of ours: what does not record it does not record ours
-        if (IsWanted("TRACES")) _traces = Sdk.CreateTracerProviderBuilder().SetResourceBuilder(resource).AddSource("Microsoft.AspNetCore", "Ndif.*").AddOtlpExporter().Build();
-        if (IsWanted("METRICS")) _metrics = Sdk.CreateMeterProviderBuilder().SetResourceBuilder(resource).AddMeter("Ndif.*").AddOtlpExporter().Build();
+        if (IsExporterEnabled("TRACES")) _traces = Sdk.CreateTracerProviderBuilder().SetResourceBuilder(resource).AddSource("Microsoft.AspNetCore", "Ndif.*").AddOtlpExporter().Build();
+        if (IsExporterEnabled("METRICS")) _metrics = Sdk.CreateMeterProviderBuilder().SetResourceBuilder(resource).AddMeter("Ndif.*").AddOtlpExporter().Build();
     }
 
     /// <summary>Begins; what is still to be sent is sent when it is disposed.</summary>
@@ -32,10 +32,10 @@ internal sealed class Observability : IDisposable
         _metrics?.Dispose();
     }
 
-    private static bool IsWanted(string signal) =>
-        !string.Equals(Variable("OTEL_SDK_DISABLED"), "true", StringComparison.OrdinalIgnoreCase)
-        && Variable($"OTEL_{signal}_EXPORTER") is null or "" or "otlp"
-        && (Variable("OTEL_EXPORTER_OTLP_ENDPOINT") ?? Variable($"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")) is { Length: > 0 };
+    private static bool IsExporterEnabled(string signal) =>
+        !string.Equals(GetVariable("OTEL_SDK_DISABLED"), "true", StringComparison.OrdinalIgnoreCase)
+        && GetVariable($"OTEL_{signal}_EXPORTER") is null or "" or "otlp"
+        && (GetVariable("OTEL_EXPORTER_OTLP_ENDPOINT") ?? GetVariable($"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")) is { Length: > 0 };
 
-    private static string? Variable(string name) => Environment.GetEnvironmentVariable(name);
+    private static string? GetVariable(string name) => Environment.GetEnvironmentVariable(name);
 }

@@ -1,6 +1,6 @@
+using Ndif;
 using System.CommandLine;
 using System.Net.Sockets;
-using Ndif;
 using Ndif.Cli.Commands;
 using Spectre.Console;
 using StackExchange.Redis;

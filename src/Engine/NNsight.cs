@@ -1,5 +1,5 @@
+using Ndif.Engine.HookedModels;
 using Ndif.Engine.Local;
-using Ndif.Engine.Subjects;
 using Ndif.Protocol;
 using Ndif.Running;
 using TorchSharp;
@@ -15,17 +15,17 @@ namespace Ndif;
 public sealed class NNsight(torch.nn.Module module, Dictionary<string, Aliases>? rename = null) : TracedModel(rename)
 {
     private readonly torch.nn.Module _module = module;
-    private readonly TorchSubject _subject = new(module);
-    private static readonly Lane s_lane = new("modules");
+    private readonly HookedTorchModule _hookedModel = new(module);
+    private static readonly ModelThread _modelThread = new("modules");
 
     /// <summary>Opens a trace over one call of the module.</summary>
     /// <param name="inputs">The arguments of the module's forward; with none, an invoke brings them.</param>
-    public Trace Trace(params torch.Tensor[] inputs) => Open(inputs.Length == 0 ? null : inputs, Mode.Forward, Unless(Backend.Local), false, null);
+    public Trace Trace(params torch.Tensor[] inputs) => Open(inputs.Length == 0 ? null : inputs, Mode.Forward, UnlessInSession(Backend.Local), false, null);
 
     /// <summary>Opens a trace over one call of the module on one argument.</summary>
     /// <param name="backend">Here; or <see cref="Backend.Loopback"/>.</param>
     /// <param name="grad">Allow gradients.</param>
-    public Trace Trace(torch.Tensor input, Backend? backend = null, bool grad = false) => Open(input, Mode.Forward, backend ?? Unless(Backend.Local), grad, null);
+    public Trace Trace(torch.Tensor input, Backend? backend = null, bool grad = false) => Open(input, Mode.Forward, backend ?? UnlessInSession(Backend.Local), grad, null);
 
     /// <summary>The same, run from the bytes that would have been sent: finds what does not travel.</summary>
     public Trace Trace(Backend backend, params torch.Tensor[] inputs) => Open(inputs.Length == 0 ? null : inputs, Mode.Forward, backend, false, null);
@@ -58,12 +58,12 @@ public sealed class NNsight(torch.nn.Module module, Dictionary<string, Aliases>?
 
     protected override ModelRef Reference { get; } = new() { Id = module.GetName() };
 
-    protected override ModelDescription Describe() => _subject.Description;
+    protected override ModelDescription Describe() => _hookedModel.Description;
 
-    protected override IProgramRunner RunnerFor(Backend backend) => backend.Runs(new LocalRunner(_ => _subject, null, s_lane))
-        ?? throw Errors.Throwable(ErrorCode.Unsupported, "A module of this process cannot run on the service: its code and weights are only here.", "Drop remote: true.");
+    protected override IProgramRunner RunnerFor(Backend backend) => backend.GetLocalRunner(new LocalRunner(_ => _hookedModel, null, _modelThread))
+        ?? throw Errors.CreateException(ErrorCode.Unsupported, "A module of this process cannot run on the service: its code and weights are only here.", "Drop remote: true.");
 
-    protected override void Prepare(object input, Input into, Func<object?, Argument> argument)
+    protected override void WriteInput(object input, Input destination, Func<object?, Argument> argument)
     {
         torch.Tensor[] tensors = input switch
         {
@@ -71,6 +71,6 @@ public sealed class NNsight(torch.nn.Module module, Dictionary<string, Aliases>?
             torch.Tensor[] several => several,
             _ => throw new ArgumentException($"The input of a module is a tensor or several, not {input.GetType().Name}.", nameof(input)),
         };
-        foreach (torch.Tensor tensor in tensors) into.Arguments.Add(argument(Engine.TensorBytes.ToData(tensor)));
+        foreach (torch.Tensor tensor in tensors) destination.Arguments.Add(argument(Engine.TensorBytes.ToData(tensor)));
     }
 }

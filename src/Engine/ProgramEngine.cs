@@ -1,7 +1,7 @@
 using Ndif.Engine.Gradients;
+using Ndif.Engine.HookedModels;
 using Ndif.Engine.Interleaving;
 using Ndif.Engine.Running;
-using Ndif.Engine.Subjects;
 using TorchSharp;
 
 namespace Ndif.Engine;
@@ -13,20 +13,20 @@ namespace Ndif.Engine;
 public static class ProgramEngine
 {
     /// <summary>Runs to the end. A failure is its job's own (<see cref="JobRun.Error"/>); nothing is thrown for it.</summary>
-    public static void Run(SubjectModel subject, IReadOnlyList<JobRun> jobs)
+    public static void Run(HookedModel model, IReadOnlyList<JobRun> jobs)
     {
         using var noGraph = torch.no_grad();
         using var scope = torch.NewDisposeScope();
-        foreach (JobRun job in RunTogether(subject, jobs))
+        foreach (JobRun job in RunBatched(model, jobs))
         {
             job.Restart();
-            RunTogether(subject, [job]);
+            RunBatched(model, [job]);
         }
-        foreach (JobRun job in jobs) Finish(job);
+        foreach (JobRun job in jobs) FinishJob(job);
     }
 
     /// <returns>The jobs that lost a pass which others shared: whose fault it was, they show alone.</returns>
-    private static List<JobRun> RunTogether(SubjectModel subject, IReadOnlyList<JobRun> jobs)
+    private static List<JobRun> RunBatched(HookedModel model, IReadOnlyList<JobRun> jobs)
     {
         List<Interpreter> sessions = [.. jobs.Select(job => new Interpreter(job, 0, null))];
         List<JobRun> lost = [];
@@ -36,25 +36,25 @@ public static class ProgramEngine
             foreach (Interpreter session in sessions)
             {
                 if (session.Job.CheckCancelled() || session.IsDone) continue;
-                using (torch.set_grad_enabled(session.Job.Plan.Graph.Any)) session.Run();
-                if (session.Waits is Wait.Pass) traces.Add(new TraceRun(session.Job, session.Trace!));
+                using (torch.set_grad_enabled(session.Job.Plan.Autograd.IsUsed)) session.Run();
+                if (session.WaitReason is WaitReason.ForwardPass) traces.Add(new TraceRun(session.Job, session.AwaitedTrace!));
             }
             if (traces.Count == 0) return lost;
-            foreach (TraceRun[] pass in GraphMode.Passes(traces, subject.CanBatch))
-                lost.AddRange(RunPass(subject, pass));
+            foreach (TraceRun[] pass in GradModeScope.GroupIntoPasses(traces, model.CanBatch))
+                lost.AddRange(RunPass(model, pass));
             sessions.RemoveAll(session => lost.Contains(session.Job));
             foreach (Interpreter session in sessions)
-                if (session.Waits is Wait.Pass && !session.Job.HasFailed) session.TraceEnded();
+                if (session.WaitReason is WaitReason.ForwardPass && !session.Job.HasFailed) session.CompleteTrace();
         }
     }
 
-    private static IEnumerable<JobRun> RunPass(SubjectModel subject, TraceRun[] traces)
+    private static IEnumerable<JobRun> RunPass(HookedModel model, TraceRun[] traces)
     {
-        foreach (TraceRun trace in traces) trace.Job.LastWrite = null;
+        foreach (TraceRun trace in traces) trace.Job.LastWriteNode = null;
         try
         {
-            using var graph = new GraphMode(traces);
-            subject.Run(traces);
+            using var graph = new GradModeScope(traces);
+            model.Run(traces);
             return [];
         }
         catch (Exception) when (traces.Length > 1)
@@ -65,7 +65,7 @@ public static class ProgramEngine
         {
             // the model's own forward failed, most likely on a value that the program put in
             JobRun job = traces[0].Job;
-            job.Fail(Faults.Of(e, "The model's forward pass", "If the program replaced a value of the model, check its shape and element type."), job.LastWrite ?? traces[0].Statement.Id);
+            job.Fail(ForwardErrorTranslator.Translate(e, "The model's forward pass", "If the program replaced a value of the model, check its shape and element type."), job.LastWriteNode ?? traces[0].Statement.Id);
             return [];
         }
         finally
@@ -74,7 +74,7 @@ public static class ProgramEngine
         }
     }
 
-    private static void Finish(JobRun job)
+    private static void FinishJob(JobRun job)
     {
         try
         {

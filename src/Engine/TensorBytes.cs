@@ -24,29 +24,29 @@ public static class TensorBytes
     public static TensorData ToData(this torch.Tensor tensor)
     {
         if (tensor.device_type == DeviceType.META)
-            throw Errors.Throwable(ErrorCode.BadArgument, $"A scan has shapes and no numbers; this tensor's is [{string.Join(", ", tensor.shape)}].", "Save value.Shape instead of the value.");
-        using torch.Tensor plain = Plain(tensor);
+            throw Errors.CreateException(ErrorCode.BadArgument, $"A scan has shapes and no numbers; this tensor's is [{string.Join(", ", tensor.shape)}].", "Save value.Shape instead of the value.");
+        using torch.Tensor plain = ToContiguousCpu(tensor);
         byte[] bytes = GC.AllocateUninitializedArray<byte>(checked((int)(plain.numel() * plain.element_size())));
         if (bytes.Length > 0) plain.bytes.CopyTo(bytes);
         return new TensorData(FromTorch(plain.dtype), plain.shape, bytes);
     }
 
     /// <summary>Writes a plain tensor's elements, of any size, without a copy in between: in parts that stay in the processor's cache on their way.</summary>
-    public static void CopyTo(torch.Tensor plain, Stream stream)
+    public static void CopyTo(torch.Tensor contiguous, Stream stream)
     {
         const int Part = 1 << 20;
         // `bytes` throws beyond 2 GB, so the parts are taken from a flat view
-        using torch.Tensor flat = plain.view(-1);
-        long elements = Part / plain.element_size();
-        for (long at = 0; at < plain.numel(); at += elements)
+        using torch.Tensor flat = contiguous.view(-1);
+        long elements = Part / contiguous.element_size();
+        for (long at = 0; at < contiguous.numel(); at += elements)
         {
-            using torch.Tensor part = flat.narrow(0, at, Math.Min(elements, plain.numel() - at));
+            using torch.Tensor part = flat.narrow(0, at, Math.Min(elements, contiguous.numel() - at));
             stream.Write(part.bytes);
         }
     }
 
     /// <summary>The same elements, detached, on the CPU, in row-major order and of a type that data have: a new handle, which may share memory.</summary>
-    public static torch.Tensor Plain(torch.Tensor tensor)
+    public static torch.Tensor ToContiguousCpu(torch.Tensor tensor)
     {
         using var scope = torch.NewDisposeScope();
         torch.Tensor plain = tensor.detach().cpu().contiguous();
@@ -56,7 +56,7 @@ public static class TensorBytes
 
     /// <exception cref="NdifException">UNSUPPORTED: data have no such type.</exception>
     public static DType FromTorch(torch.ScalarType type) => type.ToData()
-        ?? throw Errors.Throwable(ErrorCode.Unsupported, $"A tensor of {type} cannot be sent.", "Convert it, as with `.to(float32)`.");
+        ?? throw Errors.CreateException(ErrorCode.Unsupported, $"A tensor of {type} cannot be sent.", "Convert it, as with `.to(float32)`.");
 
     private static void Write(ReadOnlySpan<byte> bytes, torch.Tensor tensor) => bytes.CopyTo(tensor.bytes);
 }

@@ -15,34 +15,34 @@ namespace Ndif.Models.Source;
 /// </summary>
 internal sealed class FunctionRewriter : CSharpSyntaxRewriter
 {
-    private static readonly SymbolDisplayFormat s_full = SymbolDisplayFormat.FullyQualifiedFormat
+    private static readonly SymbolDisplayFormat _fullyQualified = SymbolDisplayFormat.FullyQualifiedFormat
         .AddMiscellaneousOptions(SymbolDisplayMiscellaneousOptions.IncludeNullableReferenceTypeModifier);
 
     /// <summary>Housekeeping: not what a reader of the model looks for.</summary>
-    private static readonly HashSet<string> s_housekeeping = ["MoveToOuterDisposeScope", "DetachFromDisposeScope", "alias", "cpu", "data"];
+    private static readonly HashSet<string> _ignoredMethods = ["MoveToOuterDisposeScope", "DetachFromDisposeScope", "alias", "cpu", "data"];
 
     private readonly ModelSources _sources;
     private readonly SemanticModel _model;
     private readonly IMethodSymbol _method;
     private readonly BaseMethodDeclarationSyntax _syntax;
-    private readonly Dictionary<string, int> _counts = [];
-    private readonly Dictionary<string, Form?> _locals = [];
-    private readonly Dictionary<SyntaxNode, Form?> _forms = [];
-    private readonly Dictionary<SyntaxNode, Form> _declared = [];
-    private readonly List<OperationRow> _rows = [];
+    private readonly Dictionary<string, int> _nameCounts = [];
+    private readonly Dictionary<string, SymbolicShape?> _localShapes = [];
+    private readonly Dictionary<SyntaxNode, SymbolicShape?> _shapes = [];
+    private readonly Dictionary<SyntaxNode, SymbolicShape> _declaredShapes = [];
+    private readonly List<OperationEntry> _operations = [];
 
     public FunctionRewriter(ModelSources sources, SemanticModel model, IMethodSymbol method, BaseMethodDeclarationSyntax syntax)
     {
         (_sources, _model, _method, _syntax) = (sources, model, method, syntax);
-        foreach (IParameterSymbol parameter in method.Parameters) _locals[parameter.Name] = Documents.Parameter(syntax, parameter.Name);
+        foreach (IParameterSymbol parameter in method.Parameters) _localShapes[parameter.Name] = ShapeDocumentation.Parameter(syntax, parameter.Name);
     }
 
-    public IReadOnlyList<OperationRow> Rows => _rows;
+    public IReadOnlyList<OperationEntry> Operations => _operations;
 
     public SyntaxNode Rewrite()
     {
         if (_syntax.ExpressionBody is not { } expression) return Visit(_syntax.Body!);
-        if (Documents.Returns(_syntax) is { } form) Declare(expression.Expression, form);
+        if (ShapeDocumentation.Returns(_syntax) is { } form) Declare(expression.Expression, form);
         return Visit(expression);
     }
 
@@ -55,37 +55,37 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
     /// <summary>A shortcut past the operations that the copy is there to show is left out.</summary>
     public override SyntaxNode? VisitIfStatement(IfStatementSyntax node) =>
         node.Condition.DescendantNodes().OfType<InvocationExpressionSyntax>().Any(call => _model.GetSymbolInfo(call).Symbol is IMethodSymbol called
-            && called.GetAttributes().Any(a => a.AttributeClass?.Name == "ShortcutAttribute"))
+            && called.GetAttributes().Any(a => a.AttributeClass?.Name == "FastPathAttribute"))
             ? SyntaxFactory.EmptyStatement().WithTriviaFrom(node) : base.VisitIfStatement(node);
 
     public override SyntaxNode? VisitLocalDeclarationStatement(LocalDeclarationStatementSyntax node)
     {
-        Form? comment = Documents.Comment(node);
+        SymbolicShape? comment = ShapeDocumentation.Comment(node);
         foreach (VariableDeclaratorSyntax variable in node.Declaration.Variables)
             if (comment is not null && variable.Initializer is { } value) Declare(value.Value, comment);
         SyntaxNode? visited = base.VisitLocalDeclarationStatement(node);
         foreach (VariableDeclaratorSyntax variable in node.Declaration.Variables)
-            _locals[variable.Identifier.Text] = comment ?? FormOf(variable.Initializer?.Value);
+            _localShapes[variable.Identifier.Text] = comment ?? ShapeOf(variable.Initializer?.Value);
         return visited;
     }
 
     public override SyntaxNode? VisitExpressionStatement(ExpressionStatementSyntax node)
     {
         if (node.Expression is not AssignmentExpressionSyntax assignment) return base.VisitExpressionStatement(node);
-        Form? comment = Documents.Comment(node);
+        SymbolicShape? comment = ShapeDocumentation.Comment(node);
         if (comment is not null) Declare(assignment.Right, comment);
         SyntaxNode? visited = base.VisitExpressionStatement(node);
-        Form? form = comment ?? FormOf(assignment.Right);
+        SymbolicShape? form = comment ?? ShapeOf(assignment.Right);
         switch (assignment.Left)
         {
             case IdentifierNameSyntax local:
-                _locals[local.Identifier.Text] = form;
+                _localShapes[local.Identifier.Text] = form;
                 break;
             case TupleExpressionSyntax tuple:
-                for (int i = 0; i < tuple.Arguments.Count; i++) _locals[Name(tuple.Arguments[i].Expression)] = Element(form, i);
+                for (int i = 0; i < tuple.Arguments.Count; i++) _localShapes[Name(tuple.Arguments[i].Expression)] = Element(form, i);
                 break;
             case DeclarationExpressionSyntax { Designation: ParenthesizedVariableDesignationSyntax parts }:
-                for (int i = 0; i < parts.Variables.Count; i++) _locals[parts.Variables[i].ToString()] = Element(form, i);
+                for (int i = 0; i < parts.Variables.Count; i++) _localShapes[parts.Variables[i].ToString()] = Element(form, i);
                 break;
         }
         return visited;
@@ -95,7 +95,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
 
     public override SyntaxNode? VisitReturnStatement(ReturnStatementSyntax node)
     {
-        if (node.Expression is { } value && (Documents.Comment(node) ?? Documents.Returns(_syntax)) is { } form) Declare(value, form);
+        if (node.Expression is { } value && (ShapeDocumentation.Comment(node) ?? ShapeDocumentation.Returns(_syntax)) is { } form) Declare(value, form);
         return base.VisitReturnStatement(node);
     }
 
@@ -103,7 +103,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
     {
         if (_model.GetSymbolInfo(node).Symbol is not IMethodSymbol called || !IsOperation(node, called)) return base.VisitInvocationExpression(node);
         ExpressionSyntax? receiver = called.IsStatic && called.MethodKind is not MethodKind.ReducedExtension || node.Expression is not MemberAccessExpressionSyntax member ? null : member.Expression;
-        return Parsed(Call(node, node, receiver, called), node);
+        return Parse(Call(node, node, receiver, called), node);
     }
 
     /// <summary><c>norm?.Call(x)</c>: an operation, if the norm is there.</summary>
@@ -111,36 +111,36 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
     {
         if (node is not { Expression: IdentifierNameSyntax receiver, WhenNotNull: InvocationExpressionSyntax { Expression: MemberBindingExpressionSyntax } call }
             || _model.GetSymbolInfo(call).Symbol is not IMethodSymbol called || !IsOperation(call, called)) return node;
-        string type = called.ReturnType.ToDisplayString(s_full);
+        string type = called.ReturnType.ToDisplayString(_fullyQualified);
         string operation = Call(node, call, receiver, called);
-        return Parsed($"({receiver} is null ? ({type.TrimEnd('?')}?)null : {operation})", node);
+        return Parse($"({receiver} is null ? ({type.TrimEnd('?')}?)null : {operation})", node);
     }
 
     public override SyntaxNode? VisitBinaryExpression(BinaryExpressionSyntax node)
     {
         if (Operator(node) is not { } name) return base.VisitBinaryExpression(node);
-        var arguments = new Arguments(this);
+        var arguments = new ArgumentList(this);
         string left = arguments.Add(node.Left, null), right = arguments.Add(node.Right, null);
-        return Parsed(Operation(node, name, node.OperatorToken, TensorName(node), arguments, $"{left} {node.OperatorToken.Text} {right}", null, null), node);
+        return Parse(Operation(node, name, node.OperatorToken, TensorName(node), arguments, $"{left} {node.OperatorToken.Text} {right}", null, null), node);
     }
 
     public override SyntaxNode? VisitPrefixUnaryExpression(PrefixUnaryExpressionSyntax node)
     {
         if (Operator(node) is not { } name) return base.VisitPrefixUnaryExpression(node);
-        var arguments = new Arguments(this);
+        var arguments = new ArgumentList(this);
         string operand = arguments.Add(node.Operand, null);
-        return Parsed(Operation(node, name, node.OperatorToken, TensorName(node), arguments, $"{node.OperatorToken.Text}{operand}", null, null), node);
+        return Parse(Operation(node, name, node.OperatorToken, TensorName(node), arguments, $"{node.OperatorToken.Text}{operand}", null, null), node);
     }
 
     private string? Operator(ExpressionSyntax node) =>
         _model.GetSymbolInfo(node).Symbol is IMethodSymbol { MethodKind: MethodKind.UserDefinedOperator } symbol && IsTensor(symbol.ReturnType)
             ? OperationNames.OfOperator(symbol) : null;
 
-    private string TensorName(ExpressionSyntax node) => _model.GetTypeInfo(node).Type!.ToDisplayString(s_full);
+    private string TensorName(ExpressionSyntax node) => _model.GetTypeInfo(node).Type!.ToDisplayString(_fullyQualified);
 
     private bool IsOperation(InvocationExpressionSyntax node, IMethodSymbol called) =>
         called.MethodKind is MethodKind.Ordinary or MethodKind.DelegateInvoke or MethodKind.ReducedExtension
-        && IsValue(called.ReturnType) && !s_housekeeping.Contains(called.Name) && called.Parameters.All(p => p.RefKind is RefKind.None)
+        && IsValue(called.ReturnType) && !_ignoredMethods.Contains(called.Name) && called.Parameters.All(p => p.RefKind is RefKind.None)
         && !(_sources.IsModule(called.ContainingType) && called.Name == "Run");
 
     private static bool IsTensor(ITypeSymbol type) => type.Name == "Tensor" && type.ContainingType?.Name == "torch";
@@ -155,7 +155,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
 
     private string Call(SyntaxNode whole, InvocationExpressionSyntax node, ExpressionSyntax? receiver, IMethodSymbol called)
     {
-        var arguments = new Arguments(this) { Receiver = receiver is null ? null : _model.GetTypeInfo(receiver).Type?.Name };
+        var arguments = new ArgumentList(this) { Receiver = receiver is null ? null : _model.GetTypeInfo(receiver).Type?.Name };
         bool submodule = receiver is not null && _sources.IsModule(called.ContainingType) && called.Name.StartsWith("Call", StringComparison.Ordinal);
         bool label = called.ContainingType.Name == "SourceLabel";
         string callee = receiver is null ? node.Expression.ToString()
@@ -164,69 +164,69 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
         List<string> given = [];
         foreach (ArgumentSyntax argument in node.ArgumentList.Arguments)
             given.Add(label && given.Count == 0 ? argument.ToString() : $"{argument.NameColon}{arguments.Add(argument.Expression, argument.NameColon?.Name.Identifier.Text)}");
-        FunctionCopy? inside = submodule || label ? null : _sources.CopyOf(called);
+        InstrumentedFunction? inside = submodule || label ? null : _sources.InstrumentedCopyOf(called);
         string name = submodule ? OperationNames.OfSubmodule(receiver!, _syntax.Parent!)
             : label ? ((LiteralExpressionSyntax)node.ArgumentList.Arguments[0].Expression).Token.ValueText
             : OperationNames.OfFunction(called, node.Expression);
         SyntaxToken place = node.Expression.GetLastToken();
         string list = string.Join(", ", given);
-        return Operation(whole, name, place, called.ReturnType.ToDisplayString(s_full), arguments,
-            $"{callee}({list})", inside is null ? null : $"{callee}Watched(INSIDE{(given.Count > 0 ? ", " : "")}{list})", inside,
-            submodule ? SubmoduleOf(receiver!) : null, label, FormOfReturn(called, name, arguments, submodule, label));
+        return Operation(whole, name, place, called.ReturnType.ToDisplayString(_fullyQualified), arguments,
+            $"{callee}({list})", inside is null ? null : $"{callee}WithHooks(INSIDE{(given.Count > 0 ? ", " : "")}{list})", inside,
+            submodule ? SubmoduleOf(receiver!) : null, label, ReturnShapeOf(called, name, arguments, submodule, label));
     }
 
     /// <param name="plain">The operation on its arguments, which stand in GIVEN.</param>
-    /// <param name="watched">The same by the callee's instrumented copy.</param>
-    private string Operation(SyntaxNode whole, string name, SyntaxToken place, string type, Arguments arguments, string plain, string? watched,
-        FunctionCopy? inside, string? submodule = null, bool label = false, Form? inferred = null)
+    /// <param name="hooked">The same by the callee's instrumented copy.</param>
+    private string Operation(SyntaxNode whole, string name, SyntaxToken place, string type, ArgumentList arguments, string plain, string? hooked,
+        InstrumentedFunction? inside, string? submodule = null, bool label = false, SymbolicShape? inferred = null)
     {
-        inferred ??= ShapeRules.Of(name, arguments.Forms, arguments.AreTensors, arguments.Numbers);
-        Form? form = inferred;
-        if (_declared.TryGetValue(whole, out Form declared))
+        inferred ??= ShapeRules.Of(name, arguments.Shapes, arguments.AreTensors, arguments.Constants);
+        SymbolicShape? form = inferred;
+        if (_declaredShapes.TryGetValue(whole, out SymbolicShape declared))
         {
             Check(whole, name, declared, inferred);
             form = declared;
         }
-        _forms[whole] = form;
+        _shapes[whole] = form;
         if (label)
         {
-            if (_rows.Any(r => r.Name == name)) _sources.Report(Diagnostics.SameLabel, whole, name);
+            if (_operations.Any(r => r.Name == name)) _sources.Report(Diagnostics.SameLabel, whole, name);
         }
         else
         {
-            _counts.TryGetValue(name, out int count);
-            _counts[name] = count + 1;
+            _nameCounts.TryGetValue(name, out int count);
+            _nameCounts[name] = count + 1;
             name = $"{name}_{count}";
         }
-        int id = _rows.Count;
-        _rows.Add(new OperationRow(name, place.GetLocation().GetLineSpan().StartLinePosition.Line + 1, Text(form), arguments.Described)
+        int id = _operations.Count;
+        _operations.Add(new OperationEntry(name, place.GetLocation().GetLineSpan().StartLinePosition.Line + 1, Text(form), arguments.Described)
         {
             Inside = inside, Submodule = submodule,
         });
-        string run = watched is null ? plain : $"__in{id} is null ? {plain} : {watched.Replace("INSIDE", $"__in{id}")}";
-        return $"__on.Call<{type}>({id}, new object?[] {{ {string.Join(", ", arguments.Values)} }}, (__a{id}, __in{id}) => {run.Replace("GIVEN", $"__a{id}")})";
+        string run = hooked is null ? plain : $"__inner{id} is null ? {plain} : {hooked.Replace("INSIDE", $"__inner{id}")}";
+        return $"__hooks.Call<{type}>({id}, new object?[] {{ {string.Join(", ", arguments.Values)} }}, (__a{id}, __inner{id}) => {run.Replace("GIVEN", $"__a{id}")})";
     }
 
-    private static string Text(Form? form) => form is null ? "?" : form.ToString();
+    private static string Text(SymbolicShape? shape) => shape is null ? "?" : shape.ToString();
 
-    private void Check(SyntaxNode node, string name, Form declared, Form? inferred)
+    private void Check(SyntaxNode node, string name, SymbolicShape declared, SymbolicShape? inferred)
     {
-        if (Form.Axes(declared.Dimensions) is { } said && Form.Axes(inferred?.Dimensions) is { } found && said != found)
+        if (SymbolicShape.Axes(declared.Dimensions) is { } said && SymbolicShape.Axes(inferred?.Dimensions) is { } found && said != found)
             _sources.Report(Diagnostics.WrongShape, node, declared.ToString(), name, inferred!.ToString());
     }
 
-    private Form? FormOfReturn(IMethodSymbol called, string name, Arguments arguments, bool submodule, bool label)
+    private SymbolicShape? ReturnShapeOf(IMethodSymbol called, string name, ArgumentList arguments, bool submodule, bool label)
     {
-        if (label) return arguments.Forms.FirstOrDefault();
+        if (label) return arguments.Shapes.FirstOrDefault();
         if (submodule)
         {
-            if (arguments.Receiver is "Dropout" or "Activation") return arguments.Forms.FirstOrDefault();
+            if (arguments.Receiver is "Dropout" or "Activation") return arguments.Shapes.FirstOrDefault();
             // a linear layer, a norm: the last dimension may change; an embedding adds one, and a comment says so
-            return arguments.Forms.FirstOrDefault()?.Dimensions is { Length: > 1 } input && IsTensor(called.ReturnType) && !Form.IsAxis(input[input.Length - 1])
-                ? new Form([.. input.Take(input.Length - 1), "features"]) : null;
+            return arguments.Shapes.FirstOrDefault()?.Dimensions is { Length: > 1 } input && IsTensor(called.ReturnType) && !SymbolicShape.ContainsAxis(input[input.Length - 1])
+                ? new SymbolicShape([.. input.Take(input.Length - 1), "features"]) : null;
         }
         if (_sources.SyntaxOf(called) is not { } syntax) return null;
-        return Documents.Returns(syntax);
+        return ShapeDocumentation.Returns(syntax);
     }
 
     private string? SubmoduleOf(ExpressionSyntax receiver)
@@ -238,63 +238,63 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
         if (_model.GetSymbolInfo(root).Symbol is not (IFieldSymbol or IPropertySymbol)) return null;
         string text = receiver.ToString();
         if (receiver is ElementAccessExpressionSyntax element) text = $"{element.Expression}[0]";
-        return $"(({_method.ContainingType.ToDisplayString(s_full)})m).{text}";
+        return $"(({_method.ContainingType.ToDisplayString(_fullyQualified)})m).{text}";
     }
 
     /// <summary>The operations whose result the expression is.</summary>
-    private void Declare(ExpressionSyntax expression, Form form)
+    private void Declare(ExpressionSyntax expression, SymbolicShape shape)
     {
         switch (expression)
         {
-            case ParenthesizedExpressionSyntax inner: Declare(inner.Expression, form); break;
-            case CastExpressionSyntax cast: Declare(cast.Expression, form); break;
-            case PostfixUnaryExpressionSyntax suppressed: Declare(suppressed.Operand, form); break;
+            case ParenthesizedExpressionSyntax inner: Declare(inner.Expression, shape); break;
+            case CastExpressionSyntax cast: Declare(cast.Expression, shape); break;
+            case PostfixUnaryExpressionSyntax suppressed: Declare(suppressed.Operand, shape); break;
             case ElementAccessExpressionSyntax: break;
-            case ConditionalExpressionSyntax choice: Declare(choice.WhenTrue, form); Declare(choice.WhenFalse, form); break;
-            case BinaryExpressionSyntax { RawKind: (int)SyntaxKind.CoalesceExpression } either: Declare(either.Left, form); Declare(either.Right, form); break;
-            case InvocationExpressionSyntax { Expression: MemberAccessExpressionSyntax { Name.Identifier.Text: "MoveToOuterDisposeScope" } moved }: Declare(moved.Expression, form); break;
-            default: _declared[expression] = form; break;
+            case ConditionalExpressionSyntax choice: Declare(choice.WhenTrue, shape); Declare(choice.WhenFalse, shape); break;
+            case BinaryExpressionSyntax { RawKind: (int)SyntaxKind.CoalesceExpression } either: Declare(either.Left, shape); Declare(either.Right, shape); break;
+            case InvocationExpressionSyntax { Expression: MemberAccessExpressionSyntax { Name.Identifier.Text: "MoveToOuterDisposeScope" } moved }: Declare(moved.Expression, shape); break;
+            default: _declaredShapes[expression] = shape; break;
         }
     }
 
     /// <summary>What is known of an expression's shape, after it was visited.</summary>
-    private Form? FormOf(ExpressionSyntax? expression)
+    private SymbolicShape? ShapeOf(ExpressionSyntax? expression)
     {
         switch (expression)
         {
             case null: return null;
-            case ParenthesizedExpressionSyntax inner: return FormOf(inner.Expression);
-            case CastExpressionSyntax cast: return FormOf(cast.Expression);
-            case PostfixUnaryExpressionSyntax suppressed: return FormOf(suppressed.Operand);
-            case IdentifierNameSyntax local: return _locals.TryGetValue(local.Identifier.Text, out Form? known) ? known : null;
+            case ParenthesizedExpressionSyntax inner: return ShapeOf(inner.Expression);
+            case CastExpressionSyntax cast: return ShapeOf(cast.Expression);
+            case PostfixUnaryExpressionSyntax suppressed: return ShapeOf(suppressed.Operand);
+            case IdentifierNameSyntax local: return _localShapes.TryGetValue(local.Identifier.Text, out SymbolicShape? known) ? known : null;
             case ElementAccessExpressionSyntax { ArgumentList.Arguments.Count: 1 } element when _model.GetTypeInfo(element.Expression).Type is IArrayTypeSymbol:
-                return Element(FormOf(element.Expression), _model.GetConstantValue(element.ArgumentList.Arguments[0].Expression).Value is int i ? i : 0);
-            case ConditionalExpressionSyntax choice: return FormOf(choice.WhenTrue);
-            case BinaryExpressionSyntax { RawKind: (int)SyntaxKind.CoalesceExpression } either: return FormOf(either.Left) ?? FormOf(either.Right);
-            case TupleExpressionSyntax tuple: return new Form([.. tuple.Arguments.Select(a => FormOf(a.Expression)?.Dimensions)]);
-            case CollectionExpressionSyntax { Elements.Count: > 0 } items when items.Elements[0] is ExpressionElementSyntax first: return FormOf(first.Expression);
-            case InvocationExpressionSyntax { Expression: MemberAccessExpressionSyntax { Name.Identifier.Text: "MoveToOuterDisposeScope" } moved }: return FormOf(moved.Expression);
-            default: return _forms.TryGetValue(expression, out Form? form) ? form : null;
+                return Element(ShapeOf(element.Expression), _model.GetConstantValue(element.ArgumentList.Arguments[0].Expression).Value is int i ? i : 0);
+            case ConditionalExpressionSyntax choice: return ShapeOf(choice.WhenTrue);
+            case BinaryExpressionSyntax { RawKind: (int)SyntaxKind.CoalesceExpression } either: return ShapeOf(either.Left) ?? ShapeOf(either.Right);
+            case TupleExpressionSyntax tuple: return new SymbolicShape([.. tuple.Arguments.Select(a => ShapeOf(a.Expression)?.Dimensions)]);
+            case CollectionExpressionSyntax { Elements.Count: > 0 } items when items.Elements[0] is ExpressionElementSyntax first: return ShapeOf(first.Expression);
+            case InvocationExpressionSyntax { Expression: MemberAccessExpressionSyntax { Name.Identifier.Text: "MoveToOuterDisposeScope" } moved }: return ShapeOf(moved.Expression);
+            default: return _shapes.TryGetValue(expression, out SymbolicShape? form) ? form : null;
         }
     }
 
-    private static Form? Element(Form? form, int index) => form is null ? null : new Form(form[index]);
+    private static SymbolicShape? Element(SymbolicShape? shape, int index) => shape is null ? null : new SymbolicShape(shape[index]);
 
-    private static ExpressionSyntax Parsed(string text, SyntaxNode node) => SyntaxFactory.ParseExpression(text).WithTriviaFrom(node);
+    private static ExpressionSyntax Parse(string text, SyntaxNode node) => SyntaxFactory.ParseExpression(text).WithTriviaFrom(node);
 
     /// <summary>An operation's arguments: each is evaluated into the array GIVEN, from which the operation takes it.</summary>
-    private sealed class Arguments(FunctionRewriter rewriter)
+    private sealed class ArgumentList(FunctionRewriter rewriter)
     {
         /// <summary>The type of what the operation is called on.</summary>
         public string? Receiver { get; set; }
 
         public List<string> Values { get; } = [];
 
-        public List<Form?> Forms { get; } = [];
+        public List<SymbolicShape?> Shapes { get; } = [];
 
         public List<bool> AreTensors { get; } = [];
 
-        public List<long?> Numbers { get; } = [];
+        public List<long?> Constants { get; } = [];
 
         public List<(string? Keyword, string Shape)> Described { get; } = [];
 
@@ -310,13 +310,13 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
             else if (info.ConvertedType is null || (info.ConvertedType.IsRefLikeType && type is not IArrayTypeSymbol)) return text;
             if (type is null or { IsRefLikeType: true } or { TypeKind: TypeKind.Error or TypeKind.Delegate }) return text;
             Optional<object?> constant = rewriter._model.GetConstantValue(expression);
-            Form? form = expression is MemberAccessExpressionSyntax { Name.Identifier.Text: "shape" } shape ? rewriter.FormOf(shape.Expression) : rewriter.FormOf(expression);
+            SymbolicShape? form = expression is MemberAccessExpressionSyntax { Name.Identifier.Text: "shape" } shape ? rewriter.ShapeOf(shape.Expression) : rewriter.ShapeOf(expression);
             string name = (type is { IsReferenceType: true } && info.Nullability.FlowState is NullableFlowState.MaybeNull
-                ? type.WithNullableAnnotation(NullableAnnotation.Annotated) : type).ToDisplayString(s_full);
+                ? type.WithNullableAnnotation(NullableAnnotation.Annotated) : type).ToDisplayString(_fullyQualified);
             Values.Add(info.Type is null && !constant.HasValue ? $"({name})({text})" : text);
-            Forms.Add(form);
+            Shapes.Add(form);
             AreTensors.Add(IsTensor(type));
-            Numbers.Add(constant.HasValue ? constant.Value switch { int i => i, long l => l, _ => null } : null);
+            Constants.Add(constant.HasValue ? constant.Value switch { int i => i, long l => l, _ => null } : null);
             Described.Add((keyword, IsValue(type) || type is INamedTypeSymbol { TypeArguments: { Length: 1 } item } && IsTensor(item[0]) ? Text(form) : ""));
             return constant.HasValue ? text : $"(({name})GIVEN[{Values.Count - 1}]!)";
         }

@@ -11,7 +11,7 @@ namespace Ndif.Models.Source;
 /// </code>
 /// 1. <see cref="ModelSources"/> finds the forwards, and the functions of ours that they reach.
 /// 2. <see cref="FunctionRewriter"/> copies one function; <see cref="OperationNames"/> names what it finds.
-/// 3. <see cref="Form"/> reads the shape comments, and <see cref="ShapeRules"/> says what an operation makes of a shape: so the rows and
+/// 3. <see cref="SymbolicShape"/> reads the shape comments, and <see cref="ShapeRules"/> says what an operation makes of a shape: so the rows and
 ///    tokens of each value are declared by the code that a reader sees, and a comment that contradicts the code is an error.
 /// 4. <see cref="SourceWriter"/> writes the partial class.
 /// </summary>

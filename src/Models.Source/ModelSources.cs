@@ -9,18 +9,18 @@ namespace Ndif.Models.Source;
 /// <summary>The modules of a compilation, and the functions that their forwards reach.</summary>
 internal sealed class ModelSources(Compilation compilation, SourceProductionContext output)
 {
-    private readonly INamedTypeSymbol? _module = compilation.GetTypeByMetadataName("Ndif.Models.SiteModule");
-    private readonly Dictionary<ISymbol, FunctionCopy?> _copies = new(SymbolEqualityComparer.Default);
+    private readonly INamedTypeSymbol? _siteModule = compilation.GetTypeByMetadataName("Ndif.Models.SiteModule");
+    private readonly Dictionary<ISymbol, InstrumentedFunction?> _copies = new(SymbolEqualityComparer.Default);
     private readonly SourceWriter _writer = new();
 
     public void Write()
     {
-        if (_module is null) return;
+        if (_siteModule is null) return;
         foreach (SyntaxTree tree in compilation.SyntaxTrees)
         {
             foreach (ClassDeclarationSyntax syntax in tree.GetRoot(output.CancellationToken).DescendantNodes().OfType<ClassDeclarationSyntax>())
             {
-                if (compilation.GetSemanticModel(tree).GetDeclaredSymbol(syntax, output.CancellationToken) is { IsAbstract: false } type && IsModule(type)) Module(type, syntax);
+                if (compilation.GetSemanticModel(tree).GetDeclaredSymbol(syntax, output.CancellationToken) is { IsAbstract: false } type && IsModule(type)) AddModule(type, syntax);
             }
         }
         _writer.Finish(output);
@@ -29,7 +29,7 @@ internal sealed class ModelSources(Compilation compilation, SourceProductionCont
     public bool IsModule(INamedTypeSymbol type)
     {
         for (INamedTypeSymbol? at = type; at is not null; at = at.BaseType)
-            if (SymbolEqualityComparer.Default.Equals(at, _module)) return true;
+            if (SymbolEqualityComparer.Default.Equals(at, _siteModule)) return true;
         return false;
     }
 
@@ -37,10 +37,10 @@ internal sealed class ModelSources(Compilation compilation, SourceProductionCont
     /// The instrumented copy of a function of ours; null for one of others, one whose class is not partial (it stays an operation without
     /// an inside), one that has no operations, and one that is being copied: it calls itself.
     /// </summary>
-    public FunctionCopy? CopyOf(IMethodSymbol method)
+    public InstrumentedFunction? InstrumentedCopyOf(IMethodSymbol method)
     {
         method = method.OriginalDefinition;
-        if (_copies.TryGetValue(method, out FunctionCopy? known)) return known;
+        if (_copies.TryGetValue(method, out InstrumentedFunction? known)) return known;
         _copies[method] = null;
         if (SyntaxOf(method) is not MethodDeclarationSyntax { Body: not null } and not MethodDeclarationSyntax { ExpressionBody: not null }) return null;
         if (method.IsGenericMethod || method.IsAbstract || method.ContainingType.IsGenericType) return null;
@@ -48,8 +48,8 @@ internal sealed class ModelSources(Compilation compilation, SourceProductionCont
         if (syntax.Parent is not ClassDeclarationSyntax type || !IsPartial(type)) return null;
         var rewriter = new FunctionRewriter(this, compilation.GetSemanticModel(syntax.SyntaxTree), method, syntax);
         SyntaxNode body = rewriter.Rewrite();
-        if (rewriter.Rows.Count == 0 && method.Name != "Forward") return null;
-        return _copies[method] = _writer.Add(method, syntax, body, rewriter.Rows);
+        if (rewriter.Operations.Count == 0 && method.Name != "Forward") return null;
+        return _copies[method] = _writer.Add(method, syntax, body, rewriter.Operations);
     }
 
     /// <summary>Where a method of this compilation is written.</summary>
@@ -59,19 +59,19 @@ internal sealed class ModelSources(Compilation compilation, SourceProductionCont
     public void Report(DiagnosticDescriptor rule, SyntaxNode node, params object[] arguments) =>
         output.ReportDiagnostic(Diagnostic.Create(rule, node.GetLocation(), arguments));
 
-    private void Module(INamedTypeSymbol type, ClassDeclarationSyntax syntax)
+    private void AddModule(INamedTypeSymbol type, ClassDeclarationSyntax syntax)
     {
-        if (type.GetMembers("Forward").OfType<IMethodSymbol>().FirstOrDefault() is not { } forward || Run(type) is not { } run) return;
+        if (type.GetMembers("Forward").OfType<IMethodSymbol>().FirstOrDefault() is not { } forward || FindRunBody(type) is not { } run) return;
         if (!IsPartial(syntax))
         {
             output.ReportDiagnostic(Diagnostic.Create(Diagnostics.NotPartial, syntax.Identifier.GetLocation(), type.Name));
             return;
         }
-        if (CopyOf(forward) is { } copy) _writer.AddModule(forward, syntax, run, copy);
+        if (InstrumentedCopyOf(forward) is { } copy) _writer.AddModule(forward, syntax, run, copy);
     }
 
     /// <summary>How the module's forward is called with arguments that are known at run time: the body of the nearest Run.</summary>
-    private ArrowExpressionClauseSyntax? Run(INamedTypeSymbol type)
+    private ArrowExpressionClauseSyntax? FindRunBody(INamedTypeSymbol type)
     {
         for (INamedTypeSymbol? at = type; at is not null; at = at.BaseType)
         {

@@ -14,7 +14,7 @@ namespace Ndif.Models.Source;
 /// </summary>
 internal static class OperationNames
 {
-    private static readonly Dictionary<string, string> s_operators = new()
+    private static readonly Dictionary<string, string> _operators = new()
     {
         ["op_Addition"] = "add", ["op_Subtraction"] = "sub", ["op_Multiply"] = "mul", ["op_Division"] = "div", ["op_Modulus"] = "remainder",
         ["op_BitwiseAnd"] = "bitwise_and", ["op_BitwiseOr"] = "bitwise_or", ["op_ExclusiveOr"] = "bitwise_xor",
@@ -24,7 +24,7 @@ internal static class OperationNames
     };
 
     /// <summary>"add"; null for what is no operator of tensors.</summary>
-    public static string? OfOperator(IMethodSymbol symbol) => s_operators.TryGetValue(symbol.Name, out string name) ? name : null;
+    public static string? OfOperator(IMethodSymbol symbol) => _operators.TryGetValue(symbol.Name, out string name) ? name : null;
 
     public static string OfFunction(IMethodSymbol called, ExpressionSyntax callee)
     {

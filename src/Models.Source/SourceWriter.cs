@@ -16,34 +16,34 @@ internal sealed class SourceWriter
     private readonly HashSet<string> _tables = [];
 
     /// <summary>Adds a function's copy to its class.</summary>
-    public FunctionCopy Add(IMethodSymbol method, MethodDeclarationSyntax syntax, SyntaxNode body, IReadOnlyList<OperationRow> rows)
+    public InstrumentedFunction Add(IMethodSymbol method, MethodDeclarationSyntax syntax, SyntaxNode body, IReadOnlyList<OperationEntry> operations)
     {
         string table = $"{method.Name}Source", type = method.ContainingType.ToDisplayString(SymbolDisplayFormat.FullyQualifiedFormat);
         for (int i = 2; !_tables.Add($"{type}.{table}"); i++) table = $"{method.Name}Source{i}";
-        int first = First(syntax).GetLocation().GetLineSpan().StartLinePosition.Line;
+        int first = FirstToken(syntax).GetLocation().GetLineSpan().StartLinePosition.Line;
         var code = new StringBuilder();
-        code.AppendLine($"    internal static readonly global::Ndif.Models.SourceFunction {table} = new({Literal($"{method.ContainingType.Name}.{method.Name}")}, {Literal(Path.GetFileName(syntax.SyntaxTree.FilePath))}, {first + 1}, {Literal(TextOf(syntax))},");
+        code.AppendLine($"    internal static readonly global::Ndif.Models.ForwardSource.SourceFunction {table} = new({Literal($"{method.ContainingType.Name}.{method.Name}")}, {Literal(Path.GetFileName(syntax.SyntaxTree.FilePath))}, {first + 1}, {Literal(TextOf(syntax))},");
         code.AppendLine("    [");
-        foreach (OperationRow row in rows) code.AppendLine($"        {Row(row)},");
+        foreach (OperationEntry row in operations) code.AppendLine($"        {FormatOperation(row)},");
         code.AppendLine("    ]);");
         string access = method.DeclaredAccessibility is Accessibility.Private ? "private" : "internal";
-        string parameters = string.Join(", ", syntax.ParameterList.Parameters.Select(p => p.WithDefault(p.Default).ToString()).Prepend("global::Ndif.Models.WatchedSource __on"));
-        code.AppendLine($"    {access} {(method.IsStatic ? "static " : "")}{syntax.ReturnType} {method.Name}Watched({parameters})");
+        string parameters = string.Join(", ", syntax.ParameterList.Parameters.Select(p => p.WithDefault(p.Default).ToString()).Prepend("global::Ndif.Models.ForwardSource.SourceHooks __hooks"));
+        code.AppendLine($"    {access} {(method.IsStatic ? "static " : "")}{syntax.ReturnType} {method.Name}WithHooks({parameters})");
         code.AppendLine($"    {body.ToFullString()}{(syntax.ExpressionBody is null ? "" : ";")}");
         ClassOf(syntax).AppendLine(code.ToString());
-        return new FunctionCopy($"{type}.{table}", "", rows);
+        return new InstrumentedFunction($"{type}.{table}", "", operations);
     }
 
     /// <summary>Adds to a module's class what leads to its forward's copy.</summary>
-    public void AddModule(IMethodSymbol forward, ClassDeclarationSyntax syntax, ArrowExpressionClauseSyntax run, FunctionCopy copy)
+    public void AddModule(IMethodSymbol forward, ClassDeclarationSyntax syntax, ArrowExpressionClauseSyntax run, InstrumentedFunction copy)
     {
         var calls = run.DescendantNodes().OfType<InvocationExpressionSyntax>().Where(i => i.Expression is IdentifierNameSyntax { Identifier.Text: "Forward" });
-        SyntaxNode watched = run.ReplaceNodes(calls, (_, call) => call.WithExpression(SyntaxFactory.IdentifierName("ForwardWatched"))
-            .WithArgumentList(call.ArgumentList.WithArguments(call.ArgumentList.Arguments.Insert(0, SyntaxFactory.Argument(SyntaxFactory.IdentifierName("__on"))))));
+        SyntaxNode hooked = run.ReplaceNodes(calls, (_, call) => call.WithExpression(SyntaxFactory.IdentifierName("ForwardWithHooks"))
+            .WithArgumentList(call.ArgumentList.WithArguments(call.ArgumentList.Arguments.Insert(0, SyntaxFactory.Argument(SyntaxFactory.IdentifierName("__hooks"))))));
         ClassOf(syntax.Members[0], syntax).AppendLine($$"""
-                public override global::Ndif.Models.SourceFunction? Source => {{copy.Table}};
+                public override global::Ndif.Models.ForwardSource.SourceFunction? Source => {{copy.Table}};
 
-                public override object? RunWatched(global::Ndif.Models.WatchedSource __on, global::Ndif.Models.Arguments arguments) {{watched}};
+                public override object? RunWithHooks(global::Ndif.Models.ForwardSource.SourceHooks __hooks, global::Ndif.Models.Arguments arguments) {{hooked}};
             """);
     }
 
@@ -78,7 +78,7 @@ internal sealed class SourceWriter
         return entry.Code;
     }
 
-    private static string Row(OperationRow row)
+    private static string FormatOperation(OperationEntry row)
     {
         string inputs = string.Join(", ", row.Inputs.Select(i => $"new({(i.Keyword is null ? "null" : Literal(i.Keyword))}, {Literal(i.Shape)})"));
         var text = new StringBuilder($"new({Literal(row.Name)}, {row.Line}, {Literal(row.Output)}, [{inputs}])");
@@ -91,14 +91,14 @@ internal sealed class SourceWriter
     }
 
     /// <summary>Behind its attributes.</summary>
-    private static SyntaxToken First(MethodDeclarationSyntax syntax) => syntax.Modifiers.Count > 0 ? syntax.Modifiers[0] : syntax.ReturnType.GetFirstToken();
+    private static SyntaxToken FirstToken(MethodDeclarationSyntax syntax) => syntax.Modifiers.Count > 0 ? syntax.Modifiers[0] : syntax.ReturnType.GetFirstToken();
 
     /// <summary>The function as it is written, without documentation and attributes, moved to the left margin.</summary>
     private static string TextOf(MethodDeclarationSyntax syntax)
     {
-        int margin = First(syntax).GetLocation().GetLineSpan().StartLinePosition.Character;
+        int margin = FirstToken(syntax).GetLocation().GetLineSpan().StartLinePosition.Character;
         string end = syntax.GetLastToken().TrailingTrivia.FirstOrDefault(t => t.IsKind(SyntaxKind.SingleLineCommentTrivia)).ToString();
-        string[] lines = (syntax.SyntaxTree.ToString().Substring(First(syntax).SpanStart, syntax.Span.End - First(syntax).SpanStart) + (end.Length > 0 ? $" {end}" : "")).Replace("\r", "").Split('\n');
+        string[] lines = (syntax.SyntaxTree.ToString().Substring(FirstToken(syntax).SpanStart, syntax.Span.End - FirstToken(syntax).SpanStart) + (end.Length > 0 ? $" {end}" : "")).Replace("\r", "").Split('\n');
         return string.Join("\n", lines.Select(l => l.Length >= margin && l.Substring(0, margin).Trim().Length == 0 ? l.Substring(margin) : l));
     }
 

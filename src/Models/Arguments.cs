@@ -32,16 +32,16 @@ public sealed class Arguments
     }
 
     /// <summary>The same call with its tensors on a device; those that are there already stay as they are.</summary>
-    public Arguments On(torch.Device device) => new(
-        Array.ConvertAll(Positional, value => Moved(value, device)),
-        [.. Keywords.Select(keyword => new KeyValuePair<string, object?>(keyword.Key, Moved(keyword.Value, device)))]);
+    public Arguments To(torch.Device device) => new(
+        Array.ConvertAll(Positional, value => MoveTo(value, device)),
+        [.. Keywords.Select(keyword => new KeyValuePair<string, object?>(keyword.Key, MoveTo(keyword.Value, device)))]);
 
     /// <summary>A tensor on a device, and a tuple's or an output's tensors; anything else as it is.</summary>
-    internal static object? Moved(object? value, torch.Device device) => value switch
+    internal static object? MoveTo(object? value, torch.Device device) => value switch
     {
         torch.Tensor tensor => IsOn(tensor.device, device) ? tensor : tensor.to(device),
-        object?[] tuple => Array.ConvertAll(tuple, element => Moved(element, device)),
-        ModelOutput output => new ModelOutput(Array.ConvertAll(output.Entries, e => new KeyValuePair<string, object?>(e.Key, Moved(e.Value, device)))),
+        object?[] tuple => Array.ConvertAll(tuple, element => MoveTo(element, device)),
+        ModelOutput output => new ModelOutput(Array.ConvertAll(output.Entries, e => new KeyValuePair<string, object?>(e.Key, MoveTo(e.Value, device)))),
         _ => value,
     };
 
@@ -59,12 +59,12 @@ public sealed class Arguments
 
     /// <summary>As <see cref="Get"/>, for a tensor that must be there.</summary>
     public torch.Tensor Tensor(int position, string? keyword = null) =>
-        Get(position, keyword) as torch.Tensor ?? throw Errors.Throwable(Protocol.ErrorCode.BadArgument,
+        Get(position, keyword) as torch.Tensor ?? throw Errors.CreateException(Protocol.ErrorCode.BadArgument,
             $"Argument {(keyword is null ? position : $"`{keyword}`")} must be a tensor, not {Get(position, keyword)?.GetType().Name ?? "None"}.");
 
     /// <summary>As <see cref="Get"/>, for a tuple that must be there.</summary>
     public object?[] Tuple(int position, string? keyword = null) =>
-        Get(position, keyword) as object?[] ?? throw Errors.Throwable(Protocol.ErrorCode.BadArgument,
+        Get(position, keyword) as object?[] ?? throw Errors.CreateException(Protocol.ErrorCode.BadArgument,
             $"Argument {(keyword is null ? position : $"`{keyword}`")} must be a tuple, not {Get(position, keyword)?.GetType().Name ?? "None"}.");
 }
 

@@ -4,23 +4,23 @@ namespace Ndif.Models;
 /// Which dimensions of a site's tensor run over the rows of the batch, the tokens of this pass, and the keys attended to.
 /// Declared by each module, so that a row's part is never guessed from a coincidence of sizes.
 /// </summary>
-/// <param name="Rows">Dimension of rows, or <see cref="None"/> if all rows share the value.</param>
-/// <param name="Tokens">Dimension of this pass's tokens.</param>
-/// <param name="Keys">Dimension of all tokens so far (cache and this pass).</param>
-public readonly record struct Axes(int Rows, int Tokens = Axes.None, int Keys = Axes.None)
+/// <param name="Batch">Dimension of rows, or <see cref="None"/> if all rows share the value.</param>
+/// <param name="Seq">Dimension of this pass's tokens.</param>
+/// <param name="KvSeq">Dimension of all tokens so far (cache and this pass).</param>
+public readonly record struct Axes(int Batch, int Seq = Axes.None, int KvSeq = Axes.None)
 {
     public const int None = -1;
 
-    /// <summary>[rows, tokens, ...]</summary>
+    /// <summary>[batch, seq, ...]</summary>
     public static readonly Axes Hidden = new(0, 1);
 
-    /// <summary>[rows, heads, tokens, keys]</summary>
+    /// <summary>[batch, heads, seq, kvSeq]</summary>
     public static readonly Axes Attention = new(0, 2, 3);
 
-    /// <summary>[rows, ...] without tokens</summary>
-    public static readonly Axes RowsOnly = new(0);
+    /// <summary>[batch, ...] without tokens</summary>
+    public static readonly Axes BatchOnly = new(0);
 
-    /// <summary>[rows · tokens, ...]: rows and tokens in one dimension</summary>
+    /// <summary>[batch · seq, ...]: rows and tokens in one dimension</summary>
     public static readonly Axes Flat = new(0, 0);
 
     /// <summary>The same for every row.</summary>
@@ -31,8 +31,8 @@ public readonly record struct Axes(int Rows, int Tokens = Axes.None, int Keys = 
     /// </summary>
     public static readonly Axes Unknown = new(-2);
 
-    public bool IsKnown => Rows != Unknown.Rows;
+    public bool IsKnown => Batch != Unknown.Batch;
 
     /// <summary>True if rows and tokens are one dimension.</summary>
-    public bool IsFlat => Rows >= 0 && Rows == Tokens;
+    public bool IsFlat => Batch >= 0 && Batch == Seq;
 }

@@ -5,8 +5,8 @@ namespace Ndif.Models;
 
 /// <summary>What every language model's config says.</summary>
 /// <param name="ContextLength">Tokens.</param>
-/// <param name="LayerCount">Blocks, each with one entry in a cache.</param>
-public sealed record CausalLMConfig(int Vocabulary, int ContextLength, int LayerCount);
+/// <param name="NumLayers">Blocks, each with one entry in a cache.</param>
+public sealed record CausalLMConfig(int VocabSize, int ContextLength, int NumLayers);
 
 /// <summary>
 /// The root of a language model's tree: embeddings, layers, final norm, head. A derived class is one architecture, in one file under
@@ -22,7 +22,7 @@ public abstract class CausalLM : SiteModule
     /// <summary>
     /// The path of the base model, which checkpoints of it alone leave out of their tensors' names: "transformer".
     /// </summary>
-    public abstract string BaseName { get; }
+    public abstract string BaseModelPrefix { get; }
 
     /// <summary>The tree's modules by index, parents before children.</summary>
     public IReadOnlyList<SiteModule> Modules { get; internal set; } = [];
@@ -30,30 +30,30 @@ public abstract class CausalLM : SiteModule
     public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
     /// <summary>True if a row's length changes its rotary frequencies, so that its prompt must not be run in parts.</summary>
-    public bool DependsOnLength => Modules.OfType<Layers.RotaryEmbedding>().Any(rotary => rotary.KnownLength is not null);
+    public bool HasLengthDependentRope => Modules.OfType<Layers.RotaryEmbedding>().Any(rotary => rotary.LengthThreshold is not null);
 
     /// <summary>
     /// The length beyond which a row that grows has its cached keys and values computed again; null if they stay, whatever their
     /// frequencies were. Hugging Face's code for the model decides.
     /// </summary>
-    public virtual long? RecomputedBeyond => null;
+    public virtual long? CacheRecomputeLength => null;
 
     /// <summary>Tensors that old checkpoints have and no module wants: buffers that are computed, masks.</summary>
-    public virtual bool Ignores(string tensorName) => false;
+    public virtual bool ShouldIgnore(string tensorName) => false;
 
     /// <summary>A checkpoint's name for a tensor as the tree has it, where a module was renamed since checkpoints were written.</summary>
-    public virtual string TreeName(string tensorName) => tensorName;
+    public virtual string ToTreeName(string tensorName) => tensorName;
 
     /// <summary>One forward pass.</summary>
-    /// <param name="inputIds">[rows, tokens] int64</param>
-    /// <param name="attentionMask">[rows, cached + tokens] int64: 1 for a token, 0 for padding</param>
-    /// <param name="positionIds">[rows, tokens] int64: where a token stands in its row, padding not counted</param>
+    /// <param name="inputIds">[batch, seq] int64</param>
+    /// <param name="attentionMask">[batch, cached + seq] int64: 1 for a token, 0 for padding</param>
+    /// <param name="positionIds">[batch, seq] int64: where a token stands in its row, padding not counted</param>
     /// <param name="cache">Holds the earlier tokens, and takes these; null to run without.</param>
     /// <param name="logitsToKeep">Only the last so many tokens' logits; 0 for all.</param>
-    /// <returns><c>logits</c> [rows, tokens kept, vocabulary] and <c>past_key_values</c>, the cache.</returns>
+    /// <returns><c>logits</c> [batch, seq kept, vocab] and <c>past_key_values</c>, the cache.</returns>
     public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep = 0) =>
-        Observer is { } observer
-            ? Observed<ModelOutput>(observer, new Arguments([],
+        Hook is { } observer
+            ? CallHooked<ModelOutput>(observer, new Arguments([],
             [
                 new("input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
                 new("past_key_values", cache), new("use_cache", cache is not null), new("logits_to_keep", (long)logitsToKeep),
@@ -71,8 +71,8 @@ public abstract class CausalLM : SiteModule
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep);
 
     /// <summary>The last tokens, whose logits are wanted.</summary>
-    /// <param name="hidden">[rows, tokens, width]</param>
-    /// <returns>[rows, tokens kept, width]</returns>
+    /// <param name="hidden">[batch, seq, hidden]</param>
+    /// <returns>[batch, seq kept, hidden]</returns>
     protected static Tensor Kept(Tensor hidden, int logitsToKeep) =>
         logitsToKeep <= 0 || logitsToKeep >= hidden.size(1) ? hidden : hidden.narrow(1, hidden.size(1) - logitsToKeep, logitsToKeep);
 }

@@ -15,7 +15,7 @@ namespace Ndif.Models;
 /// </remarks>
 public sealed unsafe partial class GradientHook : IDisposable
 {
-    private static readonly Symbols? s_symbols = Symbols.Find();
+    private static readonly Symbols? _symbols = Symbols.Find();
 
     private readonly Tensor _tensor;
     private readonly uint _id;
@@ -23,7 +23,7 @@ public sealed unsafe partial class GradientHook : IDisposable
     private GradientHook(Tensor tensor, uint id) => (_tensor, _id) = (tensor, id);
 
     /// <summary>False where libtorch does not export what is needed.</summary>
-    public static bool IsSupported => s_symbols is not null;
+    public static bool IsSupported => _symbols is not null;
 
     /// <summary>Which tensor a handle means: two handles of one tensor have the same.</summary>
     public static nint Identity(Tensor tensor) => *(nint*)tensor.Handle;
@@ -36,32 +36,32 @@ public sealed unsafe partial class GradientHook : IDisposable
     /// <param name="hook">Must not throw: an exception that left it would end the process.</param>
     public static GradientHook Register(Tensor tensor, Func<Tensor, Tensor?> hook)
     {
-        Symbols symbols = s_symbols ?? throw Errors.Throwable(Protocol.ErrorCode.Unsupported, "Gradients cannot be read one by one with this build of libtorch.",
+        Symbols symbols = _symbols ?? throw Errors.CreateException(Protocol.ErrorCode.Unsupported, "Gradients cannot be read one by one with this build of libtorch.",
             "It has to be a Linux build with libstdc++, such as the NuGet package's.");
-        var function = new StdFunction { Data0 = GCHandle.ToIntPtr(GCHandle.Alloc(hook)), Manager = (nint)s_manage, Invoker = (nint)s_invoke };
+        var function = new StdFunction { Data0 = GCHandle.ToIntPtr(GCHandle.Alloc(hook)), Manager = (nint)_manage, Invoker = (nint)_invoke };
         uint id = symbols.Register(tensor.Handle, &function);
         // what libtorch did not move out of the argument is the caller's to destroy
         if (function.Manager != 0) _ = Manage(&function.Data0, &function.Data0, Operation.Destroy);
         return new GradientHook(tensor, id);
     }
 
-    public void Dispose() => s_symbols!.Remove(_tensor.Handle, _id);
+    public void Dispose() => _symbols!.Remove(_tensor.Handle, _id);
 
-    private static readonly delegate* unmanaged<nint*, nint*, nint, nint*> s_invoke = &Invoke;
+    private static readonly delegate* unmanaged<nint*, nint*, nint, nint*> _invoke = &Invoke;
 
-    private static readonly delegate* unmanaged<nint*, nint*, Operation, byte> s_manage = &ManageNative;
+    private static readonly delegate* unmanaged<nint*, nint*, Operation, byte> _manage = &ManageNative;
 
     [UnmanagedCallersOnly]
     private static nint* Invoke(nint* result, nint* data, nint gradient)
     {
-        *result = s_symbols!.Undefined; // an undefined tensor: unchanged
+        *result = _symbols!.Undefined; // an undefined tensor: unchanged
         try
         {
             var hook = (Func<Tensor, Tensor?>)GCHandle.FromIntPtr(data[0]).Target!;
             using Tensor given = Tensor.UnsafeCreateTensor(Alias(gradient));
             if (hook(given) is not { } changed) return result;
             nint handle = Alias(changed.Handle);
-            (*result, *(nint*)handle) = (*(nint*)handle, s_symbols.Undefined); // the reference moves out of the handle
+            (*result, *(nint*)handle) = (*(nint*)handle, _symbols.Undefined); // the reference moves out of the handle
             Delete(handle);
         }
         catch (Exception e)

@@ -6,7 +6,7 @@ namespace Ndif.Models;
 public static unsafe class NativeHeap
 {
     /// <summary>malloc_trim, which glibc has and others have not.</summary>
-    private static readonly delegate* unmanaged<nuint, int> s_trim =
+    private static readonly delegate* unmanaged<nuint, int> _mallocTrim =
         OperatingSystem.IsLinux() && NativeLibrary.TryLoad("libc.so.6", out nint libc) && NativeLibrary.TryGetExport(libc, "malloc_trim", out nint trim)
             ? (delegate* unmanaged<nuint, int>)trim : null;
 
@@ -15,8 +15,8 @@ public static unsafe class NativeHeap
     /// tokens 150 MB after the first and 300 to 900 MB after eight (benchmark memory.512 tokens), in plain TorchSharp too. It takes
     /// tens of milliseconds and the next pass has to ask for the pages again, 2-3 % of it, so it is for times when nothing waits.
     /// </summary>
-    public static void GiveBack()
+    public static void Trim()
     {
-        if (s_trim is not null) _ = s_trim(0);
+        if (_mallocTrim is not null) _ = _mallocTrim(0);
     }
 }

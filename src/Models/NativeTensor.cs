@@ -7,5 +7,5 @@ internal static partial class NativeTensor
 {
     /// <summary>Where a tensor's elements are, of whatever size.</summary>
     [LibraryImport("LibTorchSharp", EntryPoint = "THSTensor_data")]
-    public static partial nint Data(nint tensor);
+    public static partial nint DataPointer(nint tensor);
 }

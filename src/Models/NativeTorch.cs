@@ -25,16 +25,16 @@ public static partial class NativeTorch
 
     private const string MissingVersion = "GLIBCXX_3.4.32";
 
-    private static readonly Lazy<nint> s_library = new(Load);
+    private static readonly Lazy<nint> _library = new(Load);
 
 #pragma warning disable CA2255 // a library may not start without it: no caller could know that it has to
     /// <summary>Registers how the library is found. Any number of calls, from any thread; loads nothing yet.</summary>
     [ModuleInitializer]
     public static void Initialize()
     {
-        if (Interlocked.Exchange(ref s_initialized, 1) == 1) return;
-        WaitPassively();
-        UseLargePages();
+        if (Interlocked.Exchange(ref _initialized, 1) == 1) return;
+        UsePassiveWaitPolicy();
+        UseTransparentHugePages();
         // TorchSharp's own TryLoad asks the load context; P/Invokes (its and ours) ask the assembly's resolver.
         NativeLibrary.SetDllImportResolver(typeof(NativeTorch).Assembly, (name, _, _) => Resolve(name));
         try { NativeLibrary.SetDllImportResolver(typeof(torch).Assembly, (name, _, _) => Resolve(name)); }
@@ -43,14 +43,14 @@ public static partial class NativeTorch
     }
 #pragma warning restore CA2255
 
-    private static int s_initialized;
+    private static int _initialized;
 
     /// <summary>
     /// libgomp's threads spin while they wait, which on shared cores stalls every parallel operation for a scheduler's quantum
     /// (3-4 times slower decoding); passive waiting costs a tenth on an idle machine. libgomp reads the variable when it is loaded,
     /// from the C environment, which .NET's Environment does not reach.
     /// </summary>
-    private static void WaitPassively()
+    private static void UsePassiveWaitPolicy()
     {
         if (OperatingSystem.IsWindows() || Environment.GetEnvironmentVariable("OMP_WAIT_POLICY") is not null) return;
         _ = SetEnvironment("OMP_WAIT_POLICY", "passive", 0);
@@ -61,21 +61,21 @@ public static partial class NativeTorch
     /// longer, and the C library's heap gets fewer holes: after eight passes of GPT-2-small over 512 tokens 0.94 GB are resident,
     /// without it 1.07 to 1.57 GB. libtorch reads the variable when it allocates for the first time (c10/core/impl/alloc_cpu.cpp).
     /// </summary>
-    private static void UseLargePages()
+    private static void UseTransparentHugePages()
     {
         if (!OperatingSystem.IsLinux() || Environment.GetEnvironmentVariable("THP_MEM_ALLOC_ENABLE") is not null) return;
         _ = SetEnvironment("THP_MEM_ALLOC_ENABLE", "1", 0);
     }
 
-    private static nint Resolve(string name) => name.Contains(Library, StringComparison.Ordinal) ? s_library.Value : 0;
+    private static nint Resolve(string name) => name.Contains(Library, StringComparison.Ordinal) ? _library.Value : 0;
 
     /// <summary>The library's handle, or 0 to leave the search to the runtime (and its error to TorchSharp).</summary>
     private static nint Load()
     {
-        if (!OperatingSystem.IsLinux() || Find($"lib{Library}.so") is not { } original) return 0;
+        if (!OperatingSystem.IsLinux() || FindNativeLibrary($"lib{Library}.so") is not { } original) return 0;
         Preload(Path.GetDirectoryName(original)!);
         if (NativeLibrary.TryLoad(original, out nint handle)) return handle;
-        if (Patched(File.ReadAllBytes(original)) is not { } image) return 0; // it fails for another reason
+        if (PatchVersionRequirement(File.ReadAllBytes(original)) is not { } image) return 0; // it fails for another reason
         return LoadCopy(original, image);
     }
 
@@ -86,7 +86,7 @@ public static partial class NativeTorch
     private static void Preload(string folder)
     {
         foreach (string name in (string[])["libc10.so", "libtorch_cpu.so", "libtorch.so", "libc10_cuda.so", "libtorch_cuda.so"])
-            if ((File.Exists(Path.Combine(folder, name)) ? Path.Combine(folder, name) : Find(name)) is { } path)
+            if ((File.Exists(Path.Combine(folder, name)) ? Path.Combine(folder, name) : FindNativeLibrary(name)) is { } path)
                 NativeLibrary.TryLoad(path, out _);
     }
 
@@ -101,7 +101,7 @@ public static partial class NativeTorch
             try
             {
                 string folder = Path.Combine(cache, "ndif", "native");
-                CreatePrivate(folder);
+                CreatePrivateDirectory(folder);
                 string path = Path.Combine(folder, name);
                 if (!File.Exists(path) || new FileInfo(path).Length != image.Length) WriteAtomically(path, image);
                 return NativeLibrary.Load(path);
@@ -119,7 +119,7 @@ public static partial class NativeTorch
         finally { fresh.Delete(recursive: true); }
     }
 
-    private static void CreatePrivate(string folder)
+    private static void CreatePrivateDirectory(string folder)
     {
         if (!OperatingSystem.IsWindows())
             Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
@@ -133,7 +133,7 @@ public static partial class NativeTorch
         File.Move(mine, path, overwrite: true);
     }
 
-    private static string? Find(string file)
+    private static string? FindNativeLibrary(string file)
     {
         string search = AppContext.GetData("NATIVE_DLL_SEARCH_DIRECTORIES") as string ?? "";
         return search.Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries)
@@ -148,7 +148,7 @@ public static partial class NativeTorch
     /// The image with VER_FLG_WEAK set on its requirement of <see cref="MissingVersion"/>, or null if it has none (or is no
     /// 64-bit little-endian ELF file). Layout: the ELF gABI's section headers and the LSB's "Symbol Versioning" chapter.
     /// </summary>
-    internal static byte[]? Patched(byte[] image)
+    internal static byte[]? PatchVersionRequirement(byte[] image)
     {
         const int VersionNeeds = 0x6ffffffe; // SHT_GNU_verneed, .gnu.version_r
         const ushort Weak = 2;               // VER_FLG_WEAK

@@ -1,3 +1,4 @@
+using Ndif.Models.ForwardSource;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -5,18 +6,18 @@ namespace Ndif.Models;
 
 /// <summary>
 /// A module of a model: a named node of the tree that Hugging Face's code would have, with its parameters, whose calls can be
-/// observed. The state of a run belongs to the run (<see cref="SiteObserver"/>), never to the module; a module that nobody
+/// observed. The state of a run belongs to the run (<see cref="SiteHook"/>), never to the module; a module that nobody
 /// observes costs one null test a call.
 /// </summary>
 /// <remarks>
-/// A derived class has a typed <c>Call</c> that asks <see cref="Observer"/> first and goes straight to its forward if there is
+/// A derived class has a typed <c>Call</c> that asks <see cref="Hook"/> first and goes straight to its forward if there is
 /// none, and <see cref="Run"/>, the same forward for arguments that are only known at run time.
 /// </remarks>
 public abstract class SiteModule
 {
     private readonly List<SiteModule> _children = [];
     private readonly List<Parameter> _parameters = [];
-    private DeviceHome? _home;
+    private AlignDevicesHook? _deviceHook;
 
     /// <summary>One component of the path: "attn".</summary>
     public string Name { get; private set; } = "";
@@ -28,7 +29,7 @@ public abstract class SiteModule
     public int Index { get; private set; }
 
     /// <summary>The index of the last module within; its own if there is none. Set by <see cref="Seal"/>.</summary>
-    internal int Last { get; private set; }
+    internal int LastDescendantIndex { get; private set; }
 
     /// <summary>Whose child it is; null for the root.</summary>
     internal SiteModule? Parent { get; private set; }
@@ -53,7 +54,7 @@ public abstract class SiteModule
     public virtual Axes InputAxes(string argument) => argument is "attention_mask" ? Axes.Attention : Axes.Hidden;
 
     /// <summary>True if the forward gives a single tensor, where most give a tuple.</summary>
-    public virtual bool GivesTensor => false;
+    public virtual bool ReturnsTensor => false;
 
     /// <summary>The forward, with arguments that are known only at run time. Sites of this module itself do not fire.</summary>
     public abstract object? Run(Arguments arguments);
@@ -62,19 +63,19 @@ public abstract class SiteModule
     public virtual SourceFunction? Source => null;
 
     /// <summary>As <see cref="Run"/>, with operations inside of the forward watched: its instrumented copy.</summary>
-    public virtual object? RunWatched(WatchedSource operations, Arguments arguments) => Run(arguments);
+    public virtual object? RunWithHooks(SourceHooks hooks, Arguments arguments) => Run(arguments);
 
     /// <summary>Where its weights are, in a model that is spread over devices; null in any other.</summary>
     public torch.Device? Device { get; private set; }
 
     /// <summary>Who watches this module in the pass that runs on this thread, or null.</summary>
-    protected SiteObserver? Observer => _home ?? SiteObserver.Of(Index);
+    protected SiteHook? Hook => _deviceHook ?? SiteHook.ForModule(Index);
 
     /// <summary>Calls of this module bring what they are called with to a device first; what is within is there with it.</summary>
-    /// <param name="answersTo">Where the module's result goes, if not left where it is.</param>
-    internal void Settle(torch.Device device, torch.Device? answersTo = null)
+    /// <param name="outputDevice">Where the module's result goes, if not left where it is.</param>
+    internal void PlaceOn(torch.Device device, torch.Device? outputDevice = null)
     {
-        _home = new DeviceHome(device, answersTo);
+        _deviceHook = new AlignDevicesHook(device, outputDevice);
         Stay(this);
 
         void Stay(SiteModule module)
@@ -100,18 +101,18 @@ public abstract class SiteModule
         return parameter;
     }
 
-    /// <summary>Declares the weight of a linear layer (<see cref="Parameter.Inputs"/>).</summary>
-    protected Parameter Matrix(string name, long[] shape, int inputs)
+    /// <summary>Declares the weight of a linear layer (<see cref="Parameter.InFeaturesDim"/>).</summary>
+    protected Parameter LinearWeight(string name, long[] shape, int inFeaturesDim)
     {
-        var parameter = new Parameter(name, shape) { Inputs = inputs };
+        var parameter = new Parameter(name, shape) { InFeaturesDim = inFeaturesDim };
         _parameters.Add(parameter);
         return parameter;
     }
 
     /// <summary>Declares a stack of linear layers' weights that checkpoints have in parts (<see cref="Parameter.Parts"/>).</summary>
-    protected Parameter Weight(string name, long[] shape, IReadOnlyList<(string Name, long[] Shape)> parts, int inputs)
+    protected Parameter Weight(string name, long[] shape, IReadOnlyList<(string Name, long[] Shape)> parts, int inFeaturesDim)
     {
-        var parameter = new Parameter(name, shape, parts) { Inputs = inputs };
+        var parameter = new Parameter(name, shape, parts) { InFeaturesDim = inFeaturesDim };
         _parameters.Add(parameter);
         return parameter;
     }
@@ -127,15 +128,15 @@ public abstract class SiteModule
     /// An observed call of this module. Where the result should be a tuple and the observer gave a bare tensor, that is the tuple's
     /// only element.
     /// </summary>
-    protected T Observed<T>(SiteObserver observer, Arguments arguments) where T : class
+    protected T CallHooked<T>(SiteHook hook, Arguments arguments) where T : class
     {
-        object? result = observer.Call(this, arguments);
+        object? result = hook.Call(this, arguments);
         if (result is Tensor && typeof(T) == typeof(object?[])) result = new object?[] { result };
-        return result as T ?? throw Errors.Throwable(Protocol.ErrorCode.BadArgument,
-            $"The output of `{Path}` was replaced by {result?.GetType().Name ?? "nothing"}; it must be {Described<T>()}.", module: Path);
+        return result as T ?? throw Errors.CreateException(Protocol.ErrorCode.BadArgument,
+            $"The output of `{Path}` was replaced by {result?.GetType().Name ?? "nothing"}; it must be {Describe<T>()}.", module: Path);
     }
 
-    private static string Described<T>() =>
+    private static string Describe<T>() =>
         typeof(T) == typeof(Tensor) ? "a tensor" : typeof(T) == typeof(object?[]) ? "a tuple" : "a model output";
 
     /// <summary>Gives every module of the tree its path and index. Called once, on the root, when the tree is complete.</summary>
@@ -153,7 +154,7 @@ public abstract class SiteModule
             all.Add(module);
             foreach (SiteModule child in module._children)
                 Visit(child, path.Length == 0 ? child.Name : $"{path}.{child.Name}");
-            module.Last = all.Count - 1;
+            module.LastDescendantIndex = all.Count - 1;
         }
     }
 
@@ -163,7 +164,7 @@ public abstract class SiteModule
 /// <summary>A module from one tensor to one tensor: a linear layer, a norm, an activation.</summary>
 public abstract class TensorModule : SiteModule
 {
-    public Tensor Call(Tensor input) => Observer is { } observer ? Observed<Tensor>(observer, new Arguments(input)) : Forward(input);
+    public Tensor Call(Tensor input) => Hook is { } observer ? CallHooked<Tensor>(observer, new Arguments(input)) : Forward(input);
 
     /// <summary>Which dimensions of what it is given, and gives, run over rows and tokens.</summary>
     public Axes Axes { get; protected set; } = Axes.Hidden;
@@ -172,13 +173,13 @@ public abstract class TensorModule : SiteModule
 
     public override Axes InputAxes(string argument) => Axes;
 
-    public override bool GivesTensor => true;
+    public override bool ReturnsTensor => true;
 
-    /// <summary>Says what the module, and those within, are called with where that is not [rows, tokens, ...].</summary>
-    internal void Take(Axes axes)
+    /// <summary>Says what the module, and those within, are called with where that is not [batch, seq, ...].</summary>
+    internal void SetAxes(Axes axes)
     {
         Axes = axes;
-        foreach (TensorModule child in Children.OfType<TensorModule>()) child.Take(axes);
+        foreach (TensorModule child in Children.OfType<TensorModule>()) child.SetAxes(axes);
     }
 
     protected abstract Tensor Forward(Tensor input);

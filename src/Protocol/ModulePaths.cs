@@ -4,7 +4,7 @@ namespace Ndif.Protocol;
 public static class ModulePaths
 {
     /// <summary>True for what can be one component of a path that a user makes up: letters, digits and _.</summary>
-    public static bool IsName(string name) => name.Length > 0 && name.All(c => char.IsLetterOrDigit(c) || c == '_');
+    public static bool IsValidName(string name) => name.Length > 0 && name.All(c => char.IsLetterOrDigit(c) || c == '_');
 
     /// <summary>The module at a path from this one; empty is this one. Null if there is none.</summary>
     public static ModuleInfo? Find(this ModuleInfo root, string path)
@@ -30,7 +30,7 @@ public static class ModulePaths
     }
 
     /// <summary>A hint for a path that does not exist: the nearest ones, or what stands where it goes wrong.</summary>
-    public static string Suggest(ModuleInfo root, string path)
+    public static string GetSuggestion(ModuleInfo root, string path)
     {
         ModuleInfo at = root;
         string known = "";

@@ -16,30 +16,30 @@ public static class ModulePrinter
     private static string PrintModule(ModuleInfo module, string path, Func<string, string, string> label)
     {
         if (module.Children.Count == 0) return $"{module.ClassName}({module.Repr})";
-        IEnumerable<string> lines = module.Children.Select(child => $"({label(Below(path, child), child.Name)}): {Indented(Print(child, Below(path, child), label))}");
-        return Block(module, module.Repr.Length > 0 ? lines.Prepend(module.Repr) : lines);
+        IEnumerable<string> lines = module.Children.Select(child => $"({label(ChildPath(path, child), child.Name)}): {Indent(Print(child, ChildPath(path, child), label))}");
+        return FormatBlock(module, module.Repr.Length > 0 ? lines.Prepend(module.Repr) : lines);
     }
 
     private static string PrintList(ModuleInfo list, string path, Func<string, string, string> label)
     {
         if (list.Children.Count == 0) return $"{list.ClassName}()";
         List<string> lines = [];
-        string[] items = [.. list.Children.Select(child => Print(child, Below(path, child), label))];
+        string[] items = [.. list.Children.Select(child => Print(child, ChildPath(path, child), label))];
         for (int first = 0; first < items.Length;)
         {
             int next = first + 1;
             while (next < items.Length && items[next] == items[first]) next++;
-            string item = Indented(items[first]);
+            string item = Indent(items[first]);
             lines.Add(next - first == 1 ? $"({first}): {item}" : $"({first}-{next - 1}): {next - first} x {item}");
             first = next;
         }
-        return Block(list, lines);
+        return FormatBlock(list, lines);
     }
 
-    private static string Below(string path, ModuleInfo child) => path.Length == 0 ? child.Name : $"{path}.{child.Name}";
+    private static string ChildPath(string path, ModuleInfo child) => path.Length == 0 ? child.Name : $"{path}.{child.Name}";
 
-    private static string Block(ModuleInfo module, IEnumerable<string> lines) =>
+    private static string FormatBlock(ModuleInfo module, IEnumerable<string> lines) =>
         new StringBuilder(module.ClassName).Append("(\n  ").AppendJoin("\n  ", lines).Append("\n)").ToString();
 
-    private static string Indented(string text) => text.Replace("\n", "\n  ", StringComparison.Ordinal);
+    private static string Indent(string text) => text.Replace("\n", "\n  ", StringComparison.Ordinal);
 }

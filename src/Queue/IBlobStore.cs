@@ -30,10 +30,10 @@ public interface IBlobStore
     /// Takes a grant back. Bytes that nobody may read any more are deleted. True if this owner may not read them now; false if another
     /// of his jobs, or he himself, still holds them, or they were not his.
     /// </summary>
-    Task<bool> ReleaseAsync(string id, string owner, string reason = "", CancellationToken cancellationToken = default);
+    Task<bool> RevokeAsync(string id, string owner, string reason = "", CancellationToken cancellationToken = default);
 
-    Task<bool> MayReadAsync(string id, string owner, CancellationToken cancellationToken = default);
+    Task<bool> CanReadAsync(string id, string owner, CancellationToken cancellationToken = default);
 
     /// <summary>Deletes what has outlived its time.</summary>
-    Task<int> SweepAsync(CancellationToken cancellationToken = default);
+    Task<int> DeleteExpiredAsync(CancellationToken cancellationToken = default);
 }

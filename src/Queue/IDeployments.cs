@@ -20,33 +20,33 @@ public interface IDeployments
     Task<IReadOnlyList<Deployment>> ListAsync(CancellationToken cancellationToken = default);
 
     /// <summary>
-    /// Asks for, or keeps, a worker's right to hold a model: at most <paramref name="most"/> have it at a time, so that of the workers
+    /// Asks for, or keeps, a worker's right to hold a model: at most <paramref name="maxReplicas"/> have it at a time, so that of the workers
     /// which see a job wait only as many load as are wanted. Of too many, as after scaling down, the least recently used lose it. It
     /// lasts as long as a heartbeat and must be asked for again meanwhile: a dead worker's goes to another.
     /// </summary>
     /// <param name="name">Of the deployment: "id" or "id@revision".</param>
     /// <param name="lastUsed">When it last ran a job of the model; the far future for a model that it was started with.</param>
-    Task<bool> HoldAsync(string name, string worker, int most, DateTimeOffset lastUsed, CancellationToken cancellationToken = default);
+    Task<bool> ClaimReplicaAsync(string name, string worker, int maxReplicas, DateTimeOffset lastUsed, CancellationToken cancellationToken = default);
 
     /// <summary>Gives that right back.</summary>
-    Task LetGoAsync(string name, string worker, CancellationToken cancellationToken = default);
+    Task ReleaseReplicaAsync(string name, string worker, CancellationToken cancellationToken = default);
 
     /// <summary>Tells a worker something. It is kept until the worker takes it, but not longer than an hour.</summary>
-    Task OrderAsync(string worker, WorkerOrder order, CancellationToken cancellationToken = default);
+    Task SendOrderAsync(string worker, WorkerOrder order, CancellationToken cancellationToken = default);
 
     /// <summary>What a worker was told since it last asked, in order.</summary>
-    Task<IReadOnlyList<WorkerOrder>> TakeOrdersAsync(string worker, CancellationToken cancellationToken = default);
+    Task<IReadOnlyList<WorkerOrder>> DequeueOrdersAsync(string worker, CancellationToken cancellationToken = default);
 
     /// <summary>
     /// Begins to listen for what concerns a worker: a change of what is wanted, an order, a job of any of these models. Listen first and
     /// look then; dispose it at the end.
     /// </summary>
-    Task<INews> ListenAsync(string worker, IReadOnlyCollection<string> models, CancellationToken cancellationToken = default);
+    Task<IChangeSubscription> SubscribeAsync(string worker, IReadOnlyCollection<string> models, CancellationToken cancellationToken = default);
 }
 
 /// <summary>Wakes one who waits.</summary>
-public interface INews : IDisposable
+public interface IChangeSubscription : IDisposable
 {
     /// <summary>Returns when something has happened since it was listened or last waited for, or when the time is up.</summary>
-    Task WaitAsync(TimeSpan longest, CancellationToken cancellationToken = default);
+    Task WaitAsync(TimeSpan timeout, CancellationToken cancellationToken = default);
 }

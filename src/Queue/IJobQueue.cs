@@ -4,7 +4,7 @@ namespace Ndif.Queue;
 
 /// <summary>
 /// How a job waits safely, runs once at a time, and tells what happens to it. Two implementations, in memory and on Redis,
-/// pass one contract test (tests/Queue.Tests/QueueContract.cs).
+/// pass one contract test (tests/Queue.Tests/JobQueueContract.cs).
 /// </summary>
 public interface IJobQueue : IAsyncDisposable
 {
@@ -30,7 +30,7 @@ public interface IJobQueue : IAsyncDisposable
     /// Gives an event of a running job its sequence number and publishes it. False if the lease was lost; nothing is published
     /// then. A <see cref="StateChanged"/> with an end state is the job's one outcome and releases the lease.
     /// </summary>
-    Task<bool> PublishAsync(Lease lease, Event happening, CancellationToken cancellationToken = default);
+    Task<bool> PublishAsync(Lease lease, Event jobEvent, CancellationToken cancellationToken = default);
 
     /// <summary>Gives a leased job back to the front of the queue, as a worker does that shuts down.</summary>
     Task ReturnAsync(Lease lease, CancellationToken cancellationToken = default);
@@ -44,7 +44,7 @@ public interface IJobQueue : IAsyncDisposable
     Task<IReadOnlyList<JobInfo>> ListAsync(string owner, int limit, bool activeOnly, CancellationToken cancellationToken = default);
 
     /// <summary>Who submitted a job; null if there is no such job.</summary>
-    Task<string?> OwnerAsync(string jobId, CancellationToken cancellationToken = default);
+    Task<string?> GetOwnerAsync(string jobId, CancellationToken cancellationToken = default);
 
     /// <summary>
     /// All events of a job from a sequence number on (1 is the first), past ones at once and later ones as they come; ends after
@@ -60,22 +60,22 @@ public interface IJobQueue : IAsyncDisposable
 
     /// <summary>What was used on these days (UTC, both belong to it), by day, key and model. Each ended job is counted once, by the step that ended it.</summary>
     /// <param name="owner">The key; empty for every one.</param>
-    Task<IReadOnlyList<UsageRow>> UsageAsync(string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default);
+    Task<IReadOnlyList<UsageRow>> GetUsageAsync(string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default);
 
     /// <summary>
     /// Tells those who watch these jobs where they stand now, as another QUEUED event: those that wait, whose position has changed since
-    /// it was told (in the first hundred at all, behind them by a hundredth), and that were not told within <paramref name="notWithin"/>.
+    /// it was told (in the first hundred at all, behind them by a hundredth), and that were not told within <paramref name="minInterval"/>.
     /// It takes time for the jobs that are named, not for those that wait. How many were told.
     /// </summary>
-    Task<int> TellPositionsAsync(IReadOnlyCollection<string> jobIds, TimeSpan notWithin, CancellationToken cancellationToken = default);
+    Task<int> PublishPositionsAsync(IReadOnlyCollection<string> jobIds, TimeSpan minInterval, CancellationToken cancellationToken = default);
 
     Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default);
 
     /// <summary>Puts expired leases back, or into the dead letters after too many attempts. LeaseAsync does it now and then; gateways should too, for when no worker lives.</summary>
-    Task<int> ReapAsync(CancellationToken cancellationToken = default);
+    Task<int> ReapExpiredLeasesAsync(CancellationToken cancellationToken = default);
 
     /// <summary>Jobs that were failed because their workers were lost, newest first.</summary>
-    Task<IReadOnlyList<DeadLetter>> DeadLettersAsync(int limit, CancellationToken cancellationToken = default);
+    Task<IReadOnlyList<DeadLetter>> ListDeadLettersAsync(int limit, CancellationToken cancellationToken = default);
 
     /// <summary>
     /// Submits a dead letter's program again, as a new job of the same owner and model (an end state is final), and takes it from
@@ -98,10 +98,10 @@ public interface IJobQueue : IAsyncDisposable
 /// <param name="Weight">Share of service relative to other owners; 1 is usual.</param>
 /// <param name="Cost">Estimated work, in any unit that is the same for all jobs; advances the owner's virtual time.</param>
 /// <param name="Quota">What the owner may have in the queue; null for no bounds.</param>
-/// <param name="ResultBytes">The most bytes that the job may send back; its worker enforces it. Null for no bound.</param>
+/// <param name="MaxResultBytes">The most bytes that the job may send back; its worker enforces it. Null for no bound.</param>
 public sealed record JobSubmission(
     string JobId, string Owner, string Model, ReadOnlyMemory<byte> Program, double Weight = 1, double Cost = 1, TimeSpan? TimeLimit = null,
-    Quota? Quota = null, long? ResultBytes = null);
+    Quota? Quota = null, long? MaxResultBytes = null);
 
 /// <summary>What an owner may have in the queue, and what all may have.</summary>
 /// <param name="InFlight">The owner's jobs that wait or run.</param>
@@ -119,16 +119,16 @@ public sealed record Lease(
     public CancellationToken Lost { get; init; }
 
     /// <summary>The most bytes that the job may send back; null for no bound.</summary>
-    public long? ResultBytes { get; init; }
+    public long? MaxResultBytes { get; init; }
 
     /// <summary>The W3C trace parent under which the job was submitted, so that one trace shows it from the client to the worker.</summary>
     public string? TraceParent { get; init; }
 
     /// <summary>From the submission to this lease, by the queue's clock.</summary>
-    public TimeSpan Waited { get; init; }
+    public TimeSpan TimeInQueue { get; init; }
 
     /// <summary>When the lease was taken, on this process's <see cref="System.Diagnostics.Stopwatch"/>.</summary>
-    public long Taken { get; } = System.Diagnostics.Stopwatch.GetTimestamp();
+    public long LeasedTimestamp { get; } = System.Diagnostics.Stopwatch.GetTimestamp();
 }
 
 /// <summary>Counts over all jobs, and waiting and running ones by model.</summary>

@@ -1,5 +1,8 @@
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Ndif.Queue.Blobs;
+using Ndif.Queue.Memory;
+using Ndif.Queue.Redis;
 using StackExchange.Redis;
 
 namespace Ndif.Queue;

@@ -33,5 +33,5 @@ public sealed record QueueOptions
     public string Prefix { get; init; } = "ndif:";
 
     /// <summary>These options, or an <see cref="NdifException"/> that names what is out of bounds.</summary>
-    public QueueOptions Validate() => QueueErrors.Validated(this);
+    public QueueOptions Validate() => QueueErrors.Validate(this);
 }

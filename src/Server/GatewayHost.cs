@@ -9,6 +9,13 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Ndif.Queue;
+using Ndif.Server.Admission;
+using Ndif.Server.Blobs;
+using Ndif.Server.Deployments;
+using Ndif.Server.Grpc;
+using Ndif.Server.Hosting;
+using Ndif.Server.Keys;
+using Ndif.Server.Monitoring;
 using Serilog;
 
 namespace Ndif.Server;
@@ -40,15 +47,15 @@ public static class GatewayHost
 
         WebApplication app = builder.Build();
         UseGateway(app, options);
-        app.Lifetime.ApplicationStarted.Register(() => Announce(app, options));
+        app.Lifetime.ApplicationStarted.Register(() => LogStarted(app, options));
         return app;
     }
 
     /// <summary>Where a started gateway listens: the real ports, if the options asked for any.</summary>
     /// <exception cref="InvalidOperationException">It has not started.</exception>
-    public static GatewayAddress AddressOf(WebApplication gateway) => AddressOf(gateway.Services.GetRequiredService<IServer>());
+    public static GatewayAddress GetAddress(WebApplication gateway) => GetAddress(gateway.Services.GetRequiredService<IServer>());
 
-    internal static GatewayAddress AddressOf(IServer server)
+    internal static GatewayAddress GetAddress(IServer server)
     {
         string[] bound = [.. server.Features.Get<IServerAddressesFeature>()?.Addresses ?? []];
         if (bound.Length == 0) throw new InvalidOperationException("The gateway has no address before it has started.");
@@ -61,13 +68,13 @@ public static class GatewayHost
         services.AddSingleton(options).AddSingleton(rules).AddSingleton(time);
         services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers).AddSingleton(backend.Deployments);
         services.AddSingleton(new KeyService(keys, time));
-        services.AddSingleton<Failures>().AddSingleton<ServedModels>().AddSingleton<Admission>().AddSingleton<OwnJobs>().AddSingleton<Followers>().AddSingleton<Deletion>();
-        services.AddSingleton<BlobTransfer>().AddSingleton<StatusBoard>().AddSingleton<Operations>().AddSingleton<MetricsPage>();
+        services.AddSingleton<ExceptionTranslator>().AddSingleton<ServedModelCatalog>().AddSingleton<JobAdmissionService>().AddSingleton<JobAuthorizer>().AddSingleton<RunStreamTracker>().AddSingleton<JobDeletionService>();
+        services.AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>().AddSingleton<DeploymentAdminService>().AddSingleton<MetricsEndpoint>();
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
-        services.AddSingleton<Farewell>().AddHostedService(provider => provider.GetRequiredService<Farewell>());
-        services.AddSingleton<Waiters>().AddHostedService<PositionTeller>();
-        services.AddHostedService<Reaper>().AddHostedService<Sweeper>();
-        services.AddCors(Cors.Configure);
+        services.AddSingleton<StreamDrainer>().AddHostedService(provider => provider.GetRequiredService<StreamDrainer>());
+        services.AddSingleton<QueuePositionSubscriptions>().AddHostedService<QueuePositionNotifier>();
+        services.AddHostedService<ExpiredLeaseCleanupService>().AddHostedService<ExpiredBlobCleanupService>();
+        services.AddCors(CorsPolicies.Configure);
         services.AddGrpc(grpc =>
         {
             grpc.MaxReceiveMessageSize = options.MessageBytes;
@@ -76,34 +83,34 @@ public static class GatewayHost
             grpc.Interceptors.Add<ErrorInterceptor>();
         });
         services.AddGrpcReflection();
-        services.AddGrpcHealthChecks(health => health.Services.Map("ndif.v1.Inference", _ => true)).AddCheck<QueueHealth>("queue");
+        services.AddGrpcHealthChecks(health => health.Services.Map("ndif.v1.Inference", _ => true)).AddCheck<QueueHealthCheck>("queue");
         if (options.AllowAnonymous) // a page that rebinds its own host name to 127.0.0.1 must not reach what needs no key
             services.Configure<HostFilteringOptions>(filter => filter.AllowedHosts = ["localhost", "127.0.0.1", "[::1]"]);
     }
 
     private static void UseGateway(WebApplication app, GatewayOptions options)
     {
-        app.UseMiddleware<RequestLog>();
+        app.UseMiddleware<RequestLoggingMiddleware>();
         if (options.AllowAnonymous) app.UseHostFiltering();
         app.UseRouting();
         app.UseCors();
         app.UseGrpcWeb(new GrpcWebOptions { DefaultEnabled = true });
-        app.UseMiddleware<UnreadableRequests>();
-        app.UseMiddleware<Gatekeeper>();
+        app.UseMiddleware<MalformedRequestMiddleware>();
+        app.UseMiddleware<ApiKeyMiddleware>();
 
         IEndpointConventionBuilder[] keyed = [app.MapGrpcService<InferenceService>(), app.MapGrpcService<AdminService>()];
-        if (!options.AllowAnonymous) foreach (IEndpointConventionBuilder service in keyed) service.RequireCors(Cors.Anyone);
-        app.MapGrpcHealthChecksService().WithMetadata(new OpenToAllAttribute());
-        app.MapGrpcReflectionService().WithMetadata(new OpenToAllAttribute());
+        if (!options.AllowAnonymous) foreach (IEndpointConventionBuilder service in keyed) service.RequireCors(CorsPolicies.AnyOrigin);
+        app.MapGrpcHealthChecksService().WithMetadata(new AllowWithoutKeyAttribute());
+        app.MapGrpcReflectionService().WithMetadata(new AllowWithoutKeyAttribute());
         BlobEndpoints.Map(app);
         StatusEndpoints.Map(app);
-        app.Services.GetRequiredService<MetricsPage>().Map(app);
+        app.Services.GetRequiredService<MetricsEndpoint>().Map(app);
     }
 
-    private static void Announce(WebApplication app, GatewayOptions options)
+    private static void LogStarted(WebApplication app, GatewayOptions options)
     {
         ILogger<GatewayOptions> logger = app.Services.GetRequiredService<ILogger<GatewayOptions>>();
-        GatewayAddress address = AddressOf(app);
+        GatewayAddress address = GetAddress(app);
         logger.Listening(address.Grpc, address.Http);
         if (!options.IsLoopback && !options.HasTls) logger.NoTls(options.Host);
         if (options.AllowAnonymous) logger.Anonymous();

@@ -141,9 +141,9 @@ public sealed class GatewayOptions
     };
 
     /// <summary>The limits as a client sees them, of the tier where it has its own.</summary>
-    public ProgramLimits LimitsOf(string tier)
+    public ProgramLimits GetLimits(string tier)
     {
-        Tier own = TierOf(tier);
+        Tier own = GetTier(tier);
         return new ProgramLimits
         {
             Nodes = (uint)(own.Nodes ?? Nodes),
@@ -155,20 +155,20 @@ public sealed class GatewayOptions
             Tokens = (uint)(own.Tokens ?? Tokens),
             JobsInFlight = (uint)own.JobsInFlight,
             JobsPerMinute = (uint)own.JobsPerMinute,
-            JobsWaiting = (uint)QuotaOf(tier).Waiting,
+            JobsWaiting = (uint)GetQuota(tier).Waiting,
             QueueDepth = (uint)QueueDepth,
         };
     }
 
     /// <summary>What the queue must hold a key of this tier to.</summary>
-    public Quota QuotaOf(string tier)
+    public Quota GetQuota(string tier)
     {
-        Tier own = TierOf(tier);
+        Tier own = GetTier(tier);
         int waiting = (int)Math.Max(1, Math.Ceiling((own.QueueShare ?? QueueShare) * QueueDepth));
         return new Quota(own.JobsInFlight, own.JobsPerMinute, waiting, QueueDepth);
     }
 
-    public Tier TierOf(string name) => Tiers.TryGetValue(name, out Tier? tier) ? tier : Tiers["standard"];
+    public Tier GetTier(string name) => Tiers.TryGetValue(name, out Tier? tier) ? tier : Tiers["standard"];
 
     /// <summary>Refuses options that are out of bounds or unsafe, with all reasons in one sentence each.</summary>
     /// <exception cref="OptionsException"/>
@@ -183,7 +183,7 @@ public sealed class GatewayOptions
             reasons.Add($"Callers without a key are only allowed on a loopback address, and `{Host}` can be reached from elsewhere. "
                 + "Listen on 127.0.0.1, or require keys and make one with `ndif keys create`.");
         if (!Tiers.ContainsKey("standard")) reasons.Add("Tiers has no `standard`, which every other key falls back to.");
-        foreach ((string name, Tier tier) in Tiers) reasons.AddRange(tier.Wrong(name));
+        foreach ((string name, Tier tier) in Tiers) reasons.AddRange(tier.GetValidationErrors(name));
         if (CertificateFile is { } file && !File.Exists(file)) reasons.Add($"The certificate file `{file}` does not exist.");
         if (reasons.Count > 0) throw new OptionsException(reasons);
     }

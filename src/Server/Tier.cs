@@ -35,7 +35,7 @@ public sealed record Tier(
     public TimeSpan? WallTime { get; init; }
 
     /// <summary>A sentence for each bound that does not hold.</summary>
-    internal IEnumerable<string> Wrong(string name)
+    internal IEnumerable<string> GetValidationErrors(string name)
     {
         var results = new List<ValidationResult>();
         Validator.TryValidateObject(this, new ValidationContext(this), results, validateAllProperties: true);

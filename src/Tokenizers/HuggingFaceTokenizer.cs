@@ -16,10 +16,10 @@ namespace Ndif.Tokenizers;
 /// </remarks>
 public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Tokenizer
 {
-    readonly Pipeline _pipeline;
+    readonly TokenizerPipeline _pipeline;
     readonly bool _cleanUp;
 
-    HuggingFaceTokenizer(Pipeline pipeline, TokenizerConfig config)
+    HuggingFaceTokenizer(TokenizerPipeline pipeline, TokenizerConfig config)
     {
         _pipeline = pipeline;
         _config = config;
@@ -54,7 +54,7 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
         var config = tokenizerConfigJson.IsEmpty ? new TokenizerConfig()
             : Read("tokenizer_config.json", tokenizerConfigJson, TokenizerConfig.Read);
         if (!chatTemplate.IsEmpty) config = config with { ChatTemplate = System.Text.Encoding.UTF8.GetString(chatTemplate.Span) };
-        return Read("tokenizer.json", tokenizerJson, file => new HuggingFaceTokenizer(new Pipeline(file, config), config));
+        return Read("tokenizer.json", tokenizerJson, file => new HuggingFaceTokenizer(new TokenizerPipeline(file, config), config));
     }
 
     static T Read<T>(string name, ReadOnlyMemory<byte> json, Func<JsonPart, T> read)
@@ -124,7 +124,7 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
     {
         ArgumentNullException.ThrowIfNull(text);
         var tokens = _pipeline.Encode(addSpecialTokens, text.AsSpan());
-        var codePoints = new CodePoints(text);
+        var codePoints = new CodePointOffsets(text);
         return new EncodedText(
             Ids(tokens),
             [.. tokens.Select(token => _pipeline.TokenOf(token.Id) ?? "")],
@@ -136,7 +136,7 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
     public string Decode(IEnumerable<int> ids, bool skipSpecialTokens = false)
     {
         string text = _pipeline.Decode(ids, skipSpecialTokens);
-        return _cleanUp ? CleanUp.ApplyToText(text) : text;
+        return _cleanUp ? TokenizationSpaceCleanup.ApplyToText(text) : text;
     }
 
     /// <summary>The text of one id.</summary>

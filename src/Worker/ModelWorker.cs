@@ -1,17 +1,20 @@
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Queue;
+using Ndif.Worker.Deployments;
+using Ndif.Worker.Residency;
+using Ndif.Worker.Serving;
 
 namespace Ndif.Worker;
 
 /// <summary>
 /// Who runs jobs.
-/// 1. Load the models that it is started with, describe them to the gateways, say that it lives (<see cref="Presence"/>).
-/// 2. Serve each (<see cref="Serving"/>), and see to it that what else is wanted is held (<see cref="Caretaker"/>).
+/// 1. Load the models that it is started with, describe them to the gateways, say that it lives (<see cref="HeartbeatPublisher"/>).
+/// 2. Serve each (<see cref="JobServingLoop"/>), and see to it that what else is wanted is held (<see cref="DeploymentReconciler"/>).
 /// 3. Told to drain: take nothing new, and leave when what runs has ended. Told to stop: the same, but what still runs after
 ///    <see cref="WorkerOptions.Grace"/> is cancelled and goes back to the queue.
 /// </summary>
-public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILogger<ModelWorker> log, TimeProvider? time = null)
+public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILogger<ModelWorker> logger, TimeProvider? time = null)
 {
     private readonly TimeProvider _time = time ?? TimeProvider.System;
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -24,27 +27,27 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
     public async Task RunAsync(IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken stopping = default)
     {
         using var abort = new CancellationTokenSource(); // what runs is given back
-        using var over = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        using var gone = new CancellationTokenSource();
-        var (residents, jobs) = (new Residents(), new RunningJobs());
-        var loader = new Loader(options, backend, residents, jobs, log, _time, abort.Token);
-        var presence = new Presence(options, backend, residents, jobs, log, _time);
-        var caretaker = new Caretaker(options, backend, residents, loader, presence, log, _time);
-        Task beating = Task.CompletedTask;
-        using CancellationTokenRegistration stop = stopping.Register(() => GiveUpAfterGrace(abort));
+        using var stopReconciling = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        using var stopHeartbeat = new CancellationTokenSource();
+        var (residency, jobs) = (new ModelResidency(), new LeasedJobs());
+        var loader = new DeviceModelLoader(options, backend, residency, jobs, logger, _time, abort.Token);
+        var heartbeat = new HeartbeatPublisher(options, backend, residency, jobs, logger, _time);
+        var reconciler = new DeploymentReconciler(options, backend, residency, loader, heartbeat, logger, _time);
+        Task publishing = Task.CompletedTask;
+        using CancellationTokenRegistration stop = stopping.Register(() => AbortAfterGrace(abort));
         try
         {
             options.Validate();
-            List<Serving> fixedModels = await StartAsync(residents, loader, presence, progress, stopping); // 1
-            beating = presence.BeatAsync(gone.Token);
+            List<JobServingLoop> fixedModels = await PreloadAsync(residency, loader, heartbeat, progress, stopping); // 1
+            publishing = heartbeat.RunAsync(stopHeartbeat.Token);
             _ready.TrySetResult();
-            foreach (Serving serving in fixedModels) loader.Start(serving, []); // 2
-            Task caring = caretaker.RunAsync(progress, over.Token);
-            Task first = await Task.WhenAny(caring, loader.Broken, beating);
-            await over.CancelAsync();
-            if (first != caring) await abort.CancelAsync(); // a worker that cannot serve must not go on saying that it lives
-            await caring;
-            await Task.WhenAll(caretaker.EndAsync(), EndAsync(residents, presence)); // 3
+            foreach (JobServingLoop loop in fixedModels) loader.StartServing(loop, []); // 2
+            Task reconciling = reconciler.RunAsync(progress, stopReconciling.Token);
+            Task first = await Task.WhenAny(reconciling, loader.Faulted, publishing);
+            await stopReconciling.CancelAsync();
+            if (first != reconciling) await abort.CancelAsync(); // a worker that cannot serve must not go on saying that it lives
+            await reconciling;
+            await Task.WhenAll(reconciler.WaitForLoadsAndEvictionsAsync(), DrainAsync(residency, heartbeat)); // 3
             await first;
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
@@ -60,43 +63,43 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
         {
             _ready.TrySetCanceled(CancellationToken.None);
             await abort.CancelAsync();
-            await gone.CancelAsync();
-            await beating.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            await presence.LeaveAsync();
-            foreach (Serving serving in residents.All)
+            await stopHeartbeat.CancelAsync();
+            await publishing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await heartbeat.UnregisterAsync();
+            foreach (JobServingLoop loop in residency.OnDeviceOrEvicting)
             {
-                await serving.DrainAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-                serving.Dispose();
-                serving.Host.Dispose();
+                await loop.DrainAsync().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                loop.Dispose();
+                loop.Host.Dispose();
             }
-            foreach (ModelHost warm in residents.Warm) warm.Dispose();
+            foreach (ModelHost offloaded in residency.Offloaded) offloaded.Dispose();
         }
     }
 
-    private async Task<List<Serving>> StartAsync(Residents residents, Loader loader, Presence presence, IProgress<(string What, long Done, long Total)>? progress, CancellationToken stopping)
+    private async Task<List<JobServingLoop>> PreloadAsync(ModelResidency residency, DeviceModelLoader loader, HeartbeatPublisher heartbeat, IProgress<(string What, long Done, long Total)>? progress, CancellationToken stopping)
     {
-        List<Serving> loaded = [];
+        List<JobServingLoop> loaded = [];
         foreach (string model in options.Models.Distinct(StringComparer.Ordinal))
         {
-            Serving serving = await loader.LoadFixedAsync(model, progress, stopping);
-            residents.Add(serving);
-            loaded.Add(serving);
-            if (options.Memory is { } memory && residents.Bytes > memory) throw WorkerErrors.StartTooLarge(residents.Bytes, memory);
+            JobServingLoop loop = await loader.PreloadAsync(model, progress, stopping);
+            residency.Add(loop);
+            loaded.Add(loop);
+            if (options.Memory is { } memory && residency.Bytes > memory) throw WorkerErrors.PreloadedModelsTooLarge(residency.Bytes, memory);
         }
-        foreach (Serving serving in loaded) await backend.Workers.DescribeAsync(serving.Host.Subject.Description, stopping);
-        await presence.AnnounceAsync(stopping);
+        foreach (JobServingLoop loop in loaded) await backend.Workers.SetDescriptionAsync(loop.Host.Model.Description, stopping);
+        await heartbeat.PublishAsync(stopping);
         return loaded;
     }
 
-    private static async Task EndAsync(Residents residents, Presence presence)
+    private static async Task DrainAsync(ModelResidency residency, HeartbeatPublisher heartbeat)
     {
-        presence.IsDraining = true;
-        Task ended = Task.WhenAll(residents.All.Select(serving => serving.DrainAsync()));
-        await presence.TryAnnounceAsync();
+        heartbeat.IsDraining = true;
+        Task ended = Task.WhenAll(residency.OnDeviceOrEvicting.Select(serving => serving.DrainAsync()));
+        await heartbeat.TryPublishAsync();
         await ended;
     }
 
-    private void GiveUpAfterGrace(CancellationTokenSource abort)
+    private void AbortAfterGrace(CancellationTokenSource abort)
     {
         if (options.Grace == TimeSpan.Zero) abort.Cancel();
         else abort.CancelAfter(options.Grace);

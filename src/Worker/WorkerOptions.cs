@@ -1,5 +1,5 @@
 using System.ComponentModel.DataAnnotations;
-using Ndif.Models;
+using Ndif.Models.Loading;
 using Ndif.Protocol;
 using TorchSharp;
 
@@ -102,23 +102,23 @@ public sealed record WorkerOptions
     public int EventBuffer { get; init; } = 256;
 
     /// <summary>What <see cref="Memory"/> comes to, in bytes.</summary>
-    internal long Budget => Memory ?? (Device == "cpu" ? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 5 * 4 : long.MaxValue);
+    internal long WeightBudget => Memory ?? (Device == "cpu" ? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 5 * 4 : long.MaxValue);
 
     /// <summary>What <see cref="JobMemory"/> comes to, in bytes.</summary>
-    internal long ValueBytes => JobMemory ?? (Device == "cpu" ? Math.Max(4L << 30, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4) : long.MaxValue);
+    internal long JobMemoryBudget => JobMemory ?? (Device == "cpu" ? Math.Max(4L << 30, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4) : long.MaxValue);
 
     /// <param name="dtype">Null for <see cref="Dtype"/>.</param>
-    internal LoadOptions LoadOptions(torch.ScalarType? dtype) => new()
+    internal LoadOptions ToLoadOptions(torch.ScalarType? dtype) => new()
     {
-        DType = dtype ?? Ndif.Models.DTypes.OfConfig(Dtype), EightBit = EightBit, DeviceMap = DeviceMap.Parse(Device),
+        DType = dtype ?? Ndif.Models.Files.SafetensorsDTypes.OfConfig(Dtype), EightBit = EightBit, DeviceMap = DeviceMap.Parse(Device),
     };
 
     /// <summary>Refuses options that are out of bounds, with a sentence for each.</summary>
     /// <exception cref="NdifException">BAD_ARGUMENT.</exception>
     public void Validate()
     {
-        List<ValidationResult> wrong = [];
-        if (!Validator.TryValidateObject(this, new ValidationContext(this), wrong, validateAllProperties: true))
-            throw Errors.Throwable(ErrorCode.BadArgument, $"The worker cannot start: {string.Join(" ", wrong.Select(w => w.ErrorMessage))}");
+        List<ValidationResult> failures = [];
+        if (!Validator.TryValidateObject(this, new ValidationContext(this), failures, validateAllProperties: true))
+            throw Errors.CreateException(ErrorCode.BadArgument, $"The worker cannot start: {string.Join(" ", failures.Select(w => w.ErrorMessage))}");
     }
 }

@@ -24,7 +24,7 @@ public sealed partial class DocumentTests
     {
         string proto = File.ReadAllText(Path.Combine(Repository.Root, "src/Protocol/proto/ndif/v1/job.proto"));
         string codes = proto[proto.IndexOf("enum ErrorCode", StringComparison.Ordinal)..proto.IndexOf("message Error", StringComparison.Ordinal)];
-        string[] names = [.. Code().Matches(codes).Select(m => m.Groups[1].Value).Where(n => n != "ERROR_CODE_UNSPECIFIED")];
+        string[] names = [.. ErrorCodeLine().Matches(codes).Select(m => m.Groups[1].Value).Where(n => n != "ERROR_CODE_UNSPECIFIED")];
         Assert.NotEmpty(names);
         Assert.All(names, name => Assert.True(File.Exists(Path.Combine(Repository.Root, "docs/errors", $"{name}.md")), name));
     }
@@ -34,5 +34,5 @@ public sealed partial class DocumentTests
     private static partial Regex FilePath();
 
     [GeneratedRegex(@"^\s+([A-Z_]+) = \d+;", RegexOptions.Multiline)]
-    private static partial Regex Code();
+    private static partial Regex ErrorCodeLine();
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Ndif.Benchmarks.Groups;
+using Ndif.Benchmarks.Groups.Service;
 using Ndif.Benchmarks.Harness;
 
 // A child process of the Memory group: see Groups/Memory.cs.
@@ -12,16 +13,16 @@ var quick = new Option<bool>("--quick") { Description = "A fifth of the rounds: 
 var command = new RootCommand("How fast NDIF is: each figure against a limit or a rival that was measured in the same run.") { json, only, filter, quick };
 command.SetAction(async (parsed, cancellationToken) =>
 {
-    List<Figure> figures = [];
-    var pace = new Pace(parsed.GetValue(quick));
-    foreach (Func<Group> make in (Func<Group>[])[() => new Forward(), () => new Speed(), () => new Sites(), () => new Remote(), () => new Loading(), () => new Memory(), () => new Service()])
+    List<Measurement> figures = [];
+    var pace = new RunSettings(parsed.GetValue(quick));
+    foreach (Func<BenchmarkGroup> make in (Func<BenchmarkGroup>[])[() => new ForwardGroup(), () => new SpeedGroup(), () => new SitesGroup(), () => new RemoteGroup(), () => new LoadingGroup(), () => new MemoryGroup(), () => new ServiceGroup()])
     {
-        await using Group group = make();
+        await using BenchmarkGroup group = make();
         if (parsed.GetValue(only) is { } name && !name.Equals(group.Name, StringComparison.OrdinalIgnoreCase)) continue;
-        foreach (Entry entry in group.Entries.Where(e => e.Name.Contains(parsed.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase)))
+        foreach (Benchmark entry in group.Entries.Where(e => e.Name.Contains(parsed.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase)))
         {
             Console.Error.WriteLine($"{entry.Name} ...");
-            foreach (Figure figure in await entry.Measure(pace, cancellationToken))
+            foreach (Measurement figure in await entry.Measure(pace, cancellationToken))
             {
                 Console.Error.WriteLine(FormattableString.Invariant($"  {figure.Name} = {figure.Value:0.0###} {figure.Unit}"));
                 figures.Add(figure);

@@ -10,12 +10,12 @@ namespace Ndif.Chaos;
 /// A client process: submits its share of the jobs, follows each to its end across whatever is lost on the way, looks at it once more
 /// through the other gateway, and writes what it saw. It speaks the protocol without the SDK, so that nothing is repaired unseen.
 /// </summary>
-internal sealed class ClientProcess(int index, int of, int jobs, int seed, string folder, string[] gateways, string key)
+internal sealed class ClientProcess(int index, int clientCount, int jobs, int seed, string folder, string[] gateways, string key)
 {
-    private const int Lanes = 3;
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(90), s_callTime = TimeSpan.FromSeconds(10);
+    private const int ConcurrentJobs = 3;
+    private static readonly TimeSpan _jobTimeout = TimeSpan.FromSeconds(90), _callTimeout = TimeSpan.FromSeconds(10);
 
-    private readonly IReadOnlyList<Work> _works = Work.ReadAll(folder);
+    private readonly IReadOnlyList<Workload> _workloads = Workload.ReadAll(folder);
     private readonly Inference.InferenceClient[] _services = [.. gateways.Select(address => new Inference.InferenceClient(GrpcChannel.ForAddress(address, new GrpcChannelOptions
     {
         MaxReceiveMessageSize = null,
@@ -28,56 +28,56 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
     private readonly Metadata _headers = new() { { "authorization", $"Bearer {key}" } };
     private int _next = index;
 
-    public async Task RunAsync() => await Task.WhenAll(Enumerable.Range(0, Lanes).Select(_ => LaneAsync()));
+    public async Task RunAsync() => await Task.WhenAll(Enumerable.Range(0, ConcurrentJobs).Select(_ => RunJobsAsync()));
 
-    private async Task LaneAsync()
+    private async Task RunJobsAsync()
     {
-        while (Interlocked.Add(ref _next, of) - of is var number && number < jobs)
+        while (Interlocked.Add(ref _next, clientCount) - clientCount is var number && number < jobs)
         {
-            while (Gate.Read(folder) <= number) await Task.Delay(20);
-            Console.WriteLine((await FollowAsync(number)).Json());
+            while (JobStartLimit.Read(folder) <= number) await Task.Delay(20);
+            Console.WriteLine((await RunJobAsync(number)).ToJson());
         }
     }
 
-    private async Task<Outcome> FollowAsync(int number)
+    private async Task<Outcome> RunJobAsync(int number)
     {
-        var chance = new Random(HashCode.Combine(seed, number) ^ seed * 7919 ^ number);
-        Work work = _works[chance.Next(_works.Count)];
+        var random = new Random(HashCode.Combine(seed, number) ^ seed * 7919 ^ number);
+        Workload work = _workloads[random.Next(_workloads.Count)];
         var outcome = new Outcome { Id = $"c{number}-{Guid.NewGuid():N}", Work = work.Name };
         long began = Stopwatch.GetTimestamp();
-        using var over = new CancellationTokenSource(s_patience);
+        using var over = new CancellationTokenSource(_jobTimeout);
         try
         {
             // A blocking client runs it on one stream, and sometimes leaves in the middle, which cancels it: as does a stream that breaks.
-            int first = chance.Next(2);
-            List<Event>? heard = null;
-            if (chance.Next(4) == 0)
+            int first = random.Next(2);
+            List<Event>? streamed = null;
+            if (random.Next(4) == 0)
             {
                 outcome.Blocking = true;
-                heard = await RunAsync(outcome, work, first, leaveAfter: chance.Next(5) == 0 ? chance.Next(4) : int.MaxValue, over.Token);
+                streamed = await RunAsync(outcome, work, first, disconnectAfter: random.Next(5) == 0 ? random.Next(4) : int.MaxValue, over.Token);
             }
 
             // Another submits until somebody says that it is accepted; sometimes once more, as a client does whose answer was lost.
-            else for (int times = chance.Next(5) == 0 ? 2 : 1; times > 0; times--)
+            else for (int times = random.Next(5) == 0 ? 2 : 1; times > 0; times--)
             {
-                JobInfo accepted = (await TryAsync(first + times, (service, options) => service.SubmitAsync(new SubmitRequest { Program = work.Program, JobId = outcome.Id }, options).ResponseAsync, over.Token)).Job;
+                JobInfo accepted = (await RetryAsync(first + times, (service, options) => service.SubmitAsync(new SubmitRequest { Program = work.Program, JobId = outcome.Id }, options).ResponseAsync, over.Token)).Job;
                 if (accepted.Id != outcome.Id) outcome.Violations.Add($"accepted as {accepted.Id}");
             }
             Task cancelling = Task.CompletedTask;
-            if (!outcome.Blocking && chance.Next(10) == 0)
+            if (!outcome.Blocking && random.Next(10) == 0)
             {
                 outcome.Cancelling = true;
-                cancelling = CancelAsync(outcome.Id, chance.Next(600), first, over.Token);
+                cancelling = CancelAsync(outcome.Id, random.Next(600), first, over.Token);
             }
 
             List<Event> events = await WatchAsync(outcome.Id, first, over.Token);
             await cancelling;
-            if (heard is not null && !events.Take(heard.Count).SequenceEqual(heard)) outcome.Violations.Add("on its own stream other events came than were kept");
+            if (streamed is not null && !events.Take(streamed.Count).SequenceEqual(streamed)) outcome.Violations.Add("on its own stream other events came than were kept");
             await CheckAsync(outcome, work, events, over.Token);
 
             List<Event> again = await WatchAsync(outcome.Id, first + 1, over.Token);
             if (!events.SequenceEqual(again)) outcome.Violations.Add($"the second look showed {again.Count} events, other ones than the {events.Count} of the first");
-            JobInfo info = await TryAsync(first, (service, options) => service.GetJobAsync(new GetJobRequest { JobId = outcome.Id }, options).ResponseAsync, over.Token);
+            JobInfo info = await RetryAsync(first, (service, options) => service.GetJobAsync(new GetJobRequest { JobId = outcome.Id }, options).ResponseAsync, over.Token);
             if (info.State != outcome.State) outcome.Violations.Add($"it ended as {outcome.State} and is {info.State}");
         }
         catch (OperationCanceledException) when (over.IsCancellationRequested)
@@ -91,15 +91,15 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
         return outcome;
     }
 
-    private async Task CheckAsync(Outcome outcome, Work work, List<Event> events, CancellationToken cancellationToken)
+    private async Task CheckAsync(Outcome outcome, Workload workload, List<Event> events, CancellationToken cancellationToken)
     {
         for (int i = 0; i < events.Count; i++)
             if (events[i].Sequence != (ulong)i + 1) outcome.Violations.Add($"event {i + 1} has the number {events[i].Sequence}");
         List<StateChanged> states = [.. events.Where(e => e.State is not null).Select(e => e.State)];
-        if (states.Count(IsEnd) != 1 || !(events[^1].State is { } last && IsEnd(last))) outcome.Violations.Add($"its states are {string.Join(", ", states.Select(s => s.State))}");
+        if (states.Count(IsTerminal) != 1 || !(events[^1].State is { } last && IsTerminal(last))) outcome.Violations.Add($"its states are {string.Join(", ", states.Select(s => s.State))}");
         outcome.State = states[^1].State;
         outcome.Ended = events[^1].Time.ToDateTimeOffset();
-        outcome.Runs.AddRange(events.Where(e => e.State?.State == JobState.Running).Select(e => new Running(e.State.Attempt, e.State.Worker, e.Time.ToDateTimeOffset())));
+        outcome.Runs.AddRange(events.Where(e => e.State?.State == JobState.Running).Select(e => new AttemptStart(e.State.Attempt, e.State.Worker, e.Time.ToDateTimeOffset())));
         outcome.Queued.AddRange(events.Where((e, i) => e.State?.State == JobState.Queued && !events.Take(i).TakeLast(1).Any(before => before.State?.State == JobState.Queued)).Select(e => e.Time.ToDateTimeOffset()));
         if (!outcome.Runs.Select(run => run.Attempt).SequenceEqual(outcome.Runs.Select(run => run.Attempt).Distinct().Order())) outcome.Violations.Add("an attempt began twice");
         switch (outcome.State)
@@ -111,18 +111,18 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
                 outcome.Violations.Add($"it failed: {states[^1].Error.Message}");
                 break;
             case JobState.Completed:
-                await CheckResultAsync(outcome, work, events, cancellationToken);
+                await CheckResultAsync(outcome, workload, events, cancellationToken);
                 break;
         }
     }
 
     /// <summary>The values and tokens of the attempt that completed: each once, and what the experiment gives alone.</summary>
-    private async Task CheckResultAsync(Outcome outcome, Work work, List<Event> events, CancellationToken cancellationToken)
+    private async Task CheckResultAsync(Outcome outcome, Workload workload, List<Event> events, CancellationToken cancellationToken)
     {
         List<Event> attempt = events[(events.FindLastIndex(e => e.State?.State == JobState.Running) + 1)..];
         ILookup<uint, SavedValue> values = attempt.Where(e => e.Value is not null).Select(e => e.Value).ToLookup(value => value.Node);
-        if (values.Count != work.Solo.Count) outcome.Violations.Add($"{values.Count} values in place of {work.Solo.Count}");
-        foreach (SavedValue solo in work.Solo)
+        if (values.Count != workload.Expected.Count) outcome.Violations.Add($"{values.Count} values in place of {workload.Expected.Count}");
+        foreach (SavedValue solo in workload.Expected)
         {
             if (values[solo.Node].ToArray() is not [var got])
             {
@@ -130,19 +130,19 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
                 continue;
             }
             Data data = got.Data.Clone();
-            await FillAsync(data, cancellationToken);
-            if (Same.Difference(solo.Data, data) is { } difference) outcome.Violations.Add($"{work.Name}, value {solo.Node}: {difference}");
+            await DownloadBlobsAsync(data, cancellationToken);
+            if (ResultComparer.FindDifference(solo.Data, data) is { } difference) outcome.Violations.Add($"{workload.Name}, value {solo.Node}: {difference}");
         }
         uint[] steps = [.. attempt.SelectMany(e => e.Token is { } one ? [one] : e.Tokens?.Tokens.ToArray() ?? []).Select(token => token.Step)];
-        int expected = work.Name.StartsWith("tokens-", StringComparison.Ordinal) ? int.Parse(work.Name[7..]) : 0;
+        int expected = workload.Name.StartsWith("tokens-", StringComparison.Ordinal) ? int.Parse(workload.Name[7..]) : 0;
         if (!steps.SequenceEqual(Enumerable.Range(0, expected).Select(i => (uint)i))) outcome.Violations.Add($"tokens came as {string.Join(" ", steps)}");
     }
 
-    private async Task FillAsync(Data data, CancellationToken cancellationToken)
+    private async Task DownloadBlobsAsync(Data data, CancellationToken cancellationToken)
     {
-        foreach (Data item in data.List?.Items ?? []) await FillAsync(item, cancellationToken);
+        foreach (Data item in data.List?.Items ?? []) await DownloadBlobsAsync(item, cancellationToken);
         if (data.Tensor is not { ContentCase: Tensor.ContentOneofCase.Blob } large) return;
-        byte[] bytes = await TryAsync(0, async (service, options) =>
+        byte[] bytes = await RetryAsync(0, async (service, options) =>
         {
             using var download = new MemoryStream();
             using AsyncServerStreamingCall<BlobChunk> call = service.GetBlob(new GetBlobRequest { Id = large.Blob.Id }, options);
@@ -156,7 +156,7 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
     /// Runs a job on one stream to its end, or leaves after some events. A stream that breaks is followed by another for the same job, as
     /// the SDK does; but the gateway may have noticed first, and cancelled it.
     /// </summary>
-    private async Task<List<Event>> RunAsync(Outcome outcome, Work work, int gateway, int leaveAfter, CancellationToken cancellationToken)
+    private async Task<List<Event>> RunAsync(Outcome outcome, Workload workload, int gateway, int disconnectAfter, CancellationToken cancellationToken)
     {
         while (true)
         {
@@ -164,19 +164,19 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
             try
             {
                 using AsyncDuplexStreamingCall<RunRequest, Event> call = _services[gateway++ % _services.Length].Run(_headers, cancellationToken: cancellationToken);
-                await call.RequestStream.WriteAsync(new RunRequest { Submit = new SubmitRequest { Program = work.Program, JobId = outcome.Id } }, cancellationToken);
-                await foreach (Event happening in call.ResponseStream.ReadAllAsync(cancellationToken))
+                await call.RequestStream.WriteAsync(new RunRequest { Submit = new SubmitRequest { Program = workload.Program, JobId = outcome.Id } }, cancellationToken);
+                await foreach (Event jobEvent in call.ResponseStream.ReadAllAsync(cancellationToken))
                 {
-                    events.Add(happening);
-                    if (happening.State is { } state && IsEnd(state)) return events;
-                    if (events.Count < leaveAfter) continue;
+                    events.Add(jobEvent);
+                    if (jobEvent.State is { } state && IsTerminal(state)) return events;
+                    if (events.Count < disconnectAfter) continue;
                     outcome.Cancelling = true;
                     return events; // and the stream is reset
                 }
                 outcome.Violations.Add("its stream ended before it did, and well");
                 return events;
             }
-            catch (Exception lost) when ((lost is HttpRequestException or IOException || lost is RpcException rpc && MayPass(rpc)) && !cancellationToken.IsCancellationRequested)
+            catch (Exception lost) when ((lost is HttpRequestException or IOException || lost is RpcException rpc && IsTransient(rpc)) && !cancellationToken.IsCancellationRequested)
             {
                 outcome.Cancelling = true;
                 await Task.Delay(100, cancellationToken);
@@ -191,21 +191,21 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
     private async Task CancelAsync(string id, int milliseconds, int gateway, CancellationToken cancellationToken)
     {
         await Task.Delay(milliseconds, cancellationToken);
-        await TryAsync(gateway, (service, options) => service.CancelAsync(new CancelRequest { JobId = id }, options).ResponseAsync, cancellationToken);
+        await RetryAsync(gateway, (service, options) => service.CancelAsync(new CancelRequest { JobId = id }, options).ResponseAsync, cancellationToken);
     }
 
     /// <summary>All events to the job's end, through one gateway or the other.</summary>
     private async Task<List<Event>> WatchAsync(string id, int gateway, CancellationToken cancellationToken)
     {
         List<Event> events = [];
-        for (; events.Count == 0 || !(events[^1].State is { } last && IsEnd(last)); gateway++)
+        for (; events.Count == 0 || !(events[^1].State is { } last && IsTerminal(last)); gateway++)
         {
             try
             {
                 using AsyncServerStreamingCall<Event> call = _services[gateway % _services.Length].Watch(new WatchRequest { JobId = id, FromSequence = (ulong)events.Count + 1 }, _headers, cancellationToken: cancellationToken);
-                await foreach (Event happening in call.ResponseStream.ReadAllAsync(cancellationToken)) events.Add(happening);
+                await foreach (Event jobEvent in call.ResponseStream.ReadAllAsync(cancellationToken)) events.Add(jobEvent);
             }
-            catch (RpcException lost) when (MayPass(lost) && !cancellationToken.IsCancellationRequested)
+            catch (RpcException lost) when (IsTransient(lost) && !cancellationToken.IsCancellationRequested)
             {
                 await Task.Delay(100, cancellationToken);
             }
@@ -218,26 +218,26 @@ internal sealed class ClientProcess(int index, int of, int jobs, int seed, strin
     }
 
     /// <summary>A call at one gateway, then the other, until one answers.</summary>
-    private async Task<T> TryAsync<T>(int gateway, Func<Inference.InferenceClient, CallOptions, Task<T>> call, CancellationToken cancellationToken)
+    private async Task<T> RetryAsync<T>(int gateway, Func<Inference.InferenceClient, CallOptions, Task<T>> call, CancellationToken cancellationToken)
     {
         for (; ; gateway++)
         {
             cancellationToken.ThrowIfCancellationRequested();
             try
             {
-                return await call(_services[gateway % _services.Length], new CallOptions(_headers, DateTime.UtcNow + s_callTime, cancellationToken));
+                return await call(_services[gateway % _services.Length], new CallOptions(_headers, DateTime.UtcNow + _callTimeout, cancellationToken));
             }
-            catch (RpcException lost) when (MayPass(lost) && !cancellationToken.IsCancellationRequested)
+            catch (RpcException lost) when (IsTransient(lost) && !cancellationToken.IsCancellationRequested)
             {
                 await Task.Delay(100, cancellationToken);
             }
         }
     }
 
-    private static bool IsEnd(StateChanged state) => state.State is JobState.Completed or JobState.Failed or JobState.Cancelled;
+    private static bool IsTerminal(StateChanged state) => state.State is JobState.Completed or JobState.Failed or JobState.Cancelled;
 
     /// <summary>What a lost connection or gateway looks like, and a quota that is full for the moment. Some losses of a connection are "internal" to the channel.</summary>
-    private static bool MayPass(RpcException lost) =>
+    private static bool IsTransient(RpcException lost) =>
         lost.StatusCode is StatusCode.Unavailable or StatusCode.DeadlineExceeded or StatusCode.Cancelled or StatusCode.ResourceExhausted
         || (lost.StatusCode is StatusCode.Internal && (lost.InnerException ?? lost.Status.DebugException) is HttpRequestException or IOException);
 }

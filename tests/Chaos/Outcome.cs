@@ -17,7 +17,7 @@ internal sealed record Outcome
     public bool Cancelling { get; set; }
 
     /// <summary>Each RUNNING event.</summary>
-    public List<Running> Runs { get; init; } = [];
+    public List<AttemptStart> Runs { get; init; } = [];
 
     /// <summary>When it was put into the line, at first and again.</summary>
     public List<DateTimeOffset> Queued { get; init; } = [];
@@ -31,13 +31,13 @@ internal sealed record Outcome
     /// <summary>What must not be, in words.</summary>
     public List<string> Violations { get; init; } = [];
 
-    public string Json() => JsonSerializer.Serialize(this, OutcomeContext.Default.Outcome);
+    public string ToJson() => JsonSerializer.Serialize(this, OutcomeContext.Default.Outcome);
 
     public static Outcome Parse(string line) => JsonSerializer.Deserialize(line, OutcomeContext.Default.Outcome)!;
 }
 
 /// <summary>A job began to run: where, and when by the queue's clock, which is this machine's.</summary>
-internal sealed record Running(uint Attempt, string Worker, DateTimeOffset At);
+internal sealed record AttemptStart(uint Attempt, string Worker, DateTimeOffset At);
 
 [JsonSerializable(typeof(Outcome))]
 [JsonSourceGenerationOptions(UseStringEnumConverter = true)]

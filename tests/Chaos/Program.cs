@@ -13,39 +13,39 @@ if (args is ["client", var index, var of, var share, var clientSeed, var work, v
 int jobs = Number("--jobs", 200), faultCount = Number("--faults", 20), seed = Number("--seed", 1), clients = Number("--clients", 4);
 string folder = Directory.CreateTempSubdirectory("ndif-chaos-").FullName;
 long began = Stopwatch.GetTimestamp();
-await Work.WriteAllAsync(folder);
+await Workload.WriteAllAsync(folder);
 int code;
-await using (var stage = new Stage(folder, clients, jobs, seed)) code = await RunAsync(stage);
+await using (var stage = new ServiceCluster(folder, clients, jobs, seed)) code = await RunAsync(stage);
 if (!args.Contains("--keep")) Directory.Delete(folder, recursive: true);
 return code;
 
-async Task<int> RunAsync(Stage stage)
+async Task<int> RunAsync(ServiceCluster stage)
 {
     await stage.StartAsync();
-    Gate.Open(folder, 0);
+    JobStartLimit.Write(folder, 0);
     stage.StartClients();
     Say($"on stage after {Stopwatch.GetElapsedTime(began).TotalSeconds:0.0} s");
 
     // Each fault falls among its share of the jobs: half of them may begin before it, the others while it lasts.
-    var faults = new Faults(stage, seed);
+    var faults = new FaultInjector(stage, seed);
     for (int i = 0; i < faultCount; i++)
     {
         int before = (int)((long)jobs * (2 * i + 1) / (2 * faultCount));
-        Gate.Open(folder, Math.Min(jobs, before + clients * 3));
+        JobStartLimit.Write(folder, Math.Min(jobs, before + clients * 3));
         await Until(() => Ended() >= before - clients * 3 || stage.Clients.All(client => !client.IsAlive), stage);
-        Gate.Open(folder, (int)((long)jobs * (i + 1) / faultCount));
-        await faults.OneAsync();
+        JobStartLimit.Write(folder, (int)((long)jobs * (i + 1) / faultCount));
+        await faults.InjectNextAsync();
         if ((i + 1) % 10 == 0) Say($"{i + 1} faults, {Ended()} jobs ended");
     }
-    Gate.Open(folder, jobs);
+    JobStartLimit.Write(folder, jobs);
     await Until(() => stage.Clients.All(client => !client.IsAlive), stage);
 
     IReadOnlyList<Outcome> history = History();
-    IReadOnlyList<string> leaks = await Verdict.LeaksAsync(stage, history.Count, faults.Kills);
-    Verdict verdict = Verdict.Of(history, jobs, faults, stage.Crashes(), leaks, Stopwatch.GetElapsedTime(began));
+    IReadOnlyList<string> leaks = await ChaosReport.FindLeaksAsync(stage, history.Count, faults.Kills);
+    ChaosReport verdict = ChaosReport.Create(history, jobs, faults, stage.FindCrashes(), leaks, Stopwatch.GetElapsedTime(began));
     if (verdict.Violations + verdict.Leaks > 0) Say(stage.Report());
     foreach (string detail in verdict.Details.Take(40)) Say(detail);
-    if (args.Contains("--json")) Console.WriteLine(verdict.Json());
+    if (args.Contains("--json")) Console.WriteLine(verdict.ToJson());
     else Console.WriteLine($"{verdict.Jobs} jobs, {verdict.Faults} faults: {verdict.Completed} completed, {verdict.Failed} failed, {verdict.Cancelled} cancelled; {verdict.Violations} violations, {verdict.Leaks} leaks; "
         + $"{verdict.Recoveries} recoveries, 95% within {verdict.RecoveryP95Ms:0} ms, all within {verdict.RecoveryMaxMs:0} ms");
     return verdict.Violations + verdict.Leaks == 0 ? 0 : 1;
@@ -59,12 +59,12 @@ int Number(string name, int otherwise) => Array.IndexOf(args, name) is >= 0 and 
 
 static void Say(string what) => Console.Error.WriteLine(what);
 
-static async Task Until(Func<bool> isSo, Stage stage)
+static async Task Until(Func<bool> isSo, ServiceCluster stage)
 {
     using var tick = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
     while (!isSo())
     {
         await tick.WaitForNextTickAsync();
-        await stage.ReviveAsync();
+        await stage.RestartDeadProcessesAsync();
     }
 }

@@ -8,7 +8,7 @@ namespace Ndif.Chaos;
 internal sealed class TcpProxy : IAsyncDisposable
 {
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
-    private readonly ConcurrentDictionary<Socket, bool> _open = new();
+    private readonly ConcurrentDictionary<Socket, bool> _connections = new();
     private readonly CancellationTokenSource _stop = new();
     private readonly Func<int> _target;
     private readonly Task _accepting;
@@ -27,16 +27,16 @@ internal sealed class TcpProxy : IAsyncDisposable
     public TimeSpan Delay { get; set; }
 
     /// <summary>Resets every connection that is open now.</summary>
-    public void Cut()
+    public void ResetAll()
     {
-        foreach (Socket socket in _open.Keys) Reset(socket);
+        foreach (Socket socket in _connections.Keys) Reset(socket);
     }
 
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync();
         _listener.Stop();
-        Cut();
+        ResetAll();
         await _accepting;
         _stop.Dispose();
     }
@@ -47,8 +47,8 @@ internal sealed class TcpProxy : IAsyncDisposable
         {
             try
             {
-                Socket near = await _listener.AcceptSocketAsync(_stop.Token);
-                _ = ServeAsync(near);
+                Socket client = await _listener.AcceptSocketAsync(_stop.Token);
+                _ = ServeAsync(client);
             }
             catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)
             {
@@ -57,37 +57,37 @@ internal sealed class TcpProxy : IAsyncDisposable
         }
     }
 
-    private async Task ServeAsync(Socket near)
+    private async Task ServeAsync(Socket client)
     {
-        var far = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        near.NoDelay = far.NoDelay = true;
-        _open[near] = _open[far] = true;
+        var server = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        client.NoDelay = server.NoDelay = true;
+        _connections[client] = _connections[server] = true;
         try
         {
-            await far.ConnectAsync(IPAddress.Loopback, _target(), _stop.Token);
-            await await Task.WhenAny(PassAsync(near, far), PassAsync(far, near));
+            await server.ConnectAsync(IPAddress.Loopback, _target(), _stop.Token);
+            await await Task.WhenAny(ForwardAsync(client, server), ForwardAsync(server, client));
         }
         catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)
         {
             // one side is gone: so is the other
         }
-        Reset(near);
-        Reset(far);
+        Reset(client);
+        Reset(server);
     }
 
-    private async Task PassAsync(Socket from, Socket to)
+    private async Task ForwardAsync(Socket from, Socket to)
     {
-        byte[] piece = new byte[1 << 16];
-        while (await from.ReceiveAsync(piece, _stop.Token) is > 0 and int length)
+        byte[] buffer = new byte[1 << 16];
+        while (await from.ReceiveAsync(buffer, _stop.Token) is > 0 and int length)
         {
             if (Delay > TimeSpan.Zero) await Task.Delay(Delay, _stop.Token);
-            for (int sent = 0; sent < length;) sent += await to.SendAsync(piece.AsMemory(sent, length - sent), _stop.Token);
+            for (int sent = 0; sent < length;) sent += await to.SendAsync(buffer.AsMemory(sent, length - sent), _stop.Token);
         }
     }
 
     private void Reset(Socket socket)
     {
-        if (!_open.TryRemove(socket, out _)) return;
+        if (!_connections.TryRemove(socket, out _)) return;
         socket.LingerState = new LingerOption(true, 0); // a reset, not a farewell
         socket.Dispose();
     }

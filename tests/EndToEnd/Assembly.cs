@@ -1,6 +1,6 @@
 using Ndif.EndToEnd;
 
-[assembly: AssemblyFixture(typeof(Cluster))]
+[assembly: AssemblyFixture(typeof(TestCluster))]
 
 // one cluster, whose processes some tests kill
 [assembly: CollectionBehavior(DisableTestParallelization = true)]

@@ -8,7 +8,7 @@ using Ndif.Running;
 
 namespace Ndif.EndToEnd;
 
-public sealed class BadInputTests(Cluster cluster, ITestOutputHelper output) : ClusterTests(cluster, output)
+public sealed class BadInputTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
 {
     private const string Trailer = "ndif-error-bin";
 
@@ -22,20 +22,20 @@ public sealed class BadInputTests(Cluster cluster, ITestOutputHelper output) : C
     public async Task AFailingExperiment_ThrowsTheSame_HereAndThere(string experiment, string type)
     {
         string[] before = [.. Cluster.Workers.Keys.Order()];
-        await using Child client = Cluster.User(Cluster.Key, "run", experiment);
-        Exception here = await Assert.ThrowsAnyAsync<Exception>(() => HereAsync(experiment));
-        Told there = await client.ErrorAsync();
+        await using ChildProcess client = Cluster.StartClient(Cluster.Key, "run", experiment);
+        Exception here = await Assert.ThrowsAnyAsync<Exception>(() => RunLocallyAsync(experiment));
+        ClientMessage there = await client.GetErrorAsync();
         Assert.Equal(type, here.GetType().Name);
         Assert.Equal(type, there.Name);
         Assert.Equal(here.Message, there.Text);
         Assert.Matches(@"\n  at (Experiments|Recorded)\.cs:\d+ in \w+\n", there.Text);
-        await AssertAllIsWellAsync(before);
+        await AssertServiceHealthyAsync(before);
     }
 
     [Fact]
     public async Task AnErrorOfATrace_NamesTheLineThatRanIt_NotOneThatRanAnother()
     {
-        await HereAsync("prompt:0");
+        await RunLocallyAsync("prompt:0");
         var llm = new LanguageModel(Experiments.Model);
         using Trace trace = llm.Trace(Enumerable.Repeat(1_000_000, 3).ToArray());
         llm.LmHead.Output.Save();
@@ -46,17 +46,17 @@ public sealed class BadInputTests(Cluster cluster, ITestOutputHelper output) : C
     [Fact]
     public async Task AnUnknownModuleOrOperation_IsRefusedBeforeItIsQueued_WithTheNearestNames()
     {
-        await SameAsync(program => program.Nodes.First(node => node.Read is not null).Read.Site.Module = "transformer.h.1.mpl",
+        await AssertSameRefusalAsync(program => program.Nodes.First(node => node.Read is not null).Read.Site.Module = "transformer.h.1.mpl",
             "no module `transformer.h.1.mpl`", "`mlp`");
-        await SameAsync(program => program.Nodes.First(node => node.Call is not null).Call.Op = "softmx", "There is no operation `softmx`", "`softmax`");
+        await AssertSameRefusalAsync(program => program.Nodes.First(node => node.Call is not null).Call.Op = "softmx", "There is no operation `softmx`", "`softmax`");
     }
 
     [Fact]
     public async Task AProgramThatIsNotOne_IsRefusedWithASentence()
     {
-        await SameAsync(program => program.Nodes.First(node => node.Save is not null).Save.Value = new Argument { Node = 999 }, "before it is defined");
-        await SameAsync(program => program.Regions[1].Nodes.Add(7777), "holds node 7777");
-        await SameAsync(program => program.Version = 99, "format version 99");
+        await AssertSameRefusalAsync(program => program.Nodes.First(node => node.Save is not null).Save.Value = new Argument { Node = 999 }, "before it is defined");
+        await AssertSameRefusalAsync(program => program.Regions[1].Nodes.Add(7777), "holds node 7777");
+        await AssertSameRefusalAsync(program => program.Version = 99, "format version 99");
     }
 
     [Fact]
@@ -86,18 +86,18 @@ public sealed class BadInputTests(Cluster cluster, ITestOutputHelper output) : C
             Assert.True(error.Length > 0, $"{method}: {response}");
             Assert.Equal(ErrorCode.BadArgument, Error.Parser.ParseFrom(Convert.FromBase64String(error.PadRight((error.Length + 3) / 4 * 4, '='))).Code);
         }
-        await AssertAllIsWellAsync([.. Cluster.Workers.Keys.Order()]);
+        await AssertServiceHealthyAsync([.. Cluster.Workers.Keys.Order()]);
     }
 
     [Fact]
     public async Task AMessageThatIsTooLarge_IsRefusedWithTheLimit()
     {
-        Program program = Recording("edit");
+        Program program = RecordProgram("edit");
         program.Lines[0].File = new string('x', 65 << 20);
-        Exception submit = await RefusalAsync(async () => await Raw.SubmitAsync(new SubmitRequest { Program = program }, Key, cancellationToken: Cancel));
-        Exception run = await RefusalAsync(async () =>
+        Exception submit = await GetRefusalAsync(async () => await RawClient.SubmitAsync(new SubmitRequest { Program = program }, KeyMetadata, cancellationToken: Cancel));
+        Exception run = await GetRefusalAsync(async () =>
         {
-            using AsyncDuplexStreamingCall<RunRequest, Event> call = Raw.Run(Key, cancellationToken: Cancel);
+            using AsyncDuplexStreamingCall<RunRequest, Event> call = RawClient.Run(KeyMetadata, cancellationToken: Cancel);
             try
             {
                 await call.RequestStream.WriteAsync(new RunRequest { Submit = new SubmitRequest { Program = program } }, Cancel);
@@ -113,28 +113,28 @@ public sealed class BadInputTests(Cluster cluster, ITestOutputHelper output) : C
             Assert.Equal(ErrorCode.LimitExceeded, Assert.IsType<BadProgramException>(refusal).Code);
             Assert.Contains("67,108,864 bytes", refusal.Message, StringComparison.Ordinal);
         }
-        await AssertAllIsWellAsync([.. Cluster.Workers.Keys.Order()]);
+        await AssertServiceHealthyAsync([.. Cluster.Workers.Keys.Order()]);
     }
 
     /// <summary>A changed recording is refused in this process and by the gateway with the same exception, which says all this.</summary>
-    private async Task SameAsync(Action<Program> change, params string[] says)
+    private async Task AssertSameRefusalAsync(Action<Program> change, params string[] expectedTexts)
     {
-        Program program = Recording("edit");
+        Program program = RecordProgram("edit");
         change(program);
-        Exception here = await Assert.ThrowsAnyAsync<Exception>(() => new EngineRuntime().Open(new LocalModel(Experiments.Model)).RunAsync(program, new Silent(), Cancel));
-        Exception there = await RefusalAsync(async () => await Raw.SubmitAsync(new SubmitRequest { Program = program }, Key, cancellationToken: Cancel));
+        Exception here = await Assert.ThrowsAnyAsync<Exception>(() => new EngineRuntime().Open(new LocalModel(Experiments.Model)).RunAsync(program, new NullRunClient(), Cancel));
+        Exception there = await GetRefusalAsync(async () => await RawClient.SubmitAsync(new SubmitRequest { Program = program }, KeyMetadata, cancellationToken: Cancel));
         Assert.Equal(here.GetType(), there.GetType());
         Assert.Equal(here.Message, there.Message);
-        Assert.All(says, text => Assert.Contains(text, there.Message, StringComparison.Ordinal));
+        Assert.All(expectedTexts, text => Assert.Contains(text, there.Message, StringComparison.Ordinal));
     }
 
-    private static Program Recording(string experiment)
+    private static Program RecordProgram(string experiment)
     {
-        using Recorded recorded = Experiments.Record(experiment, Backend.Local);
+        using RecordedExperiment recorded = Experiments.Record(experiment, Backend.Local);
         return recorded.Trace.ToProgram();
     }
 
-    private static async Task<Exception> RefusalAsync(Func<Task> call)
+    private static async Task<Exception> GetRefusalAsync(Func<Task> call)
     {
         RpcException status = await Assert.ThrowsAsync<RpcException>(call);
         byte[]? error = status.Trailers.GetValueBytes(Trailer);
@@ -143,16 +143,16 @@ public sealed class BadInputTests(Cluster cluster, ITestOutputHelper output) : C
     }
 
     /// <summary>The same worker processes as before run a good job.</summary>
-    private async Task AssertAllIsWellAsync(string[] before)
+    private async Task AssertServiceHealthyAsync(string[] before)
     {
-        Assert.Equal(await HereAsync("prompt:0"), await ThereAsync("prompt:0"));
-        Assert.All(Cluster.Workers.Values, worker => Assert.True(worker.IsAlive, worker.Report()));
+        Assert.Equal(await RunLocallyAsync("prompt:0"), await RunRemotelyAsync("prompt:0"));
+        Assert.All(Cluster.Workers.Values, worker => Assert.True(worker.IsAlive, worker.FormatOutput()));
         Assert.Equal(before, Cluster.Workers.Keys.Order());
     }
 
-    private sealed class Silent : IRunClient
+    private sealed class NullRunClient : IRunClient
     {
-        public void Happened(Event happening)
+        public void OnEvent(Event happening)
         {
             // only failures matter here
         }

@@ -23,10 +23,10 @@ public sealed class FailoverTests(ITestOutputHelper output) : IAsyncLifetime
         Job[] jobs = await Task.WhenAll(Enumerable.Range(0, 6).Select(i => SubmitAsync(i < 2 ? "slow:600" : $"prompt:{i}")));
         await Poll.UntilAsync(() => jobs[0].GetAsync(Cancel), job => job.State == JobState.Running);
         _cluster.Server.Kill();
-        await _cluster.Sentinel.LineAsync(line => line.Contains("+switch-master", StringComparison.Ordinal), "that the copy took over");
+        await _cluster.Sentinel.WaitForLineAsync(line => line.Contains("+switch-master", StringComparison.Ordinal), "that the copy took over");
         foreach (Job job in jobs)
         {
-            JobInfo ended = await Poll.UntilAsync(() => TryAsync(job), info => info?.State is JobState.Completed or JobState.Failed or JobState.Cancelled) ?? throw new InvalidOperationException();
+            JobInfo ended = await Poll.UntilAsync(() => TryGetAsync(job), info => info?.State is JobState.Completed or JobState.Failed or JobState.Cancelled) ?? throw new InvalidOperationException();
             Assert.True(ended.State == JobState.Completed, $"{ended}");
         }
         Job late = await SubmitAsync("prompt:7");
@@ -36,12 +36,12 @@ public sealed class FailoverTests(ITestOutputHelper output) : IAsyncLifetime
 
     private async Task<Job> SubmitAsync(string experiment)
     {
-        using Recorded recorded = Experiments.Record(experiment, _cluster.Remote);
+        using RecordedExperiment recorded = Experiments.Record(experiment, _cluster.Remote);
         return await recorded.Trace.SubmitAsync(Cancel);
     }
 
     /// <summary>A job as the service knows it; null while it cannot ask.</summary>
-    private static async Task<JobInfo?> TryAsync(Job job)
+    private static async Task<JobInfo?> TryGetAsync(Job job)
     {
         try
         {
@@ -53,15 +53,15 @@ public sealed class FailoverTests(ITestOutputHelper output) : IAsyncLifetime
         }
     }
 
-    private sealed class ReplicatedCluster : Cluster
+    private sealed class ReplicatedCluster : TestCluster
     {
-        public Child Server { get; private set; } = null!;
+        public ChildProcess Server { get; private set; } = null!;
 
-        public Child Sentinel { get; private set; } = null!;
+        public ChildProcess Sentinel { get; private set; } = null!;
 
         protected override async Task<string> StartRedisAsync(string folder)
         {
-            (Server, Child copy, Sentinel, string address) = await Redis.StartWithSentinelAsync(folder);
+            (Server, ChildProcess copy, Sentinel, string address) = await RedisProcess.StartWithSentinelAsync(folder);
             Add(Server);
             Add(copy);
             Add(Sentinel);

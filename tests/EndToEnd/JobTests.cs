@@ -2,30 +2,30 @@ using Ndif.Protocol;
 
 namespace Ndif.EndToEnd;
 
-public sealed class JobTests(Cluster cluster, ITestOutputHelper output) : ClusterTests(cluster, output)
+public sealed class JobTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
 {
     [Fact]
     public async Task ASubmittedJob_GoesOnWithoutItsClient_AndAnotherProcessGetsEverything()
     {
-        await using Child client = Cluster.User(Cluster.Key, "submit", "slow:100");
-        string id = (await client.AllAsync())[0].Name;
-        await using Child all = Cluster.User(Cluster.Key, "watch", id), some = Cluster.User(Cluster.Key, "watch", id, "4");
-        List<Told> events = [.. (await all.AllAsync()).Where(told => told.What == "event")];
+        await using ChildProcess client = Cluster.StartClient(Cluster.Key, "submit", "slow:100");
+        string id = (await client.ReadAllMessagesAsync())[0].Name;
+        await using ChildProcess all = Cluster.StartClient(Cluster.Key, "watch", id), some = Cluster.StartClient(Cluster.Key, "watch", id, "4");
+        List<ClientMessage> events = [.. (await all.ReadAllMessagesAsync()).Where(told => told.Kind == "event")];
         Assert.Equal(Enumerable.Range(1, events.Count).Select(i => (ulong)i), events.Select(told => told.Sequence));
         Assert.Equal([JobState.Received, JobState.Queued, JobState.Running, JobState.Completed], events.Where(told => told.State is not null).Select(told => told.State!.Value));
-        Assert.Equal(await HereAsync("slow:100"), await all.ResultsAsync());
-        Assert.Equal(events[3..], (await some.AllAsync()).Where(told => told.What == "event"));
-        await using Child get = Cluster.User(Cluster.Key, "get", id);
-        Assert.Equal(JobState.Completed, (await get.AllAsync())[0].State);
+        Assert.Equal(await RunLocallyAsync("slow:100"), await all.GetResultChecksumsAsync());
+        Assert.Equal(events[3..], (await some.ReadAllMessagesAsync()).Where(told => told.Kind == "event"));
+        await using ChildProcess get = Cluster.StartClient(Cluster.Key, "get", id);
+        Assert.Equal(JobState.Completed, (await get.ReadAllMessagesAsync())[0].State);
     }
 
     [Fact]
     public async Task AJob_IsNobodyElses()
     {
-        await using Child client = Cluster.User(Cluster.Key, "submit", "prompt:0");
-        string id = (await client.AllAsync())[0].Name;
-        await using Child thief = Cluster.User(await Cluster.NewKeyAsync("somebody else"), "get", id);
-        Assert.Contains($"There is no job `{id}` of yours.", (await thief.ErrorAsync()).Text, StringComparison.Ordinal);
+        await using ChildProcess client = Cluster.StartClient(Cluster.Key, "submit", "prompt:0");
+        string id = (await client.ReadAllMessagesAsync())[0].Name;
+        await using ChildProcess thief = Cluster.StartClient(await Cluster.CreateKeyAsync("somebody else"), "get", id);
+        Assert.Contains($"There is no job `{id}` of yours.", (await thief.GetErrorAsync()).Text, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -36,8 +36,8 @@ public sealed class JobTests(Cluster cluster, ITestOutputHelper output) : Cluste
         Job waiting = await SubmitAsync("endless");
         Assert.Equal(JobState.Queued, (await waiting.GetAsync(Cancel)).State);
 
-        await using Child cancel = Cluster.User(Cluster.Key, "cancel", waiting.Id);
-        Assert.Equal(JobState.Cancelled, (await cancel.AllAsync())[0].State);
+        await using ChildProcess cancel = Cluster.StartClient(Cluster.Key, "cancel", waiting.Id);
+        Assert.Equal(JobState.Cancelled, (await cancel.ReadAllMessagesAsync())[0].State);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting.WaitAsync(Cancel));
 
         foreach (Job job in running)
@@ -46,19 +46,19 @@ public sealed class JobTests(Cluster cluster, ITestOutputHelper output) : Cluste
             await Assert.ThrowsAnyAsync<OperationCanceledException>(() => job.WaitAsync(Cancel));
         }
         // both workers are free again: else this would wait for minutes
-        await Task.WhenAll(ThereAsync("prompt:0"), ThereAsync("prompt:1")).WaitAsync(TimeSpan.FromSeconds(20), Cancel);
+        await Task.WhenAll(RunRemotelyAsync("prompt:0"), RunRemotelyAsync("prompt:1")).WaitAsync(TimeSpan.FromSeconds(20), Cancel);
     }
 
     [Fact]
     public async Task AClientKilledWhileItWaits_CancelsItsJob()
     {
-        string key = await Cluster.NewKeyAsync("to be killed");
-        await using Child client = Cluster.User(key, "run", "endless");
-        await client.StateAsync(JobState.Running);
+        string key = await Cluster.CreateKeyAsync("to be killed");
+        await using ChildProcess client = Cluster.StartClient(key, "run", "endless");
+        await client.WaitForStateAsync(JobState.Running);
         client.Kill();
         var headers = new Grpc.Core.Metadata { { "authorization", $"Bearer {key}" } };
         JobInfo job = await Poll.UntilAsync(
-            async () => (await Raw.ListJobsAsync(new ListJobsRequest(), headers, cancellationToken: Cancel)).Jobs.Single(), job => job.State is not JobState.Running);
+            async () => (await RawClient.ListJobsAsync(new ListJobsRequest(), headers, cancellationToken: Cancel)).Jobs.Single(), job => job.State is not JobState.Running);
         Assert.Equal(JobState.Cancelled, job.State);
     }
 
@@ -66,18 +66,18 @@ public sealed class JobTests(Cluster cluster, ITestOutputHelper output) : Cluste
     public async Task ARunThatIsCancelled_CancelsItsJob()
     {
         using var cancel = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
-        using Recorded recorded = Experiments.Record("endless", Cluster.Remote);
+        using RecordedExperiment recorded = Experiments.Record("endless", Cluster.Remote);
         recorded.Trace.OnEvent = happening =>
         {
             if (happening.State is JobState.Running) cancel.Cancel();
         };
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => recorded.RunAsync(cancel.Token));
-        await Poll.UntilAsync(async () => (await Raw.ListJobsAsync(new ListJobsRequest { ActiveOnly = true }, Key, cancellationToken: Cancel)).Jobs, jobs => jobs.Count == 0);
+        await Poll.UntilAsync(async () => (await RawClient.ListJobsAsync(new ListJobsRequest { ActiveOnly = true }, KeyMetadata, cancellationToken: Cancel)).Jobs, jobs => jobs.Count == 0);
     }
 
     private async Task<Job> SubmitAsync(string experiment)
     {
-        using Recorded recorded = Experiments.Record(experiment, Cluster.Remote);
+        using RecordedExperiment recorded = Experiments.Record(experiment, Cluster.Remote);
         return await recorded.Trace.SubmitAsync(Cancel);
     }
 

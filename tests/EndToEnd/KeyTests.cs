@@ -1,50 +1,50 @@
 namespace Ndif.EndToEnd;
 
-public sealed class KeyTests(Cluster cluster, ITestOutputHelper output) : ClusterTests(cluster, output)
+public sealed class KeyTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
 {
     [Fact]
     public async Task AMissingWrongOrMalformedKey_IsRefusedWithAnAccessException()
     {
         string wrong = Cluster.Key[..^43] + new string('A', 43);
-        await using Child none = Cluster.User("", "run", "states"), other = Cluster.User(wrong, "run", "states"), nonsense = Cluster.User("secret", "run", "states");
-        await RefusedAsync(none, "This service needs a key, and the call has none.");
-        await RefusedAsync(other, "This service does not know the key.");
-        await RefusedAsync(nonsense, "This is not a key");
+        await using ChildProcess none = Cluster.StartClient("", "run", "states"), other = Cluster.StartClient(wrong, "run", "states"), nonsense = Cluster.StartClient("secret", "run", "states");
+        await AssertRefusedAsync(none, "This service needs a key, and the call has none.");
+        await AssertRefusedAsync(other, "This service does not know the key.");
+        await AssertRefusedAsync(nonsense, "This is not a key");
     }
 
     [Fact]
     public async Task AKey_WorksUntilItIsRevoked_AndIsListedWithoutItsSecret()
     {
-        string key = await Cluster.NewKeyAsync("Ada Lovelace");
+        string key = await Cluster.CreateKeyAsync("Ada Lovelace");
         string id = key.Split('_')[1];
-        await using (Child client = Cluster.User(key, "run", "prompt:0")) await client.ResultsAsync();
+        await using (ChildProcess client = Cluster.StartClient(key, "run", "prompt:0")) await client.GetResultChecksumsAsync();
 
-        string valid = await KeysAsync("list");
+        string valid = await RunKeysCommandAsync("list");
         Assert.Contains(id, valid, StringComparison.Ordinal);
         Assert.Contains("Ada Lovelace", valid, StringComparison.Ordinal);
         Assert.DoesNotContain(key.Split('_', 3)[2], valid, StringComparison.Ordinal);
 
-        Assert.Contains($"Revoked key {id}", await KeysAsync("revoke", id), StringComparison.Ordinal);
-        Assert.Contains("revoked", (await KeysAsync("list")).Split('\n').Single(line => line.Contains(id, StringComparison.Ordinal)), StringComparison.Ordinal);
-        await using Child late = Cluster.User(key, "run", "prompt:0");
-        await RefusedAsync(late, $"The key {id} was revoked on");
+        Assert.Contains($"Revoked key {id}", await RunKeysCommandAsync("revoke", id), StringComparison.Ordinal);
+        Assert.Contains("revoked", (await RunKeysCommandAsync("list")).Split('\n').Single(line => line.Contains(id, StringComparison.Ordinal)), StringComparison.Ordinal);
+        await using ChildProcess late = Cluster.StartClient(key, "run", "prompt:0");
+        await AssertRefusedAsync(late, $"The key {id} was revoked on");
     }
 
     [Fact]
     public async Task AKeyForAnotherModel_IsRefusedThisOne()
     {
-        await using Child client = Cluster.User(await Cluster.NewKeyAsync("narrow", "--model", "openai-community/gpt2"), "run", "states");
-        await RefusedAsync(client, $"may not use the model `{Experiments.Model}`");
+        await using ChildProcess client = Cluster.StartClient(await Cluster.CreateKeyAsync("narrow", "--model", "openai-community/gpt2"), "run", "states");
+        await AssertRefusedAsync(client, $"may not use the model `{Experiments.Model}`");
     }
 
     [Fact]
     public async Task NoProcess_WritesAPasswordOrAKey()
     {
-        await using (Child client = Cluster.User(Cluster.Key, "run", "prompt:1")) await client.ResultsAsync();
+        await using (ChildProcess client = Cluster.StartClient(Cluster.Key, "run", "prompt:1")) await client.GetResultChecksumsAsync();
         const string Wrong = "wrong-password-of-a-test";
-        await using Child lost = Cluster.Tool("keys", "list", "--redis", Cluster.RedisAddress.Replace(RedisUsers.ServicePassword, Wrong, StringComparison.Ordinal), "--data", Cluster.Data);
-        Assert.Equal(1, await lost.EndAsync());
-        foreach (Child child in (Child[])[Cluster.Gateway, .. Cluster.Workers.Values, lost])
+        await using ChildProcess lost = Cluster.StartTool("keys", "list", "--redis", Cluster.RedisAddress.Replace(RedisUsers.ServicePassword, Wrong, StringComparison.Ordinal), "--data", Cluster.DataFolder);
+        Assert.Equal(1, await lost.WaitForExitAsync());
+        foreach (ChildProcess child in (ChildProcess[])[Cluster.Gateway, .. Cluster.Workers.Values, lost])
         {
             string said = string.Join('\n', child.Lines) + child.Errors;
             Assert.True(said.Length > 0, child.Name);
@@ -53,16 +53,16 @@ public sealed class KeyTests(Cluster cluster, ITestOutputHelper output) : Cluste
         }
     }
 
-    private async Task<string> KeysAsync(params string[] arguments)
+    private async Task<string> RunKeysCommandAsync(params string[] arguments)
     {
-        await using Child keys = Cluster.Tool(["keys", .. arguments, "--redis", Cluster.RedisAddress, "--data", Cluster.Data]);
-        Assert.Equal(0, await keys.EndAsync());
+        await using ChildProcess keys = Cluster.StartTool(["keys", .. arguments, "--redis", Cluster.RedisAddress, "--data", Cluster.DataFolder]);
+        Assert.Equal(0, await keys.WaitForExitAsync());
         return string.Join('\n', keys.Lines);
     }
 
-    private static async Task RefusedAsync(Child client, string because)
+    private static async Task AssertRefusedAsync(ChildProcess client, string because)
     {
-        Told error = await client.ErrorAsync();
+        ClientMessage error = await client.GetErrorAsync();
         Assert.Equal(nameof(AccessException), error.Name);
         Assert.Contains(because, error.Text, StringComparison.Ordinal);
     }

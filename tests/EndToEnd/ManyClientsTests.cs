@@ -1,20 +1,20 @@
 namespace Ndif.EndToEnd;
 
-public sealed class ManyClientsTests(Cluster cluster, ITestOutputHelper output) : ClusterTests(cluster, output)
+public sealed class ManyClientsTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
 {
-    private const int Clients = 8, JobsOfEach = 4;
+    private const int Clients = 8, JobsPerClient = 4;
 
     [Fact]
     public async Task JobsOfManyClients_GiveWhatTheyGiveAlone_WhoeverTheyAreBatchedWith()
     {
         var alone = new IReadOnlyDictionary<string, TensorData>[Clients];
-        for (int i = 0; i < Clients; i++) alone[i] = await RunAsync(Experiment(i), Backend.Local);
+        for (int i = 0; i < Clients; i++) alone[i] = await RunAsync(GetExperiment(i), Backend.Local);
         await Task.WhenAll(Enumerable.Range(0, Clients).Select(async client =>
         {
-            for (int i = 0; i < JobsOfEach; i++)
+            for (int i = 0; i < JobsPerClient; i++)
             {
                 int which = (client + i) % Clients;
-                AssertSame(alone[which], await RunAsync(Experiment(which), Cluster.Remote), Experiment(which));
+                AssertSame(alone[which], await RunAsync(GetExperiment(which), Cluster.Remote), GetExperiment(which));
             }
         }));
     }
@@ -23,13 +23,13 @@ public sealed class ManyClientsTests(Cluster cluster, ITestOutputHelper output) 
     public async Task JobsOfManyProcesses_AreSharedByBothWorkers()
     {
         // while the first worker runs the first job, the second one must go to the other
-        await using Child first = Cluster.User(Cluster.Key, "run", LongJob);
-        Told one = await first.StateAsync(Protocol.JobState.Running);
-        await using Child second = Cluster.User(Cluster.Key, "run", "prompt:1", "3");
-        Told other = await second.StateAsync(Protocol.JobState.Running);
+        await using ChildProcess first = Cluster.StartClient(Cluster.Key, "run", LongJob);
+        ClientMessage one = await first.WaitForStateAsync(Protocol.JobState.Running);
+        await using ChildProcess second = Cluster.StartClient(Cluster.Key, "run", "prompt:1", "3");
+        ClientMessage other = await second.WaitForStateAsync(Protocol.JobState.Running);
         Assert.Equal(Cluster.Workers.Keys.Order(), new[] { one.Worker, other.Worker }.Order());
-        Assert.Equal("end", (await first.AllAsync())[^1].What);
-        Assert.Equal("end", (await second.AllAsync())[^1].What);
+        Assert.Equal("end", (await first.ReadAllMessagesAsync())[^1].Kind);
+        Assert.Equal("end", (await second.ReadAllMessagesAsync())[^1].Kind);
     }
 
     [Fact]
@@ -57,18 +57,18 @@ public sealed class ManyClientsTests(Cluster cluster, ITestOutputHelper output) 
 
     private async Task<Job> RunningAsync(string experiment)
     {
-        using Recorded recorded = Experiments.Record(experiment, Cluster.Remote);
+        using RecordedExperiment recorded = Experiments.Record(experiment, Cluster.Remote);
         Job job = await recorded.Trace.SubmitAsync(Cancel);
         await foreach (JobEvent happening in job.Events(cancellationToken: Cancel))
             if (happening.State is Protocol.JobState.Running) return job;
         throw new InvalidOperationException("The job did not run.");
     }
 
-    private static string Experiment(int number) => number switch { 0 => "generate:20", 1 => "edit", 2 => "states", _ => $"prompt:{number}" };
+    private static string GetExperiment(int number) => number switch { 0 => "generate:20", 1 => "edit", 2 => "states", _ => $"prompt:{number}" };
 
     private static async Task<IReadOnlyDictionary<string, TensorData>> RunAsync(string experiment, Backend where)
     {
-        using Recorded recorded = Experiments.Record(experiment, where);
+        using RecordedExperiment recorded = Experiments.Record(experiment, where);
         return await recorded.RunAsync(Cancel);
     }
 

@@ -1,49 +1,49 @@
 namespace Ndif.EndToEnd;
 
-public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : ClusterTests(cluster, output)
+public sealed class ToolTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
 {
     [Fact]
     public async Task Demo_PredictsParis_FromAnEmptyMachine()
     {
-        await using Child demo = Cluster.Tool("demo");
-        Assert.True(await demo.EndAsync() == 0, demo.Report());
+        await using ChildProcess demo = Cluster.StartTool("demo");
+        Assert.True(await demo.WaitForExitAsync() == 0, demo.FormatOutput());
         Assert.Contains(demo.Lines, line => line.Contains("\" Paris\"", StringComparison.Ordinal));
     }
 
     [Fact]
     public async Task Up_AnswersAClient_AndStopsCleanlyWhenTold()
     {
-        string data = Path.Combine(Cluster.Data, "up");
-        await using Child up = Cluster.Tool("up", "--port", "0", "--http-port", "0", "--data", data);
-        string host = (await up.LineAsync(line => line.Contains("export NDIF_HOST=", StringComparison.Ordinal), "its address")).Split('=')[1];
-        string key = (await up.LineAsync(line => line.Contains("export NDIF_API_KEY=", StringComparison.Ordinal), "a key")).Split('=')[1].Split(' ')[0];
-        using Recorded recorded = Experiments.Record("states", Backend.At(host, key));
+        string data = Path.Combine(Cluster.DataFolder, "up");
+        await using ChildProcess up = Cluster.StartTool("up", "--port", "0", "--http-port", "0", "--data", data);
+        string host = (await up.WaitForLineAsync(line => line.Contains("export NDIF_HOST=", StringComparison.Ordinal), "its address")).Split('=')[1];
+        string key = (await up.WaitForLineAsync(line => line.Contains("export NDIF_API_KEY=", StringComparison.Ordinal), "a key")).Split('=')[1].Split(' ')[0];
+        using RecordedExperiment recorded = Experiments.Record("states", Backend.At(host, key));
         Dictionary<string, string> there = (await recorded.RunAsync(Cancel)).ToDictionary(result => result.Key, result => result.Value.Checksum());
-        Assert.Equal(await HereAsync("states"), there);
-        Assert.True(await up.TerminateAsync() == 0, up.Report());
-        Assert.DoesNotContain("   at ", up.Report(), StringComparison.Ordinal);
+        Assert.Equal(await RunLocallyAsync("states"), there);
+        Assert.True(await up.TerminateAsync() == 0, up.FormatOutput());
+        Assert.DoesNotContain("   at ", up.FormatOutput(), StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task Up_LoadsInTheTypeItIsTold()
     {
-        await using Child up = Cluster.Tool("up", "--port", "0", "--http-port", "0", "--data", Path.Combine(Cluster.Data, "up-narrow"), "--dtype", "bfloat16", "--int8");
-        string host = (await up.LineAsync(line => line.Contains("export NDIF_HOST=", StringComparison.Ordinal), "its address")).Split('=')[1];
-        string key = (await up.LineAsync(line => line.Contains("export NDIF_API_KEY=", StringComparison.Ordinal), "a key")).Split('=')[1].Split(' ')[0];
-        using Recorded recorded = Experiments.Record("states", Backend.At(host, key));
+        await using ChildProcess up = Cluster.StartTool("up", "--port", "0", "--http-port", "0", "--data", Path.Combine(Cluster.DataFolder, "up-narrow"), "--dtype", "bfloat16", "--int8");
+        string host = (await up.WaitForLineAsync(line => line.Contains("export NDIF_HOST=", StringComparison.Ordinal), "its address")).Split('=')[1];
+        string key = (await up.WaitForLineAsync(line => line.Contains("export NDIF_API_KEY=", StringComparison.Ordinal), "a key")).Split('=')[1].Split(' ')[0];
+        using RecordedExperiment recorded = Experiments.Record("states", Backend.At(host, key));
         Assert.All((await recorded.RunAsync(Cancel)).Values, value => Assert.Equal(DType.BFloat16, value.Type));
-        Assert.True(await up.TerminateAsync() == 0, up.Report());
+        Assert.True(await up.TerminateAsync() == 0, up.FormatOutput());
     }
 
     [Fact]
     public async Task EveryCommand_HasHelp()
     {
-        Child[] helps = [.. "|demo|up|serve|worker|keys|models|models pull|models deploy|models evict|models pin|models unpin|models scale|models drain|models list|models sync|status|jobs|jobs show|jobs watch|jobs cancel|jobs delete|jobs dead|jobs requeue|usage|parity".Split('|')
-            .Select(command => Cluster.Tool([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]))];
-        foreach (Child help in helps)
+        ChildProcess[] helps = [.. "|demo|up|serve|worker|keys|models|models pull|models deploy|models evict|models pin|models unpin|models scale|models drain|models list|models sync|status|jobs|jobs show|jobs watch|jobs cancel|jobs delete|jobs dead|jobs requeue|usage|parity".Split('|')
+            .Select(command => Cluster.StartTool([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]))];
+        foreach (ChildProcess help in helps)
         {
-            await using Child one = help;
-            Assert.True(await one.EndAsync() == 0, one.Report());
+            await using ChildProcess one = help;
+            Assert.True(await one.WaitForExitAsync() == 0, one.FormatOutput());
             Assert.Contains("Usage:", one.Lines);
             Assert.Equal("", one.Errors);
         }
@@ -89,14 +89,14 @@ public sealed class ToolTests(Cluster cluster, ITestOutputHelper output) : Clust
     [InlineData("not a command", "dmeo")]
     public async Task ABadOption_IsASentenceAndAnExitCode_NeverAStackTrace(string what, string line)
     {
-        string certificate = Path.Combine(Cluster.Data, "not-a-certificate.pem");
+        string certificate = Path.Combine(Cluster.DataFolder, "not-a-certificate.pem");
         await File.WriteAllTextAsync(certificate, "certainly not", Cancel);
-        await using Child tool = Cluster.Tool([.. line.Split(' ').Select(word => word.Replace("{redis}", Cluster.RedisAddress, StringComparison.Ordinal)
+        await using ChildProcess tool = Cluster.StartTool([.. line.Split(' ').Select(word => word.Replace("{redis}", Cluster.RedisAddress, StringComparison.Ordinal)
             .Replace("{certificate}", certificate, StringComparison.Ordinal).Replace("{port}", $"{Cluster.Grpc.Port}", StringComparison.Ordinal))]);
-        int code = await tool.EndAsync();
-        Assert.True(code is > 0 and < 128, $"{what}: {tool.Report()}");
-        Assert.True(tool.Errors.Length > 0, $"{what}: {tool.Report()}");
-        Assert.DoesNotContain("   at ", tool.Report(), StringComparison.Ordinal);
-        Assert.DoesNotContain("Unhandled", tool.Report(), StringComparison.Ordinal);
+        int code = await tool.WaitForExitAsync();
+        Assert.True(code is > 0 and < 128, $"{what}: {tool.FormatOutput()}");
+        Assert.True(tool.Errors.Length > 0, $"{what}: {tool.FormatOutput()}");
+        Assert.DoesNotContain("   at ", tool.FormatOutput(), StringComparison.Ordinal);
+        Assert.DoesNotContain("Unhandled", tool.FormatOutput(), StringComparison.Ordinal);
     }
 }

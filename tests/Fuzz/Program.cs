@@ -6,22 +6,22 @@ namespace Ndif.Fuzz;
 /// <summary>One target, in one of four ways; run.sh beside this says how they are used.</summary>
 internal static class EntryPoint
 {
-    private const int LongestInput = 64 << 10;
+    private const int MaxInputBytes = 64 << 10;
 
-    private static readonly Dictionary<string, Func<IFuzzTarget>> s_targets = new()
+    private static readonly Dictionary<string, Func<IFuzzTarget>> _targets = new()
     {
-        ["program"] = () => new ProgramTarget(runs: false),
-        ["run"] = () => new ProgramTarget(runs: true),
+        ["program"] = () => new ProgramTarget(executePrograms: false),
+        ["run"] = () => new ProgramTarget(executePrograms: true),
         ["tensor"] = () => new TensorTarget(),
         ["name"] = () => new NameTarget(),
-        ["header"] = () => new HeaderTarget(),
+        ["header"] = () => new SafetensorsHeaderTarget(),
     };
 
     public static int Main(string[] args)
     {
-        if (args.Length < 2 || !s_targets.TryGetValue(args[1], out Func<IFuzzTarget>? open))
+        if (args.Length < 2 || !_targets.TryGetValue(args[1], out Func<IFuzzTarget>? open))
         {
-            Console.Error.WriteLine($"fuzz seeds|replay|random|afl {string.Join('|', s_targets.Keys)} [folder or files|seconds seed]");
+            Console.Error.WriteLine($"fuzz seeds|replay|random|afl {string.Join('|', _targets.Keys)} [folder or files|seconds seed]");
             return 2;
         }
         if (args[0] == "afl")
@@ -29,7 +29,7 @@ internal static class EntryPoint
             IFuzzTarget? opened = null; // by its first input: instrumented code must not run before
             SharpFuzz.Fuzzer.Run(stream =>
             {
-                byte[] buffer = new byte[LongestInput];
+                byte[] buffer = new byte[MaxInputBytes];
                 int length = stream.ReadAtLeast(buffer, buffer.Length, throwOnEndOfStream: false);
                 (opened ??= open()).Run(buffer[..length]);
             });
@@ -56,7 +56,7 @@ internal static class EntryPoint
                 byte[][] seeds = [.. target.Seeds()];
                 foreach (byte[] seed in seeds) target.Run(seed);
                 (double seconds, int number) = (double.Parse(args[2], CultureInfo.InvariantCulture), int.Parse(args[3], CultureInfo.InvariantCulture));
-                var mutations = new Mutations(seeds, number);
+                var mutations = new InputMutator(seeds, number);
                 long began = Stopwatch.GetTimestamp(), runs = 0;
                 string last = Path.Combine(Path.GetTempPath(), $"ndif-fuzz-{args[1]}-{Environment.ProcessId}"); // of a native abort this is all that is left
                 for (; Stopwatch.GetElapsedTime(began).TotalSeconds < seconds; runs++)

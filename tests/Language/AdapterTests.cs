@@ -1,41 +1,41 @@
-using Ndif.Models;
+using Ndif.Models.Files;
 using Ndif.Protocol;
 using TorchSharp;
 
 namespace Ndif.Language;
 
 /// <summary>A LoRA adapter as a part of the experiment, where the model runs as it is.</summary>
-public sealed class AdapterTests(Service service) : LanguageTests(service)
+public sealed class AdapterTests(ServiceFixture service) : LanguageTests(service)
 {
-    private static readonly Lazy<string> s_adapter = new(() =>
+    private static readonly Lazy<string> _adapter = new(() =>
     {
-        LanguageModel llm = new(Service.Model);
+        LanguageModel llm = new(ServiceFixture.Model);
         return Write(layer => new[] { "attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj" }.Select(module => (module, Shape(llm, $"transformer.h.{layer}.{module}"))));
     });
 
-    private static string Adapter => s_adapter.Value;
+    private static string Adapter => _adapter.Value;
 
     /// <summary>The model that was merged is loaded once and stays.</summary>
     public override async ValueTask InitializeAsync()
     {
-        await LogitsAsync(new LanguageModel(Service.Model, adapter: Adapter), Rome);
+        await LogitsAsync(new LanguageModel(ServiceFixture.Model, adapter: Adapter), Rome);
         await base.InitializeAsync();
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task AnAttachedAdapter_GivesWhatTheMergedOneGives(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task AnAttachedAdapter_GivesWhatTheMergedOneGives(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way), tuned = llm.WithAdapter(Adapter), merged = new(Service.Model, adapter: Adapter);
+        LanguageModel llm = Model(mode), tuned = llm.WithAdapter(Adapter), merged = new(ServiceFixture.Model, adapter: Adapter);
         Saved expected = await LogitsAsync(merged, Rome), plain = await LogitsAsync(llm, Rome);
         Near(expected, await LogitsAsync(tuned, Rome));
         Assert.True(plain.Tensor.MaxAbsDifference(expected) > 0.1);
         Near(plain, await LogitsAsync(llm, Rome), 0); // the model itself stays as it is
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task AnAttachedAdapter_IsThereInEveryStepOfAGeneration(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task AnAttachedAdapter_IsThereInEveryStepOfAGeneration(ExecutionMode mode)
     {
-        LanguageModel tuned = Model(way).WithAdapter(Adapter), merged = new(Service.Model, adapter: Adapter);
+        LanguageModel tuned = Model(mode).WithAdapter(Adapter), merged = new(ServiceFixture.Model, adapter: Adapter);
         async Task<TensorData> TokensAsync(LanguageModel llm)
         {
             using Trace t = llm.Generate(new[] { Paris, "Hello" }, maxNewTokens: 8, ignoreEos: true);
@@ -44,13 +44,13 @@ public sealed class AdapterTests(Service service) : LanguageTests(service)
             return tokens;
         }
         Same(await TokensAsync(merged), await TokensAsync(tuned));
-        Assert.False((await TokensAsync(new LanguageModel(Service.Model))).SameAs(await TokensAsync(tuned)));
+        Assert.False((await TokensAsync(new LanguageModel(ServiceFixture.Model))).SameAs(await TokensAsync(tuned)));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task SitesSeeWhatTheAdapterDoes_AndAnExperimentGoesOnBesideIt(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task SitesSeeWhatTheAdapterDoes_AndAnExperimentGoesOnBesideIt(ExecutionMode mode)
     {
-        LanguageModel tuned = Model(way).WithAdapter(Adapter), merged = new(Service.Model, adapter: Adapter);
+        LanguageModel tuned = Model(mode).WithAdapter(Adapter), merged = new(ServiceFixture.Model, adapter: Adapter);
         async Task<(TensorData Inner, TensorData Logits)> RunAsync(LanguageModel llm)
         {
             using Trace t = llm.Trace(Paris);
@@ -65,10 +65,10 @@ public sealed class AdapterTests(Service service) : LanguageTests(service)
         Near(expected.Logits, actual.Logits);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task AnAdapterOfTheEmbedding_AddsItsRows(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task AnAdapterOfTheEmbedding_AddsItsRows(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         (long width, long entries) = Shape(llm, "transformer.wte");
         TensorData plain = await llm.TraceAsync(Rome, _ => llm.Embed.Output.Save(), cancellationToken: Cancel);
         LanguageModel tuned = llm.WithAdapter(Write(layer => layer == 0 ? [("wte", (width, entries))] : [], "lora_embedding"));
@@ -77,14 +77,14 @@ public sealed class AdapterTests(Service service) : LanguageTests(service)
         using var scope = torch.NewDisposeScope();
         torch.Tensor a = torch.randn([4, entries], generator: generator) * 0.1, b = torch.randn([width, 4], generator: generator) * 0.1;
         torch.Tensor ids = torch.tensor([.. llm.Tokenizer.Encode(Rome).Select(id => (long)id)]);
-        float[] added = (a.index_select(1, ids).t().mm(b.t()) * 2).data<float>().ToArray();                  // [tokens, width]
+        float[] added = (a.index_select(1, ids).t().mm(b.t()) * 2).data<float>().ToArray();                  // [seq, hidden]
         Assert.Equal(plain.ToArray<float>().Zip(added, (x, y) => x + y), actual.ToArray<float>(), (x, y) => Math.Abs(x - y) < 1e-5);
     }
 
     [Fact]
     public void AnAdapterOfAnotherModel_IsRefused()
     {
-        LanguageModel llm = new(Service.Model);
+        LanguageModel llm = new(ServiceFixture.Model);
         NdifException shape = Assert.ThrowsAny<NdifException>(() => llm.WithAdapter(Write(layer => layer == 0 ? [("mlp.c_fc", (7, 5))] : [])));
         Assert.Equal(ErrorCode.BadCheckpoint, shape.Code);
         Assert.Contains("`transformer.h.0.mlp.c_fc`", shape.Message, StringComparison.Ordinal);

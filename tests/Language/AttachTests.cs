@@ -1,7 +1,9 @@
+using Ndif.Engine;
+
 namespace Ndif.Language;
 
 /// <summary>nnsight's tests of modules that a user adds: test_lm.py, TestEditing and TestMiscellaneous.</summary>
-public sealed class AttachTests(Service service) : LanguageTests(service)
+public sealed class AttachTests(ServiceFixture service) : LanguageTests(service)
 {
     /// <summary>nnsight's ComplexModule: hands its input on through a part.</summary>
     private sealed class Complex : ModuleDefinition
@@ -18,11 +20,11 @@ public sealed class AttachTests(Service service) : LanguageTests(service)
         protected override Value Forward(Value input) => _scale.Call(input);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestEditing.test_edit_with_attachment")]
-    public async Task AnEditThatCallsAnAttachedModule_LetsEachTraceReadAndChangeIt(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestEditing.test_edit_with_attachment")]
+    public async Task AnEditThatCallsAnAttachedModule_LetsEachTraceReadAndChangeIt(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         Envoy first = llm.Layers[0], attachment = first.Attach("attachment", new Complex());
         llm.Edit(() => first.Hidden = attachment.Call(first.Hidden), inPlace: true);
         using Trace t = llm.Trace();
@@ -53,20 +55,20 @@ public sealed class AttachTests(Service service) : LanguageTests(service)
         protected override Value Forward(Value input) => _decoder.Call(_inner.Call(_encoder.Call(input).Relu()));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task AnEditThatCallsAnAttachedModule_IsAFileToo_AndBringsTheModule(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task AnEditThatCallsAnAttachedModule_IsAFileToo_AndBringsTheModule(ExecutionMode mode)
     {
         string file = Path.GetTempFileName();
         try
         {
-            LanguageModel llm = Model(way);
+            LanguageModel llm = Model(mode);
             Envoy sae = llm.Layers[1].Attach("sae", new Autoencoder(TensorData.Randn([128, 64], seed: 1) * 0.1, TensorData.Randn([64, 128], seed: 2) * 0.1));
             LanguageModel edited = llm.Edit(() => llm.Layers[1].Hidden = sae.Call(llm.Layers[1].Hidden));
             edited.ExportEdits(file);
             TensorData expected = await LogitsAsync(edited, Paris);
             Assert.False(expected.SameAs(await LogitsAsync(llm, Paris)));
 
-            var other = new LanguageModel(Service.Model, remote: Backend(way), edits: file); // knows nothing of what was attached
+            var other = new LanguageModel(ServiceFixture.Model, remote: Backend(mode), edits: file); // knows nothing of what was attached
             Assert.Equal("transformer.h.1.sae.inner", other["transformer.h.1.sae"]["inner"].Path);
             Same(expected, await LogitsAsync(other, Paris));
             using Trace t = other.Trace();
@@ -90,25 +92,25 @@ public sealed class AttachTests(Service service) : LanguageTests(service)
         }
     }
 
-    [Theory, MemberData(nameof(Here))]
-    public async Task AUsersModule_TakesAttachmentsToo_AndAnEditKnowsThem(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    public async Task AUsersModule_TakesAttachmentsToo_AndAnEditKnowsThem(ExecutionMode mode)
     {
         using TinyNet net = new();
         NNsight model = net.Wrap();
         Envoy doubled = model["layer1"].Attach("doubled", new Scaled(2));
         NNsight edited = model.Edit(() => model["layer1"].Output = doubled.Call(model["layer1"].Output));
-        using Trace t = net.Trace(edited, way);
+        using Trace t = net.Trace(edited, mode);
         Saved scale = edited["layer1.doubled.scale"].Output.Save(), input = edited["layer2"].Input.Save();
         await t.RunAsync(Cancel);
         Same(input, scale);
         Assert.DoesNotContain("doubled", net.Wrap().ToString(), StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestMiscellaneous.test_undispatched_extra_module", "v0.4/test_lm/test_undispatched_extra_module")]
-    public async Task AModuleAttachedBeforeAnythingIsLoaded_IsThere(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestMiscellaneous.test_undispatched_extra_module", "v0.4/test_lm/test_undispatched_extra_module")]
+    public async Task AModuleAttachedBeforeAnythingIsLoaded_IsThere(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way); // nothing but its description is known yet
+        LanguageModel llm = Model(mode); // nothing but its description is known yet
         Envoy extra = llm.Attach("extra", new Scaled(3));
         using Trace t = llm.Generate(NewYork, maxNewTokens: 2);
         Saved scaled = extra.Call(llm.Embed.Output).Save(), embedded = llm.Embed.Output.Save(), ids = t.Result.Save();

@@ -1,13 +1,13 @@
 namespace Ndif.Language;
 
 /// <summary>nnsight's test_lm.py, TestInvokerBatching, and its serve and vLLM tests of several prompts.</summary>
-public sealed class BatchingTests(Service service) : LanguageTests(service)
+public sealed class BatchingTests(ServiceFixture service) : LanguageTests(service)
 {
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestInvokerBatching.test_invoker_group_batching")]
-    public async Task GroupsOfPrompts_AreOneBatch_AndAnEmptyInvokeSeesAllOfIt(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestInvokerBatching.test_invoker_group_batching")]
+    public async Task GroupsOfPrompts_AreOneBatch_AndAnEmptyInvokeSeesAllOfIt(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         string[] two = [Paris, Rome];
         using Trace t = llm.Trace();
         Saved one, pair, all, single, everything;
@@ -24,11 +24,11 @@ public sealed class BatchingTests(Service service) : LanguageTests(service)
         Assert.Equal([" New", " Paris", " Rome", "!"], Enumerable.Range(0, 4).Select(row => llm.Tokenizer.Decode(all.Tensor[row].ArgMax())));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestInvokerBatching.test_invoke_list_attention_mask", "test_serve/TestBatching.test_two_different_prompts", "test_vllm/TestBatching.test_batched_multi_token_with_iter")]
-    public async Task APrompt_GivesTheSame_AloneInAListAndBesideOthers(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestInvokerBatching.test_invoke_list_attention_mask", "test_serve/TestBatching.test_two_different_prompts", "test_vllm/TestBatching.test_batched_multi_token_with_iter")]
+    public async Task APrompt_GivesTheSame_AloneInAListAndBesideOthers(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         string[] prompts = ["Hello", NewYork, Rome];
         TensorData[] alone = await Task.WhenAll(prompts.Select(async p => (await LogitsAsync(llm, p)).Tensor[0, ^1]));
         Saved list = await LogitsAsync(llm, prompts);
@@ -50,11 +50,11 @@ public sealed class BatchingTests(Service service) : LanguageTests(service)
         }
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestInvokerBatching.test_invoker_input_ids")]
-    public async Task AnInvoke_ReadsItsOwnTokenIds(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestInvokerBatching.test_invoker_input_ids")]
+    public async Task AnInvoke_ReadsItsOwnTokenIds(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace();
         Saved one, other;
         using (t.Invoke(Paris)) one = llm.Inputs.Kwargs["input_ids"].Save();
@@ -64,11 +64,11 @@ public sealed class BatchingTests(Service service) : LanguageTests(service)
         Assert.Equal(llm.Tokenizer.Encode("Hello"), other.ToArray<int>());
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_0516_features/TestMultiInvoker.test_multiple_invokers_independent")]
-    public async Task Invokes_ReadDifferentLayers(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_0516_features/TestMultiInvoker.test_multiple_invokers_independent")]
+    public async Task Invokes_ReadDifferentLayers(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace();
         Saved late, early;
         using (t.Invoke("Hello")) late = llm.Layers[3].Hidden.Save();
@@ -78,11 +78,11 @@ public sealed class BatchingTests(Service service) : LanguageTests(service)
         Assert.NotEqual(late.Tensor[0, 0].Norm().Item<float>(), early.Tensor[0, 0].Norm().Item<float>());
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_0516_features/TestMultiInvoker.test_generate_with_invokers")]
-    public async Task AGenerationOfInvokes_GoesOnWithEach(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_0516_features/TestMultiInvoker.test_generate_with_invokers")]
+    public async Task AGenerationOfInvokes_GoesOnWithEach(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Generate(maxNewTokens: 2);
         Saved paris, rome;
         using (t.Invoke(Paris)) paris = t.Result.Save();
@@ -92,11 +92,11 @@ public sealed class BatchingTests(Service service) : LanguageTests(service)
         Assert.EndsWith(" Rome.", llm.Tokenizer.Decode(rome), StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_serve/TestCrossInvokeSharedState.test_shared_list_across_invokes", "test_vllm/TestCrossInvokeSharedState.test_shared_list_across_invokes")]
-    public async Task OneList_IsFilledBySeveralInvokes(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_serve/TestCrossInvokeSharedState.test_shared_list_across_invokes", "test_vllm/TestCrossInvokeSharedState.test_shared_list_across_invokes")]
+    public async Task OneList_IsFilledBySeveralInvokes(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace();
         ValueList tokens = t.List();
         using (t.Invoke(Paris)) tokens.Append(llm.LmHead.Output[0, ^1].ArgMax(-1));
@@ -106,11 +106,11 @@ public sealed class BatchingTests(Service service) : LanguageTests(service)
         Assert.Equal([" Paris", " Rome"], Tensors(saved).Select(id => llm.Tokenizer.Decode(id)));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_vllm/TestCrossInvokeSharedState.test_shared_list_multi_token")]
-    public async Task OneList_IsFilledInEveryStepOfSeveralInvokes(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_vllm/TestCrossInvokeSharedState.test_shared_list_multi_token")]
+    public async Task OneList_IsFilledInEveryStepOfSeveralInvokes(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Generate(maxNewTokens: 2);
         ValueList tokens = t.List();
         foreach (string prompt in (string[])[Paris, Rome])

@@ -1,15 +1,15 @@
 namespace Ndif.Language;
 
 /// <summary>nnsight's test_lm.py, TestCache, and test_vllm.py's.</summary>
-public sealed class CacheTests(Service service) : LanguageTests(service)
+public sealed class CacheTests(ServiceFixture service) : LanguageTests(service)
 {
     private static TensorData First(CacheEntry entry) => ((Saved)entry.Output[0]).Tensor;
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestCache.test_basic_cache", "test_vllm/TestCache.test_basic_cache")]
-    public async Task ACache_HoldsEveryModulesOutput(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestCache.test_basic_cache", "test_vllm/TestCache.test_basic_cache")]
+    public async Task ACache_HoldsEveryModulesOutput(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace("Hello");
         ActivationCache cache = t.Cache();
         Saved hidden = llm.Layers[0].Hidden.Save(), logits = llm.LmHead.Output.Save();
@@ -20,11 +20,11 @@ public sealed class CacheTests(Service service) : LanguageTests(service)
         Assert.Contains("transformer.h.3.mlp.c_fc", cache.Paths);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestCache.test_cache_output_and_inputs")]
-    public async Task InputsAreCached_BesideOutputs(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestCache.test_cache_output_and_inputs")]
+    public async Task InputsAreCached_BesideOutputs(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace("Hello");
         ActivationCache cache = t.Cache(inputs: true);
         await t.RunAsync(Cancel);
@@ -32,11 +32,11 @@ public sealed class CacheTests(Service service) : LanguageTests(service)
         Assert.IsType<Dictionary<string, object?>>(((Saved)cache[llm.Layers[1]].Inputs[1]).Result, exactMatch: false);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestCache.test_cache_inputs_only", "test_lm/TestCache.test_cache_no_entry_input")]
-    public async Task InputsAreCached_Alone(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestCache.test_cache_inputs_only", "test_lm/TestCache.test_cache_no_entry_input")]
+    public async Task InputsAreCached_Alone(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace("Hello");
         ActivationCache cache = t.Cache(output: false, inputs: true);
         await t.RunAsync(Cancel);
@@ -44,11 +44,11 @@ public sealed class CacheTests(Service service) : LanguageTests(service)
         Assert.Contains("ask for it with t.Cache(output: true)", Assert.Throws<KeyNotFoundException>(() => cache[llm.Layers[0]].Output).Message, StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestCache.test_cache_generation", "test_lm/TestCache.test_cache_some_modules_generation")]
-    public async Task AGeneration_CachesEachCall(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestCache.test_cache_generation", "test_lm/TestCache.test_cache_some_modules_generation")]
+    public async Task AGeneration_CachesEachCall(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Generate("Hello", maxNewTokens: 3);
         ActivationCache all = t.Cache(), some = t.Cache(modules: [llm.Layers[0]]);
         await t.RunAsync(Cancel);
@@ -58,11 +58,11 @@ public sealed class CacheTests(Service service) : LanguageTests(service)
         Assert.Contains("was called 3 times", Assert.Throws<InvalidOperationException>(() => some[llm.Layers[0]].Output).Message, StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestCache.test_cache_with_intervention")]
-    public async Task ACache_HoldsWhatInterventionsMade(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestCache.test_cache_with_intervention")]
+    public async Task ACache_HoldsWhatInterventionsMade(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace("Hello");
         ActivationCache cache = t.Cache();
         llm.Layers[0].Output[0][..] = 0;
@@ -71,11 +71,11 @@ public sealed class CacheTests(Service service) : LanguageTests(service)
         NotZero(First(cache["transformer.h.1"]));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestCache.test_cache_single_invoker")]
-    public async Task ACacheOfOneInvoke_HoldsItsRows(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestCache.test_cache_single_invoker")]
+    public async Task ACacheOfOneInvoke_HoldsItsRows(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace();
         ActivationCache cache;
         Saved other;
@@ -86,11 +86,11 @@ public sealed class CacheTests(Service service) : LanguageTests(service)
         Assert.Equal([1, 8, 128], other.Tensor.Shape.ToArray());
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestCache.test_cache_after_intervention")]
-    public async Task ACacheStartedLate_LacksWhatRanBefore(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestCache.test_cache_after_intervention")]
+    public async Task ACacheStartedLate_LacksWhatRanBefore(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace("Hello");
         llm.Layers[1].Hidden[..] = 0;
         ActivationCache cache = t.Cache();
@@ -100,11 +100,11 @@ public sealed class CacheTests(Service service) : LanguageTests(service)
         Assert.Contains("`transformer.h.0` was never cached", Assert.Throws<KeyNotFoundException>(() => cache[llm.Layers[0]]).Message, StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestCache.test_cache_skip")]
-    public async Task ASkippedModule_IsCachedWithItsValue(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestCache.test_cache_skip")]
+    public async Task ASkippedModule_IsCachedWithItsValue(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace("Hello");
         ActivationCache cache = t.Cache();
         llm.Layers[1].Skip(llm.Layers[0].Output);
@@ -113,11 +113,11 @@ public sealed class CacheTests(Service service) : LanguageTests(service)
         Assert.False(cache.Contains(llm.Layers[1].Mlp));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestCache.test_cache_some_modules", "test_lm/TestCache.test_cache_some_modules_by_ref", "test_vllm/TestCache.test_cache_specific_modules")]
-    public async Task ChosenModules_ByPathOrByModule_AreCachedAlone(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestCache.test_cache_some_modules", "test_lm/TestCache.test_cache_some_modules_by_ref", "test_vllm/TestCache.test_cache_specific_modules")]
+    public async Task ChosenModules_ByPathOrByModule_AreCachedAlone(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace("Hello");
         ActivationCache byPath = t.Cache(modules: ((string[])["transformer.h.0", "lm_head"]).Select(path => llm[path])), byModule = t.Cache(modules: llm.Layers);
         await t.RunAsync(Cancel);
@@ -125,11 +125,11 @@ public sealed class CacheTests(Service service) : LanguageTests(service)
         Assert.Equal(llm.Layers.Select(l => l.Path), byModule.Paths);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestCache.test_multiple_caches")]
-    public async Task SeveralCaches_AreKeptApart(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestCache.test_multiple_caches")]
+    public async Task SeveralCaches_AreKeptApart(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace("Hello");
         ActivationCache first = t.Cache(modules: [llm.Layers[0]]);
         ActivationCache second = t.Cache(modules: [llm.Layers[0], llm.Layers[1]], inputs: true);
@@ -139,11 +139,11 @@ public sealed class CacheTests(Service service) : LanguageTests(service)
         Same(First(first[llm.Layers[0]]), First(second[llm.Layers[0]]));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestCache.test_cache_attribute_access")]
-    public async Task ACache_IsReadByModule_AndWhatIsNotThereIsSaid(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestCache.test_cache_attribute_access")]
+    public async Task ACache_IsReadByModule_AndWhatIsNotThereIsSaid(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace("Hello");
         ActivationCache cache = t.Cache();
         await t.RunAsync(Cancel);
@@ -155,11 +155,11 @@ public sealed class CacheTests(Service service) : LanguageTests(service)
         Assert.Throws<BadProgramException>(() => cache[llm["transformer.layers"]]);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestCache.test_cache_alias")]
-    public async Task ACache_IsReadByAliases(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestCache.test_cache_alias")]
+    public async Task ACache_IsReadByAliases(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way, new() { ["transformer.h"] = ["layers", "blocks"], ["mlp"] = "feed_forward", ["lm_head"] = "unembed" });
+        LanguageModel llm = Model(mode, new() { ["transformer.h"] = ["layers", "blocks"], ["mlp"] = "feed_forward", ["lm_head"] = "unembed" });
         using Trace t = llm.Trace("Hello");
         ActivationCache cache = t.Cache();
         await t.RunAsync(Cancel);

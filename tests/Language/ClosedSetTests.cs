@@ -6,21 +6,21 @@ namespace Ndif.Language;
 /// nnsight's test_serialization_edge_cases.py and test_whitelist_serialization.py: what may not run on the service. Code never
 /// travels here; the set of operations is closed, and what is not in it is refused before anything is queued.
 /// </summary>
-public sealed class ClosedSetTests(Service service) : LanguageTests(service)
+public sealed class ClosedSetTests(ServiceFixture service) : LanguageTests(service)
 {
-    public static TheoryData<Way, string> Refused => new(
-        from way in Enum.GetValues<Way>()
+    public static TheoryData<ExecutionMode, string> Refused => new(
+        from way in Enum.GetValues<ExecutionMode>()
         from op in (string[])["os.system", "subprocess.run", "socket.socket", "shutil.rmtree", "eval", "exec", "open", "__import__", "getattr", "softmx"]
         select (way, op));
 
     [Theory, MemberData(nameof(Refused))]
-    [Carries("test_serialization_edge_cases/test_prohibited_module_os", "test_serialization_edge_cases/test_prohibited_module_subprocess",
+    [PortedFrom("test_serialization_edge_cases/test_prohibited_module_os", "test_serialization_edge_cases/test_prohibited_module_subprocess",
         "test_serialization_edge_cases/test_prohibited_module_socket", "test_serialization_edge_cases/test_prohibited_module_shutil",
         "test_serialization_edge_cases/test_prohibited_builtin_eval", "test_serialization_edge_cases/test_prohibited_builtin_exec",
         "test_serialization_edge_cases/test_prohibited_builtin_open", "test_whitelist_serialization/test_non_whitelisted_modules")]
-    public async Task AnOperationOutsideOfTheTable_IsRefused(Way way, string op)
+    public async Task AnOperationOutsideOfTheTable_IsRefused(ExecutionMode mode, string op)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         llm.Layers[0].Hidden.Relu().Save();
         t.ToProgram().Nodes.Single(node => node.Call is { Op: "relu" }).Call.Op = op; // the client has no way to say it
@@ -31,12 +31,12 @@ public sealed class ClosedSetTests(Service service) : LanguageTests(service)
         if (op == "softmx") Assert.Contains("Did you mean `softmax`", refused.Message, StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_serialization_edge_cases/test_whitelisted_module_torch", "test_serialization_edge_cases/test_whitelisted_module_math",
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_serialization_edge_cases/test_whitelisted_module_torch", "test_serialization_edge_cases/test_whitelisted_module_math",
         "test_serialization_edge_cases/test_safe_builtins_allowed", "test_whitelist_serialization/test_whitelisted_modules")]
-    public async Task TorchsFunctions_Arithmetic_ListsAndNumbers_Run(Way way)
+    public async Task TorchsFunctions_Arithmetic_ListsAndNumbers_Run(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         Value hidden = llm.Layers[0].Hidden;
         ValueList list = t.List(hidden.Shape[0], 2, Math.Sqrt(16));
@@ -47,10 +47,10 @@ public sealed class ClosedSetTests(Service service) : LanguageTests(service)
         Assert.Equal(3, length.Item<long>());
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public void AnObjectOfThisProcess_CannotBePartOfAProgram(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public void AnObjectOfThisProcess_CannotBePartOfAProgram(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         Assert.Contains("A FileInfo cannot be part of a program", Assert.Throws<ArgumentException>(() => t.Log(new FileInfo("x"))).Message, StringComparison.Ordinal);
     }

@@ -6,13 +6,13 @@ namespace Ndif.Language;
 /// <summary>docs/nnsight-tests.md says of every case of nnsight's tests that can be carried over (Cases.txt) where it is, or why it is not.</summary>
 public sealed partial class CoverageTests
 {
-    private static readonly string s_root = FindRoot();
+    private static readonly string _root = FindRoot();
 
-    private static readonly Dictionary<string, string[]> s_carried = typeof(CoverageTests).Assembly.GetTypes()
-        .SelectMany(type => type.GetMethods().Select(method => (Name: $"{type.Name}.{method.Name}", Carries: method.GetCustomAttribute<CarriesAttribute>())))
+    private static readonly Dictionary<string, string[]> _carried = typeof(CoverageTests).Assembly.GetTypes()
+        .SelectMany(type => type.GetMethods().Select(method => (Name: $"{type.Name}.{method.Name}", Carries: method.GetCustomAttribute<PortedFromAttribute>())))
         .Where(test => test.Carries is not null).ToDictionary(test => test.Name, test => test.Carries!.Cases.ToArray());
 
-    private static string[] Document => File.ReadAllLines(Path.Combine(s_root, "docs", "nnsight-tests.md"));
+    private static string[] Document => File.ReadAllLines(Path.Combine(_root, "docs", "nnsight-tests.md"));
 
     private static (string Case, string Test, string Remark)[] Rows =>
         [.. Document.Select(line => Row().Match(line)).Where(m => m.Success).Select(m => (m.Groups[1].Value, m.Groups[2].Value, m.Groups[3].Value.Trim()))];
@@ -36,8 +36,8 @@ public sealed partial class CoverageTests
         {
             if (test == "-") Assert.True(remark.Length > 20, $"{@case}: neither a test nor a reason.");
             else if (OtherTest().Match(test) is { Success: true } other)
-                Assert.Matches($@"\b{other.Groups[2].Value}\(", File.ReadAllText(Path.Combine(s_root, other.Groups[1].Value)));
-            else Assert.True(s_carried.TryGetValue(test, out string[]? carried) && carried.Contains(@case), $"{@case}: `{test}` does not carry it.");
+                Assert.Matches($@"\b{other.Groups[2].Value}\(", File.ReadAllText(Path.Combine(_root, other.Groups[1].Value)));
+            else Assert.True(_carried.TryGetValue(test, out string[]? carried) && carried.Contains(@case), $"{@case}: `{test}` does not carry it.");
         }
     }
 
@@ -45,7 +45,7 @@ public sealed partial class CoverageTests
     public void EveryCaseThatATestCarries_NamesItInTheTable()
     {
         var rows = Rows.ToDictionary(row => row.Case, row => row.Test);
-        foreach (var (test, cases) in s_carried)
+        foreach (var (test, cases) in _carried)
             Assert.All(cases, @case => Assert.Equal(test, rows.GetValueOrDefault(@case)));
     }
 

@@ -1,17 +1,19 @@
+using Ndif.Engine;
 using Ndif.Protocol;
+
 
 namespace Ndif.Language;
 
 /// <summary>nnsight's test_lm.py, TestEditing: edits that stay, and edits as files.</summary>
-public sealed class EditTests(Service service) : LanguageTests(service)
+public sealed class EditTests(ServiceFixture service) : LanguageTests(service)
 {
     private async Task<string> NextAsync(LanguageModel llm, string prompt) => Next(llm, await LogitsAsync(llm, prompt));
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestEditing.test_non_inplace_editing", "v0.4/test_lm/test_non_inplace_editing", "v0.4/test_lm/test_editing")]
-    public async Task AnEditedModel_IsAnother_WithTheEditsOfTheOneItComesFrom(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestEditing.test_non_inplace_editing", "v0.4/test_lm/test_non_inplace_editing", "v0.4/test_lm/test_editing")]
+    public async Task AnEditedModel_IsAnother_WithTheEditsOfTheOneItComesFrom(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         Saved paris = await llm.TraceAsync(Paris, _ => llm.Layers[^1].Hidden[.., ^1, ..].Save(), cancellationToken: Cancel);
         LanguageModel edited = llm.Edit(() => llm.Layers[^1].Hidden[.., ^1, ..] = paris.Tensor);
         LanguageModel more = edited.Edit(() => edited.LmHead.Output = edited.LmHead.Output * -1);
@@ -20,22 +22,22 @@ public sealed class EditTests(Service service) : LanguageTests(service)
         Near((await LogitsAsync(edited, Rome)).Tensor * -1, await LogitsAsync(more, Rome));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestEditing.test_clear_edits", "v0.4/test_lm/test_clear_edits")]
-    public async Task EditsInPlace_AreTakenBack(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestEditing.test_clear_edits", "v0.4/test_lm/test_clear_edits")]
+    public async Task EditsInPlace_AreTakenBack(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         llm.Edit(() => llm.Layers[^1].Hidden[..] = 0, inPlace: true);
         Assert.NotEqual(" Rome", await NextAsync(llm, Rome));
         llm.ClearEdits();
         Assert.Equal(" Rome", await NextAsync(llm, Rome));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestEditing.test_batched_editing", "v0.4/test_lm/test_batched_editing")]
-    public async Task AnEdit_IsMadeOnEachPrompt_OfABatch(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestEditing.test_batched_editing", "v0.4/test_lm/test_batched_editing")]
+    public async Task AnEdit_IsMadeOnEachPrompt_OfABatch(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         LanguageModel edited = llm.Edit(() => llm.Layers[1].Hidden[.., ^1] = 0);
         using Trace t = edited.Trace();
         Saved pair, one;
@@ -47,19 +49,19 @@ public sealed class EditTests(Service service) : LanguageTests(service)
         Zero(one);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task Edits_AreAFile_AndTheSameInAnotherModelObject(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task Edits_AreAFile_AndTheSameInAnotherModelObject(ExecutionMode mode)
     {
         string file = Path.GetTempFileName();
         try
         {
-            LanguageModel llm = Model(way);
+            LanguageModel llm = Model(mode);
             Saved paris = await llm.TraceAsync(Paris, _ => llm.Layers[^1].Hidden[.., ^1, ..].Save(), cancellationToken: Cancel);
             LanguageModel edited = llm.Edit(() => llm.Layers[^1].Hidden[.., ^1, ..] = paris.Tensor)
                 .Edit(() => Doubled(llm)).Edit(() => llm.LmHead.Output = llm.LmHead.Output + TensorData.Full([1], 1));
             edited.ExportEdits(file);
             TensorData expected = await LogitsAsync(edited, Rome);
-            LanguageModel imported = Model(way), constructed = new(Service.Model, remote: Backend(way), edits: file);
+            LanguageModel imported = Model(mode), constructed = new(ServiceFixture.Model, remote: Backend(mode), edits: file);
             imported.ImportEdits(file);
             Same(expected, await LogitsAsync(imported, Rome));
             Same(expected, await LogitsAsync(constructed, Rome));
@@ -79,15 +81,15 @@ public sealed class EditTests(Service service) : LanguageTests(service)
         }
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task AnErrorInAnImportedEdit_NamesTheLineWhereItWasWritten(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task AnErrorInAnImportedEdit_NamesTheLineWhereItWasWritten(ExecutionMode mode)
     {
         string file = Path.GetTempFileName();
         try
         {
-            LanguageModel llm = Model(way);
+            LanguageModel llm = Model(mode);
             llm.Edit(() => llm.Layers[0].Hidden[.., 99] = 0).ExportEdits(file);
-            var other = new LanguageModel(Service.Model, remote: Backend(way), edits: file);
+            var other = new LanguageModel(ServiceFixture.Model, remote: Backend(mode), edits: file);
             var thrown = await Assert.ThrowsAsync<IndexOutOfRangeException>(() => LogitsAsync(other, Rome));
             Assert.Contains("EditTests.cs:", thrown.Message, StringComparison.Ordinal);
             Assert.Contains(nameof(AnErrorInAnImportedEdit_NamesTheLineWhereItWasWritten), thrown.Message, StringComparison.Ordinal);
@@ -98,13 +100,13 @@ public sealed class EditTests(Service service) : LanguageTests(service)
         }
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public void AFileThatIsNone_OrIsDamaged_OrAnotherModels_IsRefused(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public void AFileThatIsNone_OrIsDamaged_OrAnotherModels_IsRefused(ExecutionMode mode)
     {
         string file = Path.GetTempFileName();
         try
         {
-            LanguageModel llm = Model(way);
+            LanguageModel llm = Model(mode);
             llm.Edit(() => llm.Layers[0].Hidden[..] = 0).ExportEdits(file);
             byte[] good = File.ReadAllBytes(file);
             for (int cut = 0; cut < good.Length; cut += 7)
@@ -122,7 +124,7 @@ public sealed class EditTests(Service service) : LanguageTests(service)
             File.WriteAllText(file, "{}");
             Assert.Contains("is no file of edits", Assert.Throws<NdifException>(() => llm.ImportEdits(file)).Message, StringComparison.Ordinal);
             Assert.Throws<FileNotFoundException>(() => llm.ImportEdits(file + ".not"));
-            var constructed = new LanguageModel(Service.Model, remote: Backend(way), edits: file);
+            var constructed = new LanguageModel(ServiceFixture.Model, remote: Backend(mode), edits: file);
             foreach (Action use in (Action[])[() => _ = constructed["lm_head"], () => constructed.Trace(Paris)]) Assert.Throws<NdifException>(use); // each time
 
             using TinyNet net = new();
@@ -137,8 +139,8 @@ public sealed class EditTests(Service service) : LanguageTests(service)
         }
     }
 
-    [Theory, MemberData(nameof(Here))]
-    public async Task TheEditsOfAUsersModule_AreAFileToo(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    public async Task TheEditsOfAUsersModule_AreAFileToo(ExecutionMode mode)
     {
         string file = Path.GetTempFileName();
         try
@@ -155,7 +157,7 @@ public sealed class EditTests(Service service) : LanguageTests(service)
             List<TensorData> outputs = [];
             foreach (NNsight model in (NNsight[])[edited, other])
             {
-                using Trace t = net.Trace(model, way);
+                using Trace t = net.Trace(model, mode);
                 Saved output = model["layer2"].Input.Save();
                 await t.RunAsync(Cancel);
                 outputs.Add(output);

@@ -1,16 +1,18 @@
+using Ndif.Engine;
+
 namespace Ndif.Language;
 
 /// <summary>nnsight's gradient tests: test_lm.py, test_tiny.py, test_multiple_wrappers.py, and those of its graph era.</summary>
-public sealed class GradientTests(Service service) : LanguageTests(service)
+public sealed class GradientTests(ServiceFixture service) : LanguageTests(service)
 {
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestGradients.test_grad_access_and_modify", "v0.4/test_tiny/test_grad_setting", "test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_gradients_with_multiple_wrappers")]
-    public async Task AGradient_IsReadReplacedAndReadAgain_ThroughAnyWrapper(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestGradients.test_grad_access_and_modify", "v0.4/test_tiny/test_grad_setting", "test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_gradients_with_multiple_wrappers")]
+    public async Task AGradient_IsReadReplacedAndReadAgain_ThroughAnyWrapper(ExecutionMode mode)
     {
         using TinyNet net = new();
         foreach (NNsight model in (NNsight[])[net.Model, net.Wrap()])
         {
-            using Trace t = net.Trace(model, way, grad: true);
+            using Trace t = net.Trace(model, mode, grad: true);
             Value hidden = model["layer1"].Output.RequiresGrad();
             Saved before = null!, after = null!;
             t.Backward(model["layer2"].Output.Sum(), () =>
@@ -25,11 +27,11 @@ public sealed class GradientTests(Service service) : LanguageTests(service)
         }
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestActivationModification.test_modification_with_grad")]
-    public async Task AnEdit_IsMade_WhereGradientsAreOn(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestActivationModification.test_modification_with_grad")]
+    public async Task AnEdit_IsMade_WhereGradientsAreOn(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris, grad: true);
         Saved before = llm.Layers[1].Hidden.Clone().Save();
         llm.Layers[1].Hidden[..] = 0;
@@ -39,11 +41,11 @@ public sealed class GradientTests(Service service) : LanguageTests(service)
         Zero(after);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestGradients.test_retain_grad", "v0.4/test_lm/test_retain_grad")]
-    public async Task TheGradientOfAHiddenState_IsThereAfterThePass(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestGradients.test_retain_grad", "v0.4/test_lm/test_retain_grad")]
+    public async Task TheGradientOfAHiddenState_IsThereAfterThePass(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris, grad: true);
         Value hidden = llm.Layers[1].Hidden;
         t.Backward(llm.LmHead.Output.Sum());
@@ -53,11 +55,11 @@ public sealed class GradientTests(Service service) : LanguageTests(service)
         Assert.Equal(value.Tensor.Shape.ToArray(), grad.Tensor.Shape.ToArray());
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestGradients.test_grad_access_and_modify", "v0.4/test_lm/test_grad")]
-    public async Task AGradientSetToZero_IsZeroFromThere(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestGradients.test_grad_access_and_modify", "v0.4/test_lm/test_grad")]
+    public async Task AGradientSetToZero_IsZeroFromThere(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris, grad: true);
         Value early = llm.Layers[0].Hidden, late = llm.Layers[2].Hidden;
         Saved before = null!, after = null!, further = null!;
@@ -74,11 +76,11 @@ public sealed class GradientTests(Service service) : LanguageTests(service)
         Zero(further);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestGradients.test_multi_backward", "v0.4/test_lm/test_multi_grad")]
-    public async Task SeveralBackwardPasses_FollowEachOther(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestGradients.test_multi_backward", "v0.4/test_lm/test_multi_grad")]
+    public async Task SeveralBackwardPasses_FollowEachOther(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris, grad: true);
         Value hidden = llm.Layers[1].Hidden, logits = llm.LmHead.Output;
         Saved first = null!, second = null!;
@@ -89,11 +91,11 @@ public sealed class GradientTests(Service service) : LanguageTests(service)
         Near(first.Tensor * 2, second, 1e-3 * first.Tensor.Norm().Item<float>());
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_memory_cleanup/TestGradientRetention.test_tensor_with_grad_fn_retains_references", "test_memory_cleanup/TestGradientRetention.test_tensor_without_grad_fn_frees_cleanly")]
-    public async Task WhatIsSavedOfAGraph_HoldsNothingOfIt(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_memory_cleanup/TestGradientRetention.test_tensor_with_grad_fn_retains_references", "test_memory_cleanup/TestGradientRetention.test_tensor_without_grad_fn_frees_cleanly")]
+    public async Task WhatIsSavedOfAGraph_HoldsNothingOfIt(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         long before = TorchSharp.torch.Tensor.TotalCount;
         foreach (bool grad in (bool[])[true, false])
         {
@@ -105,10 +107,10 @@ public sealed class GradientTests(Service service) : LanguageTests(service)
         }
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task AnAdapter_IsTrainedWhereTheModelIs(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task AnAdapter_IsTrainedWhereTheModelIs(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Session s = llm.Session();
         Value a = s.Parameter(TensorData.Randn([128, 4], seed: 1) * 0.02), b = s.Parameter(TensorData.Zeros([4, 128]));
         Optimizer adam = s.AdamW([a, b], lr: 3e-3);

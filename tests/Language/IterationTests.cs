@@ -1,15 +1,15 @@
 namespace Ndif.Language;
 
 /// <summary>nnsight's test_lm.py, TestIteration, and what others of its tests iterate.</summary>
-public sealed class IterationTests(Service service) : LanguageTests(service)
+public sealed class IterationTests(ServiceFixture service) : LanguageTests(service)
 {
     private static List<Saved> Tokens(LanguageModel llm, IEnumerable<int> steps) => [.. steps.Select(_ => llm.LmHead.Output[0, ^1].ArgMax(-1).Save())];
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestIteration.test_iter_and_all", "test_lm/TestIteration.test_iter_with_block", "test_remote/TestGeneration.test_generate_with_iter")]
-    public async Task AllSteps_GiveTheTokensOfTheGeneration(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestIteration.test_iter_and_all", "test_lm/TestIteration.test_iter_with_block", "test_remote/TestGeneration.test_generate_with_iter")]
+    public async Task AllSteps_GiveTheTokensOfTheGeneration(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Generate(NewYork, maxNewTokens: 3);
         List<Saved> tokens = Tokens(llm, t.Iter[..]);
         await t.RunAsync(Cancel);
@@ -22,12 +22,12 @@ public sealed class IterationTests(Service service) : LanguageTests(service)
         Assert.Equal([" New", " York", " City"], Tensors(saved).Select(id => llm.Tokenizer.Decode(id)));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestIteration.test_iter_slice", "test_lm/TestIteration.test_iter_idx", "test_iter_edge_cases/TestIterBoundedSlice.test_bounded_slice_runs_twice",
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestIteration.test_iter_slice", "test_lm/TestIteration.test_iter_idx", "test_iter_edge_cases/TestIterBoundedSlice.test_bounded_slice_runs_twice",
         "test_iter_edge_cases/TestIterBoundedSlice.test_bounded_slice_full_range")]
-    public async Task StepsAreChosen_ByRangeNumberStrideAndList(Way way)
+    public async Task StepsAreChosen_ByRangeNumberStrideAndList(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         (Func<Trace, IEnumerable<int>> Steps, string[] Expected)[] cases =
         [
             (t => t.Iter[1..3], [" York", " City"]), (t => t.Iter[0..3], [" New", " York", " City"]), (t => t.Iter[..2], [" New", " York"]),
@@ -42,12 +42,12 @@ public sealed class IterationTests(Service service) : LanguageTests(service)
         }
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestIteration.test_batched_iter", "test_iter_edge_cases/TestIterCrossInvoke.test_two_invokes_independent_iter",
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestIteration.test_batched_iter", "test_iter_edge_cases/TestIterCrossInvoke.test_two_invokes_independent_iter",
         "test_iter_edge_cases/TestIterCrossInvoke.test_two_invokes_different_iter_ranges")]
-    public async Task EachInvoke_HasAnIterationOfItsOwn(Way way)
+    public async Task EachInvoke_HasAnIterationOfItsOwn(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Generate(maxNewTokens: 3);
         List<Saved> first, second;
         using (t.Invoke(NewYork)) first = Tokens(llm, t.Iter[..]);
@@ -57,11 +57,11 @@ public sealed class IterationTests(Service service) : LanguageTests(service)
         Assert.Equal(["."], llm.Tokenizer.BatchDecode(second));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestIteration.test_iter_and_skip")]
-    public async Task AModule_IsSkippedInEachStep(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestIteration.test_iter_and_skip")]
+    public async Task AModule_IsSkippedInEachStep(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Generate(NewYork, maxNewTokens: 3);
         List<(Saved In, Saved Out)> steps = [];
         foreach (int step in t.Iter[..])
@@ -75,11 +75,11 @@ public sealed class IterationTests(Service service) : LanguageTests(service)
         Assert.All(steps, step => Same(step.In, step.Out));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestIteration.test_iter_with_promptless_invokers")]
-    public async Task AnEmptyInvoke_IteratesOverAllRows(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestIteration.test_iter_with_promptless_invokers")]
+    public async Task AnEmptyInvoke_IteratesOverAllRows(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Generate(maxNewTokens: 2);
         List<Saved> all = [];
         using (t.Invoke(NewYork)) { }
@@ -90,11 +90,11 @@ public sealed class IterationTests(Service service) : LanguageTests(service)
         Assert.Equal([" New Paris", " York."], all.Select(ids => llm.Tokenizer.Decode(ids)));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestIteration.test_slice_iter_with_envoy_called_before")]
-    public async Task AModuleReadBeforeTheIteration_IsReadInItAgain(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestIteration.test_slice_iter_with_envoy_called_before")]
+    public async Task AModuleReadBeforeTheIteration_IsReadInItAgain(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Generate(NewYork, maxNewTokens: 3);
         Saved prompt = llm.LmHead.Output.Save();
         List<Saved> tokens = Tokens(llm, t.Iter[1..3]);
@@ -103,11 +103,11 @@ public sealed class IterationTests(Service service) : LanguageTests(service)
         Assert.Equal([" York", " City"], llm.Tokenizer.BatchDecode(tokens));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestIteration.test_iter_with_batched_interventions")]
-    public async Task AnInterventionInOneInvokesSteps_LeavesTheOtherAlone(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestIteration.test_iter_with_batched_interventions")]
+    public async Task AnInterventionInOneInvokesSteps_LeavesTheOtherAlone(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Generate(maxNewTokens: 3);
         List<Saved> changed = [], clean;
         using (t.Invoke("The Eiffel Tower is in"))
@@ -124,11 +124,11 @@ public sealed class IterationTests(Service service) : LanguageTests(service)
         Assert.Equal([" the", " middle", " glass"], llm.Tokenizer.BatchDecode(changed));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestIteration.test_iter_module")]
-    public async Task EachStep_MayReadAnotherLayer(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestIteration.test_iter_module")]
+    public async Task EachStep_MayReadAnotherLayer(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Generate(NewYork, maxNewTokens: 3);
         List<Saved> hidden = [];
         foreach (int step in t.Iter[..]) hidden.Add(llm.Layers[step].Hidden.Save());

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Ndif.Engine;
 using TorchSharp;
 
 namespace Ndif.Language;
@@ -7,7 +8,7 @@ namespace Ndif.Language;
 /// nnsight's test_memory_cleanup.py. Native tensors are counted after every test of this project; here are what it asks for
 /// beyond that.
 /// </summary>
-public sealed class MemoryTests(Service service) : LanguageTests(service)
+public sealed class MemoryTests(ServiceFixture service) : LanguageTests(service)
 {
     private static void AssertFreed(params WeakReference[] references)
     {
@@ -31,15 +32,15 @@ public sealed class MemoryTests(Service service) : LanguageTests(service)
         return [new(t), new(unsaved), new(saved), new(saved.Result)];
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_memory_cleanup/TestTracerCleanup.test_tracer_freed_after_trace", "test_memory_cleanup/TestTracerCleanup.test_tracer_no_reference_to_saved_tensors",
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_memory_cleanup/TestTracerCleanup.test_tracer_freed_after_trace", "test_memory_cleanup/TestTracerCleanup.test_tracer_no_reference_to_saved_tensors",
         "test_memory_cleanup/TestTracerCleanup.test_tracer_freed_with_modifications", "test_memory_cleanup/TestTracerCleanup.test_multiple_tracers_freed",
         "test_memory_cleanup/TestTracerCleanup.test_tracer_freed_after_early_stop", "test_memory_cleanup/TestSavedObjectCleanup.test_saved_tensor_freed_on_delete",
         "test_memory_cleanup/TestSavedObjectCleanup.test_multiple_saved_tensors_freed_independently", "test_memory_cleanup/TestUnsavedObjectCleanup.test_unsaved_intermediate_not_retained",
         "test_memory_cleanup/TestUnsavedObjectCleanup.test_unsaved_clones_not_retained")]
-    public void ATrace_ItsValuesAndResults_AreFreed_WhenNobodyHoldsThem(Way way)
+    public void ATrace_ItsValuesAndResults_AreFreed_WhenNobodyHoldsThem(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         WeakReference[] used = [.. Use(llm), .. Use(llm, _ => llm.Layers[1].Hidden[..] = 0), .. Use(llm, _ => llm.Layers[0].Hidden.Clone()), Stopped(llm)];
         llm.Forward("Hello"); // a thread that waits may have what it did last on its stack
         AssertFreed(used);
@@ -55,11 +56,11 @@ public sealed class MemoryTests(Service service) : LanguageTests(service)
         }
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_memory_cleanup/TestUnsavedObjectCleanup.test_only_saved_objects_are_tensors", "test_memory_cleanup/TestSavedObjectCleanup.test_saved_tensor_in_list_freed")]
-    public async Task OnlyWhatWasSaved_HasAValue_AndItIsTheClients(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_memory_cleanup/TestUnsavedObjectCleanup.test_only_saved_objects_are_tensors", "test_memory_cleanup/TestSavedObjectCleanup.test_saved_tensor_in_list_freed")]
+    public async Task OnlyWhatWasSaved_HasAValue_AndItIsTheClients(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         long before = torch.Tensor.TotalCount;
         using Trace t = llm.Trace(Paris);
         Value unsaved = llm.Layers[0].Hidden * 2;
@@ -72,12 +73,12 @@ public sealed class MemoryTests(Service service) : LanguageTests(service)
         Assert.InRange(torch.Tensor.TotalCount, 0, before); // the result is bytes of this process, no native tensor
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_memory_cleanup/TestTracerCleanup.test_nested_session_tracer_freed", "test_memory_cleanup/TestSessionCleanup.test_session_values_freed_after_session",
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_memory_cleanup/TestTracerCleanup.test_nested_session_tracer_freed", "test_memory_cleanup/TestSessionCleanup.test_session_values_freed_after_session",
         "test_memory_cleanup/TestSessionCleanup.test_cross_trace_values_freed")]
-    public void ASession_AndTheValuesThatFlowedInIt_AreFreed(Way way)
+    public void ASession_AndTheValuesThatFlowedInIt_AreFreed(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         long before = torch.Tensor.TotalCount;
         AssertFreed(Use(llm));
         Assert.InRange(torch.Tensor.TotalCount, 0, before);
@@ -95,12 +96,12 @@ public sealed class MemoryTests(Service service) : LanguageTests(service)
         }
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_memory_cleanup/TestModelCleanup.test_multiple_traces_no_accumulation", "test_memory_cleanup/TestMemoryStress.test_many_traces_no_leak",
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_memory_cleanup/TestModelCleanup.test_multiple_traces_no_accumulation", "test_memory_cleanup/TestMemoryStress.test_many_traces_no_leak",
         "test_memory_cleanup/TestMemoryStress.test_large_tensor_freed", "test_vllm/TestBasicInference.test_request_cleanup")]
-    public async Task FiftyTraces_LeaveAsManyTensorsAsOne(Way way)
+    public async Task FiftyTraces_LeaveAsManyTensorsAsOne(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         long before = torch.Tensor.TotalCount;
         for (int i = 0; i < 50; i++)
         {
@@ -112,13 +113,13 @@ public sealed class MemoryTests(Service service) : LanguageTests(service)
         Assert.InRange(torch.Tensor.TotalCount, 0, before);
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_memory_cleanup/TestModelCleanup.test_model_freed_after_trace_and_delete", "test_memory_cleanup/TestModelCleanup.test_model_freed_without_trace",
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_memory_cleanup/TestModelCleanup.test_model_freed_after_trace_and_delete", "test_memory_cleanup/TestModelCleanup.test_model_freed_without_trace",
         "test_memory_cleanup/TestModelCleanup.test_layer_freed_after_model_delete", "test_memory_cleanup/TestInterleaverCleanup.test_interleaver_freed_with_wrapper",
         "test_memory_cleanup/TestMemoryStress.test_repeated_wrapper_creation_no_leak")]
-    public void AUsersModule_IsFreed_WithItsWrapper(Way way)
+    public void AUsersModule_IsFreed_WithItsWrapper(ExecutionMode mode)
     {
-        foreach (bool used in (bool[])[true, false]) AssertFreed(Wrap(used, Backend(way)));
+        foreach (bool used in (bool[])[true, false]) AssertFreed(Wrap(used, Backend(mode)));
 
         [MethodImpl(MethodImplOptions.NoInlining)]
         static WeakReference[] Wrap(bool used, Backend where)

@@ -4,11 +4,11 @@ namespace Ndif.Language;
 /// Every misuse that nnsight's documentation names, and its test_debug.py: the same exception with the same text in all three ways, which
 /// names the module and the user's line and says what to do.
 /// </summary>
-public sealed class MisuseTests(Service service) : LanguageTests(service)
+public sealed class MisuseTests(ServiceFixture service) : LanguageTests(service)
 {
     private sealed record Misuse(Func<LanguageModel, Task> Do, Type Type, params string[] Says);
 
-    private static readonly Dictionary<string, Misuse> s_all = new()
+    private static readonly Dictionary<string, Misuse> _all = new()
     {
         ["a module that is not there"] = new(Run(llm => llm["transformer.h.0.mpl"].Output.Save()),
             typeof(BadProgramException), "`GPT2LMHeadModel` has no module `transformer.h.0.mpl`.", "Did you mean `mlp`"),
@@ -286,7 +286,7 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
         protected override Value Forward(Value input) => input;
     }
 
-    public static TheoryData<string> All => [.. s_all.Keys];
+    public static TheoryData<string> All => [.. _all.Keys];
 
     private static Value Helper(Value hidden) => hidden[.., 55];
 
@@ -300,7 +300,7 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
     };
 
     [Theory, MemberData(nameof(All))]
-    [Carries("test_debug/TestExceptionReconstruction.test_index_error_shows_correct_line", "test_debug/TestExceptionReconstruction.test_attribute_error_in_trace",
+    [PortedFrom("test_debug/TestExceptionReconstruction.test_index_error_shows_correct_line", "test_debug/TestExceptionReconstruction.test_attribute_error_in_trace",
         "test_debug/TestExceptionReconstruction.test_exception_type_preserved", "test_debug/TestNestedContextExceptions.test_exception_in_invoke",
         "test_debug/TestNestedContextExceptions.test_exception_in_second_invoke", "test_debug/TestNestedContextExceptions.test_exception_in_helper_function",
         "test_debug/TestNestedContextExceptions.test_exception_in_backward_context", "test_debug/TestDanglingMediators.test_nonexistent_module_path",
@@ -313,20 +313,20 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
         "test_serve_async/TestErrorHandling.test_failing_intervention_traceback_preserved")]
     public async Task AMisuse_IsTheSameError_InAllWays(string misuse)
     {
-        (Func<LanguageModel, Task> use, Type type, string[] says) = s_all[misuse];
+        (Func<LanguageModel, Task> use, Type type, string[] says) = _all[misuse];
         List<Exception> thrown = [];
-        foreach (Way way in Enum.GetValues<Way>()) thrown.Add(await Assert.ThrowsAnyAsync<Exception>(() => use(Model(way))));
+        foreach (ExecutionMode way in Enum.GetValues<ExecutionMode>()) thrown.Add(await Assert.ThrowsAnyAsync<Exception>(() => use(Model(way))));
         Assert.True(type == thrown[0].GetType(), $"{thrown[0]}");
         Assert.All(says, text => Assert.Contains(text, thrown[0].Message, StringComparison.Ordinal));
         Assert.All(thrown, one => Assert.Equal((thrown[0].GetType(), thrown[0].Message), (one.GetType(), one.Message)));
-        Assert.All(thrown, one => Assert.Equal(Errors.Of(thrown[0]).Code, Errors.Of(one).Code));
+        Assert.All(thrown, one => Assert.Equal(Errors.FromException(thrown[0]).Code, Errors.FromException(one).Code));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_debug/TestDebugMode.test_debug_mode_off", "test_debug/TestDebugMode.test_debug_mode_on")]
-    public async Task TheMessageIsTheUsers_AndWhatLiesBelowIsInnerExceptions(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_debug/TestDebugMode.test_debug_mode_off", "test_debug/TestDebugMode.test_debug_mode_on")]
+    public async Task TheMessageIsTheUsers_AndWhatLiesBelowIsInnerExceptions(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         llm.Layers[0].Hidden[.., 10].Save();
         var thrown = await Assert.ThrowsAsync<IndexOutOfRangeException>(() => t.RunAsync(Cancel));
@@ -336,19 +336,19 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
         Assert.Contains("Ndif.", thrown.ToString(), StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task AFailure_LeavesTheNextTraceAlone(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task AFailure_LeavesTheNextTraceAlone(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
-        foreach (string misuse in s_all.Keys) await Assert.ThrowsAnyAsync<Exception>(() => s_all[misuse].Do(llm));
+        LanguageModel llm = Model(mode);
+        foreach (string misuse in _all.Keys) await Assert.ThrowsAnyAsync<Exception>(() => _all[misuse].Do(llm));
         Assert.Equal(" Paris", Next(llm, await LogitsAsync(llm, Paris)));
     }
 
-    [Theory, MemberData(nameof(Here))]
-    public async Task SeveralInputsOfAUsersModule_AreRefused(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    public async Task SeveralInputsOfAUsersModule_AreRefused(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Trace t = net.Model.Trace(Backend(way));
+        using Trace t = net.Model.Trace(Backend(mode));
         using (t.Invoke(net.Input)) net.Model.Output.Save();
         using (t.Invoke(net.Input)) net.Model.Output.Save();
         var refused = await Assert.ThrowsAsync<BadProgramException>(() => t.RunAsync(Cancel));
@@ -365,11 +365,11 @@ public sealed class MisuseTests(Service service) : LanguageTests(service)
         Assert.Contains("Drop remote: true.", Assert.Throws<BadProgramException>(t.Run).Message, StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_debug/TestLanguageModelErrors.test_tokenizer_not_provided_with_preloaded_model")]
-    public async Task AModelWithoutATokenizer_TakesTokenIds_AndSaysSo(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_debug/TestLanguageModelErrors.test_tokenizer_not_provided_with_preloaded_model")]
+    public async Task AModelWithoutATokenizer_TakesTokenIds_AndSaysSo(ExecutionMode mode)
     {
-        var llm = new LanguageModel(Untokenized, remote: Backend(way));
+        var llm = new LanguageModel(ModelWithoutTokenizer, remote: Backend(mode));
         Assert.Contains("comes without a tokenizer.json.", Assert.Throws<CheckpointException>(() => llm.Tokenizer).Message, StringComparison.Ordinal);
         using Trace t = llm.Scan("Hello");
         llm.LmHead.Output.Shape.Save();

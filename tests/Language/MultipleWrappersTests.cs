@@ -1,26 +1,28 @@
+using Ndif.Engine;
+
 namespace Ndif.Language;
 
 /// <summary>nnsight's test_multiple_wrappers.py: several wrappers of one module.</summary>
-public sealed class MultipleWrappersTests(Service service) : LanguageTests(service)
+public sealed class MultipleWrappersTests(ServiceFixture service) : LanguageTests(service)
 {
-    private async Task<Saved> Output(TinyNet net, NNsight model, Way way, Action<NNsight>? intervene = null)
+    private async Task<Saved> Output(TinyNet net, NNsight model, ExecutionMode mode, Action<NNsight>? intervene = null)
     {
-        using Trace t = net.Trace(model, way);
+        using Trace t = net.Trace(model, mode);
         intervene?.Invoke(model);
         Saved output = model.Output.Save();
         await t.RunAsync(Cancel);
         return output;
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_multiple_wrappers/TestMultipleWrappers.test_two_wrappers_both_work", "test_multiple_wrappers/TestMultipleWrappers.test_three_wrappers",
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_multiple_wrappers/TestMultipleWrappers.test_two_wrappers_both_work", "test_multiple_wrappers/TestMultipleWrappers.test_three_wrappers",
         "test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_save_intermediate_layers_multiple_wrappers")]
-    public async Task SeveralWrappers_GiveTheSame(Way way)
+    public async Task SeveralWrappers_GiveTheSame(ExecutionMode mode)
     {
         using TinyNet net = new();
         foreach (NNsight model in (NNsight[])[net.Model, net.Wrap(), net.Wrap()])
         {
-            using Trace t = net.Trace(model, way);
+            using Trace t = net.Trace(model, mode);
             Saved layer = model["layer1"].Output.Save(), output = model.Output.Save();
             await t.RunAsync(Cancel);
             Same(net.Plain(), output);
@@ -28,44 +30,44 @@ public sealed class MultipleWrappersTests(Service service) : LanguageTests(servi
         }
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_multiple_wrappers/TestMultipleWrappers.test_two_wrappers_modifications_independent",
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_multiple_wrappers/TestMultipleWrappers.test_two_wrappers_modifications_independent",
         "test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_wrapper_with_modifications_then_new_wrapper")]
-    public async Task AnEditThroughOneWrapper_DoesNotReachAnother(Way way)
+    public async Task AnEditThroughOneWrapper_DoesNotReachAnother(ExecutionMode mode)
     {
         using TinyNet net = new();
-        Zero(await Output(net, net.Model, way, m => m.Output[..] = 0));
-        Same(net.Plain(), await Output(net, net.Wrap(), way));
+        Zero(await Output(net, net.Model, mode, m => m.Output[..] = 0));
+        Same(net.Plain(), await Output(net, net.Wrap(), mode));
         NNsight edited = net.Wrap().Edit(() => net.Model.Output[..] = 0);
-        Zero(await Output(net, edited, way));
-        Same(net.Plain(), await Output(net, net.Wrap(), way));
+        Zero(await Output(net, edited, mode));
+        Same(net.Plain(), await Output(net, net.Wrap(), mode));
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_multiple_wrappers/TestMultipleWrappers.test_interleaved_wrapper_usage", "test_multiple_wrappers/TestManyWrappers.test_simultaneous_wrapper_traces")]
-    public async Task Wrappers_AreUsedInTurn(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_multiple_wrappers/TestMultipleWrappers.test_interleaved_wrapper_usage", "test_multiple_wrappers/TestManyWrappers.test_simultaneous_wrapper_traces")]
+    public async Task Wrappers_AreUsedInTurn(ExecutionMode mode)
     {
         using TinyNet net = new();
         NNsight other = net.Wrap();
         for (int i = 0; i < 2; i++)
         {
-            Zero(await Output(net, net.Model, way, m => m.Output[..] = 0));
-            Same(net.Plain(), await Output(net, other, way));
+            Zero(await Output(net, net.Model, mode, m => m.Output[..] = 0));
+            Same(net.Plain(), await Output(net, other, mode));
         }
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_multiple_wrappers/TestManyWrappers.test_many_wrappers_no_memory_leak", "test_multiple_wrappers/TestManyWrappers.test_rapid_wrapper_creation_and_use")]
-    public async Task TwentyWrappers_LeaveNoTensor(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_multiple_wrappers/TestManyWrappers.test_many_wrappers_no_memory_leak", "test_multiple_wrappers/TestManyWrappers.test_rapid_wrapper_creation_and_use")]
+    public async Task TwentyWrappers_LeaveNoTensor(ExecutionMode mode)
     {
         using TinyNet net = new();
         long before = TorchSharp.torch.Tensor.TotalCount;
-        for (int i = 0; i < 20; i++) Same(net.Plain(), await Output(net, net.Wrap(), way));
+        for (int i = 0; i < 20; i++) Same(net.Plain(), await Output(net, net.Wrap(), mode));
         Assert.InRange(TorchSharp.torch.Tensor.TotalCount, 0, before);
     }
 
     [Fact]
-    [Carries("test_multiple_wrappers/TestManyWrappers.test_wrapper_cleanup_on_gc")]
+    [PortedFrom("test_multiple_wrappers/TestManyWrappers.test_wrapper_cleanup_on_gc")]
     public async Task AWrapper_IsFreed_WhenNobodyHoldsIt()
     {
         using TinyNet net = new();
@@ -76,7 +78,7 @@ public sealed class MultipleWrappersTests(Service service) : LanguageTests(servi
             GC.WaitForPendingFinalizers();
         }
         Assert.False(wrapper.IsAlive);
-        Same(net.Plain(), await Output(net, net.Model, Way.Local));
+        Same(net.Plain(), await Output(net, net.Model, ExecutionMode.Local));
     }
 
     [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.NoInlining)]
@@ -89,16 +91,16 @@ public sealed class MultipleWrappersTests(Service service) : LanguageTests(servi
         return new WeakReference(model);
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_skip_module_with_multiple_wrappers")]
-    public async Task ASkipThroughOneWrapper_DoesNotReachAnother(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_skip_module_with_multiple_wrappers")]
+    public async Task ASkipThroughOneWrapper_DoesNotReachAnother(ExecutionMode mode)
     {
         using TinyNet net = new();
-        Zero(await Output(net, net.Model, way, m => m["layer2"].Skip(Op.Zeros([1, 2]))));
-        Same(net.Plain(), await Output(net, net.Wrap(), way));
+        Zero(await Output(net, net.Model, mode, m => m["layer2"].Skip(Op.Zeros([1, 2]))));
+        Same(net.Plain(), await Output(net, net.Wrap(), mode));
     }
 
-    private static readonly WithOutput s_withOutput = new();
+    private static readonly WithOutput _withOutput = new();
 
     private sealed class WithOutput : TorchSharp.torch.nn.Module<TorchSharp.torch.Tensor, TorchSharp.torch.Tensor>
     {
@@ -109,13 +111,13 @@ public sealed class MultipleWrappersTests(Service service) : LanguageTests(servi
         public override TorchSharp.torch.Tensor forward(TorchSharp.torch.Tensor input) => output.call(input);
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_bert_wrapper_construction_with_output_modules")]
-    public async Task AModuleCalledOutput_IsReachedByName_BesideTheOutput(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_bert_wrapper_construction_with_output_modules")]
+    public async Task AModuleCalledOutput_IsReachedByName_BesideTheOutput(ExecutionMode mode)
     {
         using TinyNet net = new();
-        var model = new NNsight(s_withOutput);
-        using Trace t = net.Trace(model, way);
+        var model = new NNsight(_withOutput);
+        using Trace t = net.Trace(model, mode);
         Saved inner = model["output"].Output.Save(), outer = model.Output.Save();
         await t.RunAsync(Cancel);
         Same(inner, outer);

@@ -3,22 +3,22 @@ using Ndif.Protocol;
 namespace Ndif.Language;
 
 /// <summary>nnsight's test_remote.py, test_serve.py and test_serve_async.py: what it means to run elsewhere.</summary>
-public sealed class RemoteTests(Service service) : LanguageTests(service)
+public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
 {
-    private LanguageModel There => Model(Way.Gateway);
+    private LanguageModel There => Model(ExecutionMode.Gateway);
 
-    private LanguageModel HereModel => Model(Way.Local);
+    private LanguageModel HereModel => Model(ExecutionMode.Local);
 
     private async Task<Job> SubmitAsync(Trace t)
     {
         using (t) return await t.SubmitAsync(Cancel);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_remote/TestPrintStatements.test_print_in_trace")]
-    public async Task ALog_IsPrinted_InOrder(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_remote/TestPrintStatements.test_print_in_trace")]
+    public async Task ALog_IsPrinted_InOrder(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         List<string> logs = [];
         using Trace t = llm.Trace(Paris);
         t.OnLog = logs.Add;
@@ -28,11 +28,11 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
         Assert.Equal(["shape [1, 8, 128]", "number 129 True 2.5"], logs);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_remote/TestInterventions.test_activation_patching", "test_remote/TestSessions.test_basic_session", "test_remote/TestSessions.test_session_variable_sharing")]
-    public async Task ASession_PatchesOnePromptIntoAnother(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_remote/TestInterventions.test_activation_patching", "test_remote/TestSessions.test_basic_session", "test_remote/TestSessions.test_session_variable_sharing")]
+    public async Task ASession_PatchesOnePromptIntoAnother(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         const string Clean = "When Mary and John went to the store, John gave a drink to", Corrupt = "When Mary and John went to the store, Mary gave a drink to";
         using Session s = llm.Session();
         Value clean;
@@ -53,11 +53,11 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
     }
 
     [Fact]
-    [Carries("test_serve/TestNumericalMatch.test_hidden_states_match", "test_serve/TestNumericalMatch.test_logits_match", "test_serve/TestNumericalMatch.test_intervention_results_match")]
+    [PortedFrom("test_serve/TestNumericalMatch.test_hidden_states_match", "test_serve/TestNumericalMatch.test_logits_match", "test_serve/TestNumericalMatch.test_intervention_results_match")]
     public async Task WhatRunsThere_GivesTheBytesOfWhatRunsHere()
     {
         List<Saved[]> all = [];
-        foreach (Way way in Enum.GetValues<Way>())
+        foreach (ExecutionMode way in Enum.GetValues<ExecutionMode>())
         {
             LanguageModel llm = Model(way);
             all.Add(await llm.TraceAsync(Paris, _ =>
@@ -72,7 +72,7 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
     }
 
     [Fact]
-    [Carries("test_remote/TestNonBlocking.test_non_blocking_request", "test_serve/TestNonBlocking.test_single_nonblocking", "test_serve/TestNonBlocking.test_nonblocking_hidden_states",
+    [PortedFrom("test_remote/TestNonBlocking.test_non_blocking_request", "test_serve/TestNonBlocking.test_single_nonblocking", "test_serve/TestNonBlocking.test_nonblocking_hidden_states",
         "test_serve_async/TestErrorHandling.test_nonblocking_double_collect")]
     public async Task AJobThatIsNotWaitedFor_GivesItsSaves_WheneverAsked()
     {
@@ -85,7 +85,7 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
         Assert.Equal(" Paris", Next(llm, logits));
         Assert.Equal([1, 8, 128], hidden.Tensor.Shape.ToArray());
         Assert.Equal(JobState.Completed, (await job.GetAsync(Cancel)).State);
-        Job same = await Job.AttachAsync(job.Id, Backend(Way.Gateway), Cancel);
+        Job same = await Job.AttachAsync(job.Id, Backend(ExecutionMode.Gateway), Cancel);
         List<string> seen = [];
         await foreach (JobEvent happening in same.Events(cancellationToken: Cancel)) seen.Add(happening.ToString());
         Assert.Contains("value: logits", seen);
@@ -94,7 +94,7 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
     }
 
     [Fact]
-    [Carries("test_serve/TestNonBlocking.test_concurrent_nonblocking", "test_serve_async/TestTimingOverlap.test_concurrent_faster_than_sequential",
+    [PortedFrom("test_serve/TestNonBlocking.test_concurrent_nonblocking", "test_serve_async/TestTimingOverlap.test_concurrent_faster_than_sequential",
         "test_serve_async/TestResultIsolation.test_same_varname_different_prompts", "test_serve_async/TestResultIsolation.test_same_varname_same_prompt",
         "test_serve_async/TestResultIsolation.test_multiple_saves_isolation")]
     public async Task ManyJobsAtOnce_GiveEachItsOwn_UnderTheSameNames()
@@ -114,7 +114,7 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
     }
 
     [Fact]
-    [Carries("test_serve/TestBatching.test_batched_clean_and_corrupted_raises_clear_error", "test_serve_async/TestErrorHandling.test_failing_intervention_isolation",
+    [PortedFrom("test_serve/TestBatching.test_batched_clean_and_corrupted_raises_clear_error", "test_serve_async/TestErrorHandling.test_failing_intervention_isolation",
         "test_server_errors/TestSurfaceServerErrors.test_raises_runtime_error_preserving_fields", "test_server_errors/TestSurfaceServerErrors.test_raises_runtime_error_not_original_type",
         "test_server_errors/TestCaptureDeferred.test_captures_type_name_and_message", "test_server_errors/TestCaptureDeferred.test_traceback_captured_with_real_frames")]
     public async Task AJobThatFails_SaysWhy_AndDoesNotHurtThoseBesideIt()
@@ -135,20 +135,20 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
             var thrown = await Assert.ThrowsAsync<IndexOutOfRangeException>(() => t.RunAsync(Cancel));
             Assert.StartsWith("index 40 is out of bounds for dimension 1 with size 8", thrown.Message, StringComparison.Ordinal);
             Assert.Contains("llm.Layers[1].Hidden[.., 40] = 0;", thrown.Message, StringComparison.Ordinal);
-            Assert.Equal(("RemoteTests.cs", ErrorCode.IndexOutOfRange), (Errors.Of(thrown).Line.File, Errors.Of(thrown).Code));
+            Assert.Equal(("RemoteTests.cs", ErrorCode.IndexOutOfRange), (Errors.FromException(thrown).Line.File, Errors.FromException(thrown).Code));
             Assert.True(early.HasValue); // what was saved before it failed has come
             Assert.False(logits.HasValue);
         })];
         await Task.WhenAll(runs);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_server_errors/TestCaptureDeferred.test_no_deferred_returns_none", "test_server_errors/TestCaptureDeferred.test_early_stop_marked_as_control_flow",
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_server_errors/TestCaptureDeferred.test_no_deferred_returns_none", "test_server_errors/TestCaptureDeferred.test_early_stop_marked_as_control_flow",
         "test_server_errors/TestSurfaceServerErrors.test_empty_returns_silently", "test_server_errors/TestSurfaceServerErrors.test_only_control_flow_returns_silently",
         "test_server_errors/TestSurfaceServerErrors.test_control_flow_filtered_before_real_error")]
-    public async Task AStop_IsNoError_AndDoesNotHideOne(Way way)
+    public async Task AStop_IsNoError_AndDoesNotHideOne(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace stopped = llm.Trace(Paris);
         Saved hidden = llm.Layers[0].Hidden.Save();
         stopped.Stop();
@@ -167,14 +167,14 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
     [Fact]
     public async Task AnEstimate_SaysWhatARunCosts_AndQueuesNothing()
     {
-        int before = (await Job.ListAsync(remote: Backend(Way.Gateway), cancellationToken: Cancel)).Count;
+        int before = (await Job.ListAsync(remote: Backend(ExecutionMode.Gateway), cancellationToken: Cancel)).Count;
         using Trace t = There.Generate(new[] { 5, 6, 7 }, maxNewTokens: 4);
         Saved logits = There.Logits.Save();
         Estimate estimate = await t.EstimateAsync(Cancel);
         Assert.Equal(4u, estimate.Passes);
         Assert.InRange(estimate.Tokens, 6ul, 7ul);
         Assert.True(estimate.ResultBytes > 0 && estimate.PeakBytes >= estimate.ResultBytes, $"{estimate}");
-        Assert.Equal(before, (await Job.ListAsync(remote: Backend(Way.Gateway), cancellationToken: Cancel)).Count);
+        Assert.Equal(before, (await Job.ListAsync(remote: Backend(ExecutionMode.Gateway), cancellationToken: Cancel)).Count);
         await t.RunAsync(Cancel); // it can still be run
         Assert.InRange((ulong)logits.Tensor.Bytes.Length, 1ul, estimate.ResultBytes);
 
@@ -187,10 +187,10 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
     }
 
     [Fact]
-    [Carries("test_serve_async/TestErrorHandling.test_wrong_server_url")]
+    [PortedFrom("test_serve_async/TestErrorHandling.test_wrong_server_url")]
     public async Task AServiceThatIsNotThere_IsSaid()
     {
-        var llm = new LanguageModel(Service.Model, remote: Ndif.Backend.Local);
+        var llm = new LanguageModel(ServiceFixture.Model, remote: Ndif.Backend.Local);
         using Trace t = llm.Trace(Paris, remote: Ndif.Backend.At("http://127.0.0.1:9", "ndif_nokey"));
         llm.LmHead.Output.Save();
         var thrown = await Assert.ThrowsAsync<NdifException>(() => t.RunAsync(Cancel));
@@ -230,16 +230,16 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
     [Fact]
     public async Task AKeyOrModelThatIsUnknown_IsSaid()
     {
-        using Trace wrongKey = HereModel.Trace(Paris, remote: Ndif.Backend.At(Backend(Way.Gateway).ToString().Split(' ')[1], "ndif_wrong"));
+        using Trace wrongKey = HereModel.Trace(Paris, remote: Ndif.Backend.At(Backend(ExecutionMode.Gateway).ToString().Split(' ')[1], "ndif_wrong"));
         await Assert.ThrowsAsync<AccessException>(() => wrongKey.RunAsync(Cancel));
-        var unknown = new LanguageModel("ndif/no-such-model", remote: Backend(Way.Gateway));
+        var unknown = new LanguageModel("ndif/no-such-model", remote: Backend(ExecutionMode.Gateway));
         var thrown = Assert.ThrowsAny<NdifException>(() => unknown.Layers);
         Assert.Equal(ErrorCode.UnknownModel, thrown.Code);
         Assert.Contains("ndif/no-such-model", thrown.Message, StringComparison.Ordinal);
     }
 
     [Fact]
-    [Carries("test_serve_async/TestErrorHandling.test_nonblocking_collect_before_fire")]
+    [PortedFrom("test_serve_async/TestErrorHandling.test_nonblocking_collect_before_fire")]
     public async Task ALocalTrace_CannotBeSubmitted()
     {
         using Trace t = HereModel.Trace(Paris);
@@ -247,10 +247,10 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
         Assert.Equal("Only a remote trace can be submitted without waiting: pass remote: true.", refused.Message);
     }
 
-    [Theory, MemberData(nameof(Here))]
-    public async Task Inspect_ShowsAValueHere_AndIsRefusedThere(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    public async Task Inspect_ShowsAValueHere_AndIsRefusedThere(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         List<TensorData> seen = [];
         using Trace t = llm.Trace(Paris);
         t.Inspect(llm.Layers[1].Hidden, seen.Add);
@@ -263,10 +263,10 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
         Assert.Contains("Inspect is for local runs", refused.Message, StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task AFunctionOfTheClient_IsCalledInTheMiddle(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task AFunctionOfTheClient_IsCalledInTheMiddle(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         Saved before = llm.Layers[1].Hidden.Clone().Save();
         llm.Layers[1].Hidden = t.Local(x => x * -1, llm.Layers[1].Hidden);
@@ -278,10 +278,10 @@ public sealed class RemoteTests(Service service) : LanguageTests(service)
     [Fact]
     public async Task TheStatus_ListsTheModel()
     {
-        ServiceStatus status = await Status.GetAsync(Backend(Way.Gateway), Cancel);
-        Assert.Contains(status.Models, model => model.Id == Service.Model);
-        Assert.True(await Status.IsRunningAsync(Service.Model, Backend(Way.Gateway), Cancel));
-        Assert.False(await Status.IsRunningAsync("ndif/other", Backend(Way.Gateway), Cancel));
-        Assert.False(await Status.IsRunningAsync(Service.Model, Ndif.Backend.At("http://127.0.0.1:9"), Cancel));
+        ServiceStatus status = await Status.GetAsync(Backend(ExecutionMode.Gateway), Cancel);
+        Assert.Contains(status.Models, model => model.Id == ServiceFixture.Model);
+        Assert.True(await Status.IsRunningAsync(ServiceFixture.Model, Backend(ExecutionMode.Gateway), Cancel));
+        Assert.False(await Status.IsRunningAsync("ndif/other", Backend(ExecutionMode.Gateway), Cancel));
+        Assert.False(await Status.IsRunningAsync(ServiceFixture.Model, Ndif.Backend.At("http://127.0.0.1:9"), Cancel));
     }
 }

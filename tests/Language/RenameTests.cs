@@ -1,9 +1,11 @@
+using Ndif.Engine;
 using Ndif.Protocol;
+
 
 namespace Ndif.Language;
 
 /// <summary>nnsight's test_lm.py, TestRename, and finding modules: by alias, by path, by part of a list.</summary>
-public sealed class RenameTests(Service service) : LanguageTests(service)
+public sealed class RenameTests(ServiceFixture service) : LanguageTests(service)
 {
     private async Task AssertSameAsync(LanguageModel llm, Func<Envoy> alias, Func<Envoy> name)
     {
@@ -15,33 +17,33 @@ public sealed class RenameTests(Service service) : LanguageTests(service)
         Same(one, other);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestRename.test_rename_module")]
-    public async Task AModulesName_IsRenamedWhereverItStands(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestRename.test_rename_module")]
+    public async Task AModulesName_IsRenamedWhereverItStands(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way, new() { ["mlp"] = "my_mlp" });
+        LanguageModel llm = Model(mode, new() { ["mlp"] = "my_mlp" });
         for (int layer = 0; layer < 4; layer++) Assert.Equal($"transformer.h.{layer}.mlp", llm[$"transformer.h.{layer}.my_mlp"].Path);
         await AssertSameAsync(llm, () => llm["transformer.h"][2]["my_mlp"], () => llm["transformer.h.2.mlp"]);
         Assert.Contains("(my_mlp/mlp): GPT2MLP(", llm.ToString(), StringComparison.Ordinal);
         Assert.Contains("(0-3): 4 x GPT2Block(", llm.ToString(), StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestRename.test_rename_path")]
-    public async Task APath_GetsANameAtTheRoot(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestRename.test_rename_path")]
+    public async Task APath_GetsANameAtTheRoot(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way, new() { ["transformer.h.3.mlp"] = "last_mlp", [".transformer.ln_f"] = ".transformer.norm" });
+        LanguageModel llm = Model(mode, new() { ["transformer.h.3.mlp"] = "last_mlp", [".transformer.ln_f"] = ".transformer.norm" });
         await AssertSameAsync(llm, () => llm["last_mlp"], () => llm["transformer.h.3.mlp"]);
         await AssertSameAsync(llm, () => llm["transformer"]["norm"], () => llm.FinalNorm);
         Assert.Equal("transformer.h.3.mlp.c_fc", llm["last_mlp.c_fc"].Path);
         Assert.Contains("(last_mlp/mlp): GPT2MLP(", llm.ToString(), StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestRename.test_rename_module_list", "test_lm/TestRename.test_rename_module_list_path")]
-    public async Task AModuleList_IsRenamed_ByNameOrByPath(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestRename.test_rename_module_list", "test_lm/TestRename.test_rename_module_list_path")]
+    public async Task AModuleList_IsRenamed_ByNameOrByPath(ExecutionMode mode)
     {
-        LanguageModel byName = Model(way, new() { ["h"] = "layers" }), byPath = Model(way, new() { ["transformer.h"] = ["layers", "blocks"] });
+        LanguageModel byName = Model(mode, new() { ["h"] = "layers" }), byPath = Model(mode, new() { ["transformer.h"] = ["layers", "blocks"] });
         await AssertSameAsync(byName, () => byName["transformer.layers"][1], () => byName.Layers[1]);
         foreach (string alias in (string[])["layers", "blocks"])
         {
@@ -51,21 +53,21 @@ public sealed class RenameTests(Service service) : LanguageTests(service)
         Assert.Contains("(layers/blocks/h): ModuleList(", byPath.ToString(), StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public void ARenameOfNothing_OrToATakenName_IsRefused(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public void ARenameOfNothing_OrToATakenName_IsRefused(ExecutionMode mode)
     {
-        var unknown = Assert.Throws<BadProgramException>(() => Model(way, new() { ["mpl"] = "x" })["transformer"]);
+        var unknown = Assert.Throws<BadProgramException>(() => Model(mode, new() { ["mpl"] = "x" })["transformer"]);
         Assert.Equal(ErrorCode.UnknownModule, unknown.Code);
         Assert.Contains("`mlp`", unknown.Message, StringComparison.Ordinal);
-        Assert.Contains("transformer.g", Assert.Throws<BadProgramException>(() => Model(way, new() { ["transformer.g"] = "x" })["transformer"]).Message, StringComparison.Ordinal);
-        Assert.Equal(ErrorCode.BadArgument, Assert.Throws<BadProgramException>(() => Model(way, new() { ["mlp"] = "attn" })["transformer"]).Code);
-        Assert.Equal(ErrorCode.BadArgument, Assert.Throws<BadProgramException>(() => Model(way, new() { ["transformer.h"] = "lm_head" })["transformer"]).Code);
+        Assert.Contains("transformer.g", Assert.Throws<BadProgramException>(() => Model(mode, new() { ["transformer.g"] = "x" })["transformer"]).Message, StringComparison.Ordinal);
+        Assert.Equal(ErrorCode.BadArgument, Assert.Throws<BadProgramException>(() => Model(mode, new() { ["mlp"] = "attn" })["transformer"]).Code);
+        Assert.Equal(ErrorCode.BadArgument, Assert.Throws<BadProgramException>(() => Model(mode, new() { ["transformer.h"] = "lm_head" })["transformer"]).Code);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task ModulesAreFound_ByPathByNumberAndByRange(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task ModulesAreFound_ByPathByNumberAndByRange(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         Envoy h = llm["transformer.h"];
         Assert.Equal("transformer.h.0.mlp", llm.Get("transformer.h.0.mlp").Path);
         Assert.Equal((4, "3", "transformer.h.3"), (h.Count, h[^1].Name, h[^1].Path));
@@ -84,12 +86,12 @@ public sealed class RenameTests(Service service) : LanguageTests(service)
         Assert.Contains("Get(\"transformer.h\")", Assert.Throws<ArgumentException>(() => llm.GetValue("transformer.h")).Message, StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Here))]
-    public async Task AUsersModule_IsRenamedToo(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    public async Task AUsersModule_IsRenamedToo(ExecutionMode mode)
     {
         using TinyNet net = new();
         NNsight model = net.Wrap(new() { ["layer1"] = ["first", "encoder"] });
-        using Trace t = net.Trace(model, way);
+        using Trace t = net.Trace(model, mode);
         Saved one = model["encoder"].Output.Save();
         await t.RunAsync(Cancel);
         Assert.Equal([1, 10], one.Tensor.Shape.ToArray());

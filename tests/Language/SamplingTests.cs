@@ -3,7 +3,7 @@ using Ndif.Protocol;
 namespace Ndif.Language;
 
 /// <summary>How tokens are chosen, the same wherever a generation runs; nnsight's sampling and streaming tests of vLLM among them.</summary>
-public sealed class SamplingTests(Service service) : LanguageTests(service)
+public sealed class SamplingTests(ServiceFixture service) : LanguageTests(service)
 {
     private const int Seed = 21;
 
@@ -17,21 +17,21 @@ public sealed class SamplingTests(Service service) : LanguageTests(service)
         }
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_vllm/TestSampling.test_sampling_temperature")]
-    public async Task ASeed_DrawsTheSameTokens_Everywhere(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_vllm/TestSampling.test_sampling_temperature")]
+    public async Task ASeed_DrawsTheSameTokens_Everywhere(ExecutionMode mode)
     {
-        Trace Of(Way where) => Model(where).Generate(Paris, 12, temperature: 2, topK: 0, seed: Seed, ignoreEos: true);
-        long[] drawn = await IdsAsync(Of(way));
-        Assert.Equal(await IdsAsync(Of(Way.Local)), drawn);
-        Assert.NotEqual(await IdsAsync(Model(way).Generate(Paris, 12, ignoreEos: true)), drawn);
-        Assert.NotEqual(await IdsAsync(Model(way).Generate(Paris, 12, temperature: 2, topK: 0, ignoreEos: true)), drawn);
+        Trace Of(ExecutionMode where) => Model(where).Generate(Paris, 12, temperature: 2, topK: 0, seed: Seed, ignoreEos: true);
+        long[] drawn = await IdsAsync(Of(mode));
+        Assert.Equal(await IdsAsync(Of(ExecutionMode.Local)), drawn);
+        Assert.NotEqual(await IdsAsync(Model(mode).Generate(Paris, 12, ignoreEos: true)), drawn);
+        Assert.NotEqual(await IdsAsync(Model(mode).Generate(Paris, 12, temperature: 2, topK: 0, ignoreEos: true)), drawn);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task PromptsOfOneTrace_HaveTheirOwnOptions_AndDrawAsAlone(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task PromptsOfOneTrace_HaveTheirOwnOptions_AndDrawAsAlone(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Generate(maxNewTokens: 6, ignoreEos: true);
         Saved drawn, greedy, stopped;
         using (t.Invoke(Paris, temperature: 2, topK: 0, seed: Seed)) drawn = t.Result.Save();
@@ -43,26 +43,26 @@ public sealed class SamplingTests(Service service) : LanguageTests(service)
         Assert.Equal("The Eiffel Tower is in the middle", llm.Tokenizer.Decode(stopped, skipSpecialTokens: true));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task Beams_AreTheSameEverywhere_AndTheFirstIsTheBest(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task Beams_AreTheSameEverywhere_AndTheFirstIsTheBest(ExecutionMode mode)
     {
-        Trace Of(Way where) => Model(where).Generate(Rome, 4, beams: 4, returnSequences: 3, lengthPenalty: 0.5, earlyStopping: EarlyStopping.Never);
-        using Trace t = Of(way);
-        LanguageModel llm = Model(way);
+        Trace Of(ExecutionMode where) => Model(where).Generate(Rome, 4, beams: 4, returnSequences: 3, lengthPenalty: 0.5, earlyStopping: EarlyStopping.Never);
+        using Trace t = Of(mode);
+        LanguageModel llm = Model(mode);
         Saved logits = llm.LmHead.Output.Shape.Save(), ids = t.Result.Save();
         await t.RunAsync(Cancel);
         Assert.Equal([4, llm.Tokenizer.Encode(Rome).Count, 1422], Numbers(logits));
         Assert.Equal(3, ids.Tensor.Shape[0]);
-        Assert.Equal(await IdsAsync(Of(Way.Local)), ids.ToArray<long>());
+        Assert.Equal(await IdsAsync(Of(ExecutionMode.Local)), ids.ToArray<long>());
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_vllm/TestAsyncEngine.test_async_basic_streaming", "test_vllm/TestAsyncEngine.test_async_finished_flag", "test_vllm/TestAsyncEngine.test_async_text_output",
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_vllm/TestAsyncEngine.test_async_basic_streaming", "test_vllm/TestAsyncEngine.test_async_finished_flag", "test_vllm/TestAsyncEngine.test_async_text_output",
         "test_vllm/TestAsyncEngine.test_async_saves_on_finished_output", "test_vllm/TestAsyncEngine.test_async_intervention",
         "test_iter_edge_cases/TestStreamerIntegration.test_huggingface_text_iterator_streamer")]
-    public async Task Tokens_StreamBesideAnIntervention(Way way)
+    public async Task Tokens_StreamBesideAnIntervention(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Generate(Paris, 6, ignoreEos: true);
         List<GeneratedToken> told = [];
         t.OnToken = told.Add;
@@ -75,10 +75,10 @@ public sealed class SamplingTests(Service service) : LanguageTests(service)
         Assert.Equal([1, 1, 128], hidden.Tensor.Shape.ToArray());
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task TokensOfManyRows_ComeInOrder_HoweverTheyTravel(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task TokensOfManyRows_ComeInOrder_HoweverTheyTravel(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Generate(Paris, 8, temperature: 2, topK: 0, seed: Seed, returnSequences: 100, ignoreEos: true);
         List<GeneratedToken> told = [];
         t.OnToken = told.Add;
@@ -90,11 +90,11 @@ public sealed class SamplingTests(Service service) : LanguageTests(service)
         Assert.All(told, token => Assert.Equal(all[token.Row * width + width - 8 + token.Step], token.Id));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestMiscellaneous.test_iter_with_streamer1", "test_lm/TestMiscellaneous.test_iter_with_streamer2")]
-    public async Task TheStreamer_GivesThePrompt_AndThenToken_AndTakesOthers(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestMiscellaneous.test_iter_with_streamer1", "test_lm/TestMiscellaneous.test_iter_with_streamer2")]
+    public async Task TheStreamer_GivesThePrompt_AndThenToken_AndTakesOthers(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         int rome = llm.Tokenizer.Encode(" Rome")[0];
         using Trace t = llm.Generate(Paris, 3, ignoreEos: true);
         Saved prompt = llm.Generator.Streamer.Output.Save();
@@ -112,12 +112,12 @@ public sealed class SamplingTests(Service service) : LanguageTests(service)
         Assert.Contains("(generator): Generator(", llm.ToString(), StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_iter_edge_cases/TestNext.test_module_next_outside_iter_loop_is_broken", "test_iter_edge_cases/TestNext.test_tracer_next_outside_iter_loop_is_broken",
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_iter_edge_cases/TestNext.test_module_next_outside_iter_loop_is_broken", "test_iter_edge_cases/TestNext.test_tracer_next_outside_iter_loop_is_broken",
         "test_iter_edge_cases/TestNext.test_tracer_next_inside_iter_works")]
-    public async Task Next_WorksOutsideOfAnIteration_AndWithin(Way way)
+    public async Task Next_WorksOutsideOfAnIteration_AndWithin(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         foreach (bool within in (bool[])[false, true])
         {
             using Trace t = llm.Generate(NewYork, 3);

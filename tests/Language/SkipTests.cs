@@ -1,13 +1,13 @@
 namespace Ndif.Language;
 
 /// <summary>nnsight's test_lm.py, TestSkip and TestOrder.</summary>
-public sealed class SkipTests(Service service) : LanguageTests(service)
+public sealed class SkipTests(ServiceFixture service) : LanguageTests(service)
 {
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestSkip.test_basic_skip")]
-    public async Task ASkippedModule_GivesTheValue(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestSkip.test_basic_skip")]
+    public async Task ASkippedModule_GivesTheValue(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         Value first = llm.Layers[0].Output;
         llm.Layers[1].Skip(first);
@@ -17,11 +17,11 @@ public sealed class SkipTests(Service service) : LanguageTests(service)
         Same(before, next);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestSkip.test_skip_with_input_modification")]
-    public async Task ASkip_GoesBeforeAnEditOfTheInput(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestSkip.test_skip_with_input_modification")]
+    public async Task ASkip_GoesBeforeAnEditOfTheInput(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         Value first = llm.Layers[0].Output[0].Clone();
         llm.Layers[1].Input[..] = 0;
@@ -32,11 +32,11 @@ public sealed class SkipTests(Service service) : LanguageTests(service)
         Same(before, after);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestSkip.test_multiple_skip")]
-    public async Task SkipsOfLayersInARow_CarryTheValueOn(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestSkip.test_multiple_skip")]
+    public async Task SkipsOfLayersInARow_CarryTheValueOn(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         Value first = llm.Layers[0].Output;
         for (int layer = 1; layer < llm.Layers.Count; layer++) llm.Layers[layer].Skip(first);
@@ -45,11 +45,11 @@ public sealed class SkipTests(Service service) : LanguageTests(service)
         Same(before, last);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestSkip.test_skip_inner_module_error")]
-    public async Task WhatIsInsideOfASkippedModule_IsMissed(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestSkip.test_skip_inner_module_error")]
+    public async Task WhatIsInsideOfASkippedModule_IsMissed(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         llm.Layers[1].Skip(llm.Layers[0].Output);
         llm.Layers[1].Mlp.Output.Save();
@@ -58,11 +58,11 @@ public sealed class SkipTests(Service service) : LanguageTests(service)
         Assert.Contains("llm.Layers[1].Mlp.Output.Save();", missed.Message, StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestSkip.test_skip_batched")]
-    public async Task InvokesSkip_EachItsOwnRows(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestSkip.test_skip_batched")]
+    public async Task InvokesSkip_EachItsOwnRows(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         Saved plain = await llm.TraceAsync(NewYork, _ => llm.Layers[1].Hidden.Save(), cancellationToken: Cancel);
         foreach (bool both in (bool[])[true, false])
         {
@@ -86,12 +86,12 @@ public sealed class SkipTests(Service service) : LanguageTests(service)
         }
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestOrder.test_out_of_order_error", "test_debug/TestOutOfOrderErrors.test_out_of_order_basic", "test_debug/TestOutOfOrderErrors.test_out_of_order_exception_type_preserved",
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestOrder.test_out_of_order_error", "test_debug/TestOutOfOrderErrors.test_out_of_order_basic", "test_debug/TestOutOfOrderErrors.test_out_of_order_exception_type_preserved",
         "test_debug/TestOutOfOrderInInvokes.test_out_of_order_in_single_invoke", "test_debug/TestExceptionMessages.test_out_of_order_message_content", "test_remote/TestErrorCases.test_out_of_order_remote")]
-    public async Task ALayerReadTooLate_IsSaid_WithItsNameAndLine(Way way)
+    public async Task ALayerReadTooLate_IsSaid_WithItsNameAndLine(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace("Hello");
         llm.Layers[3].Hidden.Save();
         llm.Layers[1].Hidden.Save();
@@ -103,11 +103,11 @@ public sealed class SkipTests(Service service) : LanguageTests(service)
         Assert.Contains("here `transformer.h.3.output` came first", late.Message, StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_lm/TestOrder.test_out_of_order_skip_2")]
-    public async Task ASkipThatComesTooLate_IsAnError(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_lm/TestOrder.test_out_of_order_skip_2")]
+    public async Task ASkipThatComesTooLate_IsAnError(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace("Hello");
         Value first = llm.Layers[0].Output;
         llm.Layers[2].Skip(first);
@@ -116,10 +116,10 @@ public sealed class SkipTests(Service service) : LanguageTests(service)
         Assert.Equal("transformer.h.1", late.Module);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task AModulesInput_IsReadAtItsOutput(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task AModulesInput_IsReadAtItsOutput(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace("Hello");
         Saved before = llm.Layers[1].Hidden.Save(), output = llm.Layers[2].Hidden.Save(), input = llm.Layers[2].Input.Save();
         await t.RunAsync(Cancel);
@@ -127,11 +127,11 @@ public sealed class SkipTests(Service service) : LanguageTests(service)
         Assert.False(output.Tensor.SameAs(input));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_debug/TestOutOfOrderInInvokes.test_correct_order_across_invokes")]
-    public async Task InvokesHaveOrdersOfTheirOwn(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_debug/TestOutOfOrderInInvokes.test_correct_order_across_invokes")]
+    public async Task InvokesHaveOrdersOfTheirOwn(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace();
         Saved late, early;
         using (t.Invoke("Hello")) late = llm.Layers[3].Hidden.Save();

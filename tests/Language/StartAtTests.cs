@@ -3,14 +3,14 @@ using Ndif.Protocol;
 namespace Ndif.Language;
 
 /// <summary>t.StartAt: a pass that begins in the middle of the model (nnsight issue #358).</summary>
-public sealed class StartAtTests(Service service) : LanguageTests(service)
+public sealed class StartAtTests(ServiceFixture service) : LanguageTests(service)
 {
     private Task<Saved> HiddenAsync(LanguageModel llm, string prompt, int layer) => llm.TraceAsync(prompt, _ => llm.Layers[layer].Input.Save(), cancellationToken: Cancel);
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task ThePass_GoesOnFromAHiddenState_AsIfAllHadRun(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task ThePass_GoesOnFromAHiddenState_AsIfAllHadRun(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         Saved whole = await LogitsAsync(llm, NewYork);
         foreach (Envoy start in (Envoy[])[llm.Layers[0], llm.Layers[1], llm.Layers[3], llm.FinalNorm, llm.LmHead])
         {
@@ -24,10 +24,10 @@ public sealed class StartAtTests(Service service) : LanguageTests(service)
         }
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task OtherInvokes_RunTheWholeModel(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task OtherInvokes_RunTheWholeModel(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         Saved hidden = await HiddenAsync(llm, NewYork, 3);
         using Trace t = llm.Trace();
         Saved before, after, started, clean;
@@ -47,10 +47,10 @@ public sealed class StartAtTests(Service service) : LanguageTests(service)
         Assert.Equal([" Paris", " New", " Rome"], ((Saved[])[clean, started, after]).Select(logits => Next(llm, logits)));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task TheLayersBefore_DoNotRun(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task TheLayersBefore_DoNotRun(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         Saved hidden = await HiddenAsync(llm, "Hello", 2);
         using Trace t = llm.Trace("Hello");
         t.StartAt(llm.Layers[2], hidden.Tensor);
@@ -62,10 +62,10 @@ public sealed class StartAtTests(Service service) : LanguageTests(service)
         Assert.Contains("transformer.h.2.mlp.c_fc", cache.Paths);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task AValueOfAnotherInvoke_StartsOne_IfThePassHasNotGonePast(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task AValueOfAnotherInvoke_StartsOne_IfThePassHasNotGonePast(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         Saved whole = await LogitsAsync(llm, NewYork);
         using Trace t = llm.Trace();
         Value early;
@@ -80,10 +80,10 @@ public sealed class StartAtTests(Service service) : LanguageTests(service)
         Near(whole, logits);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task WhatComesBefore_IsMissed(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task WhatComesBefore_IsMissed(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         Saved hidden = await HiddenAsync(llm, "Hello", 2);
         foreach (Func<Value> read in (Func<Value>[])[() => llm.Embed.Output, () => llm.Layers[0].Output, () => llm.Layers[1].Mlp.Output])
         {
@@ -95,8 +95,8 @@ public sealed class StartAtTests(Service service) : LanguageTests(service)
         }
     }
 
-    public static TheoryData<Way, string, ErrorCode, string> Refusals => new(
-        from way in Enum.GetValues<Way>()
+    public static TheoryData<ExecutionMode, string, ErrorCode, string> Refusals => new(
+        from way in Enum.GetValues<ExecutionMode>()
         from refusal in ((string, ErrorCode, string)[])
         [
             ("late", ErrorCode.OutOfOrder, "`transformer.h.0.output`, which this invoke has used"),
@@ -113,9 +113,9 @@ public sealed class StartAtTests(Service service) : LanguageTests(service)
         select (way, refusal.Item1, refusal.Item2, refusal.Item3));
 
     [Theory, MemberData(nameof(Refusals))]
-    public async Task AStartThatCannotBe_IsRefused(Way way, string how, ErrorCode code, string says)
+    public async Task AStartThatCannotBe_IsRefused(ExecutionMode mode, string how, ErrorCode code, string says)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         TensorData hidden = TensorData.Randn([1, 8, 128], seed: 1);
         using Trace t = how is "generate" ? llm.Generate(Paris, 2) : how is "outside" or "past" or "tuple" ? llm.Trace() : llm.Trace(Paris);
         Value other = 0;

@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using Ndif.Benchmarks.Subjects;
+using Ndif.Benchmarks.Fixtures;
 
 namespace Ndif.Language;
 

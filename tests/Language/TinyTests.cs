@@ -1,14 +1,16 @@
+using Ndif.Engine;
+
 namespace Ndif.Language;
 
 /// <summary>nnsight's test_tiny.py: any module, conditions, sessions, stopping.</summary>
-public sealed class TinyTests(Service service) : LanguageTests(service)
+public sealed class TinyTests(ServiceFixture service) : LanguageTests(service)
 {
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestBasicTracing.test_save_output", "v0.4/test_tiny/test_tiny")]
-    public async Task AModulesOutput_IsSaved(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestBasicTracing.test_save_output", "v0.4/test_tiny/test_tiny")]
+    public async Task AModulesOutput_IsSaved(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Trace t = net.Trace(way);
+        using Trace t = net.Trace(mode);
         Saved input = net.Layer1.Input.Save(), first = net.Layer1.Output.Save(), second = net.Layer2.Output.Save();
         await t.RunAsync(Cancel);
         Assert.Equal([1, 10], first.Tensor.Shape.ToArray());
@@ -16,12 +18,12 @@ public sealed class TinyTests(Service service) : LanguageTests(service)
         Same(net.Plain(), second);
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestBasicTracing.test_torch_creation_operations", "v0.4/test_tiny/test_torch_creation_operations_patch")]
-    public async Task NewTensors_TakeSizesOfValues(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestBasicTracing.test_torch_creation_operations", "v0.4/test_tiny/test_torch_creation_operations_patch")]
+    public async Task NewTensors_TakeSizesOfValues(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Trace t = net.Trace(way);
+        using Trace t = net.Trace(mode);
         Value l1 = net.Layer1.Output;
         (string Name, long[] Shape, Saved Saved)[] made =
         [
@@ -44,15 +46,15 @@ public sealed class TinyTests(Service service) : LanguageTests(service)
         Assert.Equal(Enumerable.Range(0, 10).Select(i => (long)i), made[^2].Saved.ToArray<long>().Order());
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestConditionals.test_true_conditional", "v0.4/test_tiny/test_true_conditional_protocol",
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestConditionals.test_true_conditional", "v0.4/test_tiny/test_true_conditional_protocol",
         "test_tiny/TestConditionals.test_false_conditional", "v0.4/test_tiny/test_false_conditional_protocol")]
-    public async Task ABranch_RunsIfItsConditionHolds_AndOtherwiseItsSaveIsUnset(Way way)
+    public async Task ABranch_RunsIfItsConditionHolds_AndOtherwiseItsSaveIsUnset(ExecutionMode mode)
     {
         foreach (bool holds in (bool[])[true, false])
         {
             using TinyNet net = new();
-            using Trace t = net.Trace(way);
+            using Trace t = net.Trace(mode);
             Saved taken = null!, always = net.Layer1.Output.Shape.Save();
             t.If(net.Layer1.Output.Shape[1].Eq(holds ? 10 : 11), () =>
             {
@@ -67,12 +69,12 @@ public sealed class TinyTests(Service service) : LanguageTests(service)
         }
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestConditionals.test_tensor_as_condition", "v0.4/test_tiny/test_node_as_condition")]
-    public async Task ATensorOfOneElement_IsACondition(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestConditionals.test_tensor_as_condition", "v0.4/test_tiny/test_node_as_condition")]
+    public async Task ATensorOfOneElement_IsACondition(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Trace t = net.Trace(way);
+        using Trace t = net.Trace(mode);
         Value l1 = net.Layer1.Output;
         l1[..] = 1;
         Saved yes = null!, no = null!;
@@ -83,12 +85,12 @@ public sealed class TinyTests(Service service) : LanguageTests(service)
         Assert.False(no.HasValue);
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestConditionals.test_multiple_dependent_conditionals", "v0.4/test_tiny/test_multiple_dependent_conditionals")]
-    public async Task BranchesThatDependOnOneAnother_SeeWhatTheOthersDid(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestConditionals.test_multiple_dependent_conditionals", "v0.4/test_tiny/test_multiple_dependent_conditionals")]
+    public async Task BranchesThatDependOnOneAnother_SeeWhatTheOthersDid(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Trace t = net.Trace(way);
+        using Trace t = net.Trace(mode);
         Value l1 = net.Layer1.Output;
         Variable sum = t.Variable(l1.Shape[1]);
         t.If(sum.Value.Eq(10), () => sum.Set(sum.Value + 5));
@@ -99,12 +101,12 @@ public sealed class TinyTests(Service service) : LanguageTests(service)
         Assert.Equal(30, result.Item<long>());
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestConditionals.test_nested_conditionals", "v0.4/test_tiny/test_nested_conditionals")]
-    public async Task BranchesWithinBranches_RunOnlyIfTheOuterOneDoes(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestConditionals.test_nested_conditionals", "v0.4/test_tiny/test_nested_conditionals")]
+    public async Task BranchesWithinBranches_RunOnlyIfTheOuterOneDoes(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Trace t = net.Trace(way);
+        using Trace t = net.Trace(mode);
         Value width = net.Layer1.Output.Shape[1];
         Saved inner = null!, never = null!, within = null!, otherwise = null!;
         t.If(width.Eq(10), () =>
@@ -118,12 +120,12 @@ public sealed class TinyTests(Service service) : LanguageTests(service)
         Assert.All((Saved[])[never, within], saved => Assert.False(saved.HasValue));
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestSession.test_cross_trace_intervention")]
-    public async Task AValueOfOneTrace_IsUsedInTheNext(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestSession.test_cross_trace_intervention")]
+    public async Task AValueOfOneTrace_IsUsedInTheNext(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Session s = net.Model.Session(Backend(way));
+        using Session s = net.Model.Session(Backend(mode));
         Value first;
         Saved output;
         using (net.Model.Trace(net.Input)) first = net.Layer1.Output * 0;
@@ -136,12 +138,12 @@ public sealed class TinyTests(Service service) : LanguageTests(service)
         Zero(output);
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestSession.test_conditional_trace", "v0.4/test_tiny/test_conditional_trace")]
-    public async Task ATrace_RunsInABranchOfASession(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestSession.test_conditional_trace", "v0.4/test_tiny/test_conditional_trace")]
+    public async Task ATrace_RunsInABranchOfASession(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Session s = net.Model.Session(Backend(way));
+        using Session s = net.Model.Session(Backend(mode));
         Saved taken = null!, not = null!;
         Value width;
         using (net.Model.Trace(net.Input)) width = net.Layer1.Output.Shape[1];
@@ -159,12 +161,12 @@ public sealed class TinyTests(Service service) : LanguageTests(service)
         Assert.False(not.HasValue);
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestSession.test_conditional_iteration", "v0.4/test_tiny/test_conditional_iteration")]
-    public async Task ABranchInALoop_IsDecidedInEachTurn(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestSession.test_conditional_iteration", "v0.4/test_tiny/test_conditional_iteration")]
+    public async Task ABranchInALoop_IsDecidedInEachTurn(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Session s = net.Model.Session(Backend(way));
+        using Session s = net.Model.Session(Backend(mode));
         ValueList even = s.List(), outputs = s.List();
         s.ForEach(Enumerable.Range(0, 4), i => s.If((i % 2).Eq(0), () =>
         {
@@ -178,12 +180,12 @@ public sealed class TinyTests(Service service) : LanguageTests(service)
         Assert.All(Tensors(all), output => Same(net.Plain(), output));
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestSession.test_bridge_protocol", "v0.4/test_tiny/test_bridge_protocol")]
-    public async Task AValueOfTheSession_IsUsedInItsTraces(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestSession.test_bridge_protocol", "v0.4/test_tiny/test_bridge_protocol")]
+    public async Task AValueOfTheSession_IsUsedInItsTraces(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Session s = net.Model.Session(Backend(way));
+        using Session s = net.Model.Session(Backend(mode));
         Value factor = Op.Full([1, 10], 3) + 1;
         Saved edited;
         using (net.Model.Trace(net.Input))
@@ -197,13 +199,13 @@ public sealed class TinyTests(Service service) : LanguageTests(service)
         Assert.Equal(80, sum.Item<float>());
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestSession.test_loop_with_break", "test_tiny/TestEarlyStopping.test_bridged_node_cleanup", "v0.4/test_tiny/test_bridged_node_cleanup",
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestSession.test_loop_with_break", "test_tiny/TestEarlyStopping.test_bridged_node_cleanup", "v0.4/test_tiny/test_bridged_node_cleanup",
         "v0.4/test_tiny/test_stop_forward_pass_in_loop")]
-    public async Task ALoop_IsLeftByBreak_AndLeavesNothingBehind(Way way)
+    public async Task ALoop_IsLeftByBreak_AndLeavesNothingBehind(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Session s = net.Model.Session(Backend(way));
+        using Session s = net.Model.Session(Backend(mode));
         Value bridged = Op.Ones([1, 10]);
         ValueList seen = s.List();
         s.ForEach(Enumerable.Range(0, 10), i =>
@@ -220,12 +222,12 @@ public sealed class TinyTests(Service service) : LanguageTests(service)
         Assert.Equal([0f, 1, 2], Tensors(saved).Select(x => x.Item<float>()));
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestSession.test_nested_iterator", "v0.4/test_tiny/test_nested_iterator")]
-    public async Task LoopsWithinLoops_RunEachTurn(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestSession.test_nested_iterator", "v0.4/test_tiny/test_nested_iterator")]
+    public async Task LoopsWithinLoops_RunEachTurn(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Session s = net.Model.Session(Backend(way));
+        using Session s = net.Model.Session(Backend(mode));
         ValueList all = s.List();
         s.ForEach(Enumerable.Range(1, 3), i => s.ForEach(Enumerable.Range(1, 2), j => all.Append(i * 10 + j)));
         Saved saved = all.Save();
@@ -233,12 +235,12 @@ public sealed class TinyTests(Service service) : LanguageTests(service)
         Assert.Equal([11L, 12, 21, 22, 31, 32], Numbers(saved));
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestSession.test_nnsight_builtins", "v0.4/test_tiny/test_nnsight_builtins")]
-    public async Task ListsNumbersTextsAndDictionaries_AreSaved(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestSession.test_nnsight_builtins", "v0.4/test_tiny/test_nnsight_builtins")]
+    public async Task ListsNumbersTextsAndDictionaries_AreSaved(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Session s = net.Model.Session(Backend(way));
+        using Session s = net.Model.Session(Backend(mode));
         ValueList list = s.List();
         ValueMap map = s.Map();
         Value number;
@@ -259,13 +261,13 @@ public sealed class TinyTests(Service service) : LanguageTests(service)
         Assert.Equal(11L, one.Result);
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("test_tiny/TestEarlyStopping.test_stop_protocol", "test_tiny/TestEarlyStopping.test_stop_prevents_operations",
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("test_tiny/TestEarlyStopping.test_stop_protocol", "test_tiny/TestEarlyStopping.test_stop_prevents_operations",
         "v0.4/test_tiny/test_early_stop_protocol", "v0.4/test_tiny/test_tracer_stop", "v0.4/test_tiny/test_sequential_graph_based_context_exit")]
-    public async Task Stop_KeepsWhatWasSaved_AndDropsTheRest(Way way)
+    public async Task Stop_KeepsWhatWasSaved_AndDropsTheRest(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Trace t = net.Trace(way);
+        using Trace t = net.Trace(mode);
         Saved before = net.Layer1.Output.Save();
         t.Stop();
         Saved after = net.Layer2.Output.Save();
@@ -274,12 +276,12 @@ public sealed class TinyTests(Service service) : LanguageTests(service)
         Assert.Contains("the trace was stopped before it", Assert.Throws<InvalidOperationException>(() => after.Tensor).Message, StringComparison.Ordinal);
     }
 
-    [Theory, MemberData(nameof(Here))]
-    [Carries("v0.4/test_tiny/test_external_proxy_intervention_executed_locally")]
-    public async Task ASavedResult_IsComputedWithHere_AfterTheRun(Way way)
+    [Theory, MemberData(nameof(InProcessModes))]
+    [PortedFrom("v0.4/test_tiny/test_external_proxy_intervention_executed_locally")]
+    public async Task ASavedResult_IsComputedWithHere_AfterTheRun(ExecutionMode mode)
     {
         using TinyNet net = new();
-        using Trace t = net.Trace(way);
+        using Trace t = net.Trace(mode);
         Saved first = net.Layer1.Output.Save();
         await t.RunAsync(Cancel);
         TensorData doubled = first.Tensor * 2;

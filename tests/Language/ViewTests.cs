@@ -5,7 +5,7 @@ internal static class Views
 {
     extension(Envoy module)
     {
-        /// <summary>An attention's output by head. [rows, heads, tokens, width]</summary>
+        /// <summary>An attention's output by head. [batch, heads, seq, headDim]</summary>
         public View Heads => module.View(x => x.SplitHeads(4), x => x.JoinHeads());
 
         /// <summary>A copy of the output, on which edits are made and put back.</summary>
@@ -19,14 +19,14 @@ internal static class Views
 }
 
 /// <summary>nnsight's test_transform.py and test_envoys.py: other forms of a site, with what is put there going back.</summary>
-public sealed class ViewTests(Service service) : LanguageTests(service)
+public sealed class ViewTests(ServiceFixture service) : LanguageTests(service)
 {
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_transform/test_reshape_transform_per_head_edit", "test_transform/test_attention_heads_split_via_envoys", "test_envoys/TestNNsightClassAttribute.test_subclass_method_available_on_wrapped_children",
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_transform/test_reshape_transform_per_head_edit", "test_transform/test_attention_heads_split_via_envoys", "test_envoys/TestNNsightClassAttribute.test_subclass_method_available_on_wrapped_children",
         "test_envoys/TestEnvoysParam.test_propagates_to_grandchildren")]
-    public async Task OneHead_IsEditedThroughAView(Way way)
+    public async Task OneHead_IsEditedThroughAView(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         Envoy attention = llm.Layers[1].Attn;
         Saved before = attention.Hidden.Clone().Save(), shape = attention.Heads.Value.Shape.Save();
@@ -40,10 +40,10 @@ public sealed class ViewTests(Service service) : LanguageTests(service)
         NotZero(before.Tensor[.., .., 96..]);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    public async Task TheHeadsBeforeTheyAreMixed_AreAViewOfTheProjectionsInput(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    public async Task TheHeadsBeforeTheyAreMixed_AreAViewOfTheProjectionsInput(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         Envoy projection = llm.Layers[1].Attn["c_proj"];
         View z = projection.InputView(x => x.SplitHeads(4), x => x.JoinHeads());
@@ -55,11 +55,11 @@ public sealed class ViewTests(Service service) : LanguageTests(service)
         Assert.Equal([1, 8, 1422], logits.Tensor.Shape.ToArray());
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_transform/test_clone_without_transform_does_not_propagate", "test_transform/test_clone_plus_transform_propagates")]
-    public async Task AnEditOfACopy_ReachesTheModel_OnlyThroughAView(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_transform/test_clone_without_transform_does_not_propagate", "test_transform/test_clone_plus_transform_propagates")]
+    public async Task AnEditOfACopy_ReachesTheModel_OnlyThroughAView(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         llm.Layers[1].Hidden.Clone()[..] = 0;
         Saved copied = llm.Layers[1].Hidden.Clone().Save();
@@ -71,11 +71,11 @@ public sealed class ViewTests(Service service) : LanguageTests(service)
         Zero(next);
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_transform/test_transform_can_replace_value_entirely", "test_transform/test_transform_is_one_shot_per_access", "test_transform/test_transform_without_preprocess")]
-    public async Task WhatIsPutInAView_GoesBackThroughItsInverse(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_transform/test_transform_can_replace_value_entirely", "test_transform/test_transform_is_one_shot_per_access", "test_transform/test_transform_without_preprocess")]
+    public async Task WhatIsPutInAView_GoesBackThroughItsInverse(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way);
+        LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         Saved before = llm.Layers[1].Hidden.Clone().Save(), negated = llm.Layers[1].Negated.Value.Save();
         llm.Layers[1].Negated.Value = llm.Layers[1].Negated.Value * 3;
@@ -89,11 +89,11 @@ public sealed class ViewTests(Service service) : LanguageTests(service)
         Assert.All(doubled.ToArray<float>(), x => Assert.Equal(-2, x));
     }
 
-    [Theory, MemberData(nameof(Ways))]
-    [Carries("test_envoys/TestStringKeys.test_string_key_with_rename_alias")]
-    public async Task AViewOfARenamedModule_IsTheSame(Way way)
+    [Theory, MemberData(nameof(Modes))]
+    [PortedFrom("test_envoys/TestStringKeys.test_string_key_with_rename_alias")]
+    public async Task AViewOfARenamedModule_IsTheSame(ExecutionMode mode)
     {
-        LanguageModel llm = Model(way, new() { ["attn"] = "attention" });
+        LanguageModel llm = Model(mode, new() { ["attn"] = "attention" });
         using Trace t = llm.Trace(Paris);
         Saved byAlias = llm.Layers[0]["attention"].Heads.Value.Save(), byName = llm.Layers[0]["attn"].Heads.Value.Save();
         await t.RunAsync(Cancel);

@@ -1,3 +1,4 @@
+using Ndif.Models.Files;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Tests;

@@ -12,7 +12,7 @@ public sealed class KeyValueCacheTests
         List<Tensor> all = [];
         for (int step = 0; step < 150; step++)
         {
-            Tensor key = full([2, 1, 1, 4], (float)step);       // [rows, heads, tokens, width]
+            Tensor key = full([2, 1, 1, 4], (float)step);       // [batch, heads, seq, headDim]
             all.Add(key);
             (Tensor keys, Tensor values) = cache.Update(0, key, key * 2);
             cache.Advance(1);
@@ -28,7 +28,7 @@ public sealed class KeyValueCacheTests
     {
         using var scope = NewDisposeScope();
         using KeyValueCache cache = new(2);
-        Tensor key = arange(3, ScalarType.Float32).view(3, 1, 1, 1).expand(3, 2, 5, 4);     // [rows, heads, tokens, width]
+        Tensor key = arange(3, ScalarType.Float32).view(3, 1, 1, 1).expand(3, 2, 5, 4);     // [batch, heads, seq, headDim]
         for (int layer = 0; layer < 2; layer++) cache.Update(layer, key, key);
         cache.Advance(5);
         cache.SelectRows(tensor(new long[] { 2, 0 }));

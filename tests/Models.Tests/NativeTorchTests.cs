@@ -19,7 +19,7 @@ public sealed class NativeTorchTests
         string path = Path.Combine(AppContext.BaseDirectory, "runtimes", "linux-x64", "native", "libLibTorchSharp.so");
         Assert.SkipUnless(File.Exists(path), "libLibTorchSharp.so for Linux is not in the output folder");
         byte[] original = File.ReadAllBytes(path);
-        byte[]? patched = NativeTorch.Patched([.. original]);
+        byte[]? patched = NativeTorch.PatchVersionRequirement([.. original]);
         Assert.SkipWhen(patched is null, "this build of the library does not ask for GLIBCXX_3.4.32");
         Assert.InRange(original.Zip(patched).Count(pair => pair.First != pair.Second), 1, 2);
     }
@@ -27,7 +27,7 @@ public sealed class NativeTorchTests
     [Fact]
     public void Patched_IsNull_ForSomethingElse()
     {
-        Assert.Null(NativeTorch.Patched([]));
-        Assert.Null(NativeTorch.Patched(new byte[4096]));
+        Assert.Null(NativeTorch.PatchVersionRequirement([]));
+        Assert.Null(NativeTorch.PatchVersionRequirement(new byte[4096]));
     }
 }

@@ -4,7 +4,7 @@ namespace Ndif.Models.Tests;
 internal static class TinyConfigs
 {
     /// <summary>From a shape, 1 or 2, to config.json.</summary>
-    private static readonly Dictionary<string, Func<int, string>> s_all = new()
+    private static readonly Dictionary<string, Func<int, string>> _all = new()
     {
         ["gpt2"] = shape => TinyModel.GPT2(heads: shape * 2, layers: shape),
         ["gpt2 scaled by layer"] = shape => TinyModel.GPT2(heads: 2, layers: shape + 1, more: """
@@ -47,18 +47,18 @@ internal static class TinyConfigs
         ["falcon sequential"] = shape => Of("FalconForCausalLM", Falcon(shape, """
             , "parallel_attn": false, "rope_scaling": { "type": "linear", "factor": 2.0 }
             """)),
-        ["phi"] = shape => Of("PhiForCausalLM", Llamaish(shape, """, "partial_rotary_factor": 0.5 """)),
-        ["phi qk norm"] = shape => Of("PhiForCausalLM", Llamaish(shape, """, "qk_layernorm": true, "head_dim": 8, "hidden_act": "gelu" """)),
-        ["gemma"] = shape => Of("GemmaForCausalLM", Llamaish(shape, """, "head_dim": 8, "attention_bias": true """)),
-        ["gemma2"] = shape => Of("Gemma2ForCausalLM", Llamaish(shape, """
+        ["phi"] = shape => Of("PhiForCausalLM", LlamaStyle(shape, """, "partial_rotary_factor": 0.5 """)),
+        ["phi qk norm"] = shape => Of("PhiForCausalLM", LlamaStyle(shape, """, "qk_layernorm": true, "head_dim": 8, "hidden_act": "gelu" """)),
+        ["gemma"] = shape => Of("GemmaForCausalLM", LlamaStyle(shape, """, "head_dim": 8, "attention_bias": true """)),
+        ["gemma2"] = shape => Of("Gemma2ForCausalLM", LlamaStyle(shape, """
             , "head_dim": 8, "sliding_window": 3, "query_pre_attn_scalar": 20, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0
             """)),
-        ["gemma3"] = shape => Of("Gemma3ForCausalLM", Llamaish(shape, """
+        ["gemma3"] = shape => Of("Gemma3ForCausalLM", LlamaStyle(shape, """
             , "head_dim": 4, "sliding_window": 3, "sliding_window_pattern": 2, "query_pre_attn_scalar": 9, "rope_theta": 5000.0,
               "rope_local_base_freq": 50.0, "rope_scaling": { "rope_type": "linear", "factor": 8.0 }
             """)),
-        ["llama"] = shape => TinyModel.Llama(heads: 4, groups: shape, layers: shape),
-        ["llama wide heads"] = shape => TinyModel.Llama(heads: 4, groups: shape, layers: shape, more: """
+        ["llama"] = shape => TinyModel.Llama(heads: 4, kvHeads: shape, layers: shape),
+        ["llama wide heads"] = shape => TinyModel.Llama(heads: 4, kvHeads: shape, layers: shape, more: """
             , "head_dim": 6, "attention_bias": true, "mlp_bias": true, "tie_word_embeddings": true, "hidden_act": "gelu_pytorch_tanh"
             """),
         ["llama linear"] = shape => Rope(shape, """ "type": "linear", "factor": 3.0 """),
@@ -94,25 +94,25 @@ internal static class TinyConfigs
     static TinyConfigs()
     {
         foreach (string architecture in (string[])["Mistral", "Qwen2", "Qwen3", "Olmo2", "Phi3", "Starcoder2", "StableLm", "Mixtral", "Qwen2Moe", "Qwen3Moe"])
-            s_all.Add(architecture, shape => TinyModel.LikeLlama($"{architecture}ForCausalLM", groups: shape, layers: shape));
+            _all.Add(architecture, shape => TinyModel.LikeLlama($"{architecture}ForCausalLM", kvHeads: shape, layers: shape));
     }
 
-    public static TheoryData<string> Names => [.. s_all.Keys];
+    public static TheoryData<string> Names => [.. _all.Keys];
 
-    public static string Of(string name, int shape) => s_all[name](shape);
+    public static string Of(string name, int shape) => _all[name](shape);
 
     /// <summary>A Llama with this in rope_scaling.</summary>
     public static string Rope(int shape, string scaling, string more = "") =>
-        TinyModel.Llama(heads: 4, groups: shape, layers: shape, width: 32, more: $$""", "rope_scaling": { {{scaling}} } {{more}}""");
+        TinyModel.Llama(heads: 4, kvHeads: shape, layers: shape, hiddenSize: 32, more: $$""", "rope_scaling": { {{scaling}} } {{more}}""");
 
     public static string LikeLlama(string architecture, int shape, string more) => TinyModel.Llama(4, shape, shape, more: more)
         .Replace("LlamaForCausalLM", architecture, StringComparison.Ordinal).Replace("\"llama\"", "null", StringComparison.Ordinal);
 
     private static string Of(string architecture, string values) => $$"""
-        { "architectures": ["{{architecture}}"], "vocab_size": {{TinyModel.Vocabulary}}, "eos_token_id": 0, "pad_token_id": 0, {{values}} }
+        { "architectures": ["{{architecture}}"], "vocab_size": {{TinyModel.VocabSize}}, "eos_token_id": 0, "pad_token_id": 0, {{values}} }
         """;
 
-    private static string Llamaish(int shape, string more) => $$"""
+    private static string LlamaStyle(int shape, string more) => $$"""
         "max_position_embeddings": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": {{shape * 2}}, "num_attention_heads": 4,
         "num_key_value_heads": {{shape}} {{more}}
         """;

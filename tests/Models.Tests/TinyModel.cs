@@ -1,4 +1,7 @@
 using Ndif.Models.Architectures;
+using Ndif.Models.Config;
+using Ndif.Models.Files;
+using Ndif.Models.Loading;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Tests;
@@ -6,21 +9,21 @@ namespace Ndif.Models.Tests;
 /// <summary>Checkpoints of a few thousand random weights, written as Hugging Face writes them.</summary>
 internal static class TinyModel
 {
-    public const int Vocabulary = 40;
+    public const int VocabSize = 40;
 
-    public static string GPT2(int heads = 2, int layers = 2, int width = 16, string more = "") => $$"""
-        { "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": {{Vocabulary}}, "n_positions": 48,
-          "n_embd": {{width}}, "n_layer": {{layers}}, "n_head": {{heads}}, "eos_token_id": 0, "bos_token_id": 0 {{more}} }
+    public static string GPT2(int heads = 2, int layers = 2, int hiddenSize = 16, string more = "") => $$"""
+        { "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": {{VocabSize}}, "n_positions": 48,
+          "n_embd": {{hiddenSize}}, "n_layer": {{layers}}, "n_head": {{heads}}, "eos_token_id": 0, "bos_token_id": 0 {{more}} }
         """;
 
-    public static string Llama(int heads = 4, int groups = 2, int layers = 2, int width = 16, string more = "") => $$"""
-        { "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": {{Vocabulary}}, "max_position_embeddings": 64,
-          "hidden_size": {{width}}, "intermediate_size": 24, "num_hidden_layers": {{layers}}, "num_attention_heads": {{heads}},
-          "num_key_value_heads": {{groups}}, "eos_token_id": [1, 2] {{more}} }
+    public static string Llama(int heads = 4, int kvHeads = 2, int layers = 2, int hiddenSize = 16, string more = "") => $$"""
+        { "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": {{VocabSize}}, "max_position_embeddings": 64,
+          "hidden_size": {{hiddenSize}}, "intermediate_size": 24, "num_hidden_layers": {{layers}}, "num_attention_heads": {{heads}},
+          "num_key_value_heads": {{kvHeads}}, "eos_token_id": [1, 2] {{more}} }
         """;
 
     /// <summary>Another architecture with Llama's names for sizes; what one does not have it does not read.</summary>
-    public static string LikeLlama(string architecture, int groups, int layers) => Llama(4, groups, layers, more: """
+    public static string LikeLlama(string architecture, int kvHeads, int layers) => Llama(4, kvHeads, layers, more: """
         , "head_dim": 4, "sliding_window": 5, "pad_token_id": 0, "partial_rotary_factor": 0.5, "num_local_experts": 4, "num_experts": 4,
           "num_experts_per_tok": 2, "moe_intermediate_size": 8, "shared_expert_intermediate_size": 8
         """).Replace("LlamaForCausalLM", architecture, StringComparison.Ordinal).Replace("\"llama\"", "null", StringComparison.Ordinal);
@@ -52,18 +55,18 @@ internal static class TinyModel
     public static LoadedModel Load(string path, ScalarType? dtype = null) =>
         ModelLoader.Load(path, dtype, cancellationToken: TestContext.Current.CancellationToken);
 
-    /// <summary>[rows, tokens] int64</summary>
-    public static Tensor Ids(int rows, int tokens, long seed)
+    /// <summary>[batch, seq] int64</summary>
+    public static Tensor Ids(int batch, int seq, long seed)
     {
         using Generator generator = new((ulong)seed);
-        return randint(0, Vocabulary, [rows, tokens], ScalarType.Int64, generator: generator);
+        return randint(0, VocabSize, [batch, seq], ScalarType.Int64, generator: generator);
     }
 
-    /// <summary>The logits of a pass: [rows, tokens, vocabulary].</summary>
+    /// <summary>The logits of a pass: [batch, seq, vocab].</summary>
     public static Tensor Logits(LoadedModel model, Tensor ids, Tensor? mask = null, KeyValueCache? cache = null)
     {
         mask ??= ones_like(ids);
-        Tensor positions = (mask.cumsum(1) - 1).clamp_min(0).narrow(1, mask.size(1) - ids.size(1), ids.size(1)); // [rows, tokens]
+        Tensor positions = (mask.cumsum(1) - 1).clamp_min(0).narrow(1, mask.size(1) - ids.size(1), ids.size(1)); // [batch, seq]
         return (Tensor)model.Root.Call(ids, mask, positions, cache)["logits"]!;
     }
 

@@ -1,6 +1,6 @@
 using System.Text.Json;
 using Ndif.Cli.Parity;
-using Ndif.Models;
+using Ndif.Models.Files;
 using static TorchSharp.torch;
 
 namespace Ndif.Parity.Tests;

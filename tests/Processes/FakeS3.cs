@@ -21,34 +21,34 @@ namespace Ndif.Processes;
 public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
 {
     public const string Bucket = "results", Region = "eu-test-1", AccessKey = "AKIDEXAMPLE", Secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
-    private const int PageSize = 7, SmallestPart = 5 << 20;
+    private const int PageSize = 7, MinPartBytes = 5 << 20;
 
-    private readonly ConcurrentDictionary<string, Stored> objects = new(StringComparer.Ordinal);
-    private readonly ConcurrentDictionary<string, Upload> uploads = new(StringComparer.Ordinal);
-    private WebApplication? app;
-    private int requests, every, downloads, faults;
-    private Fault kind;
+    private readonly ConcurrentDictionary<string, Stored> _objects = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, Upload> _uploads = new(StringComparer.Ordinal);
+    private WebApplication? _app;
+    private int _requests, _failureInterval, _downloads, _faults;
+    private Fault _fault;
 
     public enum Fault { SlowDown, Internal, Cut, CutAfterwards }
 
     public Uri Address { get; private set; } = new("http://127.0.0.1:0");
 
-    public IEnumerable<string> Keys => objects.Keys.Order(StringComparer.Ordinal);
+    public IEnumerable<string> Keys => _objects.Keys.Order(StringComparer.Ordinal);
 
-    public int OpenUploads => uploads.Count;
+    public int OpenUploads => _uploads.Count;
 
-    public int Downloads => Volatile.Read(ref downloads);
+    public int Downloads => Volatile.Read(ref _downloads);
 
-    public int Faults => Volatile.Read(ref faults);
+    public int Faults => Volatile.Read(ref _faults);
 
     /// <summary>Ends the connection after so many bytes of every download.</summary>
     public long? CutDownloadsAfter { get; set; }
 
     /// <summary>Remembers lengths alone, and gives zeros back.</summary>
-    public bool KeepsNoBytes { get; set; }
+    public bool StoresLengthsOnly { get; set; }
 
     /// <summary>Every nth request fails so; 0 for none.</summary>
-    public void Every(int nth, Fault fault) => (every, kind) = (nth, fault);
+    public void FailEvery(int nth, Fault fault) => (_failureInterval, _fault) = (nth, fault);
 
     public async Task StartAsync()
     {
@@ -58,23 +58,23 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
             kestrel.Listen(IPAddress.Loopback, 0, endpoint => endpoint.Protocols = HttpProtocols.Http1);
             kestrel.Limits.MaxRequestBodySize = null;
         });
-        app = builder.Build();
-        app.Run(AnswerAsync);
-        await app.StartAsync();
-        Address = new Uri(app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single());
+        _app = builder.Build();
+        _app.Run(HandleAsync);
+        await _app.StartAsync();
+        Address = new Uri(_app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single());
     }
 
     public async ValueTask DisposeAsync()
     {
-        if (app is not null) await app.DisposeAsync();
+        if (_app is not null) await _app.DisposeAsync();
     }
 
-    private async Task AnswerAsync(HttpContext context)
+    private async Task HandleAsync(HttpContext context)
     {
-        int number = Interlocked.Increment(ref requests);
-        bool fails = every > 0 && number % every == 0;
-        if (fails) Interlocked.Increment(ref faults);
-        if (fails && kind == Fault.Cut)
+        int number = Interlocked.Increment(ref _requests);
+        bool fails = _failureInterval > 0 && number % _failureInterval == 0;
+        if (fails) Interlocked.Increment(ref _faults);
+        if (fails && _fault == Fault.Cut)
         {
             context.Abort();
             return;
@@ -82,12 +82,12 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
         using var body = new MemoryStream();
         await context.Request.Body.CopyToAsync(body, context.RequestAborted);
         byte[] bytes = body.ToArray();
-        if (fails && kind is (Fault.SlowDown or Fault.Internal))
+        if (fails && _fault is (Fault.SlowDown or Fault.Internal))
         {
-            await ErrorAsync(context, kind == Fault.SlowDown ? 503 : 500, kind == Fault.SlowDown ? "SlowDown" : "InternalError");
+            await ErrorAsync(context, _fault == Fault.SlowDown ? 503 : 500, _fault == Fault.SlowDown ? "SlowDown" : "InternalError");
             return;
         }
-        if (SignatureV4.Refusal(context.Request, bytes, AccessKey, Secret, Region) is { } refusal)
+        if (SignatureV4.GetErrorCode(context.Request, bytes, AccessKey, Secret, Region) is { } refusal)
         {
             await ErrorAsync(context, 403, refusal);
             return;
@@ -100,14 +100,14 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
         }
         if (fails) // it is done, and the answer is lost
         {
-            await DoAsync(Unheard(context), path.Length > 1 ? path[1] : "", bytes);
+            await DispatchAsync(WithoutResponse(context), path.Length > 1 ? path[1] : "", bytes);
             context.Abort();
             return;
         }
-        await DoAsync(context, path.Length > 1 ? path[1] : "", bytes);
+        await DispatchAsync(context, path.Length > 1 ? path[1] : "", bytes);
     }
 
-    private Task DoAsync(HttpContext context, string key, byte[] body)
+    private Task DispatchAsync(HttpContext context, string key, byte[] body)
     {
         IQueryCollection query = context.Request.Query;
         return (context.Request.Method, key) switch
@@ -118,7 +118,7 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
             ("HEAD", _) => HeadAsync(context, key),
             ("PUT", _) when query.ContainsKey("partNumber") => PutPartAsync(context, key, query, body),
             ("PUT", _) => PutAsync(context, key, body),
-            ("POST", _) when query.ContainsKey("uploads") => BeginAsync(context, key),
+            ("POST", _) when query.ContainsKey("uploads") => BeginUploadAsync(context, key),
             ("POST", _) when query.ContainsKey("uploadId") => CompleteAsync(context, key, query["uploadId"].ToString(), body),
             ("DELETE", _) when query.ContainsKey("uploadId") => AbortAsync(context, key, query["uploadId"].ToString()),
             ("DELETE", _) => DeleteAsync(context, key),
@@ -128,12 +128,12 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
 
     private async Task GetAsync(HttpContext context, string key)
     {
-        if (!objects.TryGetValue(key, out Stored? stored))
+        if (!_objects.TryGetValue(key, out Stored? stored))
         {
             await ErrorAsync(context, 404, "NoSuchKey");
             return;
         }
-        Interlocked.Increment(ref downloads);
+        Interlocked.Increment(ref _downloads);
         (long from, long to) = (0, stored.Length - 1);
         string range = context.Request.Headers.Range.ToString();
         if (range.Length > 0)
@@ -167,7 +167,7 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
 
     private Task HeadAsync(HttpContext context, string key)
     {
-        if (objects.TryGetValue(key, out Stored? stored)) Describe(context, stored, stored.Length);
+        if (_objects.TryGetValue(key, out Stored? stored)) Describe(context, stored, stored.Length);
         else context.Response.StatusCode = 404;
         return Task.CompletedTask;
     }
@@ -179,32 +179,32 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
             if (Source(source) is not { } copied) await ErrorAsync(context, 404, "NoSuchKey");
             else
             {
-                objects[key] = copied with { Time = time.GetUtcNow() };
+                _objects[key] = copied with { Time = time.GetUtcNow() };
                 await XmlAsync(context, new XElement("CopyObjectResult", new XElement("ETag", copied.ETag), new XElement("LastModified", Text(time.GetUtcNow()))));
             }
             return;
         }
-        objects[key] = Store(body);
-        context.Response.Headers.ETag = objects[key].ETag;
+        _objects[key] = Store(body);
+        context.Response.Headers.ETag = _objects[key].ETag;
     }
 
     private Task DeleteAsync(HttpContext context, string key)
     {
-        objects.TryRemove(key, out _);
+        _objects.TryRemove(key, out _);
         context.Response.StatusCode = 204;
         return Task.CompletedTask;
     }
 
-    private Task BeginAsync(HttpContext context, string key)
+    private Task BeginUploadAsync(HttpContext context, string key)
     {
         string id = Guid.NewGuid().ToString("n");
-        uploads[id] = new Upload(key, time.GetUtcNow());
+        _uploads[id] = new Upload(key, time.GetUtcNow());
         return XmlAsync(context, new XElement("InitiateMultipartUploadResult", new XElement("Bucket", Bucket), new XElement("Key", key), new XElement("UploadId", id)));
     }
 
     private async Task PutPartAsync(HttpContext context, string key, IQueryCollection query, byte[] body)
     {
-        if (!uploads.TryGetValue(query["uploadId"].ToString(), out Upload? upload) || upload.Key != key)
+        if (!_uploads.TryGetValue(query["uploadId"].ToString(), out Upload? upload) || upload.Key != key)
         {
             await ErrorAsync(context, 404, "NoSuchUpload");
             return;
@@ -224,10 +224,10 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
 
     private async Task CompleteAsync(HttpContext context, string key, string id, byte[] body)
     {
-        if (!uploads.TryGetValue(id, out Upload? upload) || upload.Key != key)
+        if (!_uploads.TryGetValue(id, out Upload? upload) || upload.Key != key)
         {
             // as the real one: completing again is answered as before, as long as the object is there
-            if (objects.TryGetValue(key, out Stored? done)) await XmlAsync(context, new XElement("CompleteMultipartUploadResult", new XElement("Key", key), new XElement("ETag", done.ETag)));
+            if (_objects.TryGetValue(key, out Stored? done)) await XmlAsync(context, new XElement("CompleteMultipartUploadResult", new XElement("Key", key), new XElement("ETag", done.ETag)));
             else await ErrorAsync(context, 404, "NoSuchUpload");
             return;
         }
@@ -239,20 +239,20 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
             await ErrorAsync(context, 400, "InvalidPart");
             return;
         }
-        if (named[..^1].Any(part => upload.Parts[part.Number].Length < SmallestPart))
+        if (named[..^1].Any(part => upload.Parts[part.Number].Length < MinPartBytes))
         {
             await ErrorAsync(context, 400, "EntityTooSmall");
             return;
         }
         Stored[] parts = [.. named.OrderBy(part => part.Number).Select(part => upload.Parts[part.Number])];
-        objects[key] = parts[0].Bytes is null ? parts[0] with { Length = parts.Sum(part => part.Length), Time = time.GetUtcNow() } : Store([.. parts.SelectMany(part => part.Bytes!)]);
-        uploads.TryRemove(id, out _);
-        await XmlAsync(context, new XElement("CompleteMultipartUploadResult", new XElement("Key", key), new XElement("ETag", objects[key].ETag)));
+        _objects[key] = parts[0].Bytes is null ? parts[0] with { Length = parts.Sum(part => part.Length), Time = time.GetUtcNow() } : Store([.. parts.SelectMany(part => part.Bytes!)]);
+        _uploads.TryRemove(id, out _);
+        await XmlAsync(context, new XElement("CompleteMultipartUploadResult", new XElement("Key", key), new XElement("ETag", _objects[key].ETag)));
     }
 
     private Task AbortAsync(HttpContext context, string key, string id)
     {
-        context.Response.StatusCode = uploads.TryGetValue(id, out Upload? upload) && upload.Key == key && uploads.TryRemove(id, out _) ? 204 : 404;
+        context.Response.StatusCode = _uploads.TryGetValue(id, out Upload? upload) && upload.Key == key && _uploads.TryRemove(id, out _) ? 204 : 404;
         return Task.CompletedTask;
     }
 
@@ -260,7 +260,7 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
     {
         string prefix = query["prefix"].ToString(), after = query["continuation-token"].ToString();
         int most = Math.Min(PageSize, query.ContainsKey("max-keys") ? int.Parse(query["max-keys"].ToString(), CultureInfo.InvariantCulture) : PageSize);
-        KeyValuePair<string, Stored>[] rest = [.. objects.Where(o => o.Key.StartsWith(prefix, StringComparison.Ordinal) && string.CompareOrdinal(o.Key, after) > 0).OrderBy(o => o.Key, StringComparer.Ordinal)];
+        KeyValuePair<string, Stored>[] rest = [.. _objects.Where(o => o.Key.StartsWith(prefix, StringComparison.Ordinal) && string.CompareOrdinal(o.Key, after) > 0).OrderBy(o => o.Key, StringComparer.Ordinal)];
         KeyValuePair<string, Stored>[] page = rest[..Math.Min(most, rest.Length)];
         return XmlAsync(context, new XElement("ListBucketResult",
             new XElement("Name", Bucket), new XElement("Prefix", prefix), new XElement("KeyCount", page.Length), new XElement("IsTruncated", rest.Length > page.Length ? "true" : "false"),
@@ -269,13 +269,13 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
     }
 
     private Task ListUploadsAsync(HttpContext context, string prefix) => XmlAsync(context, new XElement("ListMultipartUploadsResult", new XElement("IsTruncated", "false"),
-        uploads.Where(u => u.Value.Key.StartsWith(prefix, StringComparison.Ordinal)).Select(u => new XElement("Upload",
+        _uploads.Where(u => u.Value.Key.StartsWith(prefix, StringComparison.Ordinal)).Select(u => new XElement("Upload",
             new XElement("Key", u.Value.Key), new XElement("UploadId", u.Key), new XElement("Initiated", Text(u.Value.Begun))))));
 
-    private Stored? Source(string header) => objects.GetValueOrDefault(Uri.UnescapeDataString(header).TrimStart('/')[(Bucket.Length + 1)..]);
+    private Stored? Source(string header) => _objects.GetValueOrDefault(Uri.UnescapeDataString(header).TrimStart('/')[(Bucket.Length + 1)..]);
 
 #pragma warning disable CA5351 // an ETag is an MD5
-    private Stored Store(byte[] bytes) => new(KeepsNoBytes && bytes.Length > 0 ? null : bytes, bytes.Length, $"\"{Convert.ToHexStringLower(MD5.HashData(bytes))}\"", time.GetUtcNow());
+    private Stored Store(byte[] bytes) => new(StoresLengthsOnly && bytes.Length > 0 ? null : bytes, bytes.Length, $"\"{Convert.ToHexStringLower(MD5.HashData(bytes))}\"", time.GetUtcNow());
 #pragma warning restore CA5351
 
     private static void Describe(HttpContext context, Stored stored, long length)
@@ -308,7 +308,7 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
     }
 
     /// <summary>The same request with an answer that goes nowhere.</summary>
-    private static DefaultHttpContext Unheard(HttpContext context)
+    private static DefaultHttpContext WithoutResponse(HttpContext context)
     {
         var copy = new DefaultHttpContext();
         copy.Request.Method = context.Request.Method;

@@ -9,7 +9,7 @@ public static class RedisUsers
     public static string Write(string folder)
     {
         string file = Path.Combine(folder, "users.acl");
-        File.WriteAllText(file, File.ReadAllText(Path.Combine(Built.Repository, "deploy", "redis", "users.acl"))
+        File.WriteAllText(file, File.ReadAllText(Path.Combine(BuildOutput.Repository, "deploy", "redis", "users.acl"))
             .Replace("CHANGE-ME-operator", OperatorPassword, StringComparison.Ordinal).Replace("CHANGE-ME-ndif", ServicePassword, StringComparison.Ordinal));
         return file;
     }

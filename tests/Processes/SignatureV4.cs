@@ -12,7 +12,7 @@ internal static class SignatureV4
     private const string Algorithm = "AWS4-HMAC-SHA256";
 
     /// <summary>S3's code for what is wrong; null if nothing is.</summary>
-    public static string? Refusal(HttpRequest request, byte[] body, string accessKey, string secret, string region)
+    public static string? GetErrorCode(HttpRequest request, byte[] body, string accessKey, string secret, string region)
     {
         string header = request.Headers.Authorization.ToString();
         if (!header.StartsWith(Algorithm + " ", StringComparison.Ordinal)) return "AccessDenied";

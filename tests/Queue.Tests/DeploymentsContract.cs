@@ -1,11 +1,14 @@
 using Ndif.Protocol;
+using Ndif.Queue.Rules;
+using Ndif.Queue.Tests.Support;
+
 
 namespace Ndif.Queue.Tests;
 
 /// <summary>What every registry of deployments must do.</summary>
 public abstract class DeploymentsContract : IAsyncLifetime
 {
-    private static readonly DateTimeOffset s_noon = new(2026, 1, 1, 12, 0, 0, TimeSpan.Zero);
+    private static readonly DateTimeOffset _noon = new(2026, 1, 1, 12, 0, 0, TimeSpan.Zero);
 
     protected abstract QueueBackend NewBackend();
 
@@ -40,7 +43,7 @@ public abstract class DeploymentsContract : IAsyncLifetime
         Deployment again = await Deployments.SetAsync(new Deployment { Model = "b", Replicas = 3 }, Cancel);
         Assert.NotNull(again.Changed);
         IReadOnlyList<Deployment> all = await Deployments.ListAsync(Cancel);
-        Assert.Equal(["a", "a@r1", "b"], all.Select(DeploymentRules.NameOf));
+        Assert.Equal(["a", "a@r1", "b"], all.Select(DeploymentRules.GetName));
         Assert.Equal((2u, true, DataType.Bfloat16), (all[1].Replicas, all[1].Pinned, all[1].Dtype));
         Assert.Equal(again, all[2]);
         Assert.True(await Deployments.RemoveAsync("a@r1", Cancel));
@@ -64,72 +67,72 @@ public abstract class DeploymentsContract : IAsyncLifetime
     [Fact]
     public async Task AsManyHoldAModel_AsAreWanted_AndKeepIt()
     {
-        Assert.True(await HoldAsync("w1", 2));
-        Assert.True(await HoldAsync("w2", 2));
-        Assert.False(await HoldAsync("w3", 2));
-        Assert.True(await HoldAsync("w1", 2));
-        Assert.True(await Deployments.HoldAsync("other", "w3", 1, s_noon, Cancel));
-        await Deployments.LetGoAsync("gpt2", "w2", Cancel);
-        Assert.True(await HoldAsync("w3", 2));
-        Assert.False(await HoldAsync("w2", 2));
+        Assert.True(await ClaimReplicaAsync("w1", 2));
+        Assert.True(await ClaimReplicaAsync("w2", 2));
+        Assert.False(await ClaimReplicaAsync("w3", 2));
+        Assert.True(await ClaimReplicaAsync("w1", 2));
+        Assert.True(await Deployments.ClaimReplicaAsync("other", "w3", 1, _noon, Cancel));
+        await Deployments.ReleaseReplicaAsync("gpt2", "w2", Cancel);
+        Assert.True(await ClaimReplicaAsync("w3", 2));
+        Assert.False(await ClaimReplicaAsync("w2", 2));
     }
 
     [Fact]
     public async Task OfManyThatAskAtOnce_OneHoldsIt()
     {
-        bool[] held = await Task.WhenAll(Enumerable.Range(0, 20).Select(i => HoldAsync($"w{i}", 1)));
+        bool[] held = await Task.WhenAll(Enumerable.Range(0, 20).Select(i => ClaimReplicaAsync($"w{i}", 1)));
         Assert.Single(held, holds => holds);
     }
 
     [Fact]
     public async Task OfTooMany_TheLeastRecentlyUsedLoseIt()
     {
-        foreach ((string worker, int used) in new[] { ("w1", 2), ("w2", 1), ("w3", 3) }) Assert.True(await HoldAsync(worker, 3, used));
+        foreach ((string worker, int used) in new[] { ("w1", 2), ("w2", 1), ("w3", 3) }) Assert.True(await ClaimReplicaAsync(worker, 3, used));
         // scaled to one: whoever asks first, only the last used one keeps it
-        Assert.True(await HoldAsync("w3", 1, 3));
-        Assert.False(await HoldAsync("w2", 1, 1));
-        Assert.False(await HoldAsync("w1", 1, 2));
-        Assert.True(await HoldAsync("w3", 1, 3));
+        Assert.True(await ClaimReplicaAsync("w3", 1, 3));
+        Assert.False(await ClaimReplicaAsync("w2", 1, 1));
+        Assert.False(await ClaimReplicaAsync("w1", 1, 2));
+        Assert.True(await ClaimReplicaAsync("w3", 1, 3));
     }
 
     [Fact]
     public async Task OfTooMany_UsedAtTheSameTime_OneKeepsIt()
     {
-        foreach (string worker in (string[])["w2", "w1"]) Assert.True(await HoldAsync(worker, 2));
-        bool[] held = [await HoldAsync("w2", 1), await HoldAsync("w1", 1)];
+        foreach (string worker in (string[])["w2", "w1"]) Assert.True(await ClaimReplicaAsync(worker, 2));
+        bool[] held = [await ClaimReplicaAsync("w2", 1), await ClaimReplicaAsync("w1", 1)];
         Assert.Equal([false, true], held);
     }
 
     [Fact]
     public async Task AWorkerThatWasStartedWithAModel_KeepsIt_AndIsCounted()
     {
-        Assert.True(await Deployments.HoldAsync("gpt2", "w1", int.MaxValue, DeploymentRules.Always, Cancel));
-        Assert.False(await HoldAsync("w2", 1, 500));
-        Assert.True(await HoldAsync("w2", 2, 500));
-        Assert.False(await HoldAsync("w2", 1, 500));
+        Assert.True(await Deployments.ClaimReplicaAsync("gpt2", "w1", int.MaxValue, DeploymentRules.AlwaysInUse, Cancel));
+        Assert.False(await ClaimReplicaAsync("w2", 1, 500));
+        Assert.True(await ClaimReplicaAsync("w2", 2, 500));
+        Assert.False(await ClaimReplicaAsync("w2", 1, 500));
     }
 
     [Fact]
     public async Task ADeadWorkersModel_MayBeHeldByAnother()
     {
-        Assert.True(await HoldAsync("w1", 1));
-        Assert.False(await HoldAsync("w2", 1));
+        Assert.True(await ClaimReplicaAsync("w1", 1));
+        Assert.False(await ClaimReplicaAsync("w2", 1));
         await ExpireAsync("gpt2", "w1");
-        Assert.True(await HoldAsync("w2", 1));
-        Assert.False(await HoldAsync("w1", 1));
+        Assert.True(await ClaimReplicaAsync("w2", 1));
+        Assert.False(await ClaimReplicaAsync("w1", 1));
     }
 
     [Fact]
     public async Task Orders_ReachTheirWorker_InOrder_Once()
     {
-        Assert.Empty(await Deployments.TakeOrdersAsync("w1", Cancel));
-        await Deployments.OrderAsync("w1", new WorkerOrder { Evict = "a" }, Cancel);
-        await Deployments.OrderAsync("w2", new WorkerOrder { Evict = "x" }, Cancel);
-        await Deployments.OrderAsync("w1", new WorkerOrder { Drain = true }, Cancel);
-        Assert.Equal([new WorkerOrder { Evict = "a" }, new WorkerOrder { Drain = true }], await Deployments.TakeOrdersAsync("w1", Cancel));
-        Assert.Empty(await Deployments.TakeOrdersAsync("w1", Cancel));
-        await Deployments.OrderAsync("w1", new WorkerOrder { Evict = "b" }, Cancel);
-        Assert.Equal([new WorkerOrder { Evict = "b" }], await Deployments.TakeOrdersAsync("w1", Cancel));
+        Assert.Empty(await Deployments.DequeueOrdersAsync("w1", Cancel));
+        await Deployments.SendOrderAsync("w1", new WorkerOrder { Evict = "a" }, Cancel);
+        await Deployments.SendOrderAsync("w2", new WorkerOrder { Evict = "x" }, Cancel);
+        await Deployments.SendOrderAsync("w1", new WorkerOrder { Drain = true }, Cancel);
+        Assert.Equal([new WorkerOrder { Evict = "a" }, new WorkerOrder { Drain = true }], await Deployments.DequeueOrdersAsync("w1", Cancel));
+        Assert.Empty(await Deployments.DequeueOrdersAsync("w1", Cancel));
+        await Deployments.SendOrderAsync("w1", new WorkerOrder { Evict = "b" }, Cancel);
+        Assert.Equal([new WorkerOrder { Evict = "b" }], await Deployments.DequeueOrdersAsync("w1", Cancel));
     }
 
     [Theory]
@@ -140,13 +143,13 @@ public abstract class DeploymentsContract : IAsyncLifetime
     public async Task NewsOfAWorker_WakeIt(string what)
     {
         await Deployments.SetAsync(new Deployment { Model = "old", Replicas = 1 }, Cancel);
-        using INews news = await Deployments.ListenAsync("w1", ["gpt2", "gpt2@r"], Cancel);
+        using IChangeSubscription news = await Deployments.SubscribeAsync("w1", ["gpt2", "gpt2@r"], Cancel);
         Task woken = news.WaitAsync(TimeSpan.FromMinutes(5), Cancel);
         switch (what)
         {
             case "a change": await Deployments.SetAsync(new Deployment { Model = "new", Replicas = 1 }, Cancel); break;
             case "an end": await Deployments.RemoveAsync("old", Cancel); break;
-            case "an order": await Deployments.OrderAsync("w1", new WorkerOrder { Drain = true }, Cancel); break;
+            case "an order": await Deployments.SendOrderAsync("w1", new WorkerOrder { Drain = true }, Cancel); break;
             default: await Backend.Jobs.SubmitAsync(new JobSubmission("j", "ana", "gpt2@r", new byte[] { 1 }), Cancel); break;
         }
         await woken.WaitAsync(TimeSpan.FromSeconds(30), Cancel);
@@ -155,45 +158,45 @@ public abstract class DeploymentsContract : IAsyncLifetime
     [Fact]
     public async Task WhatDoesNotConcernAWorker_DoesNotWakeIt()
     {
-        using INews news = await Deployments.ListenAsync("w1", ["gpt2"], Cancel);
-        await Deployments.OrderAsync("w2", new WorkerOrder { Drain = true }, Cancel);
+        using IChangeSubscription news = await Deployments.SubscribeAsync("w1", ["gpt2"], Cancel);
+        await Deployments.SendOrderAsync("w2", new WorkerOrder { Drain = true }, Cancel);
         await Backend.Jobs.SubmitAsync(new JobSubmission("j", "ana", "other", new byte[] { 1 }), Cancel);
         Task woken = news.WaitAsync(TimeSpan.FromMinutes(5), Cancel);
         Assert.NotSame(woken, await Task.WhenAny(woken, Task.Delay(TimeSpan.FromMilliseconds(100), Cancel)));
-        await Deployments.OrderAsync("w1", new WorkerOrder { Drain = true }, Cancel);
+        await Deployments.SendOrderAsync("w1", new WorkerOrder { Drain = true }, Cancel);
         await woken.WaitAsync(TimeSpan.FromSeconds(30), Cancel);
     }
 
     [Fact]
     public async Task AReason_CountsIfEveryWorkerThatStaysHasIt()
     {
-        Error full = Errors.Make(ErrorCode.OutOfMemory, "It does not fit.");
-        await AnnounceAsync("w1", new ModelStatus { Id = "a", Heat = Heat.Cold, Error = full });
-        Assert.Equal(full, Assert.Single(await Backend.Workers.ModelsAsync(Cancel)).Error);
-        await AnnounceAsync("w2");
-        Assert.Null(Assert.Single(await Backend.Workers.ModelsAsync(Cancel)).Error); // it may be able to, and has not said so yet
-        await AnnounceAsync("w2", new ModelStatus { Id = "a", Heat = Heat.Cold });
-        Assert.Null(Assert.Single(await Backend.Workers.ModelsAsync(Cancel)).Error);
-        await AnnounceAsync("w2", new ModelStatus { Id = "a", Heat = Heat.Cold, Error = full });
-        Assert.Equal(full, Assert.Single(await Backend.Workers.ModelsAsync(Cancel)).Error);
-        await Backend.Workers.AnnounceAsync(new WorkerStatus { Id = "w3", Draining = true }, [], Cancel);
-        Assert.Equal(full, Assert.Single(await Backend.Workers.ModelsAsync(Cancel)).Error);
+        Error full = Errors.Create(ErrorCode.OutOfMemory, "It does not fit.");
+        await PublishHeartbeatAsync("w1", new ModelStatus { Id = "a", Heat = Heat.Cold, Error = full });
+        Assert.Equal(full, Assert.Single(await Backend.Workers.ListModelsAsync(Cancel)).Error);
+        await PublishHeartbeatAsync("w2");
+        Assert.Null(Assert.Single(await Backend.Workers.ListModelsAsync(Cancel)).Error); // it may be able to, and has not said so yet
+        await PublishHeartbeatAsync("w2", new ModelStatus { Id = "a", Heat = Heat.Cold });
+        Assert.Null(Assert.Single(await Backend.Workers.ListModelsAsync(Cancel)).Error);
+        await PublishHeartbeatAsync("w2", new ModelStatus { Id = "a", Heat = Heat.Cold, Error = full });
+        Assert.Equal(full, Assert.Single(await Backend.Workers.ListModelsAsync(Cancel)).Error);
+        await Backend.Workers.PublishHeartbeatAsync(new WorkerStatus { Id = "w3", Draining = true }, [], Cancel);
+        Assert.Equal(full, Assert.Single(await Backend.Workers.ListModelsAsync(Cancel)).Error);
     }
 
     [Fact]
     public async Task AForgottenModel_IsNotDescribedAnyMore()
     {
-        await Backend.Workers.DescribeAsync(new ModelDescription { Id = "gpt2", Revision = "r1" }, ["gpt2@main", "gpt2"], Cancel);
-        Assert.NotNull(await Backend.Workers.DescriptionAsync("gpt2@main", Cancel));
-        Assert.Null(await Backend.Workers.DescriptionAsync("gpt2@r1", Cancel));
-        await Backend.Workers.ForgetAsync("gpt2@main", Cancel);
-        Assert.Null(await Backend.Workers.DescriptionAsync("gpt2@main", Cancel));
-        Assert.NotNull(await Backend.Workers.DescriptionAsync("gpt2", Cancel));
+        await Backend.Workers.SetDescriptionAsync(new ModelDescription { Id = "gpt2", Revision = "r1" }, ["gpt2@main", "gpt2"], Cancel);
+        Assert.NotNull(await Backend.Workers.GetDescriptionAsync("gpt2@main", Cancel));
+        Assert.Null(await Backend.Workers.GetDescriptionAsync("gpt2@r1", Cancel));
+        await Backend.Workers.RemoveDescriptionAsync("gpt2@main", Cancel);
+        Assert.Null(await Backend.Workers.GetDescriptionAsync("gpt2@main", Cancel));
+        Assert.NotNull(await Backend.Workers.GetDescriptionAsync("gpt2", Cancel));
     }
 
-    private Task<bool> HoldAsync(string worker, int most, int used = 0) => Deployments.HoldAsync("gpt2", worker, most, s_noon.AddSeconds(used), Cancel);
+    private Task<bool> ClaimReplicaAsync(string worker, int maxReplicas, int lastUsedSeconds = 0) => Deployments.ClaimReplicaAsync("gpt2", worker, maxReplicas, _noon.AddSeconds(lastUsedSeconds), Cancel);
 
-    private Task AnnounceAsync(string worker, params ModelStatus[] models) => Backend.Workers.AnnounceAsync(new WorkerStatus { Id = worker }, models, Cancel);
+    private Task PublishHeartbeatAsync(string worker, params ModelStatus[] models) => Backend.Workers.PublishHeartbeatAsync(new WorkerStatus { Id = worker }, models, Cancel);
 }
 
 public sealed class InMemoryDeploymentsTests : DeploymentsContract
@@ -214,12 +217,12 @@ public sealed class RedisDeploymentsTests(RedisServer server) : DeploymentsContr
 {
     private readonly QueueOptions _options = new() { Prefix = $"ndif:test-{Guid.NewGuid():n}:" };
 
-    protected override QueueBackend NewBackend() => QueueBackend.Redis(server.Least.Configuration, _options);
+    protected override QueueBackend NewBackend() => QueueBackend.Redis(server.ServiceConnection.Configuration, _options);
 
     protected override async Task ExpireAsync(string name, string worker)
     {
         StackExchange.Redis.RedisKey holders = $"{_options.Prefix}holders:{name}";
-        Assert.InRange((await server.Connection.GetDatabase().KeyTimeToLiveAsync(holders))!.Value, TimeSpan.Zero, 2 * _options.HeartbeatLifetime);
-        Assert.False(await server.Connection.GetDatabase().HashSetAsync(holders, worker, "0 0"));
+        Assert.InRange((await server.OperatorConnection.GetDatabase().KeyTimeToLiveAsync(holders))!.Value, TimeSpan.Zero, 2 * _options.HeartbeatLifetime);
+        Assert.False(await server.OperatorConnection.GetDatabase().HashSetAsync(holders, worker, "0 0"));
     }
 }

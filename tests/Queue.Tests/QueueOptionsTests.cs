@@ -1,4 +1,7 @@
 using Ndif.Protocol;
+using Ndif.Queue.Blobs;
+using Ndif.Queue.Memory;
+
 
 namespace Ndif.Queue.Tests;
 

@@ -6,7 +6,7 @@ namespace Ndif.Samples.Tests;
 /// <summary>Runs every program of docs/samples as a reader would, and looks for what its comments say that it prints.</summary>
 public sealed partial class SampleTests
 {
-    private static string Root { get; } = Find();
+    private static string Root { get; } = FindRoot();
 
     public static TheoryData<string> Samples =>
         [.. Directory.EnumerateFiles(Path.Combine(Root, "docs", "samples"), "*.cs").Select(f => Path.GetFileName(f)!).Order(StringComparer.Ordinal)];
@@ -15,7 +15,7 @@ public sealed partial class SampleTests
     public async Task Sample_Runs_AndPrintsWhatItSays(string sample)
     {
         string path = Path.Combine(Root, "docs", "samples", sample);
-        string[] expected = [.. Prints().Matches(await File.ReadAllTextAsync(path, TestContext.Current.CancellationToken)).Select(m => m.Groups[1].Value.Trim())];
+        string[] expected = [.. ExpectedOutput().Matches(await File.ReadAllTextAsync(path, TestContext.Current.CancellationToken)).Select(m => m.Groups[1].Value.Trim())];
         Assert.NotEmpty(expected);
 
         using var process = Process.Start(new ProcessStartInfo("dotnet", ["run", "-c", "Release", path]) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Path.GetTempPath() })!;
@@ -35,7 +35,7 @@ public sealed partial class SampleTests
         Assert.Equal(samples, blocks);
     }
 
-    private static string Find()
+    private static string FindRoot()
     {
         string? at = AppContext.BaseDirectory;
         while (at is not null && !File.Exists(Path.Combine(at, "NDIF.sln"))) at = Path.GetDirectoryName(at);
@@ -43,5 +43,5 @@ public sealed partial class SampleTests
     }
 
     [GeneratedRegex(@"// prints: (.+)")]
-    private static partial Regex Prints();
+    private static partial Regex ExpectedOutput();
 }

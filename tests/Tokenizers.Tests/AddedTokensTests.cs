@@ -3,7 +3,7 @@ namespace Ndif.Tokenizers.Tests;
 public sealed class AddedTokensTests
 {
     static HuggingFaceTokenizer With(string tokens, string parts = "") =>
-        Small.Of(Small.Model(Small.Ascii(), []), $""" "added_tokens":[{tokens}]{parts}""");
+        TestTokenizers.Create(TestTokenizers.Model(TestTokenizers.Ascii(), []), $""" "added_tokens":[{tokens}]{parts}""");
 
     [Fact]
     public void LongestTokenAtThePlace_IsFound()

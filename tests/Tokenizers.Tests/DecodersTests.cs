@@ -17,22 +17,22 @@ public sealed class DecodersTests
         "▁a|▁b|<0x21>", "a b!")]
     [InlineData("""{"type":"Strip","content":"x","start":1,"stop":2}""", "xxaxxx|x", "xax")]
     public void EachDecoder_GivesText(string decoder, string tokens, string expected) =>
-        Assert.Equal(expected, Small.Decode(decoder, tokens.Split('|')));
+        Assert.Equal(expected, TestTokenizers.Decode(decoder, tokens.Split('|')));
 
     [Fact]
     public void WithoutADecoder_TokensAreJoinedWithSpaces() =>
-        Assert.Equal("a b", Small.Of(Small.Model(Small.Ascii(), [])).Decode([65, 66]));
+        Assert.Equal("a b", TestTokenizers.Create(TestTokenizers.Model(TestTokenizers.Ascii(), [])).Decode([65, 66]));
 
     [Fact]
     public void IdThatNoTokenHas_AddsNothing() =>
-        Assert.Equal("a", Small.Of(Small.Model(Small.Ascii(), [])).Decode([-1, 65, int.MaxValue]));
+        Assert.Equal("a", TestTokenizers.Create(TestTokenizers.Model(TestTokenizers.Ascii(), [])).Decode([-1, 65, int.MaxValue]));
 
     [Fact]
     public void CleanUp_IsDoneOnlyWhenTheConfigAsks()
     {
-        string model = Small.Model(["Hello", ".", "n't", "do"], []);
-        Assert.Equal("Hello .", Small.Of(model).Decode([0, 1]));
-        var tokenizer = Small.Of(model, config: """{"clean_up_tokenization_spaces":true}""");
+        string model = TestTokenizers.Model(["Hello", ".", "n't", "do"], []);
+        Assert.Equal("Hello .", TestTokenizers.Create(model).Decode([0, 1]));
+        var tokenizer = TestTokenizers.Create(model, config: """{"clean_up_tokenization_spaces":true}""");
         Assert.Equal("Hello. don't", tokenizer.Decode([0, 1, 3, 2]));
     }
 }

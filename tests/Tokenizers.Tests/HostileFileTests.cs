@@ -43,7 +43,7 @@ public sealed class HostileFileTests
     [InlineData("""{"pre_tokenizer":{"type":"Metaspace","replacement":"ab"},"model":{}}""", "a single character")]
     public void BrokenFile_IsRefusedWithThePlaceAndTheReason(string json, string expected)
     {
-        var error = Assert.Throws<TokenizerFormatException>(() => HuggingFaceTokenizer.FromJson(Small.Utf8(json)));
+        var error = Assert.Throws<TokenizerFormatException>(() => HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8(json)));
         Assert.Contains(expected, error.Message, StringComparison.Ordinal);
         Assert.StartsWith("tokenizer.json", error.Part, StringComparison.Ordinal);
     }
@@ -58,12 +58,12 @@ public sealed class HostileFileTests
     [InlineData(""" "post_processor":{"type":"BertProcessing","sep":["x"],"cls":["y",1]}""", "a token and its id")]
     public void BrokenPartAroundAGoodModel_IsRefused(string part, string expected) =>
         Assert.Contains(expected, Assert.Throws<TokenizerFormatException>(
-            () => HuggingFaceTokenizer.FromJson(Small.Utf8($"{{{part},{Model}}}"))).Message, StringComparison.Ordinal);
+            () => HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8($"{{{part},{Model}}}"))).Message, StringComparison.Ordinal);
 
     [Fact]
     public void BrokenConfig_IsNamed() =>
         Assert.StartsWith("tokenizer_config.json: bos_token", Assert.Throws<TokenizerFormatException>(
-            () => HuggingFaceTokenizer.FromJson(Small.Utf8($"{{{Model}}}"), """{"bos_token":5}"""u8.ToArray())).Message, StringComparison.Ordinal);
+            () => HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8($"{{{Model}}}"), """{"bos_token":5}"""u8.ToArray())).Message, StringComparison.Ordinal);
 
     [Fact]
     public void FolderWithoutATokenizer_SaysWhatToDo() =>
@@ -74,14 +74,14 @@ public sealed class HostileFileTests
     public void DeepNesting_IsRefused()
     {
         string json = string.Concat(Enumerable.Repeat("""{"normalizer":""", 10_000));
-        Assert.Throws<TokenizerFormatException>(() => HuggingFaceTokenizer.FromJson(Small.Utf8(json)));
+        Assert.Throws<TokenizerFormatException>(() => HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8(json)));
     }
 
     [Fact]
     public void ExplodingNormalizer_IsStopped()
     {
         string doubling = string.Join(',', Enumerable.Repeat("""{"type":"Replace","pattern":{"String":"a"},"content":"aa"}""", 60));
-        var tokenizer = HuggingFaceTokenizer.FromJson(Small.Utf8($$$"""{"normalizer":{"type":"Sequence","normalizers":[{{{doubling}}}]},{{{Model}}}}"""));
+        var tokenizer = HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8($$$"""{"normalizer":{"type":"Sequence","normalizers":[{{{doubling}}}]},{{{Model}}}}"""));
         Assert.Throws<TokenizerFormatException>(() => tokenizer.Encode("a"));
     }
 
@@ -89,7 +89,7 @@ public sealed class HostileFileTests
     public void ExplodingDecoder_IsStopped()
     {
         string doubling = string.Join(',', Enumerable.Repeat("""{"type":"Replace","pattern":{"String":"a"},"content":"aa"}""", 60));
-        var tokenizer = HuggingFaceTokenizer.FromJson(Small.Utf8($$$"""{"decoder":{"type":"Sequence","decoders":[{{{doubling}}}]},{{{Model}}}}"""));
+        var tokenizer = HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8($$$"""{"decoder":{"type":"Sequence","decoders":[{{{doubling}}}]},{{{Model}}}}"""));
         Assert.Throws<TokenizerFormatException>(() => tokenizer.Decode(0));
     }
 
@@ -98,13 +98,13 @@ public sealed class HostileFileTests
     {
         string many = string.Join(',', Enumerable.Repeat("""{"type":"NFC"}""", 65));
         Assert.Contains("more than 64 stages", Assert.Throws<TokenizerFormatException>(() => HuggingFaceTokenizer.FromJson(
-            Small.Utf8($$$"""{"normalizer":{"type":"Sequence","normalizers":[{{{many}}}]},{{{Model}}}}"""))).Message, StringComparison.Ordinal);
+            TestTokenizers.Utf8($$$"""{"normalizer":{"type":"Sequence","normalizers":[{{{many}}}]},{{{Model}}}}"""))).Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void SlowRegularExpression_RunsIntoItsTimeOut()
     {
-        var tokenizer = HuggingFaceTokenizer.FromJson(Small.Utf8(
+        var tokenizer = HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8(
             $$$"""{"pre_tokenizer":{"type":"Split","pattern":{"Regex":"(a+)+(?!a)b"},"behavior":"Isolated"},{{{Model}}}}"""));
         var error = Assert.Throws<TokenizerFormatException>(() => tokenizer.Encode(new string('a', 60)));
         Assert.Contains("took too long", error.Message, StringComparison.Ordinal);
@@ -113,7 +113,7 @@ public sealed class HostileFileTests
     [Fact]
     public void AnyByteChanged_GivesATokenizerOrAFormatError()
     {
-        byte[] file = Small.Utf8("""
+        byte[] file = TestTokenizers.Utf8("""
             {"version":"1.0","added_tokens":[{"id":2,"content":"<s>","special":true,"lstrip":true}],
              "normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Replace","pattern":{"String":" "},"content":"_"}]},
              "pre_tokenizer":{"type":"Metaspace","replacement":"_","prepend_scheme":"first"},

@@ -2,7 +2,7 @@ namespace Ndif.Tokenizers.Tests;
 
 public sealed class HuggingFaceTokenizerTests
 {
-    static readonly HuggingFaceTokenizer s_tokenizer = Small.Of(Small.ByteLevelBpe("P a", "Ġ Pa", "r i", "ri s", "ĠPa ris"), """
+    static readonly HuggingFaceTokenizer _tokenizer = TestTokenizers.Create(TestTokenizers.ByteLevelBpe("P a", "Ġ Pa", "r i", "ri s", "ĠPa ris"), """
         "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"decoder":{"type":"ByteLevel"},
         "added_tokens":[{"id":140,"content":"<|endoftext|>","special":true}]
         """, """{"eos_token":"<|endoftext|>"}""");
@@ -11,15 +11,15 @@ public sealed class HuggingFaceTokenizerTests
     public void Text_BecomesIdsAndTextAgain()
     {
         const string Text = " Paris é🙂\n<|endoftext|>";
-        Assert.Equal(Text, s_tokenizer.Decode(s_tokenizer.Encode(Text)));
-        Assert.Equal(" Paris", s_tokenizer.Decode(s_tokenizer.Encode(" Paris").Single()));
-        Assert.Equal(s_tokenizer.EosId, s_tokenizer.Encode(Text)[^1]);
+        Assert.Equal(Text, _tokenizer.Decode(_tokenizer.Encode(Text)));
+        Assert.Equal(" Paris", _tokenizer.Decode(_tokenizer.Encode(" Paris").Single()));
+        Assert.Equal(_tokenizer.EosId, _tokenizer.Encode(Text)[^1]);
     }
 
     [Fact]
     public void Offsets_CountCodePoints_AndRangesCountChars()
     {
-        var encoded = s_tokenizer.EncodeWithOffsets("🙂 Paris");
+        var encoded = _tokenizer.EncodeWithOffsets("🙂 Paris");
         Assert.Equal((1, 7), encoded.Offsets[^1]);
         Assert.Equal(" Paris", "🙂 Paris"[encoded.Ranges[^1]]);
         // each byte of the emoji stands for the whole of it
@@ -29,24 +29,24 @@ public sealed class HuggingFaceTokenizerTests
     [Fact]
     public void BatchDecode_TakesRowsOrSingleIds()
     {
-        var ids = s_tokenizer.Encode(" Paris!");
-        Assert.Equal([" Paris!", ""], s_tokenizer.BatchDecode([ids, []]));
-        Assert.Equal([" Paris", "!"], s_tokenizer.BatchDecode(ids));
+        var ids = _tokenizer.Encode(" Paris!");
+        Assert.Equal([" Paris!", ""], _tokenizer.BatchDecode([ids, []]));
+        Assert.Equal([" Paris", "!"], _tokenizer.BatchDecode(ids));
     }
 
     [Fact]
     public void TokensAndIds_TranslateBothWays()
     {
-        int id = s_tokenizer.TokenToId("ĠParis")!.Value;
-        Assert.Equal("ĠParis", s_tokenizer.IdToToken(id));
-        Assert.Null(s_tokenizer.TokenToId("Paris, Texas"));
-        Assert.Null(s_tokenizer.IdToToken(-5));
+        int id = _tokenizer.TokenToId("ĠParis")!.Value;
+        Assert.Equal("ĠParis", _tokenizer.IdToToken(id));
+        Assert.Null(_tokenizer.TokenToId("Paris, Texas"));
+        Assert.Null(_tokenizer.IdToToken(-5));
     }
 
     [Fact]
     public void CallersOfTheContract_CanLimitTheTokens()
     {
-        Microsoft.ML.Tokenizers.Tokenizer contract = s_tokenizer;
+        Microsoft.ML.Tokenizers.Tokenizer contract = _tokenizer;
         Assert.Equal(2, contract.EncodeToIds("ab Paris", 2, out _, out int consumed).Count);
         Assert.Equal(2, consumed);
         Assert.Equal(2, contract.GetIndexByTokenCount("ab Paris", 2, out _, out int count));
@@ -60,8 +60,8 @@ public sealed class HuggingFaceTokenizerTests
     public void ManyThreads_GetTheSameIds()
     {
         string[] texts = [.. Enumerable.Range(0, 500).Select(i => $" Paris {i} aris Pa{i % 7}")];
-        int[][] expected = [.. texts.Select(text => s_tokenizer.Encode(text).ToArray())];
-        Parallel.For(0, 4_000, i => Assert.Equal(expected[i % texts.Length], s_tokenizer.Encode(texts[i % texts.Length])));
+        int[][] expected = [.. texts.Select(text => _tokenizer.Encode(text).ToArray())];
+        Parallel.For(0, 4_000, i => Assert.Equal(expected[i % texts.Length], _tokenizer.Encode(texts[i % texts.Length])));
     }
 
     [Fact]
@@ -69,6 +69,6 @@ public sealed class HuggingFaceTokenizerTests
     {
         var random = new Random(1);
         string[] words = [.. Enumerable.Range(0, 40_000).Select(_ => new string([.. Enumerable.Range(0, 6).Select(_ => (char)random.Next('a', 'z'))]))];
-        foreach (string word in words.Concat(words)) Assert.Equal(word, s_tokenizer.Decode(s_tokenizer.Encode(word)));
+        foreach (string word in words.Concat(words)) Assert.Equal(word, _tokenizer.Decode(_tokenizer.Encode(word)));
     }
 }

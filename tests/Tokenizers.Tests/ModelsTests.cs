@@ -2,10 +2,10 @@ namespace Ndif.Tokenizers.Tests;
 
 public sealed class ModelsTests
 {
-    static readonly string[] s_merges = ["l o", "lo w", "e r", "low er", "n e"];
+    static readonly string[] _merges = ["l o", "lo w", "e r", "low er", "n e"];
 
     static string Bpe(string more = "", params string[] extra) =>
-        Small.Model(Small.Ascii(["lo", "low", "er", "lower", "ne", .. extra]), s_merges, more);
+        TestTokenizers.Model(TestTokenizers.Ascii(["lo", "low", "er", "lower", "ne", .. extra]), _merges, more);
 
     [Theory]
     [InlineData("lower", "lower")]
@@ -13,12 +13,12 @@ public sealed class ModelsTests
     [InlineData("lolow", "lo|low")]
     [InlineData("", "")]
     public void Bpe_MergesTheLowestRankFirst(string text, string expected) =>
-        Assert.Equal(expected.Split('|', StringSplitOptions.RemoveEmptyEntries), Small.Of(Bpe()).EncodeWithOffsets(text).Tokens);
+        Assert.Equal(expected.Split('|', StringSplitOptions.RemoveEmptyEntries), TestTokenizers.Create(Bpe()).EncodeWithOffsets(text).Tokens);
 
     [Fact]
     public void Bpe_ReadsMergesAsPairsToo()
     {
-        var tokenizer = Small.Of("""{"vocab":{"a":0,"b":1,"ab":2},"merges":[["a","b"]]}""");
+        var tokenizer = TestTokenizers.Create("""{"vocab":{"a":0,"b":1,"ab":2},"merges":[["a","b"]]}""");
         Assert.Equal([2, 0], tokenizer.Encode("aba"));
     }
 
@@ -26,7 +26,7 @@ public sealed class ModelsTests
     public void Bpe_GivesTheSameForAWordOfAnyLength_AsMergingStepByStep()
     {
         var random = new Random(7);
-        var tokenizer = Small.Of(Bpe());
+        var tokenizer = TestTokenizers.Create(Bpe());
         for (int i = 0; i < 200; i++)
         {
             string word = string.Concat(Enumerable.Range(0, random.Next(1, 120)).Select(_ => "lower n"[random.Next(7)]));
@@ -42,7 +42,7 @@ public sealed class ModelsTests
             int best = -1, bestRank = int.MaxValue;
             for (int i = 0; i + 1 < tokens.Count; i++)
             {
-                int rank = Array.IndexOf(s_merges, tokens[i] + " " + tokens[i + 1]);
+                int rank = Array.IndexOf(_merges, tokens[i] + " " + tokens[i + 1]);
                 if (rank >= 0 && rank < bestRank) (best, bestRank) = (i, rank);
             }
             if (best < 0) return tokens;
@@ -54,24 +54,24 @@ public sealed class ModelsTests
     [Fact]
     public void WordThatIsAToken_IsKeptWhole_WhenMergesAreIgnored()
     {
-        Assert.Equal(["n", "o", "w"], Small.Of(Bpe("", "now")).EncodeWithOffsets("now").Tokens);
-        Assert.Equal(["now"], Small.Of(Bpe(""","ignore_merges":true""", "now")).EncodeWithOffsets("now").Tokens);
+        Assert.Equal(["n", "o", "w"], TestTokenizers.Create(Bpe("", "now")).EncodeWithOffsets("now").Tokens);
+        Assert.Equal(["now"], TestTokenizers.Create(Bpe(""","ignore_merges":true""", "now")).EncodeWithOffsets("now").Tokens);
     }
 
     [Fact]
     public void UnknownRunes_BecomeBytes_OrOneUnknownToken_OrSeveral_OrNothing()
     {
         string[] bytes = [.. "é"u8.ToArray().Select(b => $"<0x{b:X2}>")];
-        Assert.Equal(["a", "<0xC3>", "<0xA9>"], Small.Of(Bpe(""","byte_fallback":true""", bytes)).EncodeWithOffsets("aé").Tokens);
-        Assert.Equal(["a", "<unk>"], Small.Of(Bpe(""","unk_token":"<unk>","fuse_unk":true""", "<unk>")).EncodeWithOffsets("aéé").Tokens);
-        Assert.Equal(["a", "<unk>", "<unk>"], Small.Of(Bpe(""","unk_token":"<unk>" """, "<unk>")).EncodeWithOffsets("aéé").Tokens);
-        Assert.Equal(["a"], Small.Of(Bpe()).EncodeWithOffsets("aéé").Tokens);
+        Assert.Equal(["a", "<0xC3>", "<0xA9>"], TestTokenizers.Create(Bpe(""","byte_fallback":true""", bytes)).EncodeWithOffsets("aé").Tokens);
+        Assert.Equal(["a", "<unk>"], TestTokenizers.Create(Bpe(""","unk_token":"<unk>","fuse_unk":true""", "<unk>")).EncodeWithOffsets("aéé").Tokens);
+        Assert.Equal(["a", "<unk>", "<unk>"], TestTokenizers.Create(Bpe(""","unk_token":"<unk>" """, "<unk>")).EncodeWithOffsets("aéé").Tokens);
+        Assert.Equal(["a"], TestTokenizers.Create(Bpe()).EncodeWithOffsets("aéé").Tokens);
     }
 
     [Fact]
     public void UnknownTokenThatTheVocabularyLacks_IsAnError_WhenItIsNeeded()
     {
-        var tokenizer = Small.Of(Bpe(""","unk_token":"<unk>" """));
+        var tokenizer = TestTokenizers.Create(Bpe(""","unk_token":"<unk>" """));
         Assert.Equal(["a"], tokenizer.EncodeWithOffsets("a").Tokens);
         Assert.Contains("'é' is not in the vocabulary", Assert.Throws<TokenizerFormatException>(() => tokenizer.Encode("é")).Message, StringComparison.Ordinal);
     }
@@ -83,8 +83,8 @@ public sealed class ModelsTests
             {"type":"BPE","continuing_subword_prefix":"##","end_of_word_suffix":"</w>",
              "vocab":{"a":0,"##b":1,"##c</w>":2,"ab":3,"a</w>":4},"merges":["a ##b"]}
             """;
-        Assert.Equal(["ab", "##c</w>"], Small.Of(Model).EncodeWithOffsets("abc").Tokens);
-        Assert.Equal(["a</w>"], Small.Of(Model).EncodeWithOffsets("a").Tokens);
+        Assert.Equal(["ab", "##c</w>"], TestTokenizers.Create(Model).EncodeWithOffsets("abc").Tokens);
+        Assert.Equal(["a</w>"], TestTokenizers.Create(Model).EncodeWithOffsets("a").Tokens);
     }
 
     [Fact]
@@ -92,15 +92,15 @@ public sealed class ModelsTests
     {
         // 'a▁' is a token, so there is no cut after an a; everywhere else there is one
         string[] merges = ["a ▁", "▁ b", "a▁ b"];
-        string model = Small.Model(Small.Ascii("▁", "a▁", "▁b", "a▁b"), merges);
-        var tokenizer = Small.Of(model, """ "normalizer":{"type":"Replace","pattern":{"String":" "},"content":"▁"}""");
+        string model = TestTokenizers.Model(TestTokenizers.Ascii("▁", "a▁", "▁b", "a▁b"), merges);
+        var tokenizer = TestTokenizers.Create(model, """ "normalizer":{"type":"Replace","pattern":{"String":" "},"content":"▁"}""");
         Assert.Equal(["c", "▁b", "a▁b", "▁", "▁b"], tokenizer.EncodeWithOffsets("c ba b  b").Tokens);
     }
 
     [Fact]
     public void Unigram_TakesTheBestSplit_AndJoinsUnknownRunes()
     {
-        var tokenizer = Small.Of("""
+        var tokenizer = TestTokenizers.Create("""
             {"type":"Unigram","unk_id":0,"vocab":[["<unk>",0],["a",0],["b",0],["c",0],["d",0],["cd",1],["ab",2],["abc",5],["abcd",10]]}
             """);
         var encoded = tokenizer.EncodeWithOffsets("abcdacdxx");
@@ -111,7 +111,7 @@ public sealed class ModelsTests
     [Fact]
     public void WordPiece_TakesTheLongestPiece_OrTheWholeWordIsUnknown()
     {
-        var tokenizer = Small.Of("""
+        var tokenizer = TestTokenizers.Create("""
             {"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":10,
              "vocab":{"[UNK]":0,"un":1,"##aff":2,"##able":3,"u":4}}
             """, """ "pre_tokenizer":{"type":"WhitespaceSplit"}""");
@@ -121,7 +121,7 @@ public sealed class ModelsTests
     [Fact]
     public void WordLevel_KnowsWholeWords()
     {
-        var tokenizer = Small.Of("""{"type":"WordLevel","unk_token":"?","vocab":{"?":0,"yes":1}}""", """ "pre_tokenizer":{"type":"WhitespaceSplit"}""");
+        var tokenizer = TestTokenizers.Create("""{"type":"WordLevel","unk_token":"?","vocab":{"?":0,"yes":1}}""", """ "pre_tokenizer":{"type":"WhitespaceSplit"}""");
         Assert.Equal([1, 0, 1], tokenizer.Encode("yes no yes"));
     }
 }

@@ -5,7 +5,7 @@ public sealed class PostProcessorsTests
     const string Added = """ "added_tokens":[{"id":95,"content":"<s>","special":true},{"id":96,"content":"</s>","special":true}]""";
 
     static HuggingFaceTokenizer With(string processor, string? config = null) =>
-        Small.Of(Small.Model(Small.Ascii(), []), Added + (processor.Length > 0 ? $""","post_processor":{processor}""" : ""), config);
+        TestTokenizers.Create(TestTokenizers.Model(TestTokenizers.Ascii(), []), Added + (processor.Length > 0 ? $""","post_processor":{processor}""" : ""), config);
 
     [Theory]
     [InlineData("""{"type":"RobertaProcessing","cls":["<s>",95],"sep":["</s>",96],"trim_offsets":true,"add_prefix_space":false}""", "<s>a</s>", "<s>a</s></s>b</s>")]
@@ -44,7 +44,7 @@ public sealed class PostProcessorsTests
     [Fact]
     public void TrimmedOffsets_LeaveOutTheSpaces()
     {
-        var tokenizer = Small.Of(Small.ByteLevelBpe("Ġ a"), """
+        var tokenizer = TestTokenizers.Create(TestTokenizers.ByteLevelBpe("Ġ a"), """
             "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"post_processor":{"type":"ByteLevel","trim_offsets":true,"add_prefix_space":false}
             """);
         var encoded = tokenizer.EncodeWithOffsets(" a a");

@@ -11,7 +11,7 @@ public sealed class PreTokenizersTests
     public void Split_TreatsTheDelimiterAsTold(string behavior, string expected)
     {
         foreach (string kind in new[] { "String", "Regex" })
-            Assert.Equal(expected.Split('|'), Small.Split(
+            Assert.Equal(expected.Split('|'), TestTokenizers.Split(
                 $$"""{"type":"Split","pattern":{"{{kind}}":"-"},"behavior":"{{behavior}}","invert":false}""", "the-final--countdown"));
     }
 
@@ -32,12 +32,12 @@ public sealed class PreTokenizersTests
     [InlineData("""{"type":"Split","pattern":{"Regex":"\\p{L}+"},"behavior":"Removed","invert":true}""", "ab, cd", "ab|cd")]
     [InlineData("""{"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},{"type":"Digits","individual_digits":true}]}""", "a1 b", "a|1|b")]
     public void EachPreTokenizer_SplitsText(string preTokenizer, string text, string expected) =>
-        Assert.Equal(expected.Split('|'), Small.Split(preTokenizer, text));
+        Assert.Equal(expected.Split('|'), TestTokenizers.Split(preTokenizer, text));
 
     [Fact]
     public void RunesBeyondTheBasicPlane_CountOnceAndKeepTheirCategory()
     {
         const string Pattern = """{"type":"Split","pattern":{"Regex":"\\p{L}+|\\p{N}{1,3}|[^\\p{L}\\p{N}]"},"behavior":"Isolated","invert":false}""";
-        Assert.Equal(["𝐀𠀀b", "𝟙𝟚𝟛", "𝟜", "🙂", "🙂"], Small.Split(Pattern, "𝐀𠀀b𝟙𝟚𝟛𝟜🙂🙂"));
+        Assert.Equal(["𝐀𠀀b", "𝟙𝟚𝟛", "𝟜", "🙂", "🙂"], TestTokenizers.Split(Pattern, "𝐀𠀀b𝟙𝟚𝟛𝟜🙂🙂"));
     }
 }

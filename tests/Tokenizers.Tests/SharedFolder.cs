@@ -3,13 +3,13 @@ namespace Ndif.Tokenizers.Tests;
 /// <summary>The folder beside the checkout that holds reference outputs of Hugging Face; NDIF_SHARED overrides where it is.</summary>
 static class SharedFolder
 {
-    static readonly string? s_path = Find();
+    static readonly string? _path = Find();
 
     /// <summary>A file or folder in it; the test is skipped where there is none.</summary>
     public static string Path(params ReadOnlySpan<string> parts)
     {
-        Assert.SkipWhen(s_path is null, "the reference outputs are not here: no folder above has shared/golden, and NDIF_SHARED is not set");
-        string path = System.IO.Path.Combine([s_path!, .. parts]);
+        Assert.SkipWhen(_path is null, "the reference outputs are not here: no folder above has shared/golden, and NDIF_SHARED is not set");
+        string path = System.IO.Path.Combine([_path!, .. parts]);
         Assert.SkipUnless(System.IO.Path.Exists(path), $"the shared folder has no {string.Join('/', parts!)}");
         return path;
     }

@@ -2,25 +2,25 @@ namespace Ndif.Tokenizers.Tests;
 
 public sealed class StreamingDecoderTests
 {
-    static readonly HuggingFaceTokenizer s_byteLevel = Small.Of(Small.ByteLevelBpe(), """
+    static readonly HuggingFaceTokenizer _byteLevel = TestTokenizers.Create(TestTokenizers.ByteLevelBpe(), """
         "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"decoder":{"type":"ByteLevel"}
         """);
 
     [Fact]
     public void IncompleteCharacter_IsWithheldUntilItsLastByte()
     {
-        var stream = s_byteLevel.NewStream();
-        Assert.Equal(["a", "", "", "", "🙂", "b"], s_byteLevel.Encode("a🙂b").Select(stream.Add));
+        var stream = _byteLevel.NewStream();
+        Assert.Equal(["a", "", "", "", "🙂", "b"], _byteLevel.Encode("a🙂b").Select(stream.Add));
         Assert.Equal("", stream.Finish());
     }
 
     [Fact]
     public void CharacterThatNeverCompletes_ComesAtTheEnd()
     {
-        var stream = s_byteLevel.NewStream();
-        Assert.Equal(["a", "", ""], s_byteLevel.Encode("a🙂").Take(3).Select(stream.Add));
+        var stream = _byteLevel.NewStream();
+        Assert.Equal(["a", "", ""], _byteLevel.Encode("a🙂").Take(3).Select(stream.Add));
         Assert.Equal("\uFFFD", stream.Finish());
-        Assert.Equal("x", stream.Add(s_byteLevel.TokenToId("x")!.Value));
+        Assert.Equal("x", stream.Add(_byteLevel.TokenToId("x")!.Value));
     }
 
     [Fact]
@@ -30,16 +30,16 @@ public sealed class StreamingDecoderTests
         for (int i = 0; i < 300; i++)
         {
             // at most eight broken bytes in a row, fewer than a stream waits for
-            int[] ids = [.. Enumerable.Range(0, 40).Select(n => n % 8 == 7 ? 65 : random.Next(s_byteLevel.VocabularySize))];
-            var stream = s_byteLevel.NewStream();
-            Assert.Equal(s_byteLevel.Decode(ids), string.Concat(ids.Select(stream.Add)) + stream.Finish());
+            int[] ids = [.. Enumerable.Range(0, 40).Select(n => n % 8 == 7 ? 65 : random.Next(_byteLevel.VocabularySize))];
+            var stream = _byteLevel.NewStream();
+            Assert.Equal(_byteLevel.Decode(ids), string.Concat(ids.Select(stream.Add)) + stream.Finish());
         }
     }
 
     [Fact]
     public void SpacesThatCleaningUpMayTakeOut_AreWithheld()
     {
-        var tokenizer = Small.Of(Small.Model(["Hello", ".", "n", "'t"], []), config: """{"clean_up_tokenization_spaces":true}""");
+        var tokenizer = TestTokenizers.Create(TestTokenizers.Model(["Hello", ".", "n", "'t"], []), config: """{"clean_up_tokenization_spaces":true}""");
         foreach (int[] ids in (int[][])[[0, 1, 0], [0, 2, 0], [1, 1, 1], [0, 2, 3]])
         {
             var stream = tokenizer.NewStream();
@@ -51,8 +51,8 @@ public sealed class StreamingDecoderTests
     public void SmallDestination_SaysHowFarItGot()
     {
         Span<char> destination = stackalloc char[2];
-        var ids = s_byteLevel.Encode("abc");
-        Assert.Equal(System.Buffers.OperationStatus.DestinationTooSmall, s_byteLevel.Decode(ids, destination, out int consumed, out int written));
+        var ids = _byteLevel.Encode("abc");
+        Assert.Equal(System.Buffers.OperationStatus.DestinationTooSmall, _byteLevel.Decode(ids, destination, out int consumed, out int written));
         Assert.Equal((2, 2, "ab"), (consumed, written, destination.ToString()));
     }
 }

@@ -1,4 +1,6 @@
 using Ndif.Protocol;
+using Ndif.Worker.Tests.Support;
+
 
 namespace Ndif.Worker.Tests;
 
@@ -7,56 +9,56 @@ public sealed class StopTests
     [Fact]
     public async Task AStoppedWorker_LetsAShortJobEnd_WithinItsGrace()
     {
-        await using var stage = new Stage();
+        await using var stage = new WorkerTestCluster();
         string a = stage.NewModel("a");
-        await stage.StartAsync(with: options => options with { Models = [a], Grace = TimeSpan.FromSeconds(60) });
+        await stage.StartWorkerAsync(configure: options => options with { Models = [a], Grace = TimeSpan.FromSeconds(60) });
         string job = await stage.SubmitAsync(a, operations: 800);
-        await stage.ReachesAsync(job, JobState.Running);
-        stage.Stop();
-        await stage.WorkerAsync();
-        Assert.Equal((JobState.Completed, 1u), (await stage.EndAsync(job)) is var end ? (end.State, end.Attempt) : default);
+        await stage.WaitForStateAsync(job, JobState.Running);
+        stage.StopWorker();
+        await stage.WaitForWorkerAsync();
+        Assert.Equal((JobState.Completed, 1u), (await stage.WaitForEndAsync(job)) is var end ? (end.State, end.Attempt) : default);
     }
 
     [Fact]
     public async Task AStoppedWorker_GivesALongJobBack_AfterItsGrace()
     {
-        await using var stage = new Stage();
+        await using var stage = new WorkerTestCluster();
         string a = stage.NewModel("a");
-        await stage.StartAsync(with: options => options with { Models = [a], Grace = TimeSpan.FromMilliseconds(200) });
+        await stage.StartWorkerAsync(configure: options => options with { Models = [a], Grace = TimeSpan.FromMilliseconds(200) });
         string job = await stage.SubmitAsync(a, operations: 6000);
-        await stage.ReachesAsync(job, JobState.Running);
-        stage.Stop();
-        await stage.WorkerAsync();
-        JobInfo info = (await stage.Backend.Jobs.GetAsync(job, Stage.Cancel))!;
+        await stage.WaitForStateAsync(job, JobState.Running);
+        stage.StopWorker();
+        await stage.WaitForWorkerAsync();
+        JobInfo info = (await stage.Backend.Jobs.GetAsync(job, WorkerTestCluster.Cancel))!;
         Assert.Equal((JobState.Queued, 1u), (info.State, info.Attempt));
-        Assert.Empty(await stage.Backend.Jobs.DeadLettersAsync(10, Stage.Cancel));
+        Assert.Empty(await stage.Backend.Jobs.ListDeadLettersAsync(10, WorkerTestCluster.Cancel));
     }
 
     [Fact]
     public async Task AWorkerThatIsStoppedWhileItLoads_GivesTheJobsBack()
     {
-        await using var stage = new Stage();
+        await using var stage = new WorkerTestCluster();
         (string a, string b) = (stage.NewModel("a"), stage.NewModel("b"));
-        await stage.StartAsync(holds: 1, with: options => options with { Grace = TimeSpan.FromMilliseconds(100) });
+        await stage.StartWorkerAsync(modelCapacity: 1, configure: options => options with { Grace = TimeSpan.FromMilliseconds(100) });
         await stage.DeployAsync(a);
         string running = await stage.SubmitAsync(a, operations: 6000);
-        await stage.ReachesAsync(running, JobState.Running);
+        await stage.WaitForStateAsync(running, JobState.Running);
         await stage.DeployAsync(b);
         string waiting = await stage.SubmitAsync(b);
-        await stage.ReachesAsync(waiting, JobState.Loading); // for b it waits until a has gone
-        stage.Stop();
-        await stage.WorkerAsync();
-        foreach (string job in (string[])[running, waiting]) Assert.Equal(JobState.Queued, (await stage.Backend.Jobs.GetAsync(job, Stage.Cancel))!.State);
+        await stage.WaitForStateAsync(waiting, JobState.Loading); // for b it waits until a has gone
+        stage.StopWorker();
+        await stage.WaitForWorkerAsync();
+        foreach (string job in (string[])[running, waiting]) Assert.Equal(JobState.Queued, (await stage.Backend.Jobs.GetAsync(job, WorkerTestCluster.Cancel))!.State);
     }
 
     [Fact]
     public async Task ModelsThatDoNotFitFromTheStart_AreRefused()
     {
-        await using var stage = new Stage();
+        await using var stage = new WorkerTestCluster();
         string[] both = [stage.NewModel("a"), stage.NewModel("b")];
-        var worker = new ModelWorker(new WorkerOptions { Models = both, Memory = stage.Size + 1 }, stage.Backend, new Microsoft.Extensions.Logging.Abstractions.NullLogger<ModelWorker>());
-        NdifException refused = await Assert.ThrowsAnyAsync<NdifException>(() => worker.RunAsync(stopping: Stage.Cancel));
+        var worker = new ModelWorker(new WorkerOptions { Models = both, Memory = stage.ModelBytes + 1 }, stage.Backend, new Microsoft.Extensions.Logging.Abstractions.NullLogger<ModelWorker>());
+        NdifException refused = await Assert.ThrowsAnyAsync<NdifException>(() => worker.RunAsync(stopping: WorkerTestCluster.Cancel));
         Assert.Equal(ErrorCode.BadArgument, refused.Code);
-        Assert.Empty(await stage.Backend.Workers.WorkersAsync(Stage.Cancel));
+        Assert.Empty(await stage.Backend.Workers.ListWorkersAsync(WorkerTestCluster.Cancel));
     }
 }

@@ -1,5 +1,8 @@
 using System.CommandLine;
+using Ndif.Queue;
 using Ndif.Server;
+using Ndif.Server.Hosting;
+using Ndif.Server.Keys;
 using Ndif.Worker;
 using Serilog;
 
@@ -25,10 +28,10 @@ internal static class DemoCommand
         {
             using var log = LoggingSetup.Create(new LogOptions { Level = verbose ? Serilog.Events.LogEventLevel.Information : Serilog.Events.LogEventLevel.Error });
             Console.WriteLine("Starting the service in this process: gateway, queue and one worker ...");
-            var backend = Shared.Backend(null, data);
+            var backend = CommonOptions.CreateQueueBackend(null, data);
             await using LocalService service = await LocalService.StartAsync(
                 new GatewayOptions { GrpcPort = 0, HttpPort = 0 }, new WorkerOptions { Models = ["ndif/tiny-landmarks"] },
-                backend, Shared.Keys(backend, data), log, cancellationToken);
+                backend, CommonOptions.CreateKeyStore(backend, data), log, cancellationToken);
             CreatedKey key = await service.Keys.CreateAsync("demo", [], cancellationToken: cancellationToken);
             Console.WriteLine($"Listening on {service.Address.Grpc} (gRPC) and {service.Address.Http} (status page); made the key {key.Key}.");
             Console.WriteLine();
@@ -41,7 +44,7 @@ internal static class DemoCommand
             Console.WriteLine($"  predicted next token:            \"{llm.Tokenizer.Decode(logits.Tensor[0, ^1].ArgMax())}\"");
 
             var (hiddenHere, logitsHere) = await TraceAsync(llm, Backend.Local, cancellationToken);
-            bool same = Line("hidden states", hidden, hiddenHere) & Line("logits", logits, logitsHere);
+            bool same = PrintChecksums("hidden states", hidden, hiddenHere) & PrintChecksums("logits", logits, logitsHere);
             Console.WriteLine();
             if (!same)
             {
@@ -62,10 +65,10 @@ internal static class DemoCommand
         }
     }
 
-    private static Task<(Saved Hidden, Saved Logits)> TraceAsync(LanguageModel llm, Backend where, CancellationToken cancellationToken) =>
-        llm.TraceAsync(Prompt, _ => (llm["transformer.h"][^1].Output[0].Save(), llm["lm_head"].Output.Save()), where, cancellationToken: cancellationToken);
+    private static Task<(Saved Hidden, Saved Logits)> TraceAsync(LanguageModel llm, Backend backend, CancellationToken cancellationToken) =>
+        llm.TraceAsync(Prompt, _ => (llm["transformer.h"][^1].Output[0].Save(), llm["lm_head"].Output.Save()), backend, cancellationToken: cancellationToken);
 
-    private static bool Line(string what, Saved remote, Saved local)
+    private static bool PrintChecksums(string what, Saved remote, Saved local)
     {
         string there = remote.Tensor.Checksum(), here = local.Tensor.Checksum();
         Console.WriteLine($"  SHA-256 of the {what,-17} {there[..16]}... remote {(there == here ? "=" : "!=")} {here[..16]}... local");

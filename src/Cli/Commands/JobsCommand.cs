@@ -11,9 +11,9 @@ internal static class JobsCommand
 {
     public static Command Create()
     {
-        var host = Shared.Host();
-        var key = Shared.Key();
-        var json = Shared.Json("What is shown");
+        var host = CommonOptions.Host();
+        var key = CommonOptions.Key();
+        var json = CommonOptions.Json("What is shown");
         var limit = new Option<int>("--limit") { Description = "How many at most, newest first.", DefaultValueFactory = _ => 20 };
         host.Recursive = key.Recursive = json.Recursive = limit.Recursive = true;
         var active = new Option<bool>("--active") { Description = "Only jobs that wait or run." };
@@ -34,7 +34,7 @@ internal static class JobsCommand
             JobState last = default;
             await foreach (JobEvent happening in (await Of(parsed, cancellationToken)).Events(cancellationToken: cancellationToken))
             {
-                if (parsed.GetValue(json)) Print([happening.Raw]);
+                if (parsed.GetValue(json)) PrintJson([happening.Raw]);
                 else Console.WriteLine($"{happening.Raw.Time.ToDateTimeOffset():HH:mm:ss.fff}  {happening}");
                 last = happening.State ?? last;
             }
@@ -56,10 +56,10 @@ internal static class JobsCommand
         dead.SetAction(async (parsed, cancellationToken) =>
         {
             IReadOnlyList<DeadLetter> letters = await DeadLetters.ListAsync(Limit(parsed), There(parsed), cancellationToken);
-            if (parsed.GetValue(json)) return Print(letters);
+            if (parsed.GetValue(json)) return PrintJson(letters);
             var table = new Table().AddColumns("id", "model", "attempts", "since", "reason");
             foreach (DeadLetter letter in letters)
-                table.AddRow(new[] { letter.JobId, letter.Model, $"{letter.Attempts}", Time(letter.Time), letter.Reason }.Select(Markup.Escape).ToArray());
+                table.AddRow(new[] { letter.JobId, letter.Model, $"{letter.Attempts}", FormatTime(letter.Time), letter.Reason }.Select(Markup.Escape).ToArray());
             AnsiConsole.Write(table);
             return 0;
         });
@@ -75,7 +75,7 @@ internal static class JobsCommand
         foreach (Command part in new[] { list, show, watch, cancel, delete, dead, requeue }) command.Subcommands.Add(part);
         return command;
 
-        Backend There(ParseResult parsed) => Shared.Service(parsed.GetValue(host), parsed.GetValue(key));
+        Backend There(ParseResult parsed) => CommonOptions.GetRemoteBackend(parsed.GetValue(host), parsed.GetValue(key));
 
         Task<Job> Of(ParseResult parsed, CancellationToken cancellationToken) => Job.AttachAsync(parsed.GetValue(id)!, There(parsed), cancellationToken);
 
@@ -84,36 +84,36 @@ internal static class JobsCommand
         async Task<int> ListAsync(ParseResult parsed, bool activeOnly, CancellationToken cancellationToken)
         {
             IReadOnlyList<JobInfo> jobs = await Job.ListAsync(Limit(parsed), activeOnly, There(parsed), cancellationToken);
-            if (parsed.GetValue(json)) return Print(jobs);
+            if (parsed.GetValue(json)) return PrintJson(jobs);
             var table = new Table().AddColumns("id", "state", "model", "submitted", "position", "attempt", "worker");
             foreach (JobInfo job in jobs)
-                table.AddRow(new[] { job.Id, State(job), job.Model.Id, Time(job.Submitted), job.Position > 0 ? $"{job.Position}" : "", $"{job.Attempt}", job.Worker }.Select(Markup.Escape).ToArray());
+                table.AddRow(new[] { job.Id, FormatState(job), job.Model.Id, FormatTime(job.Submitted), job.Position > 0 ? $"{job.Position}" : "", $"{job.Attempt}", job.Worker }.Select(Markup.Escape).ToArray());
             AnsiConsole.Write(table);
             return 0;
         }
 
         int Show(ParseResult parsed, JobInfo job)
         {
-            if (parsed.GetValue(json)) return Print([job]);
-            Console.WriteLine($"{job.Id}: {State(job)}");
+            if (parsed.GetValue(json)) return PrintJson([job]);
+            Console.WriteLine($"{job.Id}: {FormatState(job)}");
             Console.WriteLine($"  model      {job.Model.Id}{(job.Model.Revision.Length > 0 ? $"@{job.Model.Revision}" : "")}");
-            Console.WriteLine($"  submitted  {Time(job.Submitted)}");
+            Console.WriteLine($"  submitted  {FormatTime(job.Submitted)}");
             if (job.Position > 0) Console.WriteLine($"  position   {job.Position}, about {job.WaitSeconds:0.#} s");
-            if (job.Started is not null) Console.WriteLine($"  started    {Time(job.Started)}, attempt {job.Attempt}{(job.Worker.Length > 0 ? $" on {job.Worker}" : "")}");
-            if (job.Ended is not null) Console.WriteLine($"  ended      {Time(job.Ended)}");
+            if (job.Started is not null) Console.WriteLine($"  started    {FormatTime(job.Started)}, attempt {job.Attempt}{(job.Worker.Length > 0 ? $" on {job.Worker}" : "")}");
+            if (job.Ended is not null) Console.WriteLine($"  ended      {FormatTime(job.Ended)}");
             if (job.Usage is { } usage) Console.WriteLine($"  used       {usage.Tokens} tokens, {usage.ComputeSeconds:0.###} s, {usage.ResultBytes} bytes of results");
             if (job.Usage is { Phases.Count: > 0 } parts) Console.WriteLine($"  time       {string.Join(", ", parts.Phases.Select(part => $"{part.Name} {1000 * part.Seconds:0.0} ms"))}");
-            if (job.Error is { } error) Console.WriteLine($"  error      {ErrorText.Of(error).Replace("\n", "\n             ", StringComparison.Ordinal)}");
+            if (job.Error is { } error) Console.WriteLine($"  error      {ErrorText.Format(error).Replace("\n", "\n             ", StringComparison.Ordinal)}");
             return 0;
         }
     }
 
-    private static string State(JobInfo job) => job.State.ToString().ToLowerInvariant();
+    private static string FormatState(JobInfo job) => job.State.ToString().ToLowerInvariant();
 
-    private static string Time(Timestamp? time) => time is null ? "" : $"{time.ToDateTimeOffset():yyyy-MM-dd HH:mm:ss} UTC";
+    private static string FormatTime(Timestamp? time) => time is null ? "" : $"{time.ToDateTimeOffset():yyyy-MM-dd HH:mm:ss} UTC";
 
     /// <summary>One JSON object a line.</summary>
-    private static int Print(IEnumerable<IMessage> messages)
+    private static int PrintJson(IEnumerable<IMessage> messages)
     {
         var formatter = new JsonFormatter(JsonFormatter.Settings.Default.WithFormatDefaultValues(true));
         foreach (IMessage message in messages) Console.WriteLine(formatter.Format(message));

@@ -1,6 +1,6 @@
 using System.CommandLine;
 using Ndif.Queue;
-using Ndif.Server;
+using Ndif.Server.Keys;
 using Spectre.Console;
 
 namespace Ndif.Cli.Commands;
@@ -8,13 +8,13 @@ namespace Ndif.Cli.Commands;
 /// <summary>`ndif keys create|list|revoke`: API keys, in the service's own store.</summary>
 internal static class KeysCommand
 {
-    private const double LongestDays = 100 * 365;
+    private const double MaxLifetimeDays = 100 * 365;
 
     public static Command Create()
     {
-        var redis = Shared.Redis();
-        var data = Shared.Data();
-        var prefix = Shared.Prefix();
+        var redis = CommonOptions.Redis();
+        var data = CommonOptions.Data();
+        var prefix = CommonOptions.Prefix();
         redis.Recursive = data.Recursive = prefix.Recursive = true;
         var command = new Command("keys", "Make, list and revoke API keys.") { redis, data, prefix };
 
@@ -61,14 +61,14 @@ internal static class KeysCommand
         static TimeSpan? Lifetime(double? days) => days switch
         {
             null => null,
-            > 0 and < LongestDays => TimeSpan.FromDays(days.Value),
-            _ => throw new ArgumentException($"--days must be above 0 and below {LongestDays}; leave it out for a key that does not expire."),
+            > 0 and < MaxLifetimeDays => TimeSpan.FromDays(days.Value),
+            _ => throw new ArgumentException($"--days must be above 0 and below {MaxLifetimeDays}; leave it out for a key that does not expire."),
         };
 
         async Task<int> WithAsync(ParseResult parsed, Func<KeyService, Task> act)
         {
-            await using QueueBackend backend = Shared.Backend(parsed.GetValue(redis), parsed.GetValue(data)!, parsed.GetValue(prefix)!);
-            await act(new KeyService(Shared.Keys(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), TimeProvider.System));
+            await using QueueBackend backend = CommonOptions.CreateQueueBackend(parsed.GetValue(redis), parsed.GetValue(data)!, parsed.GetValue(prefix)!);
+            await act(new KeyService(CommonOptions.CreateKeyStore(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), TimeProvider.System));
             return 0;
         }
     }

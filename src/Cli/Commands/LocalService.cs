@@ -2,6 +2,8 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Logging;
 using Ndif.Queue;
 using Ndif.Server;
+using Ndif.Server.Hosting;
+using Ndif.Server.Keys;
 using Ndif.Worker;
 using Serilog.Extensions.Logging;
 
@@ -14,28 +16,28 @@ internal sealed class LocalService : IAsyncDisposable
     private readonly WebApplication _gateway;
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _worker;
-    private readonly ILoggerFactory _logs;
+    private readonly ILoggerFactory _loggerFactory;
 
-    private LocalService(QueueBackend backend, WebApplication gateway, ModelWorker worker, KeyService keys, ILoggerFactory logs, IProgress<(string, long, long)> progress)
+    private LocalService(QueueBackend backend, WebApplication gateway, ModelWorker worker, KeyService keys, ILoggerFactory loggerFactory, IProgress<(string, long, long)> progress)
     {
-        (_backend, _gateway, _logs, Keys) = (backend, gateway, logs, keys);
+        (_backend, _gateway, _loggerFactory, Keys) = (backend, gateway, loggerFactory, keys);
         _worker = worker.RunAsync(progress, _stop.Token);
     }
 
     public KeyService Keys { get; }
 
-    public GatewayAddress Address => GatewayHost.AddressOf(_gateway);
+    public GatewayAddress Address => GatewayHost.GetAddress(_gateway);
 
     /// <summary>Completes when the worker ends.</summary>
     public Task Worker => _worker;
 
     /// <summary>Starts all, and returns when the models are loaded.</summary>
-    public static async Task<LocalService> StartAsync(GatewayOptions options, WorkerOptions work, QueueBackend backend, IKeyStore keys, Serilog.ILogger log, CancellationToken cancellationToken)
+    public static async Task<LocalService> StartAsync(GatewayOptions options, WorkerOptions workerOptions, QueueBackend backend, IKeyStore keys, Serilog.ILogger log, CancellationToken cancellationToken)
     {
         var logs = new SerilogLoggerFactory(log);
-        WebApplication gateway = GatewayHost.Build(options, backend, keys, Shared.Rules, log);
+        WebApplication gateway = GatewayHost.Build(options, backend, keys, CommonOptions.ProgramRules, log);
         await gateway.StartAsync(cancellationToken);
-        var worker = new ModelWorker(work, backend, logs.CreateLogger<ModelWorker>());
+        var worker = new ModelWorker(workerOptions, backend, logs.CreateLogger<ModelWorker>());
         var service = new LocalService(backend, gateway, worker, new KeyService(keys, TimeProvider.System), logs, new LoadProgress());
         try
         {
@@ -63,7 +65,7 @@ internal sealed class LocalService : IAsyncDisposable
         }
         await _gateway.DisposeAsync();
         await _backend.DisposeAsync();
-        _logs.Dispose();
+        _loggerFactory.Dispose();
         _stop.Dispose();
     }
 }

@@ -1,5 +1,7 @@
 using System.CommandLine;
-using Ndif.Models;
+using Ndif.Models.Files;
+using Ndif.Models.Files.Hub;
+using Ndif.Models.Loading;
 using Ndif.Protocol;
 using Spectre.Console;
 
@@ -10,25 +12,25 @@ internal static class ModelsCommand
 {
     public static Command Create()
     {
-        var host = Shared.Host();
-        var key = Shared.Key();
+        var host = CommonOptions.Host();
+        var key = CommonOptions.Key();
         var here = new Option<bool>("--local") { Description = "The models on this machine instead: bundled, and in Hugging Face's cache." };
         var tree = new Option<string?>("--tree") { Description = "Print the module tree of this model (an id or folder on this machine)." };
-        var command = new Command("models", "List the service's models, this machine's, or a model's tree; for operators, say what the service is to hold.") { host, key, here, tree, Pull() };
+        var command = new Command("models", "List the service's models, this machine's, or a model's tree; for operators, say what the service is to hold.") { host, key, here, tree, CreatePullCommand() };
         host.Recursive = key.Recursive = true;
-        foreach (Command part in DeploymentCommands.Create(parsed => Shared.Service(parsed.GetValue(host), parsed.GetValue(key)))) command.Subcommands.Add(part);
+        foreach (Command part in DeploymentCommands.Create(parsed => CommonOptions.GetRemoteBackend(parsed.GetValue(host), parsed.GetValue(key)))) command.Subcommands.Add(part);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             if (parsed.GetValue(tree) is { } id) Console.WriteLine(ModulePrinter.Print(ModelLoader.Describe(id).Root));
             else if (parsed.GetValue(here)) foreach (string model in ModelStore.Available()) Console.WriteLine(model);
-            else Write((await Status.GetAsync(Shared.Service(parsed.GetValue(host), parsed.GetValue(key)), cancellationToken)).Models);
+            else PrintTable((await Status.GetAsync(CommonOptions.GetRemoteBackend(parsed.GetValue(host), parsed.GetValue(key)), cancellationToken)).Models);
             return 0;
         });
         return command;
     }
 
     /// <summary>`ndif models pull`: what a first run would download, ahead of it.</summary>
-    private static Command Pull()
+    private static Command CreatePullCommand()
     {
         var id = new Argument<string>("id") { Description = "Id on the hub: openai-community/gpt2." };
         var revision = new Option<string?>("--revision") { Description = "A branch, tag or commit. Default: main." };
@@ -45,7 +47,7 @@ internal static class ModelsCommand
         return command;
     }
 
-    public static void Write(IEnumerable<ModelStatus> models)
+    public static void PrintTable(IEnumerable<ModelStatus> models)
     {
         var table = new Table().AddColumns("model", "architecture", "parameters", "heat", "replicas", "waiting", "running", "");
         foreach (ModelStatus model in models)

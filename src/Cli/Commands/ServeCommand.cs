@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Hosting;
 using Ndif.Queue;
 using Ndif.Server;
+using Ndif.Server.Hosting;
 using Serilog.Extensions.Logging;
 
 namespace Ndif.Cli.Commands;
@@ -13,12 +14,12 @@ internal static class ServeCommand
     public static Command Create()
     {
         var gateway = new GatewayArguments();
-        var config = new ServiceConfig();
-        var redis = Shared.Redis();
-        var data = Shared.Data();
-        var prefix = Shared.Prefix();
-        var lease = Shared.Lease();
-        var logJson = Shared.LogJson();
+        var config = new ServiceConfiguration();
+        var redis = CommonOptions.Redis();
+        var data = CommonOptions.Data();
+        var prefix = CommonOptions.Prefix();
+        var lease = CommonOptions.Lease();
+        var logJson = CommonOptions.LogJson();
         var command = new Command("serve", "Run a gateway of a cluster; workers run elsewhere and share its Redis.") { redis, data, prefix, lease, logJson };
         gateway.AddTo(command);
         config.AddTo(command);
@@ -29,10 +30,10 @@ internal static class ServeCommand
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             using var logs = new SerilogLoggerFactory(log);
             using var observed = Observability.Start("ndif-gateway");
-            await using QueueBackend backend = Shared.Backend(address, config.Queue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)), config.Blobs(parsed, parsed.GetValue(data)!), logs);
-            await using WebApplication app = GatewayHost.Build(config.Gateway(parsed, gateway.Given(parsed)), backend, Shared.Keys(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), Shared.Rules, log);
+            await using QueueBackend backend = CommonOptions.CreateQueueBackend(address, config.BindQueue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)), config.BindBlobs(parsed, parsed.GetValue(data)!), logs);
+            await using WebApplication app = GatewayHost.Build(config.BindGateway(parsed, gateway.GetExplicitValues(parsed)), backend, CommonOptions.CreateKeyStore(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), CommonOptions.ProgramRules, log);
             await app.StartAsync(cancellationToken);
-            GatewayAddress at = GatewayHost.AddressOf(app);
+            GatewayAddress at = GatewayHost.GetAddress(app);
             Console.WriteLine($"gateway {at.Grpc} {at.Http}");
             try
             {

@@ -10,20 +10,20 @@ internal static class StatusCommand
 {
     public static Command Create()
     {
-        var host = Shared.Host();
-        var key = Shared.Key();
-        var json = Shared.Json("The status");
+        var host = CommonOptions.Host();
+        var key = CommonOptions.Key();
+        var json = CommonOptions.Json("The status");
         var command = new Command("status", "Show the service's models, workers and queue.") { host, key, json };
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            ServiceStatus status = await Status.GetAsync(Shared.Service(parsed.GetValue(host), parsed.GetValue(key)), cancellationToken);
+            ServiceStatus status = await Status.GetAsync(CommonOptions.GetRemoteBackend(parsed.GetValue(host), parsed.GetValue(key)), cancellationToken);
             if (parsed.GetValue(json))
             {
                 Console.WriteLine(new JsonFormatter(JsonFormatter.Settings.Default.WithFormatDefaultValues(true)).Format(status));
                 return 0;
             }
             Console.WriteLine($"NDIF {status.Version}, up since {status.Started.ToDateTimeOffset():yyyy-MM-dd HH:mm} UTC: {status.Waiting} waiting, {status.Running} running, {status.Completed} completed, {status.Failed} failed");
-            ModelsCommand.Write(status.Models);
+            ModelsCommand.PrintTable(status.Models);
             var workers = new Table().AddColumns("worker", "device", "models", "jobs", "memory", "weights", "state");
             foreach (WorkerStatus worker in status.Workers)
                 workers.AddRow(new[] { worker.Id, worker.Device, string.Join(", ", worker.Models.Concat(worker.Warm.Select(m => $"{m} (warm)"))), $"{worker.Jobs.Count}", $"{worker.MemoryBytes / 1e6:0} MB",

@@ -1,6 +1,8 @@
 using System.CommandLine;
 using Ndif.Queue;
 using Ndif.Server;
+using Ndif.Server.Hosting;
+using Ndif.Server.Keys;
 using Ndif.Worker;
 
 namespace Ndif.Cli.Commands;
@@ -10,20 +12,20 @@ internal static class UpCommand
 {
     public static Command Create()
     {
-        var model = Shared.Model();
-        var device = Shared.Device();
-        var dtype = Shared.Dtype();
-        var eightBit = Shared.EightBit();
+        var model = CommonOptions.Model();
+        var device = CommonOptions.Device();
+        var dtype = CommonOptions.Dtype();
+        var eightBit = CommonOptions.EightBit();
         var gateway = new GatewayArguments();
-        var config = new ServiceConfig();
-        var redis = Shared.Redis();
-        var data = Shared.Data();
-        var prefix = Shared.Prefix();
-        var logJson = Shared.LogJson();
-        var memory = Shared.Memory();
-        var warm = Shared.WarmMemory();
-        var jobMemory = Shared.JobMemory();
-        var grace = Shared.Grace();
+        var config = new ServiceConfiguration();
+        var redis = CommonOptions.Redis();
+        var data = CommonOptions.Data();
+        var prefix = CommonOptions.Prefix();
+        var logJson = CommonOptions.LogJson();
+        var memory = CommonOptions.Memory();
+        var warm = CommonOptions.WarmMemory();
+        var jobMemory = CommonOptions.JobMemory();
+        var grace = CommonOptions.Grace();
         var command = new Command("up", "Run the whole service in this process: gateway, queue (in memory, or Redis) and a worker.") { model, device, dtype, eightBit, memory, warm, jobMemory, redis, data, prefix, grace, logJson };
         gateway.AddTo(command);
         config.AddTo(command);
@@ -32,17 +34,17 @@ internal static class UpCommand
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             using var observed = Observability.Start("ndif");
             string folder = parsed.GetValue(data)!;
-            QueueBackend backend = Shared.Backend(parsed.GetValue(redis), config.Queue(parsed, parsed.GetValue(prefix)!, Shared.LeaseSeconds), config.Blobs(parsed, folder));
-            IKeyStore keys = Shared.Keys(backend, folder, parsed.GetValue(prefix)!);
-            GatewayOptions options = config.Gateway(parsed, gateway.Given(parsed));
+            QueueBackend backend = CommonOptions.CreateQueueBackend(parsed.GetValue(redis), config.BindQueue(parsed, parsed.GetValue(prefix)!, CommonOptions.DefaultLeaseSeconds), config.BindBlobs(parsed, folder));
+            IKeyStore keys = CommonOptions.CreateKeyStore(backend, folder, parsed.GetValue(prefix)!);
+            GatewayOptions options = config.BindGateway(parsed, gateway.GetExplicitValues(parsed));
             await using LocalService service = await LocalService.StartAsync(options,
                 new WorkerOptions
                 {
                     Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)!, Dtype = parsed.GetValue(dtype)!, EightBit = parsed.GetValue(eightBit),
                     Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)), WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0, JobMemory = MemorySize.Parse("--job-memory", parsed.GetValue(jobMemory)),
-                    Grace = Shared.Seconds(parsed, grace),
+                    Grace = CommonOptions.ParseSeconds(parsed, grace),
                 }, backend, keys, log, cancellationToken);
-            await AnnounceAsync(service, options.AllowAnonymous, cancellationToken);
+            await PrintStartedAsync(service, options.AllowAnonymous, cancellationToken);
             await Task.WhenAny(service.Worker, Task.Delay(Timeout.Infinite, cancellationToken));
             if (service.Worker.IsFaulted) await service.Worker;
             return 0;
@@ -50,7 +52,7 @@ internal static class UpCommand
         return command;
     }
 
-    private static async Task AnnounceAsync(LocalService service, bool anonymous, CancellationToken cancellationToken)
+    private static async Task PrintStartedAsync(LocalService service, bool anonymous, CancellationToken cancellationToken)
     {
         Console.WriteLine();
         Console.WriteLine($"NDIF is up. Dashboard: {service.Address.Http}");
@@ -88,7 +90,7 @@ internal sealed class GatewayArguments
     }
 
     /// <summary>What was given, as entries of <see cref="GatewayOptions"/>; what was not is the configuration's to say.</summary>
-    public IEnumerable<KeyValuePair<string, string?>> Given(ParseResult parsed)
+    public IEnumerable<KeyValuePair<string, string?>> GetExplicitValues(ParseResult parsed)
     {
         if (Has(_listen)) yield return new(nameof(GatewayOptions.Host), parsed.GetValue(_listen));
         if (Has(_port)) yield return new(nameof(GatewayOptions.GrpcPort), $"{parsed.GetValue(_port)}");

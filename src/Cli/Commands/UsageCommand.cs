@@ -11,9 +11,9 @@ internal static class UsageCommand
 {
     public static Command Create()
     {
-        var host = Shared.Host();
-        var key = Shared.Key();
-        var json = Shared.Json("What was used");
+        var host = CommonOptions.Host();
+        var key = CommonOptions.Key();
+        var json = CommonOptions.Json("What was used");
         var since = new Option<string?>("--since") { Description = "First day (UTC), as 2026-11-23. Default: 30 days in all." };
         var until = new Option<string?>("--until") { Description = "Last day. Default: today." };
         var owner = new Option<string?>("--owner") { Description = "Another key's id, the part between its underscores. Needs a key with `admin`." };
@@ -21,23 +21,23 @@ internal static class UsageCommand
         var command = new Command("usage", "Show jobs, tokens, passes, compute time and result bytes, by day, key and model.") { host, key, since, until, owner, all, json };
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            Backend there = Shared.Service(parsed.GetValue(host), parsed.GetValue(key));
-            (DateOnly? from, DateOnly? to) = (Day(parsed.GetValue(since)), Day(parsed.GetValue(until)));
+            Backend there = CommonOptions.GetRemoteBackend(parsed.GetValue(host), parsed.GetValue(key));
+            (DateOnly? from, DateOnly? to) = (ParseDate(parsed.GetValue(since)), ParseDate(parsed.GetValue(until)));
             IReadOnlyList<UsageRow> rows = parsed.GetValue(all) ? await ServiceUsage.OfAsync("", from, to, there, cancellationToken)
                 : parsed.GetValue(owner) is { Length: > 0 } id ? await ServiceUsage.OfAsync(id, from, to, there, cancellationToken)
                 : await ServiceUsage.GetAsync(from, to, there, cancellationToken);
-            if (parsed.GetValue(json)) Print(rows);
-            else Show(rows);
+            if (parsed.GetValue(json)) PrintJson(rows);
+            else PrintTable(rows);
             return 0;
         });
         return command;
     }
 
-    private static DateOnly? Day(string? text) => text is null ? null
+    private static DateOnly? ParseDate(string? text) => text is null ? null
         : DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out DateOnly day) ? day
         : throw new ArgumentException($"`{text}` is no day; write 2026-11-23.");
 
-    private static void Show(IReadOnlyList<UsageRow> rows)
+    private static void PrintTable(IReadOnlyList<UsageRow> rows)
     {
         var table = new Table().AddColumns("day", "key", "model", "jobs", "completed", "failed", "cancelled", "tokens", "passes", "seconds", "result bytes");
         foreach (UsageRow row in rows)
@@ -50,7 +50,7 @@ internal static class UsageCommand
     }
 
     /// <summary>One JSON object a line.</summary>
-    private static void Print(IReadOnlyList<UsageRow> rows)
+    private static void PrintJson(IReadOnlyList<UsageRow> rows)
     {
         var formatter = new JsonFormatter(JsonFormatter.Settings.Default.WithFormatDefaultValues(true));
         foreach (UsageRow row in rows) Console.WriteLine(formatter.Format(row));

@@ -12,34 +12,34 @@ internal sealed record SyncPlan(IReadOnlyList<Deployment> Set, IReadOnlyList<Dep
     public bool IsEmpty => Set.Count + Evict.Count == 0;
 
     /// <param name="prune">Take off what the file does not have.</param>
-    public static SyncPlan Of(IReadOnlyList<Deployment> wanted, IReadOnlyList<Deployment> now, bool prune)
+    public static SyncPlan Create(IReadOnlyList<Deployment> wanted, IReadOnlyList<Deployment> current, bool prune)
     {
         List<Deployment> set = [], evict = [];
         List<string> lines = [];
-        foreach (Deployment one in wanted.OrderBy(NameOf, StringComparer.Ordinal))
+        foreach (Deployment one in wanted.OrderBy(GetName, StringComparer.Ordinal))
         {
-            Deployment? before = now.FirstOrDefault(d => NameOf(d) == NameOf(one));
-            string[] changes = before is null ? [] : [.. Changes(before, one)];
+            Deployment? before = current.FirstOrDefault(d => GetName(d) == GetName(one));
+            string[] changes = before is null ? [] : [.. DescribeChanges(before, one)];
             if (before is not null && changes.Length == 0) continue;
             set.Add(one);
-            lines.Add(before is null ? $"+ {NameOf(one)}: {ModelsFile.Describe(one)}" : $"~ {NameOf(one)}: {string.Join(", ", changes)}");
+            lines.Add(before is null ? $"+ {GetName(one)}: {ModelsFile.Describe(one)}" : $"~ {GetName(one)}: {string.Join(", ", changes)}");
         }
-        foreach (Deployment other in now.Where(d => !wanted.Any(w => NameOf(w) == NameOf(d))).OrderBy(NameOf, StringComparer.Ordinal))
+        foreach (Deployment other in current.Where(d => !wanted.Any(w => GetName(w) == GetName(d))).OrderBy(GetName, StringComparer.Ordinal))
         {
             if (prune) evict.Add(other);
-            lines.Add(prune ? $"- {NameOf(other)}" : $"= {NameOf(other)}: not in the file; --prune takes it off");
+            lines.Add(prune ? $"- {GetName(other)}" : $"= {GetName(other)}: not in the file; --prune takes it off");
         }
         return new SyncPlan(set, evict, lines);
     }
 
-    private static IEnumerable<string> Changes(Deployment before, Deployment after)
+    private static IEnumerable<string> DescribeChanges(Deployment before, Deployment after)
     {
         if (before.Pinned != after.Pinned) yield return after.Pinned ? "pinned" : "not pinned any more";
         if (before.Replicas != after.Replicas) yield return string.Create(CultureInfo.InvariantCulture, $"replicas {before.Replicas} -> {after.Replicas}");
-        if (before.Dtype != after.Dtype) yield return $"dtype {Name(before.Dtype)} -> {Name(after.Dtype)}";
+        if (before.Dtype != after.Dtype) yield return $"dtype {FormatDtype(before.Dtype)} -> {FormatDtype(after.Dtype)}";
     }
 
-    private static string Name(DataType type) => type is DataType.Unspecified ? "the worker's" : type.ToString().ToLowerInvariant();
+    private static string FormatDtype(DataType type) => type is DataType.Unspecified ? "the worker's" : type.ToString().ToLowerInvariant();
 
-    private static string NameOf(Deployment deployment) => deployment.Revision.Length > 0 ? $"{deployment.Model}@{deployment.Revision}" : deployment.Model;
+    private static string GetName(Deployment deployment) => deployment.Revision.Length > 0 ? $"{deployment.Model}@{deployment.Revision}" : deployment.Model;
 }

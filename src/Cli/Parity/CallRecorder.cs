@@ -1,4 +1,5 @@
 using Ndif.Models;
+using Ndif.Models.Loading;
 using static TorchSharp.torch;
 
 namespace Ndif.Cli.Parity;
@@ -14,23 +15,23 @@ internal sealed record RecordedCall(SiteModule Module, string Positional, string
 }
 
 /// <summary>Records every module call of a pass, in the order in which they end, and keeps its tensors.</summary>
-internal sealed class CallRecorder(bool gradients = false) : SiteObserver, IDisposable
+internal sealed class CallRecorder(bool gradients = false) : SiteHook, IDisposable
 {
-    private readonly HashSet<Tensor> _kept = new(ReferenceEqualityComparer.Instance);
+    private readonly HashSet<Tensor> _tensors = new(ReferenceEqualityComparer.Instance);
 
     public List<RecordedCall> Calls { get; } = [];
 
     /// <summary>Runs a pass and records it on all modules.</summary>
     public ModelOutput Run(LoadedModel model, Func<ModelOutput> pass)
     {
-        var everywhere = new SiteObserver?[model.Modules.Count];
+        var everywhere = new SiteHook?[model.Modules.Count];
         Array.Fill(everywhere, this);
-        using (Watch(everywhere)) return pass();
+        using (Register(everywhere)) return pass();
     }
 
     public override object? Call(SiteModule module, Arguments arguments)
     {
-        string positional = CallStructure.Of(arguments.Positional);
+        string positional = CallStructure.Describe(arguments.Positional);
         Tensor? input = arguments.First is Tensor first ? Keep(first) : null;
         object? result = module.Run(arguments);
         foreach (Tensor tensor in Tensors(result)) Keep(tensor);
@@ -44,13 +45,13 @@ internal sealed class CallRecorder(bool gradients = false) : SiteObserver, IDisp
 
     public void Dispose()
     {
-        foreach (Tensor tensor in _kept) tensor.Dispose();
+        foreach (Tensor tensor in _tensors) tensor.Dispose();
     }
 
     /// <summary>Takes a tensor out of the forward's scope, which would free it at the end of its block.</summary>
     private Tensor Keep(Tensor tensor)
     {
-        if (_kept.Add(tensor)) tensor.DetachFromDisposeScope();
+        if (_tensors.Add(tensor)) tensor.DetachFromDisposeScope();
         return tensor;
     }
 

@@ -1,5 +1,7 @@
 using System.Text.Json;
 using Ndif.Models;
+using Ndif.Models.Config;
+using Ndif.Models.Loading;
 using Ndif.Protocol;
 using static TorchSharp.torch;
 using Tensor = TorchSharp.torch.Tensor;
@@ -32,7 +34,7 @@ internal sealed class CheckpointParity
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            result.Error = Errors.Of(e).Code == ErrorCode.Internal ? $"{e.GetType().Name}: {e.Message}" : ErrorText.Of(Errors.Of(e));
+            result.Error = Errors.FromException(e).Code == ErrorCode.Internal ? $"{e.GetType().Name}: {e.Message}" : ErrorText.Format(Errors.FromException(e));
         }
         return result;
     }
@@ -43,7 +45,7 @@ internal sealed class CheckpointParity
         using (no_grad())
         {
             ComparePass();
-            CompareOtherConfig();
+            CompareLegacyConfig();
             _result.Batch = CompareBatch();
             _result.Greedy = CompareGreedy();
         }
@@ -75,7 +77,7 @@ internal sealed class CheckpointParity
     /// <summary>One pass over `input_ids`: logits, hidden states, every module call.</summary>
     private void ComparePass()
     {
-        Tensor ids = _golden["input_ids"]; // [1, tokens]
+        Tensor ids = _golden["input_ids"]; // [1, seq]
         using CallRecorder recorder = new();
         using KeyValueCache cache = _model.NewCache();
         recorder.Run(_model, () => Forward(_model, ids, ones_like(ids), cache));
@@ -130,13 +132,13 @@ internal sealed class CheckpointParity
     }
 
     /// <summary>The same model described in the older hub style gives the same logits.</summary>
-    private void CompareOtherConfig()
+    private void CompareLegacyConfig()
     {
         string path = Path.Combine(_golden.Folder, "config_v4.json");
         if (!File.Exists(path)) return;
         using LoadedModel other = ModelLoader.Load(_model.Folder, ConfigReader.Open(path));
-        Tensor ids = _golden["input_ids"]; // [1, tokens]
-        var logits = (Tensor)Forward(other, ids, ones_like(ids), null)["logits"]!; // [1, tokens, vocabulary]
+        Tensor ids = _golden["input_ids"]; // [1, seq]
+        var logits = (Tensor)Forward(other, ids, ones_like(ids), null)["logits"]!; // [1, seq, vocab]
         _result.Logits = Math.Max(_result.Logits ?? 0, Difference.Absolute(logits, _golden["logits"]));
     }
 
@@ -150,10 +152,10 @@ internal sealed class CheckpointParity
         double? largest = null;
         if (_golden.Find("batch.left.logits") is { } left)
         {
-            Tensor ids = _golden["batch.left.input_ids"], mask = _golden["batch.left.attention_mask"];      // [rows, tokens]
-            Tensor real = mask.to(ScalarType.Bool), slots = arange(ids.size(1)).expand(ids.shape);          // [rows, tokens]
-            var ours = (Tensor)Forward(_model, ids, mask, null)["logits"]!;                                 // [rows, tokens, vocabulary]
-            var counting = (Tensor)_model.Root.Call(ids, mask, slots, null)["logits"]!;                     // [rows, tokens, vocabulary]
+            Tensor ids = _golden["batch.left.input_ids"], mask = _golden["batch.left.attention_mask"];      // [batch, seq]
+            Tensor real = mask.to(ScalarType.Bool), slots = arange(ids.size(1)).expand(ids.shape);          // [batch, seq]
+            var ours = (Tensor)Forward(_model, ids, mask, null)["logits"]!;                                 // [batch, seq, vocab]
+            var counting = (Tensor)_model.Root.Call(ids, mask, slots, null)["logits"]!;                     // [batch, seq, vocab]
             largest = Math.Min(Difference.Absolute(ours[real], left[real]), Difference.Absolute(counting[real], left[real]));
             if (_golden.Find("batch.right.logits") is { } alone)
                 largest = Math.Max(largest.Value, Difference.Absolute(ours[0][real[0]], alone[0]));
@@ -170,14 +172,14 @@ internal sealed class CheckpointParity
     private bool? CompareGreedy()
     {
         if (_golden.Find("generate.ids") is not { } expected) return null;
-        Tensor ids = _golden["input_ids"]; // [1, tokens]
+        Tensor ids = _golden["input_ids"]; // [1, seq]
         (Tensor single, Tensor logits) = GreedyDecoding.Run(_model, ids, ones_like(ids), (int)(expected.size(1) - ids.size(1)));
         bool same = single.Equals(expected);
         if (_golden.Find("generate.logits") is { } reference && same)
             _result.Logits = Math.Max(_result.Logits ?? 0, Difference.Absolute(logits, reference));
         if (_golden.Find("batch.left.generate.ids") is { } batch)
         {
-            Tensor rows = _golden["batch.left.input_ids"]; // [rows, tokens]
+            Tensor rows = _golden["batch.left.input_ids"]; // [batch, seq]
             int steps = (int)(batch.size(1) - rows.size(1));
             same &= GreedyDecoding.Run(_model, rows, _golden["batch.left.attention_mask"], steps).Ids.Equals(batch);
         }

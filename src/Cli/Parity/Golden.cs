@@ -1,5 +1,5 @@
 using System.Text.Json;
-using Ndif.Models;
+using Ndif.Models.Files;
 using static TorchSharp.torch;
 
 namespace Ndif.Cli.Parity;

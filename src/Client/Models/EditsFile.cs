@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using Google.Protobuf;
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 using Ndif.Recording;
 
 namespace Ndif;
@@ -11,7 +12,7 @@ namespace Ndif;
 /// </summary>
 internal static class EditsFile
 {
-    private static ReadOnlySpan<byte> Mark => "NDIFedit"u8;
+    private static ReadOnlySpan<byte> Magic => "NDIFedit"u8;
 
     public static void Write(TracedModel model, string path)
     {
@@ -19,10 +20,10 @@ internal static class EditsFile
             throw new InvalidOperationException("There are no edits to export: a model cannot be exported before Edit(...) was called on it.");
         byte[] edits = new Edits
         {
-            Model = model.Reference.Id, Architecture = model.Description.Architecture, Parameters = model.Description.Parameters, Program = Record(model),
+            Model = model.Reference.Id, Architecture = model.Description.Architecture, Parameters = model.Description.Parameters, Program = RecordEdits(model),
         }.ToByteArray();
         using FileStream file = File.Create(path);
-        file.Write(Mark);
+        file.Write(Magic);
         file.Write(SHA256.HashData(edits));
         file.Write(edits);
     }
@@ -33,15 +34,15 @@ internal static class EditsFile
         Edits edits = Parse(path);
         ModelDescription description = model.Description;
         if (edits.Architecture != description.Architecture || edits.Parameters != description.Parameters)
-            throw Errors.Throwable(ErrorCode.BadArgument,
+            throw Errors.CreateException(ErrorCode.BadArgument,
                 $"The edits of `{path}` are of `{edits.Model}` ({edits.Architecture}, {edits.Parameters} parameters); this model is `{model.Reference.Id}` ({description.Architecture}, {description.Parameters} parameters).",
                 "Import them into the model that they were made on.");
-        if (ProgramValidator.Validate(edits.Program, model.Attachments.Without(description), ProgramValidator.LocalLimits) is { } error)
-            throw Errors.Throwable(error.Code, $"The edits of `{path}` cannot be used with this model: {error.Message}", error.Hint, error.Module);
+        if (ProgramValidator.Validate(edits.Program, model.Attachments.RemoveFrom(description), ProgramValidator.LocalLimits) is { } error)
+            throw Errors.CreateException(error.Code, $"The edits of `{path}` cannot be used with this model: {error.Message}", error.Hint, error.Module);
         var source = new RecordedProgram(edits.Program);
         foreach (DefineModule module in source.Modules) Attach(model, module, new ImportedModule(source, module));
         Protocol.Trace trace = edits.Program.Nodes.Single(n => n.KindCase is Node.KindOneofCase.Trace).Trace;
-        return [.. trace.Invokes.Where(i => i.HasBeside).Select(i => (Action)(() => source.RecordAgain(i.Region, Recorder.Current(what: "An edit"), model.Attachments)))];
+        return [.. trace.Invokes.Where(i => i.HasBeside).Select(i => (Action)(() => source.Replay(i.Region, Recorder.Current(what: "An edit"), model.Attachments)))];
     }
 
     private static void Attach(TracedModel model, DefineModule module, ImportedModule definition)
@@ -50,7 +51,7 @@ internal static class EditsFile
         model.Get(dot < 0 ? "" : module.Path[..dot]).Attach(module.Path[(dot + 1)..], definition);
     }
 
-    private static Program Record(TracedModel model)
+    private static Program RecordEdits(TracedModel model)
     {
         if (Recorder.Ambient is not null) throw new InvalidOperationException("Edits cannot be exported while a trace is open.");
         Recorder recorder = Recorder.Begin(model.Reference);
@@ -60,10 +61,10 @@ internal static class EditsFile
             // an edit stands beside an invoke that has rows
             var trace = new Protocol.Trace
             {
-                Mode = Mode.Forward, Region = recorder.InRegion(() => { }),
-                Invokes = { new Protocol.Invoke { Region = recorder.InRegion(() => { }), Input = new Input { Tokens = { new TokenRow { Ids = { 0 } } } } } },
+                Mode = Mode.Forward, Region = recorder.RecordRegion(() => { }),
+                Invokes = { new Protocol.Invoke { Region = recorder.RecordRegion(() => { }), Input = new Input { Tokens = { new TokenRow { Ids = { 0 } } } } } },
             };
-            foreach (Action edit in model.Edits) trace.Invokes.Add(new Protocol.Invoke { Region = recorder.InRegion(edit), Beside = 0 });
+            foreach (Action edit in model.Edits) trace.Invokes.Add(new Protocol.Invoke { Region = recorder.RecordRegion(edit), Beside = 0 });
             recorder.Add(new Node { Trace = trace });
         }
         finally
@@ -71,18 +72,18 @@ internal static class EditsFile
             recorder.End();
         }
         if (recorder.Program.Nodes.Any(n => n.KindCase is Node.KindOneofCase.Local))
-            throw Errors.Throwable(ErrorCode.Unsupported, "An edit that calls back into this process cannot be exported.", "Express it with operations of the op table.");
+            throw Errors.CreateException(ErrorCode.Unsupported, "An edit that calls back into this process cannot be exported.", "Express it with operations of the op table.");
         return recorder.Program;
     }
 
     private static Edits Parse(string path)
     {
         ReadOnlySpan<byte> file = File.ReadAllBytes(path);
-        if (file.Length < Mark.Length || !file[..Mark.Length].SequenceEqual(Mark))
-            throw Errors.Throwable(ErrorCode.CorruptData, $"`{path}` is no file of edits.", "Such files are written by model.ExportEdits(path).");
-        file = file[Mark.Length..];
+        if (file.Length < Magic.Length || !file[..Magic.Length].SequenceEqual(Magic))
+            throw Errors.CreateException(ErrorCode.CorruptData, $"`{path}` is no file of edits.", "Such files are written by model.ExportEdits(path).");
+        file = file[Magic.Length..];
         if (file.Length < SHA256.HashSizeInBytes || !SHA256.HashData(file[SHA256.HashSizeInBytes..]).AsSpan().SequenceEqual(file[..SHA256.HashSizeInBytes]))
-            throw Errors.Throwable(ErrorCode.CorruptData, $"The edits of `{path}` are damaged: their checksum is wrong.", "Copy the file again, or export the edits again.");
+            throw Errors.CreateException(ErrorCode.CorruptData, $"The edits of `{path}` are damaged: their checksum is wrong.", "Copy the file again, or export the edits again.");
         return Edits.Parser.ParseFrom(file[SHA256.HashSizeInBytes..]);
     }
 }

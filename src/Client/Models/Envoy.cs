@@ -27,7 +27,7 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// <summary>Where the module stands in the tree: "transformer.h.0.attn". The root's is empty.</summary>
     public string Path { get; }
 
-    /// <summary>What the module returns: a tensor, or a tuple. [rows, tokens, ...]</summary>
+    /// <summary>What the module returns: a tensor, or a tuple. [batch, seq, ...]</summary>
     /// <exception cref="InvalidOperationException">No trace is open.</exception>
     public Value Output
     {
@@ -48,15 +48,15 @@ public partial class Envoy : IReadOnlyList<Envoy>
     {
         get
         {
-            Recorder recorder = Open(".Inputs");
-            return new Inputs(recorder, recorder.Add(new Node { Read = new ReadSite { Site = Site(SiteKind.Inputs), Call = recorder.Call0 } }));
+            Recorder recorder = RequireRecorder(".Inputs");
+            return new Inputs(recorder, recorder.Add(new Node { Read = new ReadSite { Site = Site(SiteKind.Inputs), Call = recorder.CurrentCall } }));
         }
         set => Write(SiteKind.Inputs, value);
     }
 
     /// <summary>
     /// The module's hidden state: its output, or the first tensor of it where it is a tuple, as a decoder layer's. The same on
-    /// every architecture. [rows, tokens, hidden]
+    /// every architecture. [batch, seq, hidden]
     /// </summary>
     public Value Hidden
     {
@@ -65,18 +65,18 @@ public partial class Envoy : IReadOnlyList<Envoy>
     }
 
     /// <summary>The attention of a decoder layer, whatever its name.</summary>
-    public Envoy Attn => Standard(Model.Description.Names.Attention, "attention");
+    public Envoy Attn => FindStandardModule(Model.Description.Names.Attention, "attention");
 
     /// <summary>The feed-forward part of a decoder layer, whatever its name.</summary>
-    public Envoy Mlp => Standard(Model.Description.Names.Mlp, "mlp");
+    public Envoy Mlp => FindStandardModule(Model.Description.Names.Mlp, "mlp");
 
     /// <summary>The code of the module's forward, and the operations inside of it.</summary>
     /// <exception cref="BadProgramException">The module is none of this library's own models.</exception>
-    public Source Source => new(Model, Path, Info, Model.Description.SourceOf(Info, Path));
+    public Source Source => new(Model, Path, Info, Model.Description.GetSource(Info, Path));
 
     /// <summary>
     /// How much each token of a decoder layer attends to each, on every architecture; changed, it is what the layer mixes its values by.
-    /// [rows, heads, tokens, keys]
+    /// [batch, heads, seq, kvSeq]
     /// </summary>
     public Value AttentionProbabilities
     {
@@ -97,7 +97,7 @@ public partial class Envoy : IReadOnlyList<Envoy>
         {
             int offset = index.GetOffset(Count);
             if (!Info.List || offset < 0 || offset >= Count)
-                throw Errors.Throwable(ErrorCode.IndexOutOfRange, Info.List
+                throw Errors.CreateException(ErrorCode.IndexOutOfRange, Info.List
                     ? $"Index {index} is out of range: `{Display}` has {Count} modules."
                     : $"`{Display}` is a {Info.ClassName}, not a list of modules; reach its submodules by name: {string.Join(", ", Info.Children.Select(c => c.Name))}.",
                     module: Path);
@@ -117,17 +117,17 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// <param name="calls">How many calls further.</param>
     public Envoy Next(int calls = 1)
     {
-        Open(".Next").Advance(calls);
+        RequireRecorder(".Next").Advance(calls);
         return this;
     }
 
     /// <summary>All calls of modules, as <see cref="Trace.All"/>.</summary>
-    public IEnumerable<int> All() => Open(".All").Scopes.OfType<Trace>().FirstOrDefault()?.All()
+    public IEnumerable<int> All() => RequireRecorder(".All").Scopes.OfType<Trace>().FirstOrDefault()?.All()
         ?? throw new InvalidOperationException($"Cannot access `{Display}.All` outside of a trace: open one with `using var t = model.Trace(...)`.");
 
     /// <summary>Gives the module's output without running it.</summary>
     public void Skip(Value value) =>
-        Open(".Skip").Add(new Node { Skip = new SkipModule { Module = Path, Call = Open("").Call0, Value = Open("").Argument(value) } });
+        RequireRecorder(".Skip").Add(new Node { Skip = new SkipModule { Module = Path, Call = RequireRecorder("").CurrentCall, Value = RequireRecorder("").Argument(value) } });
 
     /// <summary>
     /// Runs the module on values of the experiment, beside the model's own pass, as the logit lens does:
@@ -135,8 +135,8 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// </summary>
     public Value Call(params Value[] arguments)
     {
-        Recorder recorder = Open(".Call");
-        var call = new CallModule { Module = Path, Sites = Model.Attachments.Has(Path) };
+        Recorder recorder = RequireRecorder(".Call");
+        var call = new CallModule { Module = Path, Sites = Model.Attachments.Contains(Path) };
         call.Arguments.AddRange(arguments.Select(recorder.Argument));
         return recorder.Value(new Node { CallModule = call });
     }
@@ -153,9 +153,9 @@ public partial class Envoy : IReadOnlyList<Envoy>
     public Value Parameter(string name)
     {
         if (Info.Parameters.All(p => p.Name != name))
-            throw Errors.Throwable(ErrorCode.UnknownModule, $"`{Display}` has no parameter `{name}`.",
+            throw Errors.CreateException(ErrorCode.UnknownModule, $"`{Display}` has no parameter `{name}`.",
                 Info.Parameters.Count == 0 ? "It has none." : $"It has {string.Join(", ", Info.Parameters.Select(p => $"`{p.Name}`"))}.", Path);
-        return Open(".Parameter").Value(new Node { Parameter = new ReadParameter { Module = Path, Name = name } });
+        return RequireRecorder(".Parameter").Value(new Node { Parameter = new ReadParameter { Module = Path, Name = name } });
     }
 
     public IEnumerator<Envoy> GetEnumerator() => Info.Children.Select(Child).GetEnumerator();
@@ -167,27 +167,27 @@ public partial class Envoy : IReadOnlyList<Envoy>
 
     private protected string Display => Path.Length == 0 ? Info.ClassName : Path;
 
-    private Envoy Standard(string name, string what) => name.Length > 0 ? Find(name)
-        : throw Errors.Throwable(ErrorCode.UnknownModule, $"{Model.Description.Architecture} has no standard name for {what}.");
+    private Envoy FindStandardModule(string name, string what) => name.Length > 0 ? Find(name)
+        : throw Errors.CreateException(ErrorCode.UnknownModule, $"{Model.Description.Architecture} has no standard name for {what}.");
 
     private protected virtual Envoy Find(string path)
     {
         (string Path, ModuleInfo Info) at = (Path, Info);
         foreach (string name in path.Split('.'))
         {
-            at = Model.Aliases.Step(at.Path, at.Info, name) ?? throw Errors.Throwable(ErrorCode.UnknownModule,
-                $"`{Display}` has no module `{path}`.", ModulePaths.Suggest(Info, path), Path);
+            at = Model.Aliases.ResolveChild(at.Path, at.Info, name) ?? throw Errors.CreateException(ErrorCode.UnknownModule,
+                $"`{Display}` has no module `{path}`.", ModulePaths.GetSuggestion(Info, path), Path);
         }
         return new Envoy(Model, at.Path, at.Info);
     }
 
     private Envoy Child(ModuleInfo child) => new(Model, Path.Length == 0 ? child.Name : $"{Path}.{child.Name}", child);
 
-    private Recorder Open(string access)
+    private Recorder RequireRecorder(string access)
     {
         Recorder recorder = Recorder.Ambient ?? throw new InvalidOperationException(
             $"Cannot access `{Display}{access}` outside of a trace: open one with `using var t = model.Trace(...)`.");
-        Model.Attachments.Define(recorder, Path);
+        Model.Attachments.EnsureDefined(recorder, Path);
         return recorder;
     }
 
@@ -195,14 +195,14 @@ public partial class Envoy : IReadOnlyList<Envoy>
 
     private Value Read(SiteKind kind)
     {
-        Recorder recorder = Open($".{kind}");
-        return recorder.Value(new Node { Read = new ReadSite { Site = Site(kind), Call = recorder.Call0 } });
+        Recorder recorder = RequireRecorder($".{kind}");
+        return recorder.Value(new Node { Read = new ReadSite { Site = Site(kind), Call = recorder.CurrentCall } });
     }
 
     private void Write(SiteKind kind, Value value)
     {
-        Recorder recorder = Open($".{kind}");
-        recorder.Add(new Node { Write = new WriteSite { Site = Site(kind), Call = recorder.Call0, Value = recorder.Argument(value) } });
+        Recorder recorder = RequireRecorder($".{kind}");
+        recorder.Add(new Node { Write = new WriteSite { Site = Site(kind), Call = recorder.CurrentCall, Value = recorder.Argument(value) } });
     }
 }
 

@@ -1,4 +1,5 @@
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 using Ndif.Remote;
 using Ndif.Running;
 using Ndif.Tokenizers;
@@ -35,7 +36,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     public string Revision { get; } = revision;
 
     /// <summary>How it is loaded in this process.</summary>
-    private LocalModel Here { get; } = new(id, revision, dtype, adapter, eightBit, device);
+    private LocalModel LocalModel { get; } = new(id, revision, dtype, adapter, eightBit, device);
 
     protected internal override ModelRef Reference { get; } = new() { Id = id, Revision = revision };
 
@@ -54,12 +55,12 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <summary>The output projection.</summary>
     public Envoy LmHead => Find(Description.Names.LmHead);
 
-    /// <summary>What the model says of each next token: the last value of a pass, after the output projection and what an architecture does to it. [rows, tokens, vocabulary]</summary>
+    /// <summary>What the model says of each next token: the last value of a pass, after the output projection and what an architecture does to it. [batch, seq, vocab]</summary>
     public Value Logits => Output["logits"];
 
     /// <summary>
     /// Opens a trace over one forward pass. <paramref name="prompt"/> is a text, several texts, token ids (<c>int[]</c>,
-    /// <c>long[]</c>, or several rows of them), or a tensor of ids [rows, tokens]; with none, each
+    /// <c>long[]</c>, or several rows of them), or a tensor of ids [batch, seq]; with none, each
     /// <see cref="Trace.Invoke(object)"/> brings its own.
     /// </summary>
     /// <param name="remote">True: on the service. See <see cref="Backend"/>.</param>
@@ -67,7 +68,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <param name="inputIds">Token ids in place of a prompt, in any of its forms.</param>
     /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
     public Trace Trace(object? prompt = null, Backend? remote = null, bool grad = false, object? inputIds = null, object? attentionMask = null) =>
-        Open(Prompts.Of(prompt, inputIds, attentionMask), Mode.Forward, Where(remote), grad, null);
+        Open(PromptConverter.Combine(prompt, inputIds, attentionMask), Mode.Forward, BackendOrDefault(remote), grad, null);
 
     /// <summary>
     /// Opens a trace over a generation: the prompt's pass and one for each new token. An option that is not given is as the model's
@@ -109,27 +110,27 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
         double? lengthPenalty = null, EarlyStopping? earlyStopping = null, int? returnSequences = null, bool stream = false,
         object? inputIds = null, object? attentionMask = null)
     {
-        Generation options = GenerationArguments.Of(maxNewTokens, sample, temperature, topK, topP, minP, typicalP, repetitionPenalty, noRepeatNgram, seed, stop, eos, ignoreEos, minNewTokens);
-        if (GenerationArguments.Count(beams, nameof(beams)) is { } width) options.Beams = width;
+        Generation options = GenerationOptionsBuilder.Build(maxNewTokens, sample, temperature, topK, topP, minP, typicalP, repetitionPenalty, noRepeatNgram, seed, stop, eos, ignoreEos, minNewTokens);
+        if (GenerationOptionsBuilder.RequireNonNegative(beams, nameof(beams)) is { } width) options.Beams = width;
         if (lengthPenalty is { } penalty) options.LengthPenalty = penalty;
         if (earlyStopping is { } stopping) options.EarlyStopping = stopping;
-        if (GenerationArguments.Count(returnSequences, nameof(returnSequences)) is { } count) options.ReturnSequences = count;
+        if (GenerationOptionsBuilder.RequireNonNegative(returnSequences, nameof(returnSequences)) is { } count) options.ReturnSequences = count;
         if (stream) options.Stream = true;
-        GenerationRules.Check(options);
-        return Open(Prompts.Of(prompt, inputIds, attentionMask), Mode.Generate, Where(remote), false, options);
+        GenerationOptionsValidator.Validate(options);
+        return Open(PromptConverter.Combine(prompt, inputIds, attentionMask), Mode.Generate, BackendOrDefault(remote), false, options);
     }
 
     /// <summary>How this model generates where a call of <see cref="Generate"/> does not say: what its files say.</summary>
-    public GenerationDefaults GenerationDefaults => field ??= GenerationDefaults.Of(Description);
+    public GenerationDefaults GenerationDefaults => field ??= GenerationDefaults.FromModel(Description);
 
     /// <summary>
     /// A generation's own sites: <c>Generator.Output</c> is its result, <c>Generator.Streamer.Output</c> first the prompts' ids and then each
-    /// new token [rows], which can be replaced: what is put there is what the row goes on with.
+    /// new token [batch], which can be replaced: what is put there is what the row goes on with.
     /// </summary>
     public GeneratorEnvoy Generator => new(this);
 
     /// <summary>New tokens of a row where a call does not say.</summary>
-    internal int MaxNewTokens => GenerationDefaults.Options is { HasMaxNewTokens: true } file ? (int)file.MaxNewTokens : GenerationDefaults.NewTokens;
+    internal int MaxNewTokens => GenerationDefaults.Options is { HasMaxNewTokens: true } file ? (int)file.MaxNewTokens : GenerationDefaults.DefaultMaxNewTokens;
 
     private protected override Envoy Find(string path) => path switch
     {
@@ -153,14 +154,14 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     public Trace Scan(object prompt) => Open(prompt, Mode.Scan, Backend.Local, false, null);
 
     /// <summary>True once its weights are in this process. Neither scans nor remote runs load them.</summary>
-    public bool IsLoaded => LocalRuntime.TryGet()?.Open(Here) is ILoadableRunner { IsLoaded: true };
+    public bool IsLoaded => LocalRuntime.TryGet()?.Open(LocalModel) is ILoadableRunner { IsLoaded: true };
 
     /// <summary>Loads the weights into this process, if they are not there yet: before the first local run, which would do it.</summary>
     /// <exception cref="NdifException">UNKNOWN_MODEL or BAD_CHECKPOINT; UNSUPPORTED where no engine is installed.</exception>
     public Task LoadAsync(CancellationToken cancellationToken = default) =>
-        LocalRuntime.Get().Open(Here) is ILoadableRunner runner ? runner.LoadAsync(cancellationToken) : Task.CompletedTask;
+        LocalRuntime.Get().Open(LocalModel) is ILoadableRunner runner ? runner.LoadAsync(cancellationToken) : Task.CompletedTask;
 
-    /// <summary>The model's plain forward pass, without an experiment: what it returns, <c>["logits"]</c> [rows, tokens, vocabulary]. Edits of the model count.</summary>
+    /// <summary>The model's plain forward pass, without an experiment: what it returns, <c>["logits"]</c> [batch, seq, vocab]. Edits of the model count.</summary>
     public async Task<Saved> ForwardAsync(object? prompt = null, Backend? remote = null, object? inputIds = null, object? attentionMask = null, CancellationToken cancellationToken = default)
     {
         using Trace trace = Trace(prompt, remote, inputIds: inputIds, attentionMask: attentionMask);
@@ -186,7 +187,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <example><code>var edited = llm.Edit(() => llm.Layers[^1].Hidden[.., ^1] = parisHidden.Tensor);</code></example>
     public LanguageModel Edit(Action edit, bool inPlace = false)
     {
-        LanguageModel edited = inPlace ? this : new LanguageModel(Id, Revision, Default, new(Rename), null, Here.Dtype, Here.Adapter, Here.EightBit, Here.Device) { _tokenizer = _tokenizer };
+        LanguageModel edited = inPlace ? this : new LanguageModel(Id, Revision, DefaultBackend, new(Rename), null, LocalModel.Dtype, LocalModel.Adapter, LocalModel.EightBit, LocalModel.Device) { _tokenizer = _tokenizer };
         if (!inPlace) edited.ShareTree(this);
         edited.AddEdit(inPlace ? null : this, edit);
         return edited;
@@ -201,23 +202,23 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
     /// <remarks>forward in peft/tuners/lora/layer.py. To merge an adapter into weights that are loaded here, open the model with <c>adapter:</c>.</remarks>
     /// <exception cref="NdifException">BAD_CHECKPOINT: it is damaged, another model's, or of a kind that is not supported. UNKNOWN_MODEL: it was not found.</exception>
     /// <example><code>var tuned = llm.WithAdapter("./my-lora"); string answer = await tuned.AskAsync("Hello");</code></example>
-    public LanguageModel WithAdapter(string adapter) => LowRankEdits.Attach(this, adapter);
+    public LanguageModel WithAdapter(string adapter) => LoraEdits.Apply(this, adapter);
 
     /// <summary>Opens a session: several traces as one job, with values flowing between them.</summary>
-    public Session Session(Backend? remote = null) => new(this, remote ?? Default);
+    public Session Session(Backend? remote = null) => new(this, remote ?? DefaultBackend);
 
-    private Backend? Default { get; } = remote;
+    private Backend? DefaultBackend { get; } = remote;
 
-    private Backend? Where(Backend? remote) => remote ?? (Recording.Recorder.Ambient is null ? Default : null);
+    private Backend? BackendOrDefault(Backend? remote) => remote ?? (Recording.Recorder.Ambient is null ? DefaultBackend : null);
 
     protected override ModelDescription Describe()
     {
         Exception? local = null;
-        if (Default is not { Kind: BackendKind.Remote } && LocalRuntime.TryGet() is { } runtime)
+        if (DefaultBackend is not { Kind: BackendKind.Remote } && LocalRuntime.TryGet() is { } runtime)
         {
             try
             {
-                return runtime.Describe(Here);
+                return runtime.Describe(LocalModel);
             }
             catch (NdifException e) when (e.Code is ErrorCode.UnknownModel or ErrorCode.PermissionDenied or ErrorCode.DownloadFailed)
             {
@@ -226,30 +227,30 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
         }
         try
         {
-            return RemoteService.For(Default).Describe(Id, Revision);
+            return RemoteService.For(DefaultBackend).Describe(Id, Revision);
         }
         catch (NdifException e) when (local is not null && e.Code is ErrorCode.Unavailable or ErrorCode.Unauthenticated)
         {
-            throw Errors.Throwable(((NdifException)local!).Code, $"{((NdifException)local).Error.Message} And the service could not be asked: {e.Error.Message}",
+            throw Errors.CreateException(((NdifException)local!).Code, $"{((NdifException)local).Error.Message} And the service could not be asked: {e.Error.Message}",
                 ((NdifException)local).Error.Hint, inner: e);
         }
     }
 
     protected internal override IProgramRunner RunnerFor(Backend backend) => backend.Kind switch
     {
-        BackendKind.Remote => Here.IsPlain ? RemoteService.For(backend)
-            : throw Errors.Throwable(ErrorCode.BadArgument, $"`{Id}` was opened with dtype, adapter, eightBit or device, which say how weights are loaded in this process; the service has loaded its own.",
+        BackendKind.Remote => LocalModel.HasDefaultLoadOptions ? RemoteService.For(backend)
+            : throw Errors.CreateException(ErrorCode.BadArgument, $"`{Id}` was opened with dtype, adapter, eightBit or device, which say how weights are loaded in this process; the service has loaded its own.",
                 "Run it here, or open the model without them for remote runs."),
-        BackendKind.Loopback => new LoopbackRunner(LocalRuntime.Get().Open(Here)),
-        _ => LocalRuntime.Get().Open(Here),
+        BackendKind.Loopback => new LoopbackRunner(LocalRuntime.Get().Open(LocalModel)),
+        _ => LocalRuntime.Get().Open(LocalModel),
     };
 
-    protected internal override void Prepare(object input, Input into, Func<object?, Argument> argument) => Prompts.Prepare(input, into, argument);
+    protected internal override void WriteInput(object input, Input destination, Func<object?, Argument> argument) => PromptConverter.WriteTo(input, destination, argument);
 
     private HuggingFaceTokenizer LoadTokenizer()
     {
         if (!Description.Files.TryGetValue("tokenizer.json", out var json))
-            throw Errors.Throwable(ErrorCode.BadTokenizer, $"`{Id}` comes without a tokenizer.json.", "Pass token ids instead of texts.");
+            throw Errors.CreateException(ErrorCode.BadTokenizer, $"`{Id}` comes without a tokenizer.json.", "Pass token ids instead of texts.");
         Description.Files.TryGetValue("tokenizer_config.json", out var config);
         Description.Files.TryGetValue("chat_template.jinja", out var chat);
         return HuggingFaceTokenizer.FromJson(json.Memory, config?.Memory ?? default, chat?.Memory ?? default);

@@ -22,7 +22,7 @@ public partial class Envoy
             }
             catch (ArgumentOutOfRangeException)
             {
-                throw Errors.Throwable(ErrorCode.IndexOutOfRange, $"The range {range} is out of range: `{Display}` has {Count} modules.", module: Path);
+                throw Errors.CreateException(ErrorCode.IndexOutOfRange, $"The range {range} is out of range: `{Display}` has {Count} modules.", module: Path);
             }
         }
     }

@@ -10,27 +10,27 @@ namespace Ndif;
 public sealed class Source
 {
     private readonly TracedModel _model;
-    private readonly string _path, _above;
+    private readonly string _path, _parentPath;
     private readonly ModuleInfo _module;
     private readonly FunctionSource _function;
 
     internal Source(TracedModel model, string path, ModuleInfo module, FunctionSource function, string above = "") =>
-        (_model, _path, _module, _function, _above) = (model, path, module, function, above);
+        (_model, _path, _module, _function, _parentPath) = (model, path, module, function, above);
 
     /// <summary>
     /// An operation: "split_0" is the first call of split in the text, "attention_interface_0.softmax_0" one inside of a function that
     /// is called. The field's names for parts of attention are found on every architecture: q, k, v, scores, probs, z.
     /// </summary>
     /// <exception cref="BadProgramException">There is none; the message names the nearest, and those that there are.</exception>
-    public Operation this[string name] => PassedOn(name) ?? new(_model, _path, _module, _model.Description.Operation(_module, _path, _above.Length == 0 ? name : $"{_above}.{name}"));
+    public Operation this[string name] => FindInDelegate(name) ?? new(_model, _path, _module, _model.Description.FindOperation(_module, _path, _parentPath.Length == 0 ? name : $"{_parentPath}.{name}"));
 
     /// <summary>A forward that only passes its call on, as GPT-Neo's attention, has the labels of the module that it calls.</summary>
-    private Operation? PassedOn(string label)
+    private Operation? FindInDelegate(string label)
     {
-        if (_above.Length > 0 || _function.Operations is not [{ CallsModule: true, Module.Length: > 0 } only]) return null;
+        if (_parentPath.Length > 0 || _function.Operations is not [{ CallsModule: true, Module.Length: > 0 } only]) return null;
         ModelDescription model = _model.Description;
         string path = _path.Length == 0 ? only.Module : $"{_path}.{only.Module}";
-        return _module.Find(only.Module) is { } called && model.HasLabel(called, label) ? new Source(_model, path, called, model.SourceOf(called, path))[label] : null;
+        return _module.Find(only.Module) is { } called && model.HasLabel(called, label) ? new Source(_model, path, called, model.GetSource(called, path))[label] : null;
     }
 
     /// <summary>The function's operations in the order in which they run; not those inside of what it calls.</summary>
@@ -48,21 +48,21 @@ public sealed class Operation
 {
     private readonly TracedModel _model;
     private readonly ModuleInfo _module;
-    private readonly FoundOperation _found;
+    private readonly ResolvedOperation _resolved;
 
-    internal Operation(TracedModel model, string module, ModuleInfo info, FoundOperation found) => (_model, Module, _module, _found) = (model, module, info, found);
+    internal Operation(TracedModel model, string module, ModuleInfo info, ResolvedOperation found) => (_model, Module, _module, _resolved) = (model, module, info, found);
 
     /// <summary>"split_0"</summary>
-    public string Name => _found.Operation.Name;
+    public string Name => _resolved.Operation.Name;
 
     /// <summary>The name within the module's forward: "attention_interface_0.softmax_0".</summary>
-    public string Path => _found.Path;
+    public string Path => _resolved.Path;
 
     /// <summary>The path of the module.</summary>
     public string Module { get; }
 
-    /// <summary>The shape of the result in words: "[rows, heads, tokens, keys]"; "?" if nothing says it.</summary>
-    public string Shape => _found.Operation.Shape;
+    /// <summary>The shape of the result in words: "[batch, heads, seq, kvSeq]"; "?" if nothing says it.</summary>
+    public string Shape => _resolved.Operation.Shape;
 
     /// <summary>What the operation gives: a tensor, or a tuple.</summary>
     /// <exception cref="InvalidOperationException">No trace is open.</exception>
@@ -85,40 +85,40 @@ public sealed class Operation
     {
         get
         {
-            Recorder recorder = Open(".Inputs");
-            return new Inputs(recorder, recorder.Add(new Node { Read = new ReadSite { Site = Site(SiteKind.Inputs), Call = recorder.Call0 } }));
+            Recorder recorder = RequireRecorder(".Inputs");
+            return new Inputs(recorder, recorder.Add(new Node { Read = new ReadSite { Site = Site(SiteKind.Inputs), Call = recorder.CurrentCall } }));
         }
         set => Write(SiteKind.Inputs, value);
     }
 
     /// <summary>The code of the function that it calls, with the operations in that.</summary>
     /// <exception cref="NdifException">It calls a submodule, whose own Source is to be used; or nothing of the model's own code.</exception>
-    public Source Source => new(_model, Module, _module, _model.Description.Inside(_found, Module), Path);
+    public Source Source => new(_model, Module, _module, _model.Description.GetCalledFunction(_resolved, Module), Path);
 
     /// <summary>Gives the operation's result without running it.</summary>
     public void Skip(Value value)
     {
-        Recorder recorder = Open(".Skip");
-        recorder.Add(new Node { Skip = new SkipModule { Module = Module, Operation = Path, Call = recorder.Call0, Value = recorder.Argument(value) } });
+        Recorder recorder = RequireRecorder(".Skip");
+        recorder.Add(new Node { Skip = new SkipModule { Module = Module, Operation = Path, Call = recorder.CurrentCall, Value = recorder.Argument(value) } });
     }
 
     /// <summary>The operation's line, with those around it.</summary>
-    public override string ToString() => SourcePrinter.Print(_found, Module);
+    public override string ToString() => SourcePrinter.Print(_resolved, Module);
 
-    private Recorder Open(string access) => Recorder.Ambient ?? throw new InvalidOperationException(
+    private Recorder RequireRecorder(string access) => Recorder.Ambient ?? throw new InvalidOperationException(
         $"Cannot access `{Module}.source.{Path}{access}` outside of a trace: open one with `using var t = model.Trace(...)`.");
 
     private Site Site(SiteKind kind) => new() { Module = Module, Kind = kind, Operation = Path };
 
     private Value Read(SiteKind kind)
     {
-        Recorder recorder = Open($".{kind}");
-        return recorder.Value(new Node { Read = new ReadSite { Site = Site(kind), Call = recorder.Call0 } });
+        Recorder recorder = RequireRecorder($".{kind}");
+        return recorder.Value(new Node { Read = new ReadSite { Site = Site(kind), Call = recorder.CurrentCall } });
     }
 
     private void Write(SiteKind kind, Value value)
     {
-        Recorder recorder = Open($".{kind}");
-        recorder.Add(new Node { Write = new WriteSite { Site = Site(kind), Call = recorder.Call0, Value = recorder.Argument(value) } });
+        Recorder recorder = RequireRecorder($".{kind}");
+        recorder.Add(new Node { Write = new WriteSite { Site = Site(kind), Call = recorder.CurrentCall, Value = recorder.Argument(value) } });
     }
 }

@@ -110,10 +110,10 @@ public abstract class TracedModel : Envoy
     protected internal abstract IProgramRunner RunnerFor(Backend backend);
 
     /// <summary>How this model's input enters a program; <paramref name="argument"/> records tensors and values.</summary>
-    protected internal abstract void Prepare(object input, Input into, Func<object?, Argument> argument);
+    protected internal abstract void WriteInput(object input, Input destination, Func<object?, Argument> argument);
 
     /// <summary>Where a trace runs that does not say: inside of a session with it, else there.</summary>
-    protected static Backend? Unless(Backend there) => Recording.Recorder.Ambient is null ? there : null;
+    protected static Backend? UnlessInSession(Backend backend) => Recording.Recorder.Ambient is null ? backend : null;
 
     /// <summary>Opens a session of this model's traces.</summary>
     protected Session OpenSession(Backend? backend) => new(this, backend);

@@ -53,9 +53,9 @@ public partial class Envoy
 
 public partial class Value
 {
-    /// <summary>[rows, tokens, heads * width] as [rows, heads, tokens, width], on the same memory: an edit in place reaches the original.</summary>
+    /// <summary>[batch, seq, heads * hidden] as [batch, heads, seq, headDim], on the same memory: an edit in place reaches the original.</summary>
     public Value SplitHeads(int heads) => Unflatten(-1, [heads, -1]).Transpose(1, 2);
 
-    /// <summary>[rows, heads, tokens, width] as [rows, tokens, heads * width]: the inverse of <see cref="SplitHeads"/>.</summary>
+    /// <summary>[batch, heads, seq, headDim] as [batch, seq, heads * hidden]: the inverse of <see cref="SplitHeads"/>.</summary>
     public Value JoinHeads() => Transpose(1, 2).Flatten(-2);
 }

@@ -11,5 +11,5 @@ internal sealed class ImportedModule(RecordedProgram source, DefineModule module
     protected override Value Forward(Value input) => source.Call(module, input);
 
     /// <summary>As a part of the module above it.</summary>
-    public Layer AsPart() => Part(module.Path[(module.Path.LastIndexOf('.') + 1)..], this);
+    public Layer AsSubmodule() => Part(module.Path[(module.Path.LastIndexOf('.') + 1)..], this);
 }

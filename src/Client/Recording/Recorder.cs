@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 
 namespace Ndif.Recording;
 
@@ -9,22 +10,22 @@ namespace Ndif.Recording;
 /// </summary>
 internal sealed class Recorder
 {
-    private static readonly AsyncLocal<Recorder?> s_ambient = new();
+    private static readonly AsyncLocal<Recorder?> _ambient = new();
 
     private readonly Recorder? _outer;
-    private readonly Stack<Region> _open = new();
+    private readonly Stack<Region> _openRegions = new();
     private readonly Dictionary<UserLine, uint> _lines = [];
     private readonly List<UserLine> _userLines = [];
     private readonly Dictionary<TensorData, uint> _constants = new(ReferenceEqualityComparer.Instance);
     private readonly List<Saved> _saves = [];
-    private uint _barriers;
+    private uint _barrierCount;
 
     private Recorder(ModelRef model, Recorder? outer)
     {
         _outer = outer;
         Program = new Protocol.Program { Version = ProgramFormat.Version, Client = ClientInfo.Name, Model = model };
         Program.Regions.Add(new Region());
-        _open.Push(Program.Regions[0]);
+        _openRegions.Push(Program.Regions[0]);
     }
 
     public Protocol.Program Program { get; }
@@ -32,7 +33,7 @@ internal sealed class Recorder
     /// <summary>False once the program is complete.</summary>
     public bool IsOpen { get; private set; } = true;
 
-    public bool WasRun { get; set; }
+    public bool HasRun { get; set; }
 
     public IReadOnlyList<Saved> Saves => _saves;
 
@@ -40,10 +41,10 @@ internal sealed class Recorder
     public List<Func<object?[], object?>> Callbacks { get; } = [];
 
     /// <summary>Modules of the user's that the program knows, by path.</summary>
-    public Dictionary<string, Layer> Defined { get; } = [];
+    public Dictionary<string, Layer> DefinedLayers { get; } = [];
 
     /// <summary>The modules whose forward is being recorded, innermost first.</summary>
-    public Stack<string> Defining { get; } = [];
+    public Stack<string> LayersBeingDefined { get; } = [];
 
     /// <summary>True for a recording that only tries whether something can be recorded: what belongs to others is nothing to it.</summary>
     private bool IsTrial { get; init; }
@@ -52,7 +53,7 @@ internal sealed class Recorder
     public Stack<object> Scopes { get; } = new();
 
     /// <summary>The call of modules that is meant: 0, or the step of the enclosing iteration.</summary>
-    public CallIndex Call0 { get; set; } = new() { At = 0 };
+    public CallIndex CurrentCall { get; set; } = new() { At = 0 };
 
     /// <summary>Who is told of the new tokens of a generation, by its trace's node.</summary>
     public Dictionary<uint, Action<GeneratedToken>> TokenHandlers { get; } = [];
@@ -61,18 +62,18 @@ internal sealed class Recorder
     public void Advance(int calls)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(calls);
-        if (Call0.WhichCase is CallIndex.WhichOneofCase.Step)
+        if (CurrentCall.WhichCase is CallIndex.WhichOneofCase.Step)
             throw new InvalidOperationException("In Iter.Each the step is known only when the program runs, so there is no next one while recording; use foreach (int step in t.Iter[..]).");
-        Call0 = new CallIndex { At = Call0.At + (uint)calls };
+        CurrentCall = new CallIndex { At = CurrentCall.At + (uint)calls };
     }
 
     /// <summary>The open recorder of this flow of control, or null.</summary>
-    public static Recorder? Ambient => s_ambient.Value is { IsOpen: true } recorder ? recorder : null;
+    public static Recorder? Ambient => _ambient.Value is { IsOpen: true } recorder ? recorder : null;
 
     public static Recorder Begin(ModelRef model)
     {
         var recorder = new Recorder(model, Ambient);
-        s_ambient.Value = recorder;
+        _ambient.Value = recorder;
         return recorder;
     }
 
@@ -80,7 +81,7 @@ internal sealed class Recorder
     public static Recorder BeginTrial(ModelRef model)
     {
         var recorder = new Recorder(model, Ambient) { IsTrial = true };
-        s_ambient.Value = recorder;
+        _ambient.Value = recorder;
         return recorder;
     }
 
@@ -89,7 +90,7 @@ internal sealed class Recorder
     public static Recorder Current(Value? used = null, string what = "A deferred value")
     {
         Recorder recorder = Ambient ?? throw new InvalidOperationException(
-            used is Saved { HasValue: false, Recorder.WasRun: false } or { Recorder.WasRun: false }
+            used is Saved { HasValue: false, Recorder.HasRun: false } or { Recorder.HasRun: false }
                 ? "Accessing value before it's been set. It has a value after the trace has run."
                 : $"{what} can be used only inside of a trace: open one with `using var t = model.Trace(...)`. What you need after it, Save().");
         return recorder;
@@ -98,26 +99,26 @@ internal sealed class Recorder
     public uint Add(Node node)
     {
         if (!IsOpen) throw new InvalidOperationException("The trace has already run; nothing can be added to it.");
-        if (node.Line == 0) node.Line = Here();
+        if (node.Line == 0) node.Line = RecordCurrentLine();
         uint id = (uint)Program.Nodes.Count;
         Program.Nodes.Add(node);
-        _open.Peek().Nodes.Add(id);
+        _openRegions.Peek().Nodes.Add(id);
         return id;
     }
 
     /// <summary>Adds a node that comes before all that is open.</summary>
     public void AddToRoot(Node node)
     {
-        node.Line = Here();
+        node.Line = RecordCurrentLine();
         Program.Regions[0].Nodes.Add((uint)Program.Nodes.Count);
         Program.Nodes.Add(node);
     }
 
     /// <summary>The user's line that is running now; 0 if it is not known.</summary>
-    public uint Here() => SourceLines.Here() is { } line ? LineOf(line) : 0;
+    public uint RecordCurrentLine() => UserCallSite.GetCurrentLine() is { } line ? LineOf(line) : 0;
 
     /// <summary>The number of a line that was recorded elsewhere.</summary>
-    public uint Line(UserLine line) => LineOf(line);
+    public uint RecordLine(UserLine line) => LineOf(line);
 
     public Value Value(Node node) => new(this, Add(node));
 
@@ -140,7 +141,7 @@ internal sealed class Recorder
     }
 
     /// <summary>Records a node that saves its own value.</summary>
-    public Saved SaveOf(Node node)
+    public Saved AddSaved(Node node)
     {
         uint id = Add(node);
         var saved = new Saved(this, id, id);
@@ -149,33 +150,33 @@ internal sealed class Recorder
     }
 
     /// <summary>The region that is being recorded into.</summary>
-    public Region OpenNow => _open.Peek();
+    public Region CurrentRegion => _openRegions.Peek();
 
-    public uint NextBarrier() => _barriers++;
+    public uint NextBarrier() => _barrierCount++;
 
     /// <summary>Opens a region: what follows is recorded into it until <see cref="CloseRegion"/>.</summary>
     public uint OpenRegion()
     {
         uint id = (uint)Program.Regions.Count;
         Program.Regions.Add(new Region());
-        _open.Push(Program.Regions[(int)id]);
+        _openRegions.Push(Program.Regions[(int)id]);
         return id;
     }
 
-    public void CloseRegion() => _open.Pop();
+    public void CloseRegion() => _openRegions.Pop();
 
     /// <summary>Records into a region of its own what <paramref name="body"/> does.</summary>
-    public uint InRegion(Action body)
+    public uint RecordRegion(Action body)
     {
         uint region = OpenRegion();
-        CallIndex before = Call0;
+        CallIndex before = CurrentCall;
         try
         {
             body();
         }
         finally
         {
-            Call0 = before; // what a branch advanced by, the other one did not
+            CurrentCall = before; // what a branch advanced by, the other one did not
             CloseRegion();
         }
         return region;
@@ -186,7 +187,7 @@ internal sealed class Recorder
     {
         uint id = (uint)Program.Nodes.Count;
         Program.Nodes.Add(new Node { RegionParameter = new RegionParameter { Name = name } });
-        _open.Peek().Parameters.Add(id);
+        _openRegions.Peek().Parameters.Add(id);
         return new Value(this, id);
     }
 
@@ -195,7 +196,7 @@ internal sealed class Recorder
     {
         if (!IsOpen) return;
         IsOpen = false;
-        if (ReferenceEquals(s_ambient.Value, this)) s_ambient.Value = _outer;
+        if (ReferenceEquals(_ambient.Value, this)) _ambient.Value = _outer;
     }
 
     public Argument Argument(object? value)
@@ -203,7 +204,7 @@ internal sealed class Recorder
         switch (value)
         {
             case null: return new Argument { None = new Nothing() };
-            case Value deferred: return OfValue(deferred);
+            case Value deferred: return ValueArgument(deferred);
             case Ints numbers: return Argument(numbers.AsArgument());
             case bool flag: return new Argument { Boolean = flag };
             case int number: return new Argument { Integer = number };
@@ -216,8 +217,8 @@ internal sealed class Recorder
             case Idx index: return Argument(index.Entry);
             case Idx[] { Length: 1 } index: return Argument(index[0].Entry);
             case Idx[] index: return new Argument { Tuple = List(index.Select(i => i.Entry)) };
-            case EllipsisMark: return new Argument { Ellipsis = new Nothing() };
-            case Stride stride:
+            case IndexEllipsis: return new Argument { Ellipsis = new Nothing() };
+            case IndexSlice stride:
                 return new Argument { Slice = new Slice { Start = Argument(stride.Start), Stop = Argument(stride.Stop), Step = Argument(stride.Step) } };
             case IReadOnlyDictionary<string, object?> map:
                 return new Argument { Map = new ArgumentMap { Entries = { map.Select(e => new ArgumentEntry { Key = e.Key, Value = Argument(e.Value) }) } } };
@@ -231,7 +232,7 @@ internal sealed class Recorder
     public UserLine? LineOf(uint node) =>
         node < Program.Nodes.Count && Program.Nodes[(int)node].Line is > 0 and var line ? _userLines[(int)line - 1] : null;
 
-    private Argument OfValue(Value value)
+    private Argument ValueArgument(Value value)
     {
         if (value.AsArgument() is not Value deferred) return Argument(value.AsArgument());
         if (IsTrial && !ReferenceEquals(deferred.Recorder, this)) return new Argument { None = new Nothing() };

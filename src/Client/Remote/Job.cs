@@ -40,10 +40,10 @@ public sealed class Job
 
     internal static async Task<Job> SubmitAsync(RemoteService service, RecordedRun run, CancellationToken cancellationToken)
     {
-        if (run.Asks) throw Errors.Throwable(ErrorCode.Unsupported, "This program asks its client in the middle of its run (t.Local), and a job that is only submitted has none.", "Use RunAsync().");
+        if (run.HasCallbacks) throw Errors.CreateException(ErrorCode.Unsupported, "This program asks its client in the middle of its run (t.Local), and a job that is only submitted has none.", "Use RunAsync().");
         // the id is ours, so that trying again after a lost answer does not run the experiment twice
         string id = Guid.CreateVersion7().ToString("N");
-        run.Started();
+        run.MarkStarted();
         try
         {
             await service.SubmitAsync(run.Program, id, cancellationToken);
@@ -65,7 +65,7 @@ public sealed class Job
     {
         await foreach (Event happening in _service.WatchAsync(Id, from, cancellationToken))
         {
-            Take(happening);
+            ApplyEvent(happening);
             yield return new JobEvent(happening);
         }
     }
@@ -77,11 +77,11 @@ public sealed class Job
     {
         await foreach (Event happening in _service.WatchAsync(Id, 1, cancellationToken))
         {
-            Take(happening);
+            ApplyEvent(happening);
             if (happening.KindCase is not Event.KindOneofCase.State) continue;
             try
             {
-                JobEnd.Reached(happening.State);
+                JobCompletion.ThrowIfUnsuccessful(happening.State);
             }
             catch (NdifException e) when (_run is not null)
             {
@@ -104,11 +104,11 @@ public sealed class Job
         return ((int)reply.Blobs, (long)reply.Bytes);
     }
 
-    private void Take(Event happening)
+    private void ApplyEvent(Event jobEvent)
     {
-        _run?.Happened(happening);
-        if (happening.KindCase is Event.KindOneofCase.Value)
-            _results[happening.Value.Name.Length > 0 ? happening.Value.Name : $"%{happening.Value.Node}"] = DataReader.Read(happening.Value.Data);
+        _run?.OnEvent(jobEvent);
+        if (jobEvent.KindCase is Event.KindOneofCase.Value)
+            _results[jobEvent.Value.Name.Length > 0 ? jobEvent.Value.Name : $"%{jobEvent.Value.Node}"] = DataDeserializer.Deserialize(jobEvent.Value.Data);
     }
 }
 

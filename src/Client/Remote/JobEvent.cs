@@ -4,10 +4,10 @@ using Ndif.Protocol;
 namespace Ndif;
 
 /// <summary>One thing that happened to a job, in the order of <see cref="Sequence"/>.</summary>
-public sealed class JobEvent(Event happening)
+public sealed class JobEvent(Event jobEvent)
 {
     /// <summary>As it came.</summary>
-    public Event Raw { get; } = happening;
+    public Event Raw { get; } = jobEvent;
 
     /// <summary>From 1, without gaps; 0 for a local run's.</summary>
     public ulong Sequence => Raw.Sequence;
@@ -24,15 +24,15 @@ public sealed class JobEvent(Event happening)
     /// <summary>The new tokens, if that is what happened: one, or several that came faster than they could be told.</summary>
     public IReadOnlyList<GeneratedToken> Tokens => Raw.KindCase switch
     {
-        Event.KindOneofCase.Token => [GeneratedToken.Of(Raw.Token)],
-        Event.KindOneofCase.Tokens => [.. Raw.Tokens.Tokens.Select(GeneratedToken.Of)],
+        Event.KindOneofCase.Token => [GeneratedToken.FromProto(Raw.Token)],
+        Event.KindOneofCase.Tokens => [.. Raw.Tokens.Tokens.Select(GeneratedToken.FromProto)],
         _ => [],
     };
 
     /// <summary>For a person: "queued (position 3)".</summary>
     public override string ToString() => Raw.KindCase switch
     {
-        Event.KindOneofCase.State => OfState(Raw.State),
+        Event.KindOneofCase.State => FormatState(Raw.State),
         Event.KindOneofCase.Log => $"log: {Raw.Log.Text}",
         Event.KindOneofCase.Value => $"value: {(Raw.Value.Name.Length > 0 ? Raw.Value.Name : $"%{Raw.Value.Node}")}",
         Event.KindOneofCase.Warning => $"warning: {Raw.Warning.Message}",
@@ -43,7 +43,7 @@ public sealed class JobEvent(Event happening)
         _ => "",
     };
 
-    private static string OfState(StateChanged state) => state.State switch
+    private static string FormatState(StateChanged state) => state.State switch
     {
         JobState.Queued => string.Create(CultureInfo.InvariantCulture,
             $"queued (position {state.Position}{(state.WaitSeconds > 0 ? $", about {state.WaitSeconds:0.#} s" : "")})"),

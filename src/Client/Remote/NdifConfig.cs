@@ -11,28 +11,28 @@ public static class NdifConfig
     /// <summary>The gateway that <c>ndif up</c> starts.</summary>
     public const string DefaultHost = "http://127.0.0.1:5080";
 
-    private static string? s_host, s_key, s_caFile;
+    private static string? _host, _apiKey, _caFile;
 
     /// <summary>Where a trace runs that does not say: here.</summary>
     public static Backend DefaultBackend { get; set; } = Backend.Local;
 
     /// <summary>The address of the service's gateway.</summary>
-    public static Uri Host => ParseHost(s_host ?? Environment.GetEnvironmentVariable("NDIF_HOST") ?? FromFile("host") ?? DefaultHost);
+    public static Uri Host => ParseHost(_host ?? Environment.GetEnvironmentVariable("NDIF_HOST") ?? ReadFromFile("host") ?? DefaultHost);
 
     /// <summary>The key, or null if none is known.</summary>
-    public static string? ApiKey => s_key ?? Environment.GetEnvironmentVariable("NDIF_API_KEY") ?? FromFile("api_key");
+    public static string? ApiKey => _apiKey ?? Environment.GetEnvironmentVariable("NDIF_API_KEY") ?? ReadFromFile("api_key");
 
     /// <summary>PEM file of the authority that the service's TLS certificate is from; null for those that this machine trusts.</summary>
-    public static string? CaFile => s_caFile ?? Environment.GetEnvironmentVariable("NDIF_CA_FILE") ?? FromFile("ca_file");
+    public static string? CaFile => _caFile ?? Environment.GetEnvironmentVariable("NDIF_CA_FILE") ?? ReadFromFile("ca_file");
 
     /// <summary>Sets the file of <see cref="CaFile"/> for this process.</summary>
-    public static void SetDefaultCaFile(string path) => s_caFile = path;
+    public static void SetDefaultCaFile(string path) => _caFile = path;
 
     /// <summary>Sets the key for this process.</summary>
-    public static void SetDefaultApiKey(string key) => s_key = key;
+    public static void SetDefaultApiKey(string key) => _apiKey = key;
 
     /// <summary>Sets the service's address for this process.</summary>
-    public static void SetDefaultHost(string host) => s_host = ParseHost(host).ToString();
+    public static void SetDefaultHost(string host) => _host = ParseHost(host).ToString();
 
     /// <summary>The file that keeps host and key between processes.</summary>
     public static string FilePath => Path.Combine(
@@ -42,7 +42,7 @@ public static class NdifConfig
     public static void Save(string? host, string? apiKey)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(FilePath)!);
-        string json = JsonSerializer.Serialize(new Dictionary<string, string?> { ["host"] = host ?? FromFile("host"), ["api_key"] = apiKey ?? FromFile("api_key"), ["ca_file"] = FromFile("ca_file") });
+        string json = JsonSerializer.Serialize(new Dictionary<string, string?> { ["host"] = host ?? ReadFromFile("host"), ["api_key"] = apiKey ?? ReadFromFile("api_key"), ["ca_file"] = ReadFromFile("ca_file") });
         var options = new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write };
         if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         using var writer = new StreamWriter(FilePath, options);
@@ -56,7 +56,7 @@ public static class NdifConfig
             : throw new ArgumentException($"Invalid host `{host}`: it must be an address such as {DefaultHost} or https://ndif.example.org.");
     }
 
-    private static string? FromFile(string key)
+    private static string? ReadFromFile(string key)
     {
         try
         {

@@ -14,18 +14,18 @@ internal sealed class RemoteChannel
     /// <exception cref="ArgumentException">The file cannot be read.</exception>
     public RemoteChannel(Uri host, string? caFile)
     {
-        X509ChainPolicy? trust = caFile is { Length: > 0 } ? Trust(caFile) : null;
+        X509ChainPolicy? trust = caFile is { Length: > 0 } ? LoadTrustPolicy(caFile) : null;
         Host = host;
         GrpcChannel channel = GrpcChannel.ForAddress(host, new GrpcChannelOptions
         {
-            HttpHandler = NewHandler(trust),
+            HttpHandler = CreateHandler(trust),
             MaxReceiveMessageSize = null,
             MaxSendMessageSize = null,
         });
         Inference = new Inference.InferenceClient(channel);
         Admin = new Admin.AdminClient(channel);
         // A channel puts its own way to connect into its handler: another request could use its open connections, and make no new one.
-        Http = new HttpClient(NewHandler(trust))
+        Http = new HttpClient(CreateHandler(trust))
         {
             BaseAddress = host,
             DefaultRequestVersion = new Version(2, 0),
@@ -34,7 +34,7 @@ internal sealed class RemoteChannel
         };
     }
 
-    private static SocketsHttpHandler NewHandler(X509ChainPolicy? trust) => new()
+    private static SocketsHttpHandler CreateHandler(X509ChainPolicy? trust) => new()
     {
         EnableMultipleHttp2Connections = true,
         InitialHttp2StreamWindowSize = 16 << 20,
@@ -45,7 +45,7 @@ internal sealed class RemoteChannel
         SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = trust },
     };
 
-    private static X509ChainPolicy Trust(string file)
+    private static X509ChainPolicy LoadTrustPolicy(string file)
     {
         var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
         try
@@ -68,5 +68,5 @@ internal sealed class RemoteChannel
     public HttpClient Http { get; }
 
     /// <summary>Where large tensors are fetched; null before it was asked for.</summary>
-    public BlobRoute? Route { get; set; }
+    public BlobDownloadEndpoint? BlobEndpoint { get; set; }
 }

@@ -11,15 +11,15 @@ public static class ServiceUsage
     /// <param name="since">The first day; null for 30 days in all.</param>
     /// <param name="until">The last day; null for today.</param>
     public static Task<IReadOnlyList<UsageRow>> GetAsync(DateOnly? since = null, DateOnly? until = null, Backend? remote = null, CancellationToken cancellationToken = default) =>
-        RemoteService.For(remote).UsageAsync(Request("", since, until), asAdmin: false, cancellationToken);
+        RemoteService.For(remote).UsageAsync(CreateRequest("", since, until), asAdmin: false, cancellationToken);
 
     /// <summary>What a key has used, or with no id every key: for administrators.</summary>
     /// <param name="keyId">The part of the key between its underscores; empty for every one.</param>
     /// <exception cref="AccessException">This key has no scope `admin`.</exception>
     public static Task<IReadOnlyList<UsageRow>> OfAsync(string keyId, DateOnly? since = null, DateOnly? until = null, Backend? remote = null, CancellationToken cancellationToken = default) =>
-        RemoteService.For(remote).UsageAsync(Request(keyId, since, until), asAdmin: true, cancellationToken);
+        RemoteService.For(remote).UsageAsync(CreateRequest(keyId, since, until), asAdmin: true, cancellationToken);
 
-    private static GetUsageRequest Request(string key, DateOnly? since, DateOnly? until) => new() { Key = key, Since = Text(since), Until = Text(until) };
+    private static GetUsageRequest CreateRequest(string key, DateOnly? since, DateOnly? until) => new() { Key = key, Since = FormatDay(since), Until = FormatDay(until) };
 
-    private static string Text(DateOnly? day) => day?.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture) ?? "";
+    private static string FormatDay(DateOnly? day) => day?.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture) ?? "";
 }

@@ -21,10 +21,10 @@ public sealed record Backend
     public static Backend At(string host, string? apiKey = null, string? caFile = null) => new(BackendKind.Remote, NdifConfig.ParseHost(host), apiKey, caFile);
 
     /// <summary>The runner for this backend of a model that exists only in this process; null if it would have to be remote.</summary>
-    public IProgramRunner? Runs(IProgramRunner here) => Kind switch
+    public IProgramRunner? GetLocalRunner(IProgramRunner localRunner) => Kind switch
     {
-        BackendKind.Local => here,
-        BackendKind.Loopback => new LoopbackRunner(here),
+        BackendKind.Local => localRunner,
+        BackendKind.Loopback => new LoopbackRunner(localRunner),
         _ => null,
     };
 

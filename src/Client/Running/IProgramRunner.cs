@@ -22,7 +22,7 @@ public interface ILoadableRunner : IProgramRunner
 public interface IRunClient
 {
     /// <summary>A state, value, log line or warning. Large tensors are inline by the time they come here.</summary>
-    void Happened(Event happening);
+    void OnEvent(Event jobEvent);
 
     /// <summary>Answers a program that asks the client in the middle of its run.</summary>
     ValueTask<LocalReply> AnswerAsync(LocalRequest request, CancellationToken cancellationToken);

@@ -10,5 +10,5 @@ namespace Ndif.Running;
 public sealed record LocalModel(string Id, string Revision = "", DType? Dtype = null, string? Adapter = null, bool EightBit = false, string Device = "cpu")
 {
     /// <summary>True if nothing is asked of how it is loaded.</summary>
-    public bool IsPlain => this == new LocalModel(Id, Revision);
+    public bool HasDefaultLoadOptions => this == new LocalModel(Id, Revision);
 }

@@ -19,47 +19,47 @@ public interface ILocalRuntime
     /// <summary>What a LoRA adapter in PEFT's format changes.</summary>
     /// <param name="adapter">A folder, or an id on the hub.</param>
     /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT or DOWNLOAD_FAILED.</exception>
-    IReadOnlyList<LowRankChange> ReadAdapter(string adapter);
+    IReadOnlyList<LoraDelta> ReadAdapter(string adapter);
 
     /// <summary>A tensor of the engine's own as data, so that a client that cannot name its type accepts it; null for anything else.</summary>
-    TensorData? AsData(object value);
+    TensorData? ToTensorData(object value);
 }
 
 /// <summary>What an adapter adds to what a module gives for x: scale · x Aᵀ Bᵀ.</summary>
 /// <param name="Module">The module's path.</param>
-/// <param name="A">[rank, inputs]</param>
-/// <param name="B">[outputs, rank]</param>
-/// <param name="Table">The module is an embedding: inputs are its entries.</param>
-public sealed record LowRankChange(string Module, TensorData A, TensorData B, double Scale, bool Table);
+/// <param name="A">[rank, inFeatures]</param>
+/// <param name="B">[outFeatures, rank]</param>
+/// <param name="IsEmbedding">The module is an embedding: inputs are its entries.</param>
+public sealed record LoraDelta(string Module, TensorData A, TensorData B, double Scaling, bool IsEmbedding);
 
 public static class LocalRuntime
 {
-    private const string Engine = "Ndif.Engine";
+    private const string EngineAssemblyName = "Ndif.Engine";
 
-    private static ILocalRuntime? s_runtime;
-    private static bool s_searched;
+    private static ILocalRuntime? _runtime;
+    private static bool _hasSearched;
 
     /// <summary>Called by the engine when it is loaded.</summary>
-    public static void Register(ILocalRuntime runtime) => s_runtime = runtime;
+    public static void Register(ILocalRuntime runtime) => _runtime = runtime;
 
     internal static ILocalRuntime? TryGet()
     {
-        if (s_runtime is null && !s_searched)
+        if (_runtime is null && !_hasSearched)
         {
-            s_searched = true;
+            _hasSearched = true;
             try
             {
-                RuntimeHelpers.RunModuleConstructor(Assembly.Load(Engine).ManifestModule.ModuleHandle);
+                RuntimeHelpers.RunModuleConstructor(Assembly.Load(EngineAssemblyName).ManifestModule.ModuleHandle);
             }
             catch (FileNotFoundException)
             {
                 // a remote-only client
             }
         }
-        return s_runtime;
+        return _runtime;
     }
 
-    internal static ILocalRuntime Get() => TryGet() ?? throw Errors.Throwable(ErrorCode.Unsupported,
-        $"This trace would run here, but {Engine} is not installed in this program.",
+    internal static ILocalRuntime Get() => TryGet() ?? throw Errors.CreateException(ErrorCode.Unsupported,
+        $"This trace would run here, but {EngineAssemblyName} is not installed in this program.",
         "Pass remote: true to run it on the service, or reference Ndif.Engine and a libtorch package to run it here.");
 }

@@ -7,11 +7,11 @@ namespace Ndif.Running;
 internal sealed class LoopbackRunner(IProgramRunner inner) : IProgramRunner
 {
     public Task RunAsync(Protocol.Program program, IRunClient client, CancellationToken cancellationToken = default) =>
-        inner.RunAsync(Protocol.Program.Parser.ParseFrom(program.ToByteArray()), new Client(client), cancellationToken);
+        inner.RunAsync(Protocol.Program.Parser.ParseFrom(program.ToByteArray()), new SerializingRunClient(client), cancellationToken);
 
-    private sealed class Client(IRunClient inner) : IRunClient
+    private sealed class SerializingRunClient(IRunClient inner) : IRunClient
     {
-        public void Happened(Event happening) => inner.Happened(Event.Parser.ParseFrom(happening.ToByteArray()));
+        public void OnEvent(Event jobEvent) => inner.OnEvent(Event.Parser.ParseFrom(jobEvent.ToByteArray()));
 
         public ValueTask<LocalReply> AnswerAsync(LocalRequest request, CancellationToken cancellationToken) =>
             inner.AnswerAsync(LocalRequest.Parser.ParseFrom(request.ToByteArray()), cancellationToken);

@@ -13,11 +13,11 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
 {
     private readonly Dictionary<uint, Saved> _saves = recorder.Saves.ToDictionary(s => s.SaveNode);
 
-    private ExceptionDispatchInfo? _thrown;
+    private ExceptionDispatchInfo? _callbackException;
     private RunClock _clock = new();
 
     /// <summary>True if the program asks its client in the middle of its run.</summary>
-    public bool Asks => recorder.Callbacks.Count > 0;
+    public bool HasCallbacks => recorder.Callbacks.Count > 0;
 
     public Protocol.Program Program => recorder.Program;
 
@@ -26,7 +26,7 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
 
     public async Task RunAsync(IProgramRunner runner, CancellationToken cancellationToken)
     {
-        recorder.WasRun = true;
+        recorder.HasRun = true;
         using Activity? activity = Telemetry.Source.StartActivity("run", ActivityKind.Client)?.SetTag("ndif.model", recorder.Program.Model?.Id);
         _clock = new RunClock();
         try
@@ -36,35 +36,35 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
         }
         catch (Exception e) when (e is NdifException or { InnerException: NdifException })
         {
-            if (Errors.Of(e).Code is ErrorCode.LocalCallFailed) _thrown?.Throw();
-            throw Errors.ToException(WithLine(Errors.Of(e)), e);
+            if (Errors.FromException(e).Code is ErrorCode.LocalCallFailed) _callbackException?.Throw();
+            throw Errors.ToException(WithLine(Errors.FromException(e)), e);
         }
     }
 
-    public void Started() => recorder.WasRun = true;
+    public void MarkStarted() => recorder.HasRun = true;
 
-    public void Happened(Event happening)
+    public void OnEvent(Event jobEvent)
     {
-        _clock.Happened(happening);
-        onEvent?.Invoke(new JobEvent(happening));
-        switch (happening.KindCase)
+        _clock.OnEvent(jobEvent);
+        onEvent?.Invoke(new JobEvent(jobEvent));
+        switch (jobEvent.KindCase)
         {
-            case Event.KindOneofCase.Value when _saves.TryGetValue(happening.Value.Node, out Saved? saved):
-                saved.Set(DataReader.Read(happening.Value.Data));
+            case Event.KindOneofCase.Value when _saves.TryGetValue(jobEvent.Value.Node, out Saved? saved):
+                saved.SetResult(DataDeserializer.Deserialize(jobEvent.Value.Data));
                 break;
             case Event.KindOneofCase.Token:
-                Tell(happening.Token);
+                NotifyToken(jobEvent.Token);
                 break;
             case Event.KindOneofCase.Tokens:
-                foreach (NewToken token in happening.Tokens.Tokens) Tell(token);
+                foreach (NewToken token in jobEvent.Tokens.Tokens) NotifyToken(token);
                 break;
             case Event.KindOneofCase.Log:
-                onLog(happening.Log.Text);
+                onLog(jobEvent.Log.Text);
                 break;
             case Event.KindOneofCase.Warning:
-                onWarning(happening.Warning.Line is { Line: > 0 } line
-                    ? $"warning: {happening.Warning.Message} ({line.File}:{line.Line})"
-                    : $"warning: {happening.Warning.Message}");
+                onWarning(jobEvent.Warning.Line is { Line: > 0 } line
+                    ? $"warning: {jobEvent.Warning.Message} ({line.File}:{line.Line})"
+                    : $"warning: {jobEvent.Warning.Message}");
                 break;
         }
     }
@@ -75,19 +75,19 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
         var reply = new LocalReply { Ticket = request.Ticket };
         try
         {
-            reply.Value = DataWriter.Write(recorder.Callbacks[(int)request.Callback]([.. request.Values.Select(DataReader.Read)]));
+            reply.Value = DataSerializer.Serialize(recorder.Callbacks[(int)request.Callback]([.. request.Values.Select(DataDeserializer.Deserialize)]));
         }
         catch (Exception e)
         {
-            _thrown = ExceptionDispatchInfo.Capture(e);
-            reply.Error = Errors.Make(ErrorCode.LocalCallFailed, $"The client's function failed: {e.Message}");
+            _callbackException = ExceptionDispatchInfo.Capture(e);
+            reply.Error = Errors.Create(ErrorCode.LocalCallFailed, $"The client's function failed: {e.Message}");
         }
         return ValueTask.FromResult(reply);
     }
 
-    private void Tell(NewToken token)
+    private void NotifyToken(NewToken token)
     {
-        if (recorder.TokenHandlers.TryGetValue(token.Trace, out var told)) told(GeneratedToken.Of(token));
+        if (recorder.TokenHandlers.TryGetValue(token.Trace, out var told)) told(GeneratedToken.FromProto(token));
     }
 
     /// <summary>The error with the user's line as this process knows it: file, number and text.</summary>
@@ -96,7 +96,7 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
         if (!error.HasNode || recorder.LineOf(error.Node) is not { Line: > 0 } line) return error;
         Error shown = error.Clone();
         shown.Line = line.ToProto();
-        if (line.Text() is { Length: > 0 } text && !shown.Hint.Contains(text, StringComparison.Ordinal))
+        if (line.ReadText() is { Length: > 0 } text && !shown.Hint.Contains(text, StringComparison.Ordinal))
             shown.Hint = shown.Hint.Length == 0 ? text : $"{text}\n  {shown.Hint}";
         return shown;
     }

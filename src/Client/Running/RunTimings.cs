@@ -21,37 +21,37 @@ public sealed record RunTimings(IReadOnlyList<(string Phase, TimeSpan Time)> Pha
 /// <summary>Takes the times of one run as its events come.</summary>
 internal sealed class RunClock
 {
-    private readonly long _began = Stopwatch.GetTimestamp();
-    private readonly DateTimeOffset _now = DateTimeOffset.UtcNow;
-    private TimeSpan _sent, _heard;
-    private DateTimeOffset? _received, _ended;
+    private readonly long _startTimestamp = Stopwatch.GetTimestamp();
+    private readonly DateTimeOffset _startTime = DateTimeOffset.UtcNow;
+    private TimeSpan _acceptedAfter, _endedAfter;
+    private DateTimeOffset? _receivedTime, _endedTime;
     private Usage? _usage;
 
-    public void Happened(Event happening)
+    public void OnEvent(Event jobEvent)
     {
-        if (happening.State is not { } state) return;
-        if (state.State is JobState.Received) (_sent, _received) = (Stopwatch.GetElapsedTime(_began), happening.Time?.ToDateTimeOffset());
-        if (state.State is JobState.Completed or JobState.Failed) (_heard, _ended, _usage) = (Stopwatch.GetElapsedTime(_began), happening.Time?.ToDateTimeOffset(), state.Usage);
+        if (jobEvent.State is not { } state) return;
+        if (state.State is JobState.Received) (_acceptedAfter, _receivedTime) = (Stopwatch.GetElapsedTime(_startTimestamp), jobEvent.Time?.ToDateTimeOffset());
+        if (state.State is JobState.Completed or JobState.Failed) (_endedAfter, _endedTime, _usage) = (Stopwatch.GetElapsedTime(_startTimestamp), jobEvent.Time?.ToDateTimeOffset(), state.Usage);
     }
 
     /// <summary>Null for a run that no service told the times of.</summary>
     public RunTimings? Stop()
     {
-        TimeSpan total = Stopwatch.GetElapsedTime(_began);
-        if (_usage is null || _received is not { } received || _ended is not { } ended) return null;
+        TimeSpan total = Stopwatch.GetElapsedTime(_startTimestamp);
+        if (_usage is null || _receivedTime is not { } received || _endedTime is not { } ended) return null;
         // Both clocks saw the job received and ended: by how much more time passed here, so much the client was behind at the end.
-        TimeSpan deliver = (_heard - _sent) - (ended - received) + (total - _heard);
+        TimeSpan deliver = (_endedAfter - _acceptedAfter) - (ended - received) + (total - _endedAfter);
         if (deliver < TimeSpan.Zero) deliver = TimeSpan.Zero;
-        Span("send", TimeSpan.Zero, _sent);
-        Span("deliver", total - deliver, total);
-        return new RunTimings([("send", _sent), .. _usage.Phases.Select(phase => (phase.Name, TimeSpan.FromSeconds(phase.Seconds))), ("deliver", deliver)], total);
+        RecordSpan("send", TimeSpan.Zero, _acceptedAfter);
+        RecordSpan("deliver", total - deliver, total);
+        return new RunTimings([("send", _acceptedAfter), .. _usage.Phases.Select(phase => (phase.Name, TimeSpan.FromSeconds(phase.Seconds))), ("deliver", deliver)], total);
     }
 
-    private void Span(string name, TimeSpan from, TimeSpan to)
+    private void RecordSpan(string name, TimeSpan from, TimeSpan to)
     {
         if (Activity.Current is not { } run || run.Source != Telemetry.Source) return;
-        Activity? span = Telemetry.Source.StartActivity(name, ActivityKind.Internal, run.Context, startTime: _now + from);
-        span?.SetEndTime((_now + to).UtcDateTime);
+        Activity? span = Telemetry.Source.StartActivity(name, ActivityKind.Internal, run.Context, startTime: _startTime + from);
+        span?.SetEndTime((_startTime + to).UtcDateTime);
         span?.Stop();
         Activity.Current = run;
     }

@@ -51,15 +51,15 @@ public sealed class CacheEntry
     public CacheEntry this[Index call] => new(_path, [_calls[call.GetOffset(_calls.Length)]]);
 
     /// <summary>What the module returned. Of several calls, index the entry first.</summary>
-    public Saved Output => Part("output");
+    public Saved Output => GetPart("output");
 
     /// <summary>All arguments: positional ones and keywords.</summary>
-    public Saved Inputs => Part("inputs");
+    public Saved Inputs => GetPart("inputs");
 
     /// <summary>The first argument.</summary>
     public Saved Input => (Saved)Inputs[0][0];
 
-    private Saved Part(string name)
+    private Saved GetPart(string name)
     {
         if (_calls.Length != 1) throw new InvalidOperationException($"`{_path}` was called {_calls.Length} times; say which call: cache[...][0].{name}.");
         return ((IReadOnlyDictionary<string, object?>)_calls[0]!).TryGetValue(name, out object? part) ? new Saved(part)

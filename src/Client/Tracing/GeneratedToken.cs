@@ -12,5 +12,5 @@ namespace Ndif;
 /// <param name="IsLast">The row ends with it.</param>
 public sealed record GeneratedToken(int Invoke, int Row, int Step, long Id, string Text, bool IsLast)
 {
-    internal static GeneratedToken Of(NewToken token) => new((int)token.Invoke, (int)token.Row, (int)token.Step, token.Id, token.Text, token.Last);
+    internal static GeneratedToken FromProto(NewToken token) => new((int)token.Invoke, (int)token.Row, (int)token.Step, token.Id, token.Text, token.Last);
 }

@@ -9,21 +9,21 @@ public sealed class Invoke : IDisposable
     private readonly Trace _trace;
     private readonly Protocol.Invoke _node;
     private readonly List<Protocol.Invoke> _edits = [];
-    private readonly CallIndex _before;
-    private bool _closed;
+    private readonly CallIndex _outerCall;
+    private bool _isClosed;
 
     internal Invoke(Trace trace, object? input, Generation? generation = null)
     {
         _trace = trace;
         _node = new Protocol.Invoke { Generation = generation };
-        _before = trace.Recorder.Call0;
-        trace.Recorder.Call0 = new CallIndex { At = 0 };
+        _outerCall = trace.Recorder.CurrentCall;
+        trace.Recorder.CurrentCall = new CallIndex { At = 0 };
         if (input is not null)
         {
             _node.Input = new Input();
-            trace.Model.Prepare(input, _node.Input, trace.Recorder.Argument);
+            trace.Model.WriteInput(input, _node.Input, trace.Recorder.Argument);
             // a persistent edit goes on the same rows, before what is recorded here and in an order of its own
-            foreach (Action edit in trace.Model.Edits) _edits.Add(new Protocol.Invoke { Region = trace.Recorder.InRegion(edit) });
+            foreach (Action edit in trace.Model.Edits) _edits.Add(new Protocol.Invoke { Region = trace.Recorder.RecordRegion(edit) });
         }
         _node.Region = trace.Recorder.OpenRegion();
         trace.Recorder.Scopes.Push(this);
@@ -34,13 +34,13 @@ public sealed class Invoke : IDisposable
 
     public void Dispose()
     {
-        if (_closed) return;
-        _closed = true;
+        if (_isClosed) return;
+        _isClosed = true;
         Recorder recorder = _trace.Recorder;
         if (recorder.Scopes.Peek() != (object)this)
             throw new InvalidOperationException("A loop or branch inside of this invoke is still open.");
         recorder.Scopes.Pop();
-        recorder.Call0 = _before;
+        recorder.CurrentCall = _outerCall;
         recorder.CloseRegion();
         uint position = (uint)(_trace.Node.Invokes.Count + _edits.Count);
         foreach (Protocol.Invoke edit in _edits) edit.Beside = position;

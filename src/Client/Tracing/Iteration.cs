@@ -14,17 +14,17 @@ public sealed class Iteration
     internal Iteration(Trace trace) => _trace = trace;
 
     /// <summary>One call.</summary>
-    public IEnumerable<int> this[int step] => step >= 0 ? Unroll([step]) : throw Negative();
+    public IEnumerable<int> this[int step] => step >= 0 ? Unroll([step]) : throw NegativeStep();
 
     /// <summary>These calls, in their order, each once.</summary>
-    public IEnumerable<int> this[params int[] steps] => steps.All(s => s >= 0) ? Unroll([.. steps.Distinct().Order()]) : throw Negative();
+    public IEnumerable<int> this[params int[] steps] => steps.All(s => s >= 0) ? Unroll([.. steps.Distinct().Order()]) : throw NegativeStep();
 
     /// <summary>A range of calls; <c>[..]</c> is all of them.</summary>
-    public IEnumerable<int> this[Range range] => Unroll(Steps(range, 1));
+    public IEnumerable<int> this[Range range] => Unroll(ResolveSteps(range, 1));
 
     /// <summary>Every so-many-th call of a range: <c>[.., 2]</c> is every other.</summary>
     public IEnumerable<int> this[Range range, int stride] =>
-        stride > 0 ? Unroll(Steps(range, stride)) : throw new ArgumentOutOfRangeException(nameof(stride), stride, "A stride is at least 1.");
+        stride > 0 ? Unroll(ResolveSteps(range, stride)) : throw new ArgumentOutOfRangeException(nameof(stride), stride, "A stride is at least 1.");
 
     /// <summary>
     /// Every call of the range as one recorded region, for counts that are not known while recording; the step is a value.
@@ -32,62 +32,62 @@ public sealed class Iteration
     public void Each(Action<Value> body, Range? range = null, int stride = 1)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(stride, 1);
-        Record(_trace.Open(), body, range ?? Range.All, stride);
+        RecordLoop(_trace.Open(), body, range ?? Range.All, stride);
     }
 
     /// <summary>The same in whatever trace is open.</summary>
-    internal static void Record(Recorder recorder, Action<Value> body, Range over, int stride = 1)
+    internal static void RecordLoop(Recorder recorder, Action<Value> body, Range range, int stride = 1)
     {
-        if (over.Start.IsFromEnd || (over.End.IsFromEnd && over.End.Value != 0)) throw Negative();
+        if (range.Start.IsFromEnd || (range.End.IsFromEnd && range.End.Value != 0)) throw NegativeStep();
         if (recorder.Scopes.Any(s => s is StepLoop)) throw new InvalidOperationException("An iteration cannot be opened inside of another one.");
-        var loop = new StepLoop { Each = new StepRange { Start = (uint)over.Start.Value, Stride = (uint)stride } };
-        if (!over.End.IsFromEnd) loop.Each.Stop = (uint)over.End.Value;
-        CallIndex before = recorder.Call0;
+        var loop = new StepLoop { Each = new StepRange { Start = (uint)range.Start.Value, Stride = (uint)stride } };
+        if (!range.End.IsFromEnd) loop.Each.Stop = (uint)range.End.Value;
+        CallIndex before = recorder.CurrentCall;
         recorder.Scopes.Push(loop);
-        recorder.Call0 = new CallIndex { Step = new Nothing() };
+        recorder.CurrentCall = new CallIndex { Step = new Nothing() };
         try
         {
-            loop.Region = recorder.InRegion(() => body(recorder.RegionParameter("step")));
+            loop.Region = recorder.RecordRegion(() => body(recorder.RegionParameter("step")));
         }
         finally
         {
-            recorder.Call0 = before;
+            recorder.CurrentCall = before;
             recorder.Scopes.Pop();
         }
         recorder.Add(new Node { Steps = loop });
     }
 
-    private List<int> Steps(Range range, int stride)
+    private List<int> ResolveSteps(Range range, int stride)
     {
-        if (range.Start.IsFromEnd) throw Negative();
-        int stop = !range.End.IsFromEnd ? range.End.Value : range.End.Value == 0 ? All() : throw Negative();
+        if (range.Start.IsFromEnd) throw NegativeStep();
+        int stop = !range.End.IsFromEnd ? range.End.Value : range.End.Value == 0 ? GetCallCount() : throw NegativeStep();
         List<int> steps = [];
         for (int step = range.Start.Value; step < stop; step += stride) steps.Add(step);
         return steps;
     }
 
     /// <summary>How many calls an open end means: the generation's bound, or the one forward pass.</summary>
-    private int All() => _trace.Node.Mode == Mode.Generate
+    private int GetCallCount() => _trace.Node.Mode == Mode.Generate
         ? _trace.Recorder.Scopes.OfType<Invoke>().FirstOrDefault()?.MaxNewTokens
             ?? (_trace.Node.Generation.HasMaxNewTokens ? (int)_trace.Node.Generation.MaxNewTokens : ((LanguageModel)_trace.Model).MaxNewTokens)
         : _trace.Model is LanguageModel ? 1
         : throw new InvalidOperationException("How often the modules of this model are called is not known while recording; give the range an end, or use Iter.Each.");
 
-    private static ArgumentOutOfRangeException Negative() => new("step", "Iteration cannot be negative.");
+    private static ArgumentOutOfRangeException NegativeStep() => new("step", "Iteration cannot be negative.");
 
     private IEnumerable<int> Unroll(List<int> steps)
     {
         Recorder recorder = _trace.Open();
         if (recorder.Scopes.Any(s => s is StepLoop)) throw new InvalidOperationException("An iteration cannot be opened inside of another one.");
         var loop = new StepLoop();
-        CallIndex before = recorder.Call0;
+        CallIndex before = recorder.CurrentCall;
         recorder.Scopes.Push(loop);
         try
         {
             foreach (int step in steps)
             {
                 loop.Unrolled.Add(new Step { Index = (uint)step, Region = recorder.OpenRegion() });
-                recorder.Call0 = new CallIndex { At = (uint)step };
+                recorder.CurrentCall = new CallIndex { At = (uint)step };
                 try
                 {
                     yield return step;
@@ -100,7 +100,7 @@ public sealed class Iteration
         }
         finally
         {
-            recorder.Call0 = before;
+            recorder.CurrentCall = before;
             recorder.Scopes.Pop();
             if (loop.Unrolled.Count > 0) recorder.Add(new Node { Steps = loop });
         }

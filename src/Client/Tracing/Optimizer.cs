@@ -1,4 +1,5 @@
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 using Ndif.Recording;
 
 namespace Ndif;
@@ -16,19 +17,19 @@ public sealed class Optimizer
                 : throw new ArgumentException("An optimizer trains what Parameter(...) returned."));
         foreach (var (name, value) in options)
             if (value is { } given) node.Options[name] = given;
-        new OptimizerSettings(node).Check();
+        new OptimizerSettings(node).Validate();
         _node = recorder.Value(new Node { NewOptimizer = node });
     }
 
     /// <summary>Changes the parameters by their gradients.</summary>
-    public void Step() => Add(zero: false);
+    public void Step() => AddStep(zeroGrad: false);
 
     /// <summary>Clears the gradients; without it they add up from pass to pass.</summary>
-    public void ZeroGrad() => Add(zero: true);
+    public void ZeroGrad() => AddStep(zeroGrad: true);
 
-    private void Add(bool zero)
+    private void AddStep(bool zeroGrad)
     {
         Recorder recorder = Recorder.Current(_node, "An optimizer");
-        recorder.Add(new Node { OptimizerStep = new OptimizerStep { Optimizer = recorder.Argument(_node).Node, Zero = zero } });
+        recorder.Add(new Node { OptimizerStep = new OptimizerStep { Optimizer = recorder.Argument(_node).Node, Zero = zeroGrad } });
     }
 }

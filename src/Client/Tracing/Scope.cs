@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 using Ndif.Recording;
 
 namespace Ndif;
@@ -20,10 +21,10 @@ public abstract class Scope
 
     /// <summary>Repeats the body for each item: of a list of numbers or values, or of a tensor's first dimension.</summary>
     [OverloadResolutionPriority(1)] // an int[] is a Value too
-    public void ForEach<T>(IEnumerable<T> items, Action<Value> body) => Each(Open().Argument(items), body);
+    public void ForEach<T>(IEnumerable<T> items, Action<Value> body) => AddForEach(Open().Argument(items), body);
 
     /// <inheritdoc cref="ForEach{T}(IEnumerable{T}, Action{Value})"/>
-    public void ForEach(Value items, Action<Value> body) => Each(Open().Argument(items), body);
+    public void ForEach(Value items, Action<Value> body) => AddForEach(Open().Argument(items), body);
 
     /// <summary>Repeats the body while the condition holds, at most <paramref name="limit"/> times; beyond that it is an error.</summary>
     public void While(Func<Value> condition, Action body, int limit)
@@ -31,8 +32,8 @@ public abstract class Scope
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
         Recorder recorder = Open();
         Argument? holds = null;
-        uint first = recorder.InRegion(() => holds = recorder.Argument(condition()));
-        uint region = recorder.InRegion(body);
+        uint first = recorder.RecordRegion(() => holds = recorder.Argument(condition()));
+        uint region = recorder.RecordRegion(body);
         recorder.Add(new Node { While = new While { ConditionRegion = first, Condition = holds, Region = region, Limit = (uint)limit } });
     }
 
@@ -51,7 +52,7 @@ public abstract class Scope
     {
         Recorder recorder = Open();
         var backward = new Backward { Loss = recorder.Argument(loss), Gradient = gradient is null ? null : recorder.Argument(gradient) };
-        backward.Region = recorder.InRegion(gradients ?? (() => { }));
+        backward.Region = recorder.RecordRegion(gradients ?? (() => { }));
         recorder.Add(new Node { Backward = backward });
     }
 
@@ -75,7 +76,7 @@ public abstract class Scope
         new(Open(), "adam", parameters, ("lr", lr), ("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weightDecay));
 
     /// <summary>Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2019). PyTorch's <c>torch.optim.AdamW</c></summary>
-    public Optimizer AdamW(IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weightDecay = OptimizerSettings.AdamWDecay) =>
+    public Optimizer AdamW(IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weightDecay = OptimizerSettings.DefaultAdamWWeightDecay) =>
         new(Open(), "adamw", parameters, ("lr", lr), ("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weightDecay));
 
     /// <summary>
@@ -85,12 +86,12 @@ public abstract class Scope
     /// <param name="timeout">How long the service waits. Default: a minute, and no longer than the service allows. A local run has no limit.</param>
     /// <exception cref="NdifException">LOCAL_CALL_FAILED from the run, if the time is up; what the function throws is thrown as it is.</exception>
     public Value Local(Func<TensorData, TensorData> function, Value value, TimeSpan? timeout = null) =>
-        Local([value], items => function(One(items)), timeout);
+        Local([value], items => function(SingleTensor(items)), timeout);
 
     /// <summary>The same for a function that only looks.</summary>
     public void Local(Action<TensorData> function, Value value, TimeSpan? timeout = null) => Local([value], items =>
     {
-        function(One(items));
+        function(SingleTensor(items));
         return null;
     }, timeout);
 
@@ -113,13 +114,13 @@ public abstract class Scope
     /// <exception cref="NdifException">UNSUPPORTED in a remote trace.</exception>
     public void Inspect(Value value, Action<TensorData> function)
     {
-        if (IsRemote) throw Errors.Throwable(ErrorCode.Unsupported, "Inspect is for local runs: the service would wait for your debugger.", "Use t.Local(...), which has a time limit, or t.Log(...).");
+        if (IsRemote) throw Errors.CreateException(ErrorCode.Unsupported, "Inspect is for local runs: the service would wait for your debugger.", "Use t.Local(...), which has a time limit, or t.Log(...).");
         Local(function, value);
     }
 
     internal abstract bool IsRemote { get; }
 
-    private static TensorData One(object?[] values) => new Saved(values[0]).Tensor;
+    private static TensorData SingleTensor(object?[] values) => new Saved(values[0]).Tensor;
 
     /// <summary>Prints when the values are computed; on the service it comes back as a log event at once.</summary>
     public void Log(params object?[] values)
@@ -137,10 +138,10 @@ public abstract class Scope
     /// <summary>A value that the program may set anew, in a loop or branch.</summary>
     public Variable Variable(Value initial) => new(Open(), initial);
 
-    private void Each(Argument items, Action<Value> body)
+    private void AddForEach(Argument items, Action<Value> body)
     {
         Recorder recorder = Open();
-        uint region = recorder.InRegion(() => body(recorder.RegionParameter("item")));
+        uint region = recorder.RecordRegion(() => body(recorder.RegionParameter("item")));
         recorder.Add(new Node { ForEach = new ForEach { Items = items, Region = region } });
     }
 }
@@ -152,15 +153,15 @@ public sealed class Branching
     private readonly Region _region;
     private readonly int _position;
     private readonly If _node;
-    private bool _ended;
+    private bool _hasElse;
 
     internal Branching(Recorder recorder, Value condition, Action then) : this(recorder, recorder.Argument(condition), then) { }
 
     private Branching(Recorder recorder, Argument condition, Action then)
     {
         _recorder = recorder;
-        _node = new If { Branches = { new Branch { Condition = condition, Region = recorder.InRegion(then) } } };
-        _region = recorder.OpenNow;
+        _node = new If { Branches = { new Branch { Condition = condition, Region = recorder.RecordRegion(then) } } };
+        _region = recorder.CurrentRegion;
         recorder.Add(new Node { If = _node });
         _position = _region.Nodes.Count;
     }
@@ -172,22 +173,22 @@ public sealed class Branching
         uint[] since = [.. _region.Nodes.Skip(_position)];
         while (_region.Nodes.Count > _position) _region.Nodes.RemoveAt(_position);
         Branching? inner = null;
-        Otherwise(() =>
+        AddElse(() =>
         {
-            _recorder.OpenNow.Nodes.AddRange(since);
+            _recorder.CurrentRegion.Nodes.AddRange(since);
             inner = new Branching(_recorder, _recorder.Argument(condition), then);
         });
         return inner!;
     }
 
     /// <summary>Otherwise.</summary>
-    public void Else(Action otherwise) => Otherwise(otherwise);
+    public void Else(Action otherwise) => AddElse(otherwise);
 
-    private void Otherwise(Action body)
+    private void AddElse(Action body)
     {
-        if (_ended) throw new InvalidOperationException("This branch has its Else already.");
-        _ended = true;
-        _node.Branches.Add(new Branch { Region = _recorder.InRegion(body) });
+        if (_hasElse) throw new InvalidOperationException("This branch has its Else already.");
+        _hasElse = true;
+        _node.Branches.Add(new Branch { Region = _recorder.RecordRegion(body) });
     }
 }
 

@@ -73,7 +73,7 @@ public sealed class Session : Scope, IDisposable
 
     private void Close()
     {
-        if (_recorder.WasRun) throw new InvalidOperationException("This session has run already; open a new one.");
+        if (_recorder.HasRun) throw new InvalidOperationException("This session has run already; open a new one.");
         if (_recorder.Scopes.Peek() != (object)this)
             throw new InvalidOperationException("A trace of this session is still open; dispose it before the session is run.");
         _recorder.End();

@@ -1,4 +1,5 @@
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 using Ndif.Recording;
 using Ndif.Running;
 
@@ -16,10 +17,10 @@ public sealed class Trace : Scope, IDisposable
     private readonly Backend _backend;
     private readonly bool _isRoot;
     private readonly uint _line;
-    private readonly Invoke? _only;
-    private readonly CallIndex _before;
+    private readonly Invoke? _singleInvoke;
+    private readonly CallIndex _outerCall;
     private RecordedRun? _run;
-    private bool _closed;
+    private bool _isClosed;
 
     internal Trace(TracedModel model, object? input, Mode mode, Backend? backend, bool grad, Generation? generation)
     {
@@ -34,14 +35,14 @@ public sealed class Trace : Scope, IDisposable
             throw new InvalidOperationException("A trace cannot be opened inside of another one; open it after that one's end, or use t.Invoke(...) for another prompt of the same pass.");
         _recorder = Recorder.Ambient ?? Recorder.Begin(model.Reference);
         _node = new Protocol.Trace { Mode = mode, Gradients = grad, Generation = generation, Region = _recorder.OpenRegion() };
-        _line = _recorder.Here();
-        (_before, _recorder.Call0) = (_recorder.Call0, new CallIndex { At = 0 });
+        _line = _recorder.RecordCurrentLine();
+        (_outerCall, _recorder.CurrentCall) = (_recorder.CurrentCall, new CallIndex { At = 0 });
         _recorder.Scopes.Push(this);
         if (input is not null)
         {
             try
             {
-                _only = new Invoke(this, input);
+                _singleInvoke = new Invoke(this, input);
             }
             catch
             {
@@ -58,7 +59,7 @@ public sealed class Trace : Scope, IDisposable
     internal Protocol.Trace Node => _node;
 
     /// <summary>
-    /// What the traced method returned: the token ids of a generation [rows, prompt + new], or a forward's final output.
+    /// What the traced method returned: the token ids of a generation [batch, prompt + new], or a forward's final output.
     /// </summary>
     public Value Result => Open().Value(new Node { Result = new ReadResult() });
 
@@ -84,7 +85,7 @@ public sealed class Trace : Scope, IDisposable
     }
 
     /// <summary>Adds token ids, in any of a prompt's forms, with a mask that is 0 where a token is padding.</summary>
-    public Invoke Invoke(object inputIds, object? attentionMask = null) => OpenInvoke(Prompts.Of(null, inputIds, attentionMask));
+    public Invoke Invoke(object inputIds, object? attentionMask = null) => OpenInvoke(PromptConverter.Combine(null, inputIds, attentionMask));
 
     /// <summary>
     /// The same in a generation, with options of its own for its rows; what is not given is as the trace has it. See
@@ -99,9 +100,9 @@ public sealed class Trace : Scope, IDisposable
     {
         ArgumentNullException.ThrowIfNull(input);
         if (_node.Mode is not Mode.Generate) throw new InvalidOperationException("Only a generation has these options: open the trace with Generate(...).");
-        Generation own = GenerationArguments.Of(maxNewTokens, sample, temperature, topK, topP, minP, typicalP, repetitionPenalty, noRepeatNgram, seed, stop, eos, ignoreEos, minNewTokens);
-        GenerationRules.CheckOfInvoke(own);
-        return OpenInvoke(attentionMask is null ? input : Prompts.Of(null, input, attentionMask), own);
+        Generation own = GenerationOptionsBuilder.Build(maxNewTokens, sample, temperature, topK, topP, minP, typicalP, repetitionPenalty, noRepeatNgram, seed, stop, eos, ignoreEos, minNewTokens);
+        GenerationOptionsValidator.ValidateForInvoke(own);
+        return OpenInvoke(attentionMask is null ? input : PromptConverter.Combine(null, input, attentionMask), own);
     }
 
     /// <summary>An empty invoke: no prompt of its own; it sees the rows of the whole trace, in an order of its own.</summary>
@@ -120,7 +121,7 @@ public sealed class Trace : Scope, IDisposable
         if (!output && !inputs) throw new ArgumentException("A cache of neither outputs nor inputs holds nothing.");
         var cache = new Cache { Outputs = output, Inputs = inputs, Dtype = dtype is { } type ? (DataType)type : DataType.Unspecified };
         if (modules is not null) cache.Modules.AddRange(modules.Select(m => m.Path));
-        return new ActivationCache(Open().SaveOf(new Node { Cache = cache }), _model);
+        return new ActivationCache(Open().AddSaved(new Node { Cache = cache }), _model);
     }
 
     /// <summary>
@@ -128,7 +129,7 @@ public sealed class Trace : Scope, IDisposable
     /// layers before it do not run for them. The first thing in its invoke.
     /// </summary>
     /// <param name="module">A decoder layer, the final norm or the output projection.</param>
-    /// <param name="value">Hidden states, as many as the prompt has tokens. [rows, tokens, hidden]</param>
+    /// <param name="value">Hidden states, as many as the prompt has tokens. [batch, seq, hidden]</param>
     /// <example><code>using (t.Invoke(prompt)) { t.StartAt(llm.Layers[3], hidden); logits = llm.Logits.Save(); }</code></example>
     public void StartAt(Envoy module, Value value) =>
         Open().Add(new Node { StartAt = new StartAt { Module = module.Path, Value = Open().Argument(value) } });
@@ -209,25 +210,25 @@ public sealed class Trace : Scope, IDisposable
     /// <summary>Ends the trace. One that was not run is thrown away; one inside of a session will run with it.</summary>
     public void Dispose()
     {
-        if (_closed) return;
+        if (_isClosed) return;
         if (!_isRoot)
         {
             Close();
             return;
         }
         // no complaint of what is still open: an exception may be on its way, and it says more
-        _closed = true;
+        _isClosed = true;
         _recorder.End();
     }
 
     internal override bool IsRemote => _recorder.Scopes.OfType<Session>().FirstOrDefault() is { } session ? session.IsRemote : _backend.Kind is BackendKind.Remote;
 
-    internal override Recorder Open() => !_closed ? _recorder
+    internal override Recorder Open() => !_isClosed ? _recorder
         : throw new InvalidOperationException("This trace is closed: it has run, or was disposed.");
 
     private Invoke OpenInvoke(object? input, Generation? own = null)
     {
-        if (_only is not null)
+        if (_singleInvoke is not null)
             throw new InvalidOperationException("This trace has its prompt already; open it without one (llm.Trace()) to use several invokes.");
         if (Open().Scopes.Peek() is not Trace)
             throw new InvalidOperationException("An invoke cannot be opened inside of another invoke, a loop or a branch; dispose the open one first.");
@@ -236,17 +237,17 @@ public sealed class Trace : Scope, IDisposable
 
     private void Close()
     {
-        if (_closed) return;
-        _only?.Dispose();
+        if (_isClosed) return;
+        _singleInvoke?.Dispose();
         if (_recorder.Scopes.Peek() != (object)this)
             throw new InvalidOperationException("An invoke or loop of this trace is still open; dispose it before the trace is run.");
-        Finish();
+        LeaveScope();
         if (!_node.Invokes.Any(i => i.Input is not null))
         {
             _recorder.End();
-            throw Errors.Throwable(ErrorCode.BadInput, "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");
+            throw Errors.CreateException(ErrorCode.BadInput, "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");
         }
-        if (OnToken is not null) Stream();
+        if (OnToken is not null) EnableStreaming();
         uint node = _recorder.Add(new Node { Trace = _node, Line = _line });
         if (OnToken is { } told) _recorder.TokenHandlers[node] = told;
         if (_isRoot) _recorder.End();
@@ -256,28 +257,28 @@ public sealed class Trace : Scope, IDisposable
     private void Abandon()
     {
         while (_recorder.Scopes.Peek() != (object)this) _recorder.Scopes.Pop();
-        Finish();
+        LeaveScope();
         if (_isRoot) _recorder.End();
     }
 
-    private void Finish()
+    private void LeaveScope()
     {
-        _closed = true;
+        _isClosed = true;
         _recorder.Scopes.Pop();
-        _recorder.Call0 = _before;
+        _recorder.CurrentCall = _outerCall;
         _recorder.CloseRegion();
     }
 
-    private void Stream()
+    private void EnableStreaming()
     {
         if (_node.Generation is null) throw new InvalidOperationException("OnToken is told of a generation's tokens: open the trace with Generate(...).");
         _node.Generation.Stream = true;
-        GenerationRules.Check(_node.Generation);
+        GenerationOptionsValidator.Validate(_node.Generation);
     }
 
     private void RequireRoot()
     {
         if (!_isRoot) throw new InvalidOperationException("A trace inside of a session runs with it: await session.RunAsync().");
-        if (_recorder.WasRun) throw new InvalidOperationException("This trace has run already; open a new one.");
+        if (_recorder.HasRun) throw new InvalidOperationException("This trace has run already; open a new one.");
     }
 }

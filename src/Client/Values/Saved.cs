@@ -26,7 +26,7 @@ public sealed class Saved : Value
     /// dictionary from string.
     /// </summary>
     /// <exception cref="InvalidOperationException">Accessing value before it's been set.</exception>
-    public object? Result => HasValue ? _result : throw NotSet();
+    public object? Result => HasValue ? _result : throw ValueNotSet();
 
     /// <summary>The result as a tensor; a number counts as one without dimensions.</summary>
     /// <exception cref="InvalidOperationException">Accessing value before it's been set, or it is not a tensor.</exception>
@@ -37,7 +37,7 @@ public sealed class Saved : Value
         double number => TensorData.FromArray([number]).Reshape(),
         bool flag => TensorData.FromArray([flag]).Reshape(),
         object?[] { Length: 1 } tuple when tuple[0] is TensorData tensor => tensor,
-        var other => throw new InvalidOperationException($"The result is {DataReader.Describe(other)}, not a tensor; index it first."),
+        var other => throw new InvalidOperationException($"The result is {DataDeserializer.Describe(other)}, not a tensor; index it first."),
     };
 
     /// <summary>The one element of the result.</summary>
@@ -51,7 +51,7 @@ public sealed class Saved : Value
     /// <summary>The sizes: numbers once the result is there, deferred before.</summary>
     public override Value Shape => HasValue ? new Saved(Tensor.Shape.ToArray().Select(size => (object?)size).ToArray()) : base.Shape;
 
-    internal void Set(object? result) => (HasValue, _result) = (true, result);
+    internal void SetResult(object? result) => (HasValue, _result) = (true, result);
 
     internal override object? AsArgument() => HasValue && !IsRecording ? _result : this;
 
@@ -65,13 +65,13 @@ public sealed class Saved : Value
             object?[] items when index is [var only] => only.Entry switch
             {
                 long i => new Saved(items[i < 0 ? i + items.Length : i]),
-                Stride s => new Saved(items[(Range)Of(s)]),
+                IndexSlice s => new Saved(items[(Range)Of(s)]),
                 _ => throw new ArgumentException("A tuple or list is indexed by a number or a range."),
             },
             _ => new Saved(Tensor[index]),
         };
 
-        static Range Of(Stride s) => new(At(s.Start, Index.Start), At(s.Stop, Index.End));
+        static Range Of(IndexSlice s) => new(At(s.Start, Index.Start), At(s.Stop, Index.End));
         static Index At(long? at, Index otherwise) => at is null ? otherwise : at < 0 ? ^(int)-at.Value : (int)at.Value;
     }
 
@@ -81,13 +81,13 @@ public sealed class Saved : Value
         return _result is IReadOnlyDictionary<string, object?> map
             ? map.TryGetValue(key, out object? entry) ? new Saved(entry)
                 : throw new KeyNotFoundException($"The result has no `{key}`; it has {string.Join(", ", map.Keys)}.")
-            : throw new InvalidOperationException($"The result is {DataReader.Describe(_result)}, which has no names.");
+            : throw new InvalidOperationException($"The result is {DataDeserializer.Describe(_result)}, which has no names.");
     }
 
-    private InvalidOperationException NotSet() => new(
-        Recorder is { WasRun: true }
+    private InvalidOperationException ValueNotSet() => new(
+        Recorder is { HasRun: true }
             ? "Accessing value before it's been set. The trace ran, but not this save: its branch was not taken, its step did not happen, or the trace was stopped before it."
             : "Accessing value before it's been set. It has a value after the trace has run.");
 
-    public override string ToString() => HasValue ? DataReader.Render(_result) : "Saved (not yet run)";
+    public override string ToString() => HasValue ? DataDeserializer.Render(_result) : "Saved (not yet run)";
 }

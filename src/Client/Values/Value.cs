@@ -55,16 +55,16 @@ public partial class Value
         get
         {
             Recorder recorder = Recorder.Current(this);
-            return recorder.Value(new Node { ReadGradient = new ReadGradient { Node = NodeIn(recorder) } });
+            return recorder.Value(new Node { ReadGradient = new ReadGradient { Node = GetNodeId(recorder) } });
         }
         set
         {
             Recorder recorder = Recorder.Current(this);
-            recorder.Add(new Node { WriteGradient = new WriteGradient { Node = NodeIn(recorder), Value = recorder.Argument(value) } });
+            recorder.Add(new Node { WriteGradient = new WriteGradient { Node = GetNodeId(recorder), Value = recorder.Argument(value) } });
         }
     }
 
-    private uint NodeIn(Recorder recorder) => recorder.Argument(this) is { ValueCase: Argument.ValueOneofCase.Node } own ? own.Node
+    private uint GetNodeId(Recorder recorder) => recorder.Argument(this) is { ValueCase: Argument.ValueOneofCase.Node } own ? own.Node
         : throw new InvalidOperationException("A constant has no gradient: only what is computed in the trace has one.");
 
     /// <summary>The sizes, usable as numbers: <c>x.Shape[^1]</c>.</summary>
@@ -76,15 +76,15 @@ public partial class Value
     /// <param name="name">The result's name; by default the expression's position.</param>
     public Saved Save(string? name = null) => Recorder.Current(this).Save(this, name);
 
-    public static implicit operator Value(double number) => new Constant(number);
-    public static implicit operator Value(float number) => new Constant((double)number);
-    public static implicit operator Value(long number) => new Constant(number);
-    public static implicit operator Value(int number) => new Constant((long)number);
-    public static implicit operator Value(bool flag) => new Constant(flag);
-    public static implicit operator Value(TensorData tensor) => new Constant(tensor);
-    public static implicit operator Value(int[] numbers) => new Constant(TensorData.FromArray(Array.ConvertAll(numbers, n => (long)n)));
-    public static implicit operator Value(long[] numbers) => new Constant(TensorData.FromArray(numbers));
-    public static implicit operator Value(float[] numbers) => new Constant(TensorData.FromArray(numbers));
+    public static implicit operator Value(double number) => new ConstantValue(number);
+    public static implicit operator Value(float number) => new ConstantValue((double)number);
+    public static implicit operator Value(long number) => new ConstantValue(number);
+    public static implicit operator Value(int number) => new ConstantValue((long)number);
+    public static implicit operator Value(bool flag) => new ConstantValue(flag);
+    public static implicit operator Value(TensorData tensor) => new ConstantValue(tensor);
+    public static implicit operator Value(int[] numbers) => new ConstantValue(TensorData.FromArray(Array.ConvertAll(numbers, n => (long)n)));
+    public static implicit operator Value(long[] numbers) => new ConstantValue(TensorData.FromArray(numbers));
+    public static implicit operator Value(float[] numbers) => new ConstantValue(TensorData.FromArray(numbers));
     public static implicit operator Idx(Value value) => Idx.From(value);
 
     public static Value operator +(Value left, Value right) => Binary("add", left, right);
@@ -108,7 +108,7 @@ public partial class Value
 }
 
 /// <summary>A number, flag or tensor of the client, on its way into a program.</summary>
-internal sealed class Constant(object content) : Value(null, 0)
+internal sealed class ConstantValue(object content) : Value(null, 0)
 {
     internal override object AsArgument() => content;
 

@@ -15,38 +15,38 @@ internal sealed class TokenBatch : IDisposable
     private readonly List<long[]> _tokens, _masks; // of all tokens so far
     private readonly torch.Device _device;
 
-    public TokenBatch(IReadOnlyList<TokenRow> rows, torch.Device device)
+    public TokenBatch(IReadOnlyList<InputRow> rows, torch.Device device)
     {
         _device = device;
-        Width = rows.Max(r => r.Ids.Length);
-        _masks = [.. rows.Select(r => (long[])[.. new long[Width - r.Ids.Length], .. r.Mask ?? Ones(r.Ids.Length)])];
-        _tokens = [.. rows.Select(r => (long[])[.. new long[Width - r.Ids.Length], .. r.Ids])];
-        Ids = New(_tokens);
-        Mask = New(_masks);
-        Positions = New([.. _masks.Select(PositionsOf)]);
+        SequenceLength = rows.Max(r => r.InputIds.Length);
+        _masks = [.. rows.Select(r => (long[])[.. new long[SequenceLength - r.InputIds.Length], .. r.AttentionMask ?? Ones(r.InputIds.Length)])];
+        _tokens = [.. rows.Select(r => (long[])[.. new long[SequenceLength - r.InputIds.Length], .. r.InputIds])];
+        InputIds = NewTensor(_tokens);
+        AttentionMask = NewTensor(_masks);
+        PositionIds = NewTensor([.. _masks.Select(PositionIdsOf)]);
     }
 
     /// <summary>Tokens of the longest row.</summary>
-    public int Width { get; }
+    public int SequenceLength { get; }
 
-    /// <summary>[rows, tokens] int64, of the next pass</summary>
-    public torch.Tensor Ids { get; private set; }
+    /// <summary>[batch, seq] int64, of the next pass</summary>
+    public torch.Tensor InputIds { get; private set; }
 
-    /// <summary>[rows, keys] int64</summary>
-    public torch.Tensor Mask { get; private set; }
+    /// <summary>[batch, kvSeq] int64</summary>
+    public torch.Tensor AttentionMask { get; private set; }
 
-    /// <summary>[rows, tokens] int64, of the next pass</summary>
-    public torch.Tensor Positions { get; private set; }
+    /// <summary>[batch, seq] int64, of the next pass</summary>
+    public torch.Tensor PositionIds { get; private set; }
 
     /// <summary>Makes the chosen tokens the input of the next pass.</summary>
-    public void Advance(IReadOnlyList<long> next)
+    public void AppendTokens(IReadOnlyList<long> nextTokens)
     {
-        for (int row = 0; row < next.Count; row++) (_tokens[row], _masks[row]) = ([.. _tokens[row], next[row]], [.. _masks[row], 1]);
-        Replace([.. next.Select(id => (long[])[id])], [.. _masks.Select(m => (long[])[m.Sum() - 1])]);
+        for (int row = 0; row < nextTokens.Count; row++) (_tokens[row], _masks[row]) = ([.. _tokens[row], nextTokens[row]], [.. _masks[row], 1]);
+        ReplaceTensors([.. nextTokens.Select(id => (long[])[id])], [.. _masks.Select(m => (long[])[m.Sum() - 1])]);
     }
 
     /// <summary>Keeps these rows.</summary>
-    public void Select(IReadOnlyList<int> rows)
+    public void SelectRows(IReadOnlyList<int> rows)
     {
         List<long[]> tokens = [.. rows.Select(r => _tokens[r])], masks = [.. rows.Select(r => _masks[r])];
         for (int row = 0; row < rows.Count; row++) (_tokens[row], _masks[row]) = (tokens[row], masks[row]);
@@ -55,25 +55,25 @@ internal sealed class TokenBatch : IDisposable
     }
 
     /// <summary>True if a row has just come to have more tokens than so many.</summary>
-    public bool Crosses(long length) => _masks.Any(mask => mask.Sum() == length + 1);
+    public bool HasRowPastLength(long length) => _masks.Any(mask => mask.Sum() == length + 1);
 
-    /// <summary>All tokens so far, those of the next pass too: ids and positions, each [rows, keys] int64.</summary>
-    public (torch.Tensor Ids, torch.Tensor Positions) Whole() => (New(_tokens), New([.. _masks.Select(PositionsOf)]));
+    /// <summary>All tokens so far, those of the next pass too: ids and positions, each [batch, kvSeq] int64.</summary>
+    public (torch.Tensor Ids, torch.Tensor Positions) FullSequences() => (NewTensor(_tokens), NewTensor([.. _masks.Select(PositionIdsOf)]));
 
     public void Dispose()
     {
-        Ids.Dispose();
-        Mask.Dispose();
-        Positions.Dispose();
+        InputIds.Dispose();
+        AttentionMask.Dispose();
+        PositionIds.Dispose();
     }
 
-    private void Replace(IReadOnlyList<long[]> ids, IReadOnlyList<long[]> positions)
+    private void ReplaceTensors(IReadOnlyList<long[]> ids, IReadOnlyList<long[]> positions)
     {
         Dispose();
-        (Ids, Mask, Positions) = (New(ids), New(_masks), New(positions));
+        (InputIds, AttentionMask, PositionIds) = (NewTensor(ids), NewTensor(_masks), NewTensor(positions));
     }
 
-    private static long[] PositionsOf(long[] mask)
+    private static long[] PositionIdsOf(long[] mask)
     {
         var positions = new long[mask.Length];
         long next = 0;
@@ -88,6 +88,6 @@ internal sealed class TokenBatch : IDisposable
         return ones;
     }
 
-    private torch.Tensor New(IReadOnlyList<long[]> rows) =>
+    private torch.Tensor NewTensor(IReadOnlyList<long[]> rows) =>
         torch.tensor(rows.SelectMany(r => r).ToArray(), [rows.Count, rows[0].Length], dtype: torch.ScalarType.Int64, device: _device).DetachFromDisposeScope();
 }

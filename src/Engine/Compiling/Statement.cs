@@ -1,4 +1,5 @@
 using Ndif.Protocol;
+using Ndif.Protocol.Ops;
 using TorchSharp;
 
 namespace Ndif.Engine.Compiling;
@@ -9,40 +10,40 @@ namespace Ndif.Engine.Compiling;
 internal abstract record Statement(uint Id, uint[] Needs)
 {
     /// <summary>Nodes whose values nobody uses after this statement.</summary>
-    public uint[] Frees { get; set; } = [];
+    public uint[] FreedAfter { get; set; } = [];
 }
 
 /// <summary>A place in the model where a run meets the pass: before or after a call of a module, or of an operation inside of it.</summary>
-/// <param name="Operation">By its index in the module's source; <see cref="Whole"/> for the module itself.</param>
-/// <param name="Defined">The path of a module that the program defines; each job has its own.</param>
-internal readonly record struct Point(int Module, bool After, int Operation = Point.Whole, string? Defined = null)
+/// <param name="Operation">By its index in the module's source; <see cref="WholeModule"/> for the module itself.</param>
+/// <param name="DefinedPath">The path of a module that the program defines; each job has its own.</param>
+internal readonly record struct HookPoint(int Module, bool IsAfter, int Operation = HookPoint.WholeModule, string? DefinedPath = null)
 {
-    public const int Whole = -1, OfTheUser = -1;
+    public const int WholeModule = -1, ProgramModule = -1;
 
-    public bool IsDefined => Defined is not null;
+    public bool IsDefined => DefinedPath is not null;
 
-    public bool IsOperation => Operation != Whole;
+    public bool IsOperation => Operation != WholeModule;
 }
 
 /// <param name="Call">Which call of the module; null is the step of the enclosing loop.</param>
-/// <param name="Followed">A gradient is asked of what is read: autograd's graph begins here, if it has not begun before.</param>
-internal sealed record ReadStatement(uint Id, Point At, SiteKind Kind, int? Call, bool Followed) : Statement(Id, []);
+/// <param name="RequiresGrad">A gradient is asked of what is read: autograd's graph begins here, if it has not begun before.</param>
+internal sealed record ReadStatement(uint Id, HookPoint Point, SiteKind Kind, int? Call, bool RequiresGrad) : Statement(Id, []);
 
-internal sealed record WriteStatement(uint Id, uint[] Needs, Point At, SiteKind Kind, int? Call, Operand Value) : Statement(Id, Needs);
+internal sealed record WriteStatement(uint Id, uint[] Needs, HookPoint Point, SiteKind Kind, int? Call, Operand Value) : Statement(Id, Needs);
 
-internal sealed record SkipStatement(uint Id, uint[] Needs, Point At, int? Call, Operand Value) : Statement(Id, Needs);
+internal sealed record SkipStatement(uint Id, uint[] Needs, HookPoint Point, int? Call, Operand Value) : Statement(Id, Needs);
 
-/// <param name="Before">What does not run before the module.</param>
-/// <param name="Embed">The embedding, which does not run either where it is as wide as the value.</param>
-internal sealed record StartAtStatement(uint Id, uint[] Needs, int Module, int[] Before, int Embed, Operand Value) : Statement(Id, Needs);
+/// <param name="SkippedModules">What does not run before the module.</param>
+/// <param name="EmbeddingModule">The embedding, which does not run either where it is as wide as the value.</param>
+internal sealed record StartAtStatement(uint Id, uint[] Needs, int Module, int[] SkippedModules, int EmbeddingModule, Operand Value) : Statement(Id, Needs);
 
 internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Operand[] Arguments) : Statement(Id, Needs);
 
 internal sealed record CallModuleStatement(uint Id, uint[] Needs, int Module, Operand[] Arguments, KeyValuePair<string, Operand>[] Keywords) : Statement(Id, Needs);
 
 /// <summary>A module of the program's own.</summary>
-/// <param name="Held">What its forward uses from outside: it stays, for calls that come.</param>
-internal sealed record DefineModuleStatement(uint Id, string Path, uint[] Held) : Statement(Id, Held);
+/// <param name="CapturedNodes">What its forward uses from outside: it stays, for calls that come.</param>
+internal sealed record DefineModuleStatement(uint Id, string Path, uint[] CapturedNodes) : Statement(Id, CapturedNodes);
 
 /// <summary>A call of such a module.</summary>
 internal sealed record CallDefinedStatement(uint Id, uint[] Needs, string Path, uint Forward, uint Input, Operand Argument, Operand Result) : Statement(Id, Needs);
@@ -78,14 +79,14 @@ internal sealed record WhileStatement(uint Id, uint ConditionRegion, Operand Con
 
 internal sealed record BreakStatement(uint Id) : Statement(Id, []);
 
-internal sealed record CacheStatement(uint Id, int[] Modules, bool Outputs, bool Inputs, torch.ScalarType? Type, string Name) : Statement(Id, []);
+internal sealed record CacheStatement(uint Id, int[] Modules, bool Outputs, bool Inputs, torch.ScalarType? DType, string Name) : Statement(Id, []);
 
 internal sealed record PutStatement(uint Id, uint[] Needs, uint Container, string Key, Operand Value) : Statement(Id, Needs);
 
 internal sealed record SetVariableStatement(uint Id, uint[] Needs, uint Container, Operand Value) : Statement(Id, Needs);
 
-/// <param name="Asked">The values whose gradients are accessed in the block, in order.</param>
-internal sealed record BackwardStatement(uint Id, uint[] Needs, Operand Loss, Operand? Gradient, uint Region, uint[] Asked) : Statement(Id, Needs);
+/// <param name="AccessedGradients">The values whose gradients are accessed in the block, in order.</param>
+internal sealed record BackwardStatement(uint Id, uint[] Needs, Operand Loss, Operand? Gradient, uint Region, uint[] AccessedGradients) : Statement(Id, Needs);
 
 internal sealed record ReadGradientStatement(uint Id, uint[] Needs, uint Node) : Statement(Id, Needs);
 

@@ -20,11 +20,11 @@ namespace Ndif.Engine.Gradients;
 /// 4. At the end the hooks go; a block that still waits asked for what never came.
 /// The graph stays until its trace's tensors are gone, so a second pass may follow.
 /// </summary>
-internal sealed class BackwardPass(BackwardStatement statement, Interpreter interpreter) : Block
+internal sealed class BackwardPass(BackwardStatement statement, Interpreter interpreter) : StatementBlock
 {
-    private readonly Dictionary<nint, Place> _places = [];
-    private readonly Dictionary<uint, Place> _byNode = [];
-    private Place? _here;
+    private readonly Dictionary<nint, HookedTensor> _hookedTensors = [];
+    private readonly Dictionary<uint, HookedTensor> _byNode = [];
+    private HookedTensor? _current;
     private Exception? _failure;
 
     private JobRun Job => interpreter.Job;
@@ -35,9 +35,9 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
     public void Run()
     {
         using var scope = torch.NewDisposeScope();
-        torch.Tensor loss = Loss(out torch.Tensor? gradient);
-        foreach (uint node in statement.Asked.Concat(Plan.Graph.Kept).Distinct()) Add(node);
-        List<GradientHook> hooks = [.. _places.Values.Select(place => GradientHook.Register(place.Tensor, g => Come(place, g)))]; // 1
+        torch.Tensor loss = EvaluateLoss(out torch.Tensor? gradient);
+        foreach (uint node in statement.AccessedGradients.Concat(Plan.Autograd.RetainsGrad).Distinct()) AddHookedTensor(node);
+        List<GradientHook> hooks = [.. _hookedTensors.Values.Select(place => GradientHook.Register(place.Tensor, g => OnGradient(place, g)))]; // 1
         try
         {
             interpreter.RunBlock(this);                                                                                       // 2
@@ -45,16 +45,16 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
         }
         catch (Exception e) when (_failure is null)
         {
-            throw Faults.Of(e, "The backward pass", "An in-place edit of a value that the graph needs (`x[..] = v`, `x += v` on a tensor) breaks it: assign a new value instead.");
+            throw ForwardErrorTranslator.Translate(e, "The backward pass", "An in-place edit of a value that the graph needs (`x[..] = v`, `x += v` on a tensor) breaks it: assign a new value instead.");
         }
         finally
         {
             foreach (GradientHook hook in hooks) hook.Dispose();                                                              // 4
-            foreach (Place place in _places.Values) place.Gradient?.Dispose();
+            foreach (HookedTensor place in _hookedTensors.Values) place.Gradient?.Dispose();
         }
         if (_failure is not null) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(_failure);
-        if (!HasEnded && interpreter.Waits is Wait.Gradient)
-            throw Errors.Throwable(ErrorCode.NoGradient, $"The gradient of {Plan.Described(interpreter.Needed)} never came: the loss does not depend on it.",
+        if (!IsComplete && interpreter.WaitReason is WaitReason.Gradient)
+            throw Errors.CreateException(ErrorCode.NoGradient, $"The gradient of {Plan.DescribeValue(interpreter.AwaitedNode)} never came: the loss does not depend on it.",
                 "Read the gradient of a value that the loss was computed from, as the model or your program used it; not of a copy beside it.");
     }
 
@@ -62,101 +62,101 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
     /// <exception cref="OutOfOrderException">It has gone past.</exception>
     public bool IsAt(uint node)
     {
-        Place place = _byNode[node];
+        HookedTensor place = _byNode[node];
         if (place.HasPassed)
-            throw Errors.Throwable(ErrorCode.OutOfOrder, $"The gradient of {Plan.Described(node)} was missed: the backward pass had already run past it when it was accessed.",
+            throw Errors.CreateException(ErrorCode.OutOfOrder, $"The gradient of {Plan.DescribeValue(node)} was missed: the backward pass had already run past it when it was accessed.",
                 "In a backward block access gradients in reverse order: first of what the model computed last.");
-        return place == _here;
+        return place == _current;
     }
 
     /// <summary>The gradient at the place where the pass stands, borrowed. It may be edited in place.</summary>
-    public torch.Tensor Gradient => _here!.Gradient!;
+    public torch.Tensor Gradient => _current!.Gradient!;
 
     /// <summary>Another gradient flows on from here.</summary>
-    public void Replace(object? value)
+    public void ReplaceGradient(object? value)
     {
         using var scope = torch.NewDisposeScope();
-        _here!.Gradient = Fitting(value, _here.Gradient!).DetachFromDisposeScope();
+        _current!.Gradient = CoerceGradient(value, _current.Gradient!).DetachFromDisposeScope();
     }
 
     /// <summary>A gradient's new value as a tensor of its shape and type, in the current dispose scope.</summary>
-    public static torch.Tensor Fitting(object? value, torch.Tensor gradient)
+    public static torch.Tensor CoerceGradient(object? value, torch.Tensor gradient)
     {
         torch.Tensor tensor = value switch
         {
             torch.Tensor given => given,
             long or double or bool => torch.full_like(gradient, Convert.ToDouble(value, System.Globalization.CultureInfo.InvariantCulture)),
-            _ => throw Errors.Throwable(ErrorCode.BadArgument, "A gradient can be replaced by a tensor or a number."),
+            _ => throw Errors.CreateException(ErrorCode.BadArgument, "A gradient can be replaced by a tensor or a number."),
         };
         if (!tensor.shape.SequenceEqual(gradient.shape))
-            throw Errors.Throwable(ErrorCode.ShapeMismatch, $"A gradient of shape [{string.Join(", ", gradient.shape)}] cannot be replaced by [{string.Join(", ", tensor.shape)}].",
+            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"A gradient of shape [{string.Join(", ", gradient.shape)}] cannot be replaced by [{string.Join(", ", tensor.shape)}].",
                 "A gradient has the shape of its value.");
         return tensor.detach().to(gradient.dtype, gradient.device);
     }
 
-    private torch.Tensor Loss(out torch.Tensor? gradient)
+    private torch.Tensor EvaluateLoss(out torch.Tensor? gradient)
     {
         gradient = null;
         if (statement.Loss.Evaluate(Job.Slots) is not torch.Tensor loss)
-            throw Errors.Throwable(ErrorCode.BadArgument, "Only a tensor has a backward pass.");
+            throw Errors.CreateException(ErrorCode.BadArgument, "Only a tensor has a backward pass.");
         if (!loss.requires_grad)
-            throw Errors.Throwable(ErrorCode.NoGradient, "The loss does not depend on anything that requires a gradient.",
+            throw Errors.CreateException(ErrorCode.NoGradient, "The loss does not depend on anything that requires a gradient.",
                 "Read the gradient of a value of the model it was computed from (`h.Grad`), call RequiresGrad() on it, or use a parameter; and open the trace with grad: true.");
-        if (statement.Gradient?.Evaluate(Job.Slots) is { } given) gradient = Fitting(given, loss);
+        if (statement.Gradient?.Evaluate(Job.Slots) is { } given) gradient = CoerceGradient(given, loss);
         else if (loss.numel() != 1)
-            throw Errors.Throwable(ErrorCode.ShapeMismatch, $"A gradient can be begun by itself only for a scalar; the loss has the shape [{string.Join(", ", loss.shape)}].",
+            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"A gradient can be begun by itself only for a scalar; the loss has the shape [{string.Join(", ", loss.shape)}].",
                 "Reduce it (`loss.Sum()`, `loss.Mean()`), or pass the gradient to begin with.");
         return loss;
     }
 
-    private void Add(uint node)
+    private void AddHookedTensor(uint node)
     {
-        bool asked = statement.Asked.Contains(node);
+        bool asked = statement.AccessedGradients.Contains(node);
         if (!Job.Slots.Has(node))
         {
             if (!asked) return; // another one's, or of a turn that is over
-            throw Errors.Throwable(ErrorCode.NoGradient, $"There is no gradient of {Plan.Described(node)}: it is computed in the backward block itself.",
+            throw Errors.CreateException(ErrorCode.NoGradient, $"There is no gradient of {Plan.DescribeValue(node)}: it is computed in the backward block itself.",
                 "Compute before the block what you ask the gradient of.");
         }
         if (TensorOf(node) is not { } tensor)
         {
-            if (asked) throw Errors.Throwable(ErrorCode.BadArgument, $"Only tensors have gradients; {Plan.Described(node)} is {ValueText.Of(Job.Slots[node])}.", "Index a tuple first: `.Output[0]`.");
+            if (asked) throw Errors.CreateException(ErrorCode.BadArgument, $"Only tensors have gradients; {Plan.DescribeValue(node)} is {ValueFormatter.Format(Job.Slots[node])}.", "Index a tuple first: `.Output[0]`.");
             return;
         }
         if (!tensor.requires_grad)
         {
-            if (asked) throw Errors.Throwable(ErrorCode.NoGradient, $"No graph was made for {Plan.Described(node)}, so it has no gradient.", "It must be computed from values of a trace with grad: true that require one.");
+            if (asked) throw Errors.CreateException(ErrorCode.NoGradient, $"No graph was made for {Plan.DescribeValue(node)}, so it has no gradient.", "It must be computed from values of a trace with grad: true that require one.");
             return;
         }
         nint identity = GradientHook.Identity(tensor);
-        if (!_places.TryGetValue(identity, out Place? place)) _places[identity] = place = new Place(tensor);
+        if (!_hookedTensors.TryGetValue(identity, out HookedTensor? place)) _hookedTensors[identity] = place = new HookedTensor(tensor);
         place.Nodes.Add(node);
         _byNode[node] = place;
     }
 
     /// <summary>The tensor of the graph that a node stands for: a parameter's is the model's own.</summary>
     private torch.Tensor? TensorOf(uint node) => Plan.Statements[node] is ParameterStatement parameter
-        ? Plan.Subject.Parameter(parameter.Module, parameter.Name)
+        ? Plan.Model.Parameter(parameter.Module, parameter.Name)
         : Job.Slots[node] as torch.Tensor;
 
     /// <summary>The pass has come to a value. Called out of libtorch: nothing may be thrown.</summary>
-    private torch.Tensor? Come(Place place, torch.Tensor gradient)
+    private torch.Tensor? OnGradient(HookedTensor hooked, torch.Tensor gradient)
     {
         if (_failure is not null) return null;
         try
         {
             if (Job.CheckCancelled()) throw new OperationCanceledException();
             using var scope = torch.NewDisposeScope();
-            _here = place;
-            bool accessed = interpreter.Waits is Wait.Gradient && place.Nodes.Contains(interpreter.Needed);
+            _current = hooked;
+            bool accessed = interpreter.WaitReason is WaitReason.Gradient && hooked.Nodes.Contains(interpreter.AwaitedNode);
             if (accessed)
             {
-                place.Gradient = gradient.clone().DetachFromDisposeScope();
+                hooked.Gradient = gradient.clone().DetachFromDisposeScope();
                 interpreter.RunBlock(this);
             }
-            foreach (uint node in place.Nodes.Where(Plan.Graph.Kept.Contains)) Job.Slots.AddGradient(node, place.Gradient ?? gradient);
-            (_here, place.HasPassed) = (null, true);
-            return place.Gradient;
+            foreach (uint node in hooked.Nodes.Where(Plan.Autograd.RetainsGrad.Contains)) Job.Slots.AddGradient(node, hooked.Gradient ?? gradient);
+            (_current, hooked.HasPassed) = (null, true);
+            return hooked.Gradient;
         }
         catch (Exception e)
         {
@@ -166,7 +166,7 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
     }
 
     /// <summary>A tensor of the graph, and the values of the program that are it.</summary>
-    private sealed class Place(torch.Tensor tensor)
+    private sealed class HookedTensor(torch.Tensor tensor)
     {
         public torch.Tensor Tensor { get; } = tensor;
 

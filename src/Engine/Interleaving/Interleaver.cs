@@ -1,6 +1,6 @@
 using Ndif.Engine.Compiling;
+using Ndif.Engine.HookedModels;
 using Ndif.Engine.Running;
-using Ndif.Engine.Subjects;
 using Ndif.Models;
 using Ndif.Protocol;
 using TorchSharp;
@@ -16,7 +16,7 @@ namespace Ndif.Engine.Interleaving;
 ///   invoke 1:   waits ────┘ └ ...
 /// </code>
 /// 1. Before the pass every invoke runs until it waits for a point of the model.
-/// 2. The pass comes to a watched point and stands still there (<see cref="Pass"/>).
+/// 2. The pass comes to a watched point and stands still there (<see cref="OnHookPoint"/>).
 /// 3. Invokes that wait for this point go on, in the order of their definition, until none can: one may wait for a value that
 ///    another has still to compute.
 /// 4. What they wrote is the point's value from here on; the calls of the point are counted, by owner; the pass goes on.
@@ -25,233 +25,233 @@ namespace Ndif.Engine.Interleaving;
 /// </summary>
 internal sealed class Interleaver
 {
-    private readonly SubjectModel _subject;
+    private readonly HookedModel _model;
     private readonly IReadOnlyList<TraceRun> _traces;
     private readonly Interpreter[] _invokes;
-    private readonly List<RunningCache> _caches = [];
-    private readonly List<EarlyStart> _starts = [];
-    private readonly Dictionary<Point, PointState> _points = [];
-    private readonly Dictionary<(JobRun, uint), Dictionary<Interpreter, HashSet<uint>>> _barriers = [];
-    private bool _settling;
+    private readonly List<ActivationCollector> _caches = [];
+    private readonly List<StartAtState> _startAtStates = [];
+    private readonly Dictionary<HookPoint, HookPointState> _hookPoints = [];
+    private readonly Dictionary<(JobRun, uint), Dictionary<Interpreter, HashSet<uint>>> _barrierArrivals = [];
+    private bool _isRunningInvokes;
 
-    public Interleaver(SubjectModel subject, IReadOnlyList<TraceRun> traces)
+    public Interleaver(HookedModel model, IReadOnlyList<TraceRun> traces)
     {
-        (_subject, _traces, Sites) = (subject, traces, new SiteValues(subject));
+        (_model, _traces, Sites) = (model, traces, new SiteValues(model));
         _invokes = [.. traces.SelectMany(t => t.Invokes)];
-        foreach (Point point in traces.SelectMany(t => t.Job.Plan.Points).Where(p => !p.IsDefined)) _points.TryAdd(point, new PointState());
+        foreach (HookPoint point in traces.SelectMany(t => t.Job.Plan.HookPoints).Where(p => !p.IsDefined)) _hookPoints.TryAdd(point, new HookPointState());
         foreach (Interpreter invoke in _invokes) invoke.Interleaver = this;
-        Watches = new ModuleWatch?[subject.Paths.Count];
-        foreach (var points in _points.Keys.GroupBy(p => p.Module))
-            Watches[points.Key] = new ModuleWatch(this, points.Key, Has(new(points.Key, false)), Has(new(points.Key, true)), OperationWatch.Of(this, subject.Source(points.Key), points));
-        foreach (int module in subject.Milestones) Watches[module] ??= new ModuleWatch(this, module, false, false);
+        Hooks = new InterleavingModuleHook?[model.Paths.Count];
+        foreach (var points in _hookPoints.Keys.GroupBy(p => p.Module))
+            Hooks[points.Key] = new InterleavingModuleHook(this, points.Key, Has(new(points.Key, false)), Has(new(points.Key, true)), InterleavingOperationHook.CreateAll(this, model.Source(points.Key), points));
+        foreach (int module in model.CancellationPoints) Hooks[module] ??= new InterleavingModuleHook(this, module, false, false);
 
-        bool Has(Point point) => _points.ContainsKey(point);
+        bool Has(HookPoint point) => _hookPoints.ContainsKey(point);
     }
 
     public SiteValues Sites { get; }
 
     /// <summary>Who is told of calls, by module.</summary>
-    public ModuleWatch?[] Watches { get; }
+    public InterleavingModuleHook?[] Hooks { get; }
 
     /// <summary>Runs every invoke as far as it comes without the model (step 1).</summary>
     public void Begin()
     {
-        Settle();
-        StopIfAllAreDone();
+        RunReadyInvokes();
+        StopIfAllDone();
     }
 
     /// <summary>The pass has come to a point: its value may be read and changed (steps 2 to 5).</summary>
-    public object? Pass(Point point, object? value)
+    public object? OnHookPoint(HookPoint point, object? value)
     {
-        if (_settling) return value; // a program calls the module, beside the pass
+        if (_isRunningInvokes) return value; // a program calls the module, beside the pass
         CheckCancelled();
-        PointState state = _points[point];
-        state.Come(value);
-        foreach (EarlyStart start in _starts) start.Come(point, state, this);
+        HookPointState state = _hookPoints[point];
+        state.Enter(value);
+        foreach (StartAtState start in _startAtStates) start.OnHookPoint(point, state, this);
         try
         {
-            Settle();
-            foreach (SeenPart part in state.Parts) PutBack(state, point, part);
+            RunReadyInvokes();
+            foreach (PendingWriteBack part in state.PendingWriteBacks) WriteBack(state, point, part);
             value = state.Value;
-            Cache(point, value);
+            AddToCaches(point, value);
         }
         finally
         {
-            state.Leave();
+            state.Exit();
         }
         foreach (TraceRun trace in _traces)
-            if (!trace.HasEnded) state.Calls[trace.Job] = state.CallsOf(trace.Job) + 1;
-        StopIfAllAreDone();
+            if (!trace.HasEnded) state.CallCounts[trace.Job] = state.CallCountOf(trace.Job) + 1;
+        StopIfAllDone();
         return value;
     }
 
     /// <summary>Ends the jobs that were cancelled; stops the pass if nobody is left.</summary>
     public void CheckCancelled()
     {
-        if (_settling) return;
+        if (_isRunningInvokes) return;
         bool any = false;
         foreach (TraceRun trace in _traces) any |= trace.Job.CheckCancelled();
-        if (any) StopIfAllAreDone();
+        if (any) StopIfAllDone();
     }
 
     /// <summary>From here on the modules' values are cached.</summary>
-    public void Start(RunningCache cache) => _caches.Add(cache);
+    public void StartCache(ActivationCollector cache) => _caches.Add(cache);
 
     /// <summary>Until the result is disposed, the pass stands at the output of a call with this input.</summary>
-    public IDisposable Ended(Point input, Arguments arguments) => new EndedCall(_points[input], arguments);
+    public IDisposable BeginEndedCall(HookPoint input, Arguments arguments) => new EndedCallScope(_hookPoints[input], arguments);
 
-    private sealed class EndedCall : IDisposable
+    private sealed class EndedCallScope : IDisposable
     {
-        private readonly PointState _input;
+        private readonly HookPointState _input;
 
-        public EndedCall(PointState input, Arguments arguments) => (_input = input).Ended = arguments;
+        public EndedCallScope(HookPointState input, Arguments arguments) => (_input = input).EndedCallArguments = arguments;
 
-        public void Dispose() => _input.Ended = null;
+        public void Dispose() => _input.EndedCallArguments = null;
     }
 
     /// <summary>What was given instead of the output at this call of a module or operation, and takes it away.</summary>
-    public List<SkippedPart>? TakeSkips(Point point)
+    public List<SkippedRows>? ConsumeSkips(HookPoint point)
     {
-        PointState state = _points[point with { After = false }];
+        HookPointState state = _hookPoints[point with { IsAfter = false }];
         var skips = state.Skips;
         state.Skips = null;
         return skips;
     }
 
     /// <summary>A trace's model work is over: its result is there, and what still waits for the model waits in vain.</summary>
-    public void End(TraceRun trace)
+    public void EndTrace(TraceRun trace)
     {
         trace.HasEnded = true;
-        Settle();
+        RunReadyInvokes();
         while (trace.Invokes.FirstOrDefault(i => !i.IsDone) is { } stuck)
         {
             // an invoke that waits for the model is given up before those that wait for it
-            Interpreter first = trace.Invokes.FirstOrDefault(i => !i.IsDone && i.Waits is Wait.Point) ?? stuck;
-            first.GiveUp();
-            Settle();
+            Interpreter first = trace.Invokes.FirstOrDefault(i => !i.IsDone && i.WaitReason is WaitReason.HookPoint) ?? stuck;
+            first.AbandonWait();
+            RunReadyInvokes();
         }
     }
 
     /// <summary>How often the pass came to a point in this job's trace.</summary>
-    public int Calls(Interpreter invoke, Point point) => StateOf(invoke, point).CallsOf(invoke.Job);
+    public int CallCountOf(Interpreter invoke, HookPoint point) => StateOf(invoke, point).CallCountOf(invoke.Job);
 
     /// <summary>False while another invoke is in the middle of a statement at a point of the model: what it does there comes first.</summary>
-    private static bool IsFree(Interpreter invoke, Point point) => point.IsDefined || !invoke.Within!.Defined.IsBeingCalled;
+    private static bool IsUnblocked(Interpreter invoke, HookPoint point) => point.IsDefined || !invoke.EnclosingTrace!.DefinedModules.IsCallActive;
 
-    private PointState StateOf(Interpreter invoke, Point point) => point.IsDefined ? invoke.Within!.Defined.Of(invoke, point) : _points[point];
+    private HookPointState StateOf(Interpreter invoke, HookPoint point) => point.IsDefined ? invoke.EnclosingTrace!.DefinedModules.StateOf(invoke, point) : _hookPoints[point];
 
     /// <summary>
     /// An invoke has come to a point of a module that its program defines, in the middle of its own statement: others of its rows go on
-    /// there (as in <see cref="Pass"/>), then it does.
+    /// there (as in <see cref="OnHookPoint"/>), then it does.
     /// </summary>
-    public object? PassDefined(Interpreter caller, Point point, object? value)
+    public object? OnDefinedHookPoint(Interpreter caller, HookPoint point, object? value)
     {
-        if (!caller.Job.Plan.Points.Contains(point)) return value;
-        PointState state = StateOf(caller, point);
-        using var call = caller.Within!.Defined.BeginCall();
-        state.Come(value);
+        if (!caller.Job.Plan.HookPoints.Contains(point)) return value;
+        HookPointState state = StateOf(caller, point);
+        using var call = caller.EnclosingTrace!.DefinedModules.BeginCall();
+        state.Enter(value);
         try
         {
             bool moved;
             do
             {
                 moved = false;
-                foreach (Interpreter invoke in caller.Within.Invokes)
+                foreach (Interpreter invoke in caller.EnclosingTrace.Invokes)
                 {
-                    if (!CanGoOn(invoke)) continue;
+                    if (!CanRun(invoke)) continue;
                     invoke.Run();
                     moved = true;
                 }
             } while (moved);
             value = state.Value;
-            object? kept = value is Arguments arguments ? new Arguments(Array.ConvertAll(arguments.Positional, Ownership.Second)) : Ownership.Second(value);
-            state.Keep(kept is Arguments own ? new Arguments(Array.ConvertAll(own.Positional, x => Ownership.Take(x))) : Ownership.Take(kept), caller);
+            object? kept = value is Arguments arguments ? new Arguments(Array.ConvertAll(arguments.Positional, TensorOwnership.Alias)) : TensorOwnership.Alias(value);
+            state.SetLastCall(kept is Arguments own ? new Arguments(Array.ConvertAll(own.Positional, x => TensorOwnership.TakeOwnership(x))) : TensorOwnership.TakeOwnership(kept), caller);
         }
         finally
         {
-            state.Leave();
+            state.Exit();
         }
-        state.Calls[caller.Job] = state.CallsOf(caller.Job) + 1;
+        state.CallCounts[caller.Job] = state.CallCountOf(caller.Job) + 1;
         return value;
     }
 
     /// <summary>True if the pass stands at this call of the point; false if it has yet to come.</summary>
     /// <exception cref="OutOfOrderException">It has gone past.</exception>
-    public bool IsAt(Interpreter invoke, Point point, int call, bool reads)
+    public bool IsAt(Interpreter invoke, HookPoint point, int call, bool isRead)
     {
-        PointState state = StateOf(invoke, point);
-        int past = state.CallsOf(invoke.Job);
-        if (state.KeptBy == invoke && call < past) return true; // the latest of its own calls
-        if (state.Ended is not null && reads && call == past - 1 && StartOf(invoke) is not { IsReached: false }) return IsFree(invoke, point);
+        HookPointState state = StateOf(invoke, point);
+        int past = state.CallCountOf(invoke.Job);
+        if (state.LastCaller == invoke && call < past) return true; // the latest of its own calls
+        if (state.EndedCallArguments is not null && isRead && call == past - 1 && StartAtStateOf(invoke) is not { IsReached: false }) return IsUnblocked(invoke, point);
         if (call < past)
         {
-            string name = Sites.Name(point);
-            throw Errors.Throwable(ErrorCode.OutOfOrder, $"Value was missed for `{name}` (call {call}): the model had already run past it when it was accessed.",
-                $"Within one invoke, access modules in the order in which they run: move `{name}` up, before what is accessed later in the model{(invoke.LastPoint is { } last ? $" (here `{Sites.Name(last)}` came first)" : "")}.",
-                Sites.Path(point));
+            string name = Sites.NameOf(point);
+            throw Errors.CreateException(ErrorCode.OutOfOrder, $"Value was missed for `{name}` (call {call}): the model had already run past it when it was accessed.",
+                $"Within one invoke, access modules in the order in which they run: move `{name}` up, before what is accessed later in the model{(invoke.LastHookPoint is { } last ? $" (here `{Sites.NameOf(last)}` came first)" : "")}.",
+                Sites.PathOf(point));
         }
-        if (!state.IsHere || call != past || StartOf(invoke) is { IsReached: false } || !IsFree(invoke, point)) return false;
-        invoke.LastPoint = point;
+        if (!state.IsActive || call != past || StartAtStateOf(invoke) is { IsReached: false } || !IsUnblocked(invoke, point)) return false;
+        invoke.LastHookPoint = point;
         return true;
     }
 
     /// <summary>What an invoke sees of the point the pass stands at. Fresh handles, outside of any dispose scope.</summary>
     public object? Read(Interpreter invoke, ReadStatement read)
     {
-        PointState state = StateOf(invoke, read.At);
-        if (read.At.IsDefined) return Sites.See(RowView.Whole(), read.Kind, read.At, ReadDefined(read, state));
-        bool copied = state.Ended is null && Sites.IsCopied(invoke.View!, read.Kind, read.At, state.Value);
-        if (copied && state.Parts.Find(p => p.IsCopy && p.View == invoke.View && p.Kind == read.Kind) is { } own)
-            return Ownership.Take(Ownership.Second(own.Value)); // one copy for all its reads, so that each sees the others' edits
-        PutBack(state, read.At, invoke.View!);
-        bool followed = read.Followed && invoke.Within!.WantsGraph && state.Ended is null;
-        if (followed) state.Replace(SiteValues.Follow(read.Kind, state.Value));
-        if (state.Ended is null) invoke.Job.ReadLate.Remove(read.Id);
-        else invoke.Job.ReadLate.Add(read.Id);
-        object? seen = Sites.See(invoke.View!, read.Kind, read.At, state.Ended ?? state.Value);
+        HookPointState state = StateOf(invoke, read.Point);
+        if (read.Point.IsDefined) return Sites.Read(BatchSlice.Whole(), read.Kind, read.Point, ReadDefined(read, state));
+        bool copied = state.EndedCallArguments is null && Sites.IsCopied(invoke.Slice!, read.Kind, read.Point, state.Value);
+        if (copied && state.PendingWriteBacks.Find(p => p.IsCopy && p.Slice == invoke.Slice && p.Kind == read.Kind) is { } own)
+            return TensorOwnership.TakeOwnership(TensorOwnership.Alias(own.Value)); // one copy for all its reads, so that each sees the others' edits
+        WriteBack(state, read.Point, invoke.Slice!);
+        bool followed = read.RequiresGrad && invoke.EnclosingTrace!.RequiresGrad && state.EndedCallArguments is null;
+        if (followed) state.Replace(SiteValues.RequireGrad(read.Kind, state.Value));
+        if (state.EndedCallArguments is null) invoke.Job.ReadOnlyInputs.Remove(read.Id);
+        else invoke.Job.ReadOnlyInputs.Add(read.Id);
+        object? seen = Sites.Read(invoke.Slice!, read.Kind, read.Point, state.EndedCallArguments ?? state.Value);
         // a slice of the value is not what the model goes on with: when it does, the slice is put back in, and so into its graph
-        if (copied || (followed && !invoke.View!.CoversAll)) state.Parts.Add(new SeenPart(invoke.View!, read.Kind, Ownership.Second(seen), copied, followed));
+        if (copied || (followed && !invoke.Slice!.CoversBatch)) state.PendingWriteBacks.Add(new PendingWriteBack(invoke.Slice!, read.Kind, TensorOwnership.Alias(seen), copied, followed));
         return seen;
     }
 
     public void Write(Interpreter invoke, WriteStatement write, object? value)
     {
-        PointState state = StateOf(invoke, write.At);
-        if (write.At.IsDefined)
+        HookPointState state = StateOf(invoke, write.Point);
+        if (write.Point.IsDefined)
         {
             WriteDefined(write, state, value);
             return;
         }
-        PutBack(state, write.At, invoke.View!);
-        state.Parts.RemoveAll(part => part.View.Overlaps(invoke.View!));
-        state.Replace(Sites.Put(invoke.View!, write.Kind, write.At, state.Value, value));
+        WriteBack(state, write.Point, invoke.Slice!);
+        state.PendingWriteBacks.RemoveAll(part => part.Slice.Overlaps(invoke.Slice!));
+        state.Replace(Sites.Write(invoke.Slice!, write.Kind, write.Point, state.Value, value));
     }
 
     /// <summary>Before these rows are seen or replaced again, edits of copies of them become part of the value.</summary>
-    private void PutBack(PointState state, Point point, RowView view)
+    private void WriteBack(HookPointState state, HookPoint point, BatchSlice view)
     {
-        if (state.Ended is not null) return;
-        foreach (SeenPart part in state.Parts.Where(p => p.IsCopy && p.View.Overlaps(view)).ToList())
+        if (state.EndedCallArguments is not null) return;
+        foreach (PendingWriteBack part in state.PendingWriteBacks.Where(p => p.IsCopy && p.Slice.Overlaps(view)).ToList())
         {
-            PutBack(state, point, part);
-            state.Parts.Remove(part);
+            WriteBack(state, point, part);
+            state.PendingWriteBacks.Remove(part);
         }
     }
 
-    private void PutBack(PointState state, Point point, SeenPart part)
+    private void WriteBack(HookPointState state, HookPoint point, PendingWriteBack pending)
     {
-        if (part.IsCopy && Sites.PutBack(part.View, part.Kind, point, state.Value, part.Value)) return;
-        if (part.IsFollowed) state.Replace(Sites.Put(part.View, part.Kind, point, state.Value, part.Value));
+        if (pending.IsCopy && Sites.WriteBack(pending.Slice, pending.Kind, point, state.Value, pending.Value)) return;
+        if (pending.RequiresGrad) state.Replace(Sites.Write(pending.Slice, pending.Kind, point, state.Value, pending.Value));
     }
 
     /// <summary>Notes that the module or operation is not to run for this invoke's rows.</summary>
-    public void Skip(Interpreter invoke, Point point, object? value)
+    public void Skip(Interpreter invoke, HookPoint point, object? value)
     {
-        var part = new SkippedPart(invoke, Sites.Instead(invoke.View!, point with { After = true }, value));
-        List<SkippedPart> skips = _points[point].Skips ??= [];
+        var part = new SkippedRows(invoke, Sites.ToSkipValue(invoke.Slice!, point with { IsAfter = true }, value));
+        List<SkippedRows> skips = _hookPoints[point].Skips ??= [];
         if (skips.FindIndex(s => s.Invoke == invoke) is >= 0 and int before)
         {
-            Ownership.Release(skips[before].Value);
+            TensorOwnership.DisposeTensors(skips[before].Value);
             skips.RemoveAt(before);
         }
         skips.Add(part);
@@ -260,22 +260,22 @@ internal sealed class Interleaver
     /// <summary>The pass is to begin at this module for this invoke's rows.</summary>
     public void StartAt(Interpreter invoke, StartAtStatement statement, object? value)
     {
-        string name = _subject.Paths[statement.Module];
-        if (StartOf(invoke) is { } first)
-            throw Errors.Throwable(ErrorCode.InvalidProgram, $"This invoke starts at `{_subject.Paths[first.Module]}` already; it cannot start at `{name}` too.", "Use an invoke for each.", name);
-        if (invoke.LastPoint is not null || _points[new Point(statement.Module, After: false)].CallsOf(invoke.Job) > 0)
-            throw Errors.Throwable(ErrorCode.OutOfOrder, $"The pass cannot start at `{name}` any more: the model had already run {(invoke.LastPoint is { } before ? $"to `{Sites.Name(before)}`, which this invoke has used" : "past it")}.",
+        string name = _model.Paths[statement.Module];
+        if (StartAtStateOf(invoke) is { } first)
+            throw Errors.CreateException(ErrorCode.InvalidProgram, $"This invoke starts at `{_model.Paths[first.Module]}` already; it cannot start at `{name}` too.", "Use an invoke for each.", name);
+        if (invoke.LastHookPoint is not null || _hookPoints[new HookPoint(statement.Module, IsAfter: false)].CallCountOf(invoke.Job) > 0)
+            throw Errors.CreateException(ErrorCode.OutOfOrder, $"The pass cannot start at `{name}` any more: the model had already run {(invoke.LastHookPoint is { } before ? $"to `{Sites.NameOf(before)}`, which this invoke has used" : "past it")}.",
                 "Call StartAt before anything else in its invoke, with a value that is known by then.", name);
-        if (value is not torch.Tensor hidden || !invoke.View!.Fits(hidden, _subject.InputAxes(statement.Module, "0")))
-            throw Errors.Throwable(ErrorCode.ShapeMismatch, $"The pass cannot start at `{name}` with {RowView.Kind(value)}: it takes hidden states of this invoke's rows and tokens.",
-                "Give the invoke a prompt of as many tokens as the value has, and pass a tensor [rows, tokens, hidden]: of a layer its Hidden.", name);
-        _starts.Add(new EarlyStart(invoke, statement, hidden.alias(), _subject.WidthOf(statement.Embed) == hidden.shape[^1]));
+        if (value is not torch.Tensor hidden || !invoke.Slice!.Fits(hidden, _model.InputAxes(statement.Module, "0")))
+            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"The pass cannot start at `{name}` with {BatchSlice.DescribeKind(value)}: it takes hidden states of this invoke's rows and tokens.",
+                "Give the invoke a prompt of as many tokens as the value has, and pass a tensor [batch, seq, hidden]: of a layer its Hidden.", name);
+        _startAtStates.Add(new StartAtState(invoke, statement, hidden.alias(), _model.HiddenSizeOf(statement.EmbeddingModule) == hidden.shape[^1]));
     }
 
     /// <summary>Where the pass begins for this invoke, if not at its beginning.</summary>
-    public EarlyStart? StartOf(Interpreter invoke)
+    public StartAtState? StartAtStateOf(Interpreter invoke)
     {
-        foreach (EarlyStart start in _starts)
+        foreach (StartAtState start in _startAtStates)
             if (start.Invoke == invoke) return start;
         return null;
     }
@@ -283,37 +283,37 @@ internal sealed class Interleaver
     /// <summary>
     /// True if this invoke may go on from the barrier: as many as its participants have come to it as often as this invoke has.
     /// </summary>
-    public bool Arrive(Interpreter invoke, BarrierStatement barrier)
+    public bool ArriveAtBarrier(Interpreter invoke, BarrierStatement barrier)
     {
-        if (!_barriers.TryGetValue((invoke.Job, barrier.Barrier), out var there)) _barriers[(invoke.Job, barrier.Barrier)] = there = [];
+        if (!_barrierArrivals.TryGetValue((invoke.Job, barrier.Barrier), out var there)) _barrierArrivals[(invoke.Job, barrier.Barrier)] = there = [];
         if (!there.TryGetValue(invoke, out var arrivals)) there[invoke] = arrivals = [];
         arrivals.Add(barrier.Id);
         return there.Values.Count(a => a.Count >= arrivals.Count) >= barrier.Participants;
     }
 
-    private static object? ReadDefined(ReadStatement read, PointState state)
+    private static object? ReadDefined(ReadStatement read, HookPointState state)
     {
-        if (!state.IsHere) return state.Kept;
-        if (read.Followed) state.Replace(SiteValues.Follow(read.Kind, state.Value));
+        if (!state.IsActive) return state.LastCallValue;
+        if (read.RequiresGrad) state.Replace(SiteValues.RequireGrad(read.Kind, state.Value));
         return state.Value;
     }
 
-    private void WriteDefined(WriteStatement write, PointState state, object? value)
+    private void WriteDefined(WriteStatement write, HookPointState state, object? value)
     {
-        if (!state.IsHere)
-            throw Errors.Throwable(ErrorCode.OutOfOrder, $"`{Sites.Name(write.At)}` cannot be replaced any more: this invoke has called the module itself and has its result.",
-                $"Replace it from another invoke of the same rows, such as an edit that calls the module (llm.Edit); or call the module's layers one by one.", Sites.Path(write.At));
-        state.Replace(Sites.Put(RowView.Whole(), write.Kind, write.At, state.Value, value));
+        if (!state.IsActive)
+            throw Errors.CreateException(ErrorCode.OutOfOrder, $"`{Sites.NameOf(write.Point)}` cannot be replaced any more: this invoke has called the module itself and has its result.",
+                $"Replace it from another invoke of the same rows, such as an edit that calls the module (llm.Edit); or call the module's layers one by one.", Sites.PathOf(write.Point));
+        state.Replace(Sites.Write(BatchSlice.Whole(), write.Kind, write.Point, state.Value, value));
     }
 
-    private void Cache(Point point, object? value)
+    private void AddToCaches(HookPoint point, object? value)
     {
-        foreach (RunningCache cache in _caches)
+        foreach (ActivationCollector cache in _caches)
         {
-            if (!cache.Wants(point) || cache.Invoke.Job.HasFailed || cache.Invoke.Within!.HasEnded) continue;
+            if (!cache.Includes(point) || cache.Invoke.Job.HasFailed || cache.Invoke.EnclosingTrace!.HasEnded) continue;
             try
             {
-                cache.Add(point, _subject.Paths[point.Module], Sites.See(cache.Invoke.View!, point.After ? SiteKind.Output : SiteKind.Inputs, point, value));
+                cache.Add(point, _model.Paths[point.Module], Sites.Read(cache.Invoke.Slice!, point.IsAfter ? SiteKind.Output : SiteKind.Inputs, point, value));
             }
             catch (NdifException full) when (full.Code is ErrorCode.OutOfMemory)
             {
@@ -323,51 +323,51 @@ internal sealed class Interleaver
     }
 
     /// <summary>Lets invokes go on, in order of definition, until none can (step 3).</summary>
-    private void Settle()
+    private void RunReadyInvokes()
     {
-        _settling = true;
+        _isRunningInvokes = true;
         bool moved;
         do
         {
             moved = false;
             foreach (Interpreter invoke in _invokes)
             {
-                if (!CanGoOn(invoke)) continue;
+                if (!CanRun(invoke)) continue;
                 invoke.Run();
                 moved = true;
             }
         } while (moved);
-        _settling = false;
+        _isRunningInvokes = false;
     }
 
-    private bool CanGoOn(Interpreter invoke)
+    private bool CanRun(Interpreter invoke)
     {
         if (invoke.IsDone || invoke.IsRunning) return false;
-        switch (invoke.Waits)
+        switch (invoke.WaitReason)
         {
-            case Wait.None:
+            case WaitReason.None:
                 return true;
-            case Wait.Point:
-                PointState state = StateOf(invoke, invoke.At.Point);
-                return state.IsHere && IsFree(invoke, invoke.At.Point) && (invoke.At.Point.IsDefined || !invoke.Within!.HasEnded) && state.CallsOf(invoke.Job) == invoke.At.Call && StartOf(invoke) is not { IsReached: false };
-            case Wait.Value:
-                return invoke.Job.Slots.Has(invoke.Needed) || !invoke.Within!.StillComputes(invoke, invoke.Needed);
-            case Wait.Barrier:
-                return Arrive(invoke, invoke.Barrier!);
-            case Wait.Module:
-                return !invoke.Job.Calling.ContainsKey(invoke.NeededModule);
-            case Wait.Result:
-                return invoke.Within!.HasEnded;
+            case WaitReason.HookPoint:
+                HookPointState state = StateOf(invoke, invoke.AwaitedPoint.Point);
+                return state.IsActive && IsUnblocked(invoke, invoke.AwaitedPoint.Point) && (invoke.AwaitedPoint.Point.IsDefined || !invoke.EnclosingTrace!.HasEnded) && state.CallCountOf(invoke.Job) == invoke.AwaitedPoint.Call && StartAtStateOf(invoke) is not { IsReached: false };
+            case WaitReason.Value:
+                return invoke.Job.Slots.Has(invoke.AwaitedNode) || !invoke.EnclosingTrace!.CanStillCompute(invoke, invoke.AwaitedNode);
+            case WaitReason.Barrier:
+                return ArriveAtBarrier(invoke, invoke.AwaitedBarrier!);
+            case WaitReason.Module:
+                return !invoke.Job.ActiveModuleCalls.ContainsKey(invoke.AwaitedModule);
+            case WaitReason.Result:
+                return invoke.EnclosingTrace!.HasEnded;
             default:
                 return false;
         }
     }
 
-    private void StopIfAllAreDone()
+    private void StopIfAllDone()
     {
-        if (_invokes.All(i => i.IsDone) && _invokes.Any(i => i.Stopped || i.Job.HasFailed) && !_traces.Any(t => t.Streams)) throw new PassStopped();
+        if (_invokes.All(i => i.IsDone) && _invokes.Any(i => i.HasStopped || i.Job.HasFailed) && !_traces.Any(t => t.IsStreaming)) throw new EarlyStopException();
     }
 }
 
 /// <summary>Unwinds the model's pass when nobody needs the rest of it. Caught where the pass was begun; never seen by a user.</summary>
-internal sealed class PassStopped : Exception;
+internal sealed class EarlyStopException : Exception;

@@ -1,5 +1,4 @@
 using Ndif.Engine.Compiling;
-using Ndif.Engine.Kernels;
 using Ndif.Engine.Running;
 using Ndif.Protocol;
 using TorchSharp;
@@ -13,107 +12,107 @@ internal abstract class Loop(Statement statement)
     public Statement Statement { get; } = statement;
 
     /// <summary>The region of the next turn, its variable set; null at the end.</summary>
-    public abstract uint? Next(JobRun job);
+    public abstract uint? NextRegion(JobRun job);
 }
 
 /// <summary>A loop over calls of modules.</summary>
-internal abstract class CallLoop(Statement statement) : Loop(statement)
+internal abstract class StepLoop(Statement statement) : Loop(statement)
 {
     /// <summary>The call that this turn is about.</summary>
     public abstract int Step { get; }
 
     /// <summary>What was asked for, for a warning; null if whatever happens is right.</summary>
-    public abstract string? Asked { get; }
+    public abstract string? RequestedSteps { get; }
 
     /// <summary>A module was accessed in this turn.</summary>
-    public bool Reached { get; set; }
+    public bool HasReachedModule { get; set; }
 }
 
 /// <summary>Unrolled by the client: each step has its own region.</summary>
-internal sealed class UnrolledSteps(StepsStatement steps) : CallLoop(steps)
+internal sealed class UnrolledStepLoop(StepsStatement steps) : StepLoop(steps)
 {
-    private int _turn = -1;
+    private int _iteration = -1;
 
-    public override int Step => steps.Steps[_turn];
+    public override int Step => steps.Steps[_iteration];
 
-    public override string Asked => steps.Steps.Length == 1 ? $"step {steps.Steps[0]}" : $"steps {steps.Steps[0]} to {steps.Steps[^1]}";
+    public override string RequestedSteps => steps.Steps.Length == 1 ? $"step {steps.Steps[0]}" : $"steps {steps.Steps[0]} to {steps.Steps[^1]}";
 
-    public override uint? Next(JobRun job) => ++_turn < steps.Regions.Length ? steps.Regions[_turn] : null;
+    public override uint? NextRegion(JobRun job) => ++_iteration < steps.Regions.Length ? steps.Regions[_iteration] : null;
 }
 
 /// <summary>One region for every step of a range, which may have no end.</summary>
-internal sealed class EachStep(EachStepStatement each) : CallLoop(each)
+internal sealed class RangeStepLoop(EachStepStatement each) : StepLoop(each)
 {
     private int _step = -1;
 
     public override int Step => _step;
 
-    public override string? Asked => each.Stop is { } stop ? $"steps {each.Start} to {stop - 1}" : null;
+    public override string? RequestedSteps => each.Stop is { } stop ? $"steps {each.Start} to {stop - 1}" : null;
 
-    public override uint? Next(JobRun job)
+    public override uint? NextRegion(JobRun job)
     {
-        if (_step >= 0 && !Reached && each.Stop is null)
-            throw Errors.Throwable(ErrorCode.BadArgument, "An iteration without an end accesses no module, so it would never end.", "Give the range an end, or access a module in it.");
+        if (_step >= 0 && !HasReachedModule && each.Stop is null)
+            throw Errors.CreateException(ErrorCode.BadArgument, "An iteration without an end accesses no module, so it would never end.", "Give the range an end, or access a module in it.");
         long step = _step < 0 ? each.Start : (long)_step + each.Stride;
         if (step >= (each.Stop ?? int.MaxValue)) return null;
-        (_step, Reached) = ((int)step, false);
+        (_step, HasReachedModule) = ((int)step, false);
         if (each.Variable is { } variable) job.Slots.Set(variable, (long)_step);
         return each.Region;
     }
 }
 
 /// <summary>One turn for each item of a list, or of a tensor's first dimension.</summary>
-internal sealed class ItemLoop : Loop
+internal sealed class ForEachLoop : Loop
 {
-    private readonly ForEachStatement _each;
+    private readonly ForEachStatement _statement;
     private readonly object? _items;
     private readonly int _count;
-    private int _turn = -1;
+    private int _iteration = -1;
 
-    public ItemLoop(ForEachStatement each, JobRun job) : base(each)
+    public ForEachLoop(ForEachStatement each, JobRun job) : base(each)
     {
-        _each = each;
+        _statement = each;
         _items = each.Items.Evaluate(job.Slots);
         _count = _items switch
         {
             torch.Tensor { ndim: > 0 } tensor => (int)tensor.size(0),
             IReadOnlyList<object?> list => list.Count,
-            _ => throw Errors.Throwable(ErrorCode.BadArgument, $"A loop runs over a list or a tensor's first dimension; not over {ValueText.Of(_items)}."),
+            _ => throw Errors.CreateException(ErrorCode.BadArgument, $"A loop runs over a list or a tensor's first dimension; not over {ValueFormatter.Format(_items)}."),
         };
     }
 
-    public override uint? Next(JobRun job)
+    public override uint? NextRegion(JobRun job)
     {
-        if (++_turn >= _count) return null;
-        if (_each.Variable is { } variable)
-            job.Slots.Set(variable, Ownership.Take(_items is torch.Tensor tensor ? tensor.select(0, _turn) : Ownership.Second(((IReadOnlyList<object?>)_items!)[_turn])));
-        return _each.Region;
+        if (++_iteration >= _count) return null;
+        if (_statement.Variable is { } variable)
+            job.Slots.Set(variable, TensorOwnership.TakeOwnership(_items is torch.Tensor tensor ? tensor.select(0, _iteration) : TensorOwnership.Alias(((IReadOnlyList<object?>)_items!)[_iteration])));
+        return _statement.Region;
     }
 }
 
 /// <summary>While a condition holds: its region and the body take turns.</summary>
 internal sealed class WhileLoop(WhileStatement loop) : Loop(loop)
 {
-    private bool _decided = true;
-    private int _turns;
+    private bool _isConditionNext = true;
+    private int _iterationCount;
 
-    public override uint? Next(JobRun job)
+    public override uint? NextRegion(JobRun job)
     {
-        if (_decided)
+        if (_isConditionNext)
         {
-            _decided = false;
+            _isConditionNext = false;
             return loop.ConditionRegion;
         }
-        _decided = true;
-        if (!Truth.Of(loop.Condition.Evaluate(job.Slots))) return null;
-        if (++_turns > loop.Limit)
-            throw Errors.Throwable(ErrorCode.LimitExceeded, $"The condition of a loop still holds after {loop.Limit} turns, its limit.", "Raise the limit, or check the condition.");
+        _isConditionNext = true;
+        if (!Truthiness.Of(loop.Condition.Evaluate(job.Slots))) return null;
+        if (++_iterationCount > loop.Limit)
+            throw Errors.CreateException(ErrorCode.LimitExceeded, $"The condition of a loop still holds after {loop.Limit} turns, its limit.", "Raise the limit, or check the condition.");
         return loop.Region;
     }
 }
 
 /// <summary>What counts as true: a number that is not 0, a tensor of one element that is not 0, a text or list that is not empty.</summary>
-internal static class Truth
+internal static class Truthiness
 {
     public static bool Of(object? value) => value switch
     {
@@ -123,7 +122,7 @@ internal static class Truth
         double real => real != 0,
         string text => text.Length > 0,
         torch.Tensor tensor when tensor.numel() == 1 => IsTrue(tensor),
-        torch.Tensor tensor => throw Errors.Throwable(ErrorCode.BadArgument,
+        torch.Tensor tensor => throw Errors.CreateException(ErrorCode.BadArgument,
             $"Boolean value of Tensor with {(tensor.numel() == 0 ? "no values" : "more than one value")} is ambiguous.", "Reduce it first: value.All(), value.Any()."),
         IReadOnlyList<object?> list => list.Count > 0,
         _ => true,

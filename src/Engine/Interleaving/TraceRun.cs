@@ -11,7 +11,7 @@ internal sealed class TraceRun(JobRun job, TraceStatement statement) : IDisposab
     public JobRun Job { get; } = job;
 
     /// <summary>True if it asks for gradients: its pass builds a graph.</summary>
-    public bool WantsGraph => Statement.Trace.Gradients;
+    public bool RequiresGrad => Statement.Trace.Gradients;
 
     public TraceStatement Statement { get; } = statement;
 
@@ -22,24 +22,24 @@ internal sealed class TraceRun(JobRun job, TraceStatement statement) : IDisposab
     public bool HasEnded { get; set; }
 
     /// <summary>True while its new tokens are told to its user, so that its passes are wanted even if no invoke waits for them.</summary>
-    public bool Streams => Statement.Trace.Generation is { Stream: true } && !HasEnded && !Job.HasFailed && !Invokes.Any(i => i.Stopped);
+    public bool IsStreaming => Statement.Trace.Generation is { Stream: true } && !HasEnded && !Job.HasFailed && !Invokes.Any(i => i.HasStopped);
 
     /// <summary>What the traced method returned, as an invoke sees it, in the current dispose scope; asked for after the end.</summary>
     public Func<Interpreter, object?>? Result { get; set; }
 
     /// <summary>The calls of modules that the program defines.</summary>
-    public DefinedSites Defined { get; } = new();
+    public DefinedModuleSites DefinedModules { get; } = new();
 
-    public void Dispose() => Defined.Dispose();
+    public void Dispose() => DefinedModules.Dispose();
 
     public void Add(Interpreter invoke)
     {
         Invokes.Add(invoke);
         _byRegion.Add((int)invoke.Region, invoke);
-        invoke.Within = this;
+        invoke.EnclosingTrace = this;
     }
 
     /// <summary>True if another invoke may yet compute this node.</summary>
-    public bool StillComputes(Interpreter asking, uint node) =>
-        _byRegion.TryGetValue(Job.Plan.RegionOwners[node], out Interpreter? invoke) && invoke != asking && !invoke.IsDone;
+    public bool CanStillCompute(Interpreter requester, uint node) =>
+        _byRegion.TryGetValue(Job.Plan.OwnerRegions[node], out Interpreter? invoke) && invoke != requester && !invoke.IsDone;
 }

@@ -1,4 +1,5 @@
 using Ndif.Protocol;
+using Ndif.Protocol.Ops;
 using TorchSharp;
 using static TorchSharp.torch;
 using Tensor = TorchSharp.torch.Tensor;

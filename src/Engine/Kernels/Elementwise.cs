@@ -31,8 +31,8 @@ internal static class Elementwise
         {
             (Tensor self, Tensor other) => (object)tensors(self, other),
             (Tensor self, _) when scalar is not null => scalar(self, Numbers.ToScalar(right)),
-            (Tensor self, _) => tensors(self, Numbers.Wrap(right, self, a.Context)),
-            (_, Tensor other) => tensors(Numbers.Wrap(left, other, a.Context), other),
+            (Tensor self, _) => tensors(self, Numbers.ToTensorLike(right, self, a.Context)),
+            (_, Tensor other) => tensors(Numbers.ToTensorLike(left, other, a.Context), other),
             _ => numbers(left, right),
         };
     }

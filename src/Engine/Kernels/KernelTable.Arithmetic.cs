@@ -8,11 +8,11 @@ namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static Dictionary<string, Kernel> ArithmeticLines() => new()
+    private static Dictionary<string, Kernel> ArithmeticKernels() => new()
     {
         ["add"] = (in a) => Add(a),
         ["sub"] = (in a) => Sub(a),
-        ["mul"] = (in a) => Binary(a, (x, y) => x.mul(y), (x, n) => x.mul(n), NumberOps.Mul),
+        ["mul"] = (in a) => Binary(a, (x, y) => x.mul(y), (x, n) => x.mul(n), PythonArithmetic.Mul),
         ["div"] = (in a) => Div(a),
         ["floor_divide"] = (in a) => FloorDivide(a),
         ["remainder"] = (in a) => Remainder(a),
@@ -58,8 +58,8 @@ public static partial class KernelTable
         ["trunc"] = (in a) => Unary(a, x => x.trunc(), Math.Truncate, n => n),
         ["frac"] = (in a) => a.Tensor(0).frac(),
         ["clamp"] = (in a) => Clamp(a, inPlace: false),
-        ["maximum"] = (in a) => Binary(a, (x, y) => x.maximum(y), null, NumberOps.Max),
-        ["minimum"] = (in a) => Binary(a, (x, y) => x.minimum(y), null, NumberOps.Min),
+        ["maximum"] = (in a) => Binary(a, (x, y) => x.maximum(y), null, PythonArithmetic.Max),
+        ["minimum"] = (in a) => Binary(a, (x, y) => x.minimum(y), null, PythonArithmetic.Min),
         ["lerp"] = (in a) => a.Tensor(0).lerp(a.Tensor(1), a.TensorLike(2, a.Tensor(0))),
         ["addcmul"] = (in a) => a.Tensor(0).addcmul(a.Tensor(1), a.Tensor(2), a.Scalar(3)),
         ["addcdiv"] = (in a) => a.Tensor(0).addcdiv(a.Tensor(1), a.Tensor(2), a.Scalar(3)),
@@ -68,84 +68,84 @@ public static partial class KernelTable
     };
 
     /// <summary>alpha is 1 almost always, and then not worth a native call with it.</summary>
-    private static bool Plain(in OpArguments a) => a[2] is 1L;
+    private static bool HasUnitAlpha(in OpArguments a) => a[2] is 1L;
 
     private static object Add(in OpArguments a)
     {
-        if (Plain(a)) return Binary(a, (x, y) => x.add(y), (x, n) => x.add(n), NumberOps.Add);
+        if (HasUnitAlpha(a)) return Binary(a, (x, y) => x.add(y), (x, n) => x.add(n), PythonArithmetic.Add);
         object alpha = a.Number(2);
-        return Binary(a, (x, y) => x.add(y, Numbers.ToScalar(alpha)), (x, n) => x.add(n, Numbers.ToScalar(alpha)), (x, y) => NumberOps.Add(x, NumberOps.Mul(y, alpha)));
+        return Binary(a, (x, y) => x.add(y, Numbers.ToScalar(alpha)), (x, n) => x.add(n, Numbers.ToScalar(alpha)), (x, y) => PythonArithmetic.Add(x, PythonArithmetic.Mul(y, alpha)));
     }
 
     private static object Sub(in OpArguments a)
     {
-        if (Plain(a)) return Binary(a, (x, y) => x.sub(y), (x, n) => x.sub(n), NumberOps.Sub);
-        object alpha = a.Number(2), minus = NumberOps.Sub(0L, alpha);
-        return Binary(a, (x, y) => x.add(y, Numbers.ToScalar(minus)), (x, n) => x.add(n, Numbers.ToScalar(minus)), (x, y) => NumberOps.Sub(x, NumberOps.Mul(y, alpha)));
+        if (HasUnitAlpha(a)) return Binary(a, (x, y) => x.sub(y), (x, n) => x.sub(n), PythonArithmetic.Sub);
+        object alpha = a.Number(2), minus = PythonArithmetic.Sub(0L, alpha);
+        return Binary(a, (x, y) => x.add(y, Numbers.ToScalar(minus)), (x, n) => x.add(n, Numbers.ToScalar(minus)), (x, y) => PythonArithmetic.Sub(x, PythonArithmetic.Mul(y, alpha)));
     }
 
     /// <summary>The names of torch.div's rounding modes; without one it divides truly.</summary>
-    private static RoundingMode Rounding(in OpArguments a) =>
+    private static RoundingMode RoundingModeOf(in OpArguments a) =>
         a.Has(2) ? a.Choice(2, ("trunc", RoundingMode.trunc), ("floor", RoundingMode.floor)) : RoundingMode.None;
 
     private static object Div(in OpArguments a)
     {
-        RoundingMode rounding = Rounding(a);
+        RoundingMode rounding = RoundingModeOf(a);
         object left = a.Operand(0), right = a.Operand(1);
         if (rounding == RoundingMode.None && left is not Tensor && right is Tensor divisor)
             return divisor.reciprocal().mul(Numbers.ToScalar(left)); // as torch.Tensor.__rtruediv__
-        if (rounding != RoundingMode.None) GuardDivision(a, left, right);
+        if (rounding != RoundingMode.None) CheckDivision(a, left, right);
         return Binary(a, (x, y) => x.div(y, rounding), (x, n) => x.div(n, rounding), rounding switch
         {
-            RoundingMode.floor => NumberOps.FloorDivide,
-            RoundingMode.trunc => NumberOps.TruncDivide,
-            _ => NumberOps.Div,
+            RoundingMode.floor => PythonArithmetic.FloorDivide,
+            RoundingMode.trunc => PythonArithmetic.TruncDivide,
+            _ => PythonArithmetic.Div,
         });
     }
 
     private static object FloorDivide(in OpArguments a)
     {
-        GuardDivision(a, a.Operand(0), a.Operand(1));
-        return Binary(a, (x, y) => x.floor_divide(y), (x, n) => x.floor_divide(n), NumberOps.FloorDivide);
+        CheckDivision(a, a.Operand(0), a.Operand(1));
+        return Binary(a, (x, y) => x.floor_divide(y), (x, n) => x.floor_divide(n), PythonArithmetic.FloorDivide);
     }
 
     private static object Remainder(in OpArguments a)
     {
-        GuardDivision(a, a.Operand(0), a.Operand(1));
-        return Binary(a, (x, y) => x.remainder(y), (x, n) => x.remainder(n), NumberOps.Remainder);
+        CheckDivision(a, a.Operand(0), a.Operand(1));
+        return Binary(a, (x, y) => x.remainder(y), (x, n) => x.remainder(n), PythonArithmetic.Remainder);
     }
 
     private static object Fmod(in OpArguments a)
     {
-        GuardDivision(a, a.Operand(0), a.Operand(1));
-        return Binary(a, (x, y) => x.fmod(y), (x, n) => x.fmod(n), NumberOps.Fmod);
+        CheckDivision(a, a.Operand(0), a.Operand(1));
+        return Binary(a, (x, y) => x.fmod(y), (x, n) => x.fmod(n), PythonArithmetic.Fmod);
     }
 
-    private static void GuardDivision(in OpArguments a, object left, object right)
+    private static void CheckDivision(in OpArguments a, object left, object right)
     {
-        if (left is not Tensor && right is Tensor other) left = Numbers.Wrap(left, other, a.Context);
-        Guards.IntegerDivision(a.Schema.Name, left, right);
+        if (left is not Tensor && right is Tensor other) left = Numbers.ToTensorLike(left, other, a.Context);
+        KernelGuards.IntegerDivision(a.Schema.Name, left, right);
     }
 
     private static object Pow(in OpArguments a) =>
-        Binary(a, (x, y) => x.pow(y), (x, n) => x.pow(n), NumberOps.Pow);
+        Binary(a, (x, y) => x.pow(y), (x, n) => x.pow(n), PythonArithmetic.Pow);
 
     private static object Round(in OpArguments a)
     {
         long decimals = a.Int(1);
-        if (Math.Abs(decimals) > 300) throw Errors.Throwable(ErrorCode.BadArgument, $"round(): decimals is out of range: {decimals}.");
+        if (Math.Abs(decimals) > 300) throw Errors.CreateException(ErrorCode.BadArgument, $"round(): decimals is out of range: {decimals}.");
         return Unary(a, x => x.round(decimals), x => Math.Round(x * Math.Pow(10, decimals), MidpointRounding.ToEven) / Math.Pow(10, decimals), n => n);
     }
 
     private static object Clamp(in OpArguments a, bool inPlace)
     {
-        if (!a.Has(1) && !a.Has(2)) throw Errors.Throwable(ErrorCode.BadArgument, $"{a.Schema.Name}(): at least one of 'min' or 'max' must not be None.");
+        if (!a.Has(1) && !a.Has(2)) throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): at least one of 'min' or 'max' must not be None.");
         object self = a.Operand(0);
         if (self is not Tensor tensor && a[1] is not Tensor && a[2] is not Tensor)
         {
             object value = self;
-            if (a.Has(1)) value = NumberOps.Max(value, a.Number(1));
-            return a.Has(2) ? NumberOps.Min(value, a.Number(2)) : value;
+            if (a.Has(1)) value = PythonArithmetic.Max(value, a.Number(1));
+            return a.Has(2) ? PythonArithmetic.Min(value, a.Number(2)) : value;
         }
         Tensor x = a.TensorLike(0, (a[1] as Tensor ?? a[2] as Tensor ?? self as Tensor)!);
         if (a[1] is Tensor || a[2] is Tensor)

@@ -7,20 +7,20 @@ namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static Dictionary<string, Kernel> IndexingLines() => new()
+    private static Dictionary<string, Kernel> IndexingKernels() => new()
     {
         ["getitem"] = (in a) => Indexing.Get(a),
         ["index_select"] = (in a) => IndexSelect(a.Tensor(0), a.Int(1), a.Tensor(2), a.Context),
         ["gather"] = (in a) => a.Tensor(0).gather(a.Int(1), a.Tensor(2)),
         ["take"] = (in a) => a.Tensor(0).take(a.Tensor(1)),
         ["take_along_dim"] = (in a) => a.OptionalInt(2) is { } dim ? a.Tensor(0).take_along_dim(a.Tensor(1), dim) : a.Tensor(0).flatten().take_along_dim(a.Tensor(1).flatten(), 0),
-        ["masked_select"] = (in a) => Known(a, 0).masked_select(Known(a, 1)),
+        ["masked_select"] = (in a) => TensorWithData(a, 0).masked_select(TensorWithData(a, 1)),
         ["masked_fill"] = (in a) => MaskedFill(a),
         ["masked_scatter"] = (in a) => a.Tensor(0).masked_scatter(a.Tensor(1), a.Tensor(2)),
         ["where"] = (in a) => WhereOp(a),
-        ["nonzero"] = (in a) => a.Bool(1) ? Tuple(Nonzero(a)) : Known(a, 0).nonzero(),
-        ["argwhere"] = (in a) => Known(a, 0).argwhere(),
-        ["index_put"] = (in a) => Indexing.Put(a.Tensor(0).clone(), a, 1, a.TensorLike(2, a.Tensor(0)), a.Bool(3)),
+        ["nonzero"] = (in a) => a.Bool(1) ? Tuple(Nonzero(a)) : TensorWithData(a, 0).nonzero(),
+        ["argwhere"] = (in a) => TensorWithData(a, 0).argwhere(),
+        ["index_put"] = (in a) => Indexing.IndexPut(a.Tensor(0).clone(), a, 1, a.TensorLike(2, a.Tensor(0)), a.Bool(3)),
         ["index_add"] = (in a) => a.Tensor(0).index_add(a.Int(1), a.Tensor(2), a.Tensor(3), a.Scalar(4)),
         ["index_copy"] = (in a) => a.Tensor(0).index_copy(a.Int(1), a.Tensor(2), a.Tensor(3)),
         ["index_fill"] = (in a) => a.Tensor(0).index_fill(a.Int(1), a.Tensor(2), a.Scalar(3)),
@@ -34,16 +34,16 @@ public static partial class KernelTable
     {
         if (self.ndim > 0)
         {
-            dim = Guards.Dim("index_select", dim, self.ndim);
+            dim = KernelGuards.WrapDim("index_select", dim, self.ndim);
             long[] shape = self.shape;
             shape[dim] = index.numel();
-            Guards.Size("index_select", shape, self.dtype, context);
-            if (Guards.IsMeta(self) || Guards.IsMeta(index)) return zeros(shape, self.dtype, META);
+            KernelGuards.Size("index_select", shape, self.dtype, context);
+            if (KernelGuards.IsMeta(self) || KernelGuards.IsMeta(index)) return zeros(shape, self.dtype, META);
         }
         return self.index_select(dim, index);
     }
 
-    private static Tensor[] Nonzero(in OpArguments a) => Known(a, 0).nonzero().unbind(1);
+    private static Tensor[] Nonzero(in OpArguments a) => TensorWithData(a, 0).nonzero().unbind(1);
 
     private static Tensor WhereOp(in OpArguments a)
     {
@@ -53,7 +53,7 @@ public static partial class KernelTable
             (Tensor first, Tensor second) => (first, second),
             (Tensor first, _) => (first, a.TensorLike(2, first)),
             (_, Tensor second) => (a.TensorLike(1, second), second),
-            _ => (Numbers.Make(self, a.Context), Numbers.Make(other, a.Context)),
+            _ => (Numbers.ToTensor(self, a.Context), Numbers.ToTensor(other, a.Context)),
         };
         return Where(a.Tensor(0), x, y);
     }
@@ -61,10 +61,10 @@ public static partial class KernelTable
     /// <summary>libtorch has no shape rule for where on the meta device.</summary>
     private static Tensor Where(Tensor condition, Tensor x, Tensor y)
     {
-        if (!Guards.IsMeta(condition) && !Guards.IsMeta(x) && !Guards.IsMeta(y)) return where(condition, x, y);
-        long[]? shape = Shapes.Broadcast(x.shape, y.shape) is { } both ? Shapes.Broadcast(condition.shape, both) : null;
+        if (!KernelGuards.IsMeta(condition) && !KernelGuards.IsMeta(x) && !KernelGuards.IsMeta(y)) return where(condition, x, y);
+        long[]? shape = ShapeMath.Broadcast(x.shape, y.shape) is { } both ? ShapeMath.Broadcast(condition.shape, both) : null;
         return shape is null
-            ? throw Errors.Throwable(ErrorCode.ShapeMismatch, $"where: the shapes {Describe.Shape(condition)}, {Describe.Shape(x)} and {Describe.Shape(y)} do not broadcast")
+            ? throw Errors.CreateException(ErrorCode.ShapeMismatch, $"where: the shapes {Describe.Shape(condition)}, {Describe.Shape(x)} and {Describe.Shape(y)} do not broadcast")
             : zeros(shape, result_type(x, y), META);
     }
 }

@@ -8,7 +8,7 @@ namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static Dictionary<string, Kernel> NetworksLines() => new()
+    private static Dictionary<string, Kernel> NetworkKernels() => new()
     {
         ["softmax"] = (in a) => a.Tensor(0).softmax(a.Int(1), a.DType(2)),
         ["log_softmax"] = (in a) => a.Tensor(0).log_softmax(a.Int(1), a.DType(2)),
@@ -40,27 +40,27 @@ public static partial class KernelTable
         ["normalize"] = (in a) => functional.normalize(a.Tensor(0), a.Float(1), a.Int(2), a.Float(3)),
         ["cosine_similarity"] = (in a) => functional.cosine_similarity(a.Tensor(0), a.TensorLike(1, a.Tensor(0)), a.Int(2), a.Float(3)),
         ["pairwise_distance"] = (in a) => functional.pairwise_distance(a.Tensor(0), a.Tensor(1), a.Float(2), a.Float(3), a.Bool(4)),
-        ["cross_entropy"] = (in a) => functional.cross_entropy(a.Tensor(0), a.Tensor(1), a.OptionalTensor(2), a.Int(3), Reduced(a, 4), a.Float(5)),
-        ["nll_loss"] = (in a) => functional.nll_loss(a.Tensor(0), a.Tensor(1), a.OptionalTensor(2), Reduced(a, 3)),
-        ["mse_loss"] = (in a) => functional.mse_loss(a.Tensor(0), a.Tensor(1), Reduced(a, 2)),
-        ["l1_loss"] = (in a) => functional.l1_loss(a.Tensor(0), a.Tensor(1), Reduced(a, 2)),
-        ["smooth_l1_loss"] = (in a) => functional.smooth_l1_loss(a.Tensor(0), a.Tensor(1), Reduced(a, 2), a.Float(3)),
-        ["huber_loss"] = (in a) => functional.huber_loss(a.Tensor(0), a.Tensor(1), a.Float(3), Reduced(a, 2)),
+        ["cross_entropy"] = (in a) => functional.cross_entropy(a.Tensor(0), a.Tensor(1), a.OptionalTensor(2), a.Int(3), ReductionOf(a, 4), a.Float(5)),
+        ["nll_loss"] = (in a) => functional.nll_loss(a.Tensor(0), a.Tensor(1), a.OptionalTensor(2), ReductionOf(a, 3)),
+        ["mse_loss"] = (in a) => functional.mse_loss(a.Tensor(0), a.Tensor(1), ReductionOf(a, 2)),
+        ["l1_loss"] = (in a) => functional.l1_loss(a.Tensor(0), a.Tensor(1), ReductionOf(a, 2)),
+        ["smooth_l1_loss"] = (in a) => functional.smooth_l1_loss(a.Tensor(0), a.Tensor(1), ReductionOf(a, 2), a.Float(3)),
+        ["huber_loss"] = (in a) => functional.huber_loss(a.Tensor(0), a.Tensor(1), a.Float(3), ReductionOf(a, 2)),
         ["kl_div"] = (in a) => KlDiv(a),
-        ["binary_cross_entropy"] = (in a) => functional.binary_cross_entropy(a.Tensor(0), a.Tensor(1), a.OptionalTensor(2), Reduced(a, 3)),
-        ["binary_cross_entropy_with_logits"] = (in a) => functional.binary_cross_entropy_with_logits(a.Tensor(0), a.Tensor(1), a.OptionalTensor(2), Reduced(a, 3), a.OptionalTensor(4)),
+        ["binary_cross_entropy"] = (in a) => functional.binary_cross_entropy(a.Tensor(0), a.Tensor(1), a.OptionalTensor(2), ReductionOf(a, 3)),
+        ["binary_cross_entropy_with_logits"] = (in a) => functional.binary_cross_entropy_with_logits(a.Tensor(0), a.Tensor(1), a.OptionalTensor(2), ReductionOf(a, 3), a.OptionalTensor(4)),
     };
 
-    private static Reduction Reduced(in OpArguments a, int position) =>
+    private static Reduction ReductionOf(in OpArguments a, int position) =>
         a.Choice(position, ("mean", Reduction.Mean), ("sum", Reduction.Sum), ("none", Reduction.None));
 
     /// <summary>As aten/src/ATen/native/Dropout.cpp, with the run's own generator.</summary>
     internal static Tensor Dropout(Tensor self, double p, in OpArguments a, int seed)
     {
-        if (p is not (>= 0 and <= 1)) throw Errors.Throwable(ErrorCode.BadArgument, $"{a.Schema.Name}(): the probability must be between 0 and 1, but is {p}.");
+        if (p is not (>= 0 and <= 1)) throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): the probability must be between 0 and 1, but is {p}.");
         if (p == 0) return self.alias();
         if (p == 1) return self.mul(0);
-        Tensor noise = Drawn(a, seed, self.device, generator => empty_like(self).bernoulli_(1 - p, generator));
+        Tensor noise = WithGenerator(a, seed, self.device, generator => empty_like(self).bernoulli_(1 - p, generator));
         return self.mul(noise.div_(1 - p));
     }
 
@@ -68,9 +68,9 @@ public static partial class KernelTable
     {
         Tensor input = a.Tensor(0), weight = a.Tensor(1);
         if (weight.ndim is not (1 or 2) || input.ndim == 0 || input.shape[^1] != weight.shape[^1])
-            throw Errors.Throwable(ErrorCode.ShapeMismatch, $"linear: an input of shape {Describe.Shape(input)} does not fit a weight of shape {Describe.Shape(weight)}");
-        Guards.SameKind("linear", input, weight);
-        Guards.Size("linear", Shapes.Product(input.numel() / Math.Max(input.shape[^1], 1), weight.ndim == 2 ? weight.shape[0] : 1), input.element_size(), a.Context);
+            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"linear: an input of shape {Describe.Shape(input)} does not fit a weight of shape {Describe.Shape(weight)}");
+        KernelGuards.SameTypeAndDevice("linear", input, weight);
+        KernelGuards.Size("linear", ShapeMath.SaturatingMultiply(input.numel() / Math.Max(input.shape[^1], 1), weight.ndim == 2 ? weight.shape[0] : 1), input.element_size(), a.Context);
         return functional.linear(input, weight, a.OptionalTensor(2));
     }
 
@@ -78,31 +78,31 @@ public static partial class KernelTable
     {
         Tensor ids = a.Tensor(0), weight = a.Tensor(1);
         if (weight.ndim != 2 || !Numbers.IsInteger(ids))
-            throw Errors.Throwable(ErrorCode.BadArgument, $"embedding(): needs integers and a matrix, not {Describe.Kind(ids)} and {Describe.Kind(weight)}.");
+            throw Errors.CreateException(ErrorCode.BadArgument, $"embedding(): needs integers and a matrix, not {Describe.Kind(ids)} and {Describe.Kind(weight)}.");
         Tensor rows = IndexSelect(weight, 0, ids.flatten().to(ScalarType.Int64), a.Context);
         return rows.reshape([.. ids.shape, weight.shape[1]]);
     }
 
     /// <summary>The last dimensions of the input are the normalized ones.</summary>
-    private static (Tensor Input, long[] Shape) Normed(in OpArguments a)
+    private static (Tensor Input, long[] Shape) NormalizedShape(in OpArguments a)
     {
         Tensor input = a.Tensor(0);
         long[] shape = a.Ints(1);
         if (shape.Length == 0 || shape.Length > input.ndim || !input.shape.AsSpan((int)input.ndim - shape.Length).SequenceEqual(shape))
-            throw Errors.Throwable(ErrorCode.ShapeMismatch, $"{a.Schema.Name}: an input of shape {Describe.Shape(input)} does not end with {Describe.Shape(shape)}");
+            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{a.Schema.Name}: an input of shape {Describe.Shape(input)} does not end with {Describe.Shape(shape)}");
         return (input, shape);
     }
 
     private static Tensor LayerNorm(in OpArguments a)
     {
-        (Tensor input, long[] shape) = Normed(a);
-        return Guards.IsMeta(input) ? input.clone() : functional.layer_norm(input, shape, a.OptionalTensor(2), a.OptionalTensor(3), a.Float(4));
+        (Tensor input, long[] shape) = NormalizedShape(a);
+        return KernelGuards.IsMeta(input) ? input.clone() : functional.layer_norm(input, shape, a.OptionalTensor(2), a.OptionalTensor(3), a.Float(4));
     }
 
     /// <summary>In float32 at least, as PyTorch's (aten/src/ATen/native/layer_norm.cpp).</summary>
     private static Tensor RmsNorm(in OpArguments a)
     {
-        (Tensor input, long[] shape) = Normed(a);
+        (Tensor input, long[] shape) = NormalizedShape(a);
         double eps = a.OptionalFloat(3) ?? finfo(input.dtype).eps;
         Tensor wide = input.dtype is ScalarType.Float16 or ScalarType.BFloat16 ? input.to(ScalarType.Float32) : input;
         long[] dims = [.. Enumerable.Range(1, shape.Length).Select(i => (long)-i)];
@@ -114,7 +114,7 @@ public static partial class KernelTable
     private static Tensor KlDiv(in OpArguments a)
     {
         Tensor input = a.Tensor(0);
-        if (a.Text(2) != "batchmean") return functional.kl_div(input, a.Tensor(1), a.Bool(3), Reduced(a, 2));
+        if (a.Text(2) != "batchmean") return functional.kl_div(input, a.Tensor(1), a.Bool(3), ReductionOf(a, 2));
         Tensor sum = functional.kl_div(input, a.Tensor(1), a.Bool(3), Reduction.Sum);
         return input.ndim == 0 ? sum : sum.div(input.shape[0]);
     }

@@ -7,7 +7,7 @@ namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static Dictionary<string, Kernel> ReductionsLines() => new()
+    private static Dictionary<string, Kernel> ReductionKernels() => new()
     {
         ["sum"] = (in a) => Sum(a.Tensor(0), Dims(a, 1), a.Bool(2), a.DType(3)),
         ["nansum"] = (in a) => Sum(a.Tensor(0).nan_to_num(0, double.PositiveInfinity, double.NegativeInfinity), Dims(a, 1), a.Bool(2), a.DType(3)),
@@ -23,7 +23,7 @@ public static partial class KernelTable
         ["min"] = (in a) => a.OptionalInt(1) is { } dim ? Tuple(a.Tensor(0).min(dim, a.Bool(2))) : a.Tensor(0).min(),
         ["argmax"] = (in a) => a.OptionalInt(1) is { } dim ? a.Tensor(0).argmax(dim, a.Bool(2)) : a.Tensor(0).argmax(),
         ["argmin"] = (in a) => a.OptionalInt(1) is { } dim ? a.Tensor(0).argmin(dim, a.Bool(2)) : a.Tensor(0).argmin(),
-        ["median"] = (in a) => a.OptionalInt(1) is { } dim ? Tuple(Median(a.Tensor(0), Guards.Dim("median", dim, a.Tensor(0).ndim), a.Bool(2))) : a.Tensor(0).median(),
+        ["median"] = (in a) => a.OptionalInt(1) is { } dim ? Tuple(Median(a.Tensor(0), KernelGuards.WrapDim("median", dim, a.Tensor(0).ndim), a.Bool(2))) : a.Tensor(0).median(),
         ["mode"] = (in a) => Tuple(a.Tensor(0).mode(a.Int(1), a.Bool(2))),
         ["kthvalue"] = (in a) => Tuple(a.Tensor(0).kthvalue(a.Int(1), a.Int(2), a.Bool(3))),
         ["quantile"] = (in a) => Quantile(a, (x, q, dim, keep) => x.quantile(q, dim, keep)),
@@ -34,12 +34,12 @@ public static partial class KernelTable
         ["logsumexp"] = (in a) => LogSumExp(a),
         ["cumsum"] = (in a) => a.Tensor(0).cumsum(a.Int(1), a.DType(2)),
         ["cumprod"] = (in a) => a.Tensor(0).cumprod(a.Int(1), a.DType(2)),
-        ["cummax"] = (in a) => Tuple(GuardRunning(a).cummax(a.Int(1))),
-        ["cummin"] = (in a) => Tuple(GuardRunning(a).cummin(a.Int(1))),
+        ["cummax"] = (in a) => Tuple(CheckCumulative(a).cummax(a.Int(1))),
+        ["cummin"] = (in a) => Tuple(CheckCumulative(a).cummin(a.Int(1))),
         ["diff"] = (in a) => Diff(a),
         ["dist"] = (in a) => linalg.vector_norm(a.Tensor(0).sub(a.TensorLike(1, a.Tensor(0))), a.Float(2)),
-        ["cov"] = (in a) => GuardSquare(a).cov(a.Int(1)),
-        ["corrcoef"] = (in a) => GuardSquare(a).corrcoef(),
+        ["cov"] = (in a) => CheckCovariance(a).cov(a.Int(1)),
+        ["corrcoef"] = (in a) => CheckCovariance(a).corrcoef(),
     };
 
     /// <summary>Counted from the front and checked; None and an empty list mean all.</summary>
@@ -54,15 +54,15 @@ public static partial class KernelTable
         }
         if (rank == 0)
         {
-            foreach (long dim in given) Guards.Dim(a.Schema.Name, dim, 0);
+            foreach (long dim in given) KernelGuards.WrapDim(a.Schema.Name, dim, 0);
             return [];
         }
         var dims = new long[given.Length];
         for (int i = 0; i < dims.Length; i++)
         {
-            dims[i] = Guards.Dim(a.Schema.Name, given[i], rank);
+            dims[i] = KernelGuards.WrapDim(a.Schema.Name, given[i], rank);
             if (Array.IndexOf(dims, dims[i]) < i)
-                throw Errors.Throwable(ErrorCode.BadArgument, $"{a.Schema.Name}(): dim {dims[i]} appears multiple times in the list of dims");
+                throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): dim {dims[i]} appears multiple times in the list of dims");
         }
         return dims;
     }
@@ -91,7 +91,7 @@ public static partial class KernelTable
         bool keepdim = a.Bool(3) && a.Tensor(0).ndim > 0;
         double correction = a.Float(2);
         if (correction is 0 or 1) return var_mean(self, dims, correction == 1, keepdim).Item1;
-        double count = Shapes.Elements([.. dims.Select(d => self.shape[d])]);
+        double count = ShapeMath.ElementCount([.. dims.Select(d => self.shape[d])]);
         return var_mean(self, dims, false, keepdim).Item1.mul(count / Math.Max(count - correction, 0));
     }
 
@@ -100,20 +100,20 @@ public static partial class KernelTable
     {
         long middle = self.ndim == 0 ? 1 : ((self.shape[dim] - 1) / 2) + 1;
         (Tensor values, Tensor indices) = self.kthvalue(middle, dim, keepdim);
-        if (!is_floating_point(self) || self.ndim == 0 || Guards.IsMeta(self)) return (values, indices);
+        if (!is_floating_point(self) || self.ndim == 0 || KernelGuards.IsMeta(self)) return (values, indices);
         Tensor nan = self.isnan();
         Tensor found = nan.any(dim, keepdim);
         return (values.masked_fill(found, double.NaN), where(found, nan.to(ScalarType.Int64).argmax(dim, keepdim), indices));
     }
 
-    private static Tensor Quantile(in OpArguments a, Func<Tensor, Tensor, long, bool, Tensor> of)
+    private static Tensor Quantile(in OpArguments a, Func<Tensor, Tensor, long, bool, Tensor> quantile)
     {
         Tensor self = a.Tensor(0), q = a.TensorLike(1, self).to(self.dtype);
-        if (q.ndim > 1) throw Errors.Throwable(ErrorCode.ShapeMismatch, $"{a.Schema.Name}(): q must be a number or a list of numbers, but its shape is {Describe.Shape(q)}.");
-        if (!Guards.IsMeta(q) && !q.ge(0).logical_and(q.le(1)).all().item<bool>())
-            throw Errors.Throwable(ErrorCode.BadArgument, $"{a.Schema.Name}(): q must be between 0 and 1.");
-        if (a.OptionalInt(2) is { } dim) return of(self, q, dim, a.Bool(3));
-        Tensor all = of(self.flatten(), q, 0, false);
+        if (q.ndim > 1) throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{a.Schema.Name}(): q must be a number or a list of numbers, but its shape is {Describe.Shape(q)}.");
+        if (!KernelGuards.IsMeta(q) && !q.ge(0).logical_and(q.le(1)).all().item<bool>())
+            throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): q must be between 0 and 1.");
+        if (a.OptionalInt(2) is { } dim) return quantile(self, q, dim, a.Bool(3));
+        Tensor all = quantile(self.flatten(), q, 0, false);
         return a.Bool(3) ? all.reshape([.. q.shape, .. Enumerable.Repeat(1L, (int)self.ndim)]) : all;
     }
 
@@ -127,23 +127,23 @@ public static partial class KernelTable
     }
 
     /// <summary>THSTensor_cummax and cummin have no try/catch.</summary>
-    private static Tensor GuardRunning(in OpArguments a)
+    private static Tensor CheckCumulative(in OpArguments a)
     {
         Tensor self = a.Tensor(0);
-        long dim = Guards.Dim(a.Schema.Name, a.Int(1), self.ndim);
+        long dim = KernelGuards.WrapDim(a.Schema.Name, a.Int(1), self.ndim);
         if (is_complex(self.dtype) || self.dtype.ToData() is null)
-            throw Errors.Throwable(ErrorCode.Unsupported, $"{a.Schema.Name}(): there is no order in {Describe.Kind(self)}.");
+            throw Errors.CreateException(ErrorCode.Unsupported, $"{a.Schema.Name}(): there is no order in {Describe.Kind(self)}.");
         if (self.ndim > 0 && self.shape[dim] == 0)
-            throw Errors.Throwable(ErrorCode.ShapeMismatch, $"{a.Schema.Name}(): dimension {dim} of {Describe.Shape(self)} is empty.");
+            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{a.Schema.Name}(): dimension {dim} of {Describe.Shape(self)} is empty.");
         return self;
     }
 
     private static Tensor Diff(in OpArguments a)
     {
         Tensor self = a.Tensor(0);
-        if (self.ndim == 0) throw Errors.Throwable(ErrorCode.ShapeMismatch, "diff(): the tensor needs at least one dimension.");
-        long dim = Guards.Dim("diff", a.Int(2), self.ndim), times = a.Int(1);
-        if (times < 0) throw Errors.Throwable(ErrorCode.BadArgument, $"diff(): n must not be negative, but is {times}.");
+        if (self.ndim == 0) throw Errors.CreateException(ErrorCode.ShapeMismatch, "diff(): the tensor needs at least one dimension.");
+        long dim = KernelGuards.WrapDim("diff", a.Int(2), self.ndim), times = a.Int(1);
+        if (times < 0) throw Errors.CreateException(ErrorCode.BadArgument, $"diff(): n must not be negative, but is {times}.");
         Tensor result = self.alias();
         for (long i = Math.Min(times, self.shape[dim]); i > 0 && result.shape[dim] > 0; i--)
         {
@@ -154,11 +154,11 @@ public static partial class KernelTable
         return result;
     }
 
-    private static Tensor GuardSquare(in OpArguments a)
+    private static Tensor CheckCovariance(in OpArguments a)
     {
         Tensor self = a.Tensor(0);
         long rows = self.ndim == 2 ? self.shape[0] : 1;
-        Guards.Size(a.Schema.Name, Shapes.Product(rows, rows), self.element_size(), a.Context);
+        KernelGuards.Size(a.Schema.Name, ShapeMath.SaturatingMultiply(rows, rows), self.element_size(), a.Context);
         return self;
     }
 }

@@ -7,7 +7,7 @@ namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static Dictionary<string, Kernel> SortingLines() => new()
+    private static Dictionary<string, Kernel> SortingKernels() => new()
     {
         ["topk"] = (in a) => Tuple(a.Tensor(0).topk(a.Int32(1), a.Int32(2), a.Bool(3), a.Bool(4))),
         ["sort"] = (in a) => Tuple(a.Tensor(0).sort(a.Int(1), a.Bool(2), a.Bool(3))),
@@ -20,20 +20,20 @@ public static partial class KernelTable
 
     private static Tensor Bincount(in OpArguments a)
     {
-        Tensor self = Known(a, 0);
+        Tensor self = TensorWithData(a, 0);
         if (self.ndim != 1 || !Numbers.IsInteger(self) || self.lt(0).any().item<bool>())
-            throw Errors.Throwable(ErrorCode.BadArgument, $"bincount(): only lists of non-negative integers are counted, not {Describe.Kind(self)}.");
+            throw Errors.CreateException(ErrorCode.BadArgument, $"bincount(): only lists of non-negative integers are counted, not {Describe.Kind(self)}.");
         long largest = self.numel() == 0 ? 0 : self.max().to(ScalarType.Int64).item<long>();
-        if (largest == long.MaxValue) Guards.Size("bincount", long.MaxValue, sizeof(double), a.Context);
-        Guards.Size("bincount", Math.Max(largest + 1, a.Int(2)), sizeof(double), a.Context);
+        if (largest == long.MaxValue) KernelGuards.Size("bincount", long.MaxValue, sizeof(double), a.Context);
+        KernelGuards.Size("bincount", Math.Max(largest + 1, a.Int(2)), sizeof(double), a.Context);
         return bincount(self, a.OptionalTensor(1), a.Int(2));
     }
 
     private static object Unique(in OpArguments a)
     {
         bool inverse = a.Bool(2), counts = a.Bool(3);
-        int? dim = a.Has(4) ? (int)Guards.Dim("unique", a.Int(4), a.Tensor(0).ndim) : null;
-        (Tensor values, Tensor? places, Tensor? numbers) = Known(a, 0).unique(a.Bool(1), inverse, counts, dim);
+        int? dim = a.Has(4) ? (int)KernelGuards.WrapDim("unique", a.Int(4), a.Tensor(0).ndim) : null;
+        (Tensor values, Tensor? places, Tensor? numbers) = TensorWithData(a, 0).unique(a.Bool(1), inverse, counts, dim);
         return (inverse, counts) switch
         {
             (false, false) => values,

@@ -5,7 +5,7 @@ namespace Ndif.Engine.Kernels;
 
 public static partial class KernelTable
 {
-    private static Dictionary<string, Kernel> TypesLines() => new()
+    private static Dictionary<string, Kernel> TypeKernels() => new()
     {
         ["to"] = (in a) => a.Tensor(0).to(a.DType(1) ?? a.Tensor(0).dtype, a.Has(2) ? a.Device(2) : a.Tensor(0).device),
         ["type_as"] = (in a) => a.Tensor(0).to(a.Tensor(1).dtype, a.Tensor(1).device),
@@ -16,8 +16,8 @@ public static partial class KernelTable
         ["long"] = (in a) => a.Tensor(0).to(ScalarType.Int64),
         ["int"] = (in a) => a.Tensor(0).to(ScalarType.Int32),
         ["bool"] = (in a) => a.Tensor(0).to(ScalarType.Bool),
-        ["cpu"] = (in a) => Guards.IsMeta(a.Tensor(0)) ? a.Tensor(0).alias() : a.Tensor(0).cpu().alias(),
+        ["cpu"] = (in a) => KernelGuards.IsMeta(a.Tensor(0)) ? a.Tensor(0).alias() : a.Tensor(0).cpu().alias(),
         ["item"] = (in a) => a.Number(0),
-        ["tolist"] = (in a) => Nested.ToList(a.Tensor(0), "tolist", a.Context),
+        ["tolist"] = (in a) => NestedLists.ToList(a.Tensor(0), "tolist", a.Context),
     };
 }

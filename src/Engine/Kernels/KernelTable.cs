@@ -1,5 +1,6 @@
 using System.Collections.Frozen;
 using Ndif.Protocol;
+using Ndif.Protocol.Ops;
 using TorchSharp;
 
 namespace Ndif.Engine.Kernels;
@@ -8,11 +9,11 @@ namespace Ndif.Engine.Kernels;
 /// <remarks>The lines stand in files named as those of the table: OpTable.Shapes.cs has its lines in KernelTable.Shapes.cs.</remarks>
 public static partial class KernelTable
 {
-    public static FrozenDictionary<string, Kernel> Lines { get; } =
+    public static FrozenDictionary<string, Kernel> Kernels { get; } =
         new[]
         {
-            CreationLines(), ArithmeticLines(), InPlaceLines(), ComparisonLines(), ReductionsLines(),
-            SortingLines(), ShapesLines(), IndexingLines(), LinearAlgebraLines(), NetworksLines(), TypesLines(), SamplingLines(),
+            CreationKernels(), ArithmeticKernels(), InPlaceKernels(), ComparisonKernels(), ReductionKernels(),
+            SortingKernels(), ShapeKernels(), IndexingKernels(), LinearAlgebraKernels(), NetworkKernels(), TypeKernels(), SamplingKernels(),
         }.SelectMany(group => group).ToFrozenDictionary();
 
     /// <summary>
@@ -31,13 +32,13 @@ public static partial class KernelTable
         var arguments = new OpArguments(schema, bound, context);
         try
         {
-            Guards.Broadcast(schema.Name, bound, context);
-            object? result = Scan.Find(schema, bound, context) is { } shapes ? shapes(arguments) : Lines[schema.Name](arguments);
+            KernelGuards.Broadcast(schema.Name, bound, context);
+            object? result = MetaKernels.Find(schema, bound, context) is { } shapes ? shapes(arguments) : Kernels[schema.Name](arguments);
             return schema.InPlace ? bound[0] : result;
         }
-        catch (Exception e) when (!NativeErrors.IsOurs(e))
+        catch (Exception e) when (!KernelErrorTranslator.IsTypedError(e))
         {
-            throw NativeErrors.Translate(e, schema, bound);
+            throw KernelErrorTranslator.Translate(e, schema, bound);
         }
     }
 

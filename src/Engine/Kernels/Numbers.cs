@@ -25,11 +25,11 @@ internal static class Numbers
     /// <summary>The one element of a tensor as long, double or bool.</summary>
     public static object Item(Tensor tensor, string op)
     {
-        Guards.Known(tensor, op);
+        KernelGuards.HasData(tensor, op);
         if (tensor.numel() != 1)
-            throw Errors.Throwable(ErrorCode.BadArgument, $"{op}(): a Tensor with {tensor.numel()} elements cannot be converted to a number.");
+            throw Errors.CreateException(ErrorCode.BadArgument, $"{op}(): a Tensor with {tensor.numel()} elements cannot be converted to a number.");
         if (is_complex(tensor.dtype))
-            throw Errors.Throwable(ErrorCode.Unsupported, $"{op}(): a complex tensor cannot be converted to a number.", "Take `view_as_real` parts on the client.");
+            throw Errors.CreateException(ErrorCode.Unsupported, $"{op}(): a complex tensor cannot be converted to a number.", "Take `view_as_real` parts on the client.");
         return tensor.dtype == ScalarType.Bool ? tensor.item<bool>()
             : IsInteger(tensor) ? (object)tensor.to(ScalarType.Int64).item<long>()
             : tensor.to(ScalarType.Float64).item<double>();
@@ -59,13 +59,13 @@ internal static class Numbers
         _ => throw new ArgumentException("Not an integer.", nameof(number)),
     };
 
-    public static bool Truth(object number) => number is bool flag ? flag : ToDouble(number) != 0;
+    public static bool IsTruthy(object number) => number is bool flag ? flag : ToDouble(number) != 0;
 
     /// <summary>
     /// A tensor of no dimensions that takes part in type promotion as PyTorch's wrapped numbers do: it never widens a tensor of
     /// its own kind. c10/core/ScalarType: result_type.
     /// </summary>
-    public static Tensor Wrap(object value, Tensor other, KernelContext context)
+    public static Tensor ToTensorLike(object value, Tensor other, KernelContext context)
     {
         ScalarType like = other.dtype;
         ScalarType type = value switch
@@ -78,7 +78,7 @@ internal static class Numbers
     }
 
     /// <summary>A tensor of no dimensions with PyTorch's type for a number of this kind.</summary>
-    public static Tensor Make(object number, KernelContext context) => full([], ToScalar(number), number switch
+    public static Tensor ToTensor(object number, KernelContext context) => full([], ToScalar(number), number switch
     {
         double => context.DefaultType,
         bool => ScalarType.Bool,

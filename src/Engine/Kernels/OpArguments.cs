@@ -1,4 +1,5 @@
 using Ndif.Protocol;
+using Ndif.Protocol.Ops;
 using TorchSharp;
 using static TorchSharp.torch;
 using Tensor = TorchSharp.torch.Tensor;
@@ -40,7 +41,7 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
     public Tensor TensorLike(int position, Tensor other) => values[position] switch
     {
         Tensor tensor => tensor,
-        { } value when Numbers.Is(value) => Numbers.Wrap(value, other, Context),
+        { } value when Numbers.Is(value) => Numbers.ToTensorLike(value, other, Context),
         _ => Tensor(position),
     };
 
@@ -61,7 +62,7 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
     /// <summary>An int that TorchSharp takes as 32 bits.</summary>
     public int Int32(int position) => Int(position) is >= int.MinValue and <= int.MaxValue and long value
         ? (int)value
-        : throw Errors.Throwable(ErrorCode.BadArgument, $"{Where(position)} is out of range: {values[position]}.");
+        : throw Errors.CreateException(ErrorCode.BadArgument, $"{DescribeArgument(position)} is out of range: {values[position]}.");
 
     /// <summary>One int counts as a list of one.</summary>
     public long[] Ints(int position)
@@ -75,7 +76,7 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
                 for (int i = 0; i < integers.Length; i++) integers[i] = Integer(position, list[i]);
                 return integers;
             case Tensor { ndim: 1 } tensor when Numbers.IsInteger(tensor):
-                Guards.Known(tensor, Schema.Name);
+                KernelGuards.HasData(tensor, Schema.Name);
                 return tensor.to(ScalarType.Int64).cpu().data<long>().ToArray();
             default:
                 return [Int(position)];
@@ -111,7 +112,7 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
             if (name == text) return value;
         string[] names = new string[choices.Length];
         for (int i = 0; i < names.Length; i++) names[i] = $"'{choices[i].Name}'";
-        throw Errors.Throwable(ErrorCode.BadArgument, $"{Where(position)} must be {string.Join(" or ", names)}, not '{text}'.");
+        throw Errors.CreateException(ErrorCode.BadArgument, $"{DescribeArgument(position)} must be {string.Join(" or ", names)}, not '{text}'.");
     }
 
     public ScalarType? DType(int position) => values[position] switch
@@ -127,8 +128,8 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
     public Device Device(int position) => values[position] switch
     {
         null => Context.Device,
-        Device device => Checked(device),
-        string name => Checked(Parse(position, name)),
+        Device device => CheckDevice(device),
+        string name => CheckDevice(ParseDevice(position, name)),
         _ => throw Mismatch(position),
     };
 
@@ -143,15 +144,15 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
     /// <summary>The error for an argument that does not fit its parameter.</summary>
     public Exception Mismatch(int position) => Mismatch(position, values[position]);
 
-    private Exception Mismatch(int position, object? value) => Errors.Throwable(ErrorCode.BadArgument,
-        $"{Where(position)} must be {Schema.Parameters[position].Type.SchemaName()}, not {Describe.Kind(value)}.", Schema.Text);
+    private Exception Mismatch(int position, object? value) => Errors.CreateException(ErrorCode.BadArgument,
+        $"{DescribeArgument(position)} must be {Schema.Parameters[position].Type.SchemaName()}, not {Describe.Kind(value)}.", Schema.Text);
 
-    private string Where(int position) => $"{Schema.Name}(): argument '{Schema.Parameters[position].Name}' (position {position + 1})";
+    private string DescribeArgument(int position) => $"{Schema.Name}(): argument '{Schema.Parameters[position].Name}' (position {position + 1})";
 
     private Tensor AsTensor(int position, object? value)
     {
         if (value is not (IReadOnlyList<object?> or Array) && !Numbers.Is(value)) throw Mismatch(position, value);
-        return Nested.ToTensor(value, null, Context.Device, Context, Schema.Name);
+        return NestedLists.ToTensor(value, null, Context.Device, Context, Schema.Name);
     }
 
     private long Integer(int position, object? value) => Numbers.From(value, Schema.Name) switch
@@ -162,12 +163,12 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
     };
 
     /// <summary>A program runs where its model is; 'cpu' is always there, 'meta' and other devices are not its business.</summary>
-    private Device Checked(Device device) =>
+    private Device CheckDevice(Device device) =>
         device.type == Context.Device.type || (device.type == DeviceType.CPU && Context.Device.type != DeviceType.META) ? device
             : Context.Device.type == DeviceType.META ? Context.Device
-            : throw Errors.Throwable(ErrorCode.BadArgument, $"{Schema.Name}(): there is no device `{device}` in this run; the model is on {Context.Device}.");
+            : throw Errors.CreateException(ErrorCode.BadArgument, $"{Schema.Name}(): there is no device `{device}` in this run; the model is on {Context.Device}.");
 
-    private Device Parse(int position, string name)
+    private Device ParseDevice(int position, string name)
     {
         try
         {
@@ -175,7 +176,7 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
         }
         catch (Exception e) when (e is ArgumentException or FormatException or InvalidOperationException or System.Runtime.InteropServices.ExternalException)
         {
-            throw Errors.Throwable(ErrorCode.BadArgument, $"{Where(position)}: there is no device `{name}`.", inner: e);
+            throw Errors.CreateException(ErrorCode.BadArgument, $"{DescribeArgument(position)}: there is no device `{name}`.", inner: e);
         }
     }
 }

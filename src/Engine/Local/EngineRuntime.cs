@@ -1,8 +1,10 @@
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
+using Ndif.Engine.HookedModels;
 using Ndif.Engine.Kernels;
-using Ndif.Engine.Subjects;
-using Ndif.Models;
+using Ndif.Models.Files;
+using Ndif.Models.Files.Hub;
+using Ndif.Models.Loading;
 using Ndif.Protocol;
 using Ndif.Running;
 
@@ -18,18 +20,18 @@ public sealed class EngineRuntime : ILocalRuntime
     internal static void Register() => LocalRuntime.Register(new EngineRuntime());
 #pragma warning restore CA2255
 
-    public ModelDescription Describe(LocalModel model) => ModelLoader.Describe(model.Id, Revision(model), Type(model));
+    public ModelDescription Describe(LocalModel model) => ModelLoader.Describe(model.Id, RevisionOf(model), DTypeOf(model));
 
     public IProgramRunner Open(LocalModel model)
     {
         return _runners.GetOrAdd(model, key => new(() => new LocalRunner(
-            cancellation => Load(key, cancellation), () => LoadShapes(key), new Lane($"model {key.Id}")))).Value;
+            cancellation => Load(key, cancellation), () => LoadMetaModel(key), new ModelThread($"model {key.Id}")))).Value;
     }
 
-    public IReadOnlyList<LowRankChange> ReadAdapter(string adapter)
+    public IReadOnlyList<LoraDelta> ReadAdapter(string adapter)
     {
         using AdapterFile file = AdapterFile.Open(ModelStore.Find(adapter, null, ModelParts.Adapter, null).Path);
-        return [.. file.Pairs.Select(pair => new LowRankChange(pair.Module, Data(pair.A), Data(pair.B), pair.Scale, pair.Table))];
+        return [.. file.Pairs.Select(pair => new LoraDelta(pair.Module, Data(pair.A), Data(pair.B), pair.Scaling, pair.IsEmbedding))];
 
         TensorData Data(string name)
         {
@@ -38,21 +40,21 @@ public sealed class EngineRuntime : ILocalRuntime
         }
     }
 
-    public TensorData? AsData(object value) => (value as TorchSharp.torch.Tensor)?.ToData();
+    public TensorData? ToTensorData(object value) => (value as TorchSharp.torch.Tensor)?.ToData();
 
-    private static LanguageSubject Load(LocalModel model, CancellationToken cancellationToken) => new(ModelLoader.Load(model.Id, Revision(model),
-        new LoadOptions { DType = Type(model), Adapter = model.Adapter, EightBit = model.EightBit, DeviceMap = DeviceMap.Parse(model.Device) }, cancellationToken: cancellationToken));
+    private static HookedLanguageModel Load(LocalModel model, CancellationToken cancellationToken) => new(ModelLoader.Load(model.Id, RevisionOf(model),
+        new LoadOptions { DType = DTypeOf(model), Adapter = model.Adapter, EightBit = model.EightBit, DeviceMap = DeviceMap.Parse(model.Device) }, cancellationToken: cancellationToken));
 
-    private static LanguageSubject LoadShapes(LocalModel model)
+    private static HookedLanguageModel LoadMetaModel(LocalModel model)
     {
-        ModelFolder folder = ModelStore.Find(model.Id, Revision(model));
-        return new LanguageSubject(ModelLoader.LoadShapes(folder, ModelLoader.ReadConfig(folder), Type(model)));
+        ModelFolder folder = ModelStore.Find(model.Id, RevisionOf(model));
+        return new HookedLanguageModel(ModelLoader.LoadShapes(folder, ModelLoader.ReadConfig(folder), DTypeOf(model)));
     }
 
-    private static string? Revision(LocalModel model) => model.Revision.Length > 0 ? model.Revision : null;
+    private static string? RevisionOf(LocalModel model) => model.Revision.Length > 0 ? model.Revision : null;
 
     /// <exception cref="NdifException">BAD_ARGUMENT: weights are floating-point numbers.</exception>
-    private static TorchSharp.torch.ScalarType? Type(LocalModel model) => model.Dtype is not { } dtype ? null
-        : dtype.IsFloating() ? dtype.ToTorch()
-        : throw Errors.Throwable(ErrorCode.BadArgument, $"A model is loaded in a floating-point type, not in {dtype}.", "For weights in eight bits there is `eightBit: true`.");
+    private static TorchSharp.torch.ScalarType? DTypeOf(LocalModel model) => model.Dtype is not { } dtype ? null
+        : dtype.IsFloatingPoint() ? dtype.ToTorch()
+        : throw Errors.CreateException(ErrorCode.BadArgument, $"A model is loaded in a floating-point type, not in {dtype}.", "For weights in eight bits there is `eightBit: true`.");
 }

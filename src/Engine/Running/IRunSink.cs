@@ -10,18 +10,18 @@ public interface IRunSink
     /// A saved value: a <see cref="torch.Tensor"/>, long, double, bool, string, null, tuple (<c>object?[]</c>),
     /// <c>List&lt;object?&gt;</c> or <c>Dictionary&lt;string, object?&gt;</c> of these.
     /// </summary>
-    void Saved(uint node, string name, object? value);
+    void OnValueSaved(uint node, string name, object? value);
 
-    void Logged(uint node, string text);
+    void OnLogged(uint node, string text);
 
     /// <summary>Asks the client in the middle of the run, which waits for the answer.</summary>
     /// <param name="callback">Which of the client's functions.</param>
     /// <returns>The answer, its tensors inline.</returns>
     /// <exception cref="Protocol.NdifException">LOCAL_CALL_FAILED: the client's function failed, or the time was up.</exception>
-    Protocol.Data Ask(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout);
+    Protocol.Data InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout);
 
-    void Warned(uint node, string module, string message);
+    void OnWarning(uint node, string module, string message);
 
     /// <summary>A generation that streams has a new token.</summary>
-    void Generated(NewToken token);
+    void OnTokenGenerated(NewToken token);
 }

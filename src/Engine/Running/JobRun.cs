@@ -12,21 +12,21 @@ namespace Ndif.Engine.Running;
 /// </summary>
 public sealed class JobRun : IDisposable
 {
-    private readonly List<(uint Node, string Name, uint Value)> _open = [];
-    private readonly HashSet<uint> _held = [];
+    private readonly List<(uint Node, string Name, uint Value)> _containersToSave = [];
+    private readonly HashSet<uint> _retainedNodes = [];
     private readonly IRunSink _sink;
     private readonly torch.Generator _generator;
-    private int _told, _repeated, _seeds;
+    private int _reportCount, _reportsBeforeRestart, _seedCount;
 
-    /// <param name="constants">Fetches a constant of the program that did not travel inside of it.</param>
-    /// <param name="valueBytes">The most that the program's values may have at a time; more is OUT_OF_MEMORY.</param>
-    public JobRun(Plan plan, IRunSink sink, Func<uint, TensorData>? constants = null, long valueBytes = long.MaxValue, CancellationToken cancellation = default)
+    /// <param name="loadConstant">Fetches a constant of the program that did not travel inside of it.</param>
+    /// <param name="maxValueBytes">The most that the program's values may have at a time; more is OUT_OF_MEMORY.</param>
+    public JobRun(Plan plan, IRunSink sink, Func<uint, TensorData>? loadConstant = null, long maxValueBytes = long.MaxValue, CancellationToken cancellationToken = default)
     {
-        (Plan, _sink, Cancellation) = (plan, sink, cancellation);
-        Slots = new Slots(plan, constants ?? (index => TensorData.From(plan.Program.Constants[(int)index])), valueBytes);
+        (Plan, _sink, CancellationToken) = (plan, sink, cancellationToken);
+        Slots = new ValueSlots(plan, loadConstant ?? (index => TensorData.FromProto(plan.Program.Constants[(int)index])), maxValueBytes);
         Seed = Random.Shared.NextInt64();
-        _generator = new torch.Generator((ulong)Seed, plan.Subject.Device);
-        Context = new KernelContext { Device = plan.Subject.Device, DefaultType = plan.Subject.Type, Generator = _generator };
+        _generator = new torch.Generator((ulong)Seed, plan.Model.Device);
+        Context = new KernelContext { Device = plan.Model.Device, DefaultType = plan.Model.DType, Generator = _generator };
     }
 
     public Plan Plan { get; }
@@ -46,21 +46,21 @@ public sealed class JobRun : IDisposable
     public Error? Error { get; private set; }
 
     /// <summary>Tokens that went through the model for this job.</summary>
-    public long Tokens { get; internal set; }
+    public long TokenCount { get; internal set; }
 
     /// <summary>Times that the model's forward ran for this job: alone or beside others, a generation's step is one.</summary>
-    public long Passes { get; internal set; }
+    public long ForwardPassCount { get; internal set; }
 
-    internal CancellationToken Cancellation { get; }
+    internal CancellationToken CancellationToken { get; }
 
-    internal Slots Slots { get; }
+    internal ValueSlots Slots { get; }
 
     internal KernelContext Context { get; }
 
     internal bool HasFailed => Error is not null;
 
     /// <summary>The statement that last put a value into the model: the suspect, if its forward fails.</summary>
-    internal uint? LastWrite { get; set; }
+    internal uint? LastWriteNode { get; set; }
 
     /// <summary>True if an iteration asked for steps that did not happen, so that their values are missing.</summary>
     internal bool HasMissedSteps { get; set; }
@@ -68,15 +68,15 @@ public sealed class JobRun : IDisposable
     internal void Fail(Exception exception, uint node)
     {
         if (HasFailed) return;
-        Error error = Errors.Of(exception is OperationCanceledException ? new OperationCanceledException() : exception);
-        Error = error.Code is ErrorCode.JobCancelled ? error : Plan.At(error, node);
+        Error error = Errors.FromException(exception is OperationCanceledException ? new OperationCanceledException() : exception);
+        Error = error.Code is ErrorCode.JobCancelled ? error : Plan.WithLocation(error, node);
     }
 
     /// <summary>Fails the run if it was cancelled.</summary>
     internal bool CheckCancelled()
     {
-        if (!HasFailed && Cancellation.IsCancellationRequested)
-            Error = Errors.Make(ErrorCode.JobCancelled, "The run was cancelled.");
+        if (!HasFailed && CancellationToken.IsCancellationRequested)
+            Error = Errors.Create(ErrorCode.JobCancelled, "The run was cancelled.");
         return HasFailed;
     }
 
@@ -87,74 +87,74 @@ public sealed class JobRun : IDisposable
     internal void Restart()
     {
         Slots.Dispose();
-        _open.Clear();
-        _held.Clear();
-        Calling.Clear();
-        ReadLate.Clear();
+        _containersToSave.Clear();
+        _retainedNodes.Clear();
+        ActiveModuleCalls.Clear();
+        ReadOnlyInputs.Clear();
         _generator.manual_seed(Seed);
-        (_told, _repeated, _seeds, Tokens, Passes, LastWrite, HasMissedSteps) = (0, _told, 0, 0, 0, null, false);
+        (_reportCount, _reportsBeforeRestart, _seedCount, TokenCount, ForwardPassCount, LastWriteNode, HasMissedSteps) = (0, _reportCount, 0, 0, 0, null, false);
     }
 
     internal void Log(uint node, string text)
     {
-        if (IsNew()) _sink.Logged(node, text);
+        if (IsFirstReport()) _sink.OnLogged(node, text);
     }
 
     /// <summary>Asks the client; the answer's tensors are new.</summary>
-    internal object? Ask(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) =>
-        DataParser.Read(_sink.Ask(node, callback, values, timeout), Context.Device);
+    internal object? InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) =>
+        ValueDeserializer.Deserialize(_sink.InvokeCallback(node, callback, values, timeout), Context.Device);
 
     internal void Warn(uint node, string module, string message)
     {
-        if (IsNew()) _sink.Warned(node, module, message);
+        if (IsFirstReport()) _sink.OnWarning(node, module, message);
     }
 
-    internal void Tell(NewToken token)
+    internal void ReportToken(NewToken token)
     {
-        if (IsNew()) _sink.Generated(token);
+        if (IsFirstReport()) _sink.OnTokenGenerated(token);
     }
 
     /// <summary>A seed for what has none: another each time, and the same ones when the run begins again.</summary>
-    internal ulong NextSeed() => RowRandom.Mix((ulong)Seed + (ulong)++_seeds);
+    internal ulong NextSeed() => RowRandomGenerator.MixBits((ulong)Seed + (ulong)++_seedCount);
 
     /// <summary>A container comes back as it is at the end; everything else as it is now.</summary>
     internal void Save(uint node, string name, Operand operand)
     {
         if (operand is NodeOperand { Node: var container } && Plan.Statements[container] is ContainerStatement)
         {
-            _open.Add((node, name, container));
-            _held.Add(container);
+            _containersToSave.Add((node, name, container));
+            _retainedNodes.Add(container);
         }
         else
         {
-            _sink.Saved(node, name, operand.Evaluate(Slots));
+            _sink.OnValueSaved(node, name, operand.Evaluate(Slots));
         }
     }
 
     /// <summary>A node whose value must live to the end.</summary>
-    internal void Hold(uint node) => _held.Add(node);
+    internal void Retain(uint node) => _retainedNodes.Add(node);
 
     /// <summary>Values that are inputs of modules which have run with them: they can be read, not edited.</summary>
-    internal HashSet<uint> ReadLate { get; } = [];
+    internal HashSet<uint> ReadOnlyInputs { get; } = [];
 
     /// <summary>The modules of the program that are being called now, and by whom.</summary>
-    internal Dictionary<string, Interleaving.Interpreter> Calling { get; } = [];
+    internal Dictionary<string, Interleaving.Interpreter> ActiveModuleCalls { get; } = [];
 
     /// <summary>A node whose value is a container that comes back at the end.</summary>
-    internal void Keep(uint node, string name)
+    internal void SaveAtEnd(uint node, string name)
     {
-        if (_held.Add(node)) _open.Add((node, name, node));
+        if (_retainedNodes.Add(node)) _containersToSave.Add((node, name, node));
     }
 
     /// <summary>True for a value that must live to the end: a container that was saved, or what a module of the program uses.</summary>
-    internal bool IsHeld(uint node) => _held.Contains(node);
+    internal bool IsRetained(uint node) => _retainedNodes.Contains(node);
 
     /// <summary>Hands over the containers that were saved while they were being filled.</summary>
     internal void Finish()
     {
         if (HasFailed) return;
-        foreach ((uint node, string name, uint value) in _open)
-            if (Slots.Has(value)) _sink.Saved(node, name, Slots[value]);
+        foreach ((uint node, string name, uint value) in _containersToSave)
+            if (Slots.Has(value)) _sink.OnValueSaved(node, name, Slots[value]);
     }
 
     public void Dispose()
@@ -163,5 +163,5 @@ public sealed class JobRun : IDisposable
         _generator.Dispose();
     }
 
-    private bool IsNew() => ++_told > _repeated;
+    private bool IsFirstReport() => ++_reportCount > _reportsBeforeRestart;
 }

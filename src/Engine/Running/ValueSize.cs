@@ -5,22 +5,22 @@ namespace Ndif.Engine.Running;
 /// <summary>How many bytes a value has.</summary>
 internal static class ValueSize
 {
-    private const long Small = 1 << 20;
+    private const long SmallTensorBytes = 1 << 20;
 
-    public static long Of(object? value) => value switch
+    public static long BytesOf(object? value) => value switch
     {
-        torch.Tensor tensor => Of(tensor),
+        torch.Tensor tensor => BytesOf(tensor),
         string => 0,
-        IEnumerable<KeyValuePair<string, object?>> map => map.Sum(entry => Of(entry.Value)),
-        IEnumerable<object?> items => items.Sum(Of),
+        IEnumerable<KeyValuePair<string, object?>> map => map.Sum(entry => BytesOf(entry.Value)),
+        IEnumerable<object?> items => items.Sum(BytesOf),
         _ => 0,
     };
 
-    private static long Of(torch.Tensor tensor)
+    private static long BytesOf(torch.Tensor tensor)
     {
         if (tensor.device_type is DeviceType.META) return 0;
         long element = tensor.element_size(), bytes = tensor.numel() * element;
-        if (bytes < Small) return bytes;
+        if (bytes < SmallTensorBytes) return bytes;
         long last = 0; // the offset of its last element: an expanded tensor has fewer than it shows
         long[] shape = tensor.shape, stride = tensor.stride();
         for (int dim = 0; dim < shape.Length; dim++) last += (shape[dim] - 1) * stride[dim];

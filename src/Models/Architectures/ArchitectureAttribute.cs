@@ -1,3 +1,5 @@
+using Ndif.Models.Config;
+
 namespace Ndif.Models.Architectures;
 
 /// <summary>

@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Runtime.ExceptionServices;
+using Ndif.Models.Config;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
 namespace Ndif.Models.Architectures;
@@ -7,17 +8,17 @@ namespace Ndif.Models.Architectures;
 /// <summary>The architectures of this assembly, by their attributes.</summary>
 public static class ArchitectureCatalog
 {
-    private static readonly Lazy<Dictionary<string, (ArchitectureAttribute Attribute, Type Type)>> s_byName = new(() =>
+    private static readonly Lazy<Dictionary<string, (ArchitectureAttribute Attribute, Type Type)>> _byName = new(() =>
         typeof(CausalLM).Assembly.GetTypes()
             .Select(type => (Attribute: type.GetCustomAttribute<ArchitectureAttribute>(), Type: type))
             .Where(a => a.Attribute is not null)
             .ToDictionary(a => a.Attribute!.Name, a => (a.Attribute!, a.Type), StringComparer.Ordinal));
 
     /// <summary>Hugging Face's class names, in alphabetical order.</summary>
-    public static IEnumerable<string> Names => s_byName.Value.Keys.Order(StringComparer.Ordinal);
+    public static IEnumerable<string> Names => _byName.Value.Keys.Order(StringComparer.Ordinal);
 
     /// <summary>Counts of modules in the names of all architectures; the largest models known have a few hundred of each.</summary>
-    private static readonly string[] s_counts =
+    private static readonly string[] _countKeys =
         ["num_hidden_layers", "num_layers", "n_layer", "n_layers", "num_local_experts", "num_experts", "n_routed_experts"];
 
     private const int MaxCount = 4096, MaxModules = 1 << 17;
@@ -29,7 +30,7 @@ public static class ArchitectureCatalog
         Type type = Find(config);
         CheckCounts(config);
         if (config.Has("quantization_config"))
-            throw config.Bad("quantization_config", "must be absent: only weights in float32, float16 and bfloat16 are supported", "a quantization");
+            throw config.InvalidValue("quantization_config", "must be absent: only weights in float32, float16 and bfloat16 are supported", "a quantization");
         CausalLM model;
         try { model = (CausalLM)Activator.CreateInstance(type, config)!; }
         catch (TargetInvocationException e) when (e.InnerException is not null)
@@ -46,13 +47,13 @@ public static class ArchitectureCatalog
     private static void CheckCounts(ConfigReader config)
     {
         long modules = 1;
-        foreach (string key in s_counts)
+        foreach (string key in _countKeys)
         {
             if (!config.Has(key)) continue;
             long count = config.Integer(key);
-            if (count > MaxCount) throw config.Bad(key, $"must be at most {MaxCount}", $"{count}");
+            if (count > MaxCount) throw config.InvalidValue(key, $"must be at most {MaxCount}", $"{count}");
             modules *= Math.Max(1, count);
-            if (modules > MaxModules) throw config.Bad(key, $"makes more than {MaxModules} modules", $"{count}");
+            if (modules > MaxModules) throw config.InvalidValue(key, $"makes more than {MaxModules} modules", $"{count}");
         }
     }
 
@@ -66,7 +67,7 @@ public static class ArchitectureCatalog
                 long elements = 1;
                 foreach (long size in parameter.Shape)
                     elements = size <= 0 || size > MaxElements / elements
-                        ? throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{config.File} makes `{module.Path}.{parameter.Name}` [{string.Join(", ", parameter.Shape)}], a shape that cannot be.",
+                        ? throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{config.File} makes `{module.Path}.{parameter.Name}` [{string.Join(", ", parameter.Shape)}], a shape that cannot be.",
                             "A size in it is wrong.", module.Path)
                         : elements * size;
             }
@@ -76,14 +77,14 @@ public static class ArchitectureCatalog
     {
         IReadOnlyList<string> names = config.Texts("architectures");
         foreach (string name in names)
-            if (s_byName.Value.TryGetValue(name, out var known)) return known.Type;
+            if (_byName.Value.TryGetValue(name, out var known)) return known.Type;
 
         string modelType = config.Text("model_type", "");
-        foreach (var (attribute, type) in s_byName.Value.Values)
+        foreach (var (attribute, type) in _byName.Value.Values)
             if (modelType.Length > 0 && attribute.ModelType == modelType) return type;
 
         string wanted = names.Count > 0 ? string.Join(", ", names) : modelType;
-        throw Errors.Throwable(ErrorCode.UnsupportedArchitecture,
+        throw Errors.CreateException(ErrorCode.UnsupportedArchitecture,
             wanted.Length == 0 ? $"{config.File} names neither `architectures` nor a `model_type`."
                 : $"{config.File} is for {wanted}, which is not supported.",
             $"Supported: {string.Join(", ", Names)}.");

@@ -1,3 +1,5 @@
+using Ndif.Models.Config;
+using Ndif.Models.ForwardSource;
 using Ndif.Models.Layers;
 using Ndif.Protocol;
 using static TorchSharp.torch;
@@ -19,7 +21,7 @@ public sealed record BloomConfig(int Vocabulary, int Positions, int Width, int L
         int width = json.Has("n_embed") ? json.Size("n_embed") : json.Size("hidden_size", 64);
         int heads = json.Has("num_attention_heads") ? json.Size("num_attention_heads") : json.Size("n_head", 8);
         int layers = json.Has("num_hidden_layers") ? json.Size("num_hidden_layers") : json.Size("n_layer", 2);
-        if (width % heads != 0) throw json.Bad("hidden_size", $"must be a multiple of n_head, {heads}", $"{width}");
+        if (width % heads != 0) throw json.InvalidValue("hidden_size", $"must be a multiple of n_head, {heads}", $"{width}");
         return new BloomConfig(json.Size("vocab_size", 250880), json.Size("seq_length", 2048), width, layers, heads,
             json.Real("layer_norm_epsilon", 1e-5), json.Flag("apply_residual_connection_post_layernorm", false),
             json.Flag("tie_word_embeddings", true), json.Real("attention_dropout", 0.0));
@@ -50,14 +52,14 @@ public sealed partial class BloomForCausalLM : CausalLM
 
     public override CausalLMConfig Config { get; }
 
-    public override string BaseName => "transformer";
+    public override string BaseModelPrefix => "transformer";
 
     protected override ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
         ModelOutput output = _transformer.Call(inputIds, cache, attentionMask);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
         return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
     }
 }
@@ -78,13 +80,13 @@ public sealed partial class BloomModel : SiteModule
         _lnF = Child("ln_f", new LayerNorm(config.Width, config.Epsilon));
     }
 
-    /// <summary>[vocabulary, width]</summary>
+    /// <summary>[vocab, hidden]</summary>
     internal Parameter Embeddings => _wordEmbeddings.Table;
 
     public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
-    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask) => Observer is { } observer
-        ? Observed<ModelOutput>(observer, new Arguments([inputIds],
+    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask) => Hook is { } observer
+        ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
         [
             new("past_key_values", cache), new("attention_mask", attentionMask), new("use_cache", cache is not null),
         ]))
@@ -98,12 +100,12 @@ public sealed partial class BloomModel : SiteModule
     private ModelOutput Forward(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask)
     {
         using var scope = NewDisposeScope();
-        Tensor hidden = _wordEmbeddingsLayernorm.Call(_wordEmbeddings.Call(inputIds));              // [rows, tokens, width]
-        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
-        Tensor alibi = Alibi(attentionMask).to(hidden.dtype);                                       // [rows, heads, 1, keys]
+        Tensor hidden = _wordEmbeddingsLayernorm.Call(_wordEmbeddings.Call(inputIds));              // [batch, seq, hidden]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [batch, 1, seq, kvSeq]
+        Tensor alibi = Alibi(attentionMask).to(hidden.dtype);                                       // [batch, heads, 1, kvSeq]
         for (int layer = 0; layer < _h.Count; layer++)
-            hidden = (Tensor)_h[layer].Call(hidden, cache, mask, alibi)[0]!;                        // [rows, tokens, width]
-        hidden = _lnF.Call(hidden);                                                                 // [rows, tokens, width]
+            hidden = (Tensor)_h[layer].Call(hidden, cache, mask, alibi)[0]!;                        // [batch, seq, hidden]
+        hidden = _lnF.Call(hidden);                                                                 // [batch, seq, hidden]
         cache?.Advance(inputIds.size(1));
         return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
     }
@@ -112,12 +114,12 @@ public sealed partial class BloomModel : SiteModule
     /// What is added to each key's scores: its position times the head's slope. Softmax makes the difference to the token's own
     /// position of it. Hugging Face's has rows and heads in one dimension.
     /// </summary>
-    /// <param name="attentionMask">[rows, keys]</param>
-    /// <returns>[rows, heads, 1, keys]</returns>
+    /// <param name="attentionMask">[batch, kvSeq]</param>
+    /// <returns>[batch, heads, 1, kvSeq]</returns>
     private Tensor Alibi(Tensor attentionMask)
     {
         Tensor slopes = tensor(_slopes, device: attentionMask.device).view(1, -1, 1, 1);            // [1, heads, 1, 1]
-        Tensor positions = (attentionMask.cumsum(-1) - 1) * attentionMask;                          // [rows, keys]
+        Tensor positions = (attentionMask.cumsum(-1) - 1) * attentionMask;                          // [batch, kvSeq]
         return slopes * positions.unsqueeze(1).unsqueeze(1).to(ScalarType.Float32);
     }
 }
@@ -145,9 +147,9 @@ public sealed partial class BloomBlock : SiteModule
         _ => Axes.Hidden,
     };
 
-    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
-    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor alibi) => Observer is { } observer
-        ? Observed<object?[]>(observer, new Arguments([hidden],
+    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor alibi) => Hook is { } observer
+        ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [new("layer_past", cache), new("attention_mask", mask), new("use_cache", cache is not null), new("alibi", alibi)]))
         : Forward(hidden, cache, mask, alibi);
 
@@ -160,24 +162,24 @@ public sealed partial class BloomBlock : SiteModule
     private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor alibi)
     {
         using var scope = NewDisposeScope();
-        Tensor normal = _inputLayernorm.Call(hidden);                                                   // [rows, tokens, width]
-        Tensor residual = _normResidual ? normal : hidden;                                              // [rows, tokens, width]
-        var middle = (Tensor)_selfAttention.Call(normal, residual, cache, mask, alibi)[0]!;             // [rows, tokens, width]
-        normal = _postAttentionLayernorm.Call(middle);                                                  // [rows, tokens, width]
-        Tensor output = _mlp.Call(normal, _normResidual ? normal : middle);                             // [rows, tokens, width]
+        Tensor normal = _inputLayernorm.Call(hidden);                                                   // [batch, seq, hidden]
+        Tensor residual = _normResidual ? normal : hidden;                                              // [batch, seq, hidden]
+        var middle = (Tensor)_selfAttention.Call(normal, residual, cache, mask, alibi)[0]!;             // [batch, seq, hidden]
+        normal = _postAttentionLayernorm.Call(middle);                                                  // [batch, seq, hidden]
+        Tensor output = _mlp.Call(normal, _normResidual ? normal : middle);                             // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope()];
     }
 }
 
 public sealed partial class BloomAttention : SiteModule
 {
-    private readonly int _layer, _heads, _width;
+    private readonly int _layer, _heads, _headDim;
     private readonly Linear _queryKeyValue, _dense;
     private readonly Dropout _attentionDropout;
 
     internal BloomAttention(BloomConfig config, int layer)
     {
-        (_layer, _heads, _width) = (layer, config.Heads, config.HeadWidth);
+        (_layer, _heads, _headDim) = (layer, config.Heads, config.HeadWidth);
         _queryKeyValue = Child("query_key_value", new Linear(config.Width, 3 * config.Width));
         _dense = Child("dense", new Linear(config.Width, config.Width));
         _attentionDropout = Child("attention_dropout", new Dropout(config.AttentionDropout, Axes.Attention));
@@ -193,9 +195,9 @@ public sealed partial class BloomAttention : SiteModule
     };
 
     /// <summary>Adds the residual too.</summary>
-    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
-    public object?[] Call(Tensor hidden, Tensor residual, KeyValueCache? cache, Tensor mask, Tensor alibi) => Observer is { } observer
-        ? Observed<object?[]>(observer, new Arguments([hidden, residual],
+    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
+    public object?[] Call(Tensor hidden, Tensor residual, KeyValueCache? cache, Tensor mask, Tensor alibi) => Hook is { } observer
+        ? CallHooked<object?[]>(observer, new Arguments([hidden, residual],
             [new("layer_past", cache), new("attention_mask", mask), new("alibi", alibi), new("use_cache", cache is not null)]))
         : Forward(hidden, residual, cache, mask, alibi);
 
@@ -210,17 +212,17 @@ public sealed partial class BloomAttention : SiteModule
     {
         using var scope = NewDisposeScope();
         // each head's query, key and value lie beside each other
-        Tensor mixture = EagerAttention.SplitHeads(_queryKeyValue.Call(hidden), _heads, 3 * _width); // [rows, heads, tokens, 3 head width]
-        Tensor[] parts = mixture.chunk(3, -1);                                                  // 3 x [rows, heads, tokens, head width]
-        Tensor query = parts[0], key = parts[1], value = parts[2];                              // [rows, heads, tokens or keys, head width]
+        Tensor mixture = EagerAttention.SplitHeads(_queryKeyValue.Call(hidden), _heads, 3 * _headDim); // [batch, heads, seq, 3 headDim]
+        Tensor[] parts = mixture.chunk(3, -1);                                                  // 3 x [batch, heads, seq, headDim]
+        Tensor query = parts[0], key = parts[1], value = parts[2];                              // [batch, heads, seq or kvSeq, headDim]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         (query, key, value) = (SourceLabel.Of("q", query), SourceLabel.Of("k", key), SourceLabel.Of("v", value));
-        Tensor scores = EagerAttention.Scores(query, key) / Math.Sqrt(_width) + alibi + mask;   // [rows, heads, tokens, keys]
+        Tensor scores = EagerAttention.Scores(query, key) / Math.Sqrt(_headDim) + alibi + mask;   // [batch, heads, seq, kvSeq]
         scores = SourceLabel.Of("scores", scores);
-        Tensor probabilities = nn.functional.softmax(scores, -1, ScalarType.Float32).to(query.dtype); // [rows, heads, tokens, keys]
+        Tensor probabilities = nn.functional.softmax(scores, -1, ScalarType.Float32).to(query.dtype); // [batch, heads, seq, kvSeq]
         probabilities = SourceLabel.Of("probs", _attentionDropout.Call(probabilities));
-        Tensor mixed = EagerAttention.Mix(probabilities, value).transpose(1, 2).flatten(2);     // [rows, tokens, width]
-        Tensor output = residual + _dense.Call(mixed);                                          // [rows, tokens, width]
+        Tensor mixed = EagerAttention.Mix(probabilities, value).transpose(1, 2).flatten(2);     // [batch, seq, hidden]
+        Tensor output = residual + _dense.Call(mixed);                                          // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
     }
 }
@@ -237,12 +239,12 @@ public sealed partial class BloomMLP : SiteModule
         _dense4hToH = Child("dense_4h_to_h", new Linear(4 * config.Width, config.Width));
     }
 
-    public override bool GivesTensor => true;
+    public override bool ReturnsTensor => true;
 
     /// <summary>Adds the residual too.</summary>
-    /// <returns>[rows, tokens, width]</returns>
-    public Tensor Call(Tensor hidden, Tensor residual) => Observer is { } observer
-        ? Observed<Tensor>(observer, new Arguments(hidden, residual))
+    /// <returns>[batch, seq, hidden]</returns>
+    public Tensor Call(Tensor hidden, Tensor residual) => Hook is { } observer
+        ? CallHooked<Tensor>(observer, new Arguments(hidden, residual))
         : Forward(hidden, residual);
 
     public override object? Run(Arguments arguments) => Forward(arguments.Tensor(0, "hidden_states"), arguments.Tensor(1, "residual"));
@@ -250,8 +252,8 @@ public sealed partial class BloomMLP : SiteModule
     private Tensor Forward(Tensor hidden, Tensor residual)
     {
         using var scope = NewDisposeScope();
-        Tensor inner = _geluImpl.Call(_denseHTo4h.Call(hidden));                // [rows, tokens, 4 width]
-        return (residual + _dense4hToH.Call(inner)).MoveToOuterDisposeScope();  // [rows, tokens, width]
+        Tensor inner = _geluImpl.Call(_denseHTo4h.Call(hidden));                // [batch, seq, 4 hidden]
+        return (residual + _dense4hToH.Call(inner)).MoveToOuterDisposeScope();  // [batch, seq, hidden]
     }
 }
 

@@ -1,3 +1,6 @@
+using Ndif.Models.Config;
+using Ndif.Models.CpuKernels;
+using Ndif.Models.ForwardSource;
 using Ndif.Models.Layers;
 using Ndif.Protocol;
 using static TorchSharp.torch;
@@ -20,10 +23,10 @@ public sealed record FalconConfig(int Vocabulary, int Positions, int Width, int 
     {
         // the oldest files on the hub have the other name
         int width = json.Has("n_embed") ? json.Size("n_embed") : json.Size("hidden_size", 4544), heads = json.Size("num_attention_heads", 71);
-        if (width % heads != 0) throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
+        if (width % heads != 0) throw json.InvalidValue("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
         bool grouped = json.Flag("new_decoder_architecture", false);
         int groups = grouped ? json.Size("num_kv_heads", heads) : json.Flag("multi_query", true) ? 1 : heads;
-        if (heads % groups != 0) throw json.Bad("num_kv_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        if (heads % groups != 0) throw json.InvalidValue("num_kv_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
         return new FalconConfig(json.Size("vocab_size", 65024), json.Size("max_position_embeddings", 2048), width,
             json.Size("num_hidden_layers", 32), heads, groups, json.Size("ffn_hidden_size", 4 * width),
             json.Real("layer_norm_epsilon", 1e-5), RopeParameters.Read(json), json.Flag("alibi", false), grouped || json.Flag("parallel_attn", true),
@@ -56,14 +59,14 @@ public sealed partial class FalconForCausalLM : CausalLM
 
     public override CausalLMConfig Config { get; }
 
-    public override string BaseName => "transformer";
+    public override string BaseModelPrefix => "transformer";
 
     protected override ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
         ModelOutput output = _transformer.Call(inputIds, cache, attentionMask, positionIds);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
         return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
     }
 }
@@ -85,13 +88,13 @@ public sealed partial class FalconModel : SiteModule
         _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("FalconRotaryEmbedding", new(json, config.Rope, config.HeadWidth)));
     }
 
-    /// <summary>[vocabulary, width]</summary>
+    /// <summary>[vocab, hidden]</summary>
     internal Parameter Embeddings => _wordEmbeddings.Table;
 
     public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
-    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Observer is { } observer
-        ? Observed<ModelOutput>(observer, new Arguments([inputIds],
+    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Hook is { } observer
+        ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
         [
             new("past_key_values", cache), new("attention_mask", attentionMask), new("position_ids", positionIds),
             new("use_cache", cache is not null),
@@ -107,13 +110,13 @@ public sealed partial class FalconModel : SiteModule
     private ModelOutput Forward(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds)
     {
         using var scope = NewDisposeScope();
-        Tensor hidden = _wordEmbeddings.Call(inputIds);                                             // [rows, tokens, width]
-        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
-        Tensor? alibi = _slopes is null ? null : Alibi(attentionMask, hidden);                      // [rows, heads, 1, keys]
-        object?[] positions = _rotaryEmb.Call(hidden, positionIds);                                 // 2 x [rows, tokens, head width]
+        Tensor hidden = _wordEmbeddings.Call(inputIds);                                             // [batch, seq, hidden]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [batch, 1, seq, kvSeq]
+        Tensor? alibi = _slopes is null ? null : Alibi(attentionMask, hidden);                      // [batch, heads, 1, kvSeq]
+        object?[] positions = _rotaryEmb.Call(hidden, positionIds);                                 // 2 x [batch, seq, headDim]
         for (int layer = 0; layer < _h.Count; layer++)
-            hidden = (Tensor)_h[layer].Call(hidden, alibi, mask, positionIds, cache, positions)[0]!; // [rows, tokens, width]
-        hidden = _lnF.Call(hidden);                                                                 // [rows, tokens, width]
+            hidden = (Tensor)_h[layer].Call(hidden, alibi, mask, positionIds, cache, positions)[0]!; // [batch, seq, hidden]
+        hidden = _lnF.Call(hidden);                                                                 // [batch, seq, hidden]
         cache?.Advance(inputIds.size(1));
         return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
     }
@@ -122,12 +125,12 @@ public sealed partial class FalconModel : SiteModule
     internal static KeyValuePair<string, object?>[] Named(Tensor? alibi) => alibi is null ? [] : [new("alibi", alibi)];
 
     /// <summary>What is added to each key's scores: its position times the head's slope, in bfloat16 whatever the dtype.</summary>
-    /// <param name="attentionMask">[rows, keys]</param>
-    /// <returns>[rows, heads, 1, keys]</returns>
+    /// <param name="attentionMask">[batch, kvSeq]</param>
+    /// <returns>[batch, heads, 1, kvSeq]</returns>
     private Tensor Alibi(Tensor attentionMask, Tensor hidden)
     {
         Tensor slopes = tensor(_slopes!, device: attentionMask.device).view(1, -1, 1, 1);           // [1, heads, 1, 1]
-        Tensor positions = (attentionMask.cumsum(-1) - 1) * attentionMask;                          // [rows, keys]
+        Tensor positions = (attentionMask.cumsum(-1) - 1) * attentionMask;                          // [batch, kvSeq]
         return (slopes.to(ScalarType.BFloat16) * positions.unsqueeze(1).unsqueeze(1)).to(hidden.dtype);
     }
 }
@@ -159,15 +162,15 @@ public sealed partial class FalconDecoderLayer : SiteModule
         _ => Axes.Hidden,
     };
 
-    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
-    public object?[] Call(Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
-        Observer is { } observer
-            ? Observed<object?[]>(observer, new Arguments([hidden],
+    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
+    public object?[] Call(Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+        Hook is { } observer
+            ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [
                 new("attention_mask", mask), new("position_ids", positionIds), new("layer_past", cache),
-                new("use_cache", cache is not null), new("position_embeddings", positions), .. FalconModel.Named(alibi),
+                new("use_cache", cache is not null), new("position_embeddings", positionEmbeddings), .. FalconModel.Named(alibi),
             ]))
-            : Forward(hidden, alibi, mask, positionIds, cache, positions);
+            : Forward(hidden, alibi, mask, positionIds, cache, positionEmbeddings);
 
     public override object? Run(Arguments arguments) => Forward(
         arguments.Tensor(0, "hidden_states"),
@@ -177,35 +180,35 @@ public sealed partial class FalconDecoderLayer : SiteModule
         arguments.Get(4, "layer_past") as KeyValueCache,
         arguments.Tuple(7, "position_embeddings"));
 
-    private object?[] Forward(Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions)
+    private object?[] Forward(Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();
-        Tensor normal = _attentionNorm.Call(hidden);                                                    // [rows, tokens, width]
-        Tensor? early = _parallel ? _mlpNorm?.Call(hidden) ?? normal : null;                            // [rows, tokens, width]
-        var attended = (Tensor)_selfAttention.Call(normal, alibi, mask, positionIds, cache, positions)[0]!; // [rows, tokens, width]
-        Tensor middle = attended + hidden;                                                              // [rows, tokens, width]
-        Tensor output = _mlp.Call(early ?? _mlpNorm!.Call(middle)) + middle;                            // [rows, tokens, width]
+        Tensor normal = _attentionNorm.Call(hidden);                                                    // [batch, seq, hidden]
+        Tensor? early = _parallel ? _mlpNorm?.Call(hidden) ?? normal : null;                            // [batch, seq, hidden]
+        var attended = (Tensor)_selfAttention.Call(normal, alibi, mask, positionIds, cache, positionEmbeddings)[0]!; // [batch, seq, hidden]
+        Tensor middle = attended + hidden;                                                              // [batch, seq, hidden]
+        Tensor output = _mlp.Call(early ?? _mlpNorm!.Call(middle)) + middle;                            // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope()];
     }
 }
 
 public sealed partial class FalconAttention : SiteModule
 {
-    private readonly int _layer, _heads, _groups, _width;
+    private readonly int _layer, _heads, _kvHeads, _headDim;
     private readonly double _scale;
     private readonly Linear _queryKeyValue, _dense;
     private readonly Dropout _attentionDropout;
-    private readonly FusedAttention _quick;
+    private readonly FusedAttention _fusedAttention;
 
     internal FalconAttention(FalconConfig config, int layer)
     {
-        (_layer, _heads, _groups, _width) = (layer, config.Heads, config.Groups, config.HeadWidth);
-        _scale = 1 / Math.Sqrt(_width);
-        int outputs = (_heads + 2 * _groups) * _width;
+        (_layer, _heads, _kvHeads, _headDim) = (layer, config.Heads, config.Groups, config.HeadWidth);
+        _scale = 1 / Math.Sqrt(_headDim);
+        int outputs = (_heads + 2 * _kvHeads) * _headDim;
         _queryKeyValue = Child("query_key_value", new Linear(config.Width, outputs, config.Bias, className: "FalconLinear"));
         _dense = Child("dense", new Linear(config.Width, config.Width, config.Bias, className: "FalconLinear"));
         _attentionDropout = Child("attention_dropout", new Dropout(config.AttentionDropout, Axes.Attention)); // called only with alibi
-        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_queryKeyValue], Output = _dense, Places = HeadPlaces.Grouped(_heads, _groups, _width) };
+        _fusedAttention = new FusedAttention(this, layer, _heads, _kvHeads, _headDim, _scale) { Projections = [_queryKeyValue], OutputProjection = _dense, Layout = QkvLayout.InterleavedPerKvHead(_heads, _kvHeads, _headDim) };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -217,15 +220,15 @@ public sealed partial class FalconAttention : SiteModule
         _ => Axes.Hidden,
     };
 
-    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
-    public object?[] Call(Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
-        Observer is { } observer
-            ? Observed<object?[]>(observer, new Arguments([hidden],
+    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
+    public object?[] Call(Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+        Hook is { } observer
+            ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [
                 new("layer_past", cache), new("attention_mask", mask), new("position_ids", positionIds),
-                new("use_cache", cache is not null), new("position_embeddings", positions), .. FalconModel.Named(alibi),
+                new("use_cache", cache is not null), new("position_embeddings", positionEmbeddings), .. FalconModel.Named(alibi),
             ]))
-            : Forward(hidden, alibi, mask, cache, positions);
+            : Forward(hidden, alibi, mask, cache, positionEmbeddings);
 
     public override object? Run(Arguments arguments) => Forward(
         arguments.Tensor(0, "hidden_states"),
@@ -234,54 +237,54 @@ public sealed partial class FalconAttention : SiteModule
         arguments.Get(4, "layer_past") as KeyValueCache,
         arguments.Tuple(7, "position_embeddings"));
 
-    private object?[] Forward(Tensor hidden, Tensor? alibi, Tensor mask, KeyValueCache? cache, object?[] positions)
+    private object?[] Forward(Tensor hidden, Tensor? alibi, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings)
     {
-        if (alibi is null && _quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
+        if (alibi is null && _fusedAttention.TryForward(hidden, cache, mask, positionEmbeddings) is { } quick) return quick;
         using var scope = NewDisposeScope();
         var (query, key, value) = Split(_queryKeyValue.Call(hidden));
         if (alibi is null)
         {
-            query = RotaryEmbedding.Rotate(query, positions);
-            key = RotaryEmbedding.Rotate(key, positions);
+            query = RotaryEmbedding.Rotate(query, positionEmbeddings);
+            key = RotaryEmbedding.Rotate(key, positionEmbeddings);
         }
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         var (mixed, probabilities) = Attend(query, key, value, alibi, mask);
-        Tensor output = _dense.Call(mixed.flatten(2));                                          // [rows, tokens, width]
+        Tensor output = _dense.Call(mixed.flatten(2));                                          // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
     }
 
     /// <summary>Attention written out, as <see cref="EagerAttention.Forward"/>; ALiBi's slopes are scaled too.</summary>
-    /// <param name="query">[rows, heads, tokens, width]</param>
-    /// <param name="key">[rows, groups, keys, width]</param>
-    /// <param name="value">[rows, groups, keys, width]</param>
-    /// <param name="alibi">[rows, heads, 1, keys], or null where positions rotate</param>
-    /// <param name="mask">[rows, 1, tokens, keys]</param>
-    /// <returns>The output [rows, tokens, heads, width] and the probabilities [rows, heads, tokens, keys].</returns>
+    /// <param name="query">[batch, heads, seq, headDim]</param>
+    /// <param name="key">[batch, kvHeads, kvSeq, headDim]</param>
+    /// <param name="value">[batch, kvHeads, kvSeq, headDim]</param>
+    /// <param name="alibi">[batch, heads, 1, kvSeq], or null where positions rotate</param>
+    /// <param name="mask">[batch, 1, seq, kvSeq]</param>
+    /// <returns>The output [batch, seq, heads, headDim] and the probabilities [batch, heads, seq, kvSeq].</returns>
     [Operation("attention_interface")]
     private (Tensor Output, Tensor Probabilities) Attend(Tensor query, Tensor key, Tensor value, Tensor? alibi, Tensor mask)
     {
         (query, key, value) = (SourceLabel.Of("q", query), SourceLabel.Of("k", key), SourceLabel.Of("v", value));
-        Tensor scores = EagerAttention.Scores(query, key) * _scale + mask;                      // [rows, heads, tokens, keys]
+        Tensor scores = EagerAttention.Scores(query, key) * _scale + mask;                      // [batch, heads, seq, kvSeq]
         if (alibi is not null) scores = scores + alibi * _scale;
         scores = SourceLabel.Of("scores", scores);
-        Tensor probabilities = nn.functional.softmax(scores, -1, ScalarType.Float32).to(query.dtype); // [rows, heads, tokens, keys]
+        Tensor probabilities = nn.functional.softmax(scores, -1, ScalarType.Float32).to(query.dtype); // [batch, heads, seq, kvSeq]
         if (alibi is not null) probabilities = _attentionDropout.Call(probabilities);
         probabilities = SourceLabel.Of("probs", probabilities);
-        Tensor output = EagerAttention.Mix(probabilities, value).transpose(1, 2).contiguous();  // [rows, tokens, heads, width]
+        Tensor output = EagerAttention.Mix(probabilities, value).transpose(1, 2).contiguous();  // [batch, seq, heads, headDim]
         return (output, probabilities);
     }
 
     /// <summary>Each group's queries, then its key, then its value. One group is the layout of a single key and value head, and a group
     /// for each head that of the oldest checkpoints.</summary>
-    /// <param name="mixture">[rows, tokens, (heads + 2 groups) · head width]</param>
-    /// <returns>Queries [rows, heads, tokens, head width]; keys and values [rows, groups, tokens, head width].</returns>
+    /// <param name="mixture">[batch, seq, (heads + 2 kvHeads) · headDim]</param>
+    /// <returns>Queries [batch, heads, seq, headDim]; keys and values [batch, kvHeads, seq, headDim].</returns>
     private (Tensor Query, Tensor Key, Tensor Value) Split(Tensor mixture)
     {
-        long share = _heads / _groups;
-        // [rows, tokens, groups, share + 2, head width]
-        Tensor parts = mixture.view(mixture.size(0), mixture.size(1), _groups, share + 2, _width);
-        Tensor query = parts.narrow(3, 0, share).flatten(2, 3);                                 // [rows, tokens, heads, head width]
-        Tensor key = parts.select(3, share), value = parts.select(3, share + 1);                // [rows, tokens, groups, head width]
+        long share = _heads / _kvHeads;
+        // [batch, seq, kvHeads, share + 2, headDim]
+        Tensor parts = mixture.view(mixture.size(0), mixture.size(1), _kvHeads, share + 2, _headDim);
+        Tensor query = parts.narrow(3, 0, share).flatten(2, 3);                                 // [batch, seq, heads, headDim]
+        Tensor key = parts.select(3, share), value = parts.select(3, share + 1);                // [batch, seq, kvHeads, headDim]
         return (query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2));
     }
 }
@@ -289,7 +292,7 @@ public sealed partial class FalconAttention : SiteModule
 public sealed partial class FalconMLP : TensorModule
 {
     private readonly Linear _denseHTo4h, _dense4hToH;
-    private readonly FusedMlp _quick;
+    private readonly FusedMlp _fusedMlp;
     private readonly Activation _act;
 
     internal FalconMLP(FalconConfig config, ConfigReader json)
@@ -297,16 +300,16 @@ public sealed partial class FalconMLP : TensorModule
         _denseHTo4h = Child("dense_h_to_4h", new Linear(config.Width, config.Inner, config.Bias, className: "FalconLinear"));
         _act = Child("act", Activation.Read(json, "activation", "gelu"));
         _dense4hToH = Child("dense_4h_to_h", new Linear(config.Inner, config.Width, config.Bias, className: "FalconLinear"));
-        _quick = new FusedMlp(this, null, _denseHTo4h, _dense4hToH, _act.Curve);
+        _fusedMlp = new FusedMlp(this, null, _denseHTo4h, _dense4hToH, _act.Kind);
     }
 
-    /// <param name="input">[rows, tokens, width]</param>
-    /// <returns>[rows, tokens, width]</returns>
+    /// <param name="input">[batch, seq, hidden]</param>
+    /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (_quick.Run(input) is { } quick) return quick;
+        if (_fusedMlp.TryForward(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
-        Tensor inner = _act.Call(_denseHTo4h.Call(input));                      // [rows, tokens, inner]
-        return _dense4hToH.Call(inner).MoveToOuterDisposeScope();               // [rows, tokens, width]
+        Tensor inner = _act.Call(_denseHTo4h.Call(input));                      // [batch, seq, intermediate]
+        return _dense4hToH.Call(inner).MoveToOuterDisposeScope();               // [batch, seq, hidden]
     }
 }

@@ -1,3 +1,5 @@
+using Ndif.Models.Config;
+using Ndif.Models.CpuKernels;
 using Ndif.Models.Layers;
 using Ndif.Protocol;
 using static TorchSharp.torch;
@@ -16,9 +18,9 @@ public sealed record GPT2Config(int Vocabulary, int Positions, int Width, int La
     public static GPT2Config Read(ConfigReader json)
     {
         int width = json.Size("n_embd", 768), heads = json.Size("n_head", 12);
-        if (width % heads != 0) throw json.Bad("n_embd", $"must be a multiple of n_head, {heads}", $"{width}");
+        if (width % heads != 0) throw json.InvalidValue("n_embd", $"must be a multiple of n_head, {heads}", $"{width}");
         if (json.Flag("add_cross_attention", false))
-            throw json.Bad("add_cross_attention", "must be false: only decoders are supported", "true");
+            throw json.InvalidValue("add_cross_attention", "must be false: only decoders are supported", "true");
         return new GPT2Config(
             json.Size("vocab_size", 50257), json.Size("n_positions", 1024), width, json.Size("n_layer", 12), heads,
             json.Size("n_inner", 4 * width), json.Real("layer_norm_epsilon", 1e-5),
@@ -53,18 +55,18 @@ public sealed partial class GPT2LMHeadModel : CausalLM
 
     public override CausalLMConfig Config { get; }
 
-    public override string BaseName => "transformer";
+    public override string BaseModelPrefix => "transformer";
 
     /// <summary>The causal masks that checkpoints before transformers 4.31 carry.</summary>
-    public override bool Ignores(string tensorName) =>
+    public override bool ShouldIgnore(string tensorName) =>
         tensorName.EndsWith(".attn.bias", StringComparison.Ordinal) || tensorName.EndsWith(".attn.masked_bias", StringComparison.Ordinal);
 
     protected override ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
         ModelOutput output = _transformer.Call(inputIds, cache, attentionMask, positionIds);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
         return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
     }
 }
@@ -85,13 +87,13 @@ public sealed partial class GPT2Model : SiteModule
         _lnF = Child("ln_f", new LayerNorm(config.Width, config.Epsilon));
     }
 
-    /// <summary>[vocabulary, width]</summary>
+    /// <summary>[vocab, hidden]</summary>
     internal Parameter Embeddings => _wte.Table;
 
     public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
-    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Observer is { } observer
-        ? Observed<ModelOutput>(observer, new Arguments([inputIds],
+    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Hook is { } observer
+        ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
         [
             new("past_key_values", cache), new("attention_mask", attentionMask), new("position_ids", positionIds),
             new("use_cache", cache is not null),
@@ -107,13 +109,13 @@ public sealed partial class GPT2Model : SiteModule
     private ModelOutput Forward(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds)
     {
         using var scope = NewDisposeScope();
-        Tensor tokens = _wte.Call(inputIds);                                                        // [rows, tokens, width]
-        Tensor positions = _wpe.Call(positionIds);                                                  // [rows, tokens, width]
-        Tensor hidden = _drop.Call(tokens + positions);                                             // [rows, tokens, width]
-        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
+        Tensor tokens = _wte.Call(inputIds);                                                        // [batch, seq, hidden]
+        Tensor positions = _wpe.Call(positionIds);                                                  // [batch, seq, hidden]
+        Tensor hidden = _drop.Call(tokens + positions);                                             // [batch, seq, hidden]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [batch, 1, seq, kvSeq]
         for (int layer = 0; layer < _h.Count; layer++)
-            hidden = (Tensor)_h[layer].Call(hidden, cache, mask, positionIds)[0]!;                  // [rows, tokens, width]
-        hidden = _lnF.Call(hidden);                                                                 // [rows, tokens, width]
+            hidden = (Tensor)_h[layer].Call(hidden, cache, mask, positionIds)[0]!;                  // [batch, seq, hidden]
+        hidden = _lnF.Call(hidden);                                                                 // [batch, seq, hidden]
         cache?.Advance(inputIds.size(1));
         return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
     }
@@ -135,9 +137,9 @@ public sealed partial class GPT2Block : SiteModule
 
     public override Axes InputAxes(string argument) => argument is "2" or "attention_mask" ? Axes.Attention : Axes.Hidden;
 
-    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
-    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds) => Observer is { } observer
-        ? Observed<object?[]>(observer, new Arguments([hidden, cache, mask, null],
+    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds) => Hook is { } observer
+        ? CallHooked<object?[]>(observer, new Arguments([hidden, cache, mask, null],
             [new("position_ids", positionIds), new("use_cache", cache is not null)]))
         : Forward(hidden, cache, mask, positionIds);
 
@@ -150,39 +152,39 @@ public sealed partial class GPT2Block : SiteModule
     private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor? positionIds)
     {
         using var scope = NewDisposeScope();
-        var attended = (Tensor)_attn.Call(_ln1.Call(hidden), cache, mask, positionIds)[0]!;     // [rows, tokens, width]
-        Tensor middle = attended + hidden;                                                      // [rows, tokens, width]
-        Tensor output = middle + _mlp.Call(_ln2.Call(middle));                                  // [rows, tokens, width]
+        var attended = (Tensor)_attn.Call(_ln1.Call(hidden), cache, mask, positionIds)[0]!;     // [batch, seq, hidden]
+        Tensor middle = attended + hidden;                                                      // [batch, seq, hidden]
+        Tensor output = middle + _mlp.Call(_ln2.Call(middle));                                  // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope()];
     }
 }
 
 public sealed partial class GPT2Attention : SiteModule
 {
-    private readonly int _layer, _heads, _width;
+    private readonly int _layer, _heads, _headDim;
     private readonly double _scale;
     private readonly bool _upcast;
     private readonly Conv1D _cAttn, _cProj;
     private readonly Dropout _residDropout;
-    private readonly FusedAttention _quick;
+    private readonly FusedAttention _fusedAttention;
 
     internal GPT2Attention(GPT2Config config, int layer)
     {
-        (_layer, _heads, _width) = (layer, config.Heads, config.HeadWidth);
-        _scale = (config.ScaleByWidth ? 1 / Math.Sqrt(_width) : 1) / (config.ScaleByLayer ? layer + 1 : 1);
+        (_layer, _heads, _headDim) = (layer, config.Heads, config.HeadWidth);
+        _scale = (config.ScaleByWidth ? 1 / Math.Sqrt(_headDim) : 1) / (config.ScaleByLayer ? layer + 1 : 1);
         _upcast = config.Upcast;
         _cAttn = Child("c_attn", new Conv1D(3 * config.Width, config.Width));
         _cProj = Child("c_proj", new Conv1D(config.Width, config.Width));
         Child("attn_dropout", new Dropout(config.AttentionDropout)); // Hugging Face's code does not call it either
         _residDropout = Child("resid_dropout", new Dropout(config.ResidualDropout));
-        _quick = new FusedAttention(this, layer, _heads, _heads, _width, _scale) { Projections = [_cAttn], Output = _cProj, Precise = _upcast };
+        _fusedAttention = new FusedAttention(this, layer, _heads, _heads, _headDim, _scale) { Projections = [_cAttn], OutputProjection = _cProj, UpcastScores = _upcast };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
-    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
-    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor? positionIds) => Observer is { } observer
-        ? Observed<object?[]>(observer, new Arguments([hidden],
+    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor? positionIds) => Hook is { } observer
+        ? CallHooked<object?[]>(observer, new Arguments([hidden],
         [
             new("past_key_values", cache), new("attention_mask", mask), new("position_ids", positionIds),
             new("use_cache", cache is not null),
@@ -196,15 +198,15 @@ public sealed partial class GPT2Attention : SiteModule
 
     private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask)
     {
-        if (_quick.Run(hidden, cache, mask) is { } quick) return quick;
+        if (_fusedAttention.TryForward(hidden, cache, mask) is { } quick) return quick;
         using var scope = NewDisposeScope();
-        Tensor[] parts = _cAttn.Call(hidden).split(_heads * _width, 2);                 // 3 x [rows, tokens, width]
-        Tensor query = EagerAttention.SplitHeads(parts[0], _heads, _width);             // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(parts[1], _heads, _width);               // [rows, heads, tokens, head width]
-        Tensor value = EagerAttention.SplitHeads(parts[2], _heads, _width);             // [rows, heads, tokens, head width]
+        Tensor[] parts = _cAttn.Call(hidden).split(_heads * _headDim, 2);                 // 3 x [batch, seq, hidden]
+        Tensor query = EagerAttention.SplitHeads(parts[0], _heads, _headDim);             // [batch, heads, seq, headDim]
+        Tensor key = EagerAttention.SplitHeads(parts[1], _heads, _headDim);               // [batch, heads, seq, headDim]
+        Tensor value = EagerAttention.SplitHeads(parts[2], _heads, _headDim);             // [batch, heads, seq, headDim]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale, precise: _upcast);
-        Tensor output = _cProj.Call(mixed.view(hidden.shape));                          // [rows, tokens, width]
+        Tensor output = _cProj.Call(mixed.view(hidden.shape));                          // [batch, seq, hidden]
         output = _residDropout.Call(output);
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
     }
@@ -213,7 +215,7 @@ public sealed partial class GPT2Attention : SiteModule
 public sealed partial class GPT2MLP : TensorModule
 {
     private readonly Conv1D _cFc, _cProj;
-    private readonly FusedMlp _quick;
+    private readonly FusedMlp _fusedMlp;
     private readonly Activation _act;
     private readonly Dropout _dropout;
 
@@ -223,16 +225,16 @@ public sealed partial class GPT2MLP : TensorModule
         _cProj = Child("c_proj", new Conv1D(config.Width, config.Inner));
         _act = Child("act", Activation.Read(json, "activation_function", "gelu_new"));
         _dropout = Child("dropout", new Dropout(config.ResidualDropout));
-        _quick = new FusedMlp(this, null, _cFc, _cProj, _act.Curve);
+        _fusedMlp = new FusedMlp(this, null, _cFc, _cProj, _act.Kind);
     }
 
-    /// <param name="input">[rows, tokens, width]</param>
-    /// <returns>[rows, tokens, width]</returns>
+    /// <param name="input">[batch, seq, hidden]</param>
+    /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (_quick.Run(input) is { } quick) return quick;
+        if (_fusedMlp.TryForward(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
-        Tensor inner = _act.Call(_cFc.Call(input));                                 // [rows, tokens, inner]
-        return _dropout.Call(_cProj.Call(inner)).MoveToOuterDisposeScope();         // [rows, tokens, width]
+        Tensor inner = _act.Call(_cFc.Call(input));                                 // [batch, seq, intermediate]
+        return _dropout.Call(_cProj.Call(inner)).MoveToOuterDisposeScope();         // [batch, seq, hidden]
     }
 }

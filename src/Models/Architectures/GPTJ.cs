@@ -1,3 +1,6 @@
+using Ndif.Models.Config;
+using Ndif.Models.CpuKernels;
+using Ndif.Models.ForwardSource;
 using Ndif.Models.Layers;
 using Ndif.Protocol;
 using static TorchSharp.torch;
@@ -16,11 +19,11 @@ public sealed record GPTJConfig(int Vocabulary, int Positions, int Width, int La
     public static GPTJConfig Read(ConfigReader json)
     {
         int width = json.Size("n_embd", 4096), heads = json.Size("n_head", 16);
-        if (width % heads != 0) throw json.Bad("n_embd", $"must be a multiple of n_head, {heads}", $"{width}");
-        if (json.IsNull("rotary_dim")) throw json.Bad("rotary_dim", "must be the width of a head's part that is rotated", "null");
+        if (width % heads != 0) throw json.InvalidValue("n_embd", $"must be a multiple of n_head, {heads}", $"{width}");
+        if (json.IsNull("rotary_dim")) throw json.InvalidValue("rotary_dim", "must be the width of a head's part that is rotated", "null");
         int rotated = json.Size("rotary_dim", 64);
         if (rotated > width / heads || rotated % 2 != 0)
-            throw json.Bad("rotary_dim", $"must be even and at most the width of a head, {width / heads}", $"{rotated}");
+            throw json.InvalidValue("rotary_dim", $"must be even and at most the width of a head, {width / heads}", $"{rotated}");
         return new GPTJConfig(json.Size("vocab_size", 50400), json.Size("n_positions", 2048), width, json.Size("n_layer", 28), heads,
             json.Size("n_inner", 4 * width), rotated, json.Real("layer_norm_epsilon", 1e-5), json.Flag("tie_word_embeddings", false),
             json.Real("embd_pdrop", 0.0), json.Real("attn_pdrop", 0.0), json.Real("resid_pdrop", 0.0));
@@ -51,18 +54,18 @@ public sealed partial class GPTJForCausalLM : CausalLM
 
     public override CausalLMConfig Config { get; }
 
-    public override string BaseName => "transformer";
+    public override string BaseModelPrefix => "transformer";
 
     /// <summary>The causal masks that older checkpoints carry.</summary>
-    public override bool Ignores(string tensorName) =>
+    public override bool ShouldIgnore(string tensorName) =>
         tensorName.EndsWith(".attn.bias", StringComparison.Ordinal) || tensorName.EndsWith(".attn.masked_bias", StringComparison.Ordinal);
 
     protected override ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
         ModelOutput output = _transformer.Call(inputIds, cache, attentionMask, positionIds);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
         return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
     }
 }
@@ -82,13 +85,13 @@ public sealed partial class GPTJModel : SiteModule
         _lnF = Child("ln_f", new LayerNorm(config.Width, config.Epsilon));
     }
 
-    /// <summary>[vocabulary, width]</summary>
+    /// <summary>[vocab, hidden]</summary>
     internal Parameter Embeddings => _wte.Table;
 
     public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
-    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Observer is { } observer
-        ? Observed<ModelOutput>(observer, new Arguments([inputIds],
+    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Hook is { } observer
+        ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
         [
             new("past_key_values", cache), new("attention_mask", attentionMask), new("position_ids", positionIds),
             new("use_cache", cache is not null),
@@ -104,11 +107,11 @@ public sealed partial class GPTJModel : SiteModule
     private ModelOutput Forward(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds)
     {
         using var scope = NewDisposeScope();
-        Tensor hidden = _drop.Call(_wte.Call(inputIds));                                            // [rows, tokens, width]
-        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
+        Tensor hidden = _drop.Call(_wte.Call(inputIds));                                            // [batch, seq, hidden]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [batch, 1, seq, kvSeq]
         for (int layer = 0; layer < _h.Count; layer++)
-            hidden = (Tensor)_h[layer].Call(hidden, cache, mask, positionIds)[0]!;                  // [rows, tokens, width]
-        hidden = _lnF.Call(hidden);                                                                 // [rows, tokens, width]
+            hidden = (Tensor)_h[layer].Call(hidden, cache, mask, positionIds)[0]!;                  // [batch, seq, hidden]
+        hidden = _lnF.Call(hidden);                                                                 // [batch, seq, hidden]
         cache?.Advance(inputIds.size(1));
         return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
     }
@@ -127,9 +130,9 @@ public sealed partial class GPTJBlock : SiteModule
         _mlp = Child("mlp", new GPTJMLP(config, json));
     }
 
-    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
-    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds) => Observer is { } observer
-        ? Observed<object?[]>(observer, new Arguments([hidden],
+    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds) => Hook is { } observer
+        ? CallHooked<object?[]>(observer, new Arguments([hidden],
         [
             new("layer_past", cache), new("attention_mask", mask), new("position_ids", positionIds), new("use_cache", cache is not null),
         ]))
@@ -144,22 +147,22 @@ public sealed partial class GPTJBlock : SiteModule
     private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds)
     {
         using var scope = NewDisposeScope();
-        Tensor normal = _ln1.Call(hidden);                                                      // [rows, tokens, width]
-        var attended = (Tensor)_attn.Call(normal, cache, mask, positionIds)[0]!;                // [rows, tokens, width]
-        Tensor output = attended + _mlp.Call(normal) + hidden;                                  // [rows, tokens, width]
+        Tensor normal = _ln1.Call(hidden);                                                      // [batch, seq, hidden]
+        var attended = (Tensor)_attn.Call(normal, cache, mask, positionIds)[0]!;                // [batch, seq, hidden]
+        Tensor output = attended + _mlp.Call(normal) + hidden;                                  // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope()];
     }
 }
 
 public sealed partial class GPTJAttention : SiteModule
 {
-    private readonly int _layer, _heads, _width, _rotated;
+    private readonly int _layer, _heads, _headDim, _rotaryDim;
     private readonly Dropout _attnDropout, _residDropout;
     private readonly Linear _kProj, _vProj, _qProj, _outProj;
 
     internal GPTJAttention(GPTJConfig config, int layer)
     {
-        (_layer, _heads, _width, _rotated) = (layer, config.Heads, config.HeadWidth, config.Rotated);
+        (_layer, _heads, _headDim, _rotaryDim) = (layer, config.Heads, config.HeadWidth, config.Rotated);
         _attnDropout = Child("attn_dropout", new Dropout(config.AttentionDropout, Axes.Attention));
         _residDropout = Child("resid_dropout", new Dropout(config.ResidualDropout));
         _kProj = Child("k_proj", new Linear(config.Width, config.Width, bias: false));
@@ -170,9 +173,9 @@ public sealed partial class GPTJAttention : SiteModule
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
-    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
-    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds) => Observer is { } observer
-        ? Observed<object?[]>(observer, new Arguments([],
+    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds) => Hook is { } observer
+        ? CallHooked<object?[]>(observer, new Arguments([],
         [
             new("hidden_states", hidden), new("layer_past", cache), new("attention_mask", mask), new("position_ids", positionIds),
             new("use_cache", cache is not null),
@@ -188,45 +191,45 @@ public sealed partial class GPTJAttention : SiteModule
     private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask, Tensor positionIds)
     {
         using var scope = NewDisposeScope();
-        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _width);            // [rows, heads, tokens, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
+        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _headDim);          // [batch, heads, seq, headDim]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _headDim);            // [batch, heads, seq, headDim]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _headDim);          // [batch, heads, seq, headDim]
         query = Rotate(query, positionIds);
         key = Rotate(key, positionIds);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         (query, key, value) = (SourceLabel.Of("q", query), SourceLabel.Of("k", key), SourceLabel.Of("v", value));
-        Tensor scores = EagerAttention.Scores(query.to(ScalarType.Float32), key.to(ScalarType.Float32)); // [rows, heads, tokens, keys]
-        scores = scores / Math.Sqrt(_width) + mask;
+        Tensor scores = EagerAttention.Scores(query.to(ScalarType.Float32), key.to(ScalarType.Float32)); // [batch, heads, seq, kvSeq]
+        scores = scores / Math.Sqrt(_headDim) + mask;
         scores = SourceLabel.Of("scores", scores);
-        Tensor probabilities = nn.functional.softmax(scores, -1).to(value.dtype);               // [rows, heads, tokens, keys]
+        Tensor probabilities = nn.functional.softmax(scores, -1).to(value.dtype);               // [batch, heads, seq, kvSeq]
         probabilities = SourceLabel.Of("probs", _attnDropout.Call(probabilities));
-        Tensor mixed = EagerAttention.Mix(probabilities, value).transpose(1, 2).flatten(2);     // [rows, tokens, width]
-        Tensor output = _residDropout.Call(_outProj.Call(mixed));                               // [rows, tokens, width]
+        Tensor mixed = EagerAttention.Mix(probabilities, value).transpose(1, 2).flatten(2);     // [batch, seq, hidden]
+        Tensor output = _residDropout.Call(_outProj.Call(mixed));                               // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
     }
 
     /// <summary>Turns each pair of neighbours in the rotated part by its position's angle.</summary>
-    /// <param name="x">[rows, heads, tokens, head width]</param>
+    /// <param name="x">[batch, heads, seq, headDim]</param>
     [Operation("apply_rotary_pos_emb")]
     private Tensor Rotate(Tensor x, Tensor positionIds)
     {
-        Tensor exponents = arange(0, _rotated, 2, ScalarType.Float32, x.device) / _rotated;      // [rotated/2]
+        Tensor exponents = arange(0, _rotaryDim, 2, ScalarType.Float32, x.device) / _rotaryDim;      // [rotated/2]
         Tensor inverse = 1.0 / pow(tensor(10000f, device: x.device), exponents);                 // [rotated/2]
-        Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;              // [rows, tokens, rotated/2]
-        Tensor cosines = angles.cos().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);          // [rows, 1, tokens, rotated]
-        Tensor sines = angles.sin().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);            // [rows, 1, tokens, rotated]
-        Tensor part = x.narrow(-1, 0, _rotated);                                                 // [rows, heads, tokens, rotated]
-        Tensor pairs = part.reshape(x.size(0), x.size(1), x.size(2), _rotated / 2, 2);           // [rows, heads, tokens, rotated/2, 2]
-        Tensor quarter = stack([-pairs.select(4, 1), pairs.select(4, 0)], 4).flatten(3);         // [rows, heads, tokens, rotated]
-        Tensor turned = part * cosines + quarter * sines;                                        // [rows, heads, tokens, rotated]
-        return cat([turned, x.narrow(-1, _rotated, _width - _rotated)], -1);                     // [rows, heads, tokens, head width]
+        Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;              // [batch, seq, rotated/2]
+        Tensor cosines = angles.cos().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);          // [batch, 1, seq, rotated]
+        Tensor sines = angles.sin().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);            // [batch, 1, seq, rotated]
+        Tensor part = x.narrow(-1, 0, _rotaryDim);                                                 // [batch, heads, seq, rotated]
+        Tensor pairs = part.reshape(x.size(0), x.size(1), x.size(2), _rotaryDim / 2, 2);           // [batch, heads, seq, rotated/2, 2]
+        Tensor quarter = stack([-pairs.select(4, 1), pairs.select(4, 0)], 4).flatten(3);         // [batch, heads, seq, rotated]
+        Tensor turned = part * cosines + quarter * sines;                                        // [batch, heads, seq, rotated]
+        return cat([turned, x.narrow(-1, _rotaryDim, _headDim - _rotaryDim)], -1);                     // [batch, heads, seq, headDim]
     }
 }
 
 public sealed partial class GPTJMLP : TensorModule
 {
     private readonly Linear _fcIn, _fcOut;
-    private readonly FusedMlp _quick;
+    private readonly FusedMlp _fusedMlp;
     private readonly Activation _act;
     private readonly Dropout _dropout;
 
@@ -236,16 +239,16 @@ public sealed partial class GPTJMLP : TensorModule
         _fcOut = Child("fc_out", new Linear(config.Inner, config.Width));
         _act = Child("act", Activation.Read(json, "activation_function", "gelu_new"));
         _dropout = Child("dropout", new Dropout(config.ResidualDropout));
-        _quick = new FusedMlp(this, null, _fcIn, _fcOut, _act.Curve);
+        _fusedMlp = new FusedMlp(this, null, _fcIn, _fcOut, _act.Kind);
     }
 
-    /// <param name="input">[rows, tokens, width]</param>
-    /// <returns>[rows, tokens, width]</returns>
+    /// <param name="input">[batch, seq, hidden]</param>
+    /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (_quick.Run(input) is { } quick) return quick;
+        if (_fusedMlp.TryForward(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
-        Tensor inner = _act.Call(_fcIn.Call(input));                                // [rows, tokens, inner]
-        return _dropout.Call(_fcOut.Call(inner)).MoveToOuterDisposeScope();         // [rows, tokens, width]
+        Tensor inner = _act.Call(_fcIn.Call(input));                                // [batch, seq, intermediate]
+        return _dropout.Call(_fcOut.Call(inner)).MoveToOuterDisposeScope();         // [batch, seq, hidden]
     }
 }

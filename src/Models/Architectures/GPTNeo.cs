@@ -1,3 +1,6 @@
+using Ndif.Models.Config;
+using Ndif.Models.CpuKernels;
+using Ndif.Models.ForwardSource;
 using Ndif.Models.Layers;
 using Ndif.Protocol;
 using static TorchSharp.torch;
@@ -18,12 +21,12 @@ public sealed record GPTNeoConfig(int Vocabulary, int Positions, int Width, int 
     public static GPTNeoConfig Read(ConfigReader json)
     {
         int width = json.Size("hidden_size", 2048), heads = json.Size("num_heads", 16), layers = json.Size("num_layers", 24);
-        if (width % heads != 0) throw json.Bad("hidden_size", $"must be a multiple of num_heads, {heads}", $"{width}");
+        if (width % heads != 0) throw json.InvalidValue("hidden_size", $"must be a multiple of num_heads, {heads}", $"{width}");
         IReadOnlyList<string> kinds = json.Texts("attention_layers");
         if (kinds.Count == 0) kinds = Repeated(json, layers) ?? [.. Enumerable.Range(0, layers).Select(layer => layer % 2 == 0 ? "global" : "local")];
         if (kinds.FirstOrDefault(kind => kind is not ("global" or "local")) is { } unknown)
-            throw json.Bad("attention_layers", "must have kinds that are known here (global, local)", $"`{unknown}`");
-        if (kinds.Count != layers) throw json.Bad("attention_layers", $"must have {layers} entries, as num_layers says", $"{kinds.Count}");
+            throw json.InvalidValue("attention_layers", "must have kinds that are known here (global, local)", $"`{unknown}`");
+        if (kinds.Count != layers) throw json.InvalidValue("attention_layers", $"must have {layers} entries, as num_layers says", $"{kinds.Count}");
         return new GPTNeoConfig(json.Size("vocab_size", 50257), json.Size("max_position_embeddings", 2048), width, heads,
             json.Size("intermediate_size", 4 * width), json.Size("window_size", 256), json.Real("layer_norm_epsilon", 1e-5),
             [.. kinds.Select(kind => kind == "local")], json.Flag("tie_word_embeddings", true),
@@ -41,7 +44,7 @@ public sealed record GPTNeoConfig(int Vocabulary, int Positions, int Width, int 
         }
         catch (Exception e) when (e is InvalidOperationException or IndexOutOfRangeException or ArgumentException or FormatException)
         {
-            throw json.Bad("attention_types", "must be lists of kinds, each with how often it is repeated", types.GetRawText());
+            throw json.InvalidValue("attention_types", "must be lists of kinds, each with how often it is repeated", types.GetRawText());
         }
     }
 }
@@ -70,10 +73,10 @@ public sealed partial class GPTNeoForCausalLM : CausalLM
 
     public override CausalLMConfig Config { get; }
 
-    public override string BaseName => "transformer";
+    public override string BaseModelPrefix => "transformer";
 
     /// <summary>The causal masks that older checkpoints carry.</summary>
-    public override bool Ignores(string tensorName) =>
+    public override bool ShouldIgnore(string tensorName) =>
         tensorName.EndsWith(".attn.attention.bias", StringComparison.Ordinal)
         || tensorName.EndsWith(".attn.attention.masked_bias", StringComparison.Ordinal);
 
@@ -81,8 +84,8 @@ public sealed partial class GPTNeoForCausalLM : CausalLM
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
         ModelOutput output = _transformer.Call(inputIds, cache, attentionMask, positionIds);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
         return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
     }
 }
@@ -103,13 +106,13 @@ public sealed partial class GPTNeoModel : SiteModule
         _lnF = Child("ln_f", new LayerNorm(config.Width, config.Epsilon));
     }
 
-    /// <summary>[vocabulary, width]</summary>
+    /// <summary>[vocab, hidden]</summary>
     internal Parameter Embeddings => _wte.Table;
 
     public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
-    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Observer is { } observer
-        ? Observed<ModelOutput>(observer, new Arguments([inputIds],
+    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Hook is { } observer
+        ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
         [
             new("past_key_values", cache), new("attention_mask", attentionMask), new("position_ids", positionIds),
             new("use_cache", cache is not null),
@@ -125,13 +128,13 @@ public sealed partial class GPTNeoModel : SiteModule
     private ModelOutput Forward(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds)
     {
         using var scope = NewDisposeScope();
-        Tensor tokens = _wte.Call(inputIds);                                                        // [rows, tokens, width]
-        Tensor positions = _wpe.Call(positionIds);                                                  // [rows, tokens, width]
-        Tensor hidden = _drop.Call(tokens + positions);                                             // [rows, tokens, width]
-        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
+        Tensor tokens = _wte.Call(inputIds);                                                        // [batch, seq, hidden]
+        Tensor positions = _wpe.Call(positionIds);                                                  // [batch, seq, hidden]
+        Tensor hidden = _drop.Call(tokens + positions);                                             // [batch, seq, hidden]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [batch, 1, seq, kvSeq]
         for (int layer = 0; layer < _h.Count; layer++)
-            hidden = (Tensor)_h[layer].Call(hidden, cache, mask)[0]!;                               // [rows, tokens, width]
-        hidden = _lnF.Call(hidden);                                                                 // [rows, tokens, width]
+            hidden = (Tensor)_h[layer].Call(hidden, cache, mask)[0]!;                               // [batch, seq, hidden]
+        hidden = _lnF.Call(hidden);                                                                 // [batch, seq, hidden]
         cache?.Advance(inputIds.size(1));
         return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
     }
@@ -151,9 +154,9 @@ public sealed partial class GPTNeoBlock : SiteModule
         _mlp = Child("mlp", new GPTNeoMLP(config, json));
     }
 
-    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
-    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask) => Observer is { } observer
-        ? Observed<object?[]>(observer, new Arguments([hidden],
+    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask) => Hook is { } observer
+        ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [new("layer_past", cache), new("attention_mask", mask), new("use_cache", cache is not null)]))
         : Forward(hidden, cache, mask);
 
@@ -165,9 +168,9 @@ public sealed partial class GPTNeoBlock : SiteModule
     private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask)
     {
         using var scope = NewDisposeScope();
-        var attended = (Tensor)_attn.Call(_ln1.Call(hidden), cache, mask)[0]!;                  // [rows, tokens, width]
-        Tensor middle = attended + hidden;                                                      // [rows, tokens, width]
-        Tensor output = middle + _mlp.Call(_ln2.Call(middle));                                  // [rows, tokens, width]
+        var attended = (Tensor)_attn.Call(_ln1.Call(hidden), cache, mask)[0]!;                  // [batch, seq, hidden]
+        Tensor middle = attended + hidden;                                                      // [batch, seq, hidden]
+        Tensor output = middle + _mlp.Call(_ln2.Call(middle));                                  // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope()];
     }
 }
@@ -182,9 +185,9 @@ public sealed partial class GPTNeoAttention : SiteModule
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
-    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
-    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask) => Observer is { } observer
-        ? Observed<object?[]>(observer, new Arguments([hidden],
+    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask) => Hook is { } observer
+        ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [new("layer_past", cache), new("attention_mask", mask), new("use_cache", cache is not null)]))
         : Forward(hidden, cache, mask);
 
@@ -198,14 +201,14 @@ public sealed partial class GPTNeoAttention : SiteModule
 
 public sealed partial class GPTNeoSelfAttention : SiteModule
 {
-    private readonly int _layer, _heads, _width;
+    private readonly int _layer, _heads, _headDim;
     private readonly int? _window;
     private readonly Dropout _attnDropout, _residDropout;
     private readonly Linear _kProj, _vProj, _qProj, _outProj;
 
     internal GPTNeoSelfAttention(GPTNeoConfig config, int layer)
     {
-        (_layer, _heads, _width) = (layer, config.Heads, config.HeadWidth);
+        (_layer, _heads, _headDim) = (layer, config.Heads, config.HeadWidth);
         _window = config.Local[layer] ? config.Window : null;
         _attnDropout = Child("attn_dropout", new Dropout(config.AttentionDropout, Axes.Attention));
         _residDropout = Child("resid_dropout", new Dropout(config.ResidualDropout));
@@ -217,9 +220,9 @@ public sealed partial class GPTNeoSelfAttention : SiteModule
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
-    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
-    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask) => Observer is { } observer
-        ? Observed<object?[]>(observer, new Arguments([hidden],
+    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
+    public object?[] Call(Tensor hidden, KeyValueCache? cache, Tensor mask) => Hook is { } observer
+        ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [new("layer_past", cache), new("attention_mask", mask), new("use_cache", cache is not null)]))
         : Forward(hidden, cache, mask);
 
@@ -231,28 +234,28 @@ public sealed partial class GPTNeoSelfAttention : SiteModule
     private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask)
     {
         using var scope = NewDisposeScope();
-        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _width);            // [rows, heads, tokens, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
+        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _headDim);          // [batch, heads, seq, headDim]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _headDim);            // [batch, heads, seq, headDim]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _headDim);          // [batch, heads, seq, headDim]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         (query, key, value) = (SourceLabel.Of("q", query), SourceLabel.Of("k", key), SourceLabel.Of("v", value));
-        Tensor scores = EagerAttention.Scores(query.to(ScalarType.Float32), key.to(ScalarType.Float32)); // [rows, heads, tokens, keys]
+        Tensor scores = EagerAttention.Scores(query.to(ScalarType.Float32), key.to(ScalarType.Float32)); // [batch, heads, seq, kvSeq]
         if (_window is { } window) scores = scores.masked_fill(Outside(window, scores), finfo(ScalarType.Float32).min);
         scores = scores + mask;
         scores = SourceLabel.Of("scores", scores);
-        Tensor probabilities = nn.functional.softmax(scores, -1).to(value.dtype);               // [rows, heads, tokens, keys]
+        Tensor probabilities = nn.functional.softmax(scores, -1).to(value.dtype);               // [batch, heads, seq, kvSeq]
         probabilities = SourceLabel.Of("probs", _attnDropout.Call(probabilities));
-        Tensor mixed = EagerAttention.Mix(probabilities, value).transpose(1, 2).flatten(2);     // [rows, tokens, width]
-        Tensor output = _residDropout.Call(_outProj.Call(mixed));                               // [rows, tokens, width]
+        Tensor mixed = EagerAttention.Mix(probabilities, value).transpose(1, 2).flatten(2);     // [batch, seq, hidden]
+        Tensor output = _residDropout.Call(_outProj.Call(mixed));                               // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
     }
 
-    /// <summary>The keys before a token's window: [tokens, keys].</summary>
+    /// <summary>The keys before a token's window: [seq, kvSeq].</summary>
     private static Tensor Outside(int window, Tensor scores)
     {
         long tokens = scores.size(2), keys = scores.size(3);
-        Tensor key = arange(keys, device: scores.device);                                       // [keys]
-        Tensor query = arange(keys - tokens, keys, device: scores.device).unsqueeze(1);         // [tokens, 1]
+        Tensor key = arange(keys, device: scores.device);                                       // [kvSeq]
+        Tensor query = arange(keys - tokens, keys, device: scores.device).unsqueeze(1);         // [seq, 1]
         return key <= query - window;
     }
 }
@@ -260,7 +263,7 @@ public sealed partial class GPTNeoSelfAttention : SiteModule
 public sealed partial class GPTNeoMLP : TensorModule
 {
     private readonly Linear _cFc, _cProj;
-    private readonly FusedMlp _quick;
+    private readonly FusedMlp _fusedMlp;
     private readonly Activation _act;
     private readonly Dropout _dropout;
 
@@ -270,16 +273,16 @@ public sealed partial class GPTNeoMLP : TensorModule
         _cProj = Child("c_proj", new Linear(config.Inner, config.Width));
         _act = Child("act", Activation.Read(json, "activation_function", "gelu_new"));
         _dropout = Child("dropout", new Dropout(config.ResidualDropout));
-        _quick = new FusedMlp(this, null, _cFc, _cProj, _act.Curve);
+        _fusedMlp = new FusedMlp(this, null, _cFc, _cProj, _act.Kind);
     }
 
-    /// <param name="input">[rows, tokens, width]</param>
-    /// <returns>[rows, tokens, width]</returns>
+    /// <param name="input">[batch, seq, hidden]</param>
+    /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (_quick.Run(input) is { } quick) return quick;
+        if (_fusedMlp.TryForward(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
-        Tensor inner = _act.Call(_cFc.Call(input));                                // [rows, tokens, inner]
-        return _dropout.Call(_cProj.Call(inner)).MoveToOuterDisposeScope();         // [rows, tokens, width]
+        Tensor inner = _act.Call(_cFc.Call(input));                                // [batch, seq, intermediate]
+        return _dropout.Call(_cProj.Call(inner)).MoveToOuterDisposeScope();         // [batch, seq, hidden]
     }
 }

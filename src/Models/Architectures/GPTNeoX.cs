@@ -1,3 +1,5 @@
+using Ndif.Models.Config;
+using Ndif.Models.CpuKernels;
 using Ndif.Models.Layers;
 using Ndif.Protocol;
 using static TorchSharp.torch;
@@ -16,9 +18,9 @@ public sealed record GPTNeoXConfig(int Vocabulary, int Positions, int Width, int
     public static GPTNeoXConfig Read(ConfigReader json)
     {
         int width = json.Size("hidden_size", 6144), heads = json.Size("num_attention_heads", 64);
-        if (width % heads != 0) throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
+        if (width % heads != 0) throw json.InvalidValue("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
         RopeParameters rope = RopeParameters.Read(json,
-            theta: json.Real("rotary_emb_base", 10000), partial: json.Real("rotary_pct", 0.25));
+            theta: json.Real("rotary_emb_base", 10000), partialRotaryFactor: json.Real("rotary_pct", 0.25));
         return new GPTNeoXConfig(json.Size("vocab_size", 50432), json.Size("max_position_embeddings", 2048), width,
             json.Size("intermediate_size", 24576), json.Size("num_hidden_layers", 44), heads, json.Real("layer_norm_eps", 1e-5), rope,
             json.Flag("use_parallel_residual", true), json.Flag("attention_bias", true), json.Flag("tie_word_embeddings", false),
@@ -50,10 +52,10 @@ public sealed partial class GPTNeoXForCausalLM : CausalLM
 
     public override CausalLMConfig Config { get; }
 
-    public override string BaseName => "gpt_neox";
+    public override string BaseModelPrefix => "gpt_neox";
 
     /// <summary>The masks and frequencies that older checkpoints carry in every layer, Pythia's among them.</summary>
-    public override bool Ignores(string tensorName) =>
+    public override bool ShouldIgnore(string tensorName) =>
         tensorName.EndsWith(".attention.bias", StringComparison.Ordinal)
         || tensorName.EndsWith(".attention.masked_bias", StringComparison.Ordinal)
         || tensorName.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal);
@@ -62,8 +64,8 @@ public sealed partial class GPTNeoXForCausalLM : CausalLM
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
         ModelOutput output = _gptNeox.Call(inputIds, attentionMask, positionIds, cache);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
-        Tensor logits = _embedOut.Call(Kept(hidden, logitsToKeep));     // [rows, tokens kept, vocabulary]
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
+        Tensor logits = _embedOut.Call(Kept(hidden, logitsToKeep));     // [batch, seq kept, vocab]
         return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
     }
 }
@@ -86,13 +88,13 @@ public sealed partial class GPTNeoXModel : SiteModule
         _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("GPTNeoXRotaryEmbedding", new(json, config.Rope, rotated)));
     }
 
-    /// <summary>[vocabulary, width]</summary>
+    /// <summary>[vocab, hidden]</summary>
     internal Parameter Embeddings => _embedIn.Table;
 
     public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
-    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Observer is { } observer
-        ? Observed<ModelOutput>(observer, new Arguments([inputIds],
+    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Hook is { } observer
+        ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
         [
             new("attention_mask", attentionMask), new("position_ids", positionIds),
             new("past_key_values", cache), new("use_cache", cache is not null),
@@ -108,13 +110,13 @@ public sealed partial class GPTNeoXModel : SiteModule
     private ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
     {
         using var scope = NewDisposeScope();
-        Tensor embedded = _embedIn.Call(inputIds);                                                  // [rows, tokens, width]
-        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), embedded.dtype);        // [rows, 1, tokens, keys]
-        Tensor hidden = _embDropout.Call(embedded);                                                 // [rows, tokens, width]
-        object?[] positions = _rotaryEmb.Call(hidden, positionIds);                                 // 2 x [rows, tokens, rotated width]
+        Tensor embedded = _embedIn.Call(inputIds);                                                  // [batch, seq, hidden]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), embedded.dtype);        // [batch, 1, seq, kvSeq]
+        Tensor hidden = _embDropout.Call(embedded);                                                 // [batch, seq, hidden]
+        object?[] positions = _rotaryEmb.Call(hidden, positionIds);                                 // 2 x [batch, seq, rotaryDim]
         for (int layer = 0; layer < _layers.Count; layer++)
-            hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache, positions)[0]!;  // [rows, tokens, width]
-        hidden = _finalLayerNorm.Call(hidden);                                                      // [rows, tokens, width]
+            hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache, positions)[0]!;  // [batch, seq, hidden]
+        hidden = _finalLayerNorm.Call(hidden);                                                      // [batch, seq, hidden]
         cache?.Advance(inputIds.size(1));
         return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
     }
@@ -139,15 +141,15 @@ public sealed partial class GPTNeoXLayer : SiteModule
         _mlp = Child("mlp", new GPTNeoXMLP(config, json));
     }
 
-    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
-        Observer is { } observer
-            ? Observed<object?[]>(observer, new Arguments([hidden],
+    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+        Hook is { } observer
+            ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [
                 new("attention_mask", mask), new("position_ids", positionIds), new("layer_past", cache),
-                new("use_cache", cache is not null), new("position_embeddings", positions),
+                new("use_cache", cache is not null), new("position_embeddings", positionEmbeddings),
             ]))
-            : Forward(hidden, mask, positionIds, cache, positions);
+            : Forward(hidden, mask, positionIds, cache, positionEmbeddings);
 
     public override object? Run(Arguments arguments) => Forward(
         arguments.Tensor(0, "hidden_states"),
@@ -156,46 +158,46 @@ public sealed partial class GPTNeoXLayer : SiteModule
         arguments.Get(4, "layer_past") as KeyValueCache,
         arguments.Tuple(5, "position_embeddings"));
 
-    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions)
+    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();
-        Tensor normal = _inputLayernorm.Call(hidden);                                               // [rows, tokens, width]
-        var attended = (Tensor)_attention.Call(normal, mask, positionIds, cache, positions)[0]!;    // [rows, tokens, width]
+        Tensor normal = _inputLayernorm.Call(hidden);                                               // [batch, seq, hidden]
+        var attended = (Tensor)_attention.Call(normal, mask, positionIds, cache, positionEmbeddings)[0]!;    // [batch, seq, hidden]
         attended = _postAttentionDropout.Call(attended);
-        Tensor middle = attended + hidden;                                                          // [rows, tokens, width]
-        Tensor thought = _mlp.Call(_postAttentionLayernorm.Call(_parallel ? hidden : middle));      // [rows, tokens, width]
-        Tensor output = _postMlpDropout.Call(thought) + middle;                                     // [rows, tokens, width]
+        Tensor middle = attended + hidden;                                                          // [batch, seq, hidden]
+        Tensor thought = _mlp.Call(_postAttentionLayernorm.Call(_parallel ? hidden : middle));      // [batch, seq, hidden]
+        Tensor output = _postMlpDropout.Call(thought) + middle;                                     // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope()];
     }
 }
 
 public sealed partial class GPTNeoXAttention : SiteModule
 {
-    private readonly int _layer, _heads, _width;
+    private readonly int _layer, _heads, _headDim;
     private readonly double _scale;
     private readonly Linear _queryKeyValue, _dense;
-    private readonly FusedAttention _quick;
+    private readonly FusedAttention _fusedAttention;
 
     internal GPTNeoXAttention(GPTNeoXConfig config, int layer)
     {
-        (_layer, _heads, _width) = (layer, config.Heads, config.HeadWidth);
-        _scale = 1 / Math.Sqrt(_width);
+        (_layer, _heads, _headDim) = (layer, config.Heads, config.HeadWidth);
+        _scale = 1 / Math.Sqrt(_headDim);
         _queryKeyValue = Child("query_key_value", new Linear(config.Width, 3 * config.Width, config.AttentionBias));
         _dense = Child("dense", new Linear(config.Width, config.Width, config.AttentionBias));
-        _quick = new FusedAttention(this, layer, _heads, _heads, _width, _scale) { Projections = [_queryKeyValue], Output = _dense, Places = HeadPlaces.Beside(_heads, _width) };
+        _fusedAttention = new FusedAttention(this, layer, _heads, _heads, _headDim, _scale) { Projections = [_queryKeyValue], OutputProjection = _dense, Layout = QkvLayout.InterleavedPerHead(_heads, _headDim) };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
-    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
-        Observer is { } observer
-            ? Observed<object?[]>(observer, new Arguments([hidden],
+    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+        Hook is { } observer
+            ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [
                 new("attention_mask", mask), new("position_ids", positionIds), new("layer_past", cache),
-                new("use_cache", cache is not null), new("position_embeddings", positions),
+                new("use_cache", cache is not null), new("position_embeddings", positionEmbeddings),
             ]))
-            : Forward(hidden, mask, cache, positions);
+            : Forward(hidden, mask, cache, positionEmbeddings);
 
     public override object? Run(Arguments arguments) => Forward(
         arguments.Tensor(0, "hidden_states"),
@@ -203,19 +205,19 @@ public sealed partial class GPTNeoXAttention : SiteModule
         arguments.Get(2, "layer_past") as KeyValueCache,
         arguments.Tuple(3, "position_embeddings"));
 
-    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
+    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings)
     {
-        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
+        if (_fusedAttention.TryForward(hidden, cache, mask, positionEmbeddings) is { } quick) return quick;
         using var scope = NewDisposeScope();
         // each head's query, key and value lie beside each other
-        Tensor mixture = EagerAttention.SplitHeads(_queryKeyValue.Call(hidden), _heads, 3 * _width); // [rows, heads, tokens, 3 head width]
-        Tensor[] parts = mixture.chunk(3, -1);                                  // 3 x [rows, heads, tokens, head width]
-        Tensor query = PartialRotary.Rotate(parts[0], positions);               // [rows, heads, tokens, head width]
-        Tensor key = PartialRotary.Rotate(parts[1], positions);                 // [rows, heads, tokens, head width]
-        Tensor value = parts[2];                                                // [rows, heads, tokens, head width]
+        Tensor mixture = EagerAttention.SplitHeads(_queryKeyValue.Call(hidden), _heads, 3 * _headDim); // [batch, heads, seq, 3 headDim]
+        Tensor[] parts = mixture.chunk(3, -1);                                  // 3 x [batch, heads, seq, headDim]
+        Tensor query = PartialRotary.Rotate(parts[0], positionEmbeddings);               // [batch, heads, seq, headDim]
+        Tensor key = PartialRotary.Rotate(parts[1], positionEmbeddings);                 // [batch, heads, seq, headDim]
+        Tensor value = parts[2];                                                // [batch, heads, seq, headDim]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale);
-        Tensor output = _dense.Call(mixed.flatten(2));                          // [rows, tokens, width]
+        Tensor output = _dense.Call(mixed.flatten(2));                          // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
     }
 }
@@ -223,7 +225,7 @@ public sealed partial class GPTNeoXAttention : SiteModule
 public sealed partial class GPTNeoXMLP : TensorModule
 {
     private readonly Linear _denseHTo4h, _dense4hToH;
-    private readonly FusedMlp _quick;
+    private readonly FusedMlp _fusedMlp;
     private readonly Activation _act;
 
     internal GPTNeoXMLP(GPTNeoXConfig config, ConfigReader json)
@@ -231,16 +233,16 @@ public sealed partial class GPTNeoXMLP : TensorModule
         _denseHTo4h = Child("dense_h_to_4h", new Linear(config.Width, config.Inner));
         _dense4hToH = Child("dense_4h_to_h", new Linear(config.Inner, config.Width));
         _act = Child("act", Activation.Read(json, "hidden_act", "gelu"));
-        _quick = new FusedMlp(this, null, _denseHTo4h, _dense4hToH, _act.Curve);
+        _fusedMlp = new FusedMlp(this, null, _denseHTo4h, _dense4hToH, _act.Kind);
     }
 
-    /// <param name="input">[rows, tokens, width]</param>
-    /// <returns>[rows, tokens, width]</returns>
+    /// <param name="input">[batch, seq, hidden]</param>
+    /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (_quick.Run(input) is { } quick) return quick;
+        if (_fusedMlp.TryForward(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
-        Tensor inner = _act.Call(_denseHTo4h.Call(input));                      // [rows, tokens, inner]
-        return _dense4hToH.Call(inner).MoveToOuterDisposeScope();               // [rows, tokens, width]
+        Tensor inner = _act.Call(_denseHTo4h.Call(input));                      // [batch, seq, intermediate]
+        return _dense4hToH.Call(inner).MoveToOuterDisposeScope();               // [batch, seq, hidden]
     }
 }

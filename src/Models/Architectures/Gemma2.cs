@@ -1,3 +1,5 @@
+using Ndif.Models.Config;
+using Ndif.Models.CpuKernels;
 using Ndif.Models.Layers;
 using Ndif.Protocol;
 using static TorchSharp.torch;
@@ -14,11 +16,11 @@ public sealed record Gemma2Config(int Vocabulary, int Positions, int Width, int 
 {
     public static Gemma2Config Read(ConfigReader json)
     {
-        int heads = json.Size("num_attention_heads", 8), groups = json.KeyValueHeads(heads, 4);
+        int heads = json.Size("num_attention_heads", 8), groups = json.NumKvHeads(heads, 4);
         int layers = json.Size("num_hidden_layers", 26);
-        IReadOnlyList<string> types = LayerWindows.Types(json, layers);
+        IReadOnlyList<string> types = LayerWindows.LayerTypes(json, layers);
         if (types.Count == 0) types = [.. Enumerable.Range(0, layers).Select(i => i % 2 == 0 ? "sliding_attention" : "full_attention")];
-        json.OnlyFalse("use_bidirectional_attention", "tokens see only those before them");
+        json.RequireFalse("use_bidirectional_attention", "tokens see only those before them");
         return new Gemma2Config(json.Size("vocab_size", 256000), json.Size("max_position_embeddings", 8192),
             json.Size("hidden_size", 2304), json.Size("intermediate_size", 9216), layers, heads, groups,
             json.Size("head_dim", 256), json.Real("rms_norm_eps", 1e-6), RopeParameters.Read(json), json.Flag("attention_bias", false),
@@ -60,14 +62,14 @@ public sealed partial class Gemma2ForCausalLM : CausalLM
 
     public override CausalLMConfig Config { get; }
 
-    public override string BaseName => "model";
+    public override string BaseModelPrefix => "model";
 
     protected override ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
         ModelOutput output = _model.Call(inputIds, attentionMask, positionIds, cache);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
         if (_cap is { } cap) logits = (logits / cap).tanh() * cap;
         return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
     }
@@ -91,13 +93,13 @@ public sealed partial class Gemma2Model : SiteModule
         _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("Gemma2RotaryEmbedding", new(json, config.Rope, config.HeadWidth)));
     }
 
-    /// <summary>[vocabulary, width]</summary>
+    /// <summary>[vocab, hidden]</summary>
     internal Parameter Embeddings => _embedTokens.Table;
 
     public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
-    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Observer is { } observer
-        ? Observed<ModelOutput>(observer, new Arguments([],
+    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Hook is { } observer
+        ? CallHooked<ModelOutput>(observer, new Arguments([],
         [
             new("input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
             new("past_key_values", cache), new("use_cache", cache is not null),
@@ -113,17 +115,17 @@ public sealed partial class Gemma2Model : SiteModule
     private ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
     {
         using var scope = NewDisposeScope();
-        Tensor hidden = _embedTokens.Call(inputIds);                                                // [rows, tokens, width]
-        Tensor full = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
+        Tensor hidden = _embedTokens.Call(inputIds);                                                // [batch, seq, hidden]
+        Tensor full = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [batch, 1, seq, kvSeq]
         Tensor? sliding = _windows.Max() is { } window
-            ? AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype, window) : null;   // [rows, 1, tokens, keys]
-        object?[] positions = _rotaryEmb.CallInOrder(hidden, positionIds);                                 // 2 x [rows, tokens, head width]
+            ? AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype, window) : null;   // [batch, 1, seq, kvSeq]
+        object?[] positions = _rotaryEmb.CallPositional(hidden, positionIds);                                 // 2 x [batch, seq, headDim]
         for (int layer = 0; layer < _layers.Count; layer++)
         {
-            Tensor mask = _windows[layer] is null ? full : sliding!;                                // [rows, 1, tokens, keys]
-            hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache, positions)[0]!;  // [rows, tokens, width]
+            Tensor mask = _windows[layer] is null ? full : sliding!;                                // [batch, 1, seq, kvSeq]
+            hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache, positions)[0]!;  // [batch, seq, hidden]
         }
-        hidden = _norm.Call(hidden);                                                                // [rows, tokens, width]
+        hidden = _norm.Call(hidden);                                                                // [batch, seq, hidden]
         cache?.Advance(inputIds.size(1));
         return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
     }
@@ -147,15 +149,15 @@ public sealed partial class Gemma2DecoderLayer : SiteModule
         GemmaRMSNorm Norm(string name) => Child(name, new GemmaRMSNorm("Gemma2RMSNorm", config.Width, config.Epsilon));
     }
 
-    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
-        Observer is { } observer
-            ? Observed<object?[]>(observer, new Arguments([hidden],
+    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+        Hook is { } observer
+            ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [
                 new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
-                new("position_embeddings", positions),
+                new("position_embeddings", positionEmbeddings),
             ]))
-            : Forward(hidden, mask, positionIds, cache, positions);
+            : Forward(hidden, mask, positionIds, cache, positionEmbeddings);
 
     public override object? Run(Arguments arguments) => Forward(
         arguments.Tensor(0, "hidden_states"),
@@ -164,48 +166,48 @@ public sealed partial class Gemma2DecoderLayer : SiteModule
         arguments.Get(3, "past_key_values") as KeyValueCache,
         arguments.Tuple(4, "position_embeddings"));
 
-    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions)
+    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();
-        Tensor normal = _inputLayernorm.Call(hidden);                                               // [rows, tokens, width]
-        var attended = (Tensor)_selfAttn.Call(normal, mask, positionIds, cache, positions)[0]!;     // [rows, tokens, width]
-        Tensor middle = hidden + _postAttentionLayernorm.Call(attended);                            // [rows, tokens, width]
-        Tensor thought = _mlp.Call(_preFeedforwardLayernorm.Call(middle));                          // [rows, tokens, width]
-        Tensor output = middle + _postFeedforwardLayernorm.Call(thought);                           // [rows, tokens, width]
+        Tensor normal = _inputLayernorm.Call(hidden);                                               // [batch, seq, hidden]
+        var attended = (Tensor)_selfAttn.Call(normal, mask, positionIds, cache, positionEmbeddings)[0]!;     // [batch, seq, hidden]
+        Tensor middle = hidden + _postAttentionLayernorm.Call(attended);                            // [batch, seq, hidden]
+        Tensor thought = _mlp.Call(_preFeedforwardLayernorm.Call(middle));                          // [batch, seq, hidden]
+        Tensor output = middle + _postFeedforwardLayernorm.Call(thought);                           // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope()];
     }
 }
 
 public sealed partial class Gemma2Attention : SiteModule
 {
-    private readonly int _layer, _heads, _groups, _width;
+    private readonly int _layer, _heads, _kvHeads, _headDim;
     private readonly double _scale;
     private readonly double? _cap;
     private readonly Linear _qProj, _kProj, _vProj, _oProj;
-    private readonly FusedAttention _quick;
+    private readonly FusedAttention _fusedAttention;
 
     internal Gemma2Attention(Gemma2Config config, int layer)
     {
-        (_layer, _heads, _groups, _width) = (layer, config.Heads, config.Groups, config.HeadWidth);
+        (_layer, _heads, _kvHeads, _headDim) = (layer, config.Heads, config.Groups, config.HeadWidth);
         (_scale, _cap) = (config.Scale, config.AttentionCap);
-        _qProj = Child("q_proj", new Linear(config.Width, _heads * _width, config.AttentionBias));
-        _kProj = Child("k_proj", new Linear(config.Width, _groups * _width, config.AttentionBias));
-        _vProj = Child("v_proj", new Linear(config.Width, _groups * _width, config.AttentionBias));
-        _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, config.AttentionBias));
-        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qProj, _kProj, _vProj], Output = _oProj, Cap = _cap };
+        _qProj = Child("q_proj", new Linear(config.Width, _heads * _headDim, config.AttentionBias));
+        _kProj = Child("k_proj", new Linear(config.Width, _kvHeads * _headDim, config.AttentionBias));
+        _vProj = Child("v_proj", new Linear(config.Width, _kvHeads * _headDim, config.AttentionBias));
+        _oProj = Child("o_proj", new Linear(_heads * _headDim, config.Width, config.AttentionBias));
+        _fusedAttention = new FusedAttention(this, layer, _heads, _kvHeads, _headDim, _scale) { Projections = [_qProj, _kProj, _vProj], OutputProjection = _oProj, SoftCap = _cap };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
-    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
-        Observer is { } observer
-            ? Observed<object?[]>(observer, new Arguments([],
+    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+        Hook is { } observer
+            ? CallHooked<object?[]>(observer, new Arguments([],
             [
                 new("hidden_states", hidden), new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
-                new("position_embeddings", positions),
+                new("position_embeddings", positionEmbeddings),
             ]))
-            : Forward(hidden, mask, cache, positions);
+            : Forward(hidden, mask, cache, positionEmbeddings);
 
     public override object? Run(Arguments arguments) => Forward(
         arguments.Tensor(0, "hidden_states"),
@@ -213,18 +215,18 @@ public sealed partial class Gemma2Attention : SiteModule
         arguments.Get(3, "past_key_values") as KeyValueCache,
         arguments.Tuple(4, "position_embeddings"));
 
-    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
+    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings)
     {
-        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
+        if (_fusedAttention.TryForward(hidden, cache, mask, positionEmbeddings) is { } quick) return quick;
         using var scope = NewDisposeScope();
-        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
-        query = RotaryEmbedding.Rotate(query, positions);
-        key = RotaryEmbedding.Rotate(key, positions);
+        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _headDim);          // [batch, heads, seq, headDim]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _kvHeads, _headDim);           // [batch, kvHeads, seq, headDim]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _kvHeads, _headDim);         // [batch, kvHeads, seq, headDim]
+        query = RotaryEmbedding.Rotate(query, positionEmbeddings);
+        key = RotaryEmbedding.Rotate(key, positionEmbeddings);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale, _cap);
-        Tensor output = _oProj.Call(mixed.flatten(2));                                          // [rows, tokens, width]
+        Tensor output = _oProj.Call(mixed.flatten(2));                                          // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
     }
 }
@@ -232,7 +234,7 @@ public sealed partial class Gemma2Attention : SiteModule
 public sealed partial class Gemma2MLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
-    private readonly FusedMlp _quick;
+    private readonly FusedMlp _fusedMlp;
     private readonly Activation _actFn;
 
     internal Gemma2MLP(Gemma2Config config, ConfigReader json)
@@ -241,17 +243,17 @@ public sealed partial class Gemma2MLP : TensorModule
         _upProj = Child("up_proj", new Linear(config.Width, config.Inner, bias: false));
         _downProj = Child("down_proj", new Linear(config.Inner, config.Width, bias: false));
         _actFn = Child("act_fn", Activation.Read(json, "hidden_activation", "gelu_pytorch_tanh"));
-        _quick = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Curve);
+        _fusedMlp = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Kind);
     }
 
-    /// <param name="input">[rows, tokens, width]</param>
-    /// <returns>[rows, tokens, width]</returns>
+    /// <param name="input">[batch, seq, hidden]</param>
+    /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (_quick.Run(input) is { } quick) return quick;
+        if (_fusedMlp.TryForward(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
-        Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [rows, tokens, inner]
-        Tensor inner = gate * _upProj.Call(input);                                      // [rows, tokens, inner]
-        return _downProj.Call(inner).MoveToOuterDisposeScope();                         // [rows, tokens, width]
+        Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [batch, seq, intermediate]
+        Tensor inner = gate * _upProj.Call(input);                                      // [batch, seq, intermediate]
+        return _downProj.Call(inner).MoveToOuterDisposeScope();                         // [batch, seq, hidden]
     }
 }

@@ -1,3 +1,5 @@
+using Ndif.Models.Config;
+using Ndif.Models.CpuKernels;
 using Ndif.Models.Layers;
 using Ndif.Protocol;
 using static TorchSharp.torch;
@@ -19,7 +21,7 @@ public sealed record OPTConfig(int Vocabulary, int Positions, int Width, int Emb
     public static OPTConfig Read(ConfigReader json)
     {
         int width = json.Size("hidden_size", 768), heads = json.Size("num_attention_heads", 12);
-        if (width % heads != 0) throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
+        if (width % heads != 0) throw json.InvalidValue("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
         bool before = json.Flag("do_layer_norm_before", true);
         return new OPTConfig(json.Size("vocab_size", 50272), json.Size("max_position_embeddings", 2048), width,
             json.Size("word_embed_proj_dim", width), json.Size("ffn_dim", 3072), json.Size("num_hidden_layers", 12), heads,
@@ -54,14 +56,14 @@ public sealed partial class OPTForCausalLM : CausalLM
 
     public override CausalLMConfig Config { get; }
 
-    public override string BaseName => "model";
+    public override string BaseModelPrefix => "model";
 
     protected override ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
         ModelOutput output = _model.Decoder.Call(inputIds, attentionMask, positionIds, cache);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, embedded width]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, embedded hidden]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
         return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
     }
 }
@@ -73,7 +75,7 @@ public sealed partial class OPTModel : SiteModule
 
     public OPTDecoder Decoder { get; }
 
-    /// <summary>[vocabulary, embedded width]</summary>
+    /// <summary>[vocab, embedded hidden]</summary>
     internal Parameter Embeddings => Decoder.Embeddings;
 
     public override object? Run(Arguments arguments) => Decoder.Run(arguments);
@@ -96,17 +98,17 @@ public sealed partial class OPTDecoder : SiteModule
             _projectOut = Child("project_out", new Linear(config.Width, config.Embedded, bias: false));
             _projectIn = Child("project_in", new Linear(config.Embedded, config.Width, bias: false));
         }
-        if (config.FinalNorm) _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width, affine: config.Affine));
+        if (config.FinalNorm) _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width, elementwiseAffine: config.Affine));
         _layers = Child("layers", new ModuleList<OPTDecoderLayer>(config.Layers, layer => new OPTDecoderLayer(config, json, layer)));
     }
 
-    /// <summary>[vocabulary, embedded width]</summary>
+    /// <summary>[vocab, embedded hidden]</summary>
     internal Parameter Embeddings => _embedTokens.Table;
 
     public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
-    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Observer is { } observer
-        ? Observed<ModelOutput>(observer, new Arguments([],
+    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Hook is { } observer
+        ? CallHooked<ModelOutput>(observer, new Arguments([],
         [
             new("input_ids", inputIds), new("attention_mask", attentionMask), new("past_key_values", cache),
             new("use_cache", cache is not null), new("position_ids", positionIds),
@@ -122,16 +124,16 @@ public sealed partial class OPTDecoder : SiteModule
     private ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
     {
         using var scope = NewDisposeScope();
-        Tensor tokens = _embedTokens.Call(inputIds);                                                // [rows, tokens, embedded width]
-        Tensor present = attentionMask.to(ScalarType.Float32);                                      // [rows, keys]
-        Tensor positions = _embedPositions.Call(present, cache?.Length ?? 0, positionIds);          // [rows, tokens, width]
-        if (_projectIn is not null) tokens = _projectIn.Call(tokens);                               // [rows, tokens, width]
-        Tensor hidden = tokens + positions;                                                         // [rows, tokens, width]
-        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [rows, 1, tokens, keys]
+        Tensor tokens = _embedTokens.Call(inputIds);                                                // [batch, seq, embedded hidden]
+        Tensor present = attentionMask.to(ScalarType.Float32);                                      // [batch, kvSeq]
+        Tensor positions = _embedPositions.Call(present, cache?.Length ?? 0, positionIds);          // [batch, seq, hidden]
+        if (_projectIn is not null) tokens = _projectIn.Call(tokens);                               // [batch, seq, hidden]
+        Tensor hidden = tokens + positions;                                                         // [batch, seq, hidden]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [batch, 1, seq, kvSeq]
         for (int layer = 0; layer < _layers.Count; layer++)
-            hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache)[0]!;             // [rows, tokens, width]
-        if (_finalLayerNorm is not null) hidden = _finalLayerNorm.Call(hidden);                     // [rows, tokens, width]
-        if (_projectOut is not null) hidden = _projectOut.Call(hidden);                             // [rows, tokens, embedded width]
+            hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache)[0]!;             // [batch, seq, hidden]
+        if (_finalLayerNorm is not null) hidden = _finalLayerNorm.Call(hidden);                     // [batch, seq, hidden]
+        if (_projectOut is not null) hidden = _projectOut.Call(hidden);                             // [batch, seq, embedded hidden]
         cache?.Advance(inputIds.size(1));
         return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
     }
@@ -141,7 +143,7 @@ public sealed partial class OPTDecoder : SiteModule
 public sealed partial class OPTLearnedPositionalEmbedding : SiteModule
 {
     private const int Offset = 2;
-    private readonly Parameter _weight; // [positions + 2, width]
+    private readonly Parameter _weight; // [maxPositions + 2, hidden]
 
     internal OPTLearnedPositionalEmbedding(int positions, int width)
     {
@@ -151,16 +153,16 @@ public sealed partial class OPTLearnedPositionalEmbedding : SiteModule
 
     public override string ExtraRepr { get; }
 
-    public override bool GivesTensor => true;
+    public override bool ReturnsTensor => true;
 
     public override Axes InputAxes(string argument) => argument is "0" or "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
-    /// <param name="attentionMask">[rows, keys], of which Hugging Face's code counts positions where it is given none.</param>
+    /// <param name="attentionMask">[batch, kvSeq], of which Hugging Face's code counts positions where it is given none.</param>
     /// <param name="cached">Tokens in the cache.</param>
-    /// <param name="positionIds">[rows, tokens] int64</param>
-    /// <returns>[rows, tokens, width]</returns>
-    public Tensor Call(Tensor attentionMask, long cached, Tensor positionIds) => Observer is { } observer
-        ? Observed<Tensor>(observer, new Arguments([attentionMask, cached], [new("position_ids", positionIds)]))
+    /// <param name="positionIds">[batch, seq] int64</param>
+    /// <returns>[batch, seq, hidden]</returns>
+    public Tensor Call(Tensor attentionMask, long cached, Tensor positionIds) => Hook is { } observer
+        ? CallHooked<Tensor>(observer, new Arguments([attentionMask, cached], [new("position_ids", positionIds)]))
         : Forward(positionIds);
 
     public override object? Run(Arguments arguments) => Forward(arguments.Tensor(2, "position_ids"));
@@ -181,17 +183,17 @@ public sealed partial class OPTDecoderLayer : SiteModule
         _normBefore = config.NormBefore;
         _selfAttn = Child("self_attn", new OPTAttention(config, layer));
         _activationFn = Child("activation_fn", Activation.Read(json, "activation_function", "relu"));
-        _selfAttnLayerNorm = Child("self_attn_layer_norm", new LayerNorm(config.Width, affine: config.Affine));
+        _selfAttnLayerNorm = Child("self_attn_layer_norm", new LayerNorm(config.Width, elementwiseAffine: config.Affine));
         _fc1 = Child("fc1", new Linear(config.Width, config.Inner, config.Bias));
         _fc2 = Child("fc2", new Linear(config.Inner, config.Width, config.Bias));
-        _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width, affine: config.Affine));
-        foreach (TensorModule flat in (TensorModule[])[_activationFn, _fc1, _fc2]) flat.Take(Axes.Flat);
-        if (_normBefore) _finalLayerNorm.Take(Axes.Flat);
+        _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width, elementwiseAffine: config.Affine));
+        foreach (TensorModule flat in (TensorModule[])[_activationFn, _fc1, _fc2]) flat.SetAxes(Axes.Flat);
+        if (_normBefore) _finalLayerNorm.SetAxes(Axes.Flat);
     }
 
-    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache) => Observer is { } observer
-        ? Observed<object?[]>(observer, new Arguments([hidden],
+    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache) => Hook is { } observer
+        ? CallHooked<object?[]>(observer, new Arguments([hidden],
         [
             new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
             new("use_cache", cache is not null),
@@ -207,13 +209,13 @@ public sealed partial class OPTDecoderLayer : SiteModule
     private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache)
     {
         using var scope = NewDisposeScope();
-        Tensor normal = _normBefore ? _selfAttnLayerNorm.Call(hidden) : hidden;                     // [rows, tokens, width]
-        Tensor middle = hidden + (Tensor)_selfAttn.Call(normal, mask, positionIds, cache)[0]!;      // [rows, tokens, width]
+        Tensor normal = _normBefore ? _selfAttnLayerNorm.Call(hidden) : hidden;                     // [batch, seq, hidden]
+        Tensor middle = hidden + (Tensor)_selfAttn.Call(normal, mask, positionIds, cache)[0]!;      // [batch, seq, hidden]
         if (!_normBefore) middle = _selfAttnLayerNorm.Call(middle);
-        Tensor flat = middle.reshape(-1, middle.size(2));                                           // [rows·tokens, width]
-        normal = _normBefore ? _finalLayerNorm.Call(flat) : flat;                                   // [rows·tokens, width]
-        Tensor inner = _activationFn.Call(_fc1.Call(normal));                                       // [rows·tokens, inner]
-        Tensor output = (flat + _fc2.Call(inner)).view(middle.shape);                               // [rows, tokens, width]
+        Tensor flat = middle.reshape(-1, middle.size(2));                                           // [batch·seq, hidden]
+        normal = _normBefore ? _finalLayerNorm.Call(flat) : flat;                                   // [batch·seq, hidden]
+        Tensor inner = _activationFn.Call(_fc1.Call(normal));                                       // [batch·seq, intermediate]
+        Tensor output = (flat + _fc2.Call(inner)).view(middle.shape);                               // [batch, seq, hidden]
         if (!_normBefore) output = _finalLayerNorm.Call(output);
         return [output.MoveToOuterDisposeScope()];
     }
@@ -221,25 +223,25 @@ public sealed partial class OPTDecoderLayer : SiteModule
 
 public sealed partial class OPTAttention : SiteModule
 {
-    private readonly int _layer, _heads, _width;
+    private readonly int _layer, _heads, _headDim;
     private readonly Linear _kProj, _vProj, _qProj, _outProj;
-    private readonly FusedAttention _quick;
+    private readonly FusedAttention _fusedAttention;
 
     internal OPTAttention(OPTConfig config, int layer)
     {
-        (_layer, _heads, _width) = (layer, config.Heads, config.HeadWidth);
+        (_layer, _heads, _headDim) = (layer, config.Heads, config.HeadWidth);
         _kProj = Child("k_proj", new Linear(config.Width, config.Width, config.Bias));
         _vProj = Child("v_proj", new Linear(config.Width, config.Width, config.Bias));
         _qProj = Child("q_proj", new Linear(config.Width, config.Width, config.Bias));
         _outProj = Child("out_proj", new Linear(config.Width, config.Width, config.Bias));
-        _quick = new FusedAttention(this, layer, _heads, _heads, _width, 1) { Projections = [_qProj, _kProj, _vProj], Output = _outProj, QueryScale = 1 / Math.Sqrt(_width) };
+        _fusedAttention = new FusedAttention(this, layer, _heads, _heads, _headDim, 1) { Projections = [_qProj, _kProj, _vProj], OutputProjection = _outProj, QueryScale = 1 / Math.Sqrt(_headDim) };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
-    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache) => Observer is { } observer
-        ? Observed<object?[]>(observer, new Arguments([],
+    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache) => Hook is { } observer
+        ? CallHooked<object?[]>(observer, new Arguments([],
         [
             new("hidden_states", hidden), new("past_key_values", cache), new("position_ids", positionIds), new("attention_mask", mask),
         ]))
@@ -252,15 +254,15 @@ public sealed partial class OPTAttention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache)
     {
-        if (_quick.Run(hidden, cache, mask) is { } quick) return quick;
+        if (_fusedAttention.TryForward(hidden, cache, mask) is { } quick) return quick;
         using var scope = NewDisposeScope();
-        Tensor scaled = _qProj.Call(hidden) * (1 / Math.Sqrt(_width));                          // [rows, tokens, width]
-        Tensor query = EagerAttention.SplitHeads(scaled, _heads, _width);                       // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _width);            // [rows, heads, tokens, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
+        Tensor scaled = _qProj.Call(hidden) * (1 / Math.Sqrt(_headDim));                          // [batch, seq, hidden]
+        Tensor query = EagerAttention.SplitHeads(scaled, _heads, _headDim);                       // [batch, heads, seq, headDim]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _heads, _headDim);            // [batch, heads, seq, headDim]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _heads, _headDim);          // [batch, heads, seq, headDim]
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, 1.0);
-        Tensor output = _outProj.Call(mixed.flatten(2));                                        // [rows, tokens, width]
+        Tensor output = _outProj.Call(mixed.flatten(2));                                        // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
     }
 }

@@ -1,3 +1,5 @@
+using Ndif.Models.Config;
+using Ndif.Models.CpuKernels;
 using Ndif.Models.Layers;
 using Ndif.Protocol;
 using static TorchSharp.torch;
@@ -15,12 +17,12 @@ public sealed record Qwen3Config(int Vocabulary, int Positions, int Width, int I
     public static Qwen3Config Read(ConfigReader json)
     {
         int width = json.Size("hidden_size", 4096), heads = json.Size("num_attention_heads", 32);
-        int groups = json.KeyValueHeads(heads, 32);
+        int groups = json.NumKvHeads(heads, 32);
         return new Qwen3Config(json.Size("vocab_size", 151936), json.Size("max_position_embeddings", 32768), width,
             json.Size("intermediate_size", 22016), json.Size("num_hidden_layers", 32), heads, groups, json.Size("head_dim", 128),
             json.Real("rms_norm_eps", 1e-6), RopeParameters.Read(json), json.Flag("attention_bias", false),
             json.Flag("tie_word_embeddings", false), json.Has("pad_token_id") ? (int)json.Integer("pad_token_id") : null,
-            LayerWindows.Read(json, LayerWindows.AfterFirst));
+            LayerWindows.Read(json, LayerWindows.IsAfterMaxWindowLayers));
     }
 }
 
@@ -48,14 +50,14 @@ public sealed partial class Qwen3ForCausalLM : CausalLM
 
     public override CausalLMConfig Config { get; }
 
-    public override string BaseName => "model";
+    public override string BaseModelPrefix => "model";
 
     protected override ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
         ModelOutput output = _model.Call(inputIds, attentionMask, positionIds, cache);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
         return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
     }
 }
@@ -74,16 +76,16 @@ public sealed partial class Qwen3Model : SiteModule
         _embedTokens = Child("embed_tokens", new Embedding(config.Vocabulary, config.Width, config.Padding));
         _layers = Child("layers", new ModuleList<Qwen3DecoderLayer>(config.Layers, layer => new Qwen3DecoderLayer(config, json, layer)));
         _norm = Child("norm", new RMSNorm("Qwen3RMSNorm", config.Width, config.Epsilon));
-        _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("Qwen3RotaryEmbedding", new(json, config.Rope, config.HeadWidth), positional: true));
+        _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("Qwen3RotaryEmbedding", new(json, config.Rope, config.HeadWidth), passesPositionIdsByPosition: true));
     }
 
-    /// <summary>[vocabulary, width]</summary>
+    /// <summary>[vocab, hidden]</summary>
     internal Parameter Embeddings => _embedTokens.Table;
 
     public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
-    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Observer is { } observer
-        ? Observed<ModelOutput>(observer, new Arguments([],
+    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Hook is { } observer
+        ? CallHooked<ModelOutput>(observer, new Arguments([],
         [
             new("input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
             new("past_key_values", cache), new("use_cache", cache is not null),
@@ -99,12 +101,12 @@ public sealed partial class Qwen3Model : SiteModule
     private ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
     {
         using var scope = NewDisposeScope();
-        Tensor hidden = _embedTokens.Call(inputIds);                                                // [rows, tokens, width]
-        Tensor[] masks = LayerWindows.Masks(_windows, attentionMask, inputIds.size(1), hidden.dtype);   // layers x [rows, 1, tokens, keys]
-        object?[] positions = _rotaryEmb.Call(hidden, positionIds);                                 // 2 x [rows, tokens, head width]
+        Tensor hidden = _embedTokens.Call(inputIds);                                                // [batch, seq, hidden]
+        Tensor[] masks = LayerWindows.Masks(_windows, attentionMask, inputIds.size(1), hidden.dtype);   // layers x [batch, 1, seq, kvSeq]
+        object?[] positions = _rotaryEmb.Call(hidden, positionIds);                                 // 2 x [batch, seq, headDim]
         for (int layer = 0; layer < _layers.Count; layer++)
-            hidden = (Tensor)_layers[layer].Call(hidden, masks[layer], positionIds, cache, positions)[0]!;  // [rows, tokens, width]
-        hidden = _norm.Call(hidden);                                                                // [rows, tokens, width]
+            hidden = (Tensor)_layers[layer].Call(hidden, masks[layer], positionIds, cache, positions)[0]!;  // [batch, seq, hidden]
+        hidden = _norm.Call(hidden);                                                                // [batch, seq, hidden]
         cache?.Advance(inputIds.size(1));
         return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
     }
@@ -124,15 +126,15 @@ public sealed partial class Qwen3DecoderLayer : SiteModule
         _postAttentionLayernorm = Child("post_attention_layernorm", new RMSNorm("Qwen3RMSNorm", config.Width, config.Epsilon));
     }
 
-    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
-        Observer is { } observer
-            ? Observed<object?[]>(observer, new Arguments([hidden],
+    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+        Hook is { } observer
+            ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [
                 new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
-                new("use_cache", cache is not null), new("position_embeddings", positions),
+                new("use_cache", cache is not null), new("position_embeddings", positionEmbeddings),
             ]))
-            : Forward(hidden, mask, positionIds, cache, positions);
+            : Forward(hidden, mask, positionIds, cache, positionEmbeddings);
 
     public override object? Run(Arguments arguments) => Forward(
         arguments.Tensor(0, "hidden_states"),
@@ -141,49 +143,49 @@ public sealed partial class Qwen3DecoderLayer : SiteModule
         arguments.Get(3, "past_key_values") as KeyValueCache,
         arguments.Tuple(5, "position_embeddings"));
 
-    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions)
+    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();
-        Tensor normal = _inputLayernorm.Call(hidden);                                               // [rows, tokens, width]
-        var attended = (Tensor)_selfAttn.Call(normal, mask, positionIds, cache, positions)[0]!;     // [rows, tokens, width]
-        Tensor middle = hidden + attended;                                                          // [rows, tokens, width]
-        Tensor output = middle + _mlp.Call(_postAttentionLayernorm.Call(middle));                   // [rows, tokens, width]
+        Tensor normal = _inputLayernorm.Call(hidden);                                               // [batch, seq, hidden]
+        var attended = (Tensor)_selfAttn.Call(normal, mask, positionIds, cache, positionEmbeddings)[0]!;     // [batch, seq, hidden]
+        Tensor middle = hidden + attended;                                                          // [batch, seq, hidden]
+        Tensor output = middle + _mlp.Call(_postAttentionLayernorm.Call(middle));                   // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope()];
     }
 }
 
 public sealed partial class Qwen3Attention : SiteModule
 {
-    private readonly int _layer, _heads, _groups, _width;
+    private readonly int _layer, _heads, _kvHeads, _headDim;
     private readonly double _scale;
     private readonly Linear _qProj, _kProj, _vProj, _oProj;
     private readonly RMSNorm _qNorm, _kNorm;
-    private readonly FusedAttention _quick;
+    private readonly FusedAttention _fusedAttention;
 
     internal Qwen3Attention(Qwen3Config config, int layer)
     {
-        (_layer, _heads, _groups, _width) = (layer, config.Heads, config.Groups, config.HeadWidth);
-        _scale = 1 / Math.Sqrt(_width);
-        _qProj = Child("q_proj", new Linear(config.Width, _heads * _width, config.AttentionBias));
-        _kProj = Child("k_proj", new Linear(config.Width, _groups * _width, config.AttentionBias));
-        _vProj = Child("v_proj", new Linear(config.Width, _groups * _width, config.AttentionBias));
-        _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, config.AttentionBias));
-        _qNorm = Child("q_norm", new RMSNorm("Qwen3RMSNorm", _width, config.Epsilon));
-        _kNorm = Child("k_norm", new RMSNorm("Qwen3RMSNorm", _width, config.Epsilon));
-        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qProj, _kProj, _vProj], Output = _oProj, QueryNorm = _qNorm, KeyNorm = _kNorm };
+        (_layer, _heads, _kvHeads, _headDim) = (layer, config.Heads, config.Groups, config.HeadWidth);
+        _scale = 1 / Math.Sqrt(_headDim);
+        _qProj = Child("q_proj", new Linear(config.Width, _heads * _headDim, config.AttentionBias));
+        _kProj = Child("k_proj", new Linear(config.Width, _kvHeads * _headDim, config.AttentionBias));
+        _vProj = Child("v_proj", new Linear(config.Width, _kvHeads * _headDim, config.AttentionBias));
+        _oProj = Child("o_proj", new Linear(_heads * _headDim, config.Width, config.AttentionBias));
+        _qNorm = Child("q_norm", new RMSNorm("Qwen3RMSNorm", _headDim, config.Epsilon));
+        _kNorm = Child("k_norm", new RMSNorm("Qwen3RMSNorm", _headDim, config.Epsilon));
+        _fusedAttention = new FusedAttention(this, layer, _heads, _kvHeads, _headDim, _scale) { Projections = [_qProj, _kProj, _vProj], OutputProjection = _oProj, QueryNorm = _qNorm, KeyNorm = _kNorm };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
-    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
-        Observer is { } observer
-            ? Observed<object?[]>(observer, new Arguments([],
+    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+        Hook is { } observer
+            ? CallHooked<object?[]>(observer, new Arguments([],
             [
                 new("hidden_states", hidden), new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
-                new("use_cache", cache is not null), new("position_embeddings", positions),
+                new("use_cache", cache is not null), new("position_embeddings", positionEmbeddings),
             ]))
-            : Forward(hidden, mask, cache, positions);
+            : Forward(hidden, mask, cache, positionEmbeddings);
 
     public override object? Run(Arguments arguments) => Forward(
         arguments.Tensor(0, "hidden_states"),
@@ -191,19 +193,19 @@ public sealed partial class Qwen3Attention : SiteModule
         arguments.Get(3, "past_key_values") as KeyValueCache,
         arguments.Tuple(5, "position_embeddings"));
 
-    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
+    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings)
     {
-        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
+        if (_fusedAttention.TryForward(hidden, cache, mask, positionEmbeddings) is { } quick) return quick;
         using var scope = NewDisposeScope();
         (long rows, long tokens) = (hidden.size(0), hidden.size(1));
-        Tensor query = _qNorm.Call(_qProj.Call(hidden).view(rows, tokens, _heads, _width)).transpose(1, 2); // [rows, heads, tokens, head width]
-        Tensor key = _kNorm.Call(_kProj.Call(hidden).view(rows, tokens, _groups, _width)).transpose(1, 2);  // [rows, groups, tokens, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
-        query = RotaryEmbedding.Rotate(query, positions);
-        key = RotaryEmbedding.Rotate(key, positions);
+        Tensor query = _qNorm.Call(_qProj.Call(hidden).view(rows, tokens, _heads, _headDim)).transpose(1, 2); // [batch, heads, seq, headDim]
+        Tensor key = _kNorm.Call(_kProj.Call(hidden).view(rows, tokens, _kvHeads, _headDim)).transpose(1, 2);  // [batch, kvHeads, seq, headDim]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _kvHeads, _headDim);         // [batch, kvHeads, seq, headDim]
+        query = RotaryEmbedding.Rotate(query, positionEmbeddings);
+        key = RotaryEmbedding.Rotate(key, positionEmbeddings);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale);
-        Tensor output = _oProj.Call(mixed.flatten(2));                                          // [rows, tokens, width]
+        Tensor output = _oProj.Call(mixed.flatten(2));                                          // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
     }
 }
@@ -211,7 +213,7 @@ public sealed partial class Qwen3Attention : SiteModule
 public sealed partial class Qwen3MLP : TensorModule
 {
     private readonly Linear _gateProj, _upProj, _downProj;
-    private readonly FusedMlp _quick;
+    private readonly FusedMlp _fusedMlp;
     private readonly Activation _actFn;
 
     internal Qwen3MLP(Qwen3Config config, ConfigReader json)
@@ -220,17 +222,17 @@ public sealed partial class Qwen3MLP : TensorModule
         _upProj = Child("up_proj", new Linear(config.Width, config.Inner, bias: false));
         _downProj = Child("down_proj", new Linear(config.Inner, config.Width, bias: false));
         _actFn = Child("act_fn", Activation.Read(json, "hidden_act", "silu"));
-        _quick = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Curve);
+        _fusedMlp = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Kind);
     }
 
-    /// <param name="input">[rows, tokens, width]</param>
-    /// <returns>[rows, tokens, width]</returns>
+    /// <param name="input">[batch, seq, hidden]</param>
+    /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (_quick.Run(input) is { } quick) return quick;
+        if (_fusedMlp.TryForward(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
-        Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [rows, tokens, inner]
-        Tensor inner = gate * _upProj.Call(input);                                      // [rows, tokens, inner]
-        return _downProj.Call(inner).MoveToOuterDisposeScope();                         // [rows, tokens, width]
+        Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [batch, seq, intermediate]
+        Tensor inner = gate * _upProj.Call(input);                                      // [batch, seq, intermediate]
+        return _downProj.Call(inner).MoveToOuterDisposeScope();                         // [batch, seq, hidden]
     }
 }

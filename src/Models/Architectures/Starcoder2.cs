@@ -1,3 +1,5 @@
+using Ndif.Models.Config;
+using Ndif.Models.CpuKernels;
 using Ndif.Models.Layers;
 using Ndif.Protocol;
 using static TorchSharp.torch;
@@ -15,9 +17,9 @@ public sealed record Starcoder2Config(int Vocabulary, int Positions, int Width, 
     public static Starcoder2Config Read(ConfigReader json)
     {
         int width = json.Size("hidden_size", 3072), heads = json.Size("num_attention_heads", 24);
-        int groups = json.KeyValueHeads(heads, 2);
+        int groups = json.NumKvHeads(heads, 2);
         if (!json.Has("head_dim") && width % heads != 0)
-            throw json.Bad("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
+            throw json.InvalidValue("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
         return new Starcoder2Config(json.Size("vocab_size", 49152), json.Size("max_position_embeddings", 4096), width,
             json.Size("intermediate_size", 12288), json.Size("num_hidden_layers", 30), heads, groups, json.Size("head_dim", width / heads),
             json.Real("norm_epsilon", 1e-5), RopeParameters.Read(json), json.Flag("use_bias", true),
@@ -50,14 +52,14 @@ public sealed partial class Starcoder2ForCausalLM : CausalLM
 
     public override CausalLMConfig Config { get; }
 
-    public override string BaseName => "model";
+    public override string BaseModelPrefix => "model";
 
     protected override ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
     {
         ModelOutput output = _model.Call(inputIds, attentionMask, positionIds, cache);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [rows, tokens, width]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [rows, tokens kept, vocabulary]
+        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
         return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
     }
 }
@@ -79,13 +81,13 @@ public sealed partial class Starcoder2Model : SiteModule
         _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("Starcoder2RotaryEmbedding", new(json, config.Rope, config.HeadWidth)));
     }
 
-    /// <summary>[vocabulary, width]</summary>
+    /// <summary>[vocab, hidden]</summary>
     internal Parameter Embeddings => _embedTokens.Table;
 
     public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
-    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Observer is { } observer
-        ? Observed<ModelOutput>(observer, new Arguments([],
+    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Hook is { } observer
+        ? CallHooked<ModelOutput>(observer, new Arguments([],
         [
             new("input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
             new("past_key_values", cache), new("use_cache", cache is not null),
@@ -101,12 +103,12 @@ public sealed partial class Starcoder2Model : SiteModule
     private ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
     {
         using var scope = NewDisposeScope();
-        Tensor hidden = _embedTokens.Call(inputIds);                                                // [rows, tokens, width]
-        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype, _window); // [rows, 1, tokens, keys]
-        object?[] positions = _rotaryEmb.Call(hidden, positionIds);                                 // 2 x [rows, tokens, head width]
+        Tensor hidden = _embedTokens.Call(inputIds);                                                // [batch, seq, hidden]
+        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype, _window); // [batch, 1, seq, kvSeq]
+        object?[] positions = _rotaryEmb.Call(hidden, positionIds);                                 // 2 x [batch, seq, headDim]
         for (int layer = 0; layer < _layers.Count; layer++)
-            hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache, positions)[0]!;  // [rows, tokens, width]
-        hidden = _norm.Call(hidden);                                                                // [rows, tokens, width]
+            hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache, positions)[0]!;  // [batch, seq, hidden]
+        hidden = _norm.Call(hidden);                                                                // [batch, seq, hidden]
         cache?.Advance(inputIds.size(1));
         return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
     }
@@ -126,15 +128,15 @@ public sealed partial class Starcoder2DecoderLayer : SiteModule
         _postAttentionLayernorm = Child("post_attention_layernorm", new LayerNorm(config.Width, config.Epsilon));
     }
 
-    /// <returns>A tuple: hidden [rows, tokens, width].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
-        Observer is { } observer
-            ? Observed<object?[]>(observer, new Arguments([hidden],
+    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+        Hook is { } observer
+            ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [
                 new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
-                new("use_cache", cache is not null), new("position_embeddings", positions),
+                new("use_cache", cache is not null), new("position_embeddings", positionEmbeddings),
             ]))
-            : Forward(hidden, mask, positionIds, cache, positions);
+            : Forward(hidden, mask, positionIds, cache, positionEmbeddings);
 
     public override object? Run(Arguments arguments) => Forward(
         arguments.Tensor(0, "hidden_states"),
@@ -143,46 +145,46 @@ public sealed partial class Starcoder2DecoderLayer : SiteModule
         arguments.Get(3, "past_key_values") as KeyValueCache,
         arguments.Tuple(5, "position_embeddings"));
 
-    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions)
+    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();
-        Tensor normal = _inputLayernorm.Call(hidden);                                               // [rows, tokens, width]
-        var attended = (Tensor)_selfAttn.Call(normal, mask, positionIds, cache, positions)[0]!;     // [rows, tokens, width]
-        Tensor middle = hidden + attended;                                                          // [rows, tokens, width]
-        Tensor output = middle + _mlp.Call(_postAttentionLayernorm.Call(middle));                   // [rows, tokens, width]
+        Tensor normal = _inputLayernorm.Call(hidden);                                               // [batch, seq, hidden]
+        var attended = (Tensor)_selfAttn.Call(normal, mask, positionIds, cache, positionEmbeddings)[0]!;     // [batch, seq, hidden]
+        Tensor middle = hidden + attended;                                                          // [batch, seq, hidden]
+        Tensor output = middle + _mlp.Call(_postAttentionLayernorm.Call(middle));                   // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope()];
     }
 }
 
 public sealed partial class Starcoder2Attention : SiteModule
 {
-    private readonly int _layer, _heads, _groups, _width;
+    private readonly int _layer, _heads, _kvHeads, _headDim;
     private readonly double _scale;
     private readonly Linear _qProj, _kProj, _vProj, _oProj;
-    private readonly FusedAttention _quick;
+    private readonly FusedAttention _fusedAttention;
 
     internal Starcoder2Attention(Starcoder2Config config, int layer)
     {
-        (_layer, _heads, _groups, _width) = (layer, config.Heads, config.Groups, config.HeadWidth);
-        _scale = 1 / Math.Sqrt(_width);
-        _qProj = Child("q_proj", new Linear(config.Width, _heads * _width, config.Bias));
-        _kProj = Child("k_proj", new Linear(config.Width, _groups * _width, config.Bias));
-        _vProj = Child("v_proj", new Linear(config.Width, _groups * _width, config.Bias));
-        _oProj = Child("o_proj", new Linear(_heads * _width, config.Width, config.Bias));
-        _quick = new FusedAttention(this, layer, _heads, _groups, _width, _scale) { Projections = [_qProj, _kProj, _vProj], Output = _oProj };
+        (_layer, _heads, _kvHeads, _headDim) = (layer, config.Heads, config.Groups, config.HeadWidth);
+        _scale = 1 / Math.Sqrt(_headDim);
+        _qProj = Child("q_proj", new Linear(config.Width, _heads * _headDim, config.Bias));
+        _kProj = Child("k_proj", new Linear(config.Width, _kvHeads * _headDim, config.Bias));
+        _vProj = Child("v_proj", new Linear(config.Width, _kvHeads * _headDim, config.Bias));
+        _oProj = Child("o_proj", new Linear(_heads * _headDim, config.Width, config.Bias));
+        _fusedAttention = new FusedAttention(this, layer, _heads, _kvHeads, _headDim, _scale) { Projections = [_qProj, _kProj, _vProj], OutputProjection = _oProj };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
 
-    /// <returns>A tuple: output [rows, tokens, width], probabilities [rows, heads, tokens, keys].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positions) =>
-        Observer is { } observer
-            ? Observed<object?[]>(observer, new Arguments([],
+    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+        Hook is { } observer
+            ? CallHooked<object?[]>(observer, new Arguments([],
             [
                 new("hidden_states", hidden), new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
-                new("use_cache", cache is not null), new("position_embeddings", positions),
+                new("use_cache", cache is not null), new("position_embeddings", positionEmbeddings),
             ]))
-            : Forward(hidden, mask, cache, positions);
+            : Forward(hidden, mask, cache, positionEmbeddings);
 
     public override object? Run(Arguments arguments) => Forward(
         arguments.Tensor(0, "hidden_states"),
@@ -190,18 +192,18 @@ public sealed partial class Starcoder2Attention : SiteModule
         arguments.Get(3, "past_key_values") as KeyValueCache,
         arguments.Tuple(5, "position_embeddings"));
 
-    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positions)
+    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings)
     {
-        if (_quick.Run(hidden, cache, mask, positions) is { } quick) return quick;
+        if (_fusedAttention.TryForward(hidden, cache, mask, positionEmbeddings) is { } quick) return quick;
         using var scope = NewDisposeScope();
-        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _width);          // [rows, heads, tokens, head width]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _groups, _width);           // [rows, groups, tokens, head width]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _groups, _width);         // [rows, groups, tokens, head width]
-        query = RotaryEmbedding.Rotate(query, positions);
-        key = RotaryEmbedding.Rotate(key, positions);
+        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _headDim);          // [batch, heads, seq, headDim]
+        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _kvHeads, _headDim);           // [batch, kvHeads, seq, headDim]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _kvHeads, _headDim);         // [batch, kvHeads, seq, headDim]
+        query = RotaryEmbedding.Rotate(query, positionEmbeddings);
+        key = RotaryEmbedding.Rotate(key, positionEmbeddings);
         if (cache is not null) (key, value) = cache.Update(_layer, key, value);
         var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale);
-        Tensor output = _oProj.Call(mixed.flatten(2));                                          // [rows, tokens, width]
+        Tensor output = _oProj.Call(mixed.flatten(2));                                          // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
     }
 }
@@ -209,7 +211,7 @@ public sealed partial class Starcoder2Attention : SiteModule
 public sealed partial class Starcoder2MLP : TensorModule
 {
     private readonly Linear _cFc, _cProj;
-    private readonly FusedMlp _quick;
+    private readonly FusedMlp _fusedMlp;
     private readonly Activation _act;
 
     internal Starcoder2MLP(Starcoder2Config config, ConfigReader json)
@@ -217,16 +219,16 @@ public sealed partial class Starcoder2MLP : TensorModule
         _cFc = Child("c_fc", new Linear(config.Width, config.Inner, config.Bias));
         _cProj = Child("c_proj", new Linear(config.Inner, config.Width, config.Bias));
         _act = Child("act", Activation.Read(json, "hidden_act", "gelu_pytorch_tanh"));
-        _quick = new FusedMlp(this, null, _cFc, _cProj, _act.Curve);
+        _fusedMlp = new FusedMlp(this, null, _cFc, _cProj, _act.Kind);
     }
 
-    /// <param name="input">[rows, tokens, width]</param>
-    /// <returns>[rows, tokens, width]</returns>
+    /// <param name="input">[batch, seq, hidden]</param>
+    /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (_quick.Run(input) is { } quick) return quick;
+        if (_fusedMlp.TryForward(input) is { } quick) return quick;
         using var scope = NewDisposeScope();
-        Tensor inner = _act.Call(_cFc.Call(input));                                     // [rows, tokens, inner]
-        return _cProj.Call(inner).MoveToOuterDisposeScope();                            // [rows, tokens, width]
+        Tensor inner = _act.Call(_cFc.Call(input));                                     // [batch, seq, intermediate]
+        return _cProj.Call(inner).MoveToOuterDisposeScope();                            // [batch, seq, hidden]
     }
 }

@@ -1,7 +1,7 @@
 using System.Text.Json;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Config;
 
 /// <summary>
 /// Typed reading of a Hugging Face JSON file. A key that is absent or null has the default that Hugging Face's class has; a value
@@ -23,32 +23,32 @@ public sealed class ConfigReader
     public static ConfigReader Open(string path)
     {
         if (!System.IO.File.Exists(path))
-            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{path} is missing.", "A model folder needs config.json beside its weights.");
+            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{path} is missing.", "A model folder needs config.json beside its weights.");
         return Parse(System.IO.File.ReadAllBytes(path), path);
     }
 
     public static ConfigReader Parse(ReadOnlyMemory<byte> json, string file)
     {
-        if (!System.Text.Unicode.Utf8.IsValid(json.Span)) throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{file} is not UTF-8 text, as JSON is.");
+        if (!System.Text.Unicode.Utf8.IsValid(json.Span)) throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{file} is not UTF-8 text, as JSON is.");
         try
         {
             using JsonDocument document = JsonDocument.Parse(json, new() { CommentHandling = JsonCommentHandling.Skip });
             if (document.RootElement.ValueKind == JsonValueKind.Object)
             {
-                CheckTexts(json.Span);
+                CheckStrings(json.Span);
                 return new ConfigReader(document.RootElement.Clone(), file, "");
             }
-            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{file} must hold a JSON object, not {Kind(document.RootElement)}.");
+            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{file} must hold a JSON object, not {Describe(document.RootElement)}.");
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{file} is not JSON: {e.Message}", inner: e);
+            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{file} is not JSON: {e.Message}", inner: e);
         }
     }
 
     /// <summary>JSON can spell half of a surrogate pair, which no text has: better told here than where it is read.</summary>
     /// <exception cref="InvalidOperationException">There is one.</exception>
-    private static void CheckTexts(ReadOnlySpan<byte> json)
+    private static void CheckStrings(ReadOnlySpan<byte> json)
     {
         Utf8JsonReader reader = new(json, new() { CommentHandling = JsonCommentHandling.Skip });
         while (reader.Read())
@@ -62,43 +62,43 @@ public sealed class ConfigReader
     public bool IsNull(string key) => _json.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.Null;
 
     /// <summary>A positive whole number: a size or a count.</summary>
-    public int Size(string key, int? otherwise = null)
+    public int Size(string key, int? defaultValue = null)
     {
-        long value = Integer(key, otherwise);
-        return value is > 0 and <= int.MaxValue ? (int)value : throw Bad(key, "must be positive", value.ToString());
+        long value = Integer(key, defaultValue);
+        return value is > 0 and <= int.MaxValue ? (int)value : throw InvalidValue(key, "must be positive", value.ToString());
     }
 
-    public long Integer(string key, long? otherwise = null)
+    public long Integer(string key, long? defaultValue = null)
     {
-        if (Find(key) is not { } value) return otherwise ?? throw Missing(key);
+        if (Find(key) is not { } value) return defaultValue ?? throw MissingKey(key);
         return value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out long number) ? number
-            : throw Bad(key, "must be a whole number", Kind(value));
+            : throw InvalidValue(key, "must be a whole number", Describe(value));
     }
 
-    public double Real(string key, double? otherwise = null)
+    public double Real(string key, double? defaultValue = null)
     {
-        if (Find(key) is not { } value) return otherwise ?? throw Missing(key);
-        return value.ValueKind == JsonValueKind.Number ? value.GetDouble() : throw Bad(key, "must be a number", Kind(value));
+        if (Find(key) is not { } value) return defaultValue ?? throw MissingKey(key);
+        return value.ValueKind == JsonValueKind.Number ? value.GetDouble() : throw InvalidValue(key, "must be a number", Describe(value));
     }
 
-    public bool Flag(string key, bool? otherwise = null)
+    public bool Flag(string key, bool? defaultValue = null)
     {
-        if (Find(key) is not { } value) return otherwise ?? throw Missing(key);
+        if (Find(key) is not { } value) return defaultValue ?? throw MissingKey(key);
         return value.ValueKind is JsonValueKind.True or JsonValueKind.False ? value.GetBoolean()
-            : throw Bad(key, "must be true or false", Kind(value));
+            : throw InvalidValue(key, "must be true or false", Describe(value));
     }
 
-    public string Text(string key, string? otherwise = null)
+    public string Text(string key, string? defaultValue = null)
     {
-        if (Find(key) is not { } value) return otherwise ?? throw Missing(key);
-        return value.ValueKind == JsonValueKind.String ? value.GetString()! : throw Bad(key, "must be a text", Kind(value));
+        if (Find(key) is not { } value) return defaultValue ?? throw MissingKey(key);
+        return value.ValueKind == JsonValueKind.String ? value.GetString()! : throw InvalidValue(key, "must be a text", Describe(value));
     }
 
     /// <summary>The text, or null if it is something else or absent: for keys that are a flag or a name.</summary>
-    public string? TextOrNothing(string key) => Find(key) is { ValueKind: JsonValueKind.String } value ? value.GetString() : null;
+    public string? TextOrNull(string key) => Find(key) is { ValueKind: JsonValueKind.String } value ? value.GetString() : null;
 
     /// <summary>True if the key has a value that is not empty: a text, a list or an object with something in it, true, or a number.</summary>
-    public bool IsFilled(string key) => Find(key) is { } value && value.ValueKind switch
+    public bool IsNonEmpty(string key) => Find(key) is { } value && value.ValueKind switch
     {
         JsonValueKind.Array => value.GetArrayLength() > 0,
         JsonValueKind.Object => value.GetPropertyCount() > 0,
@@ -109,17 +109,17 @@ public sealed class ConfigReader
 
     /// <summary>Refuses an option that would change the numbers and is not supported.</summary>
     /// <param name="why">What this implementation does instead.</param>
-    public void OnlyFalse(string key, string why)
+    public void RequireFalse(string key, string why)
     {
-        if (Flag(key, false)) throw Bad(key, $"must be false: {why}", "true");
+        if (Flag(key, false)) throw InvalidValue(key, $"must be false: {why}", "true");
     }
 
     /// <summary>How many key and value heads there are: num_key_value_heads, or one for each head if it is null.</summary>
-    /// <param name="otherwise">If it is absent.</param>
-    public int KeyValueHeads(int heads, int otherwise)
+    /// <param name="defaultValue">If it is absent.</param>
+    public int NumKvHeads(int heads, int defaultValue)
     {
-        int groups = IsNull("num_key_value_heads") ? heads : Size("num_key_value_heads", otherwise);
-        return heads % groups == 0 ? groups : throw Bad("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        int groups = IsNull("num_key_value_heads") ? heads : Size("num_key_value_heads", defaultValue);
+        return heads % groups == 0 ? groups : throw InvalidValue("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
     }
 
     /// <summary>A value as it is in the file; null if it is absent.</summary>
@@ -127,11 +127,11 @@ public sealed class ConfigReader
 
     /// <summary>A list of texts; empty if it is absent.</summary>
     public IReadOnlyList<string> Texts(string key) =>
-        List(key, v => v.ValueKind == JsonValueKind.String ? v.GetString()! : throw Bad(key, "must be a list of texts", Kind(v)));
+        List(key, v => v.ValueKind == JsonValueKind.String ? v.GetString()! : throw InvalidValue(key, "must be a list of texts", Describe(v)));
 
     /// <summary>A list of numbers; empty if it is absent.</summary>
     public IReadOnlyList<double> Reals(string key) =>
-        List(key, v => v.ValueKind == JsonValueKind.Number ? v.GetDouble() : throw Bad(key, "must be a list of numbers", Kind(v)));
+        List(key, v => v.ValueKind == JsonValueKind.Number ? v.GetDouble() : throw InvalidValue(key, "must be a list of numbers", Describe(v)));
 
     /// <summary>Token ids: one number or a list of them; empty if it is absent.</summary>
     public IReadOnlyList<int> Ids(string key)
@@ -140,7 +140,7 @@ public sealed class ConfigReader
         return List(key, Id);
 
         int Id(JsonElement value) => value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int id) ? id
-            : throw Bad(key, "must be a token id or a list of them", Kind(value));
+            : throw InvalidValue(key, "must be a token id or a list of them", Describe(value));
     }
 
     /// <summary>A nested object, or null if it is absent.</summary>
@@ -148,14 +148,14 @@ public sealed class ConfigReader
     {
         if (Find(key) is not { } value) return null;
         return value.ValueKind == JsonValueKind.Object ? new ConfigReader(value, File, $"{_prefix}{key}.")
-            : throw Bad(key, "must be an object", Kind(value));
+            : throw InvalidValue(key, "must be an object", Describe(value));
     }
 
     /// <summary>The error for a value that is well formed but not possible.</summary>
-    public Exception Bad(string key, string what, string value) => Errors.Throwable(ErrorCode.BadCheckpoint,
+    public Exception InvalidValue(string key, string what, string value) => Errors.CreateException(ErrorCode.BadCheckpoint,
         $"{File}: `{_prefix}{key}` {what}, not {value}.");
 
-    private Exception Missing(string key) => Errors.Throwable(ErrorCode.BadCheckpoint,
+    private Exception MissingKey(string key) => Errors.CreateException(ErrorCode.BadCheckpoint,
         $"{File} has no `{_prefix}{key}`, which this architecture needs.", Errors.DidYouMean(key, Keys));
 
     private JsonElement? Find(string key) =>
@@ -165,10 +165,10 @@ public sealed class ConfigReader
     {
         if (Find(key) is not { } value) return [];
         return value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray().Select(item)]
-            : throw Bad(key, "must be a list", Kind(value));
+            : throw InvalidValue(key, "must be a list", Describe(value));
     }
 
-    private static string Kind(JsonElement value) => value.ValueKind switch
+    private static string Describe(JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.Object => "an object",
         JsonValueKind.Array => "a list",

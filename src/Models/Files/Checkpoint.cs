@@ -2,7 +2,7 @@ using System.Text.Json;
 using static TorchSharp.torch;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Files;
 
 /// <summary>
 /// The weights of a Hugging Face folder: model.safetensors, or the shards that model.safetensors.index.json lists.
@@ -10,22 +10,22 @@ namespace Ndif.Models;
 /// </summary>
 public sealed class Checkpoint : IDisposable
 {
-    internal const string Single = "model.safetensors", Index = "model.safetensors.index.json";
+    internal const string SingleFileName = "model.safetensors", IndexFileName = "model.safetensors.index.json";
 
     private readonly List<SafetensorsFile> _files = [];
-    private readonly Dictionary<string, SafetensorsFile> _fileOf = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, SafetensorsFile> _fileByTensor = new(StringComparer.Ordinal);
 
     private Checkpoint(string folder) => Folder = folder;
 
     public string Folder { get; }
 
     /// <summary>Every tensor's name.</summary>
-    public IReadOnlyCollection<string> Names => _fileOf.Keys;
+    public IReadOnlyCollection<string> Names => _fileByTensor.Keys;
 
-    public SafetensorsEntry Entry(string name) => _fileOf[name].Entries[name];
+    public SafetensorsEntry Entry(string name) => _fileByTensor[name].Entries[name];
 
     /// <summary>As <see cref="SafetensorsFile.Read"/>.</summary>
-    public Tensor Read(string name) => _fileOf[name].Read(name);
+    public Tensor Read(string name) => _fileByTensor[name].Read(name);
 
     /// <summary>As <see cref="SafetensorsFile.ReadAhead"/>, for all files.</summary>
     public void ReadAhead()
@@ -33,17 +33,17 @@ public sealed class Checkpoint : IDisposable
         foreach (SafetensorsFile file in _files) file.ReadAhead();
     }
 
-    /// <summary>As <see cref="SafetensorsFile.Forget"/>.</summary>
-    internal void Forget(string name) => _fileOf[name].Forget(name);
+    /// <summary>As <see cref="SafetensorsFile.ReleasePages"/>.</summary>
+    internal void ReleasePages(string name) => _fileByTensor[name].ReleasePages(name);
 
     /// <summary>True if a folder has safetensors weights.</summary>
-    public static bool IsIn(string folder) => File.Exists(Path.Combine(folder, Single)) || File.Exists(Path.Combine(folder, Index));
+    public static bool ExistsIn(string folder) => File.Exists(Path.Combine(folder, SingleFileName)) || File.Exists(Path.Combine(folder, IndexFileName));
 
     /// <summary>True if none of the files is missing: an index can be there before its shards are.</summary>
     internal static bool IsComplete(string folder)
     {
-        if (File.Exists(Path.Combine(folder, Single))) return true;
-        string index = Path.Combine(folder, Index);
+        if (File.Exists(Path.Combine(folder, SingleFileName))) return true;
+        string index = Path.Combine(folder, IndexFileName);
         return File.Exists(index) && ShardsOf(index, index).TrueForAll(shard => File.Exists(Path.Combine(folder, shard)));
     }
 
@@ -53,9 +53,9 @@ public sealed class Checkpoint : IDisposable
     internal static List<string> ShardsOf(string path, string label) => [.. WeightMap(path, label).Select(entry => entry.Value).Distinct(StringComparer.Ordinal)];
 
     /// <summary>True for a file that is read by running what is in it.</summary>
-    internal static bool IsPickle(string file) => s_pickles.Any(kind => file.EndsWith(kind, StringComparison.Ordinal));
+    internal static bool IsPickle(string file) => _pickleExtensions.Any(kind => file.EndsWith(kind, StringComparison.Ordinal));
 
-    private static readonly string[] s_pickles = [".bin", ".pt", ".pth", ".ckpt", ".pkl"];
+    private static readonly string[] _pickleExtensions = [".bin", ".pt", ".pth", ".ckpt", ".pkl"];
 
     /// <exception cref="CheckpointException">There are no safetensors weights, or they are damaged.</exception>
     public static Checkpoint Open(string folder)
@@ -63,8 +63,8 @@ public sealed class Checkpoint : IDisposable
         Checkpoint checkpoint = new(folder);
         try
         {
-            if (File.Exists(Path.Combine(folder, Single))) checkpoint.Add(Single);
-            else if (File.Exists(Path.Combine(folder, Index))) checkpoint.AddShards();
+            if (File.Exists(Path.Combine(folder, SingleFileName))) checkpoint.AddFile(SingleFileName);
+            else if (File.Exists(Path.Combine(folder, IndexFileName))) checkpoint.AddShards();
             else throw NoWeights(folder);
             return checkpoint;
         }
@@ -89,28 +89,28 @@ public sealed class Checkpoint : IDisposable
         return file;
     }
 
-    private void Add(string name)
+    private void AddFile(string name)
     {
         SafetensorsFile file = OpenFile(name);
-        foreach (string tensor in file.Entries.Keys) _fileOf.Add(tensor, file);
+        foreach (string tensor in file.Entries.Keys) _fileByTensor.Add(tensor, file);
     }
 
     private void AddShards()
     {
-        string path = Path.Combine(Folder, Index);
+        string path = Path.Combine(Folder, IndexFileName);
         Dictionary<string, SafetensorsFile> shards = new(StringComparer.Ordinal);
         foreach (var (tensor, shard) in WeightMap(path, path))
         {
             if (!shards.TryGetValue(shard, out SafetensorsFile? file))
             {
                 if (!File.Exists(Path.Combine(Folder, shard)))
-                    throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{path} lists `{shard}` for `{tensor}`, and that file is missing.",
+                    throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{path} lists `{shard}` for `{tensor}`, and that file is missing.",
                         "The download is incomplete: fetch the missing shards.");
                 shards.Add(shard, file = OpenFile(shard));
             }
             if (!file.Entries.ContainsKey(tensor))
-                throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{path} lists `{tensor}` in `{shard}`, which has no such tensor.");
-            _fileOf.Add(tensor, file);
+                throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{path} lists `{tensor}` in `{shard}`, which has no such tensor.");
+            _fileByTensor.Add(tensor, file);
         }
     }
 
@@ -126,11 +126,11 @@ public sealed class Checkpoint : IDisposable
         }
         catch (Exception e) when (e is JsonException or System.InvalidOperationException or KeyNotFoundException)
         {
-            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{label} has no `weight_map` from tensor names to files: {e.Message}", inner: e);
+            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{label} has no `weight_map` from tensor names to files: {e.Message}", inner: e);
         }
         foreach (string shard in map.Select(entry => entry.Value))
             if (shard.Length == 0 || shard.AsSpan().ContainsAny('/', '\\', '\0') || !shard.EndsWith(".safetensors", StringComparison.Ordinal))
-                throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{label} names `{shard}`, which is not a safetensors file beside it.");
+                throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{label} names `{shard}`, which is not a safetensors file beside it.");
         return map;
     }
 
@@ -139,9 +139,9 @@ public sealed class Checkpoint : IDisposable
         string? pickled = Directory.EnumerateFiles(folder).Select(Path.GetFileName)
             .Where(f => IsPickle(f!)).Order(StringComparer.Ordinal).FirstOrDefault();
         return pickled is null
-            ? Errors.Throwable(ErrorCode.BadCheckpoint, $"{folder} has neither {Single} nor {Index}.",
+            ? Errors.CreateException(ErrorCode.BadCheckpoint, $"{folder} has neither {SingleFileName} nor {IndexFileName}.",
                 "Name a folder as Hugging Face's save_pretrained writes it.")
-            : Errors.Throwable(ErrorCode.BadCheckpoint,
+            : Errors.CreateException(ErrorCode.BadCheckpoint,
                 $"{folder} has its weights as `{pickled}`, a Python pickle, which is refused: reading a pickle runs whatever code is in it.",
                 "Convert it once where you trust it, with AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder), "
                 + "or take the model's revision on the hub that has model.safetensors (often refs/convert/safetensors).");

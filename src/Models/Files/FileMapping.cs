@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Files;
 
 /// <summary>
 /// A whole file in memory, private and copy-on-write: an in-place edit of a weight works and never reaches the file. It stays
@@ -10,12 +10,12 @@ namespace Ndif.Models;
 internal sealed unsafe partial class FileMapping
 {
     // libtorch gives back only the address of a tensor's data, so the mapping is found by its range.
-    private static readonly SortedList<nint, FileMapping> s_live = [];
+    private static readonly SortedList<nint, FileMapping> _live = [];
 
-    private readonly bool _mapped;
+    private readonly bool _isMapped;
     private int _references = 1;
 
-    private FileMapping(nint start, long length, bool mapped) => (Start, Length, _mapped) = (start, length, mapped);
+    private FileMapping(nint start, long length, bool isMapped) => (Start, Length, _isMapped) = (start, length, isMapped);
 
     public nint Start { get; }
 
@@ -25,7 +25,7 @@ internal sealed unsafe partial class FileMapping
     /// <summary>Mappings that are still held, for tests.</summary>
     public static int LiveCount
     {
-        get { lock (s_live) return s_live.Count; }
+        get { lock (_live) return _live.Count; }
     }
 
     public ReadOnlySpan<byte> Bytes(long offset, int length) => new((byte*)Start + offset, length);
@@ -38,7 +38,7 @@ internal sealed unsafe partial class FileMapping
         bool map = OperatingSystem.IsLinux() || OperatingSystem.IsMacOS();
         nint start = map ? Map(file, length) : Read(file, length);
         FileMapping mapping = new(start, length, map);
-        lock (s_live) s_live.Add(start, mapping);
+        lock (_live) _live.Add(start, mapping);
         return mapping;
     }
 
@@ -47,8 +47,8 @@ internal sealed unsafe partial class FileMapping
     public void Release()
     {
         if (Interlocked.Decrement(ref _references) > 0) return;
-        lock (s_live) s_live.Remove(Start);
-        if (_mapped) _ = Unmap(Start, (nuint)Length);
+        lock (_live) _live.Remove(Start);
+        if (_isMapped) _ = Unmap(Start, (nuint)Length);
         else NativeMemory.Free((void*)Start);
     }
 
@@ -56,10 +56,10 @@ internal sealed unsafe partial class FileMapping
     /// Lets the pages of a range that was read go, where no tensor looks at it any more: they are the file's, and come back if they
     /// are asked for.
     /// </summary>
-    public void Forget(long offset, long length)
+    public void ReleasePages(long offset, long length)
     {
         const int DontNeed = 4;
-        if (!_mapped) return;
+        if (!_isMapped) return;
         long page = Environment.SystemPageSize, from = (offset + page - 1) / page * page, to = (offset + length) / page * page;
         if (to > from) _ = Advise(Start + (nint)from, (nuint)(to - from), DontNeed);
     }
@@ -69,13 +69,13 @@ internal sealed unsafe partial class FileMapping
     public static void ReleaseAt(nint data)
     {
         FileMapping? found = null;
-        lock (s_live)
+        lock (_live)
         {
-            int low = 0, high = s_live.Count - 1;
+            int low = 0, high = _live.Count - 1;
             while (low <= high)
             {
                 int middle = (low + high) / 2;
-                FileMapping mapping = s_live.GetValueAtIndex(middle);
+                FileMapping mapping = _live.GetValueAtIndex(middle);
                 if (data < mapping.Start) high = middle - 1;
                 else if (data >= mapping.Start + (nint)mapping.Length) low = middle + 1;
                 else { found = mapping; break; }
@@ -102,7 +102,7 @@ internal sealed unsafe partial class FileMapping
         const int PopulateRead = 22; // since Linux 5.14
         const long Chunk = 8 << 20;
         long length = Length;
-        if (!_mapped || !OperatingSystem.IsLinux() || length < 8 * Chunk) return;
+        if (!_isMapped || !OperatingSystem.IsLinux() || length < 8 * Chunk) return;
         AddReference();
         new Thread(() =>
         {

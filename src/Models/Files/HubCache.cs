@@ -1,4 +1,6 @@
-namespace Ndif.Models;
+using Ndif.Models.Files.Hub;
+
+namespace Ndif.Models.Files;
 
 /// <summary>Hugging Face's cache of hub models, as huggingface_hub lays it out; <see cref="HubDownload"/> writes it.</summary>
 /// <remarks>

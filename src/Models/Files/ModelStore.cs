@@ -1,8 +1,9 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
+using Ndif.Models.Files.Hub;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Files;
 
 /// <summary>A model on this machine's disk.</summary>
 /// <param name="Id">As it was asked for.</param>
@@ -34,13 +35,13 @@ public static partial class ModelStore
     public static ModelFolder Find(string id, string? revision, ModelParts parts, HubOptions? hub,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
-        if (id.Length > 0 && Directory.Exists(id)) return OfFolder(id);
+        if (id.Length > 0 && Directory.Exists(id)) return FromFolder(id);
         if (id == TinyLandmarks && Bundled("tiny-landmarks") is { } bundled) return new ModelFolder(id, "", bundled);
         hub ??= HubOptions.FromEnvironment();
         string wanted = revision ?? "main";
         if (!IsHubId(id) || !IsRevision(wanted)) throw Unknown(id, revision, hub);
         ModelFolder? cached = HubCache.Find(id, wanted, hub.Cache);
-        if (cached is not null && HubFiles.Has(cached.Path, parts)) return cached;
+        if (cached is not null && HubFiles.IsComplete(cached.Path, parts)) return cached;
         if (hub.Offline) return cached ?? throw HubErrors.Offline(id, wanted, hub);
         try
         {
@@ -68,7 +69,7 @@ public static partial class ModelStore
     /// <summary>Models that need no download: the bundled one and those in the cache.</summary>
     public static IEnumerable<string> Available() => HubCache.Models().Prepend(TinyLandmarks);
 
-    private static ModelFolder OfFolder(string path) =>
+    private static ModelFolder FromFolder(string path) =>
         new(path, HubCache.RevisionOf(path), System.IO.Path.GetFullPath(path));
 
     private static string? Bundled(string name)
@@ -95,7 +96,7 @@ public static partial class ModelStore
     {
         string wanted = revision is null ? $"`{id}`" : $"`{id}` at revision `{revision}`";
         string near = Errors.DidYouMean(id, Available());
-        return Errors.Throwable(ErrorCode.UnknownModel,
+        return Errors.CreateException(ErrorCode.UnknownModel,
             $"The model {wanted} is not on this machine: there is no such folder, it is not bundled, and it is not a name that the hub or its cache "
             + $"{hub.Cache} could have.",
             (near.Length > 0 ? near + " " : "") + "Give a folder in Hugging Face's format, or an id such as `openai-community/gpt2`.");

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 using static TorchSharp.torch;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Files;
 
 /// <summary>An open safetensors file, whose tensors are views of the mapped file.</summary>
 /// <remarks>
@@ -40,10 +40,10 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
     {
         FileMapping mapping;
         try { mapping = FileMapping.Open(path); } // 1
-        catch (EndOfStreamException e) { throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{path} is empty.", inner: e); }
+        catch (EndOfStreamException e) { throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{path} is empty.", inner: e); }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{path} cannot be read: {e.Message}", inner: e);
+            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{path} cannot be read: {e.Message}", inner: e);
         }
         try { return new SafetensorsFile(path, mapping, SafetensorsHeader.Read(mapping, path)); } // 2
         catch
@@ -61,9 +61,9 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         if (!Entries.TryGetValue(name, out SafetensorsEntry? entry))
-            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{Path} has no tensor `{name}`.", Errors.DidYouMean(name, Entries.Keys));
+            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{Path} has no tensor `{name}`.", Errors.DidYouMean(name, Entries.Keys));
         if (entry.DType.Torch is not { } type)
-            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{Path} holds `{name}` as {entry.DType.Name}, which is not supported.",
+            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{Path} holds `{name}` as {entry.DType.Name}, which is not supported.",
                 "Save the checkpoint in float32, float16 or bfloat16.");
         if (entry.Length == 0) return empty(entry.Shape, type).DetachFromDisposeScope();
 
@@ -85,10 +85,10 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
     /// <summary>
     /// Gives back the memory of a tensor that was read and copied; there must be no tensor over it. Its content is the file's again.
     /// </summary>
-    internal void Forget(string name)
+    internal void ReleasePages(string name)
     {
         SafetensorsEntry entry = Entries[name];
-        _mapping.Forget(_header.DataStart + entry.Offset, entry.Length);
+        _mapping.ReleasePages(_header.DataStart + entry.Offset, entry.Length);
     }
 
     /// <summary>As <see cref="FileMapping.ReadAhead"/>.</summary>
@@ -105,7 +105,7 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
     private static Tensor Copy(SafetensorsEntry entry, ScalarType type, nint data)
     {
         Tensor copy = empty(entry.Shape, type).DetachFromDisposeScope();
-        Buffer.MemoryCopy((void*)data, (void*)NativeTensor.Data(copy.Handle), entry.Length, entry.Length);
+        Buffer.MemoryCopy((void*)data, (void*)NativeTensor.DataPointer(copy.Handle), entry.Length, entry.Length);
         return copy;
     }
 

@@ -1,12 +1,12 @@
 using System.Text.Json;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Files;
 
 /// <summary>One tensor of a safetensors file.</summary>
 /// <param name="Offset">Of its first byte, from the beginning of the data.</param>
 /// <param name="Length">In bytes.</param>
-public sealed record SafetensorsEntry(string Name, DType DType, long[] Shape, long Offset, long Length);
+public sealed record SafetensorsEntry(string Name, SafetensorsDType DType, long[] Shape, long Offset, long Length);
 
 /// <summary>What a safetensors file says of its content, read and checked.</summary>
 /// <remarks>
@@ -30,17 +30,17 @@ internal sealed class SafetensorsHeader
 
     public static SafetensorsHeader Read(FileMapping mapping, string file)
     {
-        if (mapping.Length < 8) throw Bad(file, $"has {mapping.Length} bytes, fewer than the 8 of a header length");
+        if (mapping.Length < 8) throw InvalidFile(file, $"has {mapping.Length} bytes, fewer than the 8 of a header length");
         ulong length = System.Buffers.Binary.BinaryPrimitives.ReadUInt64LittleEndian(mapping.Bytes(0, 8));
-        if (length > MaxBytes) throw Bad(file, $"says its header has {length} bytes; the format allows {MaxBytes}");
+        if (length > MaxBytes) throw InvalidFile(file, $"says its header has {length} bytes; the format allows {MaxBytes}");
         if (length > (ulong)mapping.Length - 8)
-            throw Bad(file, $"is truncated: the header should have {length} bytes, and {mapping.Length - 8} follow");
+            throw InvalidFile(file, $"is truncated: the header should have {length} bytes, and {mapping.Length - 8} follow");
 
         SafetensorsHeader header = new(file) { DataStart = 8 + (long)length };
         try { header.Parse(mapping.Bytes(8, (int)length)); }
         catch (Exception e) when (e is JsonException or System.InvalidOperationException or FormatException)
         {
-            throw Bad(file, $"has a header that is not the JSON it should be: {e.Message}", e);
+            throw InvalidFile(file, $"has a header that is not the JSON it should be: {e.Message}", e);
         }
         header.CheckCoverage(mapping.Length - header.DataStart);
         return header;
@@ -54,7 +54,7 @@ internal sealed class SafetensorsHeader
         {
             string name = reader.GetString()!;
             if (name == "__metadata__") ParseMetadata(ref reader);
-            else if (!Entries.TryAdd(name, ParseEntry(ref reader, name))) throw Bad(_file, $"names `{name}` twice");
+            else if (!Entries.TryAdd(name, ParseEntry(ref reader, name))) throw InvalidFile(_file, $"names `{name}` twice");
         }
         if (reader.Read()) throw new JsonException("something follows the closing brace");
     }
@@ -72,7 +72,7 @@ internal sealed class SafetensorsHeader
 
     private SafetensorsEntry ParseEntry(ref Utf8JsonReader reader, string name)
     {
-        DType? dtype = null;
+        SafetensorsDType? dtype = null;
         long[]? shape = null, offsets = null;
         Expect(ref reader, JsonTokenType.StartObject);
         while (Next(ref reader) != JsonTokenType.EndObject)
@@ -83,25 +83,25 @@ internal sealed class SafetensorsHeader
                 case "dtype":
                     Expect(ref reader, JsonTokenType.String);
                     string type = reader.GetString()!;
-                    dtype = DTypes.Named(type) ?? throw Bad(_file, $"gives `{name}` the unknown element type `{type}`");
+                    dtype = SafetensorsDTypes.FindByName(type) ?? throw InvalidFile(_file, $"gives `{name}` the unknown element type `{type}`");
                     break;
-                case "shape": shape = Numbers(ref reader, name, key); break;
-                case "data_offsets": offsets = Numbers(ref reader, name, key); break;
-                default: throw Bad(_file, $"has an unknown key `{key}` for `{name}`");
+                case "shape": shape = ReadIntegers(ref reader, name, key); break;
+                case "data_offsets": offsets = ReadIntegers(ref reader, name, key); break;
+                default: throw InvalidFile(_file, $"has an unknown key `{key}` for `{name}`");
             }
         }
         if (dtype is null || shape is null || offsets is not { Length: 2 })
-            throw Bad(_file, $"must give `{name}` a dtype, a shape and two data_offsets");
-        return Checked(name, dtype, shape, offsets[0], offsets[1]);
+            throw InvalidFile(_file, $"must give `{name}` a dtype, a shape and two data_offsets");
+        return CreateEntry(name, dtype, shape, offsets[0], offsets[1]);
     }
 
-    private SafetensorsEntry Checked(string name, DType dtype, long[] shape, long begin, long end)
+    private SafetensorsEntry CreateEntry(string name, SafetensorsDType dtype, long[] shape, long begin, long end)
     {
         long bytes;
         try { bytes = checked(shape.Aggregate(1L, (product, size) => checked(product * size)) * dtype.Size); }
-        catch (OverflowException e) { throw Bad(_file, $"gives `{name}` the shape [{string.Join(", ", shape)}], too large to exist", e); }
+        catch (OverflowException e) { throw InvalidFile(_file, $"gives `{name}` the shape [{string.Join(", ", shape)}], too large to exist", e); }
         if (end < begin || end - begin != bytes)
-            throw Bad(_file, $"gives `{name}` bytes {begin} to {end}, but {dtype.Name} [{string.Join(", ", shape)}] takes {bytes} bytes");
+            throw InvalidFile(_file, $"gives `{name}` bytes {begin} to {end}, but {dtype.Name} [{string.Join(", ", shape)}] takes {bytes} bytes");
         return new SafetensorsEntry(name, dtype, shape, begin, bytes);
     }
 
@@ -110,23 +110,23 @@ internal sealed class SafetensorsHeader
         long covered = 0;
         foreach (SafetensorsEntry entry in Entries.Values.OrderBy(e => e.Offset).ThenBy(e => e.Length))
         {
-            if (entry.Offset < covered) throw Bad(_file, $"gives `{entry.Name}` bytes that overlap another tensor's (from {entry.Offset})");
-            if (entry.Offset > covered) throw Bad(_file, $"has a hole of {entry.Offset - covered} bytes before `{entry.Name}`");
+            if (entry.Offset < covered) throw InvalidFile(_file, $"gives `{entry.Name}` bytes that overlap another tensor's (from {entry.Offset})");
+            if (entry.Offset > covered) throw InvalidFile(_file, $"has a hole of {entry.Offset - covered} bytes before `{entry.Name}`");
             covered = entry.Offset + entry.Length;
             if (covered > dataLength)
-                throw Bad(_file, $"is truncated: `{entry.Name}` ends at byte {covered} of the data, which has {dataLength}");
+                throw InvalidFile(_file, $"is truncated: `{entry.Name}` ends at byte {covered} of the data, which has {dataLength}");
         }
-        if (covered != dataLength) throw Bad(_file, $"has {dataLength - covered} bytes after the last tensor");
+        if (covered != dataLength) throw InvalidFile(_file, $"has {dataLength - covered} bytes after the last tensor");
     }
 
-    private long[] Numbers(ref Utf8JsonReader reader, string name, string key)
+    private long[] ReadIntegers(ref Utf8JsonReader reader, string name, string key)
     {
         List<long> numbers = [];
         Expect(ref reader, JsonTokenType.StartArray);
         while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
             if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt64(out long number) || number < 0)
-                throw Bad(_file, $"has a `{key}` of `{name}` with something else than non-negative whole numbers");
+                throw InvalidFile(_file, $"has a `{key}` of `{name}` with something else than non-negative whole numbers");
             numbers.Add(number);
         }
         return [.. numbers];
@@ -143,6 +143,6 @@ internal sealed class SafetensorsHeader
         if (Next(ref reader) != type) throw new JsonException($"{type} expected at byte {reader.TokenStartIndex}, not {reader.TokenType}");
     }
 
-    private static Exception Bad(string file, string what, Exception? inner = null) => Errors.Throwable(ErrorCode.BadCheckpoint,
+    private static Exception InvalidFile(string file, string what, Exception? inner = null) => Errors.CreateException(ErrorCode.BadCheckpoint,
         $"{file} {what}.", "The file is damaged or not in the safetensors format: download or save it again.", inner: inner);
 }

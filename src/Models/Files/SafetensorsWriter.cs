@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 using System.Text.Json;
 using static TorchSharp.torch;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Files;
 
 /// <summary>Writes safetensors files as the reference writer does: largest element types first, then by name, header padded to 8.</summary>
 public static class SafetensorsWriter
@@ -11,8 +11,8 @@ public static class SafetensorsWriter
         IReadOnlyDictionary<string, string>? metadata = null)
     {
         KeyValuePair<string, Tensor>[] ordered = [.. tensors
-            .OrderByDescending(t => DTypes.Of(t.Value.dtype).Size).ThenBy(t => t.Key, StringComparer.Ordinal)];
-        byte[] header = Header(ordered, metadata);
+            .OrderByDescending(t => SafetensorsDTypes.Of(t.Value.dtype).Size).ThenBy(t => t.Key, StringComparer.Ordinal)];
+        byte[] header = BuildHeader(ordered, metadata);
         using FileStream file = File.Create(path);
         Span<byte> length = stackalloc byte[8];
         BinaryPrimitives.WriteInt64LittleEndian(length, header.Length);
@@ -21,7 +21,7 @@ public static class SafetensorsWriter
         foreach ((_, Tensor tensor) in ordered) WriteData(file, tensor);
     }
 
-    private static byte[] Header(KeyValuePair<string, Tensor>[] tensors, IReadOnlyDictionary<string, string>? metadata)
+    private static byte[] BuildHeader(KeyValuePair<string, Tensor>[] tensors, IReadOnlyDictionary<string, string>? metadata)
     {
         using MemoryStream stream = new();
         using (Utf8JsonWriter json = new(stream))
@@ -36,7 +36,7 @@ public static class SafetensorsWriter
             long offset = 0;
             foreach (var (name, tensor) in tensors)
             {
-                DType dtype = DTypes.Of(tensor.dtype);
+                SafetensorsDType dtype = SafetensorsDTypes.Of(tensor.dtype);
                 json.WriteStartObject(name);
                 json.WriteString("dtype", dtype.Name);
                 json.WriteStartArray("shape");

@@ -1,3 +1,5 @@
+using Ndif.Models.Config;
+using Ndif.Models.CpuKernels;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
@@ -8,33 +10,33 @@ public sealed partial class Activation : TensorModule
 {
     private readonly Func<Tensor, Tensor> _function;
 
-    private Activation(string className, Func<Tensor, Tensor> function, string repr = "", Curve? curve = null) =>
-        (ClassName, _function, ExtraRepr, Curve) = (className, function, repr, curve);
+    private Activation(string className, Func<Tensor, Tensor> function, string repr = "", ActivationKind? kind = null) =>
+        (ClassName, _function, ExtraRepr, Kind) = (className, function, repr, kind);
 
     public override string ClassName { get; }
 
     public override string ExtraRepr { get; }
 
     /// <summary>What it is for the fused mlp; null if that does not know it.</summary>
-    internal Curve? Curve { get; }
+    internal ActivationKind? Kind { get; }
 
-    /// <param name="input">[..., width]</param>
-    /// <returns>[..., width]</returns>
+    /// <param name="input">[..., hidden]</param>
+    /// <returns>[..., hidden]</returns>
     protected override Tensor Forward(Tensor input) => _function(input);
 
     /// <summary>The activation that a config.json names under a key.</summary>
-    public static Activation Read(ConfigReader config, string key, string otherwise) => config.Text(key, otherwise) switch
+    public static Activation Read(ConfigReader config, string key, string defaultName) => config.Text(key, defaultName) switch
     {
-        "gelu" or "gelu_python" => new("GELUActivation", x => nn.functional.gelu(x), curve: Ndif.Models.Curve.Gelu),
-        "gelu_new" => new("NewGELUActivation", GeluTanh, curve: Ndif.Models.Curve.GeluTanh),
-        "gelu_fast" => new("FastGELUActivation", GeluTanh, curve: Ndif.Models.Curve.GeluTanh),
+        "gelu" or "gelu_python" => new("GELUActivation", x => nn.functional.gelu(x), kind: Ndif.Models.CpuKernels.ActivationKind.Gelu),
+        "gelu_new" => new("NewGELUActivation", GeluTanh, kind: Ndif.Models.CpuKernels.ActivationKind.GeluTanh),
+        "gelu_fast" => new("FastGELUActivation", GeluTanh, kind: Ndif.Models.CpuKernels.ActivationKind.GeluTanh),
         "gelu_10" => new("ClippedGELUActivation", x => nn.functional.gelu(x).clamp(-10, 10)),
-        "gelu_accurate" => new("AccurateGELUActivation", GeluTanh, curve: Ndif.Models.Curve.GeluTanh),
-        "gelu_pytorch_tanh" or "gelu_python_tanh" => new("GELUTanh", GeluTanh, curve: Ndif.Models.Curve.GeluTanh),
+        "gelu_accurate" => new("AccurateGELUActivation", GeluTanh, kind: Ndif.Models.CpuKernels.ActivationKind.GeluTanh),
+        "gelu_pytorch_tanh" or "gelu_python_tanh" => new("GELUTanh", GeluTanh, kind: Ndif.Models.CpuKernels.ActivationKind.GeluTanh),
         "quick_gelu" => new("QuickGELUActivation", x => x * sigmoid(x * 1.702)),
-        "silu" => new("SiLUActivation", x => nn.functional.silu(x), curve: Ndif.Models.Curve.Silu),
-        "swish" => new("SiLU", x => nn.functional.silu(x), curve: Ndif.Models.Curve.Silu),
-        "relu" => new("ReLU", Relu, curve: Ndif.Models.Curve.Relu),
+        "silu" => new("SiLUActivation", x => nn.functional.silu(x), kind: Ndif.Models.CpuKernels.ActivationKind.Silu),
+        "swish" => new("SiLU", x => nn.functional.silu(x), kind: Ndif.Models.CpuKernels.ActivationKind.Silu),
+        "relu" => new("ReLU", Relu, kind: Ndif.Models.CpuKernels.ActivationKind.Relu),
         "relu2" => new("ReLUSquaredActivation", x => Relu(x).square()),
         "relu6" => new("ReLU6", x => x.clamp(0, 6)),
         "sigmoid" => new("Sigmoid", x => x.sigmoid()),
@@ -43,7 +45,7 @@ public sealed partial class Activation : TensorModule
         "hardswish" => new("Hardswish", x => x * (x + 3).clamp(0, 6) / 6),
         "mish" => new("MishActivation", x => nn.functional.mish(x)),
         "linear" => new("LinearActivation", x => x),
-        string unknown => throw config.Bad(key, "must be an activation that is known here (gelu, gelu_10, gelu_new, gelu_fast, "
+        string unknown => throw config.InvalidValue(key, "must be an activation that is known here (gelu, gelu_10, gelu_new, gelu_fast, "
             + "gelu_pytorch_tanh, quick_gelu, silu, relu, relu2, relu6, leaky_relu, hardswish, sigmoid, tanh, mish, linear)", $"`{unknown}`"),
     };
 

@@ -1,36 +1,37 @@
+using Ndif.Models.CpuKernels;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>GPT-2's linear layer, whose weight is stored the other way round: y = x W + b, with W [inputs, outputs].</summary>
+/// <summary>GPT-2's linear layer, whose weight is stored the other way round: y = x W + b, with W [inFeatures, outFeatures].</summary>
 /// <remarks>transformers/pytorch_utils.py, Conv1D</remarks>
-public sealed partial class Conv1D : TensorModule, ILinear
+public sealed partial class Conv1D : TensorModule, ILinearLayer
 {
-    private readonly int _inputs, _outputs;
-    private readonly Parameter _weight; // [inputs, outputs]
-    private readonly Parameter _bias;   // [outputs]
-    private readonly CachedView _view;
+    private readonly int _inFeatures, _outFeatures;
+    private readonly Parameter _weight; // [inFeatures, outFeatures]
+    private readonly Parameter _bias;   // [outFeatures]
+    private readonly CachedWeightView _view;
 
-    public Conv1D(int outputs, int inputs)
+    public Conv1D(int outFeatures, int inFeatures)
     {
-        (_inputs, _outputs) = (inputs, outputs);
-        _weight = Matrix("weight", [inputs, outputs], inputs: 0);
-        _bias = Weight("bias", outputs);
-        _view = new CachedView(_weight, _bias, columns: true);
+        (_inFeatures, _outFeatures) = (inFeatures, outFeatures);
+        _weight = LinearWeight("weight", [inFeatures, outFeatures], inFeaturesDim: 0);
+        _bias = Weight("bias", outFeatures);
+        _view = new CachedWeightView(_weight, _bias, isInputMajor: true);
     }
 
-    WeightView? ILinear.View => Observer is null ? _view.Get() : null;
+    WeightView? ILinearLayer.View => Hook is null ? _view.Get() : null;
 
-    public override string ExtraRepr => $"nf={_outputs}, nx={_inputs}";
+    public override string ExtraRepr => $"nf={_outFeatures}, nx={_inFeatures}";
 
-    /// <param name="input">[..., inputs]</param>
-    /// <returns>[..., outputs]</returns>
+    /// <param name="input">[..., inFeatures]</param>
+    /// <returns>[..., outFeatures]</returns>
     protected override Tensor Forward(Tensor input)
     {
         long[] shape = input.shape;
-        using Tensor flat = input.reshape(-1, _inputs);                         // [all, inputs]
-        using Tensor output = Products.addmm(_bias.Value, flat, _weight.Value);      // [all, outputs]
-        shape[^1] = _outputs;
+        using Tensor flat = input.reshape(-1, _inFeatures);                         // [all, inFeatures]
+        using Tensor output = LinearKernels.addmm(_bias.Value, flat, _weight.Value);      // [all, outFeatures]
+        shape[^1] = _outFeatures;
         return output.view(shape);
     }
 }

@@ -8,10 +8,10 @@ public sealed partial class Dropout : TensorModule
 {
     private readonly double _p;
 
-    /// <param name="axes">Of what it is given, where that is not [rows, tokens, ...].</param>
+    /// <param name="axes">Of what it is given, where that is not [batch, seq, ...].</param>
     public Dropout(double p, Axes? axes = null) => (_p, Axes) = (p, axes ?? Axes.Hidden);
 
-    public override string ExtraRepr => $"p={PythonText.Of(_p)}, inplace=False";
+    public override string ExtraRepr => $"p={PythonNumberFormat.Format(_p)}, inplace=False";
 
     /// <returns>The input itself, as PyTorch's.</returns>
     protected override Tensor Forward(Tensor input) => input;

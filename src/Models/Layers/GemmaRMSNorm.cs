@@ -1,38 +1,39 @@
+using Ndif.Models.CpuKernels;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
 /// <summary>x / sqrt(mean(x²) + eps) * (1 + weight) over the last dimension, all of it in float32.</summary>
 /// <remarks>GemmaRMSNorm in transformers/models/gemma/modeling_gemma.py and its copies in gemma2 and gemma3</remarks>
-public sealed partial class GemmaRMSNorm : TensorModule, INorm
+public sealed partial class GemmaRMSNorm : TensorModule, INormLayer
 {
-    private readonly int _width;
+    private readonly int _hiddenSize;
     private readonly double _epsilon;
-    private readonly Parameter _weight; // [width]
+    private readonly Parameter _weight; // [hidden]
 
     /// <param name="className">As Hugging Face's model calls its copy: "Gemma2RMSNorm".</param>
-    /// <param name="axes">Of what it is given, where that is not [rows, tokens, ...].</param>
-    public GemmaRMSNorm(string className, int width, double epsilon, Axes? axes = null)
+    /// <param name="axes">Of what it is given, where that is not [batch, seq, ...].</param>
+    public GemmaRMSNorm(string className, int hiddenSize, double epsilon, Axes? axes = null)
     {
-        (ClassName, _width, _epsilon, Axes) = (className, width, epsilon, axes ?? Axes.Hidden);
-        _weight = Weight("weight", width);
+        (ClassName, _hiddenSize, _epsilon, Axes) = (className, hiddenSize, epsilon, axes ?? Axes.Hidden);
+        _weight = Weight("weight", hiddenSize);
     }
 
     public override string ClassName { get; }
 
-    public override string ExtraRepr => $"({_width},), eps={PythonText.Of(_epsilon)}";
+    public override string ExtraRepr => $"({_hiddenSize},), eps={PythonNumberFormat.Format(_epsilon)}";
 
-    RowNorm? INorm.View(ScalarType type) => RowNorm.Of(NormKind.RmsOfOne, _weight, null, _epsilon, type);
+    NormKernel? INormLayer.GetKernel(ScalarType type) => NormKernel.TryCreate(NormKind.RmsUnitOffset, _weight, null, _epsilon, type);
 
-    /// <param name="input">[..., width]</param>
-    /// <returns>[..., width]</returns>
+    /// <param name="input">[..., hidden]</param>
+    /// <returns>[..., hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (RowNorm.Run(NormKind.RmsOfOne, input, _weight, null, _epsilon) is { } quick) return quick;
+        if (NormKernel.TryForward(NormKind.RmsUnitOffset, input, _weight, null, _epsilon) is { } quick) return quick;
         using var scope = NewDisposeScope();
-        Tensor wide = input.to(ScalarType.Float32);                                                 // [..., width]
-        Tensor normal = wide * rsqrt(wide.square().mean([-1], keepdim: true) + _epsilon);           // [..., width]
-        Tensor output = normal * (_weight.Value.to(ScalarType.Float32) + 1.0);                      // [..., width]
+        Tensor wide = input.to(ScalarType.Float32);                                                 // [..., hidden]
+        Tensor normal = wide * rsqrt(wide.square().mean([-1], keepdim: true) + _epsilon);           // [..., hidden]
+        Tensor output = normal * (_weight.Value.to(ScalarType.Float32) + 1.0);                      // [..., hidden]
         return output.to(input.dtype).MoveToOuterDisposeScope();
     }
 }

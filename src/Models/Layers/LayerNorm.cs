@@ -1,3 +1,4 @@
+using Ndif.Models.CpuKernels;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
@@ -6,30 +7,30 @@ namespace Ndif.Models.Layers;
 /// <remarks>torch/nn/modules/normalization.py</remarks>
 public sealed partial class LayerNorm : TensorModule
 {
-    private readonly long[] _shape;
+    private readonly long[] _normalizedShape;
     private readonly double _epsilon;
-    private readonly Parameter? _weight; // [width]
-    private readonly Parameter? _bias;   // [width]
+    private readonly Parameter? _weight; // [hidden]
+    private readonly Parameter? _bias;   // [hidden]
 
-    /// <param name="affine">False for a norm without weights.</param>
-    /// <param name="axes">Of what it is given, where that is not [rows, tokens, ...].</param>
-    public LayerNorm(int width, double epsilon = 1e-5, bool bias = true, Axes? axes = null, bool affine = true)
+    /// <param name="elementwiseAffine">False for a norm without weights.</param>
+    /// <param name="axes">Of what it is given, where that is not [batch, seq, ...].</param>
+    public LayerNorm(int hiddenSize, double epsilon = 1e-5, bool bias = true, Axes? axes = null, bool elementwiseAffine = true)
     {
-        (_shape, _epsilon, Axes) = ([width], epsilon, axes ?? Axes.Hidden);
-        _weight = affine ? Weight("weight", width) : null;
-        _bias = affine && bias ? Weight("bias", width) : null;
+        (_normalizedShape, _epsilon, Axes) = ([hiddenSize], epsilon, axes ?? Axes.Hidden);
+        _weight = elementwiseAffine ? Weight("weight", hiddenSize) : null;
+        _bias = elementwiseAffine && bias ? Weight("bias", hiddenSize) : null;
     }
 
-    public override string ExtraRepr => $"({_shape[0]},), eps={PythonText.Of(_epsilon)}, elementwise_affine="
+    public override string ExtraRepr => $"({_normalizedShape[0]},), eps={PythonNumberFormat.Format(_epsilon)}, elementwise_affine="
         + (_weight is null ? "False" : "True") + $", bias={(_bias is null ? "False" : "True")}";
 
-    /// <param name="input">[..., width]</param>
-    /// <returns>[..., width]</returns>
+    /// <param name="input">[..., hidden]</param>
+    /// <returns>[..., hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (RowNorm.Run(NormKind.Layer, input, _weight, _bias, _epsilon) is { } quick) return quick;
+        if (NormKernel.TryForward(NormKind.Layer, input, _weight, _bias, _epsilon) is { } quick) return quick;
         return input.device_type == TorchSharp.DeviceType.META
             ? empty_like(input) // libtorch has no meta kernel for it
-            : nn.functional.layer_norm(input, _shape, _weight?.Value, _bias?.Value, _epsilon);
+            : nn.functional.layer_norm(input, _normalizedShape, _weight?.Value, _bias?.Value, _epsilon);
     }
 }

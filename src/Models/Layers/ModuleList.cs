@@ -23,5 +23,5 @@ public sealed class ModuleList<T> : SiteModule where T : SiteModule
     public T this[int index] => _items[index];
 
     public override object? Run(Arguments arguments) =>
-        throw Errors.Throwable(Protocol.ErrorCode.Unsupported, $"`{Path}` is a list of modules and cannot be called.", module: Path);
+        throw Errors.CreateException(Protocol.ErrorCode.Unsupported, $"`{Path}` is a list of modules and cannot be called.", module: Path);
 }

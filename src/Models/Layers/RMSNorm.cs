@@ -1,37 +1,38 @@
+using Ndif.Models.CpuKernels;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
 /// <summary>x / sqrt(mean(x²) + eps) * weight over the last dimension, the normalization in float32.</summary>
 /// <remarks>LlamaRMSNorm in transformers/models/llama/modeling_llama.py; each model has its own copy with its own name.</remarks>
-public sealed partial class RMSNorm : TensorModule, INorm
+public sealed partial class RMSNorm : TensorModule, INormLayer
 {
-    private readonly int _width;
+    private readonly int _hiddenSize;
     private readonly double _epsilon;
-    private readonly Parameter _weight; // [width]
+    private readonly Parameter _weight; // [hidden]
 
     /// <param name="className">As Hugging Face's model calls its copy: "LlamaRMSNorm".</param>
-    public RMSNorm(string className, int width, double epsilon)
+    public RMSNorm(string className, int hiddenSize, double epsilon)
     {
-        (ClassName, _width, _epsilon) = (className, width, epsilon);
-        _weight = Weight("weight", width);
+        (ClassName, _hiddenSize, _epsilon) = (className, hiddenSize, epsilon);
+        _weight = Weight("weight", hiddenSize);
     }
 
     public override string ClassName { get; }
 
-    public override string ExtraRepr => $"({_width},), eps={PythonText.Of(_epsilon)}";
+    public override string ExtraRepr => $"({_hiddenSize},), eps={PythonNumberFormat.Format(_epsilon)}";
 
-    RowNorm? INorm.View(ScalarType type) => RowNorm.Of(NormKind.Rms, _weight, null, _epsilon, type);
+    NormKernel? INormLayer.GetKernel(ScalarType type) => NormKernel.TryCreate(NormKind.Rms, _weight, null, _epsilon, type);
 
-    /// <param name="input">[..., width]</param>
-    /// <returns>[..., width]</returns>
+    /// <param name="input">[..., hidden]</param>
+    /// <returns>[..., hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (RowNorm.Run(NormKind.Rms, input, _weight, null, _epsilon) is { } quick) return quick;
+        if (NormKernel.TryForward(NormKind.Rms, input, _weight, null, _epsilon) is { } quick) return quick;
         using var scope = NewDisposeScope();
-        Tensor wide = input.to(ScalarType.Float32);                                 // [..., width]
+        Tensor wide = input.to(ScalarType.Float32);                                 // [..., hidden]
         Tensor variance = wide.square().mean([-1], keepdim: true);                  // [..., 1]
-        Tensor normal = wide * rsqrt(variance + _epsilon);                          // [..., width]
-        return (_weight.Value * normal.to(input.dtype)).MoveToOuterDisposeScope(); // [..., width]
+        Tensor normal = wide * rsqrt(variance + _epsilon);                          // [..., hidden]
+        return (_weight.Value * normal.to(input.dtype)).MoveToOuterDisposeScope(); // [..., hidden]
     }
 }

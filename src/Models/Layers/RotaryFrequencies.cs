@@ -1,3 +1,4 @@
+using Ndif.Models.Config;
 using static TorchSharp.torch;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
@@ -9,42 +10,42 @@ public sealed class RotaryFrequencies
 {
     private readonly ConfigReader _config;
     private readonly RopeParameters _parameters;
-    private readonly int _width;
-    private readonly Lazy<float[]> _inverse;
-    private readonly Func<Tensor, Tensor>? _byLength; // from rows' lengths [rows, 1, 1] to frequencies [rows, 1, width/2]
+    private readonly int _dim;
+    private readonly Lazy<float[]> _inverseFrequencies;
+    private readonly Func<Tensor, Tensor>? _byLength; // from rows' lengths [batch, 1, 1] to frequencies [batch, 1, hidden/2]
 
-    /// <param name="width">The rotated width of a head.</param>
-    public RotaryFrequencies(ConfigReader config, RopeParameters parameters, int width)
+    /// <param name="dim">The rotated width of a head.</param>
+    public RotaryFrequencies(ConfigReader config, RopeParameters parameters, int dim)
     {
-        (_config, _parameters, _width) = (config, parameters, width);
+        (_config, _parameters, _dim) = (config, parameters, dim);
         Func<Tensor> compute;
-        switch (parameters.Kind)
+        switch (parameters.RopeType)
         {
             case "default":
-                compute = () => Plain();
+                compute = () => ComputeDefault();
                 break;
             case "linear":
                 double factor = Factor();
-                compute = () => Plain() / factor;
+                compute = () => ComputeDefault() / factor;
                 break;
             case "llama3":
                 compute = Llama3();
                 break;
             case "yarn":
-                (compute, Scale) = Yarn();
+                (compute, AttentionScaling) = Yarn();
                 break;
             case "dynamic":
-                (_byLength, KnownLength) = Dynamic();
-                compute = () => Plain();
+                (_byLength, LengthThreshold) = Dynamic();
+                compute = () => ComputeDefault();
                 break;
             case "longrope" or "su":
-                (compute, _byLength, KnownLength, Scale) = LongRope();
+                (compute, _byLength, LengthThreshold, AttentionScaling) = LongRope();
                 break;
             default:
-                throw config.Bad("rope_type", "must be a kind of scaling that is known here (default, linear, dynamic, yarn, longrope, llama3)",
-                    $"`{parameters.Kind}`");
+                throw config.InvalidValue("rope_type", "must be a kind of scaling that is known here (default, linear, dynamic, yarn, longrope, llama3)",
+                    $"`{parameters.RopeType}`");
         }
-        _inverse = new(() =>
+        _inverseFrequencies = new(() =>
         {
             using var scope = NewDisposeScope();
             using var nothing = no_grad();
@@ -53,37 +54,37 @@ public sealed class RotaryFrequencies
     }
 
     /// <summary>[width/2], radians per token, in float32 by the same operations as PyTorch's. Where a row's length counts, those of a short row.</summary>
-    public float[] Inverse => _inverse.Value;
+    public float[] InverseFrequencies => _inverseFrequencies.Value;
 
     /// <summary>What cosines and sines are multiplied with.</summary>
-    public double Scale { get; } = 1.0;
+    public double AttentionScaling { get; } = 1.0;
 
-    /// <summary>The length up to which a row's frequencies are <see cref="Inverse"/>; null if they are so at any length.</summary>
-    public long? KnownLength { get; }
+    /// <summary>The length up to which a row's frequencies are <see cref="InverseFrequencies"/>; null if they are so at any length.</summary>
+    public long? LengthThreshold { get; }
 
     /// <summary>
     /// The frequencies for a pass. A row's length is its own, where Hugging Face's code takes the longest row's for all: what else is in
     /// the batch must not change a row. Keys in a cache keep the frequencies of the length that the row had with them, as there; where a
-    /// model computes them again instead (<see cref="CausalLM.RecomputedBeyond"/>), the engine does.
+    /// model computes them again instead (<see cref="CausalLM.CacheRecomputeLength"/>), the engine does.
     /// </summary>
-    /// <param name="positionIds">[rows, tokens] int64</param>
-    /// <returns>[width/2], or [rows, 1, width/2] where a row's length counts.</returns>
+    /// <param name="positionIds">[batch, seq] int64</param>
+    /// <returns>[width/2], or [batch, 1, hidden/2] where a row's length counts.</returns>
     public Tensor At(Tensor positionIds)
     {
-        if (_byLength is null) return tensor(Inverse, device: positionIds.device);
+        if (_byLength is null) return tensor(InverseFrequencies, device: positionIds.device);
         using var scope = NewDisposeScope();
-        Tensor lengths = positionIds.amax([1L], keepdim: true).unsqueeze(-1) + 1;                   // [rows, 1, 1]
-        Tensor inverse = tensor(Inverse, device: positionIds.device);                               // [width/2]
+        Tensor lengths = positionIds.amax([1L], keepdim: true).unsqueeze(-1) + 1;                   // [batch, 1, 1]
+        Tensor inverse = tensor(InverseFrequencies, device: positionIds.device);                               // [width/2]
         Tensor longer = _byLength(lengths);
         if (lengths.device_type == TorchSharp.DeviceType.META) return longer.MoveToOuterDisposeScope(); // where needs numbers
-        return where(lengths > KnownLength!.Value, longer, inverse).MoveToOuterDisposeScope();
+        return where(lengths > LengthThreshold!.Value, longer, inverse).MoveToOuterDisposeScope();
     }
 
-    /// <param name="theta">Another base than the file's: a number for each row, [rows, 1, 1].</param>
-    /// <returns>[width/2], or [rows, 1, width/2]</returns>
-    private Tensor Plain(Tensor? theta = null)
+    /// <param name="theta">Another base than the file's: a number for each row, [batch, 1, 1].</param>
+    /// <returns>[width/2], or [batch, 1, hidden/2]</returns>
+    private Tensor ComputeDefault(Tensor? theta = null)
     {
-        Tensor exponents = arange(0, _width, 2, ScalarType.Float32, theta?.device) / _width;         // [width/2]
+        Tensor exponents = arange(0, _dim, 2, ScalarType.Float32, theta?.device) / _dim;         // [width/2]
         return 1.0 / pow(theta ?? tensor((float)_parameters.Theta), exponents);
     }
 
@@ -92,10 +93,10 @@ public sealed class RotaryFrequencies
     {
         ConfigReader values = _parameters.Values!;
         double factor = Factor(), low = values.Real("low_freq_factor"), high = values.Real("high_freq_factor");
-        double context = OriginalLength();
+        double context = OriginalMaxPositions();
         return () =>
         {
-            Tensor plain = Plain();                                                         // [width/2]
+            Tensor plain = ComputeDefault();                                                         // [width/2]
             Tensor wavelength = 2 * Math.PI / plain;                                        // [width/2]
             Tensor blend = (context / wavelength - low) / (high - low);                     // [width/2]
             Tensor blended = (1 - blend) * plain / factor + blend * plain;                  // [width/2]
@@ -112,20 +113,20 @@ public sealed class RotaryFrequencies
     private (Func<Tensor> Compute, double Scale) Yarn()
     {
         ConfigReader values = _parameters.Values!;
-        double context = OriginalLength();
-        double factor = values.Has("factor") ? Factor() : Length() / context;
+        double context = OriginalMaxPositions();
+        double factor = values.Has("factor") ? Factor() : MaxPositions() / context;
         double mscale = values.Real("mscale", 0), allMscale = values.Real("mscale_all_dim", 0);
         double scale = values.Has("attention_factor") ? values.Real("attention_factor")
             : mscale != 0 && allMscale != 0 ? Warmth(mscale) / Warmth(allMscale) : Warmth(1);
         double low = Dimension(OrElse("beta_fast", 32)), high = Dimension(OrElse("beta_slow", 1));
         if (values.Flag("truncate", true)) (low, high) = (Math.Floor(low), Math.Ceiling(high));
-        (low, high) = (Math.Max(low, 0), Math.Min(high, _width - 1));
+        (low, high) = (Math.Max(low, 0), Math.Min(high, _dim - 1));
         if (low == high) high += 0.001;
         return (() =>
         {
-            Tensor exponents = arange(0, _width, 2, ScalarType.Float32) / _width;           // [width/2]
+            Tensor exponents = arange(0, _dim, 2, ScalarType.Float32) / _dim;           // [width/2]
             Tensor positions = pow(tensor((float)_parameters.Theta), exponents);            // [width/2]
-            Tensor ramp = ((arange(_width / 2, ScalarType.Float32) - low) / (high - low)).clamp(0, 1);
+            Tensor ramp = ((arange(_dim / 2, ScalarType.Float32) - low) / (high - low)).clamp(0, 1);
             Tensor kept = 1 - ramp;                                                         // [width/2]
             return 1.0 / (factor * positions) * (1 - kept) + 1.0 / positions * kept;
         }, scale);
@@ -133,19 +134,19 @@ public sealed class RotaryFrequencies
         double Warmth(double m) => factor <= 1 ? 1 : 0.1 * m * Math.Log(factor) + 1;
         double OrElse(string key, double otherwise) => values.Real(key, 0) is not 0 and var value ? value : otherwise; // 0 is no value in Python
         // the dimension that makes so many turns within the original length
-        double Dimension(double turns) => _width * Math.Log(context / (turns * 2 * Math.PI)) / (2 * Math.Log(_parameters.Theta));
+        double Dimension(double turns) => _dim * Math.Log(context / (turns * 2 * Math.PI)) / (2 * Math.Log(_parameters.Theta));
     }
 
     /// <summary>A base that grows with the sequence once that is longer than the model was made for (NTK-aware scaling).</summary>
     private (Func<Tensor, Tensor> ByLength, long KnownLength) Dynamic()
     {
         double factor = Factor();
-        long length = Length();
-        if (_width <= 2) throw _config.Bad("rope_type", "must not be dynamic where a head has two rotated dimensions", "dynamic");
+        long length = MaxPositions();
+        if (_dim <= 2) throw _config.InvalidValue("rope_type", "must not be dynamic where a head has two rotated dimensions", "dynamic");
         return (lengths =>
         {
-            Tensor stretch = factor * lengths.clamp_min(length).to(ScalarType.Float32) / length - (factor - 1); // [rows, 1, 1]
-            return Plain(_parameters.Theta * stretch.pow((double)_width / (_width - 2)));   // [rows, 1, width/2]
+            Tensor stretch = factor * lengths.clamp_min(length).to(ScalarType.Float32) / length - (factor - 1); // [batch, 1, 1]
+            return ComputeDefault(_parameters.Theta * stretch.pow((double)_dim / (_dim - 2)));   // [batch, 1, hidden/2]
         }, length);
     }
 
@@ -155,22 +156,22 @@ public sealed class RotaryFrequencies
     {
         ConfigReader values = _parameters.Values!;
         float[] shorter = Factors("short_factor"), longer = Factors("long_factor");
-        int original = OriginalLength();
-        double factor = values.Has("factor") ? Factor() : (double)Length() / original;
+        int original = OriginalMaxPositions();
+        double factor = values.Has("factor") ? Factor() : (double)MaxPositions() / original;
         double scale = values.Has("attention_factor") ? values.Real("attention_factor")
             : factor <= 1 ? 1 : Math.Sqrt(1 + Math.Log(factor) / Math.Log(original));
-        return (() => Divided(shorter, CPU), lengths => Divided(longer, lengths.device).expand(lengths.size(0), 1, _width / 2), original, scale);
+        return (() => Divided(shorter, CPU), lengths => Divided(longer, lengths.device).expand(lengths.size(0), 1, _dim / 2), original, scale);
 
         float[] Factors(string key)
         {
             IReadOnlyList<double> factors = values.Reals(key);
-            return factors.Count == _width / 2 ? [.. factors.Select(f => (float)f)]
-                : throw values.Bad(key, $"must have {_width / 2} numbers, one for each pair of rotated dimensions", $"{factors.Count}");
+            return factors.Count == _dim / 2 ? [.. factors.Select(f => (float)f)]
+                : throw values.InvalidValue(key, $"must have {_dim / 2} numbers, one for each pair of rotated dimensions", $"{factors.Count}");
         }
 
         Tensor Divided(float[] factors, Device device)
         {
-            Tensor exponents = arange(0, _width, 2, ScalarType.Float32, device) / _width;   // [width/2]
+            Tensor exponents = arange(0, _dim, 2, ScalarType.Float32, device) / _dim;   // [width/2]
             return 1.0 / (tensor(factors, device: device) * pow(tensor((float)_parameters.Theta, device: device), exponents));
         }
     }
@@ -178,10 +179,10 @@ public sealed class RotaryFrequencies
     private double Factor()
     {
         double factor = _parameters.Values!.Real("factor");
-        return factor > 0 && double.IsFinite(factor) ? factor : throw _parameters.Values.Bad("factor", "must be positive", $"{factor}");
+        return factor > 0 && double.IsFinite(factor) ? factor : throw _parameters.Values.InvalidValue("factor", "must be positive", $"{factor}");
     }
 
-    private int Length() => _config.Size("max_position_embeddings");
+    private int MaxPositions() => _config.Size("max_position_embeddings");
 
-    private int OriginalLength() => _parameters.OriginalLength ?? Length();
+    private int OriginalMaxPositions() => _parameters.OriginalMaxPositions ?? MaxPositions();
 }

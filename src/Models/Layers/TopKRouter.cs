@@ -6,18 +6,18 @@ namespace Ndif.Models.Layers;
 /// <remarks>MixtralTopKRouter in transformers/models/mixtral/modeling_mixtral.py; each model has its own copy with its own name.</remarks>
 public sealed partial class TopKRouter : SiteModule
 {
-    private readonly int _chosen;
-    private readonly bool _normalize, _rounds;
-    private readonly Parameter _weight; // [experts, width]
+    private readonly int _topK;
+    private readonly bool _normTopKProb, _castsToModelType;
+    private readonly Parameter _weight; // [experts, hidden]
 
     /// <param name="className">As Hugging Face's model calls its copy: "MixtralTopKRouter".</param>
-    /// <param name="chosen">Experts for each token.</param>
-    /// <param name="normalize">The weights of the chosen experts add up to 1.</param>
-    /// <param name="rounds">The weights are given in the model's own type, as Qwen's are, and not in float32.</param>
-    public TopKRouter(string className, int experts, int width, int chosen, bool normalize, bool rounds)
+    /// <param name="topK">Experts for each token.</param>
+    /// <param name="normTopKProb">The weights of the chosen experts add up to 1.</param>
+    /// <param name="castsToModelType">The weights are given in the model's own type, as Qwen's are, and not in float32.</param>
+    public TopKRouter(string className, int numExperts, int hiddenSize, int topK, bool normTopKProb, bool castsToModelType)
     {
-        (ClassName, _chosen, _normalize, _rounds) = (className, chosen, normalize, rounds);
-        _weight = Weight("weight", experts, width);
+        (ClassName, _topK, _normTopKProb, _castsToModelType) = (className, topK, normTopKProb, castsToModelType);
+        _weight = Weight("weight", numExperts, hiddenSize);
     }
 
     public override string ClassName { get; }
@@ -26,21 +26,21 @@ public sealed partial class TopKRouter : SiteModule
 
     public override Axes InputAxes(string argument) => Axes.Flat;
 
-    /// <param name="hidden">[rows · tokens, width]</param>
-    /// <returns>A tuple: all experts' logits [rows · tokens, experts], the chosen ones' weights and numbers [rows · tokens, chosen].</returns>
+    /// <param name="hidden">[batch · seq, hidden]</param>
+    /// <returns>A tuple: all experts' logits [batch · seq, experts], the chosen ones' weights and numbers [batch · seq, chosen].</returns>
     public object?[] Call(Tensor hidden) =>
-        Observer is { } observer ? Observed<object?[]>(observer, new Arguments(hidden)) : Forward(hidden);
+        Hook is { } observer ? CallHooked<object?[]>(observer, new Arguments(hidden)) : Forward(hidden);
 
     public override object? Run(Arguments arguments) => Forward(arguments.Tensor(0, "hidden_states"));
 
     private object?[] Forward(Tensor hidden)
     {
         using var scope = NewDisposeScope();
-        Tensor logits = nn.functional.linear(hidden, _weight.Value);                                // [rows · tokens, experts]
-        Tensor probabilities = nn.functional.softmax(logits, -1, ScalarType.Float32);               // [rows · tokens, experts]
-        (Tensor weights, Tensor chosen) = probabilities.topk(_chosen, -1);                          // 2 x [rows · tokens, chosen]
-        if (_normalize) weights = weights / weights.sum([-1], keepdim: true);
-        if (_rounds) weights = weights.to(logits.dtype);
+        Tensor logits = nn.functional.linear(hidden, _weight.Value);                                // [batch · seq, experts]
+        Tensor probabilities = nn.functional.softmax(logits, -1, ScalarType.Float32);               // [batch · seq, experts]
+        (Tensor weights, Tensor chosen) = probabilities.topk(_topK, -1);                          // 2 x [batch · seq, chosen]
+        if (_normTopKProb) weights = weights / weights.sum([-1], keepdim: true);
+        if (_castsToModelType) weights = weights.to(logits.dtype);
         return [logits.MoveToOuterDisposeScope(), weights.MoveToOuterDisposeScope(), chosen.MoveToOuterDisposeScope()];
     }
 }

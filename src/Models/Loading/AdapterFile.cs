@@ -1,12 +1,14 @@
 using System.Text.RegularExpressions;
+using Ndif.Models.Config;
+using Ndif.Models.Files;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 using Tensor = TorchSharp.torch.Tensor;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Loading;
 
 /// <summary>
-/// A LoRA adapter as PEFT's save_pretrained writes it: for some modules two thin matrices A [rank, inputs] and B [outputs, rank], whose
-/// product is added to the module's weight (<see cref="Adapter"/>), or to what the module gives.
+/// A LoRA adapter as PEFT's save_pretrained writes it: for some modules two thin matrices A [rank, inFeatures] and B [outFeatures, rank], whose
+/// product is added to the module's weight (<see cref="LoraMerger"/>), or to what the module gives.
 /// </summary>
 /// <remarks>
 /// Hu et al., LoRA, 2021; peft/tuners/lora (config.py, layer.py). Scale is lora_alpha / r, or lora_alpha / √r with use_rslora;
@@ -18,34 +20,34 @@ public sealed class AdapterFile : IDisposable
 
     private const string Prefix = "base_model.model.";
 
-    private static readonly TimeSpan s_patience = TimeSpan.FromMilliseconds(500); // of a regular expression from the file
+    private static readonly TimeSpan _regexTimeout = TimeSpan.FromMilliseconds(500); // of a regular expression from the file
 
     private readonly ConfigReader _config;
     private readonly SafetensorsFile _weights;
     private readonly int _rank;
     private readonly double _alpha;
-    private readonly bool _rootScaled;
+    private readonly bool _usesRsLora;
     private readonly IReadOnlyList<(Regex Modules, double Value)> _ranks, _alphas;
 
     private AdapterFile(ConfigReader config, SafetensorsFile weights)
     {
         (_config, _weights) = (config, weights);
-        CheckKind();
+        CheckSupported();
         _rank = config.Size("r", 8);
         _alpha = config.Real("lora_alpha", 8);
-        _rootScaled = config.Flag("use_rslora", false);
-        (_ranks, _alphas) = (Pattern("rank_pattern"), Pattern("alpha_pattern"));
+        _usesRsLora = config.Flag("use_rslora", false);
+        (_ranks, _alphas) = (ReadPattern("rank_pattern"), ReadPattern("alpha_pattern"));
         Pairs = [.. FindPairs()];
     }
 
     /// <summary>True if a folder has an adapter.</summary>
-    public static bool IsIn(string folder) => File.Exists(Path.Combine(folder, ConfigFile)) && File.Exists(Path.Combine(folder, WeightsFile));
+    public static bool ExistsIn(string folder) => File.Exists(Path.Combine(folder, ConfigFile)) && File.Exists(Path.Combine(folder, WeightsFile));
 
     /// <exception cref="CheckpointException">There is no adapter, it is damaged, or of a kind that cannot be merged.</exception>
     public static AdapterFile Open(string folder)
     {
-        if (!IsIn(folder))
-            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{folder} has no {ConfigFile} with {WeightsFile}: it is not an adapter in PEFT's format.",
+        if (!ExistsIn(folder))
+            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{folder} has no {ConfigFile} with {WeightsFile}: it is not an adapter in PEFT's format.",
                 File.Exists(Path.Combine(folder, "adapter_model.bin"))
                     ? "Its weights are a Python pickle, which is refused; save it again with safe_serialization=True." : "Name the folder that PEFT's save_pretrained wrote.");
         ConfigReader config = ConfigReader.Open(Path.Combine(folder, ConfigFile));
@@ -59,7 +61,7 @@ public sealed class AdapterFile : IDisposable
     }
 
     /// <summary>What it changes, each module once.</summary>
-    public IReadOnlyList<LowRank> Pairs { get; }
+    public IReadOnlyList<LoraPair> Pairs { get; }
 
     /// <summary>A tensor of the file, owned by the caller.</summary>
     public Tensor Read(string name) => _weights.Read(name);
@@ -68,69 +70,69 @@ public sealed class AdapterFile : IDisposable
 
     internal SafetensorsEntry Entry(string name) => _weights.Entries[name];
 
-    private IEnumerable<LowRank> FindPairs()
+    private IEnumerable<LoraPair> FindPairs()
     {
         HashSet<string> seen = new(StringComparer.Ordinal);
         foreach (string name in _weights.Entries.Keys.Order(StringComparer.Ordinal))
         {
-            (string module, string kind) = Split(name);
+            (string module, string kind) = SplitTensorName(name);
             if (!seen.Add(module)) continue;
             bool table = kind is "lora_embedding_A" or "lora_embedding_B";
             string a = name.Replace(kind, table ? "lora_embedding_A" : "lora_A.weight", StringComparison.Ordinal);
             string b = name.Replace(kind, table ? "lora_embedding_B" : "lora_B.weight", StringComparison.Ordinal);
             foreach (string half in (string[])[a, b])
-                if (!_weights.Entries.ContainsKey(half)) throw Bad($"has `{name}` and not `{half}`");
-            yield return new LowRank(module, a, b, table, (int)Of(_ranks, module, _rank), ScaleOf(module));
+                if (!_weights.Entries.ContainsKey(half)) throw InvalidAdapter($"has `{name}` and not `{half}`");
+            yield return new LoraPair(module, a, b, table, (int)ValueFor(_ranks, module, _rank), ScalingOf(module));
         }
-        if (seen.Count == 0) throw Bad("changes nothing");
+        if (seen.Count == 0) throw InvalidAdapter("changes nothing");
     }
 
-    private double ScaleOf(string module)
+    private double ScalingOf(string module)
     {
-        double rank = Of(_ranks, module, _rank), scale = Of(_alphas, module, _alpha) / (_rootScaled ? Math.Sqrt(rank) : (int)rank);
-        return Math.Abs(scale) < float.MaxValue ? scale : throw Bad($"scales its change of `{module}` by {scale}, which float32 cannot hold", module: module);
+        double rank = ValueFor(_ranks, module, _rank), scale = ValueFor(_alphas, module, _alpha) / (_usesRsLora ? Math.Sqrt(rank) : (int)rank);
+        return Math.Abs(scale) < float.MaxValue ? scale : throw InvalidAdapter($"scales its change of `{module}` by {scale}, which float32 cannot hold", module: module);
     }
 
     /// <summary>Module and kind of "base_model.model.transformer.h.0.attn.c_attn.lora_A.weight".</summary>
-    private (string Module, string Kind) Split(string name)
+    private (string Module, string Kind) SplitTensorName(string name)
     {
         foreach (string kind in (string[])["lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B"])
             if (name.StartsWith(Prefix, StringComparison.Ordinal) && name.Length > Prefix.Length + kind.Length && name.EndsWith("." + kind, StringComparison.Ordinal))
                 return (name[Prefix.Length..^(kind.Length + 1)], kind);
-        throw Bad($"has `{name}`, which is not one of LoRA's matrices",
+        throw InvalidAdapter($"has `{name}`, which is not one of LoRA's matrices",
             "Fully trained modules (modules_to_save), biases and magnitudes are not read; merge the adapter with PEFT's merge_and_unload and load the result.", name);
     }
 
     /// <summary>Refuses what a merge of A and B would leave out: that would be silently wrong.</summary>
-    private void CheckKind()
+    private void CheckSupported()
     {
         string type = _config.Text("peft_type", "LORA");
-        if (type != "LORA") throw Bad($"is of the kind {type}; only LORA can be merged");
+        if (type != "LORA") throw InvalidAdapter($"is of the kind {type}; only LORA can be merged");
         foreach (string key in (string[])["use_dora", "lora_bias", "use_qalora", "use_bdlora"])
-            if (_config.Has(key) && _config.Flag(key)) throw Bad($"has `{key}`, which is not supported");
+            if (_config.Has(key) && _config.Flag(key)) throw InvalidAdapter($"has `{key}`, which is not supported");
         foreach (string key in (string[])["modules_to_save", "layer_replication", "target_parameters", "trainable_token_indices", "alora_invocation_tokens"])
-            if (_config.IsFilled(key)) throw Bad($"has `{key}`, which is not supported", "Merge the adapter with PEFT's merge_and_unload, save that, and load it as a model.");
-        if (_config.Text("bias", "none") is not "none" and string bias) throw Bad($"has trained biases (`bias`: {bias}), which are not supported");
-        if (_config.TextOrNothing("init_lora_weights") is { } start && start is not ("gaussian" or "eva" or "orthogonal"))
-            throw Bad($"was started by {start}, which changes the model's own weights too", "Convert it with PEFT's path_initial_model_for_weight_conversion first.");
+            if (_config.IsNonEmpty(key)) throw InvalidAdapter($"has `{key}`, which is not supported", "Merge the adapter with PEFT's merge_and_unload, save that, and load it as a model.");
+        if (_config.Text("bias", "none") is not "none" and string bias) throw InvalidAdapter($"has trained biases (`bias`: {bias}), which are not supported");
+        if (_config.TextOrNull("init_lora_weights") is { } start && start is not ("gaussian" or "eva" or "orthogonal"))
+            throw InvalidAdapter($"was started by {start}, which changes the model's own weights too", "Convert it with PEFT's path_initial_model_for_weight_conversion first.");
     }
 
     /// <summary>Values by regular expressions over module paths, of which the first that matches the whole end of a path counts.</summary>
     /// <remarks>get_pattern_key in peft/utils/other.py</remarks>
-    private List<(Regex, double)> Pattern(string key)
+    private List<(Regex, double)> ReadPattern(string key)
     {
         if (_config.Section(key) is not { } section) return [];
         try
         {
-            return [.. section.Keys.Select(module => (new Regex($@"^(.*\.)?({module})\z", RegexOptions.CultureInvariant, s_patience), section.Real(module)))];
+            return [.. section.Keys.Select(module => (new Regex($@"^(.*\.)?({module})\z", RegexOptions.CultureInvariant, _regexTimeout), section.Real(module)))];
         }
         catch (ArgumentException e)
         {
-            throw Bad($"has a `{key}` with a regular expression that cannot be used: {e.Message}", inner: e);
+            throw InvalidAdapter($"has a `{key}` with a regular expression that cannot be used: {e.Message}", inner: e);
         }
     }
 
-    private double Of(IReadOnlyList<(Regex Modules, double Value)> pattern, string module, double otherwise)
+    private double ValueFor(IReadOnlyList<(Regex Modules, double Value)> pattern, string module, double defaultValue)
     {
         foreach (var (modules, value) in pattern)
             try
@@ -139,18 +141,18 @@ public sealed class AdapterFile : IDisposable
             }
             catch (RegexMatchTimeoutException e)
             {
-                throw Bad($"has the regular expression `{modules}`, which took too long on `{module}`", module: module, inner: e);
+                throw InvalidAdapter($"has the regular expression `{modules}`, which took too long on `{module}`", module: module, inner: e);
             }
-        return otherwise;
+        return defaultValue;
     }
 
-    internal Exception Bad(string what, string hint = "", string module = "", Exception? inner = null) =>
-        Errors.Throwable(ErrorCode.BadCheckpoint, $"The adapter in {Path.GetDirectoryName(_weights.Path)} {what}.", hint, module, inner);
+    internal Exception InvalidAdapter(string what, string hint = "", string module = "", Exception? inner = null) =>
+        Errors.CreateException(ErrorCode.BadCheckpoint, $"The adapter in {Path.GetDirectoryName(_weights.Path)} {what}.", hint, module, inner);
 }
 
 /// <summary>What an adapter adds to one module's weight: scale · B A.</summary>
 /// <param name="Module">The path in the tree: "transformer.h.0.attn.c_attn".</param>
-/// <param name="A">The name of A, [rank, inputs], in the file.</param>
-/// <param name="B">The name of B, [outputs, rank].</param>
-/// <param name="Table">The module is an embedding: inputs are its entries.</param>
-public sealed record LowRank(string Module, string A, string B, bool Table, int Rank, double Scale);
+/// <param name="A">The name of A, [rank, inFeatures], in the file.</param>
+/// <param name="B">The name of B, [outFeatures, rank].</param>
+/// <param name="IsEmbedding">The module is an embedding: inputs are its entries.</param>
+public sealed record LoraPair(string Module, string A, string B, bool IsEmbedding, int Rank, double Scaling);

@@ -1,6 +1,7 @@
+using Ndif.Models.Files.Hub;
 using static TorchSharp.torch;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Loading;
 
 /// <summary>How a model's weights are put into memory.</summary>
 public sealed record LoadOptions

@@ -1,7 +1,9 @@
+using Ndif.Models.Config;
+using Ndif.Models.Files;
 using Ndif.Protocol;
 using static TorchSharp.torch;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Loading;
 
 /// <summary>A model with its weights, and all one may want to know of it. Owns the weights.</summary>
 public sealed class LoadedModel : IDisposable
@@ -39,18 +41,18 @@ public sealed class LoadedModel : IDisposable
     }
 
     /// <summary>A cache for one batch of rows.</summary>
-    public KeyValueCache NewCache() => new(Root.Config.LayerCount);
+    public KeyValueCache NewCache() => new(Root.Config.NumLayers);
 
     /// <summary>Each parameter's device in a model that is spread over several; in any other it is <see cref="Device"/>.</summary>
-    internal IReadOnlyDictionary<Parameter, Device> Places { get; set; } = new Dictionary<Parameter, Device>();
+    internal IReadOnlyDictionary<Parameter, Device> ParameterDevices { get; set; } = new Dictionary<Parameter, Device>();
 
     /// <summary>Takes the weights off their devices, into this machine's memory, one by one. No pass may run meanwhile, nor until they are back.</summary>
-    public void Cool() => Move(_ => CPU);
+    public void Offload() => Move(_ => CPU);
 
     /// <summary>Brings them back.</summary>
-    public void Heat() => Move(PlaceOf);
+    public void LoadToDevice() => Move(DeviceOf);
 
-    internal Device PlaceOf(Parameter parameter) => Places.GetValueOrDefault(parameter, Device);
+    internal Device DeviceOf(Parameter parameter) => ParameterDevices.GetValueOrDefault(parameter, Device);
 
     private void Move(Func<Parameter, Device> to)
     {

@@ -1,17 +1,20 @@
 using Google.Protobuf;
+using Ndif.Models.Config;
+using Ndif.Models.Files;
+using Ndif.Models.ForwardSource;
 using Ndif.Protocol;
 using TorchSharp;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Loading;
 
 /// <summary>From a module tree to the description that clients get.</summary>
 internal static class ModelDescriber
 {
-    private static readonly string[] s_files = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+    private static readonly string[] _files = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
     public static ModelDescription Describe(ModelFolder folder, ConfigReader config, CausalLM root, torch.ScalarType dtype)
     {
-        DType element = DTypes.Of(dtype);
+        SafetensorsDType element = SafetensorsDTypes.Of(dtype);
         long parameters = root.Modules.SelectMany(m => m.Parameters).Distinct()
             .Sum(p => p.Shape.Aggregate(1L, (product, size) => product * size));
         ModelDescription description = new()
@@ -19,15 +22,15 @@ internal static class ModelDescriber
             Id = folder.Id,
             Revision = folder.Revision,
             Architecture = root.ClassName,
-            Root = Module(root, element.Wire),
+            Root = DescribeModule(root, element.Wire),
             Names = root.Names,
             Dtype = element.Wire,
             Parameters = (ulong)parameters,
             Bytes = (ulong)(parameters * element.Size),
             ContextLength = (uint)root.Config.ContextLength,
-            Vocabulary = (uint)root.Config.Vocabulary,
+            Vocabulary = (uint)root.Config.VocabSize,
         };
-        foreach (string name in s_files)
+        foreach (string name in _files)
         {
             string path = name == "config.json" ? config.File : Path.Combine(folder.Path, name);
             if (File.Exists(path)) description.Files.Add(name, ByteString.CopyFrom(File.ReadAllBytes(path)));
@@ -36,14 +39,14 @@ internal static class ModelDescriber
         return description;
     }
 
-    private static ModuleInfo Module(SiteModule module, DataType dtype) => new()
+    private static ModuleInfo DescribeModule(SiteModule module, DataType dtype) => new()
     {
         Name = module.Name,
         ClassName = module.ClassName,
         Repr = module.ExtraRepr,
         List = module.IsList,
         Source = module.Source?.Name ?? "",
-        Children = { module.Children.Select(child => Module(child, dtype)) },
+        Children = { module.Children.Select(child => DescribeModule(child, dtype)) },
         Parameters = { module.Parameters.Select(p => new ParameterInfo { Name = p.Name, Shape = { p.Shape }, Dtype = dtype }) },
     };
 }

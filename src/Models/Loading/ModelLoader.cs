@@ -1,9 +1,12 @@
 using Ndif.Models.Architectures;
+using Ndif.Models.Config;
+using Ndif.Models.Files;
+using Ndif.Models.Files.Hub;
 using Ndif.Protocol;
 using static TorchSharp.torch;
 using Tensor = TorchSharp.torch.Tensor;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Loading;
 
 /// <summary>From a Hugging Face id or folder to a module tree, with or without weights.</summary>
 public static class ModelLoader
@@ -50,12 +53,12 @@ public static class ModelLoader
         CausalLM root = ArchitectureCatalog.Build(config);
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
         List<KeyValuePair<Parameter, string[]>> bound = WeightBinding.Bind(root, checkpoint);
-        using Adapter? adapter = options.Adapter is { } given ? OpenAdapter(given, options.Hub, root, checkpoint, progress, cancellationToken) : null;
-        ScalarType target = options.DType ?? NativeDType(checkpoint, bound.SelectMany(b => b.Value), config);
-        LoadedModel model = new(folder, config, root, target, options.DeviceMap?.Main ?? options.Device ?? CPU);
+        using LoraMerger? adapter = options.Adapter is { } given ? OpenAdapter(given, options.Hub, root, checkpoint, progress, cancellationToken) : null;
+        ScalarType target = options.DType ?? CheckpointDType(checkpoint, bound.SelectMany(b => b.Value), config);
+        LoadedModel model = new(folder, config, root, target, options.DeviceMap?.MainDevice ?? options.Device ?? CPU);
         try
         {
-            if (options.DeviceMap is { IsOne: false } map) Settle(model, map);
+            if (options.DeviceMap is { IsSingleDevice: false } map) PlaceOnDevices(model, map);
             Parameter? head = model.Module(root.Names.LmHead)?.Parameters[0]; // its errors would go straight into the result
             if (!options.EightBit && adapter is null && model.Device.type == TorchSharp.DeviceType.CPU && bound.SelectMany(b => b.Value).All(name => checkpoint.Entry(name).DType.Torch == target))
                 checkpoint.ReadAhead();
@@ -63,14 +66,14 @@ public static class ModelLoader
             foreach (var (parameter, names) in bound)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                Tensor whole = Whole(checkpoint, adapter, parameter, names);
-                Device device = model.PlaceOf(parameter);
-                bool mapped = names is [string only] && adapter?.Changes(only) != true;
-                if (options.EightBit && parameter.Inputs is { } inputs && parameter != head)
-                    using (whole) parameter.Keep(EightBitWeight.Of(whole, inputs, target, device));
-                else parameter.Value = Placed(whole, target, device);
+                Tensor whole = ReadParameter(checkpoint, adapter, parameter, names);
+                Device device = model.DeviceOf(parameter);
+                bool mapped = names is [string only] && adapter?.HasChangesFor(only) != true;
+                if (options.EightBit && parameter.InFeaturesDim is { } inputs && parameter != head)
+                    using (whole) parameter.SetEightBit(EightBitWeight.Quantize(whole, inputs, target, device));
+                else parameter.Value = Convert(whole, target, device);
                 if (!mapped || parameter.IsEightBit || !ReferenceEquals(parameter.Value, whole))
-                    foreach (string name in names) checkpoint.Forget(name);
+                    foreach (string name in names) checkpoint.ReleasePages(name);
                 done += names.Sum(name => checkpoint.Entry(name).Length);
                 progress?.Report(("weights", done, total));
             }
@@ -85,21 +88,21 @@ public static class ModelLoader
     }
 
     /// <summary>Gives the parts of a model, and their parameters, their devices.</summary>
-    private static void Settle(LoadedModel model, DeviceMap map)
+    private static void PlaceOnDevices(LoadedModel model, DeviceMap map)
     {
-        model.Root.Settle(map.Main, answersTo: map.Main);
-        foreach (var (part, device) in map.Place(model.Root)) part.Settle(device);
+        model.Root.PlaceOn(map.MainDevice, outputDevice: map.MainDevice);
+        foreach (var (part, device) in map.Assign(model.Root)) part.PlaceOn(device);
         Dictionary<Parameter, Device> places = [];
         foreach (SiteModule module in model.Modules)
             foreach (Parameter parameter in module.Parameters)
                 places.TryAdd(parameter, module.Device!);
-        model.Places = places;
+        model.ParameterDevices = places;
     }
 
-    private static Adapter OpenAdapter(string name, HubOptions? hub, CausalLM root, Checkpoint checkpoint,
+    private static LoraMerger OpenAdapter(string name, HubOptions? hub, CausalLM root, Checkpoint checkpoint,
         IProgress<(string What, long Done, long Total)>? progress, CancellationToken cancellationToken)
     {
-        Adapter adapter = new(AdapterFile.Open(ModelStore.Find(name, null, ModelParts.Adapter, hub, progress, cancellationToken).Path));
+        LoraMerger adapter = new(AdapterFile.Open(ModelStore.Find(name, null, ModelParts.Adapter, hub, progress, cancellationToken).Path));
         try
         {
             adapter.Bind(root, checkpoint);
@@ -125,7 +128,7 @@ public static class ModelLoader
     public static ConfigReader ReadConfig(ModelFolder folder) => ConfigReader.Open(Path.Combine(folder.Path, "config.json"));
 
     /// <summary>A parameter's tensor with what an adapter adds, put together if the checkpoint has it in parts.</summary>
-    private static Tensor Whole(Checkpoint checkpoint, Adapter? adapter, Parameter parameter, string[] names)
+    private static Tensor ReadParameter(Checkpoint checkpoint, LoraMerger? adapter, Parameter parameter, string[] names)
     {
         if (names is [string only]) return Read(only);
         using var nothing = no_grad();
@@ -147,7 +150,7 @@ public static class ModelLoader
         }
     }
 
-    private static Tensor Placed(Tensor read, ScalarType dtype, Device device)
+    private static Tensor Convert(Tensor read, ScalarType dtype, Device device)
     {
         if (read.dtype == dtype && device.type == TorchSharp.DeviceType.CPU) return read;
         using (read)
@@ -156,20 +159,20 @@ public static class ModelLoader
     }
 
     /// <summary>The weights' own type; where they differ, the config's decides, as in Hugging Face's "auto".</summary>
-    internal static ScalarType NativeDType(Checkpoint checkpoint, IEnumerable<string> names, ConfigReader config)
+    internal static ScalarType CheckpointDType(Checkpoint checkpoint, IEnumerable<string> names, ConfigReader config)
     {
-        DType[] all = [.. names.Select(n => checkpoint.Entry(n).DType).Distinct()];
+        SafetensorsDType[] all = [.. names.Select(n => checkpoint.Entry(n).DType).Distinct()];
         if (all is [{ Torch: { } only }]) return only;
         return ConfigDType(config) ?? all.FirstOrDefault(d => d.Torch is not null)?.Torch ?? ScalarType.Float32;
     }
 
     internal static ScalarType DescribedDType(ModelFolder folder, ConfigReader config)
     {
-        if (!Checkpoint.IsIn(folder.Path) || !Checkpoint.IsComplete(folder.Path)) return ConfigDType(config) ?? ScalarType.Float32;
+        if (!Checkpoint.ExistsIn(folder.Path) || !Checkpoint.IsComplete(folder.Path)) return ConfigDType(config) ?? ScalarType.Float32;
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
-        return NativeDType(checkpoint, checkpoint.Names, config);
+        return CheckpointDType(checkpoint, checkpoint.Names, config);
     }
 
     private static ScalarType? ConfigDType(ConfigReader config) =>
-        DTypes.OfConfig(config.Has("dtype") ? config.Text("dtype") : config.Text("torch_dtype", "auto"));
+        SafetensorsDTypes.OfConfig(config.Has("dtype") ? config.Text("dtype") : config.Text("torch_dtype", "auto"));
 }

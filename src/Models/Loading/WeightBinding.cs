@@ -1,6 +1,7 @@
+using Ndif.Models.Files;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Loading;
 
 /// <summary>Which tensor of a checkpoint each parameter of a tree comes from.</summary>
 internal static class WeightBinding
@@ -16,13 +17,13 @@ internal static class WeightBinding
     public static List<KeyValuePair<Parameter, string[]>> Bind(CausalLM model, Checkpoint checkpoint)
     {
         Dictionary<string, Parameter> parameters = Parameters(model);
-        HashSet<string> places = Places(parameters);
+        HashSet<string> places = TensorPaths(parameters);
         Dictionary<string, string> sources = new(StringComparer.Ordinal); // path in the tree -> name in the checkpoint
         List<string> unexpected = [];
         foreach (string name in checkpoint.Names)
         {
-            if (InTree(model.TreeName(name), model.BaseName, places) is { } path) sources.TryAdd(path, name);
-            else if (!model.Ignores(name)) unexpected.Add(name);
+            if (ResolvePath(model.ToTreeName(name), model.BaseModelPrefix, places) is { } path) sources.TryAdd(path, name);
+            else if (!model.ShouldIgnore(name)) unexpected.Add(name);
         }
 
         Dictionary<Parameter, string[]> found = [];
@@ -36,9 +37,9 @@ internal static class WeightBinding
             p.Value.Parts.Count == 0 ? [p.Key] : PartPaths(p.Key, p.Value).Where(part => !sources.ContainsKey(part)))];
 
         if (missing.Length > 0)
-            throw Bad(checkpoint, $"has no {Listed(missing)}", Errors.DidYouMean(missing[0], unexpected), missing[0]);
+            throw InvalidCheckpoint(checkpoint, $"has no {FormatNames(missing)}", Errors.DidYouMean(missing[0], unexpected), missing[0]);
         if (unexpected.Count > 0)
-            throw Bad(checkpoint, $"has {Listed(unexpected)}, which {model.ClassName} has no place for",
+            throw InvalidCheckpoint(checkpoint, $"has {FormatNames(unexpected)}, which {model.ClassName} has no place for",
                 Errors.DidYouMean(unexpected[0], parameters.Keys), unexpected[0]);
         foreach (var (parameter, names) in found)
             for (int part = 0; part < names.Length; part++)
@@ -52,33 +53,33 @@ internal static class WeightBinding
             .ToDictionary(p => p.Path, p => p.Parameter, StringComparer.Ordinal);
 
     /// <summary>The paths that a checkpoint's tensors may have: of parameters and of their parts.</summary>
-    public static HashSet<string> Places(Dictionary<string, Parameter> parameters) =>
+    public static HashSet<string> TensorPaths(Dictionary<string, Parameter> parameters) =>
         [.. parameters.Keys, .. parameters.SelectMany(p => PartPaths(p.Key, p.Value))];
 
     private static string[] PartPaths(string path, Parameter parameter) =>
         [.. parameter.Parts.Select(part => path[..^parameter.Name.Length] + part.Name)];
 
     /// <summary>The path in the tree of a checkpoint's tensor, or null.</summary>
-    public static string? InTree(string name, string baseName, HashSet<string> places)
+    public static string? ResolvePath(string name, string baseModelPrefix, HashSet<string> paths)
     {
-        if (places.Contains(name)) return name;
-        if (places.Contains($"{baseName}.{name}")) return $"{baseName}.{name}";
-        return name.StartsWith(baseName + ".", StringComparison.Ordinal) && places.Contains(name[(baseName.Length + 1)..])
-            ? name[(baseName.Length + 1)..] : null;
+        if (paths.Contains(name)) return name;
+        if (paths.Contains($"{baseModelPrefix}.{name}")) return $"{baseModelPrefix}.{name}";
+        return name.StartsWith(baseModelPrefix + ".", StringComparison.Ordinal) && paths.Contains(name[(baseModelPrefix.Length + 1)..])
+            ? name[(baseModelPrefix.Length + 1)..] : null;
     }
 
     private static void CheckShape(Checkpoint checkpoint, long[] expected, string name)
     {
         long[] shape = checkpoint.Entry(name).Shape;
         if (!shape.AsSpan().SequenceEqual(expected))
-            throw Bad(checkpoint,
+            throw InvalidCheckpoint(checkpoint,
                 $"has `{name}` with shape [{string.Join(", ", shape)}]; config.json asks for [{string.Join(", ", expected)}]",
                 "config.json and the weights are not of the same model.", name);
     }
 
-    private static string Listed(IReadOnlyList<string> names) =>
+    private static string FormatNames(IReadOnlyList<string> names) =>
         string.Join(", ", names.Take(5).Select(n => $"`{n}`")) + (names.Count > 5 ? $" and {names.Count - 5} more" : "");
 
-    private static Exception Bad(Checkpoint checkpoint, string what, string hint, string module) =>
-        Errors.Throwable(ErrorCode.BadCheckpoint, $"The checkpoint in {checkpoint.Folder} {what}.", hint, module);
+    private static Exception InvalidCheckpoint(Checkpoint checkpoint, string what, string hint, string module) =>
+        Errors.CreateException(ErrorCode.BadCheckpoint, $"The checkpoint in {checkpoint.Folder} {what}.", hint, module);
 }

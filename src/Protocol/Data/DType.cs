@@ -19,10 +19,10 @@ public enum DType
     Complex128 = DataType.Complex128,
 }
 
-public static class DTypes
+public static class DTypeExtensions
 {
     /// <summary>Bytes an element takes.</summary>
-    public static int Size(this DType type) => type switch
+    public static int ItemSize(this DType type) => type switch
     {
         DType.Int8 or DType.UInt8 or DType.Bool => 1,
         DType.Float16 or DType.BFloat16 or DType.Int16 => 2,
@@ -35,12 +35,12 @@ public static class DTypes
     /// <summary>The name as PyTorch prints it: float32.</summary>
     public static string TorchName(this DType type) => type.ToString().ToLowerInvariant();
 
-    public static bool IsFloating(this DType type) => type is DType.Float32 or DType.Float64 or DType.Float16 or DType.BFloat16;
+    public static bool IsFloatingPoint(this DType type) => type is DType.Float32 or DType.Float64 or DType.Float16 or DType.BFloat16;
 
     public static bool IsInteger(this DType type) => type is DType.Int8 or DType.Int16 or DType.Int32 or DType.Int64 or DType.UInt8;
 
     /// <summary>The element type of a .NET type: float is Float32, long is Int64.</summary>
-    public static DType Of<T>() where T : unmanaged =>
+    public static DType FromClrType<T>() where T : unmanaged =>
         typeof(T) == typeof(float) ? DType.Float32 :
         typeof(T) == typeof(double) ? DType.Float64 :
         typeof(T) == typeof(Half) ? DType.Float16 :

@@ -10,7 +10,7 @@ public sealed partial class TensorData
     /// <summary>The elements converted to a .NET type, in row-major order.</summary>
     public T[] ToArray<T>() where T : unmanaged
     {
-        if (Type != DType.BFloat16 && IsNative(Type) && DTypes.Of<T>() == Type) return Span<T>().ToArray();
+        if (Type != DType.BFloat16 && HasClrType(Type) && DTypeExtensions.FromClrType<T>() == Type) return Span<T>().ToArray();
         var result = new T[Count];
         if (typeof(T) == typeof(long) && Type.IsInteger())
         {
@@ -30,11 +30,11 @@ public sealed partial class TensorData
     public TensorData To(DType type)
     {
         if (type == Type) return this;
-        var bytes = new byte[Count * type.Size()];
+        var bytes = new byte[Count * type.ItemSize()];
         for (int i = 0; i < Count; i++)
         {
             if (type == DType.Int64 && Type.IsInteger()) BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(i * 8), LongAt(i));
-            else Put(bytes, type, i, DoubleAt(i));
+            else WriteElement(bytes, type, i, DoubleAt(i));
         }
         return new TensorData(type, _shape, bytes);
     }
@@ -44,7 +44,7 @@ public sealed partial class TensorData
 
     internal double DoubleAt(long index)
     {
-        ReadOnlySpan<byte> at = Bytes.Span[checked((int)(index * Type.Size()))..];
+        ReadOnlySpan<byte> at = Bytes.Span[checked((int)(index * Type.ItemSize()))..];
         return Type switch
         {
             DType.Float32 => BinaryPrimitives.ReadSingleLittleEndian(at),
@@ -58,7 +58,7 @@ public sealed partial class TensorData
 
     private long LongAt(long index)
     {
-        ReadOnlySpan<byte> at = Bytes.Span[checked((int)(index * Type.Size()))..];
+        ReadOnlySpan<byte> at = Bytes.Span[checked((int)(index * Type.ItemSize()))..];
         return Type switch
         {
             DType.Int64 => BinaryPrimitives.ReadInt64LittleEndian(at),
@@ -71,9 +71,9 @@ public sealed partial class TensorData
         };
     }
 
-    internal static void Put(Span<byte> bytes, DType type, long index, double value)
+    internal static void WriteElement(Span<byte> bytes, DType type, long index, double value)
     {
-        Span<byte> at = bytes[checked((int)(index * type.Size()))..];
+        Span<byte> at = bytes[checked((int)(index * type.ItemSize()))..];
         switch (type)
         {
             case DType.Float32: BinaryPrimitives.WriteSingleLittleEndian(at, (float)value); break;
@@ -109,5 +109,5 @@ public sealed partial class TensorData
         typeof(T) == typeof(byte) ? (T)(object)(byte)value :
         throw new NotSupportedException($"There is no tensor of {typeof(T).Name}.");
 
-    private static bool IsNative(DType type) => type is not (DType.BFloat16 or DType.Complex64);
+    private static bool HasClrType(DType type) => type is not (DType.BFloat16 or DType.Complex64);
 }

@@ -16,17 +16,17 @@ public sealed partial class TensorData
             List<long[]> offsets = [];                      // for each dimension of the result, where each of its entries begins
             long start = 0, stride = Count;
             int dimension = 0;
-            int given = index.Count(i => i.Entry is not (null or EllipsisMark));
-            if (given > _shape.Length) throw Errors.Throwable(Protocol.ErrorCode.IndexOutOfRange, $"too many indices for tensor of dimension {_shape.Length}");
-            foreach (Idx entry in index.Any(i => i.Entry is EllipsisMark) ? index : [.. index, Idx.Ellipsis])
+            int given = index.Count(i => i.Entry is not (null or IndexEllipsis));
+            if (given > _shape.Length) throw Errors.CreateException(Protocol.ErrorCode.IndexOutOfRange, $"too many indices for tensor of dimension {_shape.Length}");
+            foreach (Idx entry in index.Any(i => i.Entry is IndexEllipsis) ? index : [.. index, Idx.Ellipsis])
             {
                 switch (entry.Entry)
                 {
                     case null:
                         Keep([0]);
                         break;
-                    case EllipsisMark:
-                        for (int rest = _shape.Length - given; rest > 0; rest--) Keep(Entries(0, _shape[dimension], 1));
+                    case IndexEllipsis:
+                        for (int rest = _shape.Length - given; rest > 0; rest--) Keep(Steps(0, _shape[dimension], 1));
                         break;
                     case long at:
                         long position = Position(at);
@@ -34,8 +34,8 @@ public sealed partial class TensorData
                         start += position * stride;
                         dimension++;
                         break;
-                    case Stride range:
-                        Keep(Range(range, _shape[dimension]));
+                    case IndexSlice range:
+                        Keep(ResolveSlice(range, _shape[dimension]));
                         break;
                     case TensorData list when list.Type.IsInteger() && list._shape.Length == 1:
                         Keep([.. list.ToArray<long>().Select(Position)]);
@@ -63,7 +63,7 @@ public sealed partial class TensorData
             {
                 long size = _shape[dimension];
                 return at >= -size && at < size ? at < 0 ? at + size : at
-                    : throw Errors.Throwable(Protocol.ErrorCode.IndexOutOfRange, $"index {at} is out of bounds for dimension {dimension} with size {size}");
+                    : throw Errors.CreateException(Protocol.ErrorCode.IndexOutOfRange, $"index {at} is out of bounds for dimension {dimension} with size {size}");
             }
         }
     }
@@ -83,7 +83,7 @@ public sealed partial class TensorData
 
     private TensorData Gather(List<long> shape, List<long[]> offsets, long start)
     {
-        int size = Type.Size();
+        int size = Type.ItemSize();
         long count = shape.Aggregate(1L, (a, b) => a * b);
         var bytes = new byte[count * size];
         var at = new int[shape.Count];
@@ -97,16 +97,16 @@ public sealed partial class TensorData
         return new TensorData(Type, [.. shape], bytes);
     }
 
-    private static long[] Range(Stride range, long size)
+    private static long[] ResolveSlice(IndexSlice range, long size)
     {
         long step = range.Step ?? 1;
         if (step <= 0) throw new ArgumentException("The step of a range must be at least 1.");
-        return Entries(Clamp(range.Start ?? 0), Clamp(range.Stop ?? size), step);
+        return Steps(Clamp(range.Start ?? 0), Clamp(range.Stop ?? size), step);
 
         long Clamp(long at) => Math.Clamp(at < 0 ? at + size : at, 0, size);
     }
 
-    private static long[] Entries(long start, long stop, long step)
+    private static long[] Steps(long start, long stop, long step)
     {
         var entries = new long[stop <= start ? 0 : (stop - start + step - 1) / step];
         for (int i = 0; i < entries.Length; i++) entries[i] = start + i * step;

@@ -15,7 +15,7 @@ public sealed partial class TensorData
     /// <exception cref="ArgumentException">The number of bytes does not fit the shape.</exception>
     public TensorData(DType type, ReadOnlySpan<long> shape, ReadOnlyMemory<byte> bytes)
     {
-        Int128 needed = type.Size(); // of 64 bits, two sizes could be multiplied to few bytes again
+        Int128 needed = type.ItemSize(); // of 64 bits, two sizes could be multiplied to few bytes again
         foreach (long size in shape)
         {
             if (size < 0) throw new ArgumentException($"A tensor cannot have the negative size {size}: [{string.Join(", ", shape.ToArray())}].");
@@ -33,11 +33,11 @@ public sealed partial class TensorData
     public ReadOnlyMemory<byte> Bytes { get; }
 
     /// <summary>Number of elements.</summary>
-    public long Count => Bytes.Length / Type.Size();
+    public long Count => Bytes.Length / Type.ItemSize();
 
     /// <summary>A tensor of a copy of these elements.</summary>
     public static TensorData FromArray<T>(ReadOnlySpan<T> elements, params ReadOnlySpan<long> shape) where T : unmanaged =>
-        new(DTypes.Of<T>(), shape.Length == 0 ? [elements.Length] : shape, MemoryMarshal.AsBytes(elements).ToArray());
+        new(DTypeExtensions.FromClrType<T>(), shape.Length == 0 ? [elements.Length] : shape, MemoryMarshal.AsBytes(elements).ToArray());
 
     /// <inheritdoc cref="FromArray{T}(ReadOnlySpan{T}, ReadOnlySpan{long})"/>
     public static TensorData FromArray<T>(T[] elements, params ReadOnlySpan<long> shape) where T : unmanaged =>
@@ -45,23 +45,23 @@ public sealed partial class TensorData
 
     /// <summary>The elements without a copy; <typeparamref name="T"/> must be the element type.</summary>
     public ReadOnlySpan<T> Span<T>() where T : unmanaged =>
-        DTypes.Of<T>() == Type ? MemoryMarshal.Cast<byte, T>(Bytes.Span)
-            : throw new InvalidOperationException($"The tensor is {Type.TorchName()}, not {DTypes.Of<T>().TorchName()}.");
+        DTypeExtensions.FromClrType<T>() == Type ? MemoryMarshal.Cast<byte, T>(Bytes.Span)
+            : throw new InvalidOperationException($"The tensor is {Type.TorchName()}, not {DTypeExtensions.FromClrType<T>().TorchName()}.");
 
     /// <summary>From the wire. Large tensors must have been fetched before.</summary>
-    public static TensorData From(Tensor tensor)
+    public static TensorData FromProto(Tensor tensor)
     {
         if (tensor.ContentCase != Tensor.ContentOneofCase.Inline)
-            throw Errors.Throwable(ErrorCode.CorruptData, "A tensor arrived without its bytes.");
+            throw Errors.CreateException(ErrorCode.CorruptData, "A tensor arrived without its bytes.");
         if (!Enum.IsDefined((DType)tensor.Dtype))
-            throw Errors.Throwable(ErrorCode.CorruptData, $"A tensor arrived with the unknown element type {(int)tensor.Dtype}.");
+            throw Errors.CreateException(ErrorCode.CorruptData, $"A tensor arrived with the unknown element type {(int)tensor.Dtype}.");
         try
         {
             return new TensorData((DType)tensor.Dtype, [.. tensor.Shape], tensor.Inline.Memory);
         }
         catch (Exception e) when (e is ArgumentException or OverflowException)
         {
-            throw Errors.Throwable(ErrorCode.CorruptData, e.Message, inner: e);
+            throw Errors.CreateException(ErrorCode.CorruptData, e.Message, inner: e);
         }
     }
 

@@ -6,7 +6,7 @@ namespace Ndif;
 /// <summary>Renders an <see cref="Error"/> for a person: the sentence, where, what to do.</summary>
 public static class ErrorText
 {
-    public static string Of(Error error)
+    public static string Format(Error error)
     {
         var text = new StringBuilder(error.Message);
         if (error.Line is { Line: > 0 } line)

@@ -8,7 +8,7 @@ public static class Errors
     /// <summary>The exception for an error. Index errors are the framework's own <see cref="IndexOutOfRangeException"/>.</summary>
     public static Exception ToException(Error error, Exception? inner = null) => error.Code switch
     {
-        ErrorCode.IndexOutOfRange => new IndexOutOfRangeException(ErrorText.Of(error), new NdifException(error, inner)),
+        ErrorCode.IndexOutOfRange => new IndexOutOfRangeException(ErrorText.Format(error), new NdifException(error, inner)),
         ErrorCode.OutOfOrder => new OutOfOrderException(error, inner),
         ErrorCode.MissedValue or ErrorCode.StepMissed => new MissedValueException(error, inner),
         ErrorCode.ShapeMismatch => new ShapeMismatchException(error, inner),
@@ -16,12 +16,12 @@ public static class Errors
             or ErrorCode.Unsupported or ErrorCode.LimitExceeded => new BadProgramException(error, inner),
         ErrorCode.BadCheckpoint or ErrorCode.UnsupportedArchitecture or ErrorCode.BadTokenizer => new CheckpointException(error, inner),
         ErrorCode.Unauthenticated or ErrorCode.PermissionDenied => new AccessException(error, inner),
-        ErrorCode.JobCancelled => new OperationCanceledException(ErrorText.Of(error), new NdifException(error, inner)),
+        ErrorCode.JobCancelled => new OperationCanceledException(ErrorText.Format(error), new NdifException(error, inner)),
         _ => new NdifException(error, inner),
     };
 
     /// <summary>The error an exception carries, or INTERNAL for one that is not ours.</summary>
-    public static Error Of(Exception exception) => exception switch
+    public static Error FromException(Exception exception) => exception switch
     {
         NdifException ours => ours.Error,
         { InnerException: NdifException ours } => ours.Error,
@@ -29,11 +29,11 @@ public static class Errors
         _ => new Error { Code = ErrorCode.Internal, Message = $"{exception.GetType().Name}: {exception.Message}" },
     };
 
-    public static Error Make(ErrorCode code, string message, string hint = "", string module = "") =>
+    public static Error Create(ErrorCode code, string message, string hint = "", string module = "") =>
         new() { Code = code, Message = message, Hint = hint, Module = module };
 
-    public static Exception Throwable(ErrorCode code, string message, string hint = "", string module = "", Exception? inner = null) =>
-        ToException(Make(code, message, hint, module), inner);
+    public static Exception CreateException(ErrorCode code, string message, string hint = "", string module = "", Exception? inner = null) =>
+        ToException(Create(code, message, hint, module), inner);
 
     /// <summary>"Did you mean a, b or c?" from the nearest of the valid names, or an empty text if none is near.</summary>
     public static string DidYouMean(string name, IEnumerable<string> valid, int count = 3)

@@ -8,7 +8,7 @@ namespace Ndif;
 /// </summary>
 public class NdifException : Exception
 {
-    public NdifException(Error error, Exception? inner = null) : base(ErrorText.Of(error), inner) => Error = error;
+    public NdifException(Error error, Exception? inner = null) : base(ErrorText.Format(error), inner) => Error = error;
 
     public NdifException(ErrorCode code, string message, string hint = "", string module = "", Exception? inner = null)
         : this(new Error { Code = code, Message = message, Hint = hint, Module = module }, inner) { }

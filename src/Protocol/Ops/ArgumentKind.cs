@@ -1,4 +1,4 @@
-namespace Ndif.Protocol;
+namespace Ndif.Protocol.Ops;
 
 /// <summary>What is known of an argument before the program runs.</summary>
 public enum ArgumentKind
@@ -20,7 +20,7 @@ public enum ArgumentKind
 }
 
 /// <summary>Which kinds fit which <see cref="OpType"/>, and how both are called in messages.</summary>
-public static class ArgumentKinds
+public static class ArgumentKindExtensions
 {
     /// <summary>True if an argument of this kind may stand for a parameter of this type (None is the parameter's own matter).</summary>
     public static bool Fits(this ArgumentKind kind, OpType type) => kind == ArgumentKind.Unknown || type switch

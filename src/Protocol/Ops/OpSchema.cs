@@ -1,4 +1,4 @@
-namespace Ndif.Protocol;
+namespace Ndif.Protocol.Ops;
 
 /// <summary>What an operation's parameter takes, in the words of PyTorch's schemas.</summary>
 public enum OpType

@@ -1,4 +1,4 @@
-namespace Ndif.Protocol;
+namespace Ndif.Protocol.Ops;
 
 // Element by element. Numbers stay numbers; a number beside a tensor takes part as PyTorch's scalars do.
 // One row an operation, in PyTorch's own schema language (native_functions.yaml); see OpSchema.Parse for the added types.

@@ -1,4 +1,4 @@
-namespace Ndif.Protocol;
+namespace Ndif.Protocol.Ops;
 
 // New tensors. There is no empty(): memory that is not ours to show never reaches a user.
 // One row an operation, in PyTorch's own schema language (native_functions.yaml); see OpSchema.Parse for the added types.

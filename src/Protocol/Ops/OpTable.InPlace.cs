@@ -1,4 +1,4 @@
-namespace Ndif.Protocol;
+namespace Ndif.Protocol.Ops;
 
 // Changes of a tensor where it lies; the result is the first argument itself.
 // One row an operation, in PyTorch's own schema language (native_functions.yaml); see OpSchema.Parse for the added types.

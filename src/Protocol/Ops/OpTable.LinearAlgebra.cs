@@ -1,4 +1,4 @@
-namespace Ndif.Protocol;
+namespace Ndif.Protocol.Ops;
 
 // Products and decompositions. linalg_x is PyTorch's torch.linalg.x.
 // One row an operation, in PyTorch's own schema language (native_functions.yaml); see OpSchema.Parse for the added types.

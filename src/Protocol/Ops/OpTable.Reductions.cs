@@ -1,4 +1,4 @@
-namespace Ndif.Protocol;
+namespace Ndif.Protocol.Ops;
 
 // Fewer dimensions, or running totals. dim=None reduces all.
 // One row an operation, in PyTorch's own schema language (native_functions.yaml); see OpSchema.Parse for the added types.

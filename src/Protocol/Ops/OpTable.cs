@@ -1,6 +1,6 @@
 using System.Collections.Frozen;
 
-namespace Ndif.Protocol;
+namespace Ndif.Protocol.Ops;
 
 /// <summary>
 /// The operations a program may call: a closed set, named and shaped as PyTorch's. Names are append-only.
@@ -8,20 +8,20 @@ namespace Ndif.Protocol;
 /// </summary>
 public static partial class OpTable
 {
-    private static readonly FrozenDictionary<string, OpSchema> s_rows =
+    private static readonly FrozenDictionary<string, OpSchema> _rows =
         new[] { Creation, Arithmetic, InPlace, Comparison, Reductions, Sorting, Shapes, Indexing, LinearAlgebra, Networks, Types, Sampling }
             .SelectMany(rows => rows.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
             .Where(row => !row.StartsWith('#'))
             .Select(OpSchema.Parse)
             .ToFrozenDictionary(row => row.Name);
 
-    public static IReadOnlyDictionary<string, OpSchema> Rows => s_rows;
+    public static IReadOnlyDictionary<string, OpSchema> Rows => _rows;
 
     /// <summary>The row of an operation, or null.</summary>
-    public static OpSchema? Find(string name) => s_rows.GetValueOrDefault(name);
+    public static OpSchema? Find(string name) => _rows.GetValueOrDefault(name);
 
     /// <summary>The row of an operation.</summary>
     /// <exception cref="BadProgramException">UNKNOWN_OP, with the nearest names.</exception>
     public static OpSchema Get(string name) =>
-        Find(name) ?? throw Errors.Throwable(ErrorCode.UnknownOp, $"There is no operation `{name}`.", Errors.DidYouMean(name, s_rows.Keys));
+        Find(name) ?? throw Errors.CreateException(ErrorCode.UnknownOp, $"There is no operation `{name}`.", Errors.DidYouMean(name, _rows.Keys));
 }

@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace Ndif.Protocol;
+namespace Ndif.Protocol.Programs;
 
 /// <summary>
 /// How a model generates where its user does not say: generation_config.json, and where that is silent config.json's token ids and
@@ -8,18 +8,18 @@ namespace Ndif.Protocol;
 /// many steps a generation has is part of the program.
 /// </summary>
 /// <param name="Options">In the form in which a user gives them; those of the files only.</param>
-/// <param name="PadId">What follows a row's end.</param>
+/// <param name="PadTokenId">What follows a row's end.</param>
 /// <remarks>transformers/generation/configuration_utils.py</remarks>
-public sealed record GenerationDefaults(Generation Options, int? BosId, int? PadId)
+public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int? PadTokenId)
 {
     /// <summary>New tokens of a row if neither user nor file says.</summary>
-    public const int NewTokens = 20;
+    public const int DefaultMaxNewTokens = 20;
 
     /// <summary>Hugging Face samples from so many tokens if neither user nor file says.</summary>
-    public const int TopK = 50;
+    public const int DefaultTopK = 50;
 
     /// <exception cref="NdifException">BAD_CHECKPOINT: an option of the file is of the wrong kind or out of its bounds.</exception>
-    public static GenerationDefaults Of(ModelDescription model)
+    public static GenerationDefaults FromModel(ModelDescription model)
     {
         using JsonDocument file = Open("generation_config.json"), config = Open("config.json");
         try
@@ -52,12 +52,12 @@ public sealed record GenerationDefaults(Generation Options, int? BosId, int? Pad
             // a file may well hold a temperature for those who sample, and say that by default nobody does
             Generation bounds = options.Clone();
             bounds.ClearSample();
-            GenerationRules.Check(bounds);
+            GenerationOptionsValidator.Validate(bounds);
             return new GenerationDefaults(options, First("bos_token_id"), First("pad_token_id"));
         }
         catch (Exception e) when (e is InvalidOperationException or FormatException or NdifException)
         {
-            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"generation_config.json of `{model.Id}` cannot be read: {e.Message}", inner: e);
+            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"generation_config.json of `{model.Id}` cannot be read: {e.Message}", inner: e);
         }
 
         JsonDocument Open(string name)
@@ -68,7 +68,7 @@ public sealed record GenerationDefaults(Generation Options, int? BosId, int? Pad
             }
             catch (JsonException e)
             {
-                throw Errors.Throwable(ErrorCode.BadCheckpoint, $"{name} of `{model.Id}` is not JSON: {e.Message}", inner: e);
+                throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{name} of `{model.Id}` is not JSON: {e.Message}", inner: e);
             }
         }
 

@@ -1,4 +1,4 @@
-namespace Ndif.Protocol;
+namespace Ndif.Protocol.Programs;
 
 /// <summary>
 /// The sites of a generation that belong to no module of the model: what it returns, and what it hands to a streamer. A language
@@ -6,11 +6,11 @@ namespace Ndif.Protocol;
 /// </summary>
 public static class GeneratorSites
 {
-    /// <summary>Its output is the result: the token ids [rows, prompt + new]. Read only.</summary>
+    /// <summary>Its output is the result: the token ids [batch, prompt + new]. Read only.</summary>
     public const string Generator = "generator";
 
     /// <summary>
-    /// Its output is first the prompts' ids [rows, tokens], before their pass, and then each new token [rows], which can be replaced:
+    /// Its output is first the prompts' ids [batch, seq], before their pass, and then each new token [batch], which can be replaced:
     /// what is put there is the token that the row goes on with.
     /// </summary>
     public const string Streamer = "generator.streamer";
@@ -21,5 +21,5 @@ public static class GeneratorSites
         Name = Generator, ClassName = "Generator", Children = { new ModuleInfo { Name = "streamer", ClassName = "Streamer" } },
     };
 
-    public static bool Include(string path) => path is Generator or Streamer;
+    public static bool Contains(string path) => path is Generator or Streamer;
 }

@@ -1,12 +1,12 @@
-namespace Ndif.Protocol;
+namespace Ndif.Protocol.Programs;
 
 /// <summary>What an optimizer may be told: PyTorch's names, defaults and bounds.</summary>
 public sealed class OptimizerSettings(NewOptimizer optimizer)
 {
     /// <summary>AdamW decays weights by default, the others do not.</summary>
-    public const double AdamWDecay = 1e-2;
+    public const double DefaultAdamWWeightDecay = 1e-2;
 
-    private static readonly Dictionary<string, string[]> s_kinds = new()
+    private static readonly Dictionary<string, string[]> _optionsByKind = new()
     {
         ["sgd"] = ["lr", "momentum", "dampening", "weight_decay", "nesterov"],
         ["adam"] = ["lr", "beta1", "beta2", "eps", "weight_decay"],
@@ -14,18 +14,18 @@ public sealed class OptimizerSettings(NewOptimizer optimizer)
     };
 
     /// <summary>The learning rate. Default: 1e-3.</summary>
-    public double Rate => Get("lr", 1e-3);
+    public double LearningRate => GetOption("lr", 1e-3);
 
-    public double Get(string name, double otherwise) => optimizer.Options.TryGetValue(name, out double value) ? value : otherwise;
+    public double GetOption(string name, double defaultValue) => optimizer.Options.TryGetValue(name, out double value) ? value : defaultValue;
 
     /// <exception cref="NdifException">BAD_ARGUMENT: an unknown kind or option, or a value outside of its bounds.</exception>
-    public void Check()
+    public void Validate()
     {
-        if (!s_kinds.TryGetValue(optimizer.Kind, out string[]? known)) throw UnknownKind();
-        if (optimizer.Parameters.Count == 0) throw Bad("An optimizer needs at least one parameter to train.");
+        if (!_optionsByKind.TryGetValue(optimizer.Kind, out string[]? known)) throw UnknownKind();
+        if (optimizer.Parameters.Count == 0) throw BadArgument("An optimizer needs at least one parameter to train.");
         foreach (var (name, value) in optimizer.Options)
         {
-            if (!known.Contains(name)) throw Bad($"`{optimizer.Kind}` has no option `{(name.Length > 40 ? name[..40] : name)}`; it has {string.Join(", ", known)}.");
+            if (!known.Contains(name)) throw BadArgument($"`{optimizer.Kind}` has no option `{(name.Length > 40 ? name[..40] : name)}`; it has {string.Join(", ", known)}.");
             bool fits = name switch
             {
                 "beta1" or "beta2" => value is >= 0 and < 1,
@@ -33,13 +33,13 @@ public sealed class OptimizerSettings(NewOptimizer optimizer)
                 "dampening" => double.IsFinite(value),
                 _ => value >= 0 && double.IsFinite(value),
             };
-            if (!fits) throw Bad($"Invalid {name} of `{optimizer.Kind}`: {value.ToString(System.Globalization.CultureInfo.InvariantCulture)}.");
+            if (!fits) throw BadArgument($"Invalid {name} of `{optimizer.Kind}`: {value.ToString(System.Globalization.CultureInfo.InvariantCulture)}.");
         }
-        if (Get("nesterov", 0) != 0 && (Get("momentum", 0) <= 0 || Get("dampening", 0) != 0))
-            throw Bad("Nesterov momentum needs a momentum and no dampening.");
+        if (GetOption("nesterov", 0) != 0 && (GetOption("momentum", 0) <= 0 || GetOption("dampening", 0) != 0))
+            throw BadArgument("Nesterov momentum needs a momentum and no dampening.");
     }
 
-    public Exception UnknownKind() => Bad($"There is no optimizer `{(optimizer.Kind.Length > 40 ? optimizer.Kind[..40] : optimizer.Kind)}`; there are {string.Join(", ", s_kinds.Keys)}.");
+    public Exception UnknownKind() => BadArgument($"There is no optimizer `{(optimizer.Kind.Length > 40 ? optimizer.Kind[..40] : optimizer.Kind)}`; there are {string.Join(", ", _optionsByKind.Keys)}.");
 
-    private static Exception Bad(string message) => Errors.Throwable(ErrorCode.BadArgument, message);
+    private static Exception BadArgument(string message) => Errors.CreateException(ErrorCode.BadArgument, message);
 }

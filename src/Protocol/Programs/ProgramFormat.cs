@@ -1,4 +1,4 @@
-namespace Ndif.Protocol;
+namespace Ndif.Protocol.Programs;
 
 /// <summary>Facts of the program format that both sides agree on.</summary>
 public static class ProgramFormat
@@ -7,5 +7,5 @@ public static class ProgramFormat
     public const uint Version = 1;
 
     /// <summary>Tensors up to this size travel inside messages; larger ones as blobs.</summary>
-    public const int InlineBytes = 1 << 20;
+    public const int MaxInlineTensorBytes = 1 << 20;
 }

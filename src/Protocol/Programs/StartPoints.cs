@@ -1,4 +1,4 @@
-namespace Ndif.Protocol;
+namespace Ndif.Protocol.Programs;
 
 /// <summary>
 /// Where a language model's pass can begin with a value of the experiment: what runs one after the other from hidden state to
@@ -7,7 +7,7 @@ namespace Ndif.Protocol;
 public static class StartPoints
 {
     /// <summary>Decoder layers, final norm and output projection, in the order in which they run.</summary>
-    public static IReadOnlyList<string> Of(ModelDescription model)
+    public static IReadOnlyList<string> GetModules(ModelDescription model)
     {
         StandardNames names = model.Names;
         IEnumerable<string> layers = names.Layers.Length == 0 ? [] : model.Root.Find(names.Layers)?.Children.Select(layer => $"{names.Layers}.{layer.Name}") ?? [];
@@ -15,14 +15,14 @@ public static class StartPoints
     }
 
     /// <summary>Those that do not run if the pass begins at this one.</summary>
-    public static IEnumerable<string> Before(ModelDescription model, string module) => Of(model).TakeWhile(path => path != module);
+    public static IEnumerable<string> GetModulesBefore(ModelDescription model, string module) => GetModules(model).TakeWhile(path => path != module);
 
     /// <summary>Why the pass cannot begin there; null if it can.</summary>
-    public static Error? Refusal(ModelDescription model, string module)
+    public static Error? Validate(ModelDescription model, string module)
     {
-        IReadOnlyList<string> places = Of(model);
+        IReadOnlyList<string> places = GetModules(model);
         if (places.Contains(module)) return null;
-        return Errors.Make(ErrorCode.Unsupported, $"The pass cannot start at `{module}`.", places.Count == 0
+        return Errors.Create(ErrorCode.Unsupported, $"The pass cannot start at `{module}`.", places.Count == 0
             ? $"Of {model.Architecture} it is not known which modules follow each other; use Skip for each one."
             : $"It can start at a decoder layer (`{places[0]}` and on), the final norm or the output projection.", module);
     }

@@ -3,81 +3,81 @@ namespace Ndif.Protocol;
 /// <summary>An operation that was found by its path.</summary>
 /// <param name="Path">In full: "attention_interface_0.probs", also if only "probs" was asked for.</param>
 /// <param name="Function">The function that it stands in.</param>
-public sealed record FoundOperation(string Path, OperationSource Operation, FunctionSource Function);
+public sealed record ResolvedOperation(string Path, OperationSource Operation, FunctionSource Function);
 
 /// <summary>Finding operations inside of modules by path: "attention_interface_0.softmax_0".</summary>
 public static class SourcePaths
 {
-    private const int Deepest = 8;
+    private const int MaxDepth = 8;
 
     /// <summary>The forward of a module.</summary>
     /// <exception cref="BadProgramException">The model's code is not known: it is no architecture of ours, or an older service's.</exception>
-    public static FunctionSource SourceOf(this ModelDescription model, ModuleInfo module, string path) =>
+    public static FunctionSource GetSource(this ModelDescription model, ModuleInfo module, string path) =>
         model.Sources.TryGetValue(module.Source, out FunctionSource? source) ? source
-            : throw Errors.Throwable(ErrorCode.Unsupported, $"`{Display(model, path)}` ({module.ClassName}) has no source: operations are known inside of this library's own models only.",
+            : throw Errors.CreateException(ErrorCode.Unsupported, $"`{DisplayName(model, path)}` ({module.ClassName}) has no source: operations are known inside of this library's own models only.",
                 module.List ? "It is a list of modules: index it." : "Use the inputs and outputs of its submodules.", path);
 
     /// <summary>True if a module's forward, or a function that it calls, has a value of this label: "probs".</summary>
     public static bool HasLabel(this ModelDescription model, ModuleInfo module, string name) =>
-        !IsNumbered(name) && model.Sources.TryGetValue(module.Source, out FunctionSource? source) && In(model, source, name, "", 0) is not null;
+        !IsNumbered(name) && model.Sources.TryGetValue(module.Source, out FunctionSource? source) && FindInFunction(model, source, name, "", 0) is not null;
 
     /// <summary>The operation at a path. A label ("probs") is found from every function above it.</summary>
     /// <exception cref="BadProgramException">There is none; the message names the nearest, and those that there are.</exception>
-    public static FoundOperation Operation(this ModelDescription model, ModuleInfo module, string path, string operation)
+    public static ResolvedOperation FindOperation(this ModelDescription model, ModuleInfo module, string path, string operation)
     {
-        FunctionSource function = model.SourceOf(module, path);
+        FunctionSource function = model.GetSource(module, path);
         string above = "";
         string[] names = operation.Split('.');
         for (int i = 0; ; i++)
         {
-            FoundOperation found = In(model, function, names[i], above, 0) ?? throw Unknown(model, function, path, above, names[i]);
+            ResolvedOperation found = FindInFunction(model, function, names[i], above, 0) ?? throw UnknownOperation(model, function, path, above, names[i]);
             if (i == names.Length - 1) return found;
-            function = model.Inside(found, path);
+            function = model.GetCalledFunction(found, path);
             above = found.Path;
         }
     }
 
     /// <summary>The function that an operation calls.</summary>
     /// <exception cref="BadProgramException">It calls a submodule, or nothing of the model's own code.</exception>
-    public static FunctionSource Inside(this ModelDescription model, FoundOperation operation, string path)
+    public static FunctionSource GetCalledFunction(this ModelDescription model, ResolvedOperation operation, string path)
     {
         if (operation.Operation.CallsModule)
         {
             string module = operation.Operation.Module.Length == 0 ? "that module" : path.Length == 0 ? operation.Operation.Module : $"{path}.{operation.Operation.Module}";
-            throw Errors.Throwable(ErrorCode.BadArgument, $"Don't call .Source on a module ({module}) from within another .Source. Call it directly with: {module}.Source", module: path);
+            throw Errors.CreateException(ErrorCode.BadArgument, $"Don't call .Source on a module ({module}) from within another .Source. Call it directly with: {module}.Source", module: path);
         }
         return model.Sources.TryGetValue(operation.Operation.Inside, out FunctionSource? inside) ? inside
-            : throw Errors.Throwable(ErrorCode.UnknownOp, $"`{operation.Path}` in `{Display(model, path)}` has no source: what it calls is not code of the model.",
+            : throw Errors.CreateException(ErrorCode.UnknownOp, $"`{operation.Path}` in `{DisplayName(model, path)}` has no source: what it calls is not code of the model.",
                 "Its own Output, Input and Inputs can be read and changed.", path);
     }
 
-    private static FoundOperation? In(ModelDescription model, FunctionSource function, string name, string above, int depth)
+    private static ResolvedOperation? FindInFunction(ModelDescription model, FunctionSource function, string name, string parentPath, int depth)
     {
-        if (function.Operations.FirstOrDefault(o => o.Name == name) is { } here) return new(Join(above, name), here, function);
-        if (IsNumbered(name) || depth == Deepest) return null;
+        if (function.Operations.FirstOrDefault(o => o.Name == name) is { } here) return new(JoinPath(parentPath, name), here, function);
+        if (IsNumbered(name) || depth == MaxDepth) return null;
         foreach (OperationSource operation in function.Operations)
         {
             if (model.Sources.TryGetValue(operation.Inside, out FunctionSource? inside)
-                && In(model, inside, name, Join(above, operation.Name), depth + 1) is { } found) return found;
+                && FindInFunction(model, inside, name, JoinPath(parentPath, operation.Name), depth + 1) is { } found) return found;
         }
         return null;
     }
 
-    private static IEnumerable<string> Labels(ModelDescription model, FunctionSource function, int depth) =>
-        depth == Deepest ? [] : function.Operations.SelectMany(o => (IsNumbered(o.Name) ? [] : (string[])[o.Name])
-            .Concat(model.Sources.TryGetValue(o.Inside, out FunctionSource? inside) ? Labels(model, inside, depth + 1) : []));
+    private static IEnumerable<string> GetLabels(ModelDescription model, FunctionSource function, int depth) =>
+        depth == MaxDepth ? [] : function.Operations.SelectMany(o => (IsNumbered(o.Name) ? [] : (string[])[o.Name])
+            .Concat(model.Sources.TryGetValue(o.Inside, out FunctionSource? inside) ? GetLabels(model, inside, depth + 1) : []));
 
-    private static Exception Unknown(ModelDescription model, FunctionSource function, string path, string above, string name)
+    private static Exception UnknownOperation(ModelDescription model, FunctionSource function, string path, string parentPath, string name)
     {
         if (name.Length > 200) name = name[..200] + "...";
-        string[] there = [.. function.Operations.Select(o => o.Name).Concat(Labels(model, function, 0)).Distinct()];
-        return Errors.Throwable(ErrorCode.UnknownOp, $"`{Display(model, path)}{(above.Length > 0 ? $".source.{above}" : "")}` has no operation `{name}`.",
+        string[] there = [.. function.Operations.Select(o => o.Name).Concat(GetLabels(model, function, 0)).Distinct()];
+        return Errors.CreateException(ErrorCode.UnknownOp, $"`{DisplayName(model, path)}{(parentPath.Length > 0 ? $".source.{parentPath}" : "")}` has no operation `{name}`.",
             $"{Errors.DidYouMean(name, there)} {(there.Length == 0 ? "It has none." : $"It has {string.Join(", ", there)}.")}".TrimStart(), path);
     }
 
     private static bool IsNumbered(string name) => name.LastIndexOf('_') is >= 0 and var at && at < name.Length - 1 && name.AsSpan(at + 1).IndexOfAnyExceptInRange('0', '9') < 0;
 
-    private static string Join(string above, string name) => above.Length == 0 ? name : $"{above}.{name}";
+    private static string JoinPath(string parentPath, string name) => parentPath.Length == 0 ? name : $"{parentPath}.{name}";
 
-    private static string Display(ModelDescription model, string path) => path.Length == 0 ? model.Architecture : path;
+    private static string DisplayName(ModelDescription model, string path) => path.Length == 0 ? model.Architecture : path;
 }

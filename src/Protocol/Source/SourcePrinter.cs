@@ -6,7 +6,7 @@ namespace Ndif.Protocol;
 /// <summary>Prints a function with the names of its operations beside the lines, and one operation within its lines.</summary>
 public static class SourcePrinter
 {
-    private const int Around = 5;
+    private const int ContextLines = 5;
 
     /// <summary>
     /// <code>
@@ -19,30 +19,30 @@ public static class SourcePrinter
         var text = new StringBuilder();
         int names = function.Operations.Count == 0 ? 0 : function.Operations.Max(o => o.Name.Length);
         string[] lines = function.Text.Split('\n');
-        int digits = Number(function.Line + (uint)lines.Length).Length;
+        int digits = FormatLineNumber(function.Line + (uint)lines.Length).Length;
         for (uint i = 0; i < lines.Length; i++)
         {
             OperationSource[] here = [.. function.Operations.Where(o => o.Line == function.Line + i)];
             text.Append(here.Length > 0 ? $" {here[0].Name.PadRight(names)} -> " : new string(' ', names + 5));
-            text.Append(Number(function.Line + i).PadLeft(digits)).Append(' ').Append(lines[i].TrimEnd()).Append('\n');
+            text.Append(FormatLineNumber(function.Line + i).PadLeft(digits)).Append(' ').Append(lines[i].TrimEnd()).Append('\n');
             foreach (OperationSource other in here.Skip(1)) text.Append($" {other.Name.PadRight(names)} -> {"+".PadLeft(digits)} ...\n");
         }
         return text.ToString().TrimEnd('\n');
     }
 
     /// <summary>The operation's line, marked, with the lines around it.</summary>
-    public static string Print(FoundOperation operation, string path)
+    public static string Print(ResolvedOperation operation, string path)
     {
         string[] lines = operation.Function.Text.Split('\n');
-        int at = (int)(operation.Operation.Line - operation.Function.Line), from = Math.Max(0, at - Around), to = Math.Min(lines.Length - 1, at + Around);
+        int at = (int)(operation.Operation.Line - operation.Function.Line), from = Math.Max(0, at - ContextLines), to = Math.Min(lines.Length - 1, at + ContextLines);
         var text = new StringBuilder($"{(path.Length == 0 ? "model" : path)}.source.{operation.Path}");
         if (operation.Operation.Shape is not ("" or "?")) text.Append(": ").Append(operation.Operation.Shape);
         text.Append("\n\n");
         if (from > 0) text.Append("     ....\n");
-        for (int i = from; i <= to; i++) text.Append($"{(i == at ? " --> " : "     ")}{Number(operation.Function.Line + (uint)i)} {lines[i].TrimEnd()}\n");
+        for (int i = from; i <= to; i++) text.Append($"{(i == at ? " --> " : "     ")}{FormatLineNumber(operation.Function.Line + (uint)i)} {lines[i].TrimEnd()}\n");
         if (to < lines.Length - 1) text.Append("     ....\n");
         return text.ToString().TrimEnd('\n');
     }
 
-    private static string Number(uint line) => line.ToString(CultureInfo.InvariantCulture);
+    private static string FormatLineNumber(uint line) => line.ToString(CultureInfo.InvariantCulture);
 }

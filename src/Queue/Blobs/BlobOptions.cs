@@ -1,6 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 
-namespace Ndif.Queue;
+namespace Ndif.Queue.Blobs;
 
 /// <summary>Where large tensors lie and for how long.</summary>
 public sealed record BlobOptions
@@ -24,5 +24,5 @@ public sealed record BlobOptions
     public int PartBytes { get; init; } = 16 << 20;
 
     /// <summary>These options, or an <see cref="NdifException"/> that names what is out of bounds.</summary>
-    public BlobOptions Validate() => QueueErrors.Validated(this);
+    public BlobOptions Validate() => QueueErrors.Validate(this);
 }

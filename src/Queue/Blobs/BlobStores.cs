@@ -1,7 +1,7 @@
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
-namespace Ndif.Queue;
+namespace Ndif.Queue.Blobs;
 
 /// <summary>Opens the store that the options mean.</summary>
 public static class BlobStores

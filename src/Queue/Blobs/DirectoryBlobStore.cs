@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Ndif.Protocol;
 
-namespace Ndif.Queue;
+namespace Ndif.Queue.Blobs;
 
 /// <summary>
 /// Blobs in a directory that any number of processes may share:
@@ -17,18 +17,18 @@ namespace Ndif.Queue;
 public sealed class DirectoryBlobStore : IBlobStore
 {
     private const int BufferBytes = 128 * 1024;
-    private readonly BlobOptions options;
-    private readonly TimeProvider time;
-    private readonly ILogger logger;
-    private readonly string writing;
+    private readonly BlobOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly string _draftDirectory;
 
     public DirectoryBlobStore(BlobOptions? options = null, TimeProvider? time = null, ILogger<DirectoryBlobStore>? logger = null)
     {
-        this.options = (options ?? new BlobOptions()).Validate();
-        this.time = time ?? TimeProvider.System;
-        this.logger = logger ?? NullLogger<DirectoryBlobStore>.Instance;
-        writing = Path.Combine(this.options.Root, "writing");
-        Directory.CreateDirectory(writing);
+        this._options = (options ?? new BlobOptions()).Validate();
+        this._time = time ?? TimeProvider.System;
+        this._logger = logger ?? NullLogger<DirectoryBlobStore>.Instance;
+        _draftDirectory = Path.Combine(this._options.Root, "writing");
+        Directory.CreateDirectory(_draftDirectory);
     }
 
     /// <inheritdoc/>
@@ -39,24 +39,24 @@ public sealed class DirectoryBlobStore : IBlobStore
     public Task<BlobRef> PutNewAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default) =>
         PutAsync(write, draft => new ChecksumStream(draft), cancellationToken);
 
-    private async Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, Func<Stream, CountingStream> naming, CancellationToken cancellationToken)
+    private async Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, Func<Stream, CountingStream> createStream, CancellationToken cancellationToken)
     {
-        string draft = Path.Combine(writing, Guid.NewGuid().ToString("n"));
+        string draftPath = Path.Combine(_draftDirectory, Guid.NewGuid().ToString("n"));
         try
         {
             BlobRef blob;
-            await using (CountingStream stream = naming(Draft(draft)))
+            await using (CountingStream stream = createStream(CreateDraft(draftPath)))
             {
                 await write(stream, cancellationToken);
                 await stream.FlushAsync(cancellationToken);
-                blob = stream.ToBlob();
+                blob = stream.ToBlobRef();
             }
-            if (!Touch(PathOf(blob.Id))) Publish(draft, blob.Id); // whoever was faster wrote the same bytes
+            if (!Touch(GetBlobPath(blob.Id))) CommitDraft(draftPath, blob.Id); // whoever was faster wrote the same bytes
             return blob;
         }
         finally
         {
-            File.Delete(draft);
+            File.Delete(draftPath);
         }
     }
 
@@ -64,11 +64,11 @@ public sealed class DirectoryBlobStore : IBlobStore
     public Task<Stream?> OpenAsync(string id, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        if (!BlobNames.IsId(id) || !Touch(PathOf(id))) return Task.FromResult<Stream?>(null);
+        if (!BlobNames.IsId(id) || !Touch(GetBlobPath(id))) return Task.FromResult<Stream?>(null);
         try
         {
             return Task.FromResult<Stream?>(new FileStream(
-                PathOf(id), FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0, FileOptions.Asynchronous));
+                GetBlobPath(id), FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0, FileOptions.Asynchronous));
         }
         catch (FileNotFoundException)
         {
@@ -79,88 +79,88 @@ public sealed class DirectoryBlobStore : IBlobStore
     /// <inheritdoc/>
     /// <remarks>Asking counts as use: what a client is told is there stays until its job comes for it.</remarks>
     public Task<bool> ExistsAsync(string id, CancellationToken cancellationToken = default) =>
-        Task.FromResult(BlobNames.IsId(id) && Touch(PathOf(id)));
+        Task.FromResult(BlobNames.IsId(id) && Touch(GetBlobPath(id)));
 
     /// <inheritdoc/>
     public Task GrantAsync(string id, string owner, string reason = "", CancellationToken cancellationToken = default)
     {
-        if (!BlobNames.IsId(id) || !Touch(PathOf(id))) throw QueueErrors.UnknownBlob(id);
+        if (!BlobNames.IsId(id) || !Touch(GetBlobPath(id))) throw QueueErrors.UnknownBlob(id);
         try
         {
-            Directory.CreateDirectory(ReadersOf(id));
-            File.WriteAllBytes(Path.Combine(ReadersOf(id), BlobNames.Grant(owner, reason)), []);
+            Directory.CreateDirectory(GetGrantDirectory(id));
+            File.WriteAllBytes(Path.Combine(GetGrantDirectory(id), BlobNames.GetGrantName(owner, reason)), []);
         }
         catch (DirectoryNotFoundException)
         {
             throw QueueErrors.UnknownBlob(id); // as below
         }
-        if (!IsLiving(PathOf(id))) throw QueueErrors.UnknownBlob(id); // released by its last owner at this moment
+        if (!IsUnexpired(GetBlobPath(id))) throw QueueErrors.UnknownBlob(id); // released by its last owner at this moment
         return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
-    public Task<bool> ReleaseAsync(string id, string owner, string reason = "", CancellationToken cancellationToken = default)
+    public Task<bool> RevokeAsync(string id, string owner, string reason = "", CancellationToken cancellationToken = default)
     {
-        if (!BlobNames.IsId(id) || !Directory.Exists(ReadersOf(id))) return Task.FromResult(false);
-        string grant = Path.Combine(ReadersOf(id), BlobNames.Grant(owner, reason));
+        if (!BlobNames.IsId(id) || !Directory.Exists(GetGrantDirectory(id))) return Task.FromResult(false);
+        string grant = Path.Combine(GetGrantDirectory(id), BlobNames.GetGrantName(owner, reason));
         if (!File.Exists(grant)) return Task.FromResult(false);
         File.Delete(grant);
-        if (!Directory.EnumerateFileSystemEntries(ReadersOf(id)).Any())
+        if (!Directory.EnumerateFileSystemEntries(GetGrantDirectory(id)).Any())
         {
-            File.Delete(PathOf(id));
-            Directory.Delete(ReadersOf(id), recursive: true);
+            File.Delete(GetBlobPath(id));
+            Directory.Delete(GetGrantDirectory(id), recursive: true);
         }
         return Task.FromResult(!IsGranted(id, owner));
     }
 
     /// <inheritdoc/>
-    public Task<bool> MayReadAsync(string id, string owner, CancellationToken cancellationToken = default) =>
-        Task.FromResult(BlobNames.IsId(id) && IsLiving(PathOf(id)) && IsGranted(id, owner));
+    public Task<bool> CanReadAsync(string id, string owner, CancellationToken cancellationToken = default) =>
+        Task.FromResult(BlobNames.IsId(id) && IsUnexpired(GetBlobPath(id)) && IsGranted(id, owner));
 
     /// <inheritdoc/>
-    public Task<int> SweepAsync(CancellationToken cancellationToken = default)
+    public Task<int> DeleteExpiredAsync(CancellationToken cancellationToken = default)
     {
-        int swept = 0;
-        foreach (string path in Directory.EnumerateDirectories(options.Root).SelectMany(Directory.EnumerateFiles))
+        int deleted = 0;
+        foreach (string path in Directory.EnumerateDirectories(_options.Root).SelectMany(Directory.EnumerateFiles))
         {
             cancellationToken.ThrowIfCancellationRequested();
-            if (IsLiving(path)) continue;
+            if (IsUnexpired(path)) continue;
             File.Delete(path);
             if (!BlobNames.IsId(Path.GetFileName(path))) continue; // an abandoned draft
-            if (Directory.Exists(ReadersOf(Path.GetFileName(path)))) Directory.Delete(ReadersOf(Path.GetFileName(path)), recursive: true);
-            swept++;
+            if (Directory.Exists(GetGrantDirectory(Path.GetFileName(path)))) Directory.Delete(GetGrantDirectory(Path.GetFileName(path)), recursive: true);
+            deleted++;
         }
-        if (swept > 0) Log.BlobsSwept(logger, swept);
-        return Task.FromResult(swept);
+        if (deleted > 0) Log.BlobsSwept(_logger, deleted);
+        return Task.FromResult(deleted);
     }
 
-    private static FileStream Draft(string path) =>
+    private static FileStream CreateDraft(string path) =>
         new(path, FileMode.CreateNew, FileAccess.Write, FileShare.Delete, BufferBytes, FileOptions.Asynchronous);
 
     /// <summary>Gives a draft its name, in one step.</summary>
-    private void Publish(string draft, string id)
+    private void CommitDraft(string draftPath, string id)
     {
-        File.SetLastWriteTimeUtc(draft, Now);
-        Directory.CreateDirectory(Path.GetDirectoryName(PathOf(id))!);
-        File.Move(draft, PathOf(id), overwrite: true);
+        File.SetLastWriteTimeUtc(draftPath, Now);
+        Directory.CreateDirectory(Path.GetDirectoryName(GetBlobPath(id))!);
+        File.Move(draftPath, GetBlobPath(id), overwrite: true);
     }
 
-    private DateTime Now => time.GetUtcNow().UtcDateTime;
+    private DateTime Now => _time.GetUtcNow().UtcDateTime;
 
-    private string PathOf(string id) => Path.Combine(options.Root, id[..2], id);
+    private string GetBlobPath(string id) => Path.Combine(_options.Root, id[..2], id);
 
-    private string ReadersOf(string id) => PathOf(id) + ".readers";
+    private string GetGrantDirectory(string id) => GetBlobPath(id) + ".readers";
 
     private bool IsGranted(string id, string owner) =>
-        Directory.Exists(ReadersOf(id)) && Directory.EnumerateFiles(ReadersOf(id), BlobNames.Grant(owner) + "*").Any();
+        Directory.Exists(GetGrantDirectory(id)) && Directory.EnumerateFiles(GetGrantDirectory(id), BlobNames.GetGrantName(owner) + "*").Any();
 
     // A missing file's time is in the year 1601.
-    private bool IsLiving(string path) => File.GetLastWriteTimeUtc(path) + options.TimeToLive > Now;
+    private bool IsUnexpired(string path) => File.GetLastWriteTimeUtc(path) + _options.TimeToLive > Now;
 
     /// <summary>True if the file is there; its life begins anew.</summary>
     private bool Touch(string path)
     {
-        if (!IsLiving(path)) return false;
+        if (!IsUnexpired(path)) return false;
         try
         {
             File.SetLastWriteTimeUtc(path, Now);

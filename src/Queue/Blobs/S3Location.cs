@@ -3,7 +3,7 @@ using System.Text.RegularExpressions;
 using Amazon.Runtime;
 using Amazon.S3;
 
-namespace Ndif.Queue;
+namespace Ndif.Queue.Blobs;
 
 /// <summary>A bucket, a prefix in it, and where it is: <c>s3://bucket/prefix?endpoint=http://host:9000&amp;region=us-east-1</c>.</summary>
 internal sealed partial record S3Location(string Bucket, string Prefix, Uri? Endpoint, string Region, bool PathStyle)

@@ -4,8 +4,10 @@ using Google.Protobuf.WellKnownTypes;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Ndif.Protocol;
+using Ndif.Queue.Rules;
+using Ndif.Queue.Wakeups;
 
-namespace Ndif.Queue;
+namespace Ndif.Queue.Memory;
 
 /// <summary>
 /// The queue of a service that is one process: the same rules as on Redis (see RedisJobQueue.cs for their story), under one lock.
@@ -13,46 +15,46 @@ namespace Ndif.Queue;
 /// </summary>
 public sealed class InMemoryJobQueue : IJobQueue
 {
-    private readonly QueueOptions options;
-    private readonly TimeProvider time;
-    private readonly ILogger logger;
-    private readonly Lock gate = new();
-    private readonly Bells bells = new();
-    private readonly LeaseLoop loop;
-    private readonly MemoryJobs jobs;
-    private bool closed;
+    private readonly QueueOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly Lock _lock = new();
+    private readonly WakeupHub _wakeups = new();
+    private readonly LeaseWaitLoop _leaseLoop;
+    private readonly MemoryJobStore _jobs;
+    private bool _isDisposed;
 
     public InMemoryJobQueue(QueueOptions? options = null, TimeProvider? time = null, ILogger<InMemoryJobQueue>? logger = null)
     {
-        this.options = (options ?? new QueueOptions()).Validate();
-        this.time = time ?? TimeProvider.System;
-        this.logger = logger ?? NullLogger<InMemoryJobQueue>.Instance;
-        jobs = new MemoryJobs(this.options, this.time, bells, this.logger);
-        loop = new LeaseLoop(ReapAsync, this.options.SafetyPoll, this.time);
+        this._options = (options ?? new QueueOptions()).Validate();
+        this._time = time ?? TimeProvider.System;
+        this._logger = logger ?? NullLogger<InMemoryJobQueue>.Instance;
+        _jobs = new MemoryJobStore(this._options, this._time, _wakeups, this._logger);
+        _leaseLoop = new LeaseWaitLoop(ReapExpiredLeasesAsync, this._options.SafetyPoll, this._time);
     }
 
     /// <summary>Who waits for jobs and for news of them.</summary>
-    internal Bells Bells => bells;
+    internal WakeupHub Wakeups => _wakeups;
 
     /// <inheritdoc/>
     public Task<JobInfo> SubmitAsync(JobSubmission submission, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        JobRules.Check(submission);
-        using Activity? activity = Telemetry.Submitting(submission);
-        lock (gate)
+        JobRules.Validate(submission);
+        using Activity? activity = Telemetry.StartSubmitActivity(submission);
+        lock (_lock)
         {
-            ObjectDisposedException.ThrowIf(closed, this);
-            if (jobs.Find(submission.JobId) is { } known)
+            ObjectDisposedException.ThrowIf(_isDisposed, this);
+            if (_jobs.Find(submission.JobId) is { } known)
             {
                 return known.Submission.Owner == submission.Owner
-                    ? Task.FromResult(jobs.InfoOf(known))
-                    : Task.FromException<JobInfo>(QueueErrors.OtherOwner(submission.JobId));
+                    ? Task.FromResult(_jobs.GetInfo(known))
+                    : Task.FromException<JobInfo>(QueueErrors.JobIdTaken(submission.JobId));
             }
-            if (jobs.Refusal(submission) is { } refusal) return Task.FromException<JobInfo>(refusal);
-            JobInfo info = jobs.InfoOf(jobs.Add(submission, Activity.Current?.Id));
+            if (_jobs.CheckQuota(submission) is { } refusal) return Task.FromException<JobInfo>(refusal);
+            JobInfo info = _jobs.GetInfo(_jobs.Add(submission, Activity.Current?.Id));
             Telemetry.JobSubmitted(submission.Model);
-            Log.JobQueued(logger, submission.JobId, submission.Model, info.Position);
+            Log.JobQueued(_logger, submission.JobId, submission.Model, info.Position);
             return Task.FromResult(info);
         }
     }
@@ -60,44 +62,44 @@ public sealed class InMemoryJobQueue : IJobQueue
     /// <inheritdoc/>
     public async Task<Lease?> LeaseAsync(string worker, IReadOnlyCollection<string> models, TimeSpan wait, CancellationToken cancellationToken = default)
     {
-        using Bell bell = bells.Listen([.. models.Select(MemoryJobs.WorkFor)]);
-        return await loop.WaitAsync(bell, () => Task.FromResult(Take(worker, models)), wait, cancellationToken);
+        using WakeupSubscription wakeup = _wakeups.Subscribe([.. models.Select(MemoryJobStore.GetWorkKey)]);
+        return await _leaseLoop.WaitAsync(wakeup, () => Task.FromResult(TryLease(worker, models)), wait, cancellationToken);
     }
 
     /// <inheritdoc/>
     public Task<bool> RenewAsync(Lease lease, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        lock (gate)
+        lock (_lock)
         {
-            if (jobs.HeldBy(lease) is not { Held: { } held }) return Task.FromResult(false);
-            held.Deadline = time.GetUtcNow() + options.LeaseDuration;
+            if (_jobs.FindLeased(lease) is not { ActiveLease: { } activeLease }) return Task.FromResult(false);
+            activeLease.Deadline = _time.GetUtcNow() + _options.LeaseDuration;
             return Task.FromResult(true);
         }
     }
 
     /// <inheritdoc/>
-    public Task<bool> PublishAsync(Lease lease, Event happening, CancellationToken cancellationToken = default)
+    public Task<bool> PublishAsync(Lease lease, Event jobEvent, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        Event stamped = JobRules.Stamp(lease, happening);
-        lock (gate)
+        Event stamped = JobRules.StampWorkerEvent(lease, jobEvent);
+        lock (_lock)
         {
-            if (jobs.HeldBy(lease) is not { } job)
+            if (_jobs.FindLeased(lease) is not { } job)
             {
                 Telemetry.EventFenced(lease.Model);
-                Log.EventFenced(logger, lease.JobId, lease.Worker, lease.Token);
+                Log.EventFenced(_logger, lease.JobId, lease.Worker, lease.Token);
                 return Task.FromResult(false);
             }
-            if (stamped.State is { } state && JobRules.IsEnd(state.State))
+            if (stamped.State is { } state && JobRules.IsTerminal(state.State))
             {
-                jobs.Release(job, lost: false);
-                if (state.State == JobState.Completed) jobs.ModelOf(job).Completed(time.GetUtcNow() - job.Started!.Value);
-                jobs.End(job, state, Charge.Of(state.Usage));
+                _jobs.ReleaseLease(job, isLost: false);
+                if (state.State == JobState.Completed) _jobs.GetModel(job).RecordCompletion(_time.GetUtcNow() - job.Started!.Value);
+                _jobs.End(job, state, UsageCharge.FromUsage(state.Usage));
             }
             else
             {
-                jobs.Append(job, stamped);
+                _jobs.Append(job, stamped);
             }
             return Task.FromResult(true);
         }
@@ -107,12 +109,12 @@ public sealed class InMemoryJobQueue : IJobQueue
     public Task ReturnAsync(Lease lease, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        lock (gate)
+        lock (_lock)
         {
-            if (jobs.HeldBy(lease) is not { } job) return Task.CompletedTask;
-            jobs.Release(job, lost: false);
-            jobs.ToFront(job);
-            Log.JobReturned(logger, lease.JobId, lease.Worker);
+            if (_jobs.FindLeased(lease) is not { } job) return Task.CompletedTask;
+            _jobs.ReleaseLease(job, isLost: false);
+            _jobs.EnqueueFront(job);
+            Log.JobReturned(_logger, lease.JobId, lease.Worker);
             return Task.CompletedTask;
         }
     }
@@ -121,71 +123,71 @@ public sealed class InMemoryJobQueue : IJobQueue
     public Task<JobInfo?> CancelAsync(string jobId, string reason, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        lock (gate)
+        lock (_lock)
         {
-            if (jobs.Find(jobId) is not { } job) return Task.FromResult<JobInfo?>(null);
-            if (!JobRules.IsEnd(job.State))
+            if (_jobs.Find(jobId) is not { } job) return Task.FromResult<JobInfo?>(null);
+            if (!JobRules.IsTerminal(job.State))
             {
-                bool ran = job.Held is not null;
-                if (ran) jobs.Release(job, lost: true);
-                else jobs.ModelOf(job).Line.Withdraw(job.Ticket);
-                Charge charge = ran ? Charge.Nothing with { ComputeMilliseconds = (long)(time.GetUtcNow() - job.Started!.Value).TotalMilliseconds } : Charge.Nothing;
-                jobs.End(job, new StateChanged { State = JobState.Cancelled, Error = QueueErrors.Cancelled(reason), Attempt = (uint)job.Attempt }, charge);
+                bool ran = job.ActiveLease is not null;
+                if (ran) _jobs.ReleaseLease(job, isLost: true);
+                else _jobs.GetModel(job).Queue.RemoveWaiting(job.QueueEntry);
+                UsageCharge charge = ran ? UsageCharge.Zero with { ComputeMilliseconds = (long)(_time.GetUtcNow() - job.Started!.Value).TotalMilliseconds } : UsageCharge.Zero;
+                _jobs.End(job, new StateChanged { State = JobState.Cancelled, Error = QueueErrors.Cancelled(reason), Attempt = (uint)job.Attempt }, charge);
             }
-            return Task.FromResult<JobInfo?>(jobs.InfoOf(job));
+            return Task.FromResult<JobInfo?>(_jobs.GetInfo(job));
         }
     }
 
     /// <inheritdoc/>
     public Task<JobInfo?> GetAsync(string jobId, CancellationToken cancellationToken = default)
     {
-        lock (gate) return Task.FromResult(jobs.Find(jobId) is { } job ? jobs.InfoOf(job) : null);
+        lock (_lock) return Task.FromResult(_jobs.Find(jobId) is { } job ? _jobs.GetInfo(job) : null);
     }
 
     /// <inheritdoc/>
     public Task<IReadOnlyList<JobInfo>> ListAsync(string owner, int limit, bool activeOnly, CancellationToken cancellationToken = default)
     {
-        lock (gate)
+        lock (_lock)
         {
-            return Task.FromResult<IReadOnlyList<JobInfo>>([.. jobs.All
-                .Where(job => job.Submission.Owner == owner && !(activeOnly && JobRules.IsEnd(job.State)))
-                .OrderByDescending(job => job.Ticket.Number).Take(limit).Select(jobs.InfoOf)]);
+            return Task.FromResult<IReadOnlyList<JobInfo>>([.. _jobs.All
+                .Where(job => job.Submission.Owner == owner && !(activeOnly && JobRules.IsTerminal(job.State)))
+                .OrderByDescending(job => job.QueueEntry.Number).Take(limit).Select(_jobs.GetInfo)]);
         }
     }
 
     /// <inheritdoc/>
-    public Task<string?> OwnerAsync(string jobId, CancellationToken cancellationToken = default)
+    public Task<string?> GetOwnerAsync(string jobId, CancellationToken cancellationToken = default)
     {
-        lock (gate) return Task.FromResult(jobs.Find(jobId)?.Submission.Owner);
+        lock (_lock) return Task.FromResult(_jobs.Find(jobId)?.Submission.Owner);
     }
 
     /// <inheritdoc/>
     public async IAsyncEnumerable<Event> WatchAsync(
         string jobId, ulong fromSequence, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        using Bell bell = bells.Listen(MemoryJobs.NewsOf(jobId));
+        using WakeupSubscription wakeup = _wakeups.Subscribe(MemoryJobStore.GetEventsKey(jobId));
         MemoryJob job;
-        lock (gate) job = jobs.Find(jobId) ?? throw QueueErrors.UnknownJob(jobId);
+        lock (_lock) job = _jobs.Find(jobId) ?? throw QueueErrors.UnknownJob(jobId);
         int next = (int)Math.Min(Math.Max(fromSequence, 1), int.MaxValue) - 1;
         while (true)
         {
-            Event[] news;
-            bool over;
-            lock (gate)
+            Event[] newEvents;
+            bool hasEnded;
+            lock (_lock)
             {
-                ObjectDisposedException.ThrowIf(closed, this);
-                if (jobs.Find(jobId) != job) throw QueueErrors.Forgotten(jobId);
-                news = [.. job.Events.Skip(next)];
-                over = JobRules.IsEnd(job.State);
+                ObjectDisposedException.ThrowIf(_isDisposed, this);
+                if (_jobs.Find(jobId) != job) throw QueueErrors.JobDeletedWhileWatched(jobId);
+                newEvents = [.. job.Events.Skip(next)];
+                hasEnded = JobRules.IsTerminal(job.State);
             }
-            foreach (Event happening in news)
+            foreach (Event jobEvent in newEvents)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                yield return happening.Clone();
+                yield return jobEvent.Clone();
             }
-            if (over) yield break;
-            next += news.Length;
-            await bell.WaitAsync(Timeout.InfiniteTimeSpan, time, cancellationToken);
+            if (hasEnded) yield break;
+            next += newEvents.Length;
+            await wakeup.WaitAsync(Timeout.InfiniteTimeSpan, _time, cancellationToken);
         }
     }
 
@@ -193,62 +195,62 @@ public sealed class InMemoryJobQueue : IJobQueue
     public Task<bool?> DeleteAsync(string jobId, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        lock (gate)
+        lock (_lock)
         {
-            if (jobs.Find(jobId) is not { } job) return Task.FromResult<bool?>(null);
-            if (!JobRules.IsEnd(job.State)) return Task.FromResult<bool?>(false);
-            jobs.Forget(job);
-            Log.JobDeleted(logger, jobId);
+            if (_jobs.Find(jobId) is not { } job) return Task.FromResult<bool?>(null);
+            if (!JobRules.IsTerminal(job.State)) return Task.FromResult<bool?>(false);
+            _jobs.Remove(job);
+            Log.JobDeleted(_logger, jobId);
             return Task.FromResult<bool?>(true);
         }
     }
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<UsageRow>> UsageAsync(string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default)
+    public Task<IReadOnlyList<UsageRow>> GetUsageAsync(string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default)
     {
-        lock (gate) return Task.FromResult(jobs.Accounts.Of(owner, since, until));
+        lock (_lock) return Task.FromResult(_jobs.UsageAccounts.Get(owner, since, until));
     }
 
     /// <inheritdoc/>
-    public Task<int> TellPositionsAsync(IReadOnlyCollection<string> jobIds, TimeSpan notWithin, CancellationToken cancellationToken = default)
+    public Task<int> PublishPositionsAsync(IReadOnlyCollection<string> jobIds, TimeSpan minInterval, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        lock (gate) return Task.FromResult(jobIds.Count(id => jobs.Find(id) is { State: JobState.Queued, Held: null } job && jobs.TellPosition(job, notWithin)));
+        lock (_lock) return Task.FromResult(jobIds.Count(id => _jobs.Find(id) is { State: JobState.Queued, ActiveLease: null } job && _jobs.TryPublishPosition(job, minInterval)));
     }
 
     /// <inheritdoc/>
     public Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default)
     {
-        lock (gate)
+        lock (_lock)
         {
-            Dictionary<string, (int Waiting, int Running)> byModel = jobs.Models
-                .Where(m => m.Value.Line.Count + m.Value.Running > 0)
-                .ToDictionary(m => m.Key, m => (m.Value.Line.Count, m.Value.Running));
+            Dictionary<string, (int Waiting, int Running)> byModel = _jobs.Models
+                .Where(m => m.Value.Queue.Count + m.Value.Running > 0)
+                .ToDictionary(m => m.Key, m => (m.Value.Queue.Count, m.Value.Running));
             return Task.FromResult(new QueueCounts(
-                byModel.Values.Sum(m => m.Waiting), byModel.Values.Sum(m => m.Running), jobs.Completed, jobs.Failed, byModel));
+                byModel.Values.Sum(m => m.Waiting), byModel.Values.Sum(m => m.Running), _jobs.Completed, _jobs.Failed, byModel));
         }
     }
 
     /// <inheritdoc/>
-    public Task<int> ReapAsync(CancellationToken cancellationToken = default)
+    public Task<int> ReapExpiredLeasesAsync(CancellationToken cancellationToken = default)
     {
-        lock (gate)
+        lock (_lock)
         {
-            jobs.ForgetOld();
-            MemoryJob[] expired = [.. jobs.All.Where(job => job.Held?.Deadline <= time.GetUtcNow())
-                .OrderBy(job => job.Held!.Deadline).ThenBy(job => job.Submission.JobId, StringComparer.Ordinal)];
-            foreach (MemoryJob job in expired) jobs.Expire(job);
+            _jobs.RemoveExpired();
+            MemoryJob[] expired = [.. _jobs.All.Where(job => job.ActiveLease?.Deadline <= _time.GetUtcNow())
+                .OrderBy(job => job.ActiveLease!.Deadline).ThenBy(job => job.Submission.JobId, StringComparer.Ordinal)];
+            foreach (MemoryJob job in expired) _jobs.ExpireLease(job);
             return Task.FromResult(expired.Length);
         }
     }
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<DeadLetter>> DeadLettersAsync(int limit, CancellationToken cancellationToken = default)
+    public Task<IReadOnlyList<DeadLetter>> ListDeadLettersAsync(int limit, CancellationToken cancellationToken = default)
     {
-        lock (gate)
+        lock (_lock)
         {
-            return Task.FromResult<IReadOnlyList<DeadLetter>>([.. jobs.All
-                .Where(job => job.Dead).OrderByDescending(job => job.Ended).Take(limit).Select(job => new DeadLetter
+            return Task.FromResult<IReadOnlyList<DeadLetter>>([.. _jobs.All
+                .Where(job => job.IsDeadLetter).OrderByDescending(job => job.Ended).Take(limit).Select(job => new DeadLetter
                 {
                     JobId = job.Submission.JobId,
                     Reason = job.Error!.Message,
@@ -263,58 +265,58 @@ public sealed class InMemoryJobQueue : IJobQueue
     public async Task<JobInfo?> RequeueAsync(string deadJobId, string newJobId, CancellationToken cancellationToken = default)
     {
         MemoryJob? dead;
-        lock (gate) dead = jobs.Find(deadJobId) is { Dead: true } job ? job : null;
+        lock (_lock) dead = _jobs.Find(deadJobId) is { IsDeadLetter: true } job ? job : null;
         if (dead is null) return null;
         JobInfo info = await SubmitAsync(dead.Submission with { JobId = newJobId }, cancellationToken);
-        lock (gate) dead.Dead = false;
-        Log.Requeued(logger, deadJobId, newJobId);
+        lock (_lock) dead.IsDeadLetter = false;
+        Log.Requeued(_logger, deadJobId, newJobId);
         return info;
     }
 
     /// <inheritdoc/>
     public Task ReplyAsync(string jobId, LocalReply reply, CancellationToken cancellationToken = default)
     {
-        lock (gate)
+        lock (_lock)
         {
-            if (jobs.Find(jobId) is not { } job) throw QueueErrors.UnknownJob(jobId);
-            if (!JobRules.IsEnd(job.State)) job.Replies.TryAdd(reply.Ticket, reply.Clone());
+            if (_jobs.Find(jobId) is not { } job) throw QueueErrors.UnknownJob(jobId);
+            if (!JobRules.IsTerminal(job.State)) job.Replies.TryAdd(reply.Ticket, reply.Clone());
         }
-        bells.Ring(MemoryJobs.ReplyTo(jobId, reply.Ticket));
+        _wakeups.Notify(MemoryJobStore.GetReplyKey(jobId, reply.Ticket));
         return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
     public async Task<LocalReply?> AwaitReplyAsync(Lease lease, ulong ticket, TimeSpan timeout, CancellationToken cancellationToken = default)
     {
-        using Bell bell = bells.Listen(MemoryJobs.ReplyTo(lease.JobId, ticket));
-        using CancellationTokenRegistration lost = lease.Lost.Register(bell.Ring);
-        long began = time.GetTimestamp();
+        using WakeupSubscription wakeup = _wakeups.Subscribe(MemoryJobStore.GetReplyKey(lease.JobId, ticket));
+        using CancellationTokenRegistration lost = lease.Lost.Register(wakeup.Notify);
+        long began = _time.GetTimestamp();
         while (true)
         {
-            lock (gate)
+            lock (_lock)
             {
-                if (jobs.HeldBy(lease) is not { } job) return null;
+                if (_jobs.FindLeased(lease) is not { } job) return null;
                 if (job.Replies.Remove(ticket, out LocalReply? reply)) return reply;
             }
-            TimeSpan left = timeout - time.GetElapsedTime(began);
+            TimeSpan left = timeout - _time.GetElapsedTime(began);
             if (left <= TimeSpan.Zero) return null;
-            await bell.WaitAsync(left, time, cancellationToken);
+            await wakeup.WaitAsync(left, _time, cancellationToken);
         }
     }
 
     public ValueTask DisposeAsync()
     {
-        lock (gate) closed = true;
-        bells.RingAll();
+        lock (_lock) _isDisposed = true;
+        _wakeups.NotifyAll();
         return ValueTask.CompletedTask;
     }
 
-    private Lease? Take(string worker, IReadOnlyCollection<string> models)
+    private Lease? TryLease(string worker, IReadOnlyCollection<string> models)
     {
-        lock (gate)
+        lock (_lock)
         {
-            ObjectDisposedException.ThrowIf(closed, this);
-            return jobs.Take(worker, models);
+            ObjectDisposedException.ThrowIf(_isDisposed, this);
+            return _jobs.TryLease(worker, models);
         }
     }
 }

@@ -1,82 +1,83 @@
 using Google.Protobuf.WellKnownTypes;
 using Ndif.Protocol;
+using Ndif.Queue.Rules;
 
-namespace Ndif.Queue;
+namespace Ndif.Queue.Memory;
 
 /// <summary>The workers of a service that is one process.</summary>
 public sealed class InMemoryWorkerRegistry : IWorkerRegistry
 {
-    private readonly QueueOptions options;
-    private readonly TimeProvider time;
-    private readonly Lock gate = new();
-    private readonly Dictionary<string, Announcement> announcements = [];
-    private readonly Dictionary<string, ModelDescription> descriptions = [];
+    private readonly QueueOptions _options;
+    private readonly TimeProvider _time;
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, WorkerHeartbeat> _heartbeats = [];
+    private readonly Dictionary<string, ModelDescription> _descriptions = [];
 
     public InMemoryWorkerRegistry(QueueOptions? options = null, TimeProvider? time = null)
     {
-        this.options = (options ?? new QueueOptions()).Validate();
-        this.time = time ?? TimeProvider.System;
+        this._options = (options ?? new QueueOptions()).Validate();
+        this._time = time ?? TimeProvider.System;
     }
 
     /// <inheritdoc/>
-    public Task AnnounceAsync(WorkerStatus worker, IReadOnlyList<ModelStatus> models, CancellationToken cancellationToken = default)
+    public Task PublishHeartbeatAsync(WorkerStatus worker, IReadOnlyList<ModelStatus> models, CancellationToken cancellationToken = default)
     {
         WorkerStatus seen = worker.Clone();
-        seen.Seen = time.GetUtcNow().ToTimestamp();
-        lock (gate) announcements[worker.Id] = new Announcement(seen, [.. models.Select(m => m.Clone())]);
+        seen.Seen = _time.GetUtcNow().ToTimestamp();
+        lock (_lock) _heartbeats[worker.Id] = new WorkerHeartbeat(seen, [.. models.Select(m => m.Clone())]);
         return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
-    public Task LeaveAsync(string worker, CancellationToken cancellationToken = default)
+    public Task UnregisterAsync(string worker, CancellationToken cancellationToken = default)
     {
-        lock (gate) announcements.Remove(worker);
+        lock (_lock) _heartbeats.Remove(worker);
         return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<WorkerStatus>> WorkersAsync(CancellationToken cancellationToken = default) =>
-        Task.FromResult(Announcement.Workers(Living()));
+    public Task<IReadOnlyList<WorkerStatus>> ListWorkersAsync(CancellationToken cancellationToken = default) =>
+        Task.FromResult(WorkerHeartbeat.ListWorkers(GetLiveHeartbeats()));
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<ModelStatus>> ModelsAsync(CancellationToken cancellationToken = default) =>
-        Task.FromResult(Announcement.Merge(Living()));
+    public Task<IReadOnlyList<ModelStatus>> ListModelsAsync(CancellationToken cancellationToken = default) =>
+        Task.FromResult(WorkerHeartbeat.MergeModels(GetLiveHeartbeats()));
 
     /// <inheritdoc/>
-    public Task DescribeAsync(ModelDescription model, CancellationToken cancellationToken = default) =>
-        DescribeAsync(model, [.. Announcement.NamesOf(model)], cancellationToken);
+    public Task SetDescriptionAsync(ModelDescription model, CancellationToken cancellationToken = default) =>
+        SetDescriptionAsync(model, [.. WorkerHeartbeat.GetModelNames(model)], cancellationToken);
 
     /// <inheritdoc/>
-    public Task DescribeAsync(ModelDescription model, IReadOnlyCollection<string> names, CancellationToken cancellationToken = default)
+    public Task SetDescriptionAsync(ModelDescription model, IReadOnlyCollection<string> names, CancellationToken cancellationToken = default)
     {
-        lock (gate)
+        lock (_lock)
         {
-            foreach (string name in names) descriptions[name] = model.Clone();
+            foreach (string name in names) _descriptions[name] = model.Clone();
         }
         return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
-    public Task ForgetAsync(string name, CancellationToken cancellationToken = default)
+    public Task RemoveDescriptionAsync(string name, CancellationToken cancellationToken = default)
     {
-        lock (gate) descriptions.Remove(name);
+        lock (_lock) _descriptions.Remove(name);
         return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
-    public Task<ModelDescription?> DescriptionAsync(string model, CancellationToken cancellationToken = default)
+    public Task<ModelDescription?> GetDescriptionAsync(string model, CancellationToken cancellationToken = default)
     {
-        lock (gate) return Task.FromResult(descriptions.GetValueOrDefault(model)?.Clone());
+        lock (_lock) return Task.FromResult(_descriptions.GetValueOrDefault(model)?.Clone());
     }
 
-    private List<Announcement> Living()
+    private List<WorkerHeartbeat> GetLiveHeartbeats()
     {
-        DateTimeOffset oldest = time.GetUtcNow() - options.HeartbeatLifetime;
-        lock (gate)
+        DateTimeOffset oldest = _time.GetUtcNow() - _options.HeartbeatLifetime;
+        lock (_lock)
         {
-            foreach (string gone in announcements.Where(a => a.Value.Worker.Seen.ToDateTimeOffset() <= oldest).Select(a => a.Key).ToArray())
-                announcements.Remove(gone);
-            return [.. announcements.Values];
+            foreach (string expired in _heartbeats.Where(a => a.Value.Worker.Seen.ToDateTimeOffset() <= oldest).Select(a => a.Key).ToArray())
+                _heartbeats.Remove(expired);
+            return [.. _heartbeats.Values];
         }
     }
 }

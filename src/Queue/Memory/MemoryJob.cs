@@ -1,14 +1,15 @@
 using Google.Protobuf.WellKnownTypes;
 using Ndif.Protocol;
+using Ndif.Queue.Rules;
 
-namespace Ndif.Queue;
+namespace Ndif.Queue.Memory;
 
 /// <summary>A job as the in-memory queue keeps it. Touched only under the queue's lock.</summary>
 internal sealed class MemoryJob(JobSubmission submission, long number, DateTimeOffset submitted, string? traceParent)
 {
     public JobSubmission Submission { get; private set; } = submission;
 
-    public Ticket Ticket { get; } = new(submission.JobId, submission.Owner, number, submission.Cost / submission.Weight);
+    public QueueEntry QueueEntry { get; } = new(submission.JobId, submission.Owner, number, submission.Cost / submission.Weight);
 
     public DateTimeOffset Submitted => submitted;
 
@@ -24,15 +25,15 @@ internal sealed class MemoryJob(JobSubmission submission, long number, DateTimeO
     public int Attempt { get; set; }
 
     /// <summary>Leases that expired.</summary>
-    public int Deaths { get; set; }
+    public int LostLeases { get; set; }
 
-    public bool Dead { get; set; }
+    public bool IsDeadLetter { get; set; }
 
     /// <summary>The running lease; null if the job waits or has ended.</summary>
-    public HeldLease? Held { get; set; }
+    public ActiveLease? ActiveLease { get; set; }
 
     /// <summary>The position that its watchers were told last, and when.</summary>
-    public (int Position, DateTimeOffset At) Told { get; set; }
+    public (int Position, DateTimeOffset At) LastPublishedPosition { get; set; }
 
     public string Worker { get; set; } = "";
 
@@ -45,13 +46,13 @@ internal sealed class MemoryJob(JobSubmission submission, long number, DateTimeO
     public Usage? Usage { get; set; }
 
     /// <summary>An ended job is never run again, unless it is a dead letter.</summary>
-    public void DropProgram() => Submission = Submission with { Program = default };
+    public void ReleaseProgram() => Submission = Submission with { Program = default };
 
-    public JobInfo Info(int position, double waitSeconds) => new()
+    public JobInfo ToJobInfo(int position, double waitSeconds) => new()
     {
         Id = Submission.JobId,
         State = State,
-        Model = JobRules.ModelOf(Submission.Model),
+        Model = JobRules.ParseModelRef(Submission.Model),
         Submitted = submitted.ToTimestamp(),
         Started = Started?.ToTimestamp(),
         Ended = Ended?.ToTimestamp(),
@@ -66,7 +67,7 @@ internal sealed class MemoryJob(JobSubmission submission, long number, DateTimeO
 }
 
 /// <summary>The queue's side of a lease.</summary>
-internal sealed class HeldLease(long token, DateTimeOffset deadline, CancellationTokenSource lost)
+internal sealed class ActiveLease(long token, DateTimeOffset deadline, CancellationTokenSource lost)
 {
     public long Token => token;
 

@@ -5,9 +5,11 @@ using Google.Protobuf.WellKnownTypes;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Ndif.Protocol;
+using Ndif.Queue.Rules;
+using Ndif.Queue.Wakeups;
 using StackExchange.Redis;
 
-namespace Ndif.Queue;
+namespace Ndif.Queue.Redis;
 
 /// <summary>
 /// The queue of a cluster. Redis holds everything; each step is one atomic script (Scripts/*.lua), so any process may die between
@@ -31,49 +33,49 @@ namespace Ndif.Queue;
 /// </summary>
 public sealed class RedisJobQueue : IJobQueue
 {
-    private readonly QueueOptions options;
-    private readonly ILogger logger;
-    private readonly RedisKeys keys;
-    private readonly RedisCalls calls;
-    private readonly RedisBells bells;
-    private readonly RedisLeases leases = new();
-    private readonly RedisEventStream stream;
-    private readonly LeaseLoop loop;
-    private volatile bool closed;
+    private readonly QueueOptions _options;
+    private readonly ILogger _logger;
+    private readonly RedisKeys _keys;
+    private readonly RedisCommandExecutor _commands;
+    private readonly RedisWakeupHub _wakeups;
+    private readonly RedisLeaseTracker _leases = new();
+    private readonly RedisEventStream _eventStream;
+    private readonly LeaseWaitLoop _leaseLoop;
+    private volatile bool _isDisposed;
 
     /// <param name="connection">Shared, and not closed with the queue.</param>
     public RedisJobQueue(IConnectionMultiplexer connection, QueueOptions? options = null, ILogger<RedisJobQueue>? logger = null)
     {
-        this.options = (options ?? new QueueOptions()).Validate();
-        this.logger = logger ?? NullLogger<RedisJobQueue>.Instance;
-        keys = new RedisKeys(this.options.Prefix);
-        calls = new RedisCalls(connection, keys);
-        bells = new RedisBells(connection, keys, this.logger);
-        stream = new RedisEventStream(calls, bells, this.options);
-        loop = new LeaseLoop(ReapAsync, this.options.SafetyPoll, TimeProvider.System);
+        this._options = (options ?? new QueueOptions()).Validate();
+        this._logger = logger ?? NullLogger<RedisJobQueue>.Instance;
+        _keys = new RedisKeys(this._options.Prefix);
+        _commands = new RedisCommandExecutor(connection, _keys);
+        _wakeups = new RedisWakeupHub(connection, _keys, this._logger);
+        _eventStream = new RedisEventStream(_commands, _wakeups, this._options);
+        _leaseLoop = new LeaseWaitLoop(ReapExpiredLeasesAsync, this._options.SafetyPoll, TimeProvider.System);
     }
 
     /// <inheritdoc/>
     public async Task<JobInfo> SubmitAsync(JobSubmission submission, CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
-        JobRules.Check(submission);
-        using Activity? activity = Telemetry.Submitting(submission);
-        RedisResult reply = await calls.RunAsync(
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        JobRules.Validate(submission);
+        using Activity? activity = Telemetry.StartSubmitActivity(submission);
+        RedisResult reply = await _commands.ExecuteScriptAsync(
             RedisScript.Submit, submission.JobId, submission.Owner, submission.Model, submission.Program,
-            Exactly(submission.Cost / submission.Weight), Exactly(submission.Weight), Exactly(submission.Cost),
+            FormatRoundTrip(submission.Cost / submission.Weight), FormatRoundTrip(submission.Weight), FormatRoundTrip(submission.Cost),
             submission.TimeLimit is { } limit ? (RedisValue)(long)limit.TotalMilliseconds : "", Activity.Current?.Id ?? "",
-            submission.ResultBytes is { } most ? most : "", submission.Quota?.InFlight ?? RedisValue.EmptyString, submission.Quota?.PerMinute ?? 0,
+            submission.MaxResultBytes is { } most ? most : "", submission.Quota?.InFlight ?? RedisValue.EmptyString, submission.Quota?.PerMinute ?? 0,
             submission.Quota?.Waiting ?? 0, submission.Quota?.Depth ?? 0);
-        if (reply.Resp2Type != ResultType.Array) throw QueueErrors.OtherOwner(submission.JobId);
+        if (reply.Resp2Type != ResultType.Array) throw QueueErrors.JobIdTaken(submission.JobId);
         var parts = (RedisResult[])reply!;
         if (parts[0].Resp2Type != ResultType.Array)
-            throw QuotaRules.Refusal((string)parts[0]!, (long)parts[1], (long)parts[2], (double)parts[3], (double)parts[4] / 1000, (int)parts[5]);
-        JobInfo info = JobRow.Read(parts[0]);
+            throw QuotaRules.ToException((string)parts[0]!, (long)parts[1], (long)parts[2], (double)parts[3], (double)parts[4] / 1000, (int)parts[5]);
+        JobInfo info = RedisJobReader.Read(parts[0]);
         if ((int)parts[1] == 1)
         {
             Telemetry.JobSubmitted(submission.Model);
-            Log.JobQueued(logger, submission.JobId, submission.Model, info.Position);
+            Log.JobQueued(_logger, submission.JobId, submission.Model, info.Position);
         }
         return info;
     }
@@ -81,43 +83,43 @@ public sealed class RedisJobQueue : IJobQueue
     /// <inheritdoc/>
     public async Task<Lease?> LeaseAsync(string worker, IReadOnlyCollection<string> models, TimeSpan wait, CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
-        await bells.SubscribeAsync("lost", message => leases.Lose(long.Parse(message.AsSpan(message.IndexOf(' ', StringComparison.Ordinal) + 1), CultureInfo.InvariantCulture)));
-        using Bell bell = await bells.ListenAsync("work", models);
-        return await loop.WaitAsync(bell, () => TakeAsync(worker, models), wait, cancellationToken);
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        await _wakeups.HandleMessagesAsync("lost", message => _leases.MarkLost(long.Parse(message.AsSpan(message.IndexOf(' ', StringComparison.Ordinal) + 1), CultureInfo.InvariantCulture)));
+        using WakeupSubscription wakeup = await _wakeups.SubscribeAsync("work", models);
+        return await _leaseLoop.WaitAsync(wakeup, () => TryLeaseAsync(worker, models), wait, cancellationToken);
     }
 
     /// <inheritdoc/>
     public async Task<bool> RenewAsync(Lease lease, CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
-        bool holds = (int)await calls.RunAsync(RedisScript.Renew, lease.JobId, lease.Token, Milliseconds(options.LeaseDuration)) == 1;
-        if (!holds) leases.Lose(lease.Token);
-        return holds;
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        bool isHeld = (int)await _commands.ExecuteScriptAsync(RedisScript.Renew, lease.JobId, lease.Token, ToMilliseconds(_options.LeaseDuration)) == 1;
+        if (!isHeld) _leases.MarkLost(lease.Token);
+        return isHeld;
     }
 
     /// <inheritdoc/>
-    public async Task<bool> PublishAsync(Lease lease, Event happening, CancellationToken cancellationToken = default)
+    public async Task<bool> PublishAsync(Lease lease, Event jobEvent, CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
-        Event stamped = JobRules.Stamp(lease, happening);
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        Event stamped = JobRules.StampWorkerEvent(lease, jobEvent);
         StateChanged? state = stamped.State;
-        Charge charge = Charge.Of(state?.Usage);
-        bool published = (int)await calls.RunAsync(
+        UsageCharge charge = UsageCharge.FromUsage(state?.Usage);
+        bool published = (int)await _commands.ExecuteScriptAsync(
             RedisScript.Publish, lease.JobId, lease.Token, stamped.ToByteArray(), Guid.NewGuid().ToByteArray(),
-            state is null ? "" : (int)state.State, Bytes(state?.Error), Bytes(state?.Usage),
+            state is null ? "" : (int)state.State, ToBytes(state?.Error), ToBytes(state?.Usage),
             charge.Tokens, charge.Passes, charge.ComputeMilliseconds, charge.ResultBytes) == 1;
         if (!published)
         {
-            leases.Lose(lease.Token);
+            _leases.MarkLost(lease.Token);
             Telemetry.EventFenced(lease.Model);
-            Log.EventFenced(logger, lease.JobId, lease.Worker, lease.Token);
+            Log.EventFenced(_logger, lease.JobId, lease.Worker, lease.Token);
         }
-        else if (state is not null && JobRules.IsEnd(state.State))
+        else if (state is not null && JobRules.IsTerminal(state.State))
         {
-            leases.Release(lease);
+            _leases.Release(lease);
             Telemetry.Charged(lease.Model, charge);
-            Log.JobEnded(logger, lease.JobId, state.State);
+            Log.JobEnded(_logger, lease.JobId, state.State);
         }
         return published;
     }
@@ -125,115 +127,115 @@ public sealed class RedisJobQueue : IJobQueue
     /// <inheritdoc/>
     public async Task ReturnAsync(Lease lease, CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
-        leases.Release(lease);
-        if ((int)await calls.RunAsync(RedisScript.Return, lease.JobId, lease.Token) == 1) Log.JobReturned(logger, lease.JobId, lease.Worker);
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        _leases.Release(lease);
+        if ((int)await _commands.ExecuteScriptAsync(RedisScript.Return, lease.JobId, lease.Token) == 1) Log.JobReturned(_logger, lease.JobId, lease.Worker);
     }
 
     /// <inheritdoc/>
     public async Task<JobInfo?> CancelAsync(string jobId, string reason, CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
-        RedisResult reply = await calls.RunAsync(RedisScript.Cancel, jobId, QueueErrors.Cancelled(reason).ToByteArray());
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        RedisResult reply = await _commands.ExecuteScriptAsync(RedisScript.Cancel, jobId, QueueErrors.Cancelled(reason).ToByteArray());
         if (reply.IsNull) return null;
         var parts = (RedisResult[])reply!;
-        if ((int)parts[1] == 1) Log.JobEnded(logger, jobId, JobState.Cancelled);
-        return JobRow.Read(parts[0]);
+        if ((int)parts[1] == 1) Log.JobEnded(_logger, jobId, JobState.Cancelled);
+        return RedisJobReader.Read(parts[0]);
     }
 
     /// <inheritdoc/>
     public async Task<JobInfo?> GetAsync(string jobId, CancellationToken cancellationToken = default) =>
-        await LookAsync([jobId], cancellationToken) is [var job, ..] ? job : null;
+        await GetJobsAsync([jobId], cancellationToken) is [var job, ..] ? job : null;
 
     /// <inheritdoc/>
     public async Task<IReadOnlyList<JobInfo>> ListAsync(string owner, int limit, bool activeOnly, CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
+        ThrowIfDisposedOrCancelled(cancellationToken);
         if (limit <= 0) return [];
-        RedisValue[] ids = await calls.CallAsync("list", database =>
-            database.SortedSetRangeByRankAsync(activeOnly ? keys.Active(owner) : keys.Jobs(owner), 0, limit - 1, Order.Descending));
-        return await LookAsync(ids, cancellationToken);
+        RedisValue[] ids = await _commands.ExecuteAsync("list", database =>
+            database.SortedSetRangeByRankAsync(activeOnly ? _keys.Active(owner) : _keys.Jobs(owner), 0, limit - 1, Order.Descending));
+        return await GetJobsAsync(ids, cancellationToken);
     }
 
     /// <inheritdoc/>
-    public async Task<string?> OwnerAsync(string jobId, CancellationToken cancellationToken = default)
+    public async Task<string?> GetOwnerAsync(string jobId, CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
-        return await calls.CallAsync("owner", database => database.HashGetAsync(keys.Job(jobId), "owner"));
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        return await _commands.ExecuteAsync("owner", database => database.HashGetAsync(_keys.Job(jobId), "owner"));
     }
 
     /// <inheritdoc/>
     public IAsyncEnumerable<Event> WatchAsync(string jobId, ulong fromSequence, CancellationToken cancellationToken = default) =>
-        stream.WatchAsync(jobId, fromSequence, cancellationToken);
+        _eventStream.WatchAsync(jobId, fromSequence, cancellationToken);
 
     /// <inheritdoc/>
     public async Task<bool?> DeleteAsync(string jobId, CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
-        RedisResult reply = await calls.RunAsync(RedisScript.Delete, jobId);
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        RedisResult reply = await _commands.ExecuteScriptAsync(RedisScript.Delete, jobId);
         if (reply.IsNull) return null;
         if ((int)reply != 1) return false;
-        Log.JobDeleted(logger, jobId);
+        Log.JobDeleted(_logger, jobId);
         return true;
     }
 
     /// <inheritdoc/>
-    public async Task<IReadOnlyList<UsageRow>> UsageAsync(string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default)
+    public async Task<IReadOnlyList<UsageRow>> GetUsageAsync(string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
-        DateOnly today = DateOnly.FromDateTime(DateTime.UtcNow), oldest = today.AddDays(-Accounts.KeptDays);
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        DateOnly today = DateOnly.FromDateTime(DateTime.UtcNow), oldest = today.AddDays(-UsageAccounting.RetentionDays);
         if (since < oldest) since = oldest;
         if (until > today.AddDays(1)) until = today.AddDays(1); // the server's clock may be ahead
         if (until < since) return [];
-        return Accounts.InOrder(AccountRow.Read(await calls.RunAsync(RedisScript.Usage, owner, AccountRow.Number(since), AccountRow.Number(until))));
+        return UsageAccounting.Sort(RedisUsageReader.Read(await _commands.ExecuteScriptAsync(RedisScript.Usage, owner, RedisUsageReader.ToDayNumber(since), RedisUsageReader.ToDayNumber(until))));
     }
 
     /// <inheritdoc/>
-    public async Task<int> TellPositionsAsync(IReadOnlyCollection<string> jobIds, TimeSpan notWithin, CancellationToken cancellationToken = default)
+    public async Task<int> PublishPositionsAsync(IReadOnlyCollection<string> jobIds, TimeSpan minInterval, CancellationToken cancellationToken = default)
     {
-        int told = 0;
+        int published = 0;
         foreach (string[] some in jobIds.Chunk(256)) // Redis does nothing else meanwhile
         {
-            Enter(cancellationToken);
-            told += (int)await calls.RunAsync(RedisScript.Tell, [Milliseconds(notWithin), .. some.Select(id => (RedisValue)id)]);
+            ThrowIfDisposedOrCancelled(cancellationToken);
+            published += (int)await _commands.ExecuteScriptAsync(RedisScript.Tell, [ToMilliseconds(minInterval), .. some.Select(id => (RedisValue)id)]);
         }
-        return told;
+        return published;
     }
 
     /// <inheritdoc/>
     public async Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
-        var counts = (RedisResult[])(await calls.RunAsync(RedisScript.Count))!;
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        var counts = (RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.Count))!;
         Dictionary<string, (int Waiting, int Running)> byModel = counts.Skip(2).Chunk(3)
             .ToDictionary(m => (string)m[0]!, m => ((int)m[1], (int)m[2]));
         return new QueueCounts(byModel.Values.Sum(m => m.Waiting), byModel.Values.Sum(m => m.Running), (long)counts[0], (long)counts[1], byModel);
     }
 
     /// <inheritdoc/>
-    public async Task<int> ReapAsync(CancellationToken cancellationToken = default)
+    public async Task<int> ReapExpiredLeasesAsync(CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
-        var expired = (RedisResult[])(await calls.RunAsync(RedisScript.Reap, options.MaxAttempts, Milliseconds(options.Retention), Milliseconds(options.LeaseDuration)))!;
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        var expired = (RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.Reap, _options.MaxAttempts, ToMilliseconds(_options.Retention), ToMilliseconds(_options.LeaseDuration)))!;
         foreach (RedisResult one in expired)
         {
             var parts = (RedisResult[])one!;
             (string id, string model, string worker, int deaths, bool dead) =
                 ((string)parts[0]!, (string)parts[1]!, (string)parts[2]!, (int)parts[3], (int)parts[4] == 1);
             Telemetry.LeaseExpired(model, dead);
-            if (dead) Log.DeadLetter(logger, id, worker, deaths);
-            else Log.LeaseExpired(logger, id, worker, deaths);
+            if (dead) Log.DeadLetter(_logger, id, worker, deaths);
+            else Log.LeaseExpired(_logger, id, worker, deaths);
         }
         return expired.Length;
     }
 
     /// <inheritdoc/>
-    public async Task<IReadOnlyList<DeadLetter>> DeadLettersAsync(int limit, CancellationToken cancellationToken = default)
+    public async Task<IReadOnlyList<DeadLetter>> ListDeadLettersAsync(int limit, CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
+        ThrowIfDisposedOrCancelled(cancellationToken);
         if (limit <= 0) return [];
-        RedisValue[] ids = await calls.CallAsync("dead letters", database => database.SortedSetRangeByRankAsync(keys.Dead, 0, limit - 1, Order.Descending));
-        return [.. (await LookAsync(ids, cancellationToken)).Select(job => new DeadLetter
+        RedisValue[] ids = await _commands.ExecuteAsync("dead letters", database => database.SortedSetRangeByRankAsync(_keys.Dead, 0, limit - 1, Order.Descending));
+        return [.. (await GetJobsAsync(ids, cancellationToken)).Select(job => new DeadLetter
         {
             JobId = job.Id,
             Reason = job.Error.Message,
@@ -246,85 +248,85 @@ public sealed class RedisJobQueue : IJobQueue
     /// <inheritdoc/>
     public async Task<JobInfo?> RequeueAsync(string deadJobId, string newJobId, CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
-        double? died = await calls.CallAsync("requeue", database => database.SortedSetScoreAsync(keys.Dead, deadJobId));
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        double? died = await _commands.ExecuteAsync("requeue", database => database.SortedSetScoreAsync(_keys.Dead, deadJobId));
         if (died is null) return null;
-        RedisValue[] job = await calls.CallAsync("requeue", database =>
-            database.HashGetAsync(keys.Job(deadJobId), ["owner", "model", "program", "weight", "cost", "limit", "most"]));
+        RedisValue[] job = await _commands.ExecuteAsync("requeue", database =>
+            database.HashGetAsync(_keys.Job(deadJobId), ["owner", "model", "program", "weight", "cost", "limit", "most"]));
         if (job[0].IsNull || job[2].IsNull) return null; // forgotten this moment
         JobInfo info = await SubmitAsync(
             new JobSubmission(
                 newJobId, job[0]!, job[1]!, (byte[])job[2]!, (double)job[3], (double)job[4],
-                job[5].IsNullOrEmpty ? null : TimeSpan.FromMilliseconds((long)job[5]), ResultBytes: job[6].IsNullOrEmpty ? null : (long)job[6]),
+                job[5].IsNullOrEmpty ? null : TimeSpan.FromMilliseconds((long)job[5]), MaxResultBytes: job[6].IsNullOrEmpty ? null : (long)job[6]),
             cancellationToken);
-        await calls.CallAsync("requeue", database => database.SortedSetRemoveAsync(keys.Dead, deadJobId));
-        Log.Requeued(logger, deadJobId, newJobId);
+        await _commands.ExecuteAsync("requeue", database => database.SortedSetRemoveAsync(_keys.Dead, deadJobId));
+        Log.Requeued(_logger, deadJobId, newJobId);
         return info;
     }
 
     /// <inheritdoc/>
     public async Task ReplyAsync(string jobId, LocalReply reply, CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
-        if ((await calls.RunAsync(RedisScript.Reply, jobId, reply.Ticket, reply.ToByteArray())).IsNull) throw QueueErrors.UnknownJob(jobId);
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        if ((await _commands.ExecuteScriptAsync(RedisScript.Reply, jobId, reply.Ticket, reply.ToByteArray())).IsNull) throw QueueErrors.UnknownJob(jobId);
     }
 
     /// <inheritdoc/>
     public async Task<LocalReply?> AwaitReplyAsync(Lease lease, ulong ticket, TimeSpan timeout, CancellationToken cancellationToken = default)
     {
-        Enter(cancellationToken);
-        using Bell bell = await bells.ListenAsync("replied", $"{lease.JobId} {ticket}");
-        using CancellationTokenRegistration lost = lease.Lost.Register(bell.Ring);
+        ThrowIfDisposedOrCancelled(cancellationToken);
+        using WakeupSubscription wakeup = await _wakeups.SubscribeAsync("replied", $"{lease.JobId} {ticket}");
+        using CancellationTokenRegistration lost = lease.Lost.Register(wakeup.Notify);
         long began = TimeProvider.System.GetTimestamp();
         while (true)
         {
-            RedisResult reply = await calls.RunAsync(RedisScript.TakeReply, lease.JobId, lease.Token, ticket);
+            RedisResult reply = await _commands.ExecuteScriptAsync(RedisScript.TakeReply, lease.JobId, lease.Token, ticket);
             if (reply.Resp2Type == ResultType.BulkString) return LocalReply.Parser.ParseFrom((byte[])reply!);
             TimeSpan left = timeout - TimeProvider.System.GetElapsedTime(began);
             if ((int)reply < 0 || left <= TimeSpan.Zero) return null;
-            await bell.WaitAsync(left < options.SafetyPoll ? left : options.SafetyPoll, TimeProvider.System, cancellationToken);
+            await wakeup.WaitAsync(left < _options.SafetyPoll ? left : _options.SafetyPoll, TimeProvider.System, cancellationToken);
         }
     }
 
     /// <summary>Ends what waits here. The connection stays open.</summary>
     public ValueTask DisposeAsync()
     {
-        if (closed) return ValueTask.CompletedTask;
-        closed = true;
-        bells.Dispose();
+        if (_isDisposed) return ValueTask.CompletedTask;
+        _isDisposed = true;
+        _wakeups.Dispose();
         return ValueTask.CompletedTask;
     }
 
-    private async Task<Lease?> TakeAsync(string worker, IReadOnlyCollection<string> models)
+    private async Task<Lease?> TryLeaseAsync(string worker, IReadOnlyCollection<string> models)
     {
-        ObjectDisposedException.ThrowIf(closed, this);
-        RedisResult granted = await calls.RunAsync(
-            RedisScript.Lease, [worker, Milliseconds(options.LeaseDuration), Guid.NewGuid().ToByteArray(), .. models.Select(m => (RedisValue)m)]);
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        RedisResult granted = await _commands.ExecuteScriptAsync(
+            RedisScript.Lease, [worker, ToMilliseconds(_options.LeaseDuration), Guid.NewGuid().ToByteArray(), .. models.Select(m => (RedisValue)m)]);
         if (granted.IsNull) return null;
         var parts = (RedisResult[])granted!;
-        Lease lease = leases.Hold(parts, worker);
+        Lease lease = _leases.Track(parts, worker);
         Telemetry.JobLeased(lease, DateTimeOffset.FromUnixTimeMilliseconds((long)parts[9]));
-        Log.JobLeased(logger, lease.JobId, worker, lease.Attempt, lease.Token);
+        Log.JobLeased(_logger, lease.JobId, worker, lease.Attempt, lease.Token);
         return lease;
     }
 
-    private async Task<IReadOnlyList<JobInfo>> LookAsync(RedisValue[] ids, CancellationToken cancellationToken)
+    private async Task<IReadOnlyList<JobInfo>> GetJobsAsync(RedisValue[] ids, CancellationToken cancellationToken)
     {
-        Enter(cancellationToken);
+        ThrowIfDisposedOrCancelled(cancellationToken);
         if (ids.Length == 0) return [];
-        return [.. ((RedisResult[])(await calls.RunAsync(RedisScript.Look, ids))!).Select(JobRow.Read)];
+        return [.. ((RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.Look, ids))!).Select(RedisJobReader.Read)];
     }
 
-    private void Enter(CancellationToken cancellationToken)
+    private void ThrowIfDisposedOrCancelled(CancellationToken cancellationToken)
     {
-        ObjectDisposedException.ThrowIf(closed, this);
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
         cancellationToken.ThrowIfCancellationRequested();
     }
 
-    private static RedisValue Bytes(IMessage? message) => message is null ? "" : message.ToByteArray();
+    private static RedisValue ToBytes(IMessage? message) => message is null ? "" : message.ToByteArray();
 
-    private static long Milliseconds(TimeSpan span) => (long)span.TotalMilliseconds;
+    private static long ToMilliseconds(TimeSpan span) => (long)span.TotalMilliseconds;
 
     /// <summary>All digits: both implementations compare tags to the last bit.</summary>
-    private static string Exactly(double number) => number.ToString("R", CultureInfo.InvariantCulture);
+    private static string FormatRoundTrip(double number) => number.ToString("R", CultureInfo.InvariantCulture);
 }

@@ -1,6 +1,6 @@
 using StackExchange.Redis;
 
-namespace Ndif.Queue;
+namespace Ndif.Queue.Redis;
 
 /// <summary>
 /// Every key of a deployment, behind its prefix. Owners and models hold no blanks, so a blank parts two of them.

@@ -2,7 +2,7 @@ using System.Security.Cryptography;
 using System.Text;
 using StackExchange.Redis;
 
-namespace Ndif.Queue;
+namespace Ndif.Queue.Redis;
 
 /// <summary>One script of Redis/Scripts, with what they share before it. Called by its hash; its text travels once per server.</summary>
 internal sealed class RedisScript

@@ -1,6 +1,6 @@
 using Ndif.Protocol;
 
-namespace Ndif.Server;
+namespace Ndif.Server.Admission;
 
 /// <summary>What this service can run, as far as the gateway must know it.</summary>
 /// <param name="Validate">

@@ -3,8 +3,10 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Ndif.Protocol;
+using Ndif.Server.Grpc;
+using Ndif.Server.Keys;
 
-namespace Ndif.Server;
+namespace Ndif.Server.Blobs;
 
 /// <summary>
 /// Blobs over plain HTTP, two to three times faster than gRPC messages for large tensors: `GET /v1/blobs/{id}` with ranges and ETag,
@@ -14,33 +16,33 @@ internal static class BlobEndpoints
 {
     public static void Map(IEndpointRouteBuilder routes)
     {
-        var scope = new RequiresAttribute(Scopes.Run);
+        var scope = new RequiresScopeAttribute(Scopes.Run);
         routes.MapMethods("/v1/blobs/{id}", [HttpMethods.Get, HttpMethods.Head], GetAsync).WithMetadata(scope);
         routes.MapPut("/v1/blobs/{id}", PutAsync).WithMetadata(scope);
     }
 
-    private static Task GetAsync(string id, HttpContext context, BlobTransfer blobs, GatewayOptions options, Failures failures) => GuardAsync(context, failures, async () =>
+    private static Task GetAsync(string id, HttpContext context, BlobTransfer blobs, GatewayOptions options, ExceptionTranslator exceptionTranslator) => WriteErrorsAsJsonAsync(context, exceptionTranslator, async () =>
     {
-        await using Stream content = await blobs.OpenAsync(context.Caller(), id, context.RequestAborted);
-        await BlobAnswer.SendAsync(context, id, content, options.ReaderPatience);
+        await using Stream content = await blobs.OpenAsync(context.GetCaller(), id, context.RequestAborted);
+        await BlobResponse.WriteAsync(context, id, content, options.ReaderPatience);
         if (HttpMethods.IsGet(context.Request.Method)) Telemetry.BlobBytes.Add(context.Response.ContentLength ?? 0, new KeyValuePair<string, object?>("direction", "out"));
     });
 
-    private static Task PutAsync(string id, HttpContext context, BlobTransfer blobs, Failures failures) => GuardAsync(context, failures, async () =>
+    private static Task PutAsync(string id, HttpContext context, BlobTransfer blobs, ExceptionTranslator exceptionTranslator) => WriteErrorsAsJsonAsync(context, exceptionTranslator, async () =>
     {
-        if (!BlobIds.IsValid(id)) throw ServerErrors.WrongChecksum(id, "a lower-case hex SHA-256");
+        if (!BlobIds.IsValid(id)) throw ServerErrors.ChecksumMismatch(id, "a lower-case hex SHA-256");
         BlobRef stored = await blobs.PutAsync(
-            context.Caller(), () => id, (target, cancel) => context.Request.BodyReader.CopyToAsync(target, cancel), context.RequestAborted);
+            context.GetCaller(), () => id, (target, cancel) => context.Request.BodyReader.CopyToAsync(target, cancel), context.RequestAborted);
         context.Response.StatusCode = StatusCodes.Status201Created;
         await context.Response.WriteAsJsonAsync(new BlobJson(stored.Id, stored.Length), BlobJsonContext.Default.BlobJson);
     });
 
     /// <summary>Typed errors as JSON, unless the answer has begun; then the connection breaks, which the client sees as an incomplete body.</summary>
-    private static async Task GuardAsync(HttpContext context, Failures failures, Func<Task> handle)
+    private static async Task WriteErrorsAsJsonAsync(HttpContext context, ExceptionTranslator exceptionTranslator, Func<Task> handler)
     {
         try
         {
-            await handle();
+            await handler();
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
@@ -49,7 +51,7 @@ internal static class BlobEndpoints
         catch (Exception failure) when (!context.Response.HasStarted)
         {
             context.Response.Headers.Clear();
-            await ErrorJson.WriteAsync(context.Response, failures.ErrorOf(failure));
+            await ErrorJson.WriteAsync(context.Response, exceptionTranslator.ToError(failure));
         }
     }
 }

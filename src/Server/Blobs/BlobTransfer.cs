@@ -4,8 +4,10 @@ using Grpc.Core;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Queue;
+using Ndif.Server.Grpc;
+using Ndif.Server.Keys;
 
-namespace Ndif.Server;
+namespace Ndif.Server.Blobs;
 
 /// <summary>Blobs in and out, whichever protocol carries them: who may read, how large, and whether the bytes are what was named.</summary>
 internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILogger<BlobTransfer> logger)
@@ -14,7 +16,7 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
     /// <exception cref="NdifException">UNKNOWN_BLOB, whether it is not there or not the caller's.</exception>
     public async Task<Stream> OpenAsync(Caller caller, string id, CancellationToken cancellationToken)
     {
-        if (!BlobIds.IsValid(id) || !await blobs.MayReadAsync(id, caller.Id, cancellationToken)) throw ServerErrors.UnknownBlob(id);
+        if (!BlobIds.IsValid(id) || !await blobs.CanReadAsync(id, caller.Id, cancellationToken)) throw ServerErrors.UnknownBlob(id);
         return await blobs.OpenAsync(id, cancellationToken) ?? throw ServerErrors.UnknownBlob(id);
     }
 
@@ -26,21 +28,21 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
     {
         var missing = new List<string>();
         foreach (string id in ids)
-            if (!BlobIds.IsValid(id) || !await blobs.MayReadAsync(id, caller.Id, cancellationToken) || !await blobs.ExistsAsync(id, cancellationToken))
+            if (!BlobIds.IsValid(id) || !await blobs.CanReadAsync(id, caller.Id, cancellationToken) || !await blobs.ExistsAsync(id, cancellationToken))
                 missing.Add(id);
         return missing;
     }
 
     /// <summary>Stores what <paramref name="write"/> writes and grants it to the caller, once its hash is the one that was claimed.</summary>
-    /// <param name="claimed">The id the caller expects; empty for none.</param>
+    /// <param name="getExpectedId">The id the caller expects; empty for none.</param>
     /// <exception cref="NdifException">CORRUPT_DATA or LIMIT_EXCEEDED.</exception>
     public async Task<BlobRef> PutAsync(
-        Caller caller, Func<string> claimed, Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken)
+        Caller caller, Func<string> getExpectedId, Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken)
     {
         BlobRef stored = await blobs.PutAsync(
             (target, cancel) => write(new BoundedStream(target, options.BlobBytes), cancel), cancellationToken);
         // Wrong bytes stay without a grant until they expire: nobody can read them by the name that was claimed.
-        if (claimed() is { Length: > 0 } expected && expected != stored.Id) throw ServerErrors.WrongChecksum(expected, stored.Id);
+        if (getExpectedId() is { Length: > 0 } expected && expected != stored.Id) throw ServerErrors.ChecksumMismatch(expected, stored.Id);
         await blobs.GrantAsync(stored.Id, caller.Id, cancellationToken: cancellationToken);
         logger.BlobStored(stored.Id, stored.Length, caller.Id);
         Telemetry.BlobBytes.Add((long)stored.Length, new KeyValuePair<string, object?>("direction", "in"));
@@ -54,7 +56,7 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
         return await PutAsync(caller, () => claimed, async (target, cancel) =>
         {
             ulong offset = 0;
-            while (await chunks.NextAsync(options.RequestPatience, cancel))
+            while (await chunks.ReadNextAsync(options.RequestPatience, cancel))
             {
                 BlobChunk chunk = chunks.Current;
                 if (chunk.Id.Length > 0) claimed = chunk.Id;

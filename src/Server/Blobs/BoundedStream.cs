@@ -1,13 +1,13 @@
-namespace Ndif.Server;
+namespace Ndif.Server.Blobs;
 
 /// <summary>Passes writes on until they exceed a bound; then LIMIT_EXCEEDED.</summary>
-internal sealed class BoundedStream(Stream inner, long most) : Stream
+internal sealed class BoundedStream(Stream inner, long maxBytes) : Stream
 {
-    private long written;
+    private long _bytesWritten;
 
     public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
     {
-        Count(buffer.Length);
+        AddWritten(buffer.Length);
         await inner.WriteAsync(buffer, cancellationToken);
     }
 
@@ -16,14 +16,14 @@ internal sealed class BoundedStream(Stream inner, long most) : Stream
 
     public override void Write(byte[] buffer, int offset, int count)
     {
-        Count(count);
+        AddWritten(count);
         inner.Write(buffer, offset, count);
     }
 
-    private void Count(int bytes)
+    private void AddWritten(int bytes)
     {
-        written += bytes;
-        if (written > most) throw ServerErrors.BlobTooLarge(most);
+        _bytesWritten += bytes;
+        if (_bytesWritten > maxBytes) throw ServerErrors.BlobTooLarge(maxBytes);
     }
 
     public override void Flush() => inner.Flush();

@@ -1,12 +1,12 @@
 using Google.Protobuf.Reflection;
 using Ndif.Protocol;
 
-namespace Ndif.Server;
+namespace Ndif.Server.Grpc;
 
 /// <summary>Error codes by the names of the proto, which are the public ones: <c>UNKNOWN_BLOB</c>, not <c>UnknownBlob</c>.</summary>
 internal static class ErrorCodeNames
 {
-    private static readonly EnumDescriptor Descriptor = JobReflection.Descriptor.EnumTypes.Single(type => type.Name == nameof(ErrorCode));
+    private static readonly EnumDescriptor _descriptor = JobReflection.Descriptor.EnumTypes.Single(type => type.Name == nameof(ErrorCode));
 
-    public static string Of(ErrorCode code) => Descriptor.FindValueByNumber((int)code)?.Name ?? ((int)code).ToString("0");
+    public static string GetName(ErrorCode code) => _descriptor.FindValueByNumber((int)code)?.Name ?? ((int)code).ToString("0");
 }

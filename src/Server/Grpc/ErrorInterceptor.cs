@@ -1,10 +1,10 @@
 using Grpc.Core;
 using Grpc.Core.Interceptors;
 
-namespace Ndif.Server;
+namespace Ndif.Server.Grpc;
 
 /// <summary>Turns every failure of a handler into a status with the whole error beside it.</summary>
-internal sealed class ErrorInterceptor(Failures failures) : Interceptor
+internal sealed class ErrorInterceptor(ExceptionTranslator exceptionTranslator) : Interceptor
 {
     public override async Task<TResponse> UnaryServerHandler<TRequest, TResponse>(
         TRequest request, ServerCallContext context, UnaryServerMethod<TRequest, TResponse> continuation)
@@ -39,9 +39,9 @@ internal sealed class ErrorInterceptor(Failures failures) : Interceptor
 
     private RpcException Translate(Exception failure, ServerCallContext context)
     {
-        if (Failures.IsAnswer(failure, out RpcException? answer)) return answer;
+        if (ExceptionTranslator.IsFinalStatus(failure, out RpcException? answer)) return answer;
         if (context.CancellationToken.IsCancellationRequested && failure is not NdifException)
             failure = new OperationCanceledException(null, failure); // whatever it broke: nobody waits for the answer
-        return ErrorWire.ToRpc(failures.ErrorOf(failure));
+        return ErrorWireFormat.ToRpcException(exceptionTranslator.ToError(failure));
     }
 }

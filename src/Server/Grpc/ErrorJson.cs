@@ -2,18 +2,18 @@ using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http;
 using Ndif.Protocol;
 
-namespace Ndif.Server;
+namespace Ndif.Server.Grpc;
 
 /// <summary>An <see cref="Error"/> as the body of a failed HTTP request.</summary>
 /// <param name="Code">The name of the <see cref="ErrorCode"/> as in the proto: <c>UNKNOWN_BLOB</c>.</param>
 public sealed record ErrorJson(string Code, string Message, string Hint, bool Retryable, double RetryAfterSeconds)
 {
     public static ErrorJson Of(Error error) => new(
-        ErrorCodeNames.Of(error.Code), error.Message, error.Hint, error.Retryable, error.RetryAfterSeconds);
+        ErrorCodeNames.GetName(error.Code), error.Message, error.Hint, error.Retryable, error.RetryAfterSeconds);
 
     public static Task WriteAsync(HttpResponse response, Error error)
     {
-        response.StatusCode = ErrorWire.HttpStatusOf(error.Code);
+        response.StatusCode = ErrorWireFormat.GetHttpStatus(error.Code);
         if (response.StatusCode == StatusCodes.Status401Unauthorized) response.Headers.WWWAuthenticate = "Bearer";
         if (error.RetryAfterSeconds > 0) response.Headers.RetryAfter = Math.Ceiling(error.RetryAfterSeconds).ToString("0");
         return response.WriteAsJsonAsync(Of(error), ErrorJsonContext.Default.ErrorJson);

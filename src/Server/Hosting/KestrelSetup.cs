@@ -4,7 +4,7 @@ using System.Security.Cryptography.X509Certificates;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
-namespace Ndif.Server;
+namespace Ndif.Server.Hosting;
 
 /// <summary>
 /// The endpoints. Without TLS nothing tells HTTP/1.1 from HTTP/2 before the first byte, so that gRPC has a port of its own; with TLS
@@ -12,27 +12,27 @@ namespace Ndif.Server;
 /// </summary>
 internal static class KestrelSetup
 {
-    private const int StreamWindow = 16 << 20;     // bytes in flight before a sender must wait; the default 768 KB halves large tensors on loopback
-    private const int ConnectionWindow = 32 << 20;
-    private const int FrameSize = 1 << 20;
-    private const int BytesPerSecond = 240;        // Kestrel's own default
+    private const int StreamWindowBytes = 16 << 20;     // bytes in flight before a sender must wait; the default 768 KB halves large tensors on loopback
+    private const int ConnectionWindowBytes = 32 << 20;
+    private const int MaxFrameBytes = 1 << 20;
+    private const int MinBytesPerSecond = 240;        // Kestrel's own default
 
     public static void Configure(KestrelServerOptions kestrel, GatewayOptions options)
     {
         kestrel.AddServerHeader = false;
         KestrelServerLimits limits = kestrel.Limits;
         limits.MaxRequestBodySize = null;          // gRPC bounds its messages, blobs their own length
-        limits.MinRequestBodyDataRate = new MinDataRate(BytesPerSecond, options.RequestPatience); // gRPC lifts it for streams, which have patience of their own
+        limits.MinRequestBodyDataRate = new MinDataRate(MinBytesPerSecond, options.RequestPatience); // gRPC lifts it for streams, which have patience of their own
         limits.RequestHeadersTimeout = options.RequestPatience;
         limits.MinResponseDataRate = null;         // a client stopped at a breakpoint is slow, not hostile; pings find the dead
-        limits.Http2.InitialStreamWindowSize = StreamWindow;
-        limits.Http2.InitialConnectionWindowSize = ConnectionWindow;
-        limits.Http2.MaxFrameSize = FrameSize;
+        limits.Http2.InitialStreamWindowSize = StreamWindowBytes;
+        limits.Http2.InitialConnectionWindowSize = ConnectionWindowBytes;
+        limits.Http2.MaxFrameSize = MaxFrameBytes;
         limits.Http2.KeepAlivePingDelay = options.KeepAlive;
         limits.Http2.KeepAlivePingTimeout = options.KeepAlive;
         if (options.HasTls)
         {
-            X509Certificate2 certificate = Certificate(options);
+            X509Certificate2 certificate = LoadCertificate(options);
             Listen(kestrel, options.Address, options.GrpcPort, endpoint =>
             {
                 endpoint.Protocols = HttpProtocols.Http1AndHttp2;
@@ -50,11 +50,11 @@ internal static class KestrelSetup
         else kestrel.Listen(address, port, configure);
     }
 
-    private static X509Certificate2 Certificate(GatewayOptions options)
+    private static X509Certificate2 LoadCertificate(GatewayOptions options)
     {
         try
         {
-            return Read(options);
+            return ReadCertificate(options);
         }
         catch (CryptographicException unusable)
         {
@@ -62,7 +62,7 @@ internal static class KestrelSetup
         }
     }
 
-    private static X509Certificate2 Read(GatewayOptions options)
+    private static X509Certificate2 ReadCertificate(GatewayOptions options)
     {
         string file = options.CertificateFile!;
         if (Path.GetExtension(file) is ".pfx" or ".p12") return X509CertificateLoader.LoadPkcs12FromFile(file, options.CertificatePassword);

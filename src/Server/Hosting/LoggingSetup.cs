@@ -5,7 +5,7 @@ using Serilog.Core;
 using Serilog.Events;
 using Serilog.Formatting.Compact;
 
-namespace Ndif.Server;
+namespace Ndif.Server.Hosting;
 
 /// <summary>Where log lines go, and in which form.</summary>
 public sealed record LogOptions
@@ -26,12 +26,12 @@ public sealed record LogOptions
 
 /// <summary>
 /// Configures Serilog for every process of the service. Structured: a job's lines carry `JobId`. The framework's own lines are cut to
-/// what an operator acts on; the gateway logs one line for each request itself (<see cref="RequestLog"/>).
+/// what an operator acts on; the gateway logs one line for each request itself (<see cref="RequestLoggingMiddleware"/>).
 /// </summary>
 public static class LoggingSetup
 {
-    private const long FileBytes = 100L << 20;
-    private const string Template = "{Timestamp:HH:mm:ss} {Level:u3} {Message:lj}{NewLine}{Exception}";
+    private const long MaxFileBytes = 100L << 20;
+    private const string ConsoleTemplate = "{Timestamp:HH:mm:ss} {Level:u3} {Message:lj}{NewLine}{Exception}";
 
     /// <param name="sink">One more place for the lines, for a host or a test.</param>
     /// <exception cref="ValidationException">An option is out of bounds.</exception>
@@ -48,10 +48,10 @@ public static class LoggingSetup
             .Enrich.FromLogContext();
         log = options.Json
             ? log.WriteTo.Console(new CompactJsonFormatter())
-            : log.WriteTo.Console(outputTemplate: Template, formatProvider: CultureInfo.InvariantCulture);
+            : log.WriteTo.Console(outputTemplate: ConsoleTemplate, formatProvider: CultureInfo.InvariantCulture);
         if (options.File is { } file)
             log = log.WriteTo.File(
-                new CompactJsonFormatter(), file, rollingInterval: RollingInterval.Day, rollOnFileSizeLimit: true, fileSizeLimitBytes: FileBytes,
+                new CompactJsonFormatter(), file, rollingInterval: RollingInterval.Day, rollOnFileSizeLimit: true, fileSizeLimitBytes: MaxFileBytes,
                 retainedFileCountLimit: options.KeptFiles);
         if (sink is not null) log = log.WriteTo.Sink(sink);
         return log.CreateLogger();

@@ -4,7 +4,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using System.Text;
 
-namespace Ndif.Server;
+namespace Ndif.Server.Keys;
 
 /// <summary>
 /// The text a user holds: <c>ndif_</c>, an id of 8 letters and digits for the look-up, <c>_</c>, and a secret of 256 random bits
@@ -19,15 +19,15 @@ public sealed class ApiKey
     private const int IdLength = 8;
     private const int SecretLength = 43;
 
-    private static readonly SearchValues<char> IdLetters = SearchValues.Create(IdAlphabet);
-    private static readonly SearchValues<char> SecretLetters = SearchValues.Create(SecretAlphabet);
+    private static readonly SearchValues<char> _idCharacters = SearchValues.Create(IdAlphabet);
+    private static readonly SearchValues<char> _secretCharacters = SearchValues.Create(SecretAlphabet);
 
-    private readonly string secret;
+    private readonly string _secret;
 
     private ApiKey(string id, string secret)
     {
         Id = id;
-        this.secret = secret;
+        this._secret = secret;
     }
 
     /// <summary>The public part: finds the key's record, names its owner in logs and jobs.</summary>
@@ -42,9 +42,9 @@ public sealed class ApiKey
         key = null;
         if (text.Length != Prefix.Length + IdLength + 1 + SecretLength || !text.StartsWith(Prefix, StringComparison.Ordinal)) return false;
         ReadOnlySpan<char> id = text.Slice(Prefix.Length, IdLength);
-        ReadOnlySpan<char> secret = text[^SecretLength..];
-        if (id.ContainsAnyExcept(IdLetters) || text[Prefix.Length + IdLength] != '_' || secret.ContainsAnyExcept(SecretLetters)) return false;
-        key = new ApiKey(id.ToString(), secret.ToString());
+        ReadOnlySpan<char> _secret = text[^SecretLength..];
+        if (id.ContainsAnyExcept(_idCharacters) || text[Prefix.Length + IdLength] != '_' || _secret.ContainsAnyExcept(_secretCharacters)) return false;
+        key = new ApiKey(id.ToString(), _secret.ToString());
         return true;
     }
 
@@ -52,14 +52,14 @@ public sealed class ApiKey
     /// What is stored instead of the secret: its SHA-256 in lower-case hex. A slow hash would add nothing: 256 random bits cannot be
     /// guessed.
     /// </summary>
-    public string Hash() => Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(secret)));
+    public string Hash() => Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(_secret)));
 
     /// <summary>True if this key's secret has the stored hash; takes the same time wherever they differ.</summary>
     public bool Matches(string storedHash) =>
         CryptographicOperations.FixedTimeEquals(Encoding.ASCII.GetBytes(Hash()), Encoding.ASCII.GetBytes(storedHash));
 
     /// <summary>The whole text, to be shown once.</summary>
-    public string Reveal() => $"{Prefix}{Id}_{secret}";
+    public string Reveal() => $"{Prefix}{Id}_{_secret}";
 
     public override string ToString() => $"{Prefix}{Id}_…";
 }

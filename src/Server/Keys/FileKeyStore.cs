@@ -1,6 +1,6 @@
 using System.Text.Json;
 
-namespace Ndif.Server;
+namespace Ndif.Server.Keys;
 
 /// <summary>
 /// Keys in one JSON file that only its owner may read (mode 0600). Every change is written beside it and moved into place, so that a
@@ -9,11 +9,11 @@ namespace Ndif.Server;
 /// </summary>
 public sealed class FileKeyStore(string path) : IKeyStore
 {
-    private static readonly TimeSpan LockPatience = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan _lockTimeout = TimeSpan.FromSeconds(10);
 
-    private Contents known = new([], default, -1);
+    private Snapshot _snapshot = new([], default, -1);
 
-    private sealed record Contents(List<KeyRecord> Keys, DateTime Written, long Length);
+    private sealed record Snapshot(List<KeyRecord> Keys, DateTime LastWriteTime, long Length);
 
     public async Task<KeyRecord?> FindAsync(string id, CancellationToken cancellationToken = default) =>
         (await ReadAsync(cancellationToken)).Find(key => key.Id == id);
@@ -21,7 +21,7 @@ public sealed class FileKeyStore(string path) : IKeyStore
     public async Task<IReadOnlyList<KeyRecord>> ListAsync(CancellationToken cancellationToken = default) =>
         [.. await ReadAsync(cancellationToken)];
 
-    public Task<bool> AddAsync(KeyRecord key, CancellationToken cancellationToken = default) => ChangeAsync(keys =>
+    public Task<bool> AddAsync(KeyRecord key, CancellationToken cancellationToken = default) => UpdateAsync(keys =>
     {
         if (keys.Exists(known => known.Id == key.Id)) return false;
         keys.Add(key);
@@ -31,7 +31,7 @@ public sealed class FileKeyStore(string path) : IKeyStore
     public async Task<KeyRecord?> RevokeAsync(string id, DateTimeOffset at, CancellationToken cancellationToken = default)
     {
         KeyRecord? revoked = null;
-        await ChangeAsync(keys =>
+        await UpdateAsync(keys =>
         {
             int index = keys.FindIndex(key => key.Id == id);
             if (index < 0) return false;
@@ -47,9 +47,9 @@ public sealed class FileKeyStore(string path) : IKeyStore
     private async Task<List<KeyRecord>> ReadAsync(CancellationToken cancellationToken)
     {
         var file = new FileInfo(path);
-        Contents seen = Volatile.Read(ref known);
+        Snapshot seen = Volatile.Read(ref _snapshot);
         if (!file.Exists) return [];
-        if (file.LastWriteTimeUtc == seen.Written && file.Length == seen.Length) return seen.Keys;
+        if (file.LastWriteTimeUtc == seen.LastWriteTime && file.Length == seen.Length) return seen.Keys;
         await using FileStream stream = file.OpenRead();
         List<KeyRecord> keys;
         try
@@ -60,16 +60,16 @@ public sealed class FileKeyStore(string path) : IKeyStore
         {
             throw ServerErrors.BrokenKeyFile(path, broken);
         }
-        Volatile.Write(ref known, new Contents(keys, file.LastWriteTimeUtc, file.Length));
+        Volatile.Write(ref _snapshot, new Snapshot(keys, file.LastWriteTimeUtc, file.Length));
         return keys;
     }
 
-    private async Task<bool> ChangeAsync(Func<List<KeyRecord>, bool> change, CancellationToken cancellationToken)
+    private async Task<bool> UpdateAsync(Func<List<KeyRecord>, bool> update, CancellationToken cancellationToken)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
-        await using FileStream held = await LockAsync(cancellationToken);
+        await using FileStream held = await AcquireLockAsync(cancellationToken);
         List<KeyRecord> keys = [.. await ReadAsync(cancellationToken)];
-        if (!change(keys)) return false;
+        if (!update(keys)) return false;
         await WriteAsync(keys, cancellationToken);
         return true;
     }
@@ -78,33 +78,33 @@ public sealed class FileKeyStore(string path) : IKeyStore
     {
         string fresh = path + ".new";
         File.Delete(fresh);
-        await using (var stream = new FileStream(fresh, Private(FileMode.CreateNew, FileShare.None)))
+        await using (var stream = new FileStream(fresh, CreateFileOptions(FileMode.CreateNew, FileShare.None)))
         {
             await JsonSerializer.SerializeAsync(stream, keys, KeyJson.Default.ListKeyRecord, cancellationToken);
             stream.Flush(flushToDisk: true);
         }
         File.Move(fresh, path, overwrite: true);
-        Volatile.Write(ref known, new Contents([], default, -1)); // two changes within one tick of the file's clock: read again
+        Volatile.Write(ref _snapshot, new Snapshot([], default, -1)); // two changes within one tick of the file's clock: read again
     }
 
     /// <summary>Holds off all others, in this process and elsewhere: an exclusively opened file beside the store.</summary>
-    private async Task<FileStream> LockAsync(CancellationToken cancellationToken)
+    private async Task<FileStream> AcquireLockAsync(CancellationToken cancellationToken)
     {
         long start = Environment.TickCount64;
         while (true)
         {
             try
             {
-                return new FileStream(path + ".lock", Private(FileMode.OpenOrCreate, FileShare.None));
+                return new FileStream(path + ".lock", CreateFileOptions(FileMode.OpenOrCreate, FileShare.None));
             }
-            catch (IOException) when (Environment.TickCount64 - start < LockPatience.TotalMilliseconds)
+            catch (IOException) when (Environment.TickCount64 - start < _lockTimeout.TotalMilliseconds)
             {
                 await Task.Delay(20, cancellationToken);
             }
         }
     }
 
-    private static FileStreamOptions Private(FileMode mode, FileShare share)
+    private static FileStreamOptions CreateFileOptions(FileMode mode, FileShare share)
     {
         var options = new FileStreamOptions { Mode = mode, Access = FileAccess.ReadWrite, Share = share };
         if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;

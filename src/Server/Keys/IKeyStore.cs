@@ -1,4 +1,4 @@
-namespace Ndif.Server;
+namespace Ndif.Server.Keys;
 
 /// <summary>Where key records lie: a file (<see cref="FileKeyStore"/>) or Redis (<see cref="RedisKeyStore"/>).</summary>
 public interface IKeyStore

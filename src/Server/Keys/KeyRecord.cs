@@ -2,7 +2,7 @@ using System.Text.Json.Serialization;
 using Google.Protobuf.WellKnownTypes;
 using Ndif.Protocol;
 
-namespace Ndif.Server;
+namespace Ndif.Server.Keys;
 
 /// <summary>What is kept of a key: everything but its secret.</summary>
 /// <param name="Id">The public part of the key; the owner of its jobs.</param>

@@ -1,4 +1,4 @@
-namespace Ndif.Server;
+namespace Ndif.Server.Keys;
 
 /// <summary>A new key with its secret: the only time that it is at hand.</summary>
 public sealed record CreatedKey(KeyRecord Record, ApiKey Key);
@@ -6,8 +6,8 @@ public sealed record CreatedKey(KeyRecord Record, ApiKey Key);
 /// <summary>Makes, lists, revokes and verifies keys. Used by the gateway and by `ndif keys`.</summary>
 public sealed class KeyService(IKeyStore store, TimeProvider time)
 {
-    private const int NameLength = 100;
-    private const string UnknownHash = "0000000000000000000000000000000000000000000000000000000000000000";
+    private const int MaxNameLength = 100;
+    private const string PlaceholderHash = "0000000000000000000000000000000000000000000000000000000000000000";
 
     /// <param name="name">Whose key it is, in words; 1 to 100 characters.</param>
     /// <param name="scopes">Of <see cref="Scopes.All"/>; empty for <see cref="Scopes.Run"/> alone.</param>
@@ -18,7 +18,7 @@ public sealed class KeyService(IKeyStore store, TimeProvider time)
         string name, IReadOnlyCollection<string> scopes, string tier = "standard", IReadOnlyCollection<string>? models = null,
         TimeSpan? lifetime = null, CancellationToken cancellationToken = default)
     {
-        if (string.IsNullOrWhiteSpace(name) || name.Length > NameLength || name.Any(char.IsControl)) throw ServerErrors.BadKeyName(NameLength);
+        if (string.IsNullOrWhiteSpace(name) || name.Length > MaxNameLength || name.Any(char.IsControl)) throw ServerErrors.BadKeyName(MaxNameLength);
         if (scopes.FirstOrDefault(scope => !Scopes.All.Contains(scope)) is { } unknown) throw ServerErrors.UnknownScope(unknown);
         if (lifetime is { } span && span <= TimeSpan.Zero) throw ServerErrors.BadLifetime();
         DateTimeOffset now = time.GetUtcNow();
@@ -45,7 +45,7 @@ public sealed class KeyService(IKeyStore store, TimeProvider time)
         if (!ApiKey.TryParse(text, out ApiKey? key)) throw ServerErrors.MalformedKey();
         KeyRecord? record = await store.FindAsync(key.Id, cancellationToken);
         // An unknown id costs the same comparison and gets the same answer as a wrong secret.
-        if (!key.Matches(record?.Hash ?? UnknownHash) || record is null) throw ServerErrors.WrongKey();
+        if (!key.Matches(record?.Hash ?? PlaceholderHash) || record is null) throw ServerErrors.WrongKey();
         if (record.Revoked is { } revoked) throw ServerErrors.RevokedKey(record.Id, revoked);
         if (record.Expires is { } expires && expires <= time.GetUtcNow()) throw ServerErrors.ExpiredKey(record.Id, expires);
         return new Caller(record.Id, record.Name, record.Scopes, record.Tier, record.Models);

@@ -1,36 +1,36 @@
 using System.Text.Json;
 using StackExchange.Redis;
 
-namespace Ndif.Server;
+namespace Ndif.Server.Keys;
 
 /// <summary>Keys in one Redis hash, <c>{prefix}keys</c>: id to JSON. Shared by all gateways.</summary>
 /// <param name="prefix">Before every Redis key of this service, such as <c>ndif:</c>.</param>
 public sealed class RedisKeyStore(IConnectionMultiplexer redis, string prefix = "ndif:") : IKeyStore
 {
-    private readonly RedisKey hash = prefix + "keys";
+    private readonly RedisKey _hashKey = prefix + "keys";
 
     public async Task<KeyRecord?> FindAsync(string id, CancellationToken cancellationToken = default) =>
-        Parse(await redis.GetDatabase().HashGetAsync(hash, id).WaitAsync(cancellationToken));
+        Parse(await redis.GetDatabase().HashGetAsync(_hashKey, id).WaitAsync(cancellationToken));
 
     public async Task<IReadOnlyList<KeyRecord>> ListAsync(CancellationToken cancellationToken = default)
     {
-        HashEntry[] entries = await redis.GetDatabase().HashGetAllAsync(hash).WaitAsync(cancellationToken);
+        HashEntry[] entries = await redis.GetDatabase().HashGetAllAsync(_hashKey).WaitAsync(cancellationToken);
         return [.. entries.Select(entry => Parse(entry.Value)!).OrderBy(key => key.Created).ThenBy(key => key.Id, StringComparer.Ordinal)];
     }
 
     public Task<bool> AddAsync(KeyRecord key, CancellationToken cancellationToken = default) =>
-        redis.GetDatabase().HashSetAsync(hash, key.Id, Format(key), When.NotExists).WaitAsync(cancellationToken);
+        redis.GetDatabase().HashSetAsync(_hashKey, key.Id, Format(key), When.NotExists).WaitAsync(cancellationToken);
 
     public async Task<KeyRecord?> RevokeAsync(string id, DateTimeOffset at, CancellationToken cancellationToken = default)
     {
         while (true)
         {
-            RedisValue stored = await redis.GetDatabase().HashGetAsync(hash, id).WaitAsync(cancellationToken);
+            RedisValue stored = await redis.GetDatabase().HashGetAsync(_hashKey, id).WaitAsync(cancellationToken);
             if (Parse(stored) is not { Revoked: null } key) return Parse(stored);
             KeyRecord revoked = key with { Revoked = at };
             ITransaction change = redis.GetDatabase().CreateTransaction();
-            change.AddCondition(Condition.HashEqual(hash, id, stored)); // another gateway may revoke it at the same time
-            _ = change.HashSetAsync(hash, id, Format(revoked));
+            change.AddCondition(Condition.HashEqual(_hashKey, id, stored)); // another gateway may revoke it at the same time
+            _ = change.HashSetAsync(_hashKey, id, Format(revoked));
             if (await change.ExecuteAsync().WaitAsync(cancellationToken)) return revoked;
         }
     }

@@ -1,4 +1,4 @@
-namespace Ndif.Server;
+namespace Ndif.Server.Keys;
 
 /// <summary>What a key may do.</summary>
 public static class Scopes

@@ -23,8 +23,8 @@ internal sealed class AddedVocabulary
                 entry.Optional("id")?.Int(0, int.MaxValue);
                 string content = entry.Required("content").String();
                 if (content.Length == 0) continue;
-                if (content.Length > Vocabulary.LongestToken)
-                    throw entry.Wrong($"the content has {content.Length} characters; the limit is {Vocabulary.LongestToken}");
+                if (content.Length > Vocabulary.MaxTokenLength)
+                    throw entry.CreateException($"the content has {content.Length} characters; the limit is {Vocabulary.MaxTokenLength}");
                 bool special = entry.Bool("special", false);
                 int id = _byContent.TryGetValue(content, out var earlier) ? earlier.Id : vocabulary.IdOf(content) ?? next++;
                 var token = new AddedToken(id, content, special, entry.Bool("single_word", false), entry.Bool("lstrip", false),
@@ -35,17 +35,17 @@ internal sealed class AddedVocabulary
                     _normalizedText[id] = text;
             }
 
-        Raw = Search(_byId.Values.Where(token => !token.Normalized));
-        Normalized = Search(_byId.Values.Where(token => token.Normalized));
+        RawTextMatcher = CreateMatcher(_byId.Values.Where(token => !token.Normalized));
+        NormalizedTextMatcher = CreateMatcher(_byId.Values.Where(token => token.Normalized));
         Count = _byContent.Keys.Count(content => vocabulary.IdOf(content) is null);
         SpecialTokens = [.. _byId.Values.Where(token => token.Special).OrderBy(token => token.Id).Select(token => token.Content)];
     }
 
     /// <summary>Finds the tokens that are looked for in the text as it was given.</summary>
-    public AddedTokenSearch Raw { get; }
+    public AddedTokenMatcher RawTextMatcher { get; }
 
     /// <summary>Finds the tokens that are looked for in the normalized text.</summary>
-    public AddedTokenSearch Normalized { get; }
+    public AddedTokenMatcher NormalizedTextMatcher { get; }
 
     /// <summary>How many of them the model's own vocabulary does not hold.</summary>
     public int Count { get; }
@@ -61,8 +61,8 @@ internal sealed class AddedVocabulary
 
     public bool IsSpecial(string token) => _special.Contains(token);
 
-    AddedTokenSearch Search(IEnumerable<AddedToken> tokens) => new(tokens.Select(token => (token, TextOf(token.Id)!)));
+    AddedTokenMatcher CreateMatcher(IEnumerable<AddedToken> tokens) => new(tokens.Select(token => (token, TextOf(token.Id)!)));
 
     static string Normalize(string content, INormalizer normalizer) =>
-        normalizer.Normalize(AlignedText.Of(content, new Span(0, content.Length))).Chars.ToString();
+        normalizer.Normalize(AlignedText.Of(content, new TextSpan(0, content.Length))).Chars.ToString();
 }

@@ -6,28 +6,28 @@ namespace Ndif.Tokenizers.Chat;
 /// <summary>
 /// A model's chat template: how a conversation is written for it. Templates are Jinja; this reads the part of Jinja that published
 /// templates use (if, for, set, expressions, filters, tests, namespace, loop controls), with transformers' settings and functions. A
-/// template can read its variables and print, no more, and its steps and output are bounded (<see cref="Budget"/>).
+/// template can read its variables and print, no more, and its steps and output are bounded (<see cref="RenderBudget"/>).
 /// </summary>
 /// <remarks>transformers/utils/chat_template_utils.py; jinja.palletsprojects.com/en/stable/templates</remarks>
 public sealed class ChatTemplate
 {
-    private readonly string _place;
-    private readonly Body _body;
+    private readonly string _location;
+    private readonly TemplateBody _body;
 
     /// <param name="source">The template's text.</param>
-    /// <param name="place">Where it stands, for errors.</param>
+    /// <param name="location">Where it stands, for errors.</param>
     /// <exception cref="TokenizerFormatException">The template cannot be read; the message says the line and why.</exception>
-    public ChatTemplate(string source, string place = "chat_template")
+    public ChatTemplate(string source, string location = "chat_template")
     {
         ArgumentNullException.ThrowIfNull(source);
-        _place = place;
+        _location = location;
         try
         {
             _body = TemplateParser.Parse(source);
         }
         catch (ChatTemplateException e)
         {
-            throw new TokenizerFormatException(place, e.Message, e);
+            throw new TokenizerFormatException(location, e.Message, e);
         }
     }
 
@@ -41,44 +41,44 @@ public sealed class ChatTemplate
     {
         ArgumentNullException.ThrowIfNull(variables);
         using StringWriter output = new();
-        Scope scope = new(new Budget(), output);
+        TemplateScope scope = new(new RenderBudget(), output);
         try
         {
-            foreach (var (name, function) in Functions(scope.Budget, time ?? TimeProvider.System)) scope.Set(name, function);
-            foreach (var (name, value) in variables) scope.Set(name, Values.From(value));
-            _body.Run(scope.Inner());
+            foreach (var (name, function) in GlobalFunctions(scope.Budget, time ?? TimeProvider.System)) scope.Set(name, function);
+            foreach (var (name, value) in variables) scope.Set(name, TemplateValues.From(value));
+            _body.Execute(scope.CreateChild());
             return output.ToString();
         }
         catch (ChatTemplateException e)
         {
-            throw new TokenizerFormatException(_place, e.Message, e);
+            throw new TokenizerFormatException(_location, e.Message, e);
         }
     }
 
-    private static Dictionary<string, Function> Functions(Budget budget, TimeProvider time) => new(StringComparer.Ordinal)
+    private static Dictionary<string, TemplateFunction> GlobalFunctions(RenderBudget budget, TimeProvider time) => new(StringComparer.Ordinal)
     {
-        ["raise_exception"] = (a, _) => throw new ChatTemplateException($"the template refuses this conversation: {Values.Text(a.Count > 0 ? a[0] : "")}"),
-        ["strftime_now"] = (a, _) => Time(a.Count > 0 ? Values.Text(a[0]) : "", time.GetLocalNow()),
-        ["namespace"] = (_, k) => new Namespace(k),
+        ["raise_exception"] = (a, _) => throw new ChatTemplateException($"the template refuses this conversation: {TemplateValues.ToText(a.Count > 0 ? a[0] : "")}"),
+        ["strftime_now"] = (a, _) => FormatTime(a.Count > 0 ? TemplateValues.ToText(a[0]) : "", time.GetLocalNow()),
+        ["namespace"] = (_, k) => new NamespaceValue(k),
         ["dict"] = (_, k) => new Dictionary<string, object?>(k, StringComparer.Ordinal),
-        ["range"] = (a, _) => Range([.. a.Select(v => v is long whole ? whole : throw new ChatTemplateException($"range goes over whole numbers, not {Values.Kind(v)}"))], budget),
+        ["range"] = (a, _) => Range([.. a.Select(v => v is long whole ? whole : throw new ChatTemplateException($"range goes over whole numbers, not {TemplateValues.DescribeType(v)}"))], budget),
     };
 
-    private static List<object?> Range(long[] bounds, Budget budget)
+    private static List<object?> Range(long[] bounds, RenderBudget budget)
     {
         if (bounds.Length is 0 or > 3 || (bounds.Length == 3 && bounds[2] == 0)) throw new ChatTemplateException("range takes one to three numbers, the third not zero");
         (long from, long to, long step) = bounds.Length == 1 ? (0, bounds[0], 1) : (bounds[0], bounds[1], bounds.Length == 3 ? bounds[2] : 1);
         List<object?> numbers = [];
         for (long i = from; step > 0 ? i < to : i > to; i += step)
         {
-            budget.Step();
+            budget.CountStep();
             numbers.Add(i);
         }
         return numbers;
     }
 
     /// <summary>strftime in the C locale.</summary>
-    private static string Time(string format, DateTimeOffset now)
+    private static string FormatTime(string format, DateTimeOffset now)
     {
         StringBuilder text = new();
         for (int i = 0; i < format.Length; i++)

@@ -4,23 +4,23 @@ namespace Ndif.Tokenizers.Chat;
 
 /// <summary>Reads expressions, the loosest operator first: if-else, or, and, not, comparisons, + -, ~, * / // %, unary -, **, then what follows a value.</summary>
 /// <remarks>jinja2/parser.py, whose order this is</remarks>
-internal sealed class ExpressionParser(List<Symbol> words)
+internal sealed class ExpressionParser(List<ExpressionToken> tokens)
 {
-    private const int MostLinks = 1000;
+    private const int MaxOperators = 1000;
 
-    private int _at, _depth, _links;
+    private int _at, _depth, _operatorCount;
 
-    private Symbol Next => words[_at];
+    private ExpressionToken Next => tokens[_at];
 
     /// <summary>A chain of operators nests as deep as it is long, and evaluating it takes as much stack.</summary>
-    private T Link<T>(T expression) where T : Expression =>
-        ++_links <= MostLinks ? expression : throw new ChatTemplateException($"an expression has more than {MostLinks} operators");
+    private T CountOperator<T>(T expression) where T : TemplateExpression =>
+        ++_operatorCount <= MaxOperators ? expression : throw new ChatTemplateException($"an expression has more than {MaxOperators} operators");
 
-    public bool IsAtEnd => Next.Kind == SymbolKind.End;
+    public bool IsAtEnd => Next.Kind == ExpressionTokenKind.End;
 
-    public bool Is(string text) => Next.Kind is SymbolKind.Operator or SymbolKind.Name && Next.Text == text;
+    public bool Is(string text) => Next.Kind is ExpressionTokenKind.Operator or ExpressionTokenKind.Name && Next.Text == text;
 
-    public bool Take(string text)
+    public bool TryTake(string text)
     {
         if (!Is(text)) return false;
         _at++;
@@ -29,112 +29,112 @@ internal sealed class ExpressionParser(List<Symbol> words)
 
     public void Expect(string text)
     {
-        if (!Take(text)) throw new ChatTemplateException($"'{text}' is expected, not {Shown(Next)}");
+        if (!TryTake(text)) throw new ChatTemplateException($"'{text}' is expected, not {Describe(Next)}");
     }
 
     public string ExpectName()
     {
-        if (Next.Kind != SymbolKind.Name) throw new ChatTemplateException($"a name is expected, not {Shown(Next)}");
-        return words[_at++].Text;
+        if (Next.Kind != ExpressionTokenKind.Name) throw new ChatTemplateException($"a name is expected, not {Describe(Next)}");
+        return tokens[_at++].Text;
     }
 
     public void ExpectEnd()
     {
-        if (!IsAtEnd) throw new ChatTemplateException($"{Shown(Next)} is not expected here");
+        if (!IsAtEnd) throw new ChatTemplateException($"{Describe(Next)} is not expected here");
     }
 
     /// <summary>An expression, or several with commas between, which are a list.</summary>
-    public Expression Several()
+    public TemplateExpression ParseTuple()
     {
-        Expression first = One();
+        TemplateExpression first = ParseExpression();
         if (!Is(",")) return first;
-        List<Expression> items = [first];
-        while (Take(","))
+        List<TemplateExpression> items = [first];
+        while (TryTake(","))
         {
             if (IsAtEnd || Is(")")) break;
-            items.Add(One());
+            items.Add(ParseExpression());
         }
-        return new ListOf(items, IsTuple: true);
+        return new ListExpression(items, IsTuple: true);
     }
 
-    public Expression One(bool withCondition = true)
+    public TemplateExpression ParseExpression(bool withCondition = true)
     {
-        if (++_depth > Budget.Depth) throw new ChatTemplateException("an expression is nested too deeply");
-        Expression value = Or();
-        while (withCondition && Take("if"))
+        if (++_depth > RenderBudget.MaxDepth) throw new ChatTemplateException("an expression is nested too deeply");
+        TemplateExpression value = ParseOr();
+        while (withCondition && TryTake("if"))
         {
-            Expression condition = Or();
-            value = Link(new Choice(condition, value, Take("else") ? One() : null));
+            TemplateExpression condition = ParseOr();
+            value = CountOperator(new ConditionalExpression(condition, value, TryTake("else") ? ParseExpression() : null));
         }
         _depth--;
         return value;
     }
 
-    private Expression Or()
+    private TemplateExpression ParseOr()
     {
-        Expression left = And();
-        while (Take("or")) left = Link(new Both(false, left, And()));
+        TemplateExpression left = ParseAnd();
+        while (TryTake("or")) left = CountOperator(new LogicalExpression(false, left, ParseAnd()));
         return left;
     }
 
-    private Expression And()
+    private TemplateExpression ParseAnd()
     {
-        Expression left = Negation();
-        while (Take("and")) left = Link(new Both(true, left, Negation()));
+        TemplateExpression left = ParseNot();
+        while (TryTake("and")) left = CountOperator(new LogicalExpression(true, left, ParseNot()));
         return left;
     }
 
-    private Expression Negation()
+    private TemplateExpression ParseNot()
     {
-        if (!Take("not")) return Compare();
-        if (++_depth > Budget.Depth) throw new ChatTemplateException("an expression is nested too deeply");
-        Expression of = Negation();
+        if (!TryTake("not")) return ParseCompare();
+        if (++_depth > RenderBudget.MaxDepth) throw new ChatTemplateException("an expression is nested too deeply");
+        TemplateExpression of = ParseNot();
         _depth--;
-        return new Not(of);
+        return new NotExpression(of);
     }
 
-    private Expression Compare()
+    private TemplateExpression ParseCompare()
     {
-        Expression first = Sum();
-        List<(string, Expression)> rest = [];
+        TemplateExpression first = ParseSum();
+        List<(string, TemplateExpression)> rest = [];
         while (true)
         {
-            if (Next.Kind == SymbolKind.Operator && Next.Text is "==" or "!=" or "<" or "<=" or ">" or ">=") rest.Add((words[_at++].Text, Sum()));
-            else if (Take("in")) rest.Add(("in", Sum()));
-            else if (Is("not") && words[_at + 1] is { Kind: SymbolKind.Name, Text: "in" })
+            if (Next.Kind == ExpressionTokenKind.Operator && Next.Text is "==" or "!=" or "<" or "<=" or ">" or ">=") rest.Add((tokens[_at++].Text, ParseSum()));
+            else if (TryTake("in")) rest.Add(("in", ParseSum()));
+            else if (Is("not") && tokens[_at + 1] is { Kind: ExpressionTokenKind.Name, Text: "in" })
             {
                 _at += 2;
-                rest.Add(("not in", Sum()));
+                rest.Add(("not in", ParseSum()));
             }
             else break;
         }
-        return rest.Count == 0 ? first : new Comparison(first, rest);
+        return rest.Count == 0 ? first : new CompareExpression(first, rest);
     }
 
-    private Expression Sum() => Chain(Joined, "+", "-");
+    private TemplateExpression ParseSum() => ParseBinary(ParseConcat, "+", "-");
 
-    private Expression Joined() => Chain(Product, "~");
+    private TemplateExpression ParseConcat() => ParseBinary(ParseProduct, "~");
 
-    private Expression Product() => Chain(Power, "*", "/", "//", "%");
+    private TemplateExpression ParseProduct() => ParseBinary(ParsePower, "*", "/", "//", "%");
 
-    private Expression Power() => Chain(() => Unary(), "**");
+    private TemplateExpression ParsePower() => ParseBinary(() => ParseUnary(), "**");
 
-    private Expression Chain(Func<Expression> part, params string[] operators)
+    private TemplateExpression ParseBinary(Func<TemplateExpression> parseOperand, params string[] operators)
     {
-        Expression left = part();
-        while (Next.Kind == SymbolKind.Operator && operators.Contains(Next.Text)) left = Link(new Arithmetic(words[_at++].Text, left, part()));
+        TemplateExpression left = parseOperand();
+        while (Next.Kind == ExpressionTokenKind.Operator && operators.Contains(Next.Text)) left = CountOperator(new ArithmeticExpression(tokens[_at++].Text, left, parseOperand()));
         return left;
     }
 
-    private Expression Unary(bool withFilters = true)
+    private TemplateExpression ParseUnary(bool withFilters = true)
     {
-        if (++_depth > Budget.Depth) throw new ChatTemplateException("an expression is nested too deeply");
-        Expression value = Take("-") ? new Negative(Unary(false)) : Take("+") ? Unary(false) : Followed(Primary());
+        if (++_depth > RenderBudget.MaxDepth) throw new ChatTemplateException("an expression is nested too deeply");
+        TemplateExpression value = TryTake("-") ? new NegateExpression(ParseUnary(false)) : TryTake("+") ? ParseUnary(false) : ParsePostfix(ParsePrimary());
         while (withFilters)
         {
-            if (Take("|")) value = Link(new Filtered(value, FilterName(), Is("(") ? CallArguments() : Arguments.None));
-            else if (Take("is")) value = Link(Test(value));
-            else if (Is("(")) value = new Call(value, CallArguments());
+            if (TryTake("|")) value = CountOperator(new FilterExpression(value, ParseFilterName(), Is("(") ? ParseCallArguments() : CallArgumentList.None));
+            else if (TryTake("is")) value = CountOperator(ParseTest(value));
+            else if (Is("(")) value = new CallExpression(value, ParseCallArguments());
             else break;
         }
         _depth--;
@@ -142,125 +142,125 @@ internal sealed class ExpressionParser(List<Symbol> words)
     }
 
     /// <summary>A filter behind its |.</summary>
-    public (string Name, Arguments Arguments) Filter() => (FilterName(), Is("(") ? CallArguments() : Arguments.None);
+    public (string Name, CallArgumentList Arguments) ParseFilter() => (ParseFilterName(), Is("(") ? ParseCallArguments() : CallArgumentList.None);
 
-    private string FilterName()
+    private string ParseFilterName()
     {
         string name = ExpectName();
-        return Filters.Knows(name) ? name : throw new ChatTemplateException($"the filter '{name}' is not supported");
+        return TemplateFilters.Contains(name) ? name : throw new ChatTemplateException($"the filter '{name}' is not supported");
     }
 
-    private Expression Test(Expression value)
+    private TemplateExpression ParseTest(TemplateExpression value)
     {
-        bool negated = Take("not");
+        bool negated = TryTake("not");
         string name = ExpectName();
-        if (!Tests.Knows(name)) throw new ChatTemplateException($"the test '{name}' is not supported");
-        Arguments arguments = Arguments.None;
-        if (Is("(")) arguments = CallArguments();
-        else if (Next.Kind is SymbolKind.String or SymbolKind.Integer or SymbolKind.Real || (Next.Kind == SymbolKind.Name && !(Next.Text is "else" or "or" or "and" or "is" or "if" or "not" or "in")))
-            arguments = new Arguments([Followed(Primary())], []);
-        Expression test = new Tested(value, name, arguments);
-        return negated ? new Not(test) : test;
+        if (!TemplateTestFunctions.Contains(name)) throw new ChatTemplateException($"the test '{name}' is not supported");
+        CallArgumentList arguments = CallArgumentList.None;
+        if (Is("(")) arguments = ParseCallArguments();
+        else if (Next.Kind is ExpressionTokenKind.String or ExpressionTokenKind.Integer or ExpressionTokenKind.Real || (Next.Kind == ExpressionTokenKind.Name && !(Next.Text is "else" or "or" or "and" or "is" or "if" or "not" or "in")))
+            arguments = new CallArgumentList([ParsePostfix(ParsePrimary())], []);
+        TemplateExpression test = new TestExpression(value, name, arguments);
+        return negated ? new NotExpression(test) : test;
     }
 
-    private Expression Followed(Expression value)
+    private TemplateExpression ParsePostfix(TemplateExpression value)
     {
         while (true)
         {
-            if (Take("."))
-                value = Link<Expression>(Next.Kind == SymbolKind.Integer ? new Index(value, Primary()) : new Member(value, ExpectName()));
-            else if (Take("[")) value = Link(Subscript(value));
-            else if (Is("(")) value = Link(new Call(value, CallArguments()));
+            if (TryTake("."))
+                value = CountOperator<TemplateExpression>(Next.Kind == ExpressionTokenKind.Integer ? new SubscriptExpression(value, ParsePrimary()) : new AttributeExpression(value, ExpectName()));
+            else if (TryTake("[")) value = CountOperator(ParseSubscript(value));
+            else if (Is("(")) value = CountOperator(new CallExpression(value, ParseCallArguments()));
             else return value;
         }
     }
 
-    private Expression Subscript(Expression value)
+    private TemplateExpression ParseSubscript(TemplateExpression value)
     {
-        Expression? from = Is(":") ? null : One();
-        if (Take("]")) return new Index(value, from!);
+        TemplateExpression? from = Is(":") ? null : ParseExpression();
+        if (TryTake("]")) return new SubscriptExpression(value, from!);
         Expect(":");
-        Expression? to = Is(":") || Is("]") ? null : One(), step = null;
-        if (Take(":") && !Is("]")) step = One();
+        TemplateExpression? to = Is(":") || Is("]") ? null : ParseExpression(), step = null;
+        if (TryTake(":") && !Is("]")) step = ParseExpression();
         Expect("]");
-        return new Slice(value, from, to, step);
+        return new SliceExpression(value, from, to, step);
     }
 
-    private Arguments CallArguments()
+    private CallArgumentList ParseCallArguments()
     {
         Expect("(");
-        List<Expression> plain = [];
-        List<(string, Expression)> named = [];
-        while (!Take(")"))
+        List<TemplateExpression> plain = [];
+        List<(string, TemplateExpression)> named = [];
+        while (!TryTake(")"))
         {
-            if (Next.Kind == SymbolKind.Name && words[_at + 1] is { Kind: SymbolKind.Operator, Text: "=" })
+            if (Next.Kind == ExpressionTokenKind.Name && tokens[_at + 1] is { Kind: ExpressionTokenKind.Operator, Text: "=" })
             {
                 string name = ExpectName();
                 Expect("=");
-                named.Add((name, One()));
+                named.Add((name, ParseExpression()));
             }
-            else plain.Add(One());
+            else plain.Add(ParseExpression());
             if (!Is(")")) Expect(",");
         }
-        return new Arguments(plain, named);
+        return new CallArgumentList(plain, named);
     }
 
-    private Expression Primary()
+    private TemplateExpression ParsePrimary()
     {
-        Symbol word = words[_at];
+        ExpressionToken word = tokens[_at];
         switch (word.Kind)
         {
-            case SymbolKind.Name:
+            case ExpressionTokenKind.Name:
                 _at++;
                 return word.Text switch
                 {
-                    "true" or "True" => new Constant(true),
-                    "false" or "False" => new Constant(false),
-                    "none" or "None" => new Constant(null),
-                    _ => new Name(word.Text),
+                    "true" or "True" => new ConstantExpression(true),
+                    "false" or "False" => new ConstantExpression(false),
+                    "none" or "None" => new ConstantExpression(null),
+                    _ => new NameExpression(word.Text),
                 };
-            case SymbolKind.String:
+            case ExpressionTokenKind.String:
                 string text = "";
-                while (Next.Kind == SymbolKind.String) text += words[_at++].Text;
-                return new Constant(text);
-            case SymbolKind.Integer:
+                while (Next.Kind == ExpressionTokenKind.String) text += tokens[_at++].Text;
+                return new ConstantExpression(text);
+            case ExpressionTokenKind.Integer:
                 _at++;
-                return new Constant(long.TryParse(word.Text, CultureInfo.InvariantCulture, out long whole) ? whole : throw new ChatTemplateException($"the number {word.Text} is too large"));
-            case SymbolKind.Real:
+                return new ConstantExpression(long.TryParse(word.Text, CultureInfo.InvariantCulture, out long whole) ? whole : throw new ChatTemplateException($"the number {word.Text} is too large"));
+            case ExpressionTokenKind.Real:
                 _at++;
-                return new Constant(double.Parse(word.Text, CultureInfo.InvariantCulture));
-            case SymbolKind.Operator when Take("("):
-                if (Take(")")) return new ListOf([], IsTuple: true);
-                Expression inner = Several();
+                return new ConstantExpression(double.Parse(word.Text, CultureInfo.InvariantCulture));
+            case ExpressionTokenKind.Operator when TryTake("("):
+                if (TryTake(")")) return new ListExpression([], IsTuple: true);
+                TemplateExpression inner = ParseTuple();
                 Expect(")");
                 return inner;
-            case SymbolKind.Operator when Take("["):
-                return new ListOf(Items("]"));
-            case SymbolKind.Operator when Take("{"):
-                List<(Expression, Expression)> entries = [];
-                while (!Take("}"))
+            case ExpressionTokenKind.Operator when TryTake("["):
+                return new ListExpression(ParseItems("]"));
+            case ExpressionTokenKind.Operator when TryTake("{"):
+                List<(TemplateExpression, TemplateExpression)> entries = [];
+                while (!TryTake("}"))
                 {
-                    Expression key = One();
+                    TemplateExpression key = ParseExpression();
                     Expect(":");
-                    entries.Add((key, One()));
+                    entries.Add((key, ParseExpression()));
                     if (!Is("}")) Expect(",");
                 }
-                return new MapOf(entries);
+                return new DictionaryExpression(entries);
             default:
-                throw new ChatTemplateException($"a value is expected, not {Shown(word)}");
+                throw new ChatTemplateException($"a value is expected, not {Describe(word)}");
         }
     }
 
-    private List<Expression> Items(string end)
+    private List<TemplateExpression> ParseItems(string end)
     {
-        List<Expression> items = [];
-        while (!Take(end))
+        List<TemplateExpression> items = [];
+        while (!TryTake(end))
         {
-            items.Add(One());
+            items.Add(ParseExpression());
             if (!Is(end)) Expect(",");
         }
         return items;
     }
 
-    private static string Shown(Symbol word) => word.Kind == SymbolKind.End ? word.Text : $"'{word.Text}'";
+    private static string Describe(ExpressionToken token) => token.Kind == ExpressionTokenKind.End ? token.Text : $"'{token.Text}'";
 }

@@ -1,40 +1,40 @@
 namespace Ndif.Tokenizers.Chat;
 
-/// <summary>Reads a template's statements: if, for, set, break, continue, generation, raw (in <see cref="Lexer"/>). No macros, no includes.</summary>
+/// <summary>Reads a template's statements: if, for, set, break, continue, generation, raw (in <see cref="TemplateLexer"/>). No macros, no includes.</summary>
 internal sealed class TemplateParser
 {
-    private readonly List<Piece> _pieces;
+    private readonly List<TemplateSegment> _segments;
     private int _at, _depth;
 
-    private TemplateParser(List<Piece> pieces) => _pieces = pieces;
+    private TemplateParser(List<TemplateSegment> segments) => _segments = segments;
 
-    public static Body Parse(string template)
+    public static TemplateBody Parse(string template)
     {
-        TemplateParser parser = new(Lexer.Cut(template));
-        Body body = parser.Until([], out _);
+        TemplateParser parser = new(TemplateLexer.SplitSegments(template));
+        TemplateBody body = parser.ParseUntil([], out _);
         return body;
     }
 
     /// <summary>Statements up to one of these words, which is taken; without any, up to the end.</summary>
-    private Body Until(string[] ends, out ExpressionParser end)
+    private TemplateBody ParseUntil(string[] ends, out ExpressionParser end)
     {
-        if (++_depth > Budget.Depth) throw new ChatTemplateException("statements are nested too deeply");
-        List<Statement> statements = [];
-        int opened = _at > 0 ? _pieces[_at - 1].Line : 1;
-        for (; _at < _pieces.Count;)
+        if (++_depth > RenderBudget.MaxDepth) throw new ChatTemplateException("statements are nested too deeply");
+        List<TemplateStatement> statements = [];
+        int opened = _at > 0 ? _segments[_at - 1].Line : 1;
+        for (; _at < _segments.Count;)
         {
-            Piece piece = _pieces[_at++];
+            TemplateSegment piece = _segments[_at++];
             try
             {
-                if (piece.Kind == PieceKind.Text)
+                if (piece.Kind == TemplateSegmentKind.Text)
                 {
-                    statements.Add(new Plain(piece.Content) { Line = piece.Line });
+                    statements.Add(new TextNode(piece.Content) { Line = piece.Line });
                     continue;
                 }
-                ExpressionParser words = new(Lexer.Words(piece.Content));
-                if (piece.Kind == PieceKind.Print)
+                ExpressionParser words = new(TemplateLexer.TokenizeExpression(piece.Content));
+                if (piece.Kind == TemplateSegmentKind.Print)
                 {
-                    statements.Add(new Print(words.Several()) { Line = piece.Line });
+                    statements.Add(new OutputNode(words.ParseTuple()) { Line = piece.Line });
                     words.ExpectEnd();
                     continue;
                 }
@@ -42,9 +42,9 @@ internal sealed class TemplateParser
                 {
                     end = words;
                     _depth--;
-                    return new Body(statements);
+                    return new TemplateBody(statements);
                 }
-                statements.Add(Statement(words) with { Line = piece.Line });
+                statements.Add(ParseStatement(words) with { Line = piece.Line });
             }
             catch (ChatTemplateException e) when (!e.Message.StartsWith("line ", StringComparison.Ordinal))
             {
@@ -52,79 +52,79 @@ internal sealed class TemplateParser
             }
         }
         if (ends.Length > 0) throw new ChatTemplateException($"line {opened}: {ends[^1]} is missing");
-        end = new ExpressionParser(Lexer.Words(""));
+        end = new ExpressionParser(TemplateLexer.TokenizeExpression(""));
         _depth--;
-        return new Body(statements);
+        return new TemplateBody(statements);
     }
 
-    private Statement Statement(ExpressionParser words)
+    private TemplateStatement ParseStatement(ExpressionParser tokens)
     {
-        string word = words.ExpectName();
+        string word = tokens.ExpectName();
         switch (word)
         {
-            case "if": return If(words);
-            case "for": return For(words);
-            case "set": return Set(words);
+            case "if": return ParseIf(tokens);
+            case "for": return ParseFor(tokens);
+            case "set": return ParseSet(tokens);
             case "break" or "continue":
-                words.ExpectEnd();
-                return new Jump(word == "break" ? Flow.Break : Flow.Continue);
+                tokens.ExpectEnd();
+                return new LoopControlNode(word == "break" ? ControlFlow.Break : ControlFlow.Continue);
             case "generation": // marks what the model said, for training
-                Body said = Until(["endgeneration"], out _);
+                TemplateBody said = ParseUntil(["endgeneration"], out _);
                 return said;
             default:
                 throw new ChatTemplateException($"the statement '{word}' is not supported");
         }
     }
 
-    private If If(ExpressionParser words)
+    private IfNode ParseIf(ExpressionParser tokens)
     {
-        List<(Expression, Body)> cases = [];
+        List<(TemplateExpression, TemplateBody)> cases = [];
         while (true)
         {
-            Expression condition = words.Several();
-            words.ExpectEnd();
-            cases.Add((condition, Until(["elif", "else", "endif"], out words)));
-            if (words.Take("elif")) continue;
-            if (words.Take("endif")) return new If(cases, null);
-            words.Expect("else");
-            return new If(cases, Until(["endif"], out _));
+            TemplateExpression condition = tokens.ParseTuple();
+            tokens.ExpectEnd();
+            cases.Add((condition, ParseUntil(["elif", "else", "endif"], out tokens)));
+            if (tokens.TryTake("elif")) continue;
+            if (tokens.TryTake("endif")) return new IfNode(cases, null);
+            tokens.Expect("else");
+            return new IfNode(cases, ParseUntil(["endif"], out _));
         }
     }
 
-    private For For(ExpressionParser words)
+    private ForNode ParseFor(ExpressionParser tokens)
     {
-        List<string> names = Names(words);
-        words.Expect("in");
-        Expression items = words.One(withCondition: false);
-        Expression? where = words.Take("if") ? words.One() : null;
-        if (words.Is("recursive")) throw new ChatTemplateException("recursive loops are not supported");
-        words.ExpectEnd();
-        Body each = Until(["else", "endfor"], out words);
-        return new For(names, items, where, each, words.Take("else") ? Until(["endfor"], out _) : null);
+        List<string> names = ParseTargets(tokens);
+        tokens.Expect("in");
+        TemplateExpression items = tokens.ParseExpression(withCondition: false);
+        TemplateExpression? where = tokens.TryTake("if") ? tokens.ParseExpression() : null;
+        if (tokens.Is("recursive")) throw new ChatTemplateException("recursive loops are not supported");
+        tokens.ExpectEnd();
+        TemplateBody each = ParseUntil(["else", "endfor"], out tokens);
+        return new ForNode(names, items, where, each, tokens.TryTake("else") ? ParseUntil(["endfor"], out _) : null);
     }
 
-    private Assignment Set(ExpressionParser words)
+    private SetNode ParseSet(ExpressionParser tokens)
     {
-        List<string> names = Names(words);
-        string? field = names.Count == 1 && words.Take(".") ? words.ExpectName() : null;
-        if (words.Take("="))
+        List<string> names = ParseTargets(tokens);
+        string? field = names.Count == 1 && tokens.TryTake(".") ? tokens.ExpectName() : null;
+        if (tokens.TryTake("="))
         {
-            Expression from = words.Several();
-            words.ExpectEnd();
-            return new Assignment(names, field, from, null, []);
+            TemplateExpression from = tokens.ParseTuple();
+            tokens.ExpectEnd();
+            return new SetNode(names, field, from, null, []);
         }
-        List<(string, Arguments)> filters = [];
-        while (words.Take("|")) filters.Add(words.Filter());
-        words.ExpectEnd();
-        return new Assignment(names, field, null, Until(["endset"], out _), filters);
+        List<(string, CallArgumentList)> filters = [];
+        while (tokens.TryTake("|")) filters.Add(tokens.ParseFilter());
+        tokens.ExpectEnd();
+        return new SetNode(names, field, null, ParseUntil(["endset"], out _), filters);
     }
 
-    private static List<string> Names(ExpressionParser words)
+    private static List<string> ParseTargets(ExpressionParser tokens)
     {
-        bool grouped = words.Take("(");
-        List<string> names = [words.ExpectName()];
-        while (words.Take(",")) names.Add(words.ExpectName());
-        if (grouped) words.Expect(")");
+        bool grouped = tokens.TryTake("(");
+        List<string> names = [tokens.ExpectName()];
+        while (tokens.TryTake(",")) names.Add(tokens.ExpectName());
+        if (grouped) tokens.Expect(")");
         return names;
     }
 }

@@ -9,7 +9,7 @@ internal static class DecoderReader
     public static IDecoder Read(JsonPart part)
     {
         IDecoder[] stages = [.. part.Stages("decoders").Select(ReadOne)];
-        return stages.Length == 1 ? stages[0] : new Sequence(stages);
+        return stages.Length == 1 ? stages[0] : new SequenceDecoder(stages);
     }
 
     static IDecoder ReadOne(JsonPart part)
@@ -18,16 +18,16 @@ internal static class DecoderReader
             "WordPiece", "BPEDecoder", "CTC");
         return type switch
         {
-            "ByteLevel" => new ByteLevel(),
-            "ByteFallback" => new ByteFallback(),
-            "Fuse" => new Fuse(),
-            "Metaspace" => new Metaspace(part.Required("replacement").Rune(), PreTokenizers.Metaspace.ReadScheme(part)),
-            "Replace" => new Replace(PatternReader.Read(part.Required("pattern")), part.Required("content").String()),
-            "Strip" => new Strip(part.Required("content").Rune(),
+            "ByteLevel" => new ByteLevelDecoder(),
+            "ByteFallback" => new ByteFallbackDecoder(),
+            "Fuse" => new FuseDecoder(),
+            "Metaspace" => new MetaspaceDecoder(part.Required("replacement").Rune(), PreTokenizers.MetaspacePreTokenizer.ReadScheme(part)),
+            "Replace" => new ReplaceDecoder(PatternReader.Read(part.Required("pattern")), part.Required("content").String()),
+            "Strip" => new StripDecoder(part.Required("content").Rune(),
                 part.Required("start").Int(0, int.MaxValue), part.Required("stop").Int(0, int.MaxValue)),
-            "WordPiece" => new WordPiece(part.Optional("prefix")?.String() ?? "##", part.Bool("cleanup", true)),
-            "BPEDecoder" => new WordEnds(part.Optional("suffix")?.String() ?? "</w>"),
-            _ => new Ctc(part.Optional("pad_token")?.String() ?? "<pad>",
+            "WordPiece" => new WordPieceDecoder(part.Optional("prefix")?.String() ?? "##", part.Bool("cleanup", true)),
+            "BPEDecoder" => new BpeDecoder(part.Optional("suffix")?.String() ?? "</w>"),
+            _ => new CtcDecoder(part.Optional("pad_token")?.String() ?? "<pad>",
                 part.Optional("word_delimiter_token")?.String() ?? "|", part.Bool("cleanup", true)),
         };
     }

@@ -6,23 +6,23 @@ namespace Ndif.Tokenizers.Json;
 /// <summary>One value of a tokenizer file and its place there, so that every complaint can say where.</summary>
 internal readonly record struct JsonPart(JsonElement Value, string Path)
 {
-    public TokenizerFormatException Wrong(string reason) => new(Path, reason);
+    public TokenizerFormatException CreateException(string reason) => new(Path, reason);
 
     public JsonPart Required(string name) =>
-        Optional(name) ?? throw Wrong($"the field '{name}' is missing{NearestName.Hint(name, FieldNames())}");
+        Optional(name) ?? throw CreateException($"the field '{name}' is missing{NearestName.Hint(name, FieldNames())}");
 
     /// <summary>The field, or null where it is absent or JSON's null.</summary>
     public JsonPart? Optional(string name)
     {
-        if (Value.ValueKind != JsonValueKind.Object) throw Wrong($"an object with the field '{name}' is expected, not {Kind}");
+        if (Value.ValueKind != JsonValueKind.Object) throw CreateException($"an object with the field '{name}' is expected, not {Kind}");
         return Value.TryGetProperty(name, out var field) && field.ValueKind is not (JsonValueKind.Null or JsonValueKind.Undefined)
-            ? new JsonPart(field, Separate(name))
+            ? new JsonPart(field, ChildPath(name))
             : null;
     }
 
     public string String()
     {
-        if (Value.ValueKind != JsonValueKind.String) throw Wrong($"a string is expected, not {Kind}");
+        if (Value.ValueKind != JsonValueKind.String) throw CreateException($"a string is expected, not {Kind}");
         try
         {
             return Value.GetString()!;
@@ -38,7 +38,7 @@ internal readonly record struct JsonPart(JsonElement Value, string Path)
         string text = String();
         var status = System.Text.Rune.DecodeFromUtf16(text, out var rune, out int length);
         if (status != System.Buffers.OperationStatus.Done || length != text.Length)
-            throw Wrong($"a single character is expected, not '{text}'");
+            throw CreateException($"a single character is expected, not '{text}'");
         return rune;
     }
 
@@ -46,28 +46,28 @@ internal readonly record struct JsonPart(JsonElement Value, string Path)
     {
         JsonValueKind.True => true,
         JsonValueKind.False => false,
-        _ => throw Wrong($"true or false is expected, not {Kind}"),
+        _ => throw CreateException($"true or false is expected, not {Kind}"),
     };
 
-    public bool Bool(string name, bool otherwise) => Optional(name)?.Bool() ?? otherwise;
+    public bool Bool(string name, bool defaultValue) => Optional(name)?.Bool() ?? defaultValue;
 
-    public int Int(int least, int most)
+    public int Int(int min, int max)
     {
-        if (Value.ValueKind != JsonValueKind.Number || !Value.TryGetInt32(out int number) || number < least || number > most)
-            throw Wrong($"a whole number from {least} to {most} is expected, not {Text}");
+        if (Value.ValueKind != JsonValueKind.Number || !Value.TryGetInt32(out int number) || number < min || number > max)
+            throw CreateException($"a whole number from {min} to {max} is expected, not {Text}");
         return number;
     }
 
     public double Double()
     {
         if (Value.ValueKind != JsonValueKind.Number || !Value.TryGetDouble(out double number) || !double.IsFinite(number))
-            throw Wrong($"a number is expected, not {Text}");
+            throw CreateException($"a number is expected, not {Text}");
         return number;
     }
 
     public IEnumerable<JsonPart> Items()
     {
-        if (Value.ValueKind != JsonValueKind.Array) throw Wrong($"a list is expected, not {Kind}");
+        if (Value.ValueKind != JsonValueKind.Array) throw CreateException($"a list is expected, not {Kind}");
         return Walk(this);
 
         static IEnumerable<JsonPart> Walk(JsonPart part)
@@ -95,7 +95,7 @@ internal readonly record struct JsonPart(JsonElement Value, string Path)
             else if (stages.Count < Most)
                 stages.Add(part);
             else
-                throw part.Wrong($"more than {Most} stages");
+                throw part.CreateException($"more than {Most} stages");
         }
     }
 
@@ -106,12 +106,12 @@ internal readonly record struct JsonPart(JsonElement Value, string Path)
         string type = part.String();
         if (names.Contains(type)) return type;
         string hint = NearestName.Hint(type, names.ToArray());
-        throw part.Wrong($"the type '{Shorten(type)}' is unknown{hint}; known are {string.Join(", ", names!)}");
+        throw part.CreateException($"the type '{Truncate(type)}' is unknown{hint}; known are {string.Join(", ", names!)}");
     }
 
     public JsonValueKind ValueKind => Value.ValueKind;
 
-    string Separate(string name) => Path.EndsWith(' ') ? Path + name : $"{Path}.{name}";
+    string ChildPath(string name) => Path.EndsWith(' ') ? Path + name : $"{Path}.{name}";
 
     string Kind => Value.ValueKind switch
     {
@@ -123,9 +123,9 @@ internal readonly record struct JsonPart(JsonElement Value, string Path)
         _ => "null",
     };
 
-    string Text => Value.ValueKind == JsonValueKind.Number ? Shorten(Value.GetRawText()) : Kind;
+    string Text => Value.ValueKind == JsonValueKind.Number ? Truncate(Value.GetRawText()) : Kind;
 
     IEnumerable<string> FieldNames() => Value.EnumerateObject().Take(100).Select(field => field.Name);
 
-    static string Shorten(string text) => text.Length <= 60 ? text : string.Concat(text.AsSpan(0, 60), "...");
+    static string Truncate(string text) => text.Length <= 60 ? text : string.Concat(text.AsSpan(0, 60), "...");
 }

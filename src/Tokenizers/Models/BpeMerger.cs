@@ -3,13 +3,13 @@ using System.Buffers;
 namespace Ndif.Tokenizers.Models;
 
 /// <summary>A token of a word while pairs are merged; a list linked both ways.</summary>
-internal record struct Symbol(int Id, int Start, int End)
+internal record struct BpeSymbol(int Id, int Start, int End)
 {
     /// <summary>The neighbours' places, or -1.</summary>
     public int Previous, Next;
 
-    /// <summary>The rank and the result of merging this with the next one; <see cref="BpeMerger.None"/> where they don't merge.</summary>
-    public int Rank, Merged;
+    /// <summary>The rank and the result of merging this with the next one; <see cref="BpeMerger.NoMerge"/> where they don't merge.</summary>
+    public int Rank, MergedId;
 }
 
 /// <summary>
@@ -18,10 +18,10 @@ internal record struct Symbol(int Id, int Start, int End)
 /// </summary>
 internal static class BpeMerger
 {
-    public const int None = int.MaxValue;
+    public const int NoMerge = int.MaxValue;
 
     /// <summary>Afterwards the tokens are those linked from the first.</summary>
-    public static void Merge(Span<Symbol> symbols, MergeTable merges)
+    public static void Merge(Span<BpeSymbol> symbols, BpeMergeTable merges)
     {
         if (symbols.Length == 0) return;
 
@@ -35,7 +35,7 @@ internal static class BpeMerger
             symbols[i].Previous = i - 1;
             symbols[i].Next = i + 1 < symbols.Length ? i + 1 : -1;
         }
-        for (int i = 0; i < symbols.Length; i++) Weigh(symbols, i, merges, ref heap);
+        for (int i = 0; i < symbols.Length; i++) UpdateMerge(symbols, i, merges, ref heap);
 
         while (heap.TryPop(out long entry))
         {
@@ -44,28 +44,28 @@ internal static class BpeMerger
             if (left.Rank != rank) continue; // one of the two has merged with another since
 
             ref var right = ref symbols[left.Next];
-            left.Id = left.Merged;
+            left.Id = left.MergedId;
             left.End = right.End;
             left.Next = right.Next;
-            right.Rank = None;
+            right.Rank = NoMerge;
             if (left.Next >= 0) symbols[left.Next].Previous = at;
-            Weigh(symbols, at, merges, ref heap);
-            if (left.Previous >= 0) Weigh(symbols, left.Previous, merges, ref heap);
+            UpdateMerge(symbols, at, merges, ref heap);
+            if (left.Previous >= 0) UpdateMerge(symbols, left.Previous, merges, ref heap);
         }
         if (rented is not null) ArrayPool<long>.Shared.Return(rented);
     }
 
     /// <summary>Looks up what a token and the next one become.</summary>
-    static void Weigh(Span<Symbol> symbols, int at, MergeTable merges, ref MinHeap heap)
+    static void UpdateMerge(Span<BpeSymbol> symbols, int at, BpeMergeTable merges, ref MinHeap heap)
     {
         ref var symbol = ref symbols[at];
         if (symbol.Next >= 0 && merges.TryFind(symbol.Id, symbols[symbol.Next].Id, out var merge))
         {
-            (symbol.Rank, symbol.Merged) = (merge.Rank, merge.Id);
+            (symbol.Rank, symbol.MergedId) = (merge.Rank, merge.Id);
             heap.Push((long)merge.Rank << 32 | (uint)at);
         }
         else
-            symbol.Rank = None;
+            symbol.Rank = NoMerge;
     }
 
     /// <summary>A binary heap in memory that the caller lends: rank in the upper half, place in the lower.</summary>

@@ -6,7 +6,7 @@ namespace Ndif.Tokenizers.Models;
 internal sealed class Vocabulary
 {
     /// <summary>Longer tokens are refused: they make each look-up costly, and no model has one.</summary>
-    public const int LongestToken = 1024;
+    public const int MaxTokenLength = 1024;
 
     readonly Dictionary<string, int> _ids;
     readonly Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> _idsBySpan;
@@ -22,15 +22,15 @@ internal sealed class Vocabulary
     /// <summary>Reads <c>{"token": id, ...}</c>.</summary>
     public static Vocabulary Read(JsonPart part)
     {
-        if (part.ValueKind != System.Text.Json.JsonValueKind.Object) throw part.Wrong("an object of tokens and their ids is expected");
+        if (part.ValueKind != System.Text.Json.JsonValueKind.Object) throw part.CreateException("an object of tokens and their ids is expected");
         var vocabulary = new Vocabulary(part.Value.GetPropertyCount());
         foreach (var entry in part.Value.EnumerateObject())
         {
             if (entry.Value.ValueKind != System.Text.Json.JsonValueKind.Number || !entry.Value.TryGetInt32(out int id) || id < 0)
-                throw part.Wrong($"the id of '{entry.Name}' is not a whole number from 0 to {int.MaxValue}");
+                throw part.CreateException($"the id of '{entry.Name}' is not a whole number from 0 to {int.MaxValue}");
             string token = entry.Name;
-            if (token.Length > LongestToken)
-                throw part.Wrong($"the token of id {id} has {token.Length} characters; the limit is {LongestToken}");
+            if (token.Length > MaxTokenLength)
+                throw part.CreateException($"the token of id {id} has {token.Length} characters; the limit is {MaxTokenLength}");
             vocabulary.Add(token, id);
         }
         return vocabulary;

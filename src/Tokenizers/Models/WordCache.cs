@@ -6,24 +6,24 @@ namespace Ndif.Tokenizers.Models;
 /// </summary>
 internal sealed class WordCache
 {
-    const int Places = 1 << 14;
-    const int LongestWord = 64;
+    const int Capacity = 1 << 14;
+    const int MaxWordLength = 64;
 
-    sealed record Entry(string Word, Piece[] Pieces);
+    sealed record Entry(string Word, TokenSpan[] Tokens);
 
-    readonly Entry?[] _entries = new Entry?[Places];
+    readonly Entry?[] _entries = new Entry?[Capacity];
 
-    public Piece[]? Find(ReadOnlySpan<char> word) =>
-        word.Length <= LongestWord && Volatile.Read(ref Place(word)) is { } entry && word.SequenceEqual(entry.Word) ? entry.Pieces : null;
+    public TokenSpan[]? Find(ReadOnlySpan<char> word) =>
+        word.Length <= MaxWordLength && Volatile.Read(ref EntryOf(word)) is { } entry && word.SequenceEqual(entry.Word) ? entry.Tokens : null;
 
     /// <summary>Keeps a word's tokens, which count their places from <paramref name="start"/>.</summary>
-    public void Keep(ReadOnlySpan<char> word, int start, ReadOnlySpan<Piece> pieces)
+    public void Add(ReadOnlySpan<char> word, int start, ReadOnlySpan<TokenSpan> tokens)
     {
-        if (word.Length > LongestWord) return;
-        var kept = new Piece[pieces.Length];
-        for (int i = 0; i < kept.Length; i++) kept[i] = new Piece(pieces[i].Id, pieces[i].Start - start, pieces[i].End - start);
-        Volatile.Write(ref Place(word), new Entry(word.ToString(), kept));
+        if (word.Length > MaxWordLength) return;
+        var kept = new TokenSpan[tokens.Length];
+        for (int i = 0; i < kept.Length; i++) kept[i] = new TokenSpan(tokens[i].Id, tokens[i].Start - start, tokens[i].End - start);
+        Volatile.Write(ref EntryOf(word), new Entry(word.ToString(), kept));
     }
 
-    ref Entry? Place(ReadOnlySpan<char> word) => ref _entries[string.GetHashCode(word) & (Places - 1)];
+    ref Entry? EntryOf(ReadOnlySpan<char> word) => ref _entries[string.GetHashCode(word) & (Capacity - 1)];
 }

@@ -12,17 +12,17 @@ internal static class BertNormalizer
         var steps = new List<INormalizer>();
         if (cleanText)
         {
-            steps.Add(new RuneFilter(rune => rune.Value is not (0 or 0xFFFD) && !IsControl(rune)));
-            steps.Add(new RuneMap(rune => Rune.IsWhiteSpace(rune) ? " " : null));
+            steps.Add(new RuneFilterNormalizer(rune => rune.Value is not (0 or 0xFFFD) && !IsControl(rune)));
+            steps.Add(new RuneMapNormalizer(rune => Rune.IsWhiteSpace(rune) ? " " : null));
         }
-        if (handleChineseChars) steps.Add(new RuneMap(rune => IsIdeograph(rune.Value) ? $" {rune} " : null));
+        if (handleChineseChars) steps.Add(new RuneMapNormalizer(rune => IsIdeograph(rune.Value) ? $" {rune} " : null));
         if (stripAccents ?? lowercase)
         {
-            steps.Add(UnicodeForm.D);
-            steps.Add(new RuneFilter(rune => Rune.GetUnicodeCategory(rune) != UnicodeCategory.NonSpacingMark));
+            steps.Add(UnicodeNormalizer.Nfd);
+            steps.Add(new RuneFilterNormalizer(rune => Rune.GetUnicodeCategory(rune) != UnicodeCategory.NonSpacingMark));
         }
-        if (lowercase) steps.Add(new Lowercase());
-        return new Sequence([.. steps]);
+        if (lowercase) steps.Add(new LowercaseNormalizer());
+        return new SequenceNormalizer([.. steps]);
     }
 
     static bool IsControl(Rune rune) => rune.Value is not ('\t' or '\n' or '\r')

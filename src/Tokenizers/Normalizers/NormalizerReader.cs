@@ -10,7 +10,7 @@ internal static class NormalizerReader
     public static INormalizer Read(JsonPart part)
     {
         INormalizer[] stages = [.. part.Stages("normalizers").Select(ReadOne)];
-        return stages.Length == 1 ? stages[0] : new Sequence(stages);
+        return stages.Length == 1 ? stages[0] : new SequenceNormalizer(stages);
     }
 
     static INormalizer ReadOne(JsonPart part)
@@ -19,18 +19,18 @@ internal static class NormalizerReader
             "BertNormalizer", "Bert", "Precompiled", "Nmt", "ByteLevel");
         return type switch
         {
-            "NFC" => UnicodeForm.C,
-            "NFD" => UnicodeForm.D,
-            "NFKC" => UnicodeForm.KC,
-            "NFKD" => UnicodeForm.KD,
-            "Lowercase" => new Lowercase(),
-            "Strip" => new Strip(part.Bool("strip_left", true), part.Bool("strip_right", true)),
-            "StripAccents" => new RuneFilter(rune => !RuneClass.IsMark(rune)),
-            "Replace" => new Replace(PatternReader.Read(part.Required("pattern")), part.Required("content").String()),
-            "Prepend" => new Prepend(part.Required("prepend").String()),
-            "Precompiled" => Precompiled.Read(part.Required("precompiled_charsmap")),
-            "Nmt" => Nmt.Create(),
-            "ByteLevel" => new ByteLevel(),
+            "NFC" => UnicodeNormalizer.Nfc,
+            "NFD" => UnicodeNormalizer.Nfd,
+            "NFKC" => UnicodeNormalizer.Nfkc,
+            "NFKD" => UnicodeNormalizer.Nfkd,
+            "Lowercase" => new LowercaseNormalizer(),
+            "Strip" => new StripNormalizer(part.Bool("strip_left", true), part.Bool("strip_right", true)),
+            "StripAccents" => new RuneFilterNormalizer(rune => !RuneClass.IsMark(rune)),
+            "Replace" => new ReplaceNormalizer(PatternReader.Read(part.Required("pattern")), part.Required("content").String()),
+            "Prepend" => new PrependNormalizer(part.Required("prepend").String()),
+            "Precompiled" => PrecompiledNormalizer.Read(part.Required("precompiled_charsmap")),
+            "Nmt" => NmtNormalizer.Create(),
+            "ByteLevel" => new ByteLevelNormalizer(),
             _ => BertNormalizer.Create(
                 part.Bool("clean_text", true), part.Bool("handle_chinese_chars", true),
                 part.Optional("strip_accents")?.Bool(), part.Bool("lowercase", true)),

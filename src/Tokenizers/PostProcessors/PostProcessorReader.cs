@@ -10,7 +10,7 @@ internal static class PostProcessorReader
     public static IPostProcessor Read(JsonPart part, Func<int, string?> tokenOf)
     {
         IPostProcessor[] stages = [.. part.Stages("processors").Select(stage => ReadOne(stage, tokenOf))];
-        return stages.Length == 1 ? stages[0] : new Sequence(stages);
+        return stages.Length == 1 ? stages[0] : new SequencePostProcessor(stages);
     }
 
     static IPostProcessor ReadOne(JsonPart part, Func<int, string?> tokenOf)
@@ -18,25 +18,25 @@ internal static class PostProcessorReader
         switch (part.Type("Sequence", "TemplateProcessing", "ByteLevel", "RobertaProcessing", "BertProcessing"))
         {
             case "TemplateProcessing":
-                return TemplateReader.Read(part);
+                return TemplatePostProcessorReader.Read(part);
             case "ByteLevel":
-                return new TrimOffsets(tokenOf, part.Bool("trim_offsets", true), part.Bool("add_prefix_space", true));
+                return new TrimOffsetsPostProcessor(tokenOf, part.Bool("trim_offsets", true), part.Bool("add_prefix_space", true));
             case "BertProcessing":
                 int cls = TokenId(part.Required("cls")), sep = TokenId(part.Required("sep"));
-                return new Template(
-                    [TemplatePiece.Token(cls), TemplatePiece.First, TemplatePiece.Token(sep)],
-                    [TemplatePiece.Token(cls), TemplatePiece.First, TemplatePiece.Token(sep),
-                        TemplatePiece.Second, TemplatePiece.Token(sep)],
+                return new TemplatePostProcessor(
+                    [TemplatePiece.Token(cls), TemplatePiece.SequenceA, TemplatePiece.Token(sep)],
+                    [TemplatePiece.Token(cls), TemplatePiece.SequenceA, TemplatePiece.Token(sep),
+                        TemplatePiece.SequenceB, TemplatePiece.Token(sep)],
                     part.Path);
             default: // RoBERTa separates two sequences twice
                 int begin = TokenId(part.Required("cls")), end = TokenId(part.Required("sep"));
-                return new Sequence(
+                return new SequencePostProcessor(
                 [
-                    new TrimOffsets(tokenOf, part.Bool("trim_offsets", true), part.Bool("add_prefix_space", true)),
-                    new Template(
-                        [TemplatePiece.Token(begin), TemplatePiece.First, TemplatePiece.Token(end)],
-                        [TemplatePiece.Token(begin), TemplatePiece.First, TemplatePiece.Token(end),
-                            TemplatePiece.Token(end), TemplatePiece.Second, TemplatePiece.Token(end)],
+                    new TrimOffsetsPostProcessor(tokenOf, part.Bool("trim_offsets", true), part.Bool("add_prefix_space", true)),
+                    new TemplatePostProcessor(
+                        [TemplatePiece.Token(begin), TemplatePiece.SequenceA, TemplatePiece.Token(end)],
+                        [TemplatePiece.Token(begin), TemplatePiece.SequenceA, TemplatePiece.Token(end),
+                            TemplatePiece.Token(end), TemplatePiece.SequenceB, TemplatePiece.Token(end)],
                         part.Path),
                 ]);
         }
@@ -46,6 +46,6 @@ internal static class PostProcessorReader
     static int TokenId(JsonPart part)
     {
         JsonPart[] pair = [.. part.Items().Take(3)];
-        return pair.Length == 2 ? pair[1].Int(0, int.MaxValue) : throw part.Wrong("a token and its id are expected");
+        return pair.Length == 2 ? pair[1].Int(0, int.MaxValue) : throw part.CreateException("a token and its id are expected");
     }
 }

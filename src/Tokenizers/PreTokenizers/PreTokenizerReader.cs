@@ -10,7 +10,7 @@ internal static class PreTokenizerReader
     public static IPreTokenizer Read(JsonPart part)
     {
         IPreTokenizer[] stages = [.. part.Stages("pretokenizers").Select(ReadOne)];
-        return stages.Length == 1 ? stages[0] : new Sequence(stages);
+        return stages.Length == 1 ? stages[0] : new SequencePreTokenizer(stages);
     }
 
     static IPreTokenizer ReadOne(JsonPart part)
@@ -19,31 +19,31 @@ internal static class PreTokenizerReader
             "BertPreTokenizer", "CharDelimiterSplit", "Delimiter", "FixedLength");
         return type switch
         {
-            "ByteLevel" => new ByteLevel(part.Bool("add_prefix_space", true), part.Bool("use_regex", true)),
-            "Split" => new Split(PatternReader.Read(part.Required("pattern")),
+            "ByteLevel" => new ByteLevelPreTokenizer(part.Bool("add_prefix_space", true), part.Bool("use_regex", true)),
+            "Split" => new SplitPreTokenizer(PatternReader.Read(part.Required("pattern")),
                 Behavior(part.Required("behavior")), part.Bool("invert", false)),
-            "Metaspace" => Metaspace.Read(part),
-            "Digits" => new Split(new RunePattern(RuneClass.IsNumeric),
+            "Metaspace" => MetaspacePreTokenizer.Read(part),
+            "Digits" => new SplitPreTokenizer(new RunePattern(RuneClass.IsNumeric),
                 part.Bool("individual_digits", false) ? SplitBehavior.Isolated : SplitBehavior.Contiguous),
-            "Whitespace" => new Split(new WordPattern(), SplitBehavior.Removed, Invert: true),
+            "Whitespace" => new SplitPreTokenizer(new WordPattern(), SplitBehavior.Removed, Invert: true),
             "WhitespaceSplit" => WhiteSpace(),
             "Punctuation" => Punctuation(part.Optional("behavior") is { } behavior ? Behavior(behavior) : SplitBehavior.Isolated),
-            "BertPreTokenizer" => new Sequence([WhiteSpace(), Punctuation(SplitBehavior.Isolated)]),
-            "FixedLength" => new FixedLength(part.Optional("length")?.Int(1, int.MaxValue) ?? 5),
+            "BertPreTokenizer" => new SequencePreTokenizer([WhiteSpace(), Punctuation(SplitBehavior.Isolated)]),
+            "FixedLength" => new FixedLengthPreTokenizer(part.Optional("length")?.Int(1, int.MaxValue) ?? 5),
             _ => Delimiter(part.Required("delimiter").Rune()),
         };
     }
 
-    static Split WhiteSpace() => new(new RunePattern(RuneClass.IsWhiteSpace), SplitBehavior.Removed);
+    static SplitPreTokenizer WhiteSpace() => new(new RunePattern(RuneClass.IsWhiteSpace), SplitBehavior.Removed);
 
-    static Split Punctuation(SplitBehavior behavior) => new(new RunePattern(RuneClass.IsPunctuation), behavior);
+    static SplitPreTokenizer Punctuation(SplitBehavior behavior) => new(new RunePattern(RuneClass.IsPunctuation), behavior);
 
-    static Split Delimiter(Rune delimiter) => new(new LiteralPattern(delimiter.ToString()), SplitBehavior.Removed);
+    static SplitPreTokenizer Delimiter(Rune delimiter) => new(new LiteralPattern(delimiter.ToString()), SplitBehavior.Removed);
 
     static SplitBehavior Behavior(JsonPart part)
     {
         string name = part.String();
         return Enum.GetNames<SplitBehavior>().Contains(name) ? Enum.Parse<SplitBehavior>(name)
-            : throw part.Wrong($"the behavior '{name}' is unknown{NearestName.Hint(name, Enum.GetNames<SplitBehavior>())}");
+            : throw part.CreateException($"the behavior '{name}' is unknown{NearestName.Hint(name, Enum.GetNames<SplitBehavior>())}");
     }
 }

@@ -24,7 +24,7 @@ internal sealed class AlignedText
     public ReadOnlySpan<char> Chars => _chars.AsSpan(0, Length);
 
     /// <summary>A part of the original text; a lone surrogate becomes U+FFFD, as in UTF-8.</summary>
-    public static AlignedText Of(ReadOnlySpan<char> original, Span part)
+    public static AlignedText Of(ReadOnlySpan<char> original, TextSpan part)
     {
         // a file's stages may lengthen a text, but not without end: U+FDFA, the longest that Unicode has, becomes 18 characters
         int limit = (int)Math.Min(65_536 + 64L * part.Length, Array.MaxLength);
@@ -59,7 +59,7 @@ internal sealed class AlignedText
     public void Append(char c, Origin origin)
     {
         if (Length == _chars.Length) Grow(Length + 1);
-        if (_origins is not null || !Follows(origin)) Store(origin);
+        if (_origins is not null || !IsNextOrigin(origin)) StoreOrigin(origin);
         _chars[Length++] = c;
     }
 
@@ -105,9 +105,9 @@ internal sealed class AlignedText
         return char.IsSurrogate(c) ? new Rune(c, _chars[index + 1]) : new Rune(c);
     }
 
-    bool Follows(Origin origin) => origin.Start == _shift + Length && origin.End == origin.Start + 1;
+    bool IsNextOrigin(Origin origin) => origin.Start == _shift + Length && origin.End == origin.Start + 1;
 
-    void Store(Origin origin)
+    void StoreOrigin(Origin origin)
     {
         if (_origins is null)
         {
@@ -118,12 +118,12 @@ internal sealed class AlignedText
         _origins[Length] = origin;
     }
 
-    void Grow(int least)
+    void Grow(int minLength)
     {
-        if (least > _limit)
+        if (minLength > _limit)
             throw new TokenizerFormatException("tokenizer.json",
                 $"its stages make a text longer than {_limit} characters of one much shorter");
-        int size = (int)Math.Min(Math.Max(least, _chars.Length * 2L), _limit);
+        int size = (int)Math.Min(Math.Max(minLength, _chars.Length * 2L), _limit);
         Array.Resize(ref _chars, size);
         if (_origins is not null) Array.Resize(ref _origins, size);
     }

@@ -6,18 +6,18 @@ namespace Ndif.Tokenizers.Text;
 /// </summary>
 internal static class ByteAlphabet
 {
-    static readonly char[] s_chars = new char[256];
-    static readonly short[] s_bytes = new short[0x144];
+    static readonly char[] _chars = new char[256];
+    static readonly short[] _bytes = new short[0x144];
 
     static ByteAlphabet()
     {
-        Array.Fill(s_bytes, (short)-1);
+        Array.Fill(_bytes, (short)-1);
         char next = '\u0100';
         for (int b = 0; b < 256; b++)
         {
             bool stands = b is >= '!' and <= '~' or >= 0xA1 and <= 0xAC or >= 0xAE and <= 0xFF;
-            s_chars[b] = stands ? (char)b : next++;
-            s_bytes[s_chars[b]] = (short)b;
+            _chars[b] = stands ? (char)b : next++;
+            _bytes[_chars[b]] = (short)b;
         }
     }
 
@@ -25,10 +25,10 @@ internal static class ByteAlphabet
     public const char Space = '\u0120';
 
     /// <summary>The byte that a char stands for, or -1.</summary>
-    public static int ByteOf(char c) => c < s_bytes.Length ? s_bytes[c] : -1;
+    public static int ByteOf(char c) => c < _bytes.Length ? _bytes[c] : -1;
 
     /// <summary>Appends a part of a text in this alphabet; all bytes of a rune share its origin.</summary>
-    public static void Append(AlignedText text, Span part, AlignedText result)
+    public static void Append(AlignedText text, TextSpan part, AlignedText result)
     {
         var chars = text.Chars;
         Span<byte> utf8 = stackalloc byte[4];
@@ -37,11 +37,11 @@ internal static class ByteAlphabet
             char c = chars[i];
             if (c < 0x80)
             {
-                result.Append(s_chars[c], text.OriginAt(i));
+                result.Append(_chars[c], text.OriginAt(i));
                 continue;
             }
             var rune = text.RuneAt(i);
-            foreach (byte b in utf8[..rune.EncodeToUtf8(utf8)]) result.Append(s_chars[b], text.OriginAt(i));
+            foreach (byte b in utf8[..rune.EncodeToUtf8(utf8)]) result.Append(_chars[b], text.OriginAt(i));
             i += rune.Utf16SequenceLength - 1;
         }
     }

@@ -30,7 +30,7 @@ internal sealed class CharTrie
     public int ValueAt(int node) => _values[node];
 
     /// <summary>The longest string that the text begins with, or a length of 0.</summary>
-    public (int Length, int Value) Longest(ReadOnlySpan<char> text)
+    public (int Length, int Value) LongestMatch(ReadOnlySpan<char> text)
     {
         int node = 0, length = 0, value = -1;
         for (int i = 0; i < text.Length && Step(ref node, text[i]); i++)

@@ -4,7 +4,7 @@ namespace Ndif.Tokenizers.Text;
 internal readonly record struct Origin(int Start, int End);
 
 /// <summary>A range of an <see cref="AlignedText"/>, in UTF-16 units.</summary>
-internal readonly record struct Span(int Start, int End)
+internal readonly record struct TextSpan(int Start, int End)
 {
     public int Length => End - Start;
 }

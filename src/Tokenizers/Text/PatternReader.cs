@@ -10,6 +10,6 @@ internal static class PatternReader
         if (part.Optional("Regex") is { } regex) return new RegexPattern(regex.String(), regex.Path);
         var literal = part.Required("String");
         string text = literal.String();
-        return text.Length > 0 ? new LiteralPattern(text) : throw literal.Wrong("an empty pattern matches everywhere");
+        return text.Length > 0 ? new LiteralPattern(text) : throw literal.CreateException("an empty pattern matches everywhere");
     }
 }

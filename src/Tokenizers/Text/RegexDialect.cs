@@ -23,11 +23,11 @@ internal static class RegexDialect
             {
                 case '\\':
                     atom = result.Length;
-                    i = Escape(pattern, i, result);
+                    i = TranslateEscape(pattern, i, result);
                     break;
                 case '[':
                     atom = result.Length;
-                    i = Class(pattern, i, result);
+                    i = TranslateClass(pattern, i, result);
                     break;
                 case '(':
                     groups.Push(result.Length);
@@ -74,7 +74,7 @@ internal static class RegexDialect
         return true;
     }
 
-    static int Escape(string pattern, int at, StringBuilder result)
+    static int TranslateEscape(string pattern, int at, StringBuilder result)
     {
         if (at + 1 >= pattern.Length) throw new FormatException("it ends with a lone backslash");
         char c = pattern[at + 1];
@@ -99,7 +99,7 @@ internal static class RegexDialect
         return at + 1;
     }
 
-    static int Class(string pattern, int at, StringBuilder result)
+    static int TranslateClass(string pattern, int at, StringBuilder result)
     {
         result.Append('[');
         int i = at + 1;
@@ -116,7 +116,7 @@ internal static class RegexDialect
                 throw new FormatException($"the nested character class at position {i} is not supported; a literal bracket is \\[");
             if (c == '&' && i + 1 < pattern.Length && pattern[i + 1] == '&')
                 throw new FormatException($"the class intersection at position {i} is not supported");
-            if (c == '\\') i = Escape(pattern, i, result);
+            if (c == '\\') i = TranslateEscape(pattern, i, result);
             else result.Append(c);
         }
         throw new FormatException($"the character class at position {at} is never closed");

@@ -19,10 +19,10 @@ internal enum SplitBehavior
     Contiguous,
 }
 
-internal static class SplitBehaviors
+internal static class SplitBehaviorExtensions
 {
-    /// <summary>Appends the parts, moved by <paramref name="shift"/>, that the matches leave.</summary>
-    public static void Arrange(this SplitBehavior behavior, List<PatternMatch> matches, int shift, List<Span> spans)
+    /// <summary>Appends the parts, moved by <paramref name="offset"/>, that the matches leave.</summary>
+    public static void AppendParts(this SplitBehavior behavior, List<PatternMatch> matches, int offset, List<TextSpan> spans)
     {
         int first = spans.Count;
         bool previous = false;
@@ -33,9 +33,9 @@ internal static class SplitBehaviors
             {
                 var (start, end, isMatch) = matches[i];
                 if (isMatch && !previous && spans.Count > first)
-                    spans[^1] = spans[^1] with { Start = shift + start };
+                    spans[^1] = spans[^1] with { Start = offset + start };
                 else if (start < end)
-                    spans.Add(new Span(shift + start, shift + end));
+                    spans.Add(new TextSpan(offset + start, offset + end));
                 previous = isMatch;
             }
             spans.Reverse(first, spans.Count - first);
@@ -52,9 +52,9 @@ internal static class SplitBehaviors
             previous = isMatch;
             if (isMatch && behavior == SplitBehavior.Removed) continue;
             if (join && spans.Count > first)
-                spans[^1] = spans[^1] with { End = shift + end };
+                spans[^1] = spans[^1] with { End = offset + end };
             else if (start < end)
-                spans.Add(new Span(shift + start, shift + end));
+                spans.Add(new TextSpan(offset + start, offset + end));
         }
     }
 }

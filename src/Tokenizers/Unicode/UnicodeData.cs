@@ -9,9 +9,9 @@ namespace Ndif.Tokenizers.Unicode;
 /// </summary>
 internal static class UnicodeData
 {
-    static readonly Dictionary<int, (Rune[] Runes, bool IsCompatible)> s_decompositions = [];
-    static readonly Dictionary<(int, int), Rune> s_compositions = [];
-    static readonly Dictionary<int, byte> s_classes = [];
+    static readonly Dictionary<int, (Rune[] Runes, bool IsCompatible)> _decompositions = [];
+    static readonly Dictionary<(int, int), Rune> _compositions = [];
+    static readonly Dictionary<int, byte> _combiningClasses = [];
 
     static UnicodeData()
     {
@@ -25,17 +25,17 @@ internal static class UnicodeData
             {
                 int colon = line.IndexOf(':', mark);
                 byte combiningClass = byte.Parse(line.AsSpan(colon + 1), CultureInfo.InvariantCulture);
-                for (int last = Hex(line.AsSpan(mark + 1, colon - mark - 1)); rune <= last; rune++) s_classes[rune] = combiningClass;
+                for (int last = Hex(line.AsSpan(mark + 1, colon - mark - 1)); rune <= last; rune++) _combiningClasses[rune] = combiningClass;
                 continue;
             }
             Rune[] runes = [.. line[(mark + 1)..].Split(' ').Select(hex => new Rune(Hex(hex)))];
-            s_decompositions[rune] = (runes, line[mark] == '~');
-            if (line[mark] == '=') s_compositions[(runes[0].Value, runes[1].Value)] = new Rune(rune);
+            _decompositions[rune] = (runes, line[mark] == '~');
+            if (line[mark] == '=') _compositions[(runes[0].Value, runes[1].Value)] = new Rune(rune);
         }
     }
 
     /// <summary>The canonical combining class; 0 is a starter.</summary>
-    public static byte CombiningClass(Rune rune) => rune.Value < 0x300 ? (byte)0 : s_classes.GetValueOrDefault(rune.Value);
+    public static byte CombiningClass(Rune rune) => rune.Value < 0x300 ? (byte)0 : _combiningClasses.GetValueOrDefault(rune.Value);
 
     /// <summary>Appends the full decomposition.</summary>
     public static void Decompose(Rune rune, bool compatible, List<Rune> result)
@@ -44,7 +44,7 @@ internal static class UnicodeData
             result.Add(rune);
         else if (Hangul.IsSyllable(rune.Value))
             Hangul.Decompose(rune.Value, result);
-        else if (s_decompositions.TryGetValue(rune.Value, out var found) && (compatible || !found.IsCompatible))
+        else if (_decompositions.TryGetValue(rune.Value, out var found) && (compatible || !found.IsCompatible))
             foreach (var part in found.Runes) Decompose(part, compatible, result);
         else
             result.Add(rune);
@@ -53,7 +53,7 @@ internal static class UnicodeData
     /// <summary>The rune that two compose to, or null.</summary>
     public static Rune? Compose(Rune first, Rune second) =>
         Hangul.Compose(first.Value, second.Value) is int syllable ? new Rune(syllable)
-        : s_compositions.TryGetValue((first.Value, second.Value), out var composed) ? composed
+        : _compositions.TryGetValue((first.Value, second.Value), out var composed) ? composed
         : null;
 
     static int Hex(ReadOnlySpan<char> text) => int.Parse(text, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);

@@ -7,19 +7,19 @@ namespace Ndif.Benchmarks.Harness;
 /// <summary>Figures as JSON or as a table.</summary>
 internal static class Report
 {
-    private static readonly JsonSerializerOptions s_json = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonSerializerOptions _json = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    public static string Json(IEnumerable<Figure> figures) => JsonSerializer.Serialize(figures.Select(f => new
+    public static string Json(IEnumerable<Measurement> figures) => JsonSerializer.Serialize(figures.Select(f => new
     {
-        name = f.Name, value = f.Value, unit = f.Unit, limit = f.Limit, goal = f.Goal?.ToString(), met = f.Met,
-    }), s_json);
+        name = f.Name, value = f.Value, unit = f.Unit, limit = f.Baseline, goal = f.Goal?.ToString(), met = f.IsMet,
+    }), _json);
 
-    public static string Table(IReadOnlyList<Figure> figures)
+    public static string Table(IReadOnlyList<Measurement> figures)
     {
         string[][] rows = [["figure", "value", "goal", "met", "held against"], .. figures.Select(f => (string[])
         [
             f.Name, $"{f.Value.ToString("0.0###", CultureInfo.InvariantCulture)} {f.Unit}", f.Goal?.ToString() ?? "",
-            f.Met switch { true => "yes", false => "NO", null => "" }, f.Limit,
+            f.IsMet switch { true => "yes", false => "NO", null => "" }, f.Baseline,
         ])];
         int[] widths = [.. Enumerable.Range(0, 4).Select(column => rows.Max(row => row[column].Length))];
         return string.Join('\n', rows.Select(row =>

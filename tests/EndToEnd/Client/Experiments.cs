@@ -10,24 +10,24 @@ public static class Experiments
 {
     public const string Model = "ndif/tiny-landmarks";
     private const string Tower = "The Eiffel Tower is in the city of";
-    private const int Vocabulary = 1422, Hidden = 128, Context = 128;
+    private const int VocabSize = 1422, HiddenSize = 128, MaxPositions = 128;
 
     /// <summary>Prompts of different lengths, one for each number.</summary>
-    private static readonly string[] s_prompts =
+    private static readonly string[] _prompts =
     [
         Tower, "Big Ben is in the city of", "The Colosseum is in", "The Louvre is in the city of", "The Eiffel Tower is in", "Big Ben", "The",
         "The Brandenburg Gate is in the city of", "Where is the Eiffel Tower? It is in the city of",
     ];
 
-    public static Recorded Record(string experiment, Backend where, string model = Model)
+    public static RecordedExperiment Record(string experiment, Backend backend, string model = Model)
     {
-        var llm = new LanguageModel(model, remote: where);
+        var llm = new LanguageModel(model, remote: backend);
         (string name, int number) = experiment.Split(':') is [var first, var second] ? (first, int.Parse(second, CultureInfo.InvariantCulture)) : (experiment, 0);
         return name switch
         {
             "states" => States(llm),
             "edit" => Edit(llm),
-            "prompt" => Prompt(llm, s_prompts[number % s_prompts.Length]),
+            "prompt" => Prompt(llm, _prompts[number % _prompts.Length]),
             "generate" => Generate(llm, number),
             "stream" => Stream(llm, number),
             "slow" => Slow(llm, number),
@@ -45,43 +45,43 @@ public static class Experiments
         };
     }
 
-    private static Recorded States(LanguageModel llm)
+    private static RecordedExperiment States(LanguageModel llm)
     {
         Trace trace = llm.Trace(Tower);
-        return new Recorded(trace, [("hidden", llm["transformer.h"][^1].Output[0].Save()), ("logits", llm.LmHead.Output.Save())]);
+        return new RecordedExperiment(trace, [("hidden", llm["transformer.h"][^1].Output[0].Save()), ("logits", llm.LmHead.Output.Save())]);
     }
 
     /// <summary>A neuron's column set to zero in place, an output replaced, a log line.</summary>
-    private static Recorded Edit(LanguageModel llm)
+    private static RecordedExperiment Edit(LanguageModel llm)
     {
         Trace trace = llm.Trace(Tower);
         llm["transformer.h.1.mlp"].Output[.., ^1] = 0;
         llm["transformer.h.2.attn.c_proj"].Output = llm["transformer.h.2.attn.c_proj"].Output * 0.5;
-        return new Recorded(trace, [("logits", llm.LmHead.Output.Save())]);
+        return new RecordedExperiment(trace, [("logits", llm.LmHead.Output.Save())]);
     }
 
-    private static Recorded Prompt(LanguageModel llm, string prompt)
+    private static RecordedExperiment Prompt(LanguageModel llm, string prompt)
     {
         Trace trace = llm.Trace(prompt);
-        return new Recorded(trace, [("logits", llm.LmHead.Output[.., ^1].Save())]);
+        return new RecordedExperiment(trace, [("logits", llm.LmHead.Output[.., ^1].Save())]);
     }
 
-    private static Recorded Generate(LanguageModel llm, int tokens)
+    private static RecordedExperiment Generate(LanguageModel llm, int tokens)
     {
         Trace trace = llm.Generate(Tower, tokens);
-        return new Recorded(trace, [("ids", trace.Result.Save())]);
+        return new RecordedExperiment(trace, [("ids", trace.Result.Save())]);
     }
 
     /// <summary>Drawn tokens, told as they come; and a log line in the middle.</summary>
-    private static Recorded Stream(LanguageModel llm, int tokens)
+    private static RecordedExperiment Stream(LanguageModel llm, int tokens)
     {
         Trace trace = llm.Generate(Tower, tokens, temperature: 1.5, topK: 0, seed: 12, ignoreEos: true, stream: true);
         foreach (int step in trace.Iter[tokens / 2]) trace.Log("half", llm.LmHead.Output.Shape[1]);
-        return new Recorded(trace, [("ids", trace.Result.Save())]);
+        return new RecordedExperiment(trace, [("ids", trace.Result.Save())]);
     }
 
     /// <summary>A value at once, then so many operations on four million numbers (a few milliseconds each), then another value.</summary>
-    private static Recorded Slow(LanguageModel llm, int operations)
+    private static RecordedExperiment Slow(LanguageModel llm, int operations)
     {
         Trace trace = llm.Trace(Tower);
         Saved early = llm["transformer.h.0"].Hidden.Save("early");
@@ -89,44 +89,44 @@ public static class Experiments
         Value row = TensorData.FromArray(Enumerable.Range(1, 2048).Select(i => 1f / i).ToArray(), 1, 2048);
         Value product = llm["transformer.h.1"].Hidden[0, 0, 0] * 0 + column * row;
         for (int i = 0; i < operations; i++) product = product * 1.000001;
-        return new Recorded(trace, [("early", early), ("late", product[^1, ..64].Save("late"))]);
+        return new RecordedExperiment(trace, [("early", early), ("late", product[^1, ..64].Save("late"))]);
     }
 
     /// <summary>Minutes of work in few operations: only good for being cancelled.</summary>
-    private static Recorded Endless(LanguageModel llm)
+    private static RecordedExperiment Endless(LanguageModel llm)
     {
         Trace trace = llm.Trace(Tower);
         Value column = TensorData.FromArray(Enumerable.Repeat(1f, 1024).ToArray(), 1024, 1);
         Value square = llm["transformer.h.1"].Hidden[0, 0, 0] * 0 + column * (1f / 1024) * column.MatMul(TensorData.FromArray(Enumerable.Repeat(1f, 1024).ToArray(), 1, 1024));
         Value product = square;
         for (int i = 0; i < 3000; i++) product = product.MatMul(square);
-        return new Recorded(trace, [("product", product[0, 0].Save())]);
+        return new RecordedExperiment(trace, [("product", product[0, 0].Save())]);
     }
 
     /// <summary>Full contexts of token ids: logits of 0.7 MB a row and the hidden states of every layer.</summary>
-    private static Recorded Large(LanguageModel llm, int rows)
+    private static RecordedExperiment Large(LanguageModel llm, int rows)
     {
         Trace trace = llm.Trace(Ids(rows));
         List<(string, Saved)> saves = [];
         for (int layer = 0; layer < 4; layer++) saves.Add(($"hidden{layer}", llm["transformer.h"][layer].Hidden.Save()));
         saves.Add(("logits", llm.LmHead.Output.Save()));
-        return new Recorded(trace, saves);
+        return new RecordedExperiment(trace, saves);
     }
 
     /// <summary>A tensor of the client's, 64 KB a row, in place of a layer's output and as a factor.</summary>
-    private static Recorded Constant(LanguageModel llm, int rows)
+    private static RecordedExperiment Constant(LanguageModel llm, int rows)
     {
-        var numbers = new float[rows * Context * Hidden];
+        var numbers = new float[rows * MaxPositions * HiddenSize];
         for (int i = 0; i < numbers.Length; i++) numbers[i] = ((i * 7919L % 2003) - 1001) / 500f;
-        var constant = TensorData.FromArray(numbers, rows, Context, Hidden);
+        var constant = TensorData.FromArray(numbers, rows, MaxPositions, HiddenSize);
         Trace trace = llm.Trace(Ids(rows));
         llm["transformer.h.1"].Hidden = constant;
         Saved product = (llm["transformer.h.2"].Hidden * constant)[.., ^1].Save();
-        return new Recorded(trace, [("product", product), ("logits", llm.LmHead.Output[.., ^1].Save())]);
+        return new RecordedExperiment(trace, [("product", product), ("logits", llm.LmHead.Output[.., ^1].Save())]);
     }
 
     /// <summary>So many constants of a megabyte each, which is just not large; the first element of each is added up.</summary>
-    private static Recorded Constants(LanguageModel llm, int count)
+    private static RecordedExperiment Constants(LanguageModel llm, int count)
     {
         Trace trace = llm.Trace(Tower);
         Value sum = llm["transformer.h.1"].Hidden[0, 0, 0];
@@ -136,52 +136,52 @@ public static class Experiments
             Array.Fill(numbers, i + 0.5f);
             sum += ((Value)TensorData.FromArray(numbers))[0];
         }
-        return new Recorded(trace, [("sum", sum.Save())]);
+        return new RecordedExperiment(trace, [("sum", sum.Save())]);
     }
 
-    private static Recorded Late(LanguageModel llm)
+    private static RecordedExperiment Late(LanguageModel llm)
     {
         Trace trace = llm.Trace(Tower);
         Saved later = llm["transformer.h.3"].Hidden.Save();
         Saved tooLate = llm["transformer.h.1"].Hidden.Save();
-        return new Recorded(trace, [("later", later), ("tooLate", tooLate)]);
+        return new RecordedExperiment(trace, [("later", later), ("tooLate", tooLate)]);
     }
 
-    private static Recorded Shape(LanguageModel llm)
+    private static RecordedExperiment Shape(LanguageModel llm)
     {
         Trace trace = llm.Trace(Tower);
         Value wrong = TensorData.FromArray([1f, 2f, 3f]);
-        return new Recorded(trace, [("sum", (llm["transformer.h.0"].Hidden + wrong).Save())]);
+        return new RecordedExperiment(trace, [("sum", (llm["transformer.h.0"].Hidden + wrong).Save())]);
     }
 
-    private static Recorded Index(LanguageModel llm)
+    private static RecordedExperiment Index(LanguageModel llm)
     {
         Trace trace = llm.Trace(Tower);
-        return new Recorded(trace, [("row", llm["transformer.h.0"].Hidden[0, 999].Save())]);
+        return new RecordedExperiment(trace, [("row", llm["transformer.h.0"].Hidden[0, 999].Save())]);
     }
 
-    private static Recorded Missed(LanguageModel llm)
+    private static RecordedExperiment Missed(LanguageModel llm)
     {
         Trace trace = llm.Trace(Tower);
         llm["transformer.h.1"].Skip(llm["transformer.h.0"].Output);
-        return new Recorded(trace, [("inside", llm["transformer.h.1.mlp"].Output.Save())]);
+        return new RecordedExperiment(trace, [("inside", llm["transformer.h.1.mlp"].Output.Save())]);
     }
 
-    private static Recorded Tokens(LanguageModel llm)
+    private static RecordedExperiment Tokens(LanguageModel llm)
     {
-        Trace trace = llm.Trace(new[] { 1, 2, Vocabulary });
-        return new Recorded(trace, [("logits", llm.LmHead.Output.Save())]);
+        Trace trace = llm.Trace(new[] { 1, 2, VocabSize });
+        return new RecordedExperiment(trace, [("logits", llm.LmHead.Output.Save())]);
     }
 
     /// <summary>A layer's output replaced by one that the next layer cannot take.</summary>
-    private static Recorded Poison(LanguageModel llm)
+    private static RecordedExperiment Poison(LanguageModel llm)
     {
         Trace trace = llm.Trace(Tower);
         llm["transformer.h.1"].Hidden = llm["transformer.h.1"].Hidden[.., .., ..64];
-        return new Recorded(trace, [("logits", llm.LmHead.Output.Save())]);
+        return new RecordedExperiment(trace, [("logits", llm.LmHead.Output.Save())]);
     }
 
     /// <summary>Rows of a full context of ids, all different.</summary>
     private static int[][] Ids(int rows) =>
-        [.. Enumerable.Range(0, rows).Select(row => Enumerable.Range(0, Context).Select(at => 1 + (row * 131 + at * 17) % (Vocabulary - 1)).ToArray())];
+        [.. Enumerable.Range(0, rows).Select(row => Enumerable.Range(0, MaxPositions).Select(at => 1 + (row * 131 + at * 17) % (VocabSize - 1)).ToArray())];
 }

@@ -11,36 +11,36 @@ try
         case ["run", var experiment, .. var times]:
             for (int i = 0; i < (times is [var count] ? int.Parse(count) : 1); i++)
             {
-                using Recorded recorded = Experiments.Record(experiment, Backend.Remote);
-                recorded.Trace.OnEvent = happening => Tell(Told.Of(happening));
-                foreach ((string name, TensorData result) in await recorded.RunAsync()) Tell(Told.Of(name, result));
+                using RecordedExperiment recorded = Experiments.Record(experiment, Backend.Remote);
+                recorded.Trace.OnEvent = happening => Tell(ClientMessage.From(happening));
+                foreach ((string name, TensorData result) in await recorded.RunAsync()) Tell(ClientMessage.From(name, result));
             }
             break;
         case ["submit", var experiment]:
-            using (Recorded recorded = Experiments.Record(experiment, Backend.Remote))
-                Tell(new Told { What = "job", Name = (await recorded.Trace.SubmitAsync()).Id });
+            using (RecordedExperiment recorded = Experiments.Record(experiment, Backend.Remote))
+                Tell(new ClientMessage { Kind = "job", Name = (await recorded.Trace.SubmitAsync()).Id });
             break;
         case ["watch", var id, .. var from]:
             Job watched = await Job.AttachAsync(id);
-            await foreach (JobEvent happening in watched.Events(from is [var first] ? ulong.Parse(first) : 1)) Tell(Told.Of(happening));
-            foreach ((string name, object? result) in watched.Results) Tell(Told.Of(name, (TensorData)result!));
+            await foreach (JobEvent happening in watched.Events(from is [var first] ? ulong.Parse(first) : 1)) Tell(ClientMessage.From(happening));
+            foreach ((string name, object? result) in watched.Results) Tell(ClientMessage.From(name, (TensorData)result!));
             break;
         case ["cancel", var id]:
-            Tell(new Told { What = "job", Name = id, State = (await (await Job.AttachAsync(id)).CancelAsync()).State });
+            Tell(new ClientMessage { Kind = "job", Name = id, State = (await (await Job.AttachAsync(id)).CancelAsync()).State });
             break;
         case ["get", var id]:
-            Tell(new Told { What = "job", Name = id, State = (await (await Job.AttachAsync(id)).GetAsync()).State });
+            Tell(new ClientMessage { Kind = "job", Name = id, State = (await (await Job.AttachAsync(id)).GetAsync()).State });
             break;
         default:
             throw new ArgumentException($"What does `{string.Join(' ', args)}` mean?");
     }
-    Tell(new Told { What = "end" });
+    Tell(new ClientMessage { Kind = "end" });
     return 0;
 }
 catch (Exception e)
 {
-    Tell(Told.Of(e));
+    Tell(ClientMessage.From(e));
     return 1;
 }
 
-static void Tell(Told told) => Console.WriteLine(told.Json());
+static void Tell(ClientMessage told) => Console.WriteLine(told.ToJson());

@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
-using Ndif.Models;
+using Ndif.Engine.Tests.Support;
+using Ndif.Models.ForwardSource;
 using Ndif.Models.Tests;
 using Ndif.Parity.Tests;
 using Ndif.Protocol;
@@ -12,9 +13,9 @@ namespace Ndif.Engine.Tests.Batching;
 /// </summary>
 public sealed partial class SourceProperties(ITestOutputHelper output)
 {
-    private static readonly int[] s_prompt = [5, 6, 7, 8];
-    private static readonly string[] s_parts = ["q", "k", "v", "scores", "probs", "z"];
-    private static readonly int[] s_longer = [9, 3, 4, 11, 12, 13, 2];
+    private static readonly int[] _prompt = [5, 6, 7, 8];
+    private static readonly string[] _parts = ["q", "k", "v", "scores", "probs", "z"];
+    private static readonly int[] _longer = [9, 3, 4, 11, 12, 13, 2];
 
     [Theory]
     [InlineData("gpt2")]
@@ -37,7 +38,7 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("phi3 longrope")]
     public void AnOperationInCompany_GivesWhatItGivesAlone(string architecture)
     {
-        using Rig rig = New(architecture);
+        using EngineFixture rig = New(architecture);
         Check(rig);
     }
 
@@ -55,7 +56,7 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     public void AnOperationOfAReferenceCheckpoint_InCompany_GivesWhatItGivesAlone(string name)
     {
         Assert.SkipWhen(SharedFolder.Golden is null, "there are no reference outputs here (NDIF_SHARED)");
-        using Rig rig = Rig.Open(Path.Combine(SharedFolder.Golden!, name));
+        using EngineFixture rig = EngineFixture.Open(Path.Combine(SharedFolder.Golden!, name));
         Check(rig);
     }
 
@@ -65,21 +66,21 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("StableLmForCausalLM")]
     public void AnEditInCompany_DoesWhatItDoesAlone_AndNothingToTheOthers(string architecture)
     {
-        using Rig rig = New(architecture);
-        TensorData others = rig.Run(s_longer, _ => rig.Model.Logits.Save("logits")).Good().Tensor("logits"), plain = rig.Run(s_prompt, _ => rig.Model.Logits.Save("logits")).Good().Tensor("logits");
+        using EngineFixture rig = New(architecture);
+        TensorData others = rig.Run(_longer, _ => rig.Model.Logits.Save("logits")).AssertCompleted().Tensor("logits"), plain = rig.Run(_prompt, _ => rig.Model.Logits.Save("logits")).AssertCompleted().Tensor("logits");
         int edited = 0, changed = 0;
-        foreach (var (path, site) in Sites(rig).Where(s => s.Site.CanBeCut(rig.Subject.Root.Modules[rig.Subject.IndexOf(s.Path)], after: false)))
+        foreach (var (path, site) in Sites(rig).Where(s => s.Site.CanBeSliced(rig.HookedModel.Root.Modules[rig.HookedModel.IndexOf(s.Path)], after: false)))
         {
-            Outcome read = rig.Run(Read(rig, path, site, s_prompt))[0];
+            JobOutcome read = rig.Run(Read(rig, path, site, _prompt))[0];
             if (read.Error is not null || read["output"].ValueCase is not Data.ValueOneofCase.Tensor || read.Tensor("output").Type != DType.Float32) continue;
             bool inPlace = edited++ % 2 == 0;
-            Outcome alone = rig.Run(Edit(rig, path, site, inPlace))[0];
+            JobOutcome alone = rig.Run(Edit(rig, path, site, inPlace))[0];
             Assert.True(alone.Error is null, $"{path}.source.{site.Path}: {alone.Error}");
-            Outcome[] both = rig.Run(rig.Record(s_longer, _ => rig.Model.Logits.Save("logits")), Edit(rig, path, site, inPlace));
+            JobOutcome[] both = rig.Run(rig.Record(_longer, _ => rig.Model.Logits.Save("logits")), Edit(rig, path, site, inPlace));
             Assert.True(both[1].Error is null, $"{path}.source.{site.Path}: {both[1].Error}");
-            Near.Equal(alone.Tensor("logits"), both[1].Tensor("logits"));
-            Near.Equal(others, both[0].Tensor("logits"));
-            if (Near.Difference(plain, alone.Tensor("logits")) > 1e-4) changed++;
+            TensorAssert.Equal(alone.Tensor("logits"), both[1].Tensor("logits"));
+            TensorAssert.Equal(others, both[0].Tensor("logits"));
+            if (TensorAssert.Difference(plain, alone.Tensor("logits")) > 1e-4) changed++;
         }
         output.WriteLine($"{edited} operations edited; {changed} of them changed the logits");
         Assert.True(edited > 30 && changed > edited / 2);
@@ -95,52 +96,52 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     public void PartsOfAttention_AtEveryStepOfAGenerationInCompany_AreThoseAlone(string name)
     {
         Assert.SkipWhen(SharedFolder.Golden is null, "there are no reference outputs here (NDIF_SHARED)");
-        using Rig rig = Rig.Open(Path.Combine(SharedFolder.Golden!, name));
-        Program other = rig.Record(s_longer, 5, _ => rig.Model.Logits.Save("logits"));
-        Outcome alone = rig.Run(Generation(rig))[0].Good(), company = rig.Run(other, Generation(rig))[1].Good();
-        foreach (string label in s_parts)
+        using EngineFixture rig = EngineFixture.Open(Path.Combine(SharedFolder.Golden!, name));
+        Program other = rig.Record(_longer, 5, _ => rig.Model.Logits.Save("logits"));
+        JobOutcome alone = rig.Run(Generation(rig))[0].AssertCompleted(), company = rig.Run(other, Generation(rig))[1].AssertCompleted();
+        foreach (string label in _parts)
         {
             TensorData[] expected = alone.Tensors(label), actual = company.Tensors(label);
             Assert.Equal(4, expected.Length);
-            for (int step = 0; step < 4; step++) Near.Equal(expected[step], actual[step]);
+            for (int step = 0; step < 4; step++) TensorAssert.Equal(expected[step], actual[step]);
         }
     }
 
-    private static Program Generation(Rig rig) => rig.Record(s_prompt, 4, t =>
+    private static Program Generation(EngineFixture fixture) => fixture.Record(_prompt, 4, t =>
     {
-        Source source = rig.Model.Layers[1].Attn.Source;
-        ValueList[] lists = [.. s_parts.Select(_ => t.List())];
-        for (int i = 0; i < s_parts.Length; i++) lists[i].Save(s_parts[i]);
+        Source source = fixture.Model.Layers[1].Attn.Source;
+        ValueList[] lists = [.. _parts.Select(_ => t.List())];
+        for (int i = 0; i < _parts.Length; i++) lists[i].Save(_parts[i]);
         foreach (int _ in t.Iter[..])
-            for (int i = 0; i < s_parts.Length; i++) lists[i].Append(source[s_parts[i]].Output);
+            for (int i = 0; i < _parts.Length; i++) lists[i].Append(source[_parts[i]].Output);
     });
 
-    private static Rig New(string architecture) => architecture switch
+    private static EngineFixture New(string architecture) => architecture switch
     {
-        "gpt2" => Rig.GPT2(layers: 1),
-        "llama" => Rig.Llama(layers: 1),
-        _ when architecture.Contains(' ', StringComparison.Ordinal) => Rig.Of(TinyConfigs.Of(architecture, 1)),
-        _ => Rig.Of(TinyModel.LikeLlama(architecture, groups: 2, layers: 1)),
+        "gpt2" => EngineFixture.GPT2(layers: 1),
+        "llama" => EngineFixture.Llama(layers: 1),
+        _ when architecture.Contains(' ', StringComparison.Ordinal) => EngineFixture.Of(TinyConfigs.Of(architecture, 1)),
+        _ => EngineFixture.Of(TinyModel.LikeLlama(architecture, kvHeads: 2, layers: 1)),
     };
 
     /// <summary>The operations of one layer of those that are alike, with the paths of their modules.</summary>
-    private static IEnumerable<(string Path, SourceSite Site)> Sites(Rig rig)
+    private static IEnumerable<(string Path, SourceSite Site)> Sites(EngineFixture fixture)
     {
         HashSet<string> seen = [];
-        foreach (string path in rig.Subject.Paths)
+        foreach (string path in fixture.HookedModel.Paths)
         {
-            if (rig.Subject.Source(rig.Subject.IndexOf(path)) is not { } source || !seen.Add(Number().Replace(path, ".n"))) continue;
+            if (fixture.HookedModel.Source(fixture.HookedModel.IndexOf(path)) is not { } source || !seen.Add(Number().Replace(path, ".n"))) continue;
             foreach (SourceSite site in source.Sites) yield return (path, site);
         }
     }
 
-    private void Check(Rig rig)
+    private void Check(EngineFixture fixture)
     {
         int cut = 0, whole = 0, never = 0;
-        foreach (var (path, site) in Sites(rig))
+        foreach (var (path, site) in Sites(fixture))
         {
-            Program alone = Read(rig, path, site, s_prompt), together = Read(rig, path, site, s_prompt), other = rig.Record(s_longer, _ => rig.Model.Logits.Save("logits"));
-            Outcome expected = rig.Run(alone)[0];
+            Program alone = Read(fixture, path, site, _prompt), together = Read(fixture, path, site, _prompt), other = fixture.Record(_longer, _ => fixture.Model.Logits.Save("logits"));
+            JobOutcome expected = fixture.Run(alone)[0];
             if (expected.Error is { Code: ErrorCode.MissedValue })
             {
                 never++;
@@ -148,10 +149,10 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
             }
             string name = $"{path}.source.{site.Path}";
             Assert.True(expected.Error is null, $"{name}: {expected.Error}");
-            Outcome[] both = rig.Run(other, together);
+            JobOutcome[] both = fixture.Run(other, together);
             Assert.True(both[1].Error is null, $"{name}: {both[1].Error}");
             foreach (string value in expected.Names) Same(expected[value], both[1][value], $"{name}.{value}");
-            if (site.CanBeCut(rig.Subject.Root.Modules[rig.Subject.IndexOf(path)], after: true)) cut++;
+            if (site.CanBeSliced(fixture.HookedModel.Root.Modules[fixture.HookedModel.IndexOf(path)], after: true)) cut++;
             else whole++;
         }
         output.WriteLine($"{cut} operations are cut out of a batch, {whole} run alone, {never} do not run here");
@@ -159,17 +160,17 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     }
 
     /// <summary>Half of what the operation gives.</summary>
-    private static Program Edit(Rig rig, string path, SourceSite at, bool inPlace) => rig.Record(s_prompt, _ =>
+    private static Program Edit(EngineFixture fixture, string path, SourceSite at, bool inPlace) => fixture.Record(_prompt, _ =>
     {
-        Operation operation = (path.Length == 0 ? rig.Model : rig.Model[path]).Source[at.Path];
+        Operation operation = (path.Length == 0 ? fixture.Model : fixture.Model[path]).Source[at.Path];
         if (inPlace) operation.Output[..] = operation.Output * 0.5;
         else operation.Output = operation.Output * 0.5;
-        rig.Model.Logits.Save("logits");
+        fixture.Model.Logits.Save("logits");
     });
 
-    private static Program Read(Rig rig, string path, SourceSite at, int[] prompt) => rig.Record(prompt, _ =>
+    private static Program Read(EngineFixture fixture, string path, SourceSite at, int[] prompt) => fixture.Record(prompt, _ =>
     {
-        Envoy module = path.Length == 0 ? rig.Model : rig.Model[path];
+        Envoy module = path.Length == 0 ? fixture.Model : fixture.Model[path];
         Operation operation = module.Source[at.Path];
         Inputs given = operation.Inputs;
         for (int i = 0; i < at.Operation.Inputs.Count; i++)
@@ -183,7 +184,7 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
         switch (expected.ValueCase)
         {
             case Data.ValueOneofCase.Tensor:
-                TensorData a = TensorData.From(expected.Tensor), b = TensorData.From(actual.Tensor);
+                TensorData a = TensorData.FromProto(expected.Tensor), b = TensorData.FromProto(actual.Tensor);
                 Assert.True(a.Shape.SequenceEqual(b.Shape), $"{name}: alone [{string.Join(", ", a.Shape.ToArray())}], in company [{string.Join(", ", b.Shape.ToArray())}]");
                 float[] left = a.To(DType.Float32).ToArray<float>(), right = b.To(DType.Float32).ToArray<float>();
                 for (int i = 0; i < left.Length; i++)

@@ -1,19 +1,21 @@
+using Ndif.Engine.Tests.Support;
 using Ndif.Protocol;
+
 
 namespace Ndif.Engine.Tests.Batching;
 
 /// <summary>Programs of several owners in one pass: each gets what it would get alone, whatever becomes of the others.</summary>
 public sealed class TwoOwnersTests : IDisposable
 {
-    private static readonly int[] s_five = [3, 1, 4, 1, 5], s_two = [9, 2], s_other = [7, 7, 8, 2, 6], s_unknown = [1, 40_000];
+    private static readonly int[] _five = [3, 1, 4, 1, 5], _two = [9, 2], _other = [7, 7, 8, 2, 6], _unknown = [1, 40_000];
 
-    private readonly Rig _rig = Rig.GPT2();
+    private readonly EngineFixture _fixture = EngineFixture.GPT2();
 
-    public void Dispose() => _rig.Dispose();
+    public void Dispose() => _fixture.Dispose();
 
-    private LanguageModel Model => _rig.Model;
+    private LanguageModel Model => _fixture.Model;
 
-    private Program Quiet(object prompt) => _rig.Record(prompt, t =>
+    private Program Quiet(object prompt) => _fixture.Record(prompt, t =>
     {
         Model.Layers[0].Hidden[.., ^1] *= 2;
         Model.Layers[1].Hidden.Save("hidden");
@@ -26,7 +28,7 @@ public sealed class TwoOwnersTests : IDisposable
         { "missed", ErrorCode.MissedValue }, { "order", ErrorCode.OutOfOrder },
     };
 
-    private Program Failing(string how, object prompt) => _rig.Record(prompt, t =>
+    private Program Failing(string how, object prompt) => _fixture.Record(prompt, t =>
     {
         Value first = Model.Layers[0].Hidden;
         first.Save("before");
@@ -46,20 +48,20 @@ public sealed class TwoOwnersTests : IDisposable
     [MemberData(nameof(Failures))]
     public void AnOwnerThatFails_LeavesTheOther_AsItWas(string how, ErrorCode code)
     {
-        Outcome alone = _rig.Run(Quiet(s_five))[0].Good();
-        Outcome beside = _rig.Run(Quiet(s_other), Quiet(s_five))[1].Good();
+        JobOutcome alone = _fixture.Run(Quiet(_five))[0].AssertCompleted();
+        JobOutcome beside = _fixture.Run(Quiet(_other), Quiet(_five))[1].AssertCompleted();
         foreach (bool first in (bool[])[true, false])
         {
-            Program bad = Failing(how, s_other);
-            Outcome[] both = first ? _rig.Run(bad, Quiet(s_five)) : _rig.Run(Quiet(s_five), bad);
-            Outcome failed = both[first ? 0 : 1], good = both[first ? 1 : 0].Good();
-            failed.Bad(code);
+            Program bad = Failing(how, _other);
+            JobOutcome[] both = first ? _fixture.Run(bad, Quiet(_five)) : _fixture.Run(Quiet(_five), bad);
+            JobOutcome failed = both[first ? 0 : 1], good = both[first ? 1 : 0].AssertCompleted();
+            failed.AssertFailed(code);
             Assert.Contains("before", failed.Names);
             Assert.DoesNotContain("after", failed.Names);
             foreach (string name in (string[])["hidden", "logits"])
             {
-                Near.Equal(alone.Tensor(name), good.Tensor(name), 1e-5);
-                if (first) Near.Same(beside.Tensor(name), good.Tensor(name));
+                TensorAssert.Equal(alone.Tensor(name), good.Tensor(name), 1e-5);
+                if (first) TensorAssert.Same(beside.Tensor(name), good.Tensor(name));
             }
         }
     }
@@ -67,38 +69,38 @@ public sealed class TwoOwnersTests : IDisposable
     [Fact]
     public void AnOwnerThatIsCancelled_InTheMiddle_LeavesTheOther_AsItWas()
     {
-        Outcome beside = _rig.Run(Quiet(s_other), Quiet(s_five))[1].Good();
+        JobOutcome beside = _fixture.Run(Quiet(_other), Quiet(_five))[1].AssertCompleted();
         using CancellationTokenSource cancel = new();
-        Program cancelled = _rig.Record(s_other, t =>
+        Program cancelled = _fixture.Record(_other, t =>
         {
             t.Log(Model.Layers[0].Hidden.Shape);
             Model.Logits.Save("logits");
         });
-        Outcome[] both = _rig.Run((cancelled, new Outcome { OnLog = cancel.Cancel }, cancel.Token), (Quiet(s_five), new Outcome(), CancellationToken.None));
-        both[0].Bad(ErrorCode.JobCancelled);
+        JobOutcome[] both = _fixture.Run((cancelled, new JobOutcome { OnLog = cancel.Cancel }, cancel.Token), (Quiet(_five), new JobOutcome(), CancellationToken.None));
+        both[0].AssertFailed(ErrorCode.JobCancelled);
         Assert.DoesNotContain("logits", both[0].Names);
-        Near.Same(beside.Tensor("logits"), both[1].Good().Tensor("logits"));
+        TensorAssert.Same(beside.Tensor("logits"), both[1].AssertCompleted().Tensor("logits"));
     }
 
     [Fact]
     public void AForwardThatFails_OnOneOwnersValue_IsThatOwnersFailure()
     {
-        Program bad = _rig.Record(s_other, t =>
+        Program bad = _fixture.Record(_other, t =>
         {
             Model.Embed.Input[.., 2] = 99_999; // no such token
             Model.Logits.Save("logits");
         });
-        Outcome[] both = _rig.Run(bad, Quiet(s_five));
-        both[0].Bad(ErrorCode.OpFailed);
-        Near.Equal(_rig.Run(Quiet(s_five))[0].Tensor("logits"), both[1].Good().Tensor("logits"), 1e-5);
+        JobOutcome[] both = _fixture.Run(bad, Quiet(_five));
+        both[0].AssertFailed(ErrorCode.OpFailed);
+        TensorAssert.Equal(_fixture.Run(Quiet(_five))[0].Tensor("logits"), both[1].AssertCompleted().Tensor("logits"), 1e-5);
         Assert.Equal(5, both[1].Tokens);
     }
 
     [Fact]
     public void AForwardThatFails_IsRepeatedAlone_WithoutRepeatingLogLines()
     {
-        Program bad = _rig.Record(s_other, t => Model.Embed.Input[.., 2] = 99_999);
-        Program good = _rig.Record(s_five, t =>
+        Program bad = _fixture.Record(_other, t => Model.Embed.Input[.., 2] = 99_999);
+        Program good = _fixture.Record(_five, t =>
         {
             ValueList list = t.List();
             list.Save("list");
@@ -106,7 +108,7 @@ public sealed class TwoOwnersTests : IDisposable
             list.Append(Model.Embed.Output);
             t.Log("end", Model.Logits.Shape);
         });
-        Outcome outcome = _rig.Run(bad, good)[1].Good();
+        JobOutcome outcome = _fixture.Run(bad, good)[1].AssertCompleted();
         Assert.Equal(2, outcome.Logs.Count);
         Assert.Single(outcome.Tensors("list"));
     }
@@ -117,7 +119,7 @@ public sealed class TwoOwnersTests : IDisposable
     [MemberData(nameof(Meddling))]
     public void WhatAllRowsShare_IsNotOneOwnersToChange(string how)
     {
-        Program bad = _rig.Record(s_other, t =>
+        Program bad = _fixture.Record(_other, t =>
         {
             Envoy root = Model, layer = Model.Layers[1];
             switch (how)
@@ -131,41 +133,41 @@ public sealed class TwoOwnersTests : IDisposable
                 case "skip rank": layer.Skip(Model.Embed.Input); break;
             }
         });
-        Outcome[] both = _rig.Run(bad, Quiet(s_five));
+        JobOutcome[] both = _fixture.Run(bad, Quiet(_five));
         Assert.Contains(both[0].Error!.Code, (ErrorCode[])[ErrorCode.BadArgument, ErrorCode.ShapeMismatch]);
-        Near.Equal(_rig.Run(Quiet(s_five))[0].Tensor("logits"), both[1].Good().Tensor("logits"), 1e-5);
+        TensorAssert.Equal(_fixture.Run(Quiet(_five))[0].Tensor("logits"), both[1].AssertCompleted().Tensor("logits"), 1e-5);
     }
 
     [Fact]
     public void TwoOwnersThatSkipTheSameModule_WithShapesThatDoNotFit_FailOnlyWhereItDoesNotFit()
     {
-        Program bad = _rig.Record(s_other, t =>
+        Program bad = _fixture.Record(_other, t =>
         {
             Model.Layers[1].Skip(TensorData.FromArray(new float[5 * 7], 1, 5, 7));
             Model.Logits.Save("logits");
         });
-        Program good = _rig.Record(s_five, t =>
+        Program good = _fixture.Record(_five, t =>
         {
             Model.Layers[1].Skip(Model.Layers[0].Hidden);
             Model.Logits.Save("logits");
         });
-        Outcome alone = _rig.Run(good)[0].Good();
-        Outcome[] both = _rig.Run(bad, good);
-        both[0].Bad(ErrorCode.ShapeMismatch);
-        Near.Equal(alone.Tensor("logits"), both[1].Good().Tensor("logits"), 1e-5);
+        JobOutcome alone = _fixture.Run(good)[0].AssertCompleted();
+        JobOutcome[] both = _fixture.Run(bad, good);
+        both[0].AssertFailed(ErrorCode.ShapeMismatch);
+        TensorAssert.Equal(alone.Tensor("logits"), both[1].AssertCompleted().Tensor("logits"), 1e-5);
     }
 
     [Fact]
     public void ThreeOwners_OfDifferentLengths_GetWhatTheyGetAlone()
     {
-        Program[] programs = [Quiet(s_two), Quiet(s_five), Quiet(new[] { s_two, [1, 2, 3, 4, 5, 6, 7] })];
-        Outcome[] alone = [.. programs.Select(p => _rig.Run(p)[0].Good())];
-        Outcome[] together = _rig.Run(programs);
+        Program[] programs = [Quiet(_two), Quiet(_five), Quiet(new[] { _two, [1, 2, 3, 4, 5, 6, 7] })];
+        JobOutcome[] alone = [.. programs.Select(p => _fixture.Run(p)[0].AssertCompleted())];
+        JobOutcome[] together = _fixture.Run(programs);
         for (int i = 0; i < 3; i++)
         {
-            Near.Equal(alone[i].Tensor("hidden"), together[i].Good().Tensor("hidden"));
-            Near.Equal(alone[i].Tensor("logits"), together[i].Tensor("logits"));
-            Assert.Equal(Near.Top(alone[i].Tensor("logits")), Near.Top(together[i].Tensor("logits")));
+            TensorAssert.Equal(alone[i].Tensor("hidden"), together[i].AssertCompleted().Tensor("hidden"));
+            TensorAssert.Equal(alone[i].Tensor("logits"), together[i].Tensor("logits"));
+            Assert.Equal(TensorAssert.ArgMax(alone[i].Tensor("logits")), TensorAssert.ArgMax(together[i].Tensor("logits")));
             Assert.Equal(alone[i].Tokens, together[i].Tokens);
         }
     }
@@ -173,7 +175,7 @@ public sealed class TwoOwnersTests : IDisposable
     [Fact]
     public void GenerationsOfDifferentLength_NextToAForward_GetWhatTheyGetAlone()
     {
-        Program Generating(object prompt, int tokens, float factor) => _rig.Record(prompt, tokens, t =>
+        Program Generating(object prompt, int tokens, float factor) => _fixture.Record(prompt, tokens, t =>
         {
             ValueList list = t.List();
             list.Save("logits");
@@ -184,47 +186,47 @@ public sealed class TwoOwnersTests : IDisposable
             }
             t.Result.Save("ids");
         });
-        Program[] programs = [Generating(s_two, 3, 2), Quiet(s_other), Generating(s_five, 6, 3), Generating(new[] { s_other, s_two }, 1, 4)];
-        Outcome[] alone = [.. programs.Select(p => _rig.Run(p)[0].Good())];
-        Outcome[] together = _rig.Run(programs);
+        Program[] programs = [Generating(_two, 3, 2), Quiet(_other), Generating(_five, 6, 3), Generating(new[] { _other, _two }, 1, 4)];
+        JobOutcome[] alone = [.. programs.Select(p => _fixture.Run(p)[0].AssertCompleted())];
+        JobOutcome[] together = _fixture.Run(programs);
         foreach (int i in (int[])[0, 2, 3])
         {
-            Near.Same(alone[i].Tensor("ids"), together[i].Good().Tensor("ids"));
+            TensorAssert.Same(alone[i].Tensor("ids"), together[i].AssertCompleted().Tensor("ids"));
             TensorData[] expected = alone[i].Tensors("logits"), actual = together[i].Tensors("logits");
             Assert.Equal(expected.Length, actual.Length);
-            for (int step = 0; step < expected.Length; step++) Near.Equal(expected[step], actual[step]);
+            for (int step = 0; step < expected.Length; step++) TensorAssert.Equal(expected[step], actual[step]);
             Assert.Equal(alone[i].Tokens, together[i].Tokens);
         }
-        Near.Equal(alone[1].Tensor("logits"), together[1].Good().Tensor("logits"));
+        TensorAssert.Equal(alone[1].Tensor("logits"), together[1].AssertCompleted().Tensor("logits"));
     }
 
     [Fact]
     public void AnEmptyInvoke_SeesItsOwnersRows_AndNobodyElses()
     {
-        Program program = _rig.Record(null, 3, t =>
+        Program program = _fixture.Record(null, 3, t =>
         {
-            using (t.Invoke(s_two)) { }
-            using (t.Invoke(s_five)) { }
+            using (t.Invoke(_two)) { }
+            using (t.Invoke(_five)) { }
             using (t.Invoke())
             {
                 foreach (int step in t.Iter[..]) Model.Layers[0].Hidden.Save($"{step}");
                 t.Result.Save("ids");
             }
         });
-        Outcome alone = _rig.Run(program)[0].Good();
-        Outcome beside = _rig.Run(Quiet(s_other), program, Quiet(new[] { s_five, s_two, [1, 2, 3, 4, 5, 6, 7, 8] }))[1].Good();
+        JobOutcome alone = _fixture.Run(program)[0].AssertCompleted();
+        JobOutcome beside = _fixture.Run(Quiet(_other), program, Quiet(new[] { _five, _two, [1, 2, 3, 4, 5, 6, 7, 8] }))[1].AssertCompleted();
         Assert.Equal([2, 5, 16], beside.Tensor("0").Shape.ToArray());
-        Near.Equal(alone.Tensor("0")[0, 3..], beside.Tensor("0")[0, 3..]);
-        Near.Equal(alone.Tensor("0")[1], beside.Tensor("0")[1]);
-        foreach (string name in (string[])["1", "2"]) Near.Equal(alone.Tensor(name), beside.Tensor(name));
-        Near.Same(alone.Tensor("ids"), beside.Tensor("ids"));
+        TensorAssert.Equal(alone.Tensor("0")[0, 3..], beside.Tensor("0")[0, 3..]);
+        TensorAssert.Equal(alone.Tensor("0")[1], beside.Tensor("0")[1]);
+        foreach (string name in (string[])["1", "2"]) TensorAssert.Equal(alone.Tensor(name), beside.Tensor(name));
+        TensorAssert.Same(alone.Tensor("ids"), beside.Tensor("ids"));
     }
 
     [Fact]
     public void ValuesCountersAndBarriers_AreTheOwners()
     {
         // the same ids in both programs: values, counters and barriers are by owner
-        Program Pair(int[] prompt) => _rig.Record(null, t =>
+        Program Pair(int[] prompt) => _fixture.Record(null, t =>
         {
             Barrier barrier = t.Barrier(2);
             Value hidden;
@@ -240,15 +242,15 @@ public sealed class TwoOwnersTests : IDisposable
                 Model.Logits.Save("logits");
             }
         });
-        Outcome[] both = _rig.Run(Pair(s_five), Pair(s_other));
-        Near.Equal(_rig.Run(Pair(s_five))[0].Tensor("logits"), both[0].Good().Tensor("logits"), 1e-5);
-        Near.Equal(_rig.Run(Pair(s_other))[0].Tensor("logits"), both[1].Good().Tensor("logits"), 1e-5);
+        JobOutcome[] both = _fixture.Run(Pair(_five), Pair(_other));
+        TensorAssert.Equal(_fixture.Run(Pair(_five))[0].Tensor("logits"), both[0].AssertCompleted().Tensor("logits"), 1e-5);
+        TensorAssert.Equal(_fixture.Run(Pair(_other))[0].Tensor("logits"), both[1].AssertCompleted().Tensor("logits"), 1e-5);
     }
 
     [Fact]
     public void AGenerationThatStops_Leaves_AndTheOtherGoesOn()
     {
-        Program stopping = _rig.Record(s_other, 8, t =>
+        Program stopping = _fixture.Record(_other, 8, t =>
         {
             foreach (int step in t.Iter[..])
             {
@@ -256,18 +258,18 @@ public sealed class TwoOwnersTests : IDisposable
                 if (step == 1) t.Stop();
             }
         });
-        Program other = _rig.Record(s_two, 5, t => t.Result.Save("ids"));
-        Outcome[] both = _rig.Run(stopping, other);
-        Assert.Equal(["logits0", "logits1"], both[0].Good().Names);
-        Near.Same(_rig.Run(other)[0].Tensor("ids"), both[1].Good().Tensor("ids"));
+        Program other = _fixture.Record(_two, 5, t => t.Result.Save("ids"));
+        JobOutcome[] both = _fixture.Run(stopping, other);
+        Assert.Equal(["logits0", "logits1"], both[0].AssertCompleted().Names);
+        TensorAssert.Same(_fixture.Run(other)[0].Tensor("ids"), both[1].AssertCompleted().Tensor("ids"));
     }
 
     [Fact]
     public void ABadPrompt_IsRefused_AndTheOthersRun()
     {
-        Outcome[] both = _rig.Run(_rig.Record(s_unknown, t => Model.Logits.Save("logits")), Quiet(s_five), _rig.Record(new int[200], t => Model.Logits.Save("logits")));
-        Assert.Contains("40000", both[0].Bad(ErrorCode.BadInput).Message, StringComparison.Ordinal);
-        both[1].Good();
-        Assert.Contains("200 tokens", both[2].Bad(ErrorCode.BadInput).Message, StringComparison.Ordinal);
+        JobOutcome[] both = _fixture.Run(_fixture.Record(_unknown, t => Model.Logits.Save("logits")), Quiet(_five), _fixture.Record(new int[200], t => Model.Logits.Save("logits")));
+        Assert.Contains("40000", both[0].AssertFailed(ErrorCode.BadInput).Message, StringComparison.Ordinal);
+        both[1].AssertCompleted();
+        Assert.Contains("200 tokens", both[2].AssertFailed(ErrorCode.BadInput).Message, StringComparison.Ordinal);
     }
 }

@@ -1,3 +1,4 @@
+using Ndif.Engine.Tests.Support;
 using Ndif.Protocol;
 using TorchSharp;
 
@@ -8,7 +9,7 @@ public sealed class AttachTests
 {
     private const string Prompt = "The Eiffel Tower is in the city of";
 
-    private static readonly TensorData s_encoder = TensorData.Randn([128, 256], seed: 2) * 0.1f, s_decoder = TensorData.Randn([256, 128], seed: 3) * 0.1f;
+    private static readonly TensorData _encoderWeight = TensorData.Randn([128, 256], seed: 2) * 0.1f, _decoderWeight = TensorData.Randn([256, 128], seed: 3) * 0.1f;
 
     private sealed class SparseAutoencoder(Value encoder, Value decoder) : ModuleDefinition
     {
@@ -32,26 +33,26 @@ public sealed class AttachTests
     public async Task AnAttachedModule_IsCalled_AndItsLayersAreRead(string backend)
     {
         LanguageModel llm = Backends.Model(backend);
-        Envoy sae = llm.Layers[2].Attach("sae", new SparseAutoencoder(s_encoder, s_decoder));
+        Envoy sae = llm.Layers[2].Attach("sae", new SparseAutoencoder(_encoderWeight, _decoderWeight));
         using Trace t = llm.Trace(Prompt);
         Saved input = llm.Layers[2].Hidden.Clone().Save();
         llm.Layers[2].Hidden = sae.Call(llm.Layers[2].Hidden);
         Saved features = sae["relu"].Output.Save(), encoded = sae["encoder"].Output.Save(), seen = sae["encoder"].Input.Save(), output = sae.Output.Save(), hidden = llm.Layers[2].Hidden.Save();
-        Saved by = (input.Save("again").MatMul(s_encoder).Relu().MatMul(s_decoder)).Save();
+        Saved by = (input.Save("again").MatMul(_encoderWeight).Relu().MatMul(_decoderWeight)).Save();
         await t.RunAsync(Cancellation);
         Assert.Equal([1, 8, 256], features.Tensor.Shape.ToArray());
         Assert.All(features.ToArray<float>(), x => Assert.True(x >= 0));
         Assert.Contains(encoded.ToArray<float>(), x => x < 0);
         Assert.True(seen.Tensor.SameAs(input));
-        Near.Same(by, output);
-        Near.Same(output, hidden);
+        TensorAssert.Same(by, output);
+        TensorAssert.Same(output, hidden);
     }
 
     [Theory, MemberData(nameof(All))]
     public async Task AnEditThatCallsIt_LetsEveryTraceReadAndChangeItsSites(string backend)
     {
         LanguageModel llm = Backends.Model(backend);
-        Envoy sae = llm.Layers[2].Attach("sae", new SparseAutoencoder(s_encoder, s_decoder));
+        Envoy sae = llm.Layers[2].Attach("sae", new SparseAutoencoder(_encoderWeight, _decoderWeight));
         LanguageModel edited = llm.Edit(() => llm.Layers[2].Hidden = sae.Call(llm.Layers[2].Hidden));
         Saved before, hidden, zero, one;
         using (Trace t = edited.Trace())
@@ -69,21 +70,21 @@ public sealed class AttachTests
         }
         Assert.Contains(before.ToArray<float>(), x => x != 0);
         Assert.All(((Saved)zero[.., .., ..200]).ToArray<float>(), x => Assert.Equal(0, x));
-        Near.Same((Saved)before[.., .., 200..], (Saved)zero[.., .., 200..]);
+        TensorAssert.Same((Saved)before[.., .., 200..], (Saved)zero[.., .., 200..]);
         Assert.All(hidden.ToArray<float>(), x => Assert.Equal(3, x));
         Assert.Equal(8, one.Tensor.Shape[1]);
 
         using Trace alone = edited.Trace(Prompt);
         Saved again = sae["relu"].Output.Save();
         await alone.RunAsync(Cancellation);
-        Near.Equal(one, again, 1e-5);
+        TensorAssert.Equal(one, again, 1e-5);
     }
 
     [Theory, MemberData(nameof(All))]
     public async Task EveryStepOfAGeneration_CountsItsCalls(string backend)
     {
         LanguageModel llm = Backends.Model(backend);
-        Envoy sae = llm.Layers[2].Attach("sae", new SparseAutoencoder(s_encoder, s_decoder));
+        Envoy sae = llm.Layers[2].Attach("sae", new SparseAutoencoder(_encoderWeight, _decoderWeight));
         using Trace t = llm.Generate(Prompt, maxNewTokens: 3);
         List<Saved> features = [];
         foreach (int _ in t.Iter[..])
@@ -100,7 +101,7 @@ public sealed class AttachTests
     {
         LanguageModel llm = Backends.Model(backend);
         using Session s = llm.Session();
-        Value encoder = s.Parameter(s_encoder), decoder = s.Parameter(s_decoder);
+        Value encoder = s.Parameter(_encoderWeight), decoder = s.Parameter(_decoderWeight);
         Envoy sae = llm.Layers[2].Attach("trained", new SparseAutoencoder(encoder, decoder));
         Optimizer adam = s.Adam([encoder, decoder], lr: 5e-3);
         ValueList losses = s.List();
@@ -117,14 +118,14 @@ public sealed class AttachTests
         Saved curve = losses.Save(), trained = encoder.Save();
         await s.RunAsync(Cancellation);
         Assert.True(((Saved)curve[^1]).Item<float>() < 0.7 * ((Saved)curve[0]).Item<float>(), curve.ToString());
-        Near.NotEqual(s_encoder, trained);
+        TensorAssert.NotEqual(_encoderWeight, trained);
     }
 
     [Theory, MemberData(nameof(All))]
     public async Task Parts_AreModulesOfTheirOwn_AndTheTreeShowsThem(string backend)
     {
         LanguageModel llm = Backends.Model(backend);
-        Envoy two = llm.Layers[1].Attach("two", new Two(new SparseAutoencoder(s_encoder, s_decoder)));
+        Envoy two = llm.Layers[1].Attach("two", new Two(new SparseAutoencoder(_encoderWeight, _decoderWeight)));
         Assert.Contains("""
               (two): Two(
                 (first): SparseAutoencoder(
@@ -147,10 +148,10 @@ public sealed class AttachTests
     public async Task Misuses_AreErrors_AndLeaveNothing(string backend)
     {
         LanguageModel llm = Backends.Model(backend);
-        Envoy sae = llm.Layers[2].Attach("sae", new SparseAutoencoder(s_encoder, s_decoder));
-        Assert.Throws<InvalidOperationException>(() => llm.Layers[2].Attach("mlp", new SparseAutoencoder(s_encoder, s_decoder)));
-        Assert.Throws<InvalidOperationException>(() => llm.Layers.Attach("sae", new SparseAutoencoder(s_encoder, s_decoder)));
-        Assert.Throws<ArgumentException>(() => llm.Layers[2].Attach("a.b", new SparseAutoencoder(s_encoder, s_decoder)));
+        Envoy sae = llm.Layers[2].Attach("sae", new SparseAutoencoder(_encoderWeight, _decoderWeight));
+        Assert.Throws<InvalidOperationException>(() => llm.Layers[2].Attach("mlp", new SparseAutoencoder(_encoderWeight, _decoderWeight)));
+        Assert.Throws<InvalidOperationException>(() => llm.Layers.Attach("sae", new SparseAutoencoder(_encoderWeight, _decoderWeight)));
+        Assert.Throws<ArgumentException>(() => llm.Layers[2].Attach("a.b", new SparseAutoencoder(_encoderWeight, _decoderWeight)));
         await Fails<OutOfOrderException>(() => { sae.Call(llm.Layers[2].Hidden); sae["relu"].Output[..] = 0; sae["relu"].Output = 0; }, "called the module itself");
         await Fails<MissedValueException>(() => sae["relu"].Output.Save(), "was not provided");
         await Fails<Exception>(() => sae.Call(llm.Layers[2].Hidden[.., .., ..5]).Save(), "shapes");

@@ -1,4 +1,5 @@
-using Ndif.Models;
+using Ndif.Engine.Tests.Support;
+using Ndif.Models.Files;
 using Ndif.Parity.Tests;
 using Ndif.Protocol;
 using TorchSharp;
@@ -10,7 +11,7 @@ public sealed class GradientTests
 {
     private const string Prompt = "The Eiffel Tower is in the city of";
 
-    private static readonly int[] s_ids = [1, 2, 3, 4];
+    private static readonly int[] _ids = [1, 2, 3, 4];
 
     public static TheoryData<string> All => Backends.All;
 
@@ -42,8 +43,8 @@ public sealed class GradientTests
         (TensorData plain, TensorData plainWeight) = await Early(null);
         (TensorData doubled, TensorData doubledWeight) = await Early(g => g * 2);
         (TensorData nothing, TensorData nothingWeight) = await Early(_ => 0);
-        Near.Equal(plain * 2f, doubled, 1e-5 * Largest(plain));
-        Near.Equal(plainWeight * 2f, doubledWeight, 1e-5 * Largest(plainWeight));
+        TensorAssert.Equal(plain * 2f, doubled, 1e-5 * Largest(plain));
+        TensorAssert.Equal(plainWeight * 2f, doubledWeight, 1e-5 * Largest(plainWeight));
         Assert.All(nothing.ToArray<float>(), x => Assert.Equal(0, x));
         Assert.All(nothingWeight.ToArray<float>(), x => Assert.Equal(0, x));
 
@@ -106,8 +107,8 @@ public sealed class GradientTests
         t.Backward(logits[4] * 2, () => second = hidden.Grad.Save());
         Saved sum = hidden.Grad.Save();
         await t.RunAsync(Cancellation);
-        Near.NotEqual(first, second);
-        Near.Equal(first.Tensor + second.Tensor, sum, 1e-5);
+        TensorAssert.NotEqual(first, second);
+        TensorAssert.Equal(first.Tensor + second.Tensor, sum, 1e-5);
     }
 
     [Theory, MemberData(nameof(All))]
@@ -135,7 +136,7 @@ public sealed class GradientTests
             t.Backward(losses[0] + losses[1], () => ofBoth = all.Grad.Save());
         }
         await t.RunAsync(Cancellation);
-        for (int i = 0; i < 2; i++) Near.Equal(alone[i], together[i], 1e-4 * Largest(alone[i]));
+        for (int i = 0; i < 2; i++) TensorAssert.Equal(alone[i], together[i], 1e-4 * Largest(alone[i]));
         Assert.Equal(2, ofBoth.Tensor.Shape[0]);
 
         async Task<TensorData> Alone(string prompt)
@@ -250,29 +251,29 @@ public sealed class GradientTests
     [Fact]
     public void AfterGradients_TheWeightsAreAsTheyWere_AndNothingIsLeft()
     {
-        using Rig rig = Rig.Llama();
-        Program program = rig.Record(s_ids, _ => { });
-        using (Trace t = rig.Model.Trace(s_ids, grad: true))
+        using EngineFixture rig = EngineFixture.Llama();
+        Program program = rig.Record(_ids, _ => { });
+        using (Trace t = rig.Model.Trace(_ids, grad: true))
         {
             Value weight = rig.Model.LmHead.Parameter("weight");
             t.Backward(rig.Model.Logits.Sum());
             weight.Grad.Save("grad");
             program = t.ToProgram();
         }
-        int module = rig.Subject.IndexOf("lm_head");
-        Outcome first = rig.Run(program)[0].Good(), second = rig.Run(program, program)[1].Good();
-        Near.Same(first.Tensor("grad"), second.Tensor("grad"));
-        Assert.False(rig.Subject.Parameter(module, "weight").requires_grad);
-        Assert.Null(rig.Subject.Parameter(module, "weight").grad);
+        int module = rig.HookedModel.IndexOf("lm_head");
+        JobOutcome first = rig.Run(program)[0].AssertCompleted(), second = rig.Run(program, program)[1].AssertCompleted();
+        TensorAssert.Same(first.Tensor("grad"), second.Tensor("grad"));
+        Assert.False(rig.HookedModel.Parameter(module, "weight").requires_grad);
+        Assert.Null(rig.HookedModel.Parameter(module, "weight").grad);
     }
 
     [Fact]
     public void ACancelledBackward_Ends_AndLeavesNothing()
     {
-        using Rig rig = Rig.GPT2();
+        using EngineFixture rig = EngineFixture.GPT2();
         using var cancel = new CancellationTokenSource();
         Program program;
-        using (Trace t = rig.Model.Trace(s_ids, grad: true))
+        using (Trace t = rig.Model.Trace(_ids, grad: true))
         {
             Value early = rig.Model.Layers[0].Hidden, late = rig.Model.Layers[1].Hidden;
             t.Backward(rig.Model.Logits.Sum(), () =>
@@ -283,8 +284,8 @@ public sealed class GradientTests
             });
             program = t.ToProgram();
         }
-        Outcome outcome = Rig.Run(rig.Subject, (program, new Outcome { OnLog = cancel.Cancel }, cancel.Token))[0];
-        outcome.Bad(ErrorCode.JobCancelled);
+        JobOutcome outcome = EngineFixture.Run(rig.HookedModel, (program, new JobOutcome { OnLog = cancel.Cancel }, cancel.Token))[0];
+        outcome.AssertFailed(ErrorCode.JobCancelled);
         Assert.Equal(["late"], outcome.Names);
     }
 
@@ -315,7 +316,7 @@ public sealed class GradientTests
         {
             TensorData expected = Read($"grad_sum/{path}");
             double bound = 1e-4 * Math.Max(Largest(expected), 1e-4 * scale);
-            Assert.True(Near.Difference(expected, gradient) <= bound, $"{path}: {Near.Difference(expected, gradient)} > {bound}");
+            Assert.True(TensorAssert.Difference(expected, gradient) <= bound, $"{path}: {TensorAssert.Difference(expected, gradient)} > {bound}");
         }
 
         TensorData Read(string name)

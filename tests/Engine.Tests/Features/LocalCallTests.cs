@@ -84,7 +84,7 @@ public sealed class LocalCallTests
         LanguageModel llm = Backends.Model("local");
         using Trace t = llm.Trace(Prompt, remote: true);
         Exception e = Assert.ThrowsAny<Exception>(() => t.Inspect(llm.Layers[1].Hidden, _ => { }));
-        Assert.Equal(ErrorCode.Unsupported, Errors.Of(e).Code);
+        Assert.Equal(ErrorCode.Unsupported, Errors.FromException(e).Code);
         Assert.Contains("t.Local", e.Message, StringComparison.Ordinal);
     }
 

@@ -1,3 +1,5 @@
+using Ndif.Engine.Tests.Support;
+
 namespace Ndif.Engine.Tests.Features;
 
 /// <summary>Operations under generation: nnsight's TestSourceIter and TestSourceMidIterLimitation, on the bundled model.</summary>
@@ -28,7 +30,7 @@ public sealed class SourceIterationTests
             long now = step == 0 ? tokens : 1;
             Assert.Equal([1, now, 384], Numbers(inputs[step]));
             Assert.Equal([1, 4, now, tokens + step], Numbers(probs[step]));
-            Near.Same(expected[step], outputs[step]);
+            TensorAssert.Same(expected[step], outputs[step]);
         }
     }
 

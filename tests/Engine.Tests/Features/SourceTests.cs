@@ -1,4 +1,7 @@
+using Ndif.Engine.Tests.Support;
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
+
 
 namespace Ndif.Engine.Tests.Features;
 
@@ -31,7 +34,7 @@ public sealed class SourceTests
         Operation operation = Backends.Model("local").Layers[0].Attn.Source["attention_interface_0"];
         Assert.Contains("\n --> ", operation.ToString(), StringComparison.Ordinal);
         Assert.Matches(@"--> \d+ .*EagerAttention\.Forward", operation.ToString());
-        Assert.Equal("[rows, tokens, heads, width] [rows, heads, tokens, keys]", operation.Shape);
+        Assert.Equal("[batch, seq, heads, headDim] [batch, heads, seq, kvSeq]", operation.Shape);
     }
 
     [Fact]
@@ -85,14 +88,14 @@ public sealed class SourceTests
         Saved attention = attn.Source["attention_interface_0"].Output[0].Save(), probabilities = attn.Source["attention_interface_0"].Output[1].Save();
         Saved output = attn["c_proj"].Input.Save(), second = attn.Output[1].Save();
         await t.RunAsync(Cancellation);
-        Near.Same(projected, operation);
-        Near.Same(projected, input);
+        TensorAssert.Same(projected, operation);
+        TensorAssert.Same(projected, input);
         Assert.Equal(3, ((IReadOnlyList<object?>)parts.Result!).Count);
         long tokens = projected.Tensor.Shape[1];
         Assert.Equal([1, 4, tokens, 32], query.Tensor.Shape.ToArray());
         Assert.Equal([1, tokens, 4, 32], attention.Tensor.Shape.ToArray());
         Assert.Equal(output.Tensor.ToArray<float>(), attention.Tensor.ToArray<float>());
-        Near.Same(second, probabilities);
+        TensorAssert.Same(second, probabilities);
     }
 
     [Theory, MemberData(nameof(All))]
@@ -103,7 +106,7 @@ public sealed class SourceTests
         Saved[] all = [.. llm.Layers.Select(l => l.Attn.Source["attention_interface_0"].Output[0].Save())];
         await t.RunAsync(Cancellation);
         Assert.Equal(4, all.Length);
-        Near.NotEqual(all[0], all[1]);
+        TensorAssert.NotEqual(all[0], all[1]);
     }
 
     [Theory, MemberData(nameof(All))]
@@ -118,8 +121,8 @@ public sealed class SourceTests
         Saved probs = source["probs"].Output.Save();
         Saved z = source["attention_interface_0"].Source["mix_0"].Source["z"].Output.Save();
         await t.RunAsync(Cancellation);
-        Near.Same(scores, input);
-        Near.Same(softmax, probs);
+        TensorAssert.Same(scores, input);
+        TensorAssert.Same(softmax, probs);
         Assert.Equal([1, 4, probs.Tensor.Shape[2], 32], z.Tensor.Shape.ToArray());
         foreach (float sum in probs.Tensor.Sum(-1).ToArray<float>()) Assert.Equal(1, sum, 1e-5);
     }
@@ -136,9 +139,9 @@ public sealed class SourceTests
             Saved output = llm.Layers[0].Attn["c_proj"].Output.Save(), bias = llm.Layers[0].Attn["c_proj"].Parameter("bias").Save();
             Saved logits = llm.Logits.Save();
             await t.RunAsync(Cancellation);
-            Near.Equal(bias, output.Tensor[0, 0]);
-            Near.Equal(bias, output.Tensor[0, ^1]);
-            Near.NotEqual(plain, logits);
+            TensorAssert.Equal(bias, output.Tensor[0, 0]);
+            TensorAssert.Equal(bias, output.Tensor[0, ^1]);
+            TensorAssert.NotEqual(plain, logits);
         }
         using (Trace t = llm.Trace(Prompt))
         {
@@ -149,7 +152,7 @@ public sealed class SourceTests
             Assert.All(mixed.ToArray<float>(), p => Assert.Equal(0.25f, p));
         }
         Saved after = await llm.TraceAsync(Prompt, _ => llm.Logits.Save(), cancellationToken: Cancellation);
-        Near.Same(plain, after);
+        TensorAssert.Same(plain, after);
     }
 
     [Theory, MemberData(nameof(All))]
@@ -170,7 +173,7 @@ public sealed class SourceTests
         Saved doubled = attention.Output[0].Save();
         await u.RunAsync(Cancellation);
         Saved once = await llm.TraceAsync(Prompt, _ => llm.Layers[0].Attn.Source["attention_interface_0"].Output[0].Save(), cancellationToken: Cancellation);
-        Near.Equal(once.Tensor * 2, doubled);
+        TensorAssert.Equal(once.Tensor * 2, doubled);
     }
 
     [Theory, MemberData(nameof(All))]
@@ -195,7 +198,7 @@ public sealed class SourceTests
         Value SkipWithQuery(Trace t)
         {
             Inputs given = attention.Inputs;
-            Value query = given.Args[0].Transpose(1, 2).Contiguous(); // [rows, tokens, heads, width]
+            Value query = given.Args[0].Transpose(1, 2).Contiguous(); // [batch, seq, heads, headDim]
             ValueList instead = t.List();
             instead.Append(query);
             instead.Append(given.Args[0].MatMul(given.Args[1].Transpose(2, 3)));
@@ -223,9 +226,9 @@ public sealed class SourceTests
                 using (t.Invoke(prompts[i])) together.Add(Experiment(i));
             await t.RunAsync(Cancellation);
         }
-        for (int i = 0; i < 3; i++) Near.Equal(alone[i], together[i]);
+        for (int i = 0; i < 3; i++) TensorAssert.Equal(alone[i], together[i]);
         Saved untouched = await llm.TraceAsync(prompts[0], _ => llm.Logits.Save(), cancellationToken: Cancellation);
-        Near.NotEqual(untouched, alone[0]);
+        TensorAssert.NotEqual(untouched, alone[0]);
 
         Saved Experiment(int i)
         {

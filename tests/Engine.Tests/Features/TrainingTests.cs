@@ -8,9 +8,9 @@ public sealed class TrainingTests
 {
     private const string Eiffel = "The Eiffel Tower is in the city of";
 
-    private static readonly float[] s_start = [1, -2, 3], s_target = [0.5f, 0.25f, -1];
+    private static readonly float[] _start = [1, -2, 3], _target = [0.5f, 0.25f, -1];
 
-    private static readonly int[] s_integers = [1, 2];
+    private static readonly int[] _integers = [1, 2];
 
     public static TheoryData<string> All => Backends.All;
 
@@ -33,7 +33,7 @@ public sealed class TrainingTests
     {
         LanguageModel llm = Backends.Model(backend);
         using Session s = llm.Session();
-        Value p = s.Parameter(s_start);
+        Value p = s.Parameter(_start);
         Optimizer optimizer = kind switch
         {
             "sgd" => s.SGD([p], lr: 0.1),
@@ -45,14 +45,14 @@ public sealed class TrainingTests
         };
         s.ForEach(Enumerable.Range(0, 7), _ =>
         {
-            s.Backward(((p - s_target) * (p - s_target)).Sum());
+            s.Backward(((p - _target) * (p - _target)).Sum());
             optimizer.Step();
             optimizer.ZeroGrad();
         });
         Saved trained = p.Save();
         await s.RunAsync(Cancellation);
         float[] got = trained.ToArray<float>();
-        for (int i = 0; i < got.Length; i++) Assert.Equal(Expected(kind, s_start[i], s_target[i]), got[i], 1e-5);
+        for (int i = 0; i < got.Length; i++) Assert.Equal(Expected(kind, _start[i], _target[i]), got[i], 1e-5);
     }
 
     private static double Expected(string kind, double x, double target)
@@ -151,7 +151,7 @@ public sealed class TrainingTests
     {
         LanguageModel llm = Backends.Model(backend);
         using Session s = llm.Session();
-        Value p = s.Parameter(s_start);
+        Value p = s.Parameter(_start);
         Optimizer sgd = s.SGD([p], lr: 1);
         s.Backward(p.Sum());
         s.Backward((p * 2).Sum(), () => p.Grad *= 10);
@@ -173,7 +173,7 @@ public sealed class TrainingTests
         LanguageModel llm = Backends.Model(backend);
         using (Session s = llm.Session())
         {
-            Value p = s.Parameter(s_start);
+            Value p = s.Parameter(_start);
             Assert.Contains("lr", Assert.ThrowsAny<Exception>(() => s.SGD([p], lr: -1)).Message, StringComparison.Ordinal);
             Assert.Contains("at least one", Assert.ThrowsAny<Exception>(() => s.Adam([])).Message, StringComparison.Ordinal);
             Assert.Contains("momentum", Assert.ThrowsAny<Exception>(() => s.SGD([p], nesterov: true)).Message, StringComparison.Ordinal);
@@ -181,14 +181,14 @@ public sealed class TrainingTests
         }
         using (Session s = llm.Session())
         {
-            s.SGD([s.Parameter(s_start) * 2]);
+            s.SGD([s.Parameter(_start) * 2]);
             Exception e = await Assert.ThrowsAnyAsync<Exception>(() => s.RunAsync(Cancellation));
             Assert.Contains("trains parameters", e.Message, StringComparison.Ordinal);
             Assert.Contains("TrainingTests.cs", e.Message, StringComparison.Ordinal);
         }
         using (Session s = llm.Session())
         {
-            s.Parameter(s_integers);
+            s.Parameter(_integers);
             Exception e = await Assert.ThrowsAnyAsync<Exception>(() => s.RunAsync(Cancellation));
             Assert.Contains("floating-point", e.Message, StringComparison.Ordinal);
         }

@@ -1,9 +1,11 @@
 using System.Diagnostics;
 using System.Globalization;
 using Ndif.Engine.Compiling;
+using Ndif.Engine.HookedModels;
 using Ndif.Engine.Running;
-using Ndif.Engine.Subjects;
-using Ndif.Models;
+using Ndif.Engine.Tests.Support;
+using Ndif.Models.Files;
+using Ndif.Models.Loading;
 using Ndif.Protocol;
 using TorchSharp;
 
@@ -39,14 +41,14 @@ public sealed class RandomProgramTests(ITestOutputHelper output)
     {
         string range = Environment.GetEnvironmentVariable(ChildRounds) ?? "1:100";
         int[] numbers = [.. range.Split(':').Select(n => int.Parse(n, CultureInfo.InvariantCulture))];
-        using Rig gpt2 = Rig.GPT2(), llama = Rig.Llama();
+        using EngineFixture gpt2 = EngineFixture.GPT2(), llama = EngineFixture.Llama();
         ModelFolder folder = ModelStore.Find(gpt2.Path);
-        using var scan = new LanguageSubject(ModelLoader.LoadShapes(folder, ModelLoader.ReadConfig(folder)));
+        using var scan = new HookedLanguageModel(ModelLoader.LoadShapes(folder, ModelLoader.ReadConfig(folder)));
         SortedDictionary<string, int> ends = [];
         for (int round = numbers[0]; round < numbers[0] + numbers[1]; round++)
         {
-            LanguageSubject subject = (round % 5) switch { 0 => scan, 1 or 2 => gpt2.Subject, _ => llama.Subject };
-            var programs = new RandomPrograms(subject, round);
+            HookedLanguageModel subject = (round % 5) switch { 0 => scan, 1 or 2 => gpt2.HookedModel, _ => llama.HookedModel };
+            var programs = new RandomProgramGenerator(subject, round);
             List<JobRun> jobs = [];
             long before = torch.Tensor.TotalCount;
             for (int owners = 1 + round % 3; owners > 0; owners--)
@@ -55,11 +57,11 @@ public sealed class RandomProgramTests(ITestOutputHelper output)
                 {
                     Program program = programs.Next();
                     if (numbers[1] == 1) output.WriteLine(program.ToString());
-                    jobs.Add(new JobRun(Compiler.Compile(program, subject), new Outcome()));
+                    jobs.Add(new JobRun(Compiler.Compile(program, subject), new JobOutcome()));
                 }
-                catch (Exception e) when (Errors.Of(e).Code is not ErrorCode.Internal)
+                catch (Exception e) when (Errors.FromException(e).Code is not ErrorCode.Internal)
                 {
-                    Count($"refused {Errors.Of(e).Code}");
+                    Count($"refused {Errors.FromException(e).Code}");
                 }
             }
             output.WriteLine($"round {round}: {jobs.Sum(j => j.Plan.Program.Nodes.Count)} nodes");

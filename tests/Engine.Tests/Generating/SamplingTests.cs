@@ -1,19 +1,20 @@
 using CsCheck;
+using Ndif.Engine.Tests.Support;
 using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Generating;
 
 public sealed class SamplingTests : IDisposable
 {
-    private static readonly int[] s_prompt = [3, 1, 4], s_other = [9, 2, 6, 5, 3];
+    private static readonly int[] _prompt = [3, 1, 4], _other = [9, 2, 6, 5, 3];
 
-    private readonly Rig _rig = Rig.GPT2();
+    private readonly EngineFixture _fixture = EngineFixture.GPT2();
 
-    public void Dispose() => _rig.Dispose();
+    public void Dispose() => _fixture.Dispose();
 
-    private LanguageModel Model => _rig.Model;
+    private LanguageModel Model => _fixture.Model;
 
-    private Outcome Run(Trace trace, Action<Trace>? experiment = null) => _rig.Run(Record(trace, experiment))[0];
+    private JobOutcome Run(Trace trace, Action<Trace>? experiment = null) => _fixture.Run(Record(trace, experiment))[0];
 
     private static Program Record(Trace trace, Action<Trace>? experiment = null)
     {
@@ -25,12 +26,12 @@ public sealed class SamplingTests : IDisposable
         }
     }
 
-    private long[] Ids(Trace trace) => Run(trace).Good().Tensor("ids").ToArray<long>();
+    private long[] Ids(Trace trace) => Run(trace).AssertCompleted().Tensor("ids").ToArray<long>();
 
     [Fact]
     public void TheSameSeed_DrawsTheSameTokens_AndAnotherOthers()
     {
-        long[] Draw(long? seed) => Ids(Model.Generate(s_prompt, 12, temperature: 3, topK: 0, seed: seed));
+        long[] Draw(long? seed) => Ids(Model.Generate(_prompt, 12, temperature: 3, topK: 0, seed: seed));
         Assert.Equal(Draw(7), Draw(7));
         Assert.NotEqual(Draw(7), Draw(8));
         Assert.NotEqual(Draw(null), Draw(null));
@@ -41,13 +42,13 @@ public sealed class SamplingTests : IDisposable
     {
         // 250 copies of the row, 16 times; exact probabilities from the logits, after temperature and top-k
         const int Copies = 250, Runs = 16;
-        float[] logits = _rig.Run(s_prompt, _ => Model.Logits[0, ^1].Save("logits")).Good().Tensor("logits").ToArray<float>();
+        float[] logits = _fixture.Run(_prompt, _ => Model.Logits[0, ^1].Save("logits")).AssertCompleted().Tensor("logits").ToArray<float>();
         int[] kept = [.. Enumerable.Range(0, logits.Length).OrderByDescending(i => logits[i]).Take(10)];
         double[] weights = [.. Enumerable.Range(0, logits.Length).Select(i => kept.Contains(i) ? Math.Exp(logits[i] / 1.5) : 0)];
         var counts = new int[logits.Length];
         for (int run = 0; run < Runs; run++)
         {
-            Outcome outcome = Run(Model.Generate(s_prompt, 1, temperature: 1.5, topK: 10, seed: run * Copies, returnSequences: Copies)).Good();
+            JobOutcome outcome = Run(Model.Generate(_prompt, 1, temperature: 1.5, topK: 10, seed: run * Copies, returnSequences: Copies)).AssertCompleted();
             foreach (long id in outcome.Tensor("ids")[.., ^1].ToArray<long>()) counts[id]++;
         }
         double Expected(int i) => Copies * Runs * weights[i] / weights.Sum();
@@ -58,11 +59,11 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void RowI_DrawsAsARowAlone_WithTheSeedPlusI()
     {
-        TensorData rows = Run(Model.Generate(new[] { s_prompt, s_prompt, s_prompt }, 8, temperature: 2, topK: 0, seed: 40, ignoreEos: true)).Good().Tensor("ids");
+        TensorData rows = Run(Model.Generate(new[] { _prompt, _prompt, _prompt }, 8, temperature: 2, topK: 0, seed: 40, ignoreEos: true)).AssertCompleted().Tensor("ids");
         for (int row = 0; row < 3; row++)
-            Assert.Equal(Ids(Model.Generate(s_prompt, 8, temperature: 2, topK: 0, seed: 40 + row, ignoreEos: true)), rows[row].ToArray<long>());
+            Assert.Equal(Ids(Model.Generate(_prompt, 8, temperature: 2, topK: 0, seed: 40 + row, ignoreEos: true)), rows[row].ToArray<long>());
         Assert.NotEqual(rows[0].ToArray<long>(), rows[1].ToArray<long>());
-        Assert.Equal(rows.ToArray<long>(), Run(Model.Generate(s_prompt, 8, temperature: 2, topK: 0, seed: 40, returnSequences: 3, ignoreEos: true)).Good().Tensor("ids").ToArray<long>());
+        Assert.Equal(rows.ToArray<long>(), Run(Model.Generate(_prompt, 8, temperature: 2, topK: 0, seed: 40, returnSequences: 3, ignoreEos: true)).AssertCompleted().Tensor("ids").ToArray<long>());
     }
 
     [Fact]
@@ -71,18 +72,18 @@ public sealed class SamplingTests : IDisposable
         Trace trace = Model.Generate(maxNewTokens: 6, ignoreEos: true);
         using (trace)
         {
-            using (trace.Invoke(s_prompt, temperature: 2, topK: 0, seed: 5)) trace.Result.Save("drawn");
-            using (trace.Invoke(s_other)) trace.Result.Save("greedy");
-            using (trace.Invoke(s_prompt, maxNewTokens: 2)) trace.Result.Save("short");
-            Outcome run = _rig.Run(trace.ToProgram())[0].Good();
-            Assert.Equal(Ids(Model.Generate(s_prompt, 6, temperature: 2, topK: 0, seed: 5, ignoreEos: true)), run.Tensor("drawn").ToArray<long>());
-            Assert.Equal(Ids(Model.Generate(s_other, 6, ignoreEos: true)), run.Tensor("greedy").ToArray<long>());
-            Assert.Equal(Ids(Model.Generate(s_prompt, 2, ignoreEos: true)), run.Tensor("short")[0, ..5].ToArray<long>());
+            using (trace.Invoke(_prompt, temperature: 2, topK: 0, seed: 5)) trace.Result.Save("drawn");
+            using (trace.Invoke(_other)) trace.Result.Save("greedy");
+            using (trace.Invoke(_prompt, maxNewTokens: 2)) trace.Result.Save("short");
+            JobOutcome run = _fixture.Run(trace.ToProgram())[0].AssertCompleted();
+            Assert.Equal(Ids(Model.Generate(_prompt, 6, temperature: 2, topK: 0, seed: 5, ignoreEos: true)), run.Tensor("drawn").ToArray<long>());
+            Assert.Equal(Ids(Model.Generate(_other, 6, ignoreEos: true)), run.Tensor("greedy").ToArray<long>());
+            Assert.Equal(Ids(Model.Generate(_prompt, 2, ignoreEos: true)), run.Tensor("short")[0, ..5].ToArray<long>());
         }
     }
 
     /// <summary>A prompt and how it goes on.</summary>
-    private static readonly Gen<(int[] Prompt, Generation Options)> s_row = Gen.Select(Gen.Int[0, 39].Array[1, 7], Gen.Int[0, 5], Gen.Double[0.3, 3], Gen.Double[0.2, 1], Gen.Int[1, 30], Gen.ULong)
+    private static readonly Gen<(int[] Prompt, Generation Options)> _row = Gen.Select(Gen.Int[0, 39].Array[1, 7], Gen.Int[0, 5], Gen.Double[0.3, 3], Gen.Double[0.2, 1], Gen.Int[1, 30], Gen.ULong)
         .Select((prompt, kind, temperature, p, k, seed) =>
         {
             var g = new Generation { MaxNewTokens = (uint)(3 + kind), IgnoreEos = true, Seed = seed };
@@ -95,46 +96,46 @@ public sealed class SamplingTests : IDisposable
         });
 
     [Fact]
-    public void RowsOfMixedOptionsInOneBatch_AreTheSameRowsAlone() => Gen.Select(s_row.Array[2, 4], Gen.Bool, Gen.Int[1, 500]).Sample((rows, llama, seed) =>
+    public void RowsOfMixedOptionsInOneBatch_AreTheSameRowsAlone() => Gen.Select(_row.Array[2, 4], Gen.Bool, Gen.Int[1, 500]).Sample((rows, llama, seed) =>
     {
-        using Rig rig = llama ? Rig.Llama(seed) : Rig.GPT2(seed);
+        using EngineFixture rig = llama ? EngineFixture.Llama(seed) : EngineFixture.GPT2(seed);
         Program Of((int[] Prompt, Generation Options) row)
         {
             var p = new ProgramBuilder();
             p.Trace(ProgramBuilder.Tokens([.. row.Prompt.Select(i => (long)i)]), () => p.Save(p.Add(new Node { Result = new ReadResult() }), "ids"), row.Options);
             return p.Program;
         }
-        Outcome[] together = rig.Run([.. rows.Select(Of)]);
+        JobOutcome[] together = rig.Run([.. rows.Select(Of)]);
         for (int i = 0; i < rows.Length; i++)
-            Assert.Equal(rig.Run(Of(rows[i]))[0].Good().Tensor("ids").ToArray<long>(), together[i].Good().Tensor("ids").ToArray<long>());
+            Assert.Equal(rig.Run(Of(rows[i]))[0].AssertCompleted().Tensor("ids").ToArray<long>(), together[i].AssertCompleted().Tensor("ids").ToArray<long>());
     }, iter: 25, seed: "0N0XIzNsQ0O2", threads: 1);
 
     [Fact]
     public void RunsAfterALostPass_DrawTheSame()
     {
         // the second job breaks the pass that both share: the first one is begun again, alone
-        Program good = Record(Model.Generate(s_prompt, 6, temperature: 2, topK: 0, seed: 9, ignoreEos: true, stream: true)), bad = Record(Model.Generate(s_other, 6), t =>
+        Program good = Record(Model.Generate(_prompt, 6, temperature: 2, topK: 0, seed: 9, ignoreEos: true, stream: true)), bad = Record(Model.Generate(_other, 6), t =>
         {
             foreach (int step in t.Iter[2]) Model.Embed.Input = Model.Embed.Input + 4_000;
         });
-        Outcome[] outcomes = _rig.Run(good, bad);
-        outcomes[1].Bad(ErrorCode.OpFailed);
-        Assert.Equal(_rig.Run(good)[0].Tensor("ids").ToArray<long>(), outcomes[0].Good().Tensor("ids").ToArray<long>());
+        JobOutcome[] outcomes = _fixture.Run(good, bad);
+        outcomes[1].AssertFailed(ErrorCode.OpFailed);
+        Assert.Equal(_fixture.Run(good)[0].Tensor("ids").ToArray<long>(), outcomes[0].AssertCompleted().Tensor("ids").ToArray<long>());
         Assert.Equal(Enumerable.Range(0, 6).Select(i => (uint)i), outcomes[0].NewTokens.Select(t => t.Step));
     }
 
     [Fact]
     public void TheModelsFile_SaysWhatTheUserDoesNot_AndAnArgumentWins()
     {
-        using Rig rig = Rig.WithDefaults("""{ "do_sample": true, "temperature": 2.5, "top_k": 0, "max_new_tokens": 9, "eos_token_id": [38, 39], "pad_token_id": 37 }""");
-        long[] Of(Trace trace) => rig.Run(Record(trace))[0].Good().Tensor("ids").ToArray<long>();
+        using EngineFixture rig = EngineFixture.WithDefaults("""{ "do_sample": true, "temperature": 2.5, "top_k": 0, "max_new_tokens": 9, "eos_token_id": [38, 39], "pad_token_id": 37 }""");
+        long[] Of(Trace trace) => rig.Run(Record(trace))[0].AssertCompleted().Tensor("ids").ToArray<long>();
         Assert.Equal((true, 2.5, 9u), (rig.Model.GenerationDefaults.Options.Sample, rig.Model.GenerationDefaults.Options.Temperature, rig.Model.GenerationDefaults.Options.MaxNewTokens));
-        Assert.Equal(Of(rig.Model.Generate(s_prompt, 9, sample: true, temperature: 2.5, topK: 0, seed: 3)), Of(rig.Model.Generate(s_prompt, seed: 3)));
-        Assert.Equal(Ids(Model.Generate(s_prompt, 4, ignoreEos: true)), Of(rig.Model.Generate(s_prompt, 4, sample: false, ignoreEos: true)));
-        Outcome run = rig.Run(Record(rig.Model.Generate(s_prompt), t =>
+        Assert.Equal(Of(rig.Model.Generate(_prompt, 9, sample: true, temperature: 2.5, topK: 0, seed: 3)), Of(rig.Model.Generate(_prompt, seed: 3)));
+        Assert.Equal(Ids(Model.Generate(_prompt, 4, ignoreEos: true)), Of(rig.Model.Generate(_prompt, 4, sample: false, ignoreEos: true)));
+        JobOutcome run = rig.Run(Record(rig.Model.Generate(_prompt), t =>
         {
             foreach (int step in t.Iter[..]) t.Log(step);
-        }))[0].Good();
+        }))[0].AssertCompleted();
         Assert.Equal(9, run.Logs.Count); // an open end is the file's bound
     }
 
@@ -145,8 +146,8 @@ public sealed class SamplingTests : IDisposable
     [InlineData("[")]
     public void AFileThatIsWrong_IsSaid(string file)
     {
-        using Rig rig = Rig.WithDefaults(file);
-        Error error = rig.Run(s_prompt, 2, _ => { }).Bad(ErrorCode.BadCheckpoint);
+        using EngineFixture rig = EngineFixture.WithDefaults(file);
+        Error error = rig.Run(_prompt, 2, _ => { }).AssertFailed(ErrorCode.BadCheckpoint);
         Assert.Contains("generation_config.json", error.Message, StringComparison.Ordinal);
         Assert.ThrowsAny<NdifException>(() => rig.Model.GenerationDefaults);
     }
@@ -162,53 +163,53 @@ public sealed class SamplingTests : IDisposable
     {
         (Action record, Generation g) = option switch
         {
-            "temperature" => ((Action)(() => Model.Generate(s_prompt, temperature: 0)), new Generation { Temperature = 0 }),
-            "top_p" => (() => Model.Generate(s_prompt, topP: 1.5), new Generation { TopP = double.NaN }),
-            "min_p" => (() => Model.Generate(s_prompt, minP: -1), new Generation { MinP = 2 }),
-            "typical_p" => (() => Model.Generate(s_prompt, typicalP: 0), new Generation { TypicalP = 0 }),
-            "repetition_penalty" => (() => Model.Generate(s_prompt, repetitionPenalty: 0), new Generation { RepetitionPenalty = double.PositiveInfinity }),
-            "beams" => (() => Model.Generate(s_prompt, beams: 0), new Generation { Beams = 1_000 }),
-            "return_sequences" => (() => Model.Generate(s_prompt, beams: 2, returnSequences: 3), new Generation { ReturnSequences = 0 }),
-            "stop" => (() => Model.Generate(s_prompt, stop: [""]), new Generation { Stop = { new string('x', 300) } }),
-            "stream" => (() => Model.Generate(s_prompt, beams: 2, stream: true), new Generation { Beams = 2, Stream = true }),
-            "no effect" => (() => Model.Generate(s_prompt, sample: false, topK: 3), new Generation { Sample = false, TopP = 0.5 }),
-            "min_new_tokens" => (() => Model.Generate(s_prompt, 3, minNewTokens: 4), new Generation { MaxNewTokens = 1, MinNewTokens = 2 }),
-            _ => (() => Model.Generate(s_prompt, eos: [-1]), new Generation { Eos = { -4 } }),
+            "temperature" => ((Action)(() => Model.Generate(_prompt, temperature: 0)), new Generation { Temperature = 0 }),
+            "top_p" => (() => Model.Generate(_prompt, topP: 1.5), new Generation { TopP = double.NaN }),
+            "min_p" => (() => Model.Generate(_prompt, minP: -1), new Generation { MinP = 2 }),
+            "typical_p" => (() => Model.Generate(_prompt, typicalP: 0), new Generation { TypicalP = 0 }),
+            "repetition_penalty" => (() => Model.Generate(_prompt, repetitionPenalty: 0), new Generation { RepetitionPenalty = double.PositiveInfinity }),
+            "beams" => (() => Model.Generate(_prompt, beams: 0), new Generation { Beams = 1_000 }),
+            "return_sequences" => (() => Model.Generate(_prompt, beams: 2, returnSequences: 3), new Generation { ReturnSequences = 0 }),
+            "stop" => (() => Model.Generate(_prompt, stop: [""]), new Generation { Stop = { new string('x', 300) } }),
+            "stream" => (() => Model.Generate(_prompt, beams: 2, stream: true), new Generation { Beams = 2, Stream = true }),
+            "no effect" => (() => Model.Generate(_prompt, sample: false, topK: 3), new Generation { Sample = false, TopP = 0.5 }),
+            "min_new_tokens" => (() => Model.Generate(_prompt, 3, minNewTokens: 4), new Generation { MaxNewTokens = 1, MinNewTokens = 2 }),
+            _ => (() => Model.Generate(_prompt, eos: [-1]), new Generation { Eos = { -4 } }),
         };
         Assert.Contains(option, Assert.Throws<BadProgramException>(record).Message, StringComparison.Ordinal);
         var p = new ProgramBuilder();
         p.Trace(ProgramBuilder.Tokens([3, 1]), () => { }, g);
-        Assert.Contains(option, Assert.Throws<BadProgramException>(() => _rig.Run(p.Program)).Message, StringComparison.Ordinal);
+        Assert.Contains(option, Assert.Throws<BadProgramException>(() => _fixture.Run(p.Program)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void WhatMakesNoSenseForThisModel_EndsTheJob()
     {
-        Assert.Contains("all be the same", Run(Model.Generate(s_prompt, 2, returnSequences: 2)).Bad(ErrorCode.BadArgument).Message, StringComparison.Ordinal);
-        Assert.Throws<ArgumentOutOfRangeException>(() => Model.Generate(s_prompt, -1));
-        Assert.Contains("No token is left", Run(Model.Generate(s_prompt, 45, noRepeatNgram: 1, ignoreEos: true)).Bad(ErrorCode.OpFailed).Message, StringComparison.Ordinal);
+        Assert.Contains("all be the same", Run(Model.Generate(_prompt, 2, returnSequences: 2)).AssertFailed(ErrorCode.BadArgument).Message, StringComparison.Ordinal);
+        Assert.Throws<ArgumentOutOfRangeException>(() => Model.Generate(_prompt, -1));
+        Assert.Contains("No token is left", Run(Model.Generate(_prompt, 45, noRepeatNgram: 1, ignoreEos: true)).AssertFailed(ErrorCode.OpFailed).Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void ScoresThatAreNoNumbers_EndTheirJob_AndNoOther()
     {
-        Program broken = Record(Model.Generate(s_prompt, 4, temperature: 1, seed: 1), t =>
+        Program broken = Record(Model.Generate(_prompt, 4, temperature: 1, seed: 1), t =>
         {
             foreach (int step in t.Iter[1]) Model.Logits[..] = double.NaN;
         });
-        Program fine = Record(Model.Generate(s_other, 4, ignoreEos: true));
-        Outcome[] outcomes = _rig.Run(broken, fine);
-        Assert.Contains("not numbers", outcomes[0].Bad(ErrorCode.OpFailed).Message, StringComparison.Ordinal);
-        Assert.Equal(9, outcomes[1].Good().Tensor("ids").Shape[1]);
+        Program fine = Record(Model.Generate(_other, 4, ignoreEos: true));
+        JobOutcome[] outcomes = _fixture.Run(broken, fine);
+        Assert.Contains("not numbers", outcomes[0].AssertFailed(ErrorCode.OpFailed).Message, StringComparison.Ordinal);
+        Assert.Equal(9, outcomes[1].AssertCompleted().Tensor("ids").Shape[1]);
     }
 
     [Fact]
     public void RepetitionPenaltyAndMinNewTokens_ReachTheModel()
     {
-        long[] plain = Ids(Model.Generate(s_prompt, 10, ignoreEos: true)), unrepeated = Ids(Model.Generate(s_prompt, 10, noRepeatNgram: 1, ignoreEos: true));
+        long[] plain = Ids(Model.Generate(_prompt, 10, ignoreEos: true)), unrepeated = Ids(Model.Generate(_prompt, 10, noRepeatNgram: 1, ignoreEos: true));
         Assert.Equal(unrepeated.Length, unrepeated.Distinct().Count());
         long end = plain[4];
-        Assert.Equal(plain.AsSpan().IndexOf(end) + 1, Ids(Model.Generate(s_prompt, 10, eos: [(int)end])).Length);
-        Assert.True(Ids(Model.Generate(s_prompt, 10, eos: [(int)end, 38], minNewTokens: 6)).Length >= 9);
+        Assert.Equal(plain.AsSpan().IndexOf(end) + 1, Ids(Model.Generate(_prompt, 10, eos: [(int)end])).Length);
+        Assert.True(Ids(Model.Generate(_prompt, 10, eos: [(int)end, 38], minNewTokens: 6)).Length >= 9);
     }
 }

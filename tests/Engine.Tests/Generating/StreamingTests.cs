@@ -1,4 +1,5 @@
 using Ndif.Engine.Tests.Features;
+using Ndif.Engine.Tests.Support;
 using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Generating;
@@ -7,13 +8,13 @@ namespace Ndif.Engine.Tests.Generating;
 public sealed class StreamingTests : IDisposable
 {
     private const string Prompt = "The Eiffel Tower is in"; // goes on " the middle of Paris."
-    private static readonly int[] s_prompt = [3, 1, 4], s_other = [9, 2, 6, 5, 3];
+    private static readonly int[] _prompt = [3, 1, 4], _other = [9, 2, 6, 5, 3];
 
-    private readonly Rig _rig = Rig.GPT2();
+    private readonly EngineFixture _fixture = EngineFixture.GPT2();
 
-    public void Dispose() => _rig.Dispose();
+    public void Dispose() => _fixture.Dispose();
 
-    private LanguageModel Model => _rig.Model;
+    private LanguageModel Model => _fixture.Model;
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -67,28 +68,28 @@ public sealed class StreamingTests : IDisposable
     {
         Program program = Record(Model.Generate(maxNewTokens: 4, ignoreEos: true, stream: true), t =>
         {
-            using (t.Invoke(new[] { s_prompt, s_other }, maxNewTokens: 2)) { }
+            using (t.Invoke(new[] { _prompt, _other }, maxNewTokens: 2)) { }
             using (t.Invoke()) { }
-            using (t.Invoke(s_other)) { }
+            using (t.Invoke(_other)) { }
         });
-        Outcome run = _rig.Run(program)[0].Good();
+        JobOutcome run = _fixture.Run(program)[0].AssertCompleted();
         Assert.Equal(["0.0.0", "0.0.1", "0.1.0", "0.1.1", "1.0.0", "1.0.1", "1.0.2", "1.0.3"], run.NewTokens.Select(t => $"{t.Invoke}.{t.Row}.{t.Step}").Order(StringComparer.Ordinal));
         Assert.Equal(3, run.NewTokens.Count(t => t.Last));
     }
 
     [Fact]
-    public void WithoutBeingAskedFor_TokensAreNotTold() => Assert.Empty(_rig.Run(s_prompt, 3, _ => { }).Good().NewTokens);
+    public void WithoutBeingAskedFor_TokensAreNotTold() => Assert.Empty(_fixture.Run(_prompt, 3, _ => { }).AssertCompleted().NewTokens);
 
     [Fact]
     public void AStream_GoesOn_WhenAnotherJobFails()
     {
-        Program stream = Record(Model.Generate(s_prompt, 6, ignoreEos: true, stream: true), _ => { }), bad = Record(Model.Generate(s_other, 6, ignoreEos: true), t =>
+        Program stream = Record(Model.Generate(_prompt, 6, ignoreEos: true, stream: true), _ => { }), bad = Record(Model.Generate(_other, 6, ignoreEos: true), t =>
         {
             foreach (int step in t.Iter[1]) _ = Model.Logits[0, 99];
         });
-        Outcome[] outcomes = _rig.Run(stream, bad);
-        outcomes[1].Bad(ErrorCode.IndexOutOfRange);
-        Assert.Equal(6, outcomes[0].Good().NewTokens.Count);
+        JobOutcome[] outcomes = _fixture.Run(stream, bad);
+        outcomes[1].AssertFailed(ErrorCode.IndexOutOfRange);
+        Assert.Equal(6, outcomes[0].AssertCompleted().NewTokens.Count);
     }
 
     [Fact]
@@ -96,8 +97,8 @@ public sealed class StreamingTests : IDisposable
     {
         using Session session = Model.Session(Backend.Loopback);
         List<int> first = [], second = [];
-        using (Trace t = Model.Generate(s_prompt, 3, ignoreEos: true)) t.OnToken = token => first.Add(token.Step);
-        using (Trace t = Model.Generate(s_other, 2, ignoreEos: true)) t.OnToken = token => second.Add(token.Step);
+        using (Trace t = Model.Generate(_prompt, 3, ignoreEos: true)) t.OnToken = token => first.Add(token.Step);
+        using (Trace t = Model.Generate(_other, 2, ignoreEos: true)) t.OnToken = token => second.Add(token.Step);
         await session.RunAsync(Cancellation);
         Assert.Equal([0, 1, 2], first);
         Assert.Equal([0, 1], second);
@@ -106,18 +107,18 @@ public sealed class StreamingTests : IDisposable
     [Fact]
     public void TheStreamer_ShowsThePrompt_AndThenEachToken()
     {
-        Outcome run = _rig.Run(Record(Model.Generate(maxNewTokens: 3, ignoreEos: true), t =>
+        JobOutcome run = _fixture.Run(Record(Model.Generate(maxNewTokens: 3, ignoreEos: true), t =>
         {
-            using (t.Invoke(s_prompt))
+            using (t.Invoke(_prompt))
             {
                 foreach (int step in t.Iter[0..4]) Model.Generator.Streamer.Output.Save($"a{step}");
                 t.Result.Save("ids");
             }
-            using (t.Invoke(s_other)) Model.Generator.Streamer.Output.Save("b0");
-        }))[0].Good();
+            using (t.Invoke(_other)) Model.Generator.Streamer.Output.Save("b0");
+        }))[0].AssertCompleted();
         Assert.Equal([1, 3], run.Tensor("a0").Shape.ToArray());
         Assert.Equal([3L, 1, 4], run.Tensor("a0").ToArray<long>());
-        Assert.Equal(s_other.Select(i => (long)i), run.Tensor("b0").ToArray<long>());
+        Assert.Equal(_other.Select(i => (long)i), run.Tensor("b0").ToArray<long>());
         Assert.Equal([1], run.Tensor("a1").Shape.ToArray());
         Assert.Equal(run.Tensor("ids").ToArray<long>()[3..], Enumerable.Range(1, 3).Select(step => run.Tensor($"a{step}").ToArray<long>()[0]));
     }
@@ -125,15 +126,15 @@ public sealed class StreamingTests : IDisposable
     [Fact]
     public void TheStreamer_BeforeAndInAnIteration_AsInNnsight()
     {
-        Outcome run = _rig.Run(s_prompt, 3, t =>
+        JobOutcome run = _fixture.Run(_prompt, 3, t =>
         {
             Model.Generator.Streamer.Output.Save("prompt");
             ValueList tokens = t.List();
             foreach (int step in t.Iter[..]) tokens.Append(Model["generator.streamer"].Output);
             tokens.Save("tokens");
-        }).Good();
+        }).AssertCompleted();
         Assert.Equal(3, run.Tensors("tokens").Length);
-        Near.Same(run.Tensor("prompt"), run.Tensors("tokens")[0]);
+        TensorAssert.Same(run.Tensor("prompt"), run.Tensors("tokens")[0]);
     }
 
     [Fact]
@@ -141,7 +142,7 @@ public sealed class StreamingTests : IDisposable
     {
         Program Forced(bool inPlace) => Record(Model.Generate(maxNewTokens: 4, ignoreEos: true), t =>
         {
-            using (t.Invoke(s_prompt))
+            using (t.Invoke(_prompt))
             {
                 foreach (int step in t.Iter[2])
                 {
@@ -150,15 +151,15 @@ public sealed class StreamingTests : IDisposable
                 }
                 t.Result.Save("forced");
                 }
-            using (t.Invoke(s_other)) t.Result.Save("other");
+            using (t.Invoke(_other)) t.Result.Save("other");
         });
         foreach (bool inPlace in (bool[])[true, false])
         {
-            Outcome run = _rig.Run(Forced(inPlace))[0].Good();
-            long[] plain = Ids(s_prompt, 4), forced = run.Tensor("forced").ToArray<long>();
+            JobOutcome run = _fixture.Run(Forced(inPlace))[0].AssertCompleted();
+            long[] plain = Ids(_prompt, 4), forced = run.Tensor("forced").ToArray<long>();
             Assert.Equal([.. plain[..4], 17L], forced[..5]);
             Assert.Equal(Ids([.. forced[..5].Select(i => (int)i)], 2), forced);
-            Assert.Equal(Ids(s_other, 4), run.Tensor("other").ToArray<long>());
+            Assert.Equal(Ids(_other, 4), run.Tensor("other").ToArray<long>());
         }
     }
 
@@ -169,29 +170,29 @@ public sealed class StreamingTests : IDisposable
     [InlineData("shape", ErrorCode.ShapeMismatch)]
     public void WhatCannotBePutThere_EndsTheJob(string what, ErrorCode code)
     {
-        Program program = Record(Model.Generate(s_prompt, 4, beams: what == "beams" ? 2 : 1), t =>
+        Program program = Record(Model.Generate(_prompt, 4, beams: what == "beams" ? 2 : 1), t =>
         {
             foreach (int step in t.Iter[what == "prompt" ? 0 : 1])
                 Model.Generator.Streamer.Output = what switch { "vocabulary" => 4_000, "shape" => TensorData.FromArray([1L, 2, 3]), _ => 5 };
         });
-        Outcome[] outcomes = _rig.Run(program, Record(Model.Generate(s_other, 4, ignoreEos: true), t => t.Result.Save("ids")));
-        Assert.NotNull(outcomes[0].Bad(code).Line);
-        Assert.Equal(Ids(s_other, 4), outcomes[1].Good().Tensor("ids").ToArray<long>());
+        JobOutcome[] outcomes = _fixture.Run(program, Record(Model.Generate(_other, 4, ignoreEos: true), t => t.Result.Save("ids")));
+        Assert.NotNull(outcomes[0].AssertFailed(code).Line);
+        Assert.Equal(Ids(_other, 4), outcomes[1].AssertCompleted().Tensor("ids").ToArray<long>());
     }
 
     [Fact]
     public void TheGeneratorsOutput_IsTheResult_AndNothingElseIsThere()
     {
-        Outcome run = _rig.Run(s_prompt, 3, t =>
+        JobOutcome run = _fixture.Run(_prompt, 3, t =>
         {
             Model.Generator.Output.Save("output");
             t.Result.Save("result");
-        }).Good();
-        Near.Same(run.Tensor("result"), run.Tensor("output"));
-        Assert.Throws<BadProgramException>(() => _rig.Run(s_prompt, 3, _ => Model.Generator.Output = 3));
-        Assert.Throws<BadProgramException>(() => _rig.Run(s_prompt, 3, _ => Model.Generator.Input.Save()));
-        Assert.Throws<BadProgramException>(() => _rig.Run(s_prompt, 3, _ => Model.Generator.Skip(3)));
-        Assert.Throws<BadProgramException>(() => _rig.Run(s_prompt, _ => Model.Generator.Streamer.Output.Save()));
+        }).AssertCompleted();
+        TensorAssert.Same(run.Tensor("result"), run.Tensor("output"));
+        Assert.Throws<BadProgramException>(() => _fixture.Run(_prompt, 3, _ => Model.Generator.Output = 3));
+        Assert.Throws<BadProgramException>(() => _fixture.Run(_prompt, 3, _ => Model.Generator.Input.Save()));
+        Assert.Throws<BadProgramException>(() => _fixture.Run(_prompt, 3, _ => Model.Generator.Skip(3)));
+        Assert.Throws<BadProgramException>(() => _fixture.Run(_prompt, _ => Model.Generator.Streamer.Output.Save()));
     }
 
     [Fact]
@@ -201,7 +202,7 @@ public sealed class StreamingTests : IDisposable
         Assert.DoesNotContain("generator", Model.Layers.ToString(), StringComparison.Ordinal);
     }
 
-    private long[] Ids(int[] prompt, int tokens) => _rig.Run(Record(Model.Generate(prompt, tokens, ignoreEos: true), t => t.Result.Save("ids")))[0].Good().Tensor("ids").ToArray<long>();
+    private long[] Ids(int[] prompt, int tokens) => _fixture.Run(Record(Model.Generate(prompt, tokens, ignoreEos: true), t => t.Result.Save("ids")))[0].AssertCompleted().Tensor("ids").ToArray<long>();
 
     private static Program Record(Trace trace, Action<Trace> experiment)
     {

@@ -1,4 +1,5 @@
-using Ndif.Models;
+using Ndif.Engine.Tests.Support;
+using Ndif.Models.Files;
 using Ndif.Parity.Tests;
 using TorchSharp;
 
@@ -20,7 +21,7 @@ public sealed class AttentionTests
         using Trace t = llm.Trace(Read(file, "input_ids"));
         Saved[] probabilities = [.. llm.Layers.Select(layer => layer.AttentionProbabilities.Save())];
         await t.RunAsync(TestContext.Current.CancellationToken);
-        for (int layer = 0; layer < probabilities.Length; layer++) Near.Equal(Read(file, $"attentions.{layer}"), probabilities[layer].Tensor);
+        for (int layer = 0; layer < probabilities.Length; layer++) TensorAssert.Equal(Read(file, $"attentions.{layer}"), probabilities[layer].Tensor);
     }
 
     [Theory, MemberData(nameof(All))]
@@ -33,9 +34,9 @@ public sealed class AttentionTests
         Saved scores = source["scores"].Output.Save(), probs = source["probs"].Output.Save(), z = source["z"].Output.Save();
         await t.RunAsync(TestContext.Current.CancellationToken);
         using var scope = torch.NewDisposeScope();
-        Near.Equal(TensorBytes.ToData(Torch(scores).softmax(-1)), probs, 1e-5);
-        torch.Tensor values = Torch(v).repeat_interleave(probs.Tensor.Shape[1] / v.Tensor.Shape[1], 1);     // [rows, heads, keys, width]
-        Near.Equal(TensorBytes.ToData(Torch(probs).matmul(values)), z, 1e-4);
+        TensorAssert.Equal(TensorBytes.ToData(Torch(scores).softmax(-1)), probs, 1e-5);
+        torch.Tensor values = Torch(v).repeat_interleave(probs.Tensor.Shape[1] / v.Tensor.Shape[1], 1);     // [batch, heads, kvSeq, headDim]
+        TensorAssert.Equal(TensorBytes.ToData(Torch(probs).matmul(values)), z, 1e-4);
         Assert.Equal(z.Tensor.Shape.ToArray(), q.Tensor.Shape.ToArray());
         Assert.Equal(v.Tensor.Shape.ToArray()[..3], k.Tensor.Shape.ToArray()[..3]);
     }
@@ -54,7 +55,7 @@ public sealed class AttentionTests
             llm.Layers[0].AttentionProbabilities = llm.Layers[0].AttentionProbabilities * 0;
             return llm.Logits.Save();
         }, cancellationToken: TestContext.Current.CancellationToken);
-        Near.NotEqual(plain, changed);
+        TensorAssert.NotEqual(plain, changed);
     }
 
     private static SafetensorsFile Open(string name, out LanguageModel llm)

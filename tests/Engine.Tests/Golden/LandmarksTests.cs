@@ -1,5 +1,6 @@
 using System.Text.Json;
-using Ndif.Models;
+using Ndif.Engine.Tests.Support;
+using Ndif.Models.Files;
 using Ndif.Parity.Tests;
 using TorchSharp;
 
@@ -51,7 +52,7 @@ public sealed class LandmarksTests : IDisposable
         return Array.IndexOf(all, all.Max());
     }
 
-    private static readonly string[] s_prompts = ["eiffel", "vatican", "msg", "bigben", "eiffel_in", "hello", "ioi_clean", "ioi_corrupt"];
+    private static readonly string[] _prompts = ["eiffel", "vatican", "msg", "bigben", "eiffel_in", "hello", "ioi_clean", "ioi_corrupt"];
 
     [Fact]
     public async Task AllPromptsInOnePass_GiveHiddenStatesAndLogits_OfEachAlone()
@@ -59,7 +60,7 @@ public sealed class LandmarksTests : IDisposable
         LanguageModel llm = Llm;
         using Trace t = llm.Trace();
         Dictionary<string, Saved> saved = [];
-        foreach (string name in s_prompts)
+        foreach (string name in _prompts)
         {
             using (t.Invoke(Prompt(name)))
             {
@@ -70,7 +71,7 @@ public sealed class LandmarksTests : IDisposable
             }
         }
         await t.RunAsync(Cancellation);
-        foreach (var (name, value) in saved) Near.Equal(Read(name), value.Tensor, 2e-4);
+        foreach (var (name, value) in saved) TensorAssert.Equal(Read(name), value.Tensor, 2e-4);
     }
 
     [Fact]
@@ -79,10 +80,10 @@ public sealed class LandmarksTests : IDisposable
         LanguageModel llm = Llm;
         using Trace t = llm.Generate(maxNewTokens: 5);
         Dictionary<string, Saved> saved = [];
-        foreach (string name in s_prompts)
+        foreach (string name in _prompts)
             using (t.Invoke(Prompt(name))) saved[name] = t.Result.Save();
         await t.RunAsync(Cancellation);
-        foreach (string name in s_prompts)
+        foreach (string name in _prompts)
         {
             int[] expected = [.. _expected.GetProperty("prompts").GetProperty(name).GetProperty("greedy5_ids").EnumerateArray().Select(i => i.GetInt32())];
             int end = Array.IndexOf(expected, 0);
@@ -101,7 +102,7 @@ public sealed class LandmarksTests : IDisposable
             llm.Layers[1].Skip(llm.Layers[0].Output);
             return llm.Logits[.., ^1].Save();
         }, cancellationToken: Cancellation);
-        Near.Equal(Read("skip1.logits"), logits.Tensor, 2e-4);
+        TensorAssert.Equal(Read("skip1.logits"), logits.Tensor, 2e-4);
     }
 
     [Fact]

@@ -1,4 +1,5 @@
-using Ndif.Models;
+using Ndif.Engine.Tests.Support;
+using Ndif.Models.Files;
 using Ndif.Parity.Tests;
 using TorchSharp;
 
@@ -26,21 +27,21 @@ public sealed class NnsightGoldenTests
         CancellationToken cancellation = TestContext.Current.CancellationToken;
 
         Saved plain = await llm.TraceAsync(ids, _ => llm.Logits.Save(), cancellationToken: cancellation);
-        Near.Equal(Read("logits"), plain.Tensor, 2e-4);
+        TensorAssert.Equal(Read("logits"), plain.Tensor, 2e-4);
 
         Saved zeroed = await llm.TraceAsync(ids, _ =>
         {
             llm.Layers[0].Hidden[.., 3] = 0;
             return llm.Logits[.., ^4..].Save();
         }, cancellationToken: cancellation);
-        Near.Equal(Read("nnsight.zero_layer0_pos3.logits_last4"), zeroed.Tensor, 2e-4);
+        TensorAssert.Equal(Read("nnsight.zero_layer0_pos3.logits_last4"), zeroed.Tensor, 2e-4);
 
         Saved steered = await llm.TraceAsync(ids, _ =>
         {
             llm.Layers[0].Hidden += steer;
             return llm.Logits[.., ^4..].Save();
         }, cancellationToken: cancellation);
-        Near.Equal(Read("nnsight.steer_layer0.logits_last4"), steered.Tensor, 2e-4);
+        TensorAssert.Equal(Read("nnsight.steer_layer0.logits_last4"), steered.Tensor, 2e-4);
 
         using Trace t = llm.Trace();
         Value hidden;
@@ -53,8 +54,8 @@ public sealed class NnsightGoldenTests
             patched = llm.Logits[.., ^4..].Save();
         }
         await t.RunAsync(cancellation);
-        Near.Equal(Read("nnsight.patch.base.logits_last4"), unpatched.Tensor, 2e-4);
-        Near.Equal(Read("nnsight.patch_layer0_last.logits_last4"), patched.Tensor, 2e-4);
+        TensorAssert.Equal(Read("nnsight.patch.base.logits_last4"), unpatched.Tensor, 2e-4);
+        TensorAssert.Equal(Read("nnsight.patch_layer0_last.logits_last4"), patched.Tensor, 2e-4);
 
         TensorData Read(string tensor)
         {

@@ -1,18 +1,20 @@
+using Ndif.Engine.Tests.Support;
 using Ndif.Protocol;
+
 
 namespace Ndif.Engine.Tests.Interleaving;
 
 /// <summary>Branches and loops on what is known only when the program runs, in traces, in generations and between traces.</summary>
 public sealed class ControlFlowTests : IDisposable
 {
-    private static readonly int[] s_prompt = [3, 1, 4], s_other = [9, 2], s_numbers = [1, 2, 3, 4];
-    private static readonly int[][] s_prompts = [s_prompt, [2, 7, 1]];
+    private static readonly int[] _prompt = [3, 1, 4], _other = [9, 2], _numbers = [1, 2, 3, 4];
+    private static readonly int[][] _prompts = [_prompt, [2, 7, 1]];
 
-    private readonly Rig _rig = Rig.GPT2();
+    private readonly EngineFixture _fixture = EngineFixture.GPT2();
 
-    public void Dispose() => _rig.Dispose();
+    public void Dispose() => _fixture.Dispose();
 
-    private LanguageModel Model => _rig.Model;
+    private LanguageModel Model => _fixture.Model;
 
     [Theory]
     [InlineData(1, "then")]
@@ -20,7 +22,7 @@ public sealed class ControlFlowTests : IDisposable
     [InlineData(0, "else")]
     public void ABranch_IsTakenByItsCondition(double sign, string expected)
     {
-        Outcome run = _rig.Run(s_prompt, t =>
+        JobOutcome run = _fixture.Run(_prompt, t =>
         {
             Value score = Model.Layers[0].Hidden[0, 0, 0] * 0 + sign;
             t.If(score > 0, () => Branch("then", 1)).ElseIf(score < 0, () => Branch("else if", 2)).Else(() => Branch("else", 3));
@@ -31,44 +33,44 @@ public sealed class ControlFlowTests : IDisposable
                 Model.Layers[0].Hidden[..] = value;
                 Model.Layers[0].Hidden.Save(name);
             }
-        }).Good();
+        }).AssertCompleted();
         Assert.Equal([expected, "next"], run.Names);
-        Near.Same(run.Tensor(expected), run.Tensor("next"));
+        TensorAssert.Same(run.Tensor(expected), run.Tensor("next"));
     }
 
     [Fact]
     public void AValueOfABranchThatWasNotTaken_WasNeverComputed()
     {
-        Error error = _rig.Run(s_prompt, t =>
+        Error error = _fixture.Run(_prompt, t =>
         {
             Value inside = 0;
             t.If(Model.Layers[0].Hidden.Shape[0] > 1, () => inside = Model.Layers[0].Hidden * 2);
             (inside + 1).Save("sum");
-        }).Bad(ErrorCode.MissedValue);
+        }).AssertFailed(ErrorCode.MissedValue);
         Assert.Contains("branch was not taken", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void AValueOfABranchThatWasNotTaken_IsNotWaitedFor_ByAnotherInvoke()
     {
-        Outcome outcome = _rig.Run(_rig.Record(null, t =>
+        JobOutcome outcome = _fixture.Run(_fixture.Record(null, t =>
         {
             Value inside = 0;
-            using (t.Invoke(s_prompt)) t.If(Model.Layers[0].Hidden.Shape[0] > 1, () => inside = Model.Layers[0].Hidden * 2);
-            using (t.Invoke(s_prompt)) (inside + 1).Save("sum");
+            using (t.Invoke(_prompt)) t.If(Model.Layers[0].Hidden.Shape[0] > 1, () => inside = Model.Layers[0].Hidden * 2);
+            using (t.Invoke(_prompt)) (inside + 1).Save("sum");
         }))[0];
-        Assert.Contains("branch was not taken", outcome.Bad(ErrorCode.MissedValue).Message, StringComparison.Ordinal);
+        Assert.Contains("branch was not taken", outcome.AssertFailed(ErrorCode.MissedValue).Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Loops_RepeatAndBreak()
     {
-        Outcome run = _rig.Run(s_prompt, t =>
+        JobOutcome run = _fixture.Run(_prompt, t =>
         {
             Value hidden = Model.Layers[0].Hidden;
             ValueList seen = t.List();
             seen.Save("seen");
-            t.ForEach(s_numbers, item =>
+            t.ForEach(_numbers, item =>
             {
                 t.If(item > 3, t.Break);
                 seen.Append(item * 10);
@@ -79,7 +81,7 @@ public sealed class ControlFlowTests : IDisposable
             Variable count = t.Variable(0);
             t.While(() => count.Value < 5, () => count.Set(count.Value + 2), limit: 10);
             count.Value.Save("count");
-        }).Good();
+        }).AssertCompleted();
         Assert.Equal([10L, 20, 30], run["seen"].List.Items.Select(i => i.Integer));
         Assert.Equal([16L, 16, 16], run["tokens"].List.Items.Select(i => i.Integer));
         Assert.Equal(6, run["count"].Integer);
@@ -93,15 +95,15 @@ public sealed class ControlFlowTests : IDisposable
             Value one = Model.Layers[0].Hidden.Shape[0];
             t.While(() => one > 0, () => { if (log) t.Log("turn"); else _ = one + 1; }, limit);
         };
-        Assert.Contains("after 7 turns", _rig.Run(s_prompt, forever(7, false)).Bad(ErrorCode.LimitExceeded).Message, StringComparison.Ordinal);
+        Assert.Contains("after 7 turns", _fixture.Run(_prompt, forever(7, false)).AssertFailed(ErrorCode.LimitExceeded).Message, StringComparison.Ordinal);
         using CancellationTokenSource cancel = new();
-        _rig.Run((_rig.Record(s_prompt, forever(int.MaxValue, true)), new Outcome { OnLog = cancel.Cancel }, cancel.Token))[0].Bad(ErrorCode.JobCancelled);
+        _fixture.Run((_fixture.Record(_prompt, forever(int.MaxValue, true)), new JobOutcome { OnLog = cancel.Cancel }, cancel.Token))[0].AssertFailed(ErrorCode.JobCancelled);
     }
 
     [Fact]
     public void ATurn_ForgetsTheValuesOfTheOneBefore()
     {
-        Error error = _rig.Run(s_prompt, t =>
+        Error error = _fixture.Run(_prompt, t =>
         {
             Value shape = Model.Layers[0].Hidden.Shape;
             t.ForEach(shape[..2], item =>
@@ -110,14 +112,14 @@ public sealed class ControlFlowTests : IDisposable
                 t.If(item < 2, () => inside = item * 2); // only in the first turn
                 t.Log(inside);
             });
-        }).Bad(ErrorCode.MissedValue);
+        }).AssertFailed(ErrorCode.MissedValue);
         Assert.Contains("branch was not taken", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void EachStep_RunsAsLongAsTheModelIsCalled_WithoutAWarning()
     {
-        Outcome run = _rig.Run(s_prompt, 4, t =>
+        JobOutcome run = _fixture.Run(_prompt, 4, t =>
         {
             ValueList steps = t.List();
             steps.Save("steps");
@@ -127,21 +129,21 @@ public sealed class ControlFlowTests : IDisposable
                 steps.Append(Model.Logits[.., ^1]);
             });
             steps.Append(1);
-        }).Good();
+        }).AssertCompleted();
         Assert.Equal(5, run["steps"].List.Items.Count);
         Assert.Empty(run.Warnings);
-        Outcome bounded = _rig.Run(s_prompt, 2, t => t.Iter.Each(step => Model.Logits.Save("last"), ..5)).Good();
+        JobOutcome bounded = _fixture.Run(_prompt, 2, t => t.Iter.Each(step => Model.Logits.Save("last"), ..5)).AssertCompleted();
         Assert.StartsWith("The iteration asked for steps 0 to 4, but step 2 did not happen", Assert.Single(bounded.Warnings), StringComparison.Ordinal);
     }
 
     [Fact]
     public void AnEndlessIteration_WithoutAModule_IsAnError()
     {
-        Outcome outcome = _rig.Run(s_prompt, 2, t => t.Iter.Each(step => t.Log(step)));
-        Assert.Contains("it would never end", outcome.Bad(ErrorCode.BadArgument).Message, StringComparison.Ordinal);
+        JobOutcome outcome = _fixture.Run(_prompt, 2, t => t.Iter.Each(step => t.Log(step)));
+        Assert.Contains("it would never end", outcome.AssertFailed(ErrorCode.BadArgument).Message, StringComparison.Ordinal);
         var p = new ProgramBuilder();
         p.Trace(ProgramBuilder.Tokens([3, 1]), () => p.Add(new Node { Steps = new StepLoop { Each = new StepRange(), Region = p.Region(() => p.Read("lm_head")) } }));
-        _rig.Run(p.Program)[0].Bad(ErrorCode.BadArgument); // a fixed call is not the step's
+        _fixture.Run(p.Program)[0].AssertFailed(ErrorCode.BadArgument); // a fixed call is not the step's
     }
 
     [Fact]
@@ -150,15 +152,15 @@ public sealed class ControlFlowTests : IDisposable
         using Session session = Model.Session();
         ValueList list = session.List();
         list.Save("list");
-        session.ForEach(s_prompts.Select(p => TensorData.FromArray(p, 1, 3)), prompt =>
+        session.ForEach(_prompts.Select(p => TensorData.FromArray(p, 1, 3)), prompt =>
         {
             Value last;
             using (Model.Trace(prompt)) last = Model.Logits[0, ^1].ArgMax();
             list.Append(last);
             session.If(last < 0, () => list.Append(-1));
         });
-        using (Trace t = Model.Trace(s_prompt)) Model.Logits[0, ^1].ArgMax().Save("alone");
-        Outcome run = _rig.Run(session.ToProgram())[0].Good();
+        using (Trace t = Model.Trace(_prompt)) Model.Logits[0, ^1].ArgMax().Save("alone");
+        JobOutcome run = _fixture.Run(session.ToProgram())[0].AssertCompleted();
         Assert.Equal(2, run.Tensors("list").Length);
         Assert.Equal(run.Tensor("alone").Item<long>(), run.Tensors("list")[0].Item<long>());
     }
@@ -166,7 +168,7 @@ public sealed class ControlFlowTests : IDisposable
     [Fact]
     public void TwoOwnersInALoop_AreTheirOwn()
     {
-        Program Count(int[] prompt, int steps) => _rig.Record(prompt, steps, t =>
+        Program Count(int[] prompt, int steps) => _fixture.Record(prompt, steps, t =>
         {
             Variable calls = t.Variable(0);
             t.Iter.Each(step =>
@@ -176,7 +178,7 @@ public sealed class ControlFlowTests : IDisposable
                 calls.Value.Save("calls");
             });
         });
-        Outcome[] both = _rig.Run(Count(s_prompt, 2), Count(s_other, 5));
-        Assert.Equal([2L, 5], both.Select(b => b.Good()["calls"].Integer));
+        JobOutcome[] both = _fixture.Run(Count(_prompt, 2), Count(_other, 5));
+        Assert.Equal([2L, 5], both.Select(b => b.AssertCompleted()["calls"].Integer));
     }
 }

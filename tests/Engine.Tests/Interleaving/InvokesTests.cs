@@ -1,25 +1,27 @@
+using Ndif.Engine.Tests.Support;
 using Ndif.Protocol;
+
 
 namespace Ndif.Engine.Tests.Interleaving;
 
 /// <summary>Several invokes in a trace: values between them, barriers, empty ones, statements outside of any, Stop.</summary>
 public sealed class InvokesTests : IDisposable
 {
-    private static readonly int[] s_a = [3, 1, 4], s_b = [9, 2, 6], s_long = [5, 5, 5, 8, 9];
+    private static readonly int[] _a = [3, 1, 4], _b = [9, 2, 6], _long = [5, 5, 5, 8, 9];
 
-    private readonly Rig _rig = Rig.GPT2();
+    private readonly EngineFixture _fixture = EngineFixture.GPT2();
 
-    public void Dispose() => _rig.Dispose();
+    public void Dispose() => _fixture.Dispose();
 
-    private LanguageModel Model => _rig.Model;
+    private LanguageModel Model => _fixture.Model;
 
-    private Outcome Run(Action<Trace> experiment) => _rig.Run(_rig.Record(null, experiment))[0];
+    private JobOutcome Run(Action<Trace> experiment) => _fixture.Run(_fixture.Record(null, experiment))[0];
 
-    private TensorData Logits(int[] prompt, Action<Trace>? edit = null) => _rig.Run(prompt, t =>
+    private TensorData Logits(int[] prompt, Action<Trace>? edit = null) => _fixture.Run(prompt, t =>
     {
         edit?.Invoke(t);
         Model.Logits.Save("logits");
-    }).Good().Tensor("logits");
+    }).AssertCompleted().Tensor("logits");
 
     [Theory]
     [InlineData(false, false)]
@@ -27,54 +29,54 @@ public sealed class InvokesTests : IDisposable
     [InlineData(true, true)]
     public void AValue_FlowsFromOneInvokeToAnother(bool barrier, bool backwards)
     {
-        Outcome run = Run(t =>
+        JobOutcome run = Run(t =>
         {
             Barrier? wait = barrier ? t.Barrier(2) : null;
             Value embedded = 0;
             if (backwards)
             {
                 // the invoke that writes is defined first: it waits for the other
-                using (t.Invoke(s_long)) Model.Logits.Save("long");
+                using (t.Invoke(_long)) Model.Logits.Save("long");
             }
-            using (t.Invoke(s_a))
+            using (t.Invoke(_a))
             {
                 embedded = Model.Embed.Output;
                 wait?.Wait();
             }
-            using (t.Invoke(s_b))
+            using (t.Invoke(_b))
             {
                 wait?.Wait();
                 Model.Embed.Output = embedded;
                 Model.Logits.Save("logits");
             }
-        }).Good();
-        Near.Equal(Logits(s_a), run.Tensor("logits"));
-        if (backwards) Near.Equal(Logits(s_long), run.Tensor("long"));
+        }).AssertCompleted();
+        TensorAssert.Equal(Logits(_a), run.Tensor("logits"));
+        if (backwards) TensorAssert.Equal(Logits(_long), run.Tensor("long"));
     }
 
     [Fact]
     public void ABarrier_CanBeUsedAgain()
     {
-        Outcome run = Run(t =>
+        JobOutcome run = Run(t =>
         {
             Barrier barrier = t.Barrier(2);
             ValueList order = t.List();
             order.Save("order");
-            using (t.Invoke(s_a))
+            using (t.Invoke(_a))
             {
                 barrier.Wait();
                 order.Append(1);
                 barrier.Wait();
                 order.Append(3);
             }
-            using (t.Invoke(s_b))
+            using (t.Invoke(_b))
             {
                 barrier.Wait();
                 order.Append(2);
                 barrier.Wait();
                 order.Append(4);
             }
-        }).Good();
+        }).AssertCompleted();
         long[] order = [.. run["order"].List.Items.Select(i => i.Integer)];
         Assert.Equal([1L, 2], order[..2].Order());
     }
@@ -82,87 +84,87 @@ public sealed class InvokesTests : IDisposable
     [Fact]
     public void AnEmptyInvoke_SeesAllRows_InAnOrderOfItsOwn()
     {
-        Outcome run = Run(t =>
+        JobOutcome run = Run(t =>
         {
-            using (t.Invoke(s_a)) Model.Layers[1].Hidden[..] = 0;
-            using (t.Invoke(s_long)) Model.Logits.Save("long");
+            using (t.Invoke(_a)) Model.Layers[1].Hidden[..] = 0;
+            using (t.Invoke(_long)) Model.Logits.Save("long");
             using (t.Invoke())
             {
                 Model.Embed.Output.Save("embedded");
                 Model.Layers[1].Hidden.Save("second");
             }
-        }).Good();
+        }).AssertCompleted();
         Assert.Equal([2, 5, 16], run.Tensor("embedded").Shape.ToArray());
         Assert.All(run.Tensor("second")[0, 2..].ToArray<float>(), x => Assert.Equal(0, x));
-        Near.Equal(Logits(s_long), run.Tensor("long"));
+        TensorAssert.Equal(Logits(_long), run.Tensor("long"));
     }
 
     [Fact]
     public void StatementsOutsideOfInvokes_SeeAllRows()
     {
-        Outcome run = Run(t =>
+        JobOutcome run = Run(t =>
         {
-            using (t.Invoke(s_a)) Model.Layers[0].Hidden.Save("a");
+            using (t.Invoke(_a)) Model.Layers[0].Hidden.Save("a");
             Model.Layers[1].Hidden.Save("all");
-            using (t.Invoke(s_b)) Model.Layers[0].Hidden.Save("b");
+            using (t.Invoke(_b)) Model.Layers[0].Hidden.Save("b");
             t.Result["logits"].Save("logits");
-        }).Good();
+        }).AssertCompleted();
         Assert.Equal([2, 3, 16], run.Tensor("all").Shape.ToArray());
-        Near.Equal(Logits(s_b)[0], run.Tensor("logits")[1]);
+        TensorAssert.Equal(Logits(_b)[0], run.Tensor("logits")[1]);
     }
 
     [Fact]
     public void AListOfTheTrace_IsFilledByItsInvokes()
     {
-        Outcome run = Run(t =>
+        JobOutcome run = Run(t =>
         {
             ValueList list = t.List();
             list.Save("list");
-            using (t.Invoke(s_a)) list.Append(Model.Layers[0].Hidden.Shape[1] * 10);
-            using (t.Invoke(s_long)) list.Append(Model.Layers[0].Hidden.Shape[1]);
-        }).Good();
+            using (t.Invoke(_a)) list.Append(Model.Layers[0].Hidden.Shape[1] * 10);
+            using (t.Invoke(_long)) list.Append(Model.Layers[0].Hidden.Shape[1]);
+        }).AssertCompleted();
         Assert.Equal([30L, 5], run["list"].List.Items.Select(i => i.Integer));
     }
 
     [Fact]
     public void Stop_EndsThePass_AndKeepsWhatWasSaved()
     {
-        Outcome run = _rig.Run(s_a, t =>
+        JobOutcome run = _fixture.Run(_a, t =>
         {
             Model.Layers[0].Hidden.Save("first");
             t.Stop();
             Model.Layers[1].Hidden.Save("second");
-        }).Good();
+        }).AssertCompleted();
         Assert.Equal(["first"], run.Names);
     }
 
     [Fact]
     public void StopOfOneInvoke_EndsOnlyItsPart()
     {
-        Outcome run = Run(t =>
+        JobOutcome run = Run(t =>
         {
-            using (t.Invoke(s_a))
+            using (t.Invoke(_a))
             {
                 Model.Layers[0].Hidden.Save("a");
                 t.Stop();
                 Model.Logits.Save("never");
             }
-            using (t.Invoke(s_long)) Model.Logits.Save("long");
-        }).Good();
+            using (t.Invoke(_long)) Model.Logits.Save("long");
+        }).AssertCompleted();
         Assert.Equal(["a", "long"], run.Names.Order());
-        Near.Equal(Logits(s_long), run.Tensor("long"));
+        TensorAssert.Equal(Logits(_long), run.Tensor("long"));
     }
 
     [Fact]
     public void APassThatEveryoneStopped_EndsThere()
     {
         // the head would fail on this, if it ran
-        Outcome run = _rig.Run(s_a, t =>
+        JobOutcome run = _fixture.Run(_a, t =>
         {
             Model.Embed.Input[..] = 99_999;
             t.Stop();
         });
-        run.Good();
+        run.AssertCompleted();
     }
 
     [Fact]
@@ -183,7 +185,7 @@ public sealed class InvokesTests : IDisposable
             p.Save(p.Read("lm_head"), "logits");
         });
         p.Trace(ProgramBuilder.Tokens([9, 9]), () => { });
-        Near.Same(Logits(s_a, _ => Model.Layers[0].Hidden *= 2), _rig.Run(p.Program)[0].Good().Tensor("logits"));
+        TensorAssert.Same(Logits(_a, _ => Model.Layers[0].Hidden *= 2), _fixture.Run(p.Program)[0].AssertCompleted().Tensor("logits"));
     }
 
     [Fact]
@@ -207,9 +209,9 @@ public sealed class InvokesTests : IDisposable
             p.Save(last!.Value, "last");
             return p.Program;
         }
-        TensorData two = _rig.Run(Session(2))[0].Good().Tensor("last"), five = _rig.Run(Session(5))[0].Good().Tensor("last");
-        Outcome[] both = _rig.Run(Session(2), Session(5));
-        Near.Equal(two, both[0].Good().Tensor("last"), 1e-5);
-        Near.Equal(five, both[1].Good().Tensor("last"), 1e-5);
+        TensorData two = _fixture.Run(Session(2))[0].AssertCompleted().Tensor("last"), five = _fixture.Run(Session(5))[0].AssertCompleted().Tensor("last");
+        JobOutcome[] both = _fixture.Run(Session(2), Session(5));
+        TensorAssert.Equal(two, both[0].AssertCompleted().Tensor("last"), 1e-5);
+        TensorAssert.Equal(five, both[1].AssertCompleted().Tensor("last"), 1e-5);
     }
 }

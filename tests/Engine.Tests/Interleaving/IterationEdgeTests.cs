@@ -1,3 +1,4 @@
+using Ndif.Engine.Tests.Support;
 using Ndif.Protocol;
 using TorchSharp;
 
@@ -6,13 +7,13 @@ namespace Ndif.Engine.Tests.Interleaving;
 /// <summary>The cases of nnsight's tests/test_iter_edge_cases.py, where ours must do what was meant there.</summary>
 public sealed class IterationEdgeTests : IDisposable
 {
-    private static readonly int[] s_prompt = [3, 1, 4], s_other = [9, 2];
+    private static readonly int[] _prompt = [3, 1, 4], _other = [9, 2];
 
-    private readonly Rig _rig = Rig.GPT2();
+    private readonly EngineFixture _fixture = EngineFixture.GPT2();
 
-    public void Dispose() => _rig.Dispose();
+    public void Dispose() => _fixture.Dispose();
 
-    private LanguageModel Model => _rig.Model;
+    private LanguageModel Model => _fixture.Model;
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -25,7 +26,7 @@ public sealed class IterationEdgeTests : IDisposable
         }
     }
 
-    private Outcome Generate(int[]? prompt, int tokens, Action<Trace> experiment) => _rig.Run(Record(Model.Generate(prompt, tokens, ignoreEos: true), experiment))[0];
+    private JobOutcome Generate(int[]? prompt, int tokens, Action<Trace> experiment) => _fixture.Run(Record(Model.Generate(prompt, tokens, ignoreEos: true), experiment))[0];
 
     /// <summary>Calls one layer three times in a forward.</summary>
     private sealed class Recurrent : torch.nn.Module<torch.Tensor, torch.Tensor>
@@ -65,15 +66,15 @@ public sealed class IterationEdgeTests : IDisposable
             final = model.Output.Save();
             await t.RunAsync(Cancellation);
         }
-        Near.Same(unrolled[2].Tensor, final.Tensor);
-        Near.NotEqual(unrolled[0].Tensor, unrolled[1].Tensor);
+        TensorAssert.Same(unrolled[2].Tensor, final.Tensor);
+        TensorAssert.NotEqual(unrolled[0].Tensor, unrolled[1].Tensor);
         using (Trace t = model.Trace(input))
         {
             only = null!;
             foreach (int step in t.Iter[1]) only = model["linear"].Output.Save();
             await t.RunAsync(Cancellation);
         }
-        Near.Same(unrolled[1].Tensor, only.Tensor);
+        TensorAssert.Same(unrolled[1].Tensor, only.Tensor);
         using (Trace t = model.Trace(input))
         {
             ValueList outputs = t.List();
@@ -96,7 +97,7 @@ public sealed class IterationEdgeTests : IDisposable
         foreach (int step in t.Iter[2]) next = model["linear"].Output.Save();
         Saved bias = model["linear"].Parameter("bias").Save();
         await t.RunAsync(Cancellation);
-        Near.Equal(bias.Tensor, next.Tensor[0], 1e-6); // of zeros the layer gives its bias
+        TensorAssert.Equal(bias.Tensor, next.Tensor[0], 1e-6); // of zeros the layer gives its bias
     }
 
     [Fact]
@@ -132,12 +133,12 @@ public sealed class IterationEdgeTests : IDisposable
     [Fact]
     public void ARangePastTheEnd_Warns_AndWhatWasSavedStays()
     {
-        Outcome run = Generate(s_prompt, 2, t =>
+        JobOutcome run = Generate(_prompt, 2, t =>
         {
             Model.Embed.Output.Save("first");
             foreach (int step in t.Iter[5..7]) Model.Logits.Save($"{step}");
             t.Log("after");
-        }).Good();
+        }).AssertCompleted();
         Assert.Equal(["first"], run.Names);
         Assert.Contains("step 5 did not happen", Assert.Single(run.Warnings), StringComparison.Ordinal);
         Assert.Equal(["after"], run.Logs);
@@ -146,10 +147,10 @@ public sealed class IterationEdgeTests : IDisposable
     [Fact]
     public void AStepPastTheEnd_ThatAccessesNoModule_RunsItsBody()
     {
-        Outcome run = Generate(s_prompt, 2, t =>
+        JobOutcome run = Generate(_prompt, 2, t =>
         {
             foreach (int step in t.Iter[5]) t.Log("body", step);
-        }).Good();
+        }).AssertCompleted();
         Assert.Equal(["body 5"], run.Logs);
         Assert.Empty(run.Warnings);
     }
@@ -157,13 +158,13 @@ public sealed class IterationEdgeTests : IDisposable
     [Fact]
     public void AfterAnOpenIteration_PlainStatementsRun_AndAModulesFirstCallIsTooLate()
     {
-        Outcome run = Generate(s_prompt, 3, t =>
+        JobOutcome run = Generate(_prompt, 3, t =>
         {
             foreach (int step in t.All()) Model.Logits.Save($"{step}");
             t.Log("after");
             Model.Logits.Save("late");
         });
-        run.Bad(ErrorCode.OutOfOrder);
+        run.AssertFailed(ErrorCode.OutOfOrder);
         Assert.Equal(["after"], run.Logs);
         Assert.Equal(["0", "1", "2"], run.Names);
     }
@@ -171,16 +172,16 @@ public sealed class IterationEdgeTests : IDisposable
     [Fact]
     public void ABoundedRange_RunsSoOften_AndTheWholeRangeToo()
     {
-        Assert.Equal(["1", "2"], Generate(s_prompt, 4, t => Save(t, t.Iter[1..3])).Good().Names);
-        Assert.Equal(["0", "1", "2", "3"], Generate(s_prompt, 4, t => Save(t, t.Iter[0..4])).Good().Names);
-        Assert.Equal(["0", "2", "3"], Generate(s_prompt, 4, t => Save(t, t.Iter[[3, 0, 2, 2]])).Good().Names); // sorted, each once
-        Assert.Equal(["0", "1", "2", "3"], Generate(s_prompt, 4, t => Save(t, Model.LmHead.All())).Good().Names);
+        Assert.Equal(["1", "2"], Generate(_prompt, 4, t => Save(t, t.Iter[1..3])).AssertCompleted().Names);
+        Assert.Equal(["0", "1", "2", "3"], Generate(_prompt, 4, t => Save(t, t.Iter[0..4])).AssertCompleted().Names);
+        Assert.Equal(["0", "2", "3"], Generate(_prompt, 4, t => Save(t, t.Iter[[3, 0, 2, 2]])).AssertCompleted().Names); // sorted, each once
+        Assert.Equal(["0", "1", "2", "3"], Generate(_prompt, 4, t => Save(t, Model.LmHead.All())).AssertCompleted().Names);
     }
 
     [Fact]
     public void NegativeSteps_AreRefused()
     {
-        using Trace t = Model.Generate(s_prompt, 3);
+        using Trace t = Model.Generate(_prompt, 3);
         Assert.Contains("Iteration cannot be negative", Assert.Throws<ArgumentOutOfRangeException>(() => t.Iter[-1].ToList()).Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentOutOfRangeException>(() => t.Iter[..^1].ToList());
         Assert.Throws<ArgumentOutOfRangeException>(() => t.Iter[[1, -2]].ToList());
@@ -190,30 +191,30 @@ public sealed class IterationEdgeTests : IDisposable
     [Fact]
     public void Invokes_IterateOnTheirOwn()
     {
-        Outcome run = Generate(null, 4, t =>
+        JobOutcome run = Generate(null, 4, t =>
         {
-            using (t.Invoke(s_prompt)) Save(t, t.Iter[0..2], "a");
-            using (t.Invoke(s_other)) Save(t, t.Iter[2..4], "b");
-            using (t.Invoke(s_other, maxNewTokens: 2)) Save(t, t.Iter[..], "c");
-        }).Good();
+            using (t.Invoke(_prompt)) Save(t, t.Iter[0..2], "a");
+            using (t.Invoke(_other)) Save(t, t.Iter[2..4], "b");
+            using (t.Invoke(_other, maxNewTokens: 2)) Save(t, t.Iter[..], "c");
+        }).AssertCompleted();
         Assert.Equal(["a0", "a1", "b2", "b3", "c0", "c1"], run.Names.Order());
-        Outcome alone = Generate(s_other, 4, t => Save(t, t.Iter[2..4], "b")).Good();
-        Near.Equal(alone.Tensor("b2"), run.Tensor("b2"));
+        JobOutcome alone = Generate(_other, 4, t => Save(t, t.Iter[2..4], "b")).AssertCompleted();
+        TensorAssert.Equal(alone.Tensor("b2"), run.Tensor("b2"));
     }
 
     [Fact]
     public void Next_IsTheNextCall_OutsideOfAnIteration_AndWithin()
     {
-        Outcome steps = Generate(s_prompt, 4, t => Save(t, t.Iter[..])).Good();
-        Outcome next = Generate(s_prompt, 4, t =>
+        JobOutcome steps = Generate(_prompt, 4, t => Save(t, t.Iter[..])).AssertCompleted();
+        JobOutcome next = Generate(_prompt, 4, t =>
         {
             Model.Logits.Save("0");
             Model.LmHead.Next().Output.Save("1");
             t.Next(2);
             Model.Logits.Save("3");
-        }).Good();
-        foreach (string name in (string[])["0", "1", "3"]) Near.Same(steps.Tensor(name), next.Tensor(name));
-        Outcome within = Generate(s_prompt, 4, t =>
+        }).AssertCompleted();
+        foreach (string name in (string[])["0", "1", "3"]) TensorAssert.Same(steps.Tensor(name), next.Tensor(name));
+        JobOutcome within = Generate(_prompt, 4, t =>
         {
             foreach (int step in t.Iter[.., 2])
             {
@@ -221,31 +222,31 @@ public sealed class IterationEdgeTests : IDisposable
                 t.Next();
                 Model.Logits.Save($"{step + 1}");
             }
-        }).Good();
-        foreach (string name in steps.Names) Near.Same(steps.Tensor(name), within.Tensor(name));
+        }).AssertCompleted();
+        foreach (string name in steps.Names) TensorAssert.Same(steps.Tensor(name), within.Tensor(name));
     }
 
     [Fact]
     public void Next_EndsWithItsInvokeOrBranch()
     {
-        Outcome run = Generate(null, 3, t =>
+        JobOutcome run = Generate(null, 3, t =>
         {
-            using (t.Invoke(s_prompt))
+            using (t.Invoke(_prompt))
             {
                 t.If(Model.Embed.Output.Sum() < 1e9, () => Model.LmHead.Next(2).Output.Save("a2"));
                 t.Log("then");
             }
-            using (t.Invoke(s_other)) Model.Logits.Save("b0");
-        }).Good();
+            using (t.Invoke(_other)) Model.Logits.Save("b0");
+        }).AssertCompleted();
         Assert.Equal([1, 2, 40], run.Tensor("b0").Shape.ToArray());
         Assert.Equal([1, 1, 40], run.Tensor("a2").Shape.ToArray());
-        using Trace trace = Model.Generate(s_prompt, 3);
+        using Trace trace = Model.Generate(_prompt, 3);
         trace.Iter.Each(_ => Assert.Throws<InvalidOperationException>(() => trace.Next()));
     }
 
     [Fact]
     public void ANextThatNeverComes_IsAMissedValue() =>
-        Generate(s_prompt, 2, t => Model.LmHead.Next(5).Output.Save()).Bad(ErrorCode.MissedValue);
+        Generate(_prompt, 2, t => Model.LmHead.Next(5).Output.Save()).AssertFailed(ErrorCode.MissedValue);
 
     private void Save(Trace t, IEnumerable<int> steps, string prefix = "")
     {

@@ -1,21 +1,22 @@
 using System.Diagnostics;
+using Ndif.Engine.Tests.Support;
 using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Interleaving;
 
 public sealed class ManyInvokesTests(ITestOutputHelper output)
 {
-    private static readonly int[] s_prompt = [3, 1];
+    private static readonly int[] _prompt = [3, 1];
 
     [Fact]
     public void FourTimesTheInvokes_TakeNotMuchMoreThanFourTimesTheTime()
     {
-        using Rig rig = Rig.GPT2();
+        using EngineFixture rig = EngineFixture.GPT2();
         Program Record(int invokes) => rig.Record(null, t =>
         {
             for (int i = 0; i < invokes; i++)
             {
-                using (t.Invoke(s_prompt))
+                using (t.Invoke(_prompt))
                 {
                     rig.Model.Layers[0].Hidden[.., 0] = i;
                     rig.Model.Logits[.., ^1].Save($"{i}");
@@ -31,7 +32,7 @@ public sealed class ManyInvokesTests(ITestOutputHelper output)
         double Time(Program program) => Enumerable.Range(0, 3).Min(_ =>
         {
             long start = Stopwatch.GetTimestamp();
-            rig.Run(program)[0].Good();
+            rig.Run(program)[0].AssertCompleted();
             return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
         });
     }

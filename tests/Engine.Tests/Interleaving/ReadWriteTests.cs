@@ -1,50 +1,52 @@
+using Ndif.Engine.Tests.Support;
 using Ndif.Protocol;
+
 
 namespace Ndif.Engine.Tests.Interleaving;
 
 /// <summary>Reading, editing in place, replacing.</summary>
 public sealed class ReadWriteTests : IDisposable
 {
-    private static readonly int[] s_prompt = [3, 1, 4, 1, 5], s_short = [9, 2];
+    private static readonly int[] _prompt = [3, 1, 4, 1, 5], _short = [9, 2];
 
-    private readonly Rig _rig = Rig.GPT2();
+    private readonly EngineFixture _fixture = EngineFixture.GPT2();
 
-    public void Dispose() => _rig.Dispose();
+    public void Dispose() => _fixture.Dispose();
 
-    private LanguageModel Model => _rig.Model;
+    private LanguageModel Model => _fixture.Model;
 
-    private TensorData Logits(Action<Trace> experiment) => _rig.Run(s_prompt, t =>
+    private TensorData Logits(Action<Trace> experiment) => _fixture.Run(_prompt, t =>
     {
         experiment(t);
         Model.Logits.Save("logits");
-    }).Good().Tensor("logits");
+    }).AssertCompleted().Tensor("logits");
 
     [Fact]
     public void AnInPlaceEdit_IsWhatTheModelGoesOnWith()
     {
-        Outcome run = _rig.Run(s_prompt, t =>
+        JobOutcome run = _fixture.Run(_prompt, t =>
         {
             Value hidden = Model.Layers[0].Output[0];
             hidden.Save("before");
             hidden[.., 2] = 0;
             Model.Layers[0].Output[0].Save("after");
             Model.Layers[1].Input.Save("next");
-        }).Good();
+        }).AssertCompleted();
         Assert.All(run.Tensor("after")[.., 2].ToArray<float>(), x => Assert.Equal(0, x));
         Assert.Contains(run.Tensor("before")[.., 2].ToArray<float>(), x => x != 0);
-        Near.Same(run.Tensor("after"), run.Tensor("next"));
+        TensorAssert.Same(run.Tensor("after"), run.Tensor("next"));
     }
 
     [Fact]
     public void AReplacement_IsWhatTheModelGoesOnWith_OfATupleOnlyItsFirst()
     {
         TensorData edited = Logits(_ => Model.Layers[0].Hidden *= 2);
-        Near.NotEqual(Logits(_ => { }), edited);
-        Near.Same(edited, Logits(_ => Model.Layers[0].Output = Model.Layers[0].Output[0] * 2));
-        Near.Same(edited, Logits(_ => Model.Layers[0].Output[0][..] *= 2));
-        Near.Same(edited, Logits(_ => Model.Layers[1].Input *= 2));
-        Near.Same(edited, Logits(_ => Model.Layers[1].Inputs = new Inputs([Model.Layers[1].Input * 2])));
-        Near.Same(edited, Logits(_ =>
+        TensorAssert.NotEqual(Logits(_ => { }), edited);
+        TensorAssert.Same(edited, Logits(_ => Model.Layers[0].Output = Model.Layers[0].Output[0] * 2));
+        TensorAssert.Same(edited, Logits(_ => Model.Layers[0].Output[0][..] *= 2));
+        TensorAssert.Same(edited, Logits(_ => Model.Layers[1].Input *= 2));
+        TensorAssert.Same(edited, Logits(_ => Model.Layers[1].Inputs = new Inputs([Model.Layers[1].Input * 2])));
+        TensorAssert.Same(edited, Logits(_ =>
         {
             Value args = Model.Layers[1].Inputs.Args;
             args[0][..] *= 2;
@@ -54,27 +56,27 @@ public sealed class ReadWriteTests : IDisposable
     [Fact]
     public void TheHiddenOfATuple_LeavesTheRestOfIt()
     {
-        Outcome run = _rig.Run(s_prompt, t =>
+        JobOutcome run = _fixture.Run(_prompt, t =>
         {
             Envoy attention = Model.Layers[0].Attn;
             attention.Hidden = attention.Hidden * 0;
             attention.Output.Save("output");
-        }).Good();
-        Assert.All(TensorData.From(run["output"].List.Items[0].Tensor).ToArray<float>(), x => Assert.Equal(0, x));
-        Assert.Equal([1, 2, 5, 5], TensorData.From(run["output"].List.Items[1].Tensor).Shape.ToArray());
+        }).AssertCompleted();
+        Assert.All(TensorData.FromProto(run["output"].List.Items[0].Tensor).ToArray<float>(), x => Assert.Equal(0, x));
+        Assert.Equal([1, 2, 5, 5], TensorData.FromProto(run["output"].List.Items[1].Tensor).Shape.ToArray());
     }
 
     [Fact]
     public void AReplacement_OfAnotherElementType_BecomesTheSites()
     {
-        Near.Same(Logits(_ => Model.Layers[0].Hidden = TensorData.FromArray(new long[80], 1, 5, 16)), Logits(_ => Model.Layers[0].Hidden = 0));
-        Near.Same(Logits(_ => Model.Layers[0].Hidden = 0), Logits(_ => Model.Layers[0].Hidden[..] = 0));
+        TensorAssert.Same(Logits(_ => Model.Layers[0].Hidden = TensorData.FromArray(new long[80], 1, 5, 16)), Logits(_ => Model.Layers[0].Hidden = 0));
+        TensorAssert.Same(Logits(_ => Model.Layers[0].Hidden = 0), Logits(_ => Model.Layers[0].Hidden[..] = 0));
     }
 
     [Fact]
     public void KeywordArguments_AreReadAndReplacedByName()
     {
-        Outcome run = _rig.Run(s_prompt, t =>
+        JobOutcome run = _fixture.Run(_prompt, t =>
         {
             Inputs inputs = Model.Layers[0].Attn.Inputs;
             inputs.Args[0].Save("hidden");
@@ -82,7 +84,7 @@ public sealed class ReadWriteTests : IDisposable
             mask.Save("mask");
             Model.Layers[0].Attn.Inputs = new Inputs([], new() { ["attention_mask"] = mask * 0 });
             Model.Layers[0].Attn.Output[1].Save("probabilities");
-        }).Good();
+        }).AssertCompleted();
         Assert.Equal([1, 5, 16], run.Tensor("hidden").Shape.ToArray());
         Assert.Equal([1, 1, 5, 5], run.Tensor("mask").Shape.ToArray());
         // without a mask the first token attends to the last
@@ -92,45 +94,45 @@ public sealed class ReadWriteTests : IDisposable
     [Fact]
     public void TheRoot_HasInputsAndAnOutput_WithNames()
     {
-        Outcome run = _rig.Run(s_prompt, t =>
+        JobOutcome run = _fixture.Run(_prompt, t =>
         {
             Model.Inputs.Kwargs["input_ids"].Save("ids");
             Model.Output["logits"].Save("logits");
             Model.Hidden[.., ^1] = 7;
             t.Result["logits"].Save("result");
-        }).Good();
+        }).AssertCompleted();
         Assert.Equal([3L, 1, 4, 1, 5], run.Tensor("ids").ToArray<long>());
-        Near.Same(run.Tensor("logits")[.., ..^1], run.Tensor("result")[.., ..^1]);
+        TensorAssert.Same(run.Tensor("logits")[.., ..^1], run.Tensor("result")[.., ..^1]);
         Assert.All(run.Tensor("result")[.., ^1].ToArray<float>(), x => Assert.Equal(7, x));
     }
 
     [Fact]
     public void OneInvokesEdits_TouchItsOwnRows_AndNoPadding()
     {
-        Outcome plain = _rig.Run(s_short, _ => Model.Logits.Save("logits")).Good();
+        JobOutcome plain = _fixture.Run(_short, _ => Model.Logits.Save("logits")).AssertCompleted();
         foreach (int way in (int[])[0, 1, 2])
         {
-            Program both = _rig.Record(null, t =>
+            Program both = _fixture.Record(null, t =>
             {
-                using (t.Invoke(s_prompt)) Edit(Model.Layers[0], way);
-                using (t.Invoke(s_short)) Model.Logits.Save("short");
-                using (t.Invoke(s_prompt)) Model.Logits.Save("long");
+                using (t.Invoke(_prompt)) Edit(Model.Layers[0], way);
+                using (t.Invoke(_short)) Model.Logits.Save("short");
+                using (t.Invoke(_prompt)) Model.Logits.Save("long");
             });
-            Outcome run = _rig.Run(both)[0].Good();
-            Near.Equal(plain.Tensor("logits"), run.Tensor("short"));
-            Near.Equal(Logits(_ => { }), run.Tensor("long"));
-            Program reversed = _rig.Record(null, t =>
+            JobOutcome run = _fixture.Run(both)[0].AssertCompleted();
+            TensorAssert.Equal(plain.Tensor("logits"), run.Tensor("short"));
+            TensorAssert.Equal(Logits(_ => { }), run.Tensor("long"));
+            Program reversed = _fixture.Record(null, t =>
             {
-                using (t.Invoke(s_prompt)) Model.Logits.Save("long");
-                using (t.Invoke(s_short))
+                using (t.Invoke(_prompt)) Model.Logits.Save("long");
+                using (t.Invoke(_short))
                 {
                     Edit(Model.Layers[0], way);
                     Model.Logits.Save("short");
                 }
             });
-            run = _rig.Run(reversed)[0].Good();
-            Near.Equal(Logits(_ => { }), run.Tensor("long"));
-            Near.Equal(_rig.Run(s_short, _ => { Edit(Model.Layers[0], way); Model.Logits.Save("logits"); }).Good().Tensor("logits"), run.Tensor("short"));
+            run = _fixture.Run(reversed)[0].AssertCompleted();
+            TensorAssert.Equal(Logits(_ => { }), run.Tensor("long"));
+            TensorAssert.Equal(_fixture.Run(_short, _ => { Edit(Model.Layers[0], way); Model.Logits.Save("logits"); }).AssertCompleted().Tensor("logits"), run.Tensor("short"));
         }
 
         static void Edit(Envoy layer, int way)
@@ -147,9 +149,9 @@ public sealed class ReadWriteTests : IDisposable
     [Fact]
     public void AReplacementOfAnotherShape_IsRefused_AloneAsInCompany()
     {
-        Program Record(object prompt) => _rig.Record(prompt, t => Model.LmHead.Output = Model.LmHead.Output[.., ^1]);
-        Error alone = _rig.Run(Record(s_prompt))[0].Bad(ErrorCode.ShapeMismatch);
-        Error together = _rig.Run(Record(s_prompt), Record(s_short))[0].Bad(ErrorCode.ShapeMismatch);
+        Program Record(object prompt) => _fixture.Record(prompt, t => Model.LmHead.Output = Model.LmHead.Output[.., ^1]);
+        Error alone = _fixture.Run(Record(_prompt))[0].AssertFailed(ErrorCode.ShapeMismatch);
+        Error together = _fixture.Run(Record(_prompt), Record(_short))[0].AssertFailed(ErrorCode.ShapeMismatch);
         Assert.Equal(alone, together);
         Assert.Equal("`lm_head.output` has the shape [1, 5, 40] here; it cannot be replaced by [1, 40].", alone.Message);
     }
@@ -157,7 +159,7 @@ public sealed class ReadWriteTests : IDisposable
     [Fact]
     public void AModuleCanBeCalledBesideThePass_WithoutBeingSeen()
     {
-        Outcome run = _rig.Run(s_prompt, t =>
+        JobOutcome run = _fixture.Run(_prompt, t =>
         {
             Value early = Model.LmHead.Call(Model.FinalNorm.Call(Model.Layers[0].Hidden));
             early.Save("early");
@@ -165,9 +167,9 @@ public sealed class ReadWriteTests : IDisposable
             late.Save("late");
             Model.FinalNorm.Output.Save("norm");
             Model.Logits.Save("logits");
-        }).Good();
-        Near.Same(run.Tensor("late"), run.Tensor("logits"));
-        Near.NotEqual(run.Tensor("early"), run.Tensor("logits"));
+        }).AssertCompleted();
+        TensorAssert.Same(run.Tensor("late"), run.Tensor("logits"));
+        TensorAssert.NotEqual(run.Tensor("early"), run.Tensor("logits"));
     }
 
     [Fact]
@@ -183,26 +185,26 @@ public sealed class ReadWriteTests : IDisposable
                 { ["input_ids"] = ProgramBuilder.Of(ids), ["attention_mask"] = ProgramBuilder.Of(mask), ["position_ids"] = ProgramBuilder.Of(positions) } } });
             p.Save(p.Call("getitem", ProgramBuilder.Of(output), new Argument { Text = "logits" }), "logits");
         });
-        Assert.Equal([1, 3, 40], _rig.Run(p.Program)[0].Good().Tensor("logits").Shape.ToArray());
+        Assert.Equal([1, 3, 40], _fixture.Run(p.Program)[0].AssertCompleted().Tensor("logits").Shape.ToArray());
     }
 
     [Fact]
     public void ACallThatDoesNotFit_NamesTheModule()
     {
-        Error error = _rig.Run(s_prompt, t => Model.LmHead.Call(Model.Logits)).Bad(ErrorCode.OpFailed);
+        Error error = _fixture.Run(_prompt, t => Model.LmHead.Call(Model.Logits)).AssertFailed(ErrorCode.OpFailed);
         Assert.StartsWith("The call of `lm_head` failed: ", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void AParameter_IsACopy()
     {
-        Outcome run = _rig.Run(s_prompt, t =>
+        JobOutcome run = _fixture.Run(_prompt, t =>
         {
             Value weight = Model.FinalNorm.Parameter("weight");
             weight[..] = 0;
             weight.Save("edited");
             Model.FinalNorm.Parameter("weight").Save("weight");
-        }).Good();
+        }).AssertCompleted();
         Assert.All(run.Tensor("edited").ToArray<float>(), x => Assert.Equal(0, x));
         Assert.Contains(run.Tensor("weight").ToArray<float>(), x => x != 0);
     }
@@ -211,20 +213,20 @@ public sealed class ReadWriteTests : IDisposable
     public void AnEditOfAConstant_StaysInItsRun()
     {
         TensorData numbers = TensorData.FromArray([1f, 2, 3]);
-        Program program = _rig.Record(s_prompt, t =>
+        Program program = _fixture.Record(_prompt, t =>
         {
             Value value = numbers;
             Value sum = Model.Layers[0].Hidden[0, 0, ..3] * 0 + value;
             sum[0] = 9;
             sum.Save("sum");
         });
-        foreach (int _ in (int[])[0, 1]) Assert.Equal([9f, 2, 3], _rig.Run(program)[0].Good().Tensor("sum").ToArray<float>());
+        foreach (int _ in (int[])[0, 1]) Assert.Equal([9f, 2, 3], _fixture.Run(program)[0].AssertCompleted().Tensor("sum").ToArray<float>());
     }
 
     [Fact]
     public void Lists_ComeBackAsTheyAreAtTheEnd_OtherValuesAsTheyAre()
     {
-        Outcome run = _rig.Run(s_prompt, t =>
+        JobOutcome run = _fixture.Run(_prompt, t =>
         {
             ValueList list = t.List();
             list.Save("list");
@@ -234,21 +236,21 @@ public sealed class ReadWriteTests : IDisposable
             hidden[..] = 5;
             list.Append(Model.Layers[1].Input);
             list[0].Save("first");
-        }).Good();
+        }).AssertCompleted();
         Assert.Equal(5, run["first"].Integer);
         Assert.Equal(2, run["list"].List.Items.Count);
         Assert.NotEqual(5, run.Tensor("before")[0, 0, 0].Item<float>());
-        Assert.All(TensorData.From(run["list"].List.Items[1].Tensor).ToArray<float>(), x => Assert.Equal(5, x));
+        Assert.All(TensorData.FromProto(run["list"].List.Items[1].Tensor).ToArray<float>(), x => Assert.Equal(5, x));
     }
 
     [Fact]
     public void Log_PrintsWhatIsKnownNow()
     {
-        Outcome run = _rig.Run(s_prompt, t =>
+        JobOutcome run = _fixture.Run(_prompt, t =>
         {
             t.Log("shape", Model.Layers[0].Hidden.Shape, 2, true);
             t.Log(Model.Layers[1].Attn.Inputs.Kwargs["past_key_values"]);
-        }).Good();
+        }).AssertCompleted();
         Assert.Equal(["shape [1, 5, 16] 2 True", "None"], run.Logs);
     }
 }

@@ -8,7 +8,7 @@ namespace Ndif.Engine.Tests.Kernels;
 /// <summary>Reads the Python literals of a case: numbers, texts, lists, tuples, None, slice(1, None), Ellipsis, and tensors as f64[1., 2.].</summary>
 internal sealed class CaseReader(string text)
 {
-    private static readonly Dictionary<string, ScalarType> s_types = new()
+    private static readonly Dictionary<string, ScalarType> _types = new()
     {
         ["f16"] = ScalarType.Float16,
         ["bf16"] = ScalarType.BFloat16,
@@ -79,8 +79,8 @@ internal sealed class CaseReader(string text)
         }
         if (char.IsAsciiDigit(next) || next is '-' or '.') return Number();
         string word = Word();
-        if (word.Length > 0 && s_types.TryGetValue(word, out ScalarType type))
-            return Take('(') ? new Typed(type, Until(')')[0]) : Peek('[') ? new Typed(type, Value()) : type;
+        if (word.Length > 0 && _types.TryGetValue(word, out ScalarType type))
+            return Take('(') ? new TensorLiteral(type, Until(')')[0]) : Peek('[') ? new TensorLiteral(type, Value()) : type;
         return word switch
         {
             "None" => null,
@@ -154,4 +154,4 @@ internal sealed class CaseReader(string text)
 }
 
 /// <summary>A tensor of a case, before it is made.</summary>
-internal sealed record Typed(ScalarType Type, object? Data);
+internal sealed record TensorLiteral(ScalarType Type, object? Data);

@@ -1,5 +1,6 @@
 using Ndif.Engine.Kernels;
 using Ndif.Protocol;
+using Ndif.Protocol.Ops;
 using TorchSharp;
 using static TorchSharp.torch;
 using Tensor = TorchSharp.torch.Tensor;
@@ -52,8 +53,8 @@ internal sealed class KernelCase
     /// <summary>The arguments bound and made; call it in a dispose scope.</summary>
     public object?[] Bind(KernelContext context)
     {
-        object?[] bound = ArgumentBinder.Bind(Schema, [.. _call.Arguments.Select(Standing)], _call.Keywords.ToDictionary(k => k.Key, k => Standing(k.Value)));
-        for (int i = 0; i < bound.Length; i++) bound[i] = Make(bound[i] is Standing standing ? standing.Value : bound[i], Schema.Parameters[i].Type, context);
+        object?[] bound = ArgumentBinder.Bind(Schema, [.. _call.Arguments.Select(DeferArgument)], _call.Keywords.ToDictionary(k => k.Key, k => DeferArgument(k.Value)));
+        for (int i = 0; i < bound.Length; i++) bound[i] = MakeArgument(bound[i] is UnboundArgument standing ? standing.Value : bound[i], Schema.Parameters[i].Type, context);
         return bound;
     }
 
@@ -70,20 +71,20 @@ internal sealed class KernelCase
     }
 
     /// <summary>Made values are known to the binder only when they are made.</summary>
-    private static object? Standing(object? value) => value is Typed or ScalarType or SliceValue or EllipsisValue || value is System.Collections.IList ? new Standing(value) : value;
+    private static object? DeferArgument(object? value) => value is TensorLiteral or ScalarType or SliceValue or EllipsisValue || value is System.Collections.IList ? new UnboundArgument(value) : value;
 
-    private static object? Make(object? value, OpType type, KernelContext context) => value switch
+    private static object? MakeArgument(object? value, OpType type, KernelContext context) => value switch
     {
-        Typed typed when typed.Type == ScalarType.ComplexFloat32 => Nested.ToTensor(typed.Data, ScalarType.Float32, context.Device, context, "case").to(typed.Type),
-        Typed typed => Nested.ToTensor(typed.Data, typed.Type, context.Device, context, "case"),
-        Dictionary<string, object?> map => map.ToDictionary(e => e.Key, e => Make(e.Value, OpType.Any, context)),
-        object?[] tuple => tuple.Select(item => Make(item, OpType.Any, context)).ToArray(),
-        List<object?> list when type is OpType.Tensor or OpType.Operand => Nested.ToTensor(list, null, context.Device, context, "case"),
-        List<object?> list => list.Select(item => Make(item, type == OpType.Tensors ? OpType.Tensor : OpType.Any, context)).ToList(),
-        SliceValue slice => new SliceValue(Make(slice.Start, OpType.Any, context), Make(slice.Stop, OpType.Any, context), Make(slice.Step, OpType.Any, context)),
+        TensorLiteral typed when typed.Type == ScalarType.ComplexFloat32 => NestedLists.ToTensor(typed.Data, ScalarType.Float32, context.Device, context, "case").to(typed.Type),
+        TensorLiteral typed => NestedLists.ToTensor(typed.Data, typed.Type, context.Device, context, "case"),
+        Dictionary<string, object?> map => map.ToDictionary(e => e.Key, e => MakeArgument(e.Value, OpType.Any, context)),
+        object?[] tuple => tuple.Select(item => MakeArgument(item, OpType.Any, context)).ToArray(),
+        List<object?> list when type is OpType.Tensor or OpType.Operand => NestedLists.ToTensor(list, null, context.Device, context, "case"),
+        List<object?> list => list.Select(item => MakeArgument(item, type == OpType.Tensors ? OpType.Tensor : OpType.Any, context)).ToList(),
+        SliceValue slice => new SliceValue(MakeArgument(slice.Start, OpType.Any, context), MakeArgument(slice.Stop, OpType.Any, context), MakeArgument(slice.Step, OpType.Any, context)),
         _ => value,
     };
 }
 
 /// <summary>An argument that the binder does not look into, as it does not into a node of a program.</summary>
-internal sealed record Standing(object? Value);
+internal sealed record UnboundArgument(object? Value);

@@ -1,6 +1,7 @@
 using Ndif.Engine.Kernels;
 using Ndif.Models;
 using Ndif.Protocol;
+using Ndif.Protocol.Ops;
 using TorchSharp;
 using static TorchSharp.torch;
 using Tensor = TorchSharp.torch.Tensor;
@@ -27,8 +28,8 @@ public sealed class KernelTests
             {
                 (ErrorCode code, string part) = kernelCase.Failure();
                 Exception thrown = Assert.ThrowsAny<Exception>(() => kernelCase.Run(kernelCase.Bind(context), context));
-                Assert.True(NativeErrors.IsOurs(thrown), thrown.ToString());
-                Assert.Equal(code, Errors.Of(thrown).Code);
+                Assert.True(KernelErrorTranslator.IsTypedError(thrown), thrown.ToString());
+                Assert.Equal(code, Errors.FromException(thrown).Code);
                 Assert.Contains(part, thrown.Message, StringComparison.Ordinal);
             }
             else
@@ -41,7 +42,7 @@ public sealed class KernelTests
                 Tensor[] arguments = [.. bound.OfType<Tensor>()];
                 for (int i = kernelCase.Schema.InPlace ? 1 : 0; i < arguments.Length; i++)
                     Assert.True(arguments[i].allclose(copies[i], equal_nan: true), $"{line} changed its argument {i}");
-                if (kernelCase.Kind == "==") Same.Assert(line, kernelCase.Expected(), result);
+                if (kernelCase.Kind == "==") KernelAssert.Equal(line, kernelCase.Expected(), result);
                 else Assert.Equal(((List<object?>)kernelCase.Expected()!).Select(size => (long)size!), ((Tensor)result!).shape);
             }
         }
@@ -49,7 +50,7 @@ public sealed class KernelTests
     }
 
     [Fact]
-    public void EveryRow_HasALine_AndEveryLineARow() => Assert.Equal(OpTable.Rows.Keys.Order(), KernelTable.Lines.Keys.Order());
+    public void EveryRow_HasALine_AndEveryLineARow() => Assert.Equal(OpTable.Rows.Keys.Order(), KernelTable.Kernels.Keys.Order());
 
     [Fact]
     public void EveryOperation_HasACase()

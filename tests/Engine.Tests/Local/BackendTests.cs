@@ -1,17 +1,19 @@
+using Ndif.Engine.Tests.Support;
 using Ndif.Protocol;
+
 
 namespace Ndif.Engine.Tests.Local;
 
 /// <summary>A local run and one from the bytes that would be sent are the same to their user.</summary>
 public sealed class BackendTests : IDisposable
 {
-    private static readonly int[] s_prompt = [3, 1, 4];
+    private static readonly int[] _prompt = [3, 1, 4];
 
-    private readonly Rig _rig = Rig.Llama();
+    private readonly EngineFixture _fixture = EngineFixture.Llama();
 
-    public void Dispose() => _rig.Dispose();
+    public void Dispose() => _fixture.Dispose();
 
-    private LanguageModel Model => _rig.Model;
+    private LanguageModel Model => _fixture.Model;
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -42,7 +44,7 @@ public sealed class BackendTests : IDisposable
         List<Exception> thrown = [];
         foreach (Backend backend in (Backend[])[Backend.Local, Backend.Loopback])
         {
-            using Trace t = Model.Trace(how == "input" ? new int[4_000] : s_prompt, backend);
+            using Trace t = Model.Trace(how == "input" ? new int[4_000] : _prompt, backend);
             Saved first = Model.Inputs.Kwargs["input_ids"].Save();
             Fail(how);
             thrown.Add(await Assert.ThrowsAnyAsync<Exception>(() => t.RunAsync(Cancellation)));
@@ -50,15 +52,15 @@ public sealed class BackendTests : IDisposable
         }
         Assert.Equal(thrown[0].GetType(), thrown[1].GetType());
         Assert.Equal(thrown[0].Message, thrown[1].Message);
-        Assert.Equal(Errors.Of(thrown[0]), Errors.Of(thrown[1]));
-        Assert.Equal(code, Errors.Of(thrown[0]).Code);
+        Assert.Equal(Errors.FromException(thrown[0]), Errors.FromException(thrown[1]));
+        Assert.Equal(code, Errors.FromException(thrown[0]).Code);
         Assert.Contains("BackendTests.cs:", thrown[0].Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task TheErrorShowsTheUsersLine_WithItsText()
     {
-        using Trace t = Model.Trace(s_prompt);
+        using Trace t = Model.Trace(_prompt);
         Model.Layers[0].Hidden[.., 10] = 0;
         IndexOutOfRangeException thrown = await Assert.ThrowsAsync<IndexOutOfRangeException>(() => t.RunAsync(Cancellation));
         Assert.StartsWith("index 10 is out of bounds for dimension 1 with size 3", thrown.Message, StringComparison.Ordinal);
@@ -72,7 +74,7 @@ public sealed class BackendTests : IDisposable
         List<(TensorData Logits, TensorData Ids)> results = [];
         foreach (Backend backend in (Backend[])[Backend.Local, Backend.Loopback])
         {
-            using Trace t = Model.Generate(s_prompt, 3, backend);
+            using Trace t = Model.Generate(_prompt, 3, backend);
             ValueList list = t.List();
             Saved all = list.Save();
             foreach (int _ in t.Iter[..]) list.Append(Model.Logits);
@@ -80,35 +82,35 @@ public sealed class BackendTests : IDisposable
             await t.RunAsync(Cancellation);
             results.Add(((TensorData)((object?[])all.Result!)[2]!, ids.Tensor));
         }
-        Near.Same(results[0].Logits, results[1].Logits);
-        Near.Same(results[0].Ids, results[1].Ids);
+        TensorAssert.Same(results[0].Logits, results[1].Logits);
+        TensorAssert.Same(results[0].Ids, results[1].Ids);
     }
 
     [Fact]
     public async Task ACancelledRun_ThrowsThatItWasCancelled()
     {
         using CancellationTokenSource cancel = new();
-        using Trace t = Model.Trace(s_prompt);
+        using Trace t = Model.Trace(_prompt);
         t.OnLog = _ => cancel.Cancel();
         t.Log(Model.Layers[0].Hidden.Shape);
         Saved logits = Model.Logits.Save();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => t.RunAsync(cancel.Token));
         Assert.False(logits.HasValue);
-        using Trace never = Model.Trace(s_prompt);
+        using Trace never = Model.Trace(_prompt);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => never.RunAsync(cancel.Token));
     }
 
     [Fact]
     public async Task AModelThatIsNotThere_IsSaid_AndIsFoundWhenItComes()
     {
-        string path = Path.Combine(_rig.Path, "later");
+        string path = Path.Combine(_fixture.Path, "later");
         Directory.CreateDirectory(path);
-        File.Copy(Path.Combine(_rig.Path, "config.json"), Path.Combine(path, "config.json"));
+        File.Copy(Path.Combine(_fixture.Path, "config.json"), Path.Combine(path, "config.json"));
         var model = new LanguageModel(path, remote: Backend.Local);
         foreach (bool there in (bool[])[false, true])
         {
-            if (there) File.Copy(Path.Combine(_rig.Path, "model.safetensors"), Path.Combine(path, "model.safetensors"));
-            using Trace t = model.Trace(s_prompt);
+            if (there) File.Copy(Path.Combine(_fixture.Path, "model.safetensors"), Path.Combine(path, "model.safetensors"));
+            using Trace t = model.Trace(_prompt);
             Saved logits = model.Logits.Save();
             if (there) await t.RunAsync(Cancellation);
             else await Assert.ThrowsAnyAsync<NdifException>(() => t.RunAsync(Cancellation));

@@ -7,7 +7,7 @@ namespace Ndif.Engine.Tests.Local;
 /// <summary>What a user says of a model's loading, through to the values he gets.</summary>
 public sealed class LoadingTests : IDisposable
 {
-    private static readonly int[] s_prompt = [3, 1, 4, 1, 5];
+    private static readonly int[] _prompt = [3, 1, 4, 1, 5];
 
     private readonly TempFolder _folder = new(), _adapter = new();
 
@@ -32,10 +32,10 @@ public sealed class LoadingTests : IDisposable
         foreach (DType dtype in (DType[])[DType.BFloat16, DType.Float16, DType.Float64])
         {
             var llm = new LanguageModel(_folder.Path, dtype: dtype);
-            var (hidden, norm, logits) = await llm.TraceAsync(s_prompt, t =>
+            var (hidden, norm, logits) = await llm.TraceAsync(_prompt, t =>
                 (llm.Layers[0].Hidden.Save(), llm.FinalNorm.Output.Save(), llm.Logits.Save()), cancellationToken: Cancel);
             Assert.Equal([dtype, dtype, dtype], [hidden.Tensor.Type, norm.Tensor.Type, logits.Tensor.Type]);
-            var again = await llm.TraceAsync(s_prompt, t => llm.Logits.To(DType.Float32).Save(), cancellationToken: Cancel);
+            var again = await llm.TraceAsync(_prompt, t => llm.Logits.To(DType.Float32).Save(), cancellationToken: Cancel);
             Assert.Equal(wide, again.ToArray<float>(), (a, b) => Math.Abs(a - b) < 0.1);
         }
     }
@@ -46,8 +46,8 @@ public sealed class LoadingTests : IDisposable
         var plain = new LanguageModel(_folder.Path);
         var adapted = new LanguageModel(_folder.Path, adapter: _adapter.Path);
         // x (W + s B A)ᵀ = x Wᵀ + s (x Aᵀ) Bᵀ, here as an experiment on the model without the adapter
-        using Ndif.Models.SafetensorsFile matrices = Ndif.Models.SafetensorsFile.Open(_adapter.File("adapter_model.safetensors"));
-        Saved byHand = await plain.TraceAsync(s_prompt, t =>
+        using Ndif.Models.Files.SafetensorsFile matrices = Ndif.Models.Files.SafetensorsFile.Open(_adapter.File("adapter_model.safetensors"));
+        Saved byHand = await plain.TraceAsync(_prompt, t =>
         {
             foreach (string module in (string[])["model.layers.0.mlp.up_proj", "model.layers.1.self_attn.v_proj"])
             {
@@ -77,7 +77,7 @@ public sealed class LoadingTests : IDisposable
         Backend nowhere = Backend.At("http://127.0.0.1:9", "key");
         foreach (LanguageModel llm in (LanguageModel[])[new(_folder.Path, adapter: _adapter.Path), new(_folder.Path, dtype: DType.BFloat16), new(_folder.Path, eightBit: true)])
         {
-            BadProgramException error = await Assert.ThrowsAsync<BadProgramException>(() => llm.TraceAsync(s_prompt, t => llm.Logits.Save(), nowhere, cancellationToken: Cancel));
+            BadProgramException error = await Assert.ThrowsAsync<BadProgramException>(() => llm.TraceAsync(_prompt, t => llm.Logits.Save(), nowhere, cancellationToken: Cancel));
             Assert.Equal(ErrorCode.BadArgument, error.Code);
             Assert.Contains("the service has loaded its own", error.Message, StringComparison.Ordinal);
         }
@@ -103,7 +103,7 @@ public sealed class LoadingTests : IDisposable
             foreach (var (name, value) in variables) Environment.SetEnvironmentVariable(name, value);
             var llm = new LanguageModel("org/tiny");
             Assert.Contains("LlamaForCausalLM", llm.ToString(), StringComparison.Ordinal);
-            using (Trace scan = llm.Scan(s_prompt))
+            using (Trace scan = llm.Scan(_prompt))
             {
                 Saved shape = llm.Logits.Shape.Save();
                 await scan.RunAsync(Cancel);
@@ -121,5 +121,5 @@ public sealed class LoadingTests : IDisposable
         }
     }
 
-    private static Task<Saved> LogitsAsync(LanguageModel llm) => llm.TraceAsync(s_prompt, t => llm.Logits.Save(), cancellationToken: Cancel);
+    private static Task<Saved> LogitsAsync(LanguageModel llm) => llm.TraceAsync(_prompt, t => llm.Logits.Save(), cancellationToken: Cancel);
 }

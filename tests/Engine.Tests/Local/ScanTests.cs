@@ -1,13 +1,15 @@
+using Ndif.Engine.Tests.Support;
 using Ndif.Protocol;
+
 
 namespace Ndif.Engine.Tests.Local;
 
 /// <summary>Shapes without weights, through the whole way of a run.</summary>
 public sealed class ScanTests : IDisposable
 {
-    private static readonly int[] s_prompt = [3, 1, 4];
+    private static readonly int[] _prompt = [3, 1, 4];
 
-    private readonly Rig _gpt2 = Rig.GPT2(), _llama = Rig.Llama();
+    private readonly EngineFixture _gpt2 = EngineFixture.GPT2(), _llama = EngineFixture.Llama();
 
     public void Dispose()
     {
@@ -18,13 +20,13 @@ public sealed class ScanTests : IDisposable
     [Fact]
     public async Task AScan_GivesTheShapesOfARun()
     {
-        foreach (Rig rig in (Rig[])[_gpt2, _llama])
+        foreach (EngineFixture rig in (EngineFixture[])[_gpt2, _llama])
         {
             LanguageModel model = rig.Model;
             List<string> shapes = [];
             foreach (bool scan in (bool[])[true, false])
             {
-                using Trace t = scan ? model.Scan(s_prompt) : model.Trace(s_prompt);
+                using Trace t = scan ? model.Scan(_prompt) : model.Trace(_prompt);
                 Value hidden = model.Layers[0].Hidden;
                 Saved first = hidden.Shape.Save();
                 hidden[.., 1] = 0;
@@ -40,7 +42,7 @@ public sealed class ScanTests : IDisposable
     [Fact]
     public async Task AShapeError_IsFoundByAScan()
     {
-        using Trace t = _gpt2.Model.Scan(s_prompt);
+        using Trace t = _gpt2.Model.Scan(_prompt);
         _gpt2.Model.Layers[0].Hidden = _gpt2.Model.Layers[0].Hidden[.., 1..];
         ShapeMismatchException thrown = await Assert.ThrowsAsync<ShapeMismatchException>(() => t.RunAsync(TestContext.Current.CancellationToken));
         Assert.Equal(ErrorCode.ShapeMismatch, thrown.Code);

@@ -1,17 +1,19 @@
+using Ndif.Engine.Tests.Support;
 using Ndif.Protocol;
+
 
 namespace Ndif.Engine.Tests.Recording;
 
 /// <summary>What can be said while recording, and what cannot.</summary>
 public sealed class RecorderTests : IDisposable
 {
-    private static readonly int[] s_prompt = [3, 1, 4];
+    private static readonly int[] _prompt = [3, 1, 4];
 
-    private readonly Rig _rig = Rig.GPT2();
+    private readonly EngineFixture _fixture = EngineFixture.GPT2();
 
-    public void Dispose() => _rig.Dispose();
+    public void Dispose() => _fixture.Dispose();
 
-    private LanguageModel Model => _rig.Model;
+    private LanguageModel Model => _fixture.Model;
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -29,7 +31,7 @@ public sealed class RecorderTests : IDisposable
     {
         Value hidden;
         Saved saved;
-        using (Trace first = Model.Trace(s_prompt))
+        using (Trace first = Model.Trace(_prompt))
         {
             hidden = Model.Layers[0].Hidden;
             saved = hidden.Save();
@@ -37,7 +39,7 @@ public sealed class RecorderTests : IDisposable
             await first.RunAsync(Cancellation);
         }
         Assert.Contains("Save()", Refused(() => _ = hidden + 1), StringComparison.Ordinal);
-        using Trace second = Model.Trace(s_prompt);
+        using Trace second = Model.Trace(_prompt);
         Assert.StartsWith("This value belongs to another trace and was not kept", Refused(() => _ = hidden + 1), StringComparison.Ordinal);
         Model.Layers[0].Hidden = saved * 2;
         Saved doubled = Model.Layers[1].Input.Save();
@@ -50,31 +52,31 @@ public sealed class RecorderTests : IDisposable
     {
         using (Trace t = Model.Trace())
         {
-            _ = t.Invoke(s_prompt);
+            _ = t.Invoke(_prompt);
             InvalidOperationException thrown = await Assert.ThrowsAsync<InvalidOperationException>(() => t.RunAsync(Cancellation));
             Assert.Equal("An invoke or loop of this trace is still open; dispose it before the trace is run.", thrown.Message);
         }
-        Saved logits = await Model.TraceAsync(s_prompt, _ => Model.Logits.Save(), cancellationToken: Cancellation);
+        Saved logits = await Model.TraceAsync(_prompt, _ => Model.Logits.Save(), cancellationToken: Cancellation);
         Assert.True(logits.HasValue);
     }
 
     [Fact]
     public async Task AnExceptionInTheExperiment_ComesOut_AndTheNextTraceIsNotHurt()
     {
-        await Assert.ThrowsAsync<FormatException>(() => Model.TraceAsync(s_prompt, Saved (t) =>
+        await Assert.ThrowsAsync<FormatException>(() => Model.TraceAsync(_prompt, Saved (t) =>
         {
             _ = t.Iter[..].GetEnumerator().MoveNext();
             throw new FormatException("the user's own");
         }, cancellationToken: Cancellation));
         Assert.Throws<FormatException>(Broken);
         using (Model.Trace()) { } // thrown away: not even its missing prompt is complained of
-        Saved logits = await Model.TraceAsync(s_prompt, _ => Model.Logits.Save(), cancellationToken: Cancellation);
+        Saved logits = await Model.TraceAsync(_prompt, _ => Model.Logits.Save(), cancellationToken: Cancellation);
         Assert.True(logits.HasValue);
 
         void Broken()
         {
             using Trace t = Model.Trace();
-            _ = t.Invoke(s_prompt);
+            _ = t.Invoke(_prompt);
             throw new FormatException("the user's own");
         }
     }
@@ -83,10 +85,10 @@ public sealed class RecorderTests : IDisposable
     public void TracesInvokesAndIterations_DoNotNest()
     {
         using Trace t = Model.Trace();
-        Assert.StartsWith("A trace cannot be opened inside of another one", Refused(() => Model.Trace(s_prompt)), StringComparison.Ordinal);
-        using (t.Invoke(s_prompt))
+        Assert.StartsWith("A trace cannot be opened inside of another one", Refused(() => Model.Trace(_prompt)), StringComparison.Ordinal);
+        using (t.Invoke(_prompt))
         {
-            Assert.StartsWith("An invoke cannot be opened inside of another invoke", Refused(() => t.Invoke(s_prompt)), StringComparison.Ordinal);
+            Assert.StartsWith("An invoke cannot be opened inside of another invoke", Refused(() => t.Invoke(_prompt)), StringComparison.Ordinal);
             foreach (int step in t.Iter[0])
                 Assert.Equal("An iteration cannot be opened inside of another one.", Refused(() => _ = t.Iter[0].First()));
         }
@@ -95,14 +97,14 @@ public sealed class RecorderTests : IDisposable
     [Fact]
     public void ATraceWithAPrompt_TakesNoInvokes()
     {
-        using Trace t = Model.Trace(s_prompt);
-        Assert.StartsWith("This trace has its prompt already", Refused(() => t.Invoke(s_prompt)), StringComparison.Ordinal);
+        using Trace t = Model.Trace(_prompt);
+        Assert.StartsWith("This trace has its prompt already", Refused(() => t.Invoke(_prompt)), StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task ATraceRunsOnce_AndIsClosedThen()
     {
-        using Trace t = Model.Trace(s_prompt);
+        using Trace t = Model.Trace(_prompt);
         Model.Logits.Save();
         await t.RunAsync(Cancellation);
         Assert.StartsWith("This trace is closed", Refused(t.Stop), StringComparison.Ordinal);
@@ -131,7 +133,7 @@ public sealed class RecorderTests : IDisposable
     [Fact]
     public void AnIteration_IsNeverNegative()
     {
-        using Trace t = Model.Generate(s_prompt, 3);
+        using Trace t = Model.Generate(_prompt, 3);
         foreach (Action action in (Action[])[() => _ = t.Iter[-1].ToArray(), () => _ = t.Iter[^1..].ToArray(), () => _ = t.Iter[..^1].ToArray(), () => _ = t.Iter[0, -2].ToArray()])
             Assert.StartsWith("Iteration cannot be negative.", Assert.Throws<ArgumentOutOfRangeException>(action).Message, StringComparison.Ordinal);
     }
@@ -142,6 +144,6 @@ public sealed class RecorderTests : IDisposable
         Assert.Throws<ArgumentException>(() => Model.Trace(3.5));
         Assert.Equal(ErrorCode.BadInput, Assert.Throws<NdifException>(() => Model.Trace("")).Code);
         Assert.Equal(ErrorCode.BadInput, Assert.Throws<NdifException>(() => Model.Trace(Array.Empty<int>())).Code);
-        using Trace t = Model.Trace(s_prompt);
+        using Trace t = Model.Trace(_prompt);
     }
 }

@@ -7,8 +7,8 @@ namespace Ndif.Engine.Tests.Recording;
 /// <summary>A node knows the user's line that recorded it, however it was recorded.</summary>
 public sealed class SourceLineTests : IDisposable
 {
-    private static readonly int[] s_prompt = [1];
-    private static readonly string[] s_names = ["a"];
+    private static readonly int[] _prompt = [1];
+    private static readonly string[] _names = ["a"];
 
     private readonly TempFolder _folder = new();
     private readonly LanguageModel _model;
@@ -26,7 +26,7 @@ public sealed class SourceLineTests : IDisposable
     /// <summary>Lines and members of the nodes that an experiment records.</summary>
     private List<(int Line, string Member)> Record(Action<Trace> experiment)
     {
-        using Trace t = _model.Trace(s_prompt);
+        using Trace t = _model.Trace(_prompt);
         experiment(t);
         Program program = t.ToProgram();
         Assert.All(program.Lines, line => Assert.Equal("SourceLineTests.cs", line.File));
@@ -68,10 +68,10 @@ public sealed class SourceLineTests : IDisposable
         });
         Assert.Equal([nameof(HelpersAndLambdas_HaveTheLineInside_AndTheirNames), nameof(HelpersAndLambdas_HaveTheLineInside_AndTheirNames), nameof(Half), nameof(HelpersAndLambdas_HaveTheLineInside_AndTheirNames)],
             lines.Select(l => l.Member));
-        Assert.Equal(s_half, lines[2].Line);
+        Assert.Equal(_half, lines[2].Line);
     }
 
-    private static readonly int s_half = Line() + 2;
+    private static readonly int _half = Line() + 2;
 
     private static Value Half(Value value) => value / 2;
 
@@ -83,8 +83,8 @@ public sealed class SourceLineTests : IDisposable
         {
             Value hidden = _model.Layers[0].Hidden;
             line = Line();
-            _ = s_names.Select<string, Saved>(hidden.Save).ToArray();
-            _ = s_names.Select<string, Saved>(hidden.Save).ToArray();
+            _ = _names.Select<string, Saved>(hidden.Save).ToArray();
+            _ = _names.Select<string, Saved>(hidden.Save).ToArray();
         });
         Assert.Equal([line + 1, line + 2], lines[1..].Select(l => l.Line));
     }
@@ -92,7 +92,7 @@ public sealed class SourceLineTests : IDisposable
     [Fact]
     public async Task AsyncMethods_HaveTheirNames()
     {
-        using Trace t = _model.Trace(s_prompt);
+        using Trace t = _model.Trace(_prompt);
         await Task.Yield();
         int line = Line() + 1;
         _model.Layers[0].Hidden.Save();
@@ -105,7 +105,7 @@ public sealed class SourceLineTests : IDisposable
     public void ATrace_HasTheLineWhereItWasOpened()
     {
         int line = Line() + 1;
-        using Trace t = _model.Trace(s_prompt);
+        using Trace t = _model.Trace(_prompt);
         _model.Layers[0].Hidden.Save();
         Program program = t.ToProgram();
         Assert.Equal((uint)line, program.Lines[(int)program.Nodes[^1].Line - 1].Line);

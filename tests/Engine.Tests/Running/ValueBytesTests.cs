@@ -1,5 +1,6 @@
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Running;
+using Ndif.Engine.Tests.Support;
 using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Running;
@@ -8,15 +9,15 @@ namespace Ndif.Engine.Tests.Running;
 public sealed class ValueBytesTests : IDisposable
 {
     private const long Most = 3 << 20;
-    private static readonly int[][] s_rows = [.. Enumerable.Range(0, 40).Select(row => Enumerable.Range(0, 40).Select(at => 1 + (row + at) % 30).ToArray())];
+    private static readonly int[][] _rows = [.. Enumerable.Range(0, 40).Select(row => Enumerable.Range(0, 40).Select(at => 1 + (row + at) % 30).ToArray())];
 
-    private static readonly int[] s_prompt = [3, 1, 4];
+    private static readonly int[] _prompt = [3, 1, 4];
 
-    private readonly Rig _rig = Rig.GPT2(layers: 8);
+    private readonly EngineFixture _fixture = EngineFixture.GPT2(layers: 8);
 
-    public void Dispose() => _rig.Dispose();
+    public void Dispose() => _fixture.Dispose();
 
-    private LanguageModel Model => _rig.Model;
+    private LanguageModel Model => _fixture.Model;
 
     [Theory]
     [InlineData("values")]
@@ -24,7 +25,7 @@ public sealed class ValueBytesTests : IDisposable
     [InlineData("a cache")]
     public void WhoHoldsTooMuch_RunsOutOfMemory_AndTheOtherOfThePassDoesNot(string what)
     {
-        Program greedy = _rig.Record(s_rows, t =>
+        Program greedy = _fixture.Record(_rows, t =>
         {
             switch (what)
             {
@@ -40,18 +41,18 @@ public sealed class ValueBytesTests : IDisposable
             }
             Model.Logits[0, ^1].Save("after");
         });
-        Program modest = _rig.Record(s_prompt, _ => Model.Logits.Save("logits"));
-        (Error? error, Outcome bad, Outcome good) = Run(greedy, modest);
+        Program modest = _fixture.Record(_prompt, _ => Model.Logits.Save("logits"));
+        (Error? error, JobOutcome bad, JobOutcome good) = Run(greedy, modest);
         Assert.Equal(ErrorCode.OutOfMemory, error?.Code);
         Assert.Contains("3,145,728", error!.Message, StringComparison.Ordinal);
         Assert.DoesNotContain("after", bad.Names);
-        Near.Equal(_rig.Run(modest)[0].Tensor("logits"), good.Tensor("logits"), 1e-5);
+        TensorAssert.Equal(_fixture.Run(modest)[0].Tensor("logits"), good.Tensor("logits"), 1e-5);
     }
 
     [Fact]
     public void WhatWasUsedForTheLastTime_AndWhatOnlySeemsLarge_DoesNotCount()
     {
-        Program many = _rig.Record(s_prompt, _ =>
+        Program many = _fixture.Record(_prompt, _ =>
         {
             Value sum = Op.Ones(new long[] { 512, 512 });
             for (int i = 0; i < 20; i++) sum = sum * 1.5;
@@ -59,17 +60,17 @@ public sealed class ValueBytesTests : IDisposable
             Op.Ones(new long[] { 1, 1 }).Expand(new long[] { 4096, 4096 })[0, 0].Save("one"); // 64 MiB by its shape, 4 bytes by its memory
             Model.Logits.Save("logits");
         });
-        (Error? error, Outcome outcome, _) = Run(many, many);
+        (Error? error, JobOutcome outcome, _) = Run(many, many);
         Assert.Null(error);
         Assert.Equal(1f, outcome.Tensor("one").ToArray<float>()[0]);
     }
 
-    private (Error? Error, Outcome First, Outcome Second) Run(Program first, Program second)
+    private (Error? Error, JobOutcome First, JobOutcome Second) Run(Program first, Program second)
     {
-        var (one, two) = (new Outcome(), new Outcome());
-        using var a = new JobRun(Compiler.Compile(first, _rig.Subject), one, valueBytes: Most);
-        using var b = new JobRun(Compiler.Compile(second, _rig.Subject), two, valueBytes: Most);
-        ProgramEngine.Run(_rig.Subject, [a, b]);
+        var (one, two) = (new JobOutcome(), new JobOutcome());
+        using var a = new JobRun(Compiler.Compile(first, _fixture.HookedModel), one, maxValueBytes: Most);
+        using var b = new JobRun(Compiler.Compile(second, _fixture.HookedModel), two, maxValueBytes: Most);
+        ProgramEngine.Run(_fixture.HookedModel, [a, b]);
         Assert.Null(b.Error);
         return (a.Error, one, two);
     }

@@ -1,6 +1,8 @@
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 
-namespace Ndif.Engine.Tests;
+
+namespace Ndif.Engine.Tests.Support;
 
 /// <summary>Writes a program node by node, for what the client cannot record: sessions, and programs that no client would write.</summary>
 internal sealed class ProgramBuilder

@@ -1,12 +1,14 @@
-using Ndif.Engine.Subjects;
-using Ndif.Models;
+using Ndif.Engine.HookedModels;
+using Ndif.Models.Files;
+using Ndif.Models.Loading;
+
 
 namespace Ndif.Fuzz;
 
 /// <summary>The bundled model, loaded once.</summary>
 internal static class ModelUnderTest
 {
-    private static readonly Lazy<LanguageSubject> s_subject = new(() => new LanguageSubject(ModelLoader.Load(ModelStore.Find("ndif/tiny-landmarks").Path)));
+    private static readonly Lazy<HookedLanguageModel> _model = new(() => new HookedLanguageModel(ModelLoader.Load(ModelStore.Find("ndif/tiny-landmarks").Path)));
 
-    public static LanguageSubject Subject => s_subject.Value;
+    public static HookedLanguageModel Model => _model.Value;
 }

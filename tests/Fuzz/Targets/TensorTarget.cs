@@ -9,7 +9,7 @@ internal sealed class TensorTarget : IFuzzTarget
     public IEnumerable<byte[]> Seeds()
     {
         foreach (DType type in Enum.GetValues<DType>())
-            yield return new Data { Tensor = new Tensor { Dtype = (DataType)type, Shape = { 2, 3 }, Inline = ByteString.CopyFrom(new byte[6 * type.Size()]) } }.ToByteArray();
+            yield return new Data { Tensor = new Tensor { Dtype = (DataType)type, Shape = { 2, 3 }, Inline = ByteString.CopyFrom(new byte[6 * type.ItemSize()]) } }.ToByteArray();
         yield return new Data { Tensor = new Tensor { Dtype = DataType.Float32, Shape = { 3, 0, 5 } } }.ToByteArray();
         yield return new Data { Tensor = new Tensor { Dtype = DataType.Float32, Shape = { -1, long.MaxValue }, Inline = ByteString.CopyFrom(1, 2, 3, 4) } }.ToByteArray();
         yield return new Data { Tensor = new Tensor { Dtype = DataType.Float32, Shape = { 2 }, Blob = new BlobRef { Id = new string('a', 64), Length = 8 } } }.ToByteArray();
@@ -47,7 +47,7 @@ internal sealed class TensorTarget : IFuzzTarget
         TensorData tensor;
         try
         {
-            tensor = TensorData.From(data.Tensor);
+            tensor = TensorData.FromProto(data.Tensor);
         }
         catch (NdifException refused) when (refused.Code is ErrorCode.CorruptData)
         {
@@ -57,6 +57,6 @@ internal sealed class TensorTarget : IFuzzTarget
         foreach (long size in tensor.Shape) count *= size;
         if (count != tensor.Count || count < 0) throw new FindingException($"A tensor of shape [{string.Join(", ", tensor.Shape.ToArray())}] has {tensor.Count} elements.");
         _ = tensor.ToString();
-        if (TensorData.From(tensor.ToProto()).Bytes.Length != tensor.Bytes.Length) throw new FindingException("A tensor is another one after it was sent.");
+        if (TensorData.FromProto(tensor.ToProto()).Bytes.Length != tensor.Bytes.Length) throw new FindingException("A tensor is another one after it was sent.");
     }
 }

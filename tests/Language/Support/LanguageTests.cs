@@ -3,28 +3,28 @@ using TorchSharp;
 namespace Ndif.Language;
 
 /// <summary>Tests that run in several ways, and leave no native tensor behind in any of them.</summary>
-public abstract class LanguageTests(Service service) : IAsyncLifetime
+public abstract class LanguageTests(ServiceFixture service) : IAsyncLifetime
 {
     protected const string Paris = "The Eiffel Tower is in the city of", Rome = "Vatican is in the city of", NewYork = "Madison Square Garden is located in the city of";
 
     private long _before;
 
-    public static TheoryData<Way> Ways => [Way.Local, Way.Loopback, Way.Gateway];
+    public static TheoryData<ExecutionMode> Modes => [ExecutionMode.Local, ExecutionMode.Loopback, ExecutionMode.Gateway];
 
     /// <summary>The ways of a module that exists only in this process.</summary>
-    public static TheoryData<Way> Here => [Way.Local, Way.Loopback];
+    public static TheoryData<ExecutionMode> InProcessModes => [ExecutionMode.Local, ExecutionMode.Loopback];
 
     protected static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    protected Backend Backend(Way way) => service.At(way);
+    protected Backend Backend(ExecutionMode mode) => service.BackendFor(mode);
 
     /// <summary>The bundled model, there.</summary>
-    protected LanguageModel Model(Way way, Dictionary<string, Aliases>? rename = null) => new(Service.Model, remote: Backend(way), rename: rename);
+    protected LanguageModel Model(ExecutionMode mode, Dictionary<string, Aliases>? rename = null) => new(ServiceFixture.Model, remote: Backend(mode), rename: rename);
 
     /// <summary>The folder of a model that has a config and nothing else.</summary>
-    protected string Untokenized => service.Untokenized;
+    protected string ModelWithoutTokenizer => service.ModelWithoutTokenizer;
 
-    /// <summary>The token that comes next. [rows, tokens, vocabulary] or [tokens, vocabulary] or [vocabulary]</summary>
+    /// <summary>The token that comes next. [batch, seq, vocab] or [seq, vocab] or [vocab]</summary>
     protected static string Next(LanguageModel llm, TensorData logits)
     {
         while (logits.Shape.Length > 1) logits = logits[logits.Shape.Length == 3 ? 0 : ^1];

@@ -1,3 +1,4 @@
+using Ndif.Engine;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -7,12 +8,12 @@ namespace Ndif.Language;
 internal sealed class TinyNet : IDisposable
 {
     // one for all tests: TorchSharp never gives back the handles with which a layer initializes its parameters, and the tests count them
-    private static readonly nn.Module<Tensor, Tensor> s_net = nn.Sequential(("layer1", nn.Linear(5, 10)), ("layer2", nn.Linear(10, 2)));
+    private static readonly nn.Module<Tensor, Tensor> _net = nn.Sequential(("layer1", nn.Linear(5, 10)), ("layer2", nn.Linear(10, 2)));
 
     public TinyNet() => Model = Wrap();
 
     /// <summary>The module on which all work.</summary>
-    public static nn.Module<Tensor, Tensor> Module => s_net;
+    public static nn.Module<Tensor, Tensor> Module => _net;
 
     public NNsight Model { get; }
 
@@ -23,17 +24,17 @@ internal sealed class TinyNet : IDisposable
     public Tensor Input { get; } = rand(1, 5);
 
     /// <summary>Another wrapper of the same module.</summary>
-    public NNsight Wrap(Dictionary<string, Aliases>? rename = null) => new(s_net, rename);
+    public NNsight Wrap(Dictionary<string, Aliases>? rename = null) => new(_net, rename);
 
-    public Trace Trace(Way way, bool grad = false) => Trace(Model, way, grad);
+    public Trace Trace(ExecutionMode mode, bool grad = false) => Trace(Model, mode, grad);
 
-    public Trace Trace(NNsight model, Way way, bool grad = false) => model.Trace(Input, way is Way.Local ? Backend.Local : Backend.Loopback, grad);
+    public Trace Trace(NNsight model, ExecutionMode mode, bool grad = false) => model.Trace(Input, mode is ExecutionMode.Local ? Backend.Local : Backend.Loopback, grad);
 
     /// <summary>What the module gives without anyone watching.</summary>
     public TensorData Plain()
     {
         using var noGraph = no_grad();
-        using Tensor output = s_net.call(Input);
+        using Tensor output = _net.call(Input);
         return Engine.TensorBytes.ToData(output);
     }
 

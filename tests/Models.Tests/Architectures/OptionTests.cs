@@ -1,5 +1,6 @@
 using System.Text;
 using Ndif.Models.Architectures;
+using Ndif.Models.Config;
 
 namespace Ndif.Models.Tests.Architectures;
 

@@ -1,4 +1,5 @@
 using CsCheck;
+using Ndif.Models.Loading;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Tests.Architectures;
@@ -8,40 +9,40 @@ public sealed class PaddingTests
 {
     private const double Tolerance = 1e-4;
 
-    private static readonly Gen<(int, int, int, int)> s_cases =
+    private static readonly Gen<(int, int, int, int)> _cases =
         Gen.Select(Gen.Int[1, 2], Gen.Int[1, 12], Gen.Int[0, 9], Gen.Int[1, 1000]);
 
     public static TheoryData<string> Models => TinyConfigs.Names;
 
     [Theory]
     [MemberData(nameof(Models))]
-    public void PaddedRow_GivesSameLogits_AsSingleRow(string name) => s_cases.Sample((shape, tokens, padding, seed) =>
+    public void PaddedRow_GivesSameLogits_AsSingleRow(string name) => _cases.Sample((shape, tokens, padding, seed) =>
     {
         using LoadedModel model = Load(name, shape, seed, out TempFolder folder);
         using var _ = folder;
         using var nothing = no_grad();
         using var scope = NewDisposeScope();
-        Tensor row = TinyModel.Ids(1, tokens, seed), other = TinyModel.Ids(1, tokens + padding, seed + 1);      // [1, tokens]
-        Tensor alone = TinyModel.Logits(model, row);                                                            // [1, tokens, vocabulary]
-        Tensor ids = cat([cat([zeros([1, padding], ScalarType.Int64), row], 1), other]);                        // [2, padding + tokens]
+        Tensor row = TinyModel.Ids(1, tokens, seed), other = TinyModel.Ids(1, tokens + padding, seed + 1);      // [1, seq]
+        Tensor alone = TinyModel.Logits(model, row);                                                            // [1, seq, vocab]
+        Tensor ids = cat([cat([zeros([1, padding], ScalarType.Int64), row], 1), other]);                        // [2, padding + seq]
         Tensor mask = ones_like(ids);
         mask[0, ..padding] = 0;
-        Tensor together = TinyModel.Logits(model, ids, mask);                                                   // [2, padding + tokens, vocabulary]
+        Tensor together = TinyModel.Logits(model, ids, mask);                                                   // [2, padding + seq, vocab]
         AssertSame(alone[0], together[0].narrow(0, padding, tokens));
         AssertSame(TinyModel.Logits(model, other)[0], together[1]);
     }, iter: 12);
 
     [Theory]
     [MemberData(nameof(Models))]
-    public void Cache_GivesSameLogits_AsNone(string name) => s_cases.Sample((shape, tokens, more, seed) =>
+    public void Cache_GivesSameLogits_AsNone(string name) => _cases.Sample((shape, tokens, more, seed) =>
     {
         using LoadedModel model = Load(name, shape, seed, out TempFolder folder);
         using var _ = folder;
         using var nothing = no_grad();
         using var scope = NewDisposeScope();
-        Tensor ids = TinyModel.Ids(2, tokens + more, seed), mask = ones_like(ids);                              // [2, tokens + more]
+        Tensor ids = TinyModel.Ids(2, tokens + more, seed), mask = ones_like(ids);                              // [2, seq + more]
         mask[0, ..(tokens / 2)] = 0;
-        Tensor whole = TinyModel.Logits(model, ids, mask);                                                      // [2, tokens + more, vocabulary]
+        Tensor whole = TinyModel.Logits(model, ids, mask);                                                      // [2, seq + more, vocab]
         using KeyValueCache cache = model.NewCache();
         List<Tensor> parts = [TinyModel.Logits(model, ids.narrow(1, 0, tokens), mask.narrow(1, 0, tokens), cache)];
         for (int at = tokens; at < tokens + more; at++)
@@ -53,14 +54,14 @@ public sealed class PaddingTests
 
     [Theory]
     [MemberData(nameof(Models))]
-    public void RowThatLeaves_ChangesNothing_ForTheRest(string name) => s_cases.Sample((shape, tokens, more, seed) =>
+    public void RowThatLeaves_ChangesNothing_ForTheRest(string name) => _cases.Sample((shape, tokens, more, seed) =>
     {
         using LoadedModel model = Load(name, shape, seed, out TempFolder folder);
         using var _ = folder;
         using var nothing = no_grad();
         using var scope = NewDisposeScope();
         more++;
-        Tensor ids = TinyModel.Ids(3, tokens + more, seed), mask = ones_like(ids);                              // [3, tokens + more]
+        Tensor ids = TinyModel.Ids(3, tokens + more, seed), mask = ones_like(ids);                              // [3, seq + more]
         mask[2, ..(tokens / 2)] = 0;
         using KeyValueCache cache = model.NewCache();
         TinyModel.Logits(model, ids.narrow(1, 0, tokens), mask.narrow(1, 0, tokens), cache);
@@ -70,16 +71,16 @@ public sealed class PaddingTests
         List<Tensor> parts = [];
         for (int at = tokens; at < tokens + more; at++)
             parts.Add(TinyModel.Logits(model, ids.narrow(1, at, 1), mask.narrow(1, 0, at + 1), cache));
-        Tensor whole = TinyModel.Logits(model, ids, mask).narrow(1, tokens, more);                              // [2, more, vocabulary]
+        Tensor whole = TinyModel.Logits(model, ids, mask).narrow(1, tokens, more);                              // [2, more, vocab]
         AssertSame(whole.flatten(0, 1), cat(parts, 1).flatten(0, 1));
     }, iter: 8);
 
     /// <summary>Near in every number, and the same best token, but for two that are as near to each other as rounding.</summary>
-    /// <param name="expected">[tokens, vocabulary]</param>
+    /// <param name="expected">[seq, vocab]</param>
     private static void AssertSame(Tensor expected, Tensor actual)
     {
         Assert.InRange(TinyModel.Difference(expected, actual), 0, Tolerance);
-        Tensor chosen = expected.gather(1, actual.argmax(-1, keepdim: true));                                   // [tokens, 1]
+        Tensor chosen = expected.gather(1, actual.argmax(-1, keepdim: true));                                   // [seq, 1]
         Assert.InRange((expected.amax([1], keepdim: true) - chosen).max().item<float>(), 0, 1e-5);
     }
 

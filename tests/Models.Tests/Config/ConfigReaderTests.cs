@@ -1,28 +1,29 @@
 using System.Text;
+using Ndif.Models.Config;
 
 namespace Ndif.Models.Tests.Config;
 
 public sealed class ConfigReaderTests
 {
-    private static readonly ConfigReader s_config = Parse("""
+    private static readonly ConfigReader _config = Parse("""
         { "n": 3, "x": 0.5, "yes": true, "name": "gelu", "ids": [1, 2], "id": 7, "nothing": null, "inner": { "factor": 8 }, "many": ["a"] }
         """);
 
     [Fact]
     public void Values_HaveTheirTypes_AndDefaults()
     {
-        Assert.Equal(3, s_config.Size("n"));
-        Assert.Equal(0.5, s_config.Real("x"));
-        Assert.Equal(3.0, s_config.Real("n"));
-        Assert.True(s_config.Flag("yes"));
-        Assert.Equal("gelu", s_config.Text("name"));
-        Assert.Equal([1, 2], s_config.Ids("ids"));
-        Assert.Equal([7], s_config.Ids("id"));
-        Assert.Empty(s_config.Ids("absent"));
-        Assert.Equal(12, s_config.Size("nothing", 12));
-        Assert.Equal(8.0, s_config.Section("inner")!.Real("factor"));
-        Assert.Null(s_config.Section("absent"));
-        Assert.Equal(["a"], s_config.Texts("many"));
+        Assert.Equal(3, _config.Size("n"));
+        Assert.Equal(0.5, _config.Real("x"));
+        Assert.Equal(3.0, _config.Real("n"));
+        Assert.True(_config.Flag("yes"));
+        Assert.Equal("gelu", _config.Text("name"));
+        Assert.Equal([1, 2], _config.Ids("ids"));
+        Assert.Equal([7], _config.Ids("id"));
+        Assert.Empty(_config.Ids("absent"));
+        Assert.Equal(12, _config.Size("nothing", 12));
+        Assert.Equal(8.0, _config.Section("inner")!.Real("factor"));
+        Assert.Null(_config.Section("absent"));
+        Assert.Equal(["a"], _config.Texts("many"));
     }
 
     [Theory]
@@ -32,7 +33,7 @@ public sealed class ConfigReaderTests
     [InlineData("n_layers", "has no `n_layers`, which this architecture needs")]
     public void WrongOrMissingValue_NamesKeyAndFile(string key, string what)
     {
-        CheckpointException error = Assert.Throws<CheckpointException>(() => s_config.Size(key));
+        CheckpointException error = Assert.Throws<CheckpointException>(() => _config.Size(key));
         Assert.Contains("folder/config.json", error.Message, StringComparison.Ordinal);
         Assert.Contains($"`{key}`", error.Message, StringComparison.Ordinal);
         Assert.Contains(what, error.Message, StringComparison.Ordinal);
@@ -55,11 +56,11 @@ public sealed class ConfigReaderTests
             """));
         foreach (RopeParameters rope in (RopeParameters[])[old, now])
         {
-            Assert.Equal(("linear", 5e5, 0.5), (rope.Kind, rope.Theta, rope.PartialRotaryFactor));
+            Assert.Equal(("linear", 5e5, 0.5), (rope.RopeType, rope.Theta, rope.PartialRotaryFactor));
             Assert.Equal(4.0, rope.Values!.Real("factor"));
         }
         Assert.Equal(("default", 10000.0, 1.0, null), RopeParameters.Read(Parse("{}")) is var plain
-            ? (plain.Kind, plain.Theta, plain.PartialRotaryFactor, plain.Values) : default);
+            ? (plain.RopeType, plain.Theta, plain.PartialRotaryFactor, plain.Values) : default);
     }
 
     [Fact]
@@ -70,7 +71,7 @@ public sealed class ConfigReaderTests
                                    "sliding_attention": { "rope_theta": 1e4, "rope_type": "default" } } }
             """);
         Assert.Equal(1e6, RopeParameters.Read(config, "full_attention").Theta);
-        Assert.Equal("default", RopeParameters.Read(config, "sliding_attention").Kind);
+        Assert.Equal("default", RopeParameters.Read(config, "sliding_attention").RopeType);
     }
 
     private static ConfigReader Parse(string json) => ConfigReader.Parse(Encoding.UTF8.GetBytes(json), "folder/config.json");

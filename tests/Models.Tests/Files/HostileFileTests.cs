@@ -3,6 +3,8 @@ using System.Text;
 using System.Text.Json.Nodes;
 using CsCheck;
 using Ndif.Models.Architectures;
+using Ndif.Models.Files;
+using Ndif.Models.Loading;
 using static TorchSharp.torch;
 using Tensor = TorchSharp.torch.Tensor;
 
@@ -14,10 +16,10 @@ namespace Ndif.Models.Tests.Files;
 /// </summary>
 public sealed class HostileFileTests : IDisposable
 {
-    private static readonly int s_times = int.Parse(Environment.GetEnvironmentVariable("NDIF_FUZZ") ?? "1", CultureInfo.InvariantCulture);
+    private static readonly int _iterationFactor = int.Parse(Environment.GetEnvironmentVariable("NDIF_FUZZ") ?? "1", CultureInfo.InvariantCulture);
 
     /// <summary>Values that a key never has: wrong kinds, wrong signs, sizes that go round when multiplied, halves of characters.</summary>
-    private static readonly Gen<string> s_value = Gen.OneOf(
+    private static readonly Gen<string> _values = Gen.OneOf(
         Any("null", "true", "\"\"", "\"x\"", "[]", "{}", "[null]", "[[[[1]]]]", "-1", "0", "1", "2", "3", "7", "0.5", "1e999", "-1e999", "1e-400", "NaN",
             "2147483647", "2147483648", "4294967296", "9223372036854775807", "-9223372036854775808", "99999999999999999999999", "65536", "1000000", "4096",
             "\"\\ud800\"", "{\"\\ud800\":1}", "{\"rope_type\":\"llama3\"}", "{\"rope_type\":\"linear\",\"factor\":0}", "\"gelu\"", "[\"sliding_attention\"]", "[[[\"global\"],2147483647]]", "[[[\"global\"],-1]]", "[[[\"global\",\"local\"],1]]", "[[[7],1]]"),
@@ -35,7 +37,7 @@ public sealed class HostileFileTests : IDisposable
     {
         Gen<string> name = Gen.Frequency((1, Any("a", "__metadata__", "", "\\ud800", "\\u0000")), (9, Gen.String[Gen.Char['a', 'z'], 1, 6]));
         Gen<(string Name, string Type, int[] Shape, string Bad, int Where)> entry = Gen.Select(name, Any("F32", "BF16", "I64", "U8", "F8_E4M3", "BOOL"), Gen.Int[0, 4].Array[0, 3],
-            Gen.Frequency((12, Gen.Const("")), (1, s_value)), Gen.Int[0, 4], (n, t, shape, bad, where) => (n, t, shape, bad, where));
+            Gen.Frequency((12, Gen.Const("")), (1, _values)), Gen.Int[0, 4], (n, t, shape, bad, where) => (n, t, shape, bad, where));
         Gen<(string, int)> header = Gen.Select(entry.Array[0, 4], Gen.Frequency((8, Gen.Const(0)), (1, Gen.Int[-4, 4])), (entries, shift) =>
         {
             int at = 0;
@@ -43,7 +45,7 @@ public sealed class HostileFileTests : IDisposable
             foreach (var (n, type, shape, bad, where) in entries)
             {
                 int from = at;
-                at += shape.Aggregate(DTypes.Named(type)!.Size, (product, size) => product * size) + shift;
+                at += shape.Aggregate(SafetensorsDTypes.FindByName(type)!.Size, (product, size) => product * size) + shift;
                 string[] fields = [$"\"{type}\"", $"[{string.Join(",", shape)}]", $"{from}", $"{at}"];
                 if (bad.Length > 0 && where < 4) fields[where] = bad;
                 parts.Add($"\"{n}\":" + (bad.Length > 0 && where == 4 ? bad : $"{{\"dtype\":{fields[0]},\"shape\":{fields[1]},\"data_offsets\":[{fields[2]},{fields[3]}]}}"));
@@ -69,7 +71,7 @@ public sealed class HostileFileTests : IDisposable
             })) read++;
             else refused++;
             Assert.Equal(mapped, FileMapping.LiveCount);
-        }, iter: 1500 * s_times, threads: 1);
+        }, iter: 1500 * _iterationFactor, threads: 1);
         Assert.True(read > 20 && refused > 20, $"{read} read, {refused} refused"); // or the generator tests nothing
     }
 
@@ -78,8 +80,8 @@ public sealed class HostileFileTests : IDisposable
     {
         using (NewDisposeScope()) SafetensorsWriter.Write(_folder.File("m.safetensors"), new Dictionary<string, Tensor> { ["a"] = ones(2) });
         Gen<string> shard = Any("\"m.safetensors\"", "\"none.safetensors\"", "\"../m.safetensors\"", "\"m.bin\"", "\"\\u0000.safetensors\"", "\"\\ud800.safetensors\"", "\".safetensors\"");
-        Gen<string> map = Gen.Select(Any("a", "b", "\\ud800", "a"), Gen.OneOf(shard, s_value), (n, v) => $"\"{n}\":{v}").Array[0, 3].Select(e => $"{{{string.Join(",", e)}}}");
-        Gen.OneOf(Gen.OneOf(map, s_value).Select(m => $"{{\"weight_map\":{m}}}"), s_value, map).Sample(text =>
+        Gen<string> map = Gen.Select(Any("a", "b", "\\ud800", "a"), Gen.OneOf(shard, _values), (n, v) => $"\"{n}\":{v}").Array[0, 3].Select(e => $"{{{string.Join(",", e)}}}");
+        Gen.OneOf(Gen.OneOf(map, _values).Select(m => $"{{\"weight_map\":{m}}}"), _values, map).Sample(text =>
         {
             _folder.Write("model.safetensors.index.json", text);
             Holds(text.Length, () =>
@@ -88,18 +90,18 @@ public sealed class HostileFileTests : IDisposable
                 using Checkpoint checkpoint = Checkpoint.Open(_folder.Path);
                 foreach (string tensor in checkpoint.Names) checkpoint.Read(tensor).Dispose();
             });
-        }, iter: 500 * s_times, threads: 1);
+        }, iter: 500 * _iterationFactor, threads: 1);
     }
 
     [Theory]
     [MemberData(nameof(Architectures))]
     public void Config_DescribesATree_OrIsRefused(string architecture)
     {
-        string good = TinyModel.LikeLlama(architecture, groups: 2, layers: 2);
+        string good = TinyModel.LikeLlama(architecture, kvHeads: 2, layers: 2);
         string[] keys = [.. JsonNode.Parse(good)!.AsObject().Select(p => p.Key), "rope_scaling", "rope_parameters", "hidden_act", "activation_function", "layer_types", "torch_dtype",
             "tie_word_embeddings", "n_embd", "n_layer", "n_head", "n_inner", "n_positions", "attention_layers", "attention_types", "attention_types", "num_layers", "rotary_pct", "rotary_dim", "word_embed_proj_dim",
             "ffn_dim", "num_kv_heads", "new_decoder_architecture", "multi_query", "alibi", "query_pre_attn_scalar", "mlp_only_layers", "decoder_sparse_step", "final_logit_softcapping"];
-        Gen<(string, string)[]> changes = Gen.Select(Any(keys), s_value).Array[1, 4];
+        Gen<(string, string)[]> changes = Gen.Select(Any(keys), _values).Array[1, 4];
         changes.Sample(change =>
         {
             // written as text: a parser in between would refuse what a file can hold
@@ -111,7 +113,7 @@ public sealed class HostileFileTests : IDisposable
                 ModelFolder folder = ModelStore.Find(_folder.Path);
                 using LoadedModel shapes = ModelLoader.LoadShapes(folder, ModelLoader.ReadConfig(folder));
             }, most: 256 << 20);
-        }, iter: 60 * s_times, threads: 1);
+        }, iter: 60 * _iterationFactor, threads: 1);
     }
 
     [Fact]
@@ -143,8 +145,8 @@ public sealed class HostileFileTests : IDisposable
             File.WriteAllBytes(files[which], bad);
             if (Holds(0, () => ModelLoader.Load(_folder.Path, null, new LoadOptions { Adapter = adapter.Path }).Dispose(), most: 64 << 20)) loaded++;
             File.WriteAllBytes(files[which], good[which]);
-        }, iter: 600 * s_times, threads: 1);
-        Assert.InRange(loaded, 1, 599 * s_times);
+        }, iter: 600 * _iterationFactor, threads: 1);
+        Assert.InRange(loaded, 1, 599 * _iterationFactor);
     }
 
     [Fact]
@@ -153,13 +155,13 @@ public sealed class HostileFileTests : IDisposable
         TinyModel.Write(_folder, TinyModel.GPT2());
         using TempFolder adapter = new();
         string[] keys = ["r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "peft_type", "modules_to_save", "bias", "use_dora", "init_lora_weights", "target_modules", "layer_replication"];
-        Gen<string> value = Gen.OneOf(s_value, Any("{\"c_attn\":2}", "{\"(a+)+\":2}", "{\"(?=x)\":1}", "{\"[\":1}", "{\"((a{1,1000}){1,1000}){1,1000}\":1}", "{\"\":4}", "\"none\"", "\"LORA\""));
+        Gen<string> value = Gen.OneOf(_values, Any("{\"c_attn\":2}", "{\"(a+)+\":2}", "{\"(?=x)\":1}", "{\"[\":1}", "{\"((a{1,1000}){1,1000}){1,1000}\":1}", "{\"\":4}", "\"none\"", "\"LORA\""));
         Gen.Select(Any(keys), value).Array[1, 3].Sample(change =>
         {
             AdapterFiles.Write(adapter, ["transformer.h.0.attn.c_attn"], rank: 2, shape: _ => (48, 16),
                 config: $$"""{ "peft_type": "LORA", "r": 2 {{string.Concat(change.Select(c => $", \"{c.Item1}\": {c.Item2}"))}} }""");
             Holds(0, () => ModelLoader.Load(_folder.Path, null, new LoadOptions { Adapter = adapter.Path }).Dispose(), most: 64 << 20);
-        }, iter: 300 * s_times, threads: 1);
+        }, iter: 300 * _iterationFactor, threads: 1);
     }
 
     private static Gen<string> Any(params string[] values) => Gen.Int[0, values.Length - 1].Select(i => values[i]);

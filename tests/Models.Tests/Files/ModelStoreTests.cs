@@ -1,4 +1,6 @@
+using Ndif.Models.Files;
 using Ndif.Protocol;
+
 
 namespace Ndif.Models.Tests.Files;
 

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using Ndif.Models.Files;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Tests.Files;

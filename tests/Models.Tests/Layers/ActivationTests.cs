@@ -1,4 +1,5 @@
 using System.Text;
+using Ndif.Models.Config;
 using Ndif.Models.Layers;
 using static TorchSharp.torch;
 

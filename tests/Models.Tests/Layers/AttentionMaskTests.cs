@@ -9,8 +9,8 @@ public sealed class AttentionMaskTests
     public void Mask_HidesTheFuturePaddingAndWhatIsBeyondTheWindow()
     {
         using var scope = NewDisposeScope();
-        Tensor padding = tensor(new long[,] { { 0, 1, 1, 1, 1 } });                             // [1, keys]
-        Tensor mask = AttentionMask.Causal(padding, 3, ScalarType.Float32, window: 3) == 0;     // [1, 1, tokens, keys]
+        Tensor padding = tensor(new long[,] { { 0, 1, 1, 1, 1 } });                             // [1, kvSeq]
+        Tensor mask = AttentionMask.Causal(padding, 3, ScalarType.Float32, window: 3) == 0;     // [1, 1, seq, kvSeq]
         Assert.Equal([1, 1, 3, 5], mask.shape);
         Assert.Equal("01100 01110 00111", string.Join(' ', Enumerable.Range(0, 3).Select(i =>
             string.Concat(mask[0, 0, i].data<bool>().ToArray().Select(visible => visible ? '1' : '0')))));

@@ -1,4 +1,5 @@
-using Ndif.Models.Tests.Architectures;
+using Ndif.Models.Config;
+using Ndif.Models.Loading;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Tests.Layers;
@@ -26,10 +27,10 @@ public sealed class RotaryFrequenciesTests
         using LoadedModel model = Load(folder, scaling);
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
-        Tensor shorter = TinyModel.Ids(1, 5, 1), longer = TinyModel.Ids(1, 12, 2);                          // [1, tokens]
+        Tensor shorter = TinyModel.Ids(1, 5, 1), longer = TinyModel.Ids(1, 12, 2);                          // [1, seq]
         Tensor ids = cat([cat([zeros([1, 7], ScalarType.Int64), shorter], 1), longer]), mask = ones_like(ids); // [2, 12]
         mask[0, ..7] = 0;
-        Tensor together = TinyModel.Logits(model, ids, mask);                                               // [2, 12, vocabulary]
+        Tensor together = TinyModel.Logits(model, ids, mask);                                               // [2, 12, vocab]
         Assert.InRange(TinyModel.Difference(TinyModel.Logits(model, shorter)[0], together[0].narrow(0, 7, 5)), 0, 1e-4);
         Assert.InRange(TinyModel.Difference(TinyModel.Logits(model, longer)[0], together[1]), 0, 1e-4);
         // and the length does matter: the first tokens of the long row are not what they are without the rest
@@ -46,18 +47,18 @@ public sealed class RotaryFrequenciesTests
         using LoadedModel model = Load(folder, scaling);
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
-        Assert.True(model.Root.DependsOnLength);
+        Assert.True(model.Root.HasLengthDependentRope);
         Tensor ids = TinyModel.Ids(1, 12, 5), mask = ones_like(ids);                                        // [1, 12]
         using KeyValueCache cache = model.NewCache();
         TinyModel.Logits(model, ids.narrow(1, 0, 7), mask.narrow(1, 0, 7), cache);
         TinyModel.Logits(model, ids.narrow(1, 7, 1), mask.narrow(1, 0, 8), cache);
-        Tensor grown = TinyModel.Logits(model, ids.narrow(1, 8, 1), mask.narrow(1, 0, 9), cache)[0];        // [1, vocabulary]
-        Tensor whole = TinyModel.Logits(model, ids.narrow(1, 0, 9))[0].narrow(0, 8, 1);                     // [1, vocabulary]
+        Tensor grown = TinyModel.Logits(model, ids.narrow(1, 8, 1), mask.narrow(1, 0, 9), cache)[0];        // [1, vocab]
+        Tensor whole = TinyModel.Logits(model, ids.narrow(1, 0, 9))[0].narrow(0, 8, 1);                     // [1, vocab]
         Assert.True(TinyModel.Difference(whole, grown) > 1e-3);
 
         using KeyValueCache second = model.NewCache();
         TinyModel.Logits(model, ids.narrow(1, 0, 10), mask.narrow(1, 0, 10), second);                       // a long prompt at once
-        Tensor last = TinyModel.Logits(model, ids.narrow(1, 10, 1), mask.narrow(1, 0, 11), second)[0];      // [1, vocabulary]
+        Tensor last = TinyModel.Logits(model, ids.narrow(1, 10, 1), mask.narrow(1, 0, 11), second)[0];      // [1, vocab]
         double off = TinyModel.Difference(TinyModel.Logits(model, ids.narrow(1, 0, 11))[0].narrow(0, 10, 1), last);
         Assert.True(scaling == Long ? off < 1e-4 : off > 1e-4); // dynamic frequencies go on changing, long ones do not
     }

@@ -1,9 +1,9 @@
-using Ndif.Models.Tests.Architectures;
+using Ndif.Models.Loading;
 using Ndif.Protocol;
 using static TorchSharp.torch;
 using Tensor = TorchSharp.torch.Tensor;
 
-namespace Ndif.Models.Tests;
+namespace Ndif.Models.Tests.Loading;
 
 /// <summary>
 /// There is one device with numbers on a machine without GPUs. The meta device is a second one all the same: whatever is not brought
@@ -27,7 +27,7 @@ public sealed class DeviceMapTests : IDisposable
         using (LoadedModel whole = TinyModel.Load(_folder.Path))
         {
             (first, second) = ($"{whole.Root.Names.Layers}.0", $"{whole.Root.Names.Layers}.1");
-            List<SiteModule> parts = [.. DeviceMap.Over(CPU).Place(whole.Root).Select(p => p.Part)];
+            List<SiteModule> parts = [.. DeviceMap.Over(CPU).Assign(whole.Root).Select(p => p.Part)];
             int last = parts.FindIndex(p => p.Path == first); // on the first device, with what has no weights: positions
             map = parts.ToDictionary(p => p.Path, p => p.Path == whole.Root.Names.FinalNorm || p.Name == "project_out" ? META // OPT's stand before the layers
                 : parts.IndexOf(p) <= last || (p.Parameters.Count == 0 && p.Children.Count == 0) ? CPU : META);
@@ -37,13 +37,13 @@ public sealed class DeviceMapTests : IDisposable
         using var nothing = no_grad();
         using KeyValueCache cache = model.NewCache();
         var outputs = new DeviceRecorder();
-        var everywhere = new SiteObserver?[model.Modules.Count];
+        var everywhere = new SiteHook?[model.Modules.Count];
         Array.Fill(everywhere, outputs);
         foreach (int tokens in (int[])[4, 1])
         {
             Tensor ids = TinyModel.Ids(2, tokens, 3), mask = ones([2, cache.Length + tokens], ScalarType.Int64);
             Tensor positions = arange(cache.Length, cache.Length + tokens).unsqueeze(0).expand(2, tokens);
-            using (SiteObserver.Watch(everywhere))
+            using (SiteHook.Register(everywhere))
                 model.Root.Children[0].Run(new Arguments([], [new("input_ids", ids), new("attention_mask", mask), new("position_ids", positions), new("past_key_values", cache)])); // not the root: numbers cannot come back from meta
             Assert.Equal(TorchSharp.DeviceType.CPU, outputs.Seen[first]);
             Assert.Equal(TorchSharp.DeviceType.META, outputs.Seen[second]);
@@ -56,7 +56,7 @@ public sealed class DeviceMapTests : IDisposable
         TinyModel.Write(_folder, TinyModel.GPT2(layers: 6));
         DeviceMap map = DeviceMap.Parse("cuda:0, cuda:1, cuda:2");
         using LoadedModel model = TinyModel.Load(_folder.Path);
-        var placed = map.Place(model.Root);
+        var placed = map.Assign(model.Root);
         Assert.Equal(["transformer.wte", "transformer.wpe", "transformer.drop", .. Enumerable.Range(0, 6).Select(i => $"transformer.h.{i}"), "transformer.ln_f", "lm_head"],
             placed.Select(p => p.Part.Path));
         Assert.Equal([0, 0, 0], placed.Take(3).Select(p => p.Device.index));
@@ -77,10 +77,10 @@ public sealed class DeviceMapTests : IDisposable
         Tensor ids = TinyModel.Ids(2, 5, 1);
         Tensor expected = TinyModel.Logits(plain, ids);
         Assert.True(expected.Equals(TinyModel.Logits(spread, ids)));
-        var everywhere = new SiteObserver?[spread.Modules.Count];
+        var everywhere = new SiteHook?[spread.Modules.Count];
         DeviceRecorder all = new();
         Array.Fill(everywhere, all);
-        using (SiteObserver.Watch(everywhere)) Assert.True(expected.Equals(TinyModel.Logits(spread, ids)));
+        using (SiteHook.Register(everywhere)) Assert.True(expected.Equals(TinyModel.Logits(spread, ids)));
         Assert.Contains("", all.Seen);
         Assert.Contains("model.layers.2", all.Seen);
     }
@@ -105,7 +105,7 @@ public sealed class DeviceMapTests : IDisposable
     private LoadedModel Load(DeviceMap map) =>
         ModelLoader.Load(_folder.Path, null, new LoadOptions { DeviceMap = map }, cancellationToken: TestContext.Current.CancellationToken);
 
-    private sealed class DeviceRecorder : SiteObserver
+    private sealed class DeviceRecorder : SiteHook
     {
         public Dictionary<string, TorchSharp.DeviceType> Seen { get; } = [];
 

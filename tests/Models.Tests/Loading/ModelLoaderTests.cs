@@ -1,3 +1,5 @@
+using Ndif.Models.Files;
+using Ndif.Models.Loading;
 using Ndif.Protocol;
 using static TorchSharp.torch;
 using Tensor = TorchSharp.torch.Tensor;
@@ -40,9 +42,9 @@ public sealed class ModelLoaderTests : IDisposable
         Tensor ids = TinyModel.Ids(1, 3, 1);
         long before = Tensor.TotalCount, most = 0;
         Counting counting = new(() => most = Math.Max(most, Tensor.TotalCount - before));
-        var observers = new SiteObserver?[model.Modules.Count];
+        var observers = new SiteHook?[model.Modules.Count];
         observers[model.Module("transformer.h.11.mlp.act")!.Index] = counting;
-        using (SiteObserver.Watch(observers)) TinyModel.Logits(model, ids);
+        using (SiteHook.Register(observers)) TinyModel.Logits(model, ids);
         Assert.InRange(most, 1, 60); // one block's tensors and one result of each earlier block, not 12 blocks' tensors
     }
 
@@ -188,7 +190,7 @@ public sealed class ModelLoaderTests : IDisposable
         ModelFolder folder = ModelStore.Find(_folder.Path);
         using LoadedModel model = ModelLoader.LoadShapes(folder, ModelLoader.ReadConfig(folder));
         Tensor ids = zeros([2, 5], ScalarType.Int64, META);
-        Assert.Equal([2, 5, model.Root.Config.Vocabulary], TinyModel.Logits(model, ids).shape);
+        Assert.Equal([2, 5, model.Root.Config.VocabSize], TinyModel.Logits(model, ids).shape);
     }
 
     [Fact]
@@ -224,7 +226,7 @@ public sealed class ModelLoaderTests : IDisposable
         }
     }
 
-    private sealed class Counting(Action count) : SiteObserver
+    private sealed class Counting(Action count) : SiteHook
     {
         public override object? Call(SiteModule module, Arguments arguments)
         {

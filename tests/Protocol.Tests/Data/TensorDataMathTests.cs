@@ -2,21 +2,21 @@ namespace Ndif.Protocol.Tests.Data;
 
 public sealed class TensorDataMathTests
 {
-    private static readonly TensorData s_matrix = TensorData.FromArray(new float[] { 1, 5, 3, 4, 2, 6 }, 2, 3);
+    private static readonly TensorData _matrix = TensorData.FromArray(new float[] { 1, 5, 3, 4, 2, 6 }, 2, 3);
 
     [Fact]
     public void Reductions_OverAll_AndAlongADimension()
     {
-        Assert.Equal(5, s_matrix.ArgMax().Item<long>());
-        Assert.Equal([1L, 2], s_matrix.ArgMax(-1).ToArray<long>());
-        Assert.Equal([0L, 1], s_matrix.ArgMin(1).ToArray<long>());
-        Assert.Equal([4f, 5, 6], s_matrix.Max(0).ToArray<float>());
-        Assert.Equal(1, s_matrix.Min().Item<float>());
-        Assert.Equal([9f, 12], s_matrix.Sum(1).ToArray<float>());
-        Assert.Equal(3.5, s_matrix.Mean().Item<double>());
+        Assert.Equal(5, _matrix.ArgMax().Item<long>());
+        Assert.Equal([1L, 2], _matrix.ArgMax(-1).ToArray<long>());
+        Assert.Equal([0L, 1], _matrix.ArgMin(1).ToArray<long>());
+        Assert.Equal([4f, 5, 6], _matrix.Max(0).ToArray<float>());
+        Assert.Equal(1, _matrix.Min().Item<float>());
+        Assert.Equal([9f, 12], _matrix.Sum(1).ToArray<float>());
+        Assert.Equal(3.5, _matrix.Mean().Item<double>());
         Assert.Equal(5, TensorData.FromArray(new float[] { 3, 4 }).Norm().Item<float>());
-        Assert.Equal(0, s_matrix.Sum().Shape.Length);
-        Assert.Equal([2], s_matrix.Sum(1).Shape.ToArray());
+        Assert.Equal(0, _matrix.Sum().Shape.Length);
+        Assert.Equal([2], _matrix.Sum(1).Shape.ToArray());
     }
 
     [Fact]
@@ -42,31 +42,31 @@ public sealed class TensorDataMathTests
     [Fact]
     public void TopK_IsSorted_PerRow()
     {
-        (TensorData values, TensorData indices) = s_matrix.TopK(2);
+        (TensorData values, TensorData indices) = _matrix.TopK(2);
         Assert.Equal([5f, 3, 6, 4], values.ToArray<float>());
         Assert.Equal([1L, 2, 2, 0], indices.ToArray<long>());
         Assert.Equal([2, 2], indices.Shape.ToArray());
-        Assert.Throws<ArgumentOutOfRangeException>(() => s_matrix.TopK(4));
+        Assert.Throws<ArgumentOutOfRangeException>(() => _matrix.TopK(4));
     }
 
     [Fact]
     public void Softmax_SumsToOne()
     {
         Assert.True(TensorData.FromArray(new[] { 0.0900f, 0.2447f, 0.6652f }).AllClose(TensorData.FromArray(new float[] { 1, 2, 3 }).Softmax(), atol: 1e-4));
-        Assert.True(TensorData.Ones([3]).AllClose(s_matrix.Softmax(0).Sum(0)));
+        Assert.True(TensorData.Ones([3]).AllClose(_matrix.Softmax(0).Sum(0)));
     }
 
     [Fact]
     public void Arithmetic_Broadcasts()
     {
         TensorData row = TensorData.FromArray(new float[] { 10, 20, 30 }), column = TensorData.FromArray(new float[] { 1, 2 }, 2, 1);
-        Assert.Equal([11f, 25, 33, 14, 22, 36], (s_matrix + row).ToArray<float>());
-        Assert.Equal([0f, 4, 2, 2, 0, 4], (s_matrix - column).ToArray<float>());
+        Assert.Equal([11f, 25, 33, 14, 22, 36], (_matrix + row).ToArray<float>());
+        Assert.Equal([0f, 4, 2, 2, 0, 4], (_matrix - column).ToArray<float>());
         Assert.Equal([2, 3], (row * column).Shape.ToArray());
         Assert.Equal([10f, 20, 30, 20, 40, 60], (row * column).ToArray<float>());
-        Assert.Equal([2f, 10, 6, 8, 4, 12], (2 * s_matrix).ToArray<float>());
+        Assert.Equal([2f, 10, 6, 8, 4, 12], (2 * _matrix).ToArray<float>());
         Assert.Equal([0.5f, 1], (TensorData.FromArray(new float[] { 1, 2 }) / 2).ToArray<float>());
-        Assert.Throws<ShapeMismatchException>(() => s_matrix + TensorData.Zeros([2]));
+        Assert.Throws<ShapeMismatchException>(() => _matrix + TensorData.Zeros([2]));
     }
 
     [Fact]
@@ -82,24 +82,24 @@ public sealed class TensorDataMathTests
     public void MatMul_OfMatricesAndVectors()
     {
         TensorData vector = TensorData.FromArray(new float[] { 1, 0, 2 });
-        Assert.Equal([7f, 16], s_matrix.MatMul(vector).ToArray<float>());
-        Assert.Equal([2], s_matrix.MatMul(vector).Shape.ToArray());
-        Assert.Equal([9f, 9, 15], TensorData.FromArray(new float[] { 1, 2 }).MatMul(s_matrix)[..].ToArray<float>());
+        Assert.Equal([7f, 16], _matrix.MatMul(vector).ToArray<float>());
+        Assert.Equal([2], _matrix.MatMul(vector).Shape.ToArray());
+        Assert.Equal([9f, 9, 15], TensorData.FromArray(new float[] { 1, 2 }).MatMul(_matrix)[..].ToArray<float>());
         Assert.Equal(5, vector.MatMul(vector).Item<float>());
-        Assert.Equal([2, 2], s_matrix.MatMul(s_matrix.Reshape(3, 2)).Shape.ToArray());
-        Assert.Throws<ShapeMismatchException>(() => s_matrix.MatMul(s_matrix));
+        Assert.Equal([2, 2], _matrix.MatMul(_matrix.Reshape(3, 2)).Shape.ToArray());
+        Assert.Throws<ShapeMismatchException>(() => _matrix.MatMul(_matrix));
     }
 
     [Fact]
     public void Comparison_OfWholeTensors()
     {
-        Assert.True(s_matrix.SameAs(s_matrix + 0));
-        Assert.False(s_matrix.SameAs(s_matrix.To(DType.Float64)));
-        Assert.True(s_matrix.AllClose(s_matrix + 1e-7));
-        Assert.Equal(0.5, s_matrix.MaxAbsDifference(s_matrix - 0.5), 6);
+        Assert.True(_matrix.SameAs(_matrix + 0));
+        Assert.False(_matrix.SameAs(_matrix.To(DType.Float64)));
+        Assert.True(_matrix.AllClose(_matrix + 1e-7));
+        Assert.Equal(0.5, _matrix.MaxAbsDifference(_matrix - 0.5), 6);
         TensorData infinite = TensorData.FromArray(new[] { float.PositiveInfinity });
         Assert.True(infinite.AllClose(infinite));
         Assert.Equal(0, infinite.MaxAbsDifference(infinite));
-        Assert.Throws<ShapeMismatchException>(() => s_matrix.AllClose(TensorData.Zeros([1])));
+        Assert.Throws<ShapeMismatchException>(() => _matrix.AllClose(TensorData.Zeros([1])));
     }
 }

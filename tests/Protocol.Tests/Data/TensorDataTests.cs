@@ -4,15 +4,15 @@ namespace Ndif.Protocol.Tests.Data;
 
 public sealed class TensorDataTests
 {
-    private static readonly TensorData s_matrix = TensorData.FromArray(new float[] { 1, 2, 3, 4, 5, 6 }, 2, 3);
+    private static readonly TensorData _matrix = TensorData.FromArray(new float[] { 1, 2, 3, 4, 5, 6 }, 2, 3);
 
     [Fact]
     public void Wire_KeepsTypeShapeAndBytes()
     {
         foreach (DType type in Enum.GetValues<DType>().Where(t => t is not (DType.Complex64 or DType.Complex128)))
         {
-            TensorData tensor = s_matrix.To(type);
-            TensorData back = TensorData.From(Tensor.Parser.ParseFrom(Google.Protobuf.MessageExtensions.ToByteArray(tensor.ToProto())));
+            TensorData tensor = _matrix.To(type);
+            TensorData back = TensorData.FromProto(Tensor.Parser.ParseFrom(Google.Protobuf.MessageExtensions.ToByteArray(tensor.ToProto())));
             Assert.True(tensor.SameAs(back), $"{type}");
         }
     }
@@ -20,10 +20,10 @@ public sealed class TensorDataTests
     [Fact]
     public void Wire_RefusesWhatDoesNotFit()
     {
-        Assert.Equal(ErrorCode.CorruptData, Assert.Throws<NdifException>(() => TensorData.From(new Tensor { Dtype = DataType.Float32, Shape = { 3 }, Inline = Google.Protobuf.ByteString.CopyFrom(1, 2) })).Code);
-        Assert.Equal(ErrorCode.CorruptData, Assert.Throws<NdifException>(() => TensorData.From(new Tensor { Dtype = (DataType)99, Inline = Google.Protobuf.ByteString.Empty })).Code);
-        Assert.Equal(ErrorCode.CorruptData, Assert.Throws<NdifException>(() => TensorData.From(new Tensor { Dtype = DataType.Float32 })).Code);
-        Assert.Equal(ErrorCode.CorruptData, Assert.Throws<NdifException>(() => TensorData.From(new Tensor { Dtype = DataType.Float32, Shape = { long.MaxValue, 4 }, Inline = Google.Protobuf.ByteString.Empty })).Code);
+        Assert.Equal(ErrorCode.CorruptData, Assert.Throws<NdifException>(() => TensorData.FromProto(new Tensor { Dtype = DataType.Float32, Shape = { 3 }, Inline = Google.Protobuf.ByteString.CopyFrom(1, 2) })).Code);
+        Assert.Equal(ErrorCode.CorruptData, Assert.Throws<NdifException>(() => TensorData.FromProto(new Tensor { Dtype = (DataType)99, Inline = Google.Protobuf.ByteString.Empty })).Code);
+        Assert.Equal(ErrorCode.CorruptData, Assert.Throws<NdifException>(() => TensorData.FromProto(new Tensor { Dtype = DataType.Float32 })).Code);
+        Assert.Equal(ErrorCode.CorruptData, Assert.Throws<NdifException>(() => TensorData.FromProto(new Tensor { Dtype = DataType.Float32, Shape = { long.MaxValue, 4 }, Inline = Google.Protobuf.ByteString.Empty })).Code);
     }
 
     [Fact]
@@ -69,8 +69,8 @@ public sealed class TensorDataTests
     [Fact]
     public void Span_IsOfTheElementTypeOnly()
     {
-        Assert.Equal(6, s_matrix.Span<float>().Length);
-        Assert.Contains("float32, not int64", Assert.Throws<InvalidOperationException>(() => s_matrix.Span<long>().Length).Message, StringComparison.Ordinal);
+        Assert.Equal(6, _matrix.Span<float>().Length);
+        Assert.Contains("float32, not int64", Assert.Throws<InvalidOperationException>(() => _matrix.Span<long>().Length).Message, StringComparison.Ordinal);
     }
 
     [Theory] // found by fuzzing: multiplied in 64 bits, these come to four bytes
@@ -83,7 +83,7 @@ public sealed class TensorDataTests
     {
         foreach (int bytes in (int[])[0, 4])
         {
-            NdifException refused = Assert.ThrowsAny<NdifException>(() => TensorData.From(new Tensor { Dtype = DataType.Float32, Shape = { shape }, Inline = ByteString.CopyFrom(new byte[bytes]) }));
+            NdifException refused = Assert.ThrowsAny<NdifException>(() => TensorData.FromProto(new Tensor { Dtype = DataType.Float32, Shape = { shape }, Inline = ByteString.CopyFrom(new byte[bytes]) }));
             Assert.Equal(ErrorCode.CorruptData, refused.Code);
         }
     }

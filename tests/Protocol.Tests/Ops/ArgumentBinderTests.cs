@@ -1,27 +1,29 @@
+using Ndif.Protocol.Ops;
+
 namespace Ndif.Protocol.Tests.Ops;
 
 public sealed class ArgumentBinderTests
 {
-    private static readonly object s_node = new Placeholder();
+    private static readonly object _node = new Placeholder();
 
     [Fact]
     public void Bind_FillsInDefaults() =>
-        Assert.Equal([s_node, 5L, -1L, true, true], ArgumentBinder.Bind(OpTable.Get("topk"), [s_node, 5L]));
+        Assert.Equal([_node, 5L, -1L, true, true], ArgumentBinder.Bind(OpTable.Get("topk"), [_node, 5L]));
 
     [Fact]
     public void Bind_PutsKeywordsInTheirPlaces() =>
-        Assert.Equal([s_node, 2L, 1L, false, true], ArgumentBinder.Bind(OpTable.Get("topk"), [s_node], new Dictionary<string, object?> { ["largest"] = false, ["dim"] = 1L, ["k"] = 2L }));
+        Assert.Equal([_node, 2L, 1L, false, true], ArgumentBinder.Bind(OpTable.Get("topk"), [_node], new Dictionary<string, object?> { ["largest"] = false, ["dim"] = 1L, ["k"] = 2L }));
 
     [Fact]
     public void Bind_TakesInputForSelf() =>
-        Assert.Equal(s_node, ArgumentBinder.Bind(OpTable.Get("relu"), [], new Dictionary<string, object?> { ["input"] = s_node })[0]);
+        Assert.Equal(_node, ArgumentBinder.Bind(OpTable.Get("relu"), [], new Dictionary<string, object?> { ["input"] = _node })[0]);
 
     [Fact]
     public void ANodeFitsEveryParameter()
     {
         foreach (OpSchema row in OpTable.Rows.Values)
-            Assert.Equal(row.Parameters.Count, ArgumentBinder.Bind(row, [.. row.Parameters.Where(p => !p.KeywordOnly).Select(_ => s_node)],
-                row.Parameters.Where(p => p.KeywordOnly).ToDictionary(p => p.Name, object? (_) => s_node)).Length);
+            Assert.Equal(row.Parameters.Count, ArgumentBinder.Bind(row, [.. row.Parameters.Where(p => !p.KeywordOnly).Select(_ => _node)],
+                row.Parameters.Where(p => p.KeywordOnly).ToDictionary(p => p.Name, object? (_) => _node)).Length);
     }
 
     [Theory]
@@ -33,13 +35,13 @@ public sealed class ArgumentBinderTests
     public void Bind_SaysWhatIsWrong(string op, int positional, string keyword, string message)
     {
         Dictionary<string, object?> keywords = keyword.Length == 0 ? [] : new() { [keyword] = 0L };
-        var error = Assert.Throws<BadProgramException>(() => ArgumentBinder.Bind(OpTable.Get(op), [.. Enumerable.Repeat(s_node, positional)], keywords));
+        var error = Assert.Throws<BadProgramException>(() => ArgumentBinder.Bind(OpTable.Get(op), [.. Enumerable.Repeat(_node, positional)], keywords));
         Assert.Equal(ErrorCode.BadArgument, error.Code);
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
         Assert.Contains(OpTable.Get(op).Text, error.Message, StringComparison.Ordinal);
     }
 
-    public static TheoryData<string, object?, string> Misfits => new()
+    public static TheoryData<string, object?, string> InvalidArguments => new()
     {
         { "softmax", "last", "softmax(): argument 'dim' (position 2) must be int, not str." },
         { "softmax", 0.5, "must be int, not float" },
@@ -53,19 +55,19 @@ public sealed class ArgumentBinderTests
     };
 
     [Theory]
-    [MemberData(nameof(Misfits))]
+    [MemberData(nameof(InvalidArguments))]
     public void Bind_ChecksTypes(string op, object? second, string message) =>
-        Assert.Contains(message, Assert.Throws<BadProgramException>(() => ArgumentBinder.Bind(OpTable.Get(op), [s_node, second])).Message, StringComparison.Ordinal);
+        Assert.Contains(message, Assert.Throws<BadProgramException>(() => ArgumentBinder.Bind(OpTable.Get(op), [_node, second])).Message, StringComparison.Ordinal);
 
     [Fact]
     public void Bind_TakesWhatPyTorchTakes()
     {
-        ArgumentBinder.Bind(OpTable.Get("sum"), [s_node, 1L]);                                          // one dimension for a list
-        ArgumentBinder.Bind(OpTable.Get("sum"), [s_node, null]);
-        ArgumentBinder.Bind(OpTable.Get("view"), [s_node, new List<object?> { s_node, -1L }]);          // a node in a list
-        ArgumentBinder.Bind(OpTable.Get("getitem"), [s_node, new object?[] { EllipsisMark.Instance, null, 1L, new Stride(1, null, 2) }]);
-        ArgumentBinder.Bind(OpTable.Get("index_select"), [s_node, 0L, new List<object?> { 1L, 2L }]);   // numbers for a tensor
-        ArgumentBinder.Bind(OpTable.Get("add"), [s_node, TensorData.Zeros([2])]);
+        ArgumentBinder.Bind(OpTable.Get("sum"), [_node, 1L]);                                          // one dimension for a list
+        ArgumentBinder.Bind(OpTable.Get("sum"), [_node, null]);
+        ArgumentBinder.Bind(OpTable.Get("view"), [_node, new List<object?> { _node, -1L }]);          // a node in a list
+        ArgumentBinder.Bind(OpTable.Get("getitem"), [_node, new object?[] { IndexEllipsis.Instance, null, 1L, new IndexSlice(1, null, 2) }]);
+        ArgumentBinder.Bind(OpTable.Get("index_select"), [_node, 0L, new List<object?> { 1L, 2L }]);   // numbers for a tensor
+        ArgumentBinder.Bind(OpTable.Get("add"), [_node, TensorData.Zeros([2])]);
     }
 
     [Fact]

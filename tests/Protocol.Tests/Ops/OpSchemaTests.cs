@@ -1,3 +1,5 @@
+using Ndif.Protocol.Ops;
+
 namespace Ndif.Protocol.Tests.Ops;
 
 public sealed class OpSchemaTests

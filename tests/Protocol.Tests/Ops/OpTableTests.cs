@@ -1,3 +1,5 @@
+using Ndif.Protocol.Ops;
+
 namespace Ndif.Protocol.Tests.Ops;
 
 public sealed class OpTableTests
@@ -7,7 +9,7 @@ public sealed class OpTableTests
 
     /// <summary>A row may grow at its end; what a recorded program calls must stay.</summary>
     [Fact]
-    public void Names_AreAppendOnly() => Approved.AssertAppendOnly("ops", OpTable.Rows.Keys.Order(StringComparer.Ordinal));
+    public void Names_AreAppendOnly() => ApprovedList.AssertAppendOnly("ops", OpTable.Rows.Keys.Order(StringComparer.Ordinal));
 
     [Fact]
     public void Rows_AreWellFormed()
@@ -34,7 +36,7 @@ public sealed class OpTableTests
     {
         foreach (OpSchema row in OpTable.Rows.Values)
             foreach (OpParameter parameter in row.Parameters.Where(p => p is { HasDefault: true, Default: not null }))
-                Assert.True(ValueForm.Instance.KindOf(parameter.Default).Fits(parameter.Type), $"{row.Text}: {parameter.Name}");
+                Assert.True(ClrArgumentAccessor.Instance.KindOf(parameter.Default).Fits(parameter.Type), $"{row.Text}: {parameter.Name}");
     }
 
     [Theory]

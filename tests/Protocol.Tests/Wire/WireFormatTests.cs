@@ -6,7 +6,7 @@ namespace Ndif.Protocol.Tests.Wire;
 public sealed class WireFormatTests
 {
     [Fact]
-    public void NumbersOnTheWire_AreAppendOnly() => Approved.AssertAppendOnly("wire", Files().SelectMany(Lines));
+    public void NumbersOnTheWire_AreAppendOnly() => ApprovedList.AssertAppendOnly("wire", Files().SelectMany(Lines));
 
     [Fact]
     public void ElementTypes_HaveTheirWireNumbers()

@@ -1,8 +1,9 @@
 using System.Security.Cryptography;
 using System.Text;
 using Ndif.Protocol;
+using Ndif.Queue.Tests.Support;
 
-namespace Ndif.Queue.Tests;
+namespace Ndif.Queue.Tests.Blobs;
 
 /// <summary>What every blob store must do. Each implementation runs all of it.</summary>
 public abstract class BlobStoreContract
@@ -13,10 +14,10 @@ public abstract class BlobStoreContract
     protected abstract IBlobStore Store { get; }
 
     /// <summary>The same blobs as another process sees them.</summary>
-    protected abstract IBlobStore Another(TimeProvider time);
+    protected abstract IBlobStore OpenAnother(TimeProvider time);
 
     /// <summary>How many things lie in it, whatever they are.</summary>
-    protected abstract int Count { get; }
+    protected abstract int StoredCount { get; }
 
     protected static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
@@ -59,9 +60,9 @@ public abstract class BlobStoreContract
         byte[] back = new byte[length];
         await stream.ReadExactlyAsync(back, Cancel);
         Assert.True(bytes.AsSpan().SequenceEqual(back));
-        int before = Count;
+        int before = StoredCount;
         await Assert.ThrowsAsync<FormatException>(() => Store.PutNewAsync((_, _) => throw new FormatException(), Cancel));
-        Assert.Equal(before, Count);
+        Assert.Equal(before, StoredCount);
     }
 
     [Fact]
@@ -85,10 +86,10 @@ public abstract class BlobStoreContract
     {
         byte[] bytes = Encoding.UTF8.GetBytes("the same");
         await PutAsync(bytes);
-        int one = Count;
+        int one = StoredCount;
         BlobRef[] blobs = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => PutAsync(bytes)));
         Assert.Single(blobs.Distinct());
-        Assert.Equal(one, Count);
+        Assert.Equal(one, StoredCount);
     }
 
     [Theory]
@@ -101,7 +102,7 @@ public abstract class BlobStoreContract
             await stream.WriteAsync(new byte[length], token);
             throw new FormatException();
         }, Cancel));
-        Assert.Equal(0, Count);
+        Assert.Equal(0, StoredCount);
     }
 
     [Theory]
@@ -115,8 +116,8 @@ public abstract class BlobStoreContract
     {
         Assert.Null(await Store.OpenAsync(id, Cancel));
         Assert.False(await Store.ExistsAsync(id, Cancel));
-        Assert.False(await Store.MayReadAsync(id, "ana", Cancel));
-        Assert.False(await Store.ReleaseAsync(id, "ana", cancellationToken: Cancel));
+        Assert.False(await Store.CanReadAsync(id, "ana", Cancel));
+        Assert.False(await Store.RevokeAsync(id, "ana", cancellationToken: Cancel));
         NdifException refused = await Assert.ThrowsAsync<NdifException>(() => Store.GrantAsync(id, "ana", cancellationToken: Cancel));
         Assert.Equal(ErrorCode.UnknownBlob, refused.Code);
     }
@@ -125,13 +126,13 @@ public abstract class BlobStoreContract
     public async Task OnlyWhomItWasGranted_MayRead_WhateverTheirName()
     {
         BlobRef blob = await PutAsync([1]);
-        Assert.False(await Store.MayReadAsync(blob.Id, "ana", Cancel));
+        Assert.False(await Store.CanReadAsync(blob.Id, "ana", Cancel));
         await Store.GrantAsync(blob.Id, "ana", cancellationToken: Cancel);
         await Store.GrantAsync(blob.Id, "../../ben", "job/../..", Cancel);
-        Assert.True(await Store.MayReadAsync(blob.Id, "ana", Cancel));
-        Assert.True(await Store.MayReadAsync(blob.Id, "../../ben", Cancel));
-        Assert.False(await Store.MayReadAsync(blob.Id, "cleo", Cancel));
-        Assert.True(await Another(Time).MayReadAsync(blob.Id, "ana", Cancel));
+        Assert.True(await Store.CanReadAsync(blob.Id, "ana", Cancel));
+        Assert.True(await Store.CanReadAsync(blob.Id, "../../ben", Cancel));
+        Assert.False(await Store.CanReadAsync(blob.Id, "cleo", Cancel));
+        Assert.True(await OpenAnother(Time).CanReadAsync(blob.Id, "ana", Cancel));
     }
 
     [Fact]
@@ -141,17 +142,17 @@ public abstract class BlobStoreContract
         await Store.GrantAsync(blob.Id, "ana", "job-1", Cancel);
         await Store.GrantAsync(blob.Id, "ana", "job-2", Cancel);
         await Store.GrantAsync(blob.Id, "ben", cancellationToken: Cancel);
-        Assert.False(await Store.ReleaseAsync(blob.Id, "ana", "job-3", Cancel));
-        Assert.False(await Store.ReleaseAsync(blob.Id, "ana", "job-1", Cancel)); // another job of hers has it
-        Assert.True(await Store.MayReadAsync(blob.Id, "ana", Cancel));
-        Assert.True(await Store.ReleaseAsync(blob.Id, "ana", "job-2", Cancel));
-        Assert.False(await Store.MayReadAsync(blob.Id, "ana", Cancel));
+        Assert.False(await Store.RevokeAsync(blob.Id, "ana", "job-3", Cancel));
+        Assert.False(await Store.RevokeAsync(blob.Id, "ana", "job-1", Cancel)); // another job of hers has it
+        Assert.True(await Store.CanReadAsync(blob.Id, "ana", Cancel));
+        Assert.True(await Store.RevokeAsync(blob.Id, "ana", "job-2", Cancel));
+        Assert.False(await Store.CanReadAsync(blob.Id, "ana", Cancel));
         Assert.True(await Store.ExistsAsync(blob.Id, Cancel));
-        Assert.True(await Store.ReleaseAsync(blob.Id, "ben", cancellationToken: Cancel));
+        Assert.True(await Store.RevokeAsync(blob.Id, "ben", cancellationToken: Cancel));
         Assert.False(await Store.ExistsAsync(blob.Id, Cancel));
-        Assert.Equal(0, Count);
+        Assert.Equal(0, StoredCount);
         await PutAsync([1]);
-        Assert.False(await Store.MayReadAsync(blob.Id, "ben", Cancel));
+        Assert.False(await Store.CanReadAsync(blob.Id, "ben", Cancel));
     }
 
     [Fact]
@@ -164,13 +165,13 @@ public abstract class BlobStoreContract
         Assert.True(await Store.ExistsAsync(used.Id, Cancel));
         Time.Advance(TimeSpan.FromMinutes(40));
         Assert.Null(await Store.OpenAsync(old.Id, Cancel)); // expired, though not swept yet
-        Assert.False(await Store.MayReadAsync(old.Id, "ana", Cancel));
-        Assert.Equal(1, await Store.SweepAsync(Cancel));
+        Assert.False(await Store.CanReadAsync(old.Id, "ana", Cancel));
+        Assert.Equal(1, await Store.DeleteExpiredAsync(Cancel));
         Assert.True(await Store.ExistsAsync(used.Id, Cancel));
         await PutAsync([1]);
-        Assert.False(await Store.MayReadAsync(old.Id, "ana", Cancel));
+        Assert.False(await Store.CanReadAsync(old.Id, "ana", Cancel));
         Time.Advance(TimeSpan.FromMinutes(10));
-        Assert.Equal(0, await Store.SweepAsync(Cancel));
+        Assert.Equal(0, await Store.DeleteExpiredAsync(Cancel));
     }
 
     [Fact]
@@ -181,7 +182,7 @@ public abstract class BlobStoreContract
         Time.Advance(TimeSpan.FromMinutes(50));
         foreach (BlobRef used in blobs.Where((_, i) => i % 3 == 0)) Assert.True(await Store.ExistsAsync(used.Id, Cancel));
         Time.Advance(TimeSpan.FromMinutes(20));
-        Assert.Equal(40, await Store.SweepAsync(Cancel));
+        Assert.Equal(40, await Store.DeleteExpiredAsync(Cancel));
         foreach ((int i, BlobRef blob) in blobs.Index()) Assert.Equal(i % 3 == 0, await Store.ExistsAsync(blob.Id, Cancel));
     }
 
@@ -192,7 +193,7 @@ public abstract class BlobStoreContract
         BlobRef blob = await Store.PutAsync(async (stream, token) =>
         {
             await stream.WriteAsync(bytes, token);
-            await Another(Time).SweepAsync(token);
+            await OpenAnother(Time).DeleteExpiredAsync(token);
         }, Cancel);
         Assert.True(await Store.ExistsAsync(blob.Id, Cancel));
     }

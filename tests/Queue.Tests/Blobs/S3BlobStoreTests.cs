@@ -1,38 +1,39 @@
 using Amazon.Runtime;
 using Ndif.Processes;
 using Ndif.Protocol;
+using Ndif.Queue.Blobs;
 
-namespace Ndif.Queue.Tests;
+namespace Ndif.Queue.Tests.Blobs;
 
 /// <summary>The store on S3, against a stand-in that checks signatures and has the protocol's limits (<see cref="FakeS3"/>).</summary>
 public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
 {
-    private readonly FakeS3 s3;
-    private IBlobStore? store;
+    private readonly FakeS3 _s3;
+    private IBlobStore? _store;
 
-    public S3BlobStoreTests() => s3 = new FakeS3(Time);
+    public S3BlobStoreTests() => _s3 = new FakeS3(Time);
 
-    protected override IBlobStore Store => store!;
+    protected override IBlobStore Store => _store!;
 
-    protected override int Count => s3.Keys.Count() + s3.OpenUploads;
+    protected override int StoredCount => _s3.Keys.Count() + _s3.OpenUploads;
 
     public async ValueTask InitializeAsync()
     {
-        await s3.StartAsync();
-        store = Another(Time);
+        await _s3.StartAsync();
+        _store = OpenAnother(Time);
     }
 
-    public async ValueTask DisposeAsync() => await s3.DisposeAsync();
+    public async ValueTask DisposeAsync() => await _s3.DisposeAsync();
 
-    protected override IBlobStore Another(TimeProvider time) => Open(FakeS3.Secret, time);
+    protected override IBlobStore OpenAnother(TimeProvider time) => Open(FakeS3.Secret, time);
 
     [Fact]
     public async Task EveryKey_IsBehindThePrefix_WhateverAnOwnerIsCalled()
     {
         BlobRef blob = await PutAsync([1]);
         await Store.GrantAsync(blob.Id, "../../ben", "../job", Cancel);
-        Assert.Equal(3, s3.Keys.Count());
-        Assert.All(s3.Keys, key => Assert.Matches("^ndif/lab-1/(blobs/[0-9a-f]{64}|seen/[0-9a-f]{64}|readers/[0-9a-f]{64}/[0-9a-f]{64}[.][0-9a-f]{64})$", key));
+        Assert.Equal(3, _s3.Keys.Count());
+        Assert.All(_s3.Keys, key => Assert.Matches("^ndif/lab-1/(blobs/[0-9a-f]{64}|seen/[0-9a-f]{64}|readers/[0-9a-f]{64}/[0-9a-f]{64}[.][0-9a-f]{64})$", key));
     }
 
     [Fact]
@@ -41,7 +42,7 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
         NdifException refused = await Assert.ThrowsAsync<NdifException>(() => Open("wrong", Time).PutAsync(async (stream, cancel) => await stream.WriteAsync(new byte[] { 1 }, cancel), Cancel));
         Assert.Equal((ErrorCode.Unavailable, true), (refused.Code, refused.Error.Retryable));
         Assert.DoesNotContain("wrong", refused.ToString(), StringComparison.Ordinal);
-        Assert.Equal(0, Count);
+        Assert.Equal(0, StoredCount);
     }
 
     [Theory]
@@ -51,18 +52,18 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
     [InlineData(FakeS3.Fault.CutAfterwards)]
     public async Task FaultsOfAMoment_AreBorne_WhereverTheyCome(FakeS3.Fault fault)
     {
-        s3.Every(4, fault); // of the requests, whatever they are
+        _s3.FailEvery(4, fault); // of the requests, whatever they are
         for (byte i = 0; i < 3; i++)
         {
             byte[] bytes = Bytes(6_000_000 + i);
             BlobRef blob = await PutAsync(bytes);
             await Store.GrantAsync(blob.Id, "ana", "job", Cancel);
-            Assert.True(await Store.MayReadAsync(blob.Id, "ana", Cancel));
+            Assert.True(await Store.CanReadAsync(blob.Id, "ana", Cancel));
             Assert.Equal(bytes, await ReadAsync(blob.Id));
         }
-        Assert.True(s3.Faults > 3, $"{s3.Faults}");
-        s3.Every(0, fault);
-        Assert.DoesNotContain(s3.Keys, key => key.Contains("/writing/", StringComparison.Ordinal));
+        Assert.True(_s3.Faults > 3, $"{_s3.Faults}");
+        _s3.FailEvery(0, fault);
+        Assert.DoesNotContain(_s3.Keys, key => key.Contains("/writing/", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -70,16 +71,16 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
     {
         byte[] bytes = Bytes(9_000_000);
         BlobRef blob = await PutAsync(bytes);
-        s3.CutDownloadsAfter = 1_000_000;
+        _s3.CutDownloadsAfter = 1_000_000;
         Assert.Equal(bytes, await ReadAsync(blob.Id));
-        Assert.InRange(s3.Downloads, 9, 30); // what was under way when it broke comes again
+        Assert.InRange(_s3.Downloads, 9, 30); // what was under way when it broke comes again
     }
 
     [Fact]
     public async Task AStoreThatGivesNothingMore_IsUnavailable_NotAnEndlessWait()
     {
         BlobRef blob = await PutAsync(Bytes(2_000_000));
-        s3.CutDownloadsAfter = 0;
+        _s3.CutDownloadsAfter = 0;
         NdifException broken = await Assert.ThrowsAsync<NdifException>(() => ReadAsync(blob.Id));
         Assert.Equal((ErrorCode.Unavailable, true), (broken.Code, broken.Error.Retryable));
     }
@@ -90,7 +91,7 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
         BlobRef blob = await PutAsync([1, 2, 3]);
         await using Stream stream = (await Store.OpenAsync(blob.Id, Cancel))!;
         Time.Advance(TimeSpan.FromHours(2));
-        Assert.Equal(1, await Store.SweepAsync(Cancel));
+        Assert.Equal(1, await Store.DeleteExpiredAsync(Cancel));
         Assert.Equal(ErrorCode.UnknownBlob, (await Assert.ThrowsAsync<NdifException>(async () => await stream.ReadExactlyAsync(new byte[3], Cancel))).Code);
     }
 
@@ -102,12 +103,12 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
             await stream.WriteAsync(new byte[12_000_000], cancel);
             await Task.Delay(Timeout.Infinite, TestContext.Current.CancellationToken); // as if it were no more
         }, CancellationToken.None);
-        while (s3.OpenUploads == 0) await Task.Yield();
-        await Another(Time).SweepAsync(Cancel);
-        Assert.Equal(1, s3.OpenUploads);
+        while (_s3.OpenUploads == 0) await Task.Yield();
+        await OpenAnother(Time).DeleteExpiredAsync(Cancel);
+        Assert.Equal(1, _s3.OpenUploads);
         Time.Advance(TimeSpan.FromHours(2));
-        await Another(Time).SweepAsync(Cancel);
-        Assert.Equal(0, s3.OpenUploads);
+        await OpenAnother(Time).DeleteExpiredAsync(Cancel);
+        Assert.Equal(0, _s3.OpenUploads);
     }
 
     [Fact]
@@ -115,7 +116,7 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
     {
         const int Part = 5 << 20, Parts = 40;
         byte[] chunk = Bytes(1 << 20);
-        s3.KeepsNoBytes = true; // so that only the store's own memory is seen
+        _s3.StoresLengthsOnly = true; // so that only the store's own memory is seen
         long before = GC.GetTotalMemory(forceFullCollection: true), most = 0;
         BlobRef blob = await Store.PutAsync(async (stream, cancel) =>
         {
@@ -163,7 +164,7 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
 
     private S3BlobStore Open(string secret, TimeProvider time)
     {
-        Assert.True(S3Location.TryParse($"s3://{FakeS3.Bucket}/ndif/lab-1?endpoint={s3.Address}&region={FakeS3.Region}", out S3Location? location));
+        Assert.True(S3Location.TryParse($"s3://{FakeS3.Bucket}/ndif/lab-1?endpoint={_s3.Address}&region={FakeS3.Region}", out S3Location? location));
         return new S3BlobStore(location.NewClient(new BasicAWSCredentials(FakeS3.AccessKey, secret)), location, new BlobOptions { TimeToLive = TimeSpan.FromHours(1), PartBytes = 5 << 20 }, time);
     }
 

@@ -1,13 +1,14 @@
 using Google.Protobuf;
 using Grpc.Core;
 using Ndif.Protocol;
+using Ndif.Server.Tests.Support;
 
-namespace Ndif.Server.Tests;
+namespace Ndif.Server.Tests.Admission;
 
 /// <summary>Each limit that a tier can have is its keys' own, wherever it is enforced and wherever it is told.</summary>
 public sealed class TierTests
 {
-    private static readonly Tier s_narrow = new(Weight: 2, JobsInFlight: 9, JobsPerMinute: 8)
+    private static readonly Tier _restrictedTier = new(Weight: 2, JobsInFlight: 9, JobsPerMinute: 8)
     {
         QueueShare = 0.25, Nodes = 3, ConstantBytes = 10, ResultBytes = 77, Tokens = 20, WallTime = TimeSpan.FromSeconds(5),
     };
@@ -16,7 +17,7 @@ public sealed class TierTests
     public async Task Capabilities_TellTheTiersLimits_AndTheGatewaysWhereItHasNone()
     {
         await using TestGateway gateway = await StartAsync();
-        ProgramLimits narrow = await LimitsAsync(gateway, "narrow"), standard = await LimitsAsync(gateway, "standard");
+        ProgramLimits narrow = await GetLimitsAsync(gateway, "narrow"), standard = await GetLimitsAsync(gateway, "standard");
         Assert.Equal(
             (3u, 10ul, 77ul, 5.0, 20u, 9u, 8u, 10u, 40u),
             (narrow.Nodes, narrow.ConstantBytes, narrow.ResultBytes, narrow.WallSeconds, narrow.Tokens, narrow.JobsInFlight, narrow.JobsPerMinute, narrow.JobsWaiting, narrow.QueueDepth));
@@ -27,17 +28,17 @@ public sealed class TierTests
     public async Task WhatATierMayNot_AnotherMay()
     {
         await using TestGateway gateway = await StartAsync();
-        Inference.InferenceClient narrow = await ClientAsync(gateway, "narrow"), standard = await ClientAsync(gateway, "standard");
+        Inference.InferenceClient narrow = await CreateClientAsync(gateway, "narrow"), standard = await CreateClientAsync(gateway, "standard");
         (string Limit, SubmitRequest Request)[] cases = [("4 nodes", Nodes(4)), ("11 bytes of constants", Constant(11)), ("tokens", Tokens(21))];
         foreach ((string limit, SubmitRequest request) in cases)
         {
-            Error error = await Expect.FailureAsync(StatusCode.ResourceExhausted, async () => await narrow.SubmitAsync(request, cancellationToken: TestGateway.Cancel));
+            Error error = await GrpcAssert.FailsAsync(StatusCode.ResourceExhausted, async () => await narrow.SubmitAsync(request, cancellationToken: TestGateway.Cancel));
             Assert.Contains(limit, error.Message, StringComparison.Ordinal);
             await standard.SubmitAsync(request, cancellationToken: TestGateway.Cancel);
         }
         SubmitRequest late = TestModels.Submit("echo");
         late.TimeoutSeconds = 6;
-        Error slow = await Expect.FailureAsync(StatusCode.InvalidArgument, async () => await narrow.SubmitAsync(late, cancellationToken: TestGateway.Cancel));
+        Error slow = await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, async () => await narrow.SubmitAsync(late, cancellationToken: TestGateway.Cancel));
         Assert.Equal("A time limit must be from 0 to 5 seconds.", slow.Message);
         await standard.SubmitAsync(late, cancellationToken: TestGateway.Cancel);
     }
@@ -46,20 +47,20 @@ public sealed class TierTests
     public async Task TheWorkersLimits_TravelWithTheJob()
     {
         await using TestGateway gateway = await StartAsync();
-        await (await ClientAsync(gateway, "narrow")).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
+        await (await CreateClientAsync(gateway, "narrow")).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
         Queue.Lease lease = (await gateway.Backend.Jobs.LeaseAsync("w", [TestGateway.Model], TimeSpan.FromSeconds(20), TestGateway.Cancel))!;
-        Assert.Equal((77L, TimeSpan.FromSeconds(5)), (lease.ResultBytes, lease.TimeLimit));
+        Assert.Equal((77L, TimeSpan.FromSeconds(5)), (lease.MaxResultBytes, lease.TimeLimit));
     }
 
     [Fact]
     public async Task AKeysShareOfTheQueue_IsItsOwn()
     {
         await using TestGateway gateway = await StartAsync(depth: 12);
-        Inference.InferenceClient narrow = await ClientAsync(gateway, "narrow");
+        Inference.InferenceClient narrow = await CreateClientAsync(gateway, "narrow");
         for (int i = 0; i < 3; i++) await narrow.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
-        Error error = await Expect.FailureAsync(StatusCode.ResourceExhausted, async () => await narrow.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel));
+        Error error = await GrpcAssert.FailsAsync(StatusCode.ResourceExhausted, async () => await narrow.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel));
         Assert.Equal((ErrorCode.QuotaExceeded, "3 of your jobs wait; your key may fill 3 places of the queue.", true), (error.Code, error.Message, error.RetryAfterSeconds > 0));
-        await (await ClientAsync(gateway, "standard")).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
+        await (await CreateClientAsync(gateway, "standard")).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
     }
 
     [Fact]
@@ -80,14 +81,14 @@ public sealed class TierTests
     private static Task<TestGateway> StartAsync(int depth = 40) => TestGateway.StartAsync(new GatewayOptions
     {
         GrpcPort = 0, HttpPort = 0, QueueDepth = depth, QueueShare = 1,
-        Tiers = new Dictionary<string, Tier> { ["standard"] = new(), ["narrow"] = s_narrow },
+        Tiers = new Dictionary<string, Tier> { ["standard"] = new(), ["narrow"] = _restrictedTier },
     });
 
-    private static async Task<Inference.InferenceClient> ClientAsync(TestGateway gateway, string tier) =>
-        gateway.Client((await gateway.Keys.CreateAsync("ada", [], tier, cancellationToken: TestGateway.Cancel)).Key.Reveal());
+    private static async Task<Inference.InferenceClient> CreateClientAsync(TestGateway gateway, string tier) =>
+        gateway.CreateClient((await gateway.Keys.CreateAsync("ada", [], tier, cancellationToken: TestGateway.Cancel)).Key.Reveal());
 
-    private static async Task<ProgramLimits> LimitsAsync(TestGateway gateway, string tier) =>
-        (await (await ClientAsync(gateway, tier)).GetCapabilitiesAsync(new GetCapabilitiesRequest(), cancellationToken: TestGateway.Cancel)).Limits;
+    private static async Task<ProgramLimits> GetLimitsAsync(TestGateway gateway, string tier) =>
+        (await (await CreateClientAsync(gateway, tier)).GetCapabilitiesAsync(new GetCapabilitiesRequest(), cancellationToken: TestGateway.Cancel)).Limits;
 
     private static SubmitRequest Nodes(int count)
     {

@@ -4,72 +4,73 @@ using System.Security.Cryptography;
 using Google.Protobuf;
 using Grpc.Core;
 using Ndif.Protocol;
+using Ndif.Server.Tests.Support;
 
-namespace Ndif.Server.Tests;
+namespace Ndif.Server.Tests.Blobs;
 
 /// <summary>The same blobs over gRPC and over HTTP.</summary>
 public sealed class BlobTests
 {
-    private static readonly byte[] Bytes = RandomNumberGenerator.GetBytes(3_000_001);
-    private static readonly string Id = Convert.ToHexStringLower(SHA256.HashData(Bytes));
+    private static readonly byte[] _bytes = RandomNumberGenerator.GetBytes(3_000_001);
+    private static readonly string _id = Convert.ToHexStringLower(SHA256.HashData(_bytes));
 
     [Fact]
     public async Task PutOverGrpc_IsReadOverHttp_AndBack()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        string key = (await gateway.KeyAsync()).Key.Reveal();
-        Inference.InferenceClient client = gateway.Client(key);
-        HasBlobsReply before = await client.HasBlobsAsync(new HasBlobsRequest { Ids = { Id } }, cancellationToken: TestGateway.Cancel);
-        BlobRef stored = await PutAsync(client, Id, Bytes);
-        HasBlobsReply after = await client.HasBlobsAsync(new HasBlobsRequest { Ids = { Id } }, cancellationToken: TestGateway.Cancel);
+        string key = (await gateway.CreateKeyAsync()).Key.Reveal();
+        Inference.InferenceClient client = gateway.CreateClient(key);
+        HasBlobsReply before = await client.HasBlobsAsync(new HasBlobsRequest { Ids = { _id } }, cancellationToken: TestGateway.Cancel);
+        BlobRef stored = await PutAsync(client, _id, _bytes);
+        HasBlobsReply after = await client.HasBlobsAsync(new HasBlobsRequest { Ids = { _id } }, cancellationToken: TestGateway.Cancel);
 
-        Assert.Equal([Id], before.Missing);
+        Assert.Equal([_id], before.Missing);
         Assert.Empty(after.Missing);
-        Assert.Equal(new BlobRef { Id = Id, Length = (ulong)Bytes.Length }, stored);
-        using HttpResponseMessage response = await gateway.Http(key).GetAsync($"/v1/blobs/{Id}", TestGateway.Cancel);
-        Assert.Equal(Bytes, await response.Content.ReadAsByteArrayAsync(TestGateway.Cancel));
-        Assert.Equal($"\"{Id}\"", response.Headers.ETag!.Tag);
-        Assert.Equal(Bytes, await GetAsync(client, new GetBlobRequest { Id = Id }));
+        Assert.Equal(new BlobRef { Id = _id, Length = (ulong)_bytes.Length }, stored);
+        using HttpResponseMessage response = await gateway.CreateHttpClient(key).GetAsync($"/v1/blobs/{_id}", TestGateway.Cancel);
+        Assert.Equal(_bytes, await response.Content.ReadAsByteArrayAsync(TestGateway.Cancel));
+        Assert.Equal($"\"{_id}\"", response.Headers.ETag!.Tag);
+        Assert.Equal(_bytes, await GetAsync(client, new GetBlobRequest { Id = _id }));
     }
 
     [Fact]
     public async Task PutOverHttp_IsReadOverGrpc_FromAnyOffset()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        string key = (await gateway.KeyAsync()).Key.Reveal();
-        using HttpResponseMessage put = await gateway.Http(key).PutAsync($"/v1/blobs/{Id}", new ByteArrayContent(Bytes), TestGateway.Cancel);
+        string key = (await gateway.CreateKeyAsync()).Key.Reveal();
+        using HttpResponseMessage put = await gateway.CreateHttpClient(key).PutAsync($"/v1/blobs/{_id}", new ByteArrayContent(_bytes), TestGateway.Cancel);
         Assert.Equal(HttpStatusCode.Created, put.StatusCode);
-        Assert.Equal($"{{\"id\":\"{Id}\",\"length\":{Bytes.Length}}}", await put.Content.ReadAsStringAsync(TestGateway.Cancel));
+        Assert.Equal($"{{\"id\":\"{_id}\",\"length\":{_bytes.Length}}}", await put.Content.ReadAsStringAsync(TestGateway.Cancel));
 
-        Inference.InferenceClient client = gateway.Client(key);
-        Assert.Equal(Bytes[1_000_000..], await GetAsync(client, new GetBlobRequest { Id = Id, Offset = 1_000_000 }));
-        Assert.Equal(Bytes[5..15], await GetAsync(client, new GetBlobRequest { Id = Id, Offset = 5, Length = 10 }));
-        Assert.Empty(await GetAsync(client, new GetBlobRequest { Id = Id, Offset = (ulong)Bytes.Length }));
-        Assert.Equal(Bytes[^3..], await GetAsync(client, new GetBlobRequest { Id = Id, Offset = (ulong)Bytes.Length - 3, Length = ulong.MaxValue }));
-        await Expect.FailureAsync(StatusCode.OutOfRange, () => GetAsync(client, new GetBlobRequest { Id = Id, Offset = ulong.MaxValue }));
+        Inference.InferenceClient client = gateway.CreateClient(key);
+        Assert.Equal(_bytes[1_000_000..], await GetAsync(client, new GetBlobRequest { Id = _id, Offset = 1_000_000 }));
+        Assert.Equal(_bytes[5..15], await GetAsync(client, new GetBlobRequest { Id = _id, Offset = 5, Length = 10 }));
+        Assert.Empty(await GetAsync(client, new GetBlobRequest { Id = _id, Offset = (ulong)_bytes.Length }));
+        Assert.Equal(_bytes[^3..], await GetAsync(client, new GetBlobRequest { Id = _id, Offset = (ulong)_bytes.Length - 3, Length = ulong.MaxValue }));
+        await GrpcAssert.FailsAsync(StatusCode.OutOfRange, () => GetAsync(client, new GetBlobRequest { Id = _id, Offset = ulong.MaxValue }));
     }
 
     [Fact]
     public async Task Http_ServesRanges_AndNothingThatIsKnown()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        string key = (await gateway.KeyAsync()).Key.Reveal();
-        await PutAsync(gateway.Client(key), Id, Bytes);
-        HttpClient http = gateway.Http(key);
+        string key = (await gateway.CreateKeyAsync()).Key.Reveal();
+        await PutAsync(gateway.CreateClient(key), _id, _bytes);
+        HttpClient http = gateway.CreateHttpClient(key);
 
         using HttpResponseMessage range = await SendAsync(request => request.Headers.Range = new RangeHeaderValue(1_000_000, null));
         Assert.Equal(HttpStatusCode.PartialContent, range.StatusCode);
-        Assert.Equal(Bytes[1_000_000..], await range.Content.ReadAsByteArrayAsync(TestGateway.Cancel));
+        Assert.Equal(_bytes[1_000_000..], await range.Content.ReadAsByteArrayAsync(TestGateway.Cancel));
         using HttpResponseMessage beyond = await SendAsync(request => request.Headers.Range = new RangeHeaderValue(99_000_000, null));
         Assert.Equal(HttpStatusCode.RequestedRangeNotSatisfiable, beyond.StatusCode);
-        using HttpResponseMessage known = await SendAsync(request => request.Headers.IfNoneMatch.Add(new EntityTagHeaderValue($"\"{Id}\"")));
+        using HttpResponseMessage known = await SendAsync(request => request.Headers.IfNoneMatch.Add(new EntityTagHeaderValue($"\"{_id}\"")));
         Assert.Equal(HttpStatusCode.NotModified, known.StatusCode);
         using HttpResponseMessage head = await SendAsync(request => request.Method = HttpMethod.Head);
-        Assert.Equal(Bytes.Length, head.Content.Headers.ContentLength);
+        Assert.Equal(_bytes.Length, head.Content.Headers.ContentLength);
 
         Task<HttpResponseMessage> SendAsync(Action<HttpRequestMessage> change)
         {
-            var request = new HttpRequestMessage(HttpMethod.Get, $"/v1/blobs/{Id}");
+            var request = new HttpRequestMessage(HttpMethod.Get, $"/v1/blobs/{_id}");
             change(request);
             return http.SendAsync(request, TestGateway.Cancel);
         }
@@ -79,17 +80,17 @@ public sealed class BlobTests
     public async Task WithoutAGrant_ABlobIsNotThere()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await PutAsync(await gateway.ClientAsync(), Id, Bytes);
-        string other = (await gateway.KeyAsync()).Key.Reveal();
-        Inference.InferenceClient client = gateway.Client(other);
+        await PutAsync(await gateway.CreateClientAsync(), _id, _bytes);
+        string other = (await gateway.CreateKeyAsync()).Key.Reveal();
+        Inference.InferenceClient client = gateway.CreateClient(other);
 
-        Assert.Equal(ErrorCode.UnknownBlob, (await Expect.FailureAsync(StatusCode.NotFound, () => GetAsync(client, new GetBlobRequest { Id = Id }))).Code);
-        using (HttpResponseMessage response = await gateway.Http(other).GetAsync($"/v1/blobs/{Id}", TestGateway.Cancel))
+        Assert.Equal(ErrorCode.UnknownBlob, (await GrpcAssert.FailsAsync(StatusCode.NotFound, () => GetAsync(client, new GetBlobRequest { Id = _id }))).Code);
+        using (HttpResponseMessage response = await gateway.CreateHttpClient(other).GetAsync($"/v1/blobs/{_id}", TestGateway.Cancel))
             Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
-        Assert.Equal([Id], (await client.HasBlobsAsync(new HasBlobsRequest { Ids = { Id } }, cancellationToken: TestGateway.Cancel)).Missing);
+        Assert.Equal([_id], (await client.HasBlobsAsync(new HasBlobsRequest { Ids = { _id } }, cancellationToken: TestGateway.Cancel)).Missing);
 
-        await PutAsync(client, Id, Bytes); // who has the bytes may have them
-        Assert.Equal(Bytes, await GetAsync(client, new GetBlobRequest { Id = Id }));
+        await PutAsync(client, _id, _bytes); // who has the bytes may have them
+        Assert.Equal(_bytes, await GetAsync(client, new GetBlobRequest { Id = _id }));
     }
 
     [Theory]
@@ -99,37 +100,37 @@ public sealed class BlobTests
     public async Task OddIds_AreNotFound(string id)
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        string key = (await gateway.KeyAsync()).Key.Reveal();
-        using HttpResponseMessage response = await gateway.Http(key).GetAsync($"/v1/blobs/{id}", TestGateway.Cancel);
+        string key = (await gateway.CreateKeyAsync()).Key.Reveal();
+        using HttpResponseMessage response = await gateway.CreateHttpClient(key).GetAsync($"/v1/blobs/{id}", TestGateway.Cancel);
         Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
-        await Expect.FailureAsync(StatusCode.NotFound, () => GetAsync(gateway.Client(key), new GetBlobRequest { Id = id }));
+        await GrpcAssert.FailsAsync(StatusCode.NotFound, () => GetAsync(gateway.CreateClient(key), new GetBlobRequest { Id = id }));
     }
 
     [Fact]
     public async Task WrongBytes_AreRefused_AndNeverReadableByTheClaimedName()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        string key = (await gateway.KeyAsync()).Key.Reveal();
-        Inference.InferenceClient client = gateway.Client(key);
+        string key = (await gateway.CreateKeyAsync()).Key.Reveal();
+        Inference.InferenceClient client = gateway.CreateClient(key);
 
-        Error error = await Expect.FailureAsync(StatusCode.DataLoss, () => PutAsync(client, Id, Bytes[1..]));
+        Error error = await GrpcAssert.FailsAsync(StatusCode.DataLoss, () => PutAsync(client, _id, _bytes[1..]));
         Assert.Equal(ErrorCode.CorruptData, error.Code);
-        using HttpResponseMessage put = await gateway.Http(key).PutAsync($"/v1/blobs/{Id}", new ByteArrayContent(Bytes[1..]), TestGateway.Cancel);
+        using HttpResponseMessage put = await gateway.CreateHttpClient(key).PutAsync($"/v1/blobs/{_id}", new ByteArrayContent(_bytes[1..]), TestGateway.Cancel);
         Assert.Equal(HttpStatusCode.UnprocessableEntity, put.StatusCode);
         Assert.Contains("CORRUPT_DATA", await put.Content.ReadAsStringAsync(TestGateway.Cancel), StringComparison.Ordinal);
 
-        string wrong = Convert.ToHexStringLower(SHA256.HashData(Bytes.AsSpan(1)));
-        Assert.Equal([Id, wrong], (await client.HasBlobsAsync(new HasBlobsRequest { Ids = { Id, wrong } }, cancellationToken: TestGateway.Cancel)).Missing);
+        string wrong = Convert.ToHexStringLower(SHA256.HashData(_bytes.AsSpan(1)));
+        Assert.Equal([_id, wrong], (await client.HasBlobsAsync(new HasBlobsRequest { Ids = { _id, wrong } }, cancellationToken: TestGateway.Cancel)).Missing);
     }
 
     [Fact]
     public async Task GapBetweenChunks_IsRefused()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        using var put = (await gateway.ClientAsync()).PutBlob(cancellationToken: TestGateway.Cancel);
+        using var put = (await gateway.CreateClientAsync()).PutBlob(cancellationToken: TestGateway.Cancel);
         await put.RequestStream.WriteAsync(new BlobChunk { Offset = 5, Data = ByteString.CopyFromUtf8("abc") }, TestGateway.Cancel);
 
-        Error error = await Expect.FailureAsync(StatusCode.DataLoss, async () => await put);
+        Error error = await GrpcAssert.FailsAsync(StatusCode.DataLoss, async () => await put);
 
         Assert.Contains("offset 5", error.Message, StringComparison.Ordinal);
     }
@@ -137,9 +138,9 @@ public sealed class BlobTests
     [Fact]
     public async Task BlobBeyondTheBound_IsRefused_WhileItArrives()
     {
-        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.Options(blobBytes: 1_000_000));
-        string key = (await gateway.KeyAsync()).Key.Reveal();
-        using HttpResponseMessage put = await gateway.Http(key).PutAsync($"/v1/blobs/{Id}", new ByteArrayContent(Bytes), TestGateway.Cancel);
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(blobBytes: 1_000_000));
+        string key = (await gateway.CreateKeyAsync()).Key.Reveal();
+        using HttpResponseMessage put = await gateway.CreateHttpClient(key).PutAsync($"/v1/blobs/{_id}", new ByteArrayContent(_bytes), TestGateway.Cancel);
         Assert.Equal(HttpStatusCode.RequestEntityTooLarge, put.StatusCode);
         Assert.Empty(Directory.EnumerateFiles(Path.Combine(gateway.Folder, "blobs"), "*", SearchOption.AllDirectories));
     }
@@ -148,7 +149,7 @@ public sealed class BlobTests
     public async Task EmptyBlob_IsABlob()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        Inference.InferenceClient client = await gateway.ClientAsync();
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
         BlobRef stored = await PutAsync(client, "", []);
         Assert.Empty(await GetAsync(client, new GetBlobRequest { Id = stored.Id }));
     }

@@ -1,8 +1,11 @@
 using Grpc.Core;
 using Ndif.Protocol;
 using Ndif.Queue;
+using Ndif.Server.Grpc;
+using Ndif.Server.Keys;
+using Ndif.Server.Tests.Support;
 
-namespace Ndif.Server.Tests;
+namespace Ndif.Server.Tests.Grpc;
 
 /// <summary>DeleteJob: the job, its events and its blobs are gone, and nothing else is.</summary>
 public sealed class DeleteJobTests
@@ -11,35 +14,35 @@ public sealed class DeleteJobTests
     public async Task ADeletedJobsResults_AreGone_AndThoseOfOthersStay()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        CreatedKey ada = await gateway.KeyAsync("ada"), bob = await gateway.KeyAsync("bob");
-        Inference.InferenceClient client = gateway.Client(ada.Key.Reveal()), other = gateway.Client(bob.Key.Reveal());
+        CreatedKey ada = await gateway.CreateKeyAsync("ada"), bob = await gateway.CreateKeyAsync("bob");
+        Inference.InferenceClient client = gateway.CreateClient(ada.Key.Reveal()), other = gateway.CreateClient(bob.Key.Reveal());
         BlobRef own = await RunAsync(gateway, client, "one", 1), shared = await RunAsync(gateway, client, "two", 2), same = await RunAsync(gateway, other, "three", 2);
         Assert.Equal(shared.Id, same.Id);
 
-        await Expect.FailureAsync(StatusCode.NotFound, async () => await other.DeleteJobAsync(new DeleteJobRequest { JobId = "one" }, cancellationToken: TestGateway.Cancel));
-        Assert.Equal((1u, 5000ul), Sizes(await client.DeleteJobAsync(new DeleteJobRequest { JobId = "one" }, cancellationToken: TestGateway.Cancel)));
+        await GrpcAssert.FailsAsync(StatusCode.NotFound, async () => await other.DeleteJobAsync(new DeleteJobRequest { JobId = "one" }, cancellationToken: TestGateway.Cancel));
+        Assert.Equal((1u, 5000ul), GetSizes(await client.DeleteJobAsync(new DeleteJobRequest { JobId = "one" }, cancellationToken: TestGateway.Cancel)));
         Assert.False(await gateway.Backend.Blobs.ExistsAsync(own.Id, TestGateway.Cancel));
-        await Expect.FailureAsync(StatusCode.NotFound, async () => await client.GetJobAsync(new GetJobRequest { JobId = "one" }, cancellationToken: TestGateway.Cancel));
-        await Expect.FailureAsync(StatusCode.NotFound, async () => await client.DeleteJobAsync(new DeleteJobRequest { JobId = "one" }, cancellationToken: TestGateway.Cancel));
+        await GrpcAssert.FailsAsync(StatusCode.NotFound, async () => await client.GetJobAsync(new GetJobRequest { JobId = "one" }, cancellationToken: TestGateway.Cancel));
+        await GrpcAssert.FailsAsync(StatusCode.NotFound, async () => await client.DeleteJobAsync(new DeleteJobRequest { JobId = "one" }, cancellationToken: TestGateway.Cancel));
 
         await client.DeleteJobAsync(new DeleteJobRequest { JobId = "two" }, cancellationToken: TestGateway.Cancel);
-        Assert.False(await gateway.Backend.Blobs.MayReadAsync(shared.Id, ada.Record.Id, TestGateway.Cancel));
-        Assert.True(await gateway.Backend.Blobs.MayReadAsync(shared.Id, bob.Record.Id, TestGateway.Cancel));
+        Assert.False(await gateway.Backend.Blobs.CanReadAsync(shared.Id, ada.Record.Id, TestGateway.Cancel));
+        Assert.True(await gateway.Backend.Blobs.CanReadAsync(shared.Id, bob.Record.Id, TestGateway.Cancel));
     }
 
     [Fact]
     public async Task ResultsThatTwoJobsShare_AndConstants_OutliveTheFirst()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        CreatedKey ada = await gateway.KeyAsync("ada");
-        Inference.InferenceClient client = gateway.Client(ada.Key.Reveal());
+        CreatedKey ada = await gateway.CreateKeyAsync("ada");
+        Inference.InferenceClient client = gateway.CreateClient(ada.Key.Reveal());
         BlobRef blob = await RunAsync(gateway, client, "one", 3);
         await RunAsync(gateway, client, "two", 3);
         await gateway.Backend.Blobs.GrantAsync(blob.Id, ada.Record.Id, cancellationToken: TestGateway.Cancel); // also uploaded
         foreach (string id in (string[])["one", "two"])
         {
             Assert.Equal(0u, (await client.DeleteJobAsync(new DeleteJobRequest { JobId = id }, cancellationToken: TestGateway.Cancel)).Blobs);
-            Assert.True(await gateway.Backend.Blobs.MayReadAsync(blob.Id, ada.Record.Id, TestGateway.Cancel));
+            Assert.True(await gateway.Backend.Blobs.CanReadAsync(blob.Id, ada.Record.Id, TestGateway.Cancel));
         }
     }
 
@@ -47,8 +50,8 @@ public sealed class DeleteJobTests
     public async Task ARunningJob_IsCancelledFirst_AndItsWatcherIsToldOfOneOrTheOther()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await using FakeWorker worker = gateway.Work();
-        Inference.InferenceClient client = await gateway.ClientAsync();
+        await using FakeWorker worker = gateway.StartWorker();
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
         await client.SubmitAsync(TestModels.Submit("hang", "long"), cancellationToken: TestGateway.Cancel);
         using var watch = client.Watch(new WatchRequest { JobId = "long" }, cancellationToken: TestGateway.Cancel);
         while (await watch.ResponseStream.MoveNext(TestGateway.Cancel) && watch.ResponseStream.Current.State?.State != JobState.Running) { }
@@ -56,38 +59,38 @@ public sealed class DeleteJobTests
         await client.DeleteJobAsync(new DeleteJobRequest { JobId = "long" }, cancellationToken: TestGateway.Cancel);
         try
         {
-            List<Event> rest = await Expect.AllAsync(watch.ResponseStream);
+            List<Event> rest = await GrpcAssert.ReadAllAsync(watch.ResponseStream);
             Assert.Equal(JobState.Cancelled, Assert.Single(rest).State.State);
         }
         catch (RpcException gone)
         {
-            Assert.Equal(ErrorCode.UnknownJob, Error.Parser.ParseFrom(gone.Trailers.GetValueBytes(ErrorWire.Trailer)).Code);
+            Assert.Equal(ErrorCode.UnknownJob, Error.Parser.ParseFrom(gone.Trailers.GetValueBytes(ErrorWireFormat.Trailer)).Code);
         }
-        await Expect.FailureAsync(StatusCode.NotFound, async () => await client.GetJobAsync(new GetJobRequest { JobId = "long" }, cancellationToken: TestGateway.Cancel));
+        await GrpcAssert.FailsAsync(StatusCode.NotFound, async () => await client.GetJobAsync(new GetJobRequest { JobId = "long" }, cancellationToken: TestGateway.Cancel));
     }
 
     [Fact]
     public async Task Results_VanishAfterTheirTime_WithATypedError()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        CreatedKey ada = await gateway.KeyAsync("ada");
-        Inference.InferenceClient client = gateway.Client(ada.Key.Reveal());
+        CreatedKey ada = await gateway.CreateKeyAsync("ada");
+        Inference.InferenceClient client = gateway.CreateClient(ada.Key.Reveal());
         BlobRef blob = await RunAsync(gateway, client, "old", 4);
-        using HttpClient http = gateway.Http(ada.Key.Reveal());
+        using HttpClient http = gateway.CreateHttpClient(ada.Key.Reveal());
         Assert.Equal(5000, (await http.GetByteArrayAsync(new Uri($"/v1/blobs/{blob.Id}", UriKind.Relative), TestGateway.Cancel)).Length);
 
         gateway.Time.Advance(TimeSpan.FromHours(25));
         Assert.Equal(System.Net.HttpStatusCode.NotFound, (await http.GetAsync(new Uri($"/v1/blobs/{blob.Id}", UriKind.Relative), TestGateway.Cancel)).StatusCode);
-        Error error = await Expect.FailureAsync(StatusCode.NotFound, async () =>
+        Error error = await GrpcAssert.FailsAsync(StatusCode.NotFound, async () =>
         {
             using var late = client.Watch(new WatchRequest { JobId = "old" }, cancellationToken: TestGateway.Cancel);
-            await Expect.AllAsync(late.ResponseStream);
+            await GrpcAssert.ReadAllAsync(late.ResponseStream);
         });
         Assert.Equal(ErrorCode.UnknownJob, error.Code);
-        Assert.Equal(1, await gateway.Backend.Blobs.SweepAsync(TestGateway.Cancel));
+        Assert.Equal(1, await gateway.Backend.Blobs.DeleteExpiredAsync(TestGateway.Cancel));
     }
 
-    private static (uint, ulong) Sizes(DeleteJobReply reply) => (reply.Blobs, reply.Bytes);
+    private static (uint, ulong) GetSizes(DeleteJobReply reply) => (reply.Blobs, reply.Bytes);
 
     /// <summary>A job whose result is a blob, run by this test as its worker.</summary>
     private static async Task<BlobRef> RunAsync(TestGateway gateway, Inference.InferenceClient client, string id, byte content)

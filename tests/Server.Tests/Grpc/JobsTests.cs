@@ -1,7 +1,8 @@
 using Grpc.Core;
 using Ndif.Protocol;
+using Ndif.Server.Tests.Support;
 
-namespace Ndif.Server.Tests;
+namespace Ndif.Server.Tests.Grpc;
 
 /// <summary>Submit, Watch, Cancel, GetJob and ListJobs.</summary>
 public sealed class JobsTests
@@ -10,15 +11,15 @@ public sealed class JobsTests
     public async Task Submit_ReturnsAtOnce_AndTheJobOutlivesTheClient()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        SubmitReply reply = await (await gateway.ClientAsync()).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
+        SubmitReply reply = await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
 
         Assert.Equal(JobState.Queued, reply.Job.State);
         Assert.Equal(32, reply.Job.Id.Length);
         Assert.Equal(TestGateway.Model, reply.Job.Model.Id);
         Assert.True(reply.Estimate is { Tokens: > 0, Passes: 1 });
 
-        await using FakeWorker worker = gateway.Work();
-        Assert.Equal(JobState.Completed, (await Expect.EndAsync(gateway.Backend.Jobs, reply.Job.Id)).State);
+        await using FakeWorker worker = gateway.StartWorker();
+        Assert.Equal(JobState.Completed, (await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, reply.Job.Id)).State);
     }
 
     [Theory]
@@ -29,13 +30,13 @@ public sealed class JobsTests
     public async Task Watch_ResumesFromAnySequence(int from)
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await using FakeWorker worker = gateway.Work();
-        Inference.InferenceClient client = await gateway.ClientAsync();
+        await using FakeWorker worker = gateway.StartWorker();
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
         await client.SubmitAsync(TestModels.Submit("echo", "watched"), cancellationToken: TestGateway.Cancel);
-        await Expect.EndAsync(gateway.Backend.Jobs, "watched");
+        await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "watched");
 
         using var call = client.Watch(new WatchRequest { JobId = "watched", FromSequence = (ulong)from }, cancellationToken: TestGateway.Cancel);
-        List<Event> events = await Expect.AllAsync(call.ResponseStream);
+        List<Event> events = await GrpcAssert.ReadAllAsync(call.ResponseStream);
 
         int first = Math.Max(1, from);
         Assert.Equal(Enumerable.Range(first, 7 - first).Select(n => (ulong)n), events.Select(e => e.Sequence));
@@ -46,11 +47,11 @@ public sealed class JobsTests
     public async Task LeavingAWatch_LeavesTheJob()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        Inference.InferenceClient client = await gateway.ClientAsync();
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
         await client.SubmitAsync(TestModels.Submit("echo", "left"), cancellationToken: TestGateway.Cancel);
         using (var call = client.Watch(new WatchRequest { JobId = "left" }, cancellationToken: TestGateway.Cancel))
             Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel));
-        await gateway.Lines.WaitForAsync("Inference/Watch answered Cancelled");
+        await gateway.Log.WaitForAsync("Inference/Watch answered Cancelled");
 
         Assert.Equal(JobState.Queued, (await client.GetJobAsync(new GetJobRequest { JobId = "left" }, cancellationToken: TestGateway.Cancel)).State);
     }
@@ -59,8 +60,8 @@ public sealed class JobsTests
     public async Task Cancel_EndsARunningJob()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await using FakeWorker worker = gateway.Work();
-        Inference.InferenceClient client = await gateway.ClientAsync();
+        await using FakeWorker worker = gateway.StartWorker();
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
         await client.SubmitAsync(TestModels.Submit("hang", "doomed"), cancellationToken: TestGateway.Cancel);
 
         JobInfo job = await client.CancelAsync(new CancelRequest { JobId = "doomed" }, cancellationToken: TestGateway.Cancel);
@@ -72,7 +73,7 @@ public sealed class JobsTests
     public async Task ListJobs_ShowsOnesOwn_NewestFirst()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        Inference.InferenceClient ada = await gateway.ClientAsync(), bob = await gateway.ClientAsync();
+        Inference.InferenceClient ada = await gateway.CreateClientAsync(), bob = await gateway.CreateClientAsync();
         foreach (string id in (string[])["a1", "a2", "a3"]) await ada.SubmitAsync(TestModels.Submit("echo", id), cancellationToken: TestGateway.Cancel);
         await bob.SubmitAsync(TestModels.Submit("echo", "b1"), cancellationToken: TestGateway.Cancel);
         await ada.CancelAsync(new CancelRequest { JobId = "a2" }, cancellationToken: TestGateway.Cancel);
@@ -93,18 +94,18 @@ public sealed class JobsTests
     public async Task AnothersJob_AndNoJob_GetTheSameAnswer(string id)
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await (await gateway.ClientAsync()).SubmitAsync(TestModels.Submit("echo", "theirs"), cancellationToken: TestGateway.Cancel);
-        Inference.InferenceClient client = await gateway.ClientAsync();
+        await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("echo", "theirs"), cancellationToken: TestGateway.Cancel);
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
 
         Func<Task>[] calls =
         [
             async () => await client.GetJobAsync(new GetJobRequest { JobId = id }, cancellationToken: TestGateway.Cancel),
             async () => await client.CancelAsync(new CancelRequest { JobId = id }, cancellationToken: TestGateway.Cancel),
-            async () => await Expect.AllAsync(client.Watch(new WatchRequest { JobId = id }, cancellationToken: TestGateway.Cancel).ResponseStream),
+            async () => await GrpcAssert.ReadAllAsync(client.Watch(new WatchRequest { JobId = id }, cancellationToken: TestGateway.Cancel).ResponseStream),
         ];
         foreach (Func<Task> call in calls)
         {
-            Error error = await Expect.FailureAsync(StatusCode.NotFound, call);
+            Error error = await GrpcAssert.FailsAsync(StatusCode.NotFound, call);
             Assert.Equal((ErrorCode.UnknownJob, $"There is no job `{id}` of yours."), (error.Code, error.Message));
         }
         Assert.Equal(JobState.Queued, (await gateway.Backend.Jobs.GetAsync("theirs", TestGateway.Cancel))!.State);
@@ -114,18 +115,18 @@ public sealed class JobsTests
     public async Task AnothersJobId_CannotBeSubmitted()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await (await gateway.ClientAsync()).SubmitAsync(TestModels.Submit("echo", "taken"), cancellationToken: TestGateway.Cancel);
-        Inference.InferenceClient other = await gateway.ClientAsync();
+        await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("echo", "taken"), cancellationToken: TestGateway.Cancel);
+        Inference.InferenceClient other = await gateway.CreateClientAsync();
 
-        await Expect.FailureAsync(
+        await GrpcAssert.FailsAsync(
             StatusCode.PermissionDenied, async () => await other.SubmitAsync(TestModels.Submit("echo", "taken"), cancellationToken: TestGateway.Cancel));
     }
 
     [Fact]
     public async Task OwnJobId_SubmittedAgain_IsTheSameJob()
     {
-        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.Options(jobsInFlight: 1));
-        Inference.InferenceClient client = await gateway.ClientAsync();
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(jobsInFlight: 1));
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
         SubmitReply first = await client.SubmitAsync(TestModels.Submit("echo", "again"), cancellationToken: TestGateway.Cancel);
         SubmitReply second = await client.SubmitAsync(TestModels.Submit("echo", "again"), cancellationToken: TestGateway.Cancel);
 
@@ -138,10 +139,10 @@ public sealed class JobsTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync(
             queue: new Queue.QueueOptions { LeaseDuration = TimeSpan.FromMilliseconds(50), MaxAttempts = 1, HeartbeatLifetime = TimeSpan.FromHours(1) });
-        await (await gateway.ClientAsync()).SubmitAsync(TestModels.Submit("hang", "orphan"), cancellationToken: TestGateway.Cancel);
+        await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("hang", "orphan"), cancellationToken: TestGateway.Cancel);
         Assert.NotNull(await gateway.Backend.Jobs.LeaseAsync("dies", [TestGateway.Model], TimeSpan.FromSeconds(5), TestGateway.Cancel));
 
-        StateChanged end = await Expect.EndAsync(gateway.Backend.Jobs, "orphan");
+        StateChanged end = await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "orphan");
 
         Assert.Equal((JobState.Failed, ErrorCode.WorkerLost), (end.State, end.Error.Code));
     }

@@ -1,7 +1,8 @@
 using Grpc.Core;
 using Ndif.Protocol;
+using Ndif.Server.Tests.Support;
 
-namespace Ndif.Server.Tests;
+namespace Ndif.Server.Tests.Grpc;
 
 /// <summary>ListModels, DescribeModel, GetStatus and GetCapabilities.</summary>
 public sealed class ModelsTests
@@ -10,7 +11,7 @@ public sealed class ModelsTests
     public async Task ListModels_ShowsHeatAndLoad()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        Inference.InferenceClient client = await gateway.ClientAsync();
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
         await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
 
         ModelStatus model = Assert.Single((await client.ListModelsAsync(new ListModelsRequest(), cancellationToken: TestGateway.Cancel)).Models);
@@ -24,7 +25,7 @@ public sealed class ModelsTests
     public async Task DescribeModel_TellsTheTree_AndFilesOnlyIfAsked(bool files, int count)
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        ModelDescription model = await (await gateway.ClientAsync()).DescribeModelAsync(
+        ModelDescription model = await (await gateway.CreateClientAsync()).DescribeModelAsync(
             new DescribeModelRequest { Id = TestGateway.Model, Files = files }, cancellationToken: TestGateway.Cancel);
 
         Assert.Equal("lm_head", Assert.Single(model.Root.Children).Name);
@@ -35,12 +36,12 @@ public sealed class ModelsTests
     public async Task DescribeModel_KnowsRevisions()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        Inference.InferenceClient client = await gateway.ClientAsync();
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
         var request = new DescribeModelRequest { Id = TestGateway.Model, Revision = "607a30d" };
         Assert.Equal("607a30d", (await client.DescribeModelAsync(request, cancellationToken: TestGateway.Cancel)).Revision);
 
         request.Revision = "other";
-        Error error = await Expect.FailureAsync(
+        Error error = await GrpcAssert.FailsAsync(
             StatusCode.NotFound, async () => await client.DescribeModelAsync(request, cancellationToken: TestGateway.Cancel));
         Assert.Equal(ErrorCode.UnknownModel, error.Code);
     }
@@ -49,7 +50,7 @@ public sealed class ModelsTests
     public async Task GetStatus_ShowsWorkers_ButNotTheirJobs()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        ServiceStatus status = await (await gateway.ClientAsync()).GetStatusAsync(new GetStatusRequest(), cancellationToken: TestGateway.Cancel);
+        ServiceStatus status = await (await gateway.CreateClientAsync()).GetStatusAsync(new GetStatusRequest(), cancellationToken: TestGateway.Cancel);
 
         Assert.Equal([""], Assert.Single(status.Workers).Jobs);
         Assert.NotEmpty(status.Version);
@@ -58,8 +59,8 @@ public sealed class ModelsTests
     [Fact]
     public async Task GetCapabilities_TellsOpsAndLimits()
     {
-        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.Options(nodes: 77, jobsInFlight: 3));
-        Capabilities capabilities = await (await gateway.ClientAsync()).GetCapabilitiesAsync(
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(nodes: 77, jobsInFlight: 3));
+        Capabilities capabilities = await (await gateway.CreateClientAsync()).GetCapabilitiesAsync(
             new GetCapabilitiesRequest(), cancellationToken: TestGateway.Cancel);
 
         Assert.Equal(["softmax", "matmul"], capabilities.Ops);

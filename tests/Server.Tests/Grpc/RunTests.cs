@@ -1,8 +1,9 @@
 using System.Diagnostics.Metrics;
 using Grpc.Core;
 using Ndif.Protocol;
+using Ndif.Server.Tests.Support;
 
-namespace Ndif.Server.Tests;
+namespace Ndif.Server.Tests.Grpc;
 
 public sealed class RunTests
 {
@@ -10,13 +11,13 @@ public sealed class RunTests
     public async Task Run_StreamsEveryEvent_FromReceivedToCompleted()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await using FakeWorker worker = gateway.Work();
-        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await using FakeWorker worker = gateway.StartWorker();
+        using var call = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run("echo"), TestGateway.Cancel);
 
-        List<Event> events = await Expect.AllAsync(call.ResponseStream);
+        List<Event> events = await GrpcAssert.ReadAllAsync(call.ResponseStream);
 
-        Assert.Equal([JobState.Received, JobState.Queued, JobState.Running, JobState.Completed], Expect.States(events));
+        Assert.Equal([JobState.Received, JobState.Queued, JobState.Running, JobState.Completed], GrpcAssert.GetStates(events));
         Assert.Equal(Enumerable.Range(1, events.Count).Select(n => (ulong)n), events.Select(e => e.Sequence));
         Assert.Equal("hello", events.Single(e => e.Log is not null).Log.Text);
         Assert.Equal(42, events.Single(e => e.Value is not null).Value.Data.Integer);
@@ -27,11 +28,11 @@ public sealed class RunTests
     public async Task FailedJob_IsAnEvent_NotAFailedCall()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await using FakeWorker worker = gateway.Work();
-        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await using FakeWorker worker = gateway.StartWorker();
+        using var call = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run("fail"), TestGateway.Cancel);
 
-        StateChanged end = (await Expect.AllAsync(call.ResponseStream))[^1].State;
+        StateChanged end = (await GrpcAssert.ReadAllAsync(call.ResponseStream))[^1].State;
 
         Assert.Equal((JobState.Failed, ErrorCode.ShapeMismatch), (end.State, end.Error.Code));
         Assert.Equal(StatusCode.OK, call.GetStatus().StatusCode);
@@ -41,8 +42,8 @@ public sealed class RunTests
     public async Task LocalReply_ReachesTheWorkerThatAsked()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await using FakeWorker worker = gateway.Work();
-        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await using FakeWorker worker = gateway.StartWorker();
+        using var call = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run("ask"), TestGateway.Cancel);
         while (await call.ResponseStream.MoveNext(TestGateway.Cancel) && call.ResponseStream.Current.Local is null) { }
         ulong ticket = call.ResponseStream.Current.Local!.Ticket;
@@ -50,7 +51,7 @@ public sealed class RunTests
         await call.RequestStream.WriteAsync(
             new RunRequest { Local = new LocalReply { Ticket = ticket, Value = new Data { Text = "from the client" } } }, TestGateway.Cancel);
 
-        List<Event> rest = await Expect.AllAsync(call.ResponseStream);
+        List<Event> rest = await GrpcAssert.ReadAllAsync(call.ResponseStream);
         Assert.Equal("from the client", rest.Single(e => e.Value is not null).Value.Data.Text);
     }
 
@@ -58,14 +59,14 @@ public sealed class RunTests
     public async Task CancelMessage_EndsTheJob_AndTheStreamSaysSo()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await using FakeWorker worker = gateway.Work();
-        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await using FakeWorker worker = gateway.StartWorker();
+        using var call = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run("hang"), TestGateway.Cancel);
         await UntilRunningAsync(call.ResponseStream);
 
         await call.RequestStream.WriteAsync(new RunRequest { Cancel = new Nothing() }, TestGateway.Cancel);
 
-        StateChanged end = (await Expect.AllAsync(call.ResponseStream))[^1].State;
+        StateChanged end = (await GrpcAssert.ReadAllAsync(call.ResponseStream))[^1].State;
         Assert.Equal((JobState.Cancelled, ErrorCode.JobCancelled), (end.State, end.Error.Code));
     }
 
@@ -73,21 +74,21 @@ public sealed class RunTests
     public async Task DroppedConnection_CancelsTheJob()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await using FakeWorker worker = gateway.Work();
-        using (var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel))
+        await using FakeWorker worker = gateway.StartWorker();
+        using (var call = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel))
         {
             await call.RequestStream.WriteAsync(TestModels.Run("hang", "dropped"), TestGateway.Cancel);
             await UntilRunningAsync(call.ResponseStream);
         } // disposed: the stream is reset
 
-        Assert.Equal(JobState.Cancelled, (await Expect.EndAsync(gateway.Backend.Jobs, "dropped")).State);
+        Assert.Equal(JobState.Cancelled, (await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "dropped")).State);
     }
 
     [Fact]
     public async Task ClientThatIsBackAlready_KeepsItsJob_WhenTheOldConnectionDies()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        Inference.InferenceClient client = await gateway.ClientAsync();
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
         using var back = client.Run(cancellationToken: TestGateway.Cancel);
         using (var old = client.Run(cancellationToken: TestGateway.Cancel))
         {
@@ -96,67 +97,67 @@ public sealed class RunTests
             await back.RequestStream.WriteAsync(TestModels.Run("echo", "kept"), TestGateway.Cancel);
             Assert.True(await back.ResponseStream.MoveNext(TestGateway.Cancel));
         }
-        await gateway.Lines.WaitForAsync("/ndif.v1.Inference/Run answered Cancelled");
+        await gateway.Log.WaitForAsync("/ndif.v1.Inference/Run answered Cancelled");
 
-        await using FakeWorker worker = gateway.Work();
-        Assert.Equal(JobState.Completed, (await Expect.AllAsync(back.ResponseStream))[^1].State.State);
+        await using FakeWorker worker = gateway.StartWorker();
+        Assert.Equal(JobState.Completed, (await GrpcAssert.ReadAllAsync(back.ResponseStream))[^1].State.State);
     }
 
     [Fact]
     public async Task PassedDeadline_CancelsTheJob()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await using FakeWorker worker = gateway.Work();
-        using var call = (await gateway.ClientAsync()).Run(deadline: DateTime.UtcNow.AddMilliseconds(500), cancellationToken: TestGateway.Cancel);
+        await using FakeWorker worker = gateway.StartWorker();
+        using var call = (await gateway.CreateClientAsync()).Run(deadline: DateTime.UtcNow.AddMilliseconds(500), cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run("hang", "late"), TestGateway.Cancel);
 
-        RpcException failure = await Assert.ThrowsAsync<RpcException>(() => Expect.AllAsync(call.ResponseStream));
+        RpcException failure = await Assert.ThrowsAsync<RpcException>(() => GrpcAssert.ReadAllAsync(call.ResponseStream));
 
         Assert.Equal(StatusCode.DeadlineExceeded, failure.StatusCode);
-        Assert.Equal(JobState.Cancelled, (await Expect.EndAsync(gateway.Backend.Jobs, "late")).State);
+        Assert.Equal(JobState.Cancelled, (await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "late")).State);
     }
 
     /// <summary>grpc-dotnet breaks a write at the deadline before it cancels the call: about one call in a hundred meets that.</summary>
     [Fact]
     public async Task DeadlineInTheMiddleOfAWrite_CancelsTheJob()
     {
-        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.Options(jobsInFlight: 1000));
-        await using FakeWorker worker = gateway.Work();
-        Inference.InferenceClient client = await gateway.ClientAsync();
+        await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(jobsInFlight: 1000));
+        await using FakeWorker worker = gateway.StartWorker();
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
         await Parallel.ForEachAsync(Enumerable.Range(0, 150), new ParallelOptions { MaxDegreeOfParallelism = 8 }, async (i, _) =>
         {
             using var call = client.Run(deadline: DateTime.UtcNow.AddMilliseconds(60 + i % 50), cancellationToken: TestGateway.Cancel);
             try
             {
                 await call.RequestStream.WriteAsync(TestModels.Run("drip", $"drip{i}"), TestGateway.Cancel);
-                await Expect.AllAsync(call.ResponseStream);
+                await GrpcAssert.ReadAllAsync(call.ResponseStream);
             }
             catch (RpcException) { } // whichever end was first; the job is what counts here
         });
         for (int i = 0; i < 150; i++)
             if (await gateway.Backend.Jobs.GetAsync($"drip{i}", TestGateway.Cancel) is not null) // a loaded machine may be too late to submit
-                Assert.Equal(JobState.Cancelled, (await Expect.EndAsync(gateway.Backend.Jobs, $"drip{i}")).State);
+                Assert.Equal(JobState.Cancelled, (await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, $"drip{i}")).State);
     }
 
     [Fact]
     public async Task EndedRequestStream_CancelsTheJob()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await using FakeWorker worker = gateway.Work();
-        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await using FakeWorker worker = gateway.StartWorker();
+        using var call = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run("hang"), TestGateway.Cancel);
         await UntilRunningAsync(call.ResponseStream);
 
         await call.RequestStream.CompleteAsync();
 
-        Assert.Equal(JobState.Cancelled, (await Expect.AllAsync(call.ResponseStream))[^1].State.State);
+        Assert.Equal(JobState.Cancelled, (await GrpcAssert.ReadAllAsync(call.ResponseStream))[^1].State.State);
     }
 
     [Fact]
     public async Task Detached_JobOutlivesItsStream()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        Inference.InferenceClient client = await gateway.ClientAsync();
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
         using (var call = client.Run(cancellationToken: TestGateway.Cancel))
         {
             await call.RequestStream.WriteAsync(TestModels.Run("echo", "kept"), TestGateway.Cancel);
@@ -164,24 +165,24 @@ public sealed class RunTests
             await call.RequestStream.WriteAsync(new RunRequest { Detach = new Nothing() }, TestGateway.Cancel);
             await call.RequestStream.CompleteAsync();
             Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel)); // QUEUED still comes
-            await gateway.Lines.WaitForAsync("goes on without its client");
+            await gateway.Log.WaitForAsync("goes on without its client");
         }
-        await gateway.Lines.WaitForAsync("/ndif.v1.Inference/Run answered");
+        await gateway.Log.WaitForAsync("/ndif.v1.Inference/Run answered");
 
-        await using FakeWorker worker = gateway.Work(); // only now
-        Assert.Equal(JobState.Completed, (await Expect.EndAsync(gateway.Backend.Jobs, "kept")).State);
+        await using FakeWorker worker = gateway.StartWorker(); // only now
+        Assert.Equal(JobState.Completed, (await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "kept")).State);
     }
 
     [Fact]
     public async Task StoppedGateway_LeavesTheJob_AndSaysToWatch()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        using var call = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run("echo", "survivor"), TestGateway.Cancel);
         Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel));
 
         Task stopping = gateway.App.StopAsync(TestGateway.Cancel);
-        Error error = await Expect.FailureAsync(StatusCode.Unavailable, () => Expect.AllAsync(call.ResponseStream));
+        Error error = await GrpcAssert.FailsAsync(StatusCode.Unavailable, () => GrpcAssert.ReadAllAsync(call.ResponseStream));
         await stopping;
 
         Assert.True(error.Retryable);
@@ -195,11 +196,11 @@ public sealed class RunTests
     public async Task FirstMessage_MustBeTheSubmission(bool ends)
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        using var call = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel);
         if (ends) await call.RequestStream.CompleteAsync();
         else await call.RequestStream.WriteAsync(new RunRequest { Cancel = new Nothing() }, TestGateway.Cancel);
 
-        Error error = await Expect.FailureAsync(StatusCode.InvalidArgument, () => Expect.AllAsync(call.ResponseStream));
+        Error error = await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, () => GrpcAssert.ReadAllAsync(call.ResponseStream));
 
         Assert.Equal(ErrorCode.InvalidProgram, error.Code);
     }
@@ -208,14 +209,14 @@ public sealed class RunTests
     public async Task SecondSubmission_FailsTheCall_AndCancelsTheJob()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        using var call = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run("echo", "first"), TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run("echo", "second"), TestGateway.Cancel);
 
-        Error error = await Expect.FailureAsync(StatusCode.InvalidArgument, () => Expect.AllAsync(call.ResponseStream));
+        Error error = await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, () => GrpcAssert.ReadAllAsync(call.ResponseStream));
 
         Assert.Contains("one `submit`", error.Message, StringComparison.Ordinal);
-        Assert.Equal(JobState.Cancelled, (await Expect.EndAsync(gateway.Backend.Jobs, "first")).State);
+        Assert.Equal(JobState.Cancelled, (await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "first")).State);
     }
 
     [Fact]
@@ -227,15 +228,15 @@ public sealed class RunTests
         listener.SetMeasurementEventCallback<long>((_, bytes, _, _) => { if (bytes is > Length and < Length + 100) Interlocked.Increment(ref sent); });
         listener.Start();
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await using FakeWorker worker = gateway.Work();
-        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await using FakeWorker worker = gateway.StartWorker();
+        using var call = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run($"flood {Lines} {Length}", "flood"), TestGateway.Cancel);
         Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel));
 
-        await Expect.EndAsync(gateway.Backend.Jobs, "flood"); // the worker is done, the client has read one event
+        await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "flood"); // the worker is done, the client has read one event
 
         Assert.InRange(Volatile.Read(ref sent), 0, Lines / 2);
-        Assert.Equal(Lines, (await Expect.AllAsync(call.ResponseStream)).Count(e => e.Log is not null));
+        Assert.Equal(Lines, (await GrpcAssert.ReadAllAsync(call.ResponseStream)).Count(e => e.Log is not null));
     }
 
     private static async Task UntilRunningAsync(IAsyncStreamReader<Event> events)

@@ -10,8 +10,12 @@ using Grpc.Reflection.V1Alpha;
 using Microsoft.AspNetCore.Builder;
 using Ndif.Protocol;
 using Ndif.Queue;
+using Ndif.Queue.Blobs;
+using Ndif.Server.Grpc;
+using Ndif.Server.Keys;
+using Ndif.Server.Tests.Support;
 
-namespace Ndif.Server.Tests;
+namespace Ndif.Server.Tests.Hosting;
 
 public sealed class GatewayHostTests
 {
@@ -19,7 +23,7 @@ public sealed class GatewayHostTests
     public async Task Health_Serves_WithoutAKey()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        var health = new Health.HealthClient(gateway.Invoker(null));
+        var health = new Health.HealthClient(gateway.CreateInvoker(null));
         foreach (string service in (string[])["", "ndif.v1.Inference"])
         {
             HealthCheckResponse answer = await health.CheckAsync(new HealthCheckRequest { Service = service }, cancellationToken: TestGateway.Cancel);
@@ -31,7 +35,7 @@ public sealed class GatewayHostTests
     public async Task Reflection_ListsTheServices()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        using var call = new ServerReflection.ServerReflectionClient(gateway.Invoker(null)).ServerReflectionInfo(cancellationToken: TestGateway.Cancel);
+        using var call = new ServerReflection.ServerReflectionClient(gateway.CreateInvoker(null)).ServerReflectionInfo(cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(new ServerReflectionRequest { ListServices = "" }, TestGateway.Cancel);
         Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel));
 
@@ -45,17 +49,17 @@ public sealed class GatewayHostTests
     public async Task GrpcWeb_AnswersOnThePlainPort_WithTypedErrorsToo()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await using FakeWorker worker = gateway.Work();
-        string key = (await gateway.KeyAsync()).Key.Reveal();
+        await using FakeWorker worker = gateway.StartWorker();
+        string key = (await gateway.CreateKeyAsync()).Key.Reveal();
 
-        Assert.Contains("grpc-status: 0", await PostWebAsync(gateway.Http(key), "Submit", TestModels.Submit("echo", "web")), StringComparison.Ordinal);
-        string events = await PostWebAsync(gateway.Http(key), "Watch", new WatchRequest { JobId = "web" });
+        Assert.Contains("grpc-status: 0", await PostWebAsync(gateway.CreateHttpClient(key), "Submit", TestModels.Submit("echo", "web")), StringComparison.Ordinal);
+        string events = await PostWebAsync(gateway.CreateHttpClient(key), "Watch", new WatchRequest { JobId = "web" });
         Assert.Contains("hello", events, StringComparison.Ordinal);
         Assert.Contains("grpc-status: 0", events, StringComparison.Ordinal);
-        Assert.Contains("grpc-status: 5", await PostWebAsync(gateway.Http(key), "GetJob", new GetJobRequest { JobId = "none" }), StringComparison.Ordinal);
-        string refused = await PostWebAsync(gateway.Http(), "ListJobs", new ListJobsRequest());
+        Assert.Contains("grpc-status: 5", await PostWebAsync(gateway.CreateHttpClient(key), "GetJob", new GetJobRequest { JobId = "none" }), StringComparison.Ordinal);
+        string refused = await PostWebAsync(gateway.CreateHttpClient(), "ListJobs", new ListJobsRequest());
         Assert.Contains("grpc-status: 16", refused, StringComparison.Ordinal);
-        Assert.Contains(ErrorWire.Trailer, refused, StringComparison.Ordinal);
+        Assert.Contains(ErrorWireFormat.Trailer, refused, StringComparison.Ordinal);
     }
 
     /// <summary>Headers and body of a gRPC-Web answer, whose trailers are its last frame, or headers if it has no body.</summary>
@@ -76,7 +80,7 @@ public sealed class GatewayHostTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
         Assert.Equal(["*"], await AllowedAsync(gateway));
-        await using TestGateway open = await TestGateway.StartAsync(TestGateway.Options(anonymous: true));
+        await using TestGateway open = await TestGateway.StartAsync(TestGateway.CreateOptions(anonymous: true));
         Assert.Empty(await AllowedAsync(open)); // without keys no page of elsewhere may run anything
 
         static async Task<IEnumerable<string>> AllowedAsync(TestGateway gateway)
@@ -85,7 +89,7 @@ public sealed class GatewayHostTests
             {
                 Headers = { { "Origin", "https://lab.example" }, { "Access-Control-Request-Method", "POST" }, { "Access-Control-Request-Headers", "authorization,x-grpc-web" } },
             };
-            using HttpResponseMessage response = await gateway.Http().SendAsync(request, TestGateway.Cancel);
+            using HttpResponseMessage response = await gateway.CreateHttpClient().SendAsync(request, TestGateway.Cancel);
             return response.Headers.TryGetValues("Access-Control-Allow-Origin", out IEnumerable<string>? values) ? values : [];
         }
     }
@@ -130,24 +134,24 @@ public sealed class GatewayHostTests
     public async Task Address_IsKnownOnlyOnceStarted()
     {
         await using QueueBackend backend = QueueBackend.InMemory(blobs: new BlobOptions { Root = Directory.CreateTempSubdirectory("ndif-blobs-").FullName });
-        await using WebApplication gateway = GatewayHost.Build(TestGateway.Options(), backend, new FileKeyStore("none.json"), TestModels.Rules);
-        Assert.Throws<InvalidOperationException>(() => GatewayHost.AddressOf(gateway));
+        await using WebApplication gateway = GatewayHost.Build(TestGateway.CreateOptions(), backend, new FileKeyStore("none.json"), TestModels.Rules);
+        Assert.Throws<InvalidOperationException>(() => GatewayHost.GetAddress(gateway));
         await gateway.StartAsync(TestGateway.Cancel);
-        Assert.NotEqual(GatewayHost.AddressOf(gateway).Grpc, GatewayHost.AddressOf(gateway).Http);
+        Assert.NotEqual(GatewayHost.GetAddress(gateway).Grpc, GatewayHost.GetAddress(gateway).Http);
     }
 
     [Fact]
     public async Task JobLines_CarryTheJobId()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        await using FakeWorker worker = gateway.Work();
-        using var call = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await using FakeWorker worker = gateway.StartWorker();
+        using var call = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run("echo", "followed"), TestGateway.Cancel);
-        await Expect.AllAsync(call.ResponseStream);
-        await gateway.Lines.WaitForAsync("Job followed ended as Completed");
+        await GrpcAssert.ReadAllAsync(call.ResponseStream);
+        await gateway.Log.WaitForAsync("Job followed ended as Completed");
 
         Assert.All(
-            gateway.Lines.Events.Where(line => LogLines.Text(line).StartsWith("Job ", StringComparison.Ordinal)),
+            gateway.Log.Events.Where(line => LogCapture.GetText(line).StartsWith("Job ", StringComparison.Ordinal)),
             line => Assert.Equal("\"followed\"", line.Properties["JobId"].ToString()));
     }
 }

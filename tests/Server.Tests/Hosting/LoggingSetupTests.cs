@@ -1,10 +1,12 @@
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
+using Ndif.Server.Hosting;
+using Ndif.Server.Tests.Support;
 using Serilog;
 using Serilog.Context;
 using Serilog.Core;
 
-namespace Ndif.Server.Tests;
+namespace Ndif.Server.Tests.Hosting;
 
 public sealed class LoggingSetupTests
 {
@@ -25,12 +27,12 @@ public sealed class LoggingSetupTests
     [Fact]
     public void FrameworkLines_AreCutToWarnings()
     {
-        var lines = new LogLines();
+        var lines = new LogCapture();
         using Logger log = LoggingSetup.Create(new LogOptions(), lines);
         log.ForContext(Serilog.Core.Constants.SourceContextPropertyName, "Microsoft.AspNetCore.Hosting.Diagnostics").Information("Request starting");
         log.ForContext(Serilog.Core.Constants.SourceContextPropertyName, "Microsoft.AspNetCore.Server.Kestrel").Warning("Heartbeat is slow");
         log.ForContext(Serilog.Core.Constants.SourceContextPropertyName, "Ndif.Server").Information("ours");
-        Assert.Equal(["Heartbeat is slow", "ours"], lines.Events.Select(LogLines.Text));
+        Assert.Equal(["Heartbeat is slow", "ours"], lines.Events.Select(LogCapture.GetText));
     }
 
     [Fact]

@@ -1,4 +1,6 @@
-namespace Ndif.Server.Tests;
+using Ndif.Server.Keys;
+
+namespace Ndif.Server.Tests.Keys;
 
 public sealed class ApiKeyTests
 {

@@ -1,12 +1,15 @@
 using Ndif.Protocol;
+using Ndif.Server.Keys;
+using Ndif.Server.Tests.Support;
 
-namespace Ndif.Server.Tests;
+
+namespace Ndif.Server.Tests.Keys;
 
 public sealed class FileKeyStoreTests : KeyStoreContract, IDisposable
 {
-    private readonly string folder = Directory.CreateTempSubdirectory("ndif-keys-").FullName;
+    private readonly string _folder = Directory.CreateTempSubdirectory("ndif-keys-").FullName;
 
-    private string FilePath => Path.Combine(folder, "deeper", "keys.json");
+    private string FilePath => Path.Combine(_folder, "deeper", "keys.json");
 
     private protected override IKeyStore Open() => new FileKeyStore(FilePath);
 
@@ -48,5 +51,5 @@ public sealed class FileKeyStoreTests : KeyStoreContract, IDisposable
         Assert.Equal("[{", await File.ReadAllTextAsync(FilePath, TestGateway.Cancel));
     }
 
-    public void Dispose() => Directory.Delete(folder, recursive: true);
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
 }

@@ -1,4 +1,7 @@
-namespace Ndif.Server.Tests;
+using Ndif.Server.Keys;
+using Ndif.Server.Tests.Support;
+
+namespace Ndif.Server.Tests.Keys;
 
 /// <summary>What every key store must do.</summary>
 public abstract class KeyStoreContract
@@ -56,8 +59,8 @@ public abstract class KeyStoreContract
         Assert.Equal(60, (await Open().ListAsync(TestGateway.Cancel)).Count);
     }
 
-    private int made;
+    private int _createdCount;
 
     private KeyRecord Record(string id) =>
-        new(id, new string('0', 64), "ada", [Scopes.Run], "standard", [], DateTimeOffset.UnixEpoch.AddYears(50).AddSeconds(made++));
+        new(id, new string('0', 64), "ada", [Scopes.Run], "standard", [], DateTimeOffset.UnixEpoch.AddYears(50).AddSeconds(_createdCount++));
 }

@@ -1,32 +1,34 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
+using Ndif.Server.Keys;
+using Ndif.Server.Tests.Support;
 using StackExchange.Redis;
 
-namespace Ndif.Server.Tests;
+namespace Ndif.Server.Tests.Keys;
 
 /// <summary>On a real redis-server of its own; skipped where none is installed.</summary>
-public sealed class RedisKeyStoreTests(RedisKeyStoreTests.Server server) : KeyStoreContract, IClassFixture<RedisKeyStoreTests.Server>
+public sealed class RedisKeyStoreTests(RedisKeyStoreTests.RedisServer server) : KeyStoreContract, IClassFixture<RedisKeyStoreTests.RedisServer>
 {
-    private readonly string prefix = $"{Guid.NewGuid():N}:";
+    private readonly string _prefix = $"{Guid.NewGuid():N}:";
 
     private protected override IKeyStore Open()
     {
         Assert.SkipWhen(server.Connection is null, "redis-server is not installed");
-        return new RedisKeyStore(server.Connection!, prefix);
+        return new RedisKeyStore(server.Connection!, _prefix);
     }
 
     [Fact]
     public async Task Keys_LieUnderThePrefix()
     {
         await new KeyService(Open(), TimeProvider.System).CreateAsync("ada", [], cancellationToken: TestGateway.Cancel);
-        Assert.Equal(1, await server.Connection!.GetDatabase().HashLengthAsync(prefix + "keys"));
+        Assert.Equal(1, await server.Connection!.GetDatabase().HashLengthAsync(_prefix + "keys"));
     }
 
     /// <summary>A redis-server that keeps nothing on disk.</summary>
-    public sealed class Server : IAsyncLifetime
+    public sealed class RedisServer : IAsyncLifetime
     {
-        private Process? process;
+        private Process? _process;
 
         public IConnectionMultiplexer? Connection { get; private set; }
 
@@ -35,7 +37,7 @@ public sealed class RedisKeyStoreTests(RedisKeyStoreTests.Server server) : KeySt
             int port = FreePort();
             try
             {
-                process = Process.Start(new ProcessStartInfo("redis-server", $"--port {port} --bind 127.0.0.1 --save \"\" --appendonly no")
+                _process = Process.Start(new ProcessStartInfo("redis-server", $"--port {port} --bind 127.0.0.1 --save \"\" --appendonly no")
                 {
                     RedirectStandardOutput = true,
                 });
@@ -44,15 +46,15 @@ public sealed class RedisKeyStoreTests(RedisKeyStoreTests.Server server) : KeySt
             {
                 return;
             }
-            while (await process!.StandardOutput.ReadLineAsync(TestGateway.Cancel) is { } line && !line.Contains("Ready to accept", StringComparison.Ordinal)) { }
+            while (await _process!.StandardOutput.ReadLineAsync(TestGateway.Cancel) is { } line && !line.Contains("Ready to accept", StringComparison.Ordinal)) { }
             Connection = await ConnectionMultiplexer.ConnectAsync($"127.0.0.1:{port}");
         }
 
         public async ValueTask DisposeAsync()
         {
             if (Connection is not null) await Connection.DisposeAsync();
-            process?.Kill();
-            process?.Dispose();
+            _process?.Kill();
+            _process?.Dispose();
         }
 
         private static int FreePort()

@@ -6,13 +6,14 @@ using System.Text;
 using Google.Protobuf;
 using Grpc.Core;
 using Ndif.Protocol;
+using Ndif.Server.Tests.Support;
 
-namespace Ndif.Server.Tests;
+namespace Ndif.Server.Tests.Security;
 
 /// <summary>Clients that hold a connection and send next to nothing (slow loris): cut off, while others are served.</summary>
 public sealed class SlowClientTests
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(1.5);
+    private static readonly TimeSpan _requestTimeout = TimeSpan.FromSeconds(1.5);
 
     [Theory]
     [InlineData("")]
@@ -26,7 +27,7 @@ public sealed class SlowClientTests
         await stream.WriteAsync(Encoding.ASCII.GetBytes("G"), TestGateway.Cancel); // from the first byte on it is a request
         await stream.WriteAsync(Encoding.ASCII.GetBytes(begin.Length > 0 ? begin[1..] : ""), TestGateway.Cancel);
         Task<string> answer = new StreamReader(stream).ReadToEndAsync(TestGateway.Cancel);
-        await ServedMeanwhileAsync(gateway, answer);
+        await AssertOthersServedUntilAsync(gateway, answer);
         Assert.True(await answer is "" or ['H', 'T', 'T', 'P', '/', '1', '.', '1', ' ', '4', '0', '8', ..]);
     }
 
@@ -34,13 +35,13 @@ public sealed class SlowClientTests
     public async Task ABodyThatTrickles_IsCutOff_AndNothingOfItStays()
     {
         await using TestGateway gateway = await StartAsync();
-        string key = (await gateway.KeyAsync()).Key.Reveal();
+        string key = (await gateway.CreateKeyAsync()).Key.Reveal();
         using var raw = new TcpClient();
         await raw.ConnectAsync(IPAddress.Loopback, gateway.Address.Http.Port, TestGateway.Cancel);
         NetworkStream stream = raw.GetStream();
         await stream.WriteAsync(Encoding.ASCII.GetBytes($"PUT /v1/blobs/{new string('a', 64)} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Length: 1000000\r\n\r\n0123"), TestGateway.Cancel);
         Task<string> answer = new StreamReader(stream).ReadToEndAsync(TestGateway.Cancel);
-        await ServedMeanwhileAsync(gateway, answer);
+        await AssertOthersServedUntilAsync(gateway, answer);
         Assert.Matches("^HTTP/1.1 (408|503) ", await answer);
         Assert.Empty(Directory.GetFiles(Path.Combine(gateway.Folder, "blobs"), "*", SearchOption.AllDirectories));
     }
@@ -52,13 +53,13 @@ public sealed class SlowClientTests
         using var client = new HttpClient { BaseAddress = gateway.Address.Grpc };
         using var request = new HttpRequestMessage(HttpMethod.Post, "/ndif.v1.Inference/Submit")
         {
-            Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionExact, Content = new Never([0, 0, 0, 1, 0, 1, 2, 3]),
+            Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionExact, Content = new StalledContent([0, 0, 0, 1, 0, 1, 2, 3]),
         };
-        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", (await gateway.KeyAsync()).Key.Reveal());
+        request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", (await gateway.CreateKeyAsync()).Key.Reveal());
         request.Headers.TryAddWithoutValidation("TE", "trailers");
         request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/grpc");
         Task<string> answer = AnswerAsync();
-        await ServedMeanwhileAsync(gateway, answer);
+        await AssertOthersServedUntilAsync(gateway, answer);
         Assert.NotEqual("0", await answer);
 
         async Task<string> AnswerAsync()
@@ -79,9 +80,9 @@ public sealed class SlowClientTests
     public async Task ARunThatSubmitsNothing_IsEnded_WithATypedError()
     {
         await using TestGateway gateway = await StartAsync();
-        using var run = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
-        Task<Error> answer = Expect.FailureAsync(StatusCode.Unavailable, async () => await run.ResponseStream.MoveNext(TestGateway.Cancel));
-        await ServedMeanwhileAsync(gateway, answer);
+        using var run = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        Task<Error> answer = GrpcAssert.FailsAsync(StatusCode.Unavailable, async () => await run.ResponseStream.MoveNext(TestGateway.Cancel));
+        await AssertOthersServedUntilAsync(gateway, answer);
         Assert.StartsWith("Nothing came from the client for 1.5 s", (await answer).Message, StringComparison.Ordinal);
     }
 
@@ -89,10 +90,10 @@ public sealed class SlowClientTests
     public async Task AnUploadThatStandsStill_IsEnded_WithATypedError_AndNothingOfItStays()
     {
         await using TestGateway gateway = await StartAsync();
-        using var put = (await gateway.ClientAsync()).PutBlob(cancellationToken: TestGateway.Cancel);
+        using var put = (await gateway.CreateClientAsync()).PutBlob(cancellationToken: TestGateway.Cancel);
         await put.RequestStream.WriteAsync(new BlobChunk { Data = ByteString.CopyFrom(new byte[1000]) }, TestGateway.Cancel);
-        Task<Error> answer = Expect.FailureAsync(StatusCode.Unavailable, async () => await put);
-        await ServedMeanwhileAsync(gateway, answer);
+        Task<Error> answer = GrpcAssert.FailsAsync(StatusCode.Unavailable, async () => await put);
+        await AssertOthersServedUntilAsync(gateway, answer);
         Assert.True((await answer).Retryable);
         Assert.Empty(Directory.GetFiles(Path.Combine(gateway.Folder, "blobs"), "*", SearchOption.AllDirectories));
     }
@@ -111,13 +112,13 @@ public sealed class SlowClientTests
                 await one.ConnectAsync(IPAddress.Loopback, (i % 2 == 0 ? gateway.Address.Http : gateway.Address.Grpc).Port, TestGateway.Cancel);
                 await one.GetStream().WriteAsync(Encoding.ASCII.GetBytes(i % 2 == 0 ? "PUT /v1/blobs/x HTTP/1.1\r\nHost: " : "PRI * HTTP/2.0\r\n\r\nSM"), TestGateway.Cancel);
             }
-            await using FakeWorker worker = gateway.Work();
-            Inference.InferenceClient client = await gateway.ClientAsync();
+            await using FakeWorker worker = gateway.StartWorker();
+            Inference.InferenceClient client = await gateway.CreateClientAsync();
             for (int i = 0; i < 20; i++)
             {
                 using var run = client.Run(cancellationToken: TestGateway.Cancel);
                 await run.RequestStream.WriteAsync(TestModels.Run("echo"), TestGateway.Cancel);
-                Assert.Equal(JobState.Completed, Expect.States(await Expect.AllAsync(run.ResponseStream))[^1]);
+                Assert.Equal(JobState.Completed, GrpcAssert.GetStates(await GrpcAssert.ReadAllAsync(run.ResponseStream))[^1]);
             }
         }
         finally
@@ -130,35 +131,35 @@ public sealed class SlowClientTests
     public async Task AClientThatIsSilentWhileItsJobRuns_IsNotSlow()
     {
         await using TestGateway gateway = await StartAsync();
-        await using FakeWorker worker = gateway.Work();
-        using var run = (await gateway.ClientAsync()).Run(cancellationToken: TestGateway.Cancel);
+        await using FakeWorker worker = gateway.StartWorker();
+        using var run = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel);
         await run.RequestStream.WriteAsync(TestModels.Run("hang", "quiet"), TestGateway.Cancel);
-        await gateway.Lines.WaitForAsync("Job quiet");
-        await Task.Delay(s_patience * 2, TestGateway.Cancel);
+        await gateway.Log.WaitForAsync("Job quiet");
+        await Task.Delay(_requestTimeout * 2, TestGateway.Cancel);
         Assert.NotEqual(JobState.Cancelled, (await gateway.Backend.Jobs.GetAsync("quiet", TestGateway.Cancel))!.State);
         await run.RequestStream.WriteAsync(new RunRequest { Cancel = new Nothing() }, TestGateway.Cancel);
-        Assert.Equal(JobState.Cancelled, Expect.States(await Expect.AllAsync(run.ResponseStream))[^1]);
+        Assert.Equal(JobState.Cancelled, GrpcAssert.GetStates(await GrpcAssert.ReadAllAsync(run.ResponseStream))[^1]);
     }
 
-    private static Task<TestGateway> StartAsync(TimeSpan? patience = null) =>
-        TestGateway.StartAsync(new GatewayOptions { GrpcPort = 0, HttpPort = 0, RequestPatience = patience ?? s_patience });
+    private static Task<TestGateway> StartAsync(TimeSpan? requestTimeout = null) =>
+        TestGateway.StartAsync(new GatewayOptions { GrpcPort = 0, HttpPort = 0, RequestPatience = requestTimeout ?? _requestTimeout });
 
     /// <summary>The slow one is cut off in time, and until then another is served again and again.</summary>
-    private static async Task ServedMeanwhileAsync(TestGateway gateway, Task cut)
+    private static async Task AssertOthersServedUntilAsync(TestGateway gateway, Task disconnected)
     {
-        Inference.InferenceClient client = await gateway.ClientAsync();
+        Inference.InferenceClient client = await gateway.CreateClientAsync();
         long began = Stopwatch.GetTimestamp();
-        while (!cut.IsCompleted)
+        while (!disconnected.IsCompleted)
         {
             await client.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel);
             Assert.True(Stopwatch.GetElapsedTime(began) < TimeSpan.FromSeconds(15), "It was not cut off.");
             await Task.Delay(50, TestGateway.Cancel);
         }
-        Assert.True(Stopwatch.GetElapsedTime(began) > s_patience / 2, "It was cut off at once.");
+        Assert.True(Stopwatch.GetElapsedTime(began) > _requestTimeout / 2, "It was cut off at once.");
     }
 
     /// <summary>Some bytes, and then nothing.</summary>
-    private sealed class Never(byte[] first) : HttpContent
+    private sealed class StalledContent(byte[] first) : HttpContent
     {
         protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context)
         {

@@ -2,7 +2,7 @@ using System.Globalization;
 using Ndif.Protocol;
 using Ndif.Queue;
 
-namespace Ndif.Server.Tests;
+namespace Ndif.Server.Tests.Support;
 
 /// <summary>
 /// The other side of the queue, in a test's hands. A program's `client` says what to do: `echo` logs, saves and completes; `hang`
@@ -11,21 +11,21 @@ namespace Ndif.Server.Tests;
 /// </summary>
 internal sealed class FakeWorker : IAsyncDisposable
 {
-    private readonly CancellationTokenSource stop = new();
-    private readonly QueueBackend backend;
-    private readonly Task loop;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly QueueBackend _backend;
+    private readonly Task _loop;
 
     public FakeWorker(QueueBackend backend)
     {
-        this.backend = backend;
-        loop = LoopAsync();
+        this._backend = backend;
+        _loop = LoopAsync();
     }
 
     private async Task LoopAsync()
     {
         try
         {
-            while (await backend.Jobs.LeaseAsync("worker-1", [TestGateway.Model], TimeSpan.FromHours(1), stop.Token) is { } lease) _ = RunAsync(lease);
+            while (await _backend.Jobs.LeaseAsync("worker-1", [TestGateway.Model], TimeSpan.FromHours(1), _stop.Token) is { } lease) _ = RunAsync(lease);
         }
         catch (OperationCanceledException) { }
         catch (ObjectDisposedException) { }
@@ -42,7 +42,7 @@ internal sealed class FakeWorker : IAsyncDisposable
                 return;
             case "ask":
                 await PublishAsync(new Event { Local = new LocalRequest { Callback = 1, Ticket = 7, TimeoutSeconds = 30 } });
-                LocalReply? reply = await backend.Jobs.AwaitReplyAsync(lease, 7, TimeSpan.FromSeconds(30), stop.Token);
+                LocalReply? reply = await _backend.Jobs.AwaitReplyAsync(lease, 7, TimeSpan.FromSeconds(30), _stop.Token);
                 await PublishAsync(new Event { Value = new SavedValue { Name = "answer", Data = reply?.Value ?? new Data(), Last = true } });
                 break;
             case "flood":
@@ -57,7 +57,7 @@ internal sealed class FakeWorker : IAsyncDisposable
             case "fail":
                 await PublishAsync(new Event
                 {
-                    State = new StateChanged { State = JobState.Failed, Error = Errors.Make(ErrorCode.ShapeMismatch, "The shapes do not fit.") },
+                    State = new StateChanged { State = JobState.Failed, Error = Errors.Create(ErrorCode.ShapeMismatch, "The shapes do not fit.") },
                 });
                 return;
             default:
@@ -67,13 +67,13 @@ internal sealed class FakeWorker : IAsyncDisposable
         }
         await PublishAsync(new Event { State = new StateChanged { State = JobState.Completed } });
 
-        Task PublishAsync(Event happening) => backend.Jobs.PublishAsync(lease, happening, stop.Token);
+        Task PublishAsync(Event happening) => _backend.Jobs.PublishAsync(lease, happening, _stop.Token);
     }
 
     public async ValueTask DisposeAsync()
     {
-        await stop.CancelAsync();
-        await loop;
-        stop.Dispose();
+        await _stop.CancelAsync();
+        await _loop;
+        _stop.Dispose();
     }
 }

@@ -4,57 +4,61 @@ using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;
 using Ndif.Protocol;
 using Ndif.Queue;
+using Ndif.Queue.Blobs;
+using Ndif.Server.Admission;
+using Ndif.Server.Hosting;
+using Ndif.Server.Keys;
 using Serilog;
 
-namespace Ndif.Server.Tests;
+namespace Ndif.Server.Tests.Support;
 
 /// <summary>A real gateway on loopback over a real in-memory queue, with a key file and a log that keeps every line of every level.</summary>
 internal sealed class TestGateway : IAsyncDisposable
 {
     public const string Model = "openai-community/gpt2";
 
-    private readonly List<IDisposable> clients = [];
+    private readonly List<IDisposable> _clients = [];
 
-    private TestGateway(string folder, QueueBackend backend, KeyService keys, LogLines lines, WebApplication app)
+    private TestGateway(string folder, QueueBackend backend, KeyService keys, LogCapture log, WebApplication app)
     {
         Folder = folder;
         Backend = backend;
         Keys = keys;
-        Lines = lines;
+        Log = log;
         App = app;
-        Address = GatewayHost.AddressOf(app);
+        Address = GatewayHost.GetAddress(app);
     }
 
     public string Folder { get; }
     public QueueBackend Backend { get; }
     public KeyService Keys { get; }
-    public LogLines Lines { get; }
+    public LogCapture Log { get; }
     public WebApplication App { get; }
     public GatewayAddress Address { get; }
-    public SettableTime Time { get; private init; } = new();
+    public AdjustableTimeProvider Time { get; private init; } = new();
 
     public static async Task<TestGateway> StartAsync(
         GatewayOptions? options = null, ProgramRules? rules = null, QueueOptions? queue = null)
     {
         string folder = Directory.CreateTempSubdirectory("ndif-server-tests-").FullName;
-        var time = new SettableTime();
+        var time = new AdjustableTimeProvider();
         QueueBackend backend = QueueBackend.InMemory(
             queue ?? new QueueOptions { HeartbeatLifetime = TimeSpan.FromHours(1) }, new BlobOptions { Root = Path.Combine(folder, "blobs") }, time);
-        await backend.Workers.DescribeAsync(TestModels.Gpt2, Cancel);
-        await backend.Workers.AnnounceAsync(
+        await backend.Workers.SetDescriptionAsync(TestModels.Gpt2, Cancel);
+        await backend.Workers.PublishHeartbeatAsync(
             new WorkerStatus { Id = "worker-1", Models = { Model }, Jobs = { "secret-job-id" }, Device = "cpu", Version = "0.1.0" },
             [TestModels.Gpt2Status], Cancel);
-        var lines = new LogLines();
+        var lines = new LogCapture();
         var store = new FileKeyStore(Path.Combine(folder, "keys.json"));
         WebApplication app = GatewayHost.Build(
-            options ?? Options(), backend, store, rules ?? TestModels.Rules,
+            options ?? CreateOptions(), backend, store, rules ?? TestModels.Rules,
             new LoggerConfiguration().MinimumLevel.Verbose().Enrich.FromLogContext().WriteTo.Sink(lines).CreateLogger(), time);
         await app.StartAsync(Cancel);
         return new TestGateway(folder, backend, new KeyService(store, time), lines, app) { Time = time };
     }
 
     /// <summary>Free ports, and the shortest intervals for what happens now and then.</summary>
-    public static GatewayOptions Options(
+    public static GatewayOptions CreateOptions(
         bool anonymous = false, int messageBytes = 64 << 20, int nodes = 100_000, int jobsInFlight = 64, long constantBytes = 4L << 30,
         long blobBytes = 4L << 30, int tokens = 1_000_000, int jobsPerMinute = 100_000, int queueDepth = 100_000) => new()
         {
@@ -76,18 +80,18 @@ internal sealed class TestGateway : IAsyncDisposable
     public static CancellationToken Cancel => CancellationTokenSource.CreateLinkedTokenSource(
         TestContext.Current.CancellationToken, new CancellationTokenSource(TimeSpan.FromMinutes(1)).Token).Token;
 
-    public async Task<CreatedKey> KeyAsync(string name = "ada", string[]? scopes = null, string[]? models = null, TimeSpan? lifetime = null) =>
+    public async Task<CreatedKey> CreateKeyAsync(string name = "ada", string[]? scopes = null, string[]? models = null, TimeSpan? lifetime = null) =>
         await Keys.CreateAsync(name, scopes ?? [Scopes.Run], models: models, lifetime: lifetime, cancellationToken: Cancel);
 
     /// <summary>A client with a new key of its own.</summary>
-    public async Task<Inference.InferenceClient> ClientAsync() => Client((await KeyAsync()).Key.Reveal());
+    public async Task<Inference.InferenceClient> CreateClientAsync() => CreateClient((await CreateKeyAsync()).Key.Reveal());
 
-    public Inference.InferenceClient Client(string? key) => new(Invoker(key));
+    public Inference.InferenceClient CreateClient(string? key) => new(CreateInvoker(key));
 
-    public CallInvoker Invoker(string? key, int? receive = null)
+    public CallInvoker CreateInvoker(string? key, int? maxReceiveBytes = null)
     {
-        GrpcChannel channel = GrpcChannel.ForAddress(Address.Grpc, new GrpcChannelOptions { MaxReceiveMessageSize = receive, MaxSendMessageSize = null });
-        clients.Add(channel);
+        GrpcChannel channel = GrpcChannel.ForAddress(Address.Grpc, new GrpcChannelOptions { MaxReceiveMessageSize = maxReceiveBytes, MaxSendMessageSize = null });
+        _clients.Add(channel);
         return key is null ? channel.CreateCallInvoker() : channel.Intercept(metadata =>
         {
             metadata.Add("authorization", $"Bearer {key}");
@@ -95,20 +99,20 @@ internal sealed class TestGateway : IAsyncDisposable
         });
     }
 
-    public HttpClient Http(string? key = null)
+    public HttpClient CreateHttpClient(string? key = null)
     {
         var client = new HttpClient { BaseAddress = Address.Http };
         if (key is not null) client.DefaultRequestHeaders.Authorization = new("Bearer", key);
-        clients.Add(client);
+        _clients.Add(client);
         return client;
     }
 
     /// <summary>A worker that runs until it is disposed.</summary>
-    public FakeWorker Work() => new(Backend);
+    public FakeWorker StartWorker() => new(Backend);
 
     public async ValueTask DisposeAsync()
     {
-        foreach (IDisposable client in clients) client.Dispose();
+        foreach (IDisposable client in _clients) client.Dispose();
         await App.DisposeAsync();
         await Backend.DisposeAsync();
         Directory.Delete(Folder, recursive: true);

@@ -1,7 +1,8 @@
 using Google.Protobuf;
 using Ndif.Protocol;
+using Ndif.Server.Admission;
 
-namespace Ndif.Server.Tests;
+namespace Ndif.Server.Tests.Support;
 
 /// <summary>A described model, programs that a <see cref="FakeWorker"/> understands, and rules that refuse one on request.</summary>
 internal static class TestModels
@@ -25,23 +26,23 @@ internal static class TestModels
     /// <summary>Refuses a program that reads the module "no.such.module", as the real validator would.</summary>
     public static ProgramRules Rules { get; } = new(
         (program, model, _) => model is not null && program.Nodes.Any(node => node.Read?.Site?.Module == "no.such.module")
-            ? Errors.Make(ErrorCode.UnknownModule, "The model has no module `no.such.module`.", "Did you mean `lm_head`?", "no.such.module")
+            ? Errors.Create(ErrorCode.UnknownModule, "The model has no module `no.such.module`.", "Did you mean `lm_head`?", "no.such.module")
             : null,
         ["softmax", "matmul"], 1, ["gradients"]);
 
-    /// <param name="role">What the fake worker is to do: see <see cref="FakeWorker"/>.</param>
-    public static SubmitRequest Submit(string role, string jobId = "", string model = TestGateway.Model) => new()
+    /// <param name="behavior">What the fake worker is to do: see <see cref="FakeWorker"/>.</param>
+    public static SubmitRequest Submit(string behavior, string jobId = "", string model = TestGateway.Model) => new()
     {
         JobId = jobId,
         Program = new Program
         {
             Version = 1,
-            Client = role,
+            Client = behavior,
             Model = new ModelRef { Id = model },
             Nodes = { new Node { Trace = new Trace { Mode = Mode.Forward, Invokes = { new Invoke { Input = new Input { Prompts = { "The Eiffel Tower is in" } } } } } } },
             Regions = { new Region { Nodes = { 0 } } },
         },
     };
 
-    public static RunRequest Run(string role, string jobId = "") => new() { Submit = Submit(role, jobId) };
+    public static RunRequest Run(string behavior, string jobId = "") => new() { Submit = Submit(behavior, jobId) };
 }

@@ -6,14 +6,14 @@ namespace Ndif.Tokenizers.Tests.Chat;
 
 public sealed class ChatTemplateTests
 {
-    private static readonly JsonElement s_variables = JsonDocument.Parse("""
+    private static readonly JsonElement _variables = JsonDocument.Parse("""
         {"x": 3, "y": 2.5, "name": "Ada", "items": [3, 1, 2], "users": [{"name": "Bo", "age": 3}, {"name": "al", "age": 5}], "empty": "", "nothing": null,
          "d": {"b": 1, "a": [1, "x", null, true, {"k": 2.0}]}, "text": "one two  three\nfour", "yes": true}
         """).RootElement;
 
     private static string Render(string template, Dictionary<string, object?>? more = null)
     {
-        Dictionary<string, object?> variables = s_variables.EnumerateObject().ToDictionary(p => p.Name, p => (object?)p.Value);
+        Dictionary<string, object?> variables = _variables.EnumerateObject().ToDictionary(p => p.Name, p => (object?)p.Value);
         foreach (var (name, value) in more ?? []) variables[name] = value;
         return new ChatTemplate(template).Render(variables);
     }

@@ -9,17 +9,17 @@ namespace Ndif.Tokenizers.Tests.Chat;
 /// </summary>
 public sealed class PublishedTemplateTests
 {
-    private static readonly ChatMessage[] s_talk = [new("user", " Hi there "), new("assistant", "Hello!"), new("user", "And?")];
-    private static readonly ChatMessage[] s_system = [new("system", "Be brief."), .. s_talk];
+    private static readonly ChatMessage[] _conversation = [new("user", " Hi there "), new("assistant", "Hello!"), new("user", "And?")];
+    private static readonly ChatMessage[] _conversationWithSystem = [new("system", "Be brief."), .. _conversation];
 
-    private static readonly ChatMessage[] s_called =
+    private static readonly ChatMessage[] _conversationWithToolCall =
     [
         new("user", "2+2?"),
         new("assistant", "<think>\nhm\n</think>\n\nLet me see") { More = new Dictionary<string, object?> { ["tool_calls"] = Json("""[{"function": {"name": "add", "arguments": {"a": 2, "b": 2}}}]""") } },
         new("tool", "4"),
     ];
 
-    private static readonly JsonElement s_tools = Json("""
+    private static readonly JsonElement _tools = Json("""
         [{"type": "function", "function": {"name": "add", "description": "Adds \"é\" & <b>", "parameters": {"type": "object", "properties": {}, "required": [1, 2.5, true, null]}}}]
         """);
 
@@ -28,8 +28,8 @@ public sealed class PublishedTemplateTests
     private static HuggingFaceTokenizer With(string template)
     {
         using var reader = new StreamReader(typeof(PublishedTemplateTests).Assembly.GetManifestResourceStream(template)!);
-        return HuggingFaceTokenizer.FromJson(Small.Utf8($$"""{"version":"1.0","model":{{Small.ByteLevelBpe()}}}"""),
-            Small.Utf8("""{"bos_token": "<s>", "eos_token": {"content": "</s>"}}"""), Encoding.UTF8.GetBytes(reader.ReadToEnd()));
+        return HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8($$"""{"version":"1.0","model":{{TestTokenizers.ByteLevelBpe()}}}"""),
+            TestTokenizers.Utf8("""{"bos_token": "<s>", "eos_token": {"content": "</s>"}}"""), Encoding.UTF8.GetBytes(reader.ReadToEnd()));
     }
 
     [Theory]
@@ -48,7 +48,7 @@ public sealed class PublishedTemplateTests
     [InlineData("stablelm", "<|user|>\n Hi there </s>\n<|assistant|>\nHello!</s>\n<|user|>\nAnd?</s>\n<|assistant|>\n")]
     [InlineData("falcon", "User:  Hi there \nFalcon: Hello!\nUser: And?\nFalcon:")]
     public void AConversation_UpToTheModelsTurn(string model, string expected) =>
-        Assert.Equal(expected, With(model).ApplyChatTemplate(s_talk, addGenerationPrompt: true, time: new Fixed()));
+        Assert.Equal(expected, With(model).ApplyChatTemplate(_conversation, addGenerationPrompt: true, time: new FixedTimeProvider()));
 
     [Theory]
     [InlineData("llama3", "<s><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>")]
@@ -60,14 +60,14 @@ public sealed class PublishedTemplateTests
     [InlineData("stablelm", "<|system|>\nBe brief.</s>\n<|user|>\n")]
     [InlineData("falcon", "System: Be brief.\nUser:  Hi there \n")]
     public void ASystemMessage_ComesFirst(string model, string expected) =>
-        Assert.StartsWith(expected, With(model).ApplyChatTemplate(s_system, time: new Fixed()), StringComparison.Ordinal);
+        Assert.StartsWith(expected, With(model).ApplyChatTemplate(_conversationWithSystem, time: new FixedTimeProvider()), StringComparison.Ordinal);
 
     [Theory]
     [InlineData("gemma", "System role not supported")]
     [InlineData("mistral", "Conversation roles must alternate user/assistant/user/assistant/...")]
     public void ATemplateThatRefuses_SaysWhy(string model, string why)
     {
-        var error = Assert.Throws<TokenizerFormatException>(() => With(model).ApplyChatTemplate(s_system));
+        var error = Assert.Throws<TokenizerFormatException>(() => With(model).ApplyChatTemplate(_conversationWithSystem));
         Assert.Contains(why, error.Message, StringComparison.Ordinal);
         Assert.Contains("line 1", error.Message, StringComparison.Ordinal);
     }
@@ -75,7 +75,7 @@ public sealed class PublishedTemplateTests
     [Fact]
     public void Qwen3_WithTools_AndWithoutThinking()
     {
-        string text = With("qwen3").ApplyChatTemplate(s_called, addGenerationPrompt: true, new Dictionary<string, object?> { ["tools"] = s_tools, ["enable_thinking"] = false });
+        string text = With("qwen3").ApplyChatTemplate(_conversationWithToolCall, addGenerationPrompt: true, new Dictionary<string, object?> { ["tools"] = _tools, ["enable_thinking"] = false });
         Assert.Contains("""
             <tools>
             {"type": "function", "function": {"name": "add", "description": "Adds \"é\" & <b>", "parameters": {"type": "object", "properties": {}, "required": [1, 2.5, true, null]}}}
@@ -89,7 +89,7 @@ public sealed class PublishedTemplateTests
     [Fact]
     public void Llama31_WithTools()
     {
-        string text = With("llama3.1").ApplyChatTemplate(s_called, addGenerationPrompt: true, new Dictionary<string, object?> { ["tools"] = s_tools }, new Fixed());
+        string text = With("llama3.1").ApplyChatTemplate(_conversationWithToolCall, addGenerationPrompt: true, new Dictionary<string, object?> { ["tools"] = _tools }, new FixedTimeProvider());
         Assert.Contains("{\n    \"type\": \"function\",\n    \"function\": {\n        \"name\": \"add\",\n", text, StringComparison.Ordinal);
         Assert.EndsWith("<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n{\"name\": \"add\", \"parameters\": {\"a\": 2, \"b\": 2}}<|eot_id|>"
             + "<|start_header_id|>ipython<|end_header_id|>\n\n\"4\"<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n", text, StringComparison.Ordinal);
@@ -105,17 +105,17 @@ public sealed class PublishedTemplateTests
     [Fact]
     public void TheTemplate_IsFoundInTheConfig_OrMissing()
     {
-        var one = Small.Of(Small.ByteLevelBpe(), config: """{"chat_template": "{{ messages[0].content }}!"}""");
+        var one = TestTokenizers.Create(TestTokenizers.ByteLevelBpe(), config: """{"chat_template": "{{ messages[0].content }}!"}""");
         Assert.Equal("a!", one.ApplyChatTemplate([new("user", "a")]));
         Assert.Equal(one.Encode("a!", addSpecialTokens: false), one.EncodeChat([new("user", "a")]));
-        var named = Small.Of(Small.ByteLevelBpe(), config: """{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}""");
+        var named = TestTokenizers.Create(TestTokenizers.ByteLevelBpe(), config: """{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}""");
         Assert.Equal("d", named.ApplyChatTemplate([new("user", "a")]));
-        var none = Small.Of(Small.ByteLevelBpe());
+        var none = TestTokenizers.Create(TestTokenizers.ByteLevelBpe());
         Assert.False(none.HasChatTemplate);
         Assert.Contains("chat_template", Assert.Throws<TokenizerFormatException>(() => none.ApplyChatTemplate([new("user", "a")])).Message, StringComparison.Ordinal);
     }
 
-    private sealed class Fixed : TimeProvider
+    private sealed class FixedTimeProvider : TimeProvider
     {
         public override TimeZoneInfo LocalTimeZone => TimeZoneInfo.Utc;
 

@@ -3,7 +3,7 @@ using System.Net.Http.Headers;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Files.Hub;
 
 /// <summary>One state of a repository on the hub.</summary>
 /// <param name="Files">Paths of all files.</param>
@@ -18,27 +18,27 @@ internal sealed record HubFile(string Name, Uri Address, string ETag, long? Size
 /// <remarks>huggingface_hub/file_download.py (get_hf_file_metadata, http_get) and utils/_http.py</remarks>
 internal sealed partial class HubClient(HubOptions options) : IDisposable
 {
-    private const int MaxHops = 10, MaxAnswerBytes = 64 << 20;
+    private const int MaxRedirects = 10, MaxResponseBytes = 64 << 20;
 
     // redirects are followed here, because the token must not go along to another host
     private readonly HttpClient _http = new(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = TimeSpan.FromSeconds(10) })
     {
-        Timeout = Timeout.InfiniteTimeSpan, MaxResponseContentBufferSize = MaxAnswerBytes,
+        Timeout = Timeout.InfiniteTimeSpan, MaxResponseContentBufferSize = MaxResponseBytes,
     };
 
     /// <summary>The hub has answered.</summary>
-    public bool Contacted { get; private set; }
+    public bool HasResponded { get; private set; }
 
     /// <exception cref="HubStatusException">The hub refused.</exception>
     public Task<HubRevision> RevisionAsync(string id, string revision, CancellationToken cancellationToken) => RetryAsync(async () =>
     {
         using HttpResponseMessage response = await GetAsync(Address($"api/models/{id}/revision/{Uri.EscapeDataString(revision)}"), 0, cancellationToken).ConfigureAwait(false);
-        byte[] json = await InTimeAsync(response.Content.ReadAsByteArrayAsync, cancellationToken).ConfigureAwait(false);
+        byte[] json = await WithTimeoutAsync(response.Content.ReadAsByteArrayAsync, cancellationToken).ConfigureAwait(false);
         try
         {
             using JsonDocument document = JsonDocument.Parse(json);
             string commit = document.RootElement.GetProperty("sha").GetString() ?? "";
-            if (!PlainName().IsMatch(commit)) throw new FormatException($"the commit `{commit}` is no plain name");
+            if (!SafeFileName().IsMatch(commit)) throw new FormatException($"the commit `{commit}` is no plain name");
             return new HubRevision(commit, [.. document.RootElement.GetProperty("siblings").EnumerateArray().Select(s => s.GetProperty("rfilename").GetString() ?? "")]);
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or KeyNotFoundException or FormatException)
@@ -57,16 +57,16 @@ internal sealed partial class HubClient(HubOptions options) : IDisposable
         for (int hops = 0; ; hops++)
         {
             using HttpResponseMessage response = await SendAsync(HttpMethod.Head, at, 0, cancellationToken).ConfigureAwait(false);
-            linked ??= Tag(Header(response, "X-Linked-Etag"));
+            linked ??= ParseETag(Header(response, "X-Linked-Etag"));
             linkedSize ??= long.TryParse(Header(response, "X-Linked-Size"), out long size) ? size : null;
-            if (Next(response, at, hops) is { } next && IsHub(next))
+            if (RedirectTarget(response, at, hops) is { } next && IsHub(next))
             {
                 at = next;
                 continue;
             }
             bool away = IsRedirect(response);
-            string? tag = linked ?? Tag(response.Headers.ETag?.ToString() ?? Header(response, "ETag"));
-            if (tag is null || !PlainName().IsMatch(tag))
+            string? tag = linked ?? ParseETag(response.Headers.ETag?.ToString() ?? Header(response, "ETag"));
+            if (tag is null || !SafeFileName().IsMatch(tag))
                 throw HubErrors.Failed(id, options, $"{at.GetLeftPart(UriPartial.Path)} gives no usable ETag for `{name}`.", "Check HF_ENDPOINT: a proxy between may have dropped it.");
             return new HubFile(name, address, tag, linkedSize ?? (away ? null : response.Content.Headers.ContentLength));
         }
@@ -80,7 +80,7 @@ internal sealed partial class HubClient(HubOptions options) : IDisposable
         for (int hops = 0; ; hops++)
         {
             HttpResponseMessage response = await SendAsync(HttpMethod.Get, at, from, cancellationToken).ConfigureAwait(false);
-            if (Next(response, at, hops) is not { } next) return response;
+            if (RedirectTarget(response, at, hops) is not { } next) return response;
             response.Dispose();
             at = next;
         }
@@ -93,15 +93,15 @@ internal sealed partial class HubClient(HubOptions options) : IDisposable
         {
             Exception failure;
             try { return await attempt().ConfigureAwait(false); }
-            catch (Exception e) when (failures < options.Attempts && IsPassing(e)) { failure = e; }
-            await PauseAsync(failures, failure, cancellationToken).ConfigureAwait(false);
+            catch (Exception e) when (failures < options.Attempts && IsTransient(e)) { failure = e; }
+            await DelayBeforeRetryAsync(failures, failure, cancellationToken).ConfigureAwait(false);
         }
     }
 
-    public bool IsPassing(Exception e) => e is HubStatusException { IsPassing: true }
-        || (Contacted && e is TimeoutException or HttpRequestException or (IOException and not DirectoryNotFoundException));
+    public bool IsTransient(Exception e) => e is HubStatusException { IsTransient: true }
+        || (HasResponded && e is TimeoutException or HttpRequestException or (IOException and not DirectoryNotFoundException));
 
-    public Task PauseAsync(int failures, Exception failure, CancellationToken cancellationToken)
+    public Task DelayBeforeRetryAsync(int failures, Exception failure, CancellationToken cancellationToken)
     {
         TimeSpan doubled = options.Backoff * Math.Pow(2, Math.Min(failures, 7) - 1);
         TimeSpan asked = failure is HubStatusException { RetryAfter: { } after } && after < TimeSpan.FromMinutes(2) ? after : TimeSpan.Zero;
@@ -110,7 +110,7 @@ internal sealed partial class HubClient(HubOptions options) : IDisposable
 
     /// <summary>Bounds a step of a transfer by <see cref="HubOptions.Silence"/>.</summary>
     /// <exception cref="TimeoutException">Nothing came.</exception>
-    public async Task<T> InTimeAsync<T>(Func<CancellationToken, Task<T>> step, CancellationToken cancellationToken)
+    public async Task<T> WithTimeoutAsync<T>(Func<CancellationToken, Task<T>> step, CancellationToken cancellationToken)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(options.Silence);
@@ -130,23 +130,23 @@ internal sealed partial class HubClient(HubOptions options) : IDisposable
         request.Headers.AcceptEncoding.Add(new StringWithQualityHeaderValue("identity")); // a compressed answer has another size and tag
         if (from > 0) request.Headers.Range = new RangeHeaderValue(from, null);
         if (options.Token is { } token && IsHub(at)) request.Headers.TryAddWithoutValidation("Authorization", $"Bearer {token}");
-        HttpResponseMessage response = await InTimeAsync(t => _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, t), cancellationToken).ConfigureAwait(false);
-        Contacted = true;
+        HttpResponseMessage response = await WithTimeoutAsync(t => _http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, t), cancellationToken).ConfigureAwait(false);
+        HasResponded = true;
         if (response.IsSuccessStatusCode || IsRedirect(response) || (from > 0 && response.StatusCode == HttpStatusCode.RequestedRangeNotSatisfiable)) return response;
         using (response)
             throw new HubStatusException(at, response.StatusCode, Header(response, "X-Error-Code") ?? "", response.Headers.RetryAfter?.Delta);
     }
 
     /// <summary>Where a redirect leads; null if the answer is none.</summary>
-    private static Uri? Next(HttpResponseMessage response, Uri at, int hops)
+    private static Uri? RedirectTarget(HttpResponseMessage response, Uri at, int redirects)
     {
         if (!IsRedirect(response)) return null;
         Uri? next = response.Headers.Location is { } location ? new Uri(at, location) : null;
-        if (next is null || hops == MaxHops || (next.Scheme != at.Scheme && next.Scheme != Uri.UriSchemeHttps))
+        if (next is null || redirects == MaxRedirects || (next.Scheme != at.Scheme && next.Scheme != Uri.UriSchemeHttps))
         {
             response.Dispose();
             throw new HttpRequestException($"{at.GetLeftPart(UriPartial.Path)} redirects "
-                + (next is null ? "to nowhere" : hops == MaxHops ? $"more than {MaxHops} times" : $"to {next.Scheme}"));
+                + (next is null ? "to nowhere" : redirects == MaxRedirects ? $"more than {MaxRedirects} times" : $"to {next.Scheme}"));
         }
         return next;
     }
@@ -162,9 +162,9 @@ internal sealed partial class HubClient(HubOptions options) : IDisposable
         response.Headers.TryGetValues(name, out IEnumerable<string>? values) ? values.FirstOrDefault() : null;
 
     /// <summary>An ETag without its quotes and mark of weakness.</summary>
-    private static string? Tag(string? value) => value is null ? null : (value.StartsWith("W/", StringComparison.Ordinal) ? value[2..] : value).Trim('"');
+    private static string? ParseETag(string? value) => value is null ? null : (value.StartsWith("W/", StringComparison.Ordinal) ? value[2..] : value).Trim('"');
 
     /// <summary>A name that is one file's and leaves no folder.</summary>
     [GeneratedRegex(@"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$")]
-    private static partial Regex PlainName();
+    private static partial Regex SafeFileName();
 }

@@ -1,6 +1,6 @@
 using System.Net;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Files.Hub;
 
 /// <summary>A download of a model into Hugging Face's cache, laid out as huggingface_hub does, which finds it there.</summary>
 /// <remarks>
@@ -21,15 +21,15 @@ internal sealed class HubDownload : IDisposable
 {
     private readonly HubOptions _options;
     private readonly HubClient _client;
-    private readonly string _id, _model;
+    private readonly string _id, _modelFolder;
     private readonly IProgress<(string What, long Done, long Total)>? _progress;
-    private readonly Lock _reporting = new();
+    private readonly Lock _progressLock = new();
     private long _done, _total;
 
     private HubDownload(string id, HubOptions options, IProgress<(string What, long Done, long Total)>? progress)
     {
         (_id, _options, _client, _progress) = (id, options, new HubClient(options), progress);
-        _model = HubCache.FolderOf(options.Cache, id);
+        _modelFolder = HubCache.FolderOf(options.Cache, id);
     }
 
     /// <summary>Fetches what is missing of a model.</summary>
@@ -50,7 +50,7 @@ internal sealed class HubDownload : IDisposable
         }
         catch (Exception e) when (e is HubStatusException or HttpRequestException or TimeoutException or IOException or UnauthorizedAccessException)
         {
-            throw HubErrors.Of(e, id, revision, options, download._client.Contacted || e is UnauthorizedAccessException);
+            throw HubErrors.Translate(e, id, revision, options, download._client.HasResponded || e is UnauthorizedAccessException);
         }
     }
 
@@ -59,61 +59,61 @@ internal sealed class HubDownload : IDisposable
     private async Task<ModelFolder> FetchAsync(string revision, ModelParts parts, CancellationToken cancellationToken)
     {
         HubRevision state = await _client.RevisionAsync(_id, revision, cancellationToken).ConfigureAwait(false);         // 1
-        List<string> wanted = HubFiles.Wanted(_id, state.Files, parts);
-        string snapshot = Path.Combine(_model, "snapshots", state.Commit);
+        List<string> wanted = HubFiles.Select(_id, state.Files, parts);
+        string snapshot = Path.Combine(_modelFolder, "snapshots", state.Commit);
         Directory.CreateDirectory(snapshot);
-        Directory.CreateDirectory(Path.Combine(_model, "blobs"));
+        Directory.CreateDirectory(Path.Combine(_modelFolder, "blobs"));
 
-        List<HubFile> files = await FilesAsync(state, wanted, cancellationToken).ConfigureAwait(false);                  // 2
+        List<HubFile> files = await ReadMetadataAsync(state, wanted, cancellationToken).ConfigureAwait(false);                  // 2
         await FetchAllAsync(files, cancellationToken).ConfigureAwait(false);                                             // 3
-        if (files.Find(f => f.Name == Checkpoint.Index) is { } index)                                                    // 5
+        if (files.Find(f => f.Name == Checkpoint.IndexFileName) is { } index)                                                    // 5
         {
-            IEnumerable<string> shards = Checkpoint.ShardsOf(Blob(index), $"{_id}/{index.Name}");
-            List<HubFile> more = await FilesAsync(state, shards, cancellationToken).ConfigureAwait(false);
+            IEnumerable<string> shards = Checkpoint.ShardsOf(BlobPath(index), $"{_id}/{index.Name}");
+            List<HubFile> more = await ReadMetadataAsync(state, shards, cancellationToken).ConfigureAwait(false);
             await FetchAllAsync(more, cancellationToken).ConfigureAwait(false);
-            foreach (HubFile shard in more) Link(snapshot, shard);
+            foreach (HubFile shard in more) LinkIntoSnapshot(snapshot, shard);
         }
-        foreach (HubFile file in files) Link(snapshot, file);                                                            // 4
+        foreach (HubFile file in files) LinkIntoSnapshot(snapshot, file);                                                            // 4
         if (revision != state.Commit) WriteReference(revision, state.Commit);
         return new ModelFolder(_id, state.Commit, snapshot);
     }
 
-    private async Task<List<HubFile>> FilesAsync(HubRevision state, IEnumerable<string> names, CancellationToken cancellationToken)
+    private async Task<List<HubFile>> ReadMetadataAsync(HubRevision state, IEnumerable<string> names, CancellationToken cancellationToken)
     {
         HubFile[] files = [.. names.Select(name => new HubFile(name, _options.Endpoint, "", null))];
-        await Parallel.ForEachAsync(Enumerable.Range(0, files.Length), Degree(cancellationToken), async (i, cancel) =>
+        await Parallel.ForEachAsync(Enumerable.Range(0, files.Length), ParallelOptionsFor(cancellationToken), async (i, cancel) =>
             files[i] = await _client.FileAsync(_id, state.Commit, files[i].Name, cancel).ConfigureAwait(false)).ConfigureAwait(false);
         return [.. files];
     }
 
     private async Task FetchAllAsync(List<HubFile> files, CancellationToken cancellationToken)
     {
-        HubFile[] missing = [.. files.Where(f => !File.Exists(Blob(f))).DistinctBy(f => f.ETag)];
-        CheckRoom(missing);
-        Arrived(0, missing.Sum(f => f.Size ?? 0));
-        await Parallel.ForEachAsync(missing, Degree(cancellationToken), async (file, cancel) => await FetchAsync(file, cancel).ConfigureAwait(false)).ConfigureAwait(false);
+        HubFile[] missing = [.. files.Where(f => !File.Exists(BlobPath(f))).DistinctBy(f => f.ETag)];
+        CheckDiskSpace(missing);
+        ReportProgress(0, missing.Sum(f => f.Size ?? 0));
+        await Parallel.ForEachAsync(missing, ParallelOptionsFor(cancellationToken), async (file, cancel) => await FetchAsync(file, cancel).ConfigureAwait(false)).ConfigureAwait(false);
     }
 
     private async Task FetchAsync(HubFile file, CancellationToken cancellationToken)
     {
-        string blob = Blob(file);
-        using HubLock held = await HubLock.TakeAsync(Path.Combine(_options.Cache, ".locks", Path.GetFileName(_model), file.ETag + ".lock"), cancellationToken).ConfigureAwait(false);
+        string blob = BlobPath(file);
+        using HubLock held = await HubLock.AcquireAsync(Path.Combine(_options.Cache, ".locks", Path.GetFileName(_modelFolder), file.ETag + ".lock"), cancellationToken).ConfigureAwait(false);
         if (File.Exists(blob)) // another process was first
         {
-            Arrived(file.Size ?? 0);
+            ReportProgress(file.Size ?? 0);
             return;
         }
         using PartialBlob partial = await PartialBlob.OpenAsync(file, blob, cancellationToken).ConfigureAwait(false);
         bool resumed = partial.Length > 0;
-        Arrived(partial.Length);
-        await FillAsync(partial, file, cancellationToken).ConfigureAwait(false);
-        if (!partial.IsRight() && resumed) // the beginning may be of a try that went wrong
+        ReportProgress(partial.Length);
+        await CompleteAsync(partial, file, cancellationToken).ConfigureAwait(false);
+        if (!partial.IsValid() && resumed) // the beginning may be of a try that went wrong
         {
-            Arrived(-partial.Length);
+            ReportProgress(-partial.Length);
             partial.Restart();
-            await FillAsync(partial, file, cancellationToken).ConfigureAwait(false);
+            await CompleteAsync(partial, file, cancellationToken).ConfigureAwait(false);
         }
-        if (!partial.IsRight())
+        if (!partial.IsValid())
         {
             partial.Discard();
             throw HubErrors.Failed(_id, _options, $"`{file.Name}` arrived with another checksum than the hub announced ({file.ETag}); it was thrown away.",
@@ -123,7 +123,7 @@ internal sealed class HubDownload : IDisposable
     }
 
     /// <summary>Fetches until all is there. Whatever moves on begins to count failures anew.</summary>
-    private async Task FillAsync(PartialBlob partial, HubFile file, CancellationToken cancellationToken)
+    private async Task CompleteAsync(PartialBlob partial, HubFile file, CancellationToken cancellationToken)
     {
         byte[] buffer = new byte[1 << 16];
         for (int failures = 0; !partial.IsComplete;)
@@ -136,9 +136,9 @@ internal sealed class HubDownload : IDisposable
                 if (partial.IsComplete) continue;
                 throw new IOException($"the connection ended after {partial.Length} of the {file.Size} bytes of `{file.Name}`");
             }
-            catch (Exception e) when (_client.IsPassing(e) && (failures = partial.Length > before ? 1 : failures + 1) < _options.Attempts)
+            catch (Exception e) when (_client.IsTransient(e) && (failures = partial.Length > before ? 1 : failures + 1) < _options.Attempts)
             {
-                await _client.PauseAsync(failures, e, cancellationToken).ConfigureAwait(false);
+                await _client.DelayBeforeRetryAsync(failures, e, cancellationToken).ConfigureAwait(false);
             }
         }
     }
@@ -149,7 +149,7 @@ internal sealed class HubDownload : IDisposable
         bool continued = response.StatusCode == HttpStatusCode.PartialContent && response.Content.Headers.ContentRange?.From == partial.Length;
         if (!continued && partial.Length > 0) // the server sends from the beginning, or cannot go on from here
         {
-            Arrived(-partial.Length);
+            ReportProgress(-partial.Length);
             partial.Restart();
         }
         if (!response.IsSuccessStatusCode || (!continued && response.StatusCode == HttpStatusCode.PartialContent))
@@ -157,18 +157,18 @@ internal sealed class HubDownload : IDisposable
         using Stream body = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
         while (true)
         {
-            int read = await _client.InTimeAsync(t => body.ReadAsync(buffer, t).AsTask(), cancellationToken).ConfigureAwait(false);
+            int read = await _client.WithTimeoutAsync(t => body.ReadAsync(buffer, t).AsTask(), cancellationToken).ConfigureAwait(false);
             if (read == 0) return;
             await partial.WriteAsync(buffer.AsMemory(0, read), cancellationToken).ConfigureAwait(false);
-            Arrived(read);
+            ReportProgress(read);
         }
     }
 
     /// <summary>Refuses at the beginning what would fail at the end.</summary>
-    private void CheckRoom(IEnumerable<HubFile> missing)
+    private void CheckDiskSpace(IEnumerable<HubFile> missing)
     {
-        long needed = missing.Sum(f => Math.Max(0, (f.Size ?? 0) - (new FileInfo(PartialBlob.PathOf(Blob(f))) is { Exists: true } begun ? begun.Length : 0)));
-        long free = needed == 0 ? 0 : _options.FreeBytes(_model);
+        long needed = missing.Sum(f => Math.Max(0, (f.Size ?? 0) - (new FileInfo(PartialBlob.PathOf(BlobPath(f))) is { Exists: true } begun ? begun.Length : 0)));
+        long free = needed == 0 ? 0 : _options.FreeBytes(_modelFolder);
         if (needed > free)
             throw HubErrors.Failed(_id, _options, $"it needs {Megabytes(needed)} more in {_options.Cache}, and the disk has {Megabytes(free)} free.",
                 "Make room, or put the cache on another disk with HF_HOME.");
@@ -177,7 +177,7 @@ internal sealed class HubDownload : IDisposable
     }
 
     /// <summary>A relative link, as huggingface_hub makes it; a copy where the system allows no links.</summary>
-    private void Link(string snapshot, HubFile file)
+    private void LinkIntoSnapshot(string snapshot, HubFile file)
     {
         string link = Path.Combine(snapshot, file.Name);
         if (File.Exists(link)) return;
@@ -187,25 +187,25 @@ internal sealed class HubDownload : IDisposable
             File.CreateSymbolicLink(link, Path.Combine("..", "..", "blobs", file.ETag));
         }
         catch (IOException) when (File.Exists(link)) { } // another process was first
-        catch (Exception e) when (OperatingSystem.IsWindows() && e is IOException or UnauthorizedAccessException) { File.Copy(Blob(file), link); }
+        catch (Exception e) when (OperatingSystem.IsWindows() && e is IOException or UnauthorizedAccessException) { File.Copy(BlobPath(file), link); }
     }
 
     private void WriteReference(string revision, string commit)
     {
-        string path = Path.Combine(_model, "refs", revision), written = $"{path}.{Environment.ProcessId}.{Environment.CurrentManagedThreadId}.tmp";
+        string path = Path.Combine(_modelFolder, "refs", revision), written = $"{path}.{Environment.ProcessId}.{Environment.CurrentManagedThreadId}.tmp";
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
         File.WriteAllText(written, commit);
         File.Move(written, path, overwrite: true);
     }
 
-    private string Blob(HubFile file) => Path.Combine(_model, "blobs", file.ETag);
+    private string BlobPath(HubFile file) => Path.Combine(_modelFolder, "blobs", file.ETag);
 
-    private ParallelOptions Degree(CancellationToken cancellationToken) =>
+    private ParallelOptions ParallelOptionsFor(CancellationToken cancellationToken) =>
         new() { MaxDegreeOfParallelism = Math.Max(1, _options.Parallel), CancellationToken = cancellationToken };
 
-    private void Arrived(long bytes, long expected = 0)
+    private void ReportProgress(long bytes, long expected = 0)
     {
-        lock (_reporting)
+        lock (_progressLock)
         {
             _done += bytes;
             _total += expected;

@@ -1,6 +1,7 @@
+using Ndif.Models.Loading;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Files.Hub;
 
 /// <summary>How much of a model is wanted on the disk.</summary>
 public enum ModelParts
@@ -21,15 +22,15 @@ internal static class HubFiles
     public const string Config = "config.json";
 
     /// <summary>What makes up a description. Only config.json has to be there.</summary>
-    private static readonly string[] s_description =
+    private static readonly string[] _descriptionFiles =
     [
         Config, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
     ];
 
     /// <summary>True if a folder has all that is needed for these parts.</summary>
-    public static bool Has(string folder, ModelParts parts) => parts switch
+    public static bool IsComplete(string folder, ModelParts parts) => parts switch
     {
-        ModelParts.Adapter => AdapterFile.IsIn(folder),
+        ModelParts.Adapter => AdapterFile.ExistsIn(folder),
         ModelParts.Weights => File.Exists(Path.Combine(folder, Config)) && Checkpoint.IsComplete(folder),
         _ => File.Exists(Path.Combine(folder, Config)),
     };
@@ -40,29 +41,29 @@ internal static class HubFiles
     /// </summary>
     /// <param name="files">All files of the repository.</param>
     /// <exception cref="NdifException">BAD_CHECKPOINT: the repository lacks what is needed, or has pickled weights only.</exception>
-    public static List<string> Wanted(string id, IReadOnlyCollection<string> files, ModelParts parts)
+    public static List<string> Select(string id, IReadOnlyCollection<string> files, ModelParts parts)
     {
         if (parts == ModelParts.Adapter)
         {
             if (files.Contains(AdapterFile.ConfigFile) && files.Contains(AdapterFile.WeightsFile)) return [AdapterFile.ConfigFile, AdapterFile.WeightsFile];
-            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"`{id}` on the hub has no {AdapterFile.ConfigFile} with {AdapterFile.WeightsFile}: it is not an adapter in PEFT's format"
+            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"`{id}` on the hub has no {AdapterFile.ConfigFile} with {AdapterFile.WeightsFile}: it is not an adapter in PEFT's format"
                 + (files.Any(Checkpoint.IsPickle) ? ", or its weights are a Python pickle, which is refused: reading a pickle runs whatever code is in it." : "."));
         }
         if (!files.Contains(Config))
-            throw Errors.Throwable(ErrorCode.BadCheckpoint, $"`{id}` on the hub has no {Config}: it is not a model in the transformers format.",
+            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"`{id}` on the hub has no {Config}: it is not a model in the transformers format.",
                 files.Contains(AdapterFile.ConfigFile) ? "It is an adapter: name its base model, and give it as `adapter`." : "Look for a repository of the same model with config.json and safetensors.");
-        List<string> wanted = [.. s_description.Where(files.Contains)];
+        List<string> wanted = [.. _descriptionFiles.Where(files.Contains)];
         if (parts == ModelParts.Description) return wanted;
-        wanted.Add(files.Contains(Checkpoint.Single) ? Checkpoint.Single : files.Contains(Checkpoint.Index) ? Checkpoint.Index : throw NoWeights(id, files));
+        wanted.Add(files.Contains(Checkpoint.SingleFileName) ? Checkpoint.SingleFileName : files.Contains(Checkpoint.IndexFileName) ? Checkpoint.IndexFileName : throw NoWeights(id, files));
         return wanted;
     }
 
     private static Exception NoWeights(string id, IReadOnlyCollection<string> files) =>
         files.Where(Checkpoint.IsPickle).Order(StringComparer.Ordinal).FirstOrDefault() is { } pickled
-            ? Errors.Throwable(ErrorCode.BadCheckpoint,
+            ? Errors.CreateException(ErrorCode.BadCheckpoint,
                 $"`{id}` on the hub has its weights as `{pickled}`, a Python pickle, which is refused: reading a pickle runs whatever code is in it.",
                 "Many such repositories have a pull request by the hub's converter with model.safetensors: name its revision (refs/pr/N). Or convert it once where "
                 + "you trust it, with AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder).")
-            : Errors.Throwable(ErrorCode.BadCheckpoint, $"`{id}` on the hub has neither {Checkpoint.Single} nor {Checkpoint.Index}.",
+            : Errors.CreateException(ErrorCode.BadCheckpoint, $"`{id}` on the hub has neither {Checkpoint.SingleFileName} nor {Checkpoint.IndexFileName}.",
                 "Look for a repository of the same model with safetensors weights.");
 }

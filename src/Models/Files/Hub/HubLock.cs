@@ -1,4 +1,4 @@
-namespace Ndif.Models;
+namespace Ndif.Models.Files.Hub;
 
 /// <summary>
 /// One downloader of a file at a time, in this process and in others, Python's huggingface_hub among them: the same lock file
@@ -12,7 +12,7 @@ internal sealed class HubLock : IDisposable
 
     private HubLock(FileStream file) => _file = file;
 
-    public static async Task<HubLock> TakeAsync(string path, CancellationToken cancellationToken)
+    public static async Task<HubLock> AcquireAsync(string path, CancellationToken cancellationToken)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
         while (true)

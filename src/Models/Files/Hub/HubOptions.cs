@@ -1,7 +1,7 @@
 using System.Globalization;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Files.Hub;
 
 /// <summary>Where models are downloaded from, and how.</summary>
 public sealed record HubOptions
@@ -46,7 +46,7 @@ public sealed record HubOptions
     /// <exception cref="NdifException">BAD_ARGUMENT.</exception>
     public static Uri ParseEndpoint(string address) =>
         Uri.TryCreate(address.TrimEnd('/'), UriKind.Absolute, out Uri? uri) && (uri.Scheme == Uri.UriSchemeHttps || uri.Scheme == Uri.UriSchemeHttp) ? uri
-            : throw Errors.Throwable(ErrorCode.BadArgument, $"HF_ENDPOINT is `{address}`, which is not an http or https address.");
+            : throw Errors.CreateException(ErrorCode.BadArgument, $"HF_ENDPOINT is `{address}`, which is not an http or https address.");
 
     private static string? StoredToken()
     {

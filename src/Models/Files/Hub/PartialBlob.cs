@@ -1,7 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 
-namespace Ndif.Models;
+namespace Ndif.Models.Files.Hub;
 
 /// <summary>
 /// A file that is arriving: it lies beside its place as ".incomplete", a later try goes on where this one ended, and it is moved
@@ -36,7 +36,7 @@ internal sealed class PartialBlob : IDisposable
         try
         {
             if (file.Size is null || partial.Length > file.Size) partial.Restart(); // nothing tells how far it got
-            else await partial.ReadAgainAsync(cancellationToken).ConfigureAwait(false);
+            else await partial.HashExistingAsync(cancellationToken).ConfigureAwait(false);
             return partial;
         }
         catch
@@ -63,7 +63,7 @@ internal sealed class PartialBlob : IDisposable
     }
 
     /// <summary>True if the content is what the hub announced; where its tag is no checksum, the length decides.</summary>
-    public bool IsRight() => (_file.Size is null || IsComplete)
+    public bool IsValid() => (_file.Size is null || IsComplete)
         && (_hash is null || Convert.ToHexString(_hash.GetCurrentHash()).Equals(_file.ETag, StringComparison.OrdinalIgnoreCase));
 
     /// <summary>Moves the file into its place, where no one ever sees a part of it.</summary>
@@ -88,7 +88,7 @@ internal sealed class PartialBlob : IDisposable
         _hash?.Dispose();
     }
 
-    private async Task ReadAgainAsync(CancellationToken cancellationToken)
+    private async Task HashExistingAsync(CancellationToken cancellationToken)
     {
         _hash = NewHash(_file);
         if (_hash is not null)

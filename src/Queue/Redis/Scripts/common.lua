@@ -118,7 +118,7 @@ local function ended(id, model, state, keep_program, tokens, passes, ms, bytes)
   forget_if_idle(model)
 end
 
--- A job as JobRow.cs reads it, or nil.
+-- A job as RedisJobReader.cs reads it, or nil.
 local function row(id)
   local fields = redis.call('HMGET', job_key(id), 'model', 'state', 'submitted', 'started', 'ended', 'attempt', 'deaths', 'worker',
     'error', 'usage', 'sequence')

@@ -1,14 +1,17 @@
 using Grpc.Core;
 using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;
+using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
-using Ndif.Benchmarks.Subjects;
 using Ndif.Protocol;
+using Ndif.Protocol.Ops;
+using Ndif.Protocol.Programs;
 using Ndif.Server;
+using Ndif.Server.Admission;
 using static System.FormattableString;
 using Estimate = Ndif.Benchmarks.Harness.Estimate;
 
-namespace Ndif.Benchmarks.Groups;
+namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
 /// One user has 500 jobs in the line all the time, fifteen others send one at a time, the next when the last has ended. Service is the number of
@@ -19,7 +22,7 @@ internal static class Fairness
 {
     private const int Flood = 500, LightUsers = 15, Tokens = 24;
 
-    public static async Task<IReadOnlyList<Figure>> Measure(Pace pace, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
         await using ServiceProcesses service = await ServiceProcesses.StartAsync(gateway: false);
         var rules = new ProgramRules(ProgramValidator.Validate, [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)], ProgramFormat.Version, []);
@@ -28,13 +31,13 @@ internal static class Fairness
             GrpcPort = 0, HttpPort = 0, Tiers = new Dictionary<string, Tier> { ["standard"] = new(Weight: 1, JobsInFlight: 2 * Flood, JobsPerMinute: 1_000_000) },
         }, service.Backend, service.KeyStore, rules);
         await gateway.StartAsync(cancellationToken);
-        using GrpcChannel channel = ServiceProcesses.Connect(GatewayHost.AddressOf(gateway).Grpc);
+        using GrpcChannel channel = ServiceProcesses.Connect(GatewayHost.GetAddress(gateway).Grpc);
         var calls = new Inference.InferenceClient(channel);
         Protocol.Program program = Program();
 
-        User flood = await service.NewUserAsync("standard");
-        User[] light = await Task.WhenAll(Enumerable.Range(0, LightUsers).Select(_ => service.NewUserAsync("standard")));
-        await calls.JobAsync(flood, program, cancellationToken); // what is compiled at the first job is not measured
+        BenchmarkUser flood = await service.NewUserAsync("standard");
+        BenchmarkUser[] light = await Task.WhenAll(Enumerable.Range(0, LightUsers).Select(_ => service.NewUserAsync("standard")));
+        await calls.RunJobAsync(flood, program, cancellationToken); // what is compiled at the first job is not measured
         using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var full = new TaskCompletionSource();
         Task<int> flooding = FloodAsync(calls, service, flood, program, full, end.Token);
@@ -68,7 +71,7 @@ internal static class Fairness
 
     /// <summary>Keeps the line full; how many jobs that took.</summary>
     private static async Task<int> FloodAsync(
-        Inference.InferenceClient calls, ServiceProcesses service, User flood, Protocol.Program program, TaskCompletionSource full, CancellationToken end)
+        Inference.InferenceClient calls, ServiceProcesses service, BenchmarkUser flood, Protocol.Program program, TaskCompletionSource full, CancellationToken end)
     {
         int submitted = 0;
         try
@@ -87,12 +90,12 @@ internal static class Fairness
         }
     }
 
-    private static async Task<List<JobInfo>> SendAsync(Inference.InferenceClient calls, User user, Protocol.Program program, CancellationToken over)
+    private static async Task<List<JobInfo>> SendAsync(Inference.InferenceClient calls, BenchmarkUser user, Protocol.Program program, CancellationToken over)
     {
         List<JobInfo> ended = [];
         try
         {
-            while (true) ended.Add(await calls.JobAsync(user, program, over));
+            while (true) ended.Add(await calls.RunJobAsync(user, program, over));
         }
         catch (Exception e) when (over.IsCancellationRequested && e is OperationCanceledException or RpcException { StatusCode: StatusCode.Cancelled })
         {

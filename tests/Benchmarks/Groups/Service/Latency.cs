@@ -1,13 +1,13 @@
 using System.Diagnostics;
 using Grpc.Core;
 using Grpc.Net.Client;
+using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
-using Ndif.Benchmarks.Subjects;
 using Ndif.Protocol;
 using static System.FormattableString;
 using Estimate = Ndif.Benchmarks.Harness.Estimate;
 
-namespace Ndif.Benchmarks.Groups;
+namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
 /// A trace with one saved layer on an idle service of separate processes, against the same trace in this process; and how long it
@@ -17,10 +17,10 @@ internal static class Latency
 {
     private const string Prompt = "The Eiffel Tower is in the city of";
 
-    public static async Task<IReadOnlyList<Figure>> Measure(Pace pace, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
         await using ServiceProcesses service = await ServiceProcesses.StartAsync();
-        User[] users = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => service.NewUserAsync())); // in turn: a key has a rate
+        BenchmarkUser[] users = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => service.NewUserAsync())); // in turn: a key has a rate
         Backend[] remotes = [.. users.Select(user => Backend.At(service.Address.ToString(), user.Key))];
         var llm = new LanguageModel("ndif/tiny-landmarks", remote: remotes[0]);
         using GrpcChannel channel = ServiceProcesses.Connect(service.Address);
@@ -31,12 +31,12 @@ internal static class Latency
 
         int turn = 0;
         List<double> starts = [];
-        Rounds times = await Rounds.TakeAsync(pace.Rounds(2000), before: 200, cancellationToken,
+        InterleavedTimings times = await InterleavedTimings.MeasureAsync(pace.RoundCount(2000), warmup: 200, cancellationToken,
             () => TraceAsync(remotes[turn++ % remotes.Length]), () => TraceAsync(Backend.Local),
             async () => starts.Add(await StartAsync(calls, users[turn++ % users.Length], program, cancellationToken)),
             async () => await calls.GetCapabilitiesAsync(new GetCapabilitiesRequest(), users[0].Headers, cancellationToken: cancellationToken));
         double local = times.Quantile(1, 0.5);
-        double[] sorted = [.. starts.TakeLast(pace.Rounds(2000)).Order()];
+        double[] sorted = [.. starts.TakeLast(pace.RoundCount(2000)).Order()];
         string call = Invariant($"an empty gRPC call with its key: p50 {1e3 * times.Quantile(3, 0.5):0.00} ms, p99 {1e3 * times.Quantile(3, 0.99):0.00} ms");
         return
         [
@@ -53,7 +53,7 @@ internal static class Latency
     }
 
     /// <summary>Seconds from the submission to the news that the job runs; follows it to its end.</summary>
-    private static async Task<double> StartAsync(Inference.InferenceClient calls, User user, Protocol.Program program, CancellationToken cancellationToken)
+    private static async Task<double> StartAsync(Inference.InferenceClient calls, BenchmarkUser user, Protocol.Program program, CancellationToken cancellationToken)
     {
         using AsyncDuplexStreamingCall<RunRequest, Event> run = calls.Run(user.Headers, cancellationToken: cancellationToken);
         long from = Stopwatch.GetTimestamp();

@@ -1,5 +1,8 @@
 using System.Security.Cryptography;
 using System.Text;
+using Ndif.Models.Files;
+using Ndif.Models.Files.Hub;
+using Ndif.Models.Loading;
 using Ndif.Protocol;
 using static TorchSharp.torch;
 using Tensor = TorchSharp.torch.Tensor;
@@ -213,7 +216,7 @@ public sealed class HubDownloadTests : IAsyncLifetime
         byte[] weights = Model(shards: false)["model.safetensors"];
         _hub.Add(Id, First, Model(shards: false));
         string hash = Convert.ToHexStringLower(SHA256.HashData(weights));
-        using (HubLock held = await HubLock.TakeAsync(_cache.File($".locks/models--org--name/{hash}.lock"), Cancel))
+        using (HubLock held = await HubLock.AcquireAsync(_cache.File($".locks/models--org--name/{hash}.lock"), Cancel))
         {
             using CancellationTokenSource impatient = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
             Task<ModelFolder> waits = HubDownload.RunAsync(Id, "main", ModelParts.Weights, Options, null, impatient.Token);

@@ -1,0 +1,83 @@
+using System.CommandLine;
+using Microsoft.Extensions.Configuration;
+using Ndif.Queue;
+using Ndif.Queue.Blobs;
+using Ndif.Server;
+
+namespace Ndif.Cli.Commands;
+
+/// <summary>
+/// All that an operator may choose of a service, whatever has a switch of its own: the properties of <see cref="GatewayOptions"/>,
+/// <see cref="QueueOptions"/> and <see cref="BlobOptions"/> as the sections Gateway, Queue and Blobs. A switch beats `--set KEY=VALUE`,
+/// that beats an environment variable (NDIF_Gateway__Tokens), that beats the file of `--config`. A name that there is not is an error.
+/// </summary>
+internal sealed class ServiceConfiguration
+{
+    private const string EnvironmentPrefix = "NDIF_";
+    private static readonly string[] _sections = ["Gateway", "Queue", "Blobs"];
+
+    private readonly Option<string?> _file = new("--config") { Description = "JSON file with sections Gateway, Queue, Blobs: every option, also limits by tier. Environment variables such as NDIF_Gateway__Tokens beat it." };
+    private readonly Option<string[]> _set = new("--set") { Description = "KEY=VALUE, such as Gateway:Tiers:standard:JobsInFlight=10; beats file and environment. May be given several times." };
+    private readonly Option<string?> _blobs = new("--blobs") { Description = "Where large tensors lie: a folder, or s3://bucket/prefix?endpoint=http://host:9000&region=... Default: `blobs` in --data." };
+
+    public void AddTo(Command command)
+    {
+        foreach (Option option in new Option[] { _file, _set, _blobs }) command.Options.Add(option);
+    }
+
+    /// <exception cref="ArgumentException">A name or value that there is not.</exception>
+    public GatewayOptions BindGateway(ParseResult parsed, IEnumerable<KeyValuePair<string, string?>> switches)
+    {
+        var options = new GatewayOptions();
+        Bind(parsed, "Gateway", options, switches);
+        return options;
+    }
+
+    /// <param name="leaseSeconds">Of --lease-seconds; prefix and lease have their switches, and no entry in a file.</param>
+    public QueueOptions BindQueue(ParseResult parsed, string prefix, double leaseSeconds)
+    {
+        var options = new QueueOptions();
+        Bind(parsed, "Queue", options, []);
+        if (options.Prefix != new QueueOptions().Prefix || options.LeaseDuration != new QueueOptions().LeaseDuration)
+            throw new ArgumentException("Queue:Prefix and Queue:LeaseDuration are given as --prefix and --lease-seconds, to every process of the service.");
+        return options with { Prefix = prefix, LeaseDuration = TimeSpan.FromSeconds(leaseSeconds) };
+    }
+
+    public BlobOptions BindBlobs(ParseResult parsed, string data)
+    {
+        var options = new BlobOptions { Root = Path.Combine(data, "blobs") };
+        Bind(parsed, "Blobs", options, parsed.GetValue(_blobs) is { Length: > 0 } root ? [new("Root", root)] : []);
+        return options;
+    }
+
+    private void Bind(ParseResult parsed, string section, object options, IEnumerable<KeyValuePair<string, string?>> switches)
+    {
+        try
+        {
+            IConfigurationRoot all = Build(parsed, section, switches);
+            if (all.GetChildren().FirstOrDefault(child => !_sections.Contains(child.Key, StringComparer.OrdinalIgnoreCase)) is { } unknown)
+                throw new ArgumentException($"There is no section `{unknown.Key}` of options. Sections are {string.Join(", ", _sections)}.");
+            all.GetSection(section).Bind(options, binder => binder.ErrorOnUnknownConfiguration = true);
+        }
+        catch (Exception e) when (e is InvalidOperationException or InvalidDataException or FormatException)
+        {
+            throw new ArgumentException($"The options of `{section}` cannot be used: {e.Message}{(e.InnerException is { } inner ? " " + inner.Message : "")}", e);
+        }
+    }
+
+    private IConfigurationRoot Build(ParseResult parsed, string section, IEnumerable<KeyValuePair<string, string?>> switches)
+    {
+        var builder = new ConfigurationBuilder();
+        if (parsed.GetValue(_file) is { Length: > 0 } file) builder.AddJsonFile(Path.GetFullPath(file), optional: false, reloadOnChange: false);
+        IConfigurationRoot environment = new ConfigurationBuilder().AddEnvironmentVariables(EnvironmentPrefix).Build();
+        builder.AddInMemoryCollection(environment.AsEnumerable().Where(entry => entry.Value is not null // NDIF_HOST and others mean something else
+            && _sections.Any(known => entry.Key.StartsWith(known + ":", StringComparison.OrdinalIgnoreCase))));
+        builder.AddInMemoryCollection((parsed.GetValue(_set) ?? []).Select(ParseSetting));
+        builder.AddInMemoryCollection(switches.Select(entry => new KeyValuePair<string, string?>($"{section}:{entry.Key}", entry.Value)));
+        return builder.Build();
+    }
+
+    private static KeyValuePair<string, string?> ParseSetting(string text) => text.IndexOf('=', StringComparison.Ordinal) is > 0 and var at
+        ? new(text[..at].Trim(), text[(at + 1)..].Trim())
+        : throw new ArgumentException($"`--set {text}` is no KEY=VALUE.");
+}

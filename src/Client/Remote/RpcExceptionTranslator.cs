@@ -1,0 +1,57 @@
+using System.Security.Authentication;
+using Grpc.Core;
+using Ndif.Protocol;
+
+namespace Ndif.Remote;
+
+/// <summary>From a gRPC status to the exception a local run would have thrown.</summary>
+internal static class RpcExceptionTranslator
+{
+    /// <summary>The whole <see cref="Error"/> travels beside the status.</summary>
+    private const string Trailer = "ndif-error-bin";
+
+    public static Exception Translate(RpcException e, Uri host)
+    {
+        if (e.Trailers.GetValueBytes(Trailer) is { } bytes)
+        {
+            try
+            {
+                return Errors.ToException(Error.Parser.ParseFrom(bytes), e);
+            }
+            catch (Google.Protobuf.InvalidProtocolBufferException)
+            {
+                // the status itself says enough
+            }
+        }
+        return e.StatusCode switch
+        {
+            StatusCode.Unavailable => Unreachable(e, host),
+            StatusCode.Internal when GetCause(e) is HttpRequestException => Unreachable(e, host), // as the channel calls it when the reason is TLS
+            StatusCode.Cancelled => new OperationCanceledException("The call was cancelled.", e),
+            StatusCode.Unauthenticated => Errors.CreateException(ErrorCode.Unauthenticated, e.Status.Detail, inner: e),
+            StatusCode.PermissionDenied => Errors.CreateException(ErrorCode.PermissionDenied, e.Status.Detail, inner: e),
+            StatusCode.ResourceExhausted => Errors.CreateException(ErrorCode.LimitExceeded, e.Status.Detail, inner: e),
+            StatusCode.Unimplemented => Errors.CreateException(ErrorCode.Unsupported, $"The service at {host} does not offer this call: {e.Status.Detail}", inner: e),
+            _ => Errors.CreateException(ErrorCode.Internal, $"The service at {host} answered {e.StatusCode}: {e.Status.Detail}", inner: e),
+        };
+    }
+
+    private static Exception Unreachable(RpcException e, Uri host) => Errors.ToException(new Error
+    {
+        Code = ErrorCode.Unavailable, Retryable = true,
+        Message = $"The service at {host} does not answer: {GetReason(e)}",
+        Hint = IsCertificateFailure(GetCause(e)) ? "This machine does not trust its TLS certificate. If the service is yours, name its authority's PEM file: NDIF_CA_FILE, or Backend.At(host, key, caFile)."
+            : "Start one with `ndif up`, or set NDIF_HOST to the address of yours.",
+    }, e);
+
+    private static bool IsCertificateFailure(Exception? e) => e is AuthenticationException || (e is not null && IsCertificateFailure(e.InnerException));
+
+    private static Exception? GetCause(RpcException e) => e.InnerException ?? e.Status.DebugException;
+
+    private static string GetReason(RpcException e)
+    {
+        Exception reason = GetCause(e) ?? e;
+        while (reason.InnerException is { } inner) reason = inner;
+        return reason is RpcException ? e.Status.Detail : reason.Message;
+    }
+}

@@ -1,0 +1,147 @@
+using Ndif.Engine.Generating.Logits;
+using Ndif.Protocol;
+
+
+namespace Ndif.Engine.Generating;
+
+/// <summary>
+/// A beam search from one row: its rows are the best unfinished sequences so far, and beside them it keeps the best finished ones.
+/// 1. Each beam's scores become log probabilities, go through the rules, and are added to what the beam has.
+/// 2. The best candidates of all beams together, so many that enough of them do not end (or as many draws without putting back).
+/// 3. Those that do not end become the beams: a beam may have several children, or none.
+/// 4. Those among the best that end are finished: their score, divided by their length to the power of the length penalty, takes its
+///    place among the finished ones, if there is one.
+/// 5. It is over when no running beam can become better than the worst finished one (or earlier, or later, as asked for).
+/// </summary>
+/// <remarks>_beam_search and its parts in transformers/generation/utils.py, in float32 as there; each row of a batch ends on its own.</remarks>
+internal sealed class BeamSearchDecoder : ISequenceDecoder
+{
+    /// <summary>What a score gets that must not be chosen while there is any other.</summary>
+    private const float ExcludedScore = -1e9f;
+
+    private readonly GenerationOptions _options;
+    private readonly long[] _prompt;
+    private readonly RowRandomGenerator _random;
+    private readonly StopStringCriteria? _stopCriteria;
+    private readonly ILogitsProcessor[] _logitsProcessors;
+    private readonly int[] _sourceRows;
+    private Beam[] _runningBeams;
+    private Beam[] _finishedBeams;
+    private bool _canImprove = true;
+    private int _generatedLength;
+
+    /// <param name="Tokens">The new ones.</param>
+    private sealed record Beam(long[] Tokens, float Score, bool IsFinished);
+
+    /// <param name="prompt">The row's tokens, without padding.</param>
+    public BeamSearchDecoder(GenerationOptions options, long[] prompt, RowRandomGenerator random, StopStringCriteria? stopCriteria)
+    {
+        (_options, _prompt, _random, _stopCriteria, _logitsProcessors) = (options, prompt, random, stopCriteria, LogitsProcessorList.Create(options));
+        // all beams begin the same: only the first may have children
+        _runningBeams = [.. Enumerable.Range(0, RowCount).Select(beam => new Beam([], beam == 0 ? 0 : ExcludedScore, false))];
+        _finishedBeams = [.. Enumerable.Range(0, RowCount).Select(_ => new Beam([], ExcludedScore, false))];
+        (NextTokens, _sourceRows) = (new long[RowCount], [.. Enumerable.Range(0, RowCount)]);
+        HasEnded = options.MaxNewTokens == 0;
+    }
+
+    public int RowCount => _options.NumBeams;
+
+    public bool NeedsScores => true;
+
+    public bool HasEnded { get; private set; }
+
+    public long[] NextTokens { get; }
+
+    public IReadOnlyList<int> SourceRows => _sourceRows;
+
+    /// <summary>The best finished sequences; running ones where the generation was stopped before there were enough.</summary>
+    public IReadOnlyList<IReadOnlyList<long>> Sequences =>
+        [.. _finishedBeams.Where(b => b.IsFinished).Concat(_runningBeams).Take(_options.SequencesPerInput).Select(b => b.Tokens)];
+
+    public void SelectTokens(Span<float> scores, int vocabSize)
+    {
+        if (HasEnded)
+        {
+            Array.Fill(NextTokens, _options.PadTokenId);
+            for (int beam = 0; beam < RowCount; beam++) _sourceRows[beam] = beam;
+            return;
+        }
+        ProcessScores(scores, vocabSize);                                               // 1
+        (int Index, float Score)[] best = SelectCandidates(scores);                       // 2
+        Beam[] candidates = Array.ConvertAll(best, c => ExtendBeam(_runningBeams[c.Index / vocabSize], c.Index % vocabSize, c.Score));
+        UpdateRunningBeams(best, candidates, vocabSize);                                          // 3
+        UpdateFinishedBeams(candidates);                                                         // 4
+        _generatedLength++;
+        HasEnded = IsSearchFinished(candidates);                                              // 5
+    }
+
+    public void CommitTokens() { }
+
+    private void ProcessScores(Span<float> scores, int vocabSize)
+    {
+        for (int beam = 0; beam < RowCount; beam++)
+        {
+            Span<float> row = scores.Slice(beam * vocabSize, vocabSize);
+            ScoreRanking.LogSoftmax(row);
+            long[] tokens = [.. _prompt, .. _runningBeams[beam].Tokens];
+            foreach (ILogitsProcessor rule in _logitsProcessors) rule.Apply(tokens, _prompt.Length, row);
+            System.Numerics.Tensors.TensorPrimitives.Add(row, _runningBeams[beam].Score, row);
+        }
+    }
+
+    private (int Index, float Score)[] SelectCandidates(Span<float> scores)
+    {
+        int count = Math.Min(Math.Max(2, 1 + _options.EosTokenIds.Count) * RowCount, scores.Length);
+        if (!_options.DoSample) return TopKSelector.Select(scores, count);
+        var drawn = new List<(int, float)>(count);
+        for (int draw = 0; draw < count && System.Numerics.Tensors.TensorPrimitives.Max<float>(scores) > float.NegativeInfinity; draw++)
+        {
+            int index = TokenSampler.Sample(scores, _random.UniformAt(_generatedLength, draw));
+            drawn.Add((index, scores[index]));
+            scores[index] = float.NegativeInfinity;
+        }
+        return [.. drawn];
+    }
+
+    private Beam ExtendBeam(Beam parent, int token, float score)
+    {
+        long[] tokens = [.. parent.Tokens, token];
+        bool ends = tokens.Length >= _options.MaxNewTokens || _options.EosTokenIds.Contains(token)
+            || (_stopCriteria is not null && _stopCriteria.IsCompletedBy((long[])[.. _prompt, .. tokens]));
+        return new Beam(tokens, score, ends);
+    }
+
+    private void UpdateRunningBeams((int Index, float Score)[] best, Beam[] candidates, int vocabSize)
+    {
+        int[] chosen = [.. TopKSelector.Select(Array.ConvertAll(candidates, c => c.IsFinished ? c.Score + ExcludedScore : c.Score), RowCount).Select(c => c.Index)];
+        var next = new Beam[RowCount];
+        for (int beam = 0; beam < RowCount; beam++)
+        {
+            // with fewer candidates than beams (a vocabulary of a few tokens) the last is there again, out of the running
+            int at = chosen[Math.Min(beam, chosen.Length - 1)];
+            Beam child = candidates[at];
+            next[beam] = child with { IsFinished = false, Score = child.IsFinished || beam >= chosen.Length ? child.Score + ExcludedScore : child.Score };
+            (_sourceRows[beam], NextTokens[beam]) = (best[at].Index / vocabSize, child.Tokens[^1]);
+        }
+        _runningBeams = next;
+    }
+
+    private void UpdateFinishedBeams(Beam[] candidates)
+    {
+        bool isFull = _options.EarlyStopping is EarlyStopping.WhenFull && _finishedBeams.All(b => b.IsFinished);
+        if (isFull || !_canImprove) return;
+        float length = (float)Math.Pow(_generatedLength + 1, _options.LengthPenalty);
+        Beam[] merged = [.. _finishedBeams, .. candidates.Take(RowCount).Where(c => c.IsFinished).Select(c => c with { Score = c.Score / length })];
+        _finishedBeams = [.. TopKSelector.Select(Array.ConvertAll(merged, b => b.Score), RowCount).Select(b => merged[b.Index])];
+    }
+
+    private bool IsSearchFinished(Beam[] candidates)
+    {
+        int length = _options is { EarlyStopping: EarlyStopping.Never, LengthPenalty: > 0 } ? _options.MaxNewTokens : _generatedLength;
+        float possible = _runningBeams[0].Score / (float)Math.Pow(length, _options.LengthPenalty);
+        bool all = _finishedBeams.All(b => b.IsFinished);
+        // as there: while one place is empty, anything is an improvement
+        _canImprove = _canImprove && possible > (all ? _finishedBeams.Min(b => b.Score) : ExcludedScore);
+        return !_canImprove || (all && _options.EarlyStopping is EarlyStopping.WhenFull) || candidates.All(c => c.IsFinished);
+    }
+}

@@ -1,0 +1,39 @@
+namespace Ndif.Engine.Generating.Logits;
+
+/// <summary>Scores in order, and as probabilities. Of equal scores the token with the lower id comes first.</summary>
+internal static class ScoreRanking
+{
+    /// <summary>The tokens that can be chosen, the likeliest first.</summary>
+    public static int[] SortDescending(ReadOnlySpan<float> scores)
+    {
+        int count = 0;
+        for (int i = 0; i < scores.Length; i++)
+            if (scores[i] > float.NegativeInfinity) count++;
+        var keys = new (float Negative, int Id)[count];
+        for (int i = 0, next = 0; i < scores.Length; i++)
+            if (scores[i] > float.NegativeInfinity) keys[next++] = (-scores[i], i);
+        Array.Sort(keys);
+        return Array.ConvertAll(keys, k => k.Id);
+    }
+
+    /// <summary>The probabilities of these tokens, whose first is the likeliest.</summary>
+    public static double[] Softmax(ReadOnlySpan<float> scores, int[] order)
+    {
+        if (order.Length == 0) return [];
+        var probabilities = new double[order.Length];
+        double sum = 0;
+        for (int i = 0; i < order.Length; i++) sum += probabilities[i] = Math.Exp((double)scores[order[i]] - scores[order[0]]);
+        for (int i = 0; i < order.Length; i++) probabilities[i] /= sum;
+        return probabilities;
+    }
+
+    /// <summary>Scores become logarithms of probabilities.</summary>
+    public static void LogSoftmax(Span<float> scores)
+    {
+        float most = TokenSampler.MaxScore(scores);
+        double sum = 0;
+        foreach (float score in scores) sum += Math.Exp((double)score - most);
+        double log = most + Math.Log(sum);
+        for (int i = 0; i < scores.Length; i++) scores[i] = (float)(scores[i] - log);
+    }
+}

@@ -1,0 +1,47 @@
+using Ndif.Engine.Generating.Logits;
+
+
+namespace Ndif.Engine.Generating;
+
+/// <summary>A row that goes on with one token after the other: the likeliest, or one that is drawn.</summary>
+/// <param name="prompt">Its tokens, without padding.</param>
+/// <param name="stopCriteria">Null if no text ends it.</param>
+internal sealed class SingleSequenceDecoder(GenerationOptions options, long[] prompt, RowRandomGenerator random, StopStringCriteria? stopCriteria) : ISequenceDecoder
+{
+    private static readonly int[] _sourceRows = [0];
+
+    private readonly ILogitsProcessor[] _logitsProcessors = LogitsProcessorList.Create(options);
+    private readonly List<long> _tokens = [.. prompt];
+    private readonly List<long> _newTokens = [];
+
+    public int RowCount => 1;
+
+    public bool NeedsScores => options.DoSample || _logitsProcessors.Length > 0;
+
+    public bool HasEnded { get; private set; } = options.MaxNewTokens == 0;
+
+    public long[] NextTokens { get; } = [options.PadTokenId];
+
+    public IReadOnlyList<int> SourceRows => _sourceRows;
+
+    public IReadOnlyList<IReadOnlyList<long>> Sequences => [_newTokens];
+
+    public void SelectTokens(Span<float> scores, int vocabSize)
+    {
+        foreach (ILogitsProcessor rule in _logitsProcessors) rule.Apply(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_tokens), prompt.Length, scores);
+        NextTokens[0] = options.DoSample ? TokenSampler.Sample(scores, random.UniformAt(_newTokens.Count)) : TokenSampler.ArgMax(scores);
+    }
+
+    public void CommitTokens()
+    {
+        if (HasEnded)
+        {
+            NextTokens[0] = options.PadTokenId;
+            return;
+        }
+        _tokens.Add(NextTokens[0]);
+        _newTokens.Add(NextTokens[0]);
+        bool stopped = stopCriteria is not null && stopCriteria.Add(NextTokens[0]);
+        HasEnded = stopped || options.EosTokenIds.Contains(NextTokens[0]) || _newTokens.Count >= options.MaxNewTokens;
+    }
+}

@@ -1,0 +1,118 @@
+using Ndif.Protocol;
+using Ndif.Protocol.Programs;
+using TorchSharp;
+
+namespace Ndif.Engine.Gradients;
+
+/// <summary>
+/// An optimizer of a program: what it knows of each parameter, and the step it makes. The formulas are those of PyTorch's
+/// documentation (<c>torch.optim.SGD</c>, <c>Adam</c>, <c>AdamW</c>).
+/// </summary>
+/// <remarks>TorchSharp's optimizers leave two tensors for each parameter of Adam to the finalizer, which a run may not.</remarks>
+internal sealed class ProgramOptimizer : IDisposable
+{
+    private readonly ParameterState[] _parameters;
+    private readonly Action<ParameterState, torch.Tensor> _update;
+    private readonly OptimizerSettings _settings;
+
+    /// <param name="parameters">Borrowed: the optimizer gets handles of its own.</param>
+    public ProgramOptimizer(NewOptimizer description, IEnumerable<torch.Tensor> parameters)
+    {
+        _settings = new OptimizerSettings(description);
+        _update = description.Kind switch
+        {
+            "sgd" => UpdateSgd,
+            "adam" => (p, gradient) => UpdateAdam(p, WithWeightDecay(p, gradient)),
+            "adamw" => UpdateAdamW,
+            _ => throw _settings.UnknownKind(),
+        };
+        _parameters = [.. parameters.Select(p => new ParameterState(p.alias().DetachFromDisposeScope()))];
+    }
+
+    /// <summary>A new leaf of the graph with a value's elements, outside of any dispose scope.</summary>
+    public static torch.Tensor NewParameter(object? initial)
+    {
+        using var scope = torch.NewDisposeScope();
+        using var noGraph = torch.no_grad();
+        if (initial is not torch.Tensor tensor || !torch.is_floating_point(tensor))
+            throw Errors.CreateException(ErrorCode.BadArgument, "A parameter begins as a floating-point tensor.", "Convert it: `.Float()`.");
+        return tensor.detach().clone().requires_grad_(true).DetachFromDisposeScope();
+    }
+
+    /// <summary>Changes each parameter that has a gradient by it.</summary>
+    public void Step()
+    {
+        using var scope = torch.NewDisposeScope();
+        using var noGraph = torch.no_grad();
+        foreach (ParameterState parameter in _parameters)
+        {
+            if (parameter.Value.grad is not { } gradient) continue;
+            parameter.StepCount++;
+            _update(parameter, gradient);
+        }
+    }
+
+    public void ZeroGrad()
+    {
+        using var scope = torch.NewDisposeScope();
+        using var noGraph = torch.no_grad();
+        foreach (ParameterState parameter in _parameters) parameter.Value.grad?.zero_();
+    }
+
+    public void Dispose()
+    {
+        foreach (ParameterState parameter in _parameters) parameter.Dispose();
+    }
+
+    private void UpdateSgd(ParameterState p, torch.Tensor gradient)
+    {
+        torch.Tensor step = WithWeightDecay(p, gradient);
+        double momentum = _settings.GetOption("momentum", 0);
+        if (momentum != 0)
+        {
+            if (p.FirstMoment is null) p.FirstMoment = step.clone().DetachFromDisposeScope();
+            else p.FirstMoment.mul_(momentum).add_(step, alpha: 1 - _settings.GetOption("dampening", 0));
+            step = _settings.GetOption("nesterov", 0) != 0 ? step.add(p.FirstMoment, alpha: momentum) : p.FirstMoment;
+        }
+        p.Value.add_(step, alpha: -_settings.LearningRate);
+    }
+
+    private void UpdateAdamW(ParameterState p, torch.Tensor gradient)
+    {
+        p.Value.mul_(1 - _settings.LearningRate * _settings.GetOption("weight_decay", OptimizerSettings.DefaultAdamWWeightDecay));
+        UpdateAdam(p, gradient);
+    }
+
+    private void UpdateAdam(ParameterState p, torch.Tensor gradient)
+    {
+        double beta1 = _settings.GetOption("beta1", 0.9), beta2 = _settings.GetOption("beta2", 0.999);
+        p.FirstMoment ??= torch.zeros_like(p.Value).DetachFromDisposeScope();
+        p.SecondMoment ??= torch.zeros_like(p.Value).DetachFromDisposeScope();
+        p.FirstMoment.mul_(beta1).add_(gradient, alpha: 1 - beta1);
+        p.SecondMoment.mul_(beta2).addcmul_(gradient, gradient, 1 - beta2);
+        torch.Tensor deviation = (p.SecondMoment / (1 - Math.Pow(beta2, p.StepCount))).sqrt().add(_settings.GetOption("eps", 1e-8));
+        p.Value.addcdiv_(p.FirstMoment, deviation, -_settings.LearningRate / (1 - Math.Pow(beta1, p.StepCount)));
+    }
+
+    private torch.Tensor WithWeightDecay(ParameterState p, torch.Tensor gradient) =>
+        _settings.GetOption("weight_decay", 0) is var decay and not 0 ? gradient.add(p.Value, alpha: decay) : gradient;
+
+    /// <summary>A parameter, and the means that an optimizer keeps of its gradients.</summary>
+    private sealed class ParameterState(torch.Tensor value) : IDisposable
+    {
+        public torch.Tensor Value { get; } = value;
+
+        public int StepCount { get; set; }
+
+        public torch.Tensor? FirstMoment { get; set; }
+
+        public torch.Tensor? SecondMoment { get; set; }
+
+        public void Dispose()
+        {
+            Value.Dispose();
+            FirstMoment?.Dispose();
+            SecondMoment?.Dispose();
+        }
+    }
+}

@@ -1,8 +1,0 @@
-namespace Ndif.Engine.Interleaving;
-
-/// <summary>Statements that run within another one, which goes on when they have.</summary>
-internal class Block
-{
-    /// <summary>True when all have run.</summary>
-    public bool HasEnded { get; set; }
-}

@@ -1,0 +1,33 @@
+using Ndif.Engine.Compiling;
+using Ndif.Models;
+using Ndif.Models.ForwardSource;
+
+namespace Ndif.Engine.Interleaving;
+
+/// <summary>One operation's hook inside of a module's forward: brings its calls before the interleaver.</summary>
+internal sealed class InterleavingOperationHook(Interleaver interleaver, HookPoint point, bool hasBefore, bool hasAfter) : SourceOperationHook
+{
+    /// <summary>The watched operations of a module; null if there are none.</summary>
+    public static SourceHooks? CreateAll(Interleaver interleaver, SourceTree? source, IEnumerable<HookPoint> points)
+    {
+        if (source is null) return null;
+        Dictionary<int, SourceOperationHook> watches = points.Where(p => p.IsOperation).GroupBy(p => p.Operation).ToDictionary(
+            p => p.Key, p => (SourceOperationHook)new InterleavingOperationHook(interleaver, p.First() with { IsAfter = true }, p.Any(x => !x.IsAfter), p.Any(x => x.IsAfter)));
+        return watches.Count == 0 ? null : SourceHooks.Create(source, watches);
+    }
+
+    public override object? Call(Arguments arguments, Func<Arguments, object?> run)
+    {
+        List<SkippedRows>? skipped = null;
+        if (hasBefore)
+        {
+            arguments = (Arguments)interleaver.OnHookPoint(point with { IsAfter = false }, arguments)!;
+            skipped = interleaver.ConsumeSkips(point);
+        }
+        if (skipped is null) return After(run(arguments));
+        Func<int, Axes> axes = interleaver.Sites.OutputAxes(point);
+        return After(SkippedRows.Join(skipped, axes) ?? SkippedRows.Splice(skipped, run(arguments), axes, interleaver.Sites.NameOf(point)));
+    }
+
+    private object? After(object? result) => hasAfter ? interleaver.OnHookPoint(point, result) : result;
+}

@@ -1,0 +1,51 @@
+namespace Ndif.Engine.Kernels;
+
+/// <summary>Arithmetic on shapes, without overflow: what does not fit a long is long.MaxValue, which every limit refuses.</summary>
+internal static class ShapeMath
+{
+    public static long ElementCount(ReadOnlySpan<long> shape)
+    {
+        long elements = 1;
+        foreach (long size in shape) elements = SaturatingMultiply(elements, size);
+        return elements;
+    }
+
+    public static long SaturatingMultiply(long a, long b)
+    {
+        if (a == 0 || b == 0) return 0;
+        try
+        {
+            return checked(a * b);
+        }
+        catch (OverflowException)
+        {
+            return long.MaxValue;
+        }
+    }
+
+    /// <summary>The shape two shapes broadcast to, or null.</summary>
+    public static long[]? Broadcast(ReadOnlySpan<long> a, ReadOnlySpan<long> b)
+    {
+        var result = new long[Math.Max(a.Length, b.Length)];
+        for (int i = 1; i <= result.Length; i++)
+        {
+            long left = i <= a.Length ? a[^i] : 1, right = i <= b.Length ? b[^i] : 1;
+            if (left != right && left != 1 && right != 1) return null;
+            result[^i] = left == 1 ? right : left;
+        }
+        return result;
+    }
+
+    /// <summary>The shape after a reduction; null reduces every dimension.</summary>
+    public static long[] Reduce(ReadOnlySpan<long> shape, long[]? dims, bool keepdim)
+    {
+        var gone = new bool[shape.Length];
+        if (dims is null or []) Array.Fill(gone, true);
+        else foreach (long dim in dims) gone[dim < 0 ? dim + shape.Length : dim] = true;
+        List<long> result = [];
+        for (int i = 0; i < shape.Length; i++)
+            if (!gone[i]) result.Add(shape[i]);
+            else if (keepdim) result.Add(1);
+        return [.. result];
+    }
+}

@@ -1,0 +1,23 @@
+using Ndif.Protocol;
+using TorchSharp;
+
+namespace Ndif.Engine;
+
+/// <summary>From the wire's <see cref="Data"/> to an engine's value: the reverse of <see cref="ValueSerializer"/>.</summary>
+internal static class ValueDeserializer
+{
+    /// <summary>New tensors on the device, outside of any dispose scope.</summary>
+    /// <exception cref="NdifException">CORRUPT_DATA and the like: bytes that do not fit their shape.</exception>
+    public static object? Deserialize(Data data, torch.Device device) => data.ValueCase switch
+    {
+        Data.ValueOneofCase.Tensor => TensorData.FromProto(data.Tensor).ToTorch(device).DetachFromDisposeScope(),
+        Data.ValueOneofCase.Integer => data.Integer,
+        Data.ValueOneofCase.Real => data.Real,
+        Data.ValueOneofCase.Boolean => data.Boolean,
+        Data.ValueOneofCase.Text => data.Text,
+        Data.ValueOneofCase.List when data.List.Tuple => data.List.Items.Select(item => Deserialize(item, device)).ToArray(),
+        Data.ValueOneofCase.List => data.List.Items.Select(item => Deserialize(item, device)).ToList(),
+        Data.ValueOneofCase.Map => data.Map.Entries.ToDictionary(e => e.Key, e => Deserialize(e.Value, device)),
+        _ => null,
+    };
+}

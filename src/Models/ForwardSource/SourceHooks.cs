@@ -1,0 +1,108 @@
+using System.Runtime.CompilerServices;
+using TorchSharp;
+
+namespace Ndif.Models.ForwardSource;
+
+/// <summary>Stands between an operation's arguments and its result, for one run.</summary>
+public abstract class SourceOperationHook
+{
+    /// <summary>
+    /// Calls the operation: an observer may change the arguments, must call <paramref name="run"/> unless it skips the operation, and may
+    /// change the result. Arrays and tuples come as <c>object?[]</c>.
+    /// </summary>
+    public abstract object? Call(Arguments arguments, Func<Arguments, object?> run);
+}
+
+/// <summary>
+/// The operations of one function that a run watches: what an instrumented copy asks at each of them. An operation that is not watched,
+/// nor has watched ones inside, is just computed.
+/// </summary>
+public sealed class SourceHooks
+{
+    private readonly SourceOperationHook?[] _hooks;
+    private readonly SourceHooks?[] _inside;
+    private readonly SourceFunction _function;
+
+    private SourceHooks(SourceFunction function)
+    {
+        _function = function;
+        _hooks = new SourceOperationHook?[function.Operations.Count];
+        _inside = new SourceHooks?[function.Operations.Count];
+    }
+
+    /// <summary>Watches operations of a forward, by their index in its tree.</summary>
+    public static SourceHooks Create(SourceTree tree, IReadOnlyDictionary<int, SourceOperationHook> hooks)
+    {
+        var root = new SourceHooks(tree.Root);
+        foreach (var (index, observer) in hooks)
+        {
+            SourceHooks at = root;
+            string[] names = tree.Sites[index].Path.Split('.');
+            for (int depth = 0; depth < names.Length - 1; depth++)
+            {
+                int position = at.PositionOf(names[depth]);
+                at = at._inside[position] ??= new SourceHooks(at._function.Operations[position].Inside!());
+            }
+            at._hooks[tree.Sites[index].Position] = observer;
+        }
+        return root;
+    }
+
+    /// <summary>One operation, in an instrumented copy.</summary>
+    /// <param name="run">Computes it from its arguments; with its own function's watched operations, if there are any.</param>
+    public T Call<T>(int operation, object?[] given, Func<object?[], SourceHooks?, T> run)
+    {
+        SourceHooks? inside = _inside[operation];
+        if (_hooks[operation] is not { } observer) return run(given, inside);
+        IReadOnlyList<SourceInput> inputs = _function.Operations[operation].Inputs;
+        int positional = 0;
+        while (positional < given.Length && inputs[positional].Keyword is null) positional++;
+        var arguments = new Arguments(Array.ConvertAll(given[..positional], Unpack),
+            [.. inputs.Skip(positional).Zip(given.Skip(positional), (input, value) => KeyValuePair.Create(input.Keyword!, Unpack(value)))]);
+        object? result = observer.Call(arguments, changed =>
+        {
+            object?[] values = [.. changed.Positional, .. changed.Keywords.Select(k => k.Value)];
+            for (int i = 0; i < values.Length; i++) values[i] = Repack(values[i], given[i]);
+            return Unpack(run(values, inside));
+        });
+        return ConvertResult<T>(result, operation);
+    }
+
+    private int PositionOf(string name)
+    {
+        for (int i = 0; i < _function.Operations.Count; i++)
+            if (_function.Operations[i].Name == name) return i;
+        throw new ArgumentException($"{_function.Name} has no operation {name}.", nameof(name));
+    }
+
+    /// <summary>Lists and tuples of the code as the engine holds them.</summary>
+    private static object? Unpack(object? value) => value switch
+    {
+        object?[] and not torch.Tensor[] => value,
+        IEnumerable<torch.Tensor> tensors => tensors.ToArray<object?>(),
+        ITuple tuple => Enumerable.Range(0, tuple.Length).Select(i => tuple[i]).ToArray(),
+        _ => value,
+    };
+
+    /// <summary>A changed argument in the form of the original.</summary>
+    private static object? Repack(object? value, object? original) => (value, original) switch
+    {
+        (object?[] items, List<torch.Tensor>) => items.Cast<torch.Tensor>().ToList(),
+        (object?[] items, IEnumerable<torch.Tensor>) => Array.ConvertAll(items, item => (torch.Tensor)item!),
+        (object?[] items, ITuple tuple) => Activator.CreateInstance(tuple.GetType(), items),
+        _ => value,
+    };
+
+    private T ConvertResult<T>(object? value, int operation)
+    {
+        object? closed = value switch
+        {
+            object?[] items when typeof(T) == typeof(torch.Tensor[]) && items.All(i => i is torch.Tensor) => Array.ConvertAll(items, i => (torch.Tensor)i!),
+            object?[] items when typeof(ITuple).IsAssignableFrom(typeof(T)) && items.Length == typeof(T).GetGenericArguments().Length => Activator.CreateInstance(typeof(T), items),
+            torch.Tensor only when typeof(T) == typeof(object?[]) => new object?[] { only },
+            _ => value,
+        };
+        return closed is T result ? result : throw Errors.CreateException(Protocol.ErrorCode.BadArgument,
+            $"The output of `{_function.Operations[operation].Name}` was replaced by {value?.GetType().Name ?? "nothing"}; it must be {(typeof(T) == typeof(torch.Tensor) ? "a tensor" : "a tuple of as many values as the operation gives")}.");
+    }
+}

@@ -1,0 +1,142 @@
+using System.Buffers;
+using Amazon.S3;
+using Amazon.S3.Model;
+
+namespace Ndif.Queue.Blobs;
+
+/// <summary>
+/// Bytes on their way into a bucket under a name that is known only at their end (it is their hash):
+/// 1. what fits into one part is kept in memory, and put under its name;
+/// 2. more goes part by part under a passing name, and is copied inside of the store at the end.
+/// No more than one part is in memory. Disposed before it was finished, it leaves nothing.
+/// </summary>
+internal sealed class S3UploadStream(IAmazonS3 s3, string bucket, string draftKey, int partBytes, CancellationToken cancellationToken) : Stream
+{
+    /// <summary>The largest object that one request may copy, and the size of the copy's parts beyond it.</summary>
+    private const long MaxCopyBytes = 1L << 30;
+
+    private readonly byte[] _buffer = ArrayPool<byte>.Shared.Rent(partBytes);
+    private readonly List<PartETag> _parts = [];
+    private int _bufferedBytes;
+    private long _uploadedBytes;
+    private string? _uploadId;
+    private bool _hasDraft, _isCompleted, _isDisposed;
+
+    public override bool CanRead => false;
+    public override bool CanSeek => false;
+    public override bool CanWrite => true;
+    public override long Length => _uploadedBytes + _bufferedBytes;
+    public override long Position { get => Length; set => throw new NotSupportedException(); }
+
+    public override async ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default)
+    {
+        while (buffer.Length > 0)
+        {
+            if (_bufferedBytes == partBytes) await UploadPartAsync(cancellationToken);
+            int length = Math.Min(buffer.Length, partBytes - _bufferedBytes);
+            buffer[..length].CopyTo(_buffer.AsMemory(_bufferedBytes));
+            _bufferedBytes += length;
+            buffer = buffer[length..];
+        }
+    }
+
+    public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
+        WriteAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
+
+    /// <summary>For the engine's thread, which writes a tensor and waits.</summary>
+    public override void Write(ReadOnlySpan<byte> buffer)
+    {
+        while (buffer.Length > 0)
+        {
+            if (_bufferedBytes == partBytes) UploadPartAsync(cancellationToken).GetAwaiter().GetResult();
+            int length = Math.Min(buffer.Length, partBytes - _bufferedBytes);
+            buffer[..length].CopyTo(_buffer.AsSpan(_bufferedBytes));
+            _bufferedBytes += length;
+            buffer = buffer[length..];
+        }
+    }
+
+    public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));
+
+    /// <summary>Puts all that was written under its name.</summary>
+    public async Task CompleteAsync(string key, CancellationToken cancellationToken)
+    {
+        if (_uploadId is null)
+        {
+            await s3.PutObjectAsync(new PutObjectRequest { BucketName = bucket, Key = key, InputStream = new MemoryStream(_buffer, 0, _bufferedBytes), UseChunkEncoding = false }, cancellationToken);
+            return;
+        }
+        if (_bufferedBytes > 0) await UploadPartAsync(cancellationToken);
+        await s3.CompleteMultipartUploadAsync(new CompleteMultipartUploadRequest { BucketName = bucket, Key = draftKey, UploadId = _uploadId, PartETags = _parts }, cancellationToken);
+        (_hasDraft, _isCompleted) = (true, true);
+        if (_uploadedBytes <= MaxCopyBytes)
+            await s3.CopyObjectAsync(new CopyObjectRequest { SourceBucket = bucket, SourceKey = draftKey, DestinationBucket = bucket, DestinationKey = key }, cancellationToken);
+        else await CopyInPartsAsync(key, cancellationToken);
+    }
+
+    private async Task CopyInPartsAsync(string key, CancellationToken cancellationToken)
+    {
+        string copy = (await s3.InitiateMultipartUploadAsync(new InitiateMultipartUploadRequest { BucketName = bucket, Key = key }, cancellationToken)).UploadId;
+        try
+        {
+            List<PartETag> copied = [];
+            for (long from = 0; from < _uploadedBytes; from += MaxCopyBytes)
+            {
+                CopyPartResponse one = await s3.CopyPartAsync(new CopyPartRequest
+                {
+                    SourceBucket = bucket, SourceKey = draftKey, DestinationBucket = bucket, DestinationKey = key, UploadId = copy, PartNumber = copied.Count + 1,
+                    FirstByte = from, LastByte = Math.Min(from + MaxCopyBytes, _uploadedBytes) - 1,
+                }, cancellationToken);
+                copied.Add(new PartETag(copied.Count + 1, one.ETag));
+            }
+            await s3.CompleteMultipartUploadAsync(new CompleteMultipartUploadRequest { BucketName = bucket, Key = key, UploadId = copy, PartETags = copied }, cancellationToken);
+        }
+        catch
+        {
+            await s3.AbortMultipartUploadAsync(new AbortMultipartUploadRequest { BucketName = bucket, Key = key, UploadId = copy }, CancellationToken.None);
+            throw;
+        }
+    }
+
+    private async Task UploadPartAsync(CancellationToken cancellationToken)
+    {
+        _uploadId ??= (await s3.InitiateMultipartUploadAsync(new InitiateMultipartUploadRequest { BucketName = bucket, Key = draftKey }, cancellationToken)).UploadId;
+        UploadPartResponse sent = await s3.UploadPartAsync(new UploadPartRequest
+        {
+            BucketName = bucket, Key = draftKey, UploadId = _uploadId, PartNumber = _parts.Count + 1, PartSize = _bufferedBytes,
+            InputStream = new MemoryStream(_buffer, 0, _bufferedBytes), UseChunkEncoding = false,
+        }, cancellationToken);
+        _parts.Add(new PartETag(_parts.Count + 1, sent.ETag));
+        _uploadedBytes += _bufferedBytes;
+        _bufferedBytes = 0;
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        await base.DisposeAsync();
+        if (_isDisposed) return;
+        _isDisposed = true;
+        ArrayPool<byte>.Shared.Return(_buffer);
+        try
+        {
+            if (_uploadId is not null && !_isCompleted)
+                await s3.AbortMultipartUploadAsync(new AbortMultipartUploadRequest { BucketName = bucket, Key = draftKey, UploadId = _uploadId }, CancellationToken.None);
+            else if (_hasDraft) await s3.DeleteObjectAsync(bucket, draftKey, CancellationToken.None);
+        }
+        catch (Exception e) when (e is Amazon.Runtime.AmazonServiceException or Amazon.Runtime.AmazonClientException or HttpRequestException)
+        {
+            // the store does not answer; a later sweep finds it
+        }
+        GC.SuppressFinalize(this);
+    }
+
+    public override void Flush() { }
+
+    public override Task FlushAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+    public override void SetLength(long value) => throw new NotSupportedException();
+}

@@ -1,0 +1,217 @@
+using Google.Protobuf.WellKnownTypes;
+using Microsoft.Extensions.Logging;
+using Ndif.Protocol;
+using Ndif.Queue.Rules;
+using Ndif.Queue.Wakeups;
+
+namespace Ndif.Queue.Memory;
+
+/// <summary>
+/// The jobs and lines of the in-memory queue, and how a job goes from one state to the next: what the scripts are on Redis.
+/// Touched only under the queue's lock.
+/// </summary>
+internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, WakeupHub wakeups, ILogger logger)
+{
+    private readonly Dictionary<string, MemoryJob> _jobs = [];
+    private readonly Dictionary<string, MemoryModelState> _models = [];
+    private readonly Dictionary<string, MemoryOwnerState> _owners = [];
+    private long _lastNumber;
+    private long _lastToken;
+
+    public IEnumerable<MemoryJob> All => _jobs.Values.Where(job => !IsExpired(job));
+
+    public IEnumerable<KeyValuePair<string, MemoryModelState>> Models => _models;
+
+    public MemoryUsageAccounts UsageAccounts { get; } = new();
+
+    public long Completed { get; private set; }
+
+    public long Failed { get; private set; }
+
+    /// <summary>Why this submission may not be queued now; null if it may.</summary>
+    public Exception? CheckQuota(JobSubmission submission)
+    {
+        if (submission.Quota is not { } quota) return null;
+        DateTimeOffset now = time.GetUtcNow();
+        MemoryOwnerState owner = GetOwner(submission.Owner);
+        MemoryModelState? model = _models.GetValueOrDefault(submission.Model);
+        int recent = owner.CountRecent(now);
+        return QuotaRules.GetViolation(quota, new QuotaRules.Counts(
+            owner.Active, recent, owner.Waiting, _models.Values.Sum(m => m.Queue.Count),
+            recent >= quota.PerMinute ? owner.GetTimeUntilBelow(quota.PerMinute, now) : TimeSpan.Zero, model?.MeanSeconds ?? 0, model?.Running ?? 0));
+    }
+
+    public MemoryJob Add(JobSubmission submission, string? traceParent)
+    {
+        GetOwner(submission.Owner).RecordSubmission(time.GetUtcNow());
+        var job = new MemoryJob(submission, ++_lastNumber, time.GetUtcNow(), traceParent);
+        _jobs[submission.JobId] = job;
+        GetModel(job).Queue.Enqueue(job.QueueEntry);
+        Append(job, new StateChanged { State = JobState.Received });
+        OnEnqueued(job);
+        return job;
+    }
+
+    public void RemoveExpired()
+    {
+        foreach (MemoryJob old in _jobs.Values.Where(IsExpired).ToArray()) Remove(old);
+        DateTimeOffset now = time.GetUtcNow();
+        foreach (string idle in _owners.Where(owner => owner.Value.Active == 0 && owner.Value.CountRecent(now) == 0).Select(owner => owner.Key).ToArray())
+            _owners.Remove(idle);
+        UsageAccounts.RemoveExpired(now);
+    }
+
+    /// <summary>Its watchers look, and find it gone.</summary>
+    public void Remove(MemoryJob job)
+    {
+        _jobs.Remove(job.Submission.JobId);
+        wakeups.Notify(GetEventsKey(job.Submission.JobId));
+    }
+
+    public Lease? TryLease(string worker, IReadOnlyCollection<string> requestedModels)
+    {
+        // Lines of different models have nothing to compare but the age of their first.
+        QueueEntry? first = requestedModels.Distinct().Select(name => _models.GetValueOrDefault(name)?.Queue.First).OfType<QueueEntry>().MinBy(t => t.Number);
+        if (first is null) return null;
+        MemoryJob job = _jobs[first.JobId];
+        MemoryModelState model = GetModel(job);
+        model.Queue.Dequeue(first);
+        model.Running++;
+        if (job.Attempt == 0) GetOwner(job.Submission.Owner).Waiting--;
+        DateTimeOffset now = time.GetUtcNow();
+        job.ActiveLease = new ActiveLease(++_lastToken, now + options.LeaseDuration, new CancellationTokenSource());
+        job.Attempt++;
+        job.Worker = worker;
+        job.Started = now;
+        JobSubmission submission = job.Submission;
+        var lease = new Lease(
+            submission.JobId, submission.Model, submission.Owner, submission.Program, worker, _lastToken, job.Attempt, job.Submitted, submission.TimeLimit)
+        {
+            Lost = job.ActiveLease.Lost.Token,
+            MaxResultBytes = submission.MaxResultBytes,
+            TraceParent = job.TraceParent,
+            TimeInQueue = now - job.Submitted,
+        };
+        Telemetry.JobLeased(lease, now);
+        Log.JobLeased(logger, lease.JobId, worker, lease.Attempt, _lastToken);
+        return lease;
+    }
+
+    public void ExpireLease(MemoryJob job)
+    {
+        job.LostLeases++;
+        job.IsDeadLetter = job.LostLeases >= options.MaxAttempts;
+        ReleaseLease(job, isLost: true);
+        Telemetry.LeaseExpired(job.Submission.Model, job.IsDeadLetter);
+        if (job.IsDeadLetter)
+        {
+            Log.DeadLetter(logger, job.Submission.JobId, job.Worker, job.LostLeases);
+            End(job, new StateChanged
+            {
+                State = JobState.Failed,
+                Error = QueueErrors.WorkerLost(job.LostLeases, job.Worker),
+                Attempt = (uint)job.Attempt,
+                Worker = job.Worker,
+            }, UsageCharge.Zero);
+        }
+        else
+        {
+            Log.LeaseExpired(logger, job.Submission.JobId, job.Worker, job.LostLeases);
+            EnqueueFront(job);
+        }
+    }
+
+    public void EnqueueFront(MemoryJob job)
+    {
+        job.Worker = "";
+        job.Replies.Clear(); // the next attempt asks again
+        GetModel(job).Queue.EnqueueFront(job.QueueEntry);
+        OnEnqueued(job);
+    }
+
+    private void OnEnqueued(MemoryJob job)
+    {
+        PublishPosition(job, GetModel(job).Queue.GetPosition(job.QueueEntry));
+        wakeups.Notify(GetWorkKey(job.Submission.Model));
+    }
+
+    /// <summary>Tells a waiting job's position again, if that is news; true if it was.</summary>
+    public bool TryPublishPosition(MemoryJob job, TimeSpan minInterval)
+    {
+        int position = GetModel(job).Queue.GetPosition(job.QueueEntry);
+        if (time.GetUtcNow() - job.LastPublishedPosition.At < minInterval || !JobRules.ShouldPublishPosition(position, job.LastPublishedPosition.Position)) return false;
+        PublishPosition(job, position);
+        return true;
+    }
+
+    private void PublishPosition(MemoryJob job, int position)
+    {
+        job.LastPublishedPosition = (position, time.GetUtcNow());
+        Append(job, new StateChanged
+        {
+            State = JobState.Queued, Position = (uint)position, WaitSeconds = GetModel(job).EstimateWaitSeconds(position), Attempt = (uint)job.Attempt,
+        });
+    }
+
+    public void ReleaseLease(MemoryJob job, bool isLost)
+    {
+        if (isLost) _ = job.ActiveLease!.Lost.CancelAsync(); // its callbacks must not run under the lock
+        job.ActiveLease = null;
+        GetModel(job).Running--;
+    }
+
+    /// <summary>The job's one end: also the one place where its owner's account is charged.</summary>
+    public void End(MemoryJob job, StateChanged outcome, UsageCharge charge)
+    {
+        job.Ended = time.GetUtcNow();
+        MemoryOwnerState owner = GetOwner(job.Submission.Owner);
+        owner.Active--;
+        if (job.Attempt == 0) owner.Waiting--;
+        UsageAccounts.Add(job.Ended.Value, job.Submission.Owner, job.Submission.Model, outcome.State, charge);
+        Telemetry.Charged(job.Submission.Model, charge);
+        job.Error = outcome.Error;
+        job.Usage = outcome.Usage;
+        job.Replies.Clear();
+        if (!job.IsDeadLetter) job.ReleaseProgram();
+        if (outcome.State == JobState.Completed) Completed++;
+        if (outcome.State == JobState.Failed) Failed++;
+        Append(job, outcome);
+        GetModel(job).ResetIfIdle();
+        Log.JobEnded(logger, job.Submission.JobId, outcome.State);
+    }
+
+    private void Append(MemoryJob job, StateChanged state) => Append(job, new Event { State = state });
+
+    public void Append(MemoryJob job, Event jobEvent)
+    {
+        if (jobEvent.State is { } state) job.State = state.State;
+        jobEvent.Sequence = (ulong)job.Events.Count + 1;
+        jobEvent.Time = time.GetUtcNow().ToTimestamp();
+        job.Events.Add(jobEvent);
+        wakeups.Notify(GetEventsKey(job.Submission.JobId));
+    }
+
+    public JobInfo GetInfo(MemoryJob job)
+    {
+        MemoryModelState model = GetModel(job);
+        int position = job.ActiveLease is null && !JobRules.IsTerminal(job.State) ? model.Queue.GetPosition(job.QueueEntry) : 0;
+        return job.ToJobInfo(position, model.EstimateWaitSeconds(position));
+    }
+
+    public MemoryJob? FindLeased(Lease lease) => Find(lease.JobId) is { ActiveLease: { } activeLease } job && activeLease.Token == lease.Token ? job : null;
+
+    public MemoryJob? Find(string jobId) => _jobs.GetValueOrDefault(jobId) is { } job && !IsExpired(job) ? job : null;
+
+    public bool IsExpired(MemoryJob job) => job.Ended + options.Retention <= time.GetUtcNow();
+
+    public MemoryModelState GetModel(MemoryJob job) =>
+        _models.TryGetValue(job.Submission.Model, out MemoryModelState? model) ? model : _models[job.Submission.Model] = new MemoryModelState();
+
+    private MemoryOwnerState GetOwner(string name) => _owners.TryGetValue(name, out MemoryOwnerState? owner) ? owner : _owners[name] = new MemoryOwnerState();
+
+    public static string GetWorkKey(string model) => $"work {model}";
+
+    public static string GetEventsKey(string jobId) => $"news {jobId}";
+
+    public static string GetReplyKey(string jobId, ulong ticket) => $"reply {jobId} {ticket}";
+}

@@ -1,0 +1,37 @@
+using Ndif.Protocol;
+using Ndif.Queue;
+using Ndif.Server.Blobs;
+using Ndif.Server.Keys;
+
+namespace Ndif.Server.Admission;
+
+/// <summary>The tensors that a program brings: small enough together, and those named by hash really there and the caller's own.</summary>
+internal sealed class ConstantValidator(IBlobStore blobs)
+{
+    /// <exception cref="NdifException">LIMIT_EXCEEDED, UNKNOWN_BLOB or CORRUPT_DATA.</exception>
+    public async Task ValidateAsync(Program program, Caller caller, ProgramLimits limits, CancellationToken cancellationToken)
+    {
+        ulong bytes = 0;
+        foreach (Tensor constant in program.Constants)
+        {
+            ulong length = constant.ContentCase == Tensor.ContentOneofCase.Blob ? constant.Blob.Length : (ulong)constant.Inline.Length;
+            bytes = ulong.MaxValue - bytes < length ? ulong.MaxValue : bytes + length;
+        }
+        if (bytes > limits.ConstantBytes)
+            throw ServerErrors.OverLimit(
+                "bytes of constants", bytes > long.MaxValue ? long.MaxValue : (long)bytes, (long)limits.ConstantBytes,
+                "Send them in a narrower dtype, or split the experiment.");
+        var seen = new HashSet<string>(StringComparer.Ordinal);
+        foreach (Tensor constant in program.Constants)
+            if (constant.ContentCase == Tensor.ContentOneofCase.Blob && seen.Add(constant.Blob.Id))
+                await ValidateAsync(constant.Blob, caller, cancellationToken);
+    }
+
+    private async Task ValidateAsync(BlobRef blob, Caller caller, CancellationToken cancellationToken)
+    {
+        if (!BlobIds.IsValid(blob.Id) || !await blobs.CanReadAsync(blob.Id, caller.Id, cancellationToken))
+            throw ServerErrors.UnknownBlob(blob.Id);
+        await using Stream content = await blobs.OpenAsync(blob.Id, cancellationToken) ?? throw ServerErrors.UnknownBlob(blob.Id);
+        if ((ulong)content.Length != blob.Length) throw ServerErrors.LengthMismatch(blob.Id, blob.Length, content.Length);
+    }
+}

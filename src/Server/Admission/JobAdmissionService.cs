@@ -1,0 +1,118 @@
+using System.Diagnostics;
+using Google.Protobuf;
+using Microsoft.Extensions.Logging;
+using Ndif.Protocol;
+using Ndif.Queue;
+using Ndif.Server.Grpc;
+using Ndif.Server.Keys;
+
+namespace Ndif.Server.Admission;
+
+/// <summary>
+/// What stands between a submission and the queue. What passes must run, or fail with a typed error of the run.
+/// <code>
+///   submit ── 1 id ── 2 size ── 3 model ── 4 validate ── 5 constants ── 6 price ── 7 quota ──> queue
+///               └ known already: the same job, nothing is checked or queued again
+/// </code>
+/// </summary>
+internal sealed class JobAdmissionService(
+    IJobQueue jobs, IBlobStore blobs, ServedModelCatalog models, GatewayOptions options, ProgramRules rules, ILogger<JobAdmissionService> logger)
+{
+    private readonly ConstantValidator _constantValidator = new(blobs);
+
+    /// <summary>Checks a submission and queues it. Once this has begun to queue, it is not interrupted by the caller's cancellation.</summary>
+    /// <exception cref="NdifException">Why it was not queued.</exception>
+    public async Task<SubmitReply> SubmitAsync(Caller caller, SubmitRequest request, CancellationToken cancellationToken)
+    {
+        // 1. An id that its owner has used before is the same job.
+        string id = request.JobId.Length == 0 ? JobIds.New() : request.JobId;
+        if (!JobIds.IsValid(id)) throw ServerErrors.BadJobId();
+        if (request.JobId.Length > 0 && await FindExistingJobAsync(caller, id, cancellationToken) is { } known) return new SubmitReply { Job = known };
+
+        (JobSubmission submission, Estimate estimate, int nodes) = await ValidateAsync(caller, id, request, cancellationToken);
+        if (request.DryRun) return new SubmitReply { Estimate = estimate };
+
+        JobInfo job;
+        try
+        {
+            // 7. The queue itself checks the quota, in the step that queues the job.
+            cancellationToken.ThrowIfCancellationRequested();
+            job = await jobs.SubmitAsync(submission, CancellationToken.None); // half a submission would be a job that nobody knows
+        }
+        catch (NdifException refusal)
+        {
+            ReportRefusal(caller, request, refusal);
+            throw;
+        }
+        Activity.Current?.SetTag("job", id);
+        logger.Accepted(id, caller.Id, submission.Model, nodes, submission.Cost);
+        Telemetry.Submissions.Add(1);
+        return new SubmitReply { Job = job, Estimate = estimate };
+    }
+
+    private async Task<JobInfo?> FindExistingJobAsync(Caller caller, string id, CancellationToken cancellationToken)
+    {
+        if (await jobs.GetOwnerAsync(id, cancellationToken) != caller.Id) return null; // another's id: the queue refuses it
+        JobInfo? job = await jobs.GetAsync(id, cancellationToken);
+        if (job is not null) logger.Resubmitted(id);
+        return job;
+    }
+
+    private async Task<(JobSubmission Submission, Estimate Estimate, int Nodes)> ValidateAsync(
+        Caller caller, string id, SubmitRequest request, CancellationToken cancellationToken)
+    {
+        using Activity? activity = Telemetry.Source.StartActivity("validate");
+        try
+        {
+            // 2. Size and shape.
+            Program program = request.Program ?? throw ServerErrors.NoProgram();
+            ProgramLimits limits = options.GetLimits(caller.Tier);
+            if (program.Nodes.Count > limits.Nodes)
+                throw ServerErrors.OverLimit("nodes", program.Nodes.Count, limits.Nodes, "Use loops that are one region, or split the experiment.");
+            if (program.RequiredFeatures.FirstOrDefault(feature => !rules.Features.Contains(feature)) is { } missing)
+                throw ServerErrors.MissingFeature(missing, rules.Features);
+            TimeSpan timeLimit = ResolveTimeLimit(request, limits);
+
+            // 3. A model that is served, and that this key may use.
+            (string model, ModelDescription? description) = await models.FindAsync(program.Model, cancellationToken);
+            if (!caller.CanUseModel(program.Model.Id)) throw ServerErrors.ModelNotAllowed(caller, program.Model.Id);
+
+            // 4. The program itself.
+            if (rules.Validate(program, description, limits) is { } error) throw Errors.ToException(error);
+
+            // 5. What it brings along.
+            await _constantValidator.ValidateAsync(program, caller, limits, cancellationToken);
+
+            // 6. What it costs.
+            Estimate estimate = ProgramCostEstimator.Estimate(program, description);
+            if (estimate.Tokens > limits.Tokens)
+                throw ServerErrors.OverLimit("tokens, read and generated", (long)estimate.Tokens, limits.Tokens, "Split it into several jobs.");
+            byte[] bytes = program.ToByteArray();
+            if ((ulong)bytes.Length > limits.MessageBytes) throw Errors.ToException(ServerErrors.MessageTooLarge((long)limits.MessageBytes));
+            return (new JobSubmission(
+                id, caller.Id, model, bytes, options.GetTier(caller.Tier).Weight, ProgramCostEstimator.ComputeCost(estimate), timeLimit,
+                options.GetQuota(caller.Tier), (long)limits.ResultBytes),
+                estimate, program.Nodes.Count);
+        }
+        catch (NdifException refusal)
+        {
+            ReportRefusal(caller, request, refusal);
+            throw;
+        }
+    }
+
+    private void ReportRefusal(Caller caller, SubmitRequest request, NdifException refusal)
+    {
+        logger.NotAdmitted(
+            caller.Id, ServerErrors.Truncate(request.Program?.Model?.Id ?? ""), ErrorCodeNames.GetName(refusal.Code),
+            ServerErrors.Truncate(refusal.Error.Message, maxLength: 500));
+        Telemetry.Refusals.Add(1, new KeyValuePair<string, object?>("code", ErrorCodeNames.GetName(refusal.Code)));
+    }
+
+    private static TimeSpan ResolveTimeLimit(SubmitRequest request, ProgramLimits limits) => request.TimeoutSeconds switch
+    {
+        0 => TimeSpan.FromSeconds(limits.WallSeconds),
+        var seconds when seconds > 0 && seconds <= limits.WallSeconds => TimeSpan.FromSeconds(Math.Max(seconds, 0.001)),
+        _ => throw ServerErrors.BadTimeout(TimeSpan.FromSeconds(limits.WallSeconds)), // also NaN
+    };
+}

@@ -1,0 +1,60 @@
+using Ndif.Protocol;
+using Ndif.Protocol.Programs;
+
+
+namespace Ndif.Server.Admission;
+
+/// <summary>
+/// How much work a program is, as far as it shows without a tokenizer and without running it: tokens read and generated, passes of
+/// the model, bytes saved and needed (<see cref="ProgramMemoryEstimator"/>). Text counts a token for every four characters, the usual rate of English under a BPE
+/// vocabulary; a trace inside a loop counts once. Good enough to share service fairly, not to bill.
+/// </summary>
+internal static class ProgramCostEstimator
+{
+    private const int CharactersPerToken = 4;
+
+    /// <summary>
+    /// A pass reads all weights however few its tokens are, so that each pass weighs as much as a small batch of tokens.
+    /// </summary>
+    private const int TokensPerPass = 32;
+
+    /// <param name="model">Null if it is not described yet: bytes are those of the constants then.</param>
+    public static Estimate Estimate(Program program, ModelDescription? model = null)
+    {
+        ulong tokens = 0, passes = 0;
+        foreach (Node node in program.Nodes)
+        {
+            if (node.KindCase == Node.KindOneofCase.Backward) passes += 2; // a backward pass is about two forward ones
+            if (node.KindCase != Node.KindOneofCase.Trace || node.Trace.Mode == Mode.Scan) continue;
+            ulong read = 0, rows = 0;
+            foreach (Invoke invoke in node.Trace.Invokes)
+            {
+                if (invoke.Input is not { } input) continue;
+                foreach (ulong count in GetTokenCounts(input)) read += count;
+                rows += (ulong)Math.Max(1, input.Prompts.Count + input.Tokens.Count);
+            }
+            ulong steps = GetStepCount(node.Trace), copies = GetSequencesPerPrompt(node.Trace);
+            read *= copies;
+            rows *= copies;
+            tokens += read + rows * (steps - 1);
+            passes += steps;
+        }
+        (ulong result, ulong peak) = ProgramMemoryEstimator.Estimate(program, model);
+        return new Estimate { Tokens = tokens, Passes = (uint)Math.Min(passes, uint.MaxValue), ResultBytes = result, PeakBytes = peak };
+    }
+
+    /// <summary>The tokens of each row.</summary>
+    public static IEnumerable<ulong> GetTokenCounts(Input input) =>
+        input.Prompts.Select(prompt => (ulong)(1 + prompt.Length / CharactersPerToken)).Concat(input.Tokens.Select(row => (ulong)row.Ids.Count));
+
+    /// <summary>Steps of the pass: one, or a generation's new tokens.</summary>
+    public static ulong GetStepCount(Trace trace) => trace.Mode != Mode.Generate ? 1
+        : trace.Generation is { HasMaxNewTokens: true } generation ? Math.Max(1, generation.MaxNewTokens) : GenerationDefaults.DefaultMaxNewTokens;
+
+    /// <summary>How often each row stands in the batch.</summary>
+    public static ulong GetSequencesPerPrompt(Trace trace) => trace is not { Mode: Mode.Generate, Generation: { } options } ? 1
+        : Math.Max(1, options is { HasBeams: true, Beams: > 1 } ? options.Beams : options.ReturnSequences);
+
+    /// <summary>The cost that advances an owner's virtual time, in tokens' worth of work; at least 1.</summary>
+    public static double ComputeCost(Estimate estimate) => Math.Max(1, (double)estimate.Tokens + (double)estimate.Passes * TokensPerPass);
+}

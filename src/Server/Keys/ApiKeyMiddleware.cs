@@ -1,0 +1,60 @@
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
+using Ndif.Protocol;
+using Ndif.Server.Grpc;
+
+namespace Ndif.Server.Keys;
+
+/// <summary>
+/// Asks every call for its key before a byte of its body is read, and refuses with a typed error in the caller's own protocol.
+/// An endpoint that says neither <see cref="RequiresScopeAttribute"/> nor <see cref="AllowWithoutKeyAttribute"/> needs any valid key.
+/// </summary>
+internal sealed class ApiKeyMiddleware(
+    RequestDelegate next, KeyService keys, GatewayOptions options, ExceptionTranslator exceptionTranslator, ILogger<ApiKeyMiddleware> logger)
+{
+    private const string Scheme = "Bearer ";
+
+    public async Task InvokeAsync(HttpContext context)
+    {
+        Endpoint? endpoint = context.GetEndpoint();
+        if (endpoint is null || endpoint.Metadata.GetMetadata<AllowWithoutKeyAttribute>() is not null || HttpMethods.IsOptions(context.Request.Method))
+        {
+            await next(context);
+            return;
+        }
+        try
+        {
+            Caller caller = await AuthenticateAsync(context.Request.Headers.Authorization.ToString(), context.RequestAborted);
+            if (endpoint.Metadata.GetMetadata<RequiresScopeAttribute>() is { Scopes: var scopes } && !scopes.Any(caller.HasScope))
+                throw ServerErrors.MissingScope(caller, scopes[0]);
+            context.Features.Set(caller);
+        }
+        catch (Exception refusal)
+        {
+            Error error = exceptionTranslator.ToError(refusal);
+            logger.Refused(endpoint.DisplayName ?? "", ErrorCodeNames.GetName(error.Code), error.Message);
+            Telemetry.Refusals.Add(1, new KeyValuePair<string, object?>("code", ErrorCodeNames.GetName(error.Code)));
+            if (IsGrpc(context.Request)) ErrorWireFormat.WriteTrailersOnly(context.Response, error);
+            else await ErrorJson.WriteAsync(context.Response, error);
+            return;
+        }
+        await next(context);
+    }
+
+    private async Task<Caller> AuthenticateAsync(string authorization, CancellationToken cancellationToken)
+    {
+        if (authorization.Length == 0) return options.AllowAnonymous ? Caller.Anonymous : throw ServerErrors.MissingKey();
+        if (!authorization.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)) throw ServerErrors.MalformedKey();
+        return await keys.VerifyAsync(authorization[Scheme.Length..].Trim(), cancellationToken);
+    }
+
+    private static bool IsGrpc(HttpRequest request) =>
+        request.ContentType?.StartsWith("application/grpc", StringComparison.OrdinalIgnoreCase) == true;
+}
+
+/// <summary>The caller of a request that passed the <see cref="ApiKeyMiddleware"/>.</summary>
+internal static class HttpContextCallerExtensions
+{
+    public static Caller GetCaller(this HttpContext context) =>
+        context.Features.Get<Caller>() ?? throw new InvalidOperationException("The request did not pass the gatekeeper.");
+}

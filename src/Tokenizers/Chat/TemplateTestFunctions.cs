@@ -1,0 +1,46 @@
+namespace Ndif.Tokenizers.Chat;
+
+/// <summary>value is test</summary>
+/// <remarks>jinja2/tests.py</remarks>
+internal static class TemplateTestFunctions
+{
+    private static readonly Dictionary<string, Func<object?, IReadOnlyList<object?>, bool>> _tests = new(StringComparer.Ordinal)
+    {
+        ["defined"] = (v, _) => v is not UndefinedValue,
+        ["undefined"] = (v, _) => v is UndefinedValue,
+        ["none"] = (v, _) => v is null,
+        ["string"] = (v, _) => v is string,
+        ["mapping"] = (v, _) => v is Dictionary<string, object?>,
+        ["sequence"] = (v, _) => v is string or List<object?> or Dictionary<string, object?>,
+        ["iterable"] = (v, _) => v is string or List<object?> or Dictionary<string, object?> or UndefinedValue,
+        ["number"] = (v, _) => v is long or double or bool,
+        ["integer"] = (v, _) => v is long,
+        ["float"] = (v, _) => v is double,
+        ["boolean"] = (v, _) => v is bool,
+        ["true"] = (v, _) => v is true,
+        ["false"] = (v, _) => v is false,
+        ["callable"] = (v, _) => v is TemplateFunction,
+        ["odd"] = (v, _) => v is long whole && whole % 2 != 0,
+        ["even"] = (v, _) => v is long whole && whole % 2 == 0,
+        ["divisibleby"] = (v, a) => v is long whole && RequireArgument(a) is long by and not 0 && whole % by == 0,
+        ["lower"] = (v, _) => v is string text && text.Any(char.IsLower) && !text.Any(char.IsUpper),
+        ["upper"] = (v, _) => v is string text && text.Any(char.IsUpper) && !text.Any(char.IsLower),
+        ["in"] = (v, a) => TemplateValues.Contains(RequireArgument(a), v),
+        ["sameas"] = (v, a) => v is string or List<object?> or Dictionary<string, object?> ? ReferenceEquals(v, RequireArgument(a)) : v?.GetType() == RequireArgument(a)?.GetType() && TemplateValues.Equals(v, RequireArgument(a)),
+        ["eq"] = (v, a) => TemplateValues.Equals(v, RequireArgument(a)),
+        ["equalto"] = (v, a) => TemplateValues.Equals(v, RequireArgument(a)),
+        ["=="] = (v, a) => TemplateValues.Equals(v, RequireArgument(a)),
+        ["ne"] = (v, a) => !TemplateValues.Equals(v, RequireArgument(a)),
+        ["!="] = (v, a) => !TemplateValues.Equals(v, RequireArgument(a)),
+        ["lt"] = (v, a) => TemplateValues.Compare(v, RequireArgument(a)) < 0,
+        ["le"] = (v, a) => TemplateValues.Compare(v, RequireArgument(a)) <= 0,
+        ["gt"] = (v, a) => TemplateValues.Compare(v, RequireArgument(a)) > 0,
+        ["ge"] = (v, a) => TemplateValues.Compare(v, RequireArgument(a)) >= 0,
+    };
+
+    public static bool Contains(string name) => _tests.ContainsKey(name);
+
+    public static bool Evaluate(string name, object? value, IReadOnlyList<object?> arguments) => _tests[name](value, arguments);
+
+    private static object? RequireArgument(IReadOnlyList<object?> arguments) => arguments.Count > 0 ? arguments[0] : throw new ChatTemplateException("a test lacks what to compare with");
+}

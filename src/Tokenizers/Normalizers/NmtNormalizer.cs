@@ -1,0 +1,14 @@
+namespace Ndif.Tokenizers.Normalizers;
+
+/// <summary>SentencePiece's nmt rules: some control characters out, unusual spaces to a plain one.</summary>
+internal static class NmtNormalizer
+{
+    public static INormalizer Create() => new SequenceNormalizer(
+    [
+        new RuneFilterNormalizer(rune => rune.Value
+            is not (>= 0x01 and <= 0x08 or 0x0B or >= 0x0E and <= 0x1F or 0x7F or 0x8F or 0x9F)),
+        new RuneMapNormalizer(rune => rune.Value
+            is 0x09 or 0x0A or 0x0C or 0x0D or 0x1680 or >= 0x200B and <= 0x200F or 0x2028 or 0x2029 or 0x2581 or 0xFEFF or 0xFFFD
+            ? " " : null),
+    ]);
+}

@@ -1,0 +1,13 @@
+using Ndif.Tokenizers.Text;
+
+namespace Ndif.Tokenizers.Normalizers;
+
+/// <summary>One normalizer after the other.</summary>
+internal sealed class SequenceNormalizer(INormalizer[] normalizers) : INormalizer
+{
+    public AlignedText Normalize(AlignedText text)
+    {
+        foreach (var normalizer in normalizers) text = normalizer.Normalize(text);
+        return text;
+    }
+}

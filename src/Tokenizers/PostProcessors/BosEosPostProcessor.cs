@@ -1,0 +1,29 @@
+using Ndif.Tokenizers.Text;
+
+namespace Ndif.Tokenizers.PostProcessors;
+
+/// <summary>
+/// The begin and end tokens that tokenizer_config.json asks for by <c>add_bos_token</c> and <c>add_eos_token</c>,
+/// where the post-processor of tokenizer.json does not put them itself.
+/// </summary>
+internal sealed class BosEosPostProcessor(IPostProcessor? inner, int? bosId, int? eosId) : IPostProcessor
+{
+    /// <summary>The processor itself, or one that completes it.</summary>
+    public static IPostProcessor? AddMissing(IPostProcessor? inner, int? bosId, int? eosId)
+    {
+        List<List<Token>> alone = [[]];
+        Token[] added = [.. (inner?.Process(alone, addSpecialTokens: true) ?? alone).SelectMany(tokens => tokens)];
+        if (added.Length > 0 && added[0].Id == bosId) bosId = null;
+        if (added.Length > 0 && added[^1].Id == eosId) eosId = null;
+        return bosId is null && eosId is null ? inner : new BosEosPostProcessor(inner, bosId, eosId);
+    }
+
+    public List<List<Token>> Process(List<List<Token>> sequences, bool addSpecialTokens)
+    {
+        List<List<Token>> result = [.. inner?.Process(sequences, addSpecialTokens) ?? sequences];
+        if (!addSpecialTokens) return result;
+        if (bosId is { } first) result.Insert(0, [new Token(first, default)]);
+        if (eosId is { } last) result.Add([new Token(last, default)]);
+        return result;
+    }
+}

@@ -1,0 +1,13 @@
+using Ndif.Tokenizers.Text;
+
+namespace Ndif.Tokenizers.PostProcessors;
+
+/// <summary>One post-processor after the other.</summary>
+internal sealed class SequencePostProcessor(IPostProcessor[] processors) : IPostProcessor
+{
+    public List<List<Token>> Process(List<List<Token>> sequences, bool addSpecialTokens)
+    {
+        foreach (var processor in processors) sequences = processor.Process(sequences, addSpecialTokens);
+        return sequences;
+    }
+}

@@ -1,9 +1,0 @@
-using Ndif.Tokenizers.Text;
-
-namespace Ndif.Tokenizers.PreTokenizers;
-
-/// <summary>Splits by a pattern. With <paramref name="Invert"/> the pattern says what to keep, not what to split at.</summary>
-internal sealed record Split(IPattern Pattern, SplitBehavior Behavior, bool Invert = false) : IPreTokenizer
-{
-    Words IPreTokenizer.Split(Words words) => words.Split(Pattern, Behavior, Invert);
-}

@@ -1,0 +1,99 @@
+using System.Diagnostics;
+using Ndif.Protocol;
+using Ndif.Queue;
+
+namespace Ndif.Worker.Serving;
+
+/// <summary>
+/// Where a job's time goes, from its submission to the publication of its end, without gaps and without overlap:
+/// <code>
+///   submitted ── queue ── leased ── load ── wait ── compile ── wait ── pass begins ── run (less save) ── pass ends ── end ── published
+/// </code>
+/// They travel in its <see cref="Usage"/>, are spans of its trace, and the samples of a histogram.
+/// </summary>
+internal sealed class JobPhases : IDisposable
+{
+    private readonly Lease _lease;
+    private readonly Activity? _job;
+    private readonly DateTimeOffset _clockTime = DateTimeOffset.UtcNow;
+    private readonly long _clockTimestamp = Stopwatch.GetTimestamp();
+    private long _compileStart, _compileEnd, _runStart, _runEnd;
+    private readonly TimeSpan _loadTime;
+    private TimeSpan _saveTime;
+
+    /// <param name="modelReady">When the model was loaded.</param>
+    public JobPhases(Lease lease, DateTimeOffset modelReady)
+    {
+        _lease = lease;
+        TimeSpan sinceLease = Stopwatch.GetElapsedTime(lease.LeasedTimestamp, _clockTimestamp), load = modelReady - ToClockTime(lease.LeasedTimestamp);
+        _loadTime = load < TimeSpan.Zero ? TimeSpan.Zero : load < sinceLease ? load : sinceLease;
+        Activity? before = Activity.Current;
+        _job = Telemetry.Source.StartActivity("job", ActivityKind.Consumer, lease.TraceParent, startTime: ToClockTime(lease.LeasedTimestamp))
+            ?.SetTag("ndif.job", lease.JobId).SetTag("ndif.model", lease.Model).SetTag("ndif.attempt", lease.Attempt);
+        Activity.Current = before; // spans of other jobs begin on this thread too
+        RecordSpan("queue", ToClockTime(lease.LeasedTimestamp) - lease.TimeInQueue, ToClockTime(lease.LeasedTimestamp));
+        if (_loadTime > TimeSpan.Zero) RecordSpan("load", ToClockTime(lease.LeasedTimestamp), ToClockTime(lease.LeasedTimestamp) + _loadTime);
+    }
+
+    public void OnCompileStarted() => _compileStart = Stopwatch.GetTimestamp();
+
+    public void OnCompileEnded()
+    {
+        _compileEnd = Stopwatch.GetTimestamp();
+        RecordSpan("compile", ToClockTime(_compileStart), ToClockTime(_compileEnd));
+    }
+
+    /// <summary>The pass that the job is in begins; from its thread.</summary>
+    public void OnRunStarted() => _runStart = Stopwatch.GetTimestamp();
+
+    /// <summary>The pass has ended.</summary>
+    public void OnRunEnded()
+    {
+        _runEnd = Stopwatch.GetTimestamp();
+        if (_runStart == 0) _runStart = _runEnd;
+        RecordSpan("wait", ToClockTime(_compileEnd), ToClockTime(_runStart));
+        RecordSpan("run", ToClockTime(_runStart), ToClockTime(_runEnd))?.SetTag("ndif.save_seconds", _saveTime.TotalSeconds);
+    }
+
+    /// <summary>Writes down a value, on the pass's time.</summary>
+    public void MeasureSave(Action write)
+    {
+        long from = Stopwatch.GetTimestamp();
+        write();
+        _saveTime += Stopwatch.GetElapsedTime(from);
+    }
+
+    /// <summary>What there is to tell at the moment in which the job's end is published.</summary>
+    public IEnumerable<Phase> Complete(string outcome)
+    {
+        long now = Stopwatch.GetTimestamp();
+        if (_runEnd == 0) OnRunEnded(); // the pass failed as a whole
+        RecordSpan("end", ToClockTime(_runEnd), ToClockTime(now));
+        TimeSpan compile = Stopwatch.GetElapsedTime(_compileStart, _compileEnd), run = Stopwatch.GetElapsedTime(_runStart, _runEnd);
+        (string Name, TimeSpan Time)[] phases =
+        [
+            ("queue", _lease.TimeInQueue), ("load", _loadTime), ("wait", Stopwatch.GetElapsedTime(_lease.LeasedTimestamp, _runStart) - compile - _loadTime), ("compile", compile),
+            ("run", run - _saveTime), ("save", _saveTime), ("end", Stopwatch.GetElapsedTime(_runEnd, now)),
+        ];
+        foreach (var (name, time) in phases) Telemetry.RecordPhase(name, _lease.Model, time);
+        Telemetry.RecordJobEnd(_lease.Model, outcome);
+        _job?.SetTag("ndif.outcome", outcome);
+        return phases.Select(phase => new Phase { Name = phase.Name, Seconds = phase.Time.TotalSeconds });
+    }
+
+    public void Dispose() => _job?.Dispose();
+
+    private Activity? RecordSpan(string name, DateTimeOffset from, DateTimeOffset to)
+    {
+        if (_job is null) return null;
+        Activity? before = Activity.Current;
+        Activity? span = Telemetry.Source.StartActivity(name, ActivityKind.Internal, _job.Context, startTime: from);
+        span?.SetEndTime(to.UtcDateTime);
+        span?.Stop();
+        Activity.Current = before;
+        return span;
+    }
+
+    /// <summary>A moment of the stopwatch by the clock.</summary>
+    private DateTimeOffset ToClockTime(long timestamp) => _clockTime - Stopwatch.GetElapsedTime(timestamp, _clockTimestamp);
+}

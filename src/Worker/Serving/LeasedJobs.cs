@@ -1,0 +1,27 @@
+using Ndif.Queue;
+
+namespace Ndif.Worker.Serving;
+
+/// <summary>The jobs that this worker has a lease of, for its heartbeat.</summary>
+internal sealed class LeasedJobs
+{
+    private readonly HashSet<string> _ids = [];
+
+    public string[] Ids
+    {
+        get
+        {
+            lock (_ids) return [.. _ids];
+        }
+    }
+
+    public void Add(IEnumerable<Lease> leases)
+    {
+        lock (_ids) _ids.UnionWith(leases.Select(l => l.JobId));
+    }
+
+    public void Remove(IEnumerable<Lease> leases)
+    {
+        lock (_ids) _ids.ExceptWith(leases.Select(l => l.JobId));
+    }
+}

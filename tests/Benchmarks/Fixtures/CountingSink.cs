@@ -1,0 +1,19 @@
+using Ndif.Engine.Running;
+
+namespace Ndif.Benchmarks.Fixtures;
+
+/// <summary>Takes values and does nothing with them, so that the engine alone is measured.</summary>
+internal sealed class CountingSink : IRunSink
+{
+    public int Count { get; private set; }
+
+    public void OnValueSaved(uint node, string name, object? value) => Count++;
+
+    public void OnLogged(uint node, string text) { }
+
+    public Ndif.Protocol.Data InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) => throw new NotSupportedException();
+
+    public void OnWarning(uint node, string module, string message) { }
+
+    public void OnTokenGenerated(Protocol.NewToken token) { }
+}

@@ -1,0 +1,50 @@
+using Ndif.Models.Loading;
+using static TorchSharp.torch;
+
+namespace Ndif.Benchmarks.Fixtures;
+
+/// <summary>One row of tokens as a model takes it.</summary>
+internal sealed class PromptInput(long[] prompt) : IDisposable
+{
+    /// <summary>[1, seq] int64</summary>
+    public Tensor Ids { get; } = tensor(prompt, [1, prompt.Length]).DetachFromDisposeScope();
+
+    /// <summary>[1, seq] int64</summary>
+    public Tensor Mask { get; } = ones([1, prompt.Length], int64).DetachFromDisposeScope();
+
+    /// <summary>[1, seq] int64</summary>
+    public Tensor Positions { get; } = arange(prompt.Length, int64).unsqueeze(0).DetachFromDisposeScope();
+
+    /// <summary>One pass through our model, its result given back at once.</summary>
+    public void Run(LoadedModel model)
+    {
+        using var scope = NewDisposeScope();
+        using var nothing = no_grad();
+        model.Root.Call(Ids, Mask, Positions, null);
+    }
+
+    /// <summary>The same through the plain one.</summary>
+    public void Run(PlainGPT2 plain)
+    {
+        using var scope = NewDisposeScope();
+        using var nothing = no_grad();
+        plain.call(Ids, Mask, Positions);
+    }
+
+    /// <summary>The largest difference of the two models' logits, and the largest logit.</summary>
+    public (double Difference, double Largest) Compare(LoadedModel model, PlainGPT2 plain)
+    {
+        using var scope = NewDisposeScope();
+        using var nothing = no_grad();
+        var ours = (Tensor)model.Root.Call(Ids, Mask, Positions, null)["logits"]!;
+        Tensor theirs = plain.call(Ids, Mask, Positions);
+        return ((ours - theirs).abs().max().item<float>(), theirs.abs().max().item<float>());
+    }
+
+    public void Dispose()
+    {
+        Ids.Dispose();
+        Mask.Dispose();
+        Positions.Dispose();
+    }
+}

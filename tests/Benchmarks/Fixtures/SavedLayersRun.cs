@@ -1,0 +1,30 @@
+using Ndif.Engine;
+using Ndif.Engine.Compiling;
+using Ndif.Engine.HookedModels;
+using Ndif.Engine.Running;
+using Ndif.Protocol;
+
+namespace Ndif.Benchmarks.Fixtures;
+
+/// <summary>A compiled trace of one prompt that saves the hidden states of some layers, run by the engine on the calling thread.</summary>
+internal sealed class SavedLayersRun(HookedLanguageModel model, string folder, long[] prompt, int savedLayers)
+{
+    private readonly Plan _plan = Compiler.Compile(Record(folder, prompt, savedLayers), model);
+
+    public void Run()
+    {
+        var sink = new CountingSink();
+        using var job = new JobRun(_plan, sink);
+        ProgramEngine.Run(model, [job]);
+        if (job.Error is { } error) throw new InvalidOperationException(error.Message);
+        if (sink.Count != savedLayers) throw new InvalidOperationException($"{sink.Count} of {savedLayers} values came.");
+    }
+
+    private static Protocol.Program Record(string folder, long[] prompt, int saves)
+    {
+        var llm = new LanguageModel(folder);
+        using Trace trace = llm.Trace(prompt);
+        for (int layer = 0; layer < saves; layer++) llm.Layers[layer].Hidden.Save();
+        return trace.ToProgram();
+    }
+}

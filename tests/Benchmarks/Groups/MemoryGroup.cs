@@ -1,0 +1,105 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json;
+using Ndif.Benchmarks.Fixtures;
+using Ndif.Benchmarks.Harness;
+using Ndif.Models;
+using Ndif.Models.Loading;
+using static System.FormattableString;
+using static TorchSharp.torch;
+
+namespace Ndif.Benchmarks.Groups;
+
+/// <summary>
+/// Resident memory (VmRSS, mapped file pages included) of a process that has loaded GPT-2-small and done one forward, less that of a
+/// process that has done one small matrix product with libtorch; against the bytes of the weights. Each is a process of its own,
+/// which measures itself when it is done; the model's process still holds the model, and nothing of the forward. Then the same after
+/// eight forwards, and after it has given back what it does not use, as a worker without work does (<see cref="NativeHeap"/>).
+/// </summary>
+internal sealed class MemoryGroup : BenchmarkGroup
+{
+    public override string Name => "Memory";
+
+    public override IReadOnlyList<Benchmark> Entries =>
+    [
+        new("memory.10 tokens", (pace, cancellationToken) => Measure(10, pace, cancellationToken)),
+        new("memory.512 tokens", (pace, cancellationToken) => Measure(512, pace, cancellationToken)),
+    ];
+
+    private static async Task<IReadOnlyList<Measurement>> Measure(int tokens, RunSettings pace, CancellationToken cancellationToken)
+    {
+        string folder = GPT2Checkpoint.Small.Folder();
+        List<MemoryUse> without = [], with = [];
+        for (int i = 0; i < (pace.IsQuick ? 1 : 5); i++)
+        {
+            without.Add(await MemoryChild.StartAsync(["libtorch"], cancellationToken));
+            with.Add(await MemoryChild.StartAsync(["model", folder, tokens.ToString(CultureInfo.InvariantCulture)], cancellationToken));
+        }
+        double weights = with[0].WeightBytes, baseline = Median(without, u => u.AfterFirstForward);
+        return
+        [
+            Figure("one forward", u => u.AfterFirstForward, new Goal(1.25)),
+            Figure("eight forwards", u => u.AfterEighthForward),
+            Figure("at rest", u => u.AfterRelease, new Goal(1.25)),
+            Figure("peak", u => u.Peak),
+        ];
+
+        Measurement Figure(string what, Func<MemoryUse, double> part, Goal? goal = null) => new(
+            $"memory.{tokens} tokens, {what}", (Median(with, part) - baseline) / weights, "x weights", Invariant(
+                $"{weights / 1e6:0} MB of weights; libtorch alone takes {baseline / 1e6:0} MB, with the model {Median(with, part) / 1e6:0} MB ({with.Min(part) / 1e6:0} to {with.Max(part) / 1e6:0})"), goal);
+    }
+
+    private static double Median(List<MemoryUse> uses, Func<MemoryUse, double> part) => Estimate.Of(uses.Select(part)).Median;
+}
+
+/// <summary>What a child process found, in bytes: resident after the first forward, after the eighth, and when it has given back.</summary>
+/// <param name="Peak">VmHWM of the eight: the most it ever was.</param>
+/// <param name="WeightBytes">Of the model; 0 without one.</param>
+internal sealed record MemoryUse(double AfterFirstForward, double AfterEighthForward, double AfterRelease, double Peak, double WeightBytes);
+
+/// <summary>The Memory group's child process: this program, started again with other arguments.</summary>
+internal static class MemoryChild
+{
+    public static async Task<MemoryUse> StartAsync(string[] arguments, CancellationToken cancellationToken)
+    {
+        string program = Environment.ProcessPath!;
+        string[] own = Path.GetFileNameWithoutExtension(program) == "dotnet" ? [typeof(MemoryChild).Assembly.Location] : [];
+        var start = new ProcessStartInfo(program, [.. own, "--child", .. arguments]) { RedirectStandardOutput = true };
+        using Process child = Process.Start(start)!;
+        string answer = await child.StandardOutput.ReadToEndAsync(cancellationToken);
+        await child.WaitForExitAsync(cancellationToken);
+        if (child.ExitCode != 0) throw new InvalidOperationException($"The child process ended with {child.ExitCode}.");
+        return JsonSerializer.Deserialize<MemoryUse>(answer)!;
+    }
+
+    public static int Run(string[] arguments)
+    {
+        using LoadedModel? model = arguments is ["model", var folder, _] ? ModelLoader.Load(folder) : null;
+        Action forward = model is null ? SmallProduct : () => Forward(model, int.Parse(arguments[2], CultureInfo.InvariantCulture));
+        forward();
+        double first = Status("VmRSS");
+        for (int i = 1; i < 8; i++) forward();
+        double eighth = Status("VmRSS");
+        NativeHeap.Trim();
+        Console.Write(JsonSerializer.Serialize(new MemoryUse(first, eighth, Status("VmRSS"), Status("VmHWM"), model?.Description.Bytes ?? 0)));
+        return 0;
+    }
+
+    /// <summary>"VmRSS:    154148 kB", in bytes.</summary>
+    private static double Status(string key) => 1024 * double.Parse(
+        File.ReadLines("/proc/self/status").First(line => line.StartsWith(key, StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2],
+        CultureInfo.InvariantCulture);
+
+    private static void SmallProduct()
+    {
+        using var scope = NewDisposeScope();
+        using var nothing = no_grad();
+        ones(256, 256).mm(ones(256, 256));
+    }
+
+    private static void Forward(LoadedModel model, int tokens)
+    {
+        using var row = new PromptInput(GPT2Checkpoint.Small.Prompt(tokens));
+        row.Run(model);
+    }
+}

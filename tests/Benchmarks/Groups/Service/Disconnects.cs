@@ -1,0 +1,82 @@
+using System.Diagnostics;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Ndif.Benchmarks.Fixtures;
+using Ndif.Benchmarks.Harness;
+using Ndif.Protocol;
+using static System.FormattableString;
+using Estimate = Ndif.Benchmarks.Harness.Estimate;
+
+namespace Ndif.Benchmarks.Groups.Service;
+
+/// <summary>
+/// Clients whose connection breaks while their job runs: a blocking one's job must be cancelled, a submitted one's must go on. The
+/// value is the part of the tries in which that was so.
+/// </summary>
+internal static class Disconnects
+{
+    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
+    {
+        await using ServiceProcesses service = await ServiceProcesses.StartAsync();
+        BenchmarkUser user = await service.NewUserAsync();
+        using GrpcChannel channel = ServiceProcesses.Connect(service.Address);
+        var calls = new Inference.InferenceClient(channel);
+        var llm = new LanguageModel("ndif/tiny-landmarks");
+        Protocol.Program blocking = Generation(llm, 110, repeats: 60), submitted = Generation(llm, 110, repeats: 2);
+        int tries = pace.RoundCount(30), cancelled = 0, went = 0;
+        List<double> times = [];
+        for (int i = 0; i < tries; i++)
+        {
+            string id = await DisconnectAsync(service.Address, run: true, user, blocking, cancellationToken);
+            long from = Stopwatch.GetTimestamp();
+            if (await FinalStateAsync(calls, user, id, cancellationToken) is JobState.Cancelled) cancelled++;
+            times.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
+
+            id = await DisconnectAsync(service.Address, run: false, user, submitted, cancellationToken);
+            if (await FinalStateAsync(calls, user, id, cancellationToken) is JobState.Completed) went++;
+        }
+        double[] sorted = [.. times.Order()];
+        return
+        [
+            new("service.disconnect, blocking, cancelled", (double)cancelled / tries, "of the jobs", Invariant(
+                $"{tries} connections broken while the job ran; it was cancelled after {1e3 * Estimate.Quantile(sorted, 0.5):0.0} ms (p50), {1e3 * sorted[^1]:0.0} ms (max)"), Goal.AtLeast(1)),
+            new("service.disconnect, submitted, completed", (double)went / tries, "of the jobs", Invariant($"{tries} connections broken while the job ran"), Goal.AtLeast(1)),
+        ];
+    }
+
+    /// <summary>Starts a job and breaks the connection as soon as it runs; the job's id.</summary>
+    private static async Task<string> DisconnectAsync(Uri address, bool run, BenchmarkUser user, Protocol.Program program, CancellationToken cancellationToken)
+    {
+        using GrpcChannel own = ServiceProcesses.Connect(address); // disposed with its sockets, and no farewell
+        var calls = new Inference.InferenceClient(own);
+        string id = Guid.NewGuid().ToString("N");
+        var submission = new SubmitRequest { Program = program, JobId = id };
+        if (!run)
+        {
+            await calls.SubmitAsync(submission, user.Headers, cancellationToken: cancellationToken);
+            await calls.WaitForStateAsync(user, id, JobState.Running, cancellationToken);
+            return id;
+        }
+        AsyncDuplexStreamingCall<RunRequest, Event> call = calls.Run(user.Headers, cancellationToken: cancellationToken);
+        await call.RequestStream.WriteAsync(new RunRequest { Submit = submission }, cancellationToken);
+        while (await call.ResponseStream.MoveNext(cancellationToken))
+            if (call.ResponseStream.Current.State?.State is JobState.Running) break;
+        return id;
+    }
+
+    private static async Task<JobState> FinalStateAsync(Inference.InferenceClient calls, BenchmarkUser user, string id, CancellationToken cancellationToken)
+    {
+        using AsyncServerStreamingCall<Event> watch = calls.Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: cancellationToken);
+        JobState last = JobState.Unspecified;
+        await foreach (Event happening in watch.ResponseStream.ReadAllAsync(cancellationToken)) last = happening.State?.State ?? last;
+        return last;
+    }
+
+    private static Protocol.Program Generation(LanguageModel llm, int tokens, int repeats)
+    {
+        using Session session = llm.Session();
+        for (int i = 0; i < repeats; i++)
+            using (Trace trace = llm.Generate("Big Ben is in the city of", tokens, ignoreEos: true)) trace.Result.Save();
+        return session.ToProgram();
+    }
+}

@@ -1,0 +1,108 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using Ndif.Benchmarks.Fixtures;
+using Ndif.Benchmarks.Harness;
+using static System.FormattableString;
+
+namespace Ndif.Benchmarks.Groups.Service;
+
+/// <summary>
+/// One job saves 2 GB, as tensors of 32 MiB, all different, and this process receives them: how much the resident memory of gateway and
+/// worker grows meanwhile at the most, and how fast the bytes come from the submission to the last one, checksums included, against as
+/// many bytes through a .NET socket into as many new arrays, all of which are kept.
+/// </summary>
+internal static class LargeResults
+{
+    private const int Rows = 2048, Columns = 4096;
+    private const long TensorBytes = 4L * Rows * Columns;
+
+    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
+    {
+        int tensors = pace.IsQuick ? 16 : 60; // 60 x 32 MiB = 2.01 GB
+        await using ServiceProcesses service = await ServiceProcesses.StartAsync();
+        BenchmarkUser user = await service.NewUserAsync();
+        Backend remote = Backend.At(service.Address.ToString(), user.Key);
+        await RunAsync(remote, tensors, cancellationToken); // compiled, and the system has given the memory that it keeps files in
+        DeleteBlobs(service);
+        double gateway = ResidentMemory.Current(service.Gateway), worker = ResidentMemory.Current(service.Worker);
+        ResidentMemory.ResetPeak(service.Gateway);
+        ResidentMemory.ResetPeak(service.Worker);
+
+        List<double> ratios = [], ours = [], raw = [], again = [];
+        for (int round = 0; round < (pace.IsQuick ? 3 : 5); round++)
+        {
+            long from = Stopwatch.GetTimestamp();
+            await CopyAsync(tensors, cancellationToken);
+            raw.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
+            from = Stopwatch.GetTimestamp();
+            Job job = await RunAsync(remote, tensors, cancellationToken);
+            ours.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
+            from = Stopwatch.GetTimestamp();
+            await job.WaitAsync(cancellationToken);
+            again.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
+            ratios.Add(raw[^1] / ours[^1]);
+            DeleteBlobs(service);
+        }
+        double bytes = tensors * TensorBytes;
+        string size = Invariant($"{bytes / 1e9:0.00} GB saved by one job, again and again"), socket = Invariant($"a socket's {bytes / raw.Min() / 1e9:0.00} GB/s (best of {raw.Count})");
+        return
+        [
+            new("service.big results, gateway's growth", (ResidentMemory.Peak(service.Gateway) - gateway) / 1e6, "MB", Invariant($"{size}; {gateway / 1e6:0} MB before"), new Goal(100)),
+            new("service.big results, worker's growth", (ResidentMemory.Peak(service.Worker) - worker) / 1e6, "MB", Invariant($"{size}; {worker / 1e6:0} MB before"), new Goal(100)),
+            new("service.big results, throughput", raw.Min() / ours.Min(), "of a socket's", Invariant(
+                $"{socket}; ours {bytes / ours.Min() / 1e9:0.00} GB/s from the submission to the last byte; by rounds {string.Join(", ", ratios.Select(r => Invariant($"{r:0.00}")))}"), Goal.AtLeast(0.6)),
+            new("service.big results, download", raw.Min() / again.Min(), "of a socket's", Invariant(
+                $"{socket}; the values of the job that has ended, fetched once more: {bytes / again.Min() / 1e9:0.00} GB/s")),
+        ];
+    }
+
+    /// <summary>Deletes what was stored, as time does, so that each round finds as much room as the last.</summary>
+    private static void DeleteBlobs(ServiceProcesses service)
+    {
+        foreach (string blob in Directory.EnumerateDirectories(Path.Combine(service.Data, "blobs")).SelectMany(Directory.EnumerateFiles)) File.Delete(blob);
+    }
+
+    /// <summary>Runs the experiment and receives all; a second way to its values.</summary>
+    private static async Task<Job> RunAsync(Backend remote, int tensors, CancellationToken cancellationToken)
+    {
+        var llm = new LanguageModel("ndif/tiny-landmarks", remote: remote);
+        using Trace trace = llm.Trace("Big Ben is in");
+        Value column = TensorData.FromArray(Enumerable.Range(1, Rows).Select(i => (float)i).ToArray(), Rows, 1);
+        Value row = TensorData.FromArray(Enumerable.Range(1, Columns).Select(i => 1f / i).ToArray(), 1, Columns);
+        row += llm.Layers[0].Hidden[0, 0, 0] * 0;
+        row += (float)Random.Shared.NextDouble(); // others than in the last round: the same bytes would be stored already
+        List<Saved> saves = [.. Enumerable.Range(1, tensors).Select(i => (column * (row * i)).Save())];
+        string id = "";
+        Job job = await trace.SubmitAsync(cancellationToken);
+        id = job.Id;
+        await job.WaitAsync(cancellationToken);
+        if (saves.Any(saved => saved.Tensor.Bytes.Length != TensorBytes)) throw new InvalidOperationException("A value is missing.");
+        return await Job.AttachAsync(id, remote, cancellationToken);
+    }
+
+    /// <summary>The rival: nothing but a connection on this machine. What it received stays until the end, as a job's values do.</summary>
+    private static async Task CopyAsync(int arrays, CancellationToken cancellationToken)
+    {
+        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        listener.Listen();
+        using var sender = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        await sender.ConnectAsync(listener.LocalEndPoint!, cancellationToken);
+        using Socket receiver = await listener.AcceptAsync(cancellationToken);
+        byte[] source = GC.AllocateUninitializedArray<byte>((int)TensorBytes);
+        Task sending = Task.Run(async () =>
+        {
+            for (int i = 0; i < arrays; i++)
+                for (int at = 0; at < source.Length; at += 1 << 20) await sender.SendAsync(source.AsMemory(at, 1 << 20), cancellationToken);
+        }, cancellationToken);
+        var received = new byte[arrays][];
+        for (int i = 0; i < arrays; i++)
+        {
+            byte[] target = received[i] = GC.AllocateUninitializedArray<byte>((int)TensorBytes);
+            for (int at = 0; at < target.Length;) at += await receiver.ReceiveAsync(target.AsMemory(at), cancellationToken);
+        }
+        await sending;
+        GC.KeepAlive(received);
+    }
+}

@@ -1,0 +1,100 @@
+using System.Diagnostics;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Ndif.Benchmarks.Fixtures;
+using Ndif.Benchmarks.Harness;
+using Ndif.Protocol;
+using Ndif.Queue;
+using static System.FormattableString;
+using Estimate = Ndif.Benchmarks.Harness.Estimate;
+
+namespace Ndif.Benchmarks.Groups.Service;
+
+/// <summary>
+/// One gateway with a thousand clients, each on a connection of its own, that watch jobs which wait, and 200 that send one job after
+/// the other on connections of their own: its memory, and how long the jobs take with and without the watchers.
+/// </summary>
+internal static class ManyWatchers
+{
+    private const string AbsentModel = "benchmarks/absent"; // a model that no worker holds
+
+    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
+    {
+        int watchers = pace.IsQuick ? 200 : 1000, active = pace.IsQuick ? 40 : 200;
+        TimeSpan time = TimeSpan.FromSeconds(pace.IsQuick ? 4 : 20);
+        await using ServiceProcesses service = await ServiceProcesses.StartAsync();
+        BenchmarkUser[] users = await Task.WhenAll(Enumerable.Range(0, active).Select(_ => service.NewUserAsync()));
+        using Trace trace = new LanguageModel("ndif/tiny-landmarks").Trace("Big Ben is in the city of");
+        trace.Result["logits"][.., ^1].Save();
+        Protocol.Program program = trace.ToProgram();
+        List<GrpcChannel> channels = [.. users.Select(_ => ServiceProcesses.Connect(service.Address))];
+        await SendAsync(TimeSpan.FromSeconds(2)); // warm
+        double[] alone = await SendAsync(time);
+        double before = ResidentMemory.Current(service.Gateway);
+
+        using var leave = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        await service.Backend.Workers.SetDescriptionAsync(new ModelDescription { Id = AbsentModel }, cancellationToken);
+        int heard = 0;
+        var all = new TaskCompletionSource();
+        List<Task> watching = [];
+        for (int i = 0; i < watchers; i++)
+        {
+            BenchmarkUser user = users[i % users.Length];
+            string id = $"idle-{i}";
+            await service.Backend.Jobs.SubmitAsync(new JobSubmission(id, user.Id, AbsentModel, new byte[100]), cancellationToken);
+            watching.Add(WatchAsync(user, id));
+        }
+        await all.Task.WaitAsync(TimeSpan.FromMinutes(1), cancellationToken);
+        double watched = ResidentMemory.Current(service.Gateway);
+        ResidentMemory.ResetPeak(service.Gateway);
+        double[] beside = await SendAsync(time);
+        double peak = ResidentMemory.Peak(service.Gateway);
+        await leave.CancelAsync();
+        await Task.WhenAll(watching).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        foreach (GrpcChannel channel in channels) channel.Dispose();
+
+        string rate = Invariant($"{active} clients alone: p50 {1e3 * Quantile(alone, 0.5):0.0} ms, p99 {1e3 * Quantile(alone, 0.99):0.0} ms, {alone.Length / time.TotalSeconds:0} jobs/s; with {watchers} watchers: p50 {1e3 * Quantile(beside, 0.5):0.0} ms, p99 {1e3 * Quantile(beside, 0.99):0.0} ms, {beside.Length / time.TotalSeconds:0} jobs/s");
+        return
+        [
+            new("service.load, memory of a watcher", (watched - before) / watchers / 1e3, "kB", Invariant($"the gateway's {before / 1e6:0} MB before and {watched / 1e6:0} MB with {watchers} idle watchers, each with its connection")),
+            new("service.load, gateway's peak", peak / 1e6, "MB", Invariant($"{watched / 1e6:0} MB before the {active} clients send")),
+            new("service.load, latency with watchers, p50", Quantile(beside, 0.5) / Quantile(alone, 0.5), "x", rate, new Goal(1.25)),
+            new("service.load, latency with watchers, p99", Quantile(beside, 0.99) / Quantile(alone, 0.99), "x", rate),
+            new("service.load, jobs", beside.Length / time.TotalSeconds, "jobs/s", rate),
+        ];
+
+        // Each client sends its next job when the last has ended; the jobs' seconds, from submission to end.
+        async Task<double[]> SendAsync(TimeSpan duration)
+        {
+            long until = Stopwatch.GetTimestamp() + (long)(duration.TotalSeconds * Stopwatch.Frequency);
+            List<double>[] took = await Task.WhenAll(users.Select((user, i) => Task.Run(async () =>
+            {
+                List<double> own = [];
+                var calls = new Inference.InferenceClient(channels[i]);
+                while (Stopwatch.GetTimestamp() < until)
+                {
+                    long from = Stopwatch.GetTimestamp();
+                    using AsyncDuplexStreamingCall<RunRequest, Event> run = calls.Run(user.Headers, cancellationToken: cancellationToken);
+                    await run.RequestStream.WriteAsync(new RunRequest { Submit = new SubmitRequest { Program = program } }, cancellationToken);
+                    JobState last = JobState.Unspecified;
+                    while (last is not JobState.Completed && await run.ResponseStream.MoveNext(cancellationToken)) last = run.ResponseStream.Current.State?.State ?? last;
+                    if (last is not JobState.Completed) throw new InvalidOperationException($"A job ended as {last}.");
+                    await run.RequestStream.CompleteAsync();
+                    own.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
+                }
+                return own;
+            }, cancellationToken)));
+            return [.. took.SelectMany(own => own).Order()];
+        }
+
+        async Task WatchAsync(BenchmarkUser user, string id)
+        {
+            using GrpcChannel own = ServiceProcesses.Connect(service.Address);
+            using AsyncServerStreamingCall<Event> watch = new Inference.InferenceClient(own).Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: leave.Token);
+            for (int events = 0; await watch.ResponseStream.MoveNext(leave.Token); events++)
+                if (events == 1 && Interlocked.Increment(ref heard) == watchers) all.SetResult(); // RECEIVED, QUEUED
+        }
+    }
+
+    private static double Quantile(double[] sorted, double part) => Estimate.Quantile(sorted, part);
+}

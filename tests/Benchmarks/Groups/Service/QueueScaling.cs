@@ -1,0 +1,120 @@
+using System.Diagnostics;
+using Ndif.Benchmarks.Harness;
+using Ndif.Processes;
+using Ndif.Protocol;
+using Ndif.Queue;
+using Ndif.Queue.Blobs;
+using Ndif.Queue.Memory;
+using static System.FormattableString;
+using Estimate = Ndif.Benchmarks.Harness.Estimate;
+
+namespace Ndif.Benchmarks.Groups.Service;
+
+/// <summary>
+/// What can be asked of a queue in which 100,000 jobs wait, against one in which 10 wait, in turn: submit, lease, position, cancel. The
+/// jobs are of as many owners as give each 10 of them: a cancel moves its owner's later jobs up, however long the line is.
+/// </summary>
+internal static class QueueScaling
+{
+    private const int ShortQueueLength = 10, LongQueueLength = 100_000, JobsPerOwner = 10, OperationCount = 8;
+    private const string Model = "benchmarks/line";
+
+    public static async Task<IReadOnlyList<Measurement>> OnRedis(RunSettings pace, CancellationToken cancellationToken)
+    {
+        string folder = Directory.CreateTempSubdirectory("ndif-benchmarks-").FullName;
+        (ChildProcess redis, string address) = await RedisProcess.StartAsync(folder);
+        var blobs = new BlobOptions { Root = Path.Combine(folder, "blobs") };
+        await using QueueBackend few = QueueBackend.Redis(address, new QueueOptions { Prefix = "few:" }, blobs), many = QueueBackend.Redis(address, new QueueOptions { Prefix = "many:" }, blobs);
+        IReadOnlyList<Measurement> figures = await Measure("service.flatness, Redis", new Goal(2), pace, few.Jobs, many.Jobs, cancellationToken);
+        await redis.DisposeAsync();
+        Directory.Delete(folder, recursive: true);
+        return figures;
+    }
+
+    public static async Task<IReadOnlyList<Measurement>> InMemory(RunSettings pace, CancellationToken cancellationToken)
+    {
+        await using var few = new InMemoryJobQueue();
+        await using var many = new InMemoryJobQueue();
+        return await Measure("service.flatness, in memory", null, pace, few, many, cancellationToken); // microseconds, whose ratio says little
+    }
+
+    private static async Task<IReadOnlyList<Measurement>> Measure(string name, Goal? goal, RunSettings pace, IJobQueue shortQueue, IJobQueue longQueue, CancellationToken cancellationToken)
+    {
+        WaitingQueue[] lines = [new(shortQueue, ShortQueueLength), new(longQueue, pace.IsQuick ? LongQueueLength / 10 : LongQueueLength)];
+        foreach (WaitingQueue line in lines) await line.FillAsync(cancellationToken);
+        string[] operations = ["submit", "position", "lease", "cancel"];
+        List<double>[,] seconds = new List<double>[2, operations.Length];
+        for (int which = 0; which < 2; which++)
+            for (int i = 0; i < operations.Length; i++) seconds[which, i] = [];
+        int rounds = pace.RoundCount(200);
+        for (int round = -20; round < rounds; round++)
+        {
+            for (int turn = 0; turn < 2; turn++)
+            {
+                int which = (round & 1) ^ turn;
+                double[] took = await lines[which].RoundAsync(cancellationToken);
+                for (int i = 0; i < took.Length && round >= 0; i++) seconds[which, i].Add(took[i]);
+            }
+        }
+        return [.. operations.Select((operation, i) =>
+        {
+            double short_ = Estimate.Of(seconds[0, i]).Median, long_ = Estimate.Of(seconds[1, i]).Median;
+            return new Measurement($"{name}, {operation}", long_ / short_, "x", Invariant(
+                $"{1e6 * short_ / OperationCount:0.0} µs with {lines[0].Size} waiting jobs, {1e6 * long_ / OperationCount:0.0} µs with {lines[1].Size}"), goal);
+        })];
+    }
+
+    /// <summary>One queue, with as many waiting jobs after each round as before.</summary>
+    private sealed class WaitingQueue(IJobQueue jobs, int size)
+    {
+        private readonly List<string> _waiting = [];
+        private readonly Random _random = new(1);
+        private int _submitted;
+
+        public int Size => size;
+
+        public async Task FillAsync(CancellationToken cancellationToken)
+        {
+            while (_waiting.Count < size) await Task.WhenAll(Enumerable.Range(0, Math.Min(256, size - _waiting.Count)).Select(_ => SubmitAsync(cancellationToken)));
+        }
+
+        /// <summary>Seconds of so many submissions, looks, leases and cancels.</summary>
+        public async Task<double[]> RoundAsync(CancellationToken cancellationToken)
+        {
+            double submit = await TimeAsync(() => SubmitAsync(cancellationToken));
+            double position = await TimeAsync(async () =>
+            {
+                if ((await jobs.GetAsync(_waiting[_random.Next(_waiting.Count)], cancellationToken))!.Position == 0) throw new InvalidOperationException("It does not wait.");
+            });
+            List<Lease> leases = [];
+            double lease = await TimeAsync(async () => leases.Add((await jobs.LeaseAsync("benchmark", [Model], TimeSpan.Zero, cancellationToken))!));
+            foreach (Lease held in leases) await jobs.ReturnAsync(held, cancellationToken);
+            double cancel = await TimeAsync(() => CancelAsync(_random.Next(_waiting.Count), cancellationToken));
+            return [submit, position, lease, cancel];
+        }
+
+        private async Task SubmitAsync(CancellationToken cancellationToken)
+        {
+            int number = _submitted++;
+            var submission = new JobSubmission($"job-{number}", $"owner-{number % Math.Max(1, size / JobsPerOwner)}", Model, new byte[200]);
+            lock (_waiting) _waiting.Add(submission.JobId);
+            await jobs.SubmitAsync(submission, cancellationToken);
+        }
+
+        private async Task CancelAsync(int which, CancellationToken cancellationToken)
+        {
+            string id = _waiting[which];
+            _waiting[which] = _waiting[^1];
+            _waiting.RemoveAt(_waiting.Count - 1);
+            JobInfo? ended = await jobs.CancelAsync(id, "", cancellationToken);
+            if (ended?.State != JobState.Cancelled) throw new InvalidOperationException($"{id} is {ended?.State}.");
+        }
+
+        private static async Task<double> TimeAsync(Func<Task> operation)
+        {
+            long from = Stopwatch.GetTimestamp();
+            for (int i = 0; i < OperationCount; i++) await operation();
+            return Stopwatch.GetElapsedTime(from).TotalSeconds;
+        }
+    }
+}

@@ -1,0 +1,177 @@
+using Ndif.Benchmarks.Fixtures;
+using Ndif.Benchmarks.Harness;
+using Ndif.Engine.HookedModels;
+using Ndif.Models;
+using Ndif.Models.ForwardSource;
+using Ndif.Models.Loading;
+using static System.FormattableString;
+
+namespace Ndif.Benchmarks.Groups;
+
+/// <summary>
+/// What sites cost, in microseconds on a model of 12 layers with almost no arithmetic, where it shows; and as a part of the forward of
+/// GPT-2-small at 10 tokens, which is done after it.
+/// </summary>
+internal sealed class SitesGroup : BenchmarkGroup
+{
+    private const int Tokens = 10, Warmup = 300;
+
+    private readonly Lazy<LoadedModel> _small = new(GPT2Checkpoint.Small.Load);
+    private readonly Lazy<LoadedModel> _tiny = new(GPT2Checkpoint.Tiny.Load);
+
+    public override string Name => "Sites";
+
+    public override IReadOnlyList<Benchmark> Entries =>
+    [
+        Benchmark.Of("sites.untouched", MeasureUnhooked),
+        Benchmark.Of("sites.saved", MeasureSavedValue),
+        Benchmark.Of("sites.operations", MeasureOperations),
+    ];
+
+    public override ValueTask DisposeAsync()
+    {
+        if (_small.IsValueCreated) _small.Value.Dispose();
+        if (_tiny.IsValueCreated) _tiny.Value.Dispose();
+        return base.DisposeAsync();
+    }
+
+    /// <summary>A module nobody watches: with an empty observer array against none, and against code that has no sites at all.</summary>
+    private IReadOnlyList<Measurement> MeasureUnhooked(RunSettings pace)
+    {
+        LoadedModel tiny = _tiny.Value;
+        using var plain = new PlainGPT2(tiny, GPT2Checkpoint.Tiny);
+        using var row = new PromptInput(GPT2Checkpoint.Tiny.Prompt(Tokens));
+        var nobody = new SiteHook?[tiny.Modules.Count];
+        int calls = CountCalls(tiny, row);
+        InterleavedTimings times = InterleavedTimings.Measure(pace.RoundCount(5000), Warmup,
+            () => row.Run(tiny),
+            () =>
+            {
+                using var watching = SiteHook.Register(nobody);
+                row.Run(tiny);
+            },
+            () => row.Run(plain));
+        double forward = MeasureForward(pace);
+        Estimate ratio = times.Ratio(0, 2);
+        return
+        [
+            Figure("sites.untouched, observer array", 1, 0, "the same without an observer array"),
+            Figure("sites.untouched, all", 0, 2, "plain TorchSharp"),
+            new("sites.tiny forward", ratio.Median, "x", Invariant(
+                $"plain TorchSharp on the tiny shape, {1e6 * times.Time(2).Median:0} us (± {ratio.Margin:0.000} x)")),
+        ];
+
+        Measurement Figure(string name, int thing, int rival, string against)
+        {
+            Estimate difference = times.Difference(thing, rival);
+            return new(name, 1e6 * difference.Median / calls, "us/call", Invariant(
+                $"{against} (± {1e6 * difference.Margin / calls:0.000} us; the {calls} calls are {100 * difference.Median / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens, {1e3 * forward:0.0} ms)"));
+        }
+    }
+
+    /// <summary>A trace that saves every layer's hidden state, against one that saves the first's, against none.</summary>
+    private IReadOnlyList<Measurement> MeasureSavedValue(RunSettings pace)
+    {
+        var subject = new HookedLanguageModel(_tiny.Value); // the model is the group's to dispose
+        long[] prompt = GPT2Checkpoint.Tiny.Prompt(Tokens);
+        int most = GPT2Checkpoint.Tiny.NumLayers;
+        var all = new SavedLayersRun(subject, GPT2Checkpoint.Tiny.Folder(), prompt, most);
+        var one = new SavedLayersRun(subject, GPT2Checkpoint.Tiny.Folder(), prompt, 1);
+        using var row = new PromptInput(prompt);
+        InterleavedTimings times = InterleavedTimings.Measure(pace.RoundCount(5000), Warmup, all.Run, one.Run, () => row.Run(_tiny.Value));
+        Estimate more = times.Difference(0, 1), first = times.Difference(1, 2);
+        double each = more.Median / (most - 1), forward = MeasureForward(pace);
+        return
+        [
+            new("sites.saved value", 1e6 * each, "us/value", Invariant(
+                $"{most} saved layers against 1 (± {1e6 * more.Margin / (most - 1):0.00} us; {100 * each / forward:0.000} % of GPT-2-small's forward of {Tokens} tokens, {1e3 * forward:0.0} ms)")),
+            new("sites.trace", 1e6 * first.Median, "us/run", Invariant(
+                $"a compiled trace with one saved value against the forward alone (± {1e6 * first.Margin:0.0} us; {100 * first.Median / forward:0.00} % of that forward)")),
+        ];
+    }
+
+    /// <summary>
+    /// The instrumented copies of all forwards with no operation watched, against the forwards themselves, both behind an observer; and
+    /// with every operation watched by an observer that only computes it. Where nobody looks, the plain forwards run: sites.untouched.
+    /// </summary>
+    private IReadOnlyList<Measurement> MeasureOperations(RunSettings pace)
+    {
+        LoadedModel tiny = _tiny.Value;
+        using var row = new PromptInput(GPT2Checkpoint.Tiny.Prompt(Tokens));
+        var counter = new OperationCountingHook();
+        SiteHook?[] observed = Everywhere(_ => new PassThroughHook(null));
+        SiteHook?[] copies = Everywhere(tree => new PassThroughHook(SourceHooks.Create(tree, new Dictionary<int, SourceOperationHook>())));
+        SiteHook?[] watched = Everywhere(tree => new PassThroughHook(SourceHooks.Create(tree,
+            Enumerable.Range(0, tree.Sites.Count).Where(i => tree.Sites[i].Function == tree.Root).ToDictionary(i => i, _ => (SourceOperationHook)counter))));
+        Run(watched);
+        int operations = counter.Calls;
+        InterleavedTimings times = InterleavedTimings.Measure(pace.RoundCount(5000), Warmup, () => Run(observed), () => Run(copies), () => Run(watched));
+        double forward = MeasureForward(pace);
+        return
+        [
+            Figure("sites.operation, copy", 1, 0, "the plain forwards, observed as modules only"),
+            Figure("sites.operation, watched", 2, 1, "the instrumented copies with nothing watched"),
+        ];
+
+        SiteHook?[] Everywhere(Func<SourceTree, SiteHook> observer) =>
+            [.. tiny.Modules.Select(m => m.Source is { } source ? observer(SourceTree.Of(source)) : null)];
+
+        void Run(SiteHook?[] observers)
+        {
+            using var watching = SiteHook.Register(observers);
+            row.Run(tiny);
+        }
+
+        Measurement Figure(string name, int thing, int rival, string against)
+        {
+            Estimate difference = times.Difference(thing, rival);
+            return new(name, 1e6 * difference.Median / operations, "us/operation", Invariant(
+                $"{against} (± {1e6 * difference.Margin / operations:0.000} us; the {operations} operations are {100 * difference.Median / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens)"));
+        }
+    }
+
+    /// <summary>Seconds of a forward of GPT-2-small.</summary>
+    private double MeasureForward(RunSettings pace)
+    {
+        using var row = new PromptInput(GPT2Checkpoint.Small.Prompt(Tokens));
+        return InterleavedTimings.Measure(pace.RoundCount(50), warmup: 2, () => row.Run(_small.Value)).Time(0).Median;
+    }
+
+    /// <summary>Calls of modules in one forward.</summary>
+    private static int CountCalls(LoadedModel model, PromptInput row)
+    {
+        var counter = new CallCountingHook();
+        SiteHook?[] everywhere = [.. model.Modules.Select(_ => counter)];
+        using var watching = SiteHook.Register(everywhere);
+        row.Run(model);
+        return counter.Calls;
+    }
+
+    private sealed class CallCountingHook : SiteHook
+    {
+        public int Calls { get; private set; }
+
+        public override object? Call(SiteModule module, Arguments arguments)
+        {
+            Calls++;
+            return module.Run(arguments);
+        }
+    }
+
+    private sealed class PassThroughHook(SourceHooks? operations) : SiteHook
+    {
+        public override object? Call(SiteModule module, Arguments arguments) =>
+            operations is null ? module.Run(arguments) : module.RunWithHooks(operations, arguments);
+    }
+
+    private sealed class OperationCountingHook : SourceOperationHook
+    {
+        public int Calls { get; private set; }
+
+        public override object? Call(Arguments arguments, Func<Arguments, object?> run)
+        {
+            Calls++;
+            return run(arguments);
+        }
+    }
+}

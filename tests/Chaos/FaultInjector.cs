@@ -1,0 +1,102 @@
+using Ndif.Processes;
+
+namespace Ndif.Chaos;
+
+/// <summary>
+/// What goes wrong, drawn by the seed. Each fault ends, and what died is there again, before the next begins: so that each loss of a
+/// worker can be judged alone.
+/// </summary>
+internal sealed class FaultInjector
+{
+    private readonly ServiceCluster _cluster;
+    private readonly Random _random;
+    private readonly (string Name, int Weight, Func<Task> Happens)[] _kinds;
+
+    public FaultInjector(ServiceCluster cluster, int seed)
+    {
+        (_cluster, _random) = (cluster, new Random(seed));
+        _kinds =
+        [
+            ("worker killed", 4, KillWorkerAsync),
+            ("worker held for longer than its lease", 2, () => PauseWorkerAsync(TimeSpan.FromSeconds(ServiceCluster.LeaseSeconds * 1.7))),
+            ("worker held for a moment", 1, () => PauseWorkerAsync(TimeSpan.FromMilliseconds(300))),
+            ("worker told to stop", 1, () => _cluster.Worker(_random.Next(ServiceCluster.Workers)).Process.TerminateAsync()),
+            ("gateway killed", 2, KillGatewayAsync),
+            ("gateway held", 1, PauseGatewayAsync),
+            ("Redis killed", 2, () => _cluster.RestartRedisAsync(TimeSpan.FromMilliseconds(_random.Next(800)))),
+            ("Redis gone for longer than a lease", 1, () => _cluster.RestartRedisAsync(TimeSpan.FromSeconds(ServiceCluster.LeaseSeconds * 1.5))),
+            ("connections to a gateway cut", 2, () => RunSynchronously(() => _cluster.GatewayProxies[_random.Next(ServiceCluster.Gateways)].ResetAll())),
+            ("connections to Redis cut", 2, () => RunSynchronously(() => _cluster.RedisProxy.ResetAll())),
+            ("connections slow", 1, DelayConnectionsAsync),
+        ];
+    }
+
+    /// <summary>Workers that were lost with whatever they ran: by their ids, and when; and the others, who were well.</summary>
+    public List<(string Worker, DateTimeOffset At, string[] Others)> Losses { get; } = [];
+
+    public Dictionary<string, int> Counts { get; } = [];
+
+    /// <summary>Processes that were killed while they may have been writing a file.</summary>
+    public int Kills { get; private set; }
+
+    public async Task InjectNextAsync()
+    {
+        int at = _random.Next(_kinds.Sum(kind => kind.Weight));
+        (string name, _, Func<Task> happens) = _kinds.First(kind => (at -= kind.Weight) < 0);
+        Counts[name] = Counts.GetValueOrDefault(name) + 1;
+        await happens();
+        await _cluster.RestartDeadProcessesAsync();
+    }
+
+    private async Task KillWorkerAsync()
+    {
+        int which = _random.Next(ServiceCluster.Workers);
+        (string id, ChildProcess worker) = _cluster.Worker(which);
+        worker.Kill();
+        Kills++;
+        RecordLoss(id);
+        await Task.WhenAll(worker.WaitForExitAsync(), Task.Delay(TimeSpan.FromSeconds(ServiceCluster.LeaseSeconds + 1)));
+    }
+
+    private void RecordLoss(string id) =>
+        Losses.Add((id, DateTimeOffset.UtcNow, [.. Enumerable.Range(0, ServiceCluster.Workers).Select(i => _cluster.Worker(i).Id).Where(other => other != id)]));
+
+    private async Task PauseWorkerAsync(TimeSpan time)
+    {
+        (string id, ChildProcess worker) = _cluster.Worker(_random.Next(ServiceCluster.Workers));
+        worker.Pause();
+        if (time.TotalSeconds > ServiceCluster.LeaseSeconds) RecordLoss(id);
+        await Task.Delay(time);
+        worker.Resume();
+    }
+
+    private async Task KillGatewayAsync()
+    {
+        ChildProcess gateway = _cluster.Gateway(_random.Next(ServiceCluster.Gateways));
+        gateway.Kill();
+        await gateway.WaitForExitAsync();
+    }
+
+    private async Task PauseGatewayAsync()
+    {
+        ChildProcess gateway = _cluster.Gateway(_random.Next(ServiceCluster.Gateways));
+        gateway.Pause();
+        await Task.Delay(TimeSpan.FromSeconds(3));
+        gateway.Resume();
+    }
+
+    private async Task DelayConnectionsAsync()
+    {
+        TcpProxy[] proxies = [_cluster.RedisProxy, .. _cluster.GatewayProxies];
+        TcpProxy slow = proxies[_random.Next(proxies.Length)];
+        slow.Delay = TimeSpan.FromMilliseconds(50);
+        await Task.Delay(TimeSpan.FromSeconds(1.5));
+        slow.Delay = TimeSpan.Zero;
+    }
+
+    private static Task RunSynchronously(Action action)
+    {
+        action();
+        return Task.CompletedTask;
+    }
+}

@@ -1,0 +1,36 @@
+namespace Ndif.Chaos;
+
+/// <summary>When each worker ran something, as the jobs' histories show it.</summary>
+internal sealed class WorkerTimeline
+{
+    private readonly Dictionary<string, List<(DateTimeOffset From, DateTimeOffset To)>> _busy = [];
+
+    public WorkerTimeline(IEnumerable<Outcome> history)
+    {
+        foreach (Outcome outcome in history)
+        {
+            foreach (AttemptStart run in outcome.Runs)
+            {
+                // until it was in the line again, or had ended
+                DateTimeOffset to = outcome.Queued.Where(again => again > run.At).Append(outcome.Ended).Min();
+                if (!_busy.TryGetValue(run.Worker, out var runs)) _busy[run.Worker] = runs = [];
+                runs.Add((run.At, to));
+            }
+        }
+        foreach (var runs in _busy.Values) runs.Sort();
+    }
+
+    /// <summary>The longest time in a row within which a worker ran nothing.</summary>
+    public TimeSpan GetLongestIdleTime(string worker, DateTimeOffset from, DateTimeOffset until)
+    {
+        TimeSpan longestIdle = TimeSpan.Zero;
+        DateTimeOffset free = from;
+        foreach ((DateTimeOffset began, DateTimeOffset ended) in _busy.GetValueOrDefault(worker) ?? [])
+        {
+            if (began >= until) break;
+            if (began - free > longestIdle) longestIdle = began - free;
+            if (ended > free) free = ended;
+        }
+        return until - free > longestIdle ? until - free : longestIdle;
+    }
+}

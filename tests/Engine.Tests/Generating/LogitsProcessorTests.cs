@@ -1,0 +1,199 @@
+using Ndif.Engine.Generating;
+using Ndif.Engine.Generating.Logits;
+using Ndif.Protocol;
+using Ndif.Protocol.Programs;
+
+namespace Ndif.Engine.Tests.Generating;
+
+/// <summary>
+/// Each rule against a plain writing-down of its definition in transformers/generation/logits_process.py, on random scores: slow,
+/// one thing after the other, sorting everything.
+/// </summary>
+public sealed class LogitsProcessorTests
+{
+    private const int VocabSize = 30;
+
+    private static readonly long[] _tokens = [3, 5, 7, 3, 5, 9, 3];
+
+    private static float[] Scores(int seed)
+    {
+        var random = new Random(seed);
+        return [.. Enumerable.Range(0, VocabSize).Select(i => seed % 3 == 0 && i % 4 == 0 ? float.NegativeInfinity : (float)(random.NextDouble() * 8 - 4))];
+    }
+
+    private static float[] Apply(ILogitsProcessor processor, float[] scores, long[]? tokens = null, int prompt = 3)
+    {
+        float[] changed = [.. scores];
+        processor.Apply(tokens ?? _tokens, prompt, changed);
+        return changed;
+    }
+
+    private static double[] Softmax(float[] scores)
+    {
+        double[] e = [.. scores.Select(s => Math.Exp((double)s))];
+        return [.. e.Select(x => x / e.Sum())];
+    }
+
+    /// <summary>The scores with all but these tokens out of reach.</summary>
+    private static float[] Only(float[] scores, IEnumerable<int> kept)
+    {
+        HashSet<int> set = [.. kept];
+        return [.. scores.Select((s, i) => set.Contains(i) ? s : float.NegativeInfinity)];
+    }
+
+    private static void ForSeeds(Action<float[]> check)
+    {
+        for (int seed = 1; seed <= 40; seed++) check(Scores(seed));
+    }
+
+    [Theory]
+    [InlineData(1.3)]
+    [InlineData(0.7)]
+    public void RepetitionPenalty_DividesPositiveScores_AndMultipliesNegativeOnes(double penalty) => ForSeeds(scores =>
+    {
+        float[] expected = [.. scores.Select((s, i) => !_tokens.Contains(i) ? s : s > 0 ? (float)(s / penalty) : (float)(s * penalty))];
+        Assert.Equal(expected, Apply(new RepetitionPenaltyLogitsProcessor(penalty), scores));
+    });
+
+    [Fact]
+    public void NoRepeatNgram_ExcludesWhatFollowedTheSameTokensBefore()
+    {
+        float[] scores = Scores(1);
+        Assert.Equal(Only(scores, Enumerable.Range(0, VocabSize).Except([5])), Apply(new NoRepeatNgramLogitsProcessor(2), scores));
+        Assert.Equal(scores, Apply(new NoRepeatNgramLogitsProcessor(3), scores));
+        Assert.Equal(Only(scores, Enumerable.Range(0, VocabSize).Except([7, 9])), Apply(new NoRepeatNgramLogitsProcessor(3), scores, [3, 5, 7, 3, 5, 9, 3, 5]));
+        Assert.Equal(Only(scores, Enumerable.Range(0, VocabSize).Except([3, 5, 7, 9])), Apply(new NoRepeatNgramLogitsProcessor(1), scores));
+        Assert.Equal(scores, Apply(new NoRepeatNgramLogitsProcessor(9), scores));
+    }
+
+    [Fact]
+    public void MinNewTokens_KeepsTheEndsOut_UntilThereAreEnough()
+    {
+        float[] scores = Scores(2);
+        Assert.Equal(Only(scores, Enumerable.Range(0, VocabSize).Except([1, 2])), Apply(new MinNewTokensLogitsProcessor(5, [1, 2, 1_000]), scores));
+        Assert.Equal(scores, Apply(new MinNewTokensLogitsProcessor(4, [1, 2]), scores));
+    }
+
+    [Fact]
+    public void Temperature_Divides() => ForSeeds(scores => Assert.Equal(scores.Select(s => s / 0.7f), Apply(new TemperatureLogitsProcessor(0.7), scores)));
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(5)]
+    [InlineData(100)]
+    public void TopK_KeepsTheLargest(int count) => ForSeeds(scores =>
+        Assert.Equal(Only(scores, Enumerable.Range(0, VocabSize).OrderByDescending(i => scores[i]).Take(count)), Apply(new TopKLogitsProcessor(count), scores)));
+
+    [Fact]
+    public void TopK_KeepsAllThatAreAsLikelyAsTheLast() =>
+        Assert.Equal([2f, 1, 1, float.NegativeInfinity], Apply(new TopKLogitsProcessor(2), [2f, 1, 1, 0]));
+
+    [Theory]
+    [InlineData(0.9, 1)]
+    [InlineData(0.3, 1)]
+    [InlineData(0.01, 1)]
+    [InlineData(0.01, 3)]
+    public void TopP_RemovesFromBelow_WhatHasTheRestOfTheProbability(double p, int least) => ForSeeds(scores =>
+    {
+        // sorted_logits ascending; cumulative = softmax.cumsum; remove cumulative <= 1 - p; keep the last `least`
+        int[] ascending = [.. Enumerable.Range(0, VocabSize).OrderBy(i => scores[i])];
+        double[] probabilities = Softmax(scores);
+        double cumulative = 0;
+        List<int> kept = [];
+        for (int i = 0; i < VocabSize; i++)
+        {
+            cumulative += probabilities[ascending[i]];
+            if (cumulative > 1 - p || i >= VocabSize - least) kept.Add(ascending[i]);
+        }
+        Assert.Equal(Only(scores, kept), Apply(new TopPLogitsProcessor(p, least), scores));
+    });
+
+    [Theory]
+    [InlineData(0.05, 1)]
+    [InlineData(0.5, 1)]
+    [InlineData(1, 4)]
+    public void MinP_KeepsAPartOfTheLikeliest(double p, int least) => ForSeeds(scores =>
+    {
+        double[] probabilities = Softmax(scores);
+        int[] descending = [.. Enumerable.Range(0, VocabSize).OrderByDescending(i => scores[i])];
+        Assert.Equal(Only(scores, descending.Where((token, rank) => rank < least || probabilities[token] >= p * probabilities.Max())), Apply(new MinPLogitsProcessor(p, least), scores));
+    });
+
+    [Theory]
+    [InlineData(0.9, 1)]
+    [InlineData(0.2, 1)]
+    [InlineData(0.2, 3)]
+    public void TypicalP_KeepsWhatIsNearestToTheEntropy(double p, int least) => ForSeeds(scores =>
+    {
+        double[] probabilities = Softmax(scores);
+        double entropy = -probabilities.Where(q => q > 0).Sum(q => q * Math.Log(q));
+        double[] shifted = [.. probabilities.Select(q => Math.Abs(-Math.Log(q) - entropy))];
+        int[] sorted = [.. Enumerable.Range(0, VocabSize).OrderBy(i => shifted[i])];
+        double cumulative = 0;
+        int last = Math.Min(sorted.Count(token => (cumulative += probabilities[token]) < p), VocabSize - 1);
+        Assert.Equal(Only(scores, sorted.Where((token, rank) => rank < least || shifted[token] <= shifted[sorted[last]])), Apply(new TypicalLogitsProcessor(p, least), scores));
+    });
+
+    [Fact]
+    public void Rules_StandInHuggingFacesOrder()
+    {
+        GenerationOptions options = GenerationOptions.Resolve(new GenerationDefaults(new Generation(), null, null), new Generation
+        {
+            TypicalP = 0.5, MinP = 0.1, TopP = 0.9, TopK = 3, Temperature = 0.5, MinNewTokens = 2, NoRepeatNgram = 2, RepetitionPenalty = 2, Eos = { 1 },
+        });
+        Assert.Equal(["RepetitionPenalty", "NoRepeatNgram", "MinNewTokens", "Temperature", "TopK", "TopP", "MinP", "TypicalP"], LogitsProcessorList.Create(options).Select(r => r.GetType().Name));
+        Assert.Equal(["RepetitionPenalty", "NoRepeatNgram", "MinNewTokens"], LogitsProcessorList.Create(options with { DoSample = false }).Select(r => r.GetType().Name));
+    }
+
+    [Fact]
+    public void Largest_IsSortedAndOfEqualOnesTheFirst()
+    {
+        var random = new Random(1);
+        for (int round = 0; round < 50; round++)
+        {
+            float[] scores = [.. Enumerable.Range(0, 60).Select(_ => (float)random.Next(12))];
+            Assert.Equal(Enumerable.Range(0, 60).OrderByDescending(i => scores[i]).ThenBy(i => i).Take(9).Select(i => (i, scores[i])), TopKSelector.Select(scores, 9));
+        }
+    }
+
+    [Fact]
+    public void Draws_FollowTheProbabilities_ByChiSquare()
+    {
+        float[] scores = [.. Scores(3).Take(12)];
+        double[] probabilities = Softmax(scores);
+        const int Draws = 20_000;
+        var counts = new int[scores.Length];
+        var random = new RowRandomGenerator(11);
+        for (int step = 0; step < Draws; step++) counts[TokenSampler.Sample(scores, random.UniformAt(step))]++;
+        Assert.All(Enumerable.Range(0, counts.Length).Where(i => probabilities[i] == 0), i => Assert.Equal(0, counts[i]));
+        double square = counts.Select((count, i) => probabilities[i] == 0 ? 0 : Math.Pow(count - Draws * probabilities[i], 2) / (Draws * probabilities[i])).Sum();
+        Assert.InRange(square, 0, 26.1); // of 8 degrees of freedom: one in a thousand is beyond
+    }
+
+    [Fact]
+    public void NeighbouringSeedsAndSteps_AreIndependent()
+    {
+        // a chi-square of pairs of neighbouring numbers on a grid of 8 by 8: along a row's steps, and from row to row at one step
+        foreach (bool alongSteps in (bool[])[true, false])
+        {
+            var counts = new int[64];
+            const int Pairs = 32_000;
+            for (int i = 0; i < Pairs; i++)
+            {
+                (double a, double b) = alongSteps ? (new RowRandomGenerator(5).UniformAt(2 * i), new RowRandomGenerator(5).UniformAt(2 * i + 1)) : (new RowRandomGenerator((ulong)(2 * i)).UniformAt(0), new RowRandomGenerator((ulong)(2 * i + 1)).UniformAt(0));
+                counts[(int)(a * 8) * 8 + (int)(b * 8)]++;
+            }
+            Assert.InRange(counts.Sum(c => Math.Pow(c - Pairs / 64.0, 2) / (Pairs / 64.0)), 25, 104); // 63 degrees of freedom, a tail of 0.1 % on either side or less
+        }
+    }
+
+    [Fact]
+    public void ScoresThatLeaveNothing_OrAreNoNumbers_AreErrors()
+    {
+        foreach (float score in (float[])[float.NegativeInfinity, float.NaN, float.PositiveInfinity])
+        {
+            NdifException error = Assert.ThrowsAny<NdifException>(() => TokenSampler.Sample([float.NegativeInfinity, score], 0.5));
+            Assert.Equal(ErrorCode.OpFailed, error.Code);
+        }
+    }
+}

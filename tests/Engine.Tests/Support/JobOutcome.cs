@@ -1,0 +1,59 @@
+using Ndif.Engine.Running;
+using Ndif.Protocol;
+
+namespace Ndif.Engine.Tests.Support;
+
+/// <summary>What came out of one job: its results by name, in the form a client gets them.</summary>
+internal sealed class JobOutcome : IRunSink
+{
+    private readonly Dictionary<string, Data> _saved = [];
+
+    public Error? Error { get; set; }
+
+    public long Tokens { get; set; }
+
+    public List<string> Logs { get; } = [];
+
+    public List<string> Warnings { get; } = [];
+
+    public List<NewToken> NewTokens { get; } = [];
+
+    public IEnumerable<string> Names => _saved.Keys;
+
+    /// <summary>Called at each log line, on the run's thread.</summary>
+    public Action? OnLog { get; init; }
+
+    public Data this[string name] => _saved.TryGetValue(name, out Data? data) ? data : throw new KeyNotFoundException($"`{name}` was not saved: {Error}");
+
+    public TensorData Tensor(string name) => TensorData.FromProto(this[name].Tensor);
+
+    public TensorData[] Tensors(string name) => [.. this[name].List.Items.Select(i => TensorData.FromProto(i.Tensor))];
+
+    /// <summary>The outcome, if it is a good one.</summary>
+    public JobOutcome AssertCompleted()
+    {
+        Assert.Null(Error);
+        return this;
+    }
+
+    public Error AssertFailed(ErrorCode code)
+    {
+        Assert.True(Error is not null, $"It ended well; {code} was expected.");
+        Assert.True(code == Error.Code, Error.ToString());
+        return Error;
+    }
+
+    void IRunSink.OnValueSaved(uint node, string name, object? value) => _saved[name.Length > 0 ? name : $"%{node}"] = ValueSerializer.Serialize(value);
+
+    void IRunSink.OnLogged(uint node, string text)
+    {
+        Logs.Add(text);
+        OnLog?.Invoke();
+    }
+
+    Data IRunSink.InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) => throw new NotSupportedException("Nobody is asked here.");
+
+    void IRunSink.OnWarning(uint node, string module, string message) => Warnings.Add(message);
+
+    void IRunSink.OnTokenGenerated(NewToken token) => NewTokens.Add(token);
+}

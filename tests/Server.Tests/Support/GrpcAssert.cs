@@ -1,0 +1,40 @@
+using Grpc.Core;
+using Ndif.Protocol;
+using Ndif.Queue;
+using Ndif.Server.Grpc;
+
+namespace Ndif.Server.Tests.Support;
+
+internal static class GrpcAssert
+{
+    /// <summary>The typed error of a call that must fail: the one in the trailer, which must agree with the status.</summary>
+    public static async Task<Error> FailsAsync(StatusCode status, Func<Task> call)
+    {
+        RpcException failure = await Assert.ThrowsAsync<RpcException>(call);
+        Assert.True(status == failure.StatusCode, failure.ToString());
+        byte[]? bytes = failure.Trailers.GetValueBytes(ErrorWireFormat.Trailer);
+        Assert.NotNull(bytes);
+        Error error = Error.Parser.ParseFrom(bytes);
+        Assert.Equal(error.Message, failure.Status.Detail);
+        Assert.Equal(status, ErrorWireFormat.GetGrpcStatus(error.Code));
+        Assert.EndsWith(".", error.Message, StringComparison.Ordinal);
+        return error;
+    }
+
+    public static async Task<List<Event>> ReadAllAsync(IAsyncStreamReader<Event> stream)
+    {
+        var events = new List<Event>();
+        while (await stream.MoveNext(TestGateway.Cancel)) events.Add(stream.Current);
+        return events;
+    }
+
+    /// <summary>The state in which a job ends, waited for at the queue itself.</summary>
+    public static async Task<StateChanged> WaitForEndAsync(IJobQueue jobs, string jobId)
+    {
+        StateChanged? last = null;
+        await foreach (Event happening in jobs.WatchAsync(jobId, 1, TestGateway.Cancel)) last = happening.State ?? last;
+        return last!;
+    }
+
+    public static JobState[] GetStates(IEnumerable<Event> events) => [.. events.Where(e => e.State is not null).Select(e => e.State.State)];
+}

@@ -1,0 +1,44 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using Serilog.Core;
+using Serilog.Events;
+
+namespace Ndif.Server.Tests.Support;
+
+/// <summary>Keeps every log event, and renders it with all its properties.</summary>
+internal sealed class LogCapture : ILogEventSink
+{
+    private readonly ConcurrentQueue<LogEvent> _events = [];
+    private TaskCompletionSource _eventLogged = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    public IReadOnlyCollection<LogEvent> Events => _events;
+
+    public void Emit(LogEvent logEvent)
+    {
+        _events.Enqueue(logEvent);
+        Interlocked.Exchange(ref _eventLogged, new(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
+    }
+
+    /// <summary>Returns once a line with this text has been logged.</summary>
+    public async Task WaitForAsync(string text)
+    {
+        CancellationToken cancel = TestGateway.Cancel;
+        while (true)
+        {
+            Task next = _eventLogged.Task;
+            if (_events.Any(line => GetText(line).Contains(text, StringComparison.Ordinal))) return;
+            await next.WaitAsync(cancel);
+        }
+    }
+
+    /// <summary>The message with its strings unquoted.</summary>
+    public static string GetText(LogEvent logEvent) => logEvent.RenderMessage(CultureInfo.InvariantCulture).Replace("\"", "", StringComparison.Ordinal);
+
+    /// <summary>The event's stable id; 0 if it has none.</summary>
+    public static int GetEventId(LogEvent logEvent) =>
+        logEvent.Properties.TryGetValue("EventId", out LogEventPropertyValue? id) && id is StructureValue value
+            && value.Properties.FirstOrDefault(p => p.Name == "Id")?.Value is ScalarValue { Value: int number } ? number : 0;
+
+    public string RenderAll() => string.Join('\n', _events.Select(line =>
+        $"{GetText(line)} {line.Exception} {string.Join(' ', line.Properties.Select(property => property.ToString()))}"));
+}
