@@ -7,8 +7,8 @@ using Ndif.Protocol;
 namespace Ndif.Chaos;
 
 /// <summary>
-/// A client process: submits its share of the jobs, follows each to its end across whatever is lost on the way, looks at it once more
-/// through the other gateway, and writes what it saw. It speaks the protocol without the SDK, so that nothing is repaired unseen.
+/// A client process: it submits its share of the jobs, follows each to its end across all faults, reads its events once more through the
+/// other gateway, and writes what it observed. It uses the protocol without the SDK, so that no retry hides a fault.
 /// </summary>
 internal sealed class ClientProcess(int index, int clientCount, int jobs, int seed, string folder, string[] gateways, string key)
 {
@@ -48,7 +48,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         using var over = new CancellationTokenSource(_jobTimeout);
         try
         {
-            // A blocking client runs it on one stream, and sometimes leaves in the middle, which cancels it: as does a stream that breaks.
+            // A blocking client runs the job on one stream. It sometimes leaves in the middle, which cancels the job, as a broken stream does.
             int first = random.Next(2);
             List<Event>? streamed = null;
             if (random.Next(4) == 0)
@@ -57,7 +57,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
                 streamed = await RunAsync(outcome, work, first, disconnectAfter: random.Next(5) == 0 ? random.Next(4) : int.MaxValue, over.Token);
             }
 
-            // Another submits until somebody says that it is accepted; sometimes once more, as a client does whose answer was lost.
+            // Another client submits until a gateway accepts the job, and sometimes once more, as a client does that lost the response.
             else for (int times = random.Next(5) == 0 ? 2 : 1; times > 0; times--)
             {
                 JobInfo accepted = (await RetryAsync(first + times, (service, options) => service.SubmitAsync(new SubmitRequest { Program = work.Program, JobId = outcome.Id }, options).ResponseAsync, over.Token)).Job;
@@ -107,7 +107,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
             case JobState.Cancelled when !outcome.Cancelling:
                 outcome.Violations.Add("nobody asked for its cancellation");
                 break;
-            case JobState.Failed when states[^1].Error.Code != ErrorCode.WorkerLost: // three workers lost: what chaos may do to a job
+            case JobState.Failed when states[^1].Error.Code != ErrorCode.WorkerLost: // a job may fail after the loss of three workers
                 outcome.Violations.Add($"it failed: {states[^1].Error.Message}");
                 break;
             case JobState.Completed:
@@ -116,7 +116,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         }
     }
 
-    /// <summary>The values and tokens of the attempt that completed: each once, and what the experiment gives alone.</summary>
+    /// <summary>Checks that the completed attempt has each value and token once, with the result of the experiment alone.</summary>
     private async Task CheckResultAsync(Outcome outcome, Workload workload, List<Event> events, CancellationToken cancellationToken)
     {
         List<Event> attempt = events[(events.FindLastIndex(e => e.State?.State == JobState.Running) + 1)..];
@@ -153,8 +153,8 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
     }
 
     /// <summary>
-    /// Runs a job on one stream to its end, or leaves after some events. A stream that breaks is followed by another for the same job, as
-    /// the SDK does; but the gateway may have noticed first, and cancelled it.
+    /// Runs a job on one stream to its end, or leaves after some events. If the stream breaks, another one is opened for the same job, as the
+    /// SDK does; the gateway may have cancelled the job by then.
     /// </summary>
     private async Task<List<Event>> RunAsync(Outcome outcome, Workload workload, int gateway, int disconnectAfter, CancellationToken cancellationToken)
     {
@@ -171,7 +171,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
                     if (jobEvent.State is { } state && IsTerminal(state)) return events;
                     if (events.Count < disconnectAfter) continue;
                     outcome.Cancelling = true;
-                    return events; // and the stream is reset
+                    return events; // the call is disposed, which resets the stream
                 }
                 outcome.Violations.Add("its stream ended before it did, and well");
                 return events;
@@ -194,7 +194,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         await RetryAsync(gateway, (service, options) => service.CancelAsync(new CancelRequest { JobId = id }, options).ResponseAsync, cancellationToken);
     }
 
-    /// <summary>All events to the job's end, through one gateway or the other.</summary>
+    /// <summary>All events until the end of the job, through either gateway.</summary>
     private async Task<List<Event>> WatchAsync(string id, int gateway, CancellationToken cancellationToken)
     {
         List<Event> events = [];
@@ -217,7 +217,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         return events;
     }
 
-    /// <summary>A call at one gateway, then the other, until one answers.</summary>
+    /// <summary>Calls the gateways in turn until one answers.</summary>
     private async Task<T> RetryAsync<T>(int gateway, Func<Inference.InferenceClient, CallOptions, Task<T>> call, CancellationToken cancellationToken)
     {
         for (; ; gateway++)
@@ -236,7 +236,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
 
     private static bool IsTerminal(StateChanged state) => state.State is JobState.Completed or JobState.Failed or JobState.Cancelled;
 
-    /// <summary>What a lost connection or gateway looks like, and a quota that is full for the moment. Some losses of a connection are "internal" to the channel.</summary>
+    /// <summary>Whether a call may be repeated: a connection or gateway was lost, which gRPC sometimes reports as Internal, or a quota is used up.</summary>
     private static bool IsTransient(RpcException lost) =>
         lost.StatusCode is StatusCode.Unavailable or StatusCode.DeadlineExceeded or StatusCode.Cancelled or StatusCode.ResourceExhausted
         || (lost.StatusCode is StatusCode.Internal && (lost.InnerException ?? lost.Status.DebugException) is HttpRequestException or IOException);

@@ -1,6 +1,6 @@
 namespace Ndif.Fuzz;
 
-/// <summary>Plain mutation, for where there is no AFL: bits, bytes, pieces of other inputs. The same seed gives the same inputs.</summary>
+/// <summary>Mutates inputs without coverage, where AFL is not installed: bits, bytes, and parts of other inputs. Equal seeds give equal inputs.</summary>
 internal sealed class InputMutator(IReadOnlyList<byte[]> seeds, int seed)
 {
     private static readonly byte[] _boundaryBytes = [0, 1, 0x7f, 0x80, 0xff];

@@ -1,12 +1,14 @@
 using System.Diagnostics;
 using System.Globalization;
+using Ndif.Fuzz.Targets;
 
 namespace Ndif.Fuzz;
 
-/// <summary>One target, in one of four ways; run.sh beside this says how they are used.</summary>
+/// <summary>Runs one target in one of four modes; run.sh shows how they are used.</summary>
 internal static class EntryPoint
 {
     private const int MaxInputBytes = 64 << 10;
+    private const int MinRandomRuns = 25; // also on a machine that is busy with something else
 
     private static readonly Dictionary<string, Func<IFuzzTarget>> _targets = new()
     {
@@ -26,7 +28,7 @@ internal static class EntryPoint
         }
         if (args[0] == "afl")
         {
-            IFuzzTarget? opened = null; // by its first input: instrumented code must not run before
+            IFuzzTarget? opened = null; // opened by the first input, because instrumented code must not run earlier
             SharpFuzz.Fuzzer.Run(stream =>
             {
                 byte[] buffer = new byte[MaxInputBytes];
@@ -38,12 +40,12 @@ internal static class EntryPoint
         IFuzzTarget target = open();
         switch (args[0])
         {
-            case "seeds": // into a folder, for AFL
+            case "seeds": // written into a folder, for AFL
                 Directory.CreateDirectory(args[2]);
                 foreach ((int number, byte[] seed) in target.Seeds().Index()) File.WriteAllBytes(Path.Combine(args[2], $"{number:000}"), seed);
                 return 0;
 
-            case "replay": // what was found
+            case "replay": // inputs that were found
                 foreach (string file in args[2..].SelectMany(path => Directory.Exists(path) ? Directory.GetFiles(path) : [path]))
                 {
                     Console.WriteLine(file);
@@ -58,8 +60,8 @@ internal static class EntryPoint
                 (double seconds, int number) = (double.Parse(args[2], CultureInfo.InvariantCulture), int.Parse(args[3], CultureInfo.InvariantCulture));
                 var mutations = new InputMutator(seeds, number);
                 long began = Stopwatch.GetTimestamp(), runs = 0;
-                string last = Path.Combine(Path.GetTempPath(), $"ndif-fuzz-{args[1]}-{Environment.ProcessId}"); // of a native abort this is all that is left
-                for (; Stopwatch.GetElapsedTime(began).TotalSeconds < seconds; runs++)
+                string last = Path.Combine(Path.GetTempPath(), $"ndif-fuzz-{args[1]}-{Environment.ProcessId}"); // after a native abort, this file is all that is left
+                for (; runs < MinRandomRuns || Stopwatch.GetElapsedTime(began).TotalSeconds < seconds; runs++)
                 {
                     byte[] input = mutations.Next();
                     if (args[1] == "run") File.WriteAllBytes(last, input);

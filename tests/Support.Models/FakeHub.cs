@@ -10,12 +10,12 @@ using Ndif.Models.Files.Hub;
 
 namespace Ndif.Tests.Support.Models;
 
-/// <summary>A request that came, to the hub or to its content network.</summary>
+/// <summary>A request that the hub or its content network received.</summary>
 public sealed record HubRequest(bool ToHub, string Method, string Path, string? Range, string? Authorization);
 
 /// <summary>
-/// A real HTTP server that speaks the hub's API as huggingface.co does: small files answer themselves after a relative redirect,
-/// large ones redirect to another host, the content network. Each way to misbehave is a switch.
+/// A real HTTP server with the API of the Hugging Face hub: small files are served after a relative redirect, and large files redirect to
+/// another host, the content network. Each way to misbehave is a property.
 /// </summary>
 public sealed class FakeHub : IAsyncDisposable
 {
@@ -29,17 +29,20 @@ public sealed class FakeHub : IAsyncDisposable
 
     public Uri Address => new(_hub.Urls.First());
 
-    /// <summary>Large files' content as sent: (content, first byte, how often that file was asked for before) to bytes to send before the connection breaks; null for all.</summary>
+    /// <summary>
+    /// How many bytes of a large file are sent before the connection breaks, by its content, the first byte that is asked for, and the
+    /// number of earlier requests; null for all bytes.
+    /// </summary>
     public Func<byte[], long, int, long?> BreakAfter { get; set; } = (_, _, _) => null;
 
-    /// <summary>Waits here before it sends a large file.</summary>
+    /// <summary>Is awaited before a large file is sent.</summary>
     public Func<Task> Hold { get; set; } = () => Task.CompletedTask;
 
     public bool Corrupts { get; set; }
 
     public bool KnowsRanges { get; set; } = true;
 
-    /// <summary>So many requests to the hub are answered with 503.</summary>
+    /// <summary>How many of the next requests to the hub are answered with 503.</summary>
     public int Failures;
 
     /// <summary>Replaces a small file's ETag.</summary>
@@ -68,9 +71,10 @@ public sealed class FakeHub : IAsyncDisposable
         }
     }
 
-    /// <param name="commit">What "main" is from now on; earlier commits stay.</param>
-    /// <param name="token">Who may see it; null: all.</param>
-    /// <param name="error">X-Error-Code for the others.</param>
+    /// <summary>Adds a commit of a repository.</summary>
+    /// <param name="commit">The commit of "main" from now on; earlier commits remain.</param>
+    /// <param name="token">The token that gives access; null if everyone has access.</param>
+    /// <param name="error">X-Error-Code of a request without access.</param>
     public Repository Add(string id, string commit, Dictionary<string, byte[]> files, string? token = null, string error = "GatedRepo")
     {
         Repository repository = new(commit, files, token, error);
@@ -86,7 +90,7 @@ public sealed class FakeHub : IAsyncDisposable
 
     public IEnumerable<HubRequest> Sent(bool large) => Requests.Where(r => r.Method == "GET" && r.ToHub == !large);
 
-    /// <summary>What huggingface.co keeps in Git LFS: weights.</summary>
+    /// <summary>Whether the hub keeps a file in Git LFS, as it does with weights.</summary>
     public static bool IsLarge(byte[] content) => content.Length >= 1000;
 
     public static string GitHash(byte[] content)
@@ -129,7 +133,7 @@ public sealed class FakeHub : IAsyncDisposable
         };
         if (!_repositories.Keys.Any(k => k.StartsWith(id + "@", StringComparison.Ordinal)))
         {
-            Refuse(answer, 401, "RepoNotFound"); // as the hub does for callers without a token: it does not tell what is private
+            Refuse(answer, 401, "RepoNotFound"); // as the hub answers callers without a token, so that private names stay unknown
             return;
         }
         if (!_repositories.TryGetValue($"{id}@{revision}", out Repository? repository))
@@ -192,7 +196,7 @@ public sealed class FakeHub : IAsyncDisposable
         if (BreakAfter(content, from, before) is { } count)
         {
             await context.Response.Body.WriteAsync(sent.AsMemory(0, (int)Math.Min(count, sent.Length)));
-            await context.Response.Body.FlushAsync(); // fewer bytes than announced: the server closes the connection
+            await context.Response.Body.FlushAsync(); // there are fewer bytes than announced, so the server closes the connection
         }
         else await context.Response.Body.WriteAsync(sent);
     }

@@ -5,7 +5,7 @@ using Ndif.Protocol.Programs;
 
 namespace Ndif.Tests.Support;
 
-/// <summary>Programs that are valid and hardly ever sensible: random sites, shapes, element types and operations.</summary>
+/// <summary>Random programs that are valid but rarely meaningful: random sites, shapes, element types and operations.</summary>
 /// <param name="seed">Equal seeds give equal programs.</param>
 public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
 {
@@ -52,7 +52,7 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
         _program.Add(new Node { Trace = trace });
     }
 
-    /// <summary>Begins the pass at a layer, mostly with a value that fits.</summary>
+    /// <summary>Starts the pass at a layer, mostly with a value of a matching shape.</summary>
     private void Start(Input input)
     {
         Argument value = Any();
@@ -300,7 +300,7 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
 
     private uint Step() => (uint)(_random.Next(8) == 0 ? _random.Next(3) : 0);
 
-    /// <summary>One inside of a module's forward: read, replaced or skipped.</summary>
+    /// <summary>An operation inside a module's forward: read, replaced or skipped.</summary>
     private void Operation()
     {
         string path = Path();
@@ -316,7 +316,7 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
         }
     }
 
-    /// <summary>Mostly further down the model than the last one, so that not everything is out of order.</summary>
+    /// <summary>A module, mostly one after the last one in the model, so that not every read is out of order.</summary>
     private string Path()
     {
         do _module = _random.Next(8) == 0 ? _random.Next(_modules.Length) : Math.Min(_module + _random.Next(1, 6), _modules.Length - 1);

@@ -8,7 +8,7 @@ namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
 /// The forward of GPT-2-small with no program attached, against the same forward in plain TorchSharp on the same weights; and with a
-/// program that saves one layer's hidden state. Both models must give the same numbers first.
+/// program that saves one layer's hidden state. Both models must give the same logits first.
 /// </summary>
 internal sealed class ForwardGroup : BenchmarkGroup
 {

@@ -12,9 +12,9 @@ namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
 /// Resident memory (VmRSS, mapped file pages included) of a process that has loaded GPT-2-small and done one forward, less that of a
-/// process that has done one small matrix product with libtorch; against the bytes of the weights. Each is a process of its own,
-/// which measures itself when it is done; the model's process still holds the model, and nothing of the forward. Then the same after
-/// eight forwards, and after it has given back what it does not use, as a worker without work does (<see cref="NativeHeap"/>).
+/// process that has done one small matrix product with libtorch; against the bytes of the weights. Each is a process of its own, which
+/// measures itself at the end, when it holds the model and nothing of the forward. The same is measured after eight forwards, and after
+/// the process has returned unused memory, as an idle worker does (<see cref="NativeHeap"/>).
 /// </summary>
 internal sealed class MemoryGroup : BenchmarkGroup
 {
@@ -52,9 +52,9 @@ internal sealed class MemoryGroup : BenchmarkGroup
     private static double Median(List<MemoryUse> uses, Func<MemoryUse, double> part) => Estimate.Of(uses.Select(part)).Median;
 }
 
-/// <summary>What a child process found, in bytes: resident after the first forward, after the eighth, and when it has given back.</summary>
-/// <param name="Peak">VmHWM of the eight: the most it ever was.</param>
-/// <param name="WeightBytes">Of the model; 0 without one.</param>
+/// <summary>What a child process measured, in bytes: resident memory after the first forward, after the eighth, and after unused memory was returned.</summary>
+/// <param name="Peak">The maximum of resident memory (VmHWM).</param>
+/// <param name="WeightBytes">The bytes of the model's weights; 0 without a model.</param>
 internal sealed record MemoryUse(double AfterFirstForward, double AfterEighthForward, double AfterRelease, double Peak, double WeightBytes);
 
 /// <summary>The Memory group's child process: this program, started again with other arguments.</summary>

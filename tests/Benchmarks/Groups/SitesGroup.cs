@@ -9,8 +9,8 @@ using static System.FormattableString;
 namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
-/// What sites cost, in microseconds on a model of 12 layers with almost no arithmetic, where it shows; and as a part of the forward of
-/// GPT-2-small at 10 tokens, which is done after it.
+/// The cost of sites, in microseconds on a model of 12 layers with almost no arithmetic, where it is visible; and as a fraction of the
+/// forward of GPT-2-small at 10 tokens, which is measured afterwards.
 /// </summary>
 internal sealed class SitesGroup : BenchmarkGroup
 {
@@ -35,7 +35,7 @@ internal sealed class SitesGroup : BenchmarkGroup
         return base.DisposeAsync();
     }
 
-    /// <summary>A module nobody watches: with an empty observer array against none, and against code that has no sites at all.</summary>
+    /// <summary>A module without hooks: with an empty array of observers against none, and against code that has no sites at all.</summary>
     private IReadOnlyList<Measurement> MeasureUnhooked(RunSettings pace)
     {
         LoadedModel tiny = _tiny.Value;
@@ -72,7 +72,7 @@ internal sealed class SitesGroup : BenchmarkGroup
     /// <summary>A trace that saves every layer's hidden state, against one that saves the first's, against none.</summary>
     private IReadOnlyList<Measurement> MeasureSavedValue(RunSettings pace)
     {
-        var subject = new HookedLanguageModel(_tiny.Value); // the model is the group's to dispose
+        var subject = new HookedLanguageModel(_tiny.Value); // the group disposes the model
         long[] prompt = GPT2Checkpoint.Tiny.Prompt(Tokens);
         int most = GPT2Checkpoint.Tiny.NumLayers;
         var all = new SavedLayersRun(subject, GPT2Checkpoint.Tiny.Folder(), prompt, most);
@@ -91,8 +91,8 @@ internal sealed class SitesGroup : BenchmarkGroup
     }
 
     /// <summary>
-    /// The instrumented copies of all forwards with no operation watched, against the forwards themselves, both behind an observer; and
-    /// with every operation watched by an observer that only computes it. Where nobody looks, the plain forwards run: sites.untouched.
+    /// The instrumented copies of all forwards with no operation observed, against the forwards themselves, both behind an observer; and with
+    /// every operation observed by an observer that only computes it. Without observers the plain forwards run: sites.untouched.
     /// </summary>
     private IReadOnlyList<Measurement> MeasureOperations(RunSettings pace)
     {

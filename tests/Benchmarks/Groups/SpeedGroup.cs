@@ -8,8 +8,8 @@ using static TorchSharp.torch;
 namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
-/// How near to what the machine can do: a token of a generation has to read every weight from memory once, so that is its limit; so
-/// has a pass over ten tokens; one over 512 tokens is bound by arithmetic, whose limit is a large matrix product.
+/// How close a pass is to what the machine can do. A token of a generation, and a pass over ten tokens, must read every weight from memory
+/// once, which is their limit. A pass over 512 tokens is bound by arithmetic, whose limit is a large matrix product.
 /// </summary>
 internal sealed class SpeedGroup : BenchmarkGroup
 {
@@ -65,7 +65,7 @@ internal sealed class SpeedGroup : BenchmarkGroup
         using var scope = NewDisposeScope();
         Tensor a = randn(Side, Side).to(type), b = randn(Side, Side).to(type);
         InterleavedTimings times = InterleavedTimings.Measure(pace.RoundCount(20), warmup: 2, () => row.Run(model), Product);
-        // every matrix is used once for each token; the table of a tied head too, and no other table; attention's own products are left out
+        // every matrix is used once for each token, the embedding only where the head is tied to it; attention's products are left out
         double weights = model.Modules.SelectMany(m => m.Parameters).Distinct().Where(p => p.Shape.Length == 2 && p.Shape[0] != GPT2Checkpoint.Small.MaxPositions).Sum(p => (double)p.Shape[0] * p.Shape[1]);
         double perProduct = 2.0 * Side * Side * Side, perPass = 2 * weights * tokens;
         double part = times.Ratio(1, 0).Median * perPass / perProduct;

@@ -1,7 +1,7 @@
 namespace Ndif.Benchmarks.Harness;
 
 /// <summary>
-/// Measurements that belong together and share what is costly to make: one class per file in Groups/, and one line in Program.cs.
+/// Benchmarks that belong together and share what is expensive to create: one class per file in Groups/, and one line in Program.cs.
 /// </summary>
 internal abstract class BenchmarkGroup : IAsyncDisposable
 {
@@ -12,11 +12,11 @@ internal abstract class BenchmarkGroup : IAsyncDisposable
     public virtual ValueTask DisposeAsync() => ValueTask.CompletedTask;
 }
 
-/// <summary>One measurement, which gives one figure or several.</summary>
-/// <param name="Name">"group.what": its figures' names begin with it.</param>
+/// <summary>A measurement that gives one or several figures.</summary>
+/// <param name="Name">"group.what", with which the names of its figures begin.</param>
 internal sealed record Benchmark(string Name, Func<RunSettings, CancellationToken, Task<IReadOnlyList<Measurement>>> Measure)
 {
-    /// <summary>A measurement that stays on one thread, as everything that touches dispose scopes must.</summary>
+    /// <summary>A measurement on one thread, as dispose scopes require.</summary>
     public static Benchmark Of(string name, Func<RunSettings, IReadOnlyList<Measurement>> measure) => new(name, (pace, _) => Task.FromResult(measure(pace)));
 }
 

@@ -1,8 +1,8 @@
 namespace Ndif.Benchmarks.Harness;
 
-/// <summary>One number that was measured, and what it was held against.</summary>
+/// <summary>A measured value, and what it is compared with.</summary>
 /// <param name="Name">"group.what"</param>
-/// <param name="Baseline">The limit or the rival that was measured in the same run, with its own number: a reader must be able to judge the value.</param>
+/// <param name="Baseline">The limit or baseline that was measured in the same run, with its own number, so that a reader can judge the value.</param>
 /// <param name="Goal">Null if the figure is for information only.</param>
 internal sealed record Measurement(string Name, double Value, string Unit, string Baseline, Goal? Goal = null)
 {
@@ -10,7 +10,7 @@ internal sealed record Measurement(string Name, double Value, string Unit, strin
     public bool? IsMet => Goal is { } goal ? goal.IsMetBy(Value) : null;
 }
 
-/// <summary>What a figure has to reach: no more than a bound, or no less.</summary>
+/// <summary>What a figure must reach: at most a bound, or at least.</summary>
 internal readonly record struct Goal(double Bound, bool IsMinimum = false)
 {
     public static Goal AtLeast(double bound) => new(bound, IsMinimum: true);

@@ -1,4 +1,4 @@
-namespace Ndif.Fuzz;
+namespace Ndif.Fuzz.Targets;
 
 /// <summary>Something that reads what a stranger wrote. It may refuse with a typed error, and do nothing else but work.</summary>
 internal interface IFuzzTarget

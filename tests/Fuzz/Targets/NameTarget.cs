@@ -6,7 +6,7 @@ using Ndif.Queue.Memory;
 using Ndif.Server.Admission;
 using Ndif.Server.Keys;
 
-namespace Ndif.Fuzz;
+namespace Ndif.Fuzz.Targets;
 
 /// <summary>Names that strangers choose, wherever one comes in: blobs, jobs, owners, models, keys, a bucket. None may become a path.</summary>
 internal sealed class NameTarget : IFuzzTarget

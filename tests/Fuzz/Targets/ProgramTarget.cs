@@ -8,7 +8,7 @@ using Ndif.Server.Admission;
 using Ndif.Tests.Support;
 using TorchSharp;
 
-namespace Ndif.Fuzz;
+namespace Ndif.Fuzz.Targets;
 
 /// <summary>
 /// A submission as the gateway takes it: decoded, validated against a model, priced. With <paramref name="executePrograms"/>, what validates is

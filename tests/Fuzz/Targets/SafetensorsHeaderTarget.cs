@@ -3,7 +3,7 @@ using System.Text;
 using Ndif.Models.Files;
 using Ndif.Protocol;
 
-namespace Ndif.Fuzz;
+namespace Ndif.Fuzz.Targets;
 
 /// <summary>A safetensors file from anywhere: its header, and where it says that tensors lie.</summary>
 internal sealed class SafetensorsHeaderTarget : IFuzzTarget, IDisposable

@@ -1,7 +1,7 @@
 using Google.Protobuf;
 using Ndif.Protocol;
 
-namespace Ndif.Fuzz;
+namespace Ndif.Fuzz.Targets;
 
 /// <summary>Tensors and values as they come in chunks, constants, answers and results: decoded, and read as a user reads them.</summary>
 internal sealed class TensorTarget : IFuzzTarget

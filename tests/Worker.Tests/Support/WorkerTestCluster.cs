@@ -131,21 +131,10 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
 
     public async Task<ModelStatus?> GetStatusAsync(string model) => (await Backend.Workers.ListModelsAsync(Cancel)).SingleOrDefault(m => m.Id == model);
 
-    /// <summary>Asks until it is so.</summary>
-    public async Task WaitUntilAsync<T>(Func<Task<T>> query, Func<T, bool> condition)
-    {
-        long deadline = Environment.TickCount64 + 30_000;
-        using var tick = new PeriodicTimer(TimeSpan.FromMilliseconds(10));
-        while (true)
-        {
-            T answer = await query();
-            if (condition(answer)) return;
-            if (Environment.TickCount64 > deadline) Assert.Fail($"It did not become so; the last answer was: {answer}\n{Logs}");
-            await tick.WaitForNextTickAsync(Cancel);
-        }
-    }
+    /// <summary>Asks again and again until the answer meets the condition.</summary>
+    public Task WaitUntilAsync<T>(Func<Task<T>> query, Func<T, bool> condition) => Poll.UntilAsync(query, condition, describeFailure: Logs.ToString);
 
-    public Task WaitForLoadedModelsAsync(string models, string worker = "w1") => WaitUntilAsync(() => GetLoadedModelsAsync(worker), hot => hot == models);
+    public Task WaitForLoadedModelsAsync(string models, string worker = "w1") => WaitUntilAsync(() => GetLoadedModelsAsync(worker), loaded => loaded == models);
 
     public async ValueTask DisposeAsync()
     {

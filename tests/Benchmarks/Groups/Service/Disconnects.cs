@@ -10,8 +10,8 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// Clients whose connection breaks while their job runs: a blocking one's job must be cancelled, a submitted one's must go on. The
-/// value is the part of the tries in which that was so.
+/// Clients whose connection breaks while their job runs: the job of a blocking client must be cancelled, and a submitted job must go on.
+/// The value is the fraction of the tries in which that happened.
 /// </summary>
 internal static class Disconnects
 {
@@ -23,7 +23,7 @@ internal static class Disconnects
         var calls = new Inference.InferenceClient(channel);
         var llm = new LanguageModel("ndif/tiny-landmarks");
         Protocol.Program blocking = Generation(llm, 110, repeats: 60), submitted = Generation(llm, 110, repeats: 2);
-        int tries = pace.RoundCount(30), cancelled = 0, went = 0;
+        int tries = pace.RoundCount(30), cancelled = 0, completed = 0;
         List<double> times = [];
         for (int i = 0; i < tries; i++)
         {
@@ -33,21 +33,22 @@ internal static class Disconnects
             times.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
 
             id = await DisconnectAsync(service.Address, run: false, user, submitted, cancellationToken);
-            if (await FinalStateAsync(calls, user, id, cancellationToken) is JobState.Completed) went++;
+            if (await FinalStateAsync(calls, user, id, cancellationToken) is JobState.Completed) completed++;
         }
         double[] sorted = [.. times.Order()];
         return
         [
             new("service.disconnect, blocking, cancelled", (double)cancelled / tries, "of the jobs", Invariant(
                 $"{tries} connections broken while the job ran; it was cancelled after {1e3 * Estimate.Quantile(sorted, 0.5):0.0} ms (p50), {1e3 * sorted[^1]:0.0} ms (max)"), Goal.AtLeast(1)),
-            new("service.disconnect, submitted, completed", (double)went / tries, "of the jobs", Invariant($"{tries} connections broken while the job ran"), Goal.AtLeast(1)),
+            new("service.disconnect, submitted, completed", (double)completed / tries, "of the jobs", Invariant($"{tries} connections broken while the job ran"), Goal.AtLeast(1)),
         ];
     }
 
-    /// <summary>Starts a job and breaks the connection as soon as it runs; the job's id.</summary>
+    /// <summary>Starts a job and breaks the connection as soon as the job runs.</summary>
+    /// <returns>The job's id.</returns>
     private static async Task<string> DisconnectAsync(Uri address, bool run, BenchmarkUser user, Protocol.Program program, CancellationToken cancellationToken)
     {
-        using GrpcChannel own = BenchmarkCluster.Connect(address); // disposed with its sockets, and no farewell
+        using GrpcChannel own = BenchmarkCluster.Connect(address); // disposed with its sockets, without an orderly end of the stream
         var calls = new Inference.InferenceClient(own);
         string id = Guid.NewGuid().ToString("N");
         var submission = new SubmitRequest { Program = program, JobId = id };
@@ -68,7 +69,7 @@ internal static class Disconnects
     {
         using AsyncServerStreamingCall<Event> watch = calls.Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: cancellationToken);
         JobState last = JobState.Unspecified;
-        await foreach (Event happening in watch.ResponseStream.ReadAllAsync(cancellationToken)) last = happening.State?.State ?? last;
+        await foreach (Event jobEvent in watch.ResponseStream.ReadAllAsync(cancellationToken)) last = jobEvent.State?.State ?? last;
         return last;
     }
 

@@ -14,9 +14,9 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// One user has 500 jobs in the line all the time, fifteen others send one at a time, the next when the last has ended. Service is the number of
-/// a user's jobs that ended within the time of the measurement; a wait is from the submission to the start, by the queue's clock. The
-/// gateway is in this process, so that it may let one user have 500 jobs; Redis and the worker are processes of their own.
+/// One user has 500 waiting jobs all the time, and fifteen others send one job at a time, the next when the last has ended. A user is
+/// served by the number of jobs that ended within the time of the measurement. A wait lasts from the submission to the start, by the
+/// queue's clock. The gateway is in this process, because its limits are raised; Redis and the worker are processes of their own.
 /// </summary>
 internal static class Fairness
 {
@@ -53,7 +53,7 @@ internal static class Fairness
         double[] waits = [.. ended.SelectMany(jobs => jobs).Select(job => (job.Started - job.Submitted).ToTimeSpan().TotalSeconds).Order()];
         double run = Estimate.Of(ended.SelectMany(jobs => jobs).Select(job => (job.Ended - job.Started).ToTimeSpan().TotalSeconds)).Median;
         double p95 = Estimate.Quantile(waits, 0.95);
-        string load = Invariant($"{Flood} jobs of one user in the line all the time, {flooded - Flood} taken from it; {LightUsers} users with {served.Min():0} to {served.Max():0} jobs each");
+        string load = Invariant($"{Flood} jobs of one user waiting all the time, {flooded - Flood} taken from it; {LightUsers} users with {served.Min():0} to {served.Max():0} jobs each");
         return
         [
             new("service.fairness, Jain's index", jain, "", load, Goal.AtLeast(0.95)),
@@ -69,7 +69,8 @@ internal static class Fairness
         }
     }
 
-    /// <summary>Keeps the line full; how many jobs that took.</summary>
+    /// <summary>Keeps the queue full.</summary>
+    /// <returns>The number of jobs that were submitted.</returns>
     private static async Task<int> FloodAsync(
         Inference.InferenceClient calls, BenchmarkCluster service, BenchmarkUser flood, Protocol.Program program, TaskCompletionSource full, CancellationToken end)
     {
@@ -84,7 +85,7 @@ internal static class Fairness
                 await Task.Delay(50, end);
             }
         }
-        catch (Exception e) when (end.IsCancellationRequested && e is OperationCanceledException or RpcException { StatusCode: StatusCode.Cancelled })
+        catch (Exception e) when (end.IsCancellationRequested && e is OperationCanceledException or RpcException)
         {
             return submitted;
         }
@@ -97,9 +98,10 @@ internal static class Fairness
         {
             while (true) ended.Add(await calls.RunJobAsync(user, program, over));
         }
-        catch (Exception e) when (over.IsCancellationRequested && e is OperationCanceledException or RpcException { StatusCode: StatusCode.Cancelled })
+        // a call that is cancelled while it reads can fail with `The request was aborted` and a status other than Cancelled
+        catch (Exception e) when (over.IsCancellationRequested && e is OperationCanceledException or RpcException)
         {
-            return ended; // the job that ran meanwhile does not count for anybody
+            return ended; // the job that ran last has not ended and is not counted
         }
     }
 

@@ -11,8 +11,8 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// One gateway with a thousand clients, each on a connection of its own, that watch jobs which wait, and 200 that send one job after
-/// the other on connections of their own: its memory, and how long the jobs take with and without the watchers.
+/// One gateway with a thousand clients that watch waiting jobs, each on its own connection, and 200 clients that send one job after the
+/// other: the gateway's memory, and the latency of the jobs with and without the watchers.
 /// </summary>
 internal static class ManyWatchers
 {
@@ -28,13 +28,13 @@ internal static class ManyWatchers
         trace.Result["logits"][.., ^1].Save();
         Protocol.Program program = trace.ToProgram();
         List<GrpcChannel> channels = [.. users.Select(_ => BenchmarkCluster.Connect(service.Address))];
-        await SendAsync(TimeSpan.FromSeconds(2)); // warm
+        await SendAsync(TimeSpan.FromSeconds(2)); // warm-up
         double[] alone = await SendAsync(time);
         double before = ResidentMemory.Current(service.Gateway);
 
         using var leave = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         await service.Backend.Workers.SetDescriptionAsync(new ModelDescription { Id = AbsentModel }, cancellationToken);
-        int heard = 0;
+        int received = 0;
         var all = new TaskCompletionSource();
         List<Task> watching = [];
         for (int i = 0; i < watchers; i++)
@@ -63,7 +63,7 @@ internal static class ManyWatchers
             new("service.load, jobs", beside.Length / time.TotalSeconds, "jobs/s", rate),
         ];
 
-        // Each client sends its next job when the last has ended; the jobs' seconds, from submission to end.
+        // Each client sends its next job when the last has ended. Returns the seconds of the jobs, from submission to end.
         async Task<double[]> SendAsync(TimeSpan duration)
         {
             long until = Stopwatch.GetTimestamp() + (long)(duration.TotalSeconds * Stopwatch.Frequency);
@@ -92,7 +92,7 @@ internal static class ManyWatchers
             using GrpcChannel own = BenchmarkCluster.Connect(service.Address);
             using AsyncServerStreamingCall<Event> watch = new Inference.InferenceClient(own).Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: leave.Token);
             for (int events = 0; await watch.ResponseStream.MoveNext(leave.Token); events++)
-                if (events == 1 && Interlocked.Increment(ref heard) == watchers) all.SetResult(); // RECEIVED, QUEUED
+                if (events == 1 && Interlocked.Increment(ref received) == watchers) all.SetResult(); // RECEIVED, QUEUED
         }
     }
 

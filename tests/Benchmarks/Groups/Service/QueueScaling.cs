@@ -10,8 +10,8 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// What can be asked of a queue in which 100,000 jobs wait, against one in which 10 wait, in turn: submit, lease, position, cancel. The
-/// jobs are of as many owners as give each 10 of them: a cancel moves its owner's later jobs up, however long the line is.
+/// The operations of a queue in which 100,000 jobs wait, against one in which 10 wait, in turn: submit, lease, position, cancel. Each owner
+/// has 10 of the jobs, because a cancel moves the later jobs of its owner up, however long the queue is.
 /// </summary>
 internal static class QueueScaling
 {
@@ -34,13 +34,13 @@ internal static class QueueScaling
     {
         await using var few = new InMemoryJobQueue();
         await using var many = new InMemoryJobQueue();
-        return await Measure("service.flatness, in memory", null, pace, few, many, cancellationToken); // microseconds, whose ratio says little
+        return await Measure("service.flatness, in memory", null, pace, few, many, cancellationToken); // the times are microseconds, whose ratio means little
     }
 
     private static async Task<IReadOnlyList<Measurement>> Measure(string name, Goal? goal, RunSettings pace, IJobQueue shortQueue, IJobQueue longQueue, CancellationToken cancellationToken)
     {
-        WaitingQueue[] lines = [new(shortQueue, ShortQueueLength), new(longQueue, pace.IsQuick ? LongQueueLength / 10 : LongQueueLength)];
-        foreach (WaitingQueue line in lines) await line.FillAsync(cancellationToken);
+        WaitingQueue[] queues = [new(shortQueue, ShortQueueLength), new(longQueue, pace.IsQuick ? LongQueueLength / 10 : LongQueueLength)];
+        foreach (WaitingQueue queue in queues) await queue.FillAsync(cancellationToken);
         string[] operations = ["submit", "position", "lease", "cancel"];
         List<double>[,] seconds = new List<double>[2, operations.Length];
         for (int which = 0; which < 2; which++)
@@ -51,7 +51,7 @@ internal static class QueueScaling
             for (int turn = 0; turn < 2; turn++)
             {
                 int which = (round & 1) ^ turn;
-                double[] took = await lines[which].RoundAsync(cancellationToken);
+                double[] took = await queues[which].RoundAsync(cancellationToken);
                 for (int i = 0; i < took.Length && round >= 0; i++) seconds[which, i].Add(took[i]);
             }
         }
@@ -59,7 +59,7 @@ internal static class QueueScaling
         {
             double short_ = Estimate.Of(seconds[0, i]).Median, long_ = Estimate.Of(seconds[1, i]).Median;
             return new Measurement($"{name}, {operation}", long_ / short_, "x", Invariant(
-                $"{1e6 * short_ / OperationCount:0.0} µs with {lines[0].Size} waiting jobs, {1e6 * long_ / OperationCount:0.0} µs with {lines[1].Size}"), goal);
+                $"{1e6 * short_ / OperationCount:0.0} µs with {queues[0].Size} waiting jobs, {1e6 * long_ / OperationCount:0.0} µs with {queues[1].Size}"), goal);
         })];
     }
 
@@ -77,13 +77,13 @@ internal static class QueueScaling
             while (_waiting.Count < size) await Task.WhenAll(Enumerable.Range(0, Math.Min(256, size - _waiting.Count)).Select(_ => SubmitAsync(cancellationToken)));
         }
 
-        /// <summary>Seconds of so many submissions, looks, leases and cancels.</summary>
+        /// <summary>The seconds of <see cref="OperationCount"/> submissions, look-ups of a position, leases and cancels.</summary>
         public async Task<double[]> RoundAsync(CancellationToken cancellationToken)
         {
             double submit = await TimeAsync(() => SubmitAsync(cancellationToken));
             double position = await TimeAsync(async () =>
             {
-                if ((await jobs.GetAsync(_waiting[_random.Next(_waiting.Count)], cancellationToken))!.Position == 0) throw new InvalidOperationException("It does not wait.");
+                if ((await jobs.GetAsync(_waiting[_random.Next(_waiting.Count)], cancellationToken))!.Position == 0) throw new InvalidOperationException("The job is not waiting.");
             });
             List<Lease> leases = [];
             double lease = await TimeAsync(async () => leases.Add((await jobs.LeaseAsync("benchmark", [Model], TimeSpan.Zero, cancellationToken))!));
