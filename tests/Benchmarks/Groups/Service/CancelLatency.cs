@@ -73,7 +73,7 @@ internal static class CancelLatency
 
     private static Protocol.Program Generation(LanguageModel llm)
     {
-        using Trace trace = llm.Generate(GPT2Checkpoint.Small.Prompt(16), 1000, ignoreEos: true);
+        using Trace trace = llm.Generate(GPT2Checkpoint.Small.Prompt(16), 1000, new() { IgnoreEos = true });
         trace.Result.Save();
         return trace.ToProgram();
     }

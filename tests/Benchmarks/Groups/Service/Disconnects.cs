@@ -76,7 +76,7 @@ internal static class Disconnects
     {
         using Session session = llm.Session();
         for (int i = 0; i < repeats; i++)
-            using (Trace trace = llm.Generate("Big Ben is in the city of", tokens, ignoreEos: true)) trace.Result.Save();
+            using (Trace trace = llm.Generate("Big Ben is in the city of", tokens, new() { IgnoreEos = true })) trace.Result.Save();
         return session.ToProgram();
     }
 }

@@ -106,7 +106,7 @@ internal static class Fairness
     private static Protocol.Program Program()
     {
         var llm = new LanguageModel("ndif/tiny-landmarks");
-        using Trace trace = llm.Generate("Big Ben is in the city of", Tokens, ignoreEos: true);
+        using Trace trace = llm.Generate("Big Ben is in the city of", Tokens, new() { IgnoreEos = true });
         trace.Result.Save();
         return trace.ToProgram();
     }
