@@ -100,17 +100,17 @@ public sealed class GoldenTests
         }
     }
 
-    static void ForEachRow(string kind, Action<HuggingFaceTokenizer, string, JsonElement> check)
+    private static void ForEachRow(string kind, Action<HuggingFaceTokenizer, string, JsonElement> check)
     {
         var (tokenizer, golden) = Load(kind);
         foreach (var row in golden.GetProperty("rows").EnumerateArray()) check(tokenizer, row.GetProperty("text").GetString()!, row);
     }
 
-    static (HuggingFaceTokenizer, JsonElement) Load(string kind)
+    private static (HuggingFaceTokenizer, JsonElement) Load(string kind)
     {
         using var document = JsonDocument.Parse(File.ReadAllBytes(SharedFolder.Path("golden", "tokenizers.json")));
         return (HuggingFaceTokenizer.FromFolder(SharedFolder.Path("golden", "tokenizers", kind)), document.RootElement.GetProperty(kind).Clone());
     }
 
-    static int[] Numbers(JsonElement list) => [.. list.EnumerateArray().Select(number => number.GetInt32())];
+    private static int[] Numbers(JsonElement list) => [.. list.EnumerateArray().Select(number => number.GetInt32())];
 }

@@ -3,7 +3,7 @@ namespace Ndif.Tokenizers.Tests;
 /// <summary>The folder beside the checkout that holds reference outputs of Hugging Face; NDIF_SHARED overrides where it is.</summary>
 static class SharedFolder
 {
-    static readonly string? _path = Find();
+    private static readonly string? _path = Find();
 
     /// <summary>A file or folder in it; the test is skipped where there is none.</summary>
     public static string Path(params ReadOnlySpan<string> parts)
@@ -14,7 +14,7 @@ static class SharedFolder
         return path;
     }
 
-    static string? Find()
+    private static string? Find()
     {
         if (Environment.GetEnvironmentVariable("NDIF_SHARED") is { Length: > 0 } configured) return configured;
         for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)

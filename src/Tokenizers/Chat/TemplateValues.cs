@@ -59,7 +59,7 @@ internal static class TemplateValues
     private static Dictionary<string, object?> FromMessage(ChatMessage message, int depth)
     {
         Dictionary<string, object?> fields = new(StringComparer.Ordinal) { ["role"] = message.Role, ["content"] = message.Content };
-        foreach (var (key, value) in message.More ?? new Dictionary<string, object?>()) fields[key] = From(value, depth + 1);
+        foreach (var (key, value) in message.AdditionalFields ?? new Dictionary<string, object?>()) fields[key] = From(value, depth + 1);
         return fields;
     }
 
