@@ -100,19 +100,19 @@ public sealed class GoldenTests
         }
     }
 
-    static void ForEachRow(string kind, Action<HuggingFaceTokenizer, string, JsonElement> check)
+    private static void ForEachRow(string kind, Action<HuggingFaceTokenizer, string, JsonElement> check)
     {
         var (tokenizer, golden) = Load(kind);
         foreach (var row in golden.GetProperty("rows").EnumerateArray()) check(tokenizer, row.GetProperty("text").GetString()!, row);
     }
 
-    static (HuggingFaceTokenizer, JsonElement) Load(string kind)
+    private static (HuggingFaceTokenizer, JsonElement) Load(string kind)
     {
         using var document = JsonDocument.Parse(File.ReadAllBytes(Shared("golden", "tokenizers.json")));
         return (HuggingFaceTokenizer.FromFolder(Shared("golden", "tokenizers", kind)), document.RootElement.GetProperty(kind).Clone());
     }
 
-    static int[] Numbers(JsonElement list) => [.. list.EnumerateArray().Select(number => number.GetInt32())];
+    private static int[] Numbers(JsonElement list) => [.. list.EnumerateArray().Select(number => number.GetInt32())];
 
     /// <summary>A file or folder of the reference outputs; the test is skipped where it is missing.</summary>
     private static string Shared(params ReadOnlySpan<string> parts)

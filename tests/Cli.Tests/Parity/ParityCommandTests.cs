@@ -91,7 +91,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     public void AFolderWithoutCheckpoints_IsSaid()
     {
         using StringWriter table = new(), errors = new();
-        Assert.Equal(2, ParityCommand.Run("no-such-folder", json: true, table, errors, null, TestContext.Current.CancellationToken));
+        Assert.Equal(2, ParityRunner.Run("no-such-folder", json: true, table, errors, null, TestContext.Current.CancellationToken));
         Assert.Equal("[]", table.ToString().Trim());
         Assert.Contains("no-such-folder has no checkpoint", errors.ToString(), StringComparison.Ordinal);
     }
@@ -114,7 +114,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
     private static (int Exit, string Text) Run(string folder, bool json, Func<string, string, IReadOnlyList<int>>? tokenize = null)
     {
         using StringWriter text = new(), errors = new();
-        int exit = ParityCommand.Run(folder, json, text, errors, tokenize, TestContext.Current.CancellationToken);
+        int exit = ParityRunner.Run(folder, json, text, errors, tokenize, TestContext.Current.CancellationToken);
         Assert.Equal("", errors.ToString());
         return (exit, text.ToString());
     }

@@ -4,13 +4,15 @@ using static TorchSharp.torch;
 
 namespace Ndif.Cli.Parity;
 
-/// <summary>The reference outputs beside a checkpoint: golden.json and golden.safetensors (golden/README.md).</summary>
-internal sealed class Golden : IDisposable
+/// <summary>
+/// The reference outputs of a checkpoint, golden.json and golden.safetensors, which Hugging Face transformers produced.
+/// </summary>
+internal sealed class GoldenOutputs : IDisposable
 {
     private readonly SafetensorsFile _tensors;
-    private readonly List<Tensor> _read = [];
+    private readonly List<Tensor> _ownedTensors = [];
 
-    public Golden(string folder)
+    public GoldenOutputs(string folder)
     {
         Folder = folder;
         Json = JsonDocument.Parse(File.ReadAllBytes(Path.Combine(folder, "golden.json"))).RootElement;
@@ -23,12 +25,12 @@ internal sealed class Golden : IDisposable
 
     public IEnumerable<string> Names => _tensors.Entries.Keys;
 
-    /// <summary>The tensor, or null if the reference has none of this name. It lives as long as this object.</summary>
+    /// <summary>Reads a tensor. Returns null if the file has none of this name. This object owns the tensor.</summary>
     public Tensor? Find(string name)
     {
         if (!_tensors.Entries.ContainsKey(name)) return null;
         Tensor tensor = _tensors.Read(name);
-        _read.Add(tensor);
+        _ownedTensors.Add(tensor);
         return tensor;
     }
 
@@ -36,7 +38,7 @@ internal sealed class Golden : IDisposable
 
     public void Dispose()
     {
-        foreach (Tensor tensor in _read) tensor.Dispose();
+        foreach (Tensor tensor in _ownedTensors) tensor.Dispose();
         _tensors.Dispose();
     }
 }

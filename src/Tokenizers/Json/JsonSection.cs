@@ -3,20 +3,23 @@ using System.Text.Json;
 
 namespace Ndif.Tokenizers.Json;
 
-/// <summary>One value of a tokenizer file and its place there, so that every complaint can say where.</summary>
-internal readonly record struct JsonPart(JsonElement Value, string Path)
+/// <summary>
+/// A JSON value of a tokenizer file together with its path, so that every exception names the location in the file.
+/// </summary>
+internal readonly record struct JsonSection(JsonElement Value, string Path)
 {
     public TokenizerFormatException CreateException(string reason) => new(Path, reason);
 
-    public JsonPart Required(string name) =>
+    /// <summary>Returns a field of this object, which must exist.</summary>
+    public JsonSection Required(string name) =>
         Optional(name) ?? throw CreateException($"the field '{name}' is missing{NearestName.Hint(name, FieldNames())}");
 
-    /// <summary>The field, or null where it is absent or JSON's null.</summary>
-    public JsonPart? Optional(string name)
+    /// <summary>Returns a field of this object, or null if the field is absent or a JSON null.</summary>
+    public JsonSection? Optional(string name)
     {
         if (Value.ValueKind != JsonValueKind.Object) throw CreateException($"an object with the field '{name}' is expected, not {Kind}");
         return Value.TryGetProperty(name, out var field) && field.ValueKind is not (JsonValueKind.Null or JsonValueKind.Undefined)
-            ? new JsonPart(field, ChildPath(name))
+            ? new JsonSection(field, ChildPath(name))
             : null;
     }
 
@@ -65,55 +68,55 @@ internal readonly record struct JsonPart(JsonElement Value, string Path)
         return number;
     }
 
-    public IEnumerable<JsonPart> Items()
+    public IEnumerable<JsonSection> Items()
     {
         if (Value.ValueKind != JsonValueKind.Array) throw CreateException($"a list is expected, not {Kind}");
         return Walk(this);
 
-        static IEnumerable<JsonPart> Walk(JsonPart part)
+        static IEnumerable<JsonSection> Walk(JsonSection section)
         {
             int i = 0;
-            foreach (var item in part.Value.EnumerateArray()) yield return new JsonPart(item, $"{part.Path}[{i++}]");
+            foreach (var item in section.Value.EnumerateArray()) yield return new JsonSection(item, $"{section.Path}[{i++}]");
         }
     }
 
     /// <summary>
-    /// The stages that a stage consists of: itself, or those of a <c>Sequence</c>, which can be nested. Their number is limited,
-    /// so that a small file cannot ask for endless work.
+    /// Returns this stage, or, if its type is <c>Sequence</c>, the stages it contains. Sequences can be nested. The number of stages is
+    /// limited, so that a small file cannot cause unbounded work.
     /// </summary>
-    public List<JsonPart> Stages(string field)
+    public List<JsonSection> Stages(string field)
     {
-        const int Most = 64;
-        var stages = new List<JsonPart>();
+        const int MaxStages = 64;
+        var stages = new List<JsonSection>();
         Collect(this);
         return stages;
 
-        void Collect(JsonPart part)
+        void Collect(JsonSection section)
         {
-            if (part.Optional("type") is { ValueKind: JsonValueKind.String } type && type.String() == "Sequence")
-                foreach (var item in part.Required(field).Items()) Collect(item);
-            else if (stages.Count < Most)
-                stages.Add(part);
+            if (section.Optional("type") is { ValueKind: JsonValueKind.String } type && type.String() == "Sequence")
+                foreach (var item in section.Required(field).Items()) Collect(item);
+            else if (stages.Count < MaxStages)
+                stages.Add(section);
             else
-                throw part.CreateException($"more than {Most} stages");
+                throw section.CreateException($"more than {MaxStages} stages");
         }
     }
 
-    /// <summary>The field 'type', which must be one of the names.</summary>
+    /// <summary>Returns the field <c>type</c>, which must be one of the names.</summary>
     public string Type(params ReadOnlySpan<string> names)
     {
-        var part = Required("type");
-        string type = part.String();
+        var section = Required("type");
+        string type = section.String();
         if (names.Contains(type)) return type;
         string hint = NearestName.Hint(type, names.ToArray());
-        throw part.CreateException($"the type '{Truncate(type)}' is unknown{hint}; known are {string.Join(", ", names!)}");
+        throw section.CreateException($"the type '{Truncate(type)}' is unknown{hint}; known are {string.Join(", ", names!)}");
     }
 
     public JsonValueKind ValueKind => Value.ValueKind;
 
-    string ChildPath(string name) => Path.EndsWith(' ') ? Path + name : $"{Path}.{name}";
+    private string ChildPath(string name) => Path.EndsWith(' ') ? Path + name : $"{Path}.{name}";
 
-    string Kind => Value.ValueKind switch
+    private string Kind => Value.ValueKind switch
     {
         JsonValueKind.Array => "a list",
         JsonValueKind.Object => "an object",
@@ -123,9 +126,9 @@ internal readonly record struct JsonPart(JsonElement Value, string Path)
         _ => "null",
     };
 
-    string Text => Value.ValueKind == JsonValueKind.Number ? Truncate(Value.GetRawText()) : Kind;
+    private string Text => Value.ValueKind == JsonValueKind.Number ? Truncate(Value.GetRawText()) : Kind;
 
-    IEnumerable<string> FieldNames() => Value.EnumerateObject().Take(100).Select(field => field.Name);
+    private IEnumerable<string> FieldNames() => Value.EnumerateObject().Take(100).Select(field => field.Name);
 
-    static string Truncate(string text) => text.Length <= 60 ? text : string.Concat(text.AsSpan(0, 60), "...");
+    private static string Truncate(string text) => text.Length <= 60 ? text : string.Concat(text.AsSpan(0, 60), "...");
 }

@@ -3,17 +3,21 @@ using System.Text.Json;
 
 namespace Ndif.Cli.Parity;
 
-/// <summary>`ndif parity FOLDER`: compares our models with Hugging Face's reference outputs, one checkpoint per subfolder.</summary>
-public static class ParityCommand
+/// <summary>Compares checkpoints with the reference outputs of Hugging Face transformers and prints the results (`ndif parity`).</summary>
+public static class ParityRunner
 {
-    /// <param name="folder">One checkpoint with its reference outputs, or a folder of such folders.</param>
-    /// <param name="json">Writes a JSON array and nothing else to <paramref name="stdout"/>, instead of a table.</param>
-    /// <param name="tokenize">The ids of a text by the tokenizer in a folder; null leaves the tokenizer out.</param>
-    /// <returns>0 if all passed, 1 if one did not, 2 if there is nothing to compare.</returns>
+    /// <summary>Compares one or more checkpoints.</summary>
+    /// <param name="folder">The folder of a checkpoint with its reference outputs, or a folder of such folders.</param>
+    /// <param name="json">True to write a JSON array, and nothing else, to <paramref name="stdout"/>; false to write a table.</param>
+    /// <param name="stdout">The writer of the results.</param>
+    /// <param name="stderr">The writer of the error if there is nothing to compare.</param>
+    /// <param name="tokenize">Encodes a text with the tokenizer of a folder; null to skip the tokenizer.</param>
+    /// <param name="cancellationToken">Stops before the next checkpoint.</param>
+    /// <returns>The exit code: 0 if all checkpoints passed, 1 if one did not, 2 if there is nothing to compare.</returns>
     public static int Run(string folder, bool json, TextWriter stdout, TextWriter stderr,
         Func<string, string, IReadOnlyList<int>>? tokenize, CancellationToken cancellationToken)
     {
-        string[] checkpoints = Checkpoints(folder);
+        string[] checkpoints = FindCheckpoints(folder);
         if (checkpoints.Length == 0)
         {
             stderr.WriteLine($"{folder} has no checkpoint with reference outputs: no config.json or golden.json in it or its subfolders.");
@@ -22,7 +26,8 @@ public static class ParityCommand
         }
         List<ParityResult> results = [];
         if (!json)
-            stdout.WriteLine(Line("name", "architecture", "logits", "hidden", "calls", "batch", "gradients", "greedy", "tree", "tokenizer", ""));
+            stdout.WriteLine(FormatLine(
+                "name", "architecture", "logits", "hidden", "calls", "batch", "gradients", "greedy", "tree", "tokenizer", ""));
         foreach (string checkpoint in checkpoints)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -35,7 +40,7 @@ public static class ParityCommand
         return results.TrueForAll(r => r.Passed) ? 0 : 1;
     }
 
-    private static string[] Checkpoints(string folder)
+    private static string[] FindCheckpoints(string folder)
     {
         if (!Directory.Exists(folder)) return [];
         if (IsCheckpoint(folder)) return [folder];
@@ -59,7 +64,7 @@ public static class ParityCommand
 
     private static void WriteRow(TextWriter output, ParityResult r)
     {
-        output.WriteLine(Line(r.Name, r.Architecture, Number(r.Logits), Number(r.Hidden), Number(r.Calls), Number(r.Batch),
+        output.WriteLine(FormatLine(r.Name, r.Architecture, Number(r.Logits), Number(r.Hidden), Number(r.Calls), Number(r.Batch),
             Number(r.Gradients), Flag(r.Greedy), Flag(r.Tree), Flag(r.Tokenizer), r.Passed ? "ok" : "FAILED"));
         if (r.Error is not null) output.WriteLine("    " + r.Error.ReplaceLineEndings("\n    "));
 
@@ -67,6 +72,6 @@ public static class ParityCommand
         static string Flag(bool? value) => value switch { true => "same", false => "DIFFERS", null => "-" };
     }
 
-    private static string Line(params string[] cells) =>
+    private static string FormatLine(params string[] cells) =>
         string.Concat(cells.Select((cell, i) => cell.PadRight(i switch { 0 => 16, 1 => 24, _ => 10 }))).TrimEnd();
 }

@@ -3,7 +3,10 @@ using Microsoft.ML.Tokenizers;
 
 namespace Ndif.Tokenizers;
 
-/// <summary>What Microsoft.ML.Tokenizers asks of a tokenizer, so that whatever takes one takes ours. Special tokens are included.</summary>
+/// <summary>
+/// The overrides of <see cref="Microsoft.ML.Tokenizers.Tokenizer"/>, so that code written for that class also accepts this tokenizer.
+/// They include the special tokens.
+/// </summary>
 public sealed partial class HuggingFaceTokenizer
 {
     /// <inheritdoc/>
@@ -11,15 +14,17 @@ public sealed partial class HuggingFaceTokenizer
     {
         if (!settings.ConsiderNormalization || !settings.ConsiderPreTokenization)
             throw new NotSupportedException(
-                "The stages of a tokenizer.json make one whole: normalization and pre-tokenization cannot be left out.");
+                "A Hugging Face tokenizer always applies all stages of tokenizer.json. " +
+                "Normalization and pre-tokenization cannot be skipped.");
         var source = text is null ? textSpan : text.AsSpan();
         var tokens = _pipeline.Encode(addSpecialTokens: true, source);
         int count = Math.Min(tokens.Count, settings.MaxTokenCount);
         var result = new EncodedToken[count];
-        int end = 0; // a token that is not in the text stands between its neighbours
+        int end = 0;
         for (int i = 0; i < count; i++)
         {
             var (id, origin, _) = tokens[i];
+            // A token that is not in the text gets the empty range between its neighbors.
             var range = origin.End > 0 ? origin.Start..origin.End : end..end;
             end = range.End.Value;
             result[i] = new EncodedToken(id, _pipeline.TokenOf(id) ?? "", range);
@@ -42,20 +47,20 @@ public sealed partial class HuggingFaceTokenizer
     {
         idsConsumed = charsWritten = 0;
         var stream = NewStream();
-        int seen = 0;
+        int idsRead = 0;
         foreach (int id in ids)
         {
-            seen++;
+            idsRead++;
             string text = stream.Add(id);
             if (text.Length == 0) continue;
             if (!text.TryCopyTo(destination[charsWritten..])) return OperationStatus.DestinationTooSmall;
             charsWritten += text.Length;
-            idsConsumed = seen;
+            idsConsumed = idsRead;
         }
-        string rest = stream.Finish();
-        if (!rest.TryCopyTo(destination[charsWritten..])) return OperationStatus.DestinationTooSmall;
-        charsWritten += rest.Length;
-        idsConsumed = seen;
+        string remainder = stream.Finish();
+        if (!remainder.TryCopyTo(destination[charsWritten..])) return OperationStatus.DestinationTooSmall;
+        charsWritten += remainder.Length;
+        idsConsumed = idsRead;
         return OperationStatus.Done;
     }
 }
