@@ -1,4 +1,3 @@
-using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using Ndif.Protocol;
 
@@ -93,13 +92,4 @@ internal static class QueueErrors
     private static string FormatNumber(long number) => number.ToString("N0", CultureInfo.InvariantCulture);
 
     private static string FormatSeconds(TimeSpan time) => FormatNumber((long)Math.Ceiling(time.TotalSeconds));
-
-    /// <summary>Returns the options if all of them are within their bounds.</summary>
-    public static T Validate<T>(T options) where T : class
-    {
-        List<ValidationResult> failures = [];
-        if (Validator.TryValidateObject(options, new ValidationContext(options), failures, validateAllProperties: true)) return options;
-        throw Errors.CreateException(
-            ErrorCode.BadArgument, $"{typeof(T).Name}: {string.Join(" ", failures.Select(failure => failure.ErrorMessage))}");
-    }
 }

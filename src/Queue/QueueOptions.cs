@@ -33,5 +33,5 @@ public sealed record QueueOptions
     public string Prefix { get; init; } = "ndif:";
 
     /// <summary>Returns these options. Throws an <see cref="NdifException"/> that names each option out of bounds.</summary>
-    public QueueOptions Validate() => QueueErrors.Validate(this);
+    public QueueOptions Validate() => OptionsValidator.Validate(this, nameof(QueueOptions));
 }

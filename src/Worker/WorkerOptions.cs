@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using Ndif.Models.Loading;
 using Ndif.Protocol;
+using Ndif.Queue;
 using TorchSharp;
 
 namespace Ndif.Worker;
@@ -125,11 +126,5 @@ public sealed record WorkerOptions
 
     /// <summary>Throws if an option is out of bounds.</summary>
     /// <exception cref="NdifException">BAD_ARGUMENT: one sentence for each option out of bounds.</exception>
-    public void Validate()
-    {
-        List<ValidationResult> failures = [];
-        if (!Validator.TryValidateObject(this, new ValidationContext(this), failures, validateAllProperties: true))
-            throw Errors.CreateException(
-                ErrorCode.BadArgument, $"The worker cannot start: {string.Join(" ", failures.Select(failure => failure.ErrorMessage))}");
-    }
+    public void Validate() => OptionsValidator.Validate(this, "The worker cannot start");
 }

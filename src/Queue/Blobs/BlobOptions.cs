@@ -30,5 +30,5 @@ public sealed record BlobOptions
     public int PartBytes { get; init; } = 16 << 20;
 
     /// <summary>Returns these options. Throws an <see cref="NdifException"/> that names each option out of bounds.</summary>
-    public BlobOptions Validate() => QueueErrors.Validate(this);
+    public BlobOptions Validate() => OptionsValidator.Validate(this, nameof(BlobOptions));
 }

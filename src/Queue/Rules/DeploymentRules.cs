@@ -3,7 +3,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Queue.Rules;
 
-/// <summary>The validation and the names of deployments, shared by all implementations.</summary>
+/// <summary>The validation of deployments, shared by all implementations.</summary>
 public static class DeploymentRules
 {
     private const int MaxNameLength = 256, MaxReplicas = 1000;
@@ -11,16 +11,11 @@ public static class DeploymentRules
     /// <summary>The last use that a worker reports for a preloaded model, so that it never loses its claim to another worker.</summary>
     public static DateTimeOffset AlwaysInUse { get; } = new(9999, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
-    /// <summary>Returns "id" or "id@revision", the name under which jobs for the model are queued.</summary>
-    public static string GetName(string model, string revision) => revision.Length == 0 ? model : $"{model}@{revision}";
-
-    public static string GetName(Deployment deployment) => GetName(deployment.Model, deployment.Revision);
-
     /// <summary>Validates a deployment and returns a copy with the time of the change.</summary>
     /// <exception cref="NdifException">BAD_ARGUMENT: the name or the number of replicas is not valid.</exception>
     internal static Deployment ValidateAndCopy(Deployment deployment, DateTimeOffset now)
     {
-        if (deployment.Model is not { Length: > 0 } || GetName(deployment) is not { Length: <= MaxNameLength } name
+        if (deployment.Model is not { Length: > 0 } || deployment.GetName() is not { Length: <= MaxNameLength } name
             || name.Any(c => char.IsWhiteSpace(c) || char.IsControl(c)))
             throw QueueErrors.BadDeployment(
                 $"`{deployment.Model}` cannot be deployed.",

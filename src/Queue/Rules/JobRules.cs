@@ -5,8 +5,6 @@ namespace Ndif.Queue.Rules;
 /// <summary>The rules for submissions and worker events that all queue implementations share.</summary>
 internal static class JobRules
 {
-    public static bool IsTerminal(JobState state) => state is JobState.Completed or JobState.Failed or JobState.Cancelled;
-
     /// <summary>Refuses an invalid submission. Owners and models become parts of Redis keys, so they must not contain whitespace.</summary>
     public static void Validate(JobSubmission submission)
     {
@@ -32,18 +30,13 @@ internal static class JobRules
         Event stamped = jobEvent.Clone(); // the bytes of tensors are shared, not copied
         if (stamped.State is { } state)
         {
-            if (state.State is not (JobState.Loading or JobState.Running) && !IsTerminal(state.State))
+            if (state.State is not (JobState.Loading or JobState.Running) && !state.State.IsTerminal())
                 throw QueueErrors.InvalidWorkerEvent($"the state {state.State}");
             state.Attempt = (uint)lease.Attempt;
             state.Worker = lease.Worker;
         }
         return stamped;
     }
-
-    /// <summary>Parses "id" or "id@revision".</summary>
-    public static ModelRef ParseModelRef(string model) => model.LastIndexOf('@') is > 0 and var at
-        ? new ModelRef { Id = model[..at], Revision = model[(at + 1)..] }
-        : new ModelRef { Id = model };
 
     /// <summary>
     /// Estimates the wait of a job at a position by Little's law: one job ends per (mean duration / number of concurrent jobs).

@@ -29,10 +29,6 @@ internal sealed record WorkerHeartbeat(WorkerStatus Worker, IReadOnlyList<ModelS
         ];
     }
 
-    /// <summary>The names under which a description is stored: the model's id, and "id@revision".</summary>
-    public static IEnumerable<string> GetModelNames(ModelDescription model) =>
-        model.Revision.Length > 0 ? [model.Id, $"{model.Id}@{model.Revision}"] : [model.Id];
-
     /// <summary>
     /// A worker that failed to load a model may not know its revision. Its report is not listed as a model of its own while another
     /// report of the same id has no error.

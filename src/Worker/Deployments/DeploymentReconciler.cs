@@ -103,14 +103,14 @@ internal sealed class DeploymentReconciler(
 
     private async Task UpdateDesiredModelsAsync(IReadOnlyList<Deployment> deployments, CancellationToken stopping)
     {
-        foreach (string removed in _desiredModels.Keys.Except(deployments.Select(DeploymentRules.GetName)).ToArray())
+        foreach (string removed in _desiredModels.Keys.Except(deployments.Select(ModelNames.GetName)).ToArray())
         {
             _desiredModels.Remove(removed);
             loader.DisposeOffloaded(removed);
         }
         foreach (Deployment deployment in deployments)
         {
-            string name = DeploymentRules.GetName(deployment);
+            string name = deployment.GetName();
             if (!_desiredModels.TryGetValue(name, out DesiredModel? model) || !model.Deployment.Equals(deployment))
             {
                 bool isSameDtype = model?.Deployment.Dtype == deployment.Dtype;

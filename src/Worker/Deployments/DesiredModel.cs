@@ -17,7 +17,7 @@ internal sealed class DesiredModel(Deployment deployment)
     public Deployment Deployment => deployment;
 
     /// <summary>"id" or "id@revision".</summary>
-    public string Name { get; } = DeploymentRules.GetName(deployment);
+    public string Name { get; } = deployment.GetName();
 
     /// <summary>The memory that the model needs; null if it has not been measured or could not be measured.</summary>
     public ModelFootprint? Footprint { get; set; }

@@ -116,7 +116,7 @@ internal sealed class DeviceModelLoader(
         string model, string revision, torch.ScalarType? dtype, IProgress<(string, long, long)>? progress,
         CancellationToken cancellationToken)
     {
-        Log.Loading(logger, DeploymentRules.GetName(model, revision), options.Device);
+        Log.Loading(logger, ModelNames.Format(model, revision), options.Device);
         ModelHost host = await Task.Factory.StartNew(
             () => ModelHost.Load(model, revision, dtype, options, time, progress, cancellationToken),
             cancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);

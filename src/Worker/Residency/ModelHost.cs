@@ -58,14 +58,14 @@ public sealed class ModelHost : IDisposable
         LoadedModel loaded = ModelLoader.Load(
             model, revision.Length > 0 ? revision : null, options.ToLoadOptions(dtype), progress, cancellationToken);
         var hooked = new HookedLanguageModel(loaded) { PrefillChunkSize = options.PrefillChunk };
-        return new ModelHost(hooked, DeploymentRules.GetName(model, revision), revision, time.GetElapsedTime(from), time.GetUtcNow());
+        return new ModelHost(hooked, ModelNames.Format(model, revision), revision, time.GetElapsedTime(from), time.GetUtcNow());
     }
 
     /// <summary>Returns the names under which jobs for a model are queued.</summary>
     public static IReadOnlyList<string> GetNames(string name, ModelDescription description) =>
-        description.Revision.Length == 0 || name == $"{description.Id}@{description.Revision}"
+        description.Revision.Length == 0 || name == ModelNames.Format(description.Id, description.Revision)
             ? [name]
-            : [name, $"{description.Id}@{description.Revision}"];
+            : [name, ModelNames.Format(description.Id, description.Revision)];
 
     /// <summary>Moves the weights from the device to host memory. Call it while no pass runs.</summary>
     public void Offload() => Model.Offload();

@@ -13,6 +13,7 @@ internal sealed class JobsAwaitingLoad : IProgress<(string What, long Done, long
 {
     private static readonly TimeSpan _progressInterval = TimeSpan.FromMilliseconds(250);
 
+    private readonly JobLeaseClient _client;
     private readonly QueueBackend _backend;
     private readonly LeasedJobs _jobs;
     private readonly TimeProvider _time;
@@ -25,13 +26,13 @@ internal sealed class JobsAwaitingLoad : IProgress<(string What, long Done, long
     private long _lastReport;
 
     private JobsAwaitingLoad(
-        List<Lease> leases, WorkerOptions options, QueueBackend backend, LeasedJobs jobs, IProgress<(string, long, long)>? innerProgress,
+        List<Lease> leases, JobLeaseClient client, QueueBackend backend, LeasedJobs jobs, IProgress<(string, long, long)>? innerProgress,
         TimeProvider time)
     {
-        (_leases, _backend, _jobs, _innerProgress, _time) = (leases, backend, jobs, innerProgress, time);
+        (_leases, _client, _backend, _jobs, _innerProgress, _time) = (leases, client, backend, jobs, innerProgress, time);
         _jobs.Add(leases);
         _publishing = PublishProgressAsync();
-        _renewing = RenewLeasesAsync(options.RenewEvery);
+        _renewing = Task.WhenAll(leases.Select(lease => client.RenewUntilLostAsync(lease, _stop.Token)));
     }
 
     /// <summary>Leases the jobs that wait now, up to the size of one batch.</summary>
@@ -39,18 +40,9 @@ internal sealed class JobsAwaitingLoad : IProgress<(string What, long Done, long
         IReadOnlyList<string> models, WorkerOptions options, QueueBackend backend, LeasedJobs jobs,
         IProgress<(string, long, long)>? innerProgress, ILogger logger, TimeProvider time, CancellationToken cancellationToken)
     {
-        List<Lease> leases = [];
-        try
-        {
-            while (leases.Count < options.MaxBatch
-                && await backend.Jobs.LeaseAsync(options.Id, models, TimeSpan.Zero, cancellationToken) is { } lease)
-                leases.Add(lease);
-        }
-        catch (Exception e) when (leases.Count > 0 && e is OperationCanceledException or NdifException { Retryable: true })
-        {
-            Log.QueueUnreachable(logger, e.Message); // the leased jobs wait for the model; the others stay in the queue
-        }
-        return new JobsAwaitingLoad(leases, options, backend, jobs, innerProgress, time);
+        var client = new JobLeaseClient(options, backend.Jobs, logger, time);
+        List<Lease> leases = await client.LeaseBatchAsync(models, TimeSpan.Zero, cancellationToken);
+        return new JobsAwaitingLoad(leases, client, backend, jobs, innerProgress, time);
     }
 
     /// <summary>Reports the progress of the load; called on the thread that loads.</summary>
@@ -74,17 +66,7 @@ internal sealed class JobsAwaitingLoad : IProgress<(string What, long Done, long
     /// <summary>Returns the jobs that were not handed over to the queue.</summary>
     public async ValueTask DisposeAsync()
     {
-        foreach (Lease lease in await StopAsync())
-        {
-            try
-            {
-                await _backend.Jobs.ReturnAsync(lease);
-            }
-            catch (NdifException e) when (e.Retryable)
-            {
-                // the queue cannot be reached: the lease expires
-            }
-        }
+        foreach (Lease lease in await StopAsync()) await _client.ReturnAsync(lease);
         _stop.Dispose();
     }
 
@@ -118,33 +100,6 @@ internal sealed class JobsAwaitingLoad : IProgress<(string What, long Done, long
                     // progress events may be lost
                 }
             }
-        }
-    }
-
-    private async Task RenewLeasesAsync(TimeSpan interval)
-    {
-        Lease[] leases = [.. _leases];
-        try
-        {
-            while (leases.Length > 0)
-            {
-                await Task.Delay(interval, _time, _stop.Token);
-                foreach (Lease lease in leases.Where(l => !l.Lost.IsCancellationRequested))
-                {
-                    try
-                    {
-                        await _backend.Jobs.RenewAsync(lease, _stop.Token);
-                    }
-                    catch (NdifException e) when (e.Retryable)
-                    {
-                        // retried at the next interval; if that fails too, the lease expires
-                    }
-                }
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // the load has ended
         }
     }
 }
