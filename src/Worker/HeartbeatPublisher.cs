@@ -25,7 +25,7 @@ internal sealed class HeartbeatPublisher(
     {
         while (!stopping.IsCancellationRequested)
         {
-            await Task.Delay(options.Heartbeat, time, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(options.HeartbeatInterval, time, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (!stopping.IsCancellationRequested) await TryPublishAsync();
         }
     }

@@ -12,7 +12,7 @@ namespace Ndif.Worker;
 /// 1. Preload the configured models, publish their descriptions and the first heartbeat (<see cref="HeartbeatPublisher"/>).
 /// 2. Serve each model (<see cref="JobServingLoop"/>), and load and evict deployments (<see cref="DeploymentReconciler"/>).
 /// 3. When the worker is drained, accept no new jobs and return when the running jobs have ended. When it is stopped, do the same, but
-///    cancel the jobs that still run after <see cref="WorkerOptions.Grace"/> and return them to the queue.
+///    cancel the jobs that still run after <see cref="WorkerOptions.ShutdownGracePeriod"/> and return them to the queue.
 /// </summary>
 public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILogger<ModelWorker> logger, TimeProvider? time = null)
 {
@@ -104,7 +104,7 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
 
     private void AbortAfterGrace(CancellationTokenSource abort)
     {
-        if (options.Grace == TimeSpan.Zero) abort.Cancel();
-        else abort.CancelAfter(options.Grace);
+        if (options.ShutdownGracePeriod == TimeSpan.Zero) abort.Cancel();
+        else abort.CancelAfter(options.ShutdownGracePeriod);
     }
 }

@@ -69,11 +69,11 @@ public sealed record WorkerOptions
 
     /// <summary>The delay before a failed load is retried. It doubles with each failure, up to 10 min. Default 10 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "00:10:00")]
-    public TimeSpan FailurePause { get; init; } = TimeSpan.FromSeconds(10);
+    public TimeSpan LoadRetryDelay { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>How long jobs may still run after the worker is stopped; then they return to the queue. Default 5 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
-    public TimeSpan Grace { get; init; } = TimeSpan.FromSeconds(5);
+    public TimeSpan ShutdownGracePeriod { get; init; } = TimeSpan.FromSeconds(5);
 
     /// <summary>The maximum number of jobs in one batch. Default 8.</summary>
     [Range(1, 1024)]
@@ -88,15 +88,15 @@ public sealed record WorkerOptions
 
     /// <summary>The interval between lease renewals. Use a third of the lease duration of the queue. Default 10 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "01:00:00")]
-    public TimeSpan RenewEvery { get; init; } = TimeSpan.FromSeconds(10);
+    public TimeSpan LeaseRenewalInterval { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>The interval between heartbeats. Default 1 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00")]
-    public TimeSpan Heartbeat { get; init; } = TimeSpan.FromSeconds(1);
+    public TimeSpan HeartbeatInterval { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>The idle time after which a model returns unused heap memory to the operating system. Default 1 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "01:00:00")]
-    public TimeSpan RestAfter { get; init; } = TimeSpan.FromSeconds(1);
+    public TimeSpan IdleTrimDelay { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>The maximum time that a forward pass waits for the client's answer to a local call. Default 1 min.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "1.00:00:00")]
@@ -108,7 +108,7 @@ public sealed record WorkerOptions
 
     /// <summary>The number of events of a job that are buffered for publication; when it is full, the run waits. Default 256.</summary>
     [Range(1, 1 << 16)]
-    public int EventBuffer { get; init; } = 256;
+    public int EventBufferSize { get; init; } = 256;
 
     /// <summary>The effective value of <see cref="Memory"/>, in bytes.</summary>
     internal long WeightBudget => Memory

@@ -52,7 +52,7 @@ internal sealed class DeploymentReconciler(
                 catch (NdifException e) when (e.Retryable)
                 {
                     Log.QueueUnreachable(logger, e.Message); // loaded models are served in the meantime
-                    await Task.Delay(options.Heartbeat, time, stopping);
+                    await Task.Delay(options.HeartbeatInterval, time, stopping);
                 }
             }
         }
@@ -299,7 +299,7 @@ internal sealed class DeploymentReconciler(
     private void RecordFailure(DesiredModel model, Error error)
     {
         Log.LoadFailed(logger, model.Name, error.Message);
-        model.RecordFailure(error, time.GetUtcNow(), options.FailurePause);
+        model.RecordFailure(error, time.GetUtcNow(), options.LoadRetryDelay);
     }
 
     private static int CountWaiting(DesiredModel model, QueueCounts counts) =>
@@ -309,7 +309,7 @@ internal sealed class DeploymentReconciler(
     {
         await Task.Delay(_minReconcileInterval, time, stopping);
         using var woken = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        Task changed = changes.WaitAsync(options.Heartbeat, woken.Token);
+        Task changed = changes.WaitAsync(options.HeartbeatInterval, woken.Token);
         await Task.WhenAny(changed, wakeup);
         await woken.CancelAsync();
         await changed.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);

@@ -11,7 +11,7 @@ namespace Ndif.Worker.Serving;
 /// Runs the jobs of one model until it is drained:
 /// 1. Lease a job, and with it the jobs that wait as well, up to <see cref="WorkerOptions.MaxBatch"/>.
 /// 2. Compile the programs, then run them as one batch on the thread of the model while their leases are renewed.
-/// 3. Publish the outcome of each job and start again. After <see cref="WorkerOptions.RestAfter"/> without a job, return unused heap
+/// 3. Publish the outcome of each job and start again. After <see cref="WorkerOptions.IdleTrimDelay"/> without a job, return unused heap
 ///    memory to the operating system.
 /// </summary>
 internal sealed class JobServingLoop(
@@ -60,7 +60,7 @@ internal sealed class JobServingLoop(
             try
             {
                 List<Lease> leases = await _leases.LeaseBatchAsync(
-                    host.Names, isIdle ? TimeSpan.FromSeconds(30) : options.RestAfter, _drain.Token);
+                    host.Names, isIdle ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay, _drain.Token);
                 if (leases.Count > 0) await RunBatchAsync(leases, abort);
                 else if (!isIdle) NativeHeap.Trim();
                 isIdle = leases.Count == 0;
