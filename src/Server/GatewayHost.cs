@@ -32,18 +32,17 @@ public static class GatewayHost
     /// <summary>Builds a gateway; call StartAsync or RunAsync on it. It reads no configuration files and no environment.</summary>
     /// <param name="backend">The queue, blobs and workers. The host's to dispose, after the gateway has stopped.</param>
     /// <param name="keys">Where keys lie. Asked at every call, unless callers without a key are allowed.</param>
-    /// <param name="rules">What may be submitted.</param>
     /// <param name="log">Where to log; null for nowhere. The host's to dispose.</param>
     /// <exception cref="OptionsException">The options are out of bounds, or unsafe.</exception>
     public static WebApplication Build(
-        GatewayOptions options, QueueBackend backend, IKeyStore keys, ProgramRules rules, Serilog.ILogger? log = null, TimeProvider? time = null)
+        GatewayOptions options, QueueBackend backend, IKeyStore keys, Serilog.ILogger? log = null, TimeProvider? time = null)
     {
         options.Validate();
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Ndif.Server" });
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => KestrelSetup.Configure(kestrel, options));
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTime);
         if (log is not null) builder.Services.AddSerilog(log);
-        AddGateway(builder.Services, options, backend, keys, rules, time ?? TimeProvider.System);
+        AddGateway(builder.Services, options, backend, keys, time ?? TimeProvider.System);
 
         WebApplication app = builder.Build();
         UseGateway(app, options);
@@ -63,9 +62,9 @@ public static class GatewayHost
     }
 
     private static void AddGateway(
-        IServiceCollection services, GatewayOptions options, QueueBackend backend, IKeyStore keys, ProgramRules rules, TimeProvider time)
+        IServiceCollection services, GatewayOptions options, QueueBackend backend, IKeyStore keys, TimeProvider time)
     {
-        services.AddSingleton(options).AddSingleton(rules).AddSingleton(time);
+        services.AddSingleton(options).AddSingleton(time);
         services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers).AddSingleton(backend.Deployments);
         services.AddSingleton(new KeyService(keys, time));
         services.AddSingleton<ExceptionTranslator>().AddSingleton<ServedModelCatalog>().AddSingleton<JobAdmissionService>().AddSingleton<JobAuthorizer>().AddSingleton<RunStreamTracker>().AddSingleton<JobDeletionService>();

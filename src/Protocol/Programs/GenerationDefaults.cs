@@ -3,19 +3,19 @@ using System.Text.Json;
 namespace Ndif.Protocol.Programs;
 
 /// <summary>
-/// How a model generates where its user does not say: generation_config.json, and where that is silent config.json's token ids and
-/// Hugging Face's defaults. An option that is given always wins. max_length is passed over: it counts the prompt's tokens too, and how
-/// many steps a generation has is part of the program.
+/// The options of a generation that its user does not set: those of generation_config.json, then the token ids of config.json, then
+/// Hugging Face's defaults. An option that the user sets takes precedence. max_length is ignored: it counts the prompt's tokens too, and
+/// the number of steps is part of the program.
 /// </summary>
-/// <param name="Options">In the form in which a user gives them; those of the files only.</param>
-/// <param name="PadTokenId">What follows a row's end.</param>
+/// <param name="Options">The options that the model's files set.</param>
+/// <param name="PadTokenId">The token that follows the end of a row.</param>
 /// <remarks>transformers/generation/configuration_utils.py</remarks>
 public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int? PadTokenId)
 {
-    /// <summary>New tokens of a row if neither user nor file says.</summary>
+    /// <summary>The number of new tokens of a row if neither the user nor a file sets it.</summary>
     public const int DefaultMaxNewTokens = 20;
 
-    /// <summary>Hugging Face samples from so many tokens if neither user nor file says.</summary>
+    /// <summary>The number of tokens to sample from if neither the user nor a file sets it, as in Hugging Face transformers.</summary>
     public const int DefaultTopK = 50;
 
     /// <exception cref="NdifException">BAD_CHECKPOINT: an option of the file is of the wrong kind or out of its bounds.</exception>
@@ -25,8 +25,8 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
         try
         {
             var options = new Generation();
-            if (Find("max_new_tokens") is { } most) options.MaxNewTokens = most.GetUInt32();
-            if (Find("min_new_tokens") is { } least) options.MinNewTokens = least.GetUInt32();
+            if (Find("max_new_tokens") is { } maxNewTokens) options.MaxNewTokens = maxNewTokens.GetUInt32();
+            if (Find("min_new_tokens") is { } minNewTokens) options.MinNewTokens = minNewTokens.GetUInt32();
             if (Find("do_sample") is { } sample) options.Sample = sample.GetBoolean();
             if (Find("temperature") is { } temperature) options.Temperature = temperature.GetDouble();
             if (Find("top_k") is { } topK) options.TopK = topK.GetUInt32();
@@ -44,12 +44,17 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
                 {
                     JsonValueKind.True => EarlyStopping.WhenFull,
                     JsonValueKind.False => EarlyStopping.Heuristic,
-                    _ => stopping.GetString() == "never" ? EarlyStopping.Never : throw new FormatException("early_stopping must be true, false or \"never\"."),
+                    _ when stopping.GetString() == "never" => EarlyStopping.Never,
+                    _ => throw new FormatException("early_stopping must be true, false or \"never\"."),
                 };
             }
-            if (Find("stop_strings") is { } stops) options.Stop.AddRange(stops.ValueKind is JsonValueKind.Array ? stops.EnumerateArray().Select(s => s.GetString()!) : [stops.GetString()!]);
+            if (Find("stop_strings") is { } stops)
+            {
+                options.Stop.AddRange(
+                    stops.ValueKind is JsonValueKind.Array ? stops.EnumerateArray().Select(s => s.GetString()!) : [stops.GetString()!]);
+            }
             options.Eos.AddRange(Ids("eos_token_id").Select(id => (long)id));
-            // a file may well hold a temperature for those who sample, and say that by default nobody does
+            // A file may set a temperature for sampling and still have sampling off by default.
             Generation bounds = options.Clone();
             bounds.ClearSample();
             GenerationOptionsValidator.Validate(bounds);
@@ -57,18 +62,20 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
         }
         catch (Exception e) when (e is InvalidOperationException or FormatException or NdifException)
         {
-            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"generation_config.json of `{model.Id}` cannot be read: {e.Message}", inner: e);
+            throw BadFile($"generation_config.json of `{model.Id}` cannot be read: {e.Message}", e);
         }
 
         JsonDocument Open(string name)
         {
             try
             {
-                return JsonDocument.Parse(model.Files.TryGetValue(name, out var bytes) ? bytes.Memory : "{}"u8.ToArray(), new() { CommentHandling = JsonCommentHandling.Skip });
+                return JsonDocument.Parse(
+                    model.Files.TryGetValue(name, out var bytes) ? bytes.Memory : "{}"u8.ToArray(),
+                    new() { CommentHandling = JsonCommentHandling.Skip });
             }
             catch (JsonException e)
             {
-                throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{name} of `{model.Id}` is not JSON: {e.Message}", inner: e);
+                throw BadFile($"{name} of `{model.Id}` is not JSON: {e.Message}", e);
             }
         }
 
@@ -81,4 +88,7 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
 
         int? First(string key) => Ids(key) is [int first, ..] ? first : null;
     }
+
+    private static Exception BadFile(string message, Exception inner) =>
+        Errors.CreateException(ErrorCode.BadCheckpoint, message, inner: inner);
 }

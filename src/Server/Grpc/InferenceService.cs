@@ -3,6 +3,8 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
+using Ndif.Protocol.Ops;
+using Ndif.Protocol.Programs;
 using Ndif.Queue;
 using Ndif.Server.Admission;
 using Ndif.Server.Blobs;
@@ -14,12 +16,15 @@ namespace Ndif.Server.Grpc;
 
 /// <summary>`ndif.v1.Inference`: how experiments get in, and their events and tensors out. Every method needs the scope `run`.</summary>
 [RequiresScope(Scopes.Run)]
+[BindServiceMethod(typeof(SubmissionBinding), nameof(SubmissionBinding.Bind))]
 internal sealed class InferenceService(
     JobAdmissionService admissionService, JobAuthorizer jobAuthorizer, BlobTransfer blobs, ServiceStatusReader statusReader, IJobQueue jobs, ServedModelCatalog modelCatalog,
-    GatewayOptions options, ProgramRules rules, StreamDrainer streamDrainer, RunStreamTracker runStreams, JobDeletionService deletionService, QueuePositionSubscriptions positionSubscriptions, TimeProvider time, IServer server,
+    GatewayOptions options, StreamDrainer streamDrainer, RunStreamTracker runStreams, JobDeletionService deletionService, QueuePositionSubscriptions positionSubscriptions, TimeProvider time, IServer server,
     ILogger<InferenceService> logger) : Inference.InferenceBase
 {
     private const int MaxListLength = 1000;
+
+    private static readonly string[] _ops = [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)];
 
     public override async Task Run(
         IAsyncStreamReader<RunRequest> requestStream, IServerStreamWriter<Event> responseStream, ServerCallContext context)
@@ -95,9 +100,9 @@ internal sealed class InferenceService(
     public override Task<Capabilities> GetCapabilities(GetCapabilitiesRequest request, ServerCallContext context) => Task.FromResult(new Capabilities
     {
         Version = ServiceStatusReader.Version,
-        ProgramVersion = rules.Version,
-        Ops = { rules.Ops },
-        Features = { rules.Features },
+        ProgramVersion = ProgramFormat.Version,
+        Ops = { _ops },
+        Features = { ProgramFormat.Features },
         Limits = options.GetLimits(GetCaller(context).Tier),
         HttpPort = options.HasTls ? 0 : (uint)GatewayHost.GetAddress(server).Http.Port,
         GrpcPort = (uint)GatewayHost.GetAddress(server).Grpc.Port,

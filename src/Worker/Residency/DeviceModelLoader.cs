@@ -2,7 +2,6 @@ using Microsoft.Extensions.Logging;
 using Ndif.Models;
 using Ndif.Protocol;
 using Ndif.Queue;
-using Ndif.Queue.Rules;
 using Ndif.Worker.Deployments;
 using Ndif.Worker.Serving;
 

@@ -4,7 +4,9 @@ using Ndif.Queue;
 
 namespace Ndif.Worker.Serving;
 
-/// <summary>How a worker leases jobs, renews the leases and returns them. A queue that cannot be reached for a moment costs no job.</summary>
+/// <summary>
+/// Leases jobs for a worker, renews the leases and returns the jobs. No job is lost if the queue cannot be reached for a moment.
+/// </summary>
 internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILogger logger, TimeProvider time)
 {
     /// <summary>The next job, and the jobs that wait behind it, up to <see cref="WorkerOptions.MaxBatch"/>.</summary>
