@@ -2,7 +2,6 @@ using Ndif.Engine.HookedModels;
 using Ndif.Engine.Local;
 using Ndif.Models.Loading;
 using Ndif.Protocol;
-using Ndif.Queue.Rules;
 using TorchSharp;
 
 namespace Ndif.Worker.Residency;
