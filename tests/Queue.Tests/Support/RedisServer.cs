@@ -8,7 +8,7 @@ using StackExchange.Redis;
 
 namespace Ndif.Queue.Tests.Support;
 
-/// <summary>A real redis-server on a free port, for the time of the tests, with the users that a deployment has.</summary>
+/// <summary>A real redis-server on a free port, with the users of deploy/redis/users.acl.</summary>
 public sealed class RedisServer : IAsyncLifetime
 {
     private readonly string _directory = Directory.CreateTempSubdirectory("ndif-redis-").FullName;
@@ -16,10 +16,10 @@ public sealed class RedisServer : IAsyncLifetime
 
     public string ConnectionString { get; private set; } = "";
 
-    /// <summary>Of the operator: tests look into everything and move clocks.</summary>
+    /// <summary>The connection of the operator, with which tests read all keys and move deadlines.</summary>
     public IConnectionMultiplexer OperatorConnection { get; private set; } = null!;
 
-    /// <summary>Of the service's own user, with no more rights than it needs.</summary>
+    /// <summary>The connection of the service's user, which has only the permissions it needs.</summary>
     public IConnectionMultiplexer ServiceConnection { get; private set; } = null!;
 
     public async ValueTask InitializeAsync()
@@ -29,7 +29,8 @@ public sealed class RedisServer : IAsyncLifetime
         try
         {
             _process = Process.Start(new ProcessStartInfo("redis-server",
-                ["--port", $"{port}", "--bind", "127.0.0.1", "--dir", _directory, "--save", "", "--appendonly", "no", "--daemonize", "no", "--aclfile", RedisUsers.Write(_directory)])
+                ["--port", $"{port}", "--bind", "127.0.0.1", "--dir", _directory, "--save", "", "--appendonly", "no", "--daemonize", "no",
+                "--aclfile", RedisUsers.Write(_directory)])
             {
                 RedirectStandardOutput = true,
             })!;
@@ -37,7 +38,8 @@ public sealed class RedisServer : IAsyncLifetime
         catch (System.ComponentModel.Win32Exception missing)
         {
             throw new InvalidOperationException(
-                "These tests need redis-server, and it is not on the path. Install it: apt-get install redis-server (tests/run.sh does).", missing);
+                "These tests need redis-server, and it is not on the path. Install it: apt-get install redis-server (tests/run.sh does).",
+                missing);
         }
         var ready = new TaskCompletionSource();
         _process.OutputDataReceived += (_, line) =>
@@ -48,7 +50,8 @@ public sealed class RedisServer : IAsyncLifetime
         _process.BeginOutputReadLine();
         await ready.Task;
         OperatorConnection = await ConnectionMultiplexer.ConnectAsync(ConnectionString);
-        ServiceConnection = await ConnectionMultiplexer.ConnectAsync(RedisUsers.Service($"127.0.0.1:{port}") + ",allowAdmin=true"); // what may not be asked, the server is to refuse
+        // the server refuses commands that are not permitted
+        ServiceConnection = await ConnectionMultiplexer.ConnectAsync(RedisUsers.Service($"127.0.0.1:{port}") + ",allowAdmin=true");
     }
 
     public async ValueTask DisposeAsync()

@@ -7,8 +7,9 @@ using StackExchange.Redis;
 
 namespace Ndif.Server.Tests.Keys;
 
-/// <summary>On a real redis-server of its own; skipped where none is installed.</summary>
-public sealed class RedisKeyStoreTests(RedisKeyStoreTests.RedisServer server) : KeyStoreContract, IClassFixture<RedisKeyStoreTests.RedisServer>
+/// <summary>Runs on a real redis-server; skipped if none is installed.</summary>
+public sealed class RedisKeyStoreTests(
+    RedisKeyStoreTests.RedisServer server) : KeyStoreContract, IClassFixture<RedisKeyStoreTests.RedisServer>
 {
     private readonly string _prefix = $"{Guid.NewGuid():N}:";
 
@@ -25,7 +26,7 @@ public sealed class RedisKeyStoreTests(RedisKeyStoreTests.RedisServer server) : 
         Assert.Equal(1, await server.Connection!.GetDatabase().HashLengthAsync(_prefix + "keys"));
     }
 
-    /// <summary>A redis-server that keeps nothing on disk.</summary>
+    /// <summary>A redis-server without persistence.</summary>
     public sealed class RedisServer : IAsyncLifetime
     {
         private Process? _process;
@@ -46,7 +47,8 @@ public sealed class RedisKeyStoreTests(RedisKeyStoreTests.RedisServer server) : 
             {
                 return;
             }
-            while (await _process!.StandardOutput.ReadLineAsync(TestGateway.Cancel) is { } line && !line.Contains("Ready to accept", StringComparison.Ordinal)) { }
+            while (await _process!.StandardOutput.ReadLineAsync(TestGateway.Cancel) is { } line
+                && !line.Contains("Ready to accept", StringComparison.Ordinal)) { }
             Connection = await ConnectionMultiplexer.ConnectAsync($"127.0.0.1:{port}");
         }
 

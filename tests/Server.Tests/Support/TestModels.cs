@@ -4,7 +4,7 @@ using Ndif.Server.Admission;
 
 namespace Ndif.Server.Tests.Support;
 
-/// <summary>A described model, programs that a <see cref="FakeWorker"/> understands, and rules that refuse one on request.</summary>
+/// <summary>A model description, programs for <see cref="FakeWorker"/>, and rules that refuse certain programs.</summary>
 internal static class TestModels
 {
     public static ModelDescription Gpt2 => new()
@@ -26,11 +26,12 @@ internal static class TestModels
     /// <summary>Refuses a program that reads the module "no.such.module", as the real validator would.</summary>
     public static ProgramRules Rules { get; } = new(
         (program, model, _) => model is not null && program.Nodes.Any(node => node.Read?.Site?.Module == "no.such.module")
-            ? Errors.Create(ErrorCode.UnknownModule, "The model has no module `no.such.module`.", "Did you mean `lm_head`?", "no.such.module")
+            ? Errors.Create(
+                ErrorCode.UnknownModule, "The model has no module `no.such.module`.", "Did you mean `lm_head`?", "no.such.module")
             : null,
         ["softmax", "matmul"], 1, ["gradients"]);
 
-    /// <param name="behavior">What the fake worker is to do: see <see cref="FakeWorker"/>.</param>
+    /// <param name="behavior">The behavior of the fake worker; see <see cref="FakeWorker"/>.</param>
     public static SubmitRequest Submit(string behavior, string jobId = "", string model = TestGateway.Model) => new()
     {
         JobId = jobId,
@@ -39,7 +40,8 @@ internal static class TestModels
             Version = 1,
             Client = behavior,
             Model = new ModelRef { Id = model },
-            Nodes = { new Node { Trace = new Trace { Mode = Mode.Forward, Invokes = { new Invoke { Input = new Input { Prompts = { "The Eiffel Tower is in" } } } } } } },
+            Nodes = { new Node { Trace = new Trace { Mode = Mode.Forward,
+                Invokes = { new Invoke { Input = new Input { Prompts = { "The Eiffel Tower is in" } } } } } } },
             Regions = { new Region { Nodes = { 0 } } },
         },
     };
