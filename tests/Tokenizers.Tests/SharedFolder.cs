@@ -1,11 +1,13 @@
 namespace Ndif.Tokenizers.Tests;
 
-/// <summary>The folder beside the checkout that holds reference outputs of Hugging Face; NDIF_SHARED overrides where it is.</summary>
-static class SharedFolder
+/// <summary>
+/// The folder with the reference outputs of Hugging Face libraries: that of the variable NDIF_SHARED, or "shared" in a parent folder.
+/// </summary>
+internal static class SharedFolder
 {
     private static readonly string? _path = Find();
 
-    /// <summary>A file or folder in it; the test is skipped where there is none.</summary>
+    /// <summary>Returns the path of a file or folder in the shared folder. If it does not exist, the test is skipped.</summary>
     public static string Path(params ReadOnlySpan<string> parts)
     {
         Assert.SkipWhen(_path is null, "the reference outputs are not here: no folder above has shared/golden, and NDIF_SHARED is not set");
