@@ -1,4 +1,3 @@
-using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using Ndif.Protocol;
 
@@ -88,12 +87,4 @@ internal static class QueueErrors
     private static string FormatNumber(long number) => number.ToString("N0", CultureInfo.InvariantCulture);
 
     private static string FormatSeconds(TimeSpan time) => FormatNumber((long)Math.Ceiling(time.TotalSeconds));
-
-    /// <summary>The options, if every bound on them holds.</summary>
-    public static T Validate<T>(T options) where T : class
-    {
-        List<ValidationResult> failures = [];
-        if (Validator.TryValidateObject(options, new ValidationContext(options), failures, validateAllProperties: true)) return options;
-        throw Errors.CreateException(ErrorCode.BadArgument, $"{typeof(T).Name}: {string.Join(" ", failures.Select(w => w.ErrorMessage))}");
-    }
 }

@@ -33,5 +33,5 @@ public sealed record QueueOptions
     public string Prefix { get; init; } = "ndif:";
 
     /// <summary>These options, or an <see cref="NdifException"/> that names what is out of bounds.</summary>
-    public QueueOptions Validate() => QueueErrors.Validate(this);
+    public QueueOptions Validate() => OptionsValidator.Validate(this, nameof(QueueOptions));
 }

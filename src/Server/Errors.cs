@@ -210,7 +210,7 @@ internal static class ServerErrors
     /// <summary>What a caller wrote, cut and on one line: an answer must not carry megabytes back, nor a log line forge another.</summary>
     internal static string Truncate(string text, int maxLength = 100)
     {
-        string cut = text.Length <= maxLength ? text : text[..maxLength] + "…";
+        string cut = ErrorText.Truncate(text, maxLength);
         return cut.Any(char.IsControl) ? string.Concat(cut.Select(letter => char.IsControl(letter) ? '?' : letter)) : cut;
     }
 

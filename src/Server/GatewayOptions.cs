@@ -174,9 +174,7 @@ public sealed class GatewayOptions
     /// <exception cref="OptionsException"/>
     public void Validate()
     {
-        var results = new List<ValidationResult>();
-        Validator.TryValidateObject(this, new ValidationContext(this), results, validateAllProperties: true);
-        List<string> reasons = [.. results.Select(result => result.ErrorMessage!)];
+        List<string> reasons = [.. OptionsValidator.GetViolations(this)];
         if (!IPAddress.TryParse(Host, out _) && Host is not ("*" or "+" or "localhost"))
             reasons.Add($"Host `{Host}` is not an IP address, `localhost` or `*`.");
         else if (AllowAnonymous && !IsLoopback)

@@ -1,4 +1,5 @@
 using System.ComponentModel.DataAnnotations;
+using Ndif.Queue;
 
 namespace Ndif.Server;
 
@@ -35,10 +36,6 @@ public sealed record Tier(
     public TimeSpan? WallTime { get; init; }
 
     /// <summary>A sentence for each bound that does not hold.</summary>
-    internal IEnumerable<string> GetValidationErrors(string name)
-    {
-        var results = new List<ValidationResult>();
-        Validator.TryValidateObject(this, new ValidationContext(this), results, validateAllProperties: true);
-        return results.Select(result => $"In the tier `{name}`: {result.ErrorMessage}");
-    }
+    internal IEnumerable<string> GetValidationErrors(string name) =>
+        OptionsValidator.GetViolations(this).Select(violation => $"In the tier `{name}`: {violation}");
 }

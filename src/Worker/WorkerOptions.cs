@@ -1,6 +1,7 @@
 using System.ComponentModel.DataAnnotations;
 using Ndif.Models.Loading;
 using Ndif.Protocol;
+using Ndif.Queue;
 using TorchSharp;
 
 namespace Ndif.Worker;
@@ -115,10 +116,5 @@ public sealed record WorkerOptions
 
     /// <summary>Refuses options that are out of bounds, with a sentence for each.</summary>
     /// <exception cref="NdifException">BAD_ARGUMENT.</exception>
-    public void Validate()
-    {
-        List<ValidationResult> failures = [];
-        if (!Validator.TryValidateObject(this, new ValidationContext(this), failures, validateAllProperties: true))
-            throw Errors.CreateException(ErrorCode.BadArgument, $"The worker cannot start: {string.Join(" ", failures.Select(w => w.ErrorMessage))}");
-    }
+    public void Validate() => OptionsValidator.Validate(this, "The worker cannot start");
 }

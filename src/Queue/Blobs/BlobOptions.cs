@@ -24,5 +24,5 @@ public sealed record BlobOptions
     public int PartBytes { get; init; } = 16 << 20;
 
     /// <summary>These options, or an <see cref="NdifException"/> that names what is out of bounds.</summary>
-    public BlobOptions Validate() => QueueErrors.Validate(this);
+    public BlobOptions Validate() => OptionsValidator.Validate(this, nameof(BlobOptions));
 }

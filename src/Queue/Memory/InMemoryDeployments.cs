@@ -28,7 +28,7 @@ public sealed class InMemoryDeployments : IDeployments
     public Task<Deployment> SetAsync(Deployment deployment, CancellationToken cancellationToken = default)
     {
         Deployment copy = DeploymentRules.ValidateAndCopy(deployment, _time.GetUtcNow());
-        lock (_lock) _deployments[DeploymentRules.GetName(copy)] = copy;
+        lock (_lock) _deployments[copy.GetName()] = copy;
         _wakeups.Notify(ChangesKey);
         return Task.FromResult(copy.Clone());
     }

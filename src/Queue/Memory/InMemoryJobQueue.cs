@@ -91,7 +91,7 @@ public sealed class InMemoryJobQueue : IJobQueue
                 Log.EventFenced(_logger, lease.JobId, lease.Worker, lease.Token);
                 return Task.FromResult(false);
             }
-            if (stamped.State is { } state && JobRules.IsTerminal(state.State))
+            if (stamped.State is { } state && state.State.IsTerminal())
             {
                 _jobs.ReleaseLease(job, isLost: false);
                 if (state.State == JobState.Completed) _jobs.GetModel(job).RecordCompletion(_time.GetUtcNow() - job.Started!.Value);
@@ -126,7 +126,7 @@ public sealed class InMemoryJobQueue : IJobQueue
         lock (_lock)
         {
             if (_jobs.Find(jobId) is not { } job) return Task.FromResult<JobInfo?>(null);
-            if (!JobRules.IsTerminal(job.State))
+            if (!job.State.IsTerminal())
             {
                 bool ran = job.ActiveLease is not null;
                 if (ran) _jobs.ReleaseLease(job, isLost: true);
@@ -150,7 +150,7 @@ public sealed class InMemoryJobQueue : IJobQueue
         lock (_lock)
         {
             return Task.FromResult<IReadOnlyList<JobInfo>>([.. _jobs.All
-                .Where(job => job.Submission.Owner == owner && !(activeOnly && JobRules.IsTerminal(job.State)))
+                .Where(job => job.Submission.Owner == owner && !(activeOnly && job.State.IsTerminal()))
                 .OrderByDescending(job => job.QueueEntry.Number).Take(limit).Select(_jobs.GetInfo)]);
         }
     }
@@ -178,7 +178,7 @@ public sealed class InMemoryJobQueue : IJobQueue
                 ObjectDisposedException.ThrowIf(_isDisposed, this);
                 if (_jobs.Find(jobId) != job) throw QueueErrors.JobDeletedWhileWatched(jobId);
                 newEvents = [.. job.Events.Skip(next)];
-                hasEnded = JobRules.IsTerminal(job.State);
+                hasEnded = job.State.IsTerminal();
             }
             foreach (Event jobEvent in newEvents)
             {
@@ -198,7 +198,7 @@ public sealed class InMemoryJobQueue : IJobQueue
         lock (_lock)
         {
             if (_jobs.Find(jobId) is not { } job) return Task.FromResult<bool?>(null);
-            if (!JobRules.IsTerminal(job.State)) return Task.FromResult<bool?>(false);
+            if (!job.State.IsTerminal()) return Task.FromResult<bool?>(false);
             _jobs.Remove(job);
             Log.JobDeleted(_logger, jobId);
             return Task.FromResult<bool?>(true);
@@ -279,7 +279,7 @@ public sealed class InMemoryJobQueue : IJobQueue
         lock (_lock)
         {
             if (_jobs.Find(jobId) is not { } job) throw QueueErrors.UnknownJob(jobId);
-            if (!JobRules.IsTerminal(job.State)) job.Replies.TryAdd(reply.Ticket, reply.Clone());
+            if (!job.State.IsTerminal()) job.Replies.TryAdd(reply.Ticket, reply.Clone());
         }
         _wakeups.Notify(MemoryJobStore.GetReplyKey(jobId, reply.Ticket));
         return Task.CompletedTask;

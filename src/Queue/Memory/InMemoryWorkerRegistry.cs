@@ -45,7 +45,7 @@ public sealed class InMemoryWorkerRegistry : IWorkerRegistry
 
     /// <inheritdoc/>
     public Task SetDescriptionAsync(ModelDescription model, CancellationToken cancellationToken = default) =>
-        SetDescriptionAsync(model, [.. WorkerHeartbeat.GetModelNames(model)], cancellationToken);
+        SetDescriptionAsync(model, ModelNames.GetNames(model.Id, model.Revision), cancellationToken);
 
     /// <inheritdoc/>
     public Task SetDescriptionAsync(ModelDescription model, IReadOnlyCollection<string> names, CancellationToken cancellationToken = default)

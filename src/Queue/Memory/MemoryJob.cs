@@ -52,7 +52,7 @@ internal sealed class MemoryJob(JobSubmission submission, long number, DateTimeO
     {
         Id = Submission.JobId,
         State = State,
-        Model = JobRules.ParseModelRef(Submission.Model),
+        Model = ModelNames.Parse(Submission.Model),
         Submitted = submitted.ToTimestamp(),
         Started = Started?.ToTimestamp(),
         Ended = Ended?.ToTimestamp(),

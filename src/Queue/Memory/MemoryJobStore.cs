@@ -194,7 +194,7 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
     public JobInfo GetInfo(MemoryJob job)
     {
         MemoryModelState model = GetModel(job);
-        int position = job.ActiveLease is null && !JobRules.IsTerminal(job.State) ? model.Queue.GetPosition(job.QueueEntry) : 0;
+        int position = job.ActiveLease is null && !job.State.IsTerminal() ? model.Queue.GetPosition(job.QueueEntry) : 0;
         return job.ToJobInfo(position, model.EstimateWaitSeconds(position));
     }
 

@@ -36,7 +36,7 @@ public sealed class RedisDeployments : IDeployments, IDisposable
     {
         cancellationToken.ThrowIfCancellationRequested();
         Deployment copy = DeploymentRules.ValidateAndCopy(deployment, _time.GetUtcNow());
-        await _commands.ExecuteAsync("deploy", database => database.HashSetAsync(_keys.Deployments, DeploymentRules.GetName(copy), copy.ToByteArray()));
+        await _commands.ExecuteAsync("deploy", database => database.HashSetAsync(_keys.Deployments, copy.GetName(), copy.ToByteArray()));
         await NotifyAsync(DeploymentsChannel, AllWorkers);
         return copy;
     }

@@ -115,7 +115,7 @@ public sealed class RedisJobQueue : IJobQueue
             Telemetry.EventFenced(lease.Model);
             Log.EventFenced(_logger, lease.JobId, lease.Worker, lease.Token);
         }
-        else if (state is not null && JobRules.IsTerminal(state.State))
+        else if (state is not null && state.State.IsTerminal())
         {
             _leases.Release(lease);
             Telemetry.Charged(lease.Model, charge);
@@ -241,7 +241,7 @@ public sealed class RedisJobQueue : IJobQueue
             Reason = job.Error.Message,
             Attempts = job.Attempt,
             Time = job.Ended,
-            Model = job.Model.Revision.Length > 0 ? $"{job.Model.Id}@{job.Model.Revision}" : job.Model.Id,
+            Model = job.Model.GetName(),
         })];
     }
 

@@ -14,7 +14,7 @@ internal static class RedisJobReader
         var info = new JobInfo
         {
             Id = Text(fields[13]),
-            Model = JobRules.ParseModelRef(Text(fields[0])),
+            Model = ModelNames.Parse(Text(fields[0])),
             State = (JobState)Number(fields[1]),
             Submitted = Time(fields[2]),
             Started = Time(fields[3]),

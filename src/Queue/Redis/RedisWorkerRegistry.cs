@@ -63,7 +63,7 @@ public sealed class RedisWorkerRegistry : IWorkerRegistry
 
     /// <inheritdoc/>
     public Task SetDescriptionAsync(ModelDescription model, CancellationToken cancellationToken = default) =>
-        SetDescriptionAsync(model, [.. WorkerHeartbeat.GetModelNames(model)], cancellationToken);
+        SetDescriptionAsync(model, ModelNames.GetNames(model.Id, model.Revision), cancellationToken);
 
     /// <inheritdoc/>
     public async Task SetDescriptionAsync(ModelDescription model, IReadOnlyCollection<string> names, CancellationToken cancellationToken = default)

@@ -11,16 +11,11 @@ public static class DeploymentRules
     /// <summary>A worker that was started with a model keeps it, whoever else holds it.</summary>
     public static DateTimeOffset AlwaysInUse { get; } = new(9999, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
-    /// <summary>"id", or "id@revision": what jobs for it wait under.</summary>
-    public static string GetName(string model, string revision) => revision.Length == 0 ? model : $"{model}@{revision}";
-
-    public static string GetName(Deployment deployment) => GetName(deployment.Model, deployment.Revision);
-
     /// <summary>A copy for keeping.</summary>
     /// <exception cref="NdifException">BAD_ARGUMENT.</exception>
     internal static Deployment ValidateAndCopy(Deployment deployment, DateTimeOffset now)
     {
-        if (deployment.Model is not { Length: > 0 } || GetName(deployment) is not { Length: <= MaxNameLength } name
+        if (deployment.Model is not { Length: > 0 } || deployment.GetName() is not { Length: <= MaxNameLength } name
             || name.Any(c => char.IsWhiteSpace(c) || char.IsControl(c)))
             throw QueueErrors.BadDeployment($"`{deployment.Model}` cannot be deployed.", "Name a model by its id or folder, without blanks, in up to 256 characters.");
         if (deployment.Replicas is 0 or > MaxReplicas)

@@ -5,8 +5,6 @@ namespace Ndif.Queue.Rules;
 /// <summary>What may be submitted, and what a worker may say: the same for every implementation.</summary>
 internal static class JobRules
 {
-    public static bool IsTerminal(JobState state) => state is JobState.Completed or JobState.Failed or JobState.Cancelled;
-
     /// <summary>Refuses a submission that the queue could not keep faithfully. Names become parts of keys, hence no blanks in them.</summary>
     public static void Validate(JobSubmission submission)
     {
@@ -27,18 +25,13 @@ internal static class JobRules
         Event stamped = jobEvent.Clone(); // tensors' bytes are shared, not copied
         if (stamped.State is { } state)
         {
-            if (state.State is not (JobState.Loading or JobState.Running) && !IsTerminal(state.State))
+            if (state.State is not (JobState.Loading or JobState.Running) && !state.State.IsTerminal())
                 throw QueueErrors.InvalidWorkerEvent($"the state {state.State}");
             state.Attempt = (uint)lease.Attempt;
             state.Worker = lease.Worker;
         }
         return stamped;
     }
-
-    /// <summary>"id@revision" as the wire has it.</summary>
-    public static ModelRef ParseModelRef(string model) => model.LastIndexOf('@') is > 0 and var at
-        ? new ModelRef { Id = model[..at], Revision = model[(at + 1)..] }
-        : new ModelRef { Id = model };
 
     /// <summary>
     /// The estimated wait of a job at a position: jobs end once per (mean duration / jobs that run side by side).

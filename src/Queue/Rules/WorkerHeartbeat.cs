@@ -31,8 +31,4 @@ internal sealed record WorkerHeartbeat(WorkerStatus Worker, IReadOnlyList<ModelS
             })
             .OrderByDescending(m => m.Heat).ThenByDescending(m => m.Replicas).ThenBy(m => m.Id, StringComparer.Ordinal)];
     }
-
-    /// <summary>The names a description is found by: the model's id, and with its revision.</summary>
-    public static IEnumerable<string> GetModelNames(ModelDescription model) =>
-        model.Revision.Length > 0 ? [model.Id, $"{model.Id}@{model.Revision}"] : [model.Id];
 }

@@ -14,7 +14,7 @@ internal sealed class ConstantValidator(IBlobStore blobs)
         ulong bytes = 0;
         foreach (Tensor constant in program.Constants)
         {
-            ulong length = constant.ContentCase == Tensor.ContentOneofCase.Blob ? constant.Blob.Length : (ulong)constant.Inline.Length;
+            ulong length = constant.IsBlob() ? constant.Blob.Length : (ulong)constant.Inline.Length;
             bytes = ulong.MaxValue - bytes < length ? ulong.MaxValue : bytes + length;
         }
         if (bytes > limits.ConstantBytes)
@@ -23,7 +23,7 @@ internal sealed class ConstantValidator(IBlobStore blobs)
                 "Send them in a narrower dtype, or split the experiment.");
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (Tensor constant in program.Constants)
-            if (constant.ContentCase == Tensor.ContentOneofCase.Blob && seen.Add(constant.Blob.Id))
+            if (constant.IsBlob() && seen.Add(constant.Blob.Id))
                 await ValidateAsync(constant.Blob, caller, cancellationToken);
     }
 

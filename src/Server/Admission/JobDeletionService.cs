@@ -19,7 +19,7 @@ internal sealed class JobDeletionService(IJobQueue jobs, IBlobStore blobs, ILogg
         var seen = new HashSet<string>(StringComparer.Ordinal);
         await foreach (Event happening in jobs.WatchAsync(jobId, 1, cancellationToken)) // it has ended, so this does
         {
-            foreach (BlobRef blob in GetBlobReferences(happening))
+            foreach (BlobRef blob in GetBlobTensors(happening).Select(tensor => tensor.Blob))
             {
                 if (!seen.Add(blob.Id) || !await blobs.RevokeAsync(blob.Id, caller.Id, jobId, cancellationToken)) continue;
                 reply.Blobs++;
@@ -31,18 +31,10 @@ internal sealed class JobDeletionService(IJobQueue jobs, IBlobStore blobs, ILogg
         return reply;
     }
 
-    private static IEnumerable<BlobRef> GetBlobReferences(Event jobEvent) => jobEvent.KindCase switch
+    private static IEnumerable<Tensor> GetBlobTensors(Event jobEvent) => jobEvent.KindCase switch
     {
-        Event.KindOneofCase.Value => GetBlobReferences(jobEvent.Value.Data),
-        Event.KindOneofCase.Local => jobEvent.Local.Values.SelectMany(GetBlobReferences),
-        _ => [],
-    };
-
-    private static IEnumerable<BlobRef> GetBlobReferences(Data? data) => data?.ValueCase switch
-    {
-        Data.ValueOneofCase.Tensor when data.Tensor.ContentCase is Tensor.ContentOneofCase.Blob => [data.Tensor.Blob],
-        Data.ValueOneofCase.List => data.List.Items.SelectMany(GetBlobReferences),
-        Data.ValueOneofCase.Map => data.Map.Entries.SelectMany(entry => GetBlobReferences(entry.Value)),
+        Event.KindOneofCase.Value => jobEvent.Value.Data.BlobTensors(),
+        Event.KindOneofCase.Local => jobEvent.Local.Values.SelectMany(DataTensors.BlobTensors),
         _ => [],
     };
 }

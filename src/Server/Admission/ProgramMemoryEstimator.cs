@@ -41,7 +41,7 @@ internal sealed class ProgramMemoryEstimator
         var footprint = new ProgramMemoryEstimator(program, model);
         footprint.Visit(0, new ForwardPass(0, 0, 1), times: 1);
         double result = footprint._savedBytes + footprint._savedContainers.Sum(id => footprint._valueSizes.TryGetValue(id, out ValueSize container) ? container.Bytes : 0);
-        double constants = program.Constants.Sum(c => c.ContentCase == Tensor.ContentOneofCase.Blob ? (double)c.Blob.Length : c.Inline.Length);
+        double constants = program.Constants.Sum(c => c.IsBlob() ? (double)c.Blob.Length : c.Inline.Length);
         return (ToByteCount(result), ToByteCount(constants + result + footprint._peakBytes));
     }
 

@@ -18,7 +18,7 @@ internal sealed class ServedModelCatalog(IWorkerRegistry workers, IDeployments d
     public async Task<(string Name, ModelDescription? Description)> FindAsync(ModelRef? model, CancellationToken cancellationToken)
     {
         if (model is null || model.Id.Length is 0 or > MaxNameLength || model.Revision.Length > MaxNameLength) throw ServerErrors.NoModelName();
-        string name = GetQueueName(model);
+        string name = model.GetName();
         ModelDescription? description = await workers.GetDescriptionAsync(name, cancellationToken);
         if (description is null && model.Revision.Length > 0
             && await workers.GetDescriptionAsync(model.Id, cancellationToken) is { } any && any.Revision == model.Revision) description = any;
@@ -28,10 +28,7 @@ internal sealed class ServedModelCatalog(IWorkerRegistry workers, IDeployments d
         if (known?.Error is { } because) throw Errors.ToException(because); // it could not even be described
         if (known is not null) return (name, null);
         IReadOnlyList<Deployment> deployed = await deployments.ListAsync(cancellationToken);
-        if (deployed.Any(deployment => DeploymentRules.GetName(deployment) == name)) throw ServerErrors.NotDescribed(name);
+        if (deployed.Any(deployment => deployment.GetName() == name)) throw ServerErrors.NotDescribed(name);
         throw ServerErrors.UnknownModel(name, [.. served.Select(status => status.Id).Concat(deployed.Select(deployment => deployment.Model)).Distinct()]);
     }
-
-    /// <summary>"id", or "id@revision" if a revision is asked for.</summary>
-    public static string GetQueueName(ModelRef model) => model.Revision.Length == 0 ? model.Id : $"{model.Id}@{model.Revision}";
 }

@@ -25,14 +25,14 @@ internal sealed class DeploymentAdminService(IDeployments deployments, IWorkerRe
         {
             Model = request.Model, Revision = request.Revision, Pinned = request.Pinned, Replicas = Math.Max(1, request.Replicas), Dtype = request.Dtype,
         }, cancellationToken);
-        logger.Deployed(ServerErrors.Truncate(DeploymentRules.GetName(deployment)), deployment.Replicas, deployment.Pinned, requestedBy);
+        logger.Deployed(ServerErrors.Truncate(deployment.GetName()), deployment.Replicas, deployment.Pinned, requestedBy);
         return await GetModelStatusAsync(request.Model, request.Revision, cancellationToken);
     }
 
     /// <exception cref="NdifException">UNKNOWN_MODEL: it is not deployed, and no worker holds it. BAD_ARGUMENT: no such worker.</exception>
     public async Task<ModelStatus> EvictAsync(EvictRequest request, string requestedBy, CancellationToken cancellationToken)
     {
-        string name = DeploymentRules.GetName(request.Model, request.Revision);
+        string name = ModelNames.Format(request.Model, request.Revision);
         IReadOnlyList<WorkerStatus> living = await workers.ListWorkersAsync(cancellationToken);
         if (request.Worker.Length > 0)
         {
@@ -70,7 +70,7 @@ internal sealed class DeploymentAdminService(IDeployments deployments, IWorkerRe
     private async Task<IReadOnlyList<string>> GetQueueNamesAsync(string model, string name, CancellationToken cancellationToken)
     {
         bool isOnly = !(await deployments.ListAsync(cancellationToken)).Any(other => other.Model == model);
-        return isOnly && await workers.GetDescriptionAsync(name, cancellationToken) is { Revision.Length: > 0 } known ? [name, $"{model}@{known.Revision}"] : [name];
+        return isOnly && await workers.GetDescriptionAsync(name, cancellationToken) is { Revision.Length: > 0 } known ? [name, ModelNames.Format(model, known.Revision)] : [name];
     }
 
     private async Task<int> FailWaitingJobsAsync(string name, IReadOnlyList<string> queueNames, CancellationToken cancellationToken)

@@ -71,12 +71,10 @@ public static class ErrorWireFormat
         if (error.Message.Length <= MaxTextLength && error.Hint.Length <= MaxTextLength && error.Module.Length <= MaxTextLength
             && (error.Line?.CalculateSize() ?? 0) <= MaxTextLength) return error;
         Error fit = error.Clone();
-        fit.Message = Truncate(fit.Message);
-        fit.Hint = Truncate(fit.Hint);
-        fit.Module = Truncate(fit.Module);
+        fit.Message = ErrorText.Truncate(fit.Message, MaxTextLength);
+        fit.Hint = ErrorText.Truncate(fit.Hint, MaxTextLength);
+        fit.Module = ErrorText.Truncate(fit.Module, MaxTextLength);
         if (fit.Line?.CalculateSize() > MaxTextLength) fit.Line = null;
         return fit;
     }
-
-    private static string Truncate(string text) => text.Length <= MaxTextLength ? text : text[..MaxTextLength] + "…";
 }

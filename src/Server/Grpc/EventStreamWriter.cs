@@ -22,6 +22,6 @@ internal static class EventStreamWriter
     public static bool IsFinalEvent(Event jobEvent, out JobState state)
     {
         state = jobEvent.State?.State ?? JobState.Unspecified;
-        return state is JobState.Completed or JobState.Failed or JobState.Cancelled;
+        return state.IsTerminal();
     }
 }

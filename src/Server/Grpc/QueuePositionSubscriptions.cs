@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Queue;
@@ -9,9 +8,9 @@ namespace Ndif.Server.Grpc;
 /// <summary>The jobs that somebody follows through this gateway while they wait: those whose positions are worth telling again.</summary>
 internal sealed class QueuePositionSubscriptions
 {
-    private readonly ConcurrentDictionary<string, int> _subscriptionCounts = new(StringComparer.Ordinal);
+    private readonly JobReferenceCounts _waiting = new();
 
-    public IReadOnlyCollection<string> WaitingJobIds => [.. _subscriptionCounts.Keys];
+    public IReadOnlyCollection<string> WaitingJobIds => _waiting.JobIds;
 
     /// <summary>Somebody begins to follow a job.</summary>
     public QueuePositionSubscription Subscribe(string jobId) => new(this, jobId);
@@ -33,8 +32,8 @@ internal sealed class QueuePositionSubscriptions
         {
             if (isWaiting == _isWaiting) return;
             _isWaiting = isWaiting;
-            if (isWaiting) subscriptions._subscriptionCounts.AddOrUpdate(jobId, 1, (_, count) => count + 1);
-            else if (subscriptions._subscriptionCounts.AddOrUpdate(jobId, 0, (_, count) => count - 1) == 0) subscriptions._subscriptionCounts.TryRemove(new KeyValuePair<string, int>(jobId, 0));
+            if (isWaiting) subscriptions._waiting.Add(jobId);
+            else subscriptions._waiting.Remove(jobId);
         }
     }
 }

@@ -56,7 +56,7 @@ internal sealed class ServiceStatusReader(IJobQueue jobs, IWorkerRegistry worker
         foreach (ModelStatus model in models)
         {
             model.Waiting = model.Running = 0; // the queue knows it better than the heartbeats
-            foreach (string name in new[] { model.Id, $"{model.Id}@{model.Revision}" })
+            foreach (string name in ModelNames.GetNames(model.Id, model.Revision))
             {
                 (int waiting, int running) = counts.ByModel.GetValueOrDefault(name);
                 model.Waiting += (uint)waiting;

@@ -97,14 +97,14 @@ internal sealed class DeploymentReconciler(
     /// <summary>Describes what is new to the gateways, so that programs for it are checked before it is loaded.</summary>
     private async Task UpdateFootprintsAsync(IReadOnlyList<Deployment> deployments, CancellationToken stopping)
     {
-        foreach (string gone in _desiredModels.Keys.Except(deployments.Select(DeploymentRules.GetName)).ToArray())
+        foreach (string gone in _desiredModels.Keys.Except(deployments.Select(ModelNames.GetName)).ToArray())
         {
             _desiredModels.Remove(gone);
             loader.DisposeOffloaded(gone);
         }
         foreach (Deployment deployment in deployments)
         {
-            string name = DeploymentRules.GetName(deployment);
+            string name = deployment.GetName();
             if (!_desiredModels.TryGetValue(name, out DesiredModel? model) || !model.Deployment.Equals(deployment))
             {
                 bool isSame = model?.Deployment.Dtype == deployment.Dtype;

@@ -17,7 +17,7 @@ internal sealed class DesiredModel(Deployment deployment)
 
     public Deployment Deployment => deployment;
 
-    public string Name { get; } = DeploymentRules.GetName(deployment);
+    public string Name { get; } = deployment.GetName();
 
     /// <summary>Null before it was weighed, or where that failed.</summary>
     public ModelFootprint? Footprint { get; set; }

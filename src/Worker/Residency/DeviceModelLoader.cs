@@ -104,7 +104,7 @@ internal sealed class DeviceModelLoader(WorkerOptions options, QueueBackend back
 
     private async Task<ModelHost> LoadAsync(string model, string revision, TorchSharp.torch.ScalarType? dtype, IProgress<(string, long, long)>? progress, CancellationToken cancellationToken)
     {
-        Log.Loading(logger, DeploymentRules.GetName(model, revision), options.Device);
+        Log.Loading(logger, ModelNames.Format(model, revision), options.Device);
         ModelHost host = await Task.Factory.StartNew(() => ModelHost.Load(model, revision, dtype, options, time, progress, cancellationToken),
             cancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         Log.Loaded(logger, host.Name, host.LoadTime.TotalSeconds);

@@ -55,13 +55,14 @@ public sealed class ModelHost : IDisposable
     {
         long from = time.GetTimestamp();
         LoadedModel loaded = ModelLoader.Load(model, revision.Length > 0 ? revision : null, options.ToLoadOptions(dtype), progress, cancellationToken);
-        return new ModelHost(new HookedLanguageModel(loaded) { PrefillChunkSize = options.PrefillChunk }, DeploymentRules.GetName(model, revision), revision,
+        return new ModelHost(new HookedLanguageModel(loaded) { PrefillChunkSize = options.PrefillChunk }, ModelNames.Format(model, revision), revision,
             time.GetElapsedTime(from), time.GetUtcNow());
     }
 
     /// <summary>What jobs for a model wait under.</summary>
     public static IReadOnlyList<string> GetNames(string name, ModelDescription description) =>
-        description.Revision.Length == 0 || name == $"{description.Id}@{description.Revision}" ? [name] : [name, $"{description.Id}@{description.Revision}"];
+        description.Revision.Length == 0 || name == ModelNames.Format(description.Id, description.Revision)
+            ? [name] : [name, ModelNames.Format(description.Id, description.Revision)];
 
     /// <summary>Takes the weights off the device, into this machine's memory. No pass may run.</summary>
     public void Offload() => Model.Offload();

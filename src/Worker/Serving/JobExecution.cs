@@ -19,6 +19,7 @@ namespace Ndif.Worker.Serving;
 internal sealed class JobExecution : IRunSink, IAsyncDisposable
 {
     private readonly Lease _lease;
+    private readonly JobLeaseClient _leases;
     private readonly QueueBackend _backend;
     private readonly WorkerOptions _options;
     private readonly CancellationTokenSource _cancel;
@@ -33,9 +34,9 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private ulong _lastTicket;
     private bool _isLeaseLost;
 
-    private JobExecution(Lease lease, DateTimeOffset modelReady, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
+    private JobExecution(Lease lease, DateTimeOffset modelReady, JobLeaseClient leases, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
     {
-        (_lease, _backend, _options, _leasedAt) = (lease, backend, options, time.GetUtcNow());
+        (_lease, _leases, _backend, _options, _leasedAt) = (lease, leases, backend, options, time.GetUtcNow());
         _phases = new JobPhases(lease, modelReady);
         _cancel = CancellationTokenSource.CreateLinkedTokenSource(lease.Lost, stopping);
         TimeSpan limit = lease.TimeLimit is { } asked && asked < options.WallTime ? asked : options.WallTime;
@@ -56,9 +57,11 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
 
     /// <summary>Says that the job runs, and compiles it.</summary>
     /// <param name="modelReady">When the model was loaded, which may be later than the lease.</param>
-    public static JobExecution Start(Lease lease, HookedLanguageModel model, DateTimeOffset modelReady, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
+    public static JobExecution Start(
+        Lease lease, HookedLanguageModel model, DateTimeOffset modelReady, JobLeaseClient leases, QueueBackend backend, WorkerOptions options,
+        TimeProvider time, CancellationToken stopping)
     {
-        var execution = new JobExecution(lease, modelReady, backend, options, time, stopping);
+        var execution = new JobExecution(lease, modelReady, leases, backend, options, time, stopping);
         execution._phases.OnCompileStarted();
         execution.Enqueue(new Event { State = new StateChanged { State = JobState.Running, Attempt = (uint)lease.Attempt, Worker = options.Id } });
         try
@@ -111,24 +114,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     /// <summary>Renews the lease until the job has ended; a lease that is lost cancels the run.</summary>
     public async Task RenewLeaseAsync(CancellationToken jobEnded)
     {
-        while (true)
-        {
-            try
-            {
-                await Task.Delay(_options.RenewEvery, jobEnded);
-                if (await _backend.Jobs.RenewAsync(_lease, jobEnded)) continue;
-                await CancelForLostLeaseAsync();
-                return;
-            }
-            catch (OperationCanceledException)
-            {
-                return; // the job has ended
-            }
-            catch (NdifException e) when (e.Retryable)
-            {
-                // the queue cannot be reached: asked again, and if that lasts, the lease runs out and the next answer says so
-            }
-        }
+        if (await _leases.RenewUntilLostAsync(_lease, jobEnded)) await CancelForLostLeaseAsync();
     }
 
     /// <summary>Publishes what is left, and the job's end. A job whose worker is stopping goes back to the queue.</summary>
@@ -158,15 +144,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         }
         _events.Writer.TryComplete();
         await _publishing;
-        if (!isReturned) return;
-        try
-        {
-            await _backend.Jobs.ReturnAsync(_lease, CancellationToken.None);
-        }
-        catch (NdifException e) when (e.Retryable)
-        {
-            // the queue cannot be reached: the lease runs out, and the other jobs of the pass are still to be ended
-        }
+        if (isReturned) await _leases.ReturnAsync(_lease);
     }
 
     public async ValueTask DisposeAsync()
@@ -286,15 +264,13 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private TensorData GetConstant(uint index)
     {
         Tensor tensor = _plan!.Program.Constants[(int)index];
-        return tensor.ContentCase is Tensor.ContentOneofCase.Blob ? DownloadConstantAsync(tensor).GetAwaiter().GetResult() : TensorData.FromProto(tensor);
+        return tensor.IsBlob() ? DownloadConstantAsync(tensor).GetAwaiter().GetResult() : TensorData.FromProto(tensor);
     }
 
     /// <summary>Replaces every reference in an answer by its bytes.</summary>
     private async Task ResolveBlobsAsync(Data data)
     {
-        if (data.Tensor is { ContentCase: Tensor.ContentOneofCase.Blob } large) data.Tensor = (await DownloadConstantAsync(large)).ToProto();
-        foreach (Data item in data.List?.Items ?? []) await ResolveBlobsAsync(item);
-        foreach (DataEntry entry in data.Map?.Entries ?? []) await ResolveBlobsAsync(entry.Value);
+        foreach (Tensor tensor in data.BlobTensors()) tensor.Inline = (await DownloadConstantAsync(tensor)).ToProto().Inline;
     }
 
     private async Task<TensorData> DownloadConstantAsync(Tensor tensor)

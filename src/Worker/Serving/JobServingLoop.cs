@@ -16,6 +16,7 @@ namespace Ndif.Worker.Serving;
 internal sealed class JobServingLoop(ModelHost host, WorkerOptions options, QueueBackend backend, LeasedJobs jobs, ILogger logger, TimeProvider time) : IDisposable
 {
     private readonly CancellationTokenSource _drain = new();
+    private readonly JobLeaseClient _leases = new(options, backend.Jobs, logger, time);
 
     public ModelHost Host => host;
 
@@ -51,7 +52,7 @@ internal sealed class JobServingLoop(ModelHost host, WorkerOptions options, Queu
         {
             try
             {
-                List<Lease> leases = await LeaseBatchAsync(isIdle ? TimeSpan.FromSeconds(30) : options.RestAfter);
+                List<Lease> leases = await _leases.LeaseBatchAsync(host.Names, isIdle ? TimeSpan.FromSeconds(30) : options.RestAfter, _drain.Token);
                 if (leases.Count > 0) await RunBatchAsync(leases, abort);
                 else if (!isIdle) NativeHeap.Trim();
                 isIdle = leases.Count == 0;
@@ -68,33 +69,12 @@ internal sealed class JobServingLoop(ModelHost host, WorkerOptions options, Queu
         }
     }
 
-    /// <summary>The next job, and those that wait beside it; none if none came for so long.</summary>
-    private async Task<List<Lease>> LeaseBatchAsync(TimeSpan timeout)
-    {
-        List<Lease> leases = [];
-        while (leases.Count < options.MaxBatch)
-        {
-            try
-            {
-                Lease? lease = await backend.Jobs.LeaseAsync(options.Id, host.Names, leases.Count == 0 ? timeout : TimeSpan.Zero, _drain.Token);
-                if (lease is null) break;
-                leases.Add(lease);
-            }
-            catch (Exception e) when (leases.Count > 0 && e is OperationCanceledException or NdifException { Retryable: true })
-            {
-                if (e is NdifException) Log.QueueUnreachable(logger, e.Message);
-                break; // those that are here run: thrown away, they would count as lost with a worker
-            }
-        }
-        return leases;
-    }
-
     private async Task RunBatchAsync(IReadOnlyList<Lease> leases, CancellationToken abort)
     {
         (host.RunningJobCount, host.LastUsed) = (leases.Count, time.GetUtcNow());
         jobs.Add(leases);
         foreach (Lease lease in leases) Log.Started(logger, lease.JobId, lease.Model, lease.Attempt, leases.Count);
-        List<JobExecution> executions = [.. leases.Select(l => JobExecution.Start(l, host.Model, host.LoadedAt, backend, options, time, abort))];
+        List<JobExecution> executions = [.. leases.Select(l => JobExecution.Start(l, host.Model, host.LoadedAt, _leases, backend, options, time, abort))];
         using var batchEnded = new CancellationTokenSource();
         Task[] renewals = [.. executions.Select(e => e.RenewLeaseAsync(batchEnded.Token))];
         try

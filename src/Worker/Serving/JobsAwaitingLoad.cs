@@ -13,6 +13,7 @@ internal sealed class JobsAwaitingLoad : IProgress<(string What, long Done, long
 {
     private static readonly TimeSpan _progressInterval = TimeSpan.FromMilliseconds(250); // two events of progress
 
+    private readonly JobLeaseClient _client;
     private readonly QueueBackend _backend;
     private readonly LeasedJobs _jobs;
     private readonly TimeProvider _time;
@@ -23,28 +24,20 @@ internal sealed class JobsAwaitingLoad : IProgress<(string What, long Done, long
     private List<Lease> _leases;
     private long _lastReport;
 
-    private JobsAwaitingLoad(List<Lease> leases, WorkerOptions options, QueueBackend backend, LeasedJobs jobs, IProgress<(string, long, long)>? innerProgress, TimeProvider time)
+    private JobsAwaitingLoad(List<Lease> leases, JobLeaseClient client, QueueBackend backend, LeasedJobs jobs, IProgress<(string, long, long)>? innerProgress, TimeProvider time)
     {
-        (_leases, _backend, _jobs, _innerProgress, _time) = (leases, backend, jobs, innerProgress, time);
+        (_leases, _client, _backend, _jobs, _innerProgress, _time) = (leases, client, backend, jobs, innerProgress, time);
         _jobs.Add(leases);
         _publishing = PublishProgressAsync();
-        _renewing = RenewLeasesAsync(options.RenewEvery);
+        _renewing = Task.WhenAll(leases.Select(lease => client.RenewUntilLostAsync(lease, _stop.Token)));
     }
 
     /// <summary>Takes what waits at this moment, as much as goes through one pass.</summary>
     public static async Task<JobsAwaitingLoad> LeaseAsync(IReadOnlyList<string> models, WorkerOptions options, QueueBackend backend, LeasedJobs jobs,
         IProgress<(string, long, long)>? innerProgress, ILogger logger, TimeProvider time, CancellationToken cancellationToken)
     {
-        List<Lease> leases = [];
-        try
-        {
-            while (leases.Count < options.MaxBatch && await backend.Jobs.LeaseAsync(options.Id, models, TimeSpan.Zero, cancellationToken) is { } lease) leases.Add(lease);
-        }
-        catch (Exception e) when (leases.Count > 0 && e is OperationCanceledException or NdifException { Retryable: true })
-        {
-            Log.QueueUnreachable(logger, e.Message); // those that are here wait for the model; the others stay where they are
-        }
-        return new JobsAwaitingLoad(leases, options, backend, jobs, innerProgress, time);
+        var client = new JobLeaseClient(options, backend.Jobs, logger, time);
+        return new JobsAwaitingLoad(await client.LeaseBatchAsync(models, TimeSpan.Zero, cancellationToken), client, backend, jobs, innerProgress, time);
     }
 
     /// <summary>From the loader's thread.</summary>
@@ -66,17 +59,7 @@ internal sealed class JobsAwaitingLoad : IProgress<(string What, long Done, long
     /// <summary>Gives back what was not handed over.</summary>
     public async ValueTask DisposeAsync()
     {
-        foreach (Lease lease in await StopAsync())
-        {
-            try
-            {
-                await _backend.Jobs.ReturnAsync(lease);
-            }
-            catch (NdifException e) when (e.Retryable)
-            {
-                // the queue cannot be reached: the lease runs out
-            }
-        }
+        foreach (Lease lease in await StopAsync()) await _client.ReturnAsync(lease);
         _stop.Dispose();
     }
 
@@ -110,33 +93,6 @@ internal sealed class JobsAwaitingLoad : IProgress<(string What, long Done, long
                     // it is only told how far loading is
                 }
             }
-        }
-    }
-
-    private async Task RenewLeasesAsync(TimeSpan interval)
-    {
-        Lease[] leases = [.. _leases];
-        try
-        {
-            while (leases.Length > 0)
-            {
-                await Task.Delay(interval, _time, _stop.Token);
-                foreach (Lease lease in leases.Where(l => !l.Lost.IsCancellationRequested))
-                {
-                    try
-                    {
-                        await _backend.Jobs.RenewAsync(lease, _stop.Token);
-                    }
-                    catch (NdifException e) when (e.Retryable)
-                    {
-                        // asked again, and if that lasts, the lease runs out
-                    }
-                }
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // the model is here, or does not come
         }
     }
 }

@@ -1,7 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Ndif.Models.Loading;
-using Ndif.Models.Tests;
 using Ndif.Protocol;
 using Ndif.Queue;
 using Ndif.Queue.Blobs;
