@@ -4,8 +4,8 @@ namespace Ndif.Benchmarks.Harness;
 
 /// <summary>
 /// The times of several actions that run alternately: A B C, B C A, C A B, ... The speed of a shared machine varies, so actions are
-/// compared only within a round. Of all rounds, the quarter is used in which the compared actions took the least time together; this choice favors
-/// neither action. The result is the median of these rounds.
+/// compared only within a round. Of all rounds, the quarter is used in which the compared actions took the least time together, a choice
+/// that favors neither action. The result is the median of these rounds.
 /// </summary>
 internal sealed class InterleavedTimings
 {
