@@ -4,7 +4,10 @@ using StackExchange.Redis;
 
 namespace Ndif.Queue.Redis;
 
-/// <summary>One script of Redis/Scripts, with what they share before it. Called by its hash; its text travels once per server.</summary>
+/// <summary>
+/// A Lua script of Redis/Scripts, preceded by the shared functions of common.lua. It is called by its hash (EVALSHA); the text is sent
+/// once per server.
+/// </summary>
 internal sealed class RedisScript
 {
     public static readonly RedisScript
@@ -17,7 +20,7 @@ internal sealed class RedisScript
     {
         Name = name;
         Text = Read("common") + "\n" + Read(name);
-#pragma warning disable CA5350 // Redis names scripts by their SHA-1
+#pragma warning disable CA5350 // Redis identifies scripts by SHA-1
         Hash = SHA1.HashData(Encoding.UTF8.GetBytes(Text));
 #pragma warning restore CA5350
     }
