@@ -12,7 +12,7 @@ internal class JobReferenceCounts
 
     public void Add(string jobId) => _counts.AddOrUpdate(jobId, 1, (_, count) => count + 1);
 
-    /// <summary>True if this was the job's last reference.</summary>
+    /// <summary>Removes a reference. Returns true if it was the last one of the job.</summary>
     public bool Remove(string jobId)
     {
         int left = _counts.AddOrUpdate(jobId, 0, (_, count) => count - 1);

@@ -5,13 +5,13 @@ using Ndif.Queue;
 namespace Ndif.Worker.Serving;
 
 /// <summary>
-/// Leases jobs for a worker, renews the leases and returns the jobs. No job is lost if the queue cannot be reached for a moment.
+/// Leases jobs for a worker, renews the leases and returns the jobs. It tolerates a queue that cannot be reached for a moment.
 /// </summary>
 internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILogger logger, TimeProvider time)
 {
-    /// <summary>The next job, and the jobs that wait behind it, up to <see cref="WorkerOptions.MaxBatch"/>.</summary>
+    /// <summary>Leases the next job and the jobs that wait behind it, up to <see cref="WorkerOptions.MaxBatch"/>.</summary>
     /// <param name="timeout">How long to wait for the first job.</param>
-    /// <returns>Empty if no job came in time.</returns>
+    /// <returns>The leases; empty if no job arrived within the timeout.</returns>
     public async Task<List<Lease>> LeaseBatchAsync(IReadOnlyList<string> models, TimeSpan timeout, CancellationToken cancellationToken)
     {
         List<Lease> leases = [];
@@ -26,7 +26,7 @@ internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILog
             }
             catch (Exception e) when (leases.Count > 0 && e is OperationCanceledException or NdifException { Retryable: true })
             {
-                // The leased jobs must run: if they were dropped here, each would count as lost with a worker.
+                // The leased jobs must run: if they were dropped here, each would count as a lost lease.
                 if (e is NdifException) Log.QueueUnreachable(logger, e.Message);
                 break;
             }
@@ -34,7 +34,7 @@ internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILog
         return leases;
     }
 
-    /// <summary>Renews a lease at every <see cref="WorkerOptions.RenewEvery"/> until it is lost or no longer needed.</summary>
+    /// <summary>Renews a lease at every <see cref="WorkerOptions.LeaseRenewalInterval"/> until it is lost or no longer needed.</summary>
     /// <param name="ended">Cancelled when the lease is no longer needed.</param>
     /// <returns>True if the lease was lost.</returns>
     public async Task<bool> RenewUntilLostAsync(Lease lease, CancellationToken ended)
@@ -43,7 +43,7 @@ internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILog
         {
             try
             {
-                await Task.Delay(options.RenewEvery, time, ended);
+                await Task.Delay(options.LeaseRenewalInterval, time, ended);
                 if (!await jobs.RenewAsync(lease, ended)) return true;
             }
             catch (OperationCanceledException)
