@@ -6,7 +6,7 @@ using Ndif.Protocol.Programs;
 namespace Ndif.Engine.Compiling;
 
 /// <summary>A program compiled against one model: sites resolved, operations bound, lifetimes known. Immutable; runs share it.</summary>
-public sealed class Plan
+internal sealed class Plan
 {
     private readonly uint[]?[] _descendants;
     private bool? _isExclusive;

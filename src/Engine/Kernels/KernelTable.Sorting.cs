@@ -5,7 +5,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
-public static partial class KernelTable
+internal static partial class KernelTable
 {
     private static Dictionary<string, Kernel> SortingKernels() => new()
     {
@@ -22,7 +22,8 @@ public static partial class KernelTable
     {
         Tensor self = TensorWithData(a, 0);
         if (self.ndim != 1 || !Numbers.IsInteger(self) || self.lt(0).any().item<bool>())
-            throw Errors.CreateException(ErrorCode.BadArgument, $"bincount(): only lists of non-negative integers are counted, not {Describe.Kind(self)}.");
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"bincount(): only lists of non-negative integers are counted, not {Describe.Kind(self)}.");
         long largest = self.numel() == 0 ? 0 : self.max().to(ScalarType.Int64).item<long>();
         if (largest == long.MaxValue) KernelGuards.Size("bincount", long.MaxValue, sizeof(double), a.Context);
         KernelGuards.Size("bincount", Math.Max(largest + 1, a.Int(2)), sizeof(double), a.Context);

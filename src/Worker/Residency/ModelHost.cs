@@ -8,7 +8,7 @@ using TorchSharp;
 namespace Ndif.Worker.Residency;
 
 /// <summary>A model that this worker holds: its weights, and the one thread its passes run on.</summary>
-public sealed class ModelHost : IDisposable
+internal sealed class ModelHost : IDisposable
 {
     private readonly string _revision;
 

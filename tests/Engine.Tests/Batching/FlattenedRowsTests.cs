@@ -6,25 +6,30 @@ using Ndif.Protocol;
 namespace Ndif.Engine.Tests.Batching;
 
 /// <summary>
-/// Where a model puts rows and tokens into one dimension (experts, OPT's mlp), an invoke sees and edits its own rows' tokens, as it
-/// would alone, also where others' padding stands between them.
+/// Where a model flattens batch and tokens to one dimension (experts, the MLP of OPT), an invoke reads and edits the tokens of its own
+/// rows as it does alone, even if the padding of others is between them.
 /// </summary>
 public sealed class FlattenedRowsTests
 {
-    /// <summary>Seed, prompts of the one (of equal length: at padding that is the user's own nothing is comparable), a prompt of another.</summary>
+    /// <summary>
+    /// Seed, prompts of one invoke (of equal length, because values at the user's own padding are not comparable), a prompt of another.
+    /// </summary>
     private static readonly Gen<(int, int[][], int[])> _case = Gen.Select(Gen.Int[1, 1000],
         Gen.Int[1, 5].SelectMany(length => Gen.Int[0, 39].Array[length].Array[2, 3]), Gen.Int[0, 39].Array[1, 9]);
 
     private static readonly int[] _long = [1, 2, 3, 4, 5, 6, 7], _short = [8, 9];
     private static readonly int[][] _two = [[5, 6, 7], [8, 9, 2]];
 
-    /// <summary>A model, and sites of it that are [batch · seq, ...].</summary>
+    /// <summary>A model and its sites that are [batch · seq, ...].</summary>
     public static TheoryData<string, string[]> Sites => new()
     {
         { "MixtralForCausalLM", ["model.layers.0.mlp.experts", "model.layers.1.mlp.gate"] },
-        { "Qwen2MoeForCausalLM", ["model.layers.0.mlp.shared_expert.down_proj", "model.layers.0.mlp.experts", "model.layers.1.mlp.shared_expert_gate"] },
+        { "Qwen2MoeForCausalLM",
+            ["model.layers.0.mlp.shared_expert.down_proj", "model.layers.0.mlp.experts", "model.layers.1.mlp.shared_expert_gate"] },
         { "Qwen3MoeForCausalLM", ["model.layers.0.mlp.gate", "model.layers.1.mlp.experts"] },
-        { "opt", ["model.decoder.layers.0.fc1", "model.decoder.layers.0.fc2", "model.decoder.layers.1.activation_fn", "model.decoder.layers.1.fc2"] },
+        { "opt",
+            ["model.decoder.layers.0.fc1", "model.decoder.layers.0.fc2", "model.decoder.layers.1.activation_fn",
+                "model.decoder.layers.1.fc2"] },
     };
 
     private static EngineFixture New(string name, int seed) =>
@@ -64,8 +69,9 @@ public sealed class FlattenedRowsTests
                 else module.Output = module.Output * -1;
                 rig.Model.Logits.Save("edited");
             });
-            AssertSame(rig.Run(Change(_two))[0].AssertCompleted(), rig.Run(Change(_two), rig.Record(_long, _ => rig.Model.Logits.Save("logits")))[0].AssertCompleted(), "edited");
-            // both skip, so that the module does not run for anyone
+            AssertSame(rig.Run(Change(_two))[0].AssertCompleted(),
+                rig.Run(Change(_two), rig.Record(_long, _ => rig.Model.Logits.Save("logits")))[0].AssertCompleted(), "edited");
+            // both skip the module, so that it runs for no row
             AssertSame(rig.Run(Change(_two))[0].AssertCompleted(), rig.Run(Change(_two), Change(_long))[0].AssertCompleted(), "edited");
         }
     }
@@ -127,9 +133,10 @@ public sealed class FlattenedRowsTests
         outcome.AssertFailed(ErrorCode.Unsupported);
     }
 
-    private static Program Edits(EngineFixture fixture, object prompts, string[] sites) => fixture.Record(prompts, _ => Edit(fixture, sites));
+    private static Program Edits(EngineFixture fixture, object prompts, string[] sites) =>
+        fixture.Record(prompts, _ => Edit(fixture, sites));
 
-    /// <summary>At each site a read, edits in place before and after, and reads that must see them.</summary>
+    /// <summary>At each site: a read, in-place edits before and after, and reads that must see them.</summary>
     private static void Edit(EngineFixture fixture, string[] sites)
     {
         for (int i = 0; i < sites.Length; i++)

@@ -4,18 +4,19 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Batching;
 
-/// <summary>Random models, random prompts of unequal length: a row in a batch is the row alone.</summary>
+/// <summary>Random models and random prompts of different lengths: a row in a batch gives the values that it gives alone.</summary>
 public sealed class PaddingProperties
 {
     private static readonly int[] _three = [5, 6, 7];
     private static readonly Gen<int[]> _prompt = Gen.Int[0, 39].Array[1, 9];
 
-    /// <summary>Family, seed of the weights, heads, layers, prompts.</summary>
+    /// <summary>Architecture, seed of the weights, heads, layers, prompts.</summary>
     private static readonly Gen<(bool Llama, int Seed, int Layers, int[][] Prompts)> _case =
         Gen.Select(Gen.Bool, Gen.Int[1, 1000], Gen.Int[1, 2], _prompt.Array[2, 4]);
 
     private static EngineFixture New(bool llama, int seed, int layers) =>
-        llama ? EngineFixture.Llama(seed, heads: 4, kvHeads: seed % 2 == 0 ? 1 : 2, layers) : EngineFixture.GPT2(seed, heads: seed % 2 == 0 ? 4 : 2, layers);
+        llama ? EngineFixture.Llama(seed, heads: 4, kvHeads: seed % 2 == 0 ? 1 : 2, layers)
+        : EngineFixture.GPT2(seed, heads: seed % 2 == 0 ? 4 : 2, layers);
 
     [Fact]
     public void InvokesOfOneTrace_GiveWhatEachGivesAlone() => _case.Sample(c =>
@@ -64,7 +65,7 @@ public sealed class PaddingProperties
         for (int i = 0; i < c.Prompts.Length; i++)
         {
             JobOutcome alone = rig.Run(c.Prompts[i], 5, t => Steps(rig.Model, t, $"{i}")).AssertCompleted();
-            // another row may go on longer: what follows a row's end is padding
+            // another row may be longer; the tokens after the end of a row are padding
             long[] ids = alone.Tensor($"ids{i}").ToArray<long>();
             Assert.Equal(ids, all.Tensor($"ids{i}").ToArray<long>()[..ids.Length]);
             TensorData[] expected = alone.Tensors($"steps{i}"), actual = all.Tensors($"steps{i}");

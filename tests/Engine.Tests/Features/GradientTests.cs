@@ -39,7 +39,7 @@ public sealed class GradientTests
     [Theory, MemberData(nameof(All))]
     public async Task AnEditedGradient_FlowsOn_AsAutogradSays(string backend)
     {
-        // all of a layer's gradient goes through its hidden state: doubled there, it is doubled in whatever came before
+        // the whole gradient of a layer flows through its hidden state: doubled there, it is doubled in every earlier value
         (TensorData plain, TensorData plainWeight) = await Early(null);
         (TensorData doubled, TensorData doubledWeight) = await Early(g => g * 2);
         (TensorData nothing, TensorData nothingWeight) = await Early(_ => 0);
@@ -298,9 +298,12 @@ public sealed class GradientTests
         string folder = Path.Combine(SharedFolder.Path!, "golden", architecture);
         using SafetensorsFile golden = SafetensorsFile.Open(Path.Combine(folder, "golden.safetensors"));
         TensorData ids = Read("input_ids");
-        string[] paths = [.. golden.Entries.Keys.Where(n => n.StartsWith("grad_sum/", StringComparison.Ordinal)).Select(n => n["grad_sum/".Length..])];
+        string[] paths =
+            [.. golden.Entries.Keys.Where(n => n.StartsWith("grad_sum/", StringComparison.Ordinal)).Select(n => n["grad_sum/".Length..])];
         using var json = System.Text.Json.JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "golden.json")));
-        string[] order = [.. json.RootElement.GetProperty("calls").EnumerateArray().Select(c => c.GetProperty("name").GetString()!).Where(paths.Contains).Distinct()];
+        string[] order =
+            [.. json.RootElement.GetProperty("calls").EnumerateArray().Select(c => c.GetProperty("name").GetString()!).Where(paths.Contains)
+                .Distinct()];
 
         var llm = new LanguageModel(folder, remote: Backend.Local);
         Dictionary<string, Saved> gradients = [];
@@ -316,7 +319,8 @@ public sealed class GradientTests
         {
             TensorData expected = Read($"grad_sum/{path}");
             double bound = 1e-4 * Math.Max(Largest(expected), 1e-4 * scale);
-            Assert.True(TensorAssert.Difference(expected, gradient) <= bound, $"{path}: {TensorAssert.Difference(expected, gradient)} > {bound}");
+            Assert.True(TensorAssert.Difference(expected, gradient) <= bound,
+                $"{path}: {TensorAssert.Difference(expected, gradient)} > {bound}");
         }
 
         TensorData Read(string name)
@@ -328,7 +332,7 @@ public sealed class GradientTests
 
     private static double Largest(TensorData data) => data.ToArray<float>().Max(Math.Abs);
 
-    /// <summary>Runs once, so that what is made only once is there; gives the count of tensors then.</summary>
+    /// <summary>Runs once, so that everything that is created only once exists, and returns the number of tensors.</summary>
     private static async Task<long> Settled(LanguageModel llm)
     {
         using (Trace t = llm.Trace(Prompt, grad: true))

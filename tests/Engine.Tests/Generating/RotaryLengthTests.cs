@@ -4,7 +4,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Generating;
 
-/// <summary>Models whose rotary frequencies change with a row's length, of which a generation can have more than one.</summary>
+/// <summary>Generations with models whose rotary frequencies change with the length of a row.</summary>
 public sealed class RotaryLengthTests
 {
     private static readonly int[] _five = [1, 2, 3, 4, 5], _three = [9, 8, 7], _ten = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
@@ -15,17 +15,21 @@ public sealed class RotaryLengthTests
 
     private static EngineFixture Long() => EngineFixture.Of(TinyConfigs.Rope(2, LongRope));
 
-    /// <summary>Phi-3 computes the keys again when a row comes to be longer: each step is what it is without a cache.</summary>
+    /// <summary>
+    /// Phi-3 computes the keys again when a row exceeds the length: each step gives the values of a pass without a cache.
+    /// </summary>
     [Fact]
     public void Phi3_ComputesARowsKeysAgain_WhereItCrosses_AndItsNeighbourIsAsAlone()
     {
-        using EngineFixture rig = EngineFixture.Of(TinyConfigs.Of("phi3 longrope", 2).Replace("\"original_max_position_embeddings\": 64", "\"original_max_position_embeddings\": 12", StringComparison.Ordinal));
+        using EngineFixture rig =
+            EngineFixture.Of(TinyConfigs.Of("phi3 longrope", 2)
+                .Replace("\"original_max_position_embeddings\": 64", "\"original_max_position_embeddings\": 12", StringComparison.Ordinal));
         Assert.Equal(12, rig.HookedModel.Root.CacheRecomputeLength);
         Program grows = Steps(_ten), stays = Steps(_three);
         JobOutcome alone = rig.Run(stays)[0].AssertCompleted();
         JobOutcome[] both = rig.Run(grows, stays);
         long[] ids = both[0].AssertCompleted().Tensor("ids").ToArray<long>();
-        int steps = ids.Length - _ten.Length; // there may be an end of text
+        int steps = ids.Length - _ten.Length; // the generation may end early
         Assert.InRange(steps, 4, 8);
         for (int step = 0; step < steps; step++)
         {
@@ -44,7 +48,7 @@ public sealed class RotaryLengthTests
         });
     }
 
-    /// <summary>Elsewhere the keys stay what they were, as in Hugging Face's code.</summary>
+    /// <summary>Other models keep the keys, as in Hugging Face's code.</summary>
     [Fact]
     public void ARowThatGrows_KeepsItsKeys()
     {

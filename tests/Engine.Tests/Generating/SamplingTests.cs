@@ -48,22 +48,28 @@ public sealed class SamplingTests : IDisposable
         var counts = new int[logits.Length];
         for (int run = 0; run < Runs; run++)
         {
-            JobOutcome outcome = Run(Model.Generate(_prompt, 1, temperature: 1.5, topK: 10, seed: run * Copies, returnSequences: Copies)).AssertCompleted();
+            JobOutcome outcome = Run(Model.Generate(_prompt, 1, temperature: 1.5, topK: 10, seed: run * Copies, returnSequences: Copies))
+                .AssertCompleted();
             foreach (long id in outcome.Tensor("ids")[.., ^1].ToArray<long>()) counts[id]++;
         }
         double Expected(int i) => Copies * Runs * weights[i] / weights.Sum();
         Assert.All(Enumerable.Range(0, counts.Length).Except(kept), i => Assert.Equal(0, counts[i]));
-        Assert.InRange(kept.Sum(i => Math.Pow(counts[i] - Expected(i), 2) / Expected(i)), 0, 27.9); // 9 degrees of freedom: one in a thousand is beyond
+        // 9 degrees of freedom: one in a thousand is beyond
+        Assert.InRange(kept.Sum(i => Math.Pow(counts[i] - Expected(i), 2) / Expected(i)), 0, 27.9);
     }
 
     [Fact]
     public void RowI_DrawsAsARowAlone_WithTheSeedPlusI()
     {
-        TensorData rows = Run(Model.Generate(new[] { _prompt, _prompt, _prompt }, 8, temperature: 2, topK: 0, seed: 40, ignoreEos: true)).AssertCompleted().Tensor("ids");
+        TensorData rows = Run(Model.Generate(new[] { _prompt, _prompt, _prompt }, 8, temperature: 2, topK: 0, seed: 40, ignoreEos: true))
+            .AssertCompleted().Tensor("ids");
         for (int row = 0; row < 3; row++)
-            Assert.Equal(Ids(Model.Generate(_prompt, 8, temperature: 2, topK: 0, seed: 40 + row, ignoreEos: true)), rows[row].ToArray<long>());
+            Assert.Equal(Ids(Model.Generate(_prompt, 8, temperature: 2, topK: 0, seed: 40 + row, ignoreEos: true)),
+                rows[row].ToArray<long>());
         Assert.NotEqual(rows[0].ToArray<long>(), rows[1].ToArray<long>());
-        Assert.Equal(rows.ToArray<long>(), Run(Model.Generate(_prompt, 8, temperature: 2, topK: 0, seed: 40, returnSequences: 3, ignoreEos: true)).AssertCompleted().Tensor("ids").ToArray<long>());
+        Assert.Equal(rows.ToArray<long>(),
+            Run(Model.Generate(_prompt, 8, temperature: 2, topK: 0, seed: 40, returnSequences: 3, ignoreEos: true)).AssertCompleted()
+            .Tensor("ids").ToArray<long>());
     }
 
     [Fact]
@@ -76,14 +82,16 @@ public sealed class SamplingTests : IDisposable
             using (trace.Invoke(_other)) trace.Result.Save("greedy");
             using (trace.Invoke(_prompt, maxNewTokens: 2)) trace.Result.Save("short");
             JobOutcome run = _fixture.Run(trace.ToProgram())[0].AssertCompleted();
-            Assert.Equal(Ids(Model.Generate(_prompt, 6, temperature: 2, topK: 0, seed: 5, ignoreEos: true)), run.Tensor("drawn").ToArray<long>());
+            Assert.Equal(Ids(Model.Generate(_prompt, 6, temperature: 2, topK: 0, seed: 5, ignoreEos: true)),
+                run.Tensor("drawn").ToArray<long>());
             Assert.Equal(Ids(Model.Generate(_other, 6, ignoreEos: true)), run.Tensor("greedy").ToArray<long>());
             Assert.Equal(Ids(Model.Generate(_prompt, 2, ignoreEos: true)), run.Tensor("short")[0, ..5].ToArray<long>());
         }
     }
 
-    /// <summary>A prompt and how it goes on.</summary>
-    private static readonly Gen<(int[] Prompt, Generation Options)> _row = Gen.Select(Gen.Int[0, 39].Array[1, 7], Gen.Int[0, 5], Gen.Double[0.3, 3], Gen.Double[0.2, 1], Gen.Int[1, 30], Gen.ULong)
+    /// <summary>A prompt and its continuation.</summary>
+    private static readonly Gen<(int[] Prompt, Generation Options)> _row =
+        Gen.Select(Gen.Int[0, 39].Array[1, 7], Gen.Int[0, 5], Gen.Double[0.3, 3], Gen.Double[0.2, 1], Gen.Int[1, 30], Gen.ULong)
         .Select((prompt, kind, temperature, p, k, seed) =>
         {
             var g = new Generation { MaxNewTokens = (uint)(3 + kind), IgnoreEos = true, Seed = seed };
@@ -96,25 +104,29 @@ public sealed class SamplingTests : IDisposable
         });
 
     [Fact]
-    public void RowsOfMixedOptionsInOneBatch_AreTheSameRowsAlone() => Gen.Select(_row.Array[2, 4], Gen.Bool, Gen.Int[1, 500]).Sample((rows, llama, seed) =>
+    public void RowsOfMixedOptionsInOneBatch_AreTheSameRowsAlone() =>
+        Gen.Select(_row.Array[2, 4], Gen.Bool, Gen.Int[1, 500]).Sample((rows, llama, seed) =>
     {
         using EngineFixture rig = llama ? EngineFixture.Llama(seed) : EngineFixture.GPT2(seed);
         Program Of((int[] Prompt, Generation Options) row)
         {
             var p = new ProgramBuilder();
-            p.Trace(ProgramBuilder.Tokens([.. row.Prompt.Select(i => (long)i)]), () => p.Save(p.Add(new Node { Result = new ReadResult() }), "ids"), row.Options);
+            p.Trace(ProgramBuilder.Tokens([.. row.Prompt.Select(i => (long)i)]),
+                () => p.Save(p.Add(new Node { Result = new ReadResult() }), "ids"), row.Options);
             return p.Program;
         }
         JobOutcome[] together = rig.Run([.. rows.Select(Of)]);
         for (int i = 0; i < rows.Length; i++)
-            Assert.Equal(rig.Run(Of(rows[i]))[0].AssertCompleted().Tensor("ids").ToArray<long>(), together[i].AssertCompleted().Tensor("ids").ToArray<long>());
+            Assert.Equal(rig.Run(Of(rows[i]))[0].AssertCompleted().Tensor("ids").ToArray<long>(),
+                together[i].AssertCompleted().Tensor("ids").ToArray<long>());
     }, iter: 25, seed: "0N0XIzNsQ0O2", threads: 1);
 
     [Fact]
     public void RunsAfterALostPass_DrawTheSame()
     {
         // the second job breaks the pass that both share: the first one is begun again, alone
-        Program good = Record(Model.Generate(_prompt, 6, temperature: 2, topK: 0, seed: 9, ignoreEos: true, stream: true)), bad = Record(Model.Generate(_other, 6), t =>
+        Program good = Record(Model.Generate(_prompt, 6, temperature: 2, topK: 0, seed: 9, ignoreEos: true, stream: true)),
+            bad = Record(Model.Generate(_other, 6), t =>
         {
             foreach (int step in t.Iter[2]) Model.Embed.Input = Model.Embed.Input + 4_000;
         });
@@ -127,10 +139,15 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void TheModelsFile_SaysWhatTheUserDoesNot_AndAnArgumentWins()
     {
-        using EngineFixture rig = EngineFixture.WithDefaults("""{ "do_sample": true, "temperature": 2.5, "top_k": 0, "max_new_tokens": 9, "eos_token_id": [38, 39], "pad_token_id": 37 }""");
+        using EngineFixture rig =
+            EngineFixture.WithDefaults(
+                """{ "do_sample": true, "temperature": 2.5, "top_k": 0, "max_new_tokens": 9, "eos_token_id": [38, 39], "pad_token_id": 37 }""");
         long[] Of(Trace trace) => rig.Run(Record(trace))[0].AssertCompleted().Tensor("ids").ToArray<long>();
-        Assert.Equal((true, 2.5, 9u), (rig.Model.GenerationDefaults.Options.Sample, rig.Model.GenerationDefaults.Options.Temperature, rig.Model.GenerationDefaults.Options.MaxNewTokens));
-        Assert.Equal(Of(rig.Model.Generate(_prompt, 9, sample: true, temperature: 2.5, topK: 0, seed: 3)), Of(rig.Model.Generate(_prompt, seed: 3)));
+        Assert.Equal((true, 2.5, 9u),
+            (rig.Model.GenerationDefaults.Options.Sample, rig.Model.GenerationDefaults.Options.Temperature,
+                rig.Model.GenerationDefaults.Options.MaxNewTokens));
+        Assert.Equal(Of(rig.Model.Generate(_prompt, 9, sample: true, temperature: 2.5, topK: 0, seed: 3)),
+            Of(rig.Model.Generate(_prompt, seed: 3)));
         Assert.Equal(Ids(Model.Generate(_prompt, 4, ignoreEos: true)), Of(rig.Model.Generate(_prompt, 4, sample: false, ignoreEos: true)));
         JobOutcome run = rig.Run(Record(rig.Model.Generate(_prompt), t =>
         {
@@ -155,7 +172,9 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void WithoutAFile_TheConfigSaysWhereTextEnds() => Assert.Equal([0L], Model.GenerationDefaults.Options.Eos);
 
-    public static TheoryData<string> WrongOptions => ["temperature", "top_p", "min_p", "typical_p", "repetition_penalty", "beams", "return_sequences", "stop", "stream", "no effect", "min_new_tokens", "eos"];
+    public static TheoryData<string> WrongOptions =>
+        ["temperature", "top_p", "min_p", "typical_p", "repetition_penalty", "beams", "return_sequences", "stop", "stream", "no effect",
+            "min_new_tokens", "eos"];
 
     [Theory]
     [MemberData(nameof(WrongOptions))]
@@ -167,7 +186,8 @@ public sealed class SamplingTests : IDisposable
             "top_p" => (() => Model.Generate(_prompt, topP: 1.5), new Generation { TopP = double.NaN }),
             "min_p" => (() => Model.Generate(_prompt, minP: -1), new Generation { MinP = 2 }),
             "typical_p" => (() => Model.Generate(_prompt, typicalP: 0), new Generation { TypicalP = 0 }),
-            "repetition_penalty" => (() => Model.Generate(_prompt, repetitionPenalty: 0), new Generation { RepetitionPenalty = double.PositiveInfinity }),
+            "repetition_penalty" =>
+                (() => Model.Generate(_prompt, repetitionPenalty: 0), new Generation { RepetitionPenalty = double.PositiveInfinity }),
             "beams" => (() => Model.Generate(_prompt, beams: 0), new Generation { Beams = 1_000 }),
             "return_sequences" => (() => Model.Generate(_prompt, beams: 2, returnSequences: 3), new Generation { ReturnSequences = 0 }),
             "stop" => (() => Model.Generate(_prompt, stop: [""]), new Generation { Stop = { new string('x', 300) } }),
@@ -185,9 +205,11 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void WhatMakesNoSenseForThisModel_EndsTheJob()
     {
-        Assert.Contains("all be the same", Run(Model.Generate(_prompt, 2, returnSequences: 2)).AssertFailed(ErrorCode.BadArgument).Message, StringComparison.Ordinal);
+        Assert.Contains("all be the same", Run(Model.Generate(_prompt, 2, returnSequences: 2)).AssertFailed(ErrorCode.BadArgument).Message,
+            StringComparison.Ordinal);
         Assert.Throws<ArgumentOutOfRangeException>(() => Model.Generate(_prompt, -1));
-        Assert.Contains("No token is left", Run(Model.Generate(_prompt, 45, noRepeatNgram: 1, ignoreEos: true)).AssertFailed(ErrorCode.OpFailed).Message, StringComparison.Ordinal);
+        Assert.Contains("No token is left", Run(Model.Generate(_prompt, 45, noRepeatNgram: 1, ignoreEos: true))
+            .AssertFailed(ErrorCode.OpFailed).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -206,7 +228,8 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void RepetitionPenaltyAndMinNewTokens_ReachTheModel()
     {
-        long[] plain = Ids(Model.Generate(_prompt, 10, ignoreEos: true)), unrepeated = Ids(Model.Generate(_prompt, 10, noRepeatNgram: 1, ignoreEos: true));
+        long[] plain = Ids(Model.Generate(_prompt, 10, ignoreEos: true)),
+            unrepeated = Ids(Model.Generate(_prompt, 10, noRepeatNgram: 1, ignoreEos: true));
         Assert.Equal(unrepeated.Length, unrepeated.Distinct().Count());
         long end = plain[4];
         Assert.Equal(plain.AsSpan().IndexOf(end) + 1, Ids(Model.Generate(_prompt, 10, eos: [(int)end])).Length);

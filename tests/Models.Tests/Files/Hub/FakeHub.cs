@@ -10,12 +10,12 @@ using Ndif.Models.Files.Hub;
 
 namespace Ndif.Models.Tests.Files.Hub;
 
-/// <summary>A request that came, to the hub or to its content network.</summary>
+/// <summary>A request that the hub or its content delivery network has received.</summary>
 internal sealed record HubRequest(bool ToHub, string Method, string Path, string? Range, string? Authorization);
 
 /// <summary>
-/// A real HTTP server that speaks the hub's API as huggingface.co does: small files answer themselves after a relative redirect,
-/// large ones redirect to another host, the content network. Each way to misbehave is a switch.
+/// An HTTP server with the hub's API, like huggingface.co: it serves small files itself after a relative redirect, and redirects large
+/// ones to another host, the content delivery network. Each kind of failure is a switch.
 /// </summary>
 internal sealed class FakeHub : IAsyncDisposable
 {
@@ -29,17 +29,20 @@ internal sealed class FakeHub : IAsyncDisposable
 
     public Uri Address => new(_hub.Urls.First());
 
-    /// <summary>Large files' content as sent: (content, first byte, how often that file was asked for before) to bytes to send before the connection breaks; null for all.</summary>
+    /// <summary>
+    /// For a large file, the bytes to send before the connection breaks, given (content, first byte, number of earlier requests); null
+    /// to send all.
+    /// </summary>
     public Func<byte[], long, int, long?> BreakAfter { get; set; } = (_, _, _) => null;
 
-    /// <summary>Waits here before it sends a large file.</summary>
+    /// <summary>Awaited before a large file is sent.</summary>
     public Func<Task> Hold { get; set; } = () => Task.CompletedTask;
 
     public bool Corrupts { get; set; }
 
     public bool KnowsRanges { get; set; } = true;
 
-    /// <summary>So many requests to the hub are answered with 503.</summary>
+    /// <summary>The number of requests to the hub that are answered with 503.</summary>
     public int Failures;
 
     /// <summary>Replaces a small file's ETag.</summary>
@@ -68,9 +71,9 @@ internal sealed class FakeHub : IAsyncDisposable
         }
     }
 
-    /// <param name="commit">What "main" is from now on; earlier commits stay.</param>
-    /// <param name="token">Who may see it; null: all.</param>
-    /// <param name="error">X-Error-Code for the others.</param>
+    /// <param name="commit">The commit of "main" from now on; earlier commits remain.</param>
+    /// <param name="token">The token that gives access; null for everyone.</param>
+    /// <param name="error">The X-Error-Code for everyone else.</param>
     public Repository Add(string id, string commit, Dictionary<string, byte[]> files, string? token = null, string error = "GatedRepo")
     {
         Repository repository = new(commit, files, token, error);
@@ -86,7 +89,7 @@ internal sealed class FakeHub : IAsyncDisposable
 
     public IEnumerable<HubRequest> Sent(bool large) => Requests.Where(r => r.Method == "GET" && r.ToHub == !large);
 
-    /// <summary>What huggingface.co keeps in Git LFS: weights.</summary>
+    /// <summary>The files that huggingface.co stores in Git LFS: weights.</summary>
     public static bool IsLarge(byte[] content) => content.Length >= 1000;
 
     public static string GitHash(byte[] content)
@@ -122,14 +125,16 @@ internal sealed class FakeHub : IAsyncDisposable
         bool cached = path.StartsWith("/api/resolve-cache/models/", StringComparison.Ordinal);
         (string id, string revision, string file) = parts switch
         {
-            ["api", "models", var org, var name, "revision", .. var rest] => ($"{org}/{name}", Uri.UnescapeDataString(string.Join('/', rest)), ""),
-            ["api", "resolve-cache", "models", var org, var name, var commit, .. var rest] => ($"{org}/{name}", commit, string.Join('/', rest)),
+            ["api", "models", var org, var name, "revision", .. var rest] =>
+                ($"{org}/{name}", Uri.UnescapeDataString(string.Join('/', rest)), ""),
+            ["api", "resolve-cache", "models", var org, var name, var commit, .. var rest] =>
+                ($"{org}/{name}", commit, string.Join('/', rest)),
             [var org, var name, "resolve", var commit, .. var rest] => ($"{org}/{name}", commit, string.Join('/', rest)),
             _ => ("", "", ""),
         };
         if (!_repositories.Keys.Any(k => k.StartsWith(id + "@", StringComparison.Ordinal)))
         {
-            Refuse(answer, 401, "RepoNotFound"); // as the hub does for callers without a token: it does not tell what is private
+            Refuse(answer, 401, "RepoNotFound"); // as the hub answers callers without a token, to hide which repositories are private
             return;
         }
         if (!_repositories.TryGetValue($"{id}@{revision}", out Repository? repository))
@@ -137,7 +142,8 @@ internal sealed class FakeHub : IAsyncDisposable
             Refuse(answer, 404, "RevisionNotFound");
             return;
         }
-        if (repository.Token is { } token && context.Request.Headers.Authorization != $"Bearer {token}" && (file.Length > 0 || repository.Error.Length == 0))
+        if (repository.Token is { } token && context.Request.Headers.Authorization != $"Bearer {token}"
+            && (file.Length > 0 || repository.Error.Length == 0))
         {
             Refuse(answer, context.Request.Headers.Authorization.Count > 0 ? 403 : 401, repository.Error);
             return;
@@ -145,7 +151,9 @@ internal sealed class FakeHub : IAsyncDisposable
         answer.Headers["X-Repo-Commit"] = repository.Commit;
         if (file.Length == 0)
         {
-            await answer.WriteAsync(JsonSerializer.Serialize(new { id, sha = repository.Commit, siblings = repository.Files.Keys.Select(f => new { rfilename = f }) }));
+            await answer.WriteAsync(
+                JsonSerializer.Serialize(
+                    new { id, sha = repository.Commit, siblings = repository.Files.Keys.Select(f => new { rfilename = f }) }));
             return;
         }
         if (!repository.Files.TryGetValue(file, out byte[]? content))
@@ -171,7 +179,7 @@ internal sealed class FakeHub : IAsyncDisposable
         }
     }
 
-    /// <summary>The content network: large files by their hash.</summary>
+    /// <summary>The content delivery network, which serves large files by hash.</summary>
     private async Task SendAsync(HttpContext context)
     {
         string name = context.Request.Path.Value!.Trim('/');
