@@ -34,13 +34,13 @@ internal static partial class KernelTable
     {
         bool inverse = a.Bool(2), counts = a.Bool(3);
         int? dim = a.Has(4) ? (int)KernelGuards.WrapDim("unique", a.Int(4), a.Tensor(0).ndim) : null;
-        (Tensor values, Tensor? places, Tensor? numbers) = TensorWithData(a, 0).unique(a.Bool(1), inverse, counts, dim);
+        (Tensor values, Tensor? inverseIndices, Tensor? valueCounts) = TensorWithData(a, 0).unique(a.Bool(1), inverse, counts, dim);
         return (inverse, counts) switch
         {
             (false, false) => values,
-            (true, false) => Tuple(values, places!),
-            (false, true) => Tuple(values, numbers!),
-            _ => Tuple(values, places!, numbers!),
+            (true, false) => Tuple(values, inverseIndices!),
+            (false, true) => Tuple(values, valueCounts!),
+            _ => Tuple(values, inverseIndices!, valueCounts!),
         };
     }
 }

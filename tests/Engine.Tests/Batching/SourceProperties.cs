@@ -38,8 +38,8 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("phi3 longrope")]
     public void AnOperationInCompany_GivesWhatItGivesAlone(string architecture)
     {
-        using EngineFixture rig = New(architecture);
-        Check(rig);
+        using EngineFixture fixture = New(architecture);
+        Check(fixture);
     }
 
     [Theory]
@@ -56,8 +56,8 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     public void AnOperationOfAReferenceCheckpoint_InCompany_GivesWhatItGivesAlone(string name)
     {
         Assert.SkipWhen(SharedFolder.Golden is null, "there are no reference outputs here (NDIF_SHARED)");
-        using EngineFixture rig = EngineFixture.Open(Path.Combine(SharedFolder.Golden!, name));
-        Check(rig);
+        using EngineFixture fixture = EngineFixture.Open(Path.Combine(SharedFolder.Golden!, name));
+        Check(fixture);
     }
 
     [Theory]
@@ -66,20 +66,21 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("StableLmForCausalLM")]
     public void AnEditInCompany_DoesWhatItDoesAlone_AndNothingToTheOthers(string architecture)
     {
-        using EngineFixture rig = New(architecture);
-        TensorData others = rig.Run(_longer, _ => rig.Model.Logits.Save("logits")).AssertCompleted().Tensor("logits"),
-            plain = rig.Run(_prompt, _ => rig.Model.Logits.Save("logits")).AssertCompleted().Tensor("logits");
+        using EngineFixture fixture = New(architecture);
+        TensorData others = fixture.Run(_longer, _ => fixture.Model.Logits.Save("logits")).AssertCompleted().Tensor("logits"),
+            plain = fixture.Run(_prompt, _ => fixture.Model.Logits.Save("logits")).AssertCompleted().Tensor("logits");
         int edited = 0, changed = 0;
-        foreach (var (path, site) in Sites(rig)
-            .Where(s => s.Site.CanBeSliced(rig.HookedModel.Root.Modules[rig.HookedModel.IndexOf(s.Path)], after: false)))
+        foreach (var (path, site) in Sites(fixture)
+            .Where(s => s.Site.CanBeSliced(fixture.HookedModel.Root.Modules[fixture.HookedModel.IndexOf(s.Path)], after: false)))
         {
-            JobOutcome read = rig.Run(Read(rig, path, site, _prompt))[0];
+            JobOutcome read = fixture.Run(Read(fixture, path, site, _prompt))[0];
             if (read.Error is not null || read["output"].ValueCase is not Data.ValueOneofCase.Tensor
                 || read.Tensor("output").Type != DType.Float32) continue;
             bool inPlace = edited++ % 2 == 0;
-            JobOutcome alone = rig.Run(Edit(rig, path, site, inPlace))[0];
+            JobOutcome alone = fixture.Run(Edit(fixture, path, site, inPlace))[0];
             Assert.True(alone.Error is null, $"{path}.source.{site.Path}: {alone.Error}");
-            JobOutcome[] both = rig.Run(rig.Record(_longer, _ => rig.Model.Logits.Save("logits")), Edit(rig, path, site, inPlace));
+            JobOutcome[] both =
+                fixture.Run(fixture.Record(_longer, _ => fixture.Model.Logits.Save("logits")), Edit(fixture, path, site, inPlace));
             Assert.True(both[1].Error is null, $"{path}.source.{site.Path}: {both[1].Error}");
             TensorAssert.Equal(alone.Tensor("logits"), both[1].Tensor("logits"));
             TensorAssert.Equal(others, both[0].Tensor("logits"));
@@ -99,9 +100,10 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     public void PartsOfAttention_AtEveryStepOfAGenerationInCompany_AreThoseAlone(string name)
     {
         Assert.SkipWhen(SharedFolder.Golden is null, "there are no reference outputs here (NDIF_SHARED)");
-        using EngineFixture rig = EngineFixture.Open(Path.Combine(SharedFolder.Golden!, name));
-        Program other = rig.Record(_longer, 5, _ => rig.Model.Logits.Save("logits"));
-        JobOutcome alone = rig.Run(Generation(rig))[0].AssertCompleted(), company = rig.Run(other, Generation(rig))[1].AssertCompleted();
+        using EngineFixture fixture = EngineFixture.Open(Path.Combine(SharedFolder.Golden!, name));
+        Program other = fixture.Record(_longer, 5, _ => fixture.Model.Logits.Save("logits"));
+        JobOutcome alone = fixture.Run(Generation(fixture))[0].AssertCompleted(),
+            company = fixture.Run(other, Generation(fixture))[1].AssertCompleted();
         foreach (string label in _parts)
         {
             TensorData[] expected = alone.Tensors(label), actual = company.Tensors(label);

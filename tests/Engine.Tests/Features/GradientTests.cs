@@ -251,32 +251,32 @@ public sealed class GradientTests
     [Fact]
     public void AfterGradients_TheWeightsAreAsTheyWere_AndNothingIsLeft()
     {
-        using EngineFixture rig = EngineFixture.Llama();
-        Program program = rig.Record(_ids, _ => { });
-        using (Trace t = rig.Model.Trace(_ids, grad: true))
+        using EngineFixture fixture = EngineFixture.Llama();
+        Program program = fixture.Record(_ids, _ => { });
+        using (Trace t = fixture.Model.Trace(_ids, grad: true))
         {
-            Value weight = rig.Model.LmHead.Parameter("weight");
-            t.Backward(rig.Model.Logits.Sum());
+            Value weight = fixture.Model.LmHead.Parameter("weight");
+            t.Backward(fixture.Model.Logits.Sum());
             weight.Grad.Save("grad");
             program = t.ToProgram();
         }
-        int module = rig.HookedModel.IndexOf("lm_head");
-        JobOutcome first = rig.Run(program)[0].AssertCompleted(), second = rig.Run(program, program)[1].AssertCompleted();
+        int module = fixture.HookedModel.IndexOf("lm_head");
+        JobOutcome first = fixture.Run(program)[0].AssertCompleted(), second = fixture.Run(program, program)[1].AssertCompleted();
         TensorAssert.Same(first.Tensor("grad"), second.Tensor("grad"));
-        Assert.False(rig.HookedModel.Parameter(module, "weight").requires_grad);
-        Assert.Null(rig.HookedModel.Parameter(module, "weight").grad);
+        Assert.False(fixture.HookedModel.Parameter(module, "weight").requires_grad);
+        Assert.Null(fixture.HookedModel.Parameter(module, "weight").grad);
     }
 
     [Fact]
     public void ACancelledBackward_Ends_AndLeavesNothing()
     {
-        using EngineFixture rig = EngineFixture.GPT2();
+        using EngineFixture fixture = EngineFixture.GPT2();
         using var cancel = new CancellationTokenSource();
         Program program;
-        using (Trace t = rig.Model.Trace(_ids, grad: true))
+        using (Trace t = fixture.Model.Trace(_ids, grad: true))
         {
-            Value early = rig.Model.Layers[0].Hidden, late = rig.Model.Layers[1].Hidden;
-            t.Backward(rig.Model.Logits.Sum(), () =>
+            Value early = fixture.Model.Layers[0].Hidden, late = fixture.Model.Layers[1].Hidden;
+            t.Backward(fixture.Model.Logits.Sum(), () =>
             {
                 late.Grad.Save("late");
                 t.Log("here");
@@ -284,7 +284,7 @@ public sealed class GradientTests
             });
             program = t.ToProgram();
         }
-        JobOutcome outcome = EngineFixture.Run(rig.HookedModel, (program, new JobOutcome { OnLog = cancel.Cancel }, cancel.Token))[0];
+        JobOutcome outcome = EngineFixture.Run(fixture.HookedModel, (program, new JobOutcome { OnLog = cancel.Cancel }, cancel.Token))[0];
         outcome.AssertFailed(ErrorCode.JobCancelled);
         Assert.Equal(["late"], outcome.Names);
     }

@@ -107,7 +107,7 @@ public sealed class SamplingTests : IDisposable
     public void RowsOfMixedOptionsInOneBatch_AreTheSameRowsAlone() =>
         Gen.Select(_row.Array[2, 4], Gen.Bool, Gen.Int[1, 500]).Sample((rows, llama, seed) =>
     {
-        using EngineFixture rig = llama ? EngineFixture.Llama(seed) : EngineFixture.GPT2(seed);
+        using EngineFixture fixture = llama ? EngineFixture.Llama(seed) : EngineFixture.GPT2(seed);
         Program Of((int[] Prompt, Generation Options) row)
         {
             var p = new ProgramBuilder();
@@ -115,9 +115,9 @@ public sealed class SamplingTests : IDisposable
                 () => p.Save(p.Add(new Node { Result = new ReadResult() }), "ids"), row.Options);
             return p.Program;
         }
-        JobOutcome[] together = rig.Run([.. rows.Select(Of)]);
+        JobOutcome[] together = fixture.Run([.. rows.Select(Of)]);
         for (int i = 0; i < rows.Length; i++)
-            Assert.Equal(rig.Run(Of(rows[i]))[0].AssertCompleted().Tensor("ids").ToArray<long>(),
+            Assert.Equal(fixture.Run(Of(rows[i]))[0].AssertCompleted().Tensor("ids").ToArray<long>(),
                 together[i].AssertCompleted().Tensor("ids").ToArray<long>());
     }, iter: 25, seed: "0N0XIzNsQ0O2", threads: 1);
 
@@ -139,17 +139,19 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void TheModelsFile_SaysWhatTheUserDoesNot_AndAnArgumentWins()
     {
-        using EngineFixture rig =
-            EngineFixture.WithDefaults(
-                """{ "do_sample": true, "temperature": 2.5, "top_k": 0, "max_new_tokens": 9, "eos_token_id": [38, 39], "pad_token_id": 37 }""");
-        long[] Of(Trace trace) => rig.Run(Record(trace))[0].AssertCompleted().Tensor("ids").ToArray<long>();
+        using EngineFixture fixture =
+            EngineFixture.WithDefaults("""
+                { "do_sample": true, "temperature": 2.5, "top_k": 0, "max_new_tokens": 9, "eos_token_id": [38, 39], "pad_token_id": 37 }
+                """);
+        long[] Of(Trace trace) => fixture.Run(Record(trace))[0].AssertCompleted().Tensor("ids").ToArray<long>();
         Assert.Equal((true, 2.5, 9u),
-            (rig.Model.GenerationDefaults.Options.Sample, rig.Model.GenerationDefaults.Options.Temperature,
-                rig.Model.GenerationDefaults.Options.MaxNewTokens));
-        Assert.Equal(Of(rig.Model.Generate(_prompt, 9, sample: true, temperature: 2.5, topK: 0, seed: 3)),
-            Of(rig.Model.Generate(_prompt, seed: 3)));
-        Assert.Equal(Ids(Model.Generate(_prompt, 4, ignoreEos: true)), Of(rig.Model.Generate(_prompt, 4, sample: false, ignoreEos: true)));
-        JobOutcome run = rig.Run(Record(rig.Model.Generate(_prompt), t =>
+            (fixture.Model.GenerationDefaults.Options.Sample, fixture.Model.GenerationDefaults.Options.Temperature,
+                fixture.Model.GenerationDefaults.Options.MaxNewTokens));
+        Assert.Equal(Of(fixture.Model.Generate(_prompt, 9, sample: true, temperature: 2.5, topK: 0, seed: 3)),
+            Of(fixture.Model.Generate(_prompt, seed: 3)));
+        Assert.Equal(Ids(Model.Generate(_prompt, 4, ignoreEos: true)),
+            Of(fixture.Model.Generate(_prompt, 4, sample: false, ignoreEos: true)));
+        JobOutcome run = fixture.Run(Record(fixture.Model.Generate(_prompt), t =>
         {
             foreach (int step in t.Iter[..]) t.Log(step);
         }))[0].AssertCompleted();
@@ -163,10 +165,10 @@ public sealed class SamplingTests : IDisposable
     [InlineData("[")]
     public void AFileThatIsWrong_IsSaid(string file)
     {
-        using EngineFixture rig = EngineFixture.WithDefaults(file);
-        Error error = rig.Run(_prompt, 2, _ => { }).AssertFailed(ErrorCode.BadCheckpoint);
+        using EngineFixture fixture = EngineFixture.WithDefaults(file);
+        Error error = fixture.Run(_prompt, 2, _ => { }).AssertFailed(ErrorCode.BadCheckpoint);
         Assert.Contains("generation_config.json", error.Message, StringComparison.Ordinal);
-        Assert.ThrowsAny<NdifException>(() => rig.Model.GenerationDefaults);
+        Assert.ThrowsAny<NdifException>(() => fixture.Model.GenerationDefaults);
     }
 
     [Fact]

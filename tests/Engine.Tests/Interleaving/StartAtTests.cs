@@ -57,20 +57,20 @@ public sealed class StartAtTests
     [Fact]
     public void AnOwnersStart_DoesNotReachAnothersRows()
     {
-        using EngineFixture rig = EngineFixture.GPT2(layers: 4);
-        TensorData hidden = rig.Run(_prompt, t => rig.Model.Layers[2].Input.Save("hidden")).AssertCompleted().Tensor("hidden");
-        Program Start() => rig.Record(_dummy, t =>
+        using EngineFixture fixture = EngineFixture.GPT2(layers: 4);
+        TensorData hidden = fixture.Run(_prompt, t => fixture.Model.Layers[2].Input.Save("hidden")).AssertCompleted().Tensor("hidden");
+        Program Start() => fixture.Record(_dummy, t =>
         {
-            t.StartAt(rig.Model.Layers[2], hidden);
-            rig.Model.Logits.Save("logits");
+            t.StartAt(fixture.Model.Layers[2], hidden);
+            fixture.Model.Logits.Save("logits");
         });
-        Program Plain() => rig.Record(_other, t =>
+        Program Plain() => fixture.Record(_other, t =>
         {
-            rig.Model.Layers[0].Hidden.Save("early");
-            rig.Model.Logits.Save("logits");
+            fixture.Model.Layers[0].Hidden.Save("early");
+            fixture.Model.Logits.Save("logits");
         });
-        JobOutcome startedAlone = rig.Run(Start())[0].AssertCompleted(), plainAlone = rig.Run(Plain())[0].AssertCompleted();
-        JobOutcome[] together = rig.Run(Plain(), Start(), Plain());
+        JobOutcome startedAlone = fixture.Run(Start())[0].AssertCompleted(), plainAlone = fixture.Run(Plain())[0].AssertCompleted();
+        JobOutcome[] together = fixture.Run(Plain(), Start(), Plain());
         TensorAssert.Equal(startedAlone.Tensor("logits"), together[1].AssertCompleted().Tensor("logits"));
         foreach (JobOutcome plain in (JobOutcome[])[together[0], together[2]])
         {
@@ -82,18 +82,18 @@ public sealed class StartAtTests
     [Fact]
     public void AStartThatFails_EndsItsOwner_AndNoOther()
     {
-        using EngineFixture rig = EngineFixture.GPT2(layers: 4);
-        Program Start(params long[] shape) => rig.Record(_prompt, t =>
+        using EngineFixture fixture = EngineFixture.GPT2(layers: 4);
+        Program Start(params long[] shape) => fixture.Record(_prompt, t =>
         {
-            t.StartAt(rig.Model.Layers[2], TensorData.Zeros(shape));
-            rig.Model.Logits.Save("logits");
+            t.StartAt(fixture.Model.Layers[2], TensorData.Zeros(shape));
+            fixture.Model.Logits.Save("logits");
         });
-        Program Plain() => rig.Record(_other, t => rig.Model.Logits.Save("logits"));
-        JobOutcome alone = rig.Run(Plain())[0].AssertCompleted();
+        Program Plain() => fixture.Record(_other, t => fixture.Model.Logits.Save("logits"));
+        JobOutcome alone = fixture.Run(Plain())[0].AssertCompleted();
         foreach ((long[] shape, ErrorCode code) in ((long[], ErrorCode)[])[([1, 4, 16], ErrorCode.ShapeMismatch),
             ([2, 5, 16], ErrorCode.ShapeMismatch), ([1, 5, 7], ErrorCode.ShapeMismatch)])
         {
-            JobOutcome[] together = rig.Run(Plain(), Start(shape), Plain());
+            JobOutcome[] together = fixture.Run(Plain(), Start(shape), Plain());
             together[1].AssertFailed(code);
             TensorAssert.Equal(alone.Tensor("logits"), together[0].AssertCompleted().Tensor("logits"));
             TensorAssert.Equal(alone.Tensor("logits"), together[2].AssertCompleted().Tensor("logits"));
@@ -103,19 +103,19 @@ public sealed class StartAtTests
     [Fact]
     public void AGradient_ComesToTheValueThatAPassBeganWith()
     {
-        using EngineFixture rig = EngineFixture.GPT2(layers: 4);
-        JobOutcome whole = rig.Run(rig.RecordIn(rig.Model.Trace(_prompt, grad: true), t =>
+        using EngineFixture fixture = EngineFixture.GPT2(layers: 4);
+        JobOutcome whole = fixture.Run(fixture.RecordIn(fixture.Model.Trace(_prompt, grad: true), t =>
         {
-            Value input = rig.Model.Layers[2].Input;
+            Value input = fixture.Model.Layers[2].Input;
             input.Save("input");
-            t.Backward(rig.Model.Logits.Sum());
+            t.Backward(fixture.Model.Logits.Sum());
             input.Grad.Save("grad");
         }))[0].AssertCompleted();
-        JobOutcome started = rig.Run(rig.RecordIn(rig.Model.Trace(_dummy, grad: true), t =>
+        JobOutcome started = fixture.Run(fixture.RecordIn(fixture.Model.Trace(_dummy, grad: true), t =>
         {
             Value value = t.Parameter(whole.Tensor("input"));
-            t.StartAt(rig.Model.Layers[2], value);
-            t.Backward(rig.Model.Logits.Sum());
+            t.StartAt(fixture.Model.Layers[2], value);
+            t.Backward(fixture.Model.Logits.Sum());
             value.Grad.Save("grad");
         }))[0].AssertCompleted();
         TensorAssert.Equal(whole.Tensor("grad"), started.Tensor("grad"), 1e-3);

@@ -1,4 +1,5 @@
 using Ndif.Engine.Kernels;
+using Ndif.Engine.Running;
 using Ndif.Models;
 using Ndif.Protocol;
 using Ndif.Protocol.Ops;
@@ -28,7 +29,7 @@ public sealed class KernelTests
             {
                 (ErrorCode code, string part) = kernelCase.Failure();
                 Exception thrown = Assert.ThrowsAny<Exception>(() => kernelCase.Run(kernelCase.Bind(context), context));
-                Assert.True(KernelErrorTranslator.IsTypedError(thrown), thrown.ToString());
+                Assert.True(LibtorchErrors.IsTyped(thrown), thrown.ToString());
                 Assert.Equal(code, Errors.FromException(thrown).Code);
                 Assert.Contains(part, thrown.Message, StringComparison.Ordinal);
             }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Ndif.Engine.Kernels;
+using Ndif.Engine.Running;
 using Ndif.Models;
 using Ndif.Protocol;
 using Ndif.Protocol.Ops;
@@ -69,7 +70,7 @@ public sealed class RandomKernelCallTests
             {
                 KernelTable.Run(abuse.Schema, abuse.Bound, context);
             }
-            catch (Exception e) when (KernelErrorTranslator.IsTypedError(e))
+            catch (Exception e) when (LibtorchErrors.IsTyped(e))
             {
                 Assert.NotEqual(ErrorCode.Internal, Errors.FromException(e).Code);
                 Assert.DoesNotContain("frame #", e.Message, StringComparison.Ordinal);

@@ -20,9 +20,9 @@ public sealed class ScanTests : IDisposable
     [Fact]
     public async Task AScan_GivesTheShapesOfARun()
     {
-        foreach (EngineFixture rig in (EngineFixture[])[_gpt2, _llama])
+        foreach (EngineFixture fixture in (EngineFixture[])[_gpt2, _llama])
         {
-            LanguageModel model = rig.Model;
+            LanguageModel model = fixture.Model;
             List<string> shapes = [];
             foreach (bool scan in (bool[])[true, false])
             {

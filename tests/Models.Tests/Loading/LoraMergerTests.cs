@@ -88,8 +88,8 @@ public sealed class LoraMergerTests : IDisposable
     [InlineData("""{ "r": 4, "lora_alpha": 6, "alpha_pattern": { "layers\\.[1-3]\\..*q_proj": 1, "q_proj": 99 } }""", 1.0 / 4)]
     [InlineData("""{ "r": 4, "lora_alpha": 6, "alpha_pattern": { "proj": 99, "1.self_attn.q_pro": 98 } }""", 6.0 / 4)]
     [InlineData(
-        """{ "peft_type": "LORA", "r": 4, "lora_alpha": 6, "bias": "none", "use_dora": false, "modules_to_save": null, """
-        + """"init_lora_weights": true, "layer_replication": [] }""", 6.0 / 4)]
+        """{ "peft_type": "LORA", "r": 4, "lora_alpha": 6, "bias": "none", "use_dora": false, "modules_to_save": null,"""
+        + """ "init_lora_weights": true, "layer_replication": [] }""", 6.0 / 4)]
     public void Scale_IsPefts(string config, double scale)
     {
         TinyModel.Write(_folder, TinyModel.Llama());
