@@ -50,8 +50,8 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
         catch (Exception e) when (_failure is null)
         {
             throw ForwardErrorTranslator.Translate(e, "The backward pass",
-                "An in-place edit of a value that the graph needs (`x[..] = v`, `x += v` on a tensor) breaks it: assign a new value "
-                + "instead.");
+                "An in-place edit of a value that the graph needs (`x[..] = v`, `x += v` on a tensor) "
+                + "breaks it: assign a new value instead.");
         }
         finally
         {
@@ -62,8 +62,8 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
         if (!IsComplete && interpreter.WaitReason is WaitReason.Gradient)
             throw Errors.CreateException(ErrorCode.NoGradient,
                 $"The gradient of {Plan.DescribeValue(interpreter.AwaitedNode)} was not computed: the loss does not depend on it.",
-                "Read the gradient of a value that the loss was computed from, as the model or your program used it; not of a copy "
-                + "beside it.");
+                "Read the gradient of a value that the loss was computed "
+                + "from, as the model or your program used it; not of a copy beside it.");
     }
 
     /// <summary>Whether the pass is at this value; false if it has not reached it yet.</summary>

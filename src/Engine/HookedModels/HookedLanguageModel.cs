@@ -23,12 +23,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         _model = model;
         Paths = [.. model.Modules.Select(m => m.Path), GeneratorSites.Generator, GeneratorSites.Streamer];
         CancellationPoints = [.. model.Modules.Where(m => m.IsList).SelectMany(m => m.Children).Select(m => m.Index)];
-        _tokenizer = new(() => model.Description.Files.TryGetValue("tokenizer.json", out var json)
-            ? HuggingFaceTokenizer.FromJson(json.Memory, model.Description.Files.TryGetValue("tokenizer_config.json", out var config)
-                ? config.Memory : default,
-                model.Description.Files.TryGetValue("chat_template.jinja", out var chat) ? chat.Memory : default)
-            : throw Errors.CreateException(ErrorCode.BadTokenizer, $"`{model.Description.Id}` comes without a tokenizer.json.",
-                "Pass token ids instead of texts."));
+        _tokenizer = new(ReadTokenizer);
     }
 
     public override ModelDescription Description => _model.Description;
@@ -118,6 +113,17 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     }
 
     public override torch.Tensor Parameter(int module, string name) => FindParameter(module, name).Value;
+
+    private HuggingFaceTokenizer ReadTokenizer()
+    {
+        if (!HasTokenizer)
+            throw Errors.CreateException(ErrorCode.BadTokenizer, $"`{Description.Id}` comes without a tokenizer.json.",
+                "Pass token ids instead of texts.");
+        return HuggingFaceTokenizer.FromJson(
+            FileOrEmpty("tokenizer.json"), FileOrEmpty("tokenizer_config.json"), FileOrEmpty("chat_template.jinja"));
+
+        ReadOnlyMemory<byte> FileOrEmpty(string name) => Description.Files.TryGetValue(name, out var content) ? content.Memory : default;
+    }
 
     private Parameter FindParameter(int module, string name) => _model.Modules[module].Parameters.First(p => p.Name == name);
 

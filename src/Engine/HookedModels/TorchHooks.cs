@@ -38,8 +38,8 @@ internal static class TorchHooks
 
     private static Signature SignatureOf(nn.Module module) => _signatures.GetOrAdd(module.GetType(), FindSignature)
         ?? throw Errors.CreateException(ErrorCode.Unsupported,
-            $"{module.GetName()} cannot be hooked: only modules of one or two arguments (nn.Module<T, TResult>, nn.Module<T1, T2, "
-            + "TResult>) can.");
+            $"{module.GetName()} cannot be hooked: only modules of one or two "
+            + "arguments (nn.Module<T, TResult>, nn.Module<T1, T2, TResult>) can.");
 
     private static Signature? FindSignature(Type type)
     {
@@ -91,12 +91,10 @@ internal static class TorchHooks
         {
             var typed = (nn.Module<T, TResult>)module;
             List<SkippedRows>? skipped = null;
-            var before =
-                typed.register_forward_pre_hook((_, x) =>
-                    PackTuple<T>(hook.Before(new Arguments(UnpackTuple(x)), out skipped).First, "The module's input"));
-            var after =
-                typed.register_forward_hook((_, _, y) =>
-                    PackTuple<TResult>(CompleteCall(hook, skipped, UnpackTuple(y)), "The module's output"));
+            var before = typed.register_forward_pre_hook((_, x) =>
+                PackTuple<T>(hook.Before(new Arguments(UnpackTuple(x)), out skipped).First, "The module's input"));
+            var after = typed.register_forward_hook((_, _, y) =>
+                PackTuple<TResult>(CompleteCall(hook, skipped, UnpackTuple(y)), "The module's output"));
             return [before.remove, after.remove];
         }
 
@@ -117,9 +115,8 @@ internal static class TorchHooks
                 Arguments changed = hook.Before(new Arguments(UnpackTuple(x), UnpackTuple(y)), out skipped);
                 return (PackTuple<T1>(changed.Get(0), "The module's input"), PackTuple<T2>(changed.Get(1), "The module's input"));
             });
-            var after =
-                typed.register_forward_hook((_, _, _, y) =>
-                    PackTuple<TResult>(CompleteCall(hook, skipped, UnpackTuple(y)), "The module's output"));
+            var after = typed.register_forward_hook((_, _, _, y) =>
+                PackTuple<TResult>(CompleteCall(hook, skipped, UnpackTuple(y)), "The module's output"));
             return [before.remove, after.remove];
         }
 

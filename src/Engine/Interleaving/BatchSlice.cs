@@ -229,8 +229,8 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
         // checked even if the slice covers the batch: a replacement of another shape could not share a pass
         if (!target.shape.SequenceEqual(replacement.shape))
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                $"`{site}` has the shape [{string.Join(", ", target.shape)}] here; it cannot be replaced by "
-                + $"[{string.Join(", ", replacement.shape)}].",
+                $"`{site}` has the shape [{string.Join(", ", target.shape)}] here; it "
+                + $"cannot be replaced by [{string.Join(", ", replacement.shape)}].",
                 "A replacement must have the site's own shape.");
         if (CoversBatch) return (ReferenceEquals(replacement, part) ? part.alias() : replacement).MoveToOuterDisposeScope();
         CopyInto(result, replacement, axes);

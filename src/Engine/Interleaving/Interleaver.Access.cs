@@ -24,8 +24,8 @@ internal sealed partial class Interleaver
             string last = invoke.LastHookPoint is { } lastPoint ? $" (here `{Sites.NameOf(lastPoint)}` came first)" : "";
             throw Errors.CreateException(ErrorCode.OutOfOrder,
                 $"Value was missed for `{name}` (call {call}): the model had already run past it when it was accessed.",
-                $"Within one invoke, access modules in the order in which they run: move `{name}` up, before what is accessed later in "
-                + $"the model{last}.",
+                $"Within one invoke, access modules in the order in which they run: move `{name}` up, before what "
+                + $"is accessed later in the model{last}.",
                 Sites.PathOf(point));
         }
         if (!state.IsActive || call != callCount || !hasStarted || !IsUnblocked(invoke, point)) return false;
@@ -117,10 +117,10 @@ internal sealed partial class Interleaver
                 "Call StartAt before anything else in its invoke, with a value that is known by then.", name);
         if (value is not torch.Tensor hidden || !invoke.Slice!.Fits(hidden, _model.InputAxes(statement.Module, "0")))
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                $"The pass cannot start at `{name}` with {Describe.SiteValue(value)}: it takes hidden states of this invoke's rows "
-                + "and tokens.",
-                "Give the invoke a prompt of as many tokens as the value has, and pass a tensor [batch, seq, hidden]: of a layer its "
-                + "Hidden.", name);
+                $"The pass cannot start at `{name}` with {Describe.SiteValue(value)}: it takes hidden "
+                + "states of this invoke's rows and tokens.",
+                "Give the invoke a prompt of as many tokens as the value "
+                + "has, and pass a tensor [batch, seq, hidden]: of a layer its Hidden.", name);
         _startAtStates.Add(
             new StartAtState(invoke, statement, hidden.alias(), _model.HiddenSizeOf(statement.EmbeddingModule) == hidden.shape[^1]));
     }
@@ -158,8 +158,8 @@ internal sealed partial class Interleaver
         if (!state.IsActive)
             throw Errors.CreateException(ErrorCode.OutOfOrder,
                 $"`{Sites.NameOf(write.Point)}` cannot be replaced any more: this invoke has called the module itself and has its result.",
-                $"Replace it from another invoke of the same rows, such as an edit that calls the module (llm.Edit); or call the "
-                + "module's layers one by one.", Sites.PathOf(write.Point));
+                $"Replace it from another invoke of the same rows, such "
+                + "as an edit that calls the module (llm.Edit); or call the module's layers one by one.", Sites.PathOf(write.Point));
         state.Replace(Sites.Write(BatchSlice.Whole(), write.Kind, write.Point, state.Value, value));
     }
 }

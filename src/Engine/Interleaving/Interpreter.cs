@@ -143,8 +143,8 @@ internal sealed partial class Interpreter
         Job.HasMissedSteps = true;
         if (loop.RequestedSteps is { } requested)
             Job.Warn(CurrentNode, module,
-                $"The iteration asked for {requested}, but step {loop.Step} did not happen: {reason}. The remaining steps are skipped; "
-                + "what was saved before stays.");
+                $"The iteration asked for {requested}, but step {loop.Step} did not happen: {reason}. The remaining "
+                + "steps are skipped; what was saved before stays.");
         CompleteStatement(loop.Statement);
         WaitReason = WaitReason.None;
     }

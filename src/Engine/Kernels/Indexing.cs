@@ -73,8 +73,8 @@ internal static class Indexing
             [.. otherDims.Take(insertAt).Select(d => sizes[d]), .. indexShape, .. otherDims.Skip(insertAt).Select(d => sizes[d])];
         if (ShapeMath.Broadcast(shape, values.shape)?.SequenceEqual(shape) != true)
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                $"shape mismatch: value tensor of shape {Describe.Shape(values)} cannot be broadcast to indexing result of shape "
-                + $"{Describe.Shape(shape)}");
+                $"shape mismatch: value tensor of shape {Describe.Shape(values)} cannot be broadcast to "
+                + $"indexing result of shape {Describe.Shape(shape)}");
         Tensor valuesFirst = values.expand(shape)
             .permute(
                 [.. Enumerable.Range(insertAt, indexShape.Length).Select(d => (long)d),
@@ -104,8 +104,8 @@ internal static class Indexing
             if (picks[i] is not { } pick) continue;
             indexShape = ShapeMath.Broadcast(indexShape, pick.shape)
                 ?? throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                    $"shape mismatch: indexing tensors could not be broadcast together with shapes "
-                    + $"{string.Join(", ", picks.OfType<Tensor>().Select(Describe.Shape))}");
+                    $"shape mismatch: indexing tensors "
+                    + $"could not be broadcast together with shapes {string.Join(", ", picks.OfType<Tensor>().Select(Describe.Shape))}");
             elements /= Math.Max(result.shape[i], 1);
         }
         KernelGuards.Size(a.Schema.Name, ShapeMath.SaturatingMultiply(elements, ShapeMath.ElementCount(indexShape)), result.element_size(),
@@ -198,8 +198,8 @@ internal static class Indexing
             IReadOnlyList<object?>
                 or Array => CheckIndexType(NestedLists.ToTensor(entry, null, a.Context.Device, a.Context, a.Schema.Name)),
             _ => throw Errors.CreateException(ErrorCode.BadArgument,
-                $"only integers, slices (`:`), ellipsis (`...`), None and long or bool tensors are valid indices, not "
-                + $"{Describe.Kind(entry)}."),
+                $"only integers, slices (`:`), ellipsis (`...`), "
+                + $"None and long or bool tensors are valid indices, not {Describe.Kind(entry)}."),
         };
         if (ReferenceEquals(normal, entry)) return entries;
         object?[] copy = [.. entries];
@@ -247,8 +247,8 @@ internal static class Indexing
         while (value.ndim > target.ndim && value.shape[0] == 1) value = value.squeeze(0);
         if (ShapeMath.Broadcast(target.shape, value.shape)?.SequenceEqual(target.shape) != true)
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                $"shape mismatch: value tensor of shape {Describe.Shape(value)} cannot be broadcast to indexing result of shape "
-                + $"{Describe.Shape(target)}");
+                $"shape mismatch: value tensor of shape {Describe.Shape(value)} cannot be broadcast to "
+                + $"indexing result of shape {Describe.Shape(target)}");
         target.copy_(value);
     }
 }

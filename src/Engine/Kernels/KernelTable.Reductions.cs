@@ -138,7 +138,7 @@ internal static partial class KernelTable
         Tensor self = a.Tensor(0);
         long dim = KernelGuards.WrapDim(a.Schema.Name, a.Int(1), self.ndim);
         if (is_complex(self.dtype) || self.dtype.ToData() is null)
-            throw Errors.CreateException(ErrorCode.Unsupported, $"{a.Schema.Name}(): not supported for {Describe.Kind(self)}.");
+            throw Errors.CreateException(ErrorCode.Unsupported, $"{a.Schema.Name}(): the elements of {Describe.Kind(self)} have no order.");
         if (self.ndim > 0 && self.shape[dim] == 0)
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
                 $"{a.Schema.Name}(): dimension {dim} of {Describe.Shape(self)} is empty.");

@@ -142,8 +142,8 @@ internal static class MetaKernels
     {
         Tensor x = a.Tensor(0), y = a.Tensor(1);
         var shape = new long[Math.Max(x.ndim, y.ndim)];
-        for (int i = 1; i <= shape.Length; i++) shape[^i] =
-            ShapeMath.SaturatingMultiply(i <= x.ndim ? x.shape[^i] : 1, i <= y.ndim ? y.shape[^i] : 1);
+        for (int i = 1; i <= shape.Length; i++)
+            shape[^i] = ShapeMath.SaturatingMultiply(i <= x.ndim ? x.shape[^i] : 1, i <= y.ndim ? y.shape[^i] : 1);
         return zeros(KernelGuards.Size("kron", shape, x.dtype, a.Context), result_type(x, y), META);
     }
 

@@ -54,7 +54,7 @@ internal static class PythonArithmetic
 
     /// <summary>A bitwise operation; the result for two bools is a bool.</summary>
     private static Func<object, object, object> Bitwise(Func<long, long, long> operation) => (x, y) =>
-        x is double || y is double ? throw Errors.CreateException(ErrorCode.BadArgument, "Bitwise operations are not defined for floats.")
+        x is double || y is double ? throw Errors.CreateException(ErrorCode.BadArgument, "The bits of a float cannot be combined.")
         : x is bool && y is bool ? operation(Numbers.ToLong(x), Numbers.ToLong(y)) != 0
         : operation(Numbers.ToLong(x), Numbers.ToLong(y));
 

@@ -21,8 +21,8 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
     {
         get => _values[node] is var value && !ReferenceEquals(value, _empty) ? value
             : throw Errors.CreateException(ErrorCode.MissedValue,
-                $"A value was never computed{RecordedAt(node)}: its branch was not taken, its step did not happen, or its invoke "
-                + "stopped before it.",
+                $"A value was never computed{RecordedAt(node)}: its branch was not taken, its "
+                + "step did not happen, or its invoke stopped before it.",
                 "Use it only where it was surely computed, or Save() it there.");
     }
 
@@ -49,8 +49,8 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
             throw Errors.CreateException(ErrorCode.OutOfMemory,
                 $"The values that the program holds at this point have {_totalBytes:N0} bytes; a job may hold {maxBytes:N0} at a time "
                 + "here.",
-                "A value is freed after its last use: save what is needed of it (a slice, a mean) and let it go, or use fewer rows at "
-                + "once.");
+                "A value is freed after its last use: save what is needed "
+                + "of it (a slice, a mean) and let it go, or use fewer rows at once.");
     }
 
     public void Free(uint node)

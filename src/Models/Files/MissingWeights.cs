@@ -12,8 +12,8 @@ internal static class MissingWeights
     public static Exception CreateException(string location, IEnumerable<string> files, string pickleHint, string hint) =>
         files.Where(Checkpoint.IsPickle).Order(StringComparer.Ordinal).FirstOrDefault() is { } pickle
             ? Errors.CreateException(ErrorCode.BadCheckpoint,
-                $"{location} has its weights as `{pickle}`, a Python pickle, which is refused: reading a pickle runs whatever code is "
-                + "in it.", pickleHint)
+                $"{location} has its weights as `{pickle}`, a Python pickle, which is refused: "
+                + "reading a pickle runs whatever code is in it.", pickleHint)
             : Errors.CreateException(ErrorCode.BadCheckpoint,
                 $"{location} has neither {Checkpoint.SingleFileName} nor {Checkpoint.IndexFileName}.", hint);
 }

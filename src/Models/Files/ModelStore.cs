@@ -94,8 +94,8 @@ internal static partial class ModelStore
         string wanted = revision is null ? $"`{id}`" : $"`{id}` at revision `{revision}`";
         string suggestion = Errors.DidYouMean(id, Available());
         return Errors.CreateException(ErrorCode.UnknownModel,
-            $"The model {wanted} is not on this machine: there is no such folder, it is not bundled, and it is not a name that the hub "
-            + "or its cache "
+            $"The model {wanted} is not on this machine: there is no such folder, "
+            + "it is not bundled, and it is not a name that the hub or its cache "
             + $"{hub.Cache} could have.",
             (suggestion.Length > 0 ? suggestion + " " : "")
             + "Give a folder in Hugging Face's format, or an id such as `openai-community/gpt2`.");

@@ -109,8 +109,8 @@ internal sealed class AdapterFile : IDisposable
                 && name.EndsWith("." + kind, StringComparison.Ordinal))
                 return (name[Prefix.Length..^(kind.Length + 1)], kind);
         throw InvalidAdapter($"has `{name}`, which is not one of LoRA's matrices",
-            "Fully trained modules (modules_to_save), biases and magnitudes are not read; merge the adapter with PEFT's merge_and_unload "
-            + "and load the result.", name);
+            "Fully trained modules (modules_to_save), biases and magnitudes "
+            + "are not read; merge the adapter with PEFT's merge_and_unload and load the result.", name);
     }
 
     /// <summary>Rejects options that merging A and B would not apply, because the result would be silently wrong.</summary>

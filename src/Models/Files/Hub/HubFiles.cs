@@ -55,8 +55,8 @@ internal static class HubFiles
 
     private static Exception NoWeights(string id, IReadOnlyCollection<string> files) =>
         MissingWeights.CreateException($"`{id}` on the hub", files,
-        "Many such repositories have a pull request by the hub's converter with model.safetensors: name its revision (refs/pr/N). Or "
-        + "convert it once "
+        "Many such repositories have a pull request by the hub's "
+        + "converter with model.safetensors: name its revision (refs/pr/N). Or convert it once "
         + "where you trust it, with AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder).",
         "Look for a repository of the same model with safetensors weights.");
 }
