@@ -1,2 +1,2 @@
-// the tests count live tensors, so two of them must not run at the same time
-[assembly: CollectionBehavior(DisableTestParallelization = true)]
+// live tensors are counted: two tests at once would count each other's
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]

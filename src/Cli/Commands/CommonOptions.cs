@@ -1,10 +1,6 @@
 using System.CommandLine;
-using Ndif.Protocol;
-using Ndif.Protocol.Ops;
-using Ndif.Protocol.Programs;
 using Ndif.Queue;
 using Ndif.Queue.Blobs;
-using Ndif.Server.Admission;
 using Ndif.Server.Keys;
 
 namespace Ndif.Cli.Commands;
@@ -47,9 +43,6 @@ internal static class CommonOptions
     /// <summary>Seconds of an option.</summary>
     public static TimeSpan ParseSeconds(ParseResult parsed, Option<double> option) => parsed.GetValue(option) is >= 0 and <= 1e6 and var seconds ? TimeSpan.FromSeconds(seconds)
         : throw new ArgumentException($"{option.Name} is a number of seconds from 0 on.");
-
-    /// <summary>What this build runs, as the gateway checks it.</summary>
-    public static ProgramRules ProgramRules { get; } = new(ProgramValidator.Validate, [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)], ProgramFormat.Version, []);
 
     public const double DefaultLeaseSeconds = 30;
 

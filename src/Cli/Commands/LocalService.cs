@@ -35,7 +35,7 @@ internal sealed class LocalService : IAsyncDisposable
     public static async Task<LocalService> StartAsync(GatewayOptions options, WorkerOptions workerOptions, QueueBackend backend, IKeyStore keys, Serilog.ILogger log, CancellationToken cancellationToken)
     {
         var logs = new SerilogLoggerFactory(log);
-        WebApplication gateway = GatewayHost.Build(options, backend, keys, CommonOptions.ProgramRules, log);
+        WebApplication gateway = GatewayHost.Build(options, backend, keys, log);
         await gateway.StartAsync(cancellationToken);
         var worker = new ModelWorker(workerOptions, backend, logs.CreateLogger<ModelWorker>());
         var service = new LocalService(backend, gateway, worker, new KeyService(keys, TimeProvider.System), logs, new LoadProgress());

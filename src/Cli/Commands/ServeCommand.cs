@@ -31,7 +31,7 @@ internal static class ServeCommand
             using var logs = new SerilogLoggerFactory(log);
             using var observed = Observability.Start("ndif-gateway");
             await using QueueBackend backend = CommonOptions.CreateQueueBackend(address, config.BindQueue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)), config.BindBlobs(parsed, parsed.GetValue(data)!), logs);
-            await using WebApplication app = GatewayHost.Build(config.BindGateway(parsed, gateway.GetExplicitValues(parsed)), backend, CommonOptions.CreateKeyStore(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), CommonOptions.ProgramRules, log);
+            await using WebApplication app = GatewayHost.Build(config.BindGateway(parsed, gateway.GetExplicitValues(parsed)), backend, CommonOptions.CreateKeyStore(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), log);
             await app.StartAsync(cancellationToken);
             GatewayAddress at = GatewayHost.GetAddress(app);
             Console.WriteLine($"gateway {at.Grpc} {at.Http}");

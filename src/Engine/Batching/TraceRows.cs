@@ -34,7 +34,7 @@ internal sealed class TraceRows
         (Trace, _model) = (trace, model);
         Protocol.Trace node = trace.Statement.Trace;
         IsGenerating = node.Mode is Mode.Generate;
-        GenerationOptions? options = IsGenerating ? GenerationOptions.Resolve(model.Defaults, node.Generation) : null;
+        ResolvedGenerationOptions? options = IsGenerating ? ResolvedGenerationOptions.Resolve(model.Defaults, node.Generation) : null;
         if (options is not null)
             (_rowsPerInput, _sequencesPerInput, _padTokenId) = (options.RowsPerInput, options.SequencesPerInput, options.PadTokenId);
 
@@ -43,8 +43,8 @@ internal sealed class TraceRows
         for (int i = 0; i < node.Invokes.Count; i++)
         {
             Generation? overrides = node.Invokes[i].Generation;
-            GenerationOptions? invokeOptions = overrides is null || !IsGenerating ? options
-                : GenerationOptions.Resolve(model.Defaults, node.Generation, overrides);
+            ResolvedGenerationOptions? invokeOptions = overrides is null || !IsGenerating ? options
+                : ResolvedGenerationOptions.Resolve(model.Defaults, node.Generation, overrides);
             rows.Add(InputRowReader.ReadRows(trace.Statement.Invokes[i], model, trace.Job.Slots, (uint)(invokeOptions?.MaxNewTokens ?? 0)));
             // the seed of a trace counts its rows, the seed of an invoke those of the invoke
             if (invokeOptions is not null)
@@ -183,7 +183,7 @@ internal sealed class TraceRows
         Trace.Add(invoke);
     }
 
-    private void AddDecoders(List<InputRow> rows, GenerationOptions options, ulong seed, int invoke)
+    private void AddDecoders(List<InputRow> rows, ResolvedGenerationOptions options, ulong seed, int invoke)
     {
         for (int row = 0; row < rows.Count * (options.NumBeams > 1 ? 1 : _rowsPerInput); row++)
         {
@@ -195,7 +195,7 @@ internal sealed class TraceRows
             _decoders.Add(options.NumBeams > 1 ? new BeamSearchDecoder(options, prompt, random, stopStrings)
                 : new SingleSequenceDecoder(options, prompt, random, stopStrings));
             var position = new NewToken { Trace = Trace.Statement.Id, Invoke = (uint)invoke, Row = (uint)row };
-            _streamers.Add(options.IsStreaming
+            _streamers.Add(options.Values.Stream
                 ? new TokenStreamer(Trace.Job, position, _model.HasTokenizer ? _model.Tokenizer : null, prompt) : null);
         }
     }

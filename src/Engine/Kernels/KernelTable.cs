@@ -9,7 +9,7 @@ namespace Ndif.Engine.Kernels;
 /// <summary>
 /// The kernel of each operation in the op table, one line each. A test checks that the two tables have the same operations.
 /// </summary>
-/// <remarks>The files correspond to those of the op table: the kernels of OpTable.Shapes.cs are in KernelTable.Shapes.cs.</remarks>
+/// <remarks>The files correspond to those of the op table: the kernels of Shapes.ops are in KernelTable.Shapes.cs.</remarks>
 internal static partial class KernelTable
 {
     public static FrozenDictionary<string, Kernel> Kernels { get; } =

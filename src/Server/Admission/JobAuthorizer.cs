@@ -3,7 +3,7 @@ using Ndif.Server.Keys;
 
 namespace Ndif.Server.Admission;
 
-/// <summary>Lets a caller near its own jobs only. Another's job and no job at all get the same answer.</summary>
+/// <summary>Restricts callers to their own jobs. A job of another owner and a job that does not exist get the same error.</summary>
 internal sealed class JobAuthorizer(IJobQueue jobs)
 {
     /// <exception cref="NdifException">UNKNOWN_JOB.</exception>

@@ -6,8 +6,8 @@ using Ndif.Server.Keys;
 namespace Ndif.Server.Admission;
 
 /// <summary>
-/// Deletes a job and its results at its owner's wish: 1. cancels it if it has not ended, 2. lets go of each blob that its events name
-/// (another job's or owner's copy of the same bytes stays), 3. forgets it. Whatever is interrupted can be asked for again.
+/// Deletes a job and its results for its owner: 1. cancels the job if it has not ended, 2. revokes the grant of each blob that its events
+/// name (the same bytes stay for other jobs and owners), 3. removes the job. A deletion that was interrupted can be repeated.
 /// </summary>
 internal sealed class JobDeletionService(IJobQueue jobs, IBlobStore blobs, ILogger<JobDeletionService> logger)
 {
@@ -17,9 +17,9 @@ internal sealed class JobDeletionService(IJobQueue jobs, IBlobStore blobs, ILogg
         if (job is null) throw ServerErrors.UnknownJob(jobId);
         var reply = new DeleteJobReply();
         var seen = new HashSet<string>(StringComparer.Ordinal);
-        await foreach (Event happening in jobs.WatchAsync(jobId, 1, cancellationToken)) // it has ended, so this does
+        await foreach (Event jobEvent in jobs.WatchAsync(jobId, 1, cancellationToken)) // the job has ended, so the events end
         {
-            foreach (BlobRef blob in GetBlobReferences(happening))
+            foreach (BlobRef blob in GetBlobTensors(jobEvent).Select(tensor => tensor.Blob))
             {
                 if (!seen.Add(blob.Id) || !await blobs.RevokeAsync(blob.Id, caller.Id, jobId, cancellationToken)) continue;
                 reply.Blobs++;
@@ -31,18 +31,10 @@ internal sealed class JobDeletionService(IJobQueue jobs, IBlobStore blobs, ILogg
         return reply;
     }
 
-    private static IEnumerable<BlobRef> GetBlobReferences(Event jobEvent) => jobEvent.KindCase switch
+    private static IEnumerable<Tensor> GetBlobTensors(Event jobEvent) => jobEvent.KindCase switch
     {
-        Event.KindOneofCase.Value => GetBlobReferences(jobEvent.Value.Data),
-        Event.KindOneofCase.Local => jobEvent.Local.Values.SelectMany(GetBlobReferences),
-        _ => [],
-    };
-
-    private static IEnumerable<BlobRef> GetBlobReferences(Data? data) => data?.ValueCase switch
-    {
-        Data.ValueOneofCase.Tensor when data.Tensor.ContentCase is Tensor.ContentOneofCase.Blob => [data.Tensor.Blob],
-        Data.ValueOneofCase.List => data.List.Items.SelectMany(GetBlobReferences),
-        Data.ValueOneofCase.Map => data.Map.Entries.SelectMany(entry => GetBlobReferences(entry.Value)),
+        Event.KindOneofCase.Value => jobEvent.Value.Data.BlobTensors(),
+        Event.KindOneofCase.Local => jobEvent.Local.Values.SelectMany(DataTensors.BlobTensors),
         _ => [],
     };
 }

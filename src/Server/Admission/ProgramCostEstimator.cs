@@ -1,24 +1,23 @@
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
 
-
 namespace Ndif.Server.Admission;
 
 /// <summary>
-/// How much work a program is, as far as it shows without a tokenizer and without running it: tokens read and generated, passes of
-/// the model, bytes saved and needed (<see cref="ProgramMemoryEstimator"/>). Text counts a token for every four characters, the usual rate of English under a BPE
-/// vocabulary; a trace inside a loop counts once. Good enough to share service fairly, not to bill.
+/// Estimates the work of a program without a tokenizer and without running it: tokens read and generated, passes of the model, bytes saved
+/// and needed (<see cref="ProgramMemoryEstimator"/>). Text counts one token for every four characters, the usual rate of English with a BPE
+/// vocabulary. A trace inside a loop counts once. The estimate is good enough for fair sharing, not for billing.
 /// </summary>
 internal static class ProgramCostEstimator
 {
     private const int CharactersPerToken = 4;
 
     /// <summary>
-    /// A pass reads all weights however few its tokens are, so that each pass weighs as much as a small batch of tokens.
+    /// A pass reads all weights however few its tokens are. Each pass therefore counts as much as a small batch of tokens.
     /// </summary>
     private const int TokensPerPass = 32;
 
-    /// <param name="model">Null if it is not described yet: bytes are those of the constants then.</param>
+    /// <param name="model">Null if the model is not described yet: the bytes are those of the constants then.</param>
     public static Estimate Estimate(Program program, ModelDescription? model = null)
     {
         ulong tokens = 0, passes = 0;
@@ -45,13 +44,15 @@ internal static class ProgramCostEstimator
 
     /// <summary>The tokens of each row.</summary>
     public static IEnumerable<ulong> GetTokenCounts(Input input) =>
-        input.Prompts.Select(prompt => (ulong)(1 + prompt.Length / CharactersPerToken)).Concat(input.Tokens.Select(row => (ulong)row.Ids.Count));
+        input.Prompts.Select(prompt => (ulong)(1 + prompt.Length / CharactersPerToken))
+            .Concat(input.Tokens.Select(row => (ulong)row.Ids.Count));
 
-    /// <summary>Steps of the pass: one, or a generation's new tokens.</summary>
+    /// <summary>The steps of the trace: one, or one for each new token of a generation.</summary>
     public static ulong GetStepCount(Trace trace) => trace.Mode != Mode.Generate ? 1
-        : trace.Generation is { HasMaxNewTokens: true } generation ? Math.Max(1, generation.MaxNewTokens) : GenerationDefaults.DefaultMaxNewTokens;
+        : trace.Generation is { HasMaxNewTokens: true } generation ? Math.Max(1, generation.MaxNewTokens)
+        : GenerationDefaults.DefaultMaxNewTokens;
 
-    /// <summary>How often each row stands in the batch.</summary>
+    /// <summary>How many rows of the batch each prompt has.</summary>
     public static ulong GetSequencesPerPrompt(Trace trace) => trace is not { Mode: Mode.Generate, Generation: { } options } ? 1
         : Math.Max(1, options is { HasBeams: true, Beams: > 1 } ? options.Beams : options.ReturnSequences);
 

@@ -1,20 +1,15 @@
 using Ndif.Engine.Tests.Support;
-using Ndif.Parity.Tests;
 using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Interleaving;
 
-/// <summary>
-/// Passes that start at a layer: beside rows of other jobs, on every architecture. All forms: tests/Language/StartAtTests.cs.
-/// </summary>
+/// <summary>Passes that begin at a layer: beside other owners' rows, on every architecture. In all ways: tests/Language.Tests/StartAtTests.cs.</summary>
 public sealed class StartAtTests
 {
     private static readonly int[] _prompt = [3, 1, 4, 1, 5], _other = [9, 2, 6, 5, 3, 5, 8], _dummy = [7, 7, 7, 7, 7];
 
     public static TheoryData<string> Architectures => SharedFolder.Path is { } shared
-        ? [.. Directory.EnumerateDirectories(System.IO.Path.Combine(shared, "golden"))
-            .Where(f => File.Exists(System.IO.Path.Combine(f, "model.safetensors"))).Select(f => System.IO.Path.GetFileName(f)!)
-            .Order(StringComparer.Ordinal)]
+        ? [.. Directory.EnumerateDirectories(System.IO.Path.Combine(shared, "golden")).Where(f => File.Exists(System.IO.Path.Combine(f, "model.safetensors"))).Select(f => System.IO.Path.GetFileName(f)!).Order(StringComparer.Ordinal)]
         : ["gpt2"];
 
     [Theory, MemberData(nameof(Architectures))]
@@ -57,20 +52,20 @@ public sealed class StartAtTests
     [Fact]
     public void AnOwnersStart_DoesNotReachAnothersRows()
     {
-        using EngineFixture fixture = EngineFixture.GPT2(layers: 4);
-        TensorData hidden = fixture.Run(_prompt, t => fixture.Model.Layers[2].Input.Save("hidden")).AssertCompleted().Tensor("hidden");
-        Program Start() => fixture.Record(_dummy, t =>
+        using EngineFixture rig = EngineFixture.GPT2(layers: 4);
+        TensorData hidden = rig.Run(_prompt, t => rig.Model.Layers[2].Input.Save("hidden")).AssertCompleted().Tensor("hidden");
+        Program Start() => rig.Record(_dummy, t =>
         {
-            t.StartAt(fixture.Model.Layers[2], hidden);
-            fixture.Model.Logits.Save("logits");
+            t.StartAt(rig.Model.Layers[2], hidden);
+            rig.Model.Logits.Save("logits");
         });
-        Program Plain() => fixture.Record(_other, t =>
+        Program Plain() => rig.Record(_other, t =>
         {
-            fixture.Model.Layers[0].Hidden.Save("early");
-            fixture.Model.Logits.Save("logits");
+            rig.Model.Layers[0].Hidden.Save("early");
+            rig.Model.Logits.Save("logits");
         });
-        JobOutcome startedAlone = fixture.Run(Start())[0].AssertCompleted(), plainAlone = fixture.Run(Plain())[0].AssertCompleted();
-        JobOutcome[] together = fixture.Run(Plain(), Start(), Plain());
+        JobOutcome startedAlone = rig.Run(Start())[0].AssertCompleted(), plainAlone = rig.Run(Plain())[0].AssertCompleted();
+        JobOutcome[] together = rig.Run(Plain(), Start(), Plain());
         TensorAssert.Equal(startedAlone.Tensor("logits"), together[1].AssertCompleted().Tensor("logits"));
         foreach (JobOutcome plain in (JobOutcome[])[together[0], together[2]])
         {
@@ -82,18 +77,17 @@ public sealed class StartAtTests
     [Fact]
     public void AStartThatFails_EndsItsOwner_AndNoOther()
     {
-        using EngineFixture fixture = EngineFixture.GPT2(layers: 4);
-        Program Start(params long[] shape) => fixture.Record(_prompt, t =>
+        using EngineFixture rig = EngineFixture.GPT2(layers: 4);
+        Program Start(params long[] shape) => rig.Record(_prompt, t =>
         {
-            t.StartAt(fixture.Model.Layers[2], TensorData.Zeros(shape));
-            fixture.Model.Logits.Save("logits");
+            t.StartAt(rig.Model.Layers[2], TensorData.Zeros(shape));
+            rig.Model.Logits.Save("logits");
         });
-        Program Plain() => fixture.Record(_other, t => fixture.Model.Logits.Save("logits"));
-        JobOutcome alone = fixture.Run(Plain())[0].AssertCompleted();
-        foreach ((long[] shape, ErrorCode code) in ((long[], ErrorCode)[])[([1, 4, 16], ErrorCode.ShapeMismatch),
-            ([2, 5, 16], ErrorCode.ShapeMismatch), ([1, 5, 7], ErrorCode.ShapeMismatch)])
+        Program Plain() => rig.Record(_other, t => rig.Model.Logits.Save("logits"));
+        JobOutcome alone = rig.Run(Plain())[0].AssertCompleted();
+        foreach ((long[] shape, ErrorCode code) in ((long[], ErrorCode)[])[([1, 4, 16], ErrorCode.ShapeMismatch), ([2, 5, 16], ErrorCode.ShapeMismatch), ([1, 5, 7], ErrorCode.ShapeMismatch)])
         {
-            JobOutcome[] together = fixture.Run(Plain(), Start(shape), Plain());
+            JobOutcome[] together = rig.Run(Plain(), Start(shape), Plain());
             together[1].AssertFailed(code);
             TensorAssert.Equal(alone.Tensor("logits"), together[0].AssertCompleted().Tensor("logits"));
             TensorAssert.Equal(alone.Tensor("logits"), together[2].AssertCompleted().Tensor("logits"));
@@ -103,19 +97,19 @@ public sealed class StartAtTests
     [Fact]
     public void AGradient_ComesToTheValueThatAPassBeganWith()
     {
-        using EngineFixture fixture = EngineFixture.GPT2(layers: 4);
-        JobOutcome whole = fixture.Run(fixture.RecordIn(fixture.Model.Trace(_prompt, grad: true), t =>
+        using EngineFixture rig = EngineFixture.GPT2(layers: 4);
+        JobOutcome whole = rig.Run(rig.RecordIn(rig.Model.Trace(_prompt, grad: true), t =>
         {
-            Value input = fixture.Model.Layers[2].Input;
+            Value input = rig.Model.Layers[2].Input;
             input.Save("input");
-            t.Backward(fixture.Model.Logits.Sum());
+            t.Backward(rig.Model.Logits.Sum());
             input.Grad.Save("grad");
         }))[0].AssertCompleted();
-        JobOutcome started = fixture.Run(fixture.RecordIn(fixture.Model.Trace(_dummy, grad: true), t =>
+        JobOutcome started = rig.Run(rig.RecordIn(rig.Model.Trace(_dummy, grad: true), t =>
         {
             Value value = t.Parameter(whole.Tensor("input"));
-            t.StartAt(fixture.Model.Layers[2], value);
-            t.Backward(fixture.Model.Logits.Sum());
+            t.StartAt(rig.Model.Layers[2], value);
+            t.Backward(rig.Model.Logits.Sum());
             value.Grad.Save("grad");
         }))[0].AssertCompleted();
         TensorAssert.Equal(whole.Tensor("grad"), started.Tensor("grad"), 1e-3);

@@ -1,7 +1,9 @@
 using Google.Protobuf;
 using Grpc.Core;
 using Ndif.Protocol;
+using Ndif.Server.Admission;
 using Ndif.Server.Grpc;
+using Ndif.Server.Keys;
 using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Admission;
@@ -59,11 +61,12 @@ public sealed class JobAdmissionServiceTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
         SubmitRequest request = TestModels.Submit("echo");
-        request.Program.Nodes.Add(new Node { Read = new ReadSite { Site = new Site { Module = "no.such.module" } } });
+        request.Program.Nodes.Add(new Node { Read = new ReadSite { Site = new Site { Module = "lm_haed", Kind = SiteKind.Output }, Call = new CallIndex { At = 0 } } });
+        request.Program.Regions[2].Nodes.Add(1);
 
         Error error = await GetRefusalAsync(gateway, request, StatusCode.InvalidArgument);
 
-        Assert.Equal((ErrorCode.UnknownModule, "no.such.module", "Did you mean `lm_head`?"), (error.Code, error.Module, error.Hint));
+        Assert.Equal((ErrorCode.UnknownModule, "lm_haed", "Did you mean `lm_head`? It has lm_head."), (error.Code, error.Module, error.Hint));
         Assert.Equal(0, (await gateway.Backend.Jobs.CountAsync(TestGateway.Cancel)).Waiting);
     }
 
@@ -75,7 +78,8 @@ public sealed class JobAdmissionServiceTests
         request.DryRun = true;
         request.Program.Nodes[0].Trace.Mode = Mode.Generate;
         request.Program.Nodes[0].Trace.Generation = new Generation { MaxNewTokens = 10 };
-        request.Program.Nodes[0].Trace.Invokes.Add(new Invoke { Input = new Input { Tokens = { new TokenRow { Ids = { 1, 2, 3 } } } } });
+        request.Program.Nodes[0].Trace.Invokes.Add(new Invoke { Region = 3, Input = new Input { Tokens = { new TokenRow { Ids = { 1, 2, 3 } } } } });
+        request.Program.Regions.Add(new Region());
 
         SubmitReply reply = await (await gateway.CreateClientAsync()).SubmitAsync(request, cancellationToken: TestGateway.Cancel);
 
@@ -190,16 +194,21 @@ public sealed class JobAdmissionServiceTests
         await ada.SubmitAsync(With(blob), cancellationToken: TestGateway.Cancel);
         Assert.Equal(ErrorCode.UnknownBlob, (await GetErrorAsync(bob, With(blob), StatusCode.NotFound)).Code);
         Assert.Equal(ErrorCode.UnknownBlob, (await GetErrorAsync(ada, With(new BlobRef { Id = new string('0', 64) }), StatusCode.NotFound)).Code);
-        Assert.Equal(ErrorCode.UnknownBlob, (await GetErrorAsync(ada, With(new BlobRef { Id = "../../etc/passwd" }), StatusCode.NotFound)).Code);
         Assert.Equal(ErrorCode.CorruptData, (await GetErrorAsync(ada, With(new BlobRef { Id = blob.Id, Length = 7 }), StatusCode.DataLoss)).Code);
         Assert.Equal(
             ErrorCode.LimitExceeded, (await GetErrorAsync(ada, With(new BlobRef { Id = blob.Id, Length = ulong.MaxValue }), StatusCode.ResourceExhausted)).Code);
 
+        // A name that is no hash is refused with the program, and would be refused with its constants.
+        Assert.Equal(ErrorCode.InvalidProgram, (await GetErrorAsync(ada, With(new BlobRef { Id = "../../etc/passwd" }), StatusCode.InvalidArgument)).Code);
+        Exception refusal = await Assert.ThrowsAnyAsync<NdifException>(() => new ConstantValidator(gateway.Backend.Blobs).ValidateAsync(
+            With(new BlobRef { Id = "../../etc/passwd" }).Program, Caller.Anonymous, TestGateway.Cancel));
+        Assert.Equal(ErrorCode.UnknownBlob, Errors.FromException(refusal).Code);
+
         static SubmitRequest With(BlobRef blob)
         {
             SubmitRequest request = TestModels.Submit("echo");
-            request.Program.Constants.Add(new Tensor { Dtype = DataType.Uint8, Blob = blob });
-            request.Program.Constants.Add(new Tensor { Dtype = DataType.Uint8, Inline = ByteString.CopyFrom(new byte[10]) });
+            request.Program.Constants.Add(new Tensor { Dtype = DataType.Uint8, Shape = { (long)blob.Length }, Blob = blob });
+            request.Program.Constants.Add(new Tensor { Dtype = DataType.Uint8, Shape = { 10 }, Inline = ByteString.CopyFrom(new byte[10]) });
             return request;
         }
     }

@@ -93,14 +93,18 @@ public sealed class TierTests
     private static SubmitRequest Nodes(int count)
     {
         SubmitRequest request = TestModels.Submit("echo");
-        while (request.Program.Nodes.Count < count) request.Program.Nodes.Add(new Node());
+        while (request.Program.Nodes.Count < count)
+        {
+            request.Program.Regions[2].Nodes.Add((uint)request.Program.Nodes.Count);
+            request.Program.Nodes.Add(new Node { Stop = new Stop() });
+        }
         return request;
     }
 
     private static SubmitRequest Constant(int bytes)
     {
         SubmitRequest request = TestModels.Submit("echo");
-        request.Program.Constants.Add(new Tensor { Dtype = DataType.Uint8, Inline = ByteString.CopyFrom(new byte[bytes]) });
+        request.Program.Constants.Add(new Tensor { Dtype = DataType.Uint8, Shape = { bytes }, Inline = ByteString.CopyFrom(new byte[bytes]) });
         return request;
     }
 

@@ -33,11 +33,11 @@ public sealed class ErrorWireFormatTests
     public async Task UnexpectedFailure_HidesItsCause_AndNamesALine_InTheLog()
     {
         await using TestGateway gateway = await TestGateway.StartAsync(
-            rules: TestModels.Rules with { Validate = (_, _, _) => throw new InvalidOperationException("the secret cause") });
+            configure: backend => backend with { Deployments = new FailingDeployments(new InvalidOperationException("the secret cause")) });
         Inference.InferenceClient client = await gateway.CreateClientAsync();
 
         Error error = await GrpcAssert.FailsAsync(
-            StatusCode.Internal, async () => await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel));
+            StatusCode.Internal, async () => await client.SubmitAsync(TestModels.Submit("echo", model: "unknown"), cancellationToken: TestGateway.Cancel));
 
         Assert.Equal(ErrorCode.Internal, error.Code);
         Assert.DoesNotContain("secret cause", error.ToString(), StringComparison.Ordinal);

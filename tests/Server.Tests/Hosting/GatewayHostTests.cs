@@ -125,7 +125,7 @@ public sealed class GatewayHostTests
     {
         await using QueueBackend backend = QueueBackend.InMemory(blobs: new BlobOptions { Root = Directory.CreateTempSubdirectory("ndif-blobs-").FullName });
         OptionsException refusal = Assert.Throws<OptionsException>(() => GatewayHost.Build(
-            new GatewayOptions { Host = host, AllowAnonymous = true }, backend, new FileKeyStore("none.json"), TestModels.Rules));
+            new GatewayOptions { Host = host, AllowAnonymous = true }, backend, new FileKeyStore("none.json")));
         Assert.Contains("loopback", refusal.Message, StringComparison.Ordinal);
         Assert.Contains("ndif keys create", refusal.Message, StringComparison.Ordinal);
     }
@@ -134,7 +134,7 @@ public sealed class GatewayHostTests
     public async Task Address_IsKnownOnlyOnceStarted()
     {
         await using QueueBackend backend = QueueBackend.InMemory(blobs: new BlobOptions { Root = Directory.CreateTempSubdirectory("ndif-blobs-").FullName });
-        await using WebApplication gateway = GatewayHost.Build(TestGateway.CreateOptions(), backend, new FileKeyStore("none.json"), TestModels.Rules);
+        await using WebApplication gateway = GatewayHost.Build(TestGateway.CreateOptions(), backend, new FileKeyStore("none.json"));
         Assert.Throws<InvalidOperationException>(() => GatewayHost.GetAddress(gateway));
         await gateway.StartAsync(TestGateway.Cancel);
         Assert.NotEqual(GatewayHost.GetAddress(gateway).Grpc, GatewayHost.GetAddress(gateway).Http);

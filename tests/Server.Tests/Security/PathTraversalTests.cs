@@ -98,7 +98,7 @@ public sealed class PathTraversalTests
     {
         RpcException refusal = await Assert.ThrowsAsync<RpcException>(call);
         Error error = Error.Parser.ParseFrom(refusal.Trailers.GetValueBytes(ErrorWireFormat.Trailer));
-        Assert.Contains(error.Code, (ErrorCode[])[ErrorCode.BadArgument, ErrorCode.UnknownJob, ErrorCode.UnknownModel, ErrorCode.UnknownBlob, ErrorCode.CorruptData]);
+        Assert.Contains(error.Code, (ErrorCode[])[ErrorCode.BadArgument, ErrorCode.UnknownJob, ErrorCode.UnknownModel, ErrorCode.UnknownBlob, ErrorCode.CorruptData, ErrorCode.InvalidProgram]);
         Assert.InRange(error.Message.Length, 1, 1000);
         Assert.DoesNotContain('\0', error.Message);
     }

@@ -5,7 +5,6 @@ using Microsoft.AspNetCore.Builder;
 using Ndif.Protocol;
 using Ndif.Queue;
 using Ndif.Queue.Blobs;
-using Ndif.Server.Admission;
 using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 using Serilog;
@@ -38,7 +37,7 @@ internal sealed class TestGateway : IAsyncDisposable
     public AdjustableTimeProvider Time { get; private init; } = new();
 
     public static async Task<TestGateway> StartAsync(
-        GatewayOptions? options = null, ProgramRules? rules = null, QueueOptions? queue = null)
+        GatewayOptions? options = null, QueueOptions? queue = null, Func<QueueBackend, QueueBackend>? configure = null)
     {
         string folder = Directory.CreateTempSubdirectory("ndif-server-tests-").FullName;
         var time = new AdjustableTimeProvider();
@@ -51,7 +50,7 @@ internal sealed class TestGateway : IAsyncDisposable
         var lines = new LogCapture();
         var store = new FileKeyStore(Path.Combine(folder, "keys.json"));
         WebApplication app = GatewayHost.Build(
-            options ?? CreateOptions(), backend, store, rules ?? TestModels.Rules,
+            options ?? CreateOptions(), configure?.Invoke(backend) ?? backend, store,
             new LoggerConfiguration().MinimumLevel.Verbose().Enrich.FromLogContext().WriteTo.Sink(lines).CreateLogger(), time);
         await app.StartAsync(Cancel);
         return new TestGateway(folder, backend, new KeyService(store, time), lines, app) { Time = time };
