@@ -8,7 +8,16 @@ namespace Ndif.Models.ForwardSource;
 /// <param name="File">The file's name.</param>
 /// <param name="Line">The first line of the text in the file.</param>
 /// <param name="Operations">In the order in which they are evaluated.</param>
-public sealed record SourceFunction(string Name, string File, int Line, string Text, IReadOnlyList<SourceOperation> Operations);
+public sealed record SourceFunction(string Name, string File, int Line, string Text, IReadOnlyList<SourceOperation> Operations)
+{
+    /// <summary>What the instrumented copy calls each operation; null if that is its position.</summary>
+    internal IReadOnlyList<int>? Ids { get; init; }
+
+    /// <summary>How many operations the instrumented copy has.</summary>
+    internal int IdCount { get => Ids is null ? Operations.Count : field; init; }
+
+    internal int IdAt(int position) => Ids is null ? position : Ids[position];
+}
 
 /// <summary>One call or operator on tensors within a function.</summary>
 /// <param name="Name">"split_0": what is called and which of its calls, counted down the text; or a label.</param>

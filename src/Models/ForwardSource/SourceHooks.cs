@@ -21,13 +21,16 @@ public sealed class SourceHooks
 {
     private readonly SourceOperationHook?[] _hooks;
     private readonly SourceHooks?[] _inside;
+    private readonly SourceOperation?[] _operations;
     private readonly SourceFunction _function;
 
     private SourceHooks(SourceFunction function)
     {
         _function = function;
-        _hooks = new SourceOperationHook?[function.Operations.Count];
-        _inside = new SourceHooks?[function.Operations.Count];
+        _hooks = new SourceOperationHook?[function.IdCount];
+        _inside = new SourceHooks?[function.IdCount];
+        _operations = new SourceOperation?[function.IdCount];
+        for (int i = 0; i < function.Operations.Count; i++) _operations[function.IdAt(i)] = function.Operations[i];
     }
 
     /// <summary>Watches operations of a forward, by their index in its tree.</summary>
@@ -40,10 +43,10 @@ public sealed class SourceHooks
             string[] names = tree.Sites[index].Path.Split('.');
             for (int depth = 0; depth < names.Length - 1; depth++)
             {
-                int position = at.PositionOf(names[depth]);
-                at = at._inside[position] ??= new SourceHooks(at._function.Operations[position].Inside!());
+                int id = at.IdOf(names[depth]);
+                at = at._inside[id] ??= new SourceHooks(at._operations[id]!.Inside!());
             }
-            at._hooks[tree.Sites[index].Position] = observer;
+            at._hooks[at._function.IdAt(tree.Sites[index].Position)] = observer;
         }
         return root;
     }
@@ -54,7 +57,7 @@ public sealed class SourceHooks
     {
         SourceHooks? inside = _inside[operation];
         if (_hooks[operation] is not { } observer) return run(given, inside);
-        IReadOnlyList<SourceInput> inputs = _function.Operations[operation].Inputs;
+        IReadOnlyList<SourceInput> inputs = _operations[operation]!.Inputs;
         int positional = 0;
         while (positional < given.Length && inputs[positional].Keyword is null) positional++;
         var arguments = new Arguments(Array.ConvertAll(given[..positional], Unpack),
@@ -68,10 +71,10 @@ public sealed class SourceHooks
         return ConvertResult<T>(result, operation);
     }
 
-    private int PositionOf(string name)
+    private int IdOf(string name)
     {
         for (int i = 0; i < _function.Operations.Count; i++)
-            if (_function.Operations[i].Name == name) return i;
+            if (_function.Operations[i].Name == name) return _function.IdAt(i);
         throw new ArgumentException($"{_function.Name} has no operation {name}.", nameof(name));
     }
 
@@ -103,6 +106,6 @@ public sealed class SourceHooks
             _ => value,
         };
         return closed is T result ? result : throw Errors.CreateException(Protocol.ErrorCode.BadArgument,
-            $"The output of `{_function.Operations[operation].Name}` was replaced by {value?.GetType().Name ?? "nothing"}; it must be {(typeof(T) == typeof(torch.Tensor) ? "a tensor" : "a tuple of as many values as the operation gives")}.");
+            $"The output of `{_operations[operation]!.Name}` was replaced by {value?.GetType().Name ?? "nothing"}; it must be {(typeof(T) == typeof(torch.Tensor) ? "a tensor" : "a tuple of as many values as the operation gives")}.");
     }
 }

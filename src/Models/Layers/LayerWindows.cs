@@ -21,6 +21,15 @@ public static partial class LayerWindows
             (types.Count > 0 ? types[layer] == "sliding_attention" : isSliding(config, layer)) ? window : (int?)null)];
     }
 
+    /// <summary>As <see cref="Read"/>, for Gemma: without layer_types, every layer slides but the last of each period.</summary>
+    public static int?[] ReadAlternating(ConfigReader config, int numLayers, int period)
+    {
+        IReadOnlyList<string> types = LayerTypes(config, numLayers);
+        int window = config.Size("sliding_window", 4096);
+        return [.. Enumerable.Range(0, numLayers).Select(layer =>
+            (types.Count > 0 ? types[layer] == "sliding_attention" : (layer + 1) % period != 0) ? window : (int?)null)];
+    }
+
     /// <summary>Each layer's type; empty if the file does not say.</summary>
     public static IReadOnlyList<string> LayerTypes(ConfigReader config, int layers)
     {

@@ -34,7 +34,7 @@ internal sealed class LoraMerger(AdapterFile file) : IDisposable
             bool turned = owners.GetValueOrDefault(path[..path.LastIndexOf('.')]) switch
             {
                 Conv1D => true,
-                Embedding or ScaledEmbedding => true,
+                Embedding => true,
                 Linear or null => false, // null: a part of a weight, which checkpoints have as a linear layer's
                 { } other => throw InvalidAdapter($"changes `{module}`, a {other.ClassName}, which LoRA is not merged into", module: module),
             };
