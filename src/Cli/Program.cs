@@ -18,7 +18,7 @@ var root = new RootCommand("NDIF: a service that opens up the inside of language
     StatusCommand.Create(),
     JobsCommand.Create(),
     UsageCommand.Create(),
-    ParityVerb.Create(),
+    ParityCommand.Create(),
 };
 
 ParseResult parsed = root.Parse(args);

@@ -43,7 +43,7 @@ public abstract class DeploymentsContract : IAsyncLifetime
         Deployment again = await Deployments.SetAsync(new Deployment { Model = "b", Replicas = 3 }, Cancel);
         Assert.NotNull(again.Changed);
         IReadOnlyList<Deployment> all = await Deployments.ListAsync(Cancel);
-        Assert.Equal(["a", "a@r1", "b"], all.Select(DeploymentRules.GetName));
+        Assert.Equal(["a", "a@r1", "b"], all.Select(ModelNames.GetName));
         Assert.Equal((2u, true, DataType.Bfloat16), (all[1].Replicas, all[1].Pinned, all[1].Dtype));
         Assert.Equal(again, all[2]);
         Assert.True(await Deployments.RemoveAsync("a@r1", Cancel));

@@ -2,7 +2,7 @@ namespace Ndif.Tokenizers.Tests;
 
 public sealed class AddedTokensTests
 {
-    static HuggingFaceTokenizer With(string tokens, string parts = "") =>
+    private static HuggingFaceTokenizer With(string tokens, string parts = "") =>
         TestTokenizers.Create(TestTokenizers.Model(TestTokenizers.Ascii(), []), $""" "added_tokens":[{tokens}]{parts}""");
 
     [Fact]

@@ -5,7 +5,7 @@ namespace Ndif.Tokenizers.Tests;
 /// <summary>A file from the internet must end in a tokenizer or in an error that says where, never in a crash or a hang.</summary>
 public sealed class HostileFileTests
 {
-    const string Model = """ "model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":[]}""";
+    private const string Model = """ "model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":[]}""";
 
     [Theory]
     [InlineData("", "tokenizer.json")]
@@ -45,7 +45,7 @@ public sealed class HostileFileTests
     {
         var error = Assert.Throws<TokenizerFormatException>(() => HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8(json)));
         Assert.Contains(expected, error.Message, StringComparison.Ordinal);
-        Assert.StartsWith("tokenizer.json", error.Part, StringComparison.Ordinal);
+        Assert.StartsWith("tokenizer.json", error.Location, StringComparison.Ordinal);
     }
 
     [Theory]

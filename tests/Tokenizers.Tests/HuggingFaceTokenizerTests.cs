@@ -2,7 +2,7 @@ namespace Ndif.Tokenizers.Tests;
 
 public sealed class HuggingFaceTokenizerTests
 {
-    static readonly HuggingFaceTokenizer _tokenizer = TestTokenizers.Create(TestTokenizers.ByteLevelBpe("P a", "Ġ Pa", "r i", "ri s", "ĠPa ris"), """
+    private static readonly HuggingFaceTokenizer _tokenizer = TestTokenizers.Create(TestTokenizers.ByteLevelBpe("P a", "Ġ Pa", "r i", "ri s", "ĠPa ris"), """
         "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"decoder":{"type":"ByteLevel"},
         "added_tokens":[{"id":140,"content":"<|endoftext|>","special":true}]
         """, """{"eos_token":"<|endoftext|>"}""");

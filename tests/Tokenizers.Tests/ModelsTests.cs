@@ -2,9 +2,9 @@ namespace Ndif.Tokenizers.Tests;
 
 public sealed class ModelsTests
 {
-    static readonly string[] _merges = ["l o", "lo w", "e r", "low er", "n e"];
+    private static readonly string[] _merges = ["l o", "lo w", "e r", "low er", "n e"];
 
-    static string Bpe(string more = "", params string[] extra) =>
+    private static string Bpe(string more = "", params string[] extra) =>
         TestTokenizers.Model(TestTokenizers.Ascii(["lo", "low", "er", "lower", "ne", .. extra]), _merges, more);
 
     [Theory]
@@ -34,7 +34,7 @@ public sealed class ModelsTests
         }
     }
 
-    static List<string> Slowly(string word)
+    private static List<string> Slowly(string word)
     {
         List<string> tokens = [.. word.Select(c => c.ToString())];
         while (true)

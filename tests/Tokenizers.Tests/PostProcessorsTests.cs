@@ -2,9 +2,9 @@ namespace Ndif.Tokenizers.Tests;
 
 public sealed class PostProcessorsTests
 {
-    const string Added = """ "added_tokens":[{"id":95,"content":"<s>","special":true},{"id":96,"content":"</s>","special":true}]""";
+    private const string Added = """ "added_tokens":[{"id":95,"content":"<s>","special":true},{"id":96,"content":"</s>","special":true}]""";
 
-    static HuggingFaceTokenizer With(string processor, string? config = null) =>
+    private static HuggingFaceTokenizer With(string processor, string? config = null) =>
         TestTokenizers.Create(TestTokenizers.Model(TestTokenizers.Ascii(), []), Added + (processor.Length > 0 ? $""","post_processor":{processor}""" : ""), config);
 
     [Theory]

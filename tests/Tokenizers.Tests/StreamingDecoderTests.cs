@@ -2,7 +2,7 @@ namespace Ndif.Tokenizers.Tests;
 
 public sealed class StreamingDecoderTests
 {
-    static readonly HuggingFaceTokenizer _byteLevel = TestTokenizers.Create(TestTokenizers.ByteLevelBpe(), """
+    private static readonly HuggingFaceTokenizer _byteLevel = TestTokenizers.Create(TestTokenizers.ByteLevelBpe(), """
         "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"decoder":{"type":"ByteLevel"}
         """);
 

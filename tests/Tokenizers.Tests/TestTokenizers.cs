@@ -34,7 +34,7 @@ static class TestTokenizers
     /// <summary>Every printable ASCII char as a token, and these.</summary>
     public static IEnumerable<string> Ascii(params string[] more) => Enumerable.Range(32, 95).Select(c => ((char)c).ToString()).Concat(more);
 
-    public static JsonPart ParseJson(string json) => new(JsonDocument.Parse(json).RootElement, "test");
+    public static JsonSection ParseJson(string json) => new(JsonDocument.Parse(json).RootElement, "test");
 
     public static AlignedText ToAlignedText(string text) => AlignedText.Of(text, new TextSpan(0, text.Length));
 

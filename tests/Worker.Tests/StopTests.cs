@@ -11,7 +11,7 @@ public sealed class StopTests
     {
         await using var stage = new WorkerTestCluster();
         string a = stage.NewModel("a");
-        await stage.StartWorkerAsync(configure: options => options with { Models = [a], Grace = TimeSpan.FromSeconds(60) });
+        await stage.StartWorkerAsync(configure: options => options with { Models = [a], ShutdownGracePeriod = TimeSpan.FromSeconds(60) });
         string job = await stage.SubmitAsync(a, operations: 800);
         await stage.WaitForStateAsync(job, JobState.Running);
         stage.StopWorker();
@@ -24,7 +24,7 @@ public sealed class StopTests
     {
         await using var stage = new WorkerTestCluster();
         string a = stage.NewModel("a");
-        await stage.StartWorkerAsync(configure: options => options with { Models = [a], Grace = TimeSpan.FromMilliseconds(200) });
+        await stage.StartWorkerAsync(configure: options => options with { Models = [a], ShutdownGracePeriod = TimeSpan.FromMilliseconds(200) });
         string job = await stage.SubmitAsync(a, operations: 6000);
         await stage.WaitForStateAsync(job, JobState.Running);
         stage.StopWorker();
@@ -39,7 +39,7 @@ public sealed class StopTests
     {
         await using var stage = new WorkerTestCluster();
         (string a, string b) = (stage.NewModel("a"), stage.NewModel("b"));
-        await stage.StartWorkerAsync(modelCapacity: 1, configure: options => options with { Grace = TimeSpan.FromMilliseconds(100) });
+        await stage.StartWorkerAsync(modelCapacity: 1, configure: options => options with { ShutdownGracePeriod = TimeSpan.FromMilliseconds(100) });
         await stage.DeployAsync(a);
         string running = await stage.SubmitAsync(a, operations: 6000);
         await stage.WaitForStateAsync(running, JobState.Running);

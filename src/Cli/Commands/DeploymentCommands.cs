@@ -72,7 +72,7 @@ internal static class DeploymentCommands
             return 0;
         }
 
-        string Name(ParseResult parsed) => parsed.GetValue(revision) is { Length: > 0 } at ? $"{parsed.GetValue(model)}@{at}" : parsed.GetValue(model)!;
+        string Name(ParseResult parsed) => ModelNames.Format(parsed.GetValue(model)!, parsed.GetValue(revision) ?? "");
 
         ArgumentException NotDeployed(ParseResult parsed) => new($"Nobody deployed {Name(parsed)}: `ndif models deploy` does.");
     }

@@ -96,7 +96,7 @@ internal static class JobsCommand
         {
             if (parsed.GetValue(json)) return PrintJson([job]);
             Console.WriteLine($"{job.Id}: {FormatState(job)}");
-            Console.WriteLine($"  model      {job.Model.Id}{(job.Model.Revision.Length > 0 ? $"@{job.Model.Revision}" : "")}");
+            Console.WriteLine($"  model      {job.Model.GetName()}");
             Console.WriteLine($"  submitted  {FormatTime(job.Submitted)}");
             if (job.Position > 0) Console.WriteLine($"  position   {job.Position}, about {job.WaitSeconds:0.#} s");
             if (job.Started is not null) Console.WriteLine($"  started    {FormatTime(job.Started)}, attempt {job.Attempt}{(job.Worker.Length > 0 ? $" on {job.Worker}" : "")}");

@@ -53,7 +53,7 @@ internal static class ModelsCommand
         foreach (ModelStatus model in models)
             table.AddRow(new[]
             {
-                model.Revision.Length is > 0 and < 40 ? $"{model.Id}@{model.Revision}" : model.Id, // a commit is in the JSON
+                ModelNames.Format(model.Id, model.Revision.Length < 40 ? model.Revision : ""), // a commit is in the JSON
                 model.Architecture, $"{model.Parameters / 1e6:0.#} M", model.Loading > 0 ? "loading" : model.Heat is Heat.Unspecified ? "none" : model.Heat.ToString().ToLowerInvariant(),
                 model.Wanted > 0 ? $"{model.Replicas} of {model.Wanted}" : $"{model.Replicas}", $"{model.Waiting}", $"{model.Running}",
                 string.Join(", ", new[] { model.Pinned ? "pinned" : "", model.Error?.Message ?? "" }.Where(word => word.Length > 0)),

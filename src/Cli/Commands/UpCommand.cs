@@ -42,7 +42,7 @@ internal static class UpCommand
                 {
                     Models = parsed.GetValue(model)!, Device = parsed.GetValue(device)!, Dtype = parsed.GetValue(dtype)!, EightBit = parsed.GetValue(eightBit),
                     Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)), WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0, JobMemory = MemorySize.Parse("--job-memory", parsed.GetValue(jobMemory)),
-                    Grace = CommonOptions.ParseSeconds(parsed, grace),
+                    ShutdownGracePeriod = CommonOptions.ParseSeconds(parsed, grace),
                 }, backend, keys, log, cancellationToken);
             await PrintStartedAsync(service, options.AllowAnonymous, cancellationToken);
             await Task.WhenAny(service.Worker, Task.Delay(Timeout.Infinite, cancellationToken));

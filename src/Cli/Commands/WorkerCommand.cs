@@ -52,9 +52,9 @@ internal static class WorkerCommand
             {
                 Models = parsed.GetValue(onDemand) && parsed.GetResult(model) is not { Implicit: false } ? [] : parsed.GetValue(model)!,
                 Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)), WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0, JobMemory = MemorySize.Parse("--job-memory", parsed.GetValue(jobMemory)),
-                MinResidence = CommonOptions.ParseSeconds(parsed, residence), Grace = CommonOptions.ParseSeconds(parsed, grace),
+                MinResidence = CommonOptions.ParseSeconds(parsed, residence), ShutdownGracePeriod = CommonOptions.ParseSeconds(parsed, grace),
                 Device = parsed.GetValue(device)!, Dtype = parsed.GetValue(dtype)!, EightBit = parsed.GetValue(eightBit), MaxBatch = parsed.GetValue(batch), PrefillChunk = parsed.GetValue(chunk),
-                RenewEvery = TimeSpan.FromSeconds(parsed.GetValue(lease) / 3),
+                LeaseRenewalInterval = TimeSpan.FromSeconds(parsed.GetValue(lease) / 3),
             };
             if (parsed.GetValue(id) is { } name) options = options with { Id = name };
             var worker = new ModelWorker(options, backend, logs.CreateLogger<ModelWorker>());

@@ -16,18 +16,18 @@ internal sealed record SyncPlan(IReadOnlyList<Deployment> Set, IReadOnlyList<Dep
     {
         List<Deployment> set = [], evict = [];
         List<string> lines = [];
-        foreach (Deployment one in wanted.OrderBy(GetName, StringComparer.Ordinal))
+        foreach (Deployment one in wanted.OrderBy(ModelNames.GetName, StringComparer.Ordinal))
         {
-            Deployment? before = current.FirstOrDefault(d => GetName(d) == GetName(one));
+            Deployment? before = current.FirstOrDefault(d => d.GetName() == one.GetName());
             string[] changes = before is null ? [] : [.. DescribeChanges(before, one)];
             if (before is not null && changes.Length == 0) continue;
             set.Add(one);
-            lines.Add(before is null ? $"+ {GetName(one)}: {ModelsFile.Describe(one)}" : $"~ {GetName(one)}: {string.Join(", ", changes)}");
+            lines.Add(before is null ? $"+ {one.GetName()}: {ModelsFile.Describe(one)}" : $"~ {one.GetName()}: {string.Join(", ", changes)}");
         }
-        foreach (Deployment other in current.Where(d => !wanted.Any(w => GetName(w) == GetName(d))).OrderBy(GetName, StringComparer.Ordinal))
+        foreach (Deployment other in current.Where(d => !wanted.Any(w => w.GetName() == d.GetName())).OrderBy(ModelNames.GetName, StringComparer.Ordinal))
         {
             if (prune) evict.Add(other);
-            lines.Add(prune ? $"- {GetName(other)}" : $"= {GetName(other)}: not in the file; --prune takes it off");
+            lines.Add(prune ? $"- {other.GetName()}" : $"= {other.GetName()}: not in the file; --prune takes it off");
         }
         return new SyncPlan(set, evict, lines);
     }
@@ -40,6 +40,4 @@ internal sealed record SyncPlan(IReadOnlyList<Deployment> Set, IReadOnlyList<Dep
     }
 
     private static string FormatDtype(DataType type) => type is DataType.Unspecified ? "the worker's" : type.ToString().ToLowerInvariant();
-
-    private static string GetName(Deployment deployment) => deployment.Revision.Length > 0 ? $"{deployment.Model}@{deployment.Revision}" : deployment.Model;
 }

@@ -30,7 +30,7 @@ internal sealed class TraceRows
         (Trace, _model) = (trace, model);
         Protocol.Trace node = trace.Statement.Trace;
         IsGenerating = node.Mode is Mode.Generate;
-        GenerationOptions? options = IsGenerating ? GenerationOptions.Resolve(model.Defaults, node.Generation) : null;
+        ResolvedGenerationOptions? options = IsGenerating ? ResolvedGenerationOptions.Resolve(model.Defaults, node.Generation) : null;
         if (options is not null) (_rowsPerInput, _sequencesPerInput, _padTokenId) = (options.RowsPerInput, options.SequencesPerInput, options.PadTokenId);
 
         ulong seed = IsGenerating ? options!.Seed ?? trace.Job.NextSeed() : 0;
@@ -38,7 +38,8 @@ internal sealed class TraceRows
         for (int i = 0; i < node.Invokes.Count; i++)
         {
             Generation? asked = node.Invokes[i].Generation;
-            GenerationOptions? own = asked is null || !IsGenerating ? options : GenerationOptions.Resolve(model.Defaults, node.Generation, asked);
+            ResolvedGenerationOptions? own = asked is null || !IsGenerating ? options
+                : ResolvedGenerationOptions.Resolve(model.Defaults, node.Generation, asked);
             rows.Add(InputRowReader.ReadRows(trace.Statement.Invokes[i], model, trace.Job.Slots, (uint)(own?.MaxNewTokens ?? 0)));
             // a trace's seed counts through its rows, an invoke's own through the invoke's
             if (own is not null) AddDecoders(rows[i], own, asked is { HasSeed: true } ? asked.Seed : seed + (ulong)_decoders.Count, rows.Count(r => r.Count > 0) - 1);
@@ -162,7 +163,7 @@ internal sealed class TraceRows
         Trace.Add(invoke);
     }
 
-    private void AddDecoders(List<InputRow> rows, GenerationOptions options, ulong seed, int invoke)
+    private void AddDecoders(List<InputRow> rows, ResolvedGenerationOptions options, ulong seed, int invoke)
     {
         for (int row = 0; row < rows.Count * (options.NumBeams > 1 ? 1 : _rowsPerInput); row++)
         {
@@ -171,7 +172,7 @@ internal sealed class TraceRows
             StopStringCriteria? stops = options.StopStrings.Count == 0 ? null : new StopStringCriteria(_model.Tokenizer, options.StopStrings, prompt);
             var random = new RowRandomGenerator(seed + (ulong)row);
             _decoders.Add(options.NumBeams > 1 ? new BeamSearchDecoder(options, prompt, random, stops) : new SingleSequenceDecoder(options, prompt, random, stops));
-            _streamers.Add(!options.IsStreaming ? null : new TokenStreamer(Trace.Job,
+            _streamers.Add(!options.Values.Stream ? null : new TokenStreamer(Trace.Job,
                 new NewToken { Trace = Trace.Statement.Id, Invoke = (uint)invoke, Row = (uint)row }, _model.HasTokenizer ? _model.Tokenizer : null, prompt));
         }
     }

@@ -6,7 +6,7 @@ using TorchSharp;
 namespace Ndif.Engine.Kernels;
 
 /// <summary>One line an operation: how each row of the op table is computed. A test fails if a row or a line has no partner.</summary>
-/// <remarks>The lines stand in files named as those of the table: OpTable.Shapes.cs has its lines in KernelTable.Shapes.cs.</remarks>
+/// <remarks>The lines stand in files named as those of the table: Shapes.ops has its lines in KernelTable.Shapes.cs.</remarks>
 public static partial class KernelTable
 {
     public static FrozenDictionary<string, Kernel> Kernels { get; } =

@@ -69,7 +69,7 @@ public static class SourcePaths
 
     private static Exception UnknownOperation(ModelDescription model, FunctionSource function, string path, string parentPath, string name)
     {
-        if (name.Length > 200) name = name[..200] + "...";
+        name = ErrorText.Truncate(name);
         string[] there = [.. function.Operations.Select(o => o.Name).Concat(GetLabels(model, function, 0)).Distinct()];
         return Errors.CreateException(ErrorCode.UnknownOp, $"`{DisplayName(model, path)}{(parentPath.Length > 0 ? $".source.{parentPath}" : "")}` has no operation `{name}`.",
             $"{Errors.DidYouMean(name, there)} {(there.Length == 0 ? "It has none." : $"It has {string.Join(", ", there)}.")}".TrimStart(), path);

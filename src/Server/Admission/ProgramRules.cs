@@ -2,14 +2,14 @@ using Ndif.Protocol;
 
 namespace Ndif.Server.Admission;
 
-/// <summary>What this service can run, as far as the gateway must know it.</summary>
+/// <summary>The programs that this service can run: the validator, the op table, and the supported format and features.</summary>
 /// <param name="Validate">
-/// Checks a program against a model and limits, before anything is queued; null means it may run. The model is null when no worker
-/// has described it yet. (<c>ProgramValidator.Validate</c>)
+/// Validates a program against a model and limits, before it is queued; returns null if it is valid. The model is null if no worker has
+/// published its description yet. (<c>ProgramValidator.Validate</c>)
 /// </param>
-/// <param name="Ops">The names of the op table, as GetCapabilities tells them.</param>
-/// <param name="Version">The newest program format that is understood.</param>
-/// <param name="Features">What a program may require by name.</param>
+/// <param name="Ops">The op names that GetCapabilities returns.</param>
+/// <param name="Version">The newest supported version of the program format.</param>
+/// <param name="Features">The names of the features that a program may require.</param>
 public sealed record ProgramRules(
     Func<Program, ModelDescription?, ProgramLimits, Error?> Validate, IReadOnlyList<string> Ops, uint Version,
     IReadOnlyList<string> Features);

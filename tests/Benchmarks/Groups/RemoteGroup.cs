@@ -2,6 +2,7 @@ using Grpc.Core;
 using Grpc.Net.Client;
 using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
+using Ndif.Tests.Support.Service;
 using Ndif.Protocol;
 using static System.FormattableString;
 

@@ -1,8 +1,6 @@
 using System.Text.RegularExpressions;
 using Ndif.Engine.Tests.Support;
 using Ndif.Models.ForwardSource;
-using Ndif.Models.Tests;
-using Ndif.Parity.Tests;
 using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Batching;

@@ -1,6 +1,5 @@
 using Ndif.Engine.Tests.Support;
 using Ndif.Models.Files;
-using Ndif.Parity.Tests;
 using Ndif.Protocol;
 using TorchSharp;
 

@@ -1,5 +1,4 @@
 using Ndif.Engine.Tests.Support;
-using Ndif.Models.Tests;
 using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Generating;

@@ -1,6 +1,5 @@
 using Ndif.Engine.Tests.Support;
 using Ndif.Models.Files;
-using Ndif.Parity.Tests;
 using TorchSharp;
 
 namespace Ndif.Engine.Tests.Golden;

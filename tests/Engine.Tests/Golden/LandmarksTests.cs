@@ -1,7 +1,6 @@
 using System.Text.Json;
 using Ndif.Engine.Tests.Support;
 using Ndif.Models.Files;
-using Ndif.Parity.Tests;
 using TorchSharp;
 
 namespace Ndif.Engine.Tests.Golden;

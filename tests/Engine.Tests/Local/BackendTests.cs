@@ -74,7 +74,7 @@ public sealed class BackendTests : IDisposable
         List<(TensorData Logits, TensorData Ids)> results = [];
         foreach (Backend backend in (Backend[])[Backend.Local, Backend.Loopback])
         {
-            using Trace t = Model.Generate(_prompt, 3, backend);
+            using Trace t = Model.Generate(_prompt, 3, remote: backend);
             ValueList list = t.List();
             Saved all = list.Save();
             foreach (int _ in t.Iter[..]) list.Append(Model.Logits);

@@ -1,5 +1,3 @@
-using Ndif.Models.Tests;
-using Ndif.Models.Tests.Files.Hub;
 using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Local;

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using Ndif.Models.Tests;
 using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Recording;

@@ -1,7 +1,6 @@
 using Ndif.Engine.Compiling;
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Running;
-using Ndif.Models.Tests;
 using Ndif.Protocol;
 using TorchSharp;
 

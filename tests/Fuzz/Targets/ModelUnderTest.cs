@@ -1,7 +1,7 @@
 using Ndif.Engine.HookedModels;
 using Ndif.Models.Files;
 using Ndif.Models.Loading;
-
+using Ndif.Tests.Support;
 
 namespace Ndif.Fuzz;
 
@@ -11,4 +11,8 @@ internal static class ModelUnderTest
     private static readonly Lazy<HookedLanguageModel> _model = new(() => new HookedLanguageModel(ModelLoader.Load(ModelStore.Find("ndif/tiny-landmarks").Path)));
 
     public static HookedLanguageModel Model => _model.Value;
+
+    /// <summary>The model as random programs name its parts.</summary>
+    public static RandomProgramModel ForPrograms => new(Model.Paths, Model.Description, Model.IsOnMetaDevice,
+        path => [.. Model.Source(Model.IndexOf(path))?.Sites.Select(site => site.Path) ?? []]);
 }

@@ -1,11 +1,11 @@
 using Google.Protobuf;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Running;
-using Ndif.Engine.Tests.Fuzz;
 using Program = Ndif.Protocol.Program;
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
 using Ndif.Server.Admission;
+using Ndif.Tests.Support;
 using TorchSharp;
 
 namespace Ndif.Fuzz;
@@ -21,7 +21,7 @@ internal sealed class ProgramTarget(bool executePrograms) : IFuzzTarget
 
     public IEnumerable<byte[]> Seeds()
     {
-        for (int seed = 0; seed < 60; seed++) yield return new RandomProgramGenerator(ModelUnderTest.Model, seed).Next().ToByteArray();
+        for (int seed = 0; seed < 60; seed++) yield return new RandomProgramGenerator(ModelUnderTest.ForPrograms, seed).Next().ToByteArray();
     }
 
     public void Run(byte[] input)

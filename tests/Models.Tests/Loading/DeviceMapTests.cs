@@ -13,7 +13,7 @@ public sealed class DeviceMapTests : IDisposable
 {
     private readonly TempFolder _folder = new();
 
-    public static TheoryData<string> Models => TinyConfigs.Names;
+    public static TheoryData<string> Models => [.. TinyConfigs.Names];
 
     public void Dispose() => _folder.Dispose();
 

@@ -2,7 +2,6 @@ using System.Globalization;
 using Ndif.Models.Files;
 using Ndif.Models.Layers;
 using Ndif.Models.Loading;
-using Ndif.Parity.Tests;
 using static TorchSharp.torch;
 using Tensor = TorchSharp.torch.Tensor;
 

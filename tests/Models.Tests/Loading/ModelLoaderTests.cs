@@ -179,7 +179,7 @@ public sealed class ModelLoaderTests : IDisposable
         Assert.All(wide.Modules.SelectMany(m => m.Parameters), p => Assert.Equal(ScalarType.Float32, p.Value.dtype));
     }
 
-    public static TheoryData<string> Models => TinyConfigs.Names;
+    public static TheoryData<string> Models => [.. TinyConfigs.Names];
 
     [Theory]
     [MemberData(nameof(Models))]

@@ -1,5 +1,4 @@
 using Amazon.Runtime;
-using Ndif.Processes;
 using Ndif.Protocol;
 using Ndif.Queue.Blobs;
 

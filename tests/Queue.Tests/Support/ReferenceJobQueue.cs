@@ -69,7 +69,7 @@ public sealed class ReferenceJobQueue
             }
             _finishTags[(job.Model, job.Owner)] = at;
         }
-        if (!IsTerminal(job.State)) End(job, JobState.Cancelled);
+        if (!job.State.IsTerminal()) End(job, JobState.Cancelled);
         return Format(job);
     }
 
@@ -122,8 +122,6 @@ public sealed class ReferenceJobQueue
     private int GetPosition(ReferenceJob job) => job.IsWaiting ? GetWaiting(job.Model).IndexOf(job) + 1 : 0;
 
     private string Format(ReferenceJob job) => $"{job.Id} {job.State} {GetPosition(job)} {job.Attempt} {job.Events.Count}";
-
-    private static bool IsTerminal(JobState state) => state is JobState.Completed or JobState.Failed or JobState.Cancelled;
 
     private sealed class ReferenceJob(string id, string owner, string model, double normalizedCost)
     {

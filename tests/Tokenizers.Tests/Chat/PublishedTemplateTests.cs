@@ -15,7 +15,7 @@ public sealed class PublishedTemplateTests
     private static readonly ChatMessage[] _conversationWithToolCall =
     [
         new("user", "2+2?"),
-        new("assistant", "<think>\nhm\n</think>\n\nLet me see") { More = new Dictionary<string, object?> { ["tool_calls"] = Json("""[{"function": {"name": "add", "arguments": {"a": 2, "b": 2}}}]""") } },
+        new("assistant", "<think>\nhm\n</think>\n\nLet me see") { AdditionalFields = new Dictionary<string, object?> { ["tool_calls"] = Json("""[{"function": {"name": "add", "arguments": {"a": 2, "b": 2}}}]""") } },
         new("tool", "4"),
     ];
 
@@ -98,7 +98,7 @@ public sealed class PublishedTemplateTests
     [Fact]
     public void ContentInParts_IsReadBySuchTemplates()
     {
-        var parts = new ChatMessage("user", "") { More = new Dictionary<string, object?> { ["content"] = Json("""[{"type": "image"}, {"type": "text", "text": " what? "}]""") } };
+        var parts = new ChatMessage("user", "") { AdditionalFields = new Dictionary<string, object?> { ["content"] = Json("""[{"type": "image"}, {"type": "text", "text": " what? "}]""") } };
         Assert.Equal("<s><start_of_turn>user\n<start_of_image>what?<end_of_turn>\n", With("gemma3").ApplyChatTemplate([parts]));
     }
 

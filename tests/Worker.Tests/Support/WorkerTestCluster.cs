@@ -1,7 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Ndif.Models.Loading;
-using Ndif.Models.Tests;
 using Ndif.Protocol;
 using Ndif.Queue;
 using Ndif.Queue.Blobs;
@@ -50,8 +49,8 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
     {
         var options = new WorkerOptions
         {
-            Id = id, Memory = (long)(modelCapacity * ModelBytes), WarmMemory = (long)(offloadCapacity * ModelBytes), MinResidence = TimeSpan.Zero, Heartbeat = TimeSpan.FromMilliseconds(50),
-            FailurePause = TimeSpan.FromMinutes(1), Grace = TimeSpan.Zero, RenewEvery = TimeSpan.FromSeconds(1),
+            Id = id, Memory = (long)(modelCapacity * ModelBytes), WarmMemory = (long)(offloadCapacity * ModelBytes), MinResidence = TimeSpan.Zero, HeartbeatInterval = TimeSpan.FromMilliseconds(50),
+            LoadRetryDelay = TimeSpan.FromMinutes(1), ShutdownGracePeriod = TimeSpan.Zero, LeaseRenewalInterval = TimeSpan.FromSeconds(1),
         };
         var worker = new ModelWorker(configure?.Invoke(options) ?? options, Backend, new Logger<ModelWorker>(Logs));
         var stop = new CancellationTokenSource();

@@ -17,9 +17,9 @@ internal static class CancelLatency
     public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
         string folder = GPT2Checkpoint.Small.Folder();
-        await using ServiceProcesses service = await ServiceProcesses.StartAsync(folder, gateway: true, "--max-batch", "1");
+        await using BenchmarkCluster service = await BenchmarkCluster.StartAsync(folder, gateway: true, "--max-batch", "1");
         BenchmarkUser user = await service.NewUserAsync();
-        using GrpcChannel channel = ServiceProcesses.Connect(service.Address);
+        using GrpcChannel channel = BenchmarkCluster.Connect(service.Address);
         var calls = new Inference.InferenceClient(channel);
         var llm = new LanguageModel(folder);
         Protocol.Program next = Saving(llm, 1, 4);
@@ -73,7 +73,7 @@ internal static class CancelLatency
 
     private static Protocol.Program Generation(LanguageModel llm)
     {
-        using Trace trace = llm.Generate(GPT2Checkpoint.Small.Prompt(16), 1000, ignoreEos: true);
+        using Trace trace = llm.Generate(GPT2Checkpoint.Small.Prompt(16), 1000, new() { IgnoreEos = true });
         trace.Result.Save();
         return trace.ToProgram();
     }

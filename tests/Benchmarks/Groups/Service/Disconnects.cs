@@ -17,9 +17,9 @@ internal static class Disconnects
 {
     public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
-        await using ServiceProcesses service = await ServiceProcesses.StartAsync();
+        await using BenchmarkCluster service = await BenchmarkCluster.StartAsync();
         BenchmarkUser user = await service.NewUserAsync();
-        using GrpcChannel channel = ServiceProcesses.Connect(service.Address);
+        using GrpcChannel channel = BenchmarkCluster.Connect(service.Address);
         var calls = new Inference.InferenceClient(channel);
         var llm = new LanguageModel("ndif/tiny-landmarks");
         Protocol.Program blocking = Generation(llm, 110, repeats: 60), submitted = Generation(llm, 110, repeats: 2);
@@ -47,7 +47,7 @@ internal static class Disconnects
     /// <summary>Starts a job and breaks the connection as soon as it runs; the job's id.</summary>
     private static async Task<string> DisconnectAsync(Uri address, bool run, BenchmarkUser user, Protocol.Program program, CancellationToken cancellationToken)
     {
-        using GrpcChannel own = ServiceProcesses.Connect(address); // disposed with its sockets, and no farewell
+        using GrpcChannel own = BenchmarkCluster.Connect(address); // disposed with its sockets, and no farewell
         var calls = new Inference.InferenceClient(own);
         string id = Guid.NewGuid().ToString("N");
         var submission = new SubmitRequest { Program = program, JobId = id };
@@ -76,7 +76,7 @@ internal static class Disconnects
     {
         using Session session = llm.Session();
         for (int i = 0; i < repeats; i++)
-            using (Trace trace = llm.Generate("Big Ben is in the city of", tokens, ignoreEos: true)) trace.Result.Save();
+            using (Trace trace = llm.Generate("Big Ben is in the city of", tokens, new() { IgnoreEos = true })) trace.Result.Save();
         return session.ToProgram();
     }
 }

@@ -24,14 +24,14 @@ internal static class Fairness
 
     public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
-        await using ServiceProcesses service = await ServiceProcesses.StartAsync(gateway: false);
+        await using BenchmarkCluster service = await BenchmarkCluster.StartAsync(gateway: false);
         var rules = new ProgramRules(ProgramValidator.Validate, [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)], ProgramFormat.Version, []);
         await using WebApplication gateway = GatewayHost.Build(new GatewayOptions
         {
             GrpcPort = 0, HttpPort = 0, Tiers = new Dictionary<string, Tier> { ["standard"] = new(Weight: 1, JobsInFlight: 2 * Flood, JobsPerMinute: 1_000_000) },
         }, service.Backend, service.KeyStore, rules);
         await gateway.StartAsync(cancellationToken);
-        using GrpcChannel channel = ServiceProcesses.Connect(GatewayHost.GetAddress(gateway).Grpc);
+        using GrpcChannel channel = BenchmarkCluster.Connect(GatewayHost.GetAddress(gateway).Grpc);
         var calls = new Inference.InferenceClient(channel);
         Protocol.Program program = Program();
 
@@ -71,7 +71,7 @@ internal static class Fairness
 
     /// <summary>Keeps the line full; how many jobs that took.</summary>
     private static async Task<int> FloodAsync(
-        Inference.InferenceClient calls, ServiceProcesses service, BenchmarkUser flood, Protocol.Program program, TaskCompletionSource full, CancellationToken end)
+        Inference.InferenceClient calls, BenchmarkCluster service, BenchmarkUser flood, Protocol.Program program, TaskCompletionSource full, CancellationToken end)
     {
         int submitted = 0;
         try
@@ -106,7 +106,7 @@ internal static class Fairness
     private static Protocol.Program Program()
     {
         var llm = new LanguageModel("ndif/tiny-landmarks");
-        using Trace trace = llm.Generate("Big Ben is in the city of", Tokens, ignoreEos: true);
+        using Trace trace = llm.Generate("Big Ben is in the city of", Tokens, new() { IgnoreEos = true });
         trace.Result.Save();
         return trace.ToProgram();
     }

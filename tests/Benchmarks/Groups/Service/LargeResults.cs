@@ -20,7 +20,7 @@ internal static class LargeResults
     public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
         int tensors = pace.IsQuick ? 16 : 60; // 60 x 32 MiB = 2.01 GB
-        await using ServiceProcesses service = await ServiceProcesses.StartAsync();
+        await using BenchmarkCluster service = await BenchmarkCluster.StartAsync();
         BenchmarkUser user = await service.NewUserAsync();
         Backend remote = Backend.At(service.Address.ToString(), user.Key);
         await RunAsync(remote, tensors, cancellationToken); // compiled, and the system has given the memory that it keeps files in
@@ -58,9 +58,9 @@ internal static class LargeResults
     }
 
     /// <summary>Deletes what was stored, as time does, so that each round finds as much room as the last.</summary>
-    private static void DeleteBlobs(ServiceProcesses service)
+    private static void DeleteBlobs(BenchmarkCluster service)
     {
-        foreach (string blob in Directory.EnumerateDirectories(Path.Combine(service.Data, "blobs")).SelectMany(Directory.EnumerateFiles)) File.Delete(blob);
+        foreach (string blob in Directory.EnumerateDirectories(Path.Combine(service.DataFolder, "blobs")).SelectMany(Directory.EnumerateFiles)) File.Delete(blob);
     }
 
     /// <summary>Runs the experiment and receives all; a second way to its values.</summary>

@@ -19,11 +19,11 @@ internal static class Latency
 
     public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
-        await using ServiceProcesses service = await ServiceProcesses.StartAsync();
+        await using BenchmarkCluster service = await BenchmarkCluster.StartAsync();
         BenchmarkUser[] users = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => service.NewUserAsync())); // in turn: a key has a rate
         Backend[] remotes = [.. users.Select(user => Backend.At(service.Address.ToString(), user.Key))];
         var llm = new LanguageModel("ndif/tiny-landmarks", remote: remotes[0]);
-        using GrpcChannel channel = ServiceProcesses.Connect(service.Address);
+        using GrpcChannel channel = BenchmarkCluster.Connect(service.Address);
         var calls = new Inference.InferenceClient(channel);
         using Trace trace = llm.Trace(Prompt);
         llm.Layers[^1].Hidden.Save();

@@ -22,12 +22,12 @@ internal static class ManyWatchers
     {
         int watchers = pace.IsQuick ? 200 : 1000, active = pace.IsQuick ? 40 : 200;
         TimeSpan time = TimeSpan.FromSeconds(pace.IsQuick ? 4 : 20);
-        await using ServiceProcesses service = await ServiceProcesses.StartAsync();
+        await using BenchmarkCluster service = await BenchmarkCluster.StartAsync();
         BenchmarkUser[] users = await Task.WhenAll(Enumerable.Range(0, active).Select(_ => service.NewUserAsync()));
         using Trace trace = new LanguageModel("ndif/tiny-landmarks").Trace("Big Ben is in the city of");
         trace.Result["logits"][.., ^1].Save();
         Protocol.Program program = trace.ToProgram();
-        List<GrpcChannel> channels = [.. users.Select(_ => ServiceProcesses.Connect(service.Address))];
+        List<GrpcChannel> channels = [.. users.Select(_ => BenchmarkCluster.Connect(service.Address))];
         await SendAsync(TimeSpan.FromSeconds(2)); // warm
         double[] alone = await SendAsync(time);
         double before = ResidentMemory.Current(service.Gateway);
@@ -89,7 +89,7 @@ internal static class ManyWatchers
 
         async Task WatchAsync(BenchmarkUser user, string id)
         {
-            using GrpcChannel own = ServiceProcesses.Connect(service.Address);
+            using GrpcChannel own = BenchmarkCluster.Connect(service.Address);
             using AsyncServerStreamingCall<Event> watch = new Inference.InferenceClient(own).Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: leave.Token);
             for (int events = 0; await watch.ResponseStream.MoveNext(leave.Token); events++)
                 if (events == 1 && Interlocked.Increment(ref heard) == watchers) all.SetResult(); // RECEIVED, QUEUED

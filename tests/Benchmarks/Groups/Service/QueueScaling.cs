@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Ndif.Benchmarks.Harness;
-using Ndif.Processes;
 using Ndif.Protocol;
 using Ndif.Queue;
 using Ndif.Queue.Blobs;
