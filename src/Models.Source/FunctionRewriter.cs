@@ -18,7 +18,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
     private static readonly SymbolDisplayFormat _fullyQualified = SymbolDisplayFormat.FullyQualifiedFormat
         .AddMiscellaneousOptions(SymbolDisplayMiscellaneousOptions.IncludeNullableReferenceTypeModifier);
 
-    /// <summary>Housekeeping: not what a reader of the model looks for.</summary>
+    /// <summary>Lifetime and debugging calls, which are no operations of the model.</summary>
     private static readonly HashSet<string> _ignoredMethods = ["MoveToOuterDisposeScope", "DetachFromDisposeScope", "alias", "cpu", "data"];
 
     private readonly ModelSources _sources;

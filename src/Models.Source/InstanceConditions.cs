@@ -28,7 +28,8 @@ internal sealed class InstanceConditions(SemanticModel model, INamedTypeSymbol t
     }
 
     /// <summary>The index of the condition of <c>if (...) return ...;</c> without an else; null for any other statement.</summary>
-    public int? FindExit(StatementSyntax statement) => statement is IfStatementSyntax { Else: null, Statement: ReturnStatementSyntax } exit ? Find(exit) : null;
+    public int? FindExit(StatementSyntax statement) =>
+        statement is IfStatementSyntax { Else: null, Statement: ReturnStatementSyntax } exit ? Find(exit) : null;
 
     /// <summary>The index of the statement's condition; null if the condition depends on more than the instance.</summary>
     public int? Find(IfStatementSyntax statement)
@@ -45,9 +46,10 @@ internal sealed class InstanceConditions(SemanticModel model, INamedTypeSymbol t
                 default: return null;
             }
         }
-        if (members.Count == 0 || statement.Condition.DescendantNodesAndSelf().OfType<InvocationExpressionSyntax>().Any()) return null;
+        if (members.Count == 0 || statement.Condition.DescendantNodesAndSelf().Any(node => node is InvocationExpressionSyntax)) return null;
         string module = $"(({type.ToDisplayString(SymbolDisplayFormat.FullyQualifiedFormat)})m)";
-        SyntaxNode expression = statement.Condition.ReplaceNodes(members, (name, _) => SyntaxFactory.ParseExpression($"{module}.{name.Identifier.Text}").WithTriviaFrom(name));
+        SyntaxNode expression = statement.Condition.ReplaceNodes(members, (name, _) =>
+            SyntaxFactory.ParseExpression($"{module}.{name.Identifier.Text}").WithTriviaFrom(name));
         _expressions.Add(expression.ToString());
         return _indices[statement] = _expressions.Count - 1;
     }

@@ -41,17 +41,19 @@ internal sealed class ModuleCompilation(Compilation compilation, string fingerpr
 
     public override int GetHashCode() => Fingerprint.GetHashCode();
 
-    private static string DigestOf(MetadataReference reference) => reference is PortableExecutableReference file && file.GetMetadata() is AssemblyMetadata assembly
-        ? $"{reference.Display} {assembly.GetModules()[0].GetModuleVersionId()}" : $"{reference.Display}";
+    private static string DigestOf(MetadataReference reference) =>
+        reference is PortableExecutableReference file && file.GetMetadata() is AssemblyMetadata assembly ? $"{reference.Display} {assembly.GetModules()[0].GetModuleVersionId()}" : $"{reference.Display}";
 
     /// <summary>The checksum of the text where there are partial classes; otherwise the declarations without bodies.</summary>
     private static string DigestOf(SyntaxTree tree)
     {
         SyntaxNode root = tree.GetRoot();
-        if (root.DescendantNodes(node => node is not BaseMethodDeclarationSyntax).OfType<TypeDeclarationSyntax>().Any(type => type.Modifiers.Any(SyntaxKind.PartialKeyword)))
+        if (root.DescendantNodes(node => node is not BaseMethodDeclarationSyntax).OfType<TypeDeclarationSyntax>()
+            .Any(type => type.Modifiers.Any(SyntaxKind.PartialKeyword)))
             return BitConverter.ToString([.. tree.GetText().GetChecksum()]);
         var declarations = new StringBuilder();
-        foreach (SyntaxToken token in root.DescendantTokens(node => node is not (BlockSyntax or ArrowExpressionClauseSyntax))) declarations.Append(token.Text).Append(' ');
+        foreach (SyntaxToken token in root.DescendantTokens(node => node is not (BlockSyntax or ArrowExpressionClauseSyntax)))
+            declarations.Append(token.Text).Append(' ');
         return declarations.ToString();
     }
 }

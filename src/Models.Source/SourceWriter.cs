@@ -20,7 +20,8 @@ internal sealed class SourceWriter
     /// <summary>Adds a function's copy to its class.</summary>
     /// <param name="conditions">Of a shared layer's forward, whose table is a template: each module gets the part that it runs.</param>
     public InstrumentedFunction Add(
-        IMethodSymbol method, MethodDeclarationSyntax syntax, SyntaxNode body, IReadOnlyList<OperationEntry> operations, InstanceConditions? conditions)
+        IMethodSymbol method, MethodDeclarationSyntax syntax, SyntaxNode body, IReadOnlyList<OperationEntry> operations,
+        InstanceConditions? conditions)
     {
         string suffix = conditions is null ? "Source" : "Template", table = $"{method.Name}{suffix}";
         string type = method.ContainingType.ToDisplayString(SymbolDisplayFormat.FullyQualifiedFormat);
@@ -37,14 +38,16 @@ internal sealed class SourceWriter
         else
         {
             code.AppendLine($"    internal static readonly {Namespace}.SourceTemplate {table} = new({Literal(method.Name)}, {file},");
-            AppendList(code, TextLines.Of(TextOf(syntax), first, MarginOf(syntax), syntax, conditions).Select((line, i) => (line, i))
+            AppendList(code, TextLines.Of(TextOf(syntax), first, MarginOf(syntax), syntax, conditions)
+                .Select((line, i) => (line, i))
                 .Where(l => l.line.Conditions is not null)
                 .Select(l => $"new({Literal(l.line.Text)}, {first + 1 + l.i}, {FormatConditions(l.line.Conditions!)})"), ",");
-            AppendList(code, operations.Select(o => $"new({FormatOperation(o)}, {Literal(o.BaseName)}, {(o.IsNamedByChild ? "true" : "false")}, {FormatConditions(o.Conditions)})"), ",");
+            AppendList(code, operations.Select(FormatTemplateOperation), ",");
             AppendList(code, conditions.Expressions.Select(e => $"static m => ({e})"), ");");
         }
         string access = method.DeclaredAccessibility is Accessibility.Private ? "private" : "internal";
-        string parameters = string.Join(", ", syntax.ParameterList.Parameters.Select(p => p.WithDefault(p.Default).ToString()).Prepend($"{Namespace}.SourceHooks __hooks"));
+        string parameters = string.Join(", ", syntax.ParameterList.Parameters.Select(p => p.WithDefault(p.Default).ToString())
+            .Prepend($"{Namespace}.SourceHooks __hooks"));
         code.AppendLine($"    {access} {(method.IsStatic ? "static " : "")}{syntax.ReturnType} {method.Name}WithHooks({parameters})");
         code.AppendLine($"    {body.ToFullString()}{(syntax.ExpressionBody is null ? "" : ";")}");
         ClassOf(syntax).AppendLine(code.ToString());
@@ -57,6 +60,10 @@ internal sealed class SourceWriter
         foreach (string item in items) code.AppendLine($"        {item},");
         code.AppendLine($"    ]{end}");
     }
+
+    private static string FormatTemplateOperation(OperationEntry operation) =>
+        $"new({FormatOperation(operation)}, {Literal(operation.BaseName)}, {(operation.IsNamedByChild ? "true" : "false")}, "
+        + $"{FormatConditions(operation.Conditions)})";
 
     private static string FormatConditions(IReadOnlyList<int> conditions) => $"[{string.Join(", ", conditions)}]";
 

@@ -22,21 +22,25 @@ internal sealed class TextLines
     {
         (_firstLine, _lines) = (firstLine, lines);
         TextLineCollection written = tree.GetText().Lines;
-        _margins = [.. lines.Select((line, i) => written[firstLine + i].ToString().StartsWith(new string(' ', margin), System.StringComparison.Ordinal) ? margin : 0)];
+        string blank = new(' ', margin);
+        _margins = [.. lines.Select((_, i) =>
+            written[firstLine + i].ToString().StartsWith(blank, System.StringComparison.Ordinal) ? margin : 0)];
         _conditions = [.. lines.Select(_ => new List<int>())];
     }
 
     /// <param name="text">The function as it is written, moved to the left margin.</param>
     /// <param name="firstLine">Of the text in its file, from 0.</param>
     /// <param name="margin">Columns that the text was moved by.</param>
-    public static IEnumerable<(string Text, IReadOnlyList<int>? Conditions)> Of(string text, int firstLine, int margin, SyntaxNode function, InstanceConditions conditions)
+    public static IEnumerable<(string Text, IReadOnlyList<int>? Conditions)> Of(
+        string text, int firstLine, int margin, SyntaxNode function, InstanceConditions conditions)
     {
         var lines = new TextLines(firstLine, margin, text.Split('\n'), function.SyntaxTree);
         foreach (IfStatementSyntax statement in function.DescendantNodes().OfType<IfStatementSyntax>())
         {
             if (conditions.Find(statement) is not { } condition) continue;
             lines.Add(statement, condition);
-            if (conditions.FindExit(statement) is not null && statement.Parent is BlockSyntax block) lines.AddRest(statement, block, condition);
+            if (conditions.FindExit(statement) is not null && statement.Parent is BlockSyntax block)
+                lines.AddRest(statement, block, condition);
         }
         return lines._lines.Zip(lines._conditions, (line, shown) => (line, (IReadOnlyList<int>?)shown));
     }
@@ -50,7 +54,8 @@ internal sealed class TextLines
     private void AddRest(IfStatementSyntax exit, BlockSyntax block, int condition)
     {
         int last = LineOf(block.CloseBraceToken.GetLocation().GetLineSpan().StartLinePosition.Line);
-        for (int line = LineOf(exit.GetLocation().GetLineSpan().EndLinePosition.Line) + 1; line < last; line++) _conditions[line]?.Add(~condition);
+        for (int line = LineOf(exit.GetLocation().GetLineSpan().EndLinePosition.Line) + 1; line < last; line++)
+            _conditions[line]?.Add(~condition);
     }
 
     private void Branch(SyntaxToken keyword, StatementSyntax statement, int condition)
@@ -60,7 +65,8 @@ internal sealed class TextLines
         int first = LineOf(span.StartLinePosition.Line), last = LineOf(span.EndLinePosition.Line);
         if (first == header)
         {
-            int from = keyword.GetLocation().GetLineSpan().StartLinePosition.Character - _margins[header], to = span.StartLinePosition.Character - _margins[header];
+            int from = keyword.GetLocation().GetLineSpan().StartLinePosition.Character - _margins[header];
+            int to = span.StartLinePosition.Character - _margins[header];
             _lines[header] = _lines[header].Substring(0, from) + _lines[header].Substring(to);
         }
         else

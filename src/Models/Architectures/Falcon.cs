@@ -24,7 +24,8 @@ public sealed record FalconConfig(
     public static FalconConfig Read(ConfigReader json)
     {
         // the oldest files on the hub have the other name
-        int hiddenSize = json.Has("n_embed") ? json.Size("n_embed") : json.Size("hidden_size", 4544), numHeads = json.Size("num_attention_heads", 71);
+        int hiddenSize = json.Has("n_embed") ? json.Size("n_embed") : json.Size("hidden_size", 4544);
+        int numHeads = json.Size("num_attention_heads", 71);
         if (hiddenSize % numHeads != 0)
             throw json.InvalidValue("hidden_size", $"must be a multiple of num_attention_heads, {numHeads}", $"{hiddenSize}");
         bool grouped = json.Flag("new_decoder_architecture", false);
@@ -32,7 +33,8 @@ public sealed record FalconConfig(
         if (numHeads % kvHeads != 0) throw json.InvalidValue("num_kv_heads", $"must divide num_attention_heads, {numHeads}", $"{kvHeads}");
         return new FalconConfig(json.Size("vocab_size", 65024), json.Size("max_position_embeddings", 2048), hiddenSize,
             json.Size("num_hidden_layers", 32), numHeads, kvHeads, json.Size("ffn_hidden_size", 4 * hiddenSize),
-            json.Real("layer_norm_epsilon", 1e-5), RopeParameters.Read(json), json.Flag("alibi", false), grouped || json.Flag("parallel_attn", true),
+            json.Real("layer_norm_epsilon", 1e-5), RopeParameters.Read(json), json.Flag("alibi", false),
+            grouped || json.Flag("parallel_attn", true),
             grouped && json.Integer("num_ln_in_parallel_attn", 2) == 2, json.Flag("bias", false), json.Flag("tie_word_embeddings", true),
             json.Real("attention_dropout", 0.0));
     }
@@ -147,7 +149,8 @@ public sealed partial class FalconDecoderLayer : SiteModule
     };
 
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
-    public object?[] Call(Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+    public object?[] Call(
+        Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
         Hook is { } observer
             ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [
@@ -164,7 +167,8 @@ public sealed partial class FalconDecoderLayer : SiteModule
         arguments.Get(4, "layer_past") as KeyValueCache,
         arguments.Tuple(7, "position_embeddings"));
 
-    private object?[] Forward(Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
+    private object?[] Forward(
+        Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();
         Tensor normal = _attentionNorm.Call(hidden);                                                    // [batch, seq, hidden]
@@ -208,7 +212,8 @@ public sealed partial class FalconAttention : SiteModule
     };
 
     /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
-    public object?[] Call(Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+    public object?[] Call(
+        Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
         Hook is { } observer
             ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [

@@ -26,13 +26,17 @@ public sealed record GPTJConfig(
         int rotaryDim = json.Size("rotary_dim", 64);
         if (rotaryDim > hiddenSize / numHeads || rotaryDim % 2 != 0)
             throw json.InvalidValue("rotary_dim", $"must be even and at most the width of a head, {hiddenSize / numHeads}", $"{rotaryDim}");
-        return new GPTJConfig(json.Size("vocab_size", 50400), json.Size("n_positions", 2048), hiddenSize, json.Size("n_layer", 28), numHeads,
-            json.Size("n_inner", 4 * hiddenSize), rotaryDim, json.Real("layer_norm_epsilon", 1e-5), json.Flag("tie_word_embeddings", false),
+        return new GPTJConfig(json.Size("vocab_size", 50400), json.Size("n_positions", 2048), hiddenSize,
+            json.Size("n_layer", 28), numHeads, json.Size("n_inner", 4 * hiddenSize), rotaryDim,
+            json.Real("layer_norm_epsilon", 1e-5), json.Flag("tie_word_embeddings", false),
             json.Real("embd_pdrop", 0.0), json.Real("attn_pdrop", 0.0), json.Real("resid_pdrop", 0.0));
     }
 }
 
-/// <summary>GPT-J: attention and mlp side by side behind one norm; rotary positions rotate neighbouring dimensions in pairs, where Llama pairs the two halves.</summary>
+/// <summary>
+/// GPT-J: attention and mlp side by side behind one norm; positions rotate neighbouring dimensions in pairs, where Llama pairs the two
+/// halves of a head.
+/// </summary>
 /// <remarks>transformers/models/gptj/modeling_gptj.py; Wang and Komatsuzaki, 2021</remarks>
 [Architecture("GPTJForCausalLM", ModelType = "gptj")]
 public sealed class GPTJForCausalLM : DecoderForCausalLM

@@ -25,10 +25,12 @@ public sealed record GPTNeoConfig(
         if (hiddenSize % numHeads != 0)
             throw json.InvalidValue("hidden_size", $"must be a multiple of num_heads, {numHeads}", $"{hiddenSize}");
         IReadOnlyList<string> kinds = json.Texts("attention_layers");
-        if (kinds.Count == 0) kinds = Repeated(json, numLayers) ?? [.. Enumerable.Range(0, numLayers).Select(layer => layer % 2 == 0 ? "global" : "local")];
+        if (kinds.Count == 0)
+            kinds = Repeated(json, numLayers) ?? [.. Enumerable.Range(0, numLayers).Select(layer => layer % 2 == 0 ? "global" : "local")];
         if (kinds.FirstOrDefault(kind => kind is not ("global" or "local")) is { } unknown)
             throw json.InvalidValue("attention_layers", "must have kinds that are known here (global, local)", $"`{unknown}`");
-        if (kinds.Count != numLayers) throw json.InvalidValue("attention_layers", $"must have {numLayers} entries, as num_layers says", $"{kinds.Count}");
+        if (kinds.Count != numLayers)
+            throw json.InvalidValue("attention_layers", $"must have {numLayers} entries, as num_layers says", $"{kinds.Count}");
         return new GPTNeoConfig(json.Size("vocab_size", 50257), json.Size("max_position_embeddings", 2048), hiddenSize, numHeads,
             json.Size("intermediate_size", 4 * hiddenSize), json.Size("window_size", 256), json.Real("layer_norm_epsilon", 1e-5),
             [.. kinds.Select(kind => kind == "local")], json.Flag("tie_word_embeddings", true),
@@ -42,7 +44,8 @@ public sealed record GPTNeoConfig(
         try
         {
             return [.. types.EnumerateArray().SelectMany(type =>
-                Enumerable.Repeat(type[0].EnumerateArray().Select(kind => kind.GetString()!).ToArray(), type[1].GetInt32()).SelectMany(k => k)).Take(numLayers + 1)]; // a few bytes can name billions
+                Enumerable.Repeat(type[0].EnumerateArray().Select(kind => kind.GetString()!).ToArray(), type[1].GetInt32())
+                    .SelectMany(k => k)).Take(numLayers + 1)]; // a few bytes can name billions
         }
         catch (Exception e) when (e is InvalidOperationException or IndexOutOfRangeException or ArgumentException or FormatException)
         {

@@ -10,8 +10,8 @@ public sealed record GemmaConfig : DecoderConfig
 {
     public GemmaConfig(ConfigReader json) : base(json, new()
     {
-        VocabSize = 256000, MaxPositions = 8192, HiddenSize = 3072, IntermediateSize = 24576, NumLayers = 28, NumHeads = 16, NumKvHeads = 16,
-        HeadDim = 256, TieWordEmbeddings = true, PadTokenId = 0,
+        VocabSize = 256000, MaxPositions = 8192, HiddenSize = 3072, IntermediateSize = 24576, NumLayers = 28, NumHeads = 16,
+        NumKvHeads = 16, HeadDim = 256, TieWordEmbeddings = true, PadTokenId = 0,
     }) => json.RequireFalse("use_bidirectional_attention", "tokens see only those before them");
 
     public bool AttentionBias => Json.Flag("attention_bias", false);

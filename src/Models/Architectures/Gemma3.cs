@@ -47,7 +47,8 @@ public sealed class Gemma3ForCausalLM : DecoderForCausalLM
 
     private Gemma3ForCausalLM(Gemma3TextConfig config) : this(config, Describe(config)) { }
 
-    private Gemma3ForCausalLM(Gemma3TextConfig config, DecoderDescription description) : base(description, new Gemma3TextModel(config, description)) { }
+    private Gemma3ForCausalLM(Gemma3TextConfig config, DecoderDescription description) :
+        base(description, new Gemma3TextModel(config, description)) { }
 
     private static DecoderDescription Describe(Gemma3TextConfig config) => new(config, "Gemma3")
     {

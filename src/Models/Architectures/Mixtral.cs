@@ -32,7 +32,9 @@ public sealed class MixtralForCausalLM(ConfigReader json) : DecoderForCausalLM(D
     {
         Window = config.SlidingWindow, PassesRouterLogits = true,
         CreateMlp = (description, _) => new SparseMoeBlock("MixtralSparseMoeBlock",
-            new TopKRouter("MixtralTopKRouter", config.NumLocalExperts, config.HiddenSize, config.NumExpertsPerToken, normTopKProb: true, castsToModelType: false),
-            new Experts("MixtralExperts", config.NumLocalExperts, config.HiddenSize, config.IntermediateSize, description.CreateActivation(), ("w1", "w3", "w2"))),
+            new TopKRouter("MixtralTopKRouter", config.NumLocalExperts, config.HiddenSize, config.NumExpertsPerToken,
+                normTopKProb: true, castsToModelType: false),
+            new Experts("MixtralExperts", config.NumLocalExperts, config.HiddenSize, config.IntermediateSize,
+                description.CreateActivation(), ("w1", "w3", "w2"))),
     };
 }

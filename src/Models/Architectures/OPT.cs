@@ -28,7 +28,8 @@ public sealed record OPTConfig(
         return new OPTConfig(json.Size("vocab_size", 50272), json.Size("max_position_embeddings", 2048), hiddenSize,
             json.Size("word_embed_proj_dim", hiddenSize), json.Size("ffn_dim", 3072), json.Size("num_hidden_layers", 12), numHeads,
             before, before && !json.Flag("_remove_final_layer_norm", false),
-            json.Flag("layer_norm_elementwise_affine", true), json.Flag("enable_bias", true), json.Flag("tie_word_embeddings", true), (int)json.Integer("pad_token_id", 1));
+            json.Flag("layer_norm_elementwise_affine", true), json.Flag("enable_bias", true), json.Flag("tie_word_embeddings", true),
+            (int)json.Integer("pad_token_id", 1));
     }
 }
 
@@ -78,7 +79,8 @@ public sealed partial class OPTDecoder : BaseModel
             _projectOut = Child("project_out", new Linear(config.HiddenSize, config.EmbeddingSize, bias: false));
             _projectIn = Child("project_in", new Linear(config.EmbeddingSize, config.HiddenSize, bias: false));
         }
-        if (config.FinalNorm) _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.HiddenSize, elementwiseAffine: config.Affine));
+        if (config.FinalNorm)
+            _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.HiddenSize, elementwiseAffine: config.Affine));
         _layers = Child("layers", new ModuleList<OPTDecoderLayer>(config.NumLayers, layer => new OPTDecoderLayer(config, json, layer)));
     }
 

@@ -33,8 +33,9 @@ public sealed class PhiForCausalLM(ConfigReader json) : DecoderForCausalLM(Descr
 
     private static DecoderDescription Describe(PhiConfig config) => new(config, "Phi")
     {
-        EmbeddingDropout = config.EmbeddingDropout, Norm = NormKind.Layer, LayerNorms = LayerNorms.Shared, FinalNormName = "final_layernorm",
-        QkNorms = config.QkLayerNorm ? QkNorms.EachHeadAfterSplit : QkNorms.None, QkNormNames = ("q_layernorm", "k_layernorm"),
+        EmbeddingDropout = config.EmbeddingDropout, Norm = NormKind.Layer, LayerNorms = LayerNorms.Shared,
+        FinalNormName = "final_layernorm", QkNorms = config.QkLayerNorm ? QkNorms.EachHeadAfterSplit : QkNorms.None,
+        QkNormNames = ("q_layernorm", "k_layernorm"),
         QkvBias = true, OutputBias = true, HeadBias = true, OutputProjectionName = "dense", IsPartialRotary = true,
         ResidualDropouts = ("resid_dropout", "resid_dropout", config.ResidualDropout), Activation = ("hidden_act", "gelu_new"),
         CreateLayer = static (description, layer) => new PhiDecoderLayer(description, layer),

@@ -25,7 +25,8 @@ public sealed record Qwen2MoeConfig(ConfigReader Json) : DecoderConfig(Json, new
     public int SharedExpertIntermediateSize => Json.Size("shared_expert_intermediate_size", 5632);
 
     /// <summary>True for a layer with experts; the others have one mlp.</summary>
-    public bool IsSparse(int layer) => (layer + 1) % Json.Size("decoder_sparse_step", 1) == 0 && !Json.Ids("mlp_only_layers").Contains(layer);
+    public bool IsSparse(int layer) =>
+        (layer + 1) % Json.Size("decoder_sparse_step", 1) == 0 && !Json.Ids("mlp_only_layers").Contains(layer);
 }
 
 /// <summary>Qwen 1.5 and 2 with experts: in each layer several mlps, of which each token goes through a few, and one for all.</summary>
@@ -39,8 +40,10 @@ public sealed class Qwen2MoeForCausalLM(ConfigReader json) : DecoderForCausalLM(
         Windows = LayerWindows.Read(config.Json, LayerWindows.IsEvenBeforeMaxWindowLayers),
         CreateMlp = (description, layer) => config.IsSparse(layer)
             ? new SparseMoeBlock("Qwen2MoeSparseMoeBlock",
-                new TopKRouter("Qwen2MoeTopKRouter", config.NumExperts, config.HiddenSize, config.NumExpertsPerToken, config.NormTopKProb, castsToModelType: true),
-                new Experts("Qwen2MoeExperts", config.NumExperts, config.HiddenSize, config.MoeIntermediateSize, description.CreateActivation(), ("gate_proj", "up_proj", "down_proj")),
+                new TopKRouter("Qwen2MoeTopKRouter", config.NumExperts, config.HiddenSize, config.NumExpertsPerToken,
+                    config.NormTopKProb, castsToModelType: true),
+                new Experts("Qwen2MoeExperts", config.NumExperts, config.HiddenSize, config.MoeIntermediateSize,
+                    description.CreateActivation(), ("gate_proj", "up_proj", "down_proj")),
                 sharedExpert: CreateMlp(description, config.SharedExpertIntermediateSize), hiddenSize: config.HiddenSize)
             : CreateMlp(description, config.IntermediateSize),
     };

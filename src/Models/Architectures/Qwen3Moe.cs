@@ -23,10 +23,12 @@ public sealed record Qwen3MoeConfig(ConfigReader Json) : DecoderConfig(Json, new
     public int MoeIntermediateSize => Json.Size("moe_intermediate_size", 768);
 
     /// <summary>A token sees itself and SlidingWindow - 1 before it; null for all.</summary>
-    public int? SlidingWindow => Json.Flag("use_sliding_window", false) && !Json.IsNull("sliding_window") ? Json.Size("sliding_window", 4096) : null;
+    public int? SlidingWindow =>
+        Json.Flag("use_sliding_window", false) && !Json.IsNull("sliding_window") ? Json.Size("sliding_window", 4096) : null;
 
     /// <summary>True for a layer with experts; the others have one mlp.</summary>
-    public bool IsSparse(int layer) => (layer + 1) % Json.Size("decoder_sparse_step", 1) == 0 && !Json.Ids("mlp_only_layers").Contains(layer);
+    public bool IsSparse(int layer) =>
+        (layer + 1) % Json.Size("decoder_sparse_step", 1) == 0 && !Json.Ids("mlp_only_layers").Contains(layer);
 }
 
 /// <summary>Qwen 3 with experts: several mlps in each layer, of which each token goes through a few.</summary>
@@ -40,8 +42,10 @@ public sealed class Qwen3MoeForCausalLM(ConfigReader json) : DecoderForCausalLM(
         Window = config.SlidingWindow,
         CreateMlp = (description, layer) => config.IsSparse(layer)
             ? new SparseMoeBlock("Qwen3MoeSparseMoeBlock",
-                new TopKRouter("Qwen3MoeTopKRouter", config.NumExperts, config.HiddenSize, config.NumExpertsPerToken, config.NormTopKProb, castsToModelType: true),
-                new Experts("Qwen3MoeExperts", config.NumExperts, config.HiddenSize, config.MoeIntermediateSize, description.CreateActivation(), ("gate_proj", "up_proj", "down_proj")),
+                new TopKRouter("Qwen3MoeTopKRouter", config.NumExperts, config.HiddenSize, config.NumExpertsPerToken,
+                    config.NormTopKProb, castsToModelType: true),
+                new Experts("Qwen3MoeExperts", config.NumExperts, config.HiddenSize, config.MoeIntermediateSize,
+                    description.CreateActivation(), ("gate_proj", "up_proj", "down_proj")),
                 isExpertsFirst: true)
             : new GatedMlp("Qwen3MoeMLP", config.HiddenSize, config.IntermediateSize, description.CreateActivation()),
     };

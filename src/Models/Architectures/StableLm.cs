@@ -37,7 +37,8 @@ public sealed class StableLmForCausalLM(ConfigReader json) : DecoderForCausalLM(
             LayerNorms = config.UseParallelResidual ? LayerNorms.Shared : LayerNorms.Before,
             ResidualDropouts = ("", "dropout", config.HiddenDropout),
         };
-        return config.QkLayerNorm ? description with { CreateAttention = static (d, layer) => new StableLmAttention(d, layer) } : description;
+        return !config.QkLayerNorm ? description
+            : description with { CreateAttention = static (d, layer) => new StableLmAttention(d, layer) };
     }
 }
 

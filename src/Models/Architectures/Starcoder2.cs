@@ -25,8 +25,8 @@ public sealed class Starcoder2ForCausalLM(ConfigReader json) : DecoderForCausalL
 {
     private static DecoderDescription Describe(Starcoder2Config config) => new(config, "Starcoder2")
     {
-        Norm = NormKind.Layer, Window = config.SlidingWindow, QkvBias = config.UseBias, OutputBias = config.UseBias, MlpBias = config.UseBias,
-        Activation = ("hidden_act", "gelu_pytorch_tanh"),
+        Norm = NormKind.Layer, Window = config.SlidingWindow, QkvBias = config.UseBias, OutputBias = config.UseBias,
+        MlpBias = config.UseBias, Activation = ("hidden_act", "gelu_pytorch_tanh"),
         CreateMlp = static (description, _) => new Mlp("Starcoder2MLP",
             ("c_fc", new Linear(description.Config.HiddenSize, description.Config.IntermediateSize, description.MlpBias)),
             ("c_proj", new Linear(description.Config.IntermediateSize, description.Config.HiddenSize, description.MlpBias)),

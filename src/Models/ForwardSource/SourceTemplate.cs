@@ -53,7 +53,8 @@ public sealed class SourceTemplate(string method, string file, int line, IReadOn
     }
 
     private static string NameOf(TemplateOperation template, SiteModule module) =>
-        template.IsNamedByChild && template.Operation.Submodule?.Invoke(module) is { } child ? $"self_{PathOf(child, module)}" : template.BaseName;
+        template.IsNamedByChild && template.Operation.Submodule?.Invoke(module) is { } child
+            ? $"self_{PathOf(child, module)}" : template.BaseName;
 
     /// <summary>"norms" for <c>_norms[0]</c>: an item of a list is called by the list's name.</summary>
     private static string PathOf(SiteModule child, SiteModule module)

@@ -13,11 +13,16 @@ public sealed partial class Experts : SiteModule
 
     /// <param name="className">As Hugging Face's model calls its copy: "MixtralExperts".</param>
     /// <param name="checkpointNames">The names of gate, up and down in checkpoints, which store each expert separately.</param>
-    public Experts(string className, int numExperts, int hiddenSize, int intermediateSize, Activation activation, (string Gate, string Up, string Down) checkpointNames)
+    public Experts(string className, int numExperts, int hiddenSize, int intermediateSize, Activation activation,
+        (string Gate, string Up, string Down) checkpointNames)
     {
         ClassName = className;
-        _gateUpProj = Weight("gate_up_proj", [numExperts, 2 * intermediateSize, hiddenSize], [.. Enumerable.Range(0, numExperts).SelectMany(e =>
-            new (string, long[])[] { ($"{e}.{checkpointNames.Gate}.weight", [intermediateSize, hiddenSize]), ($"{e}.{checkpointNames.Up}.weight", [intermediateSize, hiddenSize]) })], inFeaturesDim: 2);
+        (string Name, long[] Shape)[] gatesAndUps = [.. Enumerable.Range(0, numExperts).SelectMany(e => new (string, long[])[]
+        {
+            ($"{e}.{checkpointNames.Gate}.weight", [intermediateSize, hiddenSize]),
+            ($"{e}.{checkpointNames.Up}.weight", [intermediateSize, hiddenSize]),
+        })];
+        _gateUpProj = Weight("gate_up_proj", [numExperts, 2 * intermediateSize, hiddenSize], gatesAndUps, inFeaturesDim: 2);
         _downProj = Weight("down_proj", [numExperts, hiddenSize, intermediateSize], [.. Enumerable.Range(0, numExperts).Select(e =>
             ($"{e}.{checkpointNames.Down}.weight", (long[])[hiddenSize, intermediateSize]))], inFeaturesDim: 2);
         _actFn = Child("act_fn", activation);

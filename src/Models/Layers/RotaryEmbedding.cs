@@ -8,7 +8,8 @@ namespace Ndif.Models.Layers;
 /// <param name="className">As Hugging Face's model calls its copy: "LlamaRotaryEmbedding".</param>
 /// <param name="frequencies">Of the rotated dimensions.</param>
 /// <param name="passesPositionIdsByPosition">True where the model passes the positions without their name.</param>
-public sealed partial class RotaryEmbedding(string className, RotaryFrequencies frequencies, bool passesPositionIdsByPosition = false) : SiteModule
+public sealed partial class RotaryEmbedding(
+    string className, RotaryFrequencies frequencies, bool passesPositionIdsByPosition = false) : SiteModule
 {
     public override string ClassName => className;
 

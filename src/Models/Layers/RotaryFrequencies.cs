@@ -42,7 +42,8 @@ public sealed class RotaryFrequencies
                 (compute, _byLength, LengthThreshold, AttentionScaling) = LongRope();
                 break;
             default:
-                throw config.InvalidValue("rope_type", "must be a kind of scaling that is known here (default, linear, dynamic, yarn, longrope, llama3)",
+                throw config.InvalidValue("rope_type",
+                    "must be a kind of scaling that is known here (default, linear, dynamic, yarn, longrope, llama3)",
                     $"`{parameters.RopeType}`");
         }
         _inverseFrequencies = new(() =>
@@ -62,7 +63,9 @@ public sealed class RotaryFrequencies
     /// <summary>The factor of cosines and sines.</summary>
     public double AttentionScaling { get; } = 1.0;
 
-    /// <summary>The length up to which the frequencies are <see cref="InverseFrequencies"/>; null if they do not depend on the length.</summary>
+    /// <summary>
+    /// The length up to which the frequencies are <see cref="InverseFrequencies"/>; null if they do not depend on the length.
+    /// </summary>
     public long? LengthThreshold { get; }
 
     /// <summary>
@@ -135,7 +138,8 @@ public sealed class RotaryFrequencies
         }, scale);
 
         double MscaleOf(double m) => factor <= 1 ? 1 : 0.1 * m * Math.Log(factor) + 1;
-        double OrElse(string key, double otherwise) => values.Real(key, 0) is not 0 and var value ? value : otherwise; // 0 counts as absent in Python
+        // 0 counts as absent in Python
+        double OrElse(string key, double otherwise) => values.Real(key, 0) is not 0 and var value ? value : otherwise;
         // the dimension that makes so many turns within the original length
         double Dimension(double turns) => _dim * Math.Log(context / (turns * 2 * Math.PI)) / (2 * Math.Log(_parameters.Theta));
     }
@@ -163,13 +167,15 @@ public sealed class RotaryFrequencies
         double factor = values.Has("factor") ? Factor() : (double)MaxPositions() / original;
         double scale = values.Has("attention_factor") ? values.Real("attention_factor")
             : factor <= 1 ? 1 : Math.Sqrt(1 + Math.Log(factor) / Math.Log(original));
-        return (() => Divided(shorter, CPU), lengths => Divided(longer, lengths.device).expand(lengths.size(0), 1, _dim / 2), original, scale);
+        return (() => Divided(shorter, CPU),
+            lengths => Divided(longer, lengths.device).expand(lengths.size(0), 1, _dim / 2), original, scale);
 
         float[] Factors(string key)
         {
             IReadOnlyList<double> factors = values.Reals(key);
             return factors.Count == _dim / 2 ? [.. factors.Select(f => (float)f)]
-                : throw values.InvalidValue(key, $"must have {_dim / 2} numbers, one for each pair of rotated dimensions", $"{factors.Count}");
+                : throw values.InvalidValue(key,
+                    $"must have {_dim / 2} numbers, one for each pair of rotated dimensions", $"{factors.Count}");
         }
 
         Tensor Divided(float[] factors, Device device)
@@ -182,7 +188,8 @@ public sealed class RotaryFrequencies
     private double Factor()
     {
         double factor = _parameters.Values!.Real("factor");
-        return factor > 0 && double.IsFinite(factor) ? factor : throw _parameters.Values.InvalidValue("factor", "must be positive", $"{factor}");
+        return factor > 0 && double.IsFinite(factor) ? factor
+            : throw _parameters.Values.InvalidValue("factor", "must be positive", $"{factor}");
     }
 
     private int MaxPositions() => _config.Size("max_position_embeddings");
