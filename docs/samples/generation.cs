@@ -20,19 +20,19 @@ using (var t = llm.Generate(Tower, maxNewTokens: 5))
 // prints: [ the][ middle][ of][ Paris][.]
 
 // Drawn tokens: the same seed draws the same ones, alone or beside others, here and remotely
-using (var t = llm.Generate(maxNewTokens: 4, temperature: 1.5, topK: 20))
+using (var t = llm.Generate(maxNewTokens: 4, options: new() { Temperature = 1.5, TopK = 20 }))
 {
     Saved one, two, other;
-    using (t.Invoke(Tower, seed: 7)) one = t.Result.Save();
-    using (t.Invoke(Tower, seed: 7)) two = t.Result.Save();
-    using (t.Invoke(Tower, seed: 8)) other = t.Result.Save();
+    using (t.Invoke(Tower, new() { Seed = 7 })) one = t.Result.Save();
+    using (t.Invoke(Tower, new() { Seed = 7 })) two = t.Result.Save();
+    using (t.Invoke(Tower, new() { Seed = 8 })) other = t.Result.Save();
     await t.RunAsync();
     Console.WriteLine($"{one.ToArray<long>().SequenceEqual(two.ToArray<long>())} {one.ToArray<long>().SequenceEqual(other.ToArray<long>())}");
 }
 // prints: True False
 
 // A text that ends the row when it is complete, wherever the tokens are cut
-using (var t = llm.Generate(Tower, maxNewTokens: 5, stop: ["the mid"]))
+using (var t = llm.Generate(Tower, maxNewTokens: 5, new() { StopStrings = ["the mid"] }))
 {
     var ids = t.Result.Save();
     await t.RunAsync();
@@ -41,7 +41,7 @@ using (var t = llm.Generate(Tower, maxNewTokens: 5, stop: ["the mid"]))
 // prints: stopped: The Eiffel Tower is in the middle
 
 // Beams: sites show rows * beams, the result the best sequences
-using (var t = llm.Generate(Tower, maxNewTokens: 4, beams: 3, returnSequences: 2))
+using (var t = llm.Generate(Tower, maxNewTokens: 4, new() { NumBeams = 3, NumReturnSequences = 2 }))
 {
     var logits = llm.Logits.Shape.Save();
     var best = t.Result.Save();

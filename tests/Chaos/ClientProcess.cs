@@ -7,8 +7,8 @@ using Ndif.Protocol;
 namespace Ndif.Chaos;
 
 /// <summary>
-/// A client process: it submits its share of the jobs, follows each to its end across all faults, reads its events once more through the
-/// other gateway, and writes what it observed. It uses the protocol without the SDK, so that no retry hides a fault.
+/// A client process: submits its share of the jobs, follows each to its end across whatever is lost on the way, looks at it once more
+/// through the other gateway, and writes what it saw. It speaks the protocol without the SDK, so that nothing is repaired unseen.
 /// </summary>
 internal sealed class ClientProcess(int index, int clientCount, int jobs, int seed, string folder, string[] gateways, string key)
 {
@@ -48,7 +48,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         using var over = new CancellationTokenSource(_jobTimeout);
         try
         {
-            // A blocking client runs the job on one stream. It sometimes leaves in the middle, which cancels the job, as a broken stream does.
+            // A blocking client runs it on one stream, and sometimes leaves in the middle, which cancels it: as does a stream that breaks.
             int first = random.Next(2);
             List<Event>? streamed = null;
             if (random.Next(4) == 0)
@@ -57,7 +57,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
                 streamed = await RunAsync(outcome, work, first, disconnectAfter: random.Next(5) == 0 ? random.Next(4) : int.MaxValue, over.Token);
             }
 
-            // Another client submits until a gateway accepts the job, and sometimes once more, as a client does that lost the response.
+            // Another submits until somebody says that it is accepted; sometimes once more, as a client does whose answer was lost.
             else for (int times = random.Next(5) == 0 ? 2 : 1; times > 0; times--)
             {
                 JobInfo accepted = (await RetryAsync(first + times, (service, options) => service.SubmitAsync(new SubmitRequest { Program = work.Program, JobId = outcome.Id }, options).ResponseAsync, over.Token)).Job;
@@ -96,7 +96,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         for (int i = 0; i < events.Count; i++)
             if (events[i].Sequence != (ulong)i + 1) outcome.Violations.Add($"event {i + 1} has the number {events[i].Sequence}");
         List<StateChanged> states = [.. events.Where(e => e.State is not null).Select(e => e.State)];
-        if (states.Count(IsTerminal) != 1 || !(events[^1].State is { } last && IsTerminal(last))) outcome.Violations.Add($"its states are {string.Join(", ", states.Select(s => s.State))}");
+        if (states.Count(s => s.State.IsTerminal()) != 1 || !events[^1].IsTerminal()) outcome.Violations.Add($"its states are {string.Join(", ", states.Select(s => s.State))}");
         outcome.State = states[^1].State;
         outcome.Ended = events[^1].Time.ToDateTimeOffset();
         outcome.Runs.AddRange(events.Where(e => e.State?.State == JobState.Running).Select(e => new AttemptStart(e.State.Attempt, e.State.Worker, e.Time.ToDateTimeOffset())));
@@ -107,7 +107,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
             case JobState.Cancelled when !outcome.Cancelling:
                 outcome.Violations.Add("nobody asked for its cancellation");
                 break;
-            case JobState.Failed when states[^1].Error.Code != ErrorCode.WorkerLost: // a job may fail after the loss of three workers
+            case JobState.Failed when states[^1].Error.Code != ErrorCode.WorkerLost: // three workers lost: what chaos may do to a job
                 outcome.Violations.Add($"it failed: {states[^1].Error.Message}");
                 break;
             case JobState.Completed:
@@ -116,7 +116,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         }
     }
 
-    /// <summary>Checks that the completed attempt has each value and token once, with the result of the experiment alone.</summary>
+    /// <summary>The values and tokens of the attempt that completed: each once, and what the experiment gives alone.</summary>
     private async Task CheckResultAsync(Outcome outcome, Workload workload, List<Event> events, CancellationToken cancellationToken)
     {
         List<Event> attempt = events[(events.FindLastIndex(e => e.State?.State == JobState.Running) + 1)..];
@@ -140,21 +140,22 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
 
     private async Task DownloadBlobsAsync(Data data, CancellationToken cancellationToken)
     {
-        foreach (Data item in data.List?.Items ?? []) await DownloadBlobsAsync(item, cancellationToken);
-        if (data.Tensor is not { ContentCase: Tensor.ContentOneofCase.Blob } large) return;
-        byte[] bytes = await RetryAsync(0, async (service, options) =>
+        foreach (Tensor tensor in data.BlobTensors())
         {
-            using var download = new MemoryStream();
-            using AsyncServerStreamingCall<BlobChunk> call = service.GetBlob(new GetBlobRequest { Id = large.Blob.Id }, options);
-            await foreach (BlobChunk chunk in call.ResponseStream.ReadAllAsync(cancellationToken)) chunk.Data.WriteTo(download);
-            return download.ToArray();
-        }, cancellationToken);
-        data.Tensor = new Tensor { Dtype = large.Dtype, Shape = { large.Shape }, Inline = UnsafeByteOperations.UnsafeWrap(bytes) };
+            byte[] bytes = await RetryAsync(0, async (service, options) =>
+            {
+                using var download = new MemoryStream();
+                using AsyncServerStreamingCall<BlobChunk> call = service.GetBlob(new GetBlobRequest { Id = tensor.Blob.Id }, options);
+                await foreach (BlobChunk chunk in call.ResponseStream.ReadAllAsync(cancellationToken)) chunk.Data.WriteTo(download);
+                return download.ToArray();
+            }, cancellationToken);
+            tensor.Inline = UnsafeByteOperations.UnsafeWrap(bytes);
+        }
     }
 
     /// <summary>
-    /// Runs a job on one stream to its end, or leaves after some events. If the stream breaks, another one is opened for the same job, as the
-    /// SDK does; the gateway may have cancelled the job by then.
+    /// Runs a job on one stream to its end, or leaves after some events. A stream that breaks is followed by another for the same job, as
+    /// the SDK does; but the gateway may have noticed first, and cancelled it.
     /// </summary>
     private async Task<List<Event>> RunAsync(Outcome outcome, Workload workload, int gateway, int disconnectAfter, CancellationToken cancellationToken)
     {
@@ -168,10 +169,10 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
                 await foreach (Event jobEvent in call.ResponseStream.ReadAllAsync(cancellationToken))
                 {
                     events.Add(jobEvent);
-                    if (jobEvent.State is { } state && IsTerminal(state)) return events;
+                    if (jobEvent.IsTerminal()) return events;
                     if (events.Count < disconnectAfter) continue;
                     outcome.Cancelling = true;
-                    return events; // the call is disposed, which resets the stream
+                    return events; // and the stream is reset
                 }
                 outcome.Violations.Add("its stream ended before it did, and well");
                 return events;
@@ -194,11 +195,11 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         await RetryAsync(gateway, (service, options) => service.CancelAsync(new CancelRequest { JobId = id }, options).ResponseAsync, cancellationToken);
     }
 
-    /// <summary>All events until the end of the job, through either gateway.</summary>
+    /// <summary>All events to the job's end, through one gateway or the other.</summary>
     private async Task<List<Event>> WatchAsync(string id, int gateway, CancellationToken cancellationToken)
     {
         List<Event> events = [];
-        for (; events.Count == 0 || !(events[^1].State is { } last && IsTerminal(last)); gateway++)
+        for (; events.Count == 0 || !events[^1].IsTerminal(); gateway++)
         {
             try
             {
@@ -217,7 +218,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         return events;
     }
 
-    /// <summary>Calls the gateways in turn until one answers.</summary>
+    /// <summary>A call at one gateway, then the other, until one answers.</summary>
     private async Task<T> RetryAsync<T>(int gateway, Func<Inference.InferenceClient, CallOptions, Task<T>> call, CancellationToken cancellationToken)
     {
         for (; ; gateway++)
@@ -234,9 +235,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         }
     }
 
-    private static bool IsTerminal(StateChanged state) => state.State is JobState.Completed or JobState.Failed or JobState.Cancelled;
-
-    /// <summary>Whether a call may be repeated: a connection or gateway was lost, which gRPC sometimes reports as Internal, or a quota is used up.</summary>
+    /// <summary>What a lost connection or gateway looks like, and a quota that is full for the moment. Some losses of a connection are "internal" to the channel.</summary>
     private static bool IsTransient(RpcException lost) =>
         lost.StatusCode is StatusCode.Unavailable or StatusCode.DeadlineExceeded or StatusCode.Cancelled or StatusCode.ResourceExhausted
         || (lost.StatusCode is StatusCode.Internal && (lost.InnerException ?? lost.Status.DebugException) is HttpRequestException or IOException);

@@ -43,7 +43,7 @@ internal sealed record Workload(string Name, Protocol.Program Program, IReadOnly
     private static RecordedExperiment Tokens(int count)
     {
         var llm = new LanguageModel(Experiments.Model);
-        Trace trace = llm.Generate("Big Ben is in the city of", count, ignoreEos: true, stream: true);
+        Trace trace = llm.Generate("Big Ben is in the city of", count, new() { IgnoreEos = true, Stream = true });
         return new RecordedExperiment(trace, [("ids", trace.Result.Save())]);
     }
 }

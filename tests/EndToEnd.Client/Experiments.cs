@@ -75,7 +75,7 @@ public static class Experiments
     /// <summary>Drawn tokens, told as they come; and a log line in the middle.</summary>
     private static RecordedExperiment Stream(LanguageModel llm, int tokens)
     {
-        Trace trace = llm.Generate(Tower, tokens, temperature: 1.5, topK: 0, seed: 12, ignoreEos: true, stream: true);
+        Trace trace = llm.Generate(Tower, tokens, new() { Temperature = 1.5, TopK = 0, Seed = 12, IgnoreEos = true, Stream = true });
         foreach (int step in trace.Iter[tokens / 2]) trace.Log("half", llm.LmHead.Output.Shape[1]);
         return new RecordedExperiment(trace, [("ids", trace.Result.Save())]);
     }

@@ -1,4 +1,4 @@
 [assembly: AssemblyFixture(typeof(TestCluster))]
 
 // All tests share one cluster, and some of them kill its processes.
-[assembly: CollectionBehavior(DisableTestParallelization = true)]
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]

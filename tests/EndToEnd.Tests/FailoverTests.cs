@@ -26,7 +26,7 @@ public sealed class FailoverTests(ITestOutputHelper output) : IAsyncLifetime
         await _cluster.Sentinel.WaitForLineAsync(line => line.Contains("+switch-master", StringComparison.Ordinal), "that the copy took over");
         foreach (Job job in jobs)
         {
-            JobInfo ended = await Poll.UntilAsync(() => TryGetAsync(job), info => info?.State is JobState.Completed or JobState.Failed or JobState.Cancelled) ?? throw new InvalidOperationException();
+            JobInfo ended = await Poll.UntilAsync(() => TryGetAsync(job), info => info?.State.IsTerminal() == true) ?? throw new InvalidOperationException();
             Assert.True(ended.State == JobState.Completed, $"{ended}");
         }
         Job late = await SubmitAsync("prompt:7");

@@ -38,7 +38,7 @@ public sealed class AdapterTests(ServiceFixture service) : LanguageTests(service
         LanguageModel tuned = Model(mode).WithAdapter(Adapter), merged = new(ServiceFixture.Model, adapter: Adapter);
         async Task<TensorData> TokensAsync(LanguageModel llm)
         {
-            using Trace t = llm.Generate(new[] { Paris, "Hello" }, maxNewTokens: 8, ignoreEos: true);
+            using Trace t = llm.Generate(new[] { Paris, "Hello" }, maxNewTokens: 8, new() { IgnoreEos = true });
             Saved tokens = t.Result.Save();
             await t.RunAsync(Cancel);
             return tokens;

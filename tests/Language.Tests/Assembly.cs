@@ -1,4 +1,4 @@
 [assembly: AssemblyFixture(typeof(ServiceFixture))]
 
 // The tests count live tensors, so two tests at a time would count each other's.
-[assembly: CollectionBehavior(DisableTestParallelization = true)]
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]

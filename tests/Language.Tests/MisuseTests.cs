@@ -227,11 +227,11 @@ public sealed class MisuseTests(ServiceFixture service) : LanguageTests(service)
             typeof(InvalidOperationException), "`transformer.h.0.mlp` is a module of the model; attach under another name."),
         ["a module attached to a list"] = new(llm => Task.FromResult(llm["transformer.h"].Attach("sae", new Nothing())),
             typeof(InvalidOperationException), "`transformer.h` is a list of modules; attach to one of them."),
-        ["a temperature of zero"] = new(llm => Task.FromResult(llm.Generate(Paris, temperature: 0)), typeof(BadProgramException), "temperature"),
+        ["a temperature of zero"] = new(llm => Task.FromResult(llm.Generate(Paris, options: new() { Temperature = 0 })), typeof(BadProgramException), "temperature"),
         ["options of a generation in a forward"] = new(async llm =>
         {
             using Trace t = llm.Trace();
-            using Invoke invoke = t.Invoke(Paris, temperature: 0.5);
+            using Invoke invoke = t.Invoke(Paris, new() { Temperature = 0.5 });
             await t.RunAsync(Cancel);
         }, typeof(InvalidOperationException), "Only a generation has these options: open the trace with Generate(...)."),
         ["tokens of a forward"] = new(async llm =>

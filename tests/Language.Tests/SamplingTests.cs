@@ -21,24 +21,24 @@ public sealed class SamplingTests(ServiceFixture service) : LanguageTests(servic
     [PortedFrom("test_vllm/TestSampling.test_sampling_temperature")]
     public async Task ASeed_DrawsTheSameTokens_Everywhere(ExecutionMode mode)
     {
-        Trace Of(ExecutionMode where) => Model(where).Generate(Paris, 12, temperature: 2, topK: 0, seed: Seed, ignoreEos: true);
+        Trace Of(ExecutionMode where) => Model(where).Generate(Paris, 12, new() { Temperature = 2, TopK = 0, Seed = Seed, IgnoreEos = true });
         long[] drawn = await IdsAsync(Of(mode));
         Assert.Equal(await IdsAsync(Of(ExecutionMode.Local)), drawn);
-        Assert.NotEqual(await IdsAsync(Model(mode).Generate(Paris, 12, ignoreEos: true)), drawn);
-        Assert.NotEqual(await IdsAsync(Model(mode).Generate(Paris, 12, temperature: 2, topK: 0, ignoreEos: true)), drawn);
+        Assert.NotEqual(await IdsAsync(Model(mode).Generate(Paris, 12, new() { IgnoreEos = true })), drawn);
+        Assert.NotEqual(await IdsAsync(Model(mode).Generate(Paris, 12, new() { Temperature = 2, TopK = 0, IgnoreEos = true })), drawn);
     }
 
     [Theory, MemberData(nameof(Modes))]
     public async Task PromptsOfOneTrace_HaveTheirOwnOptions_AndDrawAsAlone(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
-        using Trace t = llm.Generate(maxNewTokens: 6, ignoreEos: true);
+        using Trace t = llm.Generate(maxNewTokens: 6, options: new() { IgnoreEos = true });
         Saved drawn, greedy, stopped;
-        using (t.Invoke(Paris, temperature: 2, topK: 0, seed: Seed)) drawn = t.Result.Save();
+        using (t.Invoke(Paris, new() { Temperature = 2, TopK = 0, Seed = Seed })) drawn = t.Result.Save();
         using (t.Invoke("The Eiffel Tower is in")) greedy = t.Result.Save();
-        using (t.Invoke("The Eiffel Tower is in", stop: ["the mid"])) stopped = t.Result.Save();
+        using (t.Invoke("The Eiffel Tower is in", new() { StopStrings = ["the mid"] })) stopped = t.Result.Save();
         await t.RunAsync(Cancel);
-        Assert.Equal(await IdsAsync(llm.Generate(Paris, 6, temperature: 2, topK: 0, seed: Seed, ignoreEos: true)), drawn.ToArray<long>());
+        Assert.Equal(await IdsAsync(llm.Generate(Paris, 6, new() { Temperature = 2, TopK = 0, Seed = Seed, IgnoreEos = true })), drawn.ToArray<long>());
         Assert.StartsWith("The Eiffel Tower is in the middle of Paris.", llm.Tokenizer.Decode(greedy), StringComparison.Ordinal);
         Assert.Equal("The Eiffel Tower is in the middle", llm.Tokenizer.Decode(stopped, skipSpecialTokens: true));
     }
@@ -46,7 +46,7 @@ public sealed class SamplingTests(ServiceFixture service) : LanguageTests(servic
     [Theory, MemberData(nameof(Modes))]
     public async Task Beams_AreTheSameEverywhere_AndTheFirstIsTheBest(ExecutionMode mode)
     {
-        Trace Of(ExecutionMode where) => Model(where).Generate(Rome, 4, beams: 4, returnSequences: 3, lengthPenalty: 0.5, earlyStopping: EarlyStopping.Never);
+        Trace Of(ExecutionMode where) => Model(where).Generate(Rome, 4, new() { NumBeams = 4, NumReturnSequences = 3, LengthPenalty = 0.5, EarlyStopping = EarlyStopping.Never });
         using Trace t = Of(mode);
         LanguageModel llm = Model(mode);
         Saved logits = llm.LmHead.Output.Shape.Save(), ids = t.Result.Save();
@@ -63,7 +63,7 @@ public sealed class SamplingTests(ServiceFixture service) : LanguageTests(servic
     public async Task Tokens_StreamBesideAnIntervention(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
-        using Trace t = llm.Generate(Paris, 6, ignoreEos: true);
+        using Trace t = llm.Generate(Paris, 6, new() { IgnoreEos = true });
         List<GeneratedToken> told = [];
         t.OnToken = told.Add;
         foreach (int step in t.Iter[1..]) llm.Layers[0].Mlp.Output = llm.Layers[0].Mlp.Output * 0.5;
@@ -79,7 +79,7 @@ public sealed class SamplingTests(ServiceFixture service) : LanguageTests(servic
     public async Task TokensOfManyRows_ComeInOrder_HoweverTheyTravel(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
-        using Trace t = llm.Generate(Paris, 8, temperature: 2, topK: 0, seed: Seed, returnSequences: 100, ignoreEos: true);
+        using Trace t = llm.Generate(Paris, 8, new() { Temperature = 2, TopK = 0, Seed = Seed, NumReturnSequences = 100, IgnoreEos = true });
         List<GeneratedToken> told = [];
         t.OnToken = told.Add;
         Saved ids = t.Result.Save();
@@ -96,7 +96,7 @@ public sealed class SamplingTests(ServiceFixture service) : LanguageTests(servic
     {
         LanguageModel llm = Model(mode);
         int rome = llm.Tokenizer.Encode(" Rome")[0];
-        using Trace t = llm.Generate(Paris, 3, ignoreEos: true);
+        using Trace t = llm.Generate(Paris, 3, new() { IgnoreEos = true });
         Saved prompt = llm.Generator.Streamer.Output.Save();
         List<Saved> shown = [];
         foreach (int step in t.Iter[..])

@@ -61,7 +61,7 @@ public sealed class TimingsTests(LoopbackFixture loopback) : IClassFixture<Loopb
     private async Task<Trace> RunAsync(int newTokens)
     {
         var llm = new LanguageModel("ndif/tiny-landmarks", remote: Backend.At(loopback.Service.Address.ToString(), loopback.Service.Key));
-        using Trace trace = newTokens > 0 ? llm.Generate("Big Ben is in the city of", newTokens, ignoreEos: true) : llm.Trace(Enumerable.Range(1, 100).ToArray());
+        using Trace trace = newTokens > 0 ? llm.Generate("Big Ben is in the city of", newTokens, new() { IgnoreEos = true }) : llm.Trace(Enumerable.Range(1, 100).ToArray());
         if (newTokens > 0) trace.Result.Save();
         else llm.Layers[^1].Hidden.Save();
         await trace.RunAsync(TestContext.Current.CancellationToken);

@@ -1,18 +1,15 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Logging.Abstractions;
 using Ndif.Protocol;
-using Ndif.Protocol.Ops;
-using Ndif.Protocol.Programs;
 using Ndif.Queue;
 using Ndif.Queue.Blobs;
 using Ndif.Server;
-using Ndif.Server.Admission;
 using Ndif.Server.Keys;
 using Ndif.Worker;
 
 namespace Ndif.Tests.Support.Service;
 
-/// <summary>The whole service in this process, as `ndif up` runs it: a gateway on free ports, the in-memory queue, one worker.</summary>
+/// <summary>The whole service in this process, as `ndif up` runs it: gateway on a free port, in-memory queue, one worker.</summary>
 public sealed class LoopbackService : IAsyncDisposable
 {
     private readonly string _data = Directory.CreateTempSubdirectory("ndif-loopback-").FullName;
@@ -27,9 +24,8 @@ public sealed class LoopbackService : IAsyncDisposable
     {
         _backend = QueueBackend.InMemory(blobs: new BlobOptions { Root = Path.Combine(_data, "blobs") });
         var store = new FileKeyStore(Path.Combine(_data, "keys.json"));
-        var rules = new ProgramRules(ProgramValidator.Validate, [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)], ProgramFormat.Version, []);
         IReadOnlyDictionary<string, Tier> tiers = tier is null ? new GatewayOptions().Tiers : new Dictionary<string, Tier> { ["standard"] = tier };
-        _gateway = GatewayHost.Build(new GatewayOptions { GrpcPort = 0, HttpPort = 0, Tiers = tiers }, _backend, store, rules);
+        _gateway = GatewayHost.Build(new GatewayOptions { GrpcPort = 0, HttpPort = 0, Tiers = tiers }, _backend, store);
         _worker = new ModelWorker(new WorkerOptions { Models = [model] }, _backend, NullLogger<ModelWorker>.Instance);
         _keys = new KeyService(store, TimeProvider.System);
     }

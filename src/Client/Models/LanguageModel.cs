@@ -71,53 +71,28 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
         Open(PromptConverter.Combine(prompt, inputIds, attentionMask), Mode.Forward, BackendOrDefault(remote), grad, null);
 
     /// <summary>
-    /// Opens a trace over a generation: the prompt's pass and one for each new token. An option that is not given is as the model's
-    /// generation_config.json has it (<see cref="GenerationDefaults"/>), and where that is silent as in Hugging Face's code. Row i of the
-    /// trace draws with seed + i, so that its tokens depend on nobody else in the batch.
+    /// Opens a trace over a generation: the pass of the prompt and one pass for each new token.
     /// </summary>
+    /// <param name="prompt">As in <see cref="Trace"/>; null if each invoke has its own.</param>
     /// <param name="maxNewTokens">
-    /// At most so many new tokens a row. Default max_new_tokens of generation_config.json, or 20: its max_length counts the prompt too,
-    /// and how many steps a generation has must be known before its prompt is tokens (<see cref="Trace.Iter"/>).
+    /// The largest number of new tokens of a row: <see cref="GenerationOptions.MaxNewTokens"/>, which this argument overrides.
     /// </param>
-    /// <param name="sample">Draw each token; false: the likeliest. True by default if an option is given that only sampling has.</param>
-    /// <param name="temperature">Above 0: below 1 the likely tokens become likelier, above 1 less so. Default 1.</param>
-    /// <param name="topK">Draw from so many of the likeliest tokens; 0 from all. Default 50, as Hugging Face's.</param>
-    /// <param name="topP">Draw from the likeliest tokens that together have this probability. Default 1.</param>
-    /// <param name="minP">Draw from tokens that have this part of the likeliest one's probability. Default 0.</param>
-    /// <param name="typicalP">Draw from the most typical tokens that together have this probability. Default 1.</param>
-    /// <param name="repetitionPenalty">Above 1 tokens that a row has already become less likely. Default 1.</param>
-    /// <param name="noRepeatNgram">No run of so many tokens twice in a row. Default 0: any.</param>
-    /// <param name="seed">The same seed draws the same tokens, here and remotely. Default: anywhere.</param>
-    /// <param name="stop">Texts that end a row when they are complete; they stay in the result.</param>
-    /// <param name="eos">Tokens that end a row, instead of the model's own.</param>
-    /// <param name="ignoreEos">Go on to <paramref name="maxNewTokens"/> whatever comes.</param>
-    /// <param name="minNewTokens">No end of text before so many new tokens.</param>
-    /// <param name="beams">
-    /// Above 1 a beam search: each row stands in the batch so many times, side by side, and sites show rows * beams; which beam is which
-    /// changes from step to step. <see cref="Trace.Result"/> has the best sequences only.
-    /// </param>
-    /// <param name="lengthPenalty">A finished beam's score is divided by its length to this power: above 0 favours long ones. Default 1.</param>
-    /// <param name="earlyStopping">When a beam search ends.</param>
-    /// <param name="returnSequences">So many results for each row: of sampling, for which the row stands in the batch so many times, or the best beams.</param>
-    /// <param name="stream">Each new token is an event of the run; setting <see cref="Trace.OnToken"/> asks for it too.</param>
-    /// <param name="inputIds">Token ids in place of a prompt, in any of its forms.</param>
+    /// <param name="options">How tokens are chosen and when a row ends; the model's own options where it is null.</param>
+    /// <param name="remote">True: on the service. See <see cref="Backend"/>.</param>
+    /// <param name="inputIds">Token ids instead of a prompt, in any of its forms.</param>
     /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
-    /// <exception cref="BadProgramException">An option is out of its bounds; the message says which and why.</exception>
+    /// <example><code>using var t = llm.Generate("Hello", maxNewTokens: 5, new() { Temperature = 0.7, TopP = 0.9, Seed = 1 });</code></example>
+    /// <exception cref="BadProgramException">BAD_ARGUMENT: an option is out of its bounds; the message names it.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A count is negative.</exception>
     public Trace Generate(
-        object? prompt = null, int? maxNewTokens = null, Backend? remote = null, bool? sample = null, double? temperature = null, int? topK = null,
-        double? topP = null, double? minP = null, double? typicalP = null, double? repetitionPenalty = null, int? noRepeatNgram = null, long? seed = null,
-        IEnumerable<string>? stop = null, IEnumerable<int>? eos = null, bool? ignoreEos = null, int? minNewTokens = null, int? beams = null,
-        double? lengthPenalty = null, EarlyStopping? earlyStopping = null, int? returnSequences = null, bool stream = false,
+        object? prompt = null, int? maxNewTokens = null, GenerationOptions? options = null, Backend? remote = null,
         object? inputIds = null, object? attentionMask = null)
     {
-        Generation options = GenerationOptionsBuilder.Build(maxNewTokens, sample, temperature, topK, topP, minP, typicalP, repetitionPenalty, noRepeatNgram, seed, stop, eos, ignoreEos, minNewTokens);
-        if (GenerationOptionsBuilder.RequireNonNegative(beams, nameof(beams)) is { } width) options.Beams = width;
-        if (lengthPenalty is { } penalty) options.LengthPenalty = penalty;
-        if (earlyStopping is { } stopping) options.EarlyStopping = stopping;
-        if (GenerationOptionsBuilder.RequireNonNegative(returnSequences, nameof(returnSequences)) is { } count) options.ReturnSequences = count;
-        if (stream) options.Stream = true;
-        GenerationOptionsValidator.Validate(options);
-        return Open(PromptConverter.Combine(prompt, inputIds, attentionMask), Mode.Generate, BackendOrDefault(remote), false, options);
+        options ??= new GenerationOptions();
+        if (maxNewTokens is not null) options = options with { MaxNewTokens = maxNewTokens };
+        Generation generation = options.ToProto();
+        GenerationOptionsValidator.Validate(generation);
+        return Open(PromptConverter.Combine(prompt, inputIds, attentionMask), Mode.Generate, BackendOrDefault(remote), false, generation);
     }
 
     /// <summary>How this model generates where a call of <see cref="Generate"/> does not say: what its files say.</summary>
@@ -238,7 +213,7 @@ public sealed class LanguageModel(string id, string revision = "", Backend? remo
 
     protected internal override IProgramRunner RunnerFor(Backend backend) => backend.Kind switch
     {
-        BackendKind.Remote => LocalModel.HasDefaultLoadOptions ? RemoteService.For(backend)
+        BackendKind.Remote => LocalModel.HasDefaultLoadOptions ? RemoteService.For(backend, ServedDescription)
             : throw Errors.CreateException(ErrorCode.BadArgument, $"`{Id}` was opened with dtype, adapter, eightBit or device, which say how weights are loaded in this process; the service has loaded its own.",
                 "Run it here, or open the model without them for remote runs."),
         BackendKind.Loopback => new LoopbackRunner(LocalRuntime.Get().Open(LocalModel)),

@@ -88,21 +88,26 @@ public sealed class Trace : Scope, IDisposable
     public Invoke Invoke(object inputIds, object? attentionMask = null) => OpenInvoke(PromptConverter.Combine(null, inputIds, attentionMask));
 
     /// <summary>
-    /// The same in a generation, with options of its own for its rows; what is not given is as the trace has it. See
-    /// <see cref="LanguageModel.Generate"/> for what they mean.
+    /// Adds a prompt (or several) to a generation, with options for its rows. An option that is null has the value of the trace.
     /// </summary>
-    /// <param name="seed">Its rows draw the tokens of a trace of them alone with this seed.</param>
-    public Invoke Invoke(
-        object input, int? maxNewTokens = null, bool? sample = null, double? temperature = null, int? topK = null, double? topP = null,
-        double? minP = null, double? typicalP = null, double? repetitionPenalty = null, int? noRepeatNgram = null, long? seed = null,
-        IEnumerable<string>? stop = null, IEnumerable<int>? eos = null, bool? ignoreEos = null, int? minNewTokens = null,
-        object? attentionMask = null)
+    /// <param name="input">As in <see cref="LanguageModel.Trace"/>.</param>
+    /// <param name="options">
+    /// The options that differ from those of the trace. With a <see cref="GenerationOptions.Seed"/>, the rows draw the tokens of a trace of
+    /// this prompt alone.
+    /// </param>
+    /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
+    /// <exception cref="BadProgramException">BAD_ARGUMENT: an option is out of its bounds, or applies only to a whole trace.</exception>
+    /// <exception cref="InvalidOperationException">The trace is not a generation.</exception>
+    /// <example><code>using (t.Invoke(prompt, new() { Seed = 7 })) drawn = t.Result.Save();</code></example>
+    public Invoke Invoke(object input, GenerationOptions options, object? attentionMask = null)
     {
         ArgumentNullException.ThrowIfNull(input);
-        if (_node.Mode is not Mode.Generate) throw new InvalidOperationException("Only a generation has these options: open the trace with Generate(...).");
-        Generation own = GenerationOptionsBuilder.Build(maxNewTokens, sample, temperature, topK, topP, minP, typicalP, repetitionPenalty, noRepeatNgram, seed, stop, eos, ignoreEos, minNewTokens);
-        GenerationOptionsValidator.ValidateForInvoke(own);
-        return OpenInvoke(attentionMask is null ? input : PromptConverter.Combine(null, input, attentionMask), own);
+        ArgumentNullException.ThrowIfNull(options);
+        if (_node.Mode is not Mode.Generate)
+            throw new InvalidOperationException("Only a generation has these options: open the trace with Generate(...).");
+        Generation generation = options.ToProto();
+        GenerationOptionsValidator.ValidateForInvoke(generation);
+        return OpenInvoke(attentionMask is null ? input : PromptConverter.Combine(null, input, attentionMask), generation);
     }
 
     /// <summary>An empty invoke: no prompt of its own; it sees the rows of the whole trace, in an order of its own.</summary>

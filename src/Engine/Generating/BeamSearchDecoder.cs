@@ -19,7 +19,7 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
     /// <summary>What a score gets that must not be chosen while there is any other.</summary>
     private const float ExcludedScore = -1e9f;
 
-    private readonly GenerationOptions _options;
+    private readonly ResolvedGenerationOptions _options;
     private readonly long[] _prompt;
     private readonly RowRandomGenerator _random;
     private readonly StopStringCriteria? _stopCriteria;
@@ -34,7 +34,7 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
     private sealed record Beam(long[] Tokens, float Score, bool IsFinished);
 
     /// <param name="prompt">The row's tokens, without padding.</param>
-    public BeamSearchDecoder(GenerationOptions options, long[] prompt, RowRandomGenerator random, StopStringCriteria? stopCriteria)
+    public BeamSearchDecoder(ResolvedGenerationOptions options, long[] prompt, RowRandomGenerator random, StopStringCriteria? stopCriteria)
     {
         (_options, _prompt, _random, _stopCriteria, _logitsProcessors) = (options, prompt, random, stopCriteria, LogitsProcessorList.Create(options));
         // all beams begin the same: only the first may have children
@@ -128,20 +128,20 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
 
     private void UpdateFinishedBeams(Beam[] candidates)
     {
-        bool isFull = _options.EarlyStopping is EarlyStopping.WhenFull && _finishedBeams.All(b => b.IsFinished);
+        bool isFull = _options.Values.EarlyStopping is EarlyStopping.WhenFull && _finishedBeams.All(b => b.IsFinished);
         if (isFull || !_canImprove) return;
-        float length = (float)Math.Pow(_generatedLength + 1, _options.LengthPenalty);
+        float length = (float)Math.Pow(_generatedLength + 1, _options.Values.LengthPenalty);
         Beam[] merged = [.. _finishedBeams, .. candidates.Take(RowCount).Where(c => c.IsFinished).Select(c => c with { Score = c.Score / length })];
         _finishedBeams = [.. TopKSelector.Select(Array.ConvertAll(merged, b => b.Score), RowCount).Select(b => merged[b.Index])];
     }
 
     private bool IsSearchFinished(Beam[] candidates)
     {
-        int length = _options is { EarlyStopping: EarlyStopping.Never, LengthPenalty: > 0 } ? _options.MaxNewTokens : _generatedLength;
-        float possible = _runningBeams[0].Score / (float)Math.Pow(length, _options.LengthPenalty);
+        int length = _options.Values is { EarlyStopping: EarlyStopping.Never, LengthPenalty: > 0 } ? _options.MaxNewTokens : _generatedLength;
+        float possible = _runningBeams[0].Score / (float)Math.Pow(length, _options.Values.LengthPenalty);
         bool all = _finishedBeams.All(b => b.IsFinished);
         // as there: while one place is empty, anything is an improvement
         _canImprove = _canImprove && possible > (all ? _finishedBeams.Min(b => b.Score) : ExcludedScore);
-        return !_canImprove || (all && _options.EarlyStopping is EarlyStopping.WhenFull) || candidates.All(c => c.IsFinished);
+        return !_canImprove || (all && _options.Values.EarlyStopping is EarlyStopping.WhenFull) || candidates.All(c => c.IsFinished);
     }
 }

@@ -6,7 +6,7 @@ namespace Ndif.Engine.Generating;
 /// <summary>A row that goes on with one token after the other: the likeliest, or one that is drawn.</summary>
 /// <param name="prompt">Its tokens, without padding.</param>
 /// <param name="stopCriteria">Null if no text ends it.</param>
-internal sealed class SingleSequenceDecoder(GenerationOptions options, long[] prompt, RowRandomGenerator random, StopStringCriteria? stopCriteria) : ISequenceDecoder
+internal sealed class SingleSequenceDecoder(ResolvedGenerationOptions options, long[] prompt, RowRandomGenerator random, StopStringCriteria? stopCriteria) : ISequenceDecoder
 {
     private static readonly int[] _sourceRows = [0];
 

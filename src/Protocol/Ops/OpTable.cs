@@ -1,20 +1,17 @@
 using System.Collections.Frozen;
+using System.Reflection;
 
 namespace Ndif.Protocol.Ops;
 
 /// <summary>
-/// The operations a program may call: a closed set, named and shaped as PyTorch's. Names are append-only.
-/// To add one: a row in the file of its kind beside this, and a line in the file of the same kind in Engine/Kernels (docs/checklists/add-an-op.md).
+/// The operations that a program may call: a closed set with PyTorch's names and signatures. Names are append-only. The rows are in the
+/// *.ops files of this folder; docs/checklists/add-an-op.md says how to add one.
 /// </summary>
-public static partial class OpTable
+public static class OpTable
 {
-    private static readonly FrozenDictionary<string, OpSchema> _rows =
-        new[] { Creation, Arithmetic, InPlace, Comparison, Reductions, Sorting, Shapes, Indexing, LinearAlgebra, Networks, Types, Sampling }
-            .SelectMany(rows => rows.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
-            .Where(row => !row.StartsWith('#'))
-            .Select(OpSchema.Parse)
-            .ToFrozenDictionary(row => row.Name);
+    private static readonly FrozenDictionary<string, OpSchema> _rows = ReadRows().ToFrozenDictionary(row => row.Name);
 
+    /// <summary>All rows by name.</summary>
     public static IReadOnlyDictionary<string, OpSchema> Rows => _rows;
 
     /// <summary>The row of an operation, or null.</summary>
@@ -24,4 +21,15 @@ public static partial class OpTable
     /// <exception cref="BadProgramException">UNKNOWN_OP, with the nearest names.</exception>
     public static OpSchema Get(string name) =>
         Find(name) ?? throw Errors.CreateException(ErrorCode.UnknownOp, $"There is no operation `{name}`.", Errors.DidYouMean(name, _rows.Keys));
+
+    private static IEnumerable<OpSchema> ReadRows()
+    {
+        Assembly assembly = typeof(OpTable).Assembly;
+        foreach (string file in assembly.GetManifestResourceNames())
+        {
+            if (!file.EndsWith(".ops", StringComparison.Ordinal)) continue;
+            using var reader = new StreamReader(assembly.GetManifestResourceStream(file)!);
+            foreach (OpRow row in OpTableReader.Read(reader.ReadToEnd())) yield return OpSchema.Parse(row.Schema);
+        }
+    }
 }

@@ -3,21 +3,44 @@ using System.Text.Json;
 namespace Ndif.Protocol.Programs;
 
 /// <summary>
-/// How a model generates where its user does not say: generation_config.json, and where that is silent config.json's token ids and
-/// Hugging Face's defaults. An option that is given always wins. max_length is passed over: it counts the prompt's tokens too, and how
-/// many steps a generation has is part of the program.
+/// The options of a generation that its user does not set: those of generation_config.json, then the token ids of config.json, then
+/// Hugging Face's defaults. max_length is ignored: it counts the tokens of the prompt too, and the number of steps of a generation is
+/// part of the program.
 /// </summary>
-/// <param name="Options">In the form in which a user gives them; those of the files only.</param>
-/// <param name="PadTokenId">What follows a row's end.</param>
+/// <param name="Options">The options that the model's files set.</param>
+/// <param name="BosTokenId">The token that begins a sequence; null if the files name none.</param>
+/// <param name="PadTokenId">The token that follows the end of a row; null if the files name none.</param>
 /// <remarks>transformers/generation/configuration_utils.py</remarks>
 public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int? PadTokenId)
 {
-    /// <summary>New tokens of a row if neither user nor file says.</summary>
+    /// <summary>The number of new tokens of a row if neither the user nor a file sets it. Hugging Face's default max_length is 20, too.</summary>
     public const int DefaultMaxNewTokens = 20;
 
-    /// <summary>Hugging Face samples from so many tokens if neither user nor file says.</summary>
+    /// <summary>The default of top_k in Hugging Face's GenerationConfig.</summary>
     public const int DefaultTopK = 50;
 
+    /// <summary>
+    /// Completes the options that a user asks for. A later request overrides an earlier one, a request the model's files, and these the
+    /// defaults. An option that has an effect only on sampling turns sampling on where a request does not set it.
+    /// </summary>
+    /// <param name="requests">The options of the trace, then those of the invoke; null for none.</param>
+    public Generation Complete(params ReadOnlySpan<Generation?> requests)
+    {
+        Generation complete = Options.Clone();
+        foreach (Generation? request in requests)
+        {
+            if (request is null) continue;
+            foreach (GenerationOption option in GenerationOptionTable.Rows)
+                if (option.IsSet(request)) option.ClearIfList(complete);
+            complete.MergeFrom(request);
+            if (!request.HasSample && GenerationOptionsValidator.HasSamplingOption(request)) complete.Sample = true;
+        }
+        if (complete.EarlyStopping is EarlyStopping.Unspecified) complete.ClearEarlyStopping();
+        foreach (GenerationOption option in GenerationOptionTable.Rows) option.SetDefault(complete);
+        return complete;
+    }
+
+    /// <summary>Reads generation_config.json and config.json.</summary>
     /// <exception cref="NdifException">BAD_CHECKPOINT: an option of the file is of the wrong kind or out of its bounds.</exception>
     public static GenerationDefaults FromModel(ModelDescription model)
     {
@@ -25,35 +48,15 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
         try
         {
             var options = new Generation();
-            if (Find("max_new_tokens") is { } most) options.MaxNewTokens = most.GetUInt32();
-            if (Find("min_new_tokens") is { } least) options.MinNewTokens = least.GetUInt32();
-            if (Find("do_sample") is { } sample) options.Sample = sample.GetBoolean();
-            if (Find("temperature") is { } temperature) options.Temperature = temperature.GetDouble();
-            if (Find("top_k") is { } topK) options.TopK = topK.GetUInt32();
-            if (Find("top_p") is { } topP) options.TopP = topP.GetDouble();
-            if (Find("min_p") is { } minP) options.MinP = minP.GetDouble();
-            if (Find("typical_p") is { } typicalP) options.TypicalP = typicalP.GetDouble();
-            if (Find("repetition_penalty") is { } penalty) options.RepetitionPenalty = penalty.GetDouble();
-            if (Find("no_repeat_ngram_size") is { } ngram) options.NoRepeatNgram = ngram.GetUInt32();
-            if (Find("num_beams") is { } beams) options.Beams = beams.GetUInt32();
-            if (Find("num_return_sequences") is { } sequences) options.ReturnSequences = sequences.GetUInt32();
-            if (Find("length_penalty") is { } length) options.LengthPenalty = length.GetDouble();
-            if (Find("early_stopping") is { } stopping)
-            {
-                options.EarlyStopping = stopping.ValueKind switch
-                {
-                    JsonValueKind.True => EarlyStopping.WhenFull,
-                    JsonValueKind.False => EarlyStopping.Heuristic,
-                    _ => stopping.GetString() == "never" ? EarlyStopping.Never : throw new FormatException("early_stopping must be true, false or \"never\"."),
-                };
-            }
-            if (Find("stop_strings") is { } stops) options.Stop.AddRange(stops.ValueKind is JsonValueKind.Array ? stops.EnumerateArray().Select(s => s.GetString()!) : [stops.GetString()!]);
-            options.Eos.AddRange(Ids("eos_token_id").Select(id => (long)id));
-            // a file may well hold a temperature for those who sample, and say that by default nobody does
+            foreach (GenerationOption option in GenerationOptionTable.Rows)
+                if (!option.IsRequestOnly && Find(option.Name, file) is { } value) option.Read(value, options);
+            if (Find(GenerationOptionTable.Eos.Name, file) is null && Find(GenerationOptionTable.Eos.Name, config) is { } eos)
+                GenerationOptionTable.Eos.Read(eos, options);
+            // A file may contain a temperature for users who sample, and turn sampling off by default: that is not a contradiction.
             Generation bounds = options.Clone();
             bounds.ClearSample();
             GenerationOptionsValidator.Validate(bounds);
-            return new GenerationDefaults(options, First("bos_token_id"), First("pad_token_id"));
+            return new GenerationDefaults(options, TokenId("bos_token_id"), TokenId("pad_token_id"));
         }
         catch (Exception e) when (e is InvalidOperationException or FormatException or NdifException)
         {
@@ -64,7 +67,8 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
         {
             try
             {
-                return JsonDocument.Parse(model.Files.TryGetValue(name, out var bytes) ? bytes.Memory : "{}"u8.ToArray(), new() { CommentHandling = JsonCommentHandling.Skip });
+                ReadOnlyMemory<byte> json = model.Files.TryGetValue(name, out var bytes) ? bytes.Memory : "{}"u8.ToArray();
+                return JsonDocument.Parse(json, new() { CommentHandling = JsonCommentHandling.Skip });
             }
             catch (JsonException e)
             {
@@ -72,13 +76,11 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
             }
         }
 
-        JsonElement? Find(string key, JsonDocument? within = null) =>
-            (within ?? file).RootElement is { ValueKind: JsonValueKind.Object } root && root.TryGetProperty(key, out JsonElement value)
+        static JsonElement? Find(string key, JsonDocument within) =>
+            within.RootElement is { ValueKind: JsonValueKind.Object } root && root.TryGetProperty(key, out JsonElement value)
             && value.ValueKind is not JsonValueKind.Null ? value : null;
 
-        int[] Ids(string key) => (Find(key) ?? Find(key, config)) is not { } ids ? []
-            : ids.ValueKind is JsonValueKind.Array ? [.. ids.EnumerateArray().Select(id => id.GetInt32())] : [ids.GetInt32()];
-
-        int? First(string key) => Ids(key) is [int first, ..] ? first : null;
+        int? TokenId(string key) => (Find(key, file) ?? Find(key, config)) is not { } id ? null
+            : id.ValueKind is not JsonValueKind.Array ? id.GetInt32() : id.GetArrayLength() > 0 ? id[0].GetInt32() : null;
     }
 }

@@ -1,57 +1,53 @@
 namespace Ndif.Protocol.Programs;
 
-/// <summary>What a generation's options may be. The client checks while recording, the gateway and the engine before a run.</summary>
+/// <summary>Checks the options of a generation: the client while it records, the gateway and the engine before a run.</summary>
 /// <remarks>GenerationConfig.validate in transformers/generation/configuration_utils.py, and the constructors in logits_process.py</remarks>
 public static class GenerationOptionsValidator
 {
-    public const int MaxBeams = 64, MaxReturnSequences = 256, MaxStopStrings = 64, MaxStopStringLength = 256;
+    /// <summary>The largest number of beams.</summary>
+    public const int MaxBeams = 64;
 
-    /// <exception cref="NdifException">BAD_ARGUMENT: names the option, its value and what it may be.</exception>
+    /// <summary>The largest number of sequences that come back for one row.</summary>
+    public const int MaxReturnSequences = 256;
+
+    /// <summary>The largest number of stop strings.</summary>
+    public const int MaxStopStrings = 64;
+
+    /// <summary>The largest length of a stop string, in characters.</summary>
+    public const int MaxStopStringLength = 256;
+
+    /// <summary>Checks each option against its bounds, and the options against each other.</summary>
+    /// <exception cref="NdifException">BAD_ARGUMENT: names the option, its value and the allowed values.</exception>
     public static void Validate(Generation options)
     {
-        if (options.HasMaxNewTokens && options.MaxNewTokens > int.MaxValue / 2) throw BadOption("max_new_tokens", options.MaxNewTokens, $"at most {int.MaxValue / 2}");
-        if (options.HasMinNewTokens && options.HasMaxNewTokens && options.MinNewTokens > options.MaxNewTokens) throw BadOption("min_new_tokens", options.MinNewTokens, $"at most max_new_tokens, {options.MaxNewTokens}");
-        if (options.HasTemperature && !(options.Temperature > 0 && double.IsFinite(options.Temperature)))
-            throw BadOption("temperature", options.Temperature, "above 0", "For always the most likely token, generate without sampling: sample: false.");
-        if (options.HasTopK && options.TopK > int.MaxValue) throw BadOption("top_k", options.TopK, "a number of tokens, or 0 for all");
-        if (options.HasTopP && options.TopP is not (> 0 and <= 1)) throw BadOption("top_p", options.TopP, "above 0 and at most 1");
-        if (options.HasMinP && options.MinP is not (>= 0 and <= 1)) throw BadOption("min_p", options.MinP, "between 0 and 1");
-        if (options.HasTypicalP && options.TypicalP is not (> 0 and <= 1)) throw BadOption("typical_p", options.TypicalP, "above 0 and at most 1");
-        if (options.HasRepetitionPenalty && !(options.RepetitionPenalty > 0 && double.IsFinite(options.RepetitionPenalty))) throw BadOption("repetition_penalty", options.RepetitionPenalty, "above 0; 1 is none");
-        if (options.HasNoRepeatNgram && options.NoRepeatNgram > int.MaxValue) throw BadOption("no_repeat_ngram", options.NoRepeatNgram, "a length, or 0 for none");
-        if (options.HasBeams && options.Beams is < 1 or > MaxBeams) throw BadOption("beams", options.Beams, $"1 to {MaxBeams}");
-        if (options.HasReturnSequences && options.ReturnSequences is < 1 or > MaxReturnSequences) throw BadOption("return_sequences", options.ReturnSequences, $"1 to {MaxReturnSequences}");
+        foreach (GenerationOption option in GenerationOptionTable.Rows) option.Validate(options);
+        if (options is { HasMinNewTokens: true, HasMaxNewTokens: true } && options.MinNewTokens > options.MaxNewTokens)
+            throw GenerationOptionTable.MinNewTokens.CreateException(options.MinNewTokens, $"at most max_new_tokens, {options.MaxNewTokens}");
         if (options is { HasBeams: true, Beams: > 1, HasReturnSequences: true } && options.ReturnSequences > options.Beams)
-            throw BadOption("return_sequences", options.ReturnSequences, $"at most the number of beams, {options.Beams}");
-        if (options.HasLengthPenalty && !double.IsFinite(options.LengthPenalty)) throw BadOption("length_penalty", options.LengthPenalty, "a finite number");
-        if (options.HasEarlyStopping && !Enum.IsDefined(options.EarlyStopping)) throw BadOption("early_stopping", (int)options.EarlyStopping, "a known one");
-        if (options.Stop.Count > MaxStopStrings) throw BadOption("stop", options.Stop.Count, $"at most {MaxStopStrings} texts");
-        if (options.Stop.FirstOrDefault(s => s.Length is 0 or > MaxStopStringLength) is { } stop)
-            throw BadOption("stop", $"a text of {stop.Length} characters", $"of 1 to {MaxStopStringLength} characters");
-        foreach (long id in options.Eos)
-            if (id < 0) throw BadOption("eos", id, "a token id");
-        if (options is { HasSample: true, Sample: false } && FirstSamplingOption(options) is { } option)
-            throw Errors.CreateException(ErrorCode.BadArgument, $"The generation's option `{option}` has no effect with sample: false.", $"Drop `{option}`, or pass sample: true.");
+            throw GenerationOptionTable.ReturnSequences.CreateException(options.ReturnSequences, $"at most the number of beams, {options.Beams}");
+        if (options.Stop.Count > MaxStopStrings)
+            throw GenerationOptionTable.Stop.CreateException($"a list of {options.Stop.Count} texts", $"at most {MaxStopStrings} texts");
+        if (options is { HasSample: true, Sample: false } && FirstSamplingOption(options) is { } sampling)
+            throw Errors.CreateException(ErrorCode.BadArgument, $"The generation option `{sampling}` has no effect without sampling, and do_sample is false.",
+                $"Remove `{sampling}`, or set DoSample = true.");
         if (options is { HasStream: true, Stream: true, HasBeams: true, Beams: > 1 })
-            throw Errors.CreateException(ErrorCode.BadArgument, "A beam search has no tokens to stream: which beam is the result is known only at its end.", "Stream with one beam, or read t.Result.");
+            throw Errors.CreateException(ErrorCode.BadArgument, "A beam search cannot stream tokens: the best beam is known only at the end.",
+                "Stream with one beam, or read t.Result.");
     }
 
-    /// <summary>The same for an invoke's own options: those that change how many rows a trace has are the trace's.</summary>
+    /// <summary>Checks the options of one invoke. Those that apply to a whole trace are refused.</summary>
     /// <exception cref="NdifException">BAD_ARGUMENT.</exception>
     public static void ValidateForInvoke(Generation options)
     {
         Validate(options);
-        string? option = options.HasBeams ? "beams" : options.HasReturnSequences ? "return_sequences" : options.HasLengthPenalty ? "length_penalty" : options.HasEarlyStopping ? "early_stopping" : options.HasStream ? "stream" : null;
-        if (option is not null)
-            throw Errors.CreateException(ErrorCode.BadArgument, $"The generation's option `{option}` is the whole trace's, not one invoke's.", $"Pass `{option}` to Generate(...).");
+        if (GenerationOptionTable.Rows.FirstOrDefault(option => option.IsTraceWide && option.IsSet(options))?.Name is { } name)
+            throw Errors.CreateException(ErrorCode.BadArgument, $"The generation option `{name}` applies to the whole trace, not to one invoke.",
+                $"Pass `{name}` to Generate(...).");
     }
 
-    /// <summary>True if an option is given that only sampling has, which asks for sampling unless it says otherwise.</summary>
+    /// <summary>True if an option is set that has an effect only on sampling. Such an option asks for sampling unless do_sample is set.</summary>
     public static bool HasSamplingOption(Generation options) => FirstSamplingOption(options) is not null;
 
     private static string? FirstSamplingOption(Generation options) =>
-        options.HasTemperature ? "temperature" : options.HasTopK ? "top_k" : options.HasTopP ? "top_p" : options.HasMinP ? "min_p" : options.HasTypicalP ? "typical_p" : null;
-
-    private static Exception BadOption(string option, object value, string allowed, string hint = "") => Errors.CreateException(ErrorCode.BadArgument,
-        string.Create(System.Globalization.CultureInfo.InvariantCulture, $"The generation's option `{option}` is {value}; it must be {allowed}."), hint);
+        GenerationOptionTable.Rows.FirstOrDefault(option => option.IsSamplingOnly && option.IsSet(options))?.Name;
 }

@@ -25,7 +25,7 @@ internal sealed class GenerationRun(HookedLanguageModel model, string folder, in
     private static Protocol.Program Record(string folder, int newTokens)
     {
         var llm = new LanguageModel(folder);
-        using Trace trace = llm.Generate(_prompt, maxNewTokens: newTokens, ignoreEos: true);
+        using Trace trace = llm.Generate(_prompt, maxNewTokens: newTokens, new() { IgnoreEos = true });
         trace.Result.Save();
         return trace.ToProgram();
     }

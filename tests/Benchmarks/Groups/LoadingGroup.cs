@@ -6,9 +6,9 @@ using static System.FormattableString;
 namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
-/// Loads GPT-2-small from its folder, with the file in the system's page cache: until the model can be called, and until every page of its
-/// weights has been touched, so that the first forward waits for nothing. The baseline reads the file from end to end. The cold figure
-/// drops the file from the page cache before each load.
+/// The time to load GPT-2-small from a file in the page cache: until the model can be called, and until every page of its weights has been
+/// read, so that the first forward pass does not wait for pages. The baseline is reading the file sequentially. The cold measurements drop
+/// the file from the page cache before each load.
 /// </summary>
 internal sealed class LoadingGroup : BenchmarkGroup
 {

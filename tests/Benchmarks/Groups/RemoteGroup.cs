@@ -10,9 +10,8 @@ using static System.FormattableString;
 namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
-/// A remote trace with one saved layer against the same trace in process: client, gateway, in-memory queue and worker share this
-/// process and communicate over loopback. An empty gRPC call to the same gateway is measured too: no remote trace can be faster. The
-/// key has no limit of jobs per minute, because the rounds would reach it.
+/// The time of a remote trace that saves one layer. The baseline is the same trace in process. Client, gateway, in-memory queue and worker
+/// run in this process and communicate over loopback. An empty gRPC call to the same gateway shows the lower bound of a remote trace.
 /// </summary>
 internal sealed class RemoteGroup : BenchmarkGroup
 {

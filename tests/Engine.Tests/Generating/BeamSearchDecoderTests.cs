@@ -16,7 +16,7 @@ public sealed class BeamSearchDecoderTests
         return [.. Enumerable.Range(0, VocabSize).Select(_ => (float)(random.NextDouble() * 4))];
     }
 
-    private static GenerationOptions Options(Generation g) => GenerationOptions.Resolve(new GenerationDefaults(new Generation(), null, null), g);
+    private static ResolvedGenerationOptions Options(Generation g) => ResolvedGenerationOptions.Resolve(new GenerationDefaults(new Generation(), null, null), g);
 
     /// <summary>Runs a search as the engine does: each step's tokens are the next step's input, rows follow their parents.</summary>
     private static IReadOnlyList<IReadOnlyList<long>> Search(int model, Generation g)

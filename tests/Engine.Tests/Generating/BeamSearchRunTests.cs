@@ -36,7 +36,7 @@ public sealed class BeamSearchRunTests : IDisposable
     public void TwoSteps_FindTheBestOfAllPairs()
     {
         // as many beams as tokens: nothing is lost, so it must be the best of 40 * 40
-        long[] found = Run(Model.Generate(_prompt, 2, beams: 40, ignoreEos: true)).AssertCompleted().Tensor("ids").ToArray<long>();
+        long[] found = Run(Model.Generate(_prompt, 2, new() { NumBeams = 40, IgnoreEos = true })).AssertCompleted().Tensor("ids").ToArray<long>();
         int[][] pairs = [.. Enumerable.Range(0, 40).Select(first => (int[])[.. _prompt, first])];
         TensorData second = _fixture.Run(pairs, _ => Model.Logits.LogSoftmax(-1).Save("logits")).AssertCompleted().Tensor("logits"); // [first, seq, second]
         (long First, long Second, double Score)[] all = [.. Enumerable.Range(0, 40).SelectMany(first => Enumerable.Range(0, 40).Select(next =>
@@ -48,8 +48,8 @@ public sealed class BeamSearchRunTests : IDisposable
     [Fact]
     public void AWiderSearch_IsAtLeastAsLikely_AndItsRowsAreWhatAPassWithoutCacheSays()
     {
-        TensorData wide = Run(Model.Generate(_prompt, 6, beams: 8, returnSequences: 8, ignoreEos: true)).AssertCompleted().Tensor("ids");
-        long[] greedy = Run(Model.Generate(_prompt, 6, ignoreEos: true)).AssertCompleted().Tensor("ids").ToArray<long>();
+        TensorData wide = Run(Model.Generate(_prompt, 6, new() { NumBeams = 8, NumReturnSequences = 8, IgnoreEos = true })).AssertCompleted().Tensor("ids");
+        long[] greedy = Run(Model.Generate(_prompt, 6, new() { IgnoreEos = true })).AssertCompleted().Tensor("ids").ToArray<long>();
         double[] scores = [.. Enumerable.Range(0, 8).Select(row => LogProbability(wide[row].ToArray<long>(), 3))];
         Assert.True(scores[0] >= LogProbability(greedy, 3) - 1e-4);
         for (int i = 1; i < 8; i++) Assert.True(scores[i] <= scores[i - 1] + 1e-4); // with a cache that did not follow the beams they would be in any order
@@ -58,7 +58,7 @@ public sealed class BeamSearchRunTests : IDisposable
     [Fact]
     public void Sites_ShowRowsTimesBeams_AndTheCacheFollowsThem()
     {
-        JobOutcome run = Run(Model.Generate(new[] { _prompt, _prompt }, 4, beams: 3, ignoreEos: true), t =>
+        JobOutcome run = Run(Model.Generate(new[] { _prompt, _prompt }, 4, new() { NumBeams = 3, IgnoreEos = true }), t =>
         {
             foreach (int step in t.Iter[..])
             {
@@ -75,13 +75,13 @@ public sealed class BeamSearchRunTests : IDisposable
     [Fact]
     public void InvokesTogether_GiveWhatEachGivesAlone()
     {
-        Trace trace = Model.Generate(maxNewTokens: 5, beams: 3, returnSequences: 2);
+        Trace trace = Model.Generate(maxNewTokens: 5, options: new() { NumBeams = 3, NumReturnSequences = 2 });
         using (trace)
         {
             using (trace.Invoke(_prompt)) trace.Result.Save("a");
             using (trace.Invoke(new[] { _other, _prompt })) trace.Result.Save("b");
             JobOutcome run = _fixture.Run(trace.ToProgram())[0].AssertCompleted();
-            TensorData alone = Run(Model.Generate(_prompt, 5, beams: 3, returnSequences: 2)).AssertCompleted().Tensor("ids"), other = Run(Model.Generate(_other, 5, beams: 3, returnSequences: 2)).AssertCompleted().Tensor("ids");
+            TensorData alone = Run(Model.Generate(_prompt, 5, new() { NumBeams = 3, NumReturnSequences = 2 })).AssertCompleted().Tensor("ids"), other = Run(Model.Generate(_other, 5, new() { NumBeams = 3, NumReturnSequences = 2 })).AssertCompleted().Tensor("ids");
             int width = (int)alone.Shape[1];
             Assert.Equal(alone.ToArray<long>(), run.Tensor("a")[.., ..width].ToArray<long>());
             Assert.Equal(other.ToArray<long>(), run.Tensor("b")[..2, ..(int)other.Shape[1]].ToArray<long>());
@@ -92,8 +92,8 @@ public sealed class BeamSearchRunTests : IDisposable
     [Fact]
     public void AnEditOnAllBeams_ChangesTheSearch()
     {
-        long[] plain = Run(Model.Generate(_prompt, 5, beams: 3)).AssertCompleted().Tensor("ids").ToArray<long>();
-        long[] forced = Run(Model.Generate(_prompt, 5, beams: 3, ignoreEos: true), t =>
+        long[] plain = Run(Model.Generate(_prompt, 5, new() { NumBeams = 3 })).AssertCompleted().Tensor("ids").ToArray<long>();
+        long[] forced = Run(Model.Generate(_prompt, 5, new() { NumBeams = 3, IgnoreEos = true }), t =>
         {
             foreach (int step in t.Iter[..]) Model.Logits[.., ^1, 17] = 100;
         }).AssertCompleted().Tensor("ids").ToArray<long>();
@@ -104,7 +104,7 @@ public sealed class BeamSearchRunTests : IDisposable
     [Fact]
     public void AStoppedSearch_HasNoErrors_AndGivesWhatItHas()
     {
-        JobOutcome run = _fixture.Run(Record(Model.Generate(_prompt, 6, beams: 3), t =>
+        JobOutcome run = _fixture.Run(Record(Model.Generate(_prompt, 6, new() { NumBeams = 3 }), t =>
         {
             foreach (int step in t.Iter[..3]) Model.Logits.Save($"{step}");
             t.Stop();

@@ -137,12 +137,16 @@ public sealed class LogitsProcessorTests
     [Fact]
     public void Rules_StandInHuggingFacesOrder()
     {
-        GenerationOptions options = GenerationOptions.Resolve(new GenerationDefaults(new Generation(), null, null), new Generation
+        var defaults = new GenerationDefaults(new Generation(), null, null);
+        var request = new Generation
         {
             TypicalP = 0.5, MinP = 0.1, TopP = 0.9, TopK = 3, Temperature = 0.5, MinNewTokens = 2, NoRepeatNgram = 2, RepetitionPenalty = 2, Eos = { 1 },
-        });
-        Assert.Equal(["RepetitionPenalty", "NoRepeatNgram", "MinNewTokens", "Temperature", "TopK", "TopP", "MinP", "TypicalP"], LogitsProcessorList.Create(options).Select(r => r.GetType().Name));
-        Assert.Equal(["RepetitionPenalty", "NoRepeatNgram", "MinNewTokens"], LogitsProcessorList.Create(options with { DoSample = false }).Select(r => r.GetType().Name));
+        };
+        Assert.Equal(["RepetitionPenalty", "NoRepeatNgram", "MinNewTokens", "Temperature", "TopK", "TopP", "MinP", "Typical"], Names(request));
+        Assert.Equal(["RepetitionPenalty", "NoRepeatNgram", "MinNewTokens"], Names(request, new Generation { Sample = false }));
+
+        IEnumerable<string> Names(params Generation[] requests) => LogitsProcessorList.Create(ResolvedGenerationOptions.Resolve(defaults, requests))
+            .Select(processor => processor.GetType().Name.Replace("LogitsProcessor", "", StringComparison.Ordinal));
     }
 
     [Fact]

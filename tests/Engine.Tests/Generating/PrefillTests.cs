@@ -16,9 +16,9 @@ public sealed class PrefillTests : IDisposable
 
     private Program Record(Action<Trace>? more = null)
     {
-        using Trace t = Model.Generate(maxNewTokens: 6, ignoreEos: true);
+        using Trace t = Model.Generate(maxNewTokens: 6, options: new() { IgnoreEos = true });
         using (t.Invoke(_long)) t.Result.Save("long");
-        using (t.Invoke(_short, temperature: 1, seed: 4)) t.Result.Save("short");
+        using (t.Invoke(_short, new() { Temperature = 1, Seed = 4 })) t.Result.Save("short");
         more?.Invoke(t);
         return t.ToProgram();
     }
@@ -71,7 +71,7 @@ public sealed class PrefillTests : IDisposable
         {
             List<int> ids = [.. prompt];
             for (int step = 0; step < 12; step++) ids.Add((int)TensorAssert.ArgMax(rig.Run(ids.ToArray(), _ => rig.Model.LmHead.Output.Save("logits")).AssertCompleted().Tensor("logits"))[0]);
-            using Trace t = rig.Model.Generate(maxNewTokens: 12, ignoreEos: true);
+            using Trace t = rig.Model.Generate(maxNewTokens: 12, options: new() { IgnoreEos = true });
             using (t.Invoke(prompt)) t.Result.Save("ids");
             using (t.Invoke((int[])[.. prompt, .. prompt])) t.Result.Save("other");
             Assert.Equal(ids.Select(id => (long)id), rig.Run(t.ToProgram())[0].AssertCompleted().Tensor("ids").ToArray<long>());

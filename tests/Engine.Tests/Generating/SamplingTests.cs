@@ -31,7 +31,7 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void TheSameSeed_DrawsTheSameTokens_AndAnotherOthers()
     {
-        long[] Draw(long? seed) => Ids(Model.Generate(_prompt, 12, temperature: 3, topK: 0, seed: seed));
+        long[] Draw(long? seed) => Ids(Model.Generate(_prompt, 12, new() { Temperature = 3, TopK = 0, Seed = seed }));
         Assert.Equal(Draw(7), Draw(7));
         Assert.NotEqual(Draw(7), Draw(8));
         Assert.NotEqual(Draw(null), Draw(null));
@@ -48,7 +48,7 @@ public sealed class SamplingTests : IDisposable
         var counts = new int[logits.Length];
         for (int run = 0; run < Runs; run++)
         {
-            JobOutcome outcome = Run(Model.Generate(_prompt, 1, temperature: 1.5, topK: 10, seed: run * Copies, returnSequences: Copies)).AssertCompleted();
+            JobOutcome outcome = Run(Model.Generate(_prompt, 1, new() { Temperature = 1.5, TopK = 10, Seed = run * Copies, NumReturnSequences = Copies })).AssertCompleted();
             foreach (long id in outcome.Tensor("ids")[.., ^1].ToArray<long>()) counts[id]++;
         }
         double Expected(int i) => Copies * Runs * weights[i] / weights.Sum();
@@ -59,26 +59,26 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void RowI_DrawsAsARowAlone_WithTheSeedPlusI()
     {
-        TensorData rows = Run(Model.Generate(new[] { _prompt, _prompt, _prompt }, 8, temperature: 2, topK: 0, seed: 40, ignoreEos: true)).AssertCompleted().Tensor("ids");
+        TensorData rows = Run(Model.Generate(new[] { _prompt, _prompt, _prompt }, 8, new() { Temperature = 2, TopK = 0, Seed = 40, IgnoreEos = true })).AssertCompleted().Tensor("ids");
         for (int row = 0; row < 3; row++)
-            Assert.Equal(Ids(Model.Generate(_prompt, 8, temperature: 2, topK: 0, seed: 40 + row, ignoreEos: true)), rows[row].ToArray<long>());
+            Assert.Equal(Ids(Model.Generate(_prompt, 8, new() { Temperature = 2, TopK = 0, Seed = 40 + row, IgnoreEos = true })), rows[row].ToArray<long>());
         Assert.NotEqual(rows[0].ToArray<long>(), rows[1].ToArray<long>());
-        Assert.Equal(rows.ToArray<long>(), Run(Model.Generate(_prompt, 8, temperature: 2, topK: 0, seed: 40, returnSequences: 3, ignoreEos: true)).AssertCompleted().Tensor("ids").ToArray<long>());
+        Assert.Equal(rows.ToArray<long>(), Run(Model.Generate(_prompt, 8, new() { Temperature = 2, TopK = 0, Seed = 40, NumReturnSequences = 3, IgnoreEos = true })).AssertCompleted().Tensor("ids").ToArray<long>());
     }
 
     [Fact]
     public void AnInvoke_HasOptionsOfItsOwn()
     {
-        Trace trace = Model.Generate(maxNewTokens: 6, ignoreEos: true);
+        Trace trace = Model.Generate(maxNewTokens: 6, options: new() { IgnoreEos = true });
         using (trace)
         {
-            using (trace.Invoke(_prompt, temperature: 2, topK: 0, seed: 5)) trace.Result.Save("drawn");
+            using (trace.Invoke(_prompt, new() { Temperature = 2, TopK = 0, Seed = 5 })) trace.Result.Save("drawn");
             using (trace.Invoke(_other)) trace.Result.Save("greedy");
-            using (trace.Invoke(_prompt, maxNewTokens: 2)) trace.Result.Save("short");
+            using (trace.Invoke(_prompt, new() { MaxNewTokens = 2 })) trace.Result.Save("short");
             JobOutcome run = _fixture.Run(trace.ToProgram())[0].AssertCompleted();
-            Assert.Equal(Ids(Model.Generate(_prompt, 6, temperature: 2, topK: 0, seed: 5, ignoreEos: true)), run.Tensor("drawn").ToArray<long>());
-            Assert.Equal(Ids(Model.Generate(_other, 6, ignoreEos: true)), run.Tensor("greedy").ToArray<long>());
-            Assert.Equal(Ids(Model.Generate(_prompt, 2, ignoreEos: true)), run.Tensor("short")[0, ..5].ToArray<long>());
+            Assert.Equal(Ids(Model.Generate(_prompt, 6, new() { Temperature = 2, TopK = 0, Seed = 5, IgnoreEos = true })), run.Tensor("drawn").ToArray<long>());
+            Assert.Equal(Ids(Model.Generate(_other, 6, new() { IgnoreEos = true })), run.Tensor("greedy").ToArray<long>());
+            Assert.Equal(Ids(Model.Generate(_prompt, 2, new() { IgnoreEos = true })), run.Tensor("short")[0, ..5].ToArray<long>());
         }
     }
 
@@ -114,7 +114,7 @@ public sealed class SamplingTests : IDisposable
     public void RunsAfterALostPass_DrawTheSame()
     {
         // the second job breaks the pass that both share: the first one is begun again, alone
-        Program good = Record(Model.Generate(_prompt, 6, temperature: 2, topK: 0, seed: 9, ignoreEos: true, stream: true)), bad = Record(Model.Generate(_other, 6), t =>
+        Program good = Record(Model.Generate(_prompt, 6, new() { Temperature = 2, TopK = 0, Seed = 9, IgnoreEos = true, Stream = true })), bad = Record(Model.Generate(_other, 6), t =>
         {
             foreach (int step in t.Iter[2]) Model.Embed.Input = Model.Embed.Input + 4_000;
         });
@@ -130,8 +130,8 @@ public sealed class SamplingTests : IDisposable
         using EngineFixture rig = EngineFixture.WithDefaults("""{ "do_sample": true, "temperature": 2.5, "top_k": 0, "max_new_tokens": 9, "eos_token_id": [38, 39], "pad_token_id": 37 }""");
         long[] Of(Trace trace) => rig.Run(Record(trace))[0].AssertCompleted().Tensor("ids").ToArray<long>();
         Assert.Equal((true, 2.5, 9u), (rig.Model.GenerationDefaults.Options.Sample, rig.Model.GenerationDefaults.Options.Temperature, rig.Model.GenerationDefaults.Options.MaxNewTokens));
-        Assert.Equal(Of(rig.Model.Generate(_prompt, 9, sample: true, temperature: 2.5, topK: 0, seed: 3)), Of(rig.Model.Generate(_prompt, seed: 3)));
-        Assert.Equal(Ids(Model.Generate(_prompt, 4, ignoreEos: true)), Of(rig.Model.Generate(_prompt, 4, sample: false, ignoreEos: true)));
+        Assert.Equal(Of(rig.Model.Generate(_prompt, 9, new() { DoSample = true, Temperature = 2.5, TopK = 0, Seed = 3 })), Of(rig.Model.Generate(_prompt, options: new() { Seed = 3 })));
+        Assert.Equal(Ids(Model.Generate(_prompt, 4, new() { IgnoreEos = true })), Of(rig.Model.Generate(_prompt, 4, new() { DoSample = false, IgnoreEos = true })));
         JobOutcome run = rig.Run(Record(rig.Model.Generate(_prompt), t =>
         {
             foreach (int step in t.Iter[..]) t.Log(step);
@@ -163,18 +163,18 @@ public sealed class SamplingTests : IDisposable
     {
         (Action record, Generation g) = option switch
         {
-            "temperature" => ((Action)(() => Model.Generate(_prompt, temperature: 0)), new Generation { Temperature = 0 }),
-            "top_p" => (() => Model.Generate(_prompt, topP: 1.5), new Generation { TopP = double.NaN }),
-            "min_p" => (() => Model.Generate(_prompt, minP: -1), new Generation { MinP = 2 }),
-            "typical_p" => (() => Model.Generate(_prompt, typicalP: 0), new Generation { TypicalP = 0 }),
-            "repetition_penalty" => (() => Model.Generate(_prompt, repetitionPenalty: 0), new Generation { RepetitionPenalty = double.PositiveInfinity }),
-            "beams" => (() => Model.Generate(_prompt, beams: 0), new Generation { Beams = 1_000 }),
-            "return_sequences" => (() => Model.Generate(_prompt, beams: 2, returnSequences: 3), new Generation { ReturnSequences = 0 }),
-            "stop" => (() => Model.Generate(_prompt, stop: [""]), new Generation { Stop = { new string('x', 300) } }),
-            "stream" => (() => Model.Generate(_prompt, beams: 2, stream: true), new Generation { Beams = 2, Stream = true }),
-            "no effect" => (() => Model.Generate(_prompt, sample: false, topK: 3), new Generation { Sample = false, TopP = 0.5 }),
-            "min_new_tokens" => (() => Model.Generate(_prompt, 3, minNewTokens: 4), new Generation { MaxNewTokens = 1, MinNewTokens = 2 }),
-            _ => (() => Model.Generate(_prompt, eos: [-1]), new Generation { Eos = { -4 } }),
+            "temperature" => ((Action)(() => Model.Generate(_prompt, options: new() { Temperature = 0 })), new Generation { Temperature = 0 }),
+            "top_p" => (() => Model.Generate(_prompt, options: new() { TopP = 1.5 }), new Generation { TopP = double.NaN }),
+            "min_p" => (() => Model.Generate(_prompt, options: new() { MinP = -1 }), new Generation { MinP = 2 }),
+            "typical_p" => (() => Model.Generate(_prompt, options: new() { TypicalP = 0 }), new Generation { TypicalP = 0 }),
+            "repetition_penalty" => (() => Model.Generate(_prompt, options: new() { RepetitionPenalty = 0 }), new Generation { RepetitionPenalty = double.PositiveInfinity }),
+            "beams" => (() => Model.Generate(_prompt, options: new() { NumBeams = 0 }), new Generation { Beams = 1_000 }),
+            "return_sequences" => (() => Model.Generate(_prompt, options: new() { NumBeams = 2, NumReturnSequences = 3 }), new Generation { ReturnSequences = 0 }),
+            "stop" => (() => Model.Generate(_prompt, options: new() { StopStrings = [""] }), new Generation { Stop = { new string('x', 300) } }),
+            "stream" => (() => Model.Generate(_prompt, options: new() { NumBeams = 2, Stream = true }), new Generation { Beams = 2, Stream = true }),
+            "no effect" => (() => Model.Generate(_prompt, options: new() { DoSample = false, TopK = 3 }), new Generation { Sample = false, TopP = 0.5 }),
+            "min_new_tokens" => (() => Model.Generate(_prompt, 3, new() { MinNewTokens = 4 }), new Generation { MaxNewTokens = 1, MinNewTokens = 2 }),
+            _ => (() => Model.Generate(_prompt, options: new() { EosTokenIds = [-1] }), new Generation { Eos = { -4 } }),
         };
         Assert.Contains(option, Assert.Throws<BadProgramException>(record).Message, StringComparison.Ordinal);
         var p = new ProgramBuilder();
@@ -185,19 +185,19 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void WhatMakesNoSenseForThisModel_EndsTheJob()
     {
-        Assert.Contains("all be the same", Run(Model.Generate(_prompt, 2, returnSequences: 2)).AssertFailed(ErrorCode.BadArgument).Message, StringComparison.Ordinal);
+        Assert.Contains("all be the same", Run(Model.Generate(_prompt, 2, new() { NumReturnSequences = 2 })).AssertFailed(ErrorCode.BadArgument).Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentOutOfRangeException>(() => Model.Generate(_prompt, -1));
-        Assert.Contains("No token is left", Run(Model.Generate(_prompt, 45, noRepeatNgram: 1, ignoreEos: true)).AssertFailed(ErrorCode.OpFailed).Message, StringComparison.Ordinal);
+        Assert.Contains("No token is left", Run(Model.Generate(_prompt, 45, new() { NoRepeatNgramSize = 1, IgnoreEos = true })).AssertFailed(ErrorCode.OpFailed).Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void ScoresThatAreNoNumbers_EndTheirJob_AndNoOther()
     {
-        Program broken = Record(Model.Generate(_prompt, 4, temperature: 1, seed: 1), t =>
+        Program broken = Record(Model.Generate(_prompt, 4, new() { Temperature = 1, Seed = 1 }), t =>
         {
             foreach (int step in t.Iter[1]) Model.Logits[..] = double.NaN;
         });
-        Program fine = Record(Model.Generate(_other, 4, ignoreEos: true));
+        Program fine = Record(Model.Generate(_other, 4, new() { IgnoreEos = true }));
         JobOutcome[] outcomes = _fixture.Run(broken, fine);
         Assert.Contains("not numbers", outcomes[0].AssertFailed(ErrorCode.OpFailed).Message, StringComparison.Ordinal);
         Assert.Equal(9, outcomes[1].AssertCompleted().Tensor("ids").Shape[1]);
@@ -206,10 +206,10 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void RepetitionPenaltyAndMinNewTokens_ReachTheModel()
     {
-        long[] plain = Ids(Model.Generate(_prompt, 10, ignoreEos: true)), unrepeated = Ids(Model.Generate(_prompt, 10, noRepeatNgram: 1, ignoreEos: true));
+        long[] plain = Ids(Model.Generate(_prompt, 10, new() { IgnoreEos = true })), unrepeated = Ids(Model.Generate(_prompt, 10, new() { NoRepeatNgramSize = 1, IgnoreEos = true }));
         Assert.Equal(unrepeated.Length, unrepeated.Distinct().Count());
         long end = plain[4];
-        Assert.Equal(plain.AsSpan().IndexOf(end) + 1, Ids(Model.Generate(_prompt, 10, eos: [(int)end])).Length);
-        Assert.True(Ids(Model.Generate(_prompt, 10, eos: [(int)end, 38], minNewTokens: 6)).Length >= 9);
+        Assert.Equal(plain.AsSpan().IndexOf(end) + 1, Ids(Model.Generate(_prompt, 10, new() { EosTokenIds = [(int)end] })).Length);
+        Assert.True(Ids(Model.Generate(_prompt, 10, new() { EosTokenIds = [(int)end, 38], MinNewTokens = 6 })).Length >= 9);
     }
 }

@@ -30,18 +30,18 @@ public sealed class StopStringTests
     [InlineData(" the middle of", "e of", "Paris")]
     [InlineData(" the", "in the")]                   // begins in the prompt
     public async Task Text_EndsWithTheTokenThatCompletesAStop(string expected, params string[] stops) =>
-        Assert.Equal(expected, await TextAsync(_llm.Generate(Prompt, 5, stop: stops)));
+        Assert.Equal(expected, await TextAsync(_llm.Generate(Prompt, 5, new() { StopStrings = stops })));
 
     [Fact]
     public async Task AStopThatThePromptHolds_DoesNotEndIt() =>
-        Assert.Equal(" the middle of Paris.", await TextAsync(_llm.Generate(Prompt, 5, stop: ["Tower"])));
+        Assert.Equal(" the middle of Paris.", await TextAsync(_llm.Generate(Prompt, 5, new() { StopStrings = ["Tower"] })));
 
     [Fact]
     public async Task RowsStopOnTheirOwn()
     {
         using Trace t = _llm.Generate(maxNewTokens: 5);
         Saved stopped, other;
-        using (t.Invoke(Prompt, stop: ["middle"])) stopped = t.Result.Save();
+        using (t.Invoke(Prompt, new() { StopStrings = ["middle"] })) stopped = t.Result.Save();
         using (t.Invoke(Prompt)) other = t.Result.Save();
         await t.RunAsync(Cancellation);
         Assert.Equal(" the middle", _llm.Tokenizer.Decode(stopped, skipSpecialTokens: true)[Prompt.Length..]);
@@ -49,7 +49,7 @@ public sealed class StopStringTests
     }
 
     [Fact]
-    public async Task Beams_StopToo() => Assert.EndsWith(" Paris", await TextAsync(_llm.Generate(Prompt, 5, beams: 2, stop: ["aris"], earlyStopping: Protocol.EarlyStopping.WhenFull)), StringComparison.Ordinal);
+    public async Task Beams_StopToo() => Assert.EndsWith(" Paris", await TextAsync(_llm.Generate(Prompt, 5, new() { NumBeams = 2, StopStrings = ["aris"], EarlyStopping = Protocol.EarlyStopping.WhenFull })), StringComparison.Ordinal);
 
     [Fact]
     public void AStop_IsFoundWhateverTheTokens()
@@ -87,7 +87,7 @@ public sealed class StopStringTests
     public async Task AnyOfSeveralEnds_EndsARow_AndMayBeIgnored()
     {
         int middle = _llm.Tokenizer.Encode(" middle")[0], paris = _llm.Tokenizer.Encode(" Paris")[0];
-        Assert.Equal(" the middle", await TextAsync(_llm.Generate(Prompt, 5, eos: [paris, middle])));
-        Assert.Equal(" the middle of Paris.", await TextAsync(_llm.Generate(Prompt, 5, eos: [paris, middle], ignoreEos: true)));
+        Assert.Equal(" the middle", await TextAsync(_llm.Generate(Prompt, 5, new() { EosTokenIds = [paris, middle] })));
+        Assert.Equal(" the middle of Paris.", await TextAsync(_llm.Generate(Prompt, 5, new() { EosTokenIds = [paris, middle], IgnoreEos = true })));
     }
 }

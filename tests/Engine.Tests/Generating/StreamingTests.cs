@@ -45,7 +45,7 @@ public sealed class StreamingTests : IDisposable
     {
         LanguageModel llm = Backends.Model("local");
         string[] prompts = ["The", "Big Ben is in", "Ünïcode 🗼 中", "x"];
-        using Trace t = llm.Generate(maxNewTokens: 30, temperature: 5, topK: 0, seed: 1);
+        using Trace t = llm.Generate(maxNewTokens: 30, options: new() { Temperature = 5, TopK = 0, Seed = 1 });
         List<GeneratedToken> tokens = [];
         t.OnToken = tokens.Add;
         List<Saved> results = [];
@@ -66,9 +66,9 @@ public sealed class StreamingTests : IDisposable
     [Fact]
     public void RowsAndInvokes_AreNumbered_AndWhatFollowsARowsEndIsNotTold()
     {
-        Program program = Record(Model.Generate(maxNewTokens: 4, ignoreEos: true, stream: true), t =>
+        Program program = Record(Model.Generate(maxNewTokens: 4, options: new() { IgnoreEos = true, Stream = true }), t =>
         {
-            using (t.Invoke(new[] { _prompt, _other }, maxNewTokens: 2)) { }
+            using (t.Invoke(new[] { _prompt, _other }, new() { MaxNewTokens = 2 })) { }
             using (t.Invoke()) { }
             using (t.Invoke(_other)) { }
         });
@@ -83,7 +83,7 @@ public sealed class StreamingTests : IDisposable
     [Fact]
     public void AStream_GoesOn_WhenAnotherJobFails()
     {
-        Program stream = Record(Model.Generate(_prompt, 6, ignoreEos: true, stream: true), _ => { }), bad = Record(Model.Generate(_other, 6, ignoreEos: true), t =>
+        Program stream = Record(Model.Generate(_prompt, 6, new() { IgnoreEos = true, Stream = true }), _ => { }), bad = Record(Model.Generate(_other, 6, new() { IgnoreEos = true }), t =>
         {
             foreach (int step in t.Iter[1]) _ = Model.Logits[0, 99];
         });
@@ -97,8 +97,8 @@ public sealed class StreamingTests : IDisposable
     {
         using Session session = Model.Session(Backend.Loopback);
         List<int> first = [], second = [];
-        using (Trace t = Model.Generate(_prompt, 3, ignoreEos: true)) t.OnToken = token => first.Add(token.Step);
-        using (Trace t = Model.Generate(_other, 2, ignoreEos: true)) t.OnToken = token => second.Add(token.Step);
+        using (Trace t = Model.Generate(_prompt, 3, new() { IgnoreEos = true })) t.OnToken = token => first.Add(token.Step);
+        using (Trace t = Model.Generate(_other, 2, new() { IgnoreEos = true })) t.OnToken = token => second.Add(token.Step);
         await session.RunAsync(Cancellation);
         Assert.Equal([0, 1, 2], first);
         Assert.Equal([0, 1], second);
@@ -107,7 +107,7 @@ public sealed class StreamingTests : IDisposable
     [Fact]
     public void TheStreamer_ShowsThePrompt_AndThenEachToken()
     {
-        JobOutcome run = _fixture.Run(Record(Model.Generate(maxNewTokens: 3, ignoreEos: true), t =>
+        JobOutcome run = _fixture.Run(Record(Model.Generate(maxNewTokens: 3, options: new() { IgnoreEos = true }), t =>
         {
             using (t.Invoke(_prompt))
             {
@@ -140,7 +140,7 @@ public sealed class StreamingTests : IDisposable
     [Fact]
     public void ATokenThatIsPutThere_IsWhatTheRowGoesOnWith()
     {
-        Program Forced(bool inPlace) => Record(Model.Generate(maxNewTokens: 4, ignoreEos: true), t =>
+        Program Forced(bool inPlace) => Record(Model.Generate(maxNewTokens: 4, options: new() { IgnoreEos = true }), t =>
         {
             using (t.Invoke(_prompt))
             {
@@ -170,12 +170,12 @@ public sealed class StreamingTests : IDisposable
     [InlineData("shape", ErrorCode.ShapeMismatch)]
     public void WhatCannotBePutThere_EndsTheJob(string what, ErrorCode code)
     {
-        Program program = Record(Model.Generate(_prompt, 4, beams: what == "beams" ? 2 : 1), t =>
+        Program program = Record(Model.Generate(_prompt, 4, new() { NumBeams = what == "beams" ? 2 : 1 }), t =>
         {
             foreach (int step in t.Iter[what == "prompt" ? 0 : 1])
                 Model.Generator.Streamer.Output = what switch { "vocabulary" => 4_000, "shape" => TensorData.FromArray([1L, 2, 3]), _ => 5 };
         });
-        JobOutcome[] outcomes = _fixture.Run(program, Record(Model.Generate(_other, 4, ignoreEos: true), t => t.Result.Save("ids")));
+        JobOutcome[] outcomes = _fixture.Run(program, Record(Model.Generate(_other, 4, new() { IgnoreEos = true }), t => t.Result.Save("ids")));
         Assert.NotNull(outcomes[0].AssertFailed(code).Line);
         Assert.Equal(Ids(_other, 4), outcomes[1].AssertCompleted().Tensor("ids").ToArray<long>());
     }
@@ -202,7 +202,7 @@ public sealed class StreamingTests : IDisposable
         Assert.DoesNotContain("generator", Model.Layers.ToString(), StringComparison.Ordinal);
     }
 
-    private long[] Ids(int[] prompt, int tokens) => _fixture.Run(Record(Model.Generate(prompt, tokens, ignoreEos: true), t => t.Result.Save("ids")))[0].AssertCompleted().Tensor("ids").ToArray<long>();
+    private long[] Ids(int[] prompt, int tokens) => _fixture.Run(Record(Model.Generate(prompt, tokens, new() { IgnoreEos = true }), t => t.Result.Save("ids")))[0].AssertCompleted().Tensor("ids").ToArray<long>();
 
     private static Program Record(Trace trace, Action<Trace> experiment)
     {

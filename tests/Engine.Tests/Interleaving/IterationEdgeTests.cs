@@ -26,7 +26,7 @@ public sealed class IterationEdgeTests : IDisposable
         }
     }
 
-    private JobOutcome Generate(int[]? prompt, int tokens, Action<Trace> experiment) => _fixture.Run(Record(Model.Generate(prompt, tokens, ignoreEos: true), experiment))[0];
+    private JobOutcome Generate(int[]? prompt, int tokens, Action<Trace> experiment) => _fixture.Run(Record(Model.Generate(prompt, tokens, new() { IgnoreEos = true }), experiment))[0];
 
     /// <summary>Calls one layer three times in a forward.</summary>
     private sealed class Recurrent : torch.nn.Module<torch.Tensor, torch.Tensor>
@@ -195,7 +195,7 @@ public sealed class IterationEdgeTests : IDisposable
         {
             using (t.Invoke(_prompt)) Save(t, t.Iter[0..2], "a");
             using (t.Invoke(_other)) Save(t, t.Iter[2..4], "b");
-            using (t.Invoke(_other, maxNewTokens: 2)) Save(t, t.Iter[..], "c");
+            using (t.Invoke(_other, new() { MaxNewTokens = 2 })) Save(t, t.Iter[..], "c");
         }).AssertCompleted();
         Assert.Equal(["a0", "a1", "b2", "b3", "c0", "c1"], run.Names.Order());
         JobOutcome alone = Generate(_other, 4, t => Save(t, t.Iter[2..4], "b")).AssertCompleted();

@@ -10,8 +10,8 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// Clients whose connection breaks while their job runs: the job of a blocking client must be cancelled, and a submitted job must go on.
-/// The value is the fraction of the tries in which that happened.
+/// The fraction of tries in which a broken connection has the specified effect on the running job: the job of a blocking client must be
+/// cancelled, and a submitted job must continue.
 /// </summary>
 internal static class Disconnects
 {
@@ -23,7 +23,7 @@ internal static class Disconnects
         var calls = new Inference.InferenceClient(channel);
         var llm = new LanguageModel("ndif/tiny-landmarks");
         Protocol.Program blocking = Generation(llm, 110, repeats: 60), submitted = Generation(llm, 110, repeats: 2);
-        int tries = pace.RoundCount(30), cancelled = 0, completed = 0;
+        int tries = pace.RoundCount(30), cancelled = 0, went = 0;
         List<double> times = [];
         for (int i = 0; i < tries; i++)
         {
@@ -33,22 +33,21 @@ internal static class Disconnects
             times.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
 
             id = await DisconnectAsync(service.Address, run: false, user, submitted, cancellationToken);
-            if (await FinalStateAsync(calls, user, id, cancellationToken) is JobState.Completed) completed++;
+            if (await FinalStateAsync(calls, user, id, cancellationToken) is JobState.Completed) went++;
         }
         double[] sorted = [.. times.Order()];
         return
         [
             new("service.disconnect, blocking, cancelled", (double)cancelled / tries, "of the jobs", Invariant(
                 $"{tries} connections broken while the job ran; it was cancelled after {1e3 * Estimate.Quantile(sorted, 0.5):0.0} ms (p50), {1e3 * sorted[^1]:0.0} ms (max)"), Goal.AtLeast(1)),
-            new("service.disconnect, submitted, completed", (double)completed / tries, "of the jobs", Invariant($"{tries} connections broken while the job ran"), Goal.AtLeast(1)),
+            new("service.disconnect, submitted, completed", (double)went / tries, "of the jobs", Invariant($"{tries} connections broken while the job ran"), Goal.AtLeast(1)),
         ];
     }
 
-    /// <summary>Starts a job and breaks the connection as soon as the job runs.</summary>
-    /// <returns>The job's id.</returns>
+    /// <summary>Starts a job, breaks the connection as soon as the job runs, and returns the id of the job.</summary>
     private static async Task<string> DisconnectAsync(Uri address, bool run, BenchmarkUser user, Protocol.Program program, CancellationToken cancellationToken)
     {
-        using GrpcChannel own = BenchmarkCluster.Connect(address); // disposed with its sockets, without an orderly end of the stream
+        using GrpcChannel own = BenchmarkCluster.Connect(address); // disposing closes the sockets without ending the call
         var calls = new Inference.InferenceClient(own);
         string id = Guid.NewGuid().ToString("N");
         var submission = new SubmitRequest { Program = program, JobId = id };
@@ -69,7 +68,7 @@ internal static class Disconnects
     {
         using AsyncServerStreamingCall<Event> watch = calls.Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: cancellationToken);
         JobState last = JobState.Unspecified;
-        await foreach (Event jobEvent in watch.ResponseStream.ReadAllAsync(cancellationToken)) last = jobEvent.State?.State ?? last;
+        await foreach (Event happening in watch.ResponseStream.ReadAllAsync(cancellationToken)) last = happening.State?.State ?? last;
         return last;
     }
 
@@ -77,7 +76,7 @@ internal static class Disconnects
     {
         using Session session = llm.Session();
         for (int i = 0; i < repeats; i++)
-            using (Trace trace = llm.Generate("Big Ben is in the city of", tokens, ignoreEos: true)) trace.Result.Save();
+            using (Trace trace = llm.Generate("Big Ben is in the city of", tokens, new() { IgnoreEos = true })) trace.Result.Save();
         return session.ToProgram();
     }
 }

@@ -4,19 +4,17 @@ using Microsoft.AspNetCore.Builder;
 using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
 using Ndif.Protocol;
-using Ndif.Protocol.Ops;
-using Ndif.Protocol.Programs;
 using Ndif.Server;
-using Ndif.Server.Admission;
 using static System.FormattableString;
 using Estimate = Ndif.Benchmarks.Harness.Estimate;
 
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// One user has 500 waiting jobs all the time, and fifteen others send one job at a time, the next when the last has ended. A user is
-/// served by the number of jobs that ended within the time of the measurement. A wait lasts from the submission to the start, by the
-/// queue's clock. The gateway is in this process, because its limits are raised; Redis and the worker are processes of their own.
+/// Fairness between a user with 500 jobs in the queue at all times and fifteen users that submit one job at a time, the next when the last
+/// has ended. The service of a user is the number of jobs that ended during the measurement. The wait of a job is the time from its
+/// submission to its start by the clock of the queue. The gateway runs in this process with a limit that allows one user 500 jobs; Redis
+/// and the worker are separate processes.
 /// </summary>
 internal static class Fairness
 {
@@ -25,11 +23,10 @@ internal static class Fairness
     public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
         await using BenchmarkCluster service = await BenchmarkCluster.StartAsync(gateway: false);
-        var rules = new ProgramRules(ProgramValidator.Validate, [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)], ProgramFormat.Version, []);
         await using WebApplication gateway = GatewayHost.Build(new GatewayOptions
         {
             GrpcPort = 0, HttpPort = 0, Tiers = new Dictionary<string, Tier> { ["standard"] = new(Weight: 1, JobsInFlight: 2 * Flood, JobsPerMinute: 1_000_000) },
-        }, service.Backend, service.KeyStore, rules);
+        }, service.Backend, service.KeyStore);
         await gateway.StartAsync(cancellationToken);
         using GrpcChannel channel = BenchmarkCluster.Connect(GatewayHost.GetAddress(gateway).Grpc);
         var calls = new Inference.InferenceClient(channel);
@@ -37,12 +34,12 @@ internal static class Fairness
 
         BenchmarkUser flood = await service.NewUserAsync("standard");
         BenchmarkUser[] light = await Task.WhenAll(Enumerable.Range(0, LightUsers).Select(_ => service.NewUserAsync("standard")));
-        await calls.RunJobAsync(flood, program, cancellationToken); // what is compiled at the first job is not measured
+        await calls.RunJobAsync(flood, program, cancellationToken); // the first job includes just-in-time compilation and is not measured
         using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var full = new TaskCompletionSource();
         Task<int> flooding = FloodAsync(calls, service, flood, program, full, end.Token);
         await full.Task.WaitAsync(TimeSpan.FromMinutes(1), cancellationToken);
-        await TogetherAsync(TimeSpan.FromSeconds(2)); // all that is compiled at its first use
+        await TogetherAsync(TimeSpan.FromSeconds(2)); // warm-up
         List<JobInfo>[] ended = await TogetherAsync(TimeSpan.FromSeconds(pace.IsQuick ? 6 : 30));
         await end.CancelAsync();
         int flooded = await flooding;
@@ -53,7 +50,7 @@ internal static class Fairness
         double[] waits = [.. ended.SelectMany(jobs => jobs).Select(job => (job.Started - job.Submitted).ToTimeSpan().TotalSeconds).Order()];
         double run = Estimate.Of(ended.SelectMany(jobs => jobs).Select(job => (job.Ended - job.Started).ToTimeSpan().TotalSeconds)).Median;
         double p95 = Estimate.Quantile(waits, 0.95);
-        string load = Invariant($"{Flood} jobs of one user waiting all the time, {flooded - Flood} taken from it; {LightUsers} users with {served.Min():0} to {served.Max():0} jobs each");
+        string load = Invariant($"{Flood} jobs of one user in the line all the time, {flooded - Flood} taken from it; {LightUsers} users with {served.Min():0} to {served.Max():0} jobs each");
         return
         [
             new("service.fairness, Jain's index", jain, "", load, Goal.AtLeast(0.95)),
@@ -69,8 +66,7 @@ internal static class Fairness
         }
     }
 
-    /// <summary>Keeps the queue full.</summary>
-    /// <returns>The number of jobs that were submitted.</returns>
+    /// <summary>Keeps the queue full and returns the number of jobs that were submitted.</summary>
     private static async Task<int> FloodAsync(
         Inference.InferenceClient calls, BenchmarkCluster service, BenchmarkUser flood, Protocol.Program program, TaskCompletionSource full, CancellationToken end)
     {
@@ -98,17 +94,17 @@ internal static class Fairness
         {
             while (true) ended.Add(await calls.RunJobAsync(user, program, over));
         }
-        // a call that is cancelled while it reads can fail with `The request was aborted` and a status other than Cancelled
+        // A call that is cancelled while it reads can fail with `The request was aborted` and a status other than Cancelled.
         catch (Exception e) when (over.IsCancellationRequested && e is OperationCanceledException or RpcException)
         {
-            return ended; // the job that ran last has not ended and is not counted
+            return ended; // a job that is still running does not count
         }
     }
 
     private static Protocol.Program Program()
     {
         var llm = new LanguageModel("ndif/tiny-landmarks");
-        using Trace trace = llm.Generate("Big Ben is in the city of", Tokens, ignoreEos: true);
+        using Trace trace = llm.Generate("Big Ben is in the city of", Tokens, new() { IgnoreEos = true });
         trace.Result.Save();
         return trace.ToProgram();
     }

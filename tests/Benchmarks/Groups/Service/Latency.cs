@@ -10,8 +10,8 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// A trace with one saved layer on an idle service of separate processes, against the same trace in this process; and the time from the
-/// submission until this process receives the event that the job runs.
+/// The time of a trace that saves one layer on an idle service of separate processes. The baseline is the same trace in this process. The
+/// group also measures the time from the submission until the client is notified that the job runs.
 /// </summary>
 internal static class Latency
 {
@@ -20,7 +20,8 @@ internal static class Latency
     public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
         await using BenchmarkCluster service = await BenchmarkCluster.StartAsync();
-        BenchmarkUser[] users = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => service.NewUserAsync())); // used in turn, because a key has a limit of jobs per minute
+        // The users submit in turn, because each key has a rate limit.
+        BenchmarkUser[] users = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => service.NewUserAsync()));
         Backend[] remotes = [.. users.Select(user => Backend.At(service.Address.ToString(), user.Key))];
         var llm = new LanguageModel("ndif/tiny-landmarks", remote: remotes[0]);
         using GrpcChannel channel = BenchmarkCluster.Connect(service.Address);
@@ -40,8 +41,8 @@ internal static class Latency
         string call = Invariant($"an empty gRPC call with its key: p50 {1e3 * times.Quantile(3, 0.5):0.00} ms, p99 {1e3 * times.Quantile(3, 0.99):0.00} ms");
         return
         [
-            new("service.latency, submit to start, p50", 1e3 * Estimate.Quantile(sorted, 0.5), "ms", $"received by the client; {call}", new Goal(2)),
-            new("service.latency, submit to start, p99", 1e3 * Estimate.Quantile(sorted, 0.99), "ms", $"received by the client; {call}"),
+            new("service.latency, submit to start, p50", 1e3 * Estimate.Quantile(sorted, 0.5), "ms", $"heard by the client; {call}", new Goal(2)),
+            new("service.latency, submit to start, p99", 1e3 * Estimate.Quantile(sorted, 0.99), "ms", $"heard by the client; {call}"),
             new("service.latency, remote less local, p50", 1e3 * (times.Quantile(0, 0.5) - local), "ms", Invariant(
                 $"the same trace in process, p50 {1e3 * local:0.00} ms (quietest quarter: {1e3 * times.Difference(0, 1).Median:0.00} ms)"), new Goal(5)),
             new("service.latency, remote less local, p99", 1e3 * (times.Quantile(0, 0.99) - local), "ms", Invariant(
@@ -52,19 +53,18 @@ internal static class Latency
             llm.TraceAsync(Prompt, _ => llm.Layers[^1].Hidden.Save(), where, cancellationToken: cancellationToken);
     }
 
-    /// <summary>Follows a job to its end.</summary>
-    /// <returns>The seconds from the submission to the event that the job runs.</returns>
+    /// <summary>Follows a job to its end and returns the seconds from its submission to the notification that it runs.</summary>
     private static async Task<double> StartAsync(Inference.InferenceClient calls, BenchmarkUser user, Protocol.Program program, CancellationToken cancellationToken)
     {
         using AsyncDuplexStreamingCall<RunRequest, Event> run = calls.Run(user.Headers, cancellationToken: cancellationToken);
         long from = Stopwatch.GetTimestamp();
         double started = 0;
         await run.RequestStream.WriteAsync(new RunRequest { Submit = new SubmitRequest { Program = program } }, cancellationToken);
-        await foreach (Event jobEvent in run.ResponseStream.ReadAllAsync(cancellationToken))
+        await foreach (Event happening in run.ResponseStream.ReadAllAsync(cancellationToken))
         {
-            if (jobEvent.State?.State is JobState.Running) started = Stopwatch.GetElapsedTime(from).TotalSeconds;
-            if (jobEvent.State?.State is JobState.Failed) throw new InvalidOperationException(jobEvent.State.Error.Message);
-            if (jobEvent.State?.State is JobState.Completed) break;
+            if (happening.State?.State is JobState.Running) started = Stopwatch.GetElapsedTime(from).TotalSeconds;
+            if (happening.State?.State is JobState.Failed) throw new InvalidOperationException(happening.State.Error.Message);
+            if (happening.State?.State is JobState.Completed) break;
         }
         await run.RequestStream.CompleteAsync();
         return started;

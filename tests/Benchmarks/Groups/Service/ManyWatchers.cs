@@ -11,12 +11,12 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// One gateway with a thousand clients that watch waiting jobs, each on its own connection, and 200 clients that send one job after the
-/// other: the gateway's memory, and the latency of the jobs with and without the watchers.
+/// The memory of a gateway with a thousand clients that watch queued jobs, each on its own connection, and 200 clients that submit one job
+/// after the other on their own connections. The group also measures the time of the jobs with and without the watching clients.
 /// </summary>
 internal static class ManyWatchers
 {
-    private const string AbsentModel = "benchmarks/absent"; // a model that no worker holds
+    private const string AbsentModel = "benchmarks/absent"; // a model that no worker has
 
     public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
@@ -34,7 +34,7 @@ internal static class ManyWatchers
 
         using var leave = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         await service.Backend.Workers.SetDescriptionAsync(new ModelDescription { Id = AbsentModel }, cancellationToken);
-        int received = 0;
+        int heard = 0;
         var all = new TaskCompletionSource();
         List<Task> watching = [];
         for (int i = 0; i < watchers; i++)
@@ -63,7 +63,7 @@ internal static class ManyWatchers
             new("service.load, jobs", beside.Length / time.TotalSeconds, "jobs/s", rate),
         ];
 
-        // Each client sends its next job when the last has ended. Returns the seconds of the jobs, from submission to end.
+        // Each client submits its next job when the last has ended. Returns the seconds of each job from submission to end.
         async Task<double[]> SendAsync(TimeSpan duration)
         {
             long until = Stopwatch.GetTimestamp() + (long)(duration.TotalSeconds * Stopwatch.Frequency);
@@ -92,7 +92,7 @@ internal static class ManyWatchers
             using GrpcChannel own = BenchmarkCluster.Connect(service.Address);
             using AsyncServerStreamingCall<Event> watch = new Inference.InferenceClient(own).Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: leave.Token);
             for (int events = 0; await watch.ResponseStream.MoveNext(leave.Token); events++)
-                if (events == 1 && Interlocked.Increment(ref received) == watchers) all.SetResult(); // RECEIVED, QUEUED
+                if (events == 1 && Interlocked.Increment(ref heard) == watchers) all.SetResult(); // RECEIVED, QUEUED
         }
     }
 

@@ -10,8 +10,8 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// The operations of a queue in which 100,000 jobs wait, against one in which 10 wait, in turn: submit, lease, position, cancel. Each owner
-/// has 10 of the jobs, because a cancel moves the later jobs of its owner up, however long the queue is.
+/// The time of the operations submit, lease, position and cancel on a queue of 100,000 jobs, relative to a queue of 10 jobs. Each owner has
+/// 10 jobs in both, because a cancellation updates the later jobs of the same owner.
 /// </summary>
 internal static class QueueScaling
 {
@@ -22,9 +22,9 @@ internal static class QueueScaling
     {
         await using var cluster = new ServiceCluster();
         await cluster.StartRedisAsync();
-        string address = cluster.RedisAddress;
         var blobs = new BlobOptions { Root = Path.Combine(cluster.Folder, "blobs") };
-        await using QueueBackend few = QueueBackend.Redis(address, new QueueOptions { Prefix = "few:" }, blobs), many = QueueBackend.Redis(address, new QueueOptions { Prefix = "many:" }, blobs);
+        await using QueueBackend few = QueueBackend.Redis(cluster.RedisAddress, new QueueOptions { Prefix = "few:" }, blobs);
+        await using QueueBackend many = QueueBackend.Redis(cluster.RedisAddress, new QueueOptions { Prefix = "many:" }, blobs);
         return await Measure("service.flatness, Redis", new Goal(2), pace, few.Jobs, many.Jobs, cancellationToken);
     }
 
@@ -32,13 +32,14 @@ internal static class QueueScaling
     {
         await using var few = new InMemoryJobQueue();
         await using var many = new InMemoryJobQueue();
-        return await Measure("service.flatness, in memory", null, pace, few, many, cancellationToken); // the times are microseconds, whose ratio means little
+        // These times are microseconds, so their ratio has no goal.
+        return await Measure("service.flatness, in memory", null, pace, few, many, cancellationToken);
     }
 
     private static async Task<IReadOnlyList<Measurement>> Measure(string name, Goal? goal, RunSettings pace, IJobQueue shortQueue, IJobQueue longQueue, CancellationToken cancellationToken)
     {
-        WaitingQueue[] queues = [new(shortQueue, ShortQueueLength), new(longQueue, pace.IsQuick ? LongQueueLength / 10 : LongQueueLength)];
-        foreach (WaitingQueue queue in queues) await queue.FillAsync(cancellationToken);
+        WaitingQueue[] lines = [new(shortQueue, ShortQueueLength), new(longQueue, pace.IsQuick ? LongQueueLength / 10 : LongQueueLength)];
+        foreach (WaitingQueue line in lines) await line.FillAsync(cancellationToken);
         string[] operations = ["submit", "position", "lease", "cancel"];
         List<double>[,] seconds = new List<double>[2, operations.Length];
         for (int which = 0; which < 2; which++)
@@ -49,7 +50,7 @@ internal static class QueueScaling
             for (int turn = 0; turn < 2; turn++)
             {
                 int which = (round & 1) ^ turn;
-                double[] took = await queues[which].RoundAsync(cancellationToken);
+                double[] took = await lines[which].RoundAsync(cancellationToken);
                 for (int i = 0; i < took.Length && round >= 0; i++) seconds[which, i].Add(took[i]);
             }
         }
@@ -57,11 +58,11 @@ internal static class QueueScaling
         {
             double short_ = Estimate.Of(seconds[0, i]).Median, long_ = Estimate.Of(seconds[1, i]).Median;
             return new Measurement($"{name}, {operation}", long_ / short_, "x", Invariant(
-                $"{1e6 * short_ / OperationCount:0.0} µs with {queues[0].Size} waiting jobs, {1e6 * long_ / OperationCount:0.0} µs with {queues[1].Size}"), goal);
+                $"{1e6 * short_ / OperationCount:0.0} µs with {lines[0].Size} waiting jobs, {1e6 * long_ / OperationCount:0.0} µs with {lines[1].Size}"), goal);
         })];
     }
 
-    /// <summary>One queue, with as many waiting jobs after each round as before.</summary>
+    /// <summary>One queue. Each round leaves the number of queued jobs unchanged.</summary>
     private sealed class WaitingQueue(IJobQueue jobs, int size)
     {
         private readonly List<string> _waiting = [];
@@ -75,13 +76,13 @@ internal static class QueueScaling
             while (_waiting.Count < size) await Task.WhenAll(Enumerable.Range(0, Math.Min(256, size - _waiting.Count)).Select(_ => SubmitAsync(cancellationToken)));
         }
 
-        /// <summary>The seconds of <see cref="OperationCount"/> submissions, look-ups of a position, leases and cancels.</summary>
+        /// <summary>Returns the seconds of a number of submissions, position requests, leases and cancellations.</summary>
         public async Task<double[]> RoundAsync(CancellationToken cancellationToken)
         {
             double submit = await TimeAsync(() => SubmitAsync(cancellationToken));
             double position = await TimeAsync(async () =>
             {
-                if ((await jobs.GetAsync(_waiting[_random.Next(_waiting.Count)], cancellationToken))!.Position == 0) throw new InvalidOperationException("The job is not waiting.");
+                if ((await jobs.GetAsync(_waiting[_random.Next(_waiting.Count)], cancellationToken))!.Position == 0) throw new InvalidOperationException("It does not wait.");
             });
             List<Lease> leases = [];
             double lease = await TimeAsync(async () => leases.Add((await jobs.LeaseAsync("benchmark", [Model], TimeSpan.Zero, cancellationToken))!));

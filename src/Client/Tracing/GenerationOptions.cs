@@ -1,0 +1,161 @@
+using System.Runtime.CompilerServices;
+using Ndif.Protocol;
+
+namespace Ndif;
+
+/// <summary>
+/// How a generation chooses its tokens and when it ends. An option that is null has the value of the model's generation_config.json
+/// (<see cref="LanguageModel.GenerationDefaults"/>), and where that file does not set it, the default given here, which is Hugging Face's.
+/// </summary>
+/// <example><code>using var t = llm.Generate(prompt, maxNewTokens: 5, new() { Temperature = 0.7, TopP = 0.9 });</code></example>
+/// <remarks>
+/// GenerationConfig in transformers/generation/configuration_utils.py. The value of an option is checked when the trace or the invoke is
+/// opened: BAD_ARGUMENT names the option by its name in generation_config.json.
+/// </remarks>
+public sealed record GenerationOptions
+{
+    /// <summary>
+    /// The largest number of new tokens of a row. Default 20. The max_length of generation_config.json is ignored, because it counts the
+    /// prompt too, and the number of steps of a generation must be known before its prompt is tokens (<see cref="Trace.Iter"/>).
+    /// generation_config: <c>max_new_tokens</c>.
+    /// </summary>
+    public int? MaxNewTokens { get; init; }
+
+    /// <summary>
+    /// The smallest number of new tokens of a row: until then no token ends it. Default 0. generation_config: <c>min_new_tokens</c>.
+    /// </summary>
+    public int? MinNewTokens { get; init; }
+
+    /// <summary>
+    /// True draws each token at random; false chooses the most likely one. Default false, but true if an option is set that has an effect
+    /// only on sampling: <see cref="Temperature"/>, <see cref="TopK"/>, <see cref="TopP"/>, <see cref="MinP"/> or <see cref="TypicalP"/>.
+    /// generation_config: <c>do_sample</c>.
+    /// </summary>
+    public bool? DoSample { get; init; }
+
+    /// <summary>
+    /// Divides the logits: a value below 1 makes likely tokens more likely, a value above 1 less. Above 0; default 1.
+    /// generation_config: <c>temperature</c>.
+    /// </summary>
+    public double? Temperature { get; init; }
+
+    /// <summary>Draws from this many of the most likely tokens; 0 draws from all. Default 50. generation_config: <c>top_k</c>.</summary>
+    public int? TopK { get; init; }
+
+    /// <summary>
+    /// Draws from the smallest set of most likely tokens whose probabilities sum to this value. Above 0 and at most 1; default 1.
+    /// generation_config: <c>top_p</c>.
+    /// </summary>
+    /// <remarks>Nucleus sampling; Holtzman et al. 2019 (arXiv 1904.09751)</remarks>
+    public double? TopP { get; init; }
+
+    /// <summary>
+    /// Draws from the tokens whose probability is at least this fraction of the most likely token's. From 0 to 1; default 0.
+    /// generation_config: <c>min_p</c>.
+    /// </summary>
+    /// <remarks>Nguyen et al. 2024 (arXiv 2407.01082)</remarks>
+    public double? MinP { get; init; }
+
+    /// <summary>
+    /// Draws from the tokens whose information content is closest to the expected one, until their probabilities sum to this value.
+    /// Above 0 and at most 1; default 1. generation_config: <c>typical_p</c>.
+    /// </summary>
+    /// <remarks>Locally typical sampling; Meister et al. 2022 (arXiv 2202.00666)</remarks>
+    public double? TypicalP { get; init; }
+
+    /// <summary>
+    /// Makes tokens that a row already contains less likely (above 1) or more likely (below 1). Above 0; default 1.
+    /// generation_config: <c>repetition_penalty</c>.
+    /// </summary>
+    /// <remarks>Keskar et al. 2019, section 4.1 (arXiv 1909.05858)</remarks>
+    public double? RepetitionPenalty { get; init; }
+
+    /// <summary>
+    /// No sequence of this many tokens occurs twice in a row. Default 0: no restriction. generation_config: <c>no_repeat_ngram_size</c>.
+    /// </summary>
+    public int? NoRepeatNgramSize { get; init; }
+
+    /// <summary>
+    /// The seed of sampling: the same seed draws the same tokens, locally and remotely. Row i of a trace draws with seed + i, so that its
+    /// tokens do not depend on the other rows; the rows of an invoke with a seed of its own draw as in a trace of that invoke alone.
+    /// Default: a random seed. generation_config has no such option; in PyTorch it is <c>torch.manual_seed</c>.
+    /// </summary>
+    public long? Seed { get; init; }
+
+    /// <summary>
+    /// Texts that end a row as soon as it contains one of them; the text stays in the result. At most 64 texts of 1 to 256 characters.
+    /// Default none. generation_config: <c>stop_strings</c>.
+    /// </summary>
+    public IReadOnlyList<string>? StopStrings { get; init; }
+
+    /// <summary>Tokens that end a row. Default: those of the model's files. generation_config: <c>eos_token_id</c>.</summary>
+    public IReadOnlyList<int>? EosTokenIds { get; init; }
+
+    /// <summary>
+    /// True continues each row to <see cref="MaxNewTokens"/> even after an end-of-sequence token. Default false. generation_config has no
+    /// such option; in vLLM's SamplingParams it is <c>ignore_eos</c>.
+    /// </summary>
+    public bool? IgnoreEos { get; init; }
+
+    /// <summary>
+    /// The number of beams, 1 to 64. Above 1 the generation is a beam search: each row of the input becomes this many adjacent rows of the
+    /// batch, and sites show [batch * beams, ...]. The assignment of beams to rows changes from step to step; <see cref="Trace.Result"/>
+    /// contains only the best sequences. Default 1. Only for a whole trace. generation_config: <c>num_beams</c>.
+    /// </summary>
+    public int? NumBeams { get; init; }
+
+    /// <summary>
+    /// The exponent of the length by which the score of a finished beam is divided: a value above 0 favors long sequences. Default 1. Only
+    /// for a whole trace. generation_config: <c>length_penalty</c>.
+    /// </summary>
+    public double? LengthPenalty { get; init; }
+
+    /// <summary>
+    /// When a beam search ends. Default <see cref="Protocol.EarlyStopping.Heuristic"/>. Only for a whole trace. generation_config:
+    /// <c>early_stopping</c>, where true is <see cref="Protocol.EarlyStopping.WhenFull"/> and false <see cref="Protocol.EarlyStopping.Heuristic"/>.
+    /// </summary>
+    public EarlyStopping? EarlyStopping { get; init; }
+
+    /// <summary>
+    /// The number of sequences that come back for each row of the input: draws, for which the row occurs this many times in the batch, or
+    /// the best beams. 1 to 256; default 1. Only for a whole trace. generation_config: <c>num_return_sequences</c>.
+    /// </summary>
+    public int? NumReturnSequences { get; init; }
+
+    /// <summary>
+    /// Whether each new token is an event of the run. Setting <see cref="Trace.OnToken"/> asks for it too. Default false. Only for a whole
+    /// trace, and not with a beam search. generation_config has no such option; it is the <c>streamer</c> argument of Hugging Face's
+    /// <c>generate</c>.
+    /// </summary>
+    public bool? Stream { get; init; }
+
+    /// <summary>The options as a program carries them: an option that is null is left out.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A count is negative.</exception>
+    internal Generation ToProto()
+    {
+        var proto = new Generation();
+        if (RequireNonNegative(MaxNewTokens) is { } maxNewTokens) proto.MaxNewTokens = maxNewTokens;
+        if (RequireNonNegative(MinNewTokens) is { } minNewTokens) proto.MinNewTokens = minNewTokens;
+        if (DoSample is { } sample) proto.Sample = sample;
+        if (Temperature is { } temperature) proto.Temperature = temperature;
+        if (RequireNonNegative(TopK) is { } topK) proto.TopK = topK;
+        if (TopP is { } topP) proto.TopP = topP;
+        if (MinP is { } minP) proto.MinP = minP;
+        if (TypicalP is { } typicalP) proto.TypicalP = typicalP;
+        if (RepetitionPenalty is { } repetitionPenalty) proto.RepetitionPenalty = repetitionPenalty;
+        if (RequireNonNegative(NoRepeatNgramSize) is { } ngramSize) proto.NoRepeatNgram = ngramSize;
+        if (Seed is { } seed) proto.Seed = unchecked((ulong)seed);
+        if (StopStrings is { } stops) proto.Stop.AddRange(stops);
+        if (EosTokenIds is { } ids) proto.Eos.AddRange(ids.Select(id => (long)id));
+        if (IgnoreEos is { } ignoreEos) proto.IgnoreEos = ignoreEos;
+        if (RequireNonNegative(NumBeams) is { } beams) proto.Beams = beams;
+        if (LengthPenalty is { } lengthPenalty) proto.LengthPenalty = lengthPenalty;
+        if (EarlyStopping is { } earlyStopping) proto.EarlyStopping = earlyStopping;
+        if (RequireNonNegative(NumReturnSequences) is { } sequences) proto.ReturnSequences = sequences;
+        if (Stream is { } stream) proto.Stream = stream;
+        return proto;
+    }
+
+    private static uint? RequireNonNegative(int? count, [CallerArgumentExpression(nameof(count))] string name = "") =>
+        count is null ? null : count >= 0 ? (uint)count : throw new ArgumentOutOfRangeException(name, count, "The value cannot be negative.");
+}

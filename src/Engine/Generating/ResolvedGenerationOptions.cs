@@ -1,0 +1,53 @@
+using Ndif.Protocol;
+using Ndif.Protocol.Programs;
+
+namespace Ndif.Engine.Generating;
+
+/// <summary>The options of a generation with a value for each, and what follows from several of them together.</summary>
+/// <param name="values">Every option: the user's value, else that of the model's files, else the default.</param>
+/// <param name="padTokenId">The token that follows the end of a row while other rows continue.</param>
+internal sealed class ResolvedGenerationOptions(Generation values, long padTokenId)
+{
+    public Generation Values => values;
+
+    public long PadTokenId => padTokenId;
+
+    public int MaxNewTokens => (int)values.MaxNewTokens;
+
+    public bool DoSample => values.Sample;
+
+    public int NumBeams => (int)values.Beams;
+
+    /// <summary>The seed that the user set; null asks for a random one.</summary>
+    public ulong? Seed => values.HasSeed ? values.Seed : null;
+
+    public IReadOnlyList<string> StopStrings { get; } = [.. values.Stop.Distinct()];
+
+    /// <summary>The tokens that end a row; none if the generation ignores them.</summary>
+    public IReadOnlyList<long> EosTokenIds { get; } = values.IgnoreEos ? [] : [.. values.Eos.Distinct()];
+
+    /// <summary>The number of rows of the batch that each row of the input becomes.</summary>
+    public int RowsPerInput => NumBeams > 1 ? NumBeams : SequencesPerInput;
+
+    /// <summary>The number of sequences that come back for each row of the input.</summary>
+    public int SequencesPerInput => (int)values.ReturnSequences;
+
+    /// <summary>The number of tokens that a truncation leaves at least. A beam search must find candidates that do not end.</summary>
+    /// <remarks>min_tokens_to_keep in _get_logits_processor, transformers/generation/utils.py</remarks>
+    public int MinTokensToKeep => NumBeams > 1 ? Math.Max(2, EosTokenIds.Count + 1) : 1;
+
+    /// <param name="defaults">Those of the model.</param>
+    /// <param name="requests">The options of the trace, then those of the invoke, which override them.</param>
+    /// <exception cref="NdifException">BAD_ARGUMENT: the options contradict each other.</exception>
+    public static ResolvedGenerationOptions Resolve(GenerationDefaults defaults, params ReadOnlySpan<Generation?> requests)
+    {
+        Generation values = defaults.Complete(requests);
+        if (values.Beams > 1 && values.ReturnSequences > values.Beams)
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"A beam search with {values.Beams} beams cannot return {values.ReturnSequences} sequences.", "Ask for at most as many sequences as beams.");
+        if (values is { Beams: 1, ReturnSequences: > 1, Sample: false })
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"Without sampling, the {values.ReturnSequences} sequences asked for would all be the same.", "Set DoSample = true, or NumBeams.");
+        return new ResolvedGenerationOptions(values, defaults.PadTokenId ?? values.Eos.FirstOrDefault());
+    }
+}
