@@ -31,7 +31,9 @@ public sealed class IterationEdgeTests : IDisposable
     /// <summary>Calls one layer three times in a forward.</summary>
     private sealed class Recurrent : torch.nn.Module<torch.Tensor, torch.Tensor>
     {
+#pragma warning disable IDE1006 // TorchSharp registers a module under the name of its field
         private readonly torch.nn.Module<torch.Tensor, torch.Tensor> linear = torch.nn.Linear(4, 4);
+#pragma warning restore IDE1006
 
         public Recurrent() : base("Recurrent") => RegisterComponents();
 
@@ -45,7 +47,9 @@ public sealed class IterationEdgeTests : IDisposable
     /// <summary>Which of its layers runs depends on the input.</summary>
     private sealed class Branched : torch.nn.Module<torch.Tensor, torch.Tensor>
     {
+#pragma warning disable IDE1006 // TorchSharp registers a module under the name of its field
         private readonly torch.nn.Module<torch.Tensor, torch.Tensor> sub_a = torch.nn.Linear(4, 4), sub_b = torch.nn.Linear(4, 4);
+#pragma warning restore IDE1006
 
         public Branched() : base("Branched") => RegisterComponents();
 
