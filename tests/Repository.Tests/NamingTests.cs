@@ -18,7 +18,6 @@ public sealed class NamingTests
         ["src/Protocol/Data"] = ["Ndif"],
         ["src/Protocol/Errors"] = ["Ndif"],
         ["src/Protocol/Source"] = ["Ndif.Protocol"],
-        ["src/Tokenizers/Chat/ChatMessage.cs"] = ["Ndif.Tokenizers"],
     };
 
     [Fact]
