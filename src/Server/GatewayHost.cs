@@ -37,12 +37,10 @@ public static class GatewayHost
     /// </summary>
     /// <param name="backend">The queue, blobs and workers. The caller disposes it after the gateway has stopped.</param>
     /// <param name="keys">The store of the API keys.</param>
-    /// <param name="rules">The rules for the programs that may be submitted.</param>
     /// <param name="log">The logger; null for none. The caller disposes it.</param>
     /// <exception cref="OptionsException">An option is out of bounds or unsafe.</exception>
     public static WebApplication Build(
-        GatewayOptions options, QueueBackend backend, IKeyStore keys, ProgramRules rules, Serilog.ILogger? log = null,
-        TimeProvider? time = null)
+        GatewayOptions options, QueueBackend backend, IKeyStore keys, Serilog.ILogger? log = null, TimeProvider? time = null)
     {
         options.Validate();
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Ndif.Server" });
@@ -50,7 +48,7 @@ public static class GatewayHost
             .ConfigureKestrel(kestrel => KestrelSetup.Configure(kestrel, options));
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTime);
         if (log is not null) builder.Services.AddSerilog(log);
-        AddGateway(builder.Services, options, backend, keys, rules, time ?? TimeProvider.System);
+        AddGateway(builder.Services, options, backend, keys, time ?? TimeProvider.System);
 
         WebApplication app = builder.Build();
         UseGateway(app, options);
@@ -70,9 +68,9 @@ public static class GatewayHost
     }
 
     private static void AddGateway(
-        IServiceCollection services, GatewayOptions options, QueueBackend backend, IKeyStore keys, ProgramRules rules, TimeProvider time)
+        IServiceCollection services, GatewayOptions options, QueueBackend backend, IKeyStore keys, TimeProvider time)
     {
-        services.AddSingleton(options).AddSingleton(rules).AddSingleton(time);
+        services.AddSingleton(options).AddSingleton(time);
         services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers).AddSingleton(backend.Deployments);
         services.AddSingleton(new KeyService(keys, time));
         services.AddSingleton<ExceptionTranslator>().AddSingleton<ServedModelCatalog>().AddSingleton<JobAdmissionService>();

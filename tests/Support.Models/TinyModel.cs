@@ -53,7 +53,7 @@ public static class TinyModel
         return weights;
     }
 
-    public static LoadedModel Load(string path, ScalarType? dtype = null) =>
+    internal static LoadedModel Load(string path, ScalarType? dtype = null) =>
         ModelLoader.Load(path, dtype);
 
     /// <summary>[batch, seq] int64</summary>
@@ -64,7 +64,7 @@ public static class TinyModel
     }
 
     /// <summary>The logits of a pass: [batch, seq, vocab].</summary>
-    public static Tensor Logits(LoadedModel model, Tensor ids, Tensor? mask = null, KeyValueCache? cache = null)
+    internal static Tensor Logits(LoadedModel model, Tensor ids, Tensor? mask = null, KeyValueCache? cache = null)
     {
         mask ??= ones_like(ids);
         Tensor positions = (mask.cumsum(1) - 1).clamp_min(0).narrow(1, mask.size(1) - ids.size(1), ids.size(1)); // [batch, seq]

@@ -1,12 +1,9 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Logging.Abstractions;
 using Ndif.Protocol;
-using Ndif.Protocol.Ops;
-using Ndif.Protocol.Programs;
 using Ndif.Queue;
 using Ndif.Queue.Blobs;
 using Ndif.Server;
-using Ndif.Server.Admission;
 using Ndif.Server.Keys;
 using Ndif.Worker;
 
@@ -27,8 +24,7 @@ public sealed class LoopbackService : IAsyncDisposable
     {
         _backend = QueueBackend.InMemory(blobs: new BlobOptions { Root = Path.Combine(_data, "blobs") });
         var store = new FileKeyStore(Path.Combine(_data, "keys.json"));
-        var rules = new ProgramRules(ProgramValidator.Validate, [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)], ProgramFormat.Version, []);
-        _gateway = GatewayHost.Build(new GatewayOptions { GrpcPort = 0, HttpPort = 0 }, _backend, store, rules);
+        _gateway = GatewayHost.Build(new GatewayOptions { GrpcPort = 0, HttpPort = 0 }, _backend, store);
         _worker = new ModelWorker(new WorkerOptions { Models = [model] }, _backend, NullLogger<ModelWorker>.Instance);
         _keys = new KeyService(store, TimeProvider.System);
     }

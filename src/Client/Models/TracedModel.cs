@@ -23,6 +23,9 @@ public abstract class TracedModel : Envoy
     /// <summary>What is known of the model without its weights; fetched when it is first needed.</summary>
     public ModelDescription Description => _tree.Description ??= Describe().Clone();
 
+    /// <summary>The model as the service knows it, without the user's modules; null if nothing has asked for the description yet.</summary>
+    private protected ModelDescription? ServedDescription => _tree.Description is { } known ? Attachments.RemoveFrom(known) : null;
+
     private protected override ModuleInfo Info
     {
         get

@@ -14,6 +14,7 @@ internal sealed class Attachments
     /// <summary>What is known of the model as the one who runs it knows it: without them.</summary>
     public ModelDescription RemoveFrom(ModelDescription description)
     {
+        if (_layers.Count == 0) return description;
         ModelDescription plain = description.Clone();
         foreach (string path in _layers.Keys)
         {

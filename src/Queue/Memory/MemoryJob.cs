@@ -1,6 +1,5 @@
 using Google.Protobuf.WellKnownTypes;
 using Ndif.Protocol;
-using Ndif.Queue.Rules;
 
 namespace Ndif.Queue.Memory;
 

@@ -1,6 +1,5 @@
 using Google.Protobuf.WellKnownTypes;
 using Ndif.Protocol;
-using Ndif.Queue.Rules;
 using StackExchange.Redis;
 
 namespace Ndif.Queue.Redis;

@@ -8,11 +8,8 @@ namespace Ndif.Server.Admission;
 /// <summary>Validates the constants of a program: their total size, and that the caller may read the blobs they refer to.</summary>
 internal sealed class ConstantValidator(IBlobStore blobs)
 {
-    /// <exception cref="NdifException">
-    /// LIMIT_EXCEEDED: the constants are too large. UNKNOWN_BLOB: there is no such blob, or the caller may not read it. CORRUPT_DATA: a
-    /// blob has another length.
-    /// </exception>
-    public async Task ValidateAsync(Program program, Caller caller, ProgramLimits limits, CancellationToken cancellationToken)
+    /// <exception cref="NdifException">LIMIT_EXCEEDED: the constants are too large.</exception>
+    public static void ValidateSize(Program program, ProgramLimits limits)
     {
         ulong bytes = 0;
         foreach (Tensor constant in program.Constants)
@@ -24,6 +21,13 @@ internal sealed class ConstantValidator(IBlobStore blobs)
             throw ServerErrors.OverLimit(
                 "bytes of constants", bytes > long.MaxValue ? long.MaxValue : (long)bytes, (long)limits.ConstantBytes,
                 "Send them in a narrower dtype, or split the experiment.");
+    }
+
+    /// <exception cref="NdifException">
+    /// UNKNOWN_BLOB: there is no such blob, or the caller may not read it. CORRUPT_DATA: a blob has another length.
+    /// </exception>
+    public async Task ValidateAsync(Program program, Caller caller, CancellationToken cancellationToken)
+    {
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (Tensor constant in program.Constants)
             if (constant.IsBlob() && seen.Add(constant.Blob.Id))

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Google.Protobuf;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 using Ndif.Queue;
 using Ndif.Server.Grpc;
 using Ndif.Server.Keys;
@@ -19,8 +20,7 @@ namespace Ndif.Server.Admission;
 /// 7. Queue the job; the queue checks the quota.
 /// </summary>
 internal sealed class JobAdmissionService(
-    IJobQueue jobs, IBlobStore blobs, ServedModelCatalog models, GatewayOptions options, ProgramRules rules,
-    ILogger<JobAdmissionService> logger)
+    IJobQueue jobs, IBlobStore blobs, ServedModelCatalog models, GatewayOptions options, ILogger<JobAdmissionService> logger)
 {
     private readonly ConstantValidator _constantValidator = new(blobs);
 
@@ -76,8 +76,9 @@ internal sealed class JobAdmissionService(
             if (program.Nodes.Count > limits.Nodes)
                 throw ServerErrors.OverLimit(
                     "nodes", program.Nodes.Count, limits.Nodes, "Use loops that are recorded as one region, or split the experiment.");
-            if (program.RequiredFeatures.FirstOrDefault(feature => !rules.Features.Contains(feature)) is { } missing)
-                throw ServerErrors.MissingFeature(missing, rules.Features);
+            ConstantValidator.ValidateSize(program, limits);
+            if (program.RequiredFeatures.FirstOrDefault(feature => !ProgramFormat.Features.Contains(feature)) is { } missing)
+                throw ServerErrors.MissingFeature(missing, ProgramFormat.Features);
             TimeSpan timeLimit = ResolveTimeLimit(request, limits);
 
             // 3. The model.
@@ -85,17 +86,17 @@ internal sealed class JobAdmissionService(
             if (!caller.CanUseModel(program.Model.Id)) throw ServerErrors.ModelNotAllowed(caller, program.Model.Id);
 
             // 4. The program.
-            if (rules.Validate(program, description, limits) is { } error) throw Errors.ToException(error);
+            if (ProgramValidator.Validate(program, description, limits) is { } error) throw Errors.ToException(error);
 
             // 5. The constants.
-            await _constantValidator.ValidateAsync(program, caller, limits, cancellationToken);
+            await _constantValidator.ValidateAsync(program, caller, cancellationToken);
 
             // 6. The cost.
             Estimate estimate = ProgramCostEstimator.Estimate(program, description);
             if (estimate.Tokens > limits.Tokens)
                 throw ServerErrors.OverLimit(
                     "tokens, read and generated", (long)estimate.Tokens, limits.Tokens, "Split it into several jobs.");
-            byte[] bytes = program.ToByteArray();
+            ReadOnlyMemory<byte> bytes = request.ReceivedProgram.IsEmpty ? program.ToByteArray() : request.ReceivedProgram;
             if ((ulong)bytes.Length > limits.MessageBytes)
                 throw Errors.ToException(ServerErrors.MessageTooLarge((long)limits.MessageBytes));
             return (new JobSubmission(

@@ -1,7 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
 using Ndif.Queue;
-using Ndif.Queue.Rules;
 using Ndif.Server.Monitoring;
 
 namespace Ndif.Server.Deployments;

@@ -3,6 +3,8 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
+using Ndif.Protocol.Ops;
+using Ndif.Protocol.Programs;
 using Ndif.Queue;
 using Ndif.Server.Admission;
 using Ndif.Server.Blobs;
@@ -14,13 +16,16 @@ namespace Ndif.Server.Grpc;
 
 /// <summary>The gRPC service `ndif.v1.Inference`: jobs, their events, blobs, models and status. It requires the scope `run`.</summary>
 [RequiresScope(Scopes.Run)]
+[BindServiceMethod(typeof(SubmissionBinding), nameof(SubmissionBinding.Bind))]
 internal sealed class InferenceService(
     JobAdmissionService admissionService, JobAuthorizer jobAuthorizer, BlobTransfer blobs, ServiceStatusReader statusReader,
-    IJobQueue jobs, ServedModelCatalog modelCatalog, GatewayOptions options, ProgramRules rules, StreamDrainer streamDrainer,
+    IJobQueue jobs, ServedModelCatalog modelCatalog, GatewayOptions options, StreamDrainer streamDrainer,
     RunStreamTracker runStreams, JobDeletionService deletionService, QueuePositionSubscriptions positionSubscriptions, TimeProvider time,
     IServer server, ILogger<InferenceService> logger) : Inference.InferenceBase
 {
     private const int MaxListLength = 1000;
+
+    private static readonly string[] _ops = [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)];
 
     /// <summary>Submits a job, and streams its events and the client's messages (<see cref="RunCallHandler"/>).</summary>
     public override async Task Run(
@@ -103,9 +108,9 @@ internal sealed class InferenceService(
         Task.FromResult(new Capabilities
         {
             Version = ServiceStatusReader.Version,
-            ProgramVersion = rules.Version,
-            Ops = { rules.Ops },
-            Features = { rules.Features },
+            ProgramVersion = ProgramFormat.Version,
+            Ops = { _ops },
+            Features = { ProgramFormat.Features },
             Limits = options.GetLimits(GetCaller(context).Tier),
             HttpPort = options.HasTls ? 0 : (uint)GatewayHost.GetAddress(server).Http.Port,
             GrpcPort = (uint)GatewayHost.GetAddress(server).Grpc.Port,

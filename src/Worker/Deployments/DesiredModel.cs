@@ -1,6 +1,5 @@
 using Ndif.Models.Loading;
 using Ndif.Protocol;
-using Ndif.Queue.Rules;
 using Ndif.Worker.Residency;
 
 namespace Ndif.Worker.Deployments;

@@ -3,7 +3,6 @@ using Ndif.Models;
 using Ndif.Models.Files;
 using Ndif.Protocol;
 using Ndif.Queue;
-using Ndif.Queue.Rules;
 using Ndif.Worker.Deployments;
 using Ndif.Worker.Serving;
 using TorchSharp;

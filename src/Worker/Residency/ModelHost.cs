@@ -2,13 +2,12 @@ using Ndif.Engine.HookedModels;
 using Ndif.Engine.Local;
 using Ndif.Models.Loading;
 using Ndif.Protocol;
-using Ndif.Queue.Rules;
 using TorchSharp;
 
 namespace Ndif.Worker.Residency;
 
 /// <summary>A loaded model and the thread on which its forward passes run.</summary>
-public sealed class ModelHost : IDisposable
+internal sealed class ModelHost : IDisposable
 {
     private readonly string _revision;
 

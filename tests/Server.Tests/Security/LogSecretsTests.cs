@@ -6,7 +6,7 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Security;
 
-/// <summary>No log line of any level and any library contains a key or the content of a request.</summary>
+/// <summary>No log message of any level and library contains a key or data of a user.</summary>
 public sealed class LogSecretsTests
 {
     [Fact]
@@ -16,7 +16,7 @@ public sealed class LogSecretsTests
         await using FakeWorker worker = gateway.StartWorker();
         CreatedKey ada = await gateway.CreateKeyAsync("ada", [Scopes.Run, Scopes.Admin]), revoked = await gateway.CreateKeyAsync("gone");
         await gateway.Keys.RevokeAsync(revoked.Record.Id, TestGateway.Cancel);
-        string wrong = ada.Key.Reveal()[..14] + ApiKey.New().Reveal()[14..];
+        string wrong = ada.Key.Reveal()[..14] + ApiKey.New().Reveal()[14..], made;
         Inference.InferenceClient client = gateway.CreateClient(ada.Key.Reveal());
         CancellationToken cancel = TestGateway.Cancel;
 
@@ -31,24 +31,22 @@ public sealed class LogSecretsTests
             await run.RequestStream.WriteAsync(new RunRequest { Submit = submission }, cancel);
             await GrpcAssert.ReadAllAsync(run.ResponseStream);
         }
-        var admin = new Protocol.Admin.AdminClient(gateway.CreateInvoker(ada.Key.Reveal()));
-        string created = (await admin.CreateKeyAsync(new CreateKeyRequest { Name = "new" }, cancellationToken: cancel)).Secret;
-        foreach (string key in (string[])[wrong, revoked.Key.Reveal(), created + "x", $"{created} {created}", "my-secret-password"])
-        {
+        made = (await new Protocol.Admin.AdminClient(gateway.CreateInvoker(ada.Key.Reveal())).CreateKeyAsync(
+            new CreateKeyRequest { Name = "new" }, cancellationToken: cancel)).Secret;
+        foreach (string key in (string[])[wrong, revoked.Key.Reveal(), made + "x", $"{made} {made}", "my-secret-password"])
             await GrpcAssert.FailsAsync(StatusCode.Unauthenticated,
                 async () => await gateway.CreateClient(key).ListJobsAsync(new ListJobsRequest(), cancellationToken: cancel));
-        }
         using (HttpClient http = gateway.CreateHttpClient(ada.Key.Reveal()))
         {
-            var blob = new Uri($"/v1/blobs/{new string('a', 64)}", UriKind.Relative);
-            await http.GetAsync(blob, cancel);
-            await http.PutAsync(blob, new StringContent("my-secret-content"), cancel);
+            await http.GetAsync(new Uri($"/v1/blobs/{new string('a', 64)}", UriKind.Relative), cancel);
+            await http.PutAsync(
+                new Uri($"/v1/blobs/{new string('a', 64)}", UriKind.Relative), new StringContent("my-secret-content"), cancel);
         }
 
         string log = gateway.Log.RenderAll();
         Assert.Contains("told", log, StringComparison.Ordinal);
         Assert.Contains(gateway.Log.Events, line => line.Level < Serilog.Events.LogEventLevel.Information);
-        foreach (string key in (string[])[ada.Key.Reveal(), revoked.Key.Reveal(), wrong, created])
+        foreach (string key in (string[])[ada.Key.Reveal(), revoked.Key.Reveal(), wrong, made])
             Assert.DoesNotContain(key.Split('_', 3)[2], log, StringComparison.Ordinal);
         Assert.DoesNotContain("my-secret", log, StringComparison.Ordinal);
         string file = await File.ReadAllTextAsync(Path.Combine(gateway.Folder, "keys.json"), cancel);

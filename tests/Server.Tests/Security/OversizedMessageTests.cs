@@ -7,8 +7,8 @@ using Ndif.Server.Tests.Support;
 namespace Ndif.Server.Tests.Security;
 
 /// <summary>
-/// Messages that are small on the wire and large in memory are refused before they are decoded. The tests do not run in parallel with
-/// others because they measure the allocations of the whole process.
+/// Messages that are small to send and large in memory are refused before they are allocated. The tests run alone, because they measure
+/// the memory of the process.
 /// </summary>
 [CollectionDefinition(nameof(OversizedMessageTests), DisableParallelization = true), Collection(nameof(OversizedMessageTests))]
 public sealed class OversizedMessageTests
@@ -30,8 +30,8 @@ public sealed class OversizedMessageTests
             for (int i = 0; i < UncompressedBytes / zeros.Length; i++) await gzip.WriteAsync(zeros, TestGateway.Cancel);
         }
         Assert.InRange(packed.Length, 1, UncompressedBytes / 900);
-        byte[] message = [1, .. EncodeLength((int)packed.Length), .. packed.ToArray()];
-        string status = await AllocatingAtMostAsync(64 << 20, () => PostAsync(gateway, method, message));
+        string status = await AllocatingAtMostAsync(
+            64 << 20, () => PostAsync(gateway, method, [1, .. EncodeLength((int)packed.Length), .. packed.ToArray()]));
         Assert.Equal("8", status); // RESOURCE_EXHAUSTED
     }
 
@@ -56,13 +56,13 @@ public sealed class OversizedMessageTests
         {
             try
             {
-                var blob = new Uri($"/v1/blobs/{new string('a', 64)}", UriKind.Relative);
-                using HttpResponseMessage response = await http.PutAsync(blob, new ZeroContent(1L << 30), TestGateway.Cancel);
-                return (HttpStatusCode?)response.StatusCode;
+                using HttpResponseMessage answer = await http.PutAsync(
+                    new Uri($"/v1/blobs/{new string('a', 64)}", UriKind.Relative), new ZeroContent(1L << 30), TestGateway.Cancel);
+                return (HttpStatusCode?)answer.StatusCode;
             }
             catch (HttpRequestException)
             {
-                return null; // the connection was closed during the upload, and the response can be lost with it
+                return null; // disconnected while sending: the response may be lost with the connection
             }
         });
         Assert.True(status is null || (int)status is 413 or 429, $"{status}");
@@ -101,7 +101,7 @@ public sealed class OversizedMessageTests
             || response.TrailingHeaders.TryGetValues("grpc-status", out status) ? status.First() : "none";
     }
 
-    /// <summary>Content of zeros that are written from one buffer.</summary>
+    /// <summary>A stream of any number of zeros from one buffer.</summary>
     private sealed class ZeroContent(long length) : HttpContent
     {
         protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context)
@@ -113,7 +113,7 @@ public sealed class OversizedMessageTests
             }
             catch (Exception e) when (e is IOException or HttpRequestException)
             {
-                // The server refused the upload, as expected.
+                // refused while sending, as expected
             }
         }
 

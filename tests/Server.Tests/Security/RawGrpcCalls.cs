@@ -4,21 +4,19 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Security;
 
-/// <summary>Calls any method of a gRPC service with a message of raw bytes.</summary>
+/// <summary>Calls any gRPC method with raw bytes as messages.</summary>
 internal static class RawGrpcCalls
 {
     private static readonly Marshaller<byte[]> _marshaller = Marshallers.Create(bytes => bytes, bytes => bytes);
 
-    /// <summary>Sends one message and reads the response to its end.</summary>
+    /// <summary>Sends one message and reads to the end.</summary>
     public static async Task CallAsync(CallInvoker invoker, MethodDescriptor method, byte[] message)
     {
         var call = new Method<byte[], byte[]>(
             (method.IsClientStreaming, method.IsServerStreaming) switch
             {
-                (true, true) => MethodType.DuplexStreaming,
-                (true, false) => MethodType.ClientStreaming,
-                (false, true) => MethodType.ServerStreaming,
-                _ => MethodType.Unary,
+                (true, true) => MethodType.DuplexStreaming, (true, false) => MethodType.ClientStreaming, (false, true) =>
+                    MethodType.ServerStreaming, _ => MethodType.Unary,
             },
             method.Service.FullName, method.Name, _marshaller, _marshaller);
         var options = new CallOptions(cancellationToken: TestGateway.Cancel);

@@ -4,10 +4,7 @@ using Microsoft.AspNetCore.Builder;
 using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
 using Ndif.Protocol;
-using Ndif.Protocol.Ops;
-using Ndif.Protocol.Programs;
 using Ndif.Server;
-using Ndif.Server.Admission;
 using static System.FormattableString;
 using Estimate = Ndif.Benchmarks.Harness.Estimate;
 
@@ -26,11 +23,10 @@ internal static class Fairness
     public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
         await using BenchmarkCluster service = await BenchmarkCluster.StartAsync(gateway: false);
-        var rules = new ProgramRules(ProgramValidator.Validate, [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)], ProgramFormat.Version, []);
         await using WebApplication gateway = GatewayHost.Build(new GatewayOptions
         {
             GrpcPort = 0, HttpPort = 0, Tiers = new Dictionary<string, Tier> { ["standard"] = new(Weight: 1, JobsInFlight: 2 * Flood, JobsPerMinute: 1_000_000) },
-        }, service.Backend, service.KeyStore, rules);
+        }, service.Backend, service.KeyStore);
         await gateway.StartAsync(cancellationToken);
         using GrpcChannel channel = BenchmarkCluster.Connect(GatewayHost.GetAddress(gateway).Grpc);
         var calls = new Inference.InferenceClient(channel);
