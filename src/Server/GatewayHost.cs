@@ -40,8 +40,7 @@ public static class GatewayHost
     /// <param name="log">The logger; null for none. The caller disposes it.</param>
     /// <exception cref="OptionsException">An option is out of bounds or unsafe.</exception>
     public static WebApplication Build(
-        GatewayOptions options, QueueBackend backend, IKeyStore keys, Serilog.ILogger? log = null,
-        TimeProvider? time = null)
+        GatewayOptions options, QueueBackend backend, IKeyStore keys, Serilog.ILogger? log = null, TimeProvider? time = null)
     {
         options.Validate();
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Ndif.Server" });

@@ -38,7 +38,7 @@ internal sealed class LoraMerger(AdapterFile file) : IDisposable
             bool transposed = modules.GetValueOrDefault(path[..path.LastIndexOf('.')]) switch
             {
                 Conv1D => true,
-                Embedding or ScaledEmbedding => true,
+                Embedding => true,
                 Linear or null => false, // null: a part of a weight, which the checkpoint stores like that of a linear layer
                 { } other =>
                     throw InvalidAdapter($"changes `{module}`, a {other.ClassName}, which LoRA is not merged into", module: module),

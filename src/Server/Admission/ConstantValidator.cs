@@ -5,12 +5,10 @@ using Ndif.Server.Keys;
 
 namespace Ndif.Server.Admission;
 
-/// <summary>
-/// Checks the constants of a program: their total size, and that those named by hash are stored and that the caller may read them.
-/// </summary>
+/// <summary>Validates the constants of a program: their total size, and that the caller may read the blobs they refer to.</summary>
 internal sealed class ConstantValidator(IBlobStore blobs)
 {
-    /// <exception cref="NdifException">LIMIT_EXCEEDED.</exception>
+    /// <exception cref="NdifException">LIMIT_EXCEEDED: the constants are too large.</exception>
     public static void ValidateSize(Program program, ProgramLimits limits)
     {
         ulong bytes = 0;
@@ -25,7 +23,9 @@ internal sealed class ConstantValidator(IBlobStore blobs)
                 "Send them in a narrower dtype, or split the experiment.");
     }
 
-    /// <exception cref="NdifException">UNKNOWN_BLOB or CORRUPT_DATA.</exception>
+    /// <exception cref="NdifException">
+    /// UNKNOWN_BLOB: there is no such blob, or the caller may not read it. CORRUPT_DATA: a blob has another length.
+    /// </exception>
     public async Task ValidateAsync(Program program, Caller caller, CancellationToken cancellationToken)
     {
         var seen = new HashSet<string>(StringComparer.Ordinal);

@@ -10,26 +10,29 @@ using Ndif.Server.Keys;
 namespace Ndif.Server.Admission;
 
 /// <summary>
-/// Checks submissions before they are queued. A program that passes runs, or fails with a typed error.
-/// <code>
-///   submit ── 1 id ── 2 size ── 3 model ── 4 validate ── 5 constants ── 6 cost ── 7 quota ──> queue
-///               └ a known id is the same job: nothing is checked or queued again
-/// </code>
+/// Validates submissions and queues them. An accepted job runs, or fails with a typed error of the run:
+/// 1. Check the job id. An id that the owner has already used is the same job; it is returned, and nothing is checked or queued again.
+/// 2. Check size, required features and time limit.
+/// 3. Find the model, and check that the key may use it.
+/// 4. Validate the program against the model.
+/// 5. Validate the constants.
+/// 6. Estimate the cost.
+/// 7. Queue the job; the queue checks the quota.
 /// </summary>
 internal sealed class JobAdmissionService(
     IJobQueue jobs, IBlobStore blobs, ServedModelCatalog models, GatewayOptions options, ILogger<JobAdmissionService> logger)
 {
     private readonly ConstantValidator _constantValidator = new(blobs);
 
-    /// <summary>Checks a submission and queues it. The caller's cancellation has no effect once queueing has begun.</summary>
-    /// <exception cref="NdifException">The reason why it was not queued.</exception>
+    /// <summary>Validates a submission and queues it. The caller cannot cancel it once it is being queued.</summary>
+    /// <exception cref="NdifException">The submission was refused.</exception>
     public async Task<SubmitReply> SubmitAsync(Caller caller, SubmitRequest request, CancellationToken cancellationToken)
     {
-        // 1. An id that its owner has used before is the same job.
+        // 1. The job id.
         string id = request.JobId.Length == 0 ? JobIds.New() : request.JobId;
         if (!JobIds.IsValid(id)) throw ServerErrors.BadJobId();
-        if (request.JobId.Length > 0 && await FindExistingJobAsync(caller, id, cancellationToken) is { } known)
-            return new SubmitReply { Job = known };
+        if (request.JobId.Length > 0 && await FindExistingJobAsync(caller, id, cancellationToken) is { } existing)
+            return new SubmitReply { Job = existing };
 
         (JobSubmission submission, Estimate estimate, int nodes) = await ValidateAsync(caller, id, request, cancellationToken);
         if (request.DryRun) return new SubmitReply { Estimate = estimate };
@@ -37,9 +40,10 @@ internal sealed class JobAdmissionService(
         JobInfo job;
         try
         {
-            // 7. The queue checks the quota in the same step that queues the job.
+            // 7. The queue checks the quota in the step that queues the job.
             cancellationToken.ThrowIfCancellationRequested();
-            job = await jobs.SubmitAsync(submission, CancellationToken.None); // after half a submission the client would not know its job
+            // not cancellable: the client would not know whether the job exists
+            job = await jobs.SubmitAsync(submission, CancellationToken.None);
         }
         catch (NdifException refusal)
         {
@@ -54,7 +58,7 @@ internal sealed class JobAdmissionService(
 
     private async Task<JobInfo?> FindExistingJobAsync(Caller caller, string id, CancellationToken cancellationToken)
     {
-        if (await jobs.GetOwnerAsync(id, cancellationToken) != caller.Id) return null; // the id of another owner: the queue refuses it
+        if (await jobs.GetOwnerAsync(id, cancellationToken) != caller.Id) return null; // the queue refuses the id of another owner
         JobInfo? job = await jobs.GetAsync(id, cancellationToken);
         if (job is not null) logger.Resubmitted(id);
         return job;
@@ -66,36 +70,32 @@ internal sealed class JobAdmissionService(
         using Activity? activity = Telemetry.Source.StartActivity("validate");
         try
         {
-            // 2. Size.
+            // 2. Size, features, time limit.
             Program program = request.Program ?? throw ServerErrors.NoProgram();
             ProgramLimits limits = options.GetLimits(caller.Tier);
             if (program.Nodes.Count > limits.Nodes)
-            {
                 throw ServerErrors.OverLimit(
-                    "nodes", program.Nodes.Count, limits.Nodes, "Use loops that are one region, or split the experiment.");
-            }
+                    "nodes", program.Nodes.Count, limits.Nodes, "Use loops that are recorded as one region, or split the experiment.");
             ConstantValidator.ValidateSize(program, limits);
             if (program.RequiredFeatures.FirstOrDefault(feature => !ProgramFormat.Features.Contains(feature)) is { } missing)
                 throw ServerErrors.MissingFeature(missing, ProgramFormat.Features);
             TimeSpan timeLimit = ResolveTimeLimit(request, limits);
 
-            // 3. A model that is served, and that this key may use.
+            // 3. The model.
             (string model, ModelDescription? description) = await models.FindAsync(program.Model, cancellationToken);
             if (!caller.CanUseModel(program.Model.Id)) throw ServerErrors.ModelNotAllowed(caller, program.Model.Id);
 
-            // 4. The program itself.
+            // 4. The program.
             if (ProgramValidator.Validate(program, description, limits) is { } error) throw Errors.ToException(error);
 
-            // 5. Its constants.
+            // 5. The constants.
             await _constantValidator.ValidateAsync(program, caller, cancellationToken);
 
-            // 6. Its cost.
+            // 6. The cost.
             Estimate estimate = ProgramCostEstimator.Estimate(program, description);
             if (estimate.Tokens > limits.Tokens)
-            {
                 throw ServerErrors.OverLimit(
                     "tokens, read and generated", (long)estimate.Tokens, limits.Tokens, "Split it into several jobs.");
-            }
             ReadOnlyMemory<byte> bytes = request.ReceivedProgram.IsEmpty ? program.ToByteArray() : request.ReceivedProgram;
             if ((ulong)bytes.Length > limits.MessageBytes)
                 throw Errors.ToException(ServerErrors.MessageTooLarge((long)limits.MessageBytes));
@@ -113,7 +113,7 @@ internal sealed class JobAdmissionService(
 
     private void ReportRefusal(Caller caller, SubmitRequest request, NdifException refusal)
     {
-        logger.NotAdmitted(
+        logger.SubmissionRefused(
             caller.Id, ServerErrors.Truncate(request.Program?.Model?.Id ?? ""), ErrorCodeNames.GetName(refusal.Code),
             ServerErrors.Truncate(refusal.Error.Message, maxLength: 500));
         Telemetry.Refusals.Add(1, new KeyValuePair<string, object?>("code", ErrorCodeNames.GetName(refusal.Code)));

@@ -6,18 +6,21 @@ using Ndif.Server.Keys;
 namespace Ndif.Server.Admission;
 
 /// <summary>
-/// Deletes a job and its results for its owner: 1. cancels the job if it has not ended, 2. revokes the grant of each blob that its events
-/// name (the same bytes stay for other jobs and owners), 3. removes the job. A deletion that was interrupted can be repeated.
+/// Deletes a job and its results for its owner:
+/// 1. Cancel the job if it has not ended.
+/// 2. Revoke the job's grants on the blobs of its events. Grants of other jobs and owners on the same bytes remain.
+/// 3. Delete the job.
+/// An interrupted deletion can be repeated.
 /// </summary>
 internal sealed class JobDeletionService(IJobQueue jobs, IBlobStore blobs, ILogger<JobDeletionService> logger)
 {
     public async Task<DeleteJobReply> DeleteAsync(Caller caller, string jobId, CancellationToken cancellationToken)
     {
-        JobInfo? job = await jobs.CancelAsync(jobId, "It is being deleted.", cancellationToken);
+        JobInfo? job = await jobs.CancelAsync(jobId, "It is being deleted.", cancellationToken); // 1
         if (job is null) throw ServerErrors.UnknownJob(jobId);
         var reply = new DeleteJobReply();
         var seen = new HashSet<string>(StringComparer.Ordinal);
-        await foreach (Event jobEvent in jobs.WatchAsync(jobId, 1, cancellationToken)) // the job has ended, so the events end
+        await foreach (Event jobEvent in jobs.WatchAsync(jobId, 1, cancellationToken)) // 2; the stream ends, because the job has ended
         {
             foreach (BlobRef blob in GetBlobTensors(jobEvent).Select(tensor => tensor.Blob))
             {
@@ -26,7 +29,7 @@ internal sealed class JobDeletionService(IJobQueue jobs, IBlobStore blobs, ILogg
                 reply.Bytes += blob.Length;
             }
         }
-        await jobs.DeleteAsync(jobId, cancellationToken);
+        await jobs.DeleteAsync(jobId, cancellationToken); // 3
         logger.JobDeleted(jobId, caller.Id, reply.Blobs, reply.Bytes);
         return reply;
     }
