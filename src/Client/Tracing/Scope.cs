@@ -5,28 +5,28 @@ using Ndif.Recording;
 
 namespace Ndif;
 
-/// <summary>What a trace and a session have in common: branches, loops, lists, logs.</summary>
-public abstract class Scope
+/// <summary>The common members of a trace and a session: branches, loops, lists, logs, training, and how they run.</summary>
+public abstract partial class Scope
 {
-    private protected Scope() { }
 
-    /// <summary>The recorder, if the scope is still open.</summary>
+    /// <summary>The recorder.</summary>
+    /// <exception cref="InvalidOperationException">The scope is closed.</exception>
     internal abstract Recorder Open();
 
     /// <summary>
     /// A branch on a value that is known only when the program runs: <c>t.If(score > 0, () => ...).ElseIf(..., () => ...).Else(() => ...)</c>.
-    /// A tensor of one element counts as its truth.
+    /// The condition is a flag, a number or a tensor of one element; it holds if it is not zero.
     /// </summary>
     public Branching If(Value condition, Action then) => new(Open(), condition, then);
 
-    /// <summary>Repeats the body for each item: of a list of numbers or values, or of a tensor's first dimension.</summary>
-    [OverloadResolutionPriority(1)] // an int[] is a Value too
+    /// <summary>Repeats the body for each item of a list of numbers or values, or of the first dimension of a tensor.</summary>
+    [OverloadResolutionPriority(1)] // an int[] converts to a Value too
     public void ForEach<T>(IEnumerable<T> items, Action<Value> body) => AddForEach(Open().Argument(items), body);
 
     /// <inheritdoc cref="ForEach{T}(IEnumerable{T}, Action{Value})"/>
     public void ForEach(Value items, Action<Value> body) => AddForEach(Open().Argument(items), body);
 
-    /// <summary>Repeats the body while the condition holds, at most <paramref name="limit"/> times; beyond that it is an error.</summary>
+    /// <summary>Repeats the body while the condition holds, at most <paramref name="limit"/> times. One repetition more is an error of the run.</summary>
     public void While(Func<Value> condition, Action body, int limit)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
@@ -118,8 +118,6 @@ public abstract class Scope
         Local(function, value);
     }
 
-    internal abstract bool IsRemote { get; }
-
     private static TensorData SingleTensor(object?[] values) => new Saved(values[0]).Tensor;
 
     /// <summary>Prints when the values are computed; on the service it comes back as a log event at once.</summary>
@@ -143,67 +141,5 @@ public abstract class Scope
         Recorder recorder = Open();
         uint region = recorder.RecordRegion(() => body(recorder.RegionParameter("item")));
         recorder.Add(new Node { ForEach = new ForEach { Items = items, Region = region } });
-    }
-}
-
-/// <summary>A branch that was recorded, to which others can be added.</summary>
-public sealed class Branching
-{
-    private readonly Recorder _recorder;
-    private readonly Region _region;
-    private readonly int _position;
-    private readonly If _node;
-    private bool _hasElse;
-
-    internal Branching(Recorder recorder, Value condition, Action then) : this(recorder, recorder.Argument(condition), then) { }
-
-    private Branching(Recorder recorder, Argument condition, Action then)
-    {
-        _recorder = recorder;
-        _node = new If { Branches = { new Branch { Condition = condition, Region = recorder.RecordRegion(then) } } };
-        _region = recorder.CurrentRegion;
-        recorder.Add(new Node { If = _node });
-        _position = _region.Nodes.Count;
-    }
-
-    /// <summary>Otherwise, if this holds. The condition is computed only when the ones before it did not hold.</summary>
-    public Branching ElseIf(Value condition, Action then)
-    {
-        // what was recorded since belongs to this condition: it moves into the "otherwise"
-        uint[] since = [.. _region.Nodes.Skip(_position)];
-        while (_region.Nodes.Count > _position) _region.Nodes.RemoveAt(_position);
-        Branching? inner = null;
-        AddElse(() =>
-        {
-            _recorder.CurrentRegion.Nodes.AddRange(since);
-            inner = new Branching(_recorder, _recorder.Argument(condition), then);
-        });
-        return inner!;
-    }
-
-    /// <summary>Otherwise.</summary>
-    public void Else(Action otherwise) => AddElse(otherwise);
-
-    private void AddElse(Action body)
-    {
-        if (_hasElse) throw new InvalidOperationException("This branch has its Else already.");
-        _hasElse = true;
-        _node.Branches.Add(new Branch { Region = _recorder.RecordRegion(body) });
-    }
-}
-
-/// <summary>A value that a program sets anew while it runs.</summary>
-public sealed class Variable : Value
-{
-    internal Variable(Recorder recorder, Value initial)
-        : base(recorder, recorder.Add(new Node { Container = new MakeContainer { Items = { recorder.Argument(initial) } } })) { }
-
-    /// <summary>What it holds at this point.</summary>
-    public Value Value => Recorder.Current(this).Call("getitem", [this, 0L]);
-
-    public void Set(Value value)
-    {
-        Recorder recorder = Recorder.Current(this);
-        recorder.Add(new Node { SetVariable = new SetVariable { Node = Node, Value = recorder.Argument(value) } });
     }
 }

@@ -16,6 +16,7 @@ public sealed class OptimizerSettings(NewOptimizer optimizer)
     /// <summary>The learning rate. Default: 1e-3.</summary>
     public double LearningRate => GetOption("lr", 1e-3);
 
+    /// <summary>The value of an option, or its default.</summary>
     public double GetOption(string name, double defaultValue) => optimizer.Options.TryGetValue(name, out double value) ? value : defaultValue;
 
     /// <exception cref="NdifException">BAD_ARGUMENT: an unknown kind or option, or a value outside of its bounds.</exception>
@@ -39,6 +40,7 @@ public sealed class OptimizerSettings(NewOptimizer optimizer)
             throw BadArgument("Nesterov momentum needs a momentum and no dampening.");
     }
 
+    /// <summary>BAD_ARGUMENT: the optimizer's kind is unknown.</summary>
     public Exception UnknownKind() => BadArgument($"There is no optimizer `{(optimizer.Kind.Length > 40 ? optimizer.Kind[..40] : optimizer.Kind)}`; there are {string.Join(", ", _optionsByKind.Keys)}.");
 
     private static Exception BadArgument(string message) => Errors.CreateException(ErrorCode.BadArgument, message);
