@@ -39,7 +39,9 @@ public static class ModulePaths
         }
     }
 
-    /// <summary>A hint for a path that does not exist: the most similar paths, and the modules below the last component that exists.</summary>
+    /// <summary>
+    /// A hint for a path that does not exist: the most similar paths, and the modules below the last component that exists.
+    /// </summary>
     public static string GetSuggestion(ModuleInfo root, string path)
     {
         ModuleInfo module = root;

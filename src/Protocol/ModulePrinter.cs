@@ -2,7 +2,9 @@ using System.Text;
 
 namespace Ndif.Protocol;
 
-/// <summary>Prints a module tree as PyTorch's <c>print(model)</c>; equal items of a list are one entry, "(0-11): 12 x GPT2Block(".</summary>
+/// <summary>
+/// Prints a module tree as PyTorch's <c>print(model)</c>; equal items of a list are one entry, "(0-11): 12 x GPT2Block(".
+/// </summary>
 /// <remarks>Module.__repr__ in torch/nn/modules/module.py, ModuleList.__repr__ in torch/nn/modules/container.py</remarks>
 public static class ModulePrinter
 {

@@ -34,7 +34,8 @@ internal sealed class AliasMap
         if (parent.Children.FirstOrDefault(c => c.Name == name) is { } child) return (ModulePaths.Join(path, child.Name), child);
         if (_aliasesByParent.TryGetValue(path, out var aliases) && aliases.TryGetValue(name, out string? target))
             return (target, _root.Find(target)!);
-        ModuleInfo? renamed = parent.Children.FirstOrDefault(c => _aliasesByName.TryGetValue(c.Name, out var names) && names.Contains(name));
+        ModuleInfo? renamed = parent.Children.FirstOrDefault(c =>
+            _aliasesByName.TryGetValue(c.Name, out var names) && names.Contains(name));
         return renamed is null ? null : (ModulePaths.Join(path, renamed.Name), renamed);
     }
 
@@ -61,7 +62,8 @@ internal sealed class AliasMap
         (string parentPath, string last) = ModulePaths.Split(name.Trim('.'));
         var (parent, info) = parentPath.Length == 0 ? ("", _root)
             : Find(parentPath) ?? throw Errors.CreateException(ErrorCode.UnknownModule,
-                $"`{old}` cannot be renamed `{name}`: there is no module `{parentPath}`.", ModulePaths.GetSuggestion(_root, name.Trim('.')));
+                $"`{old}` cannot be renamed `{name}`: there is no module `{parentPath}`.",
+                ModulePaths.GetSuggestion(_root, name.Trim('.')));
         RequireFreeName(old, info, last);
         if (!_aliasesByParent.TryGetValue(parent, out var aliases)) _aliasesByParent[parent] = aliases = new(StringComparer.Ordinal);
         if (!aliases.TryAdd(last, old)) throw NameTaken(old, last);

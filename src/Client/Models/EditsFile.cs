@@ -7,8 +7,8 @@ using Ndif.Recording;
 namespace Ndif;
 
 /// <summary>
-/// The file of a model's edits: eight bytes that identify the format, the SHA-256 of the rest, and an <see cref="Edits"/> message. The edits are
-/// the invokes of one recorded trace. A model that reads the file records them again into each of its traces.
+/// The file of a model's edits: eight bytes that identify the format, the SHA-256 of the rest, and an <see cref="Edits"/> message. The
+/// edits are the invokes of one recorded trace. A model that reads the file records them again into each of its traces.
 /// </summary>
 internal static class EditsFile
 {
@@ -17,7 +17,8 @@ internal static class EditsFile
     public static void Write(TracedModel model, string path)
     {
         if (model.Edits.Count == 0)
-            throw new InvalidOperationException("There are no edits to export: a model cannot be exported before Edit(...) was called on it.");
+            throw new InvalidOperationException(
+                "There are no edits to export: a model cannot be exported before Edit(...) was called on it.");
         byte[] edits = new Edits
         {
             Model = model.Reference.Id,

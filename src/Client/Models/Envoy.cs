@@ -52,8 +52,8 @@ public partial class Envoy : IReadOnlyList<Envoy>
     }
 
     /// <summary>
-    /// The hidden state that the module returns: its output, or the first tensor of an output that is a tuple, such as a decoder layer's. The
-    /// name is the same on every architecture. [batch, seq, hidden]
+    /// The hidden state that the module returns: its output, or the first tensor of an output that is a tuple, such as a decoder layer's.
+    /// The name is the same on every architecture. [batch, seq, hidden]
     /// </summary>
     /// <exception cref="InvalidOperationException">No trace is open.</exception>
     public Value Hidden
@@ -113,8 +113,8 @@ public partial class Envoy : IReadOnlyList<Envoy>
     public int Count => Info.Children.Count;
 
     /// <summary>
-    /// This module at its next call, or a later one: <c>llm.LmHead.Next().Output</c>. Everything that follows refers to that call too, until
-    /// the open invoke, step or branch ends.
+    /// This module at its next call, or a later one: <c>llm.LmHead.Next().Output</c>. Everything that follows refers to that call too,
+    /// until the open invoke, step or branch ends.
     /// </summary>
     /// <param name="calls">The number of calls to advance.</param>
     public Envoy Next(int calls = 1)
@@ -125,7 +125,8 @@ public partial class Envoy : IReadOnlyList<Envoy>
 
     /// <summary>All calls of modules; the same as <see cref="Trace.All"/>.</summary>
     public IEnumerable<int> All() => RequireRecorder(".All").Scopes.OfType<Trace>().FirstOrDefault()?.All()
-        ?? throw new InvalidOperationException($"Cannot access `{Display}.All` outside of a trace: open one with `using var t = model.Trace(...)`.");
+        ?? throw new InvalidOperationException(
+            $"Cannot access `{Display}.All` outside of a trace: open one with `using var t = model.Trace(...)`.");
 
     /// <summary>Uses a value as the module's output instead of running the module.</summary>
     /// <exception cref="InvalidOperationException">No trace is open.</exception>
@@ -133,8 +134,8 @@ public partial class Envoy : IReadOnlyList<Envoy>
 
     /// <summary>
     /// Runs the module on values of the experiment, apart from the model's own pass, as the logit lens does:
-    /// <c>llm.LmHead.Call(llm.FinalNorm.Call(hidden))</c>. Such a call is not visible at the sites of the module, except for a module that the
-    /// user attached.
+    /// <c>llm.LmHead.Call(llm.FinalNorm.Call(hidden))</c>. Such a call is not visible at the sites of the module, except for a module that
+    /// the user attached.
     /// </summary>
     /// <exception cref="InvalidOperationException">No trace is open.</exception>
     public Value Call(params Value[] arguments)
@@ -148,8 +149,8 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// <summary>
     /// Adds a module that the user defines to the tree, below this one:
     /// <c>var sae = llm.Layers[2].Attach("sae", new SparseAutoencoder(...))</c>. The model does not call it; an experiment or an edit does
-    /// (<c>sae.Call(x)</c>). The caller can then read the sites of the module and its layers; other edits and invokes on the same rows can read
-    /// and change them. Attaching a module under the same name again replaces it.
+    /// (<c>sae.Call(x)</c>). The caller can then read the sites of the module and its layers; other edits and invokes on the same rows can
+    /// read and change them. Attaching a module under the same name again replaces it.
     /// </summary>
     /// <exception cref="InvalidOperationException">The model itself has a module of that name, or this one is a module list.</exception>
     public Envoy Attach(string name, ModuleDefinition definition) => Child(Model.Attachments.Add(Model, Path, Info, name, definition));

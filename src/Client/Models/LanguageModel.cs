@@ -7,21 +7,21 @@ using Ndif.Tokenizers;
 namespace Ndif;
 
 /// <summary>
-/// A causal language model, named by its Hugging Face id, a folder, or a name of the service. Nothing is loaded before the first local run; a
-/// remote run loads nothing into this process.
+/// A causal language model, named by its Hugging Face id, a folder, or a name of the service. Nothing is loaded before the first local run;
+/// a remote run loads nothing into this process.
 /// </summary>
 /// <param name="id">"openai-community/gpt2", a path, or the name of a model that the service has.</param>
 /// <param name="revision">A branch, tag or commit; empty for the default branch.</param>
 /// <param name="remote">Where its traces run if a trace does not set it; null for <see cref="NdifConfig.DefaultBackend"/>.</param>
 /// <param name="rename">
-/// Other names of modules: <c>new() { ["mlp"] = "feed_forward", ["transformer.h"] = ["layers", "blocks"] }</c>. A name renames every module of
-/// that name; a path gives one module the new name below the root. The old names remain valid.
+/// Other names of modules: <c>new() { ["mlp"] = "feed_forward", ["transformer.h"] = ["layers", "blocks"] }</c>. A name renames every module
+/// of that name; a path gives one module the new name below the root. The old names remain valid.
 /// </param>
 /// <param name="edits">A file of edits that the model has from the start; see <see cref="TracedModel.ImportEdits"/>.</param>
 /// <param name="dtype">
-/// The element type of the weights: <see cref="DType.Float32"/>, <see cref="DType.BFloat16"/> or <see cref="DType.Float16"/>; null for that of
-/// the checkpoint. This parameter and the next three apply to runs in this process; a remote run is an error (BAD_ARGUMENT), because the service
-/// has already loaded its model.
+/// The element type of the weights: <see cref="DType.Float32"/>, <see cref="DType.BFloat16"/> or <see cref="DType.Float16"/>; null for that
+/// of the checkpoint. This parameter and the next three apply to runs in this process; a remote run is an error (BAD_ARGUMENT), because the
+/// service has already loaded its model.
 /// </param>
 /// <param name="adapter">
 /// A LoRA adapter in PEFT's format, a folder or an id on the hub, which is merged into the weights when they are loaded.
@@ -30,7 +30,8 @@ namespace Ndif;
 /// Store the weights of linear layers in eight bits: about a quarter of the memory of float32, slower, and less exact.
 /// </param>
 /// <param name="device">
-/// The device of the weights: "cpu", "cuda" or "cuda:1". Several devices, "cuda:0,cuda:1", share the layers of a model that is too large for one.
+/// The device of the weights: "cpu", "cuda" or "cuda:1". Several devices, "cuda:0,cuda:1", share the layers of a model that is too large
+/// for one.
 /// </param>
 public sealed class LanguageModel(
     string id, string revision = "", Backend? remote = null, Dictionary<string, Aliases>? rename = null, string? edits = null,
@@ -68,8 +69,8 @@ public sealed class LanguageModel(
     public Envoy LmHead => Find(Description.Names.LmHead);
 
     /// <summary>
-    /// The scores of each next token: the last value of a pass, after the output projection and the scaling or capping that some architectures
-    /// apply to it. [batch, seq, vocab]
+    /// The scores of each next token: the last value of a pass, after the output projection and the scaling or capping that some
+    /// architectures apply to it. [batch, seq, vocab]
     /// </summary>
     public Value Logits => Output["logits"];
 
@@ -77,14 +78,15 @@ public sealed class LanguageModel(
     /// Opens a trace over one forward pass.
     /// </summary>
     /// <param name="prompt">
-    /// A text, several texts, token ids (<c>int[]</c>, <c>long[]</c>, or several rows of them), or a tensor of ids [batch, seq]; null if each
-    /// <see cref="Trace.Invoke(object)"/> has its own.
+    /// A text, several texts, token ids (<c>int[]</c>, <c>long[]</c>, or several rows of them), or a tensor of ids [batch, seq]; null if
+    /// each <see cref="Trace.Invoke(object)"/> has its own.
     /// </param>
     /// <param name="remote">True: on the service. See <see cref="Backend"/>.</param>
     /// <param name="grad">Whether gradients can be computed.</param>
     /// <param name="inputIds">Token ids instead of a prompt, in any of its forms.</param>
     /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
-    public Trace Trace(object? prompt = null, Backend? remote = null, bool grad = false, object? inputIds = null, object? attentionMask = null) =>
+    public Trace Trace(
+        object? prompt = null, Backend? remote = null, bool grad = false, object? inputIds = null, object? attentionMask = null) =>
         Open(PromptConverter.Combine(prompt, inputIds, attentionMask), Mode.Forward, BackendOrDefault(remote), grad, null);
 
     /// <summary>
@@ -98,7 +100,7 @@ public sealed class LanguageModel(
     /// <param name="remote">True: on the service. See <see cref="Backend"/>.</param>
     /// <param name="inputIds">Token ids instead of a prompt, in any of its forms.</param>
     /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
-    /// <example><code>using var t = llm.Generate("Hello", maxNewTokens: 5, new() { Temperature = 0.7, TopP = 0.9, Seed = 1 });</code></example>
+    /// <example><code>using var t = llm.Generate("Hello", maxNewTokens: 5, new() { Temperature = 0.7, TopP = 0.9 });</code></example>
     /// <exception cref="BadProgramException">BAD_ARGUMENT: an option is out of its bounds; the message names it.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A count is negative.</exception>
     public Trace Generate(
@@ -117,8 +119,8 @@ public sealed class LanguageModel(
     public GenerationDefaults GenerationDefaults => field ??= GenerationDefaults.FromModel(Description);
 
     /// <summary>
-    /// The sites of a generation that are not modules. <c>Generator.Output</c> is the result. <c>Generator.Streamer.Output</c> is first the ids of
-    /// the prompts and then each new token [batch]; a row continues with a token that replaces it.
+    /// The sites of a generation that are not modules. <c>Generator.Output</c> is the result. <c>Generator.Streamer.Output</c> is first the
+    /// ids of the prompts and then each new token [batch]; a row continues with a token that replaces it.
     /// </summary>
     public GeneratorEnvoy Generator => new(this);
 
@@ -142,8 +144,8 @@ public sealed class LanguageModel(
     }
 
     /// <summary>
-    /// Opens a trace that infers shapes without computing values or loading weights. Save shapes: <c>h[0].Hidden.Shape.Save()</c>. It runs in this
-    /// process.
+    /// Opens a trace that infers shapes without computing values or loading weights. Save shapes: <c>h[0].Hidden.Shape.Save()</c>. It runs
+    /// in this process.
     /// </summary>
     public Trace Scan(object prompt) => Open(prompt, Mode.Scan, Backend.Local, false, null);
 
@@ -156,7 +158,8 @@ public sealed class LanguageModel(
         LocalRuntime.Get().Open(LocalModel) is ILoadableRunner runner ? runner.LoadAsync(cancellationToken) : Task.CompletedTask;
 
     /// <summary>
-    /// Runs one forward pass without an experiment, but with the model's edits, and returns its output: <c>["logits"]</c> [batch, seq, vocab].
+    /// Runs one forward pass without an experiment, but with the model's edits, and returns its output: <c>["logits"]</c> [batch, seq,
+    /// vocab].
     /// </summary>
     /// <inheritdoc cref="Trace"/>
     public async Task<Saved> ForwardAsync(
@@ -173,15 +176,20 @@ public sealed class LanguageModel(
     public Saved Forward(object? prompt = null, Backend? remote = null, object? inputIds = null, object? attentionMask = null) =>
         ForwardAsync(prompt, remote, inputIds, attentionMask).GetAwaiter().GetResult();
 
-    /// <summary>Records the experiment in a trace on the prompt, runs it, and returns the experiment's result, whose saved values have results.</summary>
-    /// <example><code>var (hidden, logits) = await llm.TraceAsync("Hello", t => (llm.Layers[^1].Hidden.Save(), llm.Logits.Save()));</code></example>
+    /// <summary>
+    /// Records the experiment in a trace on the prompt, runs it, and returns the experiment's result, whose saved values have results.
+    /// </summary>
+    /// <example><code>
+    /// var (hidden, logits) = await llm.TraceAsync("Hello", t => (llm.Layers[^1].Hidden.Save(), llm.Logits.Save()));
+    /// </code></example>
     public Task<T> TraceAsync<T>(
-        object prompt, Func<Trace, T> experiment, Backend? remote = null, bool grad = false, CancellationToken cancellationToken = default) =>
+        object prompt, Func<Trace, T> experiment, Backend? remote = null, bool grad = false,
+        CancellationToken cancellationToken = default) =>
         RecordAndRunAsync(Trace(prompt, remote, grad), experiment, cancellationToken);
 
     /// <summary>
-    /// Adds a persistent edit: every later trace applies it to each prompt, before the operations of the trace itself. Nothing runs now; each
-    /// trace records the edit again.
+    /// Adds a persistent edit: every later trace applies it to each prompt, before the operations of the trace itself. Nothing runs now;
+    /// each trace records the edit again.
     /// </summary>
     /// <param name="edit">Records the operations of the edit.</param>
     /// <param name="inPlace">Change this model instead of returning an edited one that shares its weights.</param>
@@ -194,9 +202,9 @@ public sealed class LanguageModel(
     }
 
     /// <summary>
-    /// A model with a LoRA adapter: it shares the weights of this model, and persistent edits add the adapter's change in every pass of every
-    /// later trace. The service does not need the adapter: its matrices are sent with the trace, large ones once. Traces with different adapters,
-    /// and traces without one, share passes.
+    /// A model with a LoRA adapter: it shares the weights of this model, and persistent edits add the adapter's change in every pass of
+    /// every later trace. The service does not need the adapter: its matrices are sent with the trace, large ones once. Traces with
+    /// different adapters, and traces without one, share passes.
     /// </summary>
     /// <param name="adapter">
     /// A folder in PEFT's format, or an id on the hub. The engine reads it, so this process must reference the engine.
@@ -205,9 +213,13 @@ public sealed class LanguageModel(
     /// forward in peft/tuners/lora/layer.py. To merge an adapter into weights that this process loads, open the model with <c>adapter:</c>.
     /// </remarks>
     /// <exception cref="NdifException">
-    /// BAD_CHECKPOINT: the adapter is damaged, was trained on another model, or is of a kind that is not supported. UNKNOWN_MODEL: it was not found.
+    /// BAD_CHECKPOINT: the adapter is damaged, was trained on another model, or is of a kind that is not supported. UNKNOWN_MODEL: it was
+    /// not found.
     /// </exception>
-    /// <example><code>var tuned = llm.WithAdapter("./my-lora"); var logits = await tuned.TraceAsync("Hello", t => tuned.Logits.Save());</code></example>
+    /// <example><code>
+    /// var tuned = llm.WithAdapter("./my-lora");
+    /// var logits = await tuned.TraceAsync("Hello", t => tuned.Logits.Save());
+    /// </code></example>
     public LanguageModel WithAdapter(string adapter) => LoraEdits.Apply(this, adapter);
 
     /// <summary>Opens a session: several traces as one job, which can use each other's values.</summary>
@@ -220,8 +232,11 @@ public sealed class LanguageModel(
 
     private LanguageModel CloneWithoutEdits()
     {
-        (DType? dtype, string? adapter, bool eightBit, string device) = (LocalModel.Dtype, LocalModel.Adapter, LocalModel.EightBit, LocalModel.Device);
-        var clone = new LanguageModel(Id, Revision, DefaultBackend, new(Rename), null, dtype, adapter, eightBit, device) { _tokenizer = _tokenizer };
+        (_, _, DType? dtype, string? adapter, bool eightBit, string device) = LocalModel;
+        var clone = new LanguageModel(Id, Revision, DefaultBackend, new(Rename), null, dtype, adapter, eightBit, device)
+        {
+            _tokenizer = _tokenizer,
+        };
         clone.ShareTree(this);
         return clone;
     }
@@ -271,7 +286,8 @@ public sealed class LanguageModel(
     private HuggingFaceTokenizer LoadTokenizer()
     {
         if (!Description.Files.TryGetValue("tokenizer.json", out var json))
-            throw Errors.CreateException(ErrorCode.BadTokenizer, $"`{Id}` comes without a tokenizer.json.", "Pass token ids instead of texts.");
+            throw Errors.CreateException(ErrorCode.BadTokenizer,
+                $"`{Id}` comes without a tokenizer.json.", "Pass token ids instead of texts.");
         Description.Files.TryGetValue("tokenizer_config.json", out var config);
         Description.Files.TryGetValue("chat_template.jinja", out var chat);
         return HuggingFaceTokenizer.FromJson(json.Memory, config?.Memory ?? default, chat?.Memory ?? default);

@@ -16,7 +16,9 @@ internal static class LoraEdits
         return tuned;
     }
 
-    /// <summary>Records the edit of one module. An edit is an invoke of its own, so that the edits need not follow the order of the calls.</summary>
+    /// <summary>
+    /// Records the edit of one module. An edit is an invoke of its own, so that the edits need not follow the order of the calls.
+    /// </summary>
     private static void Record(LanguageModel model, LoraDelta delta) => Iteration.RecordLoop(Recorder.Current(what: "An edit"), _ =>
     {
         Envoy module = model.Get(delta.Module);
@@ -27,14 +29,17 @@ internal static class LoraEdits
 
     private static void Check(LanguageModel model, string adapter, LoraDelta delta)
     {
-        ParameterInfo weight = model.Description.Root.Find(delta.Module)?.Parameters.FirstOrDefault(p => p.Name == "weight" && p.Shape.Count == 2)
+        ParameterInfo weight = model.Description.Root.Find(delta.Module)?.Parameters
+                .FirstOrDefault(parameter => parameter is { Name: "weight", Shape.Count: 2 })
             ?? throw Errors.CreateException(ErrorCode.BadCheckpoint,
                 $"The adapter in {adapter} changes `{delta.Module}`, and `{model.Id}` has no such module with a matrix.",
                 "The adapter was trained on another model.", delta.Module);
         long[] expected = [delta.A.Shape[^1], delta.B.Shape[0]], found = [.. weight.Shape];
-        if (delta.A.Shape.Length != 2 || delta.B.Shape.Length != 2 || delta.A.Shape[0] != delta.B.Shape[1] || !found.Order().SequenceEqual(expected.Order()))
+        bool areMatrices = delta.A.Shape.Length == 2 && delta.B.Shape.Length == 2;
+        if (!areMatrices || delta.A.Shape[0] != delta.B.Shape[1] || !found.Order().SequenceEqual(expected.Order()))
             throw Errors.CreateException(ErrorCode.BadCheckpoint,
-                $"The adapter in {adapter} has matrices [{string.Join(", ", delta.A.Shape.ToArray())}] and [{string.Join(", ", delta.B.Shape.ToArray())}] for `{delta.Module}`, whose weight is [{string.Join(", ", found)}].",
+                $"The adapter in {adapter} has matrices [{string.Join(", ", delta.A.Shape.ToArray())}] and "
+                    + $"[{string.Join(", ", delta.B.Shape.ToArray())}] for `{delta.Module}`, whose weight is [{string.Join(", ", found)}].",
                 "The adapter was trained on another model.", delta.Module);
     }
 }

@@ -12,7 +12,8 @@ internal static class PromptConverter
     /// <summary>The input of a call that passes it as a prompt or by keywords; null if it has none.</summary>
     public static object? Combine(object? prompt, object? inputIds, object? attentionMask)
     {
-        if (prompt is not null && inputIds is not null) throw new ArgumentException("Pass a prompt or inputIds, not both.", nameof(inputIds));
+        if (prompt is not null && inputIds is not null)
+            throw new ArgumentException("Pass a prompt or inputIds, not both.", nameof(inputIds));
         object? input = prompt ?? inputIds;
         if (attentionMask is null) return input;
         if (input is null or string or IEnumerable<string>)
@@ -48,7 +49,8 @@ internal static class PromptConverter
         }
         bool isEmpty = destination.Prompts.Count == 0 && destination.Ids is null && destination.Tokens.All(row => row.Ids.Count == 0);
         if (isEmpty || destination.Prompts.Any(string.IsNullOrEmpty))
-            throw Errors.CreateException(ErrorCode.BadInput, "The input has no tokens.", "Pass a prompt that is not empty, or at least one token id.");
+            throw Errors.CreateException(ErrorCode.BadInput, "The input has no tokens.",
+                "Pass a prompt that is not empty, or at least one token id.");
     }
 
     /// <summary>One or several rows of token ids; null if the object is something else.</summary>

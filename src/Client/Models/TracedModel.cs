@@ -96,7 +96,9 @@ public abstract class TracedModel : Envoy
     public void ExportEdits(string path) => EditsFile.Write(this, path);
 
     /// <summary>Adds the edits of a file to this model.</summary>
-    /// <exception cref="NdifException">CORRUPT_DATA: the file is damaged, or not a file of edits. BAD_ARGUMENT: it belongs to another model.</exception>
+    /// <exception cref="NdifException">
+    /// CORRUPT_DATA: the file is damaged, or not a file of edits. BAD_ARGUMENT: it belongs to another model.
+    /// </exception>
     public void ImportEdits(string path)
     {
         _ = Edits; // the edits of the constructor's file come first
@@ -136,7 +138,8 @@ public abstract class TracedModel : Envoy
     }
 
     /// <summary>
-    /// Opens a trace. Without an input, each <see cref="Trace.Invoke(object)"/> has its own. <see cref="Scope.RunAsync"/> runs what was recorded.
+    /// Opens a trace. Without an input, each <see cref="Trace.Invoke(object)"/> has its own. <see cref="Scope.RunAsync"/> runs what was
+    /// recorded.
     /// </summary>
     protected Trace Open(object? input, Mode mode, Backend? backend, bool grad, Generation? generation) =>
         new(this, input, mode, backend, grad, generation);

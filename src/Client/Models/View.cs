@@ -55,7 +55,9 @@ public partial class Envoy
 
 public partial class Value
 {
-    /// <summary>[batch, seq, heads * headDim] as [batch, heads, seq, headDim], on the same memory: an edit in place changes the original.</summary>
+    /// <summary>
+    /// [batch, seq, heads * headDim] as [batch, heads, seq, headDim], on the same memory: an edit in place changes the original.
+    /// </summary>
     public Value SplitHeads(int heads) => Unflatten(-1, [heads, -1]).Transpose(1, 2);
 
     /// <summary>[batch, heads, seq, headDim] as [batch, seq, heads * headDim]: the inverse of <see cref="SplitHeads"/>.</summary>

@@ -3,7 +3,9 @@ using Ndif.Recording;
 
 namespace Ndif;
 
-/// <summary>The modules that a user attached to a model's tree, by path. An edited model shares them with the model that it derives from.</summary>
+/// <summary>
+/// The modules that a user attached to a model's tree, by path. An edited model shares them with the model that it derives from.
+/// </summary>
 internal sealed class Attachments
 {
     private readonly Dictionary<string, Layer> _layers = [];
@@ -24,7 +26,9 @@ internal sealed class Attachments
         return plain;
     }
 
-    /// <summary>Attaches a module below another one and adds it to the tree. It replaces a module that was attached under the name before.</summary>
+    /// <summary>
+    /// Attaches a module below another one and adds it to the tree. It replaces a module that was attached under the name before.
+    /// </summary>
     public ModuleInfo Add(TracedModel model, string parent, ModuleInfo parentInfo, string name, ModuleDefinition definition)
     {
         string path = ModulePaths.Join(parent, name);

@@ -11,7 +11,8 @@ public sealed class Layer
     internal Layer(string name, string className, string repr, Func<Value, Value> forward)
     {
         if (!ModulePaths.IsValidName(name))
-            throw new ArgumentException($"`{name}` is not a name of a module: it consists of letters, digits and underscores.", nameof(name));
+            throw new ArgumentException(
+                $"`{name}` is not a name of a module: it consists of letters, digits and underscores.", nameof(name));
         (Name, ClassName, Repr, _forward) = (name, className, repr, forward);
     }
 
@@ -33,7 +34,10 @@ public sealed class Layer
                 $"The layer `{Name}` is called in its module's Forward; reach it as attached[\"{Name}\"].Call(x) elsewhere.");
         string path = ModulePaths.Join(within, Name);
         Define(recorder, path);
-        return recorder.Value(new Node { CallModule = new CallModule { Module = path, Arguments = { recorder.Argument(input) }, Sites = true } });
+        return recorder.Value(new Node
+        {
+            CallModule = new CallModule { Module = path, Arguments = { recorder.Argument(input) }, Sites = true },
+        });
     }
 
     /// <summary>Defines the module in the program, once.</summary>

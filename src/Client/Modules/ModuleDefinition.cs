@@ -1,8 +1,8 @@
 namespace Ndif;
 
 /// <summary>
-/// A module that the user defines and attaches to a model's tree (<see cref="Envoy.Attach"/>), such as a sparse autoencoder, an adapter or a
-/// probe. Like everything in a program it is data: its forward is recorded, its weights are sent once, and its layers have sites.
+/// A module that the user defines and attaches to a model's tree (<see cref="Envoy.Attach"/>), such as a sparse autoencoder, an adapter or
+/// a probe. Like everything in a program it is data: its forward is recorded, its weights are sent once, and its layers have sites.
 /// </summary>
 /// <example><code>
 /// sealed class SparseAutoencoder(TensorData encoder, TensorData decoder) : ModuleDefinition
@@ -40,7 +40,9 @@ public abstract class ModuleDefinition
             return bias is null ? normalized : normalized + bias;
         });
 
-    /// <summary>Root mean square normalization over the last dimension (Zhang and Sennrich, 2019; arXiv 1910.07467). [..., hidden]</summary>
+    /// <summary>
+    /// Root mean square normalization over the last dimension (Zhang and Sennrich, 2019; arXiv 1910.07467). [..., hidden]
+    /// </summary>
     /// <param name="name">The name of the layer in the tree.</param>
     /// <param name="weight">[hidden]</param>
     protected static Layer RMSNorm(string name, Value weight, double eps = 1e-6) =>

@@ -4,8 +4,8 @@ using Ndif.Remote;
 namespace Ndif;
 
 /// <summary>
-/// The models that a service deploys. For operators, whose keys have the scope `operator` or `admin`; every key can list them. Workers apply a
-/// change after the call has returned; <see cref="Status.GetAsync"/> shows their progress.
+/// The models that a service deploys. For operators, whose keys have the scope `operator` or `admin`; every key can list them. Workers
+/// apply a change after the call has returned; <see cref="Status.GetAsync"/> shows their progress.
 /// </summary>
 public static class Deployments
 {
@@ -34,15 +34,16 @@ public static class Deployments
     }
 
     /// <summary>
-    /// Removes a model from the service: it is no longer deployed, running jobs finish, and waiting jobs fail. Or evicts it from one worker, which
-    /// may load it again.
+    /// Removes a model from the service: it is no longer deployed, running jobs finish, and waiting jobs fail. Or evicts it from one
+    /// worker, which may load it again.
     /// </summary>
     /// <param name="worker">The worker; null for all.</param>
     /// <exception cref="NdifException">UNKNOWN_MODEL: it is not deployed. BAD_ARGUMENT: there is no such worker.</exception>
     /// <exception cref="AccessException">The key has neither scope.</exception>
     public static Task<ModelStatus> EvictAsync(
         string model, string revision = "", string? worker = null, Backend? remote = null, CancellationToken cancellationToken = default) =>
-        RemoteService.For(remote).EvictAsync(new EvictRequest { Model = model, Revision = revision, Worker = worker ?? "" }, cancellationToken);
+        RemoteService.For(remote).EvictAsync(
+            new EvictRequest { Model = model, Revision = revision, Worker = worker ?? "" }, cancellationToken);
 
     /// <summary>Drains a worker: it accepts no new jobs and stops when its jobs have ended. Its models go to other workers.</summary>
     /// <exception cref="NdifException">BAD_ARGUMENT: there is no such worker.</exception>

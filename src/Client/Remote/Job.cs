@@ -99,8 +99,8 @@ public sealed class Job
     public Task<JobInfo> CancelAsync(CancellationToken cancellationToken = default) => _service.CancelAsync(Id, cancellationToken);
 
     /// <summary>
-    /// Deletes the job and its results on the service; a job that has not ended is cancelled first. Results that this process has read remain.
-    /// Clients that follow the job receive UNKNOWN_JOB.
+    /// Deletes the job and its results on the service; a job that has not ended is cancelled first. Results that this process has read
+    /// remain. Clients that follow the job receive UNKNOWN_JOB.
     /// </summary>
     /// <returns>The number and size in bytes of the deleted blobs. Small results are part of events and not counted.</returns>
     public async Task<(int Blobs, long Bytes)> DeleteAsync(CancellationToken cancellationToken = default)

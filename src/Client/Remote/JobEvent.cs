@@ -19,7 +19,8 @@ public sealed class JobEvent(Event jobEvent)
     public int? Position => Raw.State?.State is JobState.Queued ? (int)Raw.State.Position : null;
 
     /// <summary>The estimated waiting time; null for an event of another kind, and while the service cannot estimate it.</summary>
-    public TimeSpan? Wait => Raw.State is { State: JobState.Queued, WaitSeconds: > 0 } state ? TimeSpan.FromSeconds(state.WaitSeconds) : null;
+    public TimeSpan? Wait =>
+        Raw.State is { State: JobState.Queued, WaitSeconds: > 0 } state ? TimeSpan.FromSeconds(state.WaitSeconds) : null;
 
     /// <summary>The new tokens of the event, several if they followed each other quickly; empty for an event of another kind.</summary>
     public IReadOnlyList<GeneratedToken> Tokens => Raw.KindCase switch

@@ -37,7 +37,8 @@ public static class NdifConfig
 
     /// <summary>The file that stores host and key.</summary>
     public static string FilePath => Path.Combine(
-        Environment.GetFolderPath(Environment.SpecialFolder.ApplicationData, Environment.SpecialFolderOption.DoNotVerify), "ndif", "config.json");
+        Environment.GetFolderPath(Environment.SpecialFolder.ApplicationData, Environment.SpecialFolderOption.DoNotVerify),
+        "ndif", "config.json");
 
     /// <summary>Writes host and key to <see cref="FilePath"/>, which only its owner can read. Null keeps the value of the file.</summary>
     public static void Save(string? host, string? apiKey)
@@ -59,7 +60,8 @@ public static class NdifConfig
     {
         string address = host.Contains("://", StringComparison.Ordinal) ? host : $"http://{host}";
         return Uri.TryCreate(address, UriKind.Absolute, out Uri? uri) && uri.Scheme is "http" or "https" ? uri!
-            : throw new ArgumentException($"Invalid host `{host}`: it must be an address such as {DefaultHost} or https://ndif.example.org.");
+            : throw new ArgumentException(
+                $"Invalid host `{host}`: it must be an address such as {DefaultHost} or https://ndif.example.org.");
     }
 
     private static string? ReadFromFile(string key)

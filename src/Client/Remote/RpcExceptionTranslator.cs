@@ -47,7 +47,8 @@ internal static class RpcExceptionTranslator
             : "Start one with `ndif up`, or set NDIF_HOST to the address of yours.",
     }, e);
 
-    private static bool IsCertificateFailure(Exception? e) => e is AuthenticationException || (e is not null && IsCertificateFailure(e.InnerException));
+    private static bool IsCertificateFailure(Exception? e) =>
+        e is AuthenticationException || (e is not null && IsCertificateFailure(e.InnerException));
 
     private static Exception? GetCause(RpcException e) => e.InnerException ?? e.Status.DebugException;
 

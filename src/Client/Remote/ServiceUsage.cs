@@ -20,7 +20,8 @@ public static class ServiceUsage
     /// <param name="until">The last day; null for today.</param>
     /// <exception cref="AccessException">This key does not have the scope `admin`.</exception>
     public static Task<IReadOnlyList<UsageRow>> OfAsync(
-        string keyId, DateOnly? since = null, DateOnly? until = null, Backend? remote = null, CancellationToken cancellationToken = default) =>
+        string keyId, DateOnly? since = null, DateOnly? until = null,
+        Backend? remote = null, CancellationToken cancellationToken = default) =>
         RemoteService.For(remote).UsageAsync(CreateRequest(keyId, since, until), asAdmin: true, cancellationToken);
 
     private static GetUsageRequest CreateRequest(string key, DateOnly? since, DateOnly? until) =>

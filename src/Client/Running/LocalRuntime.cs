@@ -5,8 +5,8 @@ using Ndif.Protocol;
 namespace Ndif.Running;
 
 /// <summary>
-/// Runs models in this process. The client does not reference the engine, so that a user of the service does not install libtorch; the engine
-/// registers itself where it is present.
+/// Runs models in this process. The client does not reference the engine, so that a user of the service does not install libtorch; the
+/// engine registers itself where it is present.
 /// </summary>
 public interface ILocalRuntime
 {

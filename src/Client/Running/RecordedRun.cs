@@ -6,8 +6,8 @@ using Ndif.Recording;
 namespace Ndif.Running;
 
 /// <summary>
-/// One run of a recorded program. It sets the results of the saved values, prints logs and warnings, and converts a failure to the exception
-/// whose message shows the user's line.
+/// One run of a recorded program. It sets the results of the saved values, prints logs and warnings, and converts a failure to the
+/// exception whose message shows the user's line.
 /// </summary>
 internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Action<string> onWarning, Action<JobEvent>? onEvent) : IRunClient
 {
@@ -27,7 +27,8 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
     public async Task RunAsync(IProgramRunner runner, CancellationToken cancellationToken)
     {
         recorder.HasRun = true;
-        using Activity? activity = Telemetry.Source.StartActivity("run", ActivityKind.Client)?.SetTag("ndif.model", recorder.Program.Model?.Id);
+        using Activity? activity = Telemetry.Source.StartActivity("run", ActivityKind.Client)
+            ?.SetTag("ndif.model", recorder.Program.Model?.Id);
         _clock = new RunClock();
         try
         {

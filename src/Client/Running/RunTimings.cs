@@ -8,9 +8,9 @@ namespace Ndif;
 /// The times of a remote run: those that this client measured, and the phases that the service reports at the end of the job.
 /// </summary>
 /// <param name="Phases">
-/// In order: send (until the service confirms the job), queue, load, wait, compile, run, save, end (as in <see cref="Usage.Phases"/>), deliver
-/// (until the last value arrived). Each phase is measured separately; their sum differs from <paramref name="Total"/> by less than a
-/// millisecond.
+/// In order: send (until the service confirms the job), queue, load, wait, compile, run, save, end (as in <see cref="Usage.Phases"/>),
+/// deliver (until the last value arrived). Each phase is measured separately; their sum differs from <paramref name="Total"/> by less than
+/// a millisecond.
 /// </param>
 /// <param name="Total">The time from the call to its return.</param>
 public sealed record RunTimings(IReadOnlyList<(string Phase, TimeSpan Time)> Phases, TimeSpan Total)

@@ -4,8 +4,8 @@ using Ndif.Recording;
 namespace Ndif;
 
 /// <summary>
-/// The saved activations of a trace by path or module: <c>cache["transformer.h.0"].Output[0]</c>, <c>cache[h[0]].Output</c>. It contains the
-/// values after all interventions of the modules that ran after the cache was started.
+/// The saved activations of a trace by path or module: <c>cache["transformer.h.0"].Output[0]</c>, <c>cache[h[0]].Output</c>. It contains
+/// the values after all interventions of the modules that ran after the cache was started.
 /// </summary>
 public sealed class ActivationCache
 {
@@ -31,7 +31,8 @@ public sealed class ActivationCache
     public bool Contains(Envoy module) => Entries.ContainsKey(module.Path);
 
     private CacheEntry? Find(string path) =>
-        Entries.TryGetValue(path, out object? calls) || (_model.Aliases.Find(path) is { } module && Entries.TryGetValue(module.Path, out calls))
+        Entries.TryGetValue(path, out object? calls)
+            || (_model.Aliases.Find(path) is { } module && Entries.TryGetValue(module.Path, out calls))
             ? new CacheEntry(path, (object?[])calls!) : null;
 
     private IReadOnlyDictionary<string, object?> Entries => (IReadOnlyDictionary<string, object?>)_saved.Result!;

@@ -4,8 +4,8 @@ using Ndif.Recording;
 namespace Ndif;
 
 /// <summary>
-/// A point at which invokes wait for each other. A value of one invoke that another one uses orders them already; a barrier states the order,
-/// and the run checks it.
+/// A point at which invokes wait for each other. A value of one invoke that another one uses orders them already; a barrier states the
+/// order, and the run checks it.
 /// </summary>
 public sealed class Barrier
 {

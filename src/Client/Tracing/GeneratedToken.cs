@@ -8,8 +8,8 @@ namespace Ndif;
 /// <param name="Step">0 for the first new token.</param>
 /// <param name="Id">The token id.</param>
 /// <param name="Text">
-/// The text that the token completes: whole characters, without special tokens. The text of the prompt and these pieces together are the text of
-/// the result.
+/// The text that the token completes: whole characters, without special tokens. The text of the prompt and these pieces together are the
+/// text of the result.
 /// </param>
 /// <param name="IsLast">The row ends with this token.</param>
 public sealed record GeneratedToken(int Invoke, int Row, int Step, long Id, string Text, bool IsLast)

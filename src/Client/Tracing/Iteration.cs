@@ -4,7 +4,8 @@ using Ndif.Recording;
 namespace Ndif;
 
 /// <summary>
-/// Selects the calls of modules to which a part of the program refers. In a generation the calls are its steps; the pass of the prompt is step
+/// Selects the calls of modules to which a part of the program refers. In a generation the calls are its steps; the pass of the prompt is
+/// step
 /// 0. A loop is unrolled while it is recorded, so that the step is an int and C#'s <c>if</c> works.
 /// </summary>
 public sealed class Iteration
@@ -29,7 +30,8 @@ public sealed class Iteration
     /// <summary>The calls of a range with a distance of <paramref name="stride"/>: <c>[.., 2]</c> is every other call.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The range counts from the end, or the stride is not positive.</exception>
     public IEnumerable<int> this[Range range, int stride] =>
-        stride > 0 ? Unroll(ResolveSteps(range, stride)) : throw new ArgumentOutOfRangeException(nameof(stride), stride, "A stride is at least 1.");
+        stride > 0 ? Unroll(ResolveSteps(range, stride))
+            : throw new ArgumentOutOfRangeException(nameof(stride), stride, "A stride is at least 1.");
 
     /// <summary>
     /// Records the body once for all calls of a range. The number of calls need not be known while recording, and the step is a value.
@@ -78,7 +80,8 @@ public sealed class Iteration
     /// <summary>The number of calls of a range without an end: the maximum number of new tokens, or one for a forward pass.</summary>
     private int GetCallCount() => _trace.Node.Mode == Mode.Generate
         ? _trace.Recorder.Scopes.OfType<Invoke>().FirstOrDefault()?.MaxNewTokens
-            ?? (_trace.Node.Generation.HasMaxNewTokens ? (int)_trace.Node.Generation.MaxNewTokens : ((LanguageModel)_trace.Model).MaxNewTokens)
+            ?? (_trace.Node.Generation.HasMaxNewTokens ? (int)_trace.Node.Generation.MaxNewTokens
+                : ((LanguageModel)_trace.Model).MaxNewTokens)
         : _trace.Model is LanguageModel ? 1
         : throw new InvalidOperationException("How often the modules of this model are called is not known while recording; "
             + "give the range an end, or use Iter.Each.");

@@ -9,7 +9,8 @@ public sealed class Optimizer
 {
     private readonly Value _node;
 
-    internal Optimizer(Recorder recorder, string kind, IEnumerable<Value> parameters, params ReadOnlySpan<(string Name, double? Value)> options)
+    internal Optimizer(
+        Recorder recorder, string kind, IEnumerable<Value> parameters, params ReadOnlySpan<(string Name, double? Value)> options)
     {
         var node = new NewOptimizer { Kind = kind };
         foreach (Value parameter in parameters)

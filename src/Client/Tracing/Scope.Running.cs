@@ -55,8 +55,8 @@ public abstract partial class Scope
     public void Run() => RunAsync().GetAwaiter().GetResult();
 
     /// <summary>
-    /// Submits the program to the service and returns without waiting. The saved values have their results when the job has been followed to
-    /// its end (<see cref="Job.WaitAsync"/>).
+    /// Submits the program to the service and returns without waiting. The saved values have their results when the job has been followed
+    /// to its end (<see cref="Job.WaitAsync"/>).
     /// </summary>
     /// <exception cref="InvalidOperationException">It would run locally.</exception>
     /// <exception cref="NdifException">The service refused the program.</exception>

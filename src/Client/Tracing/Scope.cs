@@ -14,8 +14,8 @@ public abstract partial class Scope
     internal abstract Recorder Open();
 
     /// <summary>
-    /// A branch on a value that is known only when the program runs: <c>t.If(score > 0, () => ...).ElseIf(..., () => ...).Else(() => ...)</c>.
-    /// The condition is a flag, a number or a tensor of one element; it holds if it is not zero.
+    /// A branch on a value that is known only when the program runs: <c>t.If(score > 0, () => ...).ElseIf(..., () => ...).Else(() =>
+    /// ...)</c>. The condition is a flag, a number or a tensor of one element; it holds if it is not zero.
     /// </summary>
     public Branching If(Value condition, Action then) => new(Open(), condition, then);
 
@@ -26,7 +26,9 @@ public abstract partial class Scope
     /// <inheritdoc cref="ForEach{T}(IEnumerable{T}, Action{Value})"/>
     public void ForEach(Value items, Action<Value> body) => AddForEach(Open().Argument(items), body);
 
-    /// <summary>Repeats the body while the condition holds, at most <paramref name="limit"/> times. One repetition more is an error of the run.</summary>
+    /// <summary>
+    /// Repeats the body while the condition holds, at most <paramref name="limit"/> times. One repetition more is an error of the run.
+    /// </summary>
     public void While(Func<Value> condition, Action body, int limit)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
@@ -68,23 +70,34 @@ public abstract partial class Scope
     }
 
     /// <summary>Stochastic gradient descent. PyTorch's <c>torch.optim.SGD</c></summary>
-    public Optimizer SGD(IEnumerable<Value> parameters, double lr = 1e-3, double momentum = 0, double dampening = 0, double weightDecay = 0, bool nesterov = false) =>
-        new(Open(), "sgd", parameters, ("lr", lr), ("momentum", momentum), ("dampening", dampening), ("weight_decay", weightDecay), ("nesterov", nesterov ? 1 : null));
+    public Optimizer SGD(
+        IEnumerable<Value> parameters, double lr = 1e-3, double momentum = 0, double dampening = 0, double weightDecay = 0,
+        bool nesterov = false) =>
+        new(Open(), "sgd", parameters,
+            ("lr", lr), ("momentum", momentum), ("dampening", dampening), ("weight_decay", weightDecay), ("nesterov", nesterov ? 1 : null));
 
     /// <summary>Adam (Kingma and Ba, 2015). PyTorch's <c>torch.optim.Adam</c></summary>
-    public Optimizer Adam(IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weightDecay = 0) =>
+    public Optimizer Adam(
+        IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8,
+        double weightDecay = 0) =>
         new(Open(), "adam", parameters, ("lr", lr), ("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weightDecay));
 
     /// <summary>Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2019). PyTorch's <c>torch.optim.AdamW</c></summary>
-    public Optimizer AdamW(IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weightDecay = OptimizerSettings.DefaultAdamWWeightDecay) =>
+    public Optimizer AdamW(
+        IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8,
+        double weightDecay = OptimizerSettings.DefaultAdamWWeightDecay) =>
         new(Open(), "adamw", parameters, ("lr", lr), ("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weightDecay));
 
     /// <summary>
     /// Calls a function of this process in the middle of the run, also of a remote one, and goes on with what it returns:
     /// <c>h[3].Hidden = t.Local(x => x * 2f, h[3].Hidden)</c>. The forward pass waits for it.
     /// </summary>
-    /// <param name="timeout">How long the service waits. Default: a minute, and no longer than the service allows. A local run has no limit.</param>
-    /// <exception cref="NdifException">LOCAL_CALL_FAILED from the run, if the time is up; what the function throws is thrown as it is.</exception>
+    /// <param name="timeout">
+    /// How long the service waits. Default: a minute, and no longer than the service allows. A local run has no limit.
+    /// </param>
+    /// <exception cref="NdifException">
+    /// LOCAL_CALL_FAILED from the run, if the time is up; what the function throws is thrown as it is.
+    /// </exception>
     public Value Local(Func<TensorData, TensorData> function, Value value, TimeSpan? timeout = null) =>
         Local([value], items => function(SingleTensor(items)), timeout);
 
@@ -103,7 +116,8 @@ public abstract partial class Scope
     {
         ArgumentNullException.ThrowIfNull(function);
         Recorder recorder = Open();
-        var call = new LocalCall { Callback = (uint)recorder.Callbacks.Count, TimeoutSeconds = (timeout ?? TimeSpan.FromMinutes(1)).TotalSeconds, Returns = true };
+        double seconds = (timeout ?? TimeSpan.FromMinutes(1)).TotalSeconds;
+        var call = new LocalCall { Callback = (uint)recorder.Callbacks.Count, TimeoutSeconds = seconds, Returns = true };
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(call.TimeoutSeconds, 0, nameof(timeout));
         call.Values.AddRange(values.Select(recorder.Argument));
         recorder.Callbacks.Add(function);
@@ -114,7 +128,10 @@ public abstract partial class Scope
     /// <exception cref="NdifException">UNSUPPORTED in a remote trace.</exception>
     public void Inspect(Value value, Action<TensorData> function)
     {
-        if (IsRemote) throw Errors.CreateException(ErrorCode.Unsupported, "Inspect is for local runs: the service would wait for your debugger.", "Use t.Local(...), which has a time limit, or t.Log(...).");
+        if (IsRemote)
+            throw Errors.CreateException(ErrorCode.Unsupported,
+                "Inspect is for local runs: the service would wait for your debugger.",
+                "Use t.Local(...), which has a time limit, or t.Log(...).");
         Local(function, value);
     }
 

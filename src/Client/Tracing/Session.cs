@@ -3,8 +3,8 @@ using Ndif.Recording;
 namespace Ndif;
 
 /// <summary>
-/// Several traces as one job. Values pass from one trace to the next where the job runs, and only saved values come back. Traces of the same
-/// model that are opened inside a session belong to it; operations, branches and loops can be recorded between them.
+/// Several traces as one job. Values pass from one trace to the next where the job runs, and only saved values come back. Traces of the
+/// same model that are opened inside a session belong to it; operations, branches and loops can be recorded between them.
 /// </summary>
 public sealed class Session : Scope, IDisposable
 {

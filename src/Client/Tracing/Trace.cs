@@ -73,7 +73,9 @@ public sealed class Trace : Scope, IDisposable
     /// <param name="calls">The number of calls to advance.</param>
     public void Next(int calls = 1) => Open().Advance(calls);
 
-    /// <summary>Adds a prompt (or several) to the pass. Interventions that are recorded until the invoke is disposed apply to its rows.</summary>
+    /// <summary>
+    /// Adds a prompt (or several) to the pass. Interventions that are recorded until the invoke is disposed apply to its rows.
+    /// </summary>
     /// <param name="input">As in <see cref="LanguageModel.Trace"/>.</param>
     /// <example><code>using (t.Invoke("Big Ben is in")) london = llm.LmHead.Output[.., ^1].Save();</code></example>
     public Invoke Invoke(object input)
@@ -111,7 +113,9 @@ public sealed class Trace : Scope, IDisposable
         return OpenInvoke(attentionMask is null ? input : PromptConverter.Combine(null, input, attentionMask), generation);
     }
 
-    /// <summary>Opens an invoke without a prompt: it sees the rows of the whole trace, independently of the order of the other invokes.</summary>
+    /// <summary>
+    /// Opens an invoke without a prompt: it sees the rows of the whole trace, independently of the order of the other invokes.
+    /// </summary>
     public Invoke Invoke() => OpenInvoke(null);
 
     /// <summary>A point at which invokes wait for each other; see <see cref="Barrier.Wait"/>.</summary>
@@ -119,8 +123,8 @@ public sealed class Trace : Scope, IDisposable
     public Barrier Barrier(int participants) => new(Open(), participants);
 
     /// <summary>
-    /// Saves the outputs, and on request the inputs, of the modules that run from here on, after all interventions. Inside an invoke, it saves
-    /// those of the invoke's rows.
+    /// Saves the outputs, and on request the inputs, of the modules that run from here on, after all interventions. Inside an invoke, it
+    /// saves those of the invoke's rows.
     /// </summary>
     /// <param name="modules">The modules; all by default. A module list means its modules.</param>
     /// <param name="output">Whether outputs are saved.</param>
@@ -136,8 +140,8 @@ public sealed class Trace : Scope, IDisposable
     }
 
     /// <summary>
-    /// Starts the pass inside the model: <paramref name="value"/> is the module's input for the rows of the open invoke, and the layers before
-    /// the module do not run for them. It must be the first statement of its invoke.
+    /// Starts the pass inside the model: <paramref name="value"/> is the module's input for the rows of the open invoke, and the layers
+    /// before the module do not run for them. It must be the first statement of its invoke.
     /// </summary>
     /// <param name="module">A decoder layer, the final norm or the output projection.</param>
     /// <param name="value">Hidden states, one for each token of the prompt. [batch, seq, hidden]</param>
@@ -155,8 +159,8 @@ public sealed class Trace : Scope, IDisposable
     public Action<GeneratedToken>? OnToken { get; set; }
 
     /// <summary>
-    /// Asks the service for the cost of the experiment, and whether it may run. Nothing is queued. The call ends the recording; the trace can
-    /// still run.
+    /// Asks the service for the cost of the experiment, and whether it may run. Nothing is queued. The call ends the recording; the trace
+    /// can still run.
     /// </summary>
     /// <exception cref="InvalidOperationException">The trace would run locally.</exception>
     /// <exception cref="NdifException">The service would refuse the program, for this reason.</exception>
@@ -203,7 +207,8 @@ public sealed class Trace : Scope, IDisposable
     private Invoke OpenInvoke(object? input, Generation? generation = null)
     {
         if (_singleInvoke is not null)
-            throw new InvalidOperationException("This trace has its prompt already; open it without one (llm.Trace()) to use several invokes.");
+            throw new InvalidOperationException(
+                "This trace has its prompt already; open it without one (llm.Trace()) to use several invokes.");
         if (Open().Scopes.Peek() is not Trace)
             throw new InvalidOperationException(
                 "An invoke cannot be opened inside of another invoke, a loop or a branch; dispose the open one first.");

@@ -18,8 +18,8 @@ public sealed class ValueList : Value
 }
 
 /// <summary>
-/// A dictionary that the program fills while it runs: <c>map["probs"] = value</c>. A saved dictionary comes back with its entries at the end of
-/// the run.
+/// A dictionary that the program fills while it runs: <c>map["probs"] = value</c>. A saved dictionary comes back with its entries at the
+/// end of the run.
 /// </summary>
 public sealed class ValueMap : Value
 {

@@ -4,7 +4,8 @@ using Ndif.Recording;
 namespace Ndif;
 
 /// <summary>
-/// A value that is part of the run's results. Before the run it is a <see cref="Value"/> like any other; after the run it contains the result.
+/// A value that is part of the run's results. Before the run it is a <see cref="Value"/> like any other; after the run it contains the
+/// result.
 /// </summary>
 public sealed class Saved : Value
 {
@@ -37,7 +38,8 @@ public sealed class Saved : Value
         double number => TensorData.FromArray([number]).Reshape(),
         bool flag => TensorData.FromArray([flag]).Reshape(),
         object?[] { Length: 1 } tuple when tuple[0] is TensorData tensor => tensor,
-        var other => throw new InvalidOperationException($"The result is {DataDeserializer.Describe(other)}, not a tensor; index it first."),
+        var other => throw new InvalidOperationException(
+            $"The result is {DataDeserializer.Describe(other)}, not a tensor; index it first."),
     };
 
     /// <summary>The only element of the result.</summary>

@@ -66,15 +66,18 @@ public partial class Value
         }
     }
 
-    private uint GetNodeId(Recorder recorder) => recorder.Argument(this) is { ValueCase: Argument.ValueOneofCase.Node } argument ? argument.Node
+    private uint GetNodeId(Recorder recorder) =>
+        recorder.Argument(this) is { ValueCase: Argument.ValueOneofCase.Node } argument ? argument.Node
         : throw new InvalidOperationException("A constant has no gradient: only what is computed in the trace has one.");
 
-    /// <summary>The sizes of the dimensions, which can be used as numbers: <c>x.Shape[^1]</c>. <para>PyTorch: <c>Tensor.shape</c></para></summary>
+    /// <summary>
+    /// The sizes of the dimensions, which can be used as numbers: <c>x.Shape[^1]</c>. <para>PyTorch: <c>Tensor.shape</c></para>
+    /// </summary>
     public virtual Value Shape => Recorder.Current(this).Call("shape", [this]);
 
     /// <summary>
-    /// Makes the value part of the run's results. A tensor is copied at this point of the program; a list or dictionary is taken when the run
-    /// ends.
+    /// Makes the value part of the run's results. A tensor is copied at this point of the program; a list or dictionary is taken when the
+    /// run ends.
     /// </summary>
     /// <param name="name">The name of the result in <see cref="Job.Results"/>; by default the number of its node.</param>
     public Saved Save(string? name = null) => Recorder.Current(this).Save(this, name);
@@ -92,7 +95,8 @@ public partial class Value
     /// <summary>A tensor, which is sent with the program.</summary>
     public static implicit operator Value(TensorData tensor) => new ConstantValue(tensor);
     /// <summary>An int64 tensor with one dimension.</summary>
-    public static implicit operator Value(int[] numbers) => new ConstantValue(TensorData.FromArray(Array.ConvertAll(numbers, n => (long)n)));
+    public static implicit operator Value(int[] numbers) =>
+        new ConstantValue(TensorData.FromArray(Array.ConvertAll(numbers, n => (long)n)));
     /// <summary>An int64 tensor with one dimension.</summary>
     public static implicit operator Value(long[] numbers) => new ConstantValue(TensorData.FromArray(numbers));
     /// <summary>A float32 tensor with one dimension.</summary>

@@ -11,7 +11,9 @@ namespace Ndif.Engine.Generating;
 /// 4. Candidates that end compete with the finished sequences by their score divided by length ^ length_penalty.
 /// 5. The search ends when no running beam can become better than the worst finished one, or as early_stopping says.
 /// </summary>
-/// <remarks>_beam_search and its parts in transformers/generation/utils.py, in float32 as in Hugging Face; each row of a batch ends independently.</remarks>
+/// <remarks>
+/// _beam_search and its parts in transformers/generation/utils.py, in float32 as in Hugging Face; each row of a batch ends independently.
+/// </remarks>
 internal sealed class BeamSearchDecoder : ISequenceDecoder
 {
     /// <summary>Added to the score of a candidate that is chosen only if there is no other.</summary>
@@ -34,7 +36,8 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
     /// <param name="prompt">The row's tokens, without padding.</param>
     public BeamSearchDecoder(ResolvedGenerationOptions options, long[] prompt, RowRandomGenerator random, StopStringCriteria? stopCriteria)
     {
-        (_options, _prompt, _random, _stopCriteria, _logitsProcessors) = (options, prompt, random, stopCriteria, LogitsProcessorList.Create(options));
+        (_options, _prompt, _random, _stopCriteria) = (options, prompt, random, stopCriteria);
+        _logitsProcessors = LogitsProcessorList.Create(options);
         // all beams begin with the same tokens: only the first can have successors
         _runningBeams = [.. Enumerable.Range(0, RowCount).Select(beam => new Beam([], beam == 0 ? 0 : ExcludedScore, false))];
         _finishedBeams = [.. Enumerable.Range(0, RowCount).Select(_ => new Beam([], ExcludedScore, false))];

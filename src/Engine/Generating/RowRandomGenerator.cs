@@ -1,8 +1,8 @@
 namespace Ndif.Engine.Generating;
 
 /// <summary>
-/// The random numbers of a row. Each is a function of seed, step and draw alone (SplitMix64 as a counter-based generator), so that it does not
-/// depend on other rows of the batch, and a restarted run draws the same numbers.
+/// The random numbers of a row. Each is a function of seed, step and draw alone (SplitMix64 as a counter-based generator), so that it does
+/// not depend on other rows of the batch, and a restarted run draws the same numbers.
 /// </summary>
 /// <remarks>
 /// Row i of a trace with seed s has the numbers of a single row with seed s + i. SplitMix64: Steele, Lea, Flood 2014, "Fast Splittable

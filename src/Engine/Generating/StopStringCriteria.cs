@@ -3,8 +3,8 @@ using Ndif.Tokenizers;
 namespace Ndif.Engine.Generating;
 
 /// <summary>
-/// Tests whether the text of a row contains one of the stop strings. The text is decoded as it grows, so that a stop string can begin in one
-/// token, even the last of the prompt, and end in another; it must end in a new token.
+/// Tests whether the text of a row contains one of the stop strings. The text is decoded as it grows, so that a stop string can begin in
+/// one token, even the last of the prompt, and end in another; it must end in a new token.
 /// </summary>
 /// <remarks>StopStringCriteria in transformers/generation/stopping_criteria.py</remarks>
 internal sealed class StopStringCriteria
@@ -41,8 +41,8 @@ internal sealed class StopStringCriteria
     }
 
     /// <summary>
-    /// Starts with the text of these tokens. A stop string covers at most one token for each of its characters, and a character at most a few
-    /// tokens, so that the last ones are sufficient.
+    /// Starts with the text of these tokens. A stop string covers at most one token for each of its characters, and a character at most a
+    /// few tokens, so that the last ones are sufficient.
     /// </summary>
     private void Reset(ReadOnlySpan<long> tokens)
     {

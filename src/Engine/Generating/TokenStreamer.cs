@@ -5,8 +5,8 @@ using Ndif.Tokenizers;
 namespace Ndif.Engine.Generating;
 
 /// <summary>
-/// Publishes the new tokens of a row, each with the text that it completes: whole characters, without special tokens. The text of the prompt and
-/// these pieces together are the text of the result.
+/// Publishes the new tokens of a row, each with the text that it completes: whole characters, without special tokens. The text of the
+/// prompt and these pieces together are the text of the result.
 /// </summary>
 internal sealed class TokenStreamer
 {

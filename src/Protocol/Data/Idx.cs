@@ -9,7 +9,8 @@ public readonly record struct Idx
     private Idx(object? entry) => Entry = entry;
 
     /// <summary>
-    /// A long, an <see cref="IndexSlice"/>, an <see cref="IndexEllipsis"/>, a <see cref="TensorData"/>, a value of a trace, or null for a new axis.
+    /// A long, an <see cref="IndexSlice"/>, an <see cref="IndexEllipsis"/>, a <see cref="TensorData"/>, a value of a trace, or null for a
+    /// new axis.
     /// </summary>
     public object? Entry { get; }
 
@@ -34,7 +35,8 @@ public readonly record struct Idx
     /// <summary>A range of a dimension: <c>1..3</c>, <c>..</c> for all of it.</summary>
     public static implicit operator Idx(Range range) => new(new IndexSlice(Start(range.Start), Stop(range.End), null));
     /// <summary>A list of elements of a dimension.</summary>
-    public static implicit operator Idx(int[] indices) => new(TensorData.FromArray(Array.ConvertAll(indices, i => (long)i), indices.Length));
+    public static implicit operator Idx(int[] indices) =>
+        new(TensorData.FromArray(Array.ConvertAll(indices, i => (long)i), indices.Length));
     /// <summary>A list of elements of a dimension.</summary>
     public static implicit operator Idx(long[] indices) => new(TensorData.FromArray(indices, indices.Length));
     /// <summary>A tensor of element numbers, or in a trace a mask.</summary>

@@ -43,7 +43,8 @@ public sealed partial class TensorData
                         Keep([.. list.ToArray<long>().Select(Position)]);
                         break;
                     default:
-                        throw new ArgumentException("A computed tensor is indexed by numbers, ranges, an ellipsis, a new axis or lists of numbers.");
+                        throw new ArgumentException(
+                            "A computed tensor is indexed by numbers, ranges, an ellipsis, a new axis or lists of numbers.");
                 }
 
                 void Keep(long[] entries)
@@ -71,7 +72,9 @@ public sealed partial class TensorData
         }
     }
 
-    /// <summary>The same elements in another shape; one size may be -1. Without sizes, a tensor of one element without dimensions.</summary>
+    /// <summary>
+    /// The same elements in another shape; one size may be -1. Without sizes, a tensor of one element without dimensions.
+    /// </summary>
     /// <exception cref="ArgumentException">The shape has another number of elements.</exception>
     public TensorData Reshape(params ReadOnlySpan<long> shape)
     {

@@ -25,9 +25,12 @@ public sealed partial class TensorData
         return text.Append(')').ToString();
     }
 
-    /// <summary>Writes one dimension: elements of the last dimension share a line as far as they fit, other entries have lines of their own.</summary>
+    /// <summary>
+    /// Writes one dimension: elements of the last dimension share a line as far as they fit, other entries have lines of their own.
+    /// </summary>
     /// <remarks>torch/_tensor_str.py</remarks>
-    private void AppendDimension(StringBuilder text, int dimension, long offset, bool summarize, Func<long, string> element, int width, int indent)
+    private void AppendDimension(
+        StringBuilder text, int dimension, long offset, bool summarize, Func<long, string> element, int width, int indent)
     {
         if (dimension == _shape.Length)
         {

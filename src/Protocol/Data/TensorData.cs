@@ -60,7 +60,9 @@ public sealed partial class TensorData
             : throw new InvalidOperationException($"The tensor is {Type.TorchName()}, not {DTypeExtensions.FromClrType<T>().TorchName()}.");
 
     /// <summary>Reads a tensor of a message, whose bytes must be inline.</summary>
-    /// <exception cref="NdifException">CORRUPT_DATA: the message has no bytes, an unknown type, or bytes that do not match its shape.</exception>
+    /// <exception cref="NdifException">
+    /// CORRUPT_DATA: the message has no bytes, an unknown type, or bytes that do not match its shape.
+    /// </exception>
     public static TensorData FromProto(Tensor tensor)
     {
         if (tensor.ContentCase != Tensor.ContentOneofCase.Inline)

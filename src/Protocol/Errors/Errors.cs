@@ -41,7 +41,8 @@ public static class Errors
 
     /// <summary>A new error as the exception of <see cref="ToException"/>.</summary>
     /// <inheritdoc cref="Create"/>
-    public static Exception CreateException(ErrorCode code, string message, string hint = "", string module = "", Exception? inner = null) =>
+    public static Exception CreateException(
+        ErrorCode code, string message, string hint = "", string module = "", Exception? inner = null) =>
         ToException(Create(code, message, hint, module), inner);
 
     /// <summary>"Did you mean `a`, `b` or `c`?" with the most similar of the valid names; empty if none is similar.</summary>

@@ -3,8 +3,8 @@ using Ndif.Protocol;
 namespace Ndif;
 
 /// <summary>
-/// A failure of a program, a model or the service, with its <see cref="ErrorCode"/>, the module and the line of the user's code. A local run
-/// and a remote run throw the same type with the same text. docs/errors explains each code.
+/// A failure of a program, a model or the service, with its <see cref="ErrorCode"/>, the module and the line of the user's code. A local
+/// run and a remote run throw the same type with the same text. docs/errors explains each code.
 /// </summary>
 public class NdifException : Exception
 {
@@ -33,7 +33,9 @@ public class NdifException : Exception
 /// <summary>OUT_OF_ORDER: a value was read or written after the model had already run its module.</summary>
 public sealed class OutOfOrderException(Error error, Exception? inner = null) : NdifException(error, inner);
 
-/// <summary>MISSED_VALUE or STEP_MISSED: the program needs a value of a module that was not called, or of a step that did not happen.</summary>
+/// <summary>
+/// MISSED_VALUE or STEP_MISSED: the program needs a value of a module that was not called, or of a step that did not happen.
+/// </summary>
 public sealed class MissedValueException(Error error, Exception? inner = null) : NdifException(error, inner);
 
 /// <summary>SHAPE_MISMATCH: the shapes of an operation's arguments do not fit together.</summary>

@@ -5,7 +5,8 @@ public static class ArgumentBinder
 {
     /// <summary>Binds values. A node that is not computed yet is an object of any other type.</summary>
     /// <inheritdoc cref="Bind{T}"/>
-    public static object?[] Bind(OpSchema schema, IReadOnlyList<object?> positional, IReadOnlyDictionary<string, object?>? keywords = null) =>
+    public static object?[] Bind(
+        OpSchema schema, IReadOnlyList<object?> positional, IReadOnlyDictionary<string, object?>? keywords = null) =>
         Bind(schema, positional, keywords ?? (IEnumerable<KeyValuePair<string, object?>>)[], ClrArgumentAccessor.Instance);
 
     /// <summary>Binds the call of a program to the row of its operation.</summary>
@@ -61,7 +62,9 @@ public static class ArgumentBinder
     {
         OpParameter parameter = schema.Parameters[position];
         ArgumentKind kind = accessor.KindOf(argument);
-        bool fits = kind == ArgumentKind.None ? parameter.Optional || parameter.Type is OpType.Any or OpType.Index : kind.Fits(parameter.Type);
+        bool fits = kind == ArgumentKind.None
+            ? parameter.Optional || parameter.Type is OpType.Any or OpType.Index
+            : kind.Fits(parameter.Type);
         if (!fits) throw BadArgument(schema, $"{Requirement()}, not {kind.PythonName()}.");
         if (kind != ArgumentKind.List) return;
         OpType? elementType = parameter.Type switch

@@ -5,8 +5,8 @@ namespace Ndif.Protocol.Ops;
 
 /// <summary>
 /// Reads the files of the op table (*.ops). A file consists of comments (<c># text</c>) and rows. A row is a schema in PyTorch's
-/// language, after its summary (<c>## text</c>); lines that begin with spaces continue it. A name after <c>#</c> at the end of the row is the
-/// C# method, where it differs from the one that the generator's rule gives.
+/// language, after its summary (<c>## text</c>); lines that begin with spaces continue it. A name after <c>#</c> at the end of the row is
+/// the C# method, where it differs from the one that the generator's rule gives.
 /// </summary>
 /// <remarks>This file is part of the generator's project too, and compiles for netstandard2.0.</remarks>
 internal static class OpTableReader

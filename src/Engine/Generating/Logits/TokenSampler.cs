@@ -15,8 +15,8 @@ internal static class TokenSampler
     }
 
     /// <summary>
-    /// Draws a token by the inverse of the cumulative distribution: the first token at which the sum of the probabilities, in float64 and in the
-    /// order of the token ids, exceeds <paramref name="uniform"/>.
+    /// Draws a token by the inverse of the cumulative distribution: the first token at which the sum of the probabilities, in float64 and
+    /// in the order of the token ids, exceeds <paramref name="uniform"/>.
     /// </summary>
     /// <param name="uniform">From 0 to below 1.</param>
     /// <exception cref="NdifException">OP_FAILED: every token is excluded, or the scores are not numbers.</exception>
@@ -46,6 +46,7 @@ internal static class TokenSampler
         throw Errors.CreateException(ErrorCode.OpFailed, float.IsNegativeInfinity(max)
                 ? "No token is left to choose from: the generation's options exclude every one."
                 : $"The model's scores of the next token are {(float.IsNaN(max) ? "not numbers" : "infinite")}.",
-            float.IsNegativeInfinity(max) ? "Exclude less: no_repeat_ngram." : "A value that the program put into the model may be too large, or NaN.");
+            float.IsNegativeInfinity(max) ? "Exclude less: no_repeat_ngram_size."
+                : "A value that the program put into the model may be too large, or NaN.");
     }
 }
