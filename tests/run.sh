@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds, runs every test project, and closes with one line: N passed, N failed, N skipped.
 # Arguments go to `dotnet test`, for example: bash tests/run.sh --filter Queue
+# NDIF_FAILURES is the number of failures that the caller has found before; .ci/run passes the analyzers' verdict in it.
 set -u
 cd "$(dirname "$0")/.."
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 MSBUILDDISABLENODEREUSE=1
-export HF_HUB_OFFLINE=1 # the only hub that is asked is the tests' own
+export HF_HUB_OFFLINE=1 # tests that download have a hub of their own
 
 have() { command -v "$1" >/dev/null; }
-install() { # packages; whether it worked shows in what is there afterwards
+install() { # packages; the caller checks afterwards whether the commands are there
   local sudo=""
   [ "$(id -u)" -eq 0 ] || sudo="sudo"
   echo "Installing $* ..."
@@ -20,9 +21,8 @@ have chromedriver || echo "There is no chromium with its driver: the tests of th
 
 dotnet build NDIF.sln -c Release || { echo "0 passed, 1 failed"; exit 1; }
 
-passed=0 failed=0 skipped=0
-for project in tests/*/*.csproj; do
-  grep -q '<IsTestProject>true' "$project" || continue
+passed=0 failed=${NDIF_FAILURES:-0} skipped=0
+for project in tests/*.Tests/*.csproj; do
   echo "== $project"
   output=$(dotnet test "$project" -c Release --no-build "$@" 2>&1)
   code=$?
@@ -30,10 +30,10 @@ for project in tests/*/*.csproj; do
   line=$(echo "$output" | grep -E 'Failed: +[0-9]+, Passed: +[0-9]+' | tail -n 1)
   count() { echo "$line" | grep -oE "$1: +[0-9]+" | grep -oE '[0-9]+' || echo 0; }
   passed=$((passed + $(count Passed))) skipped=$((skipped + $(count Skipped)))
-  bad=$(count Failed)
-  # a project that crashed without a count is a failure of its own
-  [ "$code" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
-  failed=$((failed + bad))
+  project_failed=$(count Failed)
+  # a project that ended without a count has crashed, and counts as one failure
+  [ "$code" -ne 0 ] && [ "$project_failed" -eq 0 ] && project_failed=1
+  failed=$((failed + project_failed))
 done
 
 echo "$passed passed, $failed failed, $skipped skipped"

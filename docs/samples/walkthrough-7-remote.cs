@@ -1,7 +1,6 @@
 #:project ../../src/Cli/Cli.csproj
 #:property RunsTorch=true
 #:property PublishAot=false
-#:property NuGetLockFilePath=walkthrough-7-remote.lock.json
 // Section 7 of the walkthrough: the same on a service. Here it is started in this process; usually NDIF_HOST and NDIF_API_KEY say where one is.
 using Ndif;
 

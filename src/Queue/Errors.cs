@@ -1,18 +1,18 @@
-using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using Ndif.Protocol;
 
 namespace Ndif.Queue;
 
-/// <summary>Every failure the queue, the blob store and the registry can report, with what to do.</summary>
+/// <summary>Creates the errors of the queue, the blob stores and the registry. Each one says what to do.</summary>
 internal static class QueueErrors
 {
     public static Exception JobIdTaken(string jobId) => Errors.CreateException(ErrorCode.PermissionDenied,
-        $"The job id `{jobId}` is already used by somebody else.", "Choose another id, or leave it empty: the service then chooses one.");
+        $"The job id `{jobId}` is used by another key.", "Choose another id, or leave it empty to let the service choose one.");
 
     public static Exception TooManyJobs(long active, long limit, TimeSpan retryAfter) => LimitReached(ErrorCode.QuotaExceeded,
         $"{FormatNumber(active)} of your jobs wait or run; your key may have {FormatNumber(limit)} at once.",
-        $"Wait until one has ended (try again in {FormatSeconds(retryAfter)} s), cancel one, or put several traces into one session.", retryAfter);
+        $"Wait until one has ended (try again in {FormatSeconds(retryAfter)} s), cancel one, or put several traces into one session.",
+        retryAfter);
 
     public static Exception RateExceeded(long limit, TimeSpan retryAfter) => LimitReached(ErrorCode.QuotaExceeded,
         $"Your key may submit {FormatNumber(limit)} jobs a minute, and has done so.",
@@ -23,26 +23,30 @@ internal static class QueueErrors
         $"Try again in {FormatSeconds(retryAfter)} s, or put several traces into one session.", retryAfter);
 
     public static Exception QueueFull(long waiting, long limit, TimeSpan retryAfter) => LimitReached(ErrorCode.Unavailable,
-        $"{FormatNumber(waiting)} jobs wait, and this service lets {FormatNumber(limit)} wait.", $"Try again in {FormatSeconds(retryAfter)} s.", retryAfter);
+        $"{FormatNumber(waiting)} jobs wait, and this service lets {FormatNumber(limit)} wait.",
+        $"Try again in {FormatSeconds(retryAfter)} s.", retryAfter);
 
-    /// <summary>To who watched a job at the moment when it was deleted, or who read so slowly that it was forgotten meanwhile.</summary>
+    /// <summary>Ends the stream of a job that was deleted, or passed its retention time, while its events were read.</summary>
     public static Exception JobDeletedWhileWatched(string jobId) => Errors.CreateException(ErrorCode.UnknownJob,
-        $"The job `{jobId}` was deleted, or has outlived its time, while it was watched.", "What was read so far is all there is. Run the experiment again for the rest.");
+        $"The job `{jobId}` was deleted, or passed its retention time, while its events were read.",
+        "The events read so far are all there are. Run the experiment again to get the rest.");
 
     public static Exception UnknownJob(string jobId) => Errors.CreateException(ErrorCode.UnknownJob,
-        $"There is no job `{jobId}`.", "Jobs are forgotten some time after their end (a day, unless the service says otherwise). Was it submitted to this service?");
+        $"There is no job `{jobId}`.",
+        "Jobs are deleted some time after their end (by default after a day). Check that it was submitted to this service.");
 
     public static Exception UnknownBlob(string id) => Errors.CreateException(ErrorCode.UnknownBlob,
-        $"There is no blob `{id}`.", "Blobs expire when nobody asks for them (after a day, unless the service says otherwise). Upload it again.");
+        $"There is no blob `{id}`.", "Blobs expire when they are not used (by default after a day). Upload it again.");
 
     public static Exception BadBlobLocation(string location, string why) => Errors.CreateException(ErrorCode.BadArgument,
-        $"`{location}` is no place for blobs: {why}", "Give a folder, or s3://bucket/prefix?endpoint=http://host:9000&region=us-east-1.");
+        $"`{location}` is not a valid blob location: {why}",
+        "Use a folder, or s3://bucket/prefix?endpoint=http://host:9000&region=us-east-1.");
 
     public static Exception StoreUnavailable(string operation, Exception inner) => Errors.ToException(new Error
     {
         Code = ErrorCode.Unavailable,
-        Message = $"The store of large tensors does not answer ({operation}).",
-        Hint = "Try again in a moment. An operator looks at the bucket's endpoint, its credentials and what they may do.",
+        Message = $"The blob store does not respond ({operation}).",
+        Hint = "Try again in a moment. Operators: check the endpoint of the bucket, the credentials and their permissions.",
         Retryable = true,
         RetryAfterSeconds = 1,
     }, inner);
@@ -50,7 +54,7 @@ internal static class QueueErrors
     public static Exception BlobReadInterrupted(string id, Exception? inner) => Errors.ToException(new Error
     {
         Code = ErrorCode.Unavailable,
-        Message = $"The store of large tensors broke off the blob `{id}` again and again.",
+        Message = $"The connection to the blob store broke repeatedly while blob `{id}` was read.",
         Hint = "Try again in a moment.",
         Retryable = true,
         RetryAfterSeconds = 1,
@@ -61,12 +65,12 @@ internal static class QueueErrors
     public static Exception BadDeployment(string what, string hint) => Errors.CreateException(ErrorCode.BadArgument, what, hint);
 
     public static Exception InvalidWorkerEvent(string what) => Errors.CreateException(ErrorCode.BadArgument,
-        $"A worker cannot publish {what}.", "It publishes LOADING, RUNNING, one end state, and events that are not states.");
+        $"A worker cannot publish {what}.", "It may publish LOADING, RUNNING, one terminal state, and events that are not states.");
 
-    /// <summary>How a job ends whose workers were all lost.</summary>
+    /// <summary>The outcome of a job whose leases were all lost.</summary>
     public static Error WorkerLost(int lostLeases, string worker) => Errors.Create(ErrorCode.WorkerLost,
-        $"The job was tried {(lostLeases == 1 ? "once" : $"{lostLeases} times")} and each time its worker was lost (the last was `{worker}`).",
-        "The program may be what brings the worker down, by its memory for instance: try it with a smaller batch. An operator can queue it again.");
+        $"The job ran {(lostLeases == 1 ? "once" : $"{lostLeases} times")} and lost its worker each time (the last one was `{worker}`).",
+        "The program may crash the worker, for example by running out of memory: try a smaller batch. An operator can requeue the job.");
 
     public static Error Cancelled(string reason) => Errors.Create(ErrorCode.JobCancelled,
         reason.Length > 0 ? $"The job was cancelled: {reason.TrimEnd('.')}." : "The job was cancelled.");
@@ -75,7 +79,7 @@ internal static class QueueErrors
     {
         Code = ErrorCode.Unavailable,
         Message = $"The queue could not be reached ({operation}).",
-        Hint = "Nothing is lost; try again in a moment. An operator looks at Redis first: `ndif doctor`.",
+        Hint = "No data is lost; try again in a moment. Operators: check that Redis is running and can be reached.",
         Retryable = true,
         RetryAfterSeconds = 1,
     }, inner);
@@ -88,12 +92,4 @@ internal static class QueueErrors
     private static string FormatNumber(long number) => number.ToString("N0", CultureInfo.InvariantCulture);
 
     private static string FormatSeconds(TimeSpan time) => FormatNumber((long)Math.Ceiling(time.TotalSeconds));
-
-    /// <summary>The options, if every bound on them holds.</summary>
-    public static T Validate<T>(T options) where T : class
-    {
-        List<ValidationResult> failures = [];
-        if (Validator.TryValidateObject(options, new ValidationContext(options), failures, validateAllProperties: true)) return options;
-        throw Errors.CreateException(ErrorCode.BadArgument, $"{typeof(T).Name}: {string.Join(" ", failures.Select(w => w.ErrorMessage))}");
-    }
 }

@@ -3,50 +3,50 @@ using Ndif.Protocol;
 namespace Ndif.Queue;
 
 /// <summary>
-/// What operators want served, which workers hold what, and what an operator tells one worker. Workers read it and see to it
-/// themselves; nobody directs them. Two implementations pass one contract test (tests/Queue.Tests/DeploymentsContract.cs).
+/// The desired state of the service: which models operators want served, which workers may hold them, and the orders sent to single
+/// workers. Each worker reads it and reconciles itself; no controller directs them. There are two implementations, in memory and on
+/// Redis; both pass the same contract test (tests/Queue.Tests/DeploymentsContract.cs).
 /// </summary>
 public interface IDeployments
 {
-    /// <summary>Wants a model from now on, or wants it otherwise. Times are set here.</summary>
-    /// <returns>As it is kept.</returns>
-    /// <exception cref="NdifException">BAD_ARGUMENT: a name with blanks, no replica.</exception>
+    /// <summary>Adds or replaces a deployment. The queue sets the time of the change.</summary>
+    /// <returns>The deployment as it is stored.</returns>
+    /// <exception cref="NdifException">BAD_ARGUMENT: the name contains whitespace, or the number of replicas is out of range.</exception>
     Task<Deployment> SetAsync(Deployment deployment, CancellationToken cancellationToken = default);
 
-    /// <summary>Wants a model no more. False if nobody did.</summary>
+    /// <summary>Removes a deployment. Returns false if there was none of this name.</summary>
     Task<bool> RemoveAsync(string name, CancellationToken cancellationToken = default);
 
-    /// <summary>All that is wanted, by name.</summary>
+    /// <summary>Returns all deployments, sorted by name.</summary>
     Task<IReadOnlyList<Deployment>> ListAsync(CancellationToken cancellationToken = default);
 
     /// <summary>
-    /// Asks for, or keeps, a worker's right to hold a model: at most <paramref name="maxReplicas"/> have it at a time, so that of the workers
-    /// which see a job wait only as many load as are wanted. Of too many, as after scaling down, the least recently used lose it. It
-    /// lasts as long as a heartbeat and must be asked for again meanwhile: a dead worker's goes to another.
+    /// Claims the right of a worker to hold a replica of a model, or renews the claim. At most <paramref name="maxReplicas"/> workers
+    /// have a claim at a time, so that a waiting job does not make every worker load its model. If there are too many claims, as after
+    /// scaling down, the least recently used lose theirs. A claim lasts as long as a heartbeat and must be renewed before that; the
+    /// claim of a dead worker expires and goes to another.
     /// </summary>
-    /// <param name="name">Of the deployment: "id" or "id@revision".</param>
-    /// <param name="lastUsed">When it last ran a job of the model; the far future for a model that it was started with.</param>
-    Task<bool> ClaimReplicaAsync(string name, string worker, int maxReplicas, DateTimeOffset lastUsed, CancellationToken cancellationToken = default);
+    /// <param name="name">The name of the deployment: "id" or "id@revision".</param>
+    /// <param name="worker">The id of the worker.</param>
+    /// <param name="maxReplicas">The number of replicas that are wanted.</param>
+    /// <param name="lastUsed">When this worker last ran a job of the model; the far future for a preloaded model.</param>
+    /// <returns>True if the worker has a claim now.</returns>
+    Task<bool> ClaimReplicaAsync(
+        string name, string worker, int maxReplicas, DateTimeOffset lastUsed, CancellationToken cancellationToken = default);
 
-    /// <summary>Gives that right back.</summary>
+    /// <summary>Releases a worker's claim.</summary>
     Task ReleaseReplicaAsync(string name, string worker, CancellationToken cancellationToken = default);
 
-    /// <summary>Tells a worker something. It is kept until the worker takes it, but not longer than an hour.</summary>
+    /// <summary>Sends an order to a worker. It is kept until the worker dequeues it, for at most an hour.</summary>
     Task SendOrderAsync(string worker, WorkerOrder order, CancellationToken cancellationToken = default);
 
-    /// <summary>What a worker was told since it last asked, in order.</summary>
+    /// <summary>Returns and removes the orders that were sent to a worker, in the order in which they were sent.</summary>
     Task<IReadOnlyList<WorkerOrder>> DequeueOrdersAsync(string worker, CancellationToken cancellationToken = default);
 
     /// <summary>
-    /// Begins to listen for what concerns a worker: a change of what is wanted, an order, a job of any of these models. Listen first and
-    /// look then; dispose it at the end.
+    /// Subscribes a worker to the changes that concern it: a changed deployment, an order, a new job for one of these models. To miss
+    /// nothing, subscribe first and read the state afterwards. Dispose the subscription to end it.
     /// </summary>
-    Task<IChangeSubscription> SubscribeAsync(string worker, IReadOnlyCollection<string> models, CancellationToken cancellationToken = default);
-}
-
-/// <summary>Wakes one who waits.</summary>
-public interface IChangeSubscription : IDisposable
-{
-    /// <summary>Returns when something has happened since it was listened or last waited for, or when the time is up.</summary>
-    Task WaitAsync(TimeSpan timeout, CancellationToken cancellationToken = default);
+    Task<IChangeSubscription> SubscribeAsync(
+        string worker, IReadOnlyCollection<string> models, CancellationToken cancellationToken = default);
 }

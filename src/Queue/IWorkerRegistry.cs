@@ -2,28 +2,36 @@ using Ndif.Protocol;
 
 namespace Ndif.Queue;
 
-/// <summary>Which workers live and which models they serve. An entry that is not announced again vanishes within seconds.</summary>
+/// <summary>
+/// The workers that are alive, the models they serve, and the descriptions of these models. A worker without a heartbeat disappears
+/// within seconds.
+/// </summary>
 public interface IWorkerRegistry
 {
-    /// <summary>A worker's heartbeat.</summary>
+    /// <summary>Stores a worker's heartbeat.</summary>
     Task PublishHeartbeatAsync(WorkerStatus worker, IReadOnlyList<ModelStatus> models, CancellationToken cancellationToken = default);
 
+    /// <summary>Removes a worker that is shutting down.</summary>
     Task UnregisterAsync(string worker, CancellationToken cancellationToken = default);
 
+    /// <summary>Returns the workers that are alive.</summary>
     Task<IReadOnlyList<WorkerStatus>> ListWorkersAsync(CancellationToken cancellationToken = default);
 
-    /// <summary>The models that living workers serve, hottest first, replicas counted.</summary>
+    /// <summary>Returns the models of all live workers with their replicas counted: loaded models first.</summary>
     Task<IReadOnlyList<ModelStatus>> ListModelsAsync(CancellationToken cancellationToken = default);
 
-    /// <summary>What the gateway tells clients of a model and validates programs against. Kept until it is described again or forgotten.</summary>
-    /// <remarks>It is found by its id, and by its id with its revision.</remarks>
+    /// <summary>
+    /// Stores the description of a model, which the gateway returns to clients and validates programs against. It is kept until it is
+    /// replaced or removed, and is found by the model's id and by "id@revision".
+    /// </summary>
     Task SetDescriptionAsync(ModelDescription model, CancellationToken cancellationToken = default);
 
-    /// <summary>The same, found by these names.</summary>
+    /// <summary>Stores the description of a model under these names.</summary>
     Task SetDescriptionAsync(ModelDescription model, IReadOnlyCollection<string> names, CancellationToken cancellationToken = default);
 
-    /// <summary>Forgets what a name was described as: jobs for it are refused from now on.</summary>
+    /// <summary>Removes the description under this name. The gateway then refuses jobs for it.</summary>
     Task RemoveDescriptionAsync(string name, CancellationToken cancellationToken = default);
 
+    /// <summary>Returns the description of a model, or null.</summary>
     Task<ModelDescription?> GetDescriptionAsync(string model, CancellationToken cancellationToken = default);
 }

@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Ndif.Queue;
 
-/// <summary>Every line the queue logs. Event ids are stable; programs, values and keys are never among the arguments.</summary>
+/// <summary>The log messages of the queue. Event ids are stable. No argument ever contains a program, a value or an API key.</summary>
 internal static partial class Log
 {
     [LoggerMessage(3001, LogLevel.Debug, "Job {JobId} queued for {Model} at position {Position}")]
@@ -14,19 +14,21 @@ internal static partial class Log
     [LoggerMessage(3003, LogLevel.Information, "Job {JobId} ended as {State}")]
     public static partial void JobEnded(ILogger logger, string jobId, Protocol.JobState state);
 
-    [LoggerMessage(3004, LogLevel.Warning, "Job {JobId} lost its worker {Worker}; that was death {Deaths}, it goes back to the front")]
+    [LoggerMessage(
+        3004, LogLevel.Warning, "Job {JobId} lost its worker {Worker} (lost lease number {Deaths}); it returns to the front of the queue")]
     public static partial void LeaseExpired(ILogger logger, string jobId, string worker, int deaths);
 
-    [LoggerMessage(3005, LogLevel.Error, "Job {JobId} lost its worker {Worker}; after {Deaths} deaths it is failed and kept as a dead letter")]
+    [LoggerMessage(
+        3005, LogLevel.Error, "Job {JobId} lost its worker {Worker}; it failed after {Deaths} lost leases and is kept as a dead letter")]
     public static partial void DeadLetter(ILogger logger, string jobId, string worker, int deaths);
 
     [LoggerMessage(3006, LogLevel.Warning, "Worker {Worker} no longer holds job {JobId} (token {Token}); its event was refused")]
     public static partial void EventFenced(ILogger logger, string jobId, string worker, long token);
 
-    [LoggerMessage(3007, LogLevel.Debug, "Job {JobId} given back by {Worker}")]
+    [LoggerMessage(3007, LogLevel.Debug, "Worker {Worker} returned job {JobId} to the queue")]
     public static partial void JobReturned(ILogger logger, string jobId, string worker);
 
-    [LoggerMessage(3008, LogLevel.Information, "{Count} blobs outlived their time and were deleted")]
+    [LoggerMessage(3008, LogLevel.Information, "Deleted {Count} expired blobs")]
     public static partial void BlobsSwept(ILogger logger, int count);
 
     [LoggerMessage(3009, LogLevel.Information, "Dead letter {JobId} queued again as {NewJobId}")]
@@ -35,6 +37,6 @@ internal static partial class Log
     [LoggerMessage(3011, LogLevel.Information, "Job {JobId} and its events were deleted")]
     public static partial void JobDeleted(ILogger logger, string jobId);
 
-    [LoggerMessage(3010, LogLevel.Warning, "Redis connection restored; everybody who waits looks again")]
+    [LoggerMessage(3010, LogLevel.Warning, "Redis connection restored; all waiting callers check for changes again")]
     public static partial void ConnectionRestored(ILogger logger);
 }

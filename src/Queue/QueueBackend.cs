@@ -7,13 +7,13 @@ using StackExchange.Redis;
 
 namespace Ndif.Queue;
 
-/// <summary>Everything a gateway and its workers share: jobs, large tensors, who is there, and what is wanted.</summary>
+/// <summary>The state that the gateway and its workers share: jobs, blobs, live workers and deployments.</summary>
 public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegistry Workers, IDeployments Deployments) : IAsyncDisposable
 {
-    /// <summary>The Redis behind it, for what else belongs there (API keys); null in memory.</summary>
+    /// <summary>The Redis connection, which the gateway also uses for API keys; null for the in-memory backend.</summary>
     public IConnectionMultiplexer? Connection { get; init; }
 
-    /// <summary>Of one process: nothing to install. Large tensors still lie in a directory.</summary>
+    /// <summary>Creates the backend of a single process, which needs no Redis. Blobs are still stored in a directory.</summary>
     public static QueueBackend InMemory(
         QueueOptions? options = null, BlobOptions? blobs = null, TimeProvider? time = null, ILoggerFactory? logs = null)
     {
@@ -27,12 +27,13 @@ public sealed record QueueBackend(IJobQueue Jobs, IBlobStore Blobs, IWorkerRegis
     }
 
     /// <summary>
-    /// Of a cluster. Does not wait for Redis: as long as it cannot be reached, every call fails as UNAVAILABLE. Gateways and workers
-    /// on several machines share the blobs' directory as a volume, or a bucket.
+    /// Creates the backend of a cluster. It does not wait for Redis: calls fail as UNAVAILABLE while Redis cannot be reached. Gateways
+    /// and workers on several machines share the blob directory as a volume, or a bucket.
     /// </summary>
-    /// <param name="connectionString">As StackExchange.Redis reads it: "host:6379,password=..."</param>
+    /// <param name="connectionString">A StackExchange.Redis connection string: "host:6379,password=..."</param>
     public static QueueBackend Redis(
-        string connectionString, QueueOptions? options = null, BlobOptions? blobs = null, TimeProvider? time = null, ILoggerFactory? logs = null)
+        string connectionString, QueueOptions? options = null, BlobOptions? blobs = null, TimeProvider? time = null,
+        ILoggerFactory? logs = null)
     {
         logs ??= NullLoggerFactory.Instance;
         ConfigurationOptions configuration = ConfigurationOptions.Parse(connectionString);

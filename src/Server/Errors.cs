@@ -6,7 +6,9 @@ using Ndif.Server.Keys;
 
 namespace Ndif.Server;
 
-/// <summary>Every refusal of the gateway: its code, a sentence, what to do. How they travel: <see cref="ErrorWireFormat"/>.</summary>
+/// <summary>
+/// Creates the errors of the gateway. Each one has a code, says what happened and what to do. See <see cref="ErrorWireFormat"/>.
+/// </summary>
 internal static class ServerErrors
 {
     private const string CreateKeyHint = "Ask your operator for a key (`ndif keys create`), then set NDIF_API_KEY.";
@@ -14,15 +16,15 @@ internal static class ServerErrors
     // keys
 
     public static Exception MissingKey() => Errors.CreateException(
-        ErrorCode.Unauthenticated, "This service needs a key, and the call has none.",
+        ErrorCode.Unauthenticated, "This service requires an API key, and the call has none.",
         $"Send the metadata `authorization: Bearer <key>`. {CreateKeyHint}");
 
     public static Exception MalformedKey() => Errors.CreateException(
-        ErrorCode.Unauthenticated, "This is not a key: one reads `ndif_`, 8 letters or digits, `_` and 43 more characters.",
+        ErrorCode.Unauthenticated, "This is not a key. An API key consists of `ndif_`, 8 letters or digits, `_` and 43 more characters.",
         $"Copy the whole key, without quotes or line breaks. {CreateKeyHint}");
 
     public static Exception WrongKey() => Errors.CreateException(
-        ErrorCode.Unauthenticated, "This service does not know the key.",
+        ErrorCode.Unauthenticated, "This service does not know this API key.",
         $"Check that the key belongs to this address. {CreateKeyHint}");
 
     public static Exception RevokedKey(string id, DateTimeOffset at) => Errors.CreateException(
@@ -37,9 +39,10 @@ internal static class ServerErrors
 
     public static Exception ModelNotAllowed(Caller caller, string model) => Errors.CreateException(
         ErrorCode.PermissionDenied, $"The key {caller.Id} may not use the model `{model}`.",
-        $"It may use {FormatNames(caller.Models)}. Ask your operator for one that may.");
+        $"It may use {FormatNames(caller.Models)}. Ask your operator for a key that may use this model.");
 
-    public static Exception BadKeyName(int maxLength) => BadArgument($"A key needs a name of 1 to {maxLength} characters, none of them a line break or another control character.", "Say whose it is.");
+    public static Exception BadKeyName(int maxLength) => BadArgument(
+        $"A key needs a name of 1 to {maxLength} characters without control characters.", "Give the name of its user or its purpose.");
 
     public static Exception UnknownScope(string scope) => BadArgument(
         $"There is no scope `{Truncate(scope)}`.", $"Scopes are {FormatNames(Scopes.All)}.");
@@ -47,125 +50,137 @@ internal static class ServerErrors
     public static Exception UnknownTier(string tier, IEnumerable<string> tiers) => BadArgument(
         $"There is no tier `{Truncate(tier)}`.", $"Tiers are {FormatNames(tiers)}.");
 
-    public static Exception BadLifetime() => BadArgument("A key's lifetime must be above 0 and below 100 years.", "Leave it out for a key that does not expire.");
+    public static Exception BadLifetime() => BadArgument(
+        "The lifetime of a key must be more than 0 and less than 100 years.", "Omit it for a key that does not expire.");
 
     public static Exception UnknownKeyId(string id) => BadArgument(
         $"There is no key `{Truncate(id)}`.", "List the keys with `ndif keys list`; the id is the first column.");
 
     public static Exception BrokenKeyFile(string path, Exception inner) => Errors.CreateException(
-        ErrorCode.CorruptData, $"The key file `{path}` is not valid JSON.", "Restore it from a backup, or delete it and make new keys.", inner: inner);
+        ErrorCode.CorruptData, $"The key file `{path}` is not valid JSON.", "Restore it from a backup, or delete it and create new keys.",
+        inner: inner);
 
     // jobs
 
-    /// <summary>The same for a job that is not there and for another owner's: ids tell nothing.</summary>
+    /// <summary>The error is the same for a job that does not exist and for a job of another owner, so that ids reveal nothing.</summary>
     public static Exception UnknownJob(string id) => Errors.CreateException(
-        ErrorCode.UnknownJob, $"There is no job `{Truncate(id)}` of yours.", "Finished jobs are forgotten after a while. `ndif jobs` lists yours.");
+        ErrorCode.UnknownJob, $"There is no job `{Truncate(id)}` of yours.",
+        "Ended jobs are deleted after some time. `ndif jobs` lists your jobs.");
 
-    public static Exception BadDate(string text) => BadArgument($"`{Truncate(text)}` is no day.", "Write 2026-11-23.");
+    public static Exception BadDate(string text) => BadArgument($"`{Truncate(text)}` is not a date.", "Use the format 2026-11-23.");
 
     public static Exception NotYourUsage() => Errors.CreateException(
-        ErrorCode.PermissionDenied, "What another key has used is for administrators.", "Leave the key out, or ask Admin.GetUsage with a key that has the scope `admin`.");
+        ErrorCode.PermissionDenied, "Only administrators may see the usage of another key.",
+        "Omit the key, or call Admin.GetUsage with a key that has the scope `admin`.");
 
     public static Exception UnknownDeadLetter(string id) => Errors.CreateException(
         ErrorCode.UnknownJob, $"There is no dead letter `{Truncate(id)}`.",
-        "`ndif jobs dead` lists them. One that was queued again, or is older than the service remembers, is none any more.");
+        "`ndif jobs dead` lists them. A dead letter is removed when it is requeued and when its retention time is over.");
 
     public static Exception BadJobId() => BadArgument(
-        "A job id is 1 to 64 letters, digits and `-`.", "Choose another, or leave it empty to be given one.");
+        "A job id has 1 to 64 letters, digits and `-`.", "Choose another id, or leave it empty to let the service choose one.");
 
     public static Exception NoSubmission() => Invalid(
-        "A Run stream must start with `submit`.", "Send the program first; call-back replies, cancel and detach come after it.");
+        "A Run stream must start with `submit`.", "Send the program first; replies, cancel and detach come after it.");
 
-    public static Exception SecondSubmission() => Invalid("A Run stream carries one `submit`.", "Open another stream for another job.");
+    public static Exception SecondSubmission() => Invalid("A Run stream accepts one `submit`.", "Open another stream for another job.");
 
     public static Exception DryRunOnRun() => Invalid("A dry run has no events to stream.", "Call Submit with `dry_run`.");
 
-    public static Exception NoProgram() => Invalid("The submission holds no program.");
+    public static Exception NoProgram() => Invalid("The submission contains no program.");
 
     public static Exception MissingFeature(string feature, IEnumerable<string> features) => Errors.CreateException(
-        ErrorCode.Unsupported, $"The program needs the feature `{Truncate(feature)}`, which this service lacks.",
+        ErrorCode.Unsupported, $"The program needs the feature `{Truncate(feature)}`, which this service does not have.",
         $"It has {FormatNames(features)}. Update the service, or use an older client.");
 
     public static Exception BadTimeout(TimeSpan maxTimeout) => BadArgument(
-        $"A time limit must be from 0 to {maxTimeout.TotalSeconds:0} seconds.", "0 asks for the service's own limit.");
+        $"A time limit must be from 0 to {maxTimeout.TotalSeconds:0} seconds.", "0 means the limit of the service.");
 
     public static Exception OverLimit(string what, long amount, long limit, string hint) => Errors.CreateException(
         ErrorCode.LimitExceeded, $"The program has {FormatNumber(amount)} {what}; your key may have {FormatNumber(limit)}.", hint);
 
     public static Exception UnknownModel(string model, IReadOnlyCollection<string> servedModels)
     {
-        string near = ModelNameSuggester.Suggest(model, servedModels);
+        string suggestion = ModelNameSuggester.Suggest(model, servedModels);
+        string names = FormatNames(servedModels.Order(StringComparer.Ordinal).Take(8));
         string list = servedModels.Count == 0
             ? "No worker serves a model at the moment."
-            : $"Served are {FormatNames(servedModels.Order(StringComparer.Ordinal).Take(8))}{(servedModels.Count > 8 ? " and others" : "")}.";
+            : $"Served are {names}{(servedModels.Count > 8 ? " and others" : "")}.";
         return Errors.CreateException(
-            ErrorCode.UnknownModel, $"This service has no model `{Truncate(model)}`.", near.Length > 0 ? $"{near} {list}" : list);
+            ErrorCode.UnknownModel, $"This service has no model `{Truncate(model)}`.",
+            suggestion.Length > 0 ? $"{suggestion} {list}" : list);
     }
 
     public static Exception NotDescribed(string model) => new NdifException(new Error
     {
         Code = ErrorCode.Unavailable,
-        Message = $"The model `{model}` is announced, but no worker has described it yet.",
+        Message = $"The model `{model}` is deployed, but no worker has published its description yet.",
         Hint = "Try again in a moment.",
         Retryable = true,
         RetryAfterSeconds = 1,
     });
 
     public static Exception NoModelName() => Errors.CreateException(
-        ErrorCode.UnknownModel, "The program names no model, or its name is longer than 256 characters.", "Name one that ListModels lists.");
+        ErrorCode.UnknownModel, "The program has no model name, or it is longer than 256 characters.",
+        "Use a name that ListModels returns.");
 
-    // operating
+    // deployments and workers
 
     public static Exception UnknownDeployment(string name, IReadOnlyCollection<string> knownModels)
     {
-        string near = ModelNameSuggester.Suggest(name, knownModels);
-        return Errors.CreateException(ErrorCode.UnknownModel, $"Nobody deployed `{Truncate(name)}`, and no worker holds it.", near.Length > 0 ? near : "`ndif models list` shows what is there.");
+        string suggestion = ModelNameSuggester.Suggest(name, knownModels);
+        return Errors.CreateException(
+            ErrorCode.UnknownModel, $"`{Truncate(name)}` is not deployed, and no worker holds it.",
+            suggestion.Length > 0 ? suggestion : "`ndif models list` lists the models of the service.");
     }
 
     public static Exception UnknownWorker(string worker, IEnumerable<string> liveWorkers)
     {
-        string near = Errors.DidYouMean(worker.Length <= 100 ? worker : "", liveWorkers);
-        return BadArgument($"There is no worker `{Truncate(worker)}`.", near.Length > 0 ? near : "`ndif status` lists those that are alive.");
+        string suggestion = Errors.DidYouMean(worker.Length <= 100 ? worker : "", liveWorkers);
+        return BadArgument($"There is no worker `{Truncate(worker)}`.", suggestion.Length > 0 ? suggestion : "`ndif status` lists the live workers.");
     }
 
     public static Exception ModelNotOnWorker(string name, string worker) => Errors.CreateException(
-        ErrorCode.UnknownModel, $"Worker `{Truncate(worker)}` does not hold `{Truncate(name)}`.", "`ndif status` shows what each worker holds.");
+        ErrorCode.UnknownModel, $"Worker `{Truncate(worker)}` does not hold `{Truncate(name)}`.",
+        "`ndif status` shows the models of each worker.");
 
     public static Exception BadDeploymentDtype(DataType dtype) => BadArgument(
-        $"Weights cannot be loaded as {dtype.ToString().ToLowerInvariant()}.", "Types are float32, bfloat16 and float16; leave it out for the checkpoint's own.");
+        $"Weights cannot be loaded as {dtype.ToString().ToLowerInvariant()}.",
+        "Use float32, bfloat16 or float16, or omit it for the type of the checkpoint.");
 
     public static Error ModelEvicted(string name) => Errors.Create(ErrorCode.UnknownModel,
-        $"An operator has taken `{name}` off the service before the job ran.", "`ndif models` lists what is served.");
+        $"An operator evicted `{name}` from the service before the job ran.", "`ndif models` lists the models of the service.");
 
     // blobs
 
     public static Exception UnknownBlob(string id) => Errors.CreateException(
         ErrorCode.UnknownBlob, $"There is no blob `{Truncate(id)}` that you may read.",
-        "Results and constants are kept for a limited time: run the job again, or upload the constant again.");
+        "Results and constants are kept for a limited time. Run the job again, or upload the constant again.");
 
     public static Exception BadRange(ulong offset, long length) => Errors.CreateException(
-        ErrorCode.IndexOutOfRange, $"Offset {offset} lies beyond the blob's {length} bytes.");
+        ErrorCode.IndexOutOfRange, $"Offset {offset} is beyond the end of the blob, which has {length} bytes.");
 
     public static Exception ChecksumMismatch(string expected, string actual) => Errors.CreateException(
-        ErrorCode.CorruptData, $"The bytes received hash to {actual}, not to {Truncate(expected)}.",
-        "A blob's id is the lower-case hex SHA-256 of its bytes. Upload it again.");
+        ErrorCode.CorruptData, $"The received bytes have the hash {actual}, not {Truncate(expected)}.",
+        "The id of a blob is the lower-case hex SHA-256 of its bytes. Upload it again.");
 
     public static Exception LengthMismatch(string id, ulong expected, long actual) => Errors.CreateException(
         ErrorCode.CorruptData, $"The constant {Truncate(id)} has {actual} bytes, not {expected}.");
 
     public static Exception ChunkGap(ulong expected, ulong actual) => Errors.CreateException(
-        ErrorCode.CorruptData, $"A chunk at offset {actual} came where offset {expected} was due.", "Send the chunks in order and without gaps.");
+        ErrorCode.CorruptData, $"Received a chunk at offset {actual} instead of offset {expected}.",
+        "Send the chunks in order and without gaps.");
 
     public static Exception BlobTooLarge(long maxBytes) => Errors.CreateException(
-        ErrorCode.LimitExceeded, $"The blob has more than {FormatNumber(maxBytes)} bytes, which is the most this service takes.");
+        ErrorCode.LimitExceeded, $"The blob has more than {FormatNumber(maxBytes)} bytes, which is the limit of this service.");
 
     // the call itself
 
     public static Exception GatewayStopping() => new NdifException(new Error
     {
         Code = ErrorCode.Unavailable,
-        Message = "The gateway is being stopped. The job goes on.",
-        Hint = "Follow it with Watch from the last sequence number that you have seen.",
+        Message = "The gateway is shutting down. The job continues.",
+        Hint = "Resume with Watch after the last sequence number that you received.",
         Retryable = true,
         RetryAfterSeconds = 1,
     });
@@ -173,8 +188,8 @@ internal static class ServerErrors
     public static Exception ClientTimedOut(TimeSpan timeout) => new NdifException(new Error
     {
         Code = ErrorCode.Unavailable,
-        Message = $"Nothing came from the client for {timeout.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture)} s, and the gateway did not wait any longer.",
-        Hint = "Try again, over a better connection if that was the reason.",
+        Message = $"Nothing came from the client for {FormatSeconds(timeout)} s, which is the timeout of the gateway.",
+        Hint = "Try again. Check the network connection if this happens repeatedly.",
         Retryable = true,
         RetryAfterSeconds = 1,
     });
@@ -183,22 +198,22 @@ internal static class ServerErrors
     {
         Code = ErrorCode.Unavailable,
         Message = "The service cannot reach its queue at the moment.",
-        Hint = "Try again; jobs that were accepted are not lost.",
+        Hint = "Try again. Accepted jobs are not lost.",
         Retryable = true,
         RetryAfterSeconds = 1,
     };
 
     public static Error MalformedMessage() => Errors.Create(
         ErrorCode.BadArgument, "The request is not a valid message of this call.",
-        "Check that client and server speak the same version of ndif.v1, and that nothing between them changes bytes.");
+        "Check that client and server use the same version of ndif.v1, and that no proxy changes the message.");
 
     public static Error MessageTooLarge(long maxBytes) => Errors.Create(
-        ErrorCode.LimitExceeded, $"The request is larger than {FormatNumber(maxBytes)} bytes, which is the most this service takes in one message.",
-        "Upload large constants as blobs (PutBlob, or PUT /v1/blobs/{id}) and name them in the program.");
+        ErrorCode.LimitExceeded, $"The request is larger than {FormatNumber(maxBytes)} bytes, which is the message limit of this service.",
+        "Upload large constants as blobs (PutBlob, or PUT /v1/blobs/{id}) and refer to them in the program.");
 
     public static Error Unexpected(string errorId) => Errors.Create(
-        ErrorCode.Internal, $"Something went wrong in the gateway (error {errorId}).",
-        $"This is a bug. Report it with the id {errorId}, which the operator finds in the log.");
+        ErrorCode.Internal, $"An unexpected error occurred in the gateway (error {errorId}).",
+        $"This is a bug. Report it with the id {errorId}, under which the operator finds it in the log.");
 
     private static Exception BadArgument(string message, string hint = "") => Errors.CreateException(ErrorCode.BadArgument, message, hint);
 
@@ -207,14 +222,19 @@ internal static class ServerErrors
     private static string FormatNames(IEnumerable<string> names) =>
         names.Select(name => $"`{name}`").ToArray() is { Length: > 0 } quoted ? string.Join(", ", quoted) : "none";
 
-    /// <summary>What a caller wrote, cut and on one line: an answer must not carry megabytes back, nor a log line forge another.</summary>
+    /// <summary>
+    /// Truncates a text of the caller and replaces its control characters, so that an error stays small and a log message stays on one
+    /// line.
+    /// </summary>
     internal static string Truncate(string text, int maxLength = 100)
     {
-        string cut = text.Length <= maxLength ? text : text[..maxLength] + "…";
+        string cut = ErrorText.Truncate(text, maxLength);
         return cut.Any(char.IsControl) ? string.Concat(cut.Select(letter => char.IsControl(letter) ? '?' : letter)) : cut;
     }
 
     private static string FormatNumber(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
+
+    private static string FormatSeconds(TimeSpan time) => time.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture);
 
     private static string FormatTime(DateTimeOffset at) => at.UtcDateTime.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture);
 }

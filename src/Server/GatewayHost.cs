@@ -21,29 +21,34 @@ using Serilog;
 namespace Ndif.Server;
 
 /// <summary>
-/// The gateway as an application that a host starts and stops: `ndif up`, `ndif serve`, tests. The way of a request:
-/// <code>
-///   Kestrel ── RequestLog ── routing ── UnreadableRequests ── Gatekeeper ──┬─ ErrorInterceptor ── InferenceService, AdminService
-///                                                              (the key)   └─ blobs, status, dashboard, metrics
-/// </code>
+/// Builds the gateway as an ASP.NET Core application. `ndif up`, `ndif serve` and tests start and stop it. The request pipeline:
+/// 1. <see cref="KestrelSetup"/>: endpoints, TLS and limits.
+/// 2. <see cref="RequestLoggingMiddleware"/>: one log line and one measurement per request.
+/// 3. Host filtering (only if keys are not required), routing, CORS and gRPC-Web.
+/// 4. <see cref="MalformedRequestMiddleware"/>: typed errors for requests that gRPC cannot read.
+/// 5. <see cref="ApiKeyMiddleware"/>: authentication and scopes.
+/// 6. The endpoint: <see cref="ErrorInterceptor"/> and a gRPC service (<see cref="InferenceService"/>, <see cref="AdminService"/>), or an
+///    HTTP endpoint (blobs, status, dashboard, metrics).
 /// </summary>
 public static class GatewayHost
 {
-    /// <summary>Builds a gateway; call StartAsync or RunAsync on it. It reads no configuration files and no environment.</summary>
-    /// <param name="backend">The queue, blobs and workers. The host's to dispose, after the gateway has stopped.</param>
-    /// <param name="keys">Where keys lie. Asked at every call, unless callers without a key are allowed.</param>
-    /// <param name="rules">What may be submitted.</param>
-    /// <param name="log">Where to log; null for nowhere. The host's to dispose.</param>
-    /// <exception cref="OptionsException">The options are out of bounds, or unsafe.</exception>
+    /// <summary>
+    /// Builds a gateway; start it with StartAsync or RunAsync. It reads no configuration files and no environment variables.
+    /// </summary>
+    /// <param name="backend">The queue, blobs and workers. The caller disposes it after the gateway has stopped.</param>
+    /// <param name="keys">The store of the API keys.</param>
+    /// <param name="log">The logger; null for none. The caller disposes it.</param>
+    /// <exception cref="OptionsException">An option is out of bounds or unsafe.</exception>
     public static WebApplication Build(
-        GatewayOptions options, QueueBackend backend, IKeyStore keys, ProgramRules rules, Serilog.ILogger? log = null, TimeProvider? time = null)
+        GatewayOptions options, QueueBackend backend, IKeyStore keys, Serilog.ILogger? log = null, TimeProvider? time = null)
     {
         options.Validate();
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Ndif.Server" });
-        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(kestrel => KestrelSetup.Configure(kestrel, options));
+        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration()
+            .ConfigureKestrel(kestrel => KestrelSetup.Configure(kestrel, options));
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.ShutdownTime);
         if (log is not null) builder.Services.AddSerilog(log);
-        AddGateway(builder.Services, options, backend, keys, rules, time ?? TimeProvider.System);
+        AddGateway(builder.Services, options, backend, keys, time ?? TimeProvider.System);
 
         WebApplication app = builder.Build();
         UseGateway(app, options);
@@ -51,8 +56,8 @@ public static class GatewayHost
         return app;
     }
 
-    /// <summary>Where a started gateway listens: the real ports, if the options asked for any.</summary>
-    /// <exception cref="InvalidOperationException">It has not started.</exception>
+    /// <summary>Returns the addresses of a started gateway, with the actual ports if the options left them to the system.</summary>
+    /// <exception cref="InvalidOperationException">The gateway has not started.</exception>
     public static GatewayAddress GetAddress(WebApplication gateway) => GetAddress(gateway.Services.GetRequiredService<IServer>());
 
     internal static GatewayAddress GetAddress(IServer server)
@@ -63,13 +68,15 @@ public static class GatewayHost
     }
 
     private static void AddGateway(
-        IServiceCollection services, GatewayOptions options, QueueBackend backend, IKeyStore keys, ProgramRules rules, TimeProvider time)
+        IServiceCollection services, GatewayOptions options, QueueBackend backend, IKeyStore keys, TimeProvider time)
     {
-        services.AddSingleton(options).AddSingleton(rules).AddSingleton(time);
+        services.AddSingleton(options).AddSingleton(time);
         services.AddSingleton(backend.Jobs).AddSingleton(backend.Blobs).AddSingleton(backend.Workers).AddSingleton(backend.Deployments);
         services.AddSingleton(new KeyService(keys, time));
-        services.AddSingleton<ExceptionTranslator>().AddSingleton<ServedModelCatalog>().AddSingleton<JobAdmissionService>().AddSingleton<JobAuthorizer>().AddSingleton<RunStreamTracker>().AddSingleton<JobDeletionService>();
-        services.AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>().AddSingleton<DeploymentAdminService>().AddSingleton<MetricsEndpoint>();
+        services.AddSingleton<ExceptionTranslator>().AddSingleton<ServedModelCatalog>().AddSingleton<JobAdmissionService>();
+        services.AddSingleton<JobAuthorizer>().AddSingleton<RunStreamTracker>().AddSingleton<JobDeletionService>();
+        services.AddSingleton<BlobTransfer>().AddSingleton<ServiceStatusReader>().AddSingleton<DeploymentAdminService>();
+        services.AddSingleton<MetricsEndpoint>();
         services.AddSingleton<InferenceService>().AddSingleton<AdminService>();
         services.AddSingleton<StreamDrainer>().AddHostedService(provider => provider.GetRequiredService<StreamDrainer>());
         services.AddSingleton<QueuePositionSubscriptions>().AddHostedService<QueuePositionNotifier>();
@@ -84,7 +91,7 @@ public static class GatewayHost
         });
         services.AddGrpcReflection();
         services.AddGrpcHealthChecks(health => health.Services.Map("ndif.v1.Inference", _ => true)).AddCheck<QueueHealthCheck>("queue");
-        if (options.AllowAnonymous) // a page that rebinds its own host name to 127.0.0.1 must not reach what needs no key
+        if (options.AllowAnonymous) // protects against DNS rebinding: a web page could point its host name at 127.0.0.1
             services.Configure<HostFilteringOptions>(filter => filter.AllowedHosts = ["localhost", "127.0.0.1", "[::1]"]);
     }
 

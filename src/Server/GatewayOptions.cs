@@ -5,82 +5,82 @@ using Ndif.Queue;
 
 namespace Ndif.Server;
 
-/// <summary>Everything about a gateway that an operator may choose. Checked by <see cref="Validate"/> before it starts.</summary>
+/// <summary>The options of a gateway. <see cref="Validate"/> checks them before the gateway starts.</summary>
 public sealed class GatewayOptions
 {
     /// <summary>The address to listen on: an IP address, <c>localhost</c>, or <c>*</c> for all. Default: 127.0.0.1.</summary>
     [Required]
     public string Host { get; init; } = "127.0.0.1";
 
-    /// <summary>TCP port of gRPC (HTTP/2); with a certificate of everything. 0 lets the system choose. Default: 5080.</summary>
+    /// <summary>The TCP port of gRPC (HTTP/2); with a certificate, of all protocols. 0 lets the system choose. Default: 5080.</summary>
     [Range(0, 65535)]
     public int GrpcPort { get; init; } = 5080;
 
     /// <summary>
-    /// TCP port of plain HTTP/1.1: status, dashboard, metrics, blobs, gRPC-Web. 0 lets the system choose. Not used with a certificate.
+    /// The TCP port of HTTP/1.1: status, dashboard, metrics, blobs, gRPC-Web. 0 lets the system choose. Not used with a certificate.
     /// Default: 5081.
     /// </summary>
     [Range(0, 65535)]
     public int HttpPort { get; init; } = 5081;
 
-    /// <summary>PEM or PKCS#12 file of the TLS certificate; null for no TLS. Default: null.</summary>
+    /// <summary>The PEM or PKCS#12 file of the TLS certificate; null for no TLS. Default: null.</summary>
     public string? CertificateFile { get; init; }
 
-    /// <summary>PEM file of the certificate's private key, if it is not in <see cref="CertificateFile"/>. Default: null.</summary>
+    /// <summary>The PEM file of the private key, if it is not in <see cref="CertificateFile"/>. Default: null.</summary>
     public string? CertificateKeyFile { get; init; }
 
-    /// <summary>Password of the private key. Default: null.</summary>
+    /// <summary>The password of the private key. Default: null.</summary>
     public string? CertificatePassword { get; init; }
 
     /// <summary>
-    /// Callers without a key may run experiments, all as one owner. Only on a loopback address: start-up is refused elsewhere.
-    /// Default: false.
+    /// Allows callers without a key to run experiments; all of them are one owner. The gateway does not start with this option on an
+    /// address that is not loopback. Default: false.
     /// </summary>
     public bool AllowAnonymous { get; init; }
 
-    /// <summary>The largest request message, in bytes. Larger constants are uploaded as blobs. Default: 64 MiB.</summary>
+    /// <summary>The maximum size of a request message, in bytes. Upload larger constants as blobs. Default: 64 MiB.</summary>
     [Range(64 * 1024, 1 << 30)]
     public int MessageBytes { get; init; } = 64 << 20;
 
-    /// <summary>The most nodes of a program. Default: 100,000.</summary>
+    /// <summary>The maximum number of nodes of a program. Default: 100,000.</summary>
     [Range(1, 10_000_000)]
     public int Nodes { get; init; } = 100_000;
 
-    /// <summary>The deepest nesting of regions in a program. Default: 64.</summary>
+    /// <summary>The maximum nesting depth of regions in a program. Default: 64.</summary>
     [Range(1, 1000)]
     public int Nesting { get; init; } = 64;
 
-    /// <summary>The most bytes of a program's constants together, inline and blobs. Default: 4 GiB.</summary>
+    /// <summary>The maximum total size of a program's constants, inline and blobs, in bytes. Default: 4 GiB.</summary>
     [Range(0, long.MaxValue)]
     public long ConstantBytes { get; init; } = 4L << 30;
 
-    /// <summary>The largest single blob that may be uploaded, in bytes. Default: 4 GiB.</summary>
+    /// <summary>The maximum size of an uploaded blob, in bytes. Default: 4 GiB.</summary>
     [Range(1, long.MaxValue)]
     public long BlobBytes { get; init; } = 4L << 30;
 
-    /// <summary>The most bytes that a job may save; workers enforce it. Default: 16 GiB.</summary>
+    /// <summary>The maximum number of bytes that a job may send back; workers enforce it. Default: 16 GiB.</summary>
     [Range(1, long.MaxValue)]
     public long ResultBytes { get; init; } = 16L << 30;
 
-    /// <summary>The most tokens of a job, read and generated, as far as they are known beforehand. Default: 1,000,000.</summary>
+    /// <summary>The maximum number of tokens of a job, read and generated, as estimated at submission. Default: 1,000,000.</summary>
     [Range(1, int.MaxValue)]
     public int Tokens { get; init; } = 1_000_000;
 
-    /// <summary>The longest a job may run, and what one gets that asks for no limit. Default: 1 hour.</summary>
+    /// <summary>The maximum, and the default, run time of a job. Default: 1 hour.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "7.00:00:00")]
     public TimeSpan WallTime { get; init; } = TimeSpan.FromHours(1);
 
-    /// <summary>The most jobs of all keys that wait at once; more are refused for the moment. Default: 100,000.</summary>
+    /// <summary>The maximum number of waiting jobs of all keys; further jobs are refused as UNAVAILABLE. Default: 100,000.</summary>
     [Range(1, int.MaxValue)]
     public int QueueDepth { get; init; } = 100_000;
 
-    /// <summary>The part of <see cref="QueueDepth"/> that the waiting jobs of one key may fill. Default: 0.5.</summary>
+    /// <summary>The fraction of <see cref="QueueDepth"/> that the waiting jobs of one key may fill. Default: 0.5.</summary>
     [Range(0.000_001, 1)]
     public double QueueShare { get; init; } = 0.5;
 
     /// <summary>
-    /// What a tier of keys gets: its share of service relative to others, its limits where they differ from the ones above. A key of an
-    /// unlisted tier is treated as <c>standard</c>. Default: standard (weight 1, 64 jobs in flight, 600 a minute), priority (4, 256, 6000).
+    /// The tiers of keys: their share of service, and their limits where they differ from those above. A key of an unlisted tier is
+    /// treated as <c>standard</c>. Default: standard (weight 1, 64 jobs in flight, 600 per minute), priority (4, 256, 6000).
     /// </summary>
     [Required]
     public IReadOnlyDictionary<string, Tier> Tiers { get; init; } = new Dictionary<string, Tier>(StringComparer.Ordinal)
@@ -89,37 +89,39 @@ public sealed class GatewayOptions
         ["priority"] = new(Weight: 4, JobsInFlight: 256, JobsPerMinute: 6000),
     };
 
-    /// <summary>Bytes of one gRPC message of a blob's download. 256 KiB to 1 MiB was measured fastest. Default: 512 KiB.</summary>
+    /// <summary>
+    /// The size of one gRPC message of a blob download, in bytes. 256 KiB to 1 MiB was measured as fastest. Default: 512 KiB.
+    /// </summary>
     [Range(4 * 1024, 4 << 20)]
     public int ChunkBytes { get; init; } = 512 << 10;
 
-    /// <summary>How long an idle connection may be silent before it is asked for a sign of life. Default: 20 seconds.</summary>
+    /// <summary>The delay and the timeout of HTTP/2 keep-alive pings on an idle connection. Default: 20 seconds.</summary>
     [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
     public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(20);
 
     /// <summary>
-    /// How long the gateway waits for the head of a request, for the first message of a Run, and for the next chunk of an upload; a body
-    /// may be slower than 240 bytes a second for as long. Who is slower is cut off. Default: 30 seconds.
+    /// The timeout for the headers of a request, for the first message of a Run call, and for the next chunk of an upload; also the grace
+    /// period in which a request body may be slower than 240 bytes per second. A slower client is disconnected. Default: 30 seconds.
     /// </summary>
     [Range(typeof(TimeSpan), "00:00:01.5", "01:00:00")]
     public TimeSpan RequestPatience { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// How long a client may take nothing of what is sent to it before its stream is cut off; it can come back to the job. Until then it
-    /// waits at the cost of about a megabyte. Default: 2 minutes.
+    /// How long a client may read nothing before its stream is aborted; it can resume the job later. A stalled stream costs about one
+    /// megabyte of memory until then. Default: 2 minutes.
     /// </summary>
     [Range(typeof(TimeSpan), "00:00:00.100", "1.00:00:00")]
     public TimeSpan ReaderPatience { get; init; } = TimeSpan.FromMinutes(2);
 
-    /// <summary>How often expired leases are put back: a lost worker's job waits for its lease, and up to this long. Default: 0.25 seconds.</summary>
+    /// <summary>The interval at which jobs with expired leases are returned to the queue. Default: 0.25 seconds.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00")]
     public TimeSpan ReapInterval { get; init; } = TimeSpan.FromSeconds(0.25);
 
-    /// <summary>How often those who wait are told their position, if it has changed. Default: 1 second.</summary>
+    /// <summary>The interval at which changed queue positions are published. Default: 1 second.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "00:10:00")]
     public TimeSpan TellInterval { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>How often expired blobs are deleted. Default: 1 minute.</summary>
+    /// <summary>The interval at which expired blobs are deleted. Default: 1 minute.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "1.00:00:00")]
     public TimeSpan SweepInterval { get; init; } = TimeSpan.FromMinutes(1);
 
@@ -140,7 +142,7 @@ public sealed class GatewayOptions
         _ => IPAddress.Parse(Host),
     };
 
-    /// <summary>The limits as a client sees them, of the tier where it has its own.</summary>
+    /// <summary>Returns the limits of a tier as clients see them.</summary>
     public ProgramLimits GetLimits(string tier)
     {
         Tier own = GetTier(tier);
@@ -160,7 +162,7 @@ public sealed class GatewayOptions
         };
     }
 
-    /// <summary>What the queue must hold a key of this tier to.</summary>
+    /// <summary>Returns the quota that the queue enforces for a key of this tier.</summary>
     public Quota GetQuota(string tier)
     {
         Tier own = GetTier(tier);
@@ -170,25 +172,19 @@ public sealed class GatewayOptions
 
     public Tier GetTier(string name) => Tiers.TryGetValue(name, out Tier? tier) ? tier : Tiers["standard"];
 
-    /// <summary>Refuses options that are out of bounds or unsafe, with all reasons in one sentence each.</summary>
-    /// <exception cref="OptionsException"/>
+    /// <summary>Throws if an option is out of bounds or unsafe.</summary>
+    /// <exception cref="OptionsException">One sentence for each reason.</exception>
     public void Validate()
     {
-        var results = new List<ValidationResult>();
-        Validator.TryValidateObject(this, new ValidationContext(this), results, validateAllProperties: true);
-        List<string> reasons = [.. results.Select(result => result.ErrorMessage!)];
+        List<string> reasons = [.. OptionsValidator.GetViolations(this)];
         if (!IPAddress.TryParse(Host, out _) && Host is not ("*" or "+" or "localhost"))
             reasons.Add($"Host `{Host}` is not an IP address, `localhost` or `*`.");
         else if (AllowAnonymous && !IsLoopback)
-            reasons.Add($"Callers without a key are only allowed on a loopback address, and `{Host}` can be reached from elsewhere. "
-                + "Listen on 127.0.0.1, or require keys and make one with `ndif keys create`.");
-        if (!Tiers.ContainsKey("standard")) reasons.Add("Tiers has no `standard`, which every other key falls back to.");
+            reasons.Add($"Callers without a key are only allowed on a loopback address, and `{Host}` can be reached from other machines. "
+                + "Listen on 127.0.0.1, or require keys and create one with `ndif keys create`.");
+        if (!Tiers.ContainsKey("standard")) reasons.Add("Tiers has no `standard`, which is the tier of all keys of unlisted tiers.");
         foreach ((string name, Tier tier) in Tiers) reasons.AddRange(tier.GetValidationErrors(name));
         if (CertificateFile is { } file && !File.Exists(file)) reasons.Add($"The certificate file `{file}` does not exist.");
         if (reasons.Count > 0) throw new OptionsException(reasons);
     }
 }
-
-/// <summary>The gateway refuses to start with these options.</summary>
-public sealed class OptionsException(IReadOnlyList<string> reasons)
-    : Exception("The gateway cannot start: " + string.Join(" ", reasons));

@@ -2,13 +2,13 @@ using Microsoft.Extensions.Logging;
 
 namespace Ndif.Server;
 
-/// <summary>Every line the gateway logs. Event ids 3000 to 3999; they are stable. No line holds a key or a header.</summary>
+/// <summary>The log messages of the gateway. Event ids (3000 to 3999) are stable. No message contains a key secret or a header.</summary>
 internal static partial class Log
 {
-    [LoggerMessage(3000, LogLevel.Information, "The gateway listens: gRPC on {Grpc}, HTTP on {Http}.")]
+    [LoggerMessage(3000, LogLevel.Information, "The gateway is listening: gRPC on {Grpc}, HTTP on {Http}.")]
     public static partial void Listening(this ILogger logger, Uri grpc, Uri http);
 
-    [LoggerMessage(3001, LogLevel.Warning, "Keys travel unencrypted to {Host}: configure a certificate, or put TLS in front.")]
+    [LoggerMessage(3001, LogLevel.Warning, "API keys are sent unencrypted to {Host}: configure a certificate, or use a TLS proxy.")]
     public static partial void NoTls(this ILogger logger, string host);
 
     [LoggerMessage(3002, LogLevel.Information, "Calls without a key are accepted, from this machine only.")]
@@ -24,7 +24,7 @@ internal static partial class Log
     public static partial void Accepted(this ILogger logger, string jobId, string owner, string model, int nodes, double cost);
 
     [LoggerMessage(3021, LogLevel.Information, "Submission of {Owner} for {Model} refused: {Code}. {Reason}")]
-    public static partial void NotAdmitted(this ILogger logger, string owner, string model, string code, string reason);
+    public static partial void SubmissionRefused(this ILogger logger, string owner, string model, string code, string reason);
 
     [LoggerMessage(3022, LogLevel.Information, "Job {JobId} was submitted again by its owner")]
     public static partial void Resubmitted(this ILogger logger, string jobId);
@@ -38,7 +38,7 @@ internal static partial class Log
     [LoggerMessage(3025, LogLevel.Information, "Job {JobId} ended as {State} after {Events} events")]
     public static partial void Ended(this ILogger logger, string jobId, string state, ulong events);
 
-    [LoggerMessage(3026, LogLevel.Information, "The dead letter {JobId} runs again as job {Again}, by {By}")]
+    [LoggerMessage(3026, LogLevel.Information, "Dead letter {JobId} was requeued as job {Again} by {By}")]
     public static partial void Requeued(this ILogger logger, string jobId, string again, string by);
 
     [LoggerMessage(3027, LogLevel.Information, "Job {JobId} was deleted by {Owner}, with {Blobs} blobs of {Bytes} bytes")]
@@ -47,22 +47,22 @@ internal static partial class Log
     [LoggerMessage(3030, LogLevel.Information, "Blob {BlobId} of {Length} bytes stored for {Owner}")]
     public static partial void BlobStored(this ILogger logger, string blobId, ulong length, string owner);
 
-    [LoggerMessage(3040, LogLevel.Information, "Key {KeyId} ({Name}) made by {By}")]
-    public static partial void KeyMade(this ILogger logger, string keyId, string name, string by);
+    [LoggerMessage(3040, LogLevel.Information, "Key {KeyId} ({Name}) created by {By}")]
+    public static partial void KeyCreated(this ILogger logger, string keyId, string name, string by);
 
     [LoggerMessage(3041, LogLevel.Information, "Key {KeyId} revoked by {By}")]
     public static partial void KeyRevoked(this ILogger logger, string keyId, string by);
 
-    [LoggerMessage(3050, LogLevel.Information, "{Count} leases had expired and were put back or given up")]
-    public static partial void Reaped(this ILogger logger, int count);
+    [LoggerMessage(3050, LogLevel.Information, "Reaped {Count} expired leases")]
+    public static partial void LeasesReaped(this ILogger logger, int count);
 
-    [LoggerMessage(3051, LogLevel.Information, "{Count} blobs had outlived their time and were deleted")]
-    public static partial void Swept(this ILogger logger, int count);
+    [LoggerMessage(3051, LogLevel.Information, "Deleted {Count} expired blobs")]
+    public static partial void BlobsDeleted(this ILogger logger, int count);
 
-    [LoggerMessage(3052, LogLevel.Error, "The chore {Chore} failed and is tried again at its next turn")]
-    public static partial void ChoreFailed(this ILogger logger, string chore, Exception exception);
+    [LoggerMessage(3052, LogLevel.Error, "The periodic task {Chore} failed; it runs again at the next interval")]
+    public static partial void PeriodicTaskFailed(this ILogger logger, string chore, Exception exception);
 
-    [LoggerMessage(3060, LogLevel.Error, "The queue's store cannot be reached")]
+    [LoggerMessage(3060, LogLevel.Error, "The store of the queue cannot be reached")]
     public static partial void StoreUnavailable(this ILogger logger, Exception exception);
 
     [LoggerMessage(3061, LogLevel.Error, "Error {ErrorId}")]
@@ -74,6 +74,6 @@ internal static partial class Log
     [LoggerMessage(3071, LogLevel.Information, "{Model} evicted by {By} from {Where}; {Jobs} waiting jobs failed")]
     public static partial void Evicted(this ILogger logger, string model, string where, int jobs, string by);
 
-    [LoggerMessage(3072, LogLevel.Information, "Worker {Worker} told to drain by {By}")]
+    [LoggerMessage(3072, LogLevel.Information, "Worker {Worker} drained by {By}")]
     public static partial void Draining(this ILogger logger, string worker, string by);
 }

@@ -1,44 +1,41 @@
 using System.ComponentModel.DataAnnotations;
+using Ndif.Queue;
 
 namespace Ndif.Server;
 
-/// <summary>What the keys of a tier get. What is null is the gateway's own (<see cref="GatewayOptions"/>).</summary>
-/// <param name="Weight">Share of service relative to other owners; 1 is usual.</param>
-/// <param name="JobsInFlight">The most jobs of one key that wait or run at once.</param>
-/// <param name="JobsPerMinute">The most jobs of one key that are accepted in any minute; refused ones do not count.</param>
+/// <summary>The share and the limits of the keys of a tier. Null means the limit of <see cref="GatewayOptions"/>.</summary>
+/// <param name="Weight">The share of service relative to other owners; usually 1.</param>
+/// <param name="JobsInFlight">The maximum number of jobs of one key that wait or run at once.</param>
+/// <param name="JobsPerMinute">The maximum number of jobs of one key accepted in any minute; refused jobs do not count.</param>
 public sealed record Tier(
     [property: Range(0.000_001, 1000)] double Weight = 1, [property: Range(1, int.MaxValue)] int JobsInFlight = 64,
     [property: Range(1, int.MaxValue)] int JobsPerMinute = 600)
 {
-    /// <summary>The part of the queue's depth that one key's waiting jobs may fill.</summary>
+    /// <summary>The fraction of the queue depth that the waiting jobs of one key may fill.</summary>
     [Range(0.000_001, 1)]
     public double? QueueShare { get; init; }
 
-    /// <summary>The most nodes of a program.</summary>
+    /// <summary>The maximum number of nodes of a program.</summary>
     [Range(1, 10_000_000)]
     public int? Nodes { get; init; }
 
-    /// <summary>The most bytes of a program's constants together.</summary>
+    /// <summary>The maximum total size of the constants of a program, in bytes.</summary>
     [Range(0, long.MaxValue)]
     public long? ConstantBytes { get; init; }
 
-    /// <summary>The most bytes that a job may send back; its worker enforces it.</summary>
+    /// <summary>The maximum number of bytes that a job may send back; the worker enforces it.</summary>
     [Range(1, long.MaxValue)]
     public long? ResultBytes { get; init; }
 
-    /// <summary>The most tokens of a job, read and generated, as far as they are known beforehand.</summary>
+    /// <summary>The maximum number of tokens of a job, read and generated, as estimated at submission.</summary>
     [Range(1, int.MaxValue)]
     public int? Tokens { get; init; }
 
-    /// <summary>The longest a job may run, and what one gets that asks for no limit. A worker may be set to less.</summary>
+    /// <summary>The maximum, and the default, run time of a job. A worker may have a lower limit.</summary>
     [Range(typeof(TimeSpan), "00:00:00.001", "7.00:00:00")]
     public TimeSpan? WallTime { get; init; }
 
-    /// <summary>A sentence for each bound that does not hold.</summary>
-    internal IEnumerable<string> GetValidationErrors(string name)
-    {
-        var results = new List<ValidationResult>();
-        Validator.TryValidateObject(this, new ValidationContext(this), results, validateAllProperties: true);
-        return results.Select(result => $"In the tier `{name}`: {result.ErrorMessage}");
-    }
+    /// <summary>Returns one sentence for each value out of bounds.</summary>
+    internal IEnumerable<string> GetValidationErrors(string name) =>
+        OptionsValidator.GetViolations(this).Select(violation => $"In the tier `{name}`: {violation}");
 }

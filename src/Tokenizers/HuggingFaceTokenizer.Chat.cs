@@ -1,42 +1,70 @@
-using System.Text;
 using Ndif.Tokenizers.Chat;
-using Ndif.Tokenizers.Json;
 
 namespace Ndif.Tokenizers;
 
 public sealed partial class HuggingFaceTokenizer
 {
-    readonly Lazy<ChatTemplate?> _chat;
-    readonly TokenizerConfig _config;
+    private readonly Lazy<ChatTemplate?> _chatTemplate;
+    private readonly TokenizerConfig _config;
 
-    /// <summary>True if the model's files say how a conversation is written.</summary>
+    /// <summary>True if the model's files contain a chat template.</summary>
     public bool HasChatTemplate => _config.ChatTemplate is not null;
 
-    /// <summary>A conversation as the model expects it, special tokens included; encode it with <c>addSpecialTokens: false</c>.</summary>
-    /// <param name="messages">The turns so far.</param>
-    /// <param name="addGenerationPrompt">Ends with what begins the model's own turn.</param>
+    /// <summary>
+    /// Formats a conversation with the model's chat template. The result contains the special tokens; encode it with
+    /// <c>addSpecialTokens: false</c>, or call <see cref="EncodeChat"/>.
+    /// </summary>
+    /// <param name="messages">The messages of the conversation, oldest first.</param>
+    /// <param name="addGenerationPrompt">True to append the tokens that begin a message of the assistant.</param>
     /// <param name="variables">
-    /// More that the template may read: <c>tools</c>, <c>enable_thinking</c>, ... Texts, numbers, flags, lists, dictionaries by text, JSON.
+    /// Additional variables of the template, for example <c>tools</c> or <c>enable_thinking</c>. The values are strings, numbers,
+    /// Booleans, lists, dictionaries with string keys, or <see cref="System.Text.Json.JsonElement"/> values.
     /// </param>
-    /// <param name="time">For templates that write the date; null for the system's.</param>
+    /// <param name="time">The clock and time zone for templates that print the date; null for <see cref="TimeProvider.System"/>.</param>
+    /// <returns>The formatted conversation.</returns>
     /// <exception cref="TokenizerFormatException">
-    /// The files have no chat_template, or it cannot be read, or it refuses the conversation.
+    /// The files have no <c>chat_template</c>, or the template cannot be parsed, or it rejects the conversation
+    /// (<c>raise_exception</c>), or it exceeds the limits on steps and output.
     /// </exception>
+    /// <exception cref="ArgumentException">A value has a type that a template cannot represent.</exception>
+    /// <remarks>The counterpart of transformers' <c>apply_chat_template</c> with <c>tokenize=False</c>.</remarks>
     public string ApplyChatTemplate(IEnumerable<ChatMessage> messages, bool addGenerationPrompt = false,
         IReadOnlyDictionary<string, object?>? variables = null, TimeProvider? time = null)
     {
         ArgumentNullException.ThrowIfNull(messages);
-        ChatTemplate template = _chat.Value ?? throw new TokenizerFormatException("tokenizer_config.json: chat_template",
-            "is missing: this model's files do not say how a conversation is written. Write the prompt by hand, or give the tokenizer a chat_template.jinja.");
-        Dictionary<string, object?> all = new(StringComparer.Ordinal) { ["messages"] = messages, ["tools"] = null, ["documents"] = null, ["add_generation_prompt"] = addGenerationPrompt };
-        foreach (var (name, token) in (ReadOnlySpan<(string, string?)>)[("bos_token", _config.Bos), ("eos_token", _config.Eos), ("pad_token", _config.Pad), ("unk_token", _config.Unknown)])
-            if (token is not null) all[name] = token;
-        foreach (var (name, value) in variables ?? new Dictionary<string, object?>()) all[name] = value;
-        return template.Render(all, time);
+        ChatTemplate template = _chatTemplate.Value ?? throw new TokenizerFormatException("tokenizer_config.json: chat_template",
+            "is missing: the files of this model contain no chat template. " +
+            "Write the prompt without one, or add a chat_template.jinja to the model's folder.");
+        Dictionary<string, object?> allVariables = new(StringComparer.Ordinal)
+        {
+            ["messages"] = messages,
+            ["tools"] = null,
+            ["documents"] = null,
+            ["add_generation_prompt"] = addGenerationPrompt,
+        };
+        SetSpecialToken("bos_token", _config.BosToken);
+        SetSpecialToken("eos_token", _config.EosToken);
+        SetSpecialToken("pad_token", _config.PadToken);
+        SetSpecialToken("unk_token", _config.UnknownToken);
+        foreach (var (name, value) in variables ?? new Dictionary<string, object?>()) allVariables[name] = value;
+        return template.Render(allVariables, time);
+
+        void SetSpecialToken(string name, string? token)
+        {
+            if (token is not null) allVariables[name] = token; // a missing token is undefined in the template, not none
+        }
     }
 
-    /// <summary>The ids of a conversation as the model expects it; arguments as of <see cref="ApplyChatTemplate"/>.</summary>
-    /// <exception cref="TokenizerFormatException">As for <see cref="ApplyChatTemplate"/>.</exception>
-    public IReadOnlyList<int> EncodeChat(IEnumerable<ChatMessage> messages, bool addGenerationPrompt = false, IReadOnlyDictionary<string, object?>? variables = null) =>
+    /// <summary>Formats a conversation with the model's chat template and encodes it.</summary>
+    /// <param name="messages">The messages of the conversation, oldest first.</param>
+    /// <param name="addGenerationPrompt">True to append the tokens that begin a message of the assistant.</param>
+    /// <param name="variables">Additional variables of the template, as for <see cref="ApplyChatTemplate"/>.</param>
+    /// <returns>The token ids.</returns>
+    /// <exception cref="TokenizerFormatException">
+    /// As for <see cref="ApplyChatTemplate"/> and <see cref="Encode(string, bool)"/>.
+    /// </exception>
+    /// <remarks>The counterpart of transformers' <c>apply_chat_template</c> with <c>tokenize=True</c>.</remarks>
+    public IReadOnlyList<int> EncodeChat(IEnumerable<ChatMessage> messages, bool addGenerationPrompt = false,
+        IReadOnlyDictionary<string, object?>? variables = null) =>
         Encode(ApplyChatTemplate(messages, addGenerationPrompt, variables), addSpecialTokens: false);
 }

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using Ndif.Tokenizers.Chat;
 using Ndif.Tokenizers.Decoders;
@@ -7,118 +8,148 @@ using Ndif.Tokenizers.Text;
 namespace Ndif.Tokenizers;
 
 /// <summary>
-/// A tokenizer as Hugging Face writes it, <c>tokenizer.json</c> with an optional <c>tokenizer_config.json</c>: the same ids, tokens,
-/// offsets and text as the Python package <c>tokenizers</c> gives. It can be used by many threads at once.
+/// A tokenizer in Hugging Face's format: <c>tokenizer.json</c> with an optional <c>tokenizer_config.json</c>. It gives the same ids,
+/// tokens, offsets and text as the Python package <c>tokenizers</c>. All members are thread-safe.
 /// </summary>
 /// <remarks>
-/// Truncation and padding in the file are not applied, as transformers does not either unless asked.
-/// The format is described by huggingface/tokenizers, <c>tokenizers/src/tokenizer/serialization.rs</c>.
+/// Truncation and padding settings in the file are ignored; transformers also applies them only on request.
+/// The format is defined by huggingface/tokenizers, <c>tokenizers/src/tokenizer/serialization.rs</c>.
 /// </remarks>
 public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Tokenizer
 {
-    readonly TokenizerPipeline _pipeline;
-    readonly bool _cleanUp;
+    private readonly TokenizerPipeline _pipeline;
 
-    HuggingFaceTokenizer(TokenizerPipeline pipeline, TokenizerConfig config)
+    private HuggingFaceTokenizer(TokenizerPipeline pipeline, TokenizerConfig config)
     {
         _pipeline = pipeline;
         _config = config;
-        _chat = new(() => config.ChatTemplate is { } source ? new ChatTemplate(source, "chat_template") : null);
-        _cleanUp = config.CleanUp;
-        BosId = pipeline.IdOf(config.Bos);
-        EosId = pipeline.IdOf(config.Eos);
-        PadId = pipeline.IdOf(config.Pad);
-        UnknownId = pipeline.IdOf(config.Unknown);
+        _chatTemplate = new(() => config.ChatTemplate is { } source ? new ChatTemplate(source, "chat_template") : null);
+        BosId = pipeline.IdOf(config.BosToken);
+        EosId = pipeline.IdOf(config.EosToken);
+        PadId = pipeline.IdOf(config.PadToken);
+        UnknownId = pipeline.IdOf(config.UnknownToken);
     }
 
-    /// <summary>Reads <c>tokenizer.json</c> and, where they exist, <c>tokenizer_config.json</c> and <c>chat_template.jinja</c> of a model's folder.</summary>
+    /// <summary>
+    /// Reads a model's folder: <c>tokenizer.json</c> and, if they exist, <c>tokenizer_config.json</c> and <c>chat_template.jinja</c>.
+    /// </summary>
+    /// <param name="path">The folder of the model, such as a snapshot folder of Hugging Face's cache.</param>
     /// <exception cref="FileNotFoundException">The folder has no tokenizer.json.</exception>
-    /// <exception cref="TokenizerFormatException">A file cannot be read; the message says which part of it and why.</exception>
+    /// <exception cref="TokenizerFormatException">
+    /// A file cannot be read. The message gives the location in the file and the reason.
+    /// </exception>
     public static HuggingFaceTokenizer FromFolder(string path)
     {
-        string tokenizer = Path.Combine(path, "tokenizer.json"), config = Path.Combine(path, "tokenizer_config.json");
-        if (!File.Exists(tokenizer))
+        string tokenizerPath = Path.Combine(path, "tokenizer.json");
+        if (!File.Exists(tokenizerPath))
             throw new FileNotFoundException($"The folder '{path}' has no tokenizer.json. " +
                 "Save the model's fast tokenizer there (in Python: AutoTokenizer.from_pretrained(...).save_pretrained(folder)).",
-                tokenizer);
-        string chat = Path.Combine(path, "chat_template.jinja");
-        return FromJson(File.ReadAllBytes(tokenizer), File.Exists(config) ? File.ReadAllBytes(config) : default,
-            File.Exists(chat) ? File.ReadAllBytes(chat) : default);
+                tokenizerPath);
+        return FromJson(File.ReadAllBytes(tokenizerPath), ReadIfExists("tokenizer_config.json"), ReadIfExists("chat_template.jinja"));
+
+        byte[]? ReadIfExists(string name)
+        {
+            string file = Path.Combine(path, name);
+            return File.Exists(file) ? File.ReadAllBytes(file) : null;
+        }
     }
 
-    /// <summary>Reads the files from memory, UTF-8; without a config no special token but those of tokenizer.json is known.</summary>
-    /// <exception cref="TokenizerFormatException">A file cannot be read; the message says which part of it and why.</exception>
+    /// <summary>Reads a tokenizer from the content of its files.</summary>
+    /// <param name="tokenizerJson">The content of <c>tokenizer.json</c>, UTF-8.</param>
+    /// <param name="tokenizerConfigJson">
+    /// The content of <c>tokenizer_config.json</c>, UTF-8. If it is empty, <see cref="BosId"/>, <see cref="EosId"/>,
+    /// <see cref="PadId"/> and <see cref="UnknownId"/> are null.
+    /// </param>
+    /// <param name="chatTemplate">
+    /// The content of <c>chat_template.jinja</c>, UTF-8. If it is empty, the <c>chat_template</c> of the config is used.
+    /// </param>
+    /// <exception cref="TokenizerFormatException">
+    /// A file cannot be read. The message gives the location in the file and the reason.
+    /// </exception>
     public static HuggingFaceTokenizer FromJson(ReadOnlyMemory<byte> tokenizerJson, ReadOnlyMemory<byte> tokenizerConfigJson = default,
         ReadOnlyMemory<byte> chatTemplate = default)
     {
         var config = tokenizerConfigJson.IsEmpty ? new TokenizerConfig()
             : Read("tokenizer_config.json", tokenizerConfigJson, TokenizerConfig.Read);
-        if (!chatTemplate.IsEmpty) config = config with { ChatTemplate = System.Text.Encoding.UTF8.GetString(chatTemplate.Span) };
-        return Read("tokenizer.json", tokenizerJson, file => new HuggingFaceTokenizer(new TokenizerPipeline(file, config), config));
+        if (!chatTemplate.IsEmpty) config = config with { ChatTemplate = Encoding.UTF8.GetString(chatTemplate.Span) };
+        return Read("tokenizer.json", tokenizerJson, root => new HuggingFaceTokenizer(new TokenizerPipeline(root, config), config));
     }
 
-    static T Read<T>(string name, ReadOnlyMemory<byte> json, Func<JsonPart, T> read)
+    private static T Read<T>(string fileName, ReadOnlyMemory<byte> json, Func<JsonSection, T> read)
     {
         if (json.Span.StartsWith("\uFEFF"u8)) json = json[3..];
         try
         {
             using var document = JsonDocument.Parse(json);
-            return read(new JsonPart(document.RootElement, name + ": "));
+            return read(new JsonSection(document.RootElement, fileName + ": "));
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            // InvalidOperationException: an escape in a string that is half a surrogate pair
-            throw new TokenizerFormatException(name, e.Message, e);
+            // JsonElement throws InvalidOperationException for an escape sequence that is half of a surrogate pair.
+            throw new TokenizerFormatException(fileName, e.Message, e);
         }
     }
 
-    /// <summary>The begin-of-sequence token, where the config names one that exists.</summary>
+    /// <summary>The id of the beginning-of-sequence token; null if the config names none or the vocabulary lacks it.</summary>
     public int? BosId { get; }
 
-    /// <summary>The end-of-sequence token, where the config names one that exists.</summary>
+    /// <summary>The id of the end-of-sequence token; null if the config names none or the vocabulary lacks it.</summary>
     public int? EosId { get; }
 
-    /// <summary>The padding token, where the config names one that exists.</summary>
+    /// <summary>The id of the padding token; null if the config names none or the vocabulary lacks it.</summary>
     public int? PadId { get; }
 
-    /// <summary>The unknown token, where the config names one that exists.</summary>
+    /// <summary>The id of the unknown token; null if the config names none or the vocabulary lacks it.</summary>
     public int? UnknownId { get; }
 
-    /// <summary>How many tokens there are, added ones included. A model's embedding may have more rows.</summary>
+    /// <summary>
+    /// The number of tokens, including added tokens: <c>len(tokenizer)</c> in transformers. The embedding of a model can have more rows.
+    /// </summary>
     public int VocabularySize => _pipeline.VocabularySize;
 
-    /// <summary>The special tokens, by id.</summary>
+    /// <summary>The special tokens, ordered by id.</summary>
     public IReadOnlyList<string> SpecialTokens => _pipeline.Added.SpecialTokens;
 
-    /// <summary>The id of a token as the vocabulary writes it (<c>ĠParis</c>, <c>▁Paris</c>), or null.</summary>
+    /// <summary>Returns the id of a token, or null if the vocabulary does not contain it.</summary>
+    /// <param name="token">The token as the vocabulary spells it, for example <c>ĠParis</c> or <c>▁Paris</c>.</param>
     public int? TokenToId(string token) => _pipeline.IdOf(token);
 
-    /// <summary>The token of an id as the vocabulary writes it, or null.</summary>
+    /// <summary>Returns the token of an id as the vocabulary spells it, or null if no token has this id.</summary>
     public string? IdToToken(int id) => _pipeline.TokenOf(id);
 
-    /// <summary>Whether an id is a special token, which <see cref="Decode(IEnumerable{int}, bool)"/> can leave out.</summary>
+    /// <summary>Returns true if an id is that of a special token, which <see cref="Decode(IEnumerable{int}, bool)"/> can skip.</summary>
     public bool IsSpecial(int id) => _pipeline.TokenOf(id) is { } token && _pipeline.Added.IsSpecial(token);
 
-    /// <summary>A text's ids, by default with the special tokens that the model expects around a prompt.</summary>
+    /// <summary>Encodes a text.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="addSpecialTokens">True to add the special tokens that the model expects around a prompt.</param>
+    /// <returns>The token ids.</returns>
     /// <exception cref="TokenizerFormatException">
-    /// The file's regular expression took too long, or it has no token for a character.
+    /// A regular expression of the file takes too long on this text, or the vocabulary has neither a token for a character nor an
+    /// unknown token, or a stage makes the text unreasonably long.
     /// </exception>
     public IReadOnlyList<int> Encode(string text, bool addSpecialTokens = true)
     {
         ArgumentNullException.ThrowIfNull(text);
-        return Ids(_pipeline.Encode(addSpecialTokens, text.AsSpan()));
+        return GetIds(_pipeline.Encode(addSpecialTokens, text.AsSpan()));
     }
 
-    /// <summary>The ids of a pair of texts, put together as the model expects.</summary>
-    /// <exception cref="TokenizerFormatException">As for one text.</exception>
+    /// <summary>Encodes a pair of texts, combined as the post-processor of the file specifies.</summary>
+    /// <param name="text">The first text.</param>
+    /// <param name="second">The second text.</param>
+    /// <param name="addSpecialTokens">True to add the special tokens that the model expects around and between the texts.</param>
+    /// <returns>The token ids.</returns>
+    /// <exception cref="TokenizerFormatException">As for <see cref="Encode(string, bool)"/>.</exception>
     public IReadOnlyList<int> Encode(string text, string second, bool addSpecialTokens = true)
     {
         ArgumentNullException.ThrowIfNull(text);
         ArgumentNullException.ThrowIfNull(second);
-        return Ids(_pipeline.Encode(addSpecialTokens, text, second));
+        return GetIds(_pipeline.Encode(addSpecialTokens, text, second));
     }
 
-    /// <summary>A text's ids with their tokens and the places they stand for.</summary>
+    /// <summary>Encodes a text and returns the tokens and their offsets in addition to the ids.</summary>
+    /// <param name="text">The text.</param>
+    /// <param name="addSpecialTokens">True to add the special tokens that the model expects around a prompt.</param>
     /// <exception cref="TokenizerFormatException">As for <see cref="Encode(string, bool)"/>.</exception>
     public EncodedText EncodeWithOffsets(string text, bool addSpecialTokens = true)
     {
@@ -126,34 +157,44 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
         var tokens = _pipeline.Encode(addSpecialTokens, text.AsSpan());
         var codePoints = new CodePointOffsets(text);
         return new EncodedText(
-            Ids(tokens),
+            GetIds(tokens),
             [.. tokens.Select(token => _pipeline.TokenOf(token.Id) ?? "")],
-            [.. tokens.Select(token => (codePoints.At(token.Origin.Start), codePoints.At(token.Origin.End)))],
+            [.. tokens.Select(token => (codePoints.FromUtf16(token.Origin.Start), codePoints.FromUtf16(token.Origin.End)))],
             [.. tokens.Select(token => token.Origin.Start..token.Origin.End)]);
     }
 
-    /// <summary>The text of ids. An id that no token has adds nothing, as with Hugging Face.</summary>
+    /// <summary>Decodes token ids.</summary>
+    /// <param name="ids">The token ids. An id that no token has adds no text, as in Hugging Face tokenizers.</param>
+    /// <param name="skipSpecialTokens">True to leave out the special tokens.</param>
+    /// <exception cref="TokenizerFormatException">
+    /// The decoder of the file makes the text unreasonably long, or its regular expression takes too long.
+    /// </exception>
     public string Decode(IEnumerable<int> ids, bool skipSpecialTokens = false)
     {
         string text = _pipeline.Decode(ids, skipSpecialTokens);
-        return _cleanUp ? TokenizationSpaceCleanup.ApplyToText(text) : text;
+        return _config.CleanUpTokenizationSpaces ? TokenizationSpaceCleanup.ApplyToText(text) : text;
     }
 
-    /// <summary>The text of one id.</summary>
+    /// <summary>Decodes one token id.</summary>
+    /// <inheritdoc cref="Decode(IEnumerable{int}, bool)"/>
     public string Decode(int id, bool skipSpecialTokens = false) => Decode([id], skipSpecialTokens);
 
-    /// <summary>The text of each row of ids.</summary>
-    public IReadOnlyList<string> BatchDecode(IEnumerable<IEnumerable<int>> rows, bool skipSpecialTokens = false) =>
-        [.. rows.Select(ids => Decode(ids, skipSpecialTokens))];
+    /// <summary>Decodes each sequence of token ids to one text.</summary>
+    /// <inheritdoc cref="Decode(IEnumerable{int}, bool)"/>
+    public IReadOnlyList<string> BatchDecode(IEnumerable<IEnumerable<int>> sequences, bool skipSpecialTokens = false) =>
+        [.. sequences.Select(ids => Decode(ids, skipSpecialTokens))];
 
-    /// <summary>The text of each id alone.</summary>
+    /// <summary>Decodes each token id on its own.</summary>
+    /// <inheritdoc cref="Decode(IEnumerable{int}, bool)"/>
     public IReadOnlyList<string> BatchDecode(IEnumerable<int> ids, bool skipSpecialTokens = false) =>
         [.. ids.Select(id => Decode(id, skipSpecialTokens))];
 
-    /// <summary>A decoder for ids that come one by one.</summary>
-    public StreamingDecoder NewStream(bool skipSpecialTokens = false) => new(_pipeline, skipSpecialTokens, _cleanUp);
+    /// <summary>Creates a decoder that takes token ids one at a time, for text that is generated token by token.</summary>
+    /// <param name="skipSpecialTokens">True to leave out the special tokens.</param>
+    public StreamingDecoder NewStream(bool skipSpecialTokens = false) =>
+        new(_pipeline, skipSpecialTokens, _config.CleanUpTokenizationSpaces);
 
-    static int[] Ids(List<Token> tokens)
+    private static int[] GetIds(List<Token> tokens)
     {
         int[] ids = new int[tokens.Count];
         for (int i = 0; i < ids.Length; i++) ids[i] = tokens[i].Id;

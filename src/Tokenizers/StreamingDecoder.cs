@@ -3,60 +3,74 @@ using Ndif.Tokenizers.Decoders;
 namespace Ndif.Tokenizers;
 
 /// <summary>
-/// Text from ids that come one by one. It withholds what is not complete: the first bytes of a character that several tokens
-/// spell. All its answers together are what decoding all ids at once gives. One stream belongs to one thread at a time.
+/// Decodes token ids one at a time. It withholds text that later tokens can still change, such as the first bytes of a character
+/// that several tokens spell. The concatenation of all results of <see cref="Add"/> and <see cref="Finish"/> equals
+/// <see cref="HuggingFaceTokenizer.Decode(IEnumerable{int}, bool)"/> of all ids.
 /// </summary>
+/// <remarks>
+/// An instance is not thread-safe. The counterpart of <c>DecodeStream</c> in huggingface/tokenizers,
+/// <c>tokenizers/src/tokenizer/mod.rs</c>.
+/// </remarks>
 public sealed class StreamingDecoder
 {
-    /// <summary>A character is at most four tokens; what is still not text after so many never will be.</summary>
-    const int MaxPendingTokens = 16;
+    /// <summary>
+    /// The number of pending tokens after which text is emitted even if it is incomplete. A character has at most four bytes and
+    /// so at most four tokens: bytes that are not valid text after sixteen tokens never become valid.
+    /// </summary>
+    private const int MaxPendingTokens = 16;
 
-    readonly TokenizerPipeline _pipeline;
-    readonly bool _skipSpecialTokens, _cleanUp;
+    private readonly TokenizerPipeline _pipeline;
+    private readonly bool _skipSpecialTokens, _cleanUpTokenizationSpaces;
 
-    // A token's text depends on what stands before it (a space, or none at the beginning): the ids of the last answer stay
-    // in front of those that wait, and their text is cut off again.
-    readonly List<int> _window = [];
-    int _pendingTokens;
-    string _emittedText = "";
+    // The text of a token depends on the token before it: at the beginning of a text, for example, it has no leading space.
+    // The window therefore starts with the ids of the last emission, and their text is removed from the decoded window.
+    private readonly List<int> _window = [];
+    private int _pendingTokens;
+    private string _emittedText = "";
 
-    internal StreamingDecoder(TokenizerPipeline pipeline, bool skipSpecialTokens, bool cleanUp) =>
-        (_pipeline, _skipSpecialTokens, _cleanUp) = (pipeline, skipSpecialTokens, cleanUp);
+    internal StreamingDecoder(TokenizerPipeline pipeline, bool skipSpecialTokens, bool cleanUpTokenizationSpaces) =>
+        (_pipeline, _skipSpecialTokens, _cleanUpTokenizationSpaces) = (pipeline, skipSpecialTokens, cleanUpTokenizationSpaces);
 
-    /// <summary>The text that this id completes; empty while there is none.</summary>
+    /// <summary>Adds a token id and returns the text that it completes, or an empty string if the text is still incomplete.</summary>
+    /// <param name="id">The token id. An id that is not in the vocabulary, or is skipped, adds no text.</param>
+    /// <exception cref="TokenizerFormatException">
+    /// The decoder of tokenizer.json makes the text unreasonably long, or its regular expression takes too long.
+    /// </exception>
     public string Add(int id)
     {
         if (_pipeline.TextOf(id, _skipSpecialTokens) is null) return "";
         _window.Add(id);
         _pendingTokens++;
         string text = Decode();
-        bool open = text.EndsWith('\uFFFD') || (_cleanUp && TokenizationSpaceCleanup.EndsWithPartialRule(text));
-        return open && _pendingTokens < MaxPendingTokens ? "" : Emit(text);
+        bool isIncomplete = text.EndsWith('\uFFFD')
+            || (_cleanUpTokenizationSpaces && TokenizationSpaceCleanup.EndsWithPartialRule(text));
+        return isIncomplete && _pendingTokens < MaxPendingTokens ? "" : Emit(text);
     }
 
-    /// <summary>What was withheld; afterwards the stream is as new.</summary>
+    /// <summary>Returns the withheld text, or an empty string if there is none, and resets the decoder for a new text.</summary>
+    /// <exception cref="TokenizerFormatException">As for <see cref="Add"/>.</exception>
     public string Finish()
     {
-        string rest = _pendingTokens > 0 ? Emit(Decode()) : "";
+        string remainder = _pendingTokens > 0 ? Emit(Decode()) : "";
         _window.Clear();
         _emittedText = "";
-        return rest;
+        return remainder;
     }
 
-    string Emit(string text)
+    private string Emit(string text)
     {
         _window.RemoveRange(0, _window.Count - _pendingTokens);
         _pendingTokens = 0;
-        // bytes that only now turn out to be no character would change what was given: then the new ids stand alone
-        string alone = Decode();
-        string answer = text.StartsWith(_emittedText, StringComparison.Ordinal) ? text[_emittedText.Length..] : alone;
-        _emittedText = alone;
-        return answer;
+        string pendingText = Decode();
+        // Bytes that turn out to be invalid can change the text that was already emitted. Then the pending tokens are decoded alone.
+        string result = text.StartsWith(_emittedText, StringComparison.Ordinal) ? text[_emittedText.Length..] : pendingText;
+        _emittedText = pendingText;
+        return result;
     }
 
-    string Decode()
+    private string Decode()
     {
         string text = _pipeline.Decode(_window, _skipSpecialTokens);
-        return _cleanUp ? TokenizationSpaceCleanup.ApplyToText(text) : text;
+        return _cleanUpTokenizationSpaces ? TokenizationSpaceCleanup.ApplyToText(text) : text;
     }
 }

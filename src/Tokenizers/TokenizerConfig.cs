@@ -1,45 +1,56 @@
+using System.Text.Json;
 using Ndif.Tokenizers.Json;
 
 namespace Ndif.Tokenizers;
 
-/// <summary>What tokenizer_config.json says that tokenizer.json does not; all null without the file.</summary>
+/// <summary>The settings that tokenizer_config.json adds to tokenizer.json. Without the file, all have their defaults.</summary>
 internal sealed record TokenizerConfig
 {
-    public string? Bos { get; init; }
-    public string? Eos { get; init; }
-    public string? Pad { get; init; }
-    public string? Unknown { get; init; }
-    public bool AddBos { get; init; }
-    public bool AddEos { get; init; }
+    public string? BosToken { get; init; }
 
-    /// <summary>Whether decoding takes out spaces before punctuation; since transformers 4.45 only where the file asks for it.</summary>
-    public bool CleanUp { get; init; }
+    public string? EosToken { get; init; }
 
-    /// <summary>How a conversation is written; a file of its own, chat_template.jinja, goes before it.</summary>
+    public string? PadToken { get; init; }
+
+    public string? UnknownToken { get; init; }
+
+    public bool AddBosToken { get; init; }
+
+    public bool AddEosToken { get; init; }
+
+    /// <summary>
+    /// True if decoding removes spaces before punctuation. The default is false, as in transformers since version 4.45.
+    /// </summary>
+    public bool CleanUpTokenizationSpaces { get; init; }
+
+    /// <summary>The source of the chat template. The file chat_template.jinja takes precedence over this field.</summary>
     public string? ChatTemplate { get; init; }
 
-    public static TokenizerConfig Read(JsonPart part) => new()
+    public static TokenizerConfig Read(JsonSection section) => new()
     {
-        Bos = Token(part, "bos_token"),
-        Eos = Token(part, "eos_token"),
-        Pad = Token(part, "pad_token"),
-        Unknown = Token(part, "unk_token"),
-        AddBos = part.Bool("add_bos_token", false),
-        AddEos = part.Bool("add_eos_token", false),
-        CleanUp = part.Bool("clean_up_tokenization_spaces", false),
-        ChatTemplate = Chat(part),
+        BosToken = ReadToken(section, "bos_token"),
+        EosToken = ReadToken(section, "eos_token"),
+        PadToken = ReadToken(section, "pad_token"),
+        UnknownToken = ReadToken(section, "unk_token"),
+        AddBosToken = section.Bool("add_bos_token", false),
+        AddEosToken = section.Bool("add_eos_token", false),
+        CleanUpTokenizationSpaces = section.Bool("clean_up_tokenization_spaces", false),
+        ChatTemplate = ReadChatTemplate(section),
     };
 
-    /// <summary>One template, or several with names, of which "default" is meant.</summary>
-    static string? Chat(JsonPart part)
+    /// <summary>Reads <c>chat_template</c>: one template, or a list of named templates, of which the one named "default" is used.</summary>
+    private static string? ReadChatTemplate(JsonSection section)
     {
-        if (part.Optional("chat_template") is not { } template) return null;
-        if (template.ValueKind != System.Text.Json.JsonValueKind.Array) return template.String();
-        return template.Items().Where(item => item.Required("name").String() == "default").Select(item => item.Required("template").String()).FirstOrDefault();
+        if (section.Optional("chat_template") is not { } template) return null;
+        if (template.ValueKind != JsonValueKind.Array) return template.String();
+        return template.Items()
+            .Where(item => item.Required("name").String() == "default")
+            .Select(item => item.Required("template").String())
+            .FirstOrDefault();
     }
 
-    /// <summary><c>"&lt;s&gt;"</c>, or an object whose content it is.</summary>
-    static string? Token(JsonPart part, string name) => part.Optional(name) is not { } token ? null
-        : token.ValueKind == System.Text.Json.JsonValueKind.Object ? token.Required("content").String()
+    /// <summary>Reads a token: a string such as <c>"&lt;s&gt;"</c>, or an object with the string as its field <c>content</c>.</summary>
+    private static string? ReadToken(JsonSection section, string name) => section.Optional(name) is not { } token ? null
+        : token.ValueKind == JsonValueKind.Object ? token.Required("content").String()
         : token.String();
 }

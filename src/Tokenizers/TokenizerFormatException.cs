@@ -1,14 +1,21 @@
 namespace Ndif.Tokenizers;
 
 /// <summary>
-/// A tokenizer file says something that cannot be read, or asks for something that cannot be done with the given text.
+/// The exception that is thrown when a tokenizer file or chat template cannot be read, or cannot be applied to the given input.
 /// </summary>
-public sealed class TokenizerFormatException(string part, string reason, Exception? inner = null)
-    : Exception($"{part.TrimEnd(' ', ':')}: {reason}", inner)
+/// <remarks><see cref="Exception.Message"/> is "<see cref="Location"/>: <see cref="Reason"/>".</remarks>
+public sealed class TokenizerFormatException : Exception
 {
-    /// <summary>Where in which file, such as <c>tokenizer.json: pre_tokenizer.pretokenizers[0].pattern</c>.</summary>
-    public string Part { get; } = part.TrimEnd(' ', ':');
+    internal TokenizerFormatException(string location, string reason, Exception? inner = null)
+        : base($"{location.TrimEnd(' ', ':')}: {reason}", inner)
+    {
+        Location = location.TrimEnd(' ', ':');
+        Reason = reason;
+    }
 
-    /// <summary>What is wrong there, with the nearest valid name where one is close.</summary>
-    public string Reason { get; } = reason;
+    /// <summary>The file and the JSON path in it, for example <c>tokenizer.json: pre_tokenizer.pretokenizers[0].pattern</c>.</summary>
+    public string Location { get; }
+
+    /// <summary>The problem at that location. If a name is unknown, the text suggests the nearest valid name.</summary>
+    public string Reason { get; }
 }

@@ -9,26 +9,32 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers;
 
-/// <summary>The stages of one tokenizer.json, in order. Nothing in it changes after reading but the model's cache.</summary>
+/// <summary>
+/// The stages of one tokenizer.json: added tokens, normalizer, pre-tokenizer, model, post-processor and decoder. The pipeline is
+/// thread-safe: after construction, only the model's word cache changes.
+/// </summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/tokenizer/mod.rs, TokenizerImpl</remarks>
 internal sealed class TokenizerPipeline
 {
-    readonly INormalizer? _normalizer;
-    readonly IPreTokenizer? _preTokenizer;
-    readonly ITokenizerModel _model;
-    readonly IPostProcessor? _postProcessor;
-    readonly IDecoder? _decoder;
+    private readonly INormalizer? _normalizer;
+    private readonly IPreTokenizer? _preTokenizer;
+    private readonly ITokenizerModel _model;
+    private readonly IPostProcessor? _postProcessor;
+    private readonly IDecoder? _decoder;
 
-    public TokenizerPipeline(JsonPart file, TokenizerConfig config)
+    public TokenizerPipeline(JsonSection root, TokenizerConfig config)
     {
-        if (file.Optional("version") is { } version && version.String() != "1.0")
+        if (root.Optional("version") is { } version && version.String() != "1.0")
             throw version.CreateException($"the version '{version.String()}' is unknown; 1.0 is expected");
-        _normalizer = file.Optional("normalizer") is { } normalizer ? NormalizerReader.Read(normalizer) : null;
-        _preTokenizer = file.Optional("pre_tokenizer") is { } preTokenizer ? PreTokenizerReader.Read(preTokenizer) : null;
-        _model = ModelReader.Read(file.Required("model"));
-        Added = new AddedVocabulary(file.Optional("added_tokens"), _model.Vocabulary, _normalizer);
-        var postProcessor = file.Optional("post_processor") is { } processor ? PostProcessorReader.Read(processor, TokenOf) : null;
-        _postProcessor = BosEosPostProcessor.AddMissing(postProcessor, config.AddBos ? IdOf(config.Bos) : null, config.AddEos ? IdOf(config.Eos) : null);
-        _decoder = file.Optional("decoder") is { } decoder ? DecoderReader.Read(decoder) : null;
+        _normalizer = root.Optional("normalizer") is { } normalizer ? NormalizerReader.Read(normalizer) : null;
+        _preTokenizer = root.Optional("pre_tokenizer") is { } preTokenizer ? PreTokenizerReader.Read(preTokenizer) : null;
+        _model = ModelReader.Read(root.Required("model"));
+        Added = new AddedVocabulary(root.Optional("added_tokens"), _model.Vocabulary, _normalizer);
+        var postProcessor = root.Optional("post_processor") is { } processor ? PostProcessorReader.Read(processor, TokenOf) : null;
+        _postProcessor = BosEosPostProcessor.AddMissing(postProcessor,
+            bosId: config.AddBosToken ? IdOf(config.BosToken) : null,
+            eosId: config.AddEosToken ? IdOf(config.EosToken) : null);
+        _decoder = root.Optional("decoder") is { } decoder ? DecoderReader.Read(decoder) : null;
     }
 
     public AddedVocabulary Added { get; }
@@ -39,66 +45,72 @@ internal sealed class TokenizerPipeline
 
     public string? TokenOf(int id) => Added.TokenOf(id) ?? _model.Vocabulary.TokenOf(id);
 
-    /// <summary>All stages up to the post-processor, which puts the sequences together.</summary>
+    /// <summary>Runs all stages on each text and combines the sequences with the post-processor.</summary>
     public List<Token> Encode(bool addSpecialTokens, params ReadOnlySpan<string> texts)
     {
         var sequences = new List<List<Token>>(texts.Length);
         foreach (string text in texts) sequences.Add(Encode(text));
-        return Join(sequences, addSpecialTokens);
+        return PostProcess(sequences, addSpecialTokens);
     }
 
-    public List<Token> Encode(bool addSpecialTokens, ReadOnlySpan<char> text) => Join([Encode(text)], addSpecialTokens);
+    /// <summary>Runs all stages on one text.</summary>
+    public List<Token> Encode(bool addSpecialTokens, ReadOnlySpan<char> text) => PostProcess([Encode(text)], addSpecialTokens);
 
-    List<Token> Join(List<List<Token>> sequences, bool addSpecialTokens)
+    private List<Token> PostProcess(List<List<Token>> sequences, bool addSpecialTokens)
     {
         if (_postProcessor is not null) sequences = _postProcessor.Process(sequences, addSpecialTokens);
         return sequences.Count == 1 ? sequences[0] : [.. sequences.SelectMany(tokens => tokens)];
     }
 
-    List<Token> Encode(ReadOnlySpan<char> text)
+    private List<Token> Encode(ReadOnlySpan<char> text)
     {
         var tokens = new List<Token>(text.Length / 3 + 4);
-        var pieces = new List<TokenSpan>();
+        var tokenSpans = new List<TokenSpan>();
         foreach (var (span, added) in Added.RawTextMatcher.Find(text))
         {
             if (added is not null)
-                tokens.Add(AddedTokenOf(added, new Origin(span.Start, span.End), text[span.Start..span.End]));
+                tokens.Add(CreateAddedToken(added, new Origin(span.Start, span.End), text[span.Start..span.End]));
             else
-                EncodePart(AlignedText.Of(text, span), tokens, pieces);
+                EncodeBetweenAddedTokens(AlignedText.Of(text, span), tokens, tokenSpans);
         }
         return tokens;
     }
 
-    void EncodePart(AlignedText text, List<Token> tokens, List<TokenSpan> pieces)
+    /// <summary>Appends the tokens of a range of text that contains no added token of the raw text.</summary>
+    /// <param name="text">The text of the range.</param>
+    /// <param name="tokens">The list to append to.</param>
+    /// <param name="tokenSpans">A buffer that the calls share.</param>
+    private void EncodeBetweenAddedTokens(AlignedText text, List<Token> tokens, List<TokenSpan> tokenSpans)
     {
         if (_normalizer is not null) text = _normalizer.Normalize(text);
         foreach (var (span, added) in Added.NormalizedTextMatcher.Find(text.Chars))
         {
             if (added is not null)
             {
-                tokens.Add(AddedTokenOf(added, text.Covering(span.Start, span.End), text.Chars[span.Start..span.End]));
+                tokens.Add(CreateAddedToken(added, text.Covering(span.Start, span.End), text.Chars[span.Start..span.End]));
                 continue;
             }
-            var words = new PreTokenizedText(text, [span]);
-            if (_preTokenizer is not null) words = _preTokenizer.Split(words);
-            pieces.Clear();
-            foreach (var word in words.Spans)
-                _model.Tokenize(words.Text.Chars[word.Start..word.End], word.Start, pieces);
-            foreach (var (id, start, end) in pieces)
-                tokens.Add(new Token(id, words.Text.Covering(start, end)));
+            var preTokenized = new PreTokenizedText(text, [span]);
+            if (_preTokenizer is not null) preTokenized = _preTokenizer.Split(preTokenized);
+            tokenSpans.Clear();
+            foreach (var word in preTokenized.Spans)
+                _model.Tokenize(preTokenized.Text.Chars[word.Start..word.End], word.Start, tokenSpans);
+            foreach (var (id, start, end) in tokenSpans)
+                tokens.Add(new Token(id, preTokenized.Text.Covering(start, end)));
         }
     }
 
-    static Token AddedTokenOf(AddedToken token, Origin origin, ReadOnlySpan<char> text) =>
+    private static Token CreateAddedToken(AddedToken token, Origin origin, ReadOnlySpan<char> text) =>
         new(token.Id, origin, token.LeftStrip || token.RightStrip ? text.ToString() : null);
 
-    /// <summary>The text from which decoding starts; null for an id that no token has, or that is to be skipped.</summary>
+    /// <summary>The decoder's input for an id; null if no token has this id or the token is to be skipped.</summary>
     public string? TextOf(int id, bool skipSpecialTokens)
     {
         string? text = Added.TextOf(id) ?? _model.Vocabulary.TokenOf(id);
         return text is not null && skipSpecialTokens && Added.IsSpecial(text) ? null : text;
     }
 
+    /// <summary>Decodes ids. Without a decoder, the tokens are joined with spaces, as in Hugging Face tokenizers.</summary>
     public string Decode(IEnumerable<int> ids, bool skipSpecialTokens)
     {
         var tokens = new List<string>();

@@ -8,28 +8,29 @@ using Ndif.Worker.Serving;
 
 namespace Ndif.Worker;
 
-/// <summary>Tells the service that this worker lives, what it holds and what it could hold.</summary>
-internal sealed class HeartbeatPublisher(WorkerOptions options, QueueBackend backend, ModelResidency residency, LeasedJobs jobs, ILogger logger, TimeProvider time)
+/// <summary>Publishes the heartbeat of this worker: its state, the models it holds, and the deployments it has not loaded.</summary>
+internal sealed class HeartbeatPublisher(
+    WorkerOptions options, QueueBackend backend, ModelResidency residency, LeasedJobs jobs, ILogger logger, TimeProvider time)
 {
     private readonly Timestamp _started = time.GetUtcNow().ToTimestamp();
 
-    /// <summary>Models that are wanted of it and not here.</summary>
-    public IReadOnlyList<DesiredModel> NotLoaded { get; set; } = [];
+    /// <summary>The deployments that this worker knows. Those that are not loaded are reported as cold.</summary>
+    public IReadOnlyList<DesiredModel> Deployments { get; set; } = [];
 
-    /// <summary>It takes nothing new.</summary>
+    /// <summary>True when the worker accepts no new jobs.</summary>
     public bool IsDraining { get; set; }
 
-    /// <summary>Now and again until it is told to stop.</summary>
+    /// <summary>Publishes a heartbeat at every interval until it is stopped.</summary>
     public async Task RunAsync(CancellationToken stopping)
     {
         while (!stopping.IsCancellationRequested)
         {
-            await Task.Delay(options.Heartbeat, time, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(options.HeartbeatInterval, time, stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (!stopping.IsCancellationRequested) await TryPublishAsync();
         }
     }
 
-    /// <summary>As it is now; if the queue cannot be reached, the next heartbeat tells it.</summary>
+    /// <summary>Publishes the current state. If the queue cannot be reached, the next heartbeat publishes it.</summary>
     public async Task TryPublishAsync()
     {
         try
@@ -46,14 +47,17 @@ internal sealed class HeartbeatPublisher(WorkerOptions options, QueueBackend bac
     {
         var worker = new WorkerStatus
         {
-            Id = options.Id, Device = options.Device, MemoryBytes = (ulong)Environment.WorkingSet, Started = _started, Seen = time.GetUtcNow().ToTimestamp(),
+            Id = options.Id, Device = options.Device, MemoryBytes = (ulong)Environment.WorkingSet, Started = _started,
+            Seen = time.GetUtcNow().ToTimestamp(),
             Version = typeof(ModelWorker).Assembly.GetName().Version?.ToString(3) ?? "", Draining = IsDraining,
             BudgetBytes = options.WeightBudget is long.MaxValue ? 0 : (ulong)options.WeightBudget, WeightBytes = (ulong)residency.Bytes,
-            Models = { residency.OnDevice.Select(s => s.Host.Id) }, Warm = { residency.Offloaded.Select(h => h.Name) }, Jobs = { jobs.Ids },
+            Models = { residency.OnDevice.Select(loop => loop.Host.Id) }, Warm = { residency.Offloaded.Select(host => host.Name) },
+            Jobs = { jobs.Ids },
         };
         DateTimeOffset now = time.GetUtcNow();
         List<ModelStatus> models = [.. residency.GetStatuses()];
-        models.AddRange(NotLoaded.Select(w => w.ToStatus(residency.IsLoading(w.Name), now)).Where(s => !models.Exists(m => m.Id == s.Id && m.Revision == s.Revision)));
+        models.AddRange(Deployments.Select(model => model.ToStatus(residency.IsLoading(model.Name), now))
+            .Where(status => !models.Exists(loaded => loaded.Id == status.Id && loaded.Revision == status.Revision)));
         return backend.Workers.PublishHeartbeatAsync(worker, models, cancellationToken);
     }
 
@@ -65,7 +69,7 @@ internal sealed class HeartbeatPublisher(WorkerOptions options, QueueBackend bac
         }
         catch (NdifException)
         {
-            // the entry vanishes by itself
+            // the entry expires by itself
         }
     }
 }

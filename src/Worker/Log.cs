@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Ndif.Worker;
 
-/// <summary>All that a worker logs. Event ids are stable.</summary>
+/// <summary>The log messages of the worker. Event ids are stable.</summary>
 internal static partial class Log
 {
     [LoggerMessage(3001, LogLevel.Information, "Loading {Model} to {Device}")]
@@ -20,15 +20,15 @@ internal static partial class Log
     [LoggerMessage(3005, LogLevel.Warning, "The queue cannot be reached: {Reason}")]
     public static partial void QueueUnreachable(ILogger logger, string reason);
 
-    [LoggerMessage(3006, LogLevel.Information, "{Model} makes room: it takes no new jobs")]
+    [LoggerMessage(3006, LogLevel.Information, "Evicting {Model}: it accepts no new jobs")]
     public static partial void Evicting(ILogger logger, string model);
 
-    [LoggerMessage(3007, LogLevel.Information, "{Model} is off the device")]
+    [LoggerMessage(3007, LogLevel.Information, "Evicted {Model} from the device")]
     public static partial void Evicted(ILogger logger, string model);
 
-    [LoggerMessage(3008, LogLevel.Warning, "{Model} cannot be held here: {Reason}")]
+    [LoggerMessage(3008, LogLevel.Warning, "Cannot load {Model}: {Reason}")]
     public static partial void LoadFailed(ILogger logger, string model, string reason);
 
-    [LoggerMessage(3009, LogLevel.Warning, "Job {JobId} is failed, since no worker can hold {Model}: {Reason}")]
-    public static partial void Hopeless(ILogger logger, string jobId, string model, string reason);
+    [LoggerMessage(3009, LogLevel.Warning, "Job {JobId} failed, because no worker can load {Model}: {Reason}")]
+    public static partial void Unservable(ILogger logger, string jobId, string model, string reason);
 }

@@ -8,25 +8,25 @@ using Ndif.Worker.Serving;
 namespace Ndif.Worker;
 
 /// <summary>
-/// Who runs jobs.
-/// 1. Load the models that it is started with, describe them to the gateways, say that it lives (<see cref="HeartbeatPublisher"/>).
-/// 2. Serve each (<see cref="JobServingLoop"/>), and see to it that what else is wanted is held (<see cref="DeploymentReconciler"/>).
-/// 3. Told to drain: take nothing new, and leave when what runs has ended. Told to stop: the same, but what still runs after
-///    <see cref="WorkerOptions.Grace"/> is cancelled and goes back to the queue.
+/// A worker process: it holds models and runs jobs on them.
+/// 1. Preload the configured models, publish their descriptions and the first heartbeat (<see cref="HeartbeatPublisher"/>).
+/// 2. Serve each model (<see cref="JobServingLoop"/>), and load and evict deployments (<see cref="DeploymentReconciler"/>).
+/// 3. When the worker is drained, accept no new jobs and return when the running jobs have ended. When it is stopped, do the same, but
+///    cancel the jobs that still run after <see cref="WorkerOptions.ShutdownGracePeriod"/> and return them to the queue.
 /// </summary>
 public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILogger<ModelWorker> logger, TimeProvider? time = null)
 {
     private readonly TimeProvider _time = time ?? TimeProvider.System;
     private readonly TaskCompletionSource _ready = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>Completes when the models that it is started with are loaded and announced.</summary>
+    /// <summary>Completes when the preloaded models are loaded and the first heartbeat is published.</summary>
     public Task Ready => _ready.Task;
 
-    /// <summary>Loads, serves, and returns when it has stopped or drained.</summary>
-    /// <param name="progress">How far loading is: model, bytes done, bytes in all.</param>
+    /// <summary>Runs the worker until it is stopped or drained.</summary>
+    /// <param name="progress">Reports loading: the model, the bytes loaded, the bytes in total.</param>
     public async Task RunAsync(IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken stopping = default)
     {
-        using var abort = new CancellationTokenSource(); // what runs is given back
+        using var abort = new CancellationTokenSource(); // cancels running jobs, which return to the queue
         using var stopReconciling = CancellationTokenSource.CreateLinkedTokenSource(stopping);
         using var stopHeartbeat = new CancellationTokenSource();
         var (residency, jobs) = (new ModelResidency(), new LeasedJobs());
@@ -38,21 +38,21 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
         try
         {
             options.Validate();
-            List<JobServingLoop> fixedModels = await PreloadAsync(residency, loader, heartbeat, progress, stopping); // 1
+            List<JobServingLoop> preloaded = await PreloadAsync(residency, loader, heartbeat, progress, stopping); // 1
             publishing = heartbeat.RunAsync(stopHeartbeat.Token);
             _ready.TrySetResult();
-            foreach (JobServingLoop loop in fixedModels) loader.StartServing(loop, []); // 2
+            foreach (JobServingLoop loop in preloaded) loader.StartServing(loop, []); // 2
             Task reconciling = reconciler.RunAsync(progress, stopReconciling.Token);
             Task first = await Task.WhenAny(reconciling, loader.Faulted, publishing);
             await stopReconciling.CancelAsync();
-            if (first != reconciling) await abort.CancelAsync(); // a worker that cannot serve must not go on saying that it lives
+            if (first != reconciling) await abort.CancelAsync(); // a worker that cannot serve must not keep publishing heartbeats
             await reconciling;
             await Task.WhenAll(reconciler.WaitForLoadsAndEvictionsAsync(), DrainAsync(residency, heartbeat)); // 3
             await first;
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
-            // asked to stop before it served
+            // stopped before it served
         }
         catch (Exception e)
         {
@@ -76,7 +76,9 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
         }
     }
 
-    private async Task<List<JobServingLoop>> PreloadAsync(ModelResidency residency, DeviceModelLoader loader, HeartbeatPublisher heartbeat, IProgress<(string What, long Done, long Total)>? progress, CancellationToken stopping)
+    private async Task<List<JobServingLoop>> PreloadAsync(
+        ModelResidency residency, DeviceModelLoader loader, HeartbeatPublisher heartbeat,
+        IProgress<(string What, long Done, long Total)>? progress, CancellationToken stopping)
     {
         List<JobServingLoop> loaded = [];
         foreach (string model in options.Models.Distinct(StringComparer.Ordinal))
@@ -84,7 +86,8 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
             JobServingLoop loop = await loader.PreloadAsync(model, progress, stopping);
             residency.Add(loop);
             loaded.Add(loop);
-            if (options.Memory is { } memory && residency.Bytes > memory) throw WorkerErrors.PreloadedModelsTooLarge(residency.Bytes, memory);
+            if (options.Memory is { } memory && residency.Bytes > memory)
+                throw WorkerErrors.PreloadedModelsTooLarge(residency.Bytes, memory);
         }
         foreach (JobServingLoop loop in loaded) await backend.Workers.SetDescriptionAsync(loop.Host.Model.Description, stopping);
         await heartbeat.PublishAsync(stopping);
@@ -94,14 +97,14 @@ public sealed class ModelWorker(WorkerOptions options, QueueBackend backend, ILo
     private static async Task DrainAsync(ModelResidency residency, HeartbeatPublisher heartbeat)
     {
         heartbeat.IsDraining = true;
-        Task ended = Task.WhenAll(residency.OnDeviceOrEvicting.Select(serving => serving.DrainAsync()));
+        Task ended = Task.WhenAll(residency.OnDeviceOrEvicting.Select(loop => loop.DrainAsync()));
         await heartbeat.TryPublishAsync();
         await ended;
     }
 
     private void AbortAfterGrace(CancellationTokenSource abort)
     {
-        if (options.Grace == TimeSpan.Zero) abort.Cancel();
-        else abort.CancelAfter(options.Grace);
+        if (options.ShutdownGracePeriod == TimeSpan.Zero) abort.Cancel();
+        else abort.CancelAfter(options.ShutdownGracePeriod);
     }
 }

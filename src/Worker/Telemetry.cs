@@ -3,7 +3,7 @@ using System.Diagnostics.Metrics;
 
 namespace Ndif.Worker;
 
-/// <summary>What a worker can be watched by. Add the source and the meter by <see cref="Name"/>.</summary>
+/// <summary>The metrics and traces of the worker. Add the activity source and the meter by <see cref="Name"/>.</summary>
 public static class Telemetry
 {
     public const string Name = "Ndif.Worker";
@@ -11,11 +11,14 @@ public static class Telemetry
     internal static ActivitySource Source { get; } = new(Name);
 
     private static readonly Meter _meter = new(Name);
-    private static readonly Histogram<double> _phases = _meter.CreateHistogram<double>("ndif.job.phase_seconds", "s", "Parts of a job's time, by phase and model");
-    private static readonly Counter<long> _jobs = _meter.CreateCounter<long>("ndif.worker.jobs", "{job}", "Jobs ended here, by model and outcome");
+    private static readonly Histogram<double> _phases = _meter.CreateHistogram<double>(
+        "ndif.job.phase_seconds", "s", "Parts of a job's time, by phase and model");
+    private static readonly Counter<long> _jobs = _meter.CreateCounter<long>(
+        "ndif.worker.jobs", "{job}", "Jobs ended here, by model and outcome");
 
     internal static void RecordPhase(string name, string model, TimeSpan time) =>
-        _phases.Record(time.TotalSeconds, new KeyValuePair<string, object?>("phase", name), new KeyValuePair<string, object?>("model", model));
+        _phases.Record(
+            time.TotalSeconds, new KeyValuePair<string, object?>("phase", name), new KeyValuePair<string, object?>("model", model));
 
     internal static void RecordJobEnd(string model, string outcome) =>
         _jobs.Add(1, new KeyValuePair<string, object?>("model", model), new KeyValuePair<string, object?>("outcome", outcome));

@@ -9,7 +9,7 @@ namespace Ndif.Chaos;
 internal sealed record ChaosReport
 {
     /// <summary>How soon a job must be in the line again whose worker was lost, and run again if a worker is free.</summary>
-    private static readonly TimeSpan _recoveryLimit = TimeSpan.FromSeconds(ServiceCluster.LeaseSeconds + 1);
+    private static readonly TimeSpan _recoveryLimit = TimeSpan.FromSeconds(ChaosCluster.LeaseSeconds + 1);
 
     /// <summary>A free worker takes it sooner than that, on however busy a machine.</summary>
     private static readonly TimeSpan _maxIdleTime = TimeSpan.FromSeconds(0.6);
@@ -91,7 +91,7 @@ internal sealed record ChaosReport
     }
 
     /// <summary>What is left after the last job's end that should not be: in Redis, on disk, in the processes.</summary>
-    public static async Task<IReadOnlyList<string>> FindLeaksAsync(ServiceCluster cluster, int accepted, int kills)
+    public static async Task<IReadOnlyList<string>> FindLeaksAsync(ChaosCluster cluster, int accepted, int kills)
     {
         await Task.Delay(TimeSpan.FromSeconds(3)); // workers rest, and give memory back
         await using ConnectionMultiplexer redis = await ConnectionMultiplexer.ConnectAsync(cluster.RedisAddress);

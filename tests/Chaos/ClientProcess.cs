@@ -96,7 +96,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         for (int i = 0; i < events.Count; i++)
             if (events[i].Sequence != (ulong)i + 1) outcome.Violations.Add($"event {i + 1} has the number {events[i].Sequence}");
         List<StateChanged> states = [.. events.Where(e => e.State is not null).Select(e => e.State)];
-        if (states.Count(IsTerminal) != 1 || !(events[^1].State is { } last && IsTerminal(last))) outcome.Violations.Add($"its states are {string.Join(", ", states.Select(s => s.State))}");
+        if (states.Count(s => s.State.IsTerminal()) != 1 || !events[^1].IsTerminal()) outcome.Violations.Add($"its states are {string.Join(", ", states.Select(s => s.State))}");
         outcome.State = states[^1].State;
         outcome.Ended = events[^1].Time.ToDateTimeOffset();
         outcome.Runs.AddRange(events.Where(e => e.State?.State == JobState.Running).Select(e => new AttemptStart(e.State.Attempt, e.State.Worker, e.Time.ToDateTimeOffset())));
@@ -140,16 +140,17 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
 
     private async Task DownloadBlobsAsync(Data data, CancellationToken cancellationToken)
     {
-        foreach (Data item in data.List?.Items ?? []) await DownloadBlobsAsync(item, cancellationToken);
-        if (data.Tensor is not { ContentCase: Tensor.ContentOneofCase.Blob } large) return;
-        byte[] bytes = await RetryAsync(0, async (service, options) =>
+        foreach (Tensor tensor in data.BlobTensors())
         {
-            using var download = new MemoryStream();
-            using AsyncServerStreamingCall<BlobChunk> call = service.GetBlob(new GetBlobRequest { Id = large.Blob.Id }, options);
-            await foreach (BlobChunk chunk in call.ResponseStream.ReadAllAsync(cancellationToken)) chunk.Data.WriteTo(download);
-            return download.ToArray();
-        }, cancellationToken);
-        data.Tensor = new Tensor { Dtype = large.Dtype, Shape = { large.Shape }, Inline = UnsafeByteOperations.UnsafeWrap(bytes) };
+            byte[] bytes = await RetryAsync(0, async (service, options) =>
+            {
+                using var download = new MemoryStream();
+                using AsyncServerStreamingCall<BlobChunk> call = service.GetBlob(new GetBlobRequest { Id = tensor.Blob.Id }, options);
+                await foreach (BlobChunk chunk in call.ResponseStream.ReadAllAsync(cancellationToken)) chunk.Data.WriteTo(download);
+                return download.ToArray();
+            }, cancellationToken);
+            tensor.Inline = UnsafeByteOperations.UnsafeWrap(bytes);
+        }
     }
 
     /// <summary>
@@ -168,7 +169,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
                 await foreach (Event jobEvent in call.ResponseStream.ReadAllAsync(cancellationToken))
                 {
                     events.Add(jobEvent);
-                    if (jobEvent.State is { } state && IsTerminal(state)) return events;
+                    if (jobEvent.IsTerminal()) return events;
                     if (events.Count < disconnectAfter) continue;
                     outcome.Cancelling = true;
                     return events; // and the stream is reset
@@ -198,7 +199,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
     private async Task<List<Event>> WatchAsync(string id, int gateway, CancellationToken cancellationToken)
     {
         List<Event> events = [];
-        for (; events.Count == 0 || !(events[^1].State is { } last && IsTerminal(last)); gateway++)
+        for (; events.Count == 0 || !events[^1].IsTerminal(); gateway++)
         {
             try
             {
@@ -233,8 +234,6 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
             }
         }
     }
-
-    private static bool IsTerminal(StateChanged state) => state.State is JobState.Completed or JobState.Failed or JobState.Cancelled;
 
     /// <summary>What a lost connection or gateway looks like, and a quota that is full for the moment. Some losses of a connection are "internal" to the channel.</summary>
     private static bool IsTransient(RpcException lost) =>

@@ -1,4 +1,3 @@
-using Ndif.Processes;
 
 namespace Ndif.Chaos;
 
@@ -8,24 +7,24 @@ namespace Ndif.Chaos;
 /// </summary>
 internal sealed class FaultInjector
 {
-    private readonly ServiceCluster _cluster;
+    private readonly ChaosCluster _cluster;
     private readonly Random _random;
     private readonly (string Name, int Weight, Func<Task> Happens)[] _kinds;
 
-    public FaultInjector(ServiceCluster cluster, int seed)
+    public FaultInjector(ChaosCluster cluster, int seed)
     {
         (_cluster, _random) = (cluster, new Random(seed));
         _kinds =
         [
             ("worker killed", 4, KillWorkerAsync),
-            ("worker held for longer than its lease", 2, () => PauseWorkerAsync(TimeSpan.FromSeconds(ServiceCluster.LeaseSeconds * 1.7))),
+            ("worker held for longer than its lease", 2, () => PauseWorkerAsync(TimeSpan.FromSeconds(ChaosCluster.LeaseSeconds * 1.7))),
             ("worker held for a moment", 1, () => PauseWorkerAsync(TimeSpan.FromMilliseconds(300))),
-            ("worker told to stop", 1, () => _cluster.Worker(_random.Next(ServiceCluster.Workers)).Process.TerminateAsync()),
+            ("worker told to stop", 1, () => _cluster.Worker(_random.Next(ChaosCluster.Workers)).Process.TerminateAsync()),
             ("gateway killed", 2, KillGatewayAsync),
             ("gateway held", 1, PauseGatewayAsync),
             ("Redis killed", 2, () => _cluster.RestartRedisAsync(TimeSpan.FromMilliseconds(_random.Next(800)))),
-            ("Redis gone for longer than a lease", 1, () => _cluster.RestartRedisAsync(TimeSpan.FromSeconds(ServiceCluster.LeaseSeconds * 1.5))),
-            ("connections to a gateway cut", 2, () => RunSynchronously(() => _cluster.GatewayProxies[_random.Next(ServiceCluster.Gateways)].ResetAll())),
+            ("Redis gone for longer than a lease", 1, () => _cluster.RestartRedisAsync(TimeSpan.FromSeconds(ChaosCluster.LeaseSeconds * 1.5))),
+            ("connections to a gateway cut", 2, () => RunSynchronously(() => _cluster.GatewayProxies[_random.Next(ChaosCluster.Gateways)].ResetAll())),
             ("connections to Redis cut", 2, () => RunSynchronously(() => _cluster.RedisProxy.ResetAll())),
             ("connections slow", 1, DelayConnectionsAsync),
         ];
@@ -50,36 +49,36 @@ internal sealed class FaultInjector
 
     private async Task KillWorkerAsync()
     {
-        int which = _random.Next(ServiceCluster.Workers);
+        int which = _random.Next(ChaosCluster.Workers);
         (string id, ChildProcess worker) = _cluster.Worker(which);
         worker.Kill();
         Kills++;
         RecordLoss(id);
-        await Task.WhenAll(worker.WaitForExitAsync(), Task.Delay(TimeSpan.FromSeconds(ServiceCluster.LeaseSeconds + 1)));
+        await Task.WhenAll(worker.WaitForExitAsync(), Task.Delay(TimeSpan.FromSeconds(ChaosCluster.LeaseSeconds + 1)));
     }
 
     private void RecordLoss(string id) =>
-        Losses.Add((id, DateTimeOffset.UtcNow, [.. Enumerable.Range(0, ServiceCluster.Workers).Select(i => _cluster.Worker(i).Id).Where(other => other != id)]));
+        Losses.Add((id, DateTimeOffset.UtcNow, [.. Enumerable.Range(0, ChaosCluster.Workers).Select(i => _cluster.Worker(i).Id).Where(other => other != id)]));
 
     private async Task PauseWorkerAsync(TimeSpan time)
     {
-        (string id, ChildProcess worker) = _cluster.Worker(_random.Next(ServiceCluster.Workers));
+        (string id, ChildProcess worker) = _cluster.Worker(_random.Next(ChaosCluster.Workers));
         worker.Pause();
-        if (time.TotalSeconds > ServiceCluster.LeaseSeconds) RecordLoss(id);
+        if (time.TotalSeconds > ChaosCluster.LeaseSeconds) RecordLoss(id);
         await Task.Delay(time);
         worker.Resume();
     }
 
     private async Task KillGatewayAsync()
     {
-        ChildProcess gateway = _cluster.Gateway(_random.Next(ServiceCluster.Gateways));
+        ChildProcess gateway = _cluster.Gateway(_random.Next(ChaosCluster.Gateways));
         gateway.Kill();
         await gateway.WaitForExitAsync();
     }
 
     private async Task PauseGatewayAsync()
     {
-        ChildProcess gateway = _cluster.Gateway(_random.Next(ServiceCluster.Gateways));
+        ChildProcess gateway = _cluster.Gateway(_random.Next(ChaosCluster.Gateways));
         gateway.Pause();
         await Task.Delay(TimeSpan.FromSeconds(3));
         gateway.Resume();

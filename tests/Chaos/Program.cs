@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Ndif.Chaos;
-using Ndif.Processes;
 
 // The service under faults: tests/Chaos/README.md.
 //   --jobs N --faults M --seed S [--clients C] [--json] [--keep]      client …: a client process of it
@@ -15,11 +14,11 @@ string folder = Directory.CreateTempSubdirectory("ndif-chaos-").FullName;
 long began = Stopwatch.GetTimestamp();
 await Workload.WriteAllAsync(folder);
 int code;
-await using (var stage = new ServiceCluster(folder, clients, jobs, seed)) code = await RunAsync(stage);
+await using (var stage = new ChaosCluster(folder, clients, jobs, seed)) code = await RunAsync(stage);
 if (!args.Contains("--keep")) Directory.Delete(folder, recursive: true);
 return code;
 
-async Task<int> RunAsync(ServiceCluster stage)
+async Task<int> RunAsync(ChaosCluster stage)
 {
     await stage.StartAsync();
     JobStartLimit.Write(folder, 0);
@@ -59,7 +58,7 @@ int Number(string name, int otherwise) => Array.IndexOf(args, name) is >= 0 and 
 
 static void Say(string what) => Console.Error.WriteLine(what);
 
-static async Task Until(Func<bool> isSo, ServiceCluster stage)
+static async Task Until(Func<bool> isSo, ChaosCluster stage)
 {
     using var tick = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
     while (!isSo())

@@ -5,7 +5,7 @@ namespace Ndif.Chaos;
 /// <summary>Whether a result is what the experiment gives alone: shapes, types and integers exactly, other numbers but for the rounding of another batch.</summary>
 internal static class ResultComparer
 {
-    private const double Tolerance = 1e-4; // as tests/EndToEnd/ManyClientsTests.cs
+    private const double Tolerance = 1e-4; // as tests/EndToEnd.Tests/ManyClientsTests.cs
 
     /// <summary>What differs, in words; null if nothing does.</summary>
     public static string? FindDifference(Data expected, Data actual)

@@ -1,5 +1,4 @@
 using Google.Protobuf;
-using Ndif.EndToEnd;
 using Ndif.Protocol;
 
 namespace Ndif.Chaos;

@@ -61,10 +61,5 @@ public sealed class ModelsFileTests
         Assert.Equal(ErrorCode.BadArgument, Assert.ThrowsAny<NdifException>(() => ModelsFile.Read(Path.Combine(Path.GetTempPath(), "no", "models.yaml"))).Code);
 
     [Fact]
-    public void TheSample_CanBeRead()
-    {
-        DirectoryInfo? root = new(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(root!.FullName, "NDIF.sln"))) root = root.Parent;
-        Assert.NotEmpty(ModelsFile.Read(Path.Combine(root.FullName, "deploy", "models.yaml")));
-    }
+    public void TheSample_CanBeRead() => Assert.NotEmpty(ModelsFile.Read(RepositoryFolder.PathOf("deploy/models.yaml")));
 }

@@ -1,2 +1,2 @@
 // live tensors are counted: two tests at once would count each other's
-[assembly: CollectionBehavior(DisableTestParallelization = true)]
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]

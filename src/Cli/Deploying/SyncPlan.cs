@@ -3,31 +3,34 @@ using Ndif.Protocol;
 
 namespace Ndif.Cli.Deploying;
 
-/// <summary>What makes a service equal a file.</summary>
-/// <param name="Set">To be deployed, or deployed otherwise.</param>
-/// <param name="Evict">To be taken off.</param>
-/// <param name="Lines">What changes, in words: + comes, ~ changes, - goes, = stays though the file has it not.</param>
+/// <summary>The changes that make the deployments of a service equal to a models.yaml file.</summary>
+/// <param name="Set">The deployments to add or replace.</param>
+/// <param name="Evict">The deployments to remove.</param>
+/// <param name="Lines">One line per difference: + added, ~ changed, - removed, = kept although it is not in the file.</param>
 internal sealed record SyncPlan(IReadOnlyList<Deployment> Set, IReadOnlyList<Deployment> Evict, IReadOnlyList<string> Lines)
 {
     public bool IsEmpty => Set.Count + Evict.Count == 0;
 
-    /// <param name="prune">Take off what the file does not have.</param>
-    public static SyncPlan Create(IReadOnlyList<Deployment> wanted, IReadOnlyList<Deployment> current, bool prune)
+    /// <param name="prune">Remove the deployments that are not in the file.</param>
+    public static SyncPlan Create(IReadOnlyList<Deployment> desired, IReadOnlyList<Deployment> current, bool prune)
     {
         List<Deployment> set = [], evict = [];
         List<string> lines = [];
-        foreach (Deployment one in wanted.OrderBy(GetName, StringComparer.Ordinal))
+        foreach (Deployment deployment in desired.OrderBy(ModelNames.GetName, StringComparer.Ordinal))
         {
-            Deployment? before = current.FirstOrDefault(d => GetName(d) == GetName(one));
-            string[] changes = before is null ? [] : [.. DescribeChanges(before, one)];
+            Deployment? before = current.FirstOrDefault(d => d.GetName() == deployment.GetName());
+            string[] changes = before is null ? [] : [.. DescribeChanges(before, deployment)];
             if (before is not null && changes.Length == 0) continue;
-            set.Add(one);
-            lines.Add(before is null ? $"+ {GetName(one)}: {ModelsFile.Describe(one)}" : $"~ {GetName(one)}: {string.Join(", ", changes)}");
+            set.Add(deployment);
+            lines.Add(before is null
+                ? $"+ {deployment.GetName()}: {ModelsFile.Describe(deployment)}"
+                : $"~ {deployment.GetName()}: {string.Join(", ", changes)}");
         }
-        foreach (Deployment other in current.Where(d => !wanted.Any(w => GetName(w) == GetName(d))).OrderBy(GetName, StringComparer.Ordinal))
+        IEnumerable<Deployment> others = current.Where(d => !desired.Any(wanted => wanted.GetName() == d.GetName()));
+        foreach (Deployment other in others.OrderBy(ModelNames.GetName, StringComparer.Ordinal))
         {
             if (prune) evict.Add(other);
-            lines.Add(prune ? $"- {GetName(other)}" : $"= {GetName(other)}: not in the file; --prune takes it off");
+            lines.Add(prune ? $"- {other.GetName()}" : $"= {other.GetName()}: not in the file; --prune takes it off");
         }
         return new SyncPlan(set, evict, lines);
     }
@@ -35,11 +38,10 @@ internal sealed record SyncPlan(IReadOnlyList<Deployment> Set, IReadOnlyList<Dep
     private static IEnumerable<string> DescribeChanges(Deployment before, Deployment after)
     {
         if (before.Pinned != after.Pinned) yield return after.Pinned ? "pinned" : "not pinned any more";
-        if (before.Replicas != after.Replicas) yield return string.Create(CultureInfo.InvariantCulture, $"replicas {before.Replicas} -> {after.Replicas}");
+        if (before.Replicas != after.Replicas)
+            yield return string.Create(CultureInfo.InvariantCulture, $"replicas {before.Replicas} -> {after.Replicas}");
         if (before.Dtype != after.Dtype) yield return $"dtype {FormatDtype(before.Dtype)} -> {FormatDtype(after.Dtype)}";
     }
 
     private static string FormatDtype(DataType type) => type is DataType.Unspecified ? "the worker's" : type.ToString().ToLowerInvariant();
-
-    private static string GetName(Deployment deployment) => deployment.Revision.Length > 0 ? $"{deployment.Model}@{deployment.Revision}" : deployment.Model;
 }

@@ -4,29 +4,20 @@ using static TorchSharp.torch;
 
 namespace Ndif.Cli.Parity;
 
-/// <summary>One call of a module, as it was seen.</summary>
-/// <param name="Positional">The structure of the positional arguments, as text: most of them are freed when the call has ended.</param>
-/// <param name="Input">The first argument's tensor, if it is one.</param>
-/// <param name="Output">The result's first tensor.</param>
-internal sealed record RecordedCall(SiteModule Module, string Positional, string[] Keywords, object? Result, Tensor? Input, Tensor? Output)
-{
-    /// <summary>An element of the result that is a tuple.</summary>
-    public Tensor? Element(int index) => Result is object?[] tuple && index < tuple.Length ? tuple[index] as Tensor : null;
-}
-
-/// <summary>Records every module call of a pass, in the order in which they end, and keeps its tensors.</summary>
+/// <summary>Records every module call of a forward pass, in the order in which the calls end, and keeps their tensors alive.</summary>
+/// <param name="gradients">True to retain the gradients of the outputs.</param>
 internal sealed class CallRecorder(bool gradients = false) : SiteHook, IDisposable
 {
     private readonly HashSet<Tensor> _tensors = new(ReferenceEqualityComparer.Instance);
 
     public List<RecordedCall> Calls { get; } = [];
 
-    /// <summary>Runs a pass and records it on all modules.</summary>
-    public ModelOutput Run(LoadedModel model, Func<ModelOutput> pass)
+    /// <summary>Runs a forward pass and records the calls of all modules.</summary>
+    public ModelOutput Run(LoadedModel model, Func<ModelOutput> forward)
     {
-        var everywhere = new SiteHook?[model.Modules.Count];
-        Array.Fill(everywhere, this);
-        using (Register(everywhere)) return pass();
+        var hooks = new SiteHook?[model.Modules.Count];
+        Array.Fill(hooks, this);
+        using (Register(hooks)) return forward();
     }
 
     public override object? Call(SiteModule module, Arguments arguments)
@@ -48,7 +39,7 @@ internal sealed class CallRecorder(bool gradients = false) : SiteHook, IDisposab
         foreach (Tensor tensor in _tensors) tensor.Dispose();
     }
 
-    /// <summary>Takes a tensor out of the forward's scope, which would free it at the end of its block.</summary>
+    /// <summary>Removes a tensor from the dispose scope of the forward pass, which would free it too early.</summary>
     private Tensor Keep(Tensor tensor)
     {
         if (_tensors.Add(tensor)) tensor.DetachFromDisposeScope();

@@ -4,46 +4,51 @@ using static TorchSharp.torch;
 
 namespace Ndif.Cli.Parity;
 
-/// <summary>Compares how a module was called and what it gave: tuples, keywords, shapes and types, not numbers.</summary>
+/// <summary>
+/// Compares the structure of a module call with the reference: tuples, keyword names, shapes and types, but not the values of tensors.
+/// </summary>
 internal static class CallStructure
 {
-    // what the reference run asked for besides, and what only that brings
+    // The keywords that only the reference run passed, and the outputs that exist only because of them.
     private static readonly string[] _referenceFlags = ["output_attentions", "output_hidden_states", "return_dict"];
     private static readonly string[] _referenceOnlyOutputs = ["hidden_states", "attentions", "cross_attentions", "router_logits"];
 
-    /// <returns>What differs, or null.</returns>
-    public static string? Compare(RecordedCall ours, JsonElement reference, bool isBlock, bool isModel)
+    /// <summary>Compares a call with its reference.</summary>
+    /// <returns>The difference, as the end of a sentence that starts with the name of the module; null if there is none.</returns>
+    public static string? Compare(RecordedCall actual, JsonElement reference, bool isBlock, bool isModel)
     {
         string expected = Describe(reference.GetProperty("input"));
-        if (ours.Positional != expected) return $"is called with {ours.Positional}, not {expected}";
+        if (actual.Positional != expected) return $"is called with {actual.Positional}, not {expected}";
 
-        string[] given = ours.Keywords;
-        string[] named = [.. reference.GetProperty("kwargs").EnumerateArray().Select(k => k.GetString()!).Except(_referenceFlags)];
-        // A model is given mask, positions and cache always; the reference was given ids alone.
-        IEnumerable<string> odd = named.Except(given).Concat(isModel ? [] : given.Except(named));
-        if (odd.Any()) return $"is called with the keywords {string.Join(", ", given)}, not {string.Join(", ", named)}";
+        string[] keywords = actual.Keywords;
+        string[] expectedKeywords =
+            [.. reference.GetProperty("kwargs").EnumerateArray().Select(k => k.GetString()!).Except(_referenceFlags)];
+        // This engine always passes mask, positions and cache to a model. The reference run passed only the ids.
+        IEnumerable<string> unmatched = expectedKeywords.Except(keywords).Concat(isModel ? [] : keywords.Except(expectedKeywords));
+        if (unmatched.Any())
+            return $"is called with the keywords {string.Join(", ", keywords)}, not {string.Join(", ", expectedKeywords)}";
 
         JsonElement output = reference.GetProperty("output");
-        // Blocks are tuples with the hidden state first here, on every architecture; in Hugging Face's code it depends.
-        if (isBlock) return Same(ours.Output, FirstTensor(output));
-        if (ours.Result is ModelOutput result) return CompareItems(result, output);
-        return Same(ours.Result, output);
+        // Here, a block of any architecture returns a tuple that starts with the hidden states. In transformers, some return a tensor.
+        if (isBlock) return CompareValue(actual.Output, FirstTensor(output));
+        if (actual.Result is ModelOutput result) return CompareItems(result, output);
+        return CompareValue(actual.Result, output);
     }
 
-    private static string? CompareItems(ModelOutput ours, JsonElement reference)
+    private static string? CompareItems(ModelOutput actual, JsonElement reference)
     {
         foreach (JsonProperty item in reference.GetProperty("items").EnumerateObject().Where(i => !_referenceOnlyOutputs.Contains(i.Name)))
         {
-            if (ours.Entries.All(e => e.Key != item.Name)) return $"gives no {item.Name}";
-            if (Same(ours[item.Name], item.Value) is { } difference) return $"{difference} as {item.Name}";
+            if (actual.Entries.All(e => e.Key != item.Name)) return $"returns no {item.Name}";
+            if (CompareValue(actual[item.Name], item.Value) is { } difference) return $"{difference} as {item.Name}";
         }
         return null;
     }
 
-    private static string? Same(object? ours, JsonElement reference) =>
-        Describe(ours) == Describe(reference) ? null : $"gives {Describe(ours)}, not {Describe(reference)}";
+    private static string? CompareValue(object? actual, JsonElement reference) =>
+        Describe(actual) == Describe(reference) ? null : $"returns {Describe(actual)}, not {Describe(reference)}";
 
-    /// <summary>"(float32[1, 12, 64], None)"</summary>
+    /// <summary>Describes the structure of a value, for example "(float32[1, 12, 64], None)".</summary>
     public static string Describe(object? value) => value switch
     {
         null => "None",

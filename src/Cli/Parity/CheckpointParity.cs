@@ -8,24 +8,27 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Cli.Parity;
 
-/// <summary>Compares one checkpoint with its reference outputs.</summary>
+/// <summary>Compares the outputs of one checkpoint with the reference outputs of Hugging Face transformers.</summary>
 internal sealed class CheckpointParity
 {
-    private readonly Golden _golden;
+    private readonly GoldenOutputs _golden;
     private readonly LoadedModel _model;
     private readonly ParityResult _result;
     private readonly List<string> _problems = [];
 
-    private CheckpointParity(Golden golden, LoadedModel model, ParityResult result) => (_golden, _model, _result) = (golden, model, result);
+    private CheckpointParity(GoldenOutputs golden, LoadedModel model, ParityResult result) =>
+        (_golden, _model, _result) = (golden, model, result);
 
-    /// <summary>Never throws for what a checkpoint holds: a failure is in the result.</summary>
+    /// <summary>Compares a checkpoint. A failure, such as a file that cannot be read, is reported in the result and not thrown.</summary>
+    /// <param name="folder">The folder with the checkpoint and its reference outputs.</param>
+    /// <param name="tokenize">Encodes a text with the tokenizer of a folder; null to skip the tokenizer.</param>
     public static ParityResult Run(string folder, Func<string, string, IReadOnlyList<int>>? tokenize)
     {
         ParityResult result = new() { Name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))) };
         try
         {
             using var scope = NewDisposeScope();
-            using Golden golden = new(folder);
+            using GoldenOutputs golden = new(folder);
             result.Architecture = golden.Json.GetProperty("architecture").GetString()!;
             using LoadedModel model = ModelLoader.Load(folder);
             CheckpointParity parity = new(golden, model, result);
@@ -34,7 +37,8 @@ internal sealed class CheckpointParity
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            result.Error = Errors.FromException(e).Code == ErrorCode.Internal ? $"{e.GetType().Name}: {e.Message}" : ErrorText.Format(Errors.FromException(e));
+            Error error = Errors.FromException(e);
+            result.Error = error.Code == ErrorCode.Internal ? $"{e.GetType().Name}: {e.Message}" : ErrorText.Format(error);
         }
         return result;
     }
@@ -53,28 +57,30 @@ internal sealed class CheckpointParity
         if (tokenize is not null) _result.Tokenizer = CompareTokenizer(tokenize);
     }
 
-    /// <summary>The printed tree, every module's class and extra text, every parameter's shape, in order.</summary>
+    /// <summary>Compares the printed module tree, the class and extra_repr of each module, and the shape of each parameter.</summary>
     private bool CompareTree()
     {
         string printed = ModulePrinter.Print(_model.Description.Root);
         string expected = File.ReadAllText(Path.Combine(_golden.Folder, "repr.txt"));
-        // Conv1D prints its sizes without an extra_repr of its own
-        static string Described(string path, string name, string extra) => name == "Conv1D" ? $"{path} {name}" : $"{path} {name}({extra})";
-        bool same = Same("the printed tree", printed.Split('\n'), expected.ReplaceLineEndings("\n").TrimEnd('\n').Split('\n'));
-        same &= Same("the modules",
-            _model.Modules.Select(m => Described(m.Path, m.ClassName, m.ExtraRepr)),
+        bool same = IsSame("the printed tree", printed.Split('\n'), expected.ReplaceLineEndings("\n").TrimEnd('\n').Split('\n'));
+        same &= IsSame("the modules",
+            _model.Modules.Select(m => DescribeModule(m.Path, m.ClassName, m.ExtraRepr)),
             _golden.Json.GetProperty("named_modules").EnumerateArray()
-                .Select(m => Described(Text(m, "name"), Text(m, "class"), Text(m, "extra_repr"))));
-        HashSet<Parameter> seen = []; // PyTorch names a shared parameter once
-        return same & Same("the parameters",
+                .Select(m => DescribeModule(Text(m, "name"), Text(m, "class"), Text(m, "extra_repr"))));
+        HashSet<Parameter> seen = []; // named_parameters() returns a shared parameter once
+        return same & IsSame("the parameters",
             _model.Modules.SelectMany(m => m.Parameters.Where(seen.Add).Select(p => $"{m.Path}.{p.Name} [{string.Join(", ", p.Shape)}]")),
             _golden.Json.GetProperty("named_parameters").EnumerateObject()
                 .Select(p => $"{p.Name} [{string.Join(", ", p.Value.EnumerateArray().Select(s => s.GetInt64()))}]"));
     }
 
+    // Conv1D of transformers overrides __repr__ and not extra_repr.
+    private static string DescribeModule(string path, string className, string extraRepr) =>
+        className == "Conv1D" ? $"{path} {className}" : $"{path} {className}({extraRepr})";
+
     private static string Text(JsonElement json, string key) => json.GetProperty(key).GetString()!;
 
-    /// <summary>One pass over `input_ids`: logits, hidden states, every module call.</summary>
+    /// <summary>Runs one forward pass over `input_ids` and compares the logits, the hidden states and each module call.</summary>
     private void ComparePass()
     {
         Tensor ids = _golden["input_ids"]; // [1, seq]
@@ -82,20 +88,20 @@ internal sealed class CheckpointParity
         using KeyValueCache cache = _model.NewCache();
         recorder.Run(_model, () => Forward(_model, ids, ones_like(ids), cache));
         Tensor logits = recorder.Calls[^1].Output!;
-        _result.Logits = Difference.Absolute(logits, _golden["logits"]);
+        _result.Logits = TensorDifference.Absolute(logits, _golden["logits"]);
         _result.Hidden = CompareHidden(recorder);
         _result.Calls = CompareCalls(recorder);
     }
 
-    /// <summary>hidden_states.k is what block k was given; the last one is after the final norm.</summary>
+    /// <summary>Compares hidden_states.k, the input of block k, or, for the last k, the output of the final norm.</summary>
     private double CompareHidden(CallRecorder recorder)
     {
         StandardNames names = _model.Root.Names;
         double largest = 0;
         for (int k = 0; _golden.Find($"hidden_states.{k}") is { } reference; k++)
         {
-            Tensor? ours = recorder.Find($"{names.Layers}.{k}")?.Input ?? recorder.Find(names.FinalNorm)?.Output;
-            largest = Math.Max(largest, ours is null ? Difference.Infinite : Difference.Absolute(ours, reference));
+            Tensor? actual = recorder.Find($"{names.Layers}.{k}")?.Input ?? recorder.Find(names.FinalNorm)?.Output;
+            largest = Math.Max(largest, actual is null ? TensorDifference.Infinite : TensorDifference.Absolute(actual, reference));
         }
         return largest;
     }
@@ -103,35 +109,36 @@ internal sealed class CheckpointParity
     private double CompareCalls(CallRecorder recorder)
     {
         JsonElement[] references = [.. _golden.Json.GetProperty("calls").EnumerateArray()];
-        if (!Same("the calls", recorder.Calls.Select(c => c.Module.Path), references.Select(r => r.GetProperty("name").GetString()!)))
-            return Difference.Infinite;
+        if (!IsSame("the calls", recorder.Calls.Select(c => c.Module.Path), references.Select(r => Text(r, "name"))))
+            return TensorDifference.Infinite;
 
         StandardNames names = _model.Root.Names;
         double largest = 0;
         for (int i = 0; i < references.Length; i++)
         {
-            RecordedCall ours = recorder.Calls[i];
-            string path = ours.Module.Path;
+            RecordedCall actual = recorder.Calls[i];
+            string path = actual.Module.Path;
             bool isBlock =
                 path.StartsWith(names.Layers + ".", StringComparison.Ordinal) && !path[(names.Layers.Length + 1)..].Contains('.');
-            if (CallStructure.Compare(ours, references[i], isBlock, isModel: ours.Result is ModelOutput) is { } difference)
+            if (CallStructure.Compare(actual, references[i], isBlock, isModel: actual.Result is ModelOutput) is { } difference)
                 _problems.Add($"`{path}` {difference}");
-            // The digest was taken at the call. The whole tensor is that of a module's first call, and of the end of the pass: where
-            // Hugging Face's code adds to it in place afterwards (FalconDecoderLayer, to the mlp's), it is no longer what the module gave.
-            Digest? called = references[i].TryGetProperty("digest", out JsonElement digest) && digest.ValueKind == JsonValueKind.Object
-                ? Digest.Read(digest) : null;
-            if (called is not null) largest = Math.Max(largest, Digest.Of(ours.Output!).Difference(called));
+            // The digest was recorded at the end of the call, but the whole tensor (of the first call of a module) at the end of the
+            // pass. Where transformers adds to a tensor in place (FalconDecoderLayer, to the output of its mlp), the two differ, and
+            // only the digest is the output of the module.
+            bool hasDigest = references[i].TryGetProperty("digest", out JsonElement json) && json.ValueKind == JsonValueKind.Object;
+            TensorDigest? digest = hasDigest ? TensorDigest.Read(json) : null;
+            if (digest is not null) largest = Math.Max(largest, TensorDigest.Of(actual.Output!).MaxDifference(digest));
             if (_golden.Find($"output/{path}") is { } output
-                && (called is null || Digest.Of(output).Difference(called) <= ParityResult.Tolerance))
-                largest = Math.Max(largest, Difference.Absolute(ours.Output!, output));
+                && (digest is null || TensorDigest.Of(output).MaxDifference(digest) <= ParityResult.Tolerance))
+                largest = Math.Max(largest, TensorDifference.Absolute(actual.Output!, output));
         }
         for (int layer = 0; _golden.Find($"attentions.{layer}") is { } probabilities; layer++)
-            if (recorder.Find($"{names.Layers}.{layer}.{names.Attention}")?.Element(1) is { } ours)
-                largest = Math.Max(largest, Difference.Absolute(ours, probabilities));
+            if (recorder.Find($"{names.Layers}.{layer}.{names.Attention}")?.Element(1) is { } actual)
+                largest = Math.Max(largest, TensorDifference.Absolute(actual, probabilities));
         return largest;
     }
 
-    /// <summary>The same model described in the older hub style gives the same logits.</summary>
+    /// <summary>Compares the logits of the same model with a config in the format of transformers 4.</summary>
     private void CompareLegacyConfig()
     {
         string path = Path.Combine(_golden.Folder, "config_v4.json");
@@ -139,13 +146,14 @@ internal sealed class CheckpointParity
         using LoadedModel other = ModelLoader.Load(_model.Folder, ConfigReader.Open(path));
         Tensor ids = _golden["input_ids"]; // [1, seq]
         var logits = (Tensor)Forward(other, ids, ones_like(ids), null)["logits"]!; // [1, seq, vocab]
-        _result.Logits = Math.Max(_result.Logits ?? 0, Difference.Absolute(logits, _golden["logits"]));
+        _result.Logits = Math.Max(_result.Logits ?? 0, TensorDifference.Absolute(logits, _golden["logits"]));
     }
 
     /// <summary>
-    /// Padded batches, compared where there is a token and not padding. The reference run was not told positions, and models with
-    /// learned positions then count the padding, which changes the answer; that reference is met with such positions. What must hold in
-    /// any case: with a row's own positions, the left-padded row gives what the right-padded one gives.
+    /// Compares padded batches at the positions of tokens, not of padding. The reference run passed no position ids. Models with learned
+    /// position embeddings then count the padding, which changes the logits, so the reference must equal a pass with such positions or
+    /// one with positions that do not count the padding. In addition, with positions that do not count the padding, a left-padded row
+    /// must have the logits of the right-padded row.
     /// </summary>
     private double? CompareBatch()
     {
@@ -153,22 +161,29 @@ internal sealed class CheckpointParity
         if (_golden.Find("batch.left.logits") is { } left)
         {
             Tensor ids = _golden["batch.left.input_ids"], mask = _golden["batch.left.attention_mask"];      // [batch, seq]
-            Tensor real = mask.to(ScalarType.Bool), slots = arange(ids.size(1)).expand(ids.shape);          // [batch, seq]
-            var ours = (Tensor)Forward(_model, ids, mask, null)["logits"]!;                                 // [batch, seq, vocab]
-            var counting = (Tensor)_model.Root.Call(ids, mask, slots, null)["logits"]!;                     // [batch, seq, vocab]
-            largest = Math.Min(Difference.Absolute(ours[real], left[real]), Difference.Absolute(counting[real], left[real]));
-            if (_golden.Find("batch.right.logits") is { } alone)
-                largest = Math.Max(largest.Value, Difference.Absolute(ours[0][real[0]], alone[0]));
+            Tensor isToken = mask.to(ScalarType.Bool);                                                      // [batch, seq]
+            Tensor paddedPositions = arange(ids.size(1)).expand(ids.shape);                                 // [batch, seq]
+            var actual = (Tensor)Forward(_model, ids, mask, null)["logits"]!;                               // [batch, seq, vocab]
+            var countingPadding = (Tensor)_model.Root.Call(ids, mask, paddedPositions, null)["logits"]!;    // [batch, seq, vocab]
+            largest = Math.Min(TensorDifference.Absolute(actual[isToken], left[isToken]),
+                TensorDifference.Absolute(countingPadding[isToken], left[isToken]));
+            if (_golden.Find("batch.right.logits") is { } rightPadded)
+                largest = Math.Max(largest.Value, TensorDifference.Absolute(actual[0][isToken[0]], rightPadded[0]));
         }
         if (_golden.Find("batch.right.logits") is { } right)
         {
-            var ours = (Tensor)Forward(_model, _golden["batch.right.input_ids"], _golden["batch.right.attention_mask"], null)["logits"]!;
-            largest = Math.Max(largest ?? 0, Difference.Absolute(ours.narrow(0, 0, 1).narrow(1, 0, right.size(1)), right));
+            Tensor ids = _golden["batch.right.input_ids"], mask = _golden["batch.right.attention_mask"];    // [batch, seq]
+            var actual = (Tensor)Forward(_model, ids, mask, null)["logits"]!;                               // [batch, seq, vocab]
+            Tensor firstRow = actual.narrow(0, 0, 1).narrow(1, 0, right.size(1));                           // [1, tokens, vocab]
+            largest = Math.Max(largest ?? 0, TensorDifference.Absolute(firstRow, right));
         }
         return largest;
     }
 
-    /// <summary>Greedy ids of one row and of the left-padded batch; the single row's logits count among the logits.</summary>
+    /// <summary>
+    /// Compares the ids of greedy decoding for one row and for the left-padded batch. The difference of the row's logits is part of
+    /// <see cref="ParityResult.Logits"/>.
+    /// </summary>
     private bool? CompareGreedy()
     {
         if (_golden.Find("generate.ids") is not { } expected) return null;
@@ -176,12 +191,12 @@ internal sealed class CheckpointParity
         (Tensor single, Tensor logits) = GreedyDecoding.Run(_model, ids, ones_like(ids), (int)(expected.size(1) - ids.size(1)));
         bool same = single.Equals(expected);
         if (_golden.Find("generate.logits") is { } reference && same)
-            _result.Logits = Math.Max(_result.Logits ?? 0, Difference.Absolute(logits, reference));
+            _result.Logits = Math.Max(_result.Logits ?? 0, TensorDifference.Absolute(logits, reference));
         if (_golden.Find("batch.left.generate.ids") is { } batch)
         {
-            Tensor rows = _golden["batch.left.input_ids"]; // [batch, seq]
-            int steps = (int)(batch.size(1) - rows.size(1));
-            same &= GreedyDecoding.Run(_model, rows, _golden["batch.left.attention_mask"], steps).Ids.Equals(batch);
+            Tensor batchIds = _golden["batch.left.input_ids"]; // [batch, seq]
+            int steps = (int)(batch.size(1) - batchIds.size(1));
+            same &= GreedyDecoding.Run(_model, batchIds, _golden["batch.left.attention_mask"], steps).Ids.Equals(batch);
         }
         return same;
     }
@@ -189,21 +204,22 @@ internal sealed class CheckpointParity
     private bool? CompareTokenizer(Func<string, string, IReadOnlyList<int>> tokenize)
     {
         if (!_golden.Json.TryGetProperty("text_ids", out JsonElement ids)) return null;
-        IReadOnlyList<int> ours = tokenize(_golden.Folder, Text(_golden.Json, "text"));
-        return Same("the token ids", ours.Select(i => $"{i}"), ids.EnumerateArray().Select(i => $"{i}"));
+        IReadOnlyList<int> actual = tokenize(_golden.Folder, Text(_golden.Json, "text"));
+        return IsSame("the token ids", actual.Select(i => $"{i}"), ids.EnumerateArray().Select(i => $"{i}"));
     }
 
     internal static ModelOutput Forward(LoadedModel model, Tensor ids, Tensor mask, KeyValueCache? cache) =>
         model.Root.Call(ids, mask, GreedyDecoding.Positions(mask), cache);
 
-    private bool Same(string what, IEnumerable<string> ours, IEnumerable<string> reference)
+    /// <summary>Compares two lists and adds the first difference to the problems.</summary>
+    private bool IsSame(string subject, IEnumerable<string> actual, IEnumerable<string> reference)
     {
-        string[] mine = [.. ours], theirs = [.. reference];
-        for (int i = 0; i < Math.Max(mine.Length, theirs.Length); i++)
+        string[] actualItems = [.. actual], expectedItems = [.. reference];
+        for (int i = 0; i < Math.Max(actualItems.Length, expectedItems.Length); i++)
         {
-            string? a = i < mine.Length ? mine[i] : null, b = i < theirs.Length ? theirs[i] : null;
-            if (a == b) continue;
-            _problems.Add($"{what}: number {i} is `{a ?? "missing"}`, not `{b ?? "absent"}`");
+            string? actualItem = actualItems.ElementAtOrDefault(i), expectedItem = expectedItems.ElementAtOrDefault(i);
+            if (actualItem == expectedItem) continue;
+            _problems.Add($"{subject}: item {i} is `{actualItem ?? "missing"}`, not `{expectedItem ?? "absent"}`");
             return false;
         }
         return true;

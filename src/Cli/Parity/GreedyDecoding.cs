@@ -4,18 +4,21 @@ using static TorchSharp.torch;
 
 namespace Ndif.Cli.Parity;
 
-/// <summary>The plainest generation there is: always the best token, with a cache, never stopping.</summary>
+/// <summary>Greedy decoding with a key-value cache and without a stopping criterion.</summary>
 internal static class GreedyDecoding
 {
-    /// <param name="ids">[batch, seq] int64, left-padded</param>
-    /// <param name="mask">[batch, seq] int64</param>
-    /// <returns>Ids [batch, seq + steps] and the logits of each step [batch, steps, vocab].</returns>
+    /// <summary>Generates tokens.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="ids">The prompts: [batch, seq] int64, left-padded.</param>
+    /// <param name="mask">The attention mask: [batch, seq] int64.</param>
+    /// <param name="steps">The number of tokens to generate.</param>
+    /// <returns>The ids, [batch, seq + steps], and the logits of each step, [batch, steps, vocab].</returns>
     public static (Tensor Ids, Tensor Logits) Run(LoadedModel model, Tensor ids, Tensor mask, int steps)
     {
         using var scope = NewDisposeScope();
-        using var nothing = no_grad();
+        using var noGrad = no_grad();
         using KeyValueCache cache = model.NewCache();
-        List<Tensor> all = [ids], logits = [];
+        List<Tensor> allIds = [ids], logits = [];
         Tensor next = ids, positions = Positions(mask);                                     // [batch, seq]
         for (int step = 0; step < steps; step++)
         {
@@ -23,13 +26,13 @@ internal static class GreedyDecoding
             var last = (Tensor)output["logits"]!;                                           // [batch, 1, vocab]
             next = last.argmax(-1);                                                         // [batch, 1]
             logits.Add(last);
-            all.Add(next);
+            allIds.Add(next);
             mask = cat([mask, ones_like(next)], 1);                                         // [batch, seq + step + 1]
             positions = positions.narrow(1, positions.size(1) - 1, 1) + 1;                  // [batch, 1]
         }
-        return (cat(all, 1).MoveToOuterDisposeScope(), cat(logits, 1).MoveToOuterDisposeScope());
+        return (cat(allIds, 1).MoveToOuterDisposeScope(), cat(logits, 1).MoveToOuterDisposeScope());
     }
 
-    /// <summary>Where each token stands in its row, padding not counted: [batch, seq].</summary>
+    /// <summary>The position ids of a left-padded batch, which do not count the padding: [batch, seq].</summary>
     public static Tensor Positions(Tensor mask) => (mask.cumsum(1) - 1).clamp_min(0);
 }

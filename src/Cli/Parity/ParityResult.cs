@@ -2,37 +2,47 @@ using System.Text.Json;
 
 namespace Ndif.Cli.Parity;
 
-/// <summary>How one checkpoint compares with its reference: differences, and what must be equal. Null was not compared.</summary>
+/// <summary>The result of comparing one checkpoint with its reference outputs. A value that was not compared is null.</summary>
 internal sealed class ParityResult
 {
-    /// <summary>The largest absolute difference that passes, and the largest relative one of a gradient.</summary>
-    public const double Tolerance = 2e-4, GradientTolerance = 1e-4;
+    /// <summary>The largest absolute difference that passes.</summary>
+    public const double Tolerance = 2e-4;
+
+    /// <summary>The largest relative difference of a gradient that passes.</summary>
+    public const double GradientTolerance = 1e-4;
 
     public required string Name { get; init; }
 
     public string Architecture { get; set; } = "";
 
-    /// <summary>Largest absolute differences.</summary>
+    /// <summary>The largest absolute difference of the logits.</summary>
     public double? Logits { get; set; }
 
+    /// <summary>The largest absolute difference of the hidden states.</summary>
     public double? Hidden { get; set; }
 
+    /// <summary>The largest absolute difference of the outputs and attentions of all module calls.</summary>
     public double? Calls { get; set; }
 
+    /// <summary>The largest absolute difference of the logits of padded batches.</summary>
     public double? Batch { get; set; }
 
-    /// <summary>Relative to the largest magnitude of the reference.</summary>
+    /// <summary>The largest difference of a gradient, relative to the largest magnitude of the reference.</summary>
     public double? Gradients { get; set; }
 
+    /// <summary>True if greedy decoding gives the same ids.</summary>
     public bool? Greedy { get; set; }
 
+    /// <summary>True if the module tree and the parameters are the same.</summary>
     public bool? Tree { get; set; }
 
+    /// <summary>True if the tokenizer gives the same ids.</summary>
     public bool? Tokenizer { get; set; }
 
+    /// <summary>The exception or the structural differences; null if there are none.</summary>
     public string? Error { get; set; }
 
-    /// <summary>Logits were compared, everything that was is near enough or equal, and nothing failed.</summary>
+    /// <summary>True if the logits were compared, all compared values are equal or within tolerance, and there is no error.</summary>
     public bool Passed => Error is null && Logits is not null
         && ((double?[])[Logits, Hidden, Calls, Batch]).All(d => d is not > Tolerance) && Gradients is not > GradientTolerance
         && ((bool?[])[Greedy, Tree, Tokenizer]).All(equal => equal is not false);

@@ -270,7 +270,7 @@ public sealed class LanguageModel(
     /// <inheritdoc/>
     protected internal override IProgramRunner RunnerFor(Backend backend) => backend.Kind switch
     {
-        BackendKind.Remote => LocalModel.HasDefaultLoadOptions ? RemoteService.For(backend)
+        BackendKind.Remote => LocalModel.HasDefaultLoadOptions ? RemoteService.For(backend, ServedDescription)
             : throw Errors.CreateException(ErrorCode.BadArgument,
                 $"`{Id}` was opened with dtype, adapter, eightBit or device, which say how weights are loaded in this process; "
                     + "the service has loaded its own.",

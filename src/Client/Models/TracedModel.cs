@@ -25,6 +25,9 @@ public abstract class TracedModel : Envoy
     /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT or UNAVAILABLE: the model cannot be described.</exception>
     public ModelDescription Description => _tree.Description ??= Describe().Clone();
 
+    /// <summary>The model as the service knows it, without the user's modules; null if nothing has asked for the description yet.</summary>
+    private protected ModelDescription? ServedDescription => _tree.Description is { } known ? Attachments.RemoveFrom(known) : null;
+
     private protected override ModuleInfo Info
     {
         get

@@ -16,6 +16,7 @@ internal sealed class Attachments
     /// <summary>The description of the model without attached modules, as its runner knows it.</summary>
     public ModelDescription RemoveFrom(ModelDescription description)
     {
+        if (_layers.Count == 0) return description;
         ModelDescription plain = description.Clone();
         foreach (string path in _layers.Keys)
         {

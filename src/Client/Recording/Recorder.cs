@@ -5,8 +5,8 @@ using Ndif.Protocol.Programs;
 namespace Ndif.Recording;
 
 /// <summary>
-/// Writes down a program while the user's code runs: every access and operation becomes a node in the region that is open.
-/// One recorder per root trace or session.
+/// Records a program while the user's code runs: every access and operation becomes a node in the open region. There is one recorder per
+/// root trace or session.
 /// </summary>
 internal sealed class Recorder
 {
@@ -37,37 +37,41 @@ internal sealed class Recorder
 
     public IReadOnlyList<Saved> Saves => _saves;
 
-    /// <summary>What the client does when the program asks it in the middle of a run (t.Local, t.Inspect); by position.</summary>
+    /// <summary>The functions that the running program calls in the client (t.Local, t.Inspect), by position.</summary>
     public List<Func<object?[], object?>> Callbacks { get; } = [];
 
-    /// <summary>Modules of the user's that the program knows, by path.</summary>
+    /// <summary>The user's modules that the program defines, by path.</summary>
     public Dictionary<string, Layer> DefinedLayers { get; } = [];
 
-    /// <summary>The modules whose forward is being recorded, innermost first.</summary>
+    /// <summary>The modules whose forward is being recorded, the innermost first.</summary>
     public Stack<string> LayersBeingDefined { get; } = [];
 
-    /// <summary>True for a recording that only tries whether something can be recorded: what belongs to others is nothing to it.</summary>
+    /// <summary>True for a recording that only tests what can be recorded. Values of other recordings are None in it.</summary>
     private bool IsTrial { get; init; }
 
-    /// <summary>The trace, invoke or session that is open, innermost; for messages and iteration.</summary>
+    /// <summary>The traces, invokes and sessions that are open, the innermost first; for messages and iteration.</summary>
     public Stack<object> Scopes { get; } = new();
 
-    /// <summary>The call of modules that is meant: 0, or the step of the enclosing iteration.</summary>
+    /// <summary>The call of a module that a site refers to: 0, or the step of the enclosing iteration.</summary>
     public CallIndex CurrentCall { get; set; } = new() { At = 0 };
 
-    /// <summary>Who is told of the new tokens of a generation, by its trace's node.</summary>
+    /// <summary>The handlers of a generation's new tokens, by the node of its trace.</summary>
     public Dictionary<uint, Action<GeneratedToken>> TokenHandlers { get; } = [];
 
-    /// <summary>From here to the end of the open scope, later calls of modules are meant.</summary>
+    /// <summary>From here to the end of the open scope, sites refer to a later call of their modules.</summary>
     public void Advance(int calls)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(calls);
         if (CurrentCall.WhichCase is CallIndex.WhichOneofCase.Step)
-            throw new InvalidOperationException("In Iter.Each the step is known only when the program runs, so there is no next one while recording; use foreach (int step in t.Iter[..]).");
+        {
+            throw new InvalidOperationException(
+                "In Iter.Each the step is known only when the program runs, so there is no next one while recording; "
+                + "use foreach (int step in t.Iter[..]).");
+        }
         CurrentCall = new CallIndex { At = CurrentCall.At + (uint)calls };
     }
 
-    /// <summary>The open recorder of this flow of control, or null.</summary>
+    /// <summary>The open recorder of this flow of control; null if there is none.</summary>
     public static Recorder? Ambient => _ambient.Value is { IsOpen: true } recorder ? recorder : null;
 
     public static Recorder Begin(ModelRef model)
@@ -77,7 +81,7 @@ internal sealed class Recorder
         return recorder;
     }
 
-    /// <summary>For a recording that is thrown away.</summary>
+    /// <summary>Begins a recording that is discarded.</summary>
     public static Recorder BeginTrial(ModelRef model)
     {
         var recorder = new Recorder(model, Ambient) { IsTrial = true };
@@ -85,14 +89,16 @@ internal sealed class Recorder
         return recorder;
     }
 
-    /// <summary>The open recorder, for a node that uses this value.</summary>
+    /// <summary>The open recorder.</summary>
+    /// <param name="used">The value that needs it, for the message.</param>
     /// <exception cref="InvalidOperationException">No trace is open, or the value belongs to another one.</exception>
     public static Recorder Current(Value? used = null, string what = "A deferred value")
     {
         Recorder recorder = Ambient ?? throw new InvalidOperationException(
             used is Saved { HasValue: false, Recorder.HasRun: false } or { Recorder.HasRun: false }
                 ? "Accessing value before it's been set. It has a value after the trace has run."
-                : $"{what} can be used only inside of a trace: open one with `using var t = model.Trace(...)`. What you need after it, Save().");
+                : $"{what} can be used only inside of a trace: open one with `using var t = model.Trace(...)`. "
+                    + "What you need after it, Save().");
         return recorder;
     }
 
@@ -106,7 +112,7 @@ internal sealed class Recorder
         return id;
     }
 
-    /// <summary>Adds a node that comes before all that is open.</summary>
+    /// <summary>Adds a node to the root region, before the traces that are open.</summary>
     public void AddToRoot(Node node)
     {
         node.Line = RecordCurrentLine();
@@ -114,7 +120,7 @@ internal sealed class Recorder
         Program.Nodes.Add(node);
     }
 
-    /// <summary>The user's line that is running now; 0 if it is not known.</summary>
+    /// <summary>The number of the user's line that is running now; 0 if it is not known.</summary>
     public uint RecordCurrentLine() => UserCallSite.GetCurrentLine() is { } line ? LineOf(line) : 0;
 
     /// <summary>The number of a line that was recorded elsewhere.</summary>
@@ -149,7 +155,7 @@ internal sealed class Recorder
         return saved;
     }
 
-    /// <summary>The region that is being recorded into.</summary>
+    /// <summary>The region that nodes are added to.</summary>
     public Region CurrentRegion => _openRegions.Peek();
 
     public uint NextBarrier() => _barrierCount++;
@@ -165,7 +171,7 @@ internal sealed class Recorder
 
     public void CloseRegion() => _openRegions.Pop();
 
-    /// <summary>Records into a region of its own what <paramref name="body"/> does.</summary>
+    /// <summary>Records what <paramref name="body"/> does into a new region.</summary>
     public uint RecordRegion(Action body)
     {
         uint region = OpenRegion();
@@ -176,13 +182,13 @@ internal sealed class Recorder
         }
         finally
         {
-            CurrentCall = before; // what a branch advanced by, the other one did not
+            CurrentCall = before; // an advance in one branch does not apply to the other branches
             CloseRegion();
         }
         return region;
     }
 
-    /// <summary>A parameter of the open region: a loop's variable.</summary>
+    /// <summary>Adds a parameter to the open region: the variable of a loop.</summary>
     public Value RegionParameter(string name)
     {
         uint id = (uint)Program.Nodes.Count;
@@ -219,12 +225,18 @@ internal sealed class Recorder
             case Idx[] index: return new Argument { Tuple = List(index.Select(i => i.Entry)) };
             case IndexEllipsis: return new Argument { Ellipsis = new Nothing() };
             case IndexSlice stride:
-                return new Argument { Slice = new Slice { Start = Argument(stride.Start), Stop = Argument(stride.Stop), Step = Argument(stride.Step) } };
+                return new Argument
+                {
+                    Slice = new Slice { Start = Argument(stride.Start), Stop = Argument(stride.Stop), Step = Argument(stride.Step) },
+                };
             case IReadOnlyDictionary<string, object?> map:
-                return new Argument { Map = new ArgumentMap { Entries = { map.Select(e => new ArgumentEntry { Key = e.Key, Value = Argument(e.Value) }) } } };
+                var entries = map.Select(e => new ArgumentEntry { Key = e.Key, Value = Argument(e.Value) });
+                return new Argument { Map = new ArgumentMap { Entries = { entries } } };
             case ITuple tuple: return new Argument { Tuple = List(Enumerable.Range(0, tuple.Length).Select(i => tuple[i])) };
             case System.Collections.IEnumerable items: return new Argument { List = List(items.Cast<object?>()) };
-            default: throw new ArgumentException($"A {value.GetType().Name} cannot be part of a program; use numbers, texts, TensorData or deferred values.");
+            default:
+                throw new ArgumentException(
+                    $"A {value.GetType().Name} cannot be part of a program; use numbers, texts, TensorData or deferred values.");
         }
     }
 
@@ -238,7 +250,8 @@ internal sealed class Recorder
         if (IsTrial && !ReferenceEquals(deferred.Recorder, this)) return new Argument { None = new Nothing() };
         if (!ReferenceEquals(deferred.Recorder, this))
             throw new InvalidOperationException(
-                "This value belongs to another trace and was not kept: Save() it there and use it here after that trace has run, or put both traces into one session.");
+                "This value belongs to another trace and was not kept: Save() it there and use it here after that trace has run, "
+                + "or put both traces into one session.");
         return new Argument { Node = deferred.Node };
     }
 

@@ -6,15 +6,15 @@ using Ndif.Protocol;
 namespace Ndif.Recording;
 
 /// <summary>
-/// The user's line that is being recorded, from the call stack: works for properties, operators and helpers alike, and needs no
-/// caller-info parameters in the API. A line is resolved from the symbols once per place in the code.
+/// Finds the user's line that is being recorded on the call stack. That works for properties, operators and helpers alike, and needs no
+/// caller-info parameters in the API. The line of a call site is resolved from the symbols once.
 /// </summary>
 internal static class UserCallSite
 {
     private static readonly ConcurrentDictionary<(MethodBase Method, int Offset), UserLine?> _linesByCallSite = new();
     private static readonly ConcurrentDictionary<Assembly, bool> _isUserAssembly = new();
 
-    /// <summary>The innermost frame that is not ours; null where there are no symbols.</summary>
+    /// <summary>The line of the innermost frame of the user's code; null if there is none.</summary>
     public static UserLine? GetCurrentLine()
     {
         var stack = new StackTrace(1, fNeedFileInfo: false);
@@ -29,7 +29,7 @@ internal static class UserCallSite
 
     private static UserLine? Resolve()
     {
-        // the same stack again, with symbols
+        // The same stack, with symbols.
         var stack = new StackTrace(fNeedFileInfo: true);
         for (int i = 0; i < stack.FrameCount; i++)
         {
@@ -43,8 +43,8 @@ internal static class UserCallSite
     }
 
     /// <summary>
-    /// False for ours and the framework's, which often stands between: it starts our async methods, so that its frame is the same
-    /// wherever they are called from.
+    /// False for this library and for the framework. Frames of the framework are between those of the library and the user's, because the
+    /// framework starts async methods; they are the same wherever such a method is called from.
     /// </summary>
     private static bool IsUserCode(MethodBase method) =>
         method.DeclaringType?.Assembly is not { } assembly || _isUserAssembly.GetOrAdd(assembly, IsUserCode);
@@ -53,7 +53,7 @@ internal static class UserCallSite
         assembly.GetName().Name is not ("Ndif.Client" or "Ndif.Engine" or "Ndif.Protocol") and var name
         && name?.StartsWith("System.", StringComparison.Ordinal) != true;
 
-    /// <summary>"Main", also where the compiler made a state machine or a lambda of it.</summary>
+    /// <summary>The name of the member in the source, where the compiler has made a state machine or a lambda of it.</summary>
     private static string GetMemberName(MethodBase method)
     {
         string name = method.Name is "MoveNext" ? method.DeclaringType!.Name : method.Name;
@@ -62,13 +62,13 @@ internal static class UserCallSite
     }
 }
 
-/// <summary>A place in the user's source.</summary>
+/// <summary>A line of the user's source.</summary>
 internal sealed record UserLine(string Path, int Line, string Member)
 {
-    /// <summary>As it travels: without folders.</summary>
+    /// <summary>The line as it is sent: the file's name without folders.</summary>
     public SourceLine ToProto() => new() { File = System.IO.Path.GetFileName(Path), Line = (uint)Line, Member = Member };
 
-    /// <summary>The text of the line, if the file is still there.</summary>
+    /// <summary>The text of the line; null if the file cannot be read.</summary>
     public string? ReadText()
     {
         try

@@ -16,18 +16,8 @@ internal static class BlobDownloader
     /// <summary>Replaces every reference in <paramref name="data"/> by its bytes.</summary>
     public static async Task FetchTensorsAsync(RemoteService service, Data data, CancellationToken cancellationToken)
     {
-        switch (data.ValueCase)
-        {
-            case Data.ValueOneofCase.Tensor when data.Tensor.ContentCase is Tensor.ContentOneofCase.Blob:
-                data.Tensor.Inline = UnsafeByteOperations.UnsafeWrap(await FetchAsync(service, data.Tensor.Blob, cancellationToken));
-                break;
-            case Data.ValueOneofCase.List:
-                foreach (Data item in data.List.Items) await FetchTensorsAsync(service, item, cancellationToken);
-                break;
-            case Data.ValueOneofCase.Map:
-                foreach (DataEntry entry in data.Map.Entries) await FetchTensorsAsync(service, entry.Value, cancellationToken);
-                break;
-        }
+        foreach (Tensor tensor in data.BlobTensors())
+            tensor.Inline = UnsafeByteOperations.UnsafeWrap(await FetchAsync(service, tensor.Blob, cancellationToken));
     }
 
     private static Exception CreateException(HttpResponseMessage response) => response.StatusCode switch

@@ -30,15 +30,7 @@ internal static class ConstantUploader
 
     /// <summary>Replaces the large tensors of an answer by references.</summary>
     public static Task UploadLargeTensorsAsync(RemoteService service, Data answer, CancellationToken cancellationToken) =>
-        UploadLargeTensorsAsync(service, LargeTensors(answer), cancellationToken);
-
-    private static IEnumerable<Tensor> LargeTensors(Data data) => data.ValueCase switch
-    {
-        Data.ValueOneofCase.Tensor => data.Tensor.Inline.Length > ProgramFormat.MaxInlineTensorBytes ? [data.Tensor] : [],
-        Data.ValueOneofCase.List => data.List.Items.SelectMany(LargeTensors),
-        Data.ValueOneofCase.Map => data.Map.Entries.SelectMany(e => LargeTensors(e.Value)),
-        _ => [],
-    };
+        UploadLargeTensorsAsync(service, answer.Tensors().Where(tensor => tensor.Inline.Length > ProgramFormat.MaxInlineTensorBytes), cancellationToken);
 
     private static async Task UploadLargeTensorsAsync(RemoteService service, IEnumerable<Tensor> tensors, CancellationToken cancellationToken)
     {

@@ -28,11 +28,8 @@ internal sealed class EventStreamCursor
     public void Advance(Event jobEvent)
     {
         (_lastReceivedTicks, _retries, NextSequence) = (Environment.TickCount64, 0, jobEvent.Sequence + 1);
-        IsCompleted = IsTerminal(jobEvent);
+        IsCompleted = jobEvent.IsTerminal();
     }
-
-    /// <summary>True for a job's last event.</summary>
-    public static bool IsTerminal(Event jobEvent) => jobEvent.State?.State is JobState.Completed or JobState.Failed or JobState.Cancelled;
 
     /// <summary>True if the job may go on without the gateway that was lost, and another one (or the same again) may answer soon.</summary>
     public bool CanRetryAfter(NdifException failure)

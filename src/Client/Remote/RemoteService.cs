@@ -3,6 +3,7 @@ using System.Net.Http.Headers;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 using Ndif.Running;
 
 namespace Ndif.Remote;
@@ -14,12 +15,15 @@ internal sealed class RemoteService : IProgramRunner
 
     private readonly RemoteChannel _channel;
     private readonly string? _key;
+    private readonly ModelDescription? _model;
 
-    private RemoteService(RemoteChannel channel, string? key) => (_channel, _key) = (channel, key);
+    private RemoteService(RemoteChannel channel, string? key, ModelDescription? model) => (_channel, _key, _model) = (channel, key, model);
 
     /// <summary>The service a backend means; the configured one if it does not say.</summary>
-    public static RemoteService For(Backend? backend) =>
-        new(_channels.GetOrAdd((backend?.Host ?? NdifConfig.Host, backend?.CaFile ?? NdifConfig.CaFile), to => new RemoteChannel(to.Host, to.CaFile)), backend?.ApiKey ?? NdifConfig.ApiKey);
+    /// <param name="model">The model whose programs are to be run; null where it is not known.</param>
+    public static RemoteService For(Backend? backend, ModelDescription? model = null) => new(
+        _channels.GetOrAdd((backend?.Host ?? NdifConfig.Host, backend?.CaFile ?? NdifConfig.CaFile), to => new RemoteChannel(to.Host, to.CaFile)),
+        backend?.ApiKey ?? NdifConfig.ApiKey, model);
 
     /// <summary>
     /// Runs to the end on one stream. If the gateway is lost after it has taken the job, the same submission (the id is ours, so it
@@ -27,7 +31,7 @@ internal sealed class RemoteService : IProgramRunner
     /// </summary>
     public async Task RunAsync(Protocol.Program program, IRunClient client, CancellationToken cancellationToken = default)
     {
-        program = await ConstantUploader.UploadLargeConstantsAsync(this, program, cancellationToken);
+        program = await PrepareAsync(program, cancellationToken);
         var submission = new RunRequest { Submit = new SubmitRequest { Program = program, JobId = Guid.CreateVersion7().ToString("N") } };
         var contact = new EventStreamCursor();
         while (true)
@@ -43,6 +47,12 @@ internal sealed class RemoteService : IProgramRunner
             }
         }
     }
+
+    /// <summary>Validates a program, so that one that would be refused uploads nothing, and then uploads its large constants.</summary>
+    /// <exception cref="NdifException">The program is not valid.</exception>
+    private Task<Protocol.Program> PrepareAsync(Protocol.Program program, CancellationToken cancellationToken) =>
+        ProgramValidator.Validate(program, _model, ProgramValidator.LocalLimits) is { } error ? throw Errors.ToException(error)
+            : ConstantUploader.UploadLargeConstantsAsync(this, program, cancellationToken);
 
     private async Task RunOnStreamAsync(RunRequest submission, IRunClient client, EventStreamCursor cursor, CancellationToken cancellationToken)
     {
@@ -92,7 +102,7 @@ internal sealed class RemoteService : IProgramRunner
 
     public Task<JobInfo> SubmitAsync(Protocol.Program program, string jobId, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
     {
-        program = await ConstantUploader.UploadLargeConstantsAsync(this, program, cancellationToken);
+        program = await PrepareAsync(program, cancellationToken);
         SubmitReply reply = await Inference.SubmitAsync(new SubmitRequest { Program = program, JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken);
         return reply.Job;
     }, cancellationToken);
@@ -169,7 +179,7 @@ internal sealed class RemoteService : IProgramRunner
     /// <summary>What the service thinks the program costs; nothing is queued.</summary>
     public Task<Estimate> EstimateAsync(Protocol.Program program, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
     {
-        program = await ConstantUploader.UploadLargeConstantsAsync(this, program, cancellationToken);
+        program = await PrepareAsync(program, cancellationToken);
         return (await Inference.SubmitAsync(new SubmitRequest { Program = program, DryRun = true }, CreateHeaders(), cancellationToken: cancellationToken)).Estimate;
     }, cancellationToken);
 

@@ -38,7 +38,7 @@ internal sealed class TensorFetchingEventReader(RemoteService service, IAsyncStr
             if (_hasEnded) continue;
             Event next = events.Current;
             if (!cursor.HasReceived(next)) _pending.Enqueue((next, FetchTensorsAsync(next)));
-            _hasEnded = EventStreamCursor.IsTerminal(next);
+            _hasEnded = next.IsTerminal();
         }
         if (_pendingRead is not null) await _pendingRead;
         return null;

@@ -4,7 +4,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Compiling;
 
-/// <summary>An argument of a statement, ready to be evaluated: no proto is touched while a program runs.</summary>
+/// <summary>An argument of a statement in the form in which it is evaluated. A running program reads no protobuf messages.</summary>
 internal abstract record Operand
 {
     public abstract object? Evaluate(ValueSlots slots);
@@ -20,7 +20,8 @@ internal abstract record Operand
         Argument.ValueOneofCase.Ellipsis => new LiteralOperand(EllipsisValue.Instance),
         Argument.ValueOneofCase.Dtype => new LiteralOperand((DType)argument.Dtype),
         Argument.ValueOneofCase.Device => new LiteralOperand(argument.Device),
-        Argument.ValueOneofCase.Slice => new SliceOperand(OptionalOperand(argument.Slice.Start), OptionalOperand(argument.Slice.Stop), OptionalOperand(argument.Slice.Step)),
+        Argument.ValueOneofCase.Slice => new SliceOperand(
+            OptionalOperand(argument.Slice.Start), OptionalOperand(argument.Slice.Stop), OptionalOperand(argument.Slice.Step)),
         Argument.ValueOneofCase.List => new ListOperand([.. argument.List.Items.Select(Of)]),
         Argument.ValueOneofCase.Tuple => new TupleOperand([.. argument.Tuple.Items.Select(Of)]),
         Argument.ValueOneofCase.Map => new MapOperand([.. argument.Map.Entries.Select(e => KeyValuePair.Create(e.Key, Of(e.Value)))]),

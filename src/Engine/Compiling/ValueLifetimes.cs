@@ -1,12 +1,12 @@
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
 
-
 namespace Ndif.Engine.Compiling;
 
 /// <summary>
-/// After which statement each value can go: the last one that uses it, or that holds the use, in the innermost region around
-/// both. A value used inside of a loop lives until the loop's end; one used by another invoke until the trace's end.
+/// The statement after which each value is freed: the last one that uses it, or that contains the use, in the innermost region that
+/// contains both. A value that is used inside a loop lives until the end of the loop, one that is used by another invoke until the end
+/// of the trace.
 /// </summary>
 internal sealed class ValueLifetimes
 {
@@ -18,7 +18,7 @@ internal sealed class ValueLifetimes
         OwnerRegions = new int[nodes];
     }
 
-    /// <summary>For each node the region of the invoke, or the session's, that computes it.</summary>
+    /// <summary>For each node, the region of the invoke that computes it, or the root region.</summary>
     public int[] OwnerRegions { get; }
 
     public uint[] FreedAfter(uint node) => _freedAfter[node] is { } frees ? [.. frees] : [];
@@ -26,11 +26,11 @@ internal sealed class ValueLifetimes
     public static ValueLifetimes Analyze(Program program)
     {
         var lifetimes = new ValueLifetimes(program.Nodes.Count);
-        var regionOf = new int[program.Nodes.Count];            // the region a node stands in
-        var holderOf = new int[program.Regions.Count];          // the node that runs a region; -1 for the root
-        var position = new int[program.Nodes.Count];            // within its region
+        var regionOf = new int[program.Nodes.Count];            // the region that contains a node
+        var parentOf = new int[program.Regions.Count];          // the node that runs a region; -1 for the root
+        var position = new int[program.Nodes.Count];            // of a node within its region
         var depth = new int[program.Regions.Count];
-        holderOf[0] = -1;
+        parentOf[0] = -1;
         Place(0, owner: 0);
 
         var last = new uint[program.Nodes.Count];
@@ -41,19 +41,14 @@ internal sealed class ValueLifetimes
         for (uint id = 0; id < last.Length; id++)
         {
             if (program.Nodes[(int)id].KindCase is Node.KindOneofCase.RegionParameter) continue;
-            // the holders of a region free what is left when it was not run to its end
-            for (int holder = (int)last[id]; holder >= 0; holder = holderOf[regionOf[holder]])
-                (lifetimes._freedAfter[holder] ??= []).Add(id);
+            // A region may not run to its end: the statements around it free the values that are left.
+            for (int statement = (int)last[id]; statement >= 0; statement = parentOf[regionOf[statement]])
+                (lifetimes._freedAfter[statement] ??= []).Add(id);
         }
         return lifetimes;
 
-        // a loop asks for its condition between the turns, and a module for its result at the end of its forward
-        static IEnumerable<uint> Uses(Node node) => node.KindCase switch
-        {
-            Node.KindOneofCase.While => node.While.Condition.ReferencedNodes(),
-            Node.KindOneofCase.DefineModule => node.DefineModule.Result.ReferencedNodes(),
-            _ => node.Dependencies(),
-        };
+        static IEnumerable<uint> Uses(Node node) =>
+            node.Arguments().Concat(node.LateArguments()).SelectMany(NodeReferences.ReferencedNodes);
 
         void Place(uint region, int owner)
         {
@@ -63,26 +58,26 @@ internal sealed class ValueLifetimes
             {
                 uint node = r.Nodes[i];
                 (regionOf[node], position[node], lifetimes.OwnerRegions[node]) = ((int)region, i, owner);
-                bool trace = program.Nodes[(int)node].KindCase is Node.KindOneofCase.Trace;
+                bool isTrace = program.Nodes[(int)node].KindCase is Node.KindOneofCase.Trace;
                 foreach (uint inner in program.Nodes[(int)node].Regions())
                 {
-                    (holderOf[inner], depth[inner]) = ((int)node, depth[region] + 1);
-                    Place(inner, trace ? (int)inner : owner);
+                    (parentOf[inner], depth[inner]) = ((int)node, depth[region] + 1);
+                    Place(inner, isTrace ? (int)inner : owner);
                 }
             }
         }
 
-        // the statement that is or holds `user`, in the innermost region that holds both
+        // The statement that is `user` or contains it, in the innermost region that contains `used` too.
         uint Lift(uint user, uint used)
         {
             HashSet<int> around = [];
-            for (int at = (int)used; at >= 0; at = holderOf[regionOf[at]]) around.Add(regionOf[at]);
-            int holder = (int)user;
-            while (!around.Contains(regionOf[holder])) holder = holderOf[regionOf[holder]];
-            return (uint)holder;
+            for (int at = (int)used; at >= 0; at = parentOf[regionOf[at]]) around.Add(regionOf[at]);
+            int statement = (int)user;
+            while (!around.Contains(regionOf[statement])) statement = parentOf[regionOf[statement]];
+            return (uint)statement;
         }
 
-        // one further out ends later than all within
+        // A statement of an outer region ends later than all statements inside it.
         uint Later(uint a, uint b) => depth[regionOf[a]] != depth[regionOf[b]]
             ? depth[regionOf[a]] < depth[regionOf[b]] ? a : b
             : position[a] >= position[b] ? a : b;

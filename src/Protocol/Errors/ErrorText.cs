@@ -20,4 +20,7 @@ public static class ErrorText
         if (error.Hint.Length > 0) text.Append("\n  ").Append(error.Hint);
         return text.ToString();
     }
+
+    /// <summary>A text from outside, shortened so that an error or a log line never repeats it at any length.</summary>
+    public static string Truncate(string text, int maxLength = 200) => text.Length <= maxLength ? text : text[..maxLength] + "…";
 }

@@ -1,7 +1,7 @@
 namespace Ndif.Protocol.Programs;
 
 /// <summary>
-/// The sites of a generation that belong to no module of the model: what it returns, and what it hands to a streamer. A language
+/// The sites of a generation that belong to no module of the model: its result, and the tokens that it passes to a streamer. A language
 /// model's tree shows them as nnsight's does.
 /// </summary>
 public static class GeneratorSites
@@ -10,12 +10,12 @@ public static class GeneratorSites
     public const string Generator = "generator";
 
     /// <summary>
-    /// Its output is first the prompts' ids [batch, seq], before their pass, and then each new token [batch], which can be replaced:
-    /// what is put there is the token that the row goes on with.
+    /// Its output is first the prompts' ids [batch, seq], before their pass, and then each new token [batch]. A new token can be replaced:
+    /// the row continues with the replacement.
     /// </summary>
     public const string Streamer = "generator.streamer";
 
-    /// <summary>Both, as part of a module tree.</summary>
+    /// <summary>Both sites as part of a module tree.</summary>
     public static ModuleInfo Info { get; } = new()
     {
         Name = Generator, ClassName = "Generator", Children = { new ModuleInfo { Name = "streamer", ClassName = "Streamer" } },

@@ -1,11 +1,14 @@
 namespace Ndif.Protocol.Programs;
 
-/// <summary>Facts of the program format that both sides agree on.</summary>
+/// <summary>Constants of the program format, the same for client and service.</summary>
 public static class ProgramFormat
 {
-    /// <summary>Raised when a program of an older reader would be misread.</summary>
+    /// <summary>The version of the format. It changes when an older reader would misread a program.</summary>
     public const uint Version = 1;
 
-    /// <summary>Tensors up to this size travel inside messages; larger ones as blobs.</summary>
+    /// <summary>The features that a program may require by name (Program.required_features).</summary>
+    public static IReadOnlyList<string> Features { get; } = [];
+
+    /// <summary>Tensors up to this size are sent inside messages, larger ones as blobs.</summary>
     public const int MaxInlineTensorBytes = 1 << 20;
 }

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace Ndif.Protocol;
 
-/// <summary>Prints a function with the names of its operations beside the lines, and one operation within its lines.</summary>
+/// <summary>Prints a function with the names of its operations beside the lines, or one operation with the lines around it.</summary>
 public static class SourcePrinter
 {
     private const int ContextLines = 5;
@@ -30,16 +30,21 @@ public static class SourcePrinter
         return text.ToString().TrimEnd('\n');
     }
 
-    /// <summary>The operation's line, marked, with the lines around it.</summary>
+    /// <summary>Prints the operation's line, marked, with the lines around it.</summary>
     public static string Print(ResolvedOperation operation, string path)
     {
         string[] lines = operation.Function.Text.Split('\n');
-        int at = (int)(operation.Operation.Line - operation.Function.Line), from = Math.Max(0, at - ContextLines), to = Math.Min(lines.Length - 1, at + ContextLines);
+        int at = (int)(operation.Operation.Line - operation.Function.Line);
+        int from = Math.Max(0, at - ContextLines), to = Math.Min(lines.Length - 1, at + ContextLines);
         var text = new StringBuilder($"{(path.Length == 0 ? "model" : path)}.source.{operation.Path}");
         if (operation.Operation.Shape is not ("" or "?")) text.Append(": ").Append(operation.Operation.Shape);
         text.Append("\n\n");
         if (from > 0) text.Append("     ....\n");
-        for (int i = from; i <= to; i++) text.Append($"{(i == at ? " --> " : "     ")}{FormatLineNumber(operation.Function.Line + (uint)i)} {lines[i].TrimEnd()}\n");
+        for (int i = from; i <= to; i++)
+        {
+            string marker = i == at ? " --> " : "     ";
+            text.Append($"{marker}{FormatLineNumber(operation.Function.Line + (uint)i)} {lines[i].TrimEnd()}\n");
+        }
         if (to < lines.Length - 1) text.Append("     ....\n");
         return text.ToString().TrimEnd('\n');
     }

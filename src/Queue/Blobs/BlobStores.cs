@@ -3,10 +3,10 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Ndif.Queue.Blobs;
 
-/// <summary>Opens the store that the options mean.</summary>
+/// <summary>Creates the blob store that the options select.</summary>
 public static class BlobStores
 {
-    /// <exception cref="NdifException">BAD_ARGUMENT: the options are out of bounds, or their root is no place for blobs.</exception>
+    /// <exception cref="NdifException">BAD_ARGUMENT: an option is out of bounds, or the root is not a valid location.</exception>
     public static IBlobStore Open(BlobOptions? options = null, TimeProvider? time = null, ILoggerFactory? logs = null)
     {
         options = (options ?? new BlobOptions()).Validate();

@@ -5,14 +5,13 @@ using Ndif.Protocol;
 namespace Ndif.Queue.Blobs;
 
 /// <summary>
-/// Blobs in a directory that any number of processes may share:
+/// Stores blobs in a directory that any number of processes may share:
 /// <code>
-/// root/ab/abcdef...            the bytes; the time of last change is when somebody last asked for them
-/// root/ab/abcdef....readers/   an empty file for each owner who may read them and what for, named by the SHA-256 of the owner, and that
-///                              of the reason if there is one: `SHA` or `SHA.SHA`
-/// root/writing/                what is still being written; becomes a blob by an atomic rename
+/// root/ab/abcdef...            the bytes; the last write time is the time of the last use
+/// root/ab/abcdef....readers/   one empty file per grant (<see cref="BlobNames.GetGrantName"/>)
+/// root/writing/                drafts: unfinished blobs, which an atomic rename turns into blobs
 /// </code>
-/// An id is 64 hex digits or it is nobody's: no other name ever becomes a path.
+/// Only ids of 64 hex digits become paths.
 /// </summary>
 public sealed class DirectoryBlobStore : IBlobStore
 {
@@ -24,10 +23,10 @@ public sealed class DirectoryBlobStore : IBlobStore
 
     public DirectoryBlobStore(BlobOptions? options = null, TimeProvider? time = null, ILogger<DirectoryBlobStore>? logger = null)
     {
-        this._options = (options ?? new BlobOptions()).Validate();
-        this._time = time ?? TimeProvider.System;
-        this._logger = logger ?? NullLogger<DirectoryBlobStore>.Instance;
-        _draftDirectory = Path.Combine(this._options.Root, "writing");
+        _options = (options ?? new BlobOptions()).Validate();
+        _time = time ?? TimeProvider.System;
+        _logger = logger ?? NullLogger<DirectoryBlobStore>.Instance;
+        _draftDirectory = Path.Combine(_options.Root, "writing");
         Directory.CreateDirectory(_draftDirectory);
     }
 
@@ -39,7 +38,8 @@ public sealed class DirectoryBlobStore : IBlobStore
     public Task<BlobRef> PutNewAsync(Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken = default) =>
         PutAsync(write, draft => new ChecksumStream(draft), cancellationToken);
 
-    private async Task<BlobRef> PutAsync(Func<Stream, CancellationToken, Task> write, Func<Stream, CountingStream> createStream, CancellationToken cancellationToken)
+    private async Task<BlobRef> PutAsync(
+        Func<Stream, CancellationToken, Task> write, Func<Stream, CountingStream> createStream, CancellationToken cancellationToken)
     {
         string draftPath = Path.Combine(_draftDirectory, Guid.NewGuid().ToString("n"));
         try
@@ -51,7 +51,7 @@ public sealed class DirectoryBlobStore : IBlobStore
                 await stream.FlushAsync(cancellationToken);
                 blob = stream.ToBlobRef();
             }
-            if (!Touch(GetBlobPath(blob.Id))) CommitDraft(draftPath, blob.Id); // whoever was faster wrote the same bytes
+            if (!Touch(GetBlobPath(blob.Id))) CommitDraft(draftPath, blob.Id); // otherwise another writer stored the same bytes
             return blob;
         }
         finally
@@ -68,16 +68,17 @@ public sealed class DirectoryBlobStore : IBlobStore
         try
         {
             return Task.FromResult<Stream?>(new FileStream(
-                GetBlobPath(id), FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0, FileOptions.Asynchronous));
+                GetBlobPath(id), FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, bufferSize: 0,
+                FileOptions.Asynchronous));
         }
         catch (FileNotFoundException)
         {
-            return Task.FromResult<Stream?>(null); // swept in between
+            return Task.FromResult<Stream?>(null); // deleted since the check
         }
     }
 
     /// <inheritdoc/>
-    /// <remarks>Asking counts as use: what a client is told is there stays until its job comes for it.</remarks>
+    /// <remarks>The check counts as a use, so that a blob which a client found remains until its job reads it.</remarks>
     public Task<bool> ExistsAsync(string id, CancellationToken cancellationToken = default) =>
         Task.FromResult(BlobNames.IsId(id) && Touch(GetBlobPath(id)));
 
@@ -92,9 +93,9 @@ public sealed class DirectoryBlobStore : IBlobStore
         }
         catch (DirectoryNotFoundException)
         {
-            throw QueueErrors.UnknownBlob(id); // as below
+            throw QueueErrors.UnknownBlob(id); // deleted concurrently
         }
-        if (!IsUnexpired(GetBlobPath(id))) throw QueueErrors.UnknownBlob(id); // released by its last owner at this moment
+        if (!IsUnexpired(GetBlobPath(id))) throw QueueErrors.UnknownBlob(id); // its last grant was revoked concurrently
         return Task.CompletedTask;
     }
 
@@ -127,7 +128,8 @@ public sealed class DirectoryBlobStore : IBlobStore
             if (IsUnexpired(path)) continue;
             File.Delete(path);
             if (!BlobNames.IsId(Path.GetFileName(path))) continue; // an abandoned draft
-            if (Directory.Exists(GetGrantDirectory(Path.GetFileName(path)))) Directory.Delete(GetGrantDirectory(Path.GetFileName(path)), recursive: true);
+            string grants = GetGrantDirectory(Path.GetFileName(path));
+            if (Directory.Exists(grants)) Directory.Delete(grants, recursive: true);
             deleted++;
         }
         if (deleted > 0) Log.BlobsSwept(_logger, deleted);
@@ -137,7 +139,7 @@ public sealed class DirectoryBlobStore : IBlobStore
     private static FileStream CreateDraft(string path) =>
         new(path, FileMode.CreateNew, FileAccess.Write, FileShare.Delete, BufferBytes, FileOptions.Asynchronous);
 
-    /// <summary>Gives a draft its name, in one step.</summary>
+    /// <summary>Turns a draft into a blob by an atomic rename.</summary>
     private void CommitDraft(string draftPath, string id)
     {
         File.SetLastWriteTimeUtc(draftPath, Now);
@@ -152,12 +154,13 @@ public sealed class DirectoryBlobStore : IBlobStore
     private string GetGrantDirectory(string id) => GetBlobPath(id) + ".readers";
 
     private bool IsGranted(string id, string owner) =>
-        Directory.Exists(GetGrantDirectory(id)) && Directory.EnumerateFiles(GetGrantDirectory(id), BlobNames.GetGrantName(owner) + "*").Any();
+        Directory.Exists(GetGrantDirectory(id))
+        && Directory.EnumerateFiles(GetGrantDirectory(id), BlobNames.GetGrantName(owner) + "*").Any();
 
-    // A missing file's time is in the year 1601.
+    // The last write time of a missing file is in the year 1601, so a missing file counts as expired.
     private bool IsUnexpired(string path) => File.GetLastWriteTimeUtc(path) + _options.TimeToLive > Now;
 
-    /// <summary>True if the file is there; its life begins anew.</summary>
+    /// <summary>Extends the lifetime of a blob. Returns false if there is none.</summary>
     private bool Touch(string path)
     {
         if (!IsUnexpired(path)) return false;
@@ -168,7 +171,7 @@ public sealed class DirectoryBlobStore : IBlobStore
         }
         catch (FileNotFoundException)
         {
-            return false; // swept in between
+            return false; // deleted since the check
         }
     }
 }

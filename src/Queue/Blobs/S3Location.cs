@@ -5,22 +5,24 @@ using Amazon.S3;
 
 namespace Ndif.Queue.Blobs;
 
-/// <summary>A bucket, a prefix in it, and where it is: <c>s3://bucket/prefix?endpoint=http://host:9000&amp;region=us-east-1</c>.</summary>
+/// <summary>The location of blobs in S3: <c>s3://bucket/prefix?endpoint=http://host:9000&amp;region=us-east-1</c>.</summary>
 internal sealed partial record S3Location(string Bucket, string Prefix, Uri? Endpoint, string Region, bool PathStyle)
 {
     private const string Scheme = "s3://";
 
-    /// <summary>False if it is none at all, such as a folder.</summary>
-    /// <exception cref="NdifException">BAD_ARGUMENT: it is one, and wrong.</exception>
+    /// <summary>Parses an S3 location. Returns false for anything that does not start with <c>s3://</c>, such as a folder.</summary>
+    /// <exception cref="NdifException">BAD_ARGUMENT: the S3 location is not valid.</exception>
     public static bool TryParse(string root, [NotNullWhen(true)] out S3Location? location)
     {
         location = null;
         if (!root.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase)) return false;
         string[] parts = root[Scheme.Length..].Split('?', 2);
         string[] path = parts[0].Split('/', 2);
-        if (!BucketName().IsMatch(path[0])) throw QueueErrors.BadBlobLocation(root, "a bucket's name is 3 to 63 small letters, digits, `-` and `.`.");
+        if (!BucketName().IsMatch(path[0]))
+            throw QueueErrors.BadBlobLocation(root, "a bucket name has 3 to 63 lower-case letters, digits, `-` and `.`.");
         string prefix = path.Length > 1 ? path[1].Trim('/') : "";
-        if (!PrefixName().IsMatch(prefix) || prefix.Split('/').Any(part => part is "." or "..")) throw QueueErrors.BadBlobLocation(root, "a prefix is letters, digits and `-_./`.");
+        if (!PrefixName().IsMatch(prefix) || prefix.Split('/').Any(part => part is "." or ".."))
+            throw QueueErrors.BadBlobLocation(root, "a prefix has only letters, digits and `-_./`.");
         (Uri? endpoint, string region, bool? pathStyle) = (null, "us-east-1", null);
         foreach (string entry in parts.Length > 1 ? parts[1].Split('&', StringSplitOptions.RemoveEmptyEntries) : [])
         {
@@ -28,17 +30,27 @@ internal sealed partial record S3Location(string Bucket, string Prefix, Uri? End
             string value = pair.Length > 1 ? Uri.UnescapeDataString(pair[1]) : "";
             switch (pair[0])
             {
-                case "endpoint" when Uri.TryCreate(value, UriKind.Absolute, out Uri? uri) && uri.Scheme is "http" or "https" && uri!.UserInfo.Length == 0: endpoint = uri; break;
-                case "region" when RegionName().IsMatch(value): region = value; break;
-                case "path-style" when bool.TryParse(value, out bool yes): pathStyle = yes; break;
-                default: throw QueueErrors.BadBlobLocation(root.Split('?')[0], $"`{pair[0]}` is unknown, or its value is wrong; credentials never belong there.");
+                case "endpoint" when Uri.TryCreate(value, UriKind.Absolute, out Uri? uri)
+                    && uri.Scheme is "http" or "https" && uri!.UserInfo.Length == 0:
+                    endpoint = uri;
+                    break;
+                case "region" when RegionName().IsMatch(value):
+                    region = value;
+                    break;
+                case "path-style" when bool.TryParse(value, out bool isPathStyle):
+                    pathStyle = isPathStyle;
+                    break;
+                default:
+                    throw QueueErrors.BadBlobLocation(
+                        root.Split('?')[0],
+                        $"`{pair[0]}` is unknown, or its value is not valid. Credentials must not be part of the location.");
             }
         }
         location = new S3Location(path[0], prefix.Length > 0 ? prefix + "/" : "", endpoint, region, pathStyle ?? endpoint is not null);
         return true;
     }
 
-    /// <param name="credentials">Null for those that AWS's tools would find.</param>
+    /// <param name="credentials">Null for the default AWS credential chain.</param>
     public IAmazonS3 NewClient(AWSCredentials? credentials = null)
     {
         var config = new AmazonS3Config
@@ -46,8 +58,9 @@ internal sealed partial record S3Location(string Bucket, string Prefix, Uri? End
             AuthenticationRegion = Region,
             ForcePathStyle = PathStyle,
             MaxErrorRetry = 3,
-            Timeout = TimeSpan.FromMinutes(5),                              // of one part
-            RequestChecksumCalculation = RequestChecksumCalculation.WHEN_REQUIRED, // blobs have their own, and not every store knows AWS's newer ones
+            Timeout = TimeSpan.FromMinutes(5), // for one part
+            // Blobs have their own checksums, and not every S3-compatible store supports those of AWS.
+            RequestChecksumCalculation = RequestChecksumCalculation.WHEN_REQUIRED,
             ResponseChecksumValidation = ResponseChecksumValidation.WHEN_REQUIRED,
         };
         if (Endpoint is not null) config.ServiceURL = Endpoint.ToString();

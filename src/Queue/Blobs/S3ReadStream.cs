@@ -6,12 +6,12 @@ using Amazon.S3.Model;
 namespace Ndif.Queue.Blobs;
 
 /// <summary>
-/// A blob in a bucket, read from wherever one likes: nothing is asked for before the first read, a seek begins another range, and a
-/// connection that breaks is followed by another one from there.
+/// A seekable stream over an S3 object. The first read sends the first request, a seek makes the next read request another range, and
+/// a read whose connection breaks is retried from the same position.
 /// </summary>
 internal sealed class S3ReadStream(IAmazonS3 s3, string bucket, string key, string id, long length) : Stream
 {
-    /// <summary>Breaks without a byte in between that are borne.</summary>
+    /// <summary>The number of consecutive attempts without any data before a read fails.</summary>
     private const int MaxAttempts = 4;
 
     private GetObjectResponse? _response;
@@ -32,20 +32,22 @@ internal sealed class S3ReadStream(IAmazonS3 s3, string bucket, string key, stri
             try
             {
                 if (_response is null || _responsePosition != _position) await OpenResponseAsync(cancellationToken);
-                int read = await _response!.ResponseStream.ReadAsync(buffer[..(int)Math.Min(buffer.Length, length - _position)], cancellationToken);
+                int count = (int)Math.Min(buffer.Length, length - _position);
+                int read = await _response!.ResponseStream.ReadAsync(buffer[..count], cancellationToken);
                 if (read > 0)
                 {
                     _position += read;
                     _responsePosition = _position;
                     return read;
                 }
-                last = null; // ended early, without saying so
+                last = null; // the response ended early, without an error
             }
             catch (AmazonS3Exception gone) when (gone.StatusCode == HttpStatusCode.NotFound)
             {
-                throw QueueErrors.UnknownBlob(id); // it was deleted while it was read
+                throw QueueErrors.UnknownBlob(id); // deleted while it was read
             }
-            catch (Exception broken) when (broken is IOException or HttpRequestException or AmazonServiceException or AmazonClientException && !cancellationToken.IsCancellationRequested)
+            catch (Exception broken) when (broken is IOException or HttpRequestException or AmazonServiceException or AmazonClientException
+                && !cancellationToken.IsCancellationRequested)
             {
                 last = broken;
             }
@@ -58,7 +60,8 @@ internal sealed class S3ReadStream(IAmazonS3 s3, string bucket, string key, stri
     public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
         ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
 
-    public override int Read(byte[] buffer, int offset, int count) => ReadAsync(buffer.AsMemory(offset, count), CancellationToken.None).AsTask().GetAwaiter().GetResult();
+    public override int Read(byte[] buffer, int offset, int count) =>
+        ReadAsync(buffer.AsMemory(offset, count), CancellationToken.None).AsTask().GetAwaiter().GetResult();
 
     public override long Seek(long offset, SeekOrigin origin) => _position = origin switch
     {

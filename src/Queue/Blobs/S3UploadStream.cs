@@ -1,18 +1,20 @@
 using System.Buffers;
+using Amazon.Runtime;
 using Amazon.S3;
 using Amazon.S3.Model;
 
 namespace Ndif.Queue.Blobs;
 
 /// <summary>
-/// Bytes on their way into a bucket under a name that is known only at their end (it is their hash):
-/// 1. what fits into one part is kept in memory, and put under its name;
-/// 2. more goes part by part under a passing name, and is copied inside of the store at the end.
-/// No more than one part is in memory. Disposed before it was finished, it leaves nothing.
+/// Uploads bytes to S3 under a key that is known only at the end, because it is the hash of the bytes:
+/// 1. Data that fits into one part is buffered in memory and put under its key.
+/// 2. More data is uploaded in parts under a temporary key, and the store copies it to its key at the end.
+/// At most one part is in memory. A stream that is disposed before it was completed leaves nothing in the store.
 /// </summary>
-internal sealed class S3UploadStream(IAmazonS3 s3, string bucket, string draftKey, int partBytes, CancellationToken cancellationToken) : Stream
+internal sealed class S3UploadStream(
+    IAmazonS3 s3, string bucket, string draftKey, int partBytes, CancellationToken cancellationToken) : Stream
 {
-    /// <summary>The largest object that one request may copy, and the size of the copy's parts beyond it.</summary>
+    /// <summary>The largest object that is copied in one request, and the part size of the copy of a larger object.</summary>
     private const long MaxCopyBytes = 1L << 30;
 
     private readonly byte[] _buffer = ArrayPool<byte>.Shared.Rent(partBytes);
@@ -43,7 +45,7 @@ internal sealed class S3UploadStream(IAmazonS3 s3, string bucket, string draftKe
     public override Task WriteAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
         WriteAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
 
-    /// <summary>For the engine's thread, which writes a tensor and waits.</summary>
+    /// <summary>Writes synchronously, for the model thread, which serializes tensors synchronously.</summary>
     public override void Write(ReadOnlySpan<byte> buffer)
     {
         while (buffer.Length > 0)
@@ -58,49 +60,61 @@ internal sealed class S3UploadStream(IAmazonS3 s3, string bucket, string draftKe
 
     public override void Write(byte[] buffer, int offset, int count) => Write(buffer.AsSpan(offset, count));
 
-    /// <summary>Puts all that was written under its name.</summary>
+    /// <summary>Stores everything that was written under this key.</summary>
     public async Task CompleteAsync(string key, CancellationToken cancellationToken)
     {
         if (_uploadId is null)
         {
-            await s3.PutObjectAsync(new PutObjectRequest { BucketName = bucket, Key = key, InputStream = new MemoryStream(_buffer, 0, _bufferedBytes), UseChunkEncoding = false }, cancellationToken);
+            await s3.PutObjectAsync(new PutObjectRequest
+            {
+                BucketName = bucket, Key = key, InputStream = new MemoryStream(_buffer, 0, _bufferedBytes), UseChunkEncoding = false,
+            }, cancellationToken);
             return;
         }
         if (_bufferedBytes > 0) await UploadPartAsync(cancellationToken);
-        await s3.CompleteMultipartUploadAsync(new CompleteMultipartUploadRequest { BucketName = bucket, Key = draftKey, UploadId = _uploadId, PartETags = _parts }, cancellationToken);
+        await s3.CompleteMultipartUploadAsync(
+            new CompleteMultipartUploadRequest { BucketName = bucket, Key = draftKey, UploadId = _uploadId, PartETags = _parts },
+            cancellationToken);
         (_hasDraft, _isCompleted) = (true, true);
-        if (_uploadedBytes <= MaxCopyBytes)
-            await s3.CopyObjectAsync(new CopyObjectRequest { SourceBucket = bucket, SourceKey = draftKey, DestinationBucket = bucket, DestinationKey = key }, cancellationToken);
-        else await CopyInPartsAsync(key, cancellationToken);
+        if (_uploadedBytes > MaxCopyBytes)
+        {
+            await CopyInPartsAsync(key, cancellationToken);
+            return;
+        }
+        await s3.CopyObjectAsync(
+            new CopyObjectRequest { SourceBucket = bucket, SourceKey = draftKey, DestinationBucket = bucket, DestinationKey = key },
+            cancellationToken);
     }
 
     private async Task CopyInPartsAsync(string key, CancellationToken cancellationToken)
     {
-        string copy = (await s3.InitiateMultipartUploadAsync(new InitiateMultipartUploadRequest { BucketName = bucket, Key = key }, cancellationToken)).UploadId;
+        string copy = await BeginMultipartUploadAsync(key, cancellationToken);
         try
         {
             List<PartETag> copied = [];
             for (long from = 0; from < _uploadedBytes; from += MaxCopyBytes)
             {
-                CopyPartResponse one = await s3.CopyPartAsync(new CopyPartRequest
+                CopyPartResponse part = await s3.CopyPartAsync(new CopyPartRequest
                 {
-                    SourceBucket = bucket, SourceKey = draftKey, DestinationBucket = bucket, DestinationKey = key, UploadId = copy, PartNumber = copied.Count + 1,
-                    FirstByte = from, LastByte = Math.Min(from + MaxCopyBytes, _uploadedBytes) - 1,
+                    SourceBucket = bucket, SourceKey = draftKey, DestinationBucket = bucket, DestinationKey = key, UploadId = copy,
+                    PartNumber = copied.Count + 1, FirstByte = from, LastByte = Math.Min(from + MaxCopyBytes, _uploadedBytes) - 1,
                 }, cancellationToken);
-                copied.Add(new PartETag(copied.Count + 1, one.ETag));
+                copied.Add(new PartETag(copied.Count + 1, part.ETag));
             }
-            await s3.CompleteMultipartUploadAsync(new CompleteMultipartUploadRequest { BucketName = bucket, Key = key, UploadId = copy, PartETags = copied }, cancellationToken);
+            await s3.CompleteMultipartUploadAsync(
+                new CompleteMultipartUploadRequest { BucketName = bucket, Key = key, UploadId = copy, PartETags = copied },
+                cancellationToken);
         }
         catch
         {
-            await s3.AbortMultipartUploadAsync(new AbortMultipartUploadRequest { BucketName = bucket, Key = key, UploadId = copy }, CancellationToken.None);
+            await AbortMultipartUploadAsync(key, copy);
             throw;
         }
     }
 
     private async Task UploadPartAsync(CancellationToken cancellationToken)
     {
-        _uploadId ??= (await s3.InitiateMultipartUploadAsync(new InitiateMultipartUploadRequest { BucketName = bucket, Key = draftKey }, cancellationToken)).UploadId;
+        _uploadId ??= await BeginMultipartUploadAsync(draftKey, cancellationToken);
         UploadPartResponse sent = await s3.UploadPartAsync(new UploadPartRequest
         {
             BucketName = bucket, Key = draftKey, UploadId = _uploadId, PartNumber = _parts.Count + 1, PartSize = _bufferedBytes,
@@ -111,6 +125,15 @@ internal sealed class S3UploadStream(IAmazonS3 s3, string bucket, string draftKe
         _bufferedBytes = 0;
     }
 
+    private async Task<string> BeginMultipartUploadAsync(string key, CancellationToken cancellationToken)
+    {
+        var request = new InitiateMultipartUploadRequest { BucketName = bucket, Key = key };
+        return (await s3.InitiateMultipartUploadAsync(request, cancellationToken)).UploadId;
+    }
+
+    private Task AbortMultipartUploadAsync(string key, string uploadId) => s3.AbortMultipartUploadAsync(
+        new AbortMultipartUploadRequest { BucketName = bucket, Key = key, UploadId = uploadId }, CancellationToken.None);
+
     public override async ValueTask DisposeAsync()
     {
         await base.DisposeAsync();
@@ -119,13 +142,12 @@ internal sealed class S3UploadStream(IAmazonS3 s3, string bucket, string draftKe
         ArrayPool<byte>.Shared.Return(_buffer);
         try
         {
-            if (_uploadId is not null && !_isCompleted)
-                await s3.AbortMultipartUploadAsync(new AbortMultipartUploadRequest { BucketName = bucket, Key = draftKey, UploadId = _uploadId }, CancellationToken.None);
+            if (_uploadId is not null && !_isCompleted) await AbortMultipartUploadAsync(draftKey, _uploadId);
             else if (_hasDraft) await s3.DeleteObjectAsync(bucket, draftKey, CancellationToken.None);
         }
-        catch (Exception e) when (e is Amazon.Runtime.AmazonServiceException or Amazon.Runtime.AmazonClientException or HttpRequestException)
+        catch (Exception e) when (e is AmazonServiceException or AmazonClientException or HttpRequestException)
         {
-            // the store does not answer; a later sweep finds it
+            // the store does not respond; S3BlobStore.DeleteExpiredAsync removes the draft later
         }
         GC.SuppressFinalize(this);
     }

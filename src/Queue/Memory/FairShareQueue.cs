@@ -1,25 +1,28 @@
 namespace Ndif.Queue.Memory;
 
 /// <summary>
-/// One model's waiting line in the order of start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996). Each job has a tag in
-/// virtual time: where its owner's last job ends, but not before the model's clock; the owner's next job comes cost/weight later.
-/// The smallest tag goes first and sets the clock. So an owner who floods the line only delays his own jobs.
-/// Redis/Scripts/*.lua do the same arithmetic in the same order.
+/// The waiting jobs of one model in the order of start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996):
+/// 1. A job's start tag is the finish tag of its owner's previous job, but at least the virtual time of the model.
+/// 2. The owner's finish tag becomes the start tag plus cost / weight.
+/// 3. The job with the smallest start tag is dequeued first, and the virtual time advances to its tag.
+/// An owner that submits many jobs therefore delays only its own jobs. Redis/Scripts/*.lua perform the same arithmetic in the same
+/// order.
 /// </summary>
 internal sealed class FairShareQueue
 {
     private readonly QueueEntryList _entries = new();
-    private readonly Dictionary<string, SortedSet<QueueEntry>> _entriesByOwner = []; // each owner's part of the line, in the same order
-    private readonly Dictionary<string, double> _finishTags = []; // where each owner's last job ends
+    private readonly Dictionary<string, SortedSet<QueueEntry>> _entriesByOwner = []; // in the same order
+    private readonly Dictionary<string, double> _finishTags = []; // by owner, of its last job
     private double _virtualTime;
 
     public int Count => _entries.Count;
 
     public QueueEntry? First => _entries.First;
 
-    /// <summary>1 for the job that is next; 0 for one that does not wait.</summary>
+    /// <summary>Returns the position of a job: 1 for the next job, 0 for a job that does not wait.</summary>
     public int GetPosition(QueueEntry entry) => _entries.GetPosition(entry);
 
+    /// <summary>Adds a submitted job and charges its owner.</summary>
     public void Enqueue(QueueEntry entry)
     {
         entry.StartTag = Math.Max(_finishTags.GetValueOrDefault(entry.Owner), _virtualTime);
@@ -27,25 +30,30 @@ internal sealed class FairShareQueue
         Insert(entry);
     }
 
-    /// <summary>Before everybody who has not been served yet. Its owner has been charged already.</summary>
+    /// <summary>Adds a job that was leased before to the front of the queue. Its owner was already charged.</summary>
     public void EnqueueFront(QueueEntry entry)
     {
         entry.StartTag = double.NegativeInfinity;
         Insert(entry);
     }
 
+    /// <summary>Removes the first job, because it was leased, and advances the virtual time.</summary>
     public void Dequeue(QueueEntry first)
     {
         Remove(first);
         _virtualTime = Math.Max(_virtualTime, first.StartTag);
     }
 
-    /// <summary>As if it had never been there: the owner's later jobs move up by what it would have cost.</summary>
+    /// <summary>Removes a cancelled job and refunds its cost: the start tags of the owner's later jobs decrease by it.</summary>
     public void RemoveWaiting(QueueEntry entry)
     {
-        QueueEntry[] later = double.IsNegativeInfinity(entry.StartTag) ? [] : [.. _entriesByOwner[entry.Owner].GetViewBetween(entry, QueueEntry.MaxValue).Skip(1)];
+        if (double.IsNegativeInfinity(entry.StartTag))
+        {
+            Remove(entry); // it was leased before, so its cost is not refunded
+            return;
+        }
+        QueueEntry[] later = [.. _entriesByOwner[entry.Owner].GetViewBetween(entry, QueueEntry.MaxValue).Skip(1)];
         Remove(entry);
-        if (double.IsNegativeInfinity(entry.StartTag)) return;
         foreach (QueueEntry moved in later)
         {
             Remove(moved);
@@ -55,7 +63,7 @@ internal sealed class FairShareQueue
         _finishTags[entry.Owner] -= entry.NormalizedCost;
     }
 
-    /// <summary>With nobody waiting and nobody served, nobody is owed anything.</summary>
+    /// <summary>Forgets all tags. Call it when no job of the model waits or runs: there is no contention to be fair about.</summary>
     public void Reset()
     {
         _finishTags.Clear();
@@ -65,7 +73,8 @@ internal sealed class FairShareQueue
     private void Insert(QueueEntry entry)
     {
         _entries.Add(entry);
-        if (!_entriesByOwner.TryGetValue(entry.Owner, out SortedSet<QueueEntry>? own)) _entriesByOwner[entry.Owner] = own = new SortedSet<QueueEntry>(QueueEntry.ByStartTag);
+        if (!_entriesByOwner.TryGetValue(entry.Owner, out SortedSet<QueueEntry>? own))
+            _entriesByOwner[entry.Owner] = own = new SortedSet<QueueEntry>(QueueEntry.ByStartTag);
         own.Add(entry);
     }
 
@@ -76,87 +85,4 @@ internal sealed class FairShareQueue
         own.Remove(entry);
         if (own.Count == 0) _entriesByOwner.Remove(entry.Owner);
     }
-}
-
-/// <summary>
-/// Tickets by tag, then by number, in runs of some hundreds: what is moved or counted grows with the root of their number (benchmark
-/// `service.flatness, in memory`; a plain list of 10,000 took a thousand times as long for a cancel as one of 10).
-/// </summary>
-internal sealed class QueueEntryList
-{
-    private const int MaxRunLength = 512;
-    private readonly List<List<QueueEntry>> _runs = []; // none of them empty
-
-    public int Count { get; private set; }
-
-    public QueueEntry? First => _runs.Count > 0 ? _runs[0][0] : null;
-
-    public void Add(QueueEntry entry)
-    {
-        Count++;
-        if (_runs.Count == 0)
-        {
-            _runs.Add([entry]);
-            return;
-        }
-        int runIndex = Math.Min(FindRun(entry), _runs.Count - 1);
-        List<QueueEntry> run = _runs[runIndex];
-        run.Insert(~run.BinarySearch(entry, QueueEntry.ByStartTag), entry);
-        if (run.Count <= MaxRunLength) return;
-        _runs.Insert(runIndex + 1, run[(MaxRunLength / 2)..]);
-        run.RemoveRange(MaxRunLength / 2, run.Count - (MaxRunLength / 2));
-    }
-
-    public void Remove(QueueEntry entry)
-    {
-        int runIndex = FindRun(entry);
-        List<QueueEntry> run = _runs[runIndex];
-        run.RemoveAt(run.BinarySearch(entry, QueueEntry.ByStartTag));
-        if (run.Count == 0) _runs.RemoveAt(runIndex);
-        Count--;
-    }
-
-    /// <summary>Counted from 1; 0 for a ticket that is not here.</summary>
-    public int GetPosition(QueueEntry entry)
-    {
-        int runIndex = FindRun(entry), before = 0;
-        if (runIndex == _runs.Count || _runs[runIndex].BinarySearch(entry, QueueEntry.ByStartTag) is not (>= 0 and var at)) return 0;
-        for (int i = 0; i < runIndex; i++) before += _runs[i].Count;
-        return before + at + 1;
-    }
-
-    /// <summary>The first run whose last ticket is not before this one; their number, if it is behind all.</summary>
-    private int FindRun(QueueEntry entry)
-    {
-        int low = 0, high = _runs.Count;
-        while (low < high)
-        {
-            int middle = (low + high) / 2;
-            if (QueueEntry.ByStartTag.Compare(_runs[middle][^1], entry) < 0) low = middle + 1;
-            else high = middle;
-        }
-        return low;
-    }
-}
-
-/// <summary>A job's place in a line.</summary>
-/// <param name="number">Counts submissions; decides between equal tags.</param>
-/// <param name="normalizedCost">Cost divided by weight.</param>
-internal sealed class QueueEntry(string jobId, string owner, long number, double normalizedCost)
-{
-    public static readonly IComparer<QueueEntry> ByStartTag = Comparer<QueueEntry>.Create(
-        (a, b) => a.StartTag != b.StartTag ? a.StartTag.CompareTo(b.StartTag) : a.Number.CompareTo(b.Number));
-
-    /// <summary>Behind every other.</summary>
-    public static readonly QueueEntry MaxValue = new("", "", long.MaxValue, 0) { StartTag = double.PositiveInfinity };
-
-    public string JobId => jobId;
-
-    public string Owner => owner;
-
-    public long Number => number;
-
-    public double NormalizedCost => normalizedCost;
-
-    public double StartTag { get; set; }
 }

@@ -2,12 +2,13 @@ using Ndif.Protocol;
 using Ndif.Queue.Rules;
 using Ndif.Queue.Wakeups;
 
-
 namespace Ndif.Queue.Memory;
 
-/// <summary>The deployments of a service that is one process.</summary>
+/// <summary>The deployments of a service that runs in a single process.</summary>
 public sealed class InMemoryDeployments : IDeployments
 {
+    private const string ChangesKey = "deployed";
+
     private readonly QueueOptions _options;
     private readonly TimeProvider _time;
     private readonly WakeupHub _wakeups;
@@ -16,7 +17,7 @@ public sealed class InMemoryDeployments : IDeployments
     private readonly Dictionary<string, ReplicaClaims> _claims = [];
     private readonly Dictionary<string, List<WorkerOrder>> _orders = [];
 
-    /// <param name="jobs">Whose jobs wake the workers.</param>
+    /// <param name="jobs">The queue whose new jobs wake the workers.</param>
     public InMemoryDeployments(InMemoryJobQueue jobs, QueueOptions? options = null, TimeProvider? time = null)
     {
         _options = (options ?? new QueueOptions()).Validate();
@@ -28,7 +29,7 @@ public sealed class InMemoryDeployments : IDeployments
     public Task<Deployment> SetAsync(Deployment deployment, CancellationToken cancellationToken = default)
     {
         Deployment copy = DeploymentRules.ValidateAndCopy(deployment, _time.GetUtcNow());
-        lock (_lock) _deployments[DeploymentRules.GetName(copy)] = copy;
+        lock (_lock) _deployments[copy.GetName()] = copy;
         _wakeups.Notify(ChangesKey);
         return Task.FromResult(copy.Clone());
     }
@@ -49,7 +50,8 @@ public sealed class InMemoryDeployments : IDeployments
     }
 
     /// <inheritdoc/>
-    public Task<bool> ClaimReplicaAsync(string name, string worker, int maxReplicas, DateTimeOffset lastUsed, CancellationToken cancellationToken = default)
+    public Task<bool> ClaimReplicaAsync(
+        string name, string worker, int maxReplicas, DateTimeOffset lastUsed, CancellationToken cancellationToken = default)
     {
         lock (_lock)
         {
@@ -62,7 +64,7 @@ public sealed class InMemoryDeployments : IDeployments
     public Task ReleaseReplicaAsync(string name, string worker, CancellationToken cancellationToken = default)
     {
         lock (_lock) _claims.GetValueOrDefault(name)?.Release(worker);
-        _wakeups.Notify(ChangesKey); // another may hold it now
+        _wakeups.Notify(ChangesKey); // another worker may claim it now
         return Task.CompletedTask;
     }
 
@@ -81,40 +83,19 @@ public sealed class InMemoryDeployments : IDeployments
     /// <inheritdoc/>
     public Task<IReadOnlyList<WorkerOrder>> DequeueOrdersAsync(string worker, CancellationToken cancellationToken = default)
     {
-        lock (_lock) return Task.FromResult<IReadOnlyList<WorkerOrder>>(_orders.Remove(worker, out List<WorkerOrder>? orders) ? orders : []);
+        lock (_lock)
+        {
+            return Task.FromResult<IReadOnlyList<WorkerOrder>>(_orders.Remove(worker, out List<WorkerOrder>? orders) ? orders : []);
+        }
     }
 
     /// <inheritdoc/>
-    public Task<IChangeSubscription> SubscribeAsync(string worker, IReadOnlyCollection<string> models, CancellationToken cancellationToken = default) =>
-        Task.FromResult<IChangeSubscription>(new WakeupChangeSubscription(_wakeups.Subscribe([ChangesKey, OrdersKey(worker), .. models.Select(MemoryJobStore.GetWorkKey)]), _time));
-
-    private const string ChangesKey = "deployed";
+    public Task<IChangeSubscription> SubscribeAsync(
+        string worker, IReadOnlyCollection<string> models, CancellationToken cancellationToken = default)
+    {
+        WakeupSubscription wakeup = _wakeups.Subscribe([ChangesKey, OrdersKey(worker), .. models.Select(MemoryJobStore.GetWorkKey)]);
+        return Task.FromResult<IChangeSubscription>(new WakeupChangeSubscription(wakeup, _time));
+    }
 
     private static string OrdersKey(string worker) => $"orders {worker}";
-}
-
-/// <summary>A bell as others may see it.</summary>
-internal sealed class WakeupChangeSubscription(WakeupSubscription first, TimeProvider time, params IReadOnlyList<WakeupSubscription> others) : IChangeSubscription
-{
-    /// <inheritdoc/>
-    public async Task WaitAsync(TimeSpan timeout, CancellationToken cancellationToken = default)
-    {
-        if (others.Count == 0)
-        {
-            await first.WaitAsync(timeout, time, cancellationToken);
-            return;
-        }
-        using var one = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        Task[] waits = [first.WaitAsync(timeout, time, one.Token), .. others.Select(m => m.WaitAsync(timeout, time, one.Token))];
-        await Task.WhenAny(waits);
-        await one.CancelAsync();
-        await Task.WhenAll(waits).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        cancellationToken.ThrowIfCancellationRequested();
-    }
-
-    public void Dispose()
-    {
-        first.Dispose();
-        foreach (WakeupSubscription one in others) one.Dispose();
-    }
 }

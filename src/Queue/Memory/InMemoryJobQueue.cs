@@ -10,8 +10,8 @@ using Ndif.Queue.Wakeups;
 namespace Ndif.Queue.Memory;
 
 /// <summary>
-/// The queue of a service that is one process: the same rules as on Redis (see RedisJobQueue.cs for their story), under one lock.
-/// It lives as long as the process.
+/// The job queue of a service that runs in a single process: the rules of <see cref="Redis.RedisJobQueue"/> (described there) under one
+/// lock. Its jobs are lost when the process ends.
 /// </summary>
 public sealed class InMemoryJobQueue : IJobQueue
 {
@@ -26,14 +26,14 @@ public sealed class InMemoryJobQueue : IJobQueue
 
     public InMemoryJobQueue(QueueOptions? options = null, TimeProvider? time = null, ILogger<InMemoryJobQueue>? logger = null)
     {
-        this._options = (options ?? new QueueOptions()).Validate();
-        this._time = time ?? TimeProvider.System;
-        this._logger = logger ?? NullLogger<InMemoryJobQueue>.Instance;
-        _jobs = new MemoryJobStore(this._options, this._time, _wakeups, this._logger);
-        _leaseLoop = new LeaseWaitLoop(ReapExpiredLeasesAsync, this._options.SafetyPoll, this._time);
+        _options = (options ?? new QueueOptions()).Validate();
+        _time = time ?? TimeProvider.System;
+        _logger = logger ?? NullLogger<InMemoryJobQueue>.Instance;
+        _jobs = new MemoryJobStore(_options, _time, _wakeups, _logger);
+        _leaseLoop = new LeaseWaitLoop(ReapExpiredLeasesAsync, _options.SafetyPoll, _time);
     }
 
-    /// <summary>Who waits for jobs and for news of them.</summary>
+    /// <summary>The wake-ups for new jobs and job events.</summary>
     internal WakeupHub Wakeups => _wakeups;
 
     /// <inheritdoc/>
@@ -60,7 +60,8 @@ public sealed class InMemoryJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
-    public async Task<Lease?> LeaseAsync(string worker, IReadOnlyCollection<string> models, TimeSpan wait, CancellationToken cancellationToken = default)
+    public async Task<Lease?> LeaseAsync(
+        string worker, IReadOnlyCollection<string> models, TimeSpan wait, CancellationToken cancellationToken = default)
     {
         using WakeupSubscription wakeup = _wakeups.Subscribe([.. models.Select(MemoryJobStore.GetWorkKey)]);
         return await _leaseLoop.WaitAsync(wakeup, () => Task.FromResult(TryLease(worker, models)), wait, cancellationToken);
@@ -91,7 +92,7 @@ public sealed class InMemoryJobQueue : IJobQueue
                 Log.EventFenced(_logger, lease.JobId, lease.Worker, lease.Token);
                 return Task.FromResult(false);
             }
-            if (stamped.State is { } state && JobRules.IsTerminal(state.State))
+            if (stamped.State is { } state && state.State.IsTerminal())
             {
                 _jobs.ReleaseLease(job, isLost: false);
                 if (state.State == JobState.Completed) _jobs.GetModel(job).RecordCompletion(_time.GetUtcNow() - job.Started!.Value);
@@ -126,13 +127,20 @@ public sealed class InMemoryJobQueue : IJobQueue
         lock (_lock)
         {
             if (_jobs.Find(jobId) is not { } job) return Task.FromResult<JobInfo?>(null);
-            if (!JobRules.IsTerminal(job.State))
+            if (!job.State.IsTerminal())
             {
-                bool ran = job.ActiveLease is not null;
-                if (ran) _jobs.ReleaseLease(job, isLost: true);
-                else _jobs.GetModel(job).Queue.RemoveWaiting(job.QueueEntry);
-                UsageCharge charge = ran ? UsageCharge.Zero with { ComputeMilliseconds = (long)(_time.GetUtcNow() - job.Started!.Value).TotalMilliseconds } : UsageCharge.Zero;
-                _jobs.End(job, new StateChanged { State = JobState.Cancelled, Error = QueueErrors.Cancelled(reason), Attempt = (uint)job.Attempt }, charge);
+                UsageCharge charge = UsageCharge.Zero;
+                if (job.ActiveLease is not null)
+                {
+                    _jobs.ReleaseLease(job, isLost: true);
+                    charge = charge with { ComputeMilliseconds = (long)(_time.GetUtcNow() - job.Started!.Value).TotalMilliseconds };
+                }
+                else
+                {
+                    _jobs.GetModel(job).Queue.RemoveWaiting(job.QueueEntry);
+                }
+                Error error = QueueErrors.Cancelled(reason);
+                _jobs.End(job, new StateChanged { State = JobState.Cancelled, Error = error, Attempt = (uint)job.Attempt }, charge);
             }
             return Task.FromResult<JobInfo?>(_jobs.GetInfo(job));
         }
@@ -150,7 +158,7 @@ public sealed class InMemoryJobQueue : IJobQueue
         lock (_lock)
         {
             return Task.FromResult<IReadOnlyList<JobInfo>>([.. _jobs.All
-                .Where(job => job.Submission.Owner == owner && !(activeOnly && JobRules.IsTerminal(job.State)))
+                .Where(job => job.Submission.Owner == owner && !(activeOnly && job.State.IsTerminal()))
                 .OrderByDescending(job => job.QueueEntry.Number).Take(limit).Select(_jobs.GetInfo)]);
         }
     }
@@ -178,7 +186,7 @@ public sealed class InMemoryJobQueue : IJobQueue
                 ObjectDisposedException.ThrowIf(_isDisposed, this);
                 if (_jobs.Find(jobId) != job) throw QueueErrors.JobDeletedWhileWatched(jobId);
                 newEvents = [.. job.Events.Skip(next)];
-                hasEnded = JobRules.IsTerminal(job.State);
+                hasEnded = job.State.IsTerminal();
             }
             foreach (Event jobEvent in newEvents)
             {
@@ -198,7 +206,7 @@ public sealed class InMemoryJobQueue : IJobQueue
         lock (_lock)
         {
             if (_jobs.Find(jobId) is not { } job) return Task.FromResult<bool?>(null);
-            if (!JobRules.IsTerminal(job.State)) return Task.FromResult<bool?>(false);
+            if (!job.State.IsTerminal()) return Task.FromResult<bool?>(false);
             _jobs.Remove(job);
             Log.JobDeleted(_logger, jobId);
             return Task.FromResult<bool?>(true);
@@ -206,16 +214,22 @@ public sealed class InMemoryJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
-    public Task<IReadOnlyList<UsageRow>> GetUsageAsync(string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default)
+    public Task<IReadOnlyList<UsageRow>> GetUsageAsync(
+        string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default)
     {
         lock (_lock) return Task.FromResult(_jobs.UsageAccounts.Get(owner, since, until));
     }
 
     /// <inheritdoc/>
-    public Task<int> PublishPositionsAsync(IReadOnlyCollection<string> jobIds, TimeSpan minInterval, CancellationToken cancellationToken = default)
+    public Task<int> PublishPositionsAsync(
+        IReadOnlyCollection<string> jobIds, TimeSpan minInterval, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        lock (_lock) return Task.FromResult(jobIds.Count(id => _jobs.Find(id) is { State: JobState.Queued, ActiveLease: null } job && _jobs.TryPublishPosition(job, minInterval)));
+        lock (_lock)
+        {
+            return Task.FromResult(jobIds.Count(id =>
+                _jobs.Find(id) is { State: JobState.Queued, ActiveLease: null } job && _jobs.TryPublishPosition(job, minInterval)));
+        }
     }
 
     /// <inheritdoc/>
@@ -279,18 +293,19 @@ public sealed class InMemoryJobQueue : IJobQueue
         lock (_lock)
         {
             if (_jobs.Find(jobId) is not { } job) throw QueueErrors.UnknownJob(jobId);
-            if (!JobRules.IsTerminal(job.State)) job.Replies.TryAdd(reply.Ticket, reply.Clone());
+            if (!job.State.IsTerminal()) job.Replies.TryAdd(reply.Ticket, reply.Clone());
         }
         _wakeups.Notify(MemoryJobStore.GetReplyKey(jobId, reply.Ticket));
         return Task.CompletedTask;
     }
 
     /// <inheritdoc/>
-    public async Task<LocalReply?> AwaitReplyAsync(Lease lease, ulong ticket, TimeSpan timeout, CancellationToken cancellationToken = default)
+    public async Task<LocalReply?> AwaitReplyAsync(
+        Lease lease, ulong ticket, TimeSpan timeout, CancellationToken cancellationToken = default)
     {
         using WakeupSubscription wakeup = _wakeups.Subscribe(MemoryJobStore.GetReplyKey(lease.JobId, ticket));
         using CancellationTokenRegistration lost = lease.Lost.Register(wakeup.Notify);
-        long began = _time.GetTimestamp();
+        long started = _time.GetTimestamp();
         while (true)
         {
             lock (_lock)
@@ -298,7 +313,7 @@ public sealed class InMemoryJobQueue : IJobQueue
                 if (_jobs.FindLeased(lease) is not { } job) return null;
                 if (job.Replies.Remove(ticket, out LocalReply? reply)) return reply;
             }
-            TimeSpan left = timeout - _time.GetElapsedTime(began);
+            TimeSpan left = timeout - _time.GetElapsedTime(started);
             if (left <= TimeSpan.Zero) return null;
             await wakeup.WaitAsync(left, _time, cancellationToken);
         }

@@ -4,7 +4,7 @@ using Ndif.Queue.Rules;
 
 namespace Ndif.Queue.Memory;
 
-/// <summary>The workers of a service that is one process.</summary>
+/// <summary>The workers of a service that runs in a single process.</summary>
 public sealed class InMemoryWorkerRegistry : IWorkerRegistry
 {
     private readonly QueueOptions _options;
@@ -15,8 +15,8 @@ public sealed class InMemoryWorkerRegistry : IWorkerRegistry
 
     public InMemoryWorkerRegistry(QueueOptions? options = null, TimeProvider? time = null)
     {
-        this._options = (options ?? new QueueOptions()).Validate();
-        this._time = time ?? TimeProvider.System;
+        _options = (options ?? new QueueOptions()).Validate();
+        _time = time ?? TimeProvider.System;
     }
 
     /// <inheritdoc/>
@@ -45,10 +45,11 @@ public sealed class InMemoryWorkerRegistry : IWorkerRegistry
 
     /// <inheritdoc/>
     public Task SetDescriptionAsync(ModelDescription model, CancellationToken cancellationToken = default) =>
-        SetDescriptionAsync(model, [.. WorkerHeartbeat.GetModelNames(model)], cancellationToken);
+        SetDescriptionAsync(model, ModelNames.GetNames(model.Id, model.Revision), cancellationToken);
 
     /// <inheritdoc/>
-    public Task SetDescriptionAsync(ModelDescription model, IReadOnlyCollection<string> names, CancellationToken cancellationToken = default)
+    public Task SetDescriptionAsync(
+        ModelDescription model, IReadOnlyCollection<string> names, CancellationToken cancellationToken = default)
     {
         lock (_lock)
         {
@@ -75,8 +76,8 @@ public sealed class InMemoryWorkerRegistry : IWorkerRegistry
         DateTimeOffset oldest = _time.GetUtcNow() - _options.HeartbeatLifetime;
         lock (_lock)
         {
-            foreach (string expired in _heartbeats.Where(a => a.Value.Worker.Seen.ToDateTimeOffset() <= oldest).Select(a => a.Key).ToArray())
-                _heartbeats.Remove(expired);
+            string[] expired = [.. _heartbeats.Where(h => h.Value.Worker.Seen.ToDateTimeOffset() <= oldest).Select(h => h.Key)];
+            foreach (string worker in expired) _heartbeats.Remove(worker);
             return [.. _heartbeats.Values];
         }
     }

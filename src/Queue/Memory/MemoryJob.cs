@@ -1,10 +1,9 @@
 using Google.Protobuf.WellKnownTypes;
 using Ndif.Protocol;
-using Ndif.Queue.Rules;
 
 namespace Ndif.Queue.Memory;
 
-/// <summary>A job as the in-memory queue keeps it. Touched only under the queue's lock.</summary>
+/// <summary>A job of the in-memory queue. Accessed only under the lock of the queue.</summary>
 internal sealed class MemoryJob(JobSubmission submission, long number, DateTimeOffset submitted, string? traceParent)
 {
     public JobSubmission Submission { get; private set; } = submission;
@@ -21,18 +20,18 @@ internal sealed class MemoryJob(JobSubmission submission, long number, DateTimeO
 
     public JobState State { get; set; }
 
-    /// <summary>Leases so far.</summary>
+    /// <summary>The number of leases so far.</summary>
     public int Attempt { get; set; }
 
-    /// <summary>Leases that expired.</summary>
+    /// <summary>The number of leases that expired.</summary>
     public int LostLeases { get; set; }
 
     public bool IsDeadLetter { get; set; }
 
-    /// <summary>The running lease; null if the job waits or has ended.</summary>
+    /// <summary>The current lease; null if the job waits or has ended.</summary>
     public ActiveLease? ActiveLease { get; set; }
 
-    /// <summary>The position that its watchers were told last, and when.</summary>
+    /// <summary>The position that was published last, and when.</summary>
     public (int Position, DateTimeOffset At) LastPublishedPosition { get; set; }
 
     public string Worker { get; set; } = "";
@@ -45,14 +44,14 @@ internal sealed class MemoryJob(JobSubmission submission, long number, DateTimeO
 
     public Usage? Usage { get; set; }
 
-    /// <summary>An ended job is never run again, unless it is a dead letter.</summary>
+    /// <summary>Frees the program of an ended job. Dead letters keep theirs, because they can be requeued.</summary>
     public void ReleaseProgram() => Submission = Submission with { Program = default };
 
     public JobInfo ToJobInfo(int position, double waitSeconds) => new()
     {
         Id = Submission.JobId,
         State = State,
-        Model = JobRules.ParseModelRef(Submission.Model),
+        Model = ModelNames.Parse(Submission.Model),
         Submitted = submitted.ToTimestamp(),
         Started = Started?.ToTimestamp(),
         Ended = Ended?.ToTimestamp(),
@@ -64,14 +63,4 @@ internal sealed class MemoryJob(JobSubmission submission, long number, DateTimeO
         LastSequence = (ulong)Events.Count,
         Worker = Worker,
     };
-}
-
-/// <summary>The queue's side of a lease.</summary>
-internal sealed class ActiveLease(long token, DateTimeOffset deadline, CancellationTokenSource lost)
-{
-    public long Token => token;
-
-    public DateTimeOffset Deadline { get; set; } = deadline;
-
-    public CancellationTokenSource Lost => lost;
 }

@@ -7,8 +7,8 @@ using Ndif.Queue.Wakeups;
 namespace Ndif.Queue.Memory;
 
 /// <summary>
-/// The jobs and lines of the in-memory queue, and how a job goes from one state to the next: what the scripts are on Redis.
-/// Touched only under the queue's lock.
+/// The jobs and per-model queues of the in-memory queue, and the state transitions of a job. It corresponds to the Lua scripts on Redis.
+/// Accessed only under the lock of the queue.
 /// </summary>
 internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, WakeupHub wakeups, ILogger logger)
 {
@@ -28,7 +28,7 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
 
     public long Failed { get; private set; }
 
-    /// <summary>Why this submission may not be queued now; null if it may.</summary>
+    /// <summary>Returns the error for the quota that this submission exceeds, or null.</summary>
     public Exception? CheckQuota(JobSubmission submission)
     {
         if (submission.Quota is not { } quota) return null;
@@ -36,9 +36,10 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
         MemoryOwnerState owner = GetOwner(submission.Owner);
         MemoryModelState? model = _models.GetValueOrDefault(submission.Model);
         int recent = owner.CountRecent(now);
+        TimeSpan rateRetryDelay = recent >= quota.PerMinute ? owner.GetTimeUntilBelow(quota.PerMinute, now) : TimeSpan.Zero;
         return QuotaRules.GetViolation(quota, new QuotaRules.Counts(
             owner.Active, recent, owner.Waiting, _models.Values.Sum(m => m.Queue.Count),
-            recent >= quota.PerMinute ? owner.GetTimeUntilBelow(quota.PerMinute, now) : TimeSpan.Zero, model?.MeanSeconds ?? 0, model?.Running ?? 0));
+            rateRetryDelay, model?.MeanSeconds ?? 0, model?.Running ?? 0));
     }
 
     public MemoryJob Add(JobSubmission submission, string? traceParent)
@@ -56,12 +57,13 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
     {
         foreach (MemoryJob old in _jobs.Values.Where(IsExpired).ToArray()) Remove(old);
         DateTimeOffset now = time.GetUtcNow();
-        foreach (string idle in _owners.Where(owner => owner.Value.Active == 0 && owner.Value.CountRecent(now) == 0).Select(owner => owner.Key).ToArray())
-            _owners.Remove(idle);
+        string[] idle =
+            [.. _owners.Where(owner => owner.Value.Active == 0 && owner.Value.CountRecent(now) == 0).Select(owner => owner.Key)];
+        foreach (string owner in idle) _owners.Remove(owner);
         UsageAccounts.RemoveExpired(now);
     }
 
-    /// <summary>Its watchers look, and find it gone.</summary>
+    /// <summary>Deletes a job and wakes the readers of its events, which then fail with UNKNOWN_JOB.</summary>
     public void Remove(MemoryJob job)
     {
         _jobs.Remove(job.Submission.JobId);
@@ -70,8 +72,9 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
 
     public Lease? TryLease(string worker, IReadOnlyCollection<string> requestedModels)
     {
-        // Lines of different models have nothing to compare but the age of their first.
-        QueueEntry? first = requestedModels.Distinct().Select(name => _models.GetValueOrDefault(name)?.Queue.First).OfType<QueueEntry>().MinBy(t => t.Number);
+        // Virtual times of different models cannot be compared, so the model whose first job was submitted earliest is served.
+        QueueEntry? first = requestedModels.Distinct()
+            .Select(name => _models.GetValueOrDefault(name)?.Queue.First).OfType<QueueEntry>().MinBy(entry => entry.Number);
         if (first is null) return null;
         MemoryJob job = _jobs[first.JobId];
         MemoryModelState model = GetModel(job);
@@ -85,7 +88,8 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
         job.Started = now;
         JobSubmission submission = job.Submission;
         var lease = new Lease(
-            submission.JobId, submission.Model, submission.Owner, submission.Program, worker, _lastToken, job.Attempt, job.Submitted, submission.TimeLimit)
+            submission.JobId, submission.Model, submission.Owner, submission.Program, worker, _lastToken, job.Attempt, job.Submitted,
+            submission.TimeLimit)
         {
             Lost = job.ActiveLease.Lost.Token,
             MaxResultBytes = submission.MaxResultBytes,
@@ -124,7 +128,7 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
     public void EnqueueFront(MemoryJob job)
     {
         job.Worker = "";
-        job.Replies.Clear(); // the next attempt asks again
+        job.Replies.Clear(); // the next attempt sends its requests again
         GetModel(job).Queue.EnqueueFront(job.QueueEntry);
         OnEnqueued(job);
     }
@@ -135,11 +139,12 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
         wakeups.Notify(GetWorkKey(job.Submission.Model));
     }
 
-    /// <summary>Tells a waiting job's position again, if that is news; true if it was.</summary>
+    /// <summary>Publishes the position of a waiting job if it has changed enough since the last time. Returns whether it did.</summary>
     public bool TryPublishPosition(MemoryJob job, TimeSpan minInterval)
     {
         int position = GetModel(job).Queue.GetPosition(job.QueueEntry);
-        if (time.GetUtcNow() - job.LastPublishedPosition.At < minInterval || !JobRules.ShouldPublishPosition(position, job.LastPublishedPosition.Position)) return false;
+        (int lastPosition, DateTimeOffset lastTime) = job.LastPublishedPosition;
+        if (time.GetUtcNow() - lastTime < minInterval || !JobRules.ShouldPublishPosition(position, lastPosition)) return false;
         PublishPosition(job, position);
         return true;
     }
@@ -149,18 +154,19 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
         job.LastPublishedPosition = (position, time.GetUtcNow());
         Append(job, new StateChanged
         {
-            State = JobState.Queued, Position = (uint)position, WaitSeconds = GetModel(job).EstimateWaitSeconds(position), Attempt = (uint)job.Attempt,
+            State = JobState.Queued, Position = (uint)position, WaitSeconds = GetModel(job).EstimateWaitSeconds(position),
+            Attempt = (uint)job.Attempt,
         });
     }
 
     public void ReleaseLease(MemoryJob job, bool isLost)
     {
-        if (isLost) _ = job.ActiveLease!.Lost.CancelAsync(); // its callbacks must not run under the lock
+        if (isLost) _ = job.ActiveLease!.Lost.CancelAsync(); // asynchronously: callbacks must not run under the lock
         job.ActiveLease = null;
         GetModel(job).Running--;
     }
 
-    /// <summary>The job's one end: also the one place where its owner's account is charged.</summary>
+    /// <summary>Ends a job. This is the only place where the usage of its owner is recorded, so each job is recorded once.</summary>
     public void End(MemoryJob job, StateChanged outcome, UsageCharge charge)
     {
         job.Ended = time.GetUtcNow();
@@ -194,20 +200,25 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
     public JobInfo GetInfo(MemoryJob job)
     {
         MemoryModelState model = GetModel(job);
-        int position = job.ActiveLease is null && !JobRules.IsTerminal(job.State) ? model.Queue.GetPosition(job.QueueEntry) : 0;
+        int position = job.ActiveLease is null && !job.State.IsTerminal() ? model.Queue.GetPosition(job.QueueEntry) : 0;
         return job.ToJobInfo(position, model.EstimateWaitSeconds(position));
     }
 
-    public MemoryJob? FindLeased(Lease lease) => Find(lease.JobId) is { ActiveLease: { } activeLease } job && activeLease.Token == lease.Token ? job : null;
+    /// <summary>Returns the job of a lease, or null if the lease was lost.</summary>
+    public MemoryJob? FindLeased(Lease lease) =>
+        Find(lease.JobId) is { ActiveLease: { } activeLease } job && activeLease.Token == lease.Token ? job : null;
 
     public MemoryJob? Find(string jobId) => _jobs.GetValueOrDefault(jobId) is { } job && !IsExpired(job) ? job : null;
 
     public bool IsExpired(MemoryJob job) => job.Ended + options.Retention <= time.GetUtcNow();
 
     public MemoryModelState GetModel(MemoryJob job) =>
-        _models.TryGetValue(job.Submission.Model, out MemoryModelState? model) ? model : _models[job.Submission.Model] = new MemoryModelState();
+        _models.TryGetValue(job.Submission.Model, out MemoryModelState? model)
+            ? model
+            : _models[job.Submission.Model] = new MemoryModelState();
 
-    private MemoryOwnerState GetOwner(string name) => _owners.TryGetValue(name, out MemoryOwnerState? owner) ? owner : _owners[name] = new MemoryOwnerState();
+    private MemoryOwnerState GetOwner(string name) =>
+        _owners.TryGetValue(name, out MemoryOwnerState? owner) ? owner : _owners[name] = new MemoryOwnerState();
 
     public static string GetWorkKey(string model) => $"work {model}";
 

@@ -2,14 +2,14 @@ using Ndif.Queue.Rules;
 
 namespace Ndif.Queue.Memory;
 
-/// <summary>What the in-memory queue knows of one model.</summary>
+/// <summary>The waiting jobs and statistics of one model in the in-memory queue. Accessed only under the lock of the queue.</summary>
 internal sealed class MemoryModelState
 {
     public FairShareQueue Queue { get; } = new();
 
     public int Running { get; set; }
 
-    /// <summary>Moving average of the duration of completed jobs; 0 before the first.</summary>
+    /// <summary>The moving average of the duration of completed jobs; 0 before the first.</summary>
     public double MeanSeconds { get; private set; }
 
     public double EstimateWaitSeconds(int position) => JobRules.EstimateWaitSeconds(position, MeanSeconds, Running);

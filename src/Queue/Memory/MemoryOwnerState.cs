@@ -2,26 +2,27 @@ using Ndif.Queue.Rules;
 
 namespace Ndif.Queue.Memory;
 
-/// <summary>What the in-memory queue knows of one owner. Touched only under the queue's lock.</summary>
+/// <summary>The job counts of one owner in the in-memory queue. Accessed only under the lock of the queue.</summary>
 internal sealed class MemoryOwnerState
 {
     private readonly Queue<DateTimeOffset> _recentSubmissions = [];
 
-    /// <summary>Jobs that wait or run.</summary>
+    /// <summary>The number of jobs that wait or run.</summary>
     public int Active { get; set; }
 
-    /// <summary>Jobs that wait for their first lease.</summary>
+    /// <summary>The number of jobs that wait for their first lease.</summary>
     public int Waiting { get; set; }
 
-    /// <summary>Jobs accepted within the last minute.</summary>
+    /// <summary>Returns the number of jobs accepted within the last minute.</summary>
     public int CountRecent(DateTimeOffset now)
     {
         while (_recentSubmissions.TryPeek(out DateTimeOffset first) && first <= now - QuotaRules.RateWindow) _recentSubmissions.Dequeue();
         return _recentSubmissions.Count;
     }
 
-    /// <summary>How long until there were fewer than <paramref name="limit"/> within a minute.</summary>
-    public TimeSpan GetTimeUntilBelow(int limit, DateTimeOffset now) => _recentSubmissions.ElementAt(_recentSubmissions.Count - limit) + QuotaRules.RateWindow - now;
+    /// <summary>Returns the time until fewer than <paramref name="limit"/> jobs fall within the last minute.</summary>
+    public TimeSpan GetTimeUntilBelow(int limit, DateTimeOffset now) =>
+        _recentSubmissions.ElementAt(_recentSubmissions.Count - limit) + QuotaRules.RateWindow - now;
 
     public void RecordSubmission(DateTimeOffset now)
     {

@@ -1,10 +1,9 @@
 using Ndif.Protocol;
 using Ndif.Queue.Rules;
 
-
 namespace Ndif.Queue.Memory;
 
-/// <summary>What the jobs of each day, owner and model used. Touched only under the queue's lock.</summary>
+/// <summary>Usage records by day, owner and model. Accessed only under the lock of the queue.</summary>
 internal sealed class MemoryUsageAccounts
 {
     private readonly Dictionary<(DateOnly Day, string Owner, string Model), UsageRow> _rows = [];

@@ -3,9 +3,11 @@ using StackExchange.Redis;
 namespace Ndif.Queue.Redis;
 
 /// <summary>
-/// Calls to Redis that survive a short loss of the connection. Without a connection the client holds a command back for about five
-/// seconds. A command whose connection breaks after it was sent may have been done or not; it is tried once more, and each script
-/// knows how to be tried again (<c>again</c> in common.lua). What fails then is an UNAVAILABLE <see cref="NdifException"/>.
+/// Executes Redis commands and scripts so that they survive a short loss of the connection:
+/// 1. Without a connection, StackExchange.Redis queues a command for about five seconds.
+/// 2. A command whose connection breaks after it was sent may or may not have been executed. It is sent once more, and each script
+///    handles its own repetition (<c>again</c> in common.lua).
+/// 3. If that fails too, the call throws an UNAVAILABLE <see cref="NdifException"/>.
 /// </summary>
 internal sealed class RedisCommandExecutor(IConnectionMultiplexer connection, RedisKeys keys)
 {
@@ -14,8 +16,9 @@ internal sealed class RedisCommandExecutor(IConnectionMultiplexer connection, Re
     public Task<RedisResult> ExecuteScriptAsync(RedisScript script, params RedisValue[] arguments) =>
         ExecuteWithRetryAsync(script.Name, again => EvaluateAsync(script, [again ? 1 : 0, .. arguments]));
 
-    /// <summary>For plain commands, which may be done twice.</summary>
-    public Task<T> ExecuteAsync<T>(string operation, Func<IDatabase, Task<T>> call) => ExecuteWithRetryAsync(operation, _ => call(_database));
+    /// <summary>Executes plain commands. They must be idempotent, because they may be executed twice.</summary>
+    public Task<T> ExecuteAsync<T>(string operation, Func<IDatabase, Task<T>> call) =>
+        ExecuteWithRetryAsync(operation, _ => call(_database));
 
     private static async Task<T> ExecuteWithRetryAsync<T>(string operation, Func<bool, Task<T>> call)
     {
@@ -23,9 +26,9 @@ internal sealed class RedisCommandExecutor(IConnectionMultiplexer connection, Re
         {
             return await call(false);
         }
-        catch (RedisConnectionException waited) when (waited.CommandStatus is CommandStatus.WaitingInBacklog)
+        catch (RedisConnectionException notSent) when (notSent.CommandStatus is CommandStatus.WaitingInBacklog)
         {
-            throw QueueErrors.Unavailable(operation, waited);
+            throw QueueErrors.Unavailable(operation, notSent);
         }
         catch (Exception first) when (IsConnectionFailure(first))
         {
@@ -48,15 +51,17 @@ internal sealed class RedisCommandExecutor(IConnectionMultiplexer connection, Re
         }
         catch (RedisServerException unknown) when (unknown.Message.StartsWith("NOSCRIPT", StringComparison.Ordinal))
         {
-            return await _database.ScriptEvaluateAsync(script.Text, [keys.Prefix], arguments); // a new server, or a flushed one
+            // a new server, or its script cache was flushed
+            return await _database.ScriptEvaluateAsync(script.Text, [keys.Prefix], arguments);
         }
     }
 
-    /// <summary>A server that starts, fails over or is full is as good as none.</summary>
+    /// <summary>Treats a server that is loading, failing over, read-only or out of memory like a lost connection.</summary>
     private static bool IsConnectionFailure(Exception exception) => exception switch
     {
         RedisConnectionException or RedisTimeoutException => true,
-        RedisServerException server => server.Message.Split(' ')[0] is "LOADING" or "READONLY" or "MASTERDOWN" or "MISCONF" or "OOM" or "NOREPLICAS",
+        RedisServerException server =>
+            server.Message.Split(' ')[0] is "LOADING" or "READONLY" or "MASTERDOWN" or "MISCONF" or "OOM" or "NOREPLICAS",
         _ => false,
     };
 }

@@ -2,18 +2,17 @@ using Google.Protobuf;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Ndif.Protocol;
-using Ndif.Queue.Memory;
 using Ndif.Queue.Rules;
 using Ndif.Queue.Wakeups;
 using StackExchange.Redis;
 
 namespace Ndif.Queue.Redis;
 
-/// <summary>The deployments of a cluster: what is wanted stays in Redis until it is wanted no more; who holds it runs out.</summary>
+/// <summary>The deployments of a cluster. Redis keeps deployments until they are removed; claims and orders expire.</summary>
 public sealed class RedisDeployments : IDeployments, IDisposable
 {
     private const string DeploymentsChannel = "deployed", OrdersChannel = "orders", WorkChannel = "work", AllWorkers = "*";
-    private static readonly TimeSpan _orderLifetime = TimeSpan.FromHours(1); // of an order
+    private static readonly TimeSpan _orderLifetime = TimeSpan.FromHours(1);
 
     private readonly QueueOptions _options;
     private readonly RedisKeys _keys;
@@ -22,7 +21,9 @@ public sealed class RedisDeployments : IDeployments, IDisposable
     private readonly IConnectionMultiplexer _connection;
     private readonly TimeProvider _time;
 
-    public RedisDeployments(IConnectionMultiplexer connection, QueueOptions? options = null, TimeProvider? time = null, ILogger<RedisDeployments>? logger = null)
+    public RedisDeployments(
+        IConnectionMultiplexer connection, QueueOptions? options = null, TimeProvider? time = null,
+        ILogger<RedisDeployments>? logger = null)
     {
         _options = (options ?? new QueueOptions()).Validate();
         (_connection, _time) = (connection, time ?? TimeProvider.System);
@@ -36,7 +37,7 @@ public sealed class RedisDeployments : IDeployments, IDisposable
     {
         cancellationToken.ThrowIfCancellationRequested();
         Deployment copy = DeploymentRules.ValidateAndCopy(deployment, _time.GetUtcNow());
-        await _commands.ExecuteAsync("deploy", database => database.HashSetAsync(_keys.Deployments, DeploymentRules.GetName(copy), copy.ToByteArray()));
+        await _commands.ExecuteAsync("deploy", database => database.HashSetAsync(_keys.Deployments, copy.GetName(), copy.ToByteArray()));
         await NotifyAsync(DeploymentsChannel, AllWorkers);
         return copy;
     }
@@ -59,24 +60,30 @@ public sealed class RedisDeployments : IDeployments, IDisposable
     }
 
     /// <inheritdoc/>
-    public async Task<bool> ClaimReplicaAsync(string name, string worker, int maxReplicas, DateTimeOffset lastUsed, CancellationToken cancellationToken = default)
+    public async Task<bool> ClaimReplicaAsync(
+        string name, string worker, int maxReplicas, DateTimeOffset lastUsed, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        return (int)await _commands.ExecuteScriptAsync(RedisScript.Hold, name, worker, maxReplicas, lastUsed.ToUnixTimeMilliseconds(), (long)_options.HeartbeatLifetime.TotalMilliseconds) == 1;
+        RedisResult isHeld = await _commands.ExecuteScriptAsync(
+            RedisScript.Hold, name, worker, maxReplicas, lastUsed.ToUnixTimeMilliseconds(),
+            (long)_options.HeartbeatLifetime.TotalMilliseconds);
+        return (int)isHeld == 1;
     }
 
     /// <inheritdoc/>
     public async Task ReleaseReplicaAsync(string name, string worker, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        if (await _commands.ExecuteAsync("let go", database => database.HashDeleteAsync(_keys.Holders(name), worker))) await NotifyAsync(DeploymentsChannel, AllWorkers);
+        if (await _commands.ExecuteAsync("let go", database => database.HashDeleteAsync(_keys.Holders(name), worker)))
+            await NotifyAsync(DeploymentsChannel, AllWorkers);
     }
 
     /// <inheritdoc/>
     public async Task SendOrderAsync(string worker, WorkerOrder order, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        await _commands.ExecuteAsync("order", database => database.ListRightPushAsync(_keys.Orders(worker), order.ToByteArray())); // done twice, it asks twice
+        // A retry may send the order twice; workers tolerate that.
+        await _commands.ExecuteAsync("order", database => database.ListRightPushAsync(_keys.Orders(worker), order.ToByteArray()));
         await _commands.ExecuteAsync("order", database => database.KeyExpireAsync(_keys.Orders(worker), _orderLifetime));
         await NotifyAsync(OrdersChannel, worker);
     }
@@ -90,7 +97,8 @@ public sealed class RedisDeployments : IDeployments, IDisposable
     }
 
     /// <inheritdoc/>
-    public async Task<IChangeSubscription> SubscribeAsync(string worker, IReadOnlyCollection<string> models, CancellationToken cancellationToken = default)
+    public async Task<IChangeSubscription> SubscribeAsync(
+        string worker, IReadOnlyCollection<string> models, CancellationToken cancellationToken = default)
     {
         List<WakeupSubscription> wakeups = [];
         try
@@ -109,7 +117,7 @@ public sealed class RedisDeployments : IDeployments, IDisposable
 
     public void Dispose() => _wakeups.Dispose();
 
-    /// <summary>A wake-up that is lost costs a heartbeat, and no more: workers look anyway.</summary>
+    /// <summary>Wakes workers. A lost message delays them by at most one heartbeat interval, because they poll as well.</summary>
     private Task<long> NotifyAsync(string channel, string recipient) =>
         _connection.GetSubscriber().PublishAsync(_keys.Channel(channel), recipient, CommandFlags.FireAndForget);
 }

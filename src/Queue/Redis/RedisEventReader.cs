@@ -6,8 +6,9 @@ using StackExchange.Redis;
 namespace Ndif.Queue.Redis;
 
 /// <summary>
-/// One entry of a job's stream. Its id is "sequence-0". A worker's event lies in it serialized; a state that a script has set lies in
-/// it field by field, since only the script knew it. Sequence and time are the stream's in both cases.
+/// Reads one entry of a job's event stream. The id of the entry is "sequence-0". An event of a worker is stored serialized in the field
+/// <c>event</c>; a state that a script has set is stored field by field, because a script cannot serialize a message. Sequence number
+/// and time are those of the entry in both cases.
 /// </summary>
 internal static class RedisEventReader
 {
@@ -15,7 +16,8 @@ internal static class RedisEventReader
     {
         var parts = (RedisResult[])entry!;
         string id = (string)parts[0]!;
-        Dictionary<string, RedisResult> fields = ((RedisResult[])parts[1]!).Chunk(2).ToDictionary(pair => (string)pair[0]!, pair => pair[1]);
+        Dictionary<string, RedisResult> fields =
+            ((RedisResult[])parts[1]!).Chunk(2).ToDictionary(pair => (string)pair[0]!, pair => pair[1]);
         Event jobEvent = fields.TryGetValue("event", out RedisResult? bytes)
             ? Event.Parser.ParseFrom((byte[])bytes!)
             : new Event { State = ReadState(fields) };

@@ -5,35 +5,40 @@ using StackExchange.Redis;
 
 namespace Ndif.Queue.Redis;
 
-/// <summary>Following a job's events: listen, read what is there, wait for the bell, read on after the last one seen.</summary>
+/// <summary>
+/// Streams the events of a job:
+/// 1. Subscribe to the wake-ups of the job.
+/// 2. Read a page of events after the last one that was returned.
+/// 3. Return them. If there may be more, continue at 2; if the job has ended, stop.
+/// 4. Wait for a wake-up, at most <see cref="QueueOptions.SafetyPoll"/>, and continue at 2.
+/// </summary>
 internal sealed class RedisEventStream(RedisCommandExecutor commands, RedisWakeupHub wakeups, QueueOptions options)
 {
-    private const int MaxPageEvents = 128, MaxPageBytes = 1 << 20; // values in events are up to about a megabyte
+    private const int MaxPageEvents = 128, MaxPageBytes = 1 << 20; // a value inside an event can have up to about one megabyte
 
-    public async IAsyncEnumerable<Event> WatchAsync(string jobId, ulong fromSequence, [EnumeratorCancellation] CancellationToken cancellationToken)
+    public async IAsyncEnumerable<Event> WatchAsync(
+        string jobId, ulong fromSequence, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        using WakeupSubscription wakeup = await wakeups.SubscribeAsync("news", jobId);
+        using WakeupSubscription wakeup = await wakeups.SubscribeAsync("news", jobId); // 1
         ulong next = Math.Max(fromSequence, 1);
-        for (bool known = false; ; known = true)
+        for (bool isKnown = false; ; isKnown = true)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            RedisResult reply = await commands.ExecuteScriptAsync(RedisScript.Watch, jobId, next, MaxPageEvents, MaxPageBytes);
-            if (reply.IsNull)
-            {
-                throw known ? QueueErrors.JobDeletedWhileWatched(jobId) : QueueErrors.UnknownJob(jobId);
-            }
+            RedisResult reply = await commands.ExecuteScriptAsync(RedisScript.Watch, jobId, next, MaxPageEvents, MaxPageBytes); // 2
+            if (reply.IsNull) throw isKnown ? QueueErrors.JobDeletedWhileWatched(jobId) : QueueErrors.UnknownJob(jobId);
             var parts = (RedisResult[])reply!;
             var entries = (RedisResult[])parts[1]!;
-            foreach (RedisResult entry in entries)
+            foreach (RedisResult entry in entries) // 3
             {
                 Event jobEvent = RedisEventReader.Read(entry);
                 next = jobEvent.Sequence + 1;
                 yield return jobEvent;
                 cancellationToken.ThrowIfCancellationRequested();
             }
-            if ((int)parts[2] == 1) continue;
-            if ((int)parts[0] == 1) yield break;
-            await wakeup.WaitAsync(options.SafetyPoll, TimeProvider.System, cancellationToken);
+            bool hasEnded = (int)parts[0] == 1, mayHaveMore = (int)parts[2] == 1;
+            if (mayHaveMore) continue;
+            if (hasEnded) yield break;
+            await wakeup.WaitAsync(options.SafetyPoll, TimeProvider.System, cancellationToken); // 4
         }
     }
 }

@@ -12,24 +12,24 @@ using StackExchange.Redis;
 namespace Ndif.Queue.Redis;
 
 /// <summary>
-/// The queue of a cluster. Redis holds everything; each step is one atomic script (Scripts/*.lua), so any process may die between
-/// any two of them.
+/// The job queue of a cluster. All state is in Redis, and each step is one atomic Lua script (Scripts/*.lua), so any process may die
+/// between two steps.
 /// <code>
 ///   gateway                         Redis                                  worker
-///   (1) submit ──────> waiting:{model}, events:{job} ──── work ────> (2) lease: leased, token, deadline
-///                                                                    (3) renew, every third of the lease
-///   (6) watch  &lt;── news ────── events:{job} &lt;──────────────────────── (4) publish, while the token holds
+///   (1) submit ──────> waiting:{model}, events:{job} ──── work ────> (2) lease: token, deadline
+///                                                                    (3) renew, every third of the lease duration
+///   (6) watch  &lt;── news ────── events:{job} &lt;──────────────────────── (4) publish, while the token is valid
 ///   (7) cancel ──────────> token removed ──────── lost ────────────> Lease.Lost
-///                      (8) reap, by anybody                          (5) publish the end state
+///                      (8) reap, by any process                      (5) publish the terminal state
 /// </code>
-/// 1. Submit gives the job its tag in virtual time (Memory/FairShare.cs says how) and a place in its model's line.
-/// 2. Lease moves the first of the line to the leased ones, with a deadline and a token that grows with every lease.
-/// 3. Renew moves the deadline. Who cannot renew has lost the job.
-/// 4. Publish checks the token, numbers the event and appends it: one script, so a worker that lost its job publishes nothing.
-/// 5. An end state removes the token in the same script: a job has one outcome.
-/// 6. Watch reads the stream from any number on. Messages only wake it up, so a lost one costs a moment and no event.
-/// 7. Cancel ends the job first; the worker hears of it at once, and at its next renewal or event at the latest.
-/// 8. Reap finds deadlines that have passed: back to the front of the line, or after some deaths to the dead letters.
+/// 1. Submit assigns the start tag in virtual time (see <see cref="Memory.FairShareQueue"/>) and adds the job to the queue of its model.
+/// 2. Lease moves the first waiting job to the leased jobs, with a deadline and a fencing token that increases with every lease.
+/// 3. Renew extends the deadline. A worker that cannot renew has lost the job.
+/// 4. Publish checks the token, numbers the event and appends it in one script, so a worker that lost its job publishes nothing.
+/// 5. A terminal state removes the token in the same script, so a job has one outcome.
+/// 6. Watch reads the event stream from any sequence number. Messages are only wake-ups: a lost message delays an event, but loses none.
+/// 7. Cancel ends the job first. The worker learns of it from a message at once, or at the latest from its next renewal or event.
+/// 8. Reap finds expired deadlines. It returns these jobs to the front of the queue, or after several lost leases to the dead letters.
 /// </summary>
 public sealed class RedisJobQueue : IJobQueue
 {
@@ -43,16 +43,16 @@ public sealed class RedisJobQueue : IJobQueue
     private readonly LeaseWaitLoop _leaseLoop;
     private volatile bool _isDisposed;
 
-    /// <param name="connection">Shared, and not closed with the queue.</param>
+    /// <param name="connection">A shared connection; the queue does not close it.</param>
     public RedisJobQueue(IConnectionMultiplexer connection, QueueOptions? options = null, ILogger<RedisJobQueue>? logger = null)
     {
-        this._options = (options ?? new QueueOptions()).Validate();
-        this._logger = logger ?? NullLogger<RedisJobQueue>.Instance;
-        _keys = new RedisKeys(this._options.Prefix);
+        _options = (options ?? new QueueOptions()).Validate();
+        _logger = logger ?? NullLogger<RedisJobQueue>.Instance;
+        _keys = new RedisKeys(_options.Prefix);
         _commands = new RedisCommandExecutor(connection, _keys);
-        _wakeups = new RedisWakeupHub(connection, _keys, this._logger);
-        _eventStream = new RedisEventStream(_commands, _wakeups, this._options);
-        _leaseLoop = new LeaseWaitLoop(ReapExpiredLeasesAsync, this._options.SafetyPoll, TimeProvider.System);
+        _wakeups = new RedisWakeupHub(connection, _keys, _logger);
+        _eventStream = new RedisEventStream(_commands, _wakeups, _options);
+        _leaseLoop = new LeaseWaitLoop(ReapExpiredLeasesAsync, _options.SafetyPoll, TimeProvider.System);
     }
 
     /// <inheritdoc/>
@@ -65,12 +65,14 @@ public sealed class RedisJobQueue : IJobQueue
             RedisScript.Submit, submission.JobId, submission.Owner, submission.Model, submission.Program,
             FormatRoundTrip(submission.Cost / submission.Weight), FormatRoundTrip(submission.Weight), FormatRoundTrip(submission.Cost),
             submission.TimeLimit is { } limit ? (RedisValue)(long)limit.TotalMilliseconds : "", Activity.Current?.Id ?? "",
-            submission.MaxResultBytes is { } most ? most : "", submission.Quota?.InFlight ?? RedisValue.EmptyString, submission.Quota?.PerMinute ?? 0,
+            submission.MaxResultBytes is { } maxBytes ? maxBytes : "",
+            submission.Quota?.InFlight ?? RedisValue.EmptyString, submission.Quota?.PerMinute ?? 0,
             submission.Quota?.Waiting ?? 0, submission.Quota?.Depth ?? 0);
         if (reply.Resp2Type != ResultType.Array) throw QueueErrors.JobIdTaken(submission.JobId);
         var parts = (RedisResult[])reply!;
         if (parts[0].Resp2Type != ResultType.Array)
-            throw QuotaRules.ToException((string)parts[0]!, (long)parts[1], (long)parts[2], (double)parts[3], (double)parts[4] / 1000, (int)parts[5]);
+            throw QuotaRules.ToException(
+                (string)parts[0]!, (long)parts[1], (long)parts[2], (double)parts[3], (double)parts[4] / 1000, (int)parts[5]);
         JobInfo info = RedisJobReader.Read(parts[0]);
         if ((int)parts[1] == 1)
         {
@@ -81,10 +83,11 @@ public sealed class RedisJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
-    public async Task<Lease?> LeaseAsync(string worker, IReadOnlyCollection<string> models, TimeSpan wait, CancellationToken cancellationToken = default)
+    public async Task<Lease?> LeaseAsync(
+        string worker, IReadOnlyCollection<string> models, TimeSpan wait, CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
-        await _wakeups.HandleMessagesAsync("lost", message => _leases.MarkLost(long.Parse(message.AsSpan(message.IndexOf(' ', StringComparison.Ordinal) + 1), CultureInfo.InvariantCulture)));
+        await _wakeups.HandleMessagesAsync("lost", OnLeaseLost);
         using WakeupSubscription wakeup = await _wakeups.SubscribeAsync("work", models);
         return await _leaseLoop.WaitAsync(wakeup, () => TryLeaseAsync(worker, models), wait, cancellationToken);
     }
@@ -93,7 +96,8 @@ public sealed class RedisJobQueue : IJobQueue
     public async Task<bool> RenewAsync(Lease lease, CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
-        bool isHeld = (int)await _commands.ExecuteScriptAsync(RedisScript.Renew, lease.JobId, lease.Token, ToMilliseconds(_options.LeaseDuration)) == 1;
+        bool isHeld = (int)await _commands.ExecuteScriptAsync(
+            RedisScript.Renew, lease.JobId, lease.Token, ToMilliseconds(_options.LeaseDuration)) == 1;
         if (!isHeld) _leases.MarkLost(lease.Token);
         return isHeld;
     }
@@ -115,7 +119,7 @@ public sealed class RedisJobQueue : IJobQueue
             Telemetry.EventFenced(lease.Model);
             Log.EventFenced(_logger, lease.JobId, lease.Worker, lease.Token);
         }
-        else if (state is not null && JobRules.IsTerminal(state.State))
+        else if (state is not null && state.State.IsTerminal())
         {
             _leases.Release(lease);
             Telemetry.Charged(lease.Model, charge);
@@ -129,7 +133,8 @@ public sealed class RedisJobQueue : IJobQueue
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
         _leases.Release(lease);
-        if ((int)await _commands.ExecuteScriptAsync(RedisScript.Return, lease.JobId, lease.Token) == 1) Log.JobReturned(_logger, lease.JobId, lease.Worker);
+        if ((int)await _commands.ExecuteScriptAsync(RedisScript.Return, lease.JobId, lease.Token) == 1)
+            Log.JobReturned(_logger, lease.JobId, lease.Worker);
     }
 
     /// <inheritdoc/>
@@ -148,7 +153,8 @@ public sealed class RedisJobQueue : IJobQueue
         await GetJobsAsync([jobId], cancellationToken) is [var job, ..] ? job : null;
 
     /// <inheritdoc/>
-    public async Task<IReadOnlyList<JobInfo>> ListAsync(string owner, int limit, bool activeOnly, CancellationToken cancellationToken = default)
+    public async Task<IReadOnlyList<JobInfo>> ListAsync(
+        string owner, int limit, bool activeOnly, CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
         if (limit <= 0) return [];
@@ -180,24 +186,29 @@ public sealed class RedisJobQueue : IJobQueue
     }
 
     /// <inheritdoc/>
-    public async Task<IReadOnlyList<UsageRow>> GetUsageAsync(string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default)
+    public async Task<IReadOnlyList<UsageRow>> GetUsageAsync(
+        string owner, DateOnly since, DateOnly until, CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
         DateOnly today = DateOnly.FromDateTime(DateTime.UtcNow), oldest = today.AddDays(-UsageAccounting.RetentionDays);
         if (since < oldest) since = oldest;
-        if (until > today.AddDays(1)) until = today.AddDays(1); // the server's clock may be ahead
+        if (until > today.AddDays(1)) until = today.AddDays(1); // the clock of the server may be ahead
         if (until < since) return [];
-        return UsageAccounting.Sort(RedisUsageReader.Read(await _commands.ExecuteScriptAsync(RedisScript.Usage, owner, RedisUsageReader.ToDayNumber(since), RedisUsageReader.ToDayNumber(until))));
+        RedisResult reply = await _commands.ExecuteScriptAsync(
+            RedisScript.Usage, owner, RedisUsageReader.ToDayNumber(since), RedisUsageReader.ToDayNumber(until));
+        return UsageAccounting.Sort(RedisUsageReader.Read(reply));
     }
 
     /// <inheritdoc/>
-    public async Task<int> PublishPositionsAsync(IReadOnlyCollection<string> jobIds, TimeSpan minInterval, CancellationToken cancellationToken = default)
+    public async Task<int> PublishPositionsAsync(
+        IReadOnlyCollection<string> jobIds, TimeSpan minInterval, CancellationToken cancellationToken = default)
     {
         int published = 0;
-        foreach (string[] some in jobIds.Chunk(256)) // Redis does nothing else meanwhile
+        foreach (string[] chunk in jobIds.Chunk(256)) // a script blocks Redis while it runs
         {
             ThrowIfDisposedOrCancelled(cancellationToken);
-            published += (int)await _commands.ExecuteScriptAsync(RedisScript.Tell, [ToMilliseconds(minInterval), .. some.Select(id => (RedisValue)id)]);
+            published += (int)await _commands.ExecuteScriptAsync(
+                RedisScript.Tell, [ToMilliseconds(minInterval), .. chunk.Select(id => (RedisValue)id)]);
         }
         return published;
     }
@@ -209,22 +220,24 @@ public sealed class RedisJobQueue : IJobQueue
         var counts = (RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.Count))!;
         Dictionary<string, (int Waiting, int Running)> byModel = counts.Skip(2).Chunk(3)
             .ToDictionary(m => (string)m[0]!, m => ((int)m[1], (int)m[2]));
-        return new QueueCounts(byModel.Values.Sum(m => m.Waiting), byModel.Values.Sum(m => m.Running), (long)counts[0], (long)counts[1], byModel);
+        return new QueueCounts(
+            byModel.Values.Sum(m => m.Waiting), byModel.Values.Sum(m => m.Running), (long)counts[0], (long)counts[1], byModel);
     }
 
     /// <inheritdoc/>
     public async Task<int> ReapExpiredLeasesAsync(CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
-        var expired = (RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.Reap, _options.MaxAttempts, ToMilliseconds(_options.Retention), ToMilliseconds(_options.LeaseDuration)))!;
-        foreach (RedisResult one in expired)
+        var expired = (RedisResult[])(await _commands.ExecuteScriptAsync(
+            RedisScript.Reap, _options.MaxAttempts, ToMilliseconds(_options.Retention), ToMilliseconds(_options.LeaseDuration)))!;
+        foreach (RedisResult item in expired)
         {
-            var parts = (RedisResult[])one!;
-            (string id, string model, string worker, int deaths, bool dead) =
+            var parts = (RedisResult[])item!;
+            (string id, string model, string worker, int lostLeases, bool isDeadLetter) =
                 ((string)parts[0]!, (string)parts[1]!, (string)parts[2]!, (int)parts[3], (int)parts[4] == 1);
-            Telemetry.LeaseExpired(model, dead);
-            if (dead) Log.DeadLetter(_logger, id, worker, deaths);
-            else Log.LeaseExpired(_logger, id, worker, deaths);
+            Telemetry.LeaseExpired(model, isDeadLetter);
+            if (isDeadLetter) Log.DeadLetter(_logger, id, worker, lostLeases);
+            else Log.LeaseExpired(_logger, id, worker, lostLeases);
         }
         return expired.Length;
     }
@@ -234,14 +247,15 @@ public sealed class RedisJobQueue : IJobQueue
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
         if (limit <= 0) return [];
-        RedisValue[] ids = await _commands.ExecuteAsync("dead letters", database => database.SortedSetRangeByRankAsync(_keys.Dead, 0, limit - 1, Order.Descending));
+        RedisValue[] ids = await _commands.ExecuteAsync(
+            "dead letters", database => database.SortedSetRangeByRankAsync(_keys.Dead, 0, limit - 1, Order.Descending));
         return [.. (await GetJobsAsync(ids, cancellationToken)).Select(job => new DeadLetter
         {
             JobId = job.Id,
             Reason = job.Error.Message,
             Attempts = job.Attempt,
             Time = job.Ended,
-            Model = job.Model.Revision.Length > 0 ? $"{job.Model.Id}@{job.Model.Revision}" : job.Model.Id,
+            Model = job.Model.GetName(),
         })];
     }
 
@@ -249,15 +263,16 @@ public sealed class RedisJobQueue : IJobQueue
     public async Task<JobInfo?> RequeueAsync(string deadJobId, string newJobId, CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
-        double? died = await _commands.ExecuteAsync("requeue", database => database.SortedSetScoreAsync(_keys.Dead, deadJobId));
-        if (died is null) return null;
+        double? failedAt = await _commands.ExecuteAsync("requeue", database => database.SortedSetScoreAsync(_keys.Dead, deadJobId));
+        if (failedAt is null) return null;
         RedisValue[] job = await _commands.ExecuteAsync("requeue", database =>
             database.HashGetAsync(_keys.Job(deadJobId), ["owner", "model", "program", "weight", "cost", "limit", "most"]));
-        if (job[0].IsNull || job[2].IsNull) return null; // forgotten this moment
+        if (job[0].IsNull || job[2].IsNull) return null; // deleted concurrently
         JobInfo info = await SubmitAsync(
             new JobSubmission(
                 newJobId, job[0]!, job[1]!, (byte[])job[2]!, (double)job[3], (double)job[4],
-                job[5].IsNullOrEmpty ? null : TimeSpan.FromMilliseconds((long)job[5]), MaxResultBytes: job[6].IsNullOrEmpty ? null : (long)job[6]),
+                job[5].IsNullOrEmpty ? null : TimeSpan.FromMilliseconds((long)job[5]),
+                MaxResultBytes: job[6].IsNullOrEmpty ? null : (long)job[6]),
             cancellationToken);
         await _commands.ExecuteAsync("requeue", database => database.SortedSetRemoveAsync(_keys.Dead, deadJobId));
         Log.Requeued(_logger, deadJobId, newJobId);
@@ -268,27 +283,29 @@ public sealed class RedisJobQueue : IJobQueue
     public async Task ReplyAsync(string jobId, LocalReply reply, CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
-        if ((await _commands.ExecuteScriptAsync(RedisScript.Reply, jobId, reply.Ticket, reply.ToByteArray())).IsNull) throw QueueErrors.UnknownJob(jobId);
+        if ((await _commands.ExecuteScriptAsync(RedisScript.Reply, jobId, reply.Ticket, reply.ToByteArray())).IsNull)
+            throw QueueErrors.UnknownJob(jobId);
     }
 
     /// <inheritdoc/>
-    public async Task<LocalReply?> AwaitReplyAsync(Lease lease, ulong ticket, TimeSpan timeout, CancellationToken cancellationToken = default)
+    public async Task<LocalReply?> AwaitReplyAsync(
+        Lease lease, ulong ticket, TimeSpan timeout, CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
         using WakeupSubscription wakeup = await _wakeups.SubscribeAsync("replied", $"{lease.JobId} {ticket}");
         using CancellationTokenRegistration lost = lease.Lost.Register(wakeup.Notify);
-        long began = TimeProvider.System.GetTimestamp();
+        long started = TimeProvider.System.GetTimestamp();
         while (true)
         {
             RedisResult reply = await _commands.ExecuteScriptAsync(RedisScript.TakeReply, lease.JobId, lease.Token, ticket);
             if (reply.Resp2Type == ResultType.BulkString) return LocalReply.Parser.ParseFrom((byte[])reply!);
-            TimeSpan left = timeout - TimeProvider.System.GetElapsedTime(began);
+            TimeSpan left = timeout - TimeProvider.System.GetElapsedTime(started);
             if ((int)reply < 0 || left <= TimeSpan.Zero) return null;
             await wakeup.WaitAsync(left < _options.SafetyPoll ? left : _options.SafetyPoll, TimeProvider.System, cancellationToken);
         }
     }
 
-    /// <summary>Ends what waits here. The connection stays open.</summary>
+    /// <summary>Wakes all waiting calls, which then fail. The connection stays open.</summary>
     public ValueTask DisposeAsync()
     {
         if (_isDisposed) return ValueTask.CompletedTask;
@@ -297,11 +314,16 @@ public sealed class RedisJobQueue : IJobQueue
         return ValueTask.CompletedTask;
     }
 
+    /// <param name="message">"job token".</param>
+    private void OnLeaseLost(string message) =>
+        _leases.MarkLost(long.Parse(message.AsSpan(message.IndexOf(' ', StringComparison.Ordinal) + 1), CultureInfo.InvariantCulture));
+
     private async Task<Lease?> TryLeaseAsync(string worker, IReadOnlyCollection<string> models)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         RedisResult granted = await _commands.ExecuteScriptAsync(
-            RedisScript.Lease, [worker, ToMilliseconds(_options.LeaseDuration), Guid.NewGuid().ToByteArray(), .. models.Select(m => (RedisValue)m)]);
+            RedisScript.Lease,
+            [worker, ToMilliseconds(_options.LeaseDuration), Guid.NewGuid().ToByteArray(), .. models.Select(m => (RedisValue)m)]);
         if (granted.IsNull) return null;
         var parts = (RedisResult[])granted!;
         Lease lease = _leases.Track(parts, worker);
@@ -327,6 +349,6 @@ public sealed class RedisJobQueue : IJobQueue
 
     private static long ToMilliseconds(TimeSpan span) => (long)span.TotalMilliseconds;
 
-    /// <summary>All digits: both implementations compare tags to the last bit.</summary>
+    /// <summary>Formats all digits, because both implementations must compute exactly equal tags.</summary>
     private static string FormatRoundTrip(double number) => number.ToString("R", CultureInfo.InvariantCulture);
 }

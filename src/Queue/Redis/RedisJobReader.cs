@@ -1,11 +1,10 @@
 using Google.Protobuf.WellKnownTypes;
 using Ndif.Protocol;
-using Ndif.Queue.Rules;
 using StackExchange.Redis;
 
 namespace Ndif.Queue.Redis;
 
-/// <summary>A job as the scripts return it (<c>row</c> in common.lua).</summary>
+/// <summary>Reads a job as the scripts return it (<c>row</c> in common.lua).</summary>
 internal static class RedisJobReader
 {
     public static JobInfo Read(RedisResult row)
@@ -14,7 +13,7 @@ internal static class RedisJobReader
         var info = new JobInfo
         {
             Id = Text(fields[13]),
-            Model = JobRules.ParseModelRef(Text(fields[0])),
+            Model = ModelNames.Parse(Text(fields[0])),
             State = (JobState)Number(fields[1]),
             Submitted = Time(fields[2]),
             Started = Time(fields[3]),
@@ -26,7 +25,8 @@ internal static class RedisJobReader
             WaitSeconds = Number(fields[12]) / 1000.0,
         };
         if (!fields[8].IsNull) info.Error = Error.Parser.ParseFrom((byte[])fields[8]!);
-        else if (info.State == JobState.Failed && !fields[6].IsNull) info.Error = QueueErrors.WorkerLost((int)Number(fields[6]), info.Worker);
+        else if (info.State == JobState.Failed && !fields[6].IsNull)
+            info.Error = QueueErrors.WorkerLost((int)Number(fields[6]), info.Worker);
         if (!fields[9].IsNull) info.Usage = Usage.Parser.ParseFrom((byte[])fields[9]!);
         return info;
     }

@@ -3,32 +3,33 @@ using StackExchange.Redis;
 namespace Ndif.Queue.Redis;
 
 /// <summary>
-/// Every key of a deployment, behind its prefix. Owners and models hold no blanks, so a blank parts two of them.
+/// All Redis keys and channels of a cluster, after its prefix. Owners and models contain no whitespace, so a space separates two names.
 /// <code>
 /// number, token          counters: submissions, leases
 /// job:{id}               hash: what was submitted, state, attempt, deaths, token, worker, times, error, usage, last sequence
 /// events:{id}            stream, entry n-0 is the event with sequence number n
-/// replies:{id}           hash: ticket to the client's answer
+/// replies:{id}           hash: client's answer by ticket
 /// models                 set: models with waiting jobs
-/// waiting:{model}        sorted set: "number:id" by fair-share tag. The line; a rank is a position
-/// share:{model} {owner}  sorted set: the owner's part of the line, to move up when one of it is cancelled
-/// finish:{model}         sorted set: owner by the virtual time at which his last job ends
-/// clock, pace, running   hashes by model: virtual time, mean duration in ms, jobs leased
-/// reaped                 when somebody last looked for expired leases, in ms
+/// waiting:{model}        sorted set: "number:id" by fair-share start tag; the rank is the position
+/// share:{model} {owner}  sorted set: the entries of one owner, whose tags decrease when one of them is cancelled
+/// finish:{model}         sorted set: owner by the finish tag of its last job, in virtual time
+/// clock, pace, running   hashes by model: virtual time, mean duration in ms, number of leased jobs
+/// reaped                 the time of the last run of reap.lua, in ms
 /// leased                 sorted set: job id by deadline
-/// ended, dead            sorted sets by time: "id owner" of ended jobs, ids of dead letters
-/// jobs:{owner}           sorted set: job ids by number; active:{owner} those that have not ended
-/// recent:{owner}         sorted set: numbers of the last minute's submissions by time; lives that long
-/// usage:{day}            set: owners with an account of that day (days since 1970); usage:{day} {owner} hash: "what model" to amount
+/// ended, dead            sorted sets by time: "id owner" of ended jobs; ids of dead letters
+/// jobs:{owner}           sorted set: job ids by number; active:{owner}: the jobs that have not ended
+/// recent:{owner}         sorted set: numbers of the submissions of the last minute by time; expires after a minute
+/// usage:{day}            set: owners with usage on that day (days since 1970); usage:{day} {owner}: hash, amount by "counter model"
 /// totals                 hash: completed, failed
-/// workers, worker:{id}   set of ids, heartbeats with a time to live; descriptions: hash by model; stamps: hash by model of their checksums
-/// deployments            hash: what is wanted, by name
-/// holders:{name}         hash: worker to "until lastUsed", in ms
-/// orders:{worker}        list of orders to it; taken:{worker} those that it took last
+/// workers, worker:{id}   set of ids; heartbeats with a time to live
+/// descriptions, stamps   hashes by model: descriptions and their checksums
+/// deployments            hash: deployments by name
+/// holders:{name}         hash: replica claims by worker: "expiry lastUsed", in ms
+/// orders:{worker}        list: orders to a worker; taken:{worker}: the orders it dequeued last
 /// </code>
-/// Channels: <c>work</c> (a model), <c>news</c> (a job), <c>lost</c> (a job and a token), <c>replied</c> (a job and a ticket),
-/// <c>deployed</c> (everybody), <c>orders</c> (a worker).
-/// The scripts build the keys they need in the same way (Scripts/common.lua).
+/// Channels and their messages: <c>work</c> (model), <c>news</c> (job), <c>lost</c> (job and token), <c>replied</c> (job and ticket),
+/// <c>deployed</c> (all workers), <c>orders</c> (worker).
+/// The scripts build their keys in the same way (Scripts/common.lua).
 /// </summary>
 internal sealed class RedisKeys(string prefix)
 {

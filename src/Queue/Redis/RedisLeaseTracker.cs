@@ -2,15 +2,15 @@ using StackExchange.Redis;
 
 namespace Ndif.Queue.Redis;
 
-/// <summary>The leases that this process holds, so that <see cref="Lease.Lost"/> can be cancelled when Redis tells of it.</summary>
+/// <summary>Tracks the leases of this process, to cancel <see cref="Lease.Lost"/> when a message says that a lease was lost.</summary>
 internal sealed class RedisLeaseTracker
 {
     private const int MaxRecentlyLost = 256;
     private readonly Lock _lock = new();
     private readonly Dictionary<long, CancellationTokenSource> _active = [];
-    private readonly Queue<long> _recentlyLost = []; // a cancel can overtake the reply that grants the lease
+    private readonly Queue<long> _recentlyLost = []; // the message can arrive before the reply that grants the lease
 
-    /// <summary>A lease from the reply of lease.lua.</summary>
+    /// <summary>Creates a lease from the reply of lease.lua.</summary>
     public Lease Track(RedisResult[] granted, string worker)
     {
         long token = (long)granted[4];
@@ -22,7 +22,8 @@ internal sealed class RedisLeaseTracker
         }
         return new Lease(
             (string)granted[0]!, (string)granted[1]!, (string)granted[2]!, (byte[])granted[3]!, worker, token, (int)granted[5],
-            DateTimeOffset.FromUnixTimeMilliseconds((long)granted[6]), IsEmpty(granted[7]) ? null : TimeSpan.FromMilliseconds((long)granted[7]))
+            DateTimeOffset.FromUnixTimeMilliseconds((long)granted[6]),
+            IsEmpty(granted[7]) ? null : TimeSpan.FromMilliseconds((long)granted[7]))
         {
             Lost = lost.Token,
             TimeInQueue = TimeSpan.FromMilliseconds(Math.Max(0, (long)granted[9] - (long)granted[6])),
@@ -31,7 +32,7 @@ internal sealed class RedisLeaseTracker
         };
     }
 
-    /// <summary>The job has ended or was given back: nothing can be lost any more.</summary>
+    /// <summary>Stops tracking a lease whose job has ended or was returned.</summary>
     public void Release(Lease lease)
     {
         lock (_lock) _active.Remove(lease.Token);
@@ -43,7 +44,8 @@ internal sealed class RedisLeaseTracker
         {
             _recentlyLost.Enqueue(token);
             if (_recentlyLost.Count > MaxRecentlyLost) _recentlyLost.Dequeue();
-            if (_active.Remove(token, out CancellationTokenSource? lost)) _ = lost.CancelAsync(); // callbacks must not run under the lock
+            // asynchronously: callbacks must not run under the lock
+            if (_active.Remove(token, out CancellationTokenSource? lost)) _ = lost.CancelAsync();
         }
     }
 

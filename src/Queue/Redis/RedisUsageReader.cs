@@ -5,7 +5,9 @@ using StackExchange.Redis;
 
 namespace Ndif.Queue.Redis;
 
-/// <summary>Accounts as usage.lua returns them: day, owner, and a list of "what model" and amounts, again and again.</summary>
+/// <summary>
+/// Reads usage records as usage.lua returns them: repeated groups of day, owner, and a list of "counter model" and amount.
+/// </summary>
 internal static class RedisUsageReader
 {
     private static readonly int _epochDay = new DateOnly(1970, 1, 1).DayNumber;
@@ -17,12 +19,13 @@ internal static class RedisUsageReader
     {
         foreach (RedisResult[] account in ((RedisResult[])reply!).Chunk(3))
         {
+            string day = UsageAccounting.FormatDay(DateOnly.FromDayNumber(_epochDay + (int)account[0]));
             Dictionary<string, UsageRow> rows = []; // by model
             foreach (RedisResult[] entry in ((RedisResult[])account[2]!).Chunk(2))
             {
                 string[] names = ((string)entry[0]!).Split(' ', 2);
                 if (!rows.TryGetValue(names[1], out UsageRow? row))
-                    rows[names[1]] = row = new UsageRow { Key = (string)account[1]!, Model = names[1], Day = UsageAccounting.FormatDay(DateOnly.FromDayNumber(_epochDay + (int)account[0])) };
+                    rows[names[1]] = row = new UsageRow { Key = (string)account[1]!, Model = names[1], Day = day };
                 SetAmount(row, names[0], ulong.Parse((string)entry[1]!, CultureInfo.InvariantCulture));
             }
             foreach (UsageRow row in rows.Values) yield return row;

@@ -6,8 +6,8 @@ using StackExchange.Redis;
 namespace Ndif.Queue.Redis;
 
 /// <summary>
-/// Rings this process's bells when something is published on Redis. A channel is subscribed to when somebody first listens, and
-/// once for all of them; messages carry names only, whoever wakes up looks for himself.
+/// Forwards Redis pub/sub messages to the wake-up subscriptions of this process. The first subscriber of a channel subscribes the process
+/// to it, once for all subscribers. Messages carry only names; a caller that wakes up reads the state itself.
 /// </summary>
 internal sealed class RedisWakeupHub : IDisposable
 {
@@ -19,11 +19,11 @@ internal sealed class RedisWakeupHub : IDisposable
 
     public RedisWakeupHub(IConnectionMultiplexer connection, RedisKeys keys, ILogger logger)
     {
-        (this._connection, this._keys, this._logger) = (connection, keys, logger);
+        (_connection, _keys, _logger) = (connection, keys, logger);
         connection.ConnectionRestored += OnConnectionRestored;
     }
 
-    /// <summary>A bell that rings when one of these names is published on a channel. It is heard from the moment this returns.</summary>
+    /// <summary>Subscribes to these names on a channel. The subscription is active when this method returns.</summary>
     public async Task<WakeupSubscription> SubscribeAsync(string channel, params IReadOnlyCollection<string> names)
     {
         WakeupSubscription wakeup = _wakeups.Subscribe([.. names.Select(name => Key(channel, name))]);
@@ -39,7 +39,7 @@ internal sealed class RedisWakeupHub : IDisposable
         }
     }
 
-    /// <summary>Hears every message of a channel; the first handler of a channel is its only one.</summary>
+    /// <summary>Handles every message of a channel. A channel has one handler: the first one.</summary>
     public async Task HandleMessagesAsync(string channel, Action<string> handler)
     {
         ChannelSubscription subscription = _channels.GetOrAdd(channel, name =>
@@ -61,7 +61,7 @@ internal sealed class RedisWakeupHub : IDisposable
     public void Dispose()
     {
         _connection.ConnectionRestored -= OnConnectionRestored;
-        foreach ((string channel, ChannelSubscription subscription) in _channels) // the connection may serve other queues
+        foreach ((string channel, ChannelSubscription subscription) in _channels) // the connection may be shared
             _connection.GetSubscriber().Unsubscribe(_keys.Channel(channel), subscription.Handler, CommandFlags.FireAndForget);
         _wakeups.NotifyAll();
     }
@@ -69,7 +69,7 @@ internal sealed class RedisWakeupHub : IDisposable
     private void OnConnectionRestored(object? sender, ConnectionFailedEventArgs e)
     {
         Log.ConnectionRestored(_logger);
-        _wakeups.NotifyAll(); // what was published meanwhile was not heard
+        _wakeups.NotifyAll(); // messages that were published in the meantime are lost
     }
 
     private sealed record ChannelSubscription(Action<RedisChannel, RedisValue> Handler, Task Subscribed);

@@ -8,7 +8,7 @@ using StackExchange.Redis;
 
 namespace Ndif.Queue.Redis;
 
-/// <summary>The workers of a cluster: heartbeats that Redis lets expire, descriptions that stay.</summary>
+/// <summary>The workers of a cluster. Redis expires heartbeats by itself; model descriptions are kept.</summary>
 public sealed class RedisWorkerRegistry : IWorkerRegistry
 {
     private readonly QueueOptions _options;
@@ -19,14 +19,15 @@ public sealed class RedisWorkerRegistry : IWorkerRegistry
 
     public RedisWorkerRegistry(IConnectionMultiplexer connection, QueueOptions? options = null, TimeProvider? time = null)
     {
-        this._options = (options ?? new QueueOptions()).Validate();
-        this._time = time ?? TimeProvider.System;
-        _keys = new RedisKeys(this._options.Prefix);
+        _options = (options ?? new QueueOptions()).Validate();
+        _time = time ?? TimeProvider.System;
+        _keys = new RedisKeys(_options.Prefix);
         _commands = new RedisCommandExecutor(connection, _keys);
     }
 
     /// <inheritdoc/>
-    public async Task PublishHeartbeatAsync(WorkerStatus worker, IReadOnlyList<ModelStatus> models, CancellationToken cancellationToken = default)
+    public async Task PublishHeartbeatAsync(
+        WorkerStatus worker, IReadOnlyList<ModelStatus> models, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
         WorkerStatus seen = worker.Clone();
@@ -63,10 +64,11 @@ public sealed class RedisWorkerRegistry : IWorkerRegistry
 
     /// <inheritdoc/>
     public Task SetDescriptionAsync(ModelDescription model, CancellationToken cancellationToken = default) =>
-        SetDescriptionAsync(model, [.. WorkerHeartbeat.GetModelNames(model)], cancellationToken);
+        SetDescriptionAsync(model, ModelNames.GetNames(model.Id, model.Revision), cancellationToken);
 
     /// <inheritdoc/>
-    public async Task SetDescriptionAsync(ModelDescription model, IReadOnlyCollection<string> names, CancellationToken cancellationToken = default)
+    public async Task SetDescriptionAsync(
+        ModelDescription model, IReadOnlyCollection<string> names, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
         byte[] bytes = model.ToByteArray(), stamp = XxHash128.Hash(bytes);
@@ -88,14 +90,14 @@ public sealed class RedisWorkerRegistry : IWorkerRegistry
 
     /// <inheritdoc/>
     /// <remarks>
-    /// A description holds a tokenizer of megabytes, and every submission asks for it: it is read again only when its stamp is another
-    /// one. What is returned is shared, and not to be changed.
+    /// A description contains a tokenizer of several megabytes, and every submission needs it. It is cached and read again only when its
+    /// checksum (stamp) has changed. The returned object is shared; do not modify it.
     /// </remarks>
     public async Task<ModelDescription?> GetDescriptionAsync(string model, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
         RedisValue stamp = await _commands.ExecuteAsync("description", database => database.HashGetAsync(_keys.Stamps, model));
-        if (!stamp.IsNull && _descriptionCache.TryGetValue(model, out (RedisValue Stamp, ModelDescription Model) known) && known.Stamp == stamp) return known.Model;
+        if (!stamp.IsNull && _descriptionCache.TryGetValue(model, out var cached) && cached.Stamp == stamp) return cached.Model;
         RedisValue bytes = await _commands.ExecuteAsync("description", database => database.HashGetAsync(_keys.Descriptions, model));
         if (bytes.IsNull) return null;
         ModelDescription read = ModelDescription.Parser.ParseFrom((byte[])bytes!);
@@ -108,10 +110,12 @@ public sealed class RedisWorkerRegistry : IWorkerRegistry
         cancellationToken.ThrowIfCancellationRequested();
         RedisValue[] ids = await _commands.ExecuteAsync("workers", database => database.SetMembersAsync(_keys.Workers));
         if (ids.Length == 0) return [];
-        RedisValue[] heartbeats = await _commands.ExecuteAsync("workers", database => database.StringGetAsync([.. ids.Select(id => _keys.Worker(id!))]));
+        RedisValue[] heartbeats = await _commands.ExecuteAsync(
+            "workers", database => database.StringGetAsync([.. ids.Select(id => _keys.Worker(id!))]));
+        // If a worker publishes a heartbeat at this moment, its next heartbeat adds its id again.
         RedisValue[] expired = [.. ids.Where((_, i) => heartbeats[i].IsNull)];
-        if (expired.Length > 0) await _commands.ExecuteAsync("workers", database => database.SetRemoveAsync(_keys.Workers, expired)); // the next heartbeat adds it again
-        return [.. heartbeats.Where(beat => !beat.IsNull).Select(beat => ReadHeartbeat((byte[])beat!))];
+        if (expired.Length > 0) await _commands.ExecuteAsync("workers", database => database.SetRemoveAsync(_keys.Workers, expired));
+        return [.. heartbeats.Where(heartbeat => !heartbeat.IsNull).Select(heartbeat => ReadHeartbeat((byte[])heartbeat!))];
     }
 
     private static WorkerHeartbeat ReadHeartbeat(byte[] bytes)

@@ -3,28 +3,26 @@ using Ndif.Protocol;
 
 namespace Ndif.Queue.Rules;
 
-/// <summary>What may be wanted, and by which name: the same for every implementation.</summary>
+/// <summary>The validation of deployments, shared by all implementations.</summary>
 public static class DeploymentRules
 {
     private const int MaxNameLength = 256, MaxReplicas = 1000;
 
-    /// <summary>A worker that was started with a model keeps it, whoever else holds it.</summary>
+    /// <summary>The last use that a worker reports for a preloaded model, so that it never loses its claim to another worker.</summary>
     public static DateTimeOffset AlwaysInUse { get; } = new(9999, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
-    /// <summary>"id", or "id@revision": what jobs for it wait under.</summary>
-    public static string GetName(string model, string revision) => revision.Length == 0 ? model : $"{model}@{revision}";
-
-    public static string GetName(Deployment deployment) => GetName(deployment.Model, deployment.Revision);
-
-    /// <summary>A copy for keeping.</summary>
-    /// <exception cref="NdifException">BAD_ARGUMENT.</exception>
+    /// <summary>Validates a deployment and returns a copy with the time of the change.</summary>
+    /// <exception cref="NdifException">BAD_ARGUMENT: the name or the number of replicas is not valid.</exception>
     internal static Deployment ValidateAndCopy(Deployment deployment, DateTimeOffset now)
     {
-        if (deployment.Model is not { Length: > 0 } || GetName(deployment) is not { Length: <= MaxNameLength } name
+        if (deployment.Model is not { Length: > 0 } || deployment.GetName() is not { Length: <= MaxNameLength } name
             || name.Any(c => char.IsWhiteSpace(c) || char.IsControl(c)))
-            throw QueueErrors.BadDeployment($"`{deployment.Model}` cannot be deployed.", "Name a model by its id or folder, without blanks, in up to 256 characters.");
+            throw QueueErrors.BadDeployment(
+                $"`{deployment.Model}` cannot be deployed.",
+                "Give the id or folder of a model, without whitespace, in up to 256 characters.");
         if (deployment.Replicas is 0 or > MaxReplicas)
-            throw QueueErrors.BadDeployment($"{deployment.Replicas} replicas are not possible.", $"Ask for 1 to {MaxReplicas}; evict a model to have none.");
+            throw QueueErrors.BadDeployment(
+                $"{deployment.Replicas} replicas are not possible.", $"Use 1 to {MaxReplicas}; to have none, evict the model.");
         Deployment copy = deployment.Clone();
         copy.Changed = now.ToTimestamp();
         return copy;

@@ -2,32 +2,35 @@ using Ndif.Protocol;
 
 namespace Ndif.Queue.Rules;
 
-/// <summary>What may be submitted, and what a worker may say: the same for every implementation.</summary>
+/// <summary>The rules for submissions and worker events that all queue implementations share.</summary>
 internal static class JobRules
 {
-    public static bool IsTerminal(JobState state) => state is JobState.Completed or JobState.Failed or JobState.Cancelled;
-
-    /// <summary>Refuses a submission that the queue could not keep faithfully. Names become parts of keys, hence no blanks in them.</summary>
+    /// <summary>Refuses an invalid submission. Owners and models become parts of Redis keys, so they must not contain whitespace.</summary>
     public static void Validate(JobSubmission submission)
     {
         if (submission.JobId is not { Length: > 0 and <= 64 } id || !id.All(c => char.IsAsciiLetterOrDigit(c) || c == '-'))
-            throw QueueErrors.BadSubmission($"`{submission.JobId}` cannot be a job id.", "Use up to 64 letters, digits and '-'.");
-        if (!IsName(submission.Owner)) throw QueueErrors.BadSubmission($"`{submission.Owner}` cannot be an owner.", "Use up to 256 characters without blanks.");
-        if (!IsName(submission.Model)) throw QueueErrors.BadSubmission($"`{submission.Model}` cannot be a model.", "Use up to 256 characters without blanks.");
-        if (!IsPositive(submission.Weight)) throw QueueErrors.BadSubmission($"The weight {submission.Weight} is not a share.", "Use a positive number; 1 is usual.");
-        if (!IsPositive(submission.Cost)) throw QueueErrors.BadSubmission($"The cost {submission.Cost} is not an amount of work.", "Use a positive number; 1 is usual.");
+            throw QueueErrors.BadSubmission($"`{submission.JobId}` is not a valid job id.", "Use up to 64 letters, digits and '-'.");
+        if (!IsName(submission.Owner))
+            throw QueueErrors.BadSubmission($"`{submission.Owner}` is not a valid owner.", "Use up to 256 characters without whitespace.");
+        if (!IsName(submission.Model))
+            throw QueueErrors.BadSubmission(
+                $"`{submission.Model}` is not a valid model name.", "Use up to 256 characters without whitespace.");
+        if (!IsPositive(submission.Weight))
+            throw QueueErrors.BadSubmission($"The weight {submission.Weight} is not valid.", "Use a positive number; 1 is usual.");
+        if (!IsPositive(submission.Cost))
+            throw QueueErrors.BadSubmission($"The cost {submission.Cost} is not valid.", "Use a positive number; 1 is usual.");
         if (submission.TimeLimit is { } limit && limit < TimeSpan.FromMilliseconds(1))
-            throw QueueErrors.BadSubmission($"The time limit {limit} is too short.", "Use a millisecond or more, or none.");
+            throw QueueErrors.BadSubmission($"The time limit {limit} is too short.", "Use one millisecond or more, or no time limit.");
     }
 
-    /// <summary>A copy of a worker's event for keeping; a state says which attempt and which worker.</summary>
+    /// <summary>Returns a copy of a worker's event for storage. State events get the attempt and the worker of the lease.</summary>
     public static Event StampWorkerEvent(Lease lease, Event jobEvent)
     {
-        if (jobEvent.KindCase == Event.KindOneofCase.None) throw QueueErrors.InvalidWorkerEvent("an event of no kind");
-        Event stamped = jobEvent.Clone(); // tensors' bytes are shared, not copied
+        if (jobEvent.KindCase == Event.KindOneofCase.None) throw QueueErrors.InvalidWorkerEvent("an event without content");
+        Event stamped = jobEvent.Clone(); // the bytes of tensors are shared, not copied
         if (stamped.State is { } state)
         {
-            if (state.State is not (JobState.Loading or JobState.Running) && !IsTerminal(state.State))
+            if (state.State is not (JobState.Loading or JobState.Running) && !state.State.IsTerminal())
                 throw QueueErrors.InvalidWorkerEvent($"the state {state.State}");
             state.Attempt = (uint)lease.Attempt;
             state.Worker = lease.Worker;
@@ -35,19 +38,19 @@ internal static class JobRules
         return stamped;
     }
 
-    /// <summary>"id@revision" as the wire has it.</summary>
-    public static ModelRef ParseModelRef(string model) => model.LastIndexOf('@') is > 0 and var at
-        ? new ModelRef { Id = model[..at], Revision = model[(at + 1)..] }
-        : new ModelRef { Id = model };
+    /// <summary>
+    /// Estimates the wait of a job at a position by Little's law: one job ends per (mean duration / number of concurrent jobs).
+    /// The estimate is 0 until a job of the model has completed.
+    /// </summary>
+    public static double EstimateWaitSeconds(int position, double meanSeconds, int running) =>
+        position * meanSeconds / Math.Max(1, running);
 
     /// <summary>
-    /// The estimated wait of a job at a position: jobs end once per (mean duration / jobs that run side by side).
-    /// Little's law; 0 as long as no job of the model has ended.
+    /// Returns whether a waiting job's position has changed enough to be published again. Up to position 199 every change counts;
+    /// beyond that, a change of one percent. A long wait then takes some hundred events instead of thousands.
     /// </summary>
-    public static double EstimateWaitSeconds(int position, double meanSeconds, int running) => position * meanSeconds / Math.Max(1, running);
-
-    /// <summary>Whether a waiting job's position is news: behind the first hundred the next step is a hundredth, so that a long wait is some hundred events and not thousands.</summary>
-    public static bool ShouldPublishPosition(int position, int lastPublished) => position != lastPublished && Math.Abs(position - lastPublished) >= lastPublished / 100;
+    public static bool ShouldPublishPosition(int position, int lastPublished) =>
+        position != lastPublished && Math.Abs(position - lastPublished) >= lastPublished / 100;
 
     private static bool IsName(string? name) =>
         name is { Length: > 0 and <= 256 } && !name.Any(c => char.IsWhiteSpace(c) || char.IsControl(c));

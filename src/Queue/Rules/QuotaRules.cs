@@ -1,8 +1,8 @@
 namespace Ndif.Queue.Rules;
 
 /// <summary>
-/// Whether a submission is within its quota, and if not, what to say. Redis/Scripts/submit.lua counts in the same order; the sentences
-/// are here alone.
+/// Decides whether a submission is within its quota, and creates the error if it is not. Redis/Scripts/submit.lua checks the limits in
+/// the same order and returns the exceeded limit; the error texts exist only here.
 /// </summary>
 internal static class QuotaRules
 {
@@ -10,11 +10,12 @@ internal static class QuotaRules
 
     private static readonly TimeSpan _minRetryDelay = TimeSpan.FromSeconds(1), _maxRetryDelay = TimeSpan.FromMinutes(1);
 
-    /// <summary>What the owner and the queue have now.</summary>
-    /// <param name="RateRetryDelay">How long until the rate allows another one; only looked at when it was reached.</param>
-    public sealed record Counts(long Active, long Recent, long OwnerWaiting, long Waiting, TimeSpan RateRetryDelay, double MeanSeconds, int Running);
+    /// <summary>The current counts of the owner and of the queue, and the pace of the model.</summary>
+    /// <param name="RateRetryDelay">The time until the rate limit allows another job; only used when the rate limit is reached.</param>
+    public sealed record Counts(
+        long Active, long Recent, long OwnerWaiting, long Waiting, TimeSpan RateRetryDelay, double MeanSeconds, int Running);
 
-    /// <summary>Null if another job may come.</summary>
+    /// <summary>Returns the error for the first exceeded limit, or null if another job may be submitted.</summary>
     public static Exception? GetViolation(Quota quota, Counts current)
     {
         TimeSpan retryDelay = EstimateTimeUntilJobEnds(current.MeanSeconds, current.Running);
@@ -25,8 +26,12 @@ internal static class QuotaRules
         return null;
     }
 
-    /// <summary>The same from the script's reply: which bound, the number there, the bound, and in milliseconds when to come back.</summary>
-    public static Exception ToException(string limitName, long current, long limit, double waitMilliseconds, double meanSeconds, int running) => limitName switch
+    /// <summary>
+    /// Creates the error from the reply of submit.lua: the name of the limit, the current count, the limit, and for the rate limit the
+    /// time until the next job is allowed.
+    /// </summary>
+    public static Exception ToException(
+        string limitName, long current, long limit, double waitMilliseconds, double meanSeconds, int running) => limitName switch
     {
         "active" => QueueErrors.TooManyJobs(current, limit, EstimateTimeUntilJobEnds(meanSeconds, running)),
         "recent" => QueueErrors.RateExceeded(limit, TimeSpan.FromMilliseconds(waitMilliseconds)),
@@ -34,10 +39,15 @@ internal static class QuotaRules
         _ => QueueErrors.QueueFull(current, limit, EstimateTimeUntilJobEnds(meanSeconds, running)),
     };
 
-    /// <summary>Jobs of the model end once per mean duration and job that runs; from a second, also where nothing is known, to a minute.</summary>
+    /// <summary>
+    /// Estimates when the next job of the model ends, clamped to between one second and one minute. It is one second before the first
+    /// completed job.
+    /// </summary>
     private static TimeSpan EstimateTimeUntilJobEnds(double meanSeconds, int running)
     {
         double seconds = JobRules.EstimateWaitSeconds(1, meanSeconds, running);
-        return seconds <= _minRetryDelay.TotalSeconds ? _minRetryDelay : seconds >= _maxRetryDelay.TotalSeconds ? _maxRetryDelay : TimeSpan.FromSeconds(seconds);
+        return seconds <= _minRetryDelay.TotalSeconds ? _minRetryDelay
+            : seconds >= _maxRetryDelay.TotalSeconds ? _maxRetryDelay
+            : TimeSpan.FromSeconds(seconds);
     }
 }

@@ -2,37 +2,54 @@ using Ndif.Protocol;
 
 namespace Ndif.Queue.Rules;
 
-/// <summary>A worker's last heartbeat, and what follows from all of them.</summary>
+/// <summary>The last heartbeat of a worker, and the service-wide views that are computed from all heartbeats.</summary>
 internal sealed record WorkerHeartbeat(WorkerStatus Worker, IReadOnlyList<ModelStatus> Models)
 {
     public static IReadOnlyList<WorkerStatus> ListWorkers(IEnumerable<WorkerHeartbeat> live) =>
-        [.. live.Select(a => a.Worker.Clone()).OrderBy(w => w.Id, StringComparer.Ordinal)];
+        [.. live.Select(heartbeat => heartbeat.Worker.Clone()).OrderBy(worker => worker.Id, StringComparer.Ordinal)];
 
     /// <summary>
-    /// One line per model: as hot as its hottest copy, replicas counted over the workers that have it hot. What waits and runs is
-    /// summed over the workers; the queue knows it better. A reason why it cannot be held counts if every worker that stays has one.
+    /// Merges the reports of all workers into one status per model. The heat is the best of any worker; replicas are the workers that
+    /// have the model on their device; the waiting and running jobs of the workers are summed (the queue has the exact counts). A model
+    /// has an error only if every worker that is not draining reports one.
     /// </summary>
     public static IReadOnlyList<ModelStatus> MergeModels(IReadOnlyCollection<WorkerHeartbeat> live)
     {
-        List<(ModelStatus Status, bool Stays)> all = [.. live.SelectMany(a => a.Models.Select(m => (m, !a.Worker.Draining)))];
-        int stayingCount = live.Count(a => !a.Worker.Draining);
-        return [.. all.GroupBy(m => (m.Status.Id, m.Status.Revision))
-            .Where(copies => copies.Key.Revision.Length > 0 || copies.Any(m => m.Status.Error is null) || all.TrueForAll(m => m.Status.Id != copies.Key.Id || m.Status.Error is not null))
-            .Select(copies =>
-            {
-                ModelStatus merged = copies.MaxBy(m => m.Status.Heat).Status.Clone();
-                merged.Replicas = (uint)copies.Count(m => m.Status.Heat == Heat.Hot);
-                merged.Waiting = (uint)copies.Sum(m => m.Status.Waiting);
-                merged.Running = (uint)copies.Sum(m => m.Status.Running);
-                merged.Loading = (uint)copies.Sum(m => m.Status.Loading);
-                merged.Pinned = copies.Any(m => m.Status.Pinned);
-                merged.Error = copies.Count(m => m.Stays && m.Status.Error is not null) == stayingCount ? copies.Select(m => m.Status.Error).FirstOrDefault(e => e is not null) : null;
-                return merged;
-            })
-            .OrderByDescending(m => m.Heat).ThenByDescending(m => m.Replicas).ThenBy(m => m.Id, StringComparer.Ordinal)];
+        List<(ModelStatus Status, bool IsStaying)> reports =
+            [.. live.SelectMany(heartbeat => heartbeat.Models.Select(model => (model, !heartbeat.Worker.Draining)))];
+        int stayingCount = live.Count(heartbeat => !heartbeat.Worker.Draining);
+        return
+        [
+            .. reports.GroupBy(report => (report.Status.Id, report.Status.Revision))
+                .Where(group => ShouldList(group.Key.Id, group.Key.Revision, group, reports))
+                .Select(group => Merge([.. group], stayingCount))
+                .OrderByDescending(model => model.Heat)
+                .ThenByDescending(model => model.Replicas)
+                .ThenBy(model => model.Id, StringComparer.Ordinal),
+        ];
     }
 
-    /// <summary>The names a description is found by: the model's id, and with its revision.</summary>
-    public static IEnumerable<string> GetModelNames(ModelDescription model) =>
-        model.Revision.Length > 0 ? [model.Id, $"{model.Id}@{model.Revision}"] : [model.Id];
+    /// <summary>
+    /// A worker that failed to load a model may not know its revision. Its report is not listed as a model of its own while another
+    /// report of the same id has no error.
+    /// </summary>
+    private static bool ShouldList(
+        string id, string revision, IEnumerable<(ModelStatus Status, bool IsStaying)> group,
+        List<(ModelStatus Status, bool IsStaying)> reports) =>
+        revision.Length > 0
+        || group.Any(report => report.Status.Error is null)
+        || reports.TrueForAll(report => report.Status.Id != id || report.Status.Error is not null);
+
+    private static ModelStatus Merge(IReadOnlyList<(ModelStatus Status, bool IsStaying)> reports, int stayingCount)
+    {
+        bool isFailedEverywhere = reports.Count(report => report.IsStaying && report.Status.Error is not null) == stayingCount;
+        ModelStatus merged = reports.MaxBy(report => report.Status.Heat).Status.Clone();
+        merged.Replicas = (uint)reports.Count(report => report.Status.Heat == Heat.Hot);
+        merged.Waiting = (uint)reports.Sum(report => report.Status.Waiting);
+        merged.Running = (uint)reports.Sum(report => report.Status.Running);
+        merged.Loading = (uint)reports.Sum(report => report.Status.Loading);
+        merged.Pinned = reports.Any(report => report.Status.Pinned);
+        merged.Error = isFailedEverywhere ? reports.Select(report => report.Status.Error).FirstOrDefault(error => error is not null) : null;
+        return merged;
+    }
 }

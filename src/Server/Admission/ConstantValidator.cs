@@ -5,25 +5,32 @@ using Ndif.Server.Keys;
 
 namespace Ndif.Server.Admission;
 
-/// <summary>The tensors that a program brings: small enough together, and those named by hash really there and the caller's own.</summary>
+/// <summary>Validates the constants of a program: their total size, and that the caller may read the blobs they refer to.</summary>
 internal sealed class ConstantValidator(IBlobStore blobs)
 {
-    /// <exception cref="NdifException">LIMIT_EXCEEDED, UNKNOWN_BLOB or CORRUPT_DATA.</exception>
-    public async Task ValidateAsync(Program program, Caller caller, ProgramLimits limits, CancellationToken cancellationToken)
+    /// <exception cref="NdifException">LIMIT_EXCEEDED: the constants are too large.</exception>
+    public static void ValidateSize(Program program, ProgramLimits limits)
     {
         ulong bytes = 0;
         foreach (Tensor constant in program.Constants)
         {
-            ulong length = constant.ContentCase == Tensor.ContentOneofCase.Blob ? constant.Blob.Length : (ulong)constant.Inline.Length;
+            ulong length = constant.IsBlob() ? constant.Blob.Length : (ulong)constant.Inline.Length;
             bytes = ulong.MaxValue - bytes < length ? ulong.MaxValue : bytes + length;
         }
         if (bytes > limits.ConstantBytes)
             throw ServerErrors.OverLimit(
                 "bytes of constants", bytes > long.MaxValue ? long.MaxValue : (long)bytes, (long)limits.ConstantBytes,
                 "Send them in a narrower dtype, or split the experiment.");
+    }
+
+    /// <exception cref="NdifException">
+    /// UNKNOWN_BLOB: there is no such blob, or the caller may not read it. CORRUPT_DATA: a blob has another length.
+    /// </exception>
+    public async Task ValidateAsync(Program program, Caller caller, CancellationToken cancellationToken)
+    {
         var seen = new HashSet<string>(StringComparer.Ordinal);
         foreach (Tensor constant in program.Constants)
-            if (constant.ContentCase == Tensor.ContentOneofCase.Blob && seen.Add(constant.Blob.Id))
+            if (constant.IsBlob() && seen.Add(constant.Blob.Id))
                 await ValidateAsync(constant.Blob, caller, cancellationToken);
     }
 

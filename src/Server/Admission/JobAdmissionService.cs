@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Google.Protobuf;
 using Microsoft.Extensions.Logging;
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 using Ndif.Queue;
 using Ndif.Server.Grpc;
 using Ndif.Server.Keys;
@@ -9,25 +10,29 @@ using Ndif.Server.Keys;
 namespace Ndif.Server.Admission;
 
 /// <summary>
-/// What stands between a submission and the queue. What passes must run, or fail with a typed error of the run.
-/// <code>
-///   submit ── 1 id ── 2 size ── 3 model ── 4 validate ── 5 constants ── 6 price ── 7 quota ──> queue
-///               └ known already: the same job, nothing is checked or queued again
-/// </code>
+/// Validates submissions and queues them. An accepted job runs, or fails with a typed error of the run:
+/// 1. Check the job id. An id that the owner has already used is the same job; it is returned, and nothing is checked or queued again.
+/// 2. Check size, required features and time limit.
+/// 3. Find the model, and check that the key may use it.
+/// 4. Validate the program against the model.
+/// 5. Validate the constants.
+/// 6. Estimate the cost.
+/// 7. Queue the job; the queue checks the quota.
 /// </summary>
 internal sealed class JobAdmissionService(
-    IJobQueue jobs, IBlobStore blobs, ServedModelCatalog models, GatewayOptions options, ProgramRules rules, ILogger<JobAdmissionService> logger)
+    IJobQueue jobs, IBlobStore blobs, ServedModelCatalog models, GatewayOptions options, ILogger<JobAdmissionService> logger)
 {
     private readonly ConstantValidator _constantValidator = new(blobs);
 
-    /// <summary>Checks a submission and queues it. Once this has begun to queue, it is not interrupted by the caller's cancellation.</summary>
-    /// <exception cref="NdifException">Why it was not queued.</exception>
+    /// <summary>Validates a submission and queues it. The caller cannot cancel it once it is being queued.</summary>
+    /// <exception cref="NdifException">The submission was refused.</exception>
     public async Task<SubmitReply> SubmitAsync(Caller caller, SubmitRequest request, CancellationToken cancellationToken)
     {
-        // 1. An id that its owner has used before is the same job.
+        // 1. The job id.
         string id = request.JobId.Length == 0 ? JobIds.New() : request.JobId;
         if (!JobIds.IsValid(id)) throw ServerErrors.BadJobId();
-        if (request.JobId.Length > 0 && await FindExistingJobAsync(caller, id, cancellationToken) is { } known) return new SubmitReply { Job = known };
+        if (request.JobId.Length > 0 && await FindExistingJobAsync(caller, id, cancellationToken) is { } existing)
+            return new SubmitReply { Job = existing };
 
         (JobSubmission submission, Estimate estimate, int nodes) = await ValidateAsync(caller, id, request, cancellationToken);
         if (request.DryRun) return new SubmitReply { Estimate = estimate };
@@ -35,9 +40,10 @@ internal sealed class JobAdmissionService(
         JobInfo job;
         try
         {
-            // 7. The queue itself checks the quota, in the step that queues the job.
+            // 7. The queue checks the quota in the step that queues the job.
             cancellationToken.ThrowIfCancellationRequested();
-            job = await jobs.SubmitAsync(submission, CancellationToken.None); // half a submission would be a job that nobody knows
+            // not cancellable: the client would not know whether the job exists
+            job = await jobs.SubmitAsync(submission, CancellationToken.None);
         }
         catch (NdifException refusal)
         {
@@ -52,7 +58,7 @@ internal sealed class JobAdmissionService(
 
     private async Task<JobInfo?> FindExistingJobAsync(Caller caller, string id, CancellationToken cancellationToken)
     {
-        if (await jobs.GetOwnerAsync(id, cancellationToken) != caller.Id) return null; // another's id: the queue refuses it
+        if (await jobs.GetOwnerAsync(id, cancellationToken) != caller.Id) return null; // the queue refuses the id of another owner
         JobInfo? job = await jobs.GetAsync(id, cancellationToken);
         if (job is not null) logger.Resubmitted(id);
         return job;
@@ -64,31 +70,35 @@ internal sealed class JobAdmissionService(
         using Activity? activity = Telemetry.Source.StartActivity("validate");
         try
         {
-            // 2. Size and shape.
+            // 2. Size, features, time limit.
             Program program = request.Program ?? throw ServerErrors.NoProgram();
             ProgramLimits limits = options.GetLimits(caller.Tier);
             if (program.Nodes.Count > limits.Nodes)
-                throw ServerErrors.OverLimit("nodes", program.Nodes.Count, limits.Nodes, "Use loops that are one region, or split the experiment.");
-            if (program.RequiredFeatures.FirstOrDefault(feature => !rules.Features.Contains(feature)) is { } missing)
-                throw ServerErrors.MissingFeature(missing, rules.Features);
+                throw ServerErrors.OverLimit(
+                    "nodes", program.Nodes.Count, limits.Nodes, "Use loops that are recorded as one region, or split the experiment.");
+            ConstantValidator.ValidateSize(program, limits);
+            if (program.RequiredFeatures.FirstOrDefault(feature => !ProgramFormat.Features.Contains(feature)) is { } missing)
+                throw ServerErrors.MissingFeature(missing, ProgramFormat.Features);
             TimeSpan timeLimit = ResolveTimeLimit(request, limits);
 
-            // 3. A model that is served, and that this key may use.
+            // 3. The model.
             (string model, ModelDescription? description) = await models.FindAsync(program.Model, cancellationToken);
             if (!caller.CanUseModel(program.Model.Id)) throw ServerErrors.ModelNotAllowed(caller, program.Model.Id);
 
-            // 4. The program itself.
-            if (rules.Validate(program, description, limits) is { } error) throw Errors.ToException(error);
+            // 4. The program.
+            if (ProgramValidator.Validate(program, description, limits) is { } error) throw Errors.ToException(error);
 
-            // 5. What it brings along.
-            await _constantValidator.ValidateAsync(program, caller, limits, cancellationToken);
+            // 5. The constants.
+            await _constantValidator.ValidateAsync(program, caller, cancellationToken);
 
-            // 6. What it costs.
+            // 6. The cost.
             Estimate estimate = ProgramCostEstimator.Estimate(program, description);
             if (estimate.Tokens > limits.Tokens)
-                throw ServerErrors.OverLimit("tokens, read and generated", (long)estimate.Tokens, limits.Tokens, "Split it into several jobs.");
-            byte[] bytes = program.ToByteArray();
-            if ((ulong)bytes.Length > limits.MessageBytes) throw Errors.ToException(ServerErrors.MessageTooLarge((long)limits.MessageBytes));
+                throw ServerErrors.OverLimit(
+                    "tokens, read and generated", (long)estimate.Tokens, limits.Tokens, "Split it into several jobs.");
+            ReadOnlyMemory<byte> bytes = request.ReceivedProgram.IsEmpty ? program.ToByteArray() : request.ReceivedProgram;
+            if ((ulong)bytes.Length > limits.MessageBytes)
+                throw Errors.ToException(ServerErrors.MessageTooLarge((long)limits.MessageBytes));
             return (new JobSubmission(
                 id, caller.Id, model, bytes, options.GetTier(caller.Tier).Weight, ProgramCostEstimator.ComputeCost(estimate), timeLimit,
                 options.GetQuota(caller.Tier), (long)limits.ResultBytes),
@@ -103,7 +113,7 @@ internal sealed class JobAdmissionService(
 
     private void ReportRefusal(Caller caller, SubmitRequest request, NdifException refusal)
     {
-        logger.NotAdmitted(
+        logger.SubmissionRefused(
             caller.Id, ServerErrors.Truncate(request.Program?.Model?.Id ?? ""), ErrorCodeNames.GetName(refusal.Code),
             ServerErrors.Truncate(refusal.Error.Message, maxLength: 500));
         Telemetry.Refusals.Add(1, new KeyValuePair<string, object?>("code", ErrorCodeNames.GetName(refusal.Code)));

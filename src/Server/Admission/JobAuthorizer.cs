@@ -3,12 +3,13 @@ using Ndif.Server.Keys;
 
 namespace Ndif.Server.Admission;
 
-/// <summary>Lets a caller near its own jobs only. Another's job and no job at all get the same answer.</summary>
+/// <summary>Checks that a job belongs to the caller. A job of another owner gets the same error as a job that does not exist.</summary>
 internal sealed class JobAuthorizer(IJobQueue jobs)
 {
-    /// <exception cref="NdifException">UNKNOWN_JOB.</exception>
+    /// <exception cref="NdifException">UNKNOWN_JOB: there is no such job, or it belongs to another owner.</exception>
     public async Task AuthorizeAsync(Caller caller, string jobId, CancellationToken cancellationToken)
     {
-        if (!JobIds.IsValid(jobId) || await jobs.GetOwnerAsync(jobId, cancellationToken) != caller.Id) throw ServerErrors.UnknownJob(jobId);
+        if (!JobIds.IsValid(jobId) || await jobs.GetOwnerAsync(jobId, cancellationToken) != caller.Id)
+            throw ServerErrors.UnknownJob(jobId);
     }
 }

@@ -1,30 +1,29 @@
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
 
-
 namespace Ndif.Server.Admission;
 
 /// <summary>
-/// How much work a program is, as far as it shows without a tokenizer and without running it: tokens read and generated, passes of
-/// the model, bytes saved and needed (<see cref="ProgramMemoryEstimator"/>). Text counts a token for every four characters, the usual rate of English under a BPE
-/// vocabulary; a trace inside a loop counts once. Good enough to share service fairly, not to bill.
+/// Estimates the work of a program without a tokenizer and without running it: tokens read and generated, forward passes, bytes saved and
+/// needed (<see cref="ProgramMemoryEstimator"/>). Text counts as one token per four characters, which is typical of English with a BPE
+/// vocabulary; a trace inside a loop counts once. The estimate is good enough for fair sharing, not for billing.
 /// </summary>
 internal static class ProgramCostEstimator
 {
     private const int CharactersPerToken = 4;
 
     /// <summary>
-    /// A pass reads all weights however few its tokens are, so that each pass weighs as much as a small batch of tokens.
+    /// The fixed cost of a pass in tokens: a pass reads all weights, however few tokens it has.
     /// </summary>
     private const int TokensPerPass = 32;
 
-    /// <param name="model">Null if it is not described yet: bytes are those of the constants then.</param>
+    /// <param name="model">The description of the model; if it is null, only the bytes of the constants are estimated.</param>
     public static Estimate Estimate(Program program, ModelDescription? model = null)
     {
         ulong tokens = 0, passes = 0;
         foreach (Node node in program.Nodes)
         {
-            if (node.KindCase == Node.KindOneofCase.Backward) passes += 2; // a backward pass is about two forward ones
+            if (node.KindCase == Node.KindOneofCase.Backward) passes += 2; // a backward pass costs about two forward passes
             if (node.KindCase != Node.KindOneofCase.Trace || node.Trace.Mode == Mode.Scan) continue;
             ulong read = 0, rows = 0;
             foreach (Invoke invoke in node.Trace.Invokes)
@@ -43,18 +42,21 @@ internal static class ProgramCostEstimator
         return new Estimate { Tokens = tokens, Passes = (uint)Math.Min(passes, uint.MaxValue), ResultBytes = result, PeakBytes = peak };
     }
 
-    /// <summary>The tokens of each row.</summary>
+    /// <summary>Returns the number of tokens of each row.</summary>
     public static IEnumerable<ulong> GetTokenCounts(Input input) =>
-        input.Prompts.Select(prompt => (ulong)(1 + prompt.Length / CharactersPerToken)).Concat(input.Tokens.Select(row => (ulong)row.Ids.Count));
+        input.Prompts.Select(prompt => (ulong)(1 + prompt.Length / CharactersPerToken))
+            .Concat(input.Tokens.Select(row => (ulong)row.Ids.Count));
 
-    /// <summary>Steps of the pass: one, or a generation's new tokens.</summary>
+    /// <summary>Returns the number of steps of a trace: one, or the maximum number of new tokens of a generation.</summary>
     public static ulong GetStepCount(Trace trace) => trace.Mode != Mode.Generate ? 1
-        : trace.Generation is { HasMaxNewTokens: true } generation ? Math.Max(1, generation.MaxNewTokens) : GenerationDefaults.DefaultMaxNewTokens;
+        : trace.Generation is { HasMaxNewTokens: true } generation ? Math.Max(1, generation.MaxNewTokens)
+        : GenerationDefaults.DefaultMaxNewTokens;
 
-    /// <summary>How often each row stands in the batch.</summary>
+    /// <summary>Returns the number of sequences per prompt: the beams, or the returned sequences.</summary>
     public static ulong GetSequencesPerPrompt(Trace trace) => trace is not { Mode: Mode.Generate, Generation: { } options } ? 1
         : Math.Max(1, options is { HasBeams: true, Beams: > 1 } ? options.Beams : options.ReturnSequences);
 
-    /// <summary>The cost that advances an owner's virtual time, in tokens' worth of work; at least 1.</summary>
-    public static double ComputeCost(Estimate estimate) => Math.Max(1, (double)estimate.Tokens + (double)estimate.Passes * TokensPerPass);
+    /// <summary>Returns the cost that advances the owner's virtual time, in units of one token; at least 1.</summary>
+    public static double ComputeCost(Estimate estimate) =>
+        Math.Max(1, (double)estimate.Tokens + (double)estimate.Passes * TokensPerPass);
 }

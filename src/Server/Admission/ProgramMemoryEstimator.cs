@@ -1,21 +1,29 @@
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
 
-
 namespace Ndif.Server.Admission;
 
+/// <summary>The forward passes that a node is part of.</summary>
+/// <param name="Seq">The tokens of each row in the first step; in a loop over steps, the average of its steps.</param>
+internal readonly record struct EstimatedPass(double Batch, double Seq, double Steps);
+
+/// <summary>A node of the program.</summary>
+/// <param name="Times">How often it runs.</param>
+internal readonly record struct EstimatedNode(uint Id, EstimatedPass Pass, double Times);
+
 /// <summary>
-/// How many bytes a program saves and needs at once beside the model's weights, as far as its text and the model's description tell.
-/// Sites have the shape that their module's weights say, or [batch, seq, hidden]; an index narrows it; any other operation counts as
-/// its largest argument. Loops over values count once, loops over steps as often as there are steps, all branches as taken. A few
-/// times too much or too little, not a hundred times: enough to see that an experiment would save gigabytes.
+/// Estimates how many bytes a program saves, and how many it needs at once beside the model's weights, from its text and the model's
+/// description. A site has the shape that its module's weights imply, or [batch, seq, hidden]. An index narrows it. Any other operation
+/// counts as its largest argument. A loop over values counts once, a loop over steps as often as there are steps, and all branches count
+/// as taken. The estimate may be a few times too large or too small, not a hundred times: it shows whether an experiment would save
+/// gigabytes. Each visit returns the size of the node's value, or null if the node has none.
 /// </summary>
-internal sealed class ProgramMemoryEstimator
+internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueSize?>
 {
-    /// <summary>Values of a token that a layer holds at once, in units of the hidden width: the MLP's inner ones, queries, keys, values.</summary>
+    /// <summary>The values of a layer for each token, in units of the hidden size: the MLP's, queries, keys and values.</summary>
     private const double ActivationsPerToken = 12;
 
-    private const int TokenIdBytes = sizeof(long), DefaultElementBytes = sizeof(float);
+    private const int TokenIdBytes = sizeof(long);
 
     private readonly Program _program;
     private readonly ModelDescription? _model;
@@ -27,209 +35,213 @@ internal sealed class ProgramMemoryEstimator
 
     private ProgramMemoryEstimator(Program program, ModelDescription? model)
     {
-        (this._program, this._model) = (program, model);
+        (_program, _model) = (program, model);
         if (model is null) return;
-        _hiddenSize = model.Root?.Find(model.Names?.Embed ?? "")?.Parameters.FirstOrDefault(p => p.Name == "weight")?.Shape.LastOrDefault() ?? 0;
+        ModuleInfo? embedding = model.Root?.Find(model.Names?.Embed ?? "");
+        _hiddenSize = embedding?.Parameters.FirstOrDefault(p => p.Name == "weight")?.Shape.LastOrDefault() ?? 0;
         _vocabSize = model.Vocabulary;
         _numLayers = model.Root?.Find(model.Names?.Layers ?? "")?.Children.Count ?? 0;
-        _elementBytes = GetElementBytes(model.Dtype);
+        _elementBytes = ValueSize.GetElementBytes(model.Dtype);
     }
 
-    /// <summary>Bytes saved, and bytes needed at once; without the model's description of the constants alone.</summary>
+    /// <summary>The bytes that the program saves, and those that it needs at once.</summary>
+    /// <param name="model">Null if the model is not described yet: only constants count then.</param>
     public static (ulong Result, ulong Peak) Estimate(Program program, ModelDescription? model)
     {
-        var footprint = new ProgramMemoryEstimator(program, model);
-        footprint.Visit(0, new ForwardPass(0, 0, 1), times: 1);
-        double result = footprint._savedBytes + footprint._savedContainers.Sum(id => footprint._valueSizes.TryGetValue(id, out ValueSize container) ? container.Bytes : 0);
-        double constants = program.Constants.Sum(c => c.ContentCase == Tensor.ContentOneofCase.Blob ? (double)c.Blob.Length : c.Inline.Length);
-        return (ToByteCount(result), ToByteCount(constants + result + footprint._peakBytes));
+        var estimator = new ProgramMemoryEstimator(program, model);
+        estimator.VisitRegion(0, new EstimatedPass(0, 0, 1), times: 1);
+        double result = estimator._savedBytes + estimator._savedContainers.Sum(id => estimator._valueSizes.GetValueOrDefault(id).Bytes);
+        double constants = program.Constants.Sum(c => c.IsBlob() ? (double)c.Blob.Length : c.Inline.Length);
+        return (ToByteCount(result), ToByteCount(constants + result + estimator._peakBytes));
     }
 
-    private void Visit(uint region, ForwardPass pass, double times)
+    protected override ValueSize? VisitNone(EstimatedNode node) => null;
+
+    protected override ValueSize? VisitTrace(Trace trace, EstimatedNode node)
+    {
+        if (trace.Mode == Mode.Scan) return null;
+        double steps = ProgramCostEstimator.GetStepCount(trace), copies = ProgramCostEstimator.GetSequencesPerPrompt(trace);
+        List<(Invoke Invoke, EstimatedPass Pass)> invokes = [.. trace.Invokes.Where(i => i.Input is not null).Select(invoke =>
+        {
+            double[] tokens = [.. ProgramCostEstimator.GetTokenCounts(invoke.Input).Select(count => (double)count)];
+            return (invoke, new EstimatedPass(Math.Max(1, tokens.Length) * copies, tokens.DefaultIfEmpty(1).Max(), steps));
+        })];
+        var whole = new EstimatedPass(invokes.Sum(i => i.Pass.Batch), invokes.Select(i => i.Pass.Seq).DefaultIfEmpty(0).Max(), steps);
+        double activations = _hiddenSize * ActivationsPerToken * (trace.Gradients ? Math.Max(1, _numLayers) : 1);
+        double cached = steps > 1 ? 2 * _numLayers * whole.Batch * (whole.Seq + steps) * _hiddenSize : 0;
+        _peakBytes = Math.Max(_peakBytes, _elementBytes * (whole.Batch * whole.Seq * (activations + _vocabSize) + cached));
+        foreach ((Invoke invoke, EstimatedPass pass) in invokes) VisitRegion(invoke.Region, pass, node.Times);
+        foreach (Invoke empty in trace.Invokes.Where(i => i.Input is null)) VisitRegion(empty.Region, whole, node.Times);
+        VisitRegion(trace.Region, whole, node.Times);
+        return null;
+    }
+
+    protected override ValueSize? VisitSteps(StepLoop loop, EstimatedNode node)
+    {
+        EstimatedPass pass = node.Pass;
+        foreach (Step step in loop.Unrolled) VisitRegion(step.Region, step.Index == 0 ? pass : pass with { Seq = 1 }, node.Times);
+        if (loop.Each is not { } each) return null;
+        double stop = each.HasStop ? Math.Min(each.Stop, pass.Steps) : pass.Steps;
+        double count = Math.Max(1, Math.Ceiling((stop - each.Start) / Math.Max(1, each.Stride)));
+        double tokens = each.Start == 0 ? (pass.Seq + count - 1) / count : 1; // the first step has the prompt, the others a token each
+        VisitRegion(loop.Region, pass with { Seq = tokens }, node.Times * count);
+        return null;
+    }
+
+    protected override ValueSize? VisitIf(If statement, EstimatedNode node)
+    {
+        foreach (Branch branch in statement.Branches) VisitRegion(branch.Region, node.Pass, node.Times);
+        return null;
+    }
+
+    protected override ValueSize? VisitForEach(ForEach loop, EstimatedNode node)
+    {
+        VisitRegion(loop.Region, node.Pass, node.Times);
+        return null;
+    }
+
+    protected override ValueSize? VisitWhile(While loop, EstimatedNode node)
+    {
+        VisitRegion(loop.ConditionRegion, node.Pass, node.Times);
+        VisitRegion(loop.Region, node.Pass, node.Times);
+        return null;
+    }
+
+    protected override ValueSize? VisitBackward(Backward backward, EstimatedNode node)
+    {
+        VisitRegion(backward.Region, node.Pass, node.Times);
+        return null;
+    }
+
+    protected override ValueSize? VisitRead(ReadSite read, EstimatedNode node) => GetSiteSize(read.Site ?? new Site(), node.Pass);
+
+    protected override ValueSize? VisitReadGradient(ReadGradient read, EstimatedNode node) => _valueSizes.GetValueOrDefault(read.Node);
+
+    protected override ValueSize? VisitResult(ReadResult result, EstimatedNode node) => node.Pass.Steps > 1
+        ? new ValueSize([node.Pass.Batch, node.Pass.Seq + node.Pass.Steps], TokenIdBytes)
+        : new ValueSize([node.Pass.Batch, node.Pass.Seq, _vocabSize], _elementBytes);
+
+    protected override ValueSize? VisitParameter(ReadParameter parameter, EstimatedNode node) =>
+        _model?.Root?.Find(parameter.Module)?.Parameters.FirstOrDefault(p => p.Name == parameter.Name) is { } described
+            ? ValueSize.OfTensor(described.Shape, described.Dtype) : null;
+
+    protected override ValueSize? VisitCall(Call call, EstimatedNode node)
+    {
+        if (call is { Op: "getitem", Arguments: [{ ValueCase: Argument.ValueOneofCase.Node } self, var index] })
+            return GetArgumentSize(self).At(index);
+        ValueSize largest = default;
+        foreach (Argument argument in call.Arguments)
+            if (GetArgumentSize(argument) is var size && size.Bytes > largest.Bytes) largest = size;
+        return largest.Bytes > 0 ? largest : ValueSize.Scalar;
+    }
+
+    protected override ValueSize? VisitContainer(MakeContainer container, EstimatedNode node) =>
+        new ValueSize(null, 0, container.Items.Concat(container.Entries.Select(e => e.Value)).Sum(item => GetArgumentSize(item).Bytes));
+
+    protected override ValueSize? VisitAppend(Append append, EstimatedNode node) =>
+        AddToContainer(append.Container, append.Value, node.Times);
+
+    protected override ValueSize? VisitPut(PutEntry put, EstimatedNode node) => AddToContainer(put.Container, put.Value, node.Times);
+
+    protected override ValueSize? VisitSave(Save save, EstimatedNode node)
+    {
+        if (IsContainer(save.Value)) _savedContainers.Add(save.Value.Node); // it may be filled after this
+        else _savedBytes += GetArgumentSize(save.Value).Bytes * node.Times;
+        return null;
+    }
+
+    protected override ValueSize? VisitCache(Cache cache, EstimatedNode node)
+    {
+        double modules = cache.Modules.Count > 0 ? cache.Modules.Count : _model?.Root?.Paths().Count() ?? 0;
+        double valuesPerModule = (cache.Outputs ? 1 : 0) + (cache.Inputs ? 1 : 0);
+        double tokens = node.Pass.Batch * (node.Pass.Seq + node.Pass.Steps - 1);
+        double elementBytes = cache.Dtype == DataType.Unspecified ? _elementBytes : ValueSize.GetElementBytes(cache.Dtype);
+        _savedBytes += modules * valuesPerModule * tokens * _hiddenSize * elementBytes;
+        return null;
+    }
+
+    // These kinds save nothing, and their values are small or are those of other nodes.
+    protected override ValueSize? VisitWrite(WriteSite write, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitSkip(SkipModule skip, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitStartAt(StartAt start, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitCallModule(CallModule call, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitDefineModule(DefineModule module, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitRegionParameter(RegionParameter parameter, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitSetVariable(SetVariable set, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitWriteGradient(WriteGradient write, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitNewParameter(NewParameter parameter, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitNewOptimizer(NewOptimizer optimizer, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitOptimizerStep(OptimizerStep step, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitLog(Protocol.Log log, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitLocal(LocalCall call, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitStop(Stop stop, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitBarrier(Protocol.Barrier barrier, EstimatedNode node) => null;
+
+    protected override ValueSize? VisitBreak(Break statement, EstimatedNode node) => null;
+
+    private void VisitRegion(uint region, EstimatedPass pass, double times)
     {
         if (region >= _program.Regions.Count || !_visitedRegions.Add(region)) return;
         foreach (uint id in _program.Regions[(int)region].Nodes)
-            if (id < _program.Nodes.Count) Visit(id, _program.Nodes[(int)id], pass, times);
-    }
-
-    private void Visit(uint id, Node node, ForwardPass pass, double times)
-    {
-        switch (node.KindCase)
         {
-            case Node.KindOneofCase.Trace when node.Trace.Mode != Mode.Scan:
-                VisitTrace(node.Trace, times);
-                break;
-            case Node.KindOneofCase.Steps:
-                foreach (Step step in node.Steps.Unrolled) Visit(step.Region, step.Index == 0 ? pass : pass with { Seq = 1 }, times);
-                if (node.Steps.Each is { } each)
-                {
-                    double count = Math.Max(1, Math.Ceiling(((each.HasStop ? Math.Min(each.Stop, pass.Steps) : pass.Steps) - each.Start) / Math.Max(1, each.Stride)));
-                    double tokens = each.Start == 0 ? (pass.Seq + count - 1) / count : 1; // the first step has the prompt, the others a token each
-                    Visit(node.Steps.Region, pass with { Seq = tokens }, times * count);
-                }
-                break;
-            case Node.KindOneofCase.If:
-                foreach (Branch branch in node.If.Branches) Visit(branch.Region, pass, times);
-                break;
-            case Node.KindOneofCase.ForEach:
-                Visit(node.ForEach.Region, pass, times);
-                break;
-            case Node.KindOneofCase.While:
-                Visit(node.While.ConditionRegion, pass, times);
-                Visit(node.While.Region, pass, times);
-                break;
-            case Node.KindOneofCase.Backward:
-                Visit(node.Backward.Region, pass, times);
-                break;
-            case Node.KindOneofCase.Read:
-                _valueSizes[id] = GetSiteSize(node.Read.Site ?? new Site(), pass);
-                break;
-            case Node.KindOneofCase.ReadGradient:
-                _valueSizes[id] = _valueSizes.GetValueOrDefault(node.ReadGradient.Node);
-                break;
-            case Node.KindOneofCase.Result:
-                _valueSizes[id] = pass.Steps > 1 ? new ValueSize([pass.Batch, pass.Seq + pass.Steps], TokenIdBytes) : new ValueSize([pass.Batch, pass.Seq, _vocabSize], _elementBytes);
-                break;
-            case Node.KindOneofCase.Parameter:
-                if (_model?.Root?.Find(node.Parameter.Module)?.Parameters.FirstOrDefault(p => p.Name == node.Parameter.Name) is { } parameter)
-                    _valueSizes[id] = new ValueSize([.. parameter.Shape.Select(n => (double)n)], GetElementBytes(parameter.Dtype));
-                break;
-            case Node.KindOneofCase.Call:
-                _valueSizes[id] = GetCallSize(node.Call);
-                break;
-            case Node.KindOneofCase.Container:
-                _valueSizes[id] = new ValueSize(null, 0, node.Container.Items.Concat(node.Container.Entries.Select(e => e.Value)).Sum(item => GetArgumentSize(item).Bytes));
-                break;
-            case Node.KindOneofCase.Append:
-                AddToContainer(node.Append.Container, node.Append.Value, times);
-                break;
-            case Node.KindOneofCase.Put:
-                AddToContainer(node.Put.Container, node.Put.Value, times);
-                break;
-            case Node.KindOneofCase.Save when IsContainer(node.Save.Value):
-                _savedContainers.Add(node.Save.Value.Node); // it may be filled after this
-                break;
-            case Node.KindOneofCase.Save:
-                _savedBytes += GetArgumentSize(node.Save.Value).Bytes * times;
-                break;
-            case Node.KindOneofCase.Cache:
-                double modules = node.Cache.Modules.Count > 0 ? node.Cache.Modules.Count : _model?.Root?.Paths().Count() ?? 0;
-                double kinds = (node.Cache.Outputs ? 1 : 0) + (node.Cache.Inputs ? 1 : 0);
-                _savedBytes += modules * kinds * pass.Batch * (pass.Seq + pass.Steps - 1) * _hiddenSize * (node.Cache.Dtype == DataType.Unspecified ? _elementBytes : GetElementBytes(node.Cache.Dtype));
-                break;
+            if (id < _program.Nodes.Count && Visit(_program.Nodes[(int)id], new EstimatedNode(id, pass, times)) is { } size)
+                _valueSizes[id] = size;
         }
     }
 
-    private void VisitTrace(Trace trace, double times)
+    private ValueSize GetSiteSize(Site site, EstimatedPass pass)
     {
-        double steps = ProgramCostEstimator.GetStepCount(trace), copies = ProgramCostEstimator.GetSequencesPerPrompt(trace);
-        List<(Invoke Invoke, ForwardPass Pass)> invokes = [.. trace.Invokes.Where(i => i.Input is not null).Select(invoke =>
-        {
-            double[] tokens = [.. ProgramCostEstimator.GetTokenCounts(invoke.Input).Select(count => (double)count)];
-            return (invoke, new ForwardPass(Math.Max(1, tokens.Length) * copies, tokens.DefaultIfEmpty(1).Max(), steps));
-        })];
-        var whole = new ForwardPass(invokes.Sum(i => i.Pass.Batch), invokes.Select(i => i.Pass.Seq).DefaultIfEmpty(0).Max(), steps);
-        double positions = whole.Batch * whole.Seq;
-        double cached = steps > 1 ? 2 * _numLayers * whole.Batch * (whole.Seq + steps) * _hiddenSize : 0;
-        _peakBytes = Math.Max(_peakBytes, _elementBytes * (positions * (_hiddenSize * ActivationsPerToken * (trace.Gradients ? Math.Max(1, _numLayers) : 1) + _vocabSize) + cached));
-        foreach ((Invoke invoke, ForwardPass pass) in invokes) Visit(invoke.Region, pass, times);
-        foreach (Invoke empty in trace.Invokes.Where(i => i.Input is null)) Visit(empty.Region, whole, times);
-        Visit(trace.Region, whole, times);
-    }
-
-    private ValueSize GetSiteSize(Site site, ForwardPass pass)
-    {
-        if (GeneratorSites.Contains(site.Module)) return new ValueSize([pass.Batch, pass.Seq + (site.Module == GeneratorSites.Generator ? pass.Steps : 0)], TokenIdBytes);
+        if (GeneratorSites.Contains(site.Module))
+            return new ValueSize([pass.Batch, pass.Seq + (site.Module == GeneratorSites.Generator ? pass.Steps : 0)], TokenIdBytes);
         ModuleInfo? module = _model?.Root?.Find(site.Module);
         if (module?.Parameters.FirstOrDefault(p => p.Name == "weight") is not { } weight)
-            return new ValueSize([pass.Batch, pass.Seq, site.Module.Length == 0 ? _vocabSize : _hiddenSize], _elementBytes) { MayBeTuple = true };
-        bool isInput = site.Kind is SiteKind.Input or SiteKind.Inputs, isEmbedding = module.ClassName.EndsWith("Embedding", StringComparison.Ordinal);
-        double width = weight.Shape.Count != 2 ? _hiddenSize
+        {
+            double size = site.Module.Length == 0 ? _vocabSize : _hiddenSize;
+            return new ValueSize([pass.Batch, pass.Seq, size], _elementBytes) { MayBeTuple = true };
+        }
+        bool isInput = site.Kind is SiteKind.Input or SiteKind.Inputs;
+        bool isEmbedding = module.ClassName.EndsWith("Embedding", StringComparison.Ordinal);
+        double features = weight.Shape.Count != 2 ? _hiddenSize
             : isEmbedding ? isInput ? 1 : weight.Shape[1]
             : weight.Shape[isInput != (module.ClassName == "Conv1D") ? 1 : 0]; // GPT-2's Conv1D is [in, out], a Linear [out, in]
-        return new ValueSize([pass.Batch, pass.Seq, width], _elementBytes);
-    }
-
-    private ValueSize GetCallSize(Call call)
-    {
-        if (call is { Op: "getitem", Arguments: [{ ValueCase: Argument.ValueOneofCase.Node } self, var index] })
-            return ApplyIndex(GetArgumentSize(self), index);
-        ValueSize largest = default;
-        foreach (Argument argument in call.Arguments)
-            if (GetArgumentSize(argument) is var one && one.Bytes > largest.Bytes) largest = one;
-        return largest.Bytes > 0 ? largest : new ValueSize([], DefaultElementBytes);
+        return new ValueSize([pass.Batch, pass.Seq, features], _elementBytes);
     }
 
     private ValueSize GetArgumentSize(Argument? argument) => argument?.ValueCase switch
     {
         Argument.ValueOneofCase.Node => _valueSizes.GetValueOrDefault(argument.Node),
-        Argument.ValueOneofCase.Constant when argument.Constant < _program.Constants.Count => GetConstantSize(_program.Constants[(int)argument.Constant]),
+        Argument.ValueOneofCase.Constant when argument.Constant < _program.Constants.Count =>
+            GetConstantSize(_program.Constants[(int)argument.Constant]),
         Argument.ValueOneofCase.List => new ValueSize(null, 0, argument.List.Items.Sum(item => GetArgumentSize(item).Bytes)),
         Argument.ValueOneofCase.Tuple => new ValueSize(null, 0, argument.Tuple.Items.Sum(item => GetArgumentSize(item).Bytes)),
         _ => default,
     };
 
-    private static ValueSize GetConstantSize(Tensor constant) => new([.. constant.Shape.Select(n => (double)n)], GetElementBytes(constant.Dtype));
+    private static ValueSize GetConstantSize(Tensor constant) => ValueSize.OfTensor(constant.Shape, constant.Dtype);
 
-    private void AddToContainer(uint container, Argument value, double times)
+    private ValueSize? AddToContainer(uint container, Argument value, double times)
     {
-        ValueSize held = _valueSizes.GetValueOrDefault(container);
-        _valueSizes[container] = held with { ContainerBytes = held.ContainerBytes + GetArgumentSize(value).Bytes * times };
+        ValueSize size = _valueSizes.GetValueOrDefault(container);
+        _valueSizes[container] = size with { ContainerBytes = size.ContainerBytes + GetArgumentSize(value).Bytes * times };
+        return null;
     }
 
     private bool IsContainer(Argument? value) => value is { ValueCase: Argument.ValueOneofCase.Node } && value.Node < _program.Nodes.Count
         && _program.Nodes[(int)value.Node].KindCase == Node.KindOneofCase.Container;
 
-    /// <summary>What an index leaves of a shape; the shape itself where that is not known beforehand.</summary>
-    private static ValueSize ApplyIndex(ValueSize size, Argument index)
-    {
-        if (size.Shape is not { } shape) return size;
-        Argument[] items = index.ValueCase == Argument.ValueOneofCase.Tuple ? [.. index.Tuple.Items] : [index];
-        if (size.MayBeTuple && items is [{ ValueCase: Argument.ValueOneofCase.Integer }]) return size with { MayBeTuple = false }; // output[0]
-        int taken = items.Count(item => item.ValueCase is not (Argument.ValueOneofCase.None or Argument.ValueOneofCase.Ellipsis));
-        if (taken > shape.Length || index.ValueCase == Argument.ValueOneofCase.Text) return size;
-        List<double> left = [];
-        int axis = 0;
-        foreach (Argument item in items)
-        {
-            switch (item.ValueCase)
-            {
-                case Argument.ValueOneofCase.Integer: axis++; break;
-                case Argument.ValueOneofCase.Slice: left.Add(GetSliceLength(item.Slice, shape[axis++])); break;
-                case Argument.ValueOneofCase.None: left.Add(1); break;
-                case Argument.ValueOneofCase.Ellipsis:
-                    for (int i = shape.Length - taken; i > 0; i--) left.Add(shape[axis++]);
-                    break;
-                default: left.Add(shape[axis++]); break;
-            }
-        }
-        while (axis < shape.Length) left.Add(shape[axis++]);
-        return size with { Shape = [.. left], MayBeTuple = false };
-    }
-
-    private static double GetSliceLength(Slice slice, double dimensionLength)
-    {
-        double step = Math.Max(1, Math.Abs((double)(Number(slice.Step) ?? 1)));
-        return Math.Max(0, Math.Ceiling((At(Number(slice.Stop) ?? dimensionLength) - At(Number(slice.Start) ?? 0)) / step));
-
-        static double? Number(Argument? bound) => bound is { ValueCase: Argument.ValueOneofCase.Integer } ? bound.Integer : null;
-
-        double At(double place) => Math.Clamp(place < 0 ? place + dimensionLength : place, 0, dimensionLength);
-    }
-
-    private static double GetElementBytes(DataType type) => type == DataType.Unspecified ? DefaultElementBytes : ((DType)type).ItemSize();
-
     private static ulong ToByteCount(double bytes) => bytes >= ulong.MaxValue ? ulong.MaxValue : (ulong)Math.Max(0, bytes);
-
-    /// <summary>The rows of a pass, the tokens of each in its first step (on average over a loop's steps), and how many steps it has.</summary>
-    private readonly record struct ForwardPass(double Batch, double Seq, double Steps);
-
-    /// <summary>A value: its shape if it is a tensor, bytes of an element, and what a container holds.</summary>
-    private readonly record struct ValueSize(double[]? Shape, double ElementBytes, double ContainerBytes = 0)
-    {
-        /// <summary>A module without weights of its own may return a tuple: its first element has the shape.</summary>
-        public bool MayBeTuple { get; init; }
-
-        public double Bytes => ContainerBytes + (Shape is null ? 0 : Shape.Aggregate(ElementBytes, (product, length) => product * length));
-    }
 }

@@ -1,4 +1,3 @@
-using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -9,8 +8,9 @@ using Ndif.Server.Keys;
 namespace Ndif.Server.Blobs;
 
 /// <summary>
-/// Blobs over plain HTTP, two to three times faster than gRPC messages for large tensors: `GET /v1/blobs/{id}` with ranges and ETag,
-/// so resumable; `PUT /v1/blobs/{id}`, whose bytes must hash to the id. The same key as everywhere.
+/// Transfers blobs over HTTP, which was measured two to three times as fast as gRPC messages for large tensors.
+/// `GET /v1/blobs/{id}` supports ranges and ETags, so that a download can be resumed. `PUT /v1/blobs/{id}` requires that the bytes hash
+/// to the id. Both require an API key.
 /// </summary>
 internal static class BlobEndpoints
 {
@@ -21,23 +21,31 @@ internal static class BlobEndpoints
         routes.MapPut("/v1/blobs/{id}", PutAsync).WithMetadata(scope);
     }
 
-    private static Task GetAsync(string id, HttpContext context, BlobTransfer blobs, GatewayOptions options, ExceptionTranslator exceptionTranslator) => WriteErrorsAsJsonAsync(context, exceptionTranslator, async () =>
+    private static Task GetAsync(
+        string id, HttpContext context, BlobTransfer blobs, GatewayOptions options, ExceptionTranslator exceptionTranslator) =>
+        WriteErrorsAsJsonAsync(context, exceptionTranslator, async () =>
     {
         await using Stream content = await blobs.OpenAsync(context.GetCaller(), id, context.RequestAborted);
         await BlobResponse.WriteAsync(context, id, content, options.ReaderPatience);
-        if (HttpMethods.IsGet(context.Request.Method)) Telemetry.BlobBytes.Add(context.Response.ContentLength ?? 0, new KeyValuePair<string, object?>("direction", "out"));
+        if (HttpMethods.IsGet(context.Request.Method))
+            Telemetry.BlobBytes.Add(context.Response.ContentLength ?? 0, new KeyValuePair<string, object?>("direction", "out"));
     });
 
-    private static Task PutAsync(string id, HttpContext context, BlobTransfer blobs, ExceptionTranslator exceptionTranslator) => WriteErrorsAsJsonAsync(context, exceptionTranslator, async () =>
+    private static Task PutAsync(string id, HttpContext context, BlobTransfer blobs, ExceptionTranslator exceptionTranslator) =>
+        WriteErrorsAsJsonAsync(context, exceptionTranslator, async () =>
     {
         if (!BlobIds.IsValid(id)) throw ServerErrors.ChecksumMismatch(id, "a lower-case hex SHA-256");
         BlobRef stored = await blobs.PutAsync(
-            context.GetCaller(), () => id, (target, cancel) => context.Request.BodyReader.CopyToAsync(target, cancel), context.RequestAborted);
+            context.GetCaller(), () => id, (target, cancel) => context.Request.BodyReader.CopyToAsync(target, cancel),
+            context.RequestAborted);
         context.Response.StatusCode = StatusCodes.Status201Created;
         await context.Response.WriteAsJsonAsync(new BlobJson(stored.Id, stored.Length), BlobJsonContext.Default.BlobJson);
     });
 
-    /// <summary>Typed errors as JSON, unless the answer has begun; then the connection breaks, which the client sees as an incomplete body.</summary>
+    /// <summary>
+    /// Writes a typed error as JSON. If the response has already started, the exception aborts the connection, which the client sees as an
+    /// incomplete body.
+    /// </summary>
     private static async Task WriteErrorsAsJsonAsync(HttpContext context, ExceptionTranslator exceptionTranslator, Func<Task> handler)
     {
         try
@@ -46,7 +54,7 @@ internal static class BlobEndpoints
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
-            // the client is gone
+            // the client has disconnected
         }
         catch (Exception failure) when (!context.Response.HasStarted)
         {
@@ -55,10 +63,3 @@ internal static class BlobEndpoints
         }
     }
 }
-
-/// <summary>The answer to a PUT.</summary>
-internal sealed record BlobJson(string Id, ulong Length);
-
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
-[JsonSerializable(typeof(BlobJson))]
-internal sealed partial class BlobJsonContext : JsonSerializerContext;

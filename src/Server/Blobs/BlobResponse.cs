@@ -6,8 +6,8 @@ using Microsoft.Net.Http.Headers;
 namespace Ndif.Server.Blobs;
 
 /// <summary>
-/// The answer to a GET or HEAD of a blob: whole, or one range of it. The bytes are read from the file into the connection's own buffers;
-/// the framework's way copies them twice more, in small pieces (benchmark `service.big results`).
+/// Writes the response to a GET or HEAD request of a blob, whole or one range of it. It reads the bytes directly into the buffers of the
+/// response pipe; the file results of ASP.NET Core copy them twice more, in small pieces (benchmark `service.big results`).
 /// </summary>
 internal static class BlobResponse
 {
@@ -16,19 +16,19 @@ internal static class BlobResponse
     public static async Task WriteAsync(HttpContext context, string id, Stream content, TimeSpan writeTimeout)
     {
         HttpResponse response = context.Response;
-        RequestHeaders asked = context.Request.GetTypedHeaders();
+        RequestHeaders request = context.Request.GetTypedHeaders();
         var tag = new EntityTagHeaderValue($"\"{id}\"");
-        response.Headers.CacheControl = "private, max-age=31536000, immutable"; // what an id names never changes
+        response.Headers.CacheControl = "private, max-age=31536000, immutable"; // the bytes of an id never change
         response.Headers.AcceptRanges = "bytes";
         response.GetTypedHeaders().ETag = tag;
         response.ContentType = "application/octet-stream";
-        if (asked.IfNoneMatch.Any(known => known.Equals(EntityTagHeaderValue.Any) || known.Compare(tag, useStrongComparison: true)))
+        if (request.IfNoneMatch.Any(known => known.Equals(EntityTagHeaderValue.Any) || known.Compare(tag, useStrongComparison: true)))
         {
             response.StatusCode = StatusCodes.Status304NotModified;
             return;
         }
         (long from, long count) = (0, content.Length);
-        if (IsRangeApplicable(asked, tag) && asked.Range?.Ranges is { Count: 1 } ranges) // several at once are answered as if none were asked for
+        if (IsRangeApplicable(request, tag) && request.Range?.Ranges is { Count: 1 } ranges) // several ranges: the whole blob is sent
         {
             if (ResolveRange(ranges.First(), content.Length) is not { } part)
             {
@@ -44,12 +44,12 @@ internal static class BlobResponse
         if (HttpMethods.IsGet(context.Request.Method)) await CopyAsync(content, from, count, context, writeTimeout);
     }
 
-    /// <summary>A range counts if the client means this very blob, or does not say.</summary>
+    /// <summary>A range applies unless an If-Range header names another entity tag.</summary>
     private static bool IsRangeApplicable(RequestHeaders requestHeaders, EntityTagHeaderValue tag) =>
         requestHeaders.Range?.Unit.Equals("bytes", StringComparison.OrdinalIgnoreCase) == true
         && (requestHeaders.IfRange is not { } condition || condition.EntityTag?.Compare(tag, useStrongComparison: true) == true);
 
-    /// <summary>"from-", "from-to" or "-last" as where and how much; null if it lies outside.</summary>
+    /// <summary>Resolves a range "from-", "from-to" or "-last". Returns null if it is outside the blob.</summary>
     private static (long From, long Count)? ResolveRange(RangeItemHeaderValue range, long length)
     {
         long from = range.From ?? Math.Max(0, length - range.To!.Value);
@@ -63,14 +63,14 @@ internal static class BlobResponse
         content.Seek(from, SeekOrigin.Begin);
         while (count > 0)
         {
-            Memory<byte> room = body.GetMemory((int)Math.Min(MaxReadBytes, count));
-            int read = await content.ReadAsync(room[..(int)Math.Min(room.Length, count)], context.RequestAborted);
+            Memory<byte> buffer = body.GetMemory((int)Math.Min(MaxReadBytes, count));
+            int read = await content.ReadAsync(buffer[..(int)Math.Min(buffer.Length, count)], context.RequestAborted);
             if (read == 0) throw new EndOfStreamException();
             body.Advance(read);
             count -= read;
-            using var late = new CancellationTokenSource(writeTimeout);
-            using CancellationTokenRegistration cut = late.Token.Register(context.Abort); // a client that takes nothing any more
-            if ((await body.FlushAsync(context.RequestAborted)).IsCompleted) return; // the client is gone
+            using var timeout = new CancellationTokenSource(writeTimeout);
+            using CancellationTokenRegistration abort = timeout.Token.Register(context.Abort); // the client has stopped reading
+            if ((await body.FlushAsync(context.RequestAborted)).IsCompleted) return; // the client has disconnected
         }
     }
 }

@@ -9,11 +9,11 @@ using Ndif.Server.Keys;
 
 namespace Ndif.Server.Blobs;
 
-/// <summary>Blobs in and out, whichever protocol carries them: who may read, how large, and whether the bytes are what was named.</summary>
+/// <summary>Uploads and downloads of blobs, for gRPC and HTTP: checks access, size and content hash.</summary>
 internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILogger<BlobTransfer> logger)
 {
-    /// <summary>Opens a blob for a caller who may read it.</summary>
-    /// <exception cref="NdifException">UNKNOWN_BLOB, whether it is not there or not the caller's.</exception>
+    /// <summary>Opens a blob that the caller may read.</summary>
+    /// <exception cref="NdifException">UNKNOWN_BLOB: there is no such blob, or the caller may not read it.</exception>
     public async Task<Stream> OpenAsync(Caller caller, string id, CancellationToken cancellationToken)
     {
         if (!BlobIds.IsValid(id) || !await blobs.CanReadAsync(id, caller.Id, cancellationToken)) throw ServerErrors.UnknownBlob(id);
@@ -21,27 +21,32 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
     }
 
     /// <summary>
-    /// Which of these the caller would have to upload. A blob that only others may read counts as missing: knowing a hash is no proof
-    /// of knowing the bytes. The store still keeps them once.
+    /// Returns the blobs that the caller has to upload. A blob that only others may read counts as missing, because knowing a hash does not
+    /// prove knowledge of the bytes. The store keeps equal bytes once.
     /// </summary>
     public async Task<IReadOnlyList<string>> MissingAsync(Caller caller, IEnumerable<string> ids, CancellationToken cancellationToken)
     {
         var missing = new List<string>();
         foreach (string id in ids)
-            if (!BlobIds.IsValid(id) || !await blobs.CanReadAsync(id, caller.Id, cancellationToken) || !await blobs.ExistsAsync(id, cancellationToken))
-                missing.Add(id);
+        {
+            bool isAvailable = BlobIds.IsValid(id) && await blobs.CanReadAsync(id, caller.Id, cancellationToken)
+                && await blobs.ExistsAsync(id, cancellationToken);
+            if (!isAvailable) missing.Add(id);
+        }
         return missing;
     }
 
-    /// <summary>Stores what <paramref name="write"/> writes and grants it to the caller, once its hash is the one that was claimed.</summary>
-    /// <param name="getExpectedId">The id the caller expects; empty for none.</param>
-    /// <exception cref="NdifException">CORRUPT_DATA or LIMIT_EXCEEDED.</exception>
+    /// <summary>
+    /// Stores the bytes that <paramref name="write"/> writes, and grants them to the caller if they have the expected hash.
+    /// </summary>
+    /// <param name="getExpectedId">Returns the id that the caller expects; empty for none. Called after the last write.</param>
+    /// <exception cref="NdifException">CORRUPT_DATA: the hash differs. LIMIT_EXCEEDED: the blob is too large.</exception>
     public async Task<BlobRef> PutAsync(
         Caller caller, Func<string> getExpectedId, Func<Stream, CancellationToken, Task> write, CancellationToken cancellationToken)
     {
         BlobRef stored = await blobs.PutAsync(
             (target, cancel) => write(new BoundedStream(target, options.BlobBytes), cancel), cancellationToken);
-        // Wrong bytes stay without a grant until they expire: nobody can read them by the name that was claimed.
+        // Bytes with another hash are stored without a grant, so nobody can read them, and expire.
         if (getExpectedId() is { Length: > 0 } expected && expected != stored.Id) throw ServerErrors.ChecksumMismatch(expected, stored.Id);
         await blobs.GrantAsync(stored.Id, caller.Id, cancellationToken: cancellationToken);
         logger.BlobStored(stored.Id, stored.Length, caller.Id);
@@ -49,17 +54,17 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
         return stored;
     }
 
-    /// <summary>An upload in chunks.</summary>
+    /// <summary>Receives an upload in chunks.</summary>
     public async Task<BlobRef> ReceiveAsync(Caller caller, IAsyncStreamReader<BlobChunk> chunks, CancellationToken cancellationToken)
     {
-        string claimed = "";
-        return await PutAsync(caller, () => claimed, async (target, cancel) =>
+        string expectedId = "";
+        return await PutAsync(caller, () => expectedId, async (target, cancel) =>
         {
             ulong offset = 0;
             while (await chunks.ReadNextAsync(options.RequestPatience, cancel))
             {
                 BlobChunk chunk = chunks.Current;
-                if (chunk.Id.Length > 0) claimed = chunk.Id;
+                if (chunk.Id.Length > 0) expectedId = chunk.Id;
                 if (chunk.Offset != offset) throw ServerErrors.ChunkGap(offset, chunk.Offset);
                 await target.WriteAsync(chunk.Data.Memory, cancel);
                 offset += (ulong)chunk.Data.Length;
@@ -68,10 +73,11 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
     }
 
     /// <summary>
-    /// A download in chunks, all from one pooled buffer: WriteAsync has serialized a message before it returns, so that the buffer is
-    /// free again. The gateway's memory stays flat whatever the blob's size.
+    /// Sends a download in chunks, all of them from one pooled buffer: WriteAsync has serialized the message when it returns, so the buffer
+    /// can be reused. The memory use does not depend on the size of the blob.
     /// </summary>
-    public async Task SendAsync(Caller caller, GetBlobRequest request, IServerStreamWriter<BlobChunk> chunks, CancellationToken cancellationToken)
+    public async Task SendAsync(
+        Caller caller, GetBlobRequest request, IServerStreamWriter<BlobChunk> chunks, CancellationToken cancellationToken)
     {
         await using Stream content = await OpenAsync(caller, request.Id, cancellationToken);
         if (request.Offset > (ulong)content.Length) throw ServerErrors.BadRange(request.Offset, content.Length);
@@ -85,11 +91,12 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
             Memory<byte> part = buffer.Memory[..(int)Math.Min(left, (ulong)options.ChunkBytes)];
             await content.ReadExactlyAsync(part, cancellationToken);
             await chunks.SendAsync(
-                new BlobChunk { Id = request.Id, Offset = offset, Total = total, Data = UnsafeByteOperations.UnsafeWrap(part) }, cancellationToken);
+                new BlobChunk { Id = request.Id, Offset = offset, Total = total, Data = UnsafeByteOperations.UnsafeWrap(part) },
+                cancellationToken);
             offset += (ulong)part.Length;
             left -= (ulong)part.Length;
             Telemetry.BlobBytes.Add(part.Length, new KeyValuePair<string, object?>("direction", "out"));
         }
-        while (left > 0); // an empty blob is one empty chunk
+        while (left > 0); // an empty blob is sent as one empty chunk
     }
 }

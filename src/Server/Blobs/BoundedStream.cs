@@ -1,6 +1,6 @@
 namespace Ndif.Server.Blobs;
 
-/// <summary>Passes writes on until they exceed a bound; then LIMIT_EXCEEDED.</summary>
+/// <summary>A write-only stream that passes bytes on, and throws LIMIT_EXCEEDED when a limit is exceeded.</summary>
 internal sealed class BoundedStream(Stream inner, long maxBytes) : Stream
 {
     private long _bytesWritten;

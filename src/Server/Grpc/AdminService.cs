@@ -9,20 +9,23 @@ using Ndif.Server.Keys;
 
 namespace Ndif.Server.Grpc;
 
-/// <summary>`ndif.v1.Admin`. Keys are the scope `admin`'s; the service itself may be operated with the scope `operator` too.</summary>
+/// <summary>The gRPC service `ndif.v1.Admin`. Managing keys requires the scope `admin`; the other methods also accept `operator`.</summary>
 [RequiresScope(Scopes.Admin)]
-internal sealed class AdminService(KeyService keys, IJobQueue jobs, DeploymentAdminService deployments, GatewayOptions options, TimeProvider time, ILogger<AdminService> logger) : Ndif.Protocol.Admin.AdminBase
+internal sealed class AdminService(
+    KeyService keys, IJobQueue jobs, DeploymentAdminService deployments, GatewayOptions options, TimeProvider time,
+    ILogger<AdminService> logger) : Ndif.Protocol.Admin.AdminBase
 {
     private const int MaxListLength = 1000;
 
-    /// <summary>Makes a key; the reply is the only time that its secret is shown. A lifetime of 0 is one without end.</summary>
+    /// <summary>Creates a key. Only this reply contains its secret. A lifetime of 0 means that the key does not expire.</summary>
     public override async Task<CreateKeyReply> CreateKey(CreateKeyRequest request, ServerCallContext context)
     {
-        if (request.Tier.Length > 0 && !options.Tiers.ContainsKey(request.Tier)) throw ServerErrors.UnknownTier(request.Tier, options.Tiers.Keys);
-        CreatedKey made = await keys.CreateAsync(
+        if (request.Tier.Length > 0 && !options.Tiers.ContainsKey(request.Tier))
+            throw ServerErrors.UnknownTier(request.Tier, options.Tiers.Keys);
+        CreatedKey created = await keys.CreateAsync(
             request.Name, request.Scopes, request.Tier, request.Models, ParseLifetime(request.LifetimeSeconds), context.CancellationToken);
-        logger.KeyMade(made.Record.Id, made.Record.Name, GetCallerId(context));
-        return new CreateKeyReply { Key = made.Record.ToInfo(), Secret = made.Key.Reveal() };
+        logger.KeyCreated(created.Record.Id, created.Record.Name, GetCallerId(context));
+        return new CreateKeyReply { Key = created.Record.ToInfo(), Secret = created.Key.Reveal() };
     }
 
     public override async Task<ListKeysReply> ListKeys(ListKeysRequest request, ServerCallContext context) =>
@@ -35,7 +38,7 @@ internal sealed class AdminService(KeyService keys, IJobQueue jobs, DeploymentAd
         return revoked.ToInfo();
     }
 
-    /// <summary>Jobs of any owner that were failed because their workers were lost, newest first; 100 if no limit is given, 1000 at most.</summary>
+    /// <summary>Lists the dead letters of all owners, newest first: 100 if no limit is given, at most 1000.</summary>
     [RequiresScope(Scopes.Operator, Scopes.Admin)]
     public override async Task<ListDeadLettersReply> ListDeadLetters(ListDeadLettersRequest request, ServerCallContext context)
     {
@@ -44,37 +47,42 @@ internal sealed class AdminService(KeyService keys, IJobQueue jobs, DeploymentAd
     }
 
     /// <summary>
-    /// Runs a dead letter's program again as a new job of the same owner. The new id follows from the old one, so that asking twice,
-    /// or two operators at once, make one job; the answer is the same as long as that job is remembered.
+    /// Requeues a dead letter as a new job of the same owner. The new id is derived from the old one, so that a repeated or concurrent
+    /// call creates one job. The reply is the same until that job is deleted.
     /// </summary>
     [RequiresScope(Scopes.Operator, Scopes.Admin)]
     public override async Task<RequeueReply> Requeue(RequeueRequest request, ServerCallContext context)
     {
         if (!JobIds.IsValid(request.JobId)) throw ServerErrors.UnknownDeadLetter(request.JobId);
-        string again = JobIds.ForRequeueOf(request.JobId);
-        JobInfo? job = await jobs.RequeueAsync(request.JobId, again, context.CancellationToken);
-        if (job is not null) logger.Requeued(request.JobId, again, GetCallerId(context));
-        else if (await jobs.GetAsync(again, context.CancellationToken) is null) throw ServerErrors.UnknownDeadLetter(request.JobId);
-        return new RequeueReply { JobId = again };
+        string newId = JobIds.ForRequeueOf(request.JobId);
+        JobInfo? job = await jobs.RequeueAsync(request.JobId, newId, context.CancellationToken);
+        if (job is not null) logger.Requeued(request.JobId, newId, GetCallerId(context));
+        else if (await jobs.GetAsync(newId, context.CancellationToken) is null) throw ServerErrors.UnknownDeadLetter(request.JobId);
+        return new RequeueReply { JobId = newId };
     }
 
-    /// <summary>Wants a model from now on, or wants it otherwise; the answer comes before it is loaded.</summary>
+    /// <summary>Adds or replaces a deployment. The call returns before the model is loaded.</summary>
     [RequiresScope(Scopes.Operator, Scopes.Admin)]
-    public override Task<ModelStatus> Deploy(DeployRequest request, ServerCallContext context) => deployments.DeployAsync(request, GetCallerId(context), context.CancellationToken);
+    public override Task<ModelStatus> Deploy(DeployRequest request, ServerCallContext context) =>
+        deployments.DeployAsync(request, GetCallerId(context), context.CancellationToken);
 
-    /// <summary>Takes a model off one worker, or off the service: jobs that run end, jobs that wait are failed where nobody is to have it.</summary>
+    /// <summary>
+    /// Evicts a model from one worker or from the service. Running jobs end; waiting jobs fail if the model is removed from the service.
+    /// </summary>
     [RequiresScope(Scopes.Operator, Scopes.Admin)]
-    public override Task<ModelStatus> Evict(EvictRequest request, ServerCallContext context) => deployments.EvictAsync(request, GetCallerId(context), context.CancellationToken);
+    public override Task<ModelStatus> Evict(EvictRequest request, ServerCallContext context) =>
+        deployments.EvictAsync(request, GetCallerId(context), context.CancellationToken);
 
-    /// <summary>Has a worker take nothing new, and leave when what it runs has ended.</summary>
+    /// <summary>Orders a worker to accept no new jobs and to exit when its running jobs have ended.</summary>
     [RequiresScope(Scopes.Operator, Scopes.Admin)]
-    public override Task<WorkerStatus> Drain(DrainRequest request, ServerCallContext context) => deployments.DrainAsync(request.Worker, GetCallerId(context), context.CancellationToken);
+    public override Task<WorkerStatus> Drain(DrainRequest request, ServerCallContext context) =>
+        deployments.DrainAsync(request.Worker, GetCallerId(context), context.CancellationToken);
 
     [RequiresScope(Scopes.Run, Scopes.Operator, Scopes.Admin)]
     public override async Task<ListDeploymentsReply> ListDeployments(ListDeploymentsRequest request, ServerCallContext context) =>
         new() { Deployments = { await deployments.ListAsync(context.CancellationToken) } };
 
-    /// <summary>What a key has used, or with no key named, all of them.</summary>
+    /// <summary>Returns the usage of a key, or of all keys if none is given.</summary>
     public override async Task<GetUsageReply> GetUsage(GetUsageRequest request, ServerCallContext context)
     {
         (DateOnly since, DateOnly until) = UsageDateRange.Parse(request, time);

@@ -4,16 +4,17 @@ using Grpc.Core;
 namespace Ndif.Server.Grpc;
 
 /// <summary>
-/// Reading from and writing to a client that may be gone. grpc-dotnet then throws IOException or InvalidOperationException, and may
-/// do so before it cancels the call's token: at a deadline it completes the response first ("Writing is not allowed after writer was
-/// completed"). Here it is a cancellation, always.
+/// Reads from and writes to a client that may have disconnected. In this case grpc-dotnet throws IOException or InvalidOperationException,
+/// possibly before it cancels the token of the call: at a deadline it completes the response first ("Writing is not allowed after writer
+/// was completed"). These methods always throw OperationCanceledException instead.
 /// </summary>
 internal static class ClientStreamExtensions
 {
-    private const string ClientDisconnected = "The client is gone.";
+    private const string ClientDisconnected = "The client has disconnected.";
 
-    /// <summary>Bytes that are no message are an IOException by type too, but their client is there and waits for the answer.</summary>
-    private static bool IsClientDisconnected(Exception cause) => cause is InvalidOperationException or IOException and not InvalidProtocolBufferException;
+    /// <summary>InvalidProtocolBufferException derives from IOException, but its client is connected and waits for the error.</summary>
+    private static bool IsClientDisconnected(Exception cause) =>
+        cause is InvalidOperationException or IOException and not InvalidProtocolBufferException;
 
     public static async Task<bool> ReadNextAsync<T>(this IAsyncStreamReader<T> requests, CancellationToken cancellationToken)
     {
@@ -21,14 +22,16 @@ internal static class ClientStreamExtensions
         catch (Exception cause) when (IsClientDisconnected(cause)) { throw new OperationCanceledException(ClientDisconnected, cause); }
     }
 
-    /// <summary>The next message, which must come within this time: a client that sends nothing holds memory and a connection.</summary>
-    /// <exception cref="NdifException">UNAVAILABLE: it did not come.</exception>
-    public static async Task<bool> ReadNextAsync<T>(this IAsyncStreamReader<T> requests, TimeSpan timeout, CancellationToken cancellationToken)
+    /// <summary>Reads the next message, with a timeout: a client that sends nothing occupies memory and a connection.</summary>
+    /// <exception cref="NdifException">UNAVAILABLE: no message arrived within the timeout.</exception>
+    public static async Task<bool> ReadNextAsync<T>(
+        this IAsyncStreamReader<T> requests, TimeSpan timeout, CancellationToken cancellationToken)
     {
-        using var late = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        late.CancelAfter(timeout);
-        try { return await requests.ReadNextAsync(late.Token); }
-        catch (Exception cause) when (late.IsCancellationRequested && !cancellationToken.IsCancellationRequested && cause is OperationCanceledException or RpcException)
+        using var timedOut = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        timedOut.CancelAfter(timeout);
+        try { return await requests.ReadNextAsync(timedOut.Token); }
+        catch (Exception cause) when (timedOut.IsCancellationRequested && !cancellationToken.IsCancellationRequested
+            && cause is OperationCanceledException or RpcException)
         {
             throw ServerErrors.ClientTimedOut(timeout);
         }

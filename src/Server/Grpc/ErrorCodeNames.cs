@@ -3,7 +3,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Server.Grpc;
 
-/// <summary>Error codes by the names of the proto, which are the public ones: <c>UNKNOWN_BLOB</c>, not <c>UnknownBlob</c>.</summary>
+/// <summary>Returns the public names of error codes, which are those of the proto: <c>UNKNOWN_BLOB</c>, not <c>UnknownBlob</c>.</summary>
 internal static class ErrorCodeNames
 {
     private static readonly EnumDescriptor _descriptor = JobReflection.Descriptor.EnumTypes.Single(type => type.Name == nameof(ErrorCode));

@@ -3,7 +3,7 @@ using Grpc.Core.Interceptors;
 
 namespace Ndif.Server.Grpc;
 
-/// <summary>Turns every failure of a handler into a status with the whole error beside it.</summary>
+/// <summary>Turns every exception of a gRPC handler into a status with the complete error in a trailer.</summary>
 internal sealed class ErrorInterceptor(ExceptionTranslator exceptionTranslator) : Interceptor
 {
     public override async Task<TResponse> UnaryServerHandler<TRequest, TResponse>(
@@ -41,7 +41,7 @@ internal sealed class ErrorInterceptor(ExceptionTranslator exceptionTranslator) 
     {
         if (ExceptionTranslator.IsFinalStatus(failure, out RpcException? answer)) return answer;
         if (context.CancellationToken.IsCancellationRequested && failure is not NdifException)
-            failure = new OperationCanceledException(null, failure); // whatever it broke: nobody waits for the answer
+            failure = new OperationCanceledException(null, failure); // the client has disconnected, which may be the cause
         return ErrorWireFormat.ToRpcException(exceptionTranslator.ToError(failure));
     }
 }

@@ -4,8 +4,8 @@ using Ndif.Protocol;
 
 namespace Ndif.Server.Grpc;
 
-/// <summary>An <see cref="Error"/> as the body of a failed HTTP request.</summary>
-/// <param name="Code">The name of the <see cref="ErrorCode"/> as in the proto: <c>UNKNOWN_BLOB</c>.</param>
+/// <summary>An <see cref="Error"/> as the JSON body of a failed HTTP request.</summary>
+/// <param name="Code">The name of the <see cref="ErrorCode"/> in the proto: <c>UNKNOWN_BLOB</c>.</param>
 public sealed record ErrorJson(string Code, string Message, string Hint, bool Retryable, double RetryAfterSeconds)
 {
     public static ErrorJson Of(Error error) => new(

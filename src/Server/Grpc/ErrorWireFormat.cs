@@ -6,15 +6,15 @@ using Ndif.Protocol;
 namespace Ndif.Server.Grpc;
 
 /// <summary>
-/// How an <see cref="Error"/> travels, in this one place. Over gRPC: a status, the sentence as its detail, the whole error in the
-/// trailer <see cref="Trailer"/>. Over HTTP: a status code (<see cref="GetHttpStatus"/>) and the error as JSON (<see cref="ErrorJson"/>).
+/// The wire format of an <see cref="Error"/>. In gRPC: a status code, the message as status detail, and the complete error in the trailer
+/// <see cref="Trailer"/>. In HTTP: a status code (<see cref="GetHttpStatus"/>) and the error as JSON (<see cref="ErrorJson"/>).
 /// </summary>
 public static class ErrorWireFormat
 {
     /// <summary>The trailer that carries the serialized <see cref="Error"/> of a failed call.</summary>
     public const string Trailer = "ndif-error-bin";
 
-    /// <summary>Headers have bounds on both sides (64 KB of a .NET client's): longer texts are cut.</summary>
+    /// <summary>Longer texts are truncated, because servers and clients limit the size of headers (a .NET client to 64 KB).</summary>
     private const int MaxTextLength = 2000;
 
     public static StatusCode GetGrpcStatus(ErrorCode code) => code switch
@@ -51,32 +51,31 @@ public static class ErrorWireFormat
 
     public static RpcException ToRpcException(Error error)
     {
-        Error fit = TruncateTexts(error);
-        return new RpcException(new Status(GetGrpcStatus(fit.Code), fit.Message), new Metadata { { Trailer, fit.ToByteArray() } });
+        Error truncated = TruncateTexts(error);
+        return new RpcException(
+            new Status(GetGrpcStatus(truncated.Code), truncated.Message), new Metadata { { Trailer, truncated.ToByteArray() } });
     }
 
-    /// <summary>Ends a gRPC call that has not begun to answer: a response of headers alone ("trailers-only").</summary>
+    /// <summary>Ends a gRPC call before its response has started, with a response of headers only ("trailers-only").</summary>
     public static void WriteTrailersOnly(HttpResponse response, Error error)
     {
-        Error fit = TruncateTexts(error);
+        Error truncated = TruncateTexts(error);
         response.StatusCode = StatusCodes.Status200OK;
         response.ContentType = "application/grpc";
-        response.Headers["grpc-status"] = GetGrpcStatus(fit.Code).ToString("D");
-        response.Headers["grpc-message"] = Uri.EscapeDataString(fit.Message); // percent-encoded UTF-8, as gRPC asks
-        response.Headers[Trailer] = Convert.ToBase64String(fit.ToByteArray());
+        response.Headers["grpc-status"] = GetGrpcStatus(truncated.Code).ToString("D");
+        response.Headers["grpc-message"] = Uri.EscapeDataString(truncated.Message); // percent-encoded UTF-8, as gRPC requires
+        response.Headers[Trailer] = Convert.ToBase64String(truncated.ToByteArray());
     }
 
     private static Error TruncateTexts(Error error)
     {
         if (error.Message.Length <= MaxTextLength && error.Hint.Length <= MaxTextLength && error.Module.Length <= MaxTextLength
             && (error.Line?.CalculateSize() ?? 0) <= MaxTextLength) return error;
-        Error fit = error.Clone();
-        fit.Message = Truncate(fit.Message);
-        fit.Hint = Truncate(fit.Hint);
-        fit.Module = Truncate(fit.Module);
-        if (fit.Line?.CalculateSize() > MaxTextLength) fit.Line = null;
-        return fit;
+        Error truncated = error.Clone();
+        truncated.Message = ErrorText.Truncate(truncated.Message, MaxTextLength);
+        truncated.Hint = ErrorText.Truncate(truncated.Hint, MaxTextLength);
+        truncated.Module = ErrorText.Truncate(truncated.Module, MaxTextLength);
+        if (truncated.Line?.CalculateSize() > MaxTextLength) truncated.Line = null;
+        return truncated;
     }
-
-    private static string Truncate(string text) => text.Length <= MaxTextLength ? text : text[..MaxTextLength] + "…";
 }

@@ -3,25 +3,26 @@ using Ndif.Protocol;
 
 namespace Ndif.Server.Grpc;
 
-/// <summary>Events on their way to a client.</summary>
+/// <summary>Writes the events of a job to the response stream of a client.</summary>
 internal static class EventStreamWriter
 {
-    /// <summary>Returns when the event is on its way. A client that takes nothing for so long is cut off.</summary>
-    /// <exception cref="OperationCanceledException">The client is gone, or was cut off.</exception>
-    public static async Task WriteAsync(IServerStreamWriter<Event> responses, Event jobEvent, TimeSpan timeout, CancellationToken cancellationToken)
+    /// <summary>Writes an event. Returns when HTTP/2 flow control has accepted it.</summary>
+    /// <exception cref="OperationCanceledException">The client has disconnected, or has read nothing within the timeout.</exception>
+    public static async Task WriteAsync(
+        IServerStreamWriter<Event> responses, Event jobEvent, TimeSpan timeout, CancellationToken cancellationToken)
     {
-        // HTTP/2's pings do not end a connection whose other side has stopped reading: Kestrel then waits to write its farewell
-        using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        over.CancelAfter(timeout);
-        await responses.SendAsync(jobEvent, over.Token);
+        // HTTP/2 pings do not detect a client that has stopped reading: Kestrel waits to write its GOAWAY frame.
+        using var timedOut = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        timedOut.CancelAfter(timeout);
+        await responses.SendAsync(jobEvent, timedOut.Token);
         Telemetry.Events.Add(1, new KeyValuePair<string, object?>("kind", jobEvent.KindCase.ToString()));
         Telemetry.EventBytes.Add(jobEvent.CalculateSize());
     }
 
-    /// <summary>True for a job's last event.</summary>
+    /// <summary>Returns whether this is the last event of a job.</summary>
     public static bool IsFinalEvent(Event jobEvent, out JobState state)
     {
         state = jobEvent.State?.State ?? JobState.Unspecified;
-        return state is JobState.Completed or JobState.Failed or JobState.Cancelled;
+        return state.IsTerminal();
     }
 }

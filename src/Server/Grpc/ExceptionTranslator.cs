@@ -8,7 +8,10 @@ using StackExchange.Redis;
 
 namespace Ndif.Server.Grpc;
 
-/// <summary>From any exception to the <see cref="Error"/> that the caller sees. What is not ours gets an id and a line in the log.</summary>
+/// <summary>
+/// Translates exceptions to the <see cref="Error"/> that the caller sees. An unexpected exception is logged with an id, and the caller sees
+/// only the id.
+/// </summary>
 internal sealed class ExceptionTranslator(GatewayOptions options, ILogger<ExceptionTranslator> logger)
 {
     public Error ToError(Exception exception)
@@ -17,9 +20,10 @@ internal sealed class ExceptionTranslator(GatewayOptions options, ILogger<Except
         {
             case NdifException or IndexOutOfRangeException { InnerException: NdifException } or OperationCanceledException:
                 return Errors.FromException(exception);
-            case RpcException { StatusCode: StatusCode.ResourceExhausted }: // grpc-dotnet's, while it reads a streamed request
+            case RpcException { StatusCode: StatusCode.ResourceExhausted }: // thrown by grpc-dotnet while it reads a streamed request
                 return ServerErrors.MessageTooLarge(options.MessageBytes);
-            case BadHttpRequestException { StatusCode: StatusCodes.Status408RequestTimeout }: // Kestrel's, of a body that trickles
+            // thrown by Kestrel for a request body that is too slow
+            case BadHttpRequestException { StatusCode: StatusCodes.Status408RequestTimeout }:
                 return Errors.FromException(ServerErrors.ClientTimedOut(options.RequestPatience));
             case BadHttpRequestException:
                 return ServerErrors.MalformedMessage();
@@ -35,7 +39,7 @@ internal sealed class ExceptionTranslator(GatewayOptions options, ILogger<Except
         }
     }
 
-    /// <summary>True for an exception that is a gRPC answer by intention, such as UNIMPLEMENTED of a method not overridden.</summary>
+    /// <summary>Returns whether the exception is a gRPC status that is sent as it is, such as UNIMPLEMENTED.</summary>
     public static bool IsFinalStatus(Exception exception, [NotNullWhen(true)] out RpcException? rpcException)
     {
         rpcException = exception as RpcException;

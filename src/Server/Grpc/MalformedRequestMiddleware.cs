@@ -5,9 +5,9 @@ using Ndif.Protocol;
 namespace Ndif.Server.Grpc;
 
 /// <summary>
-/// Gives a typed error to a gRPC call whose one request could not be read. grpc-dotnet reads it before any interceptor runs and
-/// answers UNKNOWN (not protobuf) or RESOURCE_EXHAUSTED (too large) in a response of headers alone, which this middleware completes
-/// (grpc-dotnet, UnaryServerCallHandler and HttpContextServerCallContext.ProcessHandlerError).
+/// Adds a typed error to the response of a gRPC call whose request message could not be read. grpc-dotnet reads the message before any
+/// interceptor runs, and responds with UNKNOWN (not protobuf) or RESOURCE_EXHAUSTED (too large) in a response of headers only, which this
+/// middleware completes (see UnaryServerCallHandler and HttpContextServerCallContext.ProcessHandlerError in grpc-dotnet).
 /// </summary>
 internal sealed class MalformedRequestMiddleware(RequestDelegate next, GatewayOptions options)
 {

@@ -9,54 +9,62 @@ using Ndif.Server.Keys;
 namespace Ndif.Server.Grpc;
 
 /// <summary>
-/// One `Run`: a job submitted, followed and answered on one stream.
+/// Handles one `Run` call, a bidirectional stream on which a job is submitted and followed:
 /// <code>
-///   client ── submit ──────────> 1 admission ──> queue
-///          ── local, cancel ───> 2 listen    ──> queue        (until the client ends its side)
-///          &lt;───────── events ── 3 follow    &lt;── queue        (one at a time: a slow reader slows only itself)
-///                               4 end
+///   client ── submit ──────────> (1) admission ──> queue
+///          ── local, cancel ───> (2) read      ──> queue
+///          &lt;───────── events ── (3) send      &lt;── queue
+///                               (4) end
 /// </code>
-/// The job belongs to the stream: if the client ends its side or the connection drops before the job has ended, the job is
-/// cancelled, unless the client has sent `detach` or follows the job on another stream. A gateway that is being stopped cancels nothing: the client is told to Watch.
+/// 1. The first message is the submission, which is validated and queued.
+/// 2. Further messages are handled while the job runs: replies to local requests, cancel, detach.
+/// 3. The events of the job are sent one at a time, so that a slow client delays only itself.
+/// 4. The call ends with the job, with the client or with the gateway. The job belongs to the stream: if the client ends its side, or the
+///    connection is lost, before the job has ended, the job is cancelled, unless the client has sent `detach` or follows the job on
+///    another stream. A gateway that shuts down cancels no job; the error tells the client to resume with Watch.
 /// </summary>
 internal sealed class RunCallHandler(
     Caller caller, IAsyncStreamReader<RunRequest> requests, IServerStreamWriter<Event> responses,
-    JobAdmissionService admissionService, IJobQueue jobs, RunStreamTracker runStreams, QueuePositionSubscriptions positionSubscriptions, GatewayOptions options, ILogger logger)
+    JobAdmissionService admissionService, IJobQueue jobs, RunStreamTracker runStreams, QueuePositionSubscriptions positionSubscriptions,
+    GatewayOptions options, ILogger logger)
 {
     private string _jobId = "";
     private volatile bool _isDetached;
     private volatile bool _hasEnded;
     private volatile bool _isClientLost;
 
-    /// <param name="gatewayStopping">The gateway is being stopped.</param>
-    /// <param name="callCancelled">The client is gone, or its deadline has passed.</param>
+    /// <param name="gatewayStopping">Cancelled when the gateway shuts down.</param>
+    /// <param name="callCancelled">Cancelled when the client has disconnected or its deadline has passed.</param>
     public async Task RunAsync(CancellationToken gatewayStopping, CancellationToken callCancelled)
     {
-        // 1. The first message is the submission.
-        if (!await requests.ReadNextAsync(options.RequestPatience, callCancelled) || requests.Current.KindCase != RunRequest.KindOneofCase.Submit) throw ServerErrors.NoSubmission();
+        // 1. Submit.
+        bool hasSubmission = await requests.ReadNextAsync(options.RequestPatience, callCancelled)
+            && requests.Current.KindCase == RunRequest.KindOneofCase.Submit;
+        if (!hasSubmission) throw ServerErrors.NoSubmission();
         if (requests.Current.Submit.DryRun) throw ServerErrors.DryRunOnRun();
         _jobId = (await admissionService.SubmitAsync(caller, requests.Current.Submit, callCancelled)).Job.Id;
         using IDisposable? scope = logger.BeginScope(new Dictionary<string, object> { ["JobId"] = _jobId });
 
         runStreams.Add(_jobId);
-        using var over = CancellationTokenSource.CreateLinkedTokenSource(callCancelled, gatewayStopping);
-        Task listening = ReadRequestsAsync(over);
+        using var callEnded = CancellationTokenSource.CreateLinkedTokenSource(callCancelled, gatewayStopping);
+        Task reading = ReadRequestsAsync(callEnded); // 2
         Exception? failure = null;
-        try { await SendEventsAsync(over.Token); }
+        try { await SendEventsAsync(callEnded.Token); } // 3
         catch (Exception cause) { failure = cause; }
 
-        // 4. Nothing outlives the call, and a job without a reader is not left running.
-        await over.CancelAsync();
-        await listening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        bool last = runStreams.Remove(_jobId);
+        // 4. End.
+        await callEnded.CancelAsync();
+        await reading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        bool isLastStream = runStreams.Remove(_jobId);
         if (_hasEnded || failure is null) return;
         if (gatewayStopping.IsCancellationRequested) throw ServerErrors.GatewayStopping();
-        if (last && !_isDetached && (_isClientLost || callCancelled.IsCancellationRequested)) await CancelAsync("The client's connection ended before the job did.");
-        if (listening.IsFaulted) await listening; // the client broke the protocol: that is the error to tell
+        if (isLastStream && !_isDetached && (_isClientLost || callCancelled.IsCancellationRequested))
+            await CancelAsync("The connection of the client ended before the job did.");
+        if (reading.IsFaulted) await reading; // a protocol error of the client has precedence
         ExceptionDispatchInfo.Throw(failure);
     }
 
-    /// <summary>2. What the client says while the job runs.</summary>
+    /// <summary>2. Handles the messages of the client until it ends its side of the stream.</summary>
     private async Task ReadRequestsAsync(CancellationTokenSource callEnded)
     {
         try
@@ -94,22 +102,22 @@ internal sealed class RunCallHandler(
         }
     }
 
-    /// <summary>3. Events as they come. WriteAsync returns when HTTP/2's flow control lets the bytes go.</summary>
+    /// <summary>3. Sends the events of the job, each one when HTTP/2 flow control has accepted the previous one.</summary>
     private async Task SendEventsAsync(CancellationToken cancellationToken)
     {
-        using QueuePositionSubscriptions.QueuePositionSubscription seat = positionSubscriptions.Subscribe(_jobId);
-        await foreach (Event happening in jobs.WatchAsync(_jobId, 1, cancellationToken))
+        using QueuePositionSubscriptions.QueuePositionSubscription positions = positionSubscriptions.Subscribe(_jobId);
+        await foreach (Event jobEvent in jobs.WatchAsync(_jobId, 1, cancellationToken))
         {
-            seat.OnEventSent(happening);
-            if (EventStreamWriter.IsFinalEvent(happening, out JobState state))
+            positions.OnEventSent(jobEvent);
+            if (EventStreamWriter.IsFinalEvent(jobEvent, out JobState state))
             {
                 _hasEnded = true;
-                logger.Ended(_jobId, state.ToString(), happening.Sequence);
+                logger.Ended(_jobId, state.ToString(), jobEvent.Sequence);
             }
-            try { await EventStreamWriter.WriteAsync(responses, happening, options.ReaderPatience, cancellationToken); }
+            try { await EventStreamWriter.WriteAsync(responses, jobEvent, options.ReaderPatience, cancellationToken); }
             catch (Exception)
             {
-                _isClientLost = true; // the call's token may not know it yet
+                _isClientLost = true; // the token of the call may not be cancelled yet
                 throw;
             }
         }
@@ -118,6 +126,6 @@ internal sealed class RunCallHandler(
     private async Task CancelAsync(string reason)
     {
         logger.Cancelling(_jobId, reason);
-        await jobs.CancelAsync(_jobId, reason, CancellationToken.None); // the caller's token may be the reason
+        await jobs.CancelAsync(_jobId, reason, CancellationToken.None); // not the token of the call, whose cancellation may be the reason
     }
 }

@@ -3,12 +3,12 @@ using Ndif.Protocol;
 
 namespace Ndif.Server.Grpc;
 
-/// <summary>The days that a request for usage means.</summary>
+/// <summary>Parses the date range of a usage request. Default: the last 30 days.</summary>
 internal static class UsageDateRange
 {
     private const int DefaultDays = 30;
 
-    /// <exception cref="NdifException">BAD_ARGUMENT: not a day.</exception>
+    /// <exception cref="NdifException">BAD_ARGUMENT: a date is not valid.</exception>
     public static (DateOnly Since, DateOnly Until) Parse(GetUsageRequest request, TimeProvider time)
     {
         DateOnly today = DateOnly.FromDateTime(time.GetUtcNow().UtcDateTime);
@@ -16,5 +16,6 @@ internal static class UsageDateRange
     }
 
     private static DateOnly? ParseDate(string text) => text.Length == 0 ? null
-        : DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out DateOnly day) ? day : throw ServerErrors.BadDate(text);
+        : DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out DateOnly day) ? day
+        : throw ServerErrors.BadDate(text);
 }

@@ -3,10 +3,10 @@ using Ndif.Server.Grpc;
 
 namespace Ndif.Server.Hosting;
 
-/// <summary>Which pages of other origins may call. Keys are sent by header, never by cookie, so that no page can borrow one.</summary>
+/// <summary>The CORS policies. API keys are sent in a header, not in a cookie, so a web page cannot use the key of its visitor.</summary>
 internal static class CorsPolicies
 {
-    /// <summary>Any page: for what needs no key, and for calls that bring one.</summary>
+    /// <summary>Allows all origins: for endpoints without a key, and for calls that send one.</summary>
     public const string AnyOrigin = "anyone";
 
     public static void Configure(CorsOptions options) => options.AddPolicy(AnyOrigin, policy => policy

@@ -7,24 +7,26 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 namespace Ndif.Server.Hosting;
 
 /// <summary>
-/// The endpoints. Without TLS nothing tells HTTP/1.1 from HTTP/2 before the first byte, so that gRPC has a port of its own; with TLS
-/// (ALPN) one port serves both.
+/// Configures the endpoints and limits of Kestrel. Without TLS, the protocol cannot be negotiated, so gRPC (HTTP/2) and HTTP/1.1 use two
+/// ports; with TLS (ALPN) one port serves both.
 /// </summary>
 internal static class KestrelSetup
 {
-    private const int StreamWindowBytes = 16 << 20;     // bytes in flight before a sender must wait; the default 768 KB halves large tensors on loopback
+    /// <summary>The HTTP/2 flow-control window. The default of 768 KB halves the throughput of large tensors on loopback.</summary>
+    private const int StreamWindowBytes = 16 << 20;
     private const int ConnectionWindowBytes = 32 << 20;
     private const int MaxFrameBytes = 1 << 20;
-    private const int MinBytesPerSecond = 240;        // Kestrel's own default
+    private const int MinBytesPerSecond = 240; // the default of Kestrel
 
     public static void Configure(KestrelServerOptions kestrel, GatewayOptions options)
     {
         kestrel.AddServerHeader = false;
         KestrelServerLimits limits = kestrel.Limits;
-        limits.MaxRequestBodySize = null;          // gRPC bounds its messages, blobs their own length
-        limits.MinRequestBodyDataRate = new MinDataRate(MinBytesPerSecond, options.RequestPatience); // gRPC lifts it for streams, which have patience of their own
+        limits.MaxRequestBodySize = null; // gRPC limits the size of messages, BlobTransfer the size of blobs
+        // gRPC removes this limit for streaming calls, which have timeouts of their own
+        limits.MinRequestBodyDataRate = new MinDataRate(MinBytesPerSecond, options.RequestPatience);
         limits.RequestHeadersTimeout = options.RequestPatience;
-        limits.MinResponseDataRate = null;         // a client stopped at a breakpoint is slow, not hostile; pings find the dead
+        limits.MinResponseDataRate = null; // a client at a breakpoint is slow; pings detect dead connections
         limits.Http2.InitialStreamWindowSize = StreamWindowBytes;
         limits.Http2.InitialConnectionWindowSize = ConnectionWindowBytes;
         limits.Http2.MaxFrameSize = MaxFrameBytes;

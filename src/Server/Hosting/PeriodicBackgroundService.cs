@@ -1,10 +1,12 @@
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Ndif.Queue;
 
 namespace Ndif.Server.Hosting;
 
-/// <summary>What must happen now and then, whoever does it. A turn that fails is logged, and the next one comes all the same.</summary>
+/// <summary>
+/// A background service that runs a task at a fixed interval. A run that fails is logged, and the next one follows as usual.
+/// </summary>
+/// <param name="name">The name of the task in the log.</param>
 internal abstract class PeriodicBackgroundService(string name, TimeSpan interval, TimeProvider time, ILogger logger) : BackgroundService
 {
     protected abstract Task ExecuteOnceAsync(CancellationToken cancellationToken);
@@ -17,32 +19,12 @@ internal abstract class PeriodicBackgroundService(string name, TimeSpan interval
             while (await timer.WaitForNextTickAsync(stoppingToken))
             {
                 try { await ExecuteOnceAsync(stoppingToken); }
-                catch (Exception failure) when (!stoppingToken.IsCancellationRequested) { logger.ChoreFailed(name, failure); }
+                catch (Exception failure) when (!stoppingToken.IsCancellationRequested) { logger.PeriodicTaskFailed(name, failure); }
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
-            // the gateway stops
+            // the gateway is shutting down
         }
-    }
-}
-
-/// <summary>Puts jobs back whose worker let its lease expire.</summary>
-internal sealed class ExpiredLeaseCleanupService(IJobQueue jobs, GatewayOptions options, TimeProvider time, ILogger<ExpiredLeaseCleanupService> logger)
-    : PeriodicBackgroundService("reap", options.ReapInterval, time, logger)
-{
-    protected override async Task ExecuteOnceAsync(CancellationToken cancellationToken)
-    {
-        if (await jobs.ReapExpiredLeasesAsync(cancellationToken) is > 0 and int count) logger.Reaped(count);
-    }
-}
-
-/// <summary>Deletes blobs that have outlived their time.</summary>
-internal sealed class ExpiredBlobCleanupService(IBlobStore blobs, GatewayOptions options, TimeProvider time, ILogger<ExpiredBlobCleanupService> logger)
-    : PeriodicBackgroundService("sweep", options.SweepInterval, time, logger)
-{
-    protected override async Task ExecuteOnceAsync(CancellationToken cancellationToken)
-    {
-        if (await blobs.DeleteExpiredAsync(cancellationToken) is > 0 and int count) logger.Swept(count);
     }
 }

@@ -3,7 +3,7 @@ using Ndif.Queue;
 
 namespace Ndif.Server.Hosting;
 
-/// <summary>The gateway is healthy if it reaches its queue; without it, it can accept nothing.</summary>
+/// <summary>The gateway is healthy if it can reach the queue; without the queue it cannot accept jobs.</summary>
 internal sealed class QueueHealthCheck(IJobQueue jobs) : IHealthCheck
 {
     public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)

@@ -6,7 +6,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Ndif.Server.Hosting;
 
-/// <summary>One line and one measurement for each request: method, path, outcome, time. Never a header, never a query.</summary>
+/// <summary>Logs and measures every request: method, path, status and duration. Headers and query strings are never logged.</summary>
 internal sealed class RequestLoggingMiddleware(RequestDelegate next, ILogger<RequestLoggingMiddleware> logger)
 {
     public async Task InvokeAsync(HttpContext context)
@@ -19,21 +19,27 @@ internal sealed class RequestLoggingMiddleware(RequestDelegate next, ILogger<Req
         }
         finally
         {
-            TimeSpan took = Stopwatch.GetElapsedTime(start);
+            TimeSpan duration = Stopwatch.GetElapsedTime(start);
             string route = (context.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? "none";
             string status = GetStatusName(context);
             activity?.SetTag("route", route).SetTag("status", status);
             Telemetry.RequestSeconds.Record(
-                took.TotalSeconds, new KeyValuePair<string, object?>("route", route), new KeyValuePair<string, object?>("status", status));
-            if (!IsPolledRoute(route)) logger.Request(context.Request.Method, context.Request.Path.ToUriComponent(), status, took.TotalMilliseconds);
+                duration.TotalSeconds, new KeyValuePair<string, object?>("route", route),
+                new KeyValuePair<string, object?>("status", status));
+            if (!IsPolledRoute(route))
+                logger.Request(context.Request.Method, context.Request.Path.ToUriComponent(), status, duration.TotalMilliseconds);
         }
     }
 
-    /// <summary>The caller's W3C trace, unless the framework has begun a span of it already.</summary>
-    private static ActivityContext GetParentContext(HttpRequest request) => Activity.Current is { } current ? current.Context
-        : ActivityContext.TryParse(request.Headers.TraceParent, request.Headers.TraceState, isRemote: true, out ActivityContext parent) ? parent : default;
+    /// <summary>Returns the current span of the framework, or else the W3C trace context of the caller.</summary>
+    private static ActivityContext GetParentContext(HttpRequest request)
+    {
+        if (Activity.Current is { } current) return current.Context;
+        return ActivityContext.TryParse(
+            request.Headers.TraceParent, request.Headers.TraceState, isRemote: true, out ActivityContext parent) ? parent : default;
+    }
 
-    /// <summary>The gRPC status by name where there is one, the HTTP status otherwise.</summary>
+    /// <summary>Returns the name of the gRPC status, or the HTTP status if there is none.</summary>
     private static string GetStatusName(HttpContext context)
     {
         string? grpc = context.Response.Headers["grpc-status"];
@@ -41,6 +47,6 @@ internal sealed class RequestLoggingMiddleware(RequestDelegate next, ILogger<Req
         return int.TryParse(grpc, out int code) ? ((StatusCode)code).ToString() : context.Response.StatusCode.ToString("0");
     }
 
-    /// <summary>Dashboards and probes ask every other second: they are measured, but would drown the log.</summary>
+    /// <summary>Endpoints that dashboards and probes poll every few seconds are measured, but not logged.</summary>
     private static bool IsPolledRoute(string route) => route is "/status" or "/metrics" or "/healthz";
 }

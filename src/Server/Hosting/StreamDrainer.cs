@@ -3,9 +3,12 @@ using Microsoft.Extensions.Hosting;
 namespace Ndif.Server.Hosting;
 
 /// <summary>
-/// Ends the long streams of a gateway that is being stopped, before Kestrel closes the connections under them. A .NET client loses
-/// the status of a stream that it has not read yet when its connection closes ("The HTTP/2 server closed the connection"), so that
-/// clients get a moment to read why, and what to do.
+/// Ends open streams when the gateway shuts down, before Kestrel closes their connections. A .NET client that has not yet read the status
+/// of a stream loses it when the connection closes ("The HTTP/2 server closed the connection"), so clients get a moment to read the status
+/// and its hint:
+/// 1. The gateway begins to stop: <see cref="StoppingToken"/> is cancelled, and every handler ends its stream with an error.
+/// 2. Wait until all tracked streams have ended.
+/// 3. Wait for the clients to read the status, then let Kestrel close the connections.
 /// </summary>
 internal sealed class StreamDrainer : IHostedLifecycleService, IDisposable
 {
@@ -15,18 +18,18 @@ internal sealed class StreamDrainer : IHostedLifecycleService, IDisposable
     private readonly CancellationTokenSource _stopping = new();
     private int _openStreams;
 
-    /// <summary>Cancelled when the gateway is being stopped.</summary>
+    /// <summary>Cancelled when the gateway begins to stop.</summary>
     public CancellationToken StoppingToken => _stopping.Token;
 
-    /// <summary>Counts a stream as open until it is disposed.</summary>
+    /// <summary>Counts a stream as open until the returned object is disposed.</summary>
     public IDisposable TrackStream() => new StreamRegistration(this);
 
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
-        bool any = Volatile.Read(ref _openStreams) > 0;
-        await _stopping.CancelAsync();
-        while (Volatile.Read(ref _openStreams) > 0) await Task.Delay(_pollInterval, cancellationToken); // the host's shutdown time bounds this
-        if (any) await Task.Delay(_clientReadDelay, cancellationToken);
+        bool hadStreams = Volatile.Read(ref _openStreams) > 0;
+        await _stopping.CancelAsync(); // 1
+        while (Volatile.Read(ref _openStreams) > 0) await Task.Delay(_pollInterval, cancellationToken); // 2, up to the shutdown timeout
+        if (hadStreams) await Task.Delay(_clientReadDelay, cancellationToken); // 3
     }
 
     public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
@@ -43,7 +46,7 @@ internal sealed class StreamDrainer : IHostedLifecycleService, IDisposable
 
         public StreamRegistration(StreamDrainer drainer)
         {
-            this._drainer = drainer;
+            _drainer = drainer;
             Interlocked.Increment(ref drainer._openStreams);
         }
 

@@ -7,9 +7,9 @@ using System.Text;
 namespace Ndif.Server.Keys;
 
 /// <summary>
-/// The text a user holds: <c>ndif_</c>, an id of 8 letters and digits for the look-up, <c>_</c>, and a secret of 256 random bits
-/// in base64url (43 characters). Prints without its secret, so that a stray log line cannot leak it; <see cref="Reveal"/> is the
-/// one way to the whole text.
+/// An API key: <c>ndif_</c>, an id of 8 letters and digits for the lookup, <c>_</c>, and a secret of 256 random bits in base64url
+/// (43 characters). <see cref="ToString"/> omits the secret, so that a log message cannot leak it; only <see cref="Reveal"/> returns the
+/// whole text.
 /// </summary>
 public sealed class ApiKey
 {
@@ -27,10 +27,10 @@ public sealed class ApiKey
     private ApiKey(string id, string secret)
     {
         Id = id;
-        this._secret = secret;
+        _secret = secret;
     }
 
-    /// <summary>The public part: finds the key's record, names its owner in logs and jobs.</summary>
+    /// <summary>The public part of the key, which identifies its record and the owner of jobs.</summary>
     public string Id { get; }
 
     public static ApiKey New() => new(
@@ -42,23 +42,24 @@ public sealed class ApiKey
         key = null;
         if (text.Length != Prefix.Length + IdLength + 1 + SecretLength || !text.StartsWith(Prefix, StringComparison.Ordinal)) return false;
         ReadOnlySpan<char> id = text.Slice(Prefix.Length, IdLength);
-        ReadOnlySpan<char> _secret = text[^SecretLength..];
-        if (id.ContainsAnyExcept(_idCharacters) || text[Prefix.Length + IdLength] != '_' || _secret.ContainsAnyExcept(_secretCharacters)) return false;
-        key = new ApiKey(id.ToString(), _secret.ToString());
+        ReadOnlySpan<char> secret = text[^SecretLength..];
+        if (text[Prefix.Length + IdLength] != '_') return false;
+        if (id.ContainsAnyExcept(_idCharacters) || secret.ContainsAnyExcept(_secretCharacters)) return false;
+        key = new ApiKey(id.ToString(), secret.ToString());
         return true;
     }
 
     /// <summary>
-    /// What is stored instead of the secret: its SHA-256 in lower-case hex. A slow hash would add nothing: 256 random bits cannot be
-    /// guessed.
+    /// Returns the SHA-256 of the secret in lower-case hex, which is stored instead of the secret. A slow password hash is not necessary,
+    /// because 256 random bits cannot be guessed.
     /// </summary>
     public string Hash() => Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(_secret)));
 
-    /// <summary>True if this key's secret has the stored hash; takes the same time wherever they differ.</summary>
+    /// <summary>Returns whether the secret has this hash, in constant time.</summary>
     public bool Matches(string storedHash) =>
         CryptographicOperations.FixedTimeEquals(Encoding.ASCII.GetBytes(Hash()), Encoding.ASCII.GetBytes(storedHash));
 
-    /// <summary>The whole text, to be shown once.</summary>
+    /// <summary>Returns the whole text of the key, to be shown once.</summary>
     public string Reveal() => $"{Prefix}{Id}_{_secret}";
 
     public override string ToString() => $"{Prefix}{Id}_…";

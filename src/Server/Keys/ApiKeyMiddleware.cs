@@ -6,18 +6,21 @@ using Ndif.Server.Grpc;
 namespace Ndif.Server.Keys;
 
 /// <summary>
-/// Asks every call for its key before a byte of its body is read, and refuses with a typed error in the caller's own protocol.
-/// An endpoint that says neither <see cref="RequiresScopeAttribute"/> nor <see cref="AllowWithoutKeyAttribute"/> needs any valid key.
+/// Authenticates every request by its API key before its body is read, and checks the scope that the endpoint requires. A refused request
+/// gets a typed error in its own protocol (gRPC or HTTP). An endpoint with neither <see cref="RequiresScopeAttribute"/> nor
+/// <see cref="AllowWithoutKeyAttribute"/> requires a valid key of any scope.
 /// </summary>
 internal sealed class ApiKeyMiddleware(
-    RequestDelegate next, KeyService keys, GatewayOptions options, ExceptionTranslator exceptionTranslator, ILogger<ApiKeyMiddleware> logger)
+    RequestDelegate next, KeyService keys, GatewayOptions options, ExceptionTranslator exceptionTranslator,
+    ILogger<ApiKeyMiddleware> logger)
 {
     private const string Scheme = "Bearer ";
 
     public async Task InvokeAsync(HttpContext context)
     {
         Endpoint? endpoint = context.GetEndpoint();
-        if (endpoint is null || endpoint.Metadata.GetMetadata<AllowWithoutKeyAttribute>() is not null || HttpMethods.IsOptions(context.Request.Method))
+        if (endpoint is null || endpoint.Metadata.GetMetadata<AllowWithoutKeyAttribute>() is not null
+            || HttpMethods.IsOptions(context.Request.Method))
         {
             await next(context);
             return;
@@ -50,11 +53,4 @@ internal sealed class ApiKeyMiddleware(
 
     private static bool IsGrpc(HttpRequest request) =>
         request.ContentType?.StartsWith("application/grpc", StringComparison.OrdinalIgnoreCase) == true;
-}
-
-/// <summary>The caller of a request that passed the <see cref="ApiKeyMiddleware"/>.</summary>
-internal static class HttpContextCallerExtensions
-{
-    public static Caller GetCaller(this HttpContext context) =>
-        context.Features.Get<Caller>() ?? throw new InvalidOperationException("The request did not pass the gatekeeper.");
 }

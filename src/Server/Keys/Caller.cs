@@ -1,12 +1,12 @@
 namespace Ndif.Server.Keys;
 
-/// <summary>Who makes a call, as far as the gateway cares.</summary>
-/// <param name="Id">The key's id: the owner of jobs and grants.</param>
+/// <summary>The authenticated caller of a request.</summary>
+/// <param name="Id">The id of the key. It is the owner of jobs and blobs.</param>
 public sealed record Caller(string Id, string Name, IReadOnlyList<string> Scopes, string Tier, IReadOnlyList<string> Models)
 {
     /// <summary>
-    /// Everyone on this machine, where <see cref="GatewayOptions.AllowAnonymous"/> is on. May run, but not administer: a web page in
-    /// the user's browser can reach loopback too.
+    /// The caller of requests without a key, if <see cref="GatewayOptions.AllowAnonymous"/> is set. It has no administrative scope, because
+    /// a web page in a browser on the same machine can reach loopback addresses too.
     /// </summary>
     public static Caller Anonymous { get; } = new("anonymous", "anonymous", [Ndif.Server.Keys.Scopes.Run], "standard", []);
 

@@ -3,9 +3,8 @@ using System.Text.Json;
 namespace Ndif.Server.Keys;
 
 /// <summary>
-/// Keys in one JSON file that only its owner may read (mode 0600). Every change is written beside it and moved into place, so that a
-/// crash leaves the old file or the new one. Several processes may share the file: `ndif keys create` reaches a running gateway,
-/// which notices the changed file at the next call.
+/// Stores keys in one JSON file that only its owner can read (mode 0600). A change is written to a temporary file that replaces the old
+/// one atomically. Several processes may share the file: a running gateway notices the changes of `ndif keys create` at the next call.
 /// </summary>
 public sealed class FileKeyStore(string path) : IKeyStore
 {
@@ -43,7 +42,7 @@ public sealed class FileKeyStore(string path) : IKeyStore
         return revoked;
     }
 
-    /// <summary>The keys as they are now; read again only if the file has changed. The list is never changed once published.</summary>
+    /// <summary>Returns the current keys. Reads the file only if it has changed. The returned list is never modified.</summary>
     private async Task<List<KeyRecord>> ReadAsync(CancellationToken cancellationToken)
     {
         var file = new FileInfo(path);
@@ -67,7 +66,7 @@ public sealed class FileKeyStore(string path) : IKeyStore
     private async Task<bool> UpdateAsync(Func<List<KeyRecord>, bool> update, CancellationToken cancellationToken)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
-        await using FileStream held = await AcquireLockAsync(cancellationToken);
+        await using FileStream fileLock = await AcquireLockAsync(cancellationToken);
         List<KeyRecord> keys = [.. await ReadAsync(cancellationToken)];
         if (!update(keys)) return false;
         await WriteAsync(keys, cancellationToken);
@@ -76,18 +75,18 @@ public sealed class FileKeyStore(string path) : IKeyStore
 
     private async Task WriteAsync(List<KeyRecord> keys, CancellationToken cancellationToken)
     {
-        string fresh = path + ".new";
-        File.Delete(fresh);
-        await using (var stream = new FileStream(fresh, CreateFileOptions(FileMode.CreateNew, FileShare.None)))
+        string draft = path + ".new";
+        File.Delete(draft);
+        await using (var stream = new FileStream(draft, CreateFileOptions(FileMode.CreateNew, FileShare.None)))
         {
             await JsonSerializer.SerializeAsync(stream, keys, KeyJson.Default.ListKeyRecord, cancellationToken);
             stream.Flush(flushToDisk: true);
         }
-        File.Move(fresh, path, overwrite: true);
-        Volatile.Write(ref _snapshot, new Snapshot([], default, -1)); // two changes within one tick of the file's clock: read again
+        File.Move(draft, path, overwrite: true);
+        Volatile.Write(ref _snapshot, new Snapshot([], default, -1)); // read again: two changes can have the same file time
     }
 
-    /// <summary>Holds off all others, in this process and elsewhere: an exclusively opened file beside the store.</summary>
+    /// <summary>Acquires an exclusive lock across processes: a lock file that is opened without sharing.</summary>
     private async Task<FileStream> AcquireLockAsync(CancellationToken cancellationToken)
     {
         long start = Environment.TickCount64;

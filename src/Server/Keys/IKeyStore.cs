@@ -1,16 +1,17 @@
 namespace Ndif.Server.Keys;
 
-/// <summary>Where key records lie: a file (<see cref="FileKeyStore"/>) or Redis (<see cref="RedisKeyStore"/>).</summary>
+/// <summary>A store of key records: a file (<see cref="FileKeyStore"/>) or Redis (<see cref="RedisKeyStore"/>).</summary>
 public interface IKeyStore
 {
+    /// <summary>Returns the record of a key, or null.</summary>
     Task<KeyRecord?> FindAsync(string id, CancellationToken cancellationToken = default);
 
-    /// <summary>All keys, oldest first, revoked and expired ones too.</summary>
+    /// <summary>Returns all keys, oldest first, including revoked and expired keys.</summary>
     Task<IReadOnlyList<KeyRecord>> ListAsync(CancellationToken cancellationToken = default);
 
-    /// <summary>Adds a record. False if the id is taken.</summary>
+    /// <summary>Adds a record. Returns false if the id exists already.</summary>
     Task<bool> AddAsync(KeyRecord key, CancellationToken cancellationToken = default);
 
-    /// <summary>Marks a key as revoked; one that is revoked already keeps its time. Null if there is no such key.</summary>
+    /// <summary>Revokes a key; a key that is already revoked keeps its time. Returns null if there is no such key.</summary>
     Task<KeyRecord?> RevokeAsync(string id, DateTimeOffset at, CancellationToken cancellationToken = default);
 }

@@ -1,24 +1,24 @@
 namespace Ndif.Server.Keys;
 
-/// <summary>A new key with its secret: the only time that it is at hand.</summary>
-public sealed record CreatedKey(KeyRecord Record, ApiKey Key);
-
-/// <summary>Makes, lists, revokes and verifies keys. Used by the gateway and by `ndif keys`.</summary>
+/// <summary>Creates, lists, revokes and verifies API keys. Used by the gateway and by `ndif keys`.</summary>
 public sealed class KeyService(IKeyStore store, TimeProvider time)
 {
     private const int MaxNameLength = 100;
     private const string PlaceholderHash = "0000000000000000000000000000000000000000000000000000000000000000";
 
-    /// <param name="name">Whose key it is, in words; 1 to 100 characters.</param>
-    /// <param name="scopes">Of <see cref="Scopes.All"/>; empty for <see cref="Scopes.Run"/> alone.</param>
-    /// <param name="models">Ids of the models it may use; empty for all.</param>
-    /// <param name="lifetime">Null for a key that does not expire.</param>
-    /// <exception cref="NdifException">BAD_ARGUMENT, with the argument named.</exception>
+    /// <summary>Creates a key.</summary>
+    /// <param name="name">The user or purpose of the key; 1 to 100 characters.</param>
+    /// <param name="scopes">Scopes of <see cref="Scopes.All"/>; empty for <see cref="Scopes.Run"/>.</param>
+    /// <param name="tier">The tier; empty for <c>standard</c>.</param>
+    /// <param name="models">The ids of the models that the key may use; empty for all.</param>
+    /// <param name="lifetime">The lifetime; null for a key that does not expire.</param>
+    /// <exception cref="NdifException">BAD_ARGUMENT: an argument is not valid.</exception>
     public async Task<CreatedKey> CreateAsync(
         string name, IReadOnlyCollection<string> scopes, string tier = "standard", IReadOnlyCollection<string>? models = null,
         TimeSpan? lifetime = null, CancellationToken cancellationToken = default)
     {
-        if (string.IsNullOrWhiteSpace(name) || name.Length > MaxNameLength || name.Any(char.IsControl)) throw ServerErrors.BadKeyName(MaxNameLength);
+        if (string.IsNullOrWhiteSpace(name) || name.Length > MaxNameLength || name.Any(char.IsControl))
+            throw ServerErrors.BadKeyName(MaxNameLength);
         if (scopes.FirstOrDefault(scope => !Scopes.All.Contains(scope)) is { } unknown) throw ServerErrors.UnknownScope(unknown);
         if (lifetime is { } span && span <= TimeSpan.Zero) throw ServerErrors.BadLifetime();
         DateTimeOffset now = time.GetUtcNow();
@@ -34,17 +34,17 @@ public sealed class KeyService(IKeyStore store, TimeProvider time)
 
     public Task<IReadOnlyList<KeyRecord>> ListAsync(CancellationToken cancellationToken = default) => store.ListAsync(cancellationToken);
 
-    /// <exception cref="NdifException">BAD_ARGUMENT if there is no such key.</exception>
+    /// <exception cref="NdifException">BAD_ARGUMENT: there is no such key.</exception>
     public async Task<KeyRecord> RevokeAsync(string id, CancellationToken cancellationToken = default) =>
         await store.RevokeAsync(id, time.GetUtcNow(), cancellationToken) ?? throw ServerErrors.UnknownKeyId(id);
 
-    /// <summary>Who presents this text as a key.</summary>
-    /// <exception cref="AccessException">UNAUTHENTICATED: malformed, unknown, revoked or expired.</exception>
+    /// <summary>Verifies the text of a key and returns its caller.</summary>
+    /// <exception cref="NdifException">UNAUTHENTICATED: the key is malformed, unknown, revoked or expired.</exception>
     public async Task<Caller> VerifyAsync(string text, CancellationToken cancellationToken = default)
     {
         if (!ApiKey.TryParse(text, out ApiKey? key)) throw ServerErrors.MalformedKey();
         KeyRecord? record = await store.FindAsync(key.Id, cancellationToken);
-        // An unknown id costs the same comparison and gets the same answer as a wrong secret.
+        // An unknown id takes the same time and gets the same error as a wrong secret.
         if (!key.Matches(record?.Hash ?? PlaceholderHash) || record is null) throw ServerErrors.WrongKey();
         if (record.Revoked is { } revoked) throw ServerErrors.RevokedKey(record.Id, revoked);
         if (record.Expires is { } expires && expires <= time.GetUtcNow()) throw ServerErrors.ExpiredKey(record.Id, expires);

@@ -3,8 +3,8 @@ using StackExchange.Redis;
 
 namespace Ndif.Server.Keys;
 
-/// <summary>Keys in one Redis hash, <c>{prefix}keys</c>: id to JSON. Shared by all gateways.</summary>
-/// <param name="prefix">Before every Redis key of this service, such as <c>ndif:</c>.</param>
+/// <summary>Stores keys in one Redis hash, <c>{prefix}keys</c>, as JSON by id. It is shared by all gateways.</summary>
+/// <param name="prefix">The prefix of all Redis keys of the service, such as <c>ndif:</c>.</param>
 public sealed class RedisKeyStore(IConnectionMultiplexer redis, string prefix = "ndif:") : IKeyStore
 {
     private readonly RedisKey _hashKey = prefix + "keys";
@@ -29,7 +29,7 @@ public sealed class RedisKeyStore(IConnectionMultiplexer redis, string prefix = 
             if (Parse(stored) is not { Revoked: null } key) return Parse(stored);
             KeyRecord revoked = key with { Revoked = at };
             ITransaction change = redis.GetDatabase().CreateTransaction();
-            change.AddCondition(Condition.HashEqual(_hashKey, id, stored)); // another gateway may revoke it at the same time
+            change.AddCondition(Condition.HashEqual(_hashKey, id, stored)); // another gateway may revoke it concurrently
             _ = change.HashSetAsync(_hashKey, id, Format(revoked));
             if (await change.ExecuteAsync().WaitAsync(cancellationToken)) return revoked;
         }

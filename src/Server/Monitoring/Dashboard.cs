@@ -3,7 +3,7 @@ using Microsoft.AspNetCore.Http;
 
 namespace Ndif.Server.Monitoring;
 
-/// <summary>The page at `/`: one embedded file, nothing from elsewhere, which its content security policy enforces.</summary>
+/// <summary>Serves the dashboard at `/`: one embedded HTML file. Its content security policy allows no external resources.</summary>
 internal static class Dashboard
 {
     private static readonly byte[] _page = LoadPage();
@@ -13,8 +13,8 @@ internal static class Dashboard
     {
         IHeaderDictionary headers = context.Response.Headers;
         headers.ContentSecurityPolicy =
-            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; "
-            + "form-action 'none'; frame-ancestors 'none'";
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
+            + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
         headers.XContentTypeOptions = "nosniff";
         headers["Referrer-Policy"] = "no-referrer";
         headers.CacheControl = "no-cache";

@@ -7,8 +7,8 @@ using Prometheus;
 namespace Ndif.Server.Monitoring;
 
 /// <summary>
-/// `/metrics` for Prometheus: what the process's `Ndif.*` meters count (<see cref="Telemetry"/>, and the workers' in an embedded
-/// service), and the queue's own numbers, which are the same at every gateway.
+/// Serves `/metrics` for Prometheus: the `Ndif.*` meters of this process (<see cref="Telemetry"/>; in an embedded service also those of the
+/// worker), and gauges of the queue, which are the same at every gateway.
 /// </summary>
 internal sealed class MetricsEndpoint : IDisposable
 {
@@ -30,9 +30,10 @@ internal sealed class MetricsEndpoint : IDisposable
         _registry.AddBeforeCollectCallback(async cancel =>
         {
             ServiceStatus status = await statusReader.ReadAsync(cancel);
-            foreach (string[] gone in waiting.GetAllLabelValues().ToArray())
-                if (!status.Models.Any(model => model.Id == gone[0]))
-                    foreach (Gauge gauge in (Gauge[])[waiting, running, replicas]) gauge.RemoveLabelled(gone);
+            string[][] removedModels =
+                [.. waiting.GetAllLabelValues().Where(labels => !status.Models.Any(model => model.Id == labels[0]))];
+            foreach (string[] removed in removedModels)
+                foreach (Gauge gauge in (Gauge[])[waiting, running, replicas]) gauge.RemoveLabelled(removed);
             foreach (IGrouping<string, ModelStatus> model in status.Models.GroupBy(model => model.Id))
             {
                 waiting.WithLabels(model.Key).Set(model.Max(m => m.Waiting));

@@ -6,8 +6,8 @@ using Ndif.Queue;
 namespace Ndif.Server.Monitoring;
 
 /// <summary>
-/// The state of the service as anyone may see it: no job ids, no owners. Read from the queue and the workers at most a few times a
-/// second, however many ask.
+/// Reads the public status of the service, without job ids and owners. The status is cached for a fraction of a second, so that many
+/// callers do not load the queue.
 /// </summary>
 internal sealed class ServiceStatusReader(IJobQueue jobs, IWorkerRegistry workers, IDeployments deployments, TimeProvider time)
 {
@@ -19,30 +19,34 @@ internal sealed class ServiceStatusReader(IJobQueue jobs, IWorkerRegistry worker
     private long _cachedReadTimestamp;
 
     public static string Version { get; } =
-        typeof(ServiceStatusReader).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "";
+        typeof(ServiceStatusReader).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0]
+            ?? "";
 
     public async Task<ServiceStatus> ReadAsync(CancellationToken cancellationToken = default)
     {
         Task<ServiceStatus> shared;
         lock (_lock)
         {
-            if (_cachedRead is null || (_cachedRead.IsCompleted && (!_cachedRead.IsCompletedSuccessfully || time.GetElapsedTime(_cachedReadTimestamp) >= _cacheDuration)))
+            bool isExpired = _cachedRead is null || (_cachedRead.IsCompleted
+                && (!_cachedRead.IsCompletedSuccessfully || time.GetElapsedTime(_cachedReadTimestamp) >= _cacheDuration));
+            if (isExpired)
             {
                 _cachedReadTimestamp = time.GetTimestamp();
-                _cachedRead = ReadUncachedAsync(CancellationToken.None); // for everyone who asks meanwhile: no one's cancellation ends it
+                _cachedRead = ReadUncachedAsync(CancellationToken.None); // shared by several callers: none of them can cancel it
             }
-            shared = _cachedRead;
+            shared = _cachedRead!;
         }
         return (await shared.WaitAsync(cancellationToken)).Clone();
     }
 
-    /// <summary>False for a model that is deployed, or that jobs wait for, while no living worker knows it.</summary>
+    /// <summary>Returns false for a model that is deployed, or has waiting jobs, but that no live worker reports.</summary>
     public static bool IsServed(ModelStatus model) => model.Heat != Heat.Unspecified;
 
     private async Task<ServiceStatus> ReadUncachedAsync(CancellationToken cancellationToken)
     {
         QueueCounts counts = await jobs.CountAsync(cancellationToken);
-        List<ModelStatus> models = WithDeployments(await workers.ListModelsAsync(cancellationToken), await deployments.ListAsync(cancellationToken));
+        List<ModelStatus> models =
+            WithDeployments(await workers.ListModelsAsync(cancellationToken), await deployments.ListAsync(cancellationToken));
         var status = new ServiceStatus
         {
             Version = Version,
@@ -55,8 +59,8 @@ internal sealed class ServiceStatusReader(IJobQueue jobs, IWorkerRegistry worker
         var unserved = new Dictionary<string, (int Waiting, int Running)>(counts.ByModel);
         foreach (ModelStatus model in models)
         {
-            model.Waiting = model.Running = 0; // the queue knows it better than the heartbeats
-            foreach (string name in new[] { model.Id, $"{model.Id}@{model.Revision}" })
+            model.Waiting = model.Running = 0; // the counts of the queue are exact, those of the heartbeats are not
+            foreach (string name in ModelNames.GetNames(model.Id, model.Revision))
             {
                 (int waiting, int running) = counts.ByModel.GetValueOrDefault(name);
                 model.Waiting += (uint)waiting;
@@ -71,26 +75,28 @@ internal sealed class ServiceStatusReader(IJobQueue jobs, IWorkerRegistry worker
         return status;
     }
 
-    /// <summary>Says of each model what is wanted of it; what no worker knows yet is there too.</summary>
+    /// <summary>Adds the deployments to the models of the workers. Includes deployments that no worker reports yet.</summary>
     public static List<ModelStatus> WithDeployments(IReadOnlyList<ModelStatus> models, IReadOnlyList<Deployment> deployments)
     {
         List<ModelStatus> all = [.. models.Select(m => m.Clone())];
         foreach (Deployment deployment in deployments)
         {
-            ModelStatus? model = all.Find(m => m.Id == deployment.Model && (deployment.Revision.Length == 0 || deployment.Revision == m.Revision));
-            if (model is null) all.Add(model = new ModelStatus { Id = deployment.Model, Revision = deployment.Revision, Dtype = deployment.Dtype });
+            ModelStatus? model = all.Find(status =>
+                status.Id == deployment.Model && (deployment.Revision.Length == 0 || deployment.Revision == status.Revision));
+            if (model is null)
+                all.Add(model = new ModelStatus { Id = deployment.Model, Revision = deployment.Revision, Dtype = deployment.Dtype });
             (model.Wanted, model.Pinned) = (deployment.Replicas, model.Pinned || deployment.Pinned);
         }
         return all;
     }
 
-    /// <summary>How many jobs a worker runs is everyone's to know, which ones is not.</summary>
+    /// <summary>Replaces the job ids of a worker with empty strings: their number is public, the ids are not.</summary>
     private static WorkerStatus WithoutJobIds(WorkerStatus worker)
     {
         int running = worker.Jobs.Count;
-        WorkerStatus shown = worker.Clone();
-        shown.Jobs.Clear();
-        shown.Jobs.Add(Enumerable.Repeat("", running));
-        return shown;
+        WorkerStatus anonymized = worker.Clone();
+        anonymized.Jobs.Clear();
+        anonymized.Jobs.Add(Enumerable.Repeat("", running));
+        return anonymized;
     }
 }

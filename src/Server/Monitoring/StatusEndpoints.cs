@@ -8,24 +8,27 @@ using Ndif.Server.Keys;
 
 namespace Ndif.Server.Monitoring;
 
-/// <summary>What anyone may see without a key: `/status` as JSON, the dashboard at `/`, and `/healthz` for load balancers.</summary>
+/// <summary>
+/// The public endpoints, which require no key: `/status` as JSON, the dashboard at `/`, and `/healthz` for load balancers.
+/// </summary>
 internal static class StatusEndpoints
 {
     private static readonly AllowWithoutKeyAttribute _allowWithoutKey = new();
 
     public static void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/status", async (ServiceStatusReader board, ExceptionTranslator failures, TimeProvider time, HttpContext context) =>
+        routes.MapGet(
+            "/status", async (ServiceStatusReader reader, ExceptionTranslator translator, TimeProvider time, HttpContext context) =>
         {
             context.Response.Headers.CacheControl = "no-store";
             try
             {
-                StatusJson status = StatusJson.Of(await board.ReadAsync(context.RequestAborted), time.GetUtcNow());
+                StatusJson status = StatusJson.Of(await reader.ReadAsync(context.RequestAborted), time.GetUtcNow());
                 await context.Response.WriteAsJsonAsync(status, StatusJsonContext.Default.StatusJson);
             }
             catch (Exception failure) when (!context.RequestAborted.IsCancellationRequested)
             {
-                await ErrorJson.WriteAsync(context.Response, failures.ToError(failure));
+                await ErrorJson.WriteAsync(context.Response, translator.ToError(failure));
             }
         }).WithMetadata(_allowWithoutKey).RequireCors(CorsPolicies.AnyOrigin);
 

@@ -4,12 +4,11 @@ using Ndif.Protocol;
 namespace Ndif.Server.Monitoring;
 
 /// <summary>
-/// `GET /status`: <see cref="ServiceStatus"/> as JSON. The names are public API: add, never rename. Times are ISO 8601 in UTC, bytes
-/// are bytes, `heat` is hot, warm, cold, or none for a model that is deployed, or that jobs wait for, while no living worker knows it; `wanted` is 0 for one
-/// that nobody deployed and a worker was started with; `error` says why no worker can hold it.
+/// The response of `GET /status`: <see cref="ServiceStatus"/> as JSON. The property names are public API: add properties, never rename
+/// them. Times are ISO 8601 in UTC, sizes are in bytes.
 /// </summary>
-/// <param name="UptimeSeconds">Of this gateway.</param>
-/// <param name="Queue">Over all models and gateways.</param>
+/// <param name="UptimeSeconds">The uptime of this gateway.</param>
+/// <param name="Queue">The jobs of all models and gateways.</param>
 public sealed record StatusJson(
     string Version, DateTimeOffset Started, double UptimeSeconds, QueueJson Queue, IReadOnlyList<ModelJson> Models,
     IReadOnlyList<WorkerJson> Workers)
@@ -20,25 +19,34 @@ public sealed record StatusJson(
         [.. status.Models.Select(ModelJson.Of)], [.. status.Workers.Select(WorkerJson.Of)]);
 }
 
-/// <summary>Jobs that wait and run now, and that have ended since the queue exists.</summary>
+/// <summary>The number of waiting and running jobs, and of the jobs that have ended since the queue was created.</summary>
 public sealed record QueueJson(uint Waiting, uint Running, ulong Completed, ulong Failed);
 
+/// <summary>A model that is deployed, served or waited for.</summary>
+/// <param name="Heat">
+/// hot (on the device), warm (offloaded to host memory), cold (on disk), or none if no live worker reports the model.
+/// </param>
+/// <param name="Wanted">The number of replicas of the deployment; 0 for a model that is only preloaded by a worker.</param>
+/// <param name="Error">The reason why no worker can load the model; empty if there is none.</param>
 public sealed record ModelJson(
     string Id, string Revision, string Architecture, string Heat, string Dtype, ulong Parameters, ulong Bytes, uint Replicas, uint Waiting,
     uint Running, bool Pinned, uint Wanted, uint Loading, string Error)
 {
     public static ModelJson Of(ModelStatus model) => new(
-        model.Id, model.Revision, model.Architecture, ServiceStatusReader.IsServed(model) ? ToLowerName(model.Heat) : "none", ToLowerName(model.Dtype), model.Parameters, model.Bytes, model.Replicas,
-        model.Waiting, model.Running, model.Pinned, model.Wanted, model.Loading, model.Error?.Message ?? "");
+        model.Id, model.Revision, model.Architecture, ServiceStatusReader.IsServed(model) ? ToLowerName(model.Heat) : "none",
+        ToLowerName(model.Dtype), model.Parameters, model.Bytes, model.Replicas, model.Waiting, model.Running, model.Pinned, model.Wanted,
+        model.Loading, model.Error?.Message ?? "");
 
-    private static string ToLowerName<T>(T value) where T : struct, Enum => Convert.ToInt32(value) == 0 ? "" : value.ToString().ToLowerInvariant();
+    private static string ToLowerName<T>(T value) where T : struct, Enum =>
+        Convert.ToInt32(value) == 0 ? "" : value.ToString().ToLowerInvariant();
 }
 
-/// <param name="Running">How many jobs it runs.</param>
-/// <param name="BudgetBytes">For weights on its device; 0: no bound.</param>
-/// <param name="WeightBytes">Of the models that it holds there.</param>
-/// <param name="Warm">Models that it keeps in memory beside the device.</param>
-/// <param name="Draining">It takes nothing new, and leaves when what runs has ended.</param>
+/// <summary>A live worker.</summary>
+/// <param name="Running">The number of jobs that the worker runs.</param>
+/// <param name="BudgetBytes">The memory budget for weights on the device; 0 if it is unlimited.</param>
+/// <param name="WeightBytes">The bytes of weights on the device.</param>
+/// <param name="Warm">The models that are offloaded to host memory.</param>
+/// <param name="Draining">True if the worker accepts no new jobs and exits when its running jobs have ended.</param>
 public sealed record WorkerJson(
     string Id, string Device, ulong MemoryBytes, IReadOnlyList<string> Models, int Running, DateTimeOffset? Started, DateTimeOffset? Seen,
     string Version, ulong BudgetBytes, ulong WeightBytes, IReadOnlyList<string> Warm, bool Draining)

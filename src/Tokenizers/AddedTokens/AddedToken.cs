@@ -1,12 +1,13 @@
 namespace Ndif.Tokenizers.AddedTokens;
 
-/// <summary>A token that is found in the text itself, before the model sees it.</summary>
-/// <param name="Id">Its id.</param>
-/// <param name="Content">The text it stands for.</param>
-/// <param name="Special">Whether decoding may leave it out.</param>
-/// <param name="SingleWord">Whether it must not touch a word character on either side.</param>
-/// <param name="LeftStrip">Whether it takes the white space before it.</param>
-/// <param name="RightStrip">Whether it takes the white space after it.</param>
-/// <param name="Normalized">Whether it is looked for in the normalized text.</param>
+/// <summary>A token that is matched in the text itself, before the model tokenizes the rest.</summary>
+/// <param name="Id">The token id.</param>
+/// <param name="Content">The text that the token matches.</param>
+/// <param name="Special">True if decoding can skip the token.</param>
+/// <param name="SingleWord">True if the token matches only where no word character is next to it.</param>
+/// <param name="LeftStrip">True if the match includes the white space before the token.</param>
+/// <param name="RightStrip">True if the match includes the white space after the token.</param>
+/// <param name="Normalized">True if the token is matched in the normalized text, false if in the raw text.</param>
+/// <remarks>huggingface/tokenizers, tokenizers/src/tokenizer/added_vocabulary.rs, AddedToken</remarks>
 internal sealed record AddedToken(
     int Id, string Content, bool Special, bool SingleWord, bool LeftStrip, bool RightStrip, bool Normalized);

@@ -4,61 +4,58 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.AddedTokens;
 
-/// <summary>A stretch of text that is an added token, or the text between two of them (null).</summary>
-internal readonly record struct AddedTokenMatch(TextSpan Span, AddedToken? Token);
-
-/// <summary>Finds added tokens in a text: the leftmost, and of those that begin there the longest.</summary>
+/// <summary>Finds added tokens in a text. At each position, the longest token wins.</summary>
 internal sealed class AddedTokenMatcher
 {
-    readonly CharTrie _trie = new();
-    readonly SearchValues<char> _firstChars;
-    readonly AddedToken[] _tokens;
+    private readonly CharTrie _trie = new();
+    private readonly SearchValues<char> _firstChars;
+    private readonly AddedToken[] _tokens;
 
-    /// <param name="tokens">What to look for, and the text each has here.</param>
+    /// <param name="tokens">The tokens and the text to match for each: its content, or its normalized content.</param>
     public AddedTokenMatcher(IEnumerable<(AddedToken Token, string Text)> tokens)
     {
-        var known = tokens.Where(entry => entry.Text.Length > 0).ToList();
-        _tokens = [.. known.Select(entry => entry.Token)];
-        for (int i = 0; i < known.Count; i++) _trie.Add(known[i].Text, i);
-        _firstChars = SearchValues.Create([.. known.Select(entry => entry.Text[0])]);
+        var entries = tokens.Where(entry => entry.Text.Length > 0).ToList();
+        _tokens = [.. entries.Select(entry => entry.Token)];
+        for (int i = 0; i < entries.Count; i++) _trie.Add(entries[i].Text, i);
+        _firstChars = SearchValues.Create([.. entries.Select(entry => entry.Text[0])]);
     }
 
-    /// <summary>The whole text in order; no stretch is empty.</summary>
+    /// <summary>Splits a text into matches and the ranges between them. The ranges are in order, not empty, and cover the text.</summary>
     public List<AddedTokenMatch> Find(ReadOnlySpan<char> text)
     {
-        var found = new List<AddedTokenMatch>();
-        int rest = 0;
-        for (int at = 0; at < text.Length;)
+        var matches = new List<AddedTokenMatch>();
+        int previousEnd = 0;
+        for (int position = 0; position < text.Length;)
         {
-            int distance = text[at..].IndexOfAny(_firstChars);
+            int distance = text[position..].IndexOfAny(_firstChars);
             if (distance < 0) break;
-            at += distance;
-            var (length, index) = _trie.LongestMatch(text[at..]);
+            position += distance;
+            var (length, index) = _trie.LongestMatch(text[position..]);
             if (length == 0)
             {
-                at++;
+                position++;
                 continue;
             }
             var token = _tokens[index];
-            int start = at, end = at + length;
-            at = end;
-            if (token.SingleWord && !StandsAlone(text, start, end)) continue;
+            int start = position, end = position + length;
+            position = end;
+            if (token.SingleWord && !IsSingleWord(text, start, end)) continue;
             if (token.LeftStrip)
-                while (start > rest && char.IsWhiteSpace(text[start - 1])) start--;
+                while (start > previousEnd && char.IsWhiteSpace(text[start - 1])) start--;
             if (token.RightStrip)
                 while (end < text.Length && char.IsWhiteSpace(text[end])) end++;
-            // a token before this one may have taken this one's white space, or, on its right, this one itself
-            start = Math.Max(start, rest);
+            // The white space that the previous match includes on its right can contain the start of this match, or all of it.
+            start = Math.Max(start, previousEnd);
             if (end <= start) continue;
-            if (rest < start) found.Add(new AddedTokenMatch(new TextSpan(rest, start), null));
-            found.Add(new AddedTokenMatch(new TextSpan(start, end), token));
-            rest = end;
+            if (previousEnd < start) matches.Add(new AddedTokenMatch(new TextSpan(previousEnd, start), null));
+            matches.Add(new AddedTokenMatch(new TextSpan(start, end), token));
+            previousEnd = end;
         }
-        if (rest < text.Length) found.Add(new AddedTokenMatch(new TextSpan(rest, text.Length), null));
-        return found;
+        if (previousEnd < text.Length) matches.Add(new AddedTokenMatch(new TextSpan(previousEnd, text.Length), null));
+        return matches;
     }
 
-    static bool StandsAlone(ReadOnlySpan<char> text, int start, int end)
+    private static bool IsSingleWord(ReadOnlySpan<char> text, int start, int end)
     {
         Rune.DecodeLastFromUtf16(text[..start], out var before, out int width);
         if (width > 0 && RuneClass.IsWord(before)) return false;

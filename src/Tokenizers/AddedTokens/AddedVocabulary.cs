@@ -5,19 +5,21 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.AddedTokens;
 
-/// <summary>The tokens on top of the model's vocabulary: special ones, and ones that users added.</summary>
+/// <summary>The tokens of <c>added_tokens</c>: special tokens and tokens that users added to the model's vocabulary.</summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/tokenizer/added_vocabulary.rs</remarks>
 internal sealed class AddedVocabulary
 {
-    readonly Dictionary<string, AddedToken> _byContent = new(StringComparer.Ordinal);
-    readonly Dictionary<int, AddedToken> _byId = [];
-    readonly Dictionary<int, string> _normalizedText = []; // where the normalizer changes a token
-    readonly HashSet<string> _special = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, AddedToken> _byContent = new(StringComparer.Ordinal);
+    private readonly Dictionary<int, AddedToken> _byId = [];
+    private readonly Dictionary<int, string> _normalizedText = []; // only the tokens that the normalizer changes
+    private readonly HashSet<string> _special = new(StringComparer.Ordinal);
 
-    public AddedVocabulary(JsonPart? part, Vocabulary vocabulary, INormalizer? normalizer)
+    public AddedVocabulary(JsonSection? section, Vocabulary vocabulary, INormalizer? normalizer)
     {
-        // as Hugging Face: the id is the model's, or the next free one; the one in the file is only a note
-        int next = vocabulary.Count;
-        if (part is { } list)
+        // As in Hugging Face tokenizers, the id is the one in the model's vocabulary or the next free id. The id in the file is
+        // validated but not used.
+        int nextId = vocabulary.Count;
+        if (section is { } list)
             foreach (var entry in list.Items())
             {
                 entry.Optional("id")?.Int(0, int.MaxValue);
@@ -26,7 +28,7 @@ internal sealed class AddedVocabulary
                 if (content.Length > Vocabulary.MaxTokenLength)
                     throw entry.CreateException($"the content has {content.Length} characters; the limit is {Vocabulary.MaxTokenLength}");
                 bool special = entry.Bool("special", false);
-                int id = _byContent.TryGetValue(content, out var earlier) ? earlier.Id : vocabulary.IdOf(content) ?? next++;
+                int id = _byContent.TryGetValue(content, out var duplicate) ? duplicate.Id : vocabulary.IdOf(content) ?? nextId++;
                 var token = new AddedToken(id, content, special, entry.Bool("single_word", false), entry.Bool("lstrip", false),
                     entry.Bool("rstrip", false), entry.Bool("normalized", !special));
                 _byContent[content] = _byId[id] = token;
@@ -41,13 +43,13 @@ internal sealed class AddedVocabulary
         SpecialTokens = [.. _byId.Values.Where(token => token.Special).OrderBy(token => token.Id).Select(token => token.Content)];
     }
 
-    /// <summary>Finds the tokens that are looked for in the text as it was given.</summary>
+    /// <summary>Finds the tokens that are matched in the raw text.</summary>
     public AddedTokenMatcher RawTextMatcher { get; }
 
-    /// <summary>Finds the tokens that are looked for in the normalized text.</summary>
+    /// <summary>Finds the tokens that are matched in the normalized text.</summary>
     public AddedTokenMatcher NormalizedTextMatcher { get; }
 
-    /// <summary>How many of them the model's own vocabulary does not hold.</summary>
+    /// <summary>The number of added tokens that are not in the model's vocabulary.</summary>
     public int Count { get; }
 
     public IReadOnlyList<string> SpecialTokens { get; }
@@ -56,13 +58,14 @@ internal sealed class AddedVocabulary
 
     public string? TokenOf(int id) => _byId.GetValueOrDefault(id)?.Content;
 
-    /// <summary>The text from which decoding starts: the decoder undoes what the normalizer did.</summary>
+    /// <summary>The decoder's input for an id: the normalized text, because the decoder reverses the normalizer.</summary>
     public string? TextOf(int id) => _normalizedText.GetValueOrDefault(id) ?? TokenOf(id);
 
     public bool IsSpecial(string token) => _special.Contains(token);
 
-    AddedTokenMatcher CreateMatcher(IEnumerable<AddedToken> tokens) => new(tokens.Select(token => (token, TextOf(token.Id)!)));
+    private AddedTokenMatcher CreateMatcher(IEnumerable<AddedToken> tokens) =>
+        new(tokens.Select(token => (token, TextOf(token.Id)!)));
 
-    static string Normalize(string content, INormalizer normalizer) =>
+    private static string Normalize(string content, INormalizer normalizer) =>
         normalizer.Normalize(AlignedText.Of(content, new TextSpan(0, content.Length))).Chars.ToString();
 }

@@ -1,8 +1,8 @@
 namespace Ndif.Tokenizers.Chat;
 
 /// <summary>
-/// What one rendering may use. A template comes with a model, from anyone; it cannot reach anything but its variables, and this ends what
-/// would run, or grow, without end.
+/// The limits of one rendering. A template comes with a model and is not trusted. It can reach nothing but its variables, and these
+/// limits stop a template that would run or grow without bound.
 /// </summary>
 internal sealed class RenderBudget
 {
@@ -11,27 +11,26 @@ internal sealed class RenderBudget
     private int _steps;
     private long _length;
 
-    /// <summary>One evaluation, or one round of a loop.</summary>
+    /// <summary>Counts one evaluation or one iteration of a loop.</summary>
     public void CountStep()
     {
         if (++_steps > MaxSteps) throw new ChatTemplateException($"it takes more than {MaxSteps} steps");
     }
 
-    /// <summary>A text or list that is looked through from its beginning to its end.</summary>
-    public void CountRead(object? value) => CountOutput(value is string text ? text.Length : value is System.Collections.ICollection items ? items.Count : 0);
+    /// <summary>Counts the length of a string or list that an operation reads as a whole.</summary>
+    public void CountRead(object? value) =>
+        CountOutput(value is string text ? text.Length : value is System.Collections.ICollection items ? items.Count : 0);
 
-    /// <summary>A text or list that was made.</summary>
+    /// <summary>Counts the length of a string or list that an operation creates.</summary>
     public void CountOutput(long length)
     {
         if ((_length += length) > MaxLength) throw new ChatTemplateException($"it handles more than {MaxLength} characters");
     }
 
+    /// <summary>Counts the length of a new string and returns the string.</summary>
     public string CountOutput(string text)
     {
         CountOutput(text.Length);
         return text;
     }
 }
-
-/// <summary>A template cannot be read or rendered; caught and told with its place by <see cref="ChatTemplate"/>.</summary>
-internal sealed class ChatTemplateException(string reason, Exception? inner = null) : Exception(reason, inner);

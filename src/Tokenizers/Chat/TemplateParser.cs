@@ -1,78 +1,77 @@
 namespace Ndif.Tokenizers.Chat;
 
-/// <summary>Reads a template's statements: if, for, set, break, continue, generation, raw (in <see cref="TemplateLexer"/>). No macros, no includes.</summary>
+/// <summary>
+/// Parses the statements of a template: if, for, set, break, continue and generation. Macros, includes and inheritance are not supported.
+/// </summary>
+/// <remarks>jinja2/parser.py</remarks>
 internal sealed class TemplateParser
 {
     private readonly List<TemplateSegment> _segments;
-    private int _at, _depth;
+    private int _position, _depth;
 
     private TemplateParser(List<TemplateSegment> segments) => _segments = segments;
 
-    public static TemplateBody Parse(string template)
-    {
-        TemplateParser parser = new(TemplateLexer.SplitSegments(template));
-        TemplateBody body = parser.ParseUntil([], out _);
-        return body;
-    }
+    public static TemplateBody Parse(string template) => new TemplateParser(TemplateLexer.SplitSegments(template)).ParseUntil([], out _);
 
-    /// <summary>Statements up to one of these words, which is taken; without any, up to the end.</summary>
-    private TemplateBody ParseUntil(string[] ends, out ExpressionParser end)
+    /// <summary>Parses statements up to one of the end tags, or up to the end of the template if there are none.</summary>
+    /// <param name="endTags">The names of the end tags.</param>
+    /// <param name="endTag">The tokens of the end tag, at its name.</param>
+    private TemplateBody ParseUntil(string[] endTags, out ExpressionParser endTag)
     {
         if (++_depth > RenderBudget.MaxDepth) throw new ChatTemplateException("statements are nested too deeply");
         List<TemplateStatement> statements = [];
-        int opened = _at > 0 ? _segments[_at - 1].Line : 1;
-        for (; _at < _segments.Count;)
+        int startLine = _position > 0 ? _segments[_position - 1].Line : 1;
+        while (_position < _segments.Count)
         {
-            TemplateSegment piece = _segments[_at++];
+            TemplateSegment segment = _segments[_position++];
             try
             {
-                if (piece.Kind == TemplateSegmentKind.Text)
+                if (segment.Kind == TemplateSegmentKind.Text)
                 {
-                    statements.Add(new TextNode(piece.Content) { Line = piece.Line });
+                    statements.Add(new TextNode(segment.Content) { Line = segment.Line });
                     continue;
                 }
-                ExpressionParser words = new(TemplateLexer.TokenizeExpression(piece.Content));
-                if (piece.Kind == TemplateSegmentKind.Print)
+                ExpressionParser tokens = new(ExpressionLexer.Tokenize(segment.Content));
+                if (segment.Kind == TemplateSegmentKind.Print)
                 {
-                    statements.Add(new OutputNode(words.ParseTuple()) { Line = piece.Line });
-                    words.ExpectEnd();
+                    statements.Add(new OutputNode(tokens.ParseTuple()) { Line = segment.Line });
+                    tokens.ExpectEnd();
                     continue;
                 }
-                if (Array.Exists(ends, words.Is))
+                if (Array.Exists(endTags, tokens.IsCurrent))
                 {
-                    end = words;
+                    endTag = tokens;
                     _depth--;
                     return new TemplateBody(statements);
                 }
-                statements.Add(ParseStatement(words) with { Line = piece.Line });
+                statements.Add(ParseStatement(tokens) with { Line = segment.Line });
             }
             catch (ChatTemplateException e) when (!e.Message.StartsWith("line ", StringComparison.Ordinal))
             {
-                throw new ChatTemplateException($"line {piece.Line}: {e.Message}", e);
+                throw new ChatTemplateException($"line {segment.Line}: {e.Message}", e);
             }
         }
-        if (ends.Length > 0) throw new ChatTemplateException($"line {opened}: {ends[^1]} is missing");
-        end = new ExpressionParser(TemplateLexer.TokenizeExpression(""));
+        if (endTags.Length > 0) throw new ChatTemplateException($"line {startLine}: {endTags[^1]} is missing");
+        endTag = new ExpressionParser(ExpressionLexer.Tokenize(""));
         _depth--;
         return new TemplateBody(statements);
     }
 
     private TemplateStatement ParseStatement(ExpressionParser tokens)
     {
-        string word = tokens.ExpectName();
-        switch (word)
+        string name = tokens.ExpectName();
+        switch (name)
         {
             case "if": return ParseIf(tokens);
             case "for": return ParseFor(tokens);
             case "set": return ParseSet(tokens);
             case "break" or "continue":
                 tokens.ExpectEnd();
-                return new LoopControlNode(word == "break" ? ControlFlow.Break : ControlFlow.Continue);
-            case "generation": // marks what the model said, for training
-                TemplateBody said = ParseUntil(["endgeneration"], out _);
-                return said;
+                return new LoopControlNode(name == "break" ? ControlFlow.Break : ControlFlow.Continue);
+            case "generation": // transformers' tag for the assistant's tokens, which only training uses
+                return ParseUntil(["endgeneration"], out _);
             default:
-                throw new ChatTemplateException($"the statement '{word}' is not supported");
+                throw new ChatTemplateException($"the statement '{name}' is not supported");
         }
     }
 
@@ -84,8 +83,8 @@ internal sealed class TemplateParser
             TemplateExpression condition = tokens.ParseTuple();
             tokens.ExpectEnd();
             cases.Add((condition, ParseUntil(["elif", "else", "endif"], out tokens)));
-            if (tokens.TryTake("elif")) continue;
-            if (tokens.TryTake("endif")) return new IfNode(cases, null);
+            if (tokens.TryConsume("elif")) continue;
+            if (tokens.TryConsume("endif")) return new IfNode(cases, null);
             tokens.Expect("else");
             return new IfNode(cases, ParseUntil(["endif"], out _));
         }
@@ -96,35 +95,35 @@ internal sealed class TemplateParser
         List<string> names = ParseTargets(tokens);
         tokens.Expect("in");
         TemplateExpression items = tokens.ParseExpression(withCondition: false);
-        TemplateExpression? where = tokens.TryTake("if") ? tokens.ParseExpression() : null;
-        if (tokens.Is("recursive")) throw new ChatTemplateException("recursive loops are not supported");
+        TemplateExpression? condition = tokens.TryConsume("if") ? tokens.ParseExpression() : null;
+        if (tokens.IsCurrent("recursive")) throw new ChatTemplateException("recursive loops are not supported");
         tokens.ExpectEnd();
-        TemplateBody each = ParseUntil(["else", "endfor"], out tokens);
-        return new ForNode(names, items, where, each, tokens.TryTake("else") ? ParseUntil(["endfor"], out _) : null);
+        TemplateBody body = ParseUntil(["else", "endfor"], out tokens);
+        return new ForNode(names, items, condition, body, tokens.TryConsume("else") ? ParseUntil(["endfor"], out _) : null);
     }
 
     private SetNode ParseSet(ExpressionParser tokens)
     {
         List<string> names = ParseTargets(tokens);
-        string? field = names.Count == 1 && tokens.TryTake(".") ? tokens.ExpectName() : null;
-        if (tokens.TryTake("="))
+        string? field = names.Count == 1 && tokens.TryConsume(".") ? tokens.ExpectName() : null;
+        if (tokens.TryConsume("="))
         {
-            TemplateExpression from = tokens.ParseTuple();
+            TemplateExpression value = tokens.ParseTuple();
             tokens.ExpectEnd();
-            return new SetNode(names, field, from, null, []);
+            return new SetNode(names, field, value, null, []);
         }
         List<(string, CallArgumentList)> filters = [];
-        while (tokens.TryTake("|")) filters.Add(tokens.ParseFilter());
+        while (tokens.TryConsume("|")) filters.Add(tokens.ParseFilter());
         tokens.ExpectEnd();
         return new SetNode(names, field, null, ParseUntil(["endset"], out _), filters);
     }
 
     private static List<string> ParseTargets(ExpressionParser tokens)
     {
-        bool grouped = tokens.TryTake("(");
+        bool isParenthesized = tokens.TryConsume("(");
         List<string> names = [tokens.ExpectName()];
-        while (tokens.TryTake(",")) names.Add(tokens.ExpectName());
-        if (grouped) tokens.Expect(")");
+        while (tokens.TryConsume(",")) names.Add(tokens.ExpectName());
+        if (isParenthesized) tokens.Expect(")");
         return names;
     }
 }

@@ -1,6 +1,6 @@
 namespace Ndif.Tokenizers.Chat;
 
-/// <summary>value is test</summary>
+/// <summary>The tests of <c>value is test(argument)</c>.</summary>
 /// <remarks>jinja2/tests.py</remarks>
 internal static class TemplateTestFunctions
 {
@@ -20,13 +20,13 @@ internal static class TemplateTestFunctions
         ["true"] = (v, _) => v is true,
         ["false"] = (v, _) => v is false,
         ["callable"] = (v, _) => v is TemplateFunction,
-        ["odd"] = (v, _) => v is long whole && whole % 2 != 0,
-        ["even"] = (v, _) => v is long whole && whole % 2 == 0,
-        ["divisibleby"] = (v, a) => v is long whole && RequireArgument(a) is long by and not 0 && whole % by == 0,
+        ["odd"] = (v, _) => v is long integer && integer % 2 != 0,
+        ["even"] = (v, _) => v is long integer && integer % 2 == 0,
+        ["divisibleby"] = (v, a) => v is long integer && RequireArgument(a) is long divisor and not 0 && integer % divisor == 0,
         ["lower"] = (v, _) => v is string text && text.Any(char.IsLower) && !text.Any(char.IsUpper),
         ["upper"] = (v, _) => v is string text && text.Any(char.IsUpper) && !text.Any(char.IsLower),
         ["in"] = (v, a) => TemplateValues.Contains(RequireArgument(a), v),
-        ["sameas"] = (v, a) => v is string or List<object?> or Dictionary<string, object?> ? ReferenceEquals(v, RequireArgument(a)) : v?.GetType() == RequireArgument(a)?.GetType() && TemplateValues.Equals(v, RequireArgument(a)),
+        ["sameas"] = (v, a) => IsSame(v, RequireArgument(a)),
         ["eq"] = (v, a) => TemplateValues.Equals(v, RequireArgument(a)),
         ["equalto"] = (v, a) => TemplateValues.Equals(v, RequireArgument(a)),
         ["=="] = (v, a) => TemplateValues.Equals(v, RequireArgument(a)),
@@ -42,5 +42,11 @@ internal static class TemplateTestFunctions
 
     public static bool Evaluate(string name, object? value, IReadOnlyList<object?> arguments) => _tests[name](value, arguments);
 
-    private static object? RequireArgument(IReadOnlyList<object?> arguments) => arguments.Count > 0 ? arguments[0] : throw new ChatTemplateException("a test lacks what to compare with");
+    /// <summary>Python's operator is. Numbers have no identity here: they are the same if their types and values are equal.</summary>
+    private static bool IsSame(object? value, object? other) => value is string or List<object?> or Dictionary<string, object?>
+        ? ReferenceEquals(value, other)
+        : value?.GetType() == other?.GetType() && TemplateValues.Equals(value, other);
+
+    private static object? RequireArgument(IReadOnlyList<object?> arguments) =>
+        arguments.Count > 0 ? arguments[0] : throw new ChatTemplateException("the test needs an argument");
 }

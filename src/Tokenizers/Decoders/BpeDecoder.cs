@@ -1,6 +1,7 @@
 namespace Ndif.Tokenizers.Decoders;
 
-/// <summary>The mark at the end of a word becomes a space, but for the last one (Hugging Face's BPEDecoder).</summary>
+/// <summary>Replaces the end-of-word suffix of each token by a space, and that of the last token by nothing.</summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/decoders/bpe.rs</remarks>
 internal sealed class BpeDecoder(string suffix) : IDecoder
 {
     public List<string> Decode(List<string> tokens) => suffix.Length == 0 ? tokens

@@ -3,10 +3,14 @@ using System.Text;
 
 namespace Ndif.Tokenizers.Decoders;
 
-/// <summary>Runs of <c>&lt;0x..&gt;</c> to the text they spell; a run that is not UTF-8 becomes one U+FFFD per byte.</summary>
+/// <summary>
+/// Replaces each run of byte tokens (<c>&lt;0xNN&gt;</c>) by the text that the bytes encode in UTF-8. An invalid run becomes one U+FFFD
+/// per byte.
+/// </summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/decoders/byte_fallback.rs</remarks>
 internal sealed class ByteFallbackDecoder : IDecoder
 {
-    static readonly UTF8Encoding _strictUtf8 = new(false, throwOnInvalidBytes: true);
+    private static readonly UTF8Encoding _strictUtf8 = new(false, throwOnInvalidBytes: true);
 
     public List<string> Decode(List<string> tokens)
     {
@@ -27,7 +31,7 @@ internal sealed class ByteFallbackDecoder : IDecoder
         return result;
     }
 
-    static void Flush(List<byte> run, List<string> result)
+    private static void Flush(List<byte> run, List<string> result)
     {
         if (run.Count == 0) return;
         try

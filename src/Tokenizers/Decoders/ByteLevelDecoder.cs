@@ -3,7 +3,10 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Decoders;
 
-/// <summary>Visible chars back to bytes, and all bytes together to text; what is not UTF-8 becomes U+FFFD.</summary>
+/// <summary>
+/// Maps the chars of <see cref="ByteAlphabet"/> to bytes and decodes the bytes of all tokens as UTF-8. Invalid bytes become U+FFFD.
+/// </summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/pre_tokenizers/byte_level.rs, decode_chain</remarks>
 internal sealed class ByteLevelDecoder : IDecoder
 {
     public List<string> Decode(List<string> tokens)
@@ -11,7 +14,7 @@ internal sealed class ByteLevelDecoder : IDecoder
         var bytes = new List<byte>();
         foreach (string token in tokens)
         {
-            // a token with any other char, such as an added one, is text already
+            // A token with a char outside of the alphabet, such as an added token, is plain text.
             if (token.All(c => ByteAlphabet.ByteOf(c) >= 0))
                 foreach (char c in token) bytes.Add((byte)ByteAlphabet.ByteOf(c));
             else

@@ -1,6 +1,7 @@
 namespace Ndif.Tokenizers.Decoders;
 
-/// <summary>Connectionist temporal classification: repeated tokens count once, the pad token is silence.</summary>
+/// <summary>Connectionist temporal classification: it merges repeated tokens and removes the pad token.</summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/decoders/ctc.rs</remarks>
 internal sealed class CtcDecoder(string padToken, string wordDelimiterToken, bool cleanUp) : IDecoder
 {
     public List<string> Decode(List<string> tokens)
@@ -18,6 +19,6 @@ internal sealed class CtcDecoder(string padToken, string wordDelimiterToken, boo
         return result;
     }
 
-    static string ReplaceAll(string text, string what, string replacement) =>
-        what.Length == 0 ? text : text.Replace(what, replacement, StringComparison.Ordinal);
+    private static string ReplaceAll(string text, string oldValue, string newValue) =>
+        oldValue.Length == 0 ? text : text.Replace(oldValue, newValue, StringComparison.Ordinal);
 }

@@ -3,32 +3,34 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Decoders;
 
-/// <summary>Makes the decoder that the file's <c>decoder</c> describes.</summary>
+/// <summary>Reads the field <c>decoder</c> of tokenizer.json.</summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/decoders/mod.rs</remarks>
 internal static class DecoderReader
 {
-    public static IDecoder Read(JsonPart part)
+    public static IDecoder Read(JsonSection section)
     {
-        IDecoder[] stages = [.. part.Stages("decoders").Select(ReadOne)];
+        IDecoder[] stages = [.. section.Stages("decoders").Select(ReadOne)];
         return stages.Length == 1 ? stages[0] : new SequenceDecoder(stages);
     }
 
-    static IDecoder ReadOne(JsonPart part)
+    private static IDecoder ReadOne(JsonSection section)
     {
-        string type = part.Type("Sequence", "ByteLevel", "ByteFallback", "Fuse", "Metaspace", "Replace", "Strip",
+        string type = section.Type("Sequence", "ByteLevel", "ByteFallback", "Fuse", "Metaspace", "Replace", "Strip",
             "WordPiece", "BPEDecoder", "CTC");
         return type switch
         {
             "ByteLevel" => new ByteLevelDecoder(),
             "ByteFallback" => new ByteFallbackDecoder(),
             "Fuse" => new FuseDecoder(),
-            "Metaspace" => new MetaspaceDecoder(part.Required("replacement").Rune(), PreTokenizers.MetaspacePreTokenizer.ReadScheme(part)),
-            "Replace" => new ReplaceDecoder(PatternReader.Read(part.Required("pattern")), part.Required("content").String()),
-            "Strip" => new StripDecoder(part.Required("content").Rune(),
-                part.Required("start").Int(0, int.MaxValue), part.Required("stop").Int(0, int.MaxValue)),
-            "WordPiece" => new WordPieceDecoder(part.Optional("prefix")?.String() ?? "##", part.Bool("cleanup", true)),
-            "BPEDecoder" => new BpeDecoder(part.Optional("suffix")?.String() ?? "</w>"),
-            _ => new CtcDecoder(part.Optional("pad_token")?.String() ?? "<pad>",
-                part.Optional("word_delimiter_token")?.String() ?? "|", part.Bool("cleanup", true)),
+            "Metaspace" => new MetaspaceDecoder(
+                section.Required("replacement").Rune(), PreTokenizers.MetaspacePreTokenizer.ReadScheme(section)),
+            "Replace" => new ReplaceDecoder(PatternReader.Read(section.Required("pattern")), section.Required("content").String()),
+            "Strip" => new StripDecoder(section.Required("content").Rune(),
+                section.Required("start").Int(0, int.MaxValue), section.Required("stop").Int(0, int.MaxValue)),
+            "WordPiece" => new WordPieceDecoder(section.Optional("prefix")?.String() ?? "##", section.Bool("cleanup", true)),
+            "BPEDecoder" => new BpeDecoder(section.Optional("suffix")?.String() ?? "</w>"),
+            _ => new CtcDecoder(section.Optional("pad_token")?.String() ?? "<pad>",
+                section.Optional("word_delimiter_token")?.String() ?? "|", section.Bool("cleanup", true)),
         };
     }
 }

@@ -1,6 +1,6 @@
 namespace Ndif.Tokenizers.Decoders;
 
-/// <summary>All tokens to one, for a decoder that looks at the whole text.</summary>
+/// <summary>Concatenates all tokens to one string, for a following decoder that works on the whole text.</summary>
 internal sealed class FuseDecoder : IDecoder
 {
     public List<string> Decode(List<string> tokens) => [string.Concat(tokens)];

@@ -1,7 +1,10 @@
 namespace Ndif.Tokenizers.Decoders;
 
-/// <summary>The way back: tokens to text. Each decoder gives the next one its list; what comes out last is joined.</summary>
+/// <summary>
+/// Converts tokens to text. The result of a decoder is the input of the next one; the result of the last one is concatenated.
+/// </summary>
 internal interface IDecoder
 {
+    /// <summary>Returns the decoded strings.</summary>
     List<string> Decode(List<string> tokens);
 }

@@ -3,14 +3,14 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Decoders;
 
-/// <summary>Replaces each match of a pattern within a token.</summary>
+/// <summary>Replaces each match of a pattern in each token.</summary>
 internal sealed class ReplaceDecoder(IPattern pattern, string content) : IDecoder
 {
     public List<string> Decode(List<string> tokens)
     {
         var result = new List<string>(tokens.Count);
         var matches = new List<PatternMatch>();
-        long left = SequenceDecoder.GetLengthLimit(tokens), most = left;
+        long maxLength = SequenceDecoder.GetMaxLength(tokens), remaining = maxLength;
         foreach (string token in tokens)
         {
             matches.Clear();
@@ -24,7 +24,7 @@ internal sealed class ReplaceDecoder(IPattern pattern, string content) : IDecode
             foreach (var (start, end, isMatch) in matches)
             {
                 text.Append(isMatch ? content : token.AsSpan(start, end - start));
-                if (isMatch && (left -= content.Length) < 0) throw SequenceDecoder.TooLong(most);
+                if (isMatch && (remaining -= content.Length) < 0) throw SequenceDecoder.CreateTooLongException(maxLength);
             }
             result.Add(text.ToString());
         }

@@ -1,24 +1,24 @@
 namespace Ndif.Tokenizers.Decoders;
 
-/// <summary>One decoder after the other.</summary>
+/// <summary>Applies several decoders in order.</summary>
 internal sealed class SequenceDecoder(IDecoder[] decoders) : IDecoder
 {
     public List<string> Decode(List<string> tokens)
     {
-        long most = GetLengthLimit(tokens);
+        long maxLength = GetMaxLength(tokens);
         foreach (var decoder in decoders)
         {
             tokens = decoder.Decode(tokens);
-            if (Length(tokens) > most) throw TooLong(most);
+            if (GetLength(tokens) > maxLength) throw CreateTooLongException(maxLength);
         }
         return tokens;
     }
 
-    /// <summary>How long the text of tokens may become: decoders of real files hardly lengthen it.</summary>
-    public static long GetLengthLimit(List<string> tokens) => 65_536 + 16 * Length(tokens);
+    /// <summary>The length limit of the decoded text. The decoders of published tokenizers hardly lengthen a text.</summary>
+    public static long GetMaxLength(List<string> tokens) => 65_536 + 16 * GetLength(tokens);
 
-    public static TokenizerFormatException TooLong(long limit) =>
-        new("tokenizer.json: decoder", $"it makes a text longer than {limit} characters of tokens much shorter");
+    public static TokenizerFormatException CreateTooLongException(long maxLength) =>
+        new("tokenizer.json: decoder", $"it expands much shorter tokens to more than {maxLength} characters");
 
-    static long Length(List<string> tokens) => tokens.Sum(token => (long)token.Length + 1);
+    private static long GetLength(List<string> tokens) => tokens.Sum(token => (long)token.Length + 1);
 }

@@ -2,14 +2,18 @@ using System.Text;
 
 namespace Ndif.Tokenizers.Decoders;
 
-/// <summary>Takes up to so many of a character off each end of each token.</summary>
+/// <summary>
+/// Removes a character from both ends of each token, at most <paramref name="start"/> times at the start and
+/// <paramref name="stop"/> times at the end.
+/// </summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/decoders/strip.rs</remarks>
 internal sealed class StripDecoder(Rune content, int start, int stop) : IDecoder
 {
-    readonly string _content = content.ToString();
+    private readonly string _content = content.ToString();
 
     public List<string> Decode(List<string> tokens) => [.. tokens.Select(StripToken)];
 
-    string StripToken(string token)
+    private string StripToken(string token)
     {
         var text = token.AsSpan();
         for (int i = 0; i < start && text.StartsWith(_content, StringComparison.Ordinal); i++) text = text[_content.Length..];

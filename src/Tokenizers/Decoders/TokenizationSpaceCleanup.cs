@@ -1,22 +1,26 @@
 namespace Ndif.Tokenizers.Decoders;
 
-/// <summary>Takes out the spaces before English punctuation and contractions that joining words has put in.</summary>
+/// <summary>Removes the spaces before English punctuation and contractions that joining tokens with spaces creates.</summary>
 internal static class TokenizationSpaceCleanup
 {
-    static readonly (string Old, string New)[] _rules =
+    private static readonly (string Old, string New)[] _rules =
     [
         (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
         (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
     ];
 
-    /// <summary>For the decoders WordPiece and CTC (Hugging Face tokenizers, decoders/wordpiece.rs).</summary>
+    /// <summary>
+    /// Applies the rules of the decoders WordPiece and CTC (huggingface/tokenizers, tokenizers/src/decoders/wordpiece.rs, cleanup).
+    /// </summary>
     public static string Apply(string text)
     {
         foreach (var (old, replacement) in _rules) text = text.Replace(old, replacement, StringComparison.Ordinal);
         return text;
     }
 
-    /// <summary>For <c>clean_up_tokenization_spaces</c> (transformers, clean_up_tokenization), which leaves "do not" alone.</summary>
+    /// <summary>
+    /// Applies the rules of <c>clean_up_tokenization_spaces</c> (transformers, clean_up_tokenization), which does not change "do not".
+    /// </summary>
     public static string ApplyToText(string text)
     {
         foreach (var (old, replacement) in _rules)
@@ -24,7 +28,7 @@ internal static class TokenizationSpaceCleanup
         return text;
     }
 
-    /// <summary>Whether what comes next could still make a rule apply to the end of a text.</summary>
+    /// <summary>Returns true if a text ends with the beginning of a rule, so that text appended to it can make the rule apply.</summary>
     public static bool EndsWithPartialRule(ReadOnlySpan<char> text)
     {
         foreach (var (old, _) in _rules)

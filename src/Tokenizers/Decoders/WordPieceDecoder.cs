@@ -1,6 +1,7 @@
 namespace Ndif.Tokenizers.Decoders;
 
-/// <summary>A space before each token but the first, unless it continues a word.</summary>
+/// <summary>Removes the prefix of a token that continues a word, and adds a space before any other token except the first.</summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/decoders/wordpiece.rs</remarks>
 internal sealed class WordPieceDecoder(string prefix, bool cleanUp) : IDecoder
 {
     public List<string> Decode(List<string> tokens)

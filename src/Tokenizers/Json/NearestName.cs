@@ -1,9 +1,11 @@
 namespace Ndif.Tokenizers.Json;
 
-/// <summary>Finds the name that a misspelt one was meant to be.</summary>
+/// <summary>Suggests the valid name that is nearest to an unknown name.</summary>
 internal static class NearestName
 {
-    /// <summary><c>; did you mean '...'?</c>, or nothing where no name is within about a third of the length.</summary>
+    /// <summary>
+    /// Returns <c>; did you mean '...'?</c>, or an empty string if no name has an edit distance of at most a third of the length.
+    /// </summary>
     public static string Hint(string name, IEnumerable<string> names)
     {
         if (name.Length > 100) return "";
@@ -14,8 +16,8 @@ internal static class NearestName
         return best.known is not null && best.distance <= Math.Max(1, (name.Length + 1) / 3) ? $"; did you mean '{best.known}'?" : "";
     }
 
-    /// <summary>Levenshtein's distance, capitals ignored.</summary>
-    static int Distance(string a, string b)
+    /// <summary>The Levenshtein distance, ignoring case.</summary>
+    private static int Distance(string a, string b)
     {
         int[] previous = [.. Enumerable.Range(0, b.Length + 1)];
         for (int i = 1; i <= a.Length; i++)

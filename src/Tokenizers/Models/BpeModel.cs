@@ -4,15 +4,19 @@ using System.Text;
 
 namespace Ndif.Tokenizers.Models;
 
-/// <summary>Byte-pair encoding: a word's runes, merged pair by pair in the order in which the pairs were learnt.</summary>
+/// <summary>
+/// Byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909): the runes of a word are merged pair by pair, in the order in which
+/// training learned the merges.
+/// </summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/models/bpe/model.rs</remarks>
 internal sealed class BpeModel : ITokenizerModel
 {
-    readonly BpeMergeTable _merges;
-    readonly WordCache _cache = new();
-    readonly SafeWordSplitter _wordSplitter;
-    readonly int[] _runeIds = new int[char.MaxValue + 1]; // the ids of single chars: most of the look-ups
-    readonly int[] _byteIds;
-    readonly string _jsonPath;
+    private readonly BpeMergeTable _merges;
+    private readonly WordCache _cache = new();
+    private readonly SafeWordSplitter _wordSplitter;
+    private readonly int[] _charIds = new int[char.MaxValue + 1]; // the ids of single chars, which are most of the look-ups, or -1
+    private readonly int[] _byteIds;
+    private readonly string _jsonPath;
 
     public BpeModel(Vocabulary vocabulary, BpeMergeTable merges, string jsonPath)
     {
@@ -21,60 +25,62 @@ internal sealed class BpeModel : ITokenizerModel
         _jsonPath = jsonPath;
         _wordSplitter = new SafeWordSplitter(vocabulary);
         _byteIds = vocabulary.ByteIds();
-        Array.Fill(_runeIds, -1);
+        Array.Fill(_charIds, -1);
         foreach (string token in vocabulary.Tokens)
-            if (token.Length == 1) _runeIds[token[0]] = vocabulary.IdOf(token)!.Value;
+            if (token.Length == 1) _charIds[token[0]] = vocabulary.IdOf(token)!.Value;
     }
 
     public Vocabulary Vocabulary { get; }
 
-    /// <summary>What stands in the vocabulary before a token that does not begin a word.</summary>
+    /// <summary>The prefix, in the vocabulary, of a token that does not start a word.</summary>
     public string ContinuingSubwordPrefix { get; init; } = "";
 
-    /// <summary>What stands in the vocabulary after a token that ends a word.</summary>
+    /// <summary>The suffix, in the vocabulary, of a token that ends a word.</summary>
     public string EndOfWordSuffix { get; init; } = "";
 
-    /// <summary>The token for a rune that is not in the vocabulary; null: such a rune is dropped, as by Hugging Face.</summary>
+    /// <summary>
+    /// The token for a rune that is not in the vocabulary. If it is null, such a rune is dropped, as in Hugging Face tokenizers.
+    /// </summary>
     public string? UnknownToken { get; init; }
 
-    /// <summary>Whether neighbouring unknown runes become one token.</summary>
+    /// <summary>True if adjacent unknown runes become one unknown token.</summary>
     public bool FuseUnknown { get; init; }
 
-    /// <summary>Whether an unknown rune becomes the tokens of its UTF-8 bytes, where the vocabulary holds them.</summary>
+    /// <summary>True if an unknown rune becomes the tokens of its UTF-8 bytes, provided that the vocabulary contains them.</summary>
     public bool ByteFallback { get; init; }
 
-    /// <summary>Whether a word that is a token as a whole is not taken apart (Llama 3).</summary>
+    /// <summary>True if a word that is in the vocabulary becomes that token without applying the merges, as for Llama 3.</summary>
     public bool IgnoreMerges { get; init; }
 
     public void Tokenize(ReadOnlySpan<char> word, int start, List<TokenSpan> tokens)
     {
-        if (IgnoreMerges && Vocabulary.IdOf(word) is { } whole)
+        if (IgnoreMerges && Vocabulary.IdOf(word) is { } wordId)
         {
-            tokens.Add(new TokenSpan(whole, start, start + word.Length));
+            tokens.Add(new TokenSpan(wordId, start, start + word.Length));
             return;
         }
         if (ContinuingSubwordPrefix.Length > 0 || EndOfWordSuffix.Length > 0)
         {
-            TokenizePart(word, start, tokens);
+            TokenizeSubword(word, start, tokens);
             return;
         }
-        for (int at = 0; at < word.Length;)
+        for (int offset = 0; offset < word.Length;)
         {
-            int length = _wordSplitter.NextPartLength(word[at..]);
-            TokenizePart(word.Slice(at, length), start + at, tokens);
-            at += length;
+            int length = _wordSplitter.NextLength(word[offset..]);
+            TokenizeSubword(word.Slice(offset, length), start + offset, tokens);
+            offset += length;
         }
     }
 
-    void TokenizePart(ReadOnlySpan<char> word, int start, List<TokenSpan> tokens)
+    private void TokenizeSubword(ReadOnlySpan<char> word, int start, List<TokenSpan> tokens)
     {
-        if (_cache.Find(word) is { } known)
+        if (_cache.Find(word) is { } cached)
         {
-            foreach (var (id, from, to) in known) tokens.Add(new TokenSpan(id, start + from, start + to));
+            foreach (var (id, tokenStart, tokenEnd) in cached) tokens.Add(new TokenSpan(id, start + tokenStart, start + tokenEnd));
             return;
         }
         int first = tokens.Count;
-        // a rune is at most four byte tokens, a char at most three
+        // Byte fallback makes at most three tokens per char: a rune of four UTF-8 bytes has two chars.
         BpeSymbol[] symbols = ArrayPool<BpeSymbol>.Shared.Rent(word.Length * (ByteFallback ? 3 : 1) + 1);
         try
         {
@@ -90,57 +96,57 @@ internal sealed class BpeModel : ITokenizerModel
         _cache.Add(word, start, CollectionsMarshal.AsSpan(tokens)[first..]);
     }
 
-    /// <summary>A word as single runes, or bytes, or unknown tokens; the number of them.</summary>
-    int SplitIntoSymbols(ReadOnlySpan<char> word, BpeSymbol[] symbols)
+    /// <summary>Splits a word into runes, bytes of unknown runes, and unknown tokens, and returns their number.</summary>
+    private int SplitIntoSymbols(ReadOnlySpan<char> word, BpeSymbol[] symbols)
     {
         int count = 0;
-        BpeSymbol? unknown = null; // not yet added: it may go on
-        for (int at = 0, end; at < word.Length; at = end)
+        BpeSymbol? pendingUnknown = null; // an unknown token that the next rune can extend
+        for (int start = 0, end; start < word.Length; start = end)
         {
-            end = at + (char.IsHighSurrogate(word[at]) && at + 1 < word.Length ? 2 : 1);
-            int id = IdOf(word, at, end);
+            end = start + (char.IsHighSurrogate(word[start]) && start + 1 < word.Length ? 2 : 1);
+            int id = IdOf(word, start, end);
             if (id >= 0)
             {
-                Flush(ref unknown);
-                symbols[count++] = new BpeSymbol(id, at, end);
+                Flush(ref pendingUnknown);
+                symbols[count++] = new BpeSymbol(id, start, end);
             }
-            else if (!(ByteFallback && AddBytes(word, at, end, symbols, ref count)) && UnknownToken is not null)
+            else if (!(ByteFallback && AddBytes(word, start, end, symbols, ref count)) && UnknownToken is not null)
             {
-                if (unknown is { } open && FuseUnknown)
-                    unknown = open with { End = end };
+                if (pendingUnknown is { } unknown && FuseUnknown)
+                    pendingUnknown = unknown with { End = end };
                 else
                 {
-                    Flush(ref unknown);
-                    unknown = new BpeSymbol(Vocabulary.IdOf(UnknownToken)
-                        ?? throw WordLevelModel.UnknownWord(_jsonPath, word[at..end], UnknownToken), at, end);
+                    Flush(ref pendingUnknown);
+                    pendingUnknown = new BpeSymbol(Vocabulary.IdOf(UnknownToken)
+                        ?? throw WordLevelModel.CreateUnknownWordException(_jsonPath, word[start..end], UnknownToken), start, end);
                 }
             }
         }
-        Flush(ref unknown);
+        Flush(ref pendingUnknown);
         return count;
 
-        void Flush(ref BpeSymbol? waiting)
+        void Flush(ref BpeSymbol? pending)
         {
-            if (waiting is { } symbol) symbols[count++] = symbol;
-            waiting = null;
+            if (pending is { } symbol) symbols[count++] = symbol;
+            pending = null;
         }
     }
 
-    int IdOf(ReadOnlySpan<char> word, int at, int end)
+    /// <summary>The id of the rune of a word between two indices, with the prefix and suffix that its position requires, or -1.</summary>
+    private int IdOf(ReadOnlySpan<char> word, int start, int end)
     {
-        bool prefixed = ContinuingSubwordPrefix.Length > 0 && at > 0, suffixed = EndOfWordSuffix.Length > 0 && end == word.Length;
-        if (prefixed || suffixed)
-            return Vocabulary.IdOf(string.Concat(prefixed ? ContinuingSubwordPrefix : "", word[at..end], suffixed ? EndOfWordSuffix : "")) ?? -1;
-        return end - at == 1 ? _runeIds[word[at]] : Vocabulary.IdOf(word[at..end]) ?? -1;
+        string prefix = start > 0 ? ContinuingSubwordPrefix : "", suffix = end == word.Length ? EndOfWordSuffix : "";
+        if (prefix.Length > 0 || suffix.Length > 0) return Vocabulary.IdOf(string.Concat(prefix, word[start..end], suffix)) ?? -1;
+        return end - start == 1 ? _charIds[word[start]] : Vocabulary.IdOf(word[start..end]) ?? -1;
     }
 
-    bool AddBytes(ReadOnlySpan<char> word, int at, int end, BpeSymbol[] symbols, ref int count)
+    private bool AddBytes(ReadOnlySpan<char> word, int start, int end, BpeSymbol[] symbols, ref int count)
     {
         Span<byte> utf8 = stackalloc byte[4];
-        utf8 = utf8[..Encoding.UTF8.GetBytes(word[at..end], utf8)];
+        utf8 = utf8[..Encoding.UTF8.GetBytes(word[start..end], utf8)];
         foreach (byte b in utf8)
             if (_byteIds[b] < 0) return false;
-        foreach (byte b in utf8) symbols[count++] = new BpeSymbol(_byteIds[b], at, end);
+        foreach (byte b in utf8) symbols[count++] = new BpeSymbol(_byteIds[b], start, end);
         return true;
     }
 }

@@ -3,32 +3,34 @@ using Ndif.Tokenizers.Json;
 
 namespace Ndif.Tokenizers.Models;
 
-/// <summary>Reads a byte-pair model. Merges are <c>["a", "b"]</c> or, before 2024, <c>"a b"</c>; the first has the lowest rank.</summary>
-/// <remarks><c>dropout</c> is for training and is not read: an experiment must give the same ids twice.</remarks>
+/// <summary>
+/// Reads a BPE model. A merge is <c>["a", "b"]</c>, or <c>"a b"</c> in files from before 2024. The first merge has the lowest rank.
+/// </summary>
+/// <remarks>The field <c>dropout</c> is ignored: it is for training and would make encoding non-deterministic.</remarks>
 internal static class BpeModelReader
 {
-    public static BpeModel Read(JsonPart part)
+    public static BpeModel Read(JsonSection section)
     {
-        var vocabulary = Vocabulary.Read(part.Required("vocab"));
-        string prefix = part.Optional("continuing_subword_prefix")?.String() ?? "";
-        return new BpeModel(vocabulary, ReadMerges(part.Required("merges"), vocabulary, prefix.Length), part.Path)
+        var vocabulary = Vocabulary.Read(section.Required("vocab"));
+        string prefix = section.Optional("continuing_subword_prefix")?.String() ?? "";
+        return new BpeModel(vocabulary, ReadMerges(section.Required("merges"), vocabulary, prefix.Length), section.Path)
         {
             ContinuingSubwordPrefix = prefix,
-            EndOfWordSuffix = part.Optional("end_of_word_suffix")?.String() ?? "",
-            UnknownToken = part.Optional("unk_token")?.String(),
-            FuseUnknown = part.Bool("fuse_unk", false),
-            ByteFallback = part.Bool("byte_fallback", false),
-            IgnoreMerges = part.Bool("ignore_merges", false),
+            EndOfWordSuffix = section.Optional("end_of_word_suffix")?.String() ?? "",
+            UnknownToken = section.Optional("unk_token")?.String(),
+            FuseUnknown = section.Bool("fuse_unk", false),
+            ByteFallback = section.Bool("byte_fallback", false),
+            IgnoreMerges = section.Bool("ignore_merges", false),
         };
     }
 
-    static BpeMergeTable ReadMerges(JsonPart part, Vocabulary vocabulary, int prefixLength)
+    private static BpeMergeTable ReadMerges(JsonSection section, Vocabulary vocabulary, int prefixLength)
     {
-        if (part.ValueKind != JsonValueKind.Array) throw part.CreateException("a list of merges is expected");
-        var merges = new BpeMergeTable(part.Value.GetArrayLength());
+        if (section.ValueKind != JsonValueKind.Array) throw section.CreateException("a list of merges is expected");
+        var merges = new BpeMergeTable(section.Value.GetArrayLength());
         char[] joined = new char[256];
         int rank = 0;
-        foreach (var entry in part.Value.EnumerateArray())
+        foreach (var entry in section.Value.EnumerateArray())
         {
             ReadOnlySpan<char> left, right;
             if (entry.ValueKind == JsonValueKind.Array && entry.GetArrayLength() == 2
@@ -51,7 +53,7 @@ internal static class BpeModelReader
 
             int first = vocabulary.IdOf(left) ?? throw Missing(left);
             int second = vocabulary.IdOf(right) ?? throw Missing(right);
-            if (prefixLength > right.Length) throw Wrong($"'{right}' is shorter than the prefix of continuing tokens");
+            if (prefixLength > right.Length) throw Wrong($"'{right}' is shorter than continuing_subword_prefix");
             int length = left.Length + right.Length - prefixLength;
             if (length > joined.Length) Array.Resize(ref joined, length * 2);
             left.CopyTo(joined);
@@ -61,7 +63,7 @@ internal static class BpeModelReader
         }
         return merges;
 
-        TokenizerFormatException Wrong(string reason) => new($"{part.Path}[{rank}]", reason);
+        TokenizerFormatException Wrong(string reason) => new($"{section.Path}[{rank}]", reason);
         TokenizerFormatException Missing(ReadOnlySpan<char> token) => Wrong($"the token '{token}' is not in the vocabulary");
     }
 }

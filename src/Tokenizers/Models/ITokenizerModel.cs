@@ -2,14 +2,14 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Models;
 
-/// <summary>A token and the chars of the text that it stands for.</summary>
-internal readonly record struct TokenSpan(int Id, int Start, int End);
-
-/// <summary>The third stage: a word to ids.</summary>
+/// <summary>The third stage of encoding: a model converts a word to tokens.</summary>
 internal interface ITokenizerModel
 {
     Vocabulary Vocabulary { get; }
 
-    /// <summary>Appends the word's tokens; <paramref name="start"/> is where the word is in its text.</summary>
+    /// <summary>Appends the tokens of a word.</summary>
+    /// <param name="word">The word.</param>
+    /// <param name="start">The start of the word in its text; the spans of the tokens are relative to the text.</param>
+    /// <param name="tokens">The list to append to.</param>
     void Tokenize(ReadOnlySpan<char> word, int start, List<TokenSpan> tokens);
 }

@@ -3,29 +3,32 @@ using Ndif.Tokenizers.Json;
 
 namespace Ndif.Tokenizers.Models;
 
-/// <summary>Makes the model that the file's <c>model</c> describes.</summary>
+/// <summary>Reads the field <c>model</c> of tokenizer.json.</summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/models/mod.rs</remarks>
 internal static class ModelReader
 {
-    public static ITokenizerModel Read(JsonPart part)
+    public static ITokenizerModel Read(JsonSection section)
     {
-        string type = part.Optional("type") is null ? InferType(part) : part.Type("BPE", "Unigram", "WordPiece", "WordLevel");
+        string type = section.Optional("type") is null ? InferType(section) : section.Type("BPE", "Unigram", "WordPiece", "WordLevel");
         return type switch
         {
-            "BPE" => BpeModelReader.Read(part),
-            "Unigram" => UnigramModelReader.Read(part),
-            "WordPiece" => new WordPieceModel(Vocabulary.Read(part.Required("vocab")),
-                part.Optional("unk_token")?.String() ?? "[UNK]",
-                part.Optional("continuing_subword_prefix")?.String() ?? "##",
-                part.Optional("max_input_chars_per_word")?.Int(0, 10_000) ?? 100,
-                part.Path),
-            _ => new WordLevelModel(Vocabulary.Read(part.Required("vocab")), part.Optional("unk_token")?.String() ?? "<unk>", part.Path),
+            "BPE" => BpeModelReader.Read(section),
+            "Unigram" => UnigramModelReader.Read(section),
+            "WordPiece" => new WordPieceModel(Vocabulary.Read(section.Required("vocab")),
+                section.Optional("unk_token")?.String() ?? "[UNK]",
+                section.Optional("continuing_subword_prefix")?.String() ?? "##",
+                section.Optional("max_input_chars_per_word")?.Int(0, 10_000) ?? 100,
+                section.Path),
+            _ => new WordLevelModel(Vocabulary.Read(section.Required("vocab")),
+                section.Optional("unk_token")?.String() ?? "<unk>",
+                section.Path),
         };
     }
 
-    /// <summary>Files of before 2021, GPT-2's own among them, name no type.</summary>
-    static string InferType(JsonPart part) =>
-        part.Optional("merges") is not null ? "BPE"
-        : part.Optional("vocab")?.ValueKind == JsonValueKind.Array ? "Unigram"
-        : part.Optional("continuing_subword_prefix") is not null ? "WordPiece"
+    /// <summary>Infers the type of a model without the field <c>type</c>, as in files from before 2021 such as GPT-2's.</summary>
+    private static string InferType(JsonSection section) =>
+        section.Optional("merges") is not null ? "BPE"
+        : section.Optional("vocab")?.ValueKind == JsonValueKind.Array ? "Unigram"
+        : section.Optional("continuing_subword_prefix") is not null ? "WordPiece"
         : "WordLevel";
 }

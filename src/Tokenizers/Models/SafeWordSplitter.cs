@@ -1,20 +1,20 @@
 namespace Ndif.Tokenizers.Models;
 
 /// <summary>
-/// Where a long word can be cut without changing its tokens. SentencePiece-style files have no pre-tokenizer, so that a whole prompt is
-/// one word; but a merge across "t▁" can only exist if some token holds "t▁". Where none does, both sides merge on their own,
-/// and ordinary words find their tokens in the cache.
+/// Splits a long word at positions where a split does not change its tokens. SentencePiece-style files have no pre-tokenizer, so that
+/// a whole prompt is one word. A merge across "t▁", for example, exists only if some token contains "t▁". If no token does, the text
+/// before and after the boundary can be tokenized separately, and the tokens of common words come from the cache.
 /// </summary>
 internal sealed class SafeWordSplitter
 {
-    const char Metaspace = '\u2581';
+    private const char Metaspace = '\u2581';
 
-    readonly bool[] _canSplitAfter = new bool[char.MaxValue + 1]; // by the char before a mark
+    private readonly bool[] _canSplitAfter = new bool[char.MaxValue + 1]; // indexed by the char before a metaspace
 
     public SafeWordSplitter(Vocabulary vocabulary)
     {
         if (vocabulary.IdOf([Metaspace]) is null) return;
-        // an unknown char may be spelled in bytes, whose tokens look different: only known ones count
+        // A char that is not in the vocabulary can become byte tokens, for which the argument above does not hold.
         foreach (string token in vocabulary.Tokens)
             if (token.Length == 1) _canSplitAfter[token[0]] = true;
         foreach (string token in vocabulary.Tokens)
@@ -22,15 +22,15 @@ internal sealed class SafeWordSplitter
                 if (token[i] == Metaspace) _canSplitAfter[token[i - 1]] = false;
     }
 
-    /// <summary>The length of the part of a word, at most the whole, that can be tokenized on its own.</summary>
-    public int NextPartLength(ReadOnlySpan<char> word)
+    /// <summary>The length of the shortest prefix of a word that can be tokenized separately. It can be the whole word.</summary>
+    public int NextLength(ReadOnlySpan<char> word)
     {
-        for (int at = 1; at < word.Length; at++)
+        for (int index = 1; index < word.Length; index++)
         {
-            int distance = word[at..].IndexOf(Metaspace);
+            int distance = word[index..].IndexOf(Metaspace);
             if (distance < 0) break;
-            at += distance;
-            if (_canSplitAfter[word[at - 1]]) return at;
+            index += distance;
+            if (_canSplitAfter[word[index - 1]]) return index;
         }
         return word.Length;
     }

@@ -4,20 +4,21 @@ using Ndif.Tokenizers.Text;
 namespace Ndif.Tokenizers.Models;
 
 /// <summary>
-/// SentencePiece's unigram model: the split of a word whose scores add up to the most, found by Viterbi's algorithm
-/// (Kudo 2018, arXiv:1804.10959). Neighbouring unknown runes become one token.
+/// SentencePiece's unigram language model (Kudo 2018, arXiv:1804.10959): the segmentation of a word with the largest sum of scores, found
+/// by the Viterbi algorithm. Adjacent unknown runes become one token.
 /// </summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/models/unigram/model.rs, encode_optimized</remarks>
 internal sealed class UnigramModel : ITokenizerModel
 {
-    /// <summary>How much worse than the worst token an unknown rune is (sentencepiece, unigram_model.cc).</summary>
-    const double UnknownPenalty = 10;
+    /// <summary>The score of an unknown rune is the lowest score of a token minus this (sentencepiece, unigram_model.cc).</summary>
+    private const double UnknownPenalty = 10;
 
-    readonly CharTrie _trie = new();
-    readonly double[] _scores;
-    readonly double _unknownScore;
-    readonly int? _unknownId;
-    readonly int[]? _byteIds;
-    readonly string _jsonPath;
+    private readonly CharTrie _trie = new();
+    private readonly double[] _scores;
+    private readonly double _unknownScore;
+    private readonly int? _unknownId;
+    private readonly int[]? _byteIds;
+    private readonly string _jsonPath;
 
     public UnigramModel(Vocabulary vocabulary, double[] scores, int? unknownId, bool byteFallback, string jsonPath)
     {
@@ -33,66 +34,69 @@ internal sealed class UnigramModel : ITokenizerModel
 
     public Vocabulary Vocabulary { get; }
 
-    /// <summary>The best way to a place: the token that ends there, where it starts and the score up to it.</summary>
-    record struct ViterbiStep(int Id, int Start, double Score);
+    /// <summary>The last token of the best segmentation up to a position: its id, its start, and the score up to the position.</summary>
+    private record struct ViterbiStep(int Id, int Start, double Score);
 
     public void Tokenize(ReadOnlySpan<char> word, int start, List<TokenSpan> tokens)
     {
-        var best = new ViterbiStep[word.Length + 1];
+        var best = new ViterbiStep[word.Length + 1]; // indexed by the end of the segmentation
         Array.Fill(best, new ViterbiStep(-1, -1, 0));
-        for (int at = 0; at < word.Length;)
+        for (int tokenStart = 0; tokenStart < word.Length;)
         {
-            int rune = char.IsHighSurrogate(word[at]) && at + 1 < word.Length ? 2 : 1;
-            double score = best[at].Score;
-            bool hasSingle = false;
+            int runeLength = char.IsHighSurrogate(word[tokenStart]) && tokenStart + 1 < word.Length ? 2 : 1;
+            double score = best[tokenStart].Score;
+            bool hasSingleRune = false;
             int node = 0;
-            for (int end = at; end < word.Length && _trie.Step(ref node, word[end]);)
+            for (int end = tokenStart; end < word.Length && _trie.Step(ref node, word[end]);)
             {
                 end++;
                 int id = _trie.ValueAt(node);
                 if (id < 0) continue;
-                Improve(ref best[end], id, at, score + _scores[id]);
-                hasSingle |= end - at == rune;
+                Improve(ref best[end], id, tokenStart, score + _scores[id]);
+                hasSingleRune |= end - tokenStart == runeLength;
             }
-            if (!hasSingle)
-                Improve(ref best[at + rune],
-                    _unknownId ?? throw WordLevelModel.UnknownWord(_jsonPath, word.Slice(at, rune), null), at, score + _unknownScore);
-            at += rune;
+            if (!hasSingleRune)
+            {
+                int unknownId = _unknownId
+                    ?? throw WordLevelModel.CreateUnknownWordException(_jsonPath, word.Slice(tokenStart, runeLength), null);
+                Improve(ref best[tokenStart + runeLength], unknownId, tokenStart, score + _unknownScore);
+            }
+            tokenStart += runeLength;
         }
         BacktrackTokens(best, word, start, tokens);
     }
 
-    static void Improve(ref ViterbiStep step, int id, int from, double score)
+    private static void Improve(ref ViterbiStep step, int id, int start, double score)
     {
-        if (step.Start < 0 || score > step.Score) step = new ViterbiStep(id, from, score);
+        if (step.Start < 0 || score > step.Score) step = new ViterbiStep(id, start, score);
     }
 
-    /// <summary>Walks back from the end; the pieces come out reversed and are turned round.</summary>
-    void BacktrackTokens(ViterbiStep[] best, ReadOnlySpan<char> word, int start, List<TokenSpan> tokens)
+    /// <summary>Follows the best steps from the end of the word to its start and appends the tokens in order.</summary>
+    private void BacktrackTokens(ViterbiStep[] best, ReadOnlySpan<char> word, int start, List<TokenSpan> tokens)
     {
-        var spans = new List<(int Id, int Start, int End)>();
+        var reversed = new List<TokenSpan>(); // relative to the word
         for (int end = word.Length; end > 0; end = best[end].Start)
         {
-            var (id, from, _) = best[end];
-            if (id == _unknownId && spans.Count > 0 && spans[^1].Id == _unknownId && spans[^1].Start == end)
-                spans[^1] = (id, from, spans[^1].End);
+            var (id, tokenStart, _) = best[end];
+            if (id == _unknownId && reversed.Count > 0 && reversed[^1].Id == _unknownId && reversed[^1].Start == end)
+                reversed[^1] = new TokenSpan(id, tokenStart, reversed[^1].End);
             else
-                spans.Add((id, from, end));
+                reversed.Add(new TokenSpan(id, tokenStart, end));
         }
-        for (int i = spans.Count - 1; i >= 0; i--)
+        for (int i = reversed.Count - 1; i >= 0; i--)
         {
-            var (id, from, end) = spans[i];
-            var text = word[from..end];
+            var (id, tokenStart, tokenEnd) = reversed[i];
+            var text = word[tokenStart..tokenEnd];
             if (id != _unknownId)
-                tokens.Add(new TokenSpan(id, start + from, start + end));
-            else if (Vocabulary.IdOf(text) is { } known)
-                tokens.Add(new TokenSpan(known, start + from, start + end));
+                tokens.Add(new TokenSpan(id, start + tokenStart, start + tokenEnd));
+            else if (Vocabulary.IdOf(text) is { } knownId)
+                tokens.Add(new TokenSpan(knownId, start + tokenStart, start + tokenEnd));
             else
-                AddUnknown(text, start + from, tokens);
+                AddUnknown(text, start + tokenStart, tokens);
         }
     }
 
-    void AddUnknown(ReadOnlySpan<char> text, int start, List<TokenSpan> tokens)
+    private void AddUnknown(ReadOnlySpan<char> text, int start, List<TokenSpan> tokens)
     {
         byte[] utf8 = _byteIds is null ? [] : Encoding.UTF8.GetBytes(text.ToString());
         if (_byteIds is null || Array.Exists(utf8, b => _byteIds[b] < 0))

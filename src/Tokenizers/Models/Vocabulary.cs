@@ -1,16 +1,17 @@
+using System.Text.Json;
 using Ndif.Tokenizers.Json;
 
 namespace Ndif.Tokenizers.Models;
 
-/// <summary>A model's own tokens, both ways.</summary>
+/// <summary>The tokens of a model, without added tokens, by id and by text.</summary>
 internal sealed class Vocabulary
 {
-    /// <summary>Longer tokens are refused: they make each look-up costly, and no model has one.</summary>
+    /// <summary>The length limit of a token in chars. Longer tokens make each look-up expensive, and no known model has one.</summary>
     public const int MaxTokenLength = 1024;
 
-    readonly Dictionary<string, int> _ids;
-    readonly Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> _idsBySpan;
-    readonly Dictionary<int, string> _tokens;
+    private readonly Dictionary<string, int> _ids;
+    private readonly Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> _idsBySpan;
+    private readonly Dictionary<int, string> _tokens;
 
     public Vocabulary(int capacity)
     {
@@ -20,22 +21,23 @@ internal sealed class Vocabulary
     }
 
     /// <summary>Reads <c>{"token": id, ...}</c>.</summary>
-    public static Vocabulary Read(JsonPart part)
+    public static Vocabulary Read(JsonSection section)
     {
-        if (part.ValueKind != System.Text.Json.JsonValueKind.Object) throw part.CreateException("an object of tokens and their ids is expected");
-        var vocabulary = new Vocabulary(part.Value.GetPropertyCount());
-        foreach (var entry in part.Value.EnumerateObject())
+        if (section.ValueKind != JsonValueKind.Object) throw section.CreateException("an object of tokens and their ids is expected");
+        var vocabulary = new Vocabulary(section.Value.GetPropertyCount());
+        foreach (var entry in section.Value.EnumerateObject())
         {
-            if (entry.Value.ValueKind != System.Text.Json.JsonValueKind.Number || !entry.Value.TryGetInt32(out int id) || id < 0)
-                throw part.CreateException($"the id of '{entry.Name}' is not a whole number from 0 to {int.MaxValue}");
+            if (entry.Value.ValueKind != JsonValueKind.Number || !entry.Value.TryGetInt32(out int id) || id < 0)
+                throw section.CreateException($"the id of '{entry.Name}' is not a whole number from 0 to {int.MaxValue}");
             string token = entry.Name;
             if (token.Length > MaxTokenLength)
-                throw part.CreateException($"the token of id {id} has {token.Length} characters; the limit is {MaxTokenLength}");
+                throw section.CreateException($"the token of id {id} has {token.Length} characters; the limit is {MaxTokenLength}");
             vocabulary.Add(token, id);
         }
         return vocabulary;
     }
 
+    /// <summary>The number of tokens, or the number of ids if several ids have the same token.</summary>
     public int Count => Math.Max(_ids.Count, _tokens.Count);
 
     public IEnumerable<string> Tokens => _ids.Keys;
@@ -50,6 +52,6 @@ internal sealed class Vocabulary
 
     public string? TokenOf(int id) => _tokens.GetValueOrDefault(id);
 
-    /// <summary>The ids of <c>&lt;0x00&gt;</c> to <c>&lt;0xFF&gt;</c>, -1 for what is missing.</summary>
+    /// <summary>The ids of the byte tokens <c>&lt;0x00&gt;</c> to <c>&lt;0xFF&gt;</c>; -1 for a token that the vocabulary lacks.</summary>
     public int[] ByteIds() => [.. Enumerable.Range(0, 256).Select(b => IdOf($"<0x{b:X2}>") ?? -1)];
 }

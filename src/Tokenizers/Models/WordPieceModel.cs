@@ -3,50 +3,56 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Models;
 
-/// <summary>BERT's: the longest known piece first, again and again; a word with any unknown part is unknown as a whole.</summary>
-internal sealed class WordPieceModel(Vocabulary vocabulary, string unknownToken, string continuingSubwordPrefix, int maxInputCharsPerWord, string jsonPath) : ITokenizerModel
+/// <summary>
+/// WordPiece, the model of BERT: it repeatedly takes the longest token that is a prefix of the remaining word. If that fails at any
+/// position, the whole word becomes the unknown token.
+/// </summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/models/wordpiece/mod.rs</remarks>
+internal sealed class WordPieceModel(
+    Vocabulary vocabulary, string unknownToken, string continuingSubwordPrefix, int maxInputCharsPerWord, string jsonPath)
+    : ITokenizerModel
 {
-    readonly int? _unknownId = vocabulary.IdOf(unknownToken);
-    readonly int _maxTokenLength = vocabulary.Tokens.Select(token => token.Length).DefaultIfEmpty().Max();
+    private readonly int? _unknownId = vocabulary.IdOf(unknownToken);
+    private readonly int _maxTokenLength = vocabulary.Tokens.Select(token => token.Length).DefaultIfEmpty().Max();
 
     public Vocabulary Vocabulary => vocabulary;
 
     public void Tokenize(ReadOnlySpan<char> word, int start, List<TokenSpan> tokens)
     {
         int first = tokens.Count;
-        if (!TryTokenize(word, start, tokens))
-        {
-            tokens.RemoveRange(first, tokens.Count - first);
-            tokens.Add(new TokenSpan(_unknownId ?? throw WordLevelModel.UnknownWord(jsonPath, word, unknownToken), start, start + word.Length));
-        }
+        if (TryTokenize(word, start, tokens)) return;
+        tokens.RemoveRange(first, tokens.Count - first);
+        int unknownId = _unknownId ?? throw WordLevelModel.CreateUnknownWordException(jsonPath, word, unknownToken);
+        tokens.Add(new TokenSpan(unknownId, start, start + word.Length));
     }
 
-    bool TryTokenize(ReadOnlySpan<char> word, int start, List<TokenSpan> tokens)
+    private bool TryTokenize(ReadOnlySpan<char> word, int start, List<TokenSpan> tokens)
     {
-        int runes = 0;
-        foreach (var _ in word.EnumerateRunes()) runes++;
-        if (runes > maxInputCharsPerWord) return false;
+        int runeCount = 0;
+        foreach (var _ in word.EnumerateRunes()) runeCount++;
+        if (runeCount > maxInputCharsPerWord) return false;
 
-        // the prefix sits right before what is left of the word, so that every candidate is a slice
+        // The buffer contains the prefix followed by the remaining word, so that every candidate is a slice of it.
         char[] buffer = ArrayPool<char>.Shared.Rent(continuingSubwordPrefix.Length + word.Length);
         try
         {
-            for (int at = 0, end; at < word.Length; at = end)
+            for (int tokenStart = 0, end; tokenStart < word.Length; tokenStart = end)
             {
-                var rest = word[at..];
+                var remaining = word[tokenStart..];
                 continuingSubwordPrefix.CopyTo(buffer);
-                rest.CopyTo(buffer.AsSpan(continuingSubwordPrefix.Length));
-                int from = at == 0 ? continuingSubwordPrefix.Length : 0;
+                remaining.CopyTo(buffer.AsSpan(continuingSubwordPrefix.Length));
+                int candidateStart = tokenStart == 0 ? continuingSubwordPrefix.Length : 0;
                 int? id = null;
-                end = Math.Min(word.Length, at + _maxTokenLength);
+                end = Math.Min(word.Length, tokenStart + _maxTokenLength);
                 if (end < word.Length && char.IsLowSurrogate(word[end])) end--;
-                for (; end > at; end -= char.IsLowSurrogate(word[end - 1]) ? 2 : 1)
+                for (; end > tokenStart; end -= char.IsLowSurrogate(word[end - 1]) ? 2 : 1)
                 {
-                    id = vocabulary.IdOf(buffer.AsSpan(from, continuingSubwordPrefix.Length - from + end - at));
+                    int candidateLength = continuingSubwordPrefix.Length - candidateStart + end - tokenStart;
+                    id = vocabulary.IdOf(buffer.AsSpan(candidateStart, candidateLength));
                     if (id is not null) break;
                 }
-                if (id is not { } known) return false;
-                tokens.Add(new TokenSpan(known, start + at, start + end));
+                if (id is not { } found) return false;
+                tokens.Add(new TokenSpan(found, start + tokenStart, start + end));
             }
             return true;
         }

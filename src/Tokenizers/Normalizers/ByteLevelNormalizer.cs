@@ -2,7 +2,7 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Normalizers;
 
-/// <summary>Each byte of the text's UTF-8 as one visible char.</summary>
+/// <summary>Converts a text to UTF-8 and maps each byte to one char of <see cref="ByteAlphabet"/>.</summary>
 internal sealed class ByteLevelNormalizer : INormalizer
 {
     public AlignedText Normalize(AlignedText text)

@@ -2,9 +2,9 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Normalizers;
 
-/// <summary>The first stage: rewrites a text before it is split.</summary>
+/// <summary>The first stage of encoding: a normalizer rewrites a text before it is split into words.</summary>
 internal interface INormalizer
 {
-    /// <summary>The rewritten text, or the same one where nothing changes.</summary>
+    /// <summary>Returns the rewritten text, or <paramref name="text"/> itself if nothing changes.</summary>
     AlignedText Normalize(AlignedText text);
 }

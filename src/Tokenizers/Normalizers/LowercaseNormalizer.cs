@@ -3,7 +3,7 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Normalizers;
 
-/// <summary>Lower case, rune by rune, as Rust's char::to_lowercase: only U+0130 becomes two runes.</summary>
+/// <summary>Converts each rune to lower case, as Rust's char::to_lowercase does: only U+0130 becomes two runes.</summary>
 internal sealed class LowercaseNormalizer : INormalizer
 {
     public AlignedText Normalize(AlignedText text)

@@ -1,6 +1,7 @@
 namespace Ndif.Tokenizers.Normalizers;
 
-/// <summary>SentencePiece's nmt rules: some control characters out, unusual spaces to a plain one.</summary>
+/// <summary>SentencePiece's nmt rules: they remove some control characters and replace other white space by a space.</summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/normalizers/unicode.rs, do_nmt</remarks>
 internal static class NmtNormalizer
 {
     public static INormalizer Create() => new SequenceNormalizer(

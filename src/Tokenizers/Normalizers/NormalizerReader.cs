@@ -4,18 +4,19 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Normalizers;
 
-/// <summary>Makes the normalizer that the file's <c>normalizer</c> describes.</summary>
+/// <summary>Reads the field <c>normalizer</c> of tokenizer.json.</summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/normalizers/mod.rs</remarks>
 internal static class NormalizerReader
 {
-    public static INormalizer Read(JsonPart part)
+    public static INormalizer Read(JsonSection section)
     {
-        INormalizer[] stages = [.. part.Stages("normalizers").Select(ReadOne)];
+        INormalizer[] stages = [.. section.Stages("normalizers").Select(ReadOne)];
         return stages.Length == 1 ? stages[0] : new SequenceNormalizer(stages);
     }
 
-    static INormalizer ReadOne(JsonPart part)
+    private static INormalizer ReadOne(JsonSection section)
     {
-        string type = part.Type("Sequence", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Strip", "StripAccents", "Replace", "Prepend",
+        string type = section.Type("Sequence", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Strip", "StripAccents", "Replace", "Prepend",
             "BertNormalizer", "Bert", "Precompiled", "Nmt", "ByteLevel");
         return type switch
         {
@@ -24,16 +25,16 @@ internal static class NormalizerReader
             "NFKC" => UnicodeNormalizer.Nfkc,
             "NFKD" => UnicodeNormalizer.Nfkd,
             "Lowercase" => new LowercaseNormalizer(),
-            "Strip" => new StripNormalizer(part.Bool("strip_left", true), part.Bool("strip_right", true)),
+            "Strip" => new StripNormalizer(section.Bool("strip_left", true), section.Bool("strip_right", true)),
             "StripAccents" => new RuneFilterNormalizer(rune => !RuneClass.IsMark(rune)),
-            "Replace" => new ReplaceNormalizer(PatternReader.Read(part.Required("pattern")), part.Required("content").String()),
-            "Prepend" => new PrependNormalizer(part.Required("prepend").String()),
-            "Precompiled" => PrecompiledNormalizer.Read(part.Required("precompiled_charsmap")),
+            "Replace" => new ReplaceNormalizer(PatternReader.Read(section.Required("pattern")), section.Required("content").String()),
+            "Prepend" => new PrependNormalizer(section.Required("prepend").String()),
+            "Precompiled" => PrecompiledNormalizer.Read(section.Required("precompiled_charsmap")),
             "Nmt" => NmtNormalizer.Create(),
             "ByteLevel" => new ByteLevelNormalizer(),
             _ => BertNormalizer.Create(
-                part.Bool("clean_text", true), part.Bool("handle_chinese_chars", true),
-                part.Optional("strip_accents")?.Bool(), part.Bool("lowercase", true)),
+                section.Bool("clean_text", true), section.Bool("handle_chinese_chars", true),
+                section.Optional("strip_accents")?.Bool(), section.Bool("lowercase", true)),
         };
     }
 }

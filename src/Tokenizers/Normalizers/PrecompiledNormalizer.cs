@@ -7,29 +7,30 @@ using Ndif.Tokenizers.Text;
 namespace Ndif.Tokenizers.Normalizers;
 
 /// <summary>
-/// SentencePiece's precompiled character map: a double-array trie (Darts) of byte strings, then the replacements.
+/// SentencePiece's precompiled character map: a double-array trie (Darts) of UTF-8 strings, followed by the replacements.
 /// </summary>
 /// <remarks>
-/// Like Hugging Face's, it asks for a whole grapheme of less than six bytes first and for its runes after that, and it takes the
-/// <i>shortest</i> entry that the bytes begin with: odd, but what the published models were judged with (precompiled.rs).
+/// As in Hugging Face tokenizers (tokenizers/src/normalizers/precompiled.rs), a grapheme of fewer than six bytes is looked up as a whole
+/// first, then rune by rune, and the <i>shortest</i> entry that is a prefix of the bytes is used. SentencePiece uses the longest, but
+/// the results of published models depend on this choice.
 /// </remarks>
 internal sealed class PrecompiledNormalizer(uint[] trie, byte[] replacements) : INormalizer
 {
-    public static PrecompiledNormalizer Read(JsonPart part)
+    public static PrecompiledNormalizer Read(JsonSection section)
     {
         byte[] bytes;
         try
         {
-            bytes = Convert.FromBase64String(part.String());
+            bytes = Convert.FromBase64String(section.String());
         }
         catch (FormatException e)
         {
-            throw new TokenizerFormatException(part.Path, "the map is not valid base64", e);
+            throw new TokenizerFormatException(section.Path, "the map is not valid base64", e);
         }
-        if (bytes.Length < 4) throw part.CreateException("the map is shorter than its header");
+        if (bytes.Length < 4) throw section.CreateException("the map is shorter than its header");
         uint size = BinaryPrimitives.ReadUInt32LittleEndian(bytes);
         if (size % 4 != 0 || size == 0 || size > bytes.Length - 4)
-            throw part.CreateException($"the map says its trie has {size} bytes, but {bytes.Length - 4} follow");
+            throw section.CreateException($"the map says its trie has {size} bytes, but {bytes.Length - 4} follow");
         uint[] trie = new uint[size / 4];
         for (int i = 0; i < trie.Length; i++) trie[i] = BinaryPrimitives.ReadUInt32LittleEndian(bytes.AsSpan(4 + i * 4));
         return new PrecompiledNormalizer(trie, bytes[(4 + (int)size)..]);
@@ -39,20 +40,20 @@ internal sealed class PrecompiledNormalizer(uint[] trie, byte[] replacements) : 
     {
         var changes = new List<RuneChange>(text.Length);
         bool changed = false;
-        Span<char> pair = stackalloc char[2];
+        Span<char> runeChars = stackalloc char[2];
         for (int i = 0; i < text.Length;)
         {
             var grapheme = text.Chars[i..(i + StringInfo.GetNextTextElementLength(text.Chars[i..]))];
             i += grapheme.Length;
-            if (Encoding.UTF8.GetByteCount(grapheme) < 6 && Find(grapheme) is { } whole)
+            if (Encoding.UTF8.GetByteCount(grapheme) < 6 && Find(grapheme) is { } graphemeReplacement)
             {
                 changed = true;
-                Replace(grapheme, whole, changes);
+                Replace(grapheme, graphemeReplacement, changes);
                 continue;
             }
             foreach (var rune in grapheme.EnumerateRunes())
             {
-                var single = pair[..rune.EncodeToUtf16(pair)];
+                var single = runeChars[..rune.EncodeToUtf16(runeChars)];
                 if (Find(single) is { } replacement)
                 {
                     changed = true;
@@ -65,19 +66,23 @@ internal sealed class PrecompiledNormalizer(uint[] trie, byte[] replacements) : 
         return changed ? RuneChange.Apply(text, changes) : text;
     }
 
-    /// <summary>The last runes of a longer replacement are inserted; the last of a shorter one removes the rest.</summary>
-    static void Replace(ReadOnlySpan<char> old, string replacement, List<RuneChange> changes)
+    /// <summary>
+    /// Appends the changes for a replacement. If it is longer than the old text, its last runes are insertions; if it is shorter, its
+    /// last rune removes the remaining old runes.
+    /// </summary>
+    private static void Replace(ReadOnlySpan<char> old, string replacement, List<RuneChange> changes)
     {
         int first = changes.Count;
         foreach (var rune in replacement.EnumerateRunes()) changes.Add(new RuneChange(rune, 0));
-        int count = 0;
-        foreach (var _ in old.EnumerateRunes()) count++;
-        int difference = changes.Count - first - count;
+        int oldCount = 0;
+        foreach (var _ in old.EnumerateRunes()) oldCount++;
+        int difference = changes.Count - first - oldCount;
         for (int i = 0; i < difference; i++) changes[changes.Count - 1 - i] = changes[changes.Count - 1 - i] with { Change = 1 };
         if (difference < 0 && changes.Count > 0) changes[^1] = changes[^1] with { Change = changes[^1].Change + difference };
     }
 
-    string? Find(ReadOnlySpan<char> text)
+    /// <summary>Looks up a text in the trie. The layout of a unit is that of darts-clone, DoubleArrayUnit.</summary>
+    private string? Find(ReadOnlySpan<char> text)
     {
         Span<byte> utf8 = stackalloc byte[Encoding.UTF8.GetMaxByteCount(text.Length)];
         utf8 = utf8[..Encoding.UTF8.GetBytes(text, utf8)];
@@ -96,13 +101,13 @@ internal sealed class PrecompiledNormalizer(uint[] trie, byte[] replacements) : 
         return null;
     }
 
-    static uint Offset(uint unit) => unit >> 10 << (int)((unit & 0x200) >> 6);
+    private static uint Offset(uint unit) => unit >> 10 << (int)((unit & 0x200) >> 6);
 
-    string? ReplacementAt(uint start)
+    private string? ReplacementAt(uint start)
     {
         if (start >= replacements.Length) return null;
-        var rest = replacements.AsSpan((int)start);
-        int end = rest.IndexOf((byte)0);
-        return Encoding.UTF8.GetString(end < 0 ? rest : rest[..end]);
+        var utf8 = replacements.AsSpan((int)start);
+        int end = utf8.IndexOf((byte)0);
+        return Encoding.UTF8.GetString(end < 0 ? utf8 : utf8[..end]);
     }
 }

@@ -2,7 +2,7 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Normalizers;
 
-/// <summary>Puts a string before a text that is not empty; it shares the first rune's origin.</summary>
+/// <summary>Inserts a prefix at the start of a text that is not empty. The prefix has the origin of the first rune.</summary>
 internal sealed class PrependNormalizer(string prefix) : INormalizer
 {
     public AlignedText Normalize(AlignedText text)

@@ -2,7 +2,7 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Normalizers;
 
-/// <summary>Replaces each match of a pattern; the new text belongs to the last rune it replaces.</summary>
+/// <summary>Replaces each match of a pattern. The new text has the origin of the last rune that it replaces.</summary>
 internal sealed class ReplaceNormalizer(IPattern pattern, string content) : INormalizer
 {
     public AlignedText Normalize(AlignedText text)

@@ -3,7 +3,7 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Normalizers;
 
-/// <summary>Keeps some runes and drops the others.</summary>
+/// <summary>Removes the runes for which a predicate is false.</summary>
 internal sealed class RuneFilterNormalizer(Func<Rune, bool> keep) : INormalizer
 {
     public AlignedText Normalize(AlignedText text)

@@ -3,7 +3,7 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Normalizers;
 
-/// <summary>Replaces each rune by a string (null: itself), which shares its origin.</summary>
+/// <summary>Replaces each rune by a string with the same origin. A rune that maps to null is kept.</summary>
 internal sealed class RuneMapNormalizer(Func<Rune, string?> map) : INormalizer
 {
     public AlignedText Normalize(AlignedText text)

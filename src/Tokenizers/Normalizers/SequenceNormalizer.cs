@@ -2,7 +2,7 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Normalizers;
 
-/// <summary>One normalizer after the other.</summary>
+/// <summary>Applies several normalizers in order.</summary>
 internal sealed class SequenceNormalizer(INormalizer[] normalizers) : INormalizer
 {
     public AlignedText Normalize(AlignedText text)

@@ -2,12 +2,12 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Normalizers;
 
-/// <summary>Removes white space at the ends.</summary>
+/// <summary>Removes white space at the start and end of a text.</summary>
 internal sealed class StripNormalizer(bool left, bool right) : INormalizer
 {
     public AlignedText Normalize(AlignedText text)
     {
-        int start = 0, end = text.Length; // all white space is in the basic plane
+        int start = 0, end = text.Length; // every white space character is one char: all are in the basic multilingual plane
         while (left && start < end && char.IsWhiteSpace(text.Chars[start])) start++;
         while (right && end > start && char.IsWhiteSpace(text.Chars[end - 1])) end--;
         if (start == 0 && end == text.Length) return text;

@@ -3,16 +3,16 @@ using Ndif.Tokenizers.Text;
 namespace Ndif.Tokenizers.PostProcessors;
 
 /// <summary>
-/// The begin and end tokens that tokenizer_config.json asks for by <c>add_bos_token</c> and <c>add_eos_token</c>,
-/// where the post-processor of tokenizer.json does not put them itself.
+/// Adds the bos and eos tokens that tokenizer_config.json requests with <c>add_bos_token</c> and <c>add_eos_token</c>, unless the
+/// post-processor of tokenizer.json already adds them.
 /// </summary>
 internal sealed class BosEosPostProcessor(IPostProcessor? inner, int? bosId, int? eosId) : IPostProcessor
 {
-    /// <summary>The processor itself, or one that completes it.</summary>
+    /// <summary>Returns <paramref name="inner"/> if it adds all requested tokens, otherwise a processor that adds the others.</summary>
     public static IPostProcessor? AddMissing(IPostProcessor? inner, int? bosId, int? eosId)
     {
-        List<List<Token>> alone = [[]];
-        Token[] added = [.. (inner?.Process(alone, addSpecialTokens: true) ?? alone).SelectMany(tokens => tokens)];
+        List<List<Token>> emptySequence = [[]];
+        Token[] added = [.. (inner?.Process(emptySequence, addSpecialTokens: true) ?? emptySequence).SelectMany(tokens => tokens)];
         if (added.Length > 0 && added[0].Id == bosId) bosId = null;
         if (added.Length > 0 && added[^1].Id == eosId) eosId = null;
         return bosId is null && eosId is null ? inner : new BosEosPostProcessor(inner, bosId, eosId);

@@ -2,9 +2,9 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.PostProcessors;
 
-/// <summary>The fourth stage: special tokens around one or two sequences, and offsets as the model's users expect them.</summary>
+/// <summary>The fourth stage of encoding: a post-processor adds special tokens to one or two sequences and adjusts the offsets.</summary>
 internal interface IPostProcessor
 {
-    /// <summary>Takes sequences and gives their parts in order; the caller joins them.</summary>
+    /// <summary>Processes one or two sequences. The caller concatenates the returned sequences.</summary>
     List<List<Token>> Process(List<List<Token>> sequences, bool addSpecialTokens);
 }

@@ -2,50 +2,51 @@ using Ndif.Tokenizers.Json;
 
 namespace Ndif.Tokenizers.PostProcessors;
 
-/// <summary>Makes the post-processor that the file's <c>post_processor</c> describes.</summary>
+/// <summary>Reads the field <c>post_processor</c> of tokenizer.json.</summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/processors/mod.rs</remarks>
 internal static class PostProcessorReader
 {
-    /// <param name="part">Its description.</param>
-    /// <param name="tokenOf">The vocabulary's text of an id.</param>
-    public static IPostProcessor Read(JsonPart part, Func<int, string?> tokenOf)
+    /// <param name="section">The value of the field.</param>
+    /// <param name="tokenOf">Returns the token of an id, or null.</param>
+    public static IPostProcessor Read(JsonSection section, Func<int, string?> tokenOf)
     {
-        IPostProcessor[] stages = [.. part.Stages("processors").Select(stage => ReadOne(stage, tokenOf))];
+        IPostProcessor[] stages = [.. section.Stages("processors").Select(stage => ReadOne(stage, tokenOf))];
         return stages.Length == 1 ? stages[0] : new SequencePostProcessor(stages);
     }
 
-    static IPostProcessor ReadOne(JsonPart part, Func<int, string?> tokenOf)
+    private static IPostProcessor ReadOne(JsonSection section, Func<int, string?> tokenOf)
     {
-        switch (part.Type("Sequence", "TemplateProcessing", "ByteLevel", "RobertaProcessing", "BertProcessing"))
+        switch (section.Type("Sequence", "TemplateProcessing", "ByteLevel", "RobertaProcessing", "BertProcessing"))
         {
             case "TemplateProcessing":
-                return TemplatePostProcessorReader.Read(part);
+                return TemplatePostProcessorReader.Read(section);
             case "ByteLevel":
-                return new TrimOffsetsPostProcessor(tokenOf, part.Bool("trim_offsets", true), part.Bool("add_prefix_space", true));
+                return new TrimOffsetsPostProcessor(tokenOf, section.Bool("trim_offsets", true), section.Bool("add_prefix_space", true));
             case "BertProcessing":
-                int cls = TokenId(part.Required("cls")), sep = TokenId(part.Required("sep"));
+                int cls = TokenId(section.Required("cls")), sep = TokenId(section.Required("sep"));
                 return new TemplatePostProcessor(
                     [TemplatePiece.Token(cls), TemplatePiece.SequenceA, TemplatePiece.Token(sep)],
                     [TemplatePiece.Token(cls), TemplatePiece.SequenceA, TemplatePiece.Token(sep),
                         TemplatePiece.SequenceB, TemplatePiece.Token(sep)],
-                    part.Path);
-            default: // RoBERTa separates two sequences twice
-                int begin = TokenId(part.Required("cls")), end = TokenId(part.Required("sep"));
+                    section.Path);
+            default: // RobertaProcessing: two separator tokens between the sequences
+                int begin = TokenId(section.Required("cls")), end = TokenId(section.Required("sep"));
                 return new SequencePostProcessor(
                 [
-                    new TrimOffsetsPostProcessor(tokenOf, part.Bool("trim_offsets", true), part.Bool("add_prefix_space", true)),
+                    new TrimOffsetsPostProcessor(tokenOf, section.Bool("trim_offsets", true), section.Bool("add_prefix_space", true)),
                     new TemplatePostProcessor(
                         [TemplatePiece.Token(begin), TemplatePiece.SequenceA, TemplatePiece.Token(end)],
                         [TemplatePiece.Token(begin), TemplatePiece.SequenceA, TemplatePiece.Token(end),
                             TemplatePiece.Token(end), TemplatePiece.SequenceB, TemplatePiece.Token(end)],
-                        part.Path),
+                        section.Path),
                 ]);
         }
     }
 
     /// <summary><c>["[SEP]", 102]</c></summary>
-    static int TokenId(JsonPart part)
+    private static int TokenId(JsonSection section)
     {
-        JsonPart[] pair = [.. part.Items().Take(3)];
-        return pair.Length == 2 ? pair[1].Int(0, int.MaxValue) : throw part.CreateException("a token and its id are expected");
+        JsonSection[] pair = [.. section.Items().Take(3)];
+        return pair.Length == 2 ? pair[1].Int(0, int.MaxValue) : throw section.CreateException("a token and its id are expected");
     }
 }

@@ -2,7 +2,7 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.PostProcessors;
 
-/// <summary>One post-processor after the other.</summary>
+/// <summary>Applies several post-processors in order.</summary>
 internal sealed class SequencePostProcessor(IPostProcessor[] processors) : IPostProcessor
 {
     public List<List<Token>> Process(List<List<Token>> sequences, bool addSpecialTokens)

@@ -2,30 +2,31 @@ using Ndif.Tokenizers.Json;
 
 namespace Ndif.Tokenizers.PostProcessors;
 
-/// <summary>Reads <c>TemplateProcessing</c>.</summary>
+/// <summary>Reads a post-processor of type <c>TemplateProcessing</c>.</summary>
 internal static class TemplatePostProcessorReader
 {
-    public static TemplatePostProcessor Read(JsonPart part)
+    public static TemplatePostProcessor Read(JsonSection section)
     {
-        var special = part.Optional("special_tokens");
-        var single = Pieces(part.Required("single"), special);
+        var special = section.Optional("special_tokens");
+        var single = ReadPieces(section.Required("single"), special);
         if (Array.Exists(single, piece => piece.Sequence == 1))
-            throw part.Required("single").CreateException("a template for one sequence cannot hold the second, B");
-        var pair = part.Optional("pair") is { } two ? Pieces(two, special) : [TemplatePiece.SequenceA, TemplatePiece.SequenceB];
-        return new TemplatePostProcessor(single, pair, part.Path);
+            throw section.Required("single").CreateException("a template for one sequence cannot hold the second, B");
+        var pair = section.Optional("pair") is { } pairSection
+            ? ReadPieces(pairSection, special) : [TemplatePiece.SequenceA, TemplatePiece.SequenceB];
+        return new TemplatePostProcessor(single, pair, section.Path);
     }
 
-    static TemplatePiece[] Pieces(JsonPart part, JsonPart? special)
+    private static TemplatePiece[] ReadPieces(JsonSection section, JsonSection? special)
     {
-        TemplatePiece[] pieces = [.. part.Items().Select(piece => Piece(piece, special))];
-        return pieces.Count(piece => piece == TemplatePiece.SequenceA) <= 1 && pieces.Count(piece => piece == TemplatePiece.SequenceB) <= 1
-            ? pieces
-            : throw part.CreateException("a sequence is there more than once");
+        TemplatePiece[] pieces = [.. section.Items().Select(piece => ReadPiece(piece, special))];
+        bool isRepeated = pieces.Count(piece => piece == TemplatePiece.SequenceA) > 1
+            || pieces.Count(piece => piece == TemplatePiece.SequenceB) > 1;
+        return isRepeated ? throw section.CreateException("the template contains a sequence more than once") : pieces;
     }
 
-    static TemplatePiece Piece(JsonPart part, JsonPart? special)
+    private static TemplatePiece ReadPiece(JsonSection section, JsonSection? special)
     {
-        if (part.Optional("Sequence") is { } sequence)
+        if (section.Optional("Sequence") is { } sequence)
         {
             var id = sequence.Required("id");
             return id.String() switch
@@ -35,7 +36,7 @@ internal static class TemplatePostProcessorReader
                 var name => throw id.CreateException($"the sequence '{name}' is unknown; there are A and B"),
             };
         }
-        var token = part.Required("SpecialToken").Required("id");
+        var token = section.Required("SpecialToken").Required("id");
         string text = token.String();
         var entry = special?.Optional(text)
             ?? throw token.CreateException($"the special token '{text}' is not among the template's special_tokens");

@@ -2,7 +2,8 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.PostProcessors;
 
-/// <summary>Takes the white space at a token's ends out of its offsets; the ids stay.</summary>
+/// <summary>Excludes leading and trailing white space of a token from its offsets. The ids do not change.</summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/pre_tokenizers/byte_level.rs, process_offsets</remarks>
 internal sealed class TrimOffsetsPostProcessor(Func<int, string?> tokenOf, bool trim, bool addPrefixSpace) : IPostProcessor
 {
     public List<List<Token>> Process(List<List<Token>> sequences, bool addSpecialTokens)
@@ -14,7 +15,7 @@ internal sealed class TrimOffsetsPostProcessor(Func<int, string?> tokenOf, bool 
         return sequences;
     }
 
-    Token Trim(Token token, bool isFirst)
+    private Token Trim(Token token, bool isFirst)
     {
         var text = (token.Text ?? tokenOf(token.Id)).AsSpan();
         int leading = 0, trailing = 0;
@@ -22,12 +23,12 @@ internal sealed class TrimOffsetsPostProcessor(Func<int, string?> tokenOf, bool 
         while (trailing < text.Length && IsSpace(text[text.Length - 1 - trailing])) trailing++;
 
         var (start, end) = token.Origin;
-        // the one space before the text's first word is the one that the pre-tokenizer added
+        // A single space before the first word of the text was added by the pre-tokenizer.
         if (addPrefixSpace && leading == 1 && (isFirst || start == 0)) leading = 0;
         start = Math.Min(start + leading, end);
         if (end >= trailing) end = Math.Max(end - trailing, start);
         return token with { Origin = new Origin(start, end) };
     }
 
-    static bool IsSpace(char c) => c == ByteAlphabet.Space || char.IsWhiteSpace(c);
+    private static bool IsSpace(char c) => c == ByteAlphabet.Space || char.IsWhiteSpace(c);
 }

@@ -3,40 +3,44 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.PreTokenizers;
 
-/// <summary>GPT-2's: an optional space in front, words by its regular expression, then each byte as one visible char.</summary>
+/// <summary>
+/// The pre-tokenizer of GPT-2: it optionally adds a space at the start, splits by a regular expression, and maps each UTF-8 byte to one
+/// char of <see cref="ByteAlphabet"/>.
+/// </summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/pre_tokenizers/byte_level.rs</remarks>
 internal sealed partial class ByteLevelPreTokenizer(bool addPrefixSpace, bool useRegex) : IPreTokenizer
 {
-    // openai/gpt-2 src/encoder.py; no backtracking beyond one char, so it needs no time-out
+    // openai/gpt-2, src/encoder.py. It backtracks at most one char, so it needs no time limit.
     [GeneratedRegex(@"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+", RegexOptions.CultureInvariant)]
     private static partial Regex Gpt2();
 
-    static readonly RegexPattern _gpt2Pattern = new(Gpt2());
+    private static readonly RegexPattern _gpt2Pattern = new(Gpt2());
 
-    public PreTokenizedText Split(PreTokenizedText words)
+    public PreTokenizedText Split(PreTokenizedText input)
     {
-        if (addPrefixSpace) words = AddPrefixSpace(words);
-        if (useRegex) words = words.Split(_gpt2Pattern, SplitBehavior.Isolated);
+        if (addPrefixSpace) input = AddPrefixSpace(input);
+        if (useRegex) input = input.Split(_gpt2Pattern, SplitBehavior.Isolated);
 
-        var bytes = words.Text.Rewrite(words.Text.Length / 8);
-        var spans = new List<TextSpan>(words.Spans.Count);
-        foreach (var word in words.Spans)
+        var bytes = input.Text.Rewrite(input.Text.Length / 8);
+        var spans = new List<TextSpan>(input.Spans.Count);
+        foreach (var span in input.Spans)
         {
             int start = bytes.Length;
-            ByteAlphabet.Append(words.Text, word, bytes);
+            ByteAlphabet.Append(input.Text, span, bytes);
             spans.Add(new TextSpan(start, bytes.Length));
         }
         return new PreTokenizedText(bytes, spans);
     }
 
-    static PreTokenizedText AddPrefixSpace(PreTokenizedText words)
+    private static PreTokenizedText AddPrefixSpace(PreTokenizedText input)
     {
-        var text = words.Text.Rewrite(words.Spans.Count);
-        var spans = new List<TextSpan>(words.Spans.Count);
-        foreach (var word in words.Spans)
+        var text = input.Text.Rewrite(input.Spans.Count);
+        var spans = new List<TextSpan>(input.Spans.Count);
+        foreach (var span in input.Spans)
         {
             int start = text.Length;
-            if (words.Text.Chars[word.Start] != ' ') text.Append(' ', words.Text.OriginAt(word.Start));
-            text.Append(words.Text, word.Start, word.End);
+            if (input.Text.Chars[span.Start] != ' ') text.Append(' ', input.Text.OriginAt(span.Start));
+            text.Append(input.Text, span.Start, span.End);
             spans.Add(new TextSpan(start, text.Length));
         }
         return new PreTokenizedText(text, spans);

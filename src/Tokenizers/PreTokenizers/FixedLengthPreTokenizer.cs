@@ -2,23 +2,23 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.PreTokenizers;
 
-/// <summary>Splits every so many code points.</summary>
+/// <summary>Splits a text into words of a fixed number of code points.</summary>
 internal sealed class FixedLengthPreTokenizer(int length) : IPreTokenizer
 {
-    public PreTokenizedText Split(PreTokenizedText words)
+    public PreTokenizedText Split(PreTokenizedText input)
     {
         var spans = new List<TextSpan>();
-        foreach (var word in words.Spans)
+        foreach (var span in input.Spans)
         {
-            int start = word.Start, count = 0;
-            for (int i = word.Start; i < word.End;)
+            int start = span.Start, count = 0;
+            for (int i = span.Start; i < span.End;)
             {
-                i += words.Text.RuneAt(i).Utf16SequenceLength;
-                if (++count < length && i < word.End) continue;
+                i += input.Text.RuneAt(i).Utf16SequenceLength;
+                if (++count < length && i < span.End) continue;
                 spans.Add(new TextSpan(start, i));
                 (start, count) = (i, 0);
             }
         }
-        return words with { Spans = spans };
+        return input with { Spans = spans };
     }
 }

@@ -2,8 +2,9 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.PreTokenizers;
 
-/// <summary>The second stage: splits a normalized text into the words that the model sees one at a time.</summary>
+/// <summary>The second stage of encoding: a pre-tokenizer splits a normalized text into the words that the model tokenizes.</summary>
 internal interface IPreTokenizer
 {
-    PreTokenizedText Split(PreTokenizedText words);
+    /// <summary>Splits each word of the input.</summary>
+    PreTokenizedText Split(PreTokenizedText input);
 }

@@ -4,31 +4,24 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.PreTokenizers;
 
-/// <summary>When <see cref="MetaspacePreTokenizer"/> puts its mark in front of a text.</summary>
-internal enum PrependScheme
-{
-    Always,
-
-    /// <summary>Only at the very start of the original text, not after a special token.</summary>
-    First,
-
-    Never,
-}
-
-/// <summary>SentencePiece's spaces: each becomes a visible mark ('▁'), one goes in front, and words begin at marks.</summary>
+/// <summary>
+/// SentencePiece's handling of spaces: it replaces each space by a printable character ('▁'), prepends one to the text and splits the
+/// text before each of them.
+/// </summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/pre_tokenizers/metaspace.rs</remarks>
 internal sealed class MetaspacePreTokenizer(Rune replacement, PrependScheme prependScheme, bool split) : IPreTokenizer
 {
-    readonly string _replacementText = replacement.ToString();
-    readonly LiteralPattern _pattern = new(replacement.ToString());
+    private readonly string _replacementText = replacement.ToString();
+    private readonly LiteralPattern _pattern = new(replacement.ToString());
 
-    public static MetaspacePreTokenizer Read(JsonPart part) =>
-        new(part.Required("replacement").Rune(), ReadScheme(part), part.Bool("split", true));
+    public static MetaspacePreTokenizer Read(JsonSection section) =>
+        new(section.Required("replacement").Rune(), ReadScheme(section), section.Bool("split", true));
 
-    /// <summary>Older files say <c>add_prefix_space</c> instead of <c>prepend_scheme</c>.</summary>
-    public static PrependScheme ReadScheme(JsonPart part)
+    /// <summary>Reads <c>prepend_scheme</c>, or <c>add_prefix_space</c>, which older files have instead.</summary>
+    public static PrependScheme ReadScheme(JsonSection section)
     {
-        if (!part.Bool("add_prefix_space", true)) return PrependScheme.Never;
-        if (part.Optional("prepend_scheme") is not { } scheme) return PrependScheme.Always;
+        if (!section.Bool("add_prefix_space", true)) return PrependScheme.Never;
+        if (section.Optional("prepend_scheme") is not { } scheme) return PrependScheme.Always;
         return scheme.String() switch
         {
             "always" => PrependScheme.Always,
@@ -38,20 +31,21 @@ internal sealed class MetaspacePreTokenizer(Rune replacement, PrependScheme prep
         };
     }
 
-    public PreTokenizedText Split(PreTokenizedText words)
+    public PreTokenizedText Split(PreTokenizedText input)
     {
-        var text = words.Text.Rewrite(words.Spans.Count);
-        var spans = new List<TextSpan>(words.Spans.Count);
-        foreach (var word in words.Spans)
+        var text = input.Text.Rewrite(input.Spans.Count);
+        var spans = new List<TextSpan>(input.Spans.Count);
+        foreach (var span in input.Spans)
         {
             int start = text.Length;
-            var chars = words.Text.Chars[word.Start..word.End];
-            var first = words.Text.OriginAt(word.Start);
-            bool wanted = prependScheme == PrependScheme.Always || (prependScheme == PrependScheme.First && first.Start == 0);
-            if (wanted && chars[0] != ' ' && !chars.StartsWith(_replacementText, StringComparison.Ordinal)) text.Append(_replacementText, first);
+            var chars = input.Text.Chars[span.Start..span.End];
+            var first = input.Text.OriginAt(span.Start);
+            bool prepend = prependScheme == PrependScheme.Always || (prependScheme == PrependScheme.First && first.Start == 0);
+            if (prepend && chars[0] != ' ' && !chars.StartsWith(_replacementText, StringComparison.Ordinal))
+                text.Append(_replacementText, first);
             for (int i = 0; i < chars.Length; i++)
             {
-                var origin = words.Text.OriginAt(word.Start + i);
+                var origin = input.Text.OriginAt(span.Start + i);
                 if (chars[i] == ' ') text.Append(_replacementText, origin);
                 else text.Append(chars[i], origin);
             }

@@ -4,46 +4,47 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.PreTokenizers;
 
-/// <summary>Makes the pre-tokenizer that the file's <c>pre_tokenizer</c> describes.</summary>
+/// <summary>Reads the field <c>pre_tokenizer</c> of tokenizer.json.</summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/pre_tokenizers/mod.rs</remarks>
 internal static class PreTokenizerReader
 {
-    public static IPreTokenizer Read(JsonPart part)
+    public static IPreTokenizer Read(JsonSection section)
     {
-        IPreTokenizer[] stages = [.. part.Stages("pretokenizers").Select(ReadOne)];
+        IPreTokenizer[] stages = [.. section.Stages("pretokenizers").Select(ReadOne)];
         return stages.Length == 1 ? stages[0] : new SequencePreTokenizer(stages);
     }
 
-    static IPreTokenizer ReadOne(JsonPart part)
+    private static IPreTokenizer ReadOne(JsonSection section)
     {
-        string type = part.Type("Sequence", "ByteLevel", "Split", "Metaspace", "Digits", "Whitespace", "WhitespaceSplit", "Punctuation",
+        string type = section.Type("Sequence", "ByteLevel", "Split", "Metaspace", "Digits", "Whitespace", "WhitespaceSplit", "Punctuation",
             "BertPreTokenizer", "CharDelimiterSplit", "Delimiter", "FixedLength");
         return type switch
         {
-            "ByteLevel" => new ByteLevelPreTokenizer(part.Bool("add_prefix_space", true), part.Bool("use_regex", true)),
-            "Split" => new SplitPreTokenizer(PatternReader.Read(part.Required("pattern")),
-                Behavior(part.Required("behavior")), part.Bool("invert", false)),
-            "Metaspace" => MetaspacePreTokenizer.Read(part),
+            "ByteLevel" => new ByteLevelPreTokenizer(section.Bool("add_prefix_space", true), section.Bool("use_regex", true)),
+            "Split" => new SplitPreTokenizer(PatternReader.Read(section.Required("pattern")),
+                Behavior(section.Required("behavior")), section.Bool("invert", false)),
+            "Metaspace" => MetaspacePreTokenizer.Read(section),
             "Digits" => new SplitPreTokenizer(new RunePattern(RuneClass.IsNumeric),
-                part.Bool("individual_digits", false) ? SplitBehavior.Isolated : SplitBehavior.Contiguous),
+                section.Bool("individual_digits", false) ? SplitBehavior.Isolated : SplitBehavior.Contiguous),
             "Whitespace" => new SplitPreTokenizer(new WordPattern(), SplitBehavior.Removed, Invert: true),
             "WhitespaceSplit" => WhiteSpace(),
-            "Punctuation" => Punctuation(part.Optional("behavior") is { } behavior ? Behavior(behavior) : SplitBehavior.Isolated),
+            "Punctuation" => Punctuation(section.Optional("behavior") is { } behavior ? Behavior(behavior) : SplitBehavior.Isolated),
             "BertPreTokenizer" => new SequencePreTokenizer([WhiteSpace(), Punctuation(SplitBehavior.Isolated)]),
-            "FixedLength" => new FixedLengthPreTokenizer(part.Optional("length")?.Int(1, int.MaxValue) ?? 5),
-            _ => Delimiter(part.Required("delimiter").Rune()),
+            "FixedLength" => new FixedLengthPreTokenizer(section.Optional("length")?.Int(1, int.MaxValue) ?? 5),
+            _ => Delimiter(section.Required("delimiter").Rune()),
         };
     }
 
-    static SplitPreTokenizer WhiteSpace() => new(new RunePattern(RuneClass.IsWhiteSpace), SplitBehavior.Removed);
+    private static SplitPreTokenizer WhiteSpace() => new(new RunePattern(RuneClass.IsWhiteSpace), SplitBehavior.Removed);
 
-    static SplitPreTokenizer Punctuation(SplitBehavior behavior) => new(new RunePattern(RuneClass.IsPunctuation), behavior);
+    private static SplitPreTokenizer Punctuation(SplitBehavior behavior) => new(new RunePattern(RuneClass.IsPunctuation), behavior);
 
-    static SplitPreTokenizer Delimiter(Rune delimiter) => new(new LiteralPattern(delimiter.ToString()), SplitBehavior.Removed);
+    private static SplitPreTokenizer Delimiter(Rune delimiter) => new(new LiteralPattern(delimiter.ToString()), SplitBehavior.Removed);
 
-    static SplitBehavior Behavior(JsonPart part)
+    private static SplitBehavior Behavior(JsonSection section)
     {
-        string name = part.String();
+        string name = section.String();
         return Enum.GetNames<SplitBehavior>().Contains(name) ? Enum.Parse<SplitBehavior>(name)
-            : throw part.CreateException($"the behavior '{name}' is unknown{NearestName.Hint(name, Enum.GetNames<SplitBehavior>())}");
+            : throw section.CreateException($"the behavior '{name}' is unknown{NearestName.Hint(name, Enum.GetNames<SplitBehavior>())}");
     }
 }

@@ -2,12 +2,12 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.PreTokenizers;
 
-/// <summary>One pre-tokenizer after the other, each on the words of the one before.</summary>
+/// <summary>Applies several pre-tokenizers in order. Each splits the words of the one before.</summary>
 internal sealed class SequencePreTokenizer(IPreTokenizer[] preTokenizers) : IPreTokenizer
 {
-    public PreTokenizedText Split(PreTokenizedText words)
+    public PreTokenizedText Split(PreTokenizedText input)
     {
-        foreach (var preTokenizer in preTokenizers) words = preTokenizer.Split(words);
-        return words;
+        foreach (var preTokenizer in preTokenizers) input = preTokenizer.Split(input);
+        return input;
     }
 }

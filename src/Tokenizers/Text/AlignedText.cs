@@ -3,43 +3,47 @@ using System.Text;
 namespace Ndif.Tokenizers.Text;
 
 /// <summary>
-/// Text on its way through the stages: each char knows the range of the original it came from,
-/// so that a token's offsets survive every replacement. (Hugging Face's NormalizedString, in UTF-16.)
+/// A text that the stages rewrite. Each char has the range of the original text it came from, so that the offsets of a token remain
+/// correct after every replacement.
 /// </summary>
+/// <remarks>
+/// The counterpart of NormalizedString in huggingface/tokenizers, tokenizers/src/tokenizer/normalizer.rs, with UTF-16 in place of UTF-8.
+/// </remarks>
 internal sealed class AlignedText
 {
-    readonly int _shift, _limit;
-    char[] _chars;
-    Origin[]? _origins; // null while char i still is the original's char _shift + i, as in most prompts
+    private readonly int _shift, _maxLength;
+    private char[] _chars;
+    private Origin[]? _origins; // null while char i comes from char _shift + i of the original, as for most prompts
 
-    AlignedText(int capacity, int shift, int limit)
+    private AlignedText(int capacity, int shift, int maxLength)
     {
-        _shift = shift; // where in the original the first char is expected to come from
-        _limit = limit;
-        _chars = new char[Math.Clamp(capacity, 16, limit)];
+        _shift = shift;
+        _maxLength = maxLength;
+        _chars = new char[Math.Clamp(capacity, 16, maxLength)];
     }
 
     public int Length { get; private set; }
 
     public ReadOnlySpan<char> Chars => _chars.AsSpan(0, Length);
 
-    /// <summary>A part of the original text; a lone surrogate becomes U+FFFD, as in UTF-8.</summary>
-    public static AlignedText Of(ReadOnlySpan<char> original, TextSpan part)
+    /// <summary>Creates the text of a range of the original. A lone surrogate becomes U+FFFD, as in a conversion to UTF-8.</summary>
+    public static AlignedText Of(ReadOnlySpan<char> original, TextSpan span)
     {
-        // a file's stages may lengthen a text, but not without end: U+FDFA, the longest that Unicode has, becomes 18 characters
-        int limit = (int)Math.Min(65_536 + 64L * part.Length, Array.MaxLength);
-        var text = new AlignedText(part.Length, part.Start, limit);
-        var chars = original[part.Start..part.End];
-        int plain = chars.IndexOfAnyInRange('\uD800', '\uDFFF');
-        if (plain < 0) plain = chars.Length;
-        chars[..plain].CopyTo(text._chars);
-        text.Length = plain;
-        for (int i = part.Start + plain; i < part.End; i++)
+        // The stages of a file can lengthen a text. The limit prevents unbounded growth and allows the longest expansion in Unicode,
+        // the compatibility decomposition of U+FDFA, which has 18 characters.
+        int maxLength = (int)Math.Min(65_536 + 64L * span.Length, Array.MaxLength);
+        var text = new AlignedText(span.Length, span.Start, maxLength);
+        var chars = original[span.Start..span.End];
+        int firstSurrogate = chars.IndexOfAnyInRange('\uD800', '\uDFFF');
+        if (firstSurrogate < 0) firstSurrogate = chars.Length;
+        chars[..firstSurrogate].CopyTo(text._chars);
+        text.Length = firstSurrogate;
+        for (int i = span.Start + firstSurrogate; i < span.End; i++)
         {
             char c = original[i];
             if (!char.IsSurrogate(c))
                 text.Append(c, new Origin(i, i + 1));
-            else if (char.IsHighSurrogate(c) && i + 1 < part.End && char.IsLowSurrogate(original[i + 1]))
+            else if (char.IsHighSurrogate(c) && i + 1 < span.End && char.IsLowSurrogate(original[i + 1]))
             {
                 var origin = new Origin(i, i + 2);
                 text.Append(c, origin);
@@ -51,8 +55,10 @@ internal sealed class AlignedText
         return text;
     }
 
-    /// <summary>An empty text that the chars of this one will be written to.</summary>
-    public AlignedText Rewrite(int extra = 0) => new(Length + extra, Length > 0 ? OriginAt(0).Start : _shift, _limit);
+    /// <summary>Creates an empty text to which a rewritten version of this text is appended.</summary>
+    /// <param name="extraCapacity">The number of chars by which the rewritten text is expected to be longer.</param>
+    public AlignedText Rewrite(int extraCapacity = 0) =>
+        new(Length + extraCapacity, Length > 0 ? OriginAt(0).Start : _shift, _maxLength);
 
     public Origin OriginAt(int index) => _origins is null ? new Origin(_shift + index, _shift + index + 1) : _origins[index];
 
@@ -75,13 +81,13 @@ internal sealed class AlignedText
         Append(pair, origin);
     }
 
-    /// <summary>Appends chars that all came from the same place.</summary>
+    /// <summary>Appends chars that have the same origin.</summary>
     public void Append(ReadOnlySpan<char> chars, Origin origin)
     {
         foreach (char c in chars) Append(c, origin);
     }
 
-    /// <summary>Appends a part of another text, origins included.</summary>
+    /// <summary>Appends a range of another text with its origins.</summary>
     public void Append(AlignedText source, int start, int end)
     {
         int count = end - start;
@@ -95,19 +101,19 @@ internal sealed class AlignedText
         for (int i = start; i < end; i++) Append(source._chars[i], source.OriginAt(i));
     }
 
-    /// <summary>The range of the original that a non-empty part of this text covers.</summary>
+    /// <summary>The range of the original text that a non-empty range of this text covers.</summary>
     public Origin Covering(int start, int end) => new(OriginAt(start).Start, OriginAt(end - 1).End);
 
-    /// <summary>The rune at a position; what is held is always well-formed UTF-16.</summary>
+    /// <summary>The rune that starts at an index. The text is always well-formed UTF-16.</summary>
     public Rune RuneAt(int index)
     {
         char c = _chars[index];
         return char.IsSurrogate(c) ? new Rune(c, _chars[index + 1]) : new Rune(c);
     }
 
-    bool IsNextOrigin(Origin origin) => origin.Start == _shift + Length && origin.End == origin.Start + 1;
+    private bool IsNextOrigin(Origin origin) => origin.Start == _shift + Length && origin.End == origin.Start + 1;
 
-    void StoreOrigin(Origin origin)
+    private void StoreOrigin(Origin origin)
     {
         if (_origins is null)
         {
@@ -118,12 +124,12 @@ internal sealed class AlignedText
         _origins[Length] = origin;
     }
 
-    void Grow(int minLength)
+    private void Grow(int minLength)
     {
-        if (minLength > _limit)
+        if (minLength > _maxLength)
             throw new TokenizerFormatException("tokenizer.json",
-                $"its stages make a text longer than {_limit} characters of one much shorter");
-        int size = (int)Math.Min(Math.Max(minLength, _chars.Length * 2L), _limit);
+                $"its stages expand a much shorter text to more than {_maxLength} characters");
+        int size = (int)Math.Min(Math.Max(minLength, _chars.Length * 2L), _maxLength);
         Array.Resize(ref _chars, size);
         if (_origins is not null) Array.Resize(ref _origins, size);
     }

@@ -1,13 +1,15 @@
 namespace Ndif.Tokenizers.Text;
 
 /// <summary>
-/// GPT-2's alphabet: a visible char for each byte, so that a byte-pair vocabulary can be written as text.
-/// Printable Latin-1 stands for itself; the other 68 bytes are U+0100 onwards, in order (a space is 'Ġ').
+/// The byte alphabet of GPT-2: a printable char for each byte, so that a vocabulary over bytes can be written as text. A printable
+/// Latin-1 byte maps to the char of the same value. The other 68 bytes map to U+0100 and the following chars, in order; a space
+/// maps to 'Ġ'.
 /// </summary>
+/// <remarks>openai/gpt-2, src/encoder.py, bytes_to_unicode</remarks>
 internal static class ByteAlphabet
 {
-    static readonly char[] _chars = new char[256];
-    static readonly short[] _bytes = new short[0x144];
+    private static readonly char[] _chars = new char[256];
+    private static readonly short[] _bytes = new short[0x144];
 
     static ByteAlphabet()
     {
@@ -15,24 +17,24 @@ internal static class ByteAlphabet
         char next = '\u0100';
         for (int b = 0; b < 256; b++)
         {
-            bool stands = b is >= '!' and <= '~' or >= 0xA1 and <= 0xAC or >= 0xAE and <= 0xFF;
-            _chars[b] = stands ? (char)b : next++;
+            bool isPrintable = b is >= '!' and <= '~' or >= 0xA1 and <= 0xAC or >= 0xAE and <= 0xFF;
+            _chars[b] = isPrintable ? (char)b : next++;
             _bytes[_chars[b]] = (short)b;
         }
     }
 
-    /// <summary>What a space becomes.</summary>
+    /// <summary>The char of a space.</summary>
     public const char Space = '\u0120';
 
-    /// <summary>The byte that a char stands for, or -1.</summary>
+    /// <summary>The byte of a char, or -1 if the char is not in the alphabet.</summary>
     public static int ByteOf(char c) => c < _bytes.Length ? _bytes[c] : -1;
 
-    /// <summary>Appends a part of a text in this alphabet; all bytes of a rune share its origin.</summary>
-    public static void Append(AlignedText text, TextSpan part, AlignedText result)
+    /// <summary>Appends the UTF-8 bytes of a range of a text, each as one char. All bytes of a rune have the origin of the rune.</summary>
+    public static void Append(AlignedText text, TextSpan span, AlignedText result)
     {
         var chars = text.Chars;
         Span<byte> utf8 = stackalloc byte[4];
-        for (int i = part.Start; i < part.End; i++)
+        for (int i = span.Start; i < span.End; i++)
         {
             char c = chars[i];
             if (c < 0x80)

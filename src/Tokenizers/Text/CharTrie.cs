@@ -2,11 +2,11 @@ using System.Runtime.InteropServices;
 
 namespace Ndif.Tokenizers.Text;
 
-/// <summary>A prefix tree over UTF-16 units: which of many strings begin at a place of a text.</summary>
+/// <summary>A trie of strings over UTF-16 code units. It finds the strings that start at a position of a text.</summary>
 internal sealed class CharTrie
 {
-    readonly Dictionary<long, int> _edges = []; // (node << 16 | char) to node
-    readonly List<int> _values = [-1];          // per node: the value of the string that ends there, or -1
+    private readonly Dictionary<long, int> _edges = []; // (node << 16 | char) to node
+    private readonly List<int> _values = [-1];          // per node: the value of the string that ends there, or -1
 
     public void Add(ReadOnlySpan<char> key, int value)
     {
@@ -24,12 +24,13 @@ internal sealed class CharTrie
         _values[node] = value;
     }
 
-    /// <summary>From a node, 0 at the root, along a char; false where no string goes on.</summary>
+    /// <summary>Moves from a node (0 is the root) along a char. Returns false if no string continues with it.</summary>
     public bool Step(ref int node, char c) => _edges.TryGetValue((long)node << 16 | c, out node);
 
+    /// <summary>The value of the string that ends at a node, or -1 if none ends there.</summary>
     public int ValueAt(int node) => _values[node];
 
-    /// <summary>The longest string that the text begins with, or a length of 0.</summary>
+    /// <summary>Finds the longest string that is a prefix of a text. The length is 0 if there is none.</summary>
     public (int Length, int Value) LongestMatch(ReadOnlySpan<char> text)
     {
         int node = 0, length = 0, value = -1;

@@ -1,11 +1,9 @@
 namespace Ndif.Tokenizers.Text;
 
-/// <summary>A stretch of text that a pattern matched, or the stretch between two matches.</summary>
-internal readonly record struct PatternMatch(int Start, int End, bool IsMatch);
-
-/// <summary>What a text is searched for: a literal, a class of runes or a regular expression.</summary>
+/// <summary>A pattern to search a text for: a literal string, a class of runes or a regular expression.</summary>
+/// <remarks>huggingface/tokenizers, tokenizers/src/tokenizer/pattern.rs</remarks>
 internal interface IPattern
 {
-    /// <summary>Appends stretches that cover the whole text in order, matches and the rest.</summary>
+    /// <summary>Appends the matches and the ranges between them, in order, so that they cover the whole text.</summary>
     void FindMatches(ReadOnlySpan<char> text, List<PatternMatch> matches);
 }

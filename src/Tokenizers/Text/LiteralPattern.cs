@@ -1,18 +1,18 @@
 namespace Ndif.Tokenizers.Text;
 
-/// <summary>Matches a string as it is.</summary>
+/// <summary>Matches a literal string.</summary>
 internal sealed class LiteralPattern(string literal) : IPattern
 {
     public void FindMatches(ReadOnlySpan<char> text, List<PatternMatch> matches)
     {
-        int at = 0;
-        while (text[at..].IndexOf(literal, StringComparison.Ordinal) is >= 0 and int distance)
+        int previousEnd = 0;
+        while (text[previousEnd..].IndexOf(literal, StringComparison.Ordinal) is >= 0 and int distance)
         {
-            int start = at + distance;
-            if (at < start) matches.Add(new PatternMatch(at, start, false));
-            at = start + literal.Length;
-            matches.Add(new PatternMatch(start, at, true));
+            int start = previousEnd + distance;
+            if (previousEnd < start) matches.Add(new PatternMatch(previousEnd, start, false));
+            previousEnd = start + literal.Length;
+            matches.Add(new PatternMatch(start, previousEnd, true));
         }
-        if (at < text.Length) matches.Add(new PatternMatch(at, text.Length, false));
+        if (previousEnd < text.Length) matches.Add(new PatternMatch(previousEnd, text.Length, false));
     }
 }

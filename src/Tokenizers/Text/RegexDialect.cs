@@ -4,18 +4,18 @@ using System.Text;
 namespace Ndif.Tokenizers.Text;
 
 /// <summary>
-/// Says a pattern of Oniguruma, which Hugging Face's tokenizers use, in .NET's dialect:
-/// possessive quantifiers become atomic groups and <c>\x{...}</c> becomes <c>\u....</c>.
-/// What has no equal is refused rather than read differently.
+/// Translates a regular expression of Oniguruma, the library that Hugging Face tokenizers use, to .NET syntax. Possessive quantifiers
+/// become atomic groups and <c>\x{...}</c> becomes <c>\u....</c>. Syntax that .NET would interpret differently is rejected.
 /// </summary>
+/// <remarks>github.com/kkos/oniguruma, doc/RE</remarks>
 internal static class RegexDialect
 {
-    /// <exception cref="FormatException">The pattern uses something that .NET would read differently.</exception>
+    /// <exception cref="FormatException">The pattern uses syntax that .NET would interpret differently.</exception>
     public static string Translate(string pattern)
     {
         var result = new StringBuilder(pattern.Length + 16);
         var groups = new Stack<int>();
-        int atom = 0; // where, in the result, the thing that a quantifier would repeat begins
+        int atom = 0; // the start, in the result, of the expression that a quantifier would repeat
         for (int i = 0; i < pattern.Length; i++)
         {
             char c = pattern[i];
@@ -32,7 +32,7 @@ internal static class RegexDialect
                 case '(':
                     groups.Push(result.Length);
                     result.Append(c);
-                    // '(?' opens a special group: its '?' is no quantifier
+                    // The '?' of '(?' introduces a special group and is not a quantifier.
                     if (i + 1 < pattern.Length && pattern[i + 1] == '?') result.Append(pattern[++i]);
                     break;
                 case ')':
@@ -50,12 +50,12 @@ internal static class RegexDialect
                         result.Append(pattern[++i]);
                     break;
                 case '{':
-                    // a repetition belongs to the atom before it; a lone brace is a literal in both dialects
+                    // An interval such as {1,3} applies to the preceding atom. Any other brace is a literal in both dialects.
                     result.Append(c);
                     break;
                 default:
-                    if (c is not ('}' or ',') && !char.IsAsciiDigit(c)) atom = result.Length;
-                    else if (!InRepetition(pattern, i)) atom = result.Length;
+                    bool isInInterval = (c is '}' or ',' || char.IsAsciiDigit(c)) && IsInInterval(pattern, i);
+                    if (!isInInterval) atom = result.Length;
                     result.Append(c);
                     break;
             }
@@ -63,46 +63,48 @@ internal static class RegexDialect
         return result.ToString();
     }
 
-    static bool InRepetition(string pattern, int at)
+    private static bool IsInInterval(string pattern, int index)
     {
-        int open = pattern.LastIndexOf('{', at);
+        int open = pattern.LastIndexOf('{', index);
         if (open < 0) return false;
         int close = pattern.IndexOf('}', open);
-        if (close < at) return false;
+        if (close < index) return false;
         foreach (char c in pattern.AsSpan(open + 1, close - open - 1))
             if (c != ',' && !char.IsAsciiDigit(c)) return false;
         return true;
     }
 
-    static int TranslateEscape(string pattern, int at, StringBuilder result)
+    /// <summary>Translates the escape sequence at an index and returns the index of its last char.</summary>
+    private static int TranslateEscape(string pattern, int index, StringBuilder result)
     {
-        if (at + 1 >= pattern.Length) throw new FormatException("it ends with a lone backslash");
-        char c = pattern[at + 1];
-        if (c == 'x' && at + 2 < pattern.Length && pattern[at + 2] == '{')
+        if (index + 1 >= pattern.Length) throw new FormatException("it ends with a lone backslash");
+        char c = pattern[index + 1];
+        if (c == 'x' && index + 2 < pattern.Length && pattern[index + 2] == '{')
         {
-            int close = pattern.IndexOf('}', at);
-            if (close < 0 || !int.TryParse(pattern.AsSpan(at + 3, close - at - 3), NumberStyles.AllowHexSpecifier,
+            int close = pattern.IndexOf('}', index);
+            if (close < 0 || !int.TryParse(pattern.AsSpan(index + 3, close - index - 3), NumberStyles.AllowHexSpecifier,
                     CultureInfo.InvariantCulture, out int code) || code is < 0 or > 0xFFFF)
-                throw new FormatException($"the code point at position {at} is not one of the basic plane");
+                throw new FormatException($"the code point at position {index} is not in the basic multilingual plane");
             result.Append(CultureInfo.InvariantCulture, $"\\u{code:X4}");
             return close;
         }
         if (c == 'h') throw new FormatException("\\h (a hexadecimal digit in Oniguruma) is not supported; write [0-9a-fA-F]");
         result.Append('\\').Append(c);
-        if (c is 'p' or 'P' && at + 2 < pattern.Length && pattern[at + 2] == '{')
+        if (c is 'p' or 'P' && index + 2 < pattern.Length && pattern[index + 2] == '{')
         {
-            int close = pattern.IndexOf('}', at);
-            if (close < 0) throw new FormatException($"the property at position {at} has no closing brace");
-            result.Append(pattern, at + 2, close - at - 1);
+            int close = pattern.IndexOf('}', index);
+            if (close < 0) throw new FormatException($"the property at position {index} has no closing brace");
+            result.Append(pattern, index + 2, close - index - 1);
             return close;
         }
-        return at + 1;
+        return index + 1;
     }
 
-    static int TranslateClass(string pattern, int at, StringBuilder result)
+    /// <summary>Translates the character class at an index and returns the index of its closing bracket.</summary>
+    private static int TranslateClass(string pattern, int index, StringBuilder result)
     {
         result.Append('[');
-        int i = at + 1;
+        int i = index + 1;
         if (i < pattern.Length && pattern[i] == '^') result.Append(pattern[i++]);
         for (bool first = true; i < pattern.Length; i++, first = false)
         {
@@ -119,6 +121,6 @@ internal static class RegexDialect
             if (c == '\\') i = TranslateEscape(pattern, i, result);
             else result.Append(c);
         }
-        throw new FormatException($"the character class at position {at} is never closed");
+        throw new FormatException($"the character class at position {index} has no closing bracket");
     }
 }

@@ -2,20 +2,20 @@ using System.Text.RegularExpressions;
 
 namespace Ndif.Tokenizers.Text;
 
-/// <summary>Matches a regular expression of the tokenizer file, which is not trusted to be fast: each search has a time-out.</summary>
+/// <summary>
+/// Matches a regular expression of the tokenizer file. The file is not trusted, so each search has a time limit against patterns that
+/// backtrack excessively.
+/// </summary>
 internal sealed class RegexPattern : IPattern
 {
-    const int MaxPatternLength = 65_536;
+    private const int MaxPatternLength = 65_536;
 
-    /// <summary>For one match; an honest pattern takes microseconds.</summary>
-    static readonly TimeSpan MatchTimeout = TimeSpan.FromSeconds(1);
+    /// <summary>The time limit of one match. The patterns of published tokenizers take microseconds.</summary>
+    private static readonly TimeSpan _matchTimeout = TimeSpan.FromSeconds(1);
 
-    /// <summary>For a whole text: five seconds and one more per hundred thousand chars.</summary>
-    static long TotalTimeoutMilliseconds(int length) => 5_000 + length / 100;
-
-    readonly Regex _regex;
-    readonly string _jsonPath;
-    readonly bool _namesSurrogates;
+    private readonly Regex _regex;
+    private readonly string _jsonPath;
+    private readonly bool _containsSurrogates;
 
     /// <exception cref="TokenizerFormatException">The pattern cannot be read.</exception>
     public RegexPattern(string pattern, string jsonPath)
@@ -23,13 +23,13 @@ internal sealed class RegexPattern : IPattern
         _jsonPath = jsonPath;
         if (pattern.Length > MaxPatternLength)
             throw new TokenizerFormatException(jsonPath, $"the pattern has {pattern.Length} characters; the limit is {MaxPatternLength}");
-        // a pattern that spells out pairs must see the text as it is
-        _namesSurrogates = pattern.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF') >= 0;
+        // A pattern that contains surrogate pairs must see the pairs of the text, not their substitutes.
+        _containsSurrogates = pattern.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF') >= 0;
         try
         {
-            // Multiline: in Oniguruma's Ruby syntax ^ and $ always match at line ends
+            // Multiline: in Oniguruma's Ruby syntax, ^ and $ always match at line boundaries.
             _regex = new Regex(RegexDialect.Translate(pattern),
-                RegexOptions.Compiled | RegexOptions.CultureInvariant | RegexOptions.Multiline, MatchTimeout);
+                RegexOptions.Compiled | RegexOptions.CultureInvariant | RegexOptions.Multiline, _matchTimeout);
         }
         catch (Exception e) when (e is ArgumentException or FormatException)
         {
@@ -37,7 +37,7 @@ internal sealed class RegexPattern : IPattern
         }
     }
 
-    /// <summary>A pattern of our own, known to be fast.</summary>
+    /// <summary>Creates a pattern from a built-in regular expression, which needs no time limit per match.</summary>
     public RegexPattern(Regex regex)
     {
         _regex = regex;
@@ -46,7 +46,7 @@ internal sealed class RegexPattern : IPattern
 
     public void FindMatches(ReadOnlySpan<char> text, List<PatternMatch> matches)
     {
-        if (_namesSurrogates || text.IndexOfAnyInRange('\uD800', '\uDFFF') < 0)
+        if (_containsSurrogates || text.IndexOfAnyInRange('\uD800', '\uDFFF') < 0)
         {
             Find(text, matches);
             return;
@@ -58,18 +58,21 @@ internal sealed class RegexPattern : IPattern
             matches[i] = matches[i] with { Start = positions[matches[i].Start], End = positions[matches[i].End] };
     }
 
-    void Find(ReadOnlySpan<char> text, List<PatternMatch> matches)
+    /// <summary>The time limit of a whole text in milliseconds: five seconds plus one second per hundred thousand chars.</summary>
+    private static long GetTotalTimeout(int length) => 5_000 + length / 100;
+
+    private void Find(ReadOnlySpan<char> text, List<PatternMatch> matches)
     {
-        long deadline = Environment.TickCount64 + TotalTimeoutMilliseconds(text.Length);
-        int rest = 0;
+        long deadline = Environment.TickCount64 + GetTotalTimeout(text.Length);
+        int previousEnd = 0;
         try
         {
             foreach (var match in _regex.EnumerateMatches(text))
             {
                 int end = match.Index + match.Length;
-                if (rest < match.Index) matches.Add(new PatternMatch(rest, match.Index, false));
+                if (previousEnd < match.Index) matches.Add(new PatternMatch(previousEnd, match.Index, false));
                 matches.Add(new PatternMatch(match.Index, end, true));
-                rest = end;
+                previousEnd = end;
                 if (Environment.TickCount64 > deadline) throw new RegexMatchTimeoutException();
             }
         }
@@ -77,6 +80,6 @@ internal sealed class RegexPattern : IPattern
         {
             throw new TokenizerFormatException(_jsonPath, $"the regular expression took too long on a text of {text.Length} characters", e);
         }
-        if (rest < text.Length) matches.Add(new PatternMatch(rest, text.Length, false));
+        if (previousEnd < text.Length) matches.Add(new PatternMatch(previousEnd, text.Length, false));
     }
 }

@@ -2,23 +2,23 @@ using System.Text;
 
 namespace Ndif.Tokenizers.Text;
 
-/// <summary>Matches each single rune of a class.</summary>
+/// <summary>Matches each rune for which a predicate is true.</summary>
 internal sealed class RunePattern(Func<Rune, bool> isMember) : IPattern
 {
     public void FindMatches(ReadOnlySpan<char> text, List<PatternMatch> matches)
     {
-        int rest = 0, at = 0;
+        int previousEnd = 0, start = 0;
         foreach (var rune in text.EnumerateRunes())
         {
-            int end = at + rune.Utf16SequenceLength;
+            int end = start + rune.Utf16SequenceLength;
             if (isMember(rune))
             {
-                if (rest < at) matches.Add(new PatternMatch(rest, at, false));
-                matches.Add(new PatternMatch(at, end, true));
-                rest = end;
+                if (previousEnd < start) matches.Add(new PatternMatch(previousEnd, start, false));
+                matches.Add(new PatternMatch(start, end, true));
+                previousEnd = end;
             }
-            at = end;
+            start = end;
         }
-        if (rest < text.Length) matches.Add(new PatternMatch(rest, text.Length, false));
+        if (previousEnd < text.Length) matches.Add(new PatternMatch(previousEnd, text.Length, false));
     }
 }

@@ -4,24 +4,25 @@ using System.Text;
 namespace Ndif.Tokenizers.Text;
 
 /// <summary>
-/// .NET's regular expressions see UTF-16 units, so that <c>\p{L}</c> misses letters beyond the basic plane and
-/// <c>\p{N}{1,3}</c> counts a digit there twice. Before matching, each such rune gives way to one rare char of its own category.
+/// Replaces runes outside of the basic multilingual plane for regular expressions. .NET matches UTF-16 code units: <c>\p{L}</c> does
+/// not match a supplementary letter, and <c>\p{N}{1,3}</c> counts a supplementary digit twice. Before matching, each such rune is
+/// replaced by one rare char of the same Unicode category.
 /// </summary>
 internal static class SupplementaryRuneSubstitution
 {
-    /// <summary>The text with one char per code point, and where each of them (and the end) is in the text.</summary>
+    /// <summary>Returns the text with one char per code point, and the position in the text of each char and of the end.</summary>
     public static (char[] Chars, int[] Positions) Substitute(ReadOnlySpan<char> text)
     {
         var chars = new List<char>(text.Length);
         var positions = new List<int>(text.Length + 1);
-        int at = 0;
+        int position = 0;
         foreach (var rune in text.EnumerateRunes())
         {
             chars.Add(rune.IsBmp ? (char)rune.Value : GetSubstitute(Rune.GetUnicodeCategory(rune)));
-            positions.Add(at);
-            at += rune.Utf16SequenceLength;
+            positions.Add(position);
+            position += rune.Utf16SequenceLength;
         }
-        positions.Add(at);
+        positions.Add(position);
         return ([.. chars], [.. positions]);
     }
 

@@ -2,24 +2,26 @@ using System.Text;
 
 namespace Ndif.Tokenizers.Text;
 
-/// <summary>Matches runs of word characters and runs of everything else but white space: <c>\w+|[^\w\s]+</c>.</summary>
+/// <summary>Matches <c>\w+|[^\w\s]+</c>: runs of word characters, and runs of characters that are neither word nor white space.</summary>
 internal sealed class WordPattern : IPattern
 {
+    private enum RunKind { WhiteSpace, Word, Other }
+
     public void FindMatches(ReadOnlySpan<char> text, List<PatternMatch> matches)
     {
-        int start = 0, at = 0;
-        int kind = -1;
+        int start = 0, end = 0;
+        RunKind? kind = null;
         foreach (var rune in text.EnumerateRunes())
         {
-            int next = RuneClass.IsWord(rune) ? 1 : RuneClass.IsWhiteSpace(rune) ? 0 : 2;
-            if (next != kind && start < at)
+            var runeKind = RuneClass.IsWord(rune) ? RunKind.Word : RuneClass.IsWhiteSpace(rune) ? RunKind.WhiteSpace : RunKind.Other;
+            if (runeKind != kind && start < end)
             {
-                matches.Add(new PatternMatch(start, at, kind != 0));
-                start = at;
+                matches.Add(new PatternMatch(start, end, kind != RunKind.WhiteSpace));
+                start = end;
             }
-            kind = next;
-            at += rune.Utf16SequenceLength;
+            kind = runeKind;
+            end += rune.Utf16SequenceLength;
         }
-        if (start < at) matches.Add(new PatternMatch(start, at, kind != 0));
+        if (start < end) matches.Add(new PatternMatch(start, end, kind != RunKind.WhiteSpace));
     }
 }

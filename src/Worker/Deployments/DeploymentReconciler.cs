@@ -9,61 +9,68 @@ using Ndif.Worker.Serving;
 namespace Ndif.Worker.Deployments;
 
 /// <summary>
-/// Sees to it that this worker holds what is wanted of it. Each worker does so for itself; the right to hold a model
-/// (<see cref="IDeployments.ClaimReplicaAsync"/>) keeps them from all doing the same.
-/// <code>
-///   news, or a heartbeat ──> 1 orders ── 2 weigh what is new ── 3 keep, or let go ── 4 fail the hopeless ── 5 load one ──> wait
-/// </code>
-/// 5 takes, in this order: what jobs wait for; what is pinned and missing; what fits in memory that nobody uses. Only the first two
-/// evict another: the least recently used that is not pinned, and that has been here long enough to be worth its loading
-/// (<see cref="JobServingLoop.EvictableFrom"/>; pinning does not wait for that). So whatever the jobs want, loading takes at most a sixth of the time.
+/// Reconciles the models of this worker with the deployments of the service, like a Kubernetes controller: it compares the desired state
+/// with the actual state and acts on the difference. Every worker does this on its own; replica claims
+/// (<see cref="IDeployments.ClaimReplicaAsync"/>) limit how many workers load the same model. After every change and at every heartbeat:
+/// 1. Apply the orders of operators: drain, evict.
+/// 2. Measure new deployments and publish their descriptions, so that the gateway can validate programs before the model is loaded.
+/// 3. Renew the claims of loaded models, and evict the models that are no longer wanted.
+/// 4. Fail the jobs that wait for a model which no worker can load.
+/// 5. Load one model, in this order of preference: a model that jobs wait for, a pinned model, a model that fits into free memory.
+/// Only the first two evict other models: the least recently used ones that are not pinned and, unless the new model is pinned, have been
+/// loaded for long enough (<see cref="JobServingLoop.EvictableFrom"/>). Loading therefore takes at most a sixth of the time, whatever
+/// models the jobs alternate between.
 /// </summary>
 internal sealed class DeploymentReconciler(
-    WorkerOptions options, QueueBackend backend, ModelResidency residency, DeviceModelLoader loader, HeartbeatPublisher heartbeat, ILogger logger, TimeProvider time)
+    WorkerOptions options, QueueBackend backend, ModelResidency residency, DeviceModelLoader loader, HeartbeatPublisher heartbeat,
+    ILogger logger, TimeProvider time)
 {
-    private static readonly TimeSpan _minReconcileInterval = TimeSpan.FromMilliseconds(20); // between two looks
-    private static readonly TimeSpan _evictionDelay = TimeSpan.FromMilliseconds(500); // to those with free room
+    private static readonly TimeSpan _minReconcileInterval = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan _evictionDelay = TimeSpan.FromMilliseconds(500); // gives workers with free memory precedence
 
     private readonly Dictionary<string, DesiredModel> _desiredModels = new(StringComparer.Ordinal);
     private readonly List<Task> _evictions = [];
     private TaskCompletionSource _wakeup = NewWakeup();
     private Task _load = Task.CompletedTask;
 
-    /// <summary>Returns when it was told to drain, or to stop.</summary>
+    /// <summary>Reconciles until the worker is drained or stopped.</summary>
     public async Task RunAsync(IProgress<(string, long, long)>? progress, CancellationToken stopping)
     {
         try
         {
             while (!stopping.IsCancellationRequested)
             {
-                TaskCompletionSource wake = _wakeup = NewWakeup();
+                TaskCompletionSource wakeup = _wakeup = NewWakeup();
                 try
                 {
-                    using IChangeSubscription changes = await backend.Deployments.SubscribeAsync(options.Id, [.. _desiredModels.Values.Where(w => !w.IsServedElsewhere && residency.Find(w.Name) is null).SelectMany(w => w.Names)], stopping);
+                    string[] awaitedModels = [.. _desiredModels.Values
+                        .Where(model => !model.IsServedElsewhere && residency.Find(model.Name) is null).SelectMany(model => model.Names)];
+                    using IChangeSubscription changes = await backend.Deployments.SubscribeAsync(options.Id, awaitedModels, stopping);
                     if (!await ReconcileAsync(progress, stopping)) return;
-                    await WaitAsync(changes, wake.Task, stopping);
+                    await WaitForChangeAsync(changes, wakeup.Task, stopping);
                 }
                 catch (NdifException e) when (e.Retryable)
                 {
-                    Log.QueueUnreachable(logger, e.Message); // what is here is served meanwhile
-                    await Task.Delay(options.Heartbeat, time, stopping);
+                    Log.QueueUnreachable(logger, e.Message); // loaded models are served in the meantime
+                    await Task.Delay(options.HeartbeatInterval, time, stopping);
                 }
             }
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
-            // asked to stop
+            // stopped
         }
         finally
         {
-            foreach (string name in _desiredModels.Keys) await loader.ReleaseReplicaAsync(name); // before what runs here has ended
+            // other workers can load while jobs still run here
+            foreach (string name in _desiredModels.Keys) await loader.ReleaseReplicaAsync(name);
         }
     }
 
-    /// <summary>What came or went when it returned has done so.</summary>
+    /// <summary>Completes when the loads and evictions that were running when <see cref="RunAsync"/> returned have ended.</summary>
     public Task WaitForLoadsAndEvictionsAsync() => Task.WhenAll([_load, .. _evictions]);
 
-    /// <returns>False if the worker was told to leave.</returns>
+    /// <returns>False if an operator drained the worker.</returns>
     private async Task<bool> ReconcileAsync(IProgress<(string, long, long)>? progress, CancellationToken stopping)
     {
         bool isStaying = await ApplyOrdersAsync(stopping); // 1
@@ -73,7 +80,7 @@ internal sealed class DeploymentReconciler(
             await heartbeat.PublishAsync(stopping);
             return false;
         }
-        await UpdateFootprintsAsync(await backend.Deployments.ListAsync(stopping), stopping); // 2
+        await UpdateDesiredModelsAsync(await backend.Deployments.ListAsync(stopping), stopping); // 2
         await RenewClaimsAsync(stopping); // 3
         QueueCounts counts = await backend.Jobs.CountAsync(stopping);
         await FailUnservableJobsAsync(counts, stopping); // 4
@@ -94,36 +101,38 @@ internal sealed class DeploymentReconciler(
         return isStaying;
     }
 
-    /// <summary>Describes what is new to the gateways, so that programs for it are checked before it is loaded.</summary>
-    private async Task UpdateFootprintsAsync(IReadOnlyList<Deployment> deployments, CancellationToken stopping)
+    private async Task UpdateDesiredModelsAsync(IReadOnlyList<Deployment> deployments, CancellationToken stopping)
     {
-        foreach (string gone in _desiredModels.Keys.Except(deployments.Select(DeploymentRules.GetName)).ToArray())
+        foreach (string removed in _desiredModels.Keys.Except(deployments.Select(ModelNames.GetName)).ToArray())
         {
-            _desiredModels.Remove(gone);
-            loader.DisposeOffloaded(gone);
+            _desiredModels.Remove(removed);
+            loader.DisposeOffloaded(removed);
         }
         foreach (Deployment deployment in deployments)
         {
-            string name = DeploymentRules.GetName(deployment);
+            string name = deployment.GetName();
             if (!_desiredModels.TryGetValue(name, out DesiredModel? model) || !model.Deployment.Equals(deployment))
             {
-                bool isSame = model?.Deployment.Dtype == deployment.Dtype;
-                if (!isSame) loader.DisposeOffloaded(name);
-                _desiredModels[name] = model = new DesiredModel(deployment) { Footprint = isSame ? model!.Footprint : null };
+                bool isSameDtype = model?.Deployment.Dtype == deployment.Dtype;
+                if (!isSameDtype) loader.DisposeOffloaded(name);
+                _desiredModels[name] = model = new DesiredModel(deployment) { Footprint = isSameDtype ? model!.Footprint : null };
             }
-            if (model.Footprint is null && model.GetBlockingError(time.GetUtcNow()) is null) await UpdateFootprintsAsync(model, stopping);
+            if (model.Footprint is null && model.GetBlockingError(time.GetUtcNow()) is null) await MeasureFootprintAsync(model, stopping);
         }
-        heartbeat.NotLoaded = [.. _desiredModels.Values];
+        heartbeat.Deployments = [.. _desiredModels.Values];
         foreach (DesiredModel model in _desiredModels.Values) model.CapacityError = GetCapacityError(model);
     }
 
-    private async Task UpdateFootprintsAsync(DesiredModel model, CancellationToken stopping)
+    private async Task MeasureFootprintAsync(DesiredModel model, CancellationToken stopping)
     {
         try
         {
             Deployment deployment = model.Deployment;
-            model.Footprint = await Task.Factory.StartNew(() => ModelFootprint.Measure(deployment.Model, deployment.Revision.Length > 0 ? deployment.Revision : null,
-                options.ToLoadOptions(DeviceModelLoader.GetScalarType(deployment)), stopping), stopping, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            string? revision = deployment.Revision.Length > 0 ? deployment.Revision : null;
+            LoadOptions loadOptions = options.ToLoadOptions(DeviceModelLoader.GetScalarType(deployment));
+            model.Footprint = await Task.Factory.StartNew(
+                () => ModelFootprint.Measure(deployment.Model, revision, loadOptions, stopping),
+                stopping, TaskCreationOptions.LongRunning, TaskScheduler.Default);
             await backend.Workers.SetDescriptionAsync(model.Footprint.Description, model.Names, stopping);
         }
         catch (Exception e) when (Errors.FromException(e) is { Code: not (ErrorCode.JobCancelled or ErrorCode.Unavailable) } error)
@@ -135,46 +144,61 @@ internal sealed class DeploymentReconciler(
 
     private Error? GetCapacityError(DesiredModel model)
     {
-        if (model.Footprint is not { } known || residency.Find(model.Name) is not null) return null;
-        long retainedBytes = residency.OnDevice.Where(s => s.IsPreloaded || IsPinned(s) && !model.Deployment.Pinned).Sum(s => s.Host.WeightBytes);
-        return known.Bytes > options.WeightBudget - retainedBytes ? WorkerErrors.ModelTooLarge(model.Name, known.Bytes, options.WeightBudget, retainedBytes, options.Id) : null;
+        if (model.Footprint is not { } footprint || residency.Find(model.Name) is not null) return null;
+        long retainedBytes = residency.OnDevice
+            .Where(loop => loop.IsPreloaded || IsPinned(loop) && !model.Deployment.Pinned).Sum(loop => loop.Host.WeightBytes);
+        return footprint.Bytes > options.WeightBudget - retainedBytes
+            ? WorkerErrors.ModelTooLarge(model.Name, footprint.Bytes, options.WeightBudget, retainedBytes, options.Id)
+            : null;
     }
 
-    /// <summary>Renews the right to what is here and comes. What is not wanted any more, or wanted fewer times, or otherwise, goes.</summary>
+    /// <summary>
+    /// Renews the claims of models that are loaded or loading. Evicts models that are no longer deployed, that have too many replicas,
+    /// or whose element type has changed.
+    /// </summary>
     private async Task RenewClaimsAsync(CancellationToken stopping)
     {
         foreach (DesiredModel model in _desiredModels.Values)
         {
             if (residency.Find(model.Name) is not { } loop)
             {
-                if (residency.IsLoading(model.Name)) await backend.Deployments.ClaimReplicaAsync(model.Name, options.Id, (int)model.Deployment.Replicas, time.GetUtcNow(), stopping);
+                if (residency.IsLoading(model.Name))
+                    await backend.Deployments.ClaimReplicaAsync(
+                        model.Name, options.Id, (int)model.Deployment.Replicas, time.GetUtcNow(), stopping);
                 continue;
             }
-            bool keeps = await backend.Deployments.ClaimReplicaAsync(model.Name, options.Id, loop.IsPreloaded ? int.MaxValue : (int)model.Deployment.Replicas,
+            bool hasClaim = await backend.Deployments.ClaimReplicaAsync(
+                model.Name, options.Id, loop.IsPreloaded ? int.MaxValue : (int)model.Deployment.Replicas,
                 loop.IsPreloaded ? DeploymentRules.AlwaysInUse : loop.Host.LastUsed, stopping);
-            bool isOther = model.Deployment.Dtype is not DataType.Unspecified && model.Deployment.Dtype != loop.Host.Model.Description.Dtype;
-            if (!loop.IsPreloaded && (!keeps || isOther)) Evict(loop, canOffload: !isOther);
+            bool isOtherDtype = model.Deployment.Dtype is not DataType.Unspecified
+                && model.Deployment.Dtype != loop.Host.Model.Description.Dtype;
+            if (!loop.IsPreloaded && (!hasClaim || isOtherDtype)) Evict(loop, canOffload: !isOtherDtype);
         }
-        foreach (JobServingLoop unwanted in residency.OnDevice.Where(s => !s.IsPreloaded && !s.Host.Names.Any(_desiredModels.ContainsKey))) Evict(unwanted);
-        _evictions.RemoveAll(e => e.IsCompletedSuccessfully);
+        foreach (JobServingLoop loop in residency.OnDevice.Where(
+            loop => !loop.IsPreloaded && !loop.Host.Names.Any(_desiredModels.ContainsKey)))
+            Evict(loop);
+        _evictions.RemoveAll(eviction => eviction.IsCompletedSuccessfully);
     }
 
-    /// <summary>Jobs do not wait for what no worker can hold: they are told why.</summary>
+    /// <summary>Fails the jobs that wait for a model which no worker can load, with the reason.</summary>
     private async Task FailUnservableJobsAsync(QueueCounts counts, CancellationToken stopping)
     {
         DateTimeOffset now = time.GetUtcNow();
-        List<DesiredModel> unservable = [.. _desiredModels.Values.Where(w => CountWaiting(w, counts) > 0 && residency.Find(w.Name) is null && w.GetBlockingError(now) is not null)];
+        List<DesiredModel> unservable = [.. _desiredModels.Values.Where(model =>
+            CountWaiting(model, counts) > 0 && residency.Find(model.Name) is null && model.GetBlockingError(now) is not null)];
         if (unservable.Count == 0) return;
         await heartbeat.PublishAsync(stopping);
         IReadOnlyList<ModelStatus> all = await backend.Workers.ListModelsAsync(stopping);
         foreach (DesiredModel model in unservable)
         {
             ModelStatus own = model.ToStatus(false, now);
-            if (all.FirstOrDefault(m => m.Id == own.Id && m.Revision == own.Revision)?.Error is not { } because) continue;
+            // the merged status has an error only if every worker has one
+            if (all.FirstOrDefault(m => m.Id == own.Id && m.Revision == own.Revision)?.Error is not { } cause) continue;
+            var failed = new StateChanged { State = JobState.Failed, Error = WorkerErrors.NoWorkerCanLoad(model.Name, cause) };
             while (await backend.Jobs.LeaseAsync(options.Id, model.Names, TimeSpan.Zero, stopping) is { } lease)
             {
-                Log.Hopeless(logger, lease.JobId, model.Name, because.Message);
-                await backend.Jobs.PublishAsync(lease, new Event { State = new StateChanged { State = JobState.Failed, Error = WorkerErrors.NoWorkerCanLoad(model.Name, because) } }, CancellationToken.None);
+                Log.Unservable(logger, lease.JobId, model.Name, cause.Message);
+                await backend.Jobs.PublishAsync(lease, new Event { State = failed }, CancellationToken.None);
             }
         }
     }
@@ -184,8 +208,10 @@ internal sealed class DeploymentReconciler(
         if (!_load.IsCompleted) return;
         DateTimeOffset now = time.GetUtcNow();
         foreach (DesiredModel model in _desiredModels.Values
-            .Where(w => w.Footprint is not null && residency.Find(w.Name) is null && w.GetBlockingError(now) is null)
-            .OrderByDescending(w => CountWaiting(w, counts) > 0).ThenByDescending(w => w.Deployment.Pinned).ThenByDescending(w => CountWaiting(w, counts)))
+            .Where(model => model.Footprint is not null && residency.Find(model.Name) is null && model.GetBlockingError(now) is null)
+            .OrderByDescending(model => CountWaiting(model, counts) > 0)
+            .ThenByDescending(model => model.Deployment.Pinned)
+            .ThenByDescending(model => CountWaiting(model, counts)))
         {
             bool hasWaitingJobs = CountWaiting(model, counts) > 0;
             if (model.EvictedByOperator && !hasWaitingJobs) continue;
@@ -196,7 +222,8 @@ internal sealed class DeploymentReconciler(
                 continue;
             }
             model.WaitingForCapacitySince = null;
-            model.IsServedElsewhere = !await backend.Deployments.ClaimReplicaAsync(model.Name, options.Id, (int)model.Deployment.Replicas, now, stopping);
+            model.IsServedElsewhere = !await backend.Deployments.ClaimReplicaAsync(
+                model.Name, options.Id, (int)model.Deployment.Replicas, now, stopping);
             if (model.IsServedElsewhere) continue;
             model.EvictedByOperator = false;
             residency.BeginLoad(model.Name, model.Footprint!.Bytes);
@@ -205,7 +232,8 @@ internal sealed class DeploymentReconciler(
         }
     }
 
-    private async Task LoadAsync(DesiredModel model, IReadOnlyList<JobServingLoop> evicted, IProgress<(string, long, long)>? progress, CancellationToken stopping)
+    private async Task LoadAsync(
+        DesiredModel model, IReadOnlyList<JobServingLoop> evicted, IProgress<(string, long, long)>? progress, CancellationToken stopping)
     {
         try
         {
@@ -215,7 +243,7 @@ internal sealed class DeploymentReconciler(
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
-            // its jobs are back in the queue
+            // the jobs that waited for it have returned to the queue
         }
         catch (Exception e)
         {
@@ -230,17 +258,24 @@ internal sealed class DeploymentReconciler(
         }
     }
 
-    /// <summary>Who goes for a model to come: nobody for one that nobody asks for. Null if there is no room now.</summary>
+    /// <summary>
+    /// Returns the models to evict so that this model fits, or null if it does not fit now. A model that is neither pinned nor waited for
+    /// evicts no other.
+    /// </summary>
     private IReadOnlyList<JobServingLoop>? SelectEvictions(DesiredModel model, bool hasWaitingJobs, DateTimeOffset now)
     {
         IEnumerable<EvictionCandidate<JobServingLoop>> evictable = hasWaitingJobs || model.Deployment.Pinned
-            ? residency.OnDevice.Where(s => !s.IsPreloaded && !IsPinned(s) && (model.Deployment.Pinned || s.EvictableFrom <= now))
-                .Select(s => new EvictionCandidate<JobServingLoop>(s, s.Host.WeightBytes, s.Host.RunningJobCount > 0 ? now : s.Host.LastUsed))
+            ? residency.OnDevice
+                .Where(loop => !loop.IsPreloaded && !IsPinned(loop) && (model.Deployment.Pinned || loop.EvictableFrom <= now))
+                .Select(loop => new EvictionCandidate<JobServingLoop>(
+                    loop, loop.Host.WeightBytes, loop.Host.RunningJobCount > 0 ? now : loop.Host.LastUsed))
             : [];
-        return EvictionPolicy.SelectEvictions(model.Footprint!.Bytes, options.WeightBudget is long.MaxValue ? long.MaxValue : options.WeightBudget - residency.Bytes, evictable);
+        long freeBytes = options.WeightBudget is long.MaxValue ? long.MaxValue : options.WeightBudget - residency.Bytes;
+        return EvictionPolicy.SelectEvictions(model.Footprint!.Bytes, freeBytes, evictable);
     }
 
-    private bool IsPinned(JobServingLoop loop) => loop.Host.Names.Any(name => _desiredModels.GetValueOrDefault(name)?.Deployment.Pinned == true);
+    private bool IsPinned(JobServingLoop loop) =>
+        loop.Host.Names.Any(name => _desiredModels.GetValueOrDefault(name)?.Deployment.Pinned == true);
 
     private void Evict(JobServingLoop loop, bool canOffload = true)
     {
@@ -250,7 +285,8 @@ internal sealed class DeploymentReconciler(
         {
             try
             {
-                await loader.EvictAsync(loop, () => canOffload && heartbeat.NotLoaded.Any(w => w.Name == loop.Host.Name)); // if it is still wanted then
+                // offloads the model if it is still deployed when its jobs have ended
+                await loader.EvictAsync(loop, () => canOffload && heartbeat.Deployments.Any(model => model.Name == loop.Host.Name));
                 await heartbeat.TryPublishAsync();
             }
             finally
@@ -263,18 +299,19 @@ internal sealed class DeploymentReconciler(
     private void RecordFailure(DesiredModel model, Error error)
     {
         Log.LoadFailed(logger, model.Name, error.Message);
-        model.RecordFailure(error, time.GetUtcNow(), options.FailurePause);
+        model.RecordFailure(error, time.GetUtcNow(), options.LoadRetryDelay);
     }
 
-    private static int CountWaiting(DesiredModel model, QueueCounts counts) => model.Names.Sum(name => counts.ByModel.GetValueOrDefault(name).Waiting);
+    private static int CountWaiting(DesiredModel model, QueueCounts counts) =>
+        model.Names.Sum(name => counts.ByModel.GetValueOrDefault(name).Waiting);
 
-    private async Task WaitAsync(IChangeSubscription changes, Task wakeup, CancellationToken stopping)
+    private async Task WaitForChangeAsync(IChangeSubscription changes, Task wakeup, CancellationToken stopping)
     {
         await Task.Delay(_minReconcileInterval, time, stopping);
-        using var enough = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        Task changed = changes.WaitAsync(options.Heartbeat, enough.Token);
+        using var woken = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        Task changed = changes.WaitAsync(options.HeartbeatInterval, woken.Token);
         await Task.WhenAny(changed, wakeup);
-        await enough.CancelAsync();
+        await woken.CancelAsync();
         await changed.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 

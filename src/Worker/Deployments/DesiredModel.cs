@@ -1,12 +1,10 @@
 using Ndif.Models.Loading;
 using Ndif.Protocol;
-using Ndif.Queue.Rules;
 using Ndif.Worker.Residency;
-
 
 namespace Ndif.Worker.Deployments;
 
-/// <summary>A deployment as this worker sees it: what it would take, and whether it can be held here.</summary>
+/// <summary>A deployment and its state on this worker: its footprint, whether it can be loaded, and why not.</summary>
 internal sealed class DesiredModel(Deployment deployment)
 {
     private static readonly TimeSpan _maxRetryDelay = TimeSpan.FromMinutes(10);
@@ -17,27 +15,37 @@ internal sealed class DesiredModel(Deployment deployment)
 
     public Deployment Deployment => deployment;
 
-    public string Name { get; } = DeploymentRules.GetName(deployment);
+    /// <summary>"id" or "id@revision".</summary>
+    public string Name { get; } = deployment.GetName();
 
-    /// <summary>Null before it was weighed, or where that failed.</summary>
+    /// <summary>The memory that the model needs; null if it has not been measured or could not be measured.</summary>
     public ModelFootprint? Footprint { get; set; }
 
-    /// <summary>What jobs for it wait under.</summary>
+    /// <summary>The names under which jobs for the model are queued.</summary>
     public IReadOnlyList<string> Names => Footprint is { } footprint ? ModelHost.GetNames(Name, footprint.Description) : [Name];
 
-    /// <summary>An operator had it put away: it is not loaded again before a job waits for it, or it is deployed again.</summary>
+    /// <summary>
+    /// True if an operator evicted the model from this worker. It is loaded again when a job waits for it or it is redeployed.
+    /// </summary>
     public bool EvictedByOperator { get; set; }
 
-    /// <summary>As many others as are wanted hold it, as far as is known: its jobs are not this worker's business until the next heartbeat.</summary>
+    /// <summary>
+    /// True if other workers hold all replicas that are wanted. This worker then ignores new jobs of the model until its next heartbeat.
+    /// </summary>
     public bool IsServedElsewhere { get; set; }
 
-    /// <summary>Since when jobs wait and it could only be loaded in another's place; a worker with free room goes first.</summary>
+    /// <summary>
+    /// Since when the model could be loaded only by evicting another. The worker waits a moment, so that one with free memory can load
+    /// it first.
+    /// </summary>
     public DateTimeOffset? WaitingForCapacitySince { get; set; }
 
-    /// <summary>It is too large for what this worker has, or for what pinned models leave of it.</summary>
+    /// <summary>The error if the model is too large for this worker, or for the memory that pinned models leave.</summary>
     public Error? CapacityError { get; set; }
 
-    /// <summary>Notes that it could not be weighed or loaded, and for how long that is not tried again: twice as long each time.</summary>
+    /// <summary>
+    /// Records that the model could not be measured or loaded. The delay until the next attempt doubles with each failure.
+    /// </summary>
     public void RecordFailure(Error error, DateTimeOffset now, TimeSpan retryDelay)
     {
         TimeSpan wait = TimeSpan.FromTicks(Math.Min(_maxRetryDelay.Ticks, retryDelay.Ticks << Math.Min(_failures, 20)));
@@ -47,21 +55,27 @@ internal sealed class DesiredModel(Deployment deployment)
         _failure.RetryAfterSeconds = Math.Ceiling(wait.TotalSeconds);
     }
 
-    /// <summary>It is here: what went wrong before does not count any more.</summary>
+    /// <summary>Forgets earlier failures, because the model was loaded.</summary>
     public void ClearFailure() => (_failures, _failure) = (0, null);
 
-    /// <summary>Why it cannot be held here now; null if it can.</summary>
+    /// <summary>Returns the reason why the model cannot be loaded now, or null.</summary>
     public Error? GetBlockingError(DateTimeOffset now) => now < _retryAt ? _failure ?? CapacityError : CapacityError;
 
-    /// <summary>How it is announced where it is not loaded.</summary>
+    /// <summary>Returns the status that the worker reports while the model is not loaded.</summary>
     public ModelStatus ToStatus(bool isLoading, DateTimeOffset now)
     {
-        ModelDescription? footprint = Footprint?.Description;
+        ModelDescription? description = Footprint?.Description;
         return new ModelStatus
         {
-            Id = deployment.Model, Revision = deployment.Revision.Length > 0 ? deployment.Revision : footprint?.Revision ?? "", Heat = Heat.Cold,
-            Architecture = footprint?.Architecture ?? "", Parameters = footprint?.Parameters ?? 0, Bytes = footprint?.Bytes ?? 0, Dtype = footprint?.Dtype ?? deployment.Dtype,
-            Loading = isLoading ? 1u : 0, Error = isLoading ? null : GetBlockingError(now),
+            Id = deployment.Model,
+            Revision = deployment.Revision.Length > 0 ? deployment.Revision : description?.Revision ?? "",
+            Heat = Heat.Cold,
+            Architecture = description?.Architecture ?? "",
+            Parameters = description?.Parameters ?? 0,
+            Bytes = description?.Bytes ?? 0,
+            Dtype = description?.Dtype ?? deployment.Dtype,
+            Loading = isLoading ? 1u : 0,
+            Error = isLoading ? null : GetBlockingError(now),
         };
     }
 }

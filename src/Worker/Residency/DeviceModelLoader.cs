@@ -1,40 +1,46 @@
 using Microsoft.Extensions.Logging;
 using Ndif.Models;
+using Ndif.Models.Files;
 using Ndif.Protocol;
 using Ndif.Queue;
-using Ndif.Queue.Rules;
 using Ndif.Worker.Deployments;
 using Ndif.Worker.Serving;
+using TorchSharp;
 
 namespace Ndif.Worker.Residency;
 
-/// <summary>Brings models to the device and takes them off it.</summary>
-internal sealed class DeviceModelLoader(WorkerOptions options, QueueBackend backend, ModelResidency residency, LeasedJobs jobs, ILogger logger, TimeProvider time, CancellationToken abort)
+/// <summary>Loads models to the device, starts to serve them, and evicts them from it.</summary>
+internal sealed class DeviceModelLoader(
+    WorkerOptions options, QueueBackend backend, ModelResidency residency, LeasedJobs jobs, ILogger logger, TimeProvider time,
+    CancellationToken abort)
 {
     private readonly TaskCompletionSource _faulted = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>Fails when a model can no longer be served.</summary>
+    /// <summary>Faults when the serving loop of a model faults.</summary>
     public Task Faulted => _faulted.Task;
 
-    /// <summary>Loads a model that the worker is started with.</summary>
-    public async Task<JobServingLoop> PreloadAsync(string model, IProgress<(string, long, long)>? progress, CancellationToken cancellationToken) =>
+    /// <summary>Loads a model at the start of the worker.</summary>
+    public async Task<JobServingLoop> PreloadAsync(
+        string model, IProgress<(string, long, long)>? progress, CancellationToken cancellationToken) =>
         NewServingLoop(await LoadAsync(model, "", null, progress, cancellationToken), isPreloaded: true);
 
     /// <summary>
-    /// Loads a wanted model that this worker has the right to hold, in the place of others if need be.
-    /// 1. Take the jobs that wait for it, and tell them.
-    /// 2. Let the jobs of those end that make room.
-    /// 3. Load, or take it from where it is kept warm.
-    /// 4. Run the jobs.
+    /// Loads a deployed model for which this worker has a replica claim.
+    /// 1. Lease the jobs that wait for the model, and publish that they are LOADING.
+    /// 2. Drain and evict the models in whose place it is loaded.
+    /// 3. Load the model from disk, or reload it from host memory.
+    /// 4. Start to serve it, with the leased jobs first.
     /// </summary>
-    /// <exception cref="NdifException">It cannot be loaded; its jobs are back in the queue.</exception>
-    public async Task LoadOnDemandAsync(DesiredModel desired, IReadOnlyList<JobServingLoop> evicted, IProgress<(string, long, long)>? progress, CancellationToken stopping)
+    /// <exception cref="NdifException">The model cannot be loaded. The leased jobs have returned to the queue.</exception>
+    public async Task LoadOnDemandAsync(
+        DesiredModel desired, IReadOnlyList<JobServingLoop> evicted, IProgress<(string, long, long)>? progress, CancellationToken stopping)
     {
-        await using JobsAwaitingLoad waiting = await JobsAwaitingLoad.LeaseAsync(desired.Names, options, backend, jobs, progress, logger, time, stopping); // 1
-        ModelHost? offloaded = residency.RemoveOffloaded(desired.Name); // before those that go push it out
+        await using JobsAwaitingLoad waiting =
+            await JobsAwaitingLoad.LeaseAsync(desired.Names, options, backend, jobs, progress, logger, time, stopping); // 1
+        ModelHost? offloaded = residency.RemoveOffloaded(desired.Name); // before the evicted models displace it from host memory
         try
         {
-            await Task.WhenAll(evicted.Select(serving => EvictAsync(serving, () => true))); // 2
+            await Task.WhenAll(evicted.Select(loop => EvictAsync(loop, () => true))); // 2
             stopping.ThrowIfCancellationRequested();
         }
         catch
@@ -49,6 +55,7 @@ internal sealed class DeviceModelLoader(WorkerOptions options, QueueBackend back
         StartServing(loop, await waiting.HandOverAsync()); // 4
     }
 
+    /// <summary>Starts a serving loop; a fault of it faults <see cref="Faulted"/>.</summary>
     public void StartServing(JobServingLoop loop, IReadOnlyList<Lease> first)
     {
         loop.Start(first, abort);
@@ -56,8 +63,10 @@ internal sealed class DeviceModelLoader(WorkerOptions options, QueueBackend back
             TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
     }
 
-    /// <summary>Lets the model's jobs end and takes it off the device. What waits for it stays in the queue.</summary>
-    /// <param name="canOffload">Asked when its jobs have ended.</param>
+    /// <summary>Drains a model and removes it from the device. Jobs that wait for it stay in the queue.</summary>
+    /// <param name="canOffload">
+    /// Called when its jobs have ended: whether to offload the model to host memory instead of disposing it.
+    /// </param>
     public async Task EvictAsync(JobServingLoop loop, Func<bool> canOffload)
     {
         if (!residency.TryBeginEviction(loop))
@@ -87,7 +96,7 @@ internal sealed class DeviceModelLoader(WorkerOptions options, QueueBackend back
         Log.Evicted(logger, loop.Host.Name);
     }
 
-    /// <summary>Gives the right to hold a model back, for another worker to have.</summary>
+    /// <summary>Releases the replica claim of a model, so that another worker can claim it.</summary>
     public async Task ReleaseReplicaAsync(string name)
     {
         try
@@ -96,16 +105,19 @@ internal sealed class DeviceModelLoader(WorkerOptions options, QueueBackend back
         }
         catch (NdifException e) when (e.Retryable)
         {
-            // it runs out by itself
+            // the claim expires by itself
         }
     }
 
     public void DisposeOffloaded(string name) => residency.RemoveOffloaded(name)?.Dispose();
 
-    private async Task<ModelHost> LoadAsync(string model, string revision, TorchSharp.torch.ScalarType? dtype, IProgress<(string, long, long)>? progress, CancellationToken cancellationToken)
+    private async Task<ModelHost> LoadAsync(
+        string model, string revision, torch.ScalarType? dtype, IProgress<(string, long, long)>? progress,
+        CancellationToken cancellationToken)
     {
-        Log.Loading(logger, DeploymentRules.GetName(model, revision), options.Device);
-        ModelHost host = await Task.Factory.StartNew(() => ModelHost.Load(model, revision, dtype, options, time, progress, cancellationToken),
+        Log.Loading(logger, ModelNames.Format(model, revision), options.Device);
+        ModelHost host = await Task.Factory.StartNew(
+            () => ModelHost.Load(model, revision, dtype, options, time, progress, cancellationToken),
             cancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         Log.Loaded(logger, host.Name, host.LoadTime.TotalSeconds);
         return host;
@@ -122,8 +134,11 @@ internal sealed class DeviceModelLoader(WorkerOptions options, QueueBackend back
         return offloaded;
     }
 
-    private JobServingLoop NewServingLoop(ModelHost host, bool isPreloaded) => new(host, options, backend, jobs, logger, time) { IsPreloaded = isPreloaded };
+    private JobServingLoop NewServingLoop(ModelHost host, bool isPreloaded) =>
+        new(host, options, backend, jobs, logger, time) { IsPreloaded = isPreloaded };
 
-    public static TorchSharp.torch.ScalarType? GetScalarType(Deployment deployment) =>
-        deployment.Dtype is DataType.Unspecified ? null : Ndif.Models.Files.SafetensorsDTypes.All.First(d => d.Wire == deployment.Dtype && d.Torch is not null).Torch;
+    /// <summary>Returns the element type of a deployment, or null for the default of the worker.</summary>
+    public static torch.ScalarType? GetScalarType(Deployment deployment) => deployment.Dtype is DataType.Unspecified
+        ? null
+        : SafetensorsDTypes.All.First(dtype => dtype.Wire == deployment.Dtype && dtype.Torch is not null).Torch;
 }

@@ -1,17 +1,15 @@
 namespace Ndif.Worker.Residency;
 
-/// <summary>A model that may make room for another, as far as choosing among them goes.</summary>
-internal readonly record struct EvictionCandidate<T>(T Model, long Bytes, DateTimeOffset LastUsed);
-
-/// <summary>Which models go so that another fits.</summary>
+/// <summary>Selects the models to evict so that another one fits: the least recently used.</summary>
 internal static class EvictionPolicy
 {
     /// <summary>
-    /// The least recently used, as many as it takes; of these, those that the last ones made superfluous stay.
+    /// Selects the least recently used models until the new model fits. Then removes from the selection, starting with the most recently
+    /// used, each model that does not need to be evicted.
     /// </summary>
-    /// <param name="requiredBytes">What is needed.</param>
-    /// <param name="freeBytes">What there is; below 0 if more is taken than the budget has.</param>
-    /// <returns>None if it fits as it is; null if it does not fit even without all of these.</returns>
+    /// <param name="requiredBytes">The bytes that the new model needs.</param>
+    /// <param name="freeBytes">The free bytes; negative if the budget is exceeded.</param>
+    /// <returns>Empty if the model fits already; null if it does not fit even if all candidates are evicted.</returns>
     public static IReadOnlyList<T>? SelectEvictions<T>(long requiredBytes, long freeBytes, IEnumerable<EvictionCandidate<T>> candidates)
     {
         List<EvictionCandidate<T>> selected = [];

@@ -1,17 +1,17 @@
 using Ndif.Protocol;
 using Ndif.Worker.Serving;
 
-
 namespace Ndif.Worker.Residency;
 
-/// <summary>What takes memory here: models on the device that serve, come or go, and those that are kept warm beside it.</summary>
+/// <summary>The models in the memory of this worker: on the device (serving, loading or evicting), and offloaded to host memory.</summary>
 internal sealed class ModelResidency
 {
     private readonly Lock _lock = new();
     private readonly List<JobServingLoop> _onDevice = [], _evicting = [];
-    private readonly List<ModelHost> _offloaded = []; // the one that was put there last is last
+    private readonly List<ModelHost> _offloaded = []; // in the order in which they were offloaded
     private readonly Dictionary<string, long> _loading = []; // bytes by name
 
+    /// <summary>The models that serve jobs.</summary>
     public IReadOnlyList<JobServingLoop> OnDevice
     {
         get
@@ -20,6 +20,7 @@ internal sealed class ModelResidency
         }
     }
 
+    /// <summary>The models in host memory.</summary>
     public IReadOnlyList<ModelHost> Offloaded
     {
         get
@@ -28,19 +29,19 @@ internal sealed class ModelResidency
         }
     }
 
-    /// <summary>Weights on the device: what comes and what has not gone yet counts.</summary>
+    /// <summary>The bytes of weights on the device, including models that are loading or being evicted.</summary>
     public long Bytes
     {
         get
         {
-            lock (_lock) return _onDevice.Sum(s => s.Host.WeightBytes) + _evicting.Sum(s => s.Host.WeightBytes) + _loading.Values.Sum();
+            lock (_lock) return _onDevice.Concat(_evicting).Sum(loop => loop.Host.WeightBytes) + _loading.Values.Sum();
         }
     }
 
-    /// <summary>The model that serves jobs of this name, or null.</summary>
+    /// <summary>Returns the model that serves jobs of this name, or null.</summary>
     public JobServingLoop? Find(string name)
     {
-        lock (_lock) return _onDevice.Find(s => s.Host.Names.Contains(name, StringComparer.Ordinal));
+        lock (_lock) return _onDevice.Find(loop => loop.Host.Names.Contains(name, StringComparer.Ordinal));
     }
 
     public bool IsLoading(string name)
@@ -48,18 +49,19 @@ internal sealed class ModelResidency
         lock (_lock) return _loading.ContainsKey(name);
     }
 
-    /// <summary>Keeps room for a model that is loaded.</summary>
+    /// <summary>Reserves memory for a model that is being loaded.</summary>
     public void BeginLoad(string name, long bytes)
     {
         lock (_lock) _loading[name] = bytes;
     }
 
-    /// <summary>It does not come after all.</summary>
+    /// <summary>Releases the reservation of a model whose load has ended or failed.</summary>
     public void EndLoad(string name)
     {
         lock (_lock) _loading.Remove(name);
     }
 
+    /// <summary>Adds a loaded model, in place of its reservation.</summary>
     public void Add(JobServingLoop loop)
     {
         lock (_lock)
@@ -69,7 +71,7 @@ internal sealed class ModelResidency
         }
     }
 
-    /// <summary>Begins to go: false if it does so already.</summary>
+    /// <summary>Marks a model as being evicted. Returns false if it already is.</summary>
     public bool TryBeginEviction(JobServingLoop loop)
     {
         lock (_lock)
@@ -80,13 +82,13 @@ internal sealed class ModelResidency
         }
     }
 
-    /// <summary>It is off the device.</summary>
+    /// <summary>Removes a model whose eviction has ended.</summary>
     public void EndEviction(JobServingLoop loop)
     {
         lock (_lock) _evicting.Remove(loop);
     }
 
-    /// <summary>Takes a warm model out, or null.</summary>
+    /// <summary>Removes and returns an offloaded model, or returns null.</summary>
     public ModelHost? RemoveOffloaded(string name)
     {
         lock (_lock)
@@ -97,8 +99,8 @@ internal sealed class ModelResidency
         }
     }
 
-    /// <summary>Keeps a model warm within a bound; the ones that were put there first make room.</summary>
-    /// <returns>Those that are to be disposed of.</returns>
+    /// <summary>Adds an offloaded model. If the limit is exceeded, removes the models that were offloaded first.</summary>
+    /// <returns>The models that were removed; the caller disposes them.</returns>
     public IReadOnlyList<ModelHost> AddOffloaded(ModelHost host, long maxBytes)
     {
         lock (_lock)
@@ -115,21 +117,21 @@ internal sealed class ModelResidency
         }
     }
 
-    /// <summary>One line per model that is here.</summary>
+    /// <summary>Returns the status of each model in memory.</summary>
     public IEnumerable<ModelStatus> GetStatuses()
     {
         lock (_lock)
         {
-            return [.. _onDevice.Concat(_evicting).Select(s =>
+            return [.. _onDevice.Concat(_evicting).Select(loop =>
             {
-                ModelStatus status = s.Host.ToStatus(Heat.Hot);
-                status.Pinned = s.IsPreloaded;
+                ModelStatus status = loop.Host.ToStatus(Heat.Hot);
+                status.Pinned = loop.IsPreloaded;
                 return status;
-            }), .. _offloaded.Select(h => h.ToStatus(Heat.Warm))];
+            }), .. _offloaded.Select(host => host.ToStatus(Heat.Warm))];
         }
     }
 
-    /// <summary>All that is on the device, for the end.</summary>
+    /// <summary>All models on the device, including those that are being evicted.</summary>
     public IReadOnlyList<JobServingLoop> OnDeviceOrEvicting
     {
         get

@@ -13,12 +13,17 @@ using TorchSharp;
 namespace Ndif.Worker.Serving;
 
 /// <summary>
-/// One leased job on its way through a pass. The engine's thread hands over what happens; a pump publishes it in order, so that
-/// a value is with the client while the pass still runs. The queue's answer "lease lost" cancels the run.
+/// Runs one leased job as part of a batch:
+/// 1. <see cref="Start"/> publishes the RUNNING state and compiles the program.
+/// 2. The model thread runs the program. It enqueues events (values, logs, tokens), which a background task publishes in order, so that a
+///    client receives a value while the forward pass still runs.
+/// 3. <see cref="RenewLeaseAsync"/> renews the lease meanwhile. If the lease is lost, the run is cancelled.
+/// 4. <see cref="CompleteAsync"/> publishes the remaining events and the outcome, or returns the job to the queue if the worker stops.
 /// </summary>
 internal sealed class JobExecution : IRunSink, IAsyncDisposable
 {
     private readonly Lease _lease;
+    private readonly JobLeaseClient _leases;
     private readonly QueueBackend _backend;
     private readonly WorkerOptions _options;
     private readonly CancellationTokenSource _cancel;
@@ -33,15 +38,16 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private ulong _lastTicket;
     private bool _isLeaseLost;
 
-    private JobExecution(Lease lease, DateTimeOffset modelReady, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
+    private JobExecution(
+        Lease lease, DateTimeOffset modelReady, JobLeaseClient leases, QueueBackend backend, WorkerOptions options, TimeProvider time,
+        CancellationToken stopping)
     {
-        (_lease, _backend, _options, _leasedAt) = (lease, backend, options, time.GetUtcNow());
+        (_lease, _leases, _backend, _options, _leasedAt) = (lease, leases, backend, options, time.GetUtcNow());
         _phases = new JobPhases(lease, modelReady);
         _cancel = CancellationTokenSource.CreateLinkedTokenSource(lease.Lost, stopping);
-        TimeSpan limit = lease.TimeLimit is { } asked && asked < options.WallTime ? asked : options.WallTime;
-        TimeLimit = limit;
-        _cancel.CancelAfter(limit);
-        _events = Channel.CreateBounded<Event>(new BoundedChannelOptions(options.EventBuffer) { SingleReader = true });
+        TimeLimit = lease.TimeLimit is { } requested && requested < options.WallTime ? requested : options.WallTime;
+        _cancel.CancelAfter(TimeLimit);
+        _events = Channel.CreateBounded<Event>(new BoundedChannelOptions(options.EventBufferSize) { SingleReader = true });
         _publishing = PublishEventsAsync();
     }
 
@@ -49,22 +55,27 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
 
     private TimeSpan TimeLimit { get; }
 
-    /// <summary>The run, ready for the engine; null if the job's program is not valid for the model.</summary>
+    /// <summary>The run for the engine; null if the program is not valid for the model.</summary>
     public JobRun? Run => _run;
 
     public Error? Error { get; private set; }
 
-    /// <summary>Says that the job runs, and compiles it.</summary>
-    /// <param name="modelReady">When the model was loaded, which may be later than the lease.</param>
-    public static JobExecution Start(Lease lease, HookedLanguageModel model, DateTimeOffset modelReady, QueueBackend backend, WorkerOptions options, TimeProvider time, CancellationToken stopping)
+    /// <summary>1. Publishes that the job runs, and compiles its program.</summary>
+    /// <param name="modelReady">When the model was loaded, which may be after the lease was granted.</param>
+    public static JobExecution Start(
+        Lease lease, HookedLanguageModel model, DateTimeOffset modelReady, JobLeaseClient leases, QueueBackend backend,
+        WorkerOptions options,
+        TimeProvider time, CancellationToken stopping)
     {
-        var execution = new JobExecution(lease, modelReady, backend, options, time, stopping);
+        var execution = new JobExecution(lease, modelReady, leases, backend, options, time, stopping);
         execution._phases.OnCompileStarted();
-        execution.Enqueue(new Event { State = new StateChanged { State = JobState.Running, Attempt = (uint)lease.Attempt, Worker = options.Id } });
+        execution.Enqueue(
+            new Event { State = new StateChanged { State = JobState.Running, Attempt = (uint)lease.Attempt, Worker = options.Id } });
         try
         {
             execution._plan = Compiler.Compile(Parse(lease.Program), model);
-            execution._run = new JobRun(execution._plan, execution, execution.GetConstant, options.JobMemoryBudget, execution._cancel.Token);
+            execution._run = new JobRun(
+                execution._plan, execution, execution.GetConstant, options.JobMemoryBudget, execution._cancel.Token);
         }
         catch (Exception e)
         {
@@ -74,7 +85,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         return execution;
     }
 
-    /// <summary>The pass that it is in begins, and has ended.</summary>
+    /// <summary>Called on the model thread when the batch begins and when it has ended.</summary>
     public void OnPassStarted() => _phases.OnRunStarted();
 
     public void OnPassEnded() => _phases.OnRunEnded();
@@ -89,7 +100,9 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
 
     public void OnTokenGenerated(NewToken token) => Enqueue(new Event { Token = token });
 
-    /// <summary>Asks through the job's events; whoever follows it on a Run call may answer.</summary>
+    /// <summary>
+    /// Sends a local request as an event of the job, and waits for the reply of a client that follows the job on a Run call.
+    /// </summary>
     public Data InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout)
     {
         TimeSpan limit = timeout < _options.LocalCallTimeout ? timeout : _options.LocalCallTimeout;
@@ -101,37 +114,24 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         Enqueue(new Event { Local = request });
         LocalReply? reply = _backend.Jobs.AwaitReplyAsync(_lease, request.Ticket, limit, _cancel.Token).GetAwaiter().GetResult();
         if (reply is null)
-            throw Errors.CreateException(ErrorCode.LocalCallFailed, $"The client did not answer a local call within {limit.TotalSeconds:0.###} s.",
-                "The forward pass waits meanwhile. Answer sooner, or pass a longer timeout, up to the service's limit; a job that nobody follows has no client to ask.");
+            throw Errors.CreateException(
+                ErrorCode.LocalCallFailed, $"The client did not answer a local call within {limit.TotalSeconds:0.###} s.",
+                "The forward pass waits for the answer. Answer sooner, or pass a longer timeout, up to the limit of the service. "
+                + "A job that no client follows cannot make local calls.");
         if (reply.Error is { } error) throw Errors.ToException(error);
         ResolveBlobsAsync(reply.Value ?? new Data()).GetAwaiter().GetResult();
         return reply.Value ?? new Data();
     }
 
-    /// <summary>Renews the lease until the job has ended; a lease that is lost cancels the run.</summary>
+    /// <summary>3. Renews the lease until the job has ended. A lost lease cancels the run.</summary>
     public async Task RenewLeaseAsync(CancellationToken jobEnded)
     {
-        while (true)
-        {
-            try
-            {
-                await Task.Delay(_options.RenewEvery, jobEnded);
-                if (await _backend.Jobs.RenewAsync(_lease, jobEnded)) continue;
-                await CancelForLostLeaseAsync();
-                return;
-            }
-            catch (OperationCanceledException)
-            {
-                return; // the job has ended
-            }
-            catch (NdifException e) when (e.Retryable)
-            {
-                // the queue cannot be reached: asked again, and if that lasts, the lease runs out and the next answer says so
-            }
-        }
+        if (await _leases.RenewUntilLostAsync(_lease, jobEnded)) await CancelForLostLeaseAsync();
     }
 
-    /// <summary>Publishes what is left, and the job's end. A job whose worker is stopping goes back to the queue.</summary>
+    /// <summary>
+    /// 4. Publishes the remaining events and the outcome. If the worker stops before the job has ended, the job returns to the queue.
+    /// </summary>
     public async Task CompleteAsync(CancellationToken stopping)
     {
         Error? error = Error ?? _run?.Error;
@@ -144,29 +144,26 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
             QueueSeconds = Math.Max(0, (_leasedAt - _lease.Submitted).TotalSeconds),
         };
         _run?.Dispose();
-        bool isReturned = stopping.IsCancellationRequested && error is { Code: ErrorCode.JobCancelled } && !_lease.Lost.IsCancellationRequested;
+        bool isReturned = stopping.IsCancellationRequested && error is { Code: ErrorCode.JobCancelled }
+            && !_lease.Lost.IsCancellationRequested;
         if (!isReturned && !_isLeaseLost)
         {
             if (error is { Code: ErrorCode.JobCancelled })
-                error = Errors.Create(ErrorCode.JobTimeout, $"The job ran longer than {TimeLimit.TotalSeconds:0.###} s and was stopped.", "Ask for less in one job, or for a longer time limit.");
+                error = Errors.Create(ErrorCode.JobTimeout, $"The job ran longer than {TimeLimit.TotalSeconds:0.###} s and was stopped.",
+                    "Split the work into several jobs, or request a longer time limit.");
             await _events.Writer.WriteAsync(new Event
             {
                 State = error is null
                     ? new StateChanged { State = JobState.Completed, Usage = usage, Worker = _options.Id, Attempt = (uint)_lease.Attempt }
-                    : new StateChanged { State = JobState.Failed, Error = error, Usage = usage, Worker = _options.Id, Attempt = (uint)_lease.Attempt },
+                    : new StateChanged
+                    {
+                        State = JobState.Failed, Error = error, Usage = usage, Worker = _options.Id, Attempt = (uint)_lease.Attempt,
+                    },
             }, CancellationToken.None);
         }
         _events.Writer.TryComplete();
         await _publishing;
-        if (!isReturned) return;
-        try
-        {
-            await _backend.Jobs.ReturnAsync(_lease, CancellationToken.None);
-        }
-        catch (NdifException e) when (e.Retryable)
-        {
-            // the queue cannot be reached: the lease runs out, and the other jobs of the pass are still to be ended
-        }
+        if (isReturned) await _leases.ReturnAsync(_lease);
     }
 
     public async ValueTask DisposeAsync()
@@ -186,29 +183,33 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         }
         catch (InvalidProtocolBufferException e)
         {
-            throw Errors.CreateException(ErrorCode.InvalidProgram, "The program cannot be read.", inner: e);
+            throw Errors.CreateException(ErrorCode.InvalidProgram, "The program is not a valid protobuf message.", inner: e);
         }
     }
 
-    /// <summary>From the engine's thread, which waits if the queue is slow.</summary>
+    /// <summary>Enqueues an event for publication. Called on the model thread, which waits if the buffer is full.</summary>
     private void Enqueue(Event jobEvent)
     {
         if (jobEvent.KindCase is not Event.KindOneofCase.State)
-            CountSentBytes(jobEvent.CalculateSize(), enforceLimit: jobEvent.KindCase is Event.KindOneofCase.Value or Event.KindOneofCase.Log or Event.KindOneofCase.Local);
+        {
+            bool isFromStatement = jobEvent.KindCase is Event.KindOneofCase.Value or Event.KindOneofCase.Log or Event.KindOneofCase.Local;
+            CountSentBytes(jobEvent.CalculateSize(), enforceLimit: isFromStatement);
+        }
         if (!_events.Writer.TryWrite(jobEvent)) _events.Writer.WriteAsync(jobEvent, _cancel.Token).AsTask().GetAwaiter().GetResult();
     }
 
     /// <summary>
-    /// What the job sends back may be no more than its owner may have: events, and the tensors beside them. It is told where a statement
-    /// of the program sends; tokens and warnings, which a pass of many owners sends, count with the next one.
+    /// Enforces the limit on the bytes that a job sends back: events, and tensors in blobs. Only statements of the program throw. Tokens
+    /// and warnings come from the shared pass of several owners, so they count, but their excess throws at the next statement.
     /// </summary>
-    /// <exception cref="NdifException">LIMIT_EXCEEDED, which ends the job.</exception>
+    /// <exception cref="NdifException">LIMIT_EXCEEDED; it ends the job.</exception>
     private void CountSentBytes(long bytes, bool enforceLimit)
     {
         _sentBytes += bytes;
         if (enforceLimit && _lease.MaxResultBytes is { } maxBytes && _sentBytes > maxBytes)
-            throw Errors.CreateException(ErrorCode.LimitExceeded, $"The job sends back more than {maxBytes:N0} bytes, which is the most that your key may have.",
-                "Save less: a slice, a mean, a narrower type; log less; or split the experiment.");
+            throw Errors.CreateException(
+                ErrorCode.LimitExceeded, $"The job sends back more than {maxBytes:N0} bytes, which is the most that your key may have.",
+                "Save less: a slice, a mean or a narrower type. Log less. Or split the experiment.");
     }
 
     private async Task PublishEventsAsync()
@@ -217,22 +218,23 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         {
             Event jobEvent = CoalesceTokens(next);
             if (_isLeaseLost) continue;
-            if (jobEvent.State?.Usage is { } usage) usage.Phases.AddRange(_phases.Complete(jobEvent.State.Error is { } error ? error.Code.ToString() : "completed"));
+            if (jobEvent.State?.Usage is { } usage)
+                usage.Phases.AddRange(_phases.Complete(jobEvent.State.Error is { } error ? error.Code.ToString() : "completed"));
             try
             {
                 if (!await _backend.Jobs.PublishAsync(_lease, jobEvent)) await CancelForLostLeaseAsync();
             }
             catch (NdifException)
             {
-                // the queue cannot be reached: whoever gets the job next starts it again
+                // the queue cannot be reached: the lease expires, and the next attempt starts the job again
                 await CancelForLostLeaseAsync();
             }
         }
     }
 
     /// <summary>
-    /// New tokens that came while the queue was busy go together, as one event: many rows make more tokens in a step than there is time
-    /// for round trips (a publication in Redis took about 1 ms on a busy machine of two cores).
+    /// Combines the new tokens that are already buffered into one event. A batch with many rows generates more tokens per step than there
+    /// is time for round trips (publishing an event to Redis took about 1 ms on a busy machine with two cores).
     /// </summary>
     private Event CoalesceTokens(Event first)
     {
@@ -250,7 +252,9 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         await _cancel.CancelAsync();
     }
 
-    /// <summary>A small tensor travels inside its event, a large one as a blob that the job's owner may read.</summary>
+    /// <summary>
+    /// Serializes a tensor. A small one is sent inline in its event, a large one as a blob that the owner of the job may read.
+    /// </summary>
     private Tensor StoreTensor(torch.Tensor tensor)
     {
         long bytes = tensor.numel() * tensor.element_size();
@@ -278,7 +282,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
             }
             catch (NdifException e) when (e.Code is ErrorCode.UnknownBlob && attempt < 3)
             {
-                // the same bytes were there, and their last owner deleted them in between
+                // the blob was deleted before the grant
             }
         }
     }
@@ -286,24 +290,26 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
     private TensorData GetConstant(uint index)
     {
         Tensor tensor = _plan!.Program.Constants[(int)index];
-        return tensor.ContentCase is Tensor.ContentOneofCase.Blob ? DownloadConstantAsync(tensor).GetAwaiter().GetResult() : TensorData.FromProto(tensor);
+        return tensor.IsBlob() ? DownloadConstantAsync(tensor).GetAwaiter().GetResult() : TensorData.FromProto(tensor);
     }
 
-    /// <summary>Replaces every reference in an answer by its bytes.</summary>
+    /// <summary>Replaces the blob references of a reply with their bytes.</summary>
     private async Task ResolveBlobsAsync(Data data)
     {
-        if (data.Tensor is { ContentCase: Tensor.ContentOneofCase.Blob } large) data.Tensor = (await DownloadConstantAsync(large)).ToProto();
-        foreach (Data item in data.List?.Items ?? []) await ResolveBlobsAsync(item);
-        foreach (DataEntry entry in data.Map?.Entries ?? []) await ResolveBlobsAsync(entry.Value);
+        foreach (Tensor tensor in data.BlobTensors()) tensor.Inline = (await DownloadConstantAsync(tensor)).ToProto().Inline;
     }
 
     private async Task<TensorData> DownloadConstantAsync(Tensor tensor)
     {
         await using Stream? stream = await _backend.Blobs.CanReadAsync(tensor.Blob.Id, _lease.Owner, _cancel.Token)
             ? await _backend.Blobs.OpenAsync(tensor.Blob.Id, _cancel.Token) : null;
-        if (stream is null) throw Errors.CreateException(ErrorCode.UnknownBlob, "A constant of the program is no longer on the service.", "Submit the program again; constants are kept for a limited time.");
+        if (stream is null)
+            throw Errors.CreateException(
+                ErrorCode.UnknownBlob, "A constant of the program is no longer on the service.",
+                "Submit the program again; constants are kept for a limited time.");
         byte[] bytes = GC.AllocateUninitializedArray<byte>(checked((int)stream.Length));
         await stream.ReadExactlyAsync(bytes, _cancel.Token);
-        return TensorData.FromProto(new Tensor { Dtype = tensor.Dtype, Shape = { tensor.Shape }, Inline = UnsafeByteOperations.UnsafeWrap(bytes) });
+        return TensorData.FromProto(
+            new Tensor { Dtype = tensor.Dtype, Shape = { tensor.Shape }, Inline = UnsafeByteOperations.UnsafeWrap(bytes) });
     }
 }

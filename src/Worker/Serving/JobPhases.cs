@@ -5,11 +5,11 @@ using Ndif.Queue;
 namespace Ndif.Worker.Serving;
 
 /// <summary>
-/// Where a job's time goes, from its submission to the publication of its end, without gaps and without overlap:
+/// Measures the phases of a job from its submission to the publication of its terminal state, without gaps or overlap:
 /// <code>
 ///   submitted ── queue ── leased ── load ── wait ── compile ── wait ── pass begins ── run (less save) ── pass ends ── end ── published
 /// </code>
-/// They travel in its <see cref="Usage"/>, are spans of its trace, and the samples of a histogram.
+/// The phases are part of the job's <see cref="Usage"/>, spans of its distributed trace, and samples of a histogram.
 /// </summary>
 internal sealed class JobPhases : IDisposable
 {
@@ -17,22 +17,25 @@ internal sealed class JobPhases : IDisposable
     private readonly Activity? _job;
     private readonly DateTimeOffset _clockTime = DateTimeOffset.UtcNow;
     private readonly long _clockTimestamp = Stopwatch.GetTimestamp();
-    private long _compileStart, _compileEnd, _runStart, _runEnd;
     private readonly TimeSpan _loadTime;
+    private long _compileStart, _compileEnd, _runStart, _runEnd;
     private TimeSpan _saveTime;
 
     /// <param name="modelReady">When the model was loaded.</param>
     public JobPhases(Lease lease, DateTimeOffset modelReady)
     {
         _lease = lease;
-        TimeSpan sinceLease = Stopwatch.GetElapsedTime(lease.LeasedTimestamp, _clockTimestamp), load = modelReady - ToClockTime(lease.LeasedTimestamp);
+        TimeSpan sinceLease = Stopwatch.GetElapsedTime(lease.LeasedTimestamp, _clockTimestamp);
+        TimeSpan load = modelReady - ToClockTime(lease.LeasedTimestamp);
         _loadTime = load < TimeSpan.Zero ? TimeSpan.Zero : load < sinceLease ? load : sinceLease;
         Activity? before = Activity.Current;
-        _job = Telemetry.Source.StartActivity("job", ActivityKind.Consumer, lease.TraceParent, startTime: ToClockTime(lease.LeasedTimestamp))
+        _job = Telemetry.Source.StartActivity(
+            "job", ActivityKind.Consumer, lease.TraceParent, startTime: ToClockTime(lease.LeasedTimestamp))
             ?.SetTag("ndif.job", lease.JobId).SetTag("ndif.model", lease.Model).SetTag("ndif.attempt", lease.Attempt);
-        Activity.Current = before; // spans of other jobs begin on this thread too
+        Activity.Current = before; // this thread also starts the spans of other jobs
         RecordSpan("queue", ToClockTime(lease.LeasedTimestamp) - lease.TimeInQueue, ToClockTime(lease.LeasedTimestamp));
-        if (_loadTime > TimeSpan.Zero) RecordSpan("load", ToClockTime(lease.LeasedTimestamp), ToClockTime(lease.LeasedTimestamp) + _loadTime);
+        if (_loadTime > TimeSpan.Zero)
+            RecordSpan("load", ToClockTime(lease.LeasedTimestamp), ToClockTime(lease.LeasedTimestamp) + _loadTime);
     }
 
     public void OnCompileStarted() => _compileStart = Stopwatch.GetTimestamp();
@@ -43,10 +46,10 @@ internal sealed class JobPhases : IDisposable
         RecordSpan("compile", ToClockTime(_compileStart), ToClockTime(_compileEnd));
     }
 
-    /// <summary>The pass that the job is in begins; from its thread.</summary>
+    /// <summary>Called on the model thread when the pass of the job begins.</summary>
     public void OnRunStarted() => _runStart = Stopwatch.GetTimestamp();
 
-    /// <summary>The pass has ended.</summary>
+    /// <summary>Called when the pass has ended.</summary>
     public void OnRunEnded()
     {
         _runEnd = Stopwatch.GetTimestamp();
@@ -55,7 +58,7 @@ internal sealed class JobPhases : IDisposable
         RecordSpan("run", ToClockTime(_runStart), ToClockTime(_runEnd))?.SetTag("ndif.save_seconds", _saveTime.TotalSeconds);
     }
 
-    /// <summary>Writes down a value, on the pass's time.</summary>
+    /// <summary>Runs <paramref name="write"/>, which serializes a saved value, and measures its time.</summary>
     public void MeasureSave(Action write)
     {
         long from = Stopwatch.GetTimestamp();
@@ -63,17 +66,22 @@ internal sealed class JobPhases : IDisposable
         _saveTime += Stopwatch.GetElapsedTime(from);
     }
 
-    /// <summary>What there is to tell at the moment in which the job's end is published.</summary>
+    /// <summary>Ends the last phase, records all of them, and returns them for the usage report.</summary>
     public IEnumerable<Phase> Complete(string outcome)
     {
         long now = Stopwatch.GetTimestamp();
-        if (_runEnd == 0) OnRunEnded(); // the pass failed as a whole
+        if (_runEnd == 0) OnRunEnded(); // the whole batch failed
         RecordSpan("end", ToClockTime(_runEnd), ToClockTime(now));
         TimeSpan compile = Stopwatch.GetElapsedTime(_compileStart, _compileEnd), run = Stopwatch.GetElapsedTime(_runStart, _runEnd);
         (string Name, TimeSpan Time)[] phases =
         [
-            ("queue", _lease.TimeInQueue), ("load", _loadTime), ("wait", Stopwatch.GetElapsedTime(_lease.LeasedTimestamp, _runStart) - compile - _loadTime), ("compile", compile),
-            ("run", run - _saveTime), ("save", _saveTime), ("end", Stopwatch.GetElapsedTime(_runEnd, now)),
+            ("queue", _lease.TimeInQueue),
+            ("load", _loadTime),
+            ("wait", Stopwatch.GetElapsedTime(_lease.LeasedTimestamp, _runStart) - compile - _loadTime),
+            ("compile", compile),
+            ("run", run - _saveTime),
+            ("save", _saveTime),
+            ("end", Stopwatch.GetElapsedTime(_runEnd, now)),
         ];
         foreach (var (name, time) in phases) Telemetry.RecordPhase(name, _lease.Model, time);
         Telemetry.RecordJobEnd(_lease.Model, outcome);
@@ -94,6 +102,6 @@ internal sealed class JobPhases : IDisposable
         return span;
     }
 
-    /// <summary>A moment of the stopwatch by the clock.</summary>
+    /// <summary>Converts a stopwatch timestamp to wall-clock time.</summary>
     private DateTimeOffset ToClockTime(long timestamp) => _clockTime - Stopwatch.GetElapsedTime(timestamp, _clockTimestamp);
 }

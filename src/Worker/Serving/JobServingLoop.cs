@@ -8,38 +8,46 @@ using Ndif.Worker.Residency;
 namespace Ndif.Worker.Serving;
 
 /// <summary>
-/// One model at work.
-/// 1. Wait for a job; take along what else waits (to <see cref="WorkerOptions.MaxBatch"/>).
-/// 2. Compile each, run all in one pass on the model's thread, renewing their leases.
-/// 3. Publish each job's end. Then 1 again; when nothing comes for a while, give unused memory back first.
+/// Runs the jobs of one model until it is drained:
+/// 1. Lease a job, and with it the jobs that wait as well, up to <see cref="WorkerOptions.MaxBatch"/>.
+/// 2. Compile the programs, then run them as one batch on the thread of the model while their leases are renewed.
+/// 3. Publish the outcome of each job and start again. After <see cref="WorkerOptions.IdleTrimDelay"/> without a job, return unused heap
+///    memory to the operating system.
 /// </summary>
-internal sealed class JobServingLoop(ModelHost host, WorkerOptions options, QueueBackend backend, LeasedJobs jobs, ILogger logger, TimeProvider time) : IDisposable
+internal sealed class JobServingLoop(
+    ModelHost host, WorkerOptions options, QueueBackend backend, LeasedJobs jobs, ILogger logger, TimeProvider time) : IDisposable
 {
     private readonly CancellationTokenSource _drain = new();
+    private readonly JobLeaseClient _leases = new(options, backend.Jobs, logger, time);
 
     public ModelHost Host => host;
 
-    /// <summary>The worker was started with it: it stays, unless an operator says otherwise.</summary>
+    /// <summary>True for a model that was loaded at the start of the worker. It is evicted only by an operator.</summary>
     public bool IsPreloaded { get; init; }
 
-    /// <summary>Until then it does not make room for another: so long as to be worth its loading.</summary>
-    public DateTimeOffset EvictableFrom => host.LoadedAt + (options.MinResidence > 5 * host.LoadTime ? options.MinResidence : 5 * host.LoadTime);
+    /// <summary>
+    /// The earliest time at which the model can be evicted for another: <see cref="WorkerOptions.MinResidence"/> after its load, or five
+    /// times its load time if that is longer, so that loading takes at most a sixth of the time.
+    /// </summary>
+    public DateTimeOffset EvictableFrom =>
+        host.LoadedAt + (options.MinResidence > 5 * host.LoadTime ? options.MinResidence : 5 * host.LoadTime);
 
-    /// <summary>Completes when it was drained; fails if it cannot go on.</summary>
+    /// <summary>Completes when the loop was drained; faults if it cannot continue.</summary>
     public Task Completion { get; private set; } = Task.CompletedTask;
 
-    /// <summary>Begins with the jobs that were taken while the model was loaded.</summary>
-    /// <param name="abort">Cancels what runs, which goes back to the queue.</param>
+    /// <summary>Starts the loop.</summary>
+    /// <param name="first">Jobs that were leased while the model was loaded; they run first.</param>
+    /// <param name="abort">Cancels the running jobs, which return to the queue.</param>
     public void Start(IReadOnlyList<Lease> first, CancellationToken abort) => Completion = ServeJobsAsync(first, abort);
 
-    /// <summary>Takes nothing new, and returns when what runs has ended.</summary>
+    /// <summary>Leases no new jobs, and returns when the running jobs have ended.</summary>
     public async Task DrainAsync()
     {
         if (!Completion.IsCompleted) await _drain.CancelAsync();
         await Completion;
     }
 
-    /// <summary>After it was drained. The model is not its own.</summary>
+    /// <summary>Disposes the drained loop. It does not own the model.</summary>
     public void Dispose() => _drain.Dispose();
 
     private async Task ServeJobsAsync(IReadOnlyList<Lease> first, CancellationToken abort)
@@ -51,7 +59,8 @@ internal sealed class JobServingLoop(ModelHost host, WorkerOptions options, Queu
         {
             try
             {
-                List<Lease> leases = await LeaseBatchAsync(isIdle ? TimeSpan.FromSeconds(30) : options.RestAfter);
+                List<Lease> leases = await _leases.LeaseBatchAsync(
+                    host.Names, isIdle ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay, _drain.Token);
                 if (leases.Count > 0) await RunBatchAsync(leases, abort);
                 else if (!isIdle) NativeHeap.Trim();
                 isIdle = leases.Count == 0;
@@ -68,33 +77,13 @@ internal sealed class JobServingLoop(ModelHost host, WorkerOptions options, Queu
         }
     }
 
-    /// <summary>The next job, and those that wait beside it; none if none came for so long.</summary>
-    private async Task<List<Lease>> LeaseBatchAsync(TimeSpan timeout)
-    {
-        List<Lease> leases = [];
-        while (leases.Count < options.MaxBatch)
-        {
-            try
-            {
-                Lease? lease = await backend.Jobs.LeaseAsync(options.Id, host.Names, leases.Count == 0 ? timeout : TimeSpan.Zero, _drain.Token);
-                if (lease is null) break;
-                leases.Add(lease);
-            }
-            catch (Exception e) when (leases.Count > 0 && e is OperationCanceledException or NdifException { Retryable: true })
-            {
-                if (e is NdifException) Log.QueueUnreachable(logger, e.Message);
-                break; // those that are here run: thrown away, they would count as lost with a worker
-            }
-        }
-        return leases;
-    }
-
     private async Task RunBatchAsync(IReadOnlyList<Lease> leases, CancellationToken abort)
     {
         (host.RunningJobCount, host.LastUsed) = (leases.Count, time.GetUtcNow());
         jobs.Add(leases);
         foreach (Lease lease in leases) Log.Started(logger, lease.JobId, lease.Model, lease.Attempt, leases.Count);
-        List<JobExecution> executions = [.. leases.Select(l => JobExecution.Start(l, host.Model, host.LoadedAt, backend, options, time, abort))];
+        List<JobExecution> executions =
+            [.. leases.Select(lease => JobExecution.Start(lease, host.Model, host.LoadedAt, _leases, backend, options, time, abort))];
         using var batchEnded = new CancellationTokenSource();
         Task[] renewals = [.. executions.Select(e => e.RenewLeaseAsync(batchEnded.Token))];
         try
@@ -114,7 +103,7 @@ internal sealed class JobServingLoop(ModelHost host, WorkerOptions options, Queu
                 await execution.CompleteAsync(abort);
                 Log.Ended(logger, execution.Lease.JobId, (execution.Error ?? execution.Run?.Error)?.Code.ToString() ?? "completed");
             }
-            // a renewal that is under way may still find its lease lost, and cancels the run: only then may that go
+            // A renewal in progress may find its lease lost and cancel the run, so the executions are disposed after the renewals.
             await batchEnded.CancelAsync();
             await Task.WhenAll(renewals);
             foreach (JobExecution execution in executions) await execution.DisposeAsync();

@@ -6,77 +6,67 @@ using Ndif.Queue;
 namespace Ndif.Worker.Serving;
 
 /// <summary>
-/// The jobs that wait for a model which is being loaded: leased so that they can be told of it (LOADING, and how far it is), and
-/// renewed so that they stay. They are the first that run on the model; if it does not come, they go back to the queue.
+/// The jobs that wait for a model which is being loaded. They are leased, so that the worker can publish their LOADING state and the
+/// progress, and their leases are renewed. They run first when the model is loaded; if the load fails, they return to the queue.
 /// </summary>
 internal sealed class JobsAwaitingLoad : IProgress<(string What, long Done, long Total)>, IAsyncDisposable
 {
-    private static readonly TimeSpan _progressInterval = TimeSpan.FromMilliseconds(250); // two events of progress
+    private static readonly TimeSpan _progressInterval = TimeSpan.FromMilliseconds(250);
 
+    private readonly JobLeaseClient _client;
     private readonly QueueBackend _backend;
     private readonly LeasedJobs _jobs;
     private readonly TimeProvider _time;
-    private readonly Channel<Progress> _progress = Channel.CreateBounded<Progress>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropOldest });
+    private readonly Channel<Progress> _progress =
+        Channel.CreateBounded<Progress>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropOldest });
     private readonly CancellationTokenSource _stop = new();
     private readonly IProgress<(string What, long Done, long Total)>? _innerProgress;
     private readonly Task _publishing, _renewing;
     private List<Lease> _leases;
     private long _lastReport;
 
-    private JobsAwaitingLoad(List<Lease> leases, WorkerOptions options, QueueBackend backend, LeasedJobs jobs, IProgress<(string, long, long)>? innerProgress, TimeProvider time)
+    private JobsAwaitingLoad(
+        List<Lease> leases, JobLeaseClient client, QueueBackend backend, LeasedJobs jobs, IProgress<(string, long, long)>? innerProgress,
+        TimeProvider time)
     {
-        (_leases, _backend, _jobs, _innerProgress, _time) = (leases, backend, jobs, innerProgress, time);
+        (_leases, _client, _backend, _jobs, _innerProgress, _time) = (leases, client, backend, jobs, innerProgress, time);
         _jobs.Add(leases);
         _publishing = PublishProgressAsync();
-        _renewing = RenewLeasesAsync(options.RenewEvery);
+        _renewing = Task.WhenAll(leases.Select(lease => client.RenewUntilLostAsync(lease, _stop.Token)));
     }
 
-    /// <summary>Takes what waits at this moment, as much as goes through one pass.</summary>
-    public static async Task<JobsAwaitingLoad> LeaseAsync(IReadOnlyList<string> models, WorkerOptions options, QueueBackend backend, LeasedJobs jobs,
+    /// <summary>Leases the jobs that wait now, up to the size of one batch.</summary>
+    public static async Task<JobsAwaitingLoad> LeaseAsync(
+        IReadOnlyList<string> models, WorkerOptions options, QueueBackend backend, LeasedJobs jobs,
         IProgress<(string, long, long)>? innerProgress, ILogger logger, TimeProvider time, CancellationToken cancellationToken)
     {
-        List<Lease> leases = [];
-        try
-        {
-            while (leases.Count < options.MaxBatch && await backend.Jobs.LeaseAsync(options.Id, models, TimeSpan.Zero, cancellationToken) is { } lease) leases.Add(lease);
-        }
-        catch (Exception e) when (leases.Count > 0 && e is OperationCanceledException or NdifException { Retryable: true })
-        {
-            Log.QueueUnreachable(logger, e.Message); // those that are here wait for the model; the others stay where they are
-        }
-        return new JobsAwaitingLoad(leases, options, backend, jobs, innerProgress, time);
+        var client = new JobLeaseClient(options, backend.Jobs, logger, time);
+        List<Lease> leases = await client.LeaseBatchAsync(models, TimeSpan.Zero, cancellationToken);
+        return new JobsAwaitingLoad(leases, client, backend, jobs, innerProgress, time);
     }
 
-    /// <summary>From the loader's thread.</summary>
+    /// <summary>Reports the progress of the load; called on the thread that loads.</summary>
     public void Report((string What, long Done, long Total) value)
     {
         _innerProgress?.Report(value);
-        if (_leases.Count == 0 || (value.Done < value.Total && _lastReport != 0 && _time.GetElapsedTime(_lastReport) < _progressInterval)) return;
+        if (_leases.Count == 0 || (value.Done < value.Total && _lastReport != 0 && _time.GetElapsedTime(_lastReport) < _progressInterval))
+            return;
         _lastReport = _time.GetTimestamp();
-        _progress.Writer.TryWrite(new Progress { What = $"loading {value.What}", Done = (ulong)value.Done, Total = (ulong)value.Total, Unit = "bytes" });
+        _progress.Writer.TryWrite(
+            new Progress { What = $"loading {value.What}", Done = (ulong)value.Done, Total = (ulong)value.Total, Unit = "bytes" });
     }
 
-    /// <summary>The jobs that still wait for it, to be run now.</summary>
+    /// <summary>Returns the jobs that still wait, and transfers their leases to the caller.</summary>
     public async Task<IReadOnlyList<Lease>> HandOverAsync()
     {
         List<Lease> leases = await StopAsync();
         return [.. leases.Where(l => !l.Lost.IsCancellationRequested)];
     }
 
-    /// <summary>Gives back what was not handed over.</summary>
+    /// <summary>Returns the jobs that were not handed over to the queue.</summary>
     public async ValueTask DisposeAsync()
     {
-        foreach (Lease lease in await StopAsync())
-        {
-            try
-            {
-                await _backend.Jobs.ReturnAsync(lease);
-            }
-            catch (NdifException e) when (e.Retryable)
-            {
-                // the queue cannot be reached: the lease runs out
-            }
-        }
+        foreach (Lease lease in await StopAsync()) await _client.ReturnAsync(lease);
         _stop.Dispose();
     }
 
@@ -107,36 +97,9 @@ internal sealed class JobsAwaitingLoad : IProgress<(string What, long Done, long
                 }
                 catch (NdifException e) when (e.Retryable)
                 {
-                    // it is only told how far loading is
+                    // progress events may be lost
                 }
             }
-        }
-    }
-
-    private async Task RenewLeasesAsync(TimeSpan interval)
-    {
-        Lease[] leases = [.. _leases];
-        try
-        {
-            while (leases.Length > 0)
-            {
-                await Task.Delay(interval, _time, _stop.Token);
-                foreach (Lease lease in leases.Where(l => !l.Lost.IsCancellationRequested))
-                {
-                    try
-                    {
-                        await _backend.Jobs.RenewAsync(lease, _stop.Token);
-                    }
-                    catch (NdifException e) when (e.Retryable)
-                    {
-                        // asked again, and if that lasts, the lease runs out
-                    }
-                }
-            }
-        }
-        catch (OperationCanceledException)
-        {
-            // the model is here, or does not come
         }
     }
 }

@@ -2,7 +2,7 @@ using Ndif.Queue;
 
 namespace Ndif.Worker.Serving;
 
-/// <summary>The jobs that this worker has a lease of, for its heartbeat.</summary>
+/// <summary>The ids of the jobs that this worker has leased, for its heartbeat.</summary>
 internal sealed class LeasedJobs
 {
     private readonly HashSet<string> _ids = [];

@@ -4,7 +4,7 @@ using System.Text.Json;
 
 namespace Ndif.Benchmarks.Harness;
 
-/// <summary>Figures as JSON or as a table.</summary>
+/// <summary>Writes figures as JSON or as a table.</summary>
 internal static class Report
 {
     private static readonly JsonSerializerOptions _json = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };

@@ -1,6 +1,5 @@
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Tests.Support;
-using Ndif.Models.Tests;
 using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Generating;

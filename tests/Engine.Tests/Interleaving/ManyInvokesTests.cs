@@ -11,15 +11,15 @@ public sealed class ManyInvokesTests(ITestOutputHelper output)
     [Fact]
     public void FourTimesTheInvokes_TakeNotMuchMoreThanFourTimesTheTime()
     {
-        using EngineFixture rig = EngineFixture.GPT2();
-        Program Record(int invokes) => rig.Record(null, t =>
+        using EngineFixture fixture = EngineFixture.GPT2();
+        Program Record(int invokes) => fixture.Record(null, t =>
         {
             for (int i = 0; i < invokes; i++)
             {
                 using (t.Invoke(_prompt))
                 {
-                    rig.Model.Layers[0].Hidden[.., 0] = i;
-                    rig.Model.Logits[.., ^1].Save($"{i}");
+                    fixture.Model.Layers[0].Hidden[.., 0] = i;
+                    fixture.Model.Logits[.., ^1].Save($"{i}");
                 }
             }
         });
@@ -32,7 +32,7 @@ public sealed class ManyInvokesTests(ITestOutputHelper output)
         double Time(Program program) => Enumerable.Range(0, 3).Min(_ =>
         {
             long start = Stopwatch.GetTimestamp();
-            rig.Run(program)[0].AssertCompleted();
+            fixture.Run(program)[0].AssertCompleted();
             return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
         });
     }

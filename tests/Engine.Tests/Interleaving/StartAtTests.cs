@@ -1,10 +1,9 @@
 using Ndif.Engine.Tests.Support;
-using Ndif.Parity.Tests;
 using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Interleaving;
 
-/// <summary>Passes that begin at a layer: beside other owners' rows, on every architecture. In all ways: tests/Language/StartAtTests.cs.</summary>
+/// <summary>Passes that begin at a layer: beside other owners' rows, on every architecture. In all ways: tests/Language.Tests/StartAtTests.cs.</summary>
 public sealed class StartAtTests
 {
     private static readonly int[] _prompt = [3, 1, 4, 1, 5], _other = [9, 2, 6, 5, 3, 5, 8], _dummy = [7, 7, 7, 7, 7];

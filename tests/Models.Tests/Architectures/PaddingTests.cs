@@ -12,7 +12,7 @@ public sealed class PaddingTests
     private static readonly Gen<(int, int, int, int)> _cases =
         Gen.Select(Gen.Int[1, 2], Gen.Int[1, 12], Gen.Int[0, 9], Gen.Int[1, 1000]);
 
-    public static TheoryData<string> Models => TinyConfigs.Names;
+    public static TheoryData<string> Models => [.. TinyConfigs.Names];
 
     [Theory]
     [MemberData(nameof(Models))]

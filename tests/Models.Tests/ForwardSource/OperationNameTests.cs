@@ -12,7 +12,7 @@ public sealed class OperationNameTests
     [Fact]
     public void OperationNames_AreThoseThatArePublished()
     {
-        string[] current = [.. TinyConfigs.Names.SelectMany(row => Lines(row.Data)).Distinct().Order(StringComparer.Ordinal)];
+        string[] current = [.. TinyConfigs.Names.SelectMany(name => Lines(name)).Distinct().Order(StringComparer.Ordinal)];
         using var reader = new StreamReader(typeof(OperationNameTests).Assembly.GetManifestResourceStream("OperationNames")!);
         string[] approved = reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries);
         string[] gone = [.. approved.Except(current)], added = [.. current.Except(approved)];

@@ -2,7 +2,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Queue.Tests.Support;
 
-/// <summary>The simplest queue that follows the rules: lists that are searched and sorted. It writes down what it says.</summary>
+/// <summary>A reference implementation of the queue rules with lists that are searched and sorted. It records its events.</summary>
 public sealed class ReferenceJobQueue
 {
     private const int MaxAttempts = 3;
@@ -60,22 +60,24 @@ public sealed class ReferenceJobQueue
         if (_jobs.Find(j => j.Id == id) is not { } job) return "none";
         if (job.IsWaiting && !double.IsNegativeInfinity(job.StartTag))
         {
-            // as if it had never been there: the owner's later jobs follow one another from where it was
+            // refund: the owner's later jobs move up to the place of the cancelled one
             double at = job.StartTag;
-            foreach (ReferenceJob later in GetWaiting(job.Model).Where(j => j.Owner == job.Owner).SkipWhile(j => j != job).Skip(1).ToArray())
+            foreach (ReferenceJob later in GetWaiting(job.Model).Where(j => j.Owner == job.Owner).SkipWhile(j => j != job).Skip(1)
+                .ToArray())
             {
                 later.StartTag = at;
                 at += later.NormalizedCost;
             }
             _finishTags[(job.Model, job.Owner)] = at;
         }
-        if (!IsTerminal(job.State)) End(job, JobState.Cancelled);
+        if (!job.State.IsTerminal()) End(job, JobState.Cancelled);
         return Format(job);
     }
 
     public string ExpireLeases()
     {
-        ReferenceJob[] running = [.. _leases.Select(l => l.Job).Distinct().Where(j => j.IsRunning).OrderBy(j => j.Id, StringComparer.Ordinal)];
+        ReferenceJob[] running =
+            [.. _leases.Select(l => l.Job).Distinct().Where(j => j.IsRunning).OrderBy(j => j.Id, StringComparer.Ordinal)];
         foreach (ReferenceJob job in running)
         {
             if (++job.LostLeases < MaxAttempts) EnqueueFront(job);
@@ -84,13 +86,14 @@ public sealed class ReferenceJobQueue
         return $"{running.Length}";
     }
 
-    /// <summary>Every job with all its events.</summary>
+    /// <summary>Returns every job with its events.</summary>
     public IEnumerable<string> Jobs => _jobs.Select(j => $"{Format(j)} | {string.Join(", ", j.Events)}");
 
     private ReferenceJob? FindLeased(int lease) => _leases.Count == 0 ? null
         : _leases[lease % _leases.Count] is var (job, attempt) && job.IsRunning && job.Attempt == attempt ? job : null;
 
-    private List<ReferenceJob> GetWaiting(string model) => [.. _jobs.Where(j => j.Model == model && j.IsWaiting).OrderBy(j => j.StartTag).ThenBy(_jobs.IndexOf)];
+    private List<ReferenceJob> GetWaiting(string model) =>
+        [.. _jobs.Where(j => j.Model == model && j.IsWaiting).OrderBy(j => j.StartTag).ThenBy(_jobs.IndexOf)];
 
     private void EnqueueFront(ReferenceJob job)
     {
@@ -122,8 +125,6 @@ public sealed class ReferenceJobQueue
     private int GetPosition(ReferenceJob job) => job.IsWaiting ? GetWaiting(job.Model).IndexOf(job) + 1 : 0;
 
     private string Format(ReferenceJob job) => $"{job.Id} {job.State} {GetPosition(job)} {job.Attempt} {job.Events.Count}";
-
-    private static bool IsTerminal(JobState state) => state is JobState.Completed or JobState.Failed or JobState.Cancelled;
 
     private sealed class ReferenceJob(string id, string owner, string model, double normalizedCost)
     {

@@ -23,7 +23,8 @@ public sealed class ErrorWireFormatTests
     [Fact]
     public void LongTexts_AreCutToFitIntoHeaders()
     {
-        RpcException rpc = ErrorWireFormat.ToRpcException(Errors.Create(ErrorCode.UnknownOp, new string('é', 1_000_000), new string('x', 1_000_000)));
+        RpcException rpc = ErrorWireFormat.ToRpcException(
+            Errors.Create(ErrorCode.UnknownOp, new string('é', 1_000_000), new string('x', 1_000_000)));
 
         Assert.InRange(rpc.Trailers.GetValueBytes(ErrorWireFormat.Trailer)!.Length, 1, 16_000);
         Assert.InRange(rpc.Status.Detail.Length, 1, 2001);
@@ -33,15 +34,16 @@ public sealed class ErrorWireFormatTests
     public async Task UnexpectedFailure_HidesItsCause_AndNamesALine_InTheLog()
     {
         await using TestGateway gateway = await TestGateway.StartAsync(
-            rules: TestModels.Rules with { Validate = (_, _, _) => throw new InvalidOperationException("the secret cause") });
+            configure: backend => backend with { Deployments = new FailingDeployments(new InvalidOperationException("the secret cause")) });
         Inference.InferenceClient client = await gateway.CreateClientAsync();
 
         Error error = await GrpcAssert.FailsAsync(
-            StatusCode.Internal, async () => await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel));
+            StatusCode.Internal, async () => await client.SubmitAsync(TestModels.Submit("echo", model: "unknown"), cancellationToken: TestGateway.Cancel));
 
         Assert.Equal(ErrorCode.Internal, error.Code);
         Assert.DoesNotContain("secret cause", error.ToString(), StringComparison.Ordinal);
         string id = error.Message.Split("(error ")[1].TrimEnd('.', ')');
-        Assert.Contains(gateway.Log.Events, line => LogCapture.GetText(line).Contains(id, StringComparison.Ordinal) && line.Exception!.Message == "the secret cause");
+        Assert.Contains(gateway.Log.Events,
+            line => LogCapture.GetText(line).Contains(id, StringComparison.Ordinal) && line.Exception!.Message == "the secret cause");
     }
 }

@@ -1,14 +1,12 @@
-using System.Diagnostics;
-using System.Net;
-using System.Net.Sockets;
 using Ndif.Server.Keys;
 using Ndif.Server.Tests.Support;
 using StackExchange.Redis;
 
 namespace Ndif.Server.Tests.Keys;
 
-/// <summary>On a real redis-server of its own; skipped where none is installed.</summary>
-public sealed class RedisKeyStoreTests(RedisKeyStoreTests.RedisServer server) : KeyStoreContract, IClassFixture<RedisKeyStoreTests.RedisServer>
+/// <summary>Runs on a real redis-server; skipped if none is installed.</summary>
+public sealed class RedisKeyStoreTests(
+    RedisKeyStoreTests.RedisServer server) : KeyStoreContract, IClassFixture<RedisKeyStoreTests.RedisServer>
 {
     private readonly string _prefix = $"{Guid.NewGuid():N}:";
 
@@ -25,43 +23,26 @@ public sealed class RedisKeyStoreTests(RedisKeyStoreTests.RedisServer server) : 
         Assert.Equal(1, await server.Connection!.GetDatabase().HashLengthAsync(_prefix + "keys"));
     }
 
-    /// <summary>A redis-server that keeps nothing on disk.</summary>
+    /// <summary>A redis-server for the time of these tests; without one installed there is no connection.</summary>
     public sealed class RedisServer : IAsyncLifetime
     {
-        private Process? _process;
+        private readonly TempFolder _folder = new();
+        private ChildProcess? _process;
 
         public IConnectionMultiplexer? Connection { get; private set; }
 
         public async ValueTask InitializeAsync()
         {
-            int port = FreePort();
-            try
-            {
-                _process = Process.Start(new ProcessStartInfo("redis-server", $"--port {port} --bind 127.0.0.1 --save \"\" --appendonly no")
-                {
-                    RedirectStandardOutput = true,
-                });
-            }
-            catch (System.ComponentModel.Win32Exception)
-            {
-                return;
-            }
-            while (await _process!.StandardOutput.ReadLineAsync(TestGateway.Cancel) is { } line && !line.Contains("Ready to accept", StringComparison.Ordinal)) { }
-            Connection = await ConnectionMultiplexer.ConnectAsync($"127.0.0.1:{port}");
+            if (!RedisProcess.IsInstalled) return;
+            (_process, string address) = await RedisProcess.StartAsync(_folder.Path);
+            Connection = await ConnectionMultiplexer.ConnectAsync(address);
         }
 
         public async ValueTask DisposeAsync()
         {
             if (Connection is not null) await Connection.DisposeAsync();
-            _process?.Kill();
-            _process?.Dispose();
-        }
-
-        private static int FreePort()
-        {
-            using var listener = new TcpListener(IPAddress.Loopback, 0);
-            listener.Start();
-            return ((IPEndPoint)listener.LocalEndpoint).Port;
+            if (_process is not null) await _process.DisposeAsync();
+            _folder.Dispose();
         }
     }
 }

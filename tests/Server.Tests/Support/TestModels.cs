@@ -1,10 +1,9 @@
 using Google.Protobuf;
 using Ndif.Protocol;
-using Ndif.Server.Admission;
 
 namespace Ndif.Server.Tests.Support;
 
-/// <summary>A described model, programs that a <see cref="FakeWorker"/> understands, and rules that refuse one on request.</summary>
+/// <summary>A described model, and programs that a <see cref="FakeWorker"/> understands.</summary>
 internal static class TestModels
 {
     public static ModelDescription Gpt2 => new()
@@ -23,13 +22,7 @@ internal static class TestModels
         Bytes = 497_759_232, Dtype = DataType.Float32,
     };
 
-    /// <summary>Refuses a program that reads the module "no.such.module", as the real validator would.</summary>
-    public static ProgramRules Rules { get; } = new(
-        (program, model, _) => model is not null && program.Nodes.Any(node => node.Read?.Site?.Module == "no.such.module")
-            ? Errors.Create(ErrorCode.UnknownModule, "The model has no module `no.such.module`.", "Did you mean `lm_head`?", "no.such.module")
-            : null,
-        ["softmax", "matmul"], 1, ["gradients"]);
-
+    /// <summary>A program of one trace of one prompt.</summary>
     /// <param name="behavior">What the fake worker is to do: see <see cref="FakeWorker"/>.</param>
     public static SubmitRequest Submit(string behavior, string jobId = "", string model = TestGateway.Model) => new()
     {
@@ -39,8 +32,18 @@ internal static class TestModels
             Version = 1,
             Client = behavior,
             Model = new ModelRef { Id = model },
-            Nodes = { new Node { Trace = new Trace { Mode = Mode.Forward, Invokes = { new Invoke { Input = new Input { Prompts = { "The Eiffel Tower is in" } } } } } } },
-            Regions = { new Region { Nodes = { 0 } } },
+            Nodes =
+            {
+                new Node
+                {
+                    Trace = new Trace
+                    {
+                        Mode = Mode.Forward, Region = 1,
+                        Invokes = { new Invoke { Region = 2, Input = new Input { Prompts = { "The Eiffel Tower is in" } } } },
+                    },
+                },
+            },
+            Regions = { new Region { Nodes = { 0 } }, new Region(), new Region() },
         },
     };
 

@@ -1,8 +1,8 @@
--- Ends a job as CANCELLED. A waiting one leaves the line as if it had never been there: its owner's later jobs move up by what it
--- would have cost. A running one loses its lease. One that has ended stays as it is.
+-- Ends a job as CANCELLED. A waiting job is removed from the queue and its cost is refunded: the start tags of its owner's later jobs
+-- decrease by it. A running job loses its lease. An ended job is not changed.
 --
 -- ARGV[2] job id  [3] error, serialized
--- Returns the job's row and whether it ended now, or nil if there is no such job.
+-- Returns the job's row and whether this call ended it, or nil if there is no such job.
 
 local id, error = unpack(ARGV, 2)
 local owner = get(id, 'owner')
@@ -17,11 +17,11 @@ if token then
   tell_lost(id, token)
 else
   local mine = share_key(model, owner)
-  local rank = redis.call('ZRANK', mine, member) -- none if the job was leased before: its owner has been charged
+  local rank = redis.call('ZRANK', mine, member) -- nil if the job was leased before: then its owner was already charged
   if rank then
     local share = get(id, 'share')
     local later = redis.call('ZRANGE', mine, rank + 1, -1, 'WITHSCORES')
-    for from = 1, #later, 1000 do -- a call takes some thousands of arguments
+    for from = 1, #later, 1000 do -- the number of arguments of one call is limited
       local moved = {}
       for i = from, math.min(from + 999, #later), 2 do moved[#moved + 1], moved[#moved + 2] = later[i + 1] - share, later[i] end
       redis.call('ZADD', mine, unpack(moved))

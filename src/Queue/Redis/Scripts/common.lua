@@ -1,9 +1,9 @@
--- What the scripts share; RedisScripts.cs puts it before each of them. Every script runs alone and as a whole: what it checks
--- still holds when it writes.
+-- The shared part of all scripts; RedisScript.cs puts it before each of them. Redis runs a script atomically: what a script has checked
+-- is still true when it writes.
 --
--- KEYS[1]  the deployment's prefix. Which keys a script touches follows from the data (a lease finds its job), so they cannot be
---          named in advance; RedisKeys.cs lists them. All of them lie on one Redis.
--- ARGV[1]  '1' if this is a second try and the first may have been done without its reply arriving, else '0'
+-- KEYS[1]  the prefix of all keys. The keys that a script uses depend on the data (a lease finds its job), so the caller cannot pass
+--          them; RedisKeys.cs lists them. All of them are on one Redis server, so Redis Cluster is not supported.
+-- ARGV[1]  '1' if this is a retry of a call that may have been executed although its reply did not arrive, else '0'
 
 local prefix, again = KEYS[1], ARGV[1] == '1'
 local time = redis.call('TIME')
@@ -16,7 +16,7 @@ local function job_key(id) return prefix .. 'job:' .. id end
 local function get(id, field) return redis.call('HGET', job_key(id), field) end
 local function is_end(state) return tonumber(state) >= COMPLETED end
 
--- Appends an event to a job's stream under the next sequence number, and tells the watchers.
+-- Appends an event to a job's stream under the next sequence number, and wakes its readers.
 local function append(id, ...)
   local sequence = redis.call('HINCRBY', job_key(id), 'sequence', 1)
   redis.call('XADD', key('events:' .. id), sequence .. '-0', 'time', now, ...)
@@ -28,14 +28,14 @@ local function change_state(id, state, ...)
   append(id, 'state', state, ...)
 end
 
--- True if this token still holds the job: the fence that a worker who lost it cannot pass.
+-- Returns true if this fencing token is still valid; the token of a worker that lost the job is not.
 local function holds(id, token) return get(id, 'token') == token end
 
--- ---- the line of a model; Memory/FairShare.cs is the same in C# ----
+-- ---- the fair-share queue of a model; Memory/FairShareQueue.cs is the same in C# ----
 
 local function share_key(model, owner) return key('share:' .. model .. ' ' .. owner) end
 
--- Position (counted from 1) and estimated wait in milliseconds of a waiting job.
+-- Returns the position (counted from 1) and the estimated wait in milliseconds of a waiting job.
 local function place(id, model)
   local rank = redis.call('ZRANK', key('waiting:' .. model), get(id, 'member'))
   if not rank then return 0, 0 end
@@ -62,20 +62,20 @@ end
 
 local function to_front(id, model)
   redis.call('HDEL', job_key(id), 'worker')
-  redis.call('DEL', key('replies:' .. id)) -- the next attempt asks again
+  redis.call('DEL', key('replies:' .. id)) -- the next attempt sends its requests again
   redis.call('ZADD', key('waiting:' .. model), '-inf', get(id, 'member'))
   redis.call('SADD', key('models'), model)
   announce_queued(id, model)
 end
 
--- With nobody waiting and nobody served, nobody is owed anything.
+-- Resets virtual time when no job of the model waits or runs: there is no contention to be fair about.
 local function forget_if_idle(model)
   if redis.call('EXISTS', key('waiting:' .. model)) == 1 or redis.call('HEXISTS', key('running'), model) == 1 then return end
   redis.call('DEL', key('finish:' .. model))
   redis.call('HDEL', key('clock'), model)
 end
 
--- ---- leases and ends ----
+-- ---- leases and terminal states ----
 
 local function release(id, model)
   redis.call('ZREM', key('leased'), id)
@@ -85,10 +85,10 @@ end
 
 local function tell_lost(id, token) redis.call('PUBLISH', key('lost'), id .. ' ' .. token) end
 
--- Adds an ended job to its owner's account of the day. Each job comes here once: from the script that ends it.
+-- Adds an ended job to its owner's usage of the day. Only the script that ends a job calls this, so each job is counted once.
 local function charge(owner, model, state, tokens, passes, ms, bytes)
   local day = math.floor(now / 86400000)
-  local kept = 400 * 86400 -- seconds; Accounts.KeptDays
+  local kept = 400 * 86400 -- seconds; UsageAccounting.RetentionDays
   local account = key('usage:' .. day .. ' ' .. owner)
   local function add(what, amount)
     if tonumber(amount) > 0 then redis.call('HINCRBY', account, what .. ' ' .. model, amount) end
@@ -104,7 +104,7 @@ local function charge(owner, model, state, tokens, passes, ms, bytes)
   redis.call('EXPIRE', key('usage:' .. day), kept)
 end
 
--- What follows from an end state, after its event: the account, counts, and a note for reap.lua to forget the job in time.
+-- Completes the transition to a terminal state, after its event: records usage, updates totals, and schedules the deletion by reap.lua.
 local function ended(id, model, state, keep_program, tokens, passes, ms, bytes)
   local owner = get(id, 'owner')
   charge(owner, model, state, tokens or 0, passes or 0, ms or 0, bytes or 0)
@@ -118,7 +118,7 @@ local function ended(id, model, state, keep_program, tokens, passes, ms, bytes)
   forget_if_idle(model)
 end
 
--- A job as RedisJobReader.cs reads it, or nil.
+-- Returns a job as RedisJobReader.cs reads it, or nil.
 local function row(id)
   local fields = redis.call('HMGET', job_key(id), 'model', 'state', 'submitted', 'started', 'ended', 'attempt', 'deaths', 'worker',
     'error', 'usage', 'sequence')

@@ -1,4 +1,4 @@
--- What waits and runs, by model, and how many jobs have completed and failed.
+-- Counts the waiting and running jobs by model, and the completed and failed jobs in total.
 --
 -- Returns completed, failed, then per model: name, waiting, running.
 

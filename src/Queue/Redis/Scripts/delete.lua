@@ -1,4 +1,4 @@
--- Forgets a job that has ended, before its time. Its watchers look, and find it gone.
+-- Deletes an ended job before its retention time is over, and wakes the readers of its events, which then fail.
 --
 -- ARGV[2] job id
 -- Returns 1; 0 if it has not ended; nil if there is no such job.

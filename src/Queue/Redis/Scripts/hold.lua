@@ -1,8 +1,9 @@
--- A worker's right to hold a model: at most so many have it, of too many the least recently used lose it, and it runs out with the
--- worker's heartbeat. Deployments/Holders.cs is the same in C#. Asking twice changes nothing.
+-- Claims or renews a worker's right to hold a replica of a model. At most a given number of workers have a claim; if there are more, the
+-- least recently used lose theirs. A claim expires after the lifetime of a heartbeat. Memory/ReplicaClaims.cs is the same in C#.
+-- The script is idempotent.
 --
--- ARGV[2] deployment  [3] worker  [4] how many may hold it  [5] when it was last used, in ms  [6] lifetime in ms
--- Returns 1 if the worker holds it now, else 0.
+-- ARGV[2] deployment  [3] worker  [4] maximum number of replicas  [5] time of the last use, in ms  [6] lifetime in ms
+-- Returns 1 if the worker has a claim now, else 0.
 
 local name, worker, most, used, lifetime = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local holders, others, holds = key('holders:' .. name), {}, false

@@ -1,7 +1,8 @@
--- Gives a worker the next job of one of its models, with a deadline and a fencing token that no earlier lease has had.
--- Lines of different models have nothing to compare but the age of their first, which is what the members begin with.
+-- Leases the next job of one of these models to a worker, with a deadline and a fencing token that is larger than all earlier ones.
+-- Virtual times of different models cannot be compared. The model whose first job was submitted earliest is served; members begin with
+-- the number of the submission.
 --
--- ARGV[2] worker  [3] lease in ms  [4] a name for this request  [5...] models
+-- ARGV[2] worker  [3] lease duration in ms  [4] a unique id of this request  [5...] models
 -- Returns id, model, owner, program, token, attempt, submitted, time limit, trace parent, now, result bytes; or nil if nothing waits.
 
 local worker, duration, request = ARGV[2], ARGV[3], ARGV[4]
@@ -28,7 +29,7 @@ local id = string.sub(member, 18)
 leave_line(model, get(id, 'owner'), member)
 if tag > tonumber(redis.call('HGET', key('clock'), model) or '0') then
   redis.call('HSET', key('clock'), model, tag)
-  redis.call('ZREMRANGEBYSCORE', key('finish:' .. model), '-inf', tag) -- the clock says as much as these do
+  redis.call('ZREMRANGEBYSCORE', key('finish:' .. model), '-inf', tag) -- finish tags up to the virtual time have no effect
 end
 redis.call('HINCRBY', job_key(id), 'attempt', 1)
 redis.call('HSET', job_key(id), 'token', redis.call('INCR', key('token')), 'worker', worker, 'started', now, 'request', request)

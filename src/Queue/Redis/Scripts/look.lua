@@ -1,7 +1,7 @@
--- Jobs as they are at one moment.
+-- Returns the current state of several jobs.
 --
 -- ARGV[2...] job ids
--- Returns a row per job that there is.
+-- Returns one row per job that exists.
 
 local rows = {}
 for i = 2, #ARGV do rows[#rows + 1] = row(ARGV[i]) end

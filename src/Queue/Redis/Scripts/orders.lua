@@ -1,8 +1,8 @@
--- What a worker was told since it last asked. Taken orders stay under another name until the next time, so that a second try finds
--- them again.
+-- Returns and removes the orders to a worker. The orders are kept under another key until the next call, so that a retry returns them
+-- again.
 --
 -- ARGV[2] worker
--- Returns the orders, serialized, in order.
+-- Returns the serialized orders, in the order in which they were sent.
 
 local told, taken = key('orders:' .. ARGV[2]), key('taken:' .. ARGV[2])
 if again and redis.call('EXISTS', taken) == 1 then return redis.call('LRANGE', taken, 0, -1) end

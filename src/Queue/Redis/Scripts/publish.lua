@@ -1,13 +1,13 @@
--- Publishes an event of a running job under its next sequence number, if the lease is still this worker's. An end state is the
--- job's one outcome and releases the lease.
+-- Publishes an event of a running job under its next sequence number, if the lease is still valid. A terminal state is the only outcome
+-- of the job and releases the lease.
 --
--- ARGV[2] job id  [3] token  [4] event, serialized  [5] a name for this event  [6] state, or ''  [7] error, serialized, or ''
+-- ARGV[2] job id  [3] token  [4] event, serialized  [5] a unique id of this event  [6] state, or ''  [7] error, serialized, or ''
 --     [8] usage, serialized, or ''  [9] tokens  [10] passes  [11] compute time in ms  [12] result bytes
 -- Returns 1, or 0 if the lease was lost; nothing is published then.
 
 local id, token, event, nonce, state, error, usage, tokens, passes, ms, bytes = unpack(ARGV, 2)
 
-if again then -- looked for among the last ones: was the first try done after all?
+if again then -- search the latest events for the one of the first attempt
   for _, entry in ipairs(redis.call('XREVRANGE', key('events:' .. id), '+', '-', 'COUNT', 256)) do
     local fields = entry[2]
     if fields[5] == 'nonce' and fields[6] == nonce then return 1 end

@@ -1,11 +1,12 @@
--- Puts expired leases back to the front of their lines, or fails the job when it has lost too many workers; and forgets what
--- ended long ago.
+-- Returns jobs with expired leases to the front of their queues, or fails a job that has lost too many leases. Also deletes jobs whose
+-- retention time is over.
 --
--- While Redis was away nobody could renew: a lease that ran out then says nothing of its worker. So the clock of leases stands still
--- when nobody has come here for longer than half a lease; shorter absences no lease runs out in that is renewed at thirds.
+-- While Redis was down, no worker could renew, so an expired lease does not mean that its worker died. Reap therefore extends all leases
+-- by the downtime. It detects a downtime by the time since its last run: callers run it every few seconds, and a gap of more than half a
+-- lease duration means that Redis was unavailable. A shorter gap expires no lease, because workers renew at a third of the duration.
 --
--- ARGV[2] deaths that end a job  [3] retention in ms  [4] lease in ms
--- Returns per expired lease: id, model, worker, deaths, whether the job is a dead letter now.
+-- ARGV[2] number of lost leases that fails a job  [3] retention in ms  [4] lease duration in ms
+-- Returns for each expired lease: id, model, worker, lost leases, whether the job is a dead letter now.
 
 local most, retention, duration = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local expired = {}

@@ -1,6 +1,6 @@
--- Extends a lease, if it is still this worker's.
+-- Extends a lease, if it is still valid.
 --
--- ARGV[2] job id  [3] token  [4] lease in ms
+-- ARGV[2] job id  [3] token  [4] lease duration in ms
 -- Returns 1, or 0 if the lease was lost.
 
 local id, token, duration = unpack(ARGV, 2)

@@ -1,4 +1,4 @@
--- Keeps a client's answer for the worker that asked, or will ask, for it. The first answer counts.
+-- Stores the client's answer to a local request, for the worker that waits or will wait for it. Only the first answer counts.
 --
 -- ARGV[2] job id  [3] ticket  [4] reply, serialized
 -- Returns 1, or nil if there is no such job.

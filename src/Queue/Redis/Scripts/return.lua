@@ -1,7 +1,7 @@
--- Gives a leased job back to the front of the line, if the lease is still this worker's. That is not a death.
+-- Returns a leased job to the front of the queue, if the lease is still valid. This does not count as a lost lease.
 --
 -- ARGV[2] job id  [3] token
--- Returns 1, or 0 if the lease was lost before.
+-- Returns 1, or 0 if the lease was lost.
 
 local id, token = unpack(ARGV, 2)
 if not holds(id, token) then return 0 end

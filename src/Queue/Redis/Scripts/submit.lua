@@ -1,11 +1,14 @@
--- Accepts a job: its place in the line by fair share, its RECEIVED and QUEUED events, a wake-up for the workers.
--- A job id that is known already changes nothing.
+-- Accepts a job: checks the quota, adds the job to the fair-share queue, publishes its RECEIVED and QUEUED events and wakes the workers.
+-- Submitting a known job id changes nothing.
 --
 -- ARGV[2] job id  [3] owner  [4] model  [5] program  [6] cost/weight  [7] weight  [8] cost  [9] time limit in ms, or ''
---     [10] trace parent, or ''  [11] the most result bytes, or ''
---     [12] the quota, or '': jobs in flight  [13] a minute  [14] of the owner that wait  [15] of all that wait
--- Returns the job's row and whether it is new; 'OTHER' if the id is another owner's; which bound of the quota is reached, the number
--- there, the bound, the wait in ms if it is the rate's, the model's mean duration in ms and how many of it run.
+--     [10] trace parent, or ''  [11] maximum result bytes, or ''
+--     [12] the quota, or '': jobs in flight  [13] jobs per minute  [14] waiting jobs of the owner  [15] waiting jobs of all owners
+-- Returns one of:
+--   the job's row and whether it is new;
+--   'OTHER' if the id belongs to another owner;
+--   if the quota is exceeded: the name of the limit, the current count, the limit, the wait in ms (for the rate limit), the mean duration
+--   of the model in ms, the number of its running jobs.
 
 local id, owner, model, program, share, weight, cost, limit, trace, most, in_flight, a_minute, own, depth = unpack(ARGV, 2)
 local known = get(id, 'owner')
@@ -14,7 +17,7 @@ if known then return { row(id), 0 } end
 
 local recent = key('recent:' .. owner)
 redis.call('ZREMRANGEBYSCORE', recent, '-inf', now - 60000)
-if in_flight ~= '' then -- in the order of QuotaRules.cs
+if in_flight ~= '' then -- the same order as in QuotaRules.cs
   local function over(bound, count, limited, wait)
     local pace, running = redis.call('HGET', key('pace'), model), redis.call('HGET', key('running'), model)
     return { bound, count, limited, wait or 0, pace or '0', running or '0' }
@@ -36,7 +39,7 @@ if in_flight ~= '' then -- in the order of QuotaRules.cs
 end
 
 local number = redis.call('INCR', key('number'))
-local member = string.format('%016d:%s', number, id) -- equal tags: the older first
+local member = string.format('%016d:%s', number, id) -- of equal tags the older submission is first
 local clock = tonumber(redis.call('HGET', key('clock'), model) or '0')
 local finish = tonumber(redis.call('ZSCORE', key('finish:' .. model), owner) or '0')
 local tag = math.max(finish, clock)

@@ -1,5 +1,5 @@
--- Takes the client's answer, if it is there and the lease is still this worker's. It is deleted when the next one is taken, so that
--- a second try finds it again.
+-- Returns the client's answer to a local request, if it has arrived and the lease is still valid. It is deleted when the next answer is
+-- taken, so that a retry returns it again.
 --
 -- ARGV[2] job id  [3] token  [4] ticket
 -- Returns the reply, serialized; 0 if there is none yet; -1 if the lease was lost.

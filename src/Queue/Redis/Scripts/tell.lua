@@ -1,7 +1,7 @@
--- Tells the watchers of waiting jobs their positions again, where that is news.
+-- Publishes the current positions of waiting jobs, where they have changed enough (JobRules.ShouldPublishPosition).
 --
--- ARGV[2] ms within which nothing is told twice  [3...] job ids
--- Returns how many were told.
+-- ARGV[2] minimum interval in ms between two positions of one job  [3...] job ids
+-- Returns the number of published positions.
 
 local told = 0
 for i = 3, #ARGV do
@@ -10,7 +10,7 @@ for i = 3, #ARGV do
   if job[1] and tonumber(job[1]) == QUEUED and not job[3] and now - (job[5] or 0) >= tonumber(ARGV[2]) then
     local position, wait = place(id, job[2])
     local before = tonumber(job[4] or '0')
-    if position > 0 and position ~= before and math.abs(position - before) >= math.floor(before / 100) then -- as JobRules.cs
+    if position > 0 and position ~= before and math.abs(position - before) >= math.floor(before / 100) then -- as in JobRules.cs
       tell_position(id, position, wait)
       told = told + 1
     end

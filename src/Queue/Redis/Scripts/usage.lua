@@ -1,7 +1,7 @@
--- What was used, by day and owner.
+-- Returns the usage by day and owner.
 --
--- ARGV[2] owner, or '' for every one  [3] first day  [4] last day, in days since 1970
--- Returns day, owner, hash; and so on.
+-- ARGV[2] owner, or '' for all owners  [3] first day  [4] last day, in days since 1970
+-- Returns day, owner, hash of counters; repeated.
 
 local owner, first, last = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local accounts = {}

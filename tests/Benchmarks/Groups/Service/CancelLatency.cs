@@ -9,17 +9,17 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// A job runs on GPT-2-small, another waits for the worker; the first is cancelled at some moment of its run. How long until the
-/// other one is heard to run: the worker was free then.
+/// The time from the cancellation of a running job until the client is notified that the next job runs, which means that the worker was
+/// free. The first job runs on GPT-2-small and is cancelled at a random time of its run, while the second job is in the queue.
 /// </summary>
 internal static class CancelLatency
 {
     public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
         string folder = GPT2Checkpoint.Small.Folder();
-        await using ServiceProcesses service = await ServiceProcesses.StartAsync(folder, gateway: true, "--max-batch", "1");
+        await using BenchmarkCluster service = await BenchmarkCluster.StartAsync(folder, gateway: true, "--max-batch", "1");
         BenchmarkUser user = await service.NewUserAsync();
-        using GrpcChannel channel = ServiceProcesses.Connect(service.Address);
+        using GrpcChannel channel = BenchmarkCluster.Connect(service.Address);
         var calls = new Inference.InferenceClient(channel);
         var llm = new LanguageModel(folder);
         Protocol.Program next = Saving(llm, 1, 4);
@@ -33,7 +33,7 @@ internal static class CancelLatency
         List<Measurement> figures = [];
         foreach (var (name, program) in kinds)
         {
-            // When it may be cancelled: anywhere in the run, whose length is measured first.
+            // The length of the run is measured first, so that the job can be cancelled at any time of it.
             long began = Stopwatch.GetTimestamp();
             TimeSpan length = TimeSpan.FromSeconds(1);
             if (name != kinds[0].Name)
@@ -54,7 +54,7 @@ internal static class CancelLatency
         return figures;
     }
 
-    /// <summary>Seconds from the cancel to the next job's start; null if the job had ended before.</summary>
+    /// <summary>Returns the seconds from the cancellation to the start of the next job, or null if the job had already ended.</summary>
     private static async Task<double?> CancelOnceAsync(
         Inference.InferenceClient calls, BenchmarkUser user, Protocol.Program program, Protocol.Program next, TimeSpan after, CancellationToken cancellationToken)
     {

@@ -4,19 +4,17 @@ using Microsoft.AspNetCore.Builder;
 using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
 using Ndif.Protocol;
-using Ndif.Protocol.Ops;
-using Ndif.Protocol.Programs;
 using Ndif.Server;
-using Ndif.Server.Admission;
 using static System.FormattableString;
 using Estimate = Ndif.Benchmarks.Harness.Estimate;
 
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// One user has 500 jobs in the line all the time, fifteen others send one at a time, the next when the last has ended. Service is the number of
-/// a user's jobs that ended within the time of the measurement; a wait is from the submission to the start, by the queue's clock. The
-/// gateway is in this process, so that it may let one user have 500 jobs; Redis and the worker are processes of their own.
+/// Fairness between a user with 500 jobs in the queue at all times and fifteen users that submit one job at a time, the next when the last
+/// has ended. The service of a user is the number of jobs that ended during the measurement. The wait of a job is the time from its
+/// submission to its start by the clock of the queue. The gateway runs in this process with a limit that allows one user 500 jobs; Redis
+/// and the worker are separate processes.
 /// </summary>
 internal static class Fairness
 {
@@ -24,25 +22,24 @@ internal static class Fairness
 
     public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
-        await using ServiceProcesses service = await ServiceProcesses.StartAsync(gateway: false);
-        var rules = new ProgramRules(ProgramValidator.Validate, [.. OpTable.Rows.Keys.Order(StringComparer.Ordinal)], ProgramFormat.Version, []);
+        await using BenchmarkCluster service = await BenchmarkCluster.StartAsync(gateway: false);
         await using WebApplication gateway = GatewayHost.Build(new GatewayOptions
         {
             GrpcPort = 0, HttpPort = 0, Tiers = new Dictionary<string, Tier> { ["standard"] = new(Weight: 1, JobsInFlight: 2 * Flood, JobsPerMinute: 1_000_000) },
-        }, service.Backend, service.KeyStore, rules);
+        }, service.Backend, service.KeyStore);
         await gateway.StartAsync(cancellationToken);
-        using GrpcChannel channel = ServiceProcesses.Connect(GatewayHost.GetAddress(gateway).Grpc);
+        using GrpcChannel channel = BenchmarkCluster.Connect(GatewayHost.GetAddress(gateway).Grpc);
         var calls = new Inference.InferenceClient(channel);
         Protocol.Program program = Program();
 
         BenchmarkUser flood = await service.NewUserAsync("standard");
         BenchmarkUser[] light = await Task.WhenAll(Enumerable.Range(0, LightUsers).Select(_ => service.NewUserAsync("standard")));
-        await calls.RunJobAsync(flood, program, cancellationToken); // what is compiled at the first job is not measured
+        await calls.RunJobAsync(flood, program, cancellationToken); // the first job includes just-in-time compilation and is not measured
         using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var full = new TaskCompletionSource();
         Task<int> flooding = FloodAsync(calls, service, flood, program, full, end.Token);
         await full.Task.WaitAsync(TimeSpan.FromMinutes(1), cancellationToken);
-        await TogetherAsync(TimeSpan.FromSeconds(2)); // all that is compiled at its first use
+        await TogetherAsync(TimeSpan.FromSeconds(2)); // warm-up
         List<JobInfo>[] ended = await TogetherAsync(TimeSpan.FromSeconds(pace.IsQuick ? 6 : 30));
         await end.CancelAsync();
         int flooded = await flooding;
@@ -69,9 +66,9 @@ internal static class Fairness
         }
     }
 
-    /// <summary>Keeps the line full; how many jobs that took.</summary>
+    /// <summary>Keeps the queue full and returns the number of jobs that were submitted.</summary>
     private static async Task<int> FloodAsync(
-        Inference.InferenceClient calls, ServiceProcesses service, BenchmarkUser flood, Protocol.Program program, TaskCompletionSource full, CancellationToken end)
+        Inference.InferenceClient calls, BenchmarkCluster service, BenchmarkUser flood, Protocol.Program program, TaskCompletionSource full, CancellationToken end)
     {
         int submitted = 0;
         try
@@ -99,7 +96,7 @@ internal static class Fairness
         }
         catch (Exception e) when (over.IsCancellationRequested && e is OperationCanceledException or RpcException { StatusCode: StatusCode.Cancelled })
         {
-            return ended; // the job that ran meanwhile does not count for anybody
+            return ended; // a job that is still running does not count
         }
     }
 

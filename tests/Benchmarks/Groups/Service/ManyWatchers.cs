@@ -11,24 +11,24 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// One gateway with a thousand clients, each on a connection of its own, that watch jobs which wait, and 200 that send one job after
-/// the other on connections of their own: its memory, and how long the jobs take with and without the watchers.
+/// The memory of a gateway with a thousand clients that watch queued jobs, each on its own connection, and 200 clients that submit one job
+/// after the other on their own connections. The group also measures the time of the jobs with and without the watching clients.
 /// </summary>
 internal static class ManyWatchers
 {
-    private const string AbsentModel = "benchmarks/absent"; // a model that no worker holds
+    private const string AbsentModel = "benchmarks/absent"; // a model that no worker has
 
     public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
         int watchers = pace.IsQuick ? 200 : 1000, active = pace.IsQuick ? 40 : 200;
         TimeSpan time = TimeSpan.FromSeconds(pace.IsQuick ? 4 : 20);
-        await using ServiceProcesses service = await ServiceProcesses.StartAsync();
+        await using BenchmarkCluster service = await BenchmarkCluster.StartAsync();
         BenchmarkUser[] users = await Task.WhenAll(Enumerable.Range(0, active).Select(_ => service.NewUserAsync()));
         using Trace trace = new LanguageModel("ndif/tiny-landmarks").Trace("Big Ben is in the city of");
         trace.Result["logits"][.., ^1].Save();
         Protocol.Program program = trace.ToProgram();
-        List<GrpcChannel> channels = [.. users.Select(_ => ServiceProcesses.Connect(service.Address))];
-        await SendAsync(TimeSpan.FromSeconds(2)); // warm
+        List<GrpcChannel> channels = [.. users.Select(_ => BenchmarkCluster.Connect(service.Address))];
+        await SendAsync(TimeSpan.FromSeconds(2)); // warm-up
         double[] alone = await SendAsync(time);
         double before = ResidentMemory.Current(service.Gateway);
 
@@ -63,7 +63,7 @@ internal static class ManyWatchers
             new("service.load, jobs", beside.Length / time.TotalSeconds, "jobs/s", rate),
         ];
 
-        // Each client sends its next job when the last has ended; the jobs' seconds, from submission to end.
+        // Each client submits its next job when the last has ended. Returns the seconds of each job from submission to end.
         async Task<double[]> SendAsync(TimeSpan duration)
         {
             long until = Stopwatch.GetTimestamp() + (long)(duration.TotalSeconds * Stopwatch.Frequency);
@@ -89,7 +89,7 @@ internal static class ManyWatchers
 
         async Task WatchAsync(BenchmarkUser user, string id)
         {
-            using GrpcChannel own = ServiceProcesses.Connect(service.Address);
+            using GrpcChannel own = BenchmarkCluster.Connect(service.Address);
             using AsyncServerStreamingCall<Event> watch = new Inference.InferenceClient(own).Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: leave.Token);
             for (int events = 0; await watch.ResponseStream.MoveNext(leave.Token); events++)
                 if (events == 1 && Interlocked.Increment(ref heard) == watchers) all.SetResult(); // RECEIVED, QUEUED

@@ -3,8 +3,8 @@ using Ndif.Benchmarks.Harness;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// What a service owes its users: fairness, quick cancels, large results in little memory, latency, many clients, and a queue that
-/// is as quick with many waiting jobs as with few. Redis, gateway and worker are processes of their own.
+/// The properties of the service: fairness, cancellation latency, memory of large results, latency, many clients, and a queue whose speed
+/// does not depend on its length. Redis, gateway and worker are separate processes.
 /// </summary>
 internal sealed class ServiceGroup : BenchmarkGroup
 {

@@ -1,0 +1,39 @@
+using System.Text.Json;
+using static TorchSharp.torch;
+
+namespace Ndif.Cli.Parity;
+
+/// <summary>The summary of a tensor in golden.json: its shape, the sums of its elements, and its first and last four elements.</summary>
+internal sealed record TensorDigest(long[] Shape, double Sum, double AbsoluteSum, double[] First, double[] Last)
+{
+    private long Count => Math.Max(1, Shape.Aggregate(1L, (product, size) => product * size));
+
+    /// <summary>A lower bound of the largest magnitude: that of the known elements, or the mean magnitude if it is larger.</summary>
+    public double Magnitude => First.Concat(Last).Select(Math.Abs).Append(AbsoluteSum / Count).Max();
+
+    public static TensorDigest Of(Tensor tensor)
+    {
+        using var scope = NewDisposeScope();
+        using var noGrad = no_grad();
+        Tensor flat = tensor.detach().to(ScalarType.Float64).reshape(-1); // [numel]
+        double[] elements = flat.data<double>().ToArray();
+        int count = Math.Min(4, elements.Length);
+        return new TensorDigest(
+            tensor.shape, flat.sum().item<double>(), flat.abs().sum().item<double>(), elements[..count], elements[^count..]);
+    }
+
+    public static TensorDigest Read(JsonElement json) => new(
+        [.. json.GetProperty("shape").EnumerateArray().Select(v => v.GetInt64())],
+        json.GetProperty("sum").GetDouble(), json.GetProperty("abs_sum").GetDouble(),
+        [.. json.GetProperty("first").EnumerateArray().Select(v => v.GetDouble())],
+        [.. json.GetProperty("last").EnumerateArray().Select(v => v.GetDouble())]);
+
+    /// <summary>The largest absolute difference of the known elements and of the means of the elements and magnitudes.</summary>
+    public double MaxDifference(TensorDigest reference)
+    {
+        if (!Shape.AsSpan().SequenceEqual(reference.Shape)) return TensorDifference.Infinite;
+        return TensorDifference.Finite(First.Zip(reference.First).Concat(Last.Zip(reference.Last))
+            .Select(pair => Math.Abs(pair.First - pair.Second))
+            .Append(Math.Abs(Sum - reference.Sum) / Count).Append(Math.Abs(AbsoluteSum - reference.AbsoluteSum) / Count).Max());
+    }
+}

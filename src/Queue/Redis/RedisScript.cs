@@ -1,0 +1,40 @@
+using System.Security.Cryptography;
+using System.Text;
+using StackExchange.Redis;
+
+namespace Ndif.Queue.Redis;
+
+/// <summary>
+/// A Lua script of Redis/Scripts, preceded by the shared functions of common.lua. It is called by its hash (EVALSHA); the text is sent
+/// once per server.
+/// </summary>
+internal sealed class RedisScript
+{
+    public static readonly RedisScript
+        Submit = new("submit"), Lease = new("lease"), Renew = new("renew"), Publish = new("publish"), Return = new("return"),
+        Cancel = new("cancel"), Reap = new("reap"), Look = new("look"), Watch = new("watch"), Count = new("count"),
+        Reply = new("reply"), TakeReply = new("take_reply"), Delete = new("delete"), Usage = new("usage"), Hold = new("hold"),
+        Orders = new("orders"), Tell = new("tell");
+
+    private RedisScript(string name)
+    {
+        Name = name;
+        Text = Read("common") + "\n" + Read(name);
+#pragma warning disable CA5350 // Redis identifies scripts by SHA-1
+        Hash = SHA1.HashData(Encoding.UTF8.GetBytes(Text));
+#pragma warning restore CA5350
+    }
+
+    public string Name { get; }
+
+    public string Text { get; }
+
+    public byte[] Hash { get; }
+
+    private static string Read(string name)
+    {
+        using Stream resource = typeof(RedisScript).Assembly.GetManifestResourceStream($"{name}.lua")!;
+        using var reader = new StreamReader(resource);
+        return reader.ReadToEnd();
+    }
+}

@@ -1,0 +1,72 @@
+using Microsoft.Extensions.Logging;
+using Ndif.Protocol;
+using Ndif.Queue;
+
+namespace Ndif.Worker.Serving;
+
+/// <summary>
+/// Leases jobs for a worker, renews the leases and returns the jobs. It tolerates a queue that cannot be reached for a moment.
+/// </summary>
+internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILogger logger, TimeProvider time)
+{
+    /// <summary>Leases the next job and the jobs that wait behind it, up to <see cref="WorkerOptions.MaxBatch"/>.</summary>
+    /// <param name="timeout">How long to wait for the first job.</param>
+    /// <returns>The leases; empty if no job arrived within the timeout.</returns>
+    public async Task<List<Lease>> LeaseBatchAsync(IReadOnlyList<string> models, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        List<Lease> leases = [];
+        while (leases.Count < options.MaxBatch)
+        {
+            try
+            {
+                TimeSpan wait = leases.Count == 0 ? timeout : TimeSpan.Zero;
+                Lease? lease = await jobs.LeaseAsync(options.Id, models, wait, cancellationToken);
+                if (lease is null) break;
+                leases.Add(lease);
+            }
+            catch (Exception e) when (leases.Count > 0 && e is OperationCanceledException or NdifException { Retryable: true })
+            {
+                // The leased jobs must run: if they were dropped here, each would count as a lost lease.
+                if (e is NdifException) Log.QueueUnreachable(logger, e.Message);
+                break;
+            }
+        }
+        return leases;
+    }
+
+    /// <summary>Renews a lease at every <see cref="WorkerOptions.LeaseRenewalInterval"/> until it is lost or no longer needed.</summary>
+    /// <param name="ended">Cancelled when the lease is no longer needed.</param>
+    /// <returns>True if the lease was lost.</returns>
+    public async Task<bool> RenewUntilLostAsync(Lease lease, CancellationToken ended)
+    {
+        while (true)
+        {
+            try
+            {
+                await Task.Delay(options.LeaseRenewalInterval, time, ended);
+                if (!await jobs.RenewAsync(lease, ended)) return true;
+            }
+            catch (OperationCanceledException)
+            {
+                return false;
+            }
+            catch (NdifException e) when (e.Retryable)
+            {
+                // The queue cannot be reached. If that lasts, the lease expires, and the next answer says so.
+            }
+        }
+    }
+
+    /// <summary>Returns a job to the queue. If the queue cannot be reached, the lease expires instead.</summary>
+    public async Task ReturnAsync(Lease lease)
+    {
+        try
+        {
+            await jobs.ReturnAsync(lease, CancellationToken.None);
+        }
+        catch (NdifException e) when (e.Retryable)
+        {
+            // The other jobs of the batch must still be completed.
+        }
+    }
+}

@@ -1,0 +1,134 @@
+using System.Globalization;
+
+namespace Ndif.Chaos;
+
+/// <summary>
+/// The service under faults: redis-server with its append-only file, two gateways, three workers, and a proxy in front of each gateway
+/// and of Redis, so that connections can be cut. Processes that end are started again, as an orchestrator does.
+/// </summary>
+internal sealed class ChaosCluster(string folder, int clients, int jobs, int seed) : IAsyncDisposable
+{
+    public const int Gateways = 2, Workers = 3, LeaseSeconds = 2;
+    private const long MaxMemoryGrowth = 300 << 20; // the heap of .NET grows at first; a leak of hundreds of jobs of 16 MB each is larger
+
+    private readonly ServiceCluster _services = new(folder);
+    private readonly Member[] _gateways = new Member[Gateways], _workers = new Member[Workers];
+    private readonly int _redisPort = FreePort.Find();
+    private ChildProcess? _redis;
+    private int _workersStarted;
+    private string _key = "";
+
+    /// <summary>Between the service's processes and Redis.</summary>
+    public TcpProxy RedisProxy { get; private set; } = null!;
+
+    /// <summary>Between the clients and each gateway.</summary>
+    public TcpProxy[] GatewayProxies { get; } = new TcpProxy[Gateways];
+
+    public ChildProcess[] Clients { get; private set; } = [];
+
+    public string RedisAddress => $"127.0.0.1:{_redisPort}";
+
+    public string Data => _services.DataFolder;
+
+    public async Task StartAsync()
+    {
+        await StartRedisAsync();
+        _key = await _services.CreateKeyAsync("chaos", "--tier", "priority");
+        RedisProxy = new TcpProxy(() => _redisPort);
+        _services.RedisAddress = $"127.0.0.1:{RedisProxy.Port}";
+        await Task.WhenAll(Enumerable.Range(0, Gateways).Select(StartGatewayAsync).Concat(Enumerable.Range(0, Workers).Select(StartWorkerAsync)));
+        for (int i = 0; i < Gateways; i++)
+        {
+            int index = i;
+            GatewayProxies[i] = new TcpProxy(() => _gateways[index].Port);
+        }
+    }
+
+    public void StartClients() => Clients = [.. Enumerable.Range(0, clients).Select(i => _services.StartProgram($"client {i}", BuildOutput.Chaos,
+        ["client", $"{i}", $"{clients}", $"{jobs}", $"{seed}", folder, .. GatewayProxies.Select(proxy => $"http://127.0.0.1:{proxy.Port}"), _key]))];
+
+    public ChildProcess Gateway(int index) => _gateways[index].Process;
+
+    public (string Id, ChildProcess Process) Worker(int index) => (_workers[index].Id, _workers[index].Process);
+
+    /// <summary>kill -9 of Redis, and its start with the data of its file.</summary>
+    public async Task RestartRedisAsync(TimeSpan pause)
+    {
+        _redis!.Kill();
+        await _redis.WaitForExitAsync();
+        RedisProxy.ResetAll();
+        await Task.Delay(pause);
+        await StartRedisAsync();
+    }
+
+    /// <summary>Starts again what has ended.</summary>
+    public Task RestartDeadProcessesAsync() => Task.WhenAll(
+        Enumerable.Range(0, Gateways).Where(i => !_gateways[i].Process.IsAlive).Select(StartGatewayAsync)
+            .Concat(Enumerable.Range(0, Workers).Where(i => !_workers[i].Process.IsAlive).Select(StartWorkerAsync)));
+
+    /// <summary>Processes that have many more files and sockets open than when they were ready.</summary>
+    public IEnumerable<string> FindFileLeaks() => _gateways.Concat(_workers)
+        .Select(member => (member.Id, Before: member.OpenFiles, Now: CountOpenFiles(member.Process)))
+        .Where(files => files.Now > files.Before + 40).Select(files => $"{files.Id} holds {files.Now} open files, and held {files.Before} at first");
+
+    /// <summary>Processes whose memory has grown far beyond what it was when they were ready.</summary>
+    public IEnumerable<string> FindMemoryLeaks() => _gateways.Concat(_workers)
+        .Select(member => (member.Id, Before: member.Memory, Now: GetResidentMemory(member.Process)))
+        .Where(memory => memory.Now > memory.Before + MaxMemoryGrowth)
+        .Select(memory => $"{memory.Id} holds {memory.Now >> 20} MB, and held {memory.Before >> 20} MB at first");
+
+    /// <summary>Processes that ended by an unhandled exception, which no fault may cause.</summary>
+    public IReadOnlyList<string> FindCrashes() =>
+        [.. _services.Processes.Where(process => process.Errors.Contains("Unhandled exception", StringComparison.Ordinal)).Select(process => $"crashed: {process.FormatOutput()}")];
+
+    public string Report() => string.Join("\n\n", _services.Processes.TakeLast(14).Select(process => process.FormatOutput()));
+
+    public async ValueTask DisposeAsync()
+    {
+        foreach (TcpProxy? proxy in GatewayProxies.Append(RedisProxy))
+            if (proxy is not null) await proxy.DisposeAsync();
+        await _services.DisposeAsync();
+    }
+
+    private async Task StartRedisAsync() => _redis = await _services.StartRedisAsync(_redisPort, durable: true);
+
+    private async Task StartGatewayAsync(int index)
+    {
+        GatewayProcess gateway = await _services.StartGatewayProcessAsync(_gateways[index].Port, 0, "--lease-seconds", $"{LeaseSeconds}");
+        _gateways[index] = new Member($"gateway {index}", gateway.Process, gateway.Grpc.Port, CountOpenFiles(gateway.Process), GetResidentMemory(gateway.Process));
+    }
+
+    private async Task StartWorkerAsync(int index)
+    {
+        string id = string.Create(CultureInfo.InvariantCulture, $"w{index}-{Interlocked.Increment(ref _workersStarted)}");
+        ChildProcess worker = await _services.StartWorkerProcessAsync(id, "--lease-seconds", $"{LeaseSeconds}", "--grace-seconds", "1");
+        _workers[index] = new Member(id, worker, 0, CountOpenFiles(worker), GetResidentMemory(worker));
+    }
+
+    private static int CountOpenFiles(ChildProcess process)
+    {
+        try
+        {
+            return Directory.GetFileSystemEntries($"/proc/{process.Id}/fd").Length;
+        }
+        catch (IOException)
+        {
+            return 0; // the process has ended
+        }
+    }
+
+    private static long GetResidentMemory(ChildProcess process)
+    {
+        try
+        {
+            return Environment.SystemPageSize * long.Parse(File.ReadAllText($"/proc/{process.Id}/statm").Split(' ')[1], CultureInfo.InvariantCulture);
+        }
+        catch (IOException)
+        {
+            return 0; // the process has ended
+        }
+    }
+
+    /// <summary>A gateway or worker, with what it used when it was ready.</summary>
+    private readonly record struct Member(string Id, ChildProcess Process, int Port, int OpenFiles, long Memory);
+}

@@ -1,0 +1,50 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Ndif.Protocol;
+
+namespace Ndif.EndToEnd.Client;
+
+/// <summary>One line that a client process tells the test that started it, as JSON.</summary>
+public sealed record ClientMessage
+{
+    /// <summary>"job", "event", "result", "error" or "end".</summary>
+    public required string Kind { get; init; }
+
+    /// <summary>A job's id, a result's name, an exception's type.</summary>
+    public string Name { get; init; } = "";
+
+    public JobState? State { get; init; }
+
+    public ulong Sequence { get; init; }
+
+    public string Worker { get; init; } = "";
+
+    public uint Attempt { get; init; }
+
+    /// <summary>An event or exception in words, a result's shape.</summary>
+    public string Text { get; init; } = "";
+
+    /// <summary>Of a result's bytes.</summary>
+    public string Checksum { get; init; } = "";
+
+    public string ToJson() => JsonSerializer.Serialize(this, ClientMessageContext.Default.ClientMessage);
+
+    public static ClientMessage Parse(string line) => JsonSerializer.Deserialize(line, ClientMessageContext.Default.ClientMessage)!;
+
+    public static ClientMessage From(JobEvent jobEvent) => new()
+    {
+        Kind = "event", Sequence = jobEvent.Sequence, State = jobEvent.State, Worker = jobEvent.Raw.State?.Worker ?? "",
+        Attempt = jobEvent.Raw.State?.Attempt ?? 0, Text = jobEvent.ToString(),
+    };
+
+    public static ClientMessage From(string name, TensorData result) => new()
+    {
+        Kind = "result", Name = name, Text = $"[{string.Join(", ", result.Shape.ToArray())}]", Checksum = result.Checksum(),
+    };
+
+    public static ClientMessage From(Exception exception) => new() { Kind = "error", Name = exception.GetType().Name, Text = exception.Message };
+}
+
+[JsonSerializable(typeof(ClientMessage))]
+[JsonSourceGenerationOptions(UseStringEnumConverter = true)]
+internal sealed partial class ClientMessageContext : JsonSerializerContext;

@@ -1,0 +1,46 @@
+using Ndif;
+using Ndif.EndToEnd.Client;
+
+// A user's program, as the tests drive it; NDIF_HOST and NDIF_API_KEY say where the service is.
+//   run EXPERIMENT [TIMES]   waits for each      submit EXPERIMENT   does not wait
+//   watch JOB [FROM]         to its end          cancel JOB, get JOB
+try
+{
+    switch (args)
+    {
+        case ["run", var experiment, .. var times]:
+            for (int i = 0; i < (times is [var count] ? int.Parse(count) : 1); i++)
+            {
+                using RecordedExperiment recorded = Experiments.Record(experiment, Backend.Remote);
+                recorded.Trace.OnEvent = happening => Tell(ClientMessage.From(happening));
+                foreach ((string name, TensorData result) in await recorded.RunAsync()) Tell(ClientMessage.From(name, result));
+            }
+            break;
+        case ["submit", var experiment]:
+            using (RecordedExperiment recorded = Experiments.Record(experiment, Backend.Remote))
+                Tell(new ClientMessage { Kind = "job", Name = (await recorded.Trace.SubmitAsync()).Id });
+            break;
+        case ["watch", var id, .. var from]:
+            Job watched = await Job.AttachAsync(id);
+            await foreach (JobEvent happening in watched.Events(from is [var first] ? ulong.Parse(first) : 1)) Tell(ClientMessage.From(happening));
+            foreach ((string name, object? result) in watched.Results) Tell(ClientMessage.From(name, (TensorData)result!));
+            break;
+        case ["cancel", var id]:
+            Tell(new ClientMessage { Kind = "job", Name = id, State = (await (await Job.AttachAsync(id)).CancelAsync()).State });
+            break;
+        case ["get", var id]:
+            Tell(new ClientMessage { Kind = "job", Name = id, State = (await (await Job.AttachAsync(id)).GetAsync()).State });
+            break;
+        default:
+            throw new ArgumentException($"What does `{string.Join(' ', args)}` mean?");
+    }
+    Tell(new ClientMessage { Kind = "end" });
+    return 0;
+}
+catch (Exception e)
+{
+    Tell(ClientMessage.From(e));
+    return 1;
+}
+
+static void Tell(ClientMessage told) => Console.WriteLine(told.ToJson());

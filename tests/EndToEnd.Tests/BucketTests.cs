@@ -1,0 +1,52 @@
+namespace Ndif.EndToEnd.Tests;
+
+/// <summary>What <see cref="LargeValueTests"/> shows of a folder, with a bucket.</summary>
+public sealed class BucketTests(BucketTestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output), IClassFixture<BucketTestCluster>
+{
+    [Fact]
+    public async Task LargeValues_ComeBackFromTheBucket_UntilTheyAreDeleted()
+    {
+        const string Experiment = "large:24"; // 17 MB: two parts of an upload
+        await using ChildProcess client = Cluster.StartClient(Cluster.Key, "run", Experiment);
+        Assert.Equal(await RunLocallyAsync(Experiment), await client.GetResultChecksumsAsync());
+        Assert.Contains(cluster.S3.Keys, key => key.StartsWith("lab/", StringComparison.Ordinal));
+        Assert.Empty(Directory.EnumerateFiles(Path.Combine(Cluster.DataFolder, "blobs"), "*", SearchOption.AllDirectories)); // the tool made it, for a key
+
+        using RecordedExperiment recorded = Experiments.Record(Experiment, Cluster.Remote);
+        string[] before = [.. cluster.S3.Keys];
+        Job job = await recorded.Trace.SubmitAsync(Cancel);
+        await job.WaitAsync(Cancel);
+        Assert.NotEqual(before, cluster.S3.Keys);
+        await job.DeleteAsync(Cancel);
+        Assert.Equal(before, cluster.S3.Keys);
+    }
+
+    [Fact]
+    public async Task ALargeConstant_ReachesTheWorker_ThroughTheBucket()
+    {
+        const string Experiment = "constant:24"; // 1.5 MB
+        Assert.Equal(await RunLocallyAsync(Experiment), await RunRemotelyAsync(Experiment));
+        string[] stored = [.. cluster.S3.Keys];
+        Assert.Equal(await RunLocallyAsync(Experiment), await RunRemotelyAsync(Experiment));
+        Assert.Equal(stored, cluster.S3.Keys);
+    }
+
+    [Theory, InlineData(FakeS3.Fault.SlowDown), InlineData(FakeS3.Fault.Cut)]
+    public async Task AStoreThatFailsNowAndThen_IsAskedAgain(FakeS3.Fault fault)
+    {
+        const string Experiment = "large:24";
+        cluster.S3.FailEvery(3, fault);
+        cluster.S3.CutDownloadsAfter = 3_000_000;
+        try
+        {
+            int before = cluster.S3.Faults;
+            Assert.Equal(await RunLocallyAsync(Experiment), await RunRemotelyAsync(Experiment));
+            Assert.True(cluster.S3.Faults > before);
+        }
+        finally
+        {
+            cluster.S3.FailEvery(0, fault);
+            cluster.S3.CutDownloadsAfter = null;
+        }
+    }
+}

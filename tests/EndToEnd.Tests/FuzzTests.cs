@@ -1,0 +1,21 @@
+using System.Text.RegularExpressions;
+
+namespace Ndif.EndToEnd.Tests;
+
+/// <summary>A few seconds of plain mutation for each target; tests/Fuzz/run.sh is the coverage-guided one, and runs for as long as one likes.</summary>
+public sealed class FuzzTests
+{
+    [Theory]
+    [InlineData("program")]
+    [InlineData("run")]
+    [InlineData("tensor")]
+    [InlineData("name")]
+    [InlineData("header")]
+    public async Task WhateverIsRead_IsReadOrRefusedWithATypedError_AndTheProcessLives(string target)
+    {
+        await using ChildProcess fuzz = ChildProcess.Start($"fuzz {target}", BuildOutput.Dotnet, [BuildOutput.Fuzz, "random", target, "4", "1"]);
+        Assert.True(await fuzz.WaitForExitAsync() == 0, fuzz.FormatOutput());
+        string line = Assert.Single(fuzz.Lines, said => said.EndsWith("no finding", StringComparison.Ordinal));
+        Assert.True(int.Parse(Regex.Match(line, "[0-9]+").Value, null) > 20, line);
+    }
+}

@@ -1,0 +1,54 @@
+using System.Collections.Concurrent;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Ndif.Protocol;
+
+namespace Ndif.EndToEnd.Tests;
+
+/// <summary>A test against the cluster: all of it is there when the test begins, and if it fails its processes' output is shown.</summary>
+public abstract class ClusterTestBase(TestCluster cluster, ITestOutputHelper output) : IAsyncLifetime
+{
+    /// <summary>An experiment that runs for some seconds: long enough to lose a process in the middle of it.</summary>
+    protected const string LongJob = "slow:600";
+
+    private static readonly ConcurrentDictionary<string, Lazy<Task<Dictionary<string, string>>>> _localChecksums = new();
+
+    private GrpcChannel? _channel;
+
+    protected TestCluster Cluster { get; } = cluster;
+
+    protected ITestOutputHelper Output { get; } = output;
+
+    protected static CancellationToken Cancel => TestContext.Current.CancellationToken;
+
+    /// <summary>The service without the SDK: what another client, or a hostile one, can send.</summary>
+    protected Inference.InferenceClient RawClient => new(_channel ??= GrpcChannel.ForAddress(Cluster.Grpc, new GrpcChannelOptions { MaxSendMessageSize = null }));
+
+    protected Metadata KeyMetadata => new() { { "authorization", $"Bearer {Cluster.Key}" } };
+
+    public async ValueTask InitializeAsync() => await Cluster.EnsureRunningAsync();
+
+    public ValueTask DisposeAsync()
+    {
+        _channel?.Dispose();
+        if (TestContext.Current.TestState?.Result is TestResult.Failed) Output.WriteLine(Cluster.Report());
+        GC.SuppressFinalize(this);
+        return ValueTask.CompletedTask;
+    }
+
+    /// <summary>The checksums of an experiment's results in this process; computed once.</summary>
+    protected static Task<Dictionary<string, string>> RunLocallyAsync(string experiment) =>
+        _localChecksums.GetOrAdd(experiment, _ => new(async () => GetChecksums(await RunAsync(experiment, Backend.Local)))).Value;
+
+    /// <summary>The checksums of an experiment's results on the service.</summary>
+    protected async Task<Dictionary<string, string>> RunRemotelyAsync(string experiment) => GetChecksums(await RunAsync(experiment, Cluster.Remote));
+
+    private static async Task<IReadOnlyDictionary<string, TensorData>> RunAsync(string experiment, Backend backend)
+    {
+        using RecordedExperiment recorded = Experiments.Record(experiment, backend);
+        return await recorded.RunAsync(Cancel);
+    }
+
+    private static Dictionary<string, string> GetChecksums(IReadOnlyDictionary<string, TensorData> results) =>
+        results.ToDictionary(result => result.Key, result => result.Value.Checksum());
+}

@@ -1,0 +1,101 @@
+using Ndif.Models.Files;
+using Ndif.Protocol;
+using TorchSharp;
+
+namespace Ndif.EndToEnd.Tests;
+
+/// <summary>A gateway and workers for one test, on the cluster's Redis under another prefix, and models to deploy there.</summary>
+internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(cluster.Folder)
+{
+    private static int _count;
+
+    private readonly TempFolder _models = new();
+
+    public Uri Grpc { get; private set; } = new("http://127.0.0.1:0");
+
+    public Uri Http { get; private set; } = new("http://127.0.0.1:0");
+
+    /// <summary>An operator's key.</summary>
+    public string Key { get; private set; } = "";
+
+    public Backend Remote => Backend.At(Grpc.ToString(), Key);
+
+    public Dictionary<string, ChildProcess> Workers { get; } = [];
+
+    public static async Task<IsolatedService> StartAsync(TestCluster cluster)
+    {
+        var service = new IsolatedService(cluster) { RedisAddress = cluster.RedisAddress, Prefix = $"ndif:isolated{Interlocked.Increment(ref _count)}:" };
+        Task<string> key = service.CreateKeyAsync("own", "--operator");
+        (_, service.Grpc, service.Http) = await service.StartGatewayProcessAsync();
+        service.Key = await key;
+        return service;
+    }
+
+    /// <summary>The bundled model with a weight multiplied, in a folder of this name: it answers otherwise than the others.</summary>
+    public string CreateModel(string name, double factor)
+    {
+        string from = ModelStore.Find(ModelStore.TinyLandmarks).Path, to = _models.File(name);
+        Directory.CreateDirectory(to);
+        foreach (string file in Directory.EnumerateFiles(from).Where(file => !file.EndsWith(".safetensors", StringComparison.Ordinal))) File.Copy(file, Path.Combine(to, Path.GetFileName(file)));
+        using SafetensorsFile weights = SafetensorsFile.Open(Path.Combine(from, "model.safetensors"));
+        using var scope = torch.NewDisposeScope();
+        SafetensorsWriter.Write(Path.Combine(to, "model.safetensors"), weights.Entries.Keys.Select(key =>
+        {
+            torch.Tensor tensor = weights.Read(key);
+            scope.Attach(tensor);
+            return KeyValuePair.Create(key, key.EndsWith("ln_f.weight", StringComparison.Ordinal) ? tensor * factor : tensor);
+        }));
+        return to;
+    }
+
+    /// <summary>Starts a worker that loads models on demand and holds none at first.</summary>
+    public async Task<ChildProcess> StartWorkerAsync(string id, params string[] extraArguments)
+    {
+        ChildProcess worker = await StartWorkerProcessAsync(id,
+            ["--lease-seconds", $"{TestCluster.LeaseSeconds}", "--min-residence-seconds", "0", "--on-demand",
+                .. extraArguments.Contains("--grace-seconds") ? [] : (string[])["--grace-seconds", "0"], .. extraArguments]);
+        Workers.Add(id, worker);
+        return worker;
+    }
+
+    /// <summary>`ndif models ...` as an operator: what it printed.</summary>
+    public async Task<string> RunModelsCommandAsync(params string[] arguments)
+    {
+        await using ChildProcess tool = StartTool(["models", .. arguments, "--host", Grpc.ToString(), "--key", Key]);
+        Assert.True(await tool.WaitForExitAsync() == 0, tool.FormatOutput());
+        return string.Join('\n', tool.Lines);
+    }
+
+    /// <summary>The same where it must fail: what it says.</summary>
+    public async Task<string> RunFailingModelsCommandAsync(string? key, params string[] arguments)
+    {
+        await using ChildProcess tool = StartTool(["models", .. arguments, "--host", Grpc.ToString(), "--key", key ?? Key]);
+        Assert.True(await tool.WaitForExitAsync() == 1, tool.FormatOutput());
+        return tool.Errors;
+    }
+
+    /// <summary>Runs an experiment; gives its results' checksums and the states that it went through.</summary>
+    public async Task<(Dictionary<string, string> Results, List<JobState> States)> RunAsync(string experiment, string model, CancellationToken cancellationToken)
+    {
+        using RecordedExperiment recorded = Experiments.Record(experiment, Remote, model);
+        List<JobState> states = [];
+        recorded.Trace.OnEvent = happening =>
+        {
+            if (happening.State is { } state) states.Add(state);
+        };
+        return ((await recorded.RunAsync(cancellationToken)).ToDictionary(result => result.Key, result => result.Value.Checksum()), states);
+    }
+
+    /// <summary>The models that a worker holds on its device, by their folders' names, in order; null if it does not live.</summary>
+    public async Task<string?> GetLoadedModelsAsync(string worker) =>
+        (await Status.GetAsync(Remote, TestContext.Current.CancellationToken)).Workers.FirstOrDefault(w => w.Id == worker) is { } alive
+            ? string.Join(' ', alive.Models.Select(m => Path.GetFileName(m)).Order(StringComparer.Ordinal)) : null;
+
+    public Task WaitForLoadedModelsAsync(string worker, string? models) => Poll.UntilAsync(() => GetLoadedModelsAsync(worker), hot => hot == models);
+
+    public override async ValueTask DisposeAsync()
+    {
+        await base.DisposeAsync();
+        _models.Dispose();
+    }
+}

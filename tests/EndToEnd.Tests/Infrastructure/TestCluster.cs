@@ -1,0 +1,67 @@
+using System.Globalization;
+
+namespace Ndif.EndToEnd.Tests;
+
+/// <summary>
+/// A cluster of one gateway and two workers, and a key. Tests may kill any process except Redis;
+/// <see cref="EnsureRunningAsync"/> starts what is missing.
+/// </summary>
+public class TestCluster : ServiceCluster, IAsyncLifetime
+{
+    /// <summary>How long a dead worker's job stays leased before another worker may take it.</summary>
+    public const int LeaseSeconds = 3;
+
+    private GatewayProcess? _gateway;
+    private int _workersStarted;
+
+    public Uri Grpc => Address.Grpc;
+
+    public Uri Http => Address.Http;
+
+    /// <summary>A key that may run experiments.</summary>
+    public string Key { get; private set; } = "";
+
+    public ChildProcess Gateway => Address.Process;
+
+    /// <summary>The living workers, by id.</summary>
+    public Dictionary<string, ChildProcess> Workers { get; } = [];
+
+    /// <summary>The service as this process reaches it.</summary>
+    public Backend Remote => Backend.At(Grpc.ToString(), Key);
+
+    public async ValueTask InitializeAsync()
+    {
+        await StartStorageAsync();
+        Task<string> key = CreateKeyAsync("tests");
+        await EnsureRunningAsync();
+        Key = await key;
+    }
+
+    /// <summary>Starts the gateway if it does not run, and workers until there are two.</summary>
+    public async Task EnsureRunningAsync()
+    {
+        foreach (string dead in Workers.Where(worker => !worker.Value.IsAlive).Select(worker => worker.Key).ToArray()) Workers.Remove(dead);
+        Task gateway = _gateway is { Process.IsAlive: true } ? Task.CompletedTask : StartGatewayAsync();
+        await Task.WhenAll(Enumerable.Range(0, 2 - Workers.Count).Select(_ => StartWorkerAsync()).Append(gateway).ToArray());
+    }
+
+    /// <summary>Starts the gateway, on the ports that it had before if it ran already.</summary>
+    public async Task StartGatewayAsync() => _gateway = await StartGatewayProcessAsync(_gateway?.Grpc.Port ?? 0, _gateway?.Http.Port ?? 0);
+
+    public async Task<ChildProcess> StartWorkerAsync(params string[] extraArguments)
+    {
+        string id = string.Create(CultureInfo.InvariantCulture, $"w{Interlocked.Increment(ref _workersStarted)}");
+        ChildProcess worker = await StartWorkerProcessAsync(id, ["--lease-seconds", $"{LeaseSeconds}", "--grace-seconds", "0", .. extraArguments]);
+        lock (Workers) Workers.Add(id, worker);
+        return worker;
+    }
+
+    /// <summary>Starts a user's program against the service.</summary>
+    public ChildProcess StartClient(string key, params string[] arguments) =>
+        StartProgram($"client {string.Join(' ', arguments)}", BuildOutput.Client, arguments, ("NDIF_HOST", Grpc.ToString()), ("NDIF_API_KEY", key));
+
+    /// <summary>Starts Redis, and what else the service stores its data in.</summary>
+    protected virtual Task StartStorageAsync() => StartRedisAsync(users: true);
+
+    private GatewayProcess Address => _gateway ?? throw new InvalidOperationException("The gateway is not running.");
+}

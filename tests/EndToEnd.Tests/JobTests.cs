@@ -1,0 +1,90 @@
+using Ndif.Protocol;
+
+namespace Ndif.EndToEnd.Tests;
+
+public sealed class JobTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
+{
+    [Fact]
+    public async Task ASubmittedJob_GoesOnWithoutItsClient_AndAnotherProcessGetsEverything()
+    {
+        await using ChildProcess client = Cluster.StartClient(Cluster.Key, "submit", "slow:100");
+        string id = (await client.ReadAllMessagesAsync())[0].Name;
+        await using ChildProcess all = Cluster.StartClient(Cluster.Key, "watch", id), some = Cluster.StartClient(Cluster.Key, "watch", id, "4");
+        List<ClientMessage> events = [.. (await all.ReadAllMessagesAsync()).Where(told => told.Kind == "event")];
+        Assert.Equal(Enumerable.Range(1, events.Count).Select(i => (ulong)i), events.Select(told => told.Sequence));
+        Assert.Equal([JobState.Received, JobState.Queued, JobState.Running, JobState.Completed], events.Where(told => told.State is not null).Select(told => told.State!.Value));
+        Assert.Equal(await RunLocallyAsync("slow:100"), await all.GetResultChecksumsAsync());
+        Assert.Equal(events[3..], (await some.ReadAllMessagesAsync()).Where(told => told.Kind == "event"));
+        await using ChildProcess get = Cluster.StartClient(Cluster.Key, "get", id);
+        Assert.Equal(JobState.Completed, (await get.ReadAllMessagesAsync())[0].State);
+    }
+
+    [Fact]
+    public async Task AJob_IsNobodyElses()
+    {
+        await using ChildProcess client = Cluster.StartClient(Cluster.Key, "submit", "prompt:0");
+        string id = (await client.ReadAllMessagesAsync())[0].Name;
+        await using ChildProcess thief = Cluster.StartClient(await Cluster.CreateKeyAsync("somebody else"), "get", id);
+        Assert.Contains($"There is no job `{id}` of yours.", (await thief.GetErrorAsync()).Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AWaitingJob_IsCancelledAtOnce_AndARunningOneStops()
+    {
+        Job one = await RunningAsync(await SubmitAsync("endless")); // the next one must go to the other worker
+        Job[] running = [one, await RunningAsync(await SubmitAsync("endless"))];
+        Job waiting = await SubmitAsync("endless");
+        Assert.Equal(JobState.Queued, (await waiting.GetAsync(Cancel)).State);
+
+        await using ChildProcess cancel = Cluster.StartClient(Cluster.Key, "cancel", waiting.Id);
+        Assert.Equal(JobState.Cancelled, (await cancel.ReadAllMessagesAsync())[0].State);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting.WaitAsync(Cancel));
+
+        foreach (Job job in running)
+        {
+            Assert.Equal(JobState.Cancelled, (await job.CancelAsync(Cancel)).State);
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => job.WaitAsync(Cancel));
+        }
+        // both workers are free again: else this would wait for minutes
+        await Task.WhenAll(RunRemotelyAsync("prompt:0"), RunRemotelyAsync("prompt:1")).WaitAsync(TimeSpan.FromSeconds(20), Cancel);
+    }
+
+    [Fact]
+    public async Task AClientKilledWhileItWaits_CancelsItsJob()
+    {
+        string key = await Cluster.CreateKeyAsync("to be killed");
+        await using ChildProcess client = Cluster.StartClient(key, "run", "endless");
+        await client.WaitForStateAsync(JobState.Running);
+        client.Kill();
+        var headers = new Grpc.Core.Metadata { { "authorization", $"Bearer {key}" } };
+        JobInfo job = await Poll.UntilAsync(
+            async () => (await RawClient.ListJobsAsync(new ListJobsRequest(), headers, cancellationToken: Cancel)).Jobs.Single(), job => job.State is not JobState.Running);
+        Assert.Equal(JobState.Cancelled, job.State);
+    }
+
+    [Fact]
+    public async Task ARunThatIsCancelled_CancelsItsJob()
+    {
+        using var cancel = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
+        using RecordedExperiment recorded = Experiments.Record("endless", Cluster.Remote);
+        recorded.Trace.OnEvent = happening =>
+        {
+            if (happening.State is JobState.Running) cancel.Cancel();
+        };
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => recorded.RunAsync(cancel.Token));
+        await Poll.UntilAsync(async () => (await RawClient.ListJobsAsync(new ListJobsRequest { ActiveOnly = true }, KeyMetadata, cancellationToken: Cancel)).Jobs, jobs => jobs.Count == 0);
+    }
+
+    private async Task<Job> SubmitAsync(string experiment)
+    {
+        using RecordedExperiment recorded = Experiments.Record(experiment, Cluster.Remote);
+        return await recorded.Trace.SubmitAsync(Cancel);
+    }
+
+    private static async Task<Job> RunningAsync(Job job)
+    {
+        await foreach (JobEvent happening in job.Events(cancellationToken: Cancel))
+            if (happening.State is JobState.Running) return job;
+        throw new InvalidOperationException("The job did not run.");
+    }
+}

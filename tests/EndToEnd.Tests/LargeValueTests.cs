@@ -1,0 +1,61 @@
+using System.Net;
+using Grpc.Core;
+using Ndif.Protocol;
+
+namespace Ndif.EndToEnd.Tests;
+
+public sealed class LargeValueTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
+{
+    [Fact]
+    public async Task ValuesLargerThanAMegabyte_ComeBackAsBlobs_WithTheRightBytes()
+    {
+        const string Experiment = "large:8"; // logits of 5.8 MB
+        await using ChildProcess client = Cluster.StartClient(Cluster.Key, "run", Experiment);
+        Assert.Equal(await RunLocallyAsync(Experiment), await client.GetResultChecksumsAsync());
+        Assert.Contains("[8, 128, 1422]", (await client.ReadAllMessagesAsync()).Where(told => told.Kind == "result").Select(told => told.Text));
+
+        JobInfo job = (await RawClient.ListJobsAsync(new ListJobsRequest { Limit = 1 }, KeyMetadata, cancellationToken: Cancel)).Jobs[0];
+        List<BlobRef> blobs = [];
+        using AsyncServerStreamingCall<Event> events = RawClient.Watch(new WatchRequest { JobId = job.Id }, KeyMetadata, cancellationToken: Cancel);
+        await foreach (Event happening in events.ResponseStream.ReadAllAsync(Cancel))
+            if (happening.Value?.Data.Tensor is { ContentCase: Tensor.ContentOneofCase.Blob } tensor) blobs.Add(tensor.Blob);
+        Assert.Equal([8ul * 128 * 1422 * 4], blobs.Select(blob => blob.Length));
+    }
+
+    [Fact]
+    public async Task ALargeConstant_IsUploadedOnce_AndFoundByItsHashAfterThat()
+    {
+        const string Experiment = "constant:25"; // 1.6 MB, which no other test has uploaded
+        await using ChildProcess first = Cluster.StartClient(Cluster.Key, "run", Experiment);
+        Dictionary<string, string> here = await RunLocallyAsync(Experiment);
+        Assert.Equal(here, await first.GetResultChecksumsAsync());
+        int uploads = CountUploads();
+        Assert.True(uploads > 0, Cluster.Gateway.FormatOutput());
+        await using ChildProcess second = Cluster.StartClient(Cluster.Key, "run", Experiment);
+        Assert.Equal(here, await second.GetResultChecksumsAsync());
+        Assert.Equal(uploads, CountUploads());
+    }
+
+    [Fact]
+    public async Task ManyConstants_ThatAreLargeOnlyTogether_DoNotMakeAMessageTooLarge()
+    {
+        const string Experiment = "constants:65"; // one more megabyte than a message may have
+        Assert.Equal(await RunLocallyAsync(Experiment), await RunRemotelyAsync(Experiment));
+    }
+
+    [Fact]
+    public async Task ADownloadThatIsCutAgainAndAgain_GoesOnWhereItWas()
+    {
+        const string Experiment = "large:24"; // logits of 17 MB, more than ten times what a connection bears
+        // a client takes the port for HTTP from the gateway and the host from the address that it was given, so the proxies have both ports
+        await using TcpProxy grpc = CutAfter(1_500_000, Cluster.Grpc.Port), http = CutAfter(1_500_000, Cluster.Http.Port);
+        using RecordedExperiment recorded = Experiments.Record(Experiment, Backend.At($"http://{grpc.Address}", Cluster.Key));
+        Dictionary<string, string> there = (await recorded.RunAsync(Cancel)).ToDictionary(result => result.Key, result => result.Value.Checksum());
+        Assert.Equal(await RunLocallyAsync(Experiment), there);
+        Assert.True(grpc.Cuts + http.Cuts >= 10, $"{grpc.Cuts} {http.Cuts}");
+
+        static TcpProxy CutAfter(long bytes, int port) => new(() => port, new IPEndPoint(IPAddress.Parse("127.0.0.2"), port)) { MaxBytesToClient = bytes };
+    }
+
+    private int CountUploads() => Cluster.Gateway.Lines.Count(line => line.Contains("/ndif.v1.Inference/PutBlob", StringComparison.Ordinal));
+}

@@ -1,0 +1,42 @@
+using Ndif.Engine;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Ndif.Language.Tests;
+
+/// <summary>The two linear layers of nnsight's own tests, with an input: layer1 5 to 10, layer2 10 to 2.</summary>
+internal sealed class TinyNet : IDisposable
+{
+    // one for all tests: TorchSharp never gives back the handles with which a layer initializes its parameters, and the tests count them
+    private static readonly nn.Module<Tensor, Tensor> _net = nn.Sequential(("layer1", nn.Linear(5, 10)), ("layer2", nn.Linear(10, 2)));
+
+    public TinyNet() => Model = Wrap();
+
+    /// <summary>The module on which all work.</summary>
+    public static nn.Module<Tensor, Tensor> Module => _net;
+
+    public NNsight Model { get; }
+
+    public Envoy Layer1 => Model["layer1"];
+
+    public Envoy Layer2 => Model["layer2"];
+
+    public Tensor Input { get; } = rand(1, 5);
+
+    /// <summary>Another wrapper of the same module.</summary>
+    public NNsight Wrap(Dictionary<string, Aliases>? rename = null) => new(_net, rename);
+
+    public Trace Trace(ExecutionMode mode, bool grad = false) => Trace(Model, mode, grad);
+
+    public Trace Trace(NNsight model, ExecutionMode mode, bool grad = false) => model.Trace(Input, mode is ExecutionMode.Local ? Backend.Local : Backend.Loopback, grad);
+
+    /// <summary>What the module gives without anyone watching.</summary>
+    public TensorData Plain()
+    {
+        using var noGraph = no_grad();
+        using Tensor output = _net.call(Input);
+        return Engine.TensorBytes.ToData(output);
+    }
+
+    public void Dispose() => Input.Dispose();
+}

@@ -1,6 +1,0 @@
-using Ndif.Language;
-
-[assembly: AssemblyFixture(typeof(ServiceFixture))]
-
-// live tensors are counted: two tests at once would count each other's
-[assembly: CollectionBehavior(DisableTestParallelization = true)]

@@ -1,4 +1,0 @@
-using Xunit;
-
-// live native tensors are counted for the whole process
-[assembly: CollectionBehavior(DisableTestParallelization = true)]

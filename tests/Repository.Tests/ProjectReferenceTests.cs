@@ -1,0 +1,59 @@
+using System.Xml.Linq;
+
+namespace Ndif.Repository.Tests;
+
+/// <summary>The arrows between projects that the design allows, and no others (docs/ARCHITECTURE.md).</summary>
+public sealed class ProjectReferenceTests
+{
+    private static readonly Dictionary<string, string[]> _allowedReferences = new()
+    {
+        ["Protocol"] = [],
+        ["Tokenizers"] = [],
+        ["Client"] = ["Protocol", "Tokenizers", "Client.Generator"], // the last only while it is compiled
+        ["Client.Generator"] = [],
+        ["Models"] = ["Protocol", "Tokenizers", "Models.Source"], // the last only while it is compiled
+        ["Models.Source"] = [],
+        ["Engine"] = ["Models", "Protocol", "Client"],
+        ["Queue"] = ["Protocol"],
+        ["Server"] = ["Queue", "Protocol"],
+        ["Worker"] = ["Engine", "Queue", "Protocol"],
+        ["Cli"] = ["Client", "Engine", "Models", "Protocol", "Queue", "Server", "Tokenizers", "Worker"],
+    };
+
+    public static TheoryData<string> Projects => [.. _allowedReferences.Keys];
+
+    [Theory, MemberData(nameof(Projects))]
+    public void Project_ReferencesOnly_WhatTheDesignAllows(string project)
+    {
+        string[] references = [.. LoadProject(project).Descendants("ProjectReference").Select(r => Path.GetFileNameWithoutExtension(r.Attribute("Include")!.Value))];
+        Assert.Empty(references.Except(_allowedReferences[project]));
+    }
+
+    [Fact]
+    public void EveryProject_IsKnownHere()
+    {
+        string[] found = [.. Directory.EnumerateDirectories(RepositoryFolder.PathOf("src")).Select(d => Path.GetFileName(d)!)];
+        Assert.Equal(_allowedReferences.Keys.Order(StringComparer.Ordinal), found.Order(StringComparer.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("Client")]
+    [InlineData("Protocol")]
+    [InlineData("Tokenizers")]
+    [InlineData("Queue")]
+    [InlineData("Server")]
+    public void Project_NeedsNoTorch(string project)
+    {
+        Assert.DoesNotContain(LoadProject(project).Descendants("PackageReference"), p => p.Attribute("Include")!.Value.Contains("torch", StringComparison.OrdinalIgnoreCase));
+        Assert.DoesNotContain(RepositoryFolder.Files($"src/{project}", "*.cs"), f => File.ReadAllText(f).Contains("using TorchSharp", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Versions_AreCentral()
+    {
+        foreach (string project in RepositoryFolder.Files("", "*.csproj"))
+            Assert.DoesNotContain(XDocument.Load(project).Descendants("PackageReference"), p => p.Attribute("Version") is not null);
+    }
+
+    private static XDocument LoadProject(string project) => XDocument.Load(RepositoryFolder.PathOf($"src/{project}/{project}.csproj"));
+}

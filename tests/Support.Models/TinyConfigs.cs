@@ -1,0 +1,133 @@
+namespace Ndif.Tests.Support.Models;
+
+/// <summary>A config of every architecture, and of every option of one that changes how it computes; sizes of a few dozen.</summary>
+public static class TinyConfigs
+{
+    /// <summary>From a shape, 1 or 2, to config.json.</summary>
+    private static readonly Dictionary<string, Func<int, string>> _all = new()
+    {
+        ["gpt2"] = shape => TinyModel.GPT2(heads: shape * 2, layers: shape),
+        ["gpt2 scaled by layer"] = shape => TinyModel.GPT2(heads: 2, layers: shape + 1, more: """
+            , "scale_attn_by_inverse_layer_idx": true, "reorder_and_upcast_attn": true, "tie_word_embeddings": false, "n_inner": 20
+            """),
+        ["gpt_neo"] = shape => Of("GPTNeoForCausalLM", $$"""
+            "max_position_embeddings": 64, "hidden_size": 16, "num_layers": {{shape * 2}}, "num_heads": {{shape}}, "window_size": 3,
+            "attention_types": [[["global", "local"], {{shape}}]]
+            """),
+        ["gptj"] = shape => Of("GPTJForCausalLM", $$"""
+            "n_positions": 64, "n_embd": 16, "n_layer": {{shape}}, "n_head": 2, "rotary_dim": {{shape * 4}}, "tie_word_embeddings": {{Json(shape == 2)}}
+            """),
+        ["gpt_neox"] = shape => Of("GPTNeoXForCausalLM", NeoX(shape, "")),
+        ["gpt_neox sequential"] = shape => Of("GPTNeoXForCausalLM", NeoX(shape, """
+            , "use_parallel_residual": false, "attention_bias": false, "rotary_pct": 0.5, "tie_word_embeddings": true
+            """)),
+        ["bloom"] = shape => Of("BloomForCausalLM", $$"""
+            "hidden_size": 24, "n_layer": {{shape}}, "n_head": {{shape * 3}}
+            """),
+        ["bloom norm residual"] = shape => Of("BloomForCausalLM", $$"""
+            "n_embed": 16, "num_hidden_layers": {{shape}}, "num_attention_heads": 4, "apply_residual_connection_post_layernorm": true
+            """),
+        ["opt"] = shape => Of("OPTForCausalLM", Opt(shape, "")),
+        ["opt norm after"] = shape => Of("OPTForCausalLM", Opt(shape, """
+            , "do_layer_norm_before": false, "word_embed_proj_dim": 8
+            """)),
+        ["opt bare"] = shape => Of("OPTForCausalLM", Opt(shape, """
+            , "layer_norm_elementwise_affine": false, "enable_bias": false, "activation_function": "gelu", "tie_word_embeddings": false
+            """)),
+        ["falcon"] = shape => Of("FalconForCausalLM", Falcon(shape, "")),
+        ["falcon grouped"] = shape => Of("FalconForCausalLM", Falcon(shape, $$"""
+            , "new_decoder_architecture": true, "num_kv_heads": {{shape}}, "bias": true
+            """)),
+        ["falcon one norm"] = shape => Of("FalconForCausalLM", Falcon(shape, """
+            , "new_decoder_architecture": true, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1, "tie_word_embeddings": false
+            """)),
+        ["falcon alibi"] = shape => Of("FalconForCausalLM", Falcon(shape, """
+            , "alibi": true, "multi_query": false, "parallel_attn": false, "bias": true
+            """)),
+        ["falcon sequential"] = shape => Of("FalconForCausalLM", Falcon(shape, """
+            , "parallel_attn": false, "rope_scaling": { "type": "linear", "factor": 2.0 }
+            """)),
+        ["phi"] = shape => Of("PhiForCausalLM", LlamaStyle(shape, """, "partial_rotary_factor": 0.5 """)),
+        ["phi qk norm"] = shape => Of("PhiForCausalLM", LlamaStyle(shape, """, "qk_layernorm": true, "head_dim": 8, "hidden_act": "gelu" """)),
+        ["gemma"] = shape => Of("GemmaForCausalLM", LlamaStyle(shape, """, "head_dim": 8, "attention_bias": true """)),
+        ["gemma2"] = shape => Of("Gemma2ForCausalLM", LlamaStyle(shape, """
+            , "head_dim": 8, "sliding_window": 3, "query_pre_attn_scalar": 20, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0
+            """)),
+        ["gemma3"] = shape => Of("Gemma3ForCausalLM", LlamaStyle(shape, """
+            , "head_dim": 4, "sliding_window": 3, "sliding_window_pattern": 2, "query_pre_attn_scalar": 9, "rope_theta": 5000.0,
+              "rope_local_base_freq": 50.0, "rope_scaling": { "rope_type": "linear", "factor": 8.0 }
+            """)),
+        ["llama"] = shape => TinyModel.Llama(heads: 4, kvHeads: shape, layers: shape),
+        ["llama wide heads"] = shape => TinyModel.Llama(heads: 4, kvHeads: shape, layers: shape, more: """
+            , "head_dim": 6, "attention_bias": true, "mlp_bias": true, "tie_word_embeddings": true, "hidden_act": "gelu_pytorch_tanh"
+            """),
+        ["llama linear"] = shape => Rope(shape, """ "type": "linear", "factor": 3.0 """),
+        ["llama llama3"] = shape => Rope(shape, """
+            "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 16
+            """),
+        ["llama yarn"] = shape => Rope(shape, """ "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 2.0 """),
+        ["phi3 longrope"] = shape => LikeLlama("Phi3ForCausalLM", shape, """
+            , "head_dim": 8, "original_max_position_embeddings": 64, "partial_rotary_factor": 0.5,
+              "rope_scaling": { "type": "su", "short_factor": [1.0, 1.5], "long_factor": [2.0, 4.0] }
+            """),
+        ["qwen2 sliding"] = shape => LikeLlama("Qwen2ForCausalLM", shape, """
+            , "use_sliding_window": true, "sliding_window": 3, "max_window_layers": 1
+            """),
+        ["qwen2 layer types"] = shape => LikeLlama("Qwen2ForCausalLM", shape, $$"""
+            , "use_sliding_window": true, "sliding_window": 3, "layer_types": [{{(shape == 1 ? "" : "\"full_attention\", ")}}"sliding_attention"]
+            """),
+        ["stablelm parallel"] = shape => LikeLlama("StableLmForCausalLM", shape, """
+            , "qk_layernorm": true, "use_parallel_residual": true, "use_qkv_bias": true, "head_dim": 4, "partial_rotary_factor": 0.5
+            """),
+        ["qwen2 moe dense layers"] = shape => LikeLlama("Qwen2MoeForCausalLM", shape, Experts + """
+            , "decoder_sparse_step": 2, "norm_topk_prob": true
+            """),
+        ["qwen3 moe dense layers"] = shape => LikeLlama("Qwen3MoeForCausalLM", shape, Experts + """
+            , "mlp_only_layers": [0], "head_dim": 4, "norm_topk_prob": true, "use_sliding_window": true, "sliding_window": 4
+            """),
+    };
+
+    private const string Experts = """
+        , "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 8, "shared_expert_intermediate_size": 12
+        """;
+
+    static TinyConfigs()
+    {
+        foreach (string architecture in (string[])["Mistral", "Qwen2", "Qwen3", "Olmo2", "Phi3", "Starcoder2", "StableLm", "Mixtral", "Qwen2Moe", "Qwen3Moe"])
+            _all.Add(architecture, shape => TinyModel.LikeLlama($"{architecture}ForCausalLM", kvHeads: shape, layers: shape));
+    }
+
+    public static IReadOnlyCollection<string> Names => _all.Keys;
+
+    public static string Of(string name, int shape) => _all[name](shape);
+
+    /// <summary>A Llama with this in rope_scaling.</summary>
+    public static string Rope(int shape, string scaling, string more = "") =>
+        TinyModel.Llama(heads: 4, kvHeads: shape, layers: shape, hiddenSize: 32, more: $$""", "rope_scaling": { {{scaling}} } {{more}}""");
+
+    public static string LikeLlama(string architecture, int shape, string more) => TinyModel.Llama(4, shape, shape, more: more)
+        .Replace("LlamaForCausalLM", architecture, StringComparison.Ordinal).Replace("\"llama\"", "null", StringComparison.Ordinal);
+
+    private static string Of(string architecture, string values) => $$"""
+        { "architectures": ["{{architecture}}"], "vocab_size": {{TinyModel.VocabSize}}, "eos_token_id": 0, "pad_token_id": 0, {{values}} }
+        """;
+
+    private static string LlamaStyle(int shape, string more) => $$"""
+        "max_position_embeddings": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": {{shape * 2}}, "num_attention_heads": 4,
+        "num_key_value_heads": {{shape}} {{more}}
+        """;
+
+    private static string NeoX(int shape, string more) => $$"""
+        "max_position_embeddings": 64, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": {{shape}}, "num_attention_heads": 2 {{more}}
+        """;
+
+    private static string Opt(int shape, string more) => $$"""
+        "max_position_embeddings": 64, "hidden_size": 16, "ffn_dim": 24, "num_hidden_layers": {{shape}}, "num_attention_heads": {{shape * 2}} {{more}}
+        """;
+
+    private static string Falcon(int shape, string more) => $$"""
+        "max_position_embeddings": 64, "hidden_size": 32, "num_hidden_layers": {{shape}}, "num_attention_heads": {{shape * 2}} {{more}}
+        """;
+
+    private static string Json(bool flag) => flag ? "true" : "false";
+}

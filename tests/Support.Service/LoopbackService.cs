@@ -1,0 +1,58 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Logging.Abstractions;
+using Ndif.Protocol;
+using Ndif.Queue;
+using Ndif.Queue.Blobs;
+using Ndif.Server;
+using Ndif.Server.Keys;
+using Ndif.Worker;
+
+namespace Ndif.Tests.Support.Service;
+
+/// <summary>The whole service in this process, as `ndif up` runs it: gateway on a free port, in-memory queue, one worker.</summary>
+public sealed class LoopbackService : IAsyncDisposable
+{
+    private readonly string _data = Directory.CreateTempSubdirectory("ndif-benchmarks-").FullName;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly QueueBackend _backend;
+    private readonly WebApplication _gateway;
+    private readonly ModelWorker _worker;
+    private readonly KeyService _keys;
+    private Task _workerTask = Task.CompletedTask;
+
+    private LoopbackService(string model)
+    {
+        _backend = QueueBackend.InMemory(blobs: new BlobOptions { Root = Path.Combine(_data, "blobs") });
+        var store = new FileKeyStore(Path.Combine(_data, "keys.json"));
+        _gateway = GatewayHost.Build(new GatewayOptions { GrpcPort = 0, HttpPort = 0 }, _backend, store);
+        _worker = new ModelWorker(new WorkerOptions { Models = [model] }, _backend, NullLogger<ModelWorker>.Instance);
+        _keys = new KeyService(store, TimeProvider.System);
+    }
+
+    public Uri Address => GatewayHost.GetAddress(_gateway).Grpc;
+
+    /// <summary>A key for <see cref="Address"/>.</summary>
+    public string Key { get; private set; } = "";
+
+    /// <summary>Starts all, and returns when the model is loaded.</summary>
+    public static async Task<LoopbackService> StartAsync(string model, CancellationToken cancellationToken)
+    {
+        var service = new LoopbackService(model);
+        await service._gateway.StartAsync(cancellationToken);
+        service._workerTask = service._worker.RunAsync(stopping: service._stop.Token);
+        await service._worker.Ready.WaitAsync(cancellationToken);
+        service.Key = (await service._keys.CreateAsync("benchmarks", [], cancellationToken: cancellationToken)).Key.Reveal();
+        return service;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _gateway.StopAsync();
+        await _stop.CancelAsync();
+        await _workerTask;
+        await _gateway.DisposeAsync();
+        await _backend.DisposeAsync();
+        _stop.Dispose();
+        Directory.Delete(_data, recursive: true);
+    }
+}

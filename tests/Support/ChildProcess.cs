@@ -1,0 +1,168 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace Ndif.Tests.Support;
+
+/// <summary>
+/// A process of a test: its lines can be waited for, and it is killed in any case, at the latest when the tests' own process ends.
+/// </summary>
+public sealed partial class ChildProcess : IAsyncDisposable
+{
+    private const int SigTerm = 15, SigContinue = 18, SigStop = 19; // of Linux
+
+    /// <summary>No wait of these tests is longer, on however busy a machine.</summary>
+    public static readonly TimeSpan WaitTimeout = TimeSpan.FromSeconds(60);
+
+    private static readonly ConcurrentDictionary<ChildProcess, bool> _running = new();
+
+    private readonly Process _process;
+    private readonly List<string> _lines = [], _errors = [];
+    private TaskCompletionSource _outputReceived = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private bool _outputEnded;
+
+    static ChildProcess() => AppDomain.CurrentDomain.ProcessExit += (_, _) =>
+    {
+        foreach (ChildProcess child in _running.Keys) child.Kill();
+    };
+
+    private ChildProcess(string name, Process process) => (Name, _process) = (name, process);
+
+    public string Name { get; }
+
+    public bool IsAlive => !_process.HasExited;
+
+    /// <summary>What it has written to its standard output so far.</summary>
+    public IReadOnlyList<string> Lines
+    {
+        get
+        {
+            lock (_lines) return [.. _lines];
+        }
+    }
+
+    /// <summary>What it has written to its standard error so far.</summary>
+    public string Errors
+    {
+        get
+        {
+            lock (_lines) return string.Join('\n', _errors);
+        }
+    }
+
+    /// <summary>Starts a program. What the tests' own environment says of NDIF does not reach it.</summary>
+    public static ChildProcess Start(string name, string program, IEnumerable<string> arguments, params (string Name, string Value)[] environment)
+    {
+        var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
+        foreach (string known in start.Environment.Keys.Where(key => key.StartsWith("NDIF_", StringComparison.Ordinal)).ToArray()) start.Environment.Remove(known);
+        foreach ((string key, string value) in environment) start.Environment[key] = value;
+        var child = new ChildProcess(name, new Process { StartInfo = start });
+        child._process.OutputDataReceived += (_, line) => child.OnLine(child._lines, line.Data, isStandardOutput: true);
+        child._process.ErrorDataReceived += (_, line) => child.OnLine(child._errors, line.Data, isStandardOutput: false);
+        child._process.Start();
+        _running[child] = true;
+        child._process.BeginOutputReadLine();
+        child._process.BeginErrorReadLine();
+        return child;
+    }
+
+    /// <summary>The first line of its output that is meant, once it has been written.</summary>
+    /// <exception cref="InvalidOperationException">It ended, or patience did, without such a line; the message shows its output.</exception>
+    public async Task<string> WaitForLineAsync(Func<string, bool> predicate, string description = "the line that was waited for")
+    {
+        long deadline = Environment.TickCount64 + (long)WaitTimeout.TotalMilliseconds;
+        for (int seen = 0; ;)
+        {
+            Task outputReceived;
+            lock (_lines)
+            {
+                for (; seen < _lines.Count; seen++)
+                    if (predicate(_lines[seen])) return _lines[seen];
+                if (_outputEnded) throw new InvalidOperationException($"{Name} ended without {description}.\n{FormatOutput()}");
+                outputReceived = _outputReceived.Task;
+            }
+            try
+            {
+                await outputReceived.WaitAsync(TimeSpan.FromMilliseconds(Math.Max(1, deadline - Environment.TickCount64)));
+            }
+            catch (TimeoutException)
+            {
+                throw new InvalidOperationException($"{Name} did not write {description} within {WaitTimeout.TotalSeconds:0} s.\n{FormatOutput()}");
+            }
+        }
+    }
+
+    /// <summary>Its exit code, once it has ended by itself.</summary>
+    public async Task<int> WaitForExitAsync()
+    {
+        try
+        {
+            await _process.WaitForExitAsync().WaitAsync(WaitTimeout);
+        }
+        catch (TimeoutException)
+        {
+            throw new InvalidOperationException($"{Name} did not end within {WaitTimeout.TotalSeconds:0} s.\n{FormatOutput()}");
+        }
+        _running.TryRemove(this, out _);
+        return _process.ExitCode;
+    }
+
+    /// <summary>Asks it to stop, as an operator or Kubernetes does.</summary>
+    public async Task<int> TerminateAsync()
+    {
+        if (IsAlive) _ = SendSignal(_process.Id, SigTerm);
+        return await WaitForExitAsync();
+    }
+
+    /// <summary>Holds it as it is (SIGSTOP), as a machine that swaps or a virtual one that is moved.</summary>
+    public void Pause() => _ = SendSignal(_process.Id, SigStop);
+
+    /// <summary>Lets it go on (SIGCONT).</summary>
+    public void Resume() => _ = SendSignal(_process.Id, SigContinue);
+
+    /// <summary>Its number, while it lives.</summary>
+    public int Id => _process.Id;
+
+    /// <summary>kill -9: it can do nothing any more.</summary>
+    public void Kill()
+    {
+        try
+        {
+            _process.Kill();
+        }
+        catch (InvalidOperationException)
+        {
+            // it has ended already
+        }
+        _running.TryRemove(this, out _);
+    }
+
+    /// <summary>The end of all that it wrote, for a failure's message.</summary>
+    public string FormatOutput()
+    {
+        lock (_lines)
+            return $"--- {Name} ({(_process.HasExited ? $"exit code {_process.ExitCode}" : "running")}) ---\n"
+                + string.Join('\n', _lines.TakeLast(40).Concat(_errors.TakeLast(40).Select(line => $"[stderr] {line}")));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Kill();
+        await _process.WaitForExitAsync();
+    }
+
+    private void OnLine(List<string> lines, string? line, bool isStandardOutput)
+    {
+        TaskCompletionSource received;
+        lock (_lines)
+        {
+            if (line is not null) lines.Add(line);
+            else if (isStandardOutput) _outputEnded = true;
+            (received, _outputReceived) = (_outputReceived, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        }
+        received.SetResult();
+    }
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int SendSignal(int process, int signal);
+}

@@ -1,0 +1,112 @@
+namespace Ndif.Tests.Support;
+
+/// <summary>
+/// The service as an operator runs it, each part a process of its own: redis-server, `ndif serve`, `ndif worker`. A cluster owns the
+/// processes that it started; what they write can be shown, and they end when the cluster is disposed.
+/// </summary>
+public class ServiceCluster : IAsyncDisposable
+{
+    private readonly List<ChildProcess> _processes = [];
+    private readonly bool _ownsFolder;
+
+    /// <param name="folder">Where the processes keep their files; null for a temporary folder that is deleted at the end.</param>
+    public ServiceCluster(string? folder = null)
+    {
+        _ownsFolder = folder is null;
+        Folder = folder ?? Directory.CreateTempSubdirectory("ndif-cluster-").FullName;
+    }
+
+    public string Folder { get; }
+
+    /// <summary>The value of `--data`.</summary>
+    public string DataFolder => Path.Combine(Folder, "data");
+
+    /// <summary>The value of `--redis`: how gateways, workers and the tool reach Redis.</summary>
+    public string RedisAddress { get; set; } = "";
+
+    /// <summary>The value of `--prefix`; null for the tool's default.</summary>
+    public string? Prefix { get; init; }
+
+    /// <summary>More arguments of every gateway and worker, such as where large values are kept.</summary>
+    protected virtual IReadOnlyList<string> ServiceArguments => [];
+
+    /// <summary>Variables in the environment of the `ndif` tool. Programs of users do not see them.</summary>
+    protected virtual IReadOnlyList<(string Name, string Value)> ServiceEnvironment => [];
+
+    /// <summary>Starts redis-server, and sets <see cref="RedisAddress"/> if it is not set yet.</summary>
+    /// <param name="port">0 for a free port.</param>
+    /// <param name="durable">Whether it keeps its data in an append-only file.</param>
+    /// <param name="users">Whether it has the users of deploy/redis; the service then has no more rights than it needs.</param>
+    public async Task<ChildProcess> StartRedisAsync(int port = 0, bool durable = false, bool users = false)
+    {
+        (ChildProcess redis, string address) = await RedisProcess.StartAsync(Folder, port, durable, users ? RedisUsers.Write(Folder) : null);
+        if (RedisAddress.Length == 0) RedisAddress = users ? RedisUsers.Service(address) : address;
+        return Add(redis);
+    }
+
+    /// <summary>Starts a gateway and waits until it listens.</summary>
+    /// <param name="port">The port for gRPC; 0 for a free one.</param>
+    /// <param name="httpPort">The port for HTTP; 0 for a free one.</param>
+    public async Task<GatewayProcess> StartGatewayProcessAsync(int port = 0, int httpPort = 0, params string[] arguments)
+    {
+        ChildProcess gateway = StartTool(["serve", .. CommonArguments, "--port", $"{port}", "--http-port", $"{httpPort}", .. ServiceArguments, .. arguments]);
+        string[] words = (await gateway.WaitForLineAsync(line => line.StartsWith("gateway ", StringComparison.Ordinal), "its addresses")).Split(' ');
+        return new GatewayProcess(gateway, new Uri(words[1]), new Uri(words[2]));
+    }
+
+    /// <summary>Starts a worker and waits until it accepts jobs.</summary>
+    public async Task<ChildProcess> StartWorkerProcessAsync(string id, params string[] arguments)
+    {
+        ChildProcess worker = StartTool(["worker", .. CommonArguments, "--id", id, .. ServiceArguments, .. arguments]);
+        await worker.WaitForLineAsync(line => line.StartsWith($"worker {id}", StringComparison.Ordinal), "that it is ready");
+        return worker;
+    }
+
+    /// <summary>Creates an API key as an operator does.</summary>
+    public async Task<string> CreateKeyAsync(string name, params string[] options)
+    {
+        await using ChildProcess keys = StartTool(["keys", "create", name, .. CommonArguments, .. options]);
+        string key = await keys.WaitForLineAsync(line => line.StartsWith("ndif_", StringComparison.Ordinal), "a key");
+        return await keys.WaitForExitAsync() == 0 ? key : throw new InvalidOperationException(keys.FormatOutput());
+    }
+
+    /// <summary>Starts the `ndif` tool, with home folders of its own.</summary>
+    public ChildProcess StartTool(params string[] arguments) =>
+        StartProgram($"ndif {arguments[0]}", BuildOutput.Tool, arguments, [.. ServiceEnvironment]);
+
+    /// <summary>Starts a .NET program, with home folders of its own.</summary>
+    public ChildProcess StartProgram(string name, string assembly, IEnumerable<string> arguments, params (string Name, string Value)[] environment) =>
+        Add(ChildProcess.Start(name, BuildOutput.Dotnet, [assembly, .. arguments],
+            [("XDG_CONFIG_HOME", Path.Combine(Folder, "config")), ("XDG_DATA_HOME", Path.Combine(Folder, "share")), .. environment]));
+
+    /// <summary>Takes ownership of a process.</summary>
+    public ChildProcess Add(ChildProcess process)
+    {
+        lock (_processes) _processes.Add(process);
+        return process;
+    }
+
+    /// <summary>All processes that were started, those that have ended included.</summary>
+    public IReadOnlyList<ChildProcess> Processes
+    {
+        get
+        {
+            lock (_processes) return [.. _processes];
+        }
+    }
+
+    /// <summary>The last lines of what the processes wrote, for the message of a failure.</summary>
+    public string Report() => string.Join("\n\n", Processes.Select(process => process.FormatOutput()));
+
+    public virtual async ValueTask DisposeAsync()
+    {
+        foreach (ChildProcess process in Processes.Reverse()) await process.DisposeAsync();
+        if (_ownsFolder) Directory.Delete(Folder, recursive: true);
+        GC.SuppressFinalize(this);
+    }
+
+    private string[] CommonArguments => ["--redis", RedisAddress, "--data", DataFolder, .. Prefix is null ? (string[])[] : ["--prefix", Prefix]];
+}
+
+/// <summary>A gateway that listens.</summary>
+public sealed record GatewayProcess(ChildProcess Process, Uri Grpc, Uri Http);
