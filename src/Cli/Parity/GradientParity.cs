@@ -68,7 +68,8 @@ internal static class GradientParity
         return largest;
     }
 
-    private static double CompareParameters(string kind, GoldenOutputs golden, LoadedModel model, CallRecorder recorder, List<string> problems)
+    private static double CompareParameters(
+        string kind, GoldenOutputs golden, LoadedModel model, CallRecorder recorder, List<string> problems)
     {
         if (!golden.Json.TryGetProperty($"{kind}_params", out JsonElement digests)) return 0;
         Dictionary<string, Parameter> parameters = WeightBinding.Parameters(model.Root);

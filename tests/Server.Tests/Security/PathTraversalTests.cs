@@ -96,7 +96,8 @@ public sealed class PathTraversalTests
             await raw.ConnectAsync(System.Net.IPAddress.Loopback, gateway.Address.Http.Port, TestGateway.Cancel);
             await raw.GetStream().WriteAsync(
                 Encoding.ASCII.GetBytes(
-                $"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"), TestGateway.Cancel);
+                $"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n"
+                + "Content-Length: 1\r\nConnection: close\r\n\r\nx"), TestGateway.Cancel);
             string answer = await new StreamReader(raw.GetStream()).ReadToEndAsync(TestGateway.Cancel);
             Assert.Matches("^HTTP/1.1 (400|404|405|422) ", answer);
             Assert.DoesNotContain("root:", answer, StringComparison.Ordinal);
@@ -111,7 +112,11 @@ public sealed class PathTraversalTests
     {
         RpcException refusal = await Assert.ThrowsAsync<RpcException>(call);
         Error error = Error.Parser.ParseFrom(refusal.Trailers.GetValueBytes(ErrorWireFormat.Trailer));
-        Assert.Contains(error.Code, (ErrorCode[])[ErrorCode.BadArgument, ErrorCode.UnknownJob, ErrorCode.UnknownModel, ErrorCode.UnknownBlob, ErrorCode.CorruptData, ErrorCode.InvalidProgram]);
+        Assert.Contains(error.Code, (ErrorCode[])
+        [
+            ErrorCode.BadArgument, ErrorCode.UnknownJob, ErrorCode.UnknownModel, ErrorCode.UnknownBlob, ErrorCode.CorruptData,
+            ErrorCode.InvalidProgram,
+        ]);
         Assert.InRange(error.Message.Length, 1, 1000);
         Assert.DoesNotContain('\0', error.Message);
     }

@@ -41,7 +41,8 @@ public sealed class SlowClientTests
         NetworkStream stream = raw.GetStream();
         await stream.WriteAsync(
             Encoding.ASCII.GetBytes(
-            $"PUT /v1/blobs/{new string('a', 64)} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Length: 1000000\r\n\r\n0123"), TestGateway.Cancel);
+            $"PUT /v1/blobs/{new string('a', 64)} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n"
+            + "Content-Length: 1000000\r\n\r\n0123"), TestGateway.Cancel);
         Task<string> answer = new StreamReader(stream).ReadToEndAsync(TestGateway.Cancel);
         await AssertOthersServedUntilAsync(gateway, answer);
         Assert.Matches("^HTTP/1.1 (408|503) ", await answer);
