@@ -39,7 +39,8 @@ project client "$(reference Ndif.Client "$version")"
 cat > "$work/client/Program.cs" <<'CS'
 using Ndif;
 var llm = new LanguageModel("ndif/tiny-landmarks");
-Task<Saved> trace = llm.TraceAsync("The Eiffel Tower is in the city of", _ => llm.LmHead.Output.Save(), Backend.At("http://127.0.0.1:9", "none"));
+var nowhere = Backend.At("http://127.0.0.1:9", "none");
+Task<Saved> trace = llm.TraceAsync("The Eiffel Tower is in the city of", _ => llm.LmHead.Output.Save(), nowhere);
 await Task.WhenAny(trace);
 Console.WriteLine(trace.Exception!.InnerException!.Message);
 CS

@@ -8,8 +8,8 @@ using Ndif.Worker;
 namespace Ndif;
 
 /// <summary>
-/// A whole service inside of a program: gateway on free ports of this machine, queue in memory, one worker, one key. For samples and
-/// experiments; what outlives its program is <c>ndif up</c>.
+/// A complete service inside the current process: a gateway on free loopback ports, an in-memory queue, one worker and one API key. Use it
+/// in samples and tests; for a service that outlives the program use <c>ndif up</c>.
 /// </summary>
 public sealed class EmbeddedService : IAsyncDisposable
 {
@@ -17,22 +17,25 @@ public sealed class EmbeddedService : IAsyncDisposable
     private readonly Serilog.Core.Logger _log;
     private readonly string _data;
 
-    private EmbeddedService(LocalService service, Serilog.Core.Logger log, string data, string key) => (_service, _log, _data, Key) = (service, log, data, key);
+    private EmbeddedService(LocalService service, Serilog.Core.Logger log, string data, string key) =>
+        (_service, _log, _data, Key) = (service, log, data, key);
 
-    /// <summary>For NDIF_HOST, or <see cref="NdifConfig.SetDefaultHost"/>.</summary>
+    /// <summary>The address of the service, for NDIF_HOST or <see cref="NdifConfig.SetDefaultHost"/>.</summary>
     public string Host => _service.Address.Grpc.ToString();
 
-    /// <summary>For NDIF_API_KEY, or <see cref="NdifConfig.SetDefaultApiKey"/>.</summary>
+    /// <summary>The API key, for NDIF_API_KEY or <see cref="NdifConfig.SetDefaultApiKey"/>.</summary>
     public string Key { get; }
 
-    /// <summary>Starts it, and returns when the model is loaded.</summary>
-    public static async Task<EmbeddedService> StartAsync(string model = "ndif/tiny-landmarks", CancellationToken cancellationToken = default)
+    /// <summary>Starts the service, and returns when the model is loaded.</summary>
+    public static async Task<EmbeddedService> StartAsync(
+        string model = "ndif/tiny-landmarks", CancellationToken cancellationToken = default)
     {
         string data = Directory.CreateTempSubdirectory("ndif-embedded-").FullName;
         Serilog.Core.Logger log = LoggingSetup.Create(new LogOptions { Level = Serilog.Events.LogEventLevel.Error });
-        var backend = CommonOptions.CreateQueueBackend(null, data);
-        LocalService service = await LocalService.StartAsync(new GatewayOptions { GrpcPort = 0, HttpPort = 0 }, new WorkerOptions { Models = [model] },
-            backend, CommonOptions.CreateKeyStore(backend, data), log, cancellationToken);
+        var backend = BackendFactory.CreateQueueBackend(null, data);
+        LocalService service = await LocalService.StartAsync(
+            new GatewayOptions { GrpcPort = 0, HttpPort = 0 }, new WorkerOptions { Models = [model] },
+            backend, BackendFactory.CreateKeyStore(backend, data), log, cancellationToken);
         CreatedKey key = await service.Keys.CreateAsync("embedded", [], cancellationToken: cancellationToken);
         return new EmbeddedService(service, log, data, key.Key.Reveal());
     }

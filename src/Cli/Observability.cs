@@ -6,24 +6,30 @@ using OpenTelemetry.Trace;
 namespace Ndif.Cli;
 
 /// <summary>
-/// Sends traces and metrics of a service's process to an OpenTelemetry collector, as the standard variables say: OTEL_EXPORTER_OTLP_ENDPOINT
-/// (nothing is sent without it), OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, ...
+/// Exports the traces and metrics of a process to an OpenTelemetry collector. It is configured by the standard environment variables:
+/// OTEL_EXPORTER_OTLP_ENDPOINT (nothing is exported without it), OTEL_EXPORTER_OTLP_PROTOCOL, OTEL_EXPORTER_OTLP_HEADERS,
+/// OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER and others.
 /// </summary>
 internal sealed class Observability : IDisposable
 {
     private readonly TracerProvider? _traces;
     private readonly MeterProvider? _metrics;
 
-    /// <param name="name">The service's name, unless OTEL_SERVICE_NAME gives another.</param>
+    /// <param name="name">The name of the service, if OTEL_SERVICE_NAME is not set.</param>
     private Observability(string name)
     {
         ResourceBuilder resource = ResourceBuilder.CreateEmpty().AddService(name).AddTelemetrySdk().AddEnvironmentVariableDetector();
-        // the framework's own span of each request is the parent of ours: what does not record it does not record ours
-        if (IsExporterEnabled("TRACES")) _traces = Sdk.CreateTracerProviderBuilder().SetResourceBuilder(resource).AddSource("Microsoft.AspNetCore", "Ndif.*").AddOtlpExporter().Build();
-        if (IsExporterEnabled("METRICS")) _metrics = Sdk.CreateMeterProviderBuilder().SetResourceBuilder(resource).AddMeter("Ndif.*").AddOtlpExporter().Build();
+        if (IsExporterEnabled("TRACES"))
+        {
+            // The span of ASP.NET Core is the parent of ours. It must be recorded as well, because the default sampler follows the parent.
+            _traces = Sdk.CreateTracerProviderBuilder().SetResourceBuilder(resource).AddSource("Microsoft.AspNetCore", "Ndif.*")
+                .AddOtlpExporter().Build();
+        }
+        if (IsExporterEnabled("METRICS"))
+            _metrics = Sdk.CreateMeterProviderBuilder().SetResourceBuilder(resource).AddMeter("Ndif.*").AddOtlpExporter().Build();
     }
 
-    /// <summary>Begins; what is still to be sent is sent when it is disposed.</summary>
+    /// <summary>Starts the export. Dispose it to flush and stop.</summary>
     public static Observability Start(string name) => new(name);
 
     public void Dispose()

@@ -5,9 +5,9 @@ using Ndif.Cli.Commands;
 using Spectre.Console;
 using StackExchange.Redis;
 
-if (Console.IsOutputRedirected) AnsiConsole.Profile.Width = 1000; // a table in a file or pipe is for grep: no word of it is broken
+if (Console.IsOutputRedirected) AnsiConsole.Profile.Width = 1000; // tables in files and pipes are not wrapped
 
-var root = new RootCommand("NDIF: a service that opens up the inside of language models, and what belongs to it.")
+var root = new RootCommand("NDIF: a service for experiments on the internals of language models.")
 {
     DemoCommand.Create(),
     UpCommand.Create(),
@@ -25,7 +25,7 @@ ParseResult parsed = root.Parse(args);
 var invocation = new InvocationConfiguration
 {
     EnableDefaultExceptionHandler = false,
-    // a worker ends by itself when its grace is over
+    // a worker exits by itself when its shutdown grace period (at most 10 minutes) is over
     ProcessTerminationTimeout = parsed.CommandResult.Command.Name is "worker" or "up" ? TimeSpan.FromMinutes(11) : TimeSpan.FromSeconds(20),
 };
 try
@@ -38,15 +38,17 @@ catch (OperationCanceledException)
 }
 catch (Exception e) when (e is RedisException or RedisTimeoutException)
 {
-    Console.Error.WriteLine("ndif: Redis does not answer at the address given. Check --redis (or NDIF_REDIS), and that it runs there.");
+    Console.Error.WriteLine("ndif: Redis does not respond at the given address. Check --redis (or NDIF_REDIS), and that Redis is running.");
     return 1;
 }
 catch (SocketException e)
 {
-    Console.Error.WriteLine($"ndif: {e.Message}. Check --listen, --port and --http-port: the address must be this machine's, and the ports free and permitted.");
+    Console.Error.WriteLine(
+        $"ndif: {e.Message}. Check --listen, --port and --http-port: the address must belong to this machine, and the ports must be free.");
     return 1;
 }
-catch (Exception e) when (e is NdifException or { InnerException: NdifException } or Ndif.Server.OptionsException or ArgumentException or IOException)
+catch (Exception e)
+    when (e is NdifException or { InnerException: NdifException } or Ndif.Server.OptionsException or ArgumentException or IOException)
 {
     Console.Error.WriteLine($"ndif: {e.Message}");
     return 1;

@@ -44,8 +44,10 @@ internal sealed class OpMethod
     {
         IReadOnlyList<OpMethodParameter> declared = IsInstance ? [.. _parameters.Skip(1)] : _parameters;
         bool hasParams = IsInstance && declared.Count > 0 && declared[declared.Count - 1] is { IsRequired: true, CSharpType: "Ints" };
-        string parameters = string.Join(", ", declared.Select((parameter, i) => (hasParams && i == declared.Count - 1 ? "params " : "") + parameter.Declaration));
-        string positional = string.Join(", ", _parameters.Where(p => p.IsRequired).Select((p, i) => IsInstance && i == 0 ? "this" : p.Name));
+        string parameters = string.Join(", ", declared.Select((parameter, i) =>
+            (hasParams && i == declared.Count - 1 ? "params " : "") + parameter.Declaration));
+        IEnumerable<OpMethodParameter> required = _parameters.Where(p => p.IsRequired);
+        string positional = string.Join(", ", required.Select((p, i) => IsInstance && i == 0 ? "this" : p.Name));
         string keywords = string.Concat(_parameters.Where(p => !p.IsRequired).Select(p => $", (\"{p.SchemaName}\", {p.Recorded})"));
         string summary = _row.Summary.Length > 0 ? Escape(_row.Summary) + " " : "";
         var source = new StringBuilder();
@@ -57,7 +59,8 @@ internal sealed class OpMethod
 
     private static string PascalCase(string name)
     {
-        string pascal = string.Concat(name.Split('_').Select(word => word.Length == 0 ? "" : char.ToUpperInvariant(word[0]) + word.Substring(1)));
+        string pascal = string.Concat(name.Split('_').Select(word =>
+            word.Length == 0 ? "" : char.ToUpperInvariant(word[0]) + word.Substring(1)));
         return name.EndsWith("_", StringComparison.Ordinal) ? pascal + "_" : pascal;
     }
 
@@ -83,11 +86,13 @@ internal sealed class OpMethodParameter
             "bool" => "bool",
             "str" or "Device" => "string",
             "ScalarType" => "DType",
-            _ => throw new FormatException($"`{type}` in `{schema}` has no C# type; write the method by hand and mark the row `# {OpRow.ByHand}`."),
+            _ => throw new FormatException(
+                $"`{type}` in `{schema}` has no C# type; write the method by hand and mark the row `# {OpRow.ByHand}`."),
         };
         bool isTrue = !IsRequired && parameter.Substring(equals + 1) == "True";
         bool isFlag = CSharpType == "bool" && !IsRequired;
-        Declaration = IsRequired ? $"{CSharpType} {Name}" : isFlag ? $"bool {Name} = {(isTrue ? "true" : "false")}" : $"{CSharpType}? {Name} = null";
+        Declaration = IsRequired ? $"{CSharpType} {Name}"
+            : isFlag ? $"bool {Name} = {(isTrue ? "true" : "false")}" : $"{CSharpType}? {Name} = null";
         Recorded = isFlag ? isTrue ? $"{Name} ? null : false" : $"{Name} ? true : null" : Name;
     }
 

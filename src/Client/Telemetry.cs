@@ -3,11 +3,12 @@ using System.Diagnostics;
 namespace Ndif;
 
 /// <summary>
-/// What this process's experiments can be watched by: an application that listens to the source by its name sees each remote run as one
-/// trace, from here to the worker's phases. The service is told of it by the W3C headers that .NET sends with every call.
+/// The telemetry of this process's experiments. An application that listens to the source of this name sees each remote run as one
+/// distributed trace, from the client to the worker's phases. The W3C headers that .NET sends with every call connect them.
 /// </summary>
 public static class Telemetry
 {
+    /// <summary>The name of the activity source.</summary>
     public const string Name = "Ndif.Client";
 
     internal static ActivitySource Source { get; } = new(Name);

@@ -3,11 +3,11 @@ using TorchSharp;
 
 namespace Ndif.Engine;
 
-/// <summary>From the wire's <see cref="Data"/> to an engine's value: the reverse of <see cref="ValueSerializer"/>.</summary>
+/// <summary>Converts <see cref="Data"/> of the protocol to values of the engine: the reverse of <see cref="ValueSerializer"/>.</summary>
 internal static class ValueDeserializer
 {
-    /// <summary>New tensors on the device, outside of any dispose scope.</summary>
-    /// <exception cref="NdifException">CORRUPT_DATA and the like: bytes that do not fit their shape.</exception>
+    /// <summary>Creates new tensors on the device, outside of any dispose scope.</summary>
+    /// <exception cref="NdifException">CORRUPT_DATA and similar codes: bytes that do not fit their shape.</exception>
     public static object? Deserialize(Data data, torch.Device device) => data.ValueCase switch
     {
         Data.ValueOneofCase.Tensor => TensorData.FromProto(data.Tensor).ToTorch(device).DetachFromDisposeScope(),

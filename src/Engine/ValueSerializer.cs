@@ -3,10 +3,10 @@ using TorchSharp;
 
 namespace Ndif.Engine;
 
-/// <summary>From an engine's value to the wire's <see cref="Data"/>.</summary>
-public static class ValueSerializer
+/// <summary>Converts values of the engine to <see cref="Data"/> of the protocol.</summary>
+internal static class ValueSerializer
 {
-    /// <param name="writeTensor">How a tensor is written; by default a copy of its bytes, inline.</param>
+    /// <param name="writeTensor">Converts a tensor; by default it is an inline copy of its bytes.</param>
     public static Data Serialize(object? value, Func<torch.Tensor, Tensor>? writeTensor = null) => value switch
     {
         null => new Data { Nothing = new Nothing() },
@@ -19,7 +19,10 @@ public static class ValueSerializer
         {
             Map = new DataMap { Entries = { map.Select(e => new DataEntry { Key = e.Key, Value = Serialize(e.Value, writeTensor) }) } },
         },
-        IEnumerable<object?> items => new Data { List = new DataList { Items = { items.Select(i => Serialize(i, writeTensor)) }, Tuple = value is object?[] } },
+        IEnumerable<object?> items => new Data
+        {
+            List = new DataList { Items = { items.Select(i => Serialize(i, writeTensor)) }, Tuple = value is object?[] },
+        },
         _ => new Data { Text = value.ToString() },
     };
 }

@@ -18,7 +18,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
     private static readonly SymbolDisplayFormat _fullyQualified = SymbolDisplayFormat.FullyQualifiedFormat
         .AddMiscellaneousOptions(SymbolDisplayMiscellaneousOptions.IncludeNullableReferenceTypeModifier);
 
-    /// <summary>Housekeeping: not what a reader of the model looks for.</summary>
+    /// <summary>Lifetime and debugging calls, which are no operations of the model.</summary>
     private static readonly HashSet<string> _ignoredMethods = ["MoveToOuterDisposeScope", "DetachFromDisposeScope", "alias", "cpu", "data"];
 
     private readonly ModelSources _sources;
@@ -30,14 +30,19 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
     private readonly Dictionary<SyntaxNode, SymbolicShape?> _shapes = [];
     private readonly Dictionary<SyntaxNode, SymbolicShape> _declaredShapes = [];
     private readonly List<OperationEntry> _operations = [];
+    private readonly List<int> _activeConditions = [];
 
     public FunctionRewriter(ModelSources sources, SemanticModel model, IMethodSymbol method, BaseMethodDeclarationSyntax syntax)
     {
         (_sources, _model, _method, _syntax) = (sources, model, method, syntax);
+        if (method.Name == "Forward" && InstanceConditions.AppliesTo(method.ContainingType)) Conditions = new InstanceConditions(model, method.ContainingType);
         foreach (IParameterSymbol parameter in method.Parameters) _localShapes[parameter.Name] = ShapeDocumentation.Parameter(syntax, parameter.Name);
     }
 
     public IReadOnlyList<OperationEntry> Operations => _operations;
+
+    /// <summary>The conditions on fields under which parts of the function run; null for a function that is the same for every instance.</summary>
+    public InstanceConditions? Conditions { get; }
 
     public SyntaxNode Rewrite()
     {
@@ -52,11 +57,50 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
 
     public override SyntaxNode? VisitLocalFunctionStatement(LocalFunctionStatementSyntax node) => node;
 
-    /// <summary>A shortcut past the operations that the copy is there to show is left out.</summary>
-    public override SyntaxNode? VisitIfStatement(IfStatementSyntax node) =>
-        node.Condition.DescendantNodes().OfType<InvocationExpressionSyntax>().Any(call => _model.GetSymbolInfo(call).Symbol is IMethodSymbol called
-            && called.GetAttributes().Any(a => a.AttributeClass?.Name == "FastPathAttribute"))
-            ? SyntaxFactory.EmptyStatement().WithTriviaFrom(node) : base.VisitIfStatement(node);
+    /// <summary>A fast path is left out. Under a condition on the instance, operations are recorded with the condition.</summary>
+    public override SyntaxNode? VisitIfStatement(IfStatementSyntax node)
+    {
+        if (IsFastPath(node.Condition)) return SyntaxFactory.EmptyStatement().WithTriviaFrom(node);
+        if (Conditions?.Find(node) is not { } condition) return base.VisitIfStatement(node);
+        Dictionary<string, SymbolicShape?> before = new(_localShapes);
+        StatementSyntax whenTrue = VisitUnder(condition, node.Statement);
+        if (node.Else is not { } otherwise) return node.WithStatement(whenTrue);
+        Dictionary<string, SymbolicShape?> after = new(_localShapes);
+        SetLocalShapes(before);
+        StatementSyntax whenFalse = VisitUnder(~condition, otherwise.Statement);
+        SetLocalShapes(after);
+        return node.WithStatement(whenTrue).WithElse(otherwise.WithStatement(whenFalse));
+    }
+
+    /// <summary>What follows an <c>if (...) return</c> runs only where the condition does not hold.</summary>
+    public override SyntaxNode? VisitBlock(BlockSyntax node)
+    {
+        int outer = _activeConditions.Count;
+        List<StatementSyntax> statements = [];
+        foreach (StatementSyntax statement in node.Statements)
+        {
+            statements.Add((StatementSyntax)Visit(statement)!);
+            if (Conditions?.FindExit(statement) is { } condition) _activeConditions.Add(~condition);
+        }
+        _activeConditions.RemoveRange(outer, _activeConditions.Count - outer);
+        return node.WithStatements(SyntaxFactory.List(statements));
+    }
+
+    private StatementSyntax VisitUnder(int condition, StatementSyntax statement)
+    {
+        _activeConditions.Add(condition);
+        var visited = (StatementSyntax)Visit(statement)!;
+        _activeConditions.RemoveAt(_activeConditions.Count - 1);
+        return visited;
+    }
+
+    private void SetLocalShapes(Dictionary<string, SymbolicShape?> shapes)
+    {
+        foreach (var shape in shapes) _localShapes[shape.Key] = shape.Value;
+    }
+
+    private bool IsFastPath(ExpressionSyntax condition) => condition.DescendantNodes().OfType<InvocationExpressionSyntax>().Any(call =>
+        _model.GetSymbolInfo(call).Symbol is IMethodSymbol called && called.GetAttributes().Any(a => a.AttributeClass?.Name == "FastPathAttribute"));
 
     public override SyntaxNode? VisitLocalDeclarationStatement(LocalDeclarationStatementSyntax node)
     {
@@ -188,6 +232,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
             form = declared;
         }
         _shapes[whole] = form;
+        string baseName = label ? "" : name;
         if (label)
         {
             if (_operations.Any(r => r.Name == name)) _sources.Report(Diagnostics.SameLabel, whole, name);
@@ -201,7 +246,8 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
         int id = _operations.Count;
         _operations.Add(new OperationEntry(name, place.GetLocation().GetLineSpan().StartLinePosition.Line + 1, Text(form), arguments.Described)
         {
-            Inside = inside, Submodule = submodule,
+            Inside = inside, Submodule = submodule, BaseName = baseName, IsNamedByChild = Conditions is not null && submodule is not null,
+            Conditions = [.. _activeConditions],
         });
         string run = hooked is null ? plain : $"__inner{id} is null ? {plain} : {hooked.Replace("INSIDE", $"__inner{id}")}";
         return $"__hooks.Call<{type}>({id}, new object?[] {{ {string.Join(", ", arguments.Values)} }}, (__a{id}, __inner{id}) => {run.Replace("GIVEN", $"__a{id}")})";

@@ -4,20 +4,28 @@ namespace Ndif.Models.Source;
 
 /// <summary>
 /// Writes the instrumented copy of every module's forward, and of the functions it calls: each call and operator on tensors becomes a
-/// named operation whose arguments and result a run may see and change. The plain forward stays as it is and runs when nobody looks.
+/// named operation whose arguments and result a run may read and replace. The plain forward does not change; it runs when a module has
+/// no hooks inside.
 /// <code>
-///   Tensor[] parts = _cAttn.Call(hidden).split(width, 2);       becomes
-///   Tensor[] parts = on.Call(1, [on.Call(0, [hidden], a => _cAttn.Call((Tensor)a[0])), width, 2], a => ((Tensor)a[0]).split((int)a[1], 2));
+///   Tensor[] parts = _cAttn.Call(hidden).split(size, 2);       becomes
+///   Tensor[] parts = on.Call(1, [on.Call(0, [hidden], a => _cAttn.Call((Tensor)a[0])), size, 2], a => ((Tensor)a[0]).split((int)a[1], 2));
 /// </code>
-/// 1. <see cref="ModelSources"/> finds the forwards, and the functions of ours that they reach.
-/// 2. <see cref="FunctionRewriter"/> copies one function; <see cref="OperationNames"/> names what it finds.
-/// 3. <see cref="SymbolicShape"/> reads the shape comments, and <see cref="ShapeRules"/> says what an operation makes of a shape: so the rows and
-///    tokens of each value are declared by the code that a reader sees, and a comment that contradicts the code is an error.
-/// 4. <see cref="SourceWriter"/> writes the partial class.
+/// 1. <see cref="ModuleCompilation"/> tells whether anything changed that the output depends on.
+/// 2. <see cref="ModelSources"/> finds the forwards, and the functions of ours that they reach.
+/// 3. <see cref="FunctionRewriter"/> copies one function; <see cref="OperationNames"/> names what it finds.
+/// 4. <see cref="SymbolicShape"/> reads the shape comments, and <see cref="ShapeRules"/> gives the shape of a result from the shapes of
+///    the arguments. So the comments declare the axes of each value, and a comment that contradicts the code is an error.
+/// 5. <see cref="SourceWriter"/> writes the partial class. A layer that several models share has its table as a template
+///    (<see cref="InstanceConditions"/>).
 /// </summary>
 [Generator(LanguageNames.CSharp)]
 public sealed class ModelSourceGenerator : IIncrementalGenerator
 {
-    public void Initialize(IncrementalGeneratorInitializationContext context) =>
-        context.RegisterSourceOutput(context.CompilationProvider, static (output, compilation) => new ModelSources(compilation, output).Write());
+    /// <summary>The step whose result decides whether anything is written anew.</summary>
+    public const string ModulesStep = "Modules";
+
+    public void Initialize(IncrementalGeneratorInitializationContext context) => context.RegisterSourceOutput(
+        context.CompilationProvider.Select(static (compilation, cancellation) => ModuleCompilation.Create(compilation, cancellation))
+            .WithTrackingName(ModulesStep),
+        static (output, modules) => new ModelSources(modules.Compilation, output).Write());
 }

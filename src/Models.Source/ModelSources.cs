@@ -49,7 +49,7 @@ internal sealed class ModelSources(Compilation compilation, SourceProductionCont
         var rewriter = new FunctionRewriter(this, compilation.GetSemanticModel(syntax.SyntaxTree), method, syntax);
         SyntaxNode body = rewriter.Rewrite();
         if (rewriter.Operations.Count == 0 && method.Name != "Forward") return null;
-        return _copies[method] = _writer.Add(method, syntax, body, rewriter.Operations);
+        return _copies[method] = _writer.Add(method, syntax, body, rewriter.Operations, rewriter.Conditions);
     }
 
     /// <summary>Where a method of this compilation is written.</summary>
@@ -57,14 +57,18 @@ internal sealed class ModelSources(Compilation compilation, SourceProductionCont
         ? only[0].GetSyntax(output.CancellationToken) as BaseMethodDeclarationSyntax : null;
 
     public void Report(DiagnosticDescriptor rule, SyntaxNode node, params object[] arguments) =>
-        output.ReportDiagnostic(Diagnostic.Create(rule, node.GetLocation(), arguments));
+        output.ReportDiagnostic(Diagnostic.Create(rule, LocationOf(node.GetLocation()), arguments));
+
+    /// <summary>Without the syntax tree, which is not part of the next compilation when this one's output is reused for it.</summary>
+    private static Location LocationOf(Location location) =>
+        Location.Create(location.SourceTree!.FilePath, location.SourceSpan, location.GetLineSpan().Span);
 
     private void AddModule(INamedTypeSymbol type, ClassDeclarationSyntax syntax)
     {
         if (type.GetMembers("Forward").OfType<IMethodSymbol>().FirstOrDefault() is not { } forward || FindRunBody(type) is not { } run) return;
         if (!IsPartial(syntax))
         {
-            output.ReportDiagnostic(Diagnostic.Create(Diagnostics.NotPartial, syntax.Identifier.GetLocation(), type.Name));
+            output.ReportDiagnostic(Diagnostic.Create(Diagnostics.NotPartial, LocationOf(syntax.Identifier.GetLocation()), type.Name));
             return;
         }
         if (InstrumentedCopyOf(forward) is { } copy) _writer.AddModule(forward, syntax, run, copy);

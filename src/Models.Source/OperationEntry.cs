@@ -20,6 +20,15 @@ internal sealed class OperationEntry(string name, int line, string output, IRead
 
     /// <summary>An expression for the submodule that it calls, of a module m.</summary>
     public string? Submodule { get; set; }
+
+    /// <summary>The name without its number; empty for a label.</summary>
+    public string BaseName { get; set; } = "";
+
+    /// <summary>The name is the submodule's own, which a shared layer takes from its description.</summary>
+    public bool IsNamedByChild { get; set; }
+
+    /// <summary>The conditions under which it runs, by index; the complement of an index for a condition that must not hold.</summary>
+    public IReadOnlyList<int> Conditions { get; set; } = [];
 }
 
 /// <summary>A function's instrumented copy.</summary>
@@ -32,4 +41,7 @@ internal sealed class InstrumentedFunction(string table, string code, IReadOnlyL
     public string Code { get; } = code;
 
     public IReadOnlyList<OperationEntry> Operations { get; } = rows;
+
+    /// <summary>The table is a template, from which each module has its own.</summary>
+    public bool IsTemplate { get; set; }
 }

@@ -5,8 +5,8 @@ using System.Linq;
 namespace Ndif.Models.Source;
 
 /// <summary>
-/// What an operation makes of its arguments' shapes, in words. Only rules that hold whatever the sizes are; an operation that is not
-/// here gives an unknown shape, and then a comment says it or nobody does.
+/// The symbolic shape of a result from those of the arguments. Only rules that hold for all sizes are here; any other operation gives an
+/// unknown shape unless a comment declares it.
 /// </summary>
 internal static class ShapeRules
 {

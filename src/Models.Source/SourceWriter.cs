@@ -12,27 +12,60 @@ namespace Ndif.Models.Source;
 /// <summary>Writes the partial classes: for each function its table and its copy, for each module what leads to them.</summary>
 internal sealed class SourceWriter
 {
+    private const string Namespace = "global::Ndif.Models.ForwardSource";
+
     private readonly Dictionary<string, (ClassDeclarationSyntax Class, StringBuilder Code)> _classes = [];
     private readonly HashSet<string> _tables = [];
 
     /// <summary>Adds a function's copy to its class.</summary>
-    public InstrumentedFunction Add(IMethodSymbol method, MethodDeclarationSyntax syntax, SyntaxNode body, IReadOnlyList<OperationEntry> operations)
+    /// <param name="conditions">Of a shared layer's forward, whose table is a template: each module gets the part that it runs.</param>
+    public InstrumentedFunction Add(
+        IMethodSymbol method, MethodDeclarationSyntax syntax, SyntaxNode body, IReadOnlyList<OperationEntry> operations,
+        InstanceConditions? conditions)
     {
-        string table = $"{method.Name}Source", type = method.ContainingType.ToDisplayString(SymbolDisplayFormat.FullyQualifiedFormat);
-        for (int i = 2; !_tables.Add($"{type}.{table}"); i++) table = $"{method.Name}Source{i}";
+        string suffix = conditions is null ? "Source" : "Template", table = $"{method.Name}{suffix}";
+        string type = method.ContainingType.ToDisplayString(SymbolDisplayFormat.FullyQualifiedFormat);
+        for (int i = 2; !_tables.Add($"{type}.{table}"); i++) table = $"{method.Name}{suffix}{i}";
         int first = FirstToken(syntax).GetLocation().GetLineSpan().StartLinePosition.Line;
         var code = new StringBuilder();
-        code.AppendLine($"    internal static readonly global::Ndif.Models.ForwardSource.SourceFunction {table} = new({Literal($"{method.ContainingType.Name}.{method.Name}")}, {Literal(Path.GetFileName(syntax.SyntaxTree.FilePath))}, {first + 1}, {Literal(TextOf(syntax))},");
-        code.AppendLine("    [");
-        foreach (OperationEntry row in operations) code.AppendLine($"        {FormatOperation(row)},");
-        code.AppendLine("    ]);");
+        string file = $"{Literal(Path.GetFileName(syntax.SyntaxTree.FilePath))}, {first + 1}";
+        if (conditions is null)
+        {
+            string name = Literal($"{method.ContainingType.Name}.{method.Name}");
+            code.AppendLine($"    internal static readonly {Namespace}.SourceFunction {table} = new({name}, {file}, {Literal(TextOf(syntax))},");
+            AppendList(code, operations.Select(FormatOperation), ");");
+        }
+        else
+        {
+            code.AppendLine($"    internal static readonly {Namespace}.SourceTemplate {table} = new({Literal(method.Name)}, {file},");
+            AppendList(code, TextLines.Of(TextOf(syntax), first, MarginOf(syntax), syntax, conditions)
+                .Select((line, i) => (line, i))
+                .Where(l => l.line.Conditions is not null)
+                .Select(l => $"new({Literal(l.line.Text)}, {first + 1 + l.i}, {FormatConditions(l.line.Conditions!)})"), ",");
+            AppendList(code, operations.Select(FormatTemplateOperation), ",");
+            AppendList(code, conditions.Expressions.Select(e => $"static m => ({e})"), ");");
+        }
         string access = method.DeclaredAccessibility is Accessibility.Private ? "private" : "internal";
-        string parameters = string.Join(", ", syntax.ParameterList.Parameters.Select(p => p.WithDefault(p.Default).ToString()).Prepend("global::Ndif.Models.ForwardSource.SourceHooks __hooks"));
+        string parameters = string.Join(", ", syntax.ParameterList.Parameters.Select(p => p.WithDefault(p.Default).ToString())
+            .Prepend($"{Namespace}.SourceHooks __hooks"));
         code.AppendLine($"    {access} {(method.IsStatic ? "static " : "")}{syntax.ReturnType} {method.Name}WithHooks({parameters})");
         code.AppendLine($"    {body.ToFullString()}{(syntax.ExpressionBody is null ? "" : ";")}");
         ClassOf(syntax).AppendLine(code.ToString());
-        return new InstrumentedFunction($"{type}.{table}", "", operations);
+        return new InstrumentedFunction($"{type}.{table}", "", operations) { IsTemplate = conditions is not null };
     }
+
+    private static void AppendList(StringBuilder code, IEnumerable<string> items, string end)
+    {
+        code.AppendLine("    [");
+        foreach (string item in items) code.AppendLine($"        {item},");
+        code.AppendLine($"    ]{end}");
+    }
+
+    private static string FormatTemplateOperation(OperationEntry operation) =>
+        $"new({FormatOperation(operation)}, {Literal(operation.BaseName)}, {(operation.IsNamedByChild ? "true" : "false")}, "
+        + $"{FormatConditions(operation.Conditions)})";
+
+    private static string FormatConditions(IReadOnlyList<int> conditions) => $"[{string.Join(", ", conditions)}]";
 
     /// <summary>Adds to a module's class what leads to its forward's copy.</summary>
     public void AddModule(IMethodSymbol forward, ClassDeclarationSyntax syntax, ArrowExpressionClauseSyntax run, InstrumentedFunction copy)
@@ -40,10 +73,13 @@ internal sealed class SourceWriter
         var calls = run.DescendantNodes().OfType<InvocationExpressionSyntax>().Where(i => i.Expression is IdentifierNameSyntax { Identifier.Text: "Forward" });
         SyntaxNode hooked = run.ReplaceNodes(calls, (_, call) => call.WithExpression(SyntaxFactory.IdentifierName("ForwardWithHooks"))
             .WithArgumentList(call.ArgumentList.WithArguments(call.ArgumentList.Arguments.Insert(0, SyntaxFactory.Argument(SyntaxFactory.IdentifierName("__hooks"))))));
+        string field = copy.IsTemplate ? $"    private {Namespace}.SourceFunction? __source;" : "";
+        string source = copy.IsTemplate ? $"__source ??= {copy.Table}.For(this)" : copy.Table;
         ClassOf(syntax.Members[0], syntax).AppendLine($$"""
-                public override global::Ndif.Models.ForwardSource.SourceFunction? Source => {{copy.Table}};
+            {{field}}
+                public override {{Namespace}}.SourceFunction? Source => {{source}};
 
-                public override object? RunWithHooks(global::Ndif.Models.ForwardSource.SourceHooks __hooks, global::Ndif.Models.Arguments arguments) {{hooked}};
+                public override object? RunWithHooks({{Namespace}}.SourceHooks __hooks, global::Ndif.Models.Arguments arguments) {{hooked}};
             """);
     }
 
@@ -93,10 +129,12 @@ internal sealed class SourceWriter
     /// <summary>Behind its attributes.</summary>
     private static SyntaxToken FirstToken(MethodDeclarationSyntax syntax) => syntax.Modifiers.Count > 0 ? syntax.Modifiers[0] : syntax.ReturnType.GetFirstToken();
 
+    private static int MarginOf(MethodDeclarationSyntax syntax) => FirstToken(syntax).GetLocation().GetLineSpan().StartLinePosition.Character;
+
     /// <summary>The function as it is written, without documentation and attributes, moved to the left margin.</summary>
     private static string TextOf(MethodDeclarationSyntax syntax)
     {
-        int margin = FirstToken(syntax).GetLocation().GetLineSpan().StartLinePosition.Character;
+        int margin = MarginOf(syntax);
         string end = syntax.GetLastToken().TrailingTrivia.FirstOrDefault(t => t.IsKind(SyntaxKind.SingleLineCommentTrivia)).ToString();
         string[] lines = (syntax.SyntaxTree.ToString().Substring(FirstToken(syntax).SpanStart, syntax.Span.End - FirstToken(syntax).SpanStart) + (end.Length > 0 ? $" {end}" : "")).Replace("\r", "").Split('\n');
         return string.Join("\n", lines.Select(l => l.Length >= margin && l.Substring(0, margin).Trim().Length == 0 ? l.Substring(margin) : l));

@@ -3,7 +3,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models;
 
-/// <summary>What every language model's config says.</summary>
+/// <summary>The values of a config that every language model has.</summary>
 /// <param name="ContextLength">Tokens.</param>
 /// <param name="NumLayers">Blocks, each with one entry in a cache.</param>
 public sealed record CausalLMConfig(int VocabSize, int ContextLength, int NumLayers);
@@ -14,7 +14,7 @@ public sealed record CausalLMConfig(int VocabSize, int ContextLength, int NumLay
 /// </summary>
 public abstract class CausalLM : SiteModule
 {
-    /// <summary>Where embedding, layers, final norm and head are; attention and mlp relative to a layer.</summary>
+    /// <summary>The paths of embedding, layers, final norm and head; of attention and mlp relative to a layer.</summary>
     public abstract StandardNames Names { get; }
 
     public abstract CausalLMConfig Config { get; }
@@ -29,16 +29,16 @@ public abstract class CausalLM : SiteModule
 
     public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
 
-    /// <summary>True if a row's length changes its rotary frequencies, so that its prompt must not be run in parts.</summary>
+    /// <summary>True if rotary frequencies depend on the length of a row, so that a prompt must not be run in parts.</summary>
     public bool HasLengthDependentRope => Modules.OfType<Layers.RotaryEmbedding>().Any(rotary => rotary.LengthThreshold is not null);
 
     /// <summary>
-    /// The length beyond which a row that grows has its cached keys and values computed again; null if they stay, whatever their
-    /// frequencies were. Hugging Face's code for the model decides.
+    /// The length beyond which the cached keys and values of a growing row are computed again; null if they are kept with the frequencies
+    /// that they had. As in Hugging Face's code for the model.
     /// </summary>
     public virtual long? CacheRecomputeLength => null;
 
-    /// <summary>Tensors that old checkpoints have and no module wants: buffers that are computed, masks.</summary>
+    /// <summary>True for tensors of old checkpoints that no module has: masks, and buffers that are computed.</summary>
     public virtual bool ShouldIgnore(string tensorName) => false;
 
     /// <summary>A checkpoint's name for a tensor as the tree has it, where a module was renamed since checkpoints were written.</summary>
@@ -47,9 +47,9 @@ public abstract class CausalLM : SiteModule
     /// <summary>One forward pass.</summary>
     /// <param name="inputIds">[batch, seq] int64</param>
     /// <param name="attentionMask">[batch, cached + seq] int64: 1 for a token, 0 for padding</param>
-    /// <param name="positionIds">[batch, seq] int64: where a token stands in its row, padding not counted</param>
-    /// <param name="cache">Holds the earlier tokens, and takes these; null to run without.</param>
-    /// <param name="logitsToKeep">Only the last so many tokens' logits; 0 for all.</param>
+    /// <param name="positionIds">[batch, seq] int64: the position of a token in its row, padding not counted</param>
+    /// <param name="cache">Has the earlier tokens, and gets these; null to run without.</param>
+    /// <param name="logitsToKeep">The number of last tokens whose logits are computed; 0 for all.</param>
     /// <returns><c>logits</c> [batch, seq kept, vocab] and <c>past_key_values</c>, the cache.</returns>
     public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep = 0) =>
         Hook is { } observer
@@ -70,7 +70,7 @@ public abstract class CausalLM : SiteModule
     protected abstract ModelOutput Forward(
         Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep);
 
-    /// <summary>The last tokens, whose logits are wanted.</summary>
+    /// <summary>The last tokens, whose logits are computed.</summary>
     /// <param name="hidden">[batch, seq, hidden]</param>
     /// <returns>[batch, seq kept, hidden]</returns>
     protected static Tensor Kept(Tensor hidden, int logitsToKeep) =>

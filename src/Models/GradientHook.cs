@@ -5,15 +5,15 @@ using static TorchSharp.torch;
 namespace Ndif.Models;
 
 /// <summary>
-/// PyTorch's <c>Tensor.register_hook</c>, which TorchSharp 0.107 does not bind: called with the gradient of a tensor while a
-/// backward pass goes through it, and may put another one in its place.
+/// PyTorch's <c>Tensor.register_hook</c>, which TorchSharp 0.107 does not bind: a callback that receives the gradient of a tensor
+/// during a backward pass and may replace it.
 /// </summary>
 /// <remarks>
-/// It goes through the C++ symbol that libtorch exports. Its argument is a <c>std::function</c>, whose layout is libstdc++'s (four
-/// words: two of data, the manager that copies and destroys it, the invoker), so this works where libtorch is built with libstdc++.
-/// The function holds a handle of the delegate; libtorch frees it with the graph.
+/// Uses the C++ symbol that libtorch exports. Its argument is a <c>std::function</c> in the layout of libstdc++ (four words: two of
+/// data, the manager that copies and destroys it, the invoker), so this works where libtorch is built with libstdc++. The function
+/// holds a GC handle of the delegate; libtorch frees it with the graph.
 /// </remarks>
-public sealed unsafe partial class GradientHook : IDisposable
+internal sealed unsafe partial class GradientHook : IDisposable
 {
     private static readonly Symbols? _symbols = Symbols.Find();
 
@@ -22,25 +22,33 @@ public sealed unsafe partial class GradientHook : IDisposable
 
     private GradientHook(Tensor tensor, uint id) => (_tensor, _id) = (tensor, id);
 
-    /// <summary>False where libtorch does not export what is needed.</summary>
+    /// <summary>Whether libtorch exports the symbols.</summary>
     public static bool IsSupported => _symbols is not null;
 
-    /// <summary>Which tensor a handle means: two handles of one tensor have the same.</summary>
+    /// <summary>Identifies the tensor of a handle: two handles of one tensor have the same identity.</summary>
     public static nint Identity(Tensor tensor) => *(nint*)tensor.Handle;
 
     /// <summary>
-    /// Calls <paramref name="hook"/> with the gradient (owned by the caller, for the call) at each backward pass, until disposed or
-    /// the graph is gone. It returns a tensor of the same shape to go on with (borrowed), or null to leave the gradient as it is.
+    /// Calls <paramref name="hook"/> with the gradient at each backward pass, until this object is disposed or the graph is freed. The
+    /// gradient is valid during the call. The hook returns a tensor of the same shape, which stays its own, to replace the gradient, or
+    /// null to keep it.
     /// </summary>
-    /// <param name="tensor">Requires a gradient. Borrowed until this is disposed.</param>
-    /// <param name="hook">Must not throw: an exception that left it would end the process.</param>
+    /// <param name="tensor">A tensor that requires a gradient. It must stay alive until this object is disposed.</param>
+    /// <param name="hook">Must not throw: an exception would end the process.</param>
     public static GradientHook Register(Tensor tensor, Func<Tensor, Tensor?> hook)
     {
-        Symbols symbols = _symbols ?? throw Errors.CreateException(Protocol.ErrorCode.Unsupported, "Gradients cannot be read one by one with this build of libtorch.",
+        Symbols symbols = _symbols
+            ?? throw Errors.CreateException(Protocol.ErrorCode.Unsupported,
+                "Gradients cannot be read one by one with this build of libtorch.",
             "It has to be a Linux build with libstdc++, such as the NuGet package's.");
-        var function = new StdFunction { Data0 = GCHandle.ToIntPtr(GCHandle.Alloc(hook)), Manager = (nint)_manage, Invoker = (nint)_invoke };
+        var function = new StdFunction
+        {
+            Data0 = GCHandle.ToIntPtr(GCHandle.Alloc(hook)),
+            Manager = (nint)_manage,
+            Invoker = (nint)_invoke,
+        };
         uint id = symbols.Register(tensor.Handle, &function);
-        // what libtorch did not move out of the argument is the caller's to destroy
+        // the caller destroys the function if libtorch did not move it out of the argument
         if (function.Manager != 0) _ = Manage(&function.Data0, &function.Data0, Operation.Destroy);
         return new GradientHook(tensor, id);
     }
@@ -54,14 +62,14 @@ public sealed unsafe partial class GradientHook : IDisposable
     [UnmanagedCallersOnly]
     private static nint* Invoke(nint* result, nint* data, nint gradient)
     {
-        *result = _symbols!.Undefined; // an undefined tensor: unchanged
+        *result = _symbols!.Undefined; // an undefined tensor keeps the gradient unchanged
         try
         {
             var hook = (Func<Tensor, Tensor?>)GCHandle.FromIntPtr(data[0]).Target!;
             using Tensor given = Tensor.UnsafeCreateTensor(Alias(gradient));
             if (hook(given) is not { } changed) return result;
             nint handle = Alias(changed.Handle);
-            (*result, *(nint*)handle) = (*(nint*)handle, _symbols.Undefined); // the reference moves out of the handle
+            (*result, *(nint*)handle) = (*(nint*)handle, _symbols.Undefined); // move the reference out of the handle
             Delete(handle);
         }
         catch (Exception e)
@@ -106,7 +114,7 @@ public sealed unsafe partial class GradientHook : IDisposable
         public static Symbols? Find()
         {
             if (!OperatingSystem.IsLinux()) return null;
-            using (ones(1)) { } // libtorch is loaded by the first tensor
+            using (ones(1)) { } // the first tensor loads libtorch
             if (!NativeLibrary.TryLoad("libtorch_cpu.so", out nint torch) || !NativeLibrary.TryLoad("libc10.so", out nint c10)) return null;
             return NativeLibrary.TryGetExport(torch, "_ZNK2at10TensorBase14_register_hookESt8functionIFS0_RKS0_EE", out nint register)
                 && NativeLibrary.TryGetExport(torch, "_ZNK2at10TensorBase11remove_hookEj", out nint remove)

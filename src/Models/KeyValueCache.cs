@@ -4,12 +4,12 @@ using ErrorCode = Ndif.Protocol.ErrorCode;
 namespace Ndif.Models;
 
 /// <summary>
-/// The keys and values of the tokens so far, per layer, so that a generation step runs the new tokens only. Used without autograd.
+/// The keys and values of earlier tokens, per layer, so that a generation step computes only the new tokens. Used without autograd.
 /// </summary>
 /// <remarks>
-/// A layer's tensors are [batch, heads, capacity, headDim] with the first <see cref="Length"/> slots filled; the capacity doubles when
-/// it is used up, so that a step writes its own tokens and copies nothing else. The tensors belong to the cache and to no dispose
-/// scope; what <see cref="Update"/> returns are views.
+/// The tensors of a layer are [batch, kvHeads, capacity, headDim], of which the first <see cref="Length"/> slots are filled. The
+/// capacity doubles when it is used up, so a step writes only its own tokens. The cache owns the tensors, which belong to no dispose
+/// scope; <see cref="Update"/> returns views.
 /// </remarks>
 public sealed class KeyValueCache : IDisposable
 {
@@ -19,31 +19,33 @@ public sealed class KeyValueCache : IDisposable
 
     public KeyValueCache(int numLayers) => _layers = new Layer?[numLayers];
 
-    /// <summary>Tokens in the cache, padding included: how many keys a row attends to beside those of the current pass.</summary>
+    /// <summary>The number of cached tokens, padding included.</summary>
     public long Length { get; private set; }
 
-    /// <summary>Adds this pass's keys and values of a layer.</summary>
-    /// <param name="key">[batch, heads, seq, headDim]</param>
-    /// <param name="value">[batch, heads, seq, headDim]</param>
-    /// <returns>Those of all tokens, Length + tokens of them, as views [batch, heads, kvSeq, headDim].</returns>
-    /// <exception cref="NdifException">The layer did not run in an earlier pass, so that its tokens are missing.</exception>
+    /// <summary>Appends the keys and values of this pass in one layer.</summary>
+    /// <param name="key">[batch, kvHeads, seq, headDim]</param>
+    /// <param name="value">[batch, kvHeads, seq, headDim]</param>
+    /// <returns>The keys and values of all tokens, as views [batch, kvHeads, kvSeq, headDim].</returns>
+    /// <exception cref="NdifException">
+    /// UNSUPPORTED: the layer did not run in an earlier pass, so its keys and values are missing.
+    /// </exception>
     public (Tensor Keys, Tensor Values) Update(int layer, Tensor key, Tensor value)
     {
-        long tokens = key.size(2);
-        Layer entry = EnsureCapacity(layer, tokens, capacity => new Layer(Layer.NewSlots(key, capacity), Layer.NewSlots(value, capacity)));
+        long seqLen = key.size(2);
+        Layer entry = EnsureCapacity(layer, seqLen, capacity => new Layer(Layer.NewSlots(key, capacity), Layer.NewSlots(value, capacity)));
         using (no_grad())
         {
-            using Tensor keySlots = entry.Keys.narrow(2, Length, tokens);       // [batch, heads, seq, headDim]
-            using Tensor valueSlots = entry.Values.narrow(2, Length, tokens);   // [batch, heads, seq, headDim]
+            using Tensor keySlots = entry.Keys.narrow(2, Length, seqLen);       // [batch, kvHeads, seq, headDim]
+            using Tensor valueSlots = entry.Values.narrow(2, Length, seqLen);   // [batch, kvHeads, seq, headDim]
             keySlots.copy_(key);
             valueSlots.copy_(value);
         }
-        entry.Length = Length + tokens;
+        entry.Length = Length + seqLen;
         return (entry.Keys.narrow(2, 0, entry.Length), entry.Values.narrow(2, 0, entry.Length));
     }
 
-    /// <summary>As <see cref="Update"/>, for who writes the keys and values himself: into the slots from Length on.</summary>
-    /// <returns>All slots, filled and free: [batch, heads, capacity, headDim], contiguous.</returns>
+    /// <summary>Reserves slots for a kernel that writes keys and values itself, from slot <see cref="Length"/> on.</summary>
+    /// <returns>All slots, filled and free: [batch, kvHeads, capacity, headDim], contiguous.</returns>
     internal (Tensor Keys, Tensor Values) Reserve(int layer, long batch, long kvHeads, long seqLen, long headDim, ScalarType dtype)
     {
         Layer entry = EnsureCapacity(layer, seqLen, capacity => new Layer(Slots(capacity), Slots(capacity)));
@@ -53,20 +55,20 @@ public sealed class KeyValueCache : IDisposable
         Tensor Slots(long capacity) => empty([batch, kvHeads, capacity, headDim], dtype).DetachFromDisposeScope();
     }
 
-    /// <summary>Ends a pass: its tokens are now cached ones.</summary>
+    /// <summary>Ends a pass: its tokens now count as cached.</summary>
     public void Advance(long tokens) => Length += tokens;
 
-    /// <summary>Forgets the last tokens: they are to come again.</summary>
+    /// <summary>Removes the last tokens, which will be computed again.</summary>
     public void Rewind(long tokens) => Length -= tokens;
 
-    /// <summary>Forgets all tokens.</summary>
+    /// <summary>Removes all tokens.</summary>
     public void Clear()
     {
         Dispose();
         Length = 0;
     }
 
-    /// <summary>Keeps these rows, in this order: finished rows leave the batch.</summary>
+    /// <summary>Keeps these rows in this order, when finished rows leave the batch.</summary>
     /// <param name="rows">[kept] int64</param>
     public void SelectRows(Tensor rows)
     {
@@ -82,11 +84,12 @@ public sealed class KeyValueCache : IDisposable
         }
     }
 
-    /// <summary>A layer's entry with slots for this pass's tokens behind those of earlier passes.</summary>
+    /// <summary>The entry of a layer, with free slots for the tokens of this pass.</summary>
     private Layer EnsureCapacity(int layer, long seqLen, Func<long, Layer> create)
     {
         Layer entry = _layers[layer] ??= create(GrowCapacity(seqLen, InitialCapacity));
-        if (entry.Length < Length) throw MissingTokens(layer, entry.Length); // more is left from a pass that was stopped: overwritten
+        // a longer entry is left from a pass that was stopped; it is overwritten
+        if (entry.Length < Length) throw MissingTokens(layer, entry.Length);
         if (Length + seqLen > entry.Keys.size(2)) entry.Grow(Length, GrowCapacity(Length + seqLen, entry.Keys.size(2)));
         return entry;
     }
@@ -107,21 +110,21 @@ public sealed class KeyValueCache : IDisposable
 
         public Tensor Values { get; private set; } = values;
 
-        /// <summary>Filled slots.</summary>
+        /// <summary>The number of filled slots.</summary>
         public long Length { get; set; }
 
         public void Grow(long length, long capacity) => Replace(old =>
         {
-            Tensor grown = NewSlots(old, capacity);                            // [batch, heads, capacity, headDim]
-            using Tensor filled = old.narrow(2, 0, length);                 // [batch, heads, length, headDim]
-            using Tensor target = grown.narrow(2, 0, length);               // [batch, heads, length, headDim]
+            Tensor grown = NewSlots(old, capacity);                            // [batch, kvHeads, capacity, headDim]
+            using Tensor filled = old.narrow(2, 0, length);                 // [batch, kvHeads, length, headDim]
+            using Tensor target = grown.narrow(2, 0, length);               // [batch, kvHeads, length, headDim]
             target.copy_(filled);
             return grown;
         });
 
         public void Replace(Func<Tensor, Tensor> change)
         {
-            using var nothing = no_grad();
+            using var noGrad = no_grad();
             Keys = Transform(Keys, change);
             Values = Transform(Values, change);
         }
@@ -139,7 +142,7 @@ public sealed class KeyValueCache : IDisposable
             return changed;
         }
 
-        /// <summary>[batch, heads, capacity, headDim] as a tensor with other slots.</summary>
+        /// <summary>An empty tensor [batch, kvHeads, capacity, headDim] like <paramref name="like"/> with another capacity.</summary>
         public static Tensor NewSlots(Tensor like, long capacity) =>
             empty([like.size(0), like.size(1), capacity, like.size(3)], like.dtype, like.device).DetachFromDisposeScope();
     }

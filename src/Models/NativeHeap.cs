@@ -2,18 +2,19 @@ using System.Runtime.InteropServices;
 
 namespace Ndif.Models;
 
-/// <summary>The C library's heap, on which libtorch puts every tensor of the CPU.</summary>
-public static unsafe class NativeHeap
+/// <summary>The heap of the C library, which libtorch allocates CPU tensors on.</summary>
+internal static unsafe class NativeHeap
 {
-    /// <summary>malloc_trim, which glibc has and others have not.</summary>
+    /// <summary>malloc_trim, which only glibc has.</summary>
     private static readonly delegate* unmanaged<nuint, int> _mallocTrim =
-        OperatingSystem.IsLinux() && NativeLibrary.TryLoad("libc.so.6", out nint libc) && NativeLibrary.TryGetExport(libc, "malloc_trim", out nint trim)
+        OperatingSystem.IsLinux() && NativeLibrary.TryLoad("libc.so.6", out nint libc)
+        && NativeLibrary.TryGetExport(libc, "malloc_trim", out nint trim)
             ? (delegate* unmanaged<nuint, int>)trim : null;
 
     /// <summary>
-    /// Gives memory that no tensor uses back to the system. Passes over long prompts leave a heap of holes: with GPT-2-small at 512
-    /// tokens 150 MB after the first and 300 to 900 MB after eight (benchmark memory.512 tokens), in plain TorchSharp too. It takes
-    /// tens of milliseconds and the next pass has to ask for the pages again, 2-3 % of it, so it is for times when nothing waits.
+    /// Returns free heap memory to the system. Passes over long prompts leave a fragmented heap: with GPT-2 small at 512 tokens 150 MB
+    /// after the first pass and 300 to 900 MB after eight (benchmark memory.512 tokens), in plain TorchSharp too. A call takes tens of
+    /// milliseconds, and the next pass has to fault the pages in again (2-3 % of its time), so call it when nothing is waiting.
     /// </summary>
     public static void Trim()
     {

@@ -2,10 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace Ndif.Models;
 
-/// <summary>What TorchSharp's native library can do with a tensor and its managed side does not offer.</summary>
+/// <summary>Functions of TorchSharp's native library that its managed API does not expose.</summary>
 internal static partial class NativeTensor
 {
-    /// <summary>Where a tensor's elements are, of whatever size.</summary>
+    /// <summary>The address of the elements of a tensor.</summary>
     [LibraryImport("LibTorchSharp", EntryPoint = "THSTensor_data")]
     public static partial nint DataPointer(nint tensor);
 }

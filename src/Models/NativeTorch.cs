@@ -7,16 +7,14 @@ using TorchSharp;
 
 namespace Ndif.Models;
 
-/// <summary>
-/// Makes TorchSharp's native library load on every Linux that libtorch itself supports.
-/// </summary>
+/// <summary>Loads TorchSharp's native library on every Linux that libtorch itself supports.</summary>
 /// <remarks>
-/// libLibTorchSharp.so 0.107 is linked with gcc 13 and asks for GLIBCXX_3.4.32, which Debian 12's libstdc++ lacks. The only symbol of
-/// that version is a marker without any relocation (<c>std::ios_base_library_init</c>): the code never calls it, only the loader's
-/// version check fails. So, and only where loading fails, we load a copy (2.4 MB, in a per-user cache) whose version requirement is
-/// flagged weak, which is what the linker would have written for an optional symbol. The original is never touched: with linked
-/// output folders it lies in the package cache.
-/// It all happens in a module initializer; a process that uses TorchSharp before anything of this assembly calls
+/// libLibTorchSharp.so 0.107 is linked with gcc 13 and requires GLIBCXX_3.4.32, which the libstdc++ of Debian 12 lacks. The only symbol
+/// of that version is a marker without any relocation (<c>std::ios_base_library_init</c>): the code never calls it, and only the version
+/// check of the loader fails. Where loading fails, this class loads a copy (2.4 MB, in a per-user cache) whose version requirement is
+/// flagged weak, as the linker writes it for an optional symbol. The original is not changed, because in linked output folders it is a
+/// file of the package cache.
+/// The module initializer registers all of this. A process that uses TorchSharp before any type of this assembly calls
 /// <see cref="Initialize"/> first.
 /// </remarks>
 public static partial class NativeTorch
@@ -27,18 +25,18 @@ public static partial class NativeTorch
 
     private static readonly Lazy<nint> _library = new(Load);
 
-#pragma warning disable CA2255 // a library may not start without it: no caller could know that it has to
-    /// <summary>Registers how the library is found. Any number of calls, from any thread; loads nothing yet.</summary>
+#pragma warning disable CA2255 // callers cannot know that the native library needs this initialization
+    /// <summary>Registers the resolver of the library and loads nothing yet. May be called repeatedly and from any thread.</summary>
     [ModuleInitializer]
     public static void Initialize()
     {
         if (Interlocked.Exchange(ref _initialized, 1) == 1) return;
         UsePassiveWaitPolicy();
         UseTransparentHugePages();
-        // TorchSharp's own TryLoad asks the load context; P/Invokes (its and ours) ask the assembly's resolver.
+        // TorchSharp's own TryLoad uses the load context; P/Invokes (TorchSharp's and ours) use the resolver of the assembly.
         NativeLibrary.SetDllImportResolver(typeof(NativeTorch).Assembly, (name, _, _) => Resolve(name));
         try { NativeLibrary.SetDllImportResolver(typeof(torch).Assembly, (name, _, _) => Resolve(name)); }
-        catch (InvalidOperationException) { } // the host has its own
+        catch (InvalidOperationException) { } // the host has registered its own resolver
         AssemblyLoadContext.Default.ResolvingUnmanagedDll += (_, name) => Resolve(name);
     }
 #pragma warning restore CA2255
@@ -46,9 +44,9 @@ public static partial class NativeTorch
     private static int _initialized;
 
     /// <summary>
-    /// libgomp's threads spin while they wait, which on shared cores stalls every parallel operation for a scheduler's quantum
-    /// (3-4 times slower decoding); passive waiting costs a tenth on an idle machine. libgomp reads the variable when it is loaded,
-    /// from the C environment, which .NET's Environment does not reach.
+    /// Makes waiting threads of libgomp sleep. Spinning on shared cores stalls every parallel operation for a scheduler quantum (3-4
+    /// times slower decoding), and passive waiting costs a tenth on an idle machine. libgomp reads the variable when it is loaded, from
+    /// the C environment, which .NET's Environment does not change.
     /// </summary>
     private static void UsePassiveWaitPolicy()
     {
@@ -57,9 +55,9 @@ public static partial class NativeTorch
     }
 
     /// <summary>
-    /// libtorch then asks for tensors of 2 MB and more in whole large pages (where the system allows them to who asks). It takes no
-    /// longer, and the C library's heap gets fewer holes: after eight passes of GPT-2-small over 512 tokens 0.94 GB are resident,
-    /// without it 1.07 to 1.57 GB. libtorch reads the variable when it allocates for the first time (c10/core/impl/alloc_cpu.cpp).
+    /// Makes libtorch allocate tensors of 2 MB and more in transparent huge pages, where the system permits it on request. It takes no
+    /// more time and fragments the heap less: after eight passes of GPT-2 small over 512 tokens 0.94 GB are resident, without it 1.07
+    /// to 1.57 GB. libtorch reads the variable at its first allocation (c10/core/impl/alloc_cpu.cpp).
     /// </summary>
     private static void UseTransparentHugePages()
     {
@@ -75,13 +73,13 @@ public static partial class NativeTorch
         if (!OperatingSystem.IsLinux() || FindNativeLibrary($"lib{Library}.so") is not { } original) return 0;
         Preload(Path.GetDirectoryName(original)!);
         if (NativeLibrary.TryLoad(original, out nint handle)) return handle;
-        if (PatchVersionRequirement(File.ReadAllBytes(original)) is not { } image) return 0; // it fails for another reason
+        if (PatchVersionRequirement(File.ReadAllBytes(original)) is not { } image) return 0; // loading fails for another reason
         return LoadCopy(original, image);
     }
 
     /// <summary>
-    /// libtorch's libraries may lie in another folder than LibTorchSharp (packages, a copy in a cache): once loaded they satisfy
-    /// it by name.
+    /// Loads libtorch's libraries, which may be in another folder than LibTorchSharp (packages, a copy in a cache). Once loaded they
+    /// satisfy its dependencies by name.
     /// </summary>
     private static void Preload(string folder)
     {
@@ -106,9 +104,10 @@ public static partial class NativeTorch
                 if (!File.Exists(path) || new FileInfo(path).Length != image.Length) WriteAtomically(path, image);
                 return NativeLibrary.Load(path);
             }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException) { } // a read-only home, as in containers
+            // the home folder is read-only, as in containers
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException) { }
         }
-        // A folder of our own that nobody else can have prepared; a loaded file needs no name.
+        // A new folder that no other process can have prepared. A loaded file needs no name, so it is deleted again.
         DirectoryInfo fresh = Directory.CreateTempSubdirectory("ndif-native-");
         try
         {
@@ -125,12 +124,15 @@ public static partial class NativeTorch
             Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
     }
 
-    /// <summary>Several processes start at once: each writes its own file, the last rename wins, and all are equal.</summary>
+    /// <summary>
+    /// Writes a file that several processes may write at the same time: each writes its own temporary file with the same content, and
+    /// the last rename wins.
+    /// </summary>
     private static void WriteAtomically(string path, byte[] bytes)
     {
-        string mine = $"{path}.{Guid.NewGuid():n}";
-        File.WriteAllBytes(mine, bytes);
-        File.Move(mine, path, overwrite: true);
+        string temporary = $"{path}.{Guid.NewGuid():n}";
+        File.WriteAllBytes(temporary, bytes);
+        File.Move(temporary, path, overwrite: true);
     }
 
     private static string? FindNativeLibrary(string file)

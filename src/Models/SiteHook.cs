@@ -1,8 +1,8 @@
 namespace Ndif.Models;
 
 /// <summary>
-/// Stands between a module's caller and its forward, for the pass that runs on this thread. The engine derives from it; the
-/// parity command and tests do too.
+/// Intercepts the calls of modules in the pass that runs on the current thread, between the caller of a module and its forward. The
+/// engine derives from this class; the parity command and tests do too.
 /// </summary>
 public abstract class SiteHook
 {
@@ -13,33 +13,35 @@ public abstract class SiteHook
     private static Action? _checkCancellation;
 
     /// <summary>
-    /// Calls a module: an observer may change the arguments, must call <see cref="SiteModule.Run"/> unless it skips the module,
-    /// and may change the result. What it returns must belong to the current dispose scope.
+    /// Calls a module. A hook may change the arguments, must call <see cref="SiteModule.Run"/> unless it skips the module, and may
+    /// change the result. The result must belong to the current dispose scope.
     /// </summary>
     public abstract object? Call(SiteModule module, Arguments arguments);
 
-    /// <summary>The observer of the module with this index on this thread.</summary>
-    public static SiteHook? ForModule(int index) => _hooks is { } observers ? observers[index] : null;
+    /// <summary>The hook of the module with this index on the current thread, or null.</summary>
+    public static SiteHook? ForModule(int index) => _hooks is { } hooks ? hooks[index] : null;
 
-    /// <summary>Whether a module within this one is watched on this thread; not the module itself.</summary>
+    /// <summary>Whether a module inside this one (not the module itself) has a hook on the current thread.</summary>
     internal static bool HasHooksInside(SiteModule module)
     {
-        if (_hooks is not { } observers) return false;
+        if (_hooks is not { } hooks) return false;
         for (int index = module.Index + 1; index <= module.LastDescendantIndex; index++)
-            if (observers[index] is not null) return true;
+            if (hooks[index] is not null) return true;
         return false;
     }
 
-    /// <summary>Called now and then in the middle of a long operation of a module.</summary>
+    /// <summary>Long operations of a module call this periodically; it throws to end the pass.</summary>
     internal static void CheckCancellation() => _checkCancellation?.Invoke();
 
-    /// <summary>Watches modules (by <see cref="SiteModule.Index"/>) on this thread until the result is disposed.</summary>
-    /// <param name="checkCancellation">Called in the middle of long operations too; it may throw, to end the pass there.</param>
+    /// <summary>
+    /// Registers hooks of modules (by <see cref="SiteModule.Index"/>) on the current thread until the result is disposed.
+    /// </summary>
+    /// <param name="checkCancellation">Called during long operations; it may throw to end the pass.</param>
     public static Registration Register(SiteHook?[]? hooksByModuleIndex, Action? checkCancellation = null)
     {
-        var watching = new Registration(_hooks, _checkCancellation);
+        var registration = new Registration(_hooks, _checkCancellation);
         (_hooks, _checkCancellation) = (hooksByModuleIndex, checkCancellation);
-        return watching;
+        return registration;
     }
 
     public readonly struct Registration : IDisposable
@@ -47,7 +49,8 @@ public abstract class SiteHook
         private readonly SiteHook?[]? _previousHooks;
         private readonly Action? _previousCheck;
 
-        internal Registration(SiteHook?[]? previousHooks, Action? previousCheck) => (_previousHooks, _previousCheck) = (previousHooks, previousCheck);
+        internal Registration(SiteHook?[]? previousHooks, Action? previousCheck) =>
+            (_previousHooks, _previousCheck) = (previousHooks, previousCheck);
 
         public void Dispose() => (_hooks, _checkCancellation) = (_previousHooks, _previousCheck);
     }

@@ -1,25 +1,35 @@
 namespace Ndif.Protocol;
 
-/// <summary>Finding modules of a description by path.</summary>
+/// <summary>Paths of modules, such as "transformer.h.0.attn", and the modules of a description by path.</summary>
 public static class ModulePaths
 {
-    /// <summary>True for what can be one component of a path that a user makes up: letters, digits and _.</summary>
+    /// <summary>True if a user's module can have this name: letters, digits and underscores.</summary>
     public static bool IsValidName(string name) => name.Length > 0 && name.All(c => char.IsLetterOrDigit(c) || c == '_');
 
-    /// <summary>The module at a path from this one; empty is this one. Null if there is none.</summary>
-    public static ModuleInfo? Find(this ModuleInfo root, string path)
+    /// <summary>The path of a child: "a.b" and "c" give "a.b.c"; below the root, whose path is empty, it is the name.</summary>
+    public static string Join(string parent, string name) => parent.Length == 0 ? name : $"{parent}.{name}";
+
+    /// <summary>Splits a path at its last dot: "a.b.c" gives "a.b" and "c"; the parent of "a" is the root, whose path is empty.</summary>
+    public static (string Parent, string Name) Split(string path)
     {
-        ModuleInfo? at = root;
-        if (path.Length == 0) return at;
-        foreach (string part in path.Split('.'))
-        {
-            at = at.Children.FirstOrDefault(c => c.Name == part);
-            if (at is null) return null;
-        }
-        return at;
+        int dot = path.LastIndexOf('.');
+        return dot < 0 ? ("", path) : (path[..dot], path[(dot + 1)..]);
     }
 
-    /// <summary>All paths below this module, parents first.</summary>
+    /// <summary>The module at a path relative to this one; the empty path is this module. Null if there is none.</summary>
+    public static ModuleInfo? Find(this ModuleInfo root, string path)
+    {
+        ModuleInfo? module = root;
+        if (path.Length == 0) return module;
+        foreach (string name in path.Split('.'))
+        {
+            module = module.Children.FirstOrDefault(child => child.Name == name);
+            if (module is null) return null;
+        }
+        return module;
+    }
+
+    /// <summary>The paths of all modules below this one, parents before their children.</summary>
     public static IEnumerable<string> Paths(this ModuleInfo root)
     {
         foreach (ModuleInfo child in root.Children)
@@ -29,23 +39,25 @@ public static class ModulePaths
         }
     }
 
-    /// <summary>A hint for a path that does not exist: the nearest ones, or what stands where it goes wrong.</summary>
+    /// <summary>
+    /// A hint for a path that does not exist: the most similar paths, and the modules below the last component that exists.
+    /// </summary>
     public static string GetSuggestion(ModuleInfo root, string path)
     {
-        ModuleInfo at = root;
-        string known = "";
+        ModuleInfo module = root;
+        string existing = "";
         foreach (string part in path.Split('.'))
         {
-            if (at.Children.FirstOrDefault(c => c.Name == part) is not { } next)
+            if (module.Children.FirstOrDefault(child => child.Name == part) is not { } next)
             {
-                string near = Errors.DidYouMean(part, at.Children.Select(c => c.Name));
-                if (near.Length == 0) near = Errors.DidYouMean(path, root.Paths());
-                string here = at.Children.Count == 0 ? "nothing"
-                    : at.List ? $"[0..{at.Children.Count - 1}]" : string.Join(", ", at.Children.Select(c => c.Name));
-                return $"{near} {(known.Length == 0 ? "It has" : $"`{known}` has")} {here}.".TrimStart();
+                string similar = Errors.DidYouMean(part, module.Children.Select(child => child.Name));
+                if (similar.Length == 0) similar = Errors.DidYouMean(path, root.Paths());
+                string children = module.Children.Count == 0 ? "nothing"
+                    : module.List ? $"[0..{module.Children.Count - 1}]" : string.Join(", ", module.Children.Select(child => child.Name));
+                return $"{similar} {(existing.Length == 0 ? "It has" : $"`{existing}` has")} {children}.".TrimStart();
             }
-            known = known.Length == 0 ? part : $"{known}.{part}";
-            at = next;
+            existing = Join(existing, part);
+            module = next;
         }
         return "";
     }

@@ -20,7 +20,7 @@ internal static class ServerErrors
         $"Send the metadata `authorization: Bearer <key>`. {CreateKeyHint}");
 
     public static Exception MalformedKey() => Errors.CreateException(
-        ErrorCode.Unauthenticated, "This is not an API key. A key consists of `ndif_`, 8 letters or digits, `_` and 43 more characters.",
+        ErrorCode.Unauthenticated, "This is not a key. An API key consists of `ndif_`, 8 letters or digits, `_` and 43 more characters.",
         $"Copy the whole key, without quotes or line breaks. {CreateKeyHint}");
 
     public static Exception WrongKey() => Errors.CreateException(
@@ -101,12 +101,14 @@ internal static class ServerErrors
 
     public static Exception UnknownModel(string model, IReadOnlyCollection<string> servedModels)
     {
-        string near = ModelNameSuggester.Suggest(model, servedModels);
+        string suggestion = ModelNameSuggester.Suggest(model, servedModels);
+        string names = FormatNames(servedModels.Order(StringComparer.Ordinal).Take(8));
         string list = servedModels.Count == 0
             ? "No worker serves a model at the moment."
-            : $"It serves {FormatNames(servedModels.Order(StringComparer.Ordinal).Take(8))}{(servedModels.Count > 8 ? " and more" : "")}.";
+            : $"Served are {names}{(servedModels.Count > 8 ? " and others" : "")}.";
         return Errors.CreateException(
-            ErrorCode.UnknownModel, $"This service has no model `{Truncate(model)}`.", near.Length > 0 ? $"{near} {list}" : list);
+            ErrorCode.UnknownModel, $"This service has no model `{Truncate(model)}`.",
+            suggestion.Length > 0 ? $"{suggestion} {list}" : list);
     }
 
     public static Exception NotDescribed(string model) => new NdifException(new Error
@@ -126,16 +128,16 @@ internal static class ServerErrors
 
     public static Exception UnknownDeployment(string name, IReadOnlyCollection<string> knownModels)
     {
-        string near = ModelNameSuggester.Suggest(name, knownModels);
+        string suggestion = ModelNameSuggester.Suggest(name, knownModels);
         return Errors.CreateException(
             ErrorCode.UnknownModel, $"`{Truncate(name)}` is not deployed, and no worker holds it.",
-            near.Length > 0 ? near : "`ndif models list` lists the models of the service.");
+            suggestion.Length > 0 ? suggestion : "`ndif models list` lists the models of the service.");
     }
 
     public static Exception UnknownWorker(string worker, IEnumerable<string> liveWorkers)
     {
-        string near = Errors.DidYouMean(worker.Length <= 100 ? worker : "", liveWorkers);
-        return BadArgument($"There is no worker `{Truncate(worker)}`.", near.Length > 0 ? near : "`ndif status` lists the live workers.");
+        string suggestion = Errors.DidYouMean(worker.Length <= 100 ? worker : "", liveWorkers);
+        return BadArgument($"There is no worker `{Truncate(worker)}`.", suggestion.Length > 0 ? suggestion : "`ndif status` lists the live workers.");
     }
 
     public static Exception ModelNotOnWorker(string name, string worker) => Errors.CreateException(

@@ -32,7 +32,7 @@ internal static partial class Log
     [LoggerMessage(3023, LogLevel.Information, "Job {JobId} is cancelled: {Reason}")]
     public static partial void Cancelling(this ILogger logger, string jobId, string reason);
 
-    [LoggerMessage(3024, LogLevel.Information, "Job {JobId} was detached and continues without its client")]
+    [LoggerMessage(3024, LogLevel.Information, "Job {JobId} goes on without its client")]
     public static partial void Detached(this ILogger logger, string jobId);
 
     [LoggerMessage(3025, LogLevel.Information, "Job {JobId} ended as {State} after {Events} events")]

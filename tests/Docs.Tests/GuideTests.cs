@@ -1,7 +1,9 @@
+using System.Text.RegularExpressions;
+
 namespace Ndif.Docs.Tests;
 
 /// <summary>The C# of each page of the guide, typed one block after the other, runs and prints what its comments say.</summary>
-public sealed class GuideTests
+public sealed partial class GuideTests
 {
     public static TheoryData<string> Pages =>
         [.. Repository.Pages("docs/guide").Concat(Repository.Pages("docs/operating")).Where(p => Page.Load(p).Programs.Count > 0)];
@@ -21,11 +23,30 @@ public sealed class GuideTests
         Assert.All(expected, line => Assert.Contains(line, output, StringComparison.Ordinal));
     }
 
-    /// <summary>The README shows samples, which tests/Samples.Tests runs as files.</summary>
+    /// <summary>The README shows samples, which tests/Repository.Tests runs as files.</summary>
     [Fact]
     public void ReadmesProgram_IsASample()
     {
         string program = Assert.Single(Page.Load("README.md").Programs);
         Assert.Equal(Repository.Read("docs/samples/first-trace.cs"), program);
     }
+
+    /// <summary>The picture in the README is what the sample draws, up to shades.</summary>
+    [Fact]
+    public void ReadmesPicture_IsTheSamples()
+    {
+        string sample = Repository.Read("docs/samples/logit-lens.cs");
+        (string output, Exception? failure) = PageProgram.Run("logit_lens", Directive().Replace(sample, ""));
+        Assert.True(failure is null, $"{failure}\n{output}");
+        string drawn = File.ReadAllText(Path.Combine(Path.GetTempPath(), "logit-lens.svg"));
+        Assert.Equal(Texts(Repository.Read("docs/images/logit-lens.svg")), Texts(drawn));
+    }
+
+    private static string[] Texts(string svg) => [.. SvgText().Matches(svg).Select(m => m.Groups[1].Value)];
+
+    [GeneratedRegex("^#:.*$", RegexOptions.Multiline)]
+    private static partial Regex Directive();
+
+    [GeneratedRegex("<text[^>]*>([^<]*)</text>")]
+    private static partial Regex SvgText();
 }

@@ -8,7 +8,8 @@ internal sealed record CodeBlock(string Language, string Text);
 /// <summary>A Markdown page with the programs that it shows.</summary>
 internal sealed partial class Page
 {
-    private Page(string text) => Blocks = [.. Fence().Matches(text).Select(m => new CodeBlock(m.Groups["language"].Value, m.Groups["text"].Value))];
+    private Page(string text) =>
+        Blocks = [.. Fence().Matches(text).Select(m => new CodeBlock(m.Groups["language"].Value, m.Groups["text"].Value))];
 
     public IReadOnlyList<CodeBlock> Blocks { get; }
 

@@ -15,7 +15,10 @@ internal static class PageProgram
         """;
 
     private static readonly MetadataReference[] _references =
-        [.. ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator).Select(f => MetadataReference.CreateFromFile(f))];
+    [
+        .. ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator)
+            .Select(f => MetadataReference.CreateFromFile(f)),
+    ];
 
     /// <summary>Runs a program to its end.</summary>
     /// <returns>What it wrote, and what it threw; null if it ended well.</returns>
@@ -23,17 +26,18 @@ internal static class PageProgram
     {
         MethodInfo main = Compile(name, text).EntryPoint!;
         TextWriter console = Console.Out, errors = Console.Error;
-        var output = TextWriter.Synchronized(new StringWriter());
+        var written = new StringWriter();
+        TextWriter output = TextWriter.Synchronized(written); // events arrive on other threads
         Console.SetOut(output);
         Console.SetError(output);
         try
         {
             main.Invoke(null, main.GetParameters().Length == 0 ? null : [Array.Empty<string>()]);
-            return (output.ToString()!, null);
+            return (written.ToString(), null);
         }
         catch (TargetInvocationException e)
         {
-            return (output.ToString()!, e.InnerException);
+            return (written.ToString(), e.InnerException);
         }
         finally
         {
@@ -50,11 +54,13 @@ internal static class PageProgram
                 CSharpSyntaxTree.ParseText(ImplicitUsings, options),
                 CSharpSyntaxTree.ParseText(text, options, path: $"{name}.cs", encoding: System.Text.Encoding.UTF8),
             ],
-            _references, new CSharpCompilationOptions(OutputKind.ConsoleApplication, nullableContextOptions: NullableContextOptions.Enable));
+            _references,
+            new CSharpCompilationOptions(OutputKind.ConsoleApplication, nullableContextOptions: NullableContextOptions.Enable));
         using MemoryStream assembly = new(), symbols = new();
-        EmitResult result = compilation.Emit(assembly, symbols, options: new EmitOptions(debugInformationFormat: DebugInformationFormat.PortablePdb));
-        string[] errors = [.. result.Diagnostics.Where(d => d.Severity == DiagnosticSeverity.Error).Select(d => d.ToString())];
-        Assert.True(errors.Length == 0, $"{name} does not compile:\n{string.Join('\n', errors)}\n{text}");
+        var portable = new EmitOptions(debugInformationFormat: DebugInformationFormat.PortablePdb);
+        EmitResult result = compilation.Emit(assembly, symbols, options: portable);
+        IEnumerable<string> errors = result.Diagnostics.Where(d => d.Severity == DiagnosticSeverity.Error).Select(d => d.ToString());
+        Assert.True(result.Success, $"{name} does not compile:\n{string.Join('\n', errors)}\n{text}");
         (assembly.Position, symbols.Position) = (0, 0);
         return AssemblyLoadContext.Default.LoadFromStream(assembly, symbols);
     }

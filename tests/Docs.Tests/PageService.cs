@@ -17,7 +17,8 @@ internal sealed partial class PageService : IDisposable
     public static async Task<PageService> StartAsync(IEnumerable<string> arguments, CancellationToken cancellationToken)
     {
         string data = Directory.CreateTempSubdirectory("ndif-docs-").FullName;
-        string[] all = [Path.Combine(AppContext.BaseDirectory, "ndif.dll"), "up", .. arguments, "--port", "0", "--http-port", "0", "--data", data];
+        string tool = Path.Combine(AppContext.BaseDirectory, "ndif.dll");
+        string[] all = [tool, "up", .. arguments, "--port", "0", "--http-port", "0", "--data", data];
         Process process = Process.Start(new ProcessStartInfo("dotnet", all) { RedirectStandardOutput = true })!;
         var service = new PageService(process, data);
         string? host = null, key = null;
@@ -28,6 +29,7 @@ internal sealed partial class PageService : IDisposable
             else key = match.Groups[2].Value;
         }
         Assert.True(host is not null && key is not null, $"`ndif up {string.Join(' ', arguments)}` did not start.");
+        _ = process.StandardOutput.ReadToEndAsync(CancellationToken.None); // a full pipe would stop the service at its next log line
         NdifConfig.SetDefaultHost(host!);
         NdifConfig.SetDefaultApiKey(key!);
         return service;

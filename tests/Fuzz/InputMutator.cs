@@ -1,6 +1,9 @@
 namespace Ndif.Fuzz;
 
-/// <summary>Plain mutation, for where there is no AFL: bits, bytes, pieces of other inputs. The same seed gives the same inputs.</summary>
+/// <summary>
+/// Mutates inputs without coverage, for machines without AFL: it changes bits and bytes and inserts ranges of other inputs. The same seed
+/// gives the same inputs.
+/// </summary>
 internal sealed class InputMutator(IReadOnlyList<byte[]> seeds, int seed)
 {
     private static readonly byte[] _boundaryBytes = [0, 1, 0x7f, 0x80, 0xff];
@@ -18,7 +21,9 @@ internal sealed class InputMutator(IReadOnlyList<byte[]> seeds, int seed)
                 case 1 when at < bytes.Count: bytes[at] = _boundaryBytes[_random.Next(_boundaryBytes.Length)]; break;
                 case 2 when at < bytes.Count: bytes.RemoveRange(at, Math.Min(1 << _random.Next(6), bytes.Count - at)); break;
                 case 3: bytes.Insert(at, (byte)_random.Next(256)); break;
-                case 4 when at < bytes.Count: bytes.InsertRange(at, bytes.GetRange(at, Math.Min(1 << _random.Next(6), bytes.Count - at))); break;
+                case 4 when at < bytes.Count:
+                    bytes.InsertRange(at, bytes.GetRange(at, Math.Min(1 << _random.Next(6), bytes.Count - at)));
+                    break;
                 default:
                     byte[] other = seeds[_random.Next(seeds.Count)];
                     int from = _random.Next(other.Length + 1);

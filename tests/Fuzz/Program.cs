@@ -1,12 +1,14 @@
 using System.Diagnostics;
 using System.Globalization;
+using Ndif.Fuzz.Targets;
 
 namespace Ndif.Fuzz;
 
-/// <summary>One target, in one of four ways; run.sh beside this says how they are used.</summary>
+/// <summary>Runs a fuzz target in one of four modes: seeds, replay, random and afl. The script run.sh uses them.</summary>
 internal static class EntryPoint
 {
     private const int MaxInputBytes = 64 << 10;
+    private const int MinRandomRuns = 25; // also on a machine that is busy with something else
 
     private static readonly Dictionary<string, Func<IFuzzTarget>> _targets = new()
     {
@@ -26,7 +28,7 @@ internal static class EntryPoint
         }
         if (args[0] == "afl")
         {
-            IFuzzTarget? opened = null; // by its first input: instrumented code must not run before
+            IFuzzTarget? opened = null; // opened by the first input: instrumented code must not run before the fuzzer has started
             SharpFuzz.Fuzzer.Run(stream =>
             {
                 byte[] buffer = new byte[MaxInputBytes];
@@ -38,12 +40,13 @@ internal static class EntryPoint
         IFuzzTarget target = open();
         switch (args[0])
         {
-            case "seeds": // into a folder, for AFL
+            case "seeds": // writes the seeds to a folder, for AFL
                 Directory.CreateDirectory(args[2]);
-                foreach ((int number, byte[] seed) in target.Seeds().Index()) File.WriteAllBytes(Path.Combine(args[2], $"{number:000}"), seed);
+                foreach ((int number, byte[] seed) in target.Seeds().Index())
+                    File.WriteAllBytes(Path.Combine(args[2], $"{number:000}"), seed);
                 return 0;
 
-            case "replay": // what was found
+            case "replay": // runs inputs that AFL has found
                 foreach (string file in args[2..].SelectMany(path => Directory.Exists(path) ? Directory.GetFiles(path) : [path]))
                 {
                     Console.WriteLine(file);
@@ -55,11 +58,13 @@ internal static class EntryPoint
             {
                 byte[][] seeds = [.. target.Seeds()];
                 foreach (byte[] seed in seeds) target.Run(seed);
-                (double seconds, int number) = (double.Parse(args[2], CultureInfo.InvariantCulture), int.Parse(args[3], CultureInfo.InvariantCulture));
+                double seconds = double.Parse(args[2], CultureInfo.InvariantCulture);
+                int number = int.Parse(args[3], CultureInfo.InvariantCulture);
                 var mutations = new InputMutator(seeds, number);
                 long began = Stopwatch.GetTimestamp(), runs = 0;
-                string last = Path.Combine(Path.GetTempPath(), $"ndif-fuzz-{args[1]}-{Environment.ProcessId}"); // of a native abort this is all that is left
-                for (; Stopwatch.GetElapsedTime(began).TotalSeconds < seconds; runs++)
+                // The current input is written to this file, because a native abort leaves no other trace.
+                string last = Path.Combine(Path.GetTempPath(), $"ndif-fuzz-{args[1]}-{Environment.ProcessId}");
+                for (; runs < MinRandomRuns || Stopwatch.GetElapsedTime(began).TotalSeconds < seconds; runs++)
                 {
                     byte[] input = mutations.Next();
                     if (args[1] == "run") File.WriteAllBytes(last, input);

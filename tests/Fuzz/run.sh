@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Fuzzes what reads strangers' bytes: coverage-guided with SharpFuzz and AFL++ if afl-fuzz is there (apt-get install afl++), else by
-# plain mutation.
+# Fuzzes the code that reads untrusted input: guided by coverage with SharpFuzz and AFL++ if afl-fuzz is installed (apt-get install
+# afl++), otherwise by random mutation.
 #   bash tests/Fuzz/run.sh --target program|run|tensor|name|header [--seconds N] [--out FOLDER]
-# FOLDER (a new one if none is given) keeps the corpus, so that a later run goes on; findings lie in FOLDER/found/default/crashes, and
+# FOLDER (default: a new folder) stores the corpus, which a later run continues. Findings are in FOLDER/found/default/crashes, and
 #   dotnet tests/Fuzz/bin/Release/net10.0/Ndif.Fuzz.dll replay TARGET FILE
-# shows one.
+# reproduces one.
 set -eu
 cd "$(dirname "$0")"
 target=program seconds=60 out=""
@@ -29,13 +29,14 @@ tool="$out/tool"
 rm -rf "$out/seeds" "$bin"
 dotnet "$plain/Ndif.Fuzz.dll" seeds "$target" "$out/seeds"
 cp -a "$plain" "$bin"
-instrument() { # an assembly, and the types of it that are meant
+instrument() { # ASSEMBLY [prefix of the full names of its types]...
   file="$bin/$1.dll"
-  if [ -L "$file" ]; then cp --remove-destination "$(readlink -f "$file")" "$file"; fi # a link leads to the packages' own copy
+  if [ -L "$file" ]; then cp --remove-destination "$(readlink -f "$file")" "$file"; fi # the link points to the package cache
   "$tool/sharpfuzz" "$file" "${@:2}" >"$out/instrument.log" 2>&1 || { cat "$out/instrument.log"; exit 1; }
 }
 for assembly in Ndif.Protocol Ndif.Queue Ndif.Engine Ndif.Server Google.Protobuf; do instrument "$assembly"; done
-instrument Ndif.Models Ndif.Models.Safetensors Ndif.Models.FileMapping # not what finds libtorch: it runs before there is anything to count in
+# The code that finds libtorch is not instrumented, because it runs before the coverage map exists.
+instrument Ndif.Models Ndif.Models.Files.Safetensors Ndif.Models.Files.FileMapping
 export AFL_SKIP_BIN_CHECK=1 AFL_SKIP_CPUFREQ=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_NO_AFFINITY=1 AFL_NO_UI=1 AFL_AUTORESUME=1
 export DOTNET_GCHeapHardLimit=0x40000000 OMP_NUM_THREADS=1
 afl-fuzz -i "$out/seeds" -o "$out/found" -t 10000 -m none -V "$seconds" -- dotnet "$bin/Ndif.Fuzz.dll" afl "$target" >"$out/afl.log" 2>&1 || { tail -20 "$out/afl.log"; exit 1; }

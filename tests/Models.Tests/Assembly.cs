@@ -1,4 +1,4 @@
 using Xunit;
 
 // live native tensors are counted for the whole process
-[assembly: CollectionBehavior(DisableTestParallelization = true)]
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]

@@ -5,14 +5,14 @@ using Ndif.Queue.Tests.Support;
 
 namespace Ndif.Queue.Tests;
 
-/// <summary>What every registry of deployments must do.</summary>
+/// <summary>The contract test of all implementations of <see cref="IDeployments"/>.</summary>
 public abstract class DeploymentsContract : IAsyncLifetime
 {
     private static readonly DateTimeOffset _noon = new(2026, 1, 1, 12, 0, 0, TimeSpan.Zero);
 
     protected abstract QueueBackend NewBackend();
 
-    /// <summary>Lets a worker's right to a model run out.</summary>
+    /// <summary>Expires the replica claims of the other workers.</summary>
     protected abstract Task ExpireAsync(string name, string worker);
 
     protected QueueBackend Backend { get; private set; } = null!;
@@ -38,7 +38,8 @@ public abstract class DeploymentsContract : IAsyncLifetime
     {
         Assert.Empty(await Deployments.ListAsync(Cancel));
         await Deployments.SetAsync(new Deployment { Model = "b", Replicas = 1 }, Cancel);
-        await Deployments.SetAsync(new Deployment { Model = "a", Revision = "r1", Replicas = 2, Pinned = true, Dtype = DataType.Bfloat16 }, Cancel);
+        await Deployments.SetAsync(
+            new Deployment { Model = "a", Revision = "r1", Replicas = 2, Pinned = true, Dtype = DataType.Bfloat16 }, Cancel);
         await Deployments.SetAsync(new Deployment { Model = "a", Replicas = 1 }, Cancel);
         Deployment again = await Deployments.SetAsync(new Deployment { Model = "b", Replicas = 3 }, Cancel);
         Assert.NotNull(again.Changed);
@@ -59,7 +60,8 @@ public abstract class DeploymentsContract : IAsyncLifetime
     [InlineData("a", 1001u)]
     public async Task WhatCannotBeWanted_IsRefused(string model, uint replicas)
     {
-        NdifException refused = await Assert.ThrowsAnyAsync<NdifException>(() => Deployments.SetAsync(new Deployment { Model = model, Replicas = replicas }, Cancel));
+        NdifException refused = await Assert.ThrowsAnyAsync<NdifException>(
+            () => Deployments.SetAsync(new Deployment { Model = model, Replicas = replicas }, Cancel));
         Assert.Equal(ErrorCode.BadArgument, refused.Code);
         Assert.Empty(await Deployments.ListAsync(Cancel));
     }
@@ -87,8 +89,9 @@ public abstract class DeploymentsContract : IAsyncLifetime
     [Fact]
     public async Task OfTooMany_TheLeastRecentlyUsedLoseIt()
     {
-        foreach ((string worker, int used) in new[] { ("w1", 2), ("w2", 1), ("w3", 3) }) Assert.True(await ClaimReplicaAsync(worker, 3, used));
-        // scaled to one: whoever asks first, only the last used one keeps it
+        foreach ((string worker, int used) in new[] { ("w1", 2), ("w2", 1), ("w3", 3) })
+            Assert.True(await ClaimReplicaAsync(worker, 3, used));
+        // scaled to one: whichever worker renews first, only the most recently used one keeps its claim
         Assert.True(await ClaimReplicaAsync("w3", 1, 3));
         Assert.False(await ClaimReplicaAsync("w2", 1, 1));
         Assert.False(await ClaimReplicaAsync("w1", 1, 2));
@@ -129,7 +132,8 @@ public abstract class DeploymentsContract : IAsyncLifetime
         await Deployments.SendOrderAsync("w1", new WorkerOrder { Evict = "a" }, Cancel);
         await Deployments.SendOrderAsync("w2", new WorkerOrder { Evict = "x" }, Cancel);
         await Deployments.SendOrderAsync("w1", new WorkerOrder { Drain = true }, Cancel);
-        Assert.Equal([new WorkerOrder { Evict = "a" }, new WorkerOrder { Drain = true }], await Deployments.DequeueOrdersAsync("w1", Cancel));
+        Assert.Equal(
+            [new WorkerOrder { Evict = "a" }, new WorkerOrder { Drain = true }], await Deployments.DequeueOrdersAsync("w1", Cancel));
         Assert.Empty(await Deployments.DequeueOrdersAsync("w1", Cancel));
         await Deployments.SendOrderAsync("w1", new WorkerOrder { Evict = "b" }, Cancel);
         Assert.Equal([new WorkerOrder { Evict = "b" }], await Deployments.DequeueOrdersAsync("w1", Cancel));
@@ -174,7 +178,8 @@ public abstract class DeploymentsContract : IAsyncLifetime
         await PublishHeartbeatAsync("w1", new ModelStatus { Id = "a", Heat = Heat.Cold, Error = full });
         Assert.Equal(full, Assert.Single(await Backend.Workers.ListModelsAsync(Cancel)).Error);
         await PublishHeartbeatAsync("w2");
-        Assert.Null(Assert.Single(await Backend.Workers.ListModelsAsync(Cancel)).Error); // it may be able to, and has not said so yet
+        // the other worker may be able to load it, and has not reported yet
+        Assert.Null(Assert.Single(await Backend.Workers.ListModelsAsync(Cancel)).Error);
         await PublishHeartbeatAsync("w2", new ModelStatus { Id = "a", Heat = Heat.Cold });
         Assert.Null(Assert.Single(await Backend.Workers.ListModelsAsync(Cancel)).Error);
         await PublishHeartbeatAsync("w2", new ModelStatus { Id = "a", Heat = Heat.Cold, Error = full });
@@ -194,9 +199,11 @@ public abstract class DeploymentsContract : IAsyncLifetime
         Assert.NotNull(await Backend.Workers.GetDescriptionAsync("gpt2", Cancel));
     }
 
-    private Task<bool> ClaimReplicaAsync(string worker, int maxReplicas, int lastUsedSeconds = 0) => Deployments.ClaimReplicaAsync("gpt2", worker, maxReplicas, _noon.AddSeconds(lastUsedSeconds), Cancel);
+    private Task<bool> ClaimReplicaAsync(string worker, int maxReplicas, int lastUsedSeconds = 0) =>
+        Deployments.ClaimReplicaAsync("gpt2", worker, maxReplicas, _noon.AddSeconds(lastUsedSeconds), Cancel);
 
-    private Task PublishHeartbeatAsync(string worker, params ModelStatus[] models) => Backend.Workers.PublishHeartbeatAsync(new WorkerStatus { Id = worker }, models, Cancel);
+    private Task PublishHeartbeatAsync(string worker, params ModelStatus[] models) =>
+        Backend.Workers.PublishHeartbeatAsync(new WorkerStatus { Id = worker }, models, Cancel);
 }
 
 public sealed class InMemoryDeploymentsTests : DeploymentsContract
@@ -205,7 +212,7 @@ public sealed class InMemoryDeploymentsTests : DeploymentsContract
 
     protected override QueueBackend NewBackend() => QueueBackend.InMemory(time: _time);
 
-    /// <summary>The others ask again after this; here they do not, so theirs run out too.</summary>
+    /// <summary>The others would renew after this; here they do not, so their claims expire as well.</summary>
     protected override Task ExpireAsync(string name, string worker)
     {
         _time.Advance(TimeSpan.FromSeconds(5));
@@ -222,7 +229,8 @@ public sealed class RedisDeploymentsTests(RedisServer server) : DeploymentsContr
     protected override async Task ExpireAsync(string name, string worker)
     {
         StackExchange.Redis.RedisKey holders = $"{_options.Prefix}holders:{name}";
-        Assert.InRange((await server.OperatorConnection.GetDatabase().KeyTimeToLiveAsync(holders))!.Value, TimeSpan.Zero, 2 * _options.HeartbeatLifetime);
+        Assert.InRange((await server.OperatorConnection.GetDatabase().KeyTimeToLiveAsync(holders))!.Value, TimeSpan.Zero,
+            2 * _options.HeartbeatLifetime);
         Assert.False(await server.OperatorConnection.GetDatabase().HashSetAsync(holders, worker, "0 0"));
     }
 }

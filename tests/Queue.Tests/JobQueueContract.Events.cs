@@ -2,7 +2,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Queue.Tests;
 
-// Events and replies; lists and counts.
+// Events, replies, lists and counts.
 public abstract partial class JobQueueContract
 {
     [Fact(Timeout = Limit)]
@@ -19,7 +19,8 @@ public abstract partial class JobQueueContract
         await _fixture.PublishAsync(second, JobState.Completed);
         List<Event> events = await _fixture.WatchAsync("a");
         Assert.Equal(Enumerable.Range(1, 8).Select(i => (ulong)i), events.Select(e => e.Sequence));
-        Assert.Equal([(1u, "w1"), (2u, "w2")], events.Where(e => e.State?.State == JobState.Running).Select(e => (e.State.Attempt, e.State.Worker)));
+        Assert.Equal(
+            [(1u, "w1"), (2u, "w2")], events.Where(e => e.State?.State == JobState.Running).Select(e => (e.State.Attempt, e.State.Worker)));
         Assert.Equal((JobState.Queued, 1u, 1u), (events[4].State.State, events[4].State.Attempt, events[4].State.Position));
     }
 
@@ -78,13 +79,14 @@ public abstract partial class JobQueueContract
         Lease lease = await _fixture.LeaseAsync();
         byte[] bytes = new byte[1 << 20];
         new Random(1).NextBytes(bytes);
-        var happening = new Event { Value = new SavedValue { Name = "h", Data = new Data { Tensor = new Tensor { Inline = Google.Protobuf.ByteString.CopyFrom(bytes) } } } };
-        for (int i = 0; i < 5; i++) await _fixture.Queue.PublishAsync(lease, happening, Cancel);
+        var jobEvent = new Event { Value = new SavedValue { Name = "h",
+            Data = new Data { Tensor = new Tensor { Inline = Google.Protobuf.ByteString.CopyFrom(bytes) } } } };
+        for (int i = 0; i < 5; i++) await _fixture.Queue.PublishAsync(lease, jobEvent, Cancel);
         await _fixture.PublishAsync(lease, JobState.Completed);
         List<Event> events = await _fixture.WatchAsync("a", 3);
         Assert.Equal(6, events.Count);
         Assert.All(events.Take(5), e => Assert.True(e.Value.Data.Tensor.Inline.Span.SequenceEqual(bytes)));
-        Assert.Equal(0ul, happening.Sequence); // the worker's own event is left alone
+        Assert.Equal(0ul, jobEvent.Sequence); // the event of the caller is not modified
     }
 
     [Fact(Timeout = Limit)]
@@ -104,7 +106,7 @@ public abstract partial class JobQueueContract
         int seen = 0;
         await Assert.ThrowsAnyAsync<OperationCanceledException>(async () =>
         {
-            await foreach (Event happening in _fixture.Queue.WatchAsync("a", 1, stop.Token))
+            await foreach (Event jobEvent in _fixture.Queue.WatchAsync("a", 1, stop.Token))
             {
                 if (++seen == 2) stop.CancelAfter(10);
             }
@@ -206,8 +208,10 @@ public abstract partial class JobQueueContract
         foreach (string id in (string[])["a", "b", "c"]) await _fixture.SubmitAsync(id);
         Assert.Equal(0, await _fixture.Queue.PublishPositionsAsync(["a", "b", "c"], TimeSpan.Zero, Cancel)); // nothing has changed
         Lease lease = await _fixture.LeaseAsync();
-        Assert.Equal(0, await _fixture.Queue.PublishPositionsAsync(["a", "b", "c"], TimeSpan.FromMinutes(1), Cancel)); // told a moment ago
-        Assert.Equal(1, await _fixture.Queue.PublishPositionsAsync(["a", "c", "nobody"], TimeSpan.Zero, Cancel)); // a runs, and nobody asked for b's
+        // published a moment ago
+        Assert.Equal(0, await _fixture.Queue.PublishPositionsAsync(["a", "b", "c"], TimeSpan.FromMinutes(1), Cancel));
+        // a runs, and b was not requested
+        Assert.Equal(1, await _fixture.Queue.PublishPositionsAsync(["a", "c", "nobody"], TimeSpan.Zero, Cancel));
         Assert.Equal(0, await _fixture.Queue.PublishPositionsAsync(["c"], TimeSpan.Zero, Cancel));
         await _fixture.PublishAsync(lease, JobState.Completed);
         await _fixture.Queue.CancelAsync("b", "", Cancel);
@@ -230,9 +234,10 @@ public abstract partial class JobQueueContract
             await _fixture.PublishAsync(await _fixture.LeaseAsync(), JobState.Completed);
             told += await _fixture.Queue.PublishPositionsAsync(["j319"], TimeSpan.Zero, Cancel);
         }
-        Assert.InRange(told, 200, 270); // 199 in the last hundreds, each third and each second before
+        Assert.InRange(told, 200, 270); // 199 in the last two hundred, every second and every third before
         await _fixture.Queue.CancelAsync("j319", "", Cancel);
-        Assert.Equal([3u, 2u, 1u], (await _fixture.WatchAsync("j319")).Where(e => e.State.State == JobState.Queued).Select(e => e.State.Position).TakeLast(3));
+        Assert.Equal([3u, 2u, 1u],
+            (await _fixture.WatchAsync("j319")).Where(e => e.State.State == JobState.Queued).Select(e => e.State.Position).TakeLast(3));
     }
 
     [Fact(Timeout = Limit)]

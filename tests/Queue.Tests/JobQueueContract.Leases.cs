@@ -4,7 +4,7 @@ using Ndif.Queue.Tests.Support;
 
 namespace Ndif.Queue.Tests;
 
-// Leases, deaths, outcomes.
+// Leases, lost leases, outcomes.
 public abstract partial class JobQueueContract
 {
     [Fact(Timeout = Limit)]
@@ -82,7 +82,8 @@ public abstract partial class JobQueueContract
     {
         await _fixture.SubmitAsync("a");
         Lease lease = await _fixture.LeaseAsync();
-        bool[] won = await Task.WhenAll(Enumerable.Range(0, 10).Select(i => _fixture.PublishAsync(lease, i % 2 == 0 ? JobState.Completed : JobState.Failed)));
+        bool[] won = await Task.WhenAll(
+            Enumerable.Range(0, 10).Select(i => _fixture.PublishAsync(lease, i % 2 == 0 ? JobState.Completed : JobState.Failed)));
         Assert.Single(won, true);
         Assert.Single(await _fixture.WatchAsync("a"), e => e.State.State is JobState.Completed or JobState.Failed);
         QueueCounts counts = await _fixture.Queue.CountAsync(Cancel);

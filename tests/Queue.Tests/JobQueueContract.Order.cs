@@ -3,7 +3,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Queue.Tests;
 
-// Submitting, the order of the line, waiting for work, cancelling.
+// Submission, order of the queue, waiting for jobs, cancellation.
 public abstract partial class JobQueueContract
 {
     [Fact(Timeout = Limit)]
@@ -51,7 +51,8 @@ public abstract partial class JobQueueContract
     [InlineData("a", "ana", "gpt2", 1, double.NaN)]
     public async Task WhatCannotBeKept_IsRefused(string id, string owner, string model, double weight, double cost)
     {
-        BadProgramException refused = await Assert.ThrowsAsync<BadProgramException>(() => _fixture.SubmitAsync(id, owner, model, weight, cost));
+        BadProgramException refused = await Assert.ThrowsAsync<BadProgramException>(
+            () => _fixture.SubmitAsync(id, owner, model, weight, cost));
         Assert.Equal(ErrorCode.BadArgument, refused.Code);
         Assert.NotEmpty(refused.Error.Hint);
     }
@@ -121,7 +122,7 @@ public abstract partial class JobQueueContract
         for (int i = 0; i < 5; i++) await _fixture.SubmitAsync($"dear{i}", owner: "ana", cost: 10);
         for (int i = 0; i < 20; i++) await _fixture.SubmitAsync($"cheap{i}", owner: "ben", cost: 1);
         List<string> order = await _fixture.CompleteAllAsync();
-        Assert.Equal(10, order.IndexOf("dear1") - order.IndexOf("cheap0")); // ten cheap ones between the dear ones
+        Assert.Equal(10, order.IndexOf("dear1") - order.IndexOf("cheap0")); // ten cheap jobs between two expensive ones
     }
 
     [Fact(Timeout = Limit)]
@@ -162,7 +163,7 @@ public abstract partial class JobQueueContract
         await _fixture.PublishAsync(lease, JobState.Completed);
         await _fixture.SubmitAsync("b");
         JobInfo info = await _fixture.SubmitAsync("c");
-        Assert.InRange(info.WaitSeconds, 0, 21); // two positions of ten seconds, where the clock can be moved
+        Assert.InRange(info.WaitSeconds, 0, 21); // two positions of ten seconds each, if the clock can be moved
     }
 
     [Fact(Timeout = Limit)]

@@ -2,7 +2,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Queue.Tests;
 
-/// <summary>What an owner may have is checked where it is queued.</summary>
+/// <summary>Quotas are enforced by the queue.</summary>
 public abstract partial class JobQueueContract
 {
     private static readonly Quota _largeQuota = new(InFlight: 1000, PerMinute: 1000, Waiting: 1000, Depth: 1000);
@@ -11,7 +11,8 @@ public abstract partial class JobQueueContract
     public async Task SubmissionsAtTheSameTime_ThroughTwoGateways_NeverPassABoundTogether()
     {
         IJobQueue[] gateways = [_fixture.Queue, _fixture.OpenAnother()];
-        foreach ((string owner, Quota quota) in ((string, Quota)[])[("ana", _largeQuota with { InFlight = 7 }), ("ben", _largeQuota with { PerMinute = 7 }), ("cleo", _largeQuota with { Waiting = 7 })])
+        foreach ((string owner, Quota quota) in ((string, Quota)[])[("ana", _largeQuota with { InFlight = 7 }),
+            ("ben", _largeQuota with { PerMinute = 7 }), ("cleo", _largeQuota with { Waiting = 7 })])
         {
             NdifException?[] refusals = await Task.WhenAll(Enumerable.Range(0, 60).Select(i => Task.Run(
                 () => RefusalAsync(_fixture.SubmitAsync($"{owner}{i}", quota, owner, queue: gateways[i % 2])))));
@@ -19,7 +20,8 @@ public abstract partial class JobQueueContract
             Assert.Equal(7, (await _fixture.Queue.ListAsync(owner, 100, activeOnly: false, Cancel)).Count);
         }
         NdifException?[] full = await Task.WhenAll(Enumerable.Range(0, 60).Select(i => Task.Run(
-            () => RefusalAsync(_fixture.SubmitAsync($"d{i}", _largeQuota with { Depth = 28 }, $"o{i}", model: $"m{i % 3}", queue: gateways[i % 2])))));
+            () => RefusalAsync(
+            _fixture.SubmitAsync($"d{i}", _largeQuota with { Depth = 28 }, $"o{i}", model: $"m{i % 3}", queue: gateways[i % 2])))));
         Assert.Equal(53, full.Count(refusal => refusal?.Code == ErrorCode.Unavailable)); // 21 wait of the three before
         Assert.Equal(28, (await _fixture.Queue.CountAsync(Cancel)).Waiting);
     }
@@ -65,7 +67,8 @@ public abstract partial class JobQueueContract
     {
         Quota one = _largeQuota with { Waiting = 1 };
         await _fixture.SubmitAsync("a", one);
-        NdifException refusal = Assert.IsType<NdifException>(await RefusalAsync(_fixture.SubmitAsync("b", one, model: "other")), exactMatch: false);
+        NdifException refusal = Assert.IsType<NdifException>(
+            await RefusalAsync(_fixture.SubmitAsync("b", one, model: "other")), exactMatch: false);
         Assert.Equal("1 of your jobs wait; your key may fill 1 places of the queue.", refusal.Message.Split('\n')[0]);
         Lease lease = await _fixture.LeaseAsync();
         await _fixture.SubmitAsync("b", one);
@@ -80,7 +83,8 @@ public abstract partial class JobQueueContract
         Quota two = _largeQuota with { Depth = 2 };
         await _fixture.SubmitAsync("a", two);
         await _fixture.SubmitAsync("b", two, owner: "ben", model: "other");
-        NdifException refusal = Assert.IsType<NdifException>(await RefusalAsync(_fixture.SubmitAsync("c", two, owner: "cleo")), exactMatch: false);
+        NdifException refusal = Assert.IsType<NdifException>(
+            await RefusalAsync(_fixture.SubmitAsync("c", two, owner: "cleo")), exactMatch: false);
         Assert.Equal(("2 jobs wait, and this service lets 2 wait.", ErrorCode.Unavailable), (refusal.Message.Split('\n')[0], refusal.Code));
         await _fixture.LeaseAsync();
         await _fixture.SubmitAsync("c", two, owner: "cleo");

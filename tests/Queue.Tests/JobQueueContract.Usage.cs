@@ -10,7 +10,8 @@ public abstract partial class JobQueueContract
     [Fact(Timeout = Limit)]
     public async Task TheAccount_HasEachEndedJobOnce_ByKeyAndModel()
     {
-        foreach ((string id, string owner, string model) in ((string, string, string)[])[("a", "ana", "gpt2"), ("b", "ana", "gpt2"), ("c", "ana", "llama@1"), ("d", "ben", "gpt2")])
+        foreach ((string id, string owner, string model) in ((string, string, string)[])[("a", "ana", "gpt2"), ("b", "ana", "gpt2"),
+            ("c", "ana", "llama@1"), ("d", "ben", "gpt2")])
             await _fixture.SubmitAsync(id, owner, model);
         Assert.Empty(await UsageAsync("ana"));                            // nothing has ended
 
@@ -19,9 +20,10 @@ public abstract partial class JobQueueContract
             Lease lease = await _fixture.LeaseAsync();
             Assert.Equal(id, lease.JobId);
             JobState state = id == "b" ? JobState.Failed : JobState.Completed;
-            var end = new Event { State = new StateChanged { State = state, Usage = new Usage { Tokens = 10, Passes = 2, ComputeSeconds = 0.25, ResultBytes = 1000 } } };
+            var end = new Event { State = new StateChanged { State = state,
+                Usage = new Usage { Tokens = 10, Passes = 2, ComputeSeconds = 0.25, ResultBytes = 1000 } } };
             Assert.True(await _fixture.Queue.PublishAsync(lease, end, Cancel));
-            Assert.False(await _fixture.Queue.PublishAsync(lease, end, Cancel)); // told twice, counted once
+            Assert.False(await _fixture.Queue.PublishAsync(lease, end, Cancel)); // published twice, counted once
             await _fixture.Queue.CancelAsync(id, "", Cancel);
             await _fixture.Queue.ReapExpiredLeasesAsync(Cancel);
         }
@@ -30,7 +32,8 @@ public abstract partial class JobQueueContract
         string today = Today.ToString("yyyy-MM-dd", null);
         Assert.Equal(
             [
-                new UsageRow { Key = "ana", Model = "gpt2", Day = today, Jobs = 2, Completed = 1, Failed = 1, Tokens = 20, Passes = 4, ComputeSeconds = 0.5, ResultBytes = 2000 },
+                new UsageRow { Key = "ana", Model = "gpt2", Day = today, Jobs = 2, Completed = 1, Failed = 1, Tokens = 20, Passes = 4,
+                    ComputeSeconds = 0.5, ResultBytes = 2000 },
                 new UsageRow { Key = "ana", Model = "llama@1", Day = today, Jobs = 1, Cancelled = 1 },
             ],
             await UsageAsync("ana"));
@@ -48,7 +51,7 @@ public abstract partial class JobQueueContract
         await _fixture.SubmitAsync("b", owner: "ben");
         await _fixture.LeaseAsync();
         if (_fixture is InMemoryJobQueueFixture) await _fixture.AdvanceAsync(TimeSpan.FromSeconds(3));
-        else await Task.Delay(30, Cancel);                                // the server's own clock
+        else await Task.Delay(30, Cancel);                                // the clock of the server cannot be moved
         await _fixture.Queue.CancelAsync("a", "", Cancel);
         UsageRow cancelled = Assert.Single(await UsageAsync("ana"));
         Assert.Equal((1u, 1u), (cancelled.Jobs, cancelled.Cancelled));
@@ -88,8 +91,10 @@ public abstract partial class JobQueueContract
         Assert.Equal(JobState.Queued, (await _fixture.SubmitAsync("a")).State); // its id is free again
     }
 
-    private DateOnly Today => DateOnly.FromDateTime((_fixture is InMemoryJobQueueFixture memory ? memory.Time.GetUtcNow() : DateTimeOffset.UtcNow).UtcDateTime);
+    private DateOnly Today =>
+        DateOnly.FromDateTime((_fixture is InMemoryJobQueueFixture memory ? memory.Time.GetUtcNow() : DateTimeOffset.UtcNow).UtcDateTime);
 
-    /// <summary>Of today and a day to each side: a test may run at midnight.</summary>
-    private Task<IReadOnlyList<UsageRow>> UsageAsync(string owner) => _fixture.Queue.GetUsageAsync(owner, Today.AddDays(-1), Today.AddDays(1), Cancel);
+    /// <summary>Returns the usage of yesterday, today and tomorrow, because a test may run at midnight.</summary>
+    private Task<IReadOnlyList<UsageRow>> UsageAsync(string owner) =>
+        _fixture.Queue.GetUsageAsync(owner, Today.AddDays(-1), Today.AddDays(1), Cancel);
 }

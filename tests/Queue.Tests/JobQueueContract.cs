@@ -2,7 +2,7 @@ using Ndif.Queue.Tests.Support;
 
 namespace Ndif.Queue.Tests;
 
-/// <summary>What every queue must do. Each implementation runs all of it.</summary>
+/// <summary>The contract test of all queue implementations.</summary>
 public abstract partial class JobQueueContract : IAsyncLifetime
 {
     private const int Limit = 30_000;

@@ -4,15 +4,16 @@ using Ndif.Queue.Tests.Support;
 
 namespace Ndif.Queue.Tests;
 
-/// <summary>Whatever is done in whatever order, both queues say what the model says.</summary>
+/// <summary>For random sequences of operations, both queues publish the same events as the reference implementation.</summary>
 public sealed class JobQueuePropertyTests(RedisServer server)
 {
     private static readonly string[] _owners = ["ana", "ben", "cleo"];
     private static readonly string[] _models = ["x", "y"];
 
-    /// <summary>What is done, and three numbers to choose with whom.</summary>
+    /// <summary>An operation, and three numbers that select its arguments.</summary>
     private static readonly Gen<(string Do, int A, int B, int C)> _step = Gen.Select(
-        Gen.Frequency((5, "submit"), (4, "take"), (1, "log"), (1, "renew"), (2, "complete"), (1, "fail"), (1, "return"), (2, "cancel"), (1, "lose")),
+        Gen.Frequency(
+            (5, "submit"), (4, "take"), (1, "log"), (1, "renew"), (2, "complete"), (1, "fail"), (1, "return"), (2, "cancel"), (1, "lose")),
         Gen.Int[0, 11], Gen.Int[0, 5], Gen.Int[0, 2]);
 
     [Fact]
@@ -100,17 +101,17 @@ public sealed class JobQueuePropertyTests(RedisServer server)
         {
             List<string> events = [];
             ulong last = (await fixture.GetInfoAsync(id)).LastSequence;
-            await foreach (Event happening in fixture.Queue.WatchAsync(id, 1, cancel))
+            await foreach (Event jobEvent in fixture.Queue.WatchAsync(id, 1, cancel))
             {
-                events.Add(happening.State is { } state ? $"{state.State} {state.Position} {state.Attempt}" : happening.Log.Text);
-                Assert.Equal((ulong)events.Count, happening.Sequence);
-                if (happening.Sequence == last) break;
+                events.Add(jobEvent.State is { } state ? $"{state.State} {state.Position} {state.Attempt}" : jobEvent.Log.Text);
+                Assert.Equal((ulong)events.Count, jobEvent.Sequence);
+                if (jobEvent.Sequence == last) break;
             }
             return events;
         }
     }
 
-    // Powers of two, so that virtual time is exact however it is summed.
+    // Powers of two, so that virtual time is exact in any order of summation.
     private static double Cost(int number) => 1 << (number % 3);
 
     private static double Weight(int number) => 1 << (number % 2);

@@ -6,12 +6,12 @@ using Ndif.Queue.Tests.Support;
 
 namespace Ndif.Queue.Tests;
 
-/// <summary>What every worker registry must do.</summary>
+/// <summary>The contract test of all worker registries.</summary>
 public abstract class WorkerRegistryContract
 {
     protected abstract IWorkerRegistry NewRegistry();
 
-    /// <summary>Lets heartbeats of this registry grow old.</summary>
+    /// <summary>Expires the heartbeats of this registry.</summary>
     protected abstract Task ExpireAsync(IWorkerRegistry registry);
 
     protected static CancellationToken Cancel => TestContext.Current.CancellationToken;
@@ -46,7 +46,8 @@ public abstract class WorkerRegistryContract
     public async Task Models_AreMerged_HottestFirst_ReplicasCounted()
     {
         IWorkerRegistry registry = NewRegistry();
-        await registry.PublishHeartbeatAsync(new WorkerStatus { Id = "w1" }, [Model("cold", Heat.Cold), Model("one", Heat.Hot), Model("two", Heat.Hot)], Cancel);
+        await registry.PublishHeartbeatAsync(
+            new WorkerStatus { Id = "w1" }, [Model("cold", Heat.Cold), Model("one", Heat.Hot), Model("two", Heat.Hot)], Cancel);
         await registry.PublishHeartbeatAsync(new WorkerStatus { Id = "w2" }, [Model("one", Heat.Warm), Model("two", Heat.Hot)], Cancel);
         Assert.Equal(
             [("two", Heat.Hot, 2u), ("one", Heat.Hot, 1u), ("cold", Heat.Cold, 0u)],
@@ -88,9 +89,11 @@ public sealed class RedisWorkerRegistryTests(RedisServer server) : WorkerRegistr
 
     protected override async Task ExpireAsync(IWorkerRegistry registry)
     {
-        await foreach (StackExchange.Redis.RedisKey beat in server.OperatorConnection.GetServers()[0].KeysAsync(pattern: _options.Prefix + "worker:*"))
+        await foreach (StackExchange.Redis.RedisKey beat in server.OperatorConnection.GetServers()[0].KeysAsync(
+            pattern: _options.Prefix + "worker:*"))
         {
-            Assert.InRange((await server.OperatorConnection.GetDatabase().KeyTimeToLiveAsync(beat))!.Value, TimeSpan.Zero, _options.HeartbeatLifetime);
+            Assert.InRange(
+                (await server.OperatorConnection.GetDatabase().KeyTimeToLiveAsync(beat))!.Value, TimeSpan.Zero, _options.HeartbeatLifetime);
             await server.OperatorConnection.GetDatabase().KeyExpireAsync(beat, TimeSpan.Zero);
         }
     }

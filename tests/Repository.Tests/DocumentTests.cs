@@ -9,7 +9,10 @@ public sealed partial class DocumentTests
     [InlineData("README.md")]
     [InlineData("docs/ARCHITECTURE.md")]
     [InlineData("docs/checklists/add-an-op.md")]
+    [InlineData("docs/checklists/add-a-generation-option.md")]
     [InlineData("docs/checklists/add-a-model.md")]
+    [InlineData("docs/checklists/add-a-cli-command.md")]
+    [InlineData("docs/checklists/add-a-gateway-option.md")]
     [InlineData("docs/nnsight-tests.md")]
     public void Document_NamesOnlyFilesThatExist(string document)
     {

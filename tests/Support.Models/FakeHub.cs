@@ -14,8 +14,8 @@ namespace Ndif.Tests.Support.Models;
 public sealed record HubRequest(bool ToHub, string Method, string Path, string? Range, string? Authorization);
 
 /// <summary>
-/// A real HTTP server that speaks the hub's API as huggingface.co does: small files answer themselves after a relative redirect,
-/// large ones redirect to another host, the content network. Each way to misbehave is a switch.
+/// An HTTP server with the hub's API, like huggingface.co: it serves small files itself after a relative redirect, and redirects large
+/// ones to another host, the content delivery network. Each kind of failure is a switch.
 /// </summary>
 public sealed class FakeHub : IAsyncDisposable
 {
@@ -29,17 +29,20 @@ public sealed class FakeHub : IAsyncDisposable
 
     public Uri Address => new(_hub.Urls.First());
 
-    /// <summary>Large files' content as sent: (content, first byte, how often that file was asked for before) to bytes to send before the connection breaks; null for all.</summary>
+    /// <summary>
+    /// For a large file, the bytes to send before the connection breaks, given (content, first byte, number of earlier requests); null
+    /// to send all.
+    /// </summary>
     public Func<byte[], long, int, long?> BreakAfter { get; set; } = (_, _, _) => null;
 
-    /// <summary>Waits here before it sends a large file.</summary>
+    /// <summary>Awaited before a large file is sent.</summary>
     public Func<Task> Hold { get; set; } = () => Task.CompletedTask;
 
     public bool Corrupts { get; set; }
 
     public bool KnowsRanges { get; set; } = true;
 
-    /// <summary>So many requests to the hub are answered with 503.</summary>
+    /// <summary>The number of requests to the hub that are answered with 503.</summary>
     public int Failures;
 
     /// <summary>Replaces a small file's ETag.</summary>
@@ -68,9 +71,9 @@ public sealed class FakeHub : IAsyncDisposable
         }
     }
 
-    /// <param name="commit">What "main" is from now on; earlier commits stay.</param>
-    /// <param name="token">Who may see it; null: all.</param>
-    /// <param name="error">X-Error-Code for the others.</param>
+    /// <param name="commit">The commit of "main" from now on; earlier commits remain.</param>
+    /// <param name="token">The token that gives access; null for everyone.</param>
+    /// <param name="error">The X-Error-Code for everyone else.</param>
     public Repository Add(string id, string commit, Dictionary<string, byte[]> files, string? token = null, string error = "GatedRepo")
     {
         Repository repository = new(commit, files, token, error);
@@ -79,14 +82,14 @@ public sealed class FakeHub : IAsyncDisposable
         return repository;
     }
 
-    public HubOptions Options(string cache) => new()
+    internal HubOptions Options(string cache) => new()
     {
         Endpoint = Address, Cache = cache, Backoff = TimeSpan.FromMilliseconds(1), Attempts = 4, Silence = TimeSpan.FromSeconds(20),
     };
 
     public IEnumerable<HubRequest> Sent(bool large) => Requests.Where(r => r.Method == "GET" && r.ToHub == !large);
 
-    /// <summary>What huggingface.co keeps in Git LFS: weights.</summary>
+    /// <summary>The files that huggingface.co stores in Git LFS: weights.</summary>
     public static bool IsLarge(byte[] content) => content.Length >= 1000;
 
     public static string GitHash(byte[] content)
@@ -122,14 +125,16 @@ public sealed class FakeHub : IAsyncDisposable
         bool cached = path.StartsWith("/api/resolve-cache/models/", StringComparison.Ordinal);
         (string id, string revision, string file) = parts switch
         {
-            ["api", "models", var org, var name, "revision", .. var rest] => ($"{org}/{name}", Uri.UnescapeDataString(string.Join('/', rest)), ""),
-            ["api", "resolve-cache", "models", var org, var name, var commit, .. var rest] => ($"{org}/{name}", commit, string.Join('/', rest)),
+            ["api", "models", var org, var name, "revision", .. var rest] =>
+                ($"{org}/{name}", Uri.UnescapeDataString(string.Join('/', rest)), ""),
+            ["api", "resolve-cache", "models", var org, var name, var commit, .. var rest] =>
+                ($"{org}/{name}", commit, string.Join('/', rest)),
             [var org, var name, "resolve", var commit, .. var rest] => ($"{org}/{name}", commit, string.Join('/', rest)),
             _ => ("", "", ""),
         };
         if (!_repositories.Keys.Any(k => k.StartsWith(id + "@", StringComparison.Ordinal)))
         {
-            Refuse(answer, 401, "RepoNotFound"); // as the hub does for callers without a token: it does not tell what is private
+            Refuse(answer, 401, "RepoNotFound"); // as the hub answers callers without a token, to hide which repositories are private
             return;
         }
         if (!_repositories.TryGetValue($"{id}@{revision}", out Repository? repository))
@@ -137,7 +142,8 @@ public sealed class FakeHub : IAsyncDisposable
             Refuse(answer, 404, "RevisionNotFound");
             return;
         }
-        if (repository.Token is { } token && context.Request.Headers.Authorization != $"Bearer {token}" && (file.Length > 0 || repository.Error.Length == 0))
+        if (repository.Token is { } token && context.Request.Headers.Authorization != $"Bearer {token}"
+            && (file.Length > 0 || repository.Error.Length == 0))
         {
             Refuse(answer, context.Request.Headers.Authorization.Count > 0 ? 403 : 401, repository.Error);
             return;
@@ -145,7 +151,9 @@ public sealed class FakeHub : IAsyncDisposable
         answer.Headers["X-Repo-Commit"] = repository.Commit;
         if (file.Length == 0)
         {
-            await answer.WriteAsync(JsonSerializer.Serialize(new { id, sha = repository.Commit, siblings = repository.Files.Keys.Select(f => new { rfilename = f }) }));
+            await answer.WriteAsync(
+                JsonSerializer.Serialize(
+                    new { id, sha = repository.Commit, siblings = repository.Files.Keys.Select(f => new { rfilename = f }) }));
             return;
         }
         if (!repository.Files.TryGetValue(file, out byte[]? content))
@@ -171,7 +179,7 @@ public sealed class FakeHub : IAsyncDisposable
         }
     }
 
-    /// <summary>The content network: large files by their hash.</summary>
+    /// <summary>The content delivery network, which serves large files by hash.</summary>
     private async Task SendAsync(HttpContext context)
     {
         string name = context.Request.Path.Value!.Trim('/');

@@ -1,10 +1,9 @@
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
 
-
 namespace Ndif.Tests.Support;
 
-/// <summary>Writes a program node by node, for what the client cannot record: sessions, and programs that no client would write.</summary>
+/// <summary>Builds a program node by node, for programs that the client does not record.</summary>
 public sealed class ProgramBuilder
 {
     private readonly Stack<Region> _open = new();
@@ -35,7 +34,7 @@ public sealed class ProgramBuilder
         return id;
     }
 
-    /// <summary>A trace of one invoke.</summary>
+    /// <summary>Adds a trace with one invoke.</summary>
     public uint Trace(Input input, Action body, Generation? generation = null)
     {
         uint region = Region(body);
@@ -53,14 +52,21 @@ public sealed class ProgramBuilder
         Add(new Node { Read = new ReadSite { Site = new Site { Module = module, Kind = kind }, Call = new CallIndex { At = call } } });
 
     public uint Write(string module, Argument value, SiteKind kind = SiteKind.Output, uint call = 0) =>
-        Add(new Node { Write = new WriteSite { Site = new Site { Module = module, Kind = kind }, Call = new CallIndex { At = call }, Value = value } });
+        Add(new Node {
+            Write = new WriteSite
+            {
+                Site = new Site { Module = module, Kind = kind },
+                Call = new CallIndex { At = call },
+                Value = value,
+            } });
 
     public uint Skip(string module, Argument value, uint call = 0) =>
         Add(new Node { Skip = new SkipModule { Module = module, Call = new CallIndex { At = call }, Value = value } });
 
     public uint Call(string op, params Argument[] arguments) => Add(new Node { Call = new Call { Op = op, Arguments = { arguments } } });
 
-    public uint CallModule(string module, params Argument[] arguments) => Add(new Node { CallModule = new CallModule { Module = module, Arguments = { arguments } } });
+    public uint CallModule(string module, params Argument[] arguments) =>
+        Add(new Node { CallModule = new CallModule { Module = module, Arguments = { arguments } } });
 
     public uint Save(uint node, string name) => Add(new Node { Save = new Save { Value = Of(node), Name = name } });
 

@@ -11,7 +11,8 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
 {
     private readonly Random _random = new(seed);
     private readonly OpSchema[] _ops = [.. OpTable.Rows.Values.OrderBy(op => op.Name, StringComparer.Ordinal)];
-    private readonly ModuleInfo[] _modules = [.. model.Paths.Where(path => !GeneratorSites.Contains(path)).Select(path => model.Description.Root.Find(path)!)];
+    private readonly ModuleInfo[] _modules =
+        [.. model.Paths.Where(path => !GeneratorSites.Contains(path)).Select(path => model.Description.Root.Find(path)!)];
     private ProgramBuilder _program = new();
     private List<uint> _values = [];
     private List<uint> _lists = [], _maps = [];
@@ -52,7 +53,7 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
         _program.Add(new Node { Trace = trace });
     }
 
-    /// <summary>Begins the pass at a layer, mostly with a value that fits.</summary>
+    /// <summary>Starts the pass at a layer, mostly with a value that fits.</summary>
     private void Start(Input input)
     {
         Argument value = Any();
@@ -69,7 +70,11 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
     private Input Input()
     {
         if (_random.Next(12) == 0 && _values.Count > 0) return new Input { Ids = Of(Pick(_values)) };
-        return ProgramBuilder.Tokens([.. Enumerable.Range(0, _random.Next(1, 3)).Select(_ => (long[])[.. Enumerable.Range(0, _random.Next(1, 7)).Select(_ => (long)_random.Next(_random.Next(100) == 0 ? 60 : 40))])]);
+        return ProgramBuilder.Tokens(
+            [.. Enumerable.Range(0, _random.Next(1, 3))
+                .Select(_ =>
+                    (long[])[.. Enumerable.Range(0, _random.Next(1, 7))
+                        .Select(_ => (long)_random.Next(_random.Next(100) == 0 ? 60 : 40))])]);
     }
 
     private void Statements(int count, bool inTrace, bool steps)
@@ -79,7 +84,13 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
             switch (_random.Next(inTrace ? 31 : 6))
             {
                 case 0 or 1 or 2 or 3: Call(); break;
-                case 4: _lists.Add(_program.Add(new Node { Container = new MakeContainer { Items = { Enumerable.Range(0, _random.Next(3)).Select(_ => Any()) } } })); break;
+                case 4: _lists.Add(
+                    _program.Add(
+                        new Node {
+                            Container = new MakeContainer
+                            {
+                                Items = { Enumerable.Range(0, _random.Next(3)).Select(_ => Any()) },
+                            } })); break;
                 case 5: _program.Add(new Node { Save = new Save { Value = Any() } }); break;
                 case 6 or 7 or 8 or 9 or 10: _values.Add(_program.Read(Path(), Kind(), Step())); break;
                 case 11 or 12: _program.Write(Path(), Any(), Kind(), Step()); break;
@@ -87,11 +98,14 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
                 case 14: Rewrite(); break;
                 case 15: _program.Skip(Path(), Any(), Step()); break;
                 case 16: _values.Add(_program.CallModule(Path(), [.. Enumerable.Range(0, _random.Next(1, 3)).Select(_ => Any())])); break;
-                case 17 when _lists.Count > 0: _program.Add(new Node { Append = new Append { Container = Pick(_lists), Value = Any() } }); break;
+                case 17 when _lists.Count > 0: _program.Add(new Node { Append = new Append { Container = Pick(_lists), Value = Any() } });
+                break;
                 case 18: Parameter(); break;
                 case 19: _program.Add(new Node { Log = new Log { Values = { Any() } } }); break;
                 case 20 when _random.Next(4) == 0: _program.Add(new Node { Stop = new Stop() }); break;
-                case 21 when _random.Next(4) == 0: _program.Add(new Node { Barrier = new Protocol.Barrier { Id = 1, Participants = (uint)_random.Next(1, 3) } }); break;
+                case 21 when _random.Next(4)
+                    == 0: _program.Add(new Node { Barrier = new Protocol.Barrier { Id = 1, Participants = (uint)_random.Next(1, 3) } });
+                    break;
                 case 22 when _random.Next(4) == 0: _values.Add(_program.Add(new Node { Result = new ReadResult() })); break;
                 case 23 when steps: Steps(); break;
                 case 28 when steps: Streamer(); break;
@@ -99,7 +113,8 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
                 case 24: Loop(() => Statements(_random.Next(5), inTrace: true, steps: false)); break;
                 case 25: Branch(); break;
                 case 26: _maps.Add(_program.Add(new Node { Container = new MakeContainer { Map = true } })); break;
-                case 27 when _maps.Count > 0: _program.Add(new Node { Put = new PutEntry { Container = Pick(_maps), Key = "k", Value = Any() } }); break;
+                case 27 when _maps.Count
+                    > 0: _program.Add(new Node { Put = new PutEntry { Container = Pick(_maps), Key = "k", Value = Any() } }); break;
             }
         }
     }
@@ -120,12 +135,13 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
         return options;
     }
 
-    /// <summary>Reads the tokens as they come, or puts others there.</summary>
+    /// <summary>Reads the generated tokens, or replaces them.</summary>
     private void Streamer()
     {
         uint call = (uint)_random.Next(4);
         _values.Add(_program.Read(GeneratorSites.Streamer, call: call));
-        if (_random.Next(3) == 0) _program.Write(GeneratorSites.Streamer, _random.Next(4) == 0 ? Any() : ProgramBuilder.Of(_random.Next(40)), call: call);
+        if (_random.Next(3) == 0)
+            _program.Write(GeneratorSites.Streamer, _random.Next(4) == 0 ? Any() : ProgramBuilder.Of(_random.Next(40)), call: call);
     }
 
     private void Steps()
@@ -162,19 +178,23 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
             if (Coin()) _program.Add(new Node { Break = new Break() });
             if (_lists.Count > 0 && Coin()) _program.Add(new Node { SetVariable = new SetVariable { Node = Pick(_lists), Value = Any() } });
         });
-        _program.Add(new Node { While = new While { ConditionRegion = first, Condition = condition, Region = turn, Limit = (uint)_random.Next(4) } });
+        _program.Add(
+            new Node {
+                While = new While { ConditionRegion = first, Condition = condition, Region = turn, Limit = (uint)_random.Next(4) } });
     }
 
     private void Branch()
     {
         var branch = new If();
         for (int i = _random.Next(1, 3); i > 0; i--)
-            branch.Branches.Add(new Branch { Condition = Any(), Region = _program.Region(() => Statements(_random.Next(4), inTrace: true, steps: false)) });
-        if (Coin()) branch.Branches.Add(new Branch { Region = _program.Region(() => Statements(_random.Next(4), inTrace: true, steps: false)) });
+            branch.Branches.Add(
+                new Branch { Condition = Any(), Region = _program.Region(() => Statements(_random.Next(4), inTrace: true, steps: false)) });
+        if (Coin())
+            branch.Branches.Add(new Branch { Region = _program.Region(() => Statements(_random.Next(4), inTrace: true, steps: false)) });
         _program.Add(new Node { If = branch });
     }
 
-    /// <summary>Reads a site and edits it in place: what the model goes on with.</summary>
+    /// <summary>Reads a site and edits it in place; the model continues with the edit.</summary>
     private void Edit()
     {
         uint read = _program.Read(Path(), Kind());
@@ -182,13 +202,15 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
         Try(new Call { Op = "setitem_", Arguments = { Of(read), Index(), Any() } });
     }
 
-    /// <summary>Reads a site and puts back something of another shape.</summary>
+    /// <summary>Reads a site and replaces it by a value of another shape.</summary>
     private void Rewrite()
     {
         string path = Path();
         SiteKind kind = Coin() ? SiteKind.Input : SiteKind.Hidden;
         uint read = _program.Read(path, kind);
-        uint? changed = Try(new Call { Op = Pick("transpose", "unsqueeze", "flatten", "to", "mul", "getitem", "cat", "neg", "argmax"), Arguments = { Of(read), Number() } });
+        uint? changed =
+            Try(new Call { Op = Pick("transpose", "unsqueeze", "flatten", "to", "mul", "getitem", "cat", "neg", "argmax"),
+                Arguments = { Of(read), Number() } });
         _program.Write(path, Of(changed ?? read), kind);
     }
 
@@ -224,7 +246,14 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
     {
         ModuleInfo module = Pick(_modules);
         if (module.Parameters.Count == 0) return;
-        _values.Add(_program.Add(new Node { Parameter = new ReadParameter { Module = model.Paths[Array.IndexOf(_modules, module)], Name = Pick([.. module.Parameters]).Name } }));
+        _values.Add(
+            _program.Add(
+                new Node {
+                    Parameter = new ReadParameter
+                    {
+                        Module = model.Paths[Array.IndexOf(_modules, module)],
+                        Name = Pick([.. module.Parameters]).Name,
+                    } }));
     }
 
     private Argument For(OpType type) => type switch
@@ -232,12 +261,19 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
         OpType.Tensor or OpType.Operand => _random.Next(3) == 0 ? Constant() : Any(),
         OpType.Tensors => new Argument { List = new ArgumentList { Items = { Enumerable.Range(0, _random.Next(4)).Select(_ => Any()) } } },
         OpType.Int => ProgramBuilder.Of(Integer()),
-        OpType.Ints => Coin() ? ProgramBuilder.Of(Integer()) : ProgramBuilder.List([.. Enumerable.Range(0, _random.Next(4)).Select(_ => Integer())]),
+        OpType.Ints => Coin() ? ProgramBuilder.Of(Integer())
+            : ProgramBuilder.List([.. Enumerable.Range(0, _random.Next(4)).Select(_ => Integer())]),
         OpType.Float => ProgramBuilder.Of(Real()),
-        OpType.Floats => new Argument { List = new ArgumentList { Items = { Enumerable.Range(0, _random.Next(4)).Select(_ => ProgramBuilder.Of(Real())) } } },
+        OpType.Floats => new Argument
+        {
+            List = new ArgumentList { Items = { Enumerable.Range(0, _random.Next(4)).Select(_ => ProgramBuilder.Of(Real())) } },
+        },
         OpType.Scalar => Number(),
         OpType.Bool => new Argument { Boolean = Coin() },
-        OpType.Text => new Argument { Text = Pick("ij,jk->ik", "mean", "sum", "none", "bij,bjk->bik", "tanh", "x", "reflect", "...i->...") },
+        OpType.Text => new Argument
+        {
+            Text = Pick("ij,jk->ik", "mean", "sum", "none", "bij,bjk->bik", "tanh", "x", "reflect", "...i->..."),
+        },
         OpType.DType => new Argument { Dtype = (DataType)Pick(Enum.GetValues<DType>()) },
         OpType.Device => new Argument { Device = Pick("cpu", "meta", "cuda:3", "nowhere") },
         OpType.Index => Index(),
@@ -267,7 +303,9 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
     private Argument Constant()
     {
         long[] shape = [.. Enumerable.Range(0, _random.Next(5)).Select(_ => (long)Pick(0, 1, 1, 2, 3, 4, 5, 16))];
-        DType type = Pick(DType.Float32, DType.Float32, DType.Float32, DType.Int64, DType.Int64, DType.Bool, DType.Float64, DType.Float16, DType.Complex64, DType.UInt8);
+        DType type =
+            Pick(DType.Float32, DType.Float32, DType.Float32, DType.Int64, DType.Int64, DType.Bool, DType.Float64, DType.Float16,
+                DType.Complex64, DType.UInt8);
         var bytes = new byte[shape.Aggregate((long)type.ItemSize(), (a, b) => a * b)];
         _random.NextBytes(bytes);
         if (type is DType.Bool) for (int i = 0; i < bytes.Length; i++) bytes[i] &= 1;
@@ -300,23 +338,29 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
 
     private uint Step() => (uint)(_random.Next(8) == 0 ? _random.Next(3) : 0);
 
-    /// <summary>One inside of a module's forward: read, replaced or skipped.</summary>
+    /// <summary>An operation inside the forward of a module: read, replaced or skipped.</summary>
     private void Operation()
     {
         string path = Path();
         if (model.OperationsOf(path) is not { Count: > 0 } operations) return;
         string operation = Pick(operations);
         var call = new CallIndex { At = Step() };
-        var site = new Site { Module = path, Kind = Pick(SiteKind.Output, SiteKind.Output, SiteKind.Input, SiteKind.Inputs), Operation = operation };
+        var site = new Site
+        {
+            Module = path,
+            Kind = Pick(SiteKind.Output, SiteKind.Output, SiteKind.Input, SiteKind.Inputs),
+            Operation = operation,
+        };
         switch (_random.Next(5))
         {
-            case 0: _program.Add(new Node { Skip = new SkipModule { Module = path, Operation = operation, Call = call, Value = Any() } }); break;
+            case 0: _program.Add(new Node { Skip = new SkipModule { Module = path, Operation = operation, Call = call, Value = Any() } });
+            break;
             case 1: _program.Add(new Node { Write = new WriteSite { Site = site, Call = call, Value = Any() } }); break;
             default: _values.Add(_program.Add(new Node { Read = new ReadSite { Site = site, Call = call } })); break;
         }
     }
 
-    /// <summary>Mostly further down the model than the last one, so that not everything is out of order.</summary>
+    /// <summary>A module that mostly runs after the last one, so that not every access is out of order.</summary>
     private string Path()
     {
         do _module = _random.Next(8) == 0 ? _random.Next(_modules.Length) : Math.Min(_module + _random.Next(1, 6), _modules.Length - 1);

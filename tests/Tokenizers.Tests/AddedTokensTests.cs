@@ -2,8 +2,8 @@ namespace Ndif.Tokenizers.Tests;
 
 public sealed class AddedTokensTests
 {
-    private static HuggingFaceTokenizer With(string tokens, string parts = "") =>
-        TestTokenizers.Create(TestTokenizers.Model(TestTokenizers.Ascii(), []), $""" "added_tokens":[{tokens}]{parts}""");
+    private static HuggingFaceTokenizer With(string tokens, string otherFields = "") =>
+        TestTokenizers.Create(TestTokenizers.Model(TestTokenizers.Ascii(), []), $""" "added_tokens":[{tokens}]{otherFields}""");
 
     [Fact]
     public void LongestTokenAtThePlace_IsFound()
@@ -26,7 +26,10 @@ public sealed class AddedTokensTests
     [Fact]
     public void StrippingTokens_TakeTheirWhiteSpace()
     {
-        var tokenizer = With("""{"id":95,"content":"<l>","lstrip":true,"special":true},{"id":96,"content":"<r>","rstrip":true,"special":true}""");
+        var tokenizer = With("""
+            {"id":95,"content":"<l>","lstrip":true,"special":true},
+            {"id":96,"content":"<r>","rstrip":true,"special":true}
+            """);
         var encoded = tokenizer.EncodeWithOffsets("a  <l> b<r>  c");
         Assert.Equal(["a", "<l>", " ", "b", "<r>", "c"], encoded.Tokens);
         Assert.Equal([(0, 1), (1, 6), (6, 7), (7, 8), (8, 13), (13, 14)], encoded.Offsets);
@@ -45,7 +48,8 @@ public sealed class AddedTokensTests
     [Fact]
     public void SpecialTokens_AreSkippedOnRequest()
     {
-        var tokenizer = With("""{"id":95,"content":"<s>","special":true},{"id":96,"content":"<t>","special":false}""", ""","decoder":{"type":"Fuse"}""");
+        var tokenizer = With("""{"id":95,"content":"<s>","special":true},{"id":96,"content":"<t>","special":false}""",
+            ""","decoder":{"type":"Fuse"}""");
         Assert.Equal("<s>a<t>", tokenizer.Decode([95, tokenizer.TokenToId("a")!.Value, 96]));
         Assert.Equal("a<t>", tokenizer.Decode([95, tokenizer.TokenToId("a")!.Value, 96], skipSpecialTokens: true));
     }

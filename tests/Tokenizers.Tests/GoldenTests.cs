@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace Ndif.Tokenizers.Tests;
 
-/// <summary>Exact equality with what Hugging Face tokenizers 0.23.1 gave (shared/golden/tokenizers.json).</summary>
+/// <summary>Compares ids, offsets and text with the outputs of Hugging Face tokenizers 0.23.1 (shared/golden/tokenizers.json).</summary>
 public sealed class GoldenTests
 {
     public static TheoryData<string> Kinds => ["gpt2", "opt", "neox", "llama3", "qwen2", "llama2", "gemma", "wordpiece", "unigram"];
@@ -109,12 +109,13 @@ public sealed class GoldenTests
     private static (HuggingFaceTokenizer, JsonElement) Load(string kind)
     {
         using var document = JsonDocument.Parse(File.ReadAllBytes(Shared("golden", "tokenizers.json")));
-        return (HuggingFaceTokenizer.FromFolder(Shared("golden", "tokenizers", kind)), document.RootElement.GetProperty(kind).Clone());
+        var tokenizer = HuggingFaceTokenizer.FromFolder(Shared("golden", "tokenizers", kind));
+        return (tokenizer, document.RootElement.GetProperty(kind).Clone());
     }
 
     private static int[] Numbers(JsonElement list) => [.. list.EnumerateArray().Select(number => number.GetInt32())];
 
-    /// <summary>A file or folder of the reference outputs; the test is skipped where it is missing.</summary>
+    /// <summary>Returns the path of a file or folder of the reference outputs. If it does not exist, the test is skipped.</summary>
     private static string Shared(params ReadOnlySpan<string> parts)
     {
         string? path = SharedFolder.Find(parts);

@@ -2,7 +2,9 @@ using System.Text;
 
 namespace Ndif.Tokenizers.Tests;
 
-/// <summary>A file from the internet must end in a tokenizer or in an error that says where, never in a crash or a hang.</summary>
+/// <summary>
+/// Reading an untrusted file must give a tokenizer or an exception with the location of the problem, and must not crash or hang.
+/// </summary>
 public sealed class HostileFileTests
 {
     private const string Model = """ "model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":[]}""";
@@ -63,7 +65,8 @@ public sealed class HostileFileTests
     [Fact]
     public void BrokenConfig_IsNamed() =>
         Assert.StartsWith("tokenizer_config.json: bos_token", Assert.Throws<TokenizerFormatException>(
-            () => HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8($"{{{Model}}}"), """{"bos_token":5}"""u8.ToArray())).Message, StringComparison.Ordinal);
+            () => HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8($"{{{Model}}}"), """{"bos_token":5}"""u8.ToArray())).Message,
+            StringComparison.Ordinal);
 
     [Fact]
     public void FolderWithoutATokenizer_SaysWhatToDo() =>
@@ -81,7 +84,8 @@ public sealed class HostileFileTests
     public void ExplodingNormalizer_IsStopped()
     {
         string doubling = string.Join(',', Enumerable.Repeat("""{"type":"Replace","pattern":{"String":"a"},"content":"aa"}""", 60));
-        var tokenizer = HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8($$$"""{"normalizer":{"type":"Sequence","normalizers":[{{{doubling}}}]},{{{Model}}}}"""));
+        var tokenizer = HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8(
+            $$$"""{"normalizer":{"type":"Sequence","normalizers":[{{{doubling}}}]},{{{Model}}}}"""));
         Assert.Throws<TokenizerFormatException>(() => tokenizer.Encode("a"));
     }
 
@@ -89,7 +93,8 @@ public sealed class HostileFileTests
     public void ExplodingDecoder_IsStopped()
     {
         string doubling = string.Join(',', Enumerable.Repeat("""{"type":"Replace","pattern":{"String":"a"},"content":"aa"}""", 60));
-        var tokenizer = HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8($$$"""{"decoder":{"type":"Sequence","decoders":[{{{doubling}}}]},{{{Model}}}}"""));
+        var tokenizer = HuggingFaceTokenizer.FromJson(TestTokenizers.Utf8(
+            $$$"""{"decoder":{"type":"Sequence","decoders":[{{{doubling}}}]},{{{Model}}}}"""));
         Assert.Throws<TokenizerFormatException>(() => tokenizer.Decode(0));
     }
 
@@ -98,7 +103,8 @@ public sealed class HostileFileTests
     {
         string many = string.Join(',', Enumerable.Repeat("""{"type":"NFC"}""", 65));
         Assert.Contains("more than 64 stages", Assert.Throws<TokenizerFormatException>(() => HuggingFaceTokenizer.FromJson(
-            TestTokenizers.Utf8($$$"""{"normalizer":{"type":"Sequence","normalizers":[{{{many}}}]},{{{Model}}}}"""))).Message, StringComparison.Ordinal);
+            TestTokenizers.Utf8($$$"""{"normalizer":{"type":"Sequence","normalizers":[{{{many}}}]},{{{Model}}}}"""))).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -117,7 +123,8 @@ public sealed class HostileFileTests
             {"version":"1.0","added_tokens":[{"id":2,"content":"<s>","special":true,"lstrip":true}],
              "normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Replace","pattern":{"String":" "},"content":"_"}]},
              "pre_tokenizer":{"type":"Metaspace","replacement":"_","prepend_scheme":"first"},
-             "post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
+             "post_processor":{"type":"TemplateProcessing",
+              "single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
               "special_tokens":{"<s>":{"id":"<s>","ids":[2],"tokens":["<s>"]}}},
              "decoder":{"type":"Metaspace","replacement":"_"},
              "model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":3},"merges":["a b"]}}

@@ -2,10 +2,13 @@ namespace Ndif.Tokenizers.Tests;
 
 public sealed class HuggingFaceTokenizerTests
 {
-    private static readonly HuggingFaceTokenizer _tokenizer = TestTokenizers.Create(TestTokenizers.ByteLevelBpe("P a", "Ġ Pa", "r i", "ri s", "ĠPa ris"), """
+    private static readonly HuggingFaceTokenizer _tokenizer = TestTokenizers.Create(
+        TestTokenizers.ByteLevelBpe("P a", "Ġ Pa", "r i", "ri s", "ĠPa ris"),
+        """
         "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"decoder":{"type":"ByteLevel"},
         "added_tokens":[{"id":140,"content":"<|endoftext|>","special":true}]
-        """, """{"eos_token":"<|endoftext|>"}""");
+        """,
+        """{"eos_token":"<|endoftext|>"}""");
 
     [Fact]
     public void Text_BecomesIdsAndTextAgain()
@@ -22,7 +25,7 @@ public sealed class HuggingFaceTokenizerTests
         var encoded = _tokenizer.EncodeWithOffsets("🙂 Paris");
         Assert.Equal((1, 7), encoded.Offsets[^1]);
         Assert.Equal(" Paris", "🙂 Paris"[encoded.Ranges[^1]]);
-        // each byte of the emoji stands for the whole of it
+        // Each byte of the emoji has the offsets of the whole emoji.
         Assert.Equal(Enumerable.Repeat((0, 1), 4), encoded.Offsets.Take(4));
     }
 
@@ -68,7 +71,9 @@ public sealed class HuggingFaceTokenizerTests
     public void WordsBeyondTheCache_KeepTheirIds()
     {
         var random = new Random(1);
-        string[] words = [.. Enumerable.Range(0, 40_000).Select(_ => new string([.. Enumerable.Range(0, 6).Select(_ => (char)random.Next('a', 'z'))]))];
+        string[] words = [.. Enumerable.Range(0, 40_000).Select(_ => RandomWord(random))];
         foreach (string word in words.Concat(words)) Assert.Equal(word, _tokenizer.Decode(_tokenizer.Encode(word)));
     }
+
+    private static string RandomWord(Random random) => new([.. Enumerable.Range(0, 6).Select(_ => (char)random.Next('a', 'z'))]);
 }

@@ -13,7 +13,7 @@ public sealed class ModelsTests
     [InlineData("lolow", "lo|low")]
     [InlineData("", "")]
     public void Bpe_MergesTheLowestRankFirst(string text, string expected) =>
-        Assert.Equal(expected.Split('|', StringSplitOptions.RemoveEmptyEntries), TestTokenizers.Create(Bpe()).EncodeWithOffsets(text).Tokens);
+        Assert.Equal(expected.Split('|', StringSplitOptions.RemoveEmptyEntries), Tokens(Bpe(), text));
 
     [Fact]
     public void Bpe_ReadsMergesAsPairsToo()
@@ -30,11 +30,15 @@ public sealed class ModelsTests
         for (int i = 0; i < 200; i++)
         {
             string word = string.Concat(Enumerable.Range(0, random.Next(1, 120)).Select(_ => "lower n"[random.Next(7)]));
-            Assert.Equal(Slowly(word), tokenizer.EncodeWithOffsets(word).Tokens);
+            Assert.Equal(MergeStepByStep(word), tokenizer.EncodeWithOffsets(word).Tokens);
         }
     }
 
-    private static List<string> Slowly(string word)
+    private static IReadOnlyList<string> Tokens(string model, string text) =>
+        TestTokenizers.Create(model).EncodeWithOffsets(text).Tokens;
+
+    /// <summary>Merges one pair after the other, without a heap.</summary>
+    private static List<string> MergeStepByStep(string word)
     {
         List<string> tokens = [.. word.Select(c => c.ToString())];
         while (true)
@@ -54,18 +58,18 @@ public sealed class ModelsTests
     [Fact]
     public void WordThatIsAToken_IsKeptWhole_WhenMergesAreIgnored()
     {
-        Assert.Equal(["n", "o", "w"], TestTokenizers.Create(Bpe("", "now")).EncodeWithOffsets("now").Tokens);
-        Assert.Equal(["now"], TestTokenizers.Create(Bpe(""","ignore_merges":true""", "now")).EncodeWithOffsets("now").Tokens);
+        Assert.Equal(["n", "o", "w"], Tokens(Bpe("", "now"), "now"));
+        Assert.Equal(["now"], Tokens(Bpe(""","ignore_merges":true""", "now"), "now"));
     }
 
     [Fact]
     public void UnknownRunes_BecomeBytes_OrOneUnknownToken_OrSeveral_OrNothing()
     {
         string[] bytes = [.. "é"u8.ToArray().Select(b => $"<0x{b:X2}>")];
-        Assert.Equal(["a", "<0xC3>", "<0xA9>"], TestTokenizers.Create(Bpe(""","byte_fallback":true""", bytes)).EncodeWithOffsets("aé").Tokens);
-        Assert.Equal(["a", "<unk>"], TestTokenizers.Create(Bpe(""","unk_token":"<unk>","fuse_unk":true""", "<unk>")).EncodeWithOffsets("aéé").Tokens);
-        Assert.Equal(["a", "<unk>", "<unk>"], TestTokenizers.Create(Bpe(""","unk_token":"<unk>" """, "<unk>")).EncodeWithOffsets("aéé").Tokens);
-        Assert.Equal(["a"], TestTokenizers.Create(Bpe()).EncodeWithOffsets("aéé").Tokens);
+        Assert.Equal(["a", "<0xC3>", "<0xA9>"], Tokens(Bpe(""","byte_fallback":true""", bytes), "aé"));
+        Assert.Equal(["a", "<unk>"], Tokens(Bpe(""","unk_token":"<unk>","fuse_unk":true""", "<unk>"), "aéé"));
+        Assert.Equal(["a", "<unk>", "<unk>"], Tokens(Bpe(""","unk_token":"<unk>" """, "<unk>"), "aéé"));
+        Assert.Equal(["a"], Tokens(Bpe(), "aéé"));
     }
 
     [Fact]
@@ -73,7 +77,8 @@ public sealed class ModelsTests
     {
         var tokenizer = TestTokenizers.Create(Bpe(""","unk_token":"<unk>" """));
         Assert.Equal(["a"], tokenizer.EncodeWithOffsets("a").Tokens);
-        Assert.Contains("'é' is not in the vocabulary", Assert.Throws<TokenizerFormatException>(() => tokenizer.Encode("é")).Message, StringComparison.Ordinal);
+        var error = Assert.Throws<TokenizerFormatException>(() => tokenizer.Encode("é"));
+        Assert.Contains("'é' is not in the vocabulary", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -90,7 +95,7 @@ public sealed class ModelsTests
     [Fact]
     public void CutBeforeAMark_ChangesNoToken()
     {
-        // 'a▁' is a token, so there is no cut after an a; everywhere else there is one
+        // "a▁" is a token, so a word is not split after an 'a'. It is split before any other "▁".
         string[] merges = ["a ▁", "▁ b", "a▁ b"];
         string model = TestTokenizers.Model(TestTokenizers.Ascii("▁", "a▁", "▁b", "a▁b"), merges);
         var tokenizer = TestTokenizers.Create(model, """ "normalizer":{"type":"Replace","pattern":{"String":" "},"content":"▁"}""");
@@ -121,7 +126,8 @@ public sealed class ModelsTests
     [Fact]
     public void WordLevel_KnowsWholeWords()
     {
-        var tokenizer = TestTokenizers.Create("""{"type":"WordLevel","unk_token":"?","vocab":{"?":0,"yes":1}}""", """ "pre_tokenizer":{"type":"WhitespaceSplit"}""");
+        var tokenizer = TestTokenizers.Create("""{"type":"WordLevel","unk_token":"?","vocab":{"?":0,"yes":1}}""",
+            """ "pre_tokenizer":{"type":"WhitespaceSplit"}""");
         Assert.Equal([1, 0, 1], tokenizer.Encode("yes no yes"));
     }
 }

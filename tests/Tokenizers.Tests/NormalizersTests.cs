@@ -4,7 +4,7 @@ namespace Ndif.Tokenizers.Tests;
 
 public sealed class NormalizersTests
 {
-    // U+1E9B U+0323, the example of Unicode's annex 15
+    // U+1E9B U+0323 is the example of Unicode Standard Annex 15.
     [Theory]
     [InlineData("NFC", "\u1E9B\u0323", "\u1E9B\u0323")]
     [InlineData("NFD", "\u1E9B\u0323", "\u017F\u0323\u0307")]
@@ -56,13 +56,14 @@ public sealed class NormalizersTests
     [Fact]
     public void Precompiled_ReplacesByItsMap()
     {
-        // a double array of one entry, 'A' (0x41) to "bc": root, the node of 'A' at 1 ^ 0x41, its value behind it
+        // A double-array trie with one entry, 'A' (0x41) to "bc": the root, the node of 'A' at 1 ^ 0x41, and its value.
         var units = new uint[128];
         units[0] = 1u << 10;
         units[1 ^ 0x41] = 0x41 | 1u << 8 | (uint)(1 ^ 0x41 ^ 2) << 10;
         units[2] = 0x8000_0000;
         byte[] map = [.. BitConverter.GetBytes(units.Length * 4), .. units.SelectMany(BitConverter.GetBytes), (byte)'b', (byte)'c', 0];
-        var (text, origins) = TestTokenizers.Normalize($$"""{"type":"Precompiled","precompiled_charsmap":"{{Convert.ToBase64String(map)}}"}""", "xAy");
+        var (text, origins) = TestTokenizers.Normalize(
+            $$"""{"type":"Precompiled","precompiled_charsmap":"{{Convert.ToBase64String(map)}}"}""", "xAy");
         Assert.Equal("xbcy", text);
         Assert.Equal([new Origin(0, 1), new Origin(1, 2), new Origin(1, 2), new Origin(2, 3)], origins);
     }

@@ -4,8 +4,10 @@ public sealed class PostProcessorsTests
 {
     private const string Added = """ "added_tokens":[{"id":95,"content":"<s>","special":true},{"id":96,"content":"</s>","special":true}]""";
 
-    private static HuggingFaceTokenizer With(string processor, string? config = null) =>
-        TestTokenizers.Create(TestTokenizers.Model(TestTokenizers.Ascii(), []), Added + (processor.Length > 0 ? $""","post_processor":{processor}""" : ""), config);
+    private static HuggingFaceTokenizer With(string processor, string? config = null) => TestTokenizers.Create(
+        TestTokenizers.Model(TestTokenizers.Ascii(), []),
+        Added + (processor.Length > 0 ? $""","post_processor":{processor}""" : ""),
+        config);
 
     [Theory]
     [InlineData("""{"type":"RobertaProcessing","cls":["<s>",95],"sep":["</s>",96],"trim_offsets":true,"add_prefix_space":false}""", "<s>a</s>", "<s>a</s></s>b</s>")]
@@ -45,7 +47,8 @@ public sealed class PostProcessorsTests
     public void TrimmedOffsets_LeaveOutTheSpaces()
     {
         var tokenizer = TestTokenizers.Create(TestTokenizers.ByteLevelBpe("Ġ a"), """
-            "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"post_processor":{"type":"ByteLevel","trim_offsets":true,"add_prefix_space":false}
+            "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},
+            "post_processor":{"type":"ByteLevel","trim_offsets":true,"add_prefix_space":false}
             """);
         var encoded = tokenizer.EncodeWithOffsets(" a a");
         Assert.Equal(["Ġa", "Ġa"], encoded.Tokens);

@@ -37,7 +37,8 @@ public sealed class PreTokenizersTests
     [Fact]
     public void RunesBeyondTheBasicPlane_CountOnceAndKeepTheirCategory()
     {
-        const string Pattern = """{"type":"Split","pattern":{"Regex":"\\p{L}+|\\p{N}{1,3}|[^\\p{L}\\p{N}]"},"behavior":"Isolated","invert":false}""";
+        const string Pattern =
+            """{"type":"Split","pattern":{"Regex":"\\p{L}+|\\p{N}{1,3}|[^\\p{L}\\p{N}]"},"behavior":"Isolated","invert":false}""";
         Assert.Equal(["𝐀𠀀b", "𝟙𝟚𝟛", "𝟜", "🙂", "🙂"], TestTokenizers.Split(Pattern, "𝐀𠀀b𝟙𝟚𝟛𝟜🙂🙂"));
     }
 }

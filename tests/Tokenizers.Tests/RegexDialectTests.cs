@@ -30,7 +30,7 @@ public sealed class RegexDialectTests
     {
         foreach (var category in Enum.GetValues<UnicodeCategory>())
         {
-            // none of these exists beyond the basic plane
+            // No rune outside of the basic multilingual plane has one of these categories.
             if (category is UnicodeCategory.SpaceSeparator or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator
                 or UnicodeCategory.Control or UnicodeCategory.Surrogate) continue;
             Assert.Equal(category, CharUnicodeInfo.GetUnicodeCategory(SupplementaryRuneSubstitution.GetSubstitute(category)));

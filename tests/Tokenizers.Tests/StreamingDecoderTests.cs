@@ -29,7 +29,7 @@ public sealed class StreamingDecoderTests
         var random = new Random(3);
         for (int i = 0; i < 300; i++)
         {
-            // at most eight broken bytes in a row, fewer than a stream waits for
+            // At most seven invalid bytes in a row, fewer than the limit of pending tokens.
             int[] ids = [.. Enumerable.Range(0, 40).Select(n => n % 8 == 7 ? 65 : random.Next(_byteLevel.VocabularySize))];
             var stream = _byteLevel.NewStream();
             Assert.Equal(_byteLevel.Decode(ids), string.Concat(ids.Select(stream.Add)) + stream.Finish());
@@ -39,7 +39,8 @@ public sealed class StreamingDecoderTests
     [Fact]
     public void SpacesThatCleaningUpMayTakeOut_AreWithheld()
     {
-        var tokenizer = TestTokenizers.Create(TestTokenizers.Model(["Hello", ".", "n", "'t"], []), config: """{"clean_up_tokenization_spaces":true}""");
+        var tokenizer = TestTokenizers.Create(
+            TestTokenizers.Model(["Hello", ".", "n", "'t"], []), config: """{"clean_up_tokenization_spaces":true}""");
         foreach (int[] ids in (int[][])[[0, 1, 0], [0, 2, 0], [1, 1, 1], [0, 2, 3]])
         {
             var stream = tokenizer.NewStream();
@@ -52,7 +53,8 @@ public sealed class StreamingDecoderTests
     {
         Span<char> destination = stackalloc char[2];
         var ids = _byteLevel.Encode("abc");
-        Assert.Equal(System.Buffers.OperationStatus.DestinationTooSmall, _byteLevel.Decode(ids, destination, out int consumed, out int written));
+        var status = _byteLevel.Decode(ids, destination, out int consumed, out int written);
+        Assert.Equal(System.Buffers.OperationStatus.DestinationTooSmall, status);
         Assert.Equal((2, 2, "ab"), (consumed, written, destination.ToString()));
     }
 }

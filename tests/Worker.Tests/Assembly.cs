@@ -1,2 +1,2 @@
-// each test has workers whose models compute; side by side on few cores they would only wait for each other
-[assembly: CollectionBehavior(DisableTestParallelization = true)]
+// Tests run one at a time: each one runs models, and in parallel they would only compete for the cores.
+[assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]

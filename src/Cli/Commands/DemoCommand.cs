@@ -4,19 +4,20 @@ using Ndif.Server;
 using Ndif.Server.Hosting;
 using Ndif.Server.Keys;
 using Ndif.Worker;
-using Serilog;
+using Serilog.Events;
 
 namespace Ndif.Cli.Commands;
 
-/// <summary>`ndif demo`: the main job on the bundled checkpoint, from an empty machine.</summary>
+/// <summary>`ndif demo`: starts a service on the bundled model, and runs a first remote trace on it.</summary>
 internal static class DemoCommand
 {
     private const string Prompt = "The Eiffel Tower is in the city of";
 
     public static Command Create()
     {
-        var verbose = new Option<bool>("--verbose", "-v") { Description = "Show the service's log." };
-        var command = new Command("demo", "Start the service in this process on the bundled model, and run a first remote trace through it.") { verbose };
+        var verbose = new Option<bool>("--verbose", "-v") { Description = "Show the log of the service." };
+        var command = new Command(
+            "demo", "Start a service in this process on the bundled model, and run a first remote trace on it.") { verbose };
         command.SetAction((parsed, cancellationToken) => RunAsync(parsed.GetValue(verbose), cancellationToken));
         return command;
     }
@@ -26,14 +27,15 @@ internal static class DemoCommand
         string data = Directory.CreateTempSubdirectory("ndif-demo-").FullName;
         try
         {
-            using var log = LoggingSetup.Create(new LogOptions { Level = verbose ? Serilog.Events.LogEventLevel.Information : Serilog.Events.LogEventLevel.Error });
+            using var log = LoggingSetup.Create(new LogOptions { Level = verbose ? LogEventLevel.Information : LogEventLevel.Error });
             Console.WriteLine("Starting the service in this process: gateway, queue and one worker ...");
-            var backend = CommonOptions.CreateQueueBackend(null, data);
+            var backend = BackendFactory.CreateQueueBackend(null, data);
             await using LocalService service = await LocalService.StartAsync(
                 new GatewayOptions { GrpcPort = 0, HttpPort = 0 }, new WorkerOptions { Models = ["ndif/tiny-landmarks"] },
-                backend, CommonOptions.CreateKeyStore(backend, data), log, cancellationToken);
+                backend, BackendFactory.CreateKeyStore(backend, data), log, cancellationToken);
             CreatedKey key = await service.Keys.CreateAsync("demo", [], cancellationToken: cancellationToken);
-            Console.WriteLine($"Listening on {service.Address.Grpc} (gRPC) and {service.Address.Http} (status page); made the key {key.Key}.");
+            Console.WriteLine(
+                $"Listening on {service.Address.Grpc} (gRPC) and {service.Address.Http} (status page); created the key {key.Key}.");
             Console.WriteLine();
 
             Backend remote = Backend.At(service.Address.Grpc.ToString(), key.Key.Reveal());
@@ -43,12 +45,12 @@ internal static class DemoCommand
             Console.WriteLine($"  hidden states of the last layer: [{string.Join(", ", hidden.Tensor.Shape.ToArray())}]");
             Console.WriteLine($"  predicted next token:            \"{llm.Tokenizer.Decode(logits.Tensor[0, ^1].ArgMax())}\"");
 
-            var (hiddenHere, logitsHere) = await TraceAsync(llm, Backend.Local, cancellationToken);
-            bool same = PrintChecksums("hidden states", hidden, hiddenHere) & PrintChecksums("logits", logits, logitsHere);
+            var (localHidden, localLogits) = await TraceAsync(llm, Backend.Local, cancellationToken);
+            bool isEqual = PrintChecksums("hidden states", hidden, localHidden) & PrintChecksums("logits", logits, localLogits);
             Console.WriteLine();
-            if (!same)
+            if (!isEqual)
             {
-                Console.Error.WriteLine("The remote run and the local run differ. That should never happen.");
+                Console.Error.WriteLine("The remote run and the local run differ. This is a bug.");
                 return 1;
             }
             Console.WriteLine("""
@@ -66,12 +68,15 @@ internal static class DemoCommand
     }
 
     private static Task<(Saved Hidden, Saved Logits)> TraceAsync(LanguageModel llm, Backend backend, CancellationToken cancellationToken) =>
-        llm.TraceAsync(Prompt, _ => (llm["transformer.h"][^1].Output[0].Save(), llm["lm_head"].Output.Save()), backend, cancellationToken: cancellationToken);
+        llm.TraceAsync(
+            Prompt, _ => (llm["transformer.h"][^1].Output[0].Save(), llm["lm_head"].Output.Save()), backend,
+            cancellationToken: cancellationToken);
 
     private static bool PrintChecksums(string what, Saved remote, Saved local)
     {
-        string there = remote.Tensor.Checksum(), here = local.Tensor.Checksum();
-        Console.WriteLine($"  SHA-256 of the {what,-17} {there[..16]}... remote {(there == here ? "=" : "!=")} {here[..16]}... local");
-        return there == here;
+        string remoteHash = remote.Tensor.Checksum(), localHash = local.Tensor.Checksum();
+        bool isEqual = remoteHash == localHash;
+        Console.WriteLine($"  SHA-256 of the {what,-17} {remoteHash[..16]}... remote {(isEqual ? "=" : "!=")} {localHash[..16]}... local");
+        return isEqual;
     }
 }

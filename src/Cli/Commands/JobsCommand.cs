@@ -6,88 +6,115 @@ using Spectre.Console;
 
 namespace Ndif.Cli.Commands;
 
-/// <summary>`ndif jobs [show|watch|cancel|delete|dead|requeue]`: one's own jobs, and for operators those that lost too many workers.</summary>
+/// <summary>`ndif jobs [list|show|watch|cancel|delete|dead|requeue]`: the own jobs, and for operators the dead letters.</summary>
 internal static class JobsCommand
 {
     public static Command Create()
     {
         var host = CommonOptions.Host();
         var key = CommonOptions.Key();
-        var json = CommonOptions.Json("What is shown");
-        var limit = new Option<int>("--limit") { Description = "How many at most, newest first.", DefaultValueFactory = _ => 20 };
+        var json = CommonOptions.Json("The output");
+        var limit = new Option<int>("--limit") { Description = "Maximum number of entries, newest first.", DefaultValueFactory = _ => 20 };
         host.Recursive = key.Recursive = json.Recursive = limit.Recursive = true;
         var active = new Option<bool>("--active") { Description = "Only jobs that wait or run." };
-        var id = new Argument<string>("id") { Description = "The job's id." };
+        var id = new Argument<string>("id") { Description = "Id of the job." };
 
-        var command = new Command("jobs", "List your jobs; show, cancel or delete one; look at dead letters and run them again.") { host, key, json, limit, active };
+        var command = new Command("jobs", "List, show, watch, cancel or delete your jobs; list and requeue dead letters.")
+        {
+            host, key, json, limit, active,
+        };
         command.SetAction((parsed, cancellationToken) => ListAsync(parsed, parsed.GetValue(active), cancellationToken));
 
         var list = new Command("list", "List your jobs, newest first.") { active };
         list.SetAction((parsed, cancellationToken) => ListAsync(parsed, parsed.GetValue(active), cancellationToken));
 
-        var show = new Command("show", "Show what is known of a job of yours.") { id };
-        show.SetAction(async (parsed, cancellationToken) => Show(parsed, await (await Of(parsed, cancellationToken)).GetAsync(cancellationToken)));
-
-        var watch = new Command("watch", "Tell what happens to a job of yours, from its submission to its end; while it waits, where it stands.") { id };
-        watch.SetAction(async (parsed, cancellationToken) =>
+        var show = new Command("show", "Show one of your jobs.") { id };
+        show.SetAction(async (parsed, cancellationToken) =>
         {
-            JobState last = default;
-            await foreach (JobEvent happening in (await Of(parsed, cancellationToken)).Events(cancellationToken: cancellationToken))
-            {
-                if (parsed.GetValue(json)) PrintJson([happening.Raw]);
-                else Console.WriteLine($"{happening.Raw.Time.ToDateTimeOffset():HH:mm:ss.fff}  {happening}");
-                last = happening.State ?? last;
-            }
-            return last is JobState.Completed ? 0 : 1;
+            Job job = await AttachAsync(parsed, cancellationToken);
+            return Show(parsed, await job.GetAsync(cancellationToken));
         });
 
-        var cancel = new Command("cancel", "Cancel a job of yours, whether it waits or runs.") { id };
-        cancel.SetAction(async (parsed, cancellationToken) => Show(parsed, await (await Of(parsed, cancellationToken)).CancelAsync(cancellationToken)));
+        var watch = new Command(
+            "watch", "Print the events of one of your jobs until it ends, with its queue position while it waits.") { id };
+        watch.SetAction(async (parsed, cancellationToken) =>
+        {
+            JobState lastState = default;
+            Job job = await AttachAsync(parsed, cancellationToken);
+            await foreach (JobEvent jobEvent in job.Events(cancellationToken: cancellationToken))
+            {
+                if (parsed.GetValue(json)) PrintJson([jobEvent.Raw]);
+                else Console.WriteLine($"{jobEvent.Raw.Time.ToDateTimeOffset():HH:mm:ss.fff}  {jobEvent}");
+                lastState = jobEvent.State ?? lastState;
+            }
+            return lastState is JobState.Completed ? 0 : 1;
+        });
 
-        var delete = new Command("delete", "Delete a job of yours and its results; one that waits or runs is cancelled first.") { id };
+        var cancel = new Command("cancel", "Cancel one of your jobs.") { id };
+        cancel.SetAction(async (parsed, cancellationToken) =>
+        {
+            Job job = await AttachAsync(parsed, cancellationToken);
+            return Show(parsed, await job.CancelAsync(cancellationToken));
+        });
+
+        var delete = new Command("delete", "Delete one of your jobs and its results; it is cancelled first if it has not ended.") { id };
         delete.SetAction(async (parsed, cancellationToken) =>
         {
-            (int blobs, long bytes) = await (await Of(parsed, cancellationToken)).DeleteAsync(cancellationToken);
+            Job job = await AttachAsync(parsed, cancellationToken);
+            (int blobs, long bytes) = await job.DeleteAsync(cancellationToken);
             Console.WriteLine($"Deleted job {parsed.GetValue(id)}{(blobs > 0 ? $" and {blobs} large results of {bytes:N0} bytes" : "")}.");
             return 0;
         });
 
-        var dead = new Command("dead", "List all owners' jobs that failed because they lost too many workers. Needs a key with `operator` or `admin`.");
+        var dead = new Command(
+            "dead", "List the dead letters: jobs of all owners that failed because they lost too many workers. "
+                + "Requires a key with the scope `operator` or `admin`.");
         dead.SetAction(async (parsed, cancellationToken) =>
         {
-            IReadOnlyList<DeadLetter> letters = await DeadLetters.ListAsync(Limit(parsed), There(parsed), cancellationToken);
+            IReadOnlyList<DeadLetter> letters = await DeadLetters.ListAsync(GetLimit(parsed), GetBackend(parsed), cancellationToken);
             if (parsed.GetValue(json)) return PrintJson(letters);
             var table = new Table().AddColumns("id", "model", "attempts", "since", "reason");
             foreach (DeadLetter letter in letters)
-                table.AddRow(new[] { letter.JobId, letter.Model, $"{letter.Attempts}", FormatTime(letter.Time), letter.Reason }.Select(Markup.Escape).ToArray());
+                table.AddRow(new[] { letter.JobId, letter.Model, $"{letter.Attempts}", FormatTime(letter.Time), letter.Reason }
+                    .Select(Markup.Escape).ToArray());
             AnsiConsole.Write(table);
             return 0;
         });
 
-        var requeue = new Command("requeue", "Run a dead letter again, as a new job of its owner. Needs a key with `operator` or `admin`.") { id };
+        var requeue = new Command(
+            "requeue", "Run a dead letter again, as a new job of its owner. Requires a key with the scope `operator` or `admin`.") { id };
         requeue.SetAction(async (parsed, cancellationToken) =>
         {
-            string again = await DeadLetters.RequeueAsync(parsed.GetValue(id)!, There(parsed), cancellationToken);
-            Console.WriteLine($"Runs again as job {again}.");
+            string newId = await DeadLetters.RequeueAsync(parsed.GetValue(id)!, GetBackend(parsed), cancellationToken);
+            Console.WriteLine($"Requeued as job {newId}.");
             return 0;
         });
 
-        foreach (Command part in new[] { list, show, watch, cancel, delete, dead, requeue }) command.Subcommands.Add(part);
+        foreach (Command subcommand in new[] { list, show, watch, cancel, delete, dead, requeue }) command.Subcommands.Add(subcommand);
         return command;
 
-        Backend There(ParseResult parsed) => CommonOptions.GetRemoteBackend(parsed.GetValue(host), parsed.GetValue(key));
+        Backend GetBackend(ParseResult parsed) => BackendFactory.GetRemoteBackend(parsed.GetValue(host), parsed.GetValue(key));
 
-        Task<Job> Of(ParseResult parsed, CancellationToken cancellationToken) => Job.AttachAsync(parsed.GetValue(id)!, There(parsed), cancellationToken);
+        Task<Job> AttachAsync(ParseResult parsed, CancellationToken cancellationToken) =>
+            Job.AttachAsync(parsed.GetValue(id)!, GetBackend(parsed), cancellationToken);
 
-        int Limit(ParseResult parsed) => parsed.GetValue(limit) is > 0 and <= 1000 and var most ? most : throw new ArgumentException("--limit is from 1 to 1000.");
+        int GetLimit(ParseResult parsed) => parsed.GetValue(limit) is > 0 and <= 1000 and var value
+            ? value
+            : throw new ArgumentException("--limit must be from 1 to 1000.");
 
         async Task<int> ListAsync(ParseResult parsed, bool activeOnly, CancellationToken cancellationToken)
         {
-            IReadOnlyList<JobInfo> jobs = await Job.ListAsync(Limit(parsed), activeOnly, There(parsed), cancellationToken);
+            IReadOnlyList<JobInfo> jobs = await Job.ListAsync(GetLimit(parsed), activeOnly, GetBackend(parsed), cancellationToken);
             if (parsed.GetValue(json)) return PrintJson(jobs);
             var table = new Table().AddColumns("id", "state", "model", "submitted", "position", "attempt", "worker");
             foreach (JobInfo job in jobs)
-                table.AddRow(new[] { job.Id, FormatState(job), job.Model.Id, FormatTime(job.Submitted), job.Position > 0 ? $"{job.Position}" : "", $"{job.Attempt}", job.Worker }.Select(Markup.Escape).ToArray());
+            {
+                string position = job.Position > 0 ? $"{job.Position}" : "";
+                table.AddRow(new[]
+                {
+                    job.Id, FormatState(job), job.Model.Id, FormatTime(job.Submitted), position, $"{job.Attempt}", job.Worker,
+                }.Select(Markup.Escape).ToArray());
+            }
             AnsiConsole.Write(table);
             return 0;
         }
@@ -99,11 +126,19 @@ internal static class JobsCommand
             Console.WriteLine($"  model      {job.Model.GetName()}");
             Console.WriteLine($"  submitted  {FormatTime(job.Submitted)}");
             if (job.Position > 0) Console.WriteLine($"  position   {job.Position}, about {job.WaitSeconds:0.#} s");
-            if (job.Started is not null) Console.WriteLine($"  started    {FormatTime(job.Started)}, attempt {job.Attempt}{(job.Worker.Length > 0 ? $" on {job.Worker}" : "")}");
+            string worker = job.Worker.Length > 0 ? $" on {job.Worker}" : "";
+            if (job.Started is not null) Console.WriteLine($"  started    {FormatTime(job.Started)}, attempt {job.Attempt}{worker}");
             if (job.Ended is not null) Console.WriteLine($"  ended      {FormatTime(job.Ended)}");
-            if (job.Usage is { } usage) Console.WriteLine($"  used       {usage.Tokens} tokens, {usage.ComputeSeconds:0.###} s, {usage.ResultBytes} bytes of results");
-            if (job.Usage is { Phases.Count: > 0 } parts) Console.WriteLine($"  time       {string.Join(", ", parts.Phases.Select(part => $"{part.Name} {1000 * part.Seconds:0.0} ms"))}");
-            if (job.Error is { } error) Console.WriteLine($"  error      {ErrorText.Format(error).Replace("\n", "\n             ", StringComparison.Ordinal)}");
+            if (job.Usage is { } usage)
+                Console.WriteLine(
+                    $"  used       {usage.Tokens} tokens, {usage.ComputeSeconds:0.###} s, {usage.ResultBytes} bytes of results");
+            if (job.Usage is { Phases.Count: > 0 } measured)
+            {
+                IEnumerable<string> phases = measured.Phases.Select(phase => $"{phase.Name} {1000 * phase.Seconds:0.0} ms");
+                Console.WriteLine($"  time       {string.Join(", ", phases)}");
+            }
+            if (job.Error is { } error)
+                Console.WriteLine($"  error      {ErrorText.Format(error).Replace("\n", "\n             ", StringComparison.Ordinal)}");
             return 0;
         }
     }
@@ -112,7 +147,7 @@ internal static class JobsCommand
 
     private static string FormatTime(Timestamp? time) => time is null ? "" : $"{time.ToDateTimeOffset():yyyy-MM-dd HH:mm:ss} UTC";
 
-    /// <summary>One JSON object a line.</summary>
+    /// <summary>Writes one JSON object per line.</summary>
     private static int PrintJson(IEnumerable<IMessage> messages)
     {
         var formatter = new JsonFormatter(JsonFormatter.Settings.Default.WithFormatDefaultValues(true));

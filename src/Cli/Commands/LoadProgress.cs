@@ -1,6 +1,6 @@
 namespace Ndif.Cli.Commands;
 
-/// <summary>Tells on standard error how far a model's loading is, a line for each tenth of it.</summary>
+/// <summary>Reports the loading of a model on standard error, one line per ten percent.</summary>
 internal sealed class LoadProgress : IProgress<(string What, long Done, long Total)>
 {
     private int _lastTenth = -1;

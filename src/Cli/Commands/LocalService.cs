@@ -9,7 +9,7 @@ using Serilog.Extensions.Logging;
 
 namespace Ndif.Cli.Commands;
 
-/// <summary>The whole service in this process: gateway, queue and worker.</summary>
+/// <summary>A complete service in this process: gateway, queue and worker.</summary>
 internal sealed class LocalService : IAsyncDisposable
 {
     private readonly QueueBackend _backend;
@@ -18,7 +18,9 @@ internal sealed class LocalService : IAsyncDisposable
     private readonly Task _worker;
     private readonly ILoggerFactory _loggerFactory;
 
-    private LocalService(QueueBackend backend, WebApplication gateway, ModelWorker worker, KeyService keys, ILoggerFactory loggerFactory, IProgress<(string, long, long)> progress)
+    private LocalService(
+        QueueBackend backend, WebApplication gateway, ModelWorker worker, KeyService keys, ILoggerFactory loggerFactory,
+        IProgress<(string, long, long)> progress)
     {
         (_backend, _gateway, _loggerFactory, Keys) = (backend, gateway, loggerFactory, keys);
         _worker = worker.RunAsync(progress, _stop.Token);
@@ -28,11 +30,13 @@ internal sealed class LocalService : IAsyncDisposable
 
     public GatewayAddress Address => GatewayHost.GetAddress(_gateway);
 
-    /// <summary>Completes when the worker ends.</summary>
+    /// <summary>Completes when the worker has ended.</summary>
     public Task Worker => _worker;
 
-    /// <summary>Starts all, and returns when the models are loaded.</summary>
-    public static async Task<LocalService> StartAsync(GatewayOptions options, WorkerOptions workerOptions, QueueBackend backend, IKeyStore keys, Serilog.ILogger log, CancellationToken cancellationToken)
+    /// <summary>Starts the service, and returns when the models are loaded.</summary>
+    public static async Task<LocalService> StartAsync(
+        GatewayOptions options, WorkerOptions workerOptions, QueueBackend backend, IKeyStore keys, Serilog.ILogger log,
+        CancellationToken cancellationToken)
     {
         var logs = new SerilogLoggerFactory(log);
         WebApplication gateway = GatewayHost.Build(options, backend, keys, log);
@@ -61,7 +65,7 @@ internal sealed class LocalService : IAsyncDisposable
         }
         catch (Exception e) when (e is NdifException or OperationCanceledException)
         {
-            // told when it happened
+            // reported when it happened
         }
         await _gateway.DisposeAsync();
         await _backend.DisposeAsync();

@@ -8,7 +8,7 @@ using Serilog.Extensions.Logging;
 
 namespace Ndif.Cli.Commands;
 
-/// <summary>`ndif serve`: a gateway of a cluster, without a model.</summary>
+/// <summary>`ndif serve`: runs a gateway of a cluster.</summary>
 internal static class ServeCommand
 {
     public static Command Create()
@@ -20,28 +20,36 @@ internal static class ServeCommand
         var prefix = CommonOptions.Prefix();
         var lease = CommonOptions.Lease();
         var logJson = CommonOptions.LogJson();
-        var command = new Command("serve", "Run a gateway of a cluster; workers run elsewhere and share its Redis.") { redis, data, prefix, lease, logJson };
+        var command = new Command("serve", "Run a gateway of a cluster. Workers are separate processes that share its Redis.")
+        {
+            redis, data, prefix, lease, logJson,
+        };
         gateway.AddTo(command);
         config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
         {
             string address = parsed.GetValue(redis) is { Length: > 0 } given ? given
-                : throw new ArgumentException("A gateway without a Redis reaches no worker: give --redis host:port, or run everything in one process with `ndif up`.");
+                : throw new ArgumentException(
+                    "A gateway needs Redis to reach its workers: use --redis host:port, or run everything in one process with `ndif up`.");
             using var log = LoggingSetup.Create(new LogOptions { Json = parsed.GetValue(logJson) });
             using var logs = new SerilogLoggerFactory(log);
-            using var observed = Observability.Start("ndif-gateway");
-            await using QueueBackend backend = CommonOptions.CreateQueueBackend(address, config.BindQueue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)), config.BindBlobs(parsed, parsed.GetValue(data)!), logs);
-            await using WebApplication app = GatewayHost.Build(config.BindGateway(parsed, gateway.GetExplicitValues(parsed)), backend, CommonOptions.CreateKeyStore(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), log);
+            using var observability = Observability.Start("ndif-gateway");
+            await using QueueBackend backend = BackendFactory.CreateQueueBackend(
+                address, config.BindQueue(parsed, parsed.GetValue(prefix)!, parsed.GetValue(lease)),
+                config.BindBlobs(parsed, parsed.GetValue(data)!), logs);
+            await using WebApplication app = GatewayHost.Build(
+                config.BindGateway(parsed, gateway.GetExplicitValues(parsed)), backend,
+                BackendFactory.CreateKeyStore(backend, parsed.GetValue(data)!, parsed.GetValue(prefix)!), log);
             await app.StartAsync(cancellationToken);
-            GatewayAddress at = GatewayHost.GetAddress(app);
-            Console.WriteLine($"gateway {at.Grpc} {at.Http}");
+            GatewayAddress bound = GatewayHost.GetAddress(app);
+            Console.WriteLine($"gateway {bound.Grpc} {bound.Http}");
             try
             {
                 await Task.Delay(Timeout.Infinite, cancellationToken);
             }
             catch (OperationCanceledException)
             {
-                // asked to stop
+                // stopped
             }
             await app.StopAsync(CancellationToken.None);
             return 0;

@@ -7,25 +7,43 @@ using Ndif.Server;
 namespace Ndif.Cli.Commands;
 
 /// <summary>
-/// All that an operator may choose of a service, whatever has a switch of its own: the properties of <see cref="GatewayOptions"/>,
-/// <see cref="QueueOptions"/> and <see cref="BlobOptions"/> as the sections Gateway, Queue and Blobs. A switch beats `--set KEY=VALUE`,
-/// that beats an environment variable (NDIF_Gateway__Tokens), that beats the file of `--config`. A name that there is not is an error.
+/// Binds the options of a service: the properties of <see cref="GatewayOptions"/>, <see cref="QueueOptions"/> and
+/// <see cref="BlobOptions"/> as the configuration sections Gateway, Queue and Blobs. The sources, highest precedence first:
+/// 1. the switches of the command;
+/// 2. `--set KEY=VALUE`;
+/// 3. environment variables (NDIF_Gateway__Tokens);
+/// 4. the JSON file of `--config`.
+/// An unknown name is an error.
 /// </summary>
 internal sealed class ServiceConfiguration
 {
     private const string EnvironmentPrefix = "NDIF_";
     private static readonly string[] _sections = ["Gateway", "Queue", "Blobs"];
 
-    private readonly Option<string?> _file = new("--config") { Description = "JSON file with sections Gateway, Queue, Blobs: every option, also limits by tier. Environment variables such as NDIF_Gateway__Tokens beat it." };
-    private readonly Option<string[]> _set = new("--set") { Description = "KEY=VALUE, such as Gateway:Tiers:standard:JobsInFlight=10; beats file and environment. May be given several times." };
-    private readonly Option<string?> _blobs = new("--blobs") { Description = "Where large tensors lie: a folder, or s3://bucket/prefix?endpoint=http://host:9000&region=... Default: `blobs` in --data." };
+    private readonly Option<string?> _file = new("--config")
+    {
+        Description = "JSON file with the sections Gateway, Queue and Blobs, which can set every option. "
+            + "Environment variables such as NDIF_Gateway__Tokens override it.",
+    };
+
+    private readonly Option<string[]> _set = new("--set")
+    {
+        Description = "KEY=VALUE, such as Gateway:Tiers:standard:JobsInFlight=10. It overrides the file and the environment. "
+            + "May be given several times.",
+    };
+
+    private readonly Option<string?> _blobs = new("--blobs")
+    {
+        Description = "Where large tensors are stored: a folder, or s3://bucket/prefix?endpoint=http://host:9000&region=... "
+            + "Default: `blobs` in --data.",
+    };
 
     public void AddTo(Command command)
     {
         foreach (Option option in new Option[] { _file, _set, _blobs }) command.Options.Add(option);
     }
 
-    /// <exception cref="ArgumentException">A name or value that there is not.</exception>
+    /// <exception cref="ArgumentException">A name or a value is not valid.</exception>
     public GatewayOptions BindGateway(ParseResult parsed, IEnumerable<KeyValuePair<string, string?>> switches)
     {
         var options = new GatewayOptions();
@@ -33,13 +51,15 @@ internal sealed class ServiceConfiguration
         return options;
     }
 
-    /// <param name="leaseSeconds">Of --lease-seconds; prefix and lease have their switches, and no entry in a file.</param>
+    /// <param name="prefix">The value of --prefix. Prefix and lease duration can be set only by their switches.</param>
+    /// <param name="leaseSeconds">The value of --lease-seconds.</param>
     public QueueOptions BindQueue(ParseResult parsed, string prefix, double leaseSeconds)
     {
         var options = new QueueOptions();
         Bind(parsed, "Queue", options, []);
         if (options.Prefix != new QueueOptions().Prefix || options.LeaseDuration != new QueueOptions().LeaseDuration)
-            throw new ArgumentException("Queue:Prefix and Queue:LeaseDuration are given as --prefix and --lease-seconds, to every process of the service.");
+            throw new ArgumentException(
+                "Set Queue:Prefix and Queue:LeaseDuration with --prefix and --lease-seconds, in every process of the service.");
         return options with { Prefix = prefix, LeaseDuration = TimeSpan.FromSeconds(leaseSeconds) };
     }
 
@@ -56,21 +76,25 @@ internal sealed class ServiceConfiguration
         {
             IConfigurationRoot all = Build(parsed, section, switches);
             if (all.GetChildren().FirstOrDefault(child => !_sections.Contains(child.Key, StringComparer.OrdinalIgnoreCase)) is { } unknown)
-                throw new ArgumentException($"There is no section `{unknown.Key}` of options. Sections are {string.Join(", ", _sections)}.");
+                throw new ArgumentException(
+                    $"There is no options section `{unknown.Key}`. The sections are {string.Join(", ", _sections)}.");
             all.GetSection(section).Bind(options, binder => binder.ErrorOnUnknownConfiguration = true);
         }
         catch (Exception e) when (e is InvalidOperationException or InvalidDataException or FormatException)
         {
-            throw new ArgumentException($"The options of `{section}` cannot be used: {e.Message}{(e.InnerException is { } inner ? " " + inner.Message : "")}", e);
+            throw new ArgumentException(
+                $"The options of `{section}` are not valid: {e.Message}{(e.InnerException is { } inner ? " " + inner.Message : "")}", e);
         }
     }
 
     private IConfigurationRoot Build(ParseResult parsed, string section, IEnumerable<KeyValuePair<string, string?>> switches)
     {
         var builder = new ConfigurationBuilder();
-        if (parsed.GetValue(_file) is { Length: > 0 } file) builder.AddJsonFile(Path.GetFullPath(file), optional: false, reloadOnChange: false);
+        if (parsed.GetValue(_file) is { Length: > 0 } file)
+            builder.AddJsonFile(Path.GetFullPath(file), optional: false, reloadOnChange: false);
+        // Only variables of the known sections: NDIF_HOST and others are not options of the service.
         IConfigurationRoot environment = new ConfigurationBuilder().AddEnvironmentVariables(EnvironmentPrefix).Build();
-        builder.AddInMemoryCollection(environment.AsEnumerable().Where(entry => entry.Value is not null // NDIF_HOST and others mean something else
+        builder.AddInMemoryCollection(environment.AsEnumerable().Where(entry => entry.Value is not null
             && _sections.Any(known => entry.Key.StartsWith(known + ":", StringComparison.OrdinalIgnoreCase))));
         builder.AddInMemoryCollection((parsed.GetValue(_set) ?? []).Select(ParseSetting));
         builder.AddInMemoryCollection(switches.Select(entry => new KeyValuePair<string, string?>($"{section}:{entry.Key}", entry.Value)));
@@ -79,5 +103,5 @@ internal sealed class ServiceConfiguration
 
     private static KeyValuePair<string, string?> ParseSetting(string text) => text.IndexOf('=', StringComparison.Ordinal) is > 0 and var at
         ? new(text[..at].Trim(), text[(at + 1)..].Trim())
-        : throw new ArgumentException($"`--set {text}` is no KEY=VALUE.");
+        : throw new ArgumentException($"`--set {text}` is not KEY=VALUE.");
 }

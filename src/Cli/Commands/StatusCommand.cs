@@ -5,7 +5,7 @@ using Spectre.Console;
 
 namespace Ndif.Cli.Commands;
 
-/// <summary>`ndif status`: what the service says of itself.</summary>
+/// <summary>`ndif status`: shows the status of the service.</summary>
 internal static class StatusCommand
 {
     public static Command Create()
@@ -13,21 +13,33 @@ internal static class StatusCommand
         var host = CommonOptions.Host();
         var key = CommonOptions.Key();
         var json = CommonOptions.Json("The status");
-        var command = new Command("status", "Show the service's models, workers and queue.") { host, key, json };
+        var command = new Command("status", "Show the models, workers and queue of the service.") { host, key, json };
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            ServiceStatus status = await Status.GetAsync(CommonOptions.GetRemoteBackend(parsed.GetValue(host), parsed.GetValue(key)), cancellationToken);
+            Backend service = BackendFactory.GetRemoteBackend(parsed.GetValue(host), parsed.GetValue(key));
+            ServiceStatus status = await Status.GetAsync(service, cancellationToken);
             if (parsed.GetValue(json))
             {
                 Console.WriteLine(new JsonFormatter(JsonFormatter.Settings.Default.WithFormatDefaultValues(true)).Format(status));
                 return 0;
             }
-            Console.WriteLine($"NDIF {status.Version}, up since {status.Started.ToDateTimeOffset():yyyy-MM-dd HH:mm} UTC: {status.Waiting} waiting, {status.Running} running, {status.Completed} completed, {status.Failed} failed");
+            Console.WriteLine(
+                $"NDIF {status.Version}, up since {status.Started.ToDateTimeOffset():yyyy-MM-dd HH:mm} UTC: "
+                + $"{status.Waiting} waiting, {status.Running} running, {status.Completed} completed, {status.Failed} failed");
             ModelsCommand.PrintTable(status.Models);
             var workers = new Table().AddColumns("worker", "device", "models", "jobs", "memory", "weights", "state");
             foreach (WorkerStatus worker in status.Workers)
-                workers.AddRow(new[] { worker.Id, worker.Device, string.Join(", ", worker.Models.Concat(worker.Warm.Select(m => $"{m} (warm)"))), $"{worker.Jobs.Count}", $"{worker.MemoryBytes / 1e6:0} MB",
-                    worker.BudgetBytes > 0 ? $"{worker.WeightBytes / 1e6:0} of {worker.BudgetBytes / 1e6:0} MB" : $"{worker.WeightBytes / 1e6:0} MB", worker.Draining ? "draining" : "ready" }.Select(Markup.Escape).ToArray());
+            {
+                string models = string.Join(", ", worker.Models.Concat(worker.Warm.Select(model => $"{model} (warm)")));
+                string weights = worker.BudgetBytes > 0
+                    ? $"{worker.WeightBytes / 1e6:0} of {worker.BudgetBytes / 1e6:0} MB"
+                    : $"{worker.WeightBytes / 1e6:0} MB";
+                workers.AddRow(new[]
+                {
+                    worker.Id, worker.Device, models, $"{worker.Jobs.Count}", $"{worker.MemoryBytes / 1e6:0} MB", weights,
+                    worker.Draining ? "draining" : "ready",
+                }.Select(Markup.Escape).ToArray());
+            }
             AnsiConsole.Write(workers);
             return 0;
         });

@@ -6,26 +6,30 @@ using Spectre.Console;
 
 namespace Ndif.Cli.Commands;
 
-/// <summary>`ndif usage`: what one's key has used, and for administrators what any has.</summary>
+/// <summary>`ndif usage`: shows the usage of the own key; for administrators of any key.</summary>
 internal static class UsageCommand
 {
     public static Command Create()
     {
         var host = CommonOptions.Host();
         var key = CommonOptions.Key();
-        var json = CommonOptions.Json("What was used");
-        var since = new Option<string?>("--since") { Description = "First day (UTC), as 2026-11-23. Default: 30 days in all." };
+        var json = CommonOptions.Json("The usage");
+        var since = new Option<string?>("--since") { Description = "First day (UTC), such as 2026-11-23. Default: 29 days ago." };
         var until = new Option<string?>("--until") { Description = "Last day. Default: today." };
-        var owner = new Option<string?>("--owner") { Description = "Another key's id, the part between its underscores. Needs a key with `admin`." };
-        var all = new Option<bool>("--all") { Description = "Every key. Needs a key with `admin`." };
-        var command = new Command("usage", "Show jobs, tokens, passes, compute time and result bytes, by day, key and model.") { host, key, since, until, owner, all, json };
+        var owner = new Option<string?>(
+            "--owner") { Description = "Id of another key: the part between its underscores. Requires a key with the scope `admin`." };
+        var all = new Option<bool>("--all") { Description = "All keys. Requires a key with the scope `admin`." };
+        var command = new Command("usage", "Show jobs, tokens, passes, compute time and result bytes, by day, key and model.")
+        {
+            host, key, since, until, owner, all, json,
+        };
         command.SetAction(async (parsed, cancellationToken) =>
         {
-            Backend there = CommonOptions.GetRemoteBackend(parsed.GetValue(host), parsed.GetValue(key));
+            Backend service = BackendFactory.GetRemoteBackend(parsed.GetValue(host), parsed.GetValue(key));
             (DateOnly? from, DateOnly? to) = (ParseDate(parsed.GetValue(since)), ParseDate(parsed.GetValue(until)));
-            IReadOnlyList<UsageRow> rows = parsed.GetValue(all) ? await ServiceUsage.OfAsync("", from, to, there, cancellationToken)
-                : parsed.GetValue(owner) is { Length: > 0 } id ? await ServiceUsage.OfAsync(id, from, to, there, cancellationToken)
-                : await ServiceUsage.GetAsync(from, to, there, cancellationToken);
+            IReadOnlyList<UsageRow> rows = parsed.GetValue(all) ? await ServiceUsage.OfAsync("", from, to, service, cancellationToken)
+                : parsed.GetValue(owner) is { Length: > 0 } id ? await ServiceUsage.OfAsync(id, from, to, service, cancellationToken)
+                : await ServiceUsage.GetAsync(from, to, service, cancellationToken);
             if (parsed.GetValue(json)) PrintJson(rows);
             else PrintTable(rows);
             return 0;
@@ -35,21 +39,23 @@ internal static class UsageCommand
 
     private static DateOnly? ParseDate(string? text) => text is null ? null
         : DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out DateOnly day) ? day
-        : throw new ArgumentException($"`{text}` is no day; write 2026-11-23.");
+        : throw new ArgumentException($"`{text}` is not a date; use the format 2026-11-23.");
 
     private static void PrintTable(IReadOnlyList<UsageRow> rows)
     {
-        var table = new Table().AddColumns("day", "key", "model", "jobs", "completed", "failed", "cancelled", "tokens", "passes", "seconds", "result bytes");
+        var table = new Table().AddColumns(
+            "day", "key", "model", "jobs", "completed", "failed", "cancelled", "tokens", "passes", "seconds", "result bytes");
         foreach (UsageRow row in rows)
             table.AddRow(new[]
             {
-                row.Day, row.Key, row.Model, $"{row.Jobs}", $"{row.Completed}", $"{row.Failed}", $"{row.Cancelled}", $"{row.Tokens:N0}", $"{row.Passes:N0}",
-                row.ComputeSeconds.ToString("0.000", CultureInfo.InvariantCulture), $"{row.ResultBytes:N0}",
+                row.Day, row.Key, row.Model, $"{row.Jobs}", $"{row.Completed}", $"{row.Failed}", $"{row.Cancelled}",
+                $"{row.Tokens:N0}", $"{row.Passes:N0}", row.ComputeSeconds.ToString(
+                    "0.000", CultureInfo.InvariantCulture), $"{row.ResultBytes:N0}",
             }.Select(Markup.Escape).ToArray());
         AnsiConsole.Write(table);
     }
 
-    /// <summary>One JSON object a line.</summary>
+    /// <summary>Writes one JSON object per line.</summary>
     private static void PrintJson(IReadOnlyList<UsageRow> rows)
     {
         var formatter = new JsonFormatter(JsonFormatter.Settings.Default.WithFormatDefaultValues(true));

@@ -6,11 +6,11 @@ using YamlDotNet.RepresentationModel;
 namespace Ndif.Cli.Deploying;
 
 /// <summary>
-/// models.yaml: what a service is to hold, as a list. Every mistake is named with its line.
+/// Reads models.yaml, the list of the deployments of a service. Every error names its line.
 /// <code>
 ///   models:
-///     - openai-community/gpt2              # a model alone
-///     - model: meta-llama/Llama-3.1-8B     # or with what is wanted of it
+///     - openai-community/gpt2              # a model with the default settings
+///     - model: meta-llama/Llama-3.1-8B     # a model with settings
 ///       revision: main
 ///       pinned: true
 ///       replicas: 2
@@ -22,7 +22,7 @@ internal static class ModelsFile
     private const int MaxFileBytes = 1 << 20;
     private static readonly string[] _knownKeys = ["model", "revision", "pinned", "replicas", "dtype"];
 
-    /// <exception cref="NdifException">BAD_ARGUMENT, with file and line.</exception>
+    /// <exception cref="NdifException">BAD_ARGUMENT: the file is not valid; the error names the file and the line.</exception>
     public static IReadOnlyList<Deployment> Read(string path)
     {
         try
@@ -36,7 +36,7 @@ internal static class ModelsFile
         }
     }
 
-    /// <param name="name">Of the file, for messages.</param>
+    /// <param name="name">The name of the file in error messages.</param>
     public static IReadOnlyList<Deployment> Parse(string text, string name)
     {
         var stream = new YamlStream();
@@ -48,31 +48,39 @@ internal static class ModelsFile
         {
             throw CreateError(name, e.Start, $"is not YAML: {e.InnerException?.Message ?? e.Message}", innerException: e);
         }
-        if (stream.Documents.Count != 1) throw CreateError(name, default, $"has {stream.Documents.Count} documents", "It is one: `models:` and a list.");
+        if (stream.Documents.Count != 1)
+            throw CreateError(name, default, $"has {stream.Documents.Count} documents", "Use one document with `models:` and a list.");
         YamlNode root = stream.Documents[0].RootNode;
-        if (root is not YamlMappingNode map) throw CreateError(name, root.Start, "does not begin with `models:`", "It is `models:` and a list.");
+        if (root is not YamlMappingNode map)
+            throw CreateError(name, root.Start, "does not begin with `models:`", "Use `models:` and a list.");
         foreach ((YamlNode key, _) in map)
-            if (GetScalar(key) != "models") throw CreateError(name, key.Start, $"has `{GetScalar(key)}`, which is not known", "It is `models:` and a list.");
-        if (map.Children.Count == 0 || map.Children[0].Value is not YamlSequenceNode items) throw CreateError(name, root.Start, "has no list under `models:`", "Begin each model with `- `; an empty list is `[]`.");
+            if (GetScalar(key) != "models")
+                throw CreateError(name, key.Start, $"has `{GetScalar(key)}`, which is not known", "Use `models:` and a list.");
+        if (map.Children.Count == 0 || map.Children[0].Value is not YamlSequenceNode items)
+            throw CreateError(name, root.Start, "has no list under `models:`", "Begin each model with `- `. Use `[]` for an empty list.");
 
         List<Deployment> all = [];
         foreach (YamlNode item in items)
         {
             Deployment deployment = ParseEntry(item, name);
-            if (all.Exists(d => d.Model == deployment.Model && d.Revision == deployment.Revision)) throw CreateError(name, item.Start, $"names `{deployment.Model}` a second time");
+            if (all.Exists(other => other.Model == deployment.Model && other.Revision == deployment.Revision))
+                throw CreateError(name, item.Start, $"names `{deployment.Model}` a second time");
             all.Add(deployment);
         }
         return all;
     }
 
-    /// <summary>In words: "pinned, 2 replicas, bfloat16".</summary>
+    /// <summary>Describes a deployment: "pinned, 2 replicas, bfloat16".</summary>
     public static string Describe(Deployment deployment)
     {
-        string replicas = deployment.Replicas == 1 ? "1 replica" : string.Create(CultureInfo.InvariantCulture, $"{deployment.Replicas} replicas");
-        return string.Join(", ", new[] { deployment.Pinned ? "pinned" : "", replicas, deployment.Dtype is DataType.Unspecified ? "" : deployment.Dtype.ToString().ToLowerInvariant() }.Where(word => word.Length > 0));
+        string replicas = deployment.Replicas == 1
+            ? "1 replica"
+            : string.Create(CultureInfo.InvariantCulture, $"{deployment.Replicas} replicas");
+        string dtype = deployment.Dtype is DataType.Unspecified ? "" : deployment.Dtype.ToString().ToLowerInvariant();
+        return string.Join(", ", new[] { deployment.Pinned ? "pinned" : "", replicas, dtype }.Where(part => part.Length > 0));
     }
 
-    /// <summary>The type of this name; unspecified for none, null for one that weights are not loaded in.</summary>
+    /// <summary>Returns the type of this name: unspecified for an empty name, null for a type that weights cannot be loaded in.</summary>
     public static DataType? ParseDtype(string name) => name switch
     {
         "" => DataType.Unspecified,
@@ -98,29 +106,49 @@ internal static class ModelsFile
             switch (GetScalar(key))
             {
                 case "model": deployment.Model = ParseModelName(value, name); break;
-                case "revision": deployment.Revision = GetScalar(value) ?? throw CreateError(name, value.Start, "has a `revision` that is no name"); break;
-                case "pinned": deployment.Pinned = GetScalar(value) switch { "true" => true, "false" => false, _ => throw CreateError(name, value.Start, $"has a `pinned` that is neither true nor false: `{GetScalar(value)}`") }; break;
-                case "replicas":
-                    deployment.Replicas = uint.TryParse(GetScalar(value), NumberStyles.None, CultureInfo.InvariantCulture, out uint replicas) && replicas is >= 1 and <= 1000 ? replicas
-                        : throw CreateError(name, value.Start, $"has `replicas` that are no number from 1 to 1000: `{GetScalar(value)}`", "Leave a model out, and sync with --prune, to have none of it.");
+                case "revision":
+                    deployment.Revision = GetScalar(value) ?? throw CreateError(name, value.Start, "has a `revision` that is not a name");
                     break;
+                case "pinned": deployment.Pinned = ParsePinned(value, name); break;
+                case "replicas": deployment.Replicas = ParseReplicas(value, name); break;
                 case "dtype":
                     deployment.Dtype = GetScalar(value) is { } type && ParseDtype(type) is { } known ? known
-                        : throw CreateError(name, value.Start, $"has a `dtype` that weights are not loaded in: `{GetScalar(value)}`", "Types are float32, bfloat16 and float16.");
+                        : throw CreateError(
+                            name, value.Start, $"has a `dtype` that is not supported: `{GetScalar(value)}`",
+                            "Use float32, bfloat16 or float16.");
                     break;
                 case var other:
-                    throw CreateError(name, key.Start, $"has `{other}`, which is not known of a model", Errors.DidYouMean(other ?? "", _knownKeys) is { Length: > 0 } near ? near : $"Known are {string.Join(", ", _knownKeys)}.");
+                    string suggestion = Errors.DidYouMean(other ?? "", _knownKeys);
+                    throw CreateError(
+                        name, key.Start, $"has `{other}`, which is not a key of a model",
+                        suggestion.Length > 0 ? suggestion : $"The keys are {string.Join(", ", _knownKeys)}.");
             }
         }
         return deployment.Model.Length > 0 ? deployment : throw CreateError(name, item.Start, "has an entry without `model`");
     }
 
     private static string ParseModelName(YamlNode node, string name) =>
-        GetScalar(node) is { Length: > 0 and <= 256 } word && !word.Any(c => char.IsWhiteSpace(c) || char.IsControl(c)) ? word
-            : throw CreateError(name, node.Start, "names a model that cannot be one", "An id or a folder, without blanks.");
+        GetScalar(node) is { Length: > 0 and <= 256 } model && !model.Any(c => char.IsWhiteSpace(c) || char.IsControl(c)) ? model
+            : throw CreateError(name, node.Start, "names a model that cannot be one", "Use an id or a folder, without whitespace.");
+
+    private static bool ParsePinned(YamlNode node, string name) => GetScalar(node) switch
+    {
+        "true" => true,
+        "false" => false,
+        var other => throw CreateError(name, node.Start, $"has a `pinned` that is neither true nor false: `{other}`"),
+    };
+
+    private static uint ParseReplicas(YamlNode node, string name) =>
+        uint.TryParse(GetScalar(node), NumberStyles.None, CultureInfo.InvariantCulture, out uint replicas) && replicas is >= 1 and <= 1000
+            ? replicas
+            : throw CreateError(
+                name, node.Start, $"has `replicas` that are not a number from 1 to 1000: `{GetScalar(node)}`",
+                "To remove a model, delete it from the file and sync with --prune.");
 
     private static string? GetScalar(YamlNode node) => (node as YamlScalarNode)?.Value;
 
-    private static Exception CreateError(string file, Mark position, string problem, string hint = "", Exception? innerException = null) => Errors.CreateException(
-        ErrorCode.BadArgument, position.Line > 0 ? $"{file}, line {position.Line}: the file {problem.TrimEnd('.')}." : $"{file}: the file {problem.TrimEnd('.')}.", hint, inner: innerException);
+    private static Exception CreateError(string file, Mark position, string problem, string hint = "", Exception? innerException = null) =>
+        Errors.CreateException(
+            ErrorCode.BadArgument, $"{file}{(position.Line > 0 ? $", line {position.Line}" : "")}: the file {problem.TrimEnd('.')}.",
+            hint, inner: innerException);
 }

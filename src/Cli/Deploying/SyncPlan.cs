@@ -3,28 +3,31 @@ using Ndif.Protocol;
 
 namespace Ndif.Cli.Deploying;
 
-/// <summary>What makes a service equal a file.</summary>
-/// <param name="Set">To be deployed, or deployed otherwise.</param>
-/// <param name="Evict">To be taken off.</param>
-/// <param name="Lines">What changes, in words: + comes, ~ changes, - goes, = stays though the file has it not.</param>
+/// <summary>The changes that make the deployments of a service equal to a models.yaml file.</summary>
+/// <param name="Set">The deployments to add or replace.</param>
+/// <param name="Evict">The deployments to remove.</param>
+/// <param name="Lines">One line per difference: + added, ~ changed, - removed, = kept although it is not in the file.</param>
 internal sealed record SyncPlan(IReadOnlyList<Deployment> Set, IReadOnlyList<Deployment> Evict, IReadOnlyList<string> Lines)
 {
     public bool IsEmpty => Set.Count + Evict.Count == 0;
 
-    /// <param name="prune">Take off what the file does not have.</param>
-    public static SyncPlan Create(IReadOnlyList<Deployment> wanted, IReadOnlyList<Deployment> current, bool prune)
+    /// <param name="prune">Remove the deployments that are not in the file.</param>
+    public static SyncPlan Create(IReadOnlyList<Deployment> desired, IReadOnlyList<Deployment> current, bool prune)
     {
         List<Deployment> set = [], evict = [];
         List<string> lines = [];
-        foreach (Deployment one in wanted.OrderBy(ModelNames.GetName, StringComparer.Ordinal))
+        foreach (Deployment deployment in desired.OrderBy(ModelNames.GetName, StringComparer.Ordinal))
         {
-            Deployment? before = current.FirstOrDefault(d => d.GetName() == one.GetName());
-            string[] changes = before is null ? [] : [.. DescribeChanges(before, one)];
+            Deployment? before = current.FirstOrDefault(d => d.GetName() == deployment.GetName());
+            string[] changes = before is null ? [] : [.. DescribeChanges(before, deployment)];
             if (before is not null && changes.Length == 0) continue;
-            set.Add(one);
-            lines.Add(before is null ? $"+ {one.GetName()}: {ModelsFile.Describe(one)}" : $"~ {one.GetName()}: {string.Join(", ", changes)}");
+            set.Add(deployment);
+            lines.Add(before is null
+                ? $"+ {deployment.GetName()}: {ModelsFile.Describe(deployment)}"
+                : $"~ {deployment.GetName()}: {string.Join(", ", changes)}");
         }
-        foreach (Deployment other in current.Where(d => !wanted.Any(w => w.GetName() == d.GetName())).OrderBy(ModelNames.GetName, StringComparer.Ordinal))
+        IEnumerable<Deployment> others = current.Where(d => !desired.Any(wanted => wanted.GetName() == d.GetName()));
+        foreach (Deployment other in others.OrderBy(ModelNames.GetName, StringComparer.Ordinal))
         {
             if (prune) evict.Add(other);
             lines.Add(prune ? $"- {other.GetName()}" : $"= {other.GetName()}: not in the file; --prune takes it off");
@@ -35,7 +38,8 @@ internal sealed record SyncPlan(IReadOnlyList<Deployment> Set, IReadOnlyList<Dep
     private static IEnumerable<string> DescribeChanges(Deployment before, Deployment after)
     {
         if (before.Pinned != after.Pinned) yield return after.Pinned ? "pinned" : "not pinned any more";
-        if (before.Replicas != after.Replicas) yield return string.Create(CultureInfo.InvariantCulture, $"replicas {before.Replicas} -> {after.Replicas}");
+        if (before.Replicas != after.Replicas)
+            yield return string.Create(CultureInfo.InvariantCulture, $"replicas {before.Replicas} -> {after.Replicas}");
         if (before.Dtype != after.Dtype) yield return $"dtype {FormatDtype(before.Dtype)} -> {FormatDtype(after.Dtype)}";
     }
 

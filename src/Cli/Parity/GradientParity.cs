@@ -36,7 +36,7 @@ internal static class GradientParity
             if (golden.Find($"{kind}.value") is not { } value) continue;
             using var scope = NewDisposeScope();
             using LoadedModel model = ModelLoader.Load(golden.Folder);
-            foreach (Parameter parameter in Parameters(model).Values) parameter.Value.requires_grad_(true);
+            foreach (Parameter parameter in WeightBinding.Parameters(model.Root).Values) parameter.Value.requires_grad_(true);
             using CallRecorder recorder = new(gradients: true);
             using (enable_grad())
             {
@@ -71,7 +71,7 @@ internal static class GradientParity
     private static double CompareParameters(string kind, GoldenOutputs golden, LoadedModel model, CallRecorder recorder, List<string> problems)
     {
         if (!golden.Json.TryGetProperty($"{kind}_params", out JsonElement digests)) return 0;
-        Dictionary<string, Parameter> parameters = Parameters(model);
+        Dictionary<string, Parameter> parameters = WeightBinding.Parameters(model.Root);
         (string Path, TensorDigest Digest)[] references = [.. digests.EnumerateObject()
             .Where(p => p.Value.ValueKind == JsonValueKind.Object)
             .Select(p => (p.Name, TensorDigest.Read(p.Value)))];
@@ -120,11 +120,6 @@ internal static class GradientParity
         Tensor targets = ids.narrow(1, 1, ids.size(1) - 1).flatten();               // [seq - 1]
         return nn.functional.cross_entropy(predictions, targets);
     }
-
-    /// <summary>The parameters by path. A shared parameter is included under each of its names.</summary>
-    private static Dictionary<string, Parameter> Parameters(LoadedModel model) =>
-        model.Modules.SelectMany(m => m.Parameters.Select(p => (Path: $"{m.Path}.{p.Name}", Parameter: p)))
-            .ToDictionary(p => p.Path, p => p.Parameter);
 
     private static double? Max(double? first, params double[] others) => others.Append(first ?? 0).Max();
 }

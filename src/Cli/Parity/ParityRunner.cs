@@ -4,7 +4,7 @@ using System.Text.Json;
 namespace Ndif.Cli.Parity;
 
 /// <summary>Compares checkpoints with the reference outputs of Hugging Face transformers and prints the results (`ndif parity`).</summary>
-public static class ParityRunner
+internal static class ParityRunner
 {
     /// <summary>Compares one or more checkpoints.</summary>
     /// <param name="folder">The folder of a checkpoint with its reference outputs, or a folder of such folders.</param>

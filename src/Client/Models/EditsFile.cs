@@ -7,8 +7,8 @@ using Ndif.Recording;
 namespace Ndif;
 
 /// <summary>
-/// Edits as a file: eight bytes that say what it is, the SHA-256 of the rest, and an <see cref="Edits"/> message. A model's edits are
-/// recorded for it as the invokes of one trace, and recorded again from there into each trace of the model that reads them.
+/// The file of a model's edits: eight bytes that identify the format, the SHA-256 of the rest, and an <see cref="Edits"/> message. The
+/// edits are the invokes of one recorded trace. A model that reads the file records them again into each of its traces.
 /// </summary>
 internal static class EditsFile
 {
@@ -17,10 +17,14 @@ internal static class EditsFile
     public static void Write(TracedModel model, string path)
     {
         if (model.Edits.Count == 0)
-            throw new InvalidOperationException("There are no edits to export: a model cannot be exported before Edit(...) was called on it.");
+            throw new InvalidOperationException(
+                "There are no edits to export: a model cannot be exported before Edit(...) was called on it.");
         byte[] edits = new Edits
         {
-            Model = model.Reference.Id, Architecture = model.Description.Architecture, Parameters = model.Description.Parameters, Program = RecordEdits(model),
+            Model = model.Reference.Id,
+            Architecture = model.Description.Architecture,
+            Parameters = model.Description.Parameters,
+            Program = RecordEdits(model),
         }.ToByteArray();
         using FileStream file = File.Create(path);
         file.Write(Magic);
@@ -28,43 +32,46 @@ internal static class EditsFile
         file.Write(edits);
     }
 
-    /// <returns>For each edit what records it into the open trace.</returns>
+    /// <returns>For each edit, the action that records it into the open trace.</returns>
     public static IReadOnlyList<Action> Read(TracedModel model, string path)
     {
         Edits edits = Parse(path);
         ModelDescription description = model.Description;
         if (edits.Architecture != description.Architecture || edits.Parameters != description.Parameters)
             throw Errors.CreateException(ErrorCode.BadArgument,
-                $"The edits of `{path}` are of `{edits.Model}` ({edits.Architecture}, {edits.Parameters} parameters); this model is `{model.Reference.Id}` ({description.Architecture}, {description.Parameters} parameters).",
+                $"The edits of `{path}` are of `{edits.Model}` ({edits.Architecture}, {edits.Parameters} parameters); this model is "
+                    + $"`{model.Reference.Id}` ({description.Architecture}, {description.Parameters} parameters).",
                 "Import them into the model that they were made on.");
         if (ProgramValidator.Validate(edits.Program, model.Attachments.RemoveFrom(description), ProgramValidator.LocalLimits) is { } error)
-            throw Errors.CreateException(error.Code, $"The edits of `{path}` cannot be used with this model: {error.Message}", error.Hint, error.Module);
+            throw Errors.CreateException(
+                error.Code, $"The edits of `{path}` cannot be used with this model: {error.Message}", error.Hint, error.Module);
         var source = new RecordedProgram(edits.Program);
         foreach (DefineModule module in source.Modules) Attach(model, module, new ImportedModule(source, module));
         Protocol.Trace trace = edits.Program.Nodes.Single(n => n.KindCase is Node.KindOneofCase.Trace).Trace;
-        return [.. trace.Invokes.Where(i => i.HasBeside).Select(i => (Action)(() => source.Replay(i.Region, Recorder.Current(what: "An edit"), model.Attachments)))];
+        return [.. trace.Invokes.Where(invoke => invoke.HasBeside).Select(invoke =>
+            (Action)(() => source.Replay(invoke.Region, Recorder.Current(what: "An edit"), model.Attachments)))];
     }
 
     private static void Attach(TracedModel model, DefineModule module, ImportedModule definition)
     {
-        int dot = module.Path.LastIndexOf('.');
-        model.Get(dot < 0 ? "" : module.Path[..dot]).Attach(module.Path[(dot + 1)..], definition);
+        (string parent, string name) = ModulePaths.Split(module.Path);
+        model.Get(parent).Attach(name, definition);
     }
 
     private static Program RecordEdits(TracedModel model)
     {
-        if (Recorder.Ambient is not null) throw new InvalidOperationException("Edits cannot be exported while a trace is open.");
+        if (Recorder.Ambient is not null)
+            throw new InvalidOperationException("Edits cannot be exported while a trace is open.");
         Recorder recorder = Recorder.Begin(model.Reference);
         try
         {
             recorder.Scopes.Push(model);
-            // an edit stands beside an invoke that has rows
-            var trace = new Protocol.Trace
-            {
-                Mode = Mode.Forward, Region = recorder.RecordRegion(() => { }),
-                Invokes = { new Protocol.Invoke { Region = recorder.RecordRegion(() => { }), Input = new Input { Tokens = { new TokenRow { Ids = { 0 } } } } } },
-            };
-            foreach (Action edit in model.Edits) trace.Invokes.Add(new Protocol.Invoke { Region = recorder.RecordRegion(edit), Beside = 0 });
+            // an edit applies to the rows of another invoke, so the trace needs one with an input
+            var trace = new Protocol.Trace { Mode = Mode.Forward, Region = recorder.RecordRegion(() => { }) };
+            var input = new Input { Tokens = { new TokenRow { Ids = { 0 } } } };
+            trace.Invokes.Add(new Protocol.Invoke { Region = recorder.RecordRegion(() => { }), Input = input });
+            foreach (Action edit in model.Edits)
+                trace.Invokes.Add(new Protocol.Invoke { Region = recorder.RecordRegion(edit), Beside = 0 });
             recorder.Add(new Node { Trace = trace });
         }
         finally
@@ -72,7 +79,8 @@ internal static class EditsFile
             recorder.End();
         }
         if (recorder.Program.Nodes.Any(n => n.KindCase is Node.KindOneofCase.Local))
-            throw Errors.CreateException(ErrorCode.Unsupported, "An edit that calls back into this process cannot be exported.", "Express it with operations of the op table.");
+            throw Errors.CreateException(ErrorCode.Unsupported,
+                "An edit that calls back into this process cannot be exported.", "Express it with operations of the op table.");
         return recorder.Program;
     }
 
@@ -80,10 +88,13 @@ internal static class EditsFile
     {
         ReadOnlySpan<byte> file = File.ReadAllBytes(path);
         if (file.Length < Magic.Length || !file[..Magic.Length].SequenceEqual(Magic))
-            throw Errors.CreateException(ErrorCode.CorruptData, $"`{path}` is no file of edits.", "Such files are written by model.ExportEdits(path).");
+            throw Errors.CreateException(ErrorCode.CorruptData,
+                $"`{path}` is no file of edits.", "Such files are written by model.ExportEdits(path).");
         file = file[Magic.Length..];
-        if (file.Length < SHA256.HashSizeInBytes || !SHA256.HashData(file[SHA256.HashSizeInBytes..]).AsSpan().SequenceEqual(file[..SHA256.HashSizeInBytes]))
-            throw Errors.CreateException(ErrorCode.CorruptData, $"The edits of `{path}` are damaged: their checksum is wrong.", "Copy the file again, or export the edits again.");
-        return Edits.Parser.ParseFrom(file[SHA256.HashSizeInBytes..]);
+        const int HashSize = SHA256.HashSizeInBytes;
+        if (file.Length < HashSize || !SHA256.HashData(file[HashSize..]).AsSpan().SequenceEqual(file[..HashSize]))
+            throw Errors.CreateException(ErrorCode.CorruptData,
+                $"The edits of `{path}` are damaged: their checksum is wrong.", "Copy the file again, or export the edits again.");
+        return Edits.Parser.ParseFrom(file[HashSize..]);
     }
 }

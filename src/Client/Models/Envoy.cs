@@ -6,9 +6,9 @@ using Ndif.Recording;
 namespace Ndif;
 
 /// <summary>
-/// A module of a model as an experiment sees it: its <see cref="Output"/> and <see cref="Input"/> can be read, edited in place
-/// (<c>Output[.., 0] = 0</c>) and replaced (<c>Output = value</c>) inside of a trace; its submodules are reached by path, by
-/// name and, in a module list, by number.
+/// A module of a model. Inside a trace, its <see cref="Output"/> and <see cref="Input"/> can be read, edited in place
+/// (<c>Output[.., 0] = 0</c>) and replaced (<c>Output = value</c>). Its submodules are reached by path, by name and, in a module list, by
+/// number.
 /// </summary>
 public partial class Envoy : IReadOnlyList<Envoy>
 {
@@ -17,65 +17,65 @@ public partial class Envoy : IReadOnlyList<Envoy>
 
     internal Envoy(TracedModel model, string path, ModuleInfo info) => (_model, Path, _info) = (model, path, info);
 
-    /// <summary>For the root, which finds its description when it is first needed.</summary>
+    /// <summary>The root, whose description is fetched when it is first needed.</summary>
     private protected Envoy() => Path = "";
 
     private TracedModel Model => _model ?? (TracedModel)this;
 
     private protected virtual ModuleInfo Info => _info!;
 
-    /// <summary>Where the module stands in the tree: "transformer.h.0.attn". The root's is empty.</summary>
+    /// <summary>The path of the module in the tree, such as "transformer.h.0.attn". The path of the root is empty.</summary>
     public string Path { get; }
 
-    /// <summary>What the module returns: a tensor, or a tuple. [batch, seq, ...]</summary>
+    /// <summary>The value that the module returns: a tensor, or a tuple. [batch, seq, ...]</summary>
     /// <exception cref="InvalidOperationException">No trace is open.</exception>
     public Value Output
     {
-        get => Read(SiteKind.Output);
-        set => Write(SiteKind.Output, value);
+        get => Site(".Output").Read(SiteKind.Output);
+        set => Site(".Output").Write(SiteKind.Output, value);
     }
 
-    /// <summary>The module's first argument.</summary>
+    /// <summary>The module's first argument. [batch, seq, ...]</summary>
     /// <exception cref="InvalidOperationException">No trace is open.</exception>
     public Value Input
     {
-        get => Read(SiteKind.Input);
-        set => Write(SiteKind.Input, value);
+        get => Site(".Input").Read(SiteKind.Input);
+        set => Site(".Input").Write(SiteKind.Input, value);
     }
 
-    /// <summary>All arguments, positional ones and keywords.</summary>
+    /// <summary>All arguments of the module: positional ones and keywords.</summary>
+    /// <exception cref="InvalidOperationException">No trace is open.</exception>
     public Inputs Inputs
     {
-        get
-        {
-            Recorder recorder = RequireRecorder(".Inputs");
-            return new Inputs(recorder, recorder.Add(new Node { Read = new ReadSite { Site = Site(SiteKind.Inputs), Call = recorder.CurrentCall } }));
-        }
-        set => Write(SiteKind.Inputs, value);
+        get => Site(".Inputs").ReadInputs();
+        set => Site(".Inputs").Write(SiteKind.Inputs, value);
     }
 
     /// <summary>
-    /// The module's hidden state: its output, or the first tensor of it where it is a tuple, as a decoder layer's. The same on
-    /// every architecture. [batch, seq, hidden]
+    /// The hidden state that the module returns: its output, or the first tensor of an output that is a tuple, such as a decoder layer's.
+    /// The name is the same on every architecture. [batch, seq, hidden]
     /// </summary>
+    /// <exception cref="InvalidOperationException">No trace is open.</exception>
     public Value Hidden
     {
-        get => Read(SiteKind.Hidden);
-        set => Write(SiteKind.Hidden, value);
+        get => Site(".Hidden").Read(SiteKind.Hidden);
+        set => Site(".Hidden").Write(SiteKind.Hidden, value);
     }
 
-    /// <summary>The attention of a decoder layer, whatever its name.</summary>
+    /// <summary>The attention module of a decoder layer, whatever its name.</summary>
+    /// <exception cref="BadProgramException">UNKNOWN_MODULE: the architecture has no standard name for it.</exception>
     public Envoy Attn => FindStandardModule(Model.Description.Names.Attention, "attention");
 
-    /// <summary>The feed-forward part of a decoder layer, whatever its name.</summary>
+    /// <summary>The feed-forward module of a decoder layer, whatever its name.</summary>
+    /// <exception cref="BadProgramException">UNKNOWN_MODULE: the architecture has no standard name for it.</exception>
     public Envoy Mlp => FindStandardModule(Model.Description.Names.Mlp, "mlp");
 
-    /// <summary>The code of the module's forward, and the operations inside of it.</summary>
-    /// <exception cref="BadProgramException">The module is none of this library's own models.</exception>
+    /// <summary>The source code of the module's forward, and the operations inside it.</summary>
+    /// <exception cref="BadProgramException">UNSUPPORTED: the module is not part of one of this library's models.</exception>
     public Source Source => new(Model, Path, Info, Model.Description.GetSource(Info, Path));
 
     /// <summary>
-    /// How much each token of a decoder layer attends to each, on every architecture; changed, it is what the layer mixes its values by.
+    /// The attention probabilities of a decoder layer, on every architecture. A change affects the layer's output.
     /// [batch, heads, seq, kvSeq]
     /// </summary>
     public Value AttentionProbabilities
@@ -84,12 +84,13 @@ public partial class Envoy : IReadOnlyList<Envoy>
         set => Attn.Source["probs"].Output = value;
     }
 
-    /// <summary>A submodule by its path from here.</summary>
-    /// <exception cref="BadProgramException">There is none; the message names the nearest.</exception>
+    /// <summary>A submodule by its path relative to this module.</summary>
+    /// <exception cref="BadProgramException">UNKNOWN_MODULE: there is none; the message names the most similar.</exception>
     [IndexerName("At")]
     public Envoy this[string path] => Find(path);
 
-    /// <summary>An entry of a module list; <c>[^1]</c> is the last.</summary>
+    /// <summary>A module of a module list; <c>[^1]</c> is the last.</summary>
+    /// <exception cref="IndexOutOfRangeException">The list has fewer modules, or the module is not a list.</exception>
     [IndexerName("At")]
     public Envoy this[Index index]
     {
@@ -99,7 +100,8 @@ public partial class Envoy : IReadOnlyList<Envoy>
             if (!Info.List || offset < 0 || offset >= Count)
                 throw Errors.CreateException(ErrorCode.IndexOutOfRange, Info.List
                     ? $"Index {index} is out of range: `{Display}` has {Count} modules."
-                    : $"`{Display}` is a {Info.ClassName}, not a list of modules; reach its submodules by name: {string.Join(", ", Info.Children.Select(c => c.Name))}.",
+                    : $"`{Display}` is a {Info.ClassName}, not a list of modules; reach its submodules by name: "
+                        + $"{string.Join(", ", Info.Children.Select(child => child.Name))}.",
                     module: Path);
             return Child(Info.Children[offset]);
         }
@@ -107,32 +109,35 @@ public partial class Envoy : IReadOnlyList<Envoy>
 
     Envoy IReadOnlyList<Envoy>.this[int index] => this[index];
 
-    /// <summary>Number of modules in a list; of submodules otherwise.</summary>
+    /// <summary>The number of modules of a list, or of submodules.</summary>
     public int Count => Info.Children.Count;
 
     /// <summary>
-    /// This module at its next call (or a later one): <c>llm.LmHead.Next().Output</c>. What is accessed after it is of that call too, until
-    /// the invoke, step or branch that is open ends.
+    /// This module at its next call, or a later one: <c>llm.LmHead.Next().Output</c>. Everything that follows refers to that call too,
+    /// until the open invoke, step or branch ends.
     /// </summary>
-    /// <param name="calls">How many calls further.</param>
+    /// <param name="calls">The number of calls to advance.</param>
     public Envoy Next(int calls = 1)
     {
         RequireRecorder(".Next").Advance(calls);
         return this;
     }
 
-    /// <summary>All calls of modules, as <see cref="Trace.All"/>.</summary>
+    /// <summary>All calls of modules; the same as <see cref="Trace.All"/>.</summary>
     public IEnumerable<int> All() => RequireRecorder(".All").Scopes.OfType<Trace>().FirstOrDefault()?.All()
-        ?? throw new InvalidOperationException($"Cannot access `{Display}.All` outside of a trace: open one with `using var t = model.Trace(...)`.");
+        ?? throw new InvalidOperationException(
+            $"Cannot access `{Display}.All` outside of a trace: open one with `using var t = model.Trace(...)`.");
 
-    /// <summary>Gives the module's output without running it.</summary>
-    public void Skip(Value value) =>
-        RequireRecorder(".Skip").Add(new Node { Skip = new SkipModule { Module = Path, Call = RequireRecorder("").CurrentCall, Value = RequireRecorder("").Argument(value) } });
+    /// <summary>Uses a value as the module's output instead of running the module.</summary>
+    /// <exception cref="InvalidOperationException">No trace is open.</exception>
+    public void Skip(Value value) => Site(".Skip").Skip(value);
 
     /// <summary>
-    /// Runs the module on values of the experiment, beside the model's own pass, as the logit lens does:
-    /// <c>llm.LmHead.Call(llm.FinalNorm.Call(hidden))</c>. Its sites do not fire; those of an attached module do.
+    /// Runs the module on values of the experiment, apart from the model's own pass, as the logit lens does:
+    /// <c>llm.LmHead.Call(llm.FinalNorm.Call(hidden))</c>. Such a call is not visible at the sites of the module, except for a module that
+    /// the user attached.
     /// </summary>
+    /// <exception cref="InvalidOperationException">No trace is open.</exception>
     public Value Call(params Value[] arguments)
     {
         Recorder recorder = RequireRecorder(".Call");
@@ -142,22 +147,26 @@ public partial class Envoy : IReadOnlyList<Envoy>
     }
 
     /// <summary>
-    /// Puts a module of the user's own into the tree, below this one: <c>var sae = llm.Layers[2].Attach("sae", new SparseAutoencoder(...))</c>.
-    /// The model does not call it by itself: an experiment or an edit does (<c>sae.Call(x)</c>), and then its sites and its layers' are
-    /// there: to read for who called it, to read and to change for the edits or invokes beside it. Attaching again replaces it.
+    /// Adds a module that the user defines to the tree, below this one:
+    /// <c>var sae = llm.Layers[2].Attach("sae", new SparseAutoencoder(...))</c>. The model does not call it; an experiment or an edit does
+    /// (<c>sae.Call(x)</c>). The caller can then read the sites of the module and its layers; other edits and invokes on the same rows can
+    /// read and change them. Attaching a module under the same name again replaces it.
     /// </summary>
-    /// <exception cref="InvalidOperationException">The model has a module of that name.</exception>
+    /// <exception cref="InvalidOperationException">The model itself has a module of that name, or this one is a module list.</exception>
     public Envoy Attach(string name, ModuleDefinition definition) => Child(Model.Attachments.Add(Model, Path, Info, name, definition));
 
-    /// <summary>A parameter of this module, as a copy: <c>llm.LmHead.Parameter("weight")</c>.</summary>
+    /// <summary>A copy of a parameter of this module: <c>llm.LmHead.Parameter("weight")</c>.</summary>
+    /// <exception cref="BadProgramException">UNKNOWN_MODULE: the module has no such parameter.</exception>
     public Value Parameter(string name)
     {
         if (Info.Parameters.All(p => p.Name != name))
             throw Errors.CreateException(ErrorCode.UnknownModule, $"`{Display}` has no parameter `{name}`.",
-                Info.Parameters.Count == 0 ? "It has none." : $"It has {string.Join(", ", Info.Parameters.Select(p => $"`{p.Name}`"))}.", Path);
+                Info.Parameters.Count == 0 ? "It has none." : $"It has {string.Join(", ", Info.Parameters.Select(p => $"`{p.Name}`"))}.",
+                Path);
         return RequireRecorder(".Parameter").Value(new Node { Parameter = new ReadParameter { Module = Path, Name = name } });
     }
 
+    /// <summary>The submodules in order.</summary>
     public IEnumerator<Envoy> GetEnumerator() => Info.Children.Select(Child).GetEnumerator();
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
@@ -172,16 +181,16 @@ public partial class Envoy : IReadOnlyList<Envoy>
 
     private protected virtual Envoy Find(string path)
     {
-        (string Path, ModuleInfo Info) at = (Path, Info);
+        (string Path, ModuleInfo Info) module = (Path, Info);
         foreach (string name in path.Split('.'))
         {
-            at = Model.Aliases.ResolveChild(at.Path, at.Info, name) ?? throw Errors.CreateException(ErrorCode.UnknownModule,
+            module = Model.Aliases.ResolveChild(module.Path, module.Info, name) ?? throw Errors.CreateException(ErrorCode.UnknownModule,
                 $"`{Display}` has no module `{path}`.", ModulePaths.GetSuggestion(Info, path), Path);
         }
-        return new Envoy(Model, at.Path, at.Info);
+        return new Envoy(Model, module.Path, module.Info);
     }
 
-    private Envoy Child(ModuleInfo child) => new(Model, Path.Length == 0 ? child.Name : $"{Path}.{child.Name}", child);
+    private Envoy Child(ModuleInfo child) => new(Model, ModulePaths.Join(Path, child.Name), child);
 
     private Recorder RequireRecorder(string access)
     {
@@ -191,38 +200,5 @@ public partial class Envoy : IReadOnlyList<Envoy>
         return recorder;
     }
 
-    private Site Site(SiteKind kind) => new() { Module = Path, Kind = kind };
-
-    private Value Read(SiteKind kind)
-    {
-        Recorder recorder = RequireRecorder($".{kind}");
-        return recorder.Value(new Node { Read = new ReadSite { Site = Site(kind), Call = recorder.CurrentCall } });
-    }
-
-    private void Write(SiteKind kind, Value value)
-    {
-        Recorder recorder = RequireRecorder($".{kind}");
-        recorder.Add(new Node { Write = new WriteSite { Site = Site(kind), Call = recorder.CurrentCall, Value = recorder.Argument(value) } });
-    }
-}
-
-/// <summary>All arguments of a module's call: read, or new ones to replace them.</summary>
-/// <example><code>layer.Inputs = new Inputs([hidden], new() { ["attention_mask"] = mask });</code></example>
-public sealed class Inputs : Value
-{
-    private readonly (object Args, object Kwargs)? _new;
-
-    internal Inputs(Recorder recorder, uint node) : base(recorder, node) { }
-
-    /// <param name="kwargs">Those that are not named stay as they are.</param>
-    public Inputs(IReadOnlyList<Value> args, Dictionary<string, Value>? kwargs = null) : base(null, 0) =>
-        _new = (args, (kwargs ?? []).ToDictionary(k => k.Key, k => (object?)k.Value));
-
-    /// <summary>The positional ones.</summary>
-    public Value Args => this[0];
-
-    /// <summary>Those given by name: <c>Kwargs["attention_mask"]</c>.</summary>
-    public Value Kwargs => this[1];
-
-    internal override object? AsArgument() => _new is { } inputs ? inputs : this;
+    private SiteRecorder Site(string access) => new(RequireRecorder(access), Path);
 }

@@ -1,6 +1,4 @@
-using Ndif.Protocol;
 using Ndif.Protocol.Programs;
-
 
 namespace Ndif;
 
@@ -12,8 +10,8 @@ public sealed class GeneratorEnvoy : Envoy
     internal GeneratorEnvoy(LanguageModel model) : base(model, GeneratorSites.Generator, GeneratorSites.Info) => _model = model;
 
     /// <summary>
-    /// Its output is what a streamer would be handed: in call 0 the prompts' ids [batch, seq], before their pass; in call n the nth new token
-    /// of each row [batch], after the pass that made it. A row that has ended shows padding.
+    /// The values that Hugging Face's streamer receives: in call 0 the ids of the prompts [batch, seq], before their pass; in call n the
+    /// nth new token of each row [batch], after the pass that computed it. A row that has ended has padding.
     /// </summary>
     public Envoy Streamer => new(_model, GeneratorSites.Streamer, GeneratorSites.Info.Children[0]);
 }

@@ -4,7 +4,7 @@ using Ndif.Running;
 
 namespace Ndif;
 
-/// <summary>A LoRA adapter as persistent edits, one for each module that it changes.</summary>
+/// <summary>Applies a LoRA adapter as persistent edits, one for each module that it changes.</summary>
 internal static class LoraEdits
 {
     public static LanguageModel Apply(LanguageModel model, string adapter)
@@ -16,24 +16,30 @@ internal static class LoraEdits
         return tuned;
     }
 
-    /// <summary>An edit goes its own way through a pass, so that modules need not be in the order in which they are called.</summary>
+    /// <summary>
+    /// Records the edit of one module. An edit is an invoke of its own, so that the edits need not follow the order of the calls.
+    /// </summary>
     private static void Record(LanguageModel model, LoraDelta delta) => Iteration.RecordLoop(Recorder.Current(what: "An edit"), _ =>
     {
         Envoy module = model.Get(delta.Module);
         Value a = delta.A, b = delta.B;
-        Value thin = delta.IsEmbedding ? Op.Embedding(module.Input, a.Transpose(0, 1)) : Op.Linear(module.Input.To(delta.A.Type), a);
-        module.Output = (module.Output + Op.Linear(thin, b) * delta.Scaling).To((DType)model.Description.Dtype);
+        Value projected = delta.IsEmbedding ? Op.Embedding(module.Input, a.Transpose(0, 1)) : Op.Linear(module.Input.To(delta.A.Type), a);
+        module.Output = (module.Output + Op.Linear(projected, b) * delta.Scaling).To((DType)model.Description.Dtype);
     }, Range.All);
 
     private static void Check(LanguageModel model, string adapter, LoraDelta delta)
     {
-        ParameterInfo weight = model.Description.Root.Find(delta.Module)?.Parameters.FirstOrDefault(p => p.Name == "weight" && p.Shape.Count == 2)
-            ?? throw Errors.CreateException(ErrorCode.BadCheckpoint, $"The adapter in {adapter} changes `{delta.Module}`, and `{model.Id}` has no such module with a matrix.",
+        ParameterInfo weight = model.Description.Root.Find(delta.Module)?.Parameters
+                .FirstOrDefault(parameter => parameter is { Name: "weight", Shape.Count: 2 })
+            ?? throw Errors.CreateException(ErrorCode.BadCheckpoint,
+                $"The adapter in {adapter} changes `{delta.Module}`, and `{model.Id}` has no such module with a matrix.",
                 "The adapter was trained on another model.", delta.Module);
         long[] expected = [delta.A.Shape[^1], delta.B.Shape[0]], found = [.. weight.Shape];
-        if (delta.A.Shape.Length != 2 || delta.B.Shape.Length != 2 || delta.A.Shape[0] != delta.B.Shape[1] || !found.Order().SequenceEqual(expected.Order()))
+        bool areMatrices = delta.A.Shape.Length == 2 && delta.B.Shape.Length == 2;
+        if (!areMatrices || delta.A.Shape[0] != delta.B.Shape[1] || !found.Order().SequenceEqual(expected.Order()))
             throw Errors.CreateException(ErrorCode.BadCheckpoint,
-                $"The adapter in {adapter} has matrices [{string.Join(", ", delta.A.Shape.ToArray())}] and [{string.Join(", ", delta.B.Shape.ToArray())}] for `{delta.Module}`, whose weight is [{string.Join(", ", found)}].",
+                $"The adapter in {adapter} has matrices [{string.Join(", ", delta.A.Shape.ToArray())}] and "
+                    + $"[{string.Join(", ", delta.B.Shape.ToArray())}] for `{delta.Module}`, whose weight is [{string.Join(", ", found)}].",
                 "The adapter was trained on another model.", delta.Module);
     }
 }

@@ -4,15 +4,16 @@ using Ndif.Running;
 
 namespace Ndif;
 
-/// <summary>What a language model's trace accepts as its input, and how it enters the program.</summary>
+/// <summary>Writes the inputs that a language model accepts into a program.</summary>
 internal static class PromptConverter
 {
     private const string InputIds = "input_ids", AttentionMask = "attention_mask";
 
-    /// <summary>The input of a call that has it as a prompt or by keywords; null if it has none.</summary>
+    /// <summary>The input of a call that passes it as a prompt or by keywords; null if it has none.</summary>
     public static object? Combine(object? prompt, object? inputIds, object? attentionMask)
     {
-        if (prompt is not null && inputIds is not null) throw new ArgumentException("Pass a prompt or inputIds, not both.", nameof(inputIds));
+        if (prompt is not null && inputIds is not null)
+            throw new ArgumentException("Pass a prompt or inputIds, not both.", nameof(inputIds));
         object? input = prompt ?? inputIds;
         if (attentionMask is null) return input;
         if (input is null or string or IEnumerable<string>)
@@ -28,20 +29,31 @@ internal static class PromptConverter
             case IEnumerable<string> texts: destination.Prompts.AddRange(texts); break;
             case TensorData tensor: destination.Ids = argument(tensor); break;
             case Value value: destination.Ids = argument(value); break;
-            case TokenInput tokens: WriteTo(tokens.AttentionMask is { } mask ? new MaskedIds(tokens.InputIds, mask) : tokens.InputIds, destination, argument); return;
-            case MaskedIds masked: (destination.Ids, destination.AttentionMask) = (argument(ToIds(masked.Ids)), argument(ToIds(masked.Mask))); break;
+            case TokenInput tokens:
+                WriteTo(tokens.AttentionMask is { } mask ? new MaskedIds(tokens.InputIds, mask) : tokens.InputIds, destination, argument);
+                return;
+            case MaskedIds masked:
+                (destination.Ids, destination.AttentionMask) = (argument(ToIds(masked.Ids)), argument(ToIds(masked.Mask)));
+                break;
             case IDictionary map: WriteTo(FromDictionary(map), destination, argument); return;
-            case var _ when ToRows(prompt) is { } rows: destination.Tokens.AddRange(rows.Select(row => new TokenRow { Ids = { row } })); break;
-            case var _ when LocalRuntime.TryGet()?.ToTensorData(prompt) is { } data: destination.Ids = argument(data); break;
+            case var _ when ToRows(prompt) is { } rows:
+                destination.Tokens.AddRange(rows.Select(row => new TokenRow { Ids = { row } }));
+                break;
+            case var _ when LocalRuntime.TryGet()?.ToTensorData(prompt) is { } data:
+                destination.Ids = argument(data);
+                break;
             default:
                 throw new ArgumentException(
-                    $"A language model's prompt is a text, several texts, token ids, a tensor of ids, a TokenInput or a dictionary of `{InputIds}` and `{AttentionMask}`; not {prompt.GetType().Name}.");
+                    "A language model's prompt is a text, several texts, token ids, a tensor of ids, a TokenInput or a dictionary of "
+                        + $"`{InputIds}` and `{AttentionMask}`; not {prompt.GetType().Name}.");
         }
-        if (destination.Prompts.Count == 0 && destination.Ids is null && destination.Tokens.All(r => r.Ids.Count == 0) || destination.Prompts.Any(string.IsNullOrEmpty))
-            throw Errors.CreateException(ErrorCode.BadInput, "The input has no tokens.", "Pass a prompt that is not empty, or at least one token id.");
+        bool isEmpty = destination.Prompts.Count == 0 && destination.Ids is null && destination.Tokens.All(row => row.Ids.Count == 0);
+        if (isEmpty || destination.Prompts.Any(string.IsNullOrEmpty))
+            throw Errors.CreateException(ErrorCode.BadInput, "The input has no tokens.",
+                "Pass a prompt that is not empty, or at least one token id.");
     }
 
-    /// <summary>One row or several of token ids; null if it is something else.</summary>
+    /// <summary>One or several rows of token ids; null if the object is something else.</summary>
     private static long[][]? ToRows(object ids) => ids switch
     {
         IEnumerable<int> row => [[.. row.Select(id => (long)id)]],
@@ -51,14 +63,16 @@ internal static class PromptConverter
         _ => null,
     };
 
-    /// <summary>As what a node takes: a deferred value, or a tensor [batch, seq].</summary>
+    /// <summary>The ids as the argument of a node: a deferred value, or a tensor [batch, seq].</summary>
     private static object ToIds(object ids)
     {
         if (ids is TensorData or Value) return ids;
         if (ToRows(ids) is { } rows)
-            return rows.All(row => row.Length == rows[0].Length) && rows.Length > 0 ? TensorData.FromArray(rows.SelectMany(row => row).ToArray(), rows.Length, rows[0].Length)
+            return rows.All(row => row.Length == rows[0].Length) && rows.Length > 0
+                ? TensorData.FromArray(rows.SelectMany(row => row).ToArray(), rows.Length, rows[0].Length)
                 : throw new ArgumentException("Rows of token ids that come with a mask must be of one length.");
-        return LocalRuntime.TryGet()?.ToTensorData(ids) ?? throw new ArgumentException($"Token ids and masks are numbers, rows of numbers or a tensor; not {ids.GetType().Name}.");
+        return LocalRuntime.TryGet()?.ToTensorData(ids)
+            ?? throw new ArgumentException($"Token ids and masks are numbers, rows of numbers or a tensor; not {ids.GetType().Name}.");
     }
 
     private static object FromDictionary(IDictionary map)
@@ -66,14 +80,14 @@ internal static class PromptConverter
         foreach (object key in map.Keys)
         {
             if (key is not (InputIds or AttentionMask))
-                throw new ArgumentException($"A language model has no input `{key}`; it takes `{InputIds}` and `{AttentionMask}`. {Errors.DidYouMean($"{key}", [InputIds, AttentionMask])}".TrimEnd());
+            {
+                string suggestion = Errors.DidYouMean($"{key}", [InputIds, AttentionMask]);
+                throw new ArgumentException(
+                    $"A language model has no input `{key}`; it takes `{InputIds}` and `{AttentionMask}`. {suggestion}".TrimEnd());
+            }
         }
         return Combine(null, map[InputIds] ?? throw new ArgumentException($"The input has no `{InputIds}`."), map[AttentionMask])!;
     }
 
     private sealed record MaskedIds(object Ids, object Mask);
 }
-
-/// <summary>Token ids with a mask, as a tokenizer gives them: both [batch, seq].</summary>
-/// <param name="AttentionMask">0 where a token is padding.</param>
-public sealed record TokenInput(TensorData InputIds, TensorData? AttentionMask = null);

@@ -3,7 +3,7 @@ using Ndif.Running;
 
 namespace Ndif;
 
-/// <summary>A model whose inside can be traced: the root of its tree of <see cref="Envoy"/>s.</summary>
+/// <summary>A model that can be traced: the root of its tree of <see cref="Envoy"/>s.</summary>
 public abstract class TracedModel : Envoy
 {
     private readonly List<Action> _edits = [];
@@ -12,15 +12,17 @@ public abstract class TracedModel : Envoy
     private ModelTree _tree = new();
     private string? _editsFile;
 
+    /// <summary>The base of a model.</summary>
     /// <param name="rename">Other names of modules.</param>
-    /// <param name="edits">A file of edits to begin with; read when the tree or a trace first needs it.</param>
+    /// <param name="edits">A file of edits that the model has from the start; it is read when the tree or a trace first needs it.</param>
     protected TracedModel(IReadOnlyDictionary<string, Aliases>? rename = null, string? edits = null)
     {
         _rename = rename ?? new Dictionary<string, Aliases>();
         _editsFile = edits;
     }
 
-    /// <summary>What is known of the model without its weights; fetched when it is first needed.</summary>
+    /// <summary>The description of the model, which does not need its weights. It is fetched when it is first needed.</summary>
+    /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT or UNAVAILABLE: the model cannot be described.</exception>
     public ModelDescription Description => _tree.Description ??= Describe().Clone();
 
     /// <summary>The model as the service knows it, without the user's modules; null if nothing has asked for the description yet.</summary>
@@ -30,23 +32,23 @@ public abstract class TracedModel : Envoy
     {
         get
         {
-            _ = Edits; // those of a file may bring modules
+            _ = Edits; // a file of edits can attach modules
             return Description.Root;
         }
     }
 
-    /// <summary>Other names of its modules, as they were asked for.</summary>
+    /// <summary>Other names of its modules, as passed to the constructor.</summary>
     protected IReadOnlyDictionary<string, Aliases> Rename => _rename;
 
     internal AliasMap Aliases => _aliases ??= new AliasMap(Description.Root, _rename);
 
-    /// <summary>The user's own modules in its tree.</summary>
+    /// <summary>The modules that the user attached to its tree.</summary>
     internal Attachments Attachments => _tree.Attachments;
 
-    /// <summary>Has the tree of another model, also what is attached to it later.</summary>
+    /// <summary>Shares the tree of another model, including modules that are attached to it later.</summary>
     protected void ShareTree(TracedModel other) => _tree = other._tree;
 
-    /// <summary>What is known of a model, and what its user attached; models that are edits of each other share it.</summary>
+    /// <summary>The description of a model and the attached modules. Edited models share it.</summary>
     private sealed class ModelTree
     {
         public ModelDescription? Description { get; set; }
@@ -54,7 +56,7 @@ public abstract class TracedModel : Envoy
         public Attachments Attachments { get; } = new();
     }
 
-    /// <summary>What every trace of this model begins with, on each of its prompts.</summary>
+    /// <summary>The persistent edits, which every trace applies to each of its prompts.</summary>
     internal IReadOnlyList<Action> Edits
     {
         get
@@ -67,61 +69,67 @@ public abstract class TracedModel : Envoy
             }
             catch
             {
-                _editsFile = file; // and it says so again
+                _editsFile = file; // the next access reports the error again
                 throw;
             }
             return _edits;
         }
     }
 
-    /// <summary>Takes back all persistent edits of this model.</summary>
+    /// <summary>Removes all persistent edits of this model.</summary>
     public void ClearEdits()
     {
         _editsFile = null;
         _edits.Clear();
     }
 
-    /// <summary>Adds a persistent edit to this model, after those of another one that it begins with.</summary>
+    /// <summary>Adds a persistent edit to this model, after the edits of the model from which it derives.</summary>
     protected void AddEdit(TracedModel? inherited, Action edit)
     {
-        _ = Edits; // those of a file come first
+        _ = Edits; // the edits of a file come first
         if (inherited is not null) _edits.AddRange(inherited.Edits);
         _edits.Add(edit);
     }
 
     /// <summary>
-    /// Writes this model's edits to a file: the programs that they record, constants included. Another process reads them with
-    /// <see cref="ImportEdits"/>, of the same model under whatever name.
+    /// Writes this model's edits to a file: the programs that they record, with their constants. Another process reads them with
+    /// <see cref="ImportEdits"/> into the same model, whatever its name is there.
     /// </summary>
-    /// <exception cref="InvalidOperationException">There are none; or a trace is open.</exception>
+    /// <exception cref="InvalidOperationException">The model has no edits, or a trace is open.</exception>
     public void ExportEdits(string path) => EditsFile.Write(this, path);
 
-    /// <summary>Adds the edits of a file to this model's.</summary>
-    /// <exception cref="NdifException">CORRUPT_DATA: it is damaged, or no file of edits. BAD_ARGUMENT: they are another model's.</exception>
+    /// <summary>Adds the edits of a file to this model.</summary>
+    /// <exception cref="NdifException">
+    /// CORRUPT_DATA: the file is damaged, or not a file of edits. BAD_ARGUMENT: it belongs to another model.
+    /// </exception>
     public void ImportEdits(string path)
     {
-        _ = Edits; // those that it began with come first
+        _ = Edits; // the edits of the constructor's file come first
         _edits.AddRange(EditsFile.Read(this, path));
     }
 
-    /// <summary>The name under which a program refers to this model.</summary>
+    /// <summary>The name by which a program refers to this model.</summary>
     protected internal abstract ModelRef Reference { get; }
 
+    /// <summary>Fetches the description of the model.</summary>
     protected abstract ModelDescription Describe();
 
-    /// <summary>Who runs this model's programs there.</summary>
+    /// <summary>The runner of this model's programs for a backend.</summary>
     protected internal abstract IProgramRunner RunnerFor(Backend backend);
 
-    /// <summary>How this model's input enters a program; <paramref name="argument"/> records tensors and values.</summary>
+    /// <summary>Writes an input of this model into a program.</summary>
+    /// <param name="input">The input as the user passed it.</param>
+    /// <param name="destination">The input of the program.</param>
+    /// <param name="argument">Records tensors and values.</param>
     protected internal abstract void WriteInput(object input, Input destination, Func<object?, Argument> argument);
 
-    /// <summary>Where a trace runs that does not say: inside of a session with it, else there.</summary>
+    /// <summary>The backend of a trace that does not set one: null inside a session, where the session's applies.</summary>
     protected static Backend? UnlessInSession(Backend backend) => Recording.Recorder.Ambient is null ? backend : null;
 
     /// <summary>Opens a session of this model's traces.</summary>
     protected Session OpenSession(Backend? backend) => new(this, backend);
 
-    /// <summary>Records what <paramref name="experiment"/> does in the trace, runs it, and gives back what it returned, filled.</summary>
+    /// <summary>Records the experiment in the trace, runs it, and returns the experiment's result.</summary>
     protected static async Task<T> RecordAndRunAsync<T>(Trace trace, Func<Trace, T> experiment, CancellationToken cancellationToken)
     {
         using (trace)
@@ -133,8 +141,8 @@ public abstract class TracedModel : Envoy
     }
 
     /// <summary>
-    /// Opens a trace over one forward pass; with no prompt, each <see cref="Trace.Invoke(object)"/> brings its own. Record
-    /// inside of it, then <see cref="Trace.RunAsync"/>.
+    /// Opens a trace. Without an input, each <see cref="Trace.Invoke(object)"/> has its own. <see cref="Scope.RunAsync"/> runs what was
+    /// recorded.
     /// </summary>
     protected Trace Open(object? input, Mode mode, Backend? backend, bool grad, Generation? generation) =>
         new(this, input, mode, backend, grad, generation);

@@ -5,7 +5,7 @@ using Ndif.Running;
 
 namespace Ndif;
 
-/// <summary>A job on the service: follow it, come back to it by its id, cancel it.</summary>
+/// <summary>A job on the service, which can be followed, cancelled and attached to by its id.</summary>
 public sealed class Job
 {
     private readonly RemoteService _service;
@@ -13,15 +13,16 @@ public sealed class Job
 
     private Job(RemoteService service, string id, RecordedRun? run) => (_service, Id, _run) = (service, id, run);
 
+    /// <summary>The id of the job.</summary>
     public string Id { get; }
 
-    /// <summary>What was saved, by name (or "%" and the node's number), as far as it has come.</summary>
+    /// <summary>The results that have arrived so far, by name (or "%" and the number of the node).</summary>
     public IReadOnlyDictionary<string, object?> Results => _results;
 
     private readonly Dictionary<string, object?> _results = [];
 
-    /// <summary>Comes back to a job, also from another process or after a lost connection.</summary>
-    /// <exception cref="NdifException">UNKNOWN_JOB if this key has no such job.</exception>
+    /// <summary>Attaches to a job, also from another process or after a lost connection.</summary>
+    /// <exception cref="NdifException">UNKNOWN_JOB: this key has no such job.</exception>
     public static async Task<Job> AttachAsync(string id, Backend? remote = null, CancellationToken cancellationToken = default)
     {
         RemoteService service = RemoteService.For(remote);
@@ -30,9 +31,10 @@ public sealed class Job
     }
 
     /// <summary>The jobs of this key, newest first.</summary>
-    /// <param name="limit">How many at most; the service gives 1000 at most.</param>
-    /// <param name="activeOnly">Only those that wait or run.</param>
-    public static Task<IReadOnlyList<JobInfo>> ListAsync(int limit = 100, bool activeOnly = false, Backend? remote = null, CancellationToken cancellationToken = default)
+    /// <param name="limit">The largest number of jobs; the service returns at most 1000.</param>
+    /// <param name="activeOnly">Only jobs that wait or run.</param>
+    public static Task<IReadOnlyList<JobInfo>> ListAsync(
+        int limit = 100, bool activeOnly = false, Backend? remote = null, CancellationToken cancellationToken = default)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(limit);
         return RemoteService.For(remote).ListJobsAsync(limit, activeOnly, cancellationToken);
@@ -40,8 +42,11 @@ public sealed class Job
 
     internal static async Task<Job> SubmitAsync(RemoteService service, RecordedRun run, CancellationToken cancellationToken)
     {
-        if (run.HasCallbacks) throw Errors.CreateException(ErrorCode.Unsupported, "This program asks its client in the middle of its run (t.Local), and a job that is only submitted has none.", "Use RunAsync().");
-        // the id is ours, so that trying again after a lost answer does not run the experiment twice
+        if (run.HasCallbacks)
+            throw Errors.CreateException(ErrorCode.Unsupported,
+                "This program calls functions of its client during its run (t.Local), and a job that is only submitted has no client.",
+                "Use RunAsync().");
+        // the client chooses the id, so that repeating the call after a lost answer does not run the experiment twice
         string id = Guid.CreateVersion7().ToString("N");
         run.MarkStarted();
         try
@@ -55,33 +60,33 @@ public sealed class Job
         return new Job(service, id, run);
     }
 
-    /// <summary>The job's state now.</summary>
+    /// <summary>The current state of the job.</summary>
     public Task<JobInfo> GetAsync(CancellationToken cancellationToken = default) => _service.GetJobAsync(Id, cancellationToken);
 
     /// <summary>
-    /// All that happens to the job, from an event on (1 is the first), to its end; fills what was saved on the way.
+    /// The events of the job from a number on (1 is the first) to its end. They set the results of the saved values.
     /// </summary>
     public async IAsyncEnumerable<JobEvent> Events(ulong from = 1, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        await foreach (Event happening in _service.WatchAsync(Id, from, cancellationToken))
+        await foreach (Event jobEvent in _service.WatchAsync(Id, from, cancellationToken))
         {
-            ApplyEvent(happening);
-            yield return new JobEvent(happening);
+            ApplyEvent(jobEvent);
+            yield return new JobEvent(jobEvent);
         }
     }
 
     /// <summary>Follows the job to its end.</summary>
-    /// <exception cref="NdifException">It failed.</exception>
-    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    /// <exception cref="NdifException">The job failed.</exception>
+    /// <exception cref="OperationCanceledException">The job was cancelled.</exception>
     public async Task WaitAsync(CancellationToken cancellationToken = default)
     {
-        await foreach (Event happening in _service.WatchAsync(Id, 1, cancellationToken))
+        await foreach (Event jobEvent in _service.WatchAsync(Id, 1, cancellationToken))
         {
-            ApplyEvent(happening);
-            if (happening.KindCase is not Event.KindOneofCase.State) continue;
+            ApplyEvent(jobEvent);
+            if (jobEvent.KindCase is not Event.KindOneofCase.State) continue;
             try
             {
-                JobCompletion.ThrowIfUnsuccessful(happening.State);
+                JobCompletion.ThrowIfUnsuccessful(jobEvent.State);
             }
             catch (NdifException e) when (_run is not null)
             {
@@ -90,14 +95,14 @@ public sealed class Job
         }
     }
 
-    /// <summary>Cancels the job, whether it waits or runs.</summary>
+    /// <summary>Cancels the job while it waits or runs.</summary>
     public Task<JobInfo> CancelAsync(CancellationToken cancellationToken = default) => _service.CancelAsync(Id, cancellationToken);
 
     /// <summary>
-    /// Forgets the job and deletes its results on the service; one that has not ended is cancelled first. What this process has
-    /// read of them stays. Who watches it is told UNKNOWN_JOB.
+    /// Deletes the job and its results on the service; a job that has not ended is cancelled first. Results that this process has read
+    /// remain. Clients that follow the job receive UNKNOWN_JOB.
     /// </summary>
-    /// <returns>How many blobs of how many bytes were deleted; small results lie in events and are not counted.</returns>
+    /// <returns>The number and size in bytes of the deleted blobs. Small results are part of events and not counted.</returns>
     public async Task<(int Blobs, long Bytes)> DeleteAsync(CancellationToken cancellationToken = default)
     {
         DeleteJobReply reply = await _service.DeleteAsync(Id, cancellationToken);
@@ -108,46 +113,9 @@ public sealed class Job
     {
         _run?.OnEvent(jobEvent);
         if (jobEvent.KindCase is Event.KindOneofCase.Value)
-            _results[jobEvent.Value.Name.Length > 0 ? jobEvent.Value.Name : $"%{jobEvent.Value.Node}"] = DataDeserializer.Deserialize(jobEvent.Value.Data);
-    }
-}
-
-/// <summary>Jobs that failed because they lost too many workers: for operators, whose keys have the scope `operator` or `admin`.</summary>
-public static class DeadLetters
-{
-    /// <summary>Those of all owners, newest first.</summary>
-    /// <exception cref="AccessException">The key has neither scope.</exception>
-    public static Task<IReadOnlyList<DeadLetter>> ListAsync(int limit = 100, Backend? remote = null, CancellationToken cancellationToken = default)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(limit);
-        return RemoteService.For(remote).DeadLettersAsync(limit, cancellationToken);
-    }
-
-    /// <summary>Runs one again as a new job of the same owner; gives that job's id. Asking twice makes one job.</summary>
-    /// <exception cref="NdifException">UNKNOWN_JOB if there is no such dead letter.</exception>
-    /// <exception cref="AccessException">The key has neither scope.</exception>
-    public static Task<string> RequeueAsync(string jobId, Backend? remote = null, CancellationToken cancellationToken = default) =>
-        RemoteService.For(remote).RequeueAsync(jobId, cancellationToken);
-}
-
-/// <summary>What the service says of itself.</summary>
-public static class Status
-{
-    /// <summary>Models, workers, queue.</summary>
-    /// <exception cref="NdifException">UNAVAILABLE if it does not answer.</exception>
-    public static Task<ServiceStatus> GetAsync(Backend? remote = null, CancellationToken cancellationToken = default) =>
-        RemoteService.For(remote).StatusAsync(cancellationToken);
-
-    /// <summary>True if a worker holds the model now; false also where no service answers.</summary>
-    public static async Task<bool> IsRunningAsync(string model, Backend? remote = null, CancellationToken cancellationToken = default)
-    {
-        try
         {
-            return (await GetAsync(remote, cancellationToken)).Models.Any(m => m.Id == model && m.Replicas > 0);
-        }
-        catch (NdifException e) when (e.Code is ErrorCode.Unavailable)
-        {
-            return false;
+            string name = jobEvent.Value.Name.Length > 0 ? jobEvent.Value.Name : $"%{jobEvent.Value.Node}";
+            _results[name] = DataDeserializer.Deserialize(jobEvent.Value.Data);
         }
     }
 }

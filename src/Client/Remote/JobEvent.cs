@@ -3,25 +3,26 @@ using Ndif.Protocol;
 
 namespace Ndif;
 
-/// <summary>One thing that happened to a job, in the order of <see cref="Sequence"/>.</summary>
+/// <summary>One event of a job, in the order of <see cref="Sequence"/>.</summary>
 public sealed class JobEvent(Event jobEvent)
 {
-    /// <summary>As it came.</summary>
+    /// <summary>The event as a message.</summary>
     public Event Raw { get; } = jobEvent;
 
-    /// <summary>From 1, without gaps; 0 for a local run's.</summary>
+    /// <summary>The number of the event, from 1 without gaps; 0 in a local run.</summary>
     public ulong Sequence => Raw.Sequence;
 
-    /// <summary>The state the job is in now, if that is what happened.</summary>
+    /// <summary>The new state of the job; null for an event of another kind.</summary>
     public JobState? State => Raw.KindCase is Event.KindOneofCase.State ? Raw.State.State : null;
 
-    /// <summary>Where the job stands in its line, 1 is next: told at first, and again when it changes; null for other news.</summary>
+    /// <summary>The position of the job in the queue, 1 for the next one; null for an event of another kind.</summary>
     public int? Position => Raw.State?.State is JobState.Queued ? (int)Raw.State.Position : null;
 
-    /// <summary>How long it is likely to wait yet; null for other news, and as long as nothing is known of the model's jobs.</summary>
-    public TimeSpan? Wait => Raw.State is { State: JobState.Queued, WaitSeconds: > 0 } state ? TimeSpan.FromSeconds(state.WaitSeconds) : null;
+    /// <summary>The estimated waiting time; null for an event of another kind, and while the service cannot estimate it.</summary>
+    public TimeSpan? Wait =>
+        Raw.State is { State: JobState.Queued, WaitSeconds: > 0 } state ? TimeSpan.FromSeconds(state.WaitSeconds) : null;
 
-    /// <summary>The new tokens, if that is what happened: one, or several that came faster than they could be told.</summary>
+    /// <summary>The new tokens of the event, several if they followed each other quickly; empty for an event of another kind.</summary>
     public IReadOnlyList<GeneratedToken> Tokens => Raw.KindCase switch
     {
         Event.KindOneofCase.Token => [GeneratedToken.FromProto(Raw.Token)],
@@ -29,7 +30,7 @@ public sealed class JobEvent(Event jobEvent)
         _ => [],
     };
 
-    /// <summary>For a person: "queued (position 3)".</summary>
+    /// <summary>The event as a line of text, such as "queued (position 3)".</summary>
     public override string ToString() => Raw.KindCase switch
     {
         Event.KindOneofCase.State => FormatState(Raw.State),

@@ -3,26 +3,26 @@ using System.Text.Json;
 namespace Ndif;
 
 /// <summary>
-/// Where the service is and who asks. By argument, then environment (NDIF_HOST, NDIF_API_KEY, NDIF_CA_FILE), then the file
-/// <c>ndif/config.json</c> in the user's configuration folder.
+/// The address of the service and the key. A value that is set in this process comes first, then the environment (NDIF_HOST, NDIF_API_KEY,
+/// NDIF_CA_FILE), then the file <c>ndif/config.json</c> in the user's configuration folder.
 /// </summary>
 public static class NdifConfig
 {
-    /// <summary>The gateway that <c>ndif up</c> starts.</summary>
+    /// <summary>The address of the gateway that <c>ndif up</c> starts.</summary>
     public const string DefaultHost = "http://127.0.0.1:5080";
 
     private static string? _host, _apiKey, _caFile;
 
-    /// <summary>Where a trace runs that does not say: here.</summary>
+    /// <summary>Where a trace runs that does not set it. Default: <see cref="Backend.Local"/>.</summary>
     public static Backend DefaultBackend { get; set; } = Backend.Local;
 
     /// <summary>The address of the service's gateway.</summary>
     public static Uri Host => ParseHost(_host ?? Environment.GetEnvironmentVariable("NDIF_HOST") ?? ReadFromFile("host") ?? DefaultHost);
 
-    /// <summary>The key, or null if none is known.</summary>
+    /// <summary>The key; null if none is configured.</summary>
     public static string? ApiKey => _apiKey ?? Environment.GetEnvironmentVariable("NDIF_API_KEY") ?? ReadFromFile("api_key");
 
-    /// <summary>PEM file of the authority that the service's TLS certificate is from; null for those that this machine trusts.</summary>
+    /// <summary>The PEM file of the certificate authority of the service; null for the authorities that this machine trusts.</summary>
     public static string? CaFile => _caFile ?? Environment.GetEnvironmentVariable("NDIF_CA_FILE") ?? ReadFromFile("ca_file");
 
     /// <summary>Sets the file of <see cref="CaFile"/> for this process.</summary>
@@ -31,18 +31,25 @@ public static class NdifConfig
     /// <summary>Sets the key for this process.</summary>
     public static void SetDefaultApiKey(string key) => _apiKey = key;
 
-    /// <summary>Sets the service's address for this process.</summary>
+    /// <summary>Sets the address of the service for this process.</summary>
+    /// <exception cref="ArgumentException">The host is not an address.</exception>
     public static void SetDefaultHost(string host) => _host = ParseHost(host).ToString();
 
-    /// <summary>The file that keeps host and key between processes.</summary>
+    /// <summary>The file that stores host and key.</summary>
     public static string FilePath => Path.Combine(
-        Environment.GetFolderPath(Environment.SpecialFolder.ApplicationData, Environment.SpecialFolderOption.DoNotVerify), "ndif", "config.json");
+        Environment.GetFolderPath(Environment.SpecialFolder.ApplicationData, Environment.SpecialFolderOption.DoNotVerify),
+        "ndif", "config.json");
 
-    /// <summary>Writes host and key to <see cref="FilePath"/>, readable by its owner only.</summary>
+    /// <summary>Writes host and key to <see cref="FilePath"/>, which only its owner can read. Null keeps the value of the file.</summary>
     public static void Save(string? host, string? apiKey)
     {
         Directory.CreateDirectory(Path.GetDirectoryName(FilePath)!);
-        string json = JsonSerializer.Serialize(new Dictionary<string, string?> { ["host"] = host ?? ReadFromFile("host"), ["api_key"] = apiKey ?? ReadFromFile("api_key"), ["ca_file"] = ReadFromFile("ca_file") });
+        string json = JsonSerializer.Serialize(new Dictionary<string, string?>
+        {
+            ["host"] = host ?? ReadFromFile("host"),
+            ["api_key"] = apiKey ?? ReadFromFile("api_key"),
+            ["ca_file"] = ReadFromFile("ca_file"),
+        });
         var options = new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write };
         if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         using var writer = new StreamWriter(FilePath, options);
@@ -53,7 +60,8 @@ public static class NdifConfig
     {
         string address = host.Contains("://", StringComparison.Ordinal) ? host : $"http://{host}";
         return Uri.TryCreate(address, UriKind.Absolute, out Uri? uri) && uri.Scheme is "http" or "https" ? uri!
-            : throw new ArgumentException($"Invalid host `{host}`: it must be an address such as {DefaultHost} or https://ndif.example.org.");
+            : throw new ArgumentException(
+                $"Invalid host `{host}`: it must be an address such as {DefaultHost} or https://ndif.example.org.");
     }
 
     private static string? ReadFromFile(string key)

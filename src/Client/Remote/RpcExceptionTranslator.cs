@@ -4,10 +4,10 @@ using Ndif.Protocol;
 
 namespace Ndif.Remote;
 
-/// <summary>From a gRPC status to the exception a local run would have thrown.</summary>
+/// <summary>Converts a gRPC status to the exception that a local run throws for the same failure.</summary>
 internal static class RpcExceptionTranslator
 {
-    /// <summary>The whole <see cref="Error"/> travels beside the status.</summary>
+    /// <summary>The trailer that contains the whole <see cref="Error"/>.</summary>
     private const string Trailer = "ndif-error-bin";
 
     public static Exception Translate(RpcException e, Uri host)
@@ -20,18 +20,19 @@ internal static class RpcExceptionTranslator
             }
             catch (Google.Protobuf.InvalidProtocolBufferException)
             {
-                // the status itself says enough
+                // fall through: the status describes the failure
             }
         }
         return e.StatusCode switch
         {
             StatusCode.Unavailable => Unreachable(e, host),
-            StatusCode.Internal when GetCause(e) is HttpRequestException => Unreachable(e, host), // as the channel calls it when the reason is TLS
+            StatusCode.Internal when GetCause(e) is HttpRequestException => Unreachable(e, host), // the channel's status for a TLS failure
             StatusCode.Cancelled => new OperationCanceledException("The call was cancelled.", e),
             StatusCode.Unauthenticated => Errors.CreateException(ErrorCode.Unauthenticated, e.Status.Detail, inner: e),
             StatusCode.PermissionDenied => Errors.CreateException(ErrorCode.PermissionDenied, e.Status.Detail, inner: e),
             StatusCode.ResourceExhausted => Errors.CreateException(ErrorCode.LimitExceeded, e.Status.Detail, inner: e),
-            StatusCode.Unimplemented => Errors.CreateException(ErrorCode.Unsupported, $"The service at {host} does not offer this call: {e.Status.Detail}", inner: e),
+            StatusCode.Unimplemented => Errors.CreateException(ErrorCode.Unsupported,
+                $"The service at {host} does not offer this call: {e.Status.Detail}", inner: e),
             _ => Errors.CreateException(ErrorCode.Internal, $"The service at {host} answered {e.StatusCode}: {e.Status.Detail}", inner: e),
         };
     }
@@ -40,11 +41,14 @@ internal static class RpcExceptionTranslator
     {
         Code = ErrorCode.Unavailable, Retryable = true,
         Message = $"The service at {host} does not answer: {GetReason(e)}",
-        Hint = IsCertificateFailure(GetCause(e)) ? "This machine does not trust its TLS certificate. If the service is yours, name its authority's PEM file: NDIF_CA_FILE, or Backend.At(host, key, caFile)."
+        Hint = IsCertificateFailure(GetCause(e))
+            ? "This machine does not trust its TLS certificate. If the service is yours, name its authority's PEM file: "
+                + "NDIF_CA_FILE, or Backend.At(host, key, caFile)."
             : "Start one with `ndif up`, or set NDIF_HOST to the address of yours.",
     }, e);
 
-    private static bool IsCertificateFailure(Exception? e) => e is AuthenticationException || (e is not null && IsCertificateFailure(e.InnerException));
+    private static bool IsCertificateFailure(Exception? e) =>
+        e is AuthenticationException || (e is not null && IsCertificateFailure(e.InnerException));
 
     private static Exception? GetCause(RpcException e) => e.InnerException ?? e.Status.DebugException;
 

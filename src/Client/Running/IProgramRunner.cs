@@ -5,25 +5,28 @@ namespace Ndif.Running;
 /// <summary>Runs a recorded program: the engine in this process, or the service.</summary>
 public interface IProgramRunner
 {
-    /// <summary>Runs to the end, telling <paramref name="client"/> what happens, in order.</summary>
+    /// <summary>Runs a program to its end and reports its events to the client in order.</summary>
     /// <exception cref="NdifException">The program was refused or failed; the error names its node.</exception>
     Task RunAsync(Protocol.Program program, IRunClient client, CancellationToken cancellationToken = default);
 }
 
-/// <summary>A runner whose model has to be loaded before it can run; else its first run does it.</summary>
+/// <summary>A runner that loads its model: on request, or with the first run.</summary>
 public interface ILoadableRunner : IProgramRunner
 {
+    /// <summary>True once the weights are loaded.</summary>
     bool IsLoaded { get; }
 
+    /// <summary>Loads the weights if they are not loaded yet.</summary>
+    /// <exception cref="NdifException">UNKNOWN_MODEL or BAD_CHECKPOINT.</exception>
     Task LoadAsync(CancellationToken cancellationToken = default);
 }
 
 /// <summary>The client's side of a run.</summary>
 public interface IRunClient
 {
-    /// <summary>A state, value, log line or warning. Large tensors are inline by the time they come here.</summary>
+    /// <summary>Receives a state, value, log line or warning. Tensors are always inline.</summary>
     void OnEvent(Event jobEvent);
 
-    /// <summary>Answers a program that asks the client in the middle of its run.</summary>
+    /// <summary>Answers a program that calls a function of the client during its run.</summary>
     ValueTask<LocalReply> AnswerAsync(LocalRequest request, CancellationToken cancellationToken);
 }

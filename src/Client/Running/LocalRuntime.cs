@@ -5,33 +5,36 @@ using Ndif.Protocol;
 namespace Ndif.Running;
 
 /// <summary>
-/// What runs models in this process. The client does not reference it, so that a remote user installs no libtorch; the engine,
-/// where it is present, puts itself in.
+/// Runs models in this process. The client does not reference the engine, so that a user of the service does not install libtorch; the
+/// engine registers itself where it is present.
 /// </summary>
 public interface ILocalRuntime
 {
-    /// <exception cref="NdifException">UNKNOWN_MODEL if it is neither on this machine nor on the hub.</exception>
+    /// <summary>Describes a model without loading its weights.</summary>
+    /// <exception cref="NdifException">UNKNOWN_MODEL: it is neither on this machine nor on the hub.</exception>
     ModelDescription Describe(LocalModel model);
 
-    /// <summary>A runner for a model, which is loaded when it first runs.</summary>
+    /// <summary>A runner for a model, which loads it with the first run.</summary>
     IProgramRunner Open(LocalModel model);
 
-    /// <summary>What a LoRA adapter in PEFT's format changes.</summary>
+    /// <summary>Reads the changes of a LoRA adapter in PEFT's format.</summary>
     /// <param name="adapter">A folder, or an id on the hub.</param>
     /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT or DOWNLOAD_FAILED.</exception>
     IReadOnlyList<LoraDelta> ReadAdapter(string adapter);
 
-    /// <summary>A tensor of the engine's own as data, so that a client that cannot name its type accepts it; null for anything else.</summary>
+    /// <summary>Converts a tensor of the engine's tensor library, whose type the client does not know; null for any other object.</summary>
     TensorData? ToTensorData(object value);
 }
 
-/// <summary>What an adapter adds to what a module gives for x: scale · x Aᵀ Bᵀ.</summary>
-/// <param name="Module">The module's path.</param>
+/// <summary>The change of one module by an adapter: it adds Scaling · x Aᵀ Bᵀ to the module's output for x.</summary>
+/// <param name="Module">The path of the module.</param>
 /// <param name="A">[rank, inFeatures]</param>
 /// <param name="B">[outFeatures, rank]</param>
-/// <param name="IsEmbedding">The module is an embedding: inputs are its entries.</param>
+/// <param name="Scaling">The factor lora_alpha / r.</param>
+/// <param name="IsEmbedding">The module is an embedding, whose inputs are ids.</param>
 public sealed record LoraDelta(string Module, TensorData A, TensorData B, double Scaling, bool IsEmbedding);
 
+/// <summary>The engine of this process, where it is present.</summary>
 public static class LocalRuntime
 {
     private const string EngineAssemblyName = "Ndif.Engine";
@@ -39,7 +42,7 @@ public static class LocalRuntime
     private static ILocalRuntime? _runtime;
     private static bool _hasSearched;
 
-    /// <summary>Called by the engine when it is loaded.</summary>
+    /// <summary>Registers the engine; the engine calls it when it is loaded.</summary>
     public static void Register(ILocalRuntime runtime) => _runtime = runtime;
 
     internal static ILocalRuntime? TryGet()
@@ -53,7 +56,7 @@ public static class LocalRuntime
             }
             catch (FileNotFoundException)
             {
-                // a remote-only client
+                // the engine is not installed: this process uses only the service
             }
         }
         return _runtime;

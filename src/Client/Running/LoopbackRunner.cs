@@ -3,7 +3,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Running;
 
-/// <summary>Runs here what would have been sent: the program and every event go through their bytes.</summary>
+/// <summary>Runs a program in this process after serializing and parsing it, and serializes its events as well.</summary>
 internal sealed class LoopbackRunner(IProgramRunner inner) : IProgramRunner
 {
     public Task RunAsync(Protocol.Program program, IRunClient client, CancellationToken cancellationToken = default) =>

@@ -6,8 +6,8 @@ using Ndif.Recording;
 namespace Ndif.Running;
 
 /// <summary>
-/// One run of a recorded program: fills what was saved, prints logs and warnings, and turns a failure into the exception whose
-/// message shows the user's line.
+/// One run of a recorded program. It sets the results of the saved values, prints logs and warnings, and converts a failure to the
+/// exception whose message shows the user's line.
 /// </summary>
 internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Action<string> onWarning, Action<JobEvent>? onEvent) : IRunClient
 {
@@ -16,18 +16,19 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
     private ExceptionDispatchInfo? _callbackException;
     private RunClock _clock = new();
 
-    /// <summary>True if the program asks its client in the middle of its run.</summary>
+    /// <summary>True if the program calls functions of the client during its run.</summary>
     public bool HasCallbacks => recorder.Callbacks.Count > 0;
 
     public Protocol.Program Program => recorder.Program;
 
-    /// <summary>Where the time of a remote run went; null before its end, and for a local one.</summary>
+    /// <summary>The times of the phases of a remote run; null before its end, and for a local run.</summary>
     public RunTimings? Timings { get; private set; }
 
     public async Task RunAsync(IProgramRunner runner, CancellationToken cancellationToken)
     {
         recorder.HasRun = true;
-        using Activity? activity = Telemetry.Source.StartActivity("run", ActivityKind.Client)?.SetTag("ndif.model", recorder.Program.Model?.Id);
+        using Activity? activity = Telemetry.Source.StartActivity("run", ActivityKind.Client)
+            ?.SetTag("ndif.model", recorder.Program.Model?.Id);
         _clock = new RunClock();
         try
         {
@@ -69,13 +70,14 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
         }
     }
 
-    /// <summary>Calls the user's function. What it throws is told to the program, and thrown again when that has ended.</summary>
+    /// <summary>Calls the user's function. Its exception fails the program, and is thrown again when the program has ended.</summary>
     public ValueTask<LocalReply> AnswerAsync(LocalRequest request, CancellationToken cancellationToken)
     {
         var reply = new LocalReply { Ticket = request.Ticket };
         try
         {
-            reply.Value = DataSerializer.Serialize(recorder.Callbacks[(int)request.Callback]([.. request.Values.Select(DataDeserializer.Deserialize)]));
+            Func<object?[], object?> function = recorder.Callbacks[(int)request.Callback];
+            reply.Value = DataSerializer.Serialize(function([.. request.Values.Select(DataDeserializer.Deserialize)]));
         }
         catch (Exception e)
         {
@@ -87,10 +89,10 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
 
     private void NotifyToken(NewToken token)
     {
-        if (recorder.TokenHandlers.TryGetValue(token.Trace, out var told)) told(GeneratedToken.FromProto(token));
+        if (recorder.TokenHandlers.TryGetValue(token.Trace, out var handler)) handler(GeneratedToken.FromProto(token));
     }
 
-    /// <summary>The error with the user's line as this process knows it: file, number and text.</summary>
+    /// <summary>The error with the line of the user's code as this process knows it: file, number and text.</summary>
     public Error WithLine(Error error)
     {
         if (!error.HasNode || recorder.LineOf(error.Node) is not { Line: > 0 } line) return error;

@@ -1,24 +1,31 @@
 using System.Diagnostics;
+using System.Globalization;
 using Ndif.Protocol;
 
 namespace Ndif;
 
 /// <summary>
-/// Where the time of a remote run went: what this client did and waited for, and the phases that the service tells with the job's end.
+/// The times of a remote run: those that this client measured, and the phases that the service reports at the end of the job.
 /// </summary>
 /// <param name="Phases">
-/// In order: send (until the service says that it has the job), queue, load, wait, compile, run, save, end (as <see cref="Usage.Phases"/>), deliver (until
-/// the last value was here). They are measured each for itself and add up to <paramref name="Total"/> but for a few hundred microseconds.
+/// In order: send (until the service confirms the job), queue, load, wait, compile, run, save, end (as in <see cref="Usage.Phases"/>),
+/// deliver (until the last value arrived). Each phase is measured separately; their sum differs from <paramref name="Total"/> by less than
+/// a millisecond.
 /// </param>
-/// <param name="Total">From the call to its return.</param>
+/// <param name="Total">The time from the call to its return.</param>
 public sealed record RunTimings(IReadOnlyList<(string Phase, TimeSpan Time)> Phases, TimeSpan Total)
 {
-    /// <summary>For a person: "12.3 ms: send 1.1, queue 0.2, ...".</summary>
-    public override string ToString() => string.Create(System.Globalization.CultureInfo.InvariantCulture,
-        $"{Total.TotalMilliseconds:0.0} ms: {string.Join(", ", Phases.Select(p => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{p.Phase} {p.Time.TotalMilliseconds:0.0}")))}");
+    /// <summary>The times in milliseconds: "12.3 ms: send 1.1, queue 0.2, ...".</summary>
+    public override string ToString()
+    {
+        IEnumerable<string> phases = Phases.Select(phase => $"{phase.Phase} {Format(phase.Time)}");
+        return $"{Format(Total)} ms: {string.Join(", ", phases)}";
+
+        static string Format(TimeSpan time) => time.TotalMilliseconds.ToString("0.0", CultureInfo.InvariantCulture);
+    }
 }
 
-/// <summary>Takes the times of one run as its events come.</summary>
+/// <summary>Measures the times of one run from its events.</summary>
 internal sealed class RunClock
 {
     private readonly long _startTimestamp = Stopwatch.GetTimestamp();
@@ -30,21 +37,24 @@ internal sealed class RunClock
     public void OnEvent(Event jobEvent)
     {
         if (jobEvent.State is not { } state) return;
-        if (state.State is JobState.Received) (_acceptedAfter, _receivedTime) = (Stopwatch.GetElapsedTime(_startTimestamp), jobEvent.Time?.ToDateTimeOffset());
-        if (state.State is JobState.Completed or JobState.Failed) (_endedAfter, _endedTime, _usage) = (Stopwatch.GetElapsedTime(_startTimestamp), jobEvent.Time?.ToDateTimeOffset(), state.Usage);
+        TimeSpan elapsed = Stopwatch.GetElapsedTime(_startTimestamp);
+        DateTimeOffset? time = jobEvent.Time?.ToDateTimeOffset();
+        if (state.State is JobState.Received) (_acceptedAfter, _receivedTime) = (elapsed, time);
+        if (state.State is JobState.Completed or JobState.Failed) (_endedAfter, _endedTime, _usage) = (elapsed, time, state.Usage);
     }
 
-    /// <summary>Null for a run that no service told the times of.</summary>
+    /// <summary>The times; null for a run without times of a service.</summary>
     public RunTimings? Stop()
     {
         TimeSpan total = Stopwatch.GetElapsedTime(_startTimestamp);
         if (_usage is null || _receivedTime is not { } received || _endedTime is not { } ended) return null;
-        // Both clocks saw the job received and ended: by how much more time passed here, so much the client was behind at the end.
+        // The service and the client both measure the time from the job's receipt to its end. The difference is the delay of the client.
         TimeSpan deliver = (_endedAfter - _acceptedAfter) - (ended - received) + (total - _endedAfter);
         if (deliver < TimeSpan.Zero) deliver = TimeSpan.Zero;
         RecordSpan("send", TimeSpan.Zero, _acceptedAfter);
         RecordSpan("deliver", total - deliver, total);
-        return new RunTimings([("send", _acceptedAfter), .. _usage.Phases.Select(phase => (phase.Name, TimeSpan.FromSeconds(phase.Seconds))), ("deliver", deliver)], total);
+        IEnumerable<(string, TimeSpan)> served = _usage.Phases.Select(phase => (phase.Name, TimeSpan.FromSeconds(phase.Seconds)));
+        return new RunTimings([("send", _acceptedAfter), .. served, ("deliver", deliver)], total);
     }
 
     private void RecordSpan(string name, TimeSpan from, TimeSpan to)

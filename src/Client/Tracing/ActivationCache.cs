@@ -4,8 +4,8 @@ using Ndif.Recording;
 namespace Ndif;
 
 /// <summary>
-/// What a trace's modules gave, by path or module: <c>cache["transformer.h.0"].Output[0]</c>, <c>cache[h[0]].Output</c>. It holds the
-/// values after all interventions, of modules that ran after the cache was started.
+/// The saved activations of a trace by path or module: <c>cache["transformer.h.0"].Output[0]</c>, <c>cache[h[0]].Output</c>. It contains
+/// the values after all interventions of the modules that ran after the cache was started.
 /// </summary>
 public sealed class ActivationCache
 {
@@ -14,29 +14,31 @@ public sealed class ActivationCache
 
     internal ActivationCache(Saved saved, TracedModel model) => (_saved, _model) = (saved, model);
 
-    /// <summary>The paths of what was cached; the root's is empty.</summary>
+    /// <summary>The paths of the cached modules; the path of the root is empty.</summary>
     /// <exception cref="InvalidOperationException">The trace has not run.</exception>
     public IEnumerable<string> Paths => Entries.Keys;
 
-    /// <summary>The calls of a module. The path may use aliases, and may begin with "model.", as nnsight's do.</summary>
-    /// <exception cref="KeyNotFoundException">It was never cached.</exception>
-    public CacheEntry this[string path] => Find(path) ?? (path.StartsWith("model.", StringComparison.Ordinal) ? Find(path["model.".Length..]) : null)
+    /// <summary>The calls of a module. The path can contain aliases, and can begin with "model." as in nnsight.</summary>
+    /// <exception cref="KeyNotFoundException">The module was not cached.</exception>
+    public CacheEntry this[string path] => Find(path)
+        ?? (path.StartsWith("model.", StringComparison.Ordinal) ? Find(path["model.".Length..]) : null)
         ?? throw new KeyNotFoundException($"`{path}` was never cached. {Errors.DidYouMean(path, Entries.Keys)}".TrimEnd());
 
     /// <summary>The calls of a module.</summary>
     public CacheEntry this[Envoy module] => this[module.Path];
 
-    /// <summary>True if the module ran after the cache was started, and was asked for.</summary>
+    /// <summary>True if the module was cached: it was selected, and ran after the cache was started.</summary>
     public bool Contains(Envoy module) => Entries.ContainsKey(module.Path);
 
     private CacheEntry? Find(string path) =>
-        Entries.TryGetValue(path, out object? calls) || (_model.Aliases.Find(path) is { } module && Entries.TryGetValue(module.Path, out calls))
+        Entries.TryGetValue(path, out object? calls)
+            || (_model.Aliases.Find(path) is { } module && Entries.TryGetValue(module.Path, out calls))
             ? new CacheEntry(path, (object?[])calls!) : null;
 
     private IReadOnlyDictionary<string, object?> Entries => (IReadOnlyDictionary<string, object?>)_saved.Result!;
 }
 
-/// <summary>A module's cached calls: one in a forward pass, one a step in a generation.</summary>
+/// <summary>The cached calls of a module: one in a forward pass, one for each step in a generation.</summary>
 public sealed class CacheEntry
 {
     private readonly string _path;
@@ -44,13 +46,14 @@ public sealed class CacheEntry
 
     internal CacheEntry(string path, object?[] calls) => (_path, _calls) = (path, calls);
 
-    /// <summary>How often the module was called.</summary>
+    /// <summary>The number of calls.</summary>
     public int Count => _calls.Length;
 
     /// <summary>One of several calls.</summary>
     public CacheEntry this[Index call] => new(_path, [_calls[call.GetOffset(_calls.Length)]]);
 
-    /// <summary>What the module returned. Of several calls, index the entry first.</summary>
+    /// <summary>The output of the module. Of several calls, index the entry first.</summary>
+    /// <exception cref="InvalidOperationException">The entry has several calls.</exception>
     public Saved Output => GetPart("output");
 
     /// <summary>All arguments: positional ones and keywords.</summary>
@@ -61,7 +64,8 @@ public sealed class CacheEntry
 
     private Saved GetPart(string name)
     {
-        if (_calls.Length != 1) throw new InvalidOperationException($"`{_path}` was called {_calls.Length} times; say which call: cache[...][0].{name}.");
+        if (_calls.Length != 1)
+            throw new InvalidOperationException($"`{_path}` was called {_calls.Length} times; say which call: cache[...][0].{name}.");
         return ((IReadOnlyDictionary<string, object?>)_calls[0]!).TryGetValue(name, out object? part) ? new Saved(part)
             : throw new KeyNotFoundException($"The {name} of `{_path}` was not cached: ask for it with t.Cache({name}: true).");
     }

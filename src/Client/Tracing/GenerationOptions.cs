@@ -112,7 +112,8 @@ public sealed record GenerationOptions
 
     /// <summary>
     /// When a beam search ends. Default <see cref="Protocol.EarlyStopping.Heuristic"/>. Only for a whole trace. generation_config:
-    /// <c>early_stopping</c>, where true is <see cref="Protocol.EarlyStopping.WhenFull"/> and false <see cref="Protocol.EarlyStopping.Heuristic"/>.
+    /// <c>early_stopping</c>, where true is <see cref="Protocol.EarlyStopping.WhenFull"/> and false <see
+    /// cref="Protocol.EarlyStopping.Heuristic"/>.
     /// </summary>
     public EarlyStopping? EarlyStopping { get; init; }
 
@@ -157,5 +158,6 @@ public sealed record GenerationOptions
     }
 
     private static uint? RequireNonNegative(int? count, [CallerArgumentExpression(nameof(count))] string name = "") =>
-        count is null ? null : count >= 0 ? (uint)count : throw new ArgumentOutOfRangeException(name, count, "The value cannot be negative.");
+        count is null ? null : count >= 0 ? (uint)count
+            : throw new ArgumentOutOfRangeException(name, count, "The value cannot be negative.");
 }

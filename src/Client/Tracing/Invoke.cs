@@ -3,7 +3,7 @@ using Ndif.Recording;
 
 namespace Ndif;
 
-/// <summary>One prompt (or batch of prompts) of a trace; the interventions recorded while it is open see only its own rows.</summary>
+/// <summary>One prompt (or batch of prompts) of a trace. The interventions that are recorded while it is open see only its rows.</summary>
 public sealed class Invoke : IDisposable
 {
     private readonly Trace _trace;
@@ -22,16 +22,19 @@ public sealed class Invoke : IDisposable
         {
             _node.Input = new Input();
             trace.Model.WriteInput(input, _node.Input, trace.Recorder.Argument);
-            // a persistent edit goes on the same rows, before what is recorded here and in an order of its own
-            foreach (Action edit in trace.Model.Edits) _edits.Add(new Protocol.Invoke { Region = trace.Recorder.RecordRegion(edit) });
+            // a persistent edit is an invoke of its own on the same rows: it precedes this one, and no order is imposed on its modules
+            foreach (Action edit in trace.Model.Edits)
+                _edits.Add(new Protocol.Invoke { Region = trace.Recorder.RecordRegion(edit) });
         }
         _node.Region = trace.Recorder.OpenRegion();
         trace.Recorder.Scopes.Push(this);
     }
 
-    /// <summary>How many new tokens its rows get, if it says so itself.</summary>
-    internal int? MaxNewTokens => _node.Generation is { HasMaxNewTokens: true } own ? (int)own.MaxNewTokens : null;
+    /// <summary>The number of new tokens that its own options set, if they do.</summary>
+    internal int? MaxNewTokens => _node.Generation is { HasMaxNewTokens: true } options ? (int)options.MaxNewTokens : null;
 
+    /// <summary>Ends the invoke.</summary>
+    /// <exception cref="InvalidOperationException">A loop or branch inside it is still open.</exception>
     public void Dispose()
     {
         if (_isClosed) return;
@@ -46,23 +49,4 @@ public sealed class Invoke : IDisposable
         foreach (Protocol.Invoke edit in _edits) edit.Beside = position;
         _trace.Node.Invokes.AddRange([.. _edits, _node]);
     }
-}
-
-/// <summary>
-/// A point at which invokes wait for each other. Values that flow from one invoke to another order them already; a barrier says
-/// it, and is checked.
-/// </summary>
-public sealed class Barrier
-{
-    private readonly Recorder _recorder;
-    private readonly uint _id, _participants;
-
-    internal Barrier(Recorder recorder, int participants)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(participants, 1);
-        (_recorder, _id, _participants) = (recorder, recorder.NextBarrier(), (uint)participants);
-    }
-
-    /// <summary>Waits until as many invokes as the barrier has participants have come here.</summary>
-    public void Wait() => _recorder.Add(new Node { Barrier = new Protocol.Barrier { Id = _id, Participants = _participants } });
 }

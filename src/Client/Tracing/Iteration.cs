@@ -4,8 +4,9 @@ using Ndif.Recording;
 namespace Ndif;
 
 /// <summary>
-/// The calls of modules that a part of the program is about. In a generation module calls are its steps: the prompt's pass is
-/// 0. Unrolled while recording, so the step is a plain int and a plain <c>if</c> works.
+/// Selects the calls of modules to which a part of the program refers. In a generation the calls are its steps; the pass of the prompt is
+/// step
+/// 0. A loop is unrolled while it is recorded, so that the step is an int and C#'s <c>if</c> works.
 /// </summary>
 public sealed class Iteration
 {
@@ -14,35 +15,45 @@ public sealed class Iteration
     internal Iteration(Trace trace) => _trace = trace;
 
     /// <summary>One call.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The step is negative.</exception>
     public IEnumerable<int> this[int step] => step >= 0 ? Unroll([step]) : throw NegativeStep();
 
-    /// <summary>These calls, in their order, each once.</summary>
-    public IEnumerable<int> this[params int[] steps] => steps.All(s => s >= 0) ? Unroll([.. steps.Distinct().Order()]) : throw NegativeStep();
+    /// <summary>These calls, each once, in ascending order.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A step is negative.</exception>
+    public IEnumerable<int> this[params int[] steps] =>
+        steps.All(s => s >= 0) ? Unroll([.. steps.Distinct().Order()]) : throw NegativeStep();
 
-    /// <summary>A range of calls; <c>[..]</c> is all of them.</summary>
+    /// <summary>A range of calls; <c>[..]</c> is all.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The range counts from the end.</exception>
     public IEnumerable<int> this[Range range] => Unroll(ResolveSteps(range, 1));
 
-    /// <summary>Every so-many-th call of a range: <c>[.., 2]</c> is every other.</summary>
+    /// <summary>The calls of a range with a distance of <paramref name="stride"/>: <c>[.., 2]</c> is every other call.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The range counts from the end, or the stride is not positive.</exception>
     public IEnumerable<int> this[Range range, int stride] =>
-        stride > 0 ? Unroll(ResolveSteps(range, stride)) : throw new ArgumentOutOfRangeException(nameof(stride), stride, "A stride is at least 1.");
+        stride > 0 ? Unroll(ResolveSteps(range, stride))
+            : throw new ArgumentOutOfRangeException(nameof(stride), stride, "A stride is at least 1.");
 
     /// <summary>
-    /// Every call of the range as one recorded region, for counts that are not known while recording; the step is a value.
+    /// Records the body once for all calls of a range. The number of calls need not be known while recording, and the step is a value.
     /// </summary>
+    /// <param name="body">Records the operations; its argument is the number of the call.</param>
+    /// <param name="range">The calls; all by default.</param>
+    /// <param name="stride">The distance of two calls.</param>
     public void Each(Action<Value> body, Range? range = null, int stride = 1)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(stride, 1);
         RecordLoop(_trace.Open(), body, range ?? Range.All, stride);
     }
 
-    /// <summary>The same in whatever trace is open.</summary>
+    /// <summary>Records such a loop into the open trace.</summary>
     internal static void RecordLoop(Recorder recorder, Action<Value> body, Range range, int stride = 1)
     {
         if (range.Start.IsFromEnd || (range.End.IsFromEnd && range.End.Value != 0)) throw NegativeStep();
-        if (recorder.Scopes.Any(s => s is StepLoop)) throw new InvalidOperationException("An iteration cannot be opened inside of another one.");
+        if (recorder.Scopes.Any(scope => scope is StepLoop))
+            throw new InvalidOperationException("An iteration cannot be opened inside of another one.");
         var loop = new StepLoop { Each = new StepRange { Start = (uint)range.Start.Value, Stride = (uint)stride } };
         if (!range.End.IsFromEnd) loop.Each.Stop = (uint)range.End.Value;
-        CallIndex before = recorder.CurrentCall;
+        CallIndex outerCall = recorder.CurrentCall;
         recorder.Scopes.Push(loop);
         recorder.CurrentCall = new CallIndex { Step = new Nothing() };
         try
@@ -51,7 +62,7 @@ public sealed class Iteration
         }
         finally
         {
-            recorder.CurrentCall = before;
+            recorder.CurrentCall = outerCall;
             recorder.Scopes.Pop();
         }
         recorder.Add(new Node { Steps = loop });
@@ -66,21 +77,24 @@ public sealed class Iteration
         return steps;
     }
 
-    /// <summary>How many calls an open end means: the generation's bound, or the one forward pass.</summary>
+    /// <summary>The number of calls of a range without an end: the maximum number of new tokens, or one for a forward pass.</summary>
     private int GetCallCount() => _trace.Node.Mode == Mode.Generate
         ? _trace.Recorder.Scopes.OfType<Invoke>().FirstOrDefault()?.MaxNewTokens
-            ?? (_trace.Node.Generation.HasMaxNewTokens ? (int)_trace.Node.Generation.MaxNewTokens : ((LanguageModel)_trace.Model).MaxNewTokens)
+            ?? (_trace.Node.Generation.HasMaxNewTokens ? (int)_trace.Node.Generation.MaxNewTokens
+                : ((LanguageModel)_trace.Model).MaxNewTokens)
         : _trace.Model is LanguageModel ? 1
-        : throw new InvalidOperationException("How often the modules of this model are called is not known while recording; give the range an end, or use Iter.Each.");
+        : throw new InvalidOperationException("How often the modules of this model are called is not known while recording; "
+            + "give the range an end, or use Iter.Each.");
 
     private static ArgumentOutOfRangeException NegativeStep() => new("step", "Iteration cannot be negative.");
 
     private IEnumerable<int> Unroll(List<int> steps)
     {
         Recorder recorder = _trace.Open();
-        if (recorder.Scopes.Any(s => s is StepLoop)) throw new InvalidOperationException("An iteration cannot be opened inside of another one.");
+        if (recorder.Scopes.Any(scope => scope is StepLoop))
+            throw new InvalidOperationException("An iteration cannot be opened inside of another one.");
         var loop = new StepLoop();
-        CallIndex before = recorder.CurrentCall;
+        CallIndex outerCall = recorder.CurrentCall;
         recorder.Scopes.Push(loop);
         try
         {
@@ -100,7 +114,7 @@ public sealed class Iteration
         }
         finally
         {
-            recorder.CurrentCall = before;
+            recorder.CurrentCall = outerCall;
             recorder.Scopes.Pop();
             if (loop.Unrolled.Count > 0) recorder.Add(new Node { Steps = loop });
         }

@@ -5,28 +5,30 @@ using Ndif.Recording;
 
 namespace Ndif;
 
-/// <summary>What a trace and a session have in common: branches, loops, lists, logs.</summary>
-public abstract class Scope
+/// <summary>The common members of a trace and a session: branches, loops, lists, logs, training, and how they run.</summary>
+public abstract partial class Scope
 {
-    private protected Scope() { }
 
-    /// <summary>The recorder, if the scope is still open.</summary>
+    /// <summary>The recorder.</summary>
+    /// <exception cref="InvalidOperationException">The scope is closed.</exception>
     internal abstract Recorder Open();
 
     /// <summary>
-    /// A branch on a value that is known only when the program runs: <c>t.If(score > 0, () => ...).ElseIf(..., () => ...).Else(() => ...)</c>.
-    /// A tensor of one element counts as its truth.
+    /// A branch on a value that is known only when the program runs: <c>t.If(score > 0, () => ...).ElseIf(..., () => ...).Else(() =>
+    /// ...)</c>. The condition is a flag, a number or a tensor of one element; it holds if it is not zero.
     /// </summary>
     public Branching If(Value condition, Action then) => new(Open(), condition, then);
 
-    /// <summary>Repeats the body for each item: of a list of numbers or values, or of a tensor's first dimension.</summary>
-    [OverloadResolutionPriority(1)] // an int[] is a Value too
+    /// <summary>Repeats the body for each item of a list of numbers or values, or of the first dimension of a tensor.</summary>
+    [OverloadResolutionPriority(1)] // an int[] converts to a Value too
     public void ForEach<T>(IEnumerable<T> items, Action<Value> body) => AddForEach(Open().Argument(items), body);
 
     /// <inheritdoc cref="ForEach{T}(IEnumerable{T}, Action{Value})"/>
     public void ForEach(Value items, Action<Value> body) => AddForEach(Open().Argument(items), body);
 
-    /// <summary>Repeats the body while the condition holds, at most <paramref name="limit"/> times; beyond that it is an error.</summary>
+    /// <summary>
+    /// Repeats the body while the condition holds, at most <paramref name="limit"/> times. One repetition more is an error of the run.
+    /// </summary>
     public void While(Func<Value> condition, Action body, int limit)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
@@ -68,23 +70,34 @@ public abstract class Scope
     }
 
     /// <summary>Stochastic gradient descent. PyTorch's <c>torch.optim.SGD</c></summary>
-    public Optimizer SGD(IEnumerable<Value> parameters, double lr = 1e-3, double momentum = 0, double dampening = 0, double weightDecay = 0, bool nesterov = false) =>
-        new(Open(), "sgd", parameters, ("lr", lr), ("momentum", momentum), ("dampening", dampening), ("weight_decay", weightDecay), ("nesterov", nesterov ? 1 : null));
+    public Optimizer SGD(
+        IEnumerable<Value> parameters, double lr = 1e-3, double momentum = 0, double dampening = 0, double weightDecay = 0,
+        bool nesterov = false) =>
+        new(Open(), "sgd", parameters,
+            ("lr", lr), ("momentum", momentum), ("dampening", dampening), ("weight_decay", weightDecay), ("nesterov", nesterov ? 1 : null));
 
     /// <summary>Adam (Kingma and Ba, 2015). PyTorch's <c>torch.optim.Adam</c></summary>
-    public Optimizer Adam(IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weightDecay = 0) =>
+    public Optimizer Adam(
+        IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8,
+        double weightDecay = 0) =>
         new(Open(), "adam", parameters, ("lr", lr), ("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weightDecay));
 
     /// <summary>Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2019). PyTorch's <c>torch.optim.AdamW</c></summary>
-    public Optimizer AdamW(IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weightDecay = OptimizerSettings.DefaultAdamWWeightDecay) =>
+    public Optimizer AdamW(
+        IEnumerable<Value> parameters, double lr = 1e-3, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8,
+        double weightDecay = OptimizerSettings.DefaultAdamWWeightDecay) =>
         new(Open(), "adamw", parameters, ("lr", lr), ("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weightDecay));
 
     /// <summary>
     /// Calls a function of this process in the middle of the run, also of a remote one, and goes on with what it returns:
     /// <c>h[3].Hidden = t.Local(x => x * 2f, h[3].Hidden)</c>. The forward pass waits for it.
     /// </summary>
-    /// <param name="timeout">How long the service waits. Default: a minute, and no longer than the service allows. A local run has no limit.</param>
-    /// <exception cref="NdifException">LOCAL_CALL_FAILED from the run, if the time is up; what the function throws is thrown as it is.</exception>
+    /// <param name="timeout">
+    /// How long the service waits. Default: a minute, and no longer than the service allows. A local run has no limit.
+    /// </param>
+    /// <exception cref="NdifException">
+    /// LOCAL_CALL_FAILED from the run, if the time is up; what the function throws is thrown as it is.
+    /// </exception>
     public Value Local(Func<TensorData, TensorData> function, Value value, TimeSpan? timeout = null) =>
         Local([value], items => function(SingleTensor(items)), timeout);
 
@@ -103,7 +116,8 @@ public abstract class Scope
     {
         ArgumentNullException.ThrowIfNull(function);
         Recorder recorder = Open();
-        var call = new LocalCall { Callback = (uint)recorder.Callbacks.Count, TimeoutSeconds = (timeout ?? TimeSpan.FromMinutes(1)).TotalSeconds, Returns = true };
+        double seconds = (timeout ?? TimeSpan.FromMinutes(1)).TotalSeconds;
+        var call = new LocalCall { Callback = (uint)recorder.Callbacks.Count, TimeoutSeconds = seconds, Returns = true };
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(call.TimeoutSeconds, 0, nameof(timeout));
         call.Values.AddRange(values.Select(recorder.Argument));
         recorder.Callbacks.Add(function);
@@ -114,11 +128,12 @@ public abstract class Scope
     /// <exception cref="NdifException">UNSUPPORTED in a remote trace.</exception>
     public void Inspect(Value value, Action<TensorData> function)
     {
-        if (IsRemote) throw Errors.CreateException(ErrorCode.Unsupported, "Inspect is for local runs: the service would wait for your debugger.", "Use t.Local(...), which has a time limit, or t.Log(...).");
+        if (IsRemote)
+            throw Errors.CreateException(ErrorCode.Unsupported,
+                "Inspect is for local runs: the service would wait for your debugger.",
+                "Use t.Local(...), which has a time limit, or t.Log(...).");
         Local(function, value);
     }
-
-    internal abstract bool IsRemote { get; }
 
     private static TensorData SingleTensor(object?[] values) => new Saved(values[0]).Tensor;
 
@@ -143,67 +158,5 @@ public abstract class Scope
         Recorder recorder = Open();
         uint region = recorder.RecordRegion(() => body(recorder.RegionParameter("item")));
         recorder.Add(new Node { ForEach = new ForEach { Items = items, Region = region } });
-    }
-}
-
-/// <summary>A branch that was recorded, to which others can be added.</summary>
-public sealed class Branching
-{
-    private readonly Recorder _recorder;
-    private readonly Region _region;
-    private readonly int _position;
-    private readonly If _node;
-    private bool _hasElse;
-
-    internal Branching(Recorder recorder, Value condition, Action then) : this(recorder, recorder.Argument(condition), then) { }
-
-    private Branching(Recorder recorder, Argument condition, Action then)
-    {
-        _recorder = recorder;
-        _node = new If { Branches = { new Branch { Condition = condition, Region = recorder.RecordRegion(then) } } };
-        _region = recorder.CurrentRegion;
-        recorder.Add(new Node { If = _node });
-        _position = _region.Nodes.Count;
-    }
-
-    /// <summary>Otherwise, if this holds. The condition is computed only when the ones before it did not hold.</summary>
-    public Branching ElseIf(Value condition, Action then)
-    {
-        // what was recorded since belongs to this condition: it moves into the "otherwise"
-        uint[] since = [.. _region.Nodes.Skip(_position)];
-        while (_region.Nodes.Count > _position) _region.Nodes.RemoveAt(_position);
-        Branching? inner = null;
-        AddElse(() =>
-        {
-            _recorder.CurrentRegion.Nodes.AddRange(since);
-            inner = new Branching(_recorder, _recorder.Argument(condition), then);
-        });
-        return inner!;
-    }
-
-    /// <summary>Otherwise.</summary>
-    public void Else(Action otherwise) => AddElse(otherwise);
-
-    private void AddElse(Action body)
-    {
-        if (_hasElse) throw new InvalidOperationException("This branch has its Else already.");
-        _hasElse = true;
-        _node.Branches.Add(new Branch { Region = _recorder.RecordRegion(body) });
-    }
-}
-
-/// <summary>A value that a program sets anew while it runs.</summary>
-public sealed class Variable : Value
-{
-    internal Variable(Recorder recorder, Value initial)
-        : base(recorder, recorder.Add(new Node { Container = new MakeContainer { Items = { recorder.Argument(initial) } } })) { }
-
-    /// <summary>What it holds at this point.</summary>
-    public Value Value => Recorder.Current(this).Call("getitem", [this, 0L]);
-
-    public void Set(Value value)
-    {
-        Recorder recorder = Recorder.Current(this);
-        recorder.Add(new Node { SetVariable = new SetVariable { Node = Node, Value = recorder.Argument(value) } });
     }
 }

@@ -6,33 +6,29 @@ using Ndif.Running;
 namespace Ndif;
 
 /// <summary>
-/// An open recording: what is written between its creation and <see cref="RunAsync"/> becomes the program. Disposing it never
-/// runs it; a trace that was not run is thrown away. Inside a session it is one of the session's traces.
+/// A recording: the operations between its creation and <see cref="Scope.RunAsync"/> become the program. Disposing a trace never runs it; a
+/// trace that did not run is discarded. A trace inside a session runs with the session.
 /// </summary>
 public sealed class Trace : Scope, IDisposable
 {
-    private readonly TracedModel _model;
     private readonly Recorder _recorder;
     private readonly Protocol.Trace _node;
-    private readonly Backend _backend;
     private readonly bool _isRoot;
     private readonly uint _line;
     private readonly Invoke? _singleInvoke;
     private readonly CallIndex _outerCall;
-    private RecordedRun? _run;
     private bool _isClosed;
 
-    internal Trace(TracedModel model, object? input, Mode mode, Backend? backend, bool grad, Generation? generation)
+    internal Trace(TracedModel model, object? input, Mode mode, Backend? backend, bool grad, Generation? generation) : base(model, backend)
     {
-        _model = model;
-        _backend = backend ?? NdifConfig.DefaultBackend;
         _isRoot = Recorder.Ambient is null;
         if (Recorder.Ambient is { } session && !session.Program.Model.Equals(model.Reference))
             throw new InvalidOperationException($"A session is of one model: this one is of `{session.Program.Model.Id}`.");
         if (!_isRoot && backend is not null)
             throw new InvalidOperationException("A trace inside of a session runs where the session runs; pass remote: to the session.");
         if (Recorder.Ambient is { } outer && outer.Scopes.Any(s => s is Trace))
-            throw new InvalidOperationException("A trace cannot be opened inside of another one; open it after that one's end, or use t.Invoke(...) for another prompt of the same pass.");
+            throw new InvalidOperationException("A trace cannot be opened inside of another one; open it after that one's end, "
+                + "or use t.Invoke(...) for another prompt of the same pass.");
         _recorder = Recorder.Ambient ?? Recorder.Begin(model.Reference);
         _node = new Protocol.Trace { Mode = mode, Gradients = grad, Generation = generation, Region = _recorder.OpenRegion() };
         _line = _recorder.RecordCurrentLine();
@@ -54,29 +50,33 @@ public sealed class Trace : Scope, IDisposable
 
     internal Recorder Recorder => _recorder;
 
-    internal TracedModel Model => _model;
-
     internal Protocol.Trace Node => _node;
 
     /// <summary>
-    /// What the traced method returned: the token ids of a generation [batch, prompt + new], or a forward's final output.
+    /// The result of the traced method: the token ids of a generation [batch, prompt + new], or the output of the forward pass.
     /// </summary>
     public Value Result => Open().Value(new Node { Result = new ReadResult() });
 
-    /// <summary>Iterates over the calls of modules: <c>foreach (int step in t.Iter[..])</c>, <c>t.Iter[1..3]</c>, <c>t.Iter[0]</c>.</summary>
+    /// <summary>
+    /// The calls of modules, which in a generation are its steps: <c>foreach (int step in t.Iter[..])</c>, <c>t.Iter[1..3]</c>,
+    /// <c>t.Iter[0]</c>.
+    /// </summary>
     public Iteration Iter => new(this);
 
-    /// <summary>All calls: <c>foreach (int step in t.All())</c> is <c>t.Iter[..]</c>.</summary>
+    /// <summary>All calls of modules; the same as <c>t.Iter[..]</c>.</summary>
     public IEnumerable<int> All() => Iter[..];
 
     /// <summary>
-    /// From here on the next call of modules is meant (or a later one), until the invoke, step or branch that is open ends: in a
-    /// generation, the next step. <see cref="Envoy.Next"/> says the same and gives the module.
+    /// Advances to the next call of modules, or a later one, until the open invoke, step or branch ends; in a generation, to the next step.
+    /// <see cref="Envoy.Next"/> does the same and returns the module.
     /// </summary>
-    /// <param name="calls">How many calls further.</param>
+    /// <param name="calls">The number of calls to advance.</param>
     public void Next(int calls = 1) => Open().Advance(calls);
 
-    /// <summary>Adds a prompt (or several) to the pass, with the interventions recorded until it is disposed.</summary>
+    /// <summary>
+    /// Adds a prompt (or several) to the pass. Interventions that are recorded until the invoke is disposed apply to its rows.
+    /// </summary>
+    /// <param name="input">As in <see cref="LanguageModel.Trace"/>.</param>
     /// <example><code>using (t.Invoke("Big Ben is in")) london = llm.LmHead.Output[.., ^1].Save();</code></example>
     public Invoke Invoke(object input)
     {
@@ -84,8 +84,11 @@ public sealed class Trace : Scope, IDisposable
         return OpenInvoke(input);
     }
 
-    /// <summary>Adds token ids, in any of a prompt's forms, with a mask that is 0 where a token is padding.</summary>
-    public Invoke Invoke(object inputIds, object? attentionMask = null) => OpenInvoke(PromptConverter.Combine(null, inputIds, attentionMask));
+    /// <summary>Adds token ids with a mask.</summary>
+    /// <param name="inputIds">Token ids in any of the forms of <see cref="LanguageModel.Trace"/>.</param>
+    /// <param name="attentionMask">0 where a token is padding; the shape of the ids.</param>
+    public Invoke Invoke(object inputIds, object? attentionMask = null) =>
+        OpenInvoke(PromptConverter.Combine(null, inputIds, attentionMask));
 
     /// <summary>
     /// Adds a prompt (or several) to a generation, with options for its rows. An option that is null has the value of the trace.
@@ -110,91 +113,64 @@ public sealed class Trace : Scope, IDisposable
         return OpenInvoke(attentionMask is null ? input : PromptConverter.Combine(null, input, attentionMask), generation);
     }
 
-    /// <summary>An empty invoke: no prompt of its own; it sees the rows of the whole trace, in an order of its own.</summary>
+    /// <summary>
+    /// Opens an invoke without a prompt: it sees the rows of the whole trace, independently of the order of the other invokes.
+    /// </summary>
     public Invoke Invoke() => OpenInvoke(null);
 
-    /// <summary>A point at which a number of invokes wait for each other; see <see cref="Barrier.Wait"/>.</summary>
+    /// <summary>A point at which invokes wait for each other; see <see cref="Barrier.Wait"/>.</summary>
+    /// <param name="participants">The number of invokes, at least 1.</param>
     public Barrier Barrier(int participants) => new(Open(), participants);
 
     /// <summary>
-    /// Saves what modules give from here on, after all interventions: outputs, and inputs if asked for. Within an invoke: of its rows.
+    /// Saves the outputs, and on request the inputs, of the modules that run from here on, after all interventions. Inside an invoke, it
+    /// saves those of the invoke's rows.
     /// </summary>
-    /// <param name="modules">Which; all by default. A module list stands for its modules.</param>
-    /// <param name="dtype">Floating-point tensors are kept as this type.</param>
+    /// <param name="modules">The modules; all by default. A module list means its modules.</param>
+    /// <param name="output">Whether outputs are saved.</param>
+    /// <param name="inputs">Whether all arguments are saved.</param>
+    /// <param name="dtype">The element type to which floating-point tensors are converted; null keeps theirs.</param>
+    /// <exception cref="ArgumentException">Neither outputs nor inputs are saved.</exception>
     public ActivationCache Cache(IEnumerable<Envoy>? modules = null, bool output = true, bool inputs = false, DType? dtype = null)
     {
         if (!output && !inputs) throw new ArgumentException("A cache of neither outputs nor inputs holds nothing.");
         var cache = new Cache { Outputs = output, Inputs = inputs, Dtype = dtype is { } type ? (DataType)type : DataType.Unspecified };
         if (modules is not null) cache.Modules.AddRange(modules.Select(m => m.Path));
-        return new ActivationCache(Open().AddSaved(new Node { Cache = cache }), _model);
+        return new ActivationCache(Open().AddSaved(new Node { Cache = cache }), Model);
     }
 
     /// <summary>
-    /// Begins the pass in the middle of the model: <paramref name="value"/> is the module's input for the rows of the open invoke, and the
-    /// layers before it do not run for them. The first thing in its invoke.
+    /// Starts the pass inside the model: <paramref name="value"/> is the module's input for the rows of the open invoke, and the layers
+    /// before the module do not run for them. It must be the first statement of its invoke.
     /// </summary>
     /// <param name="module">A decoder layer, the final norm or the output projection.</param>
-    /// <param name="value">Hidden states, as many as the prompt has tokens. [batch, seq, hidden]</param>
+    /// <param name="value">Hidden states, one for each token of the prompt. [batch, seq, hidden]</param>
     /// <example><code>using (t.Invoke(prompt)) { t.StartAt(llm.Layers[3], hidden); logits = llm.Logits.Save(); }</code></example>
     public void StartAt(Envoy module, Value value) =>
         Open().Add(new Node { StartAt = new StartAt { Module = module.Path, Value = Open().Argument(value) } });
 
-    /// <summary>Ends the model's pass here: what was saved before stays, what follows is not run.</summary>
+    /// <summary>Ends the pass of the model here. Values that were saved before are kept; the modules that follow do not run.</summary>
     public void Stop() => Open().Add(new Node { Stop = new Stop() });
 
-    /// <summary>Where log lines go; the console's output by default.</summary>
-    public Action<string> OnLog { get; set; } = Console.WriteLine;
-
-    /// <summary>Where warnings go; the console's error output by default.</summary>
-    public Action<string> OnWarning { get; set; } = Console.Error.WriteLine;
-
     /// <summary>
-    /// Told of each new token of a generation as it comes. Set before the trace runs; without it (and without stream: true) tokens do
-    /// not travel.
+    /// Receives each new token of a generation as soon as it is known. It must be set before the trace runs. Without it, and without
+    /// <see cref="GenerationOptions.Stream"/>, tokens are not sent one by one.
     /// </summary>
     public Action<GeneratedToken>? OnToken { get; set; }
 
-    /// <summary>Told of every event of the run: states, progress, values.</summary>
-    public Action<JobEvent>? OnEvent { get; set; }
-
-    /// <summary>Runs the experiment and fills what was saved. Cancelling cancels the job on the service.</summary>
-    /// <exception cref="NdifException">It failed; the message names module and line.</exception>
-    public async Task RunAsync(CancellationToken cancellationToken = default)
-    {
-        RequireRoot();
-        Close();
-        _run = new RecordedRun(_recorder, OnLog, OnWarning, OnEvent);
-        await _run.RunAsync(_model.RunnerFor(_backend), cancellationToken);
-    }
-
-    /// <summary>Where the time of a remote run went; null before its end, and for a local one.</summary>
-    public RunTimings? Timings => _run?.Timings;
-
-    /// <summary><see cref="RunAsync"/> for scripts that do not await.</summary>
-    public void Run() => RunAsync().GetAwaiter().GetResult();
-
-    /// <summary>Hands the experiment to the service and does not wait. What was saved is filled when the job is followed to its end.</summary>
-    public async Task<Job> SubmitAsync(CancellationToken cancellationToken = default)
-    {
-        RequireRoot();
-        if (_model.RunnerFor(_backend) is not Remote.RemoteService service)
-            throw new InvalidOperationException("Only a remote trace can be submitted without waiting: pass remote: true.");
-        Close();
-        return await Job.SubmitAsync(service, new RecordedRun(_recorder, OnLog, OnWarning, OnEvent), cancellationToken);
-    }
-
     /// <summary>
-    /// Asks the service what the experiment would cost, and whether it may run at all: nothing is queued. The trace is closed by it and
-    /// may still be run.
+    /// Asks the service for the cost of the experiment, and whether it may run. Nothing is queued. The call ends the recording; the trace
+    /// can still run.
     /// </summary>
-    /// <exception cref="NdifException">Why the service would refuse it.</exception>
+    /// <exception cref="InvalidOperationException">The trace would run locally.</exception>
+    /// <exception cref="NdifException">The service would refuse the program, for this reason.</exception>
     public async Task<Estimate> EstimateAsync(CancellationToken cancellationToken = default)
     {
-        RequireRoot();
-        if (_model.RunnerFor(_backend) is not Remote.RemoteService service)
+        RequireRunnable();
+        if (Model.RunnerFor(Backend) is not Remote.RemoteService service)
             throw new InvalidOperationException("Only a service gives estimates: pass remote: true.");
         Close();
-        var run = new RecordedRun(_recorder, OnLog, OnWarning, OnEvent);
+        RecordedRun run = CreateRun();
         try
         {
             return await service.EstimateAsync(run.Program, cancellationToken);
@@ -205,14 +181,7 @@ public sealed class Trace : Scope, IDisposable
         }
     }
 
-    /// <summary>The program as it would be sent; the trace is closed by it.</summary>
-    public Protocol.Program ToProgram()
-    {
-        Close();
-        return _recorder.Program;
-    }
-
-    /// <summary>Ends the trace. One that was not run is thrown away; one inside of a session will run with it.</summary>
+    /// <summary>Ends the trace. A trace that did not run is discarded; a trace inside a session runs with the session.</summary>
     public void Dispose()
     {
         if (_isClosed) return;
@@ -221,26 +190,32 @@ public sealed class Trace : Scope, IDisposable
             Close();
             return;
         }
-        // no complaint of what is still open: an exception may be on its way, and it says more
+        // Open invokes are not reported here: Dispose may run because of an exception, which must not be hidden.
         _isClosed = true;
         _recorder.End();
     }
 
-    internal override bool IsRemote => _recorder.Scopes.OfType<Session>().FirstOrDefault() is { } session ? session.IsRemote : _backend.Kind is BackendKind.Remote;
+    internal override bool IsRemote => _recorder.Scopes.OfType<Session>().FirstOrDefault()?.IsRemote ?? base.IsRemote;
+
+    private protected override string Kind => "trace";
+
+    private protected override Recorder ScopeRecorder => _recorder;
 
     internal override Recorder Open() => !_isClosed ? _recorder
         : throw new InvalidOperationException("This trace is closed: it has run, or was disposed.");
 
-    private Invoke OpenInvoke(object? input, Generation? own = null)
+    private Invoke OpenInvoke(object? input, Generation? generation = null)
     {
         if (_singleInvoke is not null)
-            throw new InvalidOperationException("This trace has its prompt already; open it without one (llm.Trace()) to use several invokes.");
+            throw new InvalidOperationException(
+                "This trace has its prompt already; open it without one (llm.Trace()) to use several invokes.");
         if (Open().Scopes.Peek() is not Trace)
-            throw new InvalidOperationException("An invoke cannot be opened inside of another invoke, a loop or a branch; dispose the open one first.");
-        return new Invoke(this, input, own);
+            throw new InvalidOperationException(
+                "An invoke cannot be opened inside of another invoke, a loop or a branch; dispose the open one first.");
+        return new Invoke(this, input, generation);
     }
 
-    private void Close()
+    private protected override void Close()
     {
         if (_isClosed) return;
         _singleInvoke?.Dispose();
@@ -250,15 +225,16 @@ public sealed class Trace : Scope, IDisposable
         if (!_node.Invokes.Any(i => i.Input is not null))
         {
             _recorder.End();
-            throw Errors.CreateException(ErrorCode.BadInput, "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");
+            throw Errors.CreateException(ErrorCode.BadInput,
+                "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");
         }
         if (OnToken is not null) EnableStreaming();
         uint node = _recorder.Add(new Node { Trace = _node, Line = _line });
-        if (OnToken is { } told) _recorder.TokenHandlers[node] = told;
+        if (OnToken is { } handler) _recorder.TokenHandlers[node] = handler;
         if (_isRoot) _recorder.End();
     }
 
-    /// <summary>Throws the trace away, whatever is open in it: it may be an exception that ends it.</summary>
+    /// <summary>Discards the trace with everything that is open in it, after an exception.</summary>
     private void Abandon()
     {
         while (_recorder.Scopes.Peek() != (object)this) _recorder.Scopes.Pop();
@@ -276,12 +252,13 @@ public sealed class Trace : Scope, IDisposable
 
     private void EnableStreaming()
     {
-        if (_node.Generation is null) throw new InvalidOperationException("OnToken is told of a generation's tokens: open the trace with Generate(...).");
+        if (_node.Generation is null)
+            throw new InvalidOperationException("OnToken is told of a generation's tokens: open the trace with Generate(...).");
         _node.Generation.Stream = true;
         GenerationOptionsValidator.Validate(_node.Generation);
     }
 
-    private void RequireRoot()
+    private protected override void RequireRunnable()
     {
         if (!_isRoot) throw new InvalidOperationException("A trace inside of a session runs with it: await session.RunAsync().");
         if (_recorder.HasRun) throw new InvalidOperationException("This trace has run already; open a new one.");

@@ -3,12 +3,13 @@ using Ndif.Recording;
 
 namespace Ndif;
 
-/// <summary>A list that the program fills while it runs; saved, it comes back as it is at the end.</summary>
+/// <summary>A list that the program fills while it runs. A saved list comes back with its items at the end of the run.</summary>
 public sealed class ValueList : Value
 {
     internal ValueList(Recorder recorder, Value[] items)
         : base(recorder, recorder.Add(new Node { Container = new MakeContainer { Items = { items.Select(recorder.Argument) } } })) { }
 
+    /// <summary>Adds an item to the end of the list.</summary>
     public void Append(Value value)
     {
         Recorder recorder = Recorder.Current(this);
@@ -16,7 +17,10 @@ public sealed class ValueList : Value
     }
 }
 
-/// <summary>A dictionary that the program fills while it runs: <c>map["probs"] = value</c>; saved, it comes back as it is at the end.</summary>
+/// <summary>
+/// A dictionary that the program fills while it runs: <c>map["probs"] = value</c>. A saved dictionary comes back with its entries at the
+/// end of the run.
+/// </summary>
 public sealed class ValueMap : Value
 {
     internal ValueMap(Recorder recorder) : base(recorder, recorder.Add(new Node { Container = new MakeContainer { Map = true } })) { }

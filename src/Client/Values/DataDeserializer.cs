@@ -3,7 +3,7 @@ using Ndif.Protocol;
 
 namespace Ndif;
 
-/// <summary>From the wire's <see cref="Data"/> to what a C# program holds, and how that is printed.</summary>
+/// <summary>Converts the protocol's <see cref="Data"/> to .NET values, and prints them.</summary>
 internal static class DataDeserializer
 {
     /// <summary>A <see cref="TensorData"/>, long, double, bool, string, null, <c>object?[]</c> or dictionary.</summary>

@@ -4,7 +4,8 @@ using Ndif.Recording;
 namespace Ndif;
 
 /// <summary>
-/// A value that comes back. Before the run it is a <see cref="Value"/> like any other; after it, it holds the result.
+/// A value that is part of the run's results. Before the run it is a <see cref="Value"/> like any other; after the run it contains the
+/// result.
 /// </summary>
 public sealed class Saved : Value
 {
@@ -12,13 +13,13 @@ public sealed class Saved : Value
 
     internal Saved(Recorder recorder, uint node, uint source) : base(recorder, source) => SaveNode = node;
 
-    /// <summary>A part of a finished result.</summary>
+    /// <summary>A part of a result.</summary>
     internal Saved(object? result) : base(null, 0) => (HasValue, _result) = (true, result);
 
-    /// <summary>The id of the save in the program: the key of the result.</summary>
+    /// <summary>The id of the save node, by which the result is delivered.</summary>
     internal uint SaveNode { get; }
 
-    /// <summary>True once the result is there. False before the run, and for a save in a branch or step that did not happen.</summary>
+    /// <summary>True once the result has arrived. False before the run, and for a save in a branch or step that did not happen.</summary>
     public bool HasValue { get; private set; }
 
     /// <summary>
@@ -28,8 +29,8 @@ public sealed class Saved : Value
     /// <exception cref="InvalidOperationException">Accessing value before it's been set.</exception>
     public object? Result => HasValue ? _result : throw ValueNotSet();
 
-    /// <summary>The result as a tensor; a number counts as one without dimensions.</summary>
-    /// <exception cref="InvalidOperationException">Accessing value before it's been set, or it is not a tensor.</exception>
+    /// <summary>The result as a tensor; a number becomes a tensor without dimensions.</summary>
+    /// <exception cref="InvalidOperationException">Accessing value before it's been set, or the result is not a tensor.</exception>
     public TensorData Tensor => Result switch
     {
         TensorData tensor => tensor,
@@ -37,19 +38,25 @@ public sealed class Saved : Value
         double number => TensorData.FromArray([number]).Reshape(),
         bool flag => TensorData.FromArray([flag]).Reshape(),
         object?[] { Length: 1 } tuple when tuple[0] is TensorData tensor => tensor,
-        var other => throw new InvalidOperationException($"The result is {DataDeserializer.Describe(other)}, not a tensor; index it first."),
+        var other => throw new InvalidOperationException(
+            $"The result is {DataDeserializer.Describe(other)}, not a tensor; index it first."),
     };
 
-    /// <summary>The one element of the result.</summary>
+    /// <summary>The only element of the result.</summary>
+    /// <exception cref="InvalidOperationException">There is no result yet, or it has several elements.</exception>
     public T Item<T>() where T : unmanaged => Tensor.Item<T>();
 
-    /// <summary>The elements, converted.</summary>
+    /// <summary>The elements in row-major order, converted to a .NET type.</summary>
+    /// <exception cref="InvalidOperationException">There is no result yet, or it is not a tensor.</exception>
     public T[] ToArray<T>() where T : unmanaged => Tensor.ToArray<T>();
 
+    /// <summary>The result as a tensor; see <see cref="Tensor"/>.</summary>
     public static implicit operator TensorData(Saved saved) => saved.Tensor;
 
-    /// <summary>The sizes: numbers once the result is there, deferred before.</summary>
-    public override Value Shape => HasValue ? new Saved(Tensor.Shape.ToArray().Select(size => (object?)size).ToArray()) : base.Shape;
+    /// <summary>The sizes of the dimensions: numbers once the result has arrived, a deferred value before.</summary>
+    public override Value Shape => HasValue
+        ? new Saved(Tensor.Shape.ToArray().Select(size => (object?)size).ToArray())
+        : base.Shape;
 
     internal void SetResult(object? result) => (HasValue, _result) = (true, result);
 
@@ -86,8 +93,10 @@ public sealed class Saved : Value
 
     private InvalidOperationException ValueNotSet() => new(
         Recorder is { HasRun: true }
-            ? "Accessing value before it's been set. The trace ran, but not this save: its branch was not taken, its step did not happen, or the trace was stopped before it."
+            ? "Accessing value before it's been set. The trace ran, but not this save: its branch was not taken, its step did not happen, "
+                + "or the trace was stopped before it."
             : "Accessing value before it's been set. It has a value after the trace has run.");
 
+    /// <summary>The result as PyTorch prints it, or a note that there is none yet.</summary>
     public override string ToString() => HasValue ? DataDeserializer.Render(_result) : "Saved (not yet run)";
 }

@@ -6,14 +6,13 @@ using TorchSharp;
 
 namespace Ndif.Engine.Batching;
 
-/// <summary>One row of a batch: its tokens, and which of them are padding that the user brought.</summary>
-internal sealed record InputRow(long[] InputIds, long[]? AttentionMask);
-
-/// <summary>From what an invoke brings to rows of tokens.</summary>
+/// <summary>Converts the input of an invoke to rows of token ids.</summary>
 internal static class InputRowReader
 {
-    /// <returns>The rows of an invoke; an invoke without an input has none.</returns>
-    /// <exception cref="NdifException">BAD_INPUT: no tokens, an id outside of the vocabulary, too many tokens for the model.</exception>
+    /// <returns>The rows of the invoke; none for an invoke without an input.</returns>
+    /// <exception cref="NdifException">
+    /// BAD_INPUT: no tokens, an id outside of the vocabulary, or too many tokens for the model.
+    /// </exception>
     public static List<InputRow> ReadRows(InvokeInput invoke, HookedLanguageModel model, ValueSlots slots, uint maxNewTokens)
     {
         List<InputRow> rows = [];
@@ -26,7 +25,9 @@ internal static class InputRowReader
         return rows;
     }
 
-    /// <summary>What the program has at hand: a text, a tensor of ids, the ids of one row, or a list of texts or rows.</summary>
+    /// <summary>
+    /// Adds the rows of a value that the program computes: a text, a tensor of ids, the ids of one row, or a list of texts or rows.
+    /// </summary>
     private static void AddValue(List<InputRow> rows, object? value, object? mask, HookedLanguageModel model)
     {
         switch (value)
@@ -51,32 +52,38 @@ internal static class InputRowReader
         if (ids is not torch.Tensor { ndim: 1 or 2 } tensor || !torch.is_integral(tensor.dtype))
             throw InvalidInput("The input must be a text or token ids [batch, seq].", "Pass integers.");
         TensorData data = tensor.ToData().To(DType.Int64);
-        long width = data.Shape[^1], count = data.Shape.Length == 1 ? 1 : data.Shape[0];
+        long seq = data.Shape[^1], count = data.Shape.Length == 1 ? 1 : data.Shape[0];
         ReadOnlySpan<long> all = data.Span<long>();
         TensorData? masks = null;
         if (mask is not null)
         {
             masks = mask is torch.Tensor m && m.shape.SequenceEqual(tensor.shape) ? m.ToData().To(DType.Int64)
-                : throw InvalidInput("The attention mask must have the shape of the token ids.", "Pass one entry for each token: 0 for padding.");
+                : throw InvalidInput("The attention mask must have the shape of the token ids.",
+                    "Pass one entry for each token: 0 for padding.");
         }
         for (int i = 0; i < count; i++)
         {
-            int from = (int)(i * width);
-            rows.Add(new InputRow(all.Slice(from, (int)width).ToArray(), masks?.Span<long>().Slice(from, (int)width).ToArray()));
+            int start = (int)(i * seq);
+            rows.Add(new InputRow(all.Slice(start, (int)seq).ToArray(), masks?.Span<long>().Slice(start, (int)seq).ToArray()));
         }
     }
 
     private static void ValidateRow(InputRow row, HookedLanguageModel model, uint maxNewTokens)
     {
-        if (row.InputIds.Length == 0) throw InvalidInput("Input produced zero tokens after tokenization.", "Pass a prompt that is not empty, or at least one token id.");
+        if (row.InputIds.Length == 0)
+            throw InvalidInput("Input produced zero tokens after tokenization.",
+                "Pass a prompt that is not empty, or at least one token id.");
         foreach (long id in row.InputIds)
         {
             if (id < 0 || id >= model.Description.Vocabulary)
-                throw InvalidInput($"The token id {id} is not in the vocabulary of {model.Description.Vocabulary} tokens.", "Use the model's own tokenizer.");
+                throw InvalidInput($"The token id {id} is not in the vocabulary of {model.Description.Vocabulary} tokens.",
+                    "Use the model's own tokenizer.");
         }
         uint context = model.Description.ContextLength;
         if (context > 0 && row.InputIds.Length + Math.Max(0, (long)maxNewTokens - 1) > context)
-            throw InvalidInput($"A row has {row.InputIds.Length} tokens{(maxNewTokens > 0 ? $" and asks for {maxNewTokens} new ones" : "")}; the model's context is {context} tokens.", "Shorten the prompt or ask for fewer tokens.");
+            throw InvalidInput(
+                $"A row has {row.InputIds.Length} tokens{(maxNewTokens > 0 ? $" and asks for {maxNewTokens} new ones" : "")}; the "
+                + $"model's context is {context} tokens.", "Shorten the prompt or ask for fewer tokens.");
         if (row.AttentionMask is { } mask && (mask.Any(m => m is not (0 or 1)) || mask.All(m => m == 0)))
             throw InvalidInput("An attention mask holds 1 for a token and 0 for padding, and at least one 1 in each row.", "");
     }

@@ -11,14 +11,14 @@ using TorchSharp;
 namespace Ndif.Engine.Batching;
 
 /// <summary>
-/// Traces of any number of owners through a language model together.
-/// 1. Each invoke's input becomes rows of tokens (<see cref="TraceRows"/>); a bad one fails its own job and leaves.
-/// 2. All rows are one batch (<see cref="TokenBatch"/>); each invoke gets its view of it (<see cref="BatchSlice"/>).
-/// 3. The pass over the prompts runs, interleaved with the invokes.
-/// 4. While any trace generates: the next token of each of its rows is chosen (<see cref="ISequenceDecoder"/>), passes the streamer's
-///    site, where it may be replaced, and is taken; then the pass over the new tokens runs. Beams go on from their parents' part of
-///    the cache. A trace whose rows are all finished leaves the batch, and its part of the cache with it.
-/// 5. Each trace ends: its result is handed to its invokes, and what they still wait for is given up.
+/// Runs traces of any number of jobs together through a language model: one forward pass, or a generation.
+/// 1. The input of each invoke is converted to rows of tokens (<see cref="TraceRows"/>). An invalid input fails its own job.
+/// 2. All rows form one batch (<see cref="TokenBatch"/>), and each invoke gets its slice of it (<see cref="BatchSlice"/>).
+/// 3. The prefill pass over the prompts runs, interleaved with the invokes.
+/// 4. While any trace generates, the next token of each of its rows is selected (<see cref="ISequenceDecoder"/>) and reported at the site
+///    of the streamer, where a program may replace it. Rows of a beam search continue from the cache of their parent beam. A trace whose
+///    rows are all finished leaves the batch and the cache. Then the decode pass over the new tokens runs.
+/// 5. Each trace ends: its result becomes available to its invokes, and the values that they still wait for are abandoned.
 /// </summary>
 internal sealed class LanguageModelPass
 {
@@ -36,7 +36,7 @@ internal sealed class LanguageModelPass
         if (pass._traces.Count > 0) pass.Run();
     }
 
-    /// <summary>Steps 1 and 2, for one trace.</summary>
+    /// <summary>Step 1 for one trace.</summary>
     private void Admit(TraceRun trace)
     {
         try
@@ -53,7 +53,7 @@ internal sealed class LanguageModelPass
     {
         using var scope = torch.NewDisposeScope();
         using var batch = new TokenBatch([.. _traces.SelectMany(p => p.Rows)], _model.Device);
-        AssignRows(batch.SequenceLength);
+        AssignRows(batch.SequenceLength); // 2
         _batchShape.SequenceLength = batch.SequenceLength;
         var interleaver = new Interleaver(_model, [.. _traces.Select(p => p.Trace)]);
         using KeyValueCache? cache = _traces.Any(p => p.IsGenerating) ? _model.NewCache() : null;
@@ -62,109 +62,124 @@ internal sealed class LanguageModelPass
         {
             interleaver.Begin();
             StreamPrompts(interleaver, batch);
-            for (bool more = true; more;)
+            for (bool hasNext = true; hasNext;)
             {
                 interleaver.CheckCancelled();
-                foreach (TraceRows part in _activeTraces) part.Trace.Job.TokenCount += _batchShape.IsPrefill ? part.Rows.Sum(r => r.InputIds.Length) : part.Rows.Count;
-                foreach (JobRun job in _activeTraces.Select(part => part.Trace.Job).Distinct()) job.ForwardPassCount++;
-                Forward(interleaver, batch, cache);
+                CountUsage();
+                Forward(interleaver, batch, cache); // 3
                 (_batchShape.IsPrefill, _batchShape.SequenceLength) = (false, 1);
-                StreamTokens(interleaver);
-                more = AdvanceStep(interleaver, batch, cache);
+                StreamTokens(interleaver); // 4
+                hasNext = AdvanceStep(interleaver, batch, cache);
             }
         }
         catch (EarlyStopException)
         {
-            // nobody needs the rest
+            // no invoke needs the rest of the pass
         }
-        foreach (TraceRows part in _traces.Where(p => !p.Trace.HasEnded))
-            interleaver.EndTrace(part.Trace);
+        foreach (TraceRows rows in _traces.Where(p => !p.Trace.HasEnded)) // 5
+            interleaver.EndTrace(rows.Trace);
     }
 
+    private void CountUsage()
+    {
+        foreach (TraceRows rows in _activeTraces)
+            rows.Trace.Job.TokenCount += _batchShape.IsPrefill ? rows.Rows.Sum(r => r.InputIds.Length) : rows.Rows.Count;
+        foreach (JobRun job in _activeTraces.Select(rows => rows.Trace.Job).Distinct()) job.ForwardPassCount++;
+    }
+
+    /// <summary>Runs one forward pass, and selects the next token of the rows that generate.</summary>
     private void Forward(Interleaver interleaver, TokenBatch batch, KeyValueCache? cache)
     {
-        using var pass = torch.NewDisposeScope();
-        bool isSeen = _activeTraces.Any(p => !p.IsGenerating || p.HasModelSites), isPrompt = _batchShape.IsPrefill;
-        int from = isPrompt && !isSeen && _model.PrefillChunkSize > 0 && !_model.Root.HasLengthDependentRope ? RunPrefillChunks(interleaver, batch, cache!) : 0;
-        using var watching = SiteHook.Register(interleaver.Hooks, interleaver.CheckCancelled);
+        using var scope = torch.NewDisposeScope();
+        bool needsWholePass = _activeTraces.Any(p => !p.IsGenerating || p.HasModelSites);
+        bool isUnobservedPrefill = _batchShape.IsPrefill && !needsWholePass;
+        int done = isUnobservedPrefill && _model.PrefillChunkSize > 0 && !_model.Root.HasLengthDependentRope
+            ? RunPrefillChunks(interleaver, batch, cache!) : 0;
+        int remaining = batch.SequenceLength - done;
+        using var registration = SiteHook.Register(interleaver.Hooks, interleaver.CheckCancelled);
         ModelOutput output = _model.Root.Call(
-            from == 0 ? batch.InputIds : batch.InputIds.narrow(1, from, batch.SequenceLength - from), batch.AttentionMask,
-            from == 0 ? batch.PositionIds : batch.PositionIds.narrow(1, from, batch.SequenceLength - from), cache, isPrompt && !isSeen ? 1 : 0);
-        foreach (TraceRows part in _activeTraces)
+            done == 0 ? batch.InputIds : batch.InputIds.narrow(1, done, remaining), batch.AttentionMask,
+            done == 0 ? batch.PositionIds : batch.PositionIds.narrow(1, done, remaining), cache, isUnobservedPrefill ? 1 : 0);
+        foreach (TraceRows rows in _activeTraces)
         {
-            if (part.IsGenerating && !part.HasEnded)
+            if (rows.IsGenerating && !rows.HasEnded)
             {
-                RunGuarded(part, () => part.SelectTokens((torch.Tensor)output["logits"]!));
+                RunGuarded(rows, () => rows.SelectTokens((torch.Tensor)output["logits"]!));
                 continue;
             }
-            if (!part.IsGenerating) part.Trace.Result = invoke => invoke.Slice!.Narrow(output, _ => Axes.Hidden);
-            interleaver.EndTrace(part.Trace); // now, while its output is there
+            if (!rows.IsGenerating) rows.Trace.Result = invoke => invoke.Slice!.Narrow(output, _ => Axes.Hidden);
+            interleaver.EndTrace(rows.Trace); // while the output is still alive
         }
     }
 
     /// <summary>
-    /// Runs long prompts in chunks, all but the last, so that no more scores and logits than a chunk's are held at a time. Only where no
-    /// program has a site in the model: it would see the chunks.
+    /// Runs all chunks of the prompts but the last, which bounds the memory of scores and logits. Used only if no program has a site in
+    /// the model, because it would see the chunks.
     /// </summary>
-    /// <returns>How many tokens of each row are in the cache.</returns>
+    /// <returns>The number of tokens of each row that are in the cache.</returns>
     private int RunPrefillChunks(Interleaver interleaver, TokenBatch batch, KeyValueCache cache)
     {
-        int chunk = _model.PrefillChunkSize, from = 0;
-        using var unwatched = SiteHook.Register(null, interleaver.CheckCancelled);
-        for (; from + chunk < batch.SequenceLength; from += chunk)
+        int chunk = _model.PrefillChunkSize, start = 0;
+        using var registration = SiteHook.Register(null, interleaver.CheckCancelled);
+        for (; start + chunk < batch.SequenceLength; start += chunk)
         {
-            using var pass = torch.NewDisposeScope();
+            using var scope = torch.NewDisposeScope();
             interleaver.CheckCancelled();
-            _model.Root.Call(batch.InputIds.narrow(1, from, chunk), batch.AttentionMask.narrow(1, 0, from + chunk), batch.PositionIds.narrow(1, from, chunk), cache, logitsToKeep: 1);
+            _model.Root.Call(batch.InputIds.narrow(1, start, chunk), batch.AttentionMask.narrow(1, 0, start + chunk),
+                batch.PositionIds.narrow(1, start, chunk), cache, logitsToKeep: 1);
         }
-        return from;
+        return start;
     }
 
-    /// <summary>The streamer's first call.</summary>
+    /// <summary>The first call of the streamer, which reports the prompts.</summary>
     private void StreamPrompts(Interleaver interleaver, TokenBatch batch)
     {
         if (interleaver.Hooks[_model.StreamerIndex] is null) return;
         using var scope = torch.NewDisposeScope();
-        torch.Tensor shown = batch.InputIds.clone();                                     // [batch, seq]
-        var seen = (torch.Tensor)interleaver.OnHookPoint(new HookPoint(_model.StreamerIndex, IsAfter: true), shown)!;
-        foreach (TraceRows part in _activeTraces)
+        torch.Tensor reported = batch.InputIds.clone();                                                                    // [batch, seq]
+        var result = (torch.Tensor)interleaver.OnHookPoint(new HookPoint(_model.StreamerIndex, IsAfter: true), reported)!; // [batch, seq]
+        foreach (TraceRows rows in _activeTraces)
         {
-            torch.Tensor own = batch.InputIds.narrow(0, part.FirstRow, part.Rows.Count), changed = seen.narrow(0, part.FirstRow, part.Rows.Count);
-            if (!own.Equals(changed))
-                part.Trace.Job.Fail(Errors.CreateException(ErrorCode.BadArgument, "The streamer's first call shows the prompts; they cannot be replaced there.", "Pass other prompts, or replace the tokens of later calls.", GeneratorSites.Streamer),
-                    part.Trace.Job.LastWriteNode ?? part.Trace.Statement.Id);
+            torch.Tensor original = batch.InputIds.narrow(0, rows.FirstRow, rows.Rows.Count); // [trace's rows, seq]
+            if (original.Equals(result.narrow(0, rows.FirstRow, rows.Rows.Count))) continue;
+            JobRun job = rows.Trace.Job;
+            Exception error = Errors.CreateException(ErrorCode.BadArgument,
+                "The streamer's first call shows the prompts; they cannot be replaced there.",
+                "Pass other prompts, or replace the tokens of later calls.", GeneratorSites.Streamer);
+            job.Fail(error, job.LastWriteNode ?? rows.Trace.Statement.Id);
         }
     }
 
-    /// <summary>The streamer's call for this step's tokens: what comes back is what the rows go on with.</summary>
+    /// <summary>The call of the streamer with the selected tokens. The rows continue with the tokens that it returns.</summary>
     private void StreamTokens(Interleaver interleaver)
     {
         if (interleaver.Hooks[_model.StreamerIndex] is null || _activeTraces.All(p => p.Trace.HasEnded)) return;
         using var scope = torch.NewDisposeScope();
-        torch.Tensor shown = torch.tensor([.. _activeTraces.SelectMany(p => p.NextTokens)], dtype: torch.ScalarType.Int64, device: _model.Device); // [batch]
-        var seen = (torch.Tensor)interleaver.OnHookPoint(new HookPoint(_model.StreamerIndex, IsAfter: true), shown)!;
-        long[] tokens = seen.cpu().contiguous().data<long>().ToArray();
-        foreach (TraceRows part in _activeTraces)
-            if (part.IsGenerating && !part.Trace.Job.HasFailed) RunGuarded(part, () => part.ReplaceTokens(tokens));
+        long[] selected = [.. _activeTraces.SelectMany(p => p.NextTokens)];
+        torch.Tensor reported = torch.tensor(selected, dtype: torch.ScalarType.Int64, device: _model.Device);              // [batch]
+        var result = (torch.Tensor)interleaver.OnHookPoint(new HookPoint(_model.StreamerIndex, IsAfter: true), reported)!; // [batch]
+        long[] tokens = result.cpu().contiguous().data<long>().ToArray();
+        foreach (TraceRows rows in _activeTraces)
+            if (rows.IsGenerating && !rows.Trace.Job.HasFailed) RunGuarded(rows, () => rows.ReplaceTokens(tokens));
     }
 
-    /// <summary>Step 4: true if another pass is to come.</summary>
+    /// <summary>Commits the selected tokens and prepares the next pass. Returns false if no trace continues.</summary>
     private bool AdvanceStep(Interleaver interleaver, TokenBatch batch, KeyValueCache? cache)
     {
-        foreach (TraceRows part in _activeTraces)
-            if (part.IsGenerating && !part.HasStopped) part.CommitTokens();
-        List<TraceRows> staying = [.. _activeTraces.Where(p => p.IsGenerating && !p.HasEnded && !p.HasStopped)];
-        if (staying.Count == 0) return false;
-        foreach (TraceRows part in _activeTraces.Except(staying))
-            if (!part.Trace.HasEnded) interleaver.EndTrace(part.Trace);
-        int[] rows = [.. staying.SelectMany(p => p.SourceRows)];
-        if (rows.Length != _batchShape.BatchSize || rows.Where((from, row) => from != row).Any())
+        foreach (TraceRows rows in _activeTraces)
+            if (rows.IsGenerating && !rows.HasStopped) rows.CommitTokens();
+        List<TraceRows> continuing = [.. _activeTraces.Where(p => p.IsGenerating && !p.HasEnded && !p.HasStopped)];
+        if (continuing.Count == 0) return false;
+        foreach (TraceRows rows in _activeTraces.Except(continuing))
+            if (!rows.Trace.HasEnded) interleaver.EndTrace(rows.Trace);
+        int[] sourceRows = [.. continuing.SelectMany(p => p.SourceRows)];
+        if (sourceRows.Length != _batchShape.BatchSize || sourceRows.Where((source, row) => source != row).Any())
         {
-            using (torch.Tensor kept = torch.tensor(Array.ConvertAll(rows, r => (long)r), device: _model.Device))
-                cache!.SelectRows(kept);
-            batch.SelectRows(rows);
+            using (torch.Tensor indices = torch.tensor(Array.ConvertAll(sourceRows, r => (long)r), device: _model.Device)) // [next batch]
+                cache!.SelectRows(indices);
+            batch.SelectRows(sourceRows);
         }
-        _activeTraces = staying;
+        _activeTraces = continuing;
         AssignRows(batch.SequenceLength);
         batch.AppendTokens([.. _activeTraces.SelectMany(p => p.NextTokens)]);
         if (_model.Root.CacheRecomputeLength is { } length && batch.HasRowPastLength(length)) RecomputeCache(batch, cache!);
@@ -172,13 +187,13 @@ internal sealed class LanguageModelPass
     }
 
     /// <summary>
-    /// Fills the cache anew, as it is when all tokens so far come at once, up to the next pass's, which that pass then overwrites. Programs
-    /// do not see it, and what they changed in earlier steps is not in it.
+    /// Computes the cache again as for a prefill of all tokens so far, including those of the next pass, which that pass then
+    /// overwrites. Programs do not see this pass, and their edits of earlier steps are not in the cache.
     /// </summary>
     private void RecomputeCache(TokenBatch batch, KeyValueCache cache)
     {
-        using var unwatched = SiteHook.Register(null);
-        using var pass = torch.NewDisposeScope();
+        using var registration = SiteHook.Register(null);
+        using var scope = torch.NewDisposeScope();
         var (ids, positions) = batch.FullSequences();
         using (ids)
         using (positions)
@@ -189,8 +204,8 @@ internal sealed class LanguageModelPass
         }
     }
 
-    /// <summary>What goes wrong with one trace's tokens ends its job and no other.</summary>
-    private static void RunGuarded(TraceRows trace, Action action)
+    /// <summary>Runs an action; an exception fails the job of the trace and no other.</summary>
+    private static void RunGuarded(TraceRows rows, Action action)
     {
         try
         {
@@ -198,19 +213,20 @@ internal sealed class LanguageModelPass
         }
         catch (Exception e)
         {
-            trace.Trace.Job.Fail(ForwardErrorTranslator.Translate(e, "The choice of the next token"), trace.Trace.Job.LastWriteNode ?? trace.Trace.Statement.Id);
+            JobRun job = rows.Trace.Job;
+            job.Fail(ForwardErrorTranslator.Translate(e, "The choice of the next token"), job.LastWriteNode ?? rows.Trace.Statement.Id);
         }
     }
 
-    /// <summary>Gives every view its rows in the batch as it is now.</summary>
+    /// <summary>Assigns every slice its rows in the current batch.</summary>
     private void AssignRows(int sequenceLength)
     {
         long start = 0;
-        IEnumerable<TraceRows> present = _activeTraces.Count > 0 ? _activeTraces : _traces;
-        foreach (TraceRows part in present)
+        IEnumerable<TraceRows> traces = _activeTraces.Count > 0 ? _activeTraces : _traces;
+        foreach (TraceRows rows in traces)
         {
-            part.SetPosition(start, sequenceLength);
-            start += part.Rows.Count;
+            rows.SetPosition(start, sequenceLength);
+            start += rows.Rows.Count;
         }
         _batchShape.BatchSize = start;
     }

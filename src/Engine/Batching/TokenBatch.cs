@@ -3,8 +3,8 @@ using TorchSharp;
 namespace Ndif.Engine.Batching;
 
 /// <summary>
-/// The rows of all invokes of all owners as one input of the model: padded on the left, with mask and positions, so that a row
-/// gives the numbers it would give alone.
+/// The input of the model for the rows of all invokes of all jobs: padded on the left, with attention mask and position ids, so that a
+/// row gives the same values as it does alone.
 /// <code>
 ///   ids        0 0 0 a b c      mask  0 0 0 1 1 1      positions  0 0 0 0 1 2
 ///              d e f g h i            1 1 1 1 1 1                 0 1 2 3 4 5
@@ -12,40 +12,44 @@ namespace Ndif.Engine.Batching;
 /// </summary>
 internal sealed class TokenBatch : IDisposable
 {
-    private readonly List<long[]> _tokens, _masks; // of all tokens so far
+    /// <summary>Token ids and attention mask of each row, for all tokens so far: [kvSeq].</summary>
+    private readonly List<long[]> _tokens, _masks;
+
     private readonly torch.Device _device;
 
     public TokenBatch(IReadOnlyList<InputRow> rows, torch.Device device)
     {
         _device = device;
         SequenceLength = rows.Max(r => r.InputIds.Length);
-        _masks = [.. rows.Select(r => (long[])[.. new long[SequenceLength - r.InputIds.Length], .. r.AttentionMask ?? Ones(r.InputIds.Length)])];
+        _masks = [.. rows.Select(r =>
+            (long[])[.. new long[SequenceLength - r.InputIds.Length], .. r.AttentionMask ?? Ones(r.InputIds.Length)])];
         _tokens = [.. rows.Select(r => (long[])[.. new long[SequenceLength - r.InputIds.Length], .. r.InputIds])];
         InputIds = NewTensor(_tokens);
         AttentionMask = NewTensor(_masks);
         PositionIds = NewTensor([.. _masks.Select(PositionIdsOf)]);
     }
 
-    /// <summary>Tokens of the longest row.</summary>
+    /// <summary>The tokens of the longest prompt.</summary>
     public int SequenceLength { get; }
 
-    /// <summary>[batch, seq] int64, of the next pass</summary>
+    /// <summary>The token ids of the next pass: [batch, seq] int64.</summary>
     public torch.Tensor InputIds { get; private set; }
 
-    /// <summary>[batch, kvSeq] int64</summary>
+    /// <summary>1 for a token, 0 for padding: [batch, kvSeq] int64.</summary>
     public torch.Tensor AttentionMask { get; private set; }
 
-    /// <summary>[batch, seq] int64, of the next pass</summary>
+    /// <summary>The positions of the tokens of the next pass, padding not counted: [batch, seq] int64.</summary>
     public torch.Tensor PositionIds { get; private set; }
 
-    /// <summary>Makes the chosen tokens the input of the next pass.</summary>
+    /// <summary>Makes the selected tokens the input of the next pass.</summary>
     public void AppendTokens(IReadOnlyList<long> nextTokens)
     {
-        for (int row = 0; row < nextTokens.Count; row++) (_tokens[row], _masks[row]) = ([.. _tokens[row], nextTokens[row]], [.. _masks[row], 1]);
+        for (int row = 0; row < nextTokens.Count; row++)
+            (_tokens[row], _masks[row]) = ([.. _tokens[row], nextTokens[row]], [.. _masks[row], 1]);
         ReplaceTensors([.. nextTokens.Select(id => (long[])[id])], [.. _masks.Select(m => (long[])[m.Sum() - 1])]);
     }
 
-    /// <summary>Keeps these rows.</summary>
+    /// <summary>Selects rows, in this order; a row may occur several times.</summary>
     public void SelectRows(IReadOnlyList<int> rows)
     {
         List<long[]> tokens = [.. rows.Select(r => _tokens[r])], masks = [.. rows.Select(r => _masks[r])];
@@ -54,10 +58,10 @@ internal sealed class TokenBatch : IDisposable
         _masks.RemoveRange(rows.Count, _masks.Count - rows.Count);
     }
 
-    /// <summary>True if a row has just come to have more tokens than so many.</summary>
+    /// <summary>Whether a row has just grown past a length.</summary>
     public bool HasRowPastLength(long length) => _masks.Any(mask => mask.Sum() == length + 1);
 
-    /// <summary>All tokens so far, those of the next pass too: ids and positions, each [batch, kvSeq] int64.</summary>
+    /// <summary>The ids and positions of all tokens so far, including those of the next pass: each [batch, kvSeq] int64.</summary>
     public (torch.Tensor Ids, torch.Tensor Positions) FullSequences() => (NewTensor(_tokens), NewTensor([.. _masks.Select(PositionIdsOf)]));
 
     public void Dispose()
@@ -89,5 +93,6 @@ internal sealed class TokenBatch : IDisposable
     }
 
     private torch.Tensor NewTensor(IReadOnlyList<long[]> rows) =>
-        torch.tensor(rows.SelectMany(r => r).ToArray(), [rows.Count, rows[0].Length], dtype: torch.ScalarType.Int64, device: _device).DetachFromDisposeScope();
+        torch.tensor(rows.SelectMany(r => r).ToArray(), [rows.Count, rows[0].Length], dtype: torch.ScalarType.Int64, device: _device)
+            .DetachFromDisposeScope();
 }

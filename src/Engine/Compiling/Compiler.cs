@@ -6,7 +6,7 @@ using Ndif.Protocol.Programs;
 namespace Ndif.Engine.Compiling;
 
 /// <summary>Compiles a program to a <see cref="Plan"/> for one model.</summary>
-public static class Compiler
+internal static class Compiler
 {
     /// <summary>Validates and compiles.</summary>
     /// <exception cref="NdifException">The program is not valid for this model, or uses what this version does not have.</exception>

@@ -8,7 +8,7 @@ namespace Ndif.Engine.Compiling;
 /// <summary>
 /// A program compiled against one model: sites are resolved, operations bound, lifetimes known. It is immutable, and runs share it.
 /// </summary>
-public sealed class Plan
+internal sealed class Plan
 {
     private readonly uint[]?[] _descendants;
     private bool? _isExclusive;

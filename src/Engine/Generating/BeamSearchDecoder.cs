@@ -1,22 +1,22 @@
 using Ndif.Engine.Generating.Logits;
 using Ndif.Protocol;
 
-
 namespace Ndif.Engine.Generating;
 
 /// <summary>
-/// A beam search from one row: its rows are the best unfinished sequences so far, and beside them it keeps the best finished ones.
-/// 1. Each beam's scores become log probabilities, go through the rules, and are added to what the beam has.
-/// 2. The best candidates of all beams together, so many that enough of them do not end (or as many draws without putting back).
-/// 3. Those that do not end become the beams: a beam may have several children, or none.
-/// 4. Those among the best that end are finished: their score, divided by their length to the power of the length penalty, takes its
-///    place among the finished ones, if there is one.
-/// 5. It is over when no running beam can become better than the worst finished one (or earlier, or later, as asked for).
+/// A beam search from one row. Its rows are the best unfinished sequences; it also keeps the best finished ones.
+/// 1. The scores of each beam become log probabilities, pass the logits processors, and are added to the score of the beam.
+/// 2. The best candidates of all beams are selected, or drawn without replacement: enough of them for beams that do not end.
+/// 3. The best candidates that do not end become the beams. A beam can have several successors, or none.
+/// 4. Candidates that end compete with the finished sequences by their score divided by length ^ length_penalty.
+/// 5. The search ends when no running beam can become better than the worst finished one, or as early_stopping says.
 /// </summary>
-/// <remarks>_beam_search and its parts in transformers/generation/utils.py, in float32 as there; each row of a batch ends on its own.</remarks>
+/// <remarks>
+/// _beam_search and its parts in transformers/generation/utils.py, in float32 as in Hugging Face; each row of a batch ends independently.
+/// </remarks>
 internal sealed class BeamSearchDecoder : ISequenceDecoder
 {
-    /// <summary>What a score gets that must not be chosen while there is any other.</summary>
+    /// <summary>Added to the score of a candidate that is chosen only if there is no other.</summary>
     private const float ExcludedScore = -1e9f;
 
     private readonly ResolvedGenerationOptions _options;
@@ -30,14 +30,15 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
     private bool _canImprove = true;
     private int _generatedLength;
 
-    /// <param name="Tokens">The new ones.</param>
+    /// <param name="Tokens">The new tokens.</param>
     private sealed record Beam(long[] Tokens, float Score, bool IsFinished);
 
     /// <param name="prompt">The row's tokens, without padding.</param>
     public BeamSearchDecoder(ResolvedGenerationOptions options, long[] prompt, RowRandomGenerator random, StopStringCriteria? stopCriteria)
     {
-        (_options, _prompt, _random, _stopCriteria, _logitsProcessors) = (options, prompt, random, stopCriteria, LogitsProcessorList.Create(options));
-        // all beams begin the same: only the first may have children
+        (_options, _prompt, _random, _stopCriteria) = (options, prompt, random, stopCriteria);
+        _logitsProcessors = LogitsProcessorList.Create(options);
+        // all beams begin with the same tokens: only the first can have successors
         _runningBeams = [.. Enumerable.Range(0, RowCount).Select(beam => new Beam([], beam == 0 ? 0 : ExcludedScore, false))];
         _finishedBeams = [.. Enumerable.Range(0, RowCount).Select(_ => new Beam([], ExcludedScore, false))];
         (NextTokens, _sourceRows) = (new long[RowCount], [.. Enumerable.Range(0, RowCount)]);
@@ -54,7 +55,7 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
 
     public IReadOnlyList<int> SourceRows => _sourceRows;
 
-    /// <summary>The best finished sequences; running ones where the generation was stopped before there were enough.</summary>
+    /// <summary>The best finished sequences, then running ones where the generation stopped before enough had finished.</summary>
     public IReadOnlyList<IReadOnlyList<long>> Sequences =>
         [.. _finishedBeams.Where(b => b.IsFinished).Concat(_runningBeams).Take(_options.SequencesPerInput).Select(b => b.Tokens)];
 
@@ -66,13 +67,13 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
             for (int beam = 0; beam < RowCount; beam++) _sourceRows[beam] = beam;
             return;
         }
-        ProcessScores(scores, vocabSize);                                               // 1
-        (int Index, float Score)[] best = SelectCandidates(scores);                       // 2
+        ProcessScores(scores, vocabSize);                               // 1
+        (int Index, float Score)[] best = SelectCandidates(scores);     // 2
         Beam[] candidates = Array.ConvertAll(best, c => ExtendBeam(_runningBeams[c.Index / vocabSize], c.Index % vocabSize, c.Score));
-        UpdateRunningBeams(best, candidates, vocabSize);                                          // 3
-        UpdateFinishedBeams(candidates);                                                         // 4
+        UpdateRunningBeams(best, candidates, vocabSize);                // 3
+        UpdateFinishedBeams(candidates);                                // 4
         _generatedLength++;
-        HasEnded = IsSearchFinished(candidates);                                              // 5
+        HasEnded = IsSearchFinished(candidates);                        // 5
     }
 
     public void CommitTokens() { }
@@ -84,7 +85,7 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
             Span<float> row = scores.Slice(beam * vocabSize, vocabSize);
             ScoreRanking.LogSoftmax(row);
             long[] tokens = [.. _prompt, .. _runningBeams[beam].Tokens];
-            foreach (ILogitsProcessor rule in _logitsProcessors) rule.Apply(tokens, _prompt.Length, row);
+            foreach (ILogitsProcessor processor in _logitsProcessors) processor.Apply(tokens, _prompt.Length, row);
             System.Numerics.Tensors.TensorPrimitives.Add(row, _runningBeams[beam].Score, row);
         }
     }
@@ -113,15 +114,17 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
 
     private void UpdateRunningBeams((int Index, float Score)[] best, Beam[] candidates, int vocabSize)
     {
-        int[] chosen = [.. TopKSelector.Select(Array.ConvertAll(candidates, c => c.IsFinished ? c.Score + ExcludedScore : c.Score), RowCount).Select(c => c.Index)];
+        float[] scores = Array.ConvertAll(candidates, c => c.IsFinished ? c.Score + ExcludedScore : c.Score);
+        int[] chosen = [.. TopKSelector.Select(scores, RowCount).Select(c => c.Index)];
         var next = new Beam[RowCount];
         for (int beam = 0; beam < RowCount; beam++)
         {
-            // with fewer candidates than beams (a vocabulary of a few tokens) the last is there again, out of the running
-            int at = chosen[Math.Min(beam, chosen.Length - 1)];
-            Beam child = candidates[at];
-            next[beam] = child with { IsFinished = false, Score = child.IsFinished || beam >= chosen.Length ? child.Score + ExcludedScore : child.Score };
-            (_sourceRows[beam], NextTokens[beam]) = (best[at].Index / vocabSize, child.Tokens[^1]);
+            // with fewer candidates than beams (a vocabulary of a few tokens) the last one is repeated with an excluding score
+            int index = chosen[Math.Min(beam, chosen.Length - 1)];
+            Beam candidate = candidates[index];
+            bool isExcluded = candidate.IsFinished || beam >= chosen.Length;
+            next[beam] = candidate with { IsFinished = false, Score = isExcluded ? candidate.Score + ExcludedScore : candidate.Score };
+            (_sourceRows[beam], NextTokens[beam]) = (best[index].Index / vocabSize, candidate.Tokens[^1]);
         }
         _runningBeams = next;
     }
@@ -131,17 +134,19 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
         bool isFull = _options.Values.EarlyStopping is EarlyStopping.WhenFull && _finishedBeams.All(b => b.IsFinished);
         if (isFull || !_canImprove) return;
         float length = (float)Math.Pow(_generatedLength + 1, _options.Values.LengthPenalty);
-        Beam[] merged = [.. _finishedBeams, .. candidates.Take(RowCount).Where(c => c.IsFinished).Select(c => c with { Score = c.Score / length })];
+        IEnumerable<Beam> finished = candidates.Take(RowCount).Where(c => c.IsFinished).Select(c => c with { Score = c.Score / length });
+        Beam[] merged = [.. _finishedBeams, .. finished];
         _finishedBeams = [.. TopKSelector.Select(Array.ConvertAll(merged, b => b.Score), RowCount).Select(b => merged[b.Index])];
     }
 
     private bool IsSearchFinished(Beam[] candidates)
     {
-        int length = _options.Values is { EarlyStopping: EarlyStopping.Never, LengthPenalty: > 0 } ? _options.MaxNewTokens : _generatedLength;
+        int length = _options.Values is { EarlyStopping: EarlyStopping.Never, LengthPenalty: > 0 }
+            ? _options.MaxNewTokens : _generatedLength;
         float possible = _runningBeams[0].Score / (float)Math.Pow(length, _options.Values.LengthPenalty);
-        bool all = _finishedBeams.All(b => b.IsFinished);
-        // as there: while one place is empty, anything is an improvement
-        _canImprove = _canImprove && possible > (all ? _finishedBeams.Min(b => b.Score) : ExcludedScore);
-        return !_canImprove || (all && _options.Values.EarlyStopping is EarlyStopping.WhenFull) || candidates.All(c => c.IsFinished);
+        bool isFull = _finishedBeams.All(b => b.IsFinished);
+        // as in Hugging Face: every sequence is an improvement until there are enough
+        _canImprove = _canImprove && possible > (isFull ? _finishedBeams.Min(b => b.Score) : ExcludedScore);
+        return !_canImprove || (isFull && _options.Values.EarlyStopping is EarlyStopping.WhenFull) || candidates.All(c => c.IsFinished);
     }
 }

@@ -44,10 +44,12 @@ internal sealed class ResolvedGenerationOptions(Generation values, long padToken
         Generation values = defaults.Complete(requests);
         if (values.Beams > 1 && values.ReturnSequences > values.Beams)
             throw Errors.CreateException(ErrorCode.BadArgument,
-                $"A beam search with {values.Beams} beams cannot return {values.ReturnSequences} sequences.", "Ask for at most as many sequences as beams.");
+                $"A beam search with {values.Beams} beams cannot return {values.ReturnSequences} sequences.",
+                "Ask for at most as many sequences as beams.");
         if (values is { Beams: 1, ReturnSequences: > 1, Sample: false })
             throw Errors.CreateException(ErrorCode.BadArgument,
-                $"Without sampling, the {values.ReturnSequences} sequences asked for would all be the same.", "Set DoSample = true, or NumBeams.");
+                $"Without sampling, the {values.ReturnSequences} sequences asked for would all be the same.",
+                "Set DoSample = true, or NumBeams.");
         return new ResolvedGenerationOptions(values, defaults.PadTokenId ?? values.Eos.FirstOrDefault());
     }
 }

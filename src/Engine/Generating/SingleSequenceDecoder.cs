@@ -1,12 +1,13 @@
+using System.Runtime.InteropServices;
 using Ndif.Engine.Generating.Logits;
-
 
 namespace Ndif.Engine.Generating;
 
-/// <summary>A row that goes on with one token after the other: the likeliest, or one that is drawn.</summary>
-/// <param name="prompt">Its tokens, without padding.</param>
-/// <param name="stopCriteria">Null if no text ends it.</param>
-internal sealed class SingleSequenceDecoder(ResolvedGenerationOptions options, long[] prompt, RowRandomGenerator random, StopStringCriteria? stopCriteria) : ISequenceDecoder
+/// <summary>Continues a row token by token, with the most likely token or one that is drawn.</summary>
+/// <param name="prompt">The tokens of the row, without padding.</param>
+/// <param name="stopCriteria">Null if no text ends the row.</param>
+internal sealed class SingleSequenceDecoder(
+    ResolvedGenerationOptions options, long[] prompt, RowRandomGenerator random, StopStringCriteria? stopCriteria) : ISequenceDecoder
 {
     private static readonly int[] _sourceRows = [0];
 
@@ -28,7 +29,8 @@ internal sealed class SingleSequenceDecoder(ResolvedGenerationOptions options, l
 
     public void SelectTokens(Span<float> scores, int vocabSize)
     {
-        foreach (ILogitsProcessor rule in _logitsProcessors) rule.Apply(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_tokens), prompt.Length, scores);
+        foreach (ILogitsProcessor processor in _logitsProcessors)
+            processor.Apply(CollectionsMarshal.AsSpan(_tokens), prompt.Length, scores);
         NextTokens[0] = options.DoSample ? TokenSampler.Sample(scores, random.UniformAt(_newTokens.Count)) : TokenSampler.ArgMax(scores);
     }
 

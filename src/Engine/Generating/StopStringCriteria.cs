@@ -3,8 +3,8 @@ using Ndif.Tokenizers;
 namespace Ndif.Engine.Generating;
 
 /// <summary>
-/// Whether a row's text has come to one of the texts that end it. The text is decoded as it grows, so that a stop may begin in one
-/// token, also the prompt's last, and end in another; it must end in a new one.
+/// Tests whether the text of a row contains one of the stop strings. The text is decoded as it grows, so that a stop string can begin in
+/// one token, even the last of the prompt, and end in another; it must end in a new token.
 /// </summary>
 /// <remarks>StopStringCriteria in transformers/generation/stopping_criteria.py</remarks>
 internal sealed class StopStringCriteria
@@ -15,7 +15,7 @@ internal sealed class StopStringCriteria
     private StreamingDecoder _decoder;
     private string _tail = "";
 
-    /// <param name="prompt">What the row begins with.</param>
+    /// <param name="prompt">The tokens with which the row begins.</param>
     public StopStringCriteria(HuggingFaceTokenizer tokenizer, IReadOnlyList<string> stopStrings, ReadOnlySpan<long> prompt)
     {
         (_tokenizer, _stopStrings, _maxStopLength) = (tokenizer, stopStrings, stopStrings.Max(s => s.Length));
@@ -23,23 +23,27 @@ internal sealed class StopStringCriteria
         Reset(prompt);
     }
 
-    /// <summary>Adds a new token. True if its text completes a stop.</summary>
+    /// <summary>Adds a new token. True if its text completes a stop string.</summary>
     public bool Add(long id)
     {
         string piece = _decoder.Add((int)id), text = _tail + piece;
-        int old = _tail.Length;
+        int oldLength = _tail.Length;
         _tail = TailOf(text);
-        return piece.Length > 0 && _stopStrings.Any(stop => text.IndexOf(stop, Math.Max(0, old - stop.Length + 1), StringComparison.Ordinal) >= 0);
+        return piece.Length > 0 && _stopStrings.Any(stop =>
+            text.IndexOf(stop, Math.Max(0, oldLength - stop.Length + 1), StringComparison.Ordinal) >= 0);
     }
 
-    /// <summary>The same for a row of which nothing is known yet: its last token completes a stop.</summary>
+    /// <summary>True if the last token of another row completes a stop string.</summary>
     public bool IsCompletedBy(ReadOnlySpan<long> tokens)
     {
         Reset(tokens[..^1]);
         return Add(tokens[^1]);
     }
 
-    /// <summary>A stop of so many characters reaches back over no more tokens than that, and a character over a few.</summary>
+    /// <summary>
+    /// Starts with the text of these tokens. A stop string covers at most one token for each of its characters, and a character at most a
+    /// few tokens, so that the last ones are sufficient.
+    /// </summary>
     private void Reset(ReadOnlySpan<long> tokens)
     {
         _decoder = _tokenizer.NewStream();

@@ -5,27 +5,27 @@ using Ndif.Tokenizers;
 namespace Ndif.Engine.Generating;
 
 /// <summary>
-/// Tells of a row's new tokens as they come, each with the text that it completes: whole characters, special tokens left out. The
-/// prompt's text and the pieces together are the text of the result.
+/// Publishes the new tokens of a row, each with the text that it completes: whole characters, without special tokens. The text of the
+/// prompt and these pieces together are the text of the result.
 /// </summary>
 internal sealed class TokenStreamer
 {
-    private const int ContextTokens = 8; // how a token is spelled depends on what stands before it
+    private const int ContextTokens = 8; // the text of a token depends on the tokens before it
 
     private readonly JobRun _job;
     private readonly NewToken _template;
     private readonly StreamingDecoder? _decoder;
     private uint _step;
 
-    /// <param name="template">Whose tokens they are.</param>
-    /// <param name="tokenizer">Null: the pieces are empty.</param>
+    /// <param name="template">An event with the trace, the invoke and the row of the tokens.</param>
+    /// <param name="tokenizer">Null leaves the texts empty.</param>
     public TokenStreamer(JobRun job, NewToken template, HuggingFaceTokenizer? tokenizer, ReadOnlySpan<long> prompt)
     {
         (_job, _template, _decoder) = (job, template, tokenizer?.NewStream(skipSpecialTokens: true));
         foreach (long id in prompt[Math.Max(0, prompt.Length - ContextTokens)..]) _decoder?.Add((int)id);
     }
 
-    /// <param name="isLast">The row ends with it.</param>
+    /// <param name="isLast">The row ends with this token.</param>
     public void Publish(long id, bool isLast)
     {
         NewToken token = _template.Clone();

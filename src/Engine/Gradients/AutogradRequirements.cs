@@ -1,12 +1,11 @@
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
 
-
 namespace Ndif.Engine.Gradients;
 
 /// <summary>
-/// What a program asks of autograd, known before it runs: whose gradients are read or written, and which reads of the model the
-/// graph has to begin at. Nothing else is followed.
+/// The values of a program that take part in autograd, found before it runs: the values whose gradients are read or written, and the
+/// reads of the model where the graph has to start. Nothing else is recorded in a graph.
 /// </summary>
 internal sealed class AutogradRequirements
 {
@@ -15,26 +14,29 @@ internal sealed class AutogradRequirements
 
     private AutogradRequirements(Program program) => _program = program;
 
-    /// <summary>Values that must be part of a graph: asked for their gradient, told to require one, or what such a value is made of.</summary>
+    /// <summary>
+    /// The values that must be part of a graph: those whose gradient is accessed, those that are marked by requires_grad_, and the
+    /// values that they are computed from.
+    /// </summary>
     public HashSet<uint> RequiresGrad { get; } = [];
 
     /// <summary>
-    /// Values whose gradient is accessed outside of any backward block: it is kept when it comes. A trained parameter keeps its own.
+    /// The values whose gradient is accessed outside of any backward block, so that it is retained. A trained parameter has its own.
     /// </summary>
     public HashSet<uint> RetainsGrad { get; } = [];
 
-    /// <summary>By backward node, the values whose gradients are accessed in its block, in order.</summary>
+    /// <summary>For each backward node the values whose gradients its block accesses, in order.</summary>
     public Dictionary<uint, uint[]> AccessedInBackward { get; } = [];
 
-    /// <summary>True if the program uses autograd at all.</summary>
+    /// <summary>Whether the program uses autograd.</summary>
     public bool IsUsed { get; private set; }
 
     public static AutogradRequirements Analyze(Program program)
     {
-        var needs = new AutogradRequirements(program);
-        needs.Visit(0, null);
-        foreach (uint node in needs._gradientTargets) needs.MarkRequiresGrad(node);
-        return needs;
+        var requirements = new AutogradRequirements(program);
+        requirements.Visit(0, null);
+        foreach (uint node in requirements._gradientTargets) requirements.MarkRequiresGrad(node);
+        return requirements;
     }
 
     private void Visit(uint region, List<uint>? block)
@@ -42,13 +44,13 @@ internal sealed class AutogradRequirements
         foreach (uint id in _program.Regions[(int)region].Nodes)
         {
             Node node = _program.Nodes[(int)id];
-            uint? asked = node.KindCase switch
+            uint? target = node.KindCase switch
             {
                 Node.KindOneofCase.ReadGradient => node.ReadGradient.Node,
                 Node.KindOneofCase.WriteGradient => node.WriteGradient.Node,
                 _ => null,
             };
-            if (asked is { } value)
+            if (target is { } value)
             {
                 _gradientTargets.Add(value);
                 if (block is not null)
@@ -62,9 +64,9 @@ internal sealed class AutogradRequirements
             }
             if (node.KindCase is Node.KindOneofCase.Call && node.Call.Op == "requires_grad_") _gradientTargets.Add(id);
             IsUsed |= node.KindCase is Node.KindOneofCase.Backward or Node.KindOneofCase.NewParameter || node.Trace?.Gradients == true;
-            List<uint>? within = node.KindCase is Node.KindOneofCase.Backward ? [] : block;
-            foreach (uint inner in node.Regions()) Visit(inner, within);
-            if (node.KindCase is Node.KindOneofCase.Backward) AccessedInBackward[id] = [.. within!];
+            List<uint>? innerBlock = node.KindCase is Node.KindOneofCase.Backward ? [] : block;
+            foreach (uint inner in node.Regions()) Visit(inner, innerBlock);
+            if (node.KindCase is Node.KindOneofCase.Backward) AccessedInBackward[id] = [.. innerBlock!];
         }
     }
 

@@ -8,17 +8,17 @@ using TorchSharp;
 namespace Ndif.Engine.Gradients;
 
 /// <summary>
-/// A backward pass, interleaved with the statements of its block as a forward is with an invoke's.
+/// A backward pass, interleaved with the statements of its block as a forward pass is with those of an invoke.
 /// <code>
 ///   backward:   loss ── ... ── h.2 ──●──────────── h.1 ──●── ...
 ///                                    │ ▲                 │ ▲
 ///   block:      waits for h.2.grad ──┘ └ edits, waits ───┘ └ ...
 /// </code>
-/// 1. A hook is put on every value whose gradient the block accesses, or the program later.
-/// 2. The block runs until it needs a gradient; the pass begins.
-/// 3. When the gradient comes, the block goes on until it needs another one; what it made of this one is what flows on.
-/// 4. At the end the hooks go; a block that still waits asked for what never came.
-/// The graph stays until its trace's tensors are gone, so a second pass may follow.
+/// 1. Every value whose gradient the block accesses, or the program retains, gets a hook.
+/// 2. The block runs until it needs a gradient; then the backward pass starts.
+/// 3. When the gradient arrives, the block runs until it needs another one. Its edits of the gradient flow on.
+/// 4. At the end the hooks are removed. A block that still waits has asked for a gradient that does not exist.
+/// The graph is kept until the tensors of its trace are freed, so a second backward pass may follow.
 /// </summary>
 internal sealed class BackwardPass(BackwardStatement statement, Interpreter interpreter) : StatementBlock
 {
@@ -31,13 +31,17 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
 
     private Plan Plan => Job.Plan;
 
-    /// <exception cref="NdifException">NO_GRADIENT if there is no graph; whatever a statement of the block fails with.</exception>
+    /// <exception cref="NdifException">
+    /// NO_GRADIENT: there is no graph, or the loss does not depend on a value. The error of a statement in the block.
+    /// </exception>
     public void Run()
     {
         using var scope = torch.NewDisposeScope();
         torch.Tensor loss = EvaluateLoss(out torch.Tensor? gradient);
         foreach (uint node in statement.AccessedGradients.Concat(Plan.Autograd.RetainsGrad).Distinct()) AddHookedTensor(node);
-        List<GradientHook> hooks = [.. _hookedTensors.Values.Select(place => GradientHook.Register(place.Tensor, g => OnGradient(place, g)))]; // 1
+        // 1
+        List<GradientHook> hooks =
+            [.. _hookedTensors.Values.Select(hooked => GradientHook.Register(hooked.Tensor, g => OnGradient(hooked, g)))];
         try
         {
             interpreter.RunBlock(this);                                                                                       // 2
@@ -45,41 +49,46 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
         }
         catch (Exception e) when (_failure is null)
         {
-            throw ForwardErrorTranslator.Translate(e, "The backward pass", "An in-place edit of a value that the graph needs (`x[..] = v`, `x += v` on a tensor) breaks it: assign a new value instead.");
+            throw ForwardErrorTranslator.Translate(e, "The backward pass",
+                "An in-place edit of a value that the graph needs (`x[..] = v`, `x += v` on a tensor) "
+                + "breaks it: assign a new value instead.");
         }
         finally
         {
             foreach (GradientHook hook in hooks) hook.Dispose();                                                              // 4
-            foreach (HookedTensor place in _hookedTensors.Values) place.Gradient?.Dispose();
+            foreach (HookedTensor hooked in _hookedTensors.Values) hooked.Gradient?.Dispose();
         }
         if (_failure is not null) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(_failure);
         if (!IsComplete && interpreter.WaitReason is WaitReason.Gradient)
-            throw Errors.CreateException(ErrorCode.NoGradient, $"The gradient of {Plan.DescribeValue(interpreter.AwaitedNode)} never came: the loss does not depend on it.",
-                "Read the gradient of a value that the loss was computed from, as the model or your program used it; not of a copy beside it.");
+            throw Errors.CreateException(ErrorCode.NoGradient,
+                $"The gradient of {Plan.DescribeValue(interpreter.AwaitedNode)} was not computed: the loss does not depend on it.",
+                "Read the gradient of a value that the loss was computed "
+                + "from, as the model or your program used it; not of a copy beside it.");
     }
 
-    /// <summary>True if the pass stands at this value; false if it has yet to come.</summary>
-    /// <exception cref="OutOfOrderException">It has gone past.</exception>
+    /// <summary>Whether the pass is at this value; false if it has not reached it yet.</summary>
+    /// <exception cref="OutOfOrderException">The pass has already passed the value.</exception>
     public bool IsAt(uint node)
     {
-        HookedTensor place = _byNode[node];
-        if (place.HasPassed)
-            throw Errors.CreateException(ErrorCode.OutOfOrder, $"The gradient of {Plan.DescribeValue(node)} was missed: the backward pass had already run past it when it was accessed.",
+        HookedTensor hooked = _byNode[node];
+        if (hooked.HasPassed)
+            throw Errors.CreateException(ErrorCode.OutOfOrder,
+                $"The gradient of {Plan.DescribeValue(node)} was missed: the backward pass had already run past it when it was accessed.",
                 "In a backward block access gradients in reverse order: first of what the model computed last.");
-        return place == _current;
+        return hooked == _current;
     }
 
-    /// <summary>The gradient at the place where the pass stands, borrowed. It may be edited in place.</summary>
+    /// <summary>The gradient of the current value, borrowed. It may be edited in place.</summary>
     public torch.Tensor Gradient => _current!.Gradient!;
 
-    /// <summary>Another gradient flows on from here.</summary>
+    /// <summary>Replaces the gradient of the current value.</summary>
     public void ReplaceGradient(object? value)
     {
         using var scope = torch.NewDisposeScope();
         _current!.Gradient = CoerceGradient(value, _current.Gradient!).DetachFromDisposeScope();
     }
 
-    /// <summary>A gradient's new value as a tensor of its shape and type, in the current dispose scope.</summary>
+    /// <summary>Converts the new value of a gradient to a tensor of its shape and element type, in the current dispose scope.</summary>
     public static torch.Tensor CoerceGradient(object? value, torch.Tensor gradient)
     {
         torch.Tensor tensor = value switch
@@ -89,7 +98,8 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
             _ => throw Errors.CreateException(ErrorCode.BadArgument, "A gradient can be replaced by a tensor or a number."),
         };
         if (!tensor.shape.SequenceEqual(gradient.shape))
-            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"A gradient of shape [{string.Join(", ", gradient.shape)}] cannot be replaced by [{string.Join(", ", tensor.shape)}].",
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"A gradient of shape [{string.Join(", ", gradient.shape)}] cannot be replaced by [{string.Join(", ", tensor.shape)}].",
                 "A gradient has the shape of its value.");
         return tensor.detach().to(gradient.dtype, gradient.device);
     }
@@ -101,45 +111,56 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
             throw Errors.CreateException(ErrorCode.BadArgument, "Only a tensor has a backward pass.");
         if (!loss.requires_grad)
             throw Errors.CreateException(ErrorCode.NoGradient, "The loss does not depend on anything that requires a gradient.",
-                "Read the gradient of a value of the model it was computed from (`h.Grad`), call RequiresGrad() on it, or use a parameter; and open the trace with grad: true.");
+                "Read the gradient of a value of the model it was computed from (`h.Grad`), call RequiresGrad() on it, or use a "
+                + "parameter; and open the trace with grad: true.");
         if (statement.Gradient?.Evaluate(Job.Slots) is { } given) gradient = CoerceGradient(given, loss);
         else if (loss.numel() != 1)
-            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"A gradient can be begun by itself only for a scalar; the loss has the shape [{string.Join(", ", loss.shape)}].",
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"A gradient can be begun by itself only for a scalar; the loss has the shape [{string.Join(", ", loss.shape)}].",
                 "Reduce it (`loss.Sum()`, `loss.Mean()`), or pass the gradient to begin with.");
         return loss;
     }
 
     private void AddHookedTensor(uint node)
     {
-        bool asked = statement.AccessedGradients.Contains(node);
+        bool isAccessed = statement.AccessedGradients.Contains(node);
         if (!Job.Slots.Has(node))
         {
-            if (!asked) return; // another one's, or of a turn that is over
-            throw Errors.CreateException(ErrorCode.NoGradient, $"There is no gradient of {Plan.DescribeValue(node)}: it is computed in the backward block itself.",
-                "Compute before the block what you ask the gradient of.");
+            if (!isAccessed) return; // computed by another invoke that has not run, or in an iteration that is over
+            throw Errors.CreateException(ErrorCode.NoGradient,
+                $"There is no gradient of {Plan.DescribeValue(node)}: it is computed in the backward block itself.",
+                "Compute the value before the block.");
         }
         if (TensorOf(node) is not { } tensor)
         {
-            if (asked) throw Errors.CreateException(ErrorCode.BadArgument, $"Only tensors have gradients; {Plan.DescribeValue(node)} is {ValueFormatter.Format(Job.Slots[node])}.", "Index a tuple first: `.Output[0]`.");
+            if (isAccessed)
+                throw Errors.CreateException(ErrorCode.BadArgument,
+                    $"Only tensors have gradients; {Plan.DescribeValue(node)} is {ValueFormatter.Format(Job.Slots[node])}.",
+                    "Index a tuple first: `.Output[0]`.");
             return;
         }
         if (!tensor.requires_grad)
         {
-            if (asked) throw Errors.CreateException(ErrorCode.NoGradient, $"No graph was made for {Plan.DescribeValue(node)}, so it has no gradient.", "It must be computed from values of a trace with grad: true that require one.");
+            if (isAccessed)
+                throw Errors.CreateException(ErrorCode.NoGradient,
+                    $"No graph was made for {Plan.DescribeValue(node)}, so it has no gradient.",
+                    "It must be computed from values of a trace with grad: true that require one.");
             return;
         }
         nint identity = GradientHook.Identity(tensor);
-        if (!_hookedTensors.TryGetValue(identity, out HookedTensor? place)) _hookedTensors[identity] = place = new HookedTensor(tensor);
-        place.Nodes.Add(node);
-        _byNode[node] = place;
+        if (!_hookedTensors.TryGetValue(identity, out HookedTensor? hooked)) _hookedTensors[identity] = hooked = new HookedTensor(tensor);
+        hooked.Nodes.Add(node);
+        _byNode[node] = hooked;
     }
 
-    /// <summary>The tensor of the graph that a node stands for: a parameter's is the model's own.</summary>
+    /// <summary>The tensor of the graph that is the value of a node. For a parameter it is the tensor of the model.</summary>
     private torch.Tensor? TensorOf(uint node) => Plan.Statements[node] is ParameterStatement parameter
         ? Plan.Model.Parameter(parameter.Module, parameter.Name)
         : Job.Slots[node] as torch.Tensor;
 
-    /// <summary>The pass has come to a value. Called out of libtorch: nothing may be thrown.</summary>
+    /// <summary>
+    /// Called by libtorch when the pass reaches a value. Must not throw: an exception is stored and rethrown after the pass.
+    /// </summary>
     private torch.Tensor? OnGradient(HookedTensor hooked, torch.Tensor gradient)
     {
         if (_failure is not null) return null;
@@ -148,13 +169,14 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
             if (Job.CheckCancelled()) throw new OperationCanceledException();
             using var scope = torch.NewDisposeScope();
             _current = hooked;
-            bool accessed = interpreter.WaitReason is WaitReason.Gradient && hooked.Nodes.Contains(interpreter.AwaitedNode);
-            if (accessed)
+            bool isAwaited = interpreter.WaitReason is WaitReason.Gradient && hooked.Nodes.Contains(interpreter.AwaitedNode);
+            if (isAwaited)
             {
                 hooked.Gradient = gradient.clone().DetachFromDisposeScope();
                 interpreter.RunBlock(this);
             }
-            foreach (uint node in hooked.Nodes.Where(Plan.Autograd.RetainsGrad.Contains)) Job.Slots.AddGradient(node, hooked.Gradient ?? gradient);
+            foreach (uint node in hooked.Nodes.Where(Plan.Autograd.RetainsGrad.Contains))
+                Job.Slots.AddGradient(node, hooked.Gradient ?? gradient);
             (_current, hooked.HasPassed) = (null, true);
             return hooked.Gradient;
         }
@@ -165,7 +187,7 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
         }
     }
 
-    /// <summary>A tensor of the graph, and the values of the program that are it.</summary>
+    /// <summary>A tensor of the graph and the nodes whose value it is.</summary>
     private sealed class HookedTensor(torch.Tensor tensor)
     {
         public torch.Tensor Tensor { get; } = tensor;
@@ -174,7 +196,7 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
 
         public bool HasPassed { get; set; }
 
-        /// <summary>What flows on, if the block accessed it; owned.</summary>
+        /// <summary>The gradient that flows on, if the block accessed it; owned by this object.</summary>
         public torch.Tensor? Gradient
         {
             get;

@@ -5,17 +5,19 @@ using TorchSharp;
 namespace Ndif.Engine.Gradients;
 
 /// <summary>
-/// An optimizer of a program: what it knows of each parameter, and the step it makes. The formulas are those of PyTorch's
-/// documentation (<c>torch.optim.SGD</c>, <c>Adam</c>, <c>AdamW</c>).
+/// An optimizer that a program has created. The update rules are those of PyTorch's documentation (<c>torch.optim.SGD</c>, <c>Adam</c>,
+/// <c>AdamW</c>).
 /// </summary>
-/// <remarks>TorchSharp's optimizers leave two tensors for each parameter of Adam to the finalizer, which a run may not.</remarks>
+/// <remarks>
+/// TorchSharp's optimizers leave two tensors per parameter of Adam to the finalizer; a run must not leave native tensors behind.
+/// </remarks>
 internal sealed class ProgramOptimizer : IDisposable
 {
     private readonly ParameterState[] _parameters;
     private readonly Action<ParameterState, torch.Tensor> _update;
     private readonly OptimizerSettings _settings;
 
-    /// <param name="parameters">Borrowed: the optimizer gets handles of its own.</param>
+    /// <param name="parameters">Borrowed; the optimizer creates its own handles.</param>
     public ProgramOptimizer(NewOptimizer description, IEnumerable<torch.Tensor> parameters)
     {
         _settings = new OptimizerSettings(description);
@@ -29,17 +31,18 @@ internal sealed class ProgramOptimizer : IDisposable
         _parameters = [.. parameters.Select(p => new ParameterState(p.alias().DetachFromDisposeScope()))];
     }
 
-    /// <summary>A new leaf of the graph with a value's elements, outside of any dispose scope.</summary>
+    /// <summary>Creates a leaf of the graph with the elements of a value, outside of any dispose scope.</summary>
     public static torch.Tensor NewParameter(object? initial)
     {
         using var scope = torch.NewDisposeScope();
         using var noGraph = torch.no_grad();
         if (initial is not torch.Tensor tensor || !torch.is_floating_point(tensor))
-            throw Errors.CreateException(ErrorCode.BadArgument, "A parameter begins as a floating-point tensor.", "Convert it: `.Float()`.");
+            throw Errors.CreateException(ErrorCode.BadArgument, "A parameter begins as a floating-point tensor.",
+                "Convert it: `.Float()`.");
         return tensor.detach().clone().requires_grad_(true).DetachFromDisposeScope();
     }
 
-    /// <summary>Changes each parameter that has a gradient by it.</summary>
+    /// <summary>Updates each parameter that has a gradient.</summary>
     public void Step()
     {
         using var scope = torch.NewDisposeScope();
@@ -97,7 +100,7 @@ internal sealed class ProgramOptimizer : IDisposable
     private torch.Tensor WithWeightDecay(ParameterState p, torch.Tensor gradient) =>
         _settings.GetOption("weight_decay", 0) is var decay and not 0 ? gradient.add(p.Value, alpha: decay) : gradient;
 
-    /// <summary>A parameter, and the means that an optimizer keeps of its gradients.</summary>
+    /// <summary>A parameter and the moments of its gradients.</summary>
     private sealed class ParameterState(torch.Tensor value) : IDisposable
     {
         public torch.Tensor Value { get; } = value;

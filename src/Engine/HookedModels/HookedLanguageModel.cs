@@ -11,22 +11,19 @@ using TorchSharp;
 
 namespace Ndif.Engine.HookedModels;
 
-/// <summary>A language model of our own architectures, with its tokenizer.</summary>
-public sealed class HookedLanguageModel : HookedModel, IDisposable
+/// <summary>A language model of one of the built-in architectures, with its tokenizer.</summary>
+internal sealed class HookedLanguageModel : HookedModel, IDisposable
 {
     private readonly LoadedModel _model;
     private readonly Lazy<HuggingFaceTokenizer> _tokenizer;
 
-    /// <param name="model">Owned from here on.</param>
+    /// <param name="model">Owned by this object.</param>
     public HookedLanguageModel(LoadedModel model)
     {
         _model = model;
         Paths = [.. model.Modules.Select(m => m.Path), GeneratorSites.Generator, GeneratorSites.Streamer];
         CancellationPoints = [.. model.Modules.Where(m => m.IsList).SelectMany(m => m.Children).Select(m => m.Index)];
-        _tokenizer = new(() => model.Description.Files.TryGetValue("tokenizer.json", out var json)
-            ? HuggingFaceTokenizer.FromJson(json.Memory, model.Description.Files.TryGetValue("tokenizer_config.json", out var config) ? config.Memory : default,
-                model.Description.Files.TryGetValue("chat_template.jinja", out var chat) ? chat.Memory : default)
-            : throw Errors.CreateException(ErrorCode.BadTokenizer, $"`{model.Description.Id}` comes without a tokenizer.json.", "Pass token ids instead of texts."));
+        _tokenizer = new(ReadTokenizer);
     }
 
     public override ModelDescription Description => _model.Description;
@@ -40,20 +37,20 @@ public sealed class HookedLanguageModel : HookedModel, IDisposable
     public override IReadOnlyList<int> CancellationPoints { get; }
 
     /// <summary>
-    /// Long prompts of a generation run in chunks of so many tokens, which bounds the memory of scores and logits; where a program has a
-    /// site in the model, they run whole. Default 0: always whole.
+    /// The number of tokens per chunk in which long prompts of a generation run, which bounds the memory of scores and logits. If a
+    /// program has a site in the model, prompts run whole. Default: 0, always whole.
     /// </summary>
     public int PrefillChunkSize { get; init; }
 
-    /// <summary>How the model generates where its user does not say.</summary>
+    /// <summary>The generation options that apply if the user sets none.</summary>
     internal GenerationDefaults Defaults => field ??= GenerationDefaults.FromModel(Description);
 
-    /// <summary>The index of the streamer's site, which no module of the model has.</summary>
+    /// <summary>The module index of the streamer's site, which is not a module of the model.</summary>
     internal int StreamerIndex => Paths.Count - 1;
 
     internal bool HasTokenizer => Description.Files.ContainsKey("tokenizer.json");
 
-    /// <exception cref="NdifException">BAD_TOKENIZER: there is none, or it cannot be read.</exception>
+    /// <exception cref="NdifException">BAD_TOKENIZER: the model has no tokenizer, or it cannot be read.</exception>
     internal HuggingFaceTokenizer Tokenizer
     {
         get
@@ -71,11 +68,14 @@ public sealed class HookedLanguageModel : HookedModel, IDisposable
 
     internal CausalLM Root => _model.Root;
 
-    public override Axes OutputAxes(int module, int element) => module < _model.Modules.Count ? _model.Modules[module].OutputAxes(element) : Axes.Hidden;
+    public override Axes OutputAxes(int module, int element) =>
+        module < _model.Modules.Count ? _model.Modules[module].OutputAxes(element) : Axes.Hidden;
 
-    public override Axes InputAxes(int module, string argument) => module < _model.Modules.Count ? _model.Modules[module].InputAxes(argument) : Axes.Hidden;
+    public override Axes InputAxes(int module, string argument) =>
+        module < _model.Modules.Count ? _model.Modules[module].InputAxes(argument) : Axes.Hidden;
 
-    public override SourceTree? Source(int module) => module < _model.Modules.Count && _model.Modules[module].Source is { } source ? SourceTree.Of(source) : null;
+    public override SourceTree? Source(int module) => module < _model.Modules.Count && _model.Modules[module].Source is { } source
+        ? SourceTree.Of(source) : null;
 
     internal override bool CanNarrow(HookPoint point) => point.IsOperation
         ? Source(point.Module)!.Sites[point.Operation].CanBeSliced(_model.Modules[point.Module], point.IsAfter)
@@ -84,10 +84,11 @@ public sealed class HookedLanguageModel : HookedModel, IDisposable
     internal override Axes OutputAxes(HookPoint point, int element) => !point.IsOperation ? OutputAxes(point.Module, element)
         : Source(point.Module)!.Sites[point.Operation].OutputAxes(_model.Modules[point.Module], element);
 
-    internal override Axes InputAxes(HookPoint point, string argument, int element) => !point.IsOperation ? InputAxes(point.Module, argument)
+    internal override Axes InputAxes(HookPoint point, string argument, int element) =>
+        !point.IsOperation ? InputAxes(point.Module, argument)
         : Source(point.Module)!.Sites[point.Operation].InputAxes(_model.Modules[point.Module], argument, element);
 
-    /// <summary>A prompt's token ids, special tokens included.</summary>
+    /// <summary>The token ids of a prompt, special tokens included.</summary>
     public long[] Encode(string prompt)
     {
         try
@@ -106,28 +107,40 @@ public sealed class HookedLanguageModel : HookedModel, IDisposable
 
     public override object? CallModule(int module, Arguments arguments)
     {
-        using var unwatched = SiteHook.Register(null);
+        using var registration = SiteHook.Register(null);
         SiteModule called = _model.Modules[module];
         return called.Run(called.Device is { } device ? arguments.To(device) : arguments);
     }
 
     public override torch.Tensor Parameter(int module, string name) => FindParameter(module, name).Value;
 
+    private HuggingFaceTokenizer ReadTokenizer()
+    {
+        if (!HasTokenizer)
+            throw Errors.CreateException(ErrorCode.BadTokenizer, $"`{Description.Id}` comes without a tokenizer.json.",
+                "Pass token ids instead of texts.");
+        return HuggingFaceTokenizer.FromJson(
+            FileOrEmpty("tokenizer.json"), FileOrEmpty("tokenizer_config.json"), FileOrEmpty("chat_template.jinja"));
+
+        ReadOnlyMemory<byte> FileOrEmpty(string name) => Description.Files.TryGetValue(name, out var content) ? content.Memory : default;
+    }
+
     private Parameter FindParameter(int module, string name) => _model.Modules[module].Parameters.First(p => p.Name == name);
 
-    internal override IDisposable RequireGrad(IReadOnlyList<(int Module, string Name)> parameters) => new RequiresGradScope(parameters.Select(p => FindParameter(p.Module, p.Name)));
+    internal override IDisposable RequireGrad(IReadOnlyList<(int Module, string Name)> parameters) =>
+        new RequiresGradScope(parameters.Select(p => FindParameter(p.Module, p.Name)));
 
-    /// <summary>Takes the weights off their devices, into this machine's memory. No run may be under way.</summary>
+    /// <summary>Moves the weights to host memory. No run may be in progress.</summary>
     public void Offload() => _model.Offload();
 
-    /// <summary>Brings them back.</summary>
+    /// <summary>Moves the weights back to their devices.</summary>
     public void LoadToDevice() => _model.LoadToDevice();
 
     public void Dispose() => _model.Dispose();
 
     /// <summary>
-    /// For a pass the model computes with leaves of a graph that share the weights' memory, so that whatever a graph leaves behind
-    /// (gradients) goes with them.
+    /// Replaces parameters during a pass by leaves of a graph that share their memory, so that everything a graph leaves behind
+    /// (gradients) is freed with the leaves.
     /// </summary>
     private sealed class RequiresGradScope : IDisposable
     {
@@ -138,7 +151,9 @@ public sealed class HookedLanguageModel : HookedModel, IDisposable
             foreach (Parameter parameter in parameters.Distinct())
             {
                 if (parameter.IsEightBit)
-                    throw Errors.CreateException(ErrorCode.Unsupported, $"The weight `{parameter.Name}` is kept in eight bits, which have no gradient.", "Load the model without eightBit.");
+                    throw Errors.CreateException(ErrorCode.Unsupported,
+                        $"The weight `{parameter.Name}` is kept in eight bits, which have no gradient.",
+                        "Load the model without eightBit.");
                 _weights.Add((parameter, parameter.Value));
                 parameter.Value = parameter.Value.detach().requires_grad_(true).DetachFromDisposeScope();
             }

@@ -8,68 +8,71 @@ using TorchSharp;
 namespace Ndif.Engine.HookedModels;
 
 /// <summary>
-/// A model that programs run on: its modules by index, how to watch them, how to run a pass. One for our own architectures, one
-/// for any TorchSharp module.
+/// A model that programs run on: its modules by index, how to hook them, and how to run a pass. One implementation is for the built-in
+/// architectures, one for any TorchSharp module.
 /// </summary>
-public abstract class HookedModel
+internal abstract class HookedModel
 {
     private Dictionary<string, int>? _indexByPath;
 
     public abstract ModelDescription Description { get; }
 
-    /// <summary>Where the weights are.</summary>
+    /// <summary>The device of the weights.</summary>
     public abstract torch.Device Device { get; }
 
     /// <summary>The element type of the weights.</summary>
     public abstract torch.ScalarType DType { get; }
 
-    /// <summary>True for a model without numbers: its passes infer shapes.</summary>
+    /// <summary>Whether the model is on the meta device, so that its passes infer shapes only.</summary>
     public bool IsOnMetaDevice => Device.type == DeviceType.META;
 
-    /// <summary>Paths of all modules by index, the root's (empty) first.</summary>
+    /// <summary>The paths of all modules by index; the first is that of the root, which is empty.</summary>
     public abstract IReadOnlyList<string> Paths { get; }
 
-    /// <summary>Indices of modules that run one after the other in every pass: where a cancelled run notices it.</summary>
+    /// <summary>The modules that run in every pass, where a cancelled run ends.</summary>
     public abstract IReadOnlyList<int> CancellationPoints { get; }
 
     /// <summary>The index of the module with this path.</summary>
     public int IndexOf(string path) =>
         (_indexByPath ??= Paths.Select((p, i) => (p, i)).ToDictionary(x => x.p, x => x.i)).TryGetValue(path, out int index) ? index
-            : throw Errors.CreateException(ErrorCode.UnknownModule, $"{Description.Architecture} has no module `{path}`.", ModulePaths.GetSuggestion(Description.Root, path), path);
+            : throw Errors.CreateException(ErrorCode.UnknownModule, $"{Description.Architecture} has no module `{path}`.",
+                ModulePaths.GetSuggestion(Description.Root, path), path);
 
-    /// <summary>The last size of a module's first parameter: of an embedding, how wide its vectors are. 0 if it has none.</summary>
+    /// <summary>
+    /// The last dimension of a module's first parameter, which is the hidden size of an embedding; 0 if the module has no parameter.
+    /// </summary>
     public long HiddenSizeOf(int module) => Description.Root.Find(Paths[module])!.Parameters.FirstOrDefault()?.Shape.LastOrDefault() ?? 0;
 
     public abstract Axes OutputAxes(int module, int element);
 
     public abstract Axes InputAxes(int module, string argument);
 
-    /// <summary>The operations inside of a module's forward; null if they are not known.</summary>
+    /// <summary>The operations inside the forward of a module; null if they are not known.</summary>
     public virtual SourceTree? Source(int module) => null;
 
     /// <summary>The index of an operation of a module's source, by its full path.</summary>
     internal int OperationIndexOf(int module, string path) => Source(module)?.IndexOf(path) is >= 0 and var index ? index
         : throw Errors.CreateException(ErrorCode.UnknownOp, $"`{Paths[module]}` has no operation `{path}`.");
 
-    /// <summary>False if an invoke's part of the value there cannot be cut out of a batch.</summary>
+    /// <summary>Whether the value at a hook point can be sliced by rows.</summary>
     internal virtual bool CanNarrow(HookPoint point) => true;
 
-    /// <summary>As <see cref="OutputAxes(int, int)"/>, of a module or an operation.</summary>
+    /// <summary>The axes of an output of a module or operation, see <see cref="OutputAxes(int, int)"/>.</summary>
     internal virtual Axes OutputAxes(HookPoint point, int element) => OutputAxes(point.Module, element);
 
-    /// <summary>As <see cref="InputAxes(int, string)"/>, of a module or an operation.</summary>
+    /// <summary>The axes of an input of a module or operation, see <see cref="InputAxes(int, string)"/>.</summary>
     internal virtual Axes InputAxes(HookPoint point, string argument, int element) => InputAxes(point.Module, argument);
 
-    /// <summary>Runs the traces together: one pass of the model, or one generation.</summary>
+    /// <summary>Runs traces together: one forward pass of the model, or one generation.</summary>
     internal abstract void Run(IReadOnlyList<TraceRun> traces);
 
-    /// <summary>Whether traces of several jobs may go through one pass.</summary>
+    /// <summary>Whether traces of several jobs can run in one pass.</summary>
     public virtual bool CanBatch => true;
 
-    /// <summary>Runs one module on values of a program, unwatched.</summary>
+    /// <summary>Runs one module on values of a program, without hooks.</summary>
     public abstract object? CallModule(int module, Arguments arguments);
 
-    /// <summary>Makes the parameters require gradients until the result is disposed; then they are as they were.</summary>
+    /// <summary>Makes parameters require gradients until the result is disposed.</summary>
     internal abstract IDisposable RequireGrad(IReadOnlyList<(int Module, string Name)> parameters);
 
     /// <summary>A parameter, borrowed.</summary>

@@ -7,7 +7,7 @@ using TorchSharp;
 
 namespace Ndif.Engine.HookedModels;
 
-/// <summary>Any TorchSharp module. It is run as its user wrote it; programs are not batched, because its dimensions are unknown.</summary>
+/// <summary>A TorchSharp module that the user has built. Its dimensions are not known, so programs are not batched.</summary>
 internal sealed class HookedTorchModule : HookedModel
 {
     private readonly torch.nn.Module _root;
@@ -47,9 +47,10 @@ internal sealed class HookedTorchModule : HookedModel
 
     public override object? CallModule(int module, Arguments arguments) => TorchHooks.Call(_modules[module], arguments);
 
-    public override torch.Tensor Parameter(int module, string name) => _modules[module].named_parameters(recurse: false).First(p => p.name == name).parameter;
+    public override torch.Tensor Parameter(int module, string name) =>
+        _modules[module].named_parameters(recurse: false).First(p => p.name == name).parameter;
 
-    /// <summary>They are the user's own: a gradient stays in them, as after any backward pass.</summary>
+    /// <summary>The parameters belong to the user: they keep their gradients, as after any backward pass.</summary>
     internal override IDisposable RequireGrad(IReadOnlyList<(int Module, string Name)> parameters)
     {
         torch.Tensor[] frozen = [.. parameters.Select(p => Parameter(p.Module, p.Name)).Where(p => !p.requires_grad)];
@@ -61,7 +62,9 @@ internal sealed class HookedTorchModule : HookedModel
     {
         InvokeInput[] inputs = [.. trace.Statement.Invokes.Where(i => i.Input is not null)];
         if (inputs.Length != 1)
-            throw Errors.CreateException(ErrorCode.Unsupported, $"Batching is not implemented for {Description.Architecture}: how several inputs go together is not known.", "Use one trace for each input.");
+            throw Errors.CreateException(ErrorCode.Unsupported,
+                $"Batching is not implemented for {Description.Architecture}: how several inputs go together is not known.",
+                "Use one trace for each input.");
         using var scope = torch.NewDisposeScope();
         var arguments = new Arguments(Array.ConvertAll(inputs[0].Arguments, a => TensorOwnership.Alias(a.Evaluate(trace.Job.Slots))));
         foreach (uint region in trace.Statement.Invokes.Select(i => i.Region).Append(trace.Statement.Trace.Region))
@@ -76,7 +79,7 @@ internal sealed class HookedTorchModule : HookedModel
         }
         catch (EarlyStopException)
         {
-            // nobody needs the rest
+            // no invoke needs the rest of the pass
         }
         interleaver.EndTrace(trace);
     }
@@ -85,15 +88,23 @@ internal sealed class HookedTorchModule : HookedModel
     {
         _modules.Add(module);
         _paths.Add(path);
-        var info = new ModuleInfo { Name = name, ClassName = ClassName(module), Repr = TorchRepr.Of(module), List = ClassName(module) is "ModuleList" };
+        var info = new ModuleInfo
+        {
+            Name = name,
+            ClassName = ClassName(module),
+            Repr = TorchRepr.Of(module),
+            List = ClassName(module) is "ModuleList",
+        };
         foreach (var (parameterName, parameter) in module.named_parameters(recurse: false))
-            info.Parameters.Add(new ParameterInfo { Name = parameterName, Shape = { parameter.shape }, Dtype = (DataType)TensorBytes.FromTorch(parameter.dtype) });
+            info.Parameters.Add(
+                new ParameterInfo { Name = parameterName, Shape = { parameter.shape },
+                    Dtype = (DataType)TensorBytes.FromTorch(parameter.dtype) });
         foreach (var (childName, child) in module.named_children())
             info.Children.Add(Describe(child, childName, path.Length == 0 ? childName : $"{path}.{childName}"));
         return info;
     }
 
-    /// <summary>Sequential calls itself torch::nn::SequentialImpl, and lists carry their element's type.</summary>
+    /// <summary>The class name without type parameters. (GetName() of a Sequential is torch::nn::SequentialImpl.)</summary>
     private static string ClassName(torch.nn.Module module)
     {
         string name = module.GetType().Name;

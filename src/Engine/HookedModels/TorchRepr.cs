@@ -3,15 +3,19 @@ using static TorchSharp.torch;
 
 namespace Ndif.Engine.HookedModels;
 
-/// <summary>What PyTorch prints between the parentheses of the layers that have something to say (their extra_repr).</summary>
+/// <summary>The text that PyTorch prints in parentheses for a layer (its extra_repr).</summary>
 internal static class TorchRepr
 {
     public static string Of(nn.Module module) => module switch
     {
-        Linear linear => $"in_features={linear.in_features}, out_features={linear.out_features}, bias={(linear.bias is null ? "False" : "True")}",
+        Linear linear =>
+            $"in_features={linear.in_features}, out_features={linear.out_features}, bias={(linear.bias is null ? "False" : "True")}",
         Embedding embedding => $"{embedding.weight!.shape[0]}, {embedding.weight.shape[1]}",
-        LayerNorm norm => $"({string.Join(", ", norm.normalized_shape)}{(norm.normalized_shape.Length == 1 ? "," : "")}), eps={FormatEps(norm.eps)}, elementwise_affine={(norm.weight is null ? "False" : "True")}",
-        Dropout dropout => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"p={dropout.p}, inplace={(dropout.inplace ? "True" : "False")}"),
+        LayerNorm norm => $"({string.Join(", ", norm.normalized_shape)}{(norm.normalized_shape.Length == 1 ? "," : "")}), "
+            + $"eps={FormatEps(norm.eps)}, elementwise_affine={(norm.weight is null ? "False" : "True")}",
+        Dropout dropout =>
+            string.Create(System.Globalization.CultureInfo.InvariantCulture,
+                $"p={dropout.p}, inplace={(dropout.inplace ? "True" : "False")}"),
         _ => "",
     };
 

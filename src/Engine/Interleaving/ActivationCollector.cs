@@ -6,8 +6,8 @@ using TorchSharp;
 namespace Ndif.Engine.Interleaving;
 
 /// <summary>
-/// Collects what an invoke's modules give from where the cache was started, after all interventions: by path a list of calls, each
-/// with "output" and "inputs". The dictionary is the cache statement's value and comes back at the end.
+/// Collects the inputs and outputs of modules for an invoke, from the start of its cache on and after all interventions: by path a list of
+/// calls, each with "output" and "inputs". The dictionary is the value of the cache statement and is saved at the end.
 /// </summary>
 internal sealed class ActivationCollector(Interpreter invoke, CacheStatement statement, Dictionary<string, object?> entries)
 {
@@ -15,28 +15,29 @@ internal sealed class ActivationCollector(Interpreter invoke, CacheStatement sta
 
     public Interpreter Invoke => invoke;
 
-    /// <summary>Its statement.</summary>
+    /// <summary>The cache statement.</summary>
     public uint Node => statement.Id;
 
-    public bool Includes(HookPoint point) => !point.IsOperation && _modules.Contains(point.Module) && (point.IsAfter ? statement.Outputs : statement.Inputs);
+    public bool Includes(HookPoint point) => !point.IsOperation && _modules.Contains(point.Module)
+        && (point.IsAfter ? statement.Outputs : statement.Inputs);
 
-    /// <param name="value">As the invoke sees it; owned from here on.</param>
+    /// <param name="value">The slice of the invoke; owned by this method.</param>
     public void Add(HookPoint point, string path, object? value)
     {
         using var scope = torch.NewDisposeScope();
-        object? kept = TensorOwnership.TakeOwnership(TensorOwnership.MapTensors(value, CopyTensor));
+        object? copy = TensorOwnership.TakeOwnership(TensorOwnership.MapTensors(value, CopyTensor));
         TensorOwnership.DisposeTensors(value);
-        if (!entries.TryGetValue(path, out object? known)) entries[path] = known = new List<object?>();
-        var calls = (List<object?>)known!;
+        if (!entries.TryGetValue(path, out object? existing)) entries[path] = existing = new List<object?>();
+        var calls = (List<object?>)existing!;
         if (!point.IsAfter || !statement.Inputs || calls.Count == 0) calls.Add(new Dictionary<string, object?>());
-        ((Dictionary<string, object?>)calls[^1]!)[point.IsAfter ? "output" : "inputs"] = kept;
-        invoke.Job.Slots.TrackBytes(statement.Id, kept);
+        ((Dictionary<string, object?>)calls[^1]!)[point.IsAfter ? "output" : "inputs"] = copy;
+        invoke.Job.Slots.TrackBytes(statement.Id, copy);
     }
 
-    /// <summary>Later edits in place must not reach what was cached.</summary>
+    /// <summary>Copies a tensor, so that later in-place edits do not reach the cache.</summary>
     private torch.Tensor CopyTensor(torch.Tensor tensor)
     {
-        torch.Tensor plain = tensor.detach().clone();
-        return statement.DType is { } type && tensor.is_floating_point() ? plain.to(type) : plain;
+        torch.Tensor copy = tensor.detach().clone();
+        return statement.DType is { } type && tensor.is_floating_point() ? copy.to(type) : copy;
     }
 }

@@ -1,3 +1,4 @@
+using Ndif.Engine.Kernels;
 using Ndif.Engine.Running;
 using Ndif.Models;
 using Ndif.Protocol;
@@ -5,61 +6,55 @@ using TorchSharp;
 
 namespace Ndif.Engine.Interleaving;
 
-/// <summary>The pass that is running: how many rows and tokens its tensors have.</summary>
-internal sealed class BatchShape
-{
-    /// <summary>Rows of the batch; -1 for a model that is not batched.</summary>
-    public long BatchSize { get; set; } = -1;
-
-    /// <summary>True in the pass over the prompts, whose token dimension holds the padding too.</summary>
-    public bool IsPrefill { get; set; } = true;
-
-    /// <summary>Tokens of each row in this pass, padding included.</summary>
-    public long SequenceLength { get; set; }
-}
-
 /// <summary>
-/// An invoke's part of the batch: its rows, and of those the columns that it would have alone. What it reads and writes goes
-/// through here, so that an experiment sees the same shapes and numbers whatever runs beside it.
+/// The rows of an invoke in the batch, without the padding that only longer prompts of others require. Every read and write of an invoke
+/// goes through this class, so an experiment has the same shapes and values whatever else is in the batch.
+/// <code>
+///   batch    . . . a b c        slice of row 0: [1, 3], LeftPadding 3
+///            d e f g h i        slice of row 1: [1, 6], LeftPadding 0
+/// </code>
 /// </summary>
-/// <param name="Start">First row.</param>
-/// <param name="Count">Number of rows.</param>
-/// <param name="LeftPadding">Columns of padding on the left that are there only because of longer prompts of others.</param>
+/// <param name="Start">The first row.</param>
+/// <param name="Count">The number of rows; -1 for all rows of a model that is not batched.</param>
+/// <param name="LeftPadding">The padding tokens on the left that are required only by longer prompts of others.</param>
 internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long LeftPadding)
 {
-    /// <summary>Everything, of a model that is not batched.</summary>
+    /// <summary>The whole value, for a model that is not batched.</summary>
     public static BatchSlice Whole() => new(new BatchShape(), 0, -1, 0);
 
     public long Start { get; set; } = Start;
 
     public long LeftPadding { get; set; } = LeftPadding;
 
-    /// <summary>True if nobody else has a part in the batch, nor more columns.</summary>
+    /// <summary>Whether the slice is the whole batch, without padding.</summary>
     public bool CoversBatch => Batch.BatchSize < 0 || (Count == Batch.BatchSize && LeftPadding == 0);
 
     /// <summary>
-    /// True if others' padding stands between the rows, where rows and tokens are one dimension: what this view sees there is no view of
-    /// the model's memory but a copy, which has to be put back.
+    /// Whether the padding of others is between the rows of a value whose batch and tokens are one dimension. A read then returns a
+    /// copy instead of a view of the model's memory, and edits of it have to be written back.
     /// </summary>
     public bool HasInteriorPadding => !CoversBatch && Count > 1 && LeftPadding > 0 && Batch.IsPrefill;
 
-    /// <summary>True if a row is in both.</summary>
+    /// <summary>Whether two slices share a row.</summary>
     public bool Overlaps(BatchSlice other) => Batch.BatchSize < 0 || (Start < other.Start + other.Count && other.Start < Start + Count);
 
-    /// <summary>This view's part of a site's value, as new handles on the same memory: editing it in place edits the model's.</summary>
+    /// <summary>
+    /// Returns the slice of a site's value as new handles of the same memory: an in-place edit edits the model's value.
+    /// </summary>
     public object? Narrow(object? value, Func<int, Axes> axes, int element = 0) => value switch
     {
         torch.Tensor tensor => Narrow(tensor, axes(element)),
         object?[] tuple => tuple.Select((item, i) => Narrow(item, item is object?[] ? axes : _ => axes(i), i)).ToArray(),
-        ModelOutput output => output.Entries.Select((entry, i) => KeyValuePair.Create(entry.Key, Narrow(entry.Value, axes, i))).ToDictionary(),
+        ModelOutput output => output.Entries.Select((entry, i) => KeyValuePair.Create(entry.Key, Narrow(entry.Value, axes, i)))
+            .ToDictionary(),
         null or bool or long or double or string => value,
         int number => (long)number,
         _ => new OpaqueValue(value),
     };
 
     /// <summary>
-    /// The site's value with this view's part replaced; the rest as it was. Numbers, flags and what cannot be looked into belong
-    /// to all rows of a batch, and stay. The result belongs to the current dispose scope.
+    /// Returns the site's value with the slice replaced. Numbers, bools and opaque objects belong to all rows and are not replaced. The
+    /// result belongs to the current dispose scope.
     /// </summary>
     public object? Splice(object? whole, object? part, Func<int, Axes> axes, string site, int element = 0)
     {
@@ -70,15 +65,17 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
             case (torch.Tensor tensor, torch.Tensor replacement):
                 return Splice(tensor, replacement, axes(element), site);
             case (torch.Tensor tensor, long or double or bool):
-                using (torch.Tensor own = Narrow(tensor, axes(element)))
-                    return Splice(tensor, torch.full_like(own, Scalar(part!)), axes(element), site);
+                using (torch.Tensor slice = Narrow(tensor, axes(element)))
+                    return Splice(tensor, torch.full_like(slice, Numbers.ToScalar(part!)), axes(element), site);
             case (object?[] tuple, torch.Tensor or long or double or bool):
                 return SpliceTuple(tuple, [part, .. tuple[1..].Select(_ => Unchanged.Instance)], axes, site);
             case (object?[] tuple, IReadOnlyList<object?> parts) when parts.Count == tuple.Length:
                 return SpliceTuple(tuple, parts, axes, site);
             case (object?[] tuple, IReadOnlyList<object?> parts):
-                throw Errors.CreateException(ErrorCode.ShapeMismatch, $"`{site}` is a tuple of {tuple.Length}; it was assigned {parts.Count} values.");
-            case (ModelOutput output, torch.Tensor or long or double or bool) when output.Entries.FirstOrDefault(e => e.Value is torch.Tensor).Key is { } name:
+                throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                    $"`{site}` is a tuple of {tuple.Length}; it was assigned {parts.Count} values.");
+            case (ModelOutput output, torch.Tensor or long or double
+                or bool) when output.Entries.FirstOrDefault(e => e.Value is torch.Tensor).Key is { } name:
                 return SpliceOutput(output, new Dictionary<string, object?> { [name] = part }, axes, site);
             case (ModelOutput output, IReadOnlyDictionary<string, object?> entries):
                 return SpliceOutput(output, entries, axes, site);
@@ -87,23 +84,27 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
             case (not (torch.Tensor or object?[] or ModelOutput), _) when Batch.BatchSize < 0:
                 return part is OpaqueValue opaque ? opaque.Content : TensorOwnership.Alias(part);
             default:
-                throw Errors.CreateException(ErrorCode.BadArgument, $"`{site}` is {DescribeKind(whole)}; it cannot be replaced by {DescribeKind(part)}.",
-                    whole is torch.Tensor or object?[] or ModelOutput ? "Assign a tensor of the same shape." : "All rows of the pass share it; only tensors can be replaced.");
+                throw Errors.CreateException(ErrorCode.BadArgument,
+                    $"`{site}` is {Describe.SiteValue(whole)}; it cannot be replaced by {Describe.SiteValue(part)}.",
+                    whole is torch.Tensor or object?[] or ModelOutput ? "Assign a tensor of the same shape."
+                    : "All rows of the pass share it; only tensors can be replaced.");
         }
     }
 
-    /// <summary>True if a tensor has this view's rows and tokens where the axes say.</summary>
+    /// <summary>Whether a tensor has the rows and tokens of the slice in the dimensions of <paramref name="axes"/>.</summary>
     public bool Fits(torch.Tensor tensor, Axes axes)
     {
         if (!axes.IsKnown) return CoversBatch ? true : throw UnknownBatchDimension();
-        if (axes.IsFlat) return Batch.BatchSize < 0 || Is(axes.Batch, Count * (Batch.IsPrefill ? Batch.SequenceLength - LeftPadding : Batch.SequenceLength));
-        return Batch.BatchSize < 0 || Is(axes.Batch, Count) && Is(axes.Seq, Batch.IsPrefill ? Batch.SequenceLength - LeftPadding : Batch.SequenceLength) && tensor.ndim > axes.KvSeq;
+        if (Batch.BatchSize < 0) return true;
+        long tokens = Batch.IsPrefill ? Batch.SequenceLength - LeftPadding : Batch.SequenceLength;
+        return axes.IsFlat ? HasSize(axes.Batch, Count * tokens)
+            : HasSize(axes.Batch, Count) && HasSize(axes.Seq, tokens) && tensor.ndim > axes.KvSeq;
 
-        bool Is(int dimension, long size) => dimension == Axes.None || (dimension < tensor.ndim && tensor.size(dimension) == size);
+        bool HasSize(int dimension, long size) => dimension == Axes.None || (dimension < tensor.ndim && tensor.size(dimension) == size);
     }
 
-    /// <summary>The shape of a site of the whole batch, by a tensor of this view's part.</summary>
-    public long[] Whole(torch.Tensor part, Axes axes)
+    /// <summary>The shape of the whole batch's value, given the tensor of the slice.</summary>
+    public long[] WholeShape(torch.Tensor part, Axes axes)
     {
         long[] shape = part.shape;
         shape[axes.Batch] = axes.IsFlat ? Batch.BatchSize * Batch.SequenceLength : Batch.BatchSize;
@@ -119,7 +120,8 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
     private ModelOutput SpliceOutput(ModelOutput output, IReadOnlyDictionary<string, object?> entries, Func<int, Axes> axes, string site)
     {
         if (entries.Keys.FirstOrDefault(key => output.Entries.All(e => e.Key != key)) is { } unknown)
-            throw Errors.CreateException(ErrorCode.BadArgument, $"`{site}` has no `{unknown}`; it has {string.Join(", ", output.Entries.Select(e => e.Key))}.");
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"`{site}` has no `{unknown}`; it has {string.Join(", ", output.Entries.Select(e => e.Key))}.");
         return new ModelOutput([.. output.Entries.Select((entry, i) => KeyValuePair.Create(entry.Key,
             entries.TryGetValue(entry.Key, out object? value) ? Splice(entry.Value, value, axes, site, i) : entry.Value))]);
     }
@@ -127,81 +129,85 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
     private torch.Tensor Narrow(torch.Tensor tensor, Axes axes)
     {
         if (CoversBatch) return tensor.alias();
-        if (axes.Batch == Axes.None) return tensor.clone(); // all rows share it: an edit must not reach the others
+        if (axes.Batch == Axes.None) return tensor.clone(); // all rows share the value, and an edit must not reach the other rows
         if (!axes.IsKnown) throw UnknownBatchDimension();
         if (axes.IsFlat) return NarrowFlattened(tensor, axes.Batch);
         CheckShape(tensor, axes);
-        torch.Tensor part = tensor.narrow(axes.Batch, Start, Count);
+        torch.Tensor part = tensor.narrow(axes.Batch, Start, Count); // [count, seq with padding, ...]
         part = TrimPadding(part, Batch.IsPrefill ? axes.Seq : Axes.None);
         return TrimPadding(part, axes.KvSeq);
     }
 
-    /// <summary>Rows and tokens in one dimension; as a view, but for rows with padding between them (<see cref="HasInteriorPadding"/>).</summary>
+    /// <summary>
+    /// The slice of a value whose batch and tokens are one dimension: a view, or a copy if there is padding between the rows
+    /// (<see cref="HasInteriorPadding"/>).
+    /// </summary>
     private torch.Tensor NarrowFlattened(torch.Tensor tensor, int dimension)
     {
         CheckFlattenedShape(tensor, dimension);
         if (!HasInteriorPadding)
         {
-            long pad = Batch.IsPrefill ? LeftPadding : 0; // of one row only
+            long pad = Batch.IsPrefill ? LeftPadding : 0; // of one row only, because more rows would have padding between them
             return tensor.narrow(dimension, Start * Batch.SequenceLength + pad, Count * Batch.SequenceLength - pad);
         }
-        using torch.Tensor apart = UnflattenRows(tensor, dimension);                        // [..., batch, seq, ...]
-        return apart.flatten(dimension, dimension + 1);
+        using torch.Tensor rows = UnflattenRows(tensor, dimension); // [..., batch, seq, ...]
+        return rows.flatten(dimension, dimension + 1);
     }
 
-    /// <summary>The view's rows and tokens of a flat dimension as two, a view.</summary>
+    /// <summary>The rows and tokens of the slice as two dimensions: a view.</summary>
     private torch.Tensor UnflattenRows(torch.Tensor tensor, int dimension)
     {
         long pad = Batch.IsPrefill ? LeftPadding : 0;
-        using torch.Tensor split = tensor.unflatten(dimension, Batch.BatchSize, Batch.SequenceLength);
-        using torch.Tensor rows = split.narrow(dimension, Start, Count);
+        using torch.Tensor split = tensor.unflatten(dimension, Batch.BatchSize, Batch.SequenceLength); // [..., batch, seq, ...]
+        using torch.Tensor rows = split.narrow(dimension, Start, Count);                                // [..., count, seq, ...]
         return rows.narrow(dimension + 1, pad, Batch.SequenceLength - pad);
     }
 
-    /// <summary>Writes this view's part into a value of the whole batch.</summary>
+    /// <summary>Writes the slice into the value of the whole batch.</summary>
     public void CopyInto(torch.Tensor whole, torch.Tensor part, Axes axes)
     {
         if (axes.IsFlat && HasInteriorPadding)
         {
             CheckFlattenedShape(whole, axes.Batch);
-            using torch.Tensor apart = UnflattenRows(whole, axes.Batch);
-            using torch.Tensor fitted = part.reshape(apart.shape);
-            apart.copy_(fitted);
+            using torch.Tensor rows = UnflattenRows(whole, axes.Batch); // [..., count, seq, ...]
+            using torch.Tensor values = part.reshape(rows.shape);       // [..., count, seq, ...]
+            rows.copy_(values);
             return;
         }
-        using torch.Tensor target = Narrow(whole, axes);
+        using torch.Tensor target = Narrow(whole, axes); // the shape of the slice
         target.copy_(part);
     }
 
     /// <summary>
-    /// Writes what was edited in a copy of this view's part into the value's own memory, as an edit of a view would: what else holds the
-    /// same memory sees it too.
+    /// Writes an edited copy of the slice into the memory of the value, as an edit of a view would, so that other tensors over the same
+    /// memory have the edit too.
     /// </summary>
-    /// <returns>True if something was edited.</returns>
+    /// <returns>Whether the copy was edited.</returns>
     public bool WriteBack(object? whole, object? part, Func<int, Axes> axes, int element = 0)
     {
-        bool any = false;
+        bool isEdited = false;
         if (whole is torch.Tensor tensor && part is torch.Tensor copy && axes(element).IsFlat)
         {
-            using torch.Tensor now = Narrow(tensor, axes(element));
-            if (any = !now.Equals(copy)) CopyInto(tensor, copy, axes(element));
+            using torch.Tensor current = Narrow(tensor, axes(element)); // the shape of the slice
+            if (isEdited = !current.Equals(copy)) CopyInto(tensor, copy, axes(element));
         }
         else if (whole is object?[] tuple && part is IReadOnlyList<object?> parts)
         {
             for (int i = 0; i < tuple.Length; i++)
             {
-                int at = i;
-                any |= WriteBack(tuple[i], parts[i], tuple[i] is object?[] ? axes : _ => axes(at), i);
+                int index = i;
+                isEdited |= WriteBack(tuple[i], parts[i], tuple[i] is object?[] ? axes : _ => axes(index), i);
             }
         }
-        return any;
+        return isEdited;
     }
 
     private void CheckFlattenedShape(torch.Tensor tensor, int dimension)
     {
         if (dimension >= tensor.ndim || tensor.size(dimension) != Batch.BatchSize * Batch.SequenceLength)
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the batch's {Batch.BatchSize} rows of {Batch.SequenceLength} tokens in dimension {dimension}, so its rows cannot be told apart.");
+                $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the batch's {Batch.BatchSize} rows of "
+                + $"{Batch.SequenceLength} tokens in dimension {dimension}, so its rows cannot be told apart.");
     }
 
     private torch.Tensor TrimPadding(torch.Tensor part, int dimension)
@@ -213,19 +219,21 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
     private torch.Tensor Splice(torch.Tensor whole, torch.Tensor part, Axes axes, string site)
     {
         using var scope = torch.NewDisposeScope();
-        torch.Tensor fitted = Batch.BatchSize < 0 ? part.alias() : part.to(whole.dtype, whole.device);
-        if (Batch.BatchSize < 0) return fitted.MoveToOuterDisposeScope();
+        torch.Tensor replacement = Batch.BatchSize < 0 ? part.alias() : part.to(whole.dtype, whole.device);
+        if (Batch.BatchSize < 0) return replacement.MoveToOuterDisposeScope();
         if (axes.Batch == Axes.None)
-            throw Errors.CreateException(ErrorCode.BadArgument, $"`{site}` is shared by all rows of the pass; it can be read, not replaced.");
-        torch.Tensor result = CoversBatch ? whole : whole.clone();
-        torch.Tensor target = Narrow(result, axes);
-        // alone as in company: what changed the shape of the whole could not share a pass
-        if (!target.shape.SequenceEqual(fitted.shape))
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"`{site}` is shared by all rows of the pass; it can be read, not replaced.");
+        torch.Tensor result = CoversBatch ? whole : whole.clone(); // the shape of the site
+        torch.Tensor target = Narrow(result, axes);                // the shape of the slice
+        // checked even if the slice covers the batch: a replacement of another shape could not share a pass
+        if (!target.shape.SequenceEqual(replacement.shape))
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                $"`{site}` has the shape [{string.Join(", ", target.shape)}] here; it cannot be replaced by [{string.Join(", ", fitted.shape)}].",
+                $"`{site}` has the shape [{string.Join(", ", target.shape)}] here; it "
+                + $"cannot be replaced by [{string.Join(", ", replacement.shape)}].",
                 "A replacement must have the site's own shape.");
-        if (CoversBatch) return (ReferenceEquals(fitted, part) ? part.alias() : fitted).MoveToOuterDisposeScope();
-        CopyInto(result, fitted, axes);
+        if (CoversBatch) return (ReferenceEquals(replacement, part) ? part.alias() : replacement).MoveToOuterDisposeScope();
+        CopyInto(result, replacement, axes);
         return result.MoveToOuterDisposeScope();
     }
 
@@ -235,41 +243,19 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
 
     private void CheckShape(torch.Tensor tensor, Axes axes)
     {
-        if (LeftPadding > 0 && Batch.IsPrefill && axes.Seq != Axes.None && (axes.Seq >= tensor.ndim || tensor.size(axes.Seq) != Batch.SequenceLength))
+        if (LeftPadding > 0 && Batch.IsPrefill && axes.Seq != Axes.None
+            && (axes.Seq >= tensor.ndim || tensor.size(axes.Seq) != Batch.SequenceLength))
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the pass's {Batch.SequenceLength} tokens in dimension {axes.Seq}, so its padding cannot be told apart.");
+                $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the pass's {Batch.SequenceLength} tokens in "
+                + $"dimension {axes.Seq}, so its padding cannot be told apart.");
         if (axes.Batch >= tensor.ndim || tensor.size(axes.Batch) != Batch.BatchSize)
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the batch's {Batch.BatchSize} rows in dimension {axes.Batch}, so its rows cannot be told apart.");
+                $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the batch's {Batch.BatchSize} rows in dimension "
+                + $"{axes.Batch}, so its rows cannot be told apart.");
     }
-
-    private static Scalar Scalar(object number) => number switch
-    {
-        long integer => integer,
-        double real => real,
-        bool flag => flag,
-        _ => throw new ArgumentException("Not a number."),
-    };
-
-    internal static string DescribeKind(object? value) => value switch
-    {
-        null => "None",
-        torch.Tensor tensor => $"a tensor of shape [{string.Join(", ", tensor.shape)}]",
-        object?[] tuple => $"a tuple of {tuple.Length}",
-        IReadOnlyDictionary<string, object?> or ModelOutput => "a dictionary",
-        IReadOnlyList<object?> list => $"a list of {list.Count}",
-        string => "a text",
-        _ => "a number",
-    };
 
     private sealed class Unchanged
     {
         public static readonly Unchanged Instance = new();
     }
-}
-
-/// <summary>Something of the model that a program can pass on but not look into, such as a cache.</summary>
-internal sealed record OpaqueValue(object Content)
-{
-    public override string ToString() => $"<{Content.GetType().Name}>";
 }

@@ -3,9 +3,9 @@ using Ndif.Engine.Compiling;
 namespace Ndif.Engine.Interleaving;
 
 /// <summary>
-/// The sites of modules that a program defines, in one trace. A call of one is no part of the model's pass: an invoke makes it, on values
-/// of its own rows, and those who wait for a site of it and see the same rows (an edit beside an invoke, or the invoke beside the edit)
-/// go on there. Who called it may read what was there when it has the result.
+/// The hook points of modules that a program defines, in one trace. A call of such a module is not part of the model's pass: an invoke
+/// makes it with values of its own rows. Invokes of the same rows that wait for one of its hook points run there (an edit beside an
+/// invoke, or the invoke beside the edit). The caller may read the values of its last call after it has the result.
 /// </summary>
 internal sealed class DefinedModuleSites : IDisposable
 {
@@ -13,18 +13,20 @@ internal sealed class DefinedModuleSites : IDisposable
 
     private int _activeCallCount;
 
-    /// <summary>True while an invoke stands at a point of such a module.</summary>
+    /// <summary>Whether an invoke is at a hook point of such a module.</summary>
     public bool IsCallActive => _activeCallCount > 0;
 
-    /// <summary>Until the result is disposed.</summary>
+    /// <summary>Marks a call as active until the result is disposed.</summary>
     public IDisposable BeginCall() => new CallScope(this);
 
-    /// <summary>What happens at a point for those who see an invoke's rows.</summary>
+    /// <summary>The state of a hook point for the invokes of the same rows.</summary>
     public HookPointState StateOf(Interpreter invoke, HookPoint point)
     {
-        // rows move up in the batch when others leave, but the same rows stay the same
-        Interpreter first = invoke.EnclosingTrace!.Invokes.First(i => i.Slice!.Start == invoke.Slice!.Start && i.Slice.Count == invoke.Slice.Count);
-        if (!_states.TryGetValue((point, first), out HookPointState? state)) _states[(point, first)] = state = new HookPointState();
+        // rows move when others leave the batch, but invokes of the same rows keep equal slices
+        Interpreter representative =
+            invoke.EnclosingTrace!.Invokes.First(i => i.Slice!.Start == invoke.Slice!.Start && i.Slice.Count == invoke.Slice.Count);
+        if (!_states.TryGetValue((point, representative), out HookPointState? state))
+            _states[(point, representative)] = state = new HookPointState();
         return state;
     }
 

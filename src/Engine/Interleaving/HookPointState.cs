@@ -5,25 +5,21 @@ using TorchSharp;
 
 namespace Ndif.Engine.Interleaving;
 
-/// <summary>What an invoke sees of its rows at a point.</summary>
-/// <param name="IsCopy">Edits of it do not reach the model's memory by themselves (<see cref="BatchSlice.HasInteriorPadding"/>).</param>
-/// <param name="RequiresGrad">A gradient is asked of it, so the model has to go on with it.</param>
-internal sealed record PendingWriteBack(BatchSlice Slice, SiteKind Kind, object? Value, bool IsCopy, bool RequiresGrad);
-
-/// <summary>What happens at one point of a pass.</summary>
+/// <summary>The state of one hook point in a pass.</summary>
 internal sealed class HookPointState
 {
-    /// <summary>What writes made here; the latest is the value, those before it can go.</summary>
+    /// <summary>The tensors that writes have created here. Only those of the current value are kept.</summary>
     private readonly HashSet<torch.Tensor> _writtenTensors = TensorOwnership.NewTensorSet();
 
-    /// <summary>The pass stands here now.</summary>
+    /// <summary>Whether the pass is suspended at this hook point.</summary>
     public bool IsActive { get; private set; }
 
+    /// <summary>The value of the hook point while it is active.</summary>
     public object? Value { get; private set; }
 
     public void Enter(object? value) => (IsActive, Value) = (true, value);
 
-    /// <summary>What invokes see of rows of the value and that has to be put back: a gradient is asked of it, or it is a copy.</summary>
+    /// <summary>The slices that have to be written back when the invokes have run.</summary>
     public List<PendingWriteBack> PendingWriteBacks { get; } = [];
 
     public void Exit()
@@ -33,15 +29,16 @@ internal sealed class HookPointState
         _writtenTensors.Clear();
     }
 
+    /// <summary>Replaces the value, and disposes the tensors of earlier replacements that are not part of it.</summary>
     public void Replace(object? value)
     {
-        HashSet<torch.Tensor> before = TensorOwnership.NewTensorSet(), now = TensorOwnership.NewTensorSet();
-        CollectTensors(Value, before);
-        CollectTensors(value, now);
-        foreach (torch.Tensor old in before)
-            if (!now.Contains(old) && _writtenTensors.Remove(old)) old.Dispose();
-        now.ExceptWith(before);
-        _writtenTensors.UnionWith(now);
+        HashSet<torch.Tensor> oldTensors = TensorOwnership.NewTensorSet(), newTensors = TensorOwnership.NewTensorSet();
+        CollectTensors(Value, oldTensors);
+        CollectTensors(value, newTensors);
+        foreach (torch.Tensor tensor in oldTensors)
+            if (!newTensors.Contains(tensor) && _writtenTensors.Remove(tensor)) tensor.Dispose();
+        newTensors.ExceptWith(oldTensors);
+        _writtenTensors.UnionWith(newTensors);
         Value = value;
     }
 
@@ -53,24 +50,25 @@ internal sealed class HookPointState
         TensorOwnership.CollectTensors(arguments.Keywords, into);
     }
 
-    /// <summary>Of a module's input: what the call that has just ended was given, while the pass stands at its output. It can be read.</summary>
+    /// <summary>At a module's input: the arguments of the call whose output the pass is at. They can be read and not edited.</summary>
     public Arguments? EndedCallArguments { get; set; }
 
-    /// <summary>Of a module that the program defines: what was here at the last call, for the invoke that made it.</summary>
+    /// <summary>At a hook point of a module that the program defines: the value at the last call, for the invoke that made it.</summary>
     public object? LastCallValue { get; private set; }
 
     public Interpreter? LastCaller { get; private set; }
 
-    /// <param name="value">Fresh handles, owned from now on.</param>
+    /// <param name="value">New handles, owned by this object.</param>
     public void SetLastCall(object? value, Interpreter? caller)
     {
-        TensorOwnership.DisposeTensors(LastCallValue is Arguments before ? before.Positional : LastCallValue);
+        TensorOwnership.DisposeTensors(LastCallValue is Arguments arguments ? arguments.Positional : LastCallValue);
         (LastCallValue, LastCaller) = (value, caller);
     }
 
-    /// <summary>How often it was passed, by owner.</summary>
+    /// <summary>The number of calls, by job.</summary>
     public Dictionary<JobRun, int> CallCounts { get; } = [];
 
+    /// <summary>The rows that skip the current call, or null.</summary>
     public List<SkippedRows>? Skips { get; set; }
 
     public int CallCountOf(JobRun job) => CallCounts.GetValueOrDefault(job);

@@ -5,9 +5,10 @@ using TorchSharp;
 
 namespace Ndif.Engine.Interleaving;
 
-/// <summary>One module's hook: brings its calls before the interleaver.</summary>
-/// <param name="operations">Those inside of its forward that are watched, or null.</param>
-internal sealed class InterleavingModuleHook(Interleaver interleaver, int module, bool hasBefore, bool hasAfter, SourceHooks? operations = null) : SiteHook
+/// <summary>The hook of a module, which passes the arguments and results of its calls to the interleaver.</summary>
+/// <param name="operations">The hooks of operations inside its forward, or null.</param>
+internal sealed class InterleavingModuleHook(Interleaver interleaver, int module, bool hasBefore, bool hasAfter,
+    SourceHooks? operations = null) : SiteHook
 {
     public override object? Call(SiteModule called, Arguments arguments)
     {
@@ -15,11 +16,14 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
         if (skipped is null) return After(arguments, Run(called, arguments));
         var point = new HookPoint(module, IsAfter: true);
         object? joined = SkippedRows.Join(skipped, interleaver.Sites.OutputAxes(point));
-        // what returns a tuple is read as one, also if it was skipped with its first tensor
+        // the output of a module that returns a tuple is read as a tuple, even if it was skipped with its first tensor only
         if (joined is torch.Tensor && !called.ReturnsTensor) joined = new object?[] { joined };
-        return After(joined ?? SkippedRows.Splice(skipped, Run(called, arguments), interleaver.Sites.OutputAxes(point), interleaver.Sites.NameOf(point)));
+        return After(joined
+            ?? SkippedRows.Splice(skipped, Run(called, arguments), interleaver.Sites.OutputAxes(point), interleaver.Sites.NameOf(point)));
     }
 
+    /// <summary>Reports the arguments of a call.</summary>
+    /// <param name="skipped">The rows whose output an invoke has replaced, or null if the module runs for all rows.</param>
     public Arguments Before(Arguments arguments, out List<SkippedRows>? skipped)
     {
         skipped = null;
@@ -33,7 +37,9 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
         return changed;
     }
 
-    /// <summary>At its output the module's input can still be read: <c>mlp.Output += mlp.Input.MatMul(a)</c> reads the output first.</summary>
+    /// <summary>
+    /// Reports the output while the arguments can still be read: <c>mlp.Output += mlp.Input.MatMul(a)</c> reads the output first.
+    /// </summary>
     private object? After(Arguments arguments, object? result)
     {
         if (!hasBefore || !hasAfter) return After(result);
@@ -41,7 +47,9 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
         return After(result);
     }
 
+    /// <summary>Reports the result of a call.</summary>
     public object? After(object? result) => hasAfter ? interleaver.OnHookPoint(new HookPoint(module, IsAfter: true), result) : result;
 
-    private object? Run(SiteModule called, Arguments arguments) => operations is null ? called.Run(arguments) : called.RunWithHooks(operations, arguments);
+    private object? Run(SiteModule called, Arguments arguments) =>
+        operations is null ? called.Run(arguments) : called.RunWithHooks(operations, arguments);
 }

@@ -4,16 +4,19 @@ using Ndif.Models.ForwardSource;
 
 namespace Ndif.Engine.Interleaving;
 
-/// <summary>One operation's hook inside of a module's forward: brings its calls before the interleaver.</summary>
-internal sealed class InterleavingOperationHook(Interleaver interleaver, HookPoint point, bool hasBefore, bool hasAfter) : SourceOperationHook
+/// <summary>The hook of an operation inside a module's forward, which passes its arguments and results to the interleaver.</summary>
+internal sealed class InterleavingOperationHook(Interleaver interleaver, HookPoint point, bool hasBefore, bool hasAfter)
+    : SourceOperationHook
 {
-    /// <summary>The watched operations of a module; null if there are none.</summary>
+    /// <summary>Creates the hooks of the operations at these hook points; null if there are none.</summary>
     public static SourceHooks? CreateAll(Interleaver interleaver, SourceTree? source, IEnumerable<HookPoint> points)
     {
         if (source is null) return null;
-        Dictionary<int, SourceOperationHook> watches = points.Where(p => p.IsOperation).GroupBy(p => p.Operation).ToDictionary(
-            p => p.Key, p => (SourceOperationHook)new InterleavingOperationHook(interleaver, p.First() with { IsAfter = true }, p.Any(x => !x.IsAfter), p.Any(x => x.IsAfter)));
-        return watches.Count == 0 ? null : SourceHooks.Create(source, watches);
+        Dictionary<int, SourceOperationHook> hooks = points.Where(p => p.IsOperation).GroupBy(p => p.Operation).ToDictionary(
+            p => p.Key,
+            p => (SourceOperationHook)new InterleavingOperationHook(interleaver, p.First() with { IsAfter = true }, p.Any(x => !x.IsAfter),
+                p.Any(x => x.IsAfter)));
+        return hooks.Count == 0 ? null : SourceHooks.Create(source, hooks);
     }
 
     public override object? Call(Arguments arguments, Func<Arguments, object?> run)

@@ -9,10 +9,10 @@ using TorchSharp;
 
 namespace Ndif.Engine.Interleaving;
 
-/// <summary>What each kind of statement does.</summary>
+/// <summary>The execution of each kind of statement.</summary>
 internal sealed partial class Interpreter
 {
-    /// <summary>True if the statement is complete; false if it waits or has opened a region.</summary>
+    /// <summary>Executes a statement. Returns true if it is complete, false if it waits or has entered a region.</summary>
     private bool Execute(Statement statement)
     {
         switch (statement)
@@ -119,129 +119,53 @@ internal sealed partial class Interpreter
                 _slots.Set(parameter.Id, ProgramOptimizer.NewParameter(parameter.Initial.Evaluate(_slots)));
                 return true;
             case NewOptimizerStatement optimizer:
-                _slots.Set(optimizer.Id, new ProgramOptimizer(optimizer.Description, optimizer.Description.Parameters.Select(p => (torch.Tensor)_slots[p]!)));
+                _slots.Set(optimizer.Id,
+                    new ProgramOptimizer(optimizer.Description, optimizer.Description.Parameters.Select(p => (torch.Tensor)_slots[p]!)));
                 return true;
             case OptimizerStepStatement step:
-                var training = (ProgramOptimizer)_slots[step.Optimizer]!;
-                if (step.Zero) training.ZeroGrad();
-                else training.Step();
+                var programOptimizer = (ProgramOptimizer)_slots[step.Optimizer]!;
+                if (step.Zero) programOptimizer.ZeroGrad();
+                else programOptimizer.Step();
                 return true;
             case LocalCallStatement local:
-                _slots.Set(local.Id, Job.InvokeCallback(local.Id, local.Callback, Array.ConvertAll(local.Values, v => v.Evaluate(_slots)), local.Timeout));
+                _slots.Set(local.Id,
+                    Job.InvokeCallback(local.Id, local.Callback, Array.ConvertAll(local.Values, v => v.Evaluate(_slots)), local.Timeout));
                 return true;
             case PutStatement put:
                 if (_slots[put.Container] is not Dictionary<string, object?> map)
                     throw Errors.CreateException(ErrorCode.BadArgument, "Only a dictionary has entries by name.");
-                if (map.Remove(put.Key, out object? before)) TensorOwnership.DisposeTensors(before);
+                if (map.Remove(put.Key, out object? previous)) TensorOwnership.DisposeTensors(previous);
                 map[put.Key] = TensorOwnership.TakeOwnership(TensorOwnership.Alias(put.Value.Evaluate(_slots)));
                 return true;
             case SetVariableStatement set:
-                if (_slots[set.Container] is not List<object?> { Count: 1 } held)
+                if (_slots[set.Container] is not List<object?> { Count: 1 } variable)
                     throw Errors.CreateException(ErrorCode.BadArgument, "Only a variable can be set.");
                 object? value = TensorOwnership.TakeOwnership(TensorOwnership.Alias(set.Value.Evaluate(_slots)));
-                TensorOwnership.DisposeTensors(held[0]);
-                held[0] = value;
+                TensorOwnership.DisposeTensors(variable[0]);
+                variable[0] = value;
                 return true;
             case TraceStatement trace:
                 (WaitReason, AwaitedTrace) = (WaitReason.ForwardPass, trace);
                 return false;
             default:
-                throw Errors.CreateException(ErrorCode.Unsupported, $"`{statement.GetType().Name}` is not supported by this version of the engine.");
+                throw Errors.CreateException(ErrorCode.Unsupported,
+                    $"`{statement.GetType().Name}` is not supported by this version of the engine.");
         }
     }
 
+    /// <summary>Whether the pass is at a call of a hook point; if not, the invoke waits for it.</summary>
+    /// <param name="call">Null for the step of the innermost iteration.</param>
     private bool TryReach(HookPoint point, int? call, bool isRead = false)
     {
         StepLoop? loop = _frames.Select(f => f.Loop).OfType<StepLoop>().FirstOrDefault();
-        int which = call ?? loop?.Step ?? 0;
-        if (Interleaver!.IsAt(this, point, which, isRead))
+        int step = call ?? loop?.Step ?? 0;
+        if (Interleaver!.IsAt(this, point, step, isRead))
         {
             if (loop is not null && call is null) loop.HasReachedModule = true;
             return true;
         }
-        (WaitReason, AwaitedPoint) = (WaitReason.HookPoint, (point, which));
+        (WaitReason, AwaitedPoint) = (WaitReason.HookPoint, (point, step));
         return false;
-    }
-
-    /// <summary>The backward pass whose block is being run, or null.</summary>
-    private BackwardPass? CurrentBackward => _frames.Select(f => f.Block).OfType<BackwardPass>().FirstOrDefault();
-
-    private void Run(BackwardStatement backward)
-    {
-        var pass = new BackwardPass(backward, this);
-        int depth = _frames.Count;
-        _frames.Push(new Frame(_plan.Regions[backward.Region]) { Block = pass });
-        pass.Run();
-        while (_frames.Count > depth) _frames.Pop();
-    }
-
-    /// <summary>Runs the forward of a module that the program defines, its sites included.</summary>
-    private bool CallDefinedModule(CallDefinedStatement call)
-    {
-        if (!Job.ActiveModuleCalls.TryAdd(call.Path, this)) // its statements have one set of values
-        {
-            (WaitReason, AwaitedModule) = (WaitReason.Module, call.Path);
-            return false;
-        }
-        int depth = _frames.Count;
-        var block = new StatementBlock();
-        try
-        {
-            using var scope = torch.NewDisposeScope();
-            var arguments = (Arguments)OnDefinedHookPoint(call.Path, isAfter: false, new Arguments(TensorOwnership.Alias(call.Argument.Evaluate(_slots))))!;
-            _slots.Set(call.Input, TensorOwnership.TakeOwnership(TensorOwnership.Alias(arguments.First)));
-            _frames.Push(new Frame(_plan.Regions[call.Forward]) { Block = block });
-            RunBlock(block);
-            if (Job.HasFailed) return false;
-            if (!block.IsComplete) throw Errors.CreateException(ErrorCode.Deadlock, $"The forward of `{call.Path}` waits for a value that another invoke computes.", "Give it as an input.");
-            object? result = OnDefinedHookPoint(call.Path, isAfter: true, TensorOwnership.Alias(call.Result.Evaluate(_slots)));
-            if (Job.HasFailed) return false;
-            _slots.Set(call.Id, TensorOwnership.TakeOwnership(TensorOwnership.Alias(result)));
-            foreach (uint node in _plan.DescendantsOf(call.Forward).Append(call.Input))
-                if (!Job.IsRetained(node)) _slots.Free(node);
-            return true;
-        }
-        finally
-        {
-            while (_frames.Count > depth) _frames.Pop();
-            Job.ActiveModuleCalls.Remove(call.Path);
-        }
-    }
-
-    private object? OnDefinedHookPoint(string module, bool isAfter, object? value) =>
-        Slice is null ? value : Interleaver!.OnDefinedHookPoint(this, new HookPoint(HookPoint.ProgramModule, isAfter, DefinedPath: module), value);
-
-    private bool TryReach(uint value)
-    {
-        if (CurrentBackward is not { } pass || pass.IsAt(value)) return true;
-        (WaitReason, AwaitedNode) = (WaitReason.Gradient, value);
-        return false;
-    }
-
-    /// <summary>
-    /// A gradient, as a fresh handle outside of any dispose scope: the one that a backward pass has just come to, or the one that was
-    /// kept; a trained parameter keeps its own.
-    /// </summary>
-    private torch.Tensor GradientOf(uint value) => (CurrentBackward?.Gradient.alias()
-        ?? (_plan.Statements[value] is NewParameterStatement ? ((torch.Tensor)_slots[value]!).grad : _slots.Gradient(value)?.alias())
-        ?? throw Errors.CreateException(ErrorCode.NoGradient, $"There is no gradient of {_plan.DescribeValue(value)}: no backward pass has come to it.",
-            "Call Backward(loss) before, with a loss that depends on it.")).DetachFromDisposeScope();
-
-    private void SetGradient(uint value, object? gradient)
-    {
-        if (CurrentBackward is { } pass)
-        {
-            pass.ReplaceGradient(gradient);
-            return;
-        }
-        if (_plan.Statements[value] is NewParameterStatement)
-        {
-            using var scope = torch.NewDisposeScope();
-            var parameter = (torch.Tensor)_slots[value]!;
-            parameter.grad = BackwardPass.CoerceGradient(gradient, parameter);
-            return;
-        }
-        throw Errors.CreateException(ErrorCode.BadArgument, "The gradient of a value can be replaced only while the backward pass is there: in the block of Backward(loss, () => ...).");
     }
 
     private object? Compute(CallStatement call)
@@ -251,26 +175,30 @@ internal sealed partial class Interpreter
         if (call.Arguments.Length > 0 && call.Arguments[0] is NodeOperand { Node: var first } && Job.ReadOnlyInputs.Contains(first))
         {
             if (call.Schema.InPlace)
-                throw Errors.CreateException(ErrorCode.OutOfOrder, "This input cannot be edited any more: its module has run with it.", "Edit it before the module's output is accessed.");
-            if (call.Schema.Name == "getitem") Job.ReadOnlyInputs.Add(call.Id); // a part of it
+                throw Errors.CreateException(ErrorCode.OutOfOrder, "This input cannot be edited any more: its module has run with it.",
+                    "Edit it before the module's output is accessed.");
+            if (call.Schema.Name == "getitem") Job.ReadOnlyInputs.Add(call.Id); // a slice of a read-only input is read-only
         }
-        HashSet<torch.Tensor> lent = TensorOwnership.NewTensorSet();
-        TensorOwnership.CollectTensors(arguments, lent);
-        return TensorOwnership.TakeOwnership(KernelTable.Run(call.Schema, arguments, Job.Context), lent);
+        HashSet<torch.Tensor> borrowed = TensorOwnership.NewTensorSet();
+        TensorOwnership.CollectTensors(arguments, borrowed);
+        return TensorOwnership.TakeOwnership(KernelTable.Run(call.Schema, arguments, Job.Context), borrowed);
     }
 
     private object? Compute(CallModuleStatement call)
     {
         using var scope = torch.NewDisposeScope();
         object?[] arguments = Array.ConvertAll(call.Arguments, a => a.Evaluate(_slots));
-        KeyValuePair<string, object?>[] keywords = Array.ConvertAll(call.Keywords, k => KeyValuePair.Create(k.Key, k.Value.Evaluate(_slots)));
+        KeyValuePair<string, object?>[] keywords =
+            Array.ConvertAll(call.Keywords, k => KeyValuePair.Create(k.Key, k.Value.Evaluate(_slots)));
         try
         {
-            return TensorOwnership.TakeOwnership(BatchSlice.Whole().Narrow(_plan.Model.CallModule(call.Module, new Arguments(arguments, keywords)), _ => Axes.Shared));
+            return TensorOwnership.TakeOwnership(BatchSlice.Whole()
+                .Narrow(_plan.Model.CallModule(call.Module, new Arguments(arguments, keywords)), _ => Axes.Shared));
         }
         catch (Exception e)
         {
-            throw ForwardErrorTranslator.Translate(e, $"The call of `{_plan.Model.Paths[call.Module]}`", "Check the shapes and element types of its arguments.");
+            throw ForwardErrorTranslator.Translate(e, $"The call of `{_plan.Model.Paths[call.Module]}`",
+                "Check the shapes and element types of its arguments.");
         }
     }
 

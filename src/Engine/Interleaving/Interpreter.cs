@@ -6,32 +6,10 @@ using TorchSharp;
 
 namespace Ndif.Engine.Interleaving;
 
-/// <summary>What an interpreter waits for.</summary>
-internal enum WaitReason
-{
-    /// <summary>Nothing: it can go on.</summary>
-    None,
-    /// <summary>The pass to come to a point of the model.</summary>
-    HookPoint,
-    /// <summary>A value that another invoke computes.</summary>
-    Value,
-    /// <summary>Other invokes at a barrier.</summary>
-    Barrier,
-    /// <summary>A pass of the model (a session's own statements).</summary>
-    ForwardPass,
-    /// <summary>The end of the pass, for its result.</summary>
-    Result,
-    /// <summary>The backward pass to come to a value.</summary>
-    Gradient,
-    /// <summary>A module of the program that another invoke is calling.</summary>
-    Module,
-    /// <summary>Nothing any more: all is done.</summary>
-    Done,
-}
-
 /// <summary>
-/// Runs the statements of one invoke (or of a session, between its traces). Resumable: it runs until it needs what is not there,
-/// notes what that is, and returns; whoever brings it calls <see cref="Run"/> again. No thread waits.
+/// Runs the statements of one invoke, or those of a session between its traces. It is resumable: it runs until a statement needs
+/// something that is not available, records what that is, and returns; whoever provides it calls <see cref="Run"/> again. No thread
+/// blocks.
 /// </summary>
 internal sealed partial class Interpreter
 {
@@ -48,60 +26,53 @@ internal sealed partial class Interpreter
 
     public JobRun Job { get; }
 
-    /// <summary>The region it began with: who it is.</summary>
+    /// <summary>The region of the invoke, which identifies it.</summary>
     public uint Region { get; }
 
-    /// <summary>Its part of the batch; null between traces.</summary>
+    /// <summary>The slice of the batch that the invoke owns; null between traces.</summary>
     public BatchSlice? Slice { get; }
 
-    /// <summary>The pass it takes part in; set before the pass.</summary>
+    /// <summary>The interleaver of the pass; set before the pass.</summary>
     public Interleaver? Interleaver { get; set; }
 
-    /// <summary>The trace it is part of; null for a session's own statements.</summary>
+    /// <summary>The trace that the invoke is part of; null for the statements of a session.</summary>
     public TraceRun? EnclosingTrace { get; set; }
 
     public WaitReason WaitReason { get; private set; }
 
-    /// <summary>Where in the model, if it waits for a point; and which call.</summary>
+    /// <summary>The hook point and the call that it waits for.</summary>
     public (HookPoint Point, int Call) AwaitedPoint { get; private set; }
 
-    /// <summary>The node whose value it waits for.</summary>
+    /// <summary>The node whose value or gradient it waits for.</summary>
     public uint AwaitedNode { get; private set; }
 
     /// <summary>The barrier it waits at.</summary>
     public BarrierStatement? AwaitedBarrier { get; private set; }
 
-    /// <summary>The trace it waits for.</summary>
+    /// <summary>The trace whose pass it waits for.</summary>
     public TraceStatement? AwaitedTrace { get; private set; }
 
-    /// <summary>The statement it stands at.</summary>
+    /// <summary>The current statement.</summary>
     public uint CurrentNode { get; private set; }
 
-    /// <summary>True if it ended by Stop.</summary>
+    /// <summary>Whether it ended by Stop.</summary>
     public bool HasStopped { get; private set; }
 
-    /// <summary>The point it reached last: where an access that comes too late would have had to come before.</summary>
+    /// <summary>The last hook point that it accessed, for the error of an access that comes too late.</summary>
     public HookPoint? LastHookPoint { get; set; }
 
-    /// <summary>Runs the statements of a block until they wait, or all have run.</summary>
-    public void RunBlock(StatementBlock block)
-    {
-        if (block.IsComplete) return;
-        WaitReason = WaitReason.None;
-        while (WaitReason is WaitReason.None && !block.IsComplete && !Job.CheckCancelled()) Step();
-    }
-
+    /// <summary>Whether all statements have run, or the job has failed.</summary>
     public bool IsDone => WaitReason is WaitReason.Done || Job.HasFailed;
+
+    /// <summary>Whether it is inside a statement, which may let other invokes run.</summary>
+    public bool IsRunning { get; private set; }
+
+    /// <summary>The path of the module of the program that it waits for.</summary>
+    public string AwaitedModule { get; private set; } = "";
 
     private bool IsInIteration => _frames.Any(f => f.Loop is StepLoop);
 
-    /// <summary>True while it stands in a statement that lets others go on.</summary>
-    public bool IsRunning { get; private set; }
-
-    /// <summary>The path of the module it waits for.</summary>
-    public string AwaitedModule { get; private set; } = "";
-
-    /// <summary>Runs until it waits or is done. A failure ends its job and no other.</summary>
+    /// <summary>Runs until it waits or is done. An error fails its own job only.</summary>
     public void Run()
     {
         IsRunning = true;
@@ -113,7 +84,15 @@ internal sealed partial class Interpreter
         IsRunning = false;
     }
 
-    /// <summary>The trace it waited for has run.</summary>
+    /// <summary>Runs the statements of a block until they wait or all have run.</summary>
+    public void RunBlock(StatementBlock block)
+    {
+        if (block.IsComplete) return;
+        WaitReason = WaitReason.None;
+        while (WaitReason is WaitReason.None && !block.IsComplete && !Job.CheckCancelled()) Step();
+    }
+
+    /// <summary>Completes the trace statement after its pass has run.</summary>
     public void CompleteTrace()
     {
         CompleteStatement(AwaitedTrace!);
@@ -122,8 +101,8 @@ internal sealed partial class Interpreter
     }
 
     /// <summary>
-    /// The pass is over and what it waits for will not come. In an iteration the steps that did not happen are given up with a
-    /// warning and what follows the iteration goes on; elsewhere it is an error.
+    /// Called when the pass has ended and will not provide what the invoke waits for. Inside an iteration, the steps that did not
+    /// happen are skipped with a warning, and the statements after the iteration run; elsewhere it is an error.
     /// </summary>
     public void AbandonWait() => RunGuarded(() =>
     {
@@ -136,30 +115,41 @@ internal sealed partial class Interpreter
         throw WaitReason switch
         {
             WaitReason.HookPoint when Interleaver!.StartAtStateOf(this) is { } start => Errors.CreateException(ErrorCode.MissedValue,
-                $"`{Interleaver.Sites.NameOf(AwaitedPoint.Point)}` (call {AwaitedPoint.Call}) was not provided: this invoke starts at `{_plan.Model.Paths[start.Module]}`.",
-                "What comes before that does not run for this invoke. Read it in another one.", Interleaver.Sites.PathOf(AwaitedPoint.Point)),
+                $"`{Interleaver.Sites.NameOf(AwaitedPoint.Point)}` (call {AwaitedPoint.Call}) was not provided: this invoke starts at "
+                + $"`{_plan.Model.Paths[start.Module]}`.",
+                "What comes before that does not run for this invoke. Read it in another one.",
+                Interleaver.Sites.PathOf(AwaitedPoint.Point)),
             WaitReason.HookPoint => Errors.CreateException(ErrorCode.MissedValue,
-                $"Execution complete but `{Interleaver!.Sites.NameOf(AwaitedPoint.Point)}` (call {AwaitedPoint.Call}) was not provided: it was called {Interleaver.CallCountOf(this, AwaitedPoint.Point)} times.",
-                "The module did not run in this pass: it lies behind a skipped or stopped module, or the model does not call it. Check the path, or the step.", Interleaver.Sites.PathOf(AwaitedPoint.Point)),
-            WaitReason.Value => Errors.CreateException(ErrorCode.Deadlock, $"The value %{AwaitedNode} was waited for, and the invoke that computes it did not."),
-            WaitReason.Barrier => Errors.CreateException(ErrorCode.Deadlock, $"A barrier waits for {AwaitedBarrier!.Participants} invokes, but fewer came to it.", "Call Wait() in as many invokes as the barrier was made for."),
+                $"Execution complete but `{Interleaver!.Sites.NameOf(AwaitedPoint.Point)}` (call {AwaitedPoint.Call}) was not provided: "
+                + $"it was called {Interleaver.CallCountOf(this, AwaitedPoint.Point)} times.",
+                "The module did not run in this pass: it lies behind a skipped or stopped module, or the model does not call it. Check "
+                + "the path, or the step.", Interleaver.Sites.PathOf(AwaitedPoint.Point)),
+            WaitReason.Value =>
+                Errors.CreateException(ErrorCode.Deadlock,
+                    $"The value %{AwaitedNode} was waited for, and the invoke that computes it did not."),
+            WaitReason.Barrier =>
+                Errors.CreateException(ErrorCode.Deadlock,
+                    $"A barrier waits for {AwaitedBarrier!.Participants} invokes, but fewer came to it.",
+                    "Call Wait() in as many invokes as the barrier was made for."),
             _ => Errors.CreateException(ErrorCode.Internal, "The program stopped in a state it cannot leave."),
         };
     });
 
-    /// <summary>Leaves the iteration: the step it stands in did not happen, and so will none of the remaining ones.</summary>
+    /// <summary>Leaves the iteration: the current step did not happen, and neither will the remaining ones.</summary>
     private void AbandonRemainingSteps(string module, string reason)
     {
         while (_frames.Peek().Loop is not StepLoop) _frames.Pop();
         var loop = (StepLoop)_frames.Pop().Loop!;
         Job.HasMissedSteps = true;
-        if (loop.RequestedSteps is { } asked)
-            Job.Warn(CurrentNode, module, $"The iteration asked for {asked}, but step {loop.Step} did not happen: {reason}. The remaining steps are skipped; what was saved before stays.");
+        if (loop.RequestedSteps is { } requested)
+            Job.Warn(CurrentNode, module,
+                $"The iteration asked for {requested}, but step {loop.Step} did not happen: {reason}. The remaining "
+                + "steps are skipped; what was saved before stays.");
         CompleteStatement(loop.Statement);
         WaitReason = WaitReason.None;
     }
 
-    /// <summary>What fails ends the job, and nothing is thrown.</summary>
+    /// <summary>Runs an action; an exception fails the job and is not rethrown.</summary>
     private void RunGuarded(Action action)
     {
         try
@@ -168,7 +158,8 @@ internal sealed partial class Interpreter
         }
         catch (Exception e)
         {
-            Job.Fail(e is ExternalException or OutOfMemoryException ? ForwardErrorTranslator.Translate(e, "The statement") : e, CurrentNode);
+            Job.Fail(e is ExternalException or OutOfMemoryException ? ForwardErrorTranslator.Translate(e, "The statement")
+                : e, CurrentNode);
         }
         if (Job.HasFailed) WaitReason = WaitReason.Done;
     }
@@ -183,18 +174,19 @@ internal sealed partial class Interpreter
         }
         CurrentNode = frame.Nodes[frame.NextIndex];
         Statement statement = _plan.Statements[CurrentNode]!;
-        foreach (uint need in statement.Needs)
+        foreach (uint input in statement.Needs)
         {
-            if (_slots.Has(need)) continue;
-            if (EnclosingTrace?.CanStillCompute(this, need) == true) (WaitReason, AwaitedNode) = (WaitReason.Value, need);
-            else if (Job.HasMissedSteps && IsInIteration) AbandonRemainingSteps("", "another invoke's step, whose value it uses, did not happen either");
-            else _ = _slots[need]; // says what is missing
+            if (_slots.Has(input)) continue;
+            if (EnclosingTrace?.CanStillCompute(this, input) == true) (WaitReason, AwaitedNode) = (WaitReason.Value, input);
+            else if (Job.HasMissedSteps && IsInIteration)
+                AbandonRemainingSteps("", "another invoke's step, whose value it uses, did not happen either");
+            else _ = _slots[input]; // throws the error that names the missing value
             return;
         }
         if (Execute(statement)) CompleteStatement(statement);
     }
 
-    /// <summary>A region has ended: the next turn of its loop, or the statement that holds it is complete.</summary>
+    /// <summary>Ends a region: begins the next iteration of its loop, or completes the statement that contains it.</summary>
     private void EndRegion(Frame frame)
     {
         if (frame.Loop is { } loop && loop.NextRegion(Job) is { } next)
@@ -203,12 +195,12 @@ internal sealed partial class Interpreter
             return;
         }
         _frames.Pop();
-        if (frame.Block is { } block) block.IsComplete = true; // the statement that it belongs to goes on
+        if (frame.Block is { } block) block.IsComplete = true; // the statement that contains the block continues
         else if (_frames.Count == 0) WaitReason = WaitReason.Done;
         else CompleteStatement(_plan.Statements[_frames.Peek().Nodes[_frames.Peek().NextIndex]]!);
     }
 
-    /// <summary>Enters a loop. True if it had no turn at all.</summary>
+    /// <summary>Enters a loop. Returns true if it has no iteration.</summary>
     private bool EnterLoop(Loop loop)
     {
         if (loop.NextRegion(Job) is not { } first) return true;
@@ -218,7 +210,7 @@ internal sealed partial class Interpreter
         return false;
     }
 
-    /// <summary>A new turn forgets the values of the one before, so that a branch not taken now has none.</summary>
+    /// <summary>Begins an iteration. Frees the values of the previous one, so that a branch that is not taken has no values.</summary>
     private void BeginIteration(Frame frame, uint region)
     {
         foreach (uint node in _plan.DescendantsOf(region))
@@ -240,17 +232,20 @@ internal sealed partial class Interpreter
         _frames.Peek().NextIndex++;
     }
 
-    /// <summary>A region that is being run, and where in it.</summary>
+    /// <summary>A region that is being run, and the position in it.</summary>
     private sealed class Frame(uint[] nodes)
     {
         public uint[] Nodes { get; set; } = nodes;
 
         public int NextIndex { get; set; }
 
-        /// <summary>What runs these statements within its own: a backward pass, or a call of a module that the program defines.</summary>
+        /// <summary>
+        /// The statement that contains this region and continues after it: a backward pass, or a call of a module that the program
+        /// defines.
+        /// </summary>
         public StatementBlock? Block { get; init; }
 
-        /// <summary>The loop whose turn this is.</summary>
+        /// <summary>The loop of which this is an iteration.</summary>
         public Loop? Loop { get; init; }
     }
 }

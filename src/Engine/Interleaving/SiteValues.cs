@@ -7,7 +7,7 @@ using TorchSharp;
 
 namespace Ndif.Engine.Interleaving;
 
-/// <summary>What an invoke sees of a site's value, and what becomes of the value when the invoke puts something there.</summary>
+/// <summary>Reads and writes the slices of invokes in the values of sites.</summary>
 internal sealed class SiteValues(HookedModel model)
 {
     /// <summary>"transformer.h.0.output", "transformer.h.0.attn.source.split_0.output"</summary>
@@ -24,7 +24,7 @@ internal sealed class SiteValues(HookedModel model)
     /// <summary>"transformer.h.0"</summary>
     public string PathOf(HookPoint point) => point.DefinedPath ?? model.Paths[point.Module];
 
-    /// <summary>The view's part, as fresh handles outside of any dispose scope.</summary>
+    /// <summary>Reads a slice, as new handles outside of any dispose scope.</summary>
     public object? Read(BatchSlice slice, SiteKind kind, HookPoint point, object? value)
     {
         using var scope = torch.NewDisposeScope();
@@ -37,17 +37,21 @@ internal sealed class SiteValues(HookedModel model)
         });
     }
 
-    /// <summary>True if what <see cref="Read"/> gives has to be put back after an edit: see <see cref="BatchSlice.HasInteriorPadding"/>.</summary>
+    /// <summary>
+    /// Whether <see cref="Read"/> returns a copy that has to be written back after an edit, see
+    /// <see cref="BatchSlice.HasInteriorPadding"/>.
+    /// </summary>
     public bool IsCopied(BatchSlice slice, SiteKind kind, HookPoint point, object? value) => slice.HasInteriorPadding && kind switch
     {
         SiteKind.Output => Enumerable.Range(0, value is object?[] tuple ? tuple.Length : 1).Any(i => OutputAxes(point)(i).IsFlat),
         SiteKind.Hidden => OutputAxes(point)(0).IsFlat,
         SiteKind.Input => FirstArgumentAxes(point, (Arguments)value!)(0).IsFlat,
-        _ => ((Arguments)value!).Positional.Select((_, i) => $"{i}").Concat(((Arguments)value).Keywords.Select(k => k.Key)).Any(name => InputAxes(point, name)(0).IsFlat),
+        _ => ((Arguments)value!).Positional.Select((_, i) => $"{i}").Concat(((Arguments)value).Keywords.Select(k => k.Key))
+            .Any(name => InputAxes(point, name)(0).IsFlat),
     };
 
-    /// <summary>Writes the edits of what <see cref="Read"/> copied into the value's memory.</summary>
-    /// <returns>True if there were any.</returns>
+    /// <summary>Writes the edits of a copy that <see cref="Read"/> returned into the memory of the value.</summary>
+    /// <returns>Whether there were any edits.</returns>
     public bool WriteBack(BatchSlice slice, SiteKind kind, HookPoint point, object? whole, object? part)
     {
         switch (kind)
@@ -60,16 +64,17 @@ internal sealed class SiteValues(HookedModel model)
                 return slice.WriteBack(((Arguments)whole!).First, part, FirstArgumentAxes(point, (Arguments)whole));
             default:
                 var arguments = (Arguments)whole!;
-                var both = (IReadOnlyList<object?>)part!;
-                var (positional, keywords) = ((IReadOnlyList<object?>)both[0]!, (IReadOnlyDictionary<string, object?>)both[1]!);
-                bool any = false;
-                for (int i = 0; i < arguments.Positional.Length; i++) any |= slice.WriteBack(arguments.Positional[i], positional[i], InputAxes(point, $"{i}"));
-                foreach (var (key, value) in arguments.Keywords) any |= slice.WriteBack(value, keywords[key], InputAxes(point, key));
-                return any;
+                var parts = (IReadOnlyList<object?>)part!;
+                var (positional, keywords) = ((IReadOnlyList<object?>)parts[0]!, (IReadOnlyDictionary<string, object?>)parts[1]!);
+                bool isEdited = false;
+                for (int i = 0; i < arguments.Positional.Length; i++)
+                    isEdited |= slice.WriteBack(arguments.Positional[i], positional[i], InputAxes(point, $"{i}"));
+                foreach (var (key, value) in arguments.Keywords) isEdited |= slice.WriteBack(value, keywords[key], InputAxes(point, key));
+                return isEdited;
         }
     }
 
-    /// <summary>The site's value with the view's part replaced, in the current dispose scope.</summary>
+    /// <summary>Returns the site's value with the slice replaced, in the current dispose scope.</summary>
     public object? Write(BatchSlice slice, SiteKind kind, HookPoint point, object? whole, object? value)
     {
         string name = NameOf(point);
@@ -81,18 +86,21 @@ internal sealed class SiteValues(HookedModel model)
         };
     }
 
-    /// <summary>All arguments of a module, with the view's part of the first one replaced.</summary>
+    /// <summary>Returns the arguments of a module with the slice of the first one replaced.</summary>
     public Arguments WriteInput(BatchSlice slice, HookPoint point, object? whole, object? value) =>
-        ((Arguments)whole!).WithFirst(slice.Splice(((Arguments)whole).First, value, FirstArgumentAxes(point, (Arguments)whole), NameOf(point)));
+        ((Arguments)whole!)
+        .WithFirst(slice.Splice(((Arguments)whole).First, value, FirstArgumentAxes(point, (Arguments)whole), NameOf(point)));
 
     /// <summary>
-    /// The value as the beginning of autograd's graph, unless it is part of one already; in the current dispose scope. What is seen of
-    /// it is no leaf, so it may be edited in place.
+    /// Returns the value as the start of an autograd graph, unless it is part of one already; in the current dispose scope. The slices
+    /// of it are not leaves, so they may be edited in place.
     /// </summary>
     public static object? RequireGrad(SiteKind kind, object? value) => value switch
     {
         Arguments arguments when kind is SiteKind.Input => arguments.WithFirst(TensorOwnership.MapTensors(arguments.First, RequireGrad)),
-        Arguments arguments => new Arguments(Array.ConvertAll(arguments.Positional, RequireGradOfAll), [.. arguments.Keywords.Select(k => KeyValuePair.Create(k.Key, RequireGradOfAll(k.Value)))]),
+        Arguments arguments =>
+            new Arguments(Array.ConvertAll(arguments.Positional, RequireGradOfAll),
+                [.. arguments.Keywords.Select(k => KeyValuePair.Create(k.Key, RequireGradOfAll(k.Value)))]),
         ModelOutput output => new ModelOutput([.. output.Entries.Select(e => KeyValuePair.Create(e.Key, RequireGradOfAll(e.Value)))]),
         _ => RequireGradOfAll(value),
     };
@@ -100,25 +108,30 @@ internal sealed class SiteValues(HookedModel model)
     private static object? RequireGradOfAll(object? value) => TensorOwnership.MapTensors(value, RequireGrad);
 
     private static torch.Tensor RequireGrad(torch.Tensor tensor) =>
-        tensor.requires_grad || !(torch.is_floating_point(tensor) || torch.is_complex(tensor)) ? tensor : tensor.detach().requires_grad_(true).clone();
+        tensor.requires_grad || !(torch.is_floating_point(tensor) || torch.is_complex(tensor)) ? tensor
+        : tensor.detach().requires_grad_(true).clone();
 
     /// <summary>
-    /// What stands for a module's output that is not computed, in the current dispose scope: a tensor or a tuple. In a batch it has the
-    /// view's rows and tokens, and gets the model's element type.
+    /// Converts the value that replaces the output of a skipped module to a tensor or a tuple of tensors, in the current dispose scope.
+    /// In a batch it must have the rows and tokens of the slice, and is converted to the element type of the model.
     /// </summary>
     public object ToSkipValue(BatchSlice slice, HookPoint point, object? value)
     {
         string name = NameOf(point);
         object?[] elements = value is IReadOnlyList<object?> tuple ? [.. tuple] : [value];
         if (elements.Length == 0 || elements[0] is not torch.Tensor)
-            throw Errors.CreateException(ErrorCode.BadArgument, $"`{name}` can be skipped with a tensor, or with a tuple that begins with one.");
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"`{name}` can be skipped with a tensor, or with a tuple that begins with one.");
         for (int i = 0; i < elements.Length; i++)
         {
             if (elements[i] is not torch.Tensor tensor) continue;
             if (!slice.Fits(tensor, model.OutputAxes(point, i)))
-                throw Errors.CreateException(ErrorCode.ShapeMismatch, $"`{name}` cannot be skipped with a tensor of shape [{string.Join(", ", tensor.shape)}]: it does not have this invoke's rows and tokens.");
-            // operations compute in other types too: masks, float32 within a half-precision model
-            elements[i] = slice.Batch.BatchSize < 0 || point.IsOperation || tensor.dtype == model.DType ? tensor.alias() : tensor.to(model.DType);
+                throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                    $"`{name}` cannot be skipped with a tensor of shape [{string.Join(", ", tensor.shape)}]: it does not have this "
+                    + "invoke's rows and tokens.");
+            // operations also have other element types: masks, float32 within a half-precision model
+            elements[i] = slice.Batch.BatchSize < 0 || point.IsOperation || tensor.dtype == model.DType ? tensor.alias()
+                : tensor.to(model.DType);
         }
         return value is torch.Tensor ? elements[0]! : elements;
     }
@@ -128,13 +141,15 @@ internal sealed class SiteValues(HookedModel model)
         torch.Tensor tensor => tensor,
         object?[] { Length: > 0 } tuple when tuple[0] is torch.Tensor tensor => tensor,
         ModelOutput output when output.Entries.Select(e => e.Value).OfType<torch.Tensor>().FirstOrDefault() is { } tensor => tensor,
-        _ => throw Errors.CreateException(ErrorCode.BadArgument, $"`{NameOf(point)}` has no hidden state: it is not a tensor and does not begin with one."),
+        _ => throw Errors.CreateException(ErrorCode.BadArgument,
+            $"`{NameOf(point)}` has no hidden state: it is not a tensor and does not begin with one."),
     };
 
     private Func<int, Axes> FirstArgumentAxes(HookPoint point, Arguments arguments) =>
         InputAxes(point, arguments.Positional.Length > 0 ? "0" : arguments.Keywords.Count > 0 ? arguments.Keywords[0].Key : "0");
 
-    private Func<int, Axes> InputAxes(HookPoint point, string argument) => element => point.IsDefined ? Axes.Shared : model.InputAxes(point, argument, element);
+    private Func<int, Axes> InputAxes(HookPoint point, string argument) =>
+        element => point.IsDefined ? Axes.Shared : model.InputAxes(point, argument, element);
 
     private object?[] ReadInputs(BatchSlice slice, HookPoint point, Arguments arguments) =>
     [
@@ -144,14 +159,18 @@ internal sealed class SiteValues(HookedModel model)
 
     private Arguments WriteInputs(BatchSlice slice, HookPoint point, Arguments arguments, object? value, string name)
     {
-        if (value is not IReadOnlyList<object?> { Count: 2 } both || both[0] is not IReadOnlyList<object?> positional || both[1] is not IReadOnlyDictionary<string, object?> keywords)
+        if (value is not IReadOnlyList<object?> { Count: 2 } parts || parts[0] is not IReadOnlyList<object?> positional
+            || parts[1] is not IReadOnlyDictionary<string, object?> keywords)
             throw Errors.CreateException(ErrorCode.BadArgument, $"`{name}` takes (arguments, keywords): a tuple and a dictionary.");
         if (positional.Count > arguments.Positional.Length)
-            throw Errors.CreateException(ErrorCode.BadArgument, $"`{name}` has {arguments.Positional.Length} positional arguments; {positional.Count} were assigned.");
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"`{name}` has {arguments.Positional.Length} positional arguments; {positional.Count} were assigned.");
         if (keywords.Keys.FirstOrDefault(key => arguments.Keywords.All(k => k.Key != key)) is { } unknown)
-            throw Errors.CreateException(ErrorCode.BadArgument, $"`{name}` has no argument `{unknown}`; it has {string.Join(", ", arguments.Keywords.Select(k => k.Key))}.");
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"`{name}` has no argument `{unknown}`; it has {string.Join(", ", arguments.Keywords.Select(k => k.Key))}.");
         return new Arguments(
-            [.. arguments.Positional.Select((value, i) => i < positional.Count ? slice.Splice(value, positional[i], InputAxes(point, $"{i}"), name) : value)],
+            [.. arguments.Positional.Select((value, i) => i < positional.Count
+                ? slice.Splice(value, positional[i], InputAxes(point, $"{i}"), name) : value)],
             [.. arguments.Keywords.Select(k => keywords.TryGetValue(k.Key, out object? part)
                 ? KeyValuePair.Create(k.Key, slice.Splice(k.Value, part, InputAxes(point, k.Key), name)) : k)]);
     }

@@ -3,14 +3,17 @@ using TorchSharp;
 
 namespace Ndif.Engine.Interleaving;
 
-/// <summary>What the rows of an invoke were given instead of a module's output: tensors, as a tuple or a single one.</summary>
+/// <summary>The value that replaces a module's output for the rows of an invoke: a tensor or a tuple of tensors.</summary>
 internal sealed record SkippedRows(Interpreter Invoke, object Value)
 {
     private BatchSlice Slice => Invoke.Slice!;
 
-    private torch.Tensor?[] Elements => Value is object?[] tuple ? Array.ConvertAll(tuple, item => item as torch.Tensor) : [(torch.Tensor)Value];
+    private torch.Tensor?[] Elements => Value is object?[] tuple ? Array.ConvertAll(tuple, item => item as torch.Tensor)
+        : [(torch.Tensor)Value];
 
-    /// <summary>The module's output, made of the parts alone; null if rows are left that need the module, or the parts do not fit together.</summary>
+    /// <summary>
+    /// Builds the module's output from the parts only. Returns null if other rows need the module, or if the parts do not fit together.
+    /// </summary>
     public static object? Join(IReadOnlyList<SkippedRows> parts, Func<int, Axes> axes)
     {
         if (!CoversBatch(parts)) return null;
@@ -24,7 +27,7 @@ internal sealed record SkippedRows(Interpreter Invoke, object Value)
         return parts.All(p => p.Value is torch.Tensor) ? joined[0] : (object?[])joined;
     }
 
-    /// <summary>The module's output with the skipped rows replaced. A part that does not fit fails its own job.</summary>
+    /// <summary>Returns the module's output with the skipped rows replaced. A part that does not fit fails its own job.</summary>
     public static object? Splice(IReadOnlyList<SkippedRows> parts, object? result, Func<int, Axes> axes, string site)
     {
         foreach (SkippedRows part in parts)
@@ -43,21 +46,21 @@ internal sealed record SkippedRows(Interpreter Invoke, object Value)
 
     private static bool CoversBatch(IReadOnlyList<SkippedRows> parts)
     {
-        BatchShape pass = parts[0].Slice.Batch;
-        if (pass.BatchSize < 0) return true;
-        var covered = new bool[pass.BatchSize];
+        BatchShape batch = parts[0].Slice.Batch;
+        if (batch.BatchSize < 0) return true;
+        var covered = new bool[batch.BatchSize];
         foreach (SkippedRows part in parts) Array.Fill(covered, true, (int)part.Slice.Start, (int)part.Slice.Count);
         return Array.TrueForAll(covered, c => c);
     }
 
-    /// <summary>Columns that are padding for a view hold zeros, and nobody reads them.</summary>
-    private static torch.Tensor? JoinTensors((BatchSlice View, torch.Tensor Tensor)[] parts, Axes axes)
+    /// <summary>Joins the tensors of the parts along the batch dimension. Padding tokens are zero; no row reads them.</summary>
+    private static torch.Tensor? JoinTensors((BatchSlice Slice, torch.Tensor Tensor)[] parts, Axes axes)
     {
-        long[] shape = parts[0].View.Whole(parts[0].Tensor, axes);
-        if (axes.Batch == Axes.None || parts.Any(p => !p.View.Whole(p.Tensor, axes).SequenceEqual(shape))) return null;
-        torch.Tensor joined = torch.zeros(shape, parts[0].Tensor.dtype, parts[0].Tensor.device);
-        foreach (var (view, tensor) in parts)
-            view.CopyInto(joined, tensor, axes);
+        long[] shape = parts[0].Slice.WholeShape(parts[0].Tensor, axes);
+        if (axes.Batch == Axes.None || parts.Any(p => !p.Slice.WholeShape(p.Tensor, axes).SequenceEqual(shape))) return null;
+        torch.Tensor joined = torch.zeros(shape, parts[0].Tensor.dtype, parts[0].Tensor.device); // [batch, seq, ...]
+        foreach (var (slice, tensor) in parts)
+            slice.CopyInto(joined, tensor, axes);
         return joined;
     }
 }

@@ -5,21 +5,21 @@ using TorchSharp;
 namespace Ndif.Engine.Interleaving;
 
 /// <summary>
-/// An invoke whose pass begins in the middle of the model: the modules before that are given its value instead of being run for
-/// its rows, and the module itself gets the value as its input. Until the pass is there, the invoke sees none of it.
+/// An invoke whose pass starts in the middle of the model: the modules before the start are skipped for its rows, and the start module
+/// receives the given value as its input. The invoke can access no hook point before the start.
 /// </summary>
-/// <param name="hidden">Belongs to the dispose scope of the pass.</param>
-/// <param name="replacesEmbedding">Whether it can stand for the embedding's output too.</param>
+/// <param name="hidden">[batch, seq, hidden]. Belongs to the dispose scope of the pass.</param>
+/// <param name="replacesEmbedding">Whether the value can replace the output of the embedding too.</param>
 internal sealed class StartAtState(Interpreter invoke, StartAtStatement statement, torch.Tensor hidden, bool replacesEmbedding)
 {
     public Interpreter Invoke => invoke;
 
     public int Module => statement.Module;
 
-    /// <summary>True once the pass has come to the module.</summary>
+    /// <summary>Whether the pass has reached the start module.</summary>
     public bool IsReached { get; private set; }
 
-    /// <summary>The pass stands at a point: what has to be done there for this invoke's rows.</summary>
+    /// <summary>Called at each hook point: skips the module or sets its input for the rows of the invoke.</summary>
     public void OnHookPoint(HookPoint point, HookPointState state, Interleaver interleaver)
     {
         if (IsReached || point.IsAfter || point.IsOperation || invoke.Job.HasFailed || invoke.EnclosingTrace!.HasEnded) return;

@@ -1,8 +1,8 @@
 namespace Ndif.Engine.Interleaving;
 
-/// <summary>Statements that run within another one, which goes on when they have.</summary>
+/// <summary>Statements that run inside another statement, which continues after them.</summary>
 internal class StatementBlock
 {
-    /// <summary>True when all have run.</summary>
+    /// <summary>Whether all statements have run.</summary>
     public bool IsComplete { get; set; }
 }

@@ -3,31 +3,32 @@ using Ndif.Engine.Running;
 
 namespace Ndif.Engine.Interleaving;
 
-/// <summary>One trace of one job, while it takes part in a pass.</summary>
+/// <summary>One trace of one job during a pass.</summary>
 internal sealed class TraceRun(JobRun job, TraceStatement statement) : IDisposable
 {
     private readonly Dictionary<int, Interpreter> _byRegion = [];
 
     public JobRun Job { get; } = job;
 
-    /// <summary>True if it asks for gradients: its pass builds a graph.</summary>
+    /// <summary>Whether the trace requires gradients, so that its pass builds an autograd graph.</summary>
     public bool RequiresGrad => Statement.Trace.Gradients;
 
     public TraceStatement Statement { get; } = statement;
 
-    /// <summary>Its invokes in the order of their definition, and last the statements outside of any.</summary>
+    /// <summary>The invokes in the order of their definition; the last one has the statements outside of any invoke.</summary>
     public List<Interpreter> Invokes { get; } = [];
 
-    /// <summary>True if its model work is over: the pass, if it goes on, goes on without it.</summary>
+    /// <summary>Whether the part of the trace in the pass has ended. The pass may continue for other traces.</summary>
     public bool HasEnded { get; set; }
 
-    /// <summary>True while its new tokens are told to its user, so that its passes are wanted even if no invoke waits for them.</summary>
-    public bool IsStreaming => Statement.Trace.Generation is { Stream: true } && !HasEnded && !Job.HasFailed && !Invokes.Any(i => i.HasStopped);
+    /// <summary>Whether new tokens are streamed to the user, so that passes are needed even if no invoke waits for them.</summary>
+    public bool IsStreaming => Statement.Trace.Generation is { Stream: true } && !HasEnded && !Job.HasFailed
+        && !Invokes.Any(i => i.HasStopped);
 
-    /// <summary>What the traced method returned, as an invoke sees it, in the current dispose scope; asked for after the end.</summary>
+    /// <summary>Returns the result of the traced method for an invoke, in the current dispose scope. Called after the end.</summary>
     public Func<Interpreter, object?>? Result { get; set; }
 
-    /// <summary>The calls of modules that the program defines.</summary>
+    /// <summary>The hook points of modules that the program defines.</summary>
     public DefinedModuleSites DefinedModules { get; } = new();
 
     public void Dispose() => DefinedModules.Dispose();
@@ -39,7 +40,7 @@ internal sealed class TraceRun(JobRun job, TraceStatement statement) : IDisposab
         invoke.EnclosingTrace = this;
     }
 
-    /// <summary>True if another invoke may yet compute this node.</summary>
+    /// <summary>Whether another invoke may still compute this node.</summary>
     public bool CanStillCompute(Interpreter requester, uint node) =>
         _byRegion.TryGetValue(Job.Plan.OwnerRegions[node], out Interpreter? invoke) && invoke != requester && !invoke.IsDone;
 }

@@ -2,7 +2,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Kernels;
 
-/// <summary>Python's x[...] on tuples, lists, texts and maps. Items come back as they are, never copied.</summary>
+/// <summary>Python's x[...] on tuples, lists, strings and dictionaries. Items are returned themselves, never copied.</summary>
 internal static class ContainerIndexing
 {
     public static object? Get(IReadOnlyList<object?> list, object? index, string op)
@@ -16,10 +16,11 @@ internal static class ContainerIndexing
     public static object? Get(string text, object? index, string op)
     {
         if (ToPosition(index, op) is { } position) return text[CheckPosition(position, text.Length, "string")].ToString();
-        return index is SliceValue slice ? new string([.. SliceIndices(slice, text.Length, op).Select(i => text[(int)i])]) : throw InvalidIndex("string", index);
+        return index is SliceValue slice ? new string([.. SliceIndices(slice, text.Length, op).Select(i => text[(int)i])])
+            : throw InvalidIndex("string", index);
     }
 
-    /// <summary>By name, or as Hugging Face's ModelOutput by position.</summary>
+    /// <summary>Gets an entry by name, or by position as Hugging Face's ModelOutput.</summary>
     public static object? Get(IReadOnlyDictionary<string, object?> map, object? index, string op)
     {
         if (index is string key)
@@ -33,7 +34,8 @@ internal static class ContainerIndexing
         switch (container)
         {
             case Array:
-                throw Errors.CreateException(ErrorCode.BadArgument, "'tuple' object does not support item assignment", "Change the tensor inside it in place, or replace the whole tuple.");
+                throw Errors.CreateException(ErrorCode.BadArgument, "'tuple' object does not support item assignment",
+                    "Change the tensor inside it in place, or replace the whole tuple.");
             case IDictionary<string, object?> map when index is string key:
                 map[key] = value;
                 return container;
@@ -41,12 +43,14 @@ internal static class ContainerIndexing
                 list[CheckPosition(position, list.Count, "list")] = value;
                 return container;
             default:
-                throw Errors.CreateException(ErrorCode.BadArgument, $"setitem_(): {Describe.Kind(container)} has no place for {Describe.Kind(index)}.");
+                throw Errors.CreateException(ErrorCode.BadArgument,
+                    $"setitem_(): {Describe.Kind(container)} has no place for {Describe.Kind(index)}.");
         }
     }
 
-    private static long? ToPosition(object? index, string op) =>
-        index is SliceValue ? null : Numbers.From(index is object?[] { Length: 1 } one ? one[0] : index, op) switch { long number => number, bool flag => flag ? 1 : 0, _ => null };
+    private static long? ToPosition(object? index, string op) => index is SliceValue ? null
+        : Numbers.From(index is object?[] { Length: 1 } tuple ? tuple[0] : index, op) switch { long number => number, bool flag => flag ? 1
+            : 0, _ => null };
 
     private static int CheckPosition(long position, int count, string what) => position >= -count && position < count
         ? (int)(position < 0 ? position + count : position)
@@ -54,30 +58,23 @@ internal static class ContainerIndexing
 
     private static IEnumerable<long> SliceIndices(SliceValue slice, long count, string op)
     {
-        long step = Math.Clamp(ToBound(slice.Step, 1, op), -count - 1, count + 1);
+        long step = Math.Clamp(SliceValue.ToInteger(slice.Step, op) ?? 1, -count - 1, count + 1);
         if (step == 0) throw Errors.CreateException(ErrorCode.BadArgument, "slice step cannot be zero");
         (long low, long high) = step > 0 ? (0, count) : (-1, count - 1);
-        long start = Place(slice.Start, step > 0 ? low : high), stop = Place(slice.Stop, step > 0 ? high : low);
+        long start = ToPosition(slice.Start, step > 0 ? low : high), stop = ToPosition(slice.Stop, step > 0 ? high : low);
         for (long i = start; step > 0 ? i < stop : i > stop; i += step) yield return i;
 
-        long Place(object? bound, long otherwise)
+        long ToPosition(object? bound, long defaultValue)
         {
-            if (bound is null) return otherwise;
-            long place = ToBound(bound, 0, op);
-            return Math.Clamp(place < 0 ? (place < -count ? -1 : place + count) : place, low, high);
+            if (SliceValue.ToInteger(bound, op) is not { } position) return defaultValue;
+            return Math.Clamp(position < 0 ? (position < -count ? -1 : position + count) : position, low, high);
         }
     }
-
-    private static long ToBound(object? bound, long otherwise, string op) => bound is null ? otherwise : Numbers.From(bound, op) switch
-    {
-        long number => number,
-        bool flag => flag ? 1 : 0,
-        _ => throw Errors.CreateException(ErrorCode.BadArgument, $"slice indices must be integers or None, not {Describe.Kind(bound)}."),
-    };
 
     private static Exception InvalidIndex(string what, object? index) =>
         Errors.CreateException(ErrorCode.BadArgument, $"{what} indices must be integers or slices, not {Describe.Kind(index)}.");
 
     private static string Hint(IReadOnlyDictionary<string, object?> map, string key) =>
-        Errors.DidYouMean(key, map.Keys) is { Length: > 0 } near ? near : $"The entries are {string.Join(", ", map.Keys.Take(20).Select(k => $"'{k}'"))}.";
+        Errors.DidYouMean(key, map.Keys) is { Length: > 0 } suggestion ? suggestion
+        : $"The entries are {string.Join(", ", map.Keys.Take(20).Select(k => $"'{k}'"))}.";
 }

@@ -6,7 +6,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
-/// <summary>Values in the words of messages.</summary>
+/// <summary>Describes values in error messages.</summary>
 internal static class Describe
 {
     /// <summary>[2, 3]</summary>
@@ -31,9 +31,21 @@ internal static class Describe
         _ => $"a {value.GetType().Name}",
     };
 
+    /// <summary>
+    /// As <see cref="Kind"/> for values of sites: the shape of a tensor without its element type, and the length of a tuple or list.
+    /// </summary>
+    public static string SiteValue(object? value) => value switch
+    {
+        Tensor tensor => $"a tensor of shape {Shape(tensor)}",
+        object?[] tuple => $"a tuple of {tuple.Length}",
+        Models.ModelOutput => "a dict",
+        IReadOnlyList<object?> list => $"a list of {list.Count}",
+        _ => Kind(value),
+    };
+
     public static string TypeName(ScalarType type) => type.ToData()?.TorchName() ?? type.ToString().ToLowerInvariant();
 
-    /// <summary>self [2, 3], other [4]: the tensors of a call with their shapes.</summary>
+    /// <summary>The tensors of a call with their shapes: "self [2, 3], other [4]".</summary>
     public static string Tensors(OpSchema schema, object?[] bound)
     {
         List<string> parts = [];

@@ -6,18 +6,20 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Engine.Kernels;
 
 /// <summary>
-/// What must be true before a native call: entry points of TorchSharp's library without a try/catch end the process on a
-/// c10::Error, integer division by -1 can trap, and an allocation can exhaust the machine before it fails.
+/// The checks before a native call. Entry points of TorchSharp's library without a try/catch end the process on a c10::Error, an integer
+/// division by -1 can trap, and an allocation can exhaust the memory of the machine before it fails.
 /// </summary>
 internal static class KernelGuards
 {
-    /// <summary>Sizes are not negative and the tensor is not larger than the run allows.</summary>
+    /// <summary>Checks that sizes are not negative and that the tensor is not larger than the run permits.</summary>
     public static long[] Size(string op, long[] shape, ScalarType type, KernelContext context)
     {
         foreach (long size in shape)
             if (size < 0)
-                throw Errors.CreateException(ErrorCode.BadArgument, $"{op}(): trying to create a tensor with negative dimension {size}: {Describe.Shape(shape)}.");
-        // also without elements: strides of [0, 2^63 - 1, 3] do not fit, and libtorch's random numbers end the process on it
+                throw Errors.CreateException(ErrorCode.BadArgument,
+                    $"{op}(): trying to create a tensor with negative dimension {size}: {Describe.Shape(shape)}.");
+        // a tensor without elements is checked too: the strides of [0, 2^63 - 1, 3] overflow, which ends the process in libtorch's
+        // random functions
         Size(op, ShapeMath.ElementCount(Array.ConvertAll(shape, size => Math.Max(size, 1))), ElementSize(type), context);
         return shape;
     }
@@ -26,51 +28,56 @@ internal static class KernelGuards
     {
         if (ShapeMath.SaturatingMultiply(elements, elementBytes) > context.MaxTensorBytes)
             throw Errors.CreateException(ErrorCode.LimitExceeded,
-                $"{op}(): a result of {(elements == long.MaxValue ? "too many" : elements)} elements is larger than the {context.MaxTensorBytes} bytes a tensor may take in this run.");
+                $"{op}(): a result of {(elements == long.MaxValue ? "too many" : elements)} elements is larger than the "
+                + $"{context.MaxTensorBytes} bytes a tensor may take in this run.");
     }
 
     public static void ListLength(string op, long count, KernelContext context)
     {
         if (count > context.MaxListItems)
-            throw Errors.CreateException(ErrorCode.LimitExceeded, $"{op}(): a list of {count} items is longer than the {context.MaxListItems} a list may have in this run.");
+            throw Errors.CreateException(ErrorCode.LimitExceeded,
+                $"{op}(): a list of {count} items is longer than the {context.MaxListItems} a list may have in this run.");
     }
 
-    /// <summary>A tensor whose elements are there: not one of a scan, which has shapes only.</summary>
+    /// <summary>Checks that a tensor has elements: a tensor of a scan has only a shape.</summary>
     public static void HasData(Tensor tensor, string op)
     {
         if (IsMeta(tensor))
-            throw Errors.CreateException(ErrorCode.Unsupported, $"{op}(): a scan knows shapes only, and this needs the elements of a tensor of shape {Describe.Shape(tensor)}.",
+            throw Errors.CreateException(ErrorCode.Unsupported,
+                $"{op}(): a scan knows shapes only, and this needs the elements of a tensor of shape {Describe.Shape(tensor)}.",
                 "Run the trace, or leave this part out of the scan.");
     }
 
     public static bool IsMeta(Tensor tensor) => tensor.device_type == DeviceType.META;
 
-    /// <summary>A dimension counted from the front.</summary>
-    /// <exception cref="IndexOutOfRangeException">With PyTorch's sentence.</exception>
+    /// <summary>Converts a dimension to one that is counted from the front.</summary>
+    /// <exception cref="IndexOutOfRangeException">With PyTorch's message.</exception>
     public static long WrapDim(string op, long dim, long rank)
     {
-        long most = Math.Max(rank, 1);
-        if (dim < -most || dim >= most)
-            throw Errors.CreateException(ErrorCode.IndexOutOfRange, $"Dimension out of range (expected to be in range of [{-most}, {most - 1}], but got {dim}) in {op}()");
-        return dim < 0 ? dim + most : dim;
+        long limit = Math.Max(rank, 1);
+        if (dim < -limit || dim >= limit)
+            throw Errors.CreateException(ErrorCode.IndexOutOfRange,
+                $"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim}) in {op}()");
+        return dim < 0 ? dim + limit : dim;
     }
 
-    /// <summary>
-    /// The conditions of at::matmul (aten/src/ATen/native/LinearAlgebra.cpp), and that what it makes is not too large.
-    /// </summary>
+    /// <summary>Checks the conditions of at::matmul (aten/src/ATen/native/LinearAlgebra.cpp) and the size of its result.</summary>
     public static void Matmul(string op, Tensor left, Tensor right, KernelContext context)
     {
         long[] a = left.shape, b = right.shape;
         if (a.Length == 0 || b.Length == 0)
-            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{op}: both arguments need at least 1 dimension, but they are {Describe.Shape(a)} and {Describe.Shape(b)}");
-        long inner = a[^1], outer = b.Length == 1 ? b[0] : b[^2];
-        if (inner != outer)
-            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{op}: shapes {Describe.Shape(a)} and {Describe.Shape(b)} cannot be multiplied ({inner} and {outer} differ)");
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"{op}: both arguments need at least 1 dimension, but they are {Describe.Shape(a)} and {Describe.Shape(b)}");
+        long leftDim = a[^1], rightDim = b.Length == 1 ? b[0] : b[^2];
+        if (leftDim != rightDim)
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"{op}: shapes {Describe.Shape(a)} and {Describe.Shape(b)} cannot be multiplied ({leftDim} and {rightDim} differ)");
         long[] batch = ShapeMath.Broadcast(a.AsSpan(0, Math.Max(0, a.Length - 2)), b.AsSpan(0, Math.Max(0, b.Length - 2)))
-            ?? throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{op}: the batch dimensions of {Describe.Shape(a)} and {Describe.Shape(b)} do not broadcast");
+            ?? throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"{op}: the batch dimensions of {Describe.Shape(a)} and {Describe.Shape(b)} do not broadcast");
         SameTypeAndDevice(op, left, right);
         Size(op, ShapeMath.ElementCount([.. batch, a.Length > 1 ? a[^2] : 1, b.Length > 1 ? b[^1] : 1]), left.element_size(), context);
-        // batches that broadcast are spread out before they are multiplied
+        // libtorch expands batches that broadcast before it multiplies them
         if (batch.Length > 0)
         {
             Size(op, ShapeMath.ElementCount([.. batch, .. a.AsSpan(Math.Max(0, a.Length - 2))]), left.element_size(), context);
@@ -81,16 +88,18 @@ internal static class KernelGuards
     public static void SameTypeAndDevice(string op, Tensor left, Tensor right)
     {
         if (left.dtype != right.dtype)
-            throw Errors.CreateException(ErrorCode.BadArgument, $"{op}: the element types differ: {Describe.TypeName(left.dtype)} and {Describe.TypeName(right.dtype)}.",
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"{op}: the element types differ: {Describe.TypeName(left.dtype)} and {Describe.TypeName(right.dtype)}.",
                 $"Convert one of them, as with `.to({Describe.TypeName(left.dtype)})`.");
         if (left.device_type != right.device_type || left.device_index != right.device_index)
-            throw Errors.CreateException(ErrorCode.BadArgument, $"{op}: the tensors are on different devices: {left.device} and {right.device}.");
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"{op}: the tensors are on different devices: {left.device} and {right.device}.");
     }
 
-    /// <summary>The smallest integer divided by -1 does not fit, and the processor traps (SIGFPE).</summary>
+    /// <summary>Checks for the smallest integer divided by -1, which overflows and makes the processor trap (SIGFPE).</summary>
     public static void IntegerDivision(string op, object left, object right)
     {
-        // int8 and int16 are divided as int32, and bytes have no sign
+        // int8 and int16 are divided as int32, and uint8 has no sign
         if (left is not Tensor { dtype: ScalarType.Int64 or ScalarType.Int32 } dividend || IsMeta(dividend)) return;
         bool traps = right switch
         {
@@ -104,8 +113,8 @@ internal static class KernelGuards
     }
 
     /// <summary>
-    /// Tensors of different shapes are spread out to one: [a, 1] and [1, b] make a * b elements. Cheap unless the product of
-    /// the sizes is near the limit.
+    /// Checks the size of a broadcast: [a, 1] and [1, b] give a · b elements. The shapes are computed only if the product of the
+    /// element counts is near the limit.
     /// </summary>
     public static void Broadcast(string op, object?[] bound, KernelContext context)
     {

@@ -6,7 +6,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
-public static partial class KernelTable
+internal static partial class KernelTable
 {
     private static Dictionary<string, Kernel> ArithmeticKernels() => new()
     {
@@ -67,24 +67,26 @@ public static partial class KernelTable
         ["nan_to_num"] = (in a) => a.Tensor(0).nan_to_num(a.Float(1), a.OptionalFloat(2), a.OptionalFloat(3)),
     };
 
-    /// <summary>alpha is 1 almost always, and then not worth a native call with it.</summary>
+    /// <summary>Whether alpha is 1, which it is almost always. The call without alpha is cheaper.</summary>
     private static bool HasUnitAlpha(in OpArguments a) => a[2] is 1L;
 
     private static object Add(in OpArguments a)
     {
         if (HasUnitAlpha(a)) return Binary(a, (x, y) => x.add(y), (x, n) => x.add(n), PythonArithmetic.Add);
         object alpha = a.Number(2);
-        return Binary(a, (x, y) => x.add(y, Numbers.ToScalar(alpha)), (x, n) => x.add(n, Numbers.ToScalar(alpha)), (x, y) => PythonArithmetic.Add(x, PythonArithmetic.Mul(y, alpha)));
+        return Binary(a, (x, y) => x.add(y, Numbers.ToScalar(alpha)), (x, n) => x.add(n, Numbers.ToScalar(alpha)),
+            (x, y) => PythonArithmetic.Add(x, PythonArithmetic.Mul(y, alpha)));
     }
 
     private static object Sub(in OpArguments a)
     {
         if (HasUnitAlpha(a)) return Binary(a, (x, y) => x.sub(y), (x, n) => x.sub(n), PythonArithmetic.Sub);
         object alpha = a.Number(2), minus = PythonArithmetic.Sub(0L, alpha);
-        return Binary(a, (x, y) => x.add(y, Numbers.ToScalar(minus)), (x, n) => x.add(n, Numbers.ToScalar(minus)), (x, y) => PythonArithmetic.Sub(x, PythonArithmetic.Mul(y, alpha)));
+        return Binary(a, (x, y) => x.add(y, Numbers.ToScalar(minus)), (x, n) => x.add(n, Numbers.ToScalar(minus)),
+            (x, y) => PythonArithmetic.Sub(x, PythonArithmetic.Mul(y, alpha)));
     }
 
-    /// <summary>The names of torch.div's rounding modes; without one it divides truly.</summary>
+    /// <summary>The rounding mode of torch.div; without one the division is exact.</summary>
     private static RoundingMode RoundingModeOf(in OpArguments a) =>
         a.Has(2) ? a.Choice(2, ("trunc", RoundingMode.trunc), ("floor", RoundingMode.floor)) : RoundingMode.None;
 
@@ -133,13 +135,16 @@ public static partial class KernelTable
     private static object Round(in OpArguments a)
     {
         long decimals = a.Int(1);
-        if (Math.Abs(decimals) > 300) throw Errors.CreateException(ErrorCode.BadArgument, $"round(): decimals is out of range: {decimals}.");
-        return Unary(a, x => x.round(decimals), x => Math.Round(x * Math.Pow(10, decimals), MidpointRounding.ToEven) / Math.Pow(10, decimals), n => n);
+        if (Math.Abs(decimals) > 300)
+            throw Errors.CreateException(ErrorCode.BadArgument, $"round(): decimals is out of range: {decimals}.");
+        return Unary(a, x => x.round(decimals), x => Math.Round(x * Math.Pow(10, decimals), MidpointRounding.ToEven)
+            / Math.Pow(10, decimals), n => n);
     }
 
     private static object Clamp(in OpArguments a, bool inPlace)
     {
-        if (!a.Has(1) && !a.Has(2)) throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): at least one of 'min' or 'max' must not be None.");
+        if (!a.Has(1) && !a.Has(2))
+            throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): at least one of 'min' or 'max' must not be None.");
         object self = a.Operand(0);
         if (self is not Tensor tensor && a[1] is not Tensor && a[2] is not Tensor)
         {

@@ -6,7 +6,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
-public static partial class KernelTable
+internal static partial class KernelTable
 {
     private static Dictionary<string, Kernel> ComparisonKernels() => new()
     {
@@ -23,7 +23,8 @@ public static partial class KernelTable
         ["bitwise_and"] = (in a) => Binary(a, (x, y) => x.bitwise_and(y), null, PythonArithmetic.And),
         ["bitwise_or"] = (in a) => Binary(a, (x, y) => x.bitwise_or(y), null, PythonArithmetic.Or),
         ["bitwise_xor"] = (in a) => Binary(a, (x, y) => x.bitwise_xor(y), null, PythonArithmetic.Xor),
-        ["bitwise_not"] = (in a) => a.Operand(0) switch { Tensor x => (object)x.bitwise_not(), bool b => !b, long n => ~n, _ => throw a.Mismatch(0) },
+        ["bitwise_not"] =
+        (in a) => a.Operand(0) switch { Tensor x => (object)x.bitwise_not(), bool b => !b, long n => ~n, _ => throw a.Mismatch(0) },
         ["isnan"] = (in a) => a.Tensor(0).isnan(),
         ["isinf"] = (in a) => a.Tensor(0).isinf(),
         ["isfinite"] = (in a) => a.Tensor(0).isfinite(),

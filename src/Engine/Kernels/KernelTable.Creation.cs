@@ -6,13 +6,15 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
-public static partial class KernelTable
+internal static partial class KernelTable
 {
     private static Dictionary<string, Kernel> CreationKernels() => new()
     {
         ["zeros"] = (in a) => zeros(CheckedSize(a, 0, 1), DTypeOrDefault(a, 1), a.Device(2)),
         ["ones"] = (in a) => ones(CheckedSize(a, 0, 1), DTypeOrDefault(a, 1), a.Device(2)),
-        ["full"] = (in a) => full(KernelGuards.Size("full", a.Ints(0), DTypeOrInferred(a, 1, 2), a.Context), a.Scalar(1), DTypeOrInferred(a, 1, 2), a.Device(3)),
+        ["full"] =
+        (in a) =>
+        full(KernelGuards.Size("full", a.Ints(0), DTypeOrInferred(a, 1, 2), a.Context), a.Scalar(1), DTypeOrInferred(a, 1, 2), a.Device(3)),
         ["arange"] = (in a) => Arange(a),
         ["linspace"] = (in a) => linspace(a.Float(0), a.Float(1), StepCount(a, 2, 3), DTypeOrDefault(a, 3), a.Device(4)),
         ["logspace"] = (in a) => logspace(a.Float(0), a.Float(1), StepCount(a, 2, 4), a.Float(3), DTypeOrDefault(a, 4), a.Device(5)),
@@ -36,7 +38,7 @@ public static partial class KernelTable
 
     private static ScalarType DTypeOrDefault(in OpArguments a, int position) => a.DType(position) ?? a.Context.DefaultType;
 
-    /// <summary>Without a dtype the number decides: 1 is int64, 1.0 the default type, True bool.</summary>
+    /// <summary>Without a dtype it is inferred from the number: int64 for 1, the default type for 1.0, bool for True.</summary>
     private static ScalarType DTypeOrInferred(in OpArguments a, int number, int dtype) => a.DType(dtype) ?? a.Number(number) switch
     {
         double => a.Context.DefaultType,
@@ -44,13 +46,16 @@ public static partial class KernelTable
         _ => ScalarType.Int64,
     };
 
-    private static long[] CheckedSize(in OpArguments a, int size, int dtype) => KernelGuards.Size(a.Schema.Name, a.Ints(size), DTypeOrDefault(a, dtype), a.Context);
+    private static long[] CheckedSize(in OpArguments a, int size, int dtype) =>
+        KernelGuards.Size(a.Schema.Name, a.Ints(size), DTypeOrDefault(a, dtype), a.Context);
 
-    /// <summary>A shape that is given, or a tensor's; eight bytes an element are enough for the limit.</summary>
+    /// <summary>A given shape, or that of a tensor, checked as a tensor of float32.</summary>
     private static long[] CheckedSize(in OpArguments a, int size) =>
-        KernelGuards.Size(a.Schema.Name, a[size] is Tensor tensor && a.Schema.Parameters[size].Type == OpType.Tensor ? tensor.shape : a.Ints(size), ScalarType.Float32, a.Context);
+        KernelGuards.Size(a.Schema.Name, a[size] is Tensor tensor && a.Schema.Parameters[size].Type == OpType.Tensor ? tensor.shape
+            : a.Ints(size), ScalarType.Float32, a.Context);
 
-    private static long StepCount(in OpArguments a, int position, int dtype) => KernelGuards.Size(a.Schema.Name, [a.Int(position)], DTypeOrDefault(a, dtype), a.Context)[0];
+    private static long StepCount(in OpArguments a, int position, int dtype) =>
+        KernelGuards.Size(a.Schema.Name, [a.Int(position)], DTypeOrDefault(a, dtype), a.Context)[0];
 
     private static Tensor Arange(in OpArguments a)
     {
@@ -58,10 +63,11 @@ public static partial class KernelTable
         object step = a.Number(2);
         double length = Math.Ceiling((Numbers.ToDouble(end) - Numbers.ToDouble(start)) / Numbers.ToDouble(step));
         if (!double.IsFinite(length) || length < 0)
-            throw Errors.CreateException(ErrorCode.BadArgument, $"arange(): from {start} one does not come to {end} by steps of {step}.");
+            throw Errors.CreateException(ErrorCode.BadArgument, $"arange(): steps of {step} do not lead from {start} to {end}.");
         ScalarType type = a.DType(3) ?? (start is double || end is double || step is double ? a.Context.DefaultType : ScalarType.Int64);
         if (!is_floating_point(type) && Math.Abs(Numbers.ToDouble(step)) < 1)
-            throw Errors.CreateException(ErrorCode.BadArgument, $"arange(): the step {step} is 0 in {Describe.TypeName(type)}."); // and libtorch divides by it (SIGFPE)
+            // libtorch would divide by it (SIGFPE)
+            throw Errors.CreateException(ErrorCode.BadArgument, $"arange(): the step {step} is 0 in {Describe.TypeName(type)}.");
         KernelGuards.Size("arange", length > long.MaxValue / 2 ? long.MaxValue : (long)length, KernelGuards.ElementSize(type), a.Context);
         return arange(Numbers.ToScalar(start), Numbers.ToScalar(end), Numbers.ToScalar(step), type, a.Device(4));
     }
@@ -79,7 +85,8 @@ public static partial class KernelTable
         if (classes < 0)
         {
             KernelGuards.HasData(self, "one_hot");
-            if (self.numel() == 0) throw Errors.CreateException(ErrorCode.BadArgument, "one_hot(): the number of classes of an empty tensor must be given.");
+            if (self.numel() == 0)
+                throw Errors.CreateException(ErrorCode.BadArgument, "one_hot(): the number of classes of an empty tensor must be given.");
             classes = self.max().to(ScalarType.Int64).item<long>() + 1;
         }
         KernelGuards.Size("one_hot", ShapeMath.SaturatingMultiply(self.numel(), Math.Max(classes, 0)), sizeof(long), a.Context);
@@ -87,24 +94,28 @@ public static partial class KernelTable
         return nn.functional.one_hot(self, classes);
     }
 
-    /// <summary>One side of a matrix of indices, which has up to both sides' product of pairs.</summary>
+    /// <summary>One side of a matrix, of which the result has an index pair for up to every element.</summary>
     private static long MatrixSide(in OpArguments a, int position)
     {
-        if (a.Int(0) < 0 || a.Int(1) < 0) throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): the sides must not be negative.");
+        if (a.Int(0) < 0 || a.Int(1) < 0)
+            throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): the sides must not be negative.");
         KernelGuards.Size(a.Schema.Name, ShapeMath.SaturatingMultiply(a.Int(0), a.Int(1)), 2 * sizeof(long), a.Context);
         return a.Int(position);
     }
 
-    /// <summary>A tensor whose last dimension becomes both sides of a matrix, beside a diagonal that is not too far off.</summary>
+    /// <summary>Checks the result of diag and diag_embed, whose sides are the last dimension plus the offset.</summary>
     private static Tensor CheckDiagonal(in OpArguments a, int position, int offset)
     {
         Tensor self = a.Tensor(position);
-        if (self.ndim == 0) throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{a.Schema.Name}(): a tensor of no dimensions has no diagonal.");
+        if (self.ndim == 0)
+            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{a.Schema.Name}(): a tensor of no dimensions has no diagonal.");
         if (self.ndim == 1 || a.Schema.Name == "diag_embed")
         {
             long distance = a.Int(offset) is > -(1L << 40) and < 1L << 40 and long near ? Math.Abs(near) : 1L << 40;
             long side = self.shape[^1] + distance;
-            KernelGuards.Size(a.Schema.Name, ShapeMath.SaturatingMultiply(ShapeMath.ElementCount(self.shape.AsSpan(0, (int)self.ndim - 1)), ShapeMath.SaturatingMultiply(side, side)), self.element_size(), a.Context);
+            KernelGuards.Size(a.Schema.Name,
+                ShapeMath.SaturatingMultiply(ShapeMath.ElementCount(self.shape.AsSpan(0, (int)self.ndim - 1)),
+                    ShapeMath.SaturatingMultiply(side, side)), self.element_size(), a.Context);
         }
         return self;
     }

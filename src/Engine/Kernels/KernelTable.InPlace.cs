@@ -5,15 +5,17 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
-public static partial class KernelTable
+internal static partial class KernelTable
 {
     private static Dictionary<string, Kernel> InPlaceKernels() => new()
     {
-        ["add_"] = (in a) => a.Operand(1) is Tensor other ? a.Tensor(0).add_(other, a.Scalar(2)) : a.Tensor(0).add_(a.Scalar(1), a.Scalar(2)),
+        ["add_"] = (in a) => a.Operand(1) is Tensor other ? a.Tensor(0).add_(other, a.Scalar(2))
+        : a.Tensor(0).add_(a.Scalar(1), a.Scalar(2)),
         ["sub_"] = (in a) => SubInPlace(a),
         ["mul_"] = (in a) => a.Operand(1) is Tensor other ? a.Tensor(0).mul_(other) : a.Tensor(0).mul_(a.Scalar(1)),
         ["div_"] = (in a) => DivInPlace(a),
-        ["floor_divide_"] = (in a) => CheckedDivisor(a) is Tensor other ? a.Tensor(0).floor_divide_(other) : a.Tensor(0).floor_divide_(a.Scalar(1)),
+        ["floor_divide_"] = (in a) => CheckedDivisor(a) is Tensor other ? a.Tensor(0).floor_divide_(other)
+        : a.Tensor(0).floor_divide_(a.Scalar(1)),
         ["remainder_"] = (in a) => CheckedDivisor(a) is Tensor other ? a.Tensor(0).remainder_(other) : a.Tensor(0).remainder_(a.Scalar(1)),
         ["pow_"] = (in a) => a.Operand(1) is Tensor other ? a.Tensor(0).pow_(other) : a.Tensor(0).pow_(a.Scalar(1)),
         ["neg_"] = (in a) => a.Tensor(0).neg_(),
@@ -34,7 +36,8 @@ public static partial class KernelTable
         ["zero_"] = (in a) => a.Tensor(0).zero_(),
         ["tril_"] = (in a) => a.Tensor(0).tril_(a.Int(1)),
         ["triu_"] = (in a) => a.Tensor(0).triu_(a.Int(1)),
-        ["masked_fill_"] = (in a) => a.Operand(2) is Tensor ? a.Tensor(0).copy_(MaskedFill(a)) : a.Tensor(0).masked_fill_(a.Tensor(1), a.Scalar(2)),
+        ["masked_fill_"] = (in a) => a.Operand(2) is Tensor ? a.Tensor(0).copy_(MaskedFill(a))
+        : a.Tensor(0).masked_fill_(a.Tensor(1), a.Scalar(2)),
         ["masked_scatter_"] = (in a) => a.Tensor(0).masked_scatter_(a.Tensor(1), a.Tensor(2)),
         ["index_add_"] = (in a) => a.Tensor(0).index_add_(a.Int(1), a.Tensor(2), a.Tensor(3), a.Scalar(4)),
         ["index_copy_"] = (in a) => a.Tensor(0).index_copy_(a.Int(1), a.Tensor(2), a.Tensor(3)),
@@ -48,7 +51,10 @@ public static partial class KernelTable
 
     private static Tensor SubInPlace(in OpArguments a)
     {
-        if (!HasUnitAlpha(a)) return a.Operand(1) is Tensor y ? a.Tensor(0).add_(y, Numbers.ToScalar(PythonArithmetic.Sub(0L, a.Number(2)))) : a.Tensor(0).sub_(Numbers.ToScalar(PythonArithmetic.Mul(a.Number(1), a.Number(2))));
+        if (!HasUnitAlpha(a))
+            return a.Operand(1) is Tensor y
+                ? a.Tensor(0).add_(y, Numbers.ToScalar(PythonArithmetic.Sub(0L, a.Number(2))))
+                : a.Tensor(0).sub_(Numbers.ToScalar(PythonArithmetic.Mul(a.Number(1), a.Number(2))));
         return a.Operand(1) is Tensor other ? a.Tensor(0).sub_(other) : a.Tensor(0).sub_(a.Scalar(1));
     }
 
@@ -66,12 +72,13 @@ public static partial class KernelTable
         return divisor;
     }
 
-    /// <summary>A tensor that stands for a number.</summary>
+    /// <summary>A tensor without dimensions, which is used as a number.</summary>
     private static Tensor ScalarTensor(in OpArguments a, int position)
     {
         Tensor value = a.TensorLike(position, a.Tensor(0));
         if (value.ndim != 0)
-            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{a.Schema.Name}(): the value must be a number or a tensor of no dimensions, but its shape is {Describe.Shape(value)}.");
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"{a.Schema.Name}(): the value must be a number or a tensor of no dimensions, but its shape is {Describe.Shape(value)}.");
         return value;
     }
 
@@ -80,7 +87,7 @@ public static partial class KernelTable
             ? Where(a.Tensor(1), ScalarTensor(a, 2).to(a.Tensor(0).dtype), a.Tensor(0))
             : a.Tensor(0).masked_fill(a.Tensor(1), a.Scalar(2));
 
-    /// <summary>A number is scattered to every place of the index.</summary>
+    /// <summary>The source of a scatter; a number is scattered to every position of the index.</summary>
     private static Tensor ScatterSource(in OpArguments a) =>
         a.Operand(3) is Tensor source ? source : full(a.Tensor(2).shape, a.Scalar(3), a.Tensor(0).dtype, a.Tensor(0).device);
 
@@ -89,9 +96,11 @@ public static partial class KernelTable
         Tensor self = a.Tensor(0);
         bool wanted = a.Bool(1);
         if (wanted && !is_floating_point(self) && !is_complex(self.dtype))
-            throw Errors.CreateException(ErrorCode.BadArgument, $"requires_grad_(): only floating-point tensors have gradients, not {Describe.Kind(self)}.");
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"requires_grad_(): only floating-point tensors have gradients, not {Describe.Kind(self)}.");
         if (!wanted && self.requires_grad && !self.is_leaf)
-            throw Errors.CreateException(ErrorCode.BadArgument, "requires_grad_(): the gradient of a computed tensor cannot be switched off.", "Use `detach()`.");
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                "requires_grad_(): the gradient of a computed tensor cannot be switched off.", "Use `detach()`.");
         if (wanted != self.requires_grad) self.requires_grad_(wanted);
         return self;
     }

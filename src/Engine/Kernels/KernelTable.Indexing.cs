@@ -5,7 +5,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
-public static partial class KernelTable
+internal static partial class KernelTable
 {
     private static Dictionary<string, Kernel> IndexingKernels() => new()
     {
@@ -13,7 +13,8 @@ public static partial class KernelTable
         ["index_select"] = (in a) => IndexSelect(a.Tensor(0), a.Int(1), a.Tensor(2), a.Context),
         ["gather"] = (in a) => a.Tensor(0).gather(a.Int(1), a.Tensor(2)),
         ["take"] = (in a) => a.Tensor(0).take(a.Tensor(1)),
-        ["take_along_dim"] = (in a) => a.OptionalInt(2) is { } dim ? a.Tensor(0).take_along_dim(a.Tensor(1), dim) : a.Tensor(0).flatten().take_along_dim(a.Tensor(1).flatten(), 0),
+        ["take_along_dim"] = (in a) => a.OptionalInt(2) is { } dim ? a.Tensor(0).take_along_dim(a.Tensor(1), dim)
+        : a.Tensor(0).flatten().take_along_dim(a.Tensor(1).flatten(), 0),
         ["masked_select"] = (in a) => TensorWithData(a, 0).masked_select(TensorWithData(a, 1)),
         ["masked_fill"] = (in a) => MaskedFill(a),
         ["masked_scatter"] = (in a) => a.Tensor(0).masked_scatter(a.Tensor(1), a.Tensor(2)),
@@ -64,7 +65,8 @@ public static partial class KernelTable
         if (!KernelGuards.IsMeta(condition) && !KernelGuards.IsMeta(x) && !KernelGuards.IsMeta(y)) return where(condition, x, y);
         long[]? shape = ShapeMath.Broadcast(x.shape, y.shape) is { } both ? ShapeMath.Broadcast(condition.shape, both) : null;
         return shape is null
-            ? throw Errors.CreateException(ErrorCode.ShapeMismatch, $"where: the shapes {Describe.Shape(condition)}, {Describe.Shape(x)} and {Describe.Shape(y)} do not broadcast")
+            ? throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"where: the shapes {Describe.Shape(condition)}, {Describe.Shape(x)} and {Describe.Shape(y)} do not broadcast")
             : zeros(shape, result_type(x, y), META);
     }
 }

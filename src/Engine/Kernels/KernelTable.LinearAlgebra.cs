@@ -5,7 +5,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
-public static partial class KernelTable
+internal static partial class KernelTable
 {
     private static Dictionary<string, Kernel> LinearAlgebraKernels() => new()
     {
@@ -28,10 +28,14 @@ public static partial class KernelTable
         ["cdist"] = (in a) => Cdist(a),
         ["linalg_norm"] = (in a) => LinalgNorm(a),
         ["linalg_vector_norm"] = (in a) => linalg.vector_norm(a.Tensor(0), a.Float(1), Dims(a, 2), a.Bool(3)),
-        ["linalg_matrix_norm"] = (in a) => a[1] is string name ? linalg.matrix_norm(a.Tensor(0), name, a.Ints(2), a.Bool(3)) : linalg.matrix_norm(a.Tensor(0), a.Float(1), a.Ints(2), a.Bool(3)),
+        ["linalg_matrix_norm"] = (in a) => a[1] is string name ? linalg.matrix_norm(a.Tensor(0), name, a.Ints(2), a.Bool(3))
+        : linalg.matrix_norm(a.Tensor(0), a.Float(1), a.Ints(2), a.Bool(3)),
         ["linalg_svd"] = (in a) => Svd(a),
         ["linalg_svdvals"] = (in a) => linalg.svdvals(CheckFinite(a)),
-        ["linalg_qr"] = (in a) => Tuple(linalg.qr(CheckFullFactors(a, a.Text(1) == "complete"), a.Choice(1, ("reduced", linalg.QRMode.Reduced), ("complete", linalg.QRMode.Complete), ("r", linalg.QRMode.R)))),
+        ["linalg_qr"] =
+        (in a) =>
+        Tuple(linalg.qr(CheckFullFactors(a, a.Text(1) == "complete"),
+            a.Choice(1, ("reduced", linalg.QRMode.Reduced), ("complete", linalg.QRMode.Complete), ("r", linalg.QRMode.R)))),
         ["linalg_eigh"] = (in a) => Tuple(linalg.eigh(CheckFinite(a), a.Choice(1, ("L", 'L'), ("U", 'U')))),
         ["linalg_eigvalsh"] = (in a) => linalg.eigvalsh(CheckFinite(a), a.Choice(1, ("L", 'L'), ("U", 'U'))),
         ["linalg_cholesky"] = (in a) => linalg.cholesky(a.Tensor(0)),
@@ -45,15 +49,17 @@ public static partial class KernelTable
         ["linalg_matrix_power"] = (in a) => a.Tensor(0).matrix_power(a.Int32(1)),
     };
 
-    /// <summary>Two tensors that can be multiplied; with <paramref name="ranks"/>, of exactly so many dimensions.</summary>
+    /// <summary>Two tensors that can be multiplied; with <paramref name="ranks"/>, of exactly these numbers of dimensions.</summary>
     private static (Tensor Left, Tensor Right) MatmulOperands(in OpArguments a, int left, int right, (int Left, int Right)? ranks)
     {
         Tensor x = a.Tensor(left), y = a.Tensor(right);
         if (ranks is var (first, second) && (x.ndim != first || y.ndim != second))
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                $"{a.Schema.Name}: the arguments must have {first} and {second} dimensions, but they are {Describe.Shape(x)} and {Describe.Shape(y)}", "`matmul` takes any.");
+                $"{a.Schema.Name}: the arguments must have {first} and {second} dimensions, but they are {Describe.Shape(x)} and "
+                + $"{Describe.Shape(y)}", "`matmul` takes any.");
         if (ranks is (3, 3) && x.shape[0] != y.shape[0])
-            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{a.Schema.Name}: {Describe.Shape(x)} and {Describe.Shape(y)} are not equally many matrices");
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"{a.Schema.Name}: {Describe.Shape(x)} and {Describe.Shape(y)} are not equally many matrices");
         KernelGuards.Matmul(a.Schema.Name, x, y, a.Context);
         return (x, y);
     }
@@ -73,18 +79,20 @@ public static partial class KernelTable
         if (x.ndim > 0 && y.ndim > 0)
         {
             if (x.shape[^1] != y.shape[^1])
-                throw Errors.CreateException(ErrorCode.ShapeMismatch, $"inner: the last dimensions of {Describe.Shape(x)} and {Describe.Shape(y)} differ");
+                throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                    $"inner: the last dimensions of {Describe.Shape(x)} and {Describe.Shape(y)} differ");
             long last = Math.Max(x.shape[^1], 1);
             KernelGuards.Size("inner", ShapeMath.SaturatingMultiply(x.numel() / last, y.numel() / last), x.element_size(), a.Context);
         }
         return inner(x, y);
     }
 
-    /// <summary>The first of two tensors whose result has as many elements as their product.</summary>
+    /// <summary>Checks the size of an outer product and returns its first operand.</summary>
     private static Tensor CheckOuterProduct(in OpArguments a)
     {
         Tensor x = a.Tensor(0), y = a.Tensor(1);
-        KernelGuards.Size(a.Schema.Name, ShapeMath.SaturatingMultiply(x.numel(), y.numel()), Math.Max(x.element_size(), y.element_size()), a.Context);
+        KernelGuards.Size(a.Schema.Name, ShapeMath.SaturatingMultiply(x.numel(), y.numel()), Math.Max(x.element_size(), y.element_size()),
+            a.Context);
         return x;
     }
 
@@ -100,11 +108,12 @@ public static partial class KernelTable
             contracted = ShapeMath.SaturatingMultiply(contracted, x.shape[left[i]]);
         }
         contracted = Math.Max(contracted, 1);
-        KernelGuards.Size("tensordot", ShapeMath.SaturatingMultiply(x.numel() / contracted, y.numel() / contracted), x.element_size(), a.Context);
+        KernelGuards.Size("tensordot", ShapeMath.SaturatingMultiply(x.numel() / contracted, y.numel() / contracted), x.element_size(),
+            a.Context);
         return x.tensordot(y, left, right);
     }
 
-    /// <summary>The dimensions that tensordot sums over: so many last and first ones, or two lists.</summary>
+    /// <summary>The dimensions that tensordot contracts: the last and first <c>dims</c>, or two lists.</summary>
     internal static (long[] Left, long[] Right) ContractedAxes(in OpArguments a)
     {
         Tensor x = a.Tensor(0), y = a.Tensor(1);
@@ -113,12 +122,15 @@ public static partial class KernelTable
             if (pair.Count != 2) throw Axes();
             long[] left = AxesOf(pair[0]), right = AxesOf(pair[1]);
             return left.Length == right.Length ? (left, right)
-                : throw Errors.CreateException(ErrorCode.BadArgument, $"tensordot(): {left.Length} and {right.Length} dimensions do not pair up");
+                : throw Errors.CreateException(ErrorCode.BadArgument,
+                    $"tensordot(): {left.Length} and {right.Length} dimensions do not pair up");
         }
         long count = a.Number(2) is long number ? number : throw Axes();
         if (count < 0 || count > Math.Min(x.ndim, y.ndim))
-            throw Errors.CreateException(ErrorCode.BadArgument, $"tensordot(): {count} dimensions of {Describe.Shape(x)} and {Describe.Shape(y)} cannot be contracted");
-        return ([.. Enumerable.Range((int)(x.ndim - count), (int)count).Select(i => (long)i)], [.. Enumerable.Range(0, (int)count).Select(i => (long)i)]);
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"tensordot(): {count} dimensions of {Describe.Shape(x)} and {Describe.Shape(y)} cannot be contracted");
+        return ([.. Enumerable.Range((int)(x.ndim - count), (int)count).Select(i => (long)i)],
+            [.. Enumerable.Range(0, (int)count).Select(i => (long)i)]);
 
         static Exception Axes() => Errors.CreateException(ErrorCode.BadArgument, "tensordot(): dims must be an int or two lists of ints.");
 
@@ -131,7 +143,8 @@ public static partial class KernelTable
     {
         Tensor x = a.Tensor(0), y = a.Tensor(1);
         if (x.ndim < 2 || y.ndim < 2)
-            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"cdist: the arguments need at least 2 dimensions, but they are {Describe.Shape(x)} and {Describe.Shape(y)}");
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"cdist: the arguments need at least 2 dimensions, but they are {Describe.Shape(x)} and {Describe.Shape(y)}");
         long columns = Math.Max(x.shape[^1], 1);
         KernelGuards.Size("cdist", ShapeMath.SaturatingMultiply(x.numel() / columns, y.shape[^2]), x.element_size(), a.Context);
         return cdist(x, y, a.Float(2));
@@ -148,22 +161,25 @@ public static partial class KernelTable
         };
     }
 
-    /// <summary>LAPACK's iterations do not end well on what is not finite: it is said before they start.</summary>
+    /// <summary>Checks that a matrix is finite, because LAPACK's iterations may fail or not terminate otherwise.</summary>
     private static Tensor CheckFinite(in OpArguments a)
     {
         Tensor self = a.Tensor(0);
         if (!KernelGuards.IsMeta(self) && is_floating_point(self) && !self.isfinite().all().item<bool>())
-            throw Errors.CreateException(ErrorCode.OpFailed, $"{a.Schema.Name}: the matrix {Describe.Shape(self)} contains infinities or not-a-numbers");
+            throw Errors.CreateException(ErrorCode.OpFailed,
+                $"{a.Schema.Name}: the matrix {Describe.Shape(self)} contains infinities or not-a-numbers");
         return self;
     }
 
-    /// <summary>Full decompositions have square factors as large as the longer side.</summary>
+    /// <summary>Checks the size of the factors of a full decomposition, which are square with the longer side.</summary>
     private static Tensor CheckFullFactors(in OpArguments a, bool full)
     {
         Tensor self = CheckFinite(a);
         if (!full || self.ndim < 2) return self;
         long side = Math.Max(self.shape[^1], self.shape[^2]);
-        KernelGuards.Size(a.Schema.Name, ShapeMath.SaturatingMultiply(ShapeMath.ElementCount(self.shape.AsSpan(0, (int)self.ndim - 2)), ShapeMath.SaturatingMultiply(side, side)), self.element_size(), a.Context);
+        KernelGuards.Size(a.Schema.Name,
+            ShapeMath.SaturatingMultiply(ShapeMath.ElementCount(self.shape.AsSpan(0, (int)self.ndim - 2)),
+                ShapeMath.SaturatingMultiply(side, side)), self.element_size(), a.Context);
         return self;
     }
 

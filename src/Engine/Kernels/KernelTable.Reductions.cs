@@ -5,12 +5,13 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
-public static partial class KernelTable
+internal static partial class KernelTable
 {
     private static Dictionary<string, Kernel> ReductionKernels() => new()
     {
         ["sum"] = (in a) => Sum(a.Tensor(0), Dims(a, 1), a.Bool(2), a.DType(3)),
-        ["nansum"] = (in a) => Sum(a.Tensor(0).nan_to_num(0, double.PositiveInfinity, double.NegativeInfinity), Dims(a, 1), a.Bool(2), a.DType(3)),
+        ["nansum"] =
+        (in a) => Sum(a.Tensor(0).nan_to_num(0, double.PositiveInfinity, double.NegativeInfinity), Dims(a, 1), a.Bool(2), a.DType(3)),
         ["mean"] = (in a) => Dims(a, 1) is { Length: > 0 } dims ? a.Tensor(0).mean(dims, a.Bool(2), a.DType(3)) : Cast(a, 3).mean(),
         ["nanmean"] = (in a) => NanMean(a),
         ["var"] = (in a) => Variance(a),
@@ -23,7 +24,8 @@ public static partial class KernelTable
         ["min"] = (in a) => a.OptionalInt(1) is { } dim ? Tuple(a.Tensor(0).min(dim, a.Bool(2))) : a.Tensor(0).min(),
         ["argmax"] = (in a) => a.OptionalInt(1) is { } dim ? a.Tensor(0).argmax(dim, a.Bool(2)) : a.Tensor(0).argmax(),
         ["argmin"] = (in a) => a.OptionalInt(1) is { } dim ? a.Tensor(0).argmin(dim, a.Bool(2)) : a.Tensor(0).argmin(),
-        ["median"] = (in a) => a.OptionalInt(1) is { } dim ? Tuple(Median(a.Tensor(0), KernelGuards.WrapDim("median", dim, a.Tensor(0).ndim), a.Bool(2))) : a.Tensor(0).median(),
+        ["median"] = (in a) => a.OptionalInt(1) is { } dim
+        ? Tuple(Median(a.Tensor(0), KernelGuards.WrapDim("median", dim, a.Tensor(0).ndim), a.Bool(2))) : a.Tensor(0).median(),
         ["mode"] = (in a) => Tuple(a.Tensor(0).mode(a.Int(1), a.Bool(2))),
         ["kthvalue"] = (in a) => Tuple(a.Tensor(0).kthvalue(a.Int(1), a.Int(2), a.Bool(3))),
         ["quantile"] = (in a) => Quantile(a, (x, q, dim, keep) => x.quantile(q, dim, keep)),
@@ -42,8 +44,8 @@ public static partial class KernelTable
         ["corrcoef"] = (in a) => CheckCovariance(a).corrcoef(),
     };
 
-    /// <summary>Counted from the front and checked; None and an empty list mean all.</summary>
-    private static long[] Dims(in OpArguments a, int position)
+    /// <summary>The dimensions of a reduction, counted from the front and checked. None and an empty list mean all.</summary>
+    internal static long[] Dims(in OpArguments a, int position)
     {
         long rank = a.Tensor(0).ndim;
         if (a.OptionalInts(position) is not { Length: > 0 } given)
@@ -62,7 +64,8 @@ public static partial class KernelTable
         {
             dims[i] = KernelGuards.WrapDim(a.Schema.Name, given[i], rank);
             if (Array.IndexOf(dims, dims[i]) < i)
-                throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): dim {dims[i]} appears multiple times in the list of dims");
+                throw Errors.CreateException(ErrorCode.BadArgument,
+                    $"{a.Schema.Name}(): dim {dims[i]} appears multiple times in the list of dims");
         }
         return dims;
     }
@@ -80,8 +83,9 @@ public static partial class KernelTable
     }
 
     /// <summary>
-    /// TorchSharp knows the corrections 0 and 1; another one scales the first. Not by its var: THSTensor_var_along_dimensions
-    /// calls into libtorch outside of its try/catch, and THSTensor_var forgets the correction.
+    /// The variance. TorchSharp supports the corrections 0 and 1; for another one the variance with correction 0 is scaled.
+    /// TorchSharp's var is not used: THSTensor_var_along_dimensions calls libtorch outside of its try/catch, and THSTensor_var ignores
+    /// the correction.
     /// </summary>
     private static Tensor Variance(in OpArguments a)
     {
@@ -95,7 +99,7 @@ public static partial class KernelTable
         return var_mean(self, dims, false, keepdim).Item1.mul(count / Math.Max(count - correction, 0));
     }
 
-    /// <summary>The lower of the two in the middle, as PyTorch's; not-a-number if there is one.</summary>
+    /// <summary>The median, which is the lower of two middle values as in PyTorch; NaN if any value is NaN.</summary>
     private static (Tensor Values, Tensor Indices) Median(Tensor self, long dim, bool keepdim)
     {
         long middle = self.ndim == 0 ? 1 : ((self.shape[dim] - 1) / 2) + 1;
@@ -109,7 +113,9 @@ public static partial class KernelTable
     private static Tensor Quantile(in OpArguments a, Func<Tensor, Tensor, long, bool, Tensor> quantile)
     {
         Tensor self = a.Tensor(0), q = a.TensorLike(1, self).to(self.dtype);
-        if (q.ndim > 1) throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{a.Schema.Name}(): q must be a number or a list of numbers, but its shape is {Describe.Shape(q)}.");
+        if (q.ndim > 1)
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"{a.Schema.Name}(): q must be a number or a list of numbers, but its shape is {Describe.Shape(q)}.");
         if (!KernelGuards.IsMeta(q) && !q.ge(0).logical_and(q.le(1)).all().item<bool>())
             throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): q must be between 0 and 1.");
         if (a.OptionalInt(2) is { } dim) return quantile(self, q, dim, a.Bool(3));
@@ -126,15 +132,16 @@ public static partial class KernelTable
         return a.Bool(2) ? result : Squeeze(result, dims);
     }
 
-    /// <summary>THSTensor_cummax and cummin have no try/catch.</summary>
+    /// <summary>Checks the arguments of cummax and cummin, whose native entry points have no try/catch.</summary>
     private static Tensor CheckCumulative(in OpArguments a)
     {
         Tensor self = a.Tensor(0);
         long dim = KernelGuards.WrapDim(a.Schema.Name, a.Int(1), self.ndim);
         if (is_complex(self.dtype) || self.dtype.ToData() is null)
-            throw Errors.CreateException(ErrorCode.Unsupported, $"{a.Schema.Name}(): there is no order in {Describe.Kind(self)}.");
+            throw Errors.CreateException(ErrorCode.Unsupported, $"{a.Schema.Name}(): the elements of {Describe.Kind(self)} have no order.");
         if (self.ndim > 0 && self.shape[dim] == 0)
-            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{a.Schema.Name}(): dimension {dim} of {Describe.Shape(self)} is empty.");
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"{a.Schema.Name}(): dimension {dim} of {Describe.Shape(self)} is empty.");
         return self;
     }
 

@@ -5,17 +5,21 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
-public static partial class KernelTable
+internal static partial class KernelTable
 {
     private static Dictionary<string, Kernel> SamplingKernels() => new()
     {
         ["rand"] = (in a) => Rand(a, CheckedSize(a, 0, 1), DTypeOrDefault(a, 1), a.Device(2), 3, normal: false),
         ["randn"] = (in a) => Rand(a, CheckedSize(a, 0, 1), DTypeOrDefault(a, 1), a.Device(2), 3, normal: true),
-        ["randint"] = (in a) => RandInt(a, a.Int(0), a.Int(1), KernelGuards.Size("randint", a.Ints(2), a.DType(3) ?? ScalarType.Int64, a.Context), a.DType(3) ?? ScalarType.Int64, a.Device(4), 5),
+        ["randint"] =
+        (in a) =>
+        RandInt(a, a.Int(0), a.Int(1), KernelGuards.Size("randint", a.Ints(2), a.DType(3) ?? ScalarType.Int64, a.Context), a.DType(3)
+            ?? ScalarType.Int64, a.Device(4), 5),
         ["randperm"] = (in a) => RandPerm(a),
         ["rand_like"] = (in a) => Rand(a, CheckedSize(a, 0), a.DType(1) ?? a.Tensor(0).dtype, a.Tensor(0).device, 2, normal: false),
         ["randn_like"] = (in a) => Rand(a, CheckedSize(a, 0), a.DType(1) ?? a.Tensor(0).dtype, a.Tensor(0).device, 2, normal: true),
-        ["randint_like"] = (in a) => RandInt(a, a.Int(1), a.Int(2), CheckedSize(a, 0), a.DType(3) ?? a.Tensor(0).dtype, a.Tensor(0).device, 4),
+        ["randint_like"] =
+        (in a) => RandInt(a, a.Int(1), a.Int(2), CheckedSize(a, 0), a.DType(3) ?? a.Tensor(0).dtype, a.Tensor(0).device, 4),
         ["normal"] = (in a) => Normal(a),
         ["bernoulli"] = (in a) => Bernoulli(a),
         ["multinomial"] = (in a) => Multinomial(a),
@@ -26,8 +30,8 @@ public static partial class KernelTable
     };
 
     /// <summary>
-    /// Draws with a generator of the given seed, which then gives PyTorch's numbers after manual_seed(seed), or else with the
-    /// run's own. Nobody else's generator moves.
+    /// Draws with a generator of the given seed, which gives PyTorch's numbers after manual_seed(seed), or with the generator of the
+    /// run. The generators of other jobs do not change.
     /// </summary>
     private static Tensor WithGenerator(in OpArguments a, int seed, Device device, Func<Generator?, Tensor> draw)
     {
@@ -38,11 +42,14 @@ public static partial class KernelTable
     }
 
     private static Tensor Rand(in OpArguments a, long[] size, ScalarType type, Device device, int seed, bool normal) =>
-        WithGenerator(a, seed, device, generator => normal ? randn(size, type, device, generator: generator) : rand(size, type, device, generator: generator));
+        WithGenerator(a, seed, device, generator => normal ? randn(size, type, device, generator: generator)
+            : rand(size, type, device, generator: generator));
 
     private static Tensor RandInt(in OpArguments a, long low, long high, long[] size, ScalarType type, Device device, int seed)
     {
-        if (low >= high) throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): low must be less than high, but they are {low} and {high}.");
+        if (low >= high)
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"{a.Schema.Name}(): low must be less than high, but they are {low} and {high}.");
         return WithGenerator(a, seed, device, generator => randint(low, high, size, type, device, generator: generator));
     }
 
@@ -50,10 +57,12 @@ public static partial class KernelTable
     {
         ScalarType type = a.DType(1) ?? ScalarType.Int64;
         if (type is not (ScalarType.Int64 or ScalarType.Int32 or ScalarType.Int16 or ScalarType.Float32 or ScalarType.Float64))
-            throw Errors.CreateException(ErrorCode.BadArgument, $"randperm(): there are no permutations in {Describe.TypeName(type)}."); // bool is written past its end
+            // libtorch writes past the end of a bool tensor
+            throw Errors.CreateException(ErrorCode.BadArgument, $"randperm(): the dtype {Describe.TypeName(type)} is not supported.");
         long count = KernelGuards.Size("randperm", [a.Int(0)], type, a.Context)[0];
         Device device = a.Device(2);
-        if (device.type == DeviceType.META) return zeros(count, type, META); // libtorch writes to the memory it has not got
+        // libtorch would write to memory that a meta tensor does not have
+        if (device.type == DeviceType.META) return zeros(count, type, META);
         return WithGenerator(a, 3, device, generator => randperm(count, type, device, generator: generator));
     }
 
@@ -62,26 +71,33 @@ public static partial class KernelTable
         if (a.Operand(0) is not Tensor && a.Operand(1) is not Tensor)
         {
             double mean = a.Float(0), std = CheckStd(a, a.Float(1));
-            long[] size = KernelGuards.Size("normal", a.OptionalInts(2) ?? throw Errors.CreateException(ErrorCode.BadArgument, "normal(): needs a size if mean and std are numbers."), a.Context.DefaultType, a.Context);
+            long[] size =
+                KernelGuards.Size("normal", a.OptionalInts(2)
+                    ?? throw Errors.CreateException(ErrorCode.BadArgument, "normal(): needs a size if mean and std are numbers."),
+                    a.Context.DefaultType, a.Context);
             KernelContext context = a.Context;
-            return WithGenerator(a, 3, context.Device, generator => empty(size, context.DefaultType, context.Device).normal_(mean, std, generator));
+            return WithGenerator(a, 3, context.Device, generator => empty(size, context.DefaultType, context.Device)
+                .normal_(mean, std, generator));
         }
         Tensor like = (a.Operand(0) as Tensor ?? a.Operand(1) as Tensor)!;
         Tensor means = a.TensorLike(0, like), deviations = a.TensorLike(1, like);
         if (!KernelGuards.IsMeta(deviations) && deviations.lt(0).any().item<bool>()) CheckStd(a, -1);
-        // the unit normal first: the same numbers as at::normal, which scales and shifts what it has drawn
+        // the unit normal first: the same numbers as at::normal, which scales and shifts what it draws
         long[] shape = ShapeMath.Broadcast(means.shape, deviations.shape)
-            ?? throw Errors.CreateException(ErrorCode.ShapeMismatch, $"normal: the shapes {Describe.Shape(means)} and {Describe.Shape(deviations)} do not broadcast");
+            ?? throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"normal: the shapes {Describe.Shape(means)} and {Describe.Shape(deviations)} do not broadcast");
         KernelGuards.Size("normal", shape, like.dtype, a.Context);
         Tensor unit = WithGenerator(a, 3, like.device, generator => empty(shape, like.dtype, like.device).normal_(0, 1, generator));
         return unit.mul(deviations).add(means);
     }
 
     private static double CheckStd(in OpArguments a, double std) =>
-        std >= 0 ? std : throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): the standard deviation must not be negative.");
+        std >= 0 ? std
+        : throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): the standard deviation must not be negative.");
 
     private static double CheckProbability(in OpArguments a, double p) =>
-        p is >= 0 and <= 1 ? p : throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): p must be between 0 and 1, but is {p}.");
+        p is >= 0 and <= 1 ? p
+        : throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): p must be between 0 and 1, but is {p}.");
 
     private static Tensor Bernoulli(in OpArguments a)
     {
@@ -101,11 +117,14 @@ public static partial class KernelTable
         long count = a.Int(1);
         bool replacement = a.Bool(2);
         if (self.ndim is not (1 or 2))
-            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"multinomial: the probabilities must have 1 or 2 dimensions, but are {Describe.Shape(self)}");
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"multinomial: the probabilities must have 1 or 2 dimensions, but are {Describe.Shape(self)}");
         if (count <= 0 || (!replacement && count > self.shape[^1]))
-            throw Errors.CreateException(ErrorCode.BadArgument, $"multinomial(): cannot draw {count} of {self.shape[^1]}{(replacement ? "" : " without replacement")}.");
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"multinomial(): cannot draw {count} of {self.shape[^1]}{(replacement ? "" : " without replacement")}.");
         long[] shape = KernelGuards.Size("multinomial", [.. self.shape[..^1], count], ScalarType.Int64, a.Context);
-        return KernelGuards.IsMeta(self) ? zeros(shape, ScalarType.Int64, META) : WithGenerator(a, 3, self.device, generator => self.multinomial(count, replacement, generator));
+        return KernelGuards.IsMeta(self) ? zeros(shape, ScalarType.Int64, META)
+            : WithGenerator(a, 3, self.device, generator => self.multinomial(count, replacement, generator));
     }
 
     private static Tensor Poisson(in OpArguments a)

@@ -5,7 +5,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
-public static partial class KernelTable
+internal static partial class KernelTable
 {
     private static Dictionary<string, Kernel> ShapeKernels() => new()
     {
@@ -27,7 +27,8 @@ public static partial class KernelTable
         ["tile"] = (in a) => a.Tensor(0).tile(RepeatCounts(a, 1)),
         ["repeat_interleave"] = (in a) => RepeatInterleave(a),
         ["flatten"] = (in a) => a.Tensor(0).flatten(a.Int(1), a.Int(2)),
-        ["unflatten"] = (in a) => a.Tensor(0).unflatten(KernelGuards.WrapDim("unflatten", a.Int(1), a.Tensor(0).ndim), a.Ints(2)), // TorchSharp takes no negative one
+        // TorchSharp accepts no negative dimension
+        ["unflatten"] = (in a) => a.Tensor(0).unflatten(KernelGuards.WrapDim("unflatten", a.Int(1), a.Tensor(0).ndim), a.Ints(2)),
         ["unfold"] = (in a) => Unfold(a),
         ["cat"] = (in a) => Concatenate(a, t => cat(t.Tensors, t.Dim), 1),
         ["stack"] = (in a) => Concatenate(a, t => stack(t.Tensors, t.Dim), 1),
@@ -41,13 +42,15 @@ public static partial class KernelTable
         ["select"] = (in a) => Indexing.Select(a.Tensor(0), KernelGuards.WrapDim("select", a.Int(1), a.Tensor(0).ndim), a.Int(2)),
         ["diagonal"] = (in a) => a.Tensor(0).diagonal(a.Int(1), a.Int(2), a.Int(3)),
         ["flip"] = (in a) => a.Tensor(0).flip(a.Ints(1)),
-        ["roll"] = (in a) => a.Has(2) ? a.Tensor(0).roll(a.Ints(1), a.Ints(2)) : a.Tensor(0).flatten().roll(a.Ints(1), _first).reshape(a.Tensor(0).shape),
+        ["roll"] = (in a) => a.Has(2) ? a.Tensor(0).roll(a.Ints(1), a.Ints(2))
+        : a.Tensor(0).flatten().roll(a.Ints(1), _first).reshape(a.Tensor(0).shape),
         ["pad"] = (in a) => Pad(a),
         ["contiguous"] = (in a) => a.Tensor(0).contiguous(),
         ["clone"] = (in a) => a.Tensor(0).clone(),
         ["detach"] = (in a) => a.Tensor(0).detach(),
         ["shape"] = (in a) => Sizes(a.Tensor(0)),
-        ["size"] = (in a) => a.OptionalInt(1) is { } dim ? (object)a.Tensor(0).shape[KernelGuards.WrapDim("size", dim, a.Tensor(0).ndim)] : Sizes(a.Tensor(0)),
+        ["size"] = (in a) => a.OptionalInt(1) is { } dim ? (object)a.Tensor(0).shape[KernelGuards.WrapDim("size", dim, a.Tensor(0).ndim)]
+        : Sizes(a.Tensor(0)),
         ["numel"] = (in a) => a.Tensor(0).numel(),
         ["dim"] = (in a) => a.Tensor(0).ndim,
         ["len"] = (in a) => Length(a),
@@ -57,7 +60,7 @@ public static partial class KernelTable
 
     private static List<object?> Sizes(Tensor tensor) => [.. tensor.shape.Select(size => (object?)size)];
 
-    /// <summary>Without the dimensions of size 1 among those given, which are counted from the front.</summary>
+    /// <summary>Removes those of the given dimensions that have size 1. The dimensions are counted from the front.</summary>
     private static Tensor Squeeze(Tensor self, long[] dims)
     {
         Tensor result = self.alias();
@@ -66,13 +69,16 @@ public static partial class KernelTable
         return result;
     }
 
-    /// <summary>A view may show few elements as very many; what is computed from it would not fit.</summary>
+    /// <summary>
+    /// Expands a tensor, and checks the size of the result, although it is a view: values that are computed from it need that memory.
+    /// </summary>
     private static Tensor Expand(in OpArguments a, long[] sizes)
     {
         Tensor self = a.Tensor(0);
         long[] own = self.shape, shape = [.. sizes];
         for (int i = 1; i <= shape.Length; i++)
-            if (shape[^i] == -1) shape[^i] = i <= own.Length ? own[^i] : throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): a new dimension needs a size, not -1.");
+            if (shape[^i] == -1) shape[^i] = i <= own.Length ? own[^i]
+                : throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): a new dimension needs a size, not -1.");
         KernelGuards.Size(a.Schema.Name, shape, self.dtype, a.Context);
         return self.expand(shape);
     }
@@ -81,7 +87,8 @@ public static partial class KernelTable
     {
         long[] times = a.Ints(position);
         KernelGuards.Size(a.Schema.Name, times, ScalarType.Bool, a.Context);
-        KernelGuards.Size(a.Schema.Name, ShapeMath.SaturatingMultiply(ShapeMath.ElementCount(times), a.Tensor(0).numel()), a.Tensor(0).element_size(), a.Context);
+        KernelGuards.Size(a.Schema.Name, ShapeMath.SaturatingMultiply(ShapeMath.ElementCount(times), a.Tensor(0).numel()),
+            a.Tensor(0).element_size(), a.Context);
         return times;
     }
 
@@ -98,7 +105,8 @@ public static partial class KernelTable
         KernelGuards.HasData(repeats, "repeat_interleave");
         long along = a.OptionalInt(2) is { } dim ? self.shape[KernelGuards.WrapDim("repeat_interleave", dim, self.ndim)] : self.numel();
         long rows = repeats.sum(ScalarType.Int64).item<long>();
-        KernelGuards.Size("repeat_interleave", ShapeMath.SaturatingMultiply(along == 0 ? 0 : self.numel() / along, rows), self.element_size(), a.Context);
+        KernelGuards.Size("repeat_interleave", ShapeMath.SaturatingMultiply(along == 0 ? 0 : self.numel() / along, rows),
+            self.element_size(), a.Context);
         return self.repeat_interleave(repeats, a.OptionalInt(2));
     }
 
@@ -110,7 +118,10 @@ public static partial class KernelTable
         {
             long along = self.shape[KernelGuards.WrapDim("unfold", a.Int(1), self.ndim)];
             if (size <= along)
-                KernelGuards.Size("unfold", ShapeMath.SaturatingMultiply(ShapeMath.SaturatingMultiply(self.numel() / Math.Max(along, 1), ((along - size) / step) + 1), size), self.element_size(), a.Context);
+                KernelGuards.Size("unfold",
+                    ShapeMath.SaturatingMultiply(
+                        ShapeMath.SaturatingMultiply(self.numel() / Math.Max(along, 1), ((along - size) / step) + 1), size),
+                        self.element_size(), a.Context);
         }
         return self.unfold(a.Int(1), size, step);
     }
@@ -118,7 +129,8 @@ public static partial class KernelTable
     private static Tensor Concatenate(in OpArguments a, Func<(Tensor[] Tensors, long Dim), Tensor> join, int? dim)
     {
         Tensor[] tensors = a.Tensors(0);
-        if (tensors.Length == 0) throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): expected a non-empty list of Tensors.");
+        if (tensors.Length == 0)
+            throw Errors.CreateException(ErrorCode.BadArgument, $"{a.Schema.Name}(): expected a non-empty list of Tensors.");
         long elements = 0, bytes = 1;
         foreach (Tensor tensor in tensors)
         {
@@ -138,7 +150,9 @@ public static partial class KernelTable
         {
             long[] sizes = a.Ints(1);
             if (sizes.Any(s => s < 0) || sizes.Aggregate(0L, (sum, s) => sum > along ? sum : sum + s) != along)
-                throw Errors.CreateException(ErrorCode.ShapeMismatch, $"split(): the sizes {Describe.Shape(sizes)} do not add up to {along}, the size of dimension {dim} of {Describe.Shape(self)}.");
+                throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                    $"split(): the sizes {Describe.Shape(sizes)} do not add up to {along}, the size of dimension {dim} of "
+                    + $"{Describe.Shape(self)}.");
             KernelGuards.ListLength("split", sizes.Length, a.Context);
             return ListOf(self.split(sizes, dim));
         }
@@ -151,14 +165,17 @@ public static partial class KernelTable
     private static List<object?> TensorSplit(in OpArguments a)
     {
         Tensor self = a.Tensor(0);
-        if (self.ndim == 0) throw Errors.CreateException(ErrorCode.ShapeMismatch, "tensor_split(): the tensor needs at least one dimension.");
+        if (self.ndim == 0)
+            throw Errors.CreateException(ErrorCode.ShapeMismatch, "tensor_split(): the tensor needs at least one dimension.");
         long dim = KernelGuards.WrapDim("tensor_split", a.Int(2), self.ndim);
         if (a.IsList(1))
         {
             KernelGuards.ListLength("tensor_split", a.Ints(1).Length, a.Context);
             return ListOf(self.tensor_split(a.Ints(1), dim));
         }
-        if (a.Int(1) <= 0) throw Errors.CreateException(ErrorCode.BadArgument, $"tensor_split(): the number of sections must be positive, not {a.Int(1)}.");
+        if (a.Int(1) <= 0)
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"tensor_split(): the number of sections must be positive, not {a.Int(1)}.");
         KernelGuards.ListLength("tensor_split", a.Int(1), a.Context);
         return ListOf(self.tensor_split(a.Int(1), dim));
     }
@@ -167,9 +184,10 @@ public static partial class KernelTable
     {
         Tensor self = a.Tensor(0);
         if (self.ndim == 0) throw Errors.CreateException(ErrorCode.ShapeMismatch, "chunk(): the tensor needs at least one dimension.");
-        if (a.Int(1) <= 0) throw Errors.CreateException(ErrorCode.BadArgument, $"chunk(): the number of chunks must be positive, not {a.Int(1)}.");
+        if (a.Int(1) <= 0)
+            throw Errors.CreateException(ErrorCode.BadArgument, $"chunk(): the number of chunks must be positive, not {a.Int(1)}.");
         long dim = KernelGuards.WrapDim("chunk", a.Int(2), self.ndim);
-        // an empty dimension gives as many chunks as asked for
+        // an empty dimension gives the requested number of chunks
         KernelGuards.ListLength("chunk", self.shape[dim] == 0 ? a.Int(1) : Math.Min(a.Int(1), self.shape[dim]), a.Context);
         return ListOf(self.chunk(a.Int(1), dim));
     }
@@ -188,7 +206,8 @@ public static partial class KernelTable
         Tensor self = a.Tensor(0);
         long[] pads = a.Ints(1), shape = self.shape;
         if (pads.Length % 2 != 0 || pads.Length / 2 > shape.Length)
-            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"pad(): {pads.Length} numbers do not pad the last dimensions of {Describe.Shape(shape)}: there must be two for each.");
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"pad(): {pads.Length} numbers do not pad the last dimensions of {Describe.Shape(shape)}: there must be two for each.");
         for (int i = 0; i < pads.Length; i++)
         {
             if (Math.Abs(pads[i]) > a.Context.MaxTensorBytes) KernelGuards.Size("pad", long.MaxValue, 1, a.Context);

@@ -5,7 +5,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
-public static partial class KernelTable
+internal static partial class KernelTable
 {
     private static Dictionary<string, Kernel> SortingKernels() => new()
     {
@@ -22,7 +22,8 @@ public static partial class KernelTable
     {
         Tensor self = TensorWithData(a, 0);
         if (self.ndim != 1 || !Numbers.IsInteger(self) || self.lt(0).any().item<bool>())
-            throw Errors.CreateException(ErrorCode.BadArgument, $"bincount(): only lists of non-negative integers are counted, not {Describe.Kind(self)}.");
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"bincount(): only lists of non-negative integers are counted, not {Describe.Kind(self)}.");
         long largest = self.numel() == 0 ? 0 : self.max().to(ScalarType.Int64).item<long>();
         if (largest == long.MaxValue) KernelGuards.Size("bincount", long.MaxValue, sizeof(double), a.Context);
         KernelGuards.Size("bincount", Math.Max(largest + 1, a.Int(2)), sizeof(double), a.Context);
@@ -33,13 +34,13 @@ public static partial class KernelTable
     {
         bool inverse = a.Bool(2), counts = a.Bool(3);
         int? dim = a.Has(4) ? (int)KernelGuards.WrapDim("unique", a.Int(4), a.Tensor(0).ndim) : null;
-        (Tensor values, Tensor? places, Tensor? numbers) = TensorWithData(a, 0).unique(a.Bool(1), inverse, counts, dim);
+        (Tensor values, Tensor? inverseIndices, Tensor? valueCounts) = TensorWithData(a, 0).unique(a.Bool(1), inverse, counts, dim);
         return (inverse, counts) switch
         {
             (false, false) => values,
-            (true, false) => Tuple(values, places!),
-            (false, true) => Tuple(values, numbers!),
-            _ => Tuple(values, places!, numbers!),
+            (true, false) => Tuple(values, inverseIndices!),
+            (false, true) => Tuple(values, valueCounts!),
+            _ => Tuple(values, inverseIndices!, valueCounts!),
         };
     }
 }

@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Engine.Kernels;
 
-public static partial class KernelTable
+internal static partial class KernelTable
 {
     private static Dictionary<string, Kernel> TypeKernels() => new()
     {

@@ -1,13 +1,16 @@
 using System.Collections.Frozen;
+using Ndif.Engine.Running;
 using Ndif.Protocol;
 using Ndif.Protocol.Ops;
 using TorchSharp;
 
 namespace Ndif.Engine.Kernels;
 
-/// <summary>One line an operation: how each row of the op table is computed. A test fails if a row or a line has no partner.</summary>
-/// <remarks>The lines stand in files named as those of the table: Shapes.ops has its lines in KernelTable.Shapes.cs.</remarks>
-public static partial class KernelTable
+/// <summary>
+/// The kernel of each operation in the op table, one line each. A test checks that the two tables have the same operations.
+/// </summary>
+/// <remarks>The files correspond to those of the op table: the kernels of Shapes.ops are in KernelTable.Shapes.cs.</remarks>
+internal static partial class KernelTable
 {
     public static FrozenDictionary<string, Kernel> Kernels { get; } =
         new[]
@@ -17,16 +20,18 @@ public static partial class KernelTable
         }.SelectMany(group => group).ToFrozenDictionary();
 
     /// <summary>
-    /// Computes one operation on bound arguments (<see cref="ArgumentBinder"/>): tensors, numbers (long, double, bool), texts,
-    /// lists (<c>List&lt;object?&gt;</c>), tuples (<c>object?[]</c>), maps, <see cref="SliceValue"/>, <see cref="EllipsisValue"/>,
-    /// element types, devices and None (null). Call it inside a dispose scope and keep what it returns.
+    /// Computes one operation on bound arguments (<see cref="ArgumentBinder"/>): tensors, numbers (long, double, bool), strings, lists
+    /// (<c>List&lt;object?&gt;</c>), tuples (<c>object?[]</c>), dictionaries, <see cref="SliceValue"/>, <see cref="EllipsisValue"/>,
+    /// element types, devices and None (null). Call it inside a dispose scope and keep the result.
     /// </summary>
     /// <returns>
-    /// New tensors, except that an operation in place returns its first argument itself, and <c>getitem</c> on a list, a tuple or
-    /// a map the item itself.
+    /// New tensors, except that an in-place operation returns its first argument itself, and <c>getitem</c> on a list, tuple or
+    /// dictionary returns the item itself.
     /// </returns>
-    /// <exception cref="NdifException">Whatever goes wrong: INDEX_OUT_OF_RANGE (as an <see cref="IndexOutOfRangeException"/>),
-    /// SHAPE_MISMATCH, BAD_ARGUMENT, LIMIT_EXCEEDED, UNSUPPORTED (in a scan), OUT_OF_MEMORY or OP_FAILED.</exception>
+    /// <exception cref="NdifException">
+    /// Every failure: INDEX_OUT_OF_RANGE (as an <see cref="IndexOutOfRangeException"/>), SHAPE_MISMATCH, BAD_ARGUMENT, LIMIT_EXCEEDED,
+    /// UNSUPPORTED (in a scan), OUT_OF_MEMORY or OP_FAILED.
+    /// </exception>
     public static object? Run(OpSchema schema, object?[] bound, KernelContext context)
     {
         var arguments = new OpArguments(schema, bound, context);
@@ -36,7 +41,7 @@ public static partial class KernelTable
             object? result = MetaKernels.Find(schema, bound, context) is { } shapes ? shapes(arguments) : Kernels[schema.Name](arguments);
             return schema.InPlace ? bound[0] : result;
         }
-        catch (Exception e) when (!KernelErrorTranslator.IsTypedError(e))
+        catch (Exception e) when (!LibtorchErrors.IsTyped(e))
         {
             throw KernelErrorTranslator.Translate(e, schema, bound);
         }

@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 namespace Ndif.Engine.Kernels;
 
 /// <summary>
-/// matmul by the products it is made of. THSTensor_matmul has no try/catch, so that whatever libtorch refuses behind it (bools,
-/// a device) would end the process; those of mm, bmm, mv and dot have one.
+/// matmul, composed of mm, bmm, mv and dot. THSTensor_matmul has no try/catch, so an argument that libtorch rejects (bool, another
+/// device) would end the process; these four have one.
 /// </summary>
 internal static class MatrixProduct
 {
@@ -15,11 +15,14 @@ internal static class MatrixProduct
         if (y.ndim == 1) return x.ndim == 1 ? x.dot(y) : x.ndim == 2 ? x.mv(y) : Compute(x, y.unsqueeze(1)).squeeze(-1);
         if (x.ndim == 1) return Compute(x.unsqueeze(0), y).squeeze(-2);
         long[] a = x.shape, b = y.shape;
-        if (y.ndim == 2) return x.ndim == 2 ? x.mm(y) : x.reshape(ShapeMath.ElementCount(a.AsSpan(0, a.Length - 1)), a[^1]).mm(y).reshape([.. a[..^1], b[^1]]); // one matrix for all rows
+        if (y.ndim == 2)
+            return x.ndim == 2 ? x.mm(y)
+                // one matrix for all rows
+                : x.reshape(ShapeMath.ElementCount(a.AsSpan(0, a.Length - 1)), a[^1]).mm(y).reshape([.. a[..^1], b[^1]]);
         long[] batch = ShapeMath.Broadcast(a.AsSpan(0, a.Length - 2), b.AsSpan(0, b.Length - 2))!;
         long count = ShapeMath.ElementCount(batch);
-        Tensor left = x.expand([.. batch, .. a[^2..]]).reshape(count, a[^2], a[^1]);       // [all, n, k]
-        Tensor right = y.expand([.. batch, .. b[^2..]]).reshape(count, b[^2], b[^1]);      // [all, k, m]
+        Tensor left = x.expand([.. batch, .. a[^2..]]).reshape(count, a[^2], a[^1]);       // [batch, n, k]
+        Tensor right = y.expand([.. batch, .. b[^2..]]).reshape(count, b[^2], b[^1]);      // [batch, k, m]
         return left.bmm(right).reshape([.. batch, a[^2], b[^1]]);
     }
 }

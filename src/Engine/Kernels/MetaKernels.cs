@@ -7,23 +7,26 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Engine.Kernels;
 
 /// <summary>
-/// Shapes where libtorch has no rule for tensors of the meta device (its own live in Python), or would end the process looking
-/// for one. Mostly by an operation that has a rule and the same form. tests/Engine.Tests/Kernels/MetaKernelTests.cs compares every
-/// operation's scan with its run.
+/// Shape inference for operations without a rule in libtorch for tensors of the meta device (the rule is in PyTorch's Python code), or
+/// whose lookup ends the process. Most use another operation with the same result shape. tests/Engine.Tests/Kernels/MetaKernelTests.cs
+/// compares the scan of every operation with its run.
 /// </summary>
 internal static class MetaKernels
 {
     private static readonly Dictionary<string, Kernel> _kernels = new()
     {
-        // as the tensor
+        // the shape and type of the argument
         ["abs"] = Like, ["relu"] = Like, ["relu6"] = Like, ["nan_to_num"] = Like, ["hardswish"] = Like, ["softsign"] = Like,
         ["logsigmoid"] = Like, ["group_norm"] = Like, ["matrix_exp"] = Like, ["abs_"] = Same, ["relu_"] = Same,
         ["flip"] = Like, ["roll"] = Like, ["poisson"] = Like,
         ["logit"] = (in a) => a.Tensor(0).sigmoid(),
-        // yes or no
-        ["isnan"] = (in a) => BoolTensor(a.Tensor(0).shape), ["isinf"] = (in a) => BoolTensor(a.Tensor(0).shape), ["isfinite"] = (in a) => BoolTensor(a.Tensor(0).shape),
-        ["signbit"] = (in a) => BoolTensor(a.Tensor(0).shape), ["isin"] = (in a) => BoolTensor(a.Tensor(0).shape), ["logical_not"] = (in a) => BoolTensor(a.Tensor(0).shape),
-        ["logical_and"] = (in a) => BoolTensor(BroadcastShape(a)), ["logical_or"] = (in a) => BoolTensor(BroadcastShape(a)), ["logical_xor"] = (in a) => BoolTensor(BroadcastShape(a)),
+        // bool results
+        ["isnan"] = (in a) => BoolTensor(a.Tensor(0).shape), ["isinf"] = (in a) => BoolTensor(a.Tensor(0).shape),
+        ["isfinite"] = (in a) => BoolTensor(a.Tensor(0).shape),
+        ["signbit"] = (in a) => BoolTensor(a.Tensor(0).shape), ["isin"] = (in a) => BoolTensor(a.Tensor(0).shape),
+        ["logical_not"] = (in a) => BoolTensor(a.Tensor(0).shape),
+        ["logical_and"] = (in a) => BoolTensor(BroadcastShape(a)), ["logical_or"] = (in a) => BoolTensor(BroadcastShape(a)),
+        ["logical_xor"] = (in a) => BoolTensor(BroadcastShape(a)),
         ["isclose"] = (in a) => BoolTensor(BroadcastShape(a)),
         // element by element
         ["floor_divide"] = (in a) => RunAs("remainder", a[0], a[1], a),
@@ -44,9 +47,10 @@ internal static class MetaKernels
         ["var"] = (in a) => Reduced(a, 1, 3, null), ["std"] = (in a) => Reduced(a, 1, 3, null),
         ["norm"] = (in a) => Reduced(a, 2, 3, a.DType(4)), ["linalg_vector_norm"] = (in a) => Reduced(a, 2, 3, null),
         ["logsumexp"] = (in a) => Reduced(a, 1, 2, null),
-        ["count_nonzero"] = (in a) => zeros(ShapeMath.Reduce(a.Tensor(0).shape, Dims(a, 1), false), ScalarType.Int64, META),
+        ["count_nonzero"] = (in a) => zeros(ShapeMath.Reduce(a.Tensor(0).shape, KernelTable.Dims(a, 1), false), ScalarType.Int64, META),
         ["prod"] = (in a) => ReducedAlong(a, 1, 2, SumDType(a, 3)),
-        ["max"] = (in a) => a.Has(1) ? ValuesAndIndices(a, 1, 2) : a.Tensor(0).amax(), ["min"] = (in a) => a.Has(1) ? ValuesAndIndices(a, 1, 2) : a.Tensor(0).amax(),
+        ["max"] = (in a) => a.Has(1) ? ValuesAndIndices(a, 1, 2) : a.Tensor(0).amax(), ["min"] = (in a) => a.Has(1)
+        ? ValuesAndIndices(a, 1, 2) : a.Tensor(0).amax(),
         ["median"] = (in a) => a.Has(1) ? ValuesAndIndices(a, 1, 2) : a.Tensor(0).amax(),
         ["mode"] = (in a) => ValuesAndIndices(a, 1, 2), ["kthvalue"] = (in a) => ValuesAndIndices(a, 2, 3),
         ["quantile"] = Quantile, ["nanquantile"] = Quantile,
@@ -55,14 +59,14 @@ internal static class MetaKernels
         // losses
         ["l1_loss"] = (in a) => Loss(a, 2), ["smooth_l1_loss"] = (in a) => Loss(a, 2), ["huber_loss"] = (in a) => Loss(a, 2),
         ["binary_cross_entropy"] = (in a) => Loss(a, 3), ["binary_cross_entropy_with_logits"] = (in a) => Loss(a, 3),
-        // places
-        ["searchsorted"] = (in a) => SearchResult(a[1] is Tensor values ? values.shape : [], a, 2), ["bucketize"] = (in a) => SearchResult(a.Tensor(0).shape, a, 2),
+        // positions
+        ["searchsorted"] = (in a) => SearchResult(a[1] is Tensor values ? values.shape : [], a, 2),
+        ["bucketize"] = (in a) => SearchResult(a.Tensor(0).shape, a, 2),
         ["take"] = (in a) => zeros(a.Tensor(1).shape, a.Tensor(0).dtype, META),
     };
 
     /// <summary>
-    /// The rule for a call on meta tensors (or on numbers that a scan makes into some), or null: then the kernel itself gives the
-    /// shape.
+    /// Finds the rule for a call with meta tensors, or with numbers in a scan. Returns null if the kernel itself infers the shape.
     /// </summary>
     public static Kernel? Find(OpSchema schema, object?[] bound, KernelContext context)
     {
@@ -83,15 +87,16 @@ internal static class MetaKernels
         return KernelTable.Kernels[op](new OpArguments(schema, ArgumentBinder.Bind(schema, [left, right]), a.Context));
     }
 
-    /// <summary>The shape of the first two arguments together; a number has none.</summary>
+    /// <summary>The broadcast shape of the first two arguments; a number has none.</summary>
     private static long[] BroadcastShape(in OpArguments a)
     {
         long[] x = a[0] is Tensor left ? left.shape : [], y = a[1] is Tensor right ? right.shape : [];
         return ShapeMath.Broadcast(x, y)
-            ?? throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{a.Schema.Name}: the shapes {Describe.Shape(x)} and {Describe.Shape(y)} do not broadcast");
+            ?? throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"{a.Schema.Name}: the shapes {Describe.Shape(x)} and {Describe.Shape(y)} do not broadcast");
     }
 
-    /// <summary>The shape of a matrix product; of a vector its side is missing.</summary>
+    /// <summary>The shape of a matrix product; a vector contributes no dimension.</summary>
     private static Tensor Matmul(in OpArguments a)
     {
         Tensor x = a.Tensor(0), y = a.Tensor(1);
@@ -104,8 +109,10 @@ internal static class MetaKernels
     private static Tensor Cdist(in OpArguments a)
     {
         Tensor x = a.Tensor(0), y = a.Tensor(1);
-        if (x.ndim < 2 || y.ndim < 2 || x.shape[^1] != y.shape[^1] || ShapeMath.Broadcast(x.shape.AsSpan(..^2), y.shape.AsSpan(..^2)) is not { } batch)
-            throw Errors.CreateException(ErrorCode.ShapeMismatch, $"cdist: {Describe.Shape(x)} and {Describe.Shape(y)} do not fit together");
+        if (x.ndim < 2 || y.ndim < 2 || x.shape[^1] != y.shape[^1]
+            || ShapeMath.Broadcast(x.shape.AsSpan(..^2), y.shape.AsSpan(..^2)) is not { } batch)
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"cdist: {Describe.Shape(x)} and {Describe.Shape(y)} do not fit together");
         return zeros(KernelGuards.Size("cdist", [.. batch, x.shape[^2], y.shape[^2]], x.dtype, a.Context), x.dtype, META);
     }
 
@@ -115,16 +122,18 @@ internal static class MetaKernels
         return Contracted(a, left, right);
     }
 
-    /// <summary>What is left of both when the paired dimensions are summed over.</summary>
+    /// <summary>The remaining dimensions when the paired dimensions are contracted.</summary>
     private static Tensor Contracted(in OpArguments a, long[] left, long[] right)
     {
         Tensor x = a.Tensor(0), y = a.Tensor(1);
         if (x.ndim == 0 || y.ndim == 0) return x.mul(y);
         for (int i = 0; i < left.Length; i++)
         {
-            (left[i], right[i]) = (KernelGuards.WrapDim(a.Schema.Name, left[i], x.ndim), KernelGuards.WrapDim(a.Schema.Name, right[i], y.ndim));
+            (left[i], right[i]) =
+                (KernelGuards.WrapDim(a.Schema.Name, left[i], x.ndim), KernelGuards.WrapDim(a.Schema.Name, right[i], y.ndim));
             if (x.shape[left[i]] != y.shape[right[i]])
-                throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{a.Schema.Name}: the dimensions {left[i]} of {Describe.Shape(x)} and {right[i]} of {Describe.Shape(y)} differ");
+                throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                    $"{a.Schema.Name}: the dimensions {left[i]} of {Describe.Shape(x)} and {right[i]} of {Describe.Shape(y)} differ");
         }
         return zeros([.. x.shape.Where((_, d) => !left.Contains(d)), .. y.shape.Where((_, d) => !right.Contains(d))], x.dtype, META);
     }
@@ -133,19 +142,13 @@ internal static class MetaKernels
     {
         Tensor x = a.Tensor(0), y = a.Tensor(1);
         var shape = new long[Math.Max(x.ndim, y.ndim)];
-        for (int i = 1; i <= shape.Length; i++) shape[^i] = ShapeMath.SaturatingMultiply(i <= x.ndim ? x.shape[^i] : 1, i <= y.ndim ? y.shape[^i] : 1);
+        for (int i = 1; i <= shape.Length; i++)
+            shape[^i] = ShapeMath.SaturatingMultiply(i <= x.ndim ? x.shape[^i] : 1, i <= y.ndim ? y.shape[^i] : 1);
         return zeros(KernelGuards.Size("kron", shape, x.dtype, a.Context), result_type(x, y), META);
     }
 
-    private static long[] Dims(in OpArguments a, int position)
-    {
-        long rank = a.Tensor(0).ndim;
-        string op = a.Schema.Name;
-        return a.OptionalInts(position) is { } dims ? [.. dims.Select(dim => KernelGuards.WrapDim(op, dim, rank)).Where(dim => dim < rank)] : [];
-    }
-
     private static Tensor Reduced(in OpArguments a, int dim, int keepdim, ScalarType? type) =>
-        zeros(ShapeMath.Reduce(a.Tensor(0).shape, Dims(a, dim), a.Bool(keepdim)), type ?? a.Tensor(0).dtype, META);
+        zeros(ShapeMath.Reduce(a.Tensor(0).shape, KernelTable.Dims(a, dim), a.Bool(keepdim)), type ?? a.Tensor(0).dtype, META);
 
     /// <summary>Sums of integers and bools are int64.</summary>
     private static ScalarType SumDType(in OpArguments a, int dtype) =>
@@ -165,15 +168,18 @@ internal static class MetaKernels
     private static Tensor Quantile(in OpArguments a)
     {
         Tensor self = a.Tensor(0);
-        long[] q = a[1] is Tensor several ? several.shape : [], dims = a.Has(2) ? Dims(a, 2) : [];
+        long[] q = a[1] is Tensor several ? several.shape : [], dims = a.Has(2) ? KernelTable.Dims(a, 2) : [];
         return zeros([.. q, .. ShapeMath.Reduce(self.shape, dims, a.Bool(3))], self.dtype, META);
     }
 
     private static Tensor Covariance(in OpArguments a)
     {
         Tensor self = a.Tensor(0);
-        if (self.ndim > 2) throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{a.Schema.Name}: needs at most two dimensions, not {Describe.Shape(self)}");
-        return zeros(self.ndim < 2 ? [] : KernelGuards.Size(a.Schema.Name, [self.shape[0], self.shape[0]], self.dtype, a.Context), self.dtype, META);
+        if (self.ndim > 2)
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"{a.Schema.Name}: needs at most two dimensions, not {Describe.Shape(self)}");
+        return zeros(self.ndim < 2 ? [] : KernelGuards.Size(a.Schema.Name, [self.shape[0], self.shape[0]], self.dtype, a.Context),
+            self.dtype, META);
     }
 
     private static object?[] Cumulative(in OpArguments a)
@@ -183,7 +189,8 @@ internal static class MetaKernels
         return [zeros(self.shape, self.dtype, META), zeros(self.shape, ScalarType.Int64, META)];
     }
 
-    private static Tensor SearchResult(long[] shape, in OpArguments a, int isInt32) => zeros(shape, a.Bool(isInt32) ? ScalarType.Int32 : ScalarType.Int64, META);
+    private static Tensor SearchResult(long[] shape, in OpArguments a, int isInt32) =>
+        zeros(shape, a.Bool(isInt32) ? ScalarType.Int32 : ScalarType.Int64, META);
 
     private static Tensor Loss(in OpArguments a, int reduction) =>
         zeros(a.Text(reduction) == "none" ? BroadcastShape(a) : [], a.Tensor(0).dtype, META);

@@ -5,11 +5,11 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
-/// <summary>Nested lists of numbers to tensors, and back.</summary>
+/// <summary>Converts nested lists of numbers to tensors, and back.</summary>
 internal static class NestedLists
 {
     /// <summary>
-    /// As <c>torch.tensor</c>: a number, a nested list of numbers, or a list of tensors of one shape (which keeps its graph).
+    /// Converts like <c>torch.tensor</c>: a number, a nested list of numbers, or a list of tensors of one shape, whose graph is kept.
     /// </summary>
     public static Tensor ToTensor(object? data, ScalarType? dtype, Device device, KernelContext context, string op)
     {
@@ -24,7 +24,8 @@ internal static class NestedLists
         {
             Tensor[] parts = [.. list.Select(item => ToTensor(item, dtype, device, context, op))];
             if (parts.Any(p => !p.shape.SequenceEqual(parts[0].shape)))
-                throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{op}(): a tensor needs parts of one shape, but they are {string.Join(", ", parts.Take(8).Select(Describe.Shape))}.");
+                throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                    $"{op}(): a tensor needs parts of one shape, but they are {string.Join(", ", parts.Take(8).Select(Describe.Shape))}.");
             KernelGuards.Size(op, ShapeMath.ElementCount([parts.Length, .. parts[0].shape]), parts[0].element_size(), context);
             return stack(parts);
         }
@@ -34,7 +35,7 @@ internal static class NestedLists
         Flatten(data, 0);
         ScalarType type = dtype ?? (numbers.Count == 0 || numbers.Exists(n => n is double) ? context.DefaultType
             : numbers.Exists(n => n is long) ? ScalarType.Int64 : ScalarType.Bool);
-        // long and double hold every number exactly; the element type is made from them by one conversion
+        // long and double represent every number exactly, and one conversion gives the element type
         Tensor flat = numbers.Exists(n => n is double)
             ? tensor([.. numbers.Select(Numbers.ToDouble)], ScalarType.Float64)
             : tensor([.. numbers.Select(Numbers.ToLong)], ScalarType.Int64);
@@ -49,12 +50,13 @@ internal static class NestedLists
                 foreach (object? item in items) Flatten(item, depth + 1);
             }
             else if (depth == shape.Count && Numbers.Is(value)) numbers.Add(Numbers.From(value, op)!);
-            else if (depth == shape.Count) throw Errors.CreateException(ErrorCode.BadArgument, $"{op}(): a tensor is made of numbers, not of {Describe.Kind(value)}.");
+            else if (depth == shape.Count)
+                throw Errors.CreateException(ErrorCode.BadArgument, $"{op}(): a tensor is made of numbers, not of {Describe.Kind(value)}.");
             else throw Errors.CreateException(ErrorCode.ShapeMismatch, $"{op}(): the nested lists have different depths.");
         }
     }
 
-    /// <summary>As <c>Tensor.tolist</c>.</summary>
+    /// <summary>Converts like <c>Tensor.tolist</c>.</summary>
     public static object? ToList(Tensor tensor, string op, KernelContext context)
     {
         KernelGuards.HasData(tensor, op);

@@ -5,14 +5,15 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Kernels;
 
-/// <summary>Plain numbers: a long, a double or a bool, and how they meet tensors.</summary>
+/// <summary>Plain numbers (long, double, bool) and their conversion from and to tensors.</summary>
 internal static class Numbers
 {
     public static bool Is(object? value) => value is long or double or bool or int or float;
 
-    public static bool IsInteger(Tensor tensor) => tensor.dtype is ScalarType.Int64 or ScalarType.Int32 or ScalarType.Int16 or ScalarType.Int8 or ScalarType.Byte;
+    public static bool IsInteger(Tensor tensor) => tensor.dtype is ScalarType.Int64 or ScalarType.Int32 or ScalarType.Int16
+        or ScalarType.Int8 or ScalarType.Byte;
 
-    /// <summary>The number as long, double or bool; of a tensor its one element; null if it is none.</summary>
+    /// <summary>Converts to long, double or bool; a tensor must have one element. Null if the value is not a number.</summary>
     public static object? From(object? value, string op) => value switch
     {
         long or double or bool => value,
@@ -27,9 +28,11 @@ internal static class Numbers
     {
         KernelGuards.HasData(tensor, op);
         if (tensor.numel() != 1)
-            throw Errors.CreateException(ErrorCode.BadArgument, $"{op}(): a Tensor with {tensor.numel()} elements cannot be converted to a number.");
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"{op}(): a Tensor with {tensor.numel()} elements cannot be converted to a number.");
         if (is_complex(tensor.dtype))
-            throw Errors.CreateException(ErrorCode.Unsupported, $"{op}(): a complex tensor cannot be converted to a number.", "Take `view_as_real` parts on the client.");
+            throw Errors.CreateException(ErrorCode.Unsupported, $"{op}(): a complex tensor cannot be converted to a number.",
+                "Take `view_as_real` parts on the client.");
         return tensor.dtype == ScalarType.Bool ? tensor.item<bool>()
             : IsInteger(tensor) ? (object)tensor.to(ScalarType.Int64).item<long>()
             : tensor.to(ScalarType.Float64).item<double>();
@@ -51,7 +54,7 @@ internal static class Numbers
         _ => throw new ArgumentException("Not a number.", nameof(number)),
     };
 
-    /// <summary>A bool counts as 0 or 1.</summary>
+    /// <summary>Converts a long or a bool, which counts as 0 or 1.</summary>
     public static long ToLong(object number) => number switch
     {
         long integer => integer,
@@ -62,8 +65,8 @@ internal static class Numbers
     public static bool IsTruthy(object number) => number is bool flag ? flag : ToDouble(number) != 0;
 
     /// <summary>
-    /// A tensor of no dimensions that takes part in type promotion as PyTorch's wrapped numbers do: it never widens a tensor of
-    /// its own kind. c10/core/ScalarType: result_type.
+    /// Converts a number to a tensor without dimensions that takes part in type promotion like PyTorch's wrapped numbers: it never
+    /// widens a tensor of its own category (c10/core/ScalarType: result_type).
     /// </summary>
     public static Tensor ToTensorLike(object value, Tensor other, KernelContext context)
     {
@@ -77,7 +80,7 @@ internal static class Numbers
         return full([], ToScalar(From(value, "")!), type, other.device);
     }
 
-    /// <summary>A tensor of no dimensions with PyTorch's type for a number of this kind.</summary>
+    /// <summary>Converts a number to a tensor without dimensions, of the type that PyTorch infers.</summary>
     public static Tensor ToTensor(object number, KernelContext context) => full([], ToScalar(number), number switch
     {
         double => context.DefaultType,

@@ -7,11 +7,11 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Engine.Kernels;
 
 /// <summary>
-/// The arguments of a call, bound to the positions of its <see cref="OpSchema"/>, defaults filled in. The accessors coerce: a
-/// tensor of one element is a number, a number or a list of numbers is a tensor on the context's device. What does not fit is a
-/// BAD_ARGUMENT that names the operation, the parameter and what was given.
+/// The arguments of a call, bound to the positions of its <see cref="OpSchema"/> with defaults filled in. The accessors convert: a
+/// tensor of one element to a number, a number or list of numbers to a tensor on the device of the context. An argument that cannot be
+/// converted is a BAD_ARGUMENT error that names the operation, the parameter and the argument.
 /// </summary>
-public readonly struct OpArguments(OpSchema schema, object?[] values, KernelContext context)
+internal readonly struct OpArguments(OpSchema schema, object?[] values, KernelContext context)
 {
     public OpSchema Schema { get; } = schema;
 
@@ -21,7 +21,7 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
 
     public int Count => values.Length;
 
-    /// <summary>Not None.</summary>
+    /// <summary>Whether the argument is not None.</summary>
     public bool Has(int position) => values[position] is not null;
 
     public bool IsList(int position) => values[position] is IReadOnlyList<object?> or Array;
@@ -37,7 +37,10 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
 
     public Tensor? OptionalTensor(int position) => values[position] is null ? null : Tensor(position);
 
-    /// <summary>A number becomes a tensor as PyTorch's scalars do: of the other's element type where its kind allows.</summary>
+    /// <summary>
+    /// Converts a number to a tensor as PyTorch converts scalars: to the element type of <paramref name="other"/> if its category
+    /// permits.
+    /// </summary>
     public Tensor TensorLike(int position, Tensor other) => values[position] switch
     {
         Tensor tensor => tensor,
@@ -45,7 +48,7 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
         _ => Tensor(position),
     };
 
-    /// <summary>A list of tensors; numbers in it become tensors.</summary>
+    /// <summary>A list of tensors; numbers are converted to tensors.</summary>
     public Tensor[] Tensors(int position)
     {
         if (values[position] is not IReadOnlyList<object?> list) throw Mismatch(position);
@@ -59,12 +62,12 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
 
     public long? OptionalInt(int position) => values[position] is null ? null : Int(position);
 
-    /// <summary>An int that TorchSharp takes as 32 bits.</summary>
+    /// <summary>An integer of 32 bits.</summary>
     public int Int32(int position) => Int(position) is >= int.MinValue and <= int.MaxValue and long value
         ? (int)value
         : throw Errors.CreateException(ErrorCode.BadArgument, $"{DescribeArgument(position)} is out of range: {values[position]}.");
 
-    /// <summary>One int counts as a list of one.</summary>
+    /// <summary>A list of integers; a single integer counts as a list of one.</summary>
     public long[] Ints(int position)
     {
         switch (values[position])
@@ -104,7 +107,7 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
 
     public string Text(int position) => values[position] as string ?? throw Mismatch(position);
 
-    /// <summary>A text that is one of a few words.</summary>
+    /// <summary>A string that must be one of the given names.</summary>
     public T Choice<T>(int position, params ReadOnlySpan<(string Name, T Value)> choices)
     {
         string text = Text(position);
@@ -112,7 +115,8 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
             if (name == text) return value;
         string[] names = new string[choices.Length];
         for (int i = 0; i < names.Length; i++) names[i] = $"'{choices[i].Name}'";
-        throw Errors.CreateException(ErrorCode.BadArgument, $"{DescribeArgument(position)} must be {string.Join(" or ", names)}, not '{text}'.");
+        throw Errors.CreateException(ErrorCode.BadArgument,
+            $"{DescribeArgument(position)} must be {string.Join(" or ", names)}, not '{text}'.");
     }
 
     public ScalarType? DType(int position) => values[position] switch
@@ -124,7 +128,7 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
         _ => throw Mismatch(position),
     };
 
-    /// <summary>The device given, or the context's.</summary>
+    /// <summary>The given device, or that of the context.</summary>
     public Device Device(int position) => values[position] switch
     {
         null => Context.Device,
@@ -141,13 +145,14 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
         _ => Tensor(position),
     };
 
-    /// <summary>The error for an argument that does not fit its parameter.</summary>
+    /// <summary>The error for an argument of the wrong type.</summary>
     public Exception Mismatch(int position) => Mismatch(position, values[position]);
 
     private Exception Mismatch(int position, object? value) => Errors.CreateException(ErrorCode.BadArgument,
         $"{DescribeArgument(position)} must be {Schema.Parameters[position].Type.SchemaName()}, not {Describe.Kind(value)}.", Schema.Text);
 
-    private string DescribeArgument(int position) => $"{Schema.Name}(): argument '{Schema.Parameters[position].Name}' (position {position + 1})";
+    private string DescribeArgument(int position) =>
+        $"{Schema.Name}(): argument '{Schema.Parameters[position].Name}' (position {position + 1})";
 
     private Tensor AsTensor(int position, object? value)
     {
@@ -162,11 +167,12 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
         _ => throw Mismatch(position, value),
     };
 
-    /// <summary>A program runs where its model is; 'cpu' is always there, 'meta' and other devices are not its business.</summary>
+    /// <summary>Checks a device: a program runs on the device of its model, and may use the CPU. Other devices are rejected.</summary>
     private Device CheckDevice(Device device) =>
         device.type == Context.Device.type || (device.type == DeviceType.CPU && Context.Device.type != DeviceType.META) ? device
             : Context.Device.type == DeviceType.META ? Context.Device
-            : throw Errors.CreateException(ErrorCode.BadArgument, $"{Schema.Name}(): there is no device `{device}` in this run; the model is on {Context.Device}.");
+            : throw Errors.CreateException(ErrorCode.BadArgument,
+                $"{Schema.Name}(): there is no device `{device}` in this run; the model is on {Context.Device}.");
 
     private Device ParseDevice(int position, string name)
     {
@@ -174,7 +180,8 @@ public readonly struct OpArguments(OpSchema schema, object?[] values, KernelCont
         {
             return new Device(name);
         }
-        catch (Exception e) when (e is ArgumentException or FormatException or InvalidOperationException or System.Runtime.InteropServices.ExternalException)
+        catch (Exception e) when (e is ArgumentException or FormatException or InvalidOperationException
+            or System.Runtime.InteropServices.ExternalException)
         {
             throw Errors.CreateException(ErrorCode.BadArgument, $"{DescribeArgument(position)}: there is no device `{name}`.", inner: e);
         }

@@ -2,15 +2,17 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Kernels;
 
-/// <summary>Python's arithmetic on plain numbers (long, double, bool): integers stay exact, or it is an error.</summary>
+/// <summary>Python's arithmetic on plain numbers (long, double, bool). An integer result that does not fit 64 bits is an error.</summary>
 internal static class PythonArithmetic
 {
     public static readonly Func<object, object, object> Add = Arithmetic("add", (x, y) => checked(x + y), (x, y) => x + y);
     public static readonly Func<object, object, object> Sub = Arithmetic("sub", (x, y) => checked(x - y), (x, y) => x - y);
     public static readonly Func<object, object, object> Mul = Arithmetic("mul", (x, y) => checked(x * y), (x, y) => x * y);
     public static readonly Func<object, object, object> Div = (x, y) => Numbers.ToDouble(x) / Numbers.ToDouble(y);
-    public static readonly Func<object, object, object> FloorDivide = Arithmetic("floor_divide", FloorDivideIntegers, (x, y) => Math.Floor(x / y));
-    public static readonly Func<object, object, object> TruncDivide = Arithmetic("div", (x, y) => checked(x / y), (x, y) => Math.Truncate(x / y));
+    public static readonly Func<object, object, object> FloorDivide =
+        Arithmetic("floor_divide", FloorDivideIntegers, (x, y) => Math.Floor(x / y));
+    public static readonly Func<object, object, object> TruncDivide =
+        Arithmetic("div", (x, y) => checked(x / y), (x, y) => Math.Truncate(x / y));
     public static readonly Func<object, object, object> Remainder = Arithmetic("remainder", FloorRemainder, FloorRemainder);
     public static readonly Func<object, object, object> Fmod = Arithmetic("fmod", (x, y) => y == -1 ? 0 : x % y, (x, y) => x % y);
     public static readonly Func<object, object, object> Pow = Arithmetic("pow", PowerOfIntegers, Math.Pow);
@@ -26,7 +28,8 @@ internal static class PythonArithmetic
     public static readonly Func<object, object, object> Greater = Comparison(c => c > 0, ofNaN: false);
     public static readonly Func<object, object, object> GreaterOrEqual = Comparison(c => c >= 0, ofNaN: false);
 
-    private static Func<object, object, object> Arithmetic(string op, Func<long, long, long> integers, Func<double, double, double> reals) => (left, right) =>
+    private static Func<object, object, object> Arithmetic(string op, Func<long, long, long> integers,
+        Func<double, double, double> reals) => (left, right) =>
     {
         if (left is double || right is double) return reals(Numbers.ToDouble(left), Numbers.ToDouble(right));
         try
@@ -45,23 +48,24 @@ internal static class PythonArithmetic
 
     private static Func<object, object, object> Comparison(Func<int, bool> holds, bool ofNaN) => (left, right) =>
         left is double || right is double
-            ? double.IsNaN(Numbers.ToDouble(left)) || double.IsNaN(Numbers.ToDouble(right)) ? ofNaN : holds(Numbers.ToDouble(left).CompareTo(Numbers.ToDouble(right)))
+            ? double.IsNaN(Numbers.ToDouble(left)) || double.IsNaN(Numbers.ToDouble(right)) ? ofNaN
+            : holds(Numbers.ToDouble(left).CompareTo(Numbers.ToDouble(right)))
             : holds(Numbers.ToLong(left).CompareTo(Numbers.ToLong(right)));
 
-    /// <summary>The result of two bools is one.</summary>
-    private static Func<object, object, object> Bitwise(Func<long, long, long> of) => (x, y) =>
-        x is double || y is double ? throw Errors.CreateException(ErrorCode.BadArgument, "There are no bits of a float to combine.")
-        : x is bool && y is bool ? of(Numbers.ToLong(x), Numbers.ToLong(y)) != 0
-        : of(Numbers.ToLong(x), Numbers.ToLong(y));
+    /// <summary>A bitwise operation; the result for two bools is a bool.</summary>
+    private static Func<object, object, object> Bitwise(Func<long, long, long> operation) => (x, y) =>
+        x is double || y is double ? throw Errors.CreateException(ErrorCode.BadArgument, "The bits of a float cannot be combined.")
+        : x is bool && y is bool ? operation(Numbers.ToLong(x), Numbers.ToLong(y)) != 0
+        : operation(Numbers.ToLong(x), Numbers.ToLong(y));
 
-    /// <summary>Rounds towards minus infinity, as Python's //.</summary>
+    /// <summary>Integer division that rounds towards minus infinity, as Python's //.</summary>
     private static long FloorDivideIntegers(long a, long b)
     {
         long quotient = checked(a / b);
         return b != -1 && a % b != 0 && ((a < 0) != (b < 0)) ? quotient - 1 : quotient;
     }
 
-    /// <summary>Has the sign of the divisor, as Python's %.</summary>
+    /// <summary>The remainder with the sign of the divisor, as Python's %.</summary>
     private static long FloorRemainder(long a, long b)
     {
         if (b == -1) return 0;
@@ -77,7 +81,9 @@ internal static class PythonArithmetic
 
     private static long PowerOfIntegers(long value, long exponent)
     {
-        if (exponent < 0) throw Errors.CreateException(ErrorCode.OpFailed, "pow: integers to negative integer powers are not allowed", "Make one of them a float.");
+        if (exponent < 0)
+            throw Errors.CreateException(ErrorCode.OpFailed, "pow: integers to negative integer powers are not allowed",
+                "Make one of them a float.");
         long result = 1;
         for (long square = value; exponent > 0; exponent >>= 1)
         {

@@ -1,6 +1,8 @@
 namespace Ndif.Engine.Kernels;
 
-/// <summary>Arithmetic on shapes, without overflow: what does not fit a long is long.MaxValue, which every limit refuses.</summary>
+/// <summary>
+/// Arithmetic on shapes that saturates: a result that does not fit 64 bits is long.MaxValue, which exceeds every limit.
+/// </summary>
 internal static class ShapeMath
 {
     public static long ElementCount(ReadOnlySpan<long> shape)
@@ -23,7 +25,7 @@ internal static class ShapeMath
         }
     }
 
-    /// <summary>The shape two shapes broadcast to, or null.</summary>
+    /// <summary>The shape that two shapes broadcast to, or null.</summary>
     public static long[]? Broadcast(ReadOnlySpan<long> a, ReadOnlySpan<long> b)
     {
         var result = new long[Math.Max(a.Length, b.Length)];
@@ -39,12 +41,12 @@ internal static class ShapeMath
     /// <summary>The shape after a reduction; null reduces every dimension.</summary>
     public static long[] Reduce(ReadOnlySpan<long> shape, long[]? dims, bool keepdim)
     {
-        var gone = new bool[shape.Length];
-        if (dims is null or []) Array.Fill(gone, true);
-        else foreach (long dim in dims) gone[dim < 0 ? dim + shape.Length : dim] = true;
+        var isReduced = new bool[shape.Length];
+        if (dims is null or []) Array.Fill(isReduced, true);
+        else foreach (long dim in dims) isReduced[dim < 0 ? dim + shape.Length : dim] = true;
         List<long> result = [];
         for (int i = 0; i < shape.Length; i++)
-            if (!gone[i]) result.Add(shape[i]);
+            if (!isReduced[i]) result.Add(shape[i]);
             else if (keepdim) result.Add(1);
         return [.. result];
     }

@@ -2,7 +2,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Engine.Kernels;
 
-/// <summary>Our element types and TorchSharp's.</summary>
+/// <summary>Converts between <see cref="DType"/> and TorchSharp's element types.</summary>
 public static class TorchTypes
 {
     public static ScalarType ToTorch(this DType type) => type switch
@@ -22,7 +22,7 @@ public static class TorchTypes
         _ => throw new ArgumentOutOfRangeException(nameof(type), type, "Not a type of tensor elements."),
     };
 
-    /// <summary>Null for a type that does not travel.</summary>
+    /// <summary>Null for a type that <see cref="TensorData"/> does not have.</summary>
     public static DType? ToData(this ScalarType type) => type switch
     {
         ScalarType.Float32 => DType.Float32,

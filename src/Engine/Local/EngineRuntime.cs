@@ -10,12 +10,12 @@ using Ndif.Running;
 
 namespace Ndif.Engine.Local;
 
-/// <summary>What a client in this process uses to run models here. Each model is loaded once and kept.</summary>
-public sealed class EngineRuntime : ILocalRuntime
+/// <summary>Runs models for the client library in this process. Each model is loaded once and kept.</summary>
+internal sealed class EngineRuntime : ILocalRuntime
 {
     private readonly ConcurrentDictionary<LocalModel, Lazy<LocalRunner>> _runners = new();
 
-#pragma warning disable CA2255 // the client finds its engine by loading it; there is no other entry point to call
+#pragma warning disable CA2255 // the client library loads this assembly by name, and calls no other entry point
     [ModuleInitializer]
     internal static void Register() => LocalRuntime.Register(new EngineRuntime());
 #pragma warning restore CA2255
@@ -42,8 +42,10 @@ public sealed class EngineRuntime : ILocalRuntime
 
     public TensorData? ToTensorData(object value) => (value as TorchSharp.torch.Tensor)?.ToData();
 
-    private static HookedLanguageModel Load(LocalModel model, CancellationToken cancellationToken) => new(ModelLoader.Load(model.Id, RevisionOf(model),
-        new LoadOptions { DType = DTypeOf(model), Adapter = model.Adapter, EightBit = model.EightBit, DeviceMap = DeviceMap.Parse(model.Device) }, cancellationToken: cancellationToken));
+    private static HookedLanguageModel Load(LocalModel model, CancellationToken cancellationToken) =>
+        new(ModelLoader.Load(model.Id, RevisionOf(model),
+        new LoadOptions { DType = DTypeOf(model), Adapter = model.Adapter, EightBit = model.EightBit,
+            DeviceMap = DeviceMap.Parse(model.Device) }, cancellationToken: cancellationToken));
 
     private static HookedLanguageModel LoadMetaModel(LocalModel model)
     {
@@ -53,8 +55,9 @@ public sealed class EngineRuntime : ILocalRuntime
 
     private static string? RevisionOf(LocalModel model) => model.Revision.Length > 0 ? model.Revision : null;
 
-    /// <exception cref="NdifException">BAD_ARGUMENT: weights are floating-point numbers.</exception>
+    /// <exception cref="NdifException">BAD_ARGUMENT: the type is not a floating-point type.</exception>
     private static TorchSharp.torch.ScalarType? DTypeOf(LocalModel model) => model.Dtype is not { } dtype ? null
         : dtype.IsFloatingPoint() ? dtype.ToTorch()
-        : throw Errors.CreateException(ErrorCode.BadArgument, $"A model is loaded in a floating-point type, not in {dtype}.", "For weights in eight bits there is `eightBit: true`.");
+        : throw Errors.CreateException(ErrorCode.BadArgument, $"A model is loaded in a floating-point type, not in {dtype}.",
+            "For weights in eight bits there is `eightBit: true`.");
 }

@@ -6,10 +6,11 @@ using Ndif.Running;
 
 namespace Ndif.Engine.Local;
 
-/// <summary>Runs a client's programs in its own process, on a model that is loaded by the first run.</summary>
-/// <param name="loadModel">Called once, on the lane; again only if it failed.</param>
-/// <param name="loadMetaModel">The same for a model without weights, which scans run on.</param>
-internal sealed class LocalRunner(Func<CancellationToken, HookedModel> loadModel, Func<HookedModel>? loadMetaModel, ModelThread modelThread) : ILoadableRunner
+/// <summary>Runs the programs of the client library in this process, on a model that the first run loads.</summary>
+/// <param name="loadModel">Loads the model on the model thread. Called again only if it has failed.</param>
+/// <param name="loadMetaModel">Loads the model without weights, on which scans run; null if there is no such model.</param>
+internal sealed class LocalRunner(Func<CancellationToken, HookedModel> loadModel, Func<HookedModel>? loadMetaModel, ModelThread modelThread)
+    : ILoadableRunner
 {
     private HookedModel? _model, _metaModel;
 
@@ -26,26 +27,32 @@ internal sealed class LocalRunner(Func<CancellationToken, HookedModel> loadModel
         Error? error = await modelThread.RunAsync(() =>
         {
             cancellationToken.ThrowIfCancellationRequested();
-            bool scans = loadMetaModel is not null && program.Nodes.Any(n => n.KindCase is Node.KindOneofCase.Trace && n.Trace.Mode is Mode.Scan);
-            HookedModel subject = scans ? _metaModel ??= loadMetaModel!() : _model ??= loadModel(cancellationToken);
-            Plan plan = Compiler.Compile(program, subject);
+            bool isScan = loadMetaModel is not null
+                && program.Nodes.Any(n => n.KindCase is Node.KindOneofCase.Trace && n.Trace.Mode is Mode.Scan);
+            HookedModel model = isScan ? _metaModel ??= loadMetaModel!() : _model ??= loadModel(cancellationToken);
+            Plan plan = Compiler.Compile(program, model);
             using var job = new JobRun(plan, new ClientSink(client, plan, cancellationToken), cancellationToken: cancellationToken);
-            ProgramEngine.Run(subject, [job]);
+            ProgramEngine.Run(model, [job]);
             return job.Error;
         });
         if (error is { Code: ErrorCode.JobCancelled }) cancellationToken.ThrowIfCancellationRequested();
         if (error is not null) throw Errors.ToException(error);
     }
 
-    /// <summary>Results as the events that a remote run would bring.</summary>
+    /// <summary>Reports results as the events of a remote run.</summary>
     private sealed class ClientSink(IRunClient client, Plan plan, CancellationToken cancellationToken) : IRunSink
     {
         private ulong _lastTicket;
 
-        /// <summary>In the caller's own process there is no time limit: a debugger may stand in the function.</summary>
+        /// <summary>There is no time limit in the caller's own process, because a debugger may have stopped the function.</summary>
         public Data InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout)
         {
-            var request = new LocalRequest { Callback = callback, Ticket = ++_lastTicket, Values = { values.Select(v => ValueSerializer.Serialize(v)) } };
+            var request = new LocalRequest
+            {
+                Callback = callback,
+                Ticket = ++_lastTicket,
+                Values = { values.Select(v => ValueSerializer.Serialize(v)) },
+            };
             LocalReply reply = client.AnswerAsync(request, cancellationToken).AsTask().GetAwaiter().GetResult();
             return reply.Error is { } error ? throw Errors.ToException(error) : reply.Value;
         }
@@ -53,7 +60,8 @@ internal sealed class LocalRunner(Func<CancellationToken, HookedModel> loadModel
         public void OnValueSaved(uint node, string name, object? value) =>
             client.OnEvent(new Event { Value = new SavedValue { Node = node, Name = name, Data = ValueSerializer.Serialize(value) } });
 
-        public void OnLogged(uint node, string text) => client.OnEvent(new Event { Log = new LogLine { Text = text, Line = plan.LineOf(node) } });
+        public void OnLogged(uint node, string text) =>
+            client.OnEvent(new Event { Log = new LogLine { Text = text, Line = plan.LineOf(node) } });
 
         public void OnWarning(uint node, string module, string message) =>
             client.OnEvent(new Event { Warning = new Warning { Message = message, Module = module, Line = plan.LineOf(node) } });

@@ -4,10 +4,10 @@ using System.Runtime.CompilerServices;
 namespace Ndif.Engine.Local;
 
 /// <summary>
-/// One thread on which a model's passes run, one after the other. TorchSharp's dispose scopes and grad mode are the thread's, so
-/// a pass must not move between threads.
+/// The thread that runs the passes of a model, one after another. TorchSharp's dispose scopes and grad mode are thread-local, so a pass
+/// must not move between threads.
 /// </summary>
-public sealed class ModelThread : IDisposable
+internal sealed class ModelThread : IDisposable
 {
     private readonly BlockingCollection<Action> _workQueue = [];
     private readonly Thread _thread;
@@ -22,35 +22,35 @@ public sealed class ModelThread : IDisposable
         _thread.Start();
     }
 
-    /// <summary>Runs on the lane's thread, after what was given before.</summary>
-    /// <exception cref="ObjectDisposedException">The lane has ended.</exception>
+    /// <summary>Runs work on the thread, after the work that was queued before.</summary>
+    /// <exception cref="ObjectDisposedException">The thread has been disposed.</exception>
     public Task<T> RunAsync<T>(Func<T> work)
     {
-        var done = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var completion = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
         try
         {
-            _workQueue.Add(Do);
+            _workQueue.Add(RunAndComplete);
         }
         catch (InvalidOperationException)
         {
             throw new ObjectDisposedException(_thread.Name);
         }
-        return done.Task;
+        return completion.Task;
 
-        void Do()
+        void RunAndComplete()
         {
             try
             {
-                done.SetResult(work());
+                completion.SetResult(work());
             }
             catch (Exception e)
             {
-                done.SetException(e);
+                completion.SetException(e);
             }
         }
     }
 
-    /// <summary>A method of its own, so that while the lane waits nothing refers to the work that it did last.</summary>
+    /// <summary>A separate method, so that the waiting thread does not keep the last work item alive.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool RunNext()
     {
@@ -59,7 +59,7 @@ public sealed class ModelThread : IDisposable
         return true;
     }
 
-    /// <summary>Ends the thread after the work that was given.</summary>
+    /// <summary>Ends the thread after the queued work.</summary>
     public void Dispose()
     {
         _workQueue.CompleteAdding();

@@ -3,8 +3,8 @@ using TorchSharp;
 
 namespace Ndif.Engine.Running;
 
-/// <summary>Where a run's results go, as they come. Called on the run's thread; tensors are borrowed for the call.</summary>
-public interface IRunSink
+/// <summary>Receives the results of a run while it runs. Called on the model thread; tensors are borrowed for the call.</summary>
+internal interface IRunSink
 {
     /// <summary>
     /// A saved value: a <see cref="torch.Tensor"/>, long, double, bool, string, null, tuple (<c>object?[]</c>),
@@ -14,14 +14,14 @@ public interface IRunSink
 
     void OnLogged(uint node, string text);
 
-    /// <summary>Asks the client in the middle of the run, which waits for the answer.</summary>
-    /// <param name="callback">Which of the client's functions.</param>
-    /// <returns>The answer, its tensors inline.</returns>
-    /// <exception cref="Protocol.NdifException">LOCAL_CALL_FAILED: the client's function failed, or the time was up.</exception>
+    /// <summary>Calls a function of the client; the run waits for the reply.</summary>
+    /// <param name="callback">The id of the client's function.</param>
+    /// <returns>The reply, with its tensors inline.</returns>
+    /// <exception cref="Protocol.NdifException">LOCAL_CALL_FAILED: the client's function failed or timed out.</exception>
     Protocol.Data InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout);
 
     void OnWarning(uint node, string module, string message);
 
-    /// <summary>A generation that streams has a new token.</summary>
+    /// <summary>A streaming generation has a new token.</summary>
     void OnTokenGenerated(NewToken token);
 }

@@ -7,10 +7,10 @@ using TorchSharp;
 namespace Ndif.Engine.Running;
 
 /// <summary>
-/// One owner's program while it runs: its values, its error, its generator of random numbers. Several of them go through one
-/// pass; what happens to one does not touch another.
+/// One job during its run: its values, its error, its random generator. Several jobs run in one pass; what happens to one does not affect
+/// another.
 /// </summary>
-public sealed class JobRun : IDisposable
+internal sealed class JobRun : IDisposable
 {
     private readonly List<(uint Node, string Name, uint Value)> _containersToSave = [];
     private readonly HashSet<uint> _retainedNodes = [];
@@ -18,9 +18,10 @@ public sealed class JobRun : IDisposable
     private readonly torch.Generator _generator;
     private int _reportCount, _reportsBeforeRestart, _seedCount;
 
-    /// <param name="loadConstant">Fetches a constant of the program that did not travel inside of it.</param>
-    /// <param name="maxValueBytes">The most that the program's values may have at a time; more is OUT_OF_MEMORY.</param>
-    public JobRun(Plan plan, IRunSink sink, Func<uint, TensorData>? loadConstant = null, long maxValueBytes = long.MaxValue, CancellationToken cancellationToken = default)
+    /// <param name="loadConstant">Loads a constant of the program that was not sent inside it.</param>
+    /// <param name="maxValueBytes">The bytes that the values of the program may have at a time; more is OUT_OF_MEMORY.</param>
+    public JobRun(Plan plan, IRunSink sink, Func<uint, TensorData>? loadConstant = null, long maxValueBytes = long.MaxValue,
+        CancellationToken cancellationToken = default)
     {
         (Plan, _sink, CancellationToken) = (plan, sink, cancellationToken);
         Slots = new ValueSlots(plan, loadConstant ?? (index => TensorData.FromProto(plan.Program.Constants[(int)index])), maxValueBytes);
@@ -31,7 +32,7 @@ public sealed class JobRun : IDisposable
 
     public Plan Plan { get; }
 
-    /// <summary>Where the random numbers of operations begin that have no seed of their own. Default: anywhere.</summary>
+    /// <summary>The seed of random operations without a seed of their own. Default: random.</summary>
     public long Seed
     {
         get;
@@ -42,13 +43,13 @@ public sealed class JobRun : IDisposable
         }
     }
 
-    /// <summary>What ended the run; null while it goes on and after a good end.</summary>
+    /// <summary>The error that ended the run; null while it runs and if it succeeded.</summary>
     public Error? Error { get; private set; }
 
-    /// <summary>Tokens that went through the model for this job.</summary>
+    /// <summary>The number of tokens that the model has processed for this job.</summary>
     public long TokenCount { get; internal set; }
 
-    /// <summary>Times that the model's forward ran for this job: alone or beside others, a generation's step is one.</summary>
+    /// <summary>The number of forward passes for this job, alone or in a batch. Each step of a generation is one.</summary>
     public long ForwardPassCount { get; internal set; }
 
     internal CancellationToken CancellationToken { get; }
@@ -59,12 +60,13 @@ public sealed class JobRun : IDisposable
 
     internal bool HasFailed => Error is not null;
 
-    /// <summary>The statement that last put a value into the model: the suspect, if its forward fails.</summary>
+    /// <summary>The statement that last wrote a value into the model: the likely cause if the forward fails.</summary>
     internal uint? LastWriteNode { get; set; }
 
-    /// <summary>True if an iteration asked for steps that did not happen, so that their values are missing.</summary>
+    /// <summary>Whether an iteration requested steps that did not happen, so that their values are missing.</summary>
     internal bool HasMissedSteps { get; set; }
 
+    /// <summary>Fails the run with the location of a node, unless it has failed already.</summary>
     internal void Fail(Exception exception, uint node)
     {
         if (HasFailed) return;
@@ -72,7 +74,7 @@ public sealed class JobRun : IDisposable
         Error = error.Code is ErrorCode.JobCancelled ? error : Plan.WithLocation(error, node);
     }
 
-    /// <summary>Fails the run if it was cancelled.</summary>
+    /// <summary>Fails the run if it was cancelled. Returns whether it has failed.</summary>
     internal bool CheckCancelled()
     {
         if (!HasFailed && CancellationToken.IsCancellationRequested)
@@ -81,8 +83,8 @@ public sealed class JobRun : IDisposable
     }
 
     /// <summary>
-    /// Back to the beginning, after a pass that others shared was lost. The same random numbers will come, and the same log
-    /// lines, warnings and tokens, which are not told again.
+    /// Restarts the run after a shared pass has failed. The random numbers are the same again; log lines, warnings and tokens that were
+    /// already reported are not reported again.
     /// </summary>
     internal void Restart()
     {
@@ -92,7 +94,8 @@ public sealed class JobRun : IDisposable
         ActiveModuleCalls.Clear();
         ReadOnlyInputs.Clear();
         _generator.manual_seed(Seed);
-        (_reportCount, _reportsBeforeRestart, _seedCount, TokenCount, ForwardPassCount, LastWriteNode, HasMissedSteps) = (0, _reportCount, 0, 0, 0, null, false);
+        (_reportCount, _reportsBeforeRestart, _seedCount, TokenCount, ForwardPassCount, LastWriteNode, HasMissedSteps) =
+            (0, _reportCount, 0, 0, 0, null, false);
     }
 
     internal void Log(uint node, string text)
@@ -100,7 +103,7 @@ public sealed class JobRun : IDisposable
         if (IsFirstReport()) _sink.OnLogged(node, text);
     }
 
-    /// <summary>Asks the client; the answer's tensors are new.</summary>
+    /// <summary>Calls a function of the client. The tensors of the result are new.</summary>
     internal object? InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) =>
         ValueDeserializer.Deserialize(_sink.InvokeCallback(node, callback, values, timeout), Context.Device);
 
@@ -114,10 +117,10 @@ public sealed class JobRun : IDisposable
         if (IsFirstReport()) _sink.OnTokenGenerated(token);
     }
 
-    /// <summary>A seed for what has none: another each time, and the same ones when the run begins again.</summary>
+    /// <summary>A seed for a generation without one: different for each call, and the same after a restart.</summary>
     internal ulong NextSeed() => RowRandomGenerator.MixBits((ulong)Seed + (ulong)++_seedCount);
 
-    /// <summary>A container comes back as it is at the end; everything else as it is now.</summary>
+    /// <summary>Saves a value. A container is saved at the end of the run, everything else now.</summary>
     internal void Save(uint node, string name, Operand operand)
     {
         if (operand is NodeOperand { Node: var container } && Plan.Statements[container] is ContainerStatement)
@@ -131,25 +134,25 @@ public sealed class JobRun : IDisposable
         }
     }
 
-    /// <summary>A node whose value must live to the end.</summary>
+    /// <summary>Keeps the value of a node to the end of the run.</summary>
     internal void Retain(uint node) => _retainedNodes.Add(node);
 
-    /// <summary>Values that are inputs of modules which have run with them: they can be read, not edited.</summary>
+    /// <summary>The values that are inputs of modules that have already run: they can be read and not edited.</summary>
     internal HashSet<uint> ReadOnlyInputs { get; } = [];
 
-    /// <summary>The modules of the program that are being called now, and by whom.</summary>
+    /// <summary>The modules of the program that are being called, and the invokes that call them.</summary>
     internal Dictionary<string, Interleaving.Interpreter> ActiveModuleCalls { get; } = [];
 
-    /// <summary>A node whose value is a container that comes back at the end.</summary>
+    /// <summary>Saves the container that is the value of a node at the end of the run.</summary>
     internal void SaveAtEnd(uint node, string name)
     {
         if (_retainedNodes.Add(node)) _containersToSave.Add((node, name, node));
     }
 
-    /// <summary>True for a value that must live to the end: a container that was saved, or what a module of the program uses.</summary>
+    /// <summary>Whether a value is kept to the end of the run: a saved container, or a value that a module of the program uses.</summary>
     internal bool IsRetained(uint node) => _retainedNodes.Contains(node);
 
-    /// <summary>Hands over the containers that were saved while they were being filled.</summary>
+    /// <summary>Reports the saved containers.</summary>
     internal void Finish()
     {
         if (HasFailed) return;
@@ -163,5 +166,6 @@ public sealed class JobRun : IDisposable
         _generator.Dispose();
     }
 
+    /// <summary>Counts a report. Returns false if it was already made before a restart.</summary>
     private bool IsFirstReport() => ++_reportCount > _reportsBeforeRestart;
 }

@@ -4,22 +4,23 @@ using TorchSharp;
 namespace Ndif.Engine.Running;
 
 /// <summary>
-/// Who disposes which tensor. A slot owns the handles of its value, outside of any dispose scope; what the model sees belongs
-/// to the scope of its pass. A handle is never shared: what goes from one to the other is a second handle of the same memory.
+/// The rules of who disposes a tensor handle. A value slot owns the handles of its value, which belong to no dispose scope. The handles
+/// that the model uses belong to the dispose scope of its pass. A handle never has two owners: a value that passes from one owner to the
+/// other gets a second handle of the same memory.
 /// </summary>
 internal static class TensorOwnership
 {
-    /// <summary>Another handle of the same memory, for another owner; it belongs to the current dispose scope.</summary>
+    /// <summary>Creates other handles of the same memory; they belong to the current dispose scope.</summary>
     public static object? Alias(object? value) => MapTensors(value, tensor => tensor.alias());
 
     /// <summary>
-    /// Takes a fresh result out of the current dispose scope. Tensors that the producer was lent (<paramref name="borrowed"/>) get a
-    /// second handle.
+    /// Takes a new result out of the current dispose scope. Tensors that the producer had borrowed (<paramref name="borrowed"/>) get a
+    /// second handle instead.
     /// </summary>
     public static object? TakeOwnership(object? value, HashSet<torch.Tensor>? borrowed = null) => MapTensors(value, tensor =>
         (borrowed is not null && borrowed.Contains(tensor) ? tensor.alias() : tensor).DetachFromDisposeScope());
 
-    /// <summary>All tensors within a value.</summary>
+    /// <summary>Collects all tensors in a value.</summary>
     public static void CollectTensors(object? value, HashSet<torch.Tensor> into)
     {
         switch (value)
@@ -37,13 +38,13 @@ internal static class TensorOwnership
 
     public static HashSet<torch.Tensor> NewTensorSet() => new(ReferenceComparer.Instance);
 
-    /// <summary>Disposes all tensors within a value that its owner gives up.</summary>
+    /// <summary>Disposes all tensors in a value.</summary>
     public static void DisposeTensors(object? value)
     {
         switch (value)
         {
             case torch.Tensor tensor: tensor.Dispose(); break;
-            case Gradients.ProgramOptimizer training: training.Dispose(); break;
+            case Gradients.ProgramOptimizer optimizer: optimizer.Dispose(); break;
             case string: break;
             case IEnumerable<KeyValuePair<string, object?>> map:
                 foreach (var entry in map) DisposeTensors(entry.Value);
@@ -54,7 +55,7 @@ internal static class TensorOwnership
         }
     }
 
-    /// <summary>The same structure with other tensors: tuples stay tuples, lists lists, maps maps.</summary>
+    /// <summary>Maps the tensors in a value. Tuples, lists and dictionaries keep their types.</summary>
     public static object? MapTensors(object? value, Func<torch.Tensor, torch.Tensor> change) => value switch
     {
         torch.Tensor tensor => change(tensor),

@@ -3,7 +3,7 @@ using TorchSharp;
 
 namespace Ndif.Engine.Running;
 
-/// <summary>How a value is printed in a log line.</summary>
+/// <summary>Formats a value for a log line.</summary>
 internal static class ValueFormatter
 {
     public static string Format(object? value) => value switch

@@ -2,8 +2,8 @@ using TorchSharp;
 
 namespace Ndif.Engine.Running;
 
-/// <summary>How many bytes a value has.</summary>
-internal static class ValueSize
+/// <summary>Computes the memory of a value.</summary>
+internal static class ValueMemory
 {
     private const long SmallTensorBytes = 1 << 20;
 
@@ -21,7 +21,7 @@ internal static class ValueSize
         if (tensor.device_type is DeviceType.META) return 0;
         long element = tensor.element_size(), bytes = tensor.numel() * element;
         if (bytes < SmallTensorBytes) return bytes;
-        long last = 0; // the offset of its last element: an expanded tensor has fewer than it shows
+        long last = 0; // the offset of the last element: an expanded tensor has less memory than its shape suggests
         long[] shape = tensor.shape, stride = tensor.stride();
         for (int dim = 0; dim < shape.Length; dim++) last += (shape[dim] - 1) * stride[dim];
         return Math.Min(bytes, (last + 1) * element);

@@ -4,8 +4,8 @@ using TorchSharp;
 
 namespace Ndif.Engine.Running;
 
-/// <summary>The values of one run, by node: set once (again in each turn of a loop), freed after their last use.</summary>
-/// <param name="maxBytes">Bytes that they may have together at a time; a view counts as what it shows.</param>
+/// <summary>The values of one run by node. A value is set once (in a loop once per iteration) and freed after its last use.</summary>
+/// <param name="maxBytes">The bytes that the values may have at a time; a view counts as much as its shape.</param>
 internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant, long maxBytes = long.MaxValue) : IDisposable
 {
     private static readonly object _empty = new();
@@ -20,14 +20,16 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
     public object? this[uint node]
     {
         get => _values[node] is var value && !ReferenceEquals(value, _empty) ? value
-            : throw Errors.CreateException(ErrorCode.MissedValue, $"A value was never computed{RecordedAt(node)}: its branch was not taken, its step did not happen, or its invoke stopped before it.",
+            : throw Errors.CreateException(ErrorCode.MissedValue,
+                $"A value was never computed{RecordedAt(node)}: its branch was not taken, its "
+                + "step did not happen, or its invoke stopped before it.",
                 "Use it only where it was surely computed, or Save() it there.");
     }
 
     public bool Has(uint node) => !ReferenceEquals(_values[node], _empty);
 
-    /// <summary>Sets a node's value, which the slot owns from now on.</summary>
-    /// <exception cref="NdifException">OUT_OF_MEMORY: together they have more bytes than they may. The value is here all the same.</exception>
+    /// <summary>Sets the value of a node, which the slot owns from now on.</summary>
+    /// <exception cref="NdifException">OUT_OF_MEMORY: the values exceed the limit. The value is set nevertheless.</exception>
     public void Set(uint node, object? value)
     {
         Free(node);
@@ -35,17 +37,20 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
         TrackBytes(node, value);
     }
 
-    /// <summary>Counts what a node's value has taken in: an item of a list.</summary>
+    /// <summary>Adds the bytes of an item that was added to the value of a node, such as a list.</summary>
     /// <exception cref="NdifException">OUT_OF_MEMORY, as <see cref="Set"/>.</exception>
     public void TrackBytes(uint node, object? item)
     {
         if (_bytes.Length == 0) return;
-        long bytes = ValueSize.BytesOf(item);
+        long bytes = ValueMemory.BytesOf(item);
         _bytes[node] += bytes;
         _totalBytes += bytes;
         if (_totalBytes > maxBytes)
-            throw Errors.CreateException(ErrorCode.OutOfMemory, $"The values that the program holds at this point have {_totalBytes:N0} bytes; a job may hold {maxBytes:N0} at a time here.",
-                "A value is freed after its last use: save what is needed of it (a slice, a mean) and let it go, or use fewer rows at once.");
+            throw Errors.CreateException(ErrorCode.OutOfMemory,
+                $"The values that the program holds at this point have {_totalBytes:N0} bytes; a job may hold {maxBytes:N0} at a time "
+                + "here.",
+                "A value is freed after its last use: save what is needed "
+                + "of it (a slice, a mean) and let it go, or use fewer rows at once.");
     }
 
     public void Free(uint node)
@@ -57,14 +62,15 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
         if (_gradients.Remove(node, out torch.Tensor? gradient)) gradient.Dispose();
     }
 
-    /// <summary>The gradient of a value, as kept by the backward passes so far; borrowed. Null if none came.</summary>
+    /// <summary>The retained gradient of a value, borrowed; null if there is none.</summary>
     public torch.Tensor? Gradient(uint node) => _gradients.GetValueOrDefault(node);
 
-    /// <summary>Adds what a backward pass brought; it goes with the value.</summary>
+    /// <summary>Adds the gradient of a backward pass to the retained one. It is freed with the value.</summary>
     public void AddGradient(uint node, torch.Tensor gradient)
     {
-        torch.Tensor sum = (_gradients.Remove(node, out torch.Tensor? before) ? before + gradient : gradient.clone()).DetachFromDisposeScope();
-        before?.Dispose();
+        torch.Tensor sum = (_gradients.Remove(node, out torch.Tensor? previous) ? previous + gradient : gradient.clone())
+            .DetachFromDisposeScope();
+        previous?.Dispose();
         _gradients[node] = sum;
     }
 

@@ -30,7 +30,8 @@ public static class ArchitectureCatalog
         Type type = Find(config);
         CheckCounts(config);
         if (config.Has("quantization_config"))
-            throw config.InvalidValue("quantization_config", "must be absent: only weights in float32, float16 and bfloat16 are supported", "a quantization");
+            throw config.InvalidValue("quantization_config",
+                "must be absent: only weights in float32, float16 and bfloat16 are supported", "a quantization");
         CausalLM model;
         try { model = (CausalLM)Activator.CreateInstance(type, config)!; }
         catch (TargetInvocationException e) when (e.InnerException is not null)
@@ -43,7 +44,7 @@ public static class ArchitectureCatalog
         return model;
     }
 
-    /// <summary>A few bytes of a config must not make millions of modules.</summary>
+    /// <summary>A small config must not make millions of modules.</summary>
     private static void CheckCounts(ConfigReader config)
     {
         long modules = 1;
@@ -57,7 +58,7 @@ public static class ArchitectureCatalog
         }
     }
 
-    /// <summary>No weight is larger than an address space; sizes that are multiplied must not have gone round.</summary>
+    /// <summary>No weight is larger than an address space; products of sizes must not overflow.</summary>
     private static void CheckShapes(CausalLM model, ConfigReader config)
     {
         const long MaxElements = 1L << 46;
@@ -67,7 +68,9 @@ public static class ArchitectureCatalog
                 long elements = 1;
                 foreach (long size in parameter.Shape)
                     elements = size <= 0 || size > MaxElements / elements
-                        ? throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{config.File} makes `{module.Path}.{parameter.Name}` [{string.Join(", ", parameter.Shape)}], a shape that cannot be.",
+                        ? throw Errors.CreateException(ErrorCode.BadCheckpoint,
+                            $"{config.File} makes `{module.Path}.{parameter.Name}` [{string.Join(", ", parameter.Shape)}], "
+                            + "a shape that cannot be.",
                             "A size in it is wrong.", module.Path)
                         : elements * size;
             }

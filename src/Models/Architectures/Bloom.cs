@@ -10,19 +10,21 @@ namespace Ndif.Models.Architectures;
 /// <summary>What config.json says of a BLOOM.</summary>
 /// <param name="NormResidual">The residual is taken after a norm, not before it.</param>
 /// <remarks>transformers/models/bloom/configuration_bloom.py</remarks>
-public sealed record BloomConfig(int Vocabulary, int Positions, int Width, int Layers, int Heads, double Epsilon, bool NormResidual,
-    bool Tied, double AttentionDropout)
+public sealed record BloomConfig(
+    int VocabSize, int MaxPositions, int HiddenSize, int NumLayers, int NumHeads, double NormEps, bool NormResidual,
+    bool TieWordEmbeddings, double AttentionDropout)
 {
-    public int HeadWidth => Width / Heads;
+    public int HeadDim => HiddenSize / NumHeads;
 
     public static BloomConfig Read(ConfigReader json)
     {
         // checkpoints on the hub have either name
-        int width = json.Has("n_embed") ? json.Size("n_embed") : json.Size("hidden_size", 64);
-        int heads = json.Has("num_attention_heads") ? json.Size("num_attention_heads") : json.Size("n_head", 8);
-        int layers = json.Has("num_hidden_layers") ? json.Size("num_hidden_layers") : json.Size("n_layer", 2);
-        if (width % heads != 0) throw json.InvalidValue("hidden_size", $"must be a multiple of n_head, {heads}", $"{width}");
-        return new BloomConfig(json.Size("vocab_size", 250880), json.Size("seq_length", 2048), width, layers, heads,
+        int hiddenSize = json.Has("n_embed") ? json.Size("n_embed") : json.Size("hidden_size", 64);
+        int numHeads = json.Has("num_attention_heads") ? json.Size("num_attention_heads") : json.Size("n_head", 8);
+        int numLayers = json.Has("num_hidden_layers") ? json.Size("num_hidden_layers") : json.Size("n_layer", 2);
+        if (hiddenSize % numHeads != 0)
+            throw json.InvalidValue("hidden_size", $"must be a multiple of n_head, {numHeads}", $"{hiddenSize}");
+        return new BloomConfig(json.Size("vocab_size", 250880), json.Size("seq_length", 2048), hiddenSize, numLayers, numHeads,
             json.Real("layer_norm_epsilon", 1e-5), json.Flag("apply_residual_connection_post_layernorm", false),
             json.Flag("tie_word_embeddings", true), json.Real("attention_dropout", 0.0));
     }
@@ -31,40 +33,21 @@ public sealed record BloomConfig(int Vocabulary, int Positions, int Width, int L
 /// <summary>BLOOM: no position embeddings; each head takes the more off a score the further away the key is (ALiBi).</summary>
 /// <remarks>transformers/models/bloom/modeling_bloom.py; BigScience Workshop, 2022; Press et al., 2021</remarks>
 [Architecture("BloomForCausalLM", ModelType = "bloom")]
-public sealed partial class BloomForCausalLM : CausalLM
+public sealed class BloomForCausalLM : DecoderForCausalLM
 {
-    private readonly BloomModel _transformer;
-    private readonly Linear _lmHead;
+    public BloomForCausalLM(ConfigReader json) : this(BloomConfig.Read(json), json) { }
 
-    public BloomForCausalLM(ConfigReader json)
-    {
-        BloomConfig config = BloomConfig.Read(json);
-        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
-        _transformer = Child("transformer", new BloomModel(config));
-        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _transformer.Embeddings : null));
-    }
-
-    public override StandardNames Names => new()
-    {
-        Embed = "transformer.word_embeddings", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
-        Attention = "self_attention", Mlp = "mlp",
-    };
-
-    public override CausalLMConfig Config { get; }
-
-    public override string BaseModelPrefix => "transformer";
-
-    protected override ModelOutput Forward(
-        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
-    {
-        ModelOutput output = _transformer.Call(inputIds, cache, attentionMask);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
-        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
-    }
+    private BloomForCausalLM(BloomConfig config, ConfigReader json) : base(
+        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new StandardNames
+        {
+            Embed = "transformer.word_embeddings", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
+            Attention = "self_attention", Mlp = "mlp",
+        },
+        new BloomModel(config), config.HiddenSize, config.TieWordEmbeddings) { }
 }
 
-public sealed partial class BloomModel : SiteModule
+public sealed partial class BloomModel : BaseModel
 {
     private readonly float[] _slopes;
     private readonly Embedding _wordEmbeddings;
@@ -73,20 +56,17 @@ public sealed partial class BloomModel : SiteModule
 
     internal BloomModel(BloomConfig config)
     {
-        _slopes = Layers.Alibi.Slopes(config.Heads);
-        _wordEmbeddings = Child("word_embeddings", new Embedding(config.Vocabulary, config.Width));
-        _wordEmbeddingsLayernorm = Child("word_embeddings_layernorm", new LayerNorm(config.Width, config.Epsilon));
-        _h = Child("h", new ModuleList<BloomBlock>(config.Layers, layer => new BloomBlock(config, layer)));
-        _lnF = Child("ln_f", new LayerNorm(config.Width, config.Epsilon));
+        _slopes = Layers.Alibi.Slopes(config.NumHeads);
+        _wordEmbeddings = Child("word_embeddings", new Embedding(config.VocabSize, config.HiddenSize));
+        _wordEmbeddingsLayernorm = Child("word_embeddings_layernorm", new LayerNorm(config.HiddenSize, config.NormEps));
+        _h = Child("h", new ModuleList<BloomBlock>(config.NumLayers, layer => new BloomBlock(config, layer)));
+        _lnF = Child("ln_f", new LayerNorm(config.HiddenSize, config.NormEps));
     }
 
-    /// <summary>[vocab, hidden]</summary>
-    internal Parameter Embeddings => _wordEmbeddings.Table;
+    internal override Parameter Embeddings => _wordEmbeddings.Table;
 
-    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
-
-    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask) => Hook is { } observer
-        ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
+    public override ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) =>
+        Hook is { } observer ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
         [
             new("past_key_values", cache), new("attention_mask", attentionMask), new("use_cache", cache is not null),
         ]))
@@ -134,9 +114,9 @@ public sealed partial class BloomBlock : SiteModule
     internal BloomBlock(BloomConfig config, int layer)
     {
         _normResidual = config.NormResidual;
-        _inputLayernorm = Child("input_layernorm", new LayerNorm(config.Width, config.Epsilon));
+        _inputLayernorm = Child("input_layernorm", new LayerNorm(config.HiddenSize, config.NormEps));
         _selfAttention = Child("self_attention", new BloomAttention(config, layer));
-        _postAttentionLayernorm = Child("post_attention_layernorm", new LayerNorm(config.Width, config.Epsilon));
+        _postAttentionLayernorm = Child("post_attention_layernorm", new LayerNorm(config.HiddenSize, config.NormEps));
         _mlp = Child("mlp", new BloomMLP(config));
     }
 
@@ -179,9 +159,9 @@ public sealed partial class BloomAttention : SiteModule
 
     internal BloomAttention(BloomConfig config, int layer)
     {
-        (_layer, _heads, _headDim) = (layer, config.Heads, config.HeadWidth);
-        _queryKeyValue = Child("query_key_value", new Linear(config.Width, 3 * config.Width));
-        _dense = Child("dense", new Linear(config.Width, config.Width));
+        (_layer, _heads, _headDim) = (layer, config.NumHeads, config.HeadDim);
+        _queryKeyValue = Child("query_key_value", new Linear(config.HiddenSize, 3 * config.HiddenSize));
+        _dense = Child("dense", new Linear(config.HiddenSize, config.HiddenSize));
         _attentionDropout = Child("attention_dropout", new Dropout(config.AttentionDropout, Axes.Attention));
     }
 
@@ -234,9 +214,9 @@ public sealed partial class BloomMLP : SiteModule
 
     internal BloomMLP(BloomConfig config)
     {
-        _denseHTo4h = Child("dense_h_to_4h", new Linear(config.Width, 4 * config.Width));
+        _denseHTo4h = Child("dense_h_to_4h", new Linear(config.HiddenSize, 4 * config.HiddenSize));
         _geluImpl = Child("gelu_impl", new BloomGelu());
-        _dense4hToH = Child("dense_4h_to_h", new Linear(4 * config.Width, config.Width));
+        _dense4hToH = Child("dense_4h_to_h", new Linear(4 * config.HiddenSize, config.HiddenSize));
     }
 
     public override bool ReturnsTensor => true;
@@ -252,8 +232,8 @@ public sealed partial class BloomMLP : SiteModule
     private Tensor Forward(Tensor hidden, Tensor residual)
     {
         using var scope = NewDisposeScope();
-        Tensor inner = _geluImpl.Call(_denseHTo4h.Call(hidden));                // [batch, seq, 4 hidden]
-        return (residual + _dense4hToH.Call(inner)).MoveToOuterDisposeScope();  // [batch, seq, hidden]
+        Tensor intermediate = _geluImpl.Call(_denseHTo4h.Call(hidden));                // [batch, seq, 4 hidden]
+        return (residual + _dense4hToH.Call(intermediate)).MoveToOuterDisposeScope();  // [batch, seq, hidden]
     }
 }
 

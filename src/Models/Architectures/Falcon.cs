@@ -9,27 +9,32 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Models.Architectures;
 
 /// <summary>What config.json says of a Falcon.</summary>
-/// <param name="Groups">Key and value heads; each serves Heads / Groups query heads.</param>
+/// <param name="NumKvHeads">Key and value heads; each serves Heads / Groups query heads.</param>
 /// <param name="Alibi">No rotary positions, but slopes on the scores.</param>
 /// <param name="Parallel">Attention and mlp both read the block's input.</param>
 /// <param name="TwoNorms">In parallel, each with a norm of its own.</param>
 /// <remarks>transformers/models/falcon/configuration_falcon.py</remarks>
-public sealed record FalconConfig(int Vocabulary, int Positions, int Width, int Layers, int Heads, int Groups, int Inner, double Epsilon,
-    RopeParameters Rope, bool Alibi, bool Parallel, bool TwoNorms, bool Bias, bool Tied, double AttentionDropout)
+public sealed record FalconConfig(
+    int VocabSize, int MaxPositions, int HiddenSize, int NumLayers, int NumHeads, int NumKvHeads, int IntermediateSize,
+    double NormEps, RopeParameters RopeParameters, bool Alibi, bool Parallel, bool TwoNorms, bool Bias, bool TieWordEmbeddings,
+    double AttentionDropout)
 {
-    public int HeadWidth => Width / Heads;
+    public int HeadDim => HiddenSize / NumHeads;
 
     public static FalconConfig Read(ConfigReader json)
     {
         // the oldest files on the hub have the other name
-        int width = json.Has("n_embed") ? json.Size("n_embed") : json.Size("hidden_size", 4544), heads = json.Size("num_attention_heads", 71);
-        if (width % heads != 0) throw json.InvalidValue("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
+        int hiddenSize = json.Has("n_embed") ? json.Size("n_embed") : json.Size("hidden_size", 4544);
+        int numHeads = json.Size("num_attention_heads", 71);
+        if (hiddenSize % numHeads != 0)
+            throw json.InvalidValue("hidden_size", $"must be a multiple of num_attention_heads, {numHeads}", $"{hiddenSize}");
         bool grouped = json.Flag("new_decoder_architecture", false);
-        int groups = grouped ? json.Size("num_kv_heads", heads) : json.Flag("multi_query", true) ? 1 : heads;
-        if (heads % groups != 0) throw json.InvalidValue("num_kv_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
-        return new FalconConfig(json.Size("vocab_size", 65024), json.Size("max_position_embeddings", 2048), width,
-            json.Size("num_hidden_layers", 32), heads, groups, json.Size("ffn_hidden_size", 4 * width),
-            json.Real("layer_norm_epsilon", 1e-5), RopeParameters.Read(json), json.Flag("alibi", false), grouped || json.Flag("parallel_attn", true),
+        int kvHeads = grouped ? json.Size("num_kv_heads", numHeads) : json.Flag("multi_query", true) ? 1 : numHeads;
+        if (numHeads % kvHeads != 0) throw json.InvalidValue("num_kv_heads", $"must divide num_attention_heads, {numHeads}", $"{kvHeads}");
+        return new FalconConfig(json.Size("vocab_size", 65024), json.Size("max_position_embeddings", 2048), hiddenSize,
+            json.Size("num_hidden_layers", 32), numHeads, kvHeads, json.Size("ffn_hidden_size", 4 * hiddenSize),
+            json.Real("layer_norm_epsilon", 1e-5), RopeParameters.Read(json), json.Flag("alibi", false),
+            grouped || json.Flag("parallel_attn", true),
             grouped && json.Integer("num_ln_in_parallel_attn", 2) == 2, json.Flag("bias", false), json.Flag("tie_word_embeddings", true),
             json.Real("attention_dropout", 0.0));
     }
@@ -38,40 +43,21 @@ public sealed record FalconConfig(int Vocabulary, int Positions, int Width, int 
 /// <summary>Falcon: attention and mlp side by side, rotary positions, one key and value head or a few.</summary>
 /// <remarks>transformers/models/falcon/modeling_falcon.py; Almazrouei et al., 2023</remarks>
 [Architecture("FalconForCausalLM", ModelType = "falcon")]
-public sealed partial class FalconForCausalLM : CausalLM
+public sealed class FalconForCausalLM : DecoderForCausalLM
 {
-    private readonly FalconModel _transformer;
-    private readonly Linear _lmHead;
+    public FalconForCausalLM(ConfigReader json) : this(FalconConfig.Read(json), json) { }
 
-    public FalconForCausalLM(ConfigReader json)
-    {
-        FalconConfig config = FalconConfig.Read(json);
-        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
-        _transformer = Child("transformer", new FalconModel(config, json));
-        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _transformer.Embeddings : null));
-    }
-
-    public override StandardNames Names => new()
-    {
-        Embed = "transformer.word_embeddings", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
-        Attention = "self_attention", Mlp = "mlp",
-    };
-
-    public override CausalLMConfig Config { get; }
-
-    public override string BaseModelPrefix => "transformer";
-
-    protected override ModelOutput Forward(
-        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
-    {
-        ModelOutput output = _transformer.Call(inputIds, cache, attentionMask, positionIds);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
-        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
-    }
+    private FalconForCausalLM(FalconConfig config, ConfigReader json) : base(
+        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new StandardNames
+        {
+            Embed = "transformer.word_embeddings", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
+            Attention = "self_attention", Mlp = "mlp",
+        },
+        new FalconModel(config, json), config.HiddenSize, config.TieWordEmbeddings) { }
 }
 
-public sealed partial class FalconModel : SiteModule
+public sealed partial class FalconModel : BaseModel
 {
     private readonly Embedding _wordEmbeddings;
     private readonly ModuleList<FalconDecoderLayer> _h;
@@ -81,20 +67,17 @@ public sealed partial class FalconModel : SiteModule
 
     internal FalconModel(FalconConfig config, ConfigReader json)
     {
-        if (config.Alibi) _slopes = Layers.Alibi.Slopes(config.Heads);
-        _wordEmbeddings = Child("word_embeddings", new Embedding(config.Vocabulary, config.Width));
-        _h = Child("h", new ModuleList<FalconDecoderLayer>(config.Layers, layer => new FalconDecoderLayer(config, json, layer)));
-        _lnF = Child("ln_f", new LayerNorm(config.Width, config.Epsilon));
-        _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("FalconRotaryEmbedding", new(json, config.Rope, config.HeadWidth)));
+        if (config.Alibi) _slopes = Layers.Alibi.Slopes(config.NumHeads);
+        _wordEmbeddings = Child("word_embeddings", new Embedding(config.VocabSize, config.HiddenSize));
+        _h = Child("h", new ModuleList<FalconDecoderLayer>(config.NumLayers, layer => new FalconDecoderLayer(config, json, layer)));
+        _lnF = Child("ln_f", new LayerNorm(config.HiddenSize, config.NormEps));
+        _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("FalconRotaryEmbedding", new(json, config.RopeParameters, config.HeadDim)));
     }
 
-    /// <summary>[vocab, hidden]</summary>
-    internal Parameter Embeddings => _wordEmbeddings.Table;
+    internal override Parameter Embeddings => _wordEmbeddings.Table;
 
-    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
-
-    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Hook is { } observer
-        ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
+    public override ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) =>
+        Hook is { } observer ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
         [
             new("past_key_values", cache), new("attention_mask", attentionMask), new("position_ids", positionIds),
             new("use_cache", cache is not null),
@@ -139,7 +122,7 @@ public sealed partial class FalconDecoderLayer : SiteModule
 {
     private readonly bool _parallel;
     private readonly FalconAttention _selfAttention;
-    private readonly FalconMLP _mlp;
+    private readonly Mlp _mlp;
     private readonly LayerNorm _attentionNorm; // input_layernorm, or ln_attn
     private readonly LayerNorm? _mlpNorm;      // post_attention_layernorm, or ln_mlp, or none
 
@@ -147,12 +130,15 @@ public sealed partial class FalconDecoderLayer : SiteModule
     {
         _parallel = config.Parallel;
         _selfAttention = Child("self_attention", new FalconAttention(config, layer));
-        _mlp = Child("mlp", new FalconMLP(config, json));
+        _mlp = Child("mlp", new Mlp("FalconMLP",
+            ("dense_h_to_4h", new Linear(config.HiddenSize, config.IntermediateSize, config.Bias, className: "FalconLinear")),
+            ("act", Activation.Read(json, "activation", "gelu")),
+            ("dense_4h_to_h", new Linear(config.IntermediateSize, config.HiddenSize, config.Bias, className: "FalconLinear"))));
         if (!config.Parallel) _mlpNorm = Norm("post_attention_layernorm");
         _attentionNorm = Norm(config.TwoNorms ? "ln_attn" : "input_layernorm");
         if (config.TwoNorms) _mlpNorm = Norm("ln_mlp");
 
-        LayerNorm Norm(string name) => Child(name, new LayerNorm(config.Width, config.Epsilon));
+        LayerNorm Norm(string name) => Child(name, new LayerNorm(config.HiddenSize, config.NormEps));
     }
 
     public override Axes InputAxes(string argument) => argument switch
@@ -163,7 +149,8 @@ public sealed partial class FalconDecoderLayer : SiteModule
     };
 
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
-    public object?[] Call(Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+    public object?[] Call(
+        Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
         Hook is { } observer
             ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [
@@ -180,7 +167,8 @@ public sealed partial class FalconDecoderLayer : SiteModule
         arguments.Get(4, "layer_past") as KeyValueCache,
         arguments.Tuple(7, "position_embeddings"));
 
-    private object?[] Forward(Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
+    private object?[] Forward(
+        Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
     {
         using var scope = NewDisposeScope();
         Tensor normal = _attentionNorm.Call(hidden);                                                    // [batch, seq, hidden]
@@ -202,13 +190,16 @@ public sealed partial class FalconAttention : SiteModule
 
     internal FalconAttention(FalconConfig config, int layer)
     {
-        (_layer, _heads, _kvHeads, _headDim) = (layer, config.Heads, config.Groups, config.HeadWidth);
+        (_layer, _heads, _kvHeads, _headDim) = (layer, config.NumHeads, config.NumKvHeads, config.HeadDim);
         _scale = 1 / Math.Sqrt(_headDim);
         int outputs = (_heads + 2 * _kvHeads) * _headDim;
-        _queryKeyValue = Child("query_key_value", new Linear(config.Width, outputs, config.Bias, className: "FalconLinear"));
-        _dense = Child("dense", new Linear(config.Width, config.Width, config.Bias, className: "FalconLinear"));
+        _queryKeyValue = Child("query_key_value", new Linear(config.HiddenSize, outputs, config.Bias, className: "FalconLinear"));
+        _dense = Child("dense", new Linear(config.HiddenSize, config.HiddenSize, config.Bias, className: "FalconLinear"));
         _attentionDropout = Child("attention_dropout", new Dropout(config.AttentionDropout, Axes.Attention)); // called only with alibi
-        _fusedAttention = new FusedAttention(this, layer, _heads, _kvHeads, _headDim, _scale) { Projections = [_queryKeyValue], OutputProjection = _dense, Layout = QkvLayout.InterleavedPerKvHead(_heads, _kvHeads, _headDim) };
+        _fusedAttention = new FusedAttention(this, layer, _heads, _kvHeads, _headDim, _scale)
+        {
+            Projections = [_queryKeyValue], OutputProjection = _dense, Layout = QkvLayout.InterleavedPerKvHead(_heads, _kvHeads, _headDim),
+        };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -221,7 +212,8 @@ public sealed partial class FalconAttention : SiteModule
     };
 
     /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
-    public object?[] Call(Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+    public object?[] Call(
+        Tensor hidden, Tensor? alibi, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
         Hook is { } observer
             ? CallHooked<object?[]>(observer, new Arguments([hidden],
             [
@@ -239,7 +231,7 @@ public sealed partial class FalconAttention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor? alibi, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings)
     {
-        if (alibi is null && _fusedAttention.TryForward(hidden, cache, mask, positionEmbeddings) is { } quick) return quick;
+        if (alibi is null && _fusedAttention.TryForward(hidden, cache, mask, positionEmbeddings) is { } fused) return fused;
         using var scope = NewDisposeScope();
         var (query, key, value) = Split(_queryKeyValue.Call(hidden));
         if (alibi is null)
@@ -286,30 +278,5 @@ public sealed partial class FalconAttention : SiteModule
         Tensor query = parts.narrow(3, 0, share).flatten(2, 3);                                 // [batch, seq, heads, headDim]
         Tensor key = parts.select(3, share), value = parts.select(3, share + 1);                // [batch, seq, kvHeads, headDim]
         return (query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2));
-    }
-}
-
-public sealed partial class FalconMLP : TensorModule
-{
-    private readonly Linear _denseHTo4h, _dense4hToH;
-    private readonly FusedMlp _fusedMlp;
-    private readonly Activation _act;
-
-    internal FalconMLP(FalconConfig config, ConfigReader json)
-    {
-        _denseHTo4h = Child("dense_h_to_4h", new Linear(config.Width, config.Inner, config.Bias, className: "FalconLinear"));
-        _act = Child("act", Activation.Read(json, "activation", "gelu"));
-        _dense4hToH = Child("dense_4h_to_h", new Linear(config.Inner, config.Width, config.Bias, className: "FalconLinear"));
-        _fusedMlp = new FusedMlp(this, null, _denseHTo4h, _dense4hToH, _act.Kind);
-    }
-
-    /// <param name="input">[batch, seq, hidden]</param>
-    /// <returns>[batch, seq, hidden]</returns>
-    protected override Tensor Forward(Tensor input)
-    {
-        if (_fusedMlp.TryForward(input) is { } quick) return quick;
-        using var scope = NewDisposeScope();
-        Tensor inner = _act.Call(_denseHTo4h.Call(input));                      // [batch, seq, intermediate]
-        return _dense4hToH.Call(inner).MoveToOuterDisposeScope();               // [batch, seq, hidden]
     }
 }

@@ -10,20 +10,23 @@ namespace Ndif.Models.Architectures;
 /// <summary>What config.json says of a GPT-2.</summary>
 /// <param name="Upcast">Scores are computed in float32 whatever the dtype.</param>
 /// <remarks>transformers/models/gpt2/configuration_gpt2.py</remarks>
-public sealed record GPT2Config(int Vocabulary, int Positions, int Width, int Layers, int Heads, int Inner, double Epsilon,
-    bool ScaleByWidth, bool ScaleByLayer, bool Upcast, bool Tied, double EmbeddingDropout, double AttentionDropout, double ResidualDropout)
+public sealed record GPT2Config(
+    int VocabSize, int MaxPositions, int HiddenSize, int NumLayers, int NumHeads, int IntermediateSize, double NormEps,
+    bool ScaleByWidth, bool ScaleByLayer, bool Upcast, bool TieWordEmbeddings, double EmbeddingDropout, double AttentionDropout,
+    double ResidualDropout)
 {
-    public int HeadWidth => Width / Heads;
+    public int HeadDim => HiddenSize / NumHeads;
 
     public static GPT2Config Read(ConfigReader json)
     {
-        int width = json.Size("n_embd", 768), heads = json.Size("n_head", 12);
-        if (width % heads != 0) throw json.InvalidValue("n_embd", $"must be a multiple of n_head, {heads}", $"{width}");
+        int hiddenSize = json.Size("n_embd", 768), numHeads = json.Size("n_head", 12);
+        if (hiddenSize % numHeads != 0)
+            throw json.InvalidValue("n_embd", $"must be a multiple of n_head, {numHeads}", $"{hiddenSize}");
         if (json.Flag("add_cross_attention", false))
             throw json.InvalidValue("add_cross_attention", "must be false: only decoders are supported", "true");
         return new GPT2Config(
-            json.Size("vocab_size", 50257), json.Size("n_positions", 1024), width, json.Size("n_layer", 12), heads,
-            json.Size("n_inner", 4 * width), json.Real("layer_norm_epsilon", 1e-5),
+            json.Size("vocab_size", 50257), json.Size("n_positions", 1024), hiddenSize, json.Size("n_layer", 12), numHeads,
+            json.Size("n_inner", 4 * hiddenSize), json.Real("layer_norm_epsilon", 1e-5),
             json.Flag("scale_attn_weights", true), json.Flag("scale_attn_by_inverse_layer_idx", false),
             json.Flag("reorder_and_upcast_attn", false),
             json.Flag("tie_word_embeddings", true),
@@ -34,44 +37,25 @@ public sealed record GPT2Config(int Vocabulary, int Positions, int Width, int La
 /// <summary>GPT-2: learned positions, norms before attention and mlp, one matrix for queries, keys and values.</summary>
 /// <remarks>transformers/models/gpt2/modeling_gpt2.py; Radford et al., 2019</remarks>
 [Architecture("GPT2LMHeadModel", ModelType = "gpt2")]
-public sealed partial class GPT2LMHeadModel : CausalLM
+public sealed class GPT2LMHeadModel : DecoderForCausalLM
 {
-    private readonly GPT2Model _transformer;
-    private readonly Linear _lmHead;
+    public GPT2LMHeadModel(ConfigReader json) : this(GPT2Config.Read(json), json) { }
 
-    public GPT2LMHeadModel(ConfigReader json)
-    {
-        GPT2Config config = GPT2Config.Read(json);
-        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
-        _transformer = Child("transformer", new GPT2Model(config, json));
-        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _transformer.Embeddings : null));
-    }
-
-    public override StandardNames Names => new()
-    {
-        Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
-        Attention = "attn", Mlp = "mlp",
-    };
-
-    public override CausalLMConfig Config { get; }
-
-    public override string BaseModelPrefix => "transformer";
+    private GPT2LMHeadModel(GPT2Config config, ConfigReader json) : base(
+        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new StandardNames
+        {
+            Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
+            Attention = "attn", Mlp = "mlp",
+        },
+        new GPT2Model(config, json), config.HiddenSize, config.TieWordEmbeddings) { }
 
     /// <summary>The causal masks that checkpoints before transformers 4.31 carry.</summary>
     public override bool ShouldIgnore(string tensorName) =>
         tensorName.EndsWith(".attn.bias", StringComparison.Ordinal) || tensorName.EndsWith(".attn.masked_bias", StringComparison.Ordinal);
-
-    protected override ModelOutput Forward(
-        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
-    {
-        ModelOutput output = _transformer.Call(inputIds, cache, attentionMask, positionIds);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
-        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
-    }
 }
 
-public sealed partial class GPT2Model : SiteModule
+public sealed partial class GPT2Model : BaseModel
 {
     private readonly Embedding _wte, _wpe;
     private readonly Dropout _drop;
@@ -80,20 +64,17 @@ public sealed partial class GPT2Model : SiteModule
 
     internal GPT2Model(GPT2Config config, ConfigReader json)
     {
-        _wte = Child("wte", new Embedding(config.Vocabulary, config.Width));
-        _wpe = Child("wpe", new Embedding(config.Positions, config.Width));
+        _wte = Child("wte", new Embedding(config.VocabSize, config.HiddenSize));
+        _wpe = Child("wpe", new Embedding(config.MaxPositions, config.HiddenSize));
         _drop = Child("drop", new Dropout(config.EmbeddingDropout));
-        _h = Child("h", new ModuleList<GPT2Block>(config.Layers, layer => new GPT2Block(config, json, layer)));
-        _lnF = Child("ln_f", new LayerNorm(config.Width, config.Epsilon));
+        _h = Child("h", new ModuleList<GPT2Block>(config.NumLayers, layer => new GPT2Block(config, json, layer)));
+        _lnF = Child("ln_f", new LayerNorm(config.HiddenSize, config.NormEps));
     }
 
-    /// <summary>[vocab, hidden]</summary>
-    internal Parameter Embeddings => _wte.Table;
+    internal override Parameter Embeddings => _wte.Table;
 
-    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
-
-    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Hook is { } observer
-        ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
+    public override ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) =>
+        Hook is { } observer ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
         [
             new("past_key_values", cache), new("attention_mask", attentionMask), new("position_ids", positionIds),
             new("use_cache", cache is not null),
@@ -109,9 +90,9 @@ public sealed partial class GPT2Model : SiteModule
     private ModelOutput Forward(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds)
     {
         using var scope = NewDisposeScope();
-        Tensor tokens = _wte.Call(inputIds);                                                        // [batch, seq, hidden]
-        Tensor positions = _wpe.Call(positionIds);                                                  // [batch, seq, hidden]
-        Tensor hidden = _drop.Call(tokens + positions);                                             // [batch, seq, hidden]
+        Tensor inputsEmbeds = _wte.Call(inputIds);                                                        // [batch, seq, hidden]
+        Tensor positionEmbeds = _wpe.Call(positionIds);                                                  // [batch, seq, hidden]
+        Tensor hidden = _drop.Call(inputsEmbeds + positionEmbeds);                                             // [batch, seq, hidden]
         Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [batch, 1, seq, kvSeq]
         for (int layer = 0; layer < _h.Count; layer++)
             hidden = (Tensor)_h[layer].Call(hidden, cache, mask, positionIds)[0]!;                  // [batch, seq, hidden]
@@ -125,14 +106,18 @@ public sealed partial class GPT2Block : SiteModule
 {
     private readonly LayerNorm _ln1, _ln2;
     private readonly GPT2Attention _attn;
-    private readonly GPT2MLP _mlp;
+    private readonly Mlp _mlp;
 
     internal GPT2Block(GPT2Config config, ConfigReader json, int layer)
     {
-        _ln1 = Child("ln_1", new LayerNorm(config.Width, config.Epsilon));
+        _ln1 = Child("ln_1", new LayerNorm(config.HiddenSize, config.NormEps));
         _attn = Child("attn", new GPT2Attention(config, layer));
-        _ln2 = Child("ln_2", new LayerNorm(config.Width, config.Epsilon));
-        _mlp = Child("mlp", new GPT2MLP(config, json));
+        _ln2 = Child("ln_2", new LayerNorm(config.HiddenSize, config.NormEps));
+        _mlp = Child("mlp", new Mlp("GPT2MLP",
+            ("c_fc", new Conv1D(config.IntermediateSize, config.HiddenSize)),
+            ("c_proj", new Conv1D(config.HiddenSize, config.IntermediateSize)),
+            ("act", Activation.Read(json, "activation_function", "gelu_new")),
+            ("dropout", new Dropout(config.ResidualDropout))));
     }
 
     public override Axes InputAxes(string argument) => argument is "2" or "attention_mask" ? Axes.Attention : Axes.Hidden;
@@ -170,14 +155,17 @@ public sealed partial class GPT2Attention : SiteModule
 
     internal GPT2Attention(GPT2Config config, int layer)
     {
-        (_layer, _heads, _headDim) = (layer, config.Heads, config.HeadWidth);
+        (_layer, _heads, _headDim) = (layer, config.NumHeads, config.HeadDim);
         _scale = (config.ScaleByWidth ? 1 / Math.Sqrt(_headDim) : 1) / (config.ScaleByLayer ? layer + 1 : 1);
         _upcast = config.Upcast;
-        _cAttn = Child("c_attn", new Conv1D(3 * config.Width, config.Width));
-        _cProj = Child("c_proj", new Conv1D(config.Width, config.Width));
+        _cAttn = Child("c_attn", new Conv1D(3 * config.HiddenSize, config.HiddenSize));
+        _cProj = Child("c_proj", new Conv1D(config.HiddenSize, config.HiddenSize));
         Child("attn_dropout", new Dropout(config.AttentionDropout)); // Hugging Face's code does not call it either
         _residDropout = Child("resid_dropout", new Dropout(config.ResidualDropout));
-        _fusedAttention = new FusedAttention(this, layer, _heads, _heads, _headDim, _scale) { Projections = [_cAttn], OutputProjection = _cProj, UpcastScores = _upcast };
+        _fusedAttention = new FusedAttention(this, layer, _heads, _heads, _headDim, _scale)
+        {
+            Projections = [_cAttn], OutputProjection = _cProj, UpcastScores = _upcast,
+        };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -198,7 +186,7 @@ public sealed partial class GPT2Attention : SiteModule
 
     private object?[] Forward(Tensor hidden, KeyValueCache? cache, Tensor mask)
     {
-        if (_fusedAttention.TryForward(hidden, cache, mask) is { } quick) return quick;
+        if (_fusedAttention.TryForward(hidden, cache, mask) is { } fused) return fused;
         using var scope = NewDisposeScope();
         Tensor[] parts = _cAttn.Call(hidden).split(_heads * _headDim, 2);                 // 3 x [batch, seq, hidden]
         Tensor query = EagerAttention.SplitHeads(parts[0], _heads, _headDim);             // [batch, heads, seq, headDim]
@@ -209,32 +197,5 @@ public sealed partial class GPT2Attention : SiteModule
         Tensor output = _cProj.Call(mixed.view(hidden.shape));                          // [batch, seq, hidden]
         output = _residDropout.Call(output);
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
-    }
-}
-
-public sealed partial class GPT2MLP : TensorModule
-{
-    private readonly Conv1D _cFc, _cProj;
-    private readonly FusedMlp _fusedMlp;
-    private readonly Activation _act;
-    private readonly Dropout _dropout;
-
-    internal GPT2MLP(GPT2Config config, ConfigReader json)
-    {
-        _cFc = Child("c_fc", new Conv1D(config.Inner, config.Width));
-        _cProj = Child("c_proj", new Conv1D(config.Width, config.Inner));
-        _act = Child("act", Activation.Read(json, "activation_function", "gelu_new"));
-        _dropout = Child("dropout", new Dropout(config.ResidualDropout));
-        _fusedMlp = new FusedMlp(this, null, _cFc, _cProj, _act.Kind);
-    }
-
-    /// <param name="input">[batch, seq, hidden]</param>
-    /// <returns>[batch, seq, hidden]</returns>
-    protected override Tensor Forward(Tensor input)
-    {
-        if (_fusedMlp.TryForward(input) is { } quick) return quick;
-        using var scope = NewDisposeScope();
-        Tensor inner = _act.Call(_cFc.Call(input));                                 // [batch, seq, intermediate]
-        return _dropout.Call(_cProj.Call(inner)).MoveToOuterDisposeScope();         // [batch, seq, hidden]
     }
 }

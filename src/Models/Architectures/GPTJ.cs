@@ -9,68 +9,55 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Models.Architectures;
 
 /// <summary>What config.json says of a GPT-J.</summary>
-/// <param name="Rotated">The width of a head's part that is rotated.</param>
+/// <param name="RotaryDim">The dimensions of a head that positions rotate.</param>
 /// <remarks>transformers/models/gptj/configuration_gptj.py</remarks>
-public sealed record GPTJConfig(int Vocabulary, int Positions, int Width, int Layers, int Heads, int Inner, int Rotated, double Epsilon,
-    bool Tied, double EmbeddingDropout, double AttentionDropout, double ResidualDropout)
+public sealed record GPTJConfig(
+    int VocabSize, int MaxPositions, int HiddenSize, int NumLayers, int NumHeads, int IntermediateSize, int RotaryDim,
+    double NormEps, bool TieWordEmbeddings, double EmbeddingDropout, double AttentionDropout, double ResidualDropout)
 {
-    public int HeadWidth => Width / Heads;
+    public int HeadDim => HiddenSize / NumHeads;
 
     public static GPTJConfig Read(ConfigReader json)
     {
-        int width = json.Size("n_embd", 4096), heads = json.Size("n_head", 16);
-        if (width % heads != 0) throw json.InvalidValue("n_embd", $"must be a multiple of n_head, {heads}", $"{width}");
+        int hiddenSize = json.Size("n_embd", 4096), numHeads = json.Size("n_head", 16);
+        if (hiddenSize % numHeads != 0)
+            throw json.InvalidValue("n_embd", $"must be a multiple of n_head, {numHeads}", $"{hiddenSize}");
         if (json.IsNull("rotary_dim")) throw json.InvalidValue("rotary_dim", "must be the width of a head's part that is rotated", "null");
-        int rotated = json.Size("rotary_dim", 64);
-        if (rotated > width / heads || rotated % 2 != 0)
-            throw json.InvalidValue("rotary_dim", $"must be even and at most the width of a head, {width / heads}", $"{rotated}");
-        return new GPTJConfig(json.Size("vocab_size", 50400), json.Size("n_positions", 2048), width, json.Size("n_layer", 28), heads,
-            json.Size("n_inner", 4 * width), rotated, json.Real("layer_norm_epsilon", 1e-5), json.Flag("tie_word_embeddings", false),
+        int rotaryDim = json.Size("rotary_dim", 64);
+        if (rotaryDim > hiddenSize / numHeads || rotaryDim % 2 != 0)
+            throw json.InvalidValue("rotary_dim", $"must be even and at most the width of a head, {hiddenSize / numHeads}", $"{rotaryDim}");
+        return new GPTJConfig(json.Size("vocab_size", 50400), json.Size("n_positions", 2048), hiddenSize,
+            json.Size("n_layer", 28), numHeads, json.Size("n_inner", 4 * hiddenSize), rotaryDim,
+            json.Real("layer_norm_epsilon", 1e-5), json.Flag("tie_word_embeddings", false),
             json.Real("embd_pdrop", 0.0), json.Real("attn_pdrop", 0.0), json.Real("resid_pdrop", 0.0));
     }
 }
 
-/// <summary>GPT-J: attention and mlp side by side behind one norm; rotary positions turn pairs of neighbours, not of halves.</summary>
+/// <summary>
+/// GPT-J: attention and mlp side by side behind one norm; positions rotate neighbouring dimensions in pairs, where Llama pairs the two
+/// halves of a head.
+/// </summary>
 /// <remarks>transformers/models/gptj/modeling_gptj.py; Wang and Komatsuzaki, 2021</remarks>
 [Architecture("GPTJForCausalLM", ModelType = "gptj")]
-public sealed partial class GPTJForCausalLM : CausalLM
+public sealed class GPTJForCausalLM : DecoderForCausalLM
 {
-    private readonly GPTJModel _transformer;
-    private readonly Linear _lmHead;
+    public GPTJForCausalLM(ConfigReader json) : this(GPTJConfig.Read(json), json) { }
 
-    public GPTJForCausalLM(ConfigReader json)
-    {
-        GPTJConfig config = GPTJConfig.Read(json);
-        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
-        _transformer = Child("transformer", new GPTJModel(config, json));
-        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: true, config.Tied ? _transformer.Embeddings : null));
-    }
-
-    public override StandardNames Names => new()
-    {
-        Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
-        Attention = "attn", Mlp = "mlp",
-    };
-
-    public override CausalLMConfig Config { get; }
-
-    public override string BaseModelPrefix => "transformer";
+    private GPTJForCausalLM(GPTJConfig config, ConfigReader json) : base(
+        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new StandardNames
+        {
+            Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
+            Attention = "attn", Mlp = "mlp",
+        },
+        new GPTJModel(config, json), config.HiddenSize, config.TieWordEmbeddings, bias: true) { }
 
     /// <summary>The causal masks that older checkpoints carry.</summary>
     public override bool ShouldIgnore(string tensorName) =>
         tensorName.EndsWith(".attn.bias", StringComparison.Ordinal) || tensorName.EndsWith(".attn.masked_bias", StringComparison.Ordinal);
-
-    protected override ModelOutput Forward(
-        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
-    {
-        ModelOutput output = _transformer.Call(inputIds, cache, attentionMask, positionIds);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
-        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
-    }
 }
 
-public sealed partial class GPTJModel : SiteModule
+public sealed partial class GPTJModel : BaseModel
 {
     private readonly Embedding _wte;
     private readonly Dropout _drop;
@@ -79,19 +66,16 @@ public sealed partial class GPTJModel : SiteModule
 
     internal GPTJModel(GPTJConfig config, ConfigReader json)
     {
-        _wte = Child("wte", new Embedding(config.Vocabulary, config.Width));
+        _wte = Child("wte", new Embedding(config.VocabSize, config.HiddenSize));
         _drop = Child("drop", new Dropout(config.EmbeddingDropout));
-        _h = Child("h", new ModuleList<GPTJBlock>(config.Layers, layer => new GPTJBlock(config, json, layer)));
-        _lnF = Child("ln_f", new LayerNorm(config.Width, config.Epsilon));
+        _h = Child("h", new ModuleList<GPTJBlock>(config.NumLayers, layer => new GPTJBlock(config, json, layer)));
+        _lnF = Child("ln_f", new LayerNorm(config.HiddenSize, config.NormEps));
     }
 
-    /// <summary>[vocab, hidden]</summary>
-    internal Parameter Embeddings => _wte.Table;
+    internal override Parameter Embeddings => _wte.Table;
 
-    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
-
-    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Hook is { } observer
-        ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
+    public override ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) =>
+        Hook is { } observer ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
         [
             new("past_key_values", cache), new("attention_mask", attentionMask), new("position_ids", positionIds),
             new("use_cache", cache is not null),
@@ -121,13 +105,17 @@ public sealed partial class GPTJBlock : SiteModule
 {
     private readonly LayerNorm _ln1;
     private readonly GPTJAttention _attn;
-    private readonly GPTJMLP _mlp;
+    private readonly Mlp _mlp;
 
     internal GPTJBlock(GPTJConfig config, ConfigReader json, int layer)
     {
-        _ln1 = Child("ln_1", new LayerNorm(config.Width, config.Epsilon));
+        _ln1 = Child("ln_1", new LayerNorm(config.HiddenSize, config.NormEps));
         _attn = Child("attn", new GPTJAttention(config, layer));
-        _mlp = Child("mlp", new GPTJMLP(config, json));
+        _mlp = Child("mlp", new Mlp("GPTJMLP",
+            ("fc_in", new Linear(config.HiddenSize, config.IntermediateSize)),
+            ("fc_out", new Linear(config.IntermediateSize, config.HiddenSize)),
+            ("act", Activation.Read(json, "activation_function", "gelu_new")),
+            ("dropout", new Dropout(config.ResidualDropout))));
     }
 
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
@@ -162,13 +150,13 @@ public sealed partial class GPTJAttention : SiteModule
 
     internal GPTJAttention(GPTJConfig config, int layer)
     {
-        (_layer, _heads, _headDim, _rotaryDim) = (layer, config.Heads, config.HeadWidth, config.Rotated);
+        (_layer, _heads, _headDim, _rotaryDim) = (layer, config.NumHeads, config.HeadDim, config.RotaryDim);
         _attnDropout = Child("attn_dropout", new Dropout(config.AttentionDropout, Axes.Attention));
         _residDropout = Child("resid_dropout", new Dropout(config.ResidualDropout));
-        _kProj = Child("k_proj", new Linear(config.Width, config.Width, bias: false));
-        _vProj = Child("v_proj", new Linear(config.Width, config.Width, bias: false));
-        _qProj = Child("q_proj", new Linear(config.Width, config.Width, bias: false));
-        _outProj = Child("out_proj", new Linear(config.Width, config.Width, bias: false));
+        _kProj = Child("k_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
+        _vProj = Child("v_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
+        _qProj = Child("q_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
+        _outProj = Child("out_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -208,47 +196,20 @@ public sealed partial class GPTJAttention : SiteModule
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
     }
 
-    /// <summary>Turns each pair of neighbours in the rotated part by its position's angle.</summary>
+    /// <summary>Rotates each pair of neighbouring dimensions in the rotated part by the angle of the position.</summary>
     /// <param name="x">[batch, heads, seq, headDim]</param>
     [Operation("apply_rotary_pos_emb")]
     private Tensor Rotate(Tensor x, Tensor positionIds)
     {
-        Tensor exponents = arange(0, _rotaryDim, 2, ScalarType.Float32, x.device) / _rotaryDim;      // [rotated/2]
-        Tensor inverse = 1.0 / pow(tensor(10000f, device: x.device), exponents);                 // [rotated/2]
-        Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;              // [batch, seq, rotated/2]
-        Tensor cosines = angles.cos().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);          // [batch, 1, seq, rotated]
-        Tensor sines = angles.sin().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);            // [batch, 1, seq, rotated]
-        Tensor part = x.narrow(-1, 0, _rotaryDim);                                                 // [batch, heads, seq, rotated]
-        Tensor pairs = part.reshape(x.size(0), x.size(1), x.size(2), _rotaryDim / 2, 2);           // [batch, heads, seq, rotated/2, 2]
-        Tensor quarter = stack([-pairs.select(4, 1), pairs.select(4, 0)], 4).flatten(3);         // [batch, heads, seq, rotated]
-        Tensor turned = part * cosines + quarter * sines;                                        // [batch, heads, seq, rotated]
-        return cat([turned, x.narrow(-1, _rotaryDim, _headDim - _rotaryDim)], -1);                     // [batch, heads, seq, headDim]
-    }
-}
-
-public sealed partial class GPTJMLP : TensorModule
-{
-    private readonly Linear _fcIn, _fcOut;
-    private readonly FusedMlp _fusedMlp;
-    private readonly Activation _act;
-    private readonly Dropout _dropout;
-
-    internal GPTJMLP(GPTJConfig config, ConfigReader json)
-    {
-        _fcIn = Child("fc_in", new Linear(config.Width, config.Inner));
-        _fcOut = Child("fc_out", new Linear(config.Inner, config.Width));
-        _act = Child("act", Activation.Read(json, "activation_function", "gelu_new"));
-        _dropout = Child("dropout", new Dropout(config.ResidualDropout));
-        _fusedMlp = new FusedMlp(this, null, _fcIn, _fcOut, _act.Kind);
-    }
-
-    /// <param name="input">[batch, seq, hidden]</param>
-    /// <returns>[batch, seq, hidden]</returns>
-    protected override Tensor Forward(Tensor input)
-    {
-        if (_fusedMlp.TryForward(input) is { } quick) return quick;
-        using var scope = NewDisposeScope();
-        Tensor inner = _act.Call(_fcIn.Call(input));                                // [batch, seq, intermediate]
-        return _dropout.Call(_fcOut.Call(inner)).MoveToOuterDisposeScope();         // [batch, seq, hidden]
+        Tensor exponents = arange(0, _rotaryDim, 2, ScalarType.Float32, x.device) / _rotaryDim;      // [rotaryDim/2]
+        Tensor inverse = 1.0 / pow(tensor(10000f, device: x.device), exponents);                 // [rotaryDim/2]
+        Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;              // [batch, seq, rotaryDim/2]
+        Tensor cosines = angles.cos().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);          // [batch, 1, seq, rotaryDim]
+        Tensor sines = angles.sin().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);            // [batch, 1, seq, rotaryDim]
+        Tensor part = x.narrow(-1, 0, _rotaryDim);                                                 // [batch, heads, seq, rotaryDim]
+        Tensor pairs = part.reshape(x.size(0), x.size(1), x.size(2), _rotaryDim / 2, 2);           // [batch, heads, seq, rotaryDim/2, 2]
+        Tensor rotatedHalf = stack([-pairs.select(4, 1), pairs.select(4, 0)], 4).flatten(3);         // [batch, heads, seq, rotaryDim]
+        Tensor rotated = part * cosines + rotatedHalf * sines;                                        // [batch, heads, seq, rotaryDim]
+        return cat([rotated, x.narrow(-1, _rotaryDim, _headDim - _rotaryDim)], -1);                     // [batch, heads, seq, headDim]
     }
 }

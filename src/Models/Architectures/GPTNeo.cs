@@ -11,36 +11,41 @@ namespace Ndif.Models.Architectures;
 /// <summary>What config.json says of a GPT-Neo.</summary>
 /// <param name="Local">Of each layer: whether it sees only the tokens of its window.</param>
 /// <remarks>transformers/models/gpt_neo/configuration_gpt_neo.py</remarks>
-public sealed record GPTNeoConfig(int Vocabulary, int Positions, int Width, int Heads, int Inner, int Window, double Epsilon,
-    IReadOnlyList<bool> Local, bool Tied, double EmbeddingDropout, double AttentionDropout, double ResidualDropout)
+public sealed record GPTNeoConfig(
+    int VocabSize, int MaxPositions, int HiddenSize, int NumHeads, int IntermediateSize, int WindowSize, double NormEps,
+    IReadOnlyList<bool> Local, bool TieWordEmbeddings, double EmbeddingDropout, double AttentionDropout, double ResidualDropout)
 {
-    public int HeadWidth => Width / Heads;
+    public int HeadDim => HiddenSize / NumHeads;
 
-    public int Layers => Local.Count;
+    public int NumLayers => Local.Count;
 
     public static GPTNeoConfig Read(ConfigReader json)
     {
-        int width = json.Size("hidden_size", 2048), heads = json.Size("num_heads", 16), layers = json.Size("num_layers", 24);
-        if (width % heads != 0) throw json.InvalidValue("hidden_size", $"must be a multiple of num_heads, {heads}", $"{width}");
+        int hiddenSize = json.Size("hidden_size", 2048), numHeads = json.Size("num_heads", 16), numLayers = json.Size("num_layers", 24);
+        if (hiddenSize % numHeads != 0)
+            throw json.InvalidValue("hidden_size", $"must be a multiple of num_heads, {numHeads}", $"{hiddenSize}");
         IReadOnlyList<string> kinds = json.Texts("attention_layers");
-        if (kinds.Count == 0) kinds = Repeated(json, layers) ?? [.. Enumerable.Range(0, layers).Select(layer => layer % 2 == 0 ? "global" : "local")];
+        if (kinds.Count == 0)
+            kinds = Repeated(json, numLayers) ?? [.. Enumerable.Range(0, numLayers).Select(layer => layer % 2 == 0 ? "global" : "local")];
         if (kinds.FirstOrDefault(kind => kind is not ("global" or "local")) is { } unknown)
             throw json.InvalidValue("attention_layers", "must have kinds that are known here (global, local)", $"`{unknown}`");
-        if (kinds.Count != layers) throw json.InvalidValue("attention_layers", $"must have {layers} entries, as num_layers says", $"{kinds.Count}");
-        return new GPTNeoConfig(json.Size("vocab_size", 50257), json.Size("max_position_embeddings", 2048), width, heads,
-            json.Size("intermediate_size", 4 * width), json.Size("window_size", 256), json.Real("layer_norm_epsilon", 1e-5),
+        if (kinds.Count != numLayers)
+            throw json.InvalidValue("attention_layers", $"must have {numLayers} entries, as num_layers says", $"{kinds.Count}");
+        return new GPTNeoConfig(json.Size("vocab_size", 50257), json.Size("max_position_embeddings", 2048), hiddenSize, numHeads,
+            json.Size("intermediate_size", 4 * hiddenSize), json.Size("window_size", 256), json.Real("layer_norm_epsilon", 1e-5),
             [.. kinds.Select(kind => kind == "local")], json.Flag("tie_word_embeddings", true),
             json.Real("embed_dropout", 0.0), json.Real("attention_dropout", 0.0), json.Real("resid_dropout", 0.0));
     }
 
     /// <summary>attention_types: lists of kinds, each with how often it is repeated: [[["global", "local"], 12]]. Null if absent.</summary>
-    private static List<string>? Repeated(ConfigReader json, int layers)
+    private static List<string>? Repeated(ConfigReader json, int numLayers)
     {
         if (json.Raw("attention_types") is not { } types) return null;
         try
         {
             return [.. types.EnumerateArray().SelectMany(type =>
-                Enumerable.Repeat(type[0].EnumerateArray().Select(kind => kind.GetString()!).ToArray(), type[1].GetInt32()).SelectMany(k => k)).Take(layers + 1)]; // a few bytes can name billions
+                Enumerable.Repeat(type[0].EnumerateArray().Select(kind => kind.GetString()!).ToArray(), type[1].GetInt32())
+                    .SelectMany(k => k)).Take(numLayers + 1)]; // a few bytes can name billions
         }
         catch (Exception e) when (e is InvalidOperationException or IndexOutOfRangeException or ArgumentException or FormatException)
         {
@@ -52,45 +57,26 @@ public sealed record GPTNeoConfig(int Vocabulary, int Positions, int Width, int 
 /// <summary>GPT-Neo: a GPT-2 whose every other layer sees a window, and whose scores are not scaled.</summary>
 /// <remarks>transformers/models/gpt_neo/modeling_gpt_neo.py; Black et al., 2021</remarks>
 [Architecture("GPTNeoForCausalLM", ModelType = "gpt_neo")]
-public sealed partial class GPTNeoForCausalLM : CausalLM
+public sealed class GPTNeoForCausalLM : DecoderForCausalLM
 {
-    private readonly GPTNeoModel _transformer;
-    private readonly Linear _lmHead;
+    public GPTNeoForCausalLM(ConfigReader json) : this(GPTNeoConfig.Read(json), json) { }
 
-    public GPTNeoForCausalLM(ConfigReader json)
-    {
-        GPTNeoConfig config = GPTNeoConfig.Read(json);
-        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
-        _transformer = Child("transformer", new GPTNeoModel(config, json));
-        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _transformer.Embeddings : null));
-    }
-
-    public override StandardNames Names => new()
-    {
-        Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
-        Attention = "attn", Mlp = "mlp",
-    };
-
-    public override CausalLMConfig Config { get; }
-
-    public override string BaseModelPrefix => "transformer";
+    private GPTNeoForCausalLM(GPTNeoConfig config, ConfigReader json) : base(
+        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new StandardNames
+        {
+            Embed = "transformer.wte", Layers = "transformer.h", FinalNorm = "transformer.ln_f", LmHead = "lm_head",
+            Attention = "attn", Mlp = "mlp",
+        },
+        new GPTNeoModel(config, json), config.HiddenSize, config.TieWordEmbeddings) { }
 
     /// <summary>The causal masks that older checkpoints carry.</summary>
     public override bool ShouldIgnore(string tensorName) =>
         tensorName.EndsWith(".attn.attention.bias", StringComparison.Ordinal)
         || tensorName.EndsWith(".attn.attention.masked_bias", StringComparison.Ordinal);
-
-    protected override ModelOutput Forward(
-        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
-    {
-        ModelOutput output = _transformer.Call(inputIds, cache, attentionMask, positionIds);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
-        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
-    }
 }
 
-public sealed partial class GPTNeoModel : SiteModule
+public sealed partial class GPTNeoModel : BaseModel
 {
     private readonly Embedding _wte, _wpe;
     private readonly Dropout _drop;
@@ -99,20 +85,17 @@ public sealed partial class GPTNeoModel : SiteModule
 
     internal GPTNeoModel(GPTNeoConfig config, ConfigReader json)
     {
-        _wte = Child("wte", new Embedding(config.Vocabulary, config.Width));
-        _wpe = Child("wpe", new Embedding(config.Positions, config.Width));
+        _wte = Child("wte", new Embedding(config.VocabSize, config.HiddenSize));
+        _wpe = Child("wpe", new Embedding(config.MaxPositions, config.HiddenSize));
         _drop = Child("drop", new Dropout(config.EmbeddingDropout));
-        _h = Child("h", new ModuleList<GPTNeoBlock>(config.Layers, layer => new GPTNeoBlock(config, json, layer)));
-        _lnF = Child("ln_f", new LayerNorm(config.Width, config.Epsilon));
+        _h = Child("h", new ModuleList<GPTNeoBlock>(config.NumLayers, layer => new GPTNeoBlock(config, json, layer)));
+        _lnF = Child("ln_f", new LayerNorm(config.HiddenSize, config.NormEps));
     }
 
-    /// <summary>[vocab, hidden]</summary>
-    internal Parameter Embeddings => _wte.Table;
+    internal override Parameter Embeddings => _wte.Table;
 
-    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
-
-    public ModelOutput Call(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds) => Hook is { } observer
-        ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
+    public override ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) =>
+        Hook is { } observer ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
         [
             new("past_key_values", cache), new("attention_mask", attentionMask), new("position_ids", positionIds),
             new("use_cache", cache is not null),
@@ -128,9 +111,9 @@ public sealed partial class GPTNeoModel : SiteModule
     private ModelOutput Forward(Tensor inputIds, KeyValueCache? cache, Tensor attentionMask, Tensor positionIds)
     {
         using var scope = NewDisposeScope();
-        Tensor tokens = _wte.Call(inputIds);                                                        // [batch, seq, hidden]
-        Tensor positions = _wpe.Call(positionIds);                                                  // [batch, seq, hidden]
-        Tensor hidden = _drop.Call(tokens + positions);                                             // [batch, seq, hidden]
+        Tensor inputsEmbeds = _wte.Call(inputIds);                                                        // [batch, seq, hidden]
+        Tensor positionEmbeds = _wpe.Call(positionIds);                                                  // [batch, seq, hidden]
+        Tensor hidden = _drop.Call(inputsEmbeds + positionEmbeds);                                             // [batch, seq, hidden]
         Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [batch, 1, seq, kvSeq]
         for (int layer = 0; layer < _h.Count; layer++)
             hidden = (Tensor)_h[layer].Call(hidden, cache, mask)[0]!;                               // [batch, seq, hidden]
@@ -144,14 +127,18 @@ public sealed partial class GPTNeoBlock : SiteModule
 {
     private readonly LayerNorm _ln1, _ln2;
     private readonly GPTNeoAttention _attn;
-    private readonly GPTNeoMLP _mlp;
+    private readonly Mlp _mlp;
 
     internal GPTNeoBlock(GPTNeoConfig config, ConfigReader json, int layer)
     {
-        _ln1 = Child("ln_1", new LayerNorm(config.Width, config.Epsilon));
+        _ln1 = Child("ln_1", new LayerNorm(config.HiddenSize, config.NormEps));
         _attn = Child("attn", new GPTNeoAttention(config, layer));
-        _ln2 = Child("ln_2", new LayerNorm(config.Width, config.Epsilon));
-        _mlp = Child("mlp", new GPTNeoMLP(config, json));
+        _ln2 = Child("ln_2", new LayerNorm(config.HiddenSize, config.NormEps));
+        _mlp = Child("mlp", new Mlp("GPTNeoMLP",
+            ("c_fc", new Linear(config.HiddenSize, config.IntermediateSize)),
+            ("c_proj", new Linear(config.IntermediateSize, config.HiddenSize)),
+            ("act", Activation.Read(json, "activation_function", "gelu_new")),
+            ("dropout", new Dropout(config.ResidualDropout))));
     }
 
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
@@ -208,14 +195,14 @@ public sealed partial class GPTNeoSelfAttention : SiteModule
 
     internal GPTNeoSelfAttention(GPTNeoConfig config, int layer)
     {
-        (_layer, _heads, _headDim) = (layer, config.Heads, config.HeadWidth);
-        _window = config.Local[layer] ? config.Window : null;
+        (_layer, _heads, _headDim) = (layer, config.NumHeads, config.HeadDim);
+        _window = config.Local[layer] ? config.WindowSize : null;
         _attnDropout = Child("attn_dropout", new Dropout(config.AttentionDropout, Axes.Attention));
         _residDropout = Child("resid_dropout", new Dropout(config.ResidualDropout));
-        _kProj = Child("k_proj", new Linear(config.Width, config.Width, bias: false));
-        _vProj = Child("v_proj", new Linear(config.Width, config.Width, bias: false));
-        _qProj = Child("q_proj", new Linear(config.Width, config.Width, bias: false));
-        _outProj = Child("out_proj", new Linear(config.Width, config.Width));
+        _kProj = Child("k_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
+        _vProj = Child("v_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
+        _qProj = Child("q_proj", new Linear(config.HiddenSize, config.HiddenSize, bias: false));
+        _outProj = Child("out_proj", new Linear(config.HiddenSize, config.HiddenSize));
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -250,39 +237,12 @@ public sealed partial class GPTNeoSelfAttention : SiteModule
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
     }
 
-    /// <summary>The keys before a token's window: [seq, kvSeq].</summary>
+    /// <summary>True for keys before the window of a token: [seq, kvSeq].</summary>
     private static Tensor Outside(int window, Tensor scores)
     {
-        long tokens = scores.size(2), keys = scores.size(3);
-        Tensor key = arange(keys, device: scores.device);                                       // [kvSeq]
-        Tensor query = arange(keys - tokens, keys, device: scores.device).unsqueeze(1);         // [seq, 1]
+        long seqLen = scores.size(2), kvSeqLen = scores.size(3);
+        Tensor key = arange(kvSeqLen, device: scores.device);                                       // [kvSeq]
+        Tensor query = arange(kvSeqLen - seqLen, kvSeqLen, device: scores.device).unsqueeze(1);     // [seq, 1]
         return key <= query - window;
-    }
-}
-
-public sealed partial class GPTNeoMLP : TensorModule
-{
-    private readonly Linear _cFc, _cProj;
-    private readonly FusedMlp _fusedMlp;
-    private readonly Activation _act;
-    private readonly Dropout _dropout;
-
-    internal GPTNeoMLP(GPTNeoConfig config, ConfigReader json)
-    {
-        _cFc = Child("c_fc", new Linear(config.Width, config.Inner));
-        _cProj = Child("c_proj", new Linear(config.Inner, config.Width));
-        _act = Child("act", Activation.Read(json, "activation_function", "gelu_new"));
-        _dropout = Child("dropout", new Dropout(config.ResidualDropout));
-        _fusedMlp = new FusedMlp(this, null, _cFc, _cProj, _act.Kind);
-    }
-
-    /// <param name="input">[batch, seq, hidden]</param>
-    /// <returns>[batch, seq, hidden]</returns>
-    protected override Tensor Forward(Tensor input)
-    {
-        if (_fusedMlp.TryForward(input) is { } quick) return quick;
-        using var scope = NewDisposeScope();
-        Tensor inner = _act.Call(_cFc.Call(input));                                // [batch, seq, intermediate]
-        return _dropout.Call(_cProj.Call(inner)).MoveToOuterDisposeScope();         // [batch, seq, hidden]
     }
 }

@@ -10,19 +10,21 @@ namespace Ndif.Models.Architectures;
 /// <summary>What config.json says of a GPT-NeoX.</summary>
 /// <param name="Parallel">Attention and mlp both read the block's input; otherwise the mlp reads what attention made of it.</param>
 /// <remarks>transformers/models/gpt_neox/configuration_gpt_neox.py</remarks>
-public sealed record GPTNeoXConfig(int Vocabulary, int Positions, int Width, int Inner, int Layers, int Heads, double Epsilon,
-    RopeParameters Rope, bool Parallel, bool AttentionBias, bool Tied, double HiddenDropout)
+public sealed record GPTNeoXConfig(
+    int VocabSize, int MaxPositions, int HiddenSize, int IntermediateSize, int NumLayers, int NumHeads, double NormEps,
+    RopeParameters RopeParameters, bool Parallel, bool AttentionBias, bool TieWordEmbeddings, double HiddenDropout)
 {
-    public int HeadWidth => Width / Heads;
+    public int HeadDim => HiddenSize / NumHeads;
 
     public static GPTNeoXConfig Read(ConfigReader json)
     {
-        int width = json.Size("hidden_size", 6144), heads = json.Size("num_attention_heads", 64);
-        if (width % heads != 0) throw json.InvalidValue("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
+        int hiddenSize = json.Size("hidden_size", 6144), numHeads = json.Size("num_attention_heads", 64);
+        if (hiddenSize % numHeads != 0)
+            throw json.InvalidValue("hidden_size", $"must be a multiple of num_attention_heads, {numHeads}", $"{hiddenSize}");
         RopeParameters rope = RopeParameters.Read(json,
             theta: json.Real("rotary_emb_base", 10000), partialRotaryFactor: json.Real("rotary_pct", 0.25));
-        return new GPTNeoXConfig(json.Size("vocab_size", 50432), json.Size("max_position_embeddings", 2048), width,
-            json.Size("intermediate_size", 24576), json.Size("num_hidden_layers", 44), heads, json.Real("layer_norm_eps", 1e-5), rope,
+        return new GPTNeoXConfig(json.Size("vocab_size", 50432), json.Size("max_position_embeddings", 2048), hiddenSize,
+            json.Size("intermediate_size", 24576), json.Size("num_hidden_layers", 44), numHeads, json.Real("layer_norm_eps", 1e-5), rope,
             json.Flag("use_parallel_residual", true), json.Flag("attention_bias", true), json.Flag("tie_word_embeddings", false),
             json.Real("hidden_dropout", 0.0));
     }
@@ -31,46 +33,27 @@ public sealed record GPTNeoXConfig(int Vocabulary, int Positions, int Width, int
 /// <summary>GPT-NeoX and Pythia: rotary positions on a part of each head, attention and mlp side by side.</summary>
 /// <remarks>transformers/models/gpt_neox/modeling_gpt_neox.py; Black et al., 2022</remarks>
 [Architecture("GPTNeoXForCausalLM", ModelType = "gpt_neox")]
-public sealed partial class GPTNeoXForCausalLM : CausalLM
+public sealed class GPTNeoXForCausalLM : DecoderForCausalLM
 {
-    private readonly GPTNeoXModel _gptNeox;
-    private readonly Linear _embedOut;
+    public GPTNeoXForCausalLM(ConfigReader json) : this(GPTNeoXConfig.Read(json), json) { }
 
-    public GPTNeoXForCausalLM(ConfigReader json)
-    {
-        GPTNeoXConfig config = GPTNeoXConfig.Read(json);
-        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
-        _gptNeox = Child("gpt_neox", new GPTNeoXModel(config, json));
-        _embedOut = Child("embed_out", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _gptNeox.Embeddings : null));
-    }
-
-    public override StandardNames Names => new()
-    {
-        Embed = "gpt_neox.embed_in", Layers = "gpt_neox.layers", FinalNorm = "gpt_neox.final_layer_norm", LmHead = "embed_out",
-        Attention = "attention", Mlp = "mlp",
-    };
-
-    public override CausalLMConfig Config { get; }
-
-    public override string BaseModelPrefix => "gpt_neox";
+    private GPTNeoXForCausalLM(GPTNeoXConfig config, ConfigReader json) : base(
+        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new StandardNames
+        {
+            Embed = "gpt_neox.embed_in", Layers = "gpt_neox.layers", FinalNorm = "gpt_neox.final_layer_norm", LmHead = "embed_out",
+            Attention = "attention", Mlp = "mlp",
+        },
+        new GPTNeoXModel(config, json), config.HiddenSize, config.TieWordEmbeddings) { }
 
     /// <summary>The masks and frequencies that older checkpoints carry in every layer, Pythia's among them.</summary>
     public override bool ShouldIgnore(string tensorName) =>
         tensorName.EndsWith(".attention.bias", StringComparison.Ordinal)
         || tensorName.EndsWith(".attention.masked_bias", StringComparison.Ordinal)
         || tensorName.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal);
-
-    protected override ModelOutput Forward(
-        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
-    {
-        ModelOutput output = _gptNeox.Call(inputIds, attentionMask, positionIds, cache);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
-        Tensor logits = _embedOut.Call(Kept(hidden, logitsToKeep));     // [batch, seq kept, vocab]
-        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
-    }
 }
 
-public sealed partial class GPTNeoXModel : SiteModule
+public sealed partial class GPTNeoXModel : BaseModel
 {
     private readonly Embedding _embedIn;
     private readonly Dropout _embDropout;
@@ -80,21 +63,18 @@ public sealed partial class GPTNeoXModel : SiteModule
 
     internal GPTNeoXModel(GPTNeoXConfig config, ConfigReader json)
     {
-        int rotated = (int)(config.HeadWidth * config.Rope.PartialRotaryFactor);
-        _embedIn = Child("embed_in", new Embedding(config.Vocabulary, config.Width));
+        int rotated = (int)(config.HeadDim * config.RopeParameters.PartialRotaryFactor);
+        _embedIn = Child("embed_in", new Embedding(config.VocabSize, config.HiddenSize));
         _embDropout = Child("emb_dropout", new Dropout(config.HiddenDropout));
-        _layers = Child("layers", new ModuleList<GPTNeoXLayer>(config.Layers, layer => new GPTNeoXLayer(config, json, layer)));
-        _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width, config.Epsilon));
-        _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("GPTNeoXRotaryEmbedding", new(json, config.Rope, rotated)));
+        _layers = Child("layers", new ModuleList<GPTNeoXLayer>(config.NumLayers, layer => new GPTNeoXLayer(config, json, layer)));
+        _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.HiddenSize, config.NormEps));
+        _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("GPTNeoXRotaryEmbedding", new(json, config.RopeParameters, rotated)));
     }
 
-    /// <summary>[vocab, hidden]</summary>
-    internal Parameter Embeddings => _embedIn.Table;
+    internal override Parameter Embeddings => _embedIn.Table;
 
-    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
-
-    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Hook is { } observer
-        ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
+    public override ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) =>
+        Hook is { } observer ? CallHooked<ModelOutput>(observer, new Arguments([inputIds],
         [
             new("attention_mask", attentionMask), new("position_ids", positionIds),
             new("past_key_values", cache), new("use_cache", cache is not null),
@@ -128,17 +108,20 @@ public sealed partial class GPTNeoXLayer : SiteModule
     private readonly LayerNorm _inputLayernorm, _postAttentionLayernorm;
     private readonly Dropout _postAttentionDropout, _postMlpDropout;
     private readonly GPTNeoXAttention _attention;
-    private readonly GPTNeoXMLP _mlp;
+    private readonly Mlp _mlp;
 
     internal GPTNeoXLayer(GPTNeoXConfig config, ConfigReader json, int layer)
     {
         _parallel = config.Parallel;
-        _inputLayernorm = Child("input_layernorm", new LayerNorm(config.Width, config.Epsilon));
-        _postAttentionLayernorm = Child("post_attention_layernorm", new LayerNorm(config.Width, config.Epsilon));
+        _inputLayernorm = Child("input_layernorm", new LayerNorm(config.HiddenSize, config.NormEps));
+        _postAttentionLayernorm = Child("post_attention_layernorm", new LayerNorm(config.HiddenSize, config.NormEps));
         _postAttentionDropout = Child("post_attention_dropout", new Dropout(config.HiddenDropout));
         _postMlpDropout = Child("post_mlp_dropout", new Dropout(config.HiddenDropout));
         _attention = Child("attention", new GPTNeoXAttention(config, layer));
-        _mlp = Child("mlp", new GPTNeoXMLP(config, json));
+        _mlp = Child("mlp", new Mlp("GPTNeoXMLP",
+            ("dense_h_to_4h", new Linear(config.HiddenSize, config.IntermediateSize)),
+            ("dense_4h_to_h", new Linear(config.IntermediateSize, config.HiddenSize)),
+            ("act", Activation.Read(json, "hidden_act", "gelu"))));
     }
 
     /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
@@ -165,8 +148,8 @@ public sealed partial class GPTNeoXLayer : SiteModule
         var attended = (Tensor)_attention.Call(normal, mask, positionIds, cache, positionEmbeddings)[0]!;    // [batch, seq, hidden]
         attended = _postAttentionDropout.Call(attended);
         Tensor middle = attended + hidden;                                                          // [batch, seq, hidden]
-        Tensor thought = _mlp.Call(_postAttentionLayernorm.Call(_parallel ? hidden : middle));      // [batch, seq, hidden]
-        Tensor output = _postMlpDropout.Call(thought) + middle;                                     // [batch, seq, hidden]
+        Tensor changed = _mlp.Call(_postAttentionLayernorm.Call(_parallel ? hidden : middle));      // [batch, seq, hidden]
+        Tensor output = _postMlpDropout.Call(changed) + middle;                                     // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope()];
     }
 }
@@ -180,11 +163,14 @@ public sealed partial class GPTNeoXAttention : SiteModule
 
     internal GPTNeoXAttention(GPTNeoXConfig config, int layer)
     {
-        (_layer, _heads, _headDim) = (layer, config.Heads, config.HeadWidth);
+        (_layer, _heads, _headDim) = (layer, config.NumHeads, config.HeadDim);
         _scale = 1 / Math.Sqrt(_headDim);
-        _queryKeyValue = Child("query_key_value", new Linear(config.Width, 3 * config.Width, config.AttentionBias));
-        _dense = Child("dense", new Linear(config.Width, config.Width, config.AttentionBias));
-        _fusedAttention = new FusedAttention(this, layer, _heads, _heads, _headDim, _scale) { Projections = [_queryKeyValue], OutputProjection = _dense, Layout = QkvLayout.InterleavedPerHead(_heads, _headDim) };
+        _queryKeyValue = Child("query_key_value", new Linear(config.HiddenSize, 3 * config.HiddenSize, config.AttentionBias));
+        _dense = Child("dense", new Linear(config.HiddenSize, config.HiddenSize, config.AttentionBias));
+        _fusedAttention = new FusedAttention(this, layer, _heads, _heads, _headDim, _scale)
+        {
+            Projections = [_queryKeyValue], OutputProjection = _dense, Layout = QkvLayout.InterleavedPerHead(_heads, _headDim),
+        };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -207,7 +193,7 @@ public sealed partial class GPTNeoXAttention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings)
     {
-        if (_fusedAttention.TryForward(hidden, cache, mask, positionEmbeddings) is { } quick) return quick;
+        if (_fusedAttention.TryForward(hidden, cache, mask, positionEmbeddings) is { } fused) return fused;
         using var scope = NewDisposeScope();
         // each head's query, key and value lie beside each other
         Tensor mixture = EagerAttention.SplitHeads(_queryKeyValue.Call(hidden), _heads, 3 * _headDim); // [batch, heads, seq, 3 headDim]
@@ -219,30 +205,5 @@ public sealed partial class GPTNeoXAttention : SiteModule
         var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale);
         Tensor output = _dense.Call(mixed.flatten(2));                          // [batch, seq, hidden]
         return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
-    }
-}
-
-public sealed partial class GPTNeoXMLP : TensorModule
-{
-    private readonly Linear _denseHTo4h, _dense4hToH;
-    private readonly FusedMlp _fusedMlp;
-    private readonly Activation _act;
-
-    internal GPTNeoXMLP(GPTNeoXConfig config, ConfigReader json)
-    {
-        _denseHTo4h = Child("dense_h_to_4h", new Linear(config.Width, config.Inner));
-        _dense4hToH = Child("dense_4h_to_h", new Linear(config.Inner, config.Width));
-        _act = Child("act", Activation.Read(json, "hidden_act", "gelu"));
-        _fusedMlp = new FusedMlp(this, null, _denseHTo4h, _dense4hToH, _act.Kind);
-    }
-
-    /// <param name="input">[batch, seq, hidden]</param>
-    /// <returns>[batch, seq, hidden]</returns>
-    protected override Tensor Forward(Tensor input)
-    {
-        if (_fusedMlp.TryForward(input) is { } quick) return quick;
-        using var scope = NewDisposeScope();
-        Tensor inner = _act.Call(_denseHTo4h.Call(input));                      // [batch, seq, intermediate]
-        return _dense4hToH.Call(inner).MoveToOuterDisposeScope();               // [batch, seq, hidden]
     }
 }

@@ -1,259 +1,70 @@
 using Ndif.Models.Config;
 using Ndif.Models.CpuKernels;
 using Ndif.Models.Layers;
-using Ndif.Protocol;
 using static TorchSharp.torch;
-using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Architectures;
 
 /// <summary>What config.json says of a Gemma 2.</summary>
-/// <param name="Groups">Key and value heads; each serves Heads / Groups query heads.</param>
 /// <remarks>transformers/models/gemma2/configuration_gemma2.py</remarks>
-public sealed record Gemma2Config(int Vocabulary, int Positions, int Width, int Inner, int Layers, int Heads, int Groups, int HeadWidth,
-    double Epsilon, RopeParameters Rope, bool AttentionBias, bool Tied, int Padding, double Scale, int Window,
-    IReadOnlyList<string> LayerTypes, double? AttentionCap, double? LogitCap)
+public sealed record Gemma2Config : DecoderConfig
 {
-    public static Gemma2Config Read(ConfigReader json)
+    public Gemma2Config(ConfigReader json) : base(json, new()
     {
-        int heads = json.Size("num_attention_heads", 8), groups = json.NumKvHeads(heads, 4);
-        int layers = json.Size("num_hidden_layers", 26);
-        IReadOnlyList<string> types = LayerWindows.LayerTypes(json, layers);
-        if (types.Count == 0) types = [.. Enumerable.Range(0, layers).Select(i => i % 2 == 0 ? "sliding_attention" : "full_attention")];
-        json.RequireFalse("use_bidirectional_attention", "tokens see only those before them");
-        return new Gemma2Config(json.Size("vocab_size", 256000), json.Size("max_position_embeddings", 8192),
-            json.Size("hidden_size", 2304), json.Size("intermediate_size", 9216), layers, heads, groups,
-            json.Size("head_dim", 256), json.Real("rms_norm_eps", 1e-6), RopeParameters.Read(json), json.Flag("attention_bias", false),
-            json.Flag("tie_word_embeddings", true), (int)json.Integer("pad_token_id", 0),
-            1 / Math.Sqrt(json.Real("query_pre_attn_scalar", 256)), json.Size("sliding_window", 4096), types,
-            Cap("attn_logit_softcapping", 50), Cap("final_logit_softcapping", 30));
+        VocabSize = 256000, MaxPositions = 8192, HiddenSize = 2304, IntermediateSize = 9216, NumLayers = 26, NumHeads = 8, NumKvHeads = 4,
+        HeadDim = 256, TieWordEmbeddings = true, PadTokenId = 0,
+    }) => json.RequireFalse("use_bidirectional_attention", "tokens see only those before them");
 
-        // there, and null: none
-        double? Cap(string key, double otherwise) => json.IsNull(key) ? null : json.Real(key, otherwise);
-    }
+    public bool AttentionBias => Json.Flag("attention_bias", false);
 
-    /// <summary>The window of a layer, or null if it sees all tokens before it.</summary>
-    public int? WindowOf(int layer) => LayerTypes[layer] == "sliding_attention" ? Window : null;
+    /// <summary>The square of what scores are divided by.</summary>
+    public double QueryPreAttentionScalar => Json.Real("query_pre_attn_scalar", 256);
+
+    public double? AttentionLogitSoftcapping => Json.IsNull("attn_logit_softcapping") ? null : Json.Real("attn_logit_softcapping", 50);
+
+    public double? FinalLogitSoftcapping => Json.IsNull("final_logit_softcapping") ? null : Json.Real("final_logit_softcapping", 30);
 }
 
-/// <summary>Gemma 2: norms also after attention and mlp, soft caps on scores and logits, every other layer with a window.</summary>
+/// <summary>Gemma 2: norms before and after attention and mlp, every other layer with a window, and caps on scores and logits.</summary>
 /// <remarks>transformers/models/gemma2/modeling_gemma2.py; Gemma Team, Gemma 2, 2024</remarks>
 [Architecture("Gemma2ForCausalLM", ModelType = "gemma2")]
-public sealed partial class Gemma2ForCausalLM : CausalLM
+public sealed class Gemma2ForCausalLM : DecoderForCausalLM
 {
-    private readonly double? _cap;
-    private readonly Gemma2Model _model;
-    private readonly Linear _lmHead;
+    public Gemma2ForCausalLM(ConfigReader json) : this(Describe(new Gemma2Config(json))) { }
 
-    public Gemma2ForCausalLM(ConfigReader json)
-    {
-        Gemma2Config config = Gemma2Config.Read(json);
-        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
-        _cap = config.LogitCap;
-        _model = Child("model", new Gemma2Model(config, json));
-        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _model.Embeddings : null));
-    }
+    private Gemma2ForCausalLM(DecoderDescription description) : base(description, new Gemma2Model(description)) { }
 
-    public override StandardNames Names => new()
+    private static DecoderDescription Describe(Gemma2Config config) => new(config, "Gemma2")
     {
-        Embed = "model.embed_tokens", Layers = "model.layers", FinalNorm = "model.norm", LmHead = "lm_head",
-        Attention = "self_attn", Mlp = "mlp",
+        EmbeddingClass = "Gemma2TextScaledWordEmbedding", ScalesEmbeddings = true, Norm = NormKind.RmsUnitOffset,
+        LayerNorms = LayerNorms.Sandwich, Windows = LayerWindows.ReadAlternating(config.Json, config.NumLayers, period: 2),
+        QkvBias = config.AttentionBias, OutputBias = config.AttentionBias, Scale = 1 / Math.Sqrt(config.QueryPreAttentionScalar),
+        AttentionSoftCap = config.AttentionLogitSoftcapping, LogitSoftCap = config.FinalLogitSoftcapping,
+        Activation = ("hidden_activation", "gelu_pytorch_tanh"), PassesPositionIdsByPosition = true, PassesUseCache = false,
     };
-
-    public override CausalLMConfig Config { get; }
-
-    public override string BaseModelPrefix => "model";
-
-    protected override ModelOutput Forward(
-        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
-    {
-        ModelOutput output = _model.Call(inputIds, attentionMask, positionIds, cache);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
-        if (_cap is { } cap) logits = (logits / cap).tanh() * cap;
-        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
-    }
 }
 
-public sealed partial class Gemma2Model : SiteModule
+/// <summary>Two masks: one for the layers with a window, one for the others.</summary>
+public sealed partial class Gemma2Model : DecoderModel
 {
-    private readonly ScaledEmbedding _embedTokens;
-    private readonly ModuleList<Gemma2DecoderLayer> _layers;
-    private readonly GemmaRMSNorm _norm;
-    private readonly RotaryEmbedding _rotaryEmb;
-    private readonly int?[] _windows;
+    internal Gemma2Model(DecoderDescription description) : base(description) { }
 
-    internal Gemma2Model(Gemma2Config config, ConfigReader json)
-    {
-        _windows = [.. Enumerable.Range(0, config.Layers).Select(config.WindowOf)];
-        _embedTokens = Child("embed_tokens",
-            new ScaledEmbedding("Gemma2TextScaledWordEmbedding", config.Vocabulary, config.Width, config.Padding));
-        _layers = Child("layers", new ModuleList<Gemma2DecoderLayer>(config.Layers, layer => new Gemma2DecoderLayer(config, json, layer)));
-        _norm = Child("norm", new GemmaRMSNorm("Gemma2RMSNorm", config.Width, config.Epsilon));
-        _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("Gemma2RotaryEmbedding", new(json, config.Rope, config.HeadWidth)));
-    }
-
-    /// <summary>[vocab, hidden]</summary>
-    internal Parameter Embeddings => _embedTokens.Table;
-
-    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
-
-    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Hook is { } observer
-        ? CallHooked<ModelOutput>(observer, new Arguments([],
-        [
-            new("input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
-            new("past_key_values", cache), new("use_cache", cache is not null),
-        ]))
-        : Forward(inputIds, attentionMask, positionIds, cache);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "input_ids"),
-        arguments.Tensor(1, "attention_mask"),
-        arguments.Tensor(2, "position_ids"),
-        arguments.Get(3, "past_key_values") as KeyValueCache);
-
-    private ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
+    protected override ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
     {
         using var scope = NewDisposeScope();
+        int?[] windows = _windows!;
         Tensor hidden = _embedTokens.Call(inputIds);                                                // [batch, seq, hidden]
         Tensor full = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [batch, 1, seq, kvSeq]
-        Tensor? sliding = _windows.Max() is { } window
+        Tensor? sliding = windows.Max() is { } window
             ? AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype, window) : null;   // [batch, 1, seq, kvSeq]
-        object?[] positions = _rotaryEmb.CallPositional(hidden, positionIds);                                 // 2 x [batch, seq, headDim]
+        object?[] positions = _rotaryEmb!.Call(hidden, positionIds);                                // 2 x [batch, seq, headDim]
         for (int layer = 0; layer < _layers.Count; layer++)
         {
-            Tensor mask = _windows[layer] is null ? full : sliding!;                                // [batch, 1, seq, kvSeq]
+            Tensor mask = windows[layer] is null ? full : sliding!;                                // [batch, 1, seq, kvSeq]
             hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache, positions)[0]!;  // [batch, seq, hidden]
         }
         hidden = _norm.Call(hidden);                                                                // [batch, seq, hidden]
         cache?.Advance(inputIds.size(1));
         return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
-    }
-}
-
-public sealed partial class Gemma2DecoderLayer : SiteModule
-{
-    private readonly Gemma2Attention _selfAttn;
-    private readonly Gemma2MLP _mlp;
-    private readonly GemmaRMSNorm _inputLayernorm, _postAttentionLayernorm, _preFeedforwardLayernorm, _postFeedforwardLayernorm;
-
-    internal Gemma2DecoderLayer(Gemma2Config config, ConfigReader json, int layer)
-    {
-        _selfAttn = Child("self_attn", new Gemma2Attention(config, layer));
-        _mlp = Child("mlp", new Gemma2MLP(config, json));
-        _inputLayernorm = Norm("input_layernorm");
-        _postAttentionLayernorm = Norm("post_attention_layernorm");
-        _preFeedforwardLayernorm = Norm("pre_feedforward_layernorm");
-        _postFeedforwardLayernorm = Norm("post_feedforward_layernorm");
-
-        GemmaRMSNorm Norm(string name) => Child(name, new GemmaRMSNorm("Gemma2RMSNorm", config.Width, config.Epsilon));
-    }
-
-    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
-        Hook is { } observer
-            ? CallHooked<object?[]>(observer, new Arguments([hidden],
-            [
-                new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
-                new("position_embeddings", positionEmbeddings),
-            ]))
-            : Forward(hidden, mask, positionIds, cache, positionEmbeddings);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "hidden_states"),
-        arguments.Tensor(1, "attention_mask"),
-        arguments.Tensor(2, "position_ids"),
-        arguments.Get(3, "past_key_values") as KeyValueCache,
-        arguments.Tuple(4, "position_embeddings"));
-
-    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
-    {
-        using var scope = NewDisposeScope();
-        Tensor normal = _inputLayernorm.Call(hidden);                                               // [batch, seq, hidden]
-        var attended = (Tensor)_selfAttn.Call(normal, mask, positionIds, cache, positionEmbeddings)[0]!;     // [batch, seq, hidden]
-        Tensor middle = hidden + _postAttentionLayernorm.Call(attended);                            // [batch, seq, hidden]
-        Tensor thought = _mlp.Call(_preFeedforwardLayernorm.Call(middle));                          // [batch, seq, hidden]
-        Tensor output = middle + _postFeedforwardLayernorm.Call(thought);                           // [batch, seq, hidden]
-        return [output.MoveToOuterDisposeScope()];
-    }
-}
-
-public sealed partial class Gemma2Attention : SiteModule
-{
-    private readonly int _layer, _heads, _kvHeads, _headDim;
-    private readonly double _scale;
-    private readonly double? _cap;
-    private readonly Linear _qProj, _kProj, _vProj, _oProj;
-    private readonly FusedAttention _fusedAttention;
-
-    internal Gemma2Attention(Gemma2Config config, int layer)
-    {
-        (_layer, _heads, _kvHeads, _headDim) = (layer, config.Heads, config.Groups, config.HeadWidth);
-        (_scale, _cap) = (config.Scale, config.AttentionCap);
-        _qProj = Child("q_proj", new Linear(config.Width, _heads * _headDim, config.AttentionBias));
-        _kProj = Child("k_proj", new Linear(config.Width, _kvHeads * _headDim, config.AttentionBias));
-        _vProj = Child("v_proj", new Linear(config.Width, _kvHeads * _headDim, config.AttentionBias));
-        _oProj = Child("o_proj", new Linear(_heads * _headDim, config.Width, config.AttentionBias));
-        _fusedAttention = new FusedAttention(this, layer, _heads, _kvHeads, _headDim, _scale) { Projections = [_qProj, _kProj, _vProj], OutputProjection = _oProj, SoftCap = _cap };
-    }
-
-    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
-
-    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
-        Hook is { } observer
-            ? CallHooked<object?[]>(observer, new Arguments([],
-            [
-                new("hidden_states", hidden), new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
-                new("position_embeddings", positionEmbeddings),
-            ]))
-            : Forward(hidden, mask, cache, positionEmbeddings);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "hidden_states"),
-        arguments.Tensor(1, "attention_mask"),
-        arguments.Get(3, "past_key_values") as KeyValueCache,
-        arguments.Tuple(4, "position_embeddings"));
-
-    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings)
-    {
-        if (_fusedAttention.TryForward(hidden, cache, mask, positionEmbeddings) is { } quick) return quick;
-        using var scope = NewDisposeScope();
-        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _headDim);          // [batch, heads, seq, headDim]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _kvHeads, _headDim);           // [batch, kvHeads, seq, headDim]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _kvHeads, _headDim);         // [batch, kvHeads, seq, headDim]
-        query = RotaryEmbedding.Rotate(query, positionEmbeddings);
-        key = RotaryEmbedding.Rotate(key, positionEmbeddings);
-        if (cache is not null) (key, value) = cache.Update(_layer, key, value);
-        var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale, _cap);
-        Tensor output = _oProj.Call(mixed.flatten(2));                                          // [batch, seq, hidden]
-        return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
-    }
-}
-
-public sealed partial class Gemma2MLP : TensorModule
-{
-    private readonly Linear _gateProj, _upProj, _downProj;
-    private readonly FusedMlp _fusedMlp;
-    private readonly Activation _actFn;
-
-    internal Gemma2MLP(Gemma2Config config, ConfigReader json)
-    {
-        _gateProj = Child("gate_proj", new Linear(config.Width, config.Inner, bias: false));
-        _upProj = Child("up_proj", new Linear(config.Width, config.Inner, bias: false));
-        _downProj = Child("down_proj", new Linear(config.Inner, config.Width, bias: false));
-        _actFn = Child("act_fn", Activation.Read(json, "hidden_activation", "gelu_pytorch_tanh"));
-        _fusedMlp = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Kind);
-    }
-
-    /// <param name="input">[batch, seq, hidden]</param>
-    /// <returns>[batch, seq, hidden]</returns>
-    protected override Tensor Forward(Tensor input)
-    {
-        if (_fusedMlp.TryForward(input) is { } quick) return quick;
-        using var scope = NewDisposeScope();
-        Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [batch, seq, intermediate]
-        Tensor inner = gate * _upProj.Call(input);                                      // [batch, seq, intermediate]
-        return _downProj.Call(inner).MoveToOuterDisposeScope();                         // [batch, seq, hidden]
     }
 }

@@ -1,44 +1,38 @@
 using Ndif.Models.Config;
 using Ndif.Models.CpuKernels;
 using Ndif.Models.Layers;
-using Ndif.Protocol;
 using static TorchSharp.torch;
-using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Architectures;
 
 /// <summary>What config.json says of a Gemma 3.</summary>
-/// <param name="Groups">Key and value heads; each serves Heads / Groups query heads.</param>
 /// <remarks>transformers/models/gemma3/configuration_gemma3.py</remarks>
-public sealed record Gemma3TextConfig(int Vocabulary, int Positions, int Width, int Inner, int Layers, int Heads, int Groups, int HeadWidth,
-    double Epsilon, RopeParameters Rope, RopeParameters LocalRope, bool AttentionBias, bool Tied, int Padding, double Scale,
-    int Window, IReadOnlyList<string> LayerTypes, double? AttentionCap, double? LogitCap)
+public sealed record Gemma3TextConfig : DecoderConfig
 {
-    public static Gemma3TextConfig Read(ConfigReader json)
+    public Gemma3TextConfig(ConfigReader json) : base(json, new()
     {
-        int heads = json.Size("num_attention_heads", 8), groups = json.NumKvHeads(heads, 4);
-        int layers = json.Size("num_hidden_layers", 26);
-        int pattern = json.Size("sliding_window_pattern", 6);
-        IReadOnlyList<string> types = LayerWindows.LayerTypes(json, layers);
-        if (types.Count == 0)
-            types = [.. Enumerable.Range(1, layers).Select(i => i % pattern != 0 ? "sliding_attention" : "full_attention")];
+        VocabSize = 262208, MaxPositions = 131072, HiddenSize = 2304, IntermediateSize = 9216, NumLayers = 26, NumHeads = 8, NumKvHeads = 4,
+        HeadDim = 256, TieWordEmbeddings = true, PadTokenId = 0,
+    })
+    {
         json.RequireFalse("use_bidirectional_attention", "tokens see only those before them");
-        RopeParameters local = json.Section("rope_parameters")?.Has("sliding_attention") ?? false
+        RopeParameters = RopeParameters.Read(json, "full_attention", 1_000_000);
+        LocalRopeParameters = json.Section("rope_parameters")?.Has("sliding_attention") ?? false
             ? RopeParameters.Read(json, "sliding_attention")
             : new RopeParameters("default", json.Real("rope_local_base_freq", 10000), 1.0, null);
-        return new Gemma3TextConfig(json.Size("vocab_size", 262208), json.Size("max_position_embeddings", 131072),
-            json.Size("hidden_size", 2304), json.Size("intermediate_size", 9216), layers, heads, groups,
-            json.Size("head_dim", 256), json.Real("rms_norm_eps", 1e-6),
-            RopeParameters.Read(json, "full_attention", 1_000_000), local, json.Flag("attention_bias", false),
-            json.Flag("tie_word_embeddings", true), (int)json.Integer("pad_token_id", 0),
-            1 / Math.Sqrt(json.Real("query_pre_attn_scalar", 256)), json.Size("sliding_window", 4096), types,
-            Cap("attn_logit_softcapping"), Cap("final_logit_softcapping"));
-
-        double? Cap(string key) => json.Has(key) ? json.Real(key) : null;
     }
 
-    /// <summary>The window of a layer, or null if it sees all tokens before it.</summary>
-    public int? WindowOf(int layer) => LayerTypes[layer] == "sliding_attention" ? Window : null;
+    /// <summary>Those of layers with a window.</summary>
+    public RopeParameters LocalRopeParameters { get; }
+
+    public bool AttentionBias => Json.Flag("attention_bias", false);
+
+    /// <summary>The square of what scores are divided by.</summary>
+    public double QueryPreAttentionScalar => Json.Real("query_pre_attn_scalar", 256);
+
+    public double? AttentionLogitSoftcapping => Json.Has("attn_logit_softcapping") ? Json.Real("attn_logit_softcapping") : null;
+
+    public double? FinalLogitSoftcapping => Json.Has("final_logit_softcapping") ? Json.Real("final_logit_softcapping") : null;
 }
 
 /// <summary>
@@ -47,93 +41,49 @@ public sealed record Gemma3TextConfig(int Vocabulary, int Positions, int Width, 
 /// </summary>
 /// <remarks>transformers/models/gemma3/modeling_gemma3.py; Gemma Team, Gemma 3, 2025</remarks>
 [Architecture("Gemma3ForCausalLM", ModelType = "gemma3_text")]
-public sealed partial class Gemma3ForCausalLM : CausalLM
+public sealed class Gemma3ForCausalLM : DecoderForCausalLM
 {
-    private readonly double? _cap;
-    private readonly Gemma3TextModel _model;
-    private readonly Linear _lmHead;
+    public Gemma3ForCausalLM(ConfigReader json) : this(new Gemma3TextConfig(json)) { }
 
-    public Gemma3ForCausalLM(ConfigReader json)
-    {
-        Gemma3TextConfig config = Gemma3TextConfig.Read(json);
-        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
-        _cap = config.LogitCap;
-        _model = Child("model", new Gemma3TextModel(config, json));
-        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _model.Embeddings : null));
-    }
+    private Gemma3ForCausalLM(Gemma3TextConfig config) : this(config, Describe(config)) { }
 
-    public override StandardNames Names => new()
+    private Gemma3ForCausalLM(Gemma3TextConfig config, DecoderDescription description) :
+        base(description, new Gemma3TextModel(config, description)) { }
+
+    private static DecoderDescription Describe(Gemma3TextConfig config) => new(config, "Gemma3")
     {
-        Embed = "model.embed_tokens", Layers = "model.layers", FinalNorm = "model.norm", LmHead = "lm_head",
-        Attention = "self_attn", Mlp = "mlp",
+        ModelClass = "Gemma3TextModel", EmbeddingClass = "Gemma3TextScaledWordEmbedding", ScalesEmbeddings = true,
+        Norm = NormKind.RmsUnitOffset, LayerNorms = LayerNorms.Sandwich, QkNorms = QkNorms.EachHeadAfterSplit,
+        Windows = LayerWindows.ReadAlternating(config.Json, config.NumLayers, config.Json.Size("sliding_window_pattern", 6)),
+        QkvBias = config.AttentionBias, OutputBias = config.AttentionBias, Scale = 1 / Math.Sqrt(config.QueryPreAttentionScalar),
+        AttentionSoftCap = config.AttentionLogitSoftcapping, LogitSoftCap = config.FinalLogitSoftcapping,
+        Activation = ("hidden_activation", "gelu_pytorch_tanh"), PassesUseCache = false,
     };
-
-    public override CausalLMConfig Config { get; }
-
-    public override string BaseModelPrefix => "model";
-
-    protected override ModelOutput Forward(
-        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
-    {
-        ModelOutput output = _model.Call(inputIds, attentionMask, positionIds, cache);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
-        if (_cap is { } cap) logits = (logits / cap).tanh() * cap;
-        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
-    }
 }
 
-public sealed partial class Gemma3TextModel : SiteModule
+/// <summary>Two masks and two sets of rotary frequencies: for the layers with a window, and for the others.</summary>
+public sealed partial class Gemma3TextModel : DecoderModel
 {
-    private readonly ScaledEmbedding _embedTokens;
-    private readonly ModuleList<Gemma3DecoderLayer> _layers;
-    private readonly GemmaRMSNorm _norm;
-    private readonly Gemma3RotaryEmbedding _rotaryEmb;
-    private readonly int?[] _windows;
+    private readonly Gemma3RotaryEmbedding _rotaryByType;
 
-    internal Gemma3TextModel(Gemma3TextConfig config, ConfigReader json)
-    {
-        _windows = [.. Enumerable.Range(0, config.Layers).Select(config.WindowOf)];
-        _embedTokens = Child("embed_tokens",
-            new ScaledEmbedding("Gemma3TextScaledWordEmbedding", config.Vocabulary, config.Width, config.Padding));
-        _layers = Child("layers", new ModuleList<Gemma3DecoderLayer>(config.Layers, layer => new Gemma3DecoderLayer(config, json, layer)));
-        _norm = Child("norm", new GemmaRMSNorm("Gemma3RMSNorm", config.Width, config.Epsilon));
-        _rotaryEmb = Child("rotary_emb", new Gemma3RotaryEmbedding(config, json));
-    }
+    internal Gemma3TextModel(Gemma3TextConfig config, DecoderDescription description) : base(description, hasRotaryEmbedding: false) =>
+        _rotaryByType = Child("rotary_emb", new Gemma3RotaryEmbedding(config));
 
-    /// <summary>[vocab, hidden]</summary>
-    internal Parameter Embeddings => _embedTokens.Table;
-
-    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
-
-    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Hook is { } observer
-        ? CallHooked<ModelOutput>(observer, new Arguments([],
-        [
-            new("input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
-            new("past_key_values", cache), new("use_cache", cache is not null),
-        ]))
-        : Forward(inputIds, attentionMask, positionIds, cache);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "input_ids"),
-        arguments.Tensor(1, "attention_mask"),
-        arguments.Tensor(2, "position_ids"),
-        arguments.Get(3, "past_key_values") as KeyValueCache);
-
-    private ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
+    protected override ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
     {
         using var scope = NewDisposeScope();
+        int?[] windows = _windows!;
         Tensor hidden = _embedTokens.Call(inputIds);                                                // [batch, seq, hidden]
         Tensor full = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [batch, 1, seq, kvSeq]
-        Tensor? sliding = _windows.Max() is { } window
+        Tensor? sliding = windows.Max() is { } window
             ? AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype, window) : null;   // [batch, 1, seq, kvSeq]
         object?[] local = [], global = [];                                                          // 2 x [batch, seq, headDim]
-        if (_windows.Any(w => w is not null)) local = _rotaryEmb.Call(hidden, positionIds, "sliding_attention");
-        if (_windows.Any(w => w is null)) global = _rotaryEmb.Call(hidden, positionIds, "full_attention");
+        if (windows.Any(w => w is not null)) local = _rotaryByType.Call(hidden, positionIds, "sliding_attention");
+        if (windows.Any(w => w is null)) global = _rotaryByType.Call(hidden, positionIds, "full_attention");
         for (int layer = 0; layer < _layers.Count; layer++)
         {
-            Tensor mask = _windows[layer] is null ? full : sliding!;                                // [batch, 1, seq, kvSeq]
-            object?[] positions = _windows[layer] is null ? global : local;                         // 2 x [batch, seq, headDim]
+            Tensor mask = windows[layer] is null ? full : sliding!;                                // [batch, 1, seq, kvSeq]
+            object?[] positions = windows[layer] is null ? global : local;                         // 2 x [batch, seq, headDim]
             hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache, positions)[0]!;  // [batch, seq, hidden]
         }
         hidden = _norm.Call(hidden);                                                                // [batch, seq, hidden]
@@ -147,10 +97,10 @@ public sealed partial class Gemma3RotaryEmbedding : SiteModule
 {
     private readonly RotaryEmbedding _local, _global; // not children: they only compute
 
-    internal Gemma3RotaryEmbedding(Gemma3TextConfig config, ConfigReader json)
+    internal Gemma3RotaryEmbedding(Gemma3TextConfig config)
     {
-        _local = new RotaryEmbedding(ClassName, new(json, config.LocalRope, config.HeadWidth));
-        _global = new RotaryEmbedding(ClassName, new(json, config.Rope, config.HeadWidth));
+        _local = new RotaryEmbedding(ClassName, new(config.Json, config.LocalRopeParameters, config.HeadDim));
+        _global = new RotaryEmbedding(ClassName, new(config.Json, config.RopeParameters, config.HeadDim));
     }
 
     /// <param name="hidden">Only for its dtype and device.</param>
@@ -166,136 +116,4 @@ public sealed partial class Gemma3RotaryEmbedding : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor positionIds, string? layerType) =>
         (object?[])(layerType == "sliding_attention" ? _local : _global).Run(new Arguments(hidden, positionIds))!;
-}
-
-public sealed partial class Gemma3DecoderLayer : SiteModule
-{
-    private readonly Gemma3Attention _selfAttn;
-    private readonly Gemma3MLP _mlp;
-    private readonly GemmaRMSNorm _inputLayernorm, _postAttentionLayernorm, _preFeedforwardLayernorm, _postFeedforwardLayernorm;
-
-    internal Gemma3DecoderLayer(Gemma3TextConfig config, ConfigReader json, int layer)
-    {
-        _selfAttn = Child("self_attn", new Gemma3Attention(config, layer));
-        _mlp = Child("mlp", new Gemma3MLP(config, json));
-        _inputLayernorm = Norm("input_layernorm");
-        _postAttentionLayernorm = Norm("post_attention_layernorm");
-        _preFeedforwardLayernorm = Norm("pre_feedforward_layernorm");
-        _postFeedforwardLayernorm = Norm("post_feedforward_layernorm");
-
-        GemmaRMSNorm Norm(string name) => Child(name, new GemmaRMSNorm("Gemma3RMSNorm", config.Width, config.Epsilon));
-    }
-
-    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
-        Hook is { } observer
-            ? CallHooked<object?[]>(observer, new Arguments([hidden],
-            [
-                new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
-                new("position_embeddings", positionEmbeddings),
-            ]))
-            : Forward(hidden, mask, positionIds, cache, positionEmbeddings);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "hidden_states"),
-        arguments.Tensor(1, "attention_mask"),
-        arguments.Tensor(2, "position_ids"),
-        arguments.Get(3, "past_key_values") as KeyValueCache,
-        arguments.Tuple(4, "position_embeddings"));
-
-    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
-    {
-        using var scope = NewDisposeScope();
-        Tensor normal = _inputLayernorm.Call(hidden);                                               // [batch, seq, hidden]
-        var attended = (Tensor)_selfAttn.Call(normal, mask, positionIds, cache, positionEmbeddings)[0]!;     // [batch, seq, hidden]
-        Tensor middle = hidden + _postAttentionLayernorm.Call(attended);                            // [batch, seq, hidden]
-        Tensor thought = _mlp.Call(_preFeedforwardLayernorm.Call(middle));                          // [batch, seq, hidden]
-        Tensor output = middle + _postFeedforwardLayernorm.Call(thought);                           // [batch, seq, hidden]
-        return [output.MoveToOuterDisposeScope()];
-    }
-}
-
-public sealed partial class Gemma3Attention : SiteModule
-{
-    private readonly int _layer, _heads, _kvHeads, _headDim;
-    private readonly double _scale;
-    private readonly double? _cap;
-    private readonly Linear _qProj, _kProj, _vProj, _oProj;
-    private readonly GemmaRMSNorm _qNorm, _kNorm;
-    private readonly FusedAttention _fusedAttention;
-
-    internal Gemma3Attention(Gemma3TextConfig config, int layer)
-    {
-        (_layer, _heads, _kvHeads, _headDim) = (layer, config.Heads, config.Groups, config.HeadWidth);
-        (_scale, _cap) = (config.Scale, config.AttentionCap);
-        _qProj = Child("q_proj", new Linear(config.Width, _heads * _headDim, config.AttentionBias));
-        _kProj = Child("k_proj", new Linear(config.Width, _kvHeads * _headDim, config.AttentionBias));
-        _vProj = Child("v_proj", new Linear(config.Width, _kvHeads * _headDim, config.AttentionBias));
-        _oProj = Child("o_proj", new Linear(_heads * _headDim, config.Width, config.AttentionBias));
-        _qNorm = Child("q_norm", new GemmaRMSNorm("Gemma3RMSNorm", _headDim, config.Epsilon, new Axes(0, 2)));
-        _kNorm = Child("k_norm", new GemmaRMSNorm("Gemma3RMSNorm", _headDim, config.Epsilon, new Axes(0, 2)));
-        _fusedAttention = new FusedAttention(this, layer, _heads, _kvHeads, _headDim, _scale) { Projections = [_qProj, _kProj, _vProj], OutputProjection = _oProj, QueryNorm = _qNorm, KeyNorm = _kNorm, SoftCap = _cap };
-    }
-
-    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
-
-    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
-        Hook is { } observer
-            ? CallHooked<object?[]>(observer, new Arguments([],
-            [
-                new("hidden_states", hidden), new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
-                new("position_embeddings", positionEmbeddings),
-            ]))
-            : Forward(hidden, mask, cache, positionEmbeddings);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "hidden_states"),
-        arguments.Tensor(1, "attention_mask"),
-        arguments.Get(3, "past_key_values") as KeyValueCache,
-        arguments.Tuple(4, "position_embeddings"));
-
-    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings)
-    {
-        if (_fusedAttention.TryForward(hidden, cache, mask, positionEmbeddings) is { } quick) return quick;
-        using var scope = NewDisposeScope();
-        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _headDim);          // [batch, heads, seq, headDim]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _kvHeads, _headDim);           // [batch, kvHeads, seq, headDim]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _kvHeads, _headDim);         // [batch, kvHeads, seq, headDim]
-        query = _qNorm.Call(query);
-        key = _kNorm.Call(key);
-        query = RotaryEmbedding.Rotate(query, positionEmbeddings);
-        key = RotaryEmbedding.Rotate(key, positionEmbeddings);
-        if (cache is not null) (key, value) = cache.Update(_layer, key, value);
-        var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale, _cap);
-        Tensor output = _oProj.Call(mixed.flatten(2));                                          // [batch, seq, hidden]
-        return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
-    }
-}
-
-public sealed partial class Gemma3MLP : TensorModule
-{
-    private readonly Linear _gateProj, _upProj, _downProj;
-    private readonly FusedMlp _fusedMlp;
-    private readonly Activation _actFn;
-
-    internal Gemma3MLP(Gemma3TextConfig config, ConfigReader json)
-    {
-        _gateProj = Child("gate_proj", new Linear(config.Width, config.Inner, bias: false));
-        _upProj = Child("up_proj", new Linear(config.Width, config.Inner, bias: false));
-        _downProj = Child("down_proj", new Linear(config.Inner, config.Width, bias: false));
-        _actFn = Child("act_fn", Activation.Read(json, "hidden_activation", "gelu_pytorch_tanh"));
-        _fusedMlp = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Kind);
-    }
-
-    /// <param name="input">[batch, seq, hidden]</param>
-    /// <returns>[batch, seq, hidden]</returns>
-    protected override Tensor Forward(Tensor input)
-    {
-        if (_fusedMlp.TryForward(input) is { } quick) return quick;
-        using var scope = NewDisposeScope();
-        Tensor gate = _actFn.Call(_gateProj.Call(input));                               // [batch, seq, intermediate]
-        Tensor inner = gate * _upProj.Call(input);                                      // [batch, seq, intermediate]
-        return _downProj.Call(inner).MoveToOuterDisposeScope();                         // [batch, seq, hidden]
-    }
 }

@@ -1,238 +1,40 @@
 using Ndif.Models.Config;
-using Ndif.Models.CpuKernels;
 using Ndif.Models.Layers;
-using Ndif.Protocol;
-using static TorchSharp.torch;
-using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Architectures;
 
 /// <summary>What config.json says of a Mixtral.</summary>
-/// <param name="Window">A token sees itself and Window - 1 before it; null for all.</param>
-/// <param name="Chosen">Experts that a token goes through.</param>
-/// <param name="Groups">Key and value heads; each serves Heads / Groups query heads.</param>
 /// <remarks>transformers/models/mixtral/configuration_mixtral.py</remarks>
-public sealed record MixtralConfig(int Vocabulary, int Positions, int Width, int Inner, int Layers, int Heads, int Groups, int HeadWidth,
-    double Epsilon, RopeParameters Rope, int Experts, int Chosen, bool Tied, int? Padding, int? Window)
+public sealed record MixtralConfig(ConfigReader Json) : DecoderConfig(Json, new()
 {
-    public static MixtralConfig Read(ConfigReader json)
-    {
-        int width = json.Size("hidden_size", 4096), heads = json.Size("num_attention_heads", 32);
-        int groups = json.NumKvHeads(heads, 8);
-        if (!json.Has("head_dim") && width % heads != 0)
-            throw json.InvalidValue("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
-        return new MixtralConfig(json.Size("vocab_size", 32000), json.Size("max_position_embeddings", 131072), width,
-            json.Size("intermediate_size", 14336), json.Size("num_hidden_layers", 32), heads, groups, json.Size("head_dim", width / heads),
-            json.Real("rms_norm_eps", 1e-5), RopeParameters.Read(json, theta: 1_000_000),
-            json.Size("num_local_experts", 8), json.Size("num_experts_per_tok", 2),
-            json.Flag("tie_word_embeddings", false), json.Has("pad_token_id") ? (int)json.Integer("pad_token_id") : null,
-            json.Has("sliding_window") ? json.Size("sliding_window") : null);
-    }
+    VocabSize = 32000, MaxPositions = 131072, HiddenSize = 4096, IntermediateSize = 14336, NumLayers = 32, NumHeads = 32, NumKvHeads = 8,
+    NormEps = 1e-5, RopeTheta = 1_000_000,
+})
+{
+    public int NumLocalExperts => Json.Size("num_local_experts", 8);
+
+    /// <summary>Experts that a token goes through.</summary>
+    public int NumExpertsPerToken => Json.Size("num_experts_per_tok", 2);
+
+    /// <summary>A token sees itself and SlidingWindow - 1 before it; null for all.</summary>
+    public int? SlidingWindow => Json.Has("sliding_window") ? Json.Size("sliding_window") : null;
 }
 
 /// <summary>Mixtral: a Mistral with several mlps in each layer, of which each token goes through a few.</summary>
 /// <remarks>transformers/models/mixtral/modeling_mixtral.py; Jiang et al., 2024</remarks>
 [Architecture("MixtralForCausalLM", ModelType = "mixtral")]
-public sealed partial class MixtralForCausalLM : CausalLM
+public sealed class MixtralForCausalLM(ConfigReader json) : DecoderForCausalLM(Describe(new MixtralConfig(json)))
 {
-    private readonly MixtralModel _model;
-    private readonly Linear _lmHead;
-
-    public MixtralForCausalLM(ConfigReader json)
-    {
-        MixtralConfig config = MixtralConfig.Read(json);
-        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
-        _model = Child("model", new MixtralModel(config, json));
-        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _model.Embeddings : null));
-    }
-
-    public override StandardNames Names => new()
-    {
-        Embed = "model.embed_tokens", Layers = "model.layers", FinalNorm = "model.norm", LmHead = "lm_head",
-        Attention = "self_attn", Mlp = "mlp",
-    };
-
-    public override CausalLMConfig Config { get; }
-
-    public override string BaseModelPrefix => "model";
-
-    /// <summary>Checkpoints have the name from before transformers 5.</summary>
+    /// <summary>Checkpoints have the name that the block had before transformers 5.</summary>
     public override string ToTreeName(string tensorName) => tensorName.Replace(".block_sparse_moe.", ".mlp.", StringComparison.Ordinal);
 
-    protected override ModelOutput Forward(
-        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
+    private static DecoderDescription Describe(MixtralConfig config) => new(config, "Mixtral")
     {
-        ModelOutput output = _model.Call(inputIds, attentionMask, positionIds, cache);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
-        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
-    }
-}
-
-public sealed partial class MixtralModel : SiteModule
-{
-    private readonly int? _window;
-    private readonly Embedding _embedTokens;
-    private readonly ModuleList<MixtralDecoderLayer> _layers;
-    private readonly RMSNorm _norm;
-    private readonly RotaryEmbedding _rotaryEmb;
-
-    internal MixtralModel(MixtralConfig config, ConfigReader json)
-    {
-        _window = config.Window;
-        _embedTokens = Child("embed_tokens", new Embedding(config.Vocabulary, config.Width, config.Padding));
-        _layers = Child("layers", new ModuleList<MixtralDecoderLayer>(config.Layers, layer => new MixtralDecoderLayer(config, json, layer)));
-        _norm = Child("norm", new RMSNorm("MixtralRMSNorm", config.Width, config.Epsilon));
-        _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("MixtralRotaryEmbedding", new(json, config.Rope, config.HeadWidth)));
-    }
-
-    /// <summary>[vocab, hidden]</summary>
-    internal Parameter Embeddings => _embedTokens.Table;
-
-    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
-
-    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Hook is { } observer
-        ? CallHooked<ModelOutput>(observer, new Arguments([],
-        [
-            new("input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
-            new("past_key_values", cache), new("use_cache", cache is not null), new("output_router_logits", false),
-        ]))
-        : Forward(inputIds, attentionMask, positionIds, cache);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "input_ids"),
-        arguments.Tensor(1, "attention_mask"),
-        arguments.Tensor(2, "position_ids"),
-        arguments.Get(3, "past_key_values") as KeyValueCache);
-
-    private ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
-    {
-        using var scope = NewDisposeScope();
-        Tensor hidden = _embedTokens.Call(inputIds);                                                // [batch, seq, hidden]
-        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype, _window); // [batch, 1, seq, kvSeq]
-        object?[] positions = _rotaryEmb.Call(hidden, positionIds);                                 // 2 x [batch, seq, headDim]
-        for (int layer = 0; layer < _layers.Count; layer++)
-            hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache, positions)[0]!;  // [batch, seq, hidden]
-        hidden = _norm.Call(hidden);                                                                // [batch, seq, hidden]
-        cache?.Advance(inputIds.size(1));
-        return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
-    }
-}
-
-public sealed partial class MixtralDecoderLayer : SiteModule
-{
-    private readonly MixtralAttention _selfAttn;
-    private readonly MixtralSparseMoeBlock _mlp;
-    private readonly RMSNorm _inputLayernorm, _postAttentionLayernorm;
-
-    internal MixtralDecoderLayer(MixtralConfig config, ConfigReader json, int layer)
-    {
-        _selfAttn = Child("self_attn", new MixtralAttention(config, layer));
-        _mlp = Child("mlp", new MixtralSparseMoeBlock(config, json));
-        _inputLayernorm = Child("input_layernorm", new RMSNorm("MixtralRMSNorm", config.Width, config.Epsilon));
-        _postAttentionLayernorm = Child("post_attention_layernorm", new RMSNorm("MixtralRMSNorm", config.Width, config.Epsilon));
-    }
-
-    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
-        Hook is { } observer
-            ? CallHooked<object?[]>(observer, new Arguments([hidden],
-            [
-                new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
-                new("use_cache", cache is not null), new("position_embeddings", positionEmbeddings), new("output_router_logits", false),
-            ]))
-            : Forward(hidden, mask, positionIds, cache, positionEmbeddings);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "hidden_states"),
-        arguments.Tensor(1, "attention_mask"),
-        arguments.Tensor(2, "position_ids"),
-        arguments.Get(3, "past_key_values") as KeyValueCache,
-        arguments.Tuple(5, "position_embeddings"));
-
-    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
-    {
-        using var scope = NewDisposeScope();
-        Tensor normal = _inputLayernorm.Call(hidden);                                               // [batch, seq, hidden]
-        var attended = (Tensor)_selfAttn.Call(normal, mask, positionIds, cache, positionEmbeddings)[0]!;     // [batch, seq, hidden]
-        Tensor middle = hidden + attended;                                                          // [batch, seq, hidden]
-        Tensor output = middle + _mlp.Call(_postAttentionLayernorm.Call(middle));                   // [batch, seq, hidden]
-        return [output.MoveToOuterDisposeScope()];
-    }
-}
-
-public sealed partial class MixtralAttention : SiteModule
-{
-    private readonly int _layer, _heads, _kvHeads, _headDim;
-    private readonly double _scale;
-    private readonly Linear _qProj, _kProj, _vProj, _oProj;
-    private readonly FusedAttention _fusedAttention;
-
-    internal MixtralAttention(MixtralConfig config, int layer)
-    {
-        (_layer, _heads, _kvHeads, _headDim) = (layer, config.Heads, config.Groups, config.HeadWidth);
-        _scale = 1 / Math.Sqrt(_headDim);
-        _qProj = Child("q_proj", new Linear(config.Width, _heads * _headDim, bias: false));
-        _kProj = Child("k_proj", new Linear(config.Width, _kvHeads * _headDim, bias: false));
-        _vProj = Child("v_proj", new Linear(config.Width, _kvHeads * _headDim, bias: false));
-        _oProj = Child("o_proj", new Linear(_heads * _headDim, config.Width, bias: false));
-        _fusedAttention = new FusedAttention(this, layer, _heads, _kvHeads, _headDim, _scale) { Projections = [_qProj, _kProj, _vProj], OutputProjection = _oProj };
-    }
-
-    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
-
-    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
-        Hook is { } observer
-            ? CallHooked<object?[]>(observer, new Arguments([],
-            [
-                new("hidden_states", hidden), new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
-                new("use_cache", cache is not null), new("position_embeddings", positionEmbeddings), new("output_router_logits", false),
-            ]))
-            : Forward(hidden, mask, cache, positionEmbeddings);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "hidden_states"),
-        arguments.Tensor(1, "attention_mask"),
-        arguments.Get(3, "past_key_values") as KeyValueCache,
-        arguments.Tuple(5, "position_embeddings"));
-
-    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings)
-    {
-        if (_fusedAttention.TryForward(hidden, cache, mask, positionEmbeddings) is { } quick) return quick;
-        using var scope = NewDisposeScope();
-        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _headDim);          // [batch, heads, seq, headDim]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _kvHeads, _headDim);           // [batch, kvHeads, seq, headDim]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _kvHeads, _headDim);         // [batch, kvHeads, seq, headDim]
-        query = RotaryEmbedding.Rotate(query, positionEmbeddings);
-        key = RotaryEmbedding.Rotate(key, positionEmbeddings);
-        if (cache is not null) (key, value) = cache.Update(_layer, key, value);
-        var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale);
-        Tensor output = _oProj.Call(mixed.flatten(2));                                          // [batch, seq, hidden]
-        return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
-    }
-}
-
-public sealed partial class MixtralSparseMoeBlock : TensorModule
-{
-    private readonly TopKRouter _gate;
-    private readonly Experts _experts;
-
-    internal MixtralSparseMoeBlock(MixtralConfig config, ConfigReader json)
-    {
-        _gate = Child("gate", new TopKRouter("MixtralTopKRouter", config.Experts, config.Width, config.Chosen, normTopKProb: true, castsToModelType: false));
-        _experts = Child("experts", new Experts("MixtralExperts", config.Experts, config.Width, config.Inner,
-            Activation.Read(json, "hidden_act", "silu"), ("w1", "w3", "w2")));
-    }
-
-    /// <param name="input">[batch, seq, hidden]</param>
-    /// <returns>[batch, seq, hidden]</returns>
-    protected override Tensor Forward(Tensor input)
-    {
-        using var scope = NewDisposeScope();
-        Tensor hidden = input.reshape(-1, input.size(2));                                           // [batch · seq, hidden]
-        object?[] routing = _gate.Call(hidden);                                                     // logits, weights, chosen experts
-        Tensor output = _experts.Call(hidden, (Tensor)routing[2]!, (Tensor)routing[1]!);            // [batch · seq, hidden]
-        return output.view(input.shape).MoveToOuterDisposeScope();                                  // [batch, seq, hidden]
-    }
+        Window = config.SlidingWindow, PassesRouterLogits = true,
+        CreateMlp = (description, _) => new SparseMoeBlock("MixtralSparseMoeBlock",
+            new TopKRouter("MixtralTopKRouter", config.NumLocalExperts, config.HiddenSize, config.NumExpertsPerToken,
+                normTopKProb: true, castsToModelType: false),
+            new Experts("MixtralExperts", config.NumLocalExperts, config.HiddenSize, config.IntermediateSize,
+                description.CreateActivation(), ("w1", "w3", "w2"))),
+    };
 }

@@ -8,64 +8,48 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Models.Architectures;
 
 /// <summary>What config.json says of an OPT.</summary>
-/// <param name="Embedded">The width of the embeddings, where it is not that of the layers: a projection stands between.</param>
+/// <param name="EmbeddingSize">The size of the embeddings; if it is not the hidden size, projections lead from one to the other.</param>
 /// <param name="NormBefore">Norms before attention and mlp; otherwise after.</param>
 /// <param name="FinalNorm">A norm after the last layer.</param>
 /// <param name="Affine">Norms have weights and biases.</param>
 /// <remarks>transformers/models/opt/configuration_opt.py</remarks>
-public sealed record OPTConfig(int Vocabulary, int Positions, int Width, int Embedded, int Inner, int Layers, int Heads, bool NormBefore,
-    bool FinalNorm, bool Affine, bool Bias, bool Tied, int Padding)
+public sealed record OPTConfig(
+    int VocabSize, int MaxPositions, int HiddenSize, int EmbeddingSize, int IntermediateSize, int NumLayers, int NumHeads,
+    bool NormBefore, bool FinalNorm, bool Affine, bool Bias, bool TieWordEmbeddings, int PadTokenId)
 {
-    public int HeadWidth => Width / Heads;
+    public int HeadDim => HiddenSize / NumHeads;
 
     public static OPTConfig Read(ConfigReader json)
     {
-        int width = json.Size("hidden_size", 768), heads = json.Size("num_attention_heads", 12);
-        if (width % heads != 0) throw json.InvalidValue("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
+        int hiddenSize = json.Size("hidden_size", 768), numHeads = json.Size("num_attention_heads", 12);
+        if (hiddenSize % numHeads != 0)
+            throw json.InvalidValue("hidden_size", $"must be a multiple of num_attention_heads, {numHeads}", $"{hiddenSize}");
         bool before = json.Flag("do_layer_norm_before", true);
-        return new OPTConfig(json.Size("vocab_size", 50272), json.Size("max_position_embeddings", 2048), width,
-            json.Size("word_embed_proj_dim", width), json.Size("ffn_dim", 3072), json.Size("num_hidden_layers", 12), heads,
+        return new OPTConfig(json.Size("vocab_size", 50272), json.Size("max_position_embeddings", 2048), hiddenSize,
+            json.Size("word_embed_proj_dim", hiddenSize), json.Size("ffn_dim", 3072), json.Size("num_hidden_layers", 12), numHeads,
             before, before && !json.Flag("_remove_final_layer_norm", false),
-            json.Flag("layer_norm_elementwise_affine", true), json.Flag("enable_bias", true), json.Flag("tie_word_embeddings", true), (int)json.Integer("pad_token_id", 1));
+            json.Flag("layer_norm_elementwise_affine", true), json.Flag("enable_bias", true), json.Flag("tie_word_embeddings", true),
+            (int)json.Integer("pad_token_id", 1));
     }
 }
 
 /// <summary>OPT: learned positions that start at row 2 of their table, ReLU.</summary>
 /// <remarks>transformers/models/opt/modeling_opt.py; Zhang et al., 2022</remarks>
 [Architecture("OPTForCausalLM", ModelType = "opt")]
-public sealed partial class OPTForCausalLM : CausalLM
+public sealed class OPTForCausalLM : DecoderForCausalLM
 {
-    private readonly bool _finalNorm;
-    private readonly OPTModel _model;
-    private readonly Linear _lmHead;
+    public OPTForCausalLM(ConfigReader json) : this(OPTConfig.Read(json), json) { }
 
-    public OPTForCausalLM(ConfigReader json)
-    {
-        OPTConfig config = OPTConfig.Read(json);
-        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
-        _finalNorm = config.FinalNorm;
-        _model = Child("model", new OPTModel(config, json));
-        _lmHead = Child("lm_head", new Linear(config.Embedded, config.Vocabulary, bias: false, config.Tied ? _model.Embeddings : null));
-    }
+    private OPTForCausalLM(OPTConfig config, ConfigReader json) : this(config, new OPTModel(config, json)) { }
 
-    public override StandardNames Names => new()
-    {
-        Embed = "model.decoder.embed_tokens", Layers = "model.decoder.layers",
-        FinalNorm = _finalNorm ? "model.decoder.final_layer_norm" : "", LmHead = "lm_head", Attention = "self_attn", Mlp = "fc2",
-    };
-
-    public override CausalLMConfig Config { get; }
-
-    public override string BaseModelPrefix => "model";
-
-    protected override ModelOutput Forward(
-        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
-    {
-        ModelOutput output = _model.Decoder.Call(inputIds, attentionMask, positionIds, cache);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, embedded hidden]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
-        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
-    }
+    private OPTForCausalLM(OPTConfig config, OPTModel model) : base(
+        new CausalLMConfig(config.VocabSize, config.MaxPositions, config.NumLayers),
+        new StandardNames
+        {
+            Embed = "model.decoder.embed_tokens", Layers = "model.decoder.layers",
+            FinalNorm = config.FinalNorm ? "model.decoder.final_layer_norm" : "", LmHead = "lm_head", Attention = "self_attn", Mlp = "fc2",
+        },
+        model, model.Decoder, config.EmbeddingSize, config.TieWordEmbeddings) { }
 }
 
 /// <summary>Holds the decoder, which Hugging Face's root calls past it.</summary>
@@ -75,13 +59,10 @@ public sealed partial class OPTModel : SiteModule
 
     public OPTDecoder Decoder { get; }
 
-    /// <summary>[vocab, embedded hidden]</summary>
-    internal Parameter Embeddings => Decoder.Embeddings;
-
     public override object? Run(Arguments arguments) => Decoder.Run(arguments);
 }
 
-public sealed partial class OPTDecoder : SiteModule
+public sealed partial class OPTDecoder : BaseModel
 {
     private readonly Embedding _embedTokens;
     private readonly OPTLearnedPositionalEmbedding _embedPositions;
@@ -91,24 +72,22 @@ public sealed partial class OPTDecoder : SiteModule
 
     internal OPTDecoder(OPTConfig config, ConfigReader json)
     {
-        _embedTokens = Child("embed_tokens", new Embedding(config.Vocabulary, config.Embedded, config.Padding));
-        _embedPositions = Child("embed_positions", new OPTLearnedPositionalEmbedding(config.Positions, config.Width));
-        if (config.Embedded != config.Width)
+        _embedTokens = Child("embed_tokens", new Embedding(config.VocabSize, config.EmbeddingSize, config.PadTokenId));
+        _embedPositions = Child("embed_positions", new OPTLearnedPositionalEmbedding(config.MaxPositions, config.HiddenSize));
+        if (config.EmbeddingSize != config.HiddenSize)
         {
-            _projectOut = Child("project_out", new Linear(config.Width, config.Embedded, bias: false));
-            _projectIn = Child("project_in", new Linear(config.Embedded, config.Width, bias: false));
+            _projectOut = Child("project_out", new Linear(config.HiddenSize, config.EmbeddingSize, bias: false));
+            _projectIn = Child("project_in", new Linear(config.EmbeddingSize, config.HiddenSize, bias: false));
         }
-        if (config.FinalNorm) _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width, elementwiseAffine: config.Affine));
-        _layers = Child("layers", new ModuleList<OPTDecoderLayer>(config.Layers, layer => new OPTDecoderLayer(config, json, layer)));
+        if (config.FinalNorm)
+            _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.HiddenSize, elementwiseAffine: config.Affine));
+        _layers = Child("layers", new ModuleList<OPTDecoderLayer>(config.NumLayers, layer => new OPTDecoderLayer(config, json, layer)));
     }
 
-    /// <summary>[vocab, embedded hidden]</summary>
-    internal Parameter Embeddings => _embedTokens.Table;
+    internal override Parameter Embeddings => _embedTokens.Table;
 
-    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
-
-    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Hook is { } observer
-        ? CallHooked<ModelOutput>(observer, new Arguments([],
+    public override ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) =>
+        Hook is { } observer ? CallHooked<ModelOutput>(observer, new Arguments([],
         [
             new("input_ids", inputIds), new("attention_mask", attentionMask), new("past_key_values", cache),
             new("use_cache", cache is not null), new("position_ids", positionIds),
@@ -124,11 +103,11 @@ public sealed partial class OPTDecoder : SiteModule
     private ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
     {
         using var scope = NewDisposeScope();
-        Tensor tokens = _embedTokens.Call(inputIds);                                                // [batch, seq, embedded hidden]
+        Tensor inputsEmbeds = _embedTokens.Call(inputIds);                                                // [batch, seq, embedded hidden]
         Tensor present = attentionMask.to(ScalarType.Float32);                                      // [batch, kvSeq]
-        Tensor positions = _embedPositions.Call(present, cache?.Length ?? 0, positionIds);          // [batch, seq, hidden]
-        if (_projectIn is not null) tokens = _projectIn.Call(tokens);                               // [batch, seq, hidden]
-        Tensor hidden = tokens + positions;                                                         // [batch, seq, hidden]
+        Tensor positionEmbeds = _embedPositions.Call(present, cache?.Length ?? 0, positionIds);          // [batch, seq, hidden]
+        if (_projectIn is not null) inputsEmbeds = _projectIn.Call(inputsEmbeds);                               // [batch, seq, hidden]
+        Tensor hidden = inputsEmbeds + positionEmbeds;                                                         // [batch, seq, hidden]
         Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype);          // [batch, 1, seq, kvSeq]
         for (int layer = 0; layer < _layers.Count; layer++)
             hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache)[0]!;             // [batch, seq, hidden]
@@ -145,10 +124,10 @@ public sealed partial class OPTLearnedPositionalEmbedding : SiteModule
     private const int Offset = 2;
     private readonly Parameter _weight; // [maxPositions + 2, hidden]
 
-    internal OPTLearnedPositionalEmbedding(int positions, int width)
+    internal OPTLearnedPositionalEmbedding(int positions, int hiddenSize)
     {
-        ExtraRepr = FormattableString.Invariant($"{positions + Offset}, {width}");
-        _weight = Weight("weight", positions + Offset, width);
+        ExtraRepr = FormattableString.Invariant($"{positions + Offset}, {hiddenSize}");
+        _weight = Weight("weight", positions + Offset, hiddenSize);
     }
 
     public override string ExtraRepr { get; }
@@ -183,10 +162,10 @@ public sealed partial class OPTDecoderLayer : SiteModule
         _normBefore = config.NormBefore;
         _selfAttn = Child("self_attn", new OPTAttention(config, layer));
         _activationFn = Child("activation_fn", Activation.Read(json, "activation_function", "relu"));
-        _selfAttnLayerNorm = Child("self_attn_layer_norm", new LayerNorm(config.Width, elementwiseAffine: config.Affine));
-        _fc1 = Child("fc1", new Linear(config.Width, config.Inner, config.Bias));
-        _fc2 = Child("fc2", new Linear(config.Inner, config.Width, config.Bias));
-        _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.Width, elementwiseAffine: config.Affine));
+        _selfAttnLayerNorm = Child("self_attn_layer_norm", new LayerNorm(config.HiddenSize, elementwiseAffine: config.Affine));
+        _fc1 = Child("fc1", new Linear(config.HiddenSize, config.IntermediateSize, config.Bias));
+        _fc2 = Child("fc2", new Linear(config.IntermediateSize, config.HiddenSize, config.Bias));
+        _finalLayerNorm = Child("final_layer_norm", new LayerNorm(config.HiddenSize, elementwiseAffine: config.Affine));
         foreach (TensorModule flat in (TensorModule[])[_activationFn, _fc1, _fc2]) flat.SetAxes(Axes.Flat);
         if (_normBefore) _finalLayerNorm.SetAxes(Axes.Flat);
     }
@@ -214,8 +193,8 @@ public sealed partial class OPTDecoderLayer : SiteModule
         if (!_normBefore) middle = _selfAttnLayerNorm.Call(middle);
         Tensor flat = middle.reshape(-1, middle.size(2));                                           // [batch·seq, hidden]
         normal = _normBefore ? _finalLayerNorm.Call(flat) : flat;                                   // [batch·seq, hidden]
-        Tensor inner = _activationFn.Call(_fc1.Call(normal));                                       // [batch·seq, intermediate]
-        Tensor output = (flat + _fc2.Call(inner)).view(middle.shape);                               // [batch, seq, hidden]
+        Tensor intermediate = _activationFn.Call(_fc1.Call(normal));                                       // [batch·seq, intermediate]
+        Tensor output = (flat + _fc2.Call(intermediate)).view(middle.shape);                               // [batch, seq, hidden]
         if (!_normBefore) output = _finalLayerNorm.Call(output);
         return [output.MoveToOuterDisposeScope()];
     }
@@ -229,12 +208,15 @@ public sealed partial class OPTAttention : SiteModule
 
     internal OPTAttention(OPTConfig config, int layer)
     {
-        (_layer, _heads, _headDim) = (layer, config.Heads, config.HeadWidth);
-        _kProj = Child("k_proj", new Linear(config.Width, config.Width, config.Bias));
-        _vProj = Child("v_proj", new Linear(config.Width, config.Width, config.Bias));
-        _qProj = Child("q_proj", new Linear(config.Width, config.Width, config.Bias));
-        _outProj = Child("out_proj", new Linear(config.Width, config.Width, config.Bias));
-        _fusedAttention = new FusedAttention(this, layer, _heads, _heads, _headDim, 1) { Projections = [_qProj, _kProj, _vProj], OutputProjection = _outProj, QueryScale = 1 / Math.Sqrt(_headDim) };
+        (_layer, _heads, _headDim) = (layer, config.NumHeads, config.HeadDim);
+        _kProj = Child("k_proj", new Linear(config.HiddenSize, config.HiddenSize, config.Bias));
+        _vProj = Child("v_proj", new Linear(config.HiddenSize, config.HiddenSize, config.Bias));
+        _qProj = Child("q_proj", new Linear(config.HiddenSize, config.HiddenSize, config.Bias));
+        _outProj = Child("out_proj", new Linear(config.HiddenSize, config.HiddenSize, config.Bias));
+        _fusedAttention = new FusedAttention(this, layer, _heads, _heads, _headDim, 1)
+        {
+            Projections = [_qProj, _kProj, _vProj], OutputProjection = _outProj, QueryScale = 1 / Math.Sqrt(_headDim),
+        };
     }
 
     public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
@@ -254,7 +236,7 @@ public sealed partial class OPTAttention : SiteModule
 
     private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache)
     {
-        if (_fusedAttention.TryForward(hidden, cache, mask) is { } quick) return quick;
+        if (_fusedAttention.TryForward(hidden, cache, mask) is { } fused) return fused;
         using var scope = NewDisposeScope();
         Tensor scaled = _qProj.Call(hidden) * (1 / Math.Sqrt(_headDim));                          // [batch, seq, hidden]
         Tensor query = EagerAttention.SplitHeads(scaled, _heads, _headDim);                       // [batch, heads, seq, headDim]

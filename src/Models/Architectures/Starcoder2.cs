@@ -1,234 +1,35 @@
 using Ndif.Models.Config;
 using Ndif.Models.CpuKernels;
 using Ndif.Models.Layers;
-using Ndif.Protocol;
-using static TorchSharp.torch;
-using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of StarCoder2.</summary>
-/// <param name="Window">A token sees itself and Window - 1 before it; null for all.</param>
-/// <param name="Groups">Key and value heads; each serves Heads / Groups query heads.</param>
+/// <summary>What config.json says of a StarCoder 2.</summary>
 /// <remarks>transformers/models/starcoder2/configuration_starcoder2.py</remarks>
-public sealed record Starcoder2Config(int Vocabulary, int Positions, int Width, int Inner, int Layers, int Heads, int Groups, int HeadWidth,
-    double Epsilon, RopeParameters Rope, bool Bias, bool Tied, int? Padding, int? Window)
+public sealed record Starcoder2Config(ConfigReader Json) : DecoderConfig(Json, new()
 {
-    public static Starcoder2Config Read(ConfigReader json)
-    {
-        int width = json.Size("hidden_size", 3072), heads = json.Size("num_attention_heads", 24);
-        int groups = json.NumKvHeads(heads, 2);
-        if (!json.Has("head_dim") && width % heads != 0)
-            throw json.InvalidValue("hidden_size", $"must be a multiple of num_attention_heads, {heads}", $"{width}");
-        return new Starcoder2Config(json.Size("vocab_size", 49152), json.Size("max_position_embeddings", 4096), width,
-            json.Size("intermediate_size", 12288), json.Size("num_hidden_layers", 30), heads, groups, json.Size("head_dim", width / heads),
-            json.Real("norm_epsilon", 1e-5), RopeParameters.Read(json), json.Flag("use_bias", true),
-            json.Flag("tie_word_embeddings", true), json.Has("pad_token_id") ? (int)json.Integer("pad_token_id") : null,
-            json.Has("sliding_window") ? json.Size("sliding_window") : null);
-    }
+    VocabSize = 49152, MaxPositions = 4096, HiddenSize = 3072, IntermediateSize = 12288, NumLayers = 30, NumHeads = 24, NumKvHeads = 2,
+    NormEpsKey = "norm_epsilon", NormEps = 1e-5, TieWordEmbeddings = true,
+})
+{
+    public bool UseBias => Json.Flag("use_bias", true);
+
+    /// <summary>A token sees itself and SlidingWindow - 1 before it; null for all.</summary>
+    public int? SlidingWindow => Json.Has("sliding_window") ? Json.Size("sliding_window") : null;
 }
 
-/// <summary>StarCoder 2: rotary positions with layer norms, biases and an mlp without a gate.</summary>
+/// <summary>StarCoder 2: a Llama with layer norms, biases and a plain mlp.</summary>
 /// <remarks>transformers/models/starcoder2/modeling_starcoder2.py; Lozhkov et al., 2024</remarks>
 [Architecture("Starcoder2ForCausalLM", ModelType = "starcoder2")]
-public sealed partial class Starcoder2ForCausalLM : CausalLM
+public sealed class Starcoder2ForCausalLM(ConfigReader json) : DecoderForCausalLM(Describe(new Starcoder2Config(json)))
 {
-    private readonly Starcoder2Model _model;
-    private readonly Linear _lmHead;
-
-    public Starcoder2ForCausalLM(ConfigReader json)
+    private static DecoderDescription Describe(Starcoder2Config config) => new(config, "Starcoder2")
     {
-        Starcoder2Config config = Starcoder2Config.Read(json);
-        Config = new CausalLMConfig(config.Vocabulary, config.Positions, config.Layers);
-        _model = Child("model", new Starcoder2Model(config, json));
-        _lmHead = Child("lm_head", new Linear(config.Width, config.Vocabulary, bias: false, config.Tied ? _model.Embeddings : null));
-    }
-
-    public override StandardNames Names => new()
-    {
-        Embed = "model.embed_tokens", Layers = "model.layers", FinalNorm = "model.norm", LmHead = "lm_head",
-        Attention = "self_attn", Mlp = "mlp",
+        Norm = NormKind.Layer, Window = config.SlidingWindow, QkvBias = config.UseBias, OutputBias = config.UseBias,
+        MlpBias = config.UseBias, Activation = ("hidden_act", "gelu_pytorch_tanh"),
+        CreateMlp = static (description, _) => new Mlp("Starcoder2MLP",
+            ("c_fc", new Linear(description.Config.HiddenSize, description.Config.IntermediateSize, description.MlpBias)),
+            ("c_proj", new Linear(description.Config.IntermediateSize, description.Config.HiddenSize, description.MlpBias)),
+            ("act", description.CreateActivation())),
     };
-
-    public override CausalLMConfig Config { get; }
-
-    public override string BaseModelPrefix => "model";
-
-    protected override ModelOutput Forward(
-        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
-    {
-        ModelOutput output = _model.Call(inputIds, attentionMask, positionIds, cache);
-        var hidden = (Tensor)output["last_hidden_state"]!;              // [batch, seq, hidden]
-        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));       // [batch, seq kept, vocab]
-        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
-    }
-}
-
-public sealed partial class Starcoder2Model : SiteModule
-{
-    private readonly int? _window;
-    private readonly Embedding _embedTokens;
-    private readonly ModuleList<Starcoder2DecoderLayer> _layers;
-    private readonly LayerNorm _norm;
-    private readonly RotaryEmbedding _rotaryEmb;
-
-    internal Starcoder2Model(Starcoder2Config config, ConfigReader json)
-    {
-        _window = config.Window;
-        _embedTokens = Child("embed_tokens", new Embedding(config.Vocabulary, config.Width, config.Padding));
-        _layers = Child("layers", new ModuleList<Starcoder2DecoderLayer>(config.Layers, layer => new Starcoder2DecoderLayer(config, json, layer)));
-        _norm = Child("norm", new LayerNorm(config.Width, config.Epsilon));
-        _rotaryEmb = Child("rotary_emb", new RotaryEmbedding("Starcoder2RotaryEmbedding", new(json, config.Rope, config.HeadWidth)));
-    }
-
-    /// <summary>[vocab, hidden]</summary>
-    internal Parameter Embeddings => _embedTokens.Table;
-
-    public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
-
-    public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache) => Hook is { } observer
-        ? CallHooked<ModelOutput>(observer, new Arguments([],
-        [
-            new("input_ids", inputIds), new("attention_mask", attentionMask), new("position_ids", positionIds),
-            new("past_key_values", cache), new("use_cache", cache is not null),
-        ]))
-        : Forward(inputIds, attentionMask, positionIds, cache);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "input_ids"),
-        arguments.Tensor(1, "attention_mask"),
-        arguments.Tensor(2, "position_ids"),
-        arguments.Get(3, "past_key_values") as KeyValueCache);
-
-    private ModelOutput Forward(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache)
-    {
-        using var scope = NewDisposeScope();
-        Tensor hidden = _embedTokens.Call(inputIds);                                                // [batch, seq, hidden]
-        Tensor mask = AttentionMask.Causal(attentionMask, inputIds.size(1), hidden.dtype, _window); // [batch, 1, seq, kvSeq]
-        object?[] positions = _rotaryEmb.Call(hidden, positionIds);                                 // 2 x [batch, seq, headDim]
-        for (int layer = 0; layer < _layers.Count; layer++)
-            hidden = (Tensor)_layers[layer].Call(hidden, mask, positionIds, cache, positions)[0]!;  // [batch, seq, hidden]
-        hidden = _norm.Call(hidden);                                                                // [batch, seq, hidden]
-        cache?.Advance(inputIds.size(1));
-        return new ModelOutput(new("last_hidden_state", hidden.MoveToOuterDisposeScope()), new("past_key_values", cache));
-    }
-}
-
-public sealed partial class Starcoder2DecoderLayer : SiteModule
-{
-    private readonly Starcoder2Attention _selfAttn;
-    private readonly Starcoder2MLP _mlp;
-    private readonly LayerNorm _inputLayernorm, _postAttentionLayernorm;
-
-    internal Starcoder2DecoderLayer(Starcoder2Config config, ConfigReader json, int layer)
-    {
-        _selfAttn = Child("self_attn", new Starcoder2Attention(config, layer));
-        _mlp = Child("mlp", new Starcoder2MLP(config, json));
-        _inputLayernorm = Child("input_layernorm", new LayerNorm(config.Width, config.Epsilon));
-        _postAttentionLayernorm = Child("post_attention_layernorm", new LayerNorm(config.Width, config.Epsilon));
-    }
-
-    /// <returns>A tuple: hidden [batch, seq, hidden].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
-        Hook is { } observer
-            ? CallHooked<object?[]>(observer, new Arguments([hidden],
-            [
-                new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
-                new("use_cache", cache is not null), new("position_embeddings", positionEmbeddings),
-            ]))
-            : Forward(hidden, mask, positionIds, cache, positionEmbeddings);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "hidden_states"),
-        arguments.Tensor(1, "attention_mask"),
-        arguments.Tensor(2, "position_ids"),
-        arguments.Get(3, "past_key_values") as KeyValueCache,
-        arguments.Tuple(5, "position_embeddings"));
-
-    private object?[] Forward(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings)
-    {
-        using var scope = NewDisposeScope();
-        Tensor normal = _inputLayernorm.Call(hidden);                                               // [batch, seq, hidden]
-        var attended = (Tensor)_selfAttn.Call(normal, mask, positionIds, cache, positionEmbeddings)[0]!;     // [batch, seq, hidden]
-        Tensor middle = hidden + attended;                                                          // [batch, seq, hidden]
-        Tensor output = middle + _mlp.Call(_postAttentionLayernorm.Call(middle));                   // [batch, seq, hidden]
-        return [output.MoveToOuterDisposeScope()];
-    }
-}
-
-public sealed partial class Starcoder2Attention : SiteModule
-{
-    private readonly int _layer, _heads, _kvHeads, _headDim;
-    private readonly double _scale;
-    private readonly Linear _qProj, _kProj, _vProj, _oProj;
-    private readonly FusedAttention _fusedAttention;
-
-    internal Starcoder2Attention(Starcoder2Config config, int layer)
-    {
-        (_layer, _heads, _kvHeads, _headDim) = (layer, config.Heads, config.Groups, config.HeadWidth);
-        _scale = 1 / Math.Sqrt(_headDim);
-        _qProj = Child("q_proj", new Linear(config.Width, _heads * _headDim, config.Bias));
-        _kProj = Child("k_proj", new Linear(config.Width, _kvHeads * _headDim, config.Bias));
-        _vProj = Child("v_proj", new Linear(config.Width, _kvHeads * _headDim, config.Bias));
-        _oProj = Child("o_proj", new Linear(_heads * _headDim, config.Width, config.Bias));
-        _fusedAttention = new FusedAttention(this, layer, _heads, _kvHeads, _headDim, _scale) { Projections = [_qProj, _kProj, _vProj], OutputProjection = _oProj };
-    }
-
-    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
-
-    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
-    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
-        Hook is { } observer
-            ? CallHooked<object?[]>(observer, new Arguments([],
-            [
-                new("hidden_states", hidden), new("attention_mask", mask), new("position_ids", positionIds), new("past_key_values", cache),
-                new("use_cache", cache is not null), new("position_embeddings", positionEmbeddings),
-            ]))
-            : Forward(hidden, mask, cache, positionEmbeddings);
-
-    public override object? Run(Arguments arguments) => Forward(
-        arguments.Tensor(0, "hidden_states"),
-        arguments.Tensor(1, "attention_mask"),
-        arguments.Get(3, "past_key_values") as KeyValueCache,
-        arguments.Tuple(5, "position_embeddings"));
-
-    private object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings)
-    {
-        if (_fusedAttention.TryForward(hidden, cache, mask, positionEmbeddings) is { } quick) return quick;
-        using var scope = NewDisposeScope();
-        Tensor query = EagerAttention.SplitHeads(_qProj.Call(hidden), _heads, _headDim);          // [batch, heads, seq, headDim]
-        Tensor key = EagerAttention.SplitHeads(_kProj.Call(hidden), _kvHeads, _headDim);           // [batch, kvHeads, seq, headDim]
-        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), _kvHeads, _headDim);         // [batch, kvHeads, seq, headDim]
-        query = RotaryEmbedding.Rotate(query, positionEmbeddings);
-        key = RotaryEmbedding.Rotate(key, positionEmbeddings);
-        if (cache is not null) (key, value) = cache.Update(_layer, key, value);
-        var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, _scale);
-        Tensor output = _oProj.Call(mixed.flatten(2));                                          // [batch, seq, hidden]
-        return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
-    }
-}
-
-public sealed partial class Starcoder2MLP : TensorModule
-{
-    private readonly Linear _cFc, _cProj;
-    private readonly FusedMlp _fusedMlp;
-    private readonly Activation _act;
-
-    internal Starcoder2MLP(Starcoder2Config config, ConfigReader json)
-    {
-        _cFc = Child("c_fc", new Linear(config.Width, config.Inner, config.Bias));
-        _cProj = Child("c_proj", new Linear(config.Inner, config.Width, config.Bias));
-        _act = Child("act", Activation.Read(json, "hidden_act", "gelu_pytorch_tanh"));
-        _fusedMlp = new FusedMlp(this, null, _cFc, _cProj, _act.Kind);
-    }
-
-    /// <param name="input">[batch, seq, hidden]</param>
-    /// <returns>[batch, seq, hidden]</returns>
-    protected override Tensor Forward(Tensor input)
-    {
-        if (_fusedMlp.TryForward(input) is { } quick) return quick;
-        using var scope = NewDisposeScope();
-        Tensor inner = _act.Call(_cFc.Call(input));                                     // [batch, seq, intermediate]
-        return _cProj.Call(inner).MoveToOuterDisposeScope();                            // [batch, seq, hidden]
-    }
 }

@@ -4,8 +4,8 @@ using ErrorCode = Ndif.Protocol.ErrorCode;
 namespace Ndif.Models.Config;
 
 /// <summary>
-/// Typed reading of a Hugging Face JSON file. A key that is absent or null has the default that Hugging Face's class has; a value
-/// of the wrong kind is an error that names key and file.
+/// Typed access to a JSON file of Hugging Face. A key that is absent or null has the default of the corresponding class in
+/// transformers. A value of the wrong type is an error that names the key and the file.
 /// </summary>
 public sealed class ConfigReader
 {
@@ -14,7 +14,7 @@ public sealed class ConfigReader
 
     private ConfigReader(JsonElement json, string file, string prefix) => (_json, File, _prefix) = (json, file, prefix);
 
-    /// <summary>The path of the file, for errors.</summary>
+    /// <summary>The path of the file, for error messages.</summary>
     public string File { get; }
 
     /// <summary>All keys.</summary>
@@ -23,13 +23,15 @@ public sealed class ConfigReader
     public static ConfigReader Open(string path)
     {
         if (!System.IO.File.Exists(path))
-            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{path} is missing.", "A model folder needs config.json beside its weights.");
+            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{path} is missing.",
+                "A model folder needs config.json beside its weights.");
         return Parse(System.IO.File.ReadAllBytes(path), path);
     }
 
     public static ConfigReader Parse(ReadOnlyMemory<byte> json, string file)
     {
-        if (!System.Text.Unicode.Utf8.IsValid(json.Span)) throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{file} is not UTF-8 text, as JSON is.");
+        if (!System.Text.Unicode.Utf8.IsValid(json.Span))
+            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{file} is not UTF-8 text, as JSON is.");
         try
         {
             using JsonDocument document = JsonDocument.Parse(json, new() { CommentHandling = JsonCommentHandling.Skip });
@@ -46,8 +48,11 @@ public sealed class ConfigReader
         }
     }
 
-    /// <summary>JSON can spell half of a surrogate pair, which no text has: better told here than where it is read.</summary>
-    /// <exception cref="InvalidOperationException">There is one.</exception>
+    /// <summary>
+    /// Rejects an escaped lone surrogate, which is valid JSON and not valid text. It is reported here instead of where the string is
+    /// read.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">The file contains a lone surrogate.</exception>
     private static void CheckStrings(ReadOnlySpan<byte> json)
     {
         Utf8JsonReader reader = new(json, new() { CommentHandling = JsonCommentHandling.Skip });
@@ -55,13 +60,13 @@ public sealed class ConfigReader
             if (reader.TokenType is JsonTokenType.PropertyName or JsonTokenType.String && reader.ValueIsEscaped) _ = reader.GetString();
     }
 
-    /// <summary>True if the key is there and not null.</summary>
+    /// <summary>Whether the key is present and not null.</summary>
     public bool Has(string key) => Find(key) is not null;
 
-    /// <summary>True if the key is there and null, which says something else than a key that is absent where a default is not null.</summary>
+    /// <summary>Whether the key is present and null. That differs from an absent key where the default is not null.</summary>
     public bool IsNull(string key) => _json.TryGetProperty(key, out JsonElement value) && value.ValueKind == JsonValueKind.Null;
 
-    /// <summary>A positive whole number: a size or a count.</summary>
+    /// <summary>A positive integer: a size or a count.</summary>
     public int Size(string key, int? defaultValue = null)
     {
         long value = Integer(key, defaultValue);
@@ -94,10 +99,10 @@ public sealed class ConfigReader
         return value.ValueKind == JsonValueKind.String ? value.GetString()! : throw InvalidValue(key, "must be a text", Describe(value));
     }
 
-    /// <summary>The text, or null if it is something else or absent: for keys that are a flag or a name.</summary>
+    /// <summary>The string, or null if the key is absent or of another type: for keys that are a flag or a name.</summary>
     public string? TextOrNull(string key) => Find(key) is { ValueKind: JsonValueKind.String } value ? value.GetString() : null;
 
-    /// <summary>True if the key has a value that is not empty: a text, a list or an object with something in it, true, or a number.</summary>
+    /// <summary>Whether the value is not empty: a non-empty string, list or object, true, or a number.</summary>
     public bool IsNonEmpty(string key) => Find(key) is { } value && value.ValueKind switch
     {
         JsonValueKind.Array => value.GetArrayLength() > 0,
@@ -107,33 +112,36 @@ public sealed class ConfigReader
         _ => true,
     };
 
-    /// <summary>Refuses an option that would change the numbers and is not supported.</summary>
-    /// <param name="why">What this implementation does instead.</param>
+    /// <summary>Rejects an option that changes the results and is not supported.</summary>
+    /// <param name="why">What this implementation computes instead.</param>
     public void RequireFalse(string key, string why)
     {
         if (Flag(key, false)) throw InvalidValue(key, $"must be false: {why}", "true");
     }
 
-    /// <summary>How many key and value heads there are: num_key_value_heads, or one for each head if it is null.</summary>
-    /// <param name="defaultValue">If it is absent.</param>
+    /// <summary>The number of key and value heads: num_key_value_heads, or the number of heads if it is null.</summary>
+    /// <param name="defaultValue">The value if the key is absent.</param>
     public int NumKvHeads(int heads, int defaultValue)
     {
-        int groups = IsNull("num_key_value_heads") ? heads : Size("num_key_value_heads", defaultValue);
-        return heads % groups == 0 ? groups : throw InvalidValue("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{groups}");
+        int kvHeads = IsNull("num_key_value_heads") ? heads : Size("num_key_value_heads", defaultValue);
+        return heads % kvHeads == 0 ? kvHeads
+            : throw InvalidValue("num_key_value_heads", $"must divide num_attention_heads, {heads}", $"{kvHeads}");
     }
 
-    /// <summary>A value as it is in the file; null if it is absent.</summary>
+    /// <summary>The value as in the file; null if it is absent.</summary>
     public JsonElement? Raw(string key) => Find(key);
 
-    /// <summary>A list of texts; empty if it is absent.</summary>
+    /// <summary>A list of strings; empty if the key is absent.</summary>
     public IReadOnlyList<string> Texts(string key) =>
-        List(key, v => v.ValueKind == JsonValueKind.String ? v.GetString()! : throw InvalidValue(key, "must be a list of texts", Describe(v)));
+        List(key, v => v.ValueKind == JsonValueKind.String ? v.GetString()!
+            : throw InvalidValue(key, "must be a list of texts", Describe(v)));
 
-    /// <summary>A list of numbers; empty if it is absent.</summary>
+    /// <summary>A list of numbers; empty if the key is absent.</summary>
     public IReadOnlyList<double> Reals(string key) =>
-        List(key, v => v.ValueKind == JsonValueKind.Number ? v.GetDouble() : throw InvalidValue(key, "must be a list of numbers", Describe(v)));
+        List(key, v => v.ValueKind == JsonValueKind.Number ? v.GetDouble()
+            : throw InvalidValue(key, "must be a list of numbers", Describe(v)));
 
-    /// <summary>Token ids: one number or a list of them; empty if it is absent.</summary>
+    /// <summary>Token ids: one number or a list of numbers; empty if the key is absent.</summary>
     public IReadOnlyList<int> Ids(string key)
     {
         if (Find(key) is { ValueKind: not JsonValueKind.Array } one) return [Id(one)];
@@ -143,7 +151,7 @@ public sealed class ConfigReader
             : throw InvalidValue(key, "must be a token id or a list of them", Describe(value));
     }
 
-    /// <summary>A nested object, or null if it is absent.</summary>
+    /// <summary>A nested object, or null if the key is absent.</summary>
     public ConfigReader? Section(string key)
     {
         if (Find(key) is not { } value) return null;
@@ -151,7 +159,7 @@ public sealed class ConfigReader
             : throw InvalidValue(key, "must be an object", Describe(value));
     }
 
-    /// <summary>The error for a value that is well formed but not possible.</summary>
+    /// <summary>The error for a value that is well-formed and not valid.</summary>
     public Exception InvalidValue(string key, string what, string value) => Errors.CreateException(ErrorCode.BadCheckpoint,
         $"{File}: `{_prefix}{key}` {what}, not {value}.");
 

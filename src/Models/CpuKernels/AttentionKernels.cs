@@ -3,18 +3,20 @@ using System.Runtime.Intrinsics;
 
 namespace Ndif.Models.CpuKernels;
 
-/// <summary>What attention does with one head of one row; each rounds where the plain forward's tensors do, if they are bfloat16.</summary>
+/// <summary>
+/// The parts of attention for one head of one row. In bfloat16 each rounds where the tensors of the eager implementation do.
+/// </summary>
 internal static unsafe class AttentionKernels
 {
     /// <summary>
-    /// The keys that any of these tokens sees, from a multiple of sixteen on: what is masked has a probability of exactly zero. All of them
-    /// where a token sees none, because its probabilities are then equal.
+    /// The range of keys that any of these queries attends to; it starts at a multiple of sixteen. A masked key has a probability of
+    /// exactly zero and is left out. If a query attends to no key, the range is all keys, because the softmax is then uniform.
     /// </summary>
     /// <param name="mask">[seq, kvSeq]</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static (int From, int To) VisibleKeyRange<T>(byte* mask, int seq, int kvSeq) where T : IElement
     {
-        const float Masked = -1e30f; // of scores beside it nothing is left in float32, even after a cap
+        const float Masked = -1e30f; // added to a score, it leaves nothing of the score in float32, even after a soft cap
         int from = kvSeq, to = 0;
         for (int token = 0; token < seq; token++, mask += (long)kvSeq * T.Size)
         {
@@ -29,7 +31,7 @@ internal static unsafe class AttentionKernels
         return (from / 16 * 16, to);
     }
 
-    /// <summary>x cos + rotate_half(x) sin, for twice so many numbers as half is.</summary>
+    /// <summary>x cos + rotate_half(x) sin over 2 · <paramref name="half"/> elements, in place.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void ApplyRotary<T>(float* x, int half, byte* cosines, byte* sines) where T : IElement
     {
@@ -37,35 +39,35 @@ internal static unsafe class AttentionKernels
         for (; i + 16 <= half; i += 16)
         {
             Vector512<float> a = Vector512.Load(x + i), b = Vector512.Load(x + half + i);
-            int second = (half + i) * T.Size;
+            int upper = (half + i) * T.Size;
             Vector512.Store(Round<T>(Round<T>(a * T.Load(cosines + i * T.Size)) + Round<T>(-b * T.Load(sines + i * T.Size))), x + i);
-            Vector512.Store(Round<T>(Round<T>(b * T.Load(cosines + second)) + Round<T>(a * T.Load(sines + second))), x + half + i);
+            Vector512.Store(Round<T>(Round<T>(b * T.Load(cosines + upper)) + Round<T>(a * T.Load(sines + upper))), x + half + i);
         }
         for (; i < half; i++)
         {
             float a = x[i], b = x[half + i];
-            int second = (half + i) * T.Size;
+            int upper = (half + i) * T.Size;
             x[i] = Round<T>(Round<T>(a * T.LoadScalar(cosines + i * T.Size)) + Round<T>(-b * T.LoadScalar(sines + i * T.Size)));
-            x[half + i] = Round<T>(Round<T>(b * T.LoadScalar(cosines + second)) + Round<T>(a * T.LoadScalar(sines + second)));
+            x[half + i] = Round<T>(Round<T>(b * T.LoadScalar(cosines + upper)) + Round<T>(a * T.LoadScalar(sines + upper)));
         }
     }
 
-    /// <summary>One query's scores become its probabilities: scaled, bent, masked, and softmax of them.</summary>
-    /// <param name="scores">[kvSeq], and room up to the next sixteen</param>
+    /// <summary>Turns the scores of one query into probabilities, in place: scale, soft cap, mask, softmax.</summary>
+    /// <param name="scores">[kvSeq], padded to a multiple of sixteen</param>
     /// <param name="mask">[kvSeq]</param>
-    /// <param name="softCap">Scores are bent to stay between -bound and bound, if given.</param>
-    /// <param name="upcast">Not rounded on the way.</param>
+    /// <param name="softCap">Scores are limited to (-cap, cap) by cap · tanh(score / cap), if given.</param>
+    /// <param name="upcast">Compute in float32, without rounding to bfloat16 between the steps.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Softmax<T>(float* scores, byte* mask, int kvSeq, double scale, double? softCap, bool upcast) where T : IElement
     {
-        int vectors = kvSeq / 16 * 16;
-        float* rest = stackalloc float[16]; // the mask's rest, without reading beyond it
-        for (int i = vectors; i < kvSeq; i++) rest[i - vectors] = T.LoadScalar(mask + (long)i * T.Size);
-        for (int i = kvSeq; i < vectors + 16 && vectors < kvSeq; i++) rest[i - vectors] = float.NegativeInfinity;
-        Vector512<float> most = Vector512.Create(float.NegativeInfinity);
+        int maskEnd = kvSeq / 16 * 16;
+        float* maskTail = stackalloc float[16]; // the end of the mask, without reading beyond it
+        for (int i = maskEnd; i < kvSeq; i++) maskTail[i - maskEnd] = T.LoadScalar(mask + (long)i * T.Size);
+        for (int i = kvSeq; i < maskEnd + 16 && maskEnd < kvSeq; i++) maskTail[i - maskEnd] = float.NegativeInfinity;
+        Vector512<float> maxima = Vector512.Create(float.NegativeInfinity);
         for (int i = 0; i < kvSeq; i += 16)
         {
-            Vector512<float> s = Vector512.Load(scores + i), m = i < vectors ? T.Load(mask + (long)i * T.Size) : Vector512.Load(rest);
+            Vector512<float> s = Vector512.Load(scores + i), m = i < maskEnd ? T.Load(mask + (long)i * T.Size) : Vector512.Load(maskTail);
             if (!upcast) s = Round<T>(s);
             s *= Vector512.Create((float)scale);
             if (!upcast) s = Round<T>(s);
@@ -77,24 +79,25 @@ internal static unsafe class AttentionKernels
             s += m;
             if (!upcast) s = Round<T>(s);
             Vector512.Store(s, scores + i);
-            most = Vector512.MaxNative(most, s);
+            maxima = Vector512.MaxNative(maxima, s);
         }
         float max = float.NegativeInfinity;
-        for (int i = 0; i < 16; i++) max = Math.Max(max, most[i]);
-        Vector512<float> sums = default, off = Vector512.Create(max);
+        for (int i = 0; i < 16; i++) max = Math.Max(max, maxima[i]);
+        Vector512<float> sums = default, offset = Vector512.Create(max);
         for (int i = 0; i < kvSeq; i += 16)
         {
-            Vector512<float> e = VectorMath.Exp(Vector512.Load(scores + i) - off);
+            Vector512<float> e = VectorMath.Exp(Vector512.Load(scores + i) - offset);
             Vector512.Store(e, scores + i);
             sums += e;
         }
-        Vector512<float> part = Vector512.Create(1 / Vector512.Sum(sums));
-        for (int i = 0; i < kvSeq; i += 16) Vector512.Store(Round<T>(Vector512.Load(scores + i) * part), scores + i);
+        Vector512<float> scaleFactor = Vector512.Create(1 / Vector512.Sum(sums));
+        for (int i = 0; i < kvSeq; i += 16) Vector512.Store(Round<T>(Vector512.Load(scores + i) * scaleFactor), scores + i);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> Round<T>(Vector512<float> numbers) where T : IElement => typeof(T) == typeof(BFloat16) ? BFloat16.Round(numbers) : numbers;
+    private static Vector512<float> Round<T>(Vector512<float> values) where T : IElement =>
+        typeof(T) == typeof(BFloat16) ? BFloat16.Round(values) : values;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float Round<T>(float number) where T : IElement => typeof(T) == typeof(BFloat16) ? BFloat16.Round(number) : number;
+    private static float Round<T>(float value) where T : IElement => typeof(T) == typeof(BFloat16) ? BFloat16.Round(value) : value;
 }

@@ -1,45 +1,15 @@
-using System.Runtime.Intrinsics.X86;
-
 namespace Ndif.Models.CpuKernels;
 
-/// <summary>The instruction sets that this project's CPU kernels distinguish, from the least to the most capable.</summary>
+/// <summary>The instruction sets that the CPU kernels of this project distinguish, in ascending order.</summary>
 /// <remarks>The counterpart of PyTorch's <c>ATEN_CPU_CAPABILITY</c> and oneDNN's <c>ONEDNN_MAX_CPU_ISA</c>.</remarks>
 public enum CpuCapability
 {
-    /// <summary>No kernels of this project: libtorch computes everything.</summary>
+    /// <summary>The kernels are not used: libtorch computes everything.</summary>
     Default,
 
-    /// <summary>AVX-512F: linear layers, attention and mlp in float32, and up to 32 rows of bfloat16.</summary>
+    /// <summary>AVX-512F: linear layers, attention and MLPs in float32, and in bfloat16 for up to 32 rows.</summary>
     Avx512,
 
-    /// <summary>AVX512_BF16 (<see cref="BFloat16Gemm"/>): any number of rows of bfloat16 too.</summary>
+    /// <summary>AVX512_BF16 (<see cref="BFloat16Gemm"/>): in addition any number of rows in bfloat16.</summary>
     Avx512BFloat16,
-}
-
-/// <summary>Which instruction set the CPU kernels use on this machine.</summary>
-public static class CpuCapabilities
-{
-    /// <summary>
-    /// The highest instruction set that the kernels may use. Default: the value of the environment variable <c>NDIF_CPU_CAPABILITY</c>
-    /// (<c>default</c>, <c>avx512</c> or <c>avx512_bf16</c>), or no limit.
-    /// </summary>
-    public static CpuCapability Max { get; set; } = Read(Environment.GetEnvironmentVariable);
-
-    /// <summary>The instruction set that the kernels use: the highest that the processor and libtorch support, up to <see cref="Max"/>.</summary>
-    public static CpuCapability Current =>
-        !Allows(CpuCapability.Avx512) ? CpuCapability.Default : BFloat16Gemm.IsAvailable ? CpuCapability.Avx512BFloat16 : CpuCapability.Avx512;
-
-    /// <summary>Whether the processor has an instruction set that <see cref="Max"/> permits. Of AVX512_BF16 only <see cref="BFloat16Gemm"/> knows the rest.</summary>
-    internal static bool Allows(CpuCapability capability) => Max >= capability && (capability == CpuCapability.Default || Avx512F.IsSupported);
-
-    /// <summary>Reads <c>NDIF_CPU_CAPABILITY</c>; <c>NDIF_FEW_ROWS=0</c>, its predecessor, means <c>default</c>.</summary>
-    /// <exception cref="ArgumentException">The variable has another value.</exception>
-    internal static CpuCapability Read(Func<string, string?> variable) => variable("NDIF_CPU_CAPABILITY")?.ToLowerInvariant() switch
-    {
-        null or "" => variable("NDIF_FEW_ROWS") == "0" ? CpuCapability.Default : CpuCapability.Avx512BFloat16,
-        "default" => CpuCapability.Default,
-        "avx512" => CpuCapability.Avx512,
-        "avx512_bf16" => CpuCapability.Avx512BFloat16,
-        var other => throw new ArgumentException($"NDIF_CPU_CAPABILITY is '{other}'; it must be default, avx512 or avx512_bf16."),
-    };
 }

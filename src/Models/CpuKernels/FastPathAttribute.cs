@@ -1,16 +1,9 @@
 namespace Ndif.Models.CpuKernels;
 
 /// <summary>
-/// A function that computes a whole forward at once, or null where something inside is watched or it is not made for. A forward asks it
-/// in its first line, <c>if (_quick.Run(x) is { } quick) return quick;</c>, which the instrumented copies of Source leave out.
+/// Marks a method that computes a whole forward by fused kernels, or returns null if a module inside is hooked or the input is not
+/// supported. A forward calls it in its first line, <c>if (_fused.TryForward(x) is { } output) return output;</c>; the source generator
+/// leaves this line out of the instrumented copy.
 /// </summary>
 [AttributeUsage(AttributeTargets.Method)]
 internal sealed class FastPathAttribute : Attribute;
-
-/// <summary>How often whole forwards were computed at once.</summary>
-internal static class FastPathCounter
-{
-    /// <summary>On this thread, so far: what tests look at, because nothing else shows which way a number came.</summary>
-    [ThreadStatic]
-    public static long Count;
-}

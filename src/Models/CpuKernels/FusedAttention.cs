@@ -6,103 +6,120 @@ using static TorchSharp.torch;
 namespace Ndif.Models.CpuKernels;
 
 /// <summary>
-/// A layer's self-attention for when nobody watches inside. Between its stages nothing is a tensor.
+/// The self-attention of a layer in four stages, for passes in which no module inside is hooked. Intermediate results are plain memory
+/// instead of tensors.
 /// <code>
-/// 1. project      queries, keys and values of all tokens                             each core some of the outputs
-/// 2. append       norm and rotate the keys; they and the values go to the cache      each core some of the heads;
-/// 3. attend       norm and rotate the queries; scores, softmax, mixture              for a few tokens one stage with 2
-/// 4. project      the mixture                                                        each core some of the outputs
+/// 1. project      queries, keys and values of all tokens                                  parallel over output features
+/// 2. append       normalize and rotate the keys; write keys and values to the cache       parallel over heads; for a few
+/// 3. attend       normalize and rotate the queries; scores, softmax, weighted sum         tokens one loop with stage 3
+/// 4. project      the attention output                                                    parallel over output features
 /// </code>
 /// </summary>
 /// <remarks>
-/// Rounds where the plain forward does (src/Models/Layers/EagerAttention.cs), so that a bfloat16 model's numbers are those of the plain
-/// forward up to the order of sums.
+/// Rounds where the eager implementation does (src/Models/Layers/EagerAttention.cs), so a bfloat16 model gives the values of the eager
+/// implementation up to the order of sums.
 /// </remarks>
 internal sealed unsafe class FusedAttention(SiteModule module, int layer, int heads, int kvHeads, int headDim, double scale)
 {
-    /// <summary>Queries at a time: their scores against a thousand keys stay in the second cache.</summary>
+    /// <summary>The queries of a block: their scores against a thousand keys stay in the second-level cache.</summary>
     private const int QueryBlock = 64;
 
-    /// <summary>Attention with fewer multiplications than this is not worth a second core.</summary>
+    /// <summary>Attention with fewer multiplications than this runs on one thread.</summary>
     private const long MinParallelMultiplications = 1 << 14;
 
-    /// <summary>Queries, keys and values: one matrix for each, or one for all.</summary>
+    /// <summary>The projections of queries, keys and values: one layer for each, or one for all.</summary>
     public required IReadOnlyList<ILinearLayer> Projections { get; init; }
 
     public required ILinearLayer OutputProjection { get; init; }
 
-    /// <summary>Where a head's numbers stand in what the projections give for a token; by default all queries, all keys, all values.</summary>
+    /// <summary>The position of each head in the projections of a token; by default all queries, all keys, all values.</summary>
     public QkvLayout Layout { get; init; } = QkvLayout.Separate(heads, kvHeads, headDim);
 
-    /// <summary>Of each head's queries, before they are rotated.</summary>
+    /// <summary>The norm of the queries, applied before they are rotated.</summary>
     public INormLayer? QueryNorm { get; init; }
 
-    /// <summary>Of each head's keys.</summary>
+    /// <summary>The norm of the keys, applied before they are rotated.</summary>
     public INormLayer? KeyNorm { get; init; }
 
-    /// <summary>The norms are of all heads' numbers together, not of each head's.</summary>
+    /// <summary>The norms run over all heads of a token together (OLMo 2) instead of over each head (Qwen3).</summary>
     public bool NormalizesAllHeads { get; init; }
 
-    /// <summary>Scores are bent to stay between -cap and cap, if given.</summary>
+    /// <summary>Scores are limited to (-cap, cap) by cap · tanh(score / cap), if given.</summary>
     public double? SoftCap { get; init; }
 
     /// <summary>Scores are computed in float32 whatever the dtype.</summary>
     public bool UpcastScores { get; init; }
 
-    /// <summary>Queries are multiplied by this before anything else.</summary>
+    /// <summary>A factor that multiplies the queries before they are normalized.</summary>
     public double QueryScale { get; init; } = 1;
 
     /// <param name="hidden">[batch, seq, hidden]</param>
     /// <param name="mask">[batch, 1, seq, kvSeq], added to the scores</param>
-    /// <param name="positionEmbeddings">Cosines and sines, each [batch, seq, rotaryDim], or null to rotate nothing.</param>
+    /// <param name="positionEmbeddings">Cosines and sines, each [batch, seq, rotaryDim], or null if nothing is rotated.</param>
     /// <returns>
-    /// Output [batch, seq, hidden] and, where someone could see them, probabilities [batch, heads, seq, kvSeq]; null if the plain
-    /// forward has to run.
+    /// The output [batch, seq, hidden] and, if a hook may read them, the probabilities [batch, heads, seq, kvSeq]; null if the eager
+    /// implementation has to run.
     /// </returns>
     [FastPath]
     public object?[]? TryForward(Tensor hidden, KeyValueCache? cache, Tensor mask, object?[]? positionEmbeddings = null)
     {
-        if (!LinearKernels.Supports(hidden) || hidden.dim() != 3 || headDim % 16 != 0 || headDim > 1024 || SiteHook.HasHooksInside(module)) return null;
+        if (!LinearKernels.Supports(hidden) || hidden.dim() != 3 || headDim % 16 != 0 || headDim > 1024 || SiteHook.HasHooksInside(module))
+            return null;
         var pass = new Pass
         {
             DType = hidden.dtype, Batch = (int)hidden.size(0), Seq = (int)hidden.size(1), CachedLength = (int)(cache?.Length ?? 0),
             RoundToBFloat16 = hidden.dtype == ScalarType.BFloat16, QkvSize = (int)Layout.Size,
         };
         if (!IsSupported(hidden, mask, positionEmbeddings, ref pass)) return null;
-        int count = pass.Batch * pass.Seq;
-        if (count > LinearKernels.MaxRows(pass.DType)) return null;
+        int tokens = pass.Batch * pass.Seq;
+        if (tokens > LinearKernels.MaxRows(pass.DType)) return null;
         if (QueryNorm is not null && (pass.QueryNorm = QueryNorm.GetKernel(pass.DType)) is null) return null;
         if (KeyNorm is not null && (pass.KeyNorm = KeyNorm.GetKernel(pass.DType)) is null) return null;
         if (OutputProjection.View is not { } output || output.DType != pass.DType || output.InFeatures != heads * headDim) return null;
 
-        if (!Project(hidden, count, ref pass)) return null;
-        if (NormalizesAllHeads) NormalizeAllHeads(count, ref pass);
-        pass.AttentionOutput = ScratchBuffer.GetFloats(4, (long)count * heads * headDim);
-        if (cache is not null)
-        {
-            var (keys, values) = cache.Reserve(layer, pass.Batch, kvHeads, pass.Seq, headDim, pass.DType);
-            if (keys.size(0) != pass.Batch || keys.size(1) != kvHeads || keys.size(3) != headDim || keys.dtype != pass.DType) throw new InvalidOperationException("The cache was filled by another model.");
-            (pass.Keys, pass.Values, pass.Capacity) = (NativeTensor.DataPointer(keys.Handle), NativeTensor.DataPointer(values.Handle), (int)keys.size(2));
-        }
-        else
-        {
-            long size = (long)pass.Batch * kvHeads * pass.Seq * headDim; // as many numbers, of whichever type
-            pass.Keys = (nint)ScratchBuffer.GetFloats(5, 2 * size);
-            (pass.Values, pass.Capacity) = (pass.Keys + (nint)(size * sizeof(float)), pass.Seq);
-        }
+        if (!Project(hidden, tokens, ref pass)) return null; // 1
+        if (NormalizesAllHeads) NormalizeAllHeads(tokens, ref pass);
+        pass.AttentionOutput = ScratchBuffer.GetFloats(4, (long)tokens * heads * headDim); // [batch, seq, heads, headDim]
+        ReserveCacheSlots(cache, ref pass);
+        // [batch, heads, seq, kvSeq]
         Tensor? probabilities = HasProbabilityObserver() ? zeros([pass.Batch, heads, pass.Seq, pass.KvSeq], pass.DType) : null;
         if (probabilities is not null) pass.Probabilities = NativeTensor.DataPointer(probabilities.Handle);
-        Attend(pass);
+        Attend(pass); // 2, 3
 
-        Tensor result = empty([pass.Batch, pass.Seq, output.OutFeatures], pass.DType);
-        LinearKernels.Multiply(output, pass.AttentionOutput, count, NativeTensor.DataPointer(result.Handle));
+        Tensor result = empty([pass.Batch, pass.Seq, output.OutFeatures], pass.DType); // [batch, seq, hidden]
+        LinearKernels.Multiply(output, pass.AttentionOutput, tokens, NativeTensor.DataPointer(result.Handle)); // 4
         FastPathCounter.Count++;
         return [result, probabilities];
     }
 
+    /// <summary>
+    /// The memory that stage 2 writes keys and values to: the slots of the cache, or scratch memory if there is no cache.
+    /// </summary>
+    private void ReserveCacheSlots(KeyValueCache? cache, ref Pass pass)
+    {
+        if (cache is null)
+        {
+            long size = (long)pass.Batch * kvHeads * pass.Seq * headDim; // floats, enough for either element type
+            pass.Keys = (nint)ScratchBuffer.GetFloats(5, 2 * size);
+            (pass.Values, pass.Capacity) = (pass.Keys + (nint)(size * sizeof(float)), pass.Seq);
+            return;
+        }
+        // [batch, kvHeads, capacity, headDim]
+        var (keys, values) = cache.Reserve(layer, pass.Batch, kvHeads, pass.Seq, headDim, pass.DType);
+        if (keys.size(0) != pass.Batch || keys.size(1) != kvHeads || keys.size(3) != headDim || keys.dtype != pass.DType)
+            throw new InvalidOperationException("The cache was filled by another model.");
+        pass.Keys = NativeTensor.DataPointer(keys.Handle);
+        pass.Values = NativeTensor.DataPointer(values.Handle);
+        pass.Capacity = (int)keys.size(2);
+    }
+
+    /// <summary>
+    /// Whether shapes, element types and layouts are those that the stages read; sets the fields of <paramref name="pass"/> for them.
+    /// </summary>
     private bool IsSupported(Tensor hidden, Tensor mask, object?[]? positionEmbeddings, ref Pass pass)
     {
-        if (mask.dim() != 4 || mask.dtype != pass.DType || !mask.is_contiguous() || mask.size(0) != pass.Batch || mask.size(1) != 1 || mask.size(2) != pass.Seq) return false;
+        if (mask.dim() != 4 || mask.dtype != pass.DType || !mask.is_contiguous() || mask.size(0) != pass.Batch || mask.size(1) != 1
+            || mask.size(2) != pass.Seq) return false;
         pass.KvSeq = (int)mask.size(3);
         if (pass.KvSeq != pass.CachedLength + pass.Seq) return false;
         pass.Mask = NativeTensor.DataPointer(mask.Handle);
@@ -110,66 +127,69 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
         if (positionEmbeddings is not [Tensor cosines, Tensor sines]) return false;
         pass.RotaryDim = (int)cosines.size(-1);
         foreach (Tensor part in (ReadOnlySpan<Tensor>)[cosines, sines])
-            if (part.dim() != 3 || part.dtype != pass.DType || !part.is_contiguous() || part.size(0) != pass.Batch || part.size(1) != pass.Seq || part.size(2) != pass.RotaryDim) return false;
+            if (part.dim() != 3 || part.dtype != pass.DType || !part.is_contiguous() || part.size(0) != pass.Batch
+                || part.size(1) != pass.Seq || part.size(2) != pass.RotaryDim) return false;
         if (pass.RotaryDim > headDim || pass.RotaryDim % 2 != 0) return false;
         (pass.Cosines, pass.Sines) = (NativeTensor.DataPointer(cosines.Handle), NativeTensor.DataPointer(sines.Handle));
         return true;
     }
 
-    /// <summary>Someone watches this module or one it stands in, and may look at the second element of what it gives.</summary>
+    /// <summary>
+    /// Whether this module or one of the modules that contain it is hooked, so that the probabilities in its output may be read.
+    /// </summary>
     private bool HasProbabilityObserver()
     {
-        SiteModule? at = module;
-        for (int i = 0; i < 3 && at is not null; i++, at = at.Parent)
-            if (SiteHook.ForModule(at.Index) is not null) return true;
+        SiteModule? ancestor = module;
+        for (int i = 0; i < 3 && ancestor is not null; i++, ancestor = ancestor.Parent)
+            if (SiteHook.ForModule(ancestor.Index) is not null) return true;
         return false;
     }
 
-    /// <summary>Stage 1: all projections, one token's numbers beside each other.</summary>
-    private bool Project(Tensor hidden, int count, ref Pass pass)
+    /// <summary>Stage 1: writes all projections of a token to adjacent memory, [batch, seq, qkvSize].</summary>
+    private bool Project(Tensor hidden, int tokens, ref Pass pass)
     {
-        int total = pass.QkvSize, at = 0;
+        int qkvSize = pass.QkvSize, offset = 0;
         var views = new WeightView[Projections.Count];
-        var from = new int[views.Length + 1];
+        var offsets = new int[views.Length];
         for (int i = 0; i < views.Length; i++)
         {
             if (Projections[i].View is not { } view || view.DType != pass.DType || view.InFeatures != hidden.size(2)) return false;
-            (views[i], from[i]) = (view, at);
-            at += view.OutFeatures;
+            (views[i], offsets[i]) = (view, offset);
+            offset += view.OutFeatures;
         }
-        if (at != total) return false;
-        float* together = ScratchBuffer.GetFloats(1, (long)count * total);
-        pass.Qkv = together;
-        bool round = pass.RoundToBFloat16;
-        using Tensor x = hidden.contiguous();
-        GemmInput rows = GemmInput.Create(x, views[0]);
-        var parts = new int[views.Length];
-        for (int i = 0; i < views.Length; i++) parts[i] = views[i].PartCount(count);
-        KernelThreadPool.ParallelFor(parts.Sum(), part =>
+        if (offset != qkvSize) return false;
+        float* qkv = ScratchBuffer.GetFloats(1, (long)tokens * qkvSize);
+        pass.Qkv = qkv;
+        bool roundToBFloat16 = pass.RoundToBFloat16;
+        using Tensor x = hidden.contiguous(); // [batch, seq, hidden]
+        GemmInput input = GemmInput.Create(x, views[0]);
+        var partCounts = new int[views.Length];
+        for (int i = 0; i < views.Length; i++) partCounts[i] = views[i].PartCount(tokens);
+        KernelThreadPool.ParallelFor(partCounts.Sum(), part =>
         {
-            int which = 0;
-            while (part >= parts[which]) part -= parts[which++];
-            var (first, last) = views[which].PartRange(part, parts[which]);
-            float* y = together + from[which];
-            views[which].Multiply(rows, y, total, first, last);
-            if (round)
-                for (int m = 0; m < count; m++) VectorMath.RoundToBFloat16(y + (long)m * total + first, last - first);
+            int projection = 0;
+            while (part >= partCounts[projection]) part -= partCounts[projection++];
+            var (first, last) = views[projection].PartRange(part, partCounts[projection]);
+            float* y = qkv + offsets[projection];
+            views[projection].Multiply(input, y, qkvSize, first, last);
+            if (roundToBFloat16)
+                for (int m = 0; m < tokens; m++) VectorMath.RoundToBFloat16(y + (long)m * qkvSize + first, last - first);
         }, views[0].Address);
         GC.KeepAlive(x);
         return true;
     }
 
-    /// <summary>Norms the queries, and the keys, of a token as one row each; nothing is left to norm then.</summary>
-    private void NormalizeAllHeads(int count, ref Pass pass)
+    /// <summary>Normalizes all query heads of a token as one row, and all key heads. Stages 2 and 3 then normalize nothing.</summary>
+    private void NormalizeAllHeads(int tokens, ref Pass pass)
     {
-        float* together = pass.Qkv;
-        NormKernel? queries = pass.QueryNorm, keys = pass.KeyNorm;
-        int total = pass.QkvSize;
-        for (int m = 0; m < count; m++)
+        float* qkv = pass.Qkv;
+        NormKernel? queryNorm = pass.QueryNorm, keyNorm = pass.KeyNorm;
+        int qkvSize = pass.QkvSize;
+        for (int m = 0; m < tokens; m++)
         {
-            float* q = together + (long)m * total, k = q + heads * headDim;
-            queries?.Apply(q, q, heads * headDim);
-            keys?.Apply(k, k, kvHeads * headDim);
+            float* q = qkv + (long)m * qkvSize, k = q + heads * headDim;
+            queryNorm?.Apply(q, q, heads * headDim);
+            keyNorm?.Apply(k, k, kvHeads * headDim);
         }
         (pass.QueryNorm, pass.KeyNorm) = (null, null);
     }
@@ -177,13 +197,13 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
     /// <summary>Stages 2 and 3.</summary>
     private void Attend(Pass pass)
     {
-        int each = heads / kvHeads, block = Math.Max(1, QueryBlock / each), all = pass.Batch * kvHeads;
-        if (pass.Seq <= block)
+        int queriesPerKvHead = heads / kvHeads, blockSize = Math.Max(1, QueryBlock / queriesPerKvHead), batchKvHeads = pass.Batch * kvHeads;
+        if (pass.Seq <= blockSize)
         {
-            bool alone = (long)pass.Batch * pass.Seq * pass.KvSeq * heads * headDim < MinParallelMultiplications;
-            KernelThreadPool.ParallelFor(alone ? 1 : all, part =>
+            bool isSingleThreaded = (long)pass.Batch * pass.Seq * pass.KvSeq * heads * headDim < MinParallelMultiplications;
+            KernelThreadPool.ParallelFor(isSingleThreaded ? 1 : batchKvHeads, part =>
             {
-                for (int i = part; i < (alone ? all : part + 1); i++)
+                for (int i = part; i < (isSingleThreaded ? batchKvHeads : part + 1); i++)
                 {
                     AppendToCache(pass, i / kvHeads, i % kvHeads);
                     Attend(pass, i / kvHeads, i % kvHeads, 0, pass.Seq);
@@ -191,16 +211,16 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
             });
             return;
         }
-        int blocks = (pass.Seq + block - 1) / block;
-        KernelThreadPool.ParallelFor(all, part => AppendToCache(pass, part / kvHeads, part % kvHeads));
-        KernelThreadPool.ParallelFor(all * blocks, part =>
+        int blocks = (pass.Seq + blockSize - 1) / blockSize;
+        KernelThreadPool.ParallelFor(batchKvHeads, part => AppendToCache(pass, part / kvHeads, part % kvHeads));
+        KernelThreadPool.ParallelFor(batchKvHeads * blocks, part =>
         {
-            int at = part / blocks, first = part % blocks * block;
-            Attend(pass, at / kvHeads, at % kvHeads, first, Math.Min(first + block, pass.Seq));
+            int index = part / blocks, first = part % blocks * blockSize;
+            Attend(pass, index / kvHeads, index % kvHeads, first, Math.Min(first + blockSize, pass.Seq));
         });
     }
 
-    /// <summary>Stage 2, for one head of one row.</summary>
+    /// <summary>Stage 2 for one key-value head of one row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void AppendToCache(Pass pass, int batchIndex, int kvHead)
     {
@@ -211,95 +231,140 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
             new Span<float>(projected + Layout.KeyOffset(kvHead), headDim).CopyTo(new Span<float>(key, headDim));
             if (pass.KeyNorm is { } norm) norm.Apply(key, key, headDim);
             ApplyRotary(pass, key, batchIndex, token);
-            long slot = ((long)(batchIndex * kvHeads + kvHead) * pass.Capacity + pass.CachedLength + token) * headDim;
+            long slotOffset = ((long)(batchIndex * kvHeads + kvHead) * pass.Capacity + pass.CachedLength + token) * headDim;
             if (pass.RoundToBFloat16)
             {
-                BFloat16.Narrow(key, (ushort*)pass.Keys + slot, headDim);
-                BFloat16.Narrow(projected + Layout.ValueOffset(kvHead), (ushort*)pass.Values + slot, headDim);
+                BFloat16.Narrow(key, (ushort*)pass.Keys + slotOffset, headDim);
+                BFloat16.Narrow(projected + Layout.ValueOffset(kvHead), (ushort*)pass.Values + slotOffset, headDim);
             }
             else
             {
-                new Span<float>(key, headDim).CopyTo(new Span<float>((float*)pass.Keys + slot, headDim));
-                new Span<float>(projected + Layout.ValueOffset(kvHead), headDim).CopyTo(new Span<float>((float*)pass.Values + slot, headDim));
+                new Span<float>(key, headDim).CopyTo(new Span<float>((float*)pass.Keys + slotOffset, headDim));
+                new Span<float>(projected + Layout.ValueOffset(kvHead), headDim)
+                    .CopyTo(new Span<float>((float*)pass.Values + slotOffset, headDim));
             }
         }
     }
 
-    /// <summary>Stage 3, for the heads of one row that share keys, and some of the tokens.</summary>
+    /// <summary>
+    /// Stage 3 for the query heads of one row that share a key-value head, and the tokens from <paramref name="first"/> to
+    /// <paramref name="last"/>.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Attend(Pass pass, int batchIndex, int kvHead, int first, int last)
     {
-        long seenBy = ((long)batchIndex * pass.Seq + first) * pass.KvSeq;
-        var (from, to) = pass.RoundToBFloat16 ? AttentionKernels.VisibleKeyRange<BFloat16>((byte*)((ushort*)pass.Mask + seenBy), last - first, pass.KvSeq)
-            : AttentionKernels.VisibleKeyRange<Float32>((byte*)((float*)pass.Mask + seenBy), last - first, pass.KvSeq);
-        int each = heads / kvHeads, tokens = last - first, queries = each * tokens, keys = to - from, pitch = (keys + 15) / 16 * 16;
-        bool pairs = keys >= 64 && BFloat16Gemm.Supports(pass.DType, queries); // fewer keys than a panel has room for are not worth one
-        float* query = ScratchBuffer.GetFloats(2, (long)queries * (2 * headDim + pitch)), mixed = query + (long)queries * headDim, scores = mixed + (long)queries * headDim;
+        long maskOffset = ((long)batchIndex * pass.Seq + first) * pass.KvSeq;
+        var (from, to) = pass.RoundToBFloat16
+            ? AttentionKernels.VisibleKeyRange<BFloat16>((byte*)((ushort*)pass.Mask + maskOffset), last - first, pass.KvSeq)
+            : AttentionKernels.VisibleKeyRange<Float32>((byte*)((float*)pass.Mask + maskOffset), last - first, pass.KvSeq);
+        int queriesPerKvHead = heads / kvHeads, tokens = last - first, queries = queriesPerKvHead * tokens;
+        int keys = to - from, scoreStride = (keys + 15) / 16 * 16;
+        bool useBFloat16Gemm = keys >= 64 && BFloat16Gemm.Supports(pass.DType, queries); // fewer keys do not fill a panel
+        float* query = ScratchBuffer.GetFloats(2, (long)queries * (2 * headDim + scoreStride)); // [queries, headDim]
+        float* attention = query + (long)queries * headDim;                                   // [queries, headDim]
+        float* scores = attention + (long)queries * headDim;                                  // [queries, scoreStride]
         for (int i = 0; i < queries; i++)
         {
-            int token = first + i % tokens;
-            float* own = query + (long)i * headDim;
-            new Span<float>(pass.Qkv + ((long)batchIndex * pass.Seq + token) * pass.QkvSize + Layout.QueryOffset(kvHead * each + i / tokens), headDim).CopyTo(new Span<float>(own, headDim));
+            int head = kvHead * queriesPerKvHead + i / tokens, token = first + i % tokens;
+            float* row = query + (long)i * headDim;
+            float* projected = pass.Qkv + ((long)batchIndex * pass.Seq + token) * pass.QkvSize + Layout.QueryOffset(head);
+            new Span<float>(projected, headDim).CopyTo(new Span<float>(row, headDim));
             if (QueryScale != 1)
             {
-                for (int d = 0; d < headDim; d++) own[d] *= (float)QueryScale;
-                if (pass.RoundToBFloat16) VectorMath.RoundToBFloat16(own, headDim);
+                for (int d = 0; d < headDim; d++) row[d] *= (float)QueryScale;
+                if (pass.RoundToBFloat16) VectorMath.RoundToBFloat16(row, headDim);
             }
-            if (pass.QueryNorm is { } norm) norm.Apply(own, own, headDim);
-            ApplyRotary(pass, own, batchIndex, token);
+            if (pass.QueryNorm is { } norm) norm.Apply(row, row, headDim);
+            ApplyRotary(pass, row, batchIndex, token);
         }
-        new Span<float>(mixed, queries * (headDim + pitch)).Clear();
-        long slots = ((long)(batchIndex * kvHeads + kvHead) * pass.Capacity + from) * headDim;
-        if (pairs) BFloat16Gemm.Multiply(PackBFloat16(query, headDim, queries, headDim, isInputMajor: false), (ushort*)pass.Keys + slots, null, isInputMajor: false, queries, headDim, keys, scores, null, pitch, 0, keys);
-        else if (pass.RoundToBFloat16) GemmNT.MultiplyAdd<BFloat16>(query, (byte*)((ushort*)pass.Keys + slots), queries, headDim, scores, pitch, 0, keys);
-        else GemmNT.MultiplyAdd<Float32>(query, (byte*)((float*)pass.Keys + slots), queries, headDim, scores, pitch, 0, keys);
+        new Span<float>(attention, queries * (headDim + scoreStride)).Clear();
+        long slotOffset = ((long)(batchIndex * kvHeads + kvHead) * pass.Capacity + from) * headDim;
+        // scores = query x keysᵀ
+        if (useBFloat16Gemm)
+            BFloat16Gemm.Multiply(PackBFloat16(query, headDim, queries, headDim, isInputMajor: false), (ushort*)pass.Keys + slotOffset,
+                null, isInputMajor: false, queries, headDim, keys, scores, null, scoreStride, 0, keys);
+        else if (pass.RoundToBFloat16)
+            GemmNT.MultiplyAdd<BFloat16>(query, (byte*)((ushort*)pass.Keys + slotOffset), queries, headDim, scores, scoreStride, 0, keys);
+        else
+            GemmNT.MultiplyAdd<Float32>(query, (byte*)((float*)pass.Keys + slotOffset), queries, headDim, scores, scoreStride, 0, keys);
         for (int i = 0; i < queries; i++)
         {
-            int head = kvHead * each + i / tokens, token = first + i % tokens;
-            long at = (long)batchIndex * pass.Seq + token;
-            if (pass.RoundToBFloat16) AttentionKernels.Softmax<BFloat16>(scores + (long)i * pitch, (byte*)((ushort*)pass.Mask + at * pass.KvSeq + from), keys, scale, SoftCap, UpcastScores);
-            else AttentionKernels.Softmax<Float32>(scores + (long)i * pitch, (byte*)((float*)pass.Mask + at * pass.KvSeq + from), keys, scale, SoftCap, UpcastScores);
-            if (pass.Probabilities == 0) continue; // where they are wanted they were made of zeros
-            long seen = (((long)batchIndex * heads + head) * pass.Seq + token) * pass.KvSeq + from;
-            if (pass.RoundToBFloat16) BFloat16.Narrow(scores + (long)i * pitch, (ushort*)pass.Probabilities + seen, keys);
-            else new Span<float>(scores + (long)i * pitch, keys).CopyTo(new Span<float>((float*)pass.Probabilities + seen, keys));
+            int head = kvHead * queriesPerKvHead + i / tokens, token = first + i % tokens;
+            long maskRow = ((long)batchIndex * pass.Seq + token) * pass.KvSeq + from;
+            float* row = scores + (long)i * scoreStride;
+            if (pass.RoundToBFloat16)
+                AttentionKernels.Softmax<BFloat16>(row, (byte*)((ushort*)pass.Mask + maskRow), keys, scale, SoftCap, UpcastScores);
+            else
+                AttentionKernels.Softmax<Float32>(row, (byte*)((float*)pass.Mask + maskRow), keys, scale, SoftCap, UpcastScores);
+            if (pass.Probabilities == 0) continue;
+            // the tensor of probabilities was created as zeros, which is right for the masked keys
+            long probabilityRow = (((long)batchIndex * heads + head) * pass.Seq + token) * pass.KvSeq + from;
+            if (pass.RoundToBFloat16) BFloat16.Narrow(row, (ushort*)pass.Probabilities + probabilityRow, keys);
+            else new Span<float>(row, keys).CopyTo(new Span<float>((float*)pass.Probabilities + probabilityRow, keys));
         }
-        if (pairs) BFloat16Gemm.Multiply(PackBFloat16(scores, pitch, queries, keys, isInputMajor: true), (ushort*)pass.Values + slots, null, isInputMajor: true, queries, keys, headDim, mixed, null, headDim, 0, headDim);
-        else if (pass.RoundToBFloat16) GemmNN.MultiplyAdd<BFloat16>(scores, pitch, (byte*)((ushort*)pass.Values + slots), queries, keys, headDim, mixed, headDim, 0, headDim);
-        else GemmNN.MultiplyAdd<Float32>(scores, pitch, (byte*)((float*)pass.Values + slots), queries, keys, headDim, mixed, headDim, 0, headDim);
+        // attention = probabilities x values
+        if (useBFloat16Gemm)
+            BFloat16Gemm.Multiply(PackBFloat16(scores, scoreStride, queries, keys, isInputMajor: true), (ushort*)pass.Values + slotOffset,
+                null, isInputMajor: true, queries, keys, headDim, attention, null, headDim, 0, headDim);
+        else if (pass.RoundToBFloat16)
+            GemmNN.MultiplyAdd<BFloat16>(scores, scoreStride, (byte*)((ushort*)pass.Values + slotOffset), queries, keys, headDim,
+                attention, headDim, 0, headDim);
+        else
+            GemmNN.MultiplyAdd<Float32>(scores, scoreStride, (byte*)((float*)pass.Values + slotOffset), queries, keys, headDim,
+                attention, headDim, 0, headDim);
         for (int i = 0; i < queries; i++)
         {
-            float* own = mixed + (long)i * headDim;
-            if (pass.RoundToBFloat16) VectorMath.RoundToBFloat16(own, headDim);
-            new Span<float>(own, headDim).CopyTo(new Span<float>(pass.AttentionOutput + (((long)batchIndex * pass.Seq + first + i % tokens) * heads + kvHead * each + i / tokens) * headDim, headDim));
+            int head = kvHead * queriesPerKvHead + i / tokens, token = first + i % tokens;
+            float* row = attention + (long)i * headDim;
+            if (pass.RoundToBFloat16) VectorMath.RoundToBFloat16(row, headDim);
+            float* output = pass.AttentionOutput + (((long)batchIndex * pass.Seq + token) * heads + head) * headDim;
+            new Span<float>(row, headDim).CopyTo(new Span<float>(output, headDim));
         }
     }
 
     private static ushort* PackBFloat16(float* x, long xStride, int rows, int inFeatures, bool isInputMajor)
     {
-        ushort* halves = BFloat16Gemm.ScratchForPackedInput(rows, inFeatures, isInputMajor);
-        BFloat16Gemm.PackInput(x, xStride, rows, inFeatures, isInputMajor, halves, 0, rows);
-        return halves;
+        ushort* packed = BFloat16Gemm.ScratchForPackedInput(rows, inFeatures, isInputMajor);
+        BFloat16Gemm.PackInput(x, xStride, rows, inFeatures, isInputMajor, packed, 0, rows);
+        return packed;
     }
 
-    /// <summary>x cos + rotate_half(x) sin for the first part of a head's width.</summary>
+    /// <summary>Rotates the first <see cref="Pass.RotaryDim"/> elements of a head: x cos + rotate_half(x) sin.</summary>
     private static void ApplyRotary(Pass pass, float* x, int batchIndex, int token)
     {
         if (pass.RotaryDim == 0) return;
         int half = pass.RotaryDim / 2;
-        long at = ((long)batchIndex * pass.Seq + token) * pass.RotaryDim;
-        if (pass.RoundToBFloat16) AttentionKernels.ApplyRotary<BFloat16>(x, half, (byte*)pass.Cosines + 2 * at, (byte*)pass.Sines + 2 * at);
-        else AttentionKernels.ApplyRotary<Float32>(x, half, (byte*)pass.Cosines + 4 * at, (byte*)pass.Sines + 4 * at);
+        long offset = ((long)batchIndex * pass.Seq + token) * pass.RotaryDim;
+        if (pass.RoundToBFloat16)
+            AttentionKernels.ApplyRotary<BFloat16>(x, half, (byte*)pass.Cosines + 2 * offset, (byte*)pass.Sines + 2 * offset);
+        else AttentionKernels.ApplyRotary<Float32>(x, half, (byte*)pass.Cosines + 4 * offset, (byte*)pass.Sines + 4 * offset);
     }
 
-    /// <summary>What the stages of one call share.</summary>
+    /// <summary>The shapes and addresses of one call, which the stages share.</summary>
     private struct Pass
     {
         public ScalarType DType;
         public bool RoundToBFloat16;
         public int Batch, Seq, CachedLength, KvSeq, Capacity, RotaryDim, QkvSize;
-        public nint Mask, Cosines, Sines, Keys, Values, Probabilities;
-        public float* Qkv, AttentionOutput;
+
+        /// <summary>[batch, 1, seq, kvSeq]</summary>
+        public nint Mask;
+
+        /// <summary>[batch, seq, rotaryDim]</summary>
+        public nint Cosines, Sines;
+
+        /// <summary>[batch, kvHeads, capacity, headDim]</summary>
+        public nint Keys, Values;
+
+        /// <summary>[batch, heads, seq, kvSeq], or 0</summary>
+        public nint Probabilities;
+
+        /// <summary>[batch, seq, qkvSize]</summary>
+        public float* Qkv;
+
+        /// <summary>[batch, seq, heads, headDim]</summary>
+        public float* AttentionOutput;
+
         public NormKernel? QueryNorm, KeyNorm;
     }
 }

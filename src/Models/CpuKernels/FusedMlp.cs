@@ -4,12 +4,13 @@ using static TorchSharp.torch;
 namespace Ndif.Models.CpuKernels;
 
 /// <summary>
-/// A layer's mlp in two stages: down(curve(up(x))), or down(curve(gate(x)) · up(x)). Between them nothing is a tensor. Each core takes a
-/// range of the inner numbers through the first stage, activation included, while they are in its cache.
+/// The MLP of a layer: down(activation(up(x))), or down(activation(gate(x)) · up(x)), for passes in which no module inside is hooked.
+/// Intermediate results are plain memory instead of tensors.
+/// 1. Each part of a loop multiplies a range of the intermediate features, and applies the activation while they are in the cache.
+/// 2. The down projection multiplies the intermediate features.
 /// </summary>
 /// <remarks>
-/// For when nobody watches inside. Rounds where the plain forward does, so that a bfloat16 model's numbers are those of the plain forward
-/// up to the order of sums.
+/// Rounds where the eager implementation does, so a bfloat16 model gives the values of the eager implementation up to the order of sums.
 /// </remarks>
 internal sealed unsafe class FusedMlp
 {
@@ -19,21 +20,25 @@ internal sealed unsafe class FusedMlp
     private readonly ActivationKind? _activation;
     private readonly bool _hasFusedGateUp;
 
-    /// <param name="gate">Null for an mlp without one.</param>
+    /// <param name="gate">The gate projection, or null if the MLP has none.</param>
+    /// <param name="activation">Null for an activation without a kernel: <see cref="TryForward"/> then always returns null.</param>
     public FusedMlp(SiteModule module, ILinearLayer? gate, ILinearLayer up, ILinearLayer down, ActivationKind? activation) =>
         (_module, _gate, _up, _down, _activation) = (module, gate, up, down, activation);
 
-    /// <param name="gateAndUp">One matrix for both, the gate's outputs first.</param>
-    public FusedMlp(SiteModule module, ILinearLayer gateAndUp, ILinearLayer down, ActivationKind? activation) : this(module, null, gateAndUp, down, activation) => _hasFusedGateUp = true;
+    /// <param name="gateAndUp">One layer for both projections, the gate's output features first.</param>
+    public FusedMlp(SiteModule module, ILinearLayer gateAndUp, ILinearLayer down, ActivationKind? activation)
+        : this(module, null, gateAndUp, down, activation) => _hasFusedGateUp = true;
 
     /// <param name="input">[..., hidden]</param>
-    /// <returns>[..., hidden], or null if the plain forward has to run.</returns>
+    /// <returns>[..., hidden], or null if the eager implementation has to run.</returns>
     [FastPath]
     public Tensor? TryForward(Tensor input)
     {
-        if (_activation is not { } curve || !LinearKernels.Supports(input) || SiteHook.HasHooksInside(_module)) return null;
-        ScalarType type = input.dtype;
-        if (_up.View is not { } up || _down.View is not { } down || up.DType != type || down.DType != type || input.size(-1) != up.InFeatures) return null;
+        if (_activation is not { } activation || !LinearKernels.Supports(input) || SiteHook.HasHooksInside(_module)) return null;
+        ScalarType dtype = input.dtype;
+        if (_up.View is not { } up || _down.View is not { } down || up.DType != dtype || down.DType != dtype
+            || input.size(-1) != up.InFeatures)
+            return null;
         WeightView? gate = null;
         if (_hasFusedGateUp)
         {
@@ -42,38 +47,41 @@ internal sealed unsafe class FusedMlp
         }
         else if (_gate is not null)
         {
-            if (_gate.View is not { } own || own.DType != type || own.OutFeatures != up.OutFeatures) return null;
-            gate = own;
+            if (_gate.View is not { } view || view.DType != dtype || view.OutFeatures != up.OutFeatures) return null;
+            gate = view;
         }
-        long count = input.numel() / up.InFeatures;
         if (down.InFeatures != up.OutFeatures) return null;
-        if (count > LinearKernels.MaxRows(type)) return null;
-        int rows = (int)count, inner = up.OutFeatures;
-        bool round = type == ScalarType.BFloat16;
-        using Tensor x = input.contiguous();
+        long count = input.numel() / up.InFeatures;
+        if (count > LinearKernels.MaxRows(dtype)) return null;
+        int rows = (int)count, intermediate = up.OutFeatures;
+        bool roundToBFloat16 = dtype == ScalarType.BFloat16;
+        using Tensor x = input.contiguous(); // [..., hidden]
         long[] shape = input.shape;
         shape[^1] = down.OutFeatures;
-        Tensor output = empty(shape, type);
-        GemmInput from = GemmInput.Create(x, up);
-        float* middle = ScratchBuffer.GetFloats(1, (long)rows * inner);
+        Tensor output = empty(shape, dtype); // [..., hidden]
+        GemmInput packedInput = GemmInput.Create(x, up);
+        float* activations = ScratchBuffer.GetFloats(1, (long)rows * intermediate); // [batch, intermediate]
 
         int parts = up.PartCount(rows);
-        KernelThreadPool.ParallelFor(parts, part =>
+        KernelThreadPool.ParallelFor(parts, part => // 1
         {
             var (first, last) = up.PartRange(part, parts);
-            int width = last - first;
-            if (gate is not { } open)
+            int columns = last - first;
+            if (gate is not { } gateView)
             {
-                up.Multiply(from, middle, inner, first, last);
-                for (int m = 0; m < rows; m++) VectorMath.Apply(curve, middle + (long)m * inner + first, width, round);
+                up.Multiply(packedInput, activations, intermediate, first, last);
+                for (int m = 0; m < rows; m++)
+                    VectorMath.Apply(activation, activations + (long)m * intermediate + first, columns, roundToBFloat16);
                 return;
             }
-            float* other = ScratchBuffer.GetFloats(2, (long)rows * width);
-            open.Multiply(from, middle, inner, first, last);
-            up.Multiply(from, other - first, width, first, last);
-            for (int m = 0; m < rows; m++) VectorMath.ApplyGated(curve, middle + (long)m * inner + first, other + (long)m * width, width, round);
+            float* upOutput = ScratchBuffer.GetFloats(2, (long)rows * columns); // [batch, columns]
+            gateView.Multiply(packedInput, activations, intermediate, first, last);
+            up.Multiply(packedInput, upOutput - first, columns, first, last);
+            for (int m = 0; m < rows; m++)
+                VectorMath.ApplyGated(activation, activations + (long)m * intermediate + first, upOutput + (long)m * columns, columns,
+                    roundToBFloat16);
         }, gate?.Address ?? up.Address);
-        LinearKernels.Multiply(down, middle, rows, NativeTensor.DataPointer(output.Handle));
+        LinearKernels.Multiply(down, activations, rows, NativeTensor.DataPointer(output.Handle)); // 2
         GC.KeepAlive(x);
         FastPathCounter.Count++;
         return output;

@@ -2,7 +2,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.CpuKernels;
 
-/// <summary>Rows that are multiplied with weights, in the form that the kernels for so many of them read.</summary>
+/// <summary>The left operand of one or several products, in the layout that the kernel for this number of rows reads.</summary>
 internal readonly unsafe struct GemmInput
 {
     private GemmInput(float* values, ushort* packed, int rowCount)
@@ -14,24 +14,26 @@ internal readonly unsafe struct GemmInput
 
     public int RowCount { get; }
 
-    /// <summary>[count, inFeatures], or null</summary>
+    /// <summary>[batch, inFeatures] in float32, or null</summary>
     public float* Values { get; }
 
-    /// <summary>What <see cref="BFloat16Gemm"/> read, or null</summary>
+    /// <summary>The blocks of <see cref="BFloat16Gemm.PackInput"/>, or null</summary>
     public ushort* Packed { get; }
 
     /// <param name="x">[..., inFeatures], contiguous, of the weight's type</param>
-    /// <param name="view">The weight, or the first of several alike.</param>
-    public static GemmInput Create(Tensor x, WeightView view) => Create(LinearKernels.AsFloat32(x, 0), (int)(x.numel() / view.InFeatures), view);
+    /// <param name="view">The weight, or the first of several with the same input features and layout.</param>
+    public static GemmInput Create(Tensor x, WeightView view) =>
+        Create(LinearKernels.AsFloat32(x, 0), (int)(x.numel() / view.InFeatures), view);
 
-    /// <param name="x">[count, inFeatures], in the precision of the weight's type</param>
+    /// <param name="x">[batch, inFeatures], rounded to the weight's element type</param>
     public static GemmInput Create(float* x, int rowCount, WeightView view)
     {
         if (!BFloat16Gemm.Supports(view.DType, rowCount)) return new GemmInput(x, null, rowCount);
-        int inputs = view.InFeatures, each = Math.Max(1, (1 << 15) / inputs);
-        bool columns = view.IsInputMajor;
-        ushort* halves = BFloat16Gemm.ScratchForPackedInput(rowCount, inputs, columns);
-        KernelThreadPool.ParallelFor((rowCount + each - 1) / each, part => BFloat16Gemm.PackInput(x, inputs, rowCount, inputs, columns, halves, part * each, Math.Min(rowCount, (part + 1) * each)));
-        return new GemmInput(null, halves, rowCount);
+        int inFeatures = view.InFeatures, rowsPerPart = Math.Max(1, (1 << 15) / inFeatures);
+        bool isInputMajor = view.IsInputMajor;
+        ushort* packed = BFloat16Gemm.ScratchForPackedInput(rowCount, inFeatures, isInputMajor);
+        KernelThreadPool.ParallelFor((rowCount + rowsPerPart - 1) / rowsPerPart, part => BFloat16Gemm.PackInput(
+            x, inFeatures, rowCount, inFeatures, isInputMajor, packed, part * rowsPerPart, Math.Min(rowCount, (part + 1) * rowsPerPart)));
+        return new GemmInput(null, packed, rowCount);
     }
 }

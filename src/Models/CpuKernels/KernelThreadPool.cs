@@ -3,25 +3,36 @@ using System.Diagnostics;
 namespace Ndif.Models.CpuKernels;
 
 /// <summary>
-/// Threads that share a short piece of work: a stage of a layer takes some 10 to 100 us, which a thread pool's wake-up would lengthen by
-/// half. A piece is cut into parts, and whoever is free takes another, so that a thread that is asleep, or that another process keeps from
-/// its core, holds nobody up. One piece at a time; who comes while they are busy does all of it alone. Between two pieces they fetch the
-/// weight that will be needed next (<see cref="WeightPrefetcher"/>). Between two parts the pass may be ended (<see cref="SiteHook.CheckCancellation"/>).
+/// A fixed set of threads that run one parallel loop at a time. A stage of a layer takes 10 to 100 us, and waking threads of the
+/// .NET thread pool would lengthen it by half.
+/// <code>
+///   parts:        0 1 2 3 | 4 5 6 7 | 8 9 ...         one contiguous range per thread
+///   thread:       worker 0  worker 1  caller          each claims parts of its own range, then of the next ranges
+/// </code>
+/// 1. The caller publishes a <see cref="ParallelWork"/> and wakes the worker threads that are asleep.
+/// 2. The caller and the workers claim parts, each in its own range first, so that memory is read sequentially.
+/// 3. A thread that has finished its range claims parts of the others. A worker that is asleep or preempted delays nobody.
+/// 4. The caller waits until every part has completed.
+/// 5. Between two loops a worker prefetches the next weight (<see cref="WeightPrefetcher"/>), spins, and finally sleeps.
 /// </summary>
+/// <remarks>
+/// A caller that finds the pool busy runs its whole loop itself. <see cref="SiteHook.CheckCancellation"/> runs between two parts on the
+/// calling thread and may throw to end the pass.
+/// </remarks>
 internal static class KernelThreadPool
 {
-    /// <summary>How long a thread waits actively for the next piece: longer than what lies between two tokens.</summary>
+    /// <summary>How long a worker spins before it sleeps: longer than the time between two tokens.</summary>
     private static readonly long _spinTicks = Stopwatch.Frequency / 4000;
 
     private static readonly Lock _busy = new();
     private static WorkerThread[]? _workers;
     private static volatile ParallelWork? _currentWork;
 
-    /// <summary>How many can work at a time: one for each core that libtorch uses too.</summary>
+    /// <summary>The number of threads that run a loop, the caller included: one for each core that libtorch uses.</summary>
     public static int ThreadCount { get; } = Math.Max(1, Math.Min(TorchSharp.torch.get_num_threads(), Environment.ProcessorCount));
 
-    /// <summary>Runs every part, and returns when all are done.</summary>
-    /// <param name="weightAddress">The address of what is read from memory meanwhile, if that is much.</param>
+    /// <summary>Runs <paramref name="body"/> for every part and returns when all have completed.</summary>
+    /// <param name="weightAddress">The weight that the loop streams from memory, or 0 if it streams none.</param>
     public static void ParallelFor(int parts, Action<int> body, nint weightAddress = 0)
     {
         if (parts > 1 && ThreadCount > 1 && _busy.TryEnter())
@@ -29,12 +40,13 @@ internal static class KernelThreadPool
             try
             {
                 if (weightAddress != 0) WeightPrefetcher.BeginWeight(weightAddress);
-                WorkerThread[] helpers = _workers ??= [.. Enumerable.Range(0, ThreadCount - 1).Select(WorkerThread.Start)];
-                var piece = new ParallelWork(body, parts);
-                _currentWork = piece;
-                foreach (WorkerThread helper in helpers) helper.Wake();
-                piece.RunParts(ThreadCount - 1, SiteHook.CheckCancellation); // the first range's beginning may be in a helper's cache already (Trail)
-                piece.WaitForCompleted(parts);
+                WorkerThread[] workers = _workers ??= [.. Enumerable.Range(0, ThreadCount - 1).Select(WorkerThread.Start)];
+                var work = new ParallelWork(body, parts); // 1
+                _currentWork = work;
+                foreach (WorkerThread worker in workers) worker.Wake();
+                // 2, 3: the caller takes the last range, because a worker may have prefetched the start of the first one
+                work.RunParts(ThreadCount - 1, SiteHook.CheckCancellation);
+                work.WaitForCompleted(parts); // 4
             }
             catch
             {
@@ -57,13 +69,10 @@ internal static class KernelThreadPool
         }
     }
 
-    /// <summary>
-    /// Parts in ranges of their own, as many as there are threads: what lies one after the other in memory is read so. Who is done with
-    /// his range helps with the next.
-    /// </summary>
+    /// <summary>The parts of one loop, divided into as many contiguous ranges as there are threads.</summary>
     private sealed class ParallelWork(Action<int> body, int parts)
     {
-        private const int CounterStride = 32; // counters that different threads write lie on cache lines of their own
+        private const int CounterStride = 32; // in ints: each counter has its own cache lines, because different threads write them
 
         private readonly int[] _claimed = new int[ThreadCount * CounterStride];
         private int _completed;
@@ -78,8 +87,8 @@ internal static class KernelThreadPool
             }
         }
 
-        /// <summary>Does parts until none is left.</summary>
-        /// <param name="betweenParts">Called between two of them.</param>
+        /// <summary>Claims and runs parts until none is left, starting in <paramref name="ownRange"/>.</summary>
+        /// <param name="betweenParts">Called after each part.</param>
         public void RunParts(int ownRange, Action? betweenParts = null)
         {
             for (int i = 0; i < ThreadCount; i++)
@@ -100,21 +109,25 @@ internal static class KernelThreadPool
             }
         }
 
-        /// <summary>Takes the parts that nobody has taken yet, does none of them, and waits for the others.</summary>
+        /// <summary>Claims the parts that are still unclaimed without running them, and waits for those that are running.</summary>
         public void Abandon()
         {
-            int taken = 0;
-            for (int range = 0; range < ThreadCount; range++) taken += Math.Min(RangeLength(range), Interlocked.Exchange(ref _claimed[range * CounterStride], RangeLength(range)));
-            WaitForCompleted(taken);
+            int started = 0;
+            for (int range = 0; range < ThreadCount; range++)
+            {
+                int claimed = Interlocked.Exchange(ref _claimed[range * CounterStride], RangeLength(range));
+                started += Math.Min(RangeLength(range), claimed);
+            }
+            WaitForCompleted(started);
         }
 
-        /// <summary>Waits until so many parts are done.</summary>
+        /// <summary>Waits until <paramref name="count"/> parts have completed.</summary>
         public void WaitForCompleted(int count)
         {
-            for (int turns = 0; Volatile.Read(ref _completed) < count; turns++)
+            for (int attempts = 0; Volatile.Read(ref _completed) < count; attempts++)
             {
-                if (turns < 2000) Thread.SpinWait(2);
-                else Thread.Yield(); // its thread may wait for this core
+                if (attempts < 2000) Thread.SpinWait(2);
+                else Thread.Yield(); // the thread that runs the part may be waiting for this core
             }
         }
 
@@ -123,7 +136,7 @@ internal static class KernelThreadPool
         private int RangeLength(int range) => RangeStart(range + 1) - RangeStart(range);
     }
 
-#pragma warning disable CA1001 // lives as long as the process
+#pragma warning disable CA1001 // a worker thread lives as long as the process
     private sealed class WorkerThread(int range)
 #pragma warning restore CA1001
     {
@@ -132,12 +145,12 @@ internal static class KernelThreadPool
 
         public static WorkerThread Start(int range)
         {
-            var helper = new WorkerThread(range);
-            new Thread(helper.RunLoop) { IsBackground = true, Name = "few rows" }.Start();
-            return helper;
+            var worker = new WorkerThread(range);
+            new Thread(worker.RunLoop) { IsBackground = true, Name = "cpu kernels" }.Start();
+            return worker;
         }
 
-        /// <summary>After the piece was laid out.</summary>
+        /// <summary>Wakes the thread if it sleeps. Called after the work was published.</summary>
         public void Wake()
         {
             Interlocked.MemoryBarrier();
@@ -146,18 +159,18 @@ internal static class KernelThreadPool
 
         private void RunLoop()
         {
-            long since = Stopwatch.GetTimestamp();
+            long idleSince = Stopwatch.GetTimestamp();
             while (true)
             {
-                if (_currentWork is { HasMore: true } piece)
+                if (_currentWork is { HasMore: true } work) // 2, 3
                 {
-                    piece.RunParts(range);
-                    since = Stopwatch.GetTimestamp();
+                    work.RunParts(range);
+                    idleSince = Stopwatch.GetTimestamp();
                 }
-                else if (WeightPrefetcher.PrefetchNext())
+                else if (WeightPrefetcher.PrefetchNext()) // 5
                 {
                 }
-                else if (Stopwatch.GetTimestamp() - since < _spinTicks)
+                else if (Stopwatch.GetTimestamp() - idleSince < _spinTicks)
                 {
                     Thread.SpinWait(2);
                 }
@@ -168,7 +181,7 @@ internal static class KernelThreadPool
                     if (_currentWork is not { HasMore: true }) _wake.Wait();
                     _wake.Reset();
                     _isAsleep = false;
-                    since = Stopwatch.GetTimestamp();
+                    idleSince = Stopwatch.GetTimestamp();
                 }
             }
         }

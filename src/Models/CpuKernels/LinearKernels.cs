@@ -4,43 +4,50 @@ using static TorchSharp.torch;
 namespace Ndif.Models.CpuKernels;
 
 /// <summary>
-/// Products with a weight, by the names that PyTorch has for them. Those of a few rows, as in decoding and on short prompts, are bound by reading the weight from memory, and
-/// libtorch's kernels read it at a third to a half of the memory's speed; those of many are bound by arithmetic, and on some processors
-/// libtorch has none of 512 bits for float32 (docs/decisions/0007). Here each part of the weight is read once, by all cores, and used for
-/// all rows while it is in the cache.
+/// Products with the weight of a linear layer, under PyTorch's names. Products of a few rows, as in decoding and for short prompts, are
+/// bound by reading the weight from memory, and libtorch's kernels reach a third to a half of the memory bandwidth. Products of many rows
+/// are bound by arithmetic, and on some processors libtorch has no 512-bit kernel for float32 (docs/decisions/0007).
+/// 1. The input is packed once for all threads (<see cref="GemmInput"/>).
+/// 2. The output features are divided into ranges (<see cref="WeightView.PartRange"/>), and <see cref="KernelThreadPool"/> runs them.
+/// 3. Each range streams its part of the weight once, and uses it for all rows while it is in the cache: <see cref="GemmNT"/> for a weight
+///    [outFeatures, inFeatures], <see cref="GemmNN"/> for [inFeatures, outFeatures], <see cref="BFloat16Gemm"/> for nine or more rows of
+///    bfloat16.
 /// </summary>
 /// <remarks>
-/// Sums are made in another order than libtorch's, so results differ in the last bits; not among themselves: a row gives the same
-/// numbers alone and in company, in bfloat16 of up to eight rows, and of nine or more (<see cref="BFloat16Gemm"/>). Used on the CPU only, without a graph, for float32 and bfloat16 (summed in float32), where the processor
-/// has 512-bit vectors (<see cref="CpuCapabilities"/>).
+/// The order of a sum differs from libtorch's, so results differ in the last bits. It does not depend on the number of rows: a row gives
+/// the same values alone and in a batch, in float32, and in bfloat16 among batches of up to eight rows and among batches of nine or more.
+/// The kernels run on the CPU, without an autograd graph, for float32 and bfloat16 (accumulated in float32), where the processor has
+/// 512-bit vectors (<see cref="CpuCapabilities"/>).
 /// </remarks>
-public static unsafe class LinearKernels
+internal static unsafe class LinearKernels
 {
-    /// <summary>Of more rows libtorch's products are quicker, where <see cref="BFloat16Gemm"/> cannot be used.</summary>
+    /// <summary>The number of rows above which libtorch is faster, where <see cref="BFloat16Gemm"/> is not available.</summary>
     internal static int MaxRows(ScalarType dtype) => dtype == ScalarType.Float32 || BFloat16Gemm.IsAvailable ? int.MaxValue : 32;
 
-    /// <summary>Whether these kernels are used at all.</summary>
+    /// <summary>Whether the kernels are used on this machine.</summary>
     internal static bool IsEnabled => CpuCapabilities.Allows(CpuCapability.Avx512);
 
     /// <summary>y = x Wᵀ + b. PyTorch's <c>nn.functional.linear</c></summary>
     /// <param name="input">[..., inFeatures]</param>
     /// <param name="weight">[outFeatures, inFeatures]</param>
     /// <param name="bias">[outFeatures]</param>
-    public static Tensor linear(Tensor input, Tensor weight, Tensor? bias) => TryLinear(input, weight, bias) ?? nn.functional.linear(input, weight, bias);
+    public static Tensor linear(Tensor input, Tensor weight, Tensor? bias) =>
+        TryLinear(input, weight, bias) ?? nn.functional.linear(input, weight, bias);
 
     /// <summary>y = b + x W. PyTorch's <c>addmm</c></summary>
     /// <param name="bias">[outFeatures]</param>
     /// <param name="input">[batch, inFeatures]</param>
     /// <param name="weight">[inFeatures, outFeatures]</param>
-    public static Tensor addmm(Tensor bias, Tensor input, Tensor weight) => TryAddmm(input, weight, bias) ?? torch.addmm(bias, input, weight, 1, 1);
+    public static Tensor addmm(Tensor bias, Tensor input, Tensor weight) =>
+        TryAddmm(input, weight, bias) ?? torch.addmm(bias, input, weight, 1, 1);
 
-    /// <summary>y = x Wᵀ + b, or null if it is libtorch's to compute.</summary>
+    /// <summary>y = x Wᵀ + b, or null if libtorch has to compute it.</summary>
     /// <param name="input">[..., inFeatures]</param>
     /// <param name="weight">[outFeatures, inFeatures]</param>
     /// <param name="bias">[outFeatures]</param>
     internal static Tensor? TryLinear(Tensor input, Tensor weight, Tensor? bias) => Multiply(input, weight, bias, isInputMajor: false);
 
-    /// <summary>y = x W + b, or null if it is libtorch's to compute.</summary>
+    /// <summary>y = x W + b, or null if libtorch has to compute it.</summary>
     /// <param name="input">[..., inFeatures]</param>
     /// <param name="weight">[inFeatures, outFeatures]</param>
     /// <param name="bias">[outFeatures]</param>
@@ -48,20 +55,21 @@ public static unsafe class LinearKernels
 
     private static Tensor? Multiply(Tensor input, Tensor weight, Tensor? bias, bool isInputMajor)
     {
-        if (!Supports(input) || input.dtype != weight.dtype || WeightView.TryCreate(weight, bias, isInputMajor) is not { } view || input.size(-1) != view.InFeatures) return null;
+        if (!Supports(input) || input.dtype != weight.dtype || WeightView.TryCreate(weight, bias, isInputMajor) is not { } view
+            || input.size(-1) != view.InFeatures) return null;
         if (input.numel() / view.InFeatures > MaxRows(view.DType)) return null;
-        using Tensor x = input.contiguous();
+        using Tensor x = input.contiguous(); // [..., inFeatures]
         long[] shape = input.shape;
         shape[^1] = view.OutFeatures;
-        Tensor y = empty(shape, input.dtype);
+        Tensor y = empty(shape, input.dtype); // [..., outFeatures]
         Multiply(view, GemmInput.Create(x, view), NativeTensor.DataPointer(y.Handle));
         GC.KeepAlive(x);
         return y;
     }
 
-    /// <summary>A whole product, shared by the crew.</summary>
+    /// <summary>Computes a whole product on all threads.</summary>
     /// <param name="x">[batch, inFeatures]</param>
-    /// <param name="y">[batch, outFeatures] of the weight's type</param>
+    /// <param name="y">[batch, outFeatures] of the weight's element type</param>
     internal static void Multiply(WeightView view, float* x, int rows, nint y) => Multiply(view, GemmInput.Create(x, rows, view), y);
 
     private static void Multiply(WeightView view, GemmInput x, nint y)
@@ -74,11 +82,13 @@ public static unsafe class LinearKernels
         }, view.Address);
     }
 
-    /// <summary>Whether a tensor is one that these kernels take: on the CPU, without a graph, not empty.</summary>
+    /// <summary>Whether the kernels can read a tensor: it is on the CPU, not empty, and no autograd graph is built.</summary>
     internal static bool Supports(Tensor input) =>
         IsEnabled && input.device_type == DeviceType.CPU && !is_grad_enabled() && input.numel() is > 0 and < 1 << 30;
 
-    /// <summary>A tensor's numbers as float32: its own, or a copy in a place of the thread's scratch.</summary>
+    /// <summary>
+    /// The elements as float32: the tensor's own memory, or a copy in the thread's scratch buffer <paramref name="slot"/>.
+    /// </summary>
     /// <param name="tensor">Contiguous, float32 or bfloat16.</param>
     internal static float* AsFloat32(Tensor tensor, int slot)
     {
@@ -86,8 +96,12 @@ public static unsafe class LinearKernels
         if (tensor.dtype == ScalarType.Float32) return (float*)data;
         long count = tensor.numel();
         float* wide = ScratchBuffer.GetFloats(slot, count);
-        long each = 1 << 16;
-        KernelThreadPool.ParallelFor((int)((count + each - 1) / each), part => BFloat16.Widen((ushort*)data + part * each, wide + part * each, Math.Min(each, count - part * each)));
+        const long PartElements = 1 << 16;
+        KernelThreadPool.ParallelFor((int)((count + PartElements - 1) / PartElements), part =>
+        {
+            long start = part * PartElements;
+            BFloat16.Widen((ushort*)data + start, wide + start, Math.Min(PartElements, count - start));
+        });
         return wide;
     }
 }

@@ -5,23 +5,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.CpuKernels;
 
-/// <summary>The norms that models have; they differ in what is rounded when, in a model of bfloat16.</summary>
-internal enum NormKind
-{
-    /// <summary>The normal row is rounded, then multiplied by the weight: Llama's.</summary>
-    Rms,
-
-    /// <summary>Multiplied by the weight, then rounded: OLMo 2's.</summary>
-    RmsRoundedOnce,
-
-    /// <summary>Multiplied by one and the weight, then rounded: Gemma's.</summary>
-    RmsUnitOffset,
-
-    /// <summary>With the mean taken off, and rounded once.</summary>
-    Layer,
-}
-
-/// <summary>A norm of rows of numbers, in one sweep; sums in float32.</summary>
+/// <summary>RMSNorm or LayerNorm over the last dimension, accumulated in float32.</summary>
 internal readonly unsafe struct NormKernel
 {
     private readonly NormKind _kind;
@@ -36,14 +20,16 @@ internal readonly unsafe struct NormKernel
         _bias = (byte*)bias;
     }
 
-    /// <summary>A norm whose tensors these kernels can read, for numbers of their type; null for others.</summary>
-    /// <param name="weight">[hidden], or null for none</param>
-    /// <param name="bias">[hidden], or null for none</param>
+    /// <summary>
+    /// Creates a kernel for inputs of an element type, or null if its parameters are not contiguous CPU tensors of that type.
+    /// </summary>
+    /// <param name="weight">[hidden], or null if the norm has none</param>
+    /// <param name="bias">[hidden], or null if the norm has none</param>
     public static NormKernel? TryCreate(NormKind kind, Parameter? weight, Parameter? bias, double epsilon, ScalarType dtype)
     {
         if (dtype is not (ScalarType.Float32 or ScalarType.BFloat16)) return null;
-        nint scale = 0, add = 0;
-        return Fits(weight, ref scale) && Fits(bias, ref add) ? new NormKernel(kind, scale, add, epsilon, dtype) : null;
+        nint weightData = 0, biasData = 0;
+        return Fits(weight, ref weightData) && Fits(bias, ref biasData) ? new NormKernel(kind, weightData, biasData, epsilon, dtype) : null;
 
         bool Fits(Parameter? parameter, ref nint data)
         {
@@ -55,35 +41,35 @@ internal readonly unsafe struct NormKernel
         }
     }
 
-    /// <summary>Norms all rows of a tensor.</summary>
+    /// <summary>Normalizes all rows of a tensor.</summary>
     /// <param name="input">[..., hidden]</param>
-    /// <returns>[..., hidden], or null if it is libtorch's to compute.</returns>
+    /// <returns>[..., hidden], or null if libtorch has to compute it.</returns>
     [FastPath]
     public static Tensor? TryForward(NormKind kind, Tensor input, Parameter? weight, Parameter? bias, double epsilon)
     {
         if (!LinearKernels.Supports(input) || TryCreate(kind, weight, bias, epsilon, input.dtype) is not { } norm) return null;
-        long width = input.size(-1), rows = input.numel() / width;
-        if (weight is not null && weight.Shape[0] != width) return null;
-        using Tensor x = input.contiguous();
-        Tensor y = empty_like(x);
-        nint from = NativeTensor.DataPointer(x.Handle), to = NativeTensor.DataPointer(y.Handle);
-        bool half = input.dtype == ScalarType.BFloat16;
-        int each = (int)Math.Max(1, (1 << 15) / width);
-        KernelThreadPool.ParallelFor((int)((rows + each - 1) / each), part =>
+        long hiddenSize = input.size(-1), rows = input.numel() / hiddenSize;
+        if (weight is not null && weight.Shape[0] != hiddenSize) return null;
+        using Tensor x = input.contiguous(); // [..., hidden]
+        Tensor y = empty_like(x);            // [..., hidden]
+        nint source = NativeTensor.DataPointer(x.Handle), destination = NativeTensor.DataPointer(y.Handle);
+        bool isBFloat16 = input.dtype == ScalarType.BFloat16;
+        int rowsPerPart = (int)Math.Max(1, (1 << 15) / hiddenSize);
+        KernelThreadPool.ParallelFor((int)((rows + rowsPerPart - 1) / rowsPerPart), part =>
         {
-            long last = Math.Min((long)(part + 1) * each, rows);
-            float* wide = half ? ScratchBuffer.GetFloats(2, width) : null;
-            for (long row = (long)part * each; row < last; row++)
+            long last = Math.Min((long)(part + 1) * rowsPerPart, rows);
+            float* values = isBFloat16 ? ScratchBuffer.GetFloats(2, hiddenSize) : null;
+            for (long row = (long)part * rowsPerPart; row < last; row++)
             {
-                if (half)
+                if (isBFloat16)
                 {
-                    BFloat16.Widen((ushort*)from + row * width, wide, width);
-                    norm.Apply(wide, wide, (int)width);
-                    BFloat16.Narrow(wide, (ushort*)to + row * width, width);
+                    BFloat16.Widen((ushort*)source + row * hiddenSize, values, hiddenSize);
+                    norm.Apply(values, values, (int)hiddenSize);
+                    BFloat16.Narrow(values, (ushort*)destination + row * hiddenSize, hiddenSize);
                 }
                 else
                 {
-                    norm.Apply((float*)from + row * width, (float*)to + row * width, (int)width);
+                    norm.Apply((float*)source + row * hiddenSize, (float*)destination + row * hiddenSize, (int)hiddenSize);
                 }
             }
         });
@@ -91,38 +77,39 @@ internal readonly unsafe struct NormKernel
         return y;
     }
 
-    /// <summary>One row.</summary>
-    /// <param name="x">[hidden], what comes out too</param>
+    /// <summary>Normalizes one row.</summary>
+    /// <param name="x">[hidden]</param>
+    /// <param name="y">[hidden]; may be <paramref name="x"/></param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Apply(float* x, float* y, int hiddenSize)
     {
         float mean = _kind == NormKind.Layer ? Sum(x, hiddenSize) / hiddenSize : 0;
         float scale = 1 / MathF.Sqrt(SumOfSquares(x, mean, hiddenSize) / hiddenSize + _epsilon);
-        bool half = _dtype == ScalarType.BFloat16;
+        bool isBFloat16 = _dtype == ScalarType.BFloat16;
         int i = 0;
         for (; i + 16 <= hiddenSize; i += 16)
         {
             Vector512<float> normal = (Vector512.Load(x + i) - Vector512.Create(mean)) * Vector512.Create(scale);
             if (_weight is not null)
             {
-                Vector512<float> weight = half ? BFloat16.Load(_weight + 2L * i) : Float32.Load(_weight + 4L * i);
-                if (_kind == NormKind.Rms && half) normal = BFloat16.Round(normal);
+                Vector512<float> weight = isBFloat16 ? BFloat16.Load(_weight + 2L * i) : Float32.Load(_weight + 4L * i);
+                if (_kind == NormKind.Rms && isBFloat16) normal = BFloat16.Round(normal);
                 normal *= _kind == NormKind.RmsUnitOffset ? weight + Vector512<float>.One : weight;
             }
-            if (_bias is not null) normal += half ? BFloat16.Load(_bias + 2L * i) : Float32.Load(_bias + 4L * i);
-            Vector512.Store(half ? BFloat16.Round(normal) : normal, y + i);
+            if (_bias is not null) normal += isBFloat16 ? BFloat16.Load(_bias + 2L * i) : Float32.Load(_bias + 4L * i);
+            Vector512.Store(isBFloat16 ? BFloat16.Round(normal) : normal, y + i);
         }
         for (; i < hiddenSize; i++)
         {
             float normal = (x[i] - mean) * scale;
             if (_weight is not null)
             {
-                float weight = half ? BFloat16.LoadScalar(_weight + 2L * i) : Float32.LoadScalar(_weight + 4L * i);
-                if (_kind == NormKind.Rms && half) normal = BFloat16.Round(normal);
+                float weight = isBFloat16 ? BFloat16.LoadScalar(_weight + 2L * i) : Float32.LoadScalar(_weight + 4L * i);
+                if (_kind == NormKind.Rms && isBFloat16) normal = BFloat16.Round(normal);
                 normal *= _kind == NormKind.RmsUnitOffset ? weight + 1 : weight;
             }
-            if (_bias is not null) normal += half ? BFloat16.LoadScalar(_bias + 2L * i) : Float32.LoadScalar(_bias + 4L * i);
-            y[i] = half ? BFloat16.Round(normal) : normal;
+            if (_bias is not null) normal += isBFloat16 ? BFloat16.LoadScalar(_bias + 2L * i) : Float32.LoadScalar(_bias + 4L * i);
+            y[i] = isBFloat16 ? BFloat16.Round(normal) : normal;
         }
     }
 
@@ -144,18 +131,11 @@ internal readonly unsafe struct NormKernel
         int i = 0;
         for (; i + 16 <= hiddenSize; i += 16)
         {
-            Vector512<float> from = Vector512.Load(x + i) - Vector512.Create(mean);
-            sums = Vector512.FusedMultiplyAdd(from, from, sums);
+            Vector512<float> centered = Vector512.Load(x + i) - Vector512.Create(mean);
+            sums = Vector512.FusedMultiplyAdd(centered, centered, sums);
         }
         float sum = Vector512.Sum(sums);
         for (; i < hiddenSize; i++) sum += (x[i] - mean) * (x[i] - mean);
         return sum;
     }
-}
-
-/// <summary>A norm that the kernels can read.</summary>
-internal interface INormLayer
-{
-    /// <summary>Null where they cannot.</summary>
-    NormKernel? GetKernel(ScalarType dtype);
 }

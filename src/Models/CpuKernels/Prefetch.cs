@@ -4,16 +4,17 @@ using System.Runtime.Intrinsics.X86;
 namespace Ndif.Models.CpuKernels;
 
 /// <summary>
-/// Asks for rows of a weight that come later while these four are worked on. The processor's own prefetcher loses a stream at the end of
-/// a page, and rows are shorter than that: without it a pass of ten tokens took a fifth longer (benchmark speed.gpt2-small fp32 10 tokens).
+/// Software prefetch of a weight's later rows while four rows are processed. The hardware prefetcher loses a stream at the end of a
+/// page, and rows are shorter than a page: without software prefetch a pass of ten tokens took a fifth longer (benchmark
+/// speed.gpt2-small fp32 10 tokens).
 /// </summary>
 internal static unsafe class Prefetch
 {
-    /// <summary>How many groups of four rows ahead: so far that memory has answered when their turn comes.</summary>
-    /// <param name="bytes">Of a group, as far as it is read.</param>
+    /// <summary>The prefetch distance in groups of four rows, chosen so that memory has answered when the rows are needed.</summary>
+    /// <param name="bytes">The bytes of a group that are read.</param>
     public static long RowGroupsAhead(long bytes) => Math.Clamp((10 << 10) / Math.Max(bytes, 1), 1, 64);
 
-    /// <param name="bytes">From these rows to those.</param>
+    /// <param name="bytes">The distance from these four rows to the rows to prefetch.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void CacheLines(void* a, void* b, void* c, void* d, long bytes)
     {
@@ -24,7 +25,7 @@ internal static unsafe class Prefetch
         Sse.Prefetch0((byte*)d + bytes);
     }
 
-    /// <summary>The same for a weight that is read from end to end: what 32 numbers take, 16 KB ahead.</summary>
+    /// <summary>Prefetches the cache lines of 32 elements, 16 KB ahead, of a weight that is read sequentially.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void CacheLines<T>(byte* address) where T : IElement
     {

@@ -1,27 +1,33 @@
 namespace Ndif.Models.CpuKernels;
 
-/// <summary>Where heads stand among the numbers that the projections give for one token.</summary>
-/// <param name="QueryHeadsPerBlock">Query heads that lie together, before Step numbers on the next come.</param>
-/// <param name="HeadDim">Of a head.</param>
-/// <param name="FirstKeyOffset">Of the first key-value head.</param>
-/// <param name="FirstValueOffset">Of the first key-value head.</param>
-/// <param name="KvHeadStride">From one key-value head to the next.</param>
-/// <param name="Size">Of all numbers.</param>
-internal sealed record QkvLayout(int QueryHeadsPerBlock, long BlockStride, int HeadDim, long FirstKeyOffset, long FirstValueOffset, long KvHeadStride, long Size)
+/// <summary>The position of each head in the query, key and value projections of one token.</summary>
+/// <param name="QueryHeadsPerBlock">
+/// The number of query heads that are adjacent before <paramref name="BlockStride"/> elements on the next block begins.
+/// </param>
+/// <param name="BlockStride">Elements from one block of query heads to the next.</param>
+/// <param name="HeadDim">Elements of a head.</param>
+/// <param name="FirstKeyOffset">The offset of the first head's key.</param>
+/// <param name="FirstValueOffset">The offset of the first head's value.</param>
+/// <param name="KvHeadStride">Elements from one key-value head to the next.</param>
+/// <param name="Size">Elements of all heads of a token.</param>
+internal sealed record QkvLayout(int QueryHeadsPerBlock, long BlockStride, int HeadDim, long FirstKeyOffset, long FirstValueOffset,
+    long KvHeadStride, long Size)
 {
-    /// <summary>All queries, all keys, all values.</summary>
+    /// <summary>[queries of all heads | keys of all heads | values of all heads], as Llama and GPT-2 have it.</summary>
     public static QkvLayout Separate(int heads, int kvHeads, int headDim) =>
         new(heads, 0, headDim, (long)heads * headDim, ((long)heads + kvHeads) * headDim, headDim, ((long)heads + 2L * kvHeads) * headDim);
 
-    /// <summary>Each head's query, key and value beside each other.</summary>
-    public static QkvLayout InterleavedPerHead(int heads, int headDim) => new(1, 3L * headDim, headDim, headDim, 2L * headDim, 3L * headDim, 3L * heads * headDim);
+    /// <summary>For each head [query | key | value], as GPT-NeoX and BLOOM have it.</summary>
+    public static QkvLayout InterleavedPerHead(int heads, int headDim) =>
+        new(1, 3L * headDim, headDim, headDim, 2L * headDim, 3L * headDim, 3L * heads * headDim);
 
-    /// <summary>Each key-value head behind the queries that it serves.</summary>
+    /// <summary>For each key-value head [its queries | key | value], as Falcon has it.</summary>
     public static QkvLayout InterleavedPerKvHead(int heads, int kvHeads, int headDim)
     {
-        int share = Math.Max(1, heads / Math.Max(1, kvHeads));
-        long step = (share + 2L) * headDim;
-        return new(share, step, headDim, (long)share * headDim, (share + 1L) * headDim, step, kvHeads * step);
+        int queriesPerKvHead = Math.Max(1, heads / Math.Max(1, kvHeads));
+        long blockStride = (queriesPerKvHead + 2L) * headDim;
+        return new(queriesPerKvHead, blockStride, headDim, (long)queriesPerKvHead * headDim, (queriesPerKvHead + 1L) * headDim, blockStride,
+            kvHeads * blockStride);
     }
 
     public long QueryOffset(int head) => head / QueryHeadsPerBlock * BlockStride + (long)(head % QueryHeadsPerBlock) * HeadDim;

@@ -2,10 +2,13 @@ using System.Runtime.InteropServices;
 
 namespace Ndif.Models.CpuKernels;
 
-/// <summary>Memory of a thread's own for what lies between two stages; it grows to what was needed most, and is used again.</summary>
+/// <summary>
+/// Thread-local, reusable, 64-byte aligned memory for the intermediate results of a kernel. A buffer grows to the largest size
+/// requested.
+/// </summary>
 internal sealed unsafe class ScratchBuffer
 {
-    /// <summary>More than this is given back after each use: long prompts are rare beside short ones.</summary>
+    /// <summary>A buffer with more elements than this is freed when a much smaller one is requested: long prompts are rare.</summary>
     private const long MaxRetained = 16 << 20;
 
     [ThreadStatic]
@@ -18,19 +21,22 @@ internal sealed unsafe class ScratchBuffer
 
     ~ScratchBuffer() => NativeMemory.AlignedFree(_start);
 
-    /// <summary>So many numbers, whatever they are. They are the caller's until the thread asks for the same place again.</summary>
-    /// <param name="slot">What a thread needs at the same time has different places: 0 to 6.</param>
+    /// <summary>
+    /// Returns memory for <paramref name="count"/> elements with undefined content. It is valid until the thread requests the same slot
+    /// again.
+    /// </summary>
+    /// <param name="slot">0 to 6. Buffers that are in use at the same time have different slots.</param>
     public static float* GetFloats(int slot, long count)
     {
-        ScratchBuffer own = (_buffers ??= new ScratchBuffer?[7])[slot] ??= new ScratchBuffer();
-        if (own._count < count || (own._count > MaxRetained && count < MaxRetained / 4))
+        ScratchBuffer buffer = (_buffers ??= new ScratchBuffer?[7])[slot] ??= new ScratchBuffer();
+        if (buffer._count < count || (buffer._count > MaxRetained && count < MaxRetained / 4))
         {
-            NativeMemory.AlignedFree(own._start);
-            own._start = null; // in case there is no more memory
-            own._count = 0;
-            own._start = (float*)NativeMemory.AlignedAlloc((nuint)(count + 16) * sizeof(float), 64);
-            own._count = count;
+            NativeMemory.AlignedFree(buffer._start);
+            buffer._start = null; // the allocation may fail
+            buffer._count = 0;
+            buffer._start = (float*)NativeMemory.AlignedAlloc((nuint)(count + 16) * sizeof(float), 64);
+            buffer._count = count;
         }
-        return own._start;
+        return buffer._start;
     }
 }

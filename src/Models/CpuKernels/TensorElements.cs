@@ -2,22 +2,22 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.CpuKernels;
 
-/// <summary>A tensor's numbers for who works on them outside of libtorch.</summary>
-public static unsafe class TensorElements
+/// <summary>Copies tensor elements into managed memory.</summary>
+internal static unsafe class TensorElements
 {
-    /// <summary>Copies all numbers, in the order of their indices, as float32.</summary>
-    /// <param name="destination">At least as many.</param>
+    /// <summary>Copies all elements in row-major order as float32.</summary>
+    /// <param name="destination">Has room for all elements.</param>
     public static void CopyTo(Tensor tensor, Span<float> destination)
     {
-        using Tensor here = tensor.cpu().contiguous();
-        int count = checked((int)here.numel());
+        using Tensor source = tensor.cpu().contiguous();
+        int count = checked((int)source.numel());
         destination = destination[..count];
-        if (here.dtype == ScalarType.BFloat16 && LinearKernels.IsEnabled)
+        if (source.dtype == ScalarType.BFloat16 && LinearKernels.IsEnabled)
         {
-            fixed (float* start = destination) BFloat16.Widen((ushort*)NativeTensor.DataPointer(here.Handle), start, count);
+            fixed (float* start = destination) BFloat16.Widen((ushort*)NativeTensor.DataPointer(source.Handle), start, count);
             return;
         }
-        using Tensor wide = here.to(ScalarType.Float32);
-        new ReadOnlySpan<float>((void*)NativeTensor.DataPointer(wide.Handle), count).CopyTo(destination);
+        using Tensor converted = source.to(ScalarType.Float32);
+        new ReadOnlySpan<float>((void*)NativeTensor.DataPointer(converted.Handle), count).CopyTo(destination);
     }
 }

@@ -3,13 +3,16 @@ using System.Runtime.Intrinsics.X86;
 namespace Ndif.Models.CpuKernels;
 
 /// <summary>
-/// Which weight comes after which: a pass goes through them as the last one did. Between two products the memory would be idle while one
-/// thread norms, adds and allocates; a thread that has nothing to do meanwhile fetches the beginning of the next weight.
+/// Predicts which weight is multiplied next, from the order of the last pass, and loads its beginning into the cache. Between two
+/// products memory would be idle while one thread computes norms, adds residuals and allocates; an idle worker thread of
+/// <see cref="KernelThreadPool"/> prefetches meanwhile.
 /// </summary>
-/// <remarks>A guess that is wrong, or of a weight that is no longer there, costs nothing but the fetch: it reads nothing and cannot fault.</remarks>
+/// <remarks>
+/// A wrong prediction, or the address of a weight that has been freed, costs only bandwidth: a prefetch instruction never faults.
+/// </remarks>
 internal static unsafe class WeightPrefetcher
 {
-    /// <summary>Half of a core's second cache.</summary>
+    /// <summary>The bytes that are prefetched of a weight, at most: half of a core's second-level cache.</summary>
     private const int MaxPrefetchBytes = 512 << 10;
 
     private const int StepBytes = 2048;
@@ -18,11 +21,11 @@ internal static unsafe class WeightPrefetcher
     private static nint _current;
     private static long _position, _end;
 
-    /// <summary>A product with this weight begins. One thread at a time.</summary>
+    /// <summary>Reports that a product with this weight begins. Called by one thread at a time.</summary>
     public static void BeginWeight(nint weight)
     {
         if (weight == _current) return;
-        if (_successors.Count > 1 << 14) _successors.Clear(); // of models long gone
+        if (_successors.Count > 1 << 14) _successors.Clear(); // the addresses may be of models that have been unloaded
         _successors[_current] = weight;
         _current = weight;
         nint next = _successors.GetValueOrDefault(weight);
@@ -31,8 +34,8 @@ internal static unsafe class WeightPrefetcher
         Volatile.Write(ref _end, next == 0 ? 0 : next + MaxPrefetchBytes);
     }
 
-    /// <summary>Fetches a little of what comes next.</summary>
-    /// <returns>False if there is nothing more to fetch.</returns>
+    /// <summary>Prefetches the next <see cref="StepBytes"/> of the predicted weight.</summary>
+    /// <returns>False if nothing is left to prefetch.</returns>
     public static bool PrefetchNext()
     {
         if (!Sse.IsSupported || Volatile.Read(ref _position) >= Volatile.Read(ref _end)) return false;

@@ -3,17 +3,17 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.CpuKernels;
 
-/// <summary>A linear layer's weight and bias as the kernels read them.</summary>
+/// <summary>The memory of a linear layer's weight and bias.</summary>
 internal readonly unsafe struct WeightView
 {
-    /// <summary>Parts of a product are so many outputs, or a multiple.</summary>
+    /// <summary>The output features of a part of a product are a multiple of this.</summary>
     private const int PartAlignment = 64;
 
     private readonly byte* _weight, _bias;
 
     /// <param name="bias">[outFeatures], or null</param>
-    /// <param name="isInputMajor">The weight is [inFeatures, outFeatures], not [outFeatures, inFeatures].</param>
-    /// <param name="dtype">Of both: float32 or bfloat16.</param>
+    /// <param name="isInputMajor">The weight is [inFeatures, outFeatures] instead of [outFeatures, inFeatures].</param>
+    /// <param name="dtype">The element type of both: float32 or bfloat16.</param>
     public WeightView(nint weight, nint bias, int inFeatures, int outFeatures, bool isInputMajor, ScalarType dtype)
     {
         _weight = (byte*)weight;
@@ -33,39 +33,53 @@ internal readonly unsafe struct WeightView
 
     public int ElementSize => DType == ScalarType.Float32 ? 4 : 2;
 
-    /// <summary>A weight's tensors, where the kernels can read them; null for other types and devices, and where memory is not in order.</summary>
+    /// <summary>
+    /// Creates a view of a layer's tensors, or null if the kernels cannot read them: the element type is neither float32 nor bfloat16,
+    /// or a tensor is not contiguous CPU memory.
+    /// </summary>
     public static WeightView? TryCreate(Tensor weight, Tensor? bias, bool isInputMajor)
     {
-        ScalarType type = weight.dtype;
-        if (type is not (ScalarType.Float32 or ScalarType.BFloat16) || weight.device_type != DeviceType.CPU || !weight.is_contiguous()) return null;
-        if (bias is not null && (bias.dtype != type || bias.device_type != DeviceType.CPU || !bias.is_contiguous())) return null;
-        long inputs = weight.size(isInputMajor ? 0 : 1), outputs = weight.size(isInputMajor ? 1 : 0);
-        if (inputs % 16 != 0 || inputs > 1 << 20 || outputs > 1 << 24 || inputs * outputs == 0) return null;
-        return new WeightView(NativeTensor.DataPointer(weight.Handle), bias is null ? 0 : NativeTensor.DataPointer(bias.Handle), (int)inputs, (int)outputs, isInputMajor, type);
+        ScalarType dtype = weight.dtype;
+        if (dtype is not (ScalarType.Float32 or ScalarType.BFloat16) || weight.device_type != DeviceType.CPU || !weight.is_contiguous())
+            return null;
+        if (bias is not null && (bias.dtype != dtype || bias.device_type != DeviceType.CPU || !bias.is_contiguous())) return null;
+        long inFeatures = weight.size(isInputMajor ? 0 : 1), outFeatures = weight.size(isInputMajor ? 1 : 0);
+        if (inFeatures % 16 != 0 || inFeatures > 1 << 20 || outFeatures > 1 << 24 || inFeatures * outFeatures == 0) return null;
+        return new WeightView(NativeTensor.DataPointer(weight.Handle), bias is null ? 0
+            : NativeTensor.DataPointer(bias.Handle), (int)inFeatures, (int)outFeatures, isInputMajor, dtype);
     }
 
-    /// <summary>Some of the outputs, as a weight of their own; of a weight whose rows are outputs.</summary>
+    /// <summary>A range of the output features as a weight of its own. Only for a weight [outFeatures, inFeatures].</summary>
     public WeightView Slice(int first, int count) => IsInputMajor ? throw new InvalidOperationException("Only rows can be sliced.")
-        : new((nint)(_weight + (long)first * InFeatures * ElementSize), _bias is null ? 0 : (nint)(_bias + (long)first * ElementSize), InFeatures, count, false, DType);
+        : new((nint)(_weight + (long)first * InFeatures * ElementSize), _bias is null ? 0
+            : (nint)(_bias + (long)first * ElementSize), InFeatures, count, false, DType);
 
-    /// <summary>In how many parts a product is shared by the crew: ranges of outputs, of whole vectors.</summary>
+    /// <summary>
+    /// The number of parts, which are ranges of whole vectors of output features, that a product is divided into for the thread pool.
+    /// </summary>
     public int PartCount(int rows)
     {
         long bytes = (long)InFeatures * OutFeatures * ElementSize;
-        if (bytes * rows < 1 << 18) return 1; // not worth a second core
-        // streamed columns are read in runs as long as can be; rows, and what is bound by arithmetic, in parts small enough to be shared well
-        long wanted = IsInputMajor && rows <= 16 ? KernelThreadPool.ThreadCount : Math.Max(KernelThreadPool.ThreadCount, bytes * Math.Max(1, rows / 4) / (96 << 10));
-        return (int)Math.Clamp(wanted, 1, Math.Min(256, (OutFeatures + PartAlignment - 1) / PartAlignment));
+        if (bytes * rows < 1 << 18) return 1; // too small to be worth a second core
+        // an input-major weight of few rows is read in runs as long as possible; otherwise the parts are small enough to balance the
+        // threads
+        long parts = IsInputMajor && rows <= 16 ? KernelThreadPool.ThreadCount
+            : Math.Max(KernelThreadPool.ThreadCount, bytes * Math.Max(1, rows / 4) / (96 << 10));
+        return (int)Math.Clamp(parts, 1, Math.Min(256, (OutFeatures + PartAlignment - 1) / PartAlignment));
     }
 
-    /// <summary>The outputs of a part.</summary>
+    /// <summary>The range of output features of a part.</summary>
     public (int First, int Last) PartRange(int part, int parts)
     {
         int steps = (OutFeatures + PartAlignment - 1) / PartAlignment;
-        return ((int)((long)steps * part / parts) * PartAlignment, Math.Min(OutFeatures, (int)((long)steps * (part + 1) / parts) * PartAlignment));
+        return ((int)((long)steps * part / parts) * PartAlignment,
+            Math.Min(OutFeatures, (int)((long)steps * (part + 1) / parts) * PartAlignment));
     }
 
-    /// <summary>y = x W + b for the outputs from first to last, rounded to the weight's type.</summary>
+    /// <summary>
+    /// y = x W + b for the output features from <paramref name="first"/> to <paramref name="last"/>, rounded to the element type of the
+    /// weight.
+    /// </summary>
     /// <param name="y">[batch, outFeatures]</param>
     public void Multiply(GemmInput x, nint y, int first, int last)
     {
@@ -75,63 +89,43 @@ internal readonly unsafe struct WeightView
         }
         else if (x.Packed is not null)
         {
-            BFloat16Gemm.Multiply(x.Packed, (ushort*)_weight, (ushort*)_bias, IsInputMajor, x.RowCount, InFeatures, OutFeatures, null, (ushort*)y, OutFeatures, first, last);
+            BFloat16Gemm.Multiply(x.Packed, (ushort*)_weight, (ushort*)_bias, IsInputMajor, x.RowCount, InFeatures, OutFeatures, null,
+                (ushort*)y, OutFeatures, first, last);
         }
         else
         {
-            int width = last - first;
-            float* sums = ScratchBuffer.GetFloats(2, (long)x.RowCount * width);
-            Multiply(x, sums - first, width, first, last);
-            for (int m = 0; m < x.RowCount; m++) BFloat16.Narrow(sums + (long)m * width, (ushort*)y + (long)m * OutFeatures + first, width);
+            int columns = last - first;
+            float* sums = ScratchBuffer.GetFloats(2, (long)x.RowCount * columns);
+            Multiply(x, sums - first, columns, first, last);
+            for (int m = 0; m < x.RowCount; m++)
+                BFloat16.Narrow(sums + (long)m * columns, (ushort*)y + (long)m * OutFeatures + first, columns);
         }
     }
 
-    /// <summary>y = x W + b for the outputs from first to last; sums in float32, not rounded.</summary>
-    /// <param name="y">Rows of stride numbers; output n of row m goes to y[m · stride + n].</param>
+    /// <summary>y = x W + b for the output features from <paramref name="first"/> to <paramref name="last"/>, in float32.</summary>
+    /// <param name="y">Output feature n of row m is written to y[m · yStride + n].</param>
     public void Multiply(GemmInput x, float* y, long yStride, int first, int last)
     {
         int rows = x.RowCount;
         if (x.Packed is not null)
         {
-            BFloat16Gemm.Multiply(x.Packed, (ushort*)_weight, (ushort*)_bias, IsInputMajor, rows, InFeatures, OutFeatures, y, null, yStride, first, last);
+            BFloat16Gemm.Multiply(x.Packed, (ushort*)_weight, (ushort*)_bias, IsInputMajor, rows, InFeatures, OutFeatures, y, null, yStride,
+                first, last);
             return;
         }
         for (int m = 0; m < rows; m++)
         {
             float* row = y + m * yStride;
             if (_bias is null) new Span<float>(row + first, last - first).Clear();
-            else if (DType == ScalarType.Float32) new Span<float>((float*)_bias + first, last - first).CopyTo(new Span<float>(row + first, last - first));
+            else if (DType == ScalarType.Float32) new Span<float>((float*)_bias + first, last - first)
+                .CopyTo(new Span<float>(row + first, last - first));
             else BFloat16.Widen((ushort*)_bias + first, row + first, last - first);
         }
-        if (IsInputMajor && DType == ScalarType.Float32) GemmNN.MultiplyAdd<Float32>(x.Values, InFeatures, _weight, rows, InFeatures, OutFeatures, y, yStride, first, last);
-        else if (IsInputMajor) GemmNN.MultiplyAdd<BFloat16>(x.Values, InFeatures, _weight, rows, InFeatures, OutFeatures, y, yStride, first, last);
+        if (IsInputMajor && DType == ScalarType.Float32)
+            GemmNN.MultiplyAdd<Float32>(x.Values, InFeatures, _weight, rows, InFeatures, OutFeatures, y, yStride, first, last);
+        else if (IsInputMajor)
+            GemmNN.MultiplyAdd<BFloat16>(x.Values, InFeatures, _weight, rows, InFeatures, OutFeatures, y, yStride, first, last);
         else if (DType == ScalarType.Float32) GemmNT.MultiplyAdd<Float32>(x.Values, _weight, rows, InFeatures, y, yStride, first, last);
         else GemmNT.MultiplyAdd<BFloat16>(x.Values, _weight, rows, InFeatures, y, yStride, first, last);
-    }
-}
-
-/// <summary>A linear layer that the kernels can read.</summary>
-internal interface ILinearLayer
-{
-    /// <summary>Null where they cannot: other types and devices, weights in eight bits.</summary>
-    WeightView? View { get; }
-}
-
-/// <summary>Looks at a layer's tensors once, and again if they have become others.</summary>
-internal sealed class CachedWeightView(Parameter weight, Parameter? bias, bool isInputMajor)
-{
-    private Tensor? _weight, _bias;
-    private nint _weightHandle, _biasHandle;
-    private WeightView? _view;
-
-    public WeightView? Get()
-    {
-        if (weight.IsEightBit || bias is { IsEightBit: true }) return null;
-        Tensor value = weight.Value;
-        Tensor? add = bias?.Value;
-        nint address = value.Handle, other = add?.Handle ?? 0;
-        if (ReferenceEquals(value, _weight) && ReferenceEquals(add, _bias) && address == _weightHandle && other == _biasHandle) return _view;
-        (_weight, _bias, _weightHandle, _biasHandle, _view) = (value, add, address, other, WeightView.TryCreate(value, add, isInputMajor));
-        return _view;
     }
 }

@@ -5,10 +5,10 @@ using ErrorCode = Ndif.Protocol.ErrorCode;
 namespace Ndif.Models.Files;
 
 /// <summary>
-/// The weights of a Hugging Face folder: model.safetensors, or the shards that model.safetensors.index.json lists.
+/// The weights of a folder in the format of Hugging Face: model.safetensors, or the shards that model.safetensors.index.json lists.
 /// Pickled weights are refused.
 /// </summary>
-public sealed class Checkpoint : IDisposable
+internal sealed class Checkpoint : IDisposable
 {
     internal const string SingleFileName = "model.safetensors", IndexFileName = "model.safetensors.index.json";
 
@@ -19,27 +19,28 @@ public sealed class Checkpoint : IDisposable
 
     public string Folder { get; }
 
-    /// <summary>Every tensor's name.</summary>
+    /// <summary>The names of all tensors.</summary>
     public IReadOnlyCollection<string> Names => _fileByTensor.Keys;
 
     public SafetensorsEntry Entry(string name) => _fileByTensor[name].Entries[name];
 
-    /// <summary>As <see cref="SafetensorsFile.Read"/>.</summary>
+    /// <summary>Reads a tensor, see <see cref="SafetensorsFile.Read"/>.</summary>
     public Tensor Read(string name) => _fileByTensor[name].Read(name);
 
-    /// <summary>As <see cref="SafetensorsFile.ReadAhead"/>, for all files.</summary>
+    /// <summary>Reads all files ahead, see <see cref="FileMapping.ReadAhead"/>.</summary>
     public void ReadAhead()
     {
         foreach (SafetensorsFile file in _files) file.ReadAhead();
     }
 
-    /// <summary>As <see cref="SafetensorsFile.ReleasePages"/>.</summary>
+    /// <summary>Releases the pages of a tensor, see <see cref="SafetensorsFile.ReleasePages"/>.</summary>
     internal void ReleasePages(string name) => _fileByTensor[name].ReleasePages(name);
 
-    /// <summary>True if a folder has safetensors weights.</summary>
-    public static bool ExistsIn(string folder) => File.Exists(Path.Combine(folder, SingleFileName)) || File.Exists(Path.Combine(folder, IndexFileName));
+    /// <summary>Whether a folder has safetensors weights.</summary>
+    public static bool ExistsIn(string folder) => File.Exists(Path.Combine(folder, SingleFileName))
+        || File.Exists(Path.Combine(folder, IndexFileName));
 
-    /// <summary>True if none of the files is missing: an index can be there before its shards are.</summary>
+    /// <summary>Whether no file is missing. A download may have written the index before its shards.</summary>
     internal static bool IsComplete(string folder)
     {
         if (File.Exists(Path.Combine(folder, SingleFileName))) return true;
@@ -47,17 +48,20 @@ public sealed class Checkpoint : IDisposable
         return File.Exists(index) && ShardsOf(index, index).TrueForAll(shard => File.Exists(Path.Combine(folder, shard)));
     }
 
-    /// <summary>The files that an index names, each once.</summary>
-    /// <param name="label">What errors call the index.</param>
-    /// <exception cref="CheckpointException">It is no index, or names what is not a safetensors file beside it.</exception>
-    internal static List<string> ShardsOf(string path, string label) => [.. WeightMap(path, label).Select(entry => entry.Value).Distinct(StringComparer.Ordinal)];
+    /// <summary>The distinct file names in an index.</summary>
+    /// <param name="label">The name of the index in error messages.</param>
+    /// <exception cref="CheckpointException">
+    /// The file is not an index, or it names something else than safetensors files in its own folder.
+    /// </exception>
+    internal static List<string> ShardsOf(string path, string label) =>
+        [.. WeightMap(path, label).Select(entry => entry.Value).Distinct(StringComparer.Ordinal)];
 
-    /// <summary>True for a file that is read by running what is in it.</summary>
+    /// <summary>Whether a file is a Python pickle, which executes code when it is loaded.</summary>
     internal static bool IsPickle(string file) => _pickleExtensions.Any(kind => file.EndsWith(kind, StringComparison.Ordinal));
 
     private static readonly string[] _pickleExtensions = [".bin", ".pt", ".pth", ".ckpt", ".pkl"];
 
-    /// <exception cref="CheckpointException">There are no safetensors weights, or they are damaged.</exception>
+    /// <exception cref="CheckpointException">The folder has no safetensors weights, or they are damaged.</exception>
     public static Checkpoint Open(string folder)
     {
         Checkpoint checkpoint = new(folder);
@@ -75,7 +79,7 @@ public sealed class Checkpoint : IDisposable
         }
     }
 
-    /// <summary>Tensors that were read stay valid.</summary>
+    /// <summary>Closes the files. Tensors that were read stay valid.</summary>
     public void Dispose()
     {
         foreach (SafetensorsFile file in _files) file.Dispose();
@@ -104,7 +108,8 @@ public sealed class Checkpoint : IDisposable
             if (!shards.TryGetValue(shard, out SafetensorsFile? file))
             {
                 if (!File.Exists(Path.Combine(Folder, shard)))
-                    throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{path} lists `{shard}` for `{tensor}`, and that file is missing.",
+                    throw Errors.CreateException(ErrorCode.BadCheckpoint,
+                        $"{path} lists `{shard}` for `{tensor}`, and that file is missing.",
                         "The download is incomplete: fetch the missing shards.");
                 shards.Add(shard, file = OpenFile(shard));
             }
@@ -114,7 +119,7 @@ public sealed class Checkpoint : IDisposable
         }
     }
 
-    /// <summary>Tensor names with the files that have them, which lie beside the index.</summary>
+    /// <summary>The entries of an index: tensor names and the files in the same folder that contain them.</summary>
     private static List<KeyValuePair<string, string>> WeightMap(string path, string label)
     {
         List<KeyValuePair<string, string>> map;
@@ -126,24 +131,20 @@ public sealed class Checkpoint : IDisposable
         }
         catch (Exception e) when (e is JsonException or System.InvalidOperationException or KeyNotFoundException)
         {
-            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{label} has no `weight_map` from tensor names to files: {e.Message}", inner: e);
+            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{label} has no `weight_map` from tensor names to files: {e.Message}",
+                inner: e);
         }
         foreach (string shard in map.Select(entry => entry.Value))
-            if (shard.Length == 0 || shard.AsSpan().ContainsAny('/', '\\', '\0') || !shard.EndsWith(".safetensors", StringComparison.Ordinal))
-                throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{label} names `{shard}`, which is not a safetensors file beside it.");
+            if (shard.Length == 0 || shard.AsSpan().ContainsAny('/', '\\', '\0')
+                || !shard.EndsWith(".safetensors", StringComparison.Ordinal))
+                throw Errors.CreateException(ErrorCode.BadCheckpoint,
+                    $"{label} names `{shard}`, which is not a safetensors file beside it.");
         return map;
     }
 
-    private static Exception NoWeights(string folder)
-    {
-        string? pickled = Directory.EnumerateFiles(folder).Select(Path.GetFileName)
-            .Where(f => IsPickle(f!)).Order(StringComparer.Ordinal).FirstOrDefault();
-        return pickled is null
-            ? Errors.CreateException(ErrorCode.BadCheckpoint, $"{folder} has neither {SingleFileName} nor {IndexFileName}.",
-                "Name a folder as Hugging Face's save_pretrained writes it.")
-            : Errors.CreateException(ErrorCode.BadCheckpoint,
-                $"{folder} has its weights as `{pickled}`, a Python pickle, which is refused: reading a pickle runs whatever code is in it.",
-                "Convert it once where you trust it, with AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder), "
-                + "or take the model's revision on the hub that has model.safetensors (often refs/convert/safetensors).");
-    }
+    private static Exception NoWeights(string folder) => MissingWeights.CreateException(folder,
+        Directory.EnumerateFiles(folder).Select(file => Path.GetFileName(file)),
+        "Convert it once where you trust it, with AutoModelForCausalLM.from_pretrained(...).save_pretrained(folder), "
+        + "or take the model's revision on the hub that has model.safetensors (often refs/convert/safetensors).",
+        "Name a folder as Hugging Face's save_pretrained writes it.");
 }

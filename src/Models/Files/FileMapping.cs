@@ -4,12 +4,12 @@ using System.Runtime.InteropServices;
 namespace Ndif.Models.Files;
 
 /// <summary>
-/// A whole file in memory, private and copy-on-write: an in-place edit of a weight works and never reaches the file. It stays
-/// mapped until the file is closed and the last tensor over it has gone.
+/// A private copy-on-write mapping of a whole file: an in-place edit of a weight works and never reaches the file. The file stays
+/// mapped until the last reference, of the open file or of a tensor over it, is released.
 /// </summary>
 internal sealed unsafe partial class FileMapping
 {
-    // libtorch gives back only the address of a tensor's data, so the mapping is found by its range.
+    // by start address: the deleter of a tensor receives only the address of its data
     private static readonly SortedList<nint, FileMapping> _live = [];
 
     private readonly bool _isMapped;
@@ -19,10 +19,10 @@ internal sealed unsafe partial class FileMapping
 
     public nint Start { get; }
 
-    /// <summary>In bytes.</summary>
+    /// <summary>The length of the file in bytes.</summary>
     public long Length { get; }
 
-    /// <summary>Mappings that are still held, for tests.</summary>
+    /// <summary>The number of mappings that have references, for tests.</summary>
     public static int LiveCount
     {
         get { lock (_live) return _live.Count; }
@@ -53,8 +53,7 @@ internal sealed unsafe partial class FileMapping
     }
 
     /// <summary>
-    /// Lets the pages of a range that was read go, where no tensor looks at it any more: they are the file's, and come back if they
-    /// are asked for.
+    /// Releases the physical pages of a range that no tensor refers to. They are read from the file again when they are accessed.
     /// </summary>
     public void ReleasePages(long offset, long length)
     {
@@ -64,7 +63,7 @@ internal sealed unsafe partial class FileMapping
         if (to > from) _ = Advise(Start + (nint)from, (nuint)(to - from), DontNeed);
     }
 
-    /// <summary>libtorch's deleter: called with the data pointer when the last storage over it dies.</summary>
+    /// <summary>The deleter of a tensor's storage: libtorch calls it with the address of the data.</summary>
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     public static void ReleaseAt(nint data)
     {
@@ -89,25 +88,26 @@ internal sealed unsafe partial class FileMapping
         const int ReadWrite = 3, Private = 2, WillNeed = 3;
         nint start = Map(0, (nuint)length, ReadWrite, Private, (int)file.SafeFileHandle.DangerousGetHandle(), 0);
         if (start == -1) throw new IOException($"mmap failed with errno {Marshal.GetLastPInvokeError()}.");
-        _ = Advise(start, (nuint)length, WillNeed); // a cold disk is then read in order, not page by page
+        _ = Advise(start, (nuint)length, WillNeed); // the system reads a file that is not cached sequentially instead of page by page
         return start;
     }
 
     /// <summary>
-    /// Maps the pages of the whole file, in order, while the caller goes on: who touches one that has not come yet waits for it alone.
-    /// Otherwise each sixteen pages are a fault, even of a warm file. For a file whose content is used as it is; small ones are left alone.
+    /// Maps the pages of the whole file on a background thread, in order; an access to a page that is not mapped yet waits for that
+    /// page only. Without it every sixteen pages cause a page fault, even if the file is cached. For a file whose content is used
+    /// unconverted; small files are skipped.
     /// </summary>
     public void ReadAhead()
     {
-        const int PopulateRead = 22; // since Linux 5.14
+        const int PopulateRead = 22; // MADV_POPULATE_READ, since Linux 5.14
         const long Chunk = 8 << 20;
         long length = Length;
         if (!_isMapped || !OperatingSystem.IsLinux() || length < 8 * Chunk) return;
         AddReference();
         new Thread(() =>
         {
-            for (long at = 0; at < length && Volatile.Read(ref _references) > 1; at += Chunk)
-                if (Advise(Start + (nint)at, (nuint)Math.Min(Chunk, length - at), PopulateRead) != 0) break;
+            for (long offset = 0; offset < length && Volatile.Read(ref _references) > 1; offset += Chunk)
+                if (Advise(Start + (nint)offset, (nuint)Math.Min(Chunk, length - offset), PopulateRead) != 0) break;
             Release();
         }) { IsBackground = true, Name = "read ahead" }.Start();
     }
@@ -117,11 +117,11 @@ internal sealed unsafe partial class FileMapping
         byte* start = (byte*)NativeMemory.Alloc((nuint)length);
         try
         {
-            for (long done = 0; done < length;)
+            for (long read = 0; read < length;)
             {
-                int part = (int)Math.Min(length - done, 1 << 30);
-                file.ReadExactly(new Span<byte>(start + done, part));
-                done += part;
+                int count = (int)Math.Min(length - read, 1 << 30);
+                file.ReadExactly(new Span<byte>(start + read, count));
+                read += count;
             }
             return (nint)start;
         }

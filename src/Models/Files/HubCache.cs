@@ -2,16 +2,18 @@ using Ndif.Models.Files.Hub;
 
 namespace Ndif.Models.Files;
 
-/// <summary>Hugging Face's cache of hub models, as huggingface_hub lays it out; <see cref="HubDownload"/> writes it.</summary>
+/// <summary>The cache of hub models in the layout of huggingface_hub. <see cref="HubDownload"/> writes it.</summary>
 /// <remarks>
 /// <code>
-/// models--org--name/refs/main              the commit that "main" was at
-/// models--org--name/snapshots/{commit}/    the files (links into blobs/)
+/// models--org--name/refs/main              the commit of the branch "main" at the last download
+/// models--org--name/snapshots/{commit}/    the files, as links into blobs/
 /// </code>
 /// </remarks>
-public static class HubCache
+internal static class HubCache
 {
-    /// <summary>HF_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub.</summary>
+    /// <summary>
+    /// The root of the cache: HF_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub.
+    /// </summary>
     public static string Root
     {
         get
@@ -33,11 +35,12 @@ public static class HubCache
         }
     }
 
-    /// <summary>A model's folder in a cache.</summary>
-    internal static string FolderOf(string root, string id) => Path.Combine(root, "models--" + id.Replace("/", "--", StringComparison.Ordinal));
+    /// <summary>The folder of a model in a cache.</summary>
+    internal static string FolderOf(string root, string id) =>
+        Path.Combine(root, "models--" + id.Replace("/", "--", StringComparison.Ordinal));
 
-    /// <summary>The snapshot of a model, or null.</summary>
-    /// <param name="root">The cache; null is <see cref="Root"/>.</param>
+    /// <summary>Finds the snapshot of a model at a revision, or returns null.</summary>
+    /// <param name="root">The root of the cache; null is <see cref="Root"/>.</param>
     public static ModelFolder? Find(string id, string? revision, string? root = null)
     {
         string model = FolderOf(root ?? Root, id);
@@ -57,7 +60,7 @@ public static class HubCache
             .Select(model => Path.GetFileName(model)["models--".Length..].Replace("--", "/", StringComparison.Ordinal))
             .Order(StringComparer.Ordinal);
 
-    /// <summary>The commit, if a path is a snapshot of a cache; else empty.</summary>
+    /// <summary>The commit of a path that is a snapshot in a cache; otherwise empty.</summary>
     internal static string RevisionOf(string path)
     {
         DirectoryInfo folder = new(Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)));

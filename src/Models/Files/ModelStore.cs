@@ -5,32 +5,28 @@ using ErrorCode = Ndif.Protocol.ErrorCode;
 
 namespace Ndif.Models.Files;
 
-/// <summary>A model on this machine's disk.</summary>
-/// <param name="Id">As it was asked for.</param>
-/// <param name="Revision">The commit of a hub snapshot, else empty.</param>
-public sealed record ModelFolder(string Id, string Revision, string Path);
-
-/// <summary>Where models are found: a folder, what is bundled, Hugging Face's cache, the hub.</summary>
-public static partial class ModelStore
+/// <summary>Finds a model by id or path: in a folder, among the bundled models, in the Hugging Face cache, or on the hub.</summary>
+internal static partial class ModelStore
 {
-    /// <summary>The id of the small trained model that comes with this assembly.</summary>
+    /// <summary>The id of the small trained model that is bundled with this assembly.</summary>
     public const string TinyLandmarks = "ndif/tiny-landmarks";
 
-    /// <summary>The folder of a model's description: of a hub model config and tokenizer are there, weights perhaps.</summary>
+    /// <summary>Finds a model whose config and tokenizer are needed; the weights of a hub model may be missing.</summary>
     /// <param name="revision">A branch, tag or commit of a hub model; null is "main".</param>
-    /// <exception cref="NdifException">As of the next.</exception>
+    /// <exception cref="NdifException">See the other overload.</exception>
     public static ModelFolder Find(string id, string? revision = null) => Find(id, revision, ModelParts.Description, null);
 
     /// <summary>
-    /// The folder of a model, by path ("/models/my-gpt", "./my-gpt") or id ("openai-community/gpt2"). An existing folder wins; what is in
-    /// the cache is taken from there without asking the hub; the rest is downloaded (<see cref="HubDownload"/>).
+    /// Finds a model by path ("/models/my-gpt", "./my-gpt") or id ("openai-community/gpt2"). An existing folder has precedence. A model
+    /// in the cache is used without a request to the hub; what is missing is downloaded (<see cref="HubDownload"/>).
     /// </summary>
     /// <param name="revision">A branch, tag or commit of a hub model; null is "main".</param>
-    /// <param name="parts">What has to be there: a description is a few files, weights may be gigabytes.</param>
-    /// <param name="hub">Null is what the environment says.</param>
-    /// <param name="progress">Bytes of a download.</param>
+    /// <param name="parts">The files that are needed: a description is a few small files, weights may be gigabytes.</param>
+    /// <param name="hub">The options of a download; null reads them from the environment.</param>
+    /// <param name="progress">Reports the downloaded bytes.</param>
     /// <exception cref="NdifException">
-    /// UNKNOWN_MODEL: says where it was looked for, and names near ones. PERMISSION_DENIED, BAD_CHECKPOINT or DOWNLOAD_FAILED of a download.
+    /// UNKNOWN_MODEL: the message lists where the model was searched and suggests similar ids. PERMISSION_DENIED, BAD_CHECKPOINT or
+    /// DOWNLOAD_FAILED: a download failed.
     /// </exception>
     public static ModelFolder Find(string id, string? revision, ModelParts parts, HubOptions? hub,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
@@ -45,17 +41,17 @@ public static partial class ModelStore
         if (hub.Offline) return cached ?? throw HubErrors.Offline(id, wanted, hub);
         try
         {
-            // what is missing of a snapshot is of the snapshot's own commit, wherever the branch is by now
+            // the files that are missing from a snapshot are taken from its own commit, even if the branch has moved on
             return Download(id, cached?.Revision ?? wanted, parts, hub, progress, cancellationToken);
         }
         catch (NdifException e) when (cached is not null && e.Code is ErrorCode.UnknownModel)
         {
-            return cached; // the hub cannot be asked: what reads the folder will say what it lacks
+            return cached; // the hub is unreachable; the reader of the folder reports what is missing
         }
     }
 
-    /// <summary>Fetches a model from the hub, what is new of it too, and waits for it.</summary>
-    /// <exception cref="NdifException">As <see cref="Find"/>'s.</exception>
+    /// <summary>Downloads the current state of a model from the hub and waits for it.</summary>
+    /// <exception cref="NdifException">UNKNOWN_MODEL, PERMISSION_DENIED, BAD_CHECKPOINT or DOWNLOAD_FAILED.</exception>
     public static ModelFolder Download(string id, string? revision = null, ModelParts parts = ModelParts.Weights, HubOptions? hub = null,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
@@ -66,7 +62,7 @@ public static partial class ModelStore
         return HubDownload.RunAsync(id, wanted, parts, hub, progress, cancellationToken).GetAwaiter().GetResult();
     }
 
-    /// <summary>Models that need no download: the bundled one and those in the cache.</summary>
+    /// <summary>The models that need no download: the bundled one and those in the cache.</summary>
     public static IEnumerable<string> Available() => HubCache.Models().Prepend(TinyLandmarks);
 
     private static ModelFolder FromFolder(string path) =>
@@ -74,17 +70,18 @@ public static partial class ModelStore
 
     private static string? Bundled(string name)
     {
-        string beside = System.IO.Path.GetDirectoryName(Assembly.GetExecutingAssembly().Location) ?? "";
-        return ((string[])[AppContext.BaseDirectory, beside])
+        string assemblyFolder = System.IO.Path.GetDirectoryName(Assembly.GetExecutingAssembly().Location) ?? "";
+        return ((string[])[AppContext.BaseDirectory, assemblyFolder])
             .Select(folder => System.IO.Path.Combine(folder, "Bundled", name)).FirstOrDefault(Directory.Exists);
     }
 
-    /// <summary>An id is one or two plain words: it never leaves the cache folder.</summary>
+    /// <summary>An id has one or two segments of plain characters, so it cannot point outside of the cache.</summary>
     /// <remarks>validate_repo_id in huggingface_hub/utils/_validators.py</remarks>
     private static bool IsHubId(string id) => id.Length <= 200 && HubId().IsMatch(id) && !id.Contains("..", StringComparison.Ordinal);
 
-    /// <summary>A branch may have slashes ("refs/pr/1"); it never leaves the cache folder either.</summary>
-    private static bool IsRevision(string revision) => revision.Length <= 200 && Revision().IsMatch(revision) && !revision.Contains("..", StringComparison.Ordinal);
+    /// <summary>A branch may contain slashes ("refs/pr/1"), but cannot point outside of the cache either.</summary>
+    private static bool IsRevision(string revision) => revision.Length <= 200 && Revision().IsMatch(revision)
+        && !revision.Contains("..", StringComparison.Ordinal);
 
     [GeneratedRegex(@"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)?\z")]
     private static partial Regex HubId();
@@ -95,10 +92,12 @@ public static partial class ModelStore
     private static Exception Unknown(string id, string? revision, HubOptions hub)
     {
         string wanted = revision is null ? $"`{id}`" : $"`{id}` at revision `{revision}`";
-        string near = Errors.DidYouMean(id, Available());
+        string suggestion = Errors.DidYouMean(id, Available());
         return Errors.CreateException(ErrorCode.UnknownModel,
-            $"The model {wanted} is not on this machine: there is no such folder, it is not bundled, and it is not a name that the hub or its cache "
+            $"The model {wanted} is not on this machine: there is no such folder, "
+            + "it is not bundled, and it is not a name that the hub or its cache "
             + $"{hub.Cache} could have.",
-            (near.Length > 0 ? near + " " : "") + "Give a folder in Hugging Face's format, or an id such as `openai-community/gpt2`.");
+            (suggestion.Length > 0 ? suggestion + " " : "")
+            + "Give a folder in Hugging Face's format, or an id such as `openai-community/gpt2`.");
     }
 }

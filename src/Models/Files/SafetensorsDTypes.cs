@@ -3,16 +3,9 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Files;
 
-/// <summary>One element type under its three names: in a safetensors header, in TorchSharp, on the wire.</summary>
-/// <param name="Name">As safetensors writes it: "F32".</param>
-/// <param name="Size">Bytes of an element.</param>
-/// <param name="Torch">Null where libtorch has no such type, or TorchSharp no name for it.</param>
-/// <param name="Wire">What the protocol calls it.</param>
-public sealed record SafetensorsDType(string Name, int Size, ScalarType? Torch, DataType Wire);
-
-/// <summary>All element types a safetensors file may have.</summary>
+/// <summary>The element types of the safetensors format.</summary>
 /// <remarks>https://github.com/huggingface/safetensors, <c>Dtype</c> in safetensors/src/tensor.rs.</remarks>
-public static class SafetensorsDTypes
+internal static class SafetensorsDTypes
 {
     public static readonly IReadOnlyList<SafetensorsDType> All =
     [
@@ -35,7 +28,7 @@ public static class SafetensorsDTypes
         new("F8_E8M0", 1, null, DataType.Unspecified),
     ];
 
-    /// <summary>The type with this name in a safetensors header, or null.</summary>
+    /// <summary>Finds the type with a name in a safetensors header, or returns null.</summary>
     public static SafetensorsDType? FindByName(string name)
     {
         foreach (SafetensorsDType dtype in All)
@@ -43,6 +36,7 @@ public static class SafetensorsDTypes
         return null;
     }
 
+    /// <exception cref="NdifException">UNSUPPORTED: the format has no such type.</exception>
     public static SafetensorsDType Of(ScalarType type)
     {
         foreach (SafetensorsDType dtype in All)
@@ -50,7 +44,7 @@ public static class SafetensorsDTypes
         throw Errors.CreateException(ErrorCode.Unsupported, $"A safetensors file has no element type for {type}.");
     }
 
-    /// <summary>From the name in a config.json ("float16", "torch.bfloat16"); null for "auto" or nothing.</summary>
+    /// <summary>Parses the name of a type in a config.json ("float16", "torch.bfloat16"); null for "auto" and for null.</summary>
     public static ScalarType? OfConfig(string? name) => name?.Replace("torch.", "", StringComparison.Ordinal) switch
     {
         "float32" or "float" => ScalarType.Float32,

@@ -12,14 +12,14 @@ namespace Ndif.Models.Files;
 ///            1          2             3 ^ Read(name) wraps this address
 ///  pages                              4 copied one by one, only when written to
 /// </code>
-/// 1. Map the file, private and copy-on-write, and ask the system to read ahead: nothing is copied, nothing waits.
-/// 2. Read the header and check all of it: later steps trust it.
-/// 3. Wrap a tensor's bytes where they lie (<c>torch::from_blob</c>), in the element type of the file. 148 tensors of 500 MB take
-///    half a millisecond, where reading them takes half a second and converting them four.
-/// 4. Each tensor holds the mapping; libtorch's deleter gives it back when the last view of the storage has gone.
-/// A file must not be cut short while it is mapped (the system then ends the process): replace it by a rename, as downloaders do.
+/// 1. Map the file, private and copy-on-write, and ask the system to read ahead. Nothing is copied and nothing blocks.
+/// 2. Read the header and validate all of it, because the later steps rely on it.
+/// 3. Create a tensor over the mapped bytes (<c>torch::from_blob</c>) in the element type of the file. 148 tensors of 500 MB take half a
+///    millisecond; reading them takes half a second, and converting them four seconds.
+/// 4. Each tensor holds a reference to the mapping, which libtorch's deleter releases when the last view of the storage is gone.
+/// A mapped file must not be truncated, because the system then ends the process: replace it by a rename, as downloaders do.
 /// </remarks>
-public sealed unsafe partial class SafetensorsFile : IDisposable
+internal sealed unsafe partial class SafetensorsFile : IDisposable
 {
     private readonly FileMapping _mapping;
     private readonly SafetensorsHeader _header;
@@ -32,10 +32,12 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
 
     public IReadOnlyDictionary<string, SafetensorsEntry> Entries => _header.Entries;
 
-    /// <summary>The free text of the header's <c>__metadata__</c>.</summary>
+    /// <summary>The free-form entries of the header's <c>__metadata__</c>.</summary>
     public IReadOnlyDictionary<string, string> Metadata => _header.Metadata;
 
-    /// <exception cref="CheckpointException">The file is missing, damaged or something else; the text names file and tensor.</exception>
+    /// <exception cref="CheckpointException">
+    /// The file is missing, damaged or not a safetensors file; the message names the file and the tensor.
+    /// </exception>
     public static SafetensorsFile Open(string path)
     {
         FileMapping mapping;
@@ -54,8 +56,8 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
     }
 
     /// <summary>
-    /// A tensor over the mapped file, on the CPU, in the file's element type, owned by the caller and by no dispose scope. It
-    /// outlives this object.
+    /// Creates a tensor over the mapped file, on the CPU and in the file's element type. The caller owns it; it belongs to no dispose
+    /// scope and may outlive this object.
     /// </summary>
     public Tensor Read(string name)
     {
@@ -68,7 +70,7 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
         if (entry.Length == 0) return empty(entry.Shape, type).DetachFromDisposeScope();
 
         nint data = _mapping.Start + (nint)(_header.DataStart + entry.Offset);
-        if (data % entry.DType.Size != 0) return Copy(entry, type, data); // a writer that did not pad the header
+        if (data % entry.DType.Size != 0) return Copy(entry, type, data); // not aligned: the writer did not pad the header
         _mapping.AddReference();
         fixed (long* shape = entry.Shape) // 3, 4
         {
@@ -83,7 +85,8 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
     }
 
     /// <summary>
-    /// Gives back the memory of a tensor that was read and copied; there must be no tensor over it. Its content is the file's again.
+    /// Releases the memory of a tensor that was read and copied. No tensor over the range may exist. The content is read from the file
+    /// again when it is accessed.
     /// </summary>
     internal void ReleasePages(string name)
     {
@@ -91,10 +94,10 @@ public sealed unsafe partial class SafetensorsFile : IDisposable
         _mapping.ReleasePages(_header.DataStart + entry.Offset, entry.Length);
     }
 
-    /// <summary>As <see cref="FileMapping.ReadAhead"/>.</summary>
+    /// <summary>See <see cref="FileMapping.ReadAhead"/>.</summary>
     internal void ReadAhead() => _mapping.ReadAhead();
 
-    /// <summary>The file is unmapped when its last tensor has gone too.</summary>
+    /// <summary>Closes the file. It stays mapped until its last tensor is gone.</summary>
     public void Dispose()
     {
         if (_disposed) return;

@@ -3,19 +3,14 @@ using ErrorCode = Ndif.Protocol.ErrorCode;
 
 namespace Ndif.Models.Files;
 
-/// <summary>One tensor of a safetensors file.</summary>
-/// <param name="Offset">Of its first byte, from the beginning of the data.</param>
-/// <param name="Length">In bytes.</param>
-public sealed record SafetensorsEntry(string Name, SafetensorsDType DType, long[] Shape, long Offset, long Length);
-
-/// <summary>What a safetensors file says of its content, read and checked.</summary>
+/// <summary>The header of a safetensors file, parsed and validated.</summary>
 /// <remarks>
-/// The file is 8 bytes of little-endian header length, the header as JSON, the data. The data must be covered by the tensors
-/// without overlap or hole, as the format demands (https://github.com/huggingface/safetensors#format).
+/// A file is 8 bytes of little-endian header length, the header as JSON, and the data. The tensors must cover the data without overlap
+/// or hole, as the format demands (https://github.com/huggingface/safetensors#format).
 /// </remarks>
 internal sealed class SafetensorsHeader
 {
-    private const int MaxBytes = 100_000_000; // the format's own limit
+    private const int MaxBytes = 100_000_000; // the limit of the format
 
     private readonly string _file;
 
@@ -25,7 +20,7 @@ internal sealed class SafetensorsHeader
 
     public Dictionary<string, string> Metadata { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>Where the data begins in the file.</summary>
+    /// <summary>The position of the data in the file.</summary>
     public long DataStart { get; private init; }
 
     public static SafetensorsHeader Read(FileMapping mapping, string file)
@@ -83,7 +78,8 @@ internal sealed class SafetensorsHeader
                 case "dtype":
                     Expect(ref reader, JsonTokenType.String);
                     string type = reader.GetString()!;
-                    dtype = SafetensorsDTypes.FindByName(type) ?? throw InvalidFile(_file, $"gives `{name}` the unknown element type `{type}`");
+                    dtype = SafetensorsDTypes.FindByName(type)
+                        ?? throw InvalidFile(_file, $"gives `{name}` the unknown element type `{type}`");
                     break;
                 case "shape": shape = ReadIntegers(ref reader, name, key); break;
                 case "data_offsets": offsets = ReadIntegers(ref reader, name, key); break;
@@ -98,25 +94,28 @@ internal sealed class SafetensorsHeader
     private SafetensorsEntry CreateEntry(string name, SafetensorsDType dtype, long[] shape, long begin, long end)
     {
         long bytes;
-        try { bytes = checked(shape.Aggregate(1L, (product, size) => checked(product * size)) * dtype.Size); }
-        catch (OverflowException e) { throw InvalidFile(_file, $"gives `{name}` the shape [{string.Join(", ", shape)}], too large to exist", e); }
+        try { bytes = checked(TensorShape.ElementCount(shape) * dtype.Size); }
+        catch (OverflowException e) { throw InvalidFile(_file, $"gives `{name}` the shape [{string.Join(", ", shape)}], too large to exist",
+            e); }
         if (end < begin || end - begin != bytes)
-            throw InvalidFile(_file, $"gives `{name}` bytes {begin} to {end}, but {dtype.Name} [{string.Join(", ", shape)}] takes {bytes} bytes");
+            throw InvalidFile(_file,
+                $"gives `{name}` bytes {begin} to {end}, but {dtype.Name} [{string.Join(", ", shape)}] takes {bytes} bytes");
         return new SafetensorsEntry(name, dtype, shape, begin, bytes);
     }
 
     private void CheckCoverage(long dataLength)
     {
-        long covered = 0;
+        long end = 0;
         foreach (SafetensorsEntry entry in Entries.Values.OrderBy(e => e.Offset).ThenBy(e => e.Length))
         {
-            if (entry.Offset < covered) throw InvalidFile(_file, $"gives `{entry.Name}` bytes that overlap another tensor's (from {entry.Offset})");
-            if (entry.Offset > covered) throw InvalidFile(_file, $"has a hole of {entry.Offset - covered} bytes before `{entry.Name}`");
-            covered = entry.Offset + entry.Length;
-            if (covered > dataLength)
-                throw InvalidFile(_file, $"is truncated: `{entry.Name}` ends at byte {covered} of the data, which has {dataLength}");
+            if (entry.Offset < end)
+                throw InvalidFile(_file, $"gives `{entry.Name}` bytes that overlap another tensor's (from {entry.Offset})");
+            if (entry.Offset > end) throw InvalidFile(_file, $"has a hole of {entry.Offset - end} bytes before `{entry.Name}`");
+            end = entry.Offset + entry.Length;
+            if (end > dataLength)
+                throw InvalidFile(_file, $"is truncated: `{entry.Name}` ends at byte {end} of the data, which has {dataLength}");
         }
-        if (covered != dataLength) throw InvalidFile(_file, $"has {dataLength - covered} bytes after the last tensor");
+        if (end != dataLength) throw InvalidFile(_file, $"has {dataLength - end} bytes after the last tensor");
     }
 
     private long[] ReadIntegers(ref Utf8JsonReader reader, string name, string key)
@@ -143,6 +142,7 @@ internal sealed class SafetensorsHeader
         if (Next(ref reader) != type) throw new JsonException($"{type} expected at byte {reader.TokenStartIndex}, not {reader.TokenType}");
     }
 
-    private static Exception InvalidFile(string file, string what, Exception? inner = null) => Errors.CreateException(ErrorCode.BadCheckpoint,
+    private static Exception InvalidFile(string file, string what, Exception? inner = null) =>
+        Errors.CreateException(ErrorCode.BadCheckpoint,
         $"{file} {what}.", "The file is damaged or not in the safetensors format: download or save it again.", inner: inner);
 }

@@ -4,7 +4,10 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Files;
 
-/// <summary>Writes safetensors files as the reference writer does: largest element types first, then by name, header padded to 8.</summary>
+/// <summary>
+/// Writes safetensors files in the order of the reference writer: by descending element size, then by name, with the header padded to a
+/// multiple of 8 bytes.
+/// </summary>
 public static class SafetensorsWriter
 {
     public static void Write(string path, IEnumerable<KeyValuePair<string, Tensor>> tensors,
@@ -58,8 +61,8 @@ public static class SafetensorsWriter
     {
         using var scope = NewDisposeScope();
         Tensor flat = tensor.detach().cpu().contiguous().view(-1); // [elements]
-        const long Part = 1 << 28;                                 // a span holds 2 GB
-        for (long start = 0; start < flat.numel(); start += Part)
-            file.Write(flat.narrow(0, start, Math.Min(Part, flat.numel() - start)).bytes);
+        const long PartElements = 1 << 28; // a span has at most 2 GB
+        for (long start = 0; start < flat.numel(); start += PartElements)
+            file.Write(flat.narrow(0, start, Math.Min(PartElements, flat.numel() - start)).bytes);
     }
 }

@@ -19,7 +19,8 @@ internal static class ShapeParser
         if (dimensions[0] == "...") return module;
         if (dimensions[0].StartsWith('?')) return Models.Axes.Unknown;
         int flat = Array.FindIndex(dimensions, d => d is "batch · seq" or "batch·seq");
-        if (flat >= 0 && !dimensions.Where((_, i) => i != flat).Any(Mixes) && !dimensions.Any(_axisNames.Contains)) return new Axes(flat, flat);
+        if (flat >= 0 && !dimensions.Where((_, i) => i != flat).Any(Mixes) && !dimensions.Any(_axisNames.Contains))
+            return new Axes(flat, flat);
         int[] at = [.. _axisNames.Select(word => Array.IndexOf(dimensions, word))];
         return dimensions.Any(Mixes) || at[0] < 0 ? Models.Axes.Unknown : new Axes(at[0], at[1], at[2]);
 

@@ -1,32 +1,43 @@
 namespace Ndif.Models.ForwardSource;
 
 /// <summary>
-/// A function of the model's code as a reader sees it, and the operations in it: a module's forward, or a function that it calls. Written
-/// by the generator of src/Models.Source.
+/// The text of a function of the model, and the operations in it: the forward of a module, or a function that it calls. Written by the
+/// generator of src/Models.Source.
 /// </summary>
 /// <param name="Name">Class and function: "EagerAttention.Forward".</param>
 /// <param name="File">The file's name.</param>
 /// <param name="Line">The first line of the text in the file.</param>
 /// <param name="Operations">In the order in which they are evaluated.</param>
-public sealed record SourceFunction(string Name, string File, int Line, string Text, IReadOnlyList<SourceOperation> Operations);
+public sealed record SourceFunction(string Name, string File, int Line, string Text, IReadOnlyList<SourceOperation> Operations)
+{
+    /// <summary>What the instrumented copy calls each operation; null if that is its position.</summary>
+    internal IReadOnlyList<int>? Ids { get; init; }
+
+    /// <summary>How many operations the instrumented copy has.</summary>
+    internal int IdCount { get => Ids is null ? Operations.Count : field; init; }
+
+    internal int IdAt(int position) => Ids is null ? position : Ids[position];
+}
 
 /// <summary>One call or operator on tensors within a function.</summary>
 /// <param name="Name">"split_0": what is called and which of its calls, counted down the text; or a label.</param>
 /// <param name="Line">In the file.</param>
-/// <param name="Output">The result's shape in words, for each element of a tuple: "[batch, seq, hidden]"; "?" if nothing says it.</param>
+/// <param name="Output">
+/// The symbolic shape of the result, or of each element of a tuple: "[batch, seq, hidden]"; "?" if it is not known.
+/// </param>
 /// <param name="Inputs">The arguments; a tensor's method has the tensor itself as the first.</param>
 public sealed record SourceOperation(string Name, int Line, string Output, IReadOnlyList<SourceInput> Inputs)
 {
-    /// <summary>The function that it calls, if that is one of ours: it has operations of its own.</summary>
+    /// <summary>The function of the model that it calls, which has operations of its own.</summary>
     public Func<SourceFunction>? Inside { get; init; }
 
     /// <summary>It calls a submodule.</summary>
     public bool IsSubmodule { get; init; }
 
-    /// <summary>Which, for a module whose forward this is; null if that is not known.</summary>
+    /// <summary>The submodule, for the module whose forward this is; null if it is not known.</summary>
     public Func<SiteModule, SiteModule?>? Submodule { get; init; }
 }
 
 /// <param name="Keyword">Null for one that is given by position.</param>
-/// <param name="Shape">In words; "?" for tensors of which nothing says it, empty for what is no tensor.</param>
+/// <param name="Shape">Symbolic; "?" for a tensor of unknown shape, empty for other arguments.</param>
 public readonly record struct SourceInput(string? Keyword, string Shape);

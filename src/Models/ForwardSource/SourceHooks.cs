@@ -3,7 +3,7 @@ using TorchSharp;
 
 namespace Ndif.Models.ForwardSource;
 
-/// <summary>Stands between an operation's arguments and its result, for one run.</summary>
+/// <summary>Observes one operation for one run.</summary>
 public abstract class SourceOperationHook
 {
     /// <summary>
@@ -14,23 +14,26 @@ public abstract class SourceOperationHook
 }
 
 /// <summary>
-/// The operations of one function that a run watches: what an instrumented copy asks at each of them. An operation that is not watched,
-/// nor has watched ones inside, is just computed.
+/// The hooks of a run on the operations of one function, which the instrumented copy calls at each operation. An operation without a hook,
+/// and without hooks inside, is only computed.
 /// </summary>
 public sealed class SourceHooks
 {
     private readonly SourceOperationHook?[] _hooks;
     private readonly SourceHooks?[] _inside;
+    private readonly SourceOperation?[] _operations;
     private readonly SourceFunction _function;
 
     private SourceHooks(SourceFunction function)
     {
         _function = function;
-        _hooks = new SourceOperationHook?[function.Operations.Count];
-        _inside = new SourceHooks?[function.Operations.Count];
+        _hooks = new SourceOperationHook?[function.IdCount];
+        _inside = new SourceHooks?[function.IdCount];
+        _operations = new SourceOperation?[function.IdCount];
+        for (int i = 0; i < function.Operations.Count; i++) _operations[function.IdAt(i)] = function.Operations[i];
     }
 
-    /// <summary>Watches operations of a forward, by their index in its tree.</summary>
+    /// <summary>Registers hooks on operations of a forward, by their index in its tree.</summary>
     public static SourceHooks Create(SourceTree tree, IReadOnlyDictionary<int, SourceOperationHook> hooks)
     {
         var root = new SourceHooks(tree.Root);
@@ -40,21 +43,21 @@ public sealed class SourceHooks
             string[] names = tree.Sites[index].Path.Split('.');
             for (int depth = 0; depth < names.Length - 1; depth++)
             {
-                int position = at.PositionOf(names[depth]);
-                at = at._inside[position] ??= new SourceHooks(at._function.Operations[position].Inside!());
+                int id = at.IdOf(names[depth]);
+                at = at._inside[id] ??= new SourceHooks(at._operations[id]!.Inside!());
             }
-            at._hooks[tree.Sites[index].Position] = observer;
+            at._hooks[at._function.IdAt(tree.Sites[index].Position)] = observer;
         }
         return root;
     }
 
     /// <summary>One operation, in an instrumented copy.</summary>
-    /// <param name="run">Computes it from its arguments; with its own function's watched operations, if there are any.</param>
+    /// <param name="run">Computes the operation from its arguments, with the hooks inside of the function that it calls.</param>
     public T Call<T>(int operation, object?[] given, Func<object?[], SourceHooks?, T> run)
     {
         SourceHooks? inside = _inside[operation];
         if (_hooks[operation] is not { } observer) return run(given, inside);
-        IReadOnlyList<SourceInput> inputs = _function.Operations[operation].Inputs;
+        IReadOnlyList<SourceInput> inputs = _operations[operation]!.Inputs;
         int positional = 0;
         while (positional < given.Length && inputs[positional].Keyword is null) positional++;
         var arguments = new Arguments(Array.ConvertAll(given[..positional], Unpack),
@@ -68,14 +71,14 @@ public sealed class SourceHooks
         return ConvertResult<T>(result, operation);
     }
 
-    private int PositionOf(string name)
+    private int IdOf(string name)
     {
         for (int i = 0; i < _function.Operations.Count; i++)
-            if (_function.Operations[i].Name == name) return i;
+            if (_function.Operations[i].Name == name) return _function.IdAt(i);
         throw new ArgumentException($"{_function.Name} has no operation {name}.", nameof(name));
     }
 
-    /// <summary>Lists and tuples of the code as the engine holds them.</summary>
+    /// <summary>Lists and tuples as the engine has them.</summary>
     private static object? Unpack(object? value) => value switch
     {
         object?[] and not torch.Tensor[] => value,
@@ -97,12 +100,15 @@ public sealed class SourceHooks
     {
         object? closed = value switch
         {
-            object?[] items when typeof(T) == typeof(torch.Tensor[]) && items.All(i => i is torch.Tensor) => Array.ConvertAll(items, i => (torch.Tensor)i!),
-            object?[] items when typeof(ITuple).IsAssignableFrom(typeof(T)) && items.Length == typeof(T).GetGenericArguments().Length => Activator.CreateInstance(typeof(T), items),
+            object?[] items when typeof(T) == typeof(torch.Tensor[]) && items.All(i => i is torch.Tensor) =>
+                Array.ConvertAll(items, i => (torch.Tensor)i!),
+            object?[] items when typeof(ITuple).IsAssignableFrom(typeof(T)) && items.Length == typeof(T).GetGenericArguments().Length =>
+                Activator.CreateInstance(typeof(T), items),
             torch.Tensor only when typeof(T) == typeof(object?[]) => new object?[] { only },
             _ => value,
         };
+        string expected = typeof(T) == typeof(torch.Tensor) ? "a tensor" : "a tuple of as many values as the operation gives";
         return closed is T result ? result : throw Errors.CreateException(Protocol.ErrorCode.BadArgument,
-            $"The output of `{_function.Operations[operation].Name}` was replaced by {value?.GetType().Name ?? "nothing"}; it must be {(typeof(T) == typeof(torch.Tensor) ? "a tensor" : "a tuple of as many values as the operation gives")}.");
+            $"The output of `{_operations[operation]!.Name}` was replaced by {value?.GetType().Name ?? "nothing"}; it must be {expected}.");
     }
 }

@@ -3,7 +3,7 @@ using TorchSharp;
 namespace Ndif.Models.ForwardSource;
 
 /// <summary>
-/// Gives a value of a forward the name that the field has for it, so that it is found in Source on every architecture: queries q
+/// Gives a value of a forward its usual name in the literature, so that it is found in Source on every architecture: queries q
 /// [batch, heads, seq, headDim], keys k and values v [batch, kvHeads, kvSeq, headDim], scores (scaled and masked) and probs
 /// [batch, heads, seq, kvSeq], the mixture z [batch, heads, seq, headDim].
 /// </summary>
@@ -14,7 +14,7 @@ public static class SourceLabel
     public static torch.Tensor Of(string name, torch.Tensor value) => value;
 }
 
-/// <summary>What a function is called in Hugging Face's code, where that is not its own name: a part of its operations' names in Source.</summary>
+/// <summary>The name of a function in Hugging Face's code, where it differs: calls of the function have this name in Source.</summary>
 [AttributeUsage(AttributeTargets.Method)]
 public sealed class OperationAttribute(string name) : Attribute
 {

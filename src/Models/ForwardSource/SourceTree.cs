@@ -41,18 +41,19 @@ public sealed class SourceTree
     }
 }
 
-/// <summary>An operation at its place in a forward's tree.</summary>
+/// <summary>An operation in the tree of a forward.</summary>
 /// <param name="Path">"attention_interface_0.softmax_0"</param>
-/// <param name="Function">The function whose text it stands in.</param>
+/// <param name="Function">The function that contains it.</param>
 /// <param name="Position">In that function.</param>
 public sealed record SourceSite(string Path, SourceOperation Operation, SourceFunction Function, int Position)
 {
-    /// <summary>True if rows and tokens are known of the result; or of all arguments, and the result that may be given instead of it.</summary>
+    /// <summary>True if the axes are known: of the result; before the operation also of all arguments.</summary>
     public bool CanBeSliced(SiteModule module, bool after) =>
         Enumerable.Range(0, 3).All(element => OutputAxes(module, element).IsKnown)
-        && (after || Operation.Inputs.Index().All(i => i.Item.Shape.Length == 0 || InputAxes(module, i.Item.Keyword ?? $"{i.Index}", 0).IsKnown));
+        && (after || Operation.Inputs.Index().All(
+            i => i.Item.Shape.Length == 0 || InputAxes(module, i.Item.Keyword ?? $"{i.Index}", 0).IsKnown));
 
-    /// <summary>Which dimensions of the result run over rows and tokens, by what its text says.</summary>
+    /// <summary>The axes of the result, by its shape comment.</summary>
     /// <param name="module">The module whose forward it is.</param>
     public Axes OutputAxes(SiteModule module, int element) =>
         Operation.Output == "?" && Operation.Submodule?.Invoke(module) is { } child ? child.OutputAxes(element)
@@ -61,9 +62,11 @@ public sealed record SourceSite(string Path, SourceOperation Operation, SourceFu
     /// <summary>The same for an argument: its position among the positional ones as a number, or its keyword.</summary>
     public Axes InputAxes(SiteModule module, string argument, int element)
     {
-        int at = int.TryParse(argument, CultureInfo.InvariantCulture, out int position) ? position : Operation.Inputs.Select(i => i.Keyword).ToList().IndexOf(argument);
+        int at = int.TryParse(argument, CultureInfo.InvariantCulture, out int position) ? position
+            : Operation.Inputs.Select(i => i.Keyword).ToList().IndexOf(argument);
         if (at < 0 || at >= Operation.Inputs.Count) return Axes.Unknown;
-        Axes said = ShapeParser.ParseAxes(Operation.Inputs[at].Shape, element, module.OutputAxes(0));
-        return Operation.Inputs[at].Shape != "?" || at > 0 || Operation.Submodule?.Invoke(module) is not { } child ? said : child.InputAxes("0");
+        Axes declared = ShapeParser.ParseAxes(Operation.Inputs[at].Shape, element, module.OutputAxes(0));
+        return Operation.Inputs[at].Shape != "?" || at > 0 || Operation.Submodule?.Invoke(module) is not { } child ? declared
+            : child.InputAxes("0");
     }
 }

@@ -17,7 +17,7 @@ public sealed partial class Activation : TensorModule
 
     public override string ExtraRepr { get; }
 
-    /// <summary>What it is for the fused mlp; null if that does not know it.</summary>
+    /// <summary>The kind for the fused mlp; null if the fused mlp does not have it.</summary>
     internal ActivationKind? Kind { get; }
 
     /// <param name="input">[..., hidden]</param>
@@ -46,7 +46,8 @@ public sealed partial class Activation : TensorModule
         "mish" => new("MishActivation", x => nn.functional.mish(x)),
         "linear" => new("LinearActivation", x => x),
         string unknown => throw config.InvalidValue(key, "must be an activation that is known here (gelu, gelu_10, gelu_new, gelu_fast, "
-            + "gelu_pytorch_tanh, quick_gelu, silu, relu, relu2, relu6, leaky_relu, hardswish, sigmoid, tanh, mish, linear)", $"`{unknown}`"),
+            + "gelu_pytorch_tanh, quick_gelu, silu, relu, relu2, relu6, leaky_relu, hardswish, sigmoid, tanh, mish, linear)",
+            $"`{unknown}`"),
     };
 
     /// <summary>As relu, which libtorch cannot do for shapes alone; the gradient at 0 is 0 here too.</summary>

@@ -3,19 +3,18 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>Attention written out, because its scores and probabilities are what people come to see.</summary>
+/// <summary>Attention without a fused kernel, so that its scores and probabilities can be read and replaced.</summary>
 /// <remarks>eager_attention_forward in transformers/models/llama/modeling_llama.py and its relatives</remarks>
 public static partial class EagerAttention
 {
     /// <summary>
-    /// softmax(q kᵀ · scale + mask) v. Each key and value head serves heads / key-value heads query heads, without being repeated in
-    /// memory.
+    /// softmax(q kᵀ · scale + mask) v. Each key and value head serves heads / kvHeads query heads and is not repeated in memory.
     /// </summary>
     /// <param name="query">[batch, heads, seq, headDim]</param>
     /// <param name="key">[batch, kvHeads, kvSeq, headDim]</param>
     /// <param name="value">[batch, kvHeads, kvSeq, headDim]</param>
     /// <param name="mask">[batch, 1, seq, kvSeq], added to the scores</param>
-    /// <param name="cap">Scores are bent to stay between -cap and cap, if given.</param>
+    /// <param name="cap">The soft cap: scores become cap · tanh(scores / cap).</param>
     /// <param name="precise">Scores are computed in float32 whatever the dtype.</param>
     /// <returns>The output [batch, seq, heads, headDim] and the probabilities [batch, heads, seq, kvSeq].</returns>
     [Operation("attention_interface")]
@@ -43,12 +42,12 @@ public static partial class EagerAttention
     public static Tensor Scores(Tensor query, Tensor key, bool precise = false)
     {
         if (precise) (query, key) = (query.to(ScalarType.Float32), key.to(ScalarType.Float32));
-        (long rows, long heads, long tokens, long width) = (query.size(0), query.size(1), query.size(2), query.size(3));
-        (long groups, long keys) = (key.size(1), key.size(2));
-        Tensor q = query.reshape(rows * groups, heads / groups * tokens, width); // [batch·kvHeads, heads/kvHeads·seq, headDim]
-        Tensor k = key.reshape(rows * groups, keys, width);                      // [batch·kvHeads, kvSeq, headDim]
-        // bmm, as matmul does inside, because matmul's native entry point ends the process on shapes that do not fit (dotnet/TorchSharp)
-        return bmm(q, k.transpose(1, 2)).view(rows, heads, tokens, keys);
+        (long batch, long heads, long seqLen, long headDim) = (query.size(0), query.size(1), query.size(2), query.size(3));
+        (long kvHeads, long kvSeqLen) = (key.size(1), key.size(2));
+        Tensor q = query.reshape(batch * kvHeads, heads / kvHeads * seqLen, headDim); // [batch·kvHeads, heads/kvHeads·seq, headDim]
+        Tensor k = key.reshape(batch * kvHeads, kvSeqLen, headDim);                   // [batch·kvHeads, kvSeq, headDim]
+        // matmul calls bmm too, but its native entry point ends the process on shapes that do not fit (dotnet/TorchSharp)
+        return bmm(q, k.transpose(1, 2)).view(batch, heads, seqLen, kvSeqLen);
     }
 
     /// <summary>p v</summary>
@@ -57,17 +56,17 @@ public static partial class EagerAttention
     /// <returns>[batch, heads, seq, headDim]</returns>
     public static Tensor Mix(Tensor probabilities, Tensor value)
     {
-        (long rows, long heads, long tokens, long keys) =
+        (long batch, long heads, long seqLen, long kvSeqLen) =
             (probabilities.size(0), probabilities.size(1), probabilities.size(2), probabilities.size(3));
-        (long groups, long width) = (value.size(1), value.size(3));
-        Tensor p = probabilities.reshape(rows * groups, heads / groups * tokens, keys); // [batch·kvHeads, heads/kvHeads·seq, kvSeq]
-        Tensor v = value.reshape(rows * groups, keys, width);                           // [batch·kvHeads, kvSeq, headDim]
-        Tensor mixed = bmm(p, v).view(rows, heads, tokens, width);                      // [batch, heads, seq, headDim]
+        (long kvHeads, long headDim) = (value.size(1), value.size(3));
+        Tensor p = probabilities.reshape(batch * kvHeads, heads / kvHeads * seqLen, kvSeqLen); // [batch·kvHeads, heads/kvHeads·seq, kvSeq]
+        Tensor v = value.reshape(batch * kvHeads, kvSeqLen, headDim);                          // [batch·kvHeads, kvSeq, headDim]
+        Tensor mixed = bmm(p, v).view(batch, heads, seqLen, headDim);                          // [batch, heads, seq, headDim]
         return SourceLabel.Of("z", mixed);
     }
 
-    /// <summary>Each head by itself.</summary>
-    /// <param name="hidden">[batch, seq, heads · hidden]</param>
+    /// <summary>Gives heads a dimension of their own, before the tokens.</summary>
+    /// <param name="hidden">[batch, seq, heads · headDim]</param>
     /// <returns>[batch, heads, seq, headDim]</returns>
     public static Tensor SplitHeads(Tensor hidden, int heads, int headDim)
     {

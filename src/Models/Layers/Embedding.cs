@@ -1,21 +1,35 @@
 using System.Globalization;
+using Ndif.Models.ForwardSource;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>Rows of a table [entries, hidden] by id.</summary>
-/// <remarks>torch/nn/modules/sparse.py</remarks>
+/// <summary>
+/// Rows of a table [entries, hidden] by id; in some models multiplied by the square root of the hidden size, rounded to the dtype of the
+/// table.
+/// </summary>
+/// <remarks>
+/// torch/nn/modules/sparse.py; GemmaTextScaledWordEmbedding in transformers/models/gemma/modeling_gemma.py and its copies in gemma2 and
+/// gemma3
+/// </remarks>
+[SharedLayer]
 public sealed partial class Embedding : TensorModule
 {
     private readonly int _numEmbeddings, _embeddingDim;
     private readonly int? _paddingIdx;
+    private readonly bool _isScaled;
 
     /// <param name="paddingIdx">The padding id, which is only printed: its row is an ordinary one in evaluation. -1 is the last.</param>
-    public Embedding(int numEmbeddings, int embeddingDim, int? paddingIdx = null)
+    /// <param name="className">As Hugging Face's model calls it, where it has a class of its own.</param>
+    public Embedding(int numEmbeddings, int embeddingDim, int? paddingIdx = null, string className = "Embedding", bool isScaled = false)
     {
-        (_numEmbeddings, _embeddingDim, _paddingIdx) = (numEmbeddings, embeddingDim, paddingIdx < 0 ? paddingIdx + numEmbeddings : paddingIdx);
+        (ClassName, _isScaled) = (className, isScaled);
+        (_numEmbeddings, _embeddingDim) = (numEmbeddings, embeddingDim);
+        _paddingIdx = paddingIdx < 0 ? paddingIdx + numEmbeddings : paddingIdx;
         Table = Weight("weight", numEmbeddings, embeddingDim);
     }
+
+    public override string ClassName { get; }
 
     /// <summary>[entries, hidden]</summary>
     public Parameter Table { get; }
@@ -25,5 +39,11 @@ public sealed partial class Embedding : TensorModule
 
     /// <param name="input">[batch, seq] int64</param>
     /// <returns>[batch, seq, hidden]</returns>
-    protected override Tensor Forward(Tensor input) => Table.Value.index(TensorIndex.Tensor(input));
+    protected override Tensor Forward(Tensor input)
+    {
+        if (!_isScaled) return Table.Value.index(TensorIndex.Tensor(input));
+        using var scope = NewDisposeScope();
+        Tensor scale = tensor((float)Math.Sqrt(_embeddingDim), Table.Value.dtype, Table.Value.device);     // []
+        return (Table.Value.index(TensorIndex.Tensor(input)) * scale).MoveToOuterDisposeScope();
+    }
 }

@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>The experts of a layer, gated mlps in two fused weights; each token goes through the few that its router chose.</summary>
+/// <summary>The experts of a layer, gated mlps in two fused weights; each token goes through the few that the router chose.</summary>
 /// <remarks>MixtralExperts in transformers/models/mixtral/modeling_mixtral.py; each model has its own copy with its own name.</remarks>
 public sealed partial class Experts : SiteModule
 {
@@ -12,12 +12,17 @@ public sealed partial class Experts : SiteModule
     private readonly Activation _actFn;
 
     /// <param name="className">As Hugging Face's model calls its copy: "MixtralExperts".</param>
-    /// <param name="checkpointNames">What checkpoints, which have each expert by itself, call gate, up and down.</param>
-    public Experts(string className, int numExperts, int hiddenSize, int intermediateSize, Activation activation, (string Gate, string Up, string Down) checkpointNames)
+    /// <param name="checkpointNames">The names of gate, up and down in checkpoints, which store each expert separately.</param>
+    public Experts(string className, int numExperts, int hiddenSize, int intermediateSize, Activation activation,
+        (string Gate, string Up, string Down) checkpointNames)
     {
         ClassName = className;
-        _gateUpProj = Weight("gate_up_proj", [numExperts, 2 * intermediateSize, hiddenSize], [.. Enumerable.Range(0, numExperts).SelectMany(e =>
-            new (string, long[])[] { ($"{e}.{checkpointNames.Gate}.weight", [intermediateSize, hiddenSize]), ($"{e}.{checkpointNames.Up}.weight", [intermediateSize, hiddenSize]) })], inFeaturesDim: 2);
+        (string Name, long[] Shape)[] gatesAndUps = [.. Enumerable.Range(0, numExperts).SelectMany(e => new (string, long[])[]
+        {
+            ($"{e}.{checkpointNames.Gate}.weight", [intermediateSize, hiddenSize]),
+            ($"{e}.{checkpointNames.Up}.weight", [intermediateSize, hiddenSize]),
+        })];
+        _gateUpProj = Weight("gate_up_proj", [numExperts, 2 * intermediateSize, hiddenSize], gatesAndUps, inFeaturesDim: 2);
         _downProj = Weight("down_proj", [numExperts, hiddenSize, intermediateSize], [.. Enumerable.Range(0, numExperts).Select(e =>
             ($"{e}.{checkpointNames.Down}.weight", (long[])[hiddenSize, intermediateSize]))], inFeaturesDim: 2);
         _actFn = Child("act_fn", activation);
@@ -50,25 +55,25 @@ public sealed partial class Experts : SiteModule
     private Tensor Forward(Tensor hidden, Tensor topKIndex, Tensor topKWeights)
     {
         using var scope = NewDisposeScope();
-        long experts = _gateUpProj.Shape[0], each = topKIndex.size(1), pairs = topKIndex.numel();
+        long numExperts = _gateUpProj.Shape[0], topK = topKIndex.size(1), pairs = topKIndex.numel();
         Tensor flat = topKIndex.reshape(-1);                                               // [pairs]
         Tensor order = flat.argsort();                                                  // [pairs]
         long[] counts = hidden.device_type == TorchSharp.DeviceType.META
-            ? [pairs, .. new long[experts - 1]] // shapes alone do not depend on who goes where
-            : flat.bincount(null, experts).cpu().data<long>().ToArray();
-        Tensor sorted = Rows(hidden, order.div(each, RoundingMode.floor));              // [pairs, hidden]
+            ? [pairs, .. new long[numExperts - 1]] // shapes do not depend on the routing
+            : flat.bincount(null, numExperts).cpu().data<long>().ToArray();
+        Tensor sorted = Rows(hidden, order.div(topK, RoundingMode.floor));              // [pairs, hidden]
         Tensor[] gateAndUp = Each(sorted, counts, _gateUpProj.Value).chunk(2, -1);      // 2 x [pairs, intermediate]
-        Tensor inner = _actFn.Call(gateAndUp[0]) * gateAndUp[1];                        // [pairs, intermediate]
-        Tensor outputs = Each(inner, counts, _downProj.Value);                          // [pairs, hidden]
+        Tensor intermediate = _actFn.Call(gateAndUp[0]) * gateAndUp[1];                 // [pairs, intermediate]
+        Tensor outputs = Each(intermediate, counts, _downProj.Value);                   // [pairs, hidden]
         Tensor back = Rows(outputs, order.argsort());                                   // [pairs, hidden]
-        Tensor weighted = back.view(-1, each, hidden.size(1)) * topKWeights.unsqueeze(-1);  // [batch · seq, chosen, hidden]
+        Tensor weighted = back.view(-1, topK, hidden.size(1)) * topKWeights.unsqueeze(-1);  // [batch · seq, chosen, hidden]
         return weighted.sum(1).to(hidden.dtype).MoveToOuterDisposeScope();              // [batch · seq, hidden]
     }
 
     /// <summary>index_select, which libtorch cannot do for shapes alone.</summary>
     private static Tensor Rows(Tensor table, Tensor rows) => table.index(TensorIndex.Tensor(rows));
 
-    /// <summary>Each expert's product with its own consecutive pairs.</summary>
+    /// <summary>The product of each expert with its pairs, which are consecutive.</summary>
     /// <param name="input">[pairs, inFeatures]</param>
     /// <param name="weights">[experts, outFeatures, inFeatures]</param>
     /// <returns>[pairs, outFeatures]</returns>
@@ -79,7 +84,7 @@ public sealed partial class Experts : SiteModule
         for (int expert = 0; expert < counts.Length; expert++)
         {
             if (counts[expert] == 0) continue;
-            Tensor own = input.narrow(0, at, counts[expert]);                           // [own pairs, inFeatures]
+            Tensor own = input.narrow(0, at, counts[expert]);                               // [own pairs, inFeatures]
             outputs.Add(LinearKernels.linear(own, weights[expert], null));                   // [own pairs, outFeatures]
             at += counts[expert];
         }

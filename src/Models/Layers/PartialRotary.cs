@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>Rotary positions for the first part of a head's width; the rest stays as it is.</summary>
+/// <summary>Rotary positions for the first dimensions of a head; the others are unchanged.</summary>
 /// <remarks>apply_rotary_pos_emb in transformers/models/gpt_neox/modeling_gpt_neox.py</remarks>
 public static partial class PartialRotary
 {
@@ -13,9 +13,9 @@ public static partial class PartialRotary
     [Operation("apply_rotary_pos_emb")]
     public static Tensor Rotate(Tensor x, object?[] positionEmbeddings)
     {
-        long rotated = ((Tensor)positionEmbeddings[0]!).size(-1), width = x.size(-1);
-        if (rotated == width) return RotaryEmbedding.Rotate(x, positionEmbeddings);
-        Tensor turned = RotaryEmbedding.Rotate(x.narrow(-1, 0, rotated), positionEmbeddings);    // [batch, heads, seq, rotaryDim]
-        return cat([turned, x.narrow(-1, rotated, width - rotated)], -1);
+        long rotaryDim = ((Tensor)positionEmbeddings[0]!).size(-1), headDim = x.size(-1);
+        if (rotaryDim == headDim) return RotaryEmbedding.Rotate(x, positionEmbeddings);
+        Tensor rotated = RotaryEmbedding.Rotate(x.narrow(-1, 0, rotaryDim), positionEmbeddings);    // [batch, heads, seq, rotaryDim]
+        return cat([rotated, x.narrow(-1, rotaryDim, headDim - rotaryDim)], -1);
     }
 }

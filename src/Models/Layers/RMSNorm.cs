@@ -1,20 +1,27 @@
 using Ndif.Models.CpuKernels;
+using Ndif.Models.ForwardSource;
 using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
 /// <summary>x / sqrt(mean(x²) + eps) * weight over the last dimension, the normalization in float32.</summary>
-/// <remarks>LlamaRMSNorm in transformers/models/llama/modeling_llama.py; each model has its own copy with its own name.</remarks>
+/// <remarks>
+/// LlamaRMSNorm in transformers/models/llama/modeling_llama.py; Olmo2RMSNorm, which rounds once, behind the weight; GemmaRMSNorm, whose
+/// weight is an offset from 1 and which multiplies in float32. Each model has its own copy with its own name.
+/// </remarks>
+[SharedLayer]
 public sealed partial class RMSNorm : TensorModule, INormLayer
 {
     private readonly int _hiddenSize;
     private readonly double _epsilon;
+    private readonly NormKind _kind;
     private readonly Parameter _weight; // [hidden]
 
     /// <param name="className">As Hugging Face's model calls its copy: "LlamaRMSNorm".</param>
-    public RMSNorm(string className, int hiddenSize, double epsilon)
+    /// <param name="axes">Of its input, where that is not [batch, seq, ...].</param>
+    internal RMSNorm(string className, int hiddenSize, double epsilon, NormKind kind = NormKind.Rms, Axes? axes = null)
     {
-        (ClassName, _hiddenSize, _epsilon) = (className, hiddenSize, epsilon);
+        (ClassName, _hiddenSize, _epsilon, _kind, Axes) = (className, hiddenSize, epsilon, kind, axes ?? Axes.Hidden);
         _weight = Weight("weight", hiddenSize);
     }
 
@@ -22,17 +29,19 @@ public sealed partial class RMSNorm : TensorModule, INormLayer
 
     public override string ExtraRepr => $"({_hiddenSize},), eps={PythonNumberFormat.Format(_epsilon)}";
 
-    NormKernel? INormLayer.GetKernel(ScalarType type) => NormKernel.TryCreate(NormKind.Rms, _weight, null, _epsilon, type);
+    NormKernel? INormLayer.GetKernel(ScalarType type) => NormKernel.TryCreate(_kind, _weight, null, _epsilon, type);
 
     /// <param name="input">[..., hidden]</param>
     /// <returns>[..., hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
-        if (NormKernel.TryForward(NormKind.Rms, input, _weight, null, _epsilon) is { } quick) return quick;
+        if (NormKernel.TryForward(_kind, input, _weight, null, _epsilon) is { } fused) return fused;
         using var scope = NewDisposeScope();
-        Tensor wide = input.to(ScalarType.Float32);                                 // [..., hidden]
-        Tensor variance = wide.square().mean([-1], keepdim: true);                  // [..., 1]
-        Tensor normal = wide * rsqrt(variance + _epsilon);                          // [..., hidden]
-        return (_weight.Value * normal.to(input.dtype)).MoveToOuterDisposeScope(); // [..., hidden]
+        Tensor float32 = input.to(ScalarType.Float32);                              // [..., hidden]
+        Tensor variance = float32.square().mean([-1], keepdim: true);               // [..., 1]
+        Tensor normal = float32 * rsqrt(variance + _epsilon);                       // [..., hidden]
+        if (_kind is NormKind.Rms) return (_weight.Value * normal.to(input.dtype)).MoveToOuterDisposeScope();
+        if (_kind is NormKind.RmsRoundedOnce) return (_weight.Value * normal).to(input.dtype).MoveToOuterDisposeScope();
+        return (normal * (_weight.Value.to(ScalarType.Float32) + 1.0)).to(input.dtype).MoveToOuterDisposeScope();
     }
 }

@@ -3,30 +3,26 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>Rotary position embeddings: the cosines and sines of a pass's positions, computed once for all layers.</summary>
+/// <summary>Rotary position embeddings: the cosines and sines of the positions of a pass, computed once for all layers.</summary>
 /// <remarks>LlamaRotaryEmbedding in transformers/models/llama/modeling_llama.py; Su et al., RoFormer, 2021</remarks>
 /// <param name="className">As Hugging Face's model calls its copy: "LlamaRotaryEmbedding".</param>
-/// <param name="frequencies">Those of the rotated width.</param>
+/// <param name="frequencies">Of the rotated dimensions.</param>
 /// <param name="passesPositionIdsByPosition">True where the model passes the positions without their name.</param>
-public sealed partial class RotaryEmbedding(string className, RotaryFrequencies frequencies, bool passesPositionIdsByPosition = false) : SiteModule
+public sealed partial class RotaryEmbedding(
+    string className, RotaryFrequencies frequencies, bool passesPositionIdsByPosition = false) : SiteModule
 {
     public override string ClassName => className;
 
-    /// <summary>The length up to which a row's frequencies are the same; null if they are so at any length.</summary>
+    /// <summary>The length up to which the frequencies of a row are the same; null if they do not depend on the length.</summary>
     internal long? LengthThreshold => frequencies.LengthThreshold;
 
-    /// <param name="hidden">Only for its dtype and device.</param>
+    /// <param name="hidden">Gives dtype and device.</param>
     /// <param name="positionIds">[batch, seq] int64</param>
-    /// <returns>Cosines and sines, each [batch, seq, hidden].</returns>
+    /// <returns>Cosines and sines, each [batch, seq, rotaryDim].</returns>
     public object?[] Call(Tensor hidden, Tensor positionIds) => Hook is { } observer
         ? CallHooked<object?[]>(observer, passesPositionIdsByPosition
             ? new Arguments([hidden, positionIds], [])
             : new Arguments([hidden], [new("position_ids", positionIds)]))
-        : Forward(hidden, positionIds);
-
-    /// <summary>The same for the models that give the positions as the second argument and not by name: Gemma 2.</summary>
-    public object?[] CallPositional(Tensor hidden, Tensor positionIds) => Hook is { } observer
-        ? CallHooked<object?[]>(observer, new Arguments(hidden, positionIds))
         : Forward(hidden, positionIds);
 
     public override object? Run(Arguments arguments) => Forward(arguments.Tensor(0, "x"), arguments.Tensor(1, "position_ids"));
@@ -34,8 +30,8 @@ public sealed partial class RotaryEmbedding(string className, RotaryFrequencies 
     private object?[] Forward(Tensor hidden, Tensor positionIds)
     {
         using var scope = NewDisposeScope();
-        Tensor inverse = frequencies.At(positionIds);                                           // [hidden/2], or [batch, 1, hidden/2]
-        Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;             // [batch, seq, hidden/2]
+        Tensor inverse = frequencies.At(positionIds);                                           // [rotaryDim/2], or [batch, 1, rotaryDim/2]
+        Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;             // [batch, seq, rotaryDim/2]
         Tensor both = cat([angles, angles], -1);                                                // [batch, seq, hidden]
         Tensor cosines = (both.cos() * frequencies.AttentionScaling).to(hidden.dtype);                     // [batch, seq, hidden]
         Tensor sines = (both.sin() * frequencies.AttentionScaling).to(hidden.dtype);                       // [batch, seq, hidden]
@@ -44,14 +40,14 @@ public sealed partial class RotaryEmbedding(string className, RotaryFrequencies 
 
     /// <summary>Rotates queries or keys by their positions: x cos + rotate_half(x) sin.</summary>
     /// <param name="x">[batch, heads, seq, headDim]</param>
-    /// <param name="positionEmbeddings">What <see cref="Call"/> gave: 2 x [batch, seq, hidden].</param>
+    /// <param name="positionEmbeddings">What <see cref="Call"/> gave: 2 x [batch, seq, rotaryDim].</param>
     /// <returns>[batch, heads, seq, headDim]</returns>
     [Operation("apply_rotary_pos_emb")]
     public static Tensor Rotate(Tensor x, object?[] positionEmbeddings)
     {
-        Tensor cosines = ((Tensor)positionEmbeddings[0]!).unsqueeze(1);                              // [batch, 1, seq, hidden]
-        Tensor sines = ((Tensor)positionEmbeddings[1]!).unsqueeze(1);                                // [batch, 1, seq, hidden]
-        Tensor[] halves = x.chunk(2, -1);                                                   // 2 x [batch, heads, seq, hidden/2]
+        Tensor cosines = ((Tensor)positionEmbeddings[0]!).unsqueeze(1);                              // [batch, 1, seq, headDim]
+        Tensor sines = ((Tensor)positionEmbeddings[1]!).unsqueeze(1);                                // [batch, 1, seq, headDim]
+        Tensor[] halves = x.chunk(2, -1);                                                   // 2 x [batch, heads, seq, headDim/2]
         return x * cosines + cat([-halves[1], halves[0]], -1) * sines;
     }
 }

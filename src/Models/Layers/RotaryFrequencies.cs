@@ -12,9 +12,9 @@ public sealed class RotaryFrequencies
     private readonly RopeParameters _parameters;
     private readonly int _dim;
     private readonly Lazy<float[]> _inverseFrequencies;
-    private readonly Func<Tensor, Tensor>? _byLength; // from rows' lengths [batch, 1, 1] to frequencies [batch, 1, hidden/2]
+    private readonly Func<Tensor, Tensor>? _byLength; // from the rows' lengths [batch, 1, 1] to frequencies [batch, 1, rotaryDim/2]
 
-    /// <param name="dim">The rotated width of a head.</param>
+    /// <param name="dim">The rotated dimensions of a head.</param>
     public RotaryFrequencies(ConfigReader config, RopeParameters parameters, int dim)
     {
         (_config, _parameters, _dim) = (config, parameters, dim);
@@ -42,7 +42,8 @@ public sealed class RotaryFrequencies
                 (compute, _byLength, LengthThreshold, AttentionScaling) = LongRope();
                 break;
             default:
-                throw config.InvalidValue("rope_type", "must be a kind of scaling that is known here (default, linear, dynamic, yarn, longrope, llama3)",
+                throw config.InvalidValue("rope_type",
+                    "must be a kind of scaling that is known here (default, linear, dynamic, yarn, longrope, llama3)",
                     $"`{parameters.RopeType}`");
         }
         _inverseFrequencies = new(() =>
@@ -53,38 +54,43 @@ public sealed class RotaryFrequencies
         });
     }
 
-    /// <summary>[width/2], radians per token, in float32 by the same operations as PyTorch's. Where a row's length counts, those of a short row.</summary>
+    /// <summary>
+    /// [rotaryDim/2], radians per token, in float32 by the same operations as PyTorch's. Where the frequencies depend on the length of a
+    /// sequence, those of a short one.
+    /// </summary>
     public float[] InverseFrequencies => _inverseFrequencies.Value;
 
-    /// <summary>What cosines and sines are multiplied with.</summary>
+    /// <summary>The factor of cosines and sines.</summary>
     public double AttentionScaling { get; } = 1.0;
 
-    /// <summary>The length up to which a row's frequencies are <see cref="InverseFrequencies"/>; null if they are so at any length.</summary>
+    /// <summary>
+    /// The length up to which the frequencies are <see cref="InverseFrequencies"/>; null if they do not depend on the length.
+    /// </summary>
     public long? LengthThreshold { get; }
 
     /// <summary>
-    /// The frequencies for a pass. A row's length is its own, where Hugging Face's code takes the longest row's for all: what else is in
-    /// the batch must not change a row. Keys in a cache keep the frequencies of the length that the row had with them, as there; where a
-    /// model computes them again instead (<see cref="CausalLM.CacheRecomputeLength"/>), the engine does.
+    /// The frequencies for a pass. Each row has the frequencies of its own length, where Hugging Face's code takes the longest row's length
+    /// for all, because the rest of the batch must not change a row. Cached keys keep the frequencies that they were computed with, as in
+    /// Hugging Face's code. Where a model recomputes them (<see cref="CausalLM.CacheRecomputeLength"/>), the engine does so.
     /// </summary>
     /// <param name="positionIds">[batch, seq] int64</param>
-    /// <returns>[width/2], or [batch, 1, hidden/2] where a row's length counts.</returns>
+    /// <returns>[rotaryDim/2], or [batch, 1, rotaryDim/2] where the length of a row matters.</returns>
     public Tensor At(Tensor positionIds)
     {
         if (_byLength is null) return tensor(InverseFrequencies, device: positionIds.device);
         using var scope = NewDisposeScope();
         Tensor lengths = positionIds.amax([1L], keepdim: true).unsqueeze(-1) + 1;                   // [batch, 1, 1]
-        Tensor inverse = tensor(InverseFrequencies, device: positionIds.device);                               // [width/2]
+        Tensor inverse = tensor(InverseFrequencies, device: positionIds.device);                               // [rotaryDim/2]
         Tensor longer = _byLength(lengths);
-        if (lengths.device_type == TorchSharp.DeviceType.META) return longer.MoveToOuterDisposeScope(); // where needs numbers
+        if (lengths.device_type == TorchSharp.DeviceType.META) return longer.MoveToOuterDisposeScope(); // where needs data
         return where(lengths > LengthThreshold!.Value, longer, inverse).MoveToOuterDisposeScope();
     }
 
-    /// <param name="theta">Another base than the file's: a number for each row, [batch, 1, 1].</param>
-    /// <returns>[width/2], or [batch, 1, hidden/2]</returns>
+    /// <param name="theta">Another base than the file's, one for each row: [batch, 1, 1].</param>
+    /// <returns>[rotaryDim/2], or [batch, 1, rotaryDim/2]</returns>
     private Tensor ComputeDefault(Tensor? theta = null)
     {
-        Tensor exponents = arange(0, _dim, 2, ScalarType.Float32, theta?.device) / _dim;         // [width/2]
+        Tensor exponents = arange(0, _dim, 2, ScalarType.Float32, theta?.device) / _dim;         // [rotaryDim/2]
         return 1.0 / pow(theta ?? tensor((float)_parameters.Theta), exponents);
     }
 
@@ -96,11 +102,11 @@ public sealed class RotaryFrequencies
         double context = OriginalMaxPositions();
         return () =>
         {
-            Tensor plain = ComputeDefault();                                                         // [width/2]
-            Tensor wavelength = 2 * Math.PI / plain;                                        // [width/2]
-            Tensor blend = (context / wavelength - low) / (high - low);                     // [width/2]
-            Tensor blended = (1 - blend) * plain / factor + blend * plain;                  // [width/2]
-            Tensor stretched = where(wavelength > context / low, plain / factor, blended);  // [width/2]
+            Tensor plain = ComputeDefault();                                                         // [rotaryDim/2]
+            Tensor wavelength = 2 * Math.PI / plain;                                        // [rotaryDim/2]
+            Tensor blend = (context / wavelength - low) / (high - low);                     // [rotaryDim/2]
+            Tensor blended = (1 - blend) * plain / factor + blend * plain;                  // [rotaryDim/2]
+            Tensor stretched = where(wavelength > context / low, plain / factor, blended);  // [rotaryDim/2]
             return where(wavelength < context / high, plain, stretched);
         };
     }
@@ -117,22 +123,23 @@ public sealed class RotaryFrequencies
         double factor = values.Has("factor") ? Factor() : MaxPositions() / context;
         double mscale = values.Real("mscale", 0), allMscale = values.Real("mscale_all_dim", 0);
         double scale = values.Has("attention_factor") ? values.Real("attention_factor")
-            : mscale != 0 && allMscale != 0 ? Warmth(mscale) / Warmth(allMscale) : Warmth(1);
+            : mscale != 0 && allMscale != 0 ? MscaleOf(mscale) / MscaleOf(allMscale) : MscaleOf(1);
         double low = Dimension(OrElse("beta_fast", 32)), high = Dimension(OrElse("beta_slow", 1));
         if (values.Flag("truncate", true)) (low, high) = (Math.Floor(low), Math.Ceiling(high));
         (low, high) = (Math.Max(low, 0), Math.Min(high, _dim - 1));
         if (low == high) high += 0.001;
         return (() =>
         {
-            Tensor exponents = arange(0, _dim, 2, ScalarType.Float32) / _dim;           // [width/2]
-            Tensor positions = pow(tensor((float)_parameters.Theta), exponents);            // [width/2]
+            Tensor exponents = arange(0, _dim, 2, ScalarType.Float32) / _dim;           // [rotaryDim/2]
+            Tensor positions = pow(tensor((float)_parameters.Theta), exponents);            // [rotaryDim/2]
             Tensor ramp = ((arange(_dim / 2, ScalarType.Float32) - low) / (high - low)).clamp(0, 1);
-            Tensor kept = 1 - ramp;                                                         // [width/2]
+            Tensor kept = 1 - ramp;                                                         // [rotaryDim/2]
             return 1.0 / (factor * positions) * (1 - kept) + 1.0 / positions * kept;
         }, scale);
 
-        double Warmth(double m) => factor <= 1 ? 1 : 0.1 * m * Math.Log(factor) + 1;
-        double OrElse(string key, double otherwise) => values.Real(key, 0) is not 0 and var value ? value : otherwise; // 0 is no value in Python
+        double MscaleOf(double m) => factor <= 1 ? 1 : 0.1 * m * Math.Log(factor) + 1;
+        // 0 counts as absent in Python
+        double OrElse(string key, double otherwise) => values.Real(key, 0) is not 0 and var value ? value : otherwise;
         // the dimension that makes so many turns within the original length
         double Dimension(double turns) => _dim * Math.Log(context / (turns * 2 * Math.PI)) / (2 * Math.Log(_parameters.Theta));
     }
@@ -146,7 +153,7 @@ public sealed class RotaryFrequencies
         return (lengths =>
         {
             Tensor stretch = factor * lengths.clamp_min(length).to(ScalarType.Float32) / length - (factor - 1); // [batch, 1, 1]
-            return ComputeDefault(_parameters.Theta * stretch.pow((double)_dim / (_dim - 2)));   // [batch, 1, hidden/2]
+            return ComputeDefault(_parameters.Theta * stretch.pow((double)_dim / (_dim - 2)));   // [batch, 1, rotaryDim/2]
         }, length);
     }
 
@@ -160,18 +167,20 @@ public sealed class RotaryFrequencies
         double factor = values.Has("factor") ? Factor() : (double)MaxPositions() / original;
         double scale = values.Has("attention_factor") ? values.Real("attention_factor")
             : factor <= 1 ? 1 : Math.Sqrt(1 + Math.Log(factor) / Math.Log(original));
-        return (() => Divided(shorter, CPU), lengths => Divided(longer, lengths.device).expand(lengths.size(0), 1, _dim / 2), original, scale);
+        return (() => Divided(shorter, CPU),
+            lengths => Divided(longer, lengths.device).expand(lengths.size(0), 1, _dim / 2), original, scale);
 
         float[] Factors(string key)
         {
             IReadOnlyList<double> factors = values.Reals(key);
             return factors.Count == _dim / 2 ? [.. factors.Select(f => (float)f)]
-                : throw values.InvalidValue(key, $"must have {_dim / 2} numbers, one for each pair of rotated dimensions", $"{factors.Count}");
+                : throw values.InvalidValue(key,
+                    $"must have {_dim / 2} numbers, one for each pair of rotated dimensions", $"{factors.Count}");
         }
 
         Tensor Divided(float[] factors, Device device)
         {
-            Tensor exponents = arange(0, _dim, 2, ScalarType.Float32, device) / _dim;   // [width/2]
+            Tensor exponents = arange(0, _dim, 2, ScalarType.Float32, device) / _dim;   // [rotaryDim/2]
             return 1.0 / (tensor(factors, device: device) * pow(tensor((float)_parameters.Theta, device: device), exponents));
         }
     }
@@ -179,7 +188,8 @@ public sealed class RotaryFrequencies
     private double Factor()
     {
         double factor = _parameters.Values!.Real("factor");
-        return factor > 0 && double.IsFinite(factor) ? factor : throw _parameters.Values.InvalidValue("factor", "must be positive", $"{factor}");
+        return factor > 0 && double.IsFinite(factor) ? factor
+            : throw _parameters.Values.InvalidValue("factor", "must be positive", $"{factor}");
     }
 
     private int MaxPositions() => _config.Size("max_position_embeddings");

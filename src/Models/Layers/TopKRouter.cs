@@ -2,7 +2,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>Which experts each token goes to, and what each one's output counts.</summary>
+/// <summary>The experts of each token and the weights of their outputs.</summary>
 /// <remarks>MixtralTopKRouter in transformers/models/mixtral/modeling_mixtral.py; each model has its own copy with its own name.</remarks>
 public sealed partial class TopKRouter : SiteModule
 {
@@ -27,7 +27,7 @@ public sealed partial class TopKRouter : SiteModule
     public override Axes InputAxes(string argument) => Axes.Flat;
 
     /// <param name="hidden">[batch · seq, hidden]</param>
-    /// <returns>A tuple: all experts' logits [batch · seq, experts], the chosen ones' weights and numbers [batch · seq, chosen].</returns>
+    /// <returns>A tuple: logits of all experts [batch · seq, experts], weights and indices of the chosen [batch · seq, chosen].</returns>
     public object?[] Call(Tensor hidden) =>
         Hook is { } observer ? CallHooked<object?[]>(observer, new Arguments(hidden)) : Forward(hidden);
 

@@ -7,20 +7,21 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Models.Loading;
 
 /// <summary>
-/// A LoRA adapter as PEFT's save_pretrained writes it: for some modules two thin matrices A [rank, inFeatures] and B [outFeatures, rank], whose
-/// product is added to the module's weight (<see cref="LoraMerger"/>), or to what the module gives.
+/// A LoRA adapter in the format of PEFT's save_pretrained: for some modules two low-rank matrices A [rank, inFeatures] and B
+/// [outFeatures, rank]. Their product is added to the module's weight (<see cref="LoraMerger"/>) or to its output.
 /// </summary>
 /// <remarks>
-/// Hu et al., LoRA, 2021; peft/tuners/lora (config.py, layer.py). Scale is lora_alpha / r, or lora_alpha / √r with use_rslora;
-/// rank_pattern and alpha_pattern give modules their own.
+/// Hu et al., LoRA, 2021; peft/tuners/lora (config.py, layer.py). The scaling is lora_alpha / r, or lora_alpha / √r with use_rslora;
+/// rank_pattern and alpha_pattern override both for some modules.
 /// </remarks>
-public sealed class AdapterFile : IDisposable
+internal sealed class AdapterFile : IDisposable
 {
     public const string ConfigFile = "adapter_config.json", WeightsFile = "adapter_model.safetensors";
 
     private const string Prefix = "base_model.model.";
 
-    private static readonly TimeSpan _regexTimeout = TimeSpan.FromMilliseconds(500); // of a regular expression from the file
+    // for a regular expression from the file, which may be hostile
+    private static readonly TimeSpan _regexTimeout = TimeSpan.FromMilliseconds(500);
 
     private readonly ConfigReader _config;
     private readonly SafetensorsFile _weights;
@@ -40,16 +41,19 @@ public sealed class AdapterFile : IDisposable
         Pairs = [.. FindPairs()];
     }
 
-    /// <summary>True if a folder has an adapter.</summary>
-    public static bool ExistsIn(string folder) => File.Exists(Path.Combine(folder, ConfigFile)) && File.Exists(Path.Combine(folder, WeightsFile));
+    /// <summary>Whether a folder has an adapter.</summary>
+    public static bool ExistsIn(string folder) => File.Exists(Path.Combine(folder, ConfigFile))
+        && File.Exists(Path.Combine(folder, WeightsFile));
 
-    /// <exception cref="CheckpointException">There is no adapter, it is damaged, or of a kind that cannot be merged.</exception>
+    /// <exception cref="CheckpointException">The folder has no adapter, or the adapter is damaged or of an unsupported kind.</exception>
     public static AdapterFile Open(string folder)
     {
         if (!ExistsIn(folder))
-            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{folder} has no {ConfigFile} with {WeightsFile}: it is not an adapter in PEFT's format.",
+            throw Errors.CreateException(ErrorCode.BadCheckpoint,
+                $"{folder} has no {ConfigFile} with {WeightsFile}: it is not an adapter in PEFT's format.",
                 File.Exists(Path.Combine(folder, "adapter_model.bin"))
-                    ? "Its weights are a Python pickle, which is refused; save it again with safe_serialization=True." : "Name the folder that PEFT's save_pretrained wrote.");
+                    ? "Its weights are a Python pickle, which is refused; save it again with safe_serialization=True."
+                    : "Name the folder that PEFT's save_pretrained wrote.");
         ConfigReader config = ConfigReader.Open(Path.Combine(folder, ConfigFile));
         SafetensorsFile weights = SafetensorsFile.Open(Path.Combine(folder, WeightsFile));
         try { return new AdapterFile(config, weights); }
@@ -60,10 +64,10 @@ public sealed class AdapterFile : IDisposable
         }
     }
 
-    /// <summary>What it changes, each module once.</summary>
+    /// <summary>The changes, one for each module.</summary>
     public IReadOnlyList<LoraPair> Pairs { get; }
 
-    /// <summary>A tensor of the file, owned by the caller.</summary>
+    /// <summary>Reads a tensor of the file, which the caller owns.</summary>
     public Tensor Read(string name) => _weights.Read(name);
 
     public void Dispose() => _weights.Dispose();
@@ -77,54 +81,66 @@ public sealed class AdapterFile : IDisposable
         {
             (string module, string kind) = SplitTensorName(name);
             if (!seen.Add(module)) continue;
-            bool table = kind is "lora_embedding_A" or "lora_embedding_B";
-            string a = name.Replace(kind, table ? "lora_embedding_A" : "lora_A.weight", StringComparison.Ordinal);
-            string b = name.Replace(kind, table ? "lora_embedding_B" : "lora_B.weight", StringComparison.Ordinal);
-            foreach (string half in (string[])[a, b])
-                if (!_weights.Entries.ContainsKey(half)) throw InvalidAdapter($"has `{name}` and not `{half}`");
-            yield return new LoraPair(module, a, b, table, (int)ValueFor(_ranks, module, _rank), ScalingOf(module));
+            bool isEmbedding = kind is "lora_embedding_A" or "lora_embedding_B";
+            string a = name.Replace(kind, isEmbedding ? "lora_embedding_A" : "lora_A.weight", StringComparison.Ordinal);
+            string b = name.Replace(kind, isEmbedding ? "lora_embedding_B" : "lora_B.weight", StringComparison.Ordinal);
+            foreach (string tensor in (string[])[a, b])
+                if (!_weights.Entries.ContainsKey(tensor)) throw InvalidAdapter($"has `{name}` and not `{tensor}`");
+            yield return new LoraPair(module, a, b, isEmbedding, (int)ValueFor(_ranks, module, _rank), ScalingOf(module));
         }
         if (seen.Count == 0) throw InvalidAdapter("changes nothing");
     }
 
     private double ScalingOf(string module)
     {
-        double rank = ValueFor(_ranks, module, _rank), scale = ValueFor(_alphas, module, _alpha) / (_usesRsLora ? Math.Sqrt(rank) : (int)rank);
-        return Math.Abs(scale) < float.MaxValue ? scale : throw InvalidAdapter($"scales its change of `{module}` by {scale}, which float32 cannot hold", module: module);
+        double rank = ValueFor(_ranks, module, _rank), scale =
+            ValueFor(_alphas, module, _alpha) / (_usesRsLora ? Math.Sqrt(rank) : (int)rank);
+        return Math.Abs(scale) < float.MaxValue ? scale
+            : throw InvalidAdapter($"scales its change of `{module}` by {scale}, which float32 cannot hold", module: module);
     }
 
-    /// <summary>Module and kind of "base_model.model.transformer.h.0.attn.c_attn.lora_A.weight".</summary>
+    /// <summary>
+    /// Splits a tensor name into module path and kind, as in "base_model.model.transformer.h.0.attn.c_attn.lora_A.weight".
+    /// </summary>
     private (string Module, string Kind) SplitTensorName(string name)
     {
         foreach (string kind in (string[])["lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B"])
-            if (name.StartsWith(Prefix, StringComparison.Ordinal) && name.Length > Prefix.Length + kind.Length && name.EndsWith("." + kind, StringComparison.Ordinal))
+            if (name.StartsWith(Prefix, StringComparison.Ordinal) && name.Length > Prefix.Length + kind.Length
+                && name.EndsWith("." + kind, StringComparison.Ordinal))
                 return (name[Prefix.Length..^(kind.Length + 1)], kind);
         throw InvalidAdapter($"has `{name}`, which is not one of LoRA's matrices",
-            "Fully trained modules (modules_to_save), biases and magnitudes are not read; merge the adapter with PEFT's merge_and_unload and load the result.", name);
+            "Fully trained modules (modules_to_save), biases and magnitudes "
+            + "are not read; merge the adapter with PEFT's merge_and_unload and load the result.", name);
     }
 
-    /// <summary>Refuses what a merge of A and B would leave out: that would be silently wrong.</summary>
+    /// <summary>Rejects options that merging A and B would not apply, because the result would be silently wrong.</summary>
     private void CheckSupported()
     {
-        string type = _config.Text("peft_type", "LORA");
-        if (type != "LORA") throw InvalidAdapter($"is of the kind {type}; only LORA can be merged");
+        string peftType = _config.Text("peft_type", "LORA");
+        if (peftType != "LORA") throw InvalidAdapter($"is of the kind {peftType}; only LORA can be merged");
         foreach (string key in (string[])["use_dora", "lora_bias", "use_qalora", "use_bdlora"])
             if (_config.Has(key) && _config.Flag(key)) throw InvalidAdapter($"has `{key}`, which is not supported");
-        foreach (string key in (string[])["modules_to_save", "layer_replication", "target_parameters", "trainable_token_indices", "alora_invocation_tokens"])
-            if (_config.IsNonEmpty(key)) throw InvalidAdapter($"has `{key}`, which is not supported", "Merge the adapter with PEFT's merge_and_unload, save that, and load it as a model.");
-        if (_config.Text("bias", "none") is not "none" and string bias) throw InvalidAdapter($"has trained biases (`bias`: {bias}), which are not supported");
-        if (_config.TextOrNull("init_lora_weights") is { } start && start is not ("gaussian" or "eva" or "orthogonal"))
-            throw InvalidAdapter($"was started by {start}, which changes the model's own weights too", "Convert it with PEFT's path_initial_model_for_weight_conversion first.");
+        foreach (string key in (string[])["modules_to_save", "layer_replication", "target_parameters", "trainable_token_indices",
+            "alora_invocation_tokens"])
+            if (_config.IsNonEmpty(key))
+                throw InvalidAdapter($"has `{key}`, which is not supported",
+                    "Merge the adapter with PEFT's merge_and_unload, save that, and load it as a model.");
+        if (_config.Text("bias", "none") is not "none" and string bias)
+            throw InvalidAdapter($"has trained biases (`bias`: {bias}), which are not supported");
+        if (_config.TextOrNull("init_lora_weights") is { } initialization && initialization is not ("gaussian" or "eva" or "orthogonal"))
+            throw InvalidAdapter($"was started by {initialization}, which changes the model's own weights too",
+                "Convert it with PEFT's path_initial_model_for_weight_conversion first.");
     }
 
-    /// <summary>Values by regular expressions over module paths, of which the first that matches the whole end of a path counts.</summary>
+    /// <summary>Values by regular expression over module paths. The first expression that matches a suffix of the path counts.</summary>
     /// <remarks>get_pattern_key in peft/utils/other.py</remarks>
     private List<(Regex, double)> ReadPattern(string key)
     {
         if (_config.Section(key) is not { } section) return [];
         try
         {
-            return [.. section.Keys.Select(module => (new Regex($@"^(.*\.)?({module})\z", RegexOptions.CultureInvariant, _regexTimeout), section.Real(module)))];
+            return [.. section.Keys.Select(module =>
+                (new Regex($@"^(.*\.)?({module})\z", RegexOptions.CultureInvariant, _regexTimeout), section.Real(module)))];
         }
         catch (ArgumentException e)
         {
@@ -141,18 +157,13 @@ public sealed class AdapterFile : IDisposable
             }
             catch (RegexMatchTimeoutException e)
             {
-                throw InvalidAdapter($"has the regular expression `{modules}`, which took too long on `{module}`", module: module, inner: e);
+                throw InvalidAdapter($"has the regular expression `{modules}`, which took too long on `{module}`", module: module,
+                    inner: e);
             }
         return defaultValue;
     }
 
     internal Exception InvalidAdapter(string what, string hint = "", string module = "", Exception? inner = null) =>
-        Errors.CreateException(ErrorCode.BadCheckpoint, $"The adapter in {Path.GetDirectoryName(_weights.Path)} {what}.", hint, module, inner);
+        Errors.CreateException(ErrorCode.BadCheckpoint, $"The adapter in {Path.GetDirectoryName(_weights.Path)} {what}.", hint, module,
+            inner);
 }
-
-/// <summary>What an adapter adds to one module's weight: scale · B A.</summary>
-/// <param name="Module">The path in the tree: "transformer.h.0.attn.c_attn".</param>
-/// <param name="A">The name of A, [rank, inFeatures], in the file.</param>
-/// <param name="B">The name of B, [outFeatures, rank].</param>
-/// <param name="IsEmbedding">The module is an embedding: inputs are its entries.</param>
-public sealed record LoraPair(string Module, string A, string B, bool IsEmbedding, int Rank, double Scaling);

@@ -3,65 +3,67 @@ using static TorchSharp.torch;
 namespace Ndif.Models.Loading;
 
 /// <summary>
-/// A weight in eight bits: whole numbers from -127 to 127 and, for each output, the scale they are multiplied with. The weight is
-/// made wide again for each use, so that memory is saved and time is not.
+/// A weight quantized to eight bits: integers from -127 to 127 and a scale for each output feature. The weight is dequantized for each
+/// use, which saves memory and not time.
 /// </summary>
-/// <remarks>The absmax quantization of LLM.int8() (Dettmers et al., 2022, section 2.1), of the weights alone.</remarks>
+/// <remarks>Absmax quantization as in LLM.int8() (Dettmers et al., 2022, section 2.1), of the weights only.</remarks>
 internal sealed class EightBitWeight : IDisposable
 {
     private const double MaxQuantizedValue = 127;
-    private const long ChunkElements = 1 << 20; // what is in work at a time, so that loading holds little beside the model
+    private const long ChunkElements = 1 << 20; // quantized at a time, so that loading needs little memory beside the model
 
-    private Tensor _values; // the weight's shape, int8
-    private Tensor _scales;  // the same with 1 input: float32
+    private Tensor _values; // int8: the shape of the weight
+    private Tensor _scales; // float32: the shape of the weight with one input feature
     private readonly ScalarType _dtype;
 
     private EightBitWeight(Tensor values, Tensor scales, ScalarType dtype) => (_values, _scales, _dtype) = (values, scales, dtype);
 
-    /// <summary>In memory.</summary>
+    /// <summary>The bytes in memory.</summary>
     public long Bytes => _values.numel() + _scales.numel() * sizeof(float);
 
-    /// <param name="weight">Any shape.</param>
-    /// <param name="inFeaturesDim">The dimension that is summed over when the weight is used.</param>
-    /// <param name="dtype">What the weight is used in.</param>
+    /// <summary>Quantizes a weight of any shape.</summary>
+    /// <param name="inFeaturesDim">The dimension of the input features.</param>
+    /// <param name="dtype">The element type of the dequantized weight.</param>
     public static EightBitWeight Quantize(Tensor weight, int inFeaturesDim, ScalarType dtype, Device device)
     {
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
-        int along = inFeaturesDim == 0 ? 1 : 0;                                                        // outputs, or a stack of layers
-        long[] scaled = weight.shape;
-        scaled[inFeaturesDim] = 1;
-        Tensor numbers = empty(weight.shape, ScalarType.Int8, device), scales = empty(scaled, ScalarType.Float32, device);
-        long part = Math.Max(1, ChunkElements / Math.Max(1, weight.numel() / weight.size(along)));
-        for (long start = 0; start < weight.size(along); start += part)
+        int outFeaturesDim = inFeaturesDim == 0 ? 1 : 0; // the dimension of the output features, or of a stack of layers
+        long[] scaleShape = weight.shape;
+        scaleShape[inFeaturesDim] = 1;
+        Tensor values = empty(weight.shape, ScalarType.Int8, device);         // the shape of the weight
+        Tensor scales = empty(scaleShape, ScalarType.Float32, device);        // the shape of the weight with one input feature
+        long chunk = Math.Max(1, ChunkElements / Math.Max(1, weight.numel() / weight.size(outFeaturesDim)));
+        for (long start = 0; start < weight.size(outFeaturesDim); start += chunk)
         {
             using var step = NewDisposeScope();
-            long length = Math.Min(part, weight.size(along) - start);
-            Tensor wide = weight.narrow(along, start, length).to(ScalarType.Float32);           // a part of it
-            Tensor scale = (wide.abs().amax([inFeaturesDim], keepdim: true) / MaxQuantizedValue).clamp_min_(1e-30);
-            scales.narrow(along, start, length).copy_(scale);
-            numbers.narrow(along, start, length).copy_((wide / scale).round_().clamp_(-MaxQuantizedValue, MaxQuantizedValue));
+            long length = Math.Min(chunk, weight.size(outFeaturesDim) - start);
+            Tensor chunkValues = weight.narrow(outFeaturesDim, start, length).to(ScalarType.Float32); // the chunk in float32
+            Tensor scale = (chunkValues.abs().amax([inFeaturesDim], keepdim: true) / MaxQuantizedValue).clamp_min_(1e-30); // one input feature
+            scales.narrow(outFeaturesDim, start, length).copy_(scale);
+            values.narrow(outFeaturesDim, start, length)
+                .copy_((chunkValues / scale).round_().clamp_(-MaxQuantizedValue, MaxQuantizedValue));
         }
-        return new(numbers.DetachFromDisposeScope(), scales.DetachFromDisposeScope(), dtype);
+        return new(values.DetachFromDisposeScope(), scales.DetachFromDisposeScope(), dtype);
     }
 
-    /// <summary>The weight as it is computed with; it belongs to the dispose scope that is open.</summary>
+    /// <summary>The dequantized weight, which belongs to the current dispose scope.</summary>
     public Tensor Dequantize()
     {
         using var nothing = no_grad();
-        using Tensor wide = _values.to(ScalarType.Float32).mul_(_scales);
-        return wide.dtype == _dtype ? wide.alias() : wide.to(_dtype);
+        using Tensor dequantized = _values.to(ScalarType.Float32).mul_(_scales); // the shape of the weight
+        return dequantized.dtype == _dtype ? dequantized.alias() : dequantized.to(_dtype);
     }
 
     public Device Device => _values.device;
 
-    /// <summary>Moves both to another device.</summary>
+    /// <summary>Moves values and scales to another device.</summary>
     public void MoveTo(Device device)
     {
-        (Tensor numbers, Tensor scales) = (_values, _scales);
-        _values = numbers.to(device).DetachFromDisposeScope();
+        (Tensor values, Tensor scales) = (_values, _scales);
+        _values = values.to(device).DetachFromDisposeScope();
         _scales = scales.to(device).DetachFromDisposeScope();
-        if (!ReferenceEquals(_values, numbers)) numbers.Dispose();
+        if (!ReferenceEquals(_values, values)) values.Dispose();
         if (!ReferenceEquals(_scales, scales)) scales.Dispose();
     }
 

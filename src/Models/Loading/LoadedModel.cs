@@ -5,8 +5,8 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Loading;
 
-/// <summary>A model with its weights, and all one may want to know of it. Owns the weights.</summary>
-public sealed class LoadedModel : IDisposable
+/// <summary>A model with its weights, which it owns, and its description.</summary>
+internal sealed class LoadedModel : IDisposable
 {
     internal LoadedModel(ModelFolder folder, ConfigReader config, CausalLM root, ScalarType dtype, Device device)
     {
@@ -24,7 +24,7 @@ public sealed class LoadedModel : IDisposable
     /// <summary>The element type of the weights.</summary>
     public ScalarType DType { get; }
 
-    /// <summary>Where inputs go and logits come.</summary>
+    /// <summary>The device of inputs and logits.</summary>
     public Device Device { get; }
 
     public ModelDescription Description { get; }
@@ -40,16 +40,16 @@ public sealed class LoadedModel : IDisposable
         return null;
     }
 
-    /// <summary>A cache for one batch of rows.</summary>
+    /// <summary>Creates a cache for one batch.</summary>
     public KeyValueCache NewCache() => new(Root.Config.NumLayers);
 
-    /// <summary>Each parameter's device in a model that is spread over several; in any other it is <see cref="Device"/>.</summary>
+    /// <summary>The device of each parameter of a model that is on several devices; empty for any other model.</summary>
     internal IReadOnlyDictionary<Parameter, Device> ParameterDevices { get; set; } = new Dictionary<Parameter, Device>();
 
-    /// <summary>Takes the weights off their devices, into this machine's memory, one by one. No pass may run meanwhile, nor until they are back.</summary>
+    /// <summary>Moves the weights to host memory, one by one. No pass may run until <see cref="LoadToDevice"/> has returned.</summary>
     public void Offload() => Move(_ => CPU);
 
-    /// <summary>Brings them back.</summary>
+    /// <summary>Moves the weights back to their devices.</summary>
     public void LoadToDevice() => Move(DeviceOf);
 
     internal Device DeviceOf(Parameter parameter) => ParameterDevices.GetValueOrDefault(parameter, Device);

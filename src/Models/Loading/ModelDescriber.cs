@@ -7,26 +7,26 @@ using TorchSharp;
 
 namespace Ndif.Models.Loading;
 
-/// <summary>From a module tree to the description that clients get.</summary>
+/// <summary>Creates the description of a model that clients receive.</summary>
 internal static class ModelDescriber
 {
-    private static readonly string[] _files = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+    private static readonly string[] _files =
+        ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
     public static ModelDescription Describe(ModelFolder folder, ConfigReader config, CausalLM root, torch.ScalarType dtype)
     {
-        SafetensorsDType element = SafetensorsDTypes.Of(dtype);
-        long parameters = root.Modules.SelectMany(m => m.Parameters).Distinct()
-            .Sum(p => p.Shape.Aggregate(1L, (product, size) => product * size));
+        SafetensorsDType elementType = SafetensorsDTypes.Of(dtype);
+        long parameters = root.Modules.SelectMany(m => m.Parameters).Distinct().Sum(p => p.ElementCount);
         ModelDescription description = new()
         {
             Id = folder.Id,
             Revision = folder.Revision,
             Architecture = root.ClassName,
-            Root = DescribeModule(root, element.Wire),
+            Root = DescribeModule(root, elementType.Wire),
             Names = root.Names,
-            Dtype = element.Wire,
+            Dtype = elementType.Wire,
             Parameters = (ulong)parameters,
-            Bytes = (ulong)(parameters * element.Size),
+            Bytes = (ulong)(parameters * elementType.Size),
             ContextLength = (uint)root.Config.ContextLength,
             Vocabulary = (uint)root.Config.VocabSize,
         };

@@ -6,13 +6,13 @@ using Ndif.Protocol;
 
 namespace Ndif.Models.Loading;
 
-/// <summary>What is known of a model before it is loaded: its description, and what its weights will take.</summary>
-/// <param name="Bytes">Of the weights in memory, as <see cref="LoadOptions"/> ask for them.</param>
-public sealed record ModelFootprint(ModelDescription Description, long Bytes)
+/// <summary>The description of a model that is not loaded, and the memory that its weights will need.</summary>
+/// <param name="Bytes">The bytes of the weights in memory with the given <see cref="LoadOptions"/>.</param>
+internal sealed record ModelFootprint(ModelDescription Description, long Bytes)
 {
     /// <summary>
-    /// Reads config and headers, no weights. Of a hub model whose weights have not come yet only the few small files are fetched. Weights
-    /// that are here are checked against the config: what fails now would fail after a long load.
+    /// Reads the config and the headers of the weights. For a hub model whose weights have not been downloaded, only the few small
+    /// files are downloaded. Weights that are present are checked against the config, so that an error is reported before a long load.
     /// </summary>
     /// <param name="revision">A branch, tag or commit of a hub model; null is "main".</param>
     /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT, UNSUPPORTED_ARCHITECTURE or DOWNLOAD_FAILED.</exception>
@@ -26,9 +26,9 @@ public sealed record ModelFootprint(ModelDescription Description, long Bytes)
         Parameter[] distinct = [.. root.Modules.SelectMany(m => m.Parameters).Distinct()];
         Parameter? head = root.Modules.FirstOrDefault(m => m.Path == root.Names.LmHead)?.Parameters[0];
         long size = SafetensorsDTypes.Of(dtype).Size;
-        long bytes = distinct.Sum(p => options.EightBit && p.InFeaturesDim is { } inputs && p != head
-            ? Elements(p.Shape) + Elements(p.Shape) / p.Shape[inputs] * sizeof(float)
-            : Elements(p.Shape) * size);
+        long bytes = distinct.Sum(p => options.EightBit && p.InFeaturesDim is { } inFeaturesDim && p != head
+            ? p.ElementCount + p.ElementCount / p.Shape[inFeaturesDim] * sizeof(float)
+            : p.ElementCount * size);
         description.Bytes = (ulong)bytes;
         return new ModelFootprint(description, bytes);
     }
@@ -39,6 +39,4 @@ public sealed record ModelFootprint(ModelDescription Description, long Bytes)
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
         return ModelLoader.CheckpointDType(checkpoint, WeightBinding.Bind(root, checkpoint).SelectMany(b => b.Value), config);
     }
-
-    private static long Elements(long[] shape) => shape.Aggregate(1L, (product, size) => product * size);
 }

@@ -8,11 +8,13 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Loading;
 
-/// <summary>From a Hugging Face id or folder to a module tree, with or without weights.</summary>
-public static class ModelLoader
+/// <summary>Loads models from a Hugging Face id or folder, with or without weights.</summary>
+internal static class ModelLoader
 {
-    /// <summary>The tree and what belongs to it, without weights and without libtorch. Of a hub model only the few files of it are fetched.</summary>
-    /// <param name="dtype">The element type that it will be loaded in; null is the checkpoint's own.</param>
+    /// <summary>
+    /// Describes a model without its weights and without libtorch. Of a hub model only a few small files are downloaded.
+    /// </summary>
+    /// <param name="dtype">The element type that the model will be loaded in; null is that of the checkpoint.</param>
     /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT, UNSUPPORTED_ARCHITECTURE or DOWNLOAD_FAILED.</exception>
     public static ModelDescription Describe(string id, string? revision = null, ScalarType? dtype = null)
     {
@@ -22,18 +24,18 @@ public static class ModelLoader
         return ModelDescriber.Describe(folder, config, root, dtype ?? DescribedDType(folder, config));
     }
 
-    /// <summary>The model with its weights.</summary>
-    /// <param name="dtype">Null keeps the checkpoint's own element type, and then nothing is copied on the CPU.</param>
-    /// <param name="device">Null is the CPU.</param>
-    /// <param name="progress">Bytes of weights that are ready.</param>
+    /// <summary>Loads a model with its weights.</summary>
+    /// <param name="dtype">The element type; null is that of the checkpoint, which needs no copy on the CPU.</param>
+    /// <param name="device">The device; null is the CPU.</param>
+    /// <param name="progress">Reports the bytes of weights that are loaded.</param>
     /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT, UNSUPPORTED_ARCHITECTURE or DOWNLOAD_FAILED.</exception>
     public static LoadedModel Load(string id, ScalarType? dtype = null, Device? device = null,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default) =>
         Load(id, null, new LoadOptions { DType = dtype, Device = device }, progress, cancellationToken);
 
-    /// <summary>The same by options, and at a revision of the hub's.</summary>
-    /// <param name="progress">Bytes of a download, then bytes of weights that are ready.</param>
-    /// <exception cref="NdifException">As above.</exception>
+    /// <summary>Loads a model at a revision of the hub, with options.</summary>
+    /// <param name="progress">Reports the bytes of a download, then the bytes of weights that are loaded.</param>
+    /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT, UNSUPPORTED_ARCHITECTURE or DOWNLOAD_FAILED.</exception>
     public static LoadedModel Load(string id, string? revision, LoadOptions options,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
@@ -41,38 +43,44 @@ public static class ModelLoader
         return Load(folder, ReadConfig(folder), options, progress, cancellationToken);
     }
 
-    /// <summary>The same for a folder that was found already, with any config: one of another style, or a changed one.</summary>
+    /// <summary>Loads a model from a folder with any config: in another format, or changed.</summary>
     public static LoadedModel Load(ModelFolder folder, ConfigReader config, ScalarType? dtype = null, Device? device = null,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default) =>
         Load(folder, config, new LoadOptions { DType = dtype, Device = device }, progress, cancellationToken);
 
-    /// <summary>The same by options. Weights come one by one, and what was read of a converted one is let go: there are never two copies of the model.</summary>
+    /// <summary>
+    /// Loads a model from a folder with any config and with options. Weights are loaded one by one, and the pages of a converted weight
+    /// are released, so there are never two copies of the model in memory.
+    /// </summary>
     public static LoadedModel Load(ModelFolder folder, ConfigReader config, LoadOptions options,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
         CausalLM root = ArchitectureCatalog.Build(config);
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
         List<KeyValuePair<Parameter, string[]>> bound = WeightBinding.Bind(root, checkpoint);
-        using LoraMerger? adapter = options.Adapter is { } given ? OpenAdapter(given, options.Hub, root, checkpoint, progress, cancellationToken) : null;
+        using LoraMerger? adapter = options.Adapter is { } given
+            ? OpenAdapter(given, options.Hub, root, checkpoint, progress, cancellationToken) : null;
         ScalarType target = options.DType ?? CheckpointDType(checkpoint, bound.SelectMany(b => b.Value), config);
         LoadedModel model = new(folder, config, root, target, options.DeviceMap?.MainDevice ?? options.Device ?? CPU);
         try
         {
             if (options.DeviceMap is { IsSingleDevice: false } map) PlaceOnDevices(model, map);
-            Parameter? head = model.Module(root.Names.LmHead)?.Parameters[0]; // its errors would go straight into the result
-            if (!options.EightBit && adapter is null && model.Device.type == TorchSharp.DeviceType.CPU && bound.SelectMany(b => b.Value).All(name => checkpoint.Entry(name).DType.Torch == target))
-                checkpoint.ReadAhead();
+            // the output projection is not quantized: its error would go straight into the logits
+            Parameter? head = model.Module(root.Names.LmHead)?.Parameters[0];
+            bool isUnconverted = !options.EightBit && adapter is null && model.Device.type == TorchSharp.DeviceType.CPU
+                && bound.SelectMany(b => b.Value).All(name => checkpoint.Entry(name).DType.Torch == target);
+            if (isUnconverted) checkpoint.ReadAhead();
             long done = 0, total = bound.SelectMany(b => b.Value).Sum(name => checkpoint.Entry(name).Length);
             foreach (var (parameter, names) in bound)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                Tensor whole = ReadParameter(checkpoint, adapter, parameter, names);
+                Tensor weight = ReadParameter(checkpoint, adapter, parameter, names); // the shape of the parameter
                 Device device = model.DeviceOf(parameter);
-                bool mapped = names is [string only] && adapter?.HasChangesFor(only) != true;
-                if (options.EightBit && parameter.InFeaturesDim is { } inputs && parameter != head)
-                    using (whole) parameter.SetEightBit(EightBitWeight.Quantize(whole, inputs, target, device));
-                else parameter.Value = Convert(whole, target, device);
-                if (!mapped || parameter.IsEightBit || !ReferenceEquals(parameter.Value, whole))
+                bool isMapped = names is [string only] && adapter?.HasChangesFor(only) != true;
+                if (options.EightBit && parameter.InFeaturesDim is { } inFeaturesDim && parameter != head)
+                    using (weight) parameter.SetEightBit(EightBitWeight.Quantize(weight, inFeaturesDim, target, device));
+                else parameter.Value = Convert(weight, target, device);
+                if (!isMapped || parameter.IsEightBit || !ReferenceEquals(parameter.Value, weight))
                     foreach (string name in names) checkpoint.ReleasePages(name);
                 done += names.Sum(name => checkpoint.Entry(name).Length);
                 progress?.Report(("weights", done, total));
@@ -87,16 +95,16 @@ public static class ModelLoader
         }
     }
 
-    /// <summary>Gives the parts of a model, and their parameters, their devices.</summary>
+    /// <summary>Assigns devices to the parts of a model and to their parameters.</summary>
     private static void PlaceOnDevices(LoadedModel model, DeviceMap map)
     {
         model.Root.PlaceOn(map.MainDevice, outputDevice: map.MainDevice);
         foreach (var (part, device) in map.Assign(model.Root)) part.PlaceOn(device);
-        Dictionary<Parameter, Device> places = [];
+        Dictionary<Parameter, Device> devices = [];
         foreach (SiteModule module in model.Modules)
             foreach (Parameter parameter in module.Parameters)
-                places.TryAdd(parameter, module.Device!);
-        model.ParameterDevices = places;
+                devices.TryAdd(parameter, module.Device!);
+        model.ParameterDevices = devices;
     }
 
     private static LoraMerger OpenAdapter(string name, HubOptions? hub, CausalLM root, Checkpoint checkpoint,
@@ -115,8 +123,8 @@ public static class ModelLoader
         }
     }
 
-    /// <summary>The model with shapes and no numbers: weights on the meta device. Needs no weight files.</summary>
-    /// <param name="dtype">The element type that it will be loaded in; null is the checkpoint's own.</param>
+    /// <summary>Creates a model with weights on the meta device, which have shapes and no data. Needs no weight files.</summary>
+    /// <param name="dtype">The element type that the model will be loaded in; null is that of the checkpoint.</param>
     public static LoadedModel LoadShapes(ModelFolder folder, ConfigReader config, ScalarType? dtype = null)
     {
         LoadedModel model = new(folder, config, ArchitectureCatalog.Build(config), dtype ?? DescribedDType(folder, config), META);
@@ -127,16 +135,18 @@ public static class ModelLoader
 
     public static ConfigReader ReadConfig(ModelFolder folder) => ConfigReader.Open(Path.Combine(folder.Path, "config.json"));
 
-    /// <summary>A parameter's tensor with what an adapter adds, put together if the checkpoint has it in parts.</summary>
+    /// <summary>
+    /// Reads the tensor of a parameter: concatenated if the checkpoint stores it in parts, and merged with the adapter.
+    /// </summary>
     private static Tensor ReadParameter(Checkpoint checkpoint, LoraMerger? adapter, Parameter parameter, string[] names)
     {
         if (names is [string only]) return Read(only);
-        using var nothing = no_grad();
+        using var noGrad = no_grad();
         Tensor[] parts = [.. names.Select(Read)];
         try
         {
-            using Tensor rows = cat(parts, 0);                                   // [all parts' rows, ...]
-            return rows.view(parameter.Shape).DetachFromDisposeScope();
+            using Tensor joined = cat(parts, 0);                                   // the rows of all parts
+            return joined.view(parameter.Shape).DetachFromDisposeScope();
         }
         finally
         {
@@ -158,7 +168,7 @@ public static class ModelLoader
             return read.to(dtype, device).DetachFromDisposeScope();
     }
 
-    /// <summary>The weights' own type; where they differ, the config's decides, as in Hugging Face's "auto".</summary>
+    /// <summary>The element type of the weights. If they differ, the config decides, as in Hugging Face's "auto".</summary>
     internal static ScalarType CheckpointDType(Checkpoint checkpoint, IEnumerable<string> names, ConfigReader config)
     {
         SafetensorsDType[] all = [.. names.Select(n => checkpoint.Entry(n).DType).Distinct()];

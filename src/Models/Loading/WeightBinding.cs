@@ -3,26 +3,24 @@ using ErrorCode = Ndif.Protocol.ErrorCode;
 
 namespace Ndif.Models.Loading;
 
-/// <summary>Which tensor of a checkpoint each parameter of a tree comes from.</summary>
+/// <summary>Finds the tensor of a checkpoint for each parameter of a module tree.</summary>
 internal static class WeightBinding
 {
     /// <summary>
-    /// Names in a checkpoint are the tree's paths, with or without the base model's name before them ("transformer.h.0..." or
-    /// "h.0..."). A parameter may be there in parts. What the architecture computes itself is passed over. Every other difference is
-    /// an error.
+    /// Names in a checkpoint are the paths of the tree, with or without the prefix of the base model ("transformer.h.0..." or
+    /// "h.0..."). A parameter may be stored in parts. Tensors that the architecture computes itself are ignored. Every other difference
+    /// is an error.
     /// </summary>
-    /// <returns>
-    /// The tensor or the parts of each parameter, in the order of the tree, each once, also where two modules share it.
-    /// </returns>
+    /// <returns>The tensor, or the parts, of each distinct parameter in the order of the tree.</returns>
     public static List<KeyValuePair<Parameter, string[]>> Bind(CausalLM model, Checkpoint checkpoint)
     {
         Dictionary<string, Parameter> parameters = Parameters(model);
-        HashSet<string> places = TensorPaths(parameters);
-        Dictionary<string, string> sources = new(StringComparer.Ordinal); // path in the tree -> name in the checkpoint
+        HashSet<string> paths = TensorPaths(parameters);
+        Dictionary<string, string> sources = new(StringComparer.Ordinal); // from path in the tree to name in the checkpoint
         List<string> unexpected = [];
         foreach (string name in checkpoint.Names)
         {
-            if (ResolvePath(model.ToTreeName(name), model.BaseModelPrefix, places) is { } path) sources.TryAdd(path, name);
+            if (ResolvePath(model.ToTreeName(name), model.BaseModelPrefix, paths) is { } path) sources.TryAdd(path, name);
             else if (!model.ShouldIgnore(name)) unexpected.Add(name);
         }
 
@@ -47,19 +45,19 @@ internal static class WeightBinding
         return [.. parameters.Values.Distinct().Select(p => KeyValuePair.Create(p, found[p]))];
     }
 
-    /// <summary>All parameters by path, in the order of the tree; one that is shared has several paths.</summary>
+    /// <summary>All parameters by path, in the order of the tree. A shared parameter has several paths.</summary>
     public static Dictionary<string, Parameter> Parameters(CausalLM model) =>
         model.Modules.SelectMany(m => m.Parameters.Select(p => (Path: $"{m.Path}.{p.Name}", Parameter: p)))
             .ToDictionary(p => p.Path, p => p.Parameter, StringComparer.Ordinal);
 
-    /// <summary>The paths that a checkpoint's tensors may have: of parameters and of their parts.</summary>
+    /// <summary>The paths that the tensors of a checkpoint may have: those of parameters and of their parts.</summary>
     public static HashSet<string> TensorPaths(Dictionary<string, Parameter> parameters) =>
         [.. parameters.Keys, .. parameters.SelectMany(p => PartPaths(p.Key, p.Value))];
 
     private static string[] PartPaths(string path, Parameter parameter) =>
         [.. parameter.Parts.Select(part => path[..^parameter.Name.Length] + part.Name)];
 
-    /// <summary>The path in the tree of a checkpoint's tensor, or null.</summary>
+    /// <summary>The path in the tree of a tensor in the checkpoint, or null.</summary>
     public static string? ResolvePath(string name, string baseModelPrefix, HashSet<string> paths)
     {
         if (paths.Contains(name)) return name;

@@ -1,13 +1,16 @@
 namespace Ndif;
 
-// Tensors made on the client.
+// Tensors that the client creates.
 public sealed partial class TensorData
 {
-    public static TensorData Zeros(ReadOnlySpan<long> shape, DType type = DType.Float32) => new(type, shape, new byte[ElementCount(shape) * type.ItemSize()]);
+    /// <summary>A tensor filled with 0.</summary>
+    public static TensorData Zeros(ReadOnlySpan<long> shape, DType type = DType.Float32) =>
+        new(type, shape, new byte[ElementCount(shape) * type.ItemSize()]);
 
+    /// <summary>A tensor filled with 1.</summary>
     public static TensorData Ones(ReadOnlySpan<long> shape, DType type = DType.Float32) => Full(shape, 1, type);
 
-    /// <summary>Every element the same.</summary>
+    /// <summary>A tensor filled with one value.</summary>
     public static TensorData Full(ReadOnlySpan<long> shape, double value, DType type = DType.Float32)
     {
         var bytes = new byte[ElementCount(shape) * type.ItemSize()];
@@ -15,12 +18,12 @@ public sealed partial class TensorData
         return new TensorData(type, shape, bytes);
     }
 
-    /// <summary>0, 1, 2, ... as int64.</summary>
+    /// <summary>The numbers from 0 to count - 1, as int64. [count]</summary>
     public static TensorData Arange(long count) => FromArray(Enumerable.Range(0, checked((int)count)).Select(i => (long)i).ToArray());
 
     /// <summary>
-    /// Independent draws from the standard normal distribution, float32; the same numbers for the same seed on every machine. They
-    /// are not those that PyTorch draws for this seed; <c>Op.Randn(..., seed)</c> gives these.
+    /// Random numbers of the standard normal distribution, as float32: the same numbers for the same seed on every machine. PyTorch draws
+    /// other numbers for this seed; <c>Op.Randn(..., seed)</c> gives those of PyTorch.
     /// </summary>
     public static TensorData Randn(ReadOnlySpan<long> shape, int seed)
     {

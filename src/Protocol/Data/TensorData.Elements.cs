@@ -3,11 +3,12 @@ using System.Security.Cryptography;
 
 namespace Ndif;
 
-// Elements, whatever their type: read as double, written from double. Exact for what the types hold (int64 beyond 2^53 has its
-// own way); bfloat16 is the upper half of a float32.
+// Elements of any type, read and written as double. That is exact for every type but int64, which is read as long; bfloat16 is the upper
+// half of a float32.
 public sealed partial class TensorData
 {
-    /// <summary>The elements converted to a .NET type, in row-major order.</summary>
+    /// <summary>The elements in row-major order, converted to a .NET type.</summary>
+    /// <exception cref="NotSupportedException">The type is not one of an element, or the elements are complex.</exception>
     public T[] ToArray<T>() where T : unmanaged
     {
         if (Type != DType.BFloat16 && HasClrType(Type) && DTypeExtensions.FromClrType<T>() == Type) return Span<T>().ToArray();
@@ -22,11 +23,11 @@ public sealed partial class TensorData
     }
 
     /// <summary>The only element.</summary>
-    /// <exception cref="InvalidOperationException">There is more than one, or none.</exception>
+    /// <exception cref="InvalidOperationException">The tensor has several elements, or none.</exception>
     public T Item<T>() where T : unmanaged => Count == 1 ? ToArray<T>()[0]
         : throw new InvalidOperationException($"A tensor of {Count} elements has no single item; index it first.");
 
-    /// <summary>The same numbers as another type, rounded to it.</summary>
+    /// <summary>The same numbers in another element type, rounded to it.</summary>
     public TensorData To(DType type)
     {
         if (type == Type) return this;
@@ -39,7 +40,7 @@ public sealed partial class TensorData
         return new TensorData(type, _shape, bytes);
     }
 
-    /// <summary>Lower-case hex SHA-256 of the bytes.</summary>
+    /// <summary>The SHA-256 of the bytes in lower-case hexadecimal.</summary>
     public string Checksum() => System.Convert.ToHexStringLower(SHA256.HashData(Bytes.Span));
 
     internal double DoubleAt(long index)
@@ -51,7 +52,8 @@ public sealed partial class TensorData
             DType.Float64 => BinaryPrimitives.ReadDoubleLittleEndian(at),
             DType.Float16 => (double)BinaryPrimitives.ReadHalfLittleEndian(at),
             DType.BFloat16 => BitConverter.Int32BitsToSingle(BinaryPrimitives.ReadUInt16LittleEndian(at) << 16),
-            DType.Complex64 or DType.Complex128 => throw new NotSupportedException("A complex number is not a real one; take its real and imaginary part on the service."),
+            DType.Complex64 or DType.Complex128 => throw new NotSupportedException(
+                "A complex number is not a real one; take its real and imaginary part on the service."),
             _ => LongAt(index),
         };
     }
@@ -90,7 +92,7 @@ public sealed partial class TensorData
         }
     }
 
-    /// <summary>To nearest, ties to even, as PyTorch.</summary>
+    /// <summary>Rounds to nearest, ties to even, as PyTorch.</summary>
     private static ushort RoundToBFloat16(float value)
     {
         uint bits = BitConverter.SingleToUInt32Bits(value);

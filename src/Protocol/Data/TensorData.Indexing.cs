@@ -1,23 +1,25 @@
 using System.Runtime.CompilerServices;
+using Ndif.Protocol;
 
 namespace Ndif;
 
-// x[...] on finished tensors, as NumPy's basic indexing and lists of numbers. Always a copy.
+// x[...] of computed tensors: NumPy's basic indexing, and lists of numbers. The result is always a copy.
 public sealed partial class TensorData
 {
     /// <summary>A part of the tensor: <c>x[0, ^1]</c>, <c>x[.., 1..3]</c>, <c>x[Idx.Ellipsis, 0]</c>, <c>x[[0, 2]]</c>.</summary>
-    /// <exception cref="IndexOutOfRangeException">An index is outside of its dimension.</exception>
+    /// <exception cref="IndexOutOfRangeException">An index is out of the range of its dimension.</exception>
     [IndexerName("At")]
     public TensorData this[params Idx[] index]
     {
         get
         {
             List<long> shape = [];
-            List<long[]> offsets = [];                      // for each dimension of the result, where each of its entries begins
+            List<long[]> offsets = [];                      // for each dimension of the result, the position of each of its entries
             long start = 0, stride = Count;
             int dimension = 0;
             int given = index.Count(i => i.Entry is not (null or IndexEllipsis));
-            if (given > _shape.Length) throw Errors.CreateException(Protocol.ErrorCode.IndexOutOfRange, $"too many indices for tensor of dimension {_shape.Length}");
+            if (given > _shape.Length)
+                throw Errors.CreateException(ErrorCode.IndexOutOfRange, $"too many indices for tensor of dimension {_shape.Length}");
             foreach (Idx entry in index.Any(i => i.Entry is IndexEllipsis) ? index : [.. index, Idx.Ellipsis])
             {
                 switch (entry.Entry)
@@ -41,7 +43,8 @@ public sealed partial class TensorData
                         Keep([.. list.ToArray<long>().Select(Position)]);
                         break;
                     default:
-                        throw new ArgumentException("A finished tensor is indexed by numbers, ranges, an ellipsis, a new axis or lists of numbers.");
+                        throw new ArgumentException(
+                            "A computed tensor is indexed by numbers, ranges, an ellipsis, a new axis or lists of numbers.");
                 }
 
                 void Keep(long[] entries)
@@ -63,20 +66,24 @@ public sealed partial class TensorData
             {
                 long size = _shape[dimension];
                 return at >= -size && at < size ? at < 0 ? at + size : at
-                    : throw Errors.CreateException(Protocol.ErrorCode.IndexOutOfRange, $"index {at} is out of bounds for dimension {dimension} with size {size}");
+                    : throw Errors.CreateException(ErrorCode.IndexOutOfRange,
+                        $"index {at} is out of bounds for dimension {dimension} with size {size}");
             }
         }
     }
 
-    /// <summary>The same elements in another shape; one size may be -1. Without sizes: one element, no dimensions.</summary>
+    /// <summary>
+    /// The same elements in another shape; one size may be -1. Without sizes, a tensor of one element without dimensions.
+    /// </summary>
+    /// <exception cref="ArgumentException">The shape has another number of elements.</exception>
     public TensorData Reshape(params ReadOnlySpan<long> shape)
     {
         long[] sizes = shape.ToArray();
-        int open = Array.IndexOf(sizes, -1);
-        if (open >= 0)
+        int inferred = Array.IndexOf(sizes, -1);
+        if (inferred >= 0)
         {
-            long rest = sizes.Where((_, i) => i != open).Aggregate(1L, (a, b) => a * b);
-            sizes[open] = rest == 0 ? 0 : Count / rest;
+            long rest = sizes.Where((_, i) => i != inferred).Aggregate(1L, (a, b) => a * b);
+            sizes[inferred] = rest == 0 ? 0 : Count / rest;
         }
         return new TensorData(Type, sizes, Bytes);
     }

@@ -3,16 +3,20 @@ using System.Text;
 
 namespace Ndif;
 
-// Printed as PyTorch prints: tensor([[-0.1191, -0.5757]])
+// Text in PyTorch's format: tensor([[-0.1191, -0.5757]])
 public sealed partial class TensorData
 {
     private const int SummaryThreshold = 1000, EdgeItems = 3, LineWidth = 80;
 
+    /// <summary>The tensor as PyTorch prints it: four decimals, and only the edges of more than 1000 elements.</summary>
     public override string ToString()
     {
         const string Head = "tensor(";
         if (Count == 0)
-            return $"{Head}[]{(_shape.Length == 1 ? "" : $", size=({string.Join(", ", _shape)})")}{(Type == DType.Float32 ? "" : $", dtype=torch.{Type.TorchName()}")})";
+        {
+            string size = _shape.Length == 1 ? "" : $", size=({string.Join(", ", _shape)})";
+            return $"{Head}[]{size}{(Type == DType.Float32 ? "" : $", dtype=torch.{Type.TorchName()}")})";
+        }
         bool summarize = Count > SummaryThreshold;
         var text = new StringBuilder(Head);
         (Func<long, string> element, int width) = Formatter(summarize);
@@ -21,8 +25,12 @@ public sealed partial class TensorData
         return text.Append(')').ToString();
     }
 
-    /// <summary>torch/_tensor_str.py: as many elements of the last dimension in a line as fit, a line for each other entry.</summary>
-    private void AppendDimension(StringBuilder text, int dimension, long offset, bool summarize, Func<long, string> element, int width, int indent)
+    /// <summary>
+    /// Writes one dimension: elements of the last dimension share a line as far as they fit, other entries have lines of their own.
+    /// </summary>
+    /// <remarks>torch/_tensor_str.py</remarks>
+    private void AppendDimension(
+        StringBuilder text, int dimension, long offset, bool summarize, Func<long, string> element, int width, int indent)
     {
         if (dimension == _shape.Length)
         {
@@ -48,7 +56,7 @@ public sealed partial class TensorData
         text.Append(']');
     }
 
-    /// <summary>One form for all: four digits, in scientific form if the sizes are far apart.</summary>
+    /// <summary>The format of all elements: four decimals, in scientific notation if their magnitudes differ much.</summary>
     private (Func<long, string> Element, int Width) Formatter(bool summarize)
     {
         if (Type is DType.Complex64 or DType.Complex128) return (_ => "<complex>", 9);
@@ -62,19 +70,20 @@ public sealed partial class TensorData
     {
         double[] sizes = [.. PrintedIndices(summarize).Select(DoubleAt).Where(x => double.IsFinite(x) && x != 0).Select(Math.Abs)];
         double largest = sizes.DefaultIfEmpty().Max(), smallest = sizes.DefaultIfEmpty().Min();
-        bool whole = sizes.All(x => x == Math.Floor(x)), far = sizes.Length > 0 && (largest / smallest > 1000 || largest > 1e8 || (!whole && smallest < 1e-4));
+        bool isWhole = sizes.All(x => x == Math.Floor(x));
+        bool isScientific = sizes.Length > 0 && (largest / smallest > 1000 || largest > 1e8 || (!isWhole && smallest < 1e-4));
         return i => DoubleAt(i) switch
         {
             double.NaN => "nan",
             double.PositiveInfinity => "inf",
             double.NegativeInfinity => "-inf",
-            var x when far => x.ToString("0.0000e+00", CultureInfo.InvariantCulture),
-            var x when whole => x.ToString("F0", CultureInfo.InvariantCulture) + ".",
+            var x when isScientific => x.ToString("0.0000e+00", CultureInfo.InvariantCulture),
+            var x when isWhole => x.ToString("F0", CultureInfo.InvariantCulture) + ".",
             var x => x.ToString("F4", CultureInfo.InvariantCulture),
         };
     }
 
-    /// <summary>The elements that are printed (of a large tensor those at the edges of the last dimension).</summary>
+    /// <summary>The elements that are printed: all, or of a large tensor those at the edges of each dimension.</summary>
     private IEnumerable<long> PrintedIndices(bool summarize)
     {
         for (long i = 0; i < Count; i++)

@@ -3,9 +3,12 @@ using Ndif.Protocol;
 
 namespace Ndif;
 
-/// <summary>Renders an <see cref="Error"/> for a person: the sentence, where, what to do.</summary>
+/// <summary>Formats an <see cref="Error"/> for people.</summary>
 public static class ErrorText
 {
+    /// <summary>
+    /// The message, then the line of the user's code (file, line and member), then the hint: one per line, where the error has them.
+    /// </summary>
     public static string Format(Error error)
     {
         var text = new StringBuilder(error.Message);

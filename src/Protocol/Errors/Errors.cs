@@ -2,10 +2,14 @@ using Ndif.Protocol;
 
 namespace Ndif;
 
-/// <summary>From an <see cref="Error"/> to the exception a user catches, and back. The one place that knows which is which.</summary>
+/// <summary>Creates errors and converts between an <see cref="Error"/> and the exception that a user catches.</summary>
 public static class Errors
 {
-    /// <summary>The exception for an error. Index errors are the framework's own <see cref="IndexOutOfRangeException"/>.</summary>
+    /// <summary>
+    /// The exception for an error. An index error is the framework's <see cref="IndexOutOfRangeException"/>, a cancelled job its
+    /// <see cref="OperationCanceledException"/>, each with the <see cref="NdifException"/> as inner exception; everything else derives from
+    /// <see cref="NdifException"/>.
+    /// </summary>
     public static Exception ToException(Error error, Exception? inner = null) => error.Code switch
     {
         ErrorCode.IndexOutOfRange => new IndexOutOfRangeException(ErrorText.Format(error), new NdifException(error, inner)),
@@ -20,28 +24,34 @@ public static class Errors
         _ => new NdifException(error, inner),
     };
 
-    /// <summary>The error an exception carries, or INTERNAL for one that is not ours.</summary>
+    /// <summary>The error that an exception carries; INTERNAL for an exception of another library.</summary>
     public static Error FromException(Exception exception) => exception switch
     {
-        NdifException ours => ours.Error,
-        { InnerException: NdifException ours } => ours.Error,
+        NdifException known => known.Error,
+        { InnerException: NdifException known } => known.Error,
         OperationCanceledException => new Error { Code = ErrorCode.JobCancelled, Message = "The run was cancelled." },
         _ => new Error { Code = ErrorCode.Internal, Message = $"{exception.GetType().Name}: {exception.Message}" },
     };
 
+    /// <summary>A new error.</summary>
+    /// <param name="hint">What the user can do; empty for nothing.</param>
+    /// <param name="module">The path of the module concerned; empty for none.</param>
     public static Error Create(ErrorCode code, string message, string hint = "", string module = "") =>
         new() { Code = code, Message = message, Hint = hint, Module = module };
 
-    public static Exception CreateException(ErrorCode code, string message, string hint = "", string module = "", Exception? inner = null) =>
+    /// <summary>A new error as the exception of <see cref="ToException"/>.</summary>
+    /// <inheritdoc cref="Create"/>
+    public static Exception CreateException(
+        ErrorCode code, string message, string hint = "", string module = "", Exception? inner = null) =>
         ToException(Create(code, message, hint, module), inner);
 
-    /// <summary>"Did you mean a, b or c?" from the nearest of the valid names, or an empty text if none is near.</summary>
+    /// <summary>"Did you mean `a`, `b` or `c`?" with the most similar of the valid names; empty if none is similar.</summary>
     public static string DidYouMean(string name, IEnumerable<string> valid, int count = 3)
     {
-        string[] near = [.. valid.Select(v => (Name: v, Distance: Distance(name, v)))
-            .Where(v => v.Distance <= Math.Max(2, name.Length / 2))
-            .OrderBy(v => v.Distance).ThenBy(v => v.Name, StringComparer.Ordinal)
-            .Take(count).Select(v => $"`{v.Name}`")];
+        string[] near = [.. valid.Select(candidate => (Name: candidate, Distance: Distance(name, candidate)))
+            .Where(candidate => candidate.Distance <= Math.Max(2, name.Length / 2))
+            .OrderBy(candidate => candidate.Distance).ThenBy(candidate => candidate.Name, StringComparer.Ordinal)
+            .Take(count).Select(candidate => $"`{candidate.Name}`")];
         return near.Length switch
         {
             0 => "",
@@ -60,7 +70,8 @@ public static class Errors
             row[0] = i;
             for (int j = 1; j <= b.Length; j++)
             {
-                int substitution = diagonal + (char.ToLowerInvariant(a[i - 1]) == char.ToLowerInvariant(b[j - 1]) ? 0 : 1);
+                bool isEqual = char.ToLowerInvariant(a[i - 1]) == char.ToLowerInvariant(b[j - 1]);
+                int substitution = diagonal + (isEqual ? 0 : 1);
                 diagonal = row[j];
                 row[j] = Math.Min(substitution, Math.Min(row[j], row[j - 1]) + 1);
             }

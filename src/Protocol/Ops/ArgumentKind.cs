@@ -1,31 +1,44 @@
 namespace Ndif.Protocol.Ops;
 
-/// <summary>What is known of an argument before the program runs.</summary>
+/// <summary>The kind of an argument, as far as it is known before the program runs.</summary>
 public enum ArgumentKind
 {
-    /// <summary>The value of another node: fits everywhere until it is computed.</summary>
+    /// <summary>The value of another node: it fits every parameter until it is computed.</summary>
     Unknown,
+    /// <summary>Python's None.</summary>
     None,
+    /// <summary>A flag.</summary>
     Bool,
+    /// <summary>A whole number.</summary>
     Int,
+    /// <summary>A floating-point number.</summary>
     Real,
+    /// <summary>A text.</summary>
     Text,
+    /// <summary>A list or a tuple.</summary>
     List,
+    /// <summary>A dictionary.</summary>
     Map,
+    /// <summary>A range of an index.</summary>
     Slice,
+    /// <summary>The ellipsis of an index.</summary>
     Ellipsis,
+    /// <summary>An element type.</summary>
     DType,
+    /// <summary>A device.</summary>
     Device,
+    /// <summary>A tensor.</summary>
     Tensor,
 }
 
-/// <summary>Which kinds fit which <see cref="OpType"/>, and how both are called in messages.</summary>
+/// <summary>Which kinds of arguments fit which <see cref="OpType"/>, and the names of both in messages.</summary>
 public static class ArgumentKindExtensions
 {
-    /// <summary>True if an argument of this kind may stand for a parameter of this type (None is the parameter's own matter).</summary>
+    /// <summary>True if an argument of this kind fits a parameter of this type. Whether None fits depends on the parameter.</summary>
     public static bool Fits(this ArgumentKind kind, OpType type) => kind == ArgumentKind.Unknown || type switch
     {
-        OpType.Tensor or OpType.Operand => kind is ArgumentKind.Tensor or ArgumentKind.Int or ArgumentKind.Real or ArgumentKind.Bool or ArgumentKind.List,
+        OpType.Tensor or OpType.Operand =>
+            kind is ArgumentKind.Tensor or ArgumentKind.Int or ArgumentKind.Real or ArgumentKind.Bool or ArgumentKind.List,
         OpType.Tensors => kind is ArgumentKind.List,
         OpType.Int => kind is ArgumentKind.Int or ArgumentKind.Tensor,
         OpType.Ints => kind is ArgumentKind.Int or ArgumentKind.List or ArgumentKind.Tensor,
@@ -40,7 +53,7 @@ public static class ArgumentKindExtensions
         _ => false,
     };
 
-    /// <summary>The name in PyTorch's messages.</summary>
+    /// <summary>The name of the kind in PyTorch's messages.</summary>
     public static string PythonName(this ArgumentKind kind) => kind switch
     {
         ArgumentKind.None => "NoneType",
@@ -53,7 +66,7 @@ public static class ArgumentKindExtensions
         _ => kind.ToString().ToLowerInvariant(),
     };
 
-    /// <summary>The name in the op table.</summary>
+    /// <summary>The name of the type in messages.</summary>
     public static string SchemaName(this OpType type) => type switch
     {
         OpType.Operand => "Tensor or number",

@@ -1,22 +1,27 @@
 namespace Ndif.Protocol.Ops;
 
-/// <summary>How arguments are written: on the wire (<see cref="Argument"/>) or as values (<c>object?</c>).</summary>
+/// <summary>
+/// Access to arguments in one of their representations: messages (<see cref="Argument"/>) or .NET values (<c>object?</c>).
+/// </summary>
 public interface IArgumentAccessor<T>
 {
+    /// <summary>The kind of an argument.</summary>
     ArgumentKind KindOf(T argument);
 
-    /// <summary>The items of a list; of anything else nothing.</summary>
+    /// <summary>The items of a list; nothing for any other argument.</summary>
     IEnumerable<T> Items(T argument);
 
-    /// <summary>A default of the op table as an argument.</summary>
+    /// <summary>A default value of the op table as an argument.</summary>
     T FromDefault(object? value);
 }
 
-/// <summary>Arguments on the wire.</summary>
+/// <summary>Arguments as messages.</summary>
 public sealed class ProtoArgumentAccessor : IArgumentAccessor<Argument>
 {
+    /// <summary>The only instance.</summary>
     public static ProtoArgumentAccessor Instance { get; } = new();
 
+    /// <inheritdoc/>
     public ArgumentKind KindOf(Argument argument) => argument.ValueCase switch
     {
         Argument.ValueOneofCase.Constant => ArgumentKind.Tensor,
@@ -34,6 +39,7 @@ public sealed class ProtoArgumentAccessor : IArgumentAccessor<Argument>
         _ => ArgumentKind.Unknown,
     };
 
+    /// <inheritdoc/>
     public IEnumerable<Argument> Items(Argument argument) => argument.ValueCase switch
     {
         Argument.ValueOneofCase.List => argument.List.Items,
@@ -41,6 +47,7 @@ public sealed class ProtoArgumentAccessor : IArgumentAccessor<Argument>
         _ => [],
     };
 
+    /// <inheritdoc/>
     public Argument FromDefault(object? value) => value switch
     {
         null => new Argument { None = new Nothing() },
@@ -53,11 +60,13 @@ public sealed class ProtoArgumentAccessor : IArgumentAccessor<Argument>
     };
 }
 
-/// <summary>Arguments as values; what is of no known type counts as unknown (a tensor, a reference to a node).</summary>
+/// <summary>Arguments as .NET values. A value of another type, such as an engine's tensor, is <see cref="ArgumentKind.Unknown"/>.</summary>
 public sealed class ClrArgumentAccessor : IArgumentAccessor<object?>
 {
+    /// <summary>The only instance.</summary>
     public static ClrArgumentAccessor Instance { get; } = new();
 
+    /// <inheritdoc/>
     public ArgumentKind KindOf(object? argument) => argument switch
     {
         null => ArgumentKind.None,
@@ -74,7 +83,10 @@ public sealed class ClrArgumentAccessor : IArgumentAccessor<object?>
         _ => ArgumentKind.Unknown,
     };
 
-    public IEnumerable<object?> Items(object? argument) => argument is System.Collections.IList list ? list.Cast<object?>() : [];
+    /// <inheritdoc/>
+    public IEnumerable<object?> Items(object? argument) =>
+        argument is System.Collections.IList list ? list.Cast<object?>() : [];
 
+    /// <inheritdoc/>
     public object? FromDefault(object? value) => value;
 }

@@ -1,6 +1,8 @@
+using System.Globalization;
+
 namespace Ndif.Protocol.Ops;
 
-/// <summary>What an operation's parameter takes, in the words of PyTorch's schemas.</summary>
+/// <summary>The type of an operation's parameter, as PyTorch's schemas name it.</summary>
 public enum OpType
 {
     /// <summary>Tensor</summary>
@@ -27,23 +29,29 @@ public enum OpType
     DType,
     /// <summary>Device</summary>
     Device,
-    /// <summary>what stands between the brackets of x[...]</summary>
+    /// <summary>the entries between the brackets of x[...]</summary>
     Index,
     /// <summary>anything</summary>
     Any,
 }
 
-/// <param name="Name">As in PyTorch.</param>
+/// <summary>One parameter of an operation.</summary>
+/// <param name="Name">PyTorch's name.</param>
+/// <param name="Type">The type of its arguments.</param>
 /// <param name="Optional">None is allowed.</param>
-/// <param name="HasDefault">May be left out; then <paramref name="Default"/>.</param>
-/// <param name="KeywordOnly">Stands after the '*'.</param>
+/// <param name="HasDefault">The argument can be left out.</param>
+/// <param name="Default">The value of an argument that is left out.</param>
+/// <param name="KeywordOnly">The argument must be passed by name: in the schema the parameter follows the '*'.</param>
 public sealed record OpParameter(string Name, OpType Type, bool Optional, bool HasDefault, object? Default, bool KeywordOnly);
 
 /// <summary>One row of the op table.</summary>
-/// <param name="Name">PyTorch's name; ends with '_' if it changes its first argument in place.</param>
+/// <param name="Name">PyTorch's name; it ends with '_' if the operation changes its first argument in place.</param>
+/// <param name="Parameters">The parameters in order.</param>
+/// <param name="Returns">The number of results.</param>
+/// <param name="Text">The schema as the row has it.</param>
 public sealed record OpSchema(string Name, IReadOnlyList<OpParameter> Parameters, int Returns, string Text)
 {
-    /// <summary>Changes its first argument in place.</summary>
+    /// <summary>True if the operation changes its first argument in place.</summary>
     public bool InPlace => Name.EndsWith('_');
 
     /// <summary>The position of a parameter, or -1.</summary>
@@ -55,10 +63,11 @@ public sealed record OpSchema(string Name, IReadOnlyList<OpParameter> Parameters
     }
 
     /// <summary>
-    /// Reads a schema in the form of PyTorch's native_functions.yaml, as
-    /// <c>softmax(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor</c>. Besides PyTorch's types: <c>Operand</c> (a
+    /// Reads a schema in the language of PyTorch's native_functions.yaml, such as
+    /// <c>softmax(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor</c>. Three types are added to PyTorch's: <c>Operand</c> (a
     /// tensor or a number), <c>Index</c> and <c>Any</c>.
     /// </summary>
+    /// <exception cref="FormatException">A parameter has an unknown type.</exception>
     public static OpSchema Parse(string text)
     {
         int open = text.IndexOf('('), arrow = text.LastIndexOf("->", StringComparison.Ordinal);
@@ -108,9 +117,11 @@ public sealed record OpSchema(string Name, IReadOnlyList<OpParameter> Parameters
         "False" => false,
         "[]" => Array.Empty<long>(),
         _ when text.StartsWith('\'') => text.Trim('\''),
-        _ when text.StartsWith('[') => text.Trim('[', ']').Split(',').Select(s => long.Parse(s, System.Globalization.CultureInfo.InvariantCulture)).ToArray(),
-        _ when type is OpType.Float || text.Contains('.') || text.Contains("e-", StringComparison.Ordinal) => double.Parse(text, System.Globalization.CultureInfo.InvariantCulture),
-        _ when type is OpType.Int or OpType.Ints or OpType.Scalar or OpType.Operand or OpType.Any => long.Parse(text, System.Globalization.CultureInfo.InvariantCulture),
+        _ when text.StartsWith('[') => text.Trim('[', ']').Split(',').Select(s => long.Parse(s, CultureInfo.InvariantCulture)).ToArray(),
+        _ when type is OpType.Float || text.Contains('.') || text.Contains("e-", StringComparison.Ordinal) =>
+            double.Parse(text, CultureInfo.InvariantCulture),
+        _ when type is OpType.Int or OpType.Ints or OpType.Scalar or OpType.Operand or OpType.Any =>
+            long.Parse(text, CultureInfo.InvariantCulture),
         _ => text,
     };
 }

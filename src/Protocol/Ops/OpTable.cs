@@ -20,7 +20,8 @@ public static class OpTable
     /// <summary>The row of an operation.</summary>
     /// <exception cref="BadProgramException">UNKNOWN_OP, with the nearest names.</exception>
     public static OpSchema Get(string name) =>
-        Find(name) ?? throw Errors.CreateException(ErrorCode.UnknownOp, $"There is no operation `{name}`.", Errors.DidYouMean(name, _rows.Keys));
+        Find(name) ?? throw Errors.CreateException(ErrorCode.UnknownOp,
+            $"There is no operation `{name}`.", Errors.DidYouMean(name, _rows.Keys));
 
     private static IEnumerable<OpSchema> ReadRows()
     {

@@ -5,8 +5,8 @@ namespace Ndif.Protocol.Ops;
 
 /// <summary>
 /// Reads the files of the op table (*.ops). A file consists of comments (<c># text</c>) and rows. A row is a schema in PyTorch's
-/// language, after its summary (<c>## text</c>); lines that begin with spaces continue it. A name after <c>#</c> behind the schema is the C#
-/// method, where the rule of the generator gives another one.
+/// language, after its summary (<c>## text</c>); lines that begin with spaces continue it. A name after <c>#</c> at the end of the row is
+/// the C# method, where it differs from the one that the generator's rule gives.
 /// </summary>
 /// <remarks>This file is part of the generator's project too, and compiles for netstandard2.0.</remarks>
 internal static class OpTableReader
@@ -37,9 +37,11 @@ internal static class OpTableReader
     private static OpRow Parse(string row, string summary)
     {
         int arrow = row.LastIndexOf("->", StringComparison.Ordinal);
-        if (arrow < 0 || row.IndexOf('(') < 0) throw new FormatException($"`{row}` is not a row of the op table: name(parameters) -> result.");
+        if (arrow < 0 || row.IndexOf('(') < 0)
+            throw new FormatException($"`{row}` is not a row of the op table: name(parameters) -> result.");
         int comment = row.IndexOf('#', arrow);
-        return comment < 0 ? new OpRow(row, summary, "") : new OpRow(row.Substring(0, comment).Trim(), summary, row.Substring(comment + 1).Trim());
+        return comment < 0 ? new OpRow(row, summary, "")
+            : new OpRow(row.Substring(0, comment).Trim(), summary, row.Substring(comment + 1).Trim());
     }
 }
 

@@ -13,7 +13,9 @@ namespace Ndif.Protocol.Programs;
 /// <remarks>transformers/generation/configuration_utils.py</remarks>
 public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int? PadTokenId)
 {
-    /// <summary>The number of new tokens of a row if neither the user nor a file sets it. Hugging Face's default max_length is 20, too.</summary>
+    /// <summary>
+    /// The number of new tokens of a row if neither the user nor a file sets it. Hugging Face's default max_length is 20, too.
+    /// </summary>
     public const int DefaultMaxNewTokens = 20;
 
     /// <summary>The default of top_k in Hugging Face's GenerationConfig.</summary>
@@ -60,7 +62,8 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
         }
         catch (Exception e) when (e is InvalidOperationException or FormatException or NdifException)
         {
-            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"generation_config.json of `{model.Id}` cannot be read: {e.Message}", inner: e);
+            throw Errors.CreateException(ErrorCode.BadCheckpoint,
+                $"generation_config.json of `{model.Id}` cannot be read: {e.Message}", inner: e);
         }
 
         JsonDocument Open(string name)

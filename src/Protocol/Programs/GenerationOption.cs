@@ -60,12 +60,17 @@ internal sealed record GenerationOption(int FieldNumber, string Name, string All
         if (IsAllowed is null || !IsSet(options)) return;
         IEnumerable values = Field.Descriptor.IsRepeated ? Items(options) : new[] { Field.GetValue(options) };
         foreach (object value in values)
-            if (!IsAllowed(value)) throw CreateException(value is string text ? $"a text of {text.Length} characters" : value, Allowed, Hint);
+            if (!IsAllowed(value))
+                throw CreateException(value is string text ? $"a text of {text.Length} characters" : value, Allowed, Hint);
     }
 
     /// <summary>The error for a value that is not allowed.</summary>
-    public Exception CreateException(object value, string allowed, string hint = "") => Errors.CreateException(ErrorCode.BadArgument,
-        string.Create(CultureInfo.InvariantCulture, $"The generation option `{Name}` is {(value is Enum ? (int)value : value)}; it must be {allowed}."), hint);
+    public Exception CreateException(object value, string allowed, string hint = "")
+    {
+        object shown = value is Enum ? (int)value : value;
+        string message = string.Create(CultureInfo.InvariantCulture, $"The generation option `{Name}` is {shown}; it must be {allowed}.");
+        return Errors.CreateException(ErrorCode.BadArgument, message, hint);
+    }
 
     private IList Items(Generation options) => (IList)Field.GetValue(options);
 

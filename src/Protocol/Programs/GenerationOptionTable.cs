@@ -21,7 +21,8 @@ internal static class GenerationOptionTable
         text => ((string)text).Length is >= 1 and <= GenerationOptionsValidator.MaxStopStringLength);
 
     public static GenerationOption ReturnSequences { get; } = new(Generation.ReturnSequencesFieldNumber, "num_return_sequences",
-        $"1 to {GenerationOptionsValidator.MaxReturnSequences}", count => (uint)count is >= 1 and <= GenerationOptionsValidator.MaxReturnSequences)
+        $"1 to {GenerationOptionsValidator.MaxReturnSequences}",
+        count => (uint)count is >= 1 and <= GenerationOptionsValidator.MaxReturnSequences)
     { Default = 1u, IsTraceWide = true };
 
     public static IReadOnlyList<GenerationOption> Rows { get; } =
@@ -34,13 +35,17 @@ internal static class GenerationOptionTable
         { Default = 1.0, IsSamplingOnly = true, Hint = "To always choose the most likely token, set DoSample = false." },
         new(Generation.TopKFieldNumber, "top_k", "a number of tokens, or 0 for all", k => (uint)k <= int.MaxValue)
         { Default = (uint)GenerationDefaults.DefaultTopK, IsSamplingOnly = true },
-        new(Generation.TopPFieldNumber, "top_p", "above 0 and at most 1", p => (double)p is > 0 and <= 1) { Default = 1.0, IsSamplingOnly = true },
-        new(Generation.MinPFieldNumber, "min_p", "between 0 and 1", p => (double)p is >= 0 and <= 1) { Default = 0.0, IsSamplingOnly = true },
+        new(Generation.TopPFieldNumber, "top_p", "above 0 and at most 1", p => (double)p is > 0 and <= 1)
+        { Default = 1.0, IsSamplingOnly = true },
+        new(Generation.MinPFieldNumber, "min_p", "between 0 and 1", p => (double)p is >= 0 and <= 1)
+        { Default = 0.0, IsSamplingOnly = true },
         new(Generation.TypicalPFieldNumber, "typical_p", "above 0 and at most 1", p => (double)p is > 0 and <= 1)
         { Default = 1.0, IsSamplingOnly = true },
-        new(Generation.RepetitionPenaltyFieldNumber, "repetition_penalty", "above 0; 1 is none", penalty => (double)penalty is > 0 and < double.PositiveInfinity)
+        new(Generation.RepetitionPenaltyFieldNumber, "repetition_penalty", "above 0; 1 is none",
+            penalty => (double)penalty is > 0 and < double.PositiveInfinity)
         { Default = 1.0 },
-        new(Generation.NoRepeatNgramFieldNumber, "no_repeat_ngram_size", "a length, or 0 for none", length => (uint)length <= int.MaxValue) { Default = 0u },
+        new(Generation.NoRepeatNgramFieldNumber, "no_repeat_ngram_size", "a length, or 0 for none", length => (uint)length <= int.MaxValue)
+        { Default = 0u },
         new(Generation.BeamsFieldNumber, "num_beams", $"1 to {GenerationOptionsValidator.MaxBeams}",
             count => (uint)count is >= 1 and <= GenerationOptionsValidator.MaxBeams) { Default = 1u, IsTraceWide = true },
         ReturnSequences,

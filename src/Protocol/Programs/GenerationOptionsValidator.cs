@@ -1,7 +1,9 @@
 namespace Ndif.Protocol.Programs;
 
 /// <summary>Checks the options of a generation: the client while it records, the gateway and the engine before a run.</summary>
-/// <remarks>GenerationConfig.validate in transformers/generation/configuration_utils.py, and the constructors in logits_process.py</remarks>
+/// <remarks>
+/// GenerationConfig.validate in transformers/generation/configuration_utils.py, and the constructors in logits_process.py
+/// </remarks>
 public static class GenerationOptionsValidator
 {
     /// <summary>The largest number of beams.</summary>
@@ -22,16 +24,20 @@ public static class GenerationOptionsValidator
     {
         foreach (GenerationOption option in GenerationOptionTable.Rows) option.Validate(options);
         if (options is { HasMinNewTokens: true, HasMaxNewTokens: true } && options.MinNewTokens > options.MaxNewTokens)
-            throw GenerationOptionTable.MinNewTokens.CreateException(options.MinNewTokens, $"at most max_new_tokens, {options.MaxNewTokens}");
+            throw GenerationOptionTable.MinNewTokens.CreateException(
+                options.MinNewTokens, $"at most max_new_tokens, {options.MaxNewTokens}");
         if (options is { HasBeams: true, Beams: > 1, HasReturnSequences: true } && options.ReturnSequences > options.Beams)
-            throw GenerationOptionTable.ReturnSequences.CreateException(options.ReturnSequences, $"at most the number of beams, {options.Beams}");
+            throw GenerationOptionTable.ReturnSequences.CreateException(
+                options.ReturnSequences, $"at most the number of beams, {options.Beams}");
         if (options.Stop.Count > MaxStopStrings)
             throw GenerationOptionTable.Stop.CreateException($"a list of {options.Stop.Count} texts", $"at most {MaxStopStrings} texts");
         if (options is { HasSample: true, Sample: false } && FirstSamplingOption(options) is { } sampling)
-            throw Errors.CreateException(ErrorCode.BadArgument, $"The generation option `{sampling}` has no effect without sampling, and do_sample is false.",
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"The generation option `{sampling}` has no effect without sampling, and do_sample is false.",
                 $"Remove `{sampling}`, or set DoSample = true.");
         if (options is { HasStream: true, Stream: true, HasBeams: true, Beams: > 1 })
-            throw Errors.CreateException(ErrorCode.BadArgument, "A beam search cannot stream tokens: the best beam is known only at the end.",
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                "A beam search cannot stream tokens: the best beam is known only at the end.",
                 "Stream with one beam, or read t.Result.");
     }
 
@@ -41,11 +47,14 @@ public static class GenerationOptionsValidator
     {
         Validate(options);
         if (GenerationOptionTable.Rows.FirstOrDefault(option => option.IsTraceWide && option.IsSet(options))?.Name is { } name)
-            throw Errors.CreateException(ErrorCode.BadArgument, $"The generation option `{name}` applies to the whole trace, not to one invoke.",
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                $"The generation option `{name}` applies to the whole trace, not to one invoke.",
                 $"Pass `{name}` to Generate(...).");
     }
 
-    /// <summary>True if an option is set that has an effect only on sampling. Such an option asks for sampling unless do_sample is set.</summary>
+    /// <summary>
+    /// True if an option is set that has an effect only on sampling. Such an option asks for sampling unless do_sample is set.
+    /// </summary>
     public static bool HasSamplingOption(Generation options) => FirstSamplingOption(options) is not null;
 
     private static string? FirstSamplingOption(Generation options) =>

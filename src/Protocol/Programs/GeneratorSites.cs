@@ -21,5 +21,6 @@ public static class GeneratorSites
         Name = Generator, ClassName = "Generator", Children = { new ModuleInfo { Name = "streamer", ClassName = "Streamer" } },
     };
 
+    /// <summary>True for the path of one of these sites.</summary>
     public static bool Contains(string path) => path is Generator or Streamer;
 }

@@ -19,6 +19,7 @@ public sealed class OptimizerSettings(NewOptimizer optimizer)
     /// <summary>The learning rate. Default: 1e-3.</summary>
     public double LearningRate => GetOption("lr", 1e-3);
 
+    /// <summary>The value of an option, or its default.</summary>
     public double GetOption(string name, double defaultValue) =>
         optimizer.Options.TryGetValue(name, out double value) ? value : defaultValue;
 
@@ -44,6 +45,7 @@ public sealed class OptimizerSettings(NewOptimizer optimizer)
             throw BadArgument("Nesterov momentum needs a momentum and no dampening.");
     }
 
+    /// <summary>BAD_ARGUMENT: the optimizer's kind is unknown.</summary>
     public Exception UnknownKind() =>
         BadArgument($"There is no optimizer `{Truncate(optimizer.Kind, 40)}`; there are {string.Join(", ", _optionsByKind.Keys)}.");
 

@@ -54,9 +54,9 @@ internal sealed class BpeModel : ITokenizerModel
 
     public void Tokenize(ReadOnlySpan<char> word, int start, List<TokenSpan> tokens)
     {
-        if (IgnoreMerges && Vocabulary.IdOf(word) is { } whole)
+        if (IgnoreMerges && Vocabulary.IdOf(word) is { } wordId)
         {
-            tokens.Add(new TokenSpan(whole, start, start + word.Length));
+            tokens.Add(new TokenSpan(wordId, start, start + word.Length));
             return;
         }
         if (ContinuingSubwordPrefix.Length > 0 || EndOfWordSuffix.Length > 0)

@@ -7,7 +7,7 @@ using TorchSharp;
 namespace Ndif.Worker.Residency;
 
 /// <summary>A loaded model and the thread on which its forward passes run.</summary>
-public sealed class ModelHost : IDisposable
+internal sealed class ModelHost : IDisposable
 {
     private readonly string _revision;
 

@@ -7,8 +7,8 @@ using static System.FormattableString;
 namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
-/// The forward of GPT-2-small with no program attached, against the same forward in plain TorchSharp on the same weights; and with a
-/// program that saves one layer's hidden state. Both models must give the same numbers first.
+/// The time of a forward pass of GPT-2-small without a program, and with a program that saves the hidden states of one layer. The baseline
+/// is the same forward pass in plain TorchSharp with the same weights. The outputs of both models are compared first.
 /// </summary>
 internal sealed class ForwardGroup : BenchmarkGroup
 {

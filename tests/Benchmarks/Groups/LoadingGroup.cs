@@ -6,9 +6,9 @@ using static System.FormattableString;
 namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
-/// GPT-2-small from its folder, the file in the system's cache: until the model can be called, and until every page of its weights
-/// has been touched, so that nothing is left for the first forward to wait for. Against reading the file from end to end. The same with
-/// the file dropped from the system's cache before each: cold.
+/// The time to load GPT-2-small from a file in the page cache: until the model can be called, and until every page of its weights has been
+/// read, so that the first forward pass does not wait for pages. The baseline is reading the file sequentially. The cold measurements drop
+/// the file from the page cache before each load.
 /// </summary>
 internal sealed class LoadingGroup : BenchmarkGroup
 {

@@ -11,10 +11,10 @@ using static TorchSharp.torch;
 namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
-/// Resident memory (VmRSS, mapped file pages included) of a process that has loaded GPT-2-small and done one forward, less that of a
-/// process that has done one small matrix product with libtorch; against the bytes of the weights. Each is a process of its own,
-/// which measures itself when it is done; the model's process still holds the model, and nothing of the forward. Then the same after
-/// eight forwards, and after it has given back what it does not use, as a worker without work does (<see cref="NativeHeap"/>).
+/// The resident memory (VmRSS, including mapped file pages) of a process that has loaded GPT-2-small and run one forward pass, minus that
+/// of a process that has run one small matrix multiplication with libtorch, relative to the size of the weights. Each is a separate
+/// process that measures itself at its end. At that time, it owns the model but no tensors of the forward pass. The group also measures
+/// after eight forward passes, and after unused memory is returned to the system, as an idle worker does (<see cref="NativeHeap"/>).
 /// </summary>
 internal sealed class MemoryGroup : BenchmarkGroup
 {
@@ -52,12 +52,14 @@ internal sealed class MemoryGroup : BenchmarkGroup
     private static double Median(List<MemoryUse> uses, Func<MemoryUse, double> part) => Estimate.Of(uses.Select(part)).Median;
 }
 
-/// <summary>What a child process found, in bytes: resident after the first forward, after the eighth, and when it has given back.</summary>
-/// <param name="Peak">VmHWM of the eight: the most it ever was.</param>
-/// <param name="WeightBytes">Of the model; 0 without one.</param>
+/// <summary>
+/// The resident memory of a child process in bytes: after the first forward pass, after the eighth, and after unused memory is returned.
+/// </summary>
+/// <param name="Peak">The peak of the resident memory (VmHWM) during the eight passes.</param>
+/// <param name="WeightBytes">The size of the weights; 0 without a model.</param>
 internal sealed record MemoryUse(double AfterFirstForward, double AfterEighthForward, double AfterRelease, double Peak, double WeightBytes);
 
-/// <summary>The Memory group's child process: this program, started again with other arguments.</summary>
+/// <summary>The child process of the memory group: this program, started with other arguments.</summary>
 internal static class MemoryChild
 {
     public static async Task<MemoryUse> StartAsync(string[] arguments, CancellationToken cancellationToken)
@@ -85,7 +87,7 @@ internal static class MemoryChild
         return 0;
     }
 
-    /// <summary>"VmRSS:    154148 kB", in bytes.</summary>
+    /// <summary>Reads a line such as "VmRSS:    154148 kB" and returns the value in bytes.</summary>
     private static double Status(string key) => 1024 * double.Parse(
         File.ReadLines("/proc/self/status").First(line => line.StartsWith(key, StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2],
         CultureInfo.InvariantCulture);

@@ -9,8 +9,8 @@ using static System.FormattableString;
 namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
-/// What sites cost, in microseconds on a model of 12 layers with almost no arithmetic, where it shows; and as a part of the forward of
-/// GPT-2-small at 10 tokens, which is done after it.
+/// The overhead of sites: in microseconds on a model of 12 layers with almost no arithmetic, where it is measurable, and then as a fraction
+/// of a forward pass of GPT-2-small over 10 tokens.
 /// </summary>
 internal sealed class SitesGroup : BenchmarkGroup
 {
@@ -35,7 +35,7 @@ internal sealed class SitesGroup : BenchmarkGroup
         return base.DisposeAsync();
     }
 
-    /// <summary>A module nobody watches: with an empty observer array against none, and against code that has no sites at all.</summary>
+    /// <summary>A module without a hook: with an empty array of hooks, with none, and in code that has no sites.</summary>
     private IReadOnlyList<Measurement> MeasureUnhooked(RunSettings pace)
     {
         LoadedModel tiny = _tiny.Value;
@@ -69,10 +69,10 @@ internal sealed class SitesGroup : BenchmarkGroup
         }
     }
 
-    /// <summary>A trace that saves every layer's hidden state, against one that saves the first's, against none.</summary>
+    /// <summary>A trace that saves the hidden states of every layer, one that saves those of the first layer, and no trace.</summary>
     private IReadOnlyList<Measurement> MeasureSavedValue(RunSettings pace)
     {
-        var subject = new HookedLanguageModel(_tiny.Value); // the model is the group's to dispose
+        var subject = new HookedLanguageModel(_tiny.Value); // the group disposes the model
         long[] prompt = GPT2Checkpoint.Tiny.Prompt(Tokens);
         int most = GPT2Checkpoint.Tiny.NumLayers;
         var all = new SavedLayersRun(subject, GPT2Checkpoint.Tiny.Folder(), prompt, most);
@@ -91,8 +91,8 @@ internal sealed class SitesGroup : BenchmarkGroup
     }
 
     /// <summary>
-    /// The instrumented copies of all forwards with no operation watched, against the forwards themselves, both behind an observer; and
-    /// with every operation watched by an observer that only computes it. Where nobody looks, the plain forwards run: sites.untouched.
+    /// The instrumented copies of all forwards without a hook on an operation, relative to the forwards themselves, both with a hook on the
+    /// module; and with a hook on every operation that only computes it. Without hooks, the plain forwards run: sites.untouched.
     /// </summary>
     private IReadOnlyList<Measurement> MeasureOperations(RunSettings pace)
     {
@@ -130,14 +130,14 @@ internal sealed class SitesGroup : BenchmarkGroup
         }
     }
 
-    /// <summary>Seconds of a forward of GPT-2-small.</summary>
+    /// <summary>The seconds of a forward pass of GPT-2-small.</summary>
     private double MeasureForward(RunSettings pace)
     {
         using var row = new PromptInput(GPT2Checkpoint.Small.Prompt(Tokens));
         return InterleavedTimings.Measure(pace.RoundCount(50), warmup: 2, () => row.Run(_small.Value)).Time(0).Median;
     }
 
-    /// <summary>Calls of modules in one forward.</summary>
+    /// <summary>The number of module calls in one forward pass.</summary>
     private static int CountCalls(LoadedModel model, PromptInput row)
     {
         var counter = new CallCountingHook();

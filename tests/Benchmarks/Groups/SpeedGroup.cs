@@ -8,8 +8,8 @@ using static TorchSharp.torch;
 namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
-/// How near to what the machine can do: a token of a generation has to read every weight from memory once, so that is its limit; so
-/// has a pass over ten tokens; one over 512 tokens is bound by arithmetic, whose limit is a large matrix product.
+/// The speed relative to the limits of the machine. Generating a token, or a pass over ten tokens, reads every weight from memory once, so
+/// the limit is the memory bandwidth. A pass over 512 tokens is bound by arithmetic, so the limit is a large matrix multiplication.
 /// </summary>
 internal sealed class SpeedGroup : BenchmarkGroup
 {
@@ -65,7 +65,7 @@ internal sealed class SpeedGroup : BenchmarkGroup
         using var scope = NewDisposeScope();
         Tensor a = randn(Side, Side).to(type), b = randn(Side, Side).to(type);
         InterleavedTimings times = InterleavedTimings.Measure(pace.RoundCount(20), warmup: 2, () => row.Run(model), Product);
-        // every matrix is used once for each token; the table of a tied head too, and no other table; attention's own products are left out
+        // Each weight matrix, and the embedding of a tied head, is multiplied once per token. The products of attention are not counted.
         double weights = model.Modules.SelectMany(m => m.Parameters).Distinct().Where(p => p.Shape.Length == 2 && p.Shape[0] != GPT2Checkpoint.Small.MaxPositions).Sum(p => (double)p.Shape[0] * p.Shape[1]);
         double perProduct = 2.0 * Side * Side * Side, perPass = 2 * weights * tokens;
         double part = times.Ratio(1, 0).Median * perPass / perProduct;

@@ -1,7 +1,7 @@
 namespace Ndif.Benchmarks.Harness;
 
 /// <summary>
-/// Measurements that belong together and share what is costly to make: one class per file in Groups/, and one line in Program.cs.
+/// Related measurements that share expensive setup. Each group is a class in Groups/ and a line in Program.cs.
 /// </summary>
 internal abstract class BenchmarkGroup : IAsyncDisposable
 {
@@ -12,17 +12,17 @@ internal abstract class BenchmarkGroup : IAsyncDisposable
     public virtual ValueTask DisposeAsync() => ValueTask.CompletedTask;
 }
 
-/// <summary>One measurement, which gives one figure or several.</summary>
-/// <param name="Name">"group.what": its figures' names begin with it.</param>
+/// <summary>One measurement, which returns one or several figures.</summary>
+/// <param name="Name">The name, "group.subject", with which the names of its figures start.</param>
 internal sealed record Benchmark(string Name, Func<RunSettings, CancellationToken, Task<IReadOnlyList<Measurement>>> Measure)
 {
-    /// <summary>A measurement that stays on one thread, as everything that touches dispose scopes must.</summary>
+    /// <summary>A measurement that runs on one thread, which is required for code that uses dispose scopes.</summary>
     public static Benchmark Of(string name, Func<RunSettings, IReadOnlyList<Measurement>> measure) => new(name, (pace, _) => Task.FromResult(measure(pace)));
 }
 
-/// <summary>How thorough a run is.</summary>
+/// <summary>The thoroughness of a run.</summary>
 internal sealed record RunSettings(bool IsQuick)
 {
-    /// <summary>Rounds to measure: a fifth of them, and at least five, in a quick run.</summary>
+    /// <summary>The number of rounds to measure. A quick run measures a fifth of them, but at least five.</summary>
     public int RoundCount(int full) => IsQuick ? Math.Max(5, full / 5) : full;
 }

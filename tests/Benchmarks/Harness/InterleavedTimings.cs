@@ -3,23 +3,23 @@ using System.Diagnostics;
 namespace Ndif.Benchmarks.Harness;
 
 /// <summary>
-/// Times of several things that were done in turn: A B C, B C A, C A B, ... A machine that others use too is slow for a while
-/// and then is not. So things are compared within a round only, and of all rounds those count in which the compared things took the
-/// least time together: the quietest quarter, a choice that favours neither. What is told is the median over them.
+/// The times of several actions that run alternately: A B C, B C A, C A B, ... The speed of a shared machine varies, so actions are
+/// compared only within a round. Of all rounds, the quarter is used in which the compared actions took the least time together, a choice
+/// that favors neither action. The result is the median of these rounds.
 /// </summary>
 internal sealed class InterleavedTimings
 {
     private const int QuietFraction = 4, MinRounds = 5;
 
-    private readonly double[][] _seconds;   // [round][thing]
-    private readonly double[][] _processor; // the same, of all threads of this process
+    private readonly double[][] _seconds;   // [round][action]
+    private readonly double[][] _processor; // [round][action], processor time of all threads of this process
 
     private InterleavedTimings(int rounds, int candidates) => (_seconds, _processor) = (New(rounds, candidates), New(rounds, candidates));
 
-    /// <summary>Each thing is done a few times before, so that its code is compiled and its memory touched.</summary>
+    /// <summary>Measures actions. Each runs a few times before, so that its code is compiled and its memory is mapped.</summary>
     public static InterleavedTimings Measure(int count, int warmup, params Action[] candidates) => MeasureWithSetup(count, warmup, () => { }, candidates);
 
-    /// <summary>The same, with something that is done before each, outside of its time.</summary>
+    /// <summary>Measures actions with a preparation before each, which is not part of the time.</summary>
     public static InterleavedTimings MeasureWithSetup(int count, int warmup, Action setUp, params Action[] candidates)
     {
         foreach (Action thing in candidates)
@@ -42,7 +42,7 @@ internal sealed class InterleavedTimings
         return rounds;
     }
 
-    /// <summary>The same for things that wait.</summary>
+    /// <summary>Measures asynchronous actions.</summary>
     public static async Task<InterleavedTimings> MeasureAsync(int count, int warmup, CancellationToken cancellationToken, params Func<Task>[] candidates)
     {
         foreach (Func<Task> thing in candidates)
@@ -63,22 +63,22 @@ internal sealed class InterleavedTimings
         return rounds;
     }
 
-    /// <summary>How many times as long as its rival a thing took.</summary>
+    /// <summary>The time of an action relative to that of its baseline.</summary>
     public Estimate Ratio(int candidate, int baseline) => Estimate.Of(QuietestRounds(candidate, baseline).Select(round => round[candidate] / round[baseline]));
 
     /// <summary>
-    /// How many times the rival's processor time a thing used, median of all rounds: what other processes do hardly touches it, but
-    /// of two threads' work a delay on one of them is only half.
+    /// The processor time of an action relative to that of its baseline, as the median of all rounds. Other processes hardly affect it, but
+    /// for work on two threads it shows only half of a delay on one of them.
     /// </summary>
     public Estimate ProcessorRatio(int candidate, int baseline) => Estimate.Of(_processor.Select(round => round[candidate] / round[baseline]));
 
-    /// <summary>How much longer than its rival a thing took, in seconds.</summary>
+    /// <summary>The time of an action minus that of its baseline, in seconds.</summary>
     public Estimate Difference(int candidate, int baseline) => Estimate.Of(QuietestRounds(candidate, baseline).Select(round => round[candidate] - round[baseline]));
 
-    /// <summary>Seconds, in the rounds in which this thing was quickest.</summary>
+    /// <summary>The time of an action in seconds, in the rounds in which it was fastest.</summary>
     public Estimate Time(int candidate) => Estimate.Of(QuietestRounds(candidate).Select(round => round[candidate]));
 
-    /// <summary>Seconds below which a thing stayed in this part of all rounds, noisy ones included: 0.5, 0.99.</summary>
+    /// <summary>A quantile of the time of an action over all rounds, in seconds, for example 0.5 or 0.99.</summary>
     public double Quantile(int candidate, double quantile) => Estimate.Quantile([.. _seconds.Select(round => round[candidate]).Order()], quantile);
 
     private IEnumerable<double[]> QuietestRounds(params int[] candidates) =>
@@ -89,7 +89,7 @@ internal sealed class InterleavedTimings
     private static double[][] New(int rounds, int candidates) => [.. Enumerable.Range(0, rounds).Select(_ => new double[candidates])];
 }
 
-/// <summary>A median, and how far another run's median may be from it (95 %: the notch of a box plot, McGill et al., 1978).</summary>
+/// <summary>A median and the half width of its 95 % confidence interval (the notch of a box plot, McGill et al., 1978).</summary>
 internal readonly record struct Estimate(double Median, double Margin)
 {
     public static Estimate Of(IEnumerable<double> values)

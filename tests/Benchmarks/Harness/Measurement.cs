@@ -1,16 +1,18 @@
 namespace Ndif.Benchmarks.Harness;
 
-/// <summary>One number that was measured, and what it was held against.</summary>
-/// <param name="Name">"group.what"</param>
-/// <param name="Baseline">The limit or the rival that was measured in the same run, with its own number: a reader must be able to judge the value.</param>
-/// <param name="Goal">Null if the figure is for information only.</param>
+/// <summary>One measured value and the baseline that it is compared with.</summary>
+/// <param name="Name">The name, "group.subject".</param>
+/// <param name="Baseline">
+/// The limit or baseline that was measured in the same run, with its value, so that a reader can judge the figure.
+/// </param>
+/// <param name="Goal">The goal; null if the figure is for information only.</param>
 internal sealed record Measurement(string Name, double Value, string Unit, string Baseline, Goal? Goal = null)
 {
-    /// <summary>Null if there is no goal.</summary>
+    /// <summary>True if the goal is reached; null if there is none.</summary>
     public bool? IsMet => Goal is { } goal ? goal.IsMetBy(Value) : null;
 }
 
-/// <summary>What a figure has to reach: no more than a bound, or no less.</summary>
+/// <summary>The goal of a figure: an upper or a lower bound.</summary>
 internal readonly record struct Goal(double Bound, bool IsMinimum = false)
 {
     public static Goal AtLeast(double bound) => new(bound, IsMinimum: true);

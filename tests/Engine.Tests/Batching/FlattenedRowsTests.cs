@@ -5,25 +5,30 @@ using Ndif.Protocol;
 namespace Ndif.Engine.Tests.Batching;
 
 /// <summary>
-/// Where a model puts rows and tokens into one dimension (experts, OPT's mlp), an invoke sees and edits its own rows' tokens, as it
-/// would alone, also where others' padding stands between them.
+/// Where a model flattens batch and tokens to one dimension (experts, the MLP of OPT), an invoke reads and edits the tokens of its own
+/// rows as it does alone, even if the padding of others is between them.
 /// </summary>
 public sealed class FlattenedRowsTests
 {
-    /// <summary>Seed, prompts of the one (of equal length: at padding that is the user's own nothing is comparable), a prompt of another.</summary>
+    /// <summary>
+    /// Seed, prompts of one invoke (of equal length, because values at the user's own padding are not comparable), a prompt of another.
+    /// </summary>
     private static readonly Gen<(int, int[][], int[])> _case = Gen.Select(Gen.Int[1, 1000],
         Gen.Int[1, 5].SelectMany(length => Gen.Int[0, 39].Array[length].Array[2, 3]), Gen.Int[0, 39].Array[1, 9]);
 
     private static readonly int[] _long = [1, 2, 3, 4, 5, 6, 7], _short = [8, 9];
     private static readonly int[][] _two = [[5, 6, 7], [8, 9, 2]];
 
-    /// <summary>A model, and sites of it that are [batch · seq, ...].</summary>
+    /// <summary>A model and its sites that are [batch · seq, ...].</summary>
     public static TheoryData<string, string[]> Sites => new()
     {
         { "MixtralForCausalLM", ["model.layers.0.mlp.experts", "model.layers.1.mlp.gate"] },
-        { "Qwen2MoeForCausalLM", ["model.layers.0.mlp.shared_expert.down_proj", "model.layers.0.mlp.experts", "model.layers.1.mlp.shared_expert_gate"] },
+        { "Qwen2MoeForCausalLM",
+            ["model.layers.0.mlp.shared_expert.down_proj", "model.layers.0.mlp.experts", "model.layers.1.mlp.shared_expert_gate"] },
         { "Qwen3MoeForCausalLM", ["model.layers.0.mlp.gate", "model.layers.1.mlp.experts"] },
-        { "opt", ["model.decoder.layers.0.fc1", "model.decoder.layers.0.fc2", "model.decoder.layers.1.activation_fn", "model.decoder.layers.1.fc2"] },
+        { "opt",
+            ["model.decoder.layers.0.fc1", "model.decoder.layers.0.fc2", "model.decoder.layers.1.activation_fn",
+                "model.decoder.layers.1.fc2"] },
     };
 
     private static EngineFixture New(string name, int seed) =>
@@ -33,16 +38,16 @@ public sealed class FlattenedRowsTests
     [MemberData(nameof(Sites))]
     public void EditsOfRowsInCompany_DoWhatTheyDoAlone(string name, string[] sites) => _case.Sample((seed, prompts, other) =>
     {
-        using EngineFixture rig = New(name, seed);
-        JobOutcome alone = rig.Run(Edits(rig, prompts, sites))[0].AssertCompleted();
-        JobOutcome[] both = rig.Run(rig.Record(other, _ => rig.Model.Logits.Save("logits")), Edits(rig, prompts, sites));
+        using EngineFixture fixture = New(name, seed);
+        JobOutcome alone = fixture.Run(Edits(fixture, prompts, sites))[0].AssertCompleted();
+        JobOutcome[] both = fixture.Run(fixture.Record(other, _ => fixture.Model.Logits.Save("logits")), Edits(fixture, prompts, sites));
         AssertSame(alone, both[1].AssertCompleted(), "");
-        JobOutcome quiet = rig.Run(other, _ => rig.Model.Logits.Save("logits")).AssertCompleted();
+        JobOutcome quiet = fixture.Run(other, _ => fixture.Model.Logits.Save("logits")).AssertCompleted();
         TensorAssert.Equal(quiet.Tensor("logits"), both[0].AssertCompleted().Tensor("logits"));
-        JobOutcome invokes = rig.Run(rig.Record(null, t =>
+        JobOutcome invokes = fixture.Run(fixture.Record(null, t =>
         {
-            using (t.Invoke(other)) rig.Model.Logits.Save("logits");
-            using (t.Invoke(prompts)) Edit(rig, sites);
+            using (t.Invoke(other)) fixture.Model.Logits.Save("logits");
+            using (t.Invoke(prompts)) Edit(fixture, sites);
         }))[0].AssertCompleted();
         AssertSame(alone, invokes, "edited");
         TensorAssert.Equal(quiet.Tensor("logits"), invokes.Tensor("logits"));
@@ -53,31 +58,33 @@ public sealed class FlattenedRowsTests
     [InlineData("opt", "model.decoder.layers.1.activation_fn")]
     public void ReplacedAndSkippedRows_AreTheOnesGiven(string name, string site)
     {
-        using EngineFixture rig = New(name, 3);
+        using EngineFixture fixture = New(name, 3);
         foreach (bool skipped in (bool[])[false, true])
         {
-            Program Change(object prompt) => rig.Record(prompt, _ =>
+            Program Change(object prompt) => fixture.Record(prompt, _ =>
             {
-                Envoy module = rig.Model[site];
+                Envoy module = fixture.Model[site];
                 if (skipped) module.Skip(module.Input * 0.5);
                 else module.Output = module.Output * -1;
-                rig.Model.Logits.Save("edited");
+                fixture.Model.Logits.Save("edited");
             });
-            AssertSame(rig.Run(Change(_two))[0].AssertCompleted(), rig.Run(Change(_two), rig.Record(_long, _ => rig.Model.Logits.Save("logits")))[0].AssertCompleted(), "edited");
-            // both skip, so that the module does not run for anyone
-            AssertSame(rig.Run(Change(_two))[0].AssertCompleted(), rig.Run(Change(_two), Change(_long))[0].AssertCompleted(), "edited");
+            AssertSame(fixture.Run(Change(_two))[0].AssertCompleted(),
+                fixture.Run(Change(_two), fixture.Record(_long, _ => fixture.Model.Logits.Save("logits")))[0].AssertCompleted(), "edited");
+            // both skip the module, so that it runs for no row
+            AssertSame(fixture.Run(Change(_two))[0].AssertCompleted(), fixture.Run(Change(_two), Change(_long))[0].AssertCompleted(),
+                "edited");
         }
     }
 
     [Fact]
     public void AnotherInvokeOfTheSameRows_SeesTheEdit()
     {
-        using EngineFixture rig = New("opt", 4);
-        JobOutcome outcome = rig.Run(rig.Record(null, t =>
+        using EngineFixture fixture = New("opt", 4);
+        JobOutcome outcome = fixture.Run(fixture.Record(null, t =>
         {
-            using (t.Invoke(_long)) rig.Model.Logits.Save("other");
-            using (t.Invoke(_two)) rig.Model["model.decoder.layers.0.fc1"].Output[1] = 0;
-            using (t.Invoke()) rig.Model["model.decoder.layers.0.fc1"].Output.Save("all");
+            using (t.Invoke(_long)) fixture.Model.Logits.Save("other");
+            using (t.Invoke(_two)) fixture.Model["model.decoder.layers.0.fc1"].Output[1] = 0;
+            using (t.Invoke()) fixture.Model["model.decoder.layers.0.fc1"].Output.Save("all");
         }))[0].AssertCompleted();
         TensorData all = outcome.Tensor("all"); // [3 batch · 7 seq, intermediate]; the edited token is the second row's sixth
         Assert.Equal(21, all.Shape[0]);
@@ -88,10 +95,10 @@ public sealed class FlattenedRowsTests
     [Fact]
     public void GradientOfRowsInCompany_IsThatAlone()
     {
-        using EngineFixture rig = New("opt", 5);
+        using EngineFixture fixture = New("opt", 5);
         JobOutcome alone = Run(t => Backward(t)).AssertCompleted(), both = Run(t =>
         {
-            using (t.Invoke(_long)) rig.Model.Logits.Save("other");
+            using (t.Invoke(_long)) fixture.Model.Logits.Save("other");
             using (t.Invoke(_two)) Backward(t, invoke: false);
         }).AssertCompleted();
         TensorAssert.Equal(alone.Tensor("gradient"), both.Tensor("gradient"));
@@ -99,17 +106,17 @@ public sealed class FlattenedRowsTests
 
         JobOutcome Run(Action<Trace> experiment)
         {
-            using Trace trace = rig.Model.Trace(grad: true);
+            using Trace trace = fixture.Model.Trace(grad: true);
             experiment(trace);
-            return rig.Run(trace.ToProgram())[0];
+            return fixture.Run(trace.ToProgram())[0];
         }
 
         void Backward(Trace t, bool invoke = true)
         {
             using IDisposable? own = invoke ? t.Invoke(_two) : null;
-            Value inner = rig.Model["model.decoder.layers.0.fc1"].Output;
+            Value inner = fixture.Model["model.decoder.layers.0.fc1"].Output;
             inner[1] *= 2;
-            Value logits = rig.Model.Logits;
+            Value logits = fixture.Model.Logits;
             t.Backward(logits[.., ^1].Square().Sum(), () => inner.Grad.Save("gradient"));
         }
     }
@@ -117,18 +124,19 @@ public sealed class FlattenedRowsTests
     [Fact]
     public void PairsOfTokensAndExperts_AreNobodysRows_AndSaySo()
     {
-        using EngineFixture rig = New("MixtralForCausalLM", 6);
-        JobOutcome outcome = rig.Run(rig.Record(null, t =>
+        using EngineFixture fixture = New("MixtralForCausalLM", 6);
+        JobOutcome outcome = fixture.Run(fixture.Record(null, t =>
         {
-            using (t.Invoke(_long)) rig.Model.Logits.Save("other");
-            using (t.Invoke(_short)) rig.Model["model.layers.0.mlp.experts.act_fn"].Output.Save("pairs");
+            using (t.Invoke(_long)) fixture.Model.Logits.Save("other");
+            using (t.Invoke(_short)) fixture.Model["model.layers.0.mlp.experts.act_fn"].Output.Save("pairs");
         }))[0];
         outcome.AssertFailed(ErrorCode.Unsupported);
     }
 
-    private static Program Edits(EngineFixture fixture, object prompts, string[] sites) => fixture.Record(prompts, _ => Edit(fixture, sites));
+    private static Program Edits(EngineFixture fixture, object prompts, string[] sites) =>
+        fixture.Record(prompts, _ => Edit(fixture, sites));
 
-    /// <summary>At each site a read, edits in place before and after, and reads that must see them.</summary>
+    /// <summary>At each site: a read, in-place edits before and after, and reads that must see them.</summary>
     private static void Edit(EngineFixture fixture, string[] sites)
     {
         for (int i = 0; i < sites.Length; i++)

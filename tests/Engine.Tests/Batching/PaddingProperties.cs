@@ -4,32 +4,33 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Batching;
 
-/// <summary>Random models, random prompts of unequal length: a row in a batch is the row alone.</summary>
+/// <summary>Random models and random prompts of different lengths: a row in a batch gives the values that it gives alone.</summary>
 public sealed class PaddingProperties
 {
     private static readonly int[] _three = [5, 6, 7];
     private static readonly Gen<int[]> _prompt = Gen.Int[0, 39].Array[1, 9];
 
-    /// <summary>Family, seed of the weights, heads, layers, prompts.</summary>
+    /// <summary>Architecture, seed of the weights, heads, layers, prompts.</summary>
     private static readonly Gen<(bool Llama, int Seed, int Layers, int[][] Prompts)> _case =
         Gen.Select(Gen.Bool, Gen.Int[1, 1000], Gen.Int[1, 2], _prompt.Array[2, 4]);
 
     private static EngineFixture New(bool llama, int seed, int layers) =>
-        llama ? EngineFixture.Llama(seed, heads: 4, kvHeads: seed % 2 == 0 ? 1 : 2, layers) : EngineFixture.GPT2(seed, heads: seed % 2 == 0 ? 4 : 2, layers);
+        llama ? EngineFixture.Llama(seed, heads: 4, kvHeads: seed % 2 == 0 ? 1 : 2, layers)
+        : EngineFixture.GPT2(seed, heads: seed % 2 == 0 ? 4 : 2, layers);
 
     [Fact]
     public void InvokesOfOneTrace_GiveWhatEachGivesAlone() => _case.Sample(c =>
     {
-        using EngineFixture rig = New(c.Llama, c.Seed, c.Layers);
-        Program together = rig.Record(null, t =>
+        using EngineFixture fixture = New(c.Llama, c.Seed, c.Layers);
+        Program together = fixture.Record(null, t =>
         {
             for (int i = 0; i < c.Prompts.Length; i++)
-                using (t.Invoke(c.Prompts[i])) Saves(rig.Model, $"{i}");
+                using (t.Invoke(c.Prompts[i])) Saves(fixture.Model, $"{i}");
         });
-        JobOutcome all = rig.Run(together)[0].AssertCompleted();
+        JobOutcome all = fixture.Run(together)[0].AssertCompleted();
         for (int i = 0; i < c.Prompts.Length; i++)
         {
-            JobOutcome alone = rig.Run(c.Prompts[i], _ => Saves(rig.Model, $"{i}")).AssertCompleted();
+            JobOutcome alone = fixture.Run(c.Prompts[i], _ => Saves(fixture.Model, $"{i}")).AssertCompleted();
             foreach (string name in alone.Names) TensorAssert.Equal(alone.Tensor(name), all.Tensor(name));
             Assert.Equal(TensorAssert.ArgMax(alone.Tensor($"logits{i}")), TensorAssert.ArgMax(all.Tensor($"logits{i}")));
         }
@@ -38,14 +39,14 @@ public sealed class PaddingProperties
     [Fact]
     public void AListOfPrompts_GivesInEachRow_WhatThePromptGivesAlone() => _case.Sample(c =>
     {
-        using EngineFixture rig = New(c.Llama, c.Seed, c.Layers);
-        JobOutcome all = rig.Run(c.Prompts, _ => Saves(rig.Model, "")).AssertCompleted();
+        using EngineFixture fixture = New(c.Llama, c.Seed, c.Layers);
+        JobOutcome all = fixture.Run(c.Prompts, _ => Saves(fixture.Model, "")).AssertCompleted();
         TensorData logits = all.Tensor("logits");
         int width = c.Prompts.Max(p => p.Length);
         Assert.Equal([c.Prompts.Length, width, 40], logits.Shape.ToArray());
         for (int i = 0; i < c.Prompts.Length; i++)
         {
-            JobOutcome alone = rig.Run(c.Prompts[i], _ => Saves(rig.Model, "")).AssertCompleted();
+            JobOutcome alone = fixture.Run(c.Prompts[i], _ => Saves(fixture.Model, "")).AssertCompleted();
             foreach (string name in (string[])["logits", "hidden", "embedded"])
                 TensorAssert.Equal(alone.Tensor(name)[0], all.Tensor(name)[i][(width - c.Prompts[i].Length)..]);
         }
@@ -54,17 +55,17 @@ public sealed class PaddingProperties
     [Fact]
     public void GenerationsTogether_GiveTheTokensOfEachAlone() => _case.Sample(c =>
     {
-        using EngineFixture rig = New(c.Llama, c.Seed, c.Layers);
-        Program together = rig.Record(null, 5, t =>
+        using EngineFixture fixture = New(c.Llama, c.Seed, c.Layers);
+        Program together = fixture.Record(null, 5, t =>
         {
             for (int i = 0; i < c.Prompts.Length; i++)
-                using (t.Invoke(c.Prompts[i])) Steps(rig.Model, t, $"{i}");
+                using (t.Invoke(c.Prompts[i])) Steps(fixture.Model, t, $"{i}");
         });
-        JobOutcome all = rig.Run(together)[0].AssertCompleted();
+        JobOutcome all = fixture.Run(together)[0].AssertCompleted();
         for (int i = 0; i < c.Prompts.Length; i++)
         {
-            JobOutcome alone = rig.Run(c.Prompts[i], 5, t => Steps(rig.Model, t, $"{i}")).AssertCompleted();
-            // another row may go on longer: what follows a row's end is padding
+            JobOutcome alone = fixture.Run(c.Prompts[i], 5, t => Steps(fixture.Model, t, $"{i}")).AssertCompleted();
+            // another row may be longer; the tokens after the end of a row are padding
             long[] ids = alone.Tensor($"ids{i}").ToArray<long>();
             Assert.Equal(ids, all.Tensor($"ids{i}").ToArray<long>()[..ids.Length]);
             TensorData[] expected = alone.Tensors($"steps{i}"), actual = all.Tensors($"steps{i}");
@@ -75,10 +76,10 @@ public sealed class PaddingProperties
     [Fact]
     public void PaddingThatTheUserBrings_ChangesNothingForItsTokens()
     {
-        using EngineFixture rig = EngineFixture.Llama();
-        JobOutcome alone = rig.Run(_three, _ => rig.Model.Logits.Save("logits")).AssertCompleted();
+        using EngineFixture fixture = EngineFixture.Llama();
+        JobOutcome alone = fixture.Run(_three, _ => fixture.Model.Logits.Save("logits")).AssertCompleted();
         TokenInput padded = new(TensorData.FromArray([0L, 0, 5, 6, 7], 1, 5), TensorData.FromArray([0L, 0, 1, 1, 1], 1, 5));
-        JobOutcome outcome = rig.Run(padded, _ => rig.Model.Logits.Save("logits")).AssertCompleted();
+        JobOutcome outcome = fixture.Run(padded, _ => fixture.Model.Logits.Save("logits")).AssertCompleted();
         TensorAssert.Equal(alone.Tensor("logits"), outcome.Tensor("logits")[.., 2..]);
     }
 

@@ -6,8 +6,8 @@ using Ndif.Protocol;
 namespace Ndif.Engine.Tests.Batching;
 
 /// <summary>
-/// Every operation of every module: what it gives beside a longer prompt of another user is what it gives alone. So no declared
-/// dimension is wrong, and one that is not declared is never guessed.
+/// Every operation of every module gives the same values in a batch with a longer prompt of another user as it gives alone. So no
+/// declared dimension is wrong, and an undeclared one is never guessed.
 /// </summary>
 public sealed partial class SourceProperties(ITestOutputHelper output)
 {
@@ -36,8 +36,8 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("phi3 longrope")]
     public void AnOperationInCompany_GivesWhatItGivesAlone(string architecture)
     {
-        using EngineFixture rig = New(architecture);
-        Check(rig);
+        using EngineFixture fixture = New(architecture);
+        Check(fixture);
     }
 
     [Theory]
@@ -54,8 +54,8 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     public void AnOperationOfAReferenceCheckpoint_InCompany_GivesWhatItGivesAlone(string name)
     {
         Assert.SkipWhen(SharedFolder.Golden is null, "there are no reference outputs here (NDIF_SHARED)");
-        using EngineFixture rig = EngineFixture.Open(Path.Combine(SharedFolder.Golden!, name));
-        Check(rig);
+        using EngineFixture fixture = EngineFixture.Open(Path.Combine(SharedFolder.Golden!, name));
+        Check(fixture);
     }
 
     [Theory]
@@ -64,17 +64,21 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     [InlineData("StableLmForCausalLM")]
     public void AnEditInCompany_DoesWhatItDoesAlone_AndNothingToTheOthers(string architecture)
     {
-        using EngineFixture rig = New(architecture);
-        TensorData others = rig.Run(_longer, _ => rig.Model.Logits.Save("logits")).AssertCompleted().Tensor("logits"), plain = rig.Run(_prompt, _ => rig.Model.Logits.Save("logits")).AssertCompleted().Tensor("logits");
+        using EngineFixture fixture = New(architecture);
+        TensorData others = fixture.Run(_longer, _ => fixture.Model.Logits.Save("logits")).AssertCompleted().Tensor("logits"),
+            plain = fixture.Run(_prompt, _ => fixture.Model.Logits.Save("logits")).AssertCompleted().Tensor("logits");
         int edited = 0, changed = 0;
-        foreach (var (path, site) in Sites(rig).Where(s => s.Site.CanBeSliced(rig.HookedModel.Root.Modules[rig.HookedModel.IndexOf(s.Path)], after: false)))
+        foreach (var (path, site) in Sites(fixture)
+            .Where(s => s.Site.CanBeSliced(fixture.HookedModel.Root.Modules[fixture.HookedModel.IndexOf(s.Path)], after: false)))
         {
-            JobOutcome read = rig.Run(Read(rig, path, site, _prompt))[0];
-            if (read.Error is not null || read["output"].ValueCase is not Data.ValueOneofCase.Tensor || read.Tensor("output").Type != DType.Float32) continue;
+            JobOutcome read = fixture.Run(Read(fixture, path, site, _prompt))[0];
+            if (read.Error is not null || read["output"].ValueCase is not Data.ValueOneofCase.Tensor
+                || read.Tensor("output").Type != DType.Float32) continue;
             bool inPlace = edited++ % 2 == 0;
-            JobOutcome alone = rig.Run(Edit(rig, path, site, inPlace))[0];
+            JobOutcome alone = fixture.Run(Edit(fixture, path, site, inPlace))[0];
             Assert.True(alone.Error is null, $"{path}.source.{site.Path}: {alone.Error}");
-            JobOutcome[] both = rig.Run(rig.Record(_longer, _ => rig.Model.Logits.Save("logits")), Edit(rig, path, site, inPlace));
+            JobOutcome[] both =
+                fixture.Run(fixture.Record(_longer, _ => fixture.Model.Logits.Save("logits")), Edit(fixture, path, site, inPlace));
             Assert.True(both[1].Error is null, $"{path}.source.{site.Path}: {both[1].Error}");
             TensorAssert.Equal(alone.Tensor("logits"), both[1].Tensor("logits"));
             TensorAssert.Equal(others, both[0].Tensor("logits"));
@@ -94,9 +98,10 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
     public void PartsOfAttention_AtEveryStepOfAGenerationInCompany_AreThoseAlone(string name)
     {
         Assert.SkipWhen(SharedFolder.Golden is null, "there are no reference outputs here (NDIF_SHARED)");
-        using EngineFixture rig = EngineFixture.Open(Path.Combine(SharedFolder.Golden!, name));
-        Program other = rig.Record(_longer, 5, _ => rig.Model.Logits.Save("logits"));
-        JobOutcome alone = rig.Run(Generation(rig))[0].AssertCompleted(), company = rig.Run(other, Generation(rig))[1].AssertCompleted();
+        using EngineFixture fixture = EngineFixture.Open(Path.Combine(SharedFolder.Golden!, name));
+        Program other = fixture.Record(_longer, 5, _ => fixture.Model.Logits.Save("logits"));
+        JobOutcome alone = fixture.Run(Generation(fixture))[0].AssertCompleted(),
+            company = fixture.Run(other, Generation(fixture))[1].AssertCompleted();
         foreach (string label in _parts)
         {
             TensorData[] expected = alone.Tensors(label), actual = company.Tensors(label);
@@ -122,13 +127,14 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
         _ => EngineFixture.Of(TinyModel.LikeLlama(architecture, kvHeads: 2, layers: 1)),
     };
 
-    /// <summary>The operations of one layer of those that are alike, with the paths of their modules.</summary>
+    /// <summary>The operations of one of several identical layers, with the paths of their modules.</summary>
     private static IEnumerable<(string Path, SourceSite Site)> Sites(EngineFixture fixture)
     {
         HashSet<string> seen = [];
         foreach (string path in fixture.HookedModel.Paths)
         {
-            if (fixture.HookedModel.Source(fixture.HookedModel.IndexOf(path)) is not { } source || !seen.Add(Number().Replace(path, ".n"))) continue;
+            if (fixture.HookedModel.Source(fixture.HookedModel.IndexOf(path)) is not { } source || !seen.Add(Number().Replace(path, ".n")))
+                continue;
             foreach (SourceSite site in source.Sites) yield return (path, site);
         }
     }
@@ -138,7 +144,8 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
         int cut = 0, whole = 0, never = 0;
         foreach (var (path, site) in Sites(fixture))
         {
-            Program alone = Read(fixture, path, site, _prompt), together = Read(fixture, path, site, _prompt), other = fixture.Record(_longer, _ => fixture.Model.Logits.Save("logits"));
+            Program alone = Read(fixture, path, site, _prompt), together = Read(fixture, path, site, _prompt),
+                other = fixture.Record(_longer, _ => fixture.Model.Logits.Save("logits"));
             JobOutcome expected = fixture.Run(alone)[0];
             if (expected.Error is { Code: ErrorCode.MissedValue })
             {
@@ -157,7 +164,7 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
         Assert.True(cut > 20 && cut > whole / 2);
     }
 
-    /// <summary>Half of what the operation gives.</summary>
+    /// <summary>Half of the output of the operation.</summary>
     private static Program Edit(EngineFixture fixture, string path, SourceSite at, bool inPlace) => fixture.Record(_prompt, _ =>
     {
         Operation operation = (path.Length == 0 ? fixture.Model : fixture.Model[path]).Source[at.Path];
@@ -183,10 +190,12 @@ public sealed partial class SourceProperties(ITestOutputHelper output)
         {
             case Data.ValueOneofCase.Tensor:
                 TensorData a = TensorData.FromProto(expected.Tensor), b = TensorData.FromProto(actual.Tensor);
-                Assert.True(a.Shape.SequenceEqual(b.Shape), $"{name}: alone [{string.Join(", ", a.Shape.ToArray())}], in company [{string.Join(", ", b.Shape.ToArray())}]");
+                Assert.True(a.Shape.SequenceEqual(b.Shape),
+                    $"{name}: alone [{string.Join(", ", a.Shape.ToArray())}], in company [{string.Join(", ", b.Shape.ToArray())}]");
                 float[] left = a.To(DType.Float32).ToArray<float>(), right = b.To(DType.Float32).ToArray<float>();
                 for (int i = 0; i < left.Length; i++)
-                    Assert.True(Math.Abs(left[i] - right[i]) <= 1e-4 * Math.Max(1, Math.Abs(left[i])), $"{name}: alone {left[i]}, in company {right[i]} at {i} of [{string.Join(", ", a.Shape.ToArray())}]");
+                    Assert.True(Math.Abs(left[i] - right[i]) <= 1e-4 * Math.Max(1, Math.Abs(left[i])),
+                        $"{name}: alone {left[i]}, in company {right[i]} at {i} of [{string.Join(", ", a.Shape.ToArray())}]");
                 break;
             case Data.ValueOneofCase.List:
                 for (int i = 0; i < expected.List.Items.Count; i++) Same(expected.List.Items[i], actual.List.Items[i], $"{name}[{i}]");

@@ -4,7 +4,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Batching;
 
-/// <summary>Programs of several owners in one pass: each gets what it would get alone, whatever becomes of the others.</summary>
+/// <summary>Programs of several jobs in one pass: each gives the results that it gives alone, whatever happens to the others.</summary>
 public sealed class TwoOwnersTests : IDisposable
 {
     private static readonly int[] _five = [3, 1, 4, 1, 5], _two = [9, 2], _other = [7, 7, 8, 2, 6], _unknown = [1, 40_000];
@@ -76,7 +76,9 @@ public sealed class TwoOwnersTests : IDisposable
             t.Log(Model.Layers[0].Hidden.Shape);
             Model.Logits.Save("logits");
         });
-        JobOutcome[] both = _fixture.Run((cancelled, new JobOutcome { OnLog = cancel.Cancel }, cancel.Token), (Quiet(_five), new JobOutcome(), CancellationToken.None));
+        JobOutcome[] both =
+            _fixture.Run((cancelled, new JobOutcome { OnLog = cancel.Cancel }, cancel.Token),
+                (Quiet(_five), new JobOutcome(), CancellationToken.None));
         both[0].AssertFailed(ErrorCode.JobCancelled);
         Assert.DoesNotContain("logits", both[0].Names);
         TensorAssert.Same(beside.Tensor("logits"), both[1].AssertCompleted().Tensor("logits"));
@@ -214,7 +216,8 @@ public sealed class TwoOwnersTests : IDisposable
             }
         });
         JobOutcome alone = _fixture.Run(program)[0].AssertCompleted();
-        JobOutcome beside = _fixture.Run(Quiet(_other), program, Quiet(new[] { _five, _two, [1, 2, 3, 4, 5, 6, 7, 8] }))[1].AssertCompleted();
+        JobOutcome beside = _fixture.Run(Quiet(_other), program, Quiet(new[] { _five, _two, [1, 2, 3, 4, 5, 6, 7, 8] }))[1]
+            .AssertCompleted();
         Assert.Equal([2, 5, 16], beside.Tensor("0").Shape.ToArray());
         TensorAssert.Equal(alone.Tensor("0")[0, 3..], beside.Tensor("0")[0, 3..]);
         TensorAssert.Equal(alone.Tensor("0")[1], beside.Tensor("0")[1]);
@@ -225,7 +228,7 @@ public sealed class TwoOwnersTests : IDisposable
     [Fact]
     public void ValuesCountersAndBarriers_AreTheOwners()
     {
-        // the same ids in both programs: values, counters and barriers are by owner
+        // the same ids in both programs: values, counters and barriers belong to the job
         Program Pair(int[] prompt) => _fixture.Record(null, t =>
         {
             Barrier barrier = t.Barrier(2);
@@ -267,7 +270,9 @@ public sealed class TwoOwnersTests : IDisposable
     [Fact]
     public void ABadPrompt_IsRefused_AndTheOthersRun()
     {
-        JobOutcome[] both = _fixture.Run(_fixture.Record(_unknown, t => Model.Logits.Save("logits")), Quiet(_five), _fixture.Record(new int[200], t => Model.Logits.Save("logits")));
+        JobOutcome[] both =
+            _fixture.Run(_fixture.Record(_unknown, t => Model.Logits.Save("logits")), Quiet(_five),
+                _fixture.Record(new int[200], t => Model.Logits.Save("logits")));
         Assert.Contains("40000", both[0].AssertFailed(ErrorCode.BadInput).Message, StringComparison.Ordinal);
         both[1].AssertCompleted();
         Assert.Contains("200 tokens", both[2].AssertFailed(ErrorCode.BadInput).Message, StringComparison.Ordinal);

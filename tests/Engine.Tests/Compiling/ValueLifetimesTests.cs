@@ -7,7 +7,7 @@ using TorchSharp;
 
 namespace Ndif.Engine.Tests.Compiling;
 
-/// <summary>No value lives longer than it is needed. That none outlives its run, every run of <see cref="EngineFixture"/> checks.</summary>
+/// <summary>No value lives longer than needed. Every run of <see cref="EngineFixture"/> checks that none outlives its run.</summary>
 public sealed class ValueLifetimesTests : IDisposable
 {
     private static readonly int[] _prompt = [3, 1, 4];
@@ -18,13 +18,15 @@ public sealed class ValueLifetimesTests : IDisposable
 
     private LanguageModel Model => _fixture.Model;
 
-    /// <summary>The most tensors that were there at a log line, beyond those before the run.</summary>
+    /// <summary>The largest number of tensors at a log line, in addition to those before the run.</summary>
     private long Peak(Program program)
     {
-        GC.Collect(); // what earlier tests left is not to go in the middle
+        GC.Collect(); // so that tensors of earlier tests are not freed during the measurement
         GC.WaitForPendingFinalizers();
         long before = torch.Tensor.TotalCount, peak = 0;
-        _fixture.Run((program, new JobOutcome { OnLog = () => peak = Math.Max(peak, torch.Tensor.TotalCount - before) }, CancellationToken.None))[0].AssertCompleted();
+        _fixture.Run(
+            (program, new JobOutcome { OnLog = () => peak = Math.Max(peak, torch.Tensor.TotalCount - before) }, CancellationToken.None))[0]
+            .AssertCompleted();
         return peak;
     }
 
@@ -151,7 +153,8 @@ public sealed class ValueLifetimesTests : IDisposable
     public void AProgramThatCannotBeCompiled_LeavesNothing()
     {
         var p = new ProgramBuilder();
-        p.Trace(ProgramBuilder.Tokens([3]), () => p.Add(new Node { Backward = new Backward { Loss = ProgramBuilder.Of(1L), Region = p.Region(() => { }) } }));
+        p.Trace(ProgramBuilder.Tokens([3]),
+            () => p.Add(new Node { Backward = new Backward { Loss = ProgramBuilder.Of(1L), Region = p.Region(() => { }) } }));
         long before = torch.Tensor.TotalCount;
         Exception thrown = Assert.ThrowsAny<Exception>(() => Compiler.Compile(p.Program, _fixture.HookedModel));
         Assert.Equal(ErrorCode.NoGradient, Errors.FromException(thrown).Code);
@@ -177,7 +180,8 @@ public sealed class ValueLifetimesTests : IDisposable
         TensorData[] Draw(params int[] draws)
         {
             JobOutcome[] outcomes = [.. draws.Select(_ => new JobOutcome())];
-            JobRun[] runs = [.. draws.Select((d, i) => new JobRun(Compiler.Compile(Random(d), _fixture.HookedModel), outcomes[i]) { Seed = 5 })];
+            JobRun[] runs =
+                [.. draws.Select((d, i) => new JobRun(Compiler.Compile(Random(d), _fixture.HookedModel), outcomes[i]) { Seed = 5 })];
             ProgramEngine.Run(_fixture.HookedModel, runs);
             foreach (JobRun run in runs) run.Dispose();
             Assert.All(runs, run => Assert.Null(run.Error));

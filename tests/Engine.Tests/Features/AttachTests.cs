@@ -4,16 +4,18 @@ using TorchSharp;
 
 namespace Ndif.Engine.Tests.Features;
 
-/// <summary>Modules of the user's own in a model's tree.</summary>
+/// <summary>Modules of the user that are attached to the tree of a model.</summary>
 public sealed class AttachTests
 {
     private const string Prompt = "The Eiffel Tower is in the city of";
 
-    private static readonly TensorData _encoderWeight = TensorData.Randn([128, 256], seed: 2) * 0.1f, _decoderWeight = TensorData.Randn([256, 128], seed: 3) * 0.1f;
+    private static readonly TensorData _encoderWeight = TensorData.Randn([128, 256], seed: 2) * 0.1f,
+        _decoderWeight = TensorData.Randn([256, 128], seed: 3) * 0.1f;
 
     private sealed class SparseAutoencoder(Value encoder, Value decoder) : ModuleDefinition
     {
-        private readonly Layer _encoder = Linear("encoder", encoder), _relu = Step("relu", x => x.Relu()), _decoder = Linear("decoder", decoder);
+        private readonly Layer _encoder = Linear("encoder", encoder), _relu = Step("relu", x => x.Relu()),
+            _decoder = Linear("decoder", decoder);
 
         protected override Value Forward(Value input) => _decoder.Call(_relu.Call(_encoder.Call(input)));
     }
@@ -37,7 +39,8 @@ public sealed class AttachTests
         using Trace t = llm.Trace(Prompt);
         Saved input = llm.Layers[2].Hidden.Clone().Save();
         llm.Layers[2].Hidden = sae.Call(llm.Layers[2].Hidden);
-        Saved features = sae["relu"].Output.Save(), encoded = sae["encoder"].Output.Save(), seen = sae["encoder"].Input.Save(), output = sae.Output.Save(), hidden = llm.Layers[2].Hidden.Save();
+        Saved features = sae["relu"].Output.Save(), encoded = sae["encoder"].Output.Save(), seen = sae["encoder"].Input.Save(),
+            output = sae.Output.Save(), hidden = llm.Layers[2].Hidden.Save();
         Saved by = (input.Save("again").MatMul(_encoderWeight).Relu().MatMul(_decoderWeight)).Save();
         await t.RunAsync(Cancellation);
         Assert.Equal([1, 8, 256], features.Tensor.Shape.ToArray());
@@ -137,7 +140,8 @@ public sealed class AttachTests
               )
             """.ReplaceLineEndings("\n"), llm.Layers[1].ToString(), StringComparison.Ordinal);
         using Trace t = llm.Trace(Prompt);
-        Saved output = two.Call(llm.Layers[1].Hidden).Save(), second = two["first.relu"].Output.Save(), direct = two["norm"].Call(llm.Layers[1].Hidden).Save();
+        Saved output = two.Call(llm.Layers[1].Hidden).Save(), second = two["first.relu"].Output.Save(),
+            direct = two["norm"].Call(llm.Layers[1].Hidden).Save();
         await t.RunAsync(Cancellation);
         Assert.Equal(0, output.ToArray<float>().Average(), 1e-4);
         Assert.Equal(256, second.Tensor.Shape[2]);
@@ -152,12 +156,14 @@ public sealed class AttachTests
         Assert.Throws<InvalidOperationException>(() => llm.Layers[2].Attach("mlp", new SparseAutoencoder(_encoderWeight, _decoderWeight)));
         Assert.Throws<InvalidOperationException>(() => llm.Layers.Attach("sae", new SparseAutoencoder(_encoderWeight, _decoderWeight)));
         Assert.Throws<ArgumentException>(() => llm.Layers[2].Attach("a.b", new SparseAutoencoder(_encoderWeight, _decoderWeight)));
-        await Fails<OutOfOrderException>(() => { sae.Call(llm.Layers[2].Hidden); sae["relu"].Output[..] = 0; sae["relu"].Output = 0; }, "called the module itself");
+        await Fails<OutOfOrderException>(() => { sae.Call(llm.Layers[2].Hidden); sae["relu"].Output[..] = 0; sae["relu"].Output = 0;
+        }, "called the module itself");
         await Fails<MissedValueException>(() => sae["relu"].Output.Save(), "was not provided");
         await Fails<Exception>(() => sae.Call(llm.Layers[2].Hidden[.., .., ..5]).Save(), "shapes");
         await Fails<Exception>(() => sae.Skip(1), "transformer.h.2.sae");
         long before = torch.Tensor.TotalCount;
-        await Fails<OutOfOrderException>(() => { sae.Call(llm.Layers[2].Hidden); sae["encoder"].Output.Save(); llm.Layers[0].Output.Save(); }, "run past it");
+        await Fails<OutOfOrderException>(() => { sae.Call(llm.Layers[2].Hidden); sae["encoder"].Output.Save(); llm.Layers[0].Output.Save();
+        }, "run past it");
         Assert.InRange(torch.Tensor.TotalCount, 0, before);
 
         async Task Fails<T>(Action record, string says) where T : Exception

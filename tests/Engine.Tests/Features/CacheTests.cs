@@ -45,7 +45,8 @@ public sealed class CacheTests
         Assert.Equal(llm.Layers.Select(l => l.Path), cache.Paths);
         Assert.Equal([1, 1, 128], cache[llm.Layers[3]].Input.Tensor.Shape.ToArray());
         Assert.Throws<KeyNotFoundException>(() => cache[llm.Layers[3]].Output);
-        Assert.Contains("transformer.h.3", Assert.Throws<KeyNotFoundException>(() => cache["transformer.h.33"]).Message, StringComparison.Ordinal);
+        Assert.Contains("transformer.h.3", Assert.Throws<KeyNotFoundException>(() => cache["transformer.h.33"]).Message,
+            StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(All))]

@@ -38,7 +38,7 @@ public sealed class GradientTests
     [Theory, MemberData(nameof(All))]
     public async Task AnEditedGradient_FlowsOn_AsAutogradSays(string backend)
     {
-        // all of a layer's gradient goes through its hidden state: doubled there, it is doubled in whatever came before
+        // the whole gradient of a layer flows through its hidden state: doubled there, it is doubled in every earlier value
         (TensorData plain, TensorData plainWeight) = await Early(null);
         (TensorData doubled, TensorData doubledWeight) = await Early(g => g * 2);
         (TensorData nothing, TensorData nothingWeight) = await Early(_ => 0);
@@ -250,32 +250,32 @@ public sealed class GradientTests
     [Fact]
     public void AfterGradients_TheWeightsAreAsTheyWere_AndNothingIsLeft()
     {
-        using EngineFixture rig = EngineFixture.Llama();
-        Program program = rig.Record(_ids, _ => { });
-        using (Trace t = rig.Model.Trace(_ids, grad: true))
+        using EngineFixture fixture = EngineFixture.Llama();
+        Program program = fixture.Record(_ids, _ => { });
+        using (Trace t = fixture.Model.Trace(_ids, grad: true))
         {
-            Value weight = rig.Model.LmHead.Parameter("weight");
-            t.Backward(rig.Model.Logits.Sum());
+            Value weight = fixture.Model.LmHead.Parameter("weight");
+            t.Backward(fixture.Model.Logits.Sum());
             weight.Grad.Save("grad");
             program = t.ToProgram();
         }
-        int module = rig.HookedModel.IndexOf("lm_head");
-        JobOutcome first = rig.Run(program)[0].AssertCompleted(), second = rig.Run(program, program)[1].AssertCompleted();
+        int module = fixture.HookedModel.IndexOf("lm_head");
+        JobOutcome first = fixture.Run(program)[0].AssertCompleted(), second = fixture.Run(program, program)[1].AssertCompleted();
         TensorAssert.Same(first.Tensor("grad"), second.Tensor("grad"));
-        Assert.False(rig.HookedModel.Parameter(module, "weight").requires_grad);
-        Assert.Null(rig.HookedModel.Parameter(module, "weight").grad);
+        Assert.False(fixture.HookedModel.Parameter(module, "weight").requires_grad);
+        Assert.Null(fixture.HookedModel.Parameter(module, "weight").grad);
     }
 
     [Fact]
     public void ACancelledBackward_Ends_AndLeavesNothing()
     {
-        using EngineFixture rig = EngineFixture.GPT2();
+        using EngineFixture fixture = EngineFixture.GPT2();
         using var cancel = new CancellationTokenSource();
         Program program;
-        using (Trace t = rig.Model.Trace(_ids, grad: true))
+        using (Trace t = fixture.Model.Trace(_ids, grad: true))
         {
-            Value early = rig.Model.Layers[0].Hidden, late = rig.Model.Layers[1].Hidden;
-            t.Backward(rig.Model.Logits.Sum(), () =>
+            Value early = fixture.Model.Layers[0].Hidden, late = fixture.Model.Layers[1].Hidden;
+            t.Backward(fixture.Model.Logits.Sum(), () =>
             {
                 late.Grad.Save("late");
                 t.Log("here");
@@ -283,7 +283,7 @@ public sealed class GradientTests
             });
             program = t.ToProgram();
         }
-        JobOutcome outcome = EngineFixture.Run(rig.HookedModel, (program, new JobOutcome { OnLog = cancel.Cancel }, cancel.Token))[0];
+        JobOutcome outcome = EngineFixture.Run(fixture.HookedModel, (program, new JobOutcome { OnLog = cancel.Cancel }, cancel.Token))[0];
         outcome.AssertFailed(ErrorCode.JobCancelled);
         Assert.Equal(["late"], outcome.Names);
     }
@@ -297,9 +297,12 @@ public sealed class GradientTests
         string folder = Path.Combine(SharedFolder.Path!, "golden", architecture);
         using SafetensorsFile golden = SafetensorsFile.Open(Path.Combine(folder, "golden.safetensors"));
         TensorData ids = Read("input_ids");
-        string[] paths = [.. golden.Entries.Keys.Where(n => n.StartsWith("grad_sum/", StringComparison.Ordinal)).Select(n => n["grad_sum/".Length..])];
+        string[] paths =
+            [.. golden.Entries.Keys.Where(n => n.StartsWith("grad_sum/", StringComparison.Ordinal)).Select(n => n["grad_sum/".Length..])];
         using var json = System.Text.Json.JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "golden.json")));
-        string[] order = [.. json.RootElement.GetProperty("calls").EnumerateArray().Select(c => c.GetProperty("name").GetString()!).Where(paths.Contains).Distinct()];
+        string[] order =
+            [.. json.RootElement.GetProperty("calls").EnumerateArray().Select(c => c.GetProperty("name").GetString()!).Where(paths.Contains)
+                .Distinct()];
 
         var llm = new LanguageModel(folder, remote: Backend.Local);
         Dictionary<string, Saved> gradients = [];
@@ -315,7 +318,8 @@ public sealed class GradientTests
         {
             TensorData expected = Read($"grad_sum/{path}");
             double bound = 1e-4 * Math.Max(Largest(expected), 1e-4 * scale);
-            Assert.True(TensorAssert.Difference(expected, gradient) <= bound, $"{path}: {TensorAssert.Difference(expected, gradient)} > {bound}");
+            Assert.True(TensorAssert.Difference(expected, gradient) <= bound,
+                $"{path}: {TensorAssert.Difference(expected, gradient)} > {bound}");
         }
 
         TensorData Read(string name)
@@ -327,7 +331,7 @@ public sealed class GradientTests
 
     private static double Largest(TensorData data) => data.ToArray<float>().Max(Math.Abs);
 
-    /// <summary>Runs once, so that what is made only once is there; gives the count of tensors then.</summary>
+    /// <summary>Runs once, so that everything that is created only once exists, and returns the number of tensors.</summary>
     private static async Task<long> Settled(LanguageModel llm)
     {
         using (Trace t = llm.Trace(Prompt, grad: true))

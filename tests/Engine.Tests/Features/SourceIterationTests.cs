@@ -42,7 +42,7 @@ public sealed class SourceIterationTests
         List<Saved> shapes = [];
         foreach (int step in t.Iter[1..5])
         {
-            // the source is first touched in the middle of the iteration: nnsight misses that step, this does not
+            // the source is first accessed in the middle of the iteration: nnsight misses that step, and this implementation does not
             if (step is 1 or 2 or 4) shapes.Add(llm.Layers[0].AttentionProbabilities.Shape.Save());
             llm.Layers[1].Hidden.Norm().Save();
         }
@@ -88,7 +88,7 @@ public sealed class SourceIterationTests
         Saved saved = sums.Save();
         await t.RunAsync(Cancellation);
         long tokens = llm.Tokenizer.Encode("Hello").Count;
-        // each token's probabilities of each of 4 heads add up to 1
+        // the probabilities of each token in each of 4 heads sum to 1
         float[] got = [.. ((IReadOnlyList<object?>)saved.Result!).Select(v => ((TensorData)v!).Item<float>())];
         Assert.Equal(3, got.Length);
         Assert.Equal(4 * tokens, got[0], 1e-3);

@@ -25,7 +25,8 @@ public sealed class SourceTests
         string split = text.Split('\n').First(l => l.Contains("_cAttn", StringComparison.Ordinal));
         Assert.Matches(@"^ self_c_attn_0 +-> \d+ ", split);
         Assert.Contains("self_attn_0", llm.Layers[0].Source.ToString(), StringComparison.Ordinal);
-        Assert.Equal(["self_ln_1_0", "self_attn_0", "add_0", "self_ln_2_0", "self_mlp_0", "add_1"], llm.Layers[0].Source.Operations.Select(o => o.Name));
+        Assert.Equal(["self_ln_1_0", "self_attn_0", "add_0", "self_ln_2_0", "self_mlp_0", "add_1"],
+            llm.Layers[0].Source.Operations.Select(o => o.Name));
     }
 
     [Fact]
@@ -67,10 +68,14 @@ public sealed class SourceTests
     {
         Source source = Backends.Model("local").Layers[0].Attn.Source;
         var error = Assert.Throws<BadProgramException>(() => source["self_c_attn_0"].Source);
-        Assert.Contains("Don't call .Source on a module (transformer.h.0.attn.c_attn) from within another .Source. Call it directly with: transformer.h.0.attn.c_attn.Source",
+        Assert.Contains(
+            "Don't call .Source on a module (transformer.h.0.attn.c_attn) from within another .Source. Call it directly with: "
+            + "transformer.h.0.attn.c_attn.Source",
             error.Message, StringComparison.Ordinal);
-        Assert.Contains("has no source", Assert.Throws<BadProgramException>(() => source["split_0"].Source).Message, StringComparison.Ordinal);
-        Assert.Contains("list of modules", Assert.Throws<BadProgramException>(() => Backends.Model("local").Layers.Source).Message, StringComparison.Ordinal);
+        Assert.Contains("has no source", Assert.Throws<BadProgramException>(() => source["split_0"].Source).Message,
+            StringComparison.Ordinal);
+        Assert.Contains("list of modules", Assert.Throws<BadProgramException>(() => Backends.Model("local").Layers.Source).Message,
+            StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(All))]
@@ -85,7 +90,8 @@ public sealed class SourceTests
         Saved parts = attn.Source["split_0"].Output.Save();
         Inputs given = attn.Source["attention_interface_0"].Inputs;
         Saved query = given.Args[0].Save();
-        Saved attention = attn.Source["attention_interface_0"].Output[0].Save(), probabilities = attn.Source["attention_interface_0"].Output[1].Save();
+        Saved attention = attn.Source["attention_interface_0"].Output[0].Save(),
+            probabilities = attn.Source["attention_interface_0"].Output[1].Save();
         Saved output = attn["c_proj"].Input.Save(), second = attn.Output[1].Save();
         await t.RunAsync(Cancellation);
         TensorAssert.Same(projected, operation);
@@ -134,7 +140,7 @@ public sealed class SourceTests
         Saved plain = await llm.TraceAsync(Prompt, _ => llm.Logits.Save(), cancellationToken: Cancellation);
         using (Trace t = llm.Trace(Prompt))
         {
-            // no attention: its projection gives the bias alone
+            // without attention, its projection gives the bias alone
             llm.Layers[0].Attn.Source["attention_interface_0"].Output[0][..] = 0;
             Saved output = llm.Layers[0].Attn["c_proj"].Output.Save(), bias = llm.Layers[0].Attn["c_proj"].Parameter("bias").Save();
             Saved logits = llm.Logits.Save();
@@ -172,7 +178,9 @@ public sealed class SourceTests
         attention.Inputs = new Inputs([inputs.Args[0], inputs.Args[1], inputs.Args[2] * 2]);
         Saved doubled = attention.Output[0].Save();
         await u.RunAsync(Cancellation);
-        Saved once = await llm.TraceAsync(Prompt, _ => llm.Layers[0].Attn.Source["attention_interface_0"].Output[0].Save(), cancellationToken: Cancellation);
+        Saved once =
+            await llm.TraceAsync(Prompt, _ => llm.Layers[0].Attn.Source["attention_interface_0"].Output[0].Save(),
+                cancellationToken: Cancellation);
         TensorAssert.Equal(once.Tensor * 2, doubled);
     }
 
@@ -330,7 +338,7 @@ public sealed class SourceTests
             });
             await t.RunAsync(Cancellation);
         }
-        // of the last token alone: the others' attention in the last layer does not reach its logits
+        // of the last token only: the attention of the other tokens in the last layer does not reach its logits
         long tokens = gradient.Tensor.Shape[2];
         Assert.Equal([1, 4, tokens, tokens], gradient.Tensor.Shape.ToArray());
         Assert.All(gradient.Tensor[0, .., 0].ToArray<float>(), g => Assert.Equal(0, g));

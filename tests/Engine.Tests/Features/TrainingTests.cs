@@ -3,7 +3,7 @@ using TorchSharp;
 
 namespace Ndif.Engine.Tests.Features;
 
-/// <summary>Parameters and optimizers in sessions: what is trained where the model is.</summary>
+/// <summary>Parameters and optimizers in sessions, which are trained where the model is.</summary>
 public sealed class TrainingTests
 {
     private const string Eiffel = "The Eiffel Tower is in the city of";
@@ -22,12 +22,13 @@ public sealed class TrainingTests
         {
             TheoryData<string, string> cases = [];
             foreach (string backend in new[] { "local", "loopback" })
-                foreach (string kind in new[] { "sgd", "sgd momentum", "sgd nesterov", "adam", "adam decay", "adamw" }) cases.Add(backend, kind);
+                foreach (string kind in new[] { "sgd", "sgd momentum", "sgd nesterov", "adam", "adam decay", "adamw" })
+                    cases.Add(backend, kind);
             return cases;
         }
     }
 
-    /// <summary>Against the formulas of PyTorch's documentation, written out here.</summary>
+    /// <summary>Compared with the update rules of PyTorch's documentation, which are written out here.</summary>
     [Theory, MemberData(nameof(Optimizers))]
     public async Task AnOptimizer_MakesTheStepsOfItsFormula(string backend, string kind)
     {

@@ -12,7 +12,7 @@ using TorchSharp;
 namespace Ndif.Engine.Tests.Fuzz;
 
 /// <summary>
-/// No program can end the process. They run in a child, this very test program, which would die of the first native abort.
+/// No program can end the process. The programs run in a child process of this test program, which the first native abort would end.
 /// NDIF_FUZZ is the number of rounds; a failing round is repeated by NDIF_FUZZ_CHILD=round:1 and the explicit test.
 /// </summary>
 public sealed class RandomProgramTests(ITestOutputHelper output)
@@ -23,16 +23,20 @@ public sealed class RandomProgramTests(ITestOutputHelper output)
     public async Task RandomPrograms_EndWithATypedError_OrWell_AndTheProcessLives()
     {
         int rounds = int.Parse(Environment.GetEnvironmentVariable(Rounds) ?? "300", CultureInfo.InvariantCulture);
-        var start = new ProcessStartInfo(Path.ChangeExtension(typeof(RandomProgramTests).Assembly.Location, OperatingSystem.IsWindows() ? ".exe" : null)!,
+        var start =
+            new ProcessStartInfo(Path.ChangeExtension(typeof(RandomProgramTests).Assembly.Location, OperatingSystem.IsWindows() ? ".exe"
+                : null)!,
             ["-method", $"{typeof(RandomProgramTests).FullName}.{nameof(Child)}", "-explicit", "on", "-showLiveOutput", "-noColor"])
         {
             RedirectStandardOutput = true, RedirectStandardError = true, Environment = { [ChildRounds] = $"1:{rounds}" },
         };
         using Process child = Process.Start(start)!;
-        Task<string> said = child.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken), complained = child.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        Task<string> said = child.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken),
+            complained = child.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         await child.WaitForExitAsync(TestContext.Current.CancellationToken);
         string text = await said + await complained;
-        Assert.True(child.ExitCode == 0, $"The child ended with {child.ExitCode}. Its last words:\n{text[Math.Max(0, text.Length - 4000)..]}");
+        Assert.True(child.ExitCode == 0,
+            $"The child ended with {child.ExitCode}. Its last words:\n{text[Math.Max(0, text.Length - 4000)..]}");
         Assert.Contains($"round {rounds}: ", text, StringComparison.Ordinal);
     }
 

@@ -3,64 +3,69 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Generating;
 
-/// <summary>Models whose rotary frequencies change with a row's length, of which a generation can have more than one.</summary>
+/// <summary>Generations with models whose rotary frequencies change with the length of a row.</summary>
 public sealed class RotaryLengthTests
 {
     private static readonly int[] _five = [1, 2, 3, 4, 5], _three = [9, 8, 7], _ten = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 
     private const string LongRope = """
-        "rope_type": "longrope", "original_max_position_embeddings": 8, "short_factor": [1.0, 1.1, 1.3, 1.5], "long_factor": [1.0, 2.0, 3.0, 4.0]
+        "rope_type": "longrope", "original_max_position_embeddings": 8, "short_factor": [1.0, 1.1, 1.3, 1.5],
+        "long_factor": [1.0, 2.0, 3.0, 4.0]
         """;
 
     private static EngineFixture Long() => EngineFixture.Of(TinyConfigs.Rope(2, LongRope));
 
-    /// <summary>Phi-3 computes the keys again when a row comes to be longer: each step is what it is without a cache.</summary>
+    /// <summary>
+    /// Phi-3 computes the keys again when a row exceeds the length: each step gives the values of a pass without a cache.
+    /// </summary>
     [Fact]
     public void Phi3_ComputesARowsKeysAgain_WhereItCrosses_AndItsNeighbourIsAsAlone()
     {
-        using EngineFixture rig = EngineFixture.Of(TinyConfigs.Of("phi3 longrope", 2).Replace("\"original_max_position_embeddings\": 64", "\"original_max_position_embeddings\": 12", StringComparison.Ordinal));
-        Assert.Equal(12, rig.HookedModel.Root.CacheRecomputeLength);
+        using EngineFixture fixture =
+            EngineFixture.Of(TinyConfigs.Of("phi3 longrope", 2)
+                .Replace("\"original_max_position_embeddings\": 64", "\"original_max_position_embeddings\": 12", StringComparison.Ordinal));
+        Assert.Equal(12, fixture.HookedModel.Root.CacheRecomputeLength);
         Program grows = Steps(_ten), stays = Steps(_three);
-        JobOutcome alone = rig.Run(stays)[0].AssertCompleted();
-        JobOutcome[] both = rig.Run(grows, stays);
+        JobOutcome alone = fixture.Run(stays)[0].AssertCompleted();
+        JobOutcome[] both = fixture.Run(grows, stays);
         long[] ids = both[0].AssertCompleted().Tensor("ids").ToArray<long>();
-        int steps = ids.Length - _ten.Length; // there may be an end of text
+        int steps = ids.Length - _ten.Length; // the generation may end early
         Assert.InRange(steps, 4, 8);
         for (int step = 0; step < steps; step++)
         {
             int[] before = [.. ids[..(_ten.Length + step)].Select(id => (int)id)];
-            TensorData whole = rig.Run(before, _ => rig.Model.Logits[0, ^1].Save("logits")).AssertCompleted().Tensor("logits");
+            TensorData whole = fixture.Run(before, _ => fixture.Model.Logits[0, ^1].Save("logits")).AssertCompleted().Tensor("logits");
             TensorAssert.Equal(whole, both[0].Tensor($"logits{step}"), 1e-4);
             Assert.Equal(ids[_ten.Length + step], whole.ToArray<float>().Index().MaxBy(logit => logit.Item).Index);
         }
         Assert.Equal(alone.Tensor("ids").ToArray<long>(), both[1].AssertCompleted().Tensor("ids").ToArray<long>());
         TensorAssert.Equal(alone.Tensor("logits4"), both[1].Tensor("logits4"), 1e-4);
 
-        Program Steps(int[] prompt) => rig.Record(prompt, 8, t =>
+        Program Steps(int[] prompt) => fixture.Record(prompt, 8, t =>
         {
-            foreach (int step in t.Iter[..8]) rig.Model.Logits[0, ^1].Save($"logits{step}");
+            foreach (int step in t.Iter[..8]) fixture.Model.Logits[0, ^1].Save($"logits{step}");
             t.Result.Save("ids");
         });
     }
 
-    /// <summary>Elsewhere the keys stay what they were, as in Hugging Face's code.</summary>
+    /// <summary>Other models keep the keys, as in Hugging Face's code.</summary>
     [Fact]
     public void ARowThatGrows_KeepsItsKeys()
     {
-        using EngineFixture rig = Long();
-        long[] ids = rig.Run(_five, 6, t => t.Result.Save("ids")).AssertCompleted().Tensor("ids").ToArray<long>();
+        using EngineFixture fixture = Long();
+        long[] ids = fixture.Run(_five, 6, t => t.Result.Save("ids")).AssertCompleted().Tensor("ids").ToArray<long>();
         Assert.Equal(11, ids.Length);
     }
 
     [Fact]
     public void ALongPrompt_GoesOn() // its keys have the long frequencies from the start
     {
-        using EngineFixture rig = Long();
-        long[] ids = rig.Run(_ten, 5, t => t.Result.Save("ids")).AssertCompleted().Tensor("ids").ToArray<long>();
+        using EngineFixture fixture = Long();
+        long[] ids = fixture.Run(_ten, 5, t => t.Result.Save("ids")).AssertCompleted().Tensor("ids").ToArray<long>();
         for (int length = 11; length < ids.Length; length++)
         {
             int[] before = [.. ids[..length].Select(id => (int)id)];
-            TensorData logits = rig.Run(before, _ => rig.Model.Logits.Save("logits")).AssertCompleted().Tensor("logits");
+            TensorData logits = fixture.Run(before, _ => fixture.Model.Logits.Save("logits")).AssertCompleted().Tensor("logits");
             Assert.Equal(ids[length], TensorAssert.ArgMax(logits)[0]);
         }
     }

@@ -4,12 +4,13 @@ using TorchSharp;
 
 namespace Ndif.Engine.Tests.Golden;
 
-/// <summary>The field's names for parts of attention, on a reference checkpoint of every architecture.</summary>
+/// <summary>The standard names of the parts of attention, on a reference checkpoint of every architecture.</summary>
 public sealed class AttentionTests
 {
     public static TheoryData<string> All =>
     [
-        "bloom", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neo", "gpt_neox", "gpt_neox_seq", "gptj", "llama", "llama3", "mistral",
+        "bloom", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neo", "gpt_neox", "gpt_neox_seq", "gptj", "llama", "llama3",
+        "mistral",
         "mixtral", "olmo2", "opt", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "stablelm", "starcoder2",
     ];
 
@@ -20,7 +21,8 @@ public sealed class AttentionTests
         using Trace t = llm.Trace(Read(file, "input_ids"));
         Saved[] probabilities = [.. llm.Layers.Select(layer => layer.AttentionProbabilities.Save())];
         await t.RunAsync(TestContext.Current.CancellationToken);
-        for (int layer = 0; layer < probabilities.Length; layer++) TensorAssert.Equal(Read(file, $"attentions.{layer}"), probabilities[layer].Tensor);
+        for (int layer = 0; layer < probabilities.Length; layer++)
+            TensorAssert.Equal(Read(file, $"attentions.{layer}"), probabilities[layer].Tensor);
     }
 
     [Theory, MemberData(nameof(All))]
@@ -34,7 +36,8 @@ public sealed class AttentionTests
         await t.RunAsync(TestContext.Current.CancellationToken);
         using var scope = torch.NewDisposeScope();
         TensorAssert.Equal(TensorBytes.ToData(Torch(scores).softmax(-1)), probs, 1e-5);
-        torch.Tensor values = Torch(v).repeat_interleave(probs.Tensor.Shape[1] / v.Tensor.Shape[1], 1);     // [batch, heads, kvSeq, headDim]
+        // [batch, heads, kvSeq, headDim]
+        torch.Tensor values = Torch(v).repeat_interleave(probs.Tensor.Shape[1] / v.Tensor.Shape[1], 1);
         TensorAssert.Equal(TensorBytes.ToData(Torch(probs).matmul(values)), z, 1e-4);
         Assert.Equal(z.Tensor.Shape.ToArray(), q.Tensor.Shape.ToArray());
         Assert.Equal(v.Tensor.Shape.ToArray()[..3], k.Tensor.Shape.ToArray()[..3]);

@@ -5,7 +5,7 @@ using TorchSharp;
 
 namespace Ndif.Engine.Tests.Golden;
 
-/// <summary>The walkthrough's programs on the trained tiny model, against what transformers and nnsight give on it.</summary>
+/// <summary>The programs of the walkthrough on the trained tiny model, compared with the results of transformers and nnsight.</summary>
 public sealed class LandmarksTests : IDisposable
 {
     private readonly SafetensorsFile? _tensors;
@@ -84,9 +84,11 @@ public sealed class LandmarksTests : IDisposable
         await t.RunAsync(Cancellation);
         foreach (string name in _prompts)
         {
-            int[] expected = [.. _expected.GetProperty("prompts").GetProperty(name).GetProperty("greedy5_ids").EnumerateArray().Select(i => i.GetInt32())];
+            int[] expected =
+                [.. _expected.GetProperty("prompts").GetProperty(name).GetProperty("greedy5_ids").EnumerateArray()
+                    .Select(i => i.GetInt32())];
             int end = Array.IndexOf(expected, 0);
-            if (end >= 0) expected = expected[..(end + 1)]; // the reference goes on after the end of the text
+            if (end >= 0) expected = expected[..(end + 1)]; // the reference continues after the end of the text
             int[] actual = saved[name].ToArray<int>();
             Assert.Equal(expected, actual[^5..][..expected.Length]);
         }

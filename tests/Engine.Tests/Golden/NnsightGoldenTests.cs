@@ -4,7 +4,7 @@ using TorchSharp;
 
 namespace Ndif.Engine.Tests.Golden;
 
-/// <summary>The experiments that the real nnsight ran on the reference checkpoints.</summary>
+/// <summary>The experiments that nnsight has run on the reference checkpoints.</summary>
 public sealed class NnsightGoldenTests
 {
     private static string Folder(string name)

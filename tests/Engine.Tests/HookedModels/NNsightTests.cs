@@ -6,7 +6,7 @@ using ErrorCode = Ndif.Protocol.ErrorCode;
 
 namespace Ndif.Engine.Tests.HookedModels;
 
-/// <summary>Modules that users wrote with TorchSharp.</summary>
+/// <summary>Traces of modules that users have written with TorchSharp.</summary>
 public sealed class NNsightTests : IDisposable
 {
     private readonly DisposeScope _scope = NewDisposeScope();
@@ -30,7 +30,8 @@ public sealed class NNsightTests : IDisposable
 
         public Thrice() : base(nameof(Thrice)) => RegisterComponents();
 
-        public override Tensor forward(Tensor x) => x.sum().item<float>() > 1e9 ? _unused.call(x) : _inner.call(_inner.call(_inner.call(x)));
+        public override Tensor forward(Tensor x) => x.sum().item<float>() > 1e9 ? _unused.call(x)
+            : _inner.call(_inner.call(_inner.call(x)));
     }
 
     private sealed class Two : Module<Tensor, Tensor, (Tensor, Tensor)>
@@ -65,7 +66,9 @@ public sealed class NNsightTests : IDisposable
     [Fact]
     public async Task ASequential_IsReadEditedAndReplaced_ByTheNamesOfItsParts()
     {
-        Assert.Equal("Sequential(\n  (layer1): Linear(in_features=5, out_features=10, bias=True)\n  (act): ReLU()\n  (layer2): Linear(in_features=10, out_features=2, bias=True)\n)", _model.ToString());
+        Assert.Equal(
+            "Sequential(\n  (layer1): Linear(in_features=5, out_features=10, bias=True)\n  (act): ReLU()\n  (layer2): "
+            + "Linear(in_features=10, out_features=2, bias=True)\n)", _model.ToString());
         using Trace t = _model.Trace(_input);
         Saved input = _model["layer1"].Input.Save();
         Saved before = _model["layer1"].Output.Save();
@@ -129,7 +132,8 @@ public sealed class NNsightTests : IDisposable
         using Tensor input = ones(1, 4);
         using Trace t = model.Trace(input);
         model["_unused"].Output.Save();
-        MissedValueException missed = await Assert.ThrowsAsync<MissedValueException>(() => t.RunAsync(TestContext.Current.CancellationToken));
+        MissedValueException missed =
+            await Assert.ThrowsAsync<MissedValueException>(() => t.RunAsync(TestContext.Current.CancellationToken));
         Assert.Equal("_unused", missed.Module);
         Assert.Contains("NNsightTests.cs", missed.Message, StringComparison.Ordinal);
     }
@@ -197,7 +201,8 @@ public sealed class NNsightTests : IDisposable
         {
             using (t.Invoke(_input)) { }
             using (t.Invoke(_input)) { }
-            BadProgramException thrown = await Assert.ThrowsAsync<BadProgramException>(() => t.RunAsync(TestContext.Current.CancellationToken));
+            BadProgramException thrown =
+                await Assert.ThrowsAsync<BadProgramException>(() => t.RunAsync(TestContext.Current.CancellationToken));
             Assert.Contains("Batching is not implemented", thrown.Message, StringComparison.Ordinal);
         }
         using (Trace t = _model.Trace(_input, _input))

@@ -4,7 +4,9 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Interleaving;
 
-/// <summary>Branches and loops on what is known only when the program runs, in traces, in generations and between traces.</summary>
+/// <summary>
+/// Branches and loops on values that are known only when the program runs: in traces, in generations and between traces.
+/// </summary>
 public sealed class ControlFlowTests : IDisposable
 {
     private static readonly int[] _prompt = [3, 1, 4], _other = [9, 2], _numbers = [1, 2, 3, 4];
@@ -95,9 +97,11 @@ public sealed class ControlFlowTests : IDisposable
             Value one = Model.Layers[0].Hidden.Shape[0];
             t.While(() => one > 0, () => { if (log) t.Log("turn"); else _ = one + 1; }, limit);
         };
-        Assert.Contains("after 7 turns", _fixture.Run(_prompt, forever(7, false)).AssertFailed(ErrorCode.LimitExceeded).Message, StringComparison.Ordinal);
+        Assert.Contains("after 7 turns", _fixture.Run(_prompt, forever(7, false)).AssertFailed(ErrorCode.LimitExceeded).Message,
+            StringComparison.Ordinal);
         using CancellationTokenSource cancel = new();
-        _fixture.Run((_fixture.Record(_prompt, forever(int.MaxValue, true)), new JobOutcome { OnLog = cancel.Cancel }, cancel.Token))[0].AssertFailed(ErrorCode.JobCancelled);
+        _fixture.Run((_fixture.Record(_prompt, forever(int.MaxValue, true)), new JobOutcome { OnLog = cancel.Cancel }, cancel.Token))[0]
+            .AssertFailed(ErrorCode.JobCancelled);
     }
 
     [Fact]
@@ -109,7 +113,7 @@ public sealed class ControlFlowTests : IDisposable
             t.ForEach(shape[..2], item =>
             {
                 Value inside = 0;
-                t.If(item < 2, () => inside = item * 2); // only in the first turn
+                t.If(item < 2, () => inside = item * 2); // only in the first iteration
                 t.Log(inside);
             });
         }).AssertFailed(ErrorCode.MissedValue);
@@ -133,7 +137,8 @@ public sealed class ControlFlowTests : IDisposable
         Assert.Equal(5, run["steps"].List.Items.Count);
         Assert.Empty(run.Warnings);
         JobOutcome bounded = _fixture.Run(_prompt, 2, t => t.Iter.Each(step => Model.Logits.Save("last"), ..5)).AssertCompleted();
-        Assert.StartsWith("The iteration asked for steps 0 to 4, but step 2 did not happen", Assert.Single(bounded.Warnings), StringComparison.Ordinal);
+        Assert.StartsWith("The iteration asked for steps 0 to 4, but step 2 did not happen", Assert.Single(bounded.Warnings),
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -142,8 +147,9 @@ public sealed class ControlFlowTests : IDisposable
         JobOutcome outcome = _fixture.Run(_prompt, 2, t => t.Iter.Each(step => t.Log(step)));
         Assert.Contains("it would never end", outcome.AssertFailed(ErrorCode.BadArgument).Message, StringComparison.Ordinal);
         var p = new ProgramBuilder();
-        p.Trace(ProgramBuilder.Tokens([3, 1]), () => p.Add(new Node { Steps = new StepLoop { Each = new StepRange(), Region = p.Region(() => p.Read("lm_head")) } }));
-        _fixture.Run(p.Program)[0].AssertFailed(ErrorCode.BadArgument); // a fixed call is not the step's
+        p.Trace(ProgramBuilder.Tokens([3, 1]),
+            () => p.Add(new Node { Steps = new StepLoop { Each = new StepRange(), Region = p.Region(() => p.Read("lm_head")) } }));
+        _fixture.Run(p.Program)[0].AssertFailed(ErrorCode.BadArgument); // a fixed call index does not depend on the step
     }
 
     [Fact]

@@ -35,7 +35,7 @@ public sealed class InvokesTests : IDisposable
             Value embedded = 0;
             if (backwards)
             {
-                // the invoke that writes is defined first: it waits for the other
+                // the writing invoke is defined first and waits for the other one
                 using (t.Invoke(_long)) Model.Logits.Save("long");
             }
             using (t.Invoke(_a))
@@ -158,7 +158,7 @@ public sealed class InvokesTests : IDisposable
     [Fact]
     public void APassThatEveryoneStopped_EndsThere()
     {
-        // the head would fail on this, if it ran
+        // the LM head would fail on this value if it ran
         JobOutcome run = _fixture.Run(_a, t =>
         {
             Model.Embed.Input[..] = 99_999;
@@ -209,7 +209,8 @@ public sealed class InvokesTests : IDisposable
             p.Save(last!.Value, "last");
             return p.Program;
         }
-        TensorData two = _fixture.Run(Session(2))[0].AssertCompleted().Tensor("last"), five = _fixture.Run(Session(5))[0].AssertCompleted().Tensor("last");
+        TensorData two = _fixture.Run(Session(2))[0].AssertCompleted().Tensor("last"),
+            five = _fixture.Run(Session(5))[0].AssertCompleted().Tensor("last");
         JobOutcome[] both = _fixture.Run(Session(2), Session(5));
         TensorAssert.Equal(two, both[0].AssertCompleted().Tensor("last"), 1e-5);
         TensorAssert.Equal(five, both[1].AssertCompleted().Tensor("last"), 1e-5);

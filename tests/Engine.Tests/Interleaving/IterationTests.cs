@@ -23,7 +23,8 @@ public sealed class IterationTests : IDisposable
         return program;
     }
 
-    private TensorData Ids(int[] prompt, int tokens) => _fixture.Run(prompt, tokens, t => t.Result.Save("ids")).AssertCompleted().Tensor("ids");
+    private TensorData Ids(int[] prompt, int tokens) => _fixture.Run(prompt, tokens, t => t.Result.Save("ids")).AssertCompleted()
+        .Tensor("ids");
 
     [Fact]
     public void EachStep_IsTheNextCall_AndTheResultIsPromptAndNewTokens()
@@ -43,7 +44,8 @@ public sealed class IterationTests : IDisposable
     [Fact]
     public void RangesStridesAndLists_PickTheirSteps()
     {
-        foreach (Func<Iteration, IEnumerable<int>> pick in (Func<Iteration, IEnumerable<int>>[])[i => i[1..3], i => i[.., 2], i => i[3], i => i[0, 2], i => i[2..]])
+        foreach (Func<Iteration, IEnumerable<int>> pick in (Func<Iteration, IEnumerable<int>>[])[i => i[1..3], i => i[.., 2], i => i[3],
+            i => i[0, 2], i => i[2..]])
         {
             List<int> steps = [];
             JobOutcome run = _fixture.Run(_prompt, 5, t =>
@@ -90,10 +92,12 @@ public sealed class IterationTests : IDisposable
             t.Result.Save("ids");
         });
         JobOutcome run = _fixture.Run(EndsAfter(program, Ids(_prompt, 6), 3, 2))[0].AssertCompleted();
-        Assert.Equal(["0", "1", "list", "ids"], run.Names.OrderBy(n => n.Length).ThenBy(n => n, StringComparer.Ordinal).Where(n => n != "ids").Append("ids"));
+        Assert.Equal(["0", "1", "list", "ids"], run.Names.OrderBy(n => n.Length).ThenBy(n => n, StringComparer.Ordinal)
+            .Where(n => n != "ids").Append("ids"));
         Assert.Equal([0L, 1, 100], run["list"].List.Items.Select(i => i.Integer));
         Assert.Equal(5, run.Tensor("ids").Shape[1]);
-        Assert.StartsWith("The iteration asked for steps 0 to 5, but step 2 did not happen: `model.output` was called 2 times.", Assert.Single(run.Warnings), StringComparison.Ordinal);
+        Assert.StartsWith("The iteration asked for steps 0 to 5, but step 2 did not happen: `model.output` was called 2 times.",
+            Assert.Single(run.Warnings), StringComparison.Ordinal);
     }
 
     [Fact]

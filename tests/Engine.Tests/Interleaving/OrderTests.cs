@@ -4,7 +4,9 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Interleaving;
 
-/// <summary>Too late, never, and not any more: each names module, call, node and line.</summary>
+/// <summary>
+/// Accesses that are too late, that never happen, and that are no longer possible: each error names module, call, node and line.
+/// </summary>
 public sealed class OrderTests : IDisposable
 {
     private static readonly int[] _prompt = [3, 1, 4], _other = [9, 2];
@@ -39,7 +41,8 @@ public sealed class OrderTests : IDisposable
             mlp.Output.Save("output");
             mlp.Input[0][..] = 0;
         }).AssertFailed(ErrorCode.OutOfOrder);
-        _fixture.Run(_prompt, _ => _fixture.Model.Layers[0].Mlp.Skip(_fixture.Model.Layers[0].Mlp.Output)).AssertFailed(ErrorCode.OutOfOrder);
+        _fixture.Run(_prompt, _ => _fixture.Model.Layers[0].Mlp.Skip(_fixture.Model.Layers[0].Mlp.Output))
+            .AssertFailed(ErrorCode.OutOfOrder);
         _fixture.Run(_prompt, _ =>
         {
             _fixture.Model.Layers[0].Mlp.Output.Save("output");
@@ -56,7 +59,8 @@ public sealed class OrderTests : IDisposable
             Model.Layers[1].Hidden.Save("second");
             Model.Layers[0].Hidden.Save("first");
         }).AssertFailed(ErrorCode.OutOfOrder);
-        Assert.Equal("Value was missed for `transformer.h.0.output` (call 0): the model had already run past it when it was accessed.", error.Message);
+        Assert.Equal("Value was missed for `transformer.h.0.output` (call 0): the model had already run past it when it was accessed.",
+            error.Message);
         Assert.Equal("transformer.h.0", error.Module);
         Assert.Equal((2u, "OrderTests.cs"), (error.Node, error.Line.File));
         Assert.Contains("`transformer.h.1.output` came first", error.Hint, StringComparison.Ordinal);
@@ -78,7 +82,8 @@ public sealed class OrderTests : IDisposable
             Model["transformer.h.0.attn.attn_dropout"].Output.Save("never");
         });
         Error error = outcome.AssertFailed(ErrorCode.MissedValue);
-        Assert.Equal("Execution complete but `transformer.h.0.attn.attn_dropout.output` (call 0) was not provided: it was called 0 times.", error.Message);
+        Assert.Equal("Execution complete but `transformer.h.0.attn.attn_dropout.output` (call 0) was not provided: it was called 0 times.",
+            error.Message);
         Assert.Equal((2u, "transformer.h.0.attn.attn_dropout", "OrderTests.cs"), (error.Node, error.Module, error.Line.File));
         Assert.Contains("first", outcome.Names);
     }
@@ -88,7 +93,8 @@ public sealed class OrderTests : IDisposable
     {
         var p = new ProgramBuilder();
         p.Trace(ProgramBuilder.Tokens([3, 1]), () => p.Save(p.Read("lm_head", call: 2), "logits"), new Generation { MaxNewTokens = 2 });
-        Assert.Contains("(call 2) was not provided: it was called 2 times", _fixture.Run(p.Program)[0].AssertFailed(ErrorCode.MissedValue).Message, StringComparison.Ordinal);
+        Assert.Contains("(call 2) was not provided: it was called 2 times",
+            _fixture.Run(p.Program)[0].AssertFailed(ErrorCode.MissedValue).Message, StringComparison.Ordinal);
     }
 
     [Fact]

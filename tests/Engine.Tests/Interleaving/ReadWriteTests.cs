@@ -69,7 +69,8 @@ public sealed class ReadWriteTests : IDisposable
     [Fact]
     public void AReplacement_OfAnotherElementType_BecomesTheSites()
     {
-        TensorAssert.Same(Logits(_ => Model.Layers[0].Hidden = TensorData.FromArray(new long[80], 1, 5, 16)), Logits(_ => Model.Layers[0].Hidden = 0));
+        TensorAssert.Same(Logits(_ => Model.Layers[0].Hidden = TensorData.FromArray(new long[80], 1, 5, 16)),
+            Logits(_ => Model.Layers[0].Hidden = 0));
         TensorAssert.Same(Logits(_ => Model.Layers[0].Hidden = 0), Logits(_ => Model.Layers[0].Hidden[..] = 0));
     }
 
@@ -87,7 +88,7 @@ public sealed class ReadWriteTests : IDisposable
         }).AssertCompleted();
         Assert.Equal([1, 5, 16], run.Tensor("hidden").Shape.ToArray());
         Assert.Equal([1, 1, 5, 5], run.Tensor("mask").Shape.ToArray());
-        // without a mask the first token attends to the last
+        // without a mask the first token attends to the last one
         Assert.True(run.Tensor("probabilities")[0, 0, 0, 4].Item<float>() > 0);
     }
 
@@ -132,7 +133,8 @@ public sealed class ReadWriteTests : IDisposable
             });
             run = _fixture.Run(reversed)[0].AssertCompleted();
             TensorAssert.Equal(Logits(_ => { }), run.Tensor("long"));
-            TensorAssert.Equal(_fixture.Run(_short, _ => { Edit(Model.Layers[0], way); Model.Logits.Save("logits"); }).AssertCompleted().Tensor("logits"), run.Tensor("short"));
+            TensorAssert.Equal(_fixture.Run(_short, _ => { Edit(Model.Layers[0], way); Model.Logits.Save("logits"); }).AssertCompleted()
+                .Tensor("logits"), run.Tensor("short"));
         }
 
         static void Edit(Envoy layer, int way)
@@ -182,7 +184,12 @@ public sealed class ReadWriteTests : IDisposable
             uint mask = p.Call("ones_like", ProgramBuilder.Of(ids));
             uint positions = p.Call("mul", ProgramBuilder.Of(ids), ProgramBuilder.Of(0L));
             uint output = p.Add(new Node { CallModule = new CallModule { Module = "", Keywords =
-                { ["input_ids"] = ProgramBuilder.Of(ids), ["attention_mask"] = ProgramBuilder.Of(mask), ["position_ids"] = ProgramBuilder.Of(positions) } } });
+
+                {
+                    ["input_ids"] = ProgramBuilder.Of(ids),
+                    ["attention_mask"] = ProgramBuilder.Of(mask),
+                    ["position_ids"] = ProgramBuilder.Of(positions),
+                } } });
             p.Save(p.Call("getitem", ProgramBuilder.Of(output), new Argument { Text = "logits" }), "logits");
         });
         Assert.Equal([1, 3, 40], _fixture.Run(p.Program)[0].AssertCompleted().Tensor("logits").Shape.ToArray());
@@ -220,7 +227,8 @@ public sealed class ReadWriteTests : IDisposable
             sum[0] = 9;
             sum.Save("sum");
         });
-        foreach (int _ in (int[])[0, 1]) Assert.Equal([9f, 2, 3], _fixture.Run(program)[0].AssertCompleted().Tensor("sum").ToArray<float>());
+        foreach (int _ in (int[])[0, 1])
+            Assert.Equal([9f, 2, 3], _fixture.Run(program)[0].AssertCompleted().Tensor("sum").ToArray<float>());
     }
 
     [Fact]

@@ -45,7 +45,8 @@ public sealed class SkipTests : IDisposable
     [Fact]
     public void OneOfTwoInvokesSkips_AndTheModuleRunsForTheOther()
     {
-        TensorData shortAlone = _fixture.Run(_short, _ => { SkipSecond(); Model.Logits.Save("logits"); }).AssertCompleted().Tensor("logits");
+        TensorData shortAlone = _fixture.Run(_short, _ => { SkipSecond(); Model.Logits.Save("logits"); }).AssertCompleted()
+            .Tensor("logits");
         TensorData longAlone = _fixture.Run(_prompt, _ => Model.Logits.Save("logits")).AssertCompleted().Tensor("logits");
         JobOutcome run = _fixture.Run(_fixture.Record(null, t =>
         {
@@ -69,7 +70,9 @@ public sealed class SkipTests : IDisposable
     [InlineData(true)]
     public void AllInvokesSkip_AndTheModuleDoesNotRun(bool tuples)
     {
-        TensorData[] alone = [.. new[] { _short, _prompt }.Select(p => _fixture.Run(p, t => { Skip(t); Model.Logits.Save("logits"); }).AssertCompleted().Tensor("logits"))];
+        TensorData[] alone =
+            [.. new[] { _short, _prompt }.Select(p => _fixture.Run(p, t => { Skip(t); Model.Logits.Save("logits"); }).AssertCompleted()
+                .Tensor("logits"))];
         Program both = _fixture.Record(null, t =>
         {
             using (t.Invoke(_short)) { Skip(t); Model.Logits.Save("0"); }
@@ -134,9 +137,11 @@ public sealed class SkipTests : IDisposable
     [Fact]
     public void AValueThatDoesNotFit_IsAnErrorOfTheLineThatSkips()
     {
-        Error tokens = _fixture.Run(_prompt, t => Model.Layers[1].Skip(Model.Layers[0].Hidden[.., 1..])).AssertFailed(ErrorCode.ShapeMismatch);
+        Error tokens = _fixture.Run(_prompt, t => Model.Layers[1].Skip(Model.Layers[0].Hidden[.., 1..]))
+            .AssertFailed(ErrorCode.ShapeMismatch);
         Assert.Contains("[1, 4, 16]", tokens.Message, StringComparison.Ordinal);
-        Error width = _fixture.Run(_prompt, t => Model.Layers[1].Skip(Model.Layers[0].Hidden[.., .., 1..])).AssertFailed(ErrorCode.OpFailed);
+        Error width = _fixture.Run(_prompt, t => Model.Layers[1].Skip(Model.Layers[0].Hidden[.., .., 1..]))
+            .AssertFailed(ErrorCode.OpFailed);
         Assert.Equal(tokens.Line.File, width.Line.File);
         Assert.StartsWith("The model's forward pass failed: ", width.Message, StringComparison.Ordinal);
     }

@@ -5,7 +5,9 @@ using static TorchSharp.torch;
 
 namespace Ndif.Engine.Tests.Kernels;
 
-/// <summary>Reads the Python literals of a case: numbers, texts, lists, tuples, None, slice(1, None), Ellipsis, and tensors as f64[1., 2.].</summary>
+/// <summary>
+/// Parses the Python literals of a case: numbers, strings, lists, tuples, None, slice(1, None), Ellipsis, and tensors as f64[1., 2.].
+/// </summary>
 internal sealed class CaseReader(string text)
 {
     private static readonly Dictionary<string, ScalarType> _types = new()
@@ -107,7 +109,8 @@ internal sealed class CaseReader(string text)
         while (_at < text.Length && (char.IsAsciiLetterOrDigit(text[_at]) || text[_at] is '-' or '.' or '+')) _at++;
         string number = text[start.._at];
         return number == "-inf" ? double.NegativeInfinity
-            : long.TryParse(number, CultureInfo.InvariantCulture, out long integer) ? (object)integer : double.Parse(number, CultureInfo.InvariantCulture);
+            : long.TryParse(number, CultureInfo.InvariantCulture, out long integer) ? (object)integer
+            : double.Parse(number, CultureInfo.InvariantCulture);
     }
 
     private List<object?> Until(char close)
@@ -153,5 +156,5 @@ internal sealed class CaseReader(string text)
     }
 }
 
-/// <summary>A tensor of a case, before it is made.</summary>
+/// <summary>The literal of a tensor.</summary>
 internal sealed record TensorLiteral(ScalarType Type, object? Data);

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Engine.Tests.Kernels;
 
-/// <summary>Compares what a kernel gave with what a case expects.</summary>
+/// <summary>Compares the result of a kernel with the expectation of a case.</summary>
 internal static class KernelAssert
 {
     private static readonly KernelContext _context = new();
@@ -41,7 +41,8 @@ internal static class KernelAssert
         True(wanted.dtype == actual.dtype, line, $"{actual.dtype}: {text}");
         if (actual.numel() == 0) return;
         double tolerance = actual.dtype is ScalarType.BFloat16 or ScalarType.Float16 ? 1e-2 : 1e-4;
-        True(wanted.to(ScalarType.Float64).allclose(actual.cpu().to(ScalarType.Float64), tolerance, tolerance, equal_nan: true), line, text);
+        True(wanted.to(ScalarType.Float64).allclose(actual.cpu().to(ScalarType.Float64), tolerance, tolerance, equal_nan: true), line,
+            text);
     }
 
     private static void True(bool holds, string line, string actual) => Xunit.Assert.True(holds, $"{line}\nactually {actual}");

@@ -1,4 +1,5 @@
 using Ndif.Engine.Kernels;
+using Ndif.Engine.Running;
 using Ndif.Models;
 using Ndif.Protocol;
 using Ndif.Protocol.Ops;
@@ -8,7 +9,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Tests.Kernels;
 
-/// <summary>Every operation against the numbers of Cases/*.txt.</summary>
+/// <summary>Every operation against the expected values of Cases/*.txt.</summary>
 public sealed class KernelTests
 {
     static KernelTests() => NativeTorch.Initialize();
@@ -28,7 +29,7 @@ public sealed class KernelTests
             {
                 (ErrorCode code, string part) = kernelCase.Failure();
                 Exception thrown = Assert.ThrowsAny<Exception>(() => kernelCase.Run(kernelCase.Bind(context), context));
-                Assert.True(KernelErrorTranslator.IsTypedError(thrown), thrown.ToString());
+                Assert.True(LibtorchErrors.IsTyped(thrown), thrown.ToString());
                 Assert.Equal(code, Errors.FromException(thrown).Code);
                 Assert.Contains(part, thrown.Message, StringComparison.Ordinal);
             }
@@ -38,7 +39,8 @@ public sealed class KernelTests
                 Tensor[] copies = [.. bound.OfType<Tensor>().Select(argument => argument.clone())];
                 object? result = kernelCase.Run(bound, context);
                 if (kernelCase.Schema.InPlace) Assert.Same(bound[0], result);
-                else if (result is Tensor && kernelCase.Schema.Parameters[0].Type != OpType.Any) Assert.DoesNotContain(bound, argument => ReferenceEquals(argument, result));
+                else if (result is Tensor && kernelCase.Schema.Parameters[0].Type != OpType.Any)
+                    Assert.DoesNotContain(bound, argument => ReferenceEquals(argument, result));
                 Tensor[] arguments = [.. bound.OfType<Tensor>()];
                 for (int i = kernelCase.Schema.InPlace ? 1 : 0; i < arguments.Length; i++)
                     Assert.True(arguments[i].allclose(copies[i], equal_nan: true), $"{line} changed its argument {i}");
@@ -46,7 +48,7 @@ public sealed class KernelTests
                 else Assert.Equal(((List<object?>)kernelCase.Expected()!).Select(size => (long)size!), ((Tensor)result!).shape);
             }
         }
-        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer if the finalizer has freed tensors of an earlier test
     }
 
     [Fact]
@@ -55,7 +57,8 @@ public sealed class KernelTests
     [Fact]
     public void EveryOperation_HasACase()
     {
-        HashSet<string> covered = [.. KernelCase.Lines().Select(line => new KernelCase(line)).Where(c => c.Kind != "!!").Select(c => c.Schema.Name)];
+        HashSet<string> covered =
+            [.. KernelCase.Lines().Select(line => new KernelCase(line)).Where(c => c.Kind != "!!").Select(c => c.Schema.Name)];
         Assert.Empty(OpTable.Rows.Keys.Except(covered).Order());
     }
 }

@@ -7,12 +7,12 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Engine.Tests.Kernels;
 
-/// <summary>On tensors without elements every operation gives the shapes it gives on real ones, or says that it needs the elements.</summary>
+/// <summary>On meta tensors every operation gives the shapes of the real run, or reports that it needs the elements.</summary>
 public sealed class MetaKernelTests
 {
     static MetaKernelTests() => NativeTorch.Initialize();
 
-    /// <summary>What depends on elements has no shape before they are there.</summary>
+    /// <summary>Operations whose result shape depends on elements.</summary>
     private static readonly HashSet<string> _needElements =
     [
         "allclose", "equal", "item", "tolist", "masked_select", "nonzero", "argwhere", "unique", "bincount", "repeat_interleave", "one_hot",

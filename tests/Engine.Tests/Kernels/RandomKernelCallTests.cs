@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using Ndif.Engine.Kernels;
+using Ndif.Engine.Running;
 using Ndif.Models;
 using Ndif.Protocol;
 using Ndif.Protocol.Ops;
@@ -11,8 +12,8 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Engine.Tests.Kernels;
 
 /// <summary>
-/// No call can end the process: random operations with hostile arguments run in a child process, which must come to its end with
-/// nothing but typed errors, and without a tensor left over. A failure names the seed and the last call.
+/// No call can end the process: random operations with hostile arguments run in a child process, which must finish with typed errors
+/// only and without a remaining tensor. A failure reports the seed and the last call.
 /// </summary>
 public sealed class RandomKernelCallTests
 {
@@ -26,11 +27,14 @@ public sealed class RandomKernelCallTests
     {
         string log = Path.GetTempFileName();
         var start = new ProcessStartInfo(Environment.ProcessPath!) { RedirectStandardOutput = true, RedirectStandardError = true };
-        if (Path.GetFileNameWithoutExtension(Environment.ProcessPath!) == "dotnet") start.ArgumentList.Add(typeof(RandomKernelCallTests).Assembly.Location);
-        foreach (string argument in (string[])["-explicit", "only", "-method", $"{typeof(RandomKernelCallTests).FullName}.{nameof(Child)}"]) start.ArgumentList.Add(argument);
+        if (Path.GetFileNameWithoutExtension(Environment.ProcessPath!) == "dotnet")
+            start.ArgumentList.Add(typeof(RandomKernelCallTests).Assembly.Location);
+        foreach (string argument in (string[])["-explicit", "only", "-method", $"{typeof(RandomKernelCallTests).FullName}.{nameof(Child)}"])
+            start.ArgumentList.Add(argument);
         start.Environment[ChildVariable] = string.Create(CultureInfo.InvariantCulture, $"{device} {seed} {log}");
         using Process child = Process.Start(start)!;
-        Task<string> output = child.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken), errors = child.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        Task<string> output = child.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken),
+            errors = child.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         using var patience = new CancellationTokenSource(TimeSpan.FromMinutes(5));
         await child.WaitForExitAsync(patience.Token);
         string last = await File.ReadAllTextAsync(log, patience.Token);
@@ -39,7 +43,7 @@ public sealed class RandomKernelCallTests
         Assert.Equal("done", last);
     }
 
-    /// <summary>Runs only where it is asked for, in a process of its own.</summary>
+    /// <summary>Runs only on request, in its own process.</summary>
     [Fact(Explicit = true)]
     public void Child()
     {
@@ -66,17 +70,17 @@ public sealed class RandomKernelCallTests
             {
                 KernelTable.Run(abuse.Schema, abuse.Bound, context);
             }
-            catch (Exception e) when (KernelErrorTranslator.IsTypedError(e))
+            catch (Exception e) when (LibtorchErrors.IsTyped(e))
             {
                 Assert.NotEqual(ErrorCode.Internal, Errors.FromException(e).Code);
                 Assert.DoesNotContain("frame #", e.Message, StringComparison.Ordinal);
-                // a failure of ours and not of the call: a hole in a check
+                // a failure of the checks and not of the call
                 Assert.DoesNotContain("NullReference", e.Message, StringComparison.Ordinal);
                 Assert.DoesNotContain("InvalidCast", e.Message, StringComparison.Ordinal);
                 Assert.DoesNotContain("ArgumentOutOfRange", e.Message, StringComparison.Ordinal);
             }
         }
-        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer if the finalizer has freed tensors of an earlier test
         log.SetLength(0);
         log.Write("done"u8);
     }

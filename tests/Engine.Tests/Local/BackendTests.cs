@@ -4,7 +4,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Local;
 
-/// <summary>A local run and one from the bytes that would be sent are the same to their user.</summary>
+/// <summary>A run in this process and a run of the serialized program give the same results.</summary>
 public sealed class BackendTests : IDisposable
 {
     private static readonly int[] _prompt = [3, 1, 4];
@@ -19,8 +19,10 @@ public sealed class BackendTests : IDisposable
 
     public static TheoryData<string, ErrorCode> Failures() => new()
     {
-        { "index", ErrorCode.IndexOutOfRange }, { "order", ErrorCode.OutOfOrder }, { "missed", ErrorCode.MissedValue }, { "shape", ErrorCode.ShapeMismatch },
-        { "forward", ErrorCode.OpFailed }, { "input", ErrorCode.BadInput }, { "replacement", ErrorCode.ShapeMismatch }, { "call", ErrorCode.OpFailed },
+        { "index", ErrorCode.IndexOutOfRange }, { "order", ErrorCode.OutOfOrder }, { "missed", ErrorCode.MissedValue },
+            { "shape", ErrorCode.ShapeMismatch },
+        { "forward", ErrorCode.OpFailed }, { "input", ErrorCode.BadInput }, { "replacement", ErrorCode.ShapeMismatch },
+            { "call", ErrorCode.OpFailed },
     };
 
     private void Fail(string how)

@@ -2,7 +2,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Local;
 
-/// <summary>What a user says of a model's loading, through to the values he gets.</summary>
+/// <summary>The loading options of the client, up to the values of a run.</summary>
 public sealed class LoadingTests : IDisposable
 {
     private static readonly int[] _prompt = [3, 1, 4, 1, 5];
@@ -12,7 +12,8 @@ public sealed class LoadingTests : IDisposable
     public LoadingTests()
     {
         TinyModel.Write(_folder, TinyModel.Llama());
-        AdapterFiles.Write(_adapter, ["model.layers.0.mlp.up_proj", "model.layers.1.self_attn.v_proj"], rank: 2, m => m.EndsWith("up_proj", StringComparison.Ordinal) ? (24, 16) : (8, 16));
+        AdapterFiles.Write(_adapter, ["model.layers.0.mlp.up_proj", "model.layers.1.self_attn.v_proj"], rank: 2,
+            m => m.EndsWith("up_proj", StringComparison.Ordinal) ? (24, 16) : (8, 16));
     }
 
     public void Dispose()
@@ -43,13 +44,15 @@ public sealed class LoadingTests : IDisposable
     {
         var plain = new LanguageModel(_folder.Path);
         var adapted = new LanguageModel(_folder.Path, adapter: _adapter.Path);
-        // x (W + s B A)ᵀ = x Wᵀ + s (x Aᵀ) Bᵀ, here as an experiment on the model without the adapter
-        using Ndif.Models.Files.SafetensorsFile matrices = Ndif.Models.Files.SafetensorsFile.Open(_adapter.File("adapter_model.safetensors"));
+        // x (W + s B A)ᵀ = x Wᵀ + s (x Aᵀ) Bᵀ, computed here by an experiment on the model without the adapter
+        using Ndif.Models.Files.SafetensorsFile matrices =
+            Ndif.Models.Files.SafetensorsFile.Open(_adapter.File("adapter_model.safetensors"));
         Saved byHand = await plain.TraceAsync(_prompt, t =>
         {
             foreach (string module in (string[])["model.layers.0.mlp.up_proj", "model.layers.1.self_attn.v_proj"])
             {
-                using TorchSharp.torch.Tensor a = matrices.Read($"base_model.model.{module}.lora_A.weight"), b = matrices.Read($"base_model.model.{module}.lora_B.weight");
+                using TorchSharp.torch.Tensor a = matrices.Read($"base_model.model.{module}.lora_A.weight"),
+                    b = matrices.Read($"base_model.model.{module}.lora_B.weight");
                 Value input = plain[module].Input, output = plain[module].Output, down = a.ToData(), up = b.ToData();
                 plain[module].Output = output + input.MatMul(down.T()).MatMul(up.T()) * 2;
             }
@@ -63,7 +66,8 @@ public sealed class LoadingTests : IDisposable
     [Fact]
     public async Task EightBits_AreNear_AndTheSameModelWithoutThemIsUntouched()
     {
-        float[] exact = (await LogitsAsync(new(_folder.Path))).ToArray<float>(), narrow = (await LogitsAsync(new(_folder.Path, eightBit: true))).ToArray<float>();
+        float[] exact = (await LogitsAsync(new(_folder.Path))).ToArray<float>(),
+            narrow = (await LogitsAsync(new(_folder.Path, eightBit: true))).ToArray<float>();
         Assert.Equal(exact, narrow, (a, b) => Math.Abs(a - b) < 0.3);
         Assert.NotEqual(exact, narrow);
         Assert.Equal(exact, (await LogitsAsync(new(_folder.Path))).ToArray<float>());
@@ -73,9 +77,12 @@ public sealed class LoadingTests : IDisposable
     public async Task Service_RefusesWhatOnlyALocalLoadCanDo()
     {
         Backend nowhere = Backend.At("http://127.0.0.1:9", "key");
-        foreach (LanguageModel llm in (LanguageModel[])[new(_folder.Path, adapter: _adapter.Path), new(_folder.Path, dtype: DType.BFloat16), new(_folder.Path, eightBit: true)])
+        foreach (LanguageModel llm in (LanguageModel[])[new(_folder.Path, adapter: _adapter.Path), new(_folder.Path, dtype: DType.BFloat16),
+            new(_folder.Path, eightBit: true)])
         {
-            BadProgramException error = await Assert.ThrowsAsync<BadProgramException>(() => llm.TraceAsync(_prompt, t => llm.Logits.Save(), nowhere, cancellationToken: Cancel));
+            BadProgramException error =
+                await Assert.ThrowsAsync<BadProgramException>(() =>
+                    llm.TraceAsync(_prompt, t => llm.Logits.Save(), nowhere, cancellationToken: Cancel));
             Assert.Equal(ErrorCode.BadArgument, error.Code);
             Assert.Contains("the service has loaded its own", error.Message, StringComparison.Ordinal);
         }
@@ -84,7 +91,8 @@ public sealed class LoadingTests : IDisposable
     [Fact]
     public async Task WholeNumbers_AreNoDtypeOfAModel() =>
         Assert.Contains("loaded in a floating-point type, not in Int8",
-            (await Assert.ThrowsAsync<BadProgramException>(() => LogitsAsync(new(_folder.Path, dtype: DType.Int8)))).Message, StringComparison.Ordinal);
+            (await Assert.ThrowsAsync<BadProgramException>(() => LogitsAsync(new(_folder.Path, dtype: DType.Int8)))).Message,
+            StringComparison.Ordinal);
 
     [Fact]
     public async Task ModelById_IsDownloaded_AndAScanFetchesNoWeights()
@@ -93,8 +101,15 @@ public sealed class LoadingTests : IDisposable
         using TempFolder cache = new();
         Dictionary<string, byte[]> files = Directory.GetFiles(_folder.Path).ToDictionary(f => Path.GetFileName(f), File.ReadAllBytes);
         hub.Add("org/tiny", "0123456789012345678901234567890123456789", files);
-        hub.Add("org/lora", "9876543210987654321098765432109876543210", Directory.GetFiles(_adapter.Path).ToDictionary(f => Path.GetFileName(f), File.ReadAllBytes));
-        Dictionary<string, string?> variables = new() { ["HF_ENDPOINT"] = hub.Address.ToString(), ["HF_HUB_CACHE"] = cache.Path, ["HF_HUB_OFFLINE"] = null, ["HF_TOKEN"] = null };
+        hub.Add("org/lora", "9876543210987654321098765432109876543210",
+            Directory.GetFiles(_adapter.Path).ToDictionary(f => Path.GetFileName(f), File.ReadAllBytes));
+        Dictionary<string, string?> variables = new()
+        {
+            ["HF_ENDPOINT"] = hub.Address.ToString(),
+            ["HF_HUB_CACHE"] = cache.Path,
+            ["HF_HUB_OFFLINE"] = null,
+            ["HF_TOKEN"] = null,
+        };
         Dictionary<string, string?> before = variables.Keys.ToDictionary(name => name, Environment.GetEnvironmentVariable);
         try
         {
@@ -111,7 +126,8 @@ public sealed class LoadingTests : IDisposable
             float[] expected = (await LogitsAsync(new(_folder.Path))).ToArray<float>();
             Assert.Equal(expected, (await LogitsAsync(llm)).ToArray<float>());
             Assert.Single(hub.Sent(large: true));
-            Assert.Equal((await LogitsAsync(new(_folder.Path, adapter: _adapter.Path))).ToArray<float>(), (await LogitsAsync(new("org/tiny", adapter: "org/lora"))).ToArray<float>());
+            Assert.Equal((await LogitsAsync(new(_folder.Path, adapter: _adapter.Path))).ToArray<float>(),
+                (await LogitsAsync(new("org/tiny", adapter: "org/lora"))).ToArray<float>());
         }
         finally
         {

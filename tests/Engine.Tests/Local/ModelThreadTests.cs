@@ -7,9 +7,9 @@ public sealed class ModelThreadTests
     [Fact]
     public async Task Work_RunsInOrder_OnOneThread()
     {
-        using var lane = new ModelThread("test");
+        using var thread = new ModelThread("test");
         List<int> order = [];
-        Task<int>[] work = [.. Enumerable.Range(0, 50).Select(i => lane.RunAsync(() =>
+        Task<int>[] work = [.. Enumerable.Range(0, 50).Select(i => thread.RunAsync(() =>
         {
             order.Add(i);
             return Environment.CurrentManagedThreadId;
@@ -21,26 +21,26 @@ public sealed class ModelThreadTests
     [Fact]
     public async Task AFailure_IsItsCallersOwn()
     {
-        using var lane = new ModelThread("test");
-        await Assert.ThrowsAsync<FormatException>(() => lane.RunAsync<int>(() => throw new FormatException()));
-        Assert.Equal(1, await lane.RunAsync(() => 1));
+        using var thread = new ModelThread("test");
+        await Assert.ThrowsAsync<FormatException>(() => thread.RunAsync<int>(() => throw new FormatException()));
+        Assert.Equal(1, await thread.RunAsync(() => 1));
     }
 
     [Fact]
     public async Task DisposedByItsOwnWork_ItEnds_AfterTheRest()
     {
-        var lane = new ModelThread("test");
+        var thread = new ModelThread("test");
         using var both = new ManualResetEventSlim();
-        Task<int> disposing = lane.RunAsync(() =>
+        Task<int> disposing = thread.RunAsync(() =>
         {
             both.Wait();
-            lane.Dispose();
+            thread.Dispose();
             return 1;
         });
-        Task<int> rest = lane.RunAsync(() => 2);
+        Task<int> rest = thread.RunAsync(() => 2);
         both.Set();
         Assert.Equal(1, await disposing);
         Assert.Equal(2, await rest);
-        await Assert.ThrowsAsync<ObjectDisposedException>(() => lane.RunAsync(() => 3));
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => thread.RunAsync(() => 3));
     }
 }

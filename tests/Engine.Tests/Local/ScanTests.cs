@@ -4,7 +4,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Local;
 
-/// <summary>Shapes without weights, through the whole way of a run.</summary>
+/// <summary>Scans, which infer shapes without weights, through all stages of a run.</summary>
 public sealed class ScanTests : IDisposable
 {
     private static readonly int[] _prompt = [3, 1, 4];
@@ -20,9 +20,9 @@ public sealed class ScanTests : IDisposable
     [Fact]
     public async Task AScan_GivesTheShapesOfARun()
     {
-        foreach (EngineFixture rig in (EngineFixture[])[_gpt2, _llama])
+        foreach (EngineFixture fixture in (EngineFixture[])[_gpt2, _llama])
         {
-            LanguageModel model = rig.Model;
+            LanguageModel model = fixture.Model;
             List<string> shapes = [];
             foreach (bool scan in (bool[])[true, false])
             {
@@ -44,7 +44,8 @@ public sealed class ScanTests : IDisposable
     {
         using Trace t = _gpt2.Model.Scan(_prompt);
         _gpt2.Model.Layers[0].Hidden = _gpt2.Model.Layers[0].Hidden[.., 1..];
-        ShapeMismatchException thrown = await Assert.ThrowsAsync<ShapeMismatchException>(() => t.RunAsync(TestContext.Current.CancellationToken));
+        ShapeMismatchException thrown =
+            await Assert.ThrowsAsync<ShapeMismatchException>(() => t.RunAsync(TestContext.Current.CancellationToken));
         Assert.Equal(ErrorCode.ShapeMismatch, thrown.Code);
     }
 }

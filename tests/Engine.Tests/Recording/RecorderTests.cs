@@ -4,7 +4,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Recording;
 
-/// <summary>What can be said while recording, and what cannot.</summary>
+/// <summary>Valid and invalid uses of the recorder.</summary>
 public sealed class RecorderTests : IDisposable
 {
     private static readonly int[] _prompt = [3, 1, 4];
@@ -22,7 +22,8 @@ public sealed class RecorderTests : IDisposable
     [Fact]
     public void OutsideOfATrace_ThereIsNothingToAccess()
     {
-        foreach (Action access in (Action[])[() => _ = Model.Logits, () => Model.Layers[0].Hidden = 0, () => _ = Model.Embed.Inputs, () => Model.Layers[0].Skip(0), () => Model.LmHead.Call(0), () => Model.LmHead.Parameter("weight")])
+        foreach (Action access in (Action[])[() => _ = Model.Logits, () => Model.Layers[0].Hidden = 0, () => _ = Model.Embed.Inputs,
+            () => Model.Layers[0].Skip(0), () => Model.LmHead.Call(0), () => Model.LmHead.Parameter("weight")])
             Assert.StartsWith("Cannot access `", Refused(access), StringComparison.Ordinal);
     }
 
@@ -69,7 +70,7 @@ public sealed class RecorderTests : IDisposable
             throw new FormatException("the user's own");
         }, cancellationToken: Cancellation));
         Assert.Throws<FormatException>(Broken);
-        using (Model.Trace()) { } // thrown away: not even its missing prompt is complained of
+        using (Model.Trace()) { } // discarded: its missing prompt is not an error
         Saved logits = await Model.TraceAsync(_prompt, _ => Model.Logits.Save(), cancellationToken: Cancellation);
         Assert.True(logits.HasValue);
 
@@ -88,7 +89,8 @@ public sealed class RecorderTests : IDisposable
         Assert.StartsWith("A trace cannot be opened inside of another one", Refused(() => Model.Trace(_prompt)), StringComparison.Ordinal);
         using (t.Invoke(_prompt))
         {
-            Assert.StartsWith("An invoke cannot be opened inside of another invoke", Refused(() => t.Invoke(_prompt)), StringComparison.Ordinal);
+            Assert.StartsWith("An invoke cannot be opened inside of another invoke", Refused(() => t.Invoke(_prompt)),
+                StringComparison.Ordinal);
             foreach (int step in t.Iter[0])
                 Assert.Equal("An iteration cannot be opened inside of another one.", Refused(() => _ = t.Iter[0].First()));
         }
@@ -134,8 +136,10 @@ public sealed class RecorderTests : IDisposable
     public void AnIteration_IsNeverNegative()
     {
         using Trace t = Model.Generate(_prompt, 3);
-        foreach (Action action in (Action[])[() => _ = t.Iter[-1].ToArray(), () => _ = t.Iter[^1..].ToArray(), () => _ = t.Iter[..^1].ToArray(), () => _ = t.Iter[0, -2].ToArray()])
-            Assert.StartsWith("Iteration cannot be negative.", Assert.Throws<ArgumentOutOfRangeException>(action).Message, StringComparison.Ordinal);
+        foreach (Action action in (Action[])[() => _ = t.Iter[-1].ToArray(), () => _ = t.Iter[^1..].ToArray(),
+            () => _ = t.Iter[..^1].ToArray(), () => _ = t.Iter[0, -2].ToArray()])
+            Assert.StartsWith("Iteration cannot be negative.", Assert.Throws<ArgumentOutOfRangeException>(action).Message,
+                StringComparison.Ordinal);
     }
 
     [Fact]

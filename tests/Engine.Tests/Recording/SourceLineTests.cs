@@ -3,7 +3,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Recording;
 
-/// <summary>A node knows the user's line that recorded it, however it was recorded.</summary>
+/// <summary>Every node has the user's source line that recorded it.</summary>
 public sealed class SourceLineTests : IDisposable
 {
     private static readonly int[] _prompt = [1];
@@ -22,14 +22,15 @@ public sealed class SourceLineTests : IDisposable
 
     private static int Line([CallerLineNumber] int line = 0) => line;
 
-    /// <summary>Lines and members of the nodes that an experiment records.</summary>
+    /// <summary>The lines and members of the nodes that an experiment records.</summary>
     private List<(int Line, string Member)> Record(Action<Trace> experiment)
     {
         using Trace t = _model.Trace(_prompt);
         experiment(t);
         Program program = t.ToProgram();
         Assert.All(program.Lines, line => Assert.Equal("SourceLineTests.cs", line.File));
-        return [.. program.Nodes.Where(n => n.KindCase is not Node.KindOneofCase.Trace).Select(n => program.Lines[(int)n.Line - 1]).Select(l => ((int)l.Line, l.Member))];
+        return [.. program.Nodes.Where(n => n.KindCase is not Node.KindOneofCase.Trace).Select(n => program.Lines[(int)n.Line - 1])
+            .Select(l => ((int)l.Line, l.Member))];
     }
 
     [Fact]
@@ -65,7 +66,9 @@ public sealed class SourceLineTests : IDisposable
 
             static Value Local(Value value) => value * 3;
         });
-        Assert.Equal([nameof(HelpersAndLambdas_HaveTheLineInside_AndTheirNames), nameof(HelpersAndLambdas_HaveTheLineInside_AndTheirNames), nameof(Half), nameof(HelpersAndLambdas_HaveTheLineInside_AndTheirNames)],
+        Assert.Equal(
+            [nameof(HelpersAndLambdas_HaveTheLineInside_AndTheirNames), nameof(HelpersAndLambdas_HaveTheLineInside_AndTheirNames),
+                nameof(Half), nameof(HelpersAndLambdas_HaveTheLineInside_AndTheirNames)],
             lines.Select(l => l.Member));
         Assert.Equal(_half, lines[2].Line);
     }
@@ -97,7 +100,8 @@ public sealed class SourceLineTests : IDisposable
         _model.Layers[0].Hidden.Save();
         Program program = t.ToProgram();
         SourceLine recorded = program.Lines[(int)program.Nodes[1].Line - 1];
-        Assert.Equal(("SourceLineTests.cs", (uint)line, nameof(AsyncMethods_HaveTheirNames)), (recorded.File, recorded.Line, recorded.Member));
+        Assert.Equal(("SourceLineTests.cs", (uint)line, nameof(AsyncMethods_HaveTheirNames)),
+            (recorded.File, recorded.Line, recorded.Member));
     }
 
     [Fact]

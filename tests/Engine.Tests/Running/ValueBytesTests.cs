@@ -5,11 +5,12 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Running;
 
-/// <summary>A program's values may have so many bytes at a time: more is its own OUT_OF_MEMORY.</summary>
+/// <summary>The limit of the bytes that the values of a program may have at a time; more is OUT_OF_MEMORY for this job only.</summary>
 public sealed class ValueBytesTests : IDisposable
 {
     private const long Most = 3 << 20;
-    private static readonly int[][] _rows = [.. Enumerable.Range(0, 40).Select(row => Enumerable.Range(0, 40).Select(at => 1 + (row + at) % 30).ToArray())];
+    private static readonly int[][] _rows =
+        [.. Enumerable.Range(0, 40).Select(row => Enumerable.Range(0, 40).Select(at => 1 + (row + at) % 30).ToArray())];
 
     private static readonly int[] _prompt = [3, 1, 4];
 

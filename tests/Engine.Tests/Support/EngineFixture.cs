@@ -7,8 +7,7 @@ using TorchSharp;
 namespace Ndif.Engine.Tests.Support;
 
 /// <summary>
-/// A tiny model of random weights, as a client sees it and as the engine does. Every run is checked for tensors that it left
-/// behind.
+/// A tiny model with random weights, for the client and for the engine. Every run is checked for tensors that it left behind.
 /// </summary>
 internal sealed class EngineFixture : IDisposable
 {
@@ -32,28 +31,31 @@ internal sealed class EngineFixture : IDisposable
 
     public HookedLanguageModel HookedModel { get; }
 
-    public static EngineFixture GPT2(long seed = 1, int heads = 2, int layers = 2, int hiddenSize = 16) => new(TinyModel.GPT2(heads, layers, hiddenSize), seed);
+    public static EngineFixture GPT2(long seed = 1, int heads = 2, int layers = 2, int hiddenSize = 16) =>
+        new(TinyModel.GPT2(heads, layers, hiddenSize), seed);
 
-    public static EngineFixture Llama(long seed = 1, int heads = 4, int kvHeads = 2, int layers = 2) => new(TinyModel.Llama(heads, kvHeads, layers), seed);
+    public static EngineFixture Llama(long seed = 1, int heads = 4, int kvHeads = 2, int layers = 2) =>
+        new(TinyModel.Llama(heads, kvHeads, layers), seed);
 
     public static EngineFixture Of(string config, long seed = 1) => new(config, seed);
 
-    /// <summary>A checkpoint that is there.</summary>
+    /// <summary>An existing checkpoint.</summary>
     public static EngineFixture Open(string path) => new(path);
 
-    /// <summary>A model whose generation_config.json says how it generates.</summary>
+    /// <summary>A model with this generation_config.json.</summary>
     public static EngineFixture WithDefaults(string generationConfig) => new(TinyModel.GPT2(), 1, generationConfig);
 
-    /// <summary>The model on disk.</summary>
+    /// <summary>The folder of the model.</summary>
     public string Path => _folder.Path;
 
-    /// <summary>Records a forward.</summary>
+    /// <summary>Records a trace of a forward pass.</summary>
     public Program Record(object? prompt, Action<Trace> experiment) => RecordIn(Model.Trace(prompt), experiment);
 
-    /// <summary>Records a generation.</summary>
-    public Program Record(object? prompt, int newTokens, Action<Trace> experiment) => RecordIn(Model.Generate(prompt, newTokens), experiment);
+    /// <summary>Records a trace of a generation.</summary>
+    public Program Record(object? prompt, int newTokens, Action<Trace> experiment) =>
+        RecordIn(Model.Generate(prompt, newTokens), experiment);
 
-    /// <summary>Records into a trace of the model that was opened otherwise.</summary>
+    /// <summary>Records into an open trace of the model.</summary>
     public Program RecordIn(Trace trace, Action<Trace> experiment)
     {
         using (trace)
@@ -63,13 +65,13 @@ internal sealed class EngineFixture : IDisposable
         }
     }
 
-    /// <summary>Records a forward and runs it alone.</summary>
+    /// <summary>Records a trace of a forward pass and runs it alone.</summary>
     public JobOutcome Run(object? prompt, Action<Trace> experiment) => Run(Record(prompt, experiment))[0];
 
-    /// <summary>Records a generation and runs it alone.</summary>
+    /// <summary>Records a trace of a generation and runs it alone.</summary>
     public JobOutcome Run(object? prompt, int newTokens, Action<Trace> experiment) => Run(Record(prompt, newTokens, experiment))[0];
 
-    /// <summary>Runs programs of as many owners together.</summary>
+    /// <summary>Runs several jobs together.</summary>
     public JobOutcome[] Run(params Program[] programs) => Run([.. programs.Select(p => (p, new JobOutcome(), CancellationToken.None))]);
 
     public JobOutcome[] Run(params (Program Program, JobOutcome Outcome, CancellationToken Cancellation)[] jobs) => Run(HookedModel, jobs);
@@ -84,7 +86,7 @@ internal sealed class EngineFixture : IDisposable
             (jobs[i].Outcome.Error, jobs[i].Outcome.Tokens) = (runs[i].Error, runs[i].TokenCount);
             runs[i].Dispose();
         }
-        // fewer, if the finalizer has found what an earlier test left
+        // fewer if the finalizer has freed tensors of an earlier test
         Assert.InRange(torch.Tensor.TotalCount, 0, before);
         return [.. jobs.Select(j => j.Outcome)];
     }

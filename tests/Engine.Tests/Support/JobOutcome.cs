@@ -3,7 +3,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Support;
 
-/// <summary>What came out of one job: its results by name, in the form a client gets them.</summary>
+/// <summary>The results of one job by name, in the form that a client receives.</summary>
 internal sealed class JobOutcome : IRunSink
 {
     private readonly Dictionary<string, Data> _saved = [];
@@ -20,16 +20,17 @@ internal sealed class JobOutcome : IRunSink
 
     public IEnumerable<string> Names => _saved.Keys;
 
-    /// <summary>Called at each log line, on the run's thread.</summary>
+    /// <summary>Called at each log line, on the model thread.</summary>
     public Action? OnLog { get; init; }
 
-    public Data this[string name] => _saved.TryGetValue(name, out Data? data) ? data : throw new KeyNotFoundException($"`{name}` was not saved: {Error}");
+    public Data this[string name] => _saved.TryGetValue(name, out Data? data) ? data
+        : throw new KeyNotFoundException($"`{name}` was not saved: {Error}");
 
     public TensorData Tensor(string name) => TensorData.FromProto(this[name].Tensor);
 
     public TensorData[] Tensors(string name) => [.. this[name].List.Items.Select(i => TensorData.FromProto(i.Tensor))];
 
-    /// <summary>The outcome, if it is a good one.</summary>
+    /// <summary>Asserts that the job has completed.</summary>
     public JobOutcome AssertCompleted()
     {
         Assert.Null(Error);
@@ -43,7 +44,8 @@ internal sealed class JobOutcome : IRunSink
         return Error;
     }
 
-    void IRunSink.OnValueSaved(uint node, string name, object? value) => _saved[name.Length > 0 ? name : $"%{node}"] = ValueSerializer.Serialize(value);
+    void IRunSink.OnValueSaved(uint node, string name, object? value) =>
+        _saved[name.Length > 0 ? name : $"%{node}"] = ValueSerializer.Serialize(value);
 
     void IRunSink.OnLogged(uint node, string text)
     {
@@ -51,7 +53,8 @@ internal sealed class JobOutcome : IRunSink
         OnLog?.Invoke();
     }
 
-    Data IRunSink.InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) => throw new NotSupportedException("Nobody is asked here.");
+    Data IRunSink.InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) =>
+        throw new NotSupportedException("Nobody is asked here.");
 
     void IRunSink.OnWarning(uint node, string module, string message) => Warnings.Add(message);
 

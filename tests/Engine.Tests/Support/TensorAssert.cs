@@ -2,21 +2,22 @@ namespace Ndif.Engine.Tests.Support;
 
 internal static class TensorAssert
 {
-    /// <summary>The same shape, and elements that differ by no more than this.</summary>
+    /// <summary>Asserts equal shapes, and elements that differ by no more than a tolerance.</summary>
     public static void Equal(TensorData expected, TensorData actual, double tolerance = 1e-4)
     {
         Assert.Equal(expected.Shape.ToArray(), actual.Shape.ToArray());
         Assert.InRange(Difference(expected, actual), 0, tolerance);
     }
 
-    /// <summary>The same bytes.</summary>
+    /// <summary>Asserts equal bytes.</summary>
     public static void Same(TensorData expected, TensorData actual)
     {
         Assert.Equal(expected.Shape.ToArray(), actual.Shape.ToArray());
         Assert.True(expected.Bytes.Span.SequenceEqual(actual.Bytes.Span), $"They differ by up to {Difference(expected, actual)}.");
     }
 
-    public static void NotEqual(TensorData expected, TensorData actual) => Assert.True(Difference(expected, actual) > 1e-3, "They are the same.");
+    public static void NotEqual(TensorData expected, TensorData actual) =>
+        Assert.True(Difference(expected, actual) > 1e-3, "They are the same.");
 
     public static double Difference(TensorData a, TensorData b)
     {
@@ -26,7 +27,7 @@ internal static class TensorAssert
         return worst;
     }
 
-    /// <summary>The most likely token at the last position of each row. [batch, seq, vocab]</summary>
+    /// <summary>The token with the highest logit at the last position of each row. [batch, seq, vocab]</summary>
     public static long[] ArgMax(TensorData logits)
     {
         (long rows, long tokens, long vocabulary) = (logits.Shape[0], logits.Shape[1], logits.Shape[2]);

@@ -1,14 +1,14 @@
-namespace Ndif.Fuzz;
+namespace Ndif.Fuzz.Targets;
 
-/// <summary>Something that reads what a stranger wrote. It may refuse with a typed error, and do nothing else but work.</summary>
+/// <summary>Code that reads untrusted input. It must succeed or throw a typed error.</summary>
 internal interface IFuzzTarget
 {
-    /// <summary>Inputs to begin with, made by code.</summary>
+    /// <summary>The initial inputs.</summary>
     IEnumerable<byte[]> Seeds();
 
-    /// <summary>Any exception out of it is a finding.</summary>
+    /// <summary>Reads an input. Any exception that it throws is a finding.</summary>
     void Run(byte[] input);
 }
 
-/// <summary>A finding that is no exception of its own: something that must hold does not.</summary>
+/// <summary>The exception for a finding that is not an exception of the code under test, such as a violated invariant.</summary>
 public sealed class FindingException(string what) : Exception(what);

@@ -8,20 +8,27 @@ using Ndif.Server.Admission;
 using Ndif.Tests.Support;
 using TorchSharp;
 
-namespace Ndif.Fuzz;
+namespace Ndif.Fuzz.Targets;
 
 /// <summary>
-/// A submission as the gateway takes it: decoded, validated against a model, priced. With <paramref name="executePrograms"/>, what validates is
-/// also compiled and run, and must end well or with a typed error, leaving no tensor behind.
+/// A submission as the gateway processes it: it is decoded, validated against a model, and its cost is estimated.
 /// </summary>
+/// <param name="executePrograms">
+/// True to also compile and run a valid program, which must succeed or fail with a typed error and leak no tensor.
+/// </param>
 internal sealed class ProgramTarget(bool executePrograms) : IFuzzTarget
 {
-    private static readonly ProgramLimits _limits = new() { Nodes = 300, Nesting = 16, MessageBytes = 1 << 20, ConstantBytes = 1 << 20, Tokens = 512 };
+    private static readonly ProgramLimits _limits = new()
+    {
+        Nodes = 300, Nesting = 16, MessageBytes = 1 << 20, ConstantBytes = 1 << 20, Tokens = 512,
+    };
+
     private static readonly TimeSpan _timeout = TimeSpan.FromSeconds(2);
 
     public IEnumerable<byte[]> Seeds()
     {
-        for (int seed = 0; seed < 60; seed++) yield return new RandomProgramGenerator(ModelUnderTest.ForPrograms, seed).Next().ToByteArray();
+        for (int seed = 0; seed < 60; seed++)
+            yield return new RandomProgramGenerator(ModelUnderTest.ForPrograms, seed).Next().ToByteArray();
     }
 
     public void Run(byte[] input)
@@ -33,13 +40,15 @@ internal sealed class ProgramTarget(bool executePrograms) : IFuzzTarget
         }
         catch (InvalidProtocolBufferException)
         {
-            return; // told as BAD_ARGUMENT
+            return; // the gateway refuses it with BAD_ARGUMENT
         }
         Error? refusal = ProgramValidator.Validate(program, ModelUnderTest.Model.Description, _limits);
-        if (refusal is { Code: ErrorCode.Internal or ErrorCode.Unspecified } or { Message: "" }) throw new FindingException($"Refused without a reason: {refusal}");
+        if (refusal is { Code: ErrorCode.Internal or ErrorCode.Unspecified } or { Message: "" })
+            throw new FindingException($"The refusal has no reason: {refusal}");
         if (refusal is not null) return;
         Estimate estimate = ProgramCostEstimator.Estimate(program, ModelUnderTest.Model.Description);
-        if (!(ProgramCostEstimator.ComputeCost(estimate) is >= 1 and < double.PositiveInfinity)) throw new FindingException($"Priced at {ProgramCostEstimator.ComputeCost(estimate)}: {estimate}");
+        double cost = ProgramCostEstimator.ComputeCost(estimate);
+        if (!(cost is >= 1 and < double.PositiveInfinity)) throw new FindingException($"The cost is {cost}: {estimate}");
         if (executePrograms && estimate.Tokens <= _limits.Tokens) Execute(program);
     }
 
@@ -55,7 +64,7 @@ internal sealed class ProgramTarget(bool executePrograms) : IFuzzTarget
         }
         catch (Exception e) when (Errors.FromException(e).Code is not (ErrorCode.Internal or ErrorCode.Unspecified))
         {
-            // compiling may refuse too
+            // The compiler can refuse a program that the validator accepts.
         }
         if (torch.Tensor.TotalCount > before) throw new FindingException($"{torch.Tensor.TotalCount - before} tensors are left.");
     }

@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Tests.CpuKernels;
 
-/// <summary>Against libtorch's products; and what is libtorch's to compute.</summary>
+/// <summary>The kernels against libtorch, and the inputs that libtorch has to compute.</summary>
 public sealed class LinearKernelsTests
 {
     public static TheoryData<CpuCapability, int, int, int, ScalarType, bool> Shapes
@@ -11,8 +11,11 @@ public sealed class LinearKernelsTests
         get
         {
             TheoryData<CpuCapability, int, int, int, ScalarType, bool> shapes = [];
-            foreach (var (capability, type) in ((CpuCapability, ScalarType)[])[(CpuCapability.Avx512, ScalarType.Float32), (CpuCapability.Avx512, ScalarType.BFloat16), (CpuCapability.Avx512BFloat16, ScalarType.BFloat16)])
-                foreach (var (rows, inputs, outputs) in ((int, int, int)[])[(1, 768, 2304), (1, 32, 1), (2, 64, 35), (3, 64, 5), (4, 96, 33), (7, 3072, 768), (10, 128, 1422), (16, 320, 47), (17, 1104, 70), (37, 64, 33), (150, 1536, 96), (9, 4144, 65), (70, 2096, 130)])
+            foreach (var (capability, type) in ((CpuCapability, ScalarType)[])[(CpuCapability.Avx512, ScalarType.Float32),
+                (CpuCapability.Avx512, ScalarType.BFloat16), (CpuCapability.Avx512BFloat16, ScalarType.BFloat16)])
+                foreach (var (rows, inputs, outputs) in ((int, int, int)[])[(1, 768, 2304), (1, 32, 1), (2, 64, 35), (3, 64, 5),
+                    (4, 96, 33), (7, 3072, 768), (10, 128, 1422), (16, 320, 47), (17, 1104, 70), (37, 64, 33), (150, 1536, 96),
+                    (9, 4144, 65), (70, 2096, 130)])
                 {
                     shapes.Add(capability, rows, inputs, outputs, type, true);
                     shapes.Add(capability, rows, inputs, outputs, type, false);
@@ -22,13 +25,15 @@ public sealed class LinearKernelsTests
     }
 
     [Theory, MemberData(nameof(Shapes))]
-    public void AProduct_IsLibtorchs_UpToTheOrderOfItsSums(CpuCapability capability, int rows, int inputs, int outputs, ScalarType type, bool bias)
+    public void AProduct_IsLibtorchs_UpToTheOrderOfItsSums(CpuCapability capability, int rows, int inputs, int outputs, ScalarType type,
+        bool bias)
     {
         using CapabilityLimit limit = CapabilityLimit.Of(capability);
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
         using Generator random = new((ulong)(rows * inputs + outputs));
-        Tensor x = randn([1, rows, inputs], generator: random).to(type), w = randn([outputs, inputs], generator: random).to(type), b = randn([outputs], generator: random).to(type);
+        Tensor x = randn([1, rows, inputs], generator: random).to(type), w = randn([outputs, inputs], generator: random).to(type),
+            b = randn([outputs], generator: random).to(type);
         Tensor exact = x.to(ScalarType.Float64).matmul(w.to(ScalarType.Float64).t());
         Same(LinearKernels.TryLinear(x, w, bias ? b : null), bias ? exact + b.to(ScalarType.Float64) : exact);
         Same(LinearKernels.TryAddmm(x, w.t().contiguous(), b), exact + b.to(ScalarType.Float64));
@@ -40,14 +45,16 @@ public sealed class LinearKernelsTests
             if (ours is null) return;
             Assert.Equal([1, rows, outputs], ours.shape);
             Assert.Equal(type, ours.dtype);
-            double difference = (ours.to(ScalarType.Float64) - expected).abs().max().item<double>(), largest = expected.abs().max().item<double>();
+            double difference = (ours.to(ScalarType.Float64) - expected).abs().max().item<double>(),
+                largest = expected.abs().max().item<double>();
             Assert.InRange(difference, 0, largest * (type == ScalarType.Float32 ? 1e-6 : 4e-3) * Math.Max(1, Math.Sqrt(inputs) / 8));
         }
     }
 
-    /// <summary>One kernel for one row, others for a few and for many: the same sums in the same order.</summary>
+    /// <summary>The kernels for one row, for a few and for many give the same sums in the same order.</summary>
     [Theory]
-    [InlineData(ScalarType.Float32, 2), InlineData(ScalarType.Float32, 3), InlineData(ScalarType.Float32, 10), InlineData(ScalarType.Float32, 40), InlineData(ScalarType.Float32, 300)]
+    [InlineData(ScalarType.Float32, 2), InlineData(ScalarType.Float32, 3), InlineData(ScalarType.Float32, 10),
+        InlineData(ScalarType.Float32, 40), InlineData(ScalarType.Float32, 300)]
     [InlineData(ScalarType.BFloat16, 2), InlineData(ScalarType.BFloat16, 3), InlineData(ScalarType.BFloat16, 8)]
     public void ARowAlone_IsTheRowInCompany_BitForBit(ScalarType type, int rows)
     {
@@ -64,14 +71,15 @@ public sealed class LinearKernelsTests
         }
     }
 
-    /// <summary>From nine rows on, bfloat16 is for the products of pairs: of how many rows makes no difference to any of them.</summary>
+    /// <summary>From nine rows on <see cref="BFloat16Gemm"/> computes bfloat16; the number of rows does not change any of them.</summary>
     [Theory, InlineData(10), InlineData(31), InlineData(32), InlineData(77), InlineData(300)]
     public void ARowOfBFloat16_InAnyCompanyOfNineOrMore_IsTheSame_BitForBit(int rows)
     {
         using CapabilityLimit limit = CapabilityLimit.Of(CpuCapability.Avx512BFloat16);
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
-        Tensor x = randn(rows, 2144).to(ScalarType.BFloat16), w = randn(190, 2144).to(ScalarType.BFloat16), b = randn(190).to(ScalarType.BFloat16), t = w.t().contiguous();
+        Tensor x = randn(rows, 2144).to(ScalarType.BFloat16), w = randn(190, 2144).to(ScalarType.BFloat16),
+            b = randn(190).to(ScalarType.BFloat16), t = w.t().contiguous();
         Tensor columns = LinearKernels.TryAddmm(x, t, b)!, byRows = LinearKernels.TryLinear(x, w, b)!;
         Tensor last = x.narrow(0, rows - 9, 9);
         Assert.True(LinearKernels.TryAddmm(last, t, b)!.eq(columns.narrow(0, rows - 9, 9)).all().item<bool>());
@@ -87,7 +95,8 @@ public sealed class LinearKernelsTests
         Assert.Equal(capability != CpuCapability.Default, Forward() is not null);
         using (enable_grad()) Assert.Null(LinearKernels.TryLinear(x, w, null));
         using var nothing = no_grad();
-        Assert.Equal(capability == CpuCapability.Avx512BFloat16, LinearKernels.TryLinear(randn(33, 64).to(ScalarType.BFloat16), w.to(ScalarType.BFloat16), null) is not null);
+        Assert.Equal(capability == CpuCapability.Avx512BFloat16,
+            LinearKernels.TryLinear(randn(33, 64).to(ScalarType.BFloat16), w.to(ScalarType.BFloat16), null) is not null);
         Assert.Null(LinearKernels.TryLinear(randn(2, 65), randn(64, 65), null));
         Assert.Null(LinearKernels.TryLinear(x.to(ScalarType.Float64), w.to(ScalarType.Float64), null));
         Assert.Null(LinearKernels.TryLinear(x, randn(64, 64).t(), null));

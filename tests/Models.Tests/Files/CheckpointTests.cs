@@ -43,7 +43,8 @@ public sealed class CheckpointTests : IDisposable
     {
         _folder.Write(file, "\u0080\u0002");
         CheckpointException error = Assert.Throws<CheckpointException>(() => Checkpoint.Open(_folder.Path));
-        Assert.Contains($"`{file}`, a Python pickle, which is refused: reading a pickle runs whatever code is in it", error.Message, StringComparison.Ordinal);
+        Assert.Contains($"`{file}`, a Python pickle, which is refused: reading a pickle runs whatever code is in it", error.Message,
+            StringComparison.Ordinal);
         Assert.Contains("save_pretrained", error.Message, StringComparison.Ordinal);
     }
 

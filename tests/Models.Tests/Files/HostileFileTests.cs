@@ -11,18 +11,22 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Models.Tests.Files;
 
 /// <summary>
-/// Files that someone made to do harm, or that a disk has damaged: a typed error or a result that holds, no other exception, and no
-/// memory that the file did not pay for. NDIF_FUZZ=100 runs a hundred times as many.
+/// Files that are malicious or damaged: they cause a typed error or a valid result, no other exception, and no more memory than their
+/// size justifies. NDIF_FUZZ=100 runs a hundred times as many.
 /// </summary>
 public sealed class HostileFileTests : IDisposable
 {
-    private static readonly int _iterationFactor = int.Parse(Environment.GetEnvironmentVariable("NDIF_FUZZ") ?? "1", CultureInfo.InvariantCulture);
+    private static readonly int _iterationFactor =
+        int.Parse(Environment.GetEnvironmentVariable("NDIF_FUZZ") ?? "1", CultureInfo.InvariantCulture);
 
-    /// <summary>Values that a key never has: wrong kinds, wrong signs, sizes that go round when multiplied, halves of characters.</summary>
+    /// <summary>Values that a key never has: wrong types, wrong signs, sizes that overflow when multiplied, lone surrogates.</summary>
     private static readonly Gen<string> _values = Gen.OneOf(
-        Any("null", "true", "\"\"", "\"x\"", "[]", "{}", "[null]", "[[[[1]]]]", "-1", "0", "1", "2", "3", "7", "0.5", "1e999", "-1e999", "1e-400", "NaN",
-            "2147483647", "2147483648", "4294967296", "9223372036854775807", "-9223372036854775808", "99999999999999999999999", "65536", "1000000", "4096",
-            "\"\\ud800\"", "{\"\\ud800\":1}", "{\"rope_type\":\"llama3\"}", "{\"rope_type\":\"linear\",\"factor\":0}", "\"gelu\"", "[\"sliding_attention\"]", "[[[\"global\"],2147483647]]", "[[[\"global\"],-1]]", "[[[\"global\",\"local\"],1]]", "[[[7],1]]"),
+        Any("null", "true", "\"\"", "\"x\"", "[]", "{}", "[null]", "[[[[1]]]]", "-1", "0", "1", "2", "3", "7", "0.5", "1e999", "-1e999",
+            "1e-400", "NaN",
+            "2147483647", "2147483648", "4294967296", "9223372036854775807", "-9223372036854775808", "99999999999999999999999", "65536",
+            "1000000", "4096",
+            "\"\\ud800\"", "{\"\\ud800\":1}", "{\"rope_type\":\"llama3\"}", "{\"rope_type\":\"linear\",\"factor\":0}", "\"gelu\"",
+            "[\"sliding_attention\"]", "[[[\"global\"],2147483647]]", "[[[\"global\"],-1]]", "[[[\"global\",\"local\"],1]]", "[[[7],1]]"),
         Gen.Int.Select(i => i.ToString(CultureInfo.InvariantCulture)),
         Gen.Double.Select(d => double.IsFinite(d) ? d.ToString("R", CultureInfo.InvariantCulture) : "0"));
 
@@ -35,8 +39,10 @@ public sealed class HostileFileTests : IDisposable
     [Fact]
     public void SafetensorsHeader_IsReadWholly_OrRefused()
     {
-        Gen<string> name = Gen.Frequency((1, Any("a", "__metadata__", "", "\\ud800", "\\u0000")), (9, Gen.String[Gen.Char['a', 'z'], 1, 6]));
-        Gen<(string Name, string Type, int[] Shape, string Bad, int Where)> entry = Gen.Select(name, Any("F32", "BF16", "I64", "U8", "F8_E4M3", "BOOL"), Gen.Int[0, 4].Array[0, 3],
+        Gen<string> name =
+            Gen.Frequency((1, Any("a", "__metadata__", "", "\\ud800", "\\u0000")), (9, Gen.String[Gen.Char['a', 'z'], 1, 6]));
+        Gen<(string Name, string Type, int[] Shape, string Bad, int Where)> entry =
+            Gen.Select(name, Any("F32", "BF16", "I64", "U8", "F8_E4M3", "BOOL"), Gen.Int[0, 4].Array[0, 3],
             Gen.Frequency((12, Gen.Const("")), (1, _values)), Gen.Int[0, 4], (n, t, shape, bad, where) => (n, t, shape, bad, where));
         Gen<(string, int)> header = Gen.Select(entry.Array[0, 4], Gen.Frequency((8, Gen.Const(0)), (1, Gen.Int[-4, 4])), (entries, shift) =>
         {
@@ -48,12 +54,15 @@ public sealed class HostileFileTests : IDisposable
                 at += shape.Aggregate(SafetensorsDTypes.FindByName(type)!.Size, (product, size) => product * size) + shift;
                 string[] fields = [$"\"{type}\"", $"[{string.Join(",", shape)}]", $"{from}", $"{at}"];
                 if (bad.Length > 0 && where < 4) fields[where] = bad;
-                parts.Add($"\"{n}\":" + (bad.Length > 0 && where == 4 ? bad : $"{{\"dtype\":{fields[0]},\"shape\":{fields[1]},\"data_offsets\":[{fields[2]},{fields[3]}]}}"));
+                parts.Add($"\"{n}\":"
+                    + (bad.Length > 0 && where == 4 ? bad
+                        : $"{{\"dtype\":{fields[0]},\"shape\":{fields[1]},\"data_offsets\":[{fields[2]},{fields[3]}]}}"));
             }
             return ($"{{{string.Join(",", parts)}}}", Math.Max(0, at));
         });
         int refused = 0, read = 0;
-        Gen.Select(header, Gen.Frequency((8, Gen.Const(0)), (1, Gen.Int[-9, 9])), Gen.Int[-3, 3], Gen.Frequency((8, Gen.Const(0)), (2, Gen.Int[1, 5])), Gen.Int[0, 200]).Sample((made, more, off, broken, at) =>
+        Gen.Select(header, Gen.Frequency((8, Gen.Const(0)), (1, Gen.Int[-9, 9])), Gen.Int[-3, 3],
+            Gen.Frequency((8, Gen.Const(0)), (2, Gen.Int[1, 5])), Gen.Int[0, 200]).Sample((made, more, off, broken, at) =>
         {
             (string text, int data) = (made.Item1, Math.Max(0, made.Item2 + more));
             byte[] json = Encoding.UTF8.GetBytes(text);
@@ -78,9 +87,13 @@ public sealed class HostileFileTests : IDisposable
     [Fact]
     public void Index_IsRead_OrRefused()
     {
-        using (NewDisposeScope()) SafetensorsWriter.Write(_folder.File("m.safetensors"), new Dictionary<string, Tensor> { ["a"] = ones(2) });
-        Gen<string> shard = Any("\"m.safetensors\"", "\"none.safetensors\"", "\"../m.safetensors\"", "\"m.bin\"", "\"\\u0000.safetensors\"", "\"\\ud800.safetensors\"", "\".safetensors\"");
-        Gen<string> map = Gen.Select(Any("a", "b", "\\ud800", "a"), Gen.OneOf(shard, _values), (n, v) => $"\"{n}\":{v}").Array[0, 3].Select(e => $"{{{string.Join(",", e)}}}");
+        using (NewDisposeScope())
+            SafetensorsWriter.Write(_folder.File("m.safetensors"), new Dictionary<string, Tensor> { ["a"] = ones(2) });
+        Gen<string> shard =
+            Any("\"m.safetensors\"", "\"none.safetensors\"", "\"../m.safetensors\"", "\"m.bin\"", "\"\\u0000.safetensors\"",
+                "\"\\ud800.safetensors\"", "\".safetensors\"");
+        Gen<string> map = Gen.Select(Any("a", "b", "\\ud800", "a"), Gen.OneOf(shard, _values), (n, v) => $"\"{n}\":{v}").Array[0, 3]
+            .Select(e => $"{{{string.Join(",", e)}}}");
         Gen.OneOf(Gen.OneOf(map, _values).Select(m => $"{{\"weight_map\":{m}}}"), _values, map).Sample(text =>
         {
             _folder.Write("model.safetensors.index.json", text);
@@ -98,13 +111,17 @@ public sealed class HostileFileTests : IDisposable
     public void Config_DescribesATree_OrIsRefused(string architecture)
     {
         string good = TinyModel.LikeLlama(architecture, kvHeads: 2, layers: 2);
-        string[] keys = [.. JsonNode.Parse(good)!.AsObject().Select(p => p.Key), "rope_scaling", "rope_parameters", "hidden_act", "activation_function", "layer_types", "torch_dtype",
-            "tie_word_embeddings", "n_embd", "n_layer", "n_head", "n_inner", "n_positions", "attention_layers", "attention_types", "attention_types", "num_layers", "rotary_pct", "rotary_dim", "word_embed_proj_dim",
-            "ffn_dim", "num_kv_heads", "new_decoder_architecture", "multi_query", "alibi", "query_pre_attn_scalar", "mlp_only_layers", "decoder_sparse_step", "final_logit_softcapping"];
+        string[] keys =
+            [.. JsonNode.Parse(good)!.AsObject().Select(p => p.Key), "rope_scaling", "rope_parameters", "hidden_act", "activation_function",
+                "layer_types", "torch_dtype",
+            "tie_word_embeddings", "n_embd", "n_layer", "n_head", "n_inner", "n_positions", "attention_layers", "attention_types",
+            "attention_types", "num_layers", "rotary_pct", "rotary_dim", "word_embed_proj_dim",
+            "ffn_dim", "num_kv_heads", "new_decoder_architecture", "multi_query", "alibi", "query_pre_attn_scalar", "mlp_only_layers",
+            "decoder_sparse_step", "final_logit_softcapping"];
         Gen<(string, string)[]> changes = Gen.Select(Any(keys), _values).Array[1, 4];
         changes.Sample(change =>
         {
-            // written as text: a parser in between would refuse what a file can hold
+            // written as text, because a serializer would reject what a file may contain
             string text = $"{good.Trim()[..^1]}{string.Concat(change.Select(c => $", \"{c.Item1}\": {c.Item2}"))}}}";
             _folder.Write("config.json", text);
             Holds(0, () =>
@@ -120,7 +137,8 @@ public sealed class HostileFileTests : IDisposable
     public void Config_OfManyModules_IsRefused_BeforeTheyAreMade()
     {
         foreach (string text in (string[])[TinyModel.GPT2(layers: int.MaxValue), TinyModel.Llama(layers: 1_000_000),
-            TinyModel.LikeLlama("MixtralForCausalLM", 2, 4000).Replace("\"num_local_experts\": 4", "\"num_local_experts\": 4000", StringComparison.Ordinal)])
+            TinyModel.LikeLlama("MixtralForCausalLM", 2, 4000)
+            .Replace("\"num_local_experts\": 4", "\"num_local_experts\": 4000", StringComparison.Ordinal)])
         {
             _folder.Write("config.json", text);
             long before = GC.GetAllocatedBytesForCurrentThread();
@@ -143,7 +161,8 @@ public sealed class HostileFileTests : IDisposable
             byte[] bad = [.. good[which]];
             foreach (var (at, value) in changes) bad[at % bad.Length] = value;
             File.WriteAllBytes(files[which], bad);
-            if (Holds(0, () => ModelLoader.Load(_folder.Path, null, new LoadOptions { Adapter = adapter.Path }).Dispose(), most: 64 << 20)) loaded++;
+            if (Holds(0, () => ModelLoader.Load(_folder.Path, null, new LoadOptions { Adapter = adapter.Path }).Dispose(), most: 64 << 20))
+                loaded++;
             File.WriteAllBytes(files[which], good[which]);
         }, iter: 600 * _iterationFactor, threads: 1);
         Assert.InRange(loaded, 1, 599 * _iterationFactor);
@@ -154,8 +173,13 @@ public sealed class HostileFileTests : IDisposable
     {
         TinyModel.Write(_folder, TinyModel.GPT2());
         using TempFolder adapter = new();
-        string[] keys = ["r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "peft_type", "modules_to_save", "bias", "use_dora", "init_lora_weights", "target_modules", "layer_replication"];
-        Gen<string> value = Gen.OneOf(_values, Any("{\"c_attn\":2}", "{\"(a+)+\":2}", "{\"(?=x)\":1}", "{\"[\":1}", "{\"((a{1,1000}){1,1000}){1,1000}\":1}", "{\"\":4}", "\"none\"", "\"LORA\""));
+        string[] keys =
+            ["r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern", "peft_type", "modules_to_save", "bias", "use_dora",
+                "init_lora_weights", "target_modules", "layer_replication"];
+        Gen<string> value =
+            Gen.OneOf(_values,
+                Any("{\"c_attn\":2}", "{\"(a+)+\":2}", "{\"(?=x)\":1}", "{\"[\":1}", "{\"((a{1,1000}){1,1000}){1,1000}\":1}", "{\"\":4}",
+                    "\"none\"", "\"LORA\""));
         Gen.Select(Any(keys), value).Array[1, 3].Sample(change =>
         {
             AdapterFiles.Write(adapter, ["transformer.h.0.attn.c_attn"], rank: 2, shape: _ => (48, 16),
@@ -166,8 +190,10 @@ public sealed class HostileFileTests : IDisposable
 
     private static Gen<string> Any(params string[] values) => Gen.Int[0, values.Length - 1].Select(i => values[i]);
 
-    /// <summary>True if it went well, false if it was refused by a typed error. Managed memory is bounded; so are native tensors.</summary>
-    /// <param name="length">Of the hostile file: ten times as much may be allocated, beside what any call costs.</param>
+    /// <summary>
+    /// True if the file was read, false if it was rejected by a typed error. Managed memory and native tensors are bounded.
+    /// </summary>
+    /// <param name="length">The length of the file: ten times as much may be allocated, in addition to the cost of any call.</param>
     private static bool Holds(long length, Action read, long most = 0)
     {
         long tensors = Tensor.TotalCount, before = GC.GetAllocatedBytesForCurrentThread();
@@ -185,7 +211,7 @@ public sealed class HostileFileTests : IDisposable
         finally
         {
             Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, most > 0 ? most : 10 * length + (1 << 16));
-            Assert.InRange(Tensor.TotalCount, 0, tensors); // fewer, if the finalizer has found what an earlier test left
+            Assert.InRange(Tensor.TotalCount, 0, tensors); // fewer if the finalizer has freed tensors of an earlier test
         }
     }
 }

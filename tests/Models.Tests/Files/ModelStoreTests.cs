@@ -7,7 +7,8 @@ namespace Ndif.Models.Tests.Files;
 public sealed class ModelStoreTests : IDisposable
 {
     private readonly TempFolder _folder = new();
-    private readonly string? _before = Environment.GetEnvironmentVariable("HF_HUB_CACHE"), _offline = Environment.GetEnvironmentVariable("HF_HUB_OFFLINE");
+    private readonly string? _before = Environment.GetEnvironmentVariable("HF_HUB_CACHE"),
+        _offline = Environment.GetEnvironmentVariable("HF_HUB_OFFLINE");
 
     public ModelStoreTests()
     {
@@ -26,7 +27,8 @@ public sealed class ModelStoreTests : IDisposable
     public void BundledModel_IsThere_WithAllItsFiles()
     {
         string path = ModelStore.Find("ndif/tiny-landmarks").Path;
-        foreach (string file in (string[])["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json"])
+        foreach (string file in (string[])["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+            "generation_config.json"])
             Assert.True(File.Exists(Path.Combine(path, file)), file);
     }
 

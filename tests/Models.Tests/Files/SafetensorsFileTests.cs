@@ -18,7 +18,8 @@ public sealed class SafetensorsFileTests : IDisposable
         Dictionary<string, Tensor> written = new()
         {
             ["f32"] = randn(3, 4), ["bf16"] = randn(5).to(ScalarType.BFloat16), ["f16"] = randn(2, 2).to(ScalarType.Float16),
-            ["f64"] = randn([7], ScalarType.Float64), ["i64"] = arange(6), ["u8"] = ones([3], ScalarType.Byte), ["flag"] = ones([3], ScalarType.Bool),
+            ["f64"] = randn([7], ScalarType.Float64), ["i64"] = arange(6), ["u8"] = ones([3], ScalarType.Byte),
+            ["flag"] = ones([3], ScalarType.Bool),
             ["scalar"] = tensor(2.5f), ["empty"] = zeros(0, 4), ["turned"] = randn(3, 5).t(),
         };
         SafetensorsWriter.Write(_folder.File("a.safetensors"), written, new Dictionary<string, string> { ["format"] = "pt" });
@@ -80,15 +81,18 @@ public sealed class SafetensorsFileTests : IDisposable
     [Theory]
     [InlineData("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}""", 4, "truncated")]
     [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}""", 8, "bytes after the last tensor")]
-    [InlineData("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}""", 12, "overlap")]
-    [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}""", 12, "hole")]
+    [InlineData("""{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}""", 12,
+        "overlap")]
+    [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}""", 12,
+        "hole")]
     [InlineData("""{"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}}""", 4, "unknown element type `F31`")]
     [InlineData("""{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,4]}}""", 4, "takes 12 bytes")]
     [InlineData("""{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}""", 4, "non-negative")]
     [InlineData("""{"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}}""", 4, "non-negative")]
     [InlineData("""{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}}""", 4, "too large")]
     [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}""", 4, "takes 4 bytes")]
-    [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}""", 4, "twice")]
+    [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}""", 4,
+        "twice")]
     [InlineData("""{"a":{"dtype":"F32","shape":[1]}}""", 4, "two data_offsets")]
     [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}}""", 4, "unknown key `x`")]
     [InlineData("""{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}} x""", 4, "not the JSON")]
@@ -141,7 +145,8 @@ public sealed class SafetensorsFileTests : IDisposable
     public void MissingFileAndMissingTensor_AreNamed()
     {
         Assert.Contains("none.safetensors",
-            Assert.Throws<CheckpointException>(() => SafetensorsFile.Open(_folder.File("none.safetensors"))).Message, StringComparison.Ordinal);
+            Assert.Throws<CheckpointException>(() => SafetensorsFile.Open(_folder.File("none.safetensors"))).Message,
+            StringComparison.Ordinal);
         using SafetensorsFile file = SafetensorsFile.Open(WriteOnes());
         Assert.Contains("`c`", Assert.Throws<CheckpointException>(() => file.Read("c")).Message, StringComparison.Ordinal);
     }

@@ -61,31 +61,75 @@ public sealed class GeneratorTests
     [Fact]
     public void AModuleThatIsNotPartial_IsAnError() => Assert.Equal(["NDIF001"], Generate("return hidden;", "").Rules);
 
-    private static (string[] Rules, string Text) Generate(string body, string partial = "partial")
+    [Fact]
+    public void OfASharedLayer_OperationsAndLines_HaveTheConditionsOnFieldsUnderWhichTheyRun()
     {
-        SyntaxTree tree = CSharpSyntaxTree.ParseText($$"""
-            using Ndif.Models;
-            using static TorchSharp.torch;
-            namespace Test;
+        (string[] rules, string text) = Generate("""
+            if (_scale is not null) hidden = hidden * 2;
+            else hidden = hidden + 1;
+            if (hidden.size(0) > 1) return hidden;
+            if (_isPlain) return hidden.cos();
+            return Twice(hidden);
+            """, "partial", "[Ndif.Models.ForwardSource.SharedLayer]");
+        Assert.Empty(rules);
+        Assert.Contains("\"mul\", false, [0])", text, StringComparison.Ordinal);
+        Assert.Contains("\"add\", false, [-1])", text, StringComparison.Ordinal);
+        Assert.Contains("\"cos\", false, [1])", text, StringComparison.Ordinal);
+        Assert.Contains("\"twice\", false, [-2])", text, StringComparison.Ordinal);
+        Assert.Contains("\"hidden = hidden * 2;\", 12, [0])", text, StringComparison.Ordinal);
+        Assert.Contains("static m => (((global::Test.Thing)m)._scale is not null)", text, StringComparison.Ordinal);
+    }
 
-            public sealed {{partial}} class Thing : SiteModule
-            {
-                public override object? Run(Arguments arguments) => Forward(arguments.Tensor(0));
+    [Theory]
+    [InlineData("int count = 2;", true)]                    // inside of a method of a class that is not partial
+    [InlineData("return 2; } int Other() { int count = 1;", false)] // another member
+    public void AnEditElsewhere_RunsTheGeneratorAgain_OnlyIfDeclarationsChange(string edit, bool isKept)
+    {
+        SyntaxTree module = Parse("Tensor twice = hidden * 2; return twice;", "partial", ""), other = ParseOther("int count = 1;");
+        CSharpCompilation compilation = Compile(module, other);
+        GeneratorDriver driver = CSharpGeneratorDriver.Create([new ModelSourceGenerator().AsSourceGenerator()], parseOptions: _options,
+            driverOptions: new GeneratorDriverOptions(default, trackIncrementalGeneratorSteps: true));
+        driver = driver.RunGenerators(compilation, TestContext.Current.CancellationToken);
+        driver = driver.RunGenerators(compilation.ReplaceSyntaxTree(other, ParseOther(edit)), TestContext.Current.CancellationToken);
+        var reason = driver.GetRunResult().Results[0].TrackedSteps[ModelSourceGenerator.ModulesStep].Single().Outputs.Single().Reason;
+        Assert.Equal(isKept ? IncrementalStepRunReason.Unchanged : IncrementalStepRunReason.Modified, reason);
 
-                private Tensor Forward(Tensor hidden)
-                {
-                    {{"\n" + body}}
-                }
+        static SyntaxTree ParseOther(string body) => CSharpSyntaxTree.ParseText($"class Other {{ int Get() {{ {body} return count; }} }}", _options, "Other.cs");
+    }
 
-                private Tensor Twice(Tensor x) => x + x;
-            }
-            """, new CSharpParseOptions(LanguageVersion.Latest), "Thing.cs", cancellationToken: TestContext.Current.CancellationToken);
-        var compilation = CSharpCompilation.Create("Test", [tree], _references, new CSharpCompilationOptions(OutputKind.DynamicallyLinkedLibrary, nullableContextOptions: NullableContextOptions.Enable));
-        CSharpGeneratorDriver.Create([new ModelSourceGenerator().AsSourceGenerator()], parseOptions: new CSharpParseOptions(LanguageVersion.Latest))
-            .RunGeneratorsAndUpdateCompilation(compilation, out Compilation whole, out var diagnostics, TestContext.Current.CancellationToken);
+    private static readonly CSharpParseOptions _options = new(LanguageVersion.Latest);
+
+    private static (string[] Rules, string Text) Generate(string body, string partial = "partial", string attribute = "")
+    {
+        CSharpGeneratorDriver.Create([new ModelSourceGenerator().AsSourceGenerator()], parseOptions: _options)
+            .RunGeneratorsAndUpdateCompilation(Compile(Parse(body, partial, attribute)), out Compilation whole, out var diagnostics, TestContext.Current.CancellationToken);
         Assert.Empty(whole.GetDiagnostics(TestContext.Current.CancellationToken).Where(d => d.Severity is DiagnosticSeverity.Error));
         return ([.. diagnostics.Select(d => d.Id)], string.Concat(whole.SyntaxTrees.Skip(1)));
     }
+
+    private static SyntaxTree Parse(string body, string partial, string attribute) => CSharpSyntaxTree.ParseText($$"""
+        using Ndif.Models; using Ndif.Models.ForwardSource;
+        using static TorchSharp.torch;
+        namespace Test;
+
+        {{attribute}}public sealed {{partial}} class Thing : SiteModule
+        {
+            public override object? Run(Arguments arguments) => Forward(arguments.Tensor(0));
+
+            private Tensor Forward(Tensor hidden)
+            {
+                {{"\n" + body}}
+            }
+
+            private readonly object? _scale = null;
+            private readonly bool _isPlain = false;
+
+            private Tensor Twice(Tensor x) => x + x;
+        }
+        """, _options, "Thing.cs", cancellationToken: TestContext.Current.CancellationToken);
+
+    private static CSharpCompilation Compile(params SyntaxTree[] trees) => CSharpCompilation.Create("Test", trees, _references,
+        new CSharpCompilationOptions(OutputKind.DynamicallyLinkedLibrary, nullableContextOptions: NullableContextOptions.Enable));
 
     private static string[] Names(string text, string table)
     {

@@ -6,8 +6,8 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Models.Tests.Loading;
 
 /// <summary>
-/// There is one device with numbers on a machine without GPUs. The meta device is a second one all the same: whatever is not brought
-/// to it before an operation makes that operation fail.
+/// A machine without GPUs has one device with elements. The meta device serves as the second one: an operation fails if an argument was
+/// not moved to it.
 /// </summary>
 public sealed class DeviceMapTests : IDisposable
 {
@@ -29,7 +29,8 @@ public sealed class DeviceMapTests : IDisposable
             (first, second) = ($"{whole.Root.Names.Layers}.0", $"{whole.Root.Names.Layers}.1");
             List<SiteModule> parts = [.. DeviceMap.Over(CPU).Assign(whole.Root).Select(p => p.Part)];
             int last = parts.FindIndex(p => p.Path == first); // on the first device, with what has no weights: positions
-            map = parts.ToDictionary(p => p.Path, p => p.Path == whole.Root.Names.FinalNorm || p.Name == "project_out" ? META // OPT's stand before the layers
+            // OPT's stand before the layers
+            map = parts.ToDictionary(p => p.Path, p => p.Path == whole.Root.Names.FinalNorm || p.Name == "project_out" ? META
                 : parts.IndexOf(p) <= last || (p.Parameters.Count == 0 && p.Children.Count == 0) ? CPU : META);
         }
         using LoadedModel model = Load(DeviceMap.Of(map));
@@ -44,7 +45,11 @@ public sealed class DeviceMapTests : IDisposable
             Tensor ids = TinyModel.Ids(2, tokens, 3), mask = ones([2, cache.Length + tokens], ScalarType.Int64);
             Tensor positions = arange(cache.Length, cache.Length + tokens).unsqueeze(0).expand(2, tokens);
             using (SiteHook.Register(everywhere))
-                model.Root.Children[0].Run(new Arguments([], [new("input_ids", ids), new("attention_mask", mask), new("position_ids", positions), new("past_key_values", cache)])); // not the root: numbers cannot come back from meta
+                // not the root: numbers cannot come back from meta
+                model.Root.Children[0]
+                    .Run(new Arguments([],
+                        [new("input_ids", ids), new("attention_mask", mask), new("position_ids", positions),
+                            new("past_key_values", cache)]));
             Assert.Equal(TorchSharp.DeviceType.CPU, outputs.Seen[first]);
             Assert.Equal(TorchSharp.DeviceType.META, outputs.Seen[second]);
         }
@@ -57,7 +62,9 @@ public sealed class DeviceMapTests : IDisposable
         DeviceMap map = DeviceMap.Parse("cuda:0, cuda:1, cuda:2");
         using LoadedModel model = TinyModel.Load(_folder.Path);
         var placed = map.Assign(model.Root);
-        Assert.Equal(["transformer.wte", "transformer.wpe", "transformer.drop", .. Enumerable.Range(0, 6).Select(i => $"transformer.h.{i}"), "transformer.ln_f", "lm_head"],
+        Assert.Equal(
+            ["transformer.wte", "transformer.wpe", "transformer.drop", .. Enumerable.Range(0, 6).Select(i => $"transformer.h.{i}"),
+                "transformer.ln_f", "lm_head"],
             placed.Select(p => p.Part.Path));
         Assert.Equal([0, 0, 0], placed.Take(3).Select(p => p.Device.index));
         int[] layers = [.. placed.Skip(3).Take(6).Select(p => p.Device.index)];
@@ -95,10 +102,13 @@ public sealed class DeviceMapTests : IDisposable
     public void AMapOfOtherPaths_IsRefused()
     {
         TinyModel.Write(_folder, TinyModel.Llama());
-        NdifException wrong = Assert.ThrowsAny<NdifException>(() => Load(DeviceMap.Of(new Dictionary<string, Device> { [""] = CPU, ["model.layer.1"] = CPU })));
+        NdifException wrong =
+            Assert.ThrowsAny<NdifException>(() =>
+                Load(DeviceMap.Of(new Dictionary<string, Device> { [""] = CPU, ["model.layer.1"] = CPU })));
         Assert.Equal(ErrorCode.BadArgument, wrong.Code);
         Assert.Contains("`model.layer.1`", wrong.Message, StringComparison.Ordinal);
-        NdifException partial = Assert.ThrowsAny<NdifException>(() => Load(DeviceMap.Of(new Dictionary<string, Device> { ["model.layers"] = CPU })));
+        NdifException partial =
+            Assert.ThrowsAny<NdifException>(() => Load(DeviceMap.Of(new Dictionary<string, Device> { ["model.layers"] = CPU })));
         Assert.Contains("says nothing of `model.embed_tokens`", partial.Message, StringComparison.Ordinal);
     }
 

@@ -31,9 +31,12 @@ public sealed class LoraMergerTests : IDisposable
         foreach (SiteModule module in tree.Modules)
             foreach (Parameter parameter in module.Parameters.Where(seen.Add))
                 if (parameter.Parts.Count > 0)
-                    foreach (var (name, shape) in parameter.Parts) targets[$"{module.Path}.{name[..name.LastIndexOf('.')]}"] = (shape[0], shape[1], false);
-                else if (module is Linear && parameter.Name == "weight") targets[module.Path] = (parameter.Shape[0], parameter.Shape[1], false);
-                else if (module is Conv1D && parameter.Name == "weight") targets[module.Path] = (parameter.Shape[1], parameter.Shape[0], true);
+                    foreach (var (name, shape) in parameter.Parts)
+                        targets[$"{module.Path}.{name[..name.LastIndexOf('.')]}"] = (shape[0], shape[1], false);
+                else if (module is Linear && parameter.Name == "weight")
+                    targets[module.Path] = (parameter.Shape[0], parameter.Shape[1], false);
+                else if (module is Conv1D && parameter.Name == "weight")
+                    targets[module.Path] = (parameter.Shape[1], parameter.Shape[0], true);
         Assert.NotEmpty(targets);
         WriteInParts(tree);
         var matrices = AdapterFiles.Write(_adapter, targets.Keys, rank: 3, m => (targets[m].Outputs, targets[m].Inputs));
@@ -49,21 +52,27 @@ public sealed class LoraMergerTests : IDisposable
         foreach (SiteModule module in model.Modules)
             foreach (Parameter parameter in module.Parameters)
                 if (parameter.Parts.Count > 0)
-                    Assert.Equal(parameter.Parts.SelectMany(p => expected[$"{module.Path}.{p.Name[..p.Name.LastIndexOf('.')]}"]), parameter.Value.data<float>().ToArray(), Near);
+                    Assert.Equal(parameter.Parts.SelectMany(p => expected[$"{module.Path}.{p.Name[..p.Name.LastIndexOf('.')]}"]),
+                        parameter.Value.data<float>().ToArray(), Near);
                 else if (parameter.Name == "weight" && expected.TryGetValue(module.Path, out float[]? merged))
                     Assert.Equal(merged, parameter.Value.data<float>().ToArray(), Near);
         using LoadedModel plain = TinyModel.Load(_folder.Path);
         foreach (var (with, without) in model.Modules.Zip(plain.Modules)) // and nothing else
             foreach (var (w, o) in with.Parameters.Zip(without.Parameters))
-                if (!targets.ContainsKey(with.Path) && w.Parts.Count == 0) Assert.True(w.Value.Equals(o.Value) || model.Modules.Any(m => targets.ContainsKey(m.Path) && m.Parameters.Contains(w)), with.Path);
+                if (!targets.ContainsKey(with.Path) && w.Parts.Count == 0)
+                    Assert.True(w.Value.Equals(o.Value) || model.Modules.Any(m => targets.ContainsKey(m.Path) && m.Parameters.Contains(w)),
+                        with.Path);
     }
 
     [Fact]
     public void HandComputed_Conv1D_IsTurned()
     {
         TinyModel.Write(_folder, TinyModel.GPT2(), change: weights => weights["transformer.h.1.mlp.c_fc.weight"] = zeros(16, 64));
-        AdapterFiles.Write(_adapter, ["transformer.h.1.mlp.c_fc"], rank: 1, _ => (64, 16), """{ "peft_type": "LORA", "r": 1, "lora_alpha": 4, "fan_in_fan_out": true }""",
-            change: tensors => (tensors["base_model.model.transformer.h.1.mlp.c_fc.lora_A.weight"], tensors["base_model.model.transformer.h.1.mlp.c_fc.lora_B.weight"]) =
+        AdapterFiles.Write(_adapter, ["transformer.h.1.mlp.c_fc"], rank: 1, _ => (64, 16),
+            """{ "peft_type": "LORA", "r": 1, "lora_alpha": 4, "fan_in_fan_out": true }""",
+            change: tensors =>
+            (tensors["base_model.model.transformer.h.1.mlp.c_fc.lora_A.weight"],
+                tensors["base_model.model.transformer.h.1.mlp.c_fc.lora_B.weight"]) =
                 (arange(16).to(ScalarType.Float32).view(1, 16), arange(64).to(ScalarType.Float32).view(64, 1)));
         using LoadedModel model = Load();
         Tensor weight = model.Module("transformer.h.1.mlp.c_fc")!.Parameters[0].Value; // [inFeatures, outFeatures]
@@ -78,7 +87,9 @@ public sealed class LoraMergerTests : IDisposable
     [InlineData("""{ "r": 4, "lora_alpha": 6, "alpha_pattern": { "model.layers.1.self_attn.q_proj": 10 } }""", 10.0 / 4)]
     [InlineData("""{ "r": 4, "lora_alpha": 6, "alpha_pattern": { "layers\\.[1-3]\\..*q_proj": 1, "q_proj": 99 } }""", 1.0 / 4)]
     [InlineData("""{ "r": 4, "lora_alpha": 6, "alpha_pattern": { "proj": 99, "1.self_attn.q_pro": 98 } }""", 6.0 / 4)]
-    [InlineData("""{ "peft_type": "LORA", "r": 4, "lora_alpha": 6, "bias": "none", "use_dora": false, "modules_to_save": null, "init_lora_weights": true, "layer_replication": [] }""", 6.0 / 4)]
+    [InlineData(
+        """{ "peft_type": "LORA", "r": 4, "lora_alpha": 6, "bias": "none", "use_dora": false, "modules_to_save": null,"""
+        + """ "init_lora_weights": true, "layer_replication": [] }""", 6.0 / 4)]
     public void Scale_IsPefts(string config, double scale)
     {
         TinyModel.Write(_folder, TinyModel.Llama());
@@ -123,7 +134,7 @@ public sealed class LoraMergerTests : IDisposable
         long before = Tensor.TotalCount;
         int mapped = FileMapping.LiveCount;
         using (Load()) Assert.Equal(mapped + 1, FileMapping.LiveCount);
-        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer if the finalizer has freed tensors of an earlier test
         Assert.InRange(FileMapping.LiveCount, 0, mapped);
     }
 
@@ -149,21 +160,25 @@ public sealed class LoraMergerTests : IDisposable
     public void TensorsWithoutAPlace_AreNamed()
     {
         TinyModel.Write(_folder, TinyModel.Llama());
-        const string A = "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight", B = "base_model.model.model.layers.0.mlp.up_proj.lora_B.weight";
+        const string A = "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight",
+            B = "base_model.model.model.layers.0.mlp.up_proj.lora_B.weight";
         Write(t => t.Remove(B));
         Refused($"has `{A}` and not `{B}`");
-        Write(t => t["base_model.model.model.layers.7.mlp.up_proj.lora_A.weight"] = t["base_model.model.model.layers.7.mlp.up_proj.lora_B.weight"] = ones(2, 2));
+        Write(t => t["base_model.model.model.layers.7.mlp.up_proj.lora_A.weight"] =
+            t["base_model.model.model.layers.7.mlp.up_proj.lora_B.weight"] = ones(2, 2));
         Refused("changes `model.layers.7.mlp.up_proj`, which LlamaForCausalLM has no weight of");
         Write(t => t["base_model.model.lm_head.weight"] = ones(2, 2));
         Refused("`base_model.model.lm_head.weight`, which is not one of LoRA's matrices");
-        Write(t => (t["base_model.model.model.norm.lora_A.weight"], t["base_model.model.model.norm.lora_B.weight"]) = (ones(2, 16), ones(16, 2)));
+        Write(t => (t["base_model.model.model.norm.lora_A.weight"], t["base_model.model.model.norm.lora_B.weight"]) =
+            (ones(2, 16), ones(16, 2)));
         Refused("changes `model.norm`, a LlamaRMSNorm, which LoRA is not merged into");
         Write(t => t[A] = t[A].to(ScalarType.Int64));
         Refused("as I64, which is no floating-point type");
         Write(t => t.Clear());
         Refused("changes nothing");
 
-        void Write(Action<Dictionary<string, Tensor>> change) => AdapterFiles.Write(_adapter, ["model.layers.0.mlp.up_proj"], rank: 2, _ => (24, 16), change: change);
+        void Write(Action<Dictionary<string, Tensor>> change) =>
+            AdapterFiles.Write(_adapter, ["model.layers.0.mlp.up_proj"], rank: 2, _ => (24, 16), change: change);
     }
 
     [Fact]
@@ -192,13 +207,14 @@ public sealed class LoraMergerTests : IDisposable
         int mapped = FileMapping.LiveCount;
         CheckpointException error = Assert.Throws<CheckpointException>(() => Load());
         Assert.Contains(why, error.Message, StringComparison.Ordinal);
-        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer if the finalizer has freed tensors of an earlier test
         Assert.InRange(FileMapping.LiveCount, 0, mapped);
         return error;
     }
 
     private LoadedModel Load(LoadOptions? options = null) =>
-        ModelLoader.Load(_folder.Path, null, (options ?? new()) with { Adapter = _adapter.Path }, cancellationToken: TestContext.Current.CancellationToken);
+        ModelLoader.Load(_folder.Path, null, (options ?? new()) with { Adapter = _adapter.Path },
+            cancellationToken: TestContext.Current.CancellationToken);
 
     private void Write(string architecture)
     {
@@ -207,11 +223,12 @@ public sealed class LoraMergerTests : IDisposable
               "attention_layers": ["global", "local"], "ffn_dim": 24, "word_embed_proj_dim": 16 }
             """; // what each architecture calls its sizes
         _folder.Write("config.json", config);
-        Assert.InRange(ArchitectureCatalog.Build(ConfigReader.Open(_folder.File("config.json"))).Modules.SelectMany(m => m.Parameters).Sum(p => p.Shape.Aggregate(1L, (a, b) => a * b)), 1, 100_000);
+        Assert.InRange(ArchitectureCatalog.Build(ConfigReader.Open(_folder.File("config.json"))).Modules.SelectMany(m => m.Parameters)
+            .Sum(p => p.Shape.Aggregate(1L, (a, b) => a * b)), 1, 100_000);
         TinyModel.Write(_folder, config);
     }
 
-    /// <summary>Weights that checkpoints have in parts are written so.</summary>
+    /// <summary>Writes weights in parts, as checkpoints store them.</summary>
     private void WriteInParts(CausalLM tree)
     {
         using var scope = NewDisposeScope();
@@ -233,7 +250,7 @@ public sealed class LoraMergerTests : IDisposable
 
     private static bool Near(float a, float b) => Math.Abs(a - b) <= 1e-5 * Math.Max(1, Math.Abs(a));
 
-    /// <summary>W + scale · B A by loops, as the paper writes it.</summary>
+    /// <summary>W + scaling · B A, computed by loops as in the paper.</summary>
     private static float[] Merged(float[] weight, (float[,] A, float[,] B) change, bool turned, double scale)
     {
         int rank = change.A.GetLength(0), inputs = change.A.GetLength(1), outputs = change.B.GetLength(0);

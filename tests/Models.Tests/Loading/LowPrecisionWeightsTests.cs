@@ -7,11 +7,13 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Tests.Loading;
 
-/// <summary>Models in bfloat16, float16 and eight bits beside Hugging Face's float32 outputs.</summary>
+/// <summary>Models in bfloat16, float16 and eight bits, compared with Hugging Face's float32 outputs.</summary>
 public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDisposable
 {
-    /// <summary>What Hugging Face's code computes in float32 and gives on so.</summary>
-    /// <remarks>MixtralTopKRouter in transformers/models/mixtral/modeling_mixtral.py: the chosen experts' weights; Qwen's routers round them.</remarks>
+    /// <summary>The modules whose output Hugging Face's code computes in float32 and does not round.</summary>
+    /// <remarks>
+    /// MixtralTopKRouter in transformers/models/mixtral/modeling_mixtral.py: the chosen experts' weights; Qwen's routers round them.
+    /// </remarks>
     private static readonly string[] _alwaysFloat32 = ["mixtral model.layers.0.mlp.gate[1]", "mixtral model.layers.1.mlp.gate[1]"];
 
     private readonly TempFolder _folder = new();
@@ -19,7 +21,8 @@ public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDispos
     public void Dispose() => _folder.Dispose();
 
     public static TheoryData<string> Goldens => SharedFolder.Golden is { } golden
-        ? [.. Directory.EnumerateDirectories(golden).Where(d => File.Exists(Path.Combine(d, "golden.safetensors"))).Select(d => Path.GetFileName(d)).Order(StringComparer.Ordinal)] : [""];
+        ? [.. Directory.EnumerateDirectories(golden).Where(d => File.Exists(Path.Combine(d, "golden.safetensors")))
+            .Select(d => Path.GetFileName(d)).Order(StringComparer.Ordinal)] : [""];
 
     [Theory]
     [MemberData(nameof(Goldens))]
@@ -66,13 +69,15 @@ public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDispos
         long wide = narrow.Sum(p => p.Shape.Aggregate(1L, (product, size) => product * size) * 4);
         Assert.InRange(narrow.Sum(p => p.Bytes), wide / 4, wide * 0.32); // these are 64 wide, and a scale for 64 numbers is 6 % of them
         Assert.Equal(model.Modules.SelectMany(m => m.Parameters).Distinct().Sum(p => p.Bytes), (long)model.Description.Bytes);
-        Assert.All(model.Modules.Where(m => m is Embedding or RMSNorm or LayerNorm).SelectMany(m => m.Parameters), p => Assert.False(p.IsEightBit));
+        Assert.All(model.Modules.Where(m => m is Embedding or RMSNorm or LayerNorm).SelectMany(m => m.Parameters),
+            p => Assert.False(p.IsEightBit));
     }
 
     [Fact]
     public void EightBitWeight_IsWithinHalfAStep_OfEachOutputsOwnScale()
     {
-        TinyModel.Write(_folder, TinyModel.GPT2(), change: weights => weights["transformer.h.0.mlp.c_fc.weight"][.., 5] *= 1000); // one output far larger
+        // one output far larger
+        TinyModel.Write(_folder, TinyModel.GPT2(), change: weights => weights["transformer.h.0.mlp.c_fc.weight"][.., 5] *= 1000);
         using LoadedModel exact = TinyModel.Load(_folder.Path), narrow = Load(_folder.Path, new LoadOptions { EightBit = true });
         using var scope = NewDisposeScope();
         int compared = 0;
@@ -93,9 +98,11 @@ public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDispos
         using TempFolder adapter = new();
         AdapterFiles.Write(adapter, ["model.layers.0.mlp.up_proj"], rank: 2, _ => (24, 16));
         using LoadedModel exact = Load(_folder.Path, new LoadOptions { Adapter = adapter.Path });
-        using LoadedModel narrow = Load(_folder.Path, new LoadOptions { Adapter = adapter.Path, EightBit = true, DType = ScalarType.BFloat16 });
+        using LoadedModel narrow =
+            Load(_folder.Path, new LoadOptions { Adapter = adapter.Path, EightBit = true, DType = ScalarType.BFloat16 });
         using var scope = NewDisposeScope();
-        Tensor weight = exact.Module("model.layers.0.mlp.up_proj")!.Parameters[0].Value, read = narrow.Module("model.layers.0.mlp.up_proj")!.Parameters[0].Value;
+        Tensor weight = exact.Module("model.layers.0.mlp.up_proj")!.Parameters[0].Value,
+            read = narrow.Module("model.layers.0.mlp.up_proj")!.Parameters[0].Value;
         Assert.Equal(ScalarType.BFloat16, read.dtype);
         Assert.InRange(TinyModel.Difference(weight, read), 1e-6, weight.abs().max().item<float>() / 80);
     }
@@ -123,7 +130,8 @@ public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDispos
         Assert.InRange(worst, long.MinValue, 3 * largest + (16 << 20)); // a weight in work, and what the heap keeps of earlier ones
         Assert.True(3 * largest + (16 << 20) < size * (1 - part) + size * part / 2); // or the bound would say nothing
 
-        static long Resident() => long.Parse(File.ReadAllText("/proc/self/statm").Split(' ')[1], CultureInfo.InvariantCulture) * Environment.SystemPageSize;
+        static long Resident() => long.Parse(File.ReadAllText("/proc/self/statm").Split(' ')[1], CultureInfo.InvariantCulture)
+            * Environment.SystemPageSize;
     }
 
     [Theory]
@@ -139,19 +147,27 @@ public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDispos
         {
             string[] names = [.. whole.Entries.Keys];
             for (int part = 0; part < 3; part++)
-                SafetensorsWriter.Write(sharded.File($"model-{part}.safetensors"), names.Where((_, i) => i % 3 == part).Select(n => KeyValuePair.Create(n, whole.Read(n).to(ScalarType.Float32, copy: true))));
-            sharded.Write("model.safetensors.index.json", $"{{\"weight_map\":{{{string.Join(",", names.Select((n, i) => $"\"{n}\":\"model-{i % 3}.safetensors\""))}}}}}");
+                SafetensorsWriter.Write(sharded.File($"model-{part}.safetensors"),
+                    names.Where((_, i) => i % 3 == part)
+                    .Select(n => KeyValuePair.Create(n, whole.Read(n).to(ScalarType.Float32, copy: true))));
+            sharded.Write("model.safetensors.index.json",
+                $"{{\"weight_map\":{{{string.Join(",", names.Select((n, i) => $"\"{n}\":\"model-{i % 3}.safetensors\""))}}}}}");
         }
-        using LoadedModel one = TinyModel.Load(_folder.Path, ScalarType.BFloat16), three = TinyModel.Load(sharded.Path, ScalarType.BFloat16);
+        using LoadedModel one = TinyModel.Load(_folder.Path, ScalarType.BFloat16),
+            three = TinyModel.Load(sharded.Path, ScalarType.BFloat16);
         using var scope = NewDisposeScope();
         Tensor ids = TinyModel.Ids(2, 7, 3);
         Assert.True(TinyModel.Logits(one, ids).Equals(TinyModel.Logits(three, ids)));
     }
 
-    private static LoadedModel Load(string folder, LoadOptions options) => ModelLoader.Load(folder, null, options, cancellationToken: TestContext.Current.CancellationToken);
+    private static LoadedModel Load(string folder, LoadOptions options) =>
+        ModelLoader.Load(folder, null, options, cancellationToken: TestContext.Current.CancellationToken);
 
-    /// <summary>Asserts that logits are near the reference, and that the likeliest token is the same wherever it was not a close race.</summary>
-    /// <returns>The logits' type.</returns>
+    /// <summary>
+    /// Asserts that logits are near the reference, and that the most likely token is the same wherever the reference is not nearly a
+    /// tie.
+    /// </summary>
+    /// <returns>The element type of the logits.</returns>
     private ScalarType Compare(LoadedModel model, string folder, double tolerance, string label)
     {
         using var nothing = no_grad();
@@ -159,14 +175,15 @@ public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDispos
         using Tensor reference = golden.Read("logits");                                         // [1, seq, vocab]
         Tensor logits = TinyModel.Logits(model, Ids(folder));
         Tensor wide = logits.to(ScalarType.Float32);
-        // a router that was nearly undecided may send a token to other experts: then that token is far off, and most are not
+        // a router that is nearly undecided may select other experts for a token, which is then far off; most tokens are not
         Tensor rows = (reference - wide).abs().amax([2]).view(-1);                              // [seq]
         double difference = (model.Modules.Any(m => m is Experts) ? rows.median() : rows.max()).item<float>();
         (Tensor best, _) = reference.topk(2, -1);                                               // [1, seq, 2]
         Tensor clear = (best.select(-1, 0) - best.select(-1, 1)) > tolerance / 2;               // [1, seq]
         long decided = clear.sum().item<long>();
         Tensor same = reference.argmax(-1) == wide.argmax(-1);                                  // [1, seq]
-        output.WriteLine($"{label}: logits {difference:0.0000} off, {same.sum().item<long>()} of {same.numel()} the same, {decided} decided");
+        output.WriteLine(
+            $"{label}: logits {difference:0.0000} off, {same.sum().item<long>()} of {same.numel()} the same, {decided} decided");
         Assert.InRange(difference, 1e-7, tolerance);
         Assert.True((same | ~clear | (rows > tolerance)).all().item<bool>());
         Assert.True(same.sum().item<long>() * 4 >= same.numel() * 3);
@@ -185,7 +202,7 @@ public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDispos
         return Path.Combine(SharedFolder.Golden!, name);
     }
 
-    /// <summary>The type of each floating-point tensor that a module gives.</summary>
+    /// <summary>The element type of each floating-point tensor that a module returns.</summary>
     private sealed class TypeRecorder : SiteHook
     {
         public Dictionary<string, ScalarType> Types { get; } = [];

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Tests.Loading;
 
-/// <summary>What is known of a model before it is loaded is what it is afterwards.</summary>
+/// <summary>The footprint of a model before loading equals that of the loaded model.</summary>
 public sealed class ModelFootprintTests : IDisposable
 {
     private readonly TempFolder _folder = new();
@@ -18,12 +18,14 @@ public sealed class ModelFootprintTests : IDisposable
     [InlineData(ScalarType.BFloat16, true)]
     public void ItsBytes_AreThoseOfTheLoadedModel(ScalarType? dtype, bool eightBit)
     {
-        foreach (string config in (string[])[TinyModel.GPT2(), TinyModel.GPT2(more: """, "tie_word_embeddings": false"""), TinyModel.Llama()])
+        foreach (string config in (string[])[TinyModel.GPT2(), TinyModel.GPT2(more: """, "tie_word_embeddings": false"""),
+            TinyModel.Llama()])
         {
             TinyModel.Write(_folder, config);
             var options = new LoadOptions { DType = dtype, EightBit = eightBit };
             ModelFootprint weighed = ModelFootprint.Measure(_folder.Path, null, options, TestContext.Current.CancellationToken);
-            using LoadedModel model = ModelLoader.Load(_folder.Path, null, options, cancellationToken: TestContext.Current.CancellationToken);
+            using LoadedModel model =
+                ModelLoader.Load(_folder.Path, null, options, cancellationToken: TestContext.Current.CancellationToken);
             Assert.Equal((long)model.Description.Bytes, weighed.Bytes);
             Assert.Equal(model.Description, weighed.Description);
         }
@@ -41,6 +43,8 @@ public sealed class ModelFootprintTests : IDisposable
     public void WeightsThatDoNotFitTheConfig_FailNow_NotAfterALongLoad()
     {
         TinyModel.Write(_folder, TinyModel.GPT2(), change: weights => weights.Remove("transformer.h.1.attn.c_attn.bias"));
-        Assert.Equal(ErrorCode.BadCheckpoint, Assert.Throws<CheckpointException>(() => ModelFootprint.Measure(_folder.Path, null, new LoadOptions(), TestContext.Current.CancellationToken)).Code);
+        Assert.Equal(ErrorCode.BadCheckpoint,
+            Assert.Throws<CheckpointException>(() =>
+                ModelFootprint.Measure(_folder.Path, null, new LoadOptions(), TestContext.Current.CancellationToken)).Code);
     }
 }

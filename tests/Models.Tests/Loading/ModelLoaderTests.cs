@@ -28,7 +28,7 @@ public sealed class ModelLoaderTests : IDisposable
             Assert.Equal(loaded, Tensor.TotalCount);
             Assert.Equal(mapped + 1, FileMapping.LiveCount);
         }
-        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer if the finalizer has freed tensors of an earlier test
         Assert.Equal(mapped, FileMapping.LiveCount);
     }
 
@@ -103,7 +103,8 @@ public sealed class ModelLoaderTests : IDisposable
         TinyModel.Write(_folder, TinyModel.GPT2(), change: weights =>
         {
             foreach (string name in weights.Keys.ToArray())
-                if (weights.Remove(name, out Tensor? tensor)) weights[name.Replace("transformer.", prefix, StringComparison.Ordinal)] = tensor;
+                if (weights.Remove(name, out Tensor? tensor))
+                    weights[name.Replace("transformer.", prefix, StringComparison.Ordinal)] = tensor;
             weights[$"{prefix}h.0.attn.bias"] = ones(1, 1, 48, 48);
             weights[$"{prefix}h.0.attn.masked_bias"] = tensor(-1e4f);
         });
@@ -134,14 +135,16 @@ public sealed class ModelLoaderTests : IDisposable
     public void UnexpectedTensor_IsNamed()
     {
         TinyModel.Write(_folder, TinyModel.GPT2(), change: w => w["transformer.h.7.ln_1.weight"] = ones(16));
-        Assert.Contains("`transformer.h.7.ln_1.weight`, which GPT2LMHeadModel has no place for", Refused().Message, StringComparison.Ordinal);
+        Assert.Contains("`transformer.h.7.ln_1.weight`, which GPT2LMHeadModel has no place for", Refused().Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
     public void MisshapenTensor_IsNamed_WithBothShapes()
     {
         TinyModel.Write(_folder, TinyModel.GPT2(), change: w => w["transformer.wpe.weight"] = ones(47, 16));
-        Assert.Contains("`transformer.wpe.weight` with shape [47, 16]; config.json asks for [48, 16]", Refused().Message, StringComparison.Ordinal);
+        Assert.Contains("`transformer.wpe.weight` with shape [47, 16]; config.json asks for [48, 16]", Refused().Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -201,7 +204,7 @@ public sealed class ModelLoaderTests : IDisposable
         using CancellationTokenSource cancel = new();
         Reports reports = new((done, total) => { if (done > total / 2) cancel.Cancel(); });
         Assert.Throws<OperationCanceledException>(() => ModelLoader.Load(_folder.Path, progress: reports, cancellationToken: cancel.Token));
-        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer if the finalizer has freed tensors of an earlier test
         Reports all = new((_, _) => { });
         using LoadedModel model = ModelLoader.Load(_folder.Path, progress: all, cancellationToken: TestContext.Current.CancellationToken);
         Assert.Equal(((long)model.Description.Bytes, (long)model.Description.Bytes), all.Last);
@@ -211,7 +214,7 @@ public sealed class ModelLoaderTests : IDisposable
     {
         long before = Tensor.TotalCount;
         CheckpointException error = Assert.Throws<CheckpointException>(() => TinyModel.Load(_folder.Path));
-        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer if the finalizer has freed tensors of an earlier test
         return error;
     }
 

@@ -5,18 +5,18 @@ using Ndif.Queue.Tests.Support;
 
 namespace Ndif.Queue.Tests.Blobs;
 
-/// <summary>What every blob store must do. Each implementation runs all of it.</summary>
+/// <summary>The contract test of all blob stores.</summary>
 public abstract class BlobStoreContract
 {
     protected ManualTime Time { get; } = new();
 
-    /// <summary>A store whose blobs live for an hour.</summary>
+    /// <summary>A store with a time to live of one hour.</summary>
     protected abstract IBlobStore Store { get; }
 
-    /// <summary>The same blobs as another process sees them.</summary>
+    /// <summary>The store of another process with the same blobs.</summary>
     protected abstract IBlobStore OpenAnother(TimeProvider time);
 
-    /// <summary>How many things lie in it, whatever they are.</summary>
+    /// <summary>Counts the files or objects of the store.</summary>
     protected abstract int StoredCount { get; }
 
     protected static CancellationToken Cancel => TestContext.Current.CancellationToken;
@@ -51,7 +51,8 @@ public abstract class BlobStoreContract
     public async Task ANewBlob_HasANameThatNobodyCanGuess_AndAChecksum(int length)
     {
         byte[] bytes = Bytes(length);
-        BlobRef[] blobs = await Task.WhenAll(Enumerable.Range(0, 3).Select(_ => Store.PutNewAsync((stream, token) => stream.WriteAsync(bytes, token).AsTask(), Cancel)));
+        BlobRef[] blobs = await Task.WhenAll(
+            Enumerable.Range(0, 3).Select(_ => Store.PutNewAsync((stream, token) => stream.WriteAsync(bytes, token).AsTask(), Cancel)));
         Assert.Equal(3, blobs.Select(blob => blob.Id).Distinct().Count());
         Assert.All(blobs, blob => Assert.Matches("^[0-9a-f]{64}$", blob.Id));
         Assert.All(blobs, blob => Assert.Equal((ulong)bytes.Length, blob.Length));
@@ -143,7 +144,7 @@ public abstract class BlobStoreContract
         await Store.GrantAsync(blob.Id, "ana", "job-2", Cancel);
         await Store.GrantAsync(blob.Id, "ben", cancellationToken: Cancel);
         Assert.False(await Store.RevokeAsync(blob.Id, "ana", "job-3", Cancel));
-        Assert.False(await Store.RevokeAsync(blob.Id, "ana", "job-1", Cancel)); // another job of hers has it
+        Assert.False(await Store.RevokeAsync(blob.Id, "ana", "job-1", Cancel)); // another job of the owner has a grant
         Assert.True(await Store.CanReadAsync(blob.Id, "ana", Cancel));
         Assert.True(await Store.RevokeAsync(blob.Id, "ana", "job-2", Cancel));
         Assert.False(await Store.CanReadAsync(blob.Id, "ana", Cancel));
@@ -164,7 +165,7 @@ public abstract class BlobStoreContract
         Time.Advance(TimeSpan.FromMinutes(40));
         Assert.True(await Store.ExistsAsync(used.Id, Cancel));
         Time.Advance(TimeSpan.FromMinutes(40));
-        Assert.Null(await Store.OpenAsync(old.Id, Cancel)); // expired, though not swept yet
+        Assert.Null(await Store.OpenAsync(old.Id, Cancel)); // expired, but not deleted yet
         Assert.False(await Store.CanReadAsync(old.Id, "ana", Cancel));
         Assert.Equal(1, await Store.DeleteExpiredAsync(Cancel));
         Assert.True(await Store.ExistsAsync(used.Id, Cancel));

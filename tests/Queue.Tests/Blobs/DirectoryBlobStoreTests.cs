@@ -12,7 +12,8 @@ public sealed class DirectoryBlobStoreTests : BlobStoreContract, IDisposable
 
     protected override IBlobStore Store { get; }
 
-    protected override IBlobStore OpenAnother(TimeProvider time) => new DirectoryBlobStore(new BlobOptions { Root = _root, TimeToLive = TimeSpan.FromHours(1) }, time);
+    protected override IBlobStore OpenAnother(TimeProvider time) =>
+        new DirectoryBlobStore(new BlobOptions { Root = _root, TimeToLive = TimeSpan.FromHours(1) }, time);
 
     protected override int StoredCount => Directory.GetFiles(_root, "*", SearchOption.AllDirectories).Length;
 
@@ -24,7 +25,8 @@ public sealed class DirectoryBlobStoreTests : BlobStoreContract, IDisposable
         BlobRef blob = await PutAsync([1]);
         Assert.True(File.Exists(Path.Combine(_root, blob.Id[..2], blob.Id)));
         await Store.GrantAsync(blob.Id, "../../ben", "../../job", Cancel);
-        Assert.All(Directory.GetFileSystemEntries(Path.Combine(_root, blob.Id[..2])), entry => Assert.StartsWith(_root, Path.GetFullPath(entry), StringComparison.Ordinal));
+        Assert.All(Directory.GetFileSystemEntries(Path.Combine(_root, blob.Id[..2])),
+            entry => Assert.StartsWith(_root, Path.GetFullPath(entry), StringComparison.Ordinal));
         Assert.Equal(2, StoredCount);
     }
 

@@ -4,7 +4,7 @@ using Ndif.Queue.Blobs;
 
 namespace Ndif.Queue.Tests.Blobs;
 
-/// <summary>The store on S3, against a stand-in that checks signatures and has the protocol's limits (<see cref="FakeS3"/>).</summary>
+/// <summary>Tests the S3 store against a fake server that checks signatures and limits (<see cref="FakeS3"/>).</summary>
 public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
 {
     private readonly FakeS3 _s3;
@@ -32,13 +32,15 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
         BlobRef blob = await PutAsync([1]);
         await Store.GrantAsync(blob.Id, "../../ben", "../job", Cancel);
         Assert.Equal(3, _s3.Keys.Count());
-        Assert.All(_s3.Keys, key => Assert.Matches("^ndif/lab-1/(blobs/[0-9a-f]{64}|seen/[0-9a-f]{64}|readers/[0-9a-f]{64}/[0-9a-f]{64}[.][0-9a-f]{64})$", key));
+        Assert.All(_s3.Keys, key =>
+            Assert.Matches("^ndif/lab-1/(blobs/[0-9a-f]{64}|seen/[0-9a-f]{64}|readers/[0-9a-f]{64}/[0-9a-f]{64}[.][0-9a-f]{64})$", key));
     }
 
     [Fact]
     public async Task AWrongSecret_IsUnavailable_AndNothingIsStored()
     {
-        NdifException refused = await Assert.ThrowsAsync<NdifException>(() => Open("wrong", Time).PutAsync(async (stream, cancel) => await stream.WriteAsync(new byte[] { 1 }, cancel), Cancel));
+        NdifException refused = await Assert.ThrowsAsync<NdifException>(
+            () => Open("wrong", Time).PutAsync(async (stream, cancel) => await stream.WriteAsync(new byte[] { 1 }, cancel), Cancel));
         Assert.Equal((ErrorCode.Unavailable, true), (refused.Code, refused.Error.Retryable));
         Assert.DoesNotContain("wrong", refused.ToString(), StringComparison.Ordinal);
         Assert.Equal(0, StoredCount);
@@ -51,7 +53,7 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
     [InlineData(FakeS3.Fault.CutAfterwards)]
     public async Task FaultsOfAMoment_AreBorne_WhereverTheyCome(FakeS3.Fault fault)
     {
-        _s3.FailEvery(4, fault); // of the requests, whatever they are
+        _s3.FailEvery(4, fault); // every fourth request of any kind
         for (byte i = 0; i < 3; i++)
         {
             byte[] bytes = Bytes(6_000_000 + i);
@@ -72,7 +74,7 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
         BlobRef blob = await PutAsync(bytes);
         _s3.CutDownloadsAfter = 1_000_000;
         Assert.Equal(bytes, await ReadAsync(blob.Id));
-        Assert.InRange(_s3.Downloads, 9, 30); // what was under way when it broke comes again
+        Assert.InRange(_s3.Downloads, 9, 30); // data in flight is requested again
     }
 
     [Fact]
@@ -91,7 +93,8 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
         await using Stream stream = (await Store.OpenAsync(blob.Id, Cancel))!;
         Time.Advance(TimeSpan.FromHours(2));
         Assert.Equal(1, await Store.DeleteExpiredAsync(Cancel));
-        Assert.Equal(ErrorCode.UnknownBlob, (await Assert.ThrowsAsync<NdifException>(async () => await stream.ReadExactlyAsync(new byte[3], Cancel))).Code);
+        Assert.Equal(ErrorCode.UnknownBlob,
+            (await Assert.ThrowsAsync<NdifException>(async () => await stream.ReadExactlyAsync(new byte[3], Cancel))).Code);
     }
 
     [Fact]
@@ -100,7 +103,7 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
         _ = Store.PutAsync(async (stream, cancel) =>
         {
             await stream.WriteAsync(new byte[12_000_000], cancel);
-            await Task.Delay(Timeout.Infinite, TestContext.Current.CancellationToken); // as if it were no more
+            await Task.Delay(Timeout.Infinite, TestContext.Current.CancellationToken); // as if the process had died
         }, CancellationToken.None);
         while (_s3.OpenUploads == 0) await Task.Yield();
         await OpenAnother(Time).DeleteExpiredAsync(Cancel);
@@ -115,7 +118,7 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
     {
         const int Part = 5 << 20, Parts = 40;
         byte[] chunk = Bytes(1 << 20);
-        _s3.StoresLengthsOnly = true; // so that only the store's own memory is seen
+        _s3.StoresLengthsOnly = true; // so that only the memory of the store is measured
         long before = GC.GetTotalMemory(forceFullCollection: true), most = 0;
         BlobRef blob = await Store.PutAsync(async (stream, cancel) =>
         {
@@ -125,7 +128,7 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
                 if (i % 20 == 0) most = Math.Max(most, GC.GetTotalMemory(forceFullCollection: true) - before);
             }
         }, Cancel);
-        Assert.InRange(most, 0, 40 << 20); // of 200 MiB: the part, and what the client and the stand-in buffer
+        Assert.InRange(most, 0, 40 << 20); // of 200 MiB: one part, and the buffers of the client and the fake server
         Assert.Equal((ulong)(Parts * Part), blob.Length);
         most = 0;
         await using Stream back = (await Store.OpenAsync(blob.Id, Cancel))!;
@@ -140,7 +143,7 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
     [InlineData("s3://Bucket/x")]
     [InlineData("s3://bucket/../other")]
     [InlineData("s3://bucket/a b")]
-    [InlineData("s3://bucket?region=eu-")] // found by fuzzing: the SDK itself threw
+    [InlineData("s3://bucket?region=eu-")] // found by fuzzing: the SDK threw
     [InlineData("s3://bucket?region=-eu")]
     [InlineData("s3://bucket?endpoint=ftp://host")]
     [InlineData("s3://bucket?endpoint=http://user:password@host")]
@@ -156,15 +159,19 @@ public sealed class S3BlobStoreTests : BlobStoreContract, IAsyncLifetime
     [Fact]
     public void ALocation_SaysBucketPrefixAndEndpoint()
     {
-        Assert.True(S3Location.TryParse("s3://my-bucket/a/b/?endpoint=http%3A%2F%2Fhost:9000&region=eu-central-1", out S3Location? location));
-        Assert.Equal(("my-bucket", "a/b/", new Uri("http://host:9000"), "eu-central-1", true), (location.Bucket, location.Prefix, location.Endpoint, location.Region, location.PathStyle));
+        Assert.True(
+            S3Location.TryParse("s3://my-bucket/a/b/?endpoint=http%3A%2F%2Fhost:9000&region=eu-central-1", out S3Location? location));
+        Assert.Equal(("my-bucket", "a/b/", new Uri("http://host:9000"), "eu-central-1", true),
+            (location.Bucket, location.Prefix, location.Endpoint, location.Region, location.PathStyle));
         Assert.False(S3Location.TryParse("/var/lib/ndif", out _));
     }
 
     private S3BlobStore Open(string secret, TimeProvider time)
     {
-        Assert.True(S3Location.TryParse($"s3://{FakeS3.Bucket}/ndif/lab-1?endpoint={_s3.Address}&region={FakeS3.Region}", out S3Location? location));
-        return new S3BlobStore(location.NewClient(new BasicAWSCredentials(FakeS3.AccessKey, secret)), location, new BlobOptions { TimeToLive = TimeSpan.FromHours(1), PartBytes = 5 << 20 }, time);
+        Assert.True(S3Location.TryParse(
+            $"s3://{FakeS3.Bucket}/ndif/lab-1?endpoint={_s3.Address}&region={FakeS3.Region}", out S3Location? location));
+        return new S3BlobStore(location.NewClient(new BasicAWSCredentials(FakeS3.AccessKey, secret)), location,
+            new BlobOptions { TimeToLive = TimeSpan.FromHours(1), PartBytes = 5 << 20 }, time);
     }
 
     private async Task<byte[]> ReadAsync(string id)

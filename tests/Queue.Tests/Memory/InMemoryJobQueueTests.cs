@@ -7,7 +7,8 @@ namespace Ndif.Queue.Tests.Memory;
 
 public sealed class InMemoryJobQueueTests : JobQueueContract
 {
-    protected override Task<JobQueueFixture> NewFixtureAsync(QueueOptions? options = null) => Task.FromResult<JobQueueFixture>(new InMemoryJobQueueFixture(options));
+    protected override Task<JobQueueFixture> NewFixtureAsync(QueueOptions? options = null) =>
+        Task.FromResult<JobQueueFixture>(new InMemoryJobQueueFixture(options));
 
     [Fact]
     public async Task Wait_IsPositionTimesDuration()

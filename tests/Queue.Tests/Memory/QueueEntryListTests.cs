@@ -2,7 +2,7 @@ using Ndif.Queue.Memory;
 
 namespace Ndif.Queue.Tests.Memory;
 
-/// <summary>The line in runs is the sorted list that it stands for, also where runs part and vanish.</summary>
+/// <summary>The list of runs equals a sorted list, also when runs are split and removed.</summary>
 public sealed class QueueEntryListTests
 {
     [Theory]
@@ -23,8 +23,9 @@ public sealed class QueueEntryListTests
             }
             else
             {
-                // many equal tags, and those at the front
-                var entry = new QueueEntry($"{i}", "ana", i, 1) { StartTag = random.Next(20) == 0 ? double.NegativeInfinity : random.Next(500) };
+                // many equal tags, and tags of the front
+                var entry = new QueueEntry(
+                    $"{i}", "ana", i, 1) { StartTag = random.Next(20) == 0 ? double.NegativeInfinity : random.Next(500) };
                 list.Add(entry);
                 all.Insert(~all.BinarySearch(entry, QueueEntry.ByStartTag), entry);
             }

@@ -5,7 +5,9 @@ using StackExchange.Redis;
 
 namespace Ndif.Queue.Tests.Redis;
 
-/// <summary>What the service's Redis user may not; that it may what it needs, all the other tests show, which run as this user.</summary>
+/// <summary>
+/// Tests what the Redis user of the service may not do. All other tests run as this user and show that it may do what it needs.
+/// </summary>
 public sealed class LeastPrivilegeTests(RedisServer server)
 {
     [Theory]
@@ -36,7 +38,8 @@ public sealed class LeastPrivilegeTests(RedisServer server)
     [InlineData("EVAL", "return redis.call('KEYS', '*')", "1", "ndif:")]
     public async Task OtherCommandsKeysAndChannels_AreRefused(string command, params string[] arguments)
     {
-        RedisServerException refused = await Assert.ThrowsAsync<RedisServerException>(() => server.ServiceConnection.GetDatabase().ExecuteAsync(command, arguments));
+        RedisServerException refused = await Assert.ThrowsAsync<RedisServerException>(
+            () => server.ServiceConnection.GetDatabase().ExecuteAsync(command, arguments));
         Assert.Matches("NOPERM|No permission|no permission|can't access|can't run|ACL failure", refused.Message);
     }
 
@@ -56,12 +59,14 @@ public sealed class LeastPrivilegeTests(RedisServer server)
         await registry.PublishHeartbeatAsync(new WorkerStatus { Id = "w" }, [new ModelStatus { Id = "gpt2" }], cancel);
         await registry.SetDescriptionAsync(new ModelDescription { Id = "gpt2" }, cancel);
         Assert.Single(await registry.ListWorkersAsync(cancel));
-        for (int i = 0; i < 4; i++) await queue.SubmitAsync(new JobSubmission($"j{i}", "ana", "gpt2", new byte[] { 1 }, Quota: new Quota(10, 10, 10, 10)), cancel);
+        for (int i = 0; i < 4; i++)
+            await queue.SubmitAsync(new JobSubmission($"j{i}", "ana", "gpt2", new byte[] { 1 }, Quota: new Quota(10, 10, 10, 10)), cancel);
         Lease lease = (await queue.LeaseAsync("w", ["gpt2"], TimeSpan.Zero, cancel))!;
         await queue.RenewAsync(lease, cancel);
         await queue.ReplyAsync(lease.JobId, new LocalReply { Ticket = 1 }, cancel);
         Assert.NotNull(await queue.AwaitReplyAsync(lease, 1, TimeSpan.FromSeconds(5), cancel));
-        await queue.PublishAsync(lease, new Event { State = new StateChanged { State = JobState.Completed, Usage = new Usage { Tokens = 1 } } }, cancel);
+        await queue.PublishAsync(
+            lease, new Event { State = new StateChanged { State = JobState.Completed, Usage = new Usage { Tokens = 1 } } }, cancel);
         await queue.CancelAsync("j1", "", cancel);
         await queue.ReturnAsync((await queue.LeaseAsync("w", ["gpt2"], TimeSpan.Zero, cancel))!, cancel);
         await queue.ReapExpiredLeasesAsync(cancel);
@@ -74,15 +79,20 @@ public sealed class LeastPrivilegeTests(RedisServer server)
         await registry.UnregisterAsync("w", cancel);
 
         string[] denied = [.. Denied(await database.ExecuteAsync("ACL", "LOG")).Except(before)];
-        Assert.True(denied.All(what => what is "config" or "cluster" or "sentinel" or "__Booksleeve_TieBreak" or "__Booksleeve_MasterChanged" or "select"), string.Join(", ", denied)); // StackExchange.Redis' own questions when it connects
+        // commands of StackExchange.Redis at connection time
+        Assert.True(
+            denied.All(
+            what => what is "config" or "cluster" or "sentinel" or "__Booksleeve_TieBreak" or "__Booksleeve_MasterChanged" or "select"),
+            string.Join(", ", denied));
     }
 
-    /// <summary>What the service's user was refused: commands, keys, channels.</summary>
+    /// <summary>Returns the commands, keys and channels that were refused to the service's user.</summary>
     private static IEnumerable<string> Denied(RedisResult log)
     {
         foreach (RedisResult entry in (RedisResult[])log!)
         {
-            Dictionary<string, string> fields = ((RedisResult[])entry!).Chunk(2).ToDictionary(pair => (string)pair[0]!, pair => (string?)pair[1] ?? "");
+            Dictionary<string, string> fields = ((RedisResult[])entry!).Chunk(2).ToDictionary(
+                pair => (string)pair[0]!, pair => (string?)pair[1] ?? "");
             if (fields["username"] == "ndif") yield return fields["object"].Split('|')[0];
         }
     }

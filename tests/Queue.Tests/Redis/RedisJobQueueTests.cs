@@ -9,7 +9,8 @@ namespace Ndif.Queue.Tests.Redis;
 
 public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper output) : JobQueueContract
 {
-    protected override Task<JobQueueFixture> NewFixtureAsync(QueueOptions? options = null) => Task.FromResult<JobQueueFixture>(new RedisJobQueueFixture(server, options));
+    protected override Task<JobQueueFixture> NewFixtureAsync(QueueOptions? options = null) =>
+        Task.FromResult<JobQueueFixture>(new RedisJobQueueFixture(server, options));
 
     [Fact]
     public async Task DifferentPrefixes_DoNotSeeEachOther()
@@ -46,23 +47,31 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
         Task<List<Event>> watching = WatchAsync(Fixture.Queue, "a");
         long began = Stopwatch.GetTimestamp();
         for (uint i = 0; i < 1000; i++)
-            Assert.True(await Fixture.Queue.PublishAsync(lease, new Event { Token = new NewToken { Step = i, Id = i, Text = " token" } }, Cancel));
+            Assert.True(
+                await Fixture.Queue.PublishAsync(lease, new Event { Token = new NewToken { Step = i, Id = i, Text = " token" } }, Cancel));
         TimeSpan published = Stopwatch.GetElapsedTime(began);
         Assert.True(await Fixture.Queue.PublishAsync(lease, new Event { State = new StateChanged { State = JobState.Completed } }, Cancel));
         List<Event> events = await watching;
-        output.WriteLine($"1000 tokens published in {published.TotalMilliseconds:0} ms, followed to the end in {Stopwatch.GetElapsedTime(began).TotalMilliseconds:0} ms");
+        output.WriteLine(
+            $"1000 tokens published in {published.TotalMilliseconds:0} ms, followed to the end in {Stopwatch.GetElapsedTime(began).TotalMilliseconds:0} ms");
         Assert.Equal(Enumerable.Range(0, 1000).Select(i => (uint)i), events.Where(e => e.Token is not null).Select(e => e.Token.Step));
     }
 
-    /// <summary>Redis stands still for twice a lease, while a worker renews and everybody reaps. The worker keeps its job; one that is gone loses its own.</summary>
+    /// <summary>
+    /// Redis pauses for twice the lease duration while a worker renews and all processes reap. The live worker keeps its job; a dead worker
+    /// loses its job.
+    /// </summary>
     [Fact]
     public async Task AnOutageLongerThanALease_IsNoWorkersDeath()
     {
         var own = new RedisServer();
         await own.InitializeAsync();
-        await using var queue = new RedisJobQueue(own.OperatorConnection, new QueueOptions { LeaseDuration = TimeSpan.FromSeconds(1), SafetyPoll = TimeSpan.FromMilliseconds(100) });
-        foreach (string id in (string[])["kept", "lost"]) await queue.SubmitAsync(new JobSubmission(id, "ana", "gpt2", new byte[] { 1 }), Cancel);
-        Lease kept = (await queue.LeaseAsync("w1", ["gpt2"], TimeSpan.Zero, Cancel))!, lost = (await queue.LeaseAsync("w2", ["gpt2"], TimeSpan.Zero, Cancel))!;
+        await using var queue = new RedisJobQueue(own.OperatorConnection,
+            new QueueOptions { LeaseDuration = TimeSpan.FromSeconds(1), SafetyPoll = TimeSpan.FromMilliseconds(100) });
+        foreach (string id in (string[])["kept", "lost"])
+            await queue.SubmitAsync(new JobSubmission(id, "ana", "gpt2", new byte[] { 1 }), Cancel);
+        Lease kept = (await queue.LeaseAsync("w1", ["gpt2"], TimeSpan.Zero, Cancel))!,
+            lost = (await queue.LeaseAsync("w2", ["gpt2"], TimeSpan.Zero, Cancel))!;
         using var over = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
         Task renewing = AgainAndAgainAsync(TimeSpan.FromMilliseconds(333), () => queue.RenewAsync(kept, Cancel));
         Task reaping = AgainAndAgainAsync(TimeSpan.FromMilliseconds(50), () => queue.ReapExpiredLeasesAsync(Cancel));
@@ -70,16 +79,17 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
         await own.OperatorConnection.GetServer(own.OperatorConnection.GetEndPoints()[0]).ExecuteAsync("CLIENT", "PAUSE", "2000");
         await Task.Delay(2200, Cancel);
 
-        await foreach (Event happening in queue.WatchAsync(lost.JobId, 3, Cancel)) // it is in the line again
+        await foreach (Event jobEvent in queue.WatchAsync(lost.JobId, 3, Cancel)) // it is queued again
         {
-            Assert.Equal(JobState.Queued, happening.State.State);
+            Assert.Equal(JobState.Queued, jobEvent.State.State);
             break;
         }
         Assert.False(kept.Lost.IsCancellationRequested);
         Assert.True(await queue.PublishAsync(kept, new Event { State = new StateChanged { State = JobState.Completed } }, Cancel));
         Assert.Equal(1u, (await queue.GetAsync("kept", Cancel))!.Attempt);
         await over.CancelAsync();
-        await Task.WhenAll(renewing, reaping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+        await Task.WhenAll(renewing, reaping).ConfigureAwait(
+            ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
         await own.DisposeAsync();
 
         async Task AgainAndAgainAsync(TimeSpan pause, Func<Task> act)
@@ -141,7 +151,8 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
         await Fixture.SubmitAsync("b");
         RedisJobQueueFixture rig = (RedisJobQueueFixture)Fixture;
         async Task<string> Lease(int again) => string.Join(' ', ((RedisResult[])(await rig.Database.ScriptEvaluateAsync(
-            RedisScript.Lease.Text, [rig.Options.Prefix], [again, "w", 1000, "request", "gpt2"]))!).Take(6).Select(part => part.ToString()));
+            RedisScript.Lease.Text, [rig.Options.Prefix], [again, "w", 1000, "request", "gpt2"]))!).Take(6).Select(
+            part => part.ToString()));
         Assert.Equal(await Lease(0), await Lease(1));
         Assert.Equal(1, (await Fixture.Queue.CountAsync(Cancel)).Running);
     }
@@ -178,8 +189,10 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
         RedisJobQueueFixture rig = (RedisJobQueueFixture)Fixture;
         Dictionary<string, bool> left = server.OperatorConnection.GetServers()[0].Keys(pattern: rig.Options.Prefix + "*")
             .ToDictionary(key => ((string)key!)[rig.Options.Prefix.Length..], key => rig.Database.KeyTimeToLive(key) is not null);
-        Assert.Equal(["number", "pace", "reaped", "token", "totals"], left.Where(key => !key.Value).Select(key => key.Key).Order(StringComparer.Ordinal));
-        Assert.All(left.Where(key => key.Value), key => Assert.Matches("^(recent:o[01]|usage:[0-9]+( o[01])?)$", key.Key)); // these go by themselves
+        Assert.Equal(["number", "pace", "reaped", "token", "totals"],
+            left.Where(key => !key.Value).Select(key => key.Key).Order(StringComparer.Ordinal));
+        // these keys expire by themselves
+        Assert.All(left.Where(key => key.Value), key => Assert.Matches("^(recent:o[01]|usage:[0-9]+( o[01])?)$", key.Key));
     }
 
     [Fact]
@@ -191,7 +204,7 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
         for (int i = 0; i < 300; i++)
         {
             Task<Lease?> waiting = Fixture.Queue.LeaseAsync("w1", ["gpt2"], TimeSpan.FromSeconds(20), Cancel);
-            await server.OperatorConnection.GetDatabase().PingAsync(); // the worker has looked, and sleeps
+            await server.OperatorConnection.GetDatabase().PingAsync(); // the worker has polled and waits now
             long began = Stopwatch.GetTimestamp();
             Task submitted = gateway.SubmitAsync(new JobSubmission($"j{i}", "ana", "gpt2", new byte[1000]), Cancel);
             Lease lease = (await waiting)!;
@@ -207,11 +220,11 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
     private static async Task<List<Event>> WatchAsync(IJobQueue queue, string id)
     {
         List<Event> events = [];
-        await foreach (Event happening in queue.WatchAsync(id, 1, Cancel)) events.Add(happening);
+        await foreach (Event jobEvent in queue.WatchAsync(id, 1, Cancel)) events.Add(jobEvent);
         return events;
     }
 
-    /// <summary>Cuts the victim's connections, commands and messages both.</summary>
+    /// <summary>Closes the connections of a client, both for commands and for messages.</summary>
     private async Task BreakConnectionsAsync()
     {
         foreach (ClientInfo client in (await server.OperatorConnection.GetServers()[0].ClientListAsync()).Where(c => c.Name == "victim"))

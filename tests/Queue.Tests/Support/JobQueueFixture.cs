@@ -4,15 +4,15 @@ using Ndif.Queue.Memory;
 
 namespace Ndif.Queue.Tests.Support;
 
-/// <summary>A queue to test, whose time can be moved on.</summary>
+/// <summary>A queue under test, whose clock can be advanced.</summary>
 public abstract class JobQueueFixture : IAsyncDisposable
 {
     public abstract IJobQueue Queue { get; }
 
-    /// <summary>Lets this much time pass for leases and for what is kept after its end.</summary>
+    /// <summary>Advances the clock for leases and retention.</summary>
     public abstract Task AdvanceAsync(TimeSpan by);
 
-    /// <summary>The queue as another process of the deployment has it.</summary>
+    /// <summary>Creates the queue of another process of the same cluster.</summary>
     public abstract IJobQueue OpenAnother();
 
     public abstract ValueTask DisposeAsync();
@@ -20,15 +20,15 @@ public abstract class JobQueueFixture : IAsyncDisposable
     public Task<JobInfo> SubmitAsync(string id, string owner = "ana", string model = "gpt2", double weight = 1, double cost = 1) =>
         Queue.SubmitAsync(new JobSubmission(id, owner, model, new byte[] { 1, 2, 3 }, weight, cost, TimeSpan.FromMinutes(1)), Cancel);
 
-    /// <summary>Submits within a quota.</summary>
+    /// <summary>Submits a job with a quota.</summary>
     public Task<JobInfo> SubmitAsync(string id, Quota quota, string owner = "ana", string model = "gpt2", IJobQueue? queue = null) =>
         (queue ?? Queue).SubmitAsync(new JobSubmission(id, owner, model, new byte[] { 1 }, Quota: quota, MaxResultBytes: 5000), Cancel);
 
-    /// <summary>Takes a job that must be there.</summary>
+    /// <summary>Leases a job; one must be waiting.</summary>
     public async Task<Lease> LeaseAsync(string worker = "w1", string model = "gpt2") =>
         await Queue.LeaseAsync(worker, [model], TimeSpan.Zero, Cancel) ?? throw new InvalidOperationException("no job waits");
 
-    /// <summary>Takes all that waits, in order.</summary>
+    /// <summary>Leases all waiting jobs, in order.</summary>
     public async Task<List<string>> CompleteAllAsync(string model = "gpt2")
     {
         List<string> order = [];
@@ -49,7 +49,7 @@ public abstract class JobQueueFixture : IAsyncDisposable
     public async Task<JobInfo> GetInfoAsync(string id) =>
         await Queue.GetAsync(id, Cancel) ?? throw new InvalidOperationException($"no job {id}");
 
-    /// <summary>All events to the end of a job that must have one.</summary>
+    /// <summary>Returns all events of a job that ends.</summary>
     public async Task<List<Event>> WatchAsync(string id, ulong from = 1)
     {
         List<Event> events = [];
@@ -57,7 +57,7 @@ public abstract class JobQueueFixture : IAsyncDisposable
         return events;
     }
 
-    /// <summary>The leases of all running jobs expire, and are reaped.</summary>
+    /// <summary>Expires and reaps the leases of all running jobs.</summary>
     public async Task<int> ExpireLeasesAsync()
     {
         await AdvanceAsync(TimeSpan.FromMinutes(1));
@@ -67,7 +67,7 @@ public abstract class JobQueueFixture : IAsyncDisposable
     protected static CancellationToken Cancel => TestContext.Current.CancellationToken;
 }
 
-/// <summary>The in-memory queue on a clock that stands still.</summary>
+/// <summary>The in-memory queue with a manual clock.</summary>
 public sealed class InMemoryJobQueueFixture : JobQueueFixture
 {
     public InMemoryJobQueueFixture(QueueOptions? options = null) => Queue = new InMemoryJobQueue(options, Time);

@@ -1,6 +1,6 @@
 namespace Ndif.Queue.Tests.Support;
 
-/// <summary>A clock that stands still until it is moved. Timers run on the real one.</summary>
+/// <summary>A manual clock. Timers use the real clock.</summary>
 public sealed class ManualTime : TimeProvider
 {
     private DateTimeOffset _now = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);

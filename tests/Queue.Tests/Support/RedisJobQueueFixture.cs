@@ -3,7 +3,7 @@ using StackExchange.Redis;
 
 namespace Ndif.Queue.Tests.Support;
 
-/// <summary>A queue on the tests' Redis under a prefix of its own. Its deadlines are moved, since the server's clock cannot be.</summary>
+/// <summary>A queue on Redis with its own prefix. It moves deadlines, because the clock of the server cannot be moved.</summary>
 public sealed class RedisJobQueueFixture : JobQueueFixture
 {
     private const string ShiftDeadlinesScript = """

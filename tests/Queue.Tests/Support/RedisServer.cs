@@ -4,7 +4,7 @@ using StackExchange.Redis;
 
 namespace Ndif.Queue.Tests.Support;
 
-/// <summary>A real redis-server on a free port, for the time of the tests, with the users that a deployment has.</summary>
+/// <summary>A real redis-server on a free port, with the users of deploy/redis/users.acl.</summary>
 public sealed class RedisServer : IAsyncLifetime
 {
     private readonly TempFolder _folder = new();
@@ -12,10 +12,10 @@ public sealed class RedisServer : IAsyncLifetime
 
     public string ConnectionString { get; private set; } = "";
 
-    /// <summary>Of the operator: tests look into everything and move clocks.</summary>
+    /// <summary>The connection of the operator, with which tests read all keys and move deadlines.</summary>
     public IConnectionMultiplexer OperatorConnection { get; private set; } = null!;
 
-    /// <summary>Of the service's own user, with no more rights than it needs.</summary>
+    /// <summary>The connection of the service's user, which has only the permissions it needs.</summary>
     public IConnectionMultiplexer ServiceConnection { get; private set; } = null!;
 
     public async ValueTask InitializeAsync()

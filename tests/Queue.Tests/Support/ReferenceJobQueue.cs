@@ -2,7 +2,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Queue.Tests.Support;
 
-/// <summary>The simplest queue that follows the rules: lists that are searched and sorted. It writes down what it says.</summary>
+/// <summary>A reference implementation of the queue rules with lists that are searched and sorted. It records its events.</summary>
 public sealed class ReferenceJobQueue
 {
     private const int MaxAttempts = 3;
@@ -60,9 +60,10 @@ public sealed class ReferenceJobQueue
         if (_jobs.Find(j => j.Id == id) is not { } job) return "none";
         if (job.IsWaiting && !double.IsNegativeInfinity(job.StartTag))
         {
-            // as if it had never been there: the owner's later jobs follow one another from where it was
+            // refund: the owner's later jobs move up to the place of the cancelled one
             double at = job.StartTag;
-            foreach (ReferenceJob later in GetWaiting(job.Model).Where(j => j.Owner == job.Owner).SkipWhile(j => j != job).Skip(1).ToArray())
+            foreach (ReferenceJob later in GetWaiting(job.Model).Where(j => j.Owner == job.Owner).SkipWhile(j => j != job).Skip(1)
+                .ToArray())
             {
                 later.StartTag = at;
                 at += later.NormalizedCost;
@@ -75,7 +76,8 @@ public sealed class ReferenceJobQueue
 
     public string ExpireLeases()
     {
-        ReferenceJob[] running = [.. _leases.Select(l => l.Job).Distinct().Where(j => j.IsRunning).OrderBy(j => j.Id, StringComparer.Ordinal)];
+        ReferenceJob[] running =
+            [.. _leases.Select(l => l.Job).Distinct().Where(j => j.IsRunning).OrderBy(j => j.Id, StringComparer.Ordinal)];
         foreach (ReferenceJob job in running)
         {
             if (++job.LostLeases < MaxAttempts) EnqueueFront(job);
@@ -84,13 +86,14 @@ public sealed class ReferenceJobQueue
         return $"{running.Length}";
     }
 
-    /// <summary>Every job with all its events.</summary>
+    /// <summary>Returns every job with its events.</summary>
     public IEnumerable<string> Jobs => _jobs.Select(j => $"{Format(j)} | {string.Join(", ", j.Events)}");
 
     private ReferenceJob? FindLeased(int lease) => _leases.Count == 0 ? null
         : _leases[lease % _leases.Count] is var (job, attempt) && job.IsRunning && job.Attempt == attempt ? job : null;
 
-    private List<ReferenceJob> GetWaiting(string model) => [.. _jobs.Where(j => j.Model == model && j.IsWaiting).OrderBy(j => j.StartTag).ThenBy(_jobs.IndexOf)];
+    private List<ReferenceJob> GetWaiting(string model) =>
+        [.. _jobs.Where(j => j.Model == model && j.IsWaiting).OrderBy(j => j.StartTag).ThenBy(_jobs.IndexOf)];
 
     private void EnqueueFront(ReferenceJob job)
     {

@@ -27,9 +27,11 @@ public sealed class JobAdmissionServiceTests
     public async Task AbsurdModelNames_AreRefusedCheaply()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        Assert.Equal(ErrorCode.UnknownModel, (await GetRefusalAsync(gateway, TestModels.Submit("echo", model: ""), StatusCode.NotFound)).Code);
         Assert.Equal(
-            ErrorCode.UnknownModel, (await GetRefusalAsync(gateway, TestModels.Submit("echo", model: new string('x', 10_000_000)), StatusCode.NotFound)).Code);
+            ErrorCode.UnknownModel, (await GetRefusalAsync(gateway, TestModels.Submit("echo", model: ""), StatusCode.NotFound)).Code);
+        Assert.Equal(
+            ErrorCode.UnknownModel,
+            (await GetRefusalAsync(gateway, TestModels.Submit("echo", model: new string('x', 10_000_000)), StatusCode.NotFound)).Code);
         await GetRefusalAsync(gateway, new SubmitRequest(), StatusCode.InvalidArgument);
     }
 
@@ -39,7 +41,8 @@ public sealed class JobAdmissionServiceTests
         await using TestGateway gateway = await TestGateway.StartAsync();
         await gateway.Backend.Workers.UnregisterAsync("worker-1", TestGateway.Cancel);
 
-        SubmitReply reply = await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
+        SubmitReply reply = await (await gateway.CreateClientAsync()).SubmitAsync(
+            TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
 
         Assert.Equal(JobState.Queued, reply.Job.State);
     }
@@ -53,7 +56,8 @@ public sealed class JobAdmissionServiceTests
         await (await gateway.CreateClientAsync()).SubmitAsync(request, cancellationToken: TestGateway.Cancel);
 
         Assert.Equal(
-            $"{TestGateway.Model}@607a30d", (await gateway.Backend.Jobs.LeaseAsync("w", [$"{TestGateway.Model}@607a30d"], TimeSpan.Zero, TestGateway.Cancel))!.Model);
+            $"{TestGateway.Model}@607a30d",
+            (await gateway.Backend.Jobs.LeaseAsync("w", [$"{TestGateway.Model}@607a30d"], TimeSpan.Zero, TestGateway.Cancel))!.Model);
     }
 
     [Fact]
@@ -90,7 +94,8 @@ public sealed class JobAdmissionServiceTests
 
         request.Program.Nodes[0].Trace.Generation.Beams = 4;
         SubmitReply wide = await (await gateway.CreateClientAsync()).SubmitAsync(request, cancellationToken: TestGateway.Cancel);
-        Assert.Equal((10u, 4 * reply.Estimate.Tokens), (wide.Estimate.Passes, wide.Estimate.Tokens)); // each row stands in the batch four times
+        // each prompt has four sequences in the batch
+        Assert.Equal((10u, 4 * reply.Estimate.Tokens), (wide.Estimate.Passes, wide.Estimate.Tokens));
     }
 
     [Fact]
@@ -137,7 +142,8 @@ public sealed class JobAdmissionServiceTests
         await using TestGateway gateway = await TestGateway.StartAsync();
         SubmitRequest request = TestModels.Submit("echo");
         request.TimeoutSeconds = seconds;
-        Assert.Contains("3600 seconds", (await GetRefusalAsync(gateway, request, StatusCode.InvalidArgument)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "3600 seconds", (await GetRefusalAsync(gateway, request, StatusCode.InvalidArgument)).Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -172,8 +178,10 @@ public sealed class JobAdmissionServiceTests
         }));
 
         Assert.Equal(15, refusals.Count(refusal => refusal == "5 of your jobs wait or run; your key may have 5 at once."));
-        await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel); // another key is not concerned
-        JobInfo active = (await client.ListJobsAsync(new ListJobsRequest { ActiveOnly = true }, cancellationToken: TestGateway.Cancel)).Jobs[0];
+        // another key is not affected
+        await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
+        JobInfo active =
+            (await client.ListJobsAsync(new ListJobsRequest { ActiveOnly = true }, cancellationToken: TestGateway.Cancel)).Jobs[0];
         await client.CancelAsync(new CancelRequest { JobId = active.Id }, cancellationToken: TestGateway.Cancel);
         await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
     }
@@ -193,13 +201,18 @@ public sealed class JobAdmissionServiceTests
 
         await ada.SubmitAsync(With(blob), cancellationToken: TestGateway.Cancel);
         Assert.Equal(ErrorCode.UnknownBlob, (await GetErrorAsync(bob, With(blob), StatusCode.NotFound)).Code);
-        Assert.Equal(ErrorCode.UnknownBlob, (await GetErrorAsync(ada, With(new BlobRef { Id = new string('0', 64) }), StatusCode.NotFound)).Code);
-        Assert.Equal(ErrorCode.CorruptData, (await GetErrorAsync(ada, With(new BlobRef { Id = blob.Id, Length = 7 }), StatusCode.DataLoss)).Code);
         Assert.Equal(
-            ErrorCode.LimitExceeded, (await GetErrorAsync(ada, With(new BlobRef { Id = blob.Id, Length = ulong.MaxValue }), StatusCode.ResourceExhausted)).Code);
+            ErrorCode.UnknownBlob, (await GetErrorAsync(ada, With(new BlobRef { Id = new string('0', 64) }), StatusCode.NotFound)).Code);
+        Assert.Equal(
+            ErrorCode.CorruptData, (await GetErrorAsync(ada, With(new BlobRef { Id = blob.Id, Length = 7 }), StatusCode.DataLoss)).Code);
+        Assert.Equal(
+            ErrorCode.LimitExceeded,
+            (await GetErrorAsync(ada, With(new BlobRef { Id = blob.Id, Length = ulong.MaxValue }), StatusCode.ResourceExhausted)).Code);
 
-        // A name that is no hash is refused with the program, and would be refused with its constants.
-        Assert.Equal(ErrorCode.InvalidProgram, (await GetErrorAsync(ada, With(new BlobRef { Id = "../../etc/passwd" }), StatusCode.InvalidArgument)).Code);
+        // An id that is not a hash is refused with the program, and again by the validation of the constants.
+        Assert.Equal(
+            ErrorCode.InvalidProgram,
+            (await GetErrorAsync(ada, With(new BlobRef { Id = "../../etc/passwd" }), StatusCode.InvalidArgument)).Code);
         Exception refusal = await Assert.ThrowsAnyAsync<NdifException>(() => new ConstantValidator(gateway.Backend.Blobs).ValidateAsync(
             With(new BlobRef { Id = "../../etc/passwd" }).Program, Caller.Anonymous, TestGateway.Cancel));
         Assert.Equal(ErrorCode.UnknownBlob, Errors.FromException(refusal).Code);
@@ -219,8 +232,10 @@ public sealed class JobAdmissionServiceTests
         await using TestGateway gateway = await TestGateway.StartAsync();
         await GetRefusalAsync(gateway, TestModels.Submit("echo", model: "gpt5"), StatusCode.NotFound);
         await gateway.Log.WaitForAsync("refused: UNKNOWN_MODEL");
-        await GetRefusalAsync(gateway, TestModels.Submit("echo", model: "x\nJob 1 ended as Completed" + new string('x', 10_000)), StatusCode.NotFound);
-        Assert.All(gateway.Log.Events.Select(LogCapture.GetText).Where(text => text.Contains("UNKNOWN_MODEL", StringComparison.Ordinal)), text =>
+        await GetRefusalAsync(
+            gateway, TestModels.Submit("echo", model: "x\nJob 1 ended as Completed" + new string('x', 10_000)), StatusCode.NotFound);
+        Assert.All(
+            gateway.Log.Events.Select(LogCapture.GetText).Where(text => text.Contains("UNKNOWN_MODEL", StringComparison.Ordinal)), text =>
         {
             Assert.DoesNotContain('\n', text);
             Assert.InRange(text.Length, 1, 1000);

@@ -18,7 +18,8 @@ public sealed class ProgramMemoryEstimatorTests
             Children =
             {
                 Module("wte", "Embedding", VocabSize, HiddenSize),
-                new ModuleInfo { Name = "h", List = true, Children = { new ModuleInfo { Name = "0", ClassName = "Block", Children = { Module("c_fc", "Conv1D", HiddenSize, IntermediateSize), Module("up", "Linear", IntermediateSize, HiddenSize) } } } },
+                new ModuleInfo { Name = "h", List = true, Children = { new ModuleInfo { Name = "0", ClassName = "Block", Children =
+                    { Module("c_fc", "Conv1D", HiddenSize, IntermediateSize), Module("up", "Linear", IntermediateSize, HiddenSize) } } } },
                 Module("lm_head", "Linear", VocabSize, HiddenSize),
             },
         },
@@ -40,19 +41,25 @@ public sealed class ProgramMemoryEstimatorTests
     public void AnIndex_Narrows_AndAnOperationIsAsLargeAsItsLargestArgument()
     {
         // logits[.., ^1] * 2
-        var last = new Argument { Tuple = new ArgumentList { Items = { new Argument { Slice = new Slice() }, new Argument { Integer = -1 } } } };
-        var half = new Argument { Tuple = new ArgumentList { Items = { new Argument { Ellipsis = new Nothing() }, new Argument { Slice = new Slice { Stop = new Argument { Integer = -VocabSize / 2 } } } } } };
+        var last =
+            new Argument { Tuple = new ArgumentList { Items = { new Argument { Slice = new Slice() }, new Argument { Integer = -1 } } } };
+        var half = new Argument { Tuple = new ArgumentList { Items = { new Argument { Ellipsis = new Nothing() },
+            new Argument { Slice = new Slice { Stop = new Argument { Integer = -VocabSize / 2 } } } } } };
         Node logits = Read("lm_head", SiteKind.Output);
-        Assert.Equal(4ul * VocabSize, GetResultBytes(logits, Call("getitem", new Argument { Node = 0 }, last), Call("mul", new Argument { Node = 1 }, new Argument { Real = 2 }), Save(2)));
+        Assert.Equal(4ul * VocabSize, GetResultBytes(logits, Call("getitem", new Argument { Node = 0 }, last),
+            Call("mul", new Argument { Node = 1 }, new Argument { Real = 2 }), Save(2)));
         Assert.Equal(4ul * Seq * VocabSize / 2, GetResultBytes(logits, Call("getitem", new Argument { Node = 0 }, half), Save(1)));
-        Assert.Equal(4ul * Seq * HiddenSize, GetResultBytes(Read("h.0", SiteKind.Output), Call("getitem", new Argument { Node = 0 }, new Argument { Integer = 0 }), Save(1))); // of a tuple
+        // of a tuple
+        Assert.Equal(4ul * Seq * HiddenSize, GetResultBytes(
+            Read("h.0", SiteKind.Output), Call("getitem", new Argument { Node = 0 }, new Argument { Integer = 0 }), Save(1)));
     }
 
     [Fact]
     public void AGenerationsSteps_AddUp_InAListToo()
     {
         const int Steps = 10;
-        Program program = CreateProgram(Mode.Generate, Read("lm_head", SiteKind.Output), new Node { Append = new Append { Container = 2, Value = new Argument { Node = 0 } } }, new Node { Container = new MakeContainer() }, Save(2));
+        Program program = CreateProgram(Mode.Generate, Read("lm_head", SiteKind.Output), new Node { Append =
+            new Append { Container = 2, Value = new Argument { Node = 0 } } }, new Node { Container = new MakeContainer() }, Save(2));
         program.Nodes[4].Trace.Generation = new Generation { MaxNewTokens = Steps };
         program.Regions[1].Nodes.Clear();
         program.Regions[1].Nodes.Add([2, 3, 5]);
@@ -67,7 +74,7 @@ public sealed class ProgramMemoryEstimatorTests
     {
         Program program = CreateProgram(Mode.Forward, Read("lm_head", SiteKind.Output), Save(0));
         (ulong result, ulong peak) = ProgramMemoryEstimator.Estimate(program, _model);
-        Assert.True(peak > 2 * result); // the logits themselves and the saved ones
+        Assert.True(peak > 2 * result); // the logits and their saved copy
         program.Nodes[2].Trace.Invokes[0].Input.Tokens.Add(new TokenRow { Ids = { new long[500] } });
         Assert.True(ProgramMemoryEstimator.Estimate(program, _model).Peak > 80 * peak); // two rows, padded to the longer one
 
@@ -78,24 +85,29 @@ public sealed class ProgramMemoryEstimatorTests
     [Fact]
     public void ABrokenProgram_IsNoDanger()
     {
-        Program program = CreateProgram(Mode.Forward, Read("no.such", SiteKind.Output), Save(99), Call("getitem", new Argument { Node = 0 }, new Argument { Text = "x" }));
+        Program program = CreateProgram(Mode.Forward, Read("no.such", SiteKind.Output), Save(99),
+            Call("getitem", new Argument { Node = 0 }, new Argument { Text = "x" }));
         program.Regions[1].Nodes.Add(1234);
-        program.Nodes.Add(new Node { ForEach = new ForEach { Region = 1 } }); // a region within itself
+        program.Nodes.Add(new Node { ForEach = new ForEach { Region = 1 } }); // a region that contains itself
         program.Regions[1].Nodes.Add(4);
         Assert.Equal(0ul, ProgramMemoryEstimator.Estimate(program, _model).Result);
     }
 
-    private static ulong GetResultBytes(params Node[] statements) => ProgramMemoryEstimator.Estimate(CreateProgram(Mode.Forward, statements), _model).Result;
+    private static ulong GetResultBytes(params Node[] statements) =>
+        ProgramMemoryEstimator.Estimate(CreateProgram(Mode.Forward, statements), _model).Result;
 
-    /// <summary>One trace of one prompt, whose region holds these nodes.</summary>
+    /// <summary>Creates a program with one trace of one prompt, whose region contains these nodes.</summary>
     private static Program CreateProgram(Mode mode, params Node[] statements)
     {
-        var program = new Program { Nodes = { statements }, Regions = { new Region { Nodes = { (uint)statements.Length } }, new Region { Nodes = { Enumerable.Range(0, statements.Length).Select(i => (uint)i) } } } };
-        program.Nodes.Add(new Node { Trace = new Trace { Mode = mode, Region = 9999, Invokes = { new Invoke { Region = 1, Input = new Input { Prompts = { "The Eiffel Tower is in" } } } } } });
+        var program = new Program { Nodes = { statements }, Regions = { new Region { Nodes = { (uint)statements.Length } },
+            new Region { Nodes = { Enumerable.Range(0, statements.Length).Select(i => (uint)i) } } } };
+        program.Nodes.Add(new Node { Trace = new Trace { Mode = mode, Region = 9999,
+            Invokes = { new Invoke { Region = 1, Input = new Input { Prompts = { "The Eiffel Tower is in" } } } } } });
         return program;
     }
 
-    private static Node Read(string module, SiteKind kind) => new() { Read = new ReadSite { Site = new Site { Module = module, Kind = kind } } };
+    private static Node Read(string module, SiteKind kind) =>
+        new() { Read = new ReadSite { Site = new Site { Module = module, Kind = kind } } };
 
     private static Node Save(uint node) => new() { Save = new Save { Value = new Argument { Node = node } } };
 

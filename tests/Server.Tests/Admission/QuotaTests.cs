@@ -20,9 +20,11 @@ public sealed class QuotaTests
         Assert.Contains($"{error.RetryAfterSeconds} s", error.Hint, StringComparison.Ordinal);
         await gateway.Log.WaitForAsync("refused: QUOTA_EXCEEDED");
 
-        await client.SubmitAsync(TestModels.Submit("echo", "j1"), cancellationToken: TestGateway.Cancel); // the same job is none more
+        // resubmitting a job does not count
+        await client.SubmitAsync(TestModels.Submit("echo", "j1"), cancellationToken: TestGateway.Cancel);
         await client.SubmitAsync(new SubmitRequest(TestModels.Submit("echo")) { DryRun = true }, cancellationToken: TestGateway.Cancel);
-        await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel); // another key is not concerned
+        // another key is not affected
+        await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
         gateway.Time.Advance(TimeSpan.FromSeconds(error.RetryAfterSeconds));
         await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
     }
@@ -32,7 +34,8 @@ public sealed class QuotaTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(queueDepth: 2));
         Inference.InferenceClient ada = await gateway.CreateClientAsync(), bob = await gateway.CreateClientAsync();
-        foreach (string id in (string[])["a", "b"]) await ada.SubmitAsync(TestModels.Submit("echo", id), cancellationToken: TestGateway.Cancel);
+        foreach (string id in (string[])["a", "b"])
+            await ada.SubmitAsync(TestModels.Submit("echo", id), cancellationToken: TestGateway.Cancel);
 
         Error error = await GetRefusalAsync(bob, StatusCode.Unavailable);
         Assert.Equal((ErrorCode.Unavailable, true, 1), (error.Code, error.Retryable, error.RetryAfterSeconds));
@@ -43,5 +46,6 @@ public sealed class QuotaTests
     }
 
     private static Task<Error> GetRefusalAsync(Inference.InferenceClient client, StatusCode status) =>
-        GrpcAssert.FailsAsync(status, async () => await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel));
+        GrpcAssert.FailsAsync(
+            status, async () => await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel));
 }

@@ -5,7 +5,7 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Admission;
 
-/// <summary>Each limit that a tier can have is its keys' own, wherever it is enforced and wherever it is told.</summary>
+/// <summary>The limits of a tier apply to its keys, where they are enforced and where they are reported.</summary>
 public sealed class TierTests
 {
     private static readonly Tier _restrictedTier = new(Weight: 2, JobsInFlight: 9, JobsPerMinute: 8)
@@ -20,25 +20,31 @@ public sealed class TierTests
         ProgramLimits narrow = await GetLimitsAsync(gateway, "narrow"), standard = await GetLimitsAsync(gateway, "standard");
         Assert.Equal(
             (3u, 10ul, 77ul, 5.0, 20u, 9u, 8u, 10u, 40u),
-            (narrow.Nodes, narrow.ConstantBytes, narrow.ResultBytes, narrow.WallSeconds, narrow.Tokens, narrow.JobsInFlight, narrow.JobsPerMinute, narrow.JobsWaiting, narrow.QueueDepth));
-        Assert.Equal((100_000u, 16ul << 30, 3600.0, 64u, 40u), (standard.Nodes, standard.ResultBytes, standard.WallSeconds, standard.JobsInFlight, standard.JobsWaiting));
+            (narrow.Nodes, narrow.ConstantBytes, narrow.ResultBytes, narrow.WallSeconds, narrow.Tokens, narrow.JobsInFlight,
+            narrow.JobsPerMinute, narrow.JobsWaiting, narrow.QueueDepth));
+        Assert.Equal((100_000u, 16ul << 30, 3600.0, 64u, 40u),
+            (standard.Nodes, standard.ResultBytes, standard.WallSeconds, standard.JobsInFlight, standard.JobsWaiting));
     }
 
     [Fact]
     public async Task WhatATierMayNot_AnotherMay()
     {
         await using TestGateway gateway = await StartAsync();
-        Inference.InferenceClient narrow = await CreateClientAsync(gateway, "narrow"), standard = await CreateClientAsync(gateway, "standard");
-        (string Limit, SubmitRequest Request)[] cases = [("4 nodes", Nodes(4)), ("11 bytes of constants", Constant(11)), ("tokens", Tokens(21))];
+        Inference.InferenceClient narrow = await CreateClientAsync(gateway, "narrow");
+        Inference.InferenceClient standard = await CreateClientAsync(gateway, "standard");
+        (string Limit, SubmitRequest Request)[] cases =
+            [("4 nodes", Nodes(4)), ("11 bytes of constants", Constant(11)), ("tokens", Tokens(21))];
         foreach ((string limit, SubmitRequest request) in cases)
         {
-            Error error = await GrpcAssert.FailsAsync(StatusCode.ResourceExhausted, async () => await narrow.SubmitAsync(request, cancellationToken: TestGateway.Cancel));
+            Error error = await GrpcAssert.FailsAsync(
+                StatusCode.ResourceExhausted, async () => await narrow.SubmitAsync(request, cancellationToken: TestGateway.Cancel));
             Assert.Contains(limit, error.Message, StringComparison.Ordinal);
             await standard.SubmitAsync(request, cancellationToken: TestGateway.Cancel);
         }
         SubmitRequest late = TestModels.Submit("echo");
         late.TimeoutSeconds = 6;
-        Error slow = await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, async () => await narrow.SubmitAsync(late, cancellationToken: TestGateway.Cancel));
+        Error slow = await GrpcAssert.FailsAsync(
+            StatusCode.InvalidArgument, async () => await narrow.SubmitAsync(late, cancellationToken: TestGateway.Cancel));
         Assert.Equal("A time limit must be from 0 to 5 seconds.", slow.Message);
         await standard.SubmitAsync(late, cancellationToken: TestGateway.Cancel);
     }
@@ -48,7 +54,8 @@ public sealed class TierTests
     {
         await using TestGateway gateway = await StartAsync();
         await (await CreateClientAsync(gateway, "narrow")).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
-        Queue.Lease lease = (await gateway.Backend.Jobs.LeaseAsync("w", [TestGateway.Model], TimeSpan.FromSeconds(20), TestGateway.Cancel))!;
+        Queue.Lease lease =
+            (await gateway.Backend.Jobs.LeaseAsync("w", [TestGateway.Model], TimeSpan.FromSeconds(20), TestGateway.Cancel))!;
         Assert.Equal((77L, TimeSpan.FromSeconds(5)), (lease.MaxResultBytes, lease.TimeLimit));
     }
 
@@ -58,8 +65,10 @@ public sealed class TierTests
         await using TestGateway gateway = await StartAsync(depth: 12);
         Inference.InferenceClient narrow = await CreateClientAsync(gateway, "narrow");
         for (int i = 0; i < 3; i++) await narrow.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
-        Error error = await GrpcAssert.FailsAsync(StatusCode.ResourceExhausted, async () => await narrow.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel));
-        Assert.Equal((ErrorCode.QuotaExceeded, "3 of your jobs wait; your key may fill 3 places of the queue.", true), (error.Code, error.Message, error.RetryAfterSeconds > 0));
+        Error error = await GrpcAssert.FailsAsync(StatusCode.ResourceExhausted,
+            async () => await narrow.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel));
+        Assert.Equal((ErrorCode.QuotaExceeded, "3 of your jobs wait; your key may fill 3 places of the queue.", true),
+            (error.Code, error.Message, error.RetryAfterSeconds > 0));
         await (await CreateClientAsync(gateway, "standard")).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
     }
 
@@ -71,10 +80,12 @@ public sealed class TierTests
             Tiers = new Dictionary<string, Tier>
             {
                 ["standard"] = new(),
-                ["odd"] = new(Weight: 0, JobsInFlight: 0, JobsPerMinute: 0) { QueueShare = 2, Nodes = 0, ConstantBytes = -1, ResultBytes = 0, Tokens = 0, WallTime = TimeSpan.FromDays(8) },
+                ["odd"] = new(Weight: 0, JobsInFlight: 0, JobsPerMinute: 0) { QueueShare = 2, Nodes = 0, ConstantBytes = -1,
+                    ResultBytes = 0, Tokens = 0, WallTime = TimeSpan.FromDays(8) },
             },
         }.Validate());
-        foreach (string name in (string[])["odd", "Weight", "JobsInFlight", "JobsPerMinute", "QueueShare", "Nodes", "ConstantBytes", "ResultBytes", "Tokens", "WallTime"])
+        foreach (string name in (string[])["odd", "Weight", "JobsInFlight", "JobsPerMinute", "QueueShare", "Nodes", "ConstantBytes",
+            "ResultBytes", "Tokens", "WallTime"])
             Assert.Contains(name, refusal.Message, StringComparison.Ordinal);
     }
 
@@ -88,7 +99,8 @@ public sealed class TierTests
         gateway.CreateClient((await gateway.Keys.CreateAsync("ada", [], tier, cancellationToken: TestGateway.Cancel)).Key.Reveal());
 
     private static async Task<ProgramLimits> GetLimitsAsync(TestGateway gateway, string tier) =>
-        (await (await CreateClientAsync(gateway, tier)).GetCapabilitiesAsync(new GetCapabilitiesRequest(), cancellationToken: TestGateway.Cancel)).Limits;
+        (await (await CreateClientAsync(gateway, tier)).GetCapabilitiesAsync(
+            new GetCapabilitiesRequest(), cancellationToken: TestGateway.Cancel)).Limits;
 
     private static SubmitRequest Nodes(int count)
     {

@@ -8,7 +8,7 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Blobs;
 
-/// <summary>The same blobs over gRPC and over HTTP.</summary>
+/// <summary>Transfers the same blobs over gRPC and over HTTP.</summary>
 public sealed class BlobTests
 {
     private static readonly byte[] _bytes = RandomNumberGenerator.GetBytes(3_000_001);
@@ -38,7 +38,8 @@ public sealed class BlobTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
         string key = (await gateway.CreateKeyAsync()).Key.Reveal();
-        using HttpResponseMessage put = await gateway.CreateHttpClient(key).PutAsync($"/v1/blobs/{_id}", new ByteArrayContent(_bytes), TestGateway.Cancel);
+        using HttpResponseMessage put = await gateway.CreateHttpClient(key).PutAsync(
+            $"/v1/blobs/{_id}", new ByteArrayContent(_bytes), TestGateway.Cancel);
         Assert.Equal(HttpStatusCode.Created, put.StatusCode);
         Assert.Equal($"{{\"id\":\"{_id}\",\"length\":{_bytes.Length}}}", await put.Content.ReadAsStringAsync(TestGateway.Cancel));
 
@@ -46,8 +47,10 @@ public sealed class BlobTests
         Assert.Equal(_bytes[1_000_000..], await GetAsync(client, new GetBlobRequest { Id = _id, Offset = 1_000_000 }));
         Assert.Equal(_bytes[5..15], await GetAsync(client, new GetBlobRequest { Id = _id, Offset = 5, Length = 10 }));
         Assert.Empty(await GetAsync(client, new GetBlobRequest { Id = _id, Offset = (ulong)_bytes.Length }));
-        Assert.Equal(_bytes[^3..], await GetAsync(client, new GetBlobRequest { Id = _id, Offset = (ulong)_bytes.Length - 3, Length = ulong.MaxValue }));
-        await GrpcAssert.FailsAsync(StatusCode.OutOfRange, () => GetAsync(client, new GetBlobRequest { Id = _id, Offset = ulong.MaxValue }));
+        Assert.Equal(_bytes[^3..],
+            await GetAsync(client, new GetBlobRequest { Id = _id, Offset = (ulong)_bytes.Length - 3, Length = ulong.MaxValue }));
+        await GrpcAssert.FailsAsync(
+            StatusCode.OutOfRange, () => GetAsync(client, new GetBlobRequest { Id = _id, Offset = ulong.MaxValue }));
     }
 
     [Fact]
@@ -63,7 +66,8 @@ public sealed class BlobTests
         Assert.Equal(_bytes[1_000_000..], await range.Content.ReadAsByteArrayAsync(TestGateway.Cancel));
         using HttpResponseMessage beyond = await SendAsync(request => request.Headers.Range = new RangeHeaderValue(99_000_000, null));
         Assert.Equal(HttpStatusCode.RequestedRangeNotSatisfiable, beyond.StatusCode);
-        using HttpResponseMessage known = await SendAsync(request => request.Headers.IfNoneMatch.Add(new EntityTagHeaderValue($"\"{_id}\"")));
+        using HttpResponseMessage known = await SendAsync(
+            request => request.Headers.IfNoneMatch.Add(new EntityTagHeaderValue($"\"{_id}\"")));
         Assert.Equal(HttpStatusCode.NotModified, known.StatusCode);
         using HttpResponseMessage head = await SendAsync(request => request.Method = HttpMethod.Head);
         Assert.Equal(_bytes.Length, head.Content.Headers.ContentLength);
@@ -84,12 +88,14 @@ public sealed class BlobTests
         string other = (await gateway.CreateKeyAsync()).Key.Reveal();
         Inference.InferenceClient client = gateway.CreateClient(other);
 
-        Assert.Equal(ErrorCode.UnknownBlob, (await GrpcAssert.FailsAsync(StatusCode.NotFound, () => GetAsync(client, new GetBlobRequest { Id = _id }))).Code);
+        Assert.Equal(ErrorCode.UnknownBlob,
+            (await GrpcAssert.FailsAsync(StatusCode.NotFound, () => GetAsync(client, new GetBlobRequest { Id = _id }))).Code);
         using (HttpResponseMessage response = await gateway.CreateHttpClient(other).GetAsync($"/v1/blobs/{_id}", TestGateway.Cancel))
             Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
-        Assert.Equal([_id], (await client.HasBlobsAsync(new HasBlobsRequest { Ids = { _id } }, cancellationToken: TestGateway.Cancel)).Missing);
+        Assert.Equal(
+            [_id], (await client.HasBlobsAsync(new HasBlobsRequest { Ids = { _id } }, cancellationToken: TestGateway.Cancel)).Missing);
 
-        await PutAsync(client, _id, _bytes); // who has the bytes may have them
+        await PutAsync(client, _id, _bytes); // a client that has the bytes may read them
         Assert.Equal(_bytes, await GetAsync(client, new GetBlobRequest { Id = _id }));
     }
 
@@ -115,12 +121,14 @@ public sealed class BlobTests
 
         Error error = await GrpcAssert.FailsAsync(StatusCode.DataLoss, () => PutAsync(client, _id, _bytes[1..]));
         Assert.Equal(ErrorCode.CorruptData, error.Code);
-        using HttpResponseMessage put = await gateway.CreateHttpClient(key).PutAsync($"/v1/blobs/{_id}", new ByteArrayContent(_bytes[1..]), TestGateway.Cancel);
+        using HttpResponseMessage put = await gateway.CreateHttpClient(key).PutAsync(
+            $"/v1/blobs/{_id}", new ByteArrayContent(_bytes[1..]), TestGateway.Cancel);
         Assert.Equal(HttpStatusCode.UnprocessableEntity, put.StatusCode);
         Assert.Contains("CORRUPT_DATA", await put.Content.ReadAsStringAsync(TestGateway.Cancel), StringComparison.Ordinal);
 
         string wrong = Convert.ToHexStringLower(SHA256.HashData(_bytes.AsSpan(1)));
-        Assert.Equal([_id, wrong], (await client.HasBlobsAsync(new HasBlobsRequest { Ids = { _id, wrong } }, cancellationToken: TestGateway.Cancel)).Missing);
+        Assert.Equal([_id, wrong],
+            (await client.HasBlobsAsync(new HasBlobsRequest { Ids = { _id, wrong } }, cancellationToken: TestGateway.Cancel)).Missing);
     }
 
     [Fact]
@@ -140,7 +148,8 @@ public sealed class BlobTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(blobBytes: 1_000_000));
         string key = (await gateway.CreateKeyAsync()).Key.Reveal();
-        using HttpResponseMessage put = await gateway.CreateHttpClient(key).PutAsync($"/v1/blobs/{_id}", new ByteArrayContent(_bytes), TestGateway.Cancel);
+        using HttpResponseMessage put = await gateway.CreateHttpClient(key).PutAsync(
+            $"/v1/blobs/{_id}", new ByteArrayContent(_bytes), TestGateway.Cancel);
         Assert.Equal(HttpStatusCode.RequestEntityTooLarge, put.StatusCode);
         Assert.Empty(Directory.EnumerateFiles(Path.Combine(gateway.Folder, "blobs"), "*", SearchOption.AllDirectories));
     }
@@ -160,7 +169,8 @@ public sealed class BlobTests
         ulong offset = 0;
         foreach (byte[] part in bytes.Chunk(700_000))
         {
-            await put.RequestStream.WriteAsync(new BlobChunk { Id = offset == 0 ? id : "", Offset = offset, Data = ByteString.CopyFrom(part) }, TestGateway.Cancel);
+            await put.RequestStream.WriteAsync(
+                new BlobChunk { Id = offset == 0 ? id : "", Offset = offset, Data = ByteString.CopyFrom(part) }, TestGateway.Cancel);
             offset += (ulong)part.Length;
         }
         await put.RequestStream.CompleteAsync();

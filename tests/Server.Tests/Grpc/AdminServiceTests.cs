@@ -13,7 +13,8 @@ public sealed class AdminServiceTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
         Admin.AdminClient admin = await CreateAdminClientAsync(gateway);
-        CreateKeyReply made = await admin.CreateKeyAsync(new CreateKeyRequest { Name = "lab", LifetimeSeconds = 3600 }, cancellationToken: TestGateway.Cancel);
+        CreateKeyReply made = await admin.CreateKeyAsync(
+            new CreateKeyRequest { Name = "lab", LifetimeSeconds = 3600 }, cancellationToken: TestGateway.Cancel);
 
         Assert.Equal(["run"], made.Key.Scopes);
         Assert.Equal("standard", made.Key.Tier);
@@ -24,7 +25,8 @@ public sealed class AdminServiceTests
         KeyInfo revoked = await admin.RevokeKeyAsync(new RevokeKeyRequest { Id = made.Key.Id }, cancellationToken: TestGateway.Cancel);
         Assert.NotNull(revoked.Revoked);
         Error error = await GrpcAssert.FailsAsync(
-            StatusCode.Unauthenticated, async () => await client.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel));
+            StatusCode.Unauthenticated,
+            async () => await client.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel));
         Assert.Contains("revoked", error.Message, StringComparison.Ordinal);
     }
 
@@ -62,7 +64,8 @@ public sealed class AdminServiceTests
             Assert.Contains(word, error.Message, StringComparison.Ordinal);
         }
         await GrpcAssert.FailsAsync(
-            StatusCode.InvalidArgument, async () => await admin.RevokeKeyAsync(new RevokeKeyRequest { Id = "nobody" }, cancellationToken: TestGateway.Cancel));
+            StatusCode.InvalidArgument,
+            async () => await admin.RevokeKeyAsync(new RevokeKeyRequest { Id = "nobody" }, cancellationToken: TestGateway.Cancel));
     }
 
     [Fact]
@@ -72,7 +75,8 @@ public sealed class AdminServiceTests
         var client = new Admin.AdminClient(gateway.CreateInvoker((await gateway.CreateKeyAsync()).Key.Reveal()));
 
         Error error = await GrpcAssert.FailsAsync(
-            StatusCode.PermissionDenied, async () => await client.ListKeysAsync(new ListKeysRequest(), cancellationToken: TestGateway.Cancel));
+            StatusCode.PermissionDenied,
+            async () => await client.ListKeysAsync(new ListKeysRequest(), cancellationToken: TestGateway.Cancel));
 
         Assert.Contains("`admin`", error.Message, StringComparison.Ordinal);
     }
@@ -80,23 +84,27 @@ public sealed class AdminServiceTests
     [Fact]
     public async Task DeadLetter_IsListed_AndRunsAgainOnce_HoweverOftenItIsAskedFor()
     {
-        await using TestGateway gateway = await TestGateway.StartAsync(queue: new QueueOptions { MaxAttempts = 1, LeaseDuration = TimeSpan.FromMilliseconds(50), HeartbeatLifetime = TimeSpan.FromHours(1) });
+        await using TestGateway gateway = await TestGateway.StartAsync(queue: new QueueOptions { MaxAttempts = 1,
+            LeaseDuration = TimeSpan.FromMilliseconds(50), HeartbeatLifetime = TimeSpan.FromHours(1) });
         Admin.AdminClient admin = await CreateAdminClientAsync(gateway);
         Inference.InferenceClient owner = await gateway.CreateClientAsync();
         await owner.SubmitAsync(TestModels.Submit("echo", "unlucky"), cancellationToken: TestGateway.Cancel);
         Assert.NotNull(await gateway.Backend.Jobs.LeaseAsync("doomed", [TestGateway.Model], TimeSpan.Zero, TestGateway.Cancel));
         Assert.Equal(ErrorCode.WorkerLost, (await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "unlucky")).Error.Code);
 
-        DeadLetter letter = Assert.Single((await admin.ListDeadLettersAsync(new ListDeadLettersRequest(), cancellationToken: TestGateway.Cancel)).Letters);
+        DeadLetter letter = Assert.Single(
+            (await admin.ListDeadLettersAsync(new ListDeadLettersRequest(), cancellationToken: TestGateway.Cancel)).Letters);
         Assert.Equal(("unlucky", TestGateway.Model, 1u), (letter.JobId, letter.Model, letter.Attempts));
         Assert.Contains("doomed", letter.Reason, StringComparison.Ordinal);
 
         string again = (await admin.RequeueAsync(new RequeueRequest { JobId = "unlucky" }, cancellationToken: TestGateway.Cancel)).JobId;
-        Assert.Equal(again, (await admin.RequeueAsync(new RequeueRequest { JobId = "unlucky" }, cancellationToken: TestGateway.Cancel)).JobId);
+        Assert.Equal(
+            again, (await admin.RequeueAsync(new RequeueRequest { JobId = "unlucky" }, cancellationToken: TestGateway.Cancel)).JobId);
         Assert.Empty((await admin.ListDeadLettersAsync(new ListDeadLettersRequest(), cancellationToken: TestGateway.Cancel)).Letters);
         await using FakeWorker worker = gateway.StartWorker();
         Assert.Equal(JobState.Completed, (await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, again)).State);
-        Assert.Equal([again, "unlucky"], (await owner.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel)).Jobs.Select(job => job.Id));
+        Assert.Equal([again, "unlucky"],
+            (await owner.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel)).Jobs.Select(job => job.Id));
     }
 
     [Theory]
@@ -111,7 +119,8 @@ public sealed class AdminServiceTests
         foreach (string one in (string[])[id, "alive"])
         {
             Error error = await GrpcAssert.FailsAsync(
-                StatusCode.NotFound, async () => await admin.RequeueAsync(new RequeueRequest { JobId = one }, cancellationToken: TestGateway.Cancel));
+                StatusCode.NotFound,
+                async () => await admin.RequeueAsync(new RequeueRequest { JobId = one }, cancellationToken: TestGateway.Cancel));
             Assert.Equal((ErrorCode.UnknownJob, true), (error.Code, error.Hint.Contains("ndif jobs dead", StringComparison.Ordinal)));
         }
     }
@@ -122,9 +131,11 @@ public sealed class AdminServiceTests
         await using TestGateway gateway = await TestGateway.StartAsync();
         var client = new Admin.AdminClient(gateway.CreateInvoker((await gateway.CreateKeyAsync()).Key.Reveal()));
         await GrpcAssert.FailsAsync(
-            StatusCode.PermissionDenied, async () => await client.ListDeadLettersAsync(new ListDeadLettersRequest(), cancellationToken: TestGateway.Cancel));
+            StatusCode.PermissionDenied,
+            async () => await client.ListDeadLettersAsync(new ListDeadLettersRequest(), cancellationToken: TestGateway.Cancel));
         await GrpcAssert.FailsAsync(
-            StatusCode.PermissionDenied, async () => await client.RequeueAsync(new RequeueRequest { JobId = "x" }, cancellationToken: TestGateway.Cancel));
+            StatusCode.PermissionDenied,
+            async () => await client.RequeueAsync(new RequeueRequest { JobId = "x" }, cancellationToken: TestGateway.Cancel));
     }
 
     private static async Task<Admin.AdminClient> CreateAdminClientAsync(TestGateway gateway) =>

@@ -7,7 +7,7 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Grpc;
 
-/// <summary>Deploying, evicting and draining over the admin service: what is told to whom, and who may.</summary>
+/// <summary>Deploy, evict and drain through the admin service: effects and permissions.</summary>
 public sealed class DeploymentRpcTests
 {
     private const string OtherModel = "meta-llama/Llama-3.1-8B";
@@ -17,9 +17,11 @@ public sealed class DeploymentRpcTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
         Admin.AdminClient admin = await CreateOperatorClientAsync(gateway);
-        ModelStatus cold = await admin.DeployAsync(new DeployRequest { Model = OtherModel, Dtype = DataType.Bfloat16 }, cancellationToken: TestGateway.Cancel);
-        Assert.Equal((OtherModel, Heat.Unspecified, 1u, false), (cold.Id, cold.Heat, cold.Wanted, cold.Pinned)); // no worker knows it yet
-        ModelStatus hot = await admin.DeployAsync(new DeployRequest { Model = TestGateway.Model, Pinned = true, Replicas = 3 }, cancellationToken: TestGateway.Cancel);
+        ModelStatus cold = await admin.DeployAsync(
+            new DeployRequest { Model = OtherModel, Dtype = DataType.Bfloat16 }, cancellationToken: TestGateway.Cancel);
+        Assert.Equal((OtherModel, Heat.Unspecified, 1u, false), (cold.Id, cold.Heat, cold.Wanted, cold.Pinned)); // no worker reports it yet
+        ModelStatus hot = await admin.DeployAsync(
+            new DeployRequest { Model = TestGateway.Model, Pinned = true, Replicas = 3 }, cancellationToken: TestGateway.Cancel);
         Assert.Equal((Heat.Hot, 3u, 1u, true), (hot.Heat, hot.Wanted, hot.Replicas, hot.Pinned));
         await admin.DeployAsync(new DeployRequest { Model = OtherModel, Replicas = 2 }, cancellationToken: TestGateway.Cancel);
 
@@ -30,7 +32,8 @@ public sealed class DeploymentRpcTests
         using JsonDocument status = JsonDocument.Parse(await gateway.CreateHttpClient().GetStringAsync("/status", TestGateway.Cancel));
         JsonElement[] models = [.. status.RootElement.GetProperty("models").EnumerateArray()];
         Assert.Equal([(TestGateway.Model, 3, true, "hot"), (OtherModel, 2, false, "none")],
-            models.Select(m => (m.GetProperty("id").GetString()!, m.GetProperty("wanted").GetInt32(), m.GetProperty("pinned").GetBoolean(), m.GetProperty("heat").GetString()!)));
+            models.Select(m => (m.GetProperty("id").GetString()!, m.GetProperty("wanted").GetInt32(), m.GetProperty("pinned").GetBoolean(),
+            m.GetProperty("heat").GetString()!)));
     }
 
     [Fact]
@@ -39,9 +42,11 @@ public sealed class DeploymentRpcTests
         await using TestGateway gateway = await TestGateway.StartAsync();
         Admin.AdminClient admin = await CreateOperatorClientAsync(gateway);
         foreach (DeployRequest bad in (DeployRequest[])[
-            new() { Model = "" }, new() { Model = "a b" }, new() { Model = new string('x', 300) }, new() { Model = "a", Replicas = 5000 }, new() { Model = "a", Dtype = DataType.Int64 }])
+            new() { Model = "" }, new() { Model = "a b" }, new() { Model = new string('x', 300) }, new() { Model = "a", Replicas = 5000 },
+            new() { Model = "a", Dtype = DataType.Int64 }])
         {
-            Error error = await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, async () => await admin.DeployAsync(bad, cancellationToken: TestGateway.Cancel));
+            Error error = await GrpcAssert.FailsAsync(
+                StatusCode.InvalidArgument, async () => await admin.DeployAsync(bad, cancellationToken: TestGateway.Cancel));
             Assert.NotEmpty(error.Hint);
         }
         Assert.Empty((await admin.ListDeploymentsAsync(new ListDeploymentsRequest(), cancellationToken: TestGateway.Cancel)).Deployments);
@@ -53,11 +58,15 @@ public sealed class DeploymentRpcTests
         await using TestGateway gateway = await TestGateway.StartAsync();
         Inference.InferenceClient client = await gateway.CreateClientAsync();
         SubmitRequest request = TestModels.Submit("echo", model: OtherModel);
-        Assert.Equal(ErrorCode.UnknownModel, (await GrpcAssert.FailsAsync(StatusCode.NotFound, async () => await client.SubmitAsync(request, cancellationToken: TestGateway.Cancel))).Code);
-        await (await CreateOperatorClientAsync(gateway)).DeployAsync(new DeployRequest { Model = OtherModel }, cancellationToken: TestGateway.Cancel);
-        Error soon = await GrpcAssert.FailsAsync(StatusCode.Unavailable, async () => await client.SubmitAsync(request, cancellationToken: TestGateway.Cancel));
+        Assert.Equal(ErrorCode.UnknownModel, (await GrpcAssert.FailsAsync(
+            StatusCode.NotFound, async () => await client.SubmitAsync(request, cancellationToken: TestGateway.Cancel))).Code);
+        await (await CreateOperatorClientAsync(gateway)).DeployAsync(
+            new DeployRequest { Model = OtherModel }, cancellationToken: TestGateway.Cancel);
+        Error soon = await GrpcAssert.FailsAsync(
+            StatusCode.Unavailable, async () => await client.SubmitAsync(request, cancellationToken: TestGateway.Cancel));
         Assert.True(soon.Retryable);
-        await gateway.Backend.Workers.SetDescriptionAsync(new ModelDescription { Id = OtherModel, Root = new ModuleInfo() }, TestGateway.Cancel);
+        await gateway.Backend.Workers.SetDescriptionAsync(
+            new ModelDescription { Id = OtherModel, Root = new ModuleInfo() }, TestGateway.Cancel);
         Assert.Equal(JobState.Queued, (await client.SubmitAsync(request, cancellationToken: TestGateway.Cancel)).Job.State);
     }
 
@@ -66,9 +75,11 @@ public sealed class DeploymentRpcTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
         Error broken = Errors.Create(ErrorCode.BadCheckpoint, "The checkpoint is damaged.");
-        await gateway.Backend.Workers.PublishHeartbeatAsync(new WorkerStatus { Id = "worker-1" }, [new ModelStatus { Id = OtherModel, Heat = Heat.Cold, Error = broken }], TestGateway.Cancel);
+        await gateway.Backend.Workers.PublishHeartbeatAsync(new WorkerStatus { Id = "worker-1" },
+            [new ModelStatus { Id = OtherModel, Heat = Heat.Cold, Error = broken }], TestGateway.Cancel);
         Inference.InferenceClient client = await gateway.CreateClientAsync();
-        Error error = await GrpcAssert.FailsAsync(ErrorWireFormat.GetGrpcStatus(ErrorCode.BadCheckpoint), async () => await client.SubmitAsync(TestModels.Submit("echo", model: OtherModel), cancellationToken: TestGateway.Cancel));
+        Error error = await GrpcAssert.FailsAsync(ErrorWireFormat.GetGrpcStatus(ErrorCode.BadCheckpoint),
+            async () => await client.SubmitAsync(TestModels.Submit("echo", model: OtherModel), cancellationToken: TestGateway.Cancel));
         Assert.Equal(broken.Message, error.Message);
     }
 
@@ -84,12 +95,16 @@ public sealed class DeploymentRpcTests
         Assert.Equal((TestGateway.Model, 0u), (status.Id, status.Wanted));
 
         Assert.Empty((await admin.ListDeploymentsAsync(new ListDeploymentsRequest(), cancellationToken: TestGateway.Cancel)).Deployments);
-        Assert.Equal([new WorkerOrder { Evict = TestGateway.Model }], await gateway.Backend.Deployments.DequeueOrdersAsync("worker-1", TestGateway.Cancel));
+        Assert.Equal([new WorkerOrder { Evict = TestGateway.Model }],
+            await gateway.Backend.Deployments.DequeueOrdersAsync("worker-1", TestGateway.Cancel));
         StateChanged end = await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "waits");
         Assert.Equal((JobState.Failed, ErrorCode.UnknownModel), (end.State, end.Error.Code));
-        await gateway.Backend.Workers.PublishHeartbeatAsync(new WorkerStatus { Id = "worker-1" }, [], TestGateway.Cancel); // it has obeyed
-        await GrpcAssert.FailsAsync(StatusCode.NotFound, async () => await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel));
-        Error again = await GrpcAssert.FailsAsync(StatusCode.NotFound, async () => await admin.EvictAsync(new EvictRequest { Model = TestGateway.Model }, cancellationToken: TestGateway.Cancel));
+        // the worker has evicted the model
+        await gateway.Backend.Workers.PublishHeartbeatAsync(new WorkerStatus { Id = "worker-1" }, [], TestGateway.Cancel);
+        await GrpcAssert.FailsAsync(
+            StatusCode.NotFound, async () => await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel));
+        Error again = await GrpcAssert.FailsAsync(StatusCode.NotFound,
+            async () => await admin.EvictAsync(new EvictRequest { Model = TestGateway.Model }, cancellationToken: TestGateway.Cancel));
         Assert.Equal(ErrorCode.UnknownModel, again.Code);
     }
 
@@ -98,16 +113,19 @@ public sealed class DeploymentRpcTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
         Admin.AdminClient admin = await CreateOperatorClientAsync(gateway);
-        await gateway.Backend.Workers.PublishHeartbeatAsync(new WorkerStatus { Id = "worker-2", Models = { TestGateway.Model } }, [TestModels.Gpt2Status], TestGateway.Cancel);
+        await gateway.Backend.Workers.PublishHeartbeatAsync(
+            new WorkerStatus { Id = "worker-2", Models = { TestGateway.Model } }, [TestModels.Gpt2Status], TestGateway.Cancel);
         await admin.DeployAsync(new DeployRequest { Model = TestGateway.Model, Replicas = 2 }, cancellationToken: TestGateway.Cancel);
         await admin.EvictAsync(new EvictRequest { Model = TestGateway.Model, Worker = "worker-2" }, cancellationToken: TestGateway.Cancel);
         Assert.Empty(await gateway.Backend.Deployments.DequeueOrdersAsync("worker-1", TestGateway.Cancel));
         Assert.Single(await gateway.Backend.Deployments.DequeueOrdersAsync("worker-2", TestGateway.Cancel));
         Assert.Single((await admin.ListDeploymentsAsync(new ListDeploymentsRequest(), cancellationToken: TestGateway.Cancel)).Deployments);
 
-        Error nobody = await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, async () => await admin.EvictAsync(new EvictRequest { Model = TestGateway.Model, Worker = "worker-3" }, cancellationToken: TestGateway.Cancel));
+        Error nobody = await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, async () => await admin.EvictAsync(
+            new EvictRequest { Model = TestGateway.Model, Worker = "worker-3" }, cancellationToken: TestGateway.Cancel));
         Assert.Contains("Did you mean `worker-1`", nobody.Hint, StringComparison.Ordinal);
-        await GrpcAssert.FailsAsync(StatusCode.NotFound, async () => await admin.EvictAsync(new EvictRequest { Model = OtherModel, Worker = "worker-2" }, cancellationToken: TestGateway.Cancel));
+        await GrpcAssert.FailsAsync(StatusCode.NotFound, async () =>
+            await admin.EvictAsync(new EvictRequest { Model = OtherModel, Worker = "worker-2" }, cancellationToken: TestGateway.Cancel));
     }
 
     [Fact]
@@ -117,8 +135,10 @@ public sealed class DeploymentRpcTests
         Admin.AdminClient admin = await CreateOperatorClientAsync(gateway);
         WorkerStatus told = await admin.DrainAsync(new DrainRequest { Worker = "worker-1" }, cancellationToken: TestGateway.Cancel);
         Assert.Equal(("worker-1", true), (told.Id, told.Draining));
-        Assert.Equal([new WorkerOrder { Drain = true }], await gateway.Backend.Deployments.DequeueOrdersAsync("worker-1", TestGateway.Cancel));
-        await GrpcAssert.FailsAsync(StatusCode.InvalidArgument, async () => await admin.DrainAsync(new DrainRequest { Worker = "" }, cancellationToken: TestGateway.Cancel));
+        Assert.Equal(
+            [new WorkerOrder { Drain = true }], await gateway.Backend.Deployments.DequeueOrdersAsync("worker-1", TestGateway.Cancel));
+        await GrpcAssert.FailsAsync(StatusCode.InvalidArgument,
+            async () => await admin.DrainAsync(new DrainRequest { Worker = "" }, cancellationToken: TestGateway.Cancel));
     }
 
     [Fact]
@@ -139,9 +159,11 @@ public sealed class DeploymentRpcTests
 
         Admin.AdminClient oper = await CreateOperatorClientAsync(gateway);
         Assert.Empty((await oper.ListDeadLettersAsync(new ListDeadLettersRequest(), cancellationToken: TestGateway.Cancel)).Letters);
-        Error keys = await GrpcAssert.FailsAsync(StatusCode.PermissionDenied, async () => await oper.CreateKeyAsync(new CreateKeyRequest { Name = "x" }, cancellationToken: TestGateway.Cancel));
+        Error keys = await GrpcAssert.FailsAsync(StatusCode.PermissionDenied,
+            async () => await oper.CreateKeyAsync(new CreateKeyRequest { Name = "x" }, cancellationToken: TestGateway.Cancel));
         Assert.Contains($"`{Scopes.Admin}`", keys.Message, StringComparison.Ordinal);
-        await GrpcAssert.FailsAsync(StatusCode.PermissionDenied, async () => await oper.ListKeysAsync(new ListKeysRequest(), cancellationToken: TestGateway.Cancel));
+        await GrpcAssert.FailsAsync(StatusCode.PermissionDenied,
+            async () => await oper.ListKeysAsync(new ListKeysRequest(), cancellationToken: TestGateway.Cancel));
     }
 
     private static async Task<Admin.AdminClient> CreateOperatorClientAsync(TestGateway gateway) =>

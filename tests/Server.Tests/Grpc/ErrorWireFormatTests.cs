@@ -23,7 +23,8 @@ public sealed class ErrorWireFormatTests
     [Fact]
     public void LongTexts_AreCutToFitIntoHeaders()
     {
-        RpcException rpc = ErrorWireFormat.ToRpcException(Errors.Create(ErrorCode.UnknownOp, new string('é', 1_000_000), new string('x', 1_000_000)));
+        RpcException rpc = ErrorWireFormat.ToRpcException(
+            Errors.Create(ErrorCode.UnknownOp, new string('é', 1_000_000), new string('x', 1_000_000)));
 
         Assert.InRange(rpc.Trailers.GetValueBytes(ErrorWireFormat.Trailer)!.Length, 1, 16_000);
         Assert.InRange(rpc.Status.Detail.Length, 1, 2001);
@@ -42,6 +43,7 @@ public sealed class ErrorWireFormatTests
         Assert.Equal(ErrorCode.Internal, error.Code);
         Assert.DoesNotContain("secret cause", error.ToString(), StringComparison.Ordinal);
         string id = error.Message.Split("(error ")[1].TrimEnd('.', ')');
-        Assert.Contains(gateway.Log.Events, line => LogCapture.GetText(line).Contains(id, StringComparison.Ordinal) && line.Exception!.Message == "the secret cause");
+        Assert.Contains(gateway.Log.Events,
+            line => LogCapture.GetText(line).Contains(id, StringComparison.Ordinal) && line.Exception!.Message == "the secret cause");
     }
 }

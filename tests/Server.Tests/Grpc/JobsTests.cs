@@ -11,7 +11,8 @@ public sealed class JobsTests
     public async Task Submit_ReturnsAtOnce_AndTheJobOutlivesTheClient()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        SubmitReply reply = await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
+        SubmitReply reply = await (await gateway.CreateClientAsync()).SubmitAsync(
+            TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
 
         Assert.Equal(JobState.Queued, reply.Job.State);
         Assert.Equal(32, reply.Job.Id.Length);
@@ -35,7 +36,8 @@ public sealed class JobsTests
         await client.SubmitAsync(TestModels.Submit("echo", "watched"), cancellationToken: TestGateway.Cancel);
         await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "watched");
 
-        using var call = client.Watch(new WatchRequest { JobId = "watched", FromSequence = (ulong)from }, cancellationToken: TestGateway.Cancel);
+        using var call = client.Watch(
+            new WatchRequest { JobId = "watched", FromSequence = (ulong)from }, cancellationToken: TestGateway.Cancel);
         List<Event> events = await GrpcAssert.ReadAllAsync(call.ResponseStream);
 
         int first = Math.Max(1, from);
@@ -53,7 +55,8 @@ public sealed class JobsTests
             Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel));
         await gateway.Log.WaitForAsync("Inference/Watch answered Cancelled");
 
-        Assert.Equal(JobState.Queued, (await client.GetJobAsync(new GetJobRequest { JobId = "left" }, cancellationToken: TestGateway.Cancel)).State);
+        Assert.Equal(
+            JobState.Queued, (await client.GetJobAsync(new GetJobRequest { JobId = "left" }, cancellationToken: TestGateway.Cancel)).State);
     }
 
     [Fact]
@@ -74,7 +77,8 @@ public sealed class JobsTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
         Inference.InferenceClient ada = await gateway.CreateClientAsync(), bob = await gateway.CreateClientAsync();
-        foreach (string id in (string[])["a1", "a2", "a3"]) await ada.SubmitAsync(TestModels.Submit("echo", id), cancellationToken: TestGateway.Cancel);
+        foreach (string id in (string[])["a1", "a2", "a3"])
+            await ada.SubmitAsync(TestModels.Submit("echo", id), cancellationToken: TestGateway.Cancel);
         await bob.SubmitAsync(TestModels.Submit("echo", "b1"), cancellationToken: TestGateway.Cancel);
         await ada.CancelAsync(new CancelRequest { JobId = "a2" }, cancellationToken: TestGateway.Cancel);
 
@@ -101,7 +105,8 @@ public sealed class JobsTests
         [
             async () => await client.GetJobAsync(new GetJobRequest { JobId = id }, cancellationToken: TestGateway.Cancel),
             async () => await client.CancelAsync(new CancelRequest { JobId = id }, cancellationToken: TestGateway.Cancel),
-            async () => await GrpcAssert.ReadAllAsync(client.Watch(new WatchRequest { JobId = id }, cancellationToken: TestGateway.Cancel).ResponseStream),
+            async () => await GrpcAssert.ReadAllAsync(
+                client.Watch(new WatchRequest { JobId = id }, cancellationToken: TestGateway.Cancel).ResponseStream),
         ];
         foreach (Func<Task> call in calls)
         {
@@ -119,7 +124,8 @@ public sealed class JobsTests
         Inference.InferenceClient other = await gateway.CreateClientAsync();
 
         await GrpcAssert.FailsAsync(
-            StatusCode.PermissionDenied, async () => await other.SubmitAsync(TestModels.Submit("echo", "taken"), cancellationToken: TestGateway.Cancel));
+            StatusCode.PermissionDenied,
+            async () => await other.SubmitAsync(TestModels.Submit("echo", "taken"), cancellationToken: TestGateway.Cancel));
     }
 
     [Fact]
@@ -138,7 +144,8 @@ public sealed class JobsTests
     public async Task ExpiredLease_IsReapedByTheGateway()
     {
         await using TestGateway gateway = await TestGateway.StartAsync(
-            queue: new Queue.QueueOptions { LeaseDuration = TimeSpan.FromMilliseconds(50), MaxAttempts = 1, HeartbeatLifetime = TimeSpan.FromHours(1) });
+            queue: new Queue.QueueOptions { LeaseDuration = TimeSpan.FromMilliseconds(50), MaxAttempts = 1,
+            HeartbeatLifetime = TimeSpan.FromHours(1) });
         await (await gateway.CreateClientAsync()).SubmitAsync(TestModels.Submit("hang", "orphan"), cancellationToken: TestGateway.Cancel);
         Assert.NotNull(await gateway.Backend.Jobs.LeaseAsync("dies", [TestGateway.Model], TimeSpan.FromSeconds(5), TestGateway.Cancel));
 

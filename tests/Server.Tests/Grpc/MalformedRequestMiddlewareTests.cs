@@ -11,7 +11,7 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Grpc;
 
-/// <summary>Bytes that no client of ours would send.</summary>
+/// <summary>Requests with bytes that a regular client does not send.</summary>
 public sealed class MalformedRequestMiddlewareTests
 {
     [Theory]
@@ -36,7 +36,8 @@ public sealed class MalformedRequestMiddlewareTests
         for (int i = 0; i < 300; i++) data = EncodeField(7, EncodeField(1, data)); // Data.list.items[0].list.items[0]…
         byte[] local = EncodeField(2, EncodeField(2, data));                       // RunRequest.local.value
 
-        (StatusCode status, Error? error) = await PostAsync(gateway, "Run", FrameMessage(TestModels.Run("hang").ToByteArray()), FrameMessage(local));
+        (StatusCode status, Error? error) = await PostAsync(
+            gateway, "Run", FrameMessage(TestModels.Run("hang").ToByteArray()), FrameMessage(local));
 
         Assert.Equal((StatusCode.InvalidArgument, ErrorCode.BadArgument), (status, error?.Code));
     }
@@ -75,7 +76,8 @@ public sealed class MalformedRequestMiddlewareTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(messageBytes: 100_000));
         var packed = new MemoryStream();
-        await using (var gzip = new GZipStream(packed, CompressionLevel.Fastest, leaveOpen: true)) await gzip.WriteAsync(new byte[5_000_000], TestGateway.Cancel);
+        await using (var gzip = new GZipStream(packed, CompressionLevel.Fastest, leaveOpen: true)) await gzip.WriteAsync(
+            new byte[5_000_000], TestGateway.Cancel);
         Assert.InRange(packed.Length, 1, 50_000);
 
         (StatusCode status, Error? error) = await PostAsync(gateway, method, FrameMessage(packed.ToArray(), compressed: 1));
@@ -109,7 +111,7 @@ public sealed class MalformedRequestMiddlewareTests
         Assert.DoesNotContain(gateway.Log.Events, line => LogCapture.GetEventId(line) == 3061); // nothing unexpected
     }
 
-    /// <summary>A length-delimited field of protobuf.</summary>
+    /// <summary>Encodes a length-delimited protobuf field.</summary>
     private static byte[] EncodeField(int number, byte[] content)
     {
         var bytes = new MemoryStream();
@@ -121,7 +123,7 @@ public sealed class MalformedRequestMiddlewareTests
         return bytes.ToArray();
     }
 
-    /// <summary>A message behind gRPC's five bytes: compressed or not, and its length.</summary>
+    /// <summary>Encodes a message with the five-byte gRPC prefix: compression flag and length.</summary>
     private static byte[] FrameMessage(byte[] message, byte compressed = 0)
     {
         var framed = new byte[5 + message.Length];

@@ -16,7 +16,8 @@ public sealed class ModelsTests
         Inference.InferenceClient client = await gateway.CreateClientAsync();
         await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel);
 
-        ModelStatus model = Assert.Single((await client.ListModelsAsync(new ListModelsRequest(), cancellationToken: TestGateway.Cancel)).Models);
+        ModelStatus model = Assert.Single(
+            (await client.ListModelsAsync(new ListModelsRequest(), cancellationToken: TestGateway.Cancel)).Models);
 
         Assert.Equal((TestGateway.Model, Heat.Hot, 1u, 1u, 0u), (model.Id, model.Heat, model.Replicas, model.Waiting, model.Running));
     }
@@ -52,7 +53,8 @@ public sealed class ModelsTests
     public async Task GetStatus_ShowsWorkers_ButNotTheirJobs()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        ServiceStatus status = await (await gateway.CreateClientAsync()).GetStatusAsync(new GetStatusRequest(), cancellationToken: TestGateway.Cancel);
+        ServiceStatus status = await (await gateway.CreateClientAsync()).GetStatusAsync(
+            new GetStatusRequest(), cancellationToken: TestGateway.Cancel);
 
         Assert.Equal([""], Assert.Single(status.Workers).Jobs);
         Assert.NotEmpty(status.Version);

@@ -7,7 +7,7 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Grpc;
 
-/// <summary>Those who wait, and those who do not read.</summary>
+/// <summary>Queue positions of waiting jobs, and clients that do not read.</summary>
 public sealed class QueuePositionTests
 {
     [Fact]
@@ -15,7 +15,8 @@ public sealed class QueuePositionTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync(CreateFastOptions());
         Inference.InferenceClient client = await gateway.CreateClientAsync();
-        foreach (string id in (string[])["first", "second", "third", "unwatched"]) await client.SubmitAsync(TestModels.Submit("echo", id), cancellationToken: TestGateway.Cancel);
+        foreach (string id in (string[])["first", "second", "third", "unwatched"])
+            await client.SubmitAsync(TestModels.Submit("echo", id), cancellationToken: TestGateway.Cancel);
         using var watch = client.Watch(new WatchRequest { JobId = "third" }, cancellationToken: TestGateway.Cancel);
         await WaitForPositionAsync(watch, 3);
 
@@ -23,11 +24,13 @@ public sealed class QueuePositionTests
         Assert.Equal(2u, (await WaitForPositionAsync(watch, 2)).State.Position);
         await client.CancelAsync(new CancelRequest { JobId = "second" }, cancellationToken: TestGateway.Cancel);
         Event last = await WaitForPositionAsync(watch, 1);
-        Assert.Equal(4ul, last.Sequence); // received, queued, and twice again
+        Assert.Equal(4ul, last.Sequence); // RECEIVED, QUEUED, and two more positions
 
         await client.CancelAsync(new CancelRequest { JobId = "third" }, cancellationToken: TestGateway.Cancel);
         await GrpcAssert.ReadAllAsync(watch.ResponseStream);
-        Assert.Equal(2ul, (await client.GetJobAsync(new GetJobRequest { JobId = "unwatched" }, cancellationToken: TestGateway.Cancel)).LastSequence); // nobody asks, nobody is told
+        // without a follower, no position is published
+        Assert.Equal(
+            2ul, (await client.GetJobAsync(new GetJobRequest { JobId = "unwatched" }, cancellationToken: TestGateway.Cancel)).LastSequence);
     }
 
     [Fact]
@@ -35,35 +38,41 @@ public sealed class QueuePositionTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync(CreateFastOptions());
         Inference.InferenceClient client = await gateway.CreateClientAsync();
-        for (int i = 0; i < 4; i++) await client.SubmitAsync(TestModels.Submit("echo", $"before-{i}"), cancellationToken: TestGateway.Cancel);
+        for (int i = 0; i < 4; i++)
+            await client.SubmitAsync(TestModels.Submit("echo", $"before-{i}"), cancellationToken: TestGateway.Cancel);
         using var call = client.Run(cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run("echo", "mine"), TestGateway.Cancel);
         List<StateChanged> told = [];
-        await foreach (Event happening in call.ResponseStream.ReadAllAsync(TestGateway.Cancel))
+        await foreach (Event jobEvent in call.ResponseStream.ReadAllAsync(TestGateway.Cancel))
         {
-            if (happening.State is not { State: JobState.Queued } state) continue;
+            if (jobEvent.State is not { State: JobState.Queued } state) continue;
             told.Add(state);
             if (state.Position == 1) break;
             Lease lease = (await gateway.Backend.Jobs.LeaseAsync("w", [TestGateway.Model], TimeSpan.Zero, TestGateway.Cancel))!;
-            await Task.Delay(30, TestGateway.Cancel); // so that jobs take a time
-            await gateway.Backend.Jobs.PublishAsync(lease, new Event { State = new StateChanged { State = JobState.Completed } }, TestGateway.Cancel);
+            await Task.Delay(30, TestGateway.Cancel); // so that jobs have a duration
+            await gateway.Backend.Jobs.PublishAsync(
+                lease, new Event { State = new StateChanged { State = JobState.Completed } }, TestGateway.Cancel);
         }
         Assert.Equal([5u, 4u, 3u, 2u, 1u], told.Select(state => state.Position));
         Assert.Equal(0, told[0].WaitSeconds);
         Assert.All(told.Skip(2), state => Assert.InRange(state.WaitSeconds, 0.02 * state.Position, 10));
     }
 
-    /// <summary>Thirty sockets whose owners stop reading after some kilobytes: the gateway holds little for them, others do not notice, and they are cut off.</summary>
+    /// <summary>
+    /// Thirty clients stop reading after some kilobytes. The gateway buffers little for them, other clients are not affected, and they are
+    /// disconnected.
+    /// </summary>
     [Fact]
     public async Task ClientsThatDoNotRead_CostLittle_HarmNobody_AndAreCutOff()
     {
-        const int Stuck = 30, Lines = 160, Length = 500_000; // 80 MB for each of them, were it kept
+        const int Stuck = 30, Lines = 160, Length = 500_000; // 80 MB per client if it were buffered
         await using TestGateway gateway = await TestGateway.StartAsync(CreateFastOptions());
         await using FakeWorker worker = gateway.StartWorker();
         Inference.InferenceClient client = await gateway.CreateClientAsync();
         string key = (await gateway.CreateKeyAsync()).Key.Reveal();
         var headers = new Metadata { { "authorization", $"Bearer {key}" } };
-        await gateway.CreateClient(key).SubmitAsync(TestModels.Submit($"flood {Lines} {Length}", "flood"), cancellationToken: TestGateway.Cancel);
+        await gateway.CreateClient(key).SubmitAsync(
+            TestModels.Submit($"flood {Lines} {Length}", "flood"), cancellationToken: TestGateway.Cancel);
         await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "flood");
         long before = GC.GetTotalMemory(forceFullCollection: true);
 
@@ -89,17 +98,18 @@ public sealed class QueuePositionTests
                 },
             });
             channels.Add(channel);
-            AsyncServerStreamingCall<Event> watch = new Inference.InferenceClient(channel).Watch(new WatchRequest { JobId = "flood" }, headers, cancellationToken: TestGateway.Cancel);
+            AsyncServerStreamingCall<Event> watch = new Inference.InferenceClient(channel).Watch(
+                new WatchRequest { JobId = "flood" }, headers, cancellationToken: TestGateway.Cancel);
             watching.Add(ReadToEndAsync(watch));
         }
         await Task.WhenAll(Waiting()).WaitAsync(TestGateway.Cancel);
         long during = GC.GetTotalMemory(forceFullCollection: true);
-        Assert.InRange(during - before, long.MinValue, Stuck * 4L << 20); // a page and what is on its way, not 80 MB
+        Assert.InRange(during - before, long.MinValue, Stuck * 4L << 20); // one page and the data in flight, not 80 MB
 
         using var reader = gateway.CreateClient(key).Watch(new WatchRequest { JobId = "flood" }, cancellationToken: TestGateway.Cancel);
         Assert.Equal(Lines, (await GrpcAssert.ReadAllAsync(reader.ResponseStream)).Count(e => e.Log is not null));
 
-        // and after the time that a client gets, nothing of them is left at the gateway
+        // after the timeout, the gateway has closed their streams
         while (gateway.Log.Events.Count(line => LogCapture.GetText(line).Contains("/Watch answered", StringComparison.Ordinal)) < Stuck + 1)
             await Task.Delay(50, TestGateway.Cancel);
         foreach (StalledStream stream in streams) stream.Dispose();
@@ -115,13 +125,15 @@ public sealed class QueuePositionTests
     private static GatewayOptions CreateFastOptions()
     {
         GatewayOptions options = TestGateway.CreateOptions();
-        return new GatewayOptions { GrpcPort = 0, HttpPort = 0, ReapInterval = options.ReapInterval, Tiers = options.Tiers, TellInterval = TimeSpan.FromMilliseconds(20), ReaderPatience = TimeSpan.FromSeconds(3) };
+        return new GatewayOptions { GrpcPort = 0, HttpPort = 0, ReapInterval = options.ReapInterval, Tiers = options.Tiers,
+            TellInterval = TimeSpan.FromMilliseconds(20), ReaderPatience = TimeSpan.FromSeconds(3) };
     }
 
     private static async Task<Event> WaitForPositionAsync(AsyncServerStreamingCall<Event> watch, uint position)
     {
         while (await watch.ResponseStream.MoveNext(TestGateway.Cancel))
-            if (watch.ResponseStream.Current.State is { State: JobState.Queued } state && state.Position == position) return watch.ResponseStream.Current;
+            if (watch.ResponseStream.Current.State is { State: JobState.Queued } state && state.Position == position)
+                return watch.ResponseStream.Current;
         throw new InvalidOperationException("The stream ended.");
     }
 
@@ -137,11 +149,12 @@ public sealed class QueuePositionTests
         }
     }
 
-    /// <summary>A socket that is read for a while, and then no more.</summary>
+    /// <summary>A socket that stops reading after a while.</summary>
     private sealed class StalledStream(Stream inner) : Stream
     {
         private const int StallAfterBytes = 200_000;
-        private readonly TaskCompletionSource _stalled = new(TaskCreationOptions.RunContinuationsAsynchronously), _released = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly TaskCompletionSource _stalled = new(TaskCreationOptions.RunContinuationsAsynchronously), _released = new(
+            TaskCreationOptions.RunContinuationsAsynchronously);
         private int _bytesRead;
 
         public Task Stalled => _stalled.Task;
@@ -159,7 +172,8 @@ public sealed class QueuePositionTests
             return read;
         }
 
-        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => inner.WriteAsync(buffer, cancellationToken);
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
+            inner.WriteAsync(buffer, cancellationToken);
         public override Task FlushAsync(CancellationToken cancellationToken) => inner.FlushAsync(cancellationToken);
 
         protected override void Dispose(bool disposing)

@@ -49,7 +49,8 @@ public sealed class RunTests
         ulong ticket = call.ResponseStream.Current.Local!.Ticket;
 
         await call.RequestStream.WriteAsync(
-            new RunRequest { Local = new LocalReply { Ticket = ticket, Value = new Data { Text = "from the client" } } }, TestGateway.Cancel);
+            new RunRequest { Local = new LocalReply { Ticket = ticket, Value = new Data { Text = "from the client" } } },
+            TestGateway.Cancel);
 
         List<Event> rest = await GrpcAssert.ReadAllAsync(call.ResponseStream);
         Assert.Equal("from the client", rest.Single(e => e.Value is not null).Value.Data.Text);
@@ -108,7 +109,8 @@ public sealed class RunTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
         await using FakeWorker worker = gateway.StartWorker();
-        using var call = (await gateway.CreateClientAsync()).Run(deadline: DateTime.UtcNow.AddMilliseconds(500), cancellationToken: TestGateway.Cancel);
+        using var call = (await gateway.CreateClientAsync()).Run(
+            deadline: DateTime.UtcNow.AddMilliseconds(500), cancellationToken: TestGateway.Cancel);
         await call.RequestStream.WriteAsync(TestModels.Run("hang", "late"), TestGateway.Cancel);
 
         RpcException failure = await Assert.ThrowsAsync<RpcException>(() => GrpcAssert.ReadAllAsync(call.ResponseStream));
@@ -117,7 +119,7 @@ public sealed class RunTests
         Assert.Equal(JobState.Cancelled, (await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "late")).State);
     }
 
-    /// <summary>grpc-dotnet breaks a write at the deadline before it cancels the call: about one call in a hundred meets that.</summary>
+    /// <summary>At a deadline, grpc-dotnet fails a write before it cancels the call, in about one of a hundred calls.</summary>
     [Fact]
     public async Task DeadlineInTheMiddleOfAWrite_CancelsTheJob()
     {
@@ -132,10 +134,11 @@ public sealed class RunTests
                 await call.RequestStream.WriteAsync(TestModels.Run("drip", $"drip{i}"), TestGateway.Cancel);
                 await GrpcAssert.ReadAllAsync(call.ResponseStream);
             }
-            catch (RpcException) { } // whichever end was first; the job is what counts here
+            catch (RpcException) { } // the client or the server may end the call first; the test checks the job
         });
         for (int i = 0; i < 150; i++)
-            if (await gateway.Backend.Jobs.GetAsync($"drip{i}", TestGateway.Cancel) is not null) // a loaded machine may be too late to submit
+            // on a busy machine the deadline may pass before the submission
+            if (await gateway.Backend.Jobs.GetAsync($"drip{i}", TestGateway.Cancel) is not null)
                 Assert.Equal(JobState.Cancelled, (await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, $"drip{i}")).State);
     }
 
@@ -164,7 +167,7 @@ public sealed class RunTests
             Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel));
             await call.RequestStream.WriteAsync(new RunRequest { Detach = new Nothing() }, TestGateway.Cancel);
             await call.RequestStream.CompleteAsync();
-            Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel)); // QUEUED still comes
+            Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel)); // QUEUED is still sent
             await gateway.Log.WaitForAsync("goes on without its client");
         }
         await gateway.Log.WaitForAsync("/ndif.v1.Inference/Run answered");
@@ -224,8 +227,10 @@ public sealed class RunTests
     {
         const int Lines = 200, Length = 262_147;
         int sent = 0;
-        using var listener = new MeterListener { InstrumentPublished = (instrument, l) => { if (instrument == Telemetry.EventBytes) l.EnableMeasurementEvents(instrument); } };
-        listener.SetMeasurementEventCallback<long>((_, bytes, _, _) => { if (bytes is > Length and < Length + 100) Interlocked.Increment(ref sent); });
+        using var listener = new MeterListener { InstrumentPublished = (instrument, l) =>
+            { if (instrument == Telemetry.EventBytes) l.EnableMeasurementEvents(instrument); } };
+        listener.SetMeasurementEventCallback<long>(
+            (_, bytes, _, _) => { if (bytes is > Length and < Length + 100) Interlocked.Increment(ref sent); });
         listener.Start();
         await using TestGateway gateway = await TestGateway.StartAsync();
         await using FakeWorker worker = gateway.StartWorker();
@@ -233,7 +238,7 @@ public sealed class RunTests
         await call.RequestStream.WriteAsync(TestModels.Run($"flood {Lines} {Length}", "flood"), TestGateway.Cancel);
         Assert.True(await call.ResponseStream.MoveNext(TestGateway.Cancel));
 
-        await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "flood"); // the worker is done, the client has read one event
+        await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "flood"); // the worker has finished, and the client has read one event
 
         Assert.InRange(Volatile.Read(ref sent), 0, Lines / 2);
         Assert.Equal(Lines, (await GrpcAssert.ReadAllAsync(call.ResponseStream)).Count(e => e.Log is not null));

@@ -29,8 +29,10 @@ public sealed class LoggingSetupTests
     {
         var lines = new LogCapture();
         using Logger log = LoggingSetup.Create(new LogOptions(), lines);
-        log.ForContext(Serilog.Core.Constants.SourceContextPropertyName, "Microsoft.AspNetCore.Hosting.Diagnostics").Information("Request starting");
-        log.ForContext(Serilog.Core.Constants.SourceContextPropertyName, "Microsoft.AspNetCore.Server.Kestrel").Warning("Heartbeat is slow");
+        log.ForContext(Serilog.Core.Constants.SourceContextPropertyName, "Microsoft.AspNetCore.Hosting.Diagnostics").Information(
+            "Request starting");
+        log.ForContext(Serilog.Core.Constants.SourceContextPropertyName, "Microsoft.AspNetCore.Server.Kestrel").Warning(
+            "Heartbeat is slow");
         log.ForContext(Serilog.Core.Constants.SourceContextPropertyName, "Ndif.Server").Information("ours");
         Assert.Equal(["Heartbeat is slow", "ours"], lines.Events.Select(LogCapture.GetText));
     }

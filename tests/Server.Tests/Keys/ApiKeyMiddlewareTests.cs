@@ -51,7 +51,8 @@ public sealed class ApiKeyMiddlewareTests
     public async Task ExpiredKey_IsRefused_OnTheDay()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        Inference.InferenceClient client = gateway.CreateClient((await gateway.CreateKeyAsync(lifetime: TimeSpan.FromDays(1))).Key.Reveal());
+        Inference.InferenceClient client = gateway.CreateClient(
+            (await gateway.CreateKeyAsync(lifetime: TimeSpan.FromDays(1))).Key.Reveal());
         await client.ListJobsAsync(new ListJobsRequest(), cancellationToken: TestGateway.Cancel);
 
         gateway.Time.Advance(TimeSpan.FromDays(2));
@@ -63,7 +64,8 @@ public sealed class ApiKeyMiddlewareTests
     public async Task AdminKey_MayNotRun()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        Error error = await GetErrorAsync(gateway.CreateClient((await gateway.CreateKeyAsync(scopes: [Scopes.Admin])).Key.Reveal()), StatusCode.PermissionDenied);
+        Error error = await GetErrorAsync(
+            gateway.CreateClient((await gateway.CreateKeyAsync(scopes: [Scopes.Admin])).Key.Reveal()), StatusCode.PermissionDenied);
         Assert.Contains("`run`", error.Message, StringComparison.Ordinal);
     }
 
@@ -71,10 +73,12 @@ public sealed class ApiKeyMiddlewareTests
     public async Task KeyOfOneModel_MayNotUseAnother()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        Inference.InferenceClient client = gateway.CreateClient((await gateway.CreateKeyAsync(models: ["meta-llama/Llama-3.1-8B"])).Key.Reveal());
+        Inference.InferenceClient client = gateway.CreateClient(
+            (await gateway.CreateKeyAsync(models: ["meta-llama/Llama-3.1-8B"])).Key.Reveal());
 
         Error error = await GrpcAssert.FailsAsync(
-            StatusCode.PermissionDenied, async () => await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel));
+            StatusCode.PermissionDenied,
+            async () => await client.SubmitAsync(TestModels.Submit("echo"), cancellationToken: TestGateway.Cancel));
 
         Assert.Contains("Llama-3.1-8B", error.Hint, StringComparison.Ordinal);
         await GrpcAssert.FailsAsync(StatusCode.PermissionDenied, async () => await client.DescribeModelAsync(
@@ -85,10 +89,12 @@ public sealed class ApiKeyMiddlewareTests
     public async Task Http_AsksForTheSameKey_AndAnswersInJson()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        using HttpResponseMessage missing = await gateway.CreateHttpClient().GetAsync($"/v1/blobs/{new string('0', 64)}", TestGateway.Cancel);
+        using HttpResponseMessage missing = await gateway.CreateHttpClient().GetAsync(
+            $"/v1/blobs/{new string('0', 64)}", TestGateway.Cancel);
         Assert.Equal(HttpStatusCode.Unauthorized, missing.StatusCode);
         Assert.Equal("Bearer", missing.Headers.WwwAuthenticate.Single().Scheme);
-        Assert.Contains("\"code\":\"UNAUTHENTICATED\"", await missing.Content.ReadAsStringAsync(TestGateway.Cancel), StringComparison.Ordinal);
+        Assert.Contains(
+            "\"code\":\"UNAUTHENTICATED\"", await missing.Content.ReadAsStringAsync(TestGateway.Cancel), StringComparison.Ordinal);
 
         using var request = new HttpRequestMessage(HttpMethod.Get, $"/v1/blobs/{new string('0', 64)}");
         request.Headers.Authorization = new AuthenticationHeaderValue("Basic", "dXNlcjpwYXNz");
@@ -100,15 +106,19 @@ public sealed class ApiKeyMiddlewareTests
     public async Task EveryEndpoint_SaysWhoMayCallIt()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        IEnumerable<RouteEndpoint> endpoints = gateway.App.Services.GetRequiredService<EndpointDataSource>().Endpoints.OfType<RouteEndpoint>();
-        foreach (RouteEndpoint endpoint in endpoints.Where(e => !e.RoutePattern.RawText!.Contains("unimplemented", StringComparison.Ordinal)))
+        IEnumerable<RouteEndpoint> endpoints =
+            gateway.App.Services.GetRequiredService<EndpointDataSource>().Endpoints.OfType<RouteEndpoint>();
+        foreach (RouteEndpoint endpoint in endpoints.Where(
+            e => !e.RoutePattern.RawText!.Contains("unimplemented", StringComparison.Ordinal)))
         {
             string[] open = ["/", "/status", "/metrics", "/healthz", "/grpc.health.v1.Health/", "/grpc.reflection."];
             string route = endpoint.RoutePattern.RawText!;
             bool isOpen = endpoint.Metadata.Any(m => m is AllowWithoutKeyAttribute);
             bool needsScope = endpoint.Metadata.Any(m => m is RequiresScopeAttribute);
             Assert.True(isOpen ^ needsScope, $"{route} says nothing");
-            Assert.Equal(isOpen, open.Any(prefix => prefix.EndsWith('/') && prefix.Length > 1 || prefix.EndsWith('.') ? route.StartsWith(prefix, StringComparison.Ordinal) : route == prefix));
+            Assert.Equal(isOpen, open.Any(prefix => prefix.EndsWith('/') && prefix.Length > 1 || prefix.EndsWith('.')
+                ? route.StartsWith(prefix, StringComparison.Ordinal)
+                : route == prefix));
         }
     }
 
@@ -116,7 +126,7 @@ public sealed class ApiKeyMiddlewareTests
     public async Task UnauthenticatedCall_IsRefused_BeforeItsBodyIsRead()
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
-        using var call = gateway.CreateClient(null).PutBlob(cancellationToken: TestGateway.Cancel); // nothing is ever sent
+        using var call = gateway.CreateClient(null).PutBlob(cancellationToken: TestGateway.Cancel); // the client sends nothing
         await GrpcAssert.FailsAsync(StatusCode.Unauthenticated, async () => await call);
     }
 
@@ -128,8 +138,9 @@ public sealed class ApiKeyMiddlewareTests
 
         var admin = new Admin.AdminClient(gateway.CreateInvoker(null));
         await GrpcAssert.FailsAsync(
-            StatusCode.PermissionDenied, async () => await admin.ListKeysAsync(new ListKeysRequest(), cancellationToken: TestGateway.Cancel));
-        await GetErrorAsync(gateway.CreateClient("ndif_wrong"), StatusCode.Unauthenticated); // a key that is sent must be right
+            StatusCode.PermissionDenied,
+            async () => await admin.ListKeysAsync(new ListKeysRequest(), cancellationToken: TestGateway.Cancel));
+        await GetErrorAsync(gateway.CreateClient("ndif_wrong"), StatusCode.Unauthenticated); // a key that is sent must be valid
     }
 
     [Fact]
@@ -163,8 +174,9 @@ public sealed class ApiKeyMiddlewareTests
 
         string everything = gateway.Log.RenderAll();
 
-        Assert.Contains(made.Key.Id, everything, StringComparison.Ordinal); // the public part is there
-        foreach (string key in (string[])[root.Key.Reveal(), made.Secret, forged]) Assert.DoesNotContain(key[^43..], everything, StringComparison.Ordinal);
+        Assert.Contains(made.Key.Id, everything, StringComparison.Ordinal); // the public part may be logged
+        foreach (string key in (string[])[root.Key.Reveal(), made.Secret, forged])
+            Assert.DoesNotContain(key[^43..], everything, StringComparison.Ordinal);
         Assert.DoesNotContain("Bearer ndif", everything, StringComparison.Ordinal);
     }
 
@@ -175,12 +187,13 @@ public sealed class ApiKeyMiddlewareTests
         new[] { ServiceReflection.Descriptor, AdminReflection.Descriptor }.SelectMany(file => file.Services)
             .SelectMany(service => service.Methods).Select(method => (method.Service.FullName, method.Name));
 
-    /// <summary>Any method as a bidirectional stream of raw bytes: enough to be refused.</summary>
+    /// <summary>Calls any method as a bidirectional stream of raw bytes, which is enough for a refusal.</summary>
     private static async Task CallAsync(CallInvoker invoker, string service, string name)
     {
         Marshaller<byte[]> raw = Marshallers.Create(bytes => bytes, bytes => bytes);
         using var call = invoker.AsyncDuplexStreamingCall(
-            new Method<byte[], byte[]>(MethodType.DuplexStreaming, service, name, raw, raw), null, new CallOptions(cancellationToken: TestGateway.Cancel));
+            new Method<byte[], byte[]>(MethodType.DuplexStreaming, service, name, raw, raw), null,
+            new CallOptions(cancellationToken: TestGateway.Cancel));
         while (await call.ResponseStream.MoveNext(TestGateway.Cancel)) { }
     }
 }

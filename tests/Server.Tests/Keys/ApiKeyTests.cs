@@ -23,14 +23,16 @@ public sealed class ApiKeyTests
         ApiKey key = ApiKey.New();
         string secret = key.Reveal()[^43..];
         Assert.DoesNotContain(secret, key.ToString(), StringComparison.Ordinal);
-        Assert.DoesNotContain(secret, $"{new CreatedKey(new KeyRecord(key.Id, key.Hash(), "x", [], "", [], default), key)}", StringComparison.Ordinal);
+        Assert.DoesNotContain(
+            secret, $"{new CreatedKey(new KeyRecord(key.Id, key.Hash(), "x", [], "", [], default), key)}", StringComparison.Ordinal);
     }
 
     [Fact]
     public void AnythingElse_IsNotAKey()
     {
         string good = ApiKey.New().Reveal();
-        string[] bad = ["", "ndif_", good[..^1], good + "A", "NDIF" + good[4..], good[..13] + "-" + good[14..], good[..^1] + "=", good[..5] + "ABCDEFGH" + good[13..], " " + good];
+        string[] bad = ["", "ndif_", good[..^1], good + "A", "NDIF" + good[4..], good[..13] + "-" + good[14..], good[..^1] + "=",
+            good[..5] + "ABCDEFGH" + good[13..], " " + good];
         Assert.All(bad, text => Assert.False(ApiKey.TryParse(text, out _), text));
     }
 }

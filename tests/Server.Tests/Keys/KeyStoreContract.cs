@@ -3,7 +3,7 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Keys;
 
-/// <summary>What every key store must do.</summary>
+/// <summary>The contract test of all key stores.</summary>
 public abstract class KeyStoreContract
 {
     private protected abstract IKeyStore Open();
@@ -62,5 +62,6 @@ public abstract class KeyStoreContract
     private int _createdCount;
 
     private KeyRecord Record(string id) =>
-        new(id, new string('0', 64), "ada", [Scopes.Run], "standard", [], DateTimeOffset.UnixEpoch.AddYears(50).AddSeconds(_createdCount++));
+        new(id, new string('0', 64), "ada", [Scopes.Run], "standard", [],
+            DateTimeOffset.UnixEpoch.AddYears(50).AddSeconds(_createdCount++));
 }

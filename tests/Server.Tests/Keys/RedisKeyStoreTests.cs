@@ -4,8 +4,9 @@ using StackExchange.Redis;
 
 namespace Ndif.Server.Tests.Keys;
 
-/// <summary>On a real redis-server of its own; skipped where none is installed.</summary>
-public sealed class RedisKeyStoreTests(RedisKeyStoreTests.RedisServer server) : KeyStoreContract, IClassFixture<RedisKeyStoreTests.RedisServer>
+/// <summary>Runs on a real redis-server; skipped if none is installed.</summary>
+public sealed class RedisKeyStoreTests(
+    RedisKeyStoreTests.RedisServer server) : KeyStoreContract, IClassFixture<RedisKeyStoreTests.RedisServer>
 {
     private readonly string _prefix = $"{Guid.NewGuid():N}:";
 

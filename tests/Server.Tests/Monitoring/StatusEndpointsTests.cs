@@ -5,7 +5,7 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Monitoring;
 
-/// <summary>What anyone may see: /status, the dashboard, /metrics, /healthz.</summary>
+/// <summary>The public endpoints: /status, the dashboard, /metrics, /healthz.</summary>
 public sealed class StatusEndpointsTests
 {
     [Fact]
@@ -22,12 +22,14 @@ public sealed class StatusEndpointsTests
         Assert.Equal(1, status.GetProperty("queue").GetProperty("waiting").GetInt32());
         JsonElement model = Assert.Single(status.GetProperty("models").EnumerateArray());
         Assert.Equal(
-            ["id", "revision", "architecture", "heat", "dtype", "parameters", "bytes", "replicas", "waiting", "running", "pinned", "wanted", "loading", "error"], Names(model));
+            ["id", "revision", "architecture", "heat", "dtype", "parameters", "bytes", "replicas", "waiting", "running", "pinned", "wanted",
+            "loading", "error"], Names(model));
         Assert.Equal("hot", model.GetProperty("heat").GetString());
         Assert.Equal("float32", model.GetProperty("dtype").GetString());
         Assert.Equal(124_439_808, model.GetProperty("parameters").GetInt64());
         JsonElement worker = Assert.Single(status.GetProperty("workers").EnumerateArray());
-        Assert.Equal(["id", "device", "memoryBytes", "models", "running", "started", "seen", "version", "budgetBytes", "weightBytes", "warm", "draining"], Names(worker));
+        Assert.Equal(["id", "device", "memoryBytes", "models", "running", "started", "seen", "version", "budgetBytes", "weightBytes",
+            "warm", "draining"], Names(worker));
         Assert.Equal(1, worker.GetProperty("running").GetInt32());
         Assert.DoesNotContain("secret-job-id", json.RootElement.GetRawText(), StringComparison.Ordinal);
     }
@@ -86,7 +88,8 @@ public sealed class StatusEndpointsTests
         Assert.Contains("ndif_jobs_total{outcome=\"completed\"} 1", metrics, StringComparison.Ordinal);
         Assert.Contains("ndif_jobs_total{outcome=\"failed\"} 1", metrics, StringComparison.Ordinal);
         Assert.Contains($"ndif_queue_waiting{{model=\"{TestGateway.Model}\"}} 0", metrics, StringComparison.Ordinal);
-        foreach (string name in (string[])["ndif_server_request_seconds_bucket", "ndif_server_events", "ndif_server_event_bytes", "ndif_server_submissions", "ndif_workers 1"])
+        foreach (string name in (string[])["ndif_server_request_seconds_bucket", "ndif_server_events", "ndif_server_event_bytes",
+            "ndif_server_submissions", "ndif_workers 1"])
             Assert.Contains(name, metrics, StringComparison.Ordinal);
     }
 

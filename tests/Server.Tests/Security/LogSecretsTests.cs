@@ -6,7 +6,7 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Security;
 
-/// <summary>No line of any level, of whatever library, holds a key or what a user sent.</summary>
+/// <summary>No log message of any level and library contains a key or data of a user.</summary>
 public sealed class LogSecretsTests
 {
     [Fact]
@@ -22,7 +22,8 @@ public sealed class LogSecretsTests
 
         SubmitRequest submission = TestModels.Submit("echo", "told");
         submission.Program.Nodes[0].Trace.Invokes[0].Input.Prompts[0] = "my-secret-prompt";
-        submission.Program.Constants.Add(new Tensor { Dtype = DataType.Uint8, Shape = { 18 }, Inline = ByteString.CopyFromUtf8("my-secret-constant") });
+        submission.Program.Constants.Add(
+            new Tensor { Dtype = DataType.Uint8, Shape = { 18 }, Inline = ByteString.CopyFromUtf8("my-secret-constant") });
         await client.SubmitAsync(submission, cancellationToken: cancel);
         await GrpcAssert.WaitForEndAsync(gateway.Backend.Jobs, "told");
         using (var run = client.Run(cancellationToken: cancel))
@@ -30,13 +31,16 @@ public sealed class LogSecretsTests
             await run.RequestStream.WriteAsync(new RunRequest { Submit = submission }, cancel);
             await GrpcAssert.ReadAllAsync(run.ResponseStream);
         }
-        made = (await new Protocol.Admin.AdminClient(gateway.CreateInvoker(ada.Key.Reveal())).CreateKeyAsync(new CreateKeyRequest { Name = "new" }, cancellationToken: cancel)).Secret;
+        made = (await new Protocol.Admin.AdminClient(gateway.CreateInvoker(ada.Key.Reveal())).CreateKeyAsync(
+            new CreateKeyRequest { Name = "new" }, cancellationToken: cancel)).Secret;
         foreach (string key in (string[])[wrong, revoked.Key.Reveal(), made + "x", $"{made} {made}", "my-secret-password"])
-            await GrpcAssert.FailsAsync(StatusCode.Unauthenticated, async () => await gateway.CreateClient(key).ListJobsAsync(new ListJobsRequest(), cancellationToken: cancel));
+            await GrpcAssert.FailsAsync(StatusCode.Unauthenticated,
+                async () => await gateway.CreateClient(key).ListJobsAsync(new ListJobsRequest(), cancellationToken: cancel));
         using (HttpClient http = gateway.CreateHttpClient(ada.Key.Reveal()))
         {
             await http.GetAsync(new Uri($"/v1/blobs/{new string('a', 64)}", UriKind.Relative), cancel);
-            await http.PutAsync(new Uri($"/v1/blobs/{new string('a', 64)}", UriKind.Relative), new StringContent("my-secret-content"), cancel);
+            await http.PutAsync(
+                new Uri($"/v1/blobs/{new string('a', 64)}", UriKind.Relative), new StringContent("my-secret-content"), cancel);
         }
 
         string log = gateway.Log.RenderAll();

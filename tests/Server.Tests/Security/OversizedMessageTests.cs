@@ -6,7 +6,10 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Security;
 
-/// <summary>Messages that are small to send and large to hold: refused before they are held. Alone, for what is counted is the process's.</summary>
+/// <summary>
+/// Messages that are small to send and large in memory are refused before they are allocated. The tests run alone, because they measure
+/// the memory of the process.
+/// </summary>
 [CollectionDefinition(nameof(OversizedMessageTests), DisableParallelization = true), Collection(nameof(OversizedMessageTests))]
 public sealed class OversizedMessageTests
 {
@@ -27,7 +30,8 @@ public sealed class OversizedMessageTests
             for (int i = 0; i < UncompressedBytes / zeros.Length; i++) await gzip.WriteAsync(zeros, TestGateway.Cancel);
         }
         Assert.InRange(packed.Length, 1, UncompressedBytes / 900);
-        string status = await AllocatingAtMostAsync(64 << 20, () => PostAsync(gateway, method, [1, .. EncodeLength((int)packed.Length), .. packed.ToArray()]));
+        string status = await AllocatingAtMostAsync(
+            64 << 20, () => PostAsync(gateway, method, [1, .. EncodeLength((int)packed.Length), .. packed.ToArray()]));
         Assert.Equal("8", status); // RESOURCE_EXHAUSTED
     }
 
@@ -52,12 +56,13 @@ public sealed class OversizedMessageTests
         {
             try
             {
-                using HttpResponseMessage answer = await http.PutAsync(new Uri($"/v1/blobs/{new string('a', 64)}", UriKind.Relative), new ZeroContent(1L << 30), TestGateway.Cancel);
+                using HttpResponseMessage answer = await http.PutAsync(
+                    new Uri($"/v1/blobs/{new string('a', 64)}", UriKind.Relative), new ZeroContent(1L << 30), TestGateway.Cancel);
                 return (HttpStatusCode?)answer.StatusCode;
             }
             catch (HttpRequestException)
             {
-                return null; // cut off in the middle of sending: the answer may be lost with the connection
+                return null; // disconnected while sending: the response may be lost with the connection
             }
         });
         Assert.True(status is null || (int)status is 413 or 429, $"{status}");
@@ -92,10 +97,11 @@ public sealed class OversizedMessageTests
         request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/grpc");
         using HttpResponseMessage response = await client.SendAsync(request, TestGateway.Cancel);
         await response.Content.LoadIntoBufferAsync(TestGateway.Cancel);
-        return response.Headers.TryGetValues("grpc-status", out IEnumerable<string>? status) || response.TrailingHeaders.TryGetValues("grpc-status", out status) ? status.First() : "none";
+        return response.Headers.TryGetValues("grpc-status", out IEnumerable<string>? status)
+            || response.TrailingHeaders.TryGetValues("grpc-status", out status) ? status.First() : "none";
     }
 
-    /// <summary>As many zeros as one likes, from one buffer.</summary>
+    /// <summary>A stream of any number of zeros from one buffer.</summary>
     private sealed class ZeroContent(long length) : HttpContent
     {
         protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context)
@@ -107,7 +113,7 @@ public sealed class OversizedMessageTests
             }
             catch (Exception e) when (e is IOException or HttpRequestException)
             {
-                // refused in the middle, as it should be
+                // refused while sending, as expected
             }
         }
 

@@ -9,11 +9,12 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Security;
 
-/// <summary>Names that would be paths, wherever one comes in: refused with a typed error, and nothing appears anywhere.</summary>
+/// <summary>Names that look like paths are refused with a typed error on every call, and create no file.</summary>
 public sealed class PathTraversalTests
 {
     public static TheoryData<string> Names => new(
-        "../../etc/passwd", "..", "/etc/passwd", "..\\..\\x", "%2e%2e%2f", "a/../../b", "file:///etc/passwd", "C:\\windows", "\u0000", "a\u0000.json", "~/.ssh/id_rsa", "${HOME}", "$(id)",
+        "../../etc/passwd", "..", "/etc/passwd", "..\\..\\x", "%2e%2e%2f", "a/../../b", "file:///etc/passwd", "C:\\windows", "\u0000",
+            "a\u0000.json", "~/.ssh/id_rsa", "${HOME}", "$(id)",
         "{{7*7}}", "*", "ndif:keys", "job:* x", new string('a', 5000), "\u202e");
 
     [Theory]
@@ -38,10 +39,14 @@ public sealed class PathTraversalTests
         await AssertRefusedAsync(async () => await client.GetJobAsync(new GetJobRequest { JobId = name }, cancellationToken: cancel));
         await AssertRefusedAsync(async () => await client.CancelAsync(new CancelRequest { JobId = name }, cancellationToken: cancel));
         await AssertRefusedAsync(async () => await client.DeleteJobAsync(new DeleteJobRequest { JobId = name }, cancellationToken: cancel));
-        await AssertRefusedAsync(async () => await client.Watch(new WatchRequest { JobId = name }, cancellationToken: cancel).ResponseStream.MoveNext(cancel));
-        await AssertRefusedAsync(async () => await client.DescribeModelAsync(new DescribeModelRequest { Id = name }, cancellationToken: cancel));
-        await AssertRefusedAsync(async () => await client.DescribeModelAsync(new DescribeModelRequest { Id = TestGateway.Model, Revision = name }, cancellationToken: cancel));
-        await AssertRefusedAsync(async () => await client.GetBlob(new GetBlobRequest { Id = name }, cancellationToken: cancel).ResponseStream.MoveNext(cancel));
+        await AssertRefusedAsync(
+            async () => await client.Watch(new WatchRequest { JobId = name }, cancellationToken: cancel).ResponseStream.MoveNext(cancel));
+        await AssertRefusedAsync(
+            async () => await client.DescribeModelAsync(new DescribeModelRequest { Id = name }, cancellationToken: cancel));
+        await AssertRefusedAsync(async () => await client.DescribeModelAsync(
+            new DescribeModelRequest { Id = TestGateway.Model, Revision = name }, cancellationToken: cancel));
+        await AssertRefusedAsync(
+            async () => await client.GetBlob(new GetBlobRequest { Id = name }, cancellationToken: cancel).ResponseStream.MoveNext(cancel));
         await AssertRefusedAsync(async () =>
         {
             using var put = client.PutBlob(cancellationToken: cancel);
@@ -52,19 +57,24 @@ public sealed class PathTraversalTests
         Assert.Equal([name], (await client.HasBlobsAsync(new HasBlobsRequest { Ids = { name } }, cancellationToken: cancel)).Missing);
         await AssertRefusedAsync(async () => await admin.RevokeKeyAsync(new RevokeKeyRequest { Id = name }, cancellationToken: cancel));
         await AssertRefusedAsync(async () => await admin.RequeueAsync(new RequeueRequest { JobId = name }, cancellationToken: cancel));
-        await AssertRefusedAsync(async () => await admin.CreateKeyAsync(new CreateKeyRequest { Name = "x", Tier = name }, cancellationToken: cancel));
-        await AssertRefusedAsync(async () => await admin.CreateKeyAsync(new CreateKeyRequest { Name = "x", Scopes = { name } }, cancellationToken: cancel));
+        await AssertRefusedAsync(
+            async () => await admin.CreateKeyAsync(new CreateKeyRequest { Name = "x", Tier = name }, cancellationToken: cancel));
+        await AssertRefusedAsync(
+            async () => await admin.CreateKeyAsync(new CreateKeyRequest { Name = "x", Scopes = { name } }, cancellationToken: cancel));
         Assert.Empty((await admin.GetUsageAsync(new GetUsageRequest { Key = name }, cancellationToken: cancel)).Rows);
 
-        // one that is only shown may be called anything, and lies in the keys' file as text
-        if (name.Length > 100 || name.Any(char.IsControl)) await AssertRefusedAsync(async () => await admin.CreateKeyAsync(new CreateKeyRequest { Name = name }, cancellationToken: cancel));
+        // the name of a key is only displayed, so any text is allowed; it is stored as text in the key file
+        if (name.Length > 100 || name.Any(char.IsControl)) await AssertRefusedAsync(
+            async () => await admin.CreateKeyAsync(new CreateKeyRequest { Name = name }, cancellationToken: cancel));
         else Assert.Equal(name, (await admin.CreateKeyAsync(new CreateKeyRequest { Name = name }, cancellationToken: cancel)).Key.Name);
 
-        string[] after = [.. ListFiles(gateway).Where(file => !file.Contains("/blobs/", StringComparison.Ordinal))]; // the chunk lies under its hash, without a reader
+        // the chunk is stored under its hash, without a grant
+        string[] after = [.. ListFiles(gateway).Where(file => !file.Contains("/blobs/", StringComparison.Ordinal))];
         Assert.Equal(before, after);
         Assert.All(ListFiles(gateway).Except(before), file => Assert.Matches("^.*/blobs/[0-9a-f]{2}/[0-9a-f]{64}$", file));
         Assert.DoesNotContain(gateway.Log.Events, line => LogCapture.GetEventId(line) == 3061); // nothing unexpected
-        Assert.All(gateway.Log.Events.Select(LogCapture.GetText), text => Assert.True(text.Length < 3000 && !text.Contains('\0', StringComparison.Ordinal), text));
+        Assert.All(gateway.Log.Events.Select(LogCapture.GetText),
+            text => Assert.True(text.Length < 3000 && !text.Contains('\0', StringComparison.Ordinal), text));
     }
 
     [Theory]
@@ -82,9 +92,11 @@ public sealed class PathTraversalTests
         string key = (await gateway.CreateKeyAsync()).Key.Reveal();
         foreach (string method in (string[])["GET", "PUT", "HEAD"])
         {
-            using var raw = new TcpClient(); // HttpClient would make the path harmless
+            using var raw = new TcpClient(); // HttpClient would normalize the path
             await raw.ConnectAsync(System.Net.IPAddress.Loopback, gateway.Address.Http.Port, TestGateway.Cancel);
-            await raw.GetStream().WriteAsync(Encoding.ASCII.GetBytes($"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"), TestGateway.Cancel);
+            await raw.GetStream().WriteAsync(
+                Encoding.ASCII.GetBytes(
+                $"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"), TestGateway.Cancel);
             string answer = await new StreamReader(raw.GetStream()).ReadToEndAsync(TestGateway.Cancel);
             Assert.Matches("^HTTP/1.1 (400|404|405|422) ", answer);
             Assert.DoesNotContain("root:", answer, StringComparison.Ordinal);
@@ -92,7 +104,8 @@ public sealed class PathTraversalTests
         }
     }
 
-    private static string[] ListFiles(TestGateway gateway) => [.. Directory.GetFiles(gateway.Folder, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal)];
+    private static string[] ListFiles(TestGateway gateway) =>
+        [.. Directory.GetFiles(gateway.Folder, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal)];
 
     private static async Task AssertRefusedAsync(Func<Task> call)
     {

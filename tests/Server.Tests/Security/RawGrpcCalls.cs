@@ -4,7 +4,7 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Security;
 
-/// <summary>Any method of a service, with bytes for messages.</summary>
+/// <summary>Calls any gRPC method with raw bytes as messages.</summary>
 internal static class RawGrpcCalls
 {
     private static readonly Marshaller<byte[]> _marshaller = Marshallers.Create(bytes => bytes, bytes => bytes);
@@ -15,7 +15,8 @@ internal static class RawGrpcCalls
         var call = new Method<byte[], byte[]>(
             (method.IsClientStreaming, method.IsServerStreaming) switch
             {
-                (true, true) => MethodType.DuplexStreaming, (true, false) => MethodType.ClientStreaming, (false, true) => MethodType.ServerStreaming, _ => MethodType.Unary,
+                (true, true) => MethodType.DuplexStreaming, (true, false) => MethodType.ClientStreaming, (false, true) =>
+                    MethodType.ServerStreaming, _ => MethodType.Unary,
             },
             method.Service.FullName, method.Name, _marshaller, _marshaller);
         var options = new CallOptions(cancellationToken: TestGateway.Cancel);

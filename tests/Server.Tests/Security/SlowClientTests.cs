@@ -10,7 +10,7 @@ using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Security;
 
-/// <summary>Clients that hold a connection and send next to nothing (slow loris): cut off, while others are served.</summary>
+/// <summary>Clients that keep a connection open and send almost nothing (slow loris) are disconnected, while others are served.</summary>
 public sealed class SlowClientTests
 {
     private static readonly TimeSpan _requestTimeout = TimeSpan.FromSeconds(1.5);
@@ -24,7 +24,7 @@ public sealed class SlowClientTests
         using var raw = new TcpClient();
         await raw.ConnectAsync(IPAddress.Loopback, gateway.Address.Http.Port, TestGateway.Cancel);
         NetworkStream stream = raw.GetStream();
-        await stream.WriteAsync(Encoding.ASCII.GetBytes("G"), TestGateway.Cancel); // from the first byte on it is a request
+        await stream.WriteAsync(Encoding.ASCII.GetBytes("G"), TestGateway.Cancel); // the request begins with the first byte
         await stream.WriteAsync(Encoding.ASCII.GetBytes(begin.Length > 0 ? begin[1..] : ""), TestGateway.Cancel);
         Task<string> answer = new StreamReader(stream).ReadToEndAsync(TestGateway.Cancel);
         await AssertOthersServedUntilAsync(gateway, answer);
@@ -39,7 +39,9 @@ public sealed class SlowClientTests
         using var raw = new TcpClient();
         await raw.ConnectAsync(IPAddress.Loopback, gateway.Address.Http.Port, TestGateway.Cancel);
         NetworkStream stream = raw.GetStream();
-        await stream.WriteAsync(Encoding.ASCII.GetBytes($"PUT /v1/blobs/{new string('a', 64)} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Length: 1000000\r\n\r\n0123"), TestGateway.Cancel);
+        await stream.WriteAsync(
+            Encoding.ASCII.GetBytes(
+            $"PUT /v1/blobs/{new string('a', 64)} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Length: 1000000\r\n\r\n0123"), TestGateway.Cancel);
         Task<string> answer = new StreamReader(stream).ReadToEndAsync(TestGateway.Cancel);
         await AssertOthersServedUntilAsync(gateway, answer);
         Assert.Matches("^HTTP/1.1 (408|503) ", await answer);
@@ -53,7 +55,8 @@ public sealed class SlowClientTests
         using var client = new HttpClient { BaseAddress = gateway.Address.Grpc };
         using var request = new HttpRequestMessage(HttpMethod.Post, "/ndif.v1.Inference/Submit")
         {
-            Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionExact, Content = new StalledContent([0, 0, 0, 1, 0, 1, 2, 3]),
+            Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionExact, Content = new StalledContent(
+                [0, 0, 0, 1, 0, 1, 2, 3]),
         };
         request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", (await gateway.CreateKeyAsync()).Key.Reveal());
         request.Headers.TryAddWithoutValidation("TE", "trailers");
@@ -81,7 +84,8 @@ public sealed class SlowClientTests
     {
         await using TestGateway gateway = await StartAsync();
         using var run = (await gateway.CreateClientAsync()).Run(cancellationToken: TestGateway.Cancel);
-        Task<Error> answer = GrpcAssert.FailsAsync(StatusCode.Unavailable, async () => await run.ResponseStream.MoveNext(TestGateway.Cancel));
+        Task<Error> answer = GrpcAssert.FailsAsync(
+            StatusCode.Unavailable, async () => await run.ResponseStream.MoveNext(TestGateway.Cancel));
         await AssertOthersServedUntilAsync(gateway, answer);
         Assert.StartsWith("Nothing came from the client for 1.5 s", (await answer).Message, StringComparison.Ordinal);
     }
@@ -109,8 +113,10 @@ public sealed class SlowClientTests
             {
                 var one = new TcpClient();
                 slow.Add(one);
-                await one.ConnectAsync(IPAddress.Loopback, (i % 2 == 0 ? gateway.Address.Http : gateway.Address.Grpc).Port, TestGateway.Cancel);
-                await one.GetStream().WriteAsync(Encoding.ASCII.GetBytes(i % 2 == 0 ? "PUT /v1/blobs/x HTTP/1.1\r\nHost: " : "PRI * HTTP/2.0\r\n\r\nSM"), TestGateway.Cancel);
+                await one.ConnectAsync(
+                    IPAddress.Loopback, (i % 2 == 0 ? gateway.Address.Http : gateway.Address.Grpc).Port, TestGateway.Cancel);
+                await one.GetStream().WriteAsync(Encoding.ASCII.GetBytes(
+                    i % 2 == 0 ? "PUT /v1/blobs/x HTTP/1.1\r\nHost: " : "PRI * HTTP/2.0\r\n\r\nSM"), TestGateway.Cancel);
             }
             await using FakeWorker worker = gateway.StartWorker();
             Inference.InferenceClient client = await gateway.CreateClientAsync();
@@ -144,7 +150,7 @@ public sealed class SlowClientTests
     private static Task<TestGateway> StartAsync(TimeSpan? requestTimeout = null) =>
         TestGateway.StartAsync(new GatewayOptions { GrpcPort = 0, HttpPort = 0, RequestPatience = requestTimeout ?? _requestTimeout });
 
-    /// <summary>The slow one is cut off in time, and until then another is served again and again.</summary>
+    /// <summary>The slow client is disconnected in time, and other clients are served until then.</summary>
     private static async Task AssertOthersServedUntilAsync(TestGateway gateway, Task disconnected)
     {
         Inference.InferenceClient client = await gateway.CreateClientAsync();
@@ -158,7 +164,7 @@ public sealed class SlowClientTests
         Assert.True(Stopwatch.GetElapsedTime(began) > _requestTimeout / 2, "It was cut off at once.");
     }
 
-    /// <summary>Some bytes, and then nothing.</summary>
+    /// <summary>A content that sends some bytes and then stalls.</summary>
     private sealed class StalledContent(byte[] first) : HttpContent
     {
         protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context)

@@ -1,6 +1,6 @@
 namespace Ndif.Server.Tests.Support;
 
-/// <summary>The system's clock, moved ahead at will. Timers keep real time.</summary>
+/// <summary>The system clock with an adjustable offset. Timers use real time.</summary>
 internal sealed class AdjustableTimeProvider : TimeProvider
 {
     private TimeSpan _offset;

@@ -5,7 +5,7 @@ using Ndif.Queue;
 namespace Ndif.Server.Tests.Support;
 
 /// <summary>
-/// The other side of the queue, in a test's hands. A program's `client` says what to do: `echo` logs, saves and completes; `hang`
+/// A worker without a model. The `client` field of a program selects its behavior: `echo` logs, saves and completes; `hang`
 /// runs until the lease is lost; `ask` asks the client and completes with its answer; `fail` fails; `flood N BYTES` sends N large
 /// log lines; `drip` logs a line every millisecond until the lease is lost.
 /// </summary>
@@ -25,7 +25,8 @@ internal sealed class FakeWorker : IAsyncDisposable
     {
         try
         {
-            while (await _backend.Jobs.LeaseAsync("worker-1", [TestGateway.Model], TimeSpan.FromHours(1), _stop.Token) is { } lease) _ = RunAsync(lease);
+            while (await _backend.Jobs.LeaseAsync("worker-1", [TestGateway.Model], TimeSpan.FromHours(1), _stop.Token) is { } lease)
+                _ = RunAsync(lease);
         }
         catch (OperationCanceledException) { }
         catch (ObjectDisposedException) { }
@@ -43,11 +44,13 @@ internal sealed class FakeWorker : IAsyncDisposable
             case "ask":
                 await PublishAsync(new Event { Local = new LocalRequest { Callback = 1, Ticket = 7, TimeoutSeconds = 30 } });
                 LocalReply? reply = await _backend.Jobs.AwaitReplyAsync(lease, 7, TimeSpan.FromSeconds(30), _stop.Token);
-                await PublishAsync(new Event { Value = new SavedValue { Name = "answer", Data = reply?.Value ?? new Data(), Last = true } });
+                await PublishAsync(
+                    new Event { Value = new SavedValue { Name = "answer", Data = reply?.Value ?? new Data(), Last = true } });
                 break;
             case "flood":
                 var line = new string('x', int.Parse(words[2], CultureInfo.InvariantCulture));
-                for (int i = 0; i < int.Parse(words[1], CultureInfo.InvariantCulture); i++) await PublishAsync(new Event { Log = new LogLine { Text = line } });
+                for (int i = 0; i < int.Parse(words[1], CultureInfo.InvariantCulture); i++)
+                    await PublishAsync(new Event { Log = new LogLine { Text = line } });
                 break;
             case "drip":
                 using (var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(1)))
@@ -57,7 +60,8 @@ internal sealed class FakeWorker : IAsyncDisposable
             case "fail":
                 await PublishAsync(new Event
                 {
-                    State = new StateChanged { State = JobState.Failed, Error = Errors.Create(ErrorCode.ShapeMismatch, "The shapes do not fit.") },
+                    State = new StateChanged { State = JobState.Failed,
+                        Error = Errors.Create(ErrorCode.ShapeMismatch, "The shapes do not fit.") },
                 });
                 return;
             default:
@@ -67,7 +71,7 @@ internal sealed class FakeWorker : IAsyncDisposable
         }
         await PublishAsync(new Event { State = new StateChanged { State = JobState.Completed } });
 
-        Task PublishAsync(Event happening) => _backend.Jobs.PublishAsync(lease, happening, _stop.Token);
+        Task PublishAsync(Event jobEvent) => _backend.Jobs.PublishAsync(lease, jobEvent, _stop.Token);
     }
 
     public async ValueTask DisposeAsync()

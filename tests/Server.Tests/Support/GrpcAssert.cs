@@ -7,7 +7,7 @@ namespace Ndif.Server.Tests.Support;
 
 internal static class GrpcAssert
 {
-    /// <summary>The typed error of a call that must fail: the one in the trailer, which must agree with the status.</summary>
+    /// <summary>Returns the typed error in the trailer of a call that must fail. It must agree with the status.</summary>
     public static async Task<Error> FailsAsync(StatusCode status, Func<Task> call)
     {
         RpcException failure = await Assert.ThrowsAsync<RpcException>(call);
@@ -28,11 +28,11 @@ internal static class GrpcAssert
         return events;
     }
 
-    /// <summary>The state in which a job ends, waited for at the queue itself.</summary>
+    /// <summary>Waits at the queue for the end of a job and returns its state.</summary>
     public static async Task<StateChanged> WaitForEndAsync(IJobQueue jobs, string jobId)
     {
         StateChanged? last = null;
-        await foreach (Event happening in jobs.WatchAsync(jobId, 1, TestGateway.Cancel)) last = happening.State ?? last;
+        await foreach (Event jobEvent in jobs.WatchAsync(jobId, 1, TestGateway.Cancel)) last = jobEvent.State ?? last;
         return last!;
     }
 

@@ -5,7 +5,7 @@ using Serilog.Events;
 
 namespace Ndif.Server.Tests.Support;
 
-/// <summary>Keeps every log event, and renders it with all its properties.</summary>
+/// <summary>Collects all log events, and renders them with their properties.</summary>
 internal sealed class LogCapture : ILogEventSink
 {
     private readonly ConcurrentQueue<LogEvent> _events = [];
@@ -19,7 +19,7 @@ internal sealed class LogCapture : ILogEventSink
         Interlocked.Exchange(ref _eventLogged, new(TaskCreationOptions.RunContinuationsAsynchronously)).TrySetResult();
     }
 
-    /// <summary>Returns once a line with this text has been logged.</summary>
+    /// <summary>Waits for a log message with this text.</summary>
     public async Task WaitForAsync(string text)
     {
         CancellationToken cancel = TestGateway.Cancel;
@@ -31,10 +31,11 @@ internal sealed class LogCapture : ILogEventSink
         }
     }
 
-    /// <summary>The message with its strings unquoted.</summary>
-    public static string GetText(LogEvent logEvent) => logEvent.RenderMessage(CultureInfo.InvariantCulture).Replace("\"", "", StringComparison.Ordinal);
+    /// <summary>Renders a message without quotes around strings.</summary>
+    public static string GetText(LogEvent logEvent) =>
+        logEvent.RenderMessage(CultureInfo.InvariantCulture).Replace("\"", "", StringComparison.Ordinal);
 
-    /// <summary>The event's stable id; 0 if it has none.</summary>
+    /// <summary>Returns the event id; 0 if there is none.</summary>
     public static int GetEventId(LogEvent logEvent) =>
         logEvent.Properties.TryGetValue("EventId", out LogEventPropertyValue? id) && id is StructureValue value
             && value.Properties.FirstOrDefault(p => p.Name == "Id")?.Value is ScalarValue { Value: int number } ? number : 0;

@@ -11,7 +11,9 @@ using Serilog;
 
 namespace Ndif.Server.Tests.Support;
 
-/// <summary>A real gateway on loopback over a real in-memory queue, with a key file and a log that keeps every line of every level.</summary>
+/// <summary>
+/// A real gateway on loopback with a real in-memory queue, a key file, and a log that collects messages of all levels.
+/// </summary>
 internal sealed class TestGateway : IAsyncDisposable
 {
     public const string Model = "openai-community/gpt2";
@@ -42,7 +44,8 @@ internal sealed class TestGateway : IAsyncDisposable
         string folder = Directory.CreateTempSubdirectory("ndif-server-tests-").FullName;
         var time = new AdjustableTimeProvider();
         QueueBackend backend = QueueBackend.InMemory(
-            queue ?? new QueueOptions { HeartbeatLifetime = TimeSpan.FromHours(1) }, new BlobOptions { Root = Path.Combine(folder, "blobs") }, time);
+            queue ?? new QueueOptions { HeartbeatLifetime = TimeSpan.FromHours(1) },
+            new BlobOptions { Root = Path.Combine(folder, "blobs") }, time);
         await backend.Workers.SetDescriptionAsync(TestModels.Gpt2, Cancel);
         await backend.Workers.PublishHeartbeatAsync(
             new WorkerStatus { Id = "worker-1", Models = { Model }, Jobs = { "secret-job-id" }, Device = "cpu", Version = "0.1.0" },
@@ -56,7 +59,7 @@ internal sealed class TestGateway : IAsyncDisposable
         return new TestGateway(folder, backend, new KeyService(store, time), lines, app) { Time = time };
     }
 
-    /// <summary>Free ports, and the shortest intervals for what happens now and then.</summary>
+    /// <summary>Options with free ports and short intervals of the periodic services.</summary>
     public static GatewayOptions CreateOptions(
         bool anonymous = false, int messageBytes = 64 << 20, int nodes = 100_000, int jobsInFlight = 64, long constantBytes = 4L << 30,
         long blobBytes = 4L << 30, int tokens = 1_000_000, int jobsPerMinute = 100_000, int queueDepth = 100_000) => new()
@@ -72,24 +75,27 @@ internal sealed class TestGateway : IAsyncDisposable
             QueueDepth = queueDepth,
             QueueShare = 1,
             ReapInterval = TimeSpan.FromMilliseconds(20),
-            Tiers = new Dictionary<string, Tier> { ["standard"] = new(1, jobsInFlight, jobsPerMinute), ["priority"] = new(4, jobsInFlight * 2, jobsPerMinute) },
+            Tiers = new Dictionary<string, Tier> { ["standard"] = new(1, jobsInFlight, jobsPerMinute),
+                ["priority"] = new(4, jobsInFlight * 2, jobsPerMinute) },
         };
 
-    /// <summary>A token that ends with the test, or after a minute.</summary>
+    /// <summary>Cancelled at the end of the test, or after a minute.</summary>
     public static CancellationToken Cancel => CancellationTokenSource.CreateLinkedTokenSource(
         TestContext.Current.CancellationToken, new CancellationTokenSource(TimeSpan.FromMinutes(1)).Token).Token;
 
-    public async Task<CreatedKey> CreateKeyAsync(string name = "ada", string[]? scopes = null, string[]? models = null, TimeSpan? lifetime = null) =>
+    public async Task<CreatedKey> CreateKeyAsync(
+        string name = "ada", string[]? scopes = null, string[]? models = null, TimeSpan? lifetime = null) =>
         await Keys.CreateAsync(name, scopes ?? [Scopes.Run], models: models, lifetime: lifetime, cancellationToken: Cancel);
 
-    /// <summary>A client with a new key of its own.</summary>
+    /// <summary>Creates a client with a new key.</summary>
     public async Task<Inference.InferenceClient> CreateClientAsync() => CreateClient((await CreateKeyAsync()).Key.Reveal());
 
     public Inference.InferenceClient CreateClient(string? key) => new(CreateInvoker(key));
 
     public CallInvoker CreateInvoker(string? key, int? maxReceiveBytes = null)
     {
-        GrpcChannel channel = GrpcChannel.ForAddress(Address.Grpc, new GrpcChannelOptions { MaxReceiveMessageSize = maxReceiveBytes, MaxSendMessageSize = null });
+        GrpcChannel channel = GrpcChannel.ForAddress(
+            Address.Grpc, new GrpcChannelOptions { MaxReceiveMessageSize = maxReceiveBytes, MaxSendMessageSize = null });
         _clients.Add(channel);
         return key is null ? channel.CreateCallInvoker() : channel.Intercept(metadata =>
         {
@@ -106,7 +112,7 @@ internal sealed class TestGateway : IAsyncDisposable
         return client;
     }
 
-    /// <summary>A worker that runs until it is disposed.</summary>
+    /// <summary>Starts a worker that runs until it is disposed.</summary>
     public FakeWorker StartWorker() => new(Backend);
 
     public async ValueTask DisposeAsync()

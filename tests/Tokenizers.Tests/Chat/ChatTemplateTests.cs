@@ -7,16 +7,14 @@ namespace Ndif.Tokenizers.Tests.Chat;
 public sealed class ChatTemplateTests
 {
     private static readonly JsonElement _variables = JsonDocument.Parse("""
-        {"x": 3, "y": 2.5, "name": "Ada", "items": [3, 1, 2], "users": [{"name": "Bo", "age": 3}, {"name": "al", "age": 5}], "empty": "", "nothing": null,
-         "d": {"b": 1, "a": [1, "x", null, true, {"k": 2.0}]}, "text": "one two  three\nfour", "yes": true}
+        {"x": 3, "y": 2.5, "name": "Ada", "items": [3, 1, 2], "users": [{"name": "Bo", "age": 3}, {"name": "al", "age": 5}],
+         "empty": "", "nothing": null, "d": {"b": 1, "a": [1, "x", null, true, {"k": 2.0}]}, "text": "one two  three\nfour", "yes": true}
         """).RootElement;
 
-    private static string Render(string template, Dictionary<string, object?>? more = null)
-    {
-        Dictionary<string, object?> variables = _variables.EnumerateObject().ToDictionary(p => p.Name, p => (object?)p.Value);
-        foreach (var (name, value) in more ?? []) variables[name] = value;
-        return new ChatTemplate(template).Render(variables);
-    }
+    private static string Render(string template) =>
+        new ChatTemplate(template).Render(_variables.EnumerateObject().ToDictionary(p => p.Name, p => (object?)p.Value));
+
+    private static string Repeat(string text, int count) => string.Concat(Enumerable.Repeat(text, count));
 
     public static TheoryData<string, string> Expressions()
     {
@@ -30,7 +28,7 @@ public sealed class ChatTemplateTests
         return cases;
     }
 
-    /// <summary>expressions.txt has templates and what Jinja2 3.1.6 makes of them, with transformers' settings.</summary>
+    /// <summary>expressions.txt contains templates and the output of Jinja2 3.1.6 for them, with the settings of transformers.</summary>
     [Theory]
     [MemberData(nameof(Expressions))]
     public void Expressions_AreJinjas(string template, string expected) => Assert.Equal(expected, Render(template));
@@ -100,7 +98,8 @@ public sealed class ChatTemplateTests
     [InlineData("not ", "")]
     [InlineData("-", "")]
     public void DeepNesting_IsRefused(string open, string close) =>
-        Assert.Throws<TokenizerFormatException>(() => new ChatTemplate("{{ " + string.Concat(Enumerable.Repeat(open, 100_000)) + "x" + string.Concat(Enumerable.Repeat(close, 100_000)) + " }}"));
+        Assert.Throws<TokenizerFormatException>(
+            () => new ChatTemplate("{{ " + Repeat(open, 100_000) + "x" + Repeat(close, 100_000) + " }}"));
 
     [Theory]
     [InlineData("x", " + x")]
@@ -110,20 +109,26 @@ public sealed class ChatTemplateTests
     [InlineData("x", " if x else x")]
     [InlineData("x", " ~ x if x")]
     public void LongChains_AreRefused(string first, string link) =>
-        Assert.Throws<TokenizerFormatException>(() => new ChatTemplate("{{ " + first + string.Concat(Enumerable.Repeat(link, 100_000)) + " }}"));
+        Assert.Throws<TokenizerFormatException>(() => new ChatTemplate("{{ " + first + Repeat(link, 100_000) + " }}"));
 
     [Fact]
     public void DeepStatements_AreRefused() => Assert.Throws<TokenizerFormatException>(() =>
-        new ChatTemplate(string.Concat(Enumerable.Repeat("{% if x %}", 50_000)) + string.Concat(Enumerable.Repeat("{% endif %}", 50_000))));
+        new ChatTemplate(Repeat("{% if x %}", 50_000) + Repeat("{% endif %}", 50_000)));
 
     [Fact]
     public void RandomTemplates_GiveATextOrATypedError()
     {
-        string[] words = ["{{", "}}", "{%", "%}", "{#", "#}", "-", "if", "for", "in", "set", "x", "items", "'a'", "(", ")", "[", "]", "|", "trim", "is", "not", "1", ":", ",", ".", "endif", "endfor", "=", "\n", " ", "else", "loop", "~"];
+        string[] tokens =
+        [
+            "{{", "}}", "{%", "%}", "{#", "#}", "-", "if", "for", "in", "set", "x", "items", "'a'", "(", ")", "[", "]", "|", "trim",
+            "is", "not", "1", ":", ",", ".", "endif", "endfor", "=", "\n", " ", "else", "loop", "~",
+        ];
         Random random = new(7);
         for (int i = 0; i < 20_000; i++)
         {
-            string template = string.Join(random.Next(2) == 0 ? " " : "", Enumerable.Range(0, random.Next(1, 14)).Select(_ => words[random.Next(words.Length)]));
+            string separator = random.Next(2) == 0 ? " " : "";
+            string template = string.Join(separator,
+                Enumerable.Range(0, random.Next(1, 14)).Select(_ => tokens[random.Next(tokens.Length)]));
             try { Render(template); }
             catch (TokenizerFormatException) { }
         }

@@ -4,8 +4,8 @@ using System.Text.Json;
 namespace Ndif.Tokenizers.Tests.Chat;
 
 /// <summary>
-/// The templates that models of our architectures are published with, and what a conversation looks like in them, as Jinja2 3.1 with
-/// transformers' settings writes it.
+/// Renders the published chat templates of the supported architectures. The expected texts are the output of Jinja2 3.1 with the settings
+/// of transformers.
 /// </summary>
 public sealed class PublishedTemplateTests
 {
@@ -15,12 +15,19 @@ public sealed class PublishedTemplateTests
     private static readonly ChatMessage[] _conversationWithToolCall =
     [
         new("user", "2+2?"),
-        new("assistant", "<think>\nhm\n</think>\n\nLet me see") { AdditionalFields = new Dictionary<string, object?> { ["tool_calls"] = Json("""[{"function": {"name": "add", "arguments": {"a": 2, "b": 2}}}]""") } },
+        new("assistant", "<think>\nhm\n</think>\n\nLet me see")
+        {
+            AdditionalFields = new Dictionary<string, object?>
+            {
+                ["tool_calls"] = Json("""[{"function": {"name": "add", "arguments": {"a": 2, "b": 2}}}]"""),
+            },
+        },
         new("tool", "4"),
     ];
 
     private static readonly JsonElement _tools = Json("""
-        [{"type": "function", "function": {"name": "add", "description": "Adds \"é\" & <b>", "parameters": {"type": "object", "properties": {}, "required": [1, 2.5, true, null]}}}]
+        [{"type": "function", "function": {"name": "add", "description": "Adds \"é\" & <b>",
+          "parameters": {"type": "object", "properties": {}, "required": [1, 2.5, true, null]}}}]
         """);
 
     private static JsonElement Json(string json) => JsonDocument.Parse(json).RootElement;
@@ -60,7 +67,8 @@ public sealed class PublishedTemplateTests
     [InlineData("stablelm", "<|system|>\nBe brief.</s>\n<|user|>\n")]
     [InlineData("falcon", "System: Be brief.\nUser:  Hi there \n")]
     public void ASystemMessage_ComesFirst(string model, string expected) =>
-        Assert.StartsWith(expected, With(model).ApplyChatTemplate(_conversationWithSystem, time: new FixedTimeProvider()), StringComparison.Ordinal);
+        Assert.StartsWith(expected,
+            With(model).ApplyChatTemplate(_conversationWithSystem, time: new FixedTimeProvider()), StringComparison.Ordinal);
 
     [Theory]
     [InlineData("gemma", "System role not supported")]
@@ -75,31 +83,38 @@ public sealed class PublishedTemplateTests
     [Fact]
     public void Qwen3_WithTools_AndWithoutThinking()
     {
-        string text = With("qwen3").ApplyChatTemplate(_conversationWithToolCall, addGenerationPrompt: true, new Dictionary<string, object?> { ["tools"] = _tools, ["enable_thinking"] = false });
+        string text = With("qwen3").ApplyChatTemplate(_conversationWithToolCall, addGenerationPrompt: true,
+            new Dictionary<string, object?> { ["tools"] = _tools, ["enable_thinking"] = false });
         Assert.Contains("""
             <tools>
             {"type": "function", "function": {"name": "add", "description": "Adds \"é\" & <b>", "parameters": {"type": "object", "properties": {}, "required": [1, 2.5, true, null]}}}
             </tools>
             """.ReplaceLineEndings("\n"), text, StringComparison.Ordinal);
         Assert.EndsWith("<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n<think>\nhm\n</think>\n\nLet me see\n"
-            + "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 2, \"b\": 2}}\n</tool_call><|im_end|>\n<|im_start|>user\n<tool_response>\n4\n</tool_response><|im_end|>\n"
+            + "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 2, \"b\": 2}}\n</tool_call><|im_end|>\n"
+            + "<|im_start|>user\n<tool_response>\n4\n</tool_response><|im_end|>\n"
             + "<|im_start|>assistant\n<think>\n\n</think>\n\n", text, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Llama31_WithTools()
     {
-        string text = With("llama3.1").ApplyChatTemplate(_conversationWithToolCall, addGenerationPrompt: true, new Dictionary<string, object?> { ["tools"] = _tools }, new FixedTimeProvider());
-        Assert.Contains("{\n    \"type\": \"function\",\n    \"function\": {\n        \"name\": \"add\",\n", text, StringComparison.Ordinal);
-        Assert.EndsWith("<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n{\"name\": \"add\", \"parameters\": {\"a\": 2, \"b\": 2}}<|eot_id|>"
-            + "<|start_header_id|>ipython<|end_header_id|>\n\n\"4\"<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n", text, StringComparison.Ordinal);
+        string text = With("llama3.1").ApplyChatTemplate(_conversationWithToolCall, addGenerationPrompt: true,
+            new Dictionary<string, object?> { ["tools"] = _tools }, new FixedTimeProvider());
+        Assert.Contains("{\n    \"type\": \"function\",\n    \"function\": {\n        \"name\": \"add\",\n",
+            text, StringComparison.Ordinal);
+        Assert.EndsWith("<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+            + "{\"name\": \"add\", \"parameters\": {\"a\": 2, \"b\": 2}}<|eot_id|>"
+            + "<|start_header_id|>ipython<|end_header_id|>\n\n\"4\"<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+            text, StringComparison.Ordinal);
     }
 
     [Fact]
     public void ContentInParts_IsReadBySuchTemplates()
     {
-        var parts = new ChatMessage("user", "") { AdditionalFields = new Dictionary<string, object?> { ["content"] = Json("""[{"type": "image"}, {"type": "text", "text": " what? "}]""") } };
-        Assert.Equal("<s><start_of_turn>user\n<start_of_image>what?<end_of_turn>\n", With("gemma3").ApplyChatTemplate([parts]));
+        JsonElement parts = Json("""[{"type": "image"}, {"type": "text", "text": " what? "}]""");
+        var message = new ChatMessage("user", "") { AdditionalFields = new Dictionary<string, object?> { ["content"] = parts } };
+        Assert.Equal("<s><start_of_turn>user\n<start_of_image>what?<end_of_turn>\n", With("gemma3").ApplyChatTemplate([message]));
     }
 
     [Fact]
@@ -108,11 +123,13 @@ public sealed class PublishedTemplateTests
         var one = TestTokenizers.Create(TestTokenizers.ByteLevelBpe(), config: """{"chat_template": "{{ messages[0].content }}!"}""");
         Assert.Equal("a!", one.ApplyChatTemplate([new("user", "a")]));
         Assert.Equal(one.Encode("a!", addSpecialTokens: false), one.EncodeChat([new("user", "a")]));
-        var named = TestTokenizers.Create(TestTokenizers.ByteLevelBpe(), config: """{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}""");
+        var named = TestTokenizers.Create(TestTokenizers.ByteLevelBpe(),
+            config: """{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}""");
         Assert.Equal("d", named.ApplyChatTemplate([new("user", "a")]));
         var none = TestTokenizers.Create(TestTokenizers.ByteLevelBpe());
         Assert.False(none.HasChatTemplate);
-        Assert.Contains("chat_template", Assert.Throws<TokenizerFormatException>(() => none.ApplyChatTemplate([new("user", "a")])).Message, StringComparison.Ordinal);
+        var error = Assert.Throws<TokenizerFormatException>(() => none.ApplyChatTemplate([new("user", "a")]));
+        Assert.Contains("chat_template", error.Message, StringComparison.Ordinal);
     }
 
     private sealed class FixedTimeProvider : TimeProvider

@@ -2,23 +2,33 @@ using Ndif.Protocol;
 
 namespace Ndif.Worker.Tests.Support;
 
-/// <summary>Programs without a client.</summary>
+/// <summary>Creates programs without a client.</summary>
 internal static class TestPrograms
 {
     /// <summary>A forward pass over three tokens in each row.</summary>
-    public static Program ForwardPass(string model, int batch = 1, int seq = 3) => new()
+    public static Program ForwardPass(string model, int batch = 1, int seq = 3)
     {
-        Version = 1,
-        Model = new ModelRef { Id = model },
-        Nodes = { new Node { Trace = new Protocol.Trace { Mode = Mode.Forward, Region = 1, Invokes = { new Protocol.Invoke { Region = 2, Input = new Input { Tokens = { Enumerable.Range(0, batch).Select(row => new TokenRow { Ids = { Enumerable.Range(0, seq).Select(at => (long)(1 + (row + at) % 30)) } }) } } } } } } },
-        Regions = { new Region { Nodes = { 0 } }, new Region(), new Region() },
-    };
+        var input = new Input();
+        for (int row = 0; row < batch; row++)
+            input.Tokens.Add(new TokenRow { Ids = { Enumerable.Range(0, seq).Select(at => (long)(1 + (row + at) % 30)) } });
+        var trace = new Protocol.Trace
+        {
+            Mode = Mode.Forward, Region = 1, Invokes = { new Protocol.Invoke { Region = 2, Input = input } },
+        };
+        return new Program
+        {
+            Version = 1,
+            Model = new ModelRef { Id = model },
+            Nodes = { new Node { Trace = trace } },
+            Regions = { new Region { Nodes = { 0 } }, new Region(), new Region() },
+        };
+    }
 
-    /// <summary>So many products of a million numbers, one after the other; the first of them comes back.</summary>
+    /// <summary>A number of products of tensors with a million elements, one after the other. The first one is saved.</summary>
     public static Program ManyOperations(string model, int operations)
     {
         var program = new Program { Version = 1, Model = new ModelRef { Id = model }, Regions = { new Region() } };
-        Add(new Node { Call = new Call { Op = "ones", Arguments = { new Argument { List = new ArgumentList { Items = { IntegerArgument(1024), IntegerArgument(1024) } } } } } });
+        Add(new Node { Call = Ones(1024, 1024) });
         for (int i = 0; i < operations; i++)
             Add(new Node { Call = new Call { Op = "mul", Arguments = { Last(), new Argument { Real = 1.0000001 } } } });
         Add(new Node { Call = new Call { Op = "sum", Arguments = { Last() } } });
@@ -34,12 +44,16 @@ internal static class TestPrograms
         Argument Last() => new() { Node = (uint)program.Nodes.Count - 1 };
     }
 
-    /// <summary>So many tensors of 4 MiB that are all there at one time; then their sum.</summary>
+    /// <summary>A number of tensors of 4 MiB that are alive at the same time, and their sum.</summary>
     public static Program ManyLiveTensors(string model, int tensors)
     {
         var program = new Program { Version = 1, Model = new ModelRef { Id = model }, Regions = { new Region() } };
-        for (int i = 0; i < tensors; i++) Add(new Call { Op = "ones", Arguments = { new Argument { List = new ArgumentList { Items = { IntegerArgument(1024), IntegerArgument(1024) } } } } });
-        for (uint i = 1; i < tensors; i++) Add(new Call { Op = "add", Arguments = { new Argument { Node = i == 1 ? 0 : (uint)program.Nodes.Count - 1 }, new Argument { Node = i } } });
+        for (int i = 0; i < tensors; i++) Add(Ones(1024, 1024));
+        for (uint i = 1; i < tensors; i++)
+        {
+            uint sum = i == 1 ? 0 : (uint)program.Nodes.Count - 1;
+            Add(new Call { Op = "add", Arguments = { new Argument { Node = sum }, new Argument { Node = i } } });
+        }
         Add(new Call { Op = "sum", Arguments = { new Argument { Node = (uint)program.Nodes.Count - 1 } } });
         program.Regions[0].Nodes.Add((uint)program.Nodes.Count);
         program.Nodes.Add(new Node { Save = new Save { Value = new Argument { Node = (uint)program.Nodes.Count - 1 }, Name = "sum" } });
@@ -52,14 +66,18 @@ internal static class TestPrograms
         }
     }
 
-    /// <summary>Asks for a tensor of so many numbers.</summary>
+    /// <summary>Creates a tensor with a number of elements.</summary>
     public static Program HugeTensor(string model, long elements) => new()
     {
         Version = 1,
         Model = new ModelRef { Id = model },
-        Nodes = { new Node { Call = new Call { Op = "ones", Arguments = { new Argument { List = new ArgumentList { Items = { IntegerArgument(elements) } } } } } }, new Node { Save = new Save { Value = new Argument { Node = 0 } } } },
+        Nodes = { new Node { Call = Ones(elements) }, new Node { Save = new Save { Value = new Argument { Node = 0 } } } },
         Regions = { new Region { Nodes = { 0, 1 } } },
     };
 
-    private static Argument IntegerArgument(long number) => new() { Integer = number };
+    private static Call Ones(params long[] shape) => new()
+    {
+        Op = "ones",
+        Arguments = { new Argument { List = new ArgumentList { Items = { shape.Select(size => new Argument { Integer = size }) } } } },
+    };
 }

@@ -7,7 +7,7 @@ using Ndif.Queue.Blobs;
 
 namespace Ndif.Worker.Tests.Support;
 
-/// <summary>Workers of this process on a queue in memory, with small models of random weights in folders.</summary>
+/// <summary>Runs workers in this process on an in-memory queue, with small models of random weights.</summary>
 internal sealed class WorkerTestCluster : IAsyncDisposable
 {
     private readonly TempFolder _folder = new();
@@ -18,22 +18,23 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
 
     public WorkerTestCluster()
     {
-        Backend = QueueBackend.InMemory(new QueueOptions { HeartbeatLifetime = TimeSpan.FromSeconds(1), LeaseDuration = TimeSpan.FromSeconds(5) },
+        Backend = QueueBackend.InMemory(
+            new QueueOptions { HeartbeatLifetime = TimeSpan.FromSeconds(1), LeaseDuration = TimeSpan.FromSeconds(5) },
             new BlobOptions { Root = _folder.File("blobs") });
         ModelBytes = ModelFootprint.Measure(NewModel("probe"), null, new LoadOptions(), Cancel).Bytes;
     }
 
     public QueueBackend Backend { get; }
 
-    /// <summary>The bytes of each model's weights.</summary>
+    /// <summary>The size of the weights of each model, in bytes.</summary>
     public long ModelBytes { get; }
 
-    /// <summary>What the workers logged.</summary>
+    /// <summary>The log messages of the workers.</summary>
     public CapturedLogs Logs { get; } = new();
 
     public static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    /// <summary>A model with random weights; its name is its folder's.</summary>
+    /// <summary>Creates a model with random weights; its id is its folder.</summary>
     public string NewModel(string name, int hiddenSize = 16, int layers = 2)
     {
         using var files = new TempFolder();
@@ -44,12 +45,14 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
         return path;
     }
 
-    /// <summary>Starts a worker whose budget holds so many of the models.</summary>
-    public async Task StartWorkerAsync(string id = "w1", double modelCapacity = 2, double offloadCapacity = 0, Func<WorkerOptions, WorkerOptions>? configure = null)
+    /// <summary>Starts a worker with memory for a number of models.</summary>
+    public async Task StartWorkerAsync(
+        string id = "w1", double modelCapacity = 2, double offloadCapacity = 0, Func<WorkerOptions, WorkerOptions>? configure = null)
     {
         var options = new WorkerOptions
         {
-            Id = id, Memory = (long)(modelCapacity * ModelBytes), WarmMemory = (long)(offloadCapacity * ModelBytes), MinResidence = TimeSpan.Zero, HeartbeatInterval = TimeSpan.FromMilliseconds(50),
+            Id = id, Memory = (long)(modelCapacity * ModelBytes), WarmMemory = (long)(offloadCapacity * ModelBytes),
+                MinResidence = TimeSpan.Zero, HeartbeatInterval = TimeSpan.FromMilliseconds(50),
             LoadRetryDelay = TimeSpan.FromMinutes(1), ShutdownGracePeriod = TimeSpan.Zero, LeaseRenewalInterval = TimeSpan.FromSeconds(1),
         };
         var worker = new ModelWorker(configure?.Invoke(options) ?? options, Backend, new Logger<ModelWorker>(Logs));
@@ -58,7 +61,7 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
         await worker.Ready.WaitAsync(Cancel);
     }
 
-    /// <summary>Completes when the worker has left.</summary>
+    /// <summary>Completes when the worker has exited.</summary>
     public Task WaitForWorkerAsync(string id = "w1") => _workers[id].Running.WaitAsync(TimeSpan.FromSeconds(60), Cancel);
 
     public void StopWorker(string id = "w1") => _workers[id].Stop.Cancel();
@@ -66,18 +69,20 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
     public Task DeployAsync(string model, bool pinned = false, uint replicas = 1, DataType dtype = DataType.Unspecified) =>
         Backend.Deployments.SetAsync(new Deployment { Model = model, Pinned = pinned, Replicas = replicas, Dtype = dtype }, Cancel);
 
-    /// <summary>Queues a pass over three tokens, or so many operations of about a millisecond.</summary>
-    public Task<string> SubmitAsync(string model, int operations = 0) => SubmitAsync(model, operations == 0 ? TestPrograms.ForwardPass(model) : TestPrograms.ManyOperations(model, operations));
+    /// <summary>Submits a forward pass over three tokens, or a number of operations of about a millisecond each.</summary>
+    public Task<string> SubmitAsync(string model, int operations = 0) =>
+        SubmitAsync(model, operations == 0 ? TestPrograms.ForwardPass(model) : TestPrograms.ManyOperations(model, operations));
 
     public async Task<string> SubmitAsync(string model, Program program, TimeSpan? limit = null)
     {
         string id = $"job{Interlocked.Increment(ref _jobs)}";
-        await Backend.Jobs.SubmitAsync(new JobSubmission(id, "ana", model, Google.Protobuf.MessageExtensions.ToByteArray(program), TimeLimit: limit), Cancel);
+        await Backend.Jobs.SubmitAsync(
+            new JobSubmission(id, "ana", model, Google.Protobuf.MessageExtensions.ToByteArray(program), TimeLimit: limit), Cancel);
         _watchers[id] = RecordStatesAsync(id);
         return id;
     }
 
-    /// <summary>Runs a job to its end, which must be a good one.</summary>
+    /// <summary>Runs a job, which must complete.</summary>
     public async Task<List<Event>> RunAsync(string model)
     {
         List<Event> events = await GetEventsAsync(await SubmitAsync(model));
@@ -85,7 +90,7 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
         return events;
     }
 
-    /// <summary>All events of a job, once it has ended.</summary>
+    /// <summary>Waits for the end of a job and returns its events.</summary>
     public async Task<List<Event>> GetEventsAsync(string job)
     {
         List<Event> events = [];
@@ -106,7 +111,7 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
 
     public static JobState[] GetStates(IEnumerable<Event> events) => [.. events.Where(e => e.State is not null).Select(e => e.State.State)];
 
-    /// <summary>Waits until a job is in a state, or has been.</summary>
+    /// <summary>Waits until a job is, or was, in a state.</summary>
     public async Task WaitForStateAsync(string job, JobState state)
     {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
@@ -116,7 +121,7 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
         Assert.Fail($"{job} ended before it was {state}.\n{Logs}");
     }
 
-    /// <summary>The states of all jobs in the order in which they were told.</summary>
+    /// <summary>Returns the states of all jobs in the order in which they were published.</summary>
     public (string Job, JobState State)[] States
     {
         get
@@ -125,27 +130,19 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
         }
     }
 
-    /// <summary>The models that a worker holds on its device, by their folders' names, in order.</summary>
+    /// <summary>Returns the folder names of the models on a worker's device, sorted.</summary>
     public async Task<string> GetLoadedModelsAsync(string worker = "w1") =>
-        string.Join(' ', (await Backend.Workers.ListWorkersAsync(Cancel)).SingleOrDefault(w => w.Id == worker)?.Models.Select(m => Path.GetFileName(m)).Order(StringComparer.Ordinal) ?? Enumerable.Empty<string>());
+        string.Join(' ', (await Backend.Workers.ListWorkersAsync(Cancel)).SingleOrDefault(w => w.Id == worker)?.Models.Select(
+            m => Path.GetFileName(m)).Order(StringComparer.Ordinal) ?? Enumerable.Empty<string>());
 
-    public async Task<ModelStatus?> GetStatusAsync(string model) => (await Backend.Workers.ListModelsAsync(Cancel)).SingleOrDefault(m => m.Id == model);
+    public async Task<ModelStatus?> GetStatusAsync(string model) =>
+        (await Backend.Workers.ListModelsAsync(Cancel)).SingleOrDefault(m => m.Id == model);
 
-    /// <summary>Asks until it is so.</summary>
-    public async Task WaitUntilAsync<T>(Func<Task<T>> query, Func<T, bool> condition)
-    {
-        long deadline = Environment.TickCount64 + 30_000;
-        using var tick = new PeriodicTimer(TimeSpan.FromMilliseconds(10));
-        while (true)
-        {
-            T answer = await query();
-            if (condition(answer)) return;
-            if (Environment.TickCount64 > deadline) Assert.Fail($"It did not become so; the last answer was: {answer}\n{Logs}");
-            await tick.WaitForNextTickAsync(Cancel);
-        }
-    }
+    /// <summary>Polls until a condition is true.</summary>
+    public Task WaitUntilAsync<T>(Func<Task<T>> query, Func<T, bool> condition) => Poll.UntilAsync(query, condition, describeFailure: Logs.ToString);
 
-    public Task WaitForLoadedModelsAsync(string models, string worker = "w1") => WaitUntilAsync(() => GetLoadedModelsAsync(worker), hot => hot == models);
+    public Task WaitForLoadedModelsAsync(string models, string worker = "w1") =>
+        WaitUntilAsync(() => GetLoadedModelsAsync(worker), hot => hot == models);
 
     public async ValueTask DisposeAsync()
     {
@@ -168,7 +165,7 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
     }
 }
 
-/// <summary>Keeps what is logged, for a failure's message and for counting.</summary>
+/// <summary>Collects log messages, for the messages of failed tests and for counting.</summary>
 internal sealed class CapturedLogs : ILoggerFactory, ILogger
 {
     private readonly List<string> _lines = [];
@@ -186,7 +183,8 @@ internal sealed class CapturedLogs : ILoggerFactory, ILogger
 
     public bool IsEnabled(LogLevel logLevel) => true;
 
-    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    public void Log<TState>(
+        LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
         lock (_lines) _lines.Add(formatter(state, exception));
     }

@@ -1,6 +1,6 @@
 namespace Ndif.Engine.Generating.Logits;
 
-/// <summary>No end of text before so many new tokens.</summary>
+/// <summary>Excludes the end-of-sequence tokens until the row has a number of new tokens.</summary>
 /// <remarks>MinNewTokensLengthLogitsProcessor</remarks>
 internal sealed class MinNewTokensLogitsProcessor(int minNewTokens, IReadOnlyList<long> eosTokenIds) : ILogitsProcessor
 {

@@ -1,6 +1,6 @@
 namespace Ndif.Engine.Generating.Logits;
 
-/// <summary>Only tokens that have at least this part of the likeliest one's probability.</summary>
+/// <summary>Keeps the tokens whose probability is at least a fraction of the most likely token's.</summary>
 /// <remarks>MinPLogitsWarper; Nguyen et al. 2024 (arXiv 2407.01082)</remarks>
 internal sealed class MinPLogitsProcessor(double p, int minTokensToKeep) : ILogitsProcessor
 {

@@ -1,6 +1,6 @@
 namespace Ndif.Engine.Generating.Logits;
 
-/// <summary>No run of so many tokens occurs twice in a row, its prompt included: what would complete one cannot be chosen.</summary>
+/// <summary>Excludes the tokens that would complete an n-gram which the row, including its prompt, already contains.</summary>
 /// <remarks>NoRepeatNGramLogitsProcessor</remarks>
 internal sealed class NoRepeatNgramLogitsProcessor(int ngramSize) : ILogitsProcessor
 {

@@ -1,9 +1,9 @@
 namespace Ndif.Engine.Generating.Logits;
 
-/// <summary>Scores in order, and as probabilities. Of equal scores the token with the lower id comes first.</summary>
+/// <summary>Sorts scores and converts them to probabilities. Of equal scores, the token with the lower id is first.</summary>
 internal static class ScoreRanking
 {
-    /// <summary>The tokens that can be chosen, the likeliest first.</summary>
+    /// <summary>The tokens that are not excluded, the most likely first.</summary>
     public static int[] SortDescending(ReadOnlySpan<float> scores)
     {
         int count = 0;
@@ -16,7 +16,7 @@ internal static class ScoreRanking
         return Array.ConvertAll(keys, k => k.Id);
     }
 
-    /// <summary>The probabilities of these tokens, whose first is the likeliest.</summary>
+    /// <summary>The probabilities of these tokens, of which the first is the most likely.</summary>
     public static double[] Softmax(ReadOnlySpan<float> scores, int[] order)
     {
         if (order.Length == 0) return [];
@@ -27,13 +27,13 @@ internal static class ScoreRanking
         return probabilities;
     }
 
-    /// <summary>Scores become logarithms of probabilities.</summary>
+    /// <summary>Replaces the scores by the logarithms of their probabilities.</summary>
     public static void LogSoftmax(Span<float> scores)
     {
-        float most = TokenSampler.MaxScore(scores);
+        float max = TokenSampler.MaxScore(scores);
         double sum = 0;
-        foreach (float score in scores) sum += Math.Exp((double)score - most);
-        double log = most + Math.Log(sum);
+        foreach (float score in scores) sum += Math.Exp((double)score - max);
+        double log = max + Math.Log(sum);
         for (int i = 0; i < scores.Length; i++) scores[i] = (float)(scores[i] - log);
     }
 }

@@ -3,11 +3,11 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Generating.Logits;
 
-/// <summary>From scores to a token.</summary>
+/// <summary>Chooses a token by its score.</summary>
 internal static class TokenSampler
 {
-    /// <summary>The likeliest token; of equally likely ones the first.</summary>
-    /// <exception cref="NdifException">OP_FAILED: no token is left, or the scores are not numbers.</exception>
+    /// <summary>The most likely token; of equally likely ones the first.</summary>
+    /// <exception cref="NdifException">OP_FAILED: every token is excluded, or the scores are not numbers.</exception>
     public static int ArgMax(ReadOnlySpan<float> scores)
     {
         MaxScore(scores);
@@ -15,37 +15,38 @@ internal static class TokenSampler
     }
 
     /// <summary>
-    /// Draws a token by the inverse of the cumulative distribution: the first one at which the probabilities, added up in float64 in
-    /// the order of the tokens' ids, exceed <paramref name="uniform"/>.
+    /// Draws a token by the inverse of the cumulative distribution: the first token at which the sum of the probabilities, in float64 and
+    /// in the order of the token ids, exceeds <paramref name="uniform"/>.
     /// </summary>
     /// <param name="uniform">From 0 to below 1.</param>
-    /// <exception cref="NdifException">OP_FAILED: no token is left, or the scores are not numbers.</exception>
+    /// <exception cref="NdifException">OP_FAILED: every token is excluded, or the scores are not numbers.</exception>
     public static int Sample(ReadOnlySpan<float> scores, double uniform)
     {
-        double most = MaxScore(scores), sum = 0;
+        double max = MaxScore(scores), sum = 0;
         foreach (float score in scores)
-            if (score > float.NegativeInfinity) sum += Math.Exp(score - most);
-        double target = uniform * sum, reached = 0;
+            if (score > float.NegativeInfinity) sum += Math.Exp(score - max);
+        double target = uniform * sum, cumulative = 0;
         int last = 0;
         for (int i = 0; i < scores.Length; i++)
         {
             if (scores[i] == float.NegativeInfinity) continue;
-            reached += Math.Exp(scores[i] - most);
+            cumulative += Math.Exp(scores[i] - max);
             last = i;
-            if (reached > target) return i;
+            if (cumulative > target) return i;
         }
-        return last; // the sum, added up to its end, may miss itself by rounding
+        return last; // the sum can stay below the target because of rounding
     }
 
     /// <summary>The largest score.</summary>
-    /// <exception cref="NdifException">OP_FAILED: there is none.</exception>
+    /// <exception cref="NdifException">OP_FAILED: every token is excluded, or the scores are not numbers.</exception>
     public static float MaxScore(ReadOnlySpan<float> scores)
     {
-        float most = TensorPrimitives.Max(scores);
-        if (float.IsFinite(most)) return most;
-        throw Errors.CreateException(ErrorCode.OpFailed, float.IsNegativeInfinity(most)
+        float max = TensorPrimitives.Max(scores);
+        if (float.IsFinite(max)) return max;
+        throw Errors.CreateException(ErrorCode.OpFailed, float.IsNegativeInfinity(max)
                 ? "No token is left to choose from: the generation's options exclude every one."
-                : $"The model's scores of the next token are {(float.IsNaN(most) ? "not numbers" : "infinite")}.",
-            float.IsNegativeInfinity(most) ? "Exclude less: no_repeat_ngram." : "A value that the program put into the model may be too large, or NaN.");
+                : $"The model's scores of the next token are {(float.IsNaN(max) ? "not numbers" : "infinite")}.",
+            float.IsNegativeInfinity(max) ? "Exclude less: no_repeat_ngram_size."
+                : "A value that the program put into the model may be too large, or NaN.");
     }
 }

@@ -1,6 +1,6 @@
 namespace Ndif.Engine.Generating.Logits;
 
-/// <summary>Only the so many most likely tokens; those that are as likely as the last of them too.</summary>
+/// <summary>Keeps the k most likely tokens, and those that are as likely as the last of them.</summary>
 /// <remarks>TopKLogitsWarper</remarks>
 internal sealed class TopKLogitsProcessor(int topK) : ILogitsProcessor
 {

@@ -1,12 +1,12 @@
 namespace Ndif.Engine.Generating.Logits;
 
-/// <summary>The so many largest of many scores, without sorting the rest.</summary>
+/// <summary>Selects the largest scores without sorting all of them.</summary>
 internal static class TopKSelector
 {
-    /// <returns>At most <paramref name="count"/>, the largest first; of equal ones the one that stands first.</returns>
+    /// <returns>At most <paramref name="count"/> scores, the largest first; of equal ones, the one with the lower index is first.</returns>
     public static (int Index, float Score)[] Select(ReadOnlySpan<float> scores, int count)
     {
-        // a heap whose top is the worst of the best: the smallest, and of equal ones the last
+        // the top of the heap is the worst of the selected scores: the smallest, and of equal ones the last
         var heap = new PriorityQueue<int, (float Score, int Negative)>(count + 1);
         for (int i = 0; i < scores.Length; i++)
         {

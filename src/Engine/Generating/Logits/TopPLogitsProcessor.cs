@@ -1,7 +1,10 @@
 namespace Ndif.Engine.Generating.Logits;
 
-/// <summary>The most likely tokens that together have a probability of p: the nucleus.</summary>
-/// <remarks>TopPLogitsWarper, which removes from below as long as what is removed has at most 1 - p; Holtzman et al. 2019 (arXiv 1904.09751)</remarks>
+/// <summary>Keeps the most likely tokens whose probabilities sum to p: the nucleus.</summary>
+/// <remarks>
+/// TopPLogitsWarper, which removes the least likely tokens while their probabilities sum to at most 1 - p; Holtzman et al. 2019
+/// (arXiv 1904.09751)
+/// </remarks>
 internal sealed class TopPLogitsProcessor(double p, int minTokensToKeep) : ILogitsProcessor
 {
     public void Apply(ReadOnlySpan<long> tokens, int promptLength, Span<float> scores)

@@ -1,7 +1,7 @@
 namespace Ndif.Engine.Generating.Logits;
 
 /// <summary>
-/// The tokens whose information is nearest to what the distribution leads one to expect, as many as together have a probability of p.
+/// Keeps the tokens whose information content is closest to the entropy of the distribution, until their probabilities sum to p.
 /// </summary>
 /// <remarks>TypicalLogitsWarper; Meister et al. 2022 (arXiv 2202.00666)</remarks>
 internal sealed class TypicalLogitsProcessor(double p, int minTokensToKeep) : ILogitsProcessor

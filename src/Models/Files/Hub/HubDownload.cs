@@ -2,20 +2,20 @@ using System.Net;
 
 namespace Ndif.Models.Files.Hub;
 
-/// <summary>A download of a model into Hugging Face's cache, laid out as huggingface_hub does, which finds it there.</summary>
+/// <summary>A download of a model into the Hugging Face cache, in the layout of huggingface_hub, which can read it.</summary>
 /// <remarks>
 /// <code>
-/// models--org--name/blobs/{etag}                    content; "{etag}.incomplete" while it arrives
+/// models--org--name/blobs/{etag}                    content; "{etag}.incomplete" during the transfer
 /// models--org--name/snapshots/{commit}/{file}       -> ../../blobs/{etag}
 /// models--org--name/refs/{revision}                 commit
-/// .locks/models--org--name/{etag}.lock              held while a blob arrives
+/// .locks/models--org--name/{etag}.lock              locked during the transfer of a blob
 /// </code>
-/// 1. Ask which commit the revision is, and what files it has; choose those that are needed (<see cref="HubFiles"/>).
-/// 2. Ask for each one's tag and size; see that the disk has room.
-/// 3. Fetch what is missing, several at once, each under its lock, from the byte where an earlier try ended.
-/// 4. Check each against its tag, put it into its place, link it into the snapshot.
-/// 5. The index of a model in shards leads to 2 once more; it is linked when all its shards are there, so that a snapshot with
-///    an index is whole.
+/// 1. Request the commit of the revision and its files; select the files that are needed (<see cref="HubFiles"/>).
+/// 2. Request the ETag and size of each file, and check that the disk has room.
+/// 3. Transfer the missing files, several in parallel, each under its lock, from the byte where an earlier attempt ended.
+/// 4. Check each file against its ETag, move it to its final name, and link it into the snapshot.
+/// 5. For a model in shards, repeat steps 2 to 4 for the shards in the index. The index is linked last, so a snapshot that has an
+///    index is complete.
 /// </remarks>
 internal sealed class HubDownload : IDisposable
 {
@@ -32,13 +32,13 @@ internal sealed class HubDownload : IDisposable
         _modelFolder = HubCache.FolderOf(options.Cache, id);
     }
 
-    /// <summary>Fetches what is missing of a model.</summary>
+    /// <summary>Downloads the files of a model that are missing.</summary>
     /// <param name="revision">A branch, tag or commit.</param>
-    /// <param name="progress">Bytes that are here.</param>
-    /// <returns>The snapshot.</returns>
+    /// <param name="progress">Reports the bytes that have been received.</param>
+    /// <returns>The snapshot folder.</returns>
     /// <exception cref="NdifException">
-    /// UNKNOWN_MODEL: the hub has no such model or cannot be asked. PERMISSION_DENIED: it is gated. BAD_CHECKPOINT: it has no safetensors.
-    /// DOWNLOAD_FAILED: network, disk or content; what arrived is kept.
+    /// UNKNOWN_MODEL: the hub has no such model or cannot be reached. PERMISSION_DENIED: the model is gated. BAD_CHECKPOINT: it has no
+    /// safetensors weights. DOWNLOAD_FAILED: the network, the disk or the content failed; received bytes are kept.
     /// </exception>
     public static async Task<ModelFolder> RunAsync(string id, string revision, ModelParts parts, HubOptions options,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
@@ -48,7 +48,8 @@ internal sealed class HubDownload : IDisposable
         {
             return await download.FetchAsync(revision, parts, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is HubStatusException or HttpRequestException or TimeoutException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is HubStatusException or HttpRequestException or TimeoutException or IOException
+            or UnauthorizedAccessException)
         {
             throw HubErrors.Translate(e, id, revision, options, download._client.HasResponded || e is UnauthorizedAccessException);
         }
@@ -58,31 +59,32 @@ internal sealed class HubDownload : IDisposable
 
     private async Task<ModelFolder> FetchAsync(string revision, ModelParts parts, CancellationToken cancellationToken)
     {
-        HubRevision state = await _client.RevisionAsync(_id, revision, cancellationToken).ConfigureAwait(false);         // 1
-        List<string> wanted = HubFiles.Select(_id, state.Files, parts);
-        string snapshot = Path.Combine(_modelFolder, "snapshots", state.Commit);
+        HubRevision hubRevision = await _client.RevisionAsync(_id, revision, cancellationToken).ConfigureAwait(false);         // 1
+        List<string> wanted = HubFiles.Select(_id, hubRevision.Files, parts);
+        string snapshot = Path.Combine(_modelFolder, "snapshots", hubRevision.Commit);
         Directory.CreateDirectory(snapshot);
         Directory.CreateDirectory(Path.Combine(_modelFolder, "blobs"));
 
-        List<HubFile> files = await ReadMetadataAsync(state, wanted, cancellationToken).ConfigureAwait(false);                  // 2
+        List<HubFile> files = await ReadMetadataAsync(hubRevision, wanted, cancellationToken).ConfigureAwait(false);                  // 2
         await FetchAllAsync(files, cancellationToken).ConfigureAwait(false);                                             // 3
         if (files.Find(f => f.Name == Checkpoint.IndexFileName) is { } index)                                                    // 5
         {
             IEnumerable<string> shards = Checkpoint.ShardsOf(BlobPath(index), $"{_id}/{index.Name}");
-            List<HubFile> more = await ReadMetadataAsync(state, shards, cancellationToken).ConfigureAwait(false);
-            await FetchAllAsync(more, cancellationToken).ConfigureAwait(false);
-            foreach (HubFile shard in more) LinkIntoSnapshot(snapshot, shard);
+            List<HubFile> shardFiles = await ReadMetadataAsync(hubRevision, shards, cancellationToken).ConfigureAwait(false);
+            await FetchAllAsync(shardFiles, cancellationToken).ConfigureAwait(false);
+            foreach (HubFile shard in shardFiles) LinkIntoSnapshot(snapshot, shard);
         }
         foreach (HubFile file in files) LinkIntoSnapshot(snapshot, file);                                                            // 4
-        if (revision != state.Commit) WriteReference(revision, state.Commit);
-        return new ModelFolder(_id, state.Commit, snapshot);
+        if (revision != hubRevision.Commit) WriteReference(revision, hubRevision.Commit);
+        return new ModelFolder(_id, hubRevision.Commit, snapshot);
     }
 
-    private async Task<List<HubFile>> ReadMetadataAsync(HubRevision state, IEnumerable<string> names, CancellationToken cancellationToken)
+    private async Task<List<HubFile>> ReadMetadataAsync(HubRevision hubRevision, IEnumerable<string> names,
+        CancellationToken cancellationToken)
     {
         HubFile[] files = [.. names.Select(name => new HubFile(name, _options.Endpoint, "", null))];
         await Parallel.ForEachAsync(Enumerable.Range(0, files.Length), ParallelOptionsFor(cancellationToken), async (i, cancel) =>
-            files[i] = await _client.FileAsync(_id, state.Commit, files[i].Name, cancel).ConfigureAwait(false)).ConfigureAwait(false);
+            files[i] = await _client.FileAsync(_id, hubRevision.Commit, files[i].Name, cancel).ConfigureAwait(false)).ConfigureAwait(false);
         return [.. files];
     }
 
@@ -91,14 +93,17 @@ internal sealed class HubDownload : IDisposable
         HubFile[] missing = [.. files.Where(f => !File.Exists(BlobPath(f))).DistinctBy(f => f.ETag)];
         CheckDiskSpace(missing);
         ReportProgress(0, missing.Sum(f => f.Size ?? 0));
-        await Parallel.ForEachAsync(missing, ParallelOptionsFor(cancellationToken), async (file, cancel) => await FetchAsync(file, cancel).ConfigureAwait(false)).ConfigureAwait(false);
+        await Parallel.ForEachAsync(missing, ParallelOptionsFor(cancellationToken),
+            async (file, cancel) => await FetchAsync(file, cancel).ConfigureAwait(false)).ConfigureAwait(false);
     }
 
     private async Task FetchAsync(HubFile file, CancellationToken cancellationToken)
     {
         string blob = BlobPath(file);
-        using HubLock held = await HubLock.AcquireAsync(Path.Combine(_options.Cache, ".locks", Path.GetFileName(_modelFolder), file.ETag + ".lock"), cancellationToken).ConfigureAwait(false);
-        if (File.Exists(blob)) // another process was first
+        using HubLock held =
+            await HubLock.AcquireAsync(Path.Combine(_options.Cache, ".locks", Path.GetFileName(_modelFolder), file.ETag + ".lock"),
+                cancellationToken).ConfigureAwait(false);
+        if (File.Exists(blob)) // another process has completed it
         {
             ReportProgress(file.Size ?? 0);
             return;
@@ -107,7 +112,7 @@ internal sealed class HubDownload : IDisposable
         bool resumed = partial.Length > 0;
         ReportProgress(partial.Length);
         await CompleteAsync(partial, file, cancellationToken).ConfigureAwait(false);
-        if (!partial.IsValid() && resumed) // the beginning may be of a try that went wrong
+        if (!partial.IsValid() && resumed) // the bytes of an earlier attempt may be wrong
         {
             ReportProgress(-partial.Length);
             partial.Restart();
@@ -116,13 +121,14 @@ internal sealed class HubDownload : IDisposable
         if (!partial.IsValid())
         {
             partial.Discard();
-            throw HubErrors.Failed(_id, _options, $"`{file.Name}` arrived with another checksum than the hub announced ({file.ETag}); it was thrown away.",
+            throw HubErrors.Failed(_id, _options,
+                $"`{file.Name}` arrived with another checksum than the hub announced ({file.ETag}); it was discarded.",
                 "A proxy or mirror between may change files; check HF_ENDPOINT and try again.");
         }
         await partial.FinishAsync(blob, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Fetches until all is there. Whatever moves on begins to count failures anew.</summary>
+    /// <summary>Receives until the file is complete. Progress resets the count of failures.</summary>
     private async Task CompleteAsync(PartialBlob partial, HubFile file, CancellationToken cancellationToken)
     {
         byte[] buffer = new byte[1 << 16];
@@ -146,13 +152,14 @@ internal sealed class HubDownload : IDisposable
     private async Task ReceiveAsync(PartialBlob partial, HubFile file, byte[] buffer, CancellationToken cancellationToken)
     {
         using HttpResponseMessage response = await _client.GetAsync(file.Address, partial.Length, cancellationToken).ConfigureAwait(false);
-        bool continued = response.StatusCode == HttpStatusCode.PartialContent && response.Content.Headers.ContentRange?.From == partial.Length;
-        if (!continued && partial.Length > 0) // the server sends from the beginning, or cannot go on from here
+        bool isContinued = response.StatusCode == HttpStatusCode.PartialContent
+            && response.Content.Headers.ContentRange?.From == partial.Length;
+        if (!isContinued && partial.Length > 0) // the server ignores the offset, or cannot continue from it
         {
             ReportProgress(-partial.Length);
             partial.Restart();
         }
-        if (!response.IsSuccessStatusCode || (!continued && response.StatusCode == HttpStatusCode.PartialContent))
+        if (!response.IsSuccessStatusCode || (!isContinued && response.StatusCode == HttpStatusCode.PartialContent))
             throw new IOException($"the server cannot send `{file.Name}` from where it was asked to");
         using Stream body = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
         while (true)
@@ -164,38 +171,44 @@ internal sealed class HubDownload : IDisposable
         }
     }
 
-    /// <summary>Refuses at the beginning what would fail at the end.</summary>
+    /// <summary>Fails before the transfer if the disk does not have room.</summary>
     private void CheckDiskSpace(IEnumerable<HubFile> missing)
     {
-        long needed = missing.Sum(f => Math.Max(0, (f.Size ?? 0) - (new FileInfo(PartialBlob.PathOf(BlobPath(f))) is { Exists: true } begun ? begun.Length : 0)));
+        long needed =
+            missing.Sum(f =>
+                Math.Max(0,
+                    (f.Size ?? 0) - (new FileInfo(PartialBlob.PathOf(BlobPath(f))) is { Exists: true } partial ? partial.Length : 0)));
         long free = needed == 0 ? 0 : _options.FreeBytes(_modelFolder);
         if (needed > free)
-            throw HubErrors.Failed(_id, _options, $"it needs {Megabytes(needed)} more in {_options.Cache}, and the disk has {Megabytes(free)} free.",
+            throw HubErrors.Failed(_id, _options,
+                $"it needs {Megabytes(needed)} more in {_options.Cache}, and the disk has {Megabytes(free)} free.",
                 "Make room, or put the cache on another disk with HF_HOME.");
 
         static string Megabytes(long bytes) => $"{bytes / 1e6:0.#} MB";
     }
 
-    /// <summary>A relative link, as huggingface_hub makes it; a copy where the system allows no links.</summary>
+    /// <summary>Creates a relative link, as huggingface_hub does, or a copy where the system does not permit links.</summary>
     private void LinkIntoSnapshot(string snapshot, HubFile file)
     {
         string link = Path.Combine(snapshot, file.Name);
         if (File.Exists(link)) return;
         try
         {
-            if (new FileInfo(link).LinkTarget is not null) File.Delete(link); // it leads nowhere
+            if (new FileInfo(link).LinkTarget is not null) File.Delete(link); // a dangling link
             File.CreateSymbolicLink(link, Path.Combine("..", "..", "blobs", file.ETag));
         }
-        catch (IOException) when (File.Exists(link)) { } // another process was first
-        catch (Exception e) when (OperatingSystem.IsWindows() && e is IOException or UnauthorizedAccessException) { File.Copy(BlobPath(file), link); }
+        catch (IOException) when (File.Exists(link)) { } // another process has created it
+        catch (Exception e) when (OperatingSystem.IsWindows() && e is IOException
+            or UnauthorizedAccessException) { File.Copy(BlobPath(file), link); }
     }
 
     private void WriteReference(string revision, string commit)
     {
-        string path = Path.Combine(_modelFolder, "refs", revision), written = $"{path}.{Environment.ProcessId}.{Environment.CurrentManagedThreadId}.tmp";
+        string path = Path.Combine(_modelFolder, "refs", revision),
+            temporary = $"{path}.{Environment.ProcessId}.{Environment.CurrentManagedThreadId}.tmp";
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-        File.WriteAllText(written, commit);
-        File.Move(written, path, overwrite: true);
+        File.WriteAllText(temporary, commit);
+        File.Move(temporary, path, overwrite: true);
     }
 
     private string BlobPath(HubFile file) => Path.Combine(_modelFolder, "blobs", file.ETag);

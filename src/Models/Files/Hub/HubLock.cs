@@ -1,12 +1,12 @@
 namespace Ndif.Models.Files.Hub;
 
 /// <summary>
-/// One downloader of a file at a time, in this process and in others, Python's huggingface_hub among them: the same lock file
-/// (<c>.locks/models--org--name/{etag}.lock</c>) locked the same way (flock, which .NET uses for an unshared file).
+/// A lock so that one process downloads a file at a time. Python's huggingface_hub uses the same lock file
+/// (<c>.locks/models--org--name/{etag}.lock</c>) and the same kind of lock (flock, which .NET uses for FileShare.None).
 /// </summary>
 internal sealed class HubLock : IDisposable
 {
-    private const int LockedOnLinux = 11, LockedOnMac = 35, LockedOnWindows = unchecked((int)0x80070020); // EWOULDBLOCK, twice; a sharing violation
+    private const int EWouldBlockLinux = 11, EWouldBlockMac = 35, SharingViolation = unchecked((int)0x80070020);
 
     private readonly FileStream _file;
 
@@ -18,9 +18,9 @@ internal sealed class HubLock : IDisposable
         while (true)
         {
             try { return new HubLock(new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None)); }
-            catch (IOException e) when (e.HResult is LockedOnLinux or LockedOnMac or LockedOnWindows)
+            catch (IOException e) when (e.HResult is EWouldBlockLinux or EWouldBlockMac or SharingViolation)
             {
-                // someone has it; there is nothing to wait on but time
+                // another process has the lock; file locks have no notification, so poll
                 await Task.Delay(TimeSpan.FromMilliseconds(100), cancellationToken).ConfigureAwait(false);
             }
         }

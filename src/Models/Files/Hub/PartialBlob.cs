@@ -4,8 +4,8 @@ using System.Text;
 namespace Ndif.Models.Files.Hub;
 
 /// <summary>
-/// A file that is arriving: it lies beside its place as ".incomplete", a later try goes on where this one ended, and it is moved
-/// into its place when all of it is there and its checksum is right.
+/// A file during its transfer. Its content is written to "{blob}.incomplete", where a later attempt continues. When the content is
+/// complete and its checksum is right, the file is renamed to its final name.
 /// </summary>
 internal sealed class PartialBlob : IDisposable
 {
@@ -22,20 +22,20 @@ internal sealed class PartialBlob : IDisposable
         _stream = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, 1 << 16, FileOptions.Asynchronous);
     }
 
-    /// <summary>Bytes that are there.</summary>
+    /// <summary>The number of received bytes.</summary>
     public long Length => _stream.Length;
 
     public bool IsComplete => Length == _file.Size;
 
     public static string PathOf(string blob) => blob + ".incomplete";
 
-    /// <summary>Opens what an earlier try left, or begins.</summary>
+    /// <summary>Opens the file of an earlier attempt, or creates it.</summary>
     public static async Task<PartialBlob> OpenAsync(HubFile file, string blob, CancellationToken cancellationToken)
     {
         PartialBlob partial = new(file, PathOf(blob));
         try
         {
-            if (file.Size is null || partial.Length > file.Size) partial.Restart(); // nothing tells how far it got
+            if (file.Size is null || partial.Length > file.Size) partial.Restart(); // without a size it is unknown how much is missing
             else await partial.HashExistingAsync(cancellationToken).ConfigureAwait(false);
             return partial;
         }
@@ -48,12 +48,13 @@ internal sealed class PartialBlob : IDisposable
 
     public async Task WriteAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
     {
-        if (_file.Size is { } size && Length + bytes.Length > size) throw new IOException($"more than the {size} bytes arrived that `{_file.Name}` should have");
+        if (_file.Size is { } size && Length + bytes.Length > size)
+            throw new IOException($"more than the {size} bytes arrived that `{_file.Name}` should have");
         await _stream.WriteAsync(bytes, cancellationToken).ConfigureAwait(false);
         _hash?.AppendData(bytes.Span);
     }
 
-    /// <summary>Forgets what is there.</summary>
+    /// <summary>Discards the received bytes.</summary>
     public void Restart()
     {
         _stream.SetLength(0);
@@ -62,11 +63,11 @@ internal sealed class PartialBlob : IDisposable
         _hash = NewHash(_file);
     }
 
-    /// <summary>True if the content is what the hub announced; where its tag is no checksum, the length decides.</summary>
+    /// <summary>Whether the content has the announced size and hash. If the ETag is not a hash, the size decides.</summary>
     public bool IsValid() => (_file.Size is null || IsComplete)
         && (_hash is null || Convert.ToHexString(_hash.GetCurrentHash()).Equals(_file.ETag, StringComparison.OrdinalIgnoreCase));
 
-    /// <summary>Moves the file into its place, where no one ever sees a part of it.</summary>
+    /// <summary>Renames the complete file to its final name, so that a partial file is never visible there.</summary>
     public async Task FinishAsync(string blob, CancellationToken cancellationToken)
     {
         await _stream.FlushAsync(cancellationToken).ConfigureAwait(false);
@@ -75,7 +76,7 @@ internal sealed class PartialBlob : IDisposable
         File.Move(_path, blob, overwrite: true);
     }
 
-    /// <summary>Deletes what arrived.</summary>
+    /// <summary>Deletes the file.</summary>
     public void Discard()
     {
         _stream.Dispose();
@@ -94,7 +95,8 @@ internal sealed class PartialBlob : IDisposable
         if (_hash is not null)
         {
             byte[] buffer = new byte[1 << 16];
-            for (int read; (read = await _stream.ReadAsync(buffer, cancellationToken).ConfigureAwait(false)) > 0;) _hash.AppendData(buffer, 0, read);
+            for (int read; (read = await _stream.ReadAsync(buffer, cancellationToken).ConfigureAwait(false)) > 0;)
+                _hash.AppendData(buffer, 0, read);
         }
         _stream.Position = _stream.Length;
     }
@@ -104,7 +106,7 @@ internal sealed class PartialBlob : IDisposable
         if (!file.ETag.All(char.IsAsciiHexDigit)) return null;
         if (file.ETag.Length == Sha256Digits) return IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         if (file.ETag.Length != GitDigits || file.Size is not { } size) return null;
-        IncrementalHash git = IncrementalHash.CreateHash(HashAlgorithmName.SHA1); // as git names a blob
+        IncrementalHash git = IncrementalHash.CreateHash(HashAlgorithmName.SHA1); // the hash of a git blob object
         git.AppendData(Encoding.ASCII.GetBytes($"blob {size}\0"));
         return git;
     }

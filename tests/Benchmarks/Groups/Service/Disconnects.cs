@@ -10,8 +10,8 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// Clients whose connection breaks while their job runs: a blocking one's job must be cancelled, a submitted one's must go on. The
-/// value is the part of the tries in which that was so.
+/// The fraction of tries in which a broken connection has the specified effect on the running job: the job of a blocking client must be
+/// cancelled, and a submitted job must continue.
 /// </summary>
 internal static class Disconnects
 {
@@ -44,10 +44,10 @@ internal static class Disconnects
         ];
     }
 
-    /// <summary>Starts a job and breaks the connection as soon as it runs; the job's id.</summary>
+    /// <summary>Starts a job, breaks the connection as soon as the job runs, and returns the id of the job.</summary>
     private static async Task<string> DisconnectAsync(Uri address, bool run, BenchmarkUser user, Protocol.Program program, CancellationToken cancellationToken)
     {
-        using GrpcChannel own = BenchmarkCluster.Connect(address); // disposed with its sockets, and no farewell
+        using GrpcChannel own = BenchmarkCluster.Connect(address); // disposing closes the sockets without ending the call
         var calls = new Inference.InferenceClient(own);
         string id = Guid.NewGuid().ToString("N");
         var submission = new SubmitRequest { Program = program, JobId = id };

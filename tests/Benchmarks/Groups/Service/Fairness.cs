@@ -11,9 +11,10 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// One user has 500 jobs in the line all the time, fifteen others send one at a time, the next when the last has ended. Service is the number of
-/// a user's jobs that ended within the time of the measurement; a wait is from the submission to the start, by the queue's clock. The
-/// gateway is in this process, so that it may let one user have 500 jobs; Redis and the worker are processes of their own.
+/// Fairness between a user with 500 jobs in the queue at all times and fifteen users that submit one job at a time, the next when the last
+/// has ended. The service of a user is the number of jobs that ended during the measurement. The wait of a job is the time from its
+/// submission to its start by the clock of the queue. The gateway runs in this process with a limit that allows one user 500 jobs; Redis
+/// and the worker are separate processes.
 /// </summary>
 internal static class Fairness
 {
@@ -33,12 +34,12 @@ internal static class Fairness
 
         BenchmarkUser flood = await service.NewUserAsync("standard");
         BenchmarkUser[] light = await Task.WhenAll(Enumerable.Range(0, LightUsers).Select(_ => service.NewUserAsync("standard")));
-        await calls.RunJobAsync(flood, program, cancellationToken); // what is compiled at the first job is not measured
+        await calls.RunJobAsync(flood, program, cancellationToken); // the first job includes just-in-time compilation and is not measured
         using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         var full = new TaskCompletionSource();
         Task<int> flooding = FloodAsync(calls, service, flood, program, full, end.Token);
         await full.Task.WaitAsync(TimeSpan.FromMinutes(1), cancellationToken);
-        await TogetherAsync(TimeSpan.FromSeconds(2)); // all that is compiled at its first use
+        await TogetherAsync(TimeSpan.FromSeconds(2)); // warm-up
         List<JobInfo>[] ended = await TogetherAsync(TimeSpan.FromSeconds(pace.IsQuick ? 6 : 30));
         await end.CancelAsync();
         int flooded = await flooding;
@@ -65,7 +66,7 @@ internal static class Fairness
         }
     }
 
-    /// <summary>Keeps the line full; how many jobs that took.</summary>
+    /// <summary>Keeps the queue full and returns the number of jobs that were submitted.</summary>
     private static async Task<int> FloodAsync(
         Inference.InferenceClient calls, BenchmarkCluster service, BenchmarkUser flood, Protocol.Program program, TaskCompletionSource full, CancellationToken end)
     {
@@ -80,7 +81,7 @@ internal static class Fairness
                 await Task.Delay(50, end);
             }
         }
-        catch (Exception e) when (end.IsCancellationRequested && e is OperationCanceledException or RpcException { StatusCode: StatusCode.Cancelled })
+        catch (Exception e) when (end.IsCancellationRequested && e is OperationCanceledException or RpcException)
         {
             return submitted;
         }
@@ -93,9 +94,10 @@ internal static class Fairness
         {
             while (true) ended.Add(await calls.RunJobAsync(user, program, over));
         }
-        catch (Exception e) when (over.IsCancellationRequested && e is OperationCanceledException or RpcException { StatusCode: StatusCode.Cancelled })
+        // A call that is cancelled while it reads can fail with `The request was aborted` and a status other than Cancelled.
+        catch (Exception e) when (over.IsCancellationRequested && e is OperationCanceledException or RpcException)
         {
-            return ended; // the job that ran meanwhile does not count for anybody
+            return ended; // a job that is still running does not count
         }
     }
 

@@ -8,9 +8,9 @@ using static System.FormattableString;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// One job saves 2 GB, as tensors of 32 MiB, all different, and this process receives them: how much the resident memory of gateway and
-/// worker grows meanwhile at the most, and how fast the bytes come from the submission to the last one, checksums included, against as
-/// many bytes through a .NET socket into as many new arrays, all of which are kept.
+/// One job saves 2 GB as distinct tensors of 32 MiB, and this process receives them. The group measures the largest growth of the resident
+/// memory of gateway and worker, and the throughput from the submission to the last byte, including checksums. The baseline is the same
+/// number of bytes over a .NET socket into the same number of new arrays, which are all kept.
 /// </summary>
 internal static class LargeResults
 {
@@ -23,7 +23,7 @@ internal static class LargeResults
         await using BenchmarkCluster service = await BenchmarkCluster.StartAsync();
         BenchmarkUser user = await service.NewUserAsync();
         Backend remote = Backend.At(service.Address.ToString(), user.Key);
-        await RunAsync(remote, tensors, cancellationToken); // compiled, and the system has given the memory that it keeps files in
+        await RunAsync(remote, tensors, cancellationToken); // warm-up: code is compiled and the page cache has its memory
         DeleteBlobs(service);
         double gateway = ResidentMemory.Current(service.Gateway), worker = ResidentMemory.Current(service.Worker);
         ResidentMemory.ResetPeak(service.Gateway);
@@ -57,13 +57,13 @@ internal static class LargeResults
         ];
     }
 
-    /// <summary>Deletes what was stored, as time does, so that each round finds as much room as the last.</summary>
+    /// <summary>Deletes the stored results, as their expiry does, so that each round has the same free space.</summary>
     private static void DeleteBlobs(BenchmarkCluster service)
     {
         foreach (string blob in Directory.EnumerateDirectories(Path.Combine(service.DataFolder, "blobs")).SelectMany(Directory.EnumerateFiles)) File.Delete(blob);
     }
 
-    /// <summary>Runs the experiment and receives all; a second way to its values.</summary>
+    /// <summary>Runs the experiment and receives all values.</summary>
     private static async Task<Job> RunAsync(Backend remote, int tensors, CancellationToken cancellationToken)
     {
         var llm = new LanguageModel("ndif/tiny-landmarks", remote: remote);
@@ -71,7 +71,7 @@ internal static class LargeResults
         Value column = TensorData.FromArray(Enumerable.Range(1, Rows).Select(i => (float)i).ToArray(), Rows, 1);
         Value row = TensorData.FromArray(Enumerable.Range(1, Columns).Select(i => 1f / i).ToArray(), 1, Columns);
         row += llm.Layers[0].Hidden[0, 0, 0] * 0;
-        row += (float)Random.Shared.NextDouble(); // others than in the last round: the same bytes would be stored already
+        row += (float)Random.Shared.NextDouble(); // different from the last round, because equal content is stored once
         List<Saved> saves = [.. Enumerable.Range(1, tensors).Select(i => (column * (row * i)).Save())];
         string id = "";
         Job job = await trace.SubmitAsync(cancellationToken);
@@ -81,7 +81,7 @@ internal static class LargeResults
         return await Job.AttachAsync(id, remote, cancellationToken);
     }
 
-    /// <summary>The rival: nothing but a connection on this machine. What it received stays until the end, as a job's values do.</summary>
+    /// <summary>The baseline: a local socket connection. The received arrays are kept until the end, as the values of a job are.</summary>
     private static async Task CopyAsync(int arrays, CancellationToken cancellationToken)
     {
         using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);

@@ -10,8 +10,8 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// A trace with one saved layer on an idle service of separate processes, against the same trace in this process; and how long it
-/// takes from the submission until this process has heard that the job runs.
+/// The time of a trace that saves one layer on an idle service of separate processes. The baseline is the same trace in this process. The
+/// group also measures the time from the submission until the client is notified that the job runs.
 /// </summary>
 internal static class Latency
 {
@@ -20,7 +20,8 @@ internal static class Latency
     public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
         await using BenchmarkCluster service = await BenchmarkCluster.StartAsync();
-        BenchmarkUser[] users = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => service.NewUserAsync())); // in turn: a key has a rate
+        // The users submit in turn, because each key has a rate limit.
+        BenchmarkUser[] users = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => service.NewUserAsync()));
         Backend[] remotes = [.. users.Select(user => Backend.At(service.Address.ToString(), user.Key))];
         var llm = new LanguageModel("ndif/tiny-landmarks", remote: remotes[0]);
         using GrpcChannel channel = BenchmarkCluster.Connect(service.Address);
@@ -52,7 +53,7 @@ internal static class Latency
             llm.TraceAsync(Prompt, _ => llm.Layers[^1].Hidden.Save(), where, cancellationToken: cancellationToken);
     }
 
-    /// <summary>Seconds from the submission to the news that the job runs; follows it to its end.</summary>
+    /// <summary>Follows a job to its end and returns the seconds from its submission to the notification that it runs.</summary>
     private static async Task<double> StartAsync(Inference.InferenceClient calls, BenchmarkUser user, Protocol.Program program, CancellationToken cancellationToken)
     {
         using AsyncDuplexStreamingCall<RunRequest, Event> run = calls.Run(user.Headers, cancellationToken: cancellationToken);

@@ -11,12 +11,12 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// One gateway with a thousand clients, each on a connection of its own, that watch jobs which wait, and 200 that send one job after
-/// the other on connections of their own: its memory, and how long the jobs take with and without the watchers.
+/// The memory of a gateway with a thousand clients that watch queued jobs, each on its own connection, and 200 clients that submit one job
+/// after the other on their own connections. The group also measures the time of the jobs with and without the watching clients.
 /// </summary>
 internal static class ManyWatchers
 {
-    private const string AbsentModel = "benchmarks/absent"; // a model that no worker holds
+    private const string AbsentModel = "benchmarks/absent"; // a model that no worker has
 
     public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
@@ -28,7 +28,7 @@ internal static class ManyWatchers
         trace.Result["logits"][.., ^1].Save();
         Protocol.Program program = trace.ToProgram();
         List<GrpcChannel> channels = [.. users.Select(_ => BenchmarkCluster.Connect(service.Address))];
-        await SendAsync(TimeSpan.FromSeconds(2)); // warm
+        await SendAsync(TimeSpan.FromSeconds(2)); // warm-up
         double[] alone = await SendAsync(time);
         double before = ResidentMemory.Current(service.Gateway);
 
@@ -63,7 +63,7 @@ internal static class ManyWatchers
             new("service.load, jobs", beside.Length / time.TotalSeconds, "jobs/s", rate),
         ];
 
-        // Each client sends its next job when the last has ended; the jobs' seconds, from submission to end.
+        // Each client submits its next job when the last has ended. Returns the seconds of each job from submission to end.
         async Task<double[]> SendAsync(TimeSpan duration)
         {
             long until = Stopwatch.GetTimestamp() + (long)(duration.TotalSeconds * Stopwatch.Frequency);

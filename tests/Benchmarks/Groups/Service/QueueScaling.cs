@@ -10,8 +10,8 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// What can be asked of a queue in which 100,000 jobs wait, against one in which 10 wait, in turn: submit, lease, position, cancel. The
-/// jobs are of as many owners as give each 10 of them: a cancel moves its owner's later jobs up, however long the line is.
+/// The time of the operations submit, lease, position and cancel on a queue of 100,000 jobs, relative to a queue of 10 jobs. Each owner has
+/// 10 jobs in both, because a cancellation updates the later jobs of the same owner.
 /// </summary>
 internal static class QueueScaling
 {
@@ -20,21 +20,20 @@ internal static class QueueScaling
 
     public static async Task<IReadOnlyList<Measurement>> OnRedis(RunSettings pace, CancellationToken cancellationToken)
     {
-        string folder = Directory.CreateTempSubdirectory("ndif-benchmarks-").FullName;
-        (ChildProcess redis, string address) = await RedisProcess.StartAsync(folder);
-        var blobs = new BlobOptions { Root = Path.Combine(folder, "blobs") };
-        await using QueueBackend few = QueueBackend.Redis(address, new QueueOptions { Prefix = "few:" }, blobs), many = QueueBackend.Redis(address, new QueueOptions { Prefix = "many:" }, blobs);
-        IReadOnlyList<Measurement> figures = await Measure("service.flatness, Redis", new Goal(2), pace, few.Jobs, many.Jobs, cancellationToken);
-        await redis.DisposeAsync();
-        Directory.Delete(folder, recursive: true);
-        return figures;
+        await using var cluster = new ServiceCluster();
+        await cluster.StartRedisAsync();
+        var blobs = new BlobOptions { Root = Path.Combine(cluster.Folder, "blobs") };
+        await using QueueBackend few = QueueBackend.Redis(cluster.RedisAddress, new QueueOptions { Prefix = "few:" }, blobs);
+        await using QueueBackend many = QueueBackend.Redis(cluster.RedisAddress, new QueueOptions { Prefix = "many:" }, blobs);
+        return await Measure("service.flatness, Redis", new Goal(2), pace, few.Jobs, many.Jobs, cancellationToken);
     }
 
     public static async Task<IReadOnlyList<Measurement>> InMemory(RunSettings pace, CancellationToken cancellationToken)
     {
         await using var few = new InMemoryJobQueue();
         await using var many = new InMemoryJobQueue();
-        return await Measure("service.flatness, in memory", null, pace, few, many, cancellationToken); // microseconds, whose ratio says little
+        // These times are microseconds, so their ratio has no goal.
+        return await Measure("service.flatness, in memory", null, pace, few, many, cancellationToken);
     }
 
     private static async Task<IReadOnlyList<Measurement>> Measure(string name, Goal? goal, RunSettings pace, IJobQueue shortQueue, IJobQueue longQueue, CancellationToken cancellationToken)
@@ -63,7 +62,7 @@ internal static class QueueScaling
         })];
     }
 
-    /// <summary>One queue, with as many waiting jobs after each round as before.</summary>
+    /// <summary>One queue. Each round leaves the number of queued jobs unchanged.</summary>
     private sealed class WaitingQueue(IJobQueue jobs, int size)
     {
         private readonly List<string> _waiting = [];
@@ -77,7 +76,7 @@ internal static class QueueScaling
             while (_waiting.Count < size) await Task.WhenAll(Enumerable.Range(0, Math.Min(256, size - _waiting.Count)).Select(_ => SubmitAsync(cancellationToken)));
         }
 
-        /// <summary>Seconds of so many submissions, looks, leases and cancels.</summary>
+        /// <summary>Returns the seconds of a number of submissions, position requests, leases and cancellations.</summary>
         public async Task<double[]> RoundAsync(CancellationToken cancellationToken)
         {
             double submit = await TimeAsync(() => SubmitAsync(cancellationToken));

@@ -3,8 +3,8 @@ using Ndif.Benchmarks.Harness;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// What a service owes its users: fairness, quick cancels, large results in little memory, latency, many clients, and a queue that
-/// is as quick with many waiting jobs as with few. Redis, gateway and worker are processes of their own.
+/// The properties of the service: fairness, cancellation latency, memory of large results, latency, many clients, and a queue whose speed
+/// does not depend on its length. Redis, gateway and worker are separate processes.
 /// </summary>
 internal sealed class ServiceGroup : BenchmarkGroup
 {
@@ -14,7 +14,9 @@ internal sealed class ServiceGroup : BenchmarkGroup
     [
         new("service.latency", Latency.Measure),
         new("service.fairness", Fairness.Measure),
-        new("service.cancel", CancelLatency.Measure),
+        new("service.cancel, a generation", CancelLatency.OfGeneration),
+        new("service.cancel, 8 rows of 128 tokens", CancelLatency.OfBatch),
+        new("service.cancel, a row of 1024 tokens", CancelLatency.OfLongRow),
         new("service.disconnect", Disconnects.Measure),
         new("service.big results", LargeResults.Measure),
         new("service.load", ManyWatchers.Measure),

@@ -11,7 +11,8 @@ namespace Ndif.Models.Tests.Files.Hub;
 
 public sealed class HubDownloadTests : IAsyncLifetime
 {
-    private const string Id = "org/name", First = "1111111111111111111111111111111111111111", Second = "2222222222222222222222222222222222222222";
+    private const string Id = "org/name", First = "1111111111111111111111111111111111111111",
+        Second = "2222222222222222222222222222222222222222";
 
     private readonly TempFolder _source = new(), _cache = new();
     private FakeHub _hub = null!;
@@ -43,7 +44,8 @@ public sealed class HubDownloadTests : IAsyncLifetime
         Assert.Equal(Path.Combine(_cache.Path, "models--org--name/snapshots", First), folder.Path);
         foreach (string name in files.Keys.Where(n => n is not ("README.md" or "pytorch_model.bin")))
         {
-            string tag = FakeHub.IsLarge(files[name]) ? Convert.ToHexStringLower(SHA256.HashData(files[name])) : FakeHub.GitHash(files[name]);
+            string tag = FakeHub.IsLarge(files[name]) ? Convert.ToHexStringLower(SHA256.HashData(files[name]))
+                : FakeHub.GitHash(files[name]);
             Assert.Equal($"../../blobs/{tag}", new FileInfo(Path.Combine(folder.Path, name)).LinkTarget);
             Assert.Equal(files[name], File.ReadAllBytes(Path.Combine(folder.Path, name)));
         }
@@ -51,7 +53,8 @@ public sealed class HubDownloadTests : IAsyncLifetime
         Assert.Empty(Directory.EnumerateFiles(_cache.Path, "*.incomplete", SearchOption.AllDirectories));
         Assert.Equal(folder, HubCache.Find(Id, null, _cache.Path));
 
-        using LoadedModel downloaded = ModelLoader.Load(Id, null, new LoadOptions { Hub = Options with { Offline = true } }, cancellationToken: Cancel);
+        using LoadedModel downloaded =
+            ModelLoader.Load(Id, null, new LoadOptions { Hub = Options with { Offline = true } }, cancellationToken: Cancel);
         using LoadedModel original = TinyModel.Load(_source.Path);
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
@@ -144,7 +147,8 @@ public sealed class HubDownloadTests : IAsyncLifetime
         using CancellationTokenSource cancel = new();
         _hub.BreakAfter = (_, from, _) => from == 0 ? 2000 : null;
         Reports reports = new((done, _) => { if (done >= 2000) cancel.Cancel(); });
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => HubDownload.RunAsync(Id, "main", ModelParts.Weights, Options, reports, cancel.Token));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() =>
+            HubDownload.RunAsync(Id, "main", ModelParts.Weights, Options, reports, cancel.Token));
         long kept = Incomplete.Length;
         Assert.InRange(kept, 1, int.MaxValue);
         _hub.Requests.Clear();
@@ -193,7 +197,8 @@ public sealed class HubDownloadTests : IAsyncLifetime
     {
         _hub.Add(Id, First, Model(shards: false));
         _hub.Tag = new string('a', 40);
-        Assert.Contains("another checksum", (await Assert.ThrowsAsync<NdifException>(() => FetchAsync())).Message, StringComparison.Ordinal);
+        Assert.Contains("another checksum", (await Assert.ThrowsAsync<NdifException>(() => FetchAsync())).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -235,7 +240,8 @@ public sealed class HubDownloadTests : IAsyncLifetime
         _hub.Add(Id, First, Model(shards: false), token: "hf_secret");
         AccessException error = Assert.Throws<AccessException>(() => Find(ModelParts.Weights, Options with { Token = token }));
         Assert.Equal(ErrorCode.PermissionDenied, error.Code);
-        Assert.Contains($"Accept the licence at {_hub.Address.ToString().TrimEnd('/')}/{Id}, and set HF_TOKEN", error.Message, StringComparison.Ordinal);
+        Assert.Contains($"Accept the licence at {_hub.Address.ToString().TrimEnd('/')}/{Id}, and set HF_TOKEN", error.Message,
+            StringComparison.Ordinal);
         Assert.Contains(about, error.Message, StringComparison.Ordinal);
     }
 
@@ -243,7 +249,9 @@ public sealed class HubDownloadTests : IAsyncLifetime
     public void UnknownModel_NamesNearOnesOfTheCache()
     {
         _cache.Write("models--openai-community--gpt2/snapshots/1/config.json", "{}");
-        NdifException error = Assert.Throws<NdifException>(() => ModelStore.Find("openai-comunity/gpt2", null, ModelParts.Weights, Options, cancellationToken: Cancel));
+        NdifException error =
+            Assert.Throws<NdifException>(() =>
+                ModelStore.Find("openai-comunity/gpt2", null, ModelParts.Weights, Options, cancellationToken: Cancel));
         Assert.Equal(ErrorCode.UnknownModel, error.Code);
         Assert.Contains("Did you mean `openai-community/gpt2`?", error.Message, StringComparison.Ordinal);
         Assert.Contains("set HF_TOKEN", error.Message, StringComparison.Ordinal);
@@ -253,7 +261,8 @@ public sealed class HubDownloadTests : IAsyncLifetime
     public void UnknownRevision_IsNamed()
     {
         _hub.Add(Id, First, Model(shards: false));
-        NdifException error = Assert.Throws<NdifException>(() => ModelStore.Find(Id, "v9", ModelParts.Weights, Options, cancellationToken: Cancel));
+        NdifException error =
+            Assert.Throws<NdifException>(() => ModelStore.Find(Id, "v9", ModelParts.Weights, Options, cancellationToken: Cancel));
         Assert.Equal(ErrorCode.UnknownModel, error.Code);
         Assert.Contains("has no revision `v9`", error.Message, StringComparison.Ordinal);
     }
@@ -274,7 +283,8 @@ public sealed class HubDownloadTests : IAsyncLifetime
         HubOptions options = Options with { Backoff = TimeSpan.FromMinutes(10) }; // a retry would be noticed
         Find(ModelParts.Description);
         await _hub.DisposeAsync();
-        NdifException error = Assert.Throws<NdifException>(() => ModelStore.Find("org/other", null, ModelParts.Weights, options, cancellationToken: Cancel));
+        NdifException error =
+            Assert.Throws<NdifException>(() => ModelStore.Find("org/other", null, ModelParts.Weights, options, cancellationToken: Cancel));
         Assert.Equal(ErrorCode.UnknownModel, error.Code);
         Assert.Contains("cannot be asked for it", error.Message, StringComparison.Ordinal);
         Assert.Equal(First, Find(ModelParts.Description, options).Revision);
@@ -299,7 +309,8 @@ public sealed class HubDownloadTests : IAsyncLifetime
     {
         _hub.Add(Id, First, Model(shards: false));
         _hub.RedirectsForever = true;
-        Assert.Contains("redirects more than", (await Assert.ThrowsAsync<NdifException>(() => FetchAsync())).Message, StringComparison.Ordinal);
+        Assert.Contains("redirects more than", (await Assert.ThrowsAsync<NdifException>(() => FetchAsync())).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -307,7 +318,8 @@ public sealed class HubDownloadTests : IAsyncLifetime
     {
         _hub.Add(Id, First, new() { ["config.json"] = "{}"u8.ToArray(), ["pytorch_model.bin"] = new byte[5000] });
         CheckpointException error = await Assert.ThrowsAsync<CheckpointException>(() => FetchAsync());
-        Assert.Contains("`pytorch_model.bin`, a Python pickle, which is refused: reading a pickle runs whatever code is in it", error.Message, StringComparison.Ordinal);
+        Assert.Contains("`pytorch_model.bin`, a Python pickle, which is refused: reading a pickle runs whatever code is in it",
+            error.Message, StringComparison.Ordinal);
         Assert.Contains("refs/pr/", error.Message, StringComparison.Ordinal);
         Assert.Empty(_hub.Sent(large: true));
     }
@@ -329,8 +341,10 @@ public sealed class HubDownloadTests : IAsyncLifetime
     public async Task Index_NamesOnlyFilesBesideIt(string shard)
     {
         byte[] index = Encoding.UTF8.GetBytes($$"""{ "weight_map": { "a": "{{shard}}" } }""");
-        _hub.Add(Id, First, new() { ["config.json"] = "{}"u8.ToArray(), ["model.safetensors.index.json"] = index, [shard] = new byte[2000] });
-        Assert.Contains("not a safetensors file beside it", (await Assert.ThrowsAsync<CheckpointException>(() => FetchAsync())).Message, StringComparison.Ordinal);
+        _hub.Add(Id, First,
+            new() { ["config.json"] = "{}"u8.ToArray(), ["model.safetensors.index.json"] = index, [shard] = new byte[2000] });
+        Assert.Contains("not a safetensors file beside it", (await Assert.ThrowsAsync<CheckpointException>(() => FetchAsync())).Message,
+            StringComparison.Ordinal);
         Assert.Empty(_hub.Sent(large: true));
     }
 
@@ -346,7 +360,8 @@ public sealed class HubDownloadTests : IAsyncLifetime
         _hub.Tag = null;
         _hub.Add(Id, "../../escaped", Model(shards: false));
         Assert.Equal(ErrorCode.DownloadFailed, (await Assert.ThrowsAsync<NdifException>(() => FetchAsync())).Code);
-        Assert.DoesNotContain(Directory.EnumerateFileSystemEntries(_cache.Path, "*", SearchOption.AllDirectories), f => f.Contains("escaped", StringComparison.Ordinal));
+        Assert.DoesNotContain(Directory.EnumerateFileSystemEntries(_cache.Path, "*", SearchOption.AllDirectories),
+            f => f.Contains("escaped", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -382,7 +397,8 @@ public sealed class HubDownloadTests : IAsyncLifetime
             Environment.SetEnvironmentVariable("HF_HUB_CACHE", _cache.Path);
             Assert.Equal(("https://mirror.example/hf", "hf_given", true, _cache.Path), Read());
             Environment.SetEnvironmentVariable("HF_ENDPOINT", "file:///etc");
-            Assert.Contains("HF_ENDPOINT is `file:///etc`", Assert.ThrowsAny<NdifException>(() => Read()).Message, StringComparison.Ordinal);
+            Assert.Contains("HF_ENDPOINT is `file:///etc`", Assert.ThrowsAny<NdifException>(() => Read()).Message,
+                StringComparison.Ordinal);
         }
         finally
         {
@@ -396,15 +412,17 @@ public sealed class HubDownloadTests : IAsyncLifetime
         }
     }
 
-    /// <summary>What has arrived of the weights.</summary>
+    /// <summary>The received part of the weights.</summary>
     private FileInfo Incomplete => new(_cache.File(
         $"models--org--name/blobs/{Convert.ToHexStringLower(SHA256.HashData(Model(shards: false)["model.safetensors"]))}.incomplete"));
 
-    private Task<ModelFolder> FetchAsync(HubOptions? options = null) => HubDownload.RunAsync(Id, "main", ModelParts.Weights, options ?? Options, null, Cancel);
+    private Task<ModelFolder> FetchAsync(HubOptions? options = null) =>
+        HubDownload.RunAsync(Id, "main", ModelParts.Weights, options ?? Options, null, Cancel);
 
-    private ModelFolder Find(ModelParts parts, HubOptions? options = null) => ModelStore.Find(Id, null, parts, options ?? Options, cancellationToken: Cancel);
+    private ModelFolder Find(ModelParts parts, HubOptions? options = null) =>
+        ModelStore.Find(Id, null, parts, options ?? Options, cancellationToken: Cancel);
 
-    /// <summary>A model's files as a repository has them, with some that are not wanted; the same each time.</summary>
+    /// <summary>The files of a repository, with some that are not needed; the same each time.</summary>
     private Dictionary<string, byte[]> Model(bool shards)
     {
         if (!File.Exists(_source.File("config.json"))) TinyModel.Write(_source, TinyModel.GPT2());
@@ -426,7 +444,8 @@ public sealed class HubDownloadTests : IAsyncLifetime
         for (int part = 1; part <= 2; part++)
         {
             string name = $"model-0000{part}-of-00002.safetensors";
-            SafetensorsWriter.Write(_source.File(name), names.Where((_, i) => i % 2 == part - 1).Select(n => KeyValuePair.Create(n, whole.Read(n).DetachFromDisposeScope())));
+            SafetensorsWriter.Write(_source.File(name), names.Where((_, i) => i % 2 == part - 1)
+                .Select(n => KeyValuePair.Create(n, whole.Read(n).DetachFromDisposeScope())));
             files[name] = File.ReadAllBytes(_source.File(name));
         }
         files["model.safetensors.index.json"] = Encoding.UTF8.GetBytes("{\"weight_map\":{"

@@ -4,47 +4,27 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Ndif.Models.CpuKernels;
 
-/// <summary>The numbers of a weight as the kernels read them: always as float32.</summary>
-internal unsafe interface IElement
-{
-    /// <summary>Of one number in memory.</summary>
-    static abstract int Size { get; }
-
-    /// <summary>Sixteen numbers.</summary>
-    static abstract Vector512<float> Load(byte* address);
-
-    static abstract float LoadScalar(byte* address);
-}
-
-internal readonly unsafe struct Float32 : IElement
-{
-    public static int Size => 4;
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> Load(byte* address) => Vector512.Load((float*)address);
-
-    public static float LoadScalar(byte* address) => *(float*)address;
-}
-
-/// <summary>The upper half of a float32.</summary>
+/// <summary>The bfloat16 format: the upper 16 bits of a float32.</summary>
 internal readonly unsafe struct BFloat16 : IElement
 {
     public static int Size => 2;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> Load(byte* address) => (Avx512F.ConvertToVector512UInt32(Vector256.Load((ushort*)address)) << 16).AsSingle();
+    public static Vector512<float> Load(byte* address) =>
+        (Avx512F.ConvertToVector512UInt32(Vector256.Load((ushort*)address)) << 16).AsSingle();
 
     public static float LoadScalar(byte* address) => ToSingle(*(ushort*)address);
 
     public static float ToSingle(ushort bits) => BitConverter.UInt32BitsToSingle((uint)bits << 16);
 
-    /// <summary>Rounded to the nearest, ties to even; still as float32.</summary>
+    /// <summary>Rounds to the nearest bfloat16, ties to even. The result is a float32.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Round(Vector512<float> values)
     {
         Vector512<uint> bits = values.AsUInt32();
-        Vector512<uint> rounded = (bits + Vector512.Create(0x7FFFu) + ((bits >> 16) & Vector512.Create(1u))) & Vector512.Create(0xFFFF0000u);
-        return Vector512.ConditionalSelect(Vector512.Equals(values, values), rounded.AsSingle(), values); // what is not a number stays so
+        Vector512<uint> rounded =
+            (bits + Vector512.Create(0x7FFFu) + ((bits >> 16) & Vector512.Create(1u))) & Vector512.Create(0xFFFF0000u);
+        return Vector512.ConditionalSelect(Vector512.Equals(values, values), rounded.AsSingle(), values); // NaN stays NaN
     }
 
     public static float Round(float value) => ToSingle(Narrow(value));
@@ -56,7 +36,7 @@ internal readonly unsafe struct BFloat16 : IElement
         return (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
     }
 
-    /// <summary>Reads numbers as float32.</summary>
+    /// <summary>Converts elements to float32.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Widen(ushort* source, float* destination, long count)
     {
@@ -65,7 +45,7 @@ internal readonly unsafe struct BFloat16 : IElement
         for (; i < count; i++) destination[i] = ToSingle(source[i]);
     }
 
-    /// <summary>Writes float32 numbers, rounded.</summary>
+    /// <summary>Converts float32 values to bfloat16, rounded to the nearest, ties to even.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Narrow(float* source, ushort* destination, long count)
     {

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Cli.Tests.Parity;
 
-public sealed class GoldenTests(ITestOutputHelper output)
+public sealed class ParityRunnerTests(ITestOutputHelper output)
 {
     [Theory]
     [InlineData("gpt2")]
@@ -37,7 +37,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
         (int exit, string table) = Run(Golden(name), json: false);
         output.WriteLine(table);
         Assert.True(exit == 0, table);
-        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
+        Assert.InRange(Tensor.TotalCount, 0, before); // the finalizer can reduce the count by tensors of earlier tests
     }
 
     [Fact]
@@ -46,7 +46,8 @@ public sealed class GoldenTests(ITestOutputHelper output)
         (int exit, string text) = Run(Golden("llama"), json: true, (_, _) => throw new NotSupportedException("no tokenizer"));
         Assert.Equal(1, exit);
         JsonElement result = Assert.Single(JsonDocument.Parse(text).RootElement.EnumerateArray());
-        Assert.Equal(["name", "architecture", "passed", "logits", "hidden", "calls", "batch", "gradients", "greedy", "tree", "tokenizer", "error"],
+        Assert.Equal(
+            ["name", "architecture", "passed", "logits", "hidden", "calls", "batch", "gradients", "greedy", "tree", "tokenizer", "error"],
             result.EnumerateObject().Select(p => p.Name));
         Assert.False(result.GetProperty("passed").GetBoolean());
         Assert.Contains("no tokenizer", result.GetProperty("error").GetString(), StringComparison.Ordinal);
@@ -102,7 +103,7 @@ public sealed class GoldenTests(ITestOutputHelper output)
         return Path.Combine(SharedFolder.Golden!, name);
     }
 
-    /// <summary>A checkpoint's folder again, without some of its files.</summary>
+    /// <summary>Copies the folder of a checkpoint without some of its files.</summary>
     private static string Copy(string name, params string[] without)
     {
         string folder = Directory.CreateTempSubdirectory("ndif-parity-").FullName;

@@ -1,0 +1,6 @@
+namespace Ndif;
+
+/// <summary>Token ids with a mask, as a tokenizer returns them.</summary>
+/// <param name="InputIds">The token ids. [batch, seq]</param>
+/// <param name="AttentionMask">0 where a token is padding, else 1; null if there is no padding. [batch, seq]</param>
+public sealed record TokenInput(TensorData InputIds, TensorData? AttentionMask = null);

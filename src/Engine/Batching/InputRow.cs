@@ -1,0 +1,6 @@
+namespace Ndif.Engine.Batching;
+
+/// <summary>One row of a batch.</summary>
+/// <param name="InputIds">The token ids, [seq].</param>
+/// <param name="AttentionMask">[seq]: 0 for padding in the user's own input; null if there is none.</param>
+internal sealed record InputRow(long[] InputIds, long[]? AttentionMask);

@@ -1,0 +1,165 @@
+using Ndif.Engine.Compiling;
+using Ndif.Engine.Kernels;
+using Ndif.Engine.Running;
+using Ndif.Protocol;
+using TorchSharp;
+
+namespace Ndif.Engine.Interleaving;
+
+/// <summary>The accesses of invokes to the hook point at which the pass is suspended.</summary>
+internal sealed partial class Interleaver
+{
+    /// <summary>Whether the pass is at this call of a hook point; false if it has not reached it yet.</summary>
+    /// <exception cref="OutOfOrderException">The pass has already passed the call.</exception>
+    public bool IsAt(Interpreter invoke, HookPoint point, int call, bool isRead)
+    {
+        HookPointState state = StateOf(invoke, point);
+        int callCount = state.CallCountOf(invoke.Job);
+        if (state.LastCaller == invoke && call < callCount) return true; // the latest call that the invoke has made itself
+        bool hasStarted = StartAtStateOf(invoke) is not { IsReached: false };
+        if (state.EndedCallArguments is not null && isRead && call == callCount - 1 && hasStarted) return IsUnblocked(invoke, point);
+        if (call < callCount)
+        {
+            string name = Sites.NameOf(point);
+            string last = invoke.LastHookPoint is { } lastPoint ? $" (here `{Sites.NameOf(lastPoint)}` came first)" : "";
+            throw Errors.CreateException(ErrorCode.OutOfOrder,
+                $"Value was missed for `{name}` (call {call}): the model had already run past it when it was accessed.",
+                $"Within one invoke, access modules in the order in which they run: move `{name}` up, before what "
+                + $"is accessed later in the model{last}.",
+                Sites.PathOf(point));
+        }
+        if (!state.IsActive || call != callCount || !hasStarted || !IsUnblocked(invoke, point)) return false;
+        invoke.LastHookPoint = point;
+        return true;
+    }
+
+    /// <summary>Reads the slice of an invoke at the current hook point. Returns new handles, outside of any dispose scope.</summary>
+    public object? Read(Interpreter invoke, ReadStatement read)
+    {
+        HookPointState state = StateOf(invoke, read.Point);
+        if (read.Point.IsDefined) return Sites.Read(BatchSlice.Whole(), read.Kind, read.Point, ReadDefined(read, state));
+        bool isEnded = state.EndedCallArguments is not null;
+        bool isCopy = !isEnded && Sites.IsCopied(invoke.Slice!, read.Kind, read.Point, state.Value);
+        if (isCopy && state.PendingWriteBacks.Find(p => p.IsCopy && p.Slice == invoke.Slice && p.Kind == read.Kind) is { } earlier)
+            // all reads share one copy, so that each sees the edits of the others
+            return TensorOwnership.TakeOwnership(TensorOwnership.Alias(earlier.Value));
+        WriteBack(state, read.Point, invoke.Slice!);
+        bool requiresGrad = read.RequiresGrad && invoke.EnclosingTrace!.RequiresGrad && !isEnded;
+        if (requiresGrad) state.Replace(SiteValues.RequireGrad(read.Kind, state.Value));
+        if (isEnded) invoke.Job.ReadOnlyInputs.Add(read.Id);
+        else invoke.Job.ReadOnlyInputs.Remove(read.Id);
+        object? value = Sites.Read(invoke.Slice!, read.Kind, read.Point, state.EndedCallArguments ?? state.Value);
+        // the model continues with the whole value: a copy, and a slice that requires a gradient, is written back into it, and so into its
+        // graph
+        if (isCopy || (requiresGrad && !invoke.Slice!.CoversBatch))
+            state.PendingWriteBacks.Add(new PendingWriteBack(invoke.Slice!, read.Kind, TensorOwnership.Alias(value), isCopy, requiresGrad));
+        return value;
+    }
+
+    /// <summary>Replaces the slice of an invoke at the current hook point.</summary>
+    public void Write(Interpreter invoke, WriteStatement write, object? value)
+    {
+        HookPointState state = StateOf(invoke, write.Point);
+        if (write.Point.IsDefined)
+        {
+            WriteDefined(write, state, value);
+            return;
+        }
+        WriteBack(state, write.Point, invoke.Slice!);
+        state.PendingWriteBacks.RemoveAll(pending => pending.Slice.Overlaps(invoke.Slice!));
+        state.Replace(Sites.Write(invoke.Slice!, write.Kind, write.Point, state.Value, value));
+    }
+
+    /// <summary>Writes edits of copies of these rows into the value, before the rows are read or replaced again.</summary>
+    private void WriteBack(HookPointState state, HookPoint point, BatchSlice slice)
+    {
+        if (state.EndedCallArguments is not null) return;
+        foreach (PendingWriteBack pending in state.PendingWriteBacks.Where(p => p.IsCopy && p.Slice.Overlaps(slice)).ToList())
+        {
+            WriteBack(state, point, pending);
+            state.PendingWriteBacks.Remove(pending);
+        }
+    }
+
+    private void WriteBack(HookPointState state, HookPoint point, PendingWriteBack pending)
+    {
+        if (pending.IsCopy && Sites.WriteBack(pending.Slice, pending.Kind, point, state.Value, pending.Value)) return;
+        if (pending.RequiresGrad) state.Replace(Sites.Write(pending.Slice, pending.Kind, point, state.Value, pending.Value));
+    }
+
+    /// <summary>
+    /// Skips this call of a module or operation for the rows of the invoke: <paramref name="value"/> replaces its output.
+    /// </summary>
+    public void Skip(Interpreter invoke, HookPoint point, object? value)
+    {
+        var rows = new SkippedRows(invoke, Sites.ToSkipValue(invoke.Slice!, point with { IsAfter = true }, value));
+        List<SkippedRows> skips = _hookPoints[point].Skips ??= [];
+        if (skips.FindIndex(s => s.Invoke == invoke) is >= 0 and int earlier)
+        {
+            TensorOwnership.DisposeTensors(skips[earlier].Value);
+            skips.RemoveAt(earlier);
+        }
+        skips.Add(rows);
+    }
+
+    /// <summary>Makes the pass start at a module for the rows of the invoke, with <paramref name="value"/> as its input.</summary>
+    public void StartAt(Interpreter invoke, StartAtStatement statement, object? value)
+    {
+        string name = _model.Paths[statement.Module];
+        if (StartAtStateOf(invoke) is { } first)
+            throw Errors.CreateException(ErrorCode.InvalidProgram,
+                $"This invoke starts at `{_model.Paths[first.Module]}` already; it cannot start at `{name}` too.",
+                "Use an invoke for each.", name);
+        if (invoke.LastHookPoint is not null || _hookPoints[new HookPoint(statement.Module, IsAfter: false)].CallCountOf(invoke.Job) > 0)
+            throw Errors.CreateException(ErrorCode.OutOfOrder,
+                $"The pass cannot start at `{name}` any more: the model had already run "
+                + $"{(invoke.LastHookPoint is { } before ? $"to `{Sites.NameOf(before)}`, which this invoke has used" : "past it")}.",
+                "Call StartAt before anything else in its invoke, with a value that is known by then.", name);
+        if (value is not torch.Tensor hidden || !invoke.Slice!.Fits(hidden, _model.InputAxes(statement.Module, "0")))
+            throw Errors.CreateException(ErrorCode.ShapeMismatch,
+                $"The pass cannot start at `{name}` with {Describe.SiteValue(value)}: it takes hidden "
+                + "states of this invoke's rows and tokens.",
+                "Give the invoke a prompt of as many tokens as the value "
+                + "has, and pass a tensor [batch, seq, hidden]: of a layer its Hidden.", name);
+        _startAtStates.Add(
+            new StartAtState(invoke, statement, hidden.alias(), _model.HiddenSizeOf(statement.EmbeddingModule) == hidden.shape[^1]));
+    }
+
+    /// <summary>The state of the invoke's StartAt, or null if the pass starts at the beginning.</summary>
+    public StartAtState? StartAtStateOf(Interpreter invoke)
+    {
+        foreach (StartAtState start in _startAtStates)
+            if (start.Invoke == invoke) return start;
+        return null;
+    }
+
+    /// <summary>
+    /// Registers an invoke at a barrier. Returns true if as many invokes as the barrier has participants have arrived at least as often
+    /// as this one.
+    /// </summary>
+    public bool ArriveAtBarrier(Interpreter invoke, BarrierStatement barrier)
+    {
+        if (!_barrierArrivals.TryGetValue((invoke.Job, barrier.Barrier), out var arrivalsByInvoke))
+            _barrierArrivals[(invoke.Job, barrier.Barrier)] = arrivalsByInvoke = [];
+        if (!arrivalsByInvoke.TryGetValue(invoke, out var arrivals)) arrivalsByInvoke[invoke] = arrivals = [];
+        arrivals.Add(barrier.Id);
+        return arrivalsByInvoke.Values.Count(a => a.Count >= arrivals.Count) >= barrier.Participants;
+    }
+
+    private static object? ReadDefined(ReadStatement read, HookPointState state)
+    {
+        if (!state.IsActive) return state.LastCallValue;
+        if (read.RequiresGrad) state.Replace(SiteValues.RequireGrad(read.Kind, state.Value));
+        return state.Value;
+    }
+
+    private void WriteDefined(WriteStatement write, HookPointState state, object? value)
+    {
+        if (!state.IsActive)
+            throw Errors.CreateException(ErrorCode.OutOfOrder,
+                $"`{Sites.NameOf(write.Point)}` cannot be replaced any more: this invoke has called the module itself and has its result.",
+                $"Replace it from another invoke of the same rows, such "
+                + "as an edit that calls the module (llm.Edit); or call the module's layers one by one.", Sites.PathOf(write.Point));
+        state.Replace(Sites.Write(BatchSlice.Whole(), write.Kind, write.Point, state.Value, value));
+    }
+}

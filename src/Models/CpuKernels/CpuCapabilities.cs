@@ -1,0 +1,38 @@
+using System.Runtime.Intrinsics.X86;
+
+namespace Ndif.Models.CpuKernels;
+
+/// <summary>The instruction set that the CPU kernels use on this machine.</summary>
+public static class CpuCapabilities
+{
+    /// <summary>
+    /// The highest instruction set that the kernels may use. Default: the value of the environment variable <c>NDIF_CPU_CAPABILITY</c>
+    /// (<c>default</c>, <c>avx512</c> or <c>avx512_bf16</c>), or no limit.
+    /// </summary>
+    public static CpuCapability Max { get; set; } = Read(Environment.GetEnvironmentVariable);
+
+    /// <summary>
+    /// The instruction set that the kernels use: the highest that the processor and libtorch support, up to <see cref="Max"/>.
+    /// </summary>
+    public static CpuCapability Current =>
+        !Allows(CpuCapability.Avx512) ? CpuCapability.Default : BFloat16Gemm.IsAvailable ? CpuCapability.Avx512BFloat16
+        : CpuCapability.Avx512;
+
+    /// <summary>
+    /// Whether <see cref="Max"/> permits an instruction set and the processor has AVX-512F. Whether AVX512_BF16 itself works is checked
+    /// by <see cref="BFloat16Gemm"/>.
+    /// </summary>
+    internal static bool Allows(CpuCapability capability) =>
+        Max >= capability && (capability == CpuCapability.Default || Avx512F.IsSupported);
+
+    /// <summary>Reads <c>NDIF_CPU_CAPABILITY</c>; <c>NDIF_FEW_ROWS=0</c>, its predecessor, means <c>default</c>.</summary>
+    /// <exception cref="ArgumentException">The variable has another value.</exception>
+    internal static CpuCapability Read(Func<string, string?> variable) => variable("NDIF_CPU_CAPABILITY")?.ToLowerInvariant() switch
+    {
+        null or "" => variable("NDIF_FEW_ROWS") == "0" ? CpuCapability.Default : CpuCapability.Avx512BFloat16,
+        "default" => CpuCapability.Default,
+        "avx512" => CpuCapability.Avx512,
+        "avx512_bf16" => CpuCapability.Avx512BFloat16,
+        var other => throw new ArgumentException($"NDIF_CPU_CAPABILITY is '{other}'; it must be default, avx512 or avx512_bf16."),
+    };
+}

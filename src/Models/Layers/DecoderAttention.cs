@@ -1,0 +1,64 @@
+using Ndif.Models.CpuKernels;
+using Ndif.Models.ForwardSource;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Models.Layers;
+
+/// <summary>A decoder's self-attention as its layer calls it; a derived class has the forward.</summary>
+[SharedLayer]
+public abstract class DecoderAttention : SiteModule
+{
+    private readonly DecoderDescription _description;
+
+    private protected DecoderAttention(DecoderDescription description, int layer)
+    {
+        _description = description;
+        ClassName = $"{description.Family}Attention";
+        (Layer, Scale, SoftCap) = (layer, description.Scale, description.AttentionSoftCap);
+        (NumHeads, NumKvHeads, HeadDim) = (description.Config.NumHeads, description.Config.NumKvHeads, description.Config.HeadDim);
+        PositionEmbeddingsAt = description.PositionEmbeddingsAt;
+    }
+
+    public override string ClassName { get; }
+
+    protected int Layer { get; }
+
+    protected int NumHeads { get; }
+
+    protected int NumKvHeads { get; }
+
+    protected int HeadDim { get; }
+
+    protected double Scale { get; }
+
+    protected double? SoftCap { get; }
+
+    protected int PositionEmbeddingsAt { get; }
+
+    public override Axes OutputAxes(int element) => element == 1 ? Axes.Attention : Axes.Hidden;
+
+    /// <returns>A tuple: output [batch, seq, hidden], probabilities [batch, heads, seq, kvSeq].</returns>
+    public object?[] Call(Tensor hidden, Tensor mask, Tensor positionIds, KeyValueCache? cache, object?[] positionEmbeddings) =>
+        Hook is { } observer
+            ? CallHooked<object?[]>(observer, new Arguments([],
+                [new("hidden_states", hidden), .. _description.CreateArguments(mask, positionIds, cache, positionEmbeddings)]))
+            : Forward(hidden, mask, cache, positionEmbeddings);
+
+    public sealed override object? Run(Arguments arguments) => Forward(
+        arguments.Tensor(0, "hidden_states"),
+        arguments.Tensor(1, "attention_mask"),
+        arguments.Get(3, "past_key_values") as KeyValueCache,
+        arguments.Tuple(PositionEmbeddingsAt, "position_embeddings"));
+
+    protected abstract object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings);
+
+    /// <summary>The fused form; null if it does not know the norms.</summary>
+    private protected FusedAttention? CreateFused(
+        IReadOnlyList<ILinearLayer> projections, ILinearLayer output, TensorModule? queryNorm = null, TensorModule? keyNorm = null) =>
+        queryNorm is not (null or INormLayer) || keyNorm is not (null or INormLayer) ? null
+            : new FusedAttention(this, Layer, NumHeads, NumKvHeads, HeadDim, Scale)
+            {
+                Projections = projections, OutputProjection = output, SoftCap = SoftCap, QueryNorm = (INormLayer?)queryNorm,
+                KeyNorm = (INormLayer?)keyNorm, NormalizesAllHeads = _description.QkNorms is QkNorms.AllHeads,
+            };
+}

@@ -1,0 +1,61 @@
+using Ndif.Models.ForwardSource;
+using Ndif.Protocol;
+using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
+
+namespace Ndif.Models.Layers;
+
+/// <summary>A base model with a head that gives the logits of the next token. An architecture derives from it.</summary>
+/// <remarks>LlamaForCausalLM in transformers/models/llama/modeling_llama.py and its relatives</remarks>
+[SharedLayer]
+public partial class DecoderForCausalLM : CausalLM
+{
+    private readonly BaseModel _model;
+    private readonly Linear _lmHead;
+    private readonly double? _softCap;
+    private readonly StandardNames _names;
+
+    /// <summary>A decoder of the Llama family.</summary>
+    private protected DecoderForCausalLM(DecoderDescription description, DecoderModel? model = null) : this(
+        new CausalLMConfig(description.Config.VocabSize, description.Config.MaxPositions, description.Config.NumLayers),
+        new StandardNames
+        {
+            Embed = "model.embed_tokens", Layers = "model.layers", FinalNorm = $"model.{description.FinalNormName}", LmHead = "lm_head",
+            Attention = "self_attn", Mlp = "mlp",
+        },
+        model ?? new DecoderModel(description), description.Config.HiddenSize, description.Config.TieWordEmbeddings,
+        description.HeadBias) =>
+        _softCap = description.LogitSoftCap;
+
+    private protected DecoderForCausalLM(
+        CausalLMConfig config, StandardNames names, BaseModel model, int inFeatures, bool isTied, bool bias = false) :
+        this(config, names, model, model, inFeatures, isTied, bias) { }
+
+    /// <param name="names">Of the tree's parts; the first component of <see cref="StandardNames.Embed"/> is the base model's name.</param>
+    /// <param name="child">What stands in the tree under that name: the model, or a module that holds it.</param>
+    /// <param name="inFeatures">Of the head.</param>
+    /// <param name="isTied">The head has the embedding's weight.</param>
+    private protected DecoderForCausalLM(
+        CausalLMConfig config, StandardNames names, SiteModule child, BaseModel model, int inFeatures, bool isTied, bool bias = false)
+    {
+        (Config, _names, _model, BaseModelPrefix) = (config, names, model, names.Embed.Split('.')[0]);
+        Child(BaseModelPrefix, child);
+        _lmHead = Child(names.LmHead, new Linear(inFeatures, config.VocabSize, bias, isTied ? model.Embeddings : null));
+    }
+
+    public override StandardNames Names => _names.Clone();
+
+    public override CausalLMConfig Config { get; }
+
+    public override string BaseModelPrefix { get; }
+
+    protected override ModelOutput Forward(
+        Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep)
+    {
+        ModelOutput output = _model.Call(inputIds, attentionMask, positionIds, cache);
+        var hidden = (Tensor)output["last_hidden_state"]!;                          // [batch, seq, hidden]
+        Tensor logits = _lmHead.Call(Kept(hidden, logitsToKeep));                   // [batch, seq kept, vocab]
+        if (_softCap is { } cap) logits = (logits / cap).tanh() * cap;              // [batch, seq kept, vocab]
+        return new ModelOutput(new("logits", logits), new("past_key_values", output["past_key_values"]));
+    }
+}

@@ -1,0 +1,39 @@
+using Ndif.Models.CpuKernels;
+using Ndif.Models.ForwardSource;
+using static TorchSharp.torch;
+
+namespace Ndif.Models.Layers;
+
+/// <summary>down(activation(gate(x)) · up(x))</summary>
+/// <remarks>LlamaMLP in transformers/models/llama/modeling_llama.py; each model has its own copy with its own name.</remarks>
+[SharedLayer]
+public sealed partial class GatedMlp : TensorModule
+{
+    private readonly Linear _gateProj, _upProj, _downProj;
+    private readonly Activation _actFn;
+    private readonly FusedMlp _fusedMlp;
+
+    /// <param name="className">As Hugging Face's model calls its copy: "LlamaMLP".</param>
+    public GatedMlp(string className, int hiddenSize, int intermediateSize, Activation activation, bool bias = false)
+    {
+        ClassName = className;
+        _gateProj = Child("gate_proj", new Linear(hiddenSize, intermediateSize, bias));
+        _upProj = Child("up_proj", new Linear(hiddenSize, intermediateSize, bias));
+        _downProj = Child("down_proj", new Linear(intermediateSize, hiddenSize, bias));
+        _actFn = Child("act_fn", activation);
+        _fusedMlp = new FusedMlp(this, _gateProj, _upProj, _downProj, _actFn.Kind);
+    }
+
+    public override string ClassName { get; }
+
+    /// <param name="input">[batch, seq, hidden]</param>
+    /// <returns>[batch, seq, hidden]</returns>
+    protected override Tensor Forward(Tensor input)
+    {
+        if (_fusedMlp.TryForward(input) is { } fused) return fused;
+        using var scope = NewDisposeScope();
+        Tensor gate = _actFn.Call(_gateProj.Call(input));           // [batch, seq, intermediate]
+        Tensor intermediate = gate * _upProj.Call(input);           // [batch, seq, intermediate]
+        return _downProj.Call(intermediate).MoveToOuterDisposeScope();   // [batch, seq, hidden]
+    }
+}

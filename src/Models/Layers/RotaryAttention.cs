@@ -1,0 +1,65 @@
+using Ndif.Models.CpuKernels;
+using static TorchSharp.torch;
+
+namespace Ndif.Models.Layers;
+
+/// <summary>
+/// Attention with a projection for each of queries, keys and values, and positions that rotate queries and keys. Options are norms of
+/// queries and keys, a rotated part of each head, a soft cap and a scale; the mask brings the window.
+/// </summary>
+/// <remarks>
+/// LlamaAttention in transformers/models/llama/modeling_llama.py and its relatives; each model has its own copy with its own name.
+/// </remarks>
+public sealed partial class RotaryAttention : DecoderAttention
+{
+    private readonly bool _normsAllHeads, _normsEachHead, _normsAfterSplit, _isPartialRotary;
+    private readonly Linear _qProj, _kProj, _vProj, _oProj;
+    private readonly TensorModule? _qNorm, _kNorm;
+    private readonly FusedAttention? _fusedAttention;
+
+    internal RotaryAttention(DecoderDescription description, int layer) : base(description, layer)
+    {
+        int hiddenSize = description.Config.HiddenSize, querySize = NumHeads * HeadDim, keySize = NumKvHeads * HeadDim;
+        _qProj = Child("q_proj", new Linear(hiddenSize, querySize, description.QkvBias));
+        _kProj = Child("k_proj", new Linear(hiddenSize, keySize, description.QkvBias));
+        _vProj = Child("v_proj", new Linear(hiddenSize, keySize, description.QkvBias));
+        _oProj = Child(description.OutputProjectionName, new Linear(querySize, hiddenSize, description.OutputBias));
+        _isPartialRotary = description.IsPartialRotary;
+        if (description.QkNorms is not QkNorms.None)
+        {
+            _normsAllHeads = description.QkNorms is QkNorms.AllHeads;
+            _normsEachHead = description.QkNorms is QkNorms.EachHead;
+            _normsAfterSplit = description.QkNorms is QkNorms.EachHeadAfterSplit;
+            Axes? axes = _normsAfterSplit ? new Axes(0, 2) : null; // [batch, heads, seq, headDim]
+            _qNorm = Child(description.QkNormNames.Query, description.CreateNorm(_normsAllHeads ? querySize : HeadDim, axes));
+            _kNorm = Child(description.QkNormNames.Key, description.CreateNorm(_normsAllHeads ? keySize : HeadDim, axes));
+        }
+        _fusedAttention = CreateFused([_qProj, _kProj, _vProj], _oProj, _qNorm, _kNorm);
+    }
+
+    protected override object?[] Forward(Tensor hidden, Tensor mask, KeyValueCache? cache, object?[] positionEmbeddings)
+    {
+        if (_fusedAttention?.TryForward(hidden, cache, mask, positionEmbeddings) is { } fused) return fused;
+        using var scope = NewDisposeScope();
+        long batch = hidden.size(0), seqLen = hidden.size(1);
+        Tensor query = _qProj.Call(hidden);                                                       // [batch, seq, heads · headDim]
+        if (_normsAllHeads) query = _qNorm!.Call(query);                                     // [batch, seq, heads · headDim]
+        if (_normsEachHead) query = _qNorm!.Call(query.view(batch, seqLen, -1, HeadDim)).transpose(1, 2); // [batch, heads, seq, headDim]
+        else query = EagerAttention.SplitHeads(query, NumHeads, HeadDim);                         // [batch, heads, seq, headDim]
+        Tensor key = _kProj.Call(hidden);                                                         // [batch, seq, kvHeads · headDim]
+        if (_normsAllHeads) key = _kNorm!.Call(key);                                         // [batch, seq, kvHeads · headDim]
+        if (_normsEachHead) key = _kNorm!.Call(key.view(batch, seqLen, -1, HeadDim)).transpose(1, 2); // [batch, kvHeads, seq, headDim]
+        else key = EagerAttention.SplitHeads(key, NumKvHeads, HeadDim);                           // [batch, kvHeads, seq, headDim]
+        Tensor value = EagerAttention.SplitHeads(_vProj.Call(hidden), NumKvHeads, HeadDim);       // [batch, kvHeads, seq, headDim]
+        if (_normsAfterSplit) query = _qNorm!.Call(query);                                   // [batch, heads, seq, headDim]
+        if (_normsAfterSplit) key = _kNorm!.Call(key);                                       // [batch, kvHeads, seq, headDim]
+        if (_isPartialRotary) query = PartialRotary.Rotate(query, positionEmbeddings);            // [batch, heads, seq, headDim]
+        else query = RotaryEmbedding.Rotate(query, positionEmbeddings);                           // [batch, heads, seq, headDim]
+        if (_isPartialRotary) key = PartialRotary.Rotate(key, positionEmbeddings);                // [batch, kvHeads, seq, headDim]
+        else key = RotaryEmbedding.Rotate(key, positionEmbeddings);                               // [batch, kvHeads, seq, headDim]
+        if (cache is not null) (key, value) = cache.Update(Layer, key, value);
+        var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, Scale, SoftCap);
+        Tensor output = _oProj.Call(mixed.flatten(2));                                            // [batch, seq, hidden]
+        return [output.MoveToOuterDisposeScope(), probabilities.MoveToOuterDisposeScope()];
+    }
+}
