@@ -1,7 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using Ndif.Models.Tests;
-using Ndif.Models.Tests.Files.Hub;
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
 
