@@ -26,14 +26,15 @@ public sealed partial class GatedMlp : TensorModule
 
     public override string ClassName { get; }
 
-    /// <param name="input">[batch, seq, hidden]</param>
-    /// <returns>[batch, seq, hidden]</returns>
+    /// <summary>The input may be flat, [batch · seq, hidden]: that of an expert for all tokens is.</summary>
+    /// <param name="input">[..., hidden]</param>
+    /// <returns>[..., hidden]</returns>
     protected override Tensor Forward(Tensor input)
     {
         if (_fusedMlp.TryForward(input) is { } fused) return fused;
         using var scope = NewDisposeScope();
-        Tensor gate = _actFn.Call(_gateProj.Call(input));           // [batch, seq, intermediate]
-        Tensor intermediate = gate * _upProj.Call(input);           // [batch, seq, intermediate]
-        return _downProj.Call(intermediate).MoveToOuterDisposeScope();   // [batch, seq, hidden]
+        Tensor gate = _actFn.Call(_gateProj.Call(input));               // [..., intermediate]
+        Tensor intermediate = gate * _upProj.Call(input);               // [..., intermediate]
+        return _downProj.Call(intermediate).MoveToOuterDisposeScope();  // [..., hidden]
     }
 }
