@@ -226,11 +226,7 @@ internal static class ServerErrors
     /// Truncates a text of the caller and replaces its control characters, so that an error stays small and a log message stays on one
     /// line.
     /// </summary>
-    internal static string Truncate(string text, int maxLength = 100)
-    {
-        string cut = ErrorText.Truncate(text, maxLength);
-        return cut.Any(char.IsControl) ? string.Concat(cut.Select(letter => char.IsControl(letter) ? '?' : letter)) : cut;
-    }
+    internal static string Truncate(string text, int maxLength = 100) => ErrorText.Truncate(text, maxLength);
 
     private static string FormatNumber(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
 

@@ -26,7 +26,7 @@ internal static partial class Log
     [LoggerMessage(3007, LogLevel.Information, "Evicted {Model} from the device")]
     public static partial void Evicted(ILogger logger, string model);
 
-    [LoggerMessage(3008, LogLevel.Warning, "Cannot load {Model}: {Reason}")]
+    [LoggerMessage(3008, LogLevel.Warning, "{Model} cannot be held here: {Reason}")]
     public static partial void LoadFailed(ILogger logger, string model, string reason);
 
     [LoggerMessage(3009, LogLevel.Warning, "Job {JobId} failed, because no worker can load {Model}: {Reason}")]

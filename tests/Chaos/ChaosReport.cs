@@ -5,13 +5,13 @@ using StackExchange.Redis;
 
 namespace Ndif.Chaos;
 
-/// <summary>What the history shows: the figures that the run prints, and every violation in words.</summary>
+/// <summary>The figures of a run, and every violation in words.</summary>
 internal sealed record ChaosReport
 {
-    /// <summary>How soon a job must be in the line again whose worker was lost, and run again if a worker is free.</summary>
+    /// <summary>The time in which a job whose worker was lost must be queued again, and run again if a worker is idle.</summary>
     private static readonly TimeSpan _recoveryLimit = TimeSpan.FromSeconds(ChaosCluster.LeaseSeconds + 1);
 
-    /// <summary>A free worker takes it sooner than that, on however busy a machine.</summary>
+    /// <summary>A worker that is idle for longer while a job waits is a violation.</summary>
     private static readonly TimeSpan _maxIdleTime = TimeSpan.FromSeconds(0.6);
 
     public int Jobs { get; init; }
@@ -30,16 +30,17 @@ internal sealed record ChaosReport
 
     public int Leaks { get; init; }
 
-    /// <summary>Jobs that lost their worker to a kill or a long hold while they ran.</summary>
+    /// <summary>Jobs whose worker was killed or suspended for longer than its lease while they ran.</summary>
     public int Recoveries { get; init; }
 
     public double RecoveryMaxMs { get; init; }
 
     public double Seconds { get; init; }
 
-    /// <summary>Jobs that ran on one stream with their client, and those of them whose stream broke or was left.</summary>
+    /// <summary>Jobs that ran on one stream with their client.</summary>
     public int Blocking { get; init; }
 
+    /// <summary>Jobs of <see cref="Blocking"/> whose stream broke or was left by the client.</summary>
     public int Broken { get; init; }
 
     public IReadOnlyDictionary<string, int> FaultKinds { get; init; } = new Dictionary<string, int>();
@@ -48,7 +49,7 @@ internal sealed record ChaosReport
 
     public string ToJson() => JsonSerializer.Serialize(this, ChaosReportContext.Default.ChaosReport);
 
-    /// <summary>Jobs that were back in the line in time, but ran again later than that: every worker was busy or gone.</summary>
+    /// <summary>Jobs that were queued again in time, but started later because no worker was idle.</summary>
     public int LateStarts { get; init; }
 
     public static ChaosReport Create(IReadOnlyList<Outcome> history, int jobs, FaultInjector faults, IReadOnlyList<string> crashes, IReadOnlyList<string> leaks, TimeSpan duration)
@@ -64,12 +65,12 @@ internal sealed record ChaosReport
                 {
                     recoveries.Add(recovery.TotalMilliseconds);
                     TimeSpan queued = outcome.Queued.First(time => time > at) - at;
-                    if (queued > _recoveryLimit) violations.Add($"{outcome.Id} ({outcome.Work}): back in the line {queued.TotalSeconds:0.00} s after {worker} was lost, not within {_recoveryLimit.TotalSeconds:0.#} s");
+                    if (queued > _recoveryLimit) violations.Add($"{outcome.Id} ({outcome.Work}): queued again {queued.TotalSeconds:0.00} s after {worker} was lost, not within {_recoveryLimit.TotalSeconds:0.#} s");
                     if (recovery <= _recoveryLimit) continue;
                     late++;
-                    foreach (string other in others) // by the bound the next fault may come
+                    foreach (string other in others) // the next fault may come at the end of this time
                         if (work.GetLongestIdleTime(other, at + queued, at + _recoveryLimit) is var idle && idle > _maxIdleTime)
-                            violations.Add($"{outcome.Id} ({outcome.Work}): {worker} was lost, and {other} was free for {idle.TotalSeconds:0.00} s and did not take it");
+                            violations.Add($"{outcome.Id} ({outcome.Work}): {worker} was lost, and {other} was idle for {idle.TotalSeconds:0.00} s and did not run it");
                 }
         recoveries.Sort();
         return new ChaosReport
@@ -83,17 +84,20 @@ internal sealed record ChaosReport
         };
     }
 
-    /// <summary>How long after the loss a job ran again that ran there at that moment; null for others, and for one that an earlier loss had put back in the line.</summary>
+    /// <summary>
+    /// The time from the loss of a worker until a job that ran there runs again; null for a job that did not run there, or that an earlier
+    /// loss had already returned to the queue.
+    /// </summary>
     private static TimeSpan? GetRecoveryTime(Outcome outcome, string worker, DateTimeOffset lost)
     {
         int next = outcome.Runs.FindIndex(run => run.At > lost);
         return next > 0 && outcome.Runs[next - 1] is var run && run.Worker == worker && !outcome.Queued.Any(time => time > run.At && time <= lost) ? outcome.Runs[next].At - lost : null;
     }
 
-    /// <summary>What is left after the last job's end that should not be: in Redis, on disk, in the processes.</summary>
+    /// <summary>What remains after the end of the last job and should not: in Redis, on disk, in the processes.</summary>
     public static async Task<IReadOnlyList<string>> FindLeaksAsync(ChaosCluster cluster, int accepted, int kills)
     {
-        await Task.Delay(TimeSpan.FromSeconds(3)); // workers rest, and give memory back
+        await Task.Delay(TimeSpan.FromSeconds(3)); // workers are idle, and return unused memory
         await using ConnectionMultiplexer redis = await ConnectionMultiplexer.ConnectAsync(cluster.RedisAddress);
         IDatabase database = redis.GetDatabase();
         string[] keys = [.. redis.GetServers()[0].Keys(pattern: "ndif:*").Select(key => key.ToString()["ndif:".Length..])];
@@ -103,7 +107,7 @@ internal sealed record ChaosReport
         leaks.AddRange(cluster.FindFileLeaks());
         leaks.AddRange(cluster.FindMemoryLeaks());
         int drafts = Directory.EnumerateFiles(Path.Combine(cluster.Data, "blobs", "writing")).Count();
-        if (drafts > kills) leaks.Add($"{drafts} files that nobody finished, and only {kills} processes were killed"); // who is killed leaves what he writes, until it expires
+        if (drafts > kills) leaks.Add($"{drafts} unfinished files, and only {kills} processes were killed"); // a killed process leaves its unfinished file, until it expires
         return leaks;
     }
 }

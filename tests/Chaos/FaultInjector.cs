@@ -2,8 +2,8 @@
 namespace Ndif.Chaos;
 
 /// <summary>
-/// What goes wrong, drawn by the seed. Each fault ends, and what died is there again, before the next begins: so that each loss of a
-/// worker can be judged alone.
+/// Injects faults that are drawn by the seed. Each fault ends, and processes that ended run again, before the next fault begins, so that
+/// each loss of a worker can be judged alone.
 /// </summary>
 internal sealed class FaultInjector
 {
@@ -30,12 +30,12 @@ internal sealed class FaultInjector
         ];
     }
 
-    /// <summary>Workers that were lost with whatever they ran: by their ids, and when; and the others, who were well.</summary>
+    /// <summary>Workers that were lost with the jobs that they ran, the time of the loss, and the workers that were alive.</summary>
     public List<(string Worker, DateTimeOffset At, string[] Others)> Losses { get; } = [];
 
     public Dictionary<string, int> Counts { get; } = [];
 
-    /// <summary>Processes that were killed while they may have been writing a file.</summary>
+    /// <summary>Workers that were killed, perhaps while they wrote a file.</summary>
     public int Kills { get; private set; }
 
     public async Task InjectNextAsync()

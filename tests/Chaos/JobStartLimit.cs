@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Ndif.Chaos;
 
-/// <summary>How many jobs may have begun, as a file: so that faults fall among jobs, however fast these are.</summary>
+/// <summary>The number of jobs that may have started, in a file, so that faults happen between jobs, however fast the jobs are.</summary>
 internal static class JobStartLimit
 {
     public static void Write(string folder, int jobs)

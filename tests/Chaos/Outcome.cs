@@ -4,7 +4,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Chaos;
 
-/// <summary>What a client saw of a job, from its first submission to its end: a line of the history.</summary>
+/// <summary>What a client observed of a job, from its first submission to its end: a line of the history.</summary>
 internal sealed record Outcome
 {
     public required string Id { get; init; }
@@ -13,22 +13,22 @@ internal sealed record Outcome
 
     public JobState State { get; set; }
 
-    /// <summary>Whether the client asked for its cancellation.</summary>
+    /// <summary>Whether it may be cancelled: its client asked for that, or the stream of a blocking client broke.</summary>
     public bool Cancelling { get; set; }
 
     /// <summary>Each RUNNING event.</summary>
     public List<AttemptStart> Runs { get; init; } = [];
 
-    /// <summary>When it was put into the line, at first and again.</summary>
+    /// <summary>When it was queued, the first time and after each loss of a worker.</summary>
     public List<DateTimeOffset> Queued { get; init; } = [];
 
     /// <summary>When it ended.</summary>
     public DateTimeOffset Ended { get; set; }
 
-    /// <summary>Whether its client ran it on one stream (`Run`), and whether that broke before the end.</summary>
+    /// <summary>Whether its client ran it on one stream (`Run`).</summary>
     public bool Blocking { get; set; }
 
-    /// <summary>What must not be, in words.</summary>
+    /// <summary>Violations, in words.</summary>
     public List<string> Violations { get; init; } = [];
 
     public string ToJson() => JsonSerializer.Serialize(this, OutcomeContext.Default.Outcome);
@@ -36,7 +36,7 @@ internal sealed record Outcome
     public static Outcome Parse(string line) => JsonSerializer.Deserialize(line, OutcomeContext.Default.Outcome)!;
 }
 
-/// <summary>A job began to run: where, and when by the queue's clock, which is this machine's.</summary>
+/// <summary>The start of an attempt: its worker, and its time by the clock of the queue, which is the clock of this machine.</summary>
 internal sealed record AttemptStart(uint Attempt, string Worker, DateTimeOffset At);
 
 [JsonSerializable(typeof(Outcome))]

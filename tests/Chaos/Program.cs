@@ -14,56 +14,56 @@ string folder = Directory.CreateTempSubdirectory("ndif-chaos-").FullName;
 long began = Stopwatch.GetTimestamp();
 await Workload.WriteAllAsync(folder);
 int code;
-await using (var stage = new ChaosCluster(folder, clients, jobs, seed)) code = await RunAsync(stage);
+await using (var cluster = new ChaosCluster(folder, clients, jobs, seed)) code = await RunAsync(cluster);
 if (!args.Contains("--keep")) Directory.Delete(folder, recursive: true);
 return code;
 
-async Task<int> RunAsync(ChaosCluster stage)
+async Task<int> RunAsync(ChaosCluster cluster)
 {
-    await stage.StartAsync();
+    await cluster.StartAsync();
     JobStartLimit.Write(folder, 0);
-    stage.StartClients();
-    Say($"on stage after {Stopwatch.GetElapsedTime(began).TotalSeconds:0.0} s");
+    cluster.StartClients();
+    Say($"the service runs after {Stopwatch.GetElapsedTime(began).TotalSeconds:0.0} s");
 
-    // Each fault falls among its share of the jobs: half of them may begin before it, the others while it lasts.
-    var faults = new FaultInjector(stage, seed);
+    // Each fault has its share of the jobs: half of them may start before it, the others while it lasts.
+    var faults = new FaultInjector(cluster, seed);
     for (int i = 0; i < faultCount; i++)
     {
         int before = (int)((long)jobs * (2 * i + 1) / (2 * faultCount));
         JobStartLimit.Write(folder, Math.Min(jobs, before + clients * 3));
-        await Until(() => Ended() >= before - clients * 3 || stage.Clients.All(client => !client.IsAlive), stage);
+        await Until(() => Ended() >= before - clients * 3 || cluster.Clients.All(client => !client.IsAlive), cluster);
         JobStartLimit.Write(folder, (int)((long)jobs * (i + 1) / faultCount));
         await faults.InjectNextAsync();
         if ((i + 1) % 10 == 0) Say($"{i + 1} faults, {Ended()} jobs ended");
     }
     JobStartLimit.Write(folder, jobs);
-    await Until(() => stage.Clients.All(client => !client.IsAlive), stage);
+    await Until(() => cluster.Clients.All(client => !client.IsAlive), cluster);
 
     IReadOnlyList<Outcome> history = History();
-    IReadOnlyList<string> leaks = await ChaosReport.FindLeaksAsync(stage, history.Count, faults.Kills);
-    ChaosReport verdict = ChaosReport.Create(history, jobs, faults, stage.FindCrashes(), leaks, Stopwatch.GetElapsedTime(began));
-    if (verdict.Violations + verdict.Leaks > 0) Say(stage.Report());
-    foreach (string detail in verdict.Details.Take(40)) Say(detail);
-    if (args.Contains("--json")) Console.WriteLine(verdict.ToJson());
-    else Console.WriteLine($"{verdict.Jobs} jobs, {verdict.Faults} faults: {verdict.Completed} completed, {verdict.Failed} failed, {verdict.Cancelled} cancelled; {verdict.Violations} violations, {verdict.Leaks} leaks; "
-        + $"{verdict.Recoveries} recoveries, 95% within {verdict.RecoveryP95Ms:0} ms, all within {verdict.RecoveryMaxMs:0} ms");
-    return verdict.Violations + verdict.Leaks == 0 ? 0 : 1;
+    IReadOnlyList<string> leaks = await ChaosReport.FindLeaksAsync(cluster, history.Count, faults.Kills);
+    ChaosReport report = ChaosReport.Create(history, jobs, faults, cluster.FindCrashes(), leaks, Stopwatch.GetElapsedTime(began));
+    if (report.Violations + report.Leaks > 0) Say(cluster.Report());
+    foreach (string detail in report.Details.Take(40)) Say(detail);
+    if (args.Contains("--json")) Console.WriteLine(report.ToJson());
+    else Console.WriteLine($"{report.Jobs} jobs, {report.Faults} faults: {report.Completed} completed, {report.Failed} failed, {report.Cancelled} cancelled; {report.Violations} violations, {report.Leaks} leaks; "
+        + $"{report.Recoveries} recoveries, 95% within {report.RecoveryP95Ms:0} ms, all within {report.RecoveryMaxMs:0} ms");
+    return report.Violations + report.Leaks == 0 ? 0 : 1;
 
-    int Ended() => stage.Clients.Sum(client => client.Lines.Count);
+    int Ended() => cluster.Clients.Sum(client => client.Lines.Count);
 
-    IReadOnlyList<Outcome> History() => [.. stage.Clients.SelectMany(client => client.Lines).Where(line => line.StartsWith('{')).Select(Outcome.Parse)];
+    IReadOnlyList<Outcome> History() => [.. cluster.Clients.SelectMany(client => client.Lines).Where(line => line.StartsWith('{')).Select(Outcome.Parse)];
 }
 
 int Number(string name, int otherwise) => Array.IndexOf(args, name) is >= 0 and var at ? int.Parse(args[at + 1]) : otherwise;
 
 static void Say(string what) => Console.Error.WriteLine(what);
 
-static async Task Until(Func<bool> isSo, ChaosCluster stage)
+static async Task Until(Func<bool> condition, ChaosCluster cluster)
 {
     using var tick = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
-    while (!isSo())
+    while (!condition())
     {
         await tick.WaitForNextTickAsync();
-        await stage.RestartDeadProcessesAsync();
+        await cluster.RestartDeadProcessesAsync();
     }
 }

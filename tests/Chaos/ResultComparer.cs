@@ -2,12 +2,15 @@ using Ndif.Protocol;
 
 namespace Ndif.Chaos;
 
-/// <summary>Whether a result is what the experiment gives alone: shapes, types and integers exactly, other numbers but for the rounding of another batch.</summary>
+/// <summary>
+/// Compares a result with that of the experiment alone: shapes, element types and integers exactly, floating-point values up to the rounding
+/// of another batch.
+/// </summary>
 internal static class ResultComparer
 {
     private const double Tolerance = 1e-4; // as tests/EndToEnd.Tests/ManyClientsTests.cs
 
-    /// <summary>What differs, in words; null if nothing does.</summary>
+    /// <summary>The difference in words; null if there is none.</summary>
     public static string? FindDifference(Data expected, Data actual)
     {
         if (expected.ValueCase != actual.ValueCase) return $"a {actual.ValueCase} in place of a {expected.ValueCase}";

@@ -1,6 +1,6 @@
 namespace Ndif.Chaos;
 
-/// <summary>When each worker ran something, as the jobs' histories show it.</summary>
+/// <summary>When each worker ran jobs, from the histories of the jobs.</summary>
 internal sealed class WorkerTimeline
 {
     private readonly Dictionary<string, List<(DateTimeOffset From, DateTimeOffset To)>> _busy = [];
@@ -11,7 +11,7 @@ internal sealed class WorkerTimeline
         {
             foreach (AttemptStart run in outcome.Runs)
             {
-                // until it was in the line again, or had ended
+                // until it was queued again, or had ended
                 DateTimeOffset to = outcome.Queued.Where(again => again > run.At).Append(outcome.Ended).Min();
                 if (!_busy.TryGetValue(run.Worker, out var runs)) _busy[run.Worker] = runs = [];
                 runs.Add((run.At, to));
@@ -20,7 +20,7 @@ internal sealed class WorkerTimeline
         foreach (var runs in _busy.Values) runs.Sort();
     }
 
-    /// <summary>The longest time in a row within which a worker ran nothing.</summary>
+    /// <summary>The longest continuous time in which a worker ran no job.</summary>
     public TimeSpan GetLongestIdleTime(string worker, DateTimeOffset from, DateTimeOffset until)
     {
         TimeSpan longestIdle = TimeSpan.Zero;

@@ -3,13 +3,13 @@ using Ndif.Protocol;
 
 namespace Ndif.Chaos;
 
-/// <summary>An experiment of the chaos run: its program, and what it saves when it runs alone in this process.</summary>
+/// <summary>An experiment of the chaos run: its program, and the values that it saves when it runs alone in this process.</summary>
 internal sealed record Workload(string Name, Protocol.Program Program, IReadOnlyList<SavedValue> Expected)
 {
-    /// <summary>Small and large results, streams of tokens, and one long enough to lose its worker in the middle of it.</summary>
+    /// <summary>Small and large results, streams of tokens, and runs that are long enough to lose their worker in the middle.</summary>
     private static readonly string[] _experiments = ["prompt:0", "prompt:1", "prompt:2", "prompt:4", "prompt:7", "states", "edit", "generate:12", "tokens:16", "large:2", "slow:60", "slow:120"];
 
-    /// <summary>Records and runs each alone, and leaves program and results in a folder for the client processes.</summary>
+    /// <summary>Records and runs each experiment alone, and writes its program and results into a folder for the client processes.</summary>
     public static async Task WriteAllAsync(string folder)
     {
         foreach (string experiment in _experiments)
@@ -17,9 +17,9 @@ internal sealed record Workload(string Name, Protocol.Program Program, IReadOnly
             List<SavedValue> solo = [];
             using RecordedExperiment recorded = experiment.StartsWith("tokens:", StringComparison.Ordinal) ? Tokens(int.Parse(experiment[7..])) : Experiments.Record(experiment, Backend.Local);
             Protocol.Program program = recorded.Trace.ToProgram();
-            recorded.Trace.OnEvent = happening =>
+            recorded.Trace.OnEvent = jobEvent =>
             {
-                if (happening.Raw.Value is { } value) solo.Add(value);
+                if (jobEvent.Raw.Value is { } value) solo.Add(value);
             };
             recorded.Trace.OnLog = _ => { };
             await recorded.RunAsync();
@@ -30,7 +30,7 @@ internal sealed record Workload(string Name, Protocol.Program Program, IReadOnly
         }
     }
 
-    /// <summary>What <see cref="WriteAllAsync"/> left.</summary>
+    /// <summary>The workloads that <see cref="WriteAllAsync"/> wrote.</summary>
     public static IReadOnlyList<Workload> ReadAll(string folder) => [.. Directory.EnumerateFiles(folder, "*.work").Order(StringComparer.Ordinal).Select(path =>
     {
         using FileStream file = File.OpenRead(path);

@@ -1,4 +1,2 @@
-using Xunit;
-
-// live native tensors are counted for the whole process
+// The parity tests count the live native tensors of the whole process.
 [assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]

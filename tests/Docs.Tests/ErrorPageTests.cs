@@ -6,7 +6,7 @@ namespace Ndif.Docs.Tests;
 public sealed class ErrorPageTests
 {
     /// <summary>Codes that no program can cause at will. Their pages say so, and name the test that does cause them.</summary>
-    private static readonly HashSet<string> _withoutProgram = ["INTERNAL", "WORKER_LOST"];
+    private static readonly HashSet<string> _withoutProgram = ["DOWNLOAD_FAILED", "INTERNAL", "WORKER_LOST"];
 
     /// <summary>Codes that come as a warning: the program goes on and prints it.</summary>
     private static readonly HashSet<string> _warnings = ["STEP_MISSED"];

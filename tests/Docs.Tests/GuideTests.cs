@@ -23,7 +23,7 @@ public sealed partial class GuideTests
         Assert.All(expected, line => Assert.Contains(line, output, StringComparison.Ordinal));
     }
 
-    /// <summary>The README shows samples, which tests/Samples.Tests runs as files.</summary>
+    /// <summary>The README shows samples, which tests/Repository.Tests runs as files.</summary>
     [Fact]
     public void ReadmesProgram_IsASample()
     {

@@ -26,17 +26,18 @@ internal static class PageProgram
     {
         MethodInfo main = Compile(name, text).EntryPoint!;
         TextWriter console = Console.Out, errors = Console.Error;
-        var output = TextWriter.Synchronized(new StringWriter());
+        var written = new StringWriter();
+        TextWriter output = TextWriter.Synchronized(written); // events arrive on other threads
         Console.SetOut(output);
         Console.SetError(output);
         try
         {
             main.Invoke(null, main.GetParameters().Length == 0 ? null : [Array.Empty<string>()]);
-            return (output.ToString()!, null);
+            return (written.ToString(), null);
         }
         catch (TargetInvocationException e)
         {
-            return (output.ToString()!, e.InnerException);
+            return (written.ToString(), e.InnerException);
         }
         finally
         {

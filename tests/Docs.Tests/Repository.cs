@@ -1,9 +1,9 @@
 namespace Ndif.Docs.Tests;
 
-/// <summary>The checkout that the tests were built from.</summary>
+/// <summary>The documents of the repository.</summary>
 internal static class Repository
 {
-    public static string Root { get; } = FindRoot();
+    public static string Root => RepositoryFolder.Root;
 
     public static string PathOf(string file) => Path.Combine(Root, file);
 
@@ -12,11 +12,4 @@ internal static class Repository
     /// <summary>The pages of a folder of docs, by their path from the root.</summary>
     public static IEnumerable<string> Pages(string folder) =>
         Directory.EnumerateFiles(PathOf(folder), "*.md").Select(f => $"{folder}/{Path.GetFileName(f)}").Order(StringComparer.Ordinal);
-
-    private static string FindRoot()
-    {
-        string? at = AppContext.BaseDirectory;
-        while (at is not null && !File.Exists(Path.Combine(at, "NDIF.sln"))) at = Path.GetDirectoryName(at);
-        return at ?? throw new InvalidOperationException("The tests run from outside of the repository.");
-    }
 }

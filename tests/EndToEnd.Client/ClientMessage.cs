@@ -4,7 +4,7 @@ using Ndif.Protocol;
 
 namespace Ndif.EndToEnd.Client;
 
-/// <summary>One line that a client process tells the test that started it, as JSON.</summary>
+/// <summary>A line of JSON that a client process writes for the test that started it.</summary>
 public sealed record ClientMessage
 {
     /// <summary>"job", "event", "result", "error" or "end".</summary>

@@ -12,35 +12,35 @@ try
             for (int i = 0; i < (times is [var count] ? int.Parse(count) : 1); i++)
             {
                 using RecordedExperiment recorded = Experiments.Record(experiment, Backend.Remote);
-                recorded.Trace.OnEvent = happening => Tell(ClientMessage.From(happening));
-                foreach ((string name, TensorData result) in await recorded.RunAsync()) Tell(ClientMessage.From(name, result));
+                recorded.Trace.OnEvent = jobEvent => Write(ClientMessage.From(jobEvent));
+                foreach ((string name, TensorData result) in await recorded.RunAsync()) Write(ClientMessage.From(name, result));
             }
             break;
         case ["submit", var experiment]:
             using (RecordedExperiment recorded = Experiments.Record(experiment, Backend.Remote))
-                Tell(new ClientMessage { Kind = "job", Name = (await recorded.Trace.SubmitAsync()).Id });
+                Write(new ClientMessage { Kind = "job", Name = (await recorded.Trace.SubmitAsync()).Id });
             break;
         case ["watch", var id, .. var from]:
             Job watched = await Job.AttachAsync(id);
-            await foreach (JobEvent happening in watched.Events(from is [var first] ? ulong.Parse(first) : 1)) Tell(ClientMessage.From(happening));
-            foreach ((string name, object? result) in watched.Results) Tell(ClientMessage.From(name, (TensorData)result!));
+            await foreach (JobEvent jobEvent in watched.Events(from is [var first] ? ulong.Parse(first) : 1)) Write(ClientMessage.From(jobEvent));
+            foreach ((string name, object? result) in watched.Results) Write(ClientMessage.From(name, (TensorData)result!));
             break;
         case ["cancel", var id]:
-            Tell(new ClientMessage { Kind = "job", Name = id, State = (await (await Job.AttachAsync(id)).CancelAsync()).State });
+            Write(new ClientMessage { Kind = "job", Name = id, State = (await (await Job.AttachAsync(id)).CancelAsync()).State });
             break;
         case ["get", var id]:
-            Tell(new ClientMessage { Kind = "job", Name = id, State = (await (await Job.AttachAsync(id)).GetAsync()).State });
+            Write(new ClientMessage { Kind = "job", Name = id, State = (await (await Job.AttachAsync(id)).GetAsync()).State });
             break;
         default:
             throw new ArgumentException($"What does `{string.Join(' ', args)}` mean?");
     }
-    Tell(new ClientMessage { Kind = "end" });
+    Write(new ClientMessage { Kind = "end" });
     return 0;
 }
 catch (Exception e)
 {
-    Tell(ClientMessage.From(e));
+    Write(ClientMessage.From(e));
     return 1;
 }
 
-static void Tell(ClientMessage told) => Console.WriteLine(told.ToJson());
+static void Write(ClientMessage message) => Console.WriteLine(message.ToJson());

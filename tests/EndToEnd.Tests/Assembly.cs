@@ -1,6 +1,4 @@
-using Ndif.EndToEnd.Tests;
-
 [assembly: AssemblyFixture(typeof(TestCluster))]
 
-// one cluster, whose processes some tests kill
+// All tests share one cluster, and some of them kill its processes.
 [assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]

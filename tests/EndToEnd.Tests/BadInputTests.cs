@@ -152,7 +152,7 @@ public sealed class BadInputTests(TestCluster cluster, ITestOutputHelper output)
 
     private sealed class NullRunClient : IRunClient
     {
-        public void OnEvent(Event happening)
+        public void OnEvent(Event jobEvent)
         {
             // only failures matter here
         }

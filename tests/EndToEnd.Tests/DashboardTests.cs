@@ -4,10 +4,10 @@ using OpenQA.Selenium.Chrome;
 
 namespace Ndif.EndToEnd.Tests;
 
-/// <summary>The page that people look at, in the browser that they look with.</summary>
+/// <summary>The dashboard in a real browser. Skipped where there is no chromium with its driver.</summary>
 public sealed class DashboardTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
 {
-    private const string Browser = "/usr/bin/chromium", Driver = "/usr/bin/chromedriver";
+    private static readonly string? _browser = ProgramPath.Find("chromium", "chromium-browser", "google-chrome"), _driver = ProgramPath.Find("chromedriver");
 
     [Fact]
     public async Task ThePage_ShowsModelsWorkersAndJobs_AndGoesOnByItself()
@@ -45,10 +45,10 @@ public sealed class DashboardTests(TestCluster cluster, ITestOutputHelper output
 
     private ChromeDriver OpenPage()
     {
-        Assert.SkipUnless(File.Exists(Browser) && File.Exists(Driver), $"{Browser} and {Driver} are not installed.");
-        var options = new ChromeOptions { BinaryLocation = Browser };
+        Assert.SkipWhen(_browser is null || _driver is null, "There is no chromium with its driver on the path.");
+        var options = new ChromeOptions { BinaryLocation = _browser };
         options.AddArguments("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage");
-        var page = new ChromeDriver(ChromeDriverService.CreateDefaultService(Path.GetDirectoryName(Driver), Path.GetFileName(Driver)), options, ChildProcess.WaitTimeout);
+        var page = new ChromeDriver(ChromeDriverService.CreateDefaultService(Path.GetDirectoryName(_driver), Path.GetFileName(_driver)), options, ChildProcess.WaitTimeout);
         page.Navigate().GoToUrl(Cluster.Http);
         return page;
     }

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace Ndif.EndToEnd.Tests;
 
-/// <summary>A few seconds of plain mutation for each target; tests/Fuzz/run.sh is the coverage-guided one, and runs for as long as one likes.</summary>
+/// <summary>A few seconds of plain mutation for each target. tests/Fuzz/run.sh is guided by coverage and has no time limit.</summary>
 public sealed class FuzzTests
 {
     [Theory]

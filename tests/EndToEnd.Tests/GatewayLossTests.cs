@@ -17,8 +17,8 @@ public sealed class GatewayLossTests(TestCluster cluster, ITestOutputHelper outp
         foreach (ChildProcess client in (ChildProcess[])[watch, run])
         {
             Assert.Equal(await RunLocallyAsync(LongJob), await client.GetResultChecksumsAsync());
-            List<ClientMessage> events = [.. (await client.ReadAllMessagesAsync()).Where(told => told.Kind == "event")];
-            Assert.Equal(Enumerable.Range(1, events.Count).Select(i => (ulong)i), events.Select(told => told.Sequence));
+            List<ClientMessage> events = [.. (await client.ReadAllMessagesAsync()).Where(message => message.Kind == "event")];
+            Assert.Equal(Enumerable.Range(1, events.Count).Select(i => (ulong)i), events.Select(message => message.Sequence));
             Assert.Equal((JobState.Completed, 1u), (events[^1].State, events[^1].Attempt));
         }
     }

@@ -10,11 +10,11 @@ public sealed class JobTests(TestCluster cluster, ITestOutputHelper output) : Cl
         await using ChildProcess client = Cluster.StartClient(Cluster.Key, "submit", "slow:100");
         string id = (await client.ReadAllMessagesAsync())[0].Name;
         await using ChildProcess all = Cluster.StartClient(Cluster.Key, "watch", id), some = Cluster.StartClient(Cluster.Key, "watch", id, "4");
-        List<ClientMessage> events = [.. (await all.ReadAllMessagesAsync()).Where(told => told.Kind == "event")];
-        Assert.Equal(Enumerable.Range(1, events.Count).Select(i => (ulong)i), events.Select(told => told.Sequence));
-        Assert.Equal([JobState.Received, JobState.Queued, JobState.Running, JobState.Completed], events.Where(told => told.State is not null).Select(told => told.State!.Value));
+        List<ClientMessage> events = [.. (await all.ReadAllMessagesAsync()).Where(message => message.Kind == "event")];
+        Assert.Equal(Enumerable.Range(1, events.Count).Select(i => (ulong)i), events.Select(message => message.Sequence));
+        Assert.Equal([JobState.Received, JobState.Queued, JobState.Running, JobState.Completed], events.Where(message => message.State is not null).Select(message => message.State!.Value));
         Assert.Equal(await RunLocallyAsync("slow:100"), await all.GetResultChecksumsAsync());
-        Assert.Equal(events[3..], (await some.ReadAllMessagesAsync()).Where(told => told.Kind == "event"));
+        Assert.Equal(events[3..], (await some.ReadAllMessagesAsync()).Where(message => message.Kind == "event"));
         await using ChildProcess get = Cluster.StartClient(Cluster.Key, "get", id);
         Assert.Equal(JobState.Completed, (await get.ReadAllMessagesAsync())[0].State);
     }
@@ -67,9 +67,9 @@ public sealed class JobTests(TestCluster cluster, ITestOutputHelper output) : Cl
     {
         using var cancel = CancellationTokenSource.CreateLinkedTokenSource(Cancel);
         using RecordedExperiment recorded = Experiments.Record("endless", Cluster.Remote);
-        recorded.Trace.OnEvent = happening =>
+        recorded.Trace.OnEvent = jobEvent =>
         {
-            if (happening.State is JobState.Running) cancel.Cancel();
+            if (jobEvent.State is JobState.Running) cancel.Cancel();
         };
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => recorded.RunAsync(cancel.Token));
         await Poll.UntilAsync(async () => (await RawClient.ListJobsAsync(new ListJobsRequest { ActiveOnly = true }, KeyMetadata, cancellationToken: Cancel)).Jobs, jobs => jobs.Count == 0);
@@ -83,8 +83,8 @@ public sealed class JobTests(TestCluster cluster, ITestOutputHelper output) : Cl
 
     private static async Task<Job> RunningAsync(Job job)
     {
-        await foreach (JobEvent happening in job.Events(cancellationToken: Cancel))
-            if (happening.State is JobState.Running) return job;
+        await foreach (JobEvent jobEvent in job.Events(cancellationToken: Cancel))
+            if (jobEvent.State is JobState.Running) return job;
         throw new InvalidOperationException("The job did not run.");
     }
 }

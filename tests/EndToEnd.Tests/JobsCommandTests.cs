@@ -41,7 +41,7 @@ public sealed class JobsCommandTests(TestCluster cluster, ITestOutputHelper outp
     {
         string admin = await Cluster.CreateKeyAsync("Operator", "--admin");
         await using ChildProcess client = Cluster.StartClient(Cluster.Key, "submit", LongJob);
-        string id = (await client.WaitForMessageAsync(told => told.Kind == "job", "its job")).Name;
+        string id = (await client.WaitForMessageAsync(message => message.Kind == "job", "its job")).Name;
         await using ChildProcess watch = Cluster.StartClient(Cluster.Key, "watch", id);
         for (uint attempt = 1; attempt <= 3; attempt++)
         {

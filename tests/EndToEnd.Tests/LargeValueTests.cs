@@ -12,13 +12,13 @@ public sealed class LargeValueTests(TestCluster cluster, ITestOutputHelper outpu
         const string Experiment = "large:8"; // logits of 5.8 MB
         await using ChildProcess client = Cluster.StartClient(Cluster.Key, "run", Experiment);
         Assert.Equal(await RunLocallyAsync(Experiment), await client.GetResultChecksumsAsync());
-        Assert.Contains("[8, 128, 1422]", (await client.ReadAllMessagesAsync()).Where(told => told.Kind == "result").Select(told => told.Text));
+        Assert.Contains("[8, 128, 1422]", (await client.ReadAllMessagesAsync()).Where(message => message.Kind == "result").Select(message => message.Text));
 
         JobInfo job = (await RawClient.ListJobsAsync(new ListJobsRequest { Limit = 1 }, KeyMetadata, cancellationToken: Cancel)).Jobs[0];
         List<BlobRef> blobs = [];
         using AsyncServerStreamingCall<Event> events = RawClient.Watch(new WatchRequest { JobId = job.Id }, KeyMetadata, cancellationToken: Cancel);
-        await foreach (Event happening in events.ResponseStream.ReadAllAsync(Cancel))
-            if (happening.Value?.Data.Tensor is { ContentCase: Tensor.ContentOneofCase.Blob } tensor) blobs.Add(tensor.Blob);
+        await foreach (Event jobEvent in events.ResponseStream.ReadAllAsync(Cancel))
+            if (jobEvent.Value?.Data.Tensor is { ContentCase: Tensor.ContentOneofCase.Blob } tensor) blobs.Add(tensor.Blob);
         Assert.Equal([8ul * 128 * 1422 * 4], blobs.Select(blob => blob.Length));
     }
 

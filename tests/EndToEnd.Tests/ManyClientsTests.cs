@@ -59,8 +59,8 @@ public sealed class ManyClientsTests(TestCluster cluster, ITestOutputHelper outp
     {
         using RecordedExperiment recorded = Experiments.Record(experiment, Cluster.Remote);
         Job job = await recorded.Trace.SubmitAsync(Cancel);
-        await foreach (JobEvent happening in job.Events(cancellationToken: Cancel))
-            if (happening.State is Protocol.JobState.Running) return job;
+        await foreach (JobEvent jobEvent in job.Events(cancellationToken: Cancel))
+            if (jobEvent.State is Protocol.JobState.Running) return job;
         throw new InvalidOperationException("The job did not run.");
     }
 

@@ -33,9 +33,9 @@ public sealed class RemoteTests(TestCluster cluster, ITestOutputHelper output) :
         List<string> told = [];
         using RecordedExperiment recorded = Experiments.Record("stream:12", Backend.Local);
         recorded.Trace.OnLog = _ => { };
-        recorded.Trace.OnEvent = happening =>
+        recorded.Trace.OnEvent = jobEvent =>
         {
-            if (happening.Raw.KindCase is Protocol.Event.KindOneofCase.Token or Protocol.Event.KindOneofCase.Log) told.Add(happening.ToString());
+            if (jobEvent.Raw.KindCase is Protocol.Event.KindOneofCase.Token or Protocol.Event.KindOneofCase.Log) told.Add(jobEvent.ToString());
         };
         await recorded.RunAsync(TestContext.Current.CancellationToken);
         return told;

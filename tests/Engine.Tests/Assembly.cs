@@ -1,2 +1,2 @@
-// live tensors are counted: two tests at once would count each other's
+// the tests count live tensors, so two of them must not run at the same time
 [assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]

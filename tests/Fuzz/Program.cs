@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Ndif.Fuzz.Targets;
 
 namespace Ndif.Fuzz;
 
@@ -7,6 +8,7 @@ namespace Ndif.Fuzz;
 internal static class EntryPoint
 {
     private const int MaxInputBytes = 64 << 10;
+    private const int MinRandomRuns = 25; // also on a machine that is busy with something else
 
     private static readonly Dictionary<string, Func<IFuzzTarget>> _targets = new()
     {
@@ -62,7 +64,7 @@ internal static class EntryPoint
                 long began = Stopwatch.GetTimestamp(), runs = 0;
                 // The current input is written to this file, because a native abort leaves no other trace.
                 string last = Path.Combine(Path.GetTempPath(), $"ndif-fuzz-{args[1]}-{Environment.ProcessId}");
-                for (; Stopwatch.GetElapsedTime(began).TotalSeconds < seconds; runs++)
+                for (; runs < MinRandomRuns || Stopwatch.GetElapsedTime(began).TotalSeconds < seconds; runs++)
                 {
                     byte[] input = mutations.Next();
                     if (args[1] == "run") File.WriteAllBytes(last, input);

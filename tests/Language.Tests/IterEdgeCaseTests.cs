@@ -10,7 +10,9 @@ public sealed class IterEdgeCaseTests(ServiceFixture service) : LanguageTests(se
     /// <summary>Doubles three times by calling one module; and calls another one only for large inputs.</summary>
     private sealed class Thrice : nn.Module<Tensor, Tensor>
     {
+#pragma warning disable IDE1006 // TorchSharp registers a module under the name of its field
         private readonly nn.Module<Tensor, Tensor> linear = new Double(), rare = new Double();
+#pragma warning restore IDE1006
 
         public Thrice() : base(nameof(Thrice)) => RegisterComponents();
 

@@ -143,7 +143,9 @@ public sealed class MemoryTests(ServiceFixture service) : LanguageTests(service)
 
     private sealed class Scaled : torch.nn.Module<torch.Tensor, torch.Tensor>
     {
+#pragma warning disable IDE1006 // TorchSharp registers a module under the name of its field
         private readonly torch.nn.Module<torch.Tensor, torch.Tensor> inner = torch.nn.ReLU();
+#pragma warning restore IDE1006
 
         public Scaled() : base(nameof(Scaled)) => RegisterComponents();
 

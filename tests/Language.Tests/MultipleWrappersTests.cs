@@ -104,7 +104,9 @@ public sealed class MultipleWrappersTests(ServiceFixture service) : LanguageTest
 
     private sealed class WithOutput : TorchSharp.torch.nn.Module<TorchSharp.torch.Tensor, TorchSharp.torch.Tensor>
     {
+#pragma warning disable IDE1006 // TorchSharp registers a module under the name of its field
         private readonly TorchSharp.torch.nn.Module<TorchSharp.torch.Tensor, TorchSharp.torch.Tensor> output = TinyNet.Module;
+#pragma warning restore IDE1006
 
         public WithOutput() : base(nameof(WithOutput)) => RegisterComponents();
 

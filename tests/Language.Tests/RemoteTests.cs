@@ -87,7 +87,7 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
         Assert.Equal(JobState.Completed, (await job.GetAsync(Cancel)).State);
         Job same = await Job.AttachAsync(job.Id, Backend(ExecutionMode.Gateway), Cancel);
         List<string> seen = [];
-        await foreach (JobEvent happening in same.Events(cancellationToken: Cancel)) seen.Add(happening.ToString());
+        await foreach (JobEvent jobEvent in same.Events(cancellationToken: Cancel)) seen.Add(jobEvent.ToString());
         Assert.Contains("value: logits", seen);
         Assert.Equal("completed", seen[^1]);
         Same(logits, (TensorData)same.Results["logits"]!);

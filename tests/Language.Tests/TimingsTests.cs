@@ -46,8 +46,8 @@ public sealed class TimingsTests(LoopbackFixture loopback) : IClassFixture<Loopb
 
         Trace trace = await RunAsync(4);
 
-        // the worker ends its span after it has published the end
-        for (int i = 0; i < 200 && !stopped.Any(a => a.TraceId == outer.TraceId && a.OperationName == "job"); i++) await Task.Delay(10, TestContext.Current.CancellationToken);
+        // the worker ends its span after it has published the job's end
+        await Poll.UntilAsync(() => Task.FromResult(stopped.Any(a => a.TraceId == outer.TraceId && a.OperationName == "job")), ended => ended);
         Activity[] spans = [.. stopped.Where(activity => activity.TraceId == outer.TraceId)];
         Assert.Equal(["compile", "deliver", "end", "job", "queue", "queue submit", "request", "run", "run", "send", "validate", "wait"],
             spans.Select(span => span.OperationName).Where(name => name is not "request").Append("request").Order(StringComparer.Ordinal));

@@ -6,8 +6,8 @@ namespace Ndif.Tests.Support.Models;
 /// <summary>LoRA adapters as PEFT writes them, with random matrices.</summary>
 public static class AdapterFiles
 {
-    /// <param name="shape">Outputs and inputs of a module.</param>
-    /// <param name="config">adapter_config.json; null for the rank and an alpha of twice as much.</param>
+    /// <param name="shape">The numbers of outputs and inputs of a module.</param>
+    /// <param name="config">adapter_config.json; null for one with the rank and an alpha of twice the rank.</param>
     /// <returns>The matrices by module.</returns>
     public static Dictionary<string, (float[,] A, float[,] B)> Write(TempFolder folder, IEnumerable<string> modules, int rank, Func<string, (long Outputs, long Inputs)> shape,
         string? config = null, bool table = false, Action<Dictionary<string, Tensor>>? change = null)

@@ -1,9 +1,9 @@
 namespace Ndif.Tests.Support.Models;
 
-/// <summary>A config of every architecture, and of every option of one that changes how it computes; sizes of a few dozen.</summary>
+/// <summary>A config of every architecture, and of every option that changes what an architecture computes. Sizes are a few dozen.</summary>
 public static class TinyConfigs
 {
-    /// <summary>From a shape, 1 or 2, to config.json.</summary>
+    /// <summary>config.json by name, as a function of a shape: 1 or 2.</summary>
     private static readonly Dictionary<string, Func<int, string>> _all = new()
     {
         ["gpt2"] = shape => TinyModel.GPT2(heads: shape * 2, layers: shape),

@@ -7,7 +7,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Tests.Support.Models;
 
-/// <summary>Checkpoints of a few thousand random weights, written as Hugging Face writes them.</summary>
+/// <summary>Checkpoints of a few thousand random weights, in the format of Hugging Face.</summary>
 public static class TinyModel
 {
     public const int VocabSize = 40;
@@ -23,7 +23,7 @@ public static class TinyModel
           "num_key_value_heads": {{kvHeads}}, "eos_token_id": [1, 2] {{more}} }
         """;
 
-    /// <summary>Another architecture with Llama's names for sizes; what one does not have it does not read.</summary>
+    /// <summary>Another architecture with Llama's names for sizes. An architecture ignores the keys that it does not have.</summary>
     public static string LikeLlama(string architecture, int kvHeads, int layers) => Llama(4, kvHeads, layers, more: """
         , "head_dim": 4, "sliding_window": 5, "pad_token_id": 0, "partial_rotary_factor": 0.5, "num_local_experts": 4, "num_experts": 4,
           "num_experts_per_tok": 2, "moe_intermediate_size": 8, "shared_expert_intermediate_size": 8

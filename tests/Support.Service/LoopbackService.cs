@@ -12,7 +12,7 @@ namespace Ndif.Tests.Support.Service;
 /// <summary>The whole service in this process, as `ndif up` runs it: gateway on a free port, in-memory queue, one worker.</summary>
 public sealed class LoopbackService : IAsyncDisposable
 {
-    private readonly string _data = Directory.CreateTempSubdirectory("ndif-benchmarks-").FullName;
+    private readonly string _data = Directory.CreateTempSubdirectory("ndif-loopback-").FullName;
     private readonly CancellationTokenSource _stop = new();
     private readonly QueueBackend _backend;
     private readonly WebApplication _gateway;
@@ -20,11 +20,12 @@ public sealed class LoopbackService : IAsyncDisposable
     private readonly KeyService _keys;
     private Task _workerTask = Task.CompletedTask;
 
-    private LoopbackService(string model)
+    private LoopbackService(string model, Tier? tier)
     {
         _backend = QueueBackend.InMemory(blobs: new BlobOptions { Root = Path.Combine(_data, "blobs") });
         var store = new FileKeyStore(Path.Combine(_data, "keys.json"));
-        _gateway = GatewayHost.Build(new GatewayOptions { GrpcPort = 0, HttpPort = 0 }, _backend, store);
+        IReadOnlyDictionary<string, Tier> tiers = tier is null ? new GatewayOptions().Tiers : new Dictionary<string, Tier> { ["standard"] = tier };
+        _gateway = GatewayHost.Build(new GatewayOptions { GrpcPort = 0, HttpPort = 0, Tiers = tiers }, _backend, store);
         _worker = new ModelWorker(new WorkerOptions { Models = [model] }, _backend, NullLogger<ModelWorker>.Instance);
         _keys = new KeyService(store, TimeProvider.System);
     }
@@ -34,14 +35,15 @@ public sealed class LoopbackService : IAsyncDisposable
     /// <summary>A key for <see cref="Address"/>.</summary>
     public string Key { get; private set; } = "";
 
-    /// <summary>Starts all, and returns when the model is loaded.</summary>
-    public static async Task<LoopbackService> StartAsync(string model, CancellationToken cancellationToken)
+    /// <summary>Starts gateway and worker, and returns when the model is loaded.</summary>
+    /// <param name="tier">The limits of every key; null for the gateway's default tiers.</param>
+    public static async Task<LoopbackService> StartAsync(string model, CancellationToken cancellationToken, Tier? tier = null)
     {
-        var service = new LoopbackService(model);
+        var service = new LoopbackService(model, tier);
         await service._gateway.StartAsync(cancellationToken);
         service._workerTask = service._worker.RunAsync(stopping: service._stop.Token);
         await service._worker.Ready.WaitAsync(cancellationToken);
-        service.Key = (await service._keys.CreateAsync("benchmarks", [], cancellationToken: cancellationToken)).Key.Reveal();
+        service.Key = (await service._keys.CreateAsync("loopback", [], cancellationToken: cancellationToken)).Key.Reveal();
         return service;
     }
 

@@ -5,14 +5,14 @@ using System.Runtime.InteropServices;
 namespace Ndif.Tests.Support;
 
 /// <summary>
-/// A process of a test: its lines can be waited for, and it is killed in any case, at the latest when the tests' own process ends.
+/// A process that a test starts. Its output can be waited for. It is killed when it is disposed, and at the latest when the tests end.
 /// </summary>
 public sealed partial class ChildProcess : IAsyncDisposable
 {
-    private const int SigTerm = 15, SigContinue = 18, SigStop = 19; // of Linux
+    private const int SigTerm = 15, SigContinue = 18, SigStop = 19; // on Linux
 
-    /// <summary>No wait of these tests is longer, on however busy a machine.</summary>
-    public static readonly TimeSpan WaitTimeout = TimeSpan.FromSeconds(60);
+    /// <summary>The upper bound of every wait. It is generous, so that a busy machine fails no test.</summary>
+    public static readonly TimeSpan WaitTimeout = TimeSpan.FromMinutes(3);
 
     private static readonly ConcurrentDictionary<ChildProcess, bool> _running = new();
 
@@ -50,7 +50,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Starts a program. What the tests' own environment says of NDIF does not reach it.</summary>
+    /// <summary>Starts a program. It does not see the NDIF_ variables of the tests' own environment.</summary>
     public static ChildProcess Start(string name, string program, IEnumerable<string> arguments, params (string Name, string Value)[] environment)
     {
         var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
@@ -66,8 +66,8 @@ public sealed partial class ChildProcess : IAsyncDisposable
         return child;
     }
 
-    /// <summary>The first line of its output that is meant, once it has been written.</summary>
-    /// <exception cref="InvalidOperationException">It ended, or patience did, without such a line; the message shows its output.</exception>
+    /// <summary>The first line of its standard output that matches, once it has been written.</summary>
+    /// <exception cref="InvalidOperationException">It ended or the time was over without such a line; the message shows its output.</exception>
     public async Task<string> WaitForLineAsync(Func<string, bool> predicate, string description = "the line that was waited for")
     {
         long deadline = Environment.TickCount64 + (long)WaitTimeout.TotalMilliseconds;
@@ -92,7 +92,8 @@ public sealed partial class ChildProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Its exit code, once it has ended by itself.</summary>
+    /// <summary>Waits until it ends by itself.</summary>
+    /// <returns>The exit code.</returns>
     public async Task<int> WaitForExitAsync()
     {
         try
@@ -107,23 +108,24 @@ public sealed partial class ChildProcess : IAsyncDisposable
         return _process.ExitCode;
     }
 
-    /// <summary>Asks it to stop, as an operator or Kubernetes does.</summary>
+    /// <summary>Asks it to stop (SIGTERM), as an operator or Kubernetes does, and waits for its end.</summary>
+    /// <returns>The exit code.</returns>
     public async Task<int> TerminateAsync()
     {
         if (IsAlive) _ = SendSignal(_process.Id, SigTerm);
         return await WaitForExitAsync();
     }
 
-    /// <summary>Holds it as it is (SIGSTOP), as a machine that swaps or a virtual one that is moved.</summary>
+    /// <summary>Suspends it (SIGSTOP), as happens when a machine swaps or a virtual machine is migrated.</summary>
     public void Pause() => _ = SendSignal(_process.Id, SigStop);
 
-    /// <summary>Lets it go on (SIGCONT).</summary>
+    /// <summary>Resumes it (SIGCONT).</summary>
     public void Resume() => _ = SendSignal(_process.Id, SigContinue);
 
-    /// <summary>Its number, while it lives.</summary>
+    /// <summary>The process id.</summary>
     public int Id => _process.Id;
 
-    /// <summary>kill -9: it can do nothing any more.</summary>
+    /// <summary>Ends it at once (SIGKILL).</summary>
     public void Kill()
     {
         try
@@ -137,7 +139,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
         _running.TryRemove(this, out _);
     }
 
-    /// <summary>The end of all that it wrote, for a failure's message.</summary>
+    /// <summary>The last lines that it wrote, for the message of a failure.</summary>
     public string FormatOutput()
     {
         lock (_lines)

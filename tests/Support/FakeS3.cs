@@ -14,9 +14,9 @@ using Microsoft.Extensions.DependencyInjection;
 namespace Ndif.Tests.Support;
 
 /// <summary>
-/// A stand-in for S3 over real HTTP, as faithful as the store's use of it: every request must be signed (<see cref="SignatureV4"/>) and
-/// its body be what was signed; objects with ranges, lists in order and in pages, copies, uploads in parts of 5 MiB or more. It can fail
-/// in the ways of the real one.
+/// A stand-in for S3 over real HTTP, with what the blob store uses: requests whose signature (<see cref="SignatureV4"/>) and signed body
+/// are checked, objects with ranges, lists that are ordered and paged, copies, and uploads in parts of at least 5 MiB. It can fail in the
+/// ways in which S3 fails.
 /// </summary>
 public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
 {
@@ -41,13 +41,13 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
 
     public int Faults => Volatile.Read(ref _faults);
 
-    /// <summary>Ends the connection after so many bytes of every download.</summary>
+    /// <summary>Closes the connection after this number of bytes of every download; null for never.</summary>
     public long? CutDownloadsAfter { get; set; }
 
-    /// <summary>Remembers lengths alone, and gives zeros back.</summary>
+    /// <summary>Stores only the lengths of objects, and returns zeros.</summary>
     public bool StoresLengthsOnly { get; set; }
 
-    /// <summary>Every nth request fails so; 0 for none.</summary>
+    /// <summary>Makes every nth request fail; 0 for none.</summary>
     public void FailEvery(int nth, Fault fault) => (_failureInterval, _fault) = (nth, fault);
 
     public async Task StartAsync()
@@ -98,7 +98,7 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
             await ErrorAsync(context, 404, "NoSuchBucket");
             return;
         }
-        if (fails) // it is done, and the answer is lost
+        if (fails) // the request is carried out, and its response is lost
         {
             await DispatchAsync(WithoutResponse(context), path.Length > 1 ? path[1] : "", bytes);
             context.Abort();
@@ -226,7 +226,7 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
     {
         if (!_uploads.TryGetValue(id, out Upload? upload) || upload.Key != key)
         {
-            // as the real one: completing again is answered as before, as long as the object is there
+            // as in S3, completing an upload again gives the same response while the object exists
             if (_objects.TryGetValue(key, out Stored? done)) await XmlAsync(context, new XElement("CompleteMultipartUploadResult", new XElement("Key", key), new XElement("ETag", done.ETag)));
             else await ErrorAsync(context, 404, "NoSuchUpload");
             return;
@@ -307,13 +307,13 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
         public ConcurrentDictionary<int, Stored> Parts { get; } = new();
     }
 
-    /// <summary>The same request with an answer that goes nowhere.</summary>
+    /// <summary>The same request with a response that is discarded.</summary>
     private static DefaultHttpContext WithoutResponse(HttpContext context)
     {
         var copy = new DefaultHttpContext();
         copy.Request.Method = context.Request.Method;
         copy.Request.QueryString = context.Request.QueryString;
         foreach (var header in context.Request.Headers) copy.Request.Headers[header.Key] = header.Value;
-        return copy; // its response's body is Stream.Null
+        return copy; // the body of its response is Stream.Null
     }
 }

@@ -1,10 +1,9 @@
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
 
-
 namespace Ndif.Tests.Support;
 
-/// <summary>Writes a program node by node, for what the client cannot record: sessions, and programs that no client would write.</summary>
+/// <summary>Builds a program node by node, for programs that the client does not record.</summary>
 public sealed class ProgramBuilder
 {
     private readonly Stack<Region> _open = new();

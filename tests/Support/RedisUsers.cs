@@ -5,7 +5,7 @@ public static class RedisUsers
 {
     public const string ServicePassword = "service-password-of-a-test", OperatorPassword = "operator-password-of-a-test";
 
-    /// <summary>Writes the file for a redis-server.</summary>
+    /// <summary>Writes the file of users for a redis-server into a folder, and returns its path.</summary>
     public static string Write(string folder)
     {
         string file = Path.Combine(folder, "users.acl");
@@ -14,9 +14,9 @@ public static class RedisUsers
         return file;
     }
 
-    /// <summary>A connection string of gateways and workers.</summary>
+    /// <summary>The connection string of gateways and workers.</summary>
     public static string Service(string address) => $"{address},user=ndif,password={ServicePassword}";
 
-    /// <summary>A connection string that may do all.</summary>
+    /// <summary>The connection string of an operator, who has all rights.</summary>
     public static string Operator(string address) => $"{address},user=operator,password={OperatorPassword},allowAdmin=true";
 }

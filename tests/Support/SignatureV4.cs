@@ -6,12 +6,12 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace Ndif.Tests.Support;
 
-/// <summary>AWS Signature Version 4, checked as a server does: computed from the request as it came, and compared.</summary>
+/// <summary>AWS Signature Version 4, checked as a server does: computed from the request that was received, and compared.</summary>
 public static class SignatureV4
 {
     private const string Algorithm = "AWS4-HMAC-SHA256";
 
-    /// <summary>S3's code for what is wrong; null if nothing is.</summary>
+    /// <summary>The error code that S3 returns for the request's signature; null if the signature is valid.</summary>
     public static string? GetErrorCode(HttpRequest request, byte[] body, string accessKey, string secret, string region)
     {
         string header = request.Headers.Authorization.ToString();
@@ -26,7 +26,7 @@ public static class SignatureV4
         string[] signed = parts["SignedHeaders"].Split(';');
         if (!signed.Contains("host") || request.Headers.Keys.Any(name => name.StartsWith("x-amz-", StringComparison.OrdinalIgnoreCase) && !signed.Contains(name.ToLowerInvariant()))) return "AccessDenied";
         string payload = request.Headers["x-amz-content-sha256"].ToString();
-        if (payload != Hash(body)) return "XAmzContentSHA256Mismatch"; // the body itself is signed, whatever it is
+        if (payload != Hash(body)) return "XAmzContentSHA256Mismatch"; // the signature must cover the body itself
         string target = request.HttpContext.Features.Get<IHttpRequestFeature>()!.RawTarget;
         string canonical = string.Join('\n',
         [

@@ -1,6 +1,6 @@
 namespace Ndif.Tests.Support;
 
-/// <summary>A folder that is gone after the test.</summary>
+/// <summary>A temporary folder that is deleted when it is disposed.</summary>
 public sealed class TempFolder : IDisposable
 {
     public string Path { get; } = Directory.CreateTempSubdirectory("ndif-test-").FullName;

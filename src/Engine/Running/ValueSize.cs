@@ -3,7 +3,7 @@ using TorchSharp;
 namespace Ndif.Engine.Running;
 
 /// <summary>Computes the memory of a value.</summary>
-internal static class ValueSize
+internal static class ValueMemory
 {
     private const long SmallTensorBytes = 1 << 20;
 

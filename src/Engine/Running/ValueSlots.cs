@@ -42,7 +42,7 @@ internal sealed class ValueSlots(Plan plan, Func<uint, TensorData> loadConstant,
     public void TrackBytes(uint node, object? item)
     {
         if (_bytes.Length == 0) return;
-        long bytes = ValueSize.BytesOf(item);
+        long bytes = ValueMemory.BytesOf(item);
         _bytes[node] += bytes;
         _totalBytes += bytes;
         if (_totalBytes > maxBytes)

@@ -21,6 +21,13 @@ public static class ErrorText
         return text.ToString();
     }
 
-    /// <summary>A text from outside, shortened so that an error or a log line never repeats it at any length.</summary>
-    public static string Truncate(string text, int maxLength = 200) => text.Length <= maxLength ? text : text[..maxLength] + "…";
+    /// <summary>
+    /// A text from outside as an error or a log line may repeat it: shortened, and on one line, so that it cannot be mistaken for a line of
+    /// its own.
+    /// </summary>
+    public static string Truncate(string text, int maxLength = 200)
+    {
+        string cut = text.Length <= maxLength ? text : text[..maxLength] + "…";
+        return cut.Any(char.IsControl) ? string.Concat(cut.Select(letter => char.IsControl(letter) ? '?' : letter)) : cut;
+    }
 }

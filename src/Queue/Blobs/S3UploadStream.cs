@@ -131,7 +131,7 @@ internal sealed class S3UploadStream(
         return (await s3.InitiateMultipartUploadAsync(request, cancellationToken)).UploadId;
     }
 
-    private Task AbortMultipartUploadAsync(string key, string uploadId) => s3.AbortMultipartUploadAsync(
+    private async Task AbortMultipartUploadAsync(string key, string uploadId) => await s3.AbortMultipartUploadAsync(
         new AbortMultipartUploadRequest { BucketName = bucket, Key = key, UploadId = uploadId }, CancellationToken.None);
 
     public override async ValueTask DisposeAsync()

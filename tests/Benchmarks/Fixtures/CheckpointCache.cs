@@ -1,6 +1,6 @@
 namespace Ndif.Benchmarks.Fixtures;
 
-/// <summary>Folders in the user's cache with random weights, written once and used again.</summary>
+/// <summary>Folders with random weights in the user's cache, which are written once and reused.</summary>
 internal static class CheckpointCache
 {
     public static string GetOrWrite(string name, Action<string> write)
@@ -15,7 +15,7 @@ internal static class CheckpointCache
         Directory.CreateDirectory(fresh);
         write(fresh);
         try { Directory.Move(fresh, folder); }
-        catch (IOException) when (Directory.Exists(folder)) { Directory.Delete(fresh, recursive: true); } // another process was first
+        catch (IOException) when (Directory.Exists(folder)) { Directory.Delete(fresh, recursive: true); } // another process has written it meanwhile
         return folder;
     }
 }

@@ -2,7 +2,7 @@ using Ndif.Engine.Running;
 
 namespace Ndif.Benchmarks.Fixtures;
 
-/// <summary>Takes values and does nothing with them, so that the engine alone is measured.</summary>
+/// <summary>Counts values and discards them, so that only the engine is measured.</summary>
 internal sealed class CountingSink : IRunSink
 {
     public int Count { get; private set; }

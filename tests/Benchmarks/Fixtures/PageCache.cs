@@ -2,13 +2,13 @@ using System.Runtime.InteropServices;
 
 namespace Ndif.Benchmarks.Fixtures;
 
-/// <summary>The system's cache of a file's pages.</summary>
+/// <summary>The operating system's page cache of a file.</summary>
 internal static unsafe partial class PageCache
 {
     private const int DontNeed = 4, ReadOnly = 1, Shared = 1;
 
-    /// <summary>Drops a file from the cache: its pages are clean, so that this needs no rights.</summary>
-    /// <returns>False if the system has not done so: most of the file is still in memory.</returns>
+    /// <summary>Drops a file from the cache. Its pages are clean, so this needs no privileges.</summary>
+    /// <returns>False if most of the file is still in memory.</returns>
     public static bool Evict(string path)
     {
         if (!OperatingSystem.IsLinux()) return false;

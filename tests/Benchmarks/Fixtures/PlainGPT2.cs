@@ -7,8 +7,8 @@ using Parameter = TorchSharp.Modules.Parameter;
 namespace Ndif.Benchmarks.Fixtures;
 
 /// <summary>
-/// GPT-2 as one writes it in TorchSharp who has never heard of sites: the rival of our own. The same operations on the same memory,
-/// attention written out in the same way, every intermediate tensor given back in time.
+/// GPT-2 in plain TorchSharp, without sites: the baseline of our own model. It runs the same operations on the same memory, with attention
+/// written out in the same way, and disposes every intermediate tensor as soon as possible.
 /// </summary>
 internal sealed class PlainGPT2 : nn.Module<Tensor, Tensor, Tensor, Tensor>
 {
@@ -16,7 +16,7 @@ internal sealed class PlainGPT2 : nn.Module<Tensor, Tensor, Tensor, Tensor>
     private readonly ModuleList<PlainBlock> _h;
     private readonly PlainLayerNorm _lnF;
 
-    /// <param name="model">Whose weights it uses, in place.</param>
+    /// <param name="model">The model whose weights are used, without a copy.</param>
     public PlainGPT2(LoadedModel model, GPT2Checkpoint shape) : base("gpt2")
     {
         var weights = new PlainWeights(model);

@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Benchmarks.Fixtures;
 
-/// <summary>One row of tokens as a model takes it.</summary>
+/// <summary>The inputs of a model for one row of tokens.</summary>
 internal sealed class PromptInput(long[] prompt) : IDisposable
 {
     /// <summary>[1, seq] int64</summary>
@@ -15,7 +15,7 @@ internal sealed class PromptInput(long[] prompt) : IDisposable
     /// <summary>[1, seq] int64</summary>
     public Tensor Positions { get; } = arange(prompt.Length, int64).unsqueeze(0).DetachFromDisposeScope();
 
-    /// <summary>One pass through our model, its result given back at once.</summary>
+    /// <summary>Runs one pass through our model, and disposes its result.</summary>
     public void Run(LoadedModel model)
     {
         using var scope = NewDisposeScope();
@@ -23,7 +23,7 @@ internal sealed class PromptInput(long[] prompt) : IDisposable
         model.Root.Call(Ids, Mask, Positions, null);
     }
 
-    /// <summary>The same through the plain one.</summary>
+    /// <summary>Runs one pass through the plain model, and disposes its result.</summary>
     public void Run(PlainGPT2 plain)
     {
         using var scope = NewDisposeScope();
@@ -31,7 +31,7 @@ internal sealed class PromptInput(long[] prompt) : IDisposable
         plain.call(Ids, Mask, Positions);
     }
 
-    /// <summary>The largest difference of the two models' logits, and the largest logit.</summary>
+    /// <summary>The maximum difference of the two models' logits, and the maximum logit.</summary>
     public (double Difference, double Largest) Compare(LoadedModel model, PlainGPT2 plain)
     {
         using var scope = NewDisposeScope();

@@ -9,7 +9,7 @@ internal static class WeightPages
     private const int Size = 4096;
 
     /// <summary>Reads one byte of each page of each weight.</summary>
-    /// <returns>Their sum, so that the reads are not left out.</returns>
+    /// <returns>The sum of the bytes, so that the compiler does not remove the reads.</returns>
     public static long Touch(LoadedModel model)
     {
         long sum = 0;

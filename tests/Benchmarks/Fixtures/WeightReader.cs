@@ -4,7 +4,7 @@ using TorchSharp;
 
 namespace Ndif.Benchmarks.Fixtures;
 
-/// <summary>All of a model's weights read from memory once, by all cores: the least that a pass can take.</summary>
+/// <summary>Reads all weights of a model from memory once, on all cores: the minimum time of a pass.</summary>
 internal sealed unsafe class WeightReader
 {
     private readonly (nint Start, long Bytes)[] _weights;

@@ -4,6 +4,7 @@ using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
 using Ndif.Tests.Support.Service;
 using Ndif.Protocol;
+using Ndif.Server;
 using static System.FormattableString;
 
 namespace Ndif.Benchmarks.Groups;
@@ -22,7 +23,7 @@ internal sealed class RemoteGroup : BenchmarkGroup
 
     private static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
-        await using LoopbackService service = await LoopbackService.StartAsync("ndif/tiny-landmarks", cancellationToken);
+        await using LoopbackService service = await LoopbackService.StartAsync("ndif/tiny-landmarks", cancellationToken, new Tier(JobsPerMinute: 1_000_000));
         Backend remote = Backend.At(service.Address.ToString(), service.Key);
         var llm = new LanguageModel("ndif/tiny-landmarks", remote: remote);
         using GrpcChannel channel = GrpcChannel.ForAddress(service.Address);

@@ -1,4 +1,4 @@
-namespace Ndif.EndToEnd.Tests;
+namespace Ndif.EndToEnd.Tests.Infrastructure;
 
 /// <summary>The cluster with large values in a bucket (`--blobs s3://...`), over HTTP.</summary>
 public sealed class BucketTestCluster : TestCluster

@@ -1,34 +1,34 @@
-namespace Ndif.EndToEnd.Tests;
+namespace Ndif.EndToEnd.Tests.Infrastructure;
 
-/// <summary>What a user's program told, as far as it has come.</summary>
+/// <summary>Reads the messages that a user's program writes.</summary>
 internal static class ClientProcessExtensions
 {
-    /// <summary>Waits for something that it tells.</summary>
+    /// <summary>Waits for a message that matches.</summary>
     public static async Task<ClientMessage> WaitForMessageAsync(this ChildProcess client, Func<ClientMessage, bool> predicate, string description) =>
         ClientMessage.Parse(await client.WaitForLineAsync(line => line.StartsWith('{') && predicate(ClientMessage.Parse(line)), description));
 
-    /// <summary>Waits for a job's state, and says on which worker.</summary>
+    /// <summary>Waits for a state of the job; the message names the worker.</summary>
     public static Task<ClientMessage> WaitForStateAsync(this ChildProcess client, Protocol.JobState state, uint attempt = 0) =>
-        client.WaitForMessageAsync(told => told.State == state && told.Attempt >= attempt, $"the state {state}");
+        client.WaitForMessageAsync(message => message.State == state && message.Attempt >= attempt, $"the state {state}");
 
-    /// <summary>All that it told, once it has ended.</summary>
+    /// <summary>All messages, once the program has ended.</summary>
     public static async Task<List<ClientMessage>> ReadAllMessagesAsync(this ChildProcess client)
     {
         int code = await client.WaitForExitAsync();
-        List<ClientMessage> told = [.. client.Lines.Where(line => line.StartsWith('{')).Select(ClientMessage.Parse)];
-        Assert.True(told.Count > 0 && (told[^1].Kind == "end") == (code == 0) && (told[^1].Kind == "error") == (code == 1), client.FormatOutput());
-        return told;
+        List<ClientMessage> messages = [.. client.Lines.Where(line => line.StartsWith('{')).Select(ClientMessage.Parse)];
+        Assert.True(messages.Count > 0 && (messages[^1].Kind == "end") == (code == 0) && (messages[^1].Kind == "error") == (code == 1), client.FormatOutput());
+        return messages;
     }
 
-    /// <summary>The checksums of what it got, by name, once it has ended well.</summary>
+    /// <summary>The checksums of the results, by name, once the program has ended without an error.</summary>
     public static async Task<Dictionary<string, string>> GetResultChecksumsAsync(this ChildProcess client)
     {
-        List<ClientMessage> told = await client.ReadAllMessagesAsync();
-        Assert.True(told[^1].Kind == "end", client.FormatOutput());
-        return told.Where(one => one.Kind == "result").ToDictionary(one => one.Name, one => one.Checksum);
+        List<ClientMessage> messages = await client.ReadAllMessagesAsync();
+        Assert.True(messages[^1].Kind == "end", client.FormatOutput());
+        return messages.Where(message => message.Kind == "result").ToDictionary(message => message.Name, message => message.Checksum);
     }
 
-    /// <summary>The error it ended with.</summary>
+    /// <summary>The error with which the program ended.</summary>
     public static async Task<ClientMessage> GetErrorAsync(this ChildProcess client)
     {
         ClientMessage last = (await client.ReadAllMessagesAsync())[^1];

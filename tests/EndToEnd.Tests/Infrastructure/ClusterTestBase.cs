@@ -3,9 +3,9 @@ using Grpc.Core;
 using Grpc.Net.Client;
 using Ndif.Protocol;
 
-namespace Ndif.EndToEnd.Tests;
+namespace Ndif.EndToEnd.Tests.Infrastructure;
 
-/// <summary>A test against the cluster: all of it is there when the test begins, and if it fails its processes' output is shown.</summary>
+/// <summary>A test against the cluster. All processes run when the test begins, and their output is shown if it fails.</summary>
 public abstract class ClusterTestBase(TestCluster cluster, ITestOutputHelper output) : IAsyncLifetime
 {
     /// <summary>An experiment that runs for some seconds: long enough to lose a process in the middle of it.</summary>
@@ -21,7 +21,7 @@ public abstract class ClusterTestBase(TestCluster cluster, ITestOutputHelper out
 
     protected static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    /// <summary>The service without the SDK: what another client, or a hostile one, can send.</summary>
+    /// <summary>The service without the SDK, for requests that the SDK does not send.</summary>
     protected Inference.InferenceClient RawClient => new(_channel ??= GrpcChannel.ForAddress(Cluster.Grpc, new GrpcChannelOptions { MaxSendMessageSize = null }));
 
     protected Metadata KeyMetadata => new() { { "authorization", $"Bearer {Cluster.Key}" } };
@@ -36,7 +36,7 @@ public abstract class ClusterTestBase(TestCluster cluster, ITestOutputHelper out
         return ValueTask.CompletedTask;
     }
 
-    /// <summary>The checksums of an experiment's results in this process; computed once.</summary>
+    /// <summary>The checksums of an experiment's results in this process. They are computed once.</summary>
     protected static Task<Dictionary<string, string>> RunLocallyAsync(string experiment) =>
         _localChecksums.GetOrAdd(experiment, _ => new(async () => GetChecksums(await RunAsync(experiment, Backend.Local)))).Value;
 

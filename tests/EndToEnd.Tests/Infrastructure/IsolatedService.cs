@@ -2,7 +2,7 @@ using Ndif.Models.Files;
 using Ndif.Protocol;
 using TorchSharp;
 
-namespace Ndif.EndToEnd.Tests;
+namespace Ndif.EndToEnd.Tests.Infrastructure;
 
 /// <summary>A gateway and workers for one test, on the cluster's Redis under another prefix, and models to deploy there.</summary>
 internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(cluster.Folder)
@@ -31,7 +31,7 @@ internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(clus
         return service;
     }
 
-    /// <summary>The bundled model with a weight multiplied, in a folder of this name: it answers otherwise than the others.</summary>
+    /// <summary>Writes the bundled model into a folder of this name, with one weight multiplied, so that its results differ.</summary>
     public string CreateModel(string name, double factor)
     {
         string from = ModelStore.Find(ModelStore.TinyLandmarks).Path, to = _models.File(name);
@@ -58,7 +58,7 @@ internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(clus
         return worker;
     }
 
-    /// <summary>`ndif models ...` as an operator: what it printed.</summary>
+    /// <summary>Runs `ndif models ...` as an operator, and returns what it printed.</summary>
     public async Task<string> RunModelsCommandAsync(params string[] arguments)
     {
         await using ChildProcess tool = StartTool(["models", .. arguments, "--host", Grpc.ToString(), "--key", Key]);
@@ -66,7 +66,7 @@ internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(clus
         return string.Join('\n', tool.Lines);
     }
 
-    /// <summary>The same where it must fail: what it says.</summary>
+    /// <summary>Runs `ndif models ...`, which must fail, and returns its error.</summary>
     public async Task<string> RunFailingModelsCommandAsync(string? key, params string[] arguments)
     {
         await using ChildProcess tool = StartTool(["models", .. arguments, "--host", Grpc.ToString(), "--key", key ?? Key]);
@@ -74,24 +74,24 @@ internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(clus
         return tool.Errors;
     }
 
-    /// <summary>Runs an experiment; gives its results' checksums and the states that it went through.</summary>
+    /// <summary>Runs an experiment, and returns the checksums of its results and the states of its job.</summary>
     public async Task<(Dictionary<string, string> Results, List<JobState> States)> RunAsync(string experiment, string model, CancellationToken cancellationToken)
     {
         using RecordedExperiment recorded = Experiments.Record(experiment, Remote, model);
         List<JobState> states = [];
-        recorded.Trace.OnEvent = happening =>
+        recorded.Trace.OnEvent = jobEvent =>
         {
-            if (happening.State is { } state) states.Add(state);
+            if (jobEvent.State is { } state) states.Add(state);
         };
         return ((await recorded.RunAsync(cancellationToken)).ToDictionary(result => result.Key, result => result.Value.Checksum()), states);
     }
 
-    /// <summary>The models that a worker holds on its device, by their folders' names, in order; null if it does not live.</summary>
+    /// <summary>The models that are loaded on a worker's device, as the sorted names of their folders; null if the worker is not alive.</summary>
     public async Task<string?> GetLoadedModelsAsync(string worker) =>
         (await Status.GetAsync(Remote, TestContext.Current.CancellationToken)).Workers.FirstOrDefault(w => w.Id == worker) is { } alive
             ? string.Join(' ', alive.Models.Select(m => Path.GetFileName(m)).Order(StringComparer.Ordinal)) : null;
 
-    public Task WaitForLoadedModelsAsync(string worker, string? models) => Poll.UntilAsync(() => GetLoadedModelsAsync(worker), hot => hot == models);
+    public Task WaitForLoadedModelsAsync(string worker, string? models) => Poll.UntilAsync(() => GetLoadedModelsAsync(worker), loaded => loaded == models);
 
     public override async ValueTask DisposeAsync()
     {

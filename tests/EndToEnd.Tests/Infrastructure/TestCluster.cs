@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Ndif.EndToEnd.Tests;
+namespace Ndif.EndToEnd.Tests.Infrastructure;
 
 /// <summary>
 /// A cluster of one gateway and two workers, and a key. Tests may kill any process except Redis;

@@ -3,7 +3,7 @@ using TorchSharp;
 
 namespace Ndif.Engine.Tests.Features;
 
-/// <summary>t.Local and t.Inspect: functions of the client in the middle of a run. Remotely: tests/EndToEnd.Tests/LocalCallTests.cs.</summary>
+/// <summary>t.Local and t.Inspect: calls of functions of the client during a run. Remotely: tests/EndToEnd/LocalCallTests.cs.</summary>
 public sealed class LocalCallTests
 {
     private const string Prompt = "The Eiffel Tower is in the city of";
@@ -55,7 +55,8 @@ public sealed class LocalCallTests
         long before = torch.Tensor.TotalCount;
         var thrown = await Assert.ThrowsAsync<InvalidTimeZoneException>(() => Run(_ => throw new InvalidTimeZoneException("mine")));
         Assert.Equal("mine", thrown.Message);
-        Assert.Contains("cannot be part of a program", (await Assert.ThrowsAsync<ArgumentException>(() => Run(_ => new object()))).Message, StringComparison.Ordinal);
+        Assert.Contains("cannot be part of a program", (await Assert.ThrowsAsync<ArgumentException>(() => Run(_ => new object()))).Message,
+            StringComparison.Ordinal);
         Assert.InRange(torch.Tensor.TotalCount, 0, before);
 
         async Task Run(Func<object?, object?> function)

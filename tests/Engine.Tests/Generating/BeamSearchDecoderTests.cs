@@ -5,7 +5,9 @@ using Ndif.Protocol.Programs;
 
 namespace Ndif.Engine.Tests.Generating;
 
-/// <summary>The search alone, over a made-up model: its scores are a fixed random function of the row's last two tokens and its length.</summary>
+/// <summary>
+/// Beam search over a synthetic model, whose scores are a fixed random function of the last two tokens and the length of a row.
+/// </summary>
 public sealed class BeamSearchDecoderTests
 {
     private const int VocabSize = 5, End = 4;
@@ -16,9 +18,12 @@ public sealed class BeamSearchDecoderTests
         return [.. Enumerable.Range(0, VocabSize).Select(_ => (float)(random.NextDouble() * 4))];
     }
 
-    private static ResolvedGenerationOptions Options(Generation g) => ResolvedGenerationOptions.Resolve(new GenerationDefaults(new Generation(), null, null), g);
+    private static ResolvedGenerationOptions Options(Generation g) =>
+        ResolvedGenerationOptions.Resolve(new GenerationDefaults(new Generation(), null, null), g);
 
-    /// <summary>Runs a search as the engine does: each step's tokens are the next step's input, rows follow their parents.</summary>
+    /// <summary>
+    /// Runs a search as the engine does: the tokens of a step are the input of the next one, and rows continue from their parents.
+    /// </summary>
     private static IReadOnlyList<IReadOnlyList<long>> Search(int model, Generation g)
     {
         var beams = new BeamSearchDecoder(Options(g), [0], new RowRandomGenerator(3), null);
@@ -47,11 +52,13 @@ public sealed class BeamSearchDecoderTests
         return sum;
     }
 
-    /// <summary>Every sequence there is: up to a length, or to the end of text.</summary>
+    /// <summary>All sequences up to a length or the end of text.</summary>
     private static IEnumerable<long[]> All(int length, bool ends)
     {
         if (length == 0) return [[]];
-        return Enumerable.Range(0, VocabSize).SelectMany(token => ends && token == End ? (IEnumerable<long[]>)[[token]] : All(length - 1, ends).Select(rest => (long[])[token, .. rest]));
+        return Enumerable.Range(0, VocabSize)
+            .SelectMany(token => ends && token == End ? (IEnumerable<long[]>)[[token]]
+                : All(length - 1, ends).Select(rest => (long[])[token, .. rest]));
     }
 
     [Theory]
@@ -65,7 +72,8 @@ public sealed class BeamSearchDecoderTests
         {
             IReadOnlyList<IReadOnlyList<long>> found = Search(model, new Generation
             {
-                Beams = 64, ReturnSequences = 4, MaxNewTokens = 3, LengthPenalty = penalty, Eos = { End }, EarlyStopping = EarlyStopping.Never,
+                Beams = 64, ReturnSequences = 4, MaxNewTokens = 3, LengthPenalty = penalty, Eos = { End },
+                    EarlyStopping = EarlyStopping.Never,
             });
             long[][] best = [.. All(3, ends: true).OrderByDescending(s => LogProbability(model, s) / Math.Pow(s.Length, penalty)).Take(4)];
             Assert.Equal(best.Select(s => string.Join(" ", s)), found.Select(s => string.Join(" ", s)));
@@ -109,7 +117,9 @@ public sealed class BeamSearchDecoderTests
         for (int model = 1; model <= 40; model++)
         {
             double Best(EarlyStopping stopping) =>
-                Search(model, new Generation { Beams = 3, MaxNewTokens = 8, Eos = { End }, EarlyStopping = stopping, LengthPenalty = 1 })[0] is var s ? LogProbability(model, s) / s.Count : 0;
+                Search(model,
+                    new Generation { Beams = 3, MaxNewTokens = 8, Eos = { End }, EarlyStopping = stopping, LengthPenalty = 1 })[0] is var s
+                    ? LogProbability(model, s) / s.Count : 0;
             double soon = Best(EarlyStopping.WhenFull), later = Best(EarlyStopping.Heuristic), never = Best(EarlyStopping.Never);
             Assert.True(soon <= later + 1e-5 && later <= never + 1e-5, $"{soon} {later} {never}");
             if (soon < never - 1e-5) differ++;
@@ -134,6 +144,7 @@ public sealed class BeamSearchDecoderTests
     {
         var g = new Generation { Beams = 3, MaxNewTokens = 4, Sample = true, Temperature = 2 };
         Assert.Equal(Search(1, g)[0], Search(1, g)[0]);
-        Assert.Contains(Enumerable.Range(1, 20), model => !Search(model, g)[0].SequenceEqual(Search(model, new Generation { Beams = 3, MaxNewTokens = 4 })[0]));
+        Assert.Contains(Enumerable.Range(1, 20), model => !Search(model, g)[0]
+            .SequenceEqual(Search(model, new Generation { Beams = 3, MaxNewTokens = 4 })[0]));
     }
 }

@@ -4,7 +4,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Generating;
 
-/// <summary>Beam searches on a model: the cache follows the beams, sites show rows * beams.</summary>
+/// <summary>Beam searches on a model: the cache follows the beams, and sites have rows · beams rows.</summary>
 public sealed class BeamSearchRunTests : IDisposable
 {
     private static readonly int[] _prompt = [3, 1, 4], _other = [9, 2, 6, 5, 3];
@@ -25,7 +25,9 @@ public sealed class BeamSearchRunTests : IDisposable
         }
     }
 
-    /// <summary>The log probability of what a row added to the prompt, from one pass over all of it, without a cache.</summary>
+    /// <summary>
+    /// The log probability of the tokens that a row added to the prompt, from one pass over the whole row without a cache.
+    /// </summary>
     private double LogProbability(long[] ids, int prompt)
     {
         TensorData logits = _fixture.Run(ids, _ => Model.Logits.LogSoftmax(-1).Save("logits")).AssertCompleted().Tensor("logits");
@@ -35,11 +37,14 @@ public sealed class BeamSearchRunTests : IDisposable
     [Fact]
     public void TwoSteps_FindTheBestOfAllPairs()
     {
-        // as many beams as tokens: nothing is lost, so it must be the best of 40 * 40
-        long[] found = Run(Model.Generate(_prompt, 2, new() { NumBeams = 40, IgnoreEos = true })).AssertCompleted().Tensor("ids").ToArray<long>();
+        // as many beams as tokens: nothing is pruned, so the result must be the best of 40 * 40
+        long[] found = Run(Model.Generate(_prompt, 2, new() { NumBeams = 40, IgnoreEos = true })).AssertCompleted().Tensor("ids")
+            .ToArray<long>();
         int[][] pairs = [.. Enumerable.Range(0, 40).Select(first => (int[])[.. _prompt, first])];
-        TensorData second = _fixture.Run(pairs, _ => Model.Logits.LogSoftmax(-1).Save("logits")).AssertCompleted().Tensor("logits"); // [first, seq, second]
-        (long First, long Second, double Score)[] all = [.. Enumerable.Range(0, 40).SelectMany(first => Enumerable.Range(0, 40).Select(next =>
+        // [first, seq, second]
+        TensorData second = _fixture.Run(pairs, _ => Model.Logits.LogSoftmax(-1).Save("logits")).AssertCompleted().Tensor("logits");
+        (long First, long Second, double Score)[] all =
+            [.. Enumerable.Range(0, 40).SelectMany(first => Enumerable.Range(0, 40).Select(next =>
             ((long)first, (long)next, (double)second[0, 2, first].Item<float>() + second[first, 3, next].Item<float>())))];
         (long first, long next, _) = all.MaxBy(p => p.Score);
         Assert.Equal([3, 1, 4, first, next], found);
@@ -48,11 +53,13 @@ public sealed class BeamSearchRunTests : IDisposable
     [Fact]
     public void AWiderSearch_IsAtLeastAsLikely_AndItsRowsAreWhatAPassWithoutCacheSays()
     {
-        TensorData wide = Run(Model.Generate(_prompt, 6, new() { NumBeams = 8, NumReturnSequences = 8, IgnoreEos = true })).AssertCompleted().Tensor("ids");
+        TensorData wide = Run(Model.Generate(_prompt, 6, new() { NumBeams = 8, NumReturnSequences = 8, IgnoreEos = true }))
+            .AssertCompleted().Tensor("ids");
         long[] greedy = Run(Model.Generate(_prompt, 6, new() { IgnoreEos = true })).AssertCompleted().Tensor("ids").ToArray<long>();
         double[] scores = [.. Enumerable.Range(0, 8).Select(row => LogProbability(wide[row].ToArray<long>(), 3))];
         Assert.True(scores[0] >= LogProbability(greedy, 3) - 1e-4);
-        for (int i = 1; i < 8; i++) Assert.True(scores[i] <= scores[i - 1] + 1e-4); // with a cache that did not follow the beams they would be in any order
+        // with a cache that did not follow the beams they would be in any order
+        for (int i = 1; i < 8; i++) Assert.True(scores[i] <= scores[i - 1] + 1e-4);
     }
 
     [Fact]
@@ -81,7 +88,9 @@ public sealed class BeamSearchRunTests : IDisposable
             using (trace.Invoke(_prompt)) trace.Result.Save("a");
             using (trace.Invoke(new[] { _other, _prompt })) trace.Result.Save("b");
             JobOutcome run = _fixture.Run(trace.ToProgram())[0].AssertCompleted();
-            TensorData alone = Run(Model.Generate(_prompt, 5, new() { NumBeams = 3, NumReturnSequences = 2 })).AssertCompleted().Tensor("ids"), other = Run(Model.Generate(_other, 5, new() { NumBeams = 3, NumReturnSequences = 2 })).AssertCompleted().Tensor("ids");
+            TensorData alone = Run(Model.Generate(_prompt, 5, new() { NumBeams = 3, NumReturnSequences = 2 })).AssertCompleted()
+                .Tensor("ids"), other = Run(Model.Generate(_other, 5, new() { NumBeams = 3, NumReturnSequences = 2 })).AssertCompleted()
+                .Tensor("ids");
             int width = (int)alone.Shape[1];
             Assert.Equal(alone.ToArray<long>(), run.Tensor("a")[.., ..width].ToArray<long>());
             Assert.Equal(other.ToArray<long>(), run.Tensor("b")[..2, ..(int)other.Shape[1]].ToArray<long>());

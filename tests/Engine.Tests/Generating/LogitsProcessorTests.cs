@@ -6,8 +6,8 @@ using Ndif.Protocol.Programs;
 namespace Ndif.Engine.Tests.Generating;
 
 /// <summary>
-/// Each rule against a plain writing-down of its definition in transformers/generation/logits_process.py, on random scores: slow,
-/// one thing after the other, sorting everything.
+/// Each processor against a simple, slow implementation of its definition in transformers/generation/logits_process.py, on random
+/// scores.
 /// </summary>
 public sealed class LogitsProcessorTests
 {
@@ -18,7 +18,8 @@ public sealed class LogitsProcessorTests
     private static float[] Scores(int seed)
     {
         var random = new Random(seed);
-        return [.. Enumerable.Range(0, VocabSize).Select(i => seed % 3 == 0 && i % 4 == 0 ? float.NegativeInfinity : (float)(random.NextDouble() * 8 - 4))];
+        return [.. Enumerable.Range(0, VocabSize)
+            .Select(i => seed % 3 == 0 && i % 4 == 0 ? float.NegativeInfinity : (float)(random.NextDouble() * 8 - 4))];
     }
 
     private static float[] Apply(ILogitsProcessor processor, float[] scores, long[]? tokens = null, int prompt = 3)
@@ -34,7 +35,7 @@ public sealed class LogitsProcessorTests
         return [.. e.Select(x => x / e.Sum())];
     }
 
-    /// <summary>The scores with all but these tokens out of reach.</summary>
+    /// <summary>The scores with all other tokens at minus infinity.</summary>
     private static float[] Only(float[] scores, IEnumerable<int> kept)
     {
         HashSet<int> set = [.. kept];
@@ -61,7 +62,8 @@ public sealed class LogitsProcessorTests
         float[] scores = Scores(1);
         Assert.Equal(Only(scores, Enumerable.Range(0, VocabSize).Except([5])), Apply(new NoRepeatNgramLogitsProcessor(2), scores));
         Assert.Equal(scores, Apply(new NoRepeatNgramLogitsProcessor(3), scores));
-        Assert.Equal(Only(scores, Enumerable.Range(0, VocabSize).Except([7, 9])), Apply(new NoRepeatNgramLogitsProcessor(3), scores, [3, 5, 7, 3, 5, 9, 3, 5]));
+        Assert.Equal(Only(scores, Enumerable.Range(0, VocabSize).Except([7, 9])),
+            Apply(new NoRepeatNgramLogitsProcessor(3), scores, [3, 5, 7, 3, 5, 9, 3, 5]));
         Assert.Equal(Only(scores, Enumerable.Range(0, VocabSize).Except([3, 5, 7, 9])), Apply(new NoRepeatNgramLogitsProcessor(1), scores));
         Assert.Equal(scores, Apply(new NoRepeatNgramLogitsProcessor(9), scores));
     }
@@ -70,19 +72,22 @@ public sealed class LogitsProcessorTests
     public void MinNewTokens_KeepsTheEndsOut_UntilThereAreEnough()
     {
         float[] scores = Scores(2);
-        Assert.Equal(Only(scores, Enumerable.Range(0, VocabSize).Except([1, 2])), Apply(new MinNewTokensLogitsProcessor(5, [1, 2, 1_000]), scores));
+        Assert.Equal(Only(scores, Enumerable.Range(0, VocabSize).Except([1, 2])),
+            Apply(new MinNewTokensLogitsProcessor(5, [1, 2, 1_000]), scores));
         Assert.Equal(scores, Apply(new MinNewTokensLogitsProcessor(4, [1, 2]), scores));
     }
 
     [Fact]
-    public void Temperature_Divides() => ForSeeds(scores => Assert.Equal(scores.Select(s => s / 0.7f), Apply(new TemperatureLogitsProcessor(0.7), scores)));
+    public void Temperature_Divides() =>
+        ForSeeds(scores => Assert.Equal(scores.Select(s => s / 0.7f), Apply(new TemperatureLogitsProcessor(0.7), scores)));
 
     [Theory]
     [InlineData(1)]
     [InlineData(5)]
     [InlineData(100)]
     public void TopK_KeepsTheLargest(int count) => ForSeeds(scores =>
-        Assert.Equal(Only(scores, Enumerable.Range(0, VocabSize).OrderByDescending(i => scores[i]).Take(count)), Apply(new TopKLogitsProcessor(count), scores)));
+        Assert.Equal(Only(scores, Enumerable.Range(0, VocabSize).OrderByDescending(i => scores[i]).Take(count)),
+            Apply(new TopKLogitsProcessor(count), scores)));
 
     [Fact]
     public void TopK_KeepsAllThatAreAsLikelyAsTheLast() =>
@@ -116,7 +121,8 @@ public sealed class LogitsProcessorTests
     {
         double[] probabilities = Softmax(scores);
         int[] descending = [.. Enumerable.Range(0, VocabSize).OrderByDescending(i => scores[i])];
-        Assert.Equal(Only(scores, descending.Where((token, rank) => rank < least || probabilities[token] >= p * probabilities.Max())), Apply(new MinPLogitsProcessor(p, least), scores));
+        Assert.Equal(Only(scores, descending.Where((token, rank) => rank < least || probabilities[token] >= p * probabilities.Max())),
+            Apply(new MinPLogitsProcessor(p, least), scores));
     });
 
     [Theory]
@@ -131,7 +137,8 @@ public sealed class LogitsProcessorTests
         int[] sorted = [.. Enumerable.Range(0, VocabSize).OrderBy(i => shifted[i])];
         double cumulative = 0;
         int last = Math.Min(sorted.Count(token => (cumulative += probabilities[token]) < p), VocabSize - 1);
-        Assert.Equal(Only(scores, sorted.Where((token, rank) => rank < least || shifted[token] <= shifted[sorted[last]])), Apply(new TypicalLogitsProcessor(p, least), scores));
+        Assert.Equal(Only(scores, sorted.Where((token, rank) => rank < least || shifted[token] <= shifted[sorted[last]])),
+            Apply(new TypicalLogitsProcessor(p, least), scores));
     });
 
     [Fact]
@@ -140,12 +147,15 @@ public sealed class LogitsProcessorTests
         var defaults = new GenerationDefaults(new Generation(), null, null);
         var request = new Generation
         {
-            TypicalP = 0.5, MinP = 0.1, TopP = 0.9, TopK = 3, Temperature = 0.5, MinNewTokens = 2, NoRepeatNgram = 2, RepetitionPenalty = 2, Eos = { 1 },
+            TypicalP = 0.5, MinP = 0.1, TopP = 0.9, TopK = 3, Temperature = 0.5, MinNewTokens = 2, NoRepeatNgram = 2, RepetitionPenalty = 2,
+                Eos = { 1 },
         };
-        Assert.Equal(["RepetitionPenalty", "NoRepeatNgram", "MinNewTokens", "Temperature", "TopK", "TopP", "MinP", "Typical"], Names(request));
+        Assert.Equal(["RepetitionPenalty", "NoRepeatNgram", "MinNewTokens", "Temperature", "TopK", "TopP", "MinP", "Typical"],
+            Names(request));
         Assert.Equal(["RepetitionPenalty", "NoRepeatNgram", "MinNewTokens"], Names(request, new Generation { Sample = false }));
 
-        IEnumerable<string> Names(params Generation[] requests) => LogitsProcessorList.Create(ResolvedGenerationOptions.Resolve(defaults, requests))
+        IEnumerable<string> Names(params Generation[] requests) =>
+            LogitsProcessorList.Create(ResolvedGenerationOptions.Resolve(defaults, requests))
             .Select(processor => processor.GetType().Name.Replace("LogitsProcessor", "", StringComparison.Ordinal));
     }
 
@@ -156,7 +166,8 @@ public sealed class LogitsProcessorTests
         for (int round = 0; round < 50; round++)
         {
             float[] scores = [.. Enumerable.Range(0, 60).Select(_ => (float)random.Next(12))];
-            Assert.Equal(Enumerable.Range(0, 60).OrderByDescending(i => scores[i]).ThenBy(i => i).Take(9).Select(i => (i, scores[i])), TopKSelector.Select(scores, 9));
+            Assert.Equal(Enumerable.Range(0, 60).OrderByDescending(i => scores[i]).ThenBy(i => i).Take(9).Select(i => (i, scores[i])),
+                TopKSelector.Select(scores, 9));
         }
     }
 
@@ -170,7 +181,9 @@ public sealed class LogitsProcessorTests
         var random = new RowRandomGenerator(11);
         for (int step = 0; step < Draws; step++) counts[TokenSampler.Sample(scores, random.UniformAt(step))]++;
         Assert.All(Enumerable.Range(0, counts.Length).Where(i => probabilities[i] == 0), i => Assert.Equal(0, counts[i]));
-        double square = counts.Select((count, i) => probabilities[i] == 0 ? 0 : Math.Pow(count - Draws * probabilities[i], 2) / (Draws * probabilities[i])).Sum();
+        double square =
+            counts.Select((count, i) => probabilities[i] == 0 ? 0
+                : Math.Pow(count - Draws * probabilities[i], 2) / (Draws * probabilities[i])).Sum();
         Assert.InRange(square, 0, 26.1); // of 8 degrees of freedom: one in a thousand is beyond
     }
 
@@ -184,10 +197,13 @@ public sealed class LogitsProcessorTests
             const int Pairs = 32_000;
             for (int i = 0; i < Pairs; i++)
             {
-                (double a, double b) = alongSteps ? (new RowRandomGenerator(5).UniformAt(2 * i), new RowRandomGenerator(5).UniformAt(2 * i + 1)) : (new RowRandomGenerator((ulong)(2 * i)).UniformAt(0), new RowRandomGenerator((ulong)(2 * i + 1)).UniformAt(0));
+                (double a, double b) = alongSteps
+                    ? (new RowRandomGenerator(5).UniformAt(2 * i), new RowRandomGenerator(5).UniformAt(2 * i + 1))
+                    : (new RowRandomGenerator((ulong)(2 * i)).UniformAt(0), new RowRandomGenerator((ulong)(2 * i + 1)).UniformAt(0));
                 counts[(int)(a * 8) * 8 + (int)(b * 8)]++;
             }
-            Assert.InRange(counts.Sum(c => Math.Pow(c - Pairs / 64.0, 2) / (Pairs / 64.0)), 25, 104); // 63 degrees of freedom, a tail of 0.1 % on either side or less
+            // 63 degrees of freedom, a tail of 0.1 % on either side or less
+            Assert.InRange(counts.Sum(c => Math.Pow(c - Pairs / 64.0, 2) / (Pairs / 64.0)), 25, 104);
         }
     }
 

@@ -4,7 +4,7 @@ using Ndif.Tokenizers;
 
 namespace Ndif.Engine.Tests.Generating;
 
-/// <summary>Where a row ends, on the bundled model, whose texts are known.</summary>
+/// <summary>The end of rows at stop strings, with the bundled model, whose texts are known.</summary>
 public sealed class StopStringTests
 {
     private const string Prompt = "The Eiffel Tower is in"; // goes on " the middle of Paris."
@@ -49,12 +49,16 @@ public sealed class StopStringTests
     }
 
     [Fact]
-    public async Task Beams_StopToo() => Assert.EndsWith(" Paris", await TextAsync(_llm.Generate(Prompt, 5, new() { NumBeams = 2, StopStrings = ["aris"], EarlyStopping = Protocol.EarlyStopping.WhenFull })), StringComparison.Ordinal);
+    public async Task Beams_StopToo() =>
+        Assert.EndsWith(" Paris",
+            await TextAsync(
+                _llm.Generate(Prompt, 5, new() { NumBeams = 2, StopStrings = ["aris"], EarlyStopping = Protocol.EarlyStopping.WhenFull })),
+                StringComparison.Ordinal);
 
     [Fact]
     public void AStop_IsFoundWhateverTheTokens()
     {
-        // every way in which a text is cut into tokens: it must stop with the token that completes the stop, no sooner and no later
+        // every tokenization of a text: the row must end with the token that completes the stop string, no earlier and no later
         HuggingFaceTokenizer tokenizer = _llm.Tokenizer;
         string[] texts = ["The Louvre is in the city of Paris. The city", "a b c d e f", "Big Ben, né en 1859 — 12 ½ € 中文 🗼 end"];
         foreach (string text in texts)
@@ -74,7 +78,8 @@ public sealed class StopStringTests
                     bool IsNewIn(int at)
                     {
                         string before = Whole(tokenizer.Decode(ids[..at])), now = Whole(tokenizer.Decode(ids[..(at + 1)]));
-                        return now.Length > before.Length && now.IndexOf(stop, Math.Max(0, before.Length - stop.Length + 1), StringComparison.Ordinal) >= 0;
+                        return now.Length > before.Length
+                            && now.IndexOf(stop, Math.Max(0, before.Length - stop.Length + 1), StringComparison.Ordinal) >= 0;
                     }
                 }
             }
@@ -88,6 +93,7 @@ public sealed class StopStringTests
     {
         int middle = _llm.Tokenizer.Encode(" middle")[0], paris = _llm.Tokenizer.Encode(" Paris")[0];
         Assert.Equal(" the middle", await TextAsync(_llm.Generate(Prompt, 5, new() { EosTokenIds = [paris, middle] })));
-        Assert.Equal(" the middle of Paris.", await TextAsync(_llm.Generate(Prompt, 5, new() { EosTokenIds = [paris, middle], IgnoreEos = true })));
+        Assert.Equal(" the middle of Paris.",
+            await TextAsync(_llm.Generate(Prompt, 5, new() { EosTokenIds = [paris, middle], IgnoreEos = true })));
     }
 }

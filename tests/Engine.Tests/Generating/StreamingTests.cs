@@ -4,7 +4,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Generating;
 
-/// <summary>Tokens as events, and the streamer's site.</summary>
+/// <summary>Token events and the site of the streamer.</summary>
 public sealed class StreamingTests : IDisposable
 {
     private const string Prompt = "The Eiffel Tower is in"; // goes on " the middle of Paris."
@@ -37,7 +37,8 @@ public sealed class StreamingTests : IDisposable
         await t.RunAsync(Cancellation);
         Assert.Equal([" the", " middle", "at 1", " of", " Paris", "."], order);
         Assert.Equal(ids.ToArray<long>()[^5..], tokens.Select(token => token.Id));
-        Assert.Equal(Enumerable.Range(0, 5).Select(step => (0, 0, step, step == 4)), tokens.Select(token => (token.Invoke, token.Row, token.Step, token.IsLast)));
+        Assert.Equal(Enumerable.Range(0, 5).Select(step => (0, 0, step, step == 4)),
+            tokens.Select(token => (token.Invoke, token.Row, token.Step, token.IsLast)));
     }
 
     [Fact]
@@ -73,7 +74,8 @@ public sealed class StreamingTests : IDisposable
             using (t.Invoke(_other)) { }
         });
         JobOutcome run = _fixture.Run(program)[0].AssertCompleted();
-        Assert.Equal(["0.0.0", "0.0.1", "0.1.0", "0.1.1", "1.0.0", "1.0.1", "1.0.2", "1.0.3"], run.NewTokens.Select(t => $"{t.Invoke}.{t.Row}.{t.Step}").Order(StringComparer.Ordinal));
+        Assert.Equal(["0.0.0", "0.0.1", "0.1.0", "0.1.1", "1.0.0", "1.0.1", "1.0.2", "1.0.3"],
+            run.NewTokens.Select(t => $"{t.Invoke}.{t.Row}.{t.Step}").Order(StringComparer.Ordinal));
         Assert.Equal(3, run.NewTokens.Count(t => t.Last));
     }
 
@@ -83,7 +85,8 @@ public sealed class StreamingTests : IDisposable
     [Fact]
     public void AStream_GoesOn_WhenAnotherJobFails()
     {
-        Program stream = Record(Model.Generate(_prompt, 6, new() { IgnoreEos = true, Stream = true }), _ => { }), bad = Record(Model.Generate(_other, 6, new() { IgnoreEos = true }), t =>
+        Program stream = Record(Model.Generate(_prompt, 6, new() { IgnoreEos = true, Stream = true }), _ => { }),
+            bad = Record(Model.Generate(_other, 6, new() { IgnoreEos = true }), t =>
         {
             foreach (int step in t.Iter[1]) _ = Model.Logits[0, 99];
         });
@@ -120,7 +123,8 @@ public sealed class StreamingTests : IDisposable
         Assert.Equal([3L, 1, 4], run.Tensor("a0").ToArray<long>());
         Assert.Equal(_other.Select(i => (long)i), run.Tensor("b0").ToArray<long>());
         Assert.Equal([1], run.Tensor("a1").Shape.ToArray());
-        Assert.Equal(run.Tensor("ids").ToArray<long>()[3..], Enumerable.Range(1, 3).Select(step => run.Tensor($"a{step}").ToArray<long>()[0]));
+        Assert.Equal(run.Tensor("ids").ToArray<long>()[3..],
+            Enumerable.Range(1, 3).Select(step => run.Tensor($"a{step}").ToArray<long>()[0]));
     }
 
     [Fact]
@@ -173,9 +177,11 @@ public sealed class StreamingTests : IDisposable
         Program program = Record(Model.Generate(_prompt, 4, new() { NumBeams = what == "beams" ? 2 : 1 }), t =>
         {
             foreach (int step in t.Iter[what == "prompt" ? 0 : 1])
-                Model.Generator.Streamer.Output = what switch { "vocabulary" => 4_000, "shape" => TensorData.FromArray([1L, 2, 3]), _ => 5 };
+                Model.Generator.Streamer.Output =
+                    what switch { "vocabulary" => 4_000, "shape" => TensorData.FromArray([1L, 2, 3]), _ => 5 };
         });
-        JobOutcome[] outcomes = _fixture.Run(program, Record(Model.Generate(_other, 4, new() { IgnoreEos = true }), t => t.Result.Save("ids")));
+        JobOutcome[] outcomes =
+            _fixture.Run(program, Record(Model.Generate(_other, 4, new() { IgnoreEos = true }), t => t.Result.Save("ids")));
         Assert.NotNull(outcomes[0].AssertFailed(code).Line);
         Assert.Equal(Ids(_other, 4), outcomes[1].AssertCompleted().Tensor("ids").ToArray<long>());
     }
@@ -202,7 +208,9 @@ public sealed class StreamingTests : IDisposable
         Assert.DoesNotContain("generator", Model.Layers.ToString(), StringComparison.Ordinal);
     }
 
-    private long[] Ids(int[] prompt, int tokens) => _fixture.Run(Record(Model.Generate(prompt, tokens, new() { IgnoreEos = true }), t => t.Result.Save("ids")))[0].AssertCompleted().Tensor("ids").ToArray<long>();
+    private long[] Ids(int[] prompt, int tokens) =>
+        _fixture.Run(Record(Model.Generate(prompt, tokens, new() { IgnoreEos = true }), t => t.Result.Save("ids")))[0].AssertCompleted()
+        .Tensor("ids").ToArray<long>();
 
     private static Program Record(Trace trace, Action<Trace> experiment)
     {

@@ -4,7 +4,9 @@ using TorchSharp;
 
 namespace Ndif.Engine.Tests.Interleaving;
 
-/// <summary>The cases of nnsight's tests/test_iter_edge_cases.py, where ours must do what was meant there.</summary>
+/// <summary>
+/// The cases of nnsight's tests/test_iter_edge_cases.py; where nnsight fails, this implementation must do what was intended.
+/// </summary>
 public sealed class IterationEdgeTests : IDisposable
 {
     private static readonly int[] _prompt = [3, 1, 4], _other = [9, 2];
@@ -26,12 +28,15 @@ public sealed class IterationEdgeTests : IDisposable
         }
     }
 
-    private JobOutcome Generate(int[]? prompt, int tokens, Action<Trace> experiment) => _fixture.Run(Record(Model.Generate(prompt, tokens, new() { IgnoreEos = true }), experiment))[0];
+    private JobOutcome Generate(int[]? prompt, int tokens, Action<Trace> experiment) =>
+        _fixture.Run(Record(Model.Generate(prompt, tokens, new() { IgnoreEos = true }), experiment))[0];
 
     /// <summary>Calls one layer three times in a forward.</summary>
     private sealed class Recurrent : torch.nn.Module<torch.Tensor, torch.Tensor>
     {
+#pragma warning disable IDE1006 // TorchSharp registers a module under the name of its field
         private readonly torch.nn.Module<torch.Tensor, torch.Tensor> linear = torch.nn.Linear(4, 4);
+#pragma warning restore IDE1006
 
         public Recurrent() : base("Recurrent") => RegisterComponents();
 
@@ -45,7 +50,9 @@ public sealed class IterationEdgeTests : IDisposable
     /// <summary>Which of its layers runs depends on the input.</summary>
     private sealed class Branched : torch.nn.Module<torch.Tensor, torch.Tensor>
     {
+#pragma warning disable IDE1006 // TorchSharp registers a module under the name of its field
         private readonly torch.nn.Module<torch.Tensor, torch.Tensor> sub_a = torch.nn.Linear(4, 4), sub_b = torch.nn.Linear(4, 4);
+#pragma warning restore IDE1006
 
         public Branched() : base("Branched") => RegisterComponents();
 
@@ -174,7 +181,8 @@ public sealed class IterationEdgeTests : IDisposable
     {
         Assert.Equal(["1", "2"], Generate(_prompt, 4, t => Save(t, t.Iter[1..3])).AssertCompleted().Names);
         Assert.Equal(["0", "1", "2", "3"], Generate(_prompt, 4, t => Save(t, t.Iter[0..4])).AssertCompleted().Names);
-        Assert.Equal(["0", "2", "3"], Generate(_prompt, 4, t => Save(t, t.Iter[[3, 0, 2, 2]])).AssertCompleted().Names); // sorted, each once
+        // sorted, each once
+        Assert.Equal(["0", "2", "3"], Generate(_prompt, 4, t => Save(t, t.Iter[[3, 0, 2, 2]])).AssertCompleted().Names);
         Assert.Equal(["0", "1", "2", "3"], Generate(_prompt, 4, t => Save(t, Model.LmHead.All())).AssertCompleted().Names);
     }
 
@@ -182,7 +190,8 @@ public sealed class IterationEdgeTests : IDisposable
     public void NegativeSteps_AreRefused()
     {
         using Trace t = Model.Generate(_prompt, 3);
-        Assert.Contains("Iteration cannot be negative", Assert.Throws<ArgumentOutOfRangeException>(() => t.Iter[-1].ToList()).Message, StringComparison.Ordinal);
+        Assert.Contains("Iteration cannot be negative", Assert.Throws<ArgumentOutOfRangeException>(() => t.Iter[-1].ToList()).Message,
+            StringComparison.Ordinal);
         Assert.Throws<ArgumentOutOfRangeException>(() => t.Iter[..^1].ToList());
         Assert.Throws<ArgumentOutOfRangeException>(() => t.Iter[[1, -2]].ToList());
         Assert.Throws<ArgumentOutOfRangeException>(() => t.Next(-1));

@@ -3,13 +3,17 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Interleaving;
 
-/// <summary>Passes that begin at a layer: beside other owners' rows, on every architecture. In all ways: tests/Language.Tests/StartAtTests.cs.</summary>
+/// <summary>
+/// Passes that start at a layer: beside rows of other jobs, on every architecture. All forms: tests/Language/StartAtTests.cs.
+/// </summary>
 public sealed class StartAtTests
 {
     private static readonly int[] _prompt = [3, 1, 4, 1, 5], _other = [9, 2, 6, 5, 3, 5, 8], _dummy = [7, 7, 7, 7, 7];
 
     public static TheoryData<string> Architectures => SharedFolder.Path is { } shared
-        ? [.. Directory.EnumerateDirectories(System.IO.Path.Combine(shared, "golden")).Where(f => File.Exists(System.IO.Path.Combine(f, "model.safetensors"))).Select(f => System.IO.Path.GetFileName(f)!).Order(StringComparer.Ordinal)]
+        ? [.. Directory.EnumerateDirectories(System.IO.Path.Combine(shared, "golden"))
+            .Where(f => File.Exists(System.IO.Path.Combine(f, "model.safetensors"))).Select(f => System.IO.Path.GetFileName(f)!)
+            .Order(StringComparer.Ordinal)]
         : ["gpt2"];
 
     [Theory, MemberData(nameof(Architectures))]
@@ -85,7 +89,8 @@ public sealed class StartAtTests
         });
         Program Plain() => rig.Record(_other, t => rig.Model.Logits.Save("logits"));
         JobOutcome alone = rig.Run(Plain())[0].AssertCompleted();
-        foreach ((long[] shape, ErrorCode code) in ((long[], ErrorCode)[])[([1, 4, 16], ErrorCode.ShapeMismatch), ([2, 5, 16], ErrorCode.ShapeMismatch), ([1, 5, 7], ErrorCode.ShapeMismatch)])
+        foreach ((long[] shape, ErrorCode code) in ((long[], ErrorCode)[])[([1, 4, 16], ErrorCode.ShapeMismatch),
+            ([2, 5, 16], ErrorCode.ShapeMismatch), ([1, 5, 7], ErrorCode.ShapeMismatch)])
         {
             JobOutcome[] together = rig.Run(Plain(), Start(shape), Plain());
             together[1].AssertFailed(code);

@@ -1,4 +1,4 @@
-namespace Ndif.Fuzz;
+namespace Ndif.Fuzz.Targets;
 
 /// <summary>Code that reads untrusted input. It must succeed or throw a typed error.</summary>
 internal interface IFuzzTarget

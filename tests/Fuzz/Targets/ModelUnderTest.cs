@@ -3,7 +3,7 @@ using Ndif.Models.Files;
 using Ndif.Models.Loading;
 using Ndif.Tests.Support;
 
-namespace Ndif.Fuzz;
+namespace Ndif.Fuzz.Targets;
 
 /// <summary>The bundled model, loaded once.</summary>
 internal static class ModelUnderTest

@@ -6,7 +6,7 @@ using Ndif.Queue.Memory;
 using Ndif.Server.Admission;
 using Ndif.Server.Keys;
 
-namespace Ndif.Fuzz;
+namespace Ndif.Fuzz.Targets;
 
 /// <summary>
 /// Names that clients choose: those of blobs, jobs, owners, models, keys and a bucket. No name may be interpreted as a path.

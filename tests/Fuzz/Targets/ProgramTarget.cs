@@ -8,7 +8,7 @@ using Ndif.Server.Admission;
 using Ndif.Tests.Support;
 using TorchSharp;
 
-namespace Ndif.Fuzz;
+namespace Ndif.Fuzz.Targets;
 
 /// <summary>
 /// A submission as the gateway processes it: it is decoded, validated against a model, and its cost is estimated.

@@ -3,7 +3,7 @@ using System.Text;
 using Ndif.Models.Files;
 using Ndif.Protocol;
 
-namespace Ndif.Fuzz;
+namespace Ndif.Fuzz.Targets;
 
 /// <summary>An untrusted safetensors file: its header and the offsets of its tensors.</summary>
 internal sealed class SafetensorsHeaderTarget : IFuzzTarget, IDisposable

@@ -1,7 +1,7 @@
 using Google.Protobuf;
 using Ndif.Protocol;
 
-namespace Ndif.Fuzz;
+namespace Ndif.Fuzz.Targets;
 
 /// <summary>
 /// The tensors and values of blob chunks, constants, callback replies and results. They are decoded and then read as a user reads them.

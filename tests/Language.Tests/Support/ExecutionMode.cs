@@ -1,4 +1,4 @@
-namespace Ndif.Language.Tests;
+namespace Ndif.Language.Tests.Support;
 
 /// <summary>How an experiment comes to the engine.</summary>
 public enum ExecutionMode

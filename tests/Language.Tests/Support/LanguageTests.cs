@@ -1,6 +1,6 @@
 using TorchSharp;
 
-namespace Ndif.Language.Tests;
+namespace Ndif.Language.Tests.Support;
 
 /// <summary>Tests that run in several ways, and leave no native tensor behind in any of them.</summary>
 public abstract class LanguageTests(ServiceFixture service) : IAsyncLifetime

@@ -1,4 +1,4 @@
-namespace Ndif.Language.Tests;
+namespace Ndif.Language.Tests.Support;
 
 /// <summary>
 /// Cases of nnsight's own tests that a test carries over: "test_lm/TestSkip.test_basic_skip"; of its graph era "v0.4/test_tiny/test_tiny".

@@ -1,7 +1,7 @@
 using Ndif.Tests.Support.Service;
 
 
-namespace Ndif.Language.Tests;
+namespace Ndif.Language.Tests.Support;
 
 /// <summary>
 /// A whole service in this process: gateway on a free port, queue, one worker. Started once. Every way has run something before the

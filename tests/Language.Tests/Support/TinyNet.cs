@@ -2,7 +2,7 @@ using Ndif.Engine;
 using TorchSharp;
 using static TorchSharp.torch;
 
-namespace Ndif.Language.Tests;
+namespace Ndif.Language.Tests.Support;
 
 /// <summary>The two linear layers of nnsight's own tests, with an input: layer1 5 to 10, layer2 10 to 2.</summary>
 internal sealed class TinyNet : IDisposable

@@ -6,34 +6,41 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Tests.CpuKernels;
 
-/// <summary>Fused attention and mlp against the plain forwards, for every architecture and option, at sizes that the kernels take.</summary>
+/// <summary>
+/// Fused attention and MLP against the eager implementations, for every architecture and option, at sizes that the kernels support.
+/// </summary>
 public sealed partial class FusedForwardTests
 {
-    /// <summary>Those whose attention or mlp have something that is not fused, and how many of a layer's two are.</summary>
+    /// <summary>The architectures with an attention or MLP that is not fused, and how many of the two in a layer are fused.</summary>
     private static readonly Dictionary<string, int> _fusedCallsPerLayer = new()
     {
-        ["bloom"] = 0, ["bloom norm residual"] = 0, ["gpt_neo"] = 1, ["gptj"] = 1, ["falcon alibi"] = 1, ["phi qk norm"] = 1, ["stablelm parallel"] = 1,
-        ["opt"] = 1, ["opt norm after"] = 1, ["opt bare"] = 1, ["Mixtral"] = 1, ["Qwen2Moe"] = 1, ["Qwen3Moe"] = 1, ["qwen2 moe dense layers"] = 1, ["qwen3 moe dense layers"] = 1,
+        ["bloom"] = 0, ["bloom norm residual"] = 0, ["gpt_neo"] = 1, ["gptj"] = 1, ["falcon alibi"] = 1, ["phi qk norm"] = 1,
+        ["stablelm parallel"] = 1,
+        ["opt"] = 1, ["opt norm after"] = 1, ["opt bare"] = 1, ["Mixtral"] = 1, ["Qwen2Moe"] = 1, ["Qwen3Moe"] = 1,
+        ["qwen2 moe dense layers"] = 1, ["qwen3 moe dense layers"] = 1,
     };
 
     public static TheoryData<string, CpuCapability> Models => Of(CpuCapability.Avx512);
 
     public static TheoryData<string, CpuCapability> ModelsOfBFloat16 => Of(CpuCapability.Avx512, CpuCapability.Avx512BFloat16);
 
-    /// <summary>A graph's pass is libtorch's from end to end.</summary>
+    /// <summary>A pass with autograd uses libtorch only.</summary>
     [Theory, MemberData(nameof(Models))]
-    public void Fused_IsLibtorchs(string name, CpuCapability capability) => Compare(name, capability, ScalarType.Float32, tolerance: 2e-5, (model, run) =>
+    public void Fused_IsLibtorchs(string name, CpuCapability capability) =>
+        Compare(name, capability, ScalarType.Float32, tolerance: 2e-5, (model, run) =>
     {
         using var graph = enable_grad();
         return run();
     });
 
-    /// <summary>Watched modules run one by one, and round what they give.</summary>
+    /// <summary>Hooked modules run one by one and round their outputs.</summary>
     [Theory, MemberData(nameof(ModelsOfBFloat16))]
-    public void Fused_IsThePlainForward_InBFloat16(string name, CpuCapability capability) => Compare(name, capability, ScalarType.BFloat16, tolerance: 0.03, RunHooked);
+    public void Fused_IsThePlainForward_InBFloat16(string name, CpuCapability capability) =>
+        Compare(name, capability, ScalarType.BFloat16, tolerance: 0.03, RunHooked);
 
     [Theory, MemberData(nameof(Models))]
-    public void Fused_IsThePlainForward(string name, CpuCapability capability) => Compare(name, capability, ScalarType.Float32, tolerance: 2e-5, RunHooked);
+    public void Fused_IsThePlainForward(string name, CpuCapability capability) =>
+        Compare(name, capability, ScalarType.Float32, tolerance: 2e-5, RunHooked);
 
     [Theory, InlineData("llama"), InlineData("gpt2")]
     public void WithoutVectors_NothingIsFused(string name)
@@ -50,7 +57,8 @@ public sealed partial class FusedForwardTests
     }
 
     [Theory]
-    [InlineData(ScalarType.Float32, CpuCapability.Avx512), InlineData(ScalarType.BFloat16, CpuCapability.Avx512), InlineData(ScalarType.BFloat16, CpuCapability.Avx512BFloat16)]
+    [InlineData(ScalarType.Float32, CpuCapability.Avx512), InlineData(ScalarType.BFloat16, CpuCapability.Avx512),
+        InlineData(ScalarType.BFloat16, CpuCapability.Avx512BFloat16)]
     public void WhoWatchesTheAttention_SeesItsProbabilities(ScalarType type, CpuCapability capability)
     {
         using CapabilityLimit limit = CapabilityLimit.Of(capability);
@@ -63,7 +71,8 @@ public sealed partial class FusedForwardTests
         using Tensor fused = Seen(inside: false), plain = Seen(inside: true);
         Assert.Equal([2, 4, 5, 5], fused.shape);
         Assert.Equal(type, fused.dtype);
-        Assert.InRange(TinyModel.Difference(fused.to(ScalarType.Float32), plain.to(ScalarType.Float32)), 0, type == ScalarType.Float32 ? 1e-6 : 0.01);
+        Assert.InRange(TinyModel.Difference(fused.to(ScalarType.Float32), plain.to(ScalarType.Float32)), 0, type == ScalarType.Float32
+            ? 1e-6 : 0.01);
 
         Tensor Seen(bool inside)
         {
@@ -86,13 +95,14 @@ public sealed partial class FusedForwardTests
         long before = FastPathCounter.Count;
         using var watching = SiteHook.Register(everywhere);
         Tensor result = run();
-        // a forward that has no modules within has nothing that could be watched there
+        // a forward without child modules has nothing that could be hooked
         Assert.Equal(before, FastPathCounter.Count);
         return result;
     }
 
-    /// <summary>A prompt of two rows, one of them padded; steps of one token; a long prompt without a cache.</summary>
-    private static void Compare(string name, CpuCapability capability, ScalarType type, double tolerance, Func<LoadedModel, Func<Tensor>, Tensor> plain)
+    /// <summary>A prompt of two rows, one of them padded; decode steps of one token; a long prompt without a cache.</summary>
+    private static void Compare(string name, CpuCapability capability, ScalarType type, double tolerance,
+        Func<LoadedModel, Func<Tensor>, Tensor> plain)
     {
         using CapabilityLimit limit = CapabilityLimit.Of(capability);
         int passes = _rowsOfPasses.Count(rows => rows <= LinearKernels.MaxRows(type));
@@ -109,7 +119,8 @@ public sealed partial class FusedForwardTests
             Assert.InRange(calls, _fusedCallsPerLayer.GetValueOrDefault(name, 2) * (name == "gpt_neo" ? 2L : 1), long.MaxValue);
             Tensor expected = plain(model, () => Pass(model));
             Assert.Equal(type, fused.dtype);
-            double largest = expected.abs().max().to(ScalarType.Float32).item<float>(), difference = TinyModel.Difference(fused.to(ScalarType.Float32), expected.to(ScalarType.Float32));
+            double largest = expected.abs().max().to(ScalarType.Float32).item<float>(),
+                difference = TinyModel.Difference(fused.to(ScalarType.Float32), expected.to(ScalarType.Float32));
             Assert.True(difference <= tolerance * largest, $"{name}, shape {shape}: {difference} of {largest}");
         }
     }
@@ -122,7 +133,7 @@ public sealed partial class FusedForwardTests
         return models;
     }
 
-    /// <summary>How many rows (batch x seq) each pass of <see cref="Pass"/> multiplies.</summary>
+    /// <summary>The rows (batch · seq) that each pass of <see cref="Pass"/> multiplies.</summary>
     private static readonly int[] _rowsOfPasses = [2 * 9, 2, 2, 2, 79];
 
     /// <returns>[seq, vocab]</returns>
@@ -132,22 +143,30 @@ public sealed partial class FusedForwardTests
         mask[0, ..3] = 0;
         using KeyValueCache cache = model.NewCache();
         List<Tensor> logits = [TinyModel.Logits(model, ids.narrow(1, 0, 9), mask.narrow(1, 0, 9), cache).narrow(1, 3, 6).flatten(0, 1)];
-        for (int at = 9; at < 12; at++) logits.Add(TinyModel.Logits(model, ids.narrow(1, at, 1), mask.narrow(1, 0, at + 1), cache).flatten(0, 1));
+        for (int at = 9; at < 12; at++)
+            logits.Add(TinyModel.Logits(model, ids.narrow(1, at, 1), mask.narrow(1, 0, at + 1), cache).flatten(0, 1));
         logits.Add(TinyModel.Logits(model, TinyModel.Ids(1, 79, 6)).flatten(0, 1));
         return cat(logits, 0);
     }
 
-    /// <summary>Sixteen times as wide, so that heads are whole vectors, and twice as long, so that there are more keys than a panel has room for.</summary>
-    private static string Widened(string name, int shape) => Sizes().Replace(Positions().Replace(TinyConfigs.Of(name, shape), "\"$1\": 128"),
-        size => size.Groups[1].Value + (16 * int.Parse(size.Groups[2].Value, CultureInfo.InvariantCulture)).ToString(CultureInfo.InvariantCulture));
+    /// <summary>
+    /// A config sixteen times as wide, so that heads are whole vectors, and twice as long, so that there are more keys than a panel
+    /// has.
+    /// </summary>
+    private static string Widened(string name, int shape) =>
+        Sizes().Replace(Positions().Replace(TinyConfigs.Of(name, shape), "\"$1\": 128"),
+        size => size.Groups[1].Value + (16 * int.Parse(size.Groups[2].Value, CultureInfo.InvariantCulture))
+        .ToString(CultureInfo.InvariantCulture));
 
-    [GeneratedRegex("(\"(?:hidden_size|n_embd|n_embed|intermediate_size|ffn_dim|n_inner|head_dim|rotary_dim|moe_intermediate_size|shared_expert_intermediate_size|word_embed_proj_dim)\": )(\\d+)")]
+    [GeneratedRegex(
+        "(\"(?:hidden_size|n_embd|n_embed|intermediate_size|ffn_dim|n_inner|head_dim|rotary_dim|moe_intermediate_size|"
+        + "shared_expert_intermediate_size|word_embed_proj_dim)\": )(\\d+)")]
     private static partial Regex Sizes();
 
     [GeneratedRegex("\"(n_positions|max_position_embeddings)\": \\d+")]
     private static partial Regex Positions();
 
-    /// <summary>So that wider sums are no larger.</summary>
+    /// <summary>Scales the weights so that wider sums are not larger.</summary>
     private static void Smaller(Dictionary<string, Tensor> weights)
     {
         foreach (string name in weights.Keys.ToList()) weights[name] = weights[name] * (weights[name].dim() > 1 ? 0.2 : 1);
@@ -162,7 +181,8 @@ public sealed partial class FusedForwardTests
         public override object? Call(SiteModule module, Arguments arguments)
         {
             object? result = module.Run(arguments);
-            if (Keeps && result is object?[] and [_, Tensor probabilities] && module.Name == "self_attn") Probabilities = probabilities.clone().DetachFromDisposeScope();
+            if (Keeps && result is object?[] and [_, Tensor probabilities] && module.Name == "self_attn")
+                Probabilities = probabilities.clone().DetachFromDisposeScope();
             return result;
         }
     }

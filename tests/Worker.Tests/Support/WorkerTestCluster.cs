@@ -139,18 +139,7 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
         (await Backend.Workers.ListModelsAsync(Cancel)).SingleOrDefault(m => m.Id == model);
 
     /// <summary>Polls until a condition is true.</summary>
-    public async Task WaitUntilAsync<T>(Func<Task<T>> query, Func<T, bool> condition)
-    {
-        long deadline = Environment.TickCount64 + 30_000;
-        using var tick = new PeriodicTimer(TimeSpan.FromMilliseconds(10));
-        while (true)
-        {
-            T answer = await query();
-            if (condition(answer)) return;
-            if (Environment.TickCount64 > deadline) Assert.Fail($"It did not become so; the last answer was: {answer}\n{Logs}");
-            await tick.WaitForNextTickAsync(Cancel);
-        }
-    }
+    public Task WaitUntilAsync<T>(Func<Task<T>> query, Func<T, bool> condition) => Poll.UntilAsync(query, condition, describeFailure: Logs.ToString);
 
     public Task WaitForLoadedModelsAsync(string models, string worker = "w1") =>
         WaitUntilAsync(() => GetLoadedModelsAsync(worker), hot => hot == models);

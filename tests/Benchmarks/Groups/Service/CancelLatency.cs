@@ -9,12 +9,25 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// The time from the cancellation of a running job until the client is notified that the next job runs, which means that the worker was
-/// free. The first job runs on GPT-2-small and is cancelled at a random time of its run, while the second job is in the queue.
+/// A job runs on GPT-2-small, and another one waits for the worker. The first is cancelled at some moment of its run. The figure is the
+/// time until the client receives the event that the other job runs: the worker was free by then.
 /// </summary>
 internal static class CancelLatency
 {
-    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
+    /// <summary>A job that runs until it is cancelled.</summary>
+    public static Task<IReadOnlyList<Measurement>> OfGeneration(RunSettings pace, CancellationToken cancellationToken) =>
+        MeasureAsync("a generation", Generation, endsByItself: false, pace, cancellationToken);
+
+    /// <summary>A single forward pass over a batch.</summary>
+    public static Task<IReadOnlyList<Measurement>> OfBatch(RunSettings pace, CancellationToken cancellationToken) =>
+        MeasureAsync("8 rows of 128 tokens", llm => Saving(llm, 8, 128), endsByItself: true, pace, cancellationToken);
+
+    /// <summary>A single forward pass over a full context.</summary>
+    public static Task<IReadOnlyList<Measurement>> OfLongRow(RunSettings pace, CancellationToken cancellationToken) =>
+        MeasureAsync("a row of 1024 tokens", llm => Saving(llm, 1, 1024), endsByItself: true, pace, cancellationToken);
+
+    private static async Task<IReadOnlyList<Measurement>> MeasureAsync(
+        string name, Func<LanguageModel, Protocol.Program> record, bool endsByItself, RunSettings pace, CancellationToken cancellationToken)
     {
         string folder = GPT2Checkpoint.Small.Folder();
         await using BenchmarkCluster service = await BenchmarkCluster.StartAsync(folder, gateway: true, "--max-batch", "1");
@@ -22,39 +35,34 @@ internal static class CancelLatency
         using GrpcChannel channel = BenchmarkCluster.Connect(service.Address);
         var calls = new Inference.InferenceClient(channel);
         var llm = new LanguageModel(folder);
-        Protocol.Program next = Saving(llm, 1, 4);
-        (string Name, Protocol.Program Program)[] kinds =
-        [
-            ("a generation", Generation(llm)),
-            ("8 rows of 128 tokens", Saving(llm, 8, 128)),
-            ("a row of 1024 tokens", Saving(llm, 1, 1024)),
-        ];
+        Protocol.Program program = record(llm), next = Saving(llm, 1, 4);
 
-        List<Measurement> figures = [];
-        foreach (var (name, program) in kinds)
+        // The job may be cancelled anywhere in its run, whose length is measured first.
+        TimeSpan length = TimeSpan.FromSeconds(1);
+        if (endsByItself)
         {
-            // The length of the run is measured first, so that the job can be cancelled at any time of it.
-            long began = Stopwatch.GetTimestamp();
-            TimeSpan length = TimeSpan.FromSeconds(1);
-            if (name != kinds[0].Name)
-            {
-                JobInfo alone = await calls.RunJobAsync(user, program, cancellationToken);
-                length = (alone.Ended - alone.Started).ToTimeSpan();
-            }
-            var chance = new Random(1);
-            List<double> free = [];
-            for (int i = 0; free.Count < pace.RoundCount(30) && i < 200; i++)
-                if (await CancelOnceAsync(calls, user, program, next, length * (0.05 + 0.8 * chance.NextDouble()), cancellationToken) is { } seconds) free.Add(seconds);
-            if (free.Count == 0) throw new InvalidOperationException($"{name}: every job ended before it could be cancelled.");
-            double[] sorted = [.. free.Order()];
-            figures.Add(new($"service.cancel, {name}, p95", 1e3 * Estimate.Quantile(sorted, 0.95), "ms", Invariant(
-                $"from the cancel call to the news that the next job runs; p50 {1e3 * Estimate.Quantile(sorted, 0.5):0.0} ms, max {1e3 * sorted[^1]:0.0} ms, {sorted.Length} cancels; the job takes {(name == kinds[0].Name ? "minutes" : Invariant($"{1e3 * length.TotalMilliseconds / 1e3:0} ms"))}"),
-                new Goal(250)));
+            JobInfo alone = await calls.RunJobAsync(user, program, cancellationToken);
+            length = (alone.Ended - alone.Started).ToTimeSpan();
         }
-        return figures;
+        var random = new Random(1);
+        List<double> latencies = [];
+        for (int i = 0; latencies.Count < pace.RoundCount(30) && i < 200; i++)
+        {
+            TimeSpan delay = length * (0.05 + 0.8 * random.NextDouble());
+            if (await CancelOnceAsync(calls, user, program, next, delay, cancellationToken) is { } seconds) latencies.Add(seconds);
+        }
+        if (latencies.Count == 0) throw new InvalidOperationException($"{name}: every job ended before it could be cancelled.");
+        double[] sorted = [.. latencies.Order()];
+        string duration = endsByItself ? Invariant($"{length.TotalMilliseconds:0} ms") : "minutes";
+        return
+        [
+            new($"service.cancel, {name}, p95", 1e3 * Estimate.Quantile(sorted, 0.95), "ms", Invariant(
+                $"from the cancel call to the event that the next job runs; p50 {1e3 * Estimate.Quantile(sorted, 0.5):0.0} ms, max {1e3 * sorted[^1]:0.0} ms, {sorted.Length} cancels; the job takes {duration}"),
+                new Goal(250)),
+        ];
     }
 
-    /// <summary>Returns the seconds from the cancellation to the start of the next job, or null if the job had already ended.</summary>
+    /// <summary>Seconds from the cancel to the next job's start; null if the job had ended before.</summary>
     private static async Task<double?> CancelOnceAsync(
         Inference.InferenceClient calls, BenchmarkUser user, Protocol.Program program, Protocol.Program next, TimeSpan after, CancellationToken cancellationToken)
     {
@@ -73,7 +81,7 @@ internal static class CancelLatency
 
     private static Protocol.Program Generation(LanguageModel llm)
     {
-        using Trace trace = llm.Generate(GPT2Checkpoint.Small.Prompt(16), 1000, new() { IgnoreEos = true });
+        using Trace trace = llm.Generate(GPT2Checkpoint.Small.Prompt(16), 1000, ignoreEos: true);
         trace.Result.Save();
         return trace.ToProgram();
     }

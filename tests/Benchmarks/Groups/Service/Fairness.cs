@@ -81,7 +81,7 @@ internal static class Fairness
                 await Task.Delay(50, end);
             }
         }
-        catch (Exception e) when (end.IsCancellationRequested && e is OperationCanceledException or RpcException { StatusCode: StatusCode.Cancelled })
+        catch (Exception e) when (end.IsCancellationRequested && e is OperationCanceledException or RpcException)
         {
             return submitted;
         }
@@ -94,7 +94,8 @@ internal static class Fairness
         {
             while (true) ended.Add(await calls.RunJobAsync(user, program, over));
         }
-        catch (Exception e) when (over.IsCancellationRequested && e is OperationCanceledException or RpcException { StatusCode: StatusCode.Cancelled })
+        // A call that is cancelled while it reads can fail with `The request was aborted` and a status other than Cancelled.
+        catch (Exception e) when (over.IsCancellationRequested && e is OperationCanceledException or RpcException)
         {
             return ended; // a job that is still running does not count
         }

@@ -20,14 +20,12 @@ internal static class QueueScaling
 
     public static async Task<IReadOnlyList<Measurement>> OnRedis(RunSettings pace, CancellationToken cancellationToken)
     {
-        string folder = Directory.CreateTempSubdirectory("ndif-benchmarks-").FullName;
-        (ChildProcess redis, string address) = await RedisProcess.StartAsync(folder);
-        var blobs = new BlobOptions { Root = Path.Combine(folder, "blobs") };
-        await using QueueBackend few = QueueBackend.Redis(address, new QueueOptions { Prefix = "few:" }, blobs), many = QueueBackend.Redis(address, new QueueOptions { Prefix = "many:" }, blobs);
-        IReadOnlyList<Measurement> figures = await Measure("service.flatness, Redis", new Goal(2), pace, few.Jobs, many.Jobs, cancellationToken);
-        await redis.DisposeAsync();
-        Directory.Delete(folder, recursive: true);
-        return figures;
+        await using var cluster = new ServiceCluster();
+        await cluster.StartRedisAsync();
+        var blobs = new BlobOptions { Root = Path.Combine(cluster.Folder, "blobs") };
+        await using QueueBackend few = QueueBackend.Redis(cluster.RedisAddress, new QueueOptions { Prefix = "few:" }, blobs);
+        await using QueueBackend many = QueueBackend.Redis(cluster.RedisAddress, new QueueOptions { Prefix = "many:" }, blobs);
+        return await Measure("service.flatness, Redis", new Goal(2), pace, few.Jobs, many.Jobs, cancellationToken);
     }
 
     public static async Task<IReadOnlyList<Measurement>> InMemory(RunSettings pace, CancellationToken cancellationToken)

@@ -14,7 +14,9 @@ internal sealed class ServiceGroup : BenchmarkGroup
     [
         new("service.latency", Latency.Measure),
         new("service.fairness", Fairness.Measure),
-        new("service.cancel", CancelLatency.Measure),
+        new("service.cancel, a generation", CancelLatency.OfGeneration),
+        new("service.cancel, 8 rows of 128 tokens", CancelLatency.OfBatch),
+        new("service.cancel, a row of 1024 tokens", CancelLatency.OfLongRow),
         new("service.disconnect", Disconnects.Measure),
         new("service.big results", LargeResults.Measure),
         new("service.load", ManyWatchers.Measure),
