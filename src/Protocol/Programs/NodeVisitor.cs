@@ -53,6 +53,7 @@ public abstract class NodeVisitor<TContext, TResult>
     /// <summary>A node without a kind: a damaged program, or a kind of a newer version.</summary>
     protected abstract TResult VisitNone(TContext context);
 
+#pragma warning disable CS1591 // one method for each kind of node: name and parameter say which
     protected abstract TResult VisitCall(Call call, TContext context);
 
     protected abstract TResult VisitRead(ReadSite read, TContext context);
@@ -116,4 +117,5 @@ public abstract class NodeVisitor<TContext, TResult>
     protected abstract TResult VisitResult(ReadResult result, TContext context);
 
     protected abstract TResult VisitSetVariable(SetVariable set, TContext context);
+#pragma warning restore CS1591
 }
