@@ -44,7 +44,10 @@ using (var session = llm.Session())
 double from = corrupt.Item<double>(), to = clean.Item<double>();
 Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"logit difference: clean {to:0.000}, corrupted {from:0.000}"));
 // prints: logit difference: clean 9.056, corrupted -5.490
-var svg = new StringBuilder($"<svg xmlns='http://www.w3.org/2000/svg' width='{40 * positions + 80}' height='{30 * layers + 90}' font-family='sans-serif' font-size='11'>");
+var svg =
+    new StringBuilder(
+        $"<svg xmlns='http://www.w3.org/2000/svg' width='{40 * positions + 80}' height='{30 * layers + 90}' font-family='sans-serif' "
+        + "font-size='11'>");
 for (int layer = 0; layer < layers; layer++)
 {
     svg.Append(CultureInfo.InvariantCulture, $"<text x='5' y='{30 * layer + 20}'>layer {layer}</text>");
@@ -52,12 +55,18 @@ for (int layer = 0; layer < layers; layer++)
     {
         double restored = (grid[layer, position].Item<double>() - from) / (to - from);
         int shade = (int)(255 * (1 - Math.Clamp(restored, 0, 1)));
-        svg.Append(CultureInfo.InvariantCulture, $"<rect x='{60 + 40 * position}' y='{30 * layer}' width='40' height='30' fill='rgb({shade},{shade},255)'><title>{restored:0.000}</title></rect>");
-        if (restored > 0.5) Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"layer {layer}, position {position} ({llm.Tokenizer.Decode([ids[position]])}): {restored:0.00}"));
+        svg.Append(CultureInfo.InvariantCulture,
+            $"<rect x='{60 + 40 * position}' y='{30 * layer}' width='40' height='30' "
+            + $"fill='rgb({shade},{shade},255)'><title>{restored:0.000}</title></rect>");
+        if (restored > 0.5)
+            Console.WriteLine(
+                string.Create(CultureInfo.InvariantCulture,
+                    $"layer {layer}, position {position} ({llm.Tokenizer.Decode([ids[position]])}): {restored:0.00}"));
     }
 }
 for (int position = 0; position < positions; position++)
-    svg.Append(CultureInfo.InvariantCulture, $"<text transform='translate({80 + 40 * position},{30 * layers + 10}) rotate(60)'>{llm.Tokenizer.Decode([ids[position]])}</text>");
+    svg.Append(CultureInfo.InvariantCulture,
+        $"<text transform='translate({80 + 40 * position},{30 * layers + 10}) rotate(60)'>{llm.Tokenizer.Decode([ids[position]])}</text>");
 string path = Path.Combine(Path.GetTempPath(), "activation-patching.svg");
 File.WriteAllText(path, svg.Append("</svg>").ToString());
 Console.WriteLine($"heat map: {path}");

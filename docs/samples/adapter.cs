@@ -6,7 +6,8 @@ using TorchSharp;
 
 // a LoRA adapter as PEFT's save_pretrained writes it; one's own, or an id on the hub, is used in the same way
 string folder = Directory.CreateTempSubdirectory("lora").FullName;
-File.WriteAllText(Path.Combine(folder, "adapter_config.json"), """{ "peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["c_fc"] }""");
+File.WriteAllText(Path.Combine(folder, "adapter_config.json"),
+    """{ "peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["c_fc"] }""");
 LanguageModel llm = new("ndif/tiny-landmarks");
 (long inputs, long outputs) = (128, 512);
 SafetensorsWriter.Write(Path.Combine(folder, "adapter_model.safetensors"), new Dictionary<string, torch.Tensor>

@@ -1,7 +1,7 @@
 #:project ../../src/Engine/Engine.csproj
 #:property RunsTorch=true
-// Attribution patching (Nanda, 2023; Syed et al., 2023): what would patching a place of the corrupted run do? One backward pass estimates it
-// for all places at once, as (clean - corrupted) . gradient. Here the estimate is compared with true patching, place by place.
+// Attribution patching (Nanda, 2023; Syed et al., 2023): what would patching a place of the corrupted run do? One backward pass estimates
+// it for all places at once, as (clean - corrupted) . gradient. Here the estimate is compared with true patching, place by place.
 using System.Globalization;
 using Ndif;
 
@@ -49,13 +49,17 @@ using (var session = llm.Session())
 
 var pairs = from layer in Enumerable.Range(0, llm.Layers.Count)
             from position in Enumerable.Range(0, positions)
-            select (layer, position, Estimate: estimates[layer].ToArray<float>()[position], Truth: truth[layer, position].Item<float>() - corrupted.Item<float>());
+            select (layer, position, Estimate: estimates[layer].ToArray<float>()[position], Truth: truth[layer, position].Item<float>()
+                - corrupted.Item<float>());
 var all = pairs.ToList();
 var (strongest, guessed) = (all.MaxBy(p => p.Truth), all.MaxBy(p => p.Estimate));
-Console.WriteLine($"true patching: layer {strongest.layer}, position {strongest.position} ('{llm.Tokenizer.Decode([ids[strongest.position]])}')");
-Console.WriteLine($"attribution patching: layer {guessed.layer}, position {guessed.position} ('{llm.Tokenizer.Decode([ids[guessed.position]])}')");
+Console.WriteLine(
+    $"true patching: layer {strongest.layer}, position {strongest.position} ('{llm.Tokenizer.Decode([ids[strongest.position]])}')");
+Console.WriteLine(
+    $"attribution patching: layer {guessed.layer}, position {guessed.position} ('{llm.Tokenizer.Decode([ids[guessed.position]])}')");
 double mx = all.Average(p => p.Estimate), my = all.Average(p => p.Truth);
-double correlation = all.Sum(p => (p.Estimate - mx) * (p.Truth - my)) / Math.Sqrt(all.Sum(p => Math.Pow(p.Estimate - mx, 2)) * all.Sum(p => Math.Pow(p.Truth - my, 2)));
+double correlation = all.Sum(p => (p.Estimate - mx) * (p.Truth - my))
+    / Math.Sqrt(all.Sum(p => Math.Pow(p.Estimate - mx, 2)) * all.Sum(p => Math.Pow(p.Truth - my, 2)));
 Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"correlation over {all.Count} places: {correlation:0.00}"));
 // prints: true patching: layer 0, position 13 (' to')
 // prints: attribution patching: layer 0, position 13 (' to')

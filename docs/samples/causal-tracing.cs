@@ -1,7 +1,7 @@
 #:project ../../src/Engine/Engine.csproj
 #:property RunsTorch=true
-// Causal tracing (Meng et al., 2022): noise on the subject's embeddings makes the model forget; the hidden state of which place, restored, brings the
-// answer back? All places of a layer are the invokes of one pass.
+// Causal tracing (Meng et al., 2022): noise on the subject's embeddings makes the model forget; the hidden state of which place, restored,
+// brings the answer back? All places of a layer are the invokes of one pass.
 using System.Globalization;
 using Ndif;
 
@@ -45,10 +45,16 @@ using (var session = llm.Session())
     await session.RunAsync();
 }
 
-Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"p( Paris): clean {clean.Item<float>():0.000}, subject corrupted {corrupted.Item<float>():0.000}"));
+Console.WriteLine(
+    string.Create(CultureInfo.InvariantCulture,
+        $"p( Paris): clean {clean.Item<float>():0.000}, subject corrupted {corrupted.Item<float>():0.000}"));
 Console.WriteLine($"restored   {string.Join(" ", ids.Select(id => llm.Tokenizer.Decode([id]).Trim().PadLeft(6)))}");
 for (int place = 0; place < places.Length; place++)
-    Console.WriteLine($"{(place == 0 ? "embedding" : $"layer {place - 1}"),-10} {string.Join(" ", Enumerable.Range(0, ids.Count).Select(p => restored[place, p].Item<float>().ToString("0.000", CultureInfo.InvariantCulture).PadLeft(6)))}");
+{
+    IEnumerable<string> row = Enumerable.Range(0, ids.Count)
+        .Select(p => restored[place, p].Item<float>().ToString("0.000", CultureInfo.InvariantCulture).PadLeft(6));
+    Console.WriteLine($"{(place == 0 ? "embedding" : $"layer {place - 1}"),-10} {string.Join(" ", row)}");
+}
 // prints: p( Paris): clean 0.998, subject corrupted 0.000
 // prints: embedding   0.000  0.022
 // prints: layer 0     0.000  0.000  0.000  0.000  0.000  0.000  0.000  0.998

@@ -27,7 +27,8 @@ using (var t = llm.Generate(maxNewTokens: 4, options: new() { Temperature = 1.5,
     using (t.Invoke(Tower, new() { Seed = 7 })) two = t.Result.Save();
     using (t.Invoke(Tower, new() { Seed = 8 })) other = t.Result.Save();
     await t.RunAsync();
-    Console.WriteLine($"{one.ToArray<long>().SequenceEqual(two.ToArray<long>())} {one.ToArray<long>().SequenceEqual(other.ToArray<long>())}");
+    Console.WriteLine(
+        $"{one.ToArray<long>().SequenceEqual(two.ToArray<long>())} {one.ToArray<long>().SequenceEqual(other.ToArray<long>())}");
 }
 // prints: True False
 
@@ -53,7 +54,8 @@ using (var t = llm.Generate(Tower, maxNewTokens: 4, new() { NumBeams = 3, NumRet
 // The streamer's site: a token that is put there is what the row goes on with
 using (var t = llm.Generate(Tower, maxNewTokens: 4))
 {
-    foreach (int step in t.Iter[1]) llm.Generator.Streamer.Output = llm.Tokenizer.Encode(" Rome")[0];   // call 0 is the prompt, call 1 the first new token
+    // call 0 is the prompt, call 1 the first new token
+    foreach (int step in t.Iter[1]) llm.Generator.Streamer.Output = llm.Tokenizer.Encode(" Rome")[0];
     var ids = llm.Generator.Output.Save();                                                              // t.Result by nnsight's name
     await t.RunAsync();
     Console.WriteLine($"forced: {llm.Tokenizer.Decode(ids)}");

@@ -1,8 +1,8 @@
 #:project ../../src/Cli/Cli.csproj
 #:property RunsTorch=true
 #:property PublishAot=false
-// LoRA (Hu et al., 2021) trained on a service: parameters, optimizer and loop run where the model is; losses and matrices come back. The service is started
-// in this process; usually NDIF_HOST and NDIF_API_KEY say where one is.
+// LoRA (Hu et al., 2021) trained on a service: parameters, optimizer and loop run where the model is; losses and matrices come back. The
+// service is started in this process; usually NDIF_HOST and NDIF_API_KEY say where one is.
 using System.Globalization;
 using Ndif;
 

@@ -1,12 +1,14 @@
 #:project ../../src/Engine/Engine.csproj
 #:property RunsTorch=true
-// A sparse autoencoder (Bricken et al., 2023; Cunningham et al., 2023) on a layer's hidden state: trained where the model is, spliced into it, and
-// its features read and switched off.
+// A sparse autoencoder (Bricken et al., 2023; Cunningham et al., 2023) on a layer's hidden state: trained where the model is, spliced into
+// it, and its features read and switched off.
 using System.Globalization;
 using Ndif;
 
 const int Layer = 2, Features = 256;
-string[] prompts = ["The Eiffel Tower is in the city of", "Vatican is in the city of", "Big Ben is in the city of", "Madison Square Garden is located in the city of"];
+string[] prompts =
+    ["The Eiffel Tower is in the city of", "Vatican is in the city of", "Big Ben is in the city of",
+        "Madison Square Garden is located in the city of"];
 var llm = new LanguageModel("ndif/tiny-landmarks");
 Envoy layer = llm.Layers[Layer];
 
@@ -14,7 +16,8 @@ Envoy layer = llm.Layers[Layer];
 TensorData encoder, bias, decoder;
 using (var s = llm.Session())
 {
-    Value e = s.Parameter(TensorData.Randn([128, Features], seed: 1) * 0.1f), b = s.Parameter(TensorData.Zeros([Features])), d = s.Parameter(TensorData.Randn([Features, 128], seed: 2) * 0.1f);
+    Value e = s.Parameter(TensorData.Randn([128, Features], seed: 1) * 0.1f), b = s.Parameter(TensorData.Zeros([Features])),
+        d = s.Parameter(TensorData.Randn([Features, 128], seed: 2) * 0.1f);
     var adam = s.Adam([e, b, d], lr: 3e-3);
     Value x;
     using (llm.Trace(prompts)) x = layer.Hidden;                // one pass: the activations stay where the model is
@@ -31,7 +34,9 @@ using (var s = llm.Session())
     var (se, sb, sd, curve) = (e.Save(), b.Save(), d.Save(), losses.Save());
     await s.RunAsync();
     (encoder, bias, decoder) = (se, sb, sd);
-    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"loss {((Saved)curve[0]).Item<float>():0.000} -> {((Saved)curve[^1]).Item<float>():0.000}"));
+    Console.WriteLine(
+        string.Create(CultureInfo.InvariantCulture,
+            $"loss {((Saved)curve[0]).Item<float>():0.000} -> {((Saved)curve[^1]).Item<float>():0.000}"));
 }
 
 // 2. Splice it in: an edit of the model, whose sites every later trace sees.
@@ -46,7 +51,9 @@ foreach (string prompt in prompts)
     var next = spliced.Logits[0, ^1].ArgMax(-1).Save();
     await t.RunAsync();
     float[] active = features.ToArray<float>();
-    Console.WriteLine($"{prompt} ->{llm.Tokenizer.Decode(next)} ({active.Count(f => f > 0.01f)} of {Features} features, strongest {Array.IndexOf(active, active.Max())})");
+    Console.WriteLine(
+        $"{prompt} ->{llm.Tokenizer.Decode(next)} ({active.Count(f => f > 0.01f)} of {Features} features, strongest "
+        + $"{Array.IndexOf(active, active.Max())})");
 }
 
 // 3. Put one prompt's features in the place of another's, at the last position.

@@ -21,7 +21,8 @@ Console.WriteLine(llm);                                         // nothing is lo
 var h = llm["transformer.h"];                                   // a module list: h[0], h[^1], h[1..3], h.Count, foreach
 Console.WriteLine($"{h.Count} layers; the last is {h[^1].Path}, the middle ones {string.Join(", ", h[1..3].Select(layer => layer.Path))}");
 // prints: 4 layers; the last is transformer.h.3, the middle ones transformer.h.1, transformer.h.2
-Console.WriteLine($"{llm["layers"][0]["feed_forward"].Path} {llm.Get("transformer.h.0.mlp").Path} {llm.Layers[0].Mlp.Path}");   // three ways to the same
+// three ways to the same
+Console.WriteLine($"{llm["layers"][0]["feed_forward"].Path} {llm.Get("transformer.h.0.mlp").Path} {llm.Layers[0].Mlp.Path}");
 // prints: transformer.h.0.mlp transformer.h.0.mlp transformer.h.0.mlp
 Console.WriteLine($"{llm.NamedModules().Count()} modules");
 // prints: 60 modules

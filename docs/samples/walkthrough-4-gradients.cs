@@ -18,7 +18,9 @@ using (var t = llm.Trace("Hello", grad: true))
         modified = hs.Grad.Save();
     });
     await t.RunAsync();
-    Console.WriteLine($"gradient {original.Shape}, not zero: {original.Tensor.Norm().Item<float>() > 0}; after the edit {modified.Tensor.Norm().Item<float>()}");
+    Console.WriteLine(
+        $"gradient {original.Shape}, not zero: {original.Tensor.Norm().Item<float>() > 0}; after the edit "
+        + $"{modified.Tensor.Norm().Item<float>()}");
 }
 // prints: gradient [1, 1, 128], not zero: True; after the edit 0
 
@@ -29,7 +31,9 @@ using (var t = llm.Trace("The Eiffel Tower is in the city of", grad: true))
     t.Backward(llm.LmHead.Output[0, ^1, llm.Tokenizer.Encode(" Paris")[0]]);
     var saliency = embeddings.Grad[0].Norm(dim: -1).ArgMax().Save();
     await t.RunAsync();
-    Console.WriteLine($"most of all on token {saliency.Item<long>()}:{llm.Tokenizer.Decode([llm.Tokenizer.Encode("The Eiffel Tower is in the city of")[(int)saliency.Item<long>()]])}");
+    int mostSalient = (int)saliency.Item<long>();
+    int tokenId = llm.Tokenizer.Encode("The Eiffel Tower is in the city of")[mostSalient];
+    Console.WriteLine($"most of all on token {mostSalient}:{llm.Tokenizer.Decode([tokenId])}");
 }
 // prints: most of all on token
 

@@ -22,14 +22,17 @@ using (var t = llm.Trace("The Eiffel Tower is in the city of"))
     var cache = t.Cache();                                      // or t.Cache(modules: h, inputs: true, dtype: DType.BFloat16)
     h[0].Hidden[.., 0] = 0;                                     // a cache holds values after interventions
     await t.RunAsync();
-    Console.WriteLine($"{cache.Paths.Count()} modules; layer 0: {cache["transformer.h.0"].Output[0].Shape}, zeroed: {((Saved)cache[h[0]].Output[0]).Tensor[0, 0].Norm().Item<float>()}");
+    Console.WriteLine(
+        $"{cache.Paths.Count()} modules; layer 0: {cache["transformer.h.0"].Output[0].Shape}, zeroed: "
+        + $"{((Saved)cache[h[0]].Output[0]).Tensor[0, 0].Norm().Item<float>()}");
 }
 // prints: 55 modules; layer 0: [1, 8, 128], zeroed: 0
 using (var t = llm.Generate("Hello", maxNewTokens: 3))
 {
     var cache = t.Cache(modules: h, inputs: true, dtype: DType.BFloat16);
     await t.RunAsync();
-    Console.WriteLine($"{cache[h[3]].Count} calls; the last one's output: {cache[h[3]][^1].Output[0].Shape}, input {cache[h[3]][^1].Input.Tensor.Type}");
+    Console.WriteLine(
+        $"{cache[h[3]].Count} calls; the last one's output: {cache[h[3]][^1].Output[0].Shape}, input {cache[h[3]][^1].Input.Tensor.Type}");
 }
 // prints: 3 calls; the last one's output: [1, 1, 128], input BFloat16
 

@@ -1,7 +1,8 @@
 #:project ../../src/Cli/Cli.csproj
 #:property RunsTorch=true
 #:property PublishAot=false
-// Section 7 of the walkthrough: the same on a service. Here it is started in this process; usually NDIF_HOST and NDIF_API_KEY say where one is.
+// Section 7 of the walkthrough: the same on a service. Here it is started in this process; usually NDIF_HOST and NDIF_API_KEY say where one
+// is.
 using Ndif;
 
 await using var service = await EmbeddedService.StartAsync();

@@ -64,7 +64,8 @@ using (var s = llm.Session())
 // prints: The Eiffel Tower is in the city of Rome
 
 // A module of the user's own, with sites, attached to the tree
-var sae = h[2].Attach("sae", new SparseAutoencoder(TensorData.Randn([128, 512], seed: 2) * 0.1, TensorData.Randn([512, 128], seed: 3) * 0.1));
+var sae = h[2]
+    .Attach("sae", new SparseAutoencoder(TensorData.Randn([128, 512], seed: 2) * 0.1, TensorData.Randn([512, 128], seed: 3) * 0.1));
 using (var t = llm.Trace("Hello"))
 {
     h[2].Hidden = sae.Call(h[2].Hidden);

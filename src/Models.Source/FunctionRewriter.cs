@@ -35,13 +35,17 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
     public FunctionRewriter(ModelSources sources, SemanticModel model, IMethodSymbol method, BaseMethodDeclarationSyntax syntax)
     {
         (_sources, _model, _method, _syntax) = (sources, model, method, syntax);
-        if (method.Name == "Forward" && InstanceConditions.AppliesTo(method.ContainingType)) Conditions = new InstanceConditions(model, method.ContainingType);
-        foreach (IParameterSymbol parameter in method.Parameters) _localShapes[parameter.Name] = ShapeDocumentation.Parameter(syntax, parameter.Name);
+        if (method.Name == "Forward" && InstanceConditions.AppliesTo(method.ContainingType))
+            Conditions = new InstanceConditions(model, method.ContainingType);
+        foreach (IParameterSymbol parameter in method.Parameters)
+            _localShapes[parameter.Name] = ShapeDocumentation.Parameter(syntax, parameter.Name);
     }
 
     public IReadOnlyList<OperationEntry> Operations => _operations;
 
-    /// <summary>The conditions on fields under which parts of the function run; null for a function that is the same for every instance.</summary>
+    /// <summary>
+    /// The conditions on fields under which parts of the function run; null for a function that is the same for every instance.
+    /// </summary>
     public InstanceConditions? Conditions { get; }
 
     public SyntaxNode Rewrite()
@@ -100,7 +104,8 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
     }
 
     private bool IsFastPath(ExpressionSyntax condition) => condition.DescendantNodes().OfType<InvocationExpressionSyntax>().Any(call =>
-        _model.GetSymbolInfo(call).Symbol is IMethodSymbol called && called.GetAttributes().Any(a => a.AttributeClass?.Name == "FastPathAttribute"));
+        _model.GetSymbolInfo(call).Symbol is IMethodSymbol called
+        && called.GetAttributes().Any(a => a.AttributeClass?.Name == "FastPathAttribute"));
 
     public override SyntaxNode? VisitLocalDeclarationStatement(LocalDeclarationStatementSyntax node)
     {
@@ -134,26 +139,31 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
         }
         return visited;
 
-        static string Name(ExpressionSyntax part) => part is DeclarationExpressionSyntax declaration ? declaration.Designation.ToString() : part.ToString();
+        static string Name(ExpressionSyntax part) => part is DeclarationExpressionSyntax declaration ? declaration.Designation.ToString()
+            : part.ToString();
     }
 
     public override SyntaxNode? VisitReturnStatement(ReturnStatementSyntax node)
     {
-        if (node.Expression is { } value && (ShapeDocumentation.Comment(node) ?? ShapeDocumentation.Returns(_syntax)) is { } form) Declare(value, form);
+        if (node.Expression is { } value && (ShapeDocumentation.Comment(node) ?? ShapeDocumentation.Returns(_syntax)) is { } form)
+            Declare(value, form);
         return base.VisitReturnStatement(node);
     }
 
     public override SyntaxNode? VisitInvocationExpression(InvocationExpressionSyntax node)
     {
-        if (_model.GetSymbolInfo(node).Symbol is not IMethodSymbol called || !IsOperation(node, called)) return base.VisitInvocationExpression(node);
-        ExpressionSyntax? receiver = called.IsStatic && called.MethodKind is not MethodKind.ReducedExtension || node.Expression is not MemberAccessExpressionSyntax member ? null : member.Expression;
+        if (_model.GetSymbolInfo(node).Symbol is not IMethodSymbol called || !IsOperation(node, called))
+            return base.VisitInvocationExpression(node);
+        ExpressionSyntax? receiver = called.IsStatic && called.MethodKind is not MethodKind.ReducedExtension
+            || node.Expression is not MemberAccessExpressionSyntax member ? null : member.Expression;
         return Parse(Call(node, node, receiver, called), node);
     }
 
     /// <summary><c>norm?.Call(x)</c>: an operation, if the norm is there.</summary>
     public override SyntaxNode? VisitConditionalAccessExpression(ConditionalAccessExpressionSyntax node)
     {
-        if (node is not { Expression: IdentifierNameSyntax receiver, WhenNotNull: InvocationExpressionSyntax { Expression: MemberBindingExpressionSyntax } call }
+        if (node is not { Expression: IdentifierNameSyntax receiver,
+            WhenNotNull: InvocationExpressionSyntax { Expression: MemberBindingExpressionSyntax } call }
             || _model.GetSymbolInfo(call).Symbol is not IMethodSymbol called || !IsOperation(call, called)) return node;
         string type = called.ReturnType.ToDisplayString(_fullyQualified);
         string operation = Call(node, call, receiver, called);
@@ -165,7 +175,9 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
         if (Operator(node) is not { } name) return base.VisitBinaryExpression(node);
         var arguments = new ArgumentList(this);
         string left = arguments.Add(node.Left, null), right = arguments.Add(node.Right, null);
-        return Parse(Operation(node, name, node.OperatorToken, TensorName(node), arguments, $"{left} {node.OperatorToken.Text} {right}", null, null), node);
+        return Parse(
+            Operation(node, name, node.OperatorToken, TensorName(node), arguments, $"{left} {node.OperatorToken.Text} {right}", null, null),
+            node);
     }
 
     public override SyntaxNode? VisitPrefixUnaryExpression(PrefixUnaryExpressionSyntax node)
@@ -173,11 +185,14 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
         if (Operator(node) is not { } name) return base.VisitPrefixUnaryExpression(node);
         var arguments = new ArgumentList(this);
         string operand = arguments.Add(node.Operand, null);
-        return Parse(Operation(node, name, node.OperatorToken, TensorName(node), arguments, $"{node.OperatorToken.Text}{operand}", null, null), node);
+        return Parse(
+            Operation(node, name, node.OperatorToken, TensorName(node), arguments, $"{node.OperatorToken.Text}{operand}", null, null),
+            node);
     }
 
     private string? Operator(ExpressionSyntax node) =>
-        _model.GetSymbolInfo(node).Symbol is IMethodSymbol { MethodKind: MethodKind.UserDefinedOperator } symbol && IsTensor(symbol.ReturnType)
+        _model.GetSymbolInfo(node).Symbol is IMethodSymbol { MethodKind: MethodKind.UserDefinedOperator } symbol
+        && IsTensor(symbol.ReturnType)
             ? OperationNames.OfOperator(symbol) : null;
 
     private string TensorName(ExpressionSyntax node) => _model.GetTypeInfo(node).Type!.ToDisplayString(_fullyQualified);
@@ -200,14 +215,16 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
     private string Call(SyntaxNode whole, InvocationExpressionSyntax node, ExpressionSyntax? receiver, IMethodSymbol called)
     {
         var arguments = new ArgumentList(this) { Receiver = receiver is null ? null : _model.GetTypeInfo(receiver).Type?.Name };
-        bool submodule = receiver is not null && _sources.IsModule(called.ContainingType) && called.Name.StartsWith("Call", StringComparison.Ordinal);
+        bool submodule = receiver is not null && _sources.IsModule(called.ContainingType)
+            && called.Name.StartsWith("Call", StringComparison.Ordinal);
         bool label = called.ContainingType.Name == "SourceLabel";
         string callee = receiver is null ? node.Expression.ToString()
             : IsTensor(_model.GetTypeInfo(receiver).Type!) ? $"{arguments.Add(receiver, null)}.{called.Name}"
             : $"{Visit(receiver)}.{called.Name}";
         List<string> given = [];
         foreach (ArgumentSyntax argument in node.ArgumentList.Arguments)
-            given.Add(label && given.Count == 0 ? argument.ToString() : $"{argument.NameColon}{arguments.Add(argument.Expression, argument.NameColon?.Name.Identifier.Text)}");
+            given.Add(label && given.Count == 0 ? argument.ToString()
+                : $"{argument.NameColon}{arguments.Add(argument.Expression, argument.NameColon?.Name.Identifier.Text)}");
         InstrumentedFunction? inside = submodule || label ? null : _sources.InstrumentedCopyOf(called);
         string name = submodule ? OperationNames.OfSubmodule(receiver!, _syntax.Parent!)
             : label ? ((LiteralExpressionSyntax)node.ArgumentList.Arguments[0].Expression).Token.ValueText
@@ -221,7 +238,8 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
 
     /// <param name="plain">The operation on its arguments, which stand in GIVEN.</param>
     /// <param name="hooked">The same by the callee's instrumented copy.</param>
-    private string Operation(SyntaxNode whole, string name, SyntaxToken place, string type, ArgumentList arguments, string plain, string? hooked,
+    private string Operation(SyntaxNode whole, string name, SyntaxToken place, string type, ArgumentList arguments, string plain,
+        string? hooked,
         InstrumentedFunction? inside, string? submodule = null, bool label = false, SymbolicShape? inferred = null)
     {
         inferred ??= ShapeRules.Of(name, arguments.Shapes, arguments.AreTensors, arguments.Constants);
@@ -244,13 +262,15 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
             name = $"{name}_{count}";
         }
         int id = _operations.Count;
-        _operations.Add(new OperationEntry(name, place.GetLocation().GetLineSpan().StartLinePosition.Line + 1, Text(form), arguments.Described)
+        _operations.Add(
+            new OperationEntry(name, place.GetLocation().GetLineSpan().StartLinePosition.Line + 1, Text(form), arguments.Described)
         {
             Inside = inside, Submodule = submodule, BaseName = baseName, IsNamedByChild = Conditions is not null && submodule is not null,
             Conditions = [.. _activeConditions],
         });
         string run = hooked is null ? plain : $"__inner{id} is null ? {plain} : {hooked.Replace("INSIDE", $"__inner{id}")}";
-        return $"__hooks.Call<{type}>({id}, new object?[] {{ {string.Join(", ", arguments.Values)} }}, (__a{id}, __inner{id}) => {run.Replace("GIVEN", $"__a{id}")})";
+        return $"__hooks.Call<{type}>({id}, new object?[] {{ {string.Join(", ", arguments.Values)} }}, (__a{id}, __inner{id}) => "
+            + $"{run.Replace("GIVEN", $"__a{id}")})";
     }
 
     private static string Text(SymbolicShape? shape) => shape is null ? "?" : shape.ToString();
@@ -268,7 +288,8 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
         {
             if (arguments.Receiver is "Dropout" or "Activation") return arguments.Shapes.FirstOrDefault();
             // a linear layer, a norm: the last dimension may change; an embedding adds one, and a comment says so
-            return arguments.Shapes.FirstOrDefault()?.Dimensions is { Length: > 1 } input && IsTensor(called.ReturnType) && !SymbolicShape.ContainsAxis(input[input.Length - 1])
+            return arguments.Shapes.FirstOrDefault()?.Dimensions is { Length: > 1 } input && IsTensor(called.ReturnType)
+                && !SymbolicShape.ContainsAxis(input[input.Length - 1])
                 ? new SymbolicShape([.. input.Take(input.Length - 1), "features"]) : null;
         }
         if (_sources.SyntaxOf(called) is not { } syntax) return null;
@@ -280,7 +301,8 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
         if (_method.IsStatic) return null;
         ExpressionSyntax root = receiver;
         while (root is MemberAccessExpressionSyntax or ElementAccessExpressionSyntax or PostfixUnaryExpressionSyntax)
-            root = root switch { MemberAccessExpressionSyntax m => m.Expression, ElementAccessExpressionSyntax e => e.Expression, _ => ((PostfixUnaryExpressionSyntax)root).Operand };
+            root = root switch { MemberAccessExpressionSyntax m => m.Expression, ElementAccessExpressionSyntax e => e.Expression,
+                _ => ((PostfixUnaryExpressionSyntax)root).Operand };
         if (_model.GetSymbolInfo(root).Symbol is not (IFieldSymbol or IPropertySymbol)) return null;
         string text = receiver.ToString();
         if (receiver is ElementAccessExpressionSyntax element) text = $"{element.Expression}[0]";
@@ -297,8 +319,11 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
             case PostfixUnaryExpressionSyntax suppressed: Declare(suppressed.Operand, shape); break;
             case ElementAccessExpressionSyntax: break;
             case ConditionalExpressionSyntax choice: Declare(choice.WhenTrue, shape); Declare(choice.WhenFalse, shape); break;
-            case BinaryExpressionSyntax { RawKind: (int)SyntaxKind.CoalesceExpression } either: Declare(either.Left, shape); Declare(either.Right, shape); break;
-            case InvocationExpressionSyntax { Expression: MemberAccessExpressionSyntax { Name.Identifier.Text: "MoveToOuterDisposeScope" } moved }: Declare(moved.Expression, shape); break;
+            case BinaryExpressionSyntax { RawKind: (int)SyntaxKind.CoalesceExpression } either: Declare(either.Left, shape);
+            Declare(either.Right, shape); break;
+            case InvocationExpressionSyntax {
+                Expression: MemberAccessExpressionSyntax { Name.Identifier.Text: "MoveToOuterDisposeScope" } moved }: Declare(
+                moved.Expression, shape); break;
             default: _declaredShapes[expression] = shape; break;
         }
     }
@@ -312,14 +337,21 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
             case ParenthesizedExpressionSyntax inner: return ShapeOf(inner.Expression);
             case CastExpressionSyntax cast: return ShapeOf(cast.Expression);
             case PostfixUnaryExpressionSyntax suppressed: return ShapeOf(suppressed.Operand);
-            case IdentifierNameSyntax local: return _localShapes.TryGetValue(local.Identifier.Text, out SymbolicShape? known) ? known : null;
-            case ElementAccessExpressionSyntax { ArgumentList.Arguments.Count: 1 } element when _model.GetTypeInfo(element.Expression).Type is IArrayTypeSymbol:
-                return Element(ShapeOf(element.Expression), _model.GetConstantValue(element.ArgumentList.Arguments[0].Expression).Value is int i ? i : 0);
+            case IdentifierNameSyntax local: return _localShapes.TryGetValue(local.Identifier.Text, out SymbolicShape? known) ? known
+                : null;
+            case ElementAccessExpressionSyntax { ArgumentList.Arguments.Count: 1 } element when _model.GetTypeInfo(element.Expression)
+                .Type is IArrayTypeSymbol:
+                return Element(ShapeOf(element.Expression),
+                    _model.GetConstantValue(element.ArgumentList.Arguments[0].Expression).Value is int i ? i : 0);
             case ConditionalExpressionSyntax choice: return ShapeOf(choice.WhenTrue);
-            case BinaryExpressionSyntax { RawKind: (int)SyntaxKind.CoalesceExpression } either: return ShapeOf(either.Left) ?? ShapeOf(either.Right);
+            case BinaryExpressionSyntax { RawKind: (int)SyntaxKind.CoalesceExpression } either: return ShapeOf(either.Left)
+                ?? ShapeOf(either.Right);
             case TupleExpressionSyntax tuple: return new SymbolicShape([.. tuple.Arguments.Select(a => ShapeOf(a.Expression)?.Dimensions)]);
-            case CollectionExpressionSyntax { Elements.Count: > 0 } items when items.Elements[0] is ExpressionElementSyntax first: return ShapeOf(first.Expression);
-            case InvocationExpressionSyntax { Expression: MemberAccessExpressionSyntax { Name.Identifier.Text: "MoveToOuterDisposeScope" } moved }: return ShapeOf(moved.Expression);
+            case CollectionExpressionSyntax {
+                Elements.Count: > 0 } items when items.Elements[0] is ExpressionElementSyntax first: return ShapeOf(first.Expression);
+            case InvocationExpressionSyntax {
+                Expression: MemberAccessExpressionSyntax { Name.Identifier.Text: "MoveToOuterDisposeScope" } moved }: return ShapeOf(
+                moved.Expression);
             default: return _shapes.TryGetValue(expression, out SymbolicShape? form) ? form : null;
         }
     }
@@ -351,19 +383,22 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
             ITypeSymbol? type = info.Type ?? info.ConvertedType;
             string text = rewriter.Visit(expression)!.ToString();
             // a span cannot wait in an array; the collection or array that it is made of can
-            if (expression is CollectionExpressionSyntax && info.ConvertedType is INamedTypeSymbol { IsRefLikeType: true, TypeArguments: { Length: 1 } of })
+            if (expression is CollectionExpressionSyntax
+                && info.ConvertedType is INamedTypeSymbol { IsRefLikeType: true, TypeArguments: { Length: 1 } of })
                 type = rewriter._model.Compilation.CreateArrayTypeSymbol(of[0]);
             else if (info.ConvertedType is null || (info.ConvertedType.IsRefLikeType && type is not IArrayTypeSymbol)) return text;
             if (type is null or { IsRefLikeType: true } or { TypeKind: TypeKind.Error or TypeKind.Delegate }) return text;
             Optional<object?> constant = rewriter._model.GetConstantValue(expression);
-            SymbolicShape? form = expression is MemberAccessExpressionSyntax { Name.Identifier.Text: "shape" } shape ? rewriter.ShapeOf(shape.Expression) : rewriter.ShapeOf(expression);
+            SymbolicShape? form = expression is MemberAccessExpressionSyntax { Name.Identifier.Text: "shape" } shape
+                ? rewriter.ShapeOf(shape.Expression) : rewriter.ShapeOf(expression);
             string name = (type is { IsReferenceType: true } && info.Nullability.FlowState is NullableFlowState.MaybeNull
                 ? type.WithNullableAnnotation(NullableAnnotation.Annotated) : type).ToDisplayString(_fullyQualified);
             Values.Add(info.Type is null && !constant.HasValue ? $"({name})({text})" : text);
             Shapes.Add(form);
             AreTensors.Add(IsTensor(type));
             Constants.Add(constant.HasValue ? constant.Value switch { int i => i, long l => l, _ => null } : null);
-            Described.Add((keyword, IsValue(type) || type is INamedTypeSymbol { TypeArguments: { Length: 1 } item } && IsTensor(item[0]) ? Text(form) : ""));
+            Described.Add((keyword, IsValue(type) || type is INamedTypeSymbol { TypeArguments: { Length: 1 } item } && IsTensor(item[0])
+                ? Text(form) : ""));
             return constant.HasValue ? text : $"(({name})GIVEN[{Values.Count - 1}]!)";
         }
     }

@@ -18,9 +18,11 @@ internal sealed class ModelSources(Compilation compilation, SourceProductionCont
         if (_siteModule is null) return;
         foreach (SyntaxTree tree in compilation.SyntaxTrees)
         {
-            foreach (ClassDeclarationSyntax syntax in tree.GetRoot(output.CancellationToken).DescendantNodes().OfType<ClassDeclarationSyntax>())
+            foreach (ClassDeclarationSyntax syntax in tree.GetRoot(output.CancellationToken).DescendantNodes()
+                .OfType<ClassDeclarationSyntax>())
             {
-                if (compilation.GetSemanticModel(tree).GetDeclaredSymbol(syntax, output.CancellationToken) is { IsAbstract: false } type && IsModule(type)) AddModule(type, syntax);
+                if (compilation.GetSemanticModel(tree).GetDeclaredSymbol(syntax, output.CancellationToken) is { IsAbstract: false } type
+                    && IsModule(type)) AddModule(type, syntax);
             }
         }
         _writer.Finish(output);
@@ -42,7 +44,8 @@ internal sealed class ModelSources(Compilation compilation, SourceProductionCont
         method = method.OriginalDefinition;
         if (_copies.TryGetValue(method, out InstrumentedFunction? known)) return known;
         _copies[method] = null;
-        if (SyntaxOf(method) is not MethodDeclarationSyntax { Body: not null } and not MethodDeclarationSyntax { ExpressionBody: not null }) return null;
+        if (SyntaxOf(method) is not MethodDeclarationSyntax { Body: not null } and not MethodDeclarationSyntax { ExpressionBody: not null })
+            return null;
         if (method.IsGenericMethod || method.IsAbstract || method.ContainingType.IsGenericType) return null;
         var syntax = (MethodDeclarationSyntax)SyntaxOf(method)!;
         if (syntax.Parent is not ClassDeclarationSyntax type || !IsPartial(type)) return null;
@@ -53,7 +56,8 @@ internal sealed class ModelSources(Compilation compilation, SourceProductionCont
     }
 
     /// <summary>Where a method of this compilation is written.</summary>
-    public BaseMethodDeclarationSyntax? SyntaxOf(IMethodSymbol method) => method.OriginalDefinition.DeclaringSyntaxReferences is { Length: 1 } only
+    public BaseMethodDeclarationSyntax? SyntaxOf(IMethodSymbol method) =>
+        method.OriginalDefinition.DeclaringSyntaxReferences is { Length: 1 } only
         ? only[0].GetSyntax(output.CancellationToken) as BaseMethodDeclarationSyntax : null;
 
     public void Report(DiagnosticDescriptor rule, SyntaxNode node, params object[] arguments) =>
@@ -65,7 +69,8 @@ internal sealed class ModelSources(Compilation compilation, SourceProductionCont
 
     private void AddModule(INamedTypeSymbol type, ClassDeclarationSyntax syntax)
     {
-        if (type.GetMembers("Forward").OfType<IMethodSymbol>().FirstOrDefault() is not { } forward || FindRunBody(type) is not { } run) return;
+        if (type.GetMembers("Forward").OfType<IMethodSymbol>().FirstOrDefault() is not { } forward || FindRunBody(type) is not { } run)
+            return;
         if (!IsPartial(syntax))
         {
             output.ReportDiagnostic(Diagnostic.Create(Diagnostics.NotPartial, LocationOf(syntax.Identifier.GetLocation()), type.Name));

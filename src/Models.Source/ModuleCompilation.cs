@@ -42,7 +42,9 @@ internal sealed class ModuleCompilation(Compilation compilation, string fingerpr
     public override int GetHashCode() => Fingerprint.GetHashCode();
 
     private static string DigestOf(MetadataReference reference) =>
-        reference is PortableExecutableReference file && file.GetMetadata() is AssemblyMetadata assembly ? $"{reference.Display} {assembly.GetModules()[0].GetModuleVersionId()}" : $"{reference.Display}";
+        reference is PortableExecutableReference file && file.GetMetadata() is AssemblyMetadata assembly
+        ? $"{reference.Display} {assembly.GetModules()[0].GetModuleVersionId()}"
+        : $"{reference.Display}";
 
     /// <summary>The checksum of the text where there are partial classes; otherwise the declarations without bodies.</summary>
     private static string DigestOf(SyntaxTree tree)

@@ -30,11 +30,14 @@ internal static class OperationNames
     {
         if (called.MethodKind is MethodKind.DelegateInvoke) return Snake(callee.ToString());
         foreach (AttributeData attribute in called.GetAttributes())
-            if (attribute.AttributeClass?.Name == "OperationAttribute" && attribute.ConstructorArguments[0].Value is string name) return name;
+            if (attribute.AttributeClass?.Name == "OperationAttribute" && attribute.ConstructorArguments[0].Value is string name)
+                return name;
         return called.DeclaringSyntaxReferences.Length > 0 ? Snake(called.Name) : called.Name;
     }
 
-    /// <summary>"self_c_attn" for <c>_cAttn</c>, which the constructor makes as Child("c_attn", ...); "self_h" for <c>_h[layer]</c>.</summary>
+    /// <summary>
+    /// "self_c_attn" for <c>_cAttn</c>, which the constructor makes as Child("c_attn", ...); "self_h" for <c>_h[layer]</c>.
+    /// </summary>
     public static string OfSubmodule(ExpressionSyntax receiver, SyntaxNode type)
     {
         List<string> parts = [];
@@ -43,9 +46,11 @@ internal static class OperationNames
             switch (at)
             {
                 case ElementAccessExpressionSyntax element: at = element.Expression; break;
-                case MemberAccessExpressionSyntax member: parts.Insert(0, Snake(member.Name.Identifier.Text)); at = member.Expression; break;
+                case MemberAccessExpressionSyntax member: parts.Insert(0, Snake(member.Name.Identifier.Text)); at = member.Expression;
+                break;
                 case PostfixUnaryExpressionSyntax suppressed: at = suppressed.Operand; break;
-                case IdentifierNameSyntax field: parts.Insert(0, ChildName(field.Identifier.Text, type) ?? Snake(field.Identifier.Text)); at = null; break;
+                case IdentifierNameSyntax field: parts.Insert(0, ChildName(field.Identifier.Text, type) ?? Snake(field.Identifier.Text));
+                at = null; break;
                 default: at = null; break;
             }
         }

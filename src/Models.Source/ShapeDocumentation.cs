@@ -40,12 +40,15 @@ internal static class ShapeDocumentation
             ?? ((TypeDeclarationSyntax)method.Parent!).Members.OfType<MethodDeclarationSyntax>()
                 .Where(m => m.Identifier.Text is "Call" && m.ParameterList.Parameters.Any(p => p.Identifier.Text == name))
                 .Select(m => Section(m, opening, "</param>")).FirstOrDefault(f => f is not null)
-            ?? (_defaultShapes.TryGetValue(name, out string usual) && method is MethodDeclarationSyntax { Identifier.Text: "Forward" or "Alibi" or "Causal" } ? SymbolicShape.Parse(usual) : null);
+            ?? (_defaultShapes.TryGetValue(name, out string usual)
+                && method is MethodDeclarationSyntax { Identifier.Text: "Forward" or "Alibi" or "Causal" } ? SymbolicShape.Parse(usual)
+                : null);
     }
 
     private static SymbolicShape? Section(SyntaxNode method, string opening, string closing)
     {
-        Match match = Regex.Match(method.GetLeadingTrivia().ToFullString(), $"{Regex.Escape(opening)}(.*?){closing}", RegexOptions.Singleline);
+        Match match =
+            Regex.Match(method.GetLeadingTrivia().ToFullString(), $"{Regex.Escape(opening)}(.*?){closing}", RegexOptions.Singleline);
         return match.Success ? SymbolicShape.Parse(match.Groups[1].Value) : null;
     }
 }

@@ -13,8 +13,10 @@ internal static class ShapeRules
     /// <summary>One dimension for each of the tensor's that the result has, in the same order.</summary>
     private static readonly HashSet<string> _shapePreserving =
     [
-        "to", "contiguous", "clone", "tanh", "cos", "sin", "square", "sqrt", "rsqrt", "exp", "log", "abs", "pow", "softmax", "gelu", "silu", "mish",
-        "relu", "sigmoid", "clamp", "clamp_min", "masked_fill", "masked_fill_", "layer_norm", "neg", "bitwise_not", "logical_not", "cumsum", "type_as",
+        "to", "contiguous", "clone", "tanh", "cos", "sin", "square", "sqrt", "rsqrt", "exp", "log", "abs", "pow", "softmax", "gelu", "silu",
+        "mish",
+        "relu", "sigmoid", "clamp", "clamp_min", "masked_fill", "masked_fill_", "layer_norm", "neg", "bitwise_not", "logical_not", "cumsum",
+        "type_as",
     ];
 
     private static readonly HashSet<string> _broadcasting =
@@ -26,7 +28,8 @@ internal static class ShapeRules
     /// <param name="shapes">Those of its arguments; null for one that is unknown.</param>
     /// <param name="isTensor">Which arguments are tensors.</param>
     /// <param name="constants">The arguments that are constants.</param>
-    public static SymbolicShape? Of(string name, IReadOnlyList<SymbolicShape?> shapes, IReadOnlyList<bool> isTensor, IReadOnlyList<long?> constants)
+    public static SymbolicShape? Of(string name, IReadOnlyList<SymbolicShape?> shapes, IReadOnlyList<bool> isTensor,
+        IReadOnlyList<long?> constants)
     {
         string[]? first = shapes.Count > 0 ? shapes[0]?.Dimensions : null;
         if (_broadcasting.Contains(name) && shapes.Count == 2) return Single(Broadcast(shapes, isTensor));

@@ -32,7 +32,8 @@ internal sealed class SourceWriter
         if (conditions is null)
         {
             string name = Literal($"{method.ContainingType.Name}.{method.Name}");
-            code.AppendLine($"    internal static readonly {Namespace}.SourceFunction {table} = new({name}, {file}, {Literal(TextOf(syntax))},");
+            code.AppendLine(
+                $"    internal static readonly {Namespace}.SourceFunction {table} = new({name}, {file}, {Literal(TextOf(syntax))},");
             AppendList(code, operations.Select(FormatOperation), ");");
         }
         else
@@ -70,9 +71,12 @@ internal sealed class SourceWriter
     /// <summary>Adds to a module's class what leads to its forward's copy.</summary>
     public void AddModule(IMethodSymbol forward, ClassDeclarationSyntax syntax, ArrowExpressionClauseSyntax run, InstrumentedFunction copy)
     {
-        var calls = run.DescendantNodes().OfType<InvocationExpressionSyntax>().Where(i => i.Expression is IdentifierNameSyntax { Identifier.Text: "Forward" });
+        var calls = run.DescendantNodes().OfType<InvocationExpressionSyntax>()
+            .Where(i => i.Expression is IdentifierNameSyntax { Identifier.Text: "Forward" });
         SyntaxNode hooked = run.ReplaceNodes(calls, (_, call) => call.WithExpression(SyntaxFactory.IdentifierName("ForwardWithHooks"))
-            .WithArgumentList(call.ArgumentList.WithArguments(call.ArgumentList.Arguments.Insert(0, SyntaxFactory.Argument(SyntaxFactory.IdentifierName("__hooks"))))));
+            .WithArgumentList(
+                call.ArgumentList.WithArguments(
+                    call.ArgumentList.Arguments.Insert(0, SyntaxFactory.Argument(SyntaxFactory.IdentifierName("__hooks"))))));
         string field = copy.IsTemplate ? $"    private {Namespace}.SourceFunction? __source;" : "";
         string source = copy.IsTemplate ? $"__source ??= {copy.Table}.For(this)" : copy.Table;
         ClassOf(syntax.Members[0], syntax).AppendLine($$"""
@@ -109,14 +113,16 @@ internal sealed class SourceWriter
 
     private StringBuilder ClassOf(SyntaxNode _, ClassDeclarationSyntax type)
     {
-        string space = type.Ancestors().OfType<BaseNamespaceDeclarationSyntax>().First().Name.ToString(), name = $"{space}.{type.Identifier.Text}";
+        string space = type.Ancestors().OfType<BaseNamespaceDeclarationSyntax>().First().Name.ToString(),
+            name = $"{space}.{type.Identifier.Text}";
         if (!_classes.TryGetValue(name, out var entry)) _classes[name] = entry = (type, new StringBuilder());
         return entry.Code;
     }
 
     private static string FormatOperation(OperationEntry row)
     {
-        string inputs = string.Join(", ", row.Inputs.Select(i => $"new({(i.Keyword is null ? "null" : Literal(i.Keyword))}, {Literal(i.Shape)})"));
+        string inputs =
+            string.Join(", ", row.Inputs.Select(i => $"new({(i.Keyword is null ? "null" : Literal(i.Keyword))}, {Literal(i.Shape)})"));
         var text = new StringBuilder($"new({Literal(row.Name)}, {row.Line}, {Literal(row.Output)}, [{inputs}])");
         List<string> more = [];
         if (row.Inside is { } inside) more.Add($"Inside = static () => {inside.Table}");
@@ -127,17 +133,22 @@ internal sealed class SourceWriter
     }
 
     /// <summary>Behind its attributes.</summary>
-    private static SyntaxToken FirstToken(MethodDeclarationSyntax syntax) => syntax.Modifiers.Count > 0 ? syntax.Modifiers[0] : syntax.ReturnType.GetFirstToken();
+    private static SyntaxToken FirstToken(MethodDeclarationSyntax syntax) =>
+        syntax.Modifiers.Count > 0 ? syntax.Modifiers[0] : syntax.ReturnType.GetFirstToken();
 
-    private static int MarginOf(MethodDeclarationSyntax syntax) => FirstToken(syntax).GetLocation().GetLineSpan().StartLinePosition.Character;
+    private static int MarginOf(MethodDeclarationSyntax syntax) =>
+        FirstToken(syntax).GetLocation().GetLineSpan().StartLinePosition.Character;
 
     /// <summary>The function as it is written, without documentation and attributes, moved to the left margin.</summary>
     private static string TextOf(MethodDeclarationSyntax syntax)
     {
         int margin = MarginOf(syntax);
         string end = syntax.GetLastToken().TrailingTrivia.FirstOrDefault(t => t.IsKind(SyntaxKind.SingleLineCommentTrivia)).ToString();
-        string[] lines = (syntax.SyntaxTree.ToString().Substring(FirstToken(syntax).SpanStart, syntax.Span.End - FirstToken(syntax).SpanStart) + (end.Length > 0 ? $" {end}" : "")).Replace("\r", "").Split('\n');
-        return string.Join("\n", lines.Select(l => l.Length >= margin && l.Substring(0, margin).Trim().Length == 0 ? l.Substring(margin) : l));
+        string[] lines =
+            (syntax.SyntaxTree.ToString().Substring(FirstToken(syntax).SpanStart, syntax.Span.End - FirstToken(syntax).SpanStart)
+                + (end.Length > 0 ? $" {end}" : "")).Replace("\r", "").Split('\n');
+        return string.Join("\n",
+            lines.Select(l => l.Length >= margin && l.Substring(0, margin).Trim().Length == 0 ? l.Substring(margin) : l));
     }
 
     private static string Literal(string text) => SymbolDisplay.FormatLiteral(text, quote: true);

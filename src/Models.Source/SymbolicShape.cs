@@ -18,7 +18,8 @@ internal sealed class SymbolicShape
     public SymbolicShape(params string[]?[] elements) => _elements = elements;
 
     /// <summary>One for all elements, if there are fewer shapes than elements.</summary>
-    public string[]? this[int element] => _elements.Length == 0 ? null : _elements[element < _elements.Length ? element : _elements.Length - 1];
+    public string[]? this[int element] => _elements.Length == 0 ? null
+        : _elements[element < _elements.Length ? element : _elements.Length - 1];
 
     /// <summary>The shape of a tensor.</summary>
     public string[]? Dimensions => this[0];
@@ -38,7 +39,8 @@ internal sealed class SymbolicShape
     /// <summary>The indices of batch, seq and kvSeq; null where they are combined with others, or the rank is not known ("...").</summary>
     public static (int Rows, int Tokens, int Keys)? Axes(string[]? dimensions)
     {
-        if (dimensions is null || dimensions.Any(d => d == "..." || (ContainsAxis(d) && d is not ("batch" or "seq" or "kvSeq")))) return null;
+        if (dimensions is null || dimensions.Any(d => d == "..." || (ContainsAxis(d) && d is not ("batch" or "seq" or "kvSeq"))))
+            return null;
         return (Index("batch"), Index("seq"), Index("kvSeq"));
 
         int Index(string word) => System.Array.IndexOf(dimensions, word);

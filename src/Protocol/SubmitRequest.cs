@@ -1,5 +1,6 @@
 namespace Ndif.Protocol;
 
+/// <summary>A submission: the program and how it is to run.</summary>
 public sealed partial class SubmitRequest
 {
     /// <summary>

@@ -137,7 +137,8 @@ internal static class ServerErrors
     public static Exception UnknownWorker(string worker, IEnumerable<string> liveWorkers)
     {
         string suggestion = Errors.DidYouMean(worker.Length <= 100 ? worker : "", liveWorkers);
-        return BadArgument($"There is no worker `{Truncate(worker)}`.", suggestion.Length > 0 ? suggestion : "`ndif status` lists the live workers.");
+        return BadArgument($"There is no worker `{Truncate(worker)}`.", suggestion.Length > 0 ? suggestion
+            : "`ndif status` lists the live workers.");
     }
 
     public static Exception ModelNotOnWorker(string name, string worker) => Errors.CreateException(

@@ -6,15 +6,21 @@ using Ndif.Benchmarks.Harness;
 // A child process of the Memory group (Groups/MemoryGroup.cs).
 if (args is ["--child", .. var child]) return MemoryChild.Run(child);
 
-var json = new Option<bool>("--json") { Description = "A list of {name, value, unit, limit, goal, met} on standard output, and nothing else." };
+var json = new Option<bool>("--json")
+{
+    Description = "A list of {name, value, unit, limit, goal, met} on standard output, and nothing else.",
+};
 var only = new Option<string?>("--group") { Description = "Only this group: Forward, Speed, Sites, Remote, Loading, Memory, Service." };
 var filter = new Option<string?>("--filter") { Description = "Only measurements whose name contains this text." };
 var quick = new Option<bool>("--quick") { Description = "A fifth of the rounds: to try, not to judge by." };
-var command = new RootCommand("How fast NDIF is: each figure against a limit or a baseline that was measured in the same run.") { json, only, filter, quick };
+var command =
+    new RootCommand("How fast NDIF is: each figure against a limit or a baseline that was measured in the same run.") { json, only, filter,
+        quick };
 command.SetAction(async (parsed, cancellationToken) =>
 {
     var run = new BenchmarkRun(new RunSettings(parsed.GetValue(quick)), parsed.GetValue(filter) ?? "", Console.Error);
-    foreach (Func<BenchmarkGroup> create in (Func<BenchmarkGroup>[])[() => new ForwardGroup(), () => new SpeedGroup(), () => new SitesGroup(),
+    foreach (Func<BenchmarkGroup> create in (Func<BenchmarkGroup>[])[() => new ForwardGroup(), () => new SpeedGroup(),
+        () => new SitesGroup(),
         () => new RemoteGroup(), () => new LoadingGroup(), () => new MemoryGroup(), () => new ServiceGroup()])
     {
         BenchmarkGroup group = create();

@@ -36,7 +36,8 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
         _key = await _services.CreateKeyAsync("chaos", "--tier", "priority");
         RedisProxy = new TcpProxy(() => _redisPort);
         _services.RedisAddress = $"127.0.0.1:{RedisProxy.Port}";
-        await Task.WhenAll(Enumerable.Range(0, Gateways).Select(StartGatewayAsync).Concat(Enumerable.Range(0, Workers).Select(StartWorkerAsync)));
+        await Task.WhenAll(Enumerable.Range(0, Gateways).Select(StartGatewayAsync)
+            .Concat(Enumerable.Range(0, Workers).Select(StartWorkerAsync)));
         for (int i = 0; i < Gateways; i++)
         {
             int index = i;
@@ -44,8 +45,10 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
         }
     }
 
-    public void StartClients() => Clients = [.. Enumerable.Range(0, clients).Select(i => _services.StartProgram($"client {i}", BuildOutput.Chaos,
-        ["client", $"{i}", $"{clients}", $"{jobs}", $"{seed}", folder, .. GatewayProxies.Select(proxy => $"http://127.0.0.1:{proxy.Port}"), _key]))];
+    public void StartClients() =>
+        Clients = [.. Enumerable.Range(0, clients).Select(i => _services.StartProgram($"client {i}", BuildOutput.Chaos,
+        ["client", $"{i}", $"{clients}", $"{jobs}", $"{seed}", folder, .. GatewayProxies.Select(proxy => $"http://127.0.0.1:{proxy.Port}"),
+            _key]))];
 
     public ChildProcess Gateway(int index) => _gateways[index].Process;
 
@@ -69,7 +72,8 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     /// <summary>Processes that have many more files and sockets open than when they were ready.</summary>
     public IEnumerable<string> FindFileLeaks() => _gateways.Concat(_workers)
         .Select(member => (member.Id, Before: member.OpenFiles, Now: CountOpenFiles(member.Process)))
-        .Where(files => files.Now > files.Before + 40).Select(files => $"{files.Id} holds {files.Now} open files, and held {files.Before} at first");
+        .Where(files => files.Now > files.Before + 40)
+        .Select(files => $"{files.Id} holds {files.Now} open files, and held {files.Before} at first");
 
     /// <summary>Processes whose memory has grown far beyond what it was when they were ready.</summary>
     public IEnumerable<string> FindMemoryLeaks() => _gateways.Concat(_workers)
@@ -79,7 +83,8 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
 
     /// <summary>Processes that ended by an unhandled exception, which no fault may cause.</summary>
     public IReadOnlyList<string> FindCrashes() =>
-        [.. _services.Processes.Where(process => process.Errors.Contains("Unhandled exception", StringComparison.Ordinal)).Select(process => $"crashed: {process.FormatOutput()}")];
+        [.. _services.Processes.Where(process => process.Errors.Contains("Unhandled exception", StringComparison.Ordinal))
+            .Select(process => $"crashed: {process.FormatOutput()}")];
 
     public string Report() => string.Join("\n\n", _services.Processes.TakeLast(14).Select(process => process.FormatOutput()));
 
@@ -95,7 +100,9 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     private async Task StartGatewayAsync(int index)
     {
         GatewayProcess gateway = await _services.StartGatewayProcessAsync(_gateways[index].Port, 0, "--lease-seconds", $"{LeaseSeconds}");
-        _gateways[index] = new Member($"gateway {index}", gateway.Process, gateway.Grpc.Port, CountOpenFiles(gateway.Process), GetResidentMemory(gateway.Process));
+        _gateways[index] =
+            new Member($"gateway {index}", gateway.Process, gateway.Grpc.Port, CountOpenFiles(gateway.Process),
+                GetResidentMemory(gateway.Process));
     }
 
     private async Task StartWorkerAsync(int index)
@@ -121,7 +128,8 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     {
         try
         {
-            return Environment.SystemPageSize * long.Parse(File.ReadAllText($"/proc/{process.Id}/statm").Split(' ')[1], CultureInfo.InvariantCulture);
+            return Environment.SystemPageSize
+                * long.Parse(File.ReadAllText($"/proc/{process.Id}/statm").Split(' ')[1], CultureInfo.InvariantCulture);
         }
         catch (IOException)
         {

@@ -52,10 +52,14 @@ internal sealed record ChaosReport
     /// <summary>Jobs that were queued again in time, but started later because no worker was idle.</summary>
     public int LateStarts { get; init; }
 
-    public static ChaosReport Create(IReadOnlyList<Outcome> history, int jobs, FaultInjector faults, IReadOnlyList<string> crashes, IReadOnlyList<string> leaks, TimeSpan duration)
+    public static ChaosReport Create(IReadOnlyList<Outcome> history, int jobs, FaultInjector faults, IReadOnlyList<string> crashes,
+        IReadOnlyList<string> leaks, TimeSpan duration)
     {
-        List<string> violations = [.. history.SelectMany(outcome => outcome.Violations.Select(violation => $"{outcome.Id} ({outcome.Work}): {violation}")), .. crashes];
-        if (history.Count != jobs || history.Select(outcome => outcome.Id).Distinct().Count() != jobs) violations.Add($"{history.Count} jobs have ended of {jobs}");
+        List<string> violations =
+            [.. history.SelectMany(outcome => outcome.Violations.Select(violation => $"{outcome.Id} ({outcome.Work}): {violation}")),
+                .. crashes];
+        if (history.Count != jobs || history.Select(outcome => outcome.Id).Distinct().Count() != jobs)
+            violations.Add($"{history.Count} jobs have ended of {jobs}");
         List<double> recoveries = [];
         int late = 0;
         var work = new WorkerTimeline(history);
@@ -65,21 +69,29 @@ internal sealed record ChaosReport
                 {
                     recoveries.Add(recovery.TotalMilliseconds);
                     TimeSpan queued = outcome.Queued.First(time => time > at) - at;
-                    if (queued > _recoveryLimit) violations.Add($"{outcome.Id} ({outcome.Work}): queued again {queued.TotalSeconds:0.00} s after {worker} was lost, not within {_recoveryLimit.TotalSeconds:0.#} s");
+                    if (queued > _recoveryLimit)
+                        violations.Add(
+                            $"{outcome.Id} ({outcome.Work}): queued again {queued.TotalSeconds:0.00} s after {worker} was lost, not "
+                            + $"within {_recoveryLimit.TotalSeconds:0.#} s");
                     if (recovery <= _recoveryLimit) continue;
                     late++;
                     foreach (string other in others) // the next fault may come at the end of this time
                         if (work.GetLongestIdleTime(other, at + queued, at + _recoveryLimit) is var idle && idle > _maxIdleTime)
-                            violations.Add($"{outcome.Id} ({outcome.Work}): {worker} was lost, and {other} was idle for {idle.TotalSeconds:0.00} s and did not run it");
+                            violations.Add(
+                                $"{outcome.Id} ({outcome.Work}): {worker} was lost, and {other} was idle for {idle.TotalSeconds:0.00} s "
+                                + "and did not run it");
                 }
         recoveries.Sort();
         return new ChaosReport
         {
             Jobs = history.Count, Faults = faults.Counts.Values.Sum(), Violations = violations.Count, Leaks = leaks.Count,
-            Completed = history.Count(outcome => outcome.State == JobState.Completed), Failed = history.Count(outcome => outcome.State == JobState.Failed),
+            Completed = history.Count(outcome => outcome.State == JobState.Completed),
+                Failed = history.Count(outcome => outcome.State == JobState.Failed),
             Cancelled = history.Count(outcome => outcome.State == JobState.Cancelled),
-            LateStarts = late, Recoveries = recoveries.Count, RecoveryMaxMs = recoveries.LastOrDefault(), RecoveryP95Ms = recoveries.Count == 0 ? 0 : recoveries[(int)Math.Ceiling(0.95 * recoveries.Count) - 1],
-            Blocking = history.Count(outcome => outcome.Blocking), Broken = history.Count(outcome => outcome.Blocking && outcome.Cancelling),
+            LateStarts = late, Recoveries = recoveries.Count, RecoveryMaxMs = recoveries.LastOrDefault(),
+                RecoveryP95Ms = recoveries.Count == 0 ? 0 : recoveries[(int)Math.Ceiling(0.95 * recoveries.Count) - 1],
+            Blocking = history.Count(outcome => outcome.Blocking),
+                Broken = history.Count(outcome => outcome.Blocking && outcome.Cancelling),
             Seconds = duration.TotalSeconds, FaultKinds = faults.Counts, Details = [.. violations, .. leaks],
         };
     }
@@ -91,7 +103,8 @@ internal sealed record ChaosReport
     private static TimeSpan? GetRecoveryTime(Outcome outcome, string worker, DateTimeOffset lost)
     {
         int next = outcome.Runs.FindIndex(run => run.At > lost);
-        return next > 0 && outcome.Runs[next - 1] is var run && run.Worker == worker && !outcome.Queued.Any(time => time > run.At && time <= lost) ? outcome.Runs[next].At - lost : null;
+        return next > 0 && outcome.Runs[next - 1] is var run && run.Worker == worker
+            && !outcome.Queued.Any(time => time > run.At && time <= lost) ? outcome.Runs[next].At - lost : null;
     }
 
     /// <summary>What remains after the end of the last job and should not: in Redis, on disk, in the processes.</summary>
@@ -101,13 +114,17 @@ internal sealed record ChaosReport
         await using ConnectionMultiplexer redis = await ConnectionMultiplexer.ConnectAsync(cluster.RedisAddress);
         IDatabase database = redis.GetDatabase();
         string[] keys = [.. redis.GetServers()[0].Keys(pattern: "ndif:*").Select(key => key.ToString()["ndif:".Length..])];
-        List<string> leaks = [.. keys.Where(key => key is "leased" or "running" or "models" or "clock" || key.Split(':')[0] is "waiting" or "active" or "share" or "finish" or "replies").Select(key => $"Redis still has {key}")];
+        List<string> leaks =
+            [.. keys.Where(key => key is "leased" or "running" or "models" or "clock" || key.Split(':')[0] is "waiting" or "active"
+                or "share" or "finish" or "replies").Select(key => $"Redis still has {key}")];
         foreach (string kind in (string[])["job", "events"])
-            if (keys.Count(key => key.StartsWith(kind + ":", StringComparison.Ordinal)) is var count && count != accepted) leaks.Add($"Redis has {count} keys {kind}:…, of {accepted} jobs");
+            if (keys.Count(key => key.StartsWith(kind + ":", StringComparison.Ordinal)) is var count && count != accepted)
+                leaks.Add($"Redis has {count} keys {kind}:…, of {accepted} jobs");
         leaks.AddRange(cluster.FindFileLeaks());
         leaks.AddRange(cluster.FindMemoryLeaks());
         int drafts = Directory.EnumerateFiles(Path.Combine(cluster.Data, "blobs", "writing")).Count();
-        if (drafts > kills) leaks.Add($"{drafts} unfinished files, and only {kills} processes were killed"); // a killed process leaves its unfinished file, until it expires
+        // a killed process leaves its unfinished file, until it expires
+        if (drafts > kills) leaks.Add($"{drafts} unfinished files, and only {kills} processes were killed");
         return leaks;
     }
 }

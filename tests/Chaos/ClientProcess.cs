@@ -16,13 +16,15 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
     private static readonly TimeSpan _jobTimeout = TimeSpan.FromSeconds(90), _callTimeout = TimeSpan.FromSeconds(10);
 
     private readonly IReadOnlyList<Workload> _workloads = Workload.ReadAll(folder);
-    private readonly Inference.InferenceClient[] _services = [.. gateways.Select(address => new Inference.InferenceClient(GrpcChannel.ForAddress(address, new GrpcChannelOptions
+    private readonly Inference.InferenceClient[] _services =
+        [.. gateways.Select(address => new Inference.InferenceClient(GrpcChannel.ForAddress(address, new GrpcChannelOptions
     {
         MaxReceiveMessageSize = null,
         HttpHandler = new SocketsHttpHandler
         {
             EnableMultipleHttp2Connections = true, ConnectTimeout = TimeSpan.FromSeconds(2),
-            KeepAlivePingDelay = TimeSpan.FromSeconds(2), KeepAlivePingTimeout = TimeSpan.FromSeconds(2), KeepAlivePingPolicy = HttpKeepAlivePingPolicy.Always,
+            KeepAlivePingDelay = TimeSpan.FromSeconds(2), KeepAlivePingTimeout = TimeSpan.FromSeconds(2),
+                KeepAlivePingPolicy = HttpKeepAlivePingPolicy.Always,
         },
     })))];
     private readonly Metadata _headers = new() { { "authorization", $"Bearer {key}" } };
@@ -54,13 +56,17 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
             if (random.Next(4) == 0)
             {
                 outcome.Blocking = true;
-                streamed = await RunAsync(outcome, work, first, disconnectAfter: random.Next(5) == 0 ? random.Next(4) : int.MaxValue, over.Token);
+                streamed =
+                    await RunAsync(outcome, work, first, disconnectAfter: random.Next(5) == 0 ? random.Next(4) : int.MaxValue, over.Token);
             }
 
             // Another submits until somebody says that it is accepted; sometimes once more, as a client does whose answer was lost.
             else for (int times = random.Next(5) == 0 ? 2 : 1; times > 0; times--)
             {
-                JobInfo accepted = (await RetryAsync(first + times, (service, options) => service.SubmitAsync(new SubmitRequest { Program = work.Program, JobId = outcome.Id }, options).ResponseAsync, over.Token)).Job;
+                JobInfo accepted =
+                    (await RetryAsync(first + times, (service, options) =>
+                        service.SubmitAsync(new SubmitRequest { Program = work.Program, JobId = outcome.Id }, options).ResponseAsync,
+                        over.Token)).Job;
                 if (accepted.Id != outcome.Id) outcome.Violations.Add($"accepted as {accepted.Id}");
             }
             Task cancelling = Task.CompletedTask;
@@ -72,12 +78,16 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
 
             List<Event> events = await WatchAsync(outcome.Id, first, over.Token);
             await cancelling;
-            if (streamed is not null && !events.Take(streamed.Count).SequenceEqual(streamed)) outcome.Violations.Add("on its own stream other events came than were kept");
+            if (streamed is not null && !events.Take(streamed.Count).SequenceEqual(streamed))
+                outcome.Violations.Add("on its own stream other events came than were kept");
             await CheckAsync(outcome, work, events, over.Token);
 
             List<Event> again = await WatchAsync(outcome.Id, first + 1, over.Token);
-            if (!events.SequenceEqual(again)) outcome.Violations.Add($"the second look showed {again.Count} events, other ones than the {events.Count} of the first");
-            JobInfo info = await RetryAsync(first, (service, options) => service.GetJobAsync(new GetJobRequest { JobId = outcome.Id }, options).ResponseAsync, over.Token);
+            if (!events.SequenceEqual(again))
+                outcome.Violations.Add($"the second look showed {again.Count} events, other ones than the {events.Count} of the first");
+            JobInfo info =
+                await RetryAsync(first, (service, options) => service.GetJobAsync(new GetJobRequest { JobId = outcome.Id }, options)
+                    .ResponseAsync, over.Token);
             if (info.State != outcome.State) outcome.Violations.Add($"it ended as {outcome.State} and is {info.State}");
         }
         catch (OperationCanceledException) when (over.IsCancellationRequested)
@@ -96,12 +106,18 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         for (int i = 0; i < events.Count; i++)
             if (events[i].Sequence != (ulong)i + 1) outcome.Violations.Add($"event {i + 1} has the number {events[i].Sequence}");
         List<StateChanged> states = [.. events.Where(e => e.State is not null).Select(e => e.State)];
-        if (states.Count(s => s.State.IsTerminal()) != 1 || !events[^1].IsTerminal()) outcome.Violations.Add($"its states are {string.Join(", ", states.Select(s => s.State))}");
+        if (states.Count(s => s.State.IsTerminal()) != 1 || !events[^1].IsTerminal())
+            outcome.Violations.Add($"its states are {string.Join(", ", states.Select(s => s.State))}");
         outcome.State = states[^1].State;
         outcome.Ended = events[^1].Time.ToDateTimeOffset();
-        outcome.Runs.AddRange(events.Where(e => e.State?.State == JobState.Running).Select(e => new AttemptStart(e.State.Attempt, e.State.Worker, e.Time.ToDateTimeOffset())));
-        outcome.Queued.AddRange(events.Where((e, i) => e.State?.State == JobState.Queued && !events.Take(i).TakeLast(1).Any(before => before.State?.State == JobState.Queued)).Select(e => e.Time.ToDateTimeOffset()));
-        if (!outcome.Runs.Select(run => run.Attempt).SequenceEqual(outcome.Runs.Select(run => run.Attempt).Distinct().Order())) outcome.Violations.Add("an attempt began twice");
+        outcome.Runs.AddRange(events.Where(e => e.State?.State == JobState.Running)
+            .Select(e => new AttemptStart(e.State.Attempt, e.State.Worker, e.Time.ToDateTimeOffset())));
+        outcome.Queued.AddRange(
+            events.Where((e, i) => e.State?.State == JobState.Queued
+                && !events.Take(i).TakeLast(1).Any(before => before.State?.State == JobState.Queued))
+                .Select(e => e.Time.ToDateTimeOffset()));
+        if (!outcome.Runs.Select(run => run.Attempt).SequenceEqual(outcome.Runs.Select(run => run.Attempt).Distinct().Order()))
+            outcome.Violations.Add("an attempt began twice");
         switch (outcome.State)
         {
             case JobState.Cancelled when !outcome.Cancelling:
@@ -131,11 +147,14 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
             }
             Data data = got.Data.Clone();
             await DownloadBlobsAsync(data, cancellationToken);
-            if (ResultComparer.FindDifference(solo.Data, data) is { } difference) outcome.Violations.Add($"{workload.Name}, value {solo.Node}: {difference}");
+            if (ResultComparer.FindDifference(solo.Data, data) is { } difference)
+                outcome.Violations.Add($"{workload.Name}, value {solo.Node}: {difference}");
         }
-        uint[] steps = [.. attempt.SelectMany(e => e.Token is { } one ? [one] : e.Tokens?.Tokens.ToArray() ?? []).Select(token => token.Step)];
+        uint[] steps =
+            [.. attempt.SelectMany(e => e.Token is { } one ? [one] : e.Tokens?.Tokens.ToArray() ?? []).Select(token => token.Step)];
         int expected = workload.Name.StartsWith("tokens-", StringComparison.Ordinal) ? int.Parse(workload.Name[7..]) : 0;
-        if (!steps.SequenceEqual(Enumerable.Range(0, expected).Select(i => (uint)i))) outcome.Violations.Add($"tokens came as {string.Join(" ", steps)}");
+        if (!steps.SequenceEqual(Enumerable.Range(0, expected).Select(i => (uint)i)))
+            outcome.Violations.Add($"tokens came as {string.Join(" ", steps)}");
     }
 
     private async Task DownloadBlobsAsync(Data data, CancellationToken cancellationToken)
@@ -157,15 +176,18 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
     /// Runs a job on one stream to its end, or leaves after some events. A stream that breaks is followed by another for the same job, as
     /// the SDK does; but the gateway may have noticed first, and cancelled it.
     /// </summary>
-    private async Task<List<Event>> RunAsync(Outcome outcome, Workload workload, int gateway, int disconnectAfter, CancellationToken cancellationToken)
+    private async Task<List<Event>> RunAsync(Outcome outcome, Workload workload, int gateway, int disconnectAfter,
+        CancellationToken cancellationToken)
     {
         while (true)
         {
             List<Event> events = [];
             try
             {
-                using AsyncDuplexStreamingCall<RunRequest, Event> call = _services[gateway++ % _services.Length].Run(_headers, cancellationToken: cancellationToken);
-                await call.RequestStream.WriteAsync(new RunRequest { Submit = new SubmitRequest { Program = workload.Program, JobId = outcome.Id } }, cancellationToken);
+                using AsyncDuplexStreamingCall<RunRequest, Event> call = _services[gateway++ % _services.Length]
+                    .Run(_headers, cancellationToken: cancellationToken);
+                await call.RequestStream.WriteAsync(
+                    new RunRequest { Submit = new SubmitRequest { Program = workload.Program, JobId = outcome.Id } }, cancellationToken);
                 await foreach (Event jobEvent in call.ResponseStream.ReadAllAsync(cancellationToken))
                 {
                     events.Add(jobEvent);
@@ -177,7 +199,8 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
                 outcome.Violations.Add("its stream ended before it did, and well");
                 return events;
             }
-            catch (Exception lost) when ((lost is HttpRequestException or IOException || lost is RpcException rpc && IsTransient(rpc)) && !cancellationToken.IsCancellationRequested)
+            catch (Exception lost) when ((lost is HttpRequestException or IOException || lost is RpcException rpc && IsTransient(rpc))
+                && !cancellationToken.IsCancellationRequested)
             {
                 outcome.Cancelling = true;
                 await Task.Delay(100, cancellationToken);
@@ -192,7 +215,8 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
     private async Task CancelAsync(string id, int milliseconds, int gateway, CancellationToken cancellationToken)
     {
         await Task.Delay(milliseconds, cancellationToken);
-        await RetryAsync(gateway, (service, options) => service.CancelAsync(new CancelRequest { JobId = id }, options).ResponseAsync, cancellationToken);
+        await RetryAsync(gateway, (service, options) => service.CancelAsync(new CancelRequest { JobId = id }, options).ResponseAsync,
+            cancellationToken);
     }
 
     /// <summary>All events to the job's end, through one gateway or the other.</summary>
@@ -203,7 +227,9 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         {
             try
             {
-                using AsyncServerStreamingCall<Event> call = _services[gateway % _services.Length].Watch(new WatchRequest { JobId = id, FromSequence = (ulong)events.Count + 1 }, _headers, cancellationToken: cancellationToken);
+                using AsyncServerStreamingCall<Event> call = _services[gateway % _services.Length]
+                    .Watch(new WatchRequest { JobId = id, FromSequence = (ulong)events.Count + 1 }, _headers,
+                        cancellationToken: cancellationToken);
                 await foreach (Event jobEvent in call.ResponseStream.ReadAllAsync(cancellationToken)) events.Add(jobEvent);
             }
             catch (RpcException lost) when (IsTransient(lost) && !cancellationToken.IsCancellationRequested)
@@ -219,14 +245,16 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
     }
 
     /// <summary>A call at one gateway, then the other, until one answers.</summary>
-    private async Task<T> RetryAsync<T>(int gateway, Func<Inference.InferenceClient, CallOptions, Task<T>> call, CancellationToken cancellationToken)
+    private async Task<T> RetryAsync<T>(int gateway, Func<Inference.InferenceClient, CallOptions, Task<T>> call,
+        CancellationToken cancellationToken)
     {
         for (; ; gateway++)
         {
             cancellationToken.ThrowIfCancellationRequested();
             try
             {
-                return await call(_services[gateway % _services.Length], new CallOptions(_headers, DateTime.UtcNow + _callTimeout, cancellationToken));
+                return await call(_services[gateway % _services.Length],
+                    new CallOptions(_headers, DateTime.UtcNow + _callTimeout, cancellationToken));
             }
             catch (RpcException lost) when (IsTransient(lost) && !cancellationToken.IsCancellationRequested)
             {
@@ -235,8 +263,12 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         }
     }
 
-    /// <summary>What a lost connection or gateway looks like, and a quota that is full for the moment. Some losses of a connection are "internal" to the channel.</summary>
+    /// <summary>
+    /// What a lost connection or gateway looks like, and a quota that is full for the moment. Some losses of a connection are "internal" to
+    /// the channel.
+    /// </summary>
     private static bool IsTransient(RpcException lost) =>
         lost.StatusCode is StatusCode.Unavailable or StatusCode.DeadlineExceeded or StatusCode.Cancelled or StatusCode.ResourceExhausted
-        || (lost.StatusCode is StatusCode.Internal && (lost.InnerException ?? lost.Status.DebugException) is HttpRequestException or IOException);
+        || (lost.StatusCode is StatusCode.Internal && (lost.InnerException ?? lost.Status.DebugException) is HttpRequestException
+            or IOException);
 }

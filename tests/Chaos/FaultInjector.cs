@@ -23,8 +23,10 @@ internal sealed class FaultInjector
             ("gateway killed", 2, KillGatewayAsync),
             ("gateway held", 1, PauseGatewayAsync),
             ("Redis killed", 2, () => _cluster.RestartRedisAsync(TimeSpan.FromMilliseconds(_random.Next(800)))),
-            ("Redis gone for longer than a lease", 1, () => _cluster.RestartRedisAsync(TimeSpan.FromSeconds(ChaosCluster.LeaseSeconds * 1.5))),
-            ("connections to a gateway cut", 2, () => RunSynchronously(() => _cluster.GatewayProxies[_random.Next(ChaosCluster.Gateways)].ResetAll())),
+            ("Redis gone for longer than a lease", 1, () =>
+                _cluster.RestartRedisAsync(TimeSpan.FromSeconds(ChaosCluster.LeaseSeconds * 1.5))),
+            ("connections to a gateway cut", 2,
+                () => RunSynchronously(() => _cluster.GatewayProxies[_random.Next(ChaosCluster.Gateways)].ResetAll())),
             ("connections to Redis cut", 2, () => RunSynchronously(() => _cluster.RedisProxy.ResetAll())),
             ("connections slow", 1, DelayConnectionsAsync),
         ];
@@ -58,7 +60,9 @@ internal sealed class FaultInjector
     }
 
     private void RecordLoss(string id) =>
-        Losses.Add((id, DateTimeOffset.UtcNow, [.. Enumerable.Range(0, ChaosCluster.Workers).Select(i => _cluster.Worker(i).Id).Where(other => other != id)]));
+        Losses.Add(
+            (id, DateTimeOffset.UtcNow,
+                [.. Enumerable.Range(0, ChaosCluster.Workers).Select(i => _cluster.Worker(i).Id).Where(other => other != id)]));
 
     private async Task PauseWorkerAsync(TimeSpan time)
     {

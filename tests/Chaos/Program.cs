@@ -5,7 +5,8 @@ using Ndif.Chaos;
 //   --jobs N --faults M --seed S [--clients C] [--json] [--keep]      client …: a client process of it
 if (args is ["client", var index, var of, var share, var clientSeed, var work, var first, var second, var key])
 {
-    await new ClientProcess(int.Parse(index), int.Parse(of), int.Parse(share), int.Parse(clientSeed), work, [first, second], key).RunAsync();
+    await new ClientProcess(int.Parse(index), int.Parse(of), int.Parse(share), int.Parse(clientSeed), work, [first, second], key)
+        .RunAsync();
     return 0;
 }
 
@@ -45,13 +46,16 @@ async Task<int> RunAsync(ChaosCluster cluster)
     if (report.Violations + report.Leaks > 0) Say(cluster.Report());
     foreach (string detail in report.Details.Take(40)) Say(detail);
     if (args.Contains("--json")) Console.WriteLine(report.ToJson());
-    else Console.WriteLine($"{report.Jobs} jobs, {report.Faults} faults: {report.Completed} completed, {report.Failed} failed, {report.Cancelled} cancelled; {report.Violations} violations, {report.Leaks} leaks; "
+    else Console.WriteLine(
+        $"{report.Jobs} jobs, {report.Faults} faults: {report.Completed} completed, {report.Failed} failed, {report.Cancelled} "
+        + $"cancelled; {report.Violations} violations, {report.Leaks} leaks; "
         + $"{report.Recoveries} recoveries, 95% within {report.RecoveryP95Ms:0} ms, all within {report.RecoveryMaxMs:0} ms");
     return report.Violations + report.Leaks == 0 ? 0 : 1;
 
     int Ended() => cluster.Clients.Sum(client => client.Lines.Count);
 
-    IReadOnlyList<Outcome> History() => [.. cluster.Clients.SelectMany(client => client.Lines).Where(line => line.StartsWith('{')).Select(Outcome.Parse)];
+    IReadOnlyList<Outcome> History() =>
+        [.. cluster.Clients.SelectMany(client => client.Lines).Where(line => line.StartsWith('{')).Select(Outcome.Parse)];
 }
 
 int Number(string name, int otherwise) => Array.IndexOf(args, name) is >= 0 and var at ? int.Parse(args[at + 1]) : otherwise;

@@ -7,15 +7,20 @@ namespace Ndif.Chaos;
 internal sealed record Workload(string Name, Protocol.Program Program, IReadOnlyList<SavedValue> Expected)
 {
     /// <summary>Small and large results, streams of tokens, and runs that are long enough to lose their worker in the middle.</summary>
-    private static readonly string[] _experiments = ["prompt:0", "prompt:1", "prompt:2", "prompt:4", "prompt:7", "states", "edit", "generate:12", "tokens:16", "large:2", "slow:60", "slow:120"];
+    private static readonly string[] _experiments =
+        ["prompt:0", "prompt:1", "prompt:2", "prompt:4", "prompt:7", "states", "edit", "generate:12", "tokens:16", "large:2", "slow:60",
+            "slow:120"];
 
-    /// <summary>Records and runs each experiment alone, and writes its program and results into a folder for the client processes.</summary>
+    /// <summary>
+    /// Records and runs each experiment alone, and writes its program and results into a folder for the client processes.
+    /// </summary>
     public static async Task WriteAllAsync(string folder)
     {
         foreach (string experiment in _experiments)
         {
             List<SavedValue> solo = [];
-            using RecordedExperiment recorded = experiment.StartsWith("tokens:", StringComparison.Ordinal) ? Tokens(int.Parse(experiment[7..])) : Experiments.Record(experiment, Backend.Local);
+            using RecordedExperiment recorded = experiment.StartsWith("tokens:", StringComparison.Ordinal)
+                ? Tokens(int.Parse(experiment[7..])) : Experiments.Record(experiment, Backend.Local);
             Protocol.Program program = recorded.Trace.ToProgram();
             recorded.Trace.OnEvent = jobEvent =>
             {
@@ -31,7 +36,8 @@ internal sealed record Workload(string Name, Protocol.Program Program, IReadOnly
     }
 
     /// <summary>The workloads that <see cref="WriteAllAsync"/> wrote.</summary>
-    public static IReadOnlyList<Workload> ReadAll(string folder) => [.. Directory.EnumerateFiles(folder, "*.work").Order(StringComparer.Ordinal).Select(path =>
+    public static IReadOnlyList<Workload> ReadAll(string folder) =>
+        [.. Directory.EnumerateFiles(folder, "*.work").Order(StringComparer.Ordinal).Select(path =>
     {
         using FileStream file = File.OpenRead(path);
         Protocol.Program program = Protocol.Program.Parser.ParseDelimitedFrom(file);

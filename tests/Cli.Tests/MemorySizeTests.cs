@@ -24,7 +24,8 @@ public sealed class MemorySizeTests
     [InlineData("999999999999999999TB")]
     [InlineData("NaN")]
     public void AnythingElse_IsRefused_ByName(string text) =>
-        Assert.Contains("--memory", Assert.Throws<ArgumentException>(() => MemorySize.Parse("--memory", text)).Message, StringComparison.Ordinal);
+        Assert.Contains("--memory", Assert.Throws<ArgumentException>(() => MemorySize.Parse("--memory", text)).Message,
+            StringComparison.Ordinal);
 
     [Fact]
     public void Nothing_IsNothing() => Assert.Null(MemorySize.Parse("--memory", null));

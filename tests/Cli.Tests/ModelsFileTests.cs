@@ -22,7 +22,14 @@ public sealed class ModelsFileTests
         Assert.Equal(
             [
                 new Deployment { Model = "openai-community/gpt2", Replicas = 1 },
-                new Deployment { Model = "meta-llama/Llama-3.1-8B", Revision = "2024", Pinned = true, Replicas = 2, Dtype = DataType.Bfloat16 },
+                new Deployment
+                {
+                    Model = "meta-llama/Llama-3.1-8B",
+                    Revision = "2024",
+                    Pinned = true,
+                    Replicas = 2,
+                    Dtype = DataType.Bfloat16,
+                },
                 new Deployment { Model = "meta-llama/Llama-3.1-8B", Replicas = 1 },
             ], all);
         Assert.Empty(ModelsFile.Parse("models: []", "models.yaml"));
@@ -58,7 +65,8 @@ public sealed class ModelsFileTests
 
     [Fact]
     public void AFileThatIsNotThere_IsSaid() =>
-        Assert.Equal(ErrorCode.BadArgument, Assert.ThrowsAny<NdifException>(() => ModelsFile.Read(Path.Combine(Path.GetTempPath(), "no", "models.yaml"))).Code);
+        Assert.Equal(ErrorCode.BadArgument,
+            Assert.ThrowsAny<NdifException>(() => ModelsFile.Read(Path.Combine(Path.GetTempPath(), "no", "models.yaml"))).Code);
 
     [Fact]
     public void TheSample_CanBeRead() => Assert.NotEmpty(ModelsFile.Read(RepositoryFolder.PathOf("deploy/models.yaml")));

@@ -42,7 +42,12 @@ public sealed record ClientMessage
         Kind = "result", Name = name, Text = $"[{string.Join(", ", result.Shape.ToArray())}]", Checksum = result.Checksum(),
     };
 
-    public static ClientMessage From(Exception exception) => new() { Kind = "error", Name = exception.GetType().Name, Text = exception.Message };
+    public static ClientMessage From(Exception exception) => new()
+    {
+        Kind = "error",
+        Name = exception.GetType().Name,
+        Text = exception.Message,
+    };
 }
 
 [JsonSerializable(typeof(ClientMessage))]

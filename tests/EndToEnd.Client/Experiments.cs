@@ -15,14 +15,16 @@ public static class Experiments
     /// <summary>Prompts of different lengths, one for each number.</summary>
     private static readonly string[] _prompts =
     [
-        Tower, "Big Ben is in the city of", "The Colosseum is in", "The Louvre is in the city of", "The Eiffel Tower is in", "Big Ben", "The",
+        Tower, "Big Ben is in the city of", "The Colosseum is in", "The Louvre is in the city of", "The Eiffel Tower is in", "Big Ben",
+        "The",
         "The Brandenburg Gate is in the city of", "Where is the Eiffel Tower? It is in the city of",
     ];
 
     public static RecordedExperiment Record(string experiment, Backend backend, string model = Model)
     {
         var llm = new LanguageModel(model, remote: backend);
-        (string name, int number) = experiment.Split(':') is [var first, var second] ? (first, int.Parse(second, CultureInfo.InvariantCulture)) : (experiment, 0);
+        (string name, int number) = experiment.Split(':') is [var first, var second]
+            ? (first, int.Parse(second, CultureInfo.InvariantCulture)) : (experiment, 0);
         return name switch
         {
             "states" => States(llm),
@@ -97,7 +99,8 @@ public static class Experiments
     {
         Trace trace = llm.Trace(Tower);
         Value column = TensorData.FromArray(Enumerable.Repeat(1f, 1024).ToArray(), 1024, 1);
-        Value square = llm["transformer.h.1"].Hidden[0, 0, 0] * 0 + column * (1f / 1024) * column.MatMul(TensorData.FromArray(Enumerable.Repeat(1f, 1024).ToArray(), 1, 1024));
+        Value square = llm["transformer.h.1"].Hidden[0, 0, 0] * 0
+            + column * (1f / 1024) * column.MatMul(TensorData.FromArray(Enumerable.Repeat(1f, 1024).ToArray(), 1, 1024));
         Value product = square;
         for (int i = 0; i < 3000; i++) product = product.MatMul(square);
         return new RecordedExperiment(trace, [("product", product[0, 0].Save())]);
@@ -183,5 +186,6 @@ public static class Experiments
 
     /// <summary>Rows of a full context of ids, all different.</summary>
     private static int[][] Ids(int rows) =>
-        [.. Enumerable.Range(0, rows).Select(row => Enumerable.Range(0, MaxPositions).Select(at => 1 + (row * 131 + at * 17) % (VocabSize - 1)).ToArray())];
+        [.. Enumerable.Range(0, rows)
+            .Select(row => Enumerable.Range(0, MaxPositions).Select(at => 1 + (row * 131 + at * 17) % (VocabSize - 1)).ToArray())];
 }

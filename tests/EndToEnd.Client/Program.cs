@@ -22,7 +22,8 @@ try
             break;
         case ["watch", var id, .. var from]:
             Job watched = await Job.AttachAsync(id);
-            await foreach (JobEvent jobEvent in watched.Events(from is [var first] ? ulong.Parse(first) : 1)) Write(ClientMessage.From(jobEvent));
+            await foreach (JobEvent jobEvent in watched.Events(from is [var first] ? ulong.Parse(first) : 1))
+                Write(ClientMessage.From(jobEvent));
             foreach ((string name, object? result) in watched.Results) Write(ClientMessage.From(name, (TensorData)result!));
             break;
         case ["cancel", var id]:

@@ -48,13 +48,15 @@ public sealed class BadInputTests(TestCluster cluster, ITestOutputHelper output)
     {
         await AssertSameRefusalAsync(program => program.Nodes.First(node => node.Read is not null).Read.Site.Module = "transformer.h.1.mpl",
             "no module `transformer.h.1.mpl`", "`mlp`");
-        await AssertSameRefusalAsync(program => program.Nodes.First(node => node.Call is not null).Call.Op = "softmx", "There is no operation `softmx`", "`softmax`");
+        await AssertSameRefusalAsync(program => program.Nodes.First(node => node.Call is not null).Call.Op = "softmx",
+            "There is no operation `softmx`", "`softmax`");
     }
 
     [Fact]
     public async Task AProgramThatIsNotOne_IsRefusedWithASentence()
     {
-        await AssertSameRefusalAsync(program => program.Nodes.First(node => node.Save is not null).Save.Value = new Argument { Node = 999 }, "before it is defined");
+        await AssertSameRefusalAsync(program => program.Nodes.First(node => node.Save is not null).Save.Value = new Argument { Node = 999 },
+            "before it is defined");
         await AssertSameRefusalAsync(program => program.Regions[1].Nodes.Add(7777), "holds node 7777");
         await AssertSameRefusalAsync(program => program.Version = 99, "format version 99");
     }
@@ -62,10 +64,12 @@ public sealed class BadInputTests(TestCluster cluster, ITestOutputHelper output)
     [Fact]
     public async Task AModelThatIsNotServed_IsNamed_WithTheNearestThatIs()
     {
-        var failure = await Assert.ThrowsAsync<NdifException>(async () => Experiments.Record("states", Cluster.Remote, "ndif/tiny-landmark"));
+        var failure =
+            await Assert.ThrowsAsync<NdifException>(async () => Experiments.Record("states", Cluster.Remote, "ndif/tiny-landmark"));
         Assert.Equal(ErrorCode.UnknownModel, failure.Code);
         Assert.Contains($"Did you mean `{Experiments.Model}`?", failure.Message, StringComparison.Ordinal);
-        Assert.Equal(ErrorCode.UnknownModel, (await Assert.ThrowsAsync<NdifException>(async () => Experiments.Record("states", Backend.Local, "ndif/tiny-landmark"))).Code);
+        Assert.Equal(ErrorCode.UnknownModel,
+            (await Assert.ThrowsAsync<NdifException>(async () => Experiments.Record("states", Backend.Local, "ndif/tiny-landmark"))).Code);
     }
 
     [Fact]
@@ -76,15 +80,22 @@ public sealed class BadInputTests(TestCluster cluster, ITestOutputHelper output)
         {
             byte[] frame = [0, 0, 0, 0, 0, .. Enumerable.Repeat((byte)0xff, 100)];
             BinaryPrimitives.WriteInt32BigEndian(frame.AsSpan(1), 100);
-            using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(Cluster.Grpc, $"/ndif.v1.Inference/{method}")) { Content = new ByteArrayContent(frame), Version = HttpVersion.Version20, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+            using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(Cluster.Grpc, $"/ndif.v1.Inference/{method}"))
+            {
+                Content = new ByteArrayContent(frame),
+                Version = HttpVersion.Version20,
+                VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+            };
             request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/grpc");
             request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", Cluster.Key);
             request.Headers.TE.Add(new TransferCodingWithQualityHeaderValue("trailers"));
             using HttpResponseMessage response = await http.SendAsync(request, Cancel);
             await response.Content.ReadAsByteArrayAsync(Cancel);
-            string error = response.Headers.TryGetValues(Trailer, out var values) || response.TrailingHeaders.TryGetValues(Trailer, out values) ? values.Single() : "";
+            string error = response.Headers.TryGetValues(Trailer, out var values)
+                || response.TrailingHeaders.TryGetValues(Trailer, out values) ? values.Single() : "";
             Assert.True(error.Length > 0, $"{method}: {response}");
-            Assert.Equal(ErrorCode.BadArgument, Error.Parser.ParseFrom(Convert.FromBase64String(error.PadRight((error.Length + 3) / 4 * 4, '='))).Code);
+            Assert.Equal(ErrorCode.BadArgument,
+                Error.Parser.ParseFrom(Convert.FromBase64String(error.PadRight((error.Length + 3) / 4 * 4, '='))).Code);
         }
         await AssertServiceHealthyAsync([.. Cluster.Workers.Keys.Order()]);
     }
@@ -94,7 +105,9 @@ public sealed class BadInputTests(TestCluster cluster, ITestOutputHelper output)
     {
         Program program = RecordProgram("edit");
         program.Lines[0].File = new string('x', 65 << 20);
-        Exception submit = await GetRefusalAsync(async () => await RawClient.SubmitAsync(new SubmitRequest { Program = program }, KeyMetadata, cancellationToken: Cancel));
+        Exception submit =
+            await GetRefusalAsync(async () =>
+                await RawClient.SubmitAsync(new SubmitRequest { Program = program }, KeyMetadata, cancellationToken: Cancel));
         Exception run = await GetRefusalAsync(async () =>
         {
             using AsyncDuplexStreamingCall<RunRequest, Event> call = RawClient.Run(KeyMetadata, cancellationToken: Cancel);
@@ -121,8 +134,12 @@ public sealed class BadInputTests(TestCluster cluster, ITestOutputHelper output)
     {
         Program program = RecordProgram("edit");
         change(program);
-        Exception here = await Assert.ThrowsAnyAsync<Exception>(() => new EngineRuntime().Open(new LocalModel(Experiments.Model)).RunAsync(program, new NullRunClient(), Cancel));
-        Exception there = await GetRefusalAsync(async () => await RawClient.SubmitAsync(new SubmitRequest { Program = program }, KeyMetadata, cancellationToken: Cancel));
+        Exception here =
+            await Assert.ThrowsAnyAsync<Exception>(() => new EngineRuntime().Open(new LocalModel(Experiments.Model))
+                .RunAsync(program, new NullRunClient(), Cancel));
+        Exception there =
+            await GetRefusalAsync(async () =>
+                await RawClient.SubmitAsync(new SubmitRequest { Program = program }, KeyMetadata, cancellationToken: Cancel));
         Assert.Equal(here.GetType(), there.GetType());
         Assert.Equal(here.Message, there.Message);
         Assert.All(expectedTexts, text => Assert.Contains(text, there.Message, StringComparison.Ordinal));
@@ -157,6 +174,7 @@ public sealed class BadInputTests(TestCluster cluster, ITestOutputHelper output)
             // only failures matter here
         }
 
-        public ValueTask<LocalReply> AnswerAsync(LocalRequest request, CancellationToken cancellationToken) => throw new NotSupportedException();
+        public ValueTask<LocalReply> AnswerAsync(LocalRequest request, CancellationToken cancellationToken) =>
+            throw new NotSupportedException();
     }
 }

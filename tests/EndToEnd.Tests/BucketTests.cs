@@ -1,7 +1,8 @@
 namespace Ndif.EndToEnd.Tests;
 
 /// <summary>What <see cref="LargeValueTests"/> shows of a folder, with a bucket.</summary>
-public sealed class BucketTests(BucketTestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output), IClassFixture<BucketTestCluster>
+public sealed class BucketTests(BucketTestCluster cluster, ITestOutputHelper output)
+    : ClusterTestBase(cluster, output), IClassFixture<BucketTestCluster>
 {
     [Fact]
     public async Task LargeValues_ComeBackFromTheBucket_UntilTheyAreDeleted()
@@ -10,7 +11,8 @@ public sealed class BucketTests(BucketTestCluster cluster, ITestOutputHelper out
         await using ChildProcess client = Cluster.StartClient(Cluster.Key, "run", Experiment);
         Assert.Equal(await RunLocallyAsync(Experiment), await client.GetResultChecksumsAsync());
         Assert.Contains(cluster.S3.Keys, key => key.StartsWith("lab/", StringComparison.Ordinal));
-        Assert.Empty(Directory.EnumerateFiles(Path.Combine(Cluster.DataFolder, "blobs"), "*", SearchOption.AllDirectories)); // the tool made it, for a key
+        // the tool made it, for a key
+        Assert.Empty(Directory.EnumerateFiles(Path.Combine(Cluster.DataFolder, "blobs"), "*", SearchOption.AllDirectories));
 
         using RecordedExperiment recorded = Experiments.Record(Experiment, Cluster.Remote);
         string[] before = [.. cluster.S3.Keys];

@@ -7,7 +7,9 @@ public sealed class ChaosTests(ITestOutputHelper output)
     [Fact]
     public async Task AShortRunUnderFaults_LosesNothing()
     {
-        await using ChildProcess chaos = ChildProcess.Start("chaos", BuildOutput.Dotnet, [BuildOutput.Chaos, "--jobs", "40", "--faults", "4", "--clients", "2", "--seed", "1", "--json"]);
+        await using ChildProcess chaos =
+            ChildProcess.Start("chaos", BuildOutput.Dotnet,
+                [BuildOutput.Chaos, "--jobs", "40", "--faults", "4", "--clients", "2", "--seed", "1", "--json"]);
         int code = await chaos.WaitForExitAsync();
         Assert.True(code == 0, chaos.FormatOutput());
         string line = chaos.Lines[^1];

@@ -7,7 +7,8 @@ namespace Ndif.EndToEnd.Tests;
 /// <summary>The dashboard in a real browser. Skipped where there is no chromium with its driver.</summary>
 public sealed class DashboardTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
 {
-    private static readonly string? _browser = ProgramPath.Find("chromium", "chromium-browser", "google-chrome"), _driver = ProgramPath.Find("chromedriver");
+    private static readonly string? _browser = ProgramPath.Find("chromium", "chromium-browser", "google-chrome"),
+        _driver = ProgramPath.Find("chromedriver");
 
     [Fact]
     public async Task ThePage_ShowsModelsWorkersAndJobs_AndGoesOnByItself()
@@ -22,7 +23,8 @@ public sealed class DashboardTests(TestCluster cluster, ITestOutputHelper output
 
         long before = long.Parse(page.FindElement(By.Id("completed")).Text, NumberStyles.AllowThousands, CultureInfo.InvariantCulture);
         await RunRemotelyAsync("prompt:1");
-        await WaitForTextAsync(page, "completed", text => long.Parse(text, NumberStyles.AllowThousands, CultureInfo.InvariantCulture) > before);
+        await WaitForTextAsync(page, "completed", text => long.Parse(text, NumberStyles.AllowThousands, CultureInfo.InvariantCulture)
+            > before);
         Assert.Empty(page.Manage().Logs.GetLog(LogType.Browser).Where(line => line.Level == LogLevel.Severe).Select(line => line.Message));
     }
 
@@ -48,7 +50,9 @@ public sealed class DashboardTests(TestCluster cluster, ITestOutputHelper output
         Assert.SkipWhen(_browser is null || _driver is null, "There is no chromium with its driver on the path.");
         var options = new ChromeOptions { BinaryLocation = _browser };
         options.AddArguments("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage");
-        var page = new ChromeDriver(ChromeDriverService.CreateDefaultService(Path.GetDirectoryName(_driver), Path.GetFileName(_driver)), options, ChildProcess.WaitTimeout);
+        var page =
+            new ChromeDriver(ChromeDriverService.CreateDefaultService(Path.GetDirectoryName(_driver), Path.GetFileName(_driver)), options,
+                ChildProcess.WaitTimeout);
         page.Navigate().GoToUrl(Cluster.Http);
         return page;
     }

@@ -35,7 +35,8 @@ public sealed class DeploymentTests(TestCluster cluster, ITestOutputHelper outpu
             Assert.DoesNotContain(JobState.Loading, still);
             await RunAsync(own, all[1]);
             await own.WaitForLoadedModelsAsync("w1", "a b"); // a was used before c, and is pinned
-            Assert.Contains("pinned", (await own.RunModelsCommandAsync("list")).Split('\n').Single(line => line.Contains("/a ", StringComparison.Ordinal)), StringComparison.Ordinal);
+            Assert.Contains("pinned", (await own.RunModelsCommandAsync("list")).Split('\n')
+                .Single(line => line.Contains("/a ", StringComparison.Ordinal)), StringComparison.Ordinal);
             await own.RunModelsCommandAsync("unpin", all[0]);
             await RunAsync(own, all[2]);
             await own.WaitForLoadedModelsAsync("w1", "b c");
@@ -57,7 +58,9 @@ public sealed class DeploymentTests(TestCluster cluster, ITestOutputHelper outpu
             Assert.Contains("2 of 2", await own.RunModelsCommandAsync("scale", model, "2", "--wait"), StringComparison.Ordinal);
             await own.WaitForLoadedModelsAsync("w2", "a");
             await own.RunModelsCommandAsync("scale", model, "1");
-            string kept = await Poll.UntilAsync(async () => $"{await own.GetLoadedModelsAsync("w1")}{await own.GetLoadedModelsAsync("w2")}", both => both == "a");
+            string kept =
+                await Poll.UntilAsync(async () => $"{await own.GetLoadedModelsAsync("w1")}{await own.GetLoadedModelsAsync("w2")}",
+                    both => both == "a");
             string holder = await own.GetLoadedModelsAsync("w1") == "a" ? "w1" : "w2", other = holder == "w1" ? "w2" : "w1";
 
             own.Workers[holder].Kill();
@@ -87,7 +90,8 @@ public sealed class DeploymentTests(TestCluster cluster, ITestOutputHelper outpu
             Assert.Equal(1, (await running).States.Count(state => state is JobState.Running)); // it was not begun again
             Assert.Equal(0, await first.WaitForExitAsync());
             await own.WaitForLoadedModelsAsync("w1", null);
-            Assert.Contains("There is no worker `w1`", await own.RunFailingModelsCommandAsync(null, "drain", "w1"), StringComparison.Ordinal);
+            Assert.Contains("There is no worker `w1`", await own.RunFailingModelsCommandAsync(null, "drain", "w1"),
+                StringComparison.Ordinal);
         });
     }
 
@@ -117,7 +121,8 @@ public sealed class DeploymentTests(TestCluster cluster, ITestOutputHelper outpu
             await own.StartWorkerAsync("w1", "--memory", "6MB");
             await own.RunModelsCommandAsync("deploy", a, "--pin", "--wait");
             await own.RunModelsCommandAsync("deploy", b);
-            await Poll.UntilAsync(() => Status.GetAsync(own.Remote, Cancel), status => status.Models.Any(m => m.Id == b && m.Error is not null));
+            await Poll.UntilAsync(() => Status.GetAsync(own.Remote, Cancel),
+                status => status.Models.Any(m => m.Id == b && m.Error is not null));
             NdifException full = await Assert.ThrowsAnyAsync<NdifException>(() => RunAsync(own, b));
             Assert.Equal(ErrorCode.OutOfMemory, full.Code);
             Assert.Contains("3.97 MB", full.Message, StringComparison.Ordinal);
@@ -147,7 +152,9 @@ public sealed class DeploymentTests(TestCluster cluster, ITestOutputHelper outpu
             Assert.Equal("Nothing changes.", await own.RunModelsCommandAsync("sync", file));
 
             await WriteAsync($"models:\n  - model: {b}\n    replicas: 2\n    dtype: bfloat16\n  - {c}\n");
-            Assert.Equal([$"~ {b}: not pinned any more, replicas 1 -> 2", $"+ {c}: 1 replica", $"= {a}: not in the file; --prune takes it off"], (await own.RunModelsCommandAsync("sync", file)).Split('\n'));
+            Assert.Equal(
+                [$"~ {b}: not pinned any more, replicas 1 -> 2", $"+ {c}: 1 replica", $"= {a}: not in the file; --prune takes it off"],
+                (await own.RunModelsCommandAsync("sync", file)).Split('\n'));
             Assert.Equal($"- {a}", await own.RunModelsCommandAsync("sync", file, "--prune"));
             await own.WaitForLoadedModelsAsync("w1", "b c");
 
@@ -169,13 +176,15 @@ public sealed class DeploymentTests(TestCluster cluster, ITestOutputHelper outpu
         {
             string key = await own.CreateKeyAsync("own");
             foreach (string line in (string[])["deploy x", "pin x", "evict x", "drain w1"])
-                Assert.Contains("has no scope `operator`", await own.RunFailingModelsCommandAsync(key, line.Split(' ')), StringComparison.Ordinal);
+                Assert.Contains("has no scope `operator`", await own.RunFailingModelsCommandAsync(key, line.Split(' ')),
+                    StringComparison.Ordinal);
             Assert.Empty(await Deployments.ListAsync(Backend.At(own.Grpc.ToString(), key), Cancel));
             Assert.Contains("Nobody deployed x", await own.RunFailingModelsCommandAsync(null, "unpin", "x"), StringComparison.Ordinal);
         });
     }
 
-    private static Task<(Dictionary<string, string> Results, List<JobState> States)> RunAsync(IsolatedService own, string model) => own.RunAsync("states", model, Cancel);
+    private static Task<(Dictionary<string, string> Results, List<JobState> States)> RunAsync(IsolatedService own, string model) =>
+        own.RunAsync("states", model, Cancel);
 
     private static async Task<Dictionary<string, string>> RunModelLocallyAsync(string model)
     {

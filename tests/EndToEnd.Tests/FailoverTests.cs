@@ -2,7 +2,9 @@ using Ndif.Protocol;
 
 namespace Ndif.EndToEnd.Tests;
 
-/// <summary>Redis with a copy and a sentinel, as `--redis sentinel:port,serviceName=NAME` finds it: losing the server loses no job.</summary>
+/// <summary>
+/// Redis with a copy and a sentinel, as `--redis sentinel:port,serviceName=NAME` finds it: losing the server loses no job.
+/// </summary>
 public sealed class FailoverTests(ITestOutputHelper output) : IAsyncLifetime
 {
     private readonly ReplicatedCluster _cluster = new();
@@ -23,10 +25,12 @@ public sealed class FailoverTests(ITestOutputHelper output) : IAsyncLifetime
         Job[] jobs = await Task.WhenAll(Enumerable.Range(0, 6).Select(i => SubmitAsync(i < 2 ? "slow:600" : $"prompt:{i}")));
         await Poll.UntilAsync(() => jobs[0].GetAsync(Cancel), job => job.State == JobState.Running);
         _cluster.Server.Kill();
-        await _cluster.Sentinel.WaitForLineAsync(line => line.Contains("+switch-master", StringComparison.Ordinal), "that the copy took over");
+        await _cluster.Sentinel.WaitForLineAsync(line => line.Contains("+switch-master", StringComparison.Ordinal),
+            "that the copy took over");
         foreach (Job job in jobs)
         {
-            JobInfo ended = await Poll.UntilAsync(() => TryGetAsync(job), info => info?.State.IsTerminal() == true) ?? throw new InvalidOperationException();
+            JobInfo ended = await Poll.UntilAsync(() => TryGetAsync(job), info => info?.State.IsTerminal() == true)
+                ?? throw new InvalidOperationException();
             Assert.True(ended.State == JobState.Completed, $"{ended}");
         }
         Job late = await SubmitAsync("prompt:7");

@@ -13,7 +13,8 @@ public sealed class FuzzTests
     [InlineData("header")]
     public async Task WhateverIsRead_IsReadOrRefusedWithATypedError_AndTheProcessLives(string target)
     {
-        await using ChildProcess fuzz = ChildProcess.Start($"fuzz {target}", BuildOutput.Dotnet, [BuildOutput.Fuzz, "random", target, "4", "1"]);
+        await using ChildProcess fuzz =
+            ChildProcess.Start($"fuzz {target}", BuildOutput.Dotnet, [BuildOutput.Fuzz, "random", target, "4", "1"]);
         Assert.True(await fuzz.WaitForExitAsync() == 0, fuzz.FormatOutput());
         string line = Assert.Single(fuzz.Lines, said => said.EndsWith("no finding", StringComparison.Ordinal));
         Assert.True(int.Parse(Regex.Match(line, "[0-9]+").Value, null) > 20, line);

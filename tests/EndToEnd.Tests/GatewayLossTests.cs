@@ -11,7 +11,8 @@ public sealed class GatewayLossTests(TestCluster cluster, ITestOutputHelper outp
     {
         Job job;
         using (RecordedExperiment recorded = Experiments.Record(LongJob, Cluster.Remote)) job = await recorded.Trace.SubmitAsync(Cancel);
-        await using ChildProcess watch = Cluster.StartClient(Cluster.Key, "watch", job.Id), run = Cluster.StartClient(Cluster.Key, "run", LongJob);
+        await using ChildProcess watch = Cluster.StartClient(Cluster.Key, "watch", job.Id),
+            run = Cluster.StartClient(Cluster.Key, "run", LongJob);
         await Task.WhenAll(watch.WaitForStateAsync(JobState.Running), run.WaitForStateAsync(JobState.Running));
         await RestartAsync(killed);
         foreach (ChildProcess client in (ChildProcess[])[watch, run])

@@ -9,10 +9,12 @@ public sealed class JobTests(TestCluster cluster, ITestOutputHelper output) : Cl
     {
         await using ChildProcess client = Cluster.StartClient(Cluster.Key, "submit", "slow:100");
         string id = (await client.ReadAllMessagesAsync())[0].Name;
-        await using ChildProcess all = Cluster.StartClient(Cluster.Key, "watch", id), some = Cluster.StartClient(Cluster.Key, "watch", id, "4");
+        await using ChildProcess all = Cluster.StartClient(Cluster.Key, "watch", id),
+            some = Cluster.StartClient(Cluster.Key, "watch", id, "4");
         List<ClientMessage> events = [.. (await all.ReadAllMessagesAsync()).Where(message => message.Kind == "event")];
         Assert.Equal(Enumerable.Range(1, events.Count).Select(i => (ulong)i), events.Select(message => message.Sequence));
-        Assert.Equal([JobState.Received, JobState.Queued, JobState.Running, JobState.Completed], events.Where(message => message.State is not null).Select(message => message.State!.Value));
+        Assert.Equal([JobState.Received, JobState.Queued, JobState.Running, JobState.Completed],
+            events.Where(message => message.State is not null).Select(message => message.State!.Value));
         Assert.Equal(await RunLocallyAsync("slow:100"), await all.GetResultChecksumsAsync());
         Assert.Equal(events[3..], (await some.ReadAllMessagesAsync()).Where(message => message.Kind == "event"));
         await using ChildProcess get = Cluster.StartClient(Cluster.Key, "get", id);
@@ -58,7 +60,8 @@ public sealed class JobTests(TestCluster cluster, ITestOutputHelper output) : Cl
         client.Kill();
         var headers = new Grpc.Core.Metadata { { "authorization", $"Bearer {key}" } };
         JobInfo job = await Poll.UntilAsync(
-            async () => (await RawClient.ListJobsAsync(new ListJobsRequest(), headers, cancellationToken: Cancel)).Jobs.Single(), job => job.State is not JobState.Running);
+            async () => (await RawClient.ListJobsAsync(new ListJobsRequest(), headers, cancellationToken: Cancel)).Jobs.Single(),
+            job => job.State is not JobState.Running);
         Assert.Equal(JobState.Cancelled, job.State);
     }
 
@@ -72,7 +75,9 @@ public sealed class JobTests(TestCluster cluster, ITestOutputHelper output) : Cl
             if (jobEvent.State is JobState.Running) cancel.Cancel();
         };
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => recorded.RunAsync(cancel.Token));
-        await Poll.UntilAsync(async () => (await RawClient.ListJobsAsync(new ListJobsRequest { ActiveOnly = true }, KeyMetadata, cancellationToken: Cancel)).Jobs, jobs => jobs.Count == 0);
+        await Poll.UntilAsync(async () =>
+            (await RawClient.ListJobsAsync(new ListJobsRequest { ActiveOnly = true }, KeyMetadata, cancellationToken: Cancel)).Jobs,
+            jobs => jobs.Count == 0);
     }
 
     private async Task<Job> SubmitAsync(string experiment)

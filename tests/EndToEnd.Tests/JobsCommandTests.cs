@@ -9,7 +9,8 @@ public sealed class JobsCommandTests(TestCluster cluster, ITestOutputHelper outp
     {
         string key = await Cluster.CreateKeyAsync("Jobs");
         Job job;
-        using (RecordedExperiment recorded = Experiments.Record("endless", Backend.At(Cluster.Grpc.ToString(), key))) job = await recorded.Trace.SubmitAsync(Cancel);
+        using (RecordedExperiment recorded = Experiments.Record("endless", Backend.At(Cluster.Grpc.ToString(), key)))
+            job = await recorded.Trace.SubmitAsync(Cancel);
 
         Assert.Contains(job.Id, await RunJobsCommandAsync(key, "--active"), StringComparison.Ordinal);
         Assert.DoesNotContain(job.Id, await RunJobsCommandAsync(Cluster.Key, "list", "--limit", "1000"), StringComparison.Ordinal);
@@ -27,10 +28,13 @@ public sealed class JobsCommandTests(TestCluster cluster, ITestOutputHelper outp
     public async Task JobsWatch_TellsWhatHappens_ToTheEnd()
     {
         Job job;
-        using (RecordedExperiment recorded = Experiments.Record("generate:12", Cluster.Remote)) job = await recorded.Trace.SubmitAsync(Cancel);
-        await using ChildProcess watch = StartJobsCommand(Cluster.Key, "watch", job.Id), json = StartJobsCommand(Cluster.Key, "watch", job.Id, "--json");
+        using (RecordedExperiment recorded = Experiments.Record("generate:12", Cluster.Remote))
+            job = await recorded.Trace.SubmitAsync(Cancel);
+        await using ChildProcess watch = StartJobsCommand(Cluster.Key, "watch", job.Id),
+            json = StartJobsCommand(Cluster.Key, "watch", job.Id, "--json");
         Assert.Equal(0, await watch.WaitForExitAsync());
-        Assert.Equal(["received", "queued", "running", "value:", "completed"], watch.Lines.Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1]));
+        Assert.Equal(["received", "queued", "running", "value:", "completed"],
+            watch.Lines.Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1]));
         Assert.Matches(@"queued \(position \d+(, about [\d.]+ s)?\)$", watch.Lines[1]);
         Assert.Equal(0, await json.WaitForExitAsync());
         Assert.Equal([1ul, 2ul, 3ul, 4ul, 5ul], json.Lines.Select(line => Event.Parser.ParseJson(line).Sequence));
@@ -64,7 +68,8 @@ public sealed class JobsCommandTests(TestCluster cluster, ITestOutputHelper outp
         List<ClientMessage> told = await second.ReadAllMessagesAsync();
         Assert.Contains(told, one => one.State == JobState.Completed);
         // the worker names results by node, this process by name: the same bytes in the same order
-        Assert.Equal((await RunLocallyAsync(LongJob)).Values.Order(StringComparer.Ordinal), told.Where(one => one.Kind == "result").Select(one => one.Checksum).Order(StringComparer.Ordinal));
+        Assert.Equal((await RunLocallyAsync(LongJob)).Values.Order(StringComparer.Ordinal),
+            told.Where(one => one.Kind == "result").Select(one => one.Checksum).Order(StringComparer.Ordinal));
     }
 
     private async Task<string> RunJobsCommandAsync(string key, params string[] arguments)
@@ -74,5 +79,6 @@ public sealed class JobsCommandTests(TestCluster cluster, ITestOutputHelper outp
         return string.Join('\n', jobs.Lines);
     }
 
-    private ChildProcess StartJobsCommand(string key, params string[] arguments) => Cluster.StartTool(["jobs", .. arguments, "--host", Cluster.Grpc.ToString(), "--key", key]);
+    private ChildProcess StartJobsCommand(string key, params string[] arguments) =>
+        Cluster.StartTool(["jobs", .. arguments, "--host", Cluster.Grpc.ToString(), "--key", key]);
 }

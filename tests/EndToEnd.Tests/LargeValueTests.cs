@@ -12,11 +12,13 @@ public sealed class LargeValueTests(TestCluster cluster, ITestOutputHelper outpu
         const string Experiment = "large:8"; // logits of 5.8 MB
         await using ChildProcess client = Cluster.StartClient(Cluster.Key, "run", Experiment);
         Assert.Equal(await RunLocallyAsync(Experiment), await client.GetResultChecksumsAsync());
-        Assert.Contains("[8, 128, 1422]", (await client.ReadAllMessagesAsync()).Where(message => message.Kind == "result").Select(message => message.Text));
+        Assert.Contains("[8, 128, 1422]", (await client.ReadAllMessagesAsync()).Where(message => message.Kind == "result")
+            .Select(message => message.Text));
 
         JobInfo job = (await RawClient.ListJobsAsync(new ListJobsRequest { Limit = 1 }, KeyMetadata, cancellationToken: Cancel)).Jobs[0];
         List<BlobRef> blobs = [];
-        using AsyncServerStreamingCall<Event> events = RawClient.Watch(new WatchRequest { JobId = job.Id }, KeyMetadata, cancellationToken: Cancel);
+        using AsyncServerStreamingCall<Event> events =
+            RawClient.Watch(new WatchRequest { JobId = job.Id }, KeyMetadata, cancellationToken: Cancel);
         await foreach (Event jobEvent in events.ResponseStream.ReadAllAsync(Cancel))
             if (jobEvent.Value?.Data.Tensor is { ContentCase: Tensor.ContentOneofCase.Blob } tensor) blobs.Add(tensor.Blob);
         Assert.Equal([8ul * 128 * 1422 * 4], blobs.Select(blob => blob.Length));
@@ -50,12 +52,18 @@ public sealed class LargeValueTests(TestCluster cluster, ITestOutputHelper outpu
         // a client takes the port for HTTP from the gateway and the host from the address that it was given, so the proxies have both ports
         await using TcpProxy grpc = CutAfter(1_500_000, Cluster.Grpc.Port), http = CutAfter(1_500_000, Cluster.Http.Port);
         using RecordedExperiment recorded = Experiments.Record(Experiment, Backend.At($"http://{grpc.Address}", Cluster.Key));
-        Dictionary<string, string> there = (await recorded.RunAsync(Cancel)).ToDictionary(result => result.Key, result => result.Value.Checksum());
+        Dictionary<string, string> there = (await recorded.RunAsync(Cancel))
+            .ToDictionary(result => result.Key, result => result.Value.Checksum());
         Assert.Equal(await RunLocallyAsync(Experiment), there);
         Assert.True(grpc.Cuts + http.Cuts >= 10, $"{grpc.Cuts} {http.Cuts}");
 
-        static TcpProxy CutAfter(long bytes, int port) => new(() => port, new IPEndPoint(IPAddress.Parse("127.0.0.2"), port)) { MaxBytesToClient = bytes };
+        static TcpProxy CutAfter(long bytes, int port) =>
+            new(() => port, new IPEndPoint(IPAddress.Parse("127.0.0.2"), port))
+            {
+                MaxBytesToClient = bytes,
+            };
     }
 
-    private int CountUploads() => Cluster.Gateway.Lines.Count(line => line.Contains("/ndif.v1.Inference/PutBlob", StringComparison.Ordinal));
+    private int CountUploads() =>
+        Cluster.Gateway.Lines.Count(line => line.Contains("/ndif.v1.Inference/PutBlob", StringComparison.Ordinal));
 }

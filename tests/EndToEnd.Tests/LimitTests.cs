@@ -10,10 +10,12 @@ public sealed class LimitTests(TestCluster cluster, ITestOutputHelper output) : 
     {
         (ChildProcess gateway, string host) = await StartGatewayAsync();
         await using ChildProcess stopped = gateway;
-        string narrow = await Cluster.CreateKeyAsync("narrow"), roomy = await Cluster.CreateKeyAsync("roomy", "--tier", "roomy"), tiny = await Cluster.CreateKeyAsync("tiny", "--tier", "tiny");
+        string narrow = await Cluster.CreateKeyAsync("narrow"), roomy = await Cluster.CreateKeyAsync("roomy", "--tier", "roomy"),
+            tiny = await Cluster.CreateKeyAsync("tiny", "--tier", "tiny");
 
         NdifException large = await GetErrorAsync("large:8", Backend.At(host, narrow));
-        Assert.Equal((ErrorCode.LimitExceeded, "The job sends back more than 3,000,000 bytes, which is the most that your key may have."), (large.Code, large.Message.Split('\n')[0]));
+        Assert.Equal((ErrorCode.LimitExceeded, "The job sends back more than 3,000,000 bytes, which is the most that your key may have."),
+            (large.Code, large.Message.Split('\n')[0]));
         Assert.Equal(ErrorCode.LimitExceeded, (await GetErrorAsync("states", Backend.At(host, tiny))).Code);
         Assert.Equal(await RunLocallyAsync("large:8"), await RunRemotelyAsync("large:8", Backend.At(host, roomy)));
         Assert.Equal(await RunLocallyAsync("states"), await RunRemotelyAsync("states", Backend.At(host, narrow)));
@@ -33,7 +35,8 @@ public sealed class LimitTests(TestCluster cluster, ITestOutputHelper output) : 
     [Fact]
     public async Task Usage_IsTheJobsOwn_ForItsOwnerAndAnAdministrator_AndADeletedJobsResultsAreGone()
     {
-        string key = await Cluster.CreateKeyAsync("counted"), admin = await Cluster.CreateKeyAsync("bookkeeper", "--admin"), id = key.Split('_')[1];
+        string key = await Cluster.CreateKeyAsync("counted"), admin = await Cluster.CreateKeyAsync("bookkeeper", "--admin"),
+            id = key.Split('_')[1];
         Backend there = Backend.At(Cluster.Grpc.ToString(), key);
         Assert.Empty(await ServiceUsage.GetAsync(remote: there, cancellationToken: Cancel));
         await RunRemotelyAsync("states", there);
@@ -51,8 +54,10 @@ public sealed class LimitTests(TestCluster cluster, ITestOutputHelper output) : 
         Assert.Contains(id, await RunToolAsync("usage", admin, "--all"), StringComparison.Ordinal);
 
         JobInfo large = (await Job.ListAsync(remote: there, cancellationToken: Cancel)).MaxBy(job => job.Usage?.ResultBytes ?? 0)!;
-        Assert.Matches($"^Deleted job {large.Id} and 1 large results of 1,[0-9]{{3}},[0-9]{{3}} bytes.$", await RunToolAsync("jobs", key, "delete", large.Id));
-        Assert.Equal(ErrorCode.UnknownJob, (await Assert.ThrowsAnyAsync<NdifException>(() => Job.AttachAsync(large.Id, there, Cancel))).Code);
+        Assert.Matches($"^Deleted job {large.Id} and 1 large results of 1,[0-9]{{3}},[0-9]{{3}} bytes.$",
+            await RunToolAsync("jobs", key, "delete", large.Id));
+        Assert.Equal(ErrorCode.UnknownJob, (await Assert.ThrowsAnyAsync<NdifException>(() => Job.AttachAsync(large.Id, there, Cancel)))
+            .Code);
         Assert.Equal(row, Assert.Single(await ServiceUsage.GetAsync(remote: there, cancellationToken: Cancel)));
     }
 
@@ -67,7 +72,10 @@ public sealed class LimitTests(TestCluster cluster, ITestOutputHelper output) : 
     [InlineData("--config nowhere.json", "nowhere.json")]
     public async Task AnOptionThatThereIsNot_IsNamed(string arguments, string name)
     {
-        await using ChildProcess gateway = Cluster.StartTool(["serve", "--redis", Cluster.RedisAddress, "--data", Cluster.DataFolder, "--port", "0", "--http-port", "0", .. arguments.Split(' ')]);
+        await using ChildProcess gateway =
+            Cluster.StartTool(
+                ["serve", "--redis", Cluster.RedisAddress, "--data", Cluster.DataFolder, "--port", "0", "--http-port", "0",
+                    .. arguments.Split(' ')]);
         Assert.Equal(1, await gateway.WaitForExitAsync());
         Assert.Contains(name, gateway.Errors, StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", gateway.Errors, StringComparison.Ordinal);
@@ -88,9 +96,14 @@ public sealed class LimitTests(TestCluster cluster, ITestOutputHelper output) : 
               "Queue": { "Retention": "12:00:00" }
             }
             """, Cancel);
-        ChildProcess gateway = ChildProcess.Start("ndif serve", BuildOutput.Dotnet, [BuildOutput.Tool, "serve", "--redis", Cluster.RedisAddress, "--data", Cluster.DataFolder, "--port", "0", "--http-port", "0",
-            "--config", file, "--set", "Gateway:Tiers:tiny:ResultBytes=2000", "--set", "Gateway:Tiers:brief:WallTime=00:00:01.5"], ("NDIF_Gateway__ResultBytes", "3000000"));
-        return (gateway, (await gateway.WaitForLineAsync(line => line.StartsWith("gateway ", StringComparison.Ordinal), "its addresses")).Split(' ')[1]);
+        ChildProcess gateway =
+            ChildProcess.Start("ndif serve", BuildOutput.Dotnet,
+                [BuildOutput.Tool, "serve", "--redis", Cluster.RedisAddress, "--data", Cluster.DataFolder, "--port", "0", "--http-port",
+                    "0",
+            "--config", file, "--set", "Gateway:Tiers:tiny:ResultBytes=2000", "--set", "Gateway:Tiers:brief:WallTime=00:00:01.5"],
+            ("NDIF_Gateway__ResultBytes", "3000000"));
+        return (gateway, (await gateway.WaitForLineAsync(line => line.StartsWith("gateway ", StringComparison.Ordinal), "its addresses"))
+            .Split(' ')[1]);
     }
 
     private static async Task<NdifException> GetErrorAsync(string experiment, Backend where) =>

@@ -2,7 +2,9 @@ using Ndif.Protocol;
 
 namespace Ndif.EndToEnd.Tests;
 
-/// <summary>What goes between client and worker in the middle of a run, and what a run trains; over gateway, Redis and worker processes.</summary>
+/// <summary>
+/// What goes between client and worker in the middle of a run, and what a run trains; over gateway, Redis and worker processes.
+/// </summary>
 public sealed class LocalCallTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
 {
     private const string Prompt = "The Eiffel Tower is in the city of";
@@ -52,7 +54,9 @@ public sealed class LocalCallTests(TestCluster cluster, ITestOutputHelper output
         using Trace t = llm.Trace(Prompt);
         t.Local(_ => returned.Wait(TimeSpan.FromSeconds(30), Cancel), llm.Layers[0].Hidden, timeout: TimeSpan.FromMilliseconds(300));
         Task run = t.RunAsync(Cancel);
-        await Poll.UntilAsync(async () => (await RawClient.ListJobsAsync(new ListJobsRequest { Limit = 1 }, KeyMetadata, cancellationToken: Cancel)).Jobs.SingleOrDefault(), job => job?.State is JobState.Failed);
+        await Poll.UntilAsync(async () =>
+            (await RawClient.ListJobsAsync(new ListJobsRequest { Limit = 1 }, KeyMetadata, cancellationToken: Cancel))
+            .Jobs.SingleOrDefault(), job => job?.State is JobState.Failed);
         returned.Set();
         NdifException e = await Assert.ThrowsAsync<NdifException>(() => run);
         Assert.Equal(ErrorCode.LocalCallFailed, e.Code);

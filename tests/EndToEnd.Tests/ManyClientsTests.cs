@@ -52,7 +52,8 @@ public sealed class ManyClientsTests(TestCluster cluster, ITestOutputHelper outp
             }
         }));
         foreach (Job job in busy) await job.WaitAsync(Cancel);
-        Assert.Contains(Cluster.Workers.Values.SelectMany(worker => worker.Lines), line => line.Contains("one of ", StringComparison.Ordinal) && !line.Contains("one of 1 ", StringComparison.Ordinal));
+        Assert.Contains(Cluster.Workers.Values.SelectMany(worker => worker.Lines),
+            line => line.Contains("one of ", StringComparison.Ordinal) && !line.Contains("one of 1 ", StringComparison.Ordinal));
     }
 
     private async Task<Job> RunningAsync(string experiment)
@@ -64,7 +65,8 @@ public sealed class ManyClientsTests(TestCluster cluster, ITestOutputHelper outp
         throw new InvalidOperationException("The job did not run.");
     }
 
-    private static string GetExperiment(int number) => number switch { 0 => "generate:20", 1 => "edit", 2 => "states", _ => $"prompt:{number}" };
+    private static string GetExperiment(int number) =>
+        number switch { 0 => "generate:20", 1 => "edit", 2 => "states", _ => $"prompt:{number}" };
 
     private static async Task<IReadOnlyDictionary<string, TensorData>> RunAsync(string experiment, Backend where)
     {
@@ -73,7 +75,8 @@ public sealed class ManyClientsTests(TestCluster cluster, ITestOutputHelper outp
     }
 
     /// <summary>To the bit for whole numbers; to 1e-4 for others, which another width of the batch may round differently.</summary>
-    private static void AssertSame(IReadOnlyDictionary<string, TensorData> alone, IReadOnlyDictionary<string, TensorData> together, string experiment)
+    private static void AssertSame(IReadOnlyDictionary<string, TensorData> alone, IReadOnlyDictionary<string, TensorData> together,
+        string experiment)
     {
         Assert.Equal(alone.Keys.Order(), together.Keys.Order());
         foreach ((string name, TensorData expected) in alone)
@@ -86,7 +89,8 @@ public sealed class ManyClientsTests(TestCluster cluster, ITestOutputHelper outp
                 continue;
             }
             Assert.True(expected.ArgMax(-1).Checksum() == actual.ArgMax(-1).Checksum(), $"{experiment}: {name} has other largest elements");
-            for (int i = 0; i < expected.Count; i++) Assert.True(Math.Abs(expected.Span<float>()[i] - actual.Span<float>()[i]) <= 1e-4, $"{experiment}: {name}[{i}] differs");
+            for (int i = 0; i < expected.Count; i++)
+                Assert.True(Math.Abs(expected.Span<float>()[i] - actual.Span<float>()[i]) <= 1e-4, $"{experiment}: {name}[{i}] differs");
         }
     }
 }

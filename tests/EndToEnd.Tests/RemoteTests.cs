@@ -19,12 +19,15 @@ public sealed class RemoteTests(TestCluster cluster, ITestOutputHelper output) :
     {
         await using ChildProcess client = Cluster.StartClient(Cluster.Key, "submit", "stream:12");
         string job = (await client.ReadAllMessagesAsync()).Single(one => one.Kind == "job").Name;
-        await using ChildProcess watching = Cluster.StartClient(Cluster.Key, "watch", job), again = Cluster.StartClient(Cluster.Key, "watch", job);
+        await using ChildProcess watching = Cluster.StartClient(Cluster.Key, "watch", job),
+            again = Cluster.StartClient(Cluster.Key, "watch", job);
         List<string> here = await GenerateLocallyAsync();
         Assert.Equal(12 + 1, here.Count);
         Assert.Equal("log: half 1", here[6]);
         foreach (ChildProcess child in (ChildProcess[])[watching, again])
-            Assert.Equal(here, (await child.ReadAllMessagesAsync()).Where(one => one.Kind == "event").SelectMany(one => one.Text.Split('\n')).Where(text => text.StartsWith("token: ", StringComparison.Ordinal) || text.StartsWith("log: ", StringComparison.Ordinal)));
+            Assert.Equal(here, (await child.ReadAllMessagesAsync()).Where(one => one.Kind == "event")
+                .SelectMany(one => one.Text.Split('\n'))
+                .Where(text => text.StartsWith("token: ", StringComparison.Ordinal) || text.StartsWith("log: ", StringComparison.Ordinal)));
     }
 
     /// <summary>What a local run of the same experiment tells.</summary>
@@ -35,7 +38,8 @@ public sealed class RemoteTests(TestCluster cluster, ITestOutputHelper output) :
         recorded.Trace.OnLog = _ => { };
         recorded.Trace.OnEvent = jobEvent =>
         {
-            if (jobEvent.Raw.KindCase is Protocol.Event.KindOneofCase.Token or Protocol.Event.KindOneofCase.Log) told.Add(jobEvent.ToString());
+            if (jobEvent.Raw.KindCase is Protocol.Event.KindOneofCase.Token or Protocol.Event.KindOneofCase.Log)
+                told.Add(jobEvent.ToString());
         };
         await recorded.RunAsync(TestContext.Current.CancellationToken);
         return told;
@@ -50,6 +54,7 @@ public sealed class RemoteTests(TestCluster cluster, ITestOutputHelper output) :
         List<ClientMessage> told = await client.ReadAllMessagesAsync();
         Assert.Equal([Protocol.JobState.Received, Protocol.JobState.Queued, Protocol.JobState.Running, Protocol.JobState.Completed],
             told.Where(one => one.State is not null).Select(one => one.State!.Value));
-        Assert.Equal(Enumerable.Range(1, told.Count(one => one.Kind == "event")).Select(i => (ulong)i), told.Where(one => one.Kind == "event").Select(one => one.Sequence));
+        Assert.Equal(Enumerable.Range(1, told.Count(one => one.Kind == "event")).Select(i => (ulong)i),
+            told.Where(one => one.Kind == "event").Select(one => one.Sequence));
     }
 }

@@ -8,21 +8,24 @@ public sealed class StatusTests(TestCluster cluster, ITestOutputHelper output) :
     public async Task StatusAndModels_ShowTheModelAndBothWorkers_ToPeopleAndToPrograms()
     {
         string[] there = ["--host", Cluster.Grpc.ToString(), "--key", Cluster.Key];
-        await using ChildProcess text = Cluster.StartTool(["status", .. there]), json = Cluster.StartTool(["status", "--json", .. there]), models = Cluster.StartTool(["models", .. there]);
+        await using ChildProcess text = Cluster.StartTool(["status", .. there]), json = Cluster.StartTool(["status", "--json", .. there]),
+            models = Cluster.StartTool(["models", .. there]);
         string[] workers = [.. Cluster.Workers.Keys.Order(StringComparer.Ordinal)];
 
         string status = await GetOutputAsync(text);
         foreach (string shown in workers.Append(Experiments.Model)) Assert.Contains($" {shown} ", status, StringComparison.Ordinal);
 
         using JsonDocument told = JsonDocument.Parse(await GetOutputAsync(json));
-        Assert.Equal(workers, told.RootElement.GetProperty("workers").EnumerateArray().Select(worker => worker.GetProperty("id").GetString()!).Order(StringComparer.Ordinal));
+        Assert.Equal(workers, told.RootElement.GetProperty("workers").EnumerateArray()
+            .Select(worker => worker.GetProperty("id").GetString()!).Order(StringComparer.Ordinal));
         Assert.Equal(2, told.RootElement.GetProperty("models")[0].GetProperty("replicas").GetInt32());
 
         Assert.Contains($" {Experiments.Model} ", await GetOutputAsync(models), StringComparison.Ordinal);
 
         using var http = new HttpClient();
         using JsonDocument page = JsonDocument.Parse(await http.GetStringAsync(new Uri(Cluster.Http, "/status"), Cancel));
-        Assert.Equal(workers, page.RootElement.GetProperty("workers").EnumerateArray().Select(worker => worker.GetProperty("id").GetString()!).Order(StringComparer.Ordinal));
+        Assert.Equal(workers, page.RootElement.GetProperty("workers").EnumerateArray()
+            .Select(worker => worker.GetProperty("id").GetString()!).Order(StringComparer.Ordinal));
         Assert.Equal(Experiments.Model, page.RootElement.GetProperty("models")[0].GetProperty("id").GetString());
         Assert.Equal("hot", page.RootElement.GetProperty("models")[0].GetProperty("heat").GetString());
     }

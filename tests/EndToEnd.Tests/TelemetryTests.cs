@@ -25,9 +25,12 @@ public sealed class TelemetryTests(TestCluster cluster, ITestOutputHelper output
         Job job;
         using (RecordedExperiment recorded = Experiments.Record("states", Cluster.Remote)) job = await recorded.Trace.SubmitAsync(Cancel);
         await job.WaitAsync(Cancel);
-        Assert.Equal(["queue", "load", "wait", "compile", "run", "save", "end"], (await job.GetAsync(Cancel)).Usage.Phases.Select(phase => phase.Name));
+        Assert.Equal(["queue", "load", "wait", "compile", "run", "save", "end"],
+            (await job.GetAsync(Cancel)).Usage.Phases.Select(phase => phase.Name));
         await using ChildProcess show = Cluster.StartTool("jobs", "show", job.Id, "--host", Cluster.Grpc.ToString(), "--key", Cluster.Key);
-        Assert.Matches(@"time +queue [\d.]+ ms, load [\d.]+ ms, wait [\d.]+ ms, compile [\d.]+ ms, run [\d.]+ ms, save [\d.]+ ms, end [\d.]+ ms", await show.WaitForLineAsync(line => line.Contains(" time ", StringComparison.Ordinal)));
+        Assert.Matches(
+            @"time +queue [\d.]+ ms, load [\d.]+ ms, wait [\d.]+ ms, compile [\d.]+ ms, run [\d.]+ ms, save [\d.]+ ms, end [\d.]+ ms",
+            await show.WaitForLineAsync(line => line.Contains(" time ", StringComparison.Ordinal)));
     }
 
     /// <summary>A collector of OpenTelemetry is told of gateway, queue and worker; and Prometheus finds the phases.</summary>
@@ -41,22 +44,32 @@ public sealed class TelemetryTests(TestCluster cluster, ITestOutputHelper output
         ConcurrentQueue<(string Path, string Body)> told = [];
         Task collecting = CollectAsync(collector, told);
 
-        await using ChildProcess up = ChildProcess.Start("ndif up", BuildOutput.Dotnet, [BuildOutput.Tool, "up", "--port", "0", "--http-port", "0", "--data", Path.Combine(Cluster.DataFolder, "observed")],
-            ("XDG_CONFIG_HOME", Cluster.DataFolder), ("OTEL_EXPORTER_OTLP_ENDPOINT", address), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"), ("OTEL_SERVICE_NAME", "observed-service"));
-        string host = (await up.WaitForLineAsync(line => line.Contains("export NDIF_HOST=", StringComparison.Ordinal), "its address")).Split('=')[1];
-        string key = (await up.WaitForLineAsync(line => line.Contains("export NDIF_API_KEY=", StringComparison.Ordinal), "a key")).Split('=')[1].Split(' ')[0];
+        await using ChildProcess up =
+            ChildProcess.Start("ndif up", BuildOutput.Dotnet,
+                [BuildOutput.Tool, "up", "--port", "0", "--http-port", "0", "--data", Path.Combine(Cluster.DataFolder, "observed")],
+            ("XDG_CONFIG_HOME", Cluster.DataFolder), ("OTEL_EXPORTER_OTLP_ENDPOINT", address),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"), ("OTEL_SERVICE_NAME", "observed-service"));
+        string host = (await up.WaitForLineAsync(line => line.Contains("export NDIF_HOST=", StringComparison.Ordinal), "its address"))
+            .Split('=')[1];
+        string key = (await up.WaitForLineAsync(line => line.Contains("export NDIF_API_KEY=", StringComparison.Ordinal), "a key"))
+            .Split('=')[1].Split(' ')[0];
         using (RecordedExperiment recorded = Experiments.Record("generate:12", Backend.At(host, key))) await recorded.RunAsync(Cancel);
-        string web = (await up.WaitForLineAsync(line => line.Contains("http://", StringComparison.Ordinal) && !line.Contains(host, StringComparison.Ordinal), "its page")).Split(' ').Single(word => word.StartsWith("http://", StringComparison.Ordinal));
+        string web =
+            (await up.WaitForLineAsync(line => line.Contains("http://", StringComparison.Ordinal)
+                && !line.Contains(host, StringComparison.Ordinal), "its page")).Split(' ')
+                .Single(word => word.StartsWith("http://", StringComparison.Ordinal));
         using var http = new HttpClient();
         string metrics = await http.GetStringAsync(new Uri(new Uri(web), "/metrics"), Cancel);
         foreach (string phase in (string[])["queue", "load", "wait", "compile", "run", "save", "end"])
-            Assert.Contains(metrics.Split('\n'), line => line.Contains("job_phase_seconds_count", StringComparison.Ordinal) && line.Contains($"phase=\"{phase}\"", StringComparison.Ordinal) && line.EndsWith(" 1", StringComparison.Ordinal));
+            Assert.Contains(metrics.Split('\n'), line => line.Contains("job_phase_seconds_count", StringComparison.Ordinal)
+                && line.Contains($"phase=\"{phase}\"", StringComparison.Ordinal) && line.EndsWith(" 1", StringComparison.Ordinal));
 
         Assert.Equal(0, await up.TerminateAsync()); // and tells what it still has
         collector.Stop();
         await collecting;
         string spans = string.Concat(told.Where(one => one.Path == "/v1/traces").Select(one => one.Body));
-        foreach (string word in (string[])["observed-service", "Ndif.Server", "Ndif.Queue", "Ndif.Worker", "queue submit", "compile", "ndif.job"]) Assert.Contains(word, spans, StringComparison.Ordinal);
+        foreach (string word in (string[])["observed-service", "Ndif.Server", "Ndif.Queue", "Ndif.Worker", "queue submit", "compile",
+            "ndif.job"]) Assert.Contains(word, spans, StringComparison.Ordinal);
         Assert.Contains(told, one => one.Path == "/v1/metrics" && one.Body.Contains("ndif.job.phase_seconds", StringComparison.Ordinal));
         Assert.DoesNotContain(key, spans, StringComparison.Ordinal);
     }

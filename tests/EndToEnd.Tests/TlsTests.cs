@@ -20,11 +20,17 @@ public sealed class TlsTests(TestCluster cluster, ITestOutputHelper output) : Cl
             using RecordedExperiment recorded = Experiments.Record(experiment, there);
             Assert.Equal(here, (await recorded.RunAsync(Cancel)).ToDictionary(result => result.Key, result => result.Value.Checksum()));
         }
-        await using ChildProcess status = ChildProcess.Start("ndif status", BuildOutput.Dotnet, [BuildOutput.Tool, "status", "--host", $"https://127.0.0.1:{port}", "--key", Cluster.Key], ("NDIF_CA_FILE", authority));
+        await using ChildProcess status =
+            ChildProcess.Start("ndif status", BuildOutput.Dotnet,
+                [BuildOutput.Tool, "status", "--host", $"https://127.0.0.1:{port}", "--key", Cluster.Key], ("NDIF_CA_FILE", authority));
         Assert.True(await status.WaitForExitAsync() == 0, status.FormatOutput());
-        using var handler = new HttpClientHandler { ServerCertificateCustomValidationCallback = HttpClientHandler.DangerousAcceptAnyServerCertificateValidator };
+        using var handler = new HttpClientHandler
+        {
+            ServerCertificateCustomValidationCallback = HttpClientHandler.DangerousAcceptAnyServerCertificateValidator,
+        };
         using var http = new HttpClient(handler);
-        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync(new Uri($"https://127.0.0.1:{port}/status"), Cancel)).StatusCode); // HTTP/1.1 on the same port
+        // HTTP/1.1 on the same port
+        Assert.Equal(HttpStatusCode.OK, (await http.GetAsync(new Uri($"https://127.0.0.1:{port}/status"), Cancel)).StatusCode);
     }
 
     [Fact]
@@ -34,15 +40,18 @@ public sealed class TlsTests(TestCluster cluster, ITestOutputHelper output) : Cl
         (ChildProcess misnamed, int otherPort, string other) = await StartGatewayAsync("192.0.2.1");
         await using ChildProcess stopped = gateway, alsoStopped = misnamed;
         foreach ((string host, string? trusted, string hint) in ((string, string?, string)[])[
-            ($"https://127.0.0.1:{port}", null, "NDIF_CA_FILE"), ($"https://127.0.0.1:{port}", other, "NDIF_CA_FILE"), ($"https://127.0.0.1:{otherPort}", other, "NDIF_CA_FILE"),
+            ($"https://127.0.0.1:{port}", null, "NDIF_CA_FILE"), ($"https://127.0.0.1:{port}", other, "NDIF_CA_FILE"),
+            ($"https://127.0.0.1:{otherPort}", other, "NDIF_CA_FILE"),
             ($"http://127.0.0.1:{port}", authority, "")])
         {
-            NdifException refused = await Assert.ThrowsAnyAsync<NdifException>(() => Status.GetAsync(Backend.At(host, Cluster.Key, trusted), Cancel));
+            NdifException refused =
+                await Assert.ThrowsAnyAsync<NdifException>(() => Status.GetAsync(Backend.At(host, Cluster.Key, trusted), Cancel));
             Assert.Equal(ErrorCode.Unavailable, refused.Code);
             Assert.Contains(hint, refused.Error.Hint, StringComparison.Ordinal);
         }
         Assert.DoesNotContain(gateway.Lines.Concat(misnamed.Lines), line => line.Contains("GetStatus", StringComparison.Ordinal));
-        Assert.Throws<ArgumentException>(() => { _ = Status.GetAsync(Backend.At($"https://127.0.0.1:{port}", "key", "/nowhere/ca.pem"), Cancel); });
+        Assert.Throws<ArgumentException>(() =>
+            { _ = Status.GetAsync(Backend.At($"https://127.0.0.1:{port}", "key", "/nowhere/ca.pem"), Cancel); });
     }
 
     /// <summary>A gateway with a certificate for an address, and the PEM file of the authority that made it.</summary>
@@ -58,14 +67,16 @@ public sealed class TlsTests(TestCluster cluster, ITestOutputHelper output) : Cl
         var names = new SubjectAlternativeNameBuilder();
         names.AddIpAddress(IPAddress.Parse(address));
         leaf.CertificateExtensions.Add(names.Build());
-        using X509Certificate2 certificate = leaf.Create(root, DateTimeOffset.UtcNow.AddHours(-1), DateTimeOffset.UtcNow.AddDays(1), RandomNumberGenerator.GetBytes(8));
+        using X509Certificate2 certificate =
+            leaf.Create(root, DateTimeOffset.UtcNow.AddHours(-1), DateTimeOffset.UtcNow.AddDays(1), RandomNumberGenerator.GetBytes(8));
         await File.WriteAllTextAsync(Path.Combine(folder, "ca.pem"), root.ExportCertificatePem(), Cancel);
         await File.WriteAllTextAsync(Path.Combine(folder, "cert.pem"), certificate.ExportCertificatePem(), Cancel);
         await File.WriteAllTextAsync(Path.Combine(folder, "key.pem"), key.ExportPkcs8PrivateKeyPem(), Cancel);
 
         ChildProcess gateway = Cluster.StartTool("serve", "--redis", Cluster.RedisAddress, "--data", Cluster.DataFolder, "--port", "0",
             "--certificate", Path.Combine(folder, "cert.pem"), "--certificate-key", Path.Combine(folder, "key.pem"));
-        string[] words = (await gateway.WaitForLineAsync(line => line.StartsWith("gateway ", StringComparison.Ordinal), "its addresses")).Split(' ');
+        string[] words = (await gateway.WaitForLineAsync(line => line.StartsWith("gateway ", StringComparison.Ordinal), "its addresses"))
+            .Split(' ');
         Assert.Equal(words[1], words[2]); // one port
         return (gateway, new Uri(words[1]).Port, Path.Combine(folder, "ca.pem"));
     }

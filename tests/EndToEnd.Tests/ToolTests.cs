@@ -15,10 +15,13 @@ public sealed class ToolTests(TestCluster cluster, ITestOutputHelper output) : C
     {
         string data = Path.Combine(Cluster.DataFolder, "up");
         await using ChildProcess up = Cluster.StartTool("up", "--port", "0", "--http-port", "0", "--data", data);
-        string host = (await up.WaitForLineAsync(line => line.Contains("export NDIF_HOST=", StringComparison.Ordinal), "its address")).Split('=')[1];
-        string key = (await up.WaitForLineAsync(line => line.Contains("export NDIF_API_KEY=", StringComparison.Ordinal), "a key")).Split('=')[1].Split(' ')[0];
+        string host = (await up.WaitForLineAsync(line => line.Contains("export NDIF_HOST=", StringComparison.Ordinal), "its address"))
+            .Split('=')[1];
+        string key = (await up.WaitForLineAsync(line => line.Contains("export NDIF_API_KEY=", StringComparison.Ordinal), "a key"))
+            .Split('=')[1].Split(' ')[0];
         using RecordedExperiment recorded = Experiments.Record("states", Backend.At(host, key));
-        Dictionary<string, string> there = (await recorded.RunAsync(Cancel)).ToDictionary(result => result.Key, result => result.Value.Checksum());
+        Dictionary<string, string> there = (await recorded.RunAsync(Cancel))
+            .ToDictionary(result => result.Key, result => result.Value.Checksum());
         Assert.Equal(await RunLocallyAsync("states"), there);
         Assert.True(await up.TerminateAsync() == 0, up.FormatOutput());
         Assert.DoesNotContain("   at ", up.FormatOutput(), StringComparison.Ordinal);
@@ -27,9 +30,13 @@ public sealed class ToolTests(TestCluster cluster, ITestOutputHelper output) : C
     [Fact]
     public async Task Up_LoadsInTheTypeItIsTold()
     {
-        await using ChildProcess up = Cluster.StartTool("up", "--port", "0", "--http-port", "0", "--data", Path.Combine(Cluster.DataFolder, "up-narrow"), "--dtype", "bfloat16", "--int8");
-        string host = (await up.WaitForLineAsync(line => line.Contains("export NDIF_HOST=", StringComparison.Ordinal), "its address")).Split('=')[1];
-        string key = (await up.WaitForLineAsync(line => line.Contains("export NDIF_API_KEY=", StringComparison.Ordinal), "a key")).Split('=')[1].Split(' ')[0];
+        await using ChildProcess up =
+            Cluster.StartTool("up", "--port", "0", "--http-port", "0", "--data", Path.Combine(Cluster.DataFolder, "up-narrow"), "--dtype",
+                "bfloat16", "--int8");
+        string host = (await up.WaitForLineAsync(line => line.Contains("export NDIF_HOST=", StringComparison.Ordinal), "its address"))
+            .Split('=')[1];
+        string key = (await up.WaitForLineAsync(line => line.Contains("export NDIF_API_KEY=", StringComparison.Ordinal), "a key"))
+            .Split('=')[1].Split(' ')[0];
         using RecordedExperiment recorded = Experiments.Record("states", Backend.At(host, key));
         Assert.All((await recorded.RunAsync(Cancel)).Values, value => Assert.Equal(DType.BFloat16, value.Type));
         Assert.True(await up.TerminateAsync() == 0, up.FormatOutput());
@@ -38,7 +45,8 @@ public sealed class ToolTests(TestCluster cluster, ITestOutputHelper output) : C
     [Fact]
     public async Task EveryCommand_HasHelp()
     {
-        ChildProcess[] helps = [.. "|demo|up|serve|worker|keys|models|models pull|models deploy|models evict|models pin|models unpin|models scale|models drain|models list|models sync|status|jobs|jobs show|jobs watch|jobs cancel|jobs delete|jobs dead|jobs requeue|usage|parity".Split('|')
+        ChildProcess[] helps =
+            [.. "|demo|up|serve|worker|keys|models|models pull|models deploy|models evict|models pin|models unpin|models scale|models drain|models list|models sync|status|jobs|jobs show|jobs watch|jobs cancel|jobs delete|jobs dead|jobs requeue|usage|parity".Split('|')
             .Select(command => Cluster.StartTool([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]))];
         foreach (ChildProcess help in helps)
         {
@@ -91,8 +99,10 @@ public sealed class ToolTests(TestCluster cluster, ITestOutputHelper output) : C
     {
         string certificate = Path.Combine(Cluster.DataFolder, "not-a-certificate.pem");
         await File.WriteAllTextAsync(certificate, "certainly not", Cancel);
-        await using ChildProcess tool = Cluster.StartTool([.. line.Split(' ').Select(word => word.Replace("{redis}", Cluster.RedisAddress, StringComparison.Ordinal)
-            .Replace("{certificate}", certificate, StringComparison.Ordinal).Replace("{port}", $"{Cluster.Grpc.Port}", StringComparison.Ordinal))]);
+        await using ChildProcess tool =
+            Cluster.StartTool([.. line.Split(' ').Select(word => word.Replace("{redis}", Cluster.RedisAddress, StringComparison.Ordinal)
+            .Replace("{certificate}", certificate, StringComparison.Ordinal)
+            .Replace("{port}", $"{Cluster.Grpc.Port}", StringComparison.Ordinal))]);
         int code = await tool.WaitForExitAsync();
         Assert.True(code is > 0 and < 128, $"{what}: {tool.FormatOutput()}");
         Assert.True(tool.Errors.Length > 0, $"{what}: {tool.FormatOutput()}");

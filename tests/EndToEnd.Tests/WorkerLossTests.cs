@@ -44,5 +44,6 @@ public sealed class WorkerLossTests(TestCluster cluster, ITestOutputHelper outpu
     }
 
     private Task<HashSet<string>> WaitForWorkersAsync(Func<HashSet<string>, bool> condition) =>
-        Poll.UntilAsync(async () => (await Status.GetAsync(Cluster.Remote, Cancel)).Workers.Select(worker => worker.Id).ToHashSet(), condition);
+        Poll.UntilAsync(async () => (await Status.GetAsync(Cluster.Remote, Cancel)).Workers.Select(worker => worker.Id).ToHashSet(),
+            condition);
 }

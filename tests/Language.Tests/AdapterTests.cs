@@ -10,7 +10,9 @@ public sealed class AdapterTests(ServiceFixture service) : LanguageTests(service
     private static readonly Lazy<string> _adapter = new(() =>
     {
         LanguageModel llm = new(ServiceFixture.Model);
-        return Write(layer => new[] { "attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj" }.Select(module => (module, Shape(llm, $"transformer.h.{layer}.{module}"))));
+        return Write(layer =>
+            new[] { "attn.c_attn", "attn.c_proj", "mlp.c_fc",
+                "mlp.c_proj" }.Select(module => (module, Shape(llm, $"transformer.h.{layer}.{module}"))));
     });
 
     private static string Adapter => _adapter.Value;
@@ -85,12 +87,15 @@ public sealed class AdapterTests(ServiceFixture service) : LanguageTests(service
     public void AnAdapterOfAnotherModel_IsRefused()
     {
         LanguageModel llm = new(ServiceFixture.Model);
-        NdifException shape = Assert.ThrowsAny<NdifException>(() => llm.WithAdapter(Write(layer => layer == 0 ? [("mlp.c_fc", (7, 5))] : [])));
+        NdifException shape =
+            Assert.ThrowsAny<NdifException>(() => llm.WithAdapter(Write(layer => layer == 0 ? [("mlp.c_fc", (7, 5))] : [])));
         Assert.Equal(ErrorCode.BadCheckpoint, shape.Code);
         Assert.Contains("`transformer.h.0.mlp.c_fc`", shape.Message, StringComparison.Ordinal);
-        NdifException module = Assert.ThrowsAny<NdifException>(() => llm.WithAdapter(Write(layer => layer == 0 ? [("self_attn.q_proj", (8, 8))] : [])));
+        NdifException module =
+            Assert.ThrowsAny<NdifException>(() => llm.WithAdapter(Write(layer => layer == 0 ? [("self_attn.q_proj", (8, 8))] : [])));
         Assert.Contains("has no such module", module.Message, StringComparison.Ordinal);
-        Assert.Contains("not an adapter", Assert.ThrowsAny<NdifException>(() => llm.WithAdapter(Path.GetTempPath())).Message, StringComparison.Ordinal);
+        Assert.Contains("not an adapter", Assert.ThrowsAny<NdifException>(() => llm.WithAdapter(Path.GetTempPath())).Message,
+            StringComparison.Ordinal);
     }
 
     private static (long Outputs, long Inputs) Shape(LanguageModel llm, string module)
@@ -104,7 +109,8 @@ public sealed class AdapterTests(ServiceFixture service) : LanguageTests(service
     {
         string folder = Directory.CreateTempSubdirectory("adapter").FullName;
         AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(folder, recursive: true);
-        File.WriteAllText(Path.Combine(folder, "adapter_config.json"), """{ "peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["any"] }""");
+        File.WriteAllText(Path.Combine(folder, "adapter_config.json"),
+            """{ "peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["any"] }""");
         using var scope = torch.NewDisposeScope();
         using torch.Generator generator = new(7);
         Dictionary<string, torch.Tensor> tensors = [];
@@ -118,6 +124,7 @@ public sealed class AdapterTests(ServiceFixture service) : LanguageTests(service
         return folder;
 
         string Name(string module, int layer, string half) =>
-            kind == "lora" ? $"base_model.model.transformer.h.{layer}.{module}.lora_{half}.weight" : $"base_model.model.transformer.{module}.lora_embedding_{half}";
+            kind == "lora" ? $"base_model.model.transformer.h.{layer}.{module}.lora_{half}.weight"
+            : $"base_model.model.transformer.{module}.lora_embedding_{half}";
     }
 }

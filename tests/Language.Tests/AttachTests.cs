@@ -50,7 +50,8 @@ public sealed class AttachTests(ServiceFixture service) : LanguageTests(service)
     /// <summary>A module of parts, with weights, one of which has a part itself.</summary>
     private sealed class Autoencoder(TensorData encoder, TensorData decoder) : ModuleDefinition
     {
-        private readonly Layer _encoder = Linear("encoder", encoder), _inner = Part("inner", new Complex()), _decoder = Linear("decoder", decoder);
+        private readonly Layer _encoder = Linear("encoder", encoder), _inner = Part("inner", new Complex()),
+            _decoder = Linear("decoder", decoder);
 
         protected override Value Forward(Value input) => _decoder.Call(_inner.Call(_encoder.Call(input).Relu()));
     }
@@ -62,7 +63,8 @@ public sealed class AttachTests(ServiceFixture service) : LanguageTests(service)
         try
         {
             LanguageModel llm = Model(mode);
-            Envoy sae = llm.Layers[1].Attach("sae", new Autoencoder(TensorData.Randn([128, 64], seed: 1) * 0.1, TensorData.Randn([64, 128], seed: 2) * 0.1));
+            Envoy sae = llm.Layers[1]
+                .Attach("sae", new Autoencoder(TensorData.Randn([128, 64], seed: 1) * 0.1, TensorData.Randn([64, 128], seed: 2) * 0.1));
             LanguageModel edited = llm.Edit(() => llm.Layers[1].Hidden = sae.Call(llm.Layers[1].Hidden));
             edited.ExportEdits(file);
             TensorData expected = await LogitsAsync(edited, Paris);

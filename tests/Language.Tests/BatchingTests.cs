@@ -21,11 +21,13 @@ public sealed class BatchingTests(ServiceFixture service) : LanguageTests(servic
         Same(one, all.Tensor[..1]);
         Same(pair, all.Tensor[1..3]);
         Same(single, everything.Tensor[3..]);
-        Assert.Equal([" New", " Paris", " Rome", "!"], Enumerable.Range(0, 4).Select(row => llm.Tokenizer.Decode(all.Tensor[row].ArgMax())));
+        Assert.Equal([" New", " Paris", " Rome", "!"], Enumerable.Range(0, 4)
+            .Select(row => llm.Tokenizer.Decode(all.Tensor[row].ArgMax())));
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_lm/TestInvokerBatching.test_invoke_list_attention_mask", "test_serve/TestBatching.test_two_different_prompts", "test_vllm/TestBatching.test_batched_multi_token_with_iter")]
+    [PortedFrom("test_lm/TestInvokerBatching.test_invoke_list_attention_mask", "test_serve/TestBatching.test_two_different_prompts",
+        "test_vllm/TestBatching.test_batched_multi_token_with_iter")]
     public async Task APrompt_GivesTheSame_AloneInAListAndBesideOthers(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
@@ -93,7 +95,8 @@ public sealed class BatchingTests(ServiceFixture service) : LanguageTests(servic
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_serve/TestCrossInvokeSharedState.test_shared_list_across_invokes", "test_vllm/TestCrossInvokeSharedState.test_shared_list_across_invokes")]
+    [PortedFrom("test_serve/TestCrossInvokeSharedState.test_shared_list_across_invokes",
+        "test_vllm/TestCrossInvokeSharedState.test_shared_list_across_invokes")]
     public async Task OneList_IsFilledBySeveralInvokes(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);

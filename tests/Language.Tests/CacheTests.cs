@@ -41,7 +41,8 @@ public sealed class CacheTests(ServiceFixture service) : LanguageTests(service)
         ActivationCache cache = t.Cache(output: false, inputs: true);
         await t.RunAsync(Cancel);
         Assert.Equal([1, 1, 128], cache[llm.Layers[0]].Input.Tensor.Shape.ToArray());
-        Assert.Contains("ask for it with t.Cache(output: true)", Assert.Throws<KeyNotFoundException>(() => cache[llm.Layers[0]].Output).Message, StringComparison.Ordinal);
+        Assert.Contains("ask for it with t.Cache(output: true)",
+            Assert.Throws<KeyNotFoundException>(() => cache[llm.Layers[0]].Output).Message, StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(Modes))]
@@ -55,7 +56,8 @@ public sealed class CacheTests(ServiceFixture service) : LanguageTests(service)
         Assert.Equal(3, all["transformer.h.2"].Count);
         Assert.Equal(["transformer.h.0"], some.Paths);
         for (int step = 0; step < 3; step++) Same(First(all[llm.Layers[0]][step]), First(some[llm.Layers[0]][step]));
-        Assert.Contains("was called 3 times", Assert.Throws<InvalidOperationException>(() => some[llm.Layers[0]].Output).Message, StringComparison.Ordinal);
+        Assert.Contains("was called 3 times", Assert.Throws<InvalidOperationException>(() => some[llm.Layers[0]].Output).Message,
+            StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(Modes))]
@@ -97,7 +99,8 @@ public sealed class CacheTests(ServiceFixture service) : LanguageTests(service)
         await t.RunAsync(Cancel);
         Assert.False(cache.Contains(llm.Layers[0]));
         Assert.True(cache.Contains(llm.Layers[2]));
-        Assert.Contains("`transformer.h.0` was never cached", Assert.Throws<KeyNotFoundException>(() => cache[llm.Layers[0]]).Message, StringComparison.Ordinal);
+        Assert.Contains("`transformer.h.0` was never cached", Assert.Throws<KeyNotFoundException>(() => cache[llm.Layers[0]]).Message,
+            StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(Modes))]
@@ -114,12 +117,14 @@ public sealed class CacheTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_lm/TestCache.test_cache_some_modules", "test_lm/TestCache.test_cache_some_modules_by_ref", "test_vllm/TestCache.test_cache_specific_modules")]
+    [PortedFrom("test_lm/TestCache.test_cache_some_modules", "test_lm/TestCache.test_cache_some_modules_by_ref",
+        "test_vllm/TestCache.test_cache_specific_modules")]
     public async Task ChosenModules_ByPathOrByModule_AreCachedAlone(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
         using Trace t = llm.Trace("Hello");
-        ActivationCache byPath = t.Cache(modules: ((string[])["transformer.h.0", "lm_head"]).Select(path => llm[path])), byModule = t.Cache(modules: llm.Layers);
+        ActivationCache byPath = t.Cache(modules: ((string[])["transformer.h.0", "lm_head"]).Select(path => llm[path])),
+            byModule = t.Cache(modules: llm.Layers);
         await t.RunAsync(Cancel);
         Assert.Equal(["lm_head", "transformer.h.0"], byPath.Paths.Order(StringComparer.Ordinal));
         Assert.Equal(llm.Layers.Select(l => l.Path), byModule.Paths);
@@ -159,11 +164,13 @@ public sealed class CacheTests(ServiceFixture service) : LanguageTests(service)
     [PortedFrom("test_lm/TestCache.test_cache_alias")]
     public async Task ACache_IsReadByAliases(ExecutionMode mode)
     {
-        LanguageModel llm = Model(mode, new() { ["transformer.h"] = ["layers", "blocks"], ["mlp"] = "feed_forward", ["lm_head"] = "unembed" });
+        LanguageModel llm =
+            Model(mode, new() { ["transformer.h"] = ["layers", "blocks"], ["mlp"] = "feed_forward", ["lm_head"] = "unembed" });
         using Trace t = llm.Trace("Hello");
         ActivationCache cache = t.Cache();
         await t.RunAsync(Cancel);
-        foreach (string path in (string[])["layers.0", "blocks.0", "model.layers.0", "model.transformer.h.0"]) Same(First(cache["transformer.h.0"]), First(cache[path]));
+        foreach (string path in (string[])["layers.0", "blocks.0", "model.layers.0", "model.transformer.h.0"])
+            Same(First(cache["transformer.h.0"]), First(cache[path]));
         Same(cache["transformer.h.2.mlp"].Output, cache["layers.2.feed_forward"].Output);
         Same(cache["lm_head"].Output, cache["unembed"].Output);
         Same(cache["lm_head"].Output, cache[llm["unembed"]].Output);

@@ -10,11 +10,13 @@ public sealed class ClosedSetTests(ServiceFixture service) : LanguageTests(servi
 {
     public static TheoryData<ExecutionMode, string> Refused => new(
         from way in Enum.GetValues<ExecutionMode>()
-        from op in (string[])["os.system", "subprocess.run", "socket.socket", "shutil.rmtree", "eval", "exec", "open", "__import__", "getattr", "softmx"]
+        from op in (string[])["os.system", "subprocess.run", "socket.socket", "shutil.rmtree", "eval", "exec", "open", "__import__",
+            "getattr", "softmx"]
         select (way, op));
 
     [Theory, MemberData(nameof(Refused))]
-    [PortedFrom("test_serialization_edge_cases/test_prohibited_module_os", "test_serialization_edge_cases/test_prohibited_module_subprocess",
+    [PortedFrom("test_serialization_edge_cases/test_prohibited_module_os",
+        "test_serialization_edge_cases/test_prohibited_module_subprocess",
         "test_serialization_edge_cases/test_prohibited_module_socket", "test_serialization_edge_cases/test_prohibited_module_shutil",
         "test_serialization_edge_cases/test_prohibited_builtin_eval", "test_serialization_edge_cases/test_prohibited_builtin_exec",
         "test_serialization_edge_cases/test_prohibited_builtin_open", "test_whitelist_serialization/test_non_whitelisted_modules")]
@@ -52,6 +54,7 @@ public sealed class ClosedSetTests(ServiceFixture service) : LanguageTests(servi
     {
         LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
-        Assert.Contains("A FileInfo cannot be part of a program", Assert.Throws<ArgumentException>(() => t.Log(new FileInfo("x"))).Message, StringComparison.Ordinal);
+        Assert.Contains("A FileInfo cannot be part of a program", Assert.Throws<ArgumentException>(() => t.Log(new FileInfo("x"))).Message,
+            StringComparison.Ordinal);
     }
 }

@@ -3,17 +3,21 @@ using System.Text.RegularExpressions;
 
 namespace Ndif.Language.Tests;
 
-/// <summary>docs/nnsight-tests.md says of every case of nnsight's tests that can be carried over (Cases.txt) where it is, or why it is not.</summary>
+/// <summary>
+/// docs/nnsight-tests.md says of every case of nnsight's tests that can be carried over (Cases.txt) where it is, or why it is not.
+/// </summary>
 public sealed partial class CoverageTests
 {
     private static readonly Dictionary<string, string[]> _carried = typeof(CoverageTests).Assembly.GetTypes()
-        .SelectMany(type => type.GetMethods().Select(method => (Name: $"{type.Name}.{method.Name}", Carries: method.GetCustomAttribute<PortedFromAttribute>())))
+        .SelectMany(type => type.GetMethods()
+            .Select(method => (Name: $"{type.Name}.{method.Name}", Carries: method.GetCustomAttribute<PortedFromAttribute>())))
         .Where(test => test.Carries is not null).ToDictionary(test => test.Name, test => test.Carries!.Cases.ToArray());
 
     private static string[] Document => File.ReadAllLines(RepositoryFolder.PathOf("docs/nnsight-tests.md"));
 
     private static (string Case, string Test, string Remark)[] Rows =>
-        [.. Document.Select(line => Row().Match(line)).Where(m => m.Success).Select(m => (m.Groups[1].Value, m.Groups[2].Value, m.Groups[3].Value.Trim()))];
+        [.. Document.Select(line => Row().Match(line)).Where(m => m.Success)
+            .Select(m => (m.Groups[1].Value, m.Groups[2].Value, m.Groups[3].Value.Trim()))];
 
     private static string[] Cases
     {
@@ -35,7 +39,8 @@ public sealed partial class CoverageTests
             if (test == "-") Assert.True(remark.Length > 20, $"{@case}: neither a test nor a reason.");
             else if (OtherTest().Match(test) is { Success: true } other)
                 Assert.Matches($@"\b{other.Groups[2].Value}\(", File.ReadAllText(RepositoryFolder.PathOf(other.Groups[1].Value)));
-            else Assert.True(_carried.TryGetValue(test, out string[]? carried) && carried.Contains(@case), $"{@case}: `{test}` does not carry it.");
+            else Assert.True(_carried.TryGetValue(test, out string[]? carried)
+                && carried.Contains(@case), $"{@case}: `{test}` does not carry it.");
         }
     }
 

@@ -122,10 +122,13 @@ public sealed class EditTests(ServiceFixture service) : LanguageTests(service)
                 Assert.Equal(ErrorCode.CorruptData, Assert.Throws<NdifException>(() => llm.ImportEdits(file)).Code);
             }
             File.WriteAllText(file, "{}");
-            Assert.Contains("is no file of edits", Assert.Throws<NdifException>(() => llm.ImportEdits(file)).Message, StringComparison.Ordinal);
+            Assert.Contains("is no file of edits", Assert.Throws<NdifException>(() => llm.ImportEdits(file)).Message,
+                StringComparison.Ordinal);
             Assert.Throws<FileNotFoundException>(() => llm.ImportEdits(file + ".not"));
             var constructed = new LanguageModel(ServiceFixture.Model, remote: Backend(mode), edits: file);
-            foreach (Action use in (Action[])[() => _ = constructed["lm_head"], () => constructed.Trace(Paris)]) Assert.Throws<NdifException>(use); // each time
+            // each time
+            foreach (Action use in (Action[])[() => _ = constructed["lm_head"], () => constructed.Trace(Paris)])
+                Assert.Throws<NdifException>(use);
 
             using TinyNet net = new();
             net.Model.Edit(() => net.Model.Output[..] = 0).ExportEdits(file);

@@ -4,7 +4,8 @@ namespace Ndif.Language.Tests;
 public sealed class GenerationTests(ServiceFixture service) : LanguageTests(service)
 {
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_lm/TestGeneration.test_basic_generation", "test_remote/TestGeneration.test_basic_generate", "v0.4/test_lm/test_generation",
+    [PortedFrom("test_lm/TestGeneration.test_basic_generation", "test_remote/TestGeneration.test_basic_generate",
+        "v0.4/test_lm/test_generation",
         "test_vllm/TestGeneration.test_multi_token_generation", "test_vllm/TestGeneration.test_max_token_generation",
         "test_vllm/TestGeneration.test_generate_alias", "test_vllm/TestGeneration.test_generate_max_new_tokens_kwarg")]
     public async Task AGeneration_GoesOnWithThePrompt(ExecutionMode mode)
@@ -18,7 +19,8 @@ public sealed class GenerationTests(ServiceFixture service) : LanguageTests(serv
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_lm/TestGeneration.test_save_hidden_states", "v0.4/test_lm/test_save", "test_remote/TestBasicRemote.test_save_hidden_states",
+    [PortedFrom("test_lm/TestGeneration.test_save_hidden_states", "v0.4/test_lm/test_save",
+        "test_remote/TestBasicRemote.test_save_hidden_states",
         "test_serve/TestBasicInference.test_hidden_state_capture")]
     public async Task HiddenStatesAndInputs_AreSaved(ExecutionMode mode)
     {
@@ -34,12 +36,15 @@ public sealed class GenerationTests(ServiceFixture service) : LanguageTests(serv
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_remote/TestBasicRemote.test_simple_trace", "test_local_simulation/test_basic_trace", "test_serve/TestBasicInference.test_logit_prediction",
-        "test_vllm/TestBasicInference.test_single_logit", "test_0516_features/TestLocalSimulation.test_basic_local_simulation", "test_vllm_dispatch_bug/test_trace_without_dispatch")]
+    [PortedFrom("test_remote/TestBasicRemote.test_simple_trace", "test_local_simulation/test_basic_trace",
+        "test_serve/TestBasicInference.test_logit_prediction",
+        "test_vllm/TestBasicInference.test_single_logit", "test_0516_features/TestLocalSimulation.test_basic_local_simulation",
+        "test_vllm_dispatch_bug/test_trace_without_dispatch")]
     public async Task TheLogits_SayWhatComesNext(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
-        (Saved logits, Saved output) = await llm.TraceAsync(Paris, _ => (llm.LmHead.Output.Save(), llm.Output["logits"].Save()), cancellationToken: Cancel);
+        (Saved logits, Saved output) =
+            await llm.TraceAsync(Paris, _ => (llm.LmHead.Output.Save(), llm.Output["logits"].Save()), cancellationToken: Cancel);
         Assert.Equal(" Paris", Next(llm, logits));
         Same(logits, output);
     }
@@ -49,14 +54,16 @@ public sealed class GenerationTests(ServiceFixture service) : LanguageTests(serv
     public async Task ManyLayers_AreSavedAtOnce(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
-        List<Saved> layers = await llm.TraceAsync(Paris, _ => llm.Layers.Select(layer => layer.Hidden.Save()).ToList(), cancellationToken: Cancel);
+        List<Saved> layers =
+            await llm.TraceAsync(Paris, _ => llm.Layers.Select(layer => layer.Hidden.Save()).ToList(), cancellationToken: Cancel);
         Assert.Equal(4, layers.Count);
         Assert.Equal(4, layers.Select(layer => layer.Tensor.Checksum()).Distinct().Count());
         Assert.All(layers, layer => Assert.Equal([1, 8, 128], layer.Tensor.Shape.ToArray()));
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_lm/TestActivationModification.test_inplace_modification", "v0.4/test_lm/test_set1", "test_remote/TestInterventions.test_zero_out_layer",
+    [PortedFrom("test_lm/TestActivationModification.test_inplace_modification", "v0.4/test_lm/test_set1",
+        "test_remote/TestInterventions.test_zero_out_layer",
         "test_vllm/TestInterventions.test_basic_intervention", "test_serve/TestInterventions.test_zero_out_mlp_raises_clear_error")]
     public async Task AnEditInPlace_ReachesWhatIsReadLater(ExecutionMode mode)
     {
@@ -94,7 +101,8 @@ public sealed class GenerationTests(ServiceFixture service) : LanguageTests(serv
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_lm/TestActivationModification.test_cross_invoke_isolation", "v0.4/test_lm/test_set4", "v0.4/test_lm/test_set5", "test_vllm/TestBatching.test_batched_intervention")]
+    [PortedFrom("test_lm/TestActivationModification.test_cross_invoke_isolation", "v0.4/test_lm/test_set4", "v0.4/test_lm/test_set5",
+        "test_vllm/TestBatching.test_batched_intervention")]
     public async Task AnEditOfOneInvoke_DoesNotReachAnother(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
@@ -149,12 +157,14 @@ public sealed class GenerationTests(ServiceFixture service) : LanguageTests(serv
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_lm/TestAdhocModules.test_logit_lens", "v0.4/test_lm/test_adhoc_module", "test_0516_features/TestCustomFunctions.test_custom_function_with_loop")]
+    [PortedFrom("test_lm/TestAdhocModules.test_logit_lens", "v0.4/test_lm/test_adhoc_module",
+        "test_0516_features/TestCustomFunctions.test_custom_function_with_loop")]
     public async Task TheLogitLens_CallsModulesOnHiddenStates(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
         List<Saved> lens = await llm.TraceAsync(NewYork,
-            _ => llm.Layers.Select(layer => llm.LmHead.Call(llm.FinalNorm.Call(layer.Hidden))[0, ^1].ArgMax(-1).Save()).ToList(), cancellationToken: Cancel);
+            _ => llm.Layers.Select(layer => llm.LmHead.Call(llm.FinalNorm.Call(layer.Hidden))[0, ^1].ArgMax(-1).Save()).ToList(),
+            cancellationToken: Cancel);
         Assert.Equal([" was", " New", " New", " New"], llm.Tokenizer.BatchDecode(lens));
     }
 
@@ -237,7 +247,8 @@ public sealed class GenerationTests(ServiceFixture service) : LanguageTests(serv
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_lm/TestGradients.test_external_tensors", "v0.4/test_lm/test_other_device_tensors", "test_remote/TestTensorBestPractices.test_detach_cpu_save")]
+    [PortedFrom("test_lm/TestGradients.test_external_tensors", "v0.4/test_lm/test_other_device_tensors",
+        "test_remote/TestTensorBestPractices.test_detach_cpu_save")]
     public async Task ATensorOfTheClient_IsPartOfTheExperiment(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
@@ -249,7 +260,8 @@ public sealed class GenerationTests(ServiceFixture service) : LanguageTests(serv
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("v0.4/test_lm/test_parameter_protocol", "v0.4/test_lm/test_parameter_protocol_meta", "v0.4/test_lm/test_parameter_protocol_result", "v0.4/test_lm/test_parameter_protocol_safety")]
+    [PortedFrom("v0.4/test_lm/test_parameter_protocol", "v0.4/test_lm/test_parameter_protocol_meta",
+        "v0.4/test_lm/test_parameter_protocol_result", "v0.4/test_lm/test_parameter_protocol_safety")]
     public async Task AParameter_IsReadAsACopy(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
@@ -266,11 +278,14 @@ public sealed class GenerationTests(ServiceFixture service) : LanguageTests(serv
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_0516_features/TestCustomFunctions.test_custom_analysis_function", "test_0516_features/TestLocalSimulation.test_local_simulation_with_custom_function")]
+    [PortedFrom("test_0516_features/TestCustomFunctions.test_custom_analysis_function",
+        "test_0516_features/TestLocalSimulation.test_local_simulation_with_custom_function")]
     public async Task AFunctionOfTheUsers_IsInlined(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
-        (Saved normalized, Saved hidden) = await llm.TraceAsync(Paris, _ => (Normalized(llm.Layers[1].Hidden).Save(), llm.Layers[1].Hidden.Save()), cancellationToken: Cancel);
+        (Saved normalized, Saved hidden) =
+            await llm.TraceAsync(Paris, _ => (Normalized(llm.Layers[1].Hidden).Save(), llm.Layers[1].Hidden.Save()),
+                cancellationToken: Cancel);
         TensorData last = hidden.Tensor[0, ^1];
         Near(last / last.Norm().Item<double>(), normalized.Tensor[0, ^1], 1e-5);
 

@@ -6,7 +6,8 @@ namespace Ndif.Language.Tests;
 public sealed class GradientTests(ServiceFixture service) : LanguageTests(service)
 {
     [Theory, MemberData(nameof(InProcessModes))]
-    [PortedFrom("test_tiny/TestGradients.test_grad_access_and_modify", "v0.4/test_tiny/test_grad_setting", "test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_gradients_with_multiple_wrappers")]
+    [PortedFrom("test_tiny/TestGradients.test_grad_access_and_modify", "v0.4/test_tiny/test_grad_setting",
+        "test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_gradients_with_multiple_wrappers")]
     public async Task AGradient_IsReadReplacedAndReadAgain_ThroughAnyWrapper(ExecutionMode mode)
     {
         using TinyNet net = new();
@@ -92,7 +93,8 @@ public sealed class GradientTests(ServiceFixture service) : LanguageTests(servic
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_memory_cleanup/TestGradientRetention.test_tensor_with_grad_fn_retains_references", "test_memory_cleanup/TestGradientRetention.test_tensor_without_grad_fn_frees_cleanly")]
+    [PortedFrom("test_memory_cleanup/TestGradientRetention.test_tensor_with_grad_fn_retains_references",
+        "test_memory_cleanup/TestGradientRetention.test_tensor_without_grad_fn_frees_cleanly")]
     public async Task WhatIsSavedOfAGraph_HoldsNothingOfIt(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);

@@ -2,15 +2,19 @@ using Ndif.Protocol;
 
 namespace Ndif.Language.Tests;
 
-/// <summary>What a language model takes as its input: nnsight's token tests (test_lm.py, test_0516_features.py, test_serve.py, test_vllm.py).</summary>
+/// <summary>
+/// What a language model takes as its input: nnsight's token tests (test_lm.py, test_0516_features.py, test_serve.py, test_vllm.py).
+/// </summary>
 public sealed class InputTests(ServiceFixture service) : LanguageTests(service)
 {
     private static readonly int[] _one = [1];
 
-    private static TensorData Ids(LanguageModel llm, string prompt) => TensorData.FromArray(llm.Tokenizer.Encode(prompt).Select(id => (long)id).ToArray(), 1, llm.Tokenizer.Encode(prompt).Count);
+    private static TensorData Ids(LanguageModel llm, string prompt) =>
+        TensorData.FromArray(llm.Tokenizer.Encode(prompt).Select(id => (long)id).ToArray(), 1, llm.Tokenizer.Encode(prompt).Count);
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_serve/TestTokenInputs.test_token_id_list", "test_vllm/TestTokenInputs.test_single_token_list", "test_lm/TestInvokerBatching.test_token_ids_batching")]
+    [PortedFrom("test_serve/TestTokenInputs.test_token_id_list", "test_vllm/TestTokenInputs.test_single_token_list",
+        "test_lm/TestInvokerBatching.test_token_ids_batching")]
     public async Task TokenIds_InEveryForm_AreTheirText(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
@@ -21,7 +25,8 @@ public sealed class InputTests(ServiceFixture service) : LanguageTests(service)
         object[] forms =
         [
             ids, wide, ids.ToList(), wide.ToList(), new int[][] { ids }, new long[][] { wide }, new List<List<int>> { ids.ToList() },
-            TensorData.FromArray(wide), Ids(llm, Paris), tensor, new TokenInput(Ids(llm, Paris)), new TokenInput(Ids(llm, Paris), TensorData.Ones([1, 8], DType.Int64)),
+            TensorData.FromArray(wide), Ids(llm, Paris), tensor, new TokenInput(Ids(llm, Paris)),
+            new TokenInput(Ids(llm, Paris), TensorData.Ones([1, 8], DType.Int64)),
             new Dictionary<string, object> { ["input_ids"] = ids },
         ];
         foreach (object form in forms) Same(expected, await LogitsAsync(llm, form));
@@ -30,8 +35,10 @@ public sealed class InputTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_serve/TestTokenInputs.test_hf_tokenizer_dict", "test_vllm/TestTokenInputs.test_hf_tokenizer_dict_single", "test_vllm/TestTokenInputs.test_dict_input_ids_without_attention_mask",
-        "test_vllm/TestTokenInputs.test_dict_input_ids_tensor_without_attention_mask", "test_vllm/TestTokenInputs.test_dict_input_ids_with_attention_mask")]
+    [PortedFrom("test_serve/TestTokenInputs.test_hf_tokenizer_dict", "test_vllm/TestTokenInputs.test_hf_tokenizer_dict_single",
+        "test_vllm/TestTokenInputs.test_dict_input_ids_without_attention_mask",
+        "test_vllm/TestTokenInputs.test_dict_input_ids_tensor_without_attention_mask",
+        "test_vllm/TestTokenInputs.test_dict_input_ids_with_attention_mask")]
     public async Task ADictionaryOfATokenizer_IsAnInput_WithAndWithoutAMask(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
@@ -45,7 +52,8 @@ public sealed class InputTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_0516_features/TestKeywordOnlyTraceArgs.test_input_ids_keyword_only", "test_0516_features/TestKeywordOnlyTraceArgs.test_attention_mask_keyword")]
+    [PortedFrom("test_0516_features/TestKeywordOnlyTraceArgs.test_input_ids_keyword_only",
+        "test_0516_features/TestKeywordOnlyTraceArgs.test_attention_mask_keyword")]
     public async Task InputIdsAndMask_AreKeywords_WithoutAnInvoke(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
@@ -54,7 +62,8 @@ public sealed class InputTests(ServiceFixture service) : LanguageTests(service)
         Saved logits = llm.LmHead.Output.Save();
         await plain.RunAsync(Cancel);
         Same(expected, logits);
-        using Trace masked = llm.Trace(inputIds: (int[][])[[7, .. llm.Tokenizer.Encode(Paris)]], attentionMask: (int[][])[[0, 1, 1, 1, 1, 1, 1, 1, 1]]);
+        using Trace masked =
+            llm.Trace(inputIds: (int[][])[[7, .. llm.Tokenizer.Encode(Paris)]], attentionMask: (int[][])[[0, 1, 1, 1, 1, 1, 1, 1, 1]]);
         Saved last = llm.LmHead.Output[0, ^1].Save();
         await masked.RunAsync(Cancel);
         Near(expected[0, ^1], last);
@@ -65,7 +74,8 @@ public sealed class InputTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_serve/TestTokenInputs.test_token_ids_in_invoker", "test_vllm/TestTokenInputs.test_token_list_in_invoker", "test_vllm/TestTokenInputs.test_mixed_string_and_token_invokers")]
+    [PortedFrom("test_serve/TestTokenInputs.test_token_ids_in_invoker", "test_vllm/TestTokenInputs.test_token_list_in_invoker",
+        "test_vllm/TestTokenInputs.test_mixed_string_and_token_invokers")]
     public async Task InvokesOfTextAndOfTokenIds_AreMixed(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
@@ -73,7 +83,8 @@ public sealed class InputTests(ServiceFixture service) : LanguageTests(service)
         Saved text, ids, masked;
         using (t.Invoke(Paris)) text = llm.LmHead.Output[0, ^1].Save();
         using (t.Invoke(llm.Tokenizer.Encode(Paris))) ids = llm.LmHead.Output[0, ^1].Save();
-        using (t.Invoke(inputIds: Ids(llm, Paris), attentionMask: TensorData.Ones([1, 8], DType.Int64))) masked = llm.LmHead.Output[0, ^1].Save();
+        using (t.Invoke(inputIds: Ids(llm, Paris), attentionMask: TensorData.Ones([1, 8], DType.Int64)))
+            masked = llm.LmHead.Output[0, ^1].Save();
         await t.RunAsync(Cancel);
         Near(text, ids);
         Near(text, masked);
@@ -96,7 +107,8 @@ public sealed class InputTests(ServiceFixture service) : LanguageTests(service)
     public void AnInputWithoutTokens_IsRefused(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
-        foreach (object empty in (object[])["", Array.Empty<int>(), new[] { "Hello", "" }, new Dictionary<string, int[]> { ["input_ids"] = [] }])
+        foreach (object empty in (object[])["", Array.Empty<int>(), new[] { "Hello", "" },
+            new Dictionary<string, int[]> { ["input_ids"] = [] }])
         {
             NdifException refused = Assert.Throws<NdifException>(() => llm.Trace(empty));
             Assert.Equal(ErrorCode.BadInput, refused.Code);
@@ -109,9 +121,15 @@ public sealed class InputTests(ServiceFixture service) : LanguageTests(service)
     {
         LanguageModel llm = Model(mode);
         Assert.Contains("not Double", Assert.Throws<ArgumentException>(() => llm.Trace(3.5)).Message, StringComparison.Ordinal);
-        Assert.Contains("Did you mean `input_ids`", Assert.Throws<ArgumentException>(() => llm.Trace(new Dictionary<string, int[]> { ["inputs_ids"] = [1] })).Message, StringComparison.Ordinal);
-        Assert.Contains("not both", Assert.Throws<ArgumentException>(() => llm.Trace(Paris, inputIds: _one)).Message, StringComparison.Ordinal);
-        Assert.Contains("goes with token ids", Assert.Throws<ArgumentException>(() => llm.Trace(Paris, attentionMask: _one)).Message, StringComparison.Ordinal);
-        Assert.Contains("of one length", Assert.Throws<ArgumentException>(() => llm.Trace(inputIds: (int[][])[[1], [1, 2]], attentionMask: (int[][])[[1], [1, 1]])).Message, StringComparison.Ordinal);
+        Assert.Contains("Did you mean `input_ids`",
+            Assert.Throws<ArgumentException>(() => llm.Trace(new Dictionary<string, int[]> { ["inputs_ids"] = [1] })).Message,
+            StringComparison.Ordinal);
+        Assert.Contains("not both", Assert.Throws<ArgumentException>(() => llm.Trace(Paris, inputIds: _one)).Message,
+            StringComparison.Ordinal);
+        Assert.Contains("goes with token ids", Assert.Throws<ArgumentException>(() => llm.Trace(Paris, attentionMask: _one)).Message,
+            StringComparison.Ordinal);
+        Assert.Contains("of one length",
+            Assert.Throws<ArgumentException>(() => llm.Trace(inputIds: (int[][])[[1], [1, 2]], attentionMask: (int[][])[[1], [1, 1]]))
+            .Message, StringComparison.Ordinal);
     }
 }

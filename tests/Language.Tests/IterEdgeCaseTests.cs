@@ -43,7 +43,8 @@ public sealed class IterEdgeCaseTests(ServiceFixture service) : LanguageTests(se
     }
 
     [Theory, MemberData(nameof(InProcessModes))]
-    [PortedFrom("test_iter_edge_cases/TestRecurrentInnerIter.test_iter_indexes_inner_calls_within_one_trace", "test_iter_edge_cases/TestRecurrentInnerIter.test_iter_specific_inner_call")]
+    [PortedFrom("test_iter_edge_cases/TestRecurrentInnerIter.test_iter_indexes_inner_calls_within_one_trace",
+        "test_iter_edge_cases/TestRecurrentInnerIter.test_iter_specific_inner_call")]
     public async Task AnIteration_CountsTheCallsOfAModule(ExecutionMode mode)
     {
         List<Saved> all = await RunAsync(mode, 1, (model, t) => t.Iter[0..3].Select(_ => model["linear"].Output.Save()).ToList());
@@ -68,7 +69,8 @@ public sealed class IterEdgeCaseTests(ServiceFixture service) : LanguageTests(se
     }
 
     [Theory, MemberData(nameof(InProcessModes))]
-    [PortedFrom("test_iter_edge_cases/TestBranchedIter.test_unfired_branch_raises_missed_provider", "test_iter_edge_cases/TestBranchedIter.test_fired_branch_works")]
+    [PortedFrom("test_iter_edge_cases/TestBranchedIter.test_unfired_branch_raises_missed_provider",
+        "test_iter_edge_cases/TestBranchedIter.test_fired_branch_works")]
     public async Task AModuleOfABranchNotTaken_IsMissed(ExecutionMode mode)
     {
         Saved rare = await RunAsync(mode, 1e6f, (model, _) => model["rare"].Output.Save());
@@ -113,7 +115,8 @@ public sealed class IterEdgeCaseTests(ServiceFixture service) : LanguageTests(se
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_iter_edge_cases/TestIterUnboundedTrailing.test_trailing_pure_python_after_iter_runs", "test_debug/TestIteratorFootgun.test_code_after_unbounded_iter_not_executed")]
+    [PortedFrom("test_iter_edge_cases/TestIterUnboundedTrailing.test_trailing_pure_python_after_iter_runs",
+        "test_debug/TestIteratorFootgun.test_code_after_unbounded_iter_not_executed")]
     public async Task CodeAfterAnUnboundedIteration_Runs(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);

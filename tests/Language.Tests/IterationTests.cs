@@ -3,10 +3,12 @@ namespace Ndif.Language.Tests;
 /// <summary>nnsight's test_lm.py, TestIteration, and what others of its tests iterate.</summary>
 public sealed class IterationTests(ServiceFixture service) : LanguageTests(service)
 {
-    private static List<Saved> Tokens(LanguageModel llm, IEnumerable<int> steps) => [.. steps.Select(_ => llm.LmHead.Output[0, ^1].ArgMax(-1).Save())];
+    private static List<Saved> Tokens(LanguageModel llm, IEnumerable<int> steps) =>
+        [.. steps.Select(_ => llm.LmHead.Output[0, ^1].ArgMax(-1).Save())];
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_lm/TestIteration.test_iter_and_all", "test_lm/TestIteration.test_iter_with_block", "test_remote/TestGeneration.test_generate_with_iter")]
+    [PortedFrom("test_lm/TestIteration.test_iter_and_all", "test_lm/TestIteration.test_iter_with_block",
+        "test_remote/TestGeneration.test_generate_with_iter")]
     public async Task AllSteps_GiveTheTokensOfTheGeneration(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
@@ -23,7 +25,8 @@ public sealed class IterationTests(ServiceFixture service) : LanguageTests(servi
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_lm/TestIteration.test_iter_slice", "test_lm/TestIteration.test_iter_idx", "test_iter_edge_cases/TestIterBoundedSlice.test_bounded_slice_runs_twice",
+    [PortedFrom("test_lm/TestIteration.test_iter_slice", "test_lm/TestIteration.test_iter_idx",
+        "test_iter_edge_cases/TestIterBoundedSlice.test_bounded_slice_runs_twice",
         "test_iter_edge_cases/TestIterBoundedSlice.test_bounded_slice_full_range")]
     public async Task StepsAreChosen_ByRangeNumberStrideAndList(ExecutionMode mode)
     {
@@ -31,7 +34,8 @@ public sealed class IterationTests(ServiceFixture service) : LanguageTests(servi
         (Func<Trace, IEnumerable<int>> Steps, string[] Expected)[] cases =
         [
             (t => t.Iter[1..3], [" York", " City"]), (t => t.Iter[0..3], [" New", " York", " City"]), (t => t.Iter[..2], [" New", " York"]),
-            (t => t.Iter[0], [" New"]), (t => t.Iter[2], [" City"]), (t => t.Iter[.., 2], [" New", " City"]), (t => t.Iter[[0, 2]], [" New", " City"]),
+            (t => t.Iter[0], [" New"]), (t => t.Iter[2], [" City"]), (t => t.Iter[.., 2], [" New", " City"]),
+            (t => t.Iter[[0, 2]], [" New", " City"]),
         ];
         foreach (var (steps, expected) in cases)
         {

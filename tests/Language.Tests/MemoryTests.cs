@@ -33,15 +33,20 @@ public sealed class MemoryTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_memory_cleanup/TestTracerCleanup.test_tracer_freed_after_trace", "test_memory_cleanup/TestTracerCleanup.test_tracer_no_reference_to_saved_tensors",
-        "test_memory_cleanup/TestTracerCleanup.test_tracer_freed_with_modifications", "test_memory_cleanup/TestTracerCleanup.test_multiple_tracers_freed",
-        "test_memory_cleanup/TestTracerCleanup.test_tracer_freed_after_early_stop", "test_memory_cleanup/TestSavedObjectCleanup.test_saved_tensor_freed_on_delete",
-        "test_memory_cleanup/TestSavedObjectCleanup.test_multiple_saved_tensors_freed_independently", "test_memory_cleanup/TestUnsavedObjectCleanup.test_unsaved_intermediate_not_retained",
+    [PortedFrom("test_memory_cleanup/TestTracerCleanup.test_tracer_freed_after_trace",
+        "test_memory_cleanup/TestTracerCleanup.test_tracer_no_reference_to_saved_tensors",
+        "test_memory_cleanup/TestTracerCleanup.test_tracer_freed_with_modifications",
+        "test_memory_cleanup/TestTracerCleanup.test_multiple_tracers_freed",
+        "test_memory_cleanup/TestTracerCleanup.test_tracer_freed_after_early_stop",
+        "test_memory_cleanup/TestSavedObjectCleanup.test_saved_tensor_freed_on_delete",
+        "test_memory_cleanup/TestSavedObjectCleanup.test_multiple_saved_tensors_freed_independently",
+        "test_memory_cleanup/TestUnsavedObjectCleanup.test_unsaved_intermediate_not_retained",
         "test_memory_cleanup/TestUnsavedObjectCleanup.test_unsaved_clones_not_retained")]
     public void ATrace_ItsValuesAndResults_AreFreed_WhenNobodyHoldsThem(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
-        WeakReference[] used = [.. Use(llm), .. Use(llm, _ => llm.Layers[1].Hidden[..] = 0), .. Use(llm, _ => llm.Layers[0].Hidden.Clone()), Stopped(llm)];
+        WeakReference[] used =
+            [.. Use(llm), .. Use(llm, _ => llm.Layers[1].Hidden[..] = 0), .. Use(llm, _ => llm.Layers[0].Hidden.Clone()), Stopped(llm)];
         llm.Forward("Hello"); // a thread that waits may have what it did last on its stack
         AssertFreed(used);
 
@@ -57,7 +62,8 @@ public sealed class MemoryTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_memory_cleanup/TestUnsavedObjectCleanup.test_only_saved_objects_are_tensors", "test_memory_cleanup/TestSavedObjectCleanup.test_saved_tensor_in_list_freed")]
+    [PortedFrom("test_memory_cleanup/TestUnsavedObjectCleanup.test_only_saved_objects_are_tensors",
+        "test_memory_cleanup/TestSavedObjectCleanup.test_saved_tensor_in_list_freed")]
     public async Task OnlyWhatWasSaved_HasAValue_AndItIsTheClients(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
@@ -74,7 +80,8 @@ public sealed class MemoryTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_memory_cleanup/TestTracerCleanup.test_nested_session_tracer_freed", "test_memory_cleanup/TestSessionCleanup.test_session_values_freed_after_session",
+    [PortedFrom("test_memory_cleanup/TestTracerCleanup.test_nested_session_tracer_freed",
+        "test_memory_cleanup/TestSessionCleanup.test_session_values_freed_after_session",
         "test_memory_cleanup/TestSessionCleanup.test_cross_trace_values_freed")]
     public void ASession_AndTheValuesThatFlowedInIt_AreFreed(ExecutionMode mode)
     {
@@ -97,7 +104,8 @@ public sealed class MemoryTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_memory_cleanup/TestModelCleanup.test_multiple_traces_no_accumulation", "test_memory_cleanup/TestMemoryStress.test_many_traces_no_leak",
+    [PortedFrom("test_memory_cleanup/TestModelCleanup.test_multiple_traces_no_accumulation",
+        "test_memory_cleanup/TestMemoryStress.test_many_traces_no_leak",
         "test_memory_cleanup/TestMemoryStress.test_large_tensor_freed", "test_vllm/TestBasicInference.test_request_cleanup")]
     public async Task FiftyTraces_LeaveAsManyTensorsAsOne(ExecutionMode mode)
     {
@@ -114,8 +122,10 @@ public sealed class MemoryTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(InProcessModes))]
-    [PortedFrom("test_memory_cleanup/TestModelCleanup.test_model_freed_after_trace_and_delete", "test_memory_cleanup/TestModelCleanup.test_model_freed_without_trace",
-        "test_memory_cleanup/TestModelCleanup.test_layer_freed_after_model_delete", "test_memory_cleanup/TestInterleaverCleanup.test_interleaver_freed_with_wrapper",
+    [PortedFrom("test_memory_cleanup/TestModelCleanup.test_model_freed_after_trace_and_delete",
+        "test_memory_cleanup/TestModelCleanup.test_model_freed_without_trace",
+        "test_memory_cleanup/TestModelCleanup.test_layer_freed_after_model_delete",
+        "test_memory_cleanup/TestInterleaverCleanup.test_interleaver_freed_with_wrapper",
         "test_memory_cleanup/TestMemoryStress.test_repeated_wrapper_creation_no_leak")]
     public void AUsersModule_IsFreed_WithItsWrapper(ExecutionMode mode)
     {

@@ -15,7 +15,8 @@ public sealed class MultipleWrappersTests(ServiceFixture service) : LanguageTest
     }
 
     [Theory, MemberData(nameof(InProcessModes))]
-    [PortedFrom("test_multiple_wrappers/TestMultipleWrappers.test_two_wrappers_both_work", "test_multiple_wrappers/TestMultipleWrappers.test_three_wrappers",
+    [PortedFrom("test_multiple_wrappers/TestMultipleWrappers.test_two_wrappers_both_work",
+        "test_multiple_wrappers/TestMultipleWrappers.test_three_wrappers",
         "test_multiple_wrappers/TestMultipleWrapperEdgeCases.test_save_intermediate_layers_multiple_wrappers")]
     public async Task SeveralWrappers_GiveTheSame(ExecutionMode mode)
     {
@@ -44,7 +45,8 @@ public sealed class MultipleWrappersTests(ServiceFixture service) : LanguageTest
     }
 
     [Theory, MemberData(nameof(InProcessModes))]
-    [PortedFrom("test_multiple_wrappers/TestMultipleWrappers.test_interleaved_wrapper_usage", "test_multiple_wrappers/TestManyWrappers.test_simultaneous_wrapper_traces")]
+    [PortedFrom("test_multiple_wrappers/TestMultipleWrappers.test_interleaved_wrapper_usage",
+        "test_multiple_wrappers/TestManyWrappers.test_simultaneous_wrapper_traces")]
     public async Task Wrappers_AreUsedInTurn(ExecutionMode mode)
     {
         using TinyNet net = new();
@@ -57,7 +59,8 @@ public sealed class MultipleWrappersTests(ServiceFixture service) : LanguageTest
     }
 
     [Theory, MemberData(nameof(InProcessModes))]
-    [PortedFrom("test_multiple_wrappers/TestManyWrappers.test_many_wrappers_no_memory_leak", "test_multiple_wrappers/TestManyWrappers.test_rapid_wrapper_creation_and_use")]
+    [PortedFrom("test_multiple_wrappers/TestManyWrappers.test_many_wrappers_no_memory_leak",
+        "test_multiple_wrappers/TestManyWrappers.test_rapid_wrapper_creation_and_use")]
     public async Task TwentyWrappers_LeaveNoTensor(ExecutionMode mode)
     {
         using TinyNet net = new();

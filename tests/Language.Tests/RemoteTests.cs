@@ -29,11 +29,13 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_remote/TestInterventions.test_activation_patching", "test_remote/TestSessions.test_basic_session", "test_remote/TestSessions.test_session_variable_sharing")]
+    [PortedFrom("test_remote/TestInterventions.test_activation_patching", "test_remote/TestSessions.test_basic_session",
+        "test_remote/TestSessions.test_session_variable_sharing")]
     public async Task ASession_PatchesOnePromptIntoAnother(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
-        const string Clean = "When Mary and John went to the store, John gave a drink to", Corrupt = "When Mary and John went to the store, Mary gave a drink to";
+        const string Clean = "When Mary and John went to the store, John gave a drink to",
+            Corrupt = "When Mary and John went to the store, Mary gave a drink to";
         using Session s = llm.Session();
         Value clean;
         Saved cleanWord, corruptWord, patchedWord;
@@ -53,7 +55,8 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Fact]
-    [PortedFrom("test_serve/TestNumericalMatch.test_hidden_states_match", "test_serve/TestNumericalMatch.test_logits_match", "test_serve/TestNumericalMatch.test_intervention_results_match")]
+    [PortedFrom("test_serve/TestNumericalMatch.test_hidden_states_match", "test_serve/TestNumericalMatch.test_logits_match",
+        "test_serve/TestNumericalMatch.test_intervention_results_match")]
     public async Task WhatRunsThere_GivesTheBytesOfWhatRunsHere()
     {
         List<Saved[]> all = [];
@@ -72,7 +75,8 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Fact]
-    [PortedFrom("test_remote/TestNonBlocking.test_non_blocking_request", "test_serve/TestNonBlocking.test_single_nonblocking", "test_serve/TestNonBlocking.test_nonblocking_hidden_states",
+    [PortedFrom("test_remote/TestNonBlocking.test_non_blocking_request", "test_serve/TestNonBlocking.test_single_nonblocking",
+        "test_serve/TestNonBlocking.test_nonblocking_hidden_states",
         "test_serve_async/TestErrorHandling.test_nonblocking_double_collect")]
     public async Task AJobThatIsNotWaitedFor_GivesItsSaves_WheneverAsked()
     {
@@ -94,8 +98,10 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Fact]
-    [PortedFrom("test_serve/TestNonBlocking.test_concurrent_nonblocking", "test_serve_async/TestTimingOverlap.test_concurrent_faster_than_sequential",
-        "test_serve_async/TestResultIsolation.test_same_varname_different_prompts", "test_serve_async/TestResultIsolation.test_same_varname_same_prompt",
+    [PortedFrom("test_serve/TestNonBlocking.test_concurrent_nonblocking",
+        "test_serve_async/TestTimingOverlap.test_concurrent_faster_than_sequential",
+        "test_serve_async/TestResultIsolation.test_same_varname_different_prompts",
+        "test_serve_async/TestResultIsolation.test_same_varname_same_prompt",
         "test_serve_async/TestResultIsolation.test_multiple_saves_isolation")]
     public async Task ManyJobsAtOnce_GiveEachItsOwn_UnderTheSameNames()
     {
@@ -114,9 +120,12 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Fact]
-    [PortedFrom("test_serve/TestBatching.test_batched_clean_and_corrupted_raises_clear_error", "test_serve_async/TestErrorHandling.test_failing_intervention_isolation",
-        "test_server_errors/TestSurfaceServerErrors.test_raises_runtime_error_preserving_fields", "test_server_errors/TestSurfaceServerErrors.test_raises_runtime_error_not_original_type",
-        "test_server_errors/TestCaptureDeferred.test_captures_type_name_and_message", "test_server_errors/TestCaptureDeferred.test_traceback_captured_with_real_frames")]
+    [PortedFrom("test_serve/TestBatching.test_batched_clean_and_corrupted_raises_clear_error",
+        "test_serve_async/TestErrorHandling.test_failing_intervention_isolation",
+        "test_server_errors/TestSurfaceServerErrors.test_raises_runtime_error_preserving_fields",
+        "test_server_errors/TestSurfaceServerErrors.test_raises_runtime_error_not_original_type",
+        "test_server_errors/TestCaptureDeferred.test_captures_type_name_and_message",
+        "test_server_errors/TestCaptureDeferred.test_traceback_captured_with_real_frames")]
     public async Task AJobThatFails_SaysWhy_AndDoesNotHurtThoseBesideIt()
     {
         LanguageModel llm = There;
@@ -135,7 +144,8 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
             var thrown = await Assert.ThrowsAsync<IndexOutOfRangeException>(() => t.RunAsync(Cancel));
             Assert.StartsWith("index 40 is out of bounds for dimension 1 with size 8", thrown.Message, StringComparison.Ordinal);
             Assert.Contains("llm.Layers[1].Hidden[.., 40] = 0;", thrown.Message, StringComparison.Ordinal);
-            Assert.Equal(("RemoteTests.cs", ErrorCode.IndexOutOfRange), (Errors.FromException(thrown).Line.File, Errors.FromException(thrown).Code));
+            Assert.Equal(("RemoteTests.cs", ErrorCode.IndexOutOfRange),
+                (Errors.FromException(thrown).Line.File, Errors.FromException(thrown).Code));
             Assert.True(early.HasValue); // what was saved before it failed has come
             Assert.False(logits.HasValue);
         })];
@@ -143,8 +153,10 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_server_errors/TestCaptureDeferred.test_no_deferred_returns_none", "test_server_errors/TestCaptureDeferred.test_early_stop_marked_as_control_flow",
-        "test_server_errors/TestSurfaceServerErrors.test_empty_returns_silently", "test_server_errors/TestSurfaceServerErrors.test_only_control_flow_returns_silently",
+    [PortedFrom("test_server_errors/TestCaptureDeferred.test_no_deferred_returns_none",
+        "test_server_errors/TestCaptureDeferred.test_early_stop_marked_as_control_flow",
+        "test_server_errors/TestSurfaceServerErrors.test_empty_returns_silently",
+        "test_server_errors/TestSurfaceServerErrors.test_only_control_flow_returns_silently",
         "test_server_errors/TestSurfaceServerErrors.test_control_flow_filtered_before_real_error")]
     public async Task AStop_IsNoError_AndDoesNotHideOne(ExecutionMode mode)
     {
@@ -197,10 +209,14 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
         Assert.Equal(ErrorCode.Unavailable, thrown.Code);
         Assert.Contains("The service at http://127.0.0.1:9/ does not answer", thrown.Message, StringComparison.Ordinal);
         Assert.Contains("ndif up", thrown.Message, StringComparison.Ordinal);
-        Assert.Contains("Invalid host `ftp://x`", Assert.Throws<ArgumentException>(() => Ndif.Backend.At("ftp://x")).Message, StringComparison.Ordinal);
+        Assert.Contains("Invalid host `ftp://x`", Assert.Throws<ArgumentException>(() => Ndif.Backend.At("ftp://x")).Message,
+            StringComparison.Ordinal);
     }
 
-    /// <summary>A connection that is made, and then broken before a word of HTTP/2: a gateway that dies at that moment, or something else that listens there.</summary>
+    /// <summary>
+    /// A connection that is made, and then broken before a word of HTTP/2: a gateway that dies at that moment, or something else that
+    /// listens there.
+    /// </summary>
     [Theory]
     [InlineData("")]
     [InlineData("HTTP/1.1 400 Bad Request\r\n\r\n")]
@@ -230,7 +246,8 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
     [Fact]
     public async Task AKeyOrModelThatIsUnknown_IsSaid()
     {
-        using Trace wrongKey = HereModel.Trace(Paris, remote: Ndif.Backend.At(Backend(ExecutionMode.Gateway).ToString().Split(' ')[1], "ndif_wrong"));
+        using Trace wrongKey =
+            HereModel.Trace(Paris, remote: Ndif.Backend.At(Backend(ExecutionMode.Gateway).ToString().Split(' ')[1], "ndif_wrong"));
         await Assert.ThrowsAsync<AccessException>(() => wrongKey.RunAsync(Cancel));
         var unknown = new LanguageModel("ndif/no-such-model", remote: Backend(ExecutionMode.Gateway));
         var thrown = Assert.ThrowsAny<NdifException>(() => unknown.Layers);

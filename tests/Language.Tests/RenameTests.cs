@@ -43,7 +43,8 @@ public sealed class RenameTests(ServiceFixture service) : LanguageTests(service)
     [PortedFrom("test_lm/TestRename.test_rename_module_list", "test_lm/TestRename.test_rename_module_list_path")]
     public async Task AModuleList_IsRenamed_ByNameOrByPath(ExecutionMode mode)
     {
-        LanguageModel byName = Model(mode, new() { ["h"] = "layers" }), byPath = Model(mode, new() { ["transformer.h"] = ["layers", "blocks"] });
+        LanguageModel byName = Model(mode, new() { ["h"] = "layers" }),
+            byPath = Model(mode, new() { ["transformer.h"] = ["layers", "blocks"] });
         await AssertSameAsync(byName, () => byName["transformer.layers"][1], () => byName.Layers[1]);
         foreach (string alias in (string[])["layers", "blocks"])
         {
@@ -59,9 +60,13 @@ public sealed class RenameTests(ServiceFixture service) : LanguageTests(service)
         var unknown = Assert.Throws<BadProgramException>(() => Model(mode, new() { ["mpl"] = "x" })["transformer"]);
         Assert.Equal(ErrorCode.UnknownModule, unknown.Code);
         Assert.Contains("`mlp`", unknown.Message, StringComparison.Ordinal);
-        Assert.Contains("transformer.g", Assert.Throws<BadProgramException>(() => Model(mode, new() { ["transformer.g"] = "x" })["transformer"]).Message, StringComparison.Ordinal);
-        Assert.Equal(ErrorCode.BadArgument, Assert.Throws<BadProgramException>(() => Model(mode, new() { ["mlp"] = "attn" })["transformer"]).Code);
-        Assert.Equal(ErrorCode.BadArgument, Assert.Throws<BadProgramException>(() => Model(mode, new() { ["transformer.h"] = "lm_head" })["transformer"]).Code);
+        Assert.Contains("transformer.g",
+            Assert.Throws<BadProgramException>(() => Model(mode, new() { ["transformer.g"] = "x" })["transformer"]).Message,
+            StringComparison.Ordinal);
+        Assert.Equal(ErrorCode.BadArgument, Assert.Throws<BadProgramException>(() => Model(mode, new() { ["mlp"] = "attn" })["transformer"])
+            .Code);
+        Assert.Equal(ErrorCode.BadArgument,
+            Assert.Throws<BadProgramException>(() => Model(mode, new() { ["transformer.h"] = "lm_head" })["transformer"]).Code);
     }
 
     [Theory, MemberData(nameof(Modes))]
@@ -79,11 +84,13 @@ public sealed class RenameTests(ServiceFixture service) : LanguageTests(service)
         Assert.Equal(llm.Description.Root.Paths().Prepend(""), named.Select(m => m.Path));
         Assert.Equal(4, llm.Modules(m => m.Name == "mlp").Count());
         using Trace t = llm.Trace("Hello");
-        Saved input = llm.GetValue("transformer.h.1.input").Save(), hidden = h[1].GetValue("hidden").Save(), output = llm.GetValue("lm_head.output").Save();
+        Saved input = llm.GetValue("transformer.h.1.input").Save(), hidden = h[1].GetValue("hidden").Save(),
+            output = llm.GetValue("lm_head.output").Save();
         await t.RunAsync(Cancel);
         Assert.Equal([1, 1, 1422], output.Tensor.Shape.ToArray());
         Assert.Equal(input.Tensor.Shape.ToArray(), hidden.Tensor.Shape.ToArray());
-        Assert.Contains("Get(\"transformer.h\")", Assert.Throws<ArgumentException>(() => llm.GetValue("transformer.h")).Message, StringComparison.Ordinal);
+        Assert.Contains("Get(\"transformer.h\")", Assert.Throws<ArgumentException>(() => llm.GetValue("transformer.h")).Message,
+            StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(InProcessModes))]

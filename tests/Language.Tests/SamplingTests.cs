@@ -2,7 +2,9 @@ using Ndif.Protocol;
 
 namespace Ndif.Language.Tests;
 
-/// <summary>How tokens are chosen, the same wherever a generation runs; nnsight's sampling and streaming tests of vLLM among them.</summary>
+/// <summary>
+/// How tokens are chosen, the same wherever a generation runs; nnsight's sampling and streaming tests of vLLM among them.
+/// </summary>
 public sealed class SamplingTests(ServiceFixture service) : LanguageTests(service)
 {
     private const int Seed = 21;
@@ -21,7 +23,8 @@ public sealed class SamplingTests(ServiceFixture service) : LanguageTests(servic
     [PortedFrom("test_vllm/TestSampling.test_sampling_temperature")]
     public async Task ASeed_DrawsTheSameTokens_Everywhere(ExecutionMode mode)
     {
-        Trace Of(ExecutionMode where) => Model(where).Generate(Paris, 12, new() { Temperature = 2, TopK = 0, Seed = Seed, IgnoreEos = true });
+        Trace Of(ExecutionMode where) =>
+            Model(where).Generate(Paris, 12, new() { Temperature = 2, TopK = 0, Seed = Seed, IgnoreEos = true });
         long[] drawn = await IdsAsync(Of(mode));
         Assert.Equal(await IdsAsync(Of(ExecutionMode.Local)), drawn);
         Assert.NotEqual(await IdsAsync(Model(mode).Generate(Paris, 12, new() { IgnoreEos = true })), drawn);
@@ -38,7 +41,8 @@ public sealed class SamplingTests(ServiceFixture service) : LanguageTests(servic
         using (t.Invoke("The Eiffel Tower is in")) greedy = t.Result.Save();
         using (t.Invoke("The Eiffel Tower is in", new() { StopStrings = ["the mid"] })) stopped = t.Result.Save();
         await t.RunAsync(Cancel);
-        Assert.Equal(await IdsAsync(llm.Generate(Paris, 6, new() { Temperature = 2, TopK = 0, Seed = Seed, IgnoreEos = true })), drawn.ToArray<long>());
+        Assert.Equal(await IdsAsync(llm.Generate(Paris, 6, new() { Temperature = 2, TopK = 0, Seed = Seed, IgnoreEos = true })),
+            drawn.ToArray<long>());
         Assert.StartsWith("The Eiffel Tower is in the middle of Paris.", llm.Tokenizer.Decode(greedy), StringComparison.Ordinal);
         Assert.Equal("The Eiffel Tower is in the middle", llm.Tokenizer.Decode(stopped, skipSpecialTokens: true));
     }
@@ -46,7 +50,9 @@ public sealed class SamplingTests(ServiceFixture service) : LanguageTests(servic
     [Theory, MemberData(nameof(Modes))]
     public async Task Beams_AreTheSameEverywhere_AndTheFirstIsTheBest(ExecutionMode mode)
     {
-        Trace Of(ExecutionMode where) => Model(where).Generate(Rome, 4, new() { NumBeams = 4, NumReturnSequences = 3, LengthPenalty = 0.5, EarlyStopping = EarlyStopping.Never });
+        Trace Of(ExecutionMode where) =>
+            Model(where)
+            .Generate(Rome, 4, new() { NumBeams = 4, NumReturnSequences = 3, LengthPenalty = 0.5, EarlyStopping = EarlyStopping.Never });
         using Trace t = Of(mode);
         LanguageModel llm = Model(mode);
         Saved logits = llm.LmHead.Output.Shape.Save(), ids = t.Result.Save();
@@ -57,7 +63,8 @@ public sealed class SamplingTests(ServiceFixture service) : LanguageTests(servic
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_vllm/TestAsyncEngine.test_async_basic_streaming", "test_vllm/TestAsyncEngine.test_async_finished_flag", "test_vllm/TestAsyncEngine.test_async_text_output",
+    [PortedFrom("test_vllm/TestAsyncEngine.test_async_basic_streaming", "test_vllm/TestAsyncEngine.test_async_finished_flag",
+        "test_vllm/TestAsyncEngine.test_async_text_output",
         "test_vllm/TestAsyncEngine.test_async_saves_on_finished_output", "test_vllm/TestAsyncEngine.test_async_intervention",
         "test_iter_edge_cases/TestStreamerIntegration.test_huggingface_text_iterator_streamer")]
     public async Task Tokens_StreamBesideAnIntervention(ExecutionMode mode)
@@ -79,12 +86,14 @@ public sealed class SamplingTests(ServiceFixture service) : LanguageTests(servic
     public async Task TokensOfManyRows_ComeInOrder_HoweverTheyTravel(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
-        using Trace t = llm.Generate(Paris, 8, new() { Temperature = 2, TopK = 0, Seed = Seed, NumReturnSequences = 100, IgnoreEos = true });
+        using Trace t =
+            llm.Generate(Paris, 8, new() { Temperature = 2, TopK = 0, Seed = Seed, NumReturnSequences = 100, IgnoreEos = true });
         List<GeneratedToken> told = [];
         t.OnToken = told.Add;
         Saved ids = t.Result.Save();
         await t.RunAsync(Cancel);
-        Assert.Equal(Enumerable.Range(0, 8).SelectMany(step => Enumerable.Range(0, 100).Select(row => (step, row))), told.Select(token => (token.Step, token.Row)));
+        Assert.Equal(Enumerable.Range(0, 8).SelectMany(step => Enumerable.Range(0, 100).Select(row => (step, row))),
+            told.Select(token => (token.Step, token.Row)));
         long[] all = ids.ToArray<long>();
         int width = (int)ids.Tensor.Shape[1];
         Assert.All(told, token => Assert.Equal(all[token.Row * width + width - 8 + token.Step], token.Id));
@@ -113,7 +122,8 @@ public sealed class SamplingTests(ServiceFixture service) : LanguageTests(servic
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_iter_edge_cases/TestNext.test_module_next_outside_iter_loop_is_broken", "test_iter_edge_cases/TestNext.test_tracer_next_outside_iter_loop_is_broken",
+    [PortedFrom("test_iter_edge_cases/TestNext.test_module_next_outside_iter_loop_is_broken",
+        "test_iter_edge_cases/TestNext.test_tracer_next_outside_iter_loop_is_broken",
         "test_iter_edge_cases/TestNext.test_tracer_next_inside_iter_works")]
     public async Task Next_WorksOutsideOfAnIteration_AndWithin(ExecutionMode mode)
     {

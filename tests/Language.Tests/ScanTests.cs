@@ -1,6 +1,8 @@
 namespace Ndif.Language.Tests;
 
-/// <summary>nnsight's test_lm.py, TestScan: shapes without weights. A scan runs in its user's process, whatever the model's place.</summary>
+/// <summary>
+/// nnsight's test_lm.py, TestScan: shapes without weights. A scan runs in its user's process, whatever the model's place.
+/// </summary>
 public sealed class ScanTests(ServiceFixture service) : LanguageTests(service)
 {
     [Theory, MemberData(nameof(Modes))]
@@ -9,7 +11,8 @@ public sealed class ScanTests(ServiceFixture service) : LanguageTests(service)
     {
         LanguageModel llm = Model(mode);
         using Trace t = llm.Scan(NewYork);
-        Saved hidden = llm.Layers[0].Hidden.Shape.Save(), last = llm.Layers[^1].Output[0].Shape[^1].Save(), logits = llm.LmHead.Output.Shape.Save();
+        Saved hidden = llm.Layers[0].Hidden.Shape.Save(), last = llm.Layers[^1].Output[0].Shape[^1].Save(),
+            logits = llm.LmHead.Output.Shape.Save();
         await t.RunAsync(Cancel);
         Assert.Equal([1L, 9, 128], Numbers(hidden));
         Assert.Equal(128, last.Item<long>());

@@ -87,8 +87,10 @@ public sealed class SkipTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_lm/TestOrder.test_out_of_order_error", "test_debug/TestOutOfOrderErrors.test_out_of_order_basic", "test_debug/TestOutOfOrderErrors.test_out_of_order_exception_type_preserved",
-        "test_debug/TestOutOfOrderInInvokes.test_out_of_order_in_single_invoke", "test_debug/TestExceptionMessages.test_out_of_order_message_content", "test_remote/TestErrorCases.test_out_of_order_remote")]
+    [PortedFrom("test_lm/TestOrder.test_out_of_order_error", "test_debug/TestOutOfOrderErrors.test_out_of_order_basic",
+        "test_debug/TestOutOfOrderErrors.test_out_of_order_exception_type_preserved",
+        "test_debug/TestOutOfOrderInInvokes.test_out_of_order_in_single_invoke",
+        "test_debug/TestExceptionMessages.test_out_of_order_message_content", "test_remote/TestErrorCases.test_out_of_order_remote")]
     public async Task ALayerReadTooLate_IsSaid_WithItsNameAndLine(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
@@ -97,7 +99,8 @@ public sealed class SkipTests(ServiceFixture service) : LanguageTests(service)
         llm.Layers[1].Hidden.Save();
         var late = await Assert.ThrowsAsync<OutOfOrderException>(() => t.RunAsync(Cancel));
         Assert.Equal("transformer.h.1", late.Module);
-        Assert.StartsWith("Value was missed for `transformer.h.1.output` (call 0): the model had already run past it when it was accessed.", late.Message, StringComparison.Ordinal);
+        Assert.StartsWith("Value was missed for `transformer.h.1.output` (call 0): the model had already run past it when it was accessed.",
+            late.Message, StringComparison.Ordinal);
         Assert.Contains("SkipTests.cs:", late.Message, StringComparison.Ordinal);
         Assert.Contains("llm.Layers[1].Hidden.Save();", late.Message, StringComparison.Ordinal);
         Assert.Contains("here `transformer.h.3.output` came first", late.Message, StringComparison.Ordinal);

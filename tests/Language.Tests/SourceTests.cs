@@ -6,7 +6,8 @@ namespace Ndif.Language.Tests;
 public sealed class SourceTests(ServiceFixture service) : LanguageTests(service)
 {
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_lm/TestSource.test_source_output", "test_source/TestSourceAccess.test_source_output", "test_lm/TestSource.test_source_imported_function")]
+    [PortedFrom("test_lm/TestSource.test_source_output", "test_source/TestSourceAccess.test_source_output",
+        "test_lm/TestSource.test_source_imported_function")]
     public async Task AnOperationsOutput_IsWhatTheForwardGoesOnWith(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
@@ -74,7 +75,8 @@ public sealed class SourceTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_lm/TestSource.test_source_safe_intervention", "test_source/TestSourceIntervention.test_source_does_not_affect_plain_forward",
+    [PortedFrom("test_lm/TestSource.test_source_safe_intervention",
+        "test_source/TestSourceIntervention.test_source_does_not_affect_plain_forward",
         "test_source/TestSourceWrapperChain.test_source_then_trace_works", "test_lm/TestSource.test_operation_envoy_update")]
     public async Task LookingAtASource_ChangesNothing(ExecutionMode mode)
     {
@@ -127,8 +129,10 @@ public sealed class SourceTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_source/TestSourceIter.test_iter_source_output_all_steps", "test_source/TestSourceIter.test_iter_source_input_all_steps",
-        "test_source/TestSourceIter.test_iter_recursive_source", "test_iter_edge_cases/TestSourceMidIterLimitation.test_source_built_pre_iter_works")]
+    [PortedFrom("test_source/TestSourceIter.test_iter_source_output_all_steps",
+        "test_source/TestSourceIter.test_iter_source_input_all_steps",
+        "test_source/TestSourceIter.test_iter_recursive_source",
+        "test_iter_edge_cases/TestSourceMidIterLimitation.test_source_built_pre_iter_works")]
     public async Task EveryStep_GivesItsOutputAndInput_AlsoRecursively(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);
@@ -154,7 +158,8 @@ public sealed class SourceTests(ServiceFixture service) : LanguageTests(service)
 
     [Theory, MemberData(nameof(Modes))]
     [PortedFrom("test_source/TestSourceIter.test_iter_source_specific_step", "test_source/TestSourceIter.test_iter_source_slice",
-        "test_source/TestSourceIter.test_iter_source_sparse", "test_iter_edge_cases/TestSourceMidIterLimitation.test_source_built_mid_iter_misses_first")]
+        "test_source/TestSourceIter.test_iter_source_sparse",
+        "test_iter_edge_cases/TestSourceMidIterLimitation.test_source_built_mid_iter_misses_first")]
     public async Task OneStep_ASlice_AndAFewSteps_AreReadWhereTheyAre(ExecutionMode mode)
     {
         const string Prompt = "Hello there"; // after which no end of text comes soon

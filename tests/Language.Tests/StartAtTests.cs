@@ -5,7 +5,8 @@ namespace Ndif.Language.Tests;
 /// <summary>t.StartAt: a pass that begins in the middle of the model (nnsight issue #358).</summary>
 public sealed class StartAtTests(ServiceFixture service) : LanguageTests(service)
 {
-    private Task<Saved> HiddenAsync(LanguageModel llm, string prompt, int layer) => llm.TraceAsync(prompt, _ => llm.Layers[layer].Input.Save(), cancellationToken: Cancel);
+    private Task<Saved> HiddenAsync(LanguageModel llm, string prompt, int layer) =>
+        llm.TraceAsync(prompt, _ => llm.Layers[layer].Input.Save(), cancellationToken: Cancel);
 
     [Theory, MemberData(nameof(Modes))]
     public async Task ThePass_GoesOnFromAHiddenState_AsIfAllHadRun(ExecutionMode mode)

@@ -4,7 +4,9 @@ using Ndif.Tests.Support.Service;
 
 namespace Ndif.Language.Tests;
 
-/// <summary>Where the time of a remote run goes: its phases add up to what its client waited, and they are one trace from end to end.</summary>
+/// <summary>
+/// Where the time of a remote run goes: its phases add up to what its client waited, and they are one trace from end to end.
+/// </summary>
 public sealed class TimingsTests(LoopbackFixture loopback) : IClassFixture<LoopbackFixture>
 {
     private const int Runs = 21;
@@ -25,7 +27,8 @@ public sealed class TimingsTests(LoopbackFixture loopback) : IClassFixture<Loopb
             Assert.True(last.Total.TotalSeconds <= waited);
         }
         parts.Sort();
-        Assert.Equal(["send", "queue", "load", "wait", "compile", "run", "save", "end", "deliver"], last!.Phases.Select(phase => phase.Phase));
+        Assert.Equal(["send", "queue", "load", "wait", "compile", "run", "save", "end", "deliver"],
+            last!.Phases.Select(phase => phase.Phase));
         Assert.All(last.Phases, phase => Assert.True(phase.Time >= TimeSpan.Zero, last.ToString()));
         Assert.InRange(parts[parts.Count / 2], 0.95, 1.05);
         Assert.True(newTokens == 0 || last.Phases.Single(phase => phase.Phase == "run").Time > last.Total / 3, last.ToString());
@@ -47,21 +50,26 @@ public sealed class TimingsTests(LoopbackFixture loopback) : IClassFixture<Loopb
         Trace trace = await RunAsync(4);
 
         // the worker ends its span after it has published the job's end
-        await Poll.UntilAsync(() => Task.FromResult(stopped.Any(a => a.TraceId == outer.TraceId && a.OperationName == "job")), ended => ended);
+        await Poll.UntilAsync(() => Task.FromResult(stopped.Any(a => a.TraceId == outer.TraceId && a.OperationName == "job")),
+            ended => ended);
         Activity[] spans = [.. stopped.Where(activity => activity.TraceId == outer.TraceId)];
         Assert.Equal(["compile", "deliver", "end", "job", "queue", "queue submit", "request", "run", "run", "send", "validate", "wait"],
             spans.Select(span => span.OperationName).Where(name => name is not "request").Append("request").Order(StringComparer.Ordinal));
-        Activity run = spans.Single(span => span.OperationName == "run" && span.Source.Name == "Ndif.Client"), job = spans.Single(span => span.OperationName == "job");
+        Activity run = spans.Single(span => span.OperationName == "run" && span.Source.Name == "Ndif.Client"),
+            job = spans.Single(span => span.OperationName == "job");
         Assert.Equal(outer.SpanId, run.ParentSpanId);
-        Assert.All(spans.Where(span => span.Source.Name == "Ndif.Worker" && span != job), span => Assert.Equal(job.SpanId, span.ParentSpanId));
+        Assert.All(spans.Where(span => span.Source.Name == "Ndif.Worker" && span != job),
+            span => Assert.Equal(job.SpanId, span.ParentSpanId));
         Assert.Equal(spans.Single(span => span.OperationName == "queue submit").SpanId, job.ParentSpanId);
-        Assert.Equal(trace.Timings!.Phases.Single(phase => phase.Phase == "compile").Time.TotalSeconds, spans.Single(span => span.OperationName == "compile").Duration.TotalSeconds, 1e-4);
+        Assert.Equal(trace.Timings!.Phases.Single(phase => phase.Phase == "compile").Time.TotalSeconds,
+            spans.Single(span => span.OperationName == "compile").Duration.TotalSeconds, 1e-4);
     }
 
     private async Task<Trace> RunAsync(int newTokens)
     {
         var llm = new LanguageModel("ndif/tiny-landmarks", remote: Backend.At(loopback.Service.Address.ToString(), loopback.Service.Key));
-        using Trace trace = newTokens > 0 ? llm.Generate("Big Ben is in the city of", newTokens, new() { IgnoreEos = true }) : llm.Trace(Enumerable.Range(1, 100).ToArray());
+        using Trace trace = newTokens > 0 ? llm.Generate("Big Ben is in the city of", newTokens, new() { IgnoreEos = true })
+            : llm.Trace(Enumerable.Range(1, 100).ToArray());
         if (newTokens > 0) trace.Result.Save();
         else llm.Layers[^1].Hidden.Save();
         await trace.RunAsync(TestContext.Current.CancellationToken);
@@ -74,7 +82,8 @@ public sealed class LoopbackFixture : IAsyncLifetime
 {
     internal LoopbackService Service { get; private set; } = null!;
 
-    public async ValueTask InitializeAsync() => Service = await LoopbackService.StartAsync("ndif/tiny-landmarks", TestContext.Current.CancellationToken);
+    public async ValueTask InitializeAsync() =>
+        Service = await LoopbackService.StartAsync("ndif/tiny-landmarks", TestContext.Current.CancellationToken);
 
     public ValueTask DisposeAsync() => Service.DisposeAsync();
 }

@@ -65,7 +65,8 @@ public sealed class TinyTests(ServiceFixture service) : LanguageTests(service)
             Assert.Equal(holds, taken.HasValue);
             Assert.Equal([1L, 10L], Numbers(always));
             if (holds) Assert.Equal([1f, 1], taken.ToArray<float>());
-            else Assert.Contains("its branch was not taken", Assert.Throws<InvalidOperationException>(() => taken.Tensor).Message, StringComparison.Ordinal);
+            else Assert.Contains("its branch was not taken", Assert.Throws<InvalidOperationException>(() => taken.Tensor).Message,
+                StringComparison.Ordinal);
         }
     }
 
@@ -113,7 +114,8 @@ public sealed class TinyTests(ServiceFixture service) : LanguageTests(service)
         {
             t.If(width > 5, () => inner = (width + 1).Save()).Else(() => never = width.Save());
         });
-        t.If(width.Eq(3), () => t.If(width > 5, () => within = width.Save())).ElseIf(width.Eq(4), () => never = width.Save()).Else(() => otherwise = (width * 3).Save());
+        t.If(width.Eq(3), () => t.If(width > 5, () => within = width.Save())).ElseIf(width.Eq(4), () => never = width.Save())
+            .Else(() => otherwise = (width * 3).Save());
         await t.RunAsync(Cancel);
         Assert.Equal(11, inner.Item<long>());
         Assert.Equal(30, otherwise.Item<long>());
@@ -200,7 +202,8 @@ public sealed class TinyTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(InProcessModes))]
-    [PortedFrom("test_tiny/TestSession.test_loop_with_break", "test_tiny/TestEarlyStopping.test_bridged_node_cleanup", "v0.4/test_tiny/test_bridged_node_cleanup",
+    [PortedFrom("test_tiny/TestSession.test_loop_with_break", "test_tiny/TestEarlyStopping.test_bridged_node_cleanup",
+        "v0.4/test_tiny/test_bridged_node_cleanup",
         "v0.4/test_tiny/test_stop_forward_pass_in_loop")]
     public async Task ALoop_IsLeftByBreak_AndLeavesNothingBehind(ExecutionMode mode)
     {
@@ -263,7 +266,8 @@ public sealed class TinyTests(ServiceFixture service) : LanguageTests(service)
 
     [Theory, MemberData(nameof(InProcessModes))]
     [PortedFrom("test_tiny/TestEarlyStopping.test_stop_protocol", "test_tiny/TestEarlyStopping.test_stop_prevents_operations",
-        "v0.4/test_tiny/test_early_stop_protocol", "v0.4/test_tiny/test_tracer_stop", "v0.4/test_tiny/test_sequential_graph_based_context_exit")]
+        "v0.4/test_tiny/test_early_stop_protocol", "v0.4/test_tiny/test_tracer_stop",
+        "v0.4/test_tiny/test_sequential_graph_based_context_exit")]
     public async Task Stop_KeepsWhatWasSaved_AndDropsTheRest(ExecutionMode mode)
     {
         using TinyNet net = new();
@@ -273,7 +277,8 @@ public sealed class TinyTests(ServiceFixture service) : LanguageTests(service)
         Saved after = net.Layer2.Output.Save();
         await t.RunAsync(Cancel);
         Assert.Equal([1, 10], before.Tensor.Shape.ToArray());
-        Assert.Contains("the trace was stopped before it", Assert.Throws<InvalidOperationException>(() => after.Tensor).Message, StringComparison.Ordinal);
+        Assert.Contains("the trace was stopped before it", Assert.Throws<InvalidOperationException>(() => after.Tensor).Message,
+            StringComparison.Ordinal);
     }
 
     [Theory, MemberData(nameof(InProcessModes))]

@@ -22,7 +22,8 @@ internal static class Views
 public sealed class ViewTests(ServiceFixture service) : LanguageTests(service)
 {
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_transform/test_reshape_transform_per_head_edit", "test_transform/test_attention_heads_split_via_envoys", "test_envoys/TestNNsightClassAttribute.test_subclass_method_available_on_wrapped_children",
+    [PortedFrom("test_transform/test_reshape_transform_per_head_edit", "test_transform/test_attention_heads_split_via_envoys",
+        "test_envoys/TestNNsightClassAttribute.test_subclass_method_available_on_wrapped_children",
         "test_envoys/TestEnvoysParam.test_propagates_to_grandchildren")]
     public async Task OneHead_IsEditedThroughAView(ExecutionMode mode)
     {
@@ -72,7 +73,8 @@ public sealed class ViewTests(ServiceFixture service) : LanguageTests(service)
     }
 
     [Theory, MemberData(nameof(Modes))]
-    [PortedFrom("test_transform/test_transform_can_replace_value_entirely", "test_transform/test_transform_is_one_shot_per_access", "test_transform/test_transform_without_preprocess")]
+    [PortedFrom("test_transform/test_transform_can_replace_value_entirely", "test_transform/test_transform_is_one_shot_per_access",
+        "test_transform/test_transform_without_preprocess")]
     public async Task WhatIsPutInAView_GoesBackThroughItsInverse(ExecutionMode mode)
     {
         LanguageModel llm = Model(mode);

@@ -17,7 +17,8 @@ public sealed class SiteHookTests : IDisposable
         using var nothing = no_grad();
         Tensor ids = ones([1, 4], ScalarType.Int64);
         Tensor zeroed = LogitsWithReplacement("transformer.h.1", result => zeros_like((Tensor)((object?[])result!)[0]!), ids);
-        Tensor tuple = LogitsWithReplacement("transformer.h.1", result => new object?[] { zeros_like((Tensor)((object?[])result!)[0]!) }, ids);
+        Tensor tuple =
+            LogitsWithReplacement("transformer.h.1", result => new object?[] { zeros_like((Tensor)((object?[])result!)[0]!) }, ids);
         Assert.True(zeroed.Equals(tuple));
         Assert.False(zeroed.Equals(TinyModel.Logits(_model, ids)));
     }
@@ -82,8 +83,10 @@ public sealed class SiteHookTests : IDisposable
             if (value is not Tensor tensor) return;
             Seen++;
             Assert.True(tensor.size(axes.Batch) == batch, $"{module}: rows of [{string.Join(", ", tensor.shape)}]");
-            if (axes.Seq != Axes.None) Assert.True(tensor.size(axes.Seq) == seq, $"{module}: tokens of [{string.Join(", ", tensor.shape)}]");
-            if (axes.KvSeq != Axes.None) Assert.True(tensor.size(axes.KvSeq) == kvSeq, $"{module}: keys of [{string.Join(", ", tensor.shape)}]");
+            if (axes.Seq != Axes.None)
+                Assert.True(tensor.size(axes.Seq) == seq, $"{module}: tokens of [{string.Join(", ", tensor.shape)}]");
+            if (axes.KvSeq != Axes.None)
+                Assert.True(tensor.size(axes.KvSeq) == kvSeq, $"{module}: keys of [{string.Join(", ", tensor.shape)}]");
         }
     }
 }

@@ -10,6 +10,7 @@ internal static class ApprovedList
         string[] current = [.. now];
         string[] gone = [.. approved.Except(current)], added = [.. current.Except(approved)];
         Assert.True(gone.Length == 0, $"Published names and numbers must stay. Gone or changed:\n{string.Join('\n', gone)}");
-        Assert.True(added.Length == 0, $"New: add these lines to tests/Protocol.Tests/Approved/{list}.txt if they are meant:\n{string.Join('\n', added)}");
+        Assert.True(added.Length == 0,
+            $"New: add these lines to tests/Protocol.Tests/Approved/{list}.txt if they are meant:\n{string.Join('\n', added)}");
     }
 }

@@ -8,8 +8,8 @@ using PublicApiGenerator;
 namespace Ndif.Protocol.Tests;
 
 /// <summary>
-/// The public API of the assemblies that users reference. Code that protoc generates is not part of it: Wire/WireFormatTests.cs approves the
-/// messages.
+/// The public API of the assemblies that users reference. Code that protoc generates is not part of it: Wire/WireFormatTests.cs approves
+/// the messages.
 /// </summary>
 public sealed class PublicApiTests
 {
@@ -60,6 +60,7 @@ public sealed class PublicApiTests
         || typeof(IMessage).IsAssignableFrom(type)
         || type.Name.EndsWith("Reflection", StringComparison.Ordinal)
         || type.GetFields().Any(field => field.GetCustomAttribute<Google.Protobuf.Reflection.OriginalNameAttribute>() is not null)
-        || type.GetMembers(BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.Instance | BindingFlags.DeclaredOnly)
+        || type.GetMembers(BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.Instance
+            | BindingFlags.DeclaredOnly)
             .Any(member => member.GetCustomAttribute<GeneratedCodeAttribute>() is { Tool: "grpc_csharp_plugin" });
 }

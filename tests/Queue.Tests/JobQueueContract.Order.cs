@@ -129,7 +129,8 @@ public abstract partial class JobQueueContract
     public async Task Position_IsTheRank()
     {
         async Task<string> Positions() =>
-            $"{(await _fixture.GetInfoAsync("a1")).Position} {(await _fixture.GetInfoAsync("a2")).Position} {(await _fixture.GetInfoAsync("a3")).Position}";
+            $"{(await _fixture.GetInfoAsync("a1")).Position} {(await _fixture.GetInfoAsync("a2")).Position} "
+            + $"{(await _fixture.GetInfoAsync("a3")).Position}";
 
         await _fixture.SubmitAsync("a1", owner: "ana");
         await _fixture.SubmitAsync("a2", owner: "ana");

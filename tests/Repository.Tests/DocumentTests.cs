@@ -26,7 +26,8 @@ public sealed partial class DocumentTests
     public void EveryErrorCode_HasItsPage()
     {
         string proto = File.ReadAllText(RepositoryFolder.PathOf("src/Protocol/proto/ndif/v1/job.proto"));
-        string codes = proto[proto.IndexOf("enum ErrorCode", StringComparison.Ordinal)..proto.IndexOf("message Error", StringComparison.Ordinal)];
+        string codes =
+            proto[proto.IndexOf("enum ErrorCode", StringComparison.Ordinal)..proto.IndexOf("message Error", StringComparison.Ordinal)];
         string[] names = [.. ErrorCodeLine().Matches(codes).Select(m => m.Groups[1].Value).Where(n => n != "ERROR_CODE_UNSPECIFIED")];
         Assert.NotEmpty(names);
         Assert.All(names, name => Assert.True(File.Exists(RepositoryFolder.PathOf($"docs/errors/{name}.md")), name));

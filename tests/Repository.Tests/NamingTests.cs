@@ -50,8 +50,10 @@ public sealed class NamingTests
     {
         string[] folders = path.Split('/')[1..^1]; // without src or tests, and the file
         string root = folders[0].StartsWith("Support", StringComparison.Ordinal) ? "Ndif.Tests." : "Ndif.";
-        return [root + string.Join('.', folders), .. _namespaceExceptions.Where(exception => IsIn(path, exception.Key)).SelectMany(exception => exception.Value)];
+        return [root + string.Join('.', folders), .. _namespaceExceptions.Where(exception => IsIn(path, exception.Key))
+            .SelectMany(exception => exception.Value)];
     }
 
-    private static bool IsIn(string path, string fileOrFolder) => path == fileOrFolder || path.StartsWith(fileOrFolder + "/", StringComparison.Ordinal);
+    private static bool IsIn(string path, string fileOrFolder) =>
+        path == fileOrFolder || path.StartsWith(fileOrFolder + "/", StringComparison.Ordinal);
 }

@@ -25,7 +25,9 @@ public sealed class ProjectReferenceTests
     [Theory, MemberData(nameof(Projects))]
     public void Project_ReferencesOnly_WhatTheDesignAllows(string project)
     {
-        string[] references = [.. LoadProject(project).Descendants("ProjectReference").Select(r => Path.GetFileNameWithoutExtension(r.Attribute("Include")!.Value))];
+        string[] references =
+            [.. LoadProject(project).Descendants("ProjectReference")
+                .Select(r => Path.GetFileNameWithoutExtension(r.Attribute("Include")!.Value))];
         Assert.Empty(references.Except(_allowedReferences[project]));
     }
 
@@ -44,8 +46,10 @@ public sealed class ProjectReferenceTests
     [InlineData("Server")]
     public void Project_NeedsNoTorch(string project)
     {
-        Assert.DoesNotContain(LoadProject(project).Descendants("PackageReference"), p => p.Attribute("Include")!.Value.Contains("torch", StringComparison.OrdinalIgnoreCase));
-        Assert.DoesNotContain(RepositoryFolder.Files($"src/{project}", "*.cs"), f => File.ReadAllText(f).Contains("using TorchSharp", StringComparison.Ordinal));
+        Assert.DoesNotContain(LoadProject(project).Descendants("PackageReference"),
+            p => p.Attribute("Include")!.Value.Contains("torch", StringComparison.OrdinalIgnoreCase));
+        Assert.DoesNotContain(RepositoryFolder.Files($"src/{project}", "*.cs"),
+            f => File.ReadAllText(f).Contains("using TorchSharp", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -7,16 +7,22 @@ namespace Ndif.Repository.Tests;
 public sealed partial class SampleTests
 {
     public static TheoryData<string> Samples =>
-        [.. Directory.EnumerateFiles(RepositoryFolder.PathOf("docs/samples"), "*.cs").Select(f => Path.GetFileName(f)!).Order(StringComparer.Ordinal)];
+        [.. Directory.EnumerateFiles(RepositoryFolder.PathOf("docs/samples"), "*.cs").Select(f => Path.GetFileName(f)!)
+            .Order(StringComparer.Ordinal)];
 
     [Theory, MemberData(nameof(Samples))]
     public async Task Sample_Runs_AndPrintsWhatItSays(string sample)
     {
         string path = RepositoryFolder.PathOf($"docs/samples/{sample}");
-        string[] expected = [.. ExpectedOutput().Matches(await File.ReadAllTextAsync(path, TestContext.Current.CancellationToken)).Select(m => m.Groups[1].Value.Trim())];
+        string[] expected =
+            [.. ExpectedOutput().Matches(await File.ReadAllTextAsync(path, TestContext.Current.CancellationToken))
+                .Select(m => m.Groups[1].Value.Trim())];
         Assert.NotEmpty(expected);
 
-        using var process = Process.Start(new ProcessStartInfo("dotnet", ["run", "-c", "Release", path]) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = Path.GetTempPath() })!;
+        using var process =
+            Process.Start(
+                new ProcessStartInfo("dotnet", ["run", "-c", "Release", path]) { RedirectStandardOutput = true,
+                    RedirectStandardError = true, WorkingDirectory = Path.GetTempPath() })!;
         Task<string> errors = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         string output = await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
         await process.WaitForExitAsync(TestContext.Current.CancellationToken);

@@ -13,7 +13,8 @@ internal sealed partial record SourceFile(string Path, string Text)
         [.. _roots.SelectMany(root => RepositoryFolder.Files(root, "*.cs")).Select(file =>
             new SourceFile(System.IO.Path.GetRelativePath(RepositoryFolder.Root, file).Replace('\\', '/'), File.ReadAllText(file)))];
 
-    public static IEnumerable<SourceFile> Under(string folder) => All.Where(file => file.Path.StartsWith(folder + "/", StringComparison.Ordinal));
+    public static IEnumerable<SourceFile> Under(string folder) =>
+        All.Where(file => file.Path.StartsWith(folder + "/", StringComparison.Ordinal));
 
     /// <summary>The file-scoped namespace; null if the file declares none, as a file of top-level statements or attributes.</summary>
     public string? Namespace => NamespaceDeclaration().Match(Text) is { Success: true } match ? match.Groups[1].Value : null;
@@ -25,6 +26,7 @@ internal sealed partial record SourceFile(string Path, string Text)
     private static partial Regex NamespaceDeclaration();
 
     /// <summary>A type that is not nested stands at the beginning of a line, because namespaces are file-scoped.</summary>
-    [GeneratedRegex(@"^(?:(?:public|internal|file|static|sealed|abstract|partial|readonly|ref|unsafe) )*(?:class|struct|interface|enum|record(?: class| struct)?|delegate [^(=]+?) (\w+)(?=\W)", RegexOptions.Multiline)]
+    [GeneratedRegex(
+        @"^(?:(?:public|internal|file|static|sealed|abstract|partial|readonly|ref|unsafe) )*(?:class|struct|interface|enum|record(?: class| struct)?|delegate [^(=]+?) (\w+)(?=\W)", RegexOptions.Multiline)]
     private static partial Regex TypeDeclaration();
 }

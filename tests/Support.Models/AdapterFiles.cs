@@ -9,10 +9,12 @@ public static class AdapterFiles
     /// <param name="shape">The numbers of outputs and inputs of a module.</param>
     /// <param name="config">adapter_config.json; null for one with the rank and an alpha of twice the rank.</param>
     /// <returns>The matrices by module.</returns>
-    public static Dictionary<string, (float[,] A, float[,] B)> Write(TempFolder folder, IEnumerable<string> modules, int rank, Func<string, (long Outputs, long Inputs)> shape,
+    public static Dictionary<string, (float[,] A, float[,] B)> Write(TempFolder folder, IEnumerable<string> modules, int rank,
+        Func<string, (long Outputs, long Inputs)> shape,
         string? config = null, bool table = false, Action<Dictionary<string, Tensor>>? change = null)
     {
-        folder.Write("adapter_config.json", config ?? $$"""{ "peft_type": "LORA", "r": {{rank}}, "lora_alpha": {{2 * rank}}, "target_modules": ["any"] }""");
+        folder.Write("adapter_config.json", config
+            ?? $$"""{ "peft_type": "LORA", "r": {{rank}}, "lora_alpha": {{2 * rank}}, "target_modules": ["any"] }""");
         using var scope = NewDisposeScope();
         using Generator generator = new(7);
         Dictionary<string, Tensor> tensors = [];

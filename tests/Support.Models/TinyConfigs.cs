@@ -1,6 +1,8 @@
 namespace Ndif.Tests.Support.Models;
 
-/// <summary>A config of every architecture, and of every option that changes what an architecture computes. Sizes are a few dozen.</summary>
+/// <summary>
+/// A config of every architecture, and of every option that changes what an architecture computes. Sizes are a few dozen.
+/// </summary>
 public static class TinyConfigs
 {
     /// <summary>config.json by name, as a function of a shape: 1 or 2.</summary>
@@ -48,7 +50,8 @@ public static class TinyConfigs
             , "parallel_attn": false, "rope_scaling": { "type": "linear", "factor": 2.0 }
             """)),
         ["phi"] = shape => Of("PhiForCausalLM", LlamaStyle(shape, """, "partial_rotary_factor": 0.5 """)),
-        ["phi qk norm"] = shape => Of("PhiForCausalLM", LlamaStyle(shape, """, "qk_layernorm": true, "head_dim": 8, "hidden_act": "gelu" """)),
+        ["phi qk norm"] =
+        shape => Of("PhiForCausalLM", LlamaStyle(shape, """, "qk_layernorm": true, "head_dim": 8, "hidden_act": "gelu" """)),
         ["gemma"] = shape => Of("GemmaForCausalLM", LlamaStyle(shape, """, "head_dim": 8, "attention_bias": true """)),
         ["gemma2"] = shape => Of("Gemma2ForCausalLM", LlamaStyle(shape, """
             , "head_dim": 8, "sliding_window": 3, "query_pre_attn_scalar": 20, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0
@@ -65,7 +68,8 @@ public static class TinyConfigs
         ["llama llama3"] = shape => Rope(shape, """
             "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 16
             """),
-        ["llama yarn"] = shape => Rope(shape, """ "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 2.0 """),
+        ["llama yarn"] =
+        shape => Rope(shape, """ "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "beta_fast": 2.0 """),
         ["phi3 longrope"] = shape => LikeLlama("Phi3ForCausalLM", shape, """
             , "head_dim": 8, "original_max_position_embeddings": 64, "partial_rotary_factor": 0.5,
               "rope_scaling": { "type": "su", "short_factor": [1.0, 1.5], "long_factor": [2.0, 4.0] }
@@ -93,7 +97,8 @@ public static class TinyConfigs
 
     static TinyConfigs()
     {
-        foreach (string architecture in (string[])["Mistral", "Qwen2", "Qwen3", "Olmo2", "Phi3", "Starcoder2", "StableLm", "Mixtral", "Qwen2Moe", "Qwen3Moe"])
+        foreach (string architecture in (string[])["Mistral", "Qwen2", "Qwen3", "Olmo2", "Phi3", "Starcoder2", "StableLm", "Mixtral",
+            "Qwen2Moe", "Qwen3Moe"])
             _all.Add(architecture, shape => TinyModel.LikeLlama($"{architecture}ForCausalLM", kvHeads: shape, layers: shape));
     }
 

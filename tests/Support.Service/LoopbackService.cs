@@ -24,7 +24,10 @@ public sealed class LoopbackService : IAsyncDisposable
     {
         _backend = QueueBackend.InMemory(blobs: new BlobOptions { Root = Path.Combine(_data, "blobs") });
         var store = new FileKeyStore(Path.Combine(_data, "keys.json"));
-        IReadOnlyDictionary<string, Tier> tiers = tier is null ? new GatewayOptions().Tiers : new Dictionary<string, Tier> { ["standard"] = tier };
+        IReadOnlyDictionary<string, Tier> tiers = tier is null ? new GatewayOptions().Tiers : new Dictionary<string, Tier>
+        {
+            ["standard"] = tier,
+        };
         _gateway = GatewayHost.Build(new GatewayOptions { GrpcPort = 0, HttpPort = 0, Tiers = tiers }, _backend, store);
         _worker = new ModelWorker(new WorkerOptions { Models = [model] }, _backend, NullLogger<ModelWorker>.Instance);
         _keys = new KeyService(store, TimeProvider.System);

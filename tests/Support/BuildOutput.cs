@@ -20,9 +20,11 @@ public static class BuildOutput
 
     private static string Find(string project, string file)
     {
-        DirectoryInfo framework = new(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar)); // .../tests/EndToEnd.Tests/bin/Release/net10.0
+        // .../tests/EndToEnd.Tests/bin/Release/net10.0
+        DirectoryInfo framework = new(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
         string configuration = framework.Parent!.Name;
         string built = Path.Combine(RepositoryFolder.PathOf(project), "bin", configuration, framework.Name, file);
-        return File.Exists(built) ? built : throw new FileNotFoundException($"{built} is missing. Build it: dotnet build -c {configuration} {project}");
+        return File.Exists(built) ? built
+            : throw new FileNotFoundException($"{built} is missing. Build it: dotnet build -c {configuration} {project}");
     }
 }

@@ -51,10 +51,17 @@ public sealed partial class ChildProcess : IAsyncDisposable
     }
 
     /// <summary>Starts a program. It does not see the NDIF_ variables of the tests' own environment.</summary>
-    public static ChildProcess Start(string name, string program, IEnumerable<string> arguments, params (string Name, string Value)[] environment)
+    public static ChildProcess Start(string name, string program, IEnumerable<string> arguments,
+        params (string Name, string Value)[] environment)
     {
-        var start = new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
-        foreach (string known in start.Environment.Keys.Where(key => key.StartsWith("NDIF_", StringComparison.Ordinal)).ToArray()) start.Environment.Remove(known);
+        var start = new ProcessStartInfo(program, arguments)
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            RedirectStandardInput = true,
+        };
+        foreach (string known in start.Environment.Keys.Where(key => key.StartsWith("NDIF_", StringComparison.Ordinal)).ToArray())
+            start.Environment.Remove(known);
         foreach ((string key, string value) in environment) start.Environment[key] = value;
         var child = new ChildProcess(name, new Process { StartInfo = start });
         child._process.OutputDataReceived += (_, line) => child.OnLine(child._lines, line.Data, isStandardOutput: true);
@@ -67,7 +74,8 @@ public sealed partial class ChildProcess : IAsyncDisposable
     }
 
     /// <summary>The first line of its standard output that matches, once it has been written.</summary>
-    /// <exception cref="InvalidOperationException">It ended or the time was over without such a line; the message shows its output.</exception>
+    /// <exception cref="InvalidOperationException">It ended or the time was over without such a line; the message shows its
+    /// output.</exception>
     public async Task<string> WaitForLineAsync(Func<string, bool> predicate, string description = "the line that was waited for")
     {
         long deadline = Environment.TickCount64 + (long)WaitTimeout.TotalMilliseconds;
@@ -87,7 +95,8 @@ public sealed partial class ChildProcess : IAsyncDisposable
             }
             catch (TimeoutException)
             {
-                throw new InvalidOperationException($"{Name} did not write {description} within {WaitTimeout.TotalSeconds:0} s.\n{FormatOutput()}");
+                throw new InvalidOperationException(
+                    $"{Name} did not write {description} within {WaitTimeout.TotalSeconds:0} s.\n{FormatOutput()}");
             }
         }
     }

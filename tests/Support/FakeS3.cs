@@ -20,7 +20,8 @@ namespace Ndif.Tests.Support;
 /// </summary>
 public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
 {
-    public const string Bucket = "results", Region = "eu-test-1", AccessKey = "AKIDEXAMPLE", Secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+    public const string Bucket = "results", Region = "eu-test-1", AccessKey = "AKIDEXAMPLE",
+        Secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
     private const int PageSize = 7, MinPartBytes = 5 << 20;
 
     private readonly ConcurrentDictionary<string, Stored> _objects = new(StringComparer.Ordinal);
@@ -139,7 +140,9 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
         if (range.Length > 0)
         {
             string[] ends = range["bytes=".Length..].Split('-');
-            (from, to) = (long.Parse(ends[0], CultureInfo.InvariantCulture), Math.Min(to, ends[1].Length > 0 ? long.Parse(ends[1], CultureInfo.InvariantCulture) : to));
+            (from, to) =
+                (long.Parse(ends[0], CultureInfo.InvariantCulture),
+                    Math.Min(to, ends[1].Length > 0 ? long.Parse(ends[1], CultureInfo.InvariantCulture) : to));
             if (from > to)
             {
                 await ErrorAsync(context, 416, "InvalidRange");
@@ -152,7 +155,8 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
         if (stored.Bytes is not { } bytes)
         {
             byte[] zeros = new byte[64 << 10];
-            for (long left = to - from + 1; left > 0; left -= zeros.Length) await context.Response.Body.WriteAsync(zeros.AsMemory(0, (int)Math.Min(left, zeros.Length)), context.RequestAborted);
+            for (long left = to - from + 1; left > 0; left -= zeros.Length)
+                await context.Response.Body.WriteAsync(zeros.AsMemory(0, (int)Math.Min(left, zeros.Length)), context.RequestAborted);
             return;
         }
         if (CutDownloadsAfter is { } most && to - from + 1 > most)
@@ -180,7 +184,9 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
             else
             {
                 _objects[key] = copied with { Time = time.GetUtcNow() };
-                await XmlAsync(context, new XElement("CopyObjectResult", new XElement("ETag", copied.ETag), new XElement("LastModified", Text(time.GetUtcNow()))));
+                await XmlAsync(context,
+                    new XElement("CopyObjectResult", new XElement("ETag", copied.ETag),
+                        new XElement("LastModified", Text(time.GetUtcNow()))));
             }
             return;
         }
@@ -199,7 +205,9 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
     {
         string id = Guid.NewGuid().ToString("n");
         _uploads[id] = new Upload(key, time.GetUtcNow());
-        return XmlAsync(context, new XElement("InitiateMultipartUploadResult", new XElement("Bucket", Bucket), new XElement("Key", key), new XElement("UploadId", id)));
+        return XmlAsync(context,
+            new XElement("InitiateMultipartUploadResult", new XElement("Bucket", Bucket), new XElement("Key", key),
+                new XElement("UploadId", id)));
     }
 
     private async Task PutPartAsync(HttpContext context, string key, IQueryCollection query, byte[] body)
@@ -219,7 +227,8 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
         }
         upload.Parts[number] = part;
         context.Response.Headers.ETag = part.ETag;
-        if (context.Request.Headers.ContainsKey("x-amz-copy-source")) await XmlAsync(context, new XElement("CopyPartResult", new XElement("ETag", part.ETag)));
+        if (context.Request.Headers.ContainsKey("x-amz-copy-source"))
+            await XmlAsync(context, new XElement("CopyPartResult", new XElement("ETag", part.ETag)));
     }
 
     private async Task CompleteAsync(HttpContext context, string key, string id, byte[] body)
@@ -227,14 +236,19 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
         if (!_uploads.TryGetValue(id, out Upload? upload) || upload.Key != key)
         {
             // as in S3, completing an upload again gives the same response while the object exists
-            if (_objects.TryGetValue(key, out Stored? done)) await XmlAsync(context, new XElement("CompleteMultipartUploadResult", new XElement("Key", key), new XElement("ETag", done.ETag)));
+            if (_objects.TryGetValue(key, out Stored? done))
+                await XmlAsync(context,
+                    new XElement("CompleteMultipartUploadResult", new XElement("Key", key), new XElement("ETag", done.ETag)));
             else await ErrorAsync(context, 404, "NoSuchUpload");
             return;
         }
         using var sent = new MemoryStream(body);
-        (int Number, string ETag)[] named = [.. XDocument.Load(sent).Root!.Elements().Where(e => e.Name.LocalName == "Part").Select(part => (
-            (int)part.Elements().Single(e => e.Name.LocalName == "PartNumber"), (string)part.Elements().Single(e => e.Name.LocalName == "ETag")))];
-        if (named.Length == 0 || named.Any(part => !upload.Parts.TryGetValue(part.Number, out Stored? have) || have.ETag.Trim('"') != part.ETag.Trim('"')))
+        (int Number, string ETag)[] named =
+            [.. XDocument.Load(sent).Root!.Elements().Where(e => e.Name.LocalName == "Part").Select(part => (
+            (int)part.Elements().Single(e => e.Name.LocalName == "PartNumber"),
+            (string)part.Elements().Single(e => e.Name.LocalName == "ETag")))];
+        if (named.Length == 0
+            || named.Any(part => !upload.Parts.TryGetValue(part.Number, out Stored? have) || have.ETag.Trim('"') != part.ETag.Trim('"')))
         {
             await ErrorAsync(context, 400, "InvalidPart");
             return;
@@ -245,37 +259,51 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
             return;
         }
         Stored[] parts = [.. named.OrderBy(part => part.Number).Select(part => upload.Parts[part.Number])];
-        _objects[key] = parts[0].Bytes is null ? parts[0] with { Length = parts.Sum(part => part.Length), Time = time.GetUtcNow() } : Store([.. parts.SelectMany(part => part.Bytes!)]);
+        _objects[key] = parts[0].Bytes is null ? parts[0] with { Length = parts.Sum(part => part.Length), Time = time.GetUtcNow() }
+            : Store([.. parts.SelectMany(part => part.Bytes!)]);
         _uploads.TryRemove(id, out _);
-        await XmlAsync(context, new XElement("CompleteMultipartUploadResult", new XElement("Key", key), new XElement("ETag", _objects[key].ETag)));
+        await XmlAsync(context,
+            new XElement("CompleteMultipartUploadResult", new XElement("Key", key), new XElement("ETag", _objects[key].ETag)));
     }
 
     private Task AbortAsync(HttpContext context, string key, string id)
     {
-        context.Response.StatusCode = _uploads.TryGetValue(id, out Upload? upload) && upload.Key == key && _uploads.TryRemove(id, out _) ? 204 : 404;
+        context.Response.StatusCode = _uploads.TryGetValue(id, out Upload? upload) && upload.Key == key && _uploads.TryRemove(id, out _)
+            ? 204 : 404;
         return Task.CompletedTask;
     }
 
     private Task ListAsync(HttpContext context, IQueryCollection query)
     {
         string prefix = query["prefix"].ToString(), after = query["continuation-token"].ToString();
-        int most = Math.Min(PageSize, query.ContainsKey("max-keys") ? int.Parse(query["max-keys"].ToString(), CultureInfo.InvariantCulture) : PageSize);
-        KeyValuePair<string, Stored>[] rest = [.. _objects.Where(o => o.Key.StartsWith(prefix, StringComparison.Ordinal) && string.CompareOrdinal(o.Key, after) > 0).OrderBy(o => o.Key, StringComparer.Ordinal)];
+        int most =
+            Math.Min(PageSize, query.ContainsKey("max-keys") ? int.Parse(query["max-keys"].ToString(), CultureInfo.InvariantCulture)
+                : PageSize);
+        KeyValuePair<string, Stored>[] rest =
+            [.. _objects.Where(o => o.Key.StartsWith(prefix, StringComparison.Ordinal) && string.CompareOrdinal(o.Key, after) > 0)
+                .OrderBy(o => o.Key, StringComparer.Ordinal)];
         KeyValuePair<string, Stored>[] page = rest[..Math.Min(most, rest.Length)];
         return XmlAsync(context, new XElement("ListBucketResult",
-            new XElement("Name", Bucket), new XElement("Prefix", prefix), new XElement("KeyCount", page.Length), new XElement("IsTruncated", rest.Length > page.Length ? "true" : "false"),
+            new XElement("Name", Bucket), new XElement("Prefix", prefix), new XElement("KeyCount", page.Length),
+            new XElement("IsTruncated", rest.Length > page.Length ? "true" : "false"),
             rest.Length > page.Length ? new XElement("NextContinuationToken", page[^1].Key) : null,
-            page.Select(o => new XElement("Contents", new XElement("Key", o.Key), new XElement("LastModified", Text(o.Value.Time)), new XElement("ETag", o.Value.ETag), new XElement("Size", o.Value.Length)))));
+            page.Select(o =>
+                new XElement("Contents", new XElement("Key", o.Key), new XElement("LastModified", Text(o.Value.Time)),
+                    new XElement("ETag", o.Value.ETag), new XElement("Size", o.Value.Length)))));
     }
 
-    private Task ListUploadsAsync(HttpContext context, string prefix) => XmlAsync(context, new XElement("ListMultipartUploadsResult", new XElement("IsTruncated", "false"),
+    private Task ListUploadsAsync(HttpContext context, string prefix) =>
+        XmlAsync(context, new XElement("ListMultipartUploadsResult", new XElement("IsTruncated", "false"),
         _uploads.Where(u => u.Value.Key.StartsWith(prefix, StringComparison.Ordinal)).Select(u => new XElement("Upload",
             new XElement("Key", u.Value.Key), new XElement("UploadId", u.Key), new XElement("Initiated", Text(u.Value.Begun))))));
 
-    private Stored? Source(string header) => _objects.GetValueOrDefault(Uri.UnescapeDataString(header).TrimStart('/')[(Bucket.Length + 1)..]);
+    private Stored? Source(string header) =>
+        _objects.GetValueOrDefault(Uri.UnescapeDataString(header).TrimStart('/')[(Bucket.Length + 1)..]);
 
 #pragma warning disable CA5351 // an ETag is an MD5
-    private Stored Store(byte[] bytes) => new(StoresLengthsOnly && bytes.Length > 0 ? null : bytes, bytes.Length, $"\"{Convert.ToHexStringLower(MD5.HashData(bytes))}\"", time.GetUtcNow());
+    private Stored Store(byte[] bytes) =>
+        new(StoresLengthsOnly && bytes.Length > 0 ? null : bytes, bytes.Length, $"\"{Convert.ToHexStringLower(MD5.HashData(bytes))}\"",
+            time.GetUtcNow());
 #pragma warning restore CA5351
 
     private static void Describe(HttpContext context, Stored stored, long length)
@@ -291,7 +319,8 @@ public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
     private static Task ErrorAsync(HttpContext context, int status, string code)
     {
         context.Response.StatusCode = status;
-        return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : XmlAsync(context, new XElement("Error", new XElement("Code", code), new XElement("Message", code)));
+        return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask
+            : XmlAsync(context, new XElement("Error", new XElement("Code", code), new XElement("Message", code)));
     }
 
     private static Task XmlAsync(HttpContext context, XElement root)

@@ -7,7 +7,8 @@ public static class Poll
     /// <param name="timeout">Null for <see cref="ChildProcess.WaitTimeout"/>.</param>
     /// <param name="describeFailure">More text for the exception, such as logs.</param>
     /// <exception cref="TimeoutException">No answer met the condition in time; the message shows the last one.</exception>
-    public static async Task<T> UntilAsync<T>(Func<Task<T>> read, Func<T, bool> condition, TimeSpan? timeout = null, Func<string>? describeFailure = null)
+    public static async Task<T> UntilAsync<T>(Func<Task<T>> read, Func<T, bool> condition, TimeSpan? timeout = null,
+        Func<string>? describeFailure = null)
     {
         long deadline = Environment.TickCount64 + (long)(timeout ?? ChildProcess.WaitTimeout).TotalMilliseconds;
         using var interval = new PeriodicTimer(TimeSpan.FromMilliseconds(20));

@@ -378,4 +378,5 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
 /// <summary>What random programs are written for: a model, as far as a program can name its parts.</summary>
 /// <param name="Paths">The modules' paths, in the order of the description.</param>
 /// <param name="OperationsOf">The operations inside a module's forward, by the module's path.</param>
-public sealed record RandomProgramModel(IReadOnlyList<string> Paths, ModelDescription Description, bool IsOnMetaDevice, Func<string, IReadOnlyList<string>> OperationsOf);
+public sealed record RandomProgramModel(IReadOnlyList<string> Paths, ModelDescription Description, bool IsOnMetaDevice,
+    Func<string, IReadOnlyList<string>> OperationsOf);

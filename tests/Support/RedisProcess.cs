@@ -13,26 +13,34 @@ public static class RedisProcess
     /// <param name="durable">Whether it appends what it does to a file, and starts with the data of that file.</param>
     /// <param name="users">A file of users; null if anyone may connect.</param>
     /// <exception cref="InvalidOperationException">It is not installed; the message says how to install it.</exception>
-    public static async Task<(ChildProcess Server, string Address)> StartAsync(string folder, int port = 0, bool durable = false, string? users = null)
+    public static async Task<(ChildProcess Server, string Address)> StartAsync(string folder, int port = 0, bool durable = false,
+        string? users = null)
     {
         if (port == 0) port = FreePort.Find();
         ChildProcess server = Start("redis",
-            ["--port", $"{port}", "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", durable ? "yes" : "no", "--daemonize", "no",
+            ["--port", $"{port}", "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", durable ? "yes"
+                : "no", "--daemonize", "no",
                 .. users is null ? (string[])[] : ["--aclfile", users]]);
         await server.WaitForLineAsync(line => line.Contains("Ready to accept connections", StringComparison.Ordinal), "that it is ready");
         return (server, $"127.0.0.1:{port}");
     }
 
-    /// <summary>Starts a server, its replica, and a sentinel that promotes the replica when the server has been away for a second.</summary>
+    /// <summary>
+    /// Starts a server, its replica, and a sentinel that promotes the replica when the server has been away for a second.
+    /// </summary>
     /// <returns>The three processes, once the replica is up to date, and the address by which a client finds the current server.</returns>
-    public static async Task<(ChildProcess Server, ChildProcess Replica, ChildProcess Sentinel, string Address)> StartWithSentinelAsync(string folder)
+    public static async Task<(ChildProcess Server, ChildProcess Replica, ChildProcess Sentinel, string Address)> StartWithSentinelAsync(
+        string folder)
     {
         (ChildProcess server, string address) = await StartAsync(folder);
-        int replicaPort = FreePort.Find(), sentinelPort = FreePort.Find(), port = int.Parse(address.Split(':')[1], CultureInfo.InvariantCulture);
+        int replicaPort = FreePort.Find(), sentinelPort = FreePort.Find(),
+            port = int.Parse(address.Split(':')[1], CultureInfo.InvariantCulture);
         string replicaFolder = Directory.CreateDirectory(Path.Combine(folder, "replica")).FullName;
         ChildProcess replica = Start("redis replica",
-            ["--port", $"{replicaPort}", "--bind", "127.0.0.1", "--dir", replicaFolder, "--save", "", "--replicaof", "127.0.0.1", $"{port}", "--repl-diskless-sync-delay", "0"]);
-        await replica.WaitForLineAsync(line => line.Contains("MASTER <-> REPLICA sync: Finished with success", StringComparison.Ordinal), "that it is in sync");
+            ["--port", $"{replicaPort}", "--bind", "127.0.0.1", "--dir", replicaFolder, "--save", "", "--replicaof", "127.0.0.1", $"{port}",
+                "--repl-diskless-sync-delay", "0"]);
+        await replica.WaitForLineAsync(line => line.Contains("MASTER <-> REPLICA sync: Finished with success", StringComparison.Ordinal),
+            "that it is in sync");
         string file = Path.Combine(folder, "sentinel.conf"); // the sentinel also writes its state there
         await File.WriteAllTextAsync(file, $"""
             port {sentinelPort}
@@ -49,5 +57,6 @@ public static class RedisProcess
 
     private static ChildProcess Start(string name, string[] arguments) => IsInstalled
         ? ChildProcess.Start(name, "redis-server", arguments)
-        : throw new InvalidOperationException("These tests need redis-server, and it is not on the path. Install it: apt-get install redis-server (tests/run.sh does).");
+        : throw new InvalidOperationException(
+            "These tests need redis-server, and it is not on the path. Install it: apt-get install redis-server (tests/run.sh does).");
 }

@@ -10,7 +10,8 @@ public static class RedisUsers
     {
         string file = Path.Combine(folder, "users.acl");
         File.WriteAllText(file, File.ReadAllText(RepositoryFolder.PathOf("deploy/redis/users.acl"))
-            .Replace("CHANGE-ME-operator", OperatorPassword, StringComparison.Ordinal).Replace("CHANGE-ME-ndif", ServicePassword, StringComparison.Ordinal));
+            .Replace("CHANGE-ME-operator", OperatorPassword, StringComparison.Ordinal)
+            .Replace("CHANGE-ME-ndif", ServicePassword, StringComparison.Ordinal));
         return file;
     }
 

@@ -13,7 +13,8 @@ public static class RepositoryFolder
     /// <summary>The files below a folder that match a pattern, without those that a build wrote.</summary>
     /// <param name="folder">From the root; "" for the whole repository.</param>
     public static string[] Files(string folder, string pattern) =>
-        [.. Directory.EnumerateFiles(PathOf(folder), pattern, SearchOption.AllDirectories).Where(file => !IsBuildOutput(file)).Order(StringComparer.Ordinal)];
+        [.. Directory.EnumerateFiles(PathOf(folder), pattern, SearchOption.AllDirectories).Where(file => !IsBuildOutput(file))
+            .Order(StringComparer.Ordinal)];
 
     private static bool IsBuildOutput(string file) =>
         Path.GetRelativePath(Root, file).Split(Path.DirectorySeparatorChar).Any(part => part is "bin" or "obj");

@@ -39,7 +39,8 @@ public class ServiceCluster : IAsyncDisposable
     /// <param name="users">Whether it has the users of deploy/redis; the service then has no more rights than it needs.</param>
     public async Task<ChildProcess> StartRedisAsync(int port = 0, bool durable = false, bool users = false)
     {
-        (ChildProcess redis, string address) = await RedisProcess.StartAsync(Folder, port, durable, users ? RedisUsers.Write(Folder) : null);
+        (ChildProcess redis, string address) =
+            await RedisProcess.StartAsync(Folder, port, durable, users ? RedisUsers.Write(Folder) : null);
         if (RedisAddress.Length == 0) RedisAddress = users ? RedisUsers.Service(address) : address;
         return Add(redis);
     }
@@ -49,8 +50,10 @@ public class ServiceCluster : IAsyncDisposable
     /// <param name="httpPort">The port for HTTP; 0 for a free one.</param>
     public async Task<GatewayProcess> StartGatewayProcessAsync(int port = 0, int httpPort = 0, params string[] arguments)
     {
-        ChildProcess gateway = StartTool(["serve", .. CommonArguments, "--port", $"{port}", "--http-port", $"{httpPort}", .. ServiceArguments, .. arguments]);
-        string[] words = (await gateway.WaitForLineAsync(line => line.StartsWith("gateway ", StringComparison.Ordinal), "its addresses")).Split(' ');
+        ChildProcess gateway =
+            StartTool(["serve", .. CommonArguments, "--port", $"{port}", "--http-port", $"{httpPort}", .. ServiceArguments, .. arguments]);
+        string[] words = (await gateway.WaitForLineAsync(line => line.StartsWith("gateway ", StringComparison.Ordinal), "its addresses"))
+            .Split(' ');
         return new GatewayProcess(gateway, new Uri(words[1]), new Uri(words[2]));
     }
 
@@ -75,7 +78,8 @@ public class ServiceCluster : IAsyncDisposable
         StartProgram($"ndif {arguments[0]}", BuildOutput.Tool, arguments, [.. ServiceEnvironment]);
 
     /// <summary>Starts a .NET program, with home folders of its own.</summary>
-    public ChildProcess StartProgram(string name, string assembly, IEnumerable<string> arguments, params (string Name, string Value)[] environment) =>
+    public ChildProcess StartProgram(string name, string assembly, IEnumerable<string> arguments,
+        params (string Name, string Value)[] environment) =>
         Add(ChildProcess.Start(name, BuildOutput.Dotnet, [assembly, .. arguments],
             [("XDG_CONFIG_HOME", Path.Combine(Folder, "config")), ("XDG_DATA_HOME", Path.Combine(Folder, "share")), .. environment]));
 
@@ -105,7 +109,8 @@ public class ServiceCluster : IAsyncDisposable
         GC.SuppressFinalize(this);
     }
 
-    private string[] CommonArguments => ["--redis", RedisAddress, "--data", DataFolder, .. Prefix is null ? (string[])[] : ["--prefix", Prefix]];
+    private string[] CommonArguments =>
+        ["--redis", RedisAddress, "--data", DataFolder, .. Prefix is null ? (string[])[] : ["--prefix", Prefix]];
 }
 
 /// <summary>A gateway that listens.</summary>

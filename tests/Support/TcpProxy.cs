@@ -4,7 +4,9 @@ using System.Net.Sockets;
 
 namespace Ndif.Tests.Support;
 
-/// <summary>Forwards TCP connections to another port of this machine, and can cut them, delay them and limit what each one carries.</summary>
+/// <summary>
+/// Forwards TCP connections to another port of this machine, and can cut them, delay them and limit what each one carries.
+/// </summary>
 public sealed class TcpProxy : IAsyncDisposable
 {
     private readonly TcpListener _listener;

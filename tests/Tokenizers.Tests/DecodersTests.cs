@@ -13,7 +13,8 @@ public sealed class DecodersTests
     [InlineData("""{"type":"WordPiece","prefix":"##","cleanup":false}""", "do|##g|.", "dog .")]
     [InlineData("""{"type":"BPEDecoder","suffix":"</w>"}""", "a|b</w>|c</w>", "ab c")]
     [InlineData("""{"type":"CTC","pad_token":"<pad>","word_delimiter_token":"|","cleanup":true}""", "h|h|<pad>|h|i", "hhi")]
-    [InlineData("""{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]}""",
+    [InlineData(
+        """{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]}""",
         "▁a|▁b|<0x21>", "a b!")]
     [InlineData("""{"type":"Strip","content":"x","start":1,"stop":2}""", "xxaxxx|x", "xax")]
     public void EachDecoder_GivesText(string decoder, string tokens, string expected) =>

@@ -23,11 +23,13 @@ public sealed class HostileFileTests
     [InlineData("""{"model":{"type":"BPE","vocab":{"a":1.5},"merges":[]}}""", "the id of 'a'")]
     [InlineData("""{"model":{"type":"BPE","vocab":[],"merges":[]}}""", "an object of tokens")]
     [InlineData("""{"model":{"type":"BPE","vocab":{"\ud800":1},"merges":[]}}""", "tokenizer.json")]
-    [InlineData("""{"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":["a b"]}}""", "model.merges[0]: the token 'ab' is not in the vocabulary")]
+    [InlineData("""{"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":["a b"]}}""",
+        "model.merges[0]: the token 'ab' is not in the vocabulary")]
     [InlineData("""{"model":{"type":"BPE","vocab":{"a":0},"merges":["a c"]}}""", "'c' is not in the vocabulary")]
     [InlineData("""{"model":{"type":"BPE","vocab":{"a":0},"merges":["a"]}}""", "two tokens with one space")]
     [InlineData("""{"model":{"type":"BPE","vocab":{"a":0},"merges":[7]}}""", "a pair of tokens")]
-    [InlineData("""{"model":{"type":"BPE","vocab":{"a":0},"merges":[],"fuse_unk":"yes"}}""", "model.fuse_unk: true or false is expected, not a string")]
+    [InlineData("""{"model":{"type":"BPE","vocab":{"a":0},"merges":[],"fuse_unk":"yes"}}""",
+        "model.fuse_unk: true or false is expected, not a string")]
     [InlineData("""{"model":{"type":"Unigram","vocab":[["a"]]}}""", "model.vocab[0]")]
     [InlineData("""{"model":{"type":"Unigram","unk_id":5,"vocab":[["a",0]]}}""", "unk_id is 5")]
     [InlineData("""{"model":{"type":"Unigram","vocab":[["a",1e999]]}}""", "a number is expected")]
@@ -37,10 +39,12 @@ public sealed class HostileFileTests
     [InlineData("""{"normalizer":{"type":"Precompiled","precompiled_charsmap":"////fwAA"},"model":{}}""", "says its trie has")]
     [InlineData("""{"normalizer":{"type":"Precompiled","precompiled_charsmap":"*"},"model":{}}""", "base64")]
     [InlineData("""{"pre_tokenizer":{"type":"ByteLevle"},"model":{}}""", "did you mean 'ByteLevel'?")]
-    [InlineData("""{"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"("},"behavior":"Isolated"}]},"model":{}}""",
+    [InlineData(
+        """{"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","pattern":{"Regex":"("},"behavior":"Isolated"}]},"model":{}}""",
         "pre_tokenizer.pretokenizers[0].pattern.Regex: the regular expression cannot be used")]
     [InlineData("""{"pre_tokenizer":{"type":"Split","pattern":{"String":""},"behavior":"Isolated"},"model":{}}""", "an empty pattern")]
-    [InlineData("""{"pre_tokenizer":{"type":"Split","pattern":{"String":"a"},"behavior":"isolated"},"model":{}}""", "did you mean 'Isolated'?")]
+    [InlineData("""{"pre_tokenizer":{"type":"Split","pattern":{"String":"a"},"behavior":"isolated"},"model":{}}""",
+        "did you mean 'Isolated'?")]
     [InlineData("""{"pre_tokenizer":{"type":"FixedLength","length":0},"model":{}}""", "a whole number from 1")]
     [InlineData("""{"pre_tokenizer":{"type":"Metaspace","replacement":"ab"},"model":{}}""", "a single character")]
     public void BrokenFile_IsRefusedWithThePlaceAndTheReason(string json, string expected)
@@ -54,9 +58,13 @@ public sealed class HostileFileTests
     [InlineData(""" "added_tokens":[{"id":-1,"content":"x"}]""", "added_tokens[0].id")]
     [InlineData(""" "added_tokens":[{"id":1}]""", "the field 'content' is missing")]
     [InlineData(""" "decoder":{"type":"Byte"}""", "decoder.type")]
-    [InlineData(""" "post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x","type_id":0}}],"special_tokens":{}}""", "'x' is not among")]
-    [InlineData(""" "post_processor":{"type":"TemplateProcessing","single":[{"Sequence":{"id":"A"}},{"Sequence":{"id":"A"}}],"special_tokens":{}}""", "more than once")]
-    [InlineData(""" "post_processor":{"type":"TemplateProcessing","single":[{"Sequence":{"id":"B"}}],"special_tokens":{}}""", "cannot hold the second")]
+    [InlineData(
+        """ "post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x","type_id":0}}],"special_tokens":{}}""",
+        "'x' is not among")]
+    [InlineData(
+        """ "post_processor":{"type":"TemplateProcessing","single":[{"Sequence":{"id":"A"}},{"Sequence":{"id":"A"}}],"special_tokens":{}}""", "more than once")]
+    [InlineData(""" "post_processor":{"type":"TemplateProcessing","single":[{"Sequence":{"id":"B"}}],"special_tokens":{}}""",
+        "cannot hold the second")]
     [InlineData(""" "post_processor":{"type":"BertProcessing","sep":["x"],"cls":["y",1]}""", "a token and its id")]
     public void BrokenPartAroundAGoodModel_IsRefused(string part, string expected) =>
         Assert.Contains(expected, Assert.Throws<TokenizerFormatException>(

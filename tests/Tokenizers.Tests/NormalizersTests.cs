@@ -46,10 +46,13 @@ public sealed class NormalizersTests
     [InlineData("""{"type":"Prepend","prepend":"▁"}""", "", "")]
     [InlineData("""{"type":"ByteLevel"}""", " é", "ĠÃ©")]
     [InlineData("""{"type":"Nmt"}""", "a\u0007\u200Bb", "a b")]
-    [InlineData("""{"type":"Sequence","normalizers":[{"type":"Lowercase"},{"type":"Sequence","normalizers":[{"type":"Prepend","prepend":">"}]}]}""", "A", ">a")]
+    [InlineData(
+        """{"type":"Sequence","normalizers":[{"type":"Lowercase"},{"type":"Sequence","normalizers":[{"type":"Prepend","prepend":">"}]}]}""",
+        "A", ">a")]
     [InlineData("""{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,"strip_accents":null,"lowercase":true}""",
         "\u0000É\t文", "e  文 ")]
-    [InlineData("""{"type":"BertNormalizer","clean_text":false,"handle_chinese_chars":false,"strip_accents":false,"lowercase":true}""", "É文", "é文")]
+    [InlineData("""{"type":"BertNormalizer","clean_text":false,"handle_chinese_chars":false,"strip_accents":false,"lowercase":true}""",
+        "É文", "é文")]
     public void EachNormalizer_RewritesText(string normalizer, string text, string expected) =>
         Assert.Equal(expected, TestTokenizers.Normalize(normalizer, text).Text);
 

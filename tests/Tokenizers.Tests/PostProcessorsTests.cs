@@ -10,7 +10,8 @@ public sealed class PostProcessorsTests
         config);
 
     [Theory]
-    [InlineData("""{"type":"RobertaProcessing","cls":["<s>",95],"sep":["</s>",96],"trim_offsets":true,"add_prefix_space":false}""", "<s>a</s>", "<s>a</s></s>b</s>")]
+    [InlineData("""{"type":"RobertaProcessing","cls":["<s>",95],"sep":["</s>",96],"trim_offsets":true,"add_prefix_space":false}""",
+        "<s>a</s>", "<s>a</s></s>b</s>")]
     [InlineData("""{"type":"BertProcessing","cls":["<s>",95],"sep":["</s>",96]}""", "<s>a</s>", "<s>a</s>b</s>")]
     [InlineData("""{"type":"ByteLevel","trim_offsets":false}""", "a", "ab")]
     [InlineData("""

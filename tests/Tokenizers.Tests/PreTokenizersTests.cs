@@ -30,7 +30,8 @@ public sealed class PreTokenizersTests
     [InlineData("""{"type":"CharDelimiterSplit","delimiter":"x"}""", "axbx", "a|b")]
     [InlineData("""{"type":"FixedLength","length":2}""", "a🙂bcd", "a🙂|bc|d")]
     [InlineData("""{"type":"Split","pattern":{"Regex":"\\p{L}+"},"behavior":"Removed","invert":true}""", "ab, cd", "ab|cd")]
-    [InlineData("""{"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},{"type":"Digits","individual_digits":true}]}""", "a1 b", "a|1|b")]
+    [InlineData("""{"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},{"type":"Digits","individual_digits":true}]}""", "a1 b",
+        "a|1|b")]
     public void EachPreTokenizer_SplitsText(string preTokenizer, string text, string expected) =>
         Assert.Equal(expected.Split('|'), TestTokenizers.Split(preTokenizer, text));
 

@@ -14,6 +14,7 @@ internal sealed record BlobDownloadEndpoint(Uri Address, Version Version)
     /// The port of its own, if there is one and this client speaks to the gateway itself: behind a proxy or a tunnel that port may be
     /// anybody's.
     /// </summary>
-    public static BlobDownloadEndpoint Select(Uri host, Capabilities capabilities) => capabilities.HttpPort == 0 || capabilities.GrpcPort != (uint)host.Port
+    public static BlobDownloadEndpoint Select(Uri host, Capabilities capabilities) =>
+        capabilities.HttpPort == 0 || capabilities.GrpcPort != (uint)host.Port
         ? ForGateway(host) : new BlobDownloadEndpoint(new UriBuilder(host) { Port = (int)capabilities.HttpPort }.Uri, _http11);
 }

@@ -22,16 +22,21 @@ internal static class BlobDownloader
 
     private static Exception CreateException(HttpResponseMessage response) => response.StatusCode switch
     {
-        HttpStatusCode.Unauthorized => Errors.CreateException(ErrorCode.Unauthenticated, "The service did not give a saved tensor, for it does not take the key any more.", "Ask your operator for another key."),
-        HttpStatusCode.Forbidden => Errors.CreateException(ErrorCode.PermissionDenied, "The service did not give a saved tensor: the key may not read it."),
-        _ => Errors.CreateException(ErrorCode.UnknownBlob, $"The service did not give a saved tensor: {(int)response.StatusCode} {response.ReasonPhrase}.",
+        HttpStatusCode.Unauthorized =>
+            Errors.CreateException(ErrorCode.Unauthenticated,
+                "The service did not give a saved tensor, for it does not take the key any more.", "Ask your operator for another key."),
+        HttpStatusCode.Forbidden =>
+            Errors.CreateException(ErrorCode.PermissionDenied, "The service did not give a saved tensor: the key may not read it."),
+        _ => Errors.CreateException(ErrorCode.UnknownBlob,
+            $"The service did not give a saved tensor: {(int)response.StatusCode} {response.ReasonPhrase}.",
             "Results are kept for a limited time, or until their job is deleted; run the trace again."),
     };
 
     private static async Task<byte[]> FetchAsync(RemoteService service, BlobRef blob, CancellationToken cancellationToken)
     {
         if (blob.Length > (ulong)Array.MaxLength)
-            throw Errors.CreateException(ErrorCode.LimitExceeded, $"A saved tensor has {blob.Length} bytes; one array of this process holds {Array.MaxLength}.", "Save it in parts.");
+            throw Errors.CreateException(ErrorCode.LimitExceeded,
+                $"A saved tensor has {blob.Length} bytes; one array of this process holds {Array.MaxLength}.", "Save it in parts.");
         byte[] bytes = GC.AllocateUninitializedArray<byte>((int)blob.Length);
         int received = 0, before = 0;
         using IBlobChecksum sum = blob.Checksum.IsEmpty ? new Sha256Checksum(blob.Id) : new Xxh128Checksum(blob.Checksum);
@@ -42,11 +47,17 @@ internal static class BlobDownloader
             BlobDownloadEndpoint route = await service.GetBlobEndpointAsync(cancellationToken);
             try
             {
-                using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(route.Address, $"/v1/blobs/{blob.Id}")) { Version = route.Version, VersionPolicy = HttpVersionPolicy.RequestVersionExact };
+                using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(route.Address, $"/v1/blobs/{blob.Id}"))
+                {
+                    Version = route.Version,
+                    VersionPolicy = HttpVersionPolicy.RequestVersionExact,
+                };
                 request.Headers.Authorization = service.Authorization;
                 if (received > 0) request.Headers.Range = new RangeHeaderValue(received, null);
-                using HttpResponseMessage response = await service.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
-                if ((int)response.StatusCode >= 500) throw new HttpRequestException($"The service answered {(int)response.StatusCode} {response.ReasonPhrase}.");
+                using HttpResponseMessage response =
+                    await service.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
+                if ((int)response.StatusCode >= 500)
+                    throw new HttpRequestException($"The service answered {(int)response.StatusCode} {response.ReasonPhrase}.");
                 if (!response.IsSuccessStatusCode && service.TryFallBackToGateway(route)) continue; // was it somebody else's port?
                 if (!response.IsSuccessStatusCode) throw CreateException(response);
                 if (response.StatusCode is not HttpStatusCode.PartialContent)
@@ -76,7 +87,8 @@ internal static class BlobDownloader
             {
                 throw Errors.ToException(new Error
                 {
-                    Code = ErrorCode.Unavailable, Retryable = true, Message = $"The service at {service.Host} broke off a saved tensor {MaxAttempts} times: {e.Message}",
+                    Code = ErrorCode.Unavailable, Retryable = true,
+                        Message = $"The service at {service.Host} broke off a saved tensor {MaxAttempts} times: {e.Message}",
                     Hint = "Follow the job again by its id; its results are kept for a limited time.",
                 }, e);
             }

@@ -17,9 +17,11 @@ internal static class ConstantUploader
     private const int MaxInlineBytesInLargeProgram = 64 << 10;
 
     /// <summary>The program with its large constants replaced by references; the same program if it has none.</summary>
-    public static async Task<Protocol.Program> UploadLargeConstantsAsync(RemoteService service, Protocol.Program program, CancellationToken cancellationToken)
+    public static async Task<Protocol.Program> UploadLargeConstantsAsync(RemoteService service, Protocol.Program program,
+        CancellationToken cancellationToken)
     {
-        int most = program.Constants.Sum(tensor => (long)tensor.Inline.Length) > MaxInlineBytesPerProgram ? MaxInlineBytesInLargeProgram : ProgramFormat.MaxInlineTensorBytes;
+        int most = program.Constants.Sum(tensor => (long)tensor.Inline.Length) > MaxInlineBytesPerProgram ? MaxInlineBytesInLargeProgram
+            : ProgramFormat.MaxInlineTensorBytes;
         if (!program.Constants.Any(IsLarge)) return program;
         Protocol.Program sent = program.Clone();
         await UploadLargeTensorsAsync(service, sent.Constants.Where(IsLarge), cancellationToken);
@@ -30,9 +32,11 @@ internal static class ConstantUploader
 
     /// <summary>Replaces the large tensors of an answer by references.</summary>
     public static Task UploadLargeTensorsAsync(RemoteService service, Data answer, CancellationToken cancellationToken) =>
-        UploadLargeTensorsAsync(service, answer.Tensors().Where(tensor => tensor.Inline.Length > ProgramFormat.MaxInlineTensorBytes), cancellationToken);
+        UploadLargeTensorsAsync(service, answer.Tensors().Where(tensor => tensor.Inline.Length > ProgramFormat.MaxInlineTensorBytes),
+            cancellationToken);
 
-    private static async Task UploadLargeTensorsAsync(RemoteService service, IEnumerable<Tensor> tensors, CancellationToken cancellationToken)
+    private static async Task UploadLargeTensorsAsync(RemoteService service, IEnumerable<Tensor> tensors,
+        CancellationToken cancellationToken)
     {
         Dictionary<string, ByteString> contents = [];
         foreach (Tensor tensor in tensors.ToList())
@@ -44,13 +48,16 @@ internal static class ConstantUploader
         }
         if (contents.Count == 0) return;
         HasBlobsReply known = await service.TranslateErrorsAsync(async () => await service.Inference.HasBlobsAsync(
-            new HasBlobsRequest { Ids = { contents.Keys } }, service.CreateHeaders(), cancellationToken: cancellationToken), cancellationToken);
-        foreach (string id in known.Missing) await service.TranslateErrorsAsync(() => UploadBlobAsync(service, id, contents[id], cancellationToken), cancellationToken);
+            new HasBlobsRequest { Ids = { contents.Keys } }, service.CreateHeaders(), cancellationToken: cancellationToken),
+            cancellationToken);
+        foreach (string id in known.Missing)
+            await service.TranslateErrorsAsync(() => UploadBlobAsync(service, id, contents[id], cancellationToken), cancellationToken);
     }
 
     private static async Task UploadBlobAsync(RemoteService service, string id, ByteString bytes, CancellationToken cancellationToken)
     {
-        using AsyncClientStreamingCall<BlobChunk, BlobRef> call = service.Inference.PutBlob(service.CreateHeaders(), cancellationToken: cancellationToken);
+        using AsyncClientStreamingCall<BlobChunk, BlobRef> call =
+            service.Inference.PutBlob(service.CreateHeaders(), cancellationToken: cancellationToken);
         for (int at = 0; at < bytes.Length; at += ChunkBytes)
         {
             await call.RequestStream.WriteAsync(new BlobChunk

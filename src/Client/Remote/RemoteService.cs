@@ -22,7 +22,8 @@ internal sealed class RemoteService : IProgramRunner
     /// <summary>The service a backend means; the configured one if it does not say.</summary>
     /// <param name="model">The model whose programs are to be run; null where it is not known.</param>
     public static RemoteService For(Backend? backend, ModelDescription? model = null) => new(
-        _channels.GetOrAdd((backend?.Host ?? NdifConfig.Host, backend?.CaFile ?? NdifConfig.CaFile), to => new RemoteChannel(to.Host, to.CaFile)),
+        _channels.GetOrAdd((backend?.Host ?? NdifConfig.Host, backend?.CaFile ?? NdifConfig.CaFile),
+            to => new RemoteChannel(to.Host, to.CaFile)),
         backend?.ApiKey ?? NdifConfig.ApiKey, model);
 
     /// <summary>
@@ -54,7 +55,8 @@ internal sealed class RemoteService : IProgramRunner
         ProgramValidator.Validate(program, _model, ProgramValidator.LocalLimits) is { } error ? throw Errors.ToException(error)
             : ConstantUploader.UploadLargeConstantsAsync(this, program, cancellationToken);
 
-    private async Task RunOnStreamAsync(RunRequest submission, IRunClient client, EventStreamCursor cursor, CancellationToken cancellationToken)
+    private async Task RunOnStreamAsync(RunRequest submission, IRunClient client, EventStreamCursor cursor,
+        CancellationToken cancellationToken)
     {
         using AsyncDuplexStreamingCall<RunRequest, Event> call = Inference.Run(CreateHeaders(), cancellationToken: cancellationToken);
         try
@@ -98,22 +100,29 @@ internal sealed class RemoteService : IProgramRunner
     }
 
     /// <summary>What a write throws whose stream is over: of the call, of the connection, or of its being made.</summary>
-    private static bool IsStreamFailure(Exception e) => e is RpcException or HttpRequestException or IOException or InvalidOperationException;
+    private static bool IsStreamFailure(Exception e) => e is RpcException or HttpRequestException or IOException
+        or InvalidOperationException;
 
-    public Task<JobInfo> SubmitAsync(Protocol.Program program, string jobId, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
+    public Task<JobInfo> SubmitAsync(Protocol.Program program, string jobId, CancellationToken cancellationToken) =>
+        TranslateErrorsAsync(async () =>
     {
         program = await PrepareAsync(program, cancellationToken);
-        SubmitReply reply = await Inference.SubmitAsync(new SubmitRequest { Program = program, JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken);
+        SubmitReply reply =
+            await Inference.SubmitAsync(new SubmitRequest { Program = program, JobId = jobId }, CreateHeaders(),
+                cancellationToken: cancellationToken);
         return reply.Job;
     }, cancellationToken);
 
     /// <summary>Events of a job from a sequence number on, large tensors fetched, to the end of the job.</summary>
-    public async IAsyncEnumerable<Event> WatchAsync(string jobId, ulong from, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
+    public async IAsyncEnumerable<Event> WatchAsync(string jobId, ulong from, [System.Runtime.CompilerServices.EnumeratorCancellation]
+    CancellationToken cancellationToken)
     {
         var contact = new EventStreamCursor { NextSequence = Math.Max(1, from) };
         while (true)
         {
-            using AsyncServerStreamingCall<Event> call = Inference.Watch(new WatchRequest { JobId = jobId, FromSequence = contact.NextSequence }, CreateHeaders(), cancellationToken: cancellationToken);
+            using AsyncServerStreamingCall<Event> call =
+                Inference.Watch(new WatchRequest { JobId = jobId, FromSequence = contact.NextSequence }, CreateHeaders(),
+                    cancellationToken: cancellationToken);
             await using var events = new TensorFetchingEventReader(this, call.ResponseStream, contact, cancellationToken);
             while (await ReadNextAsync(events, contact, cancellationToken) is { } happening)
             {
@@ -126,7 +135,8 @@ internal sealed class RemoteService : IProgramRunner
     }
 
     /// <summary>The next event; null at the job's end, and where the gateway was lost and may be back soon.</summary>
-    private async Task<Event?> ReadNextAsync(TensorFetchingEventReader events, EventStreamCursor cursor, CancellationToken cancellationToken)
+    private async Task<Event?> ReadNextAsync(TensorFetchingEventReader events, EventStreamCursor cursor,
+        CancellationToken cancellationToken)
     {
         if (cursor.IsCompleted) return null;
         try
@@ -142,30 +152,44 @@ internal sealed class RemoteService : IProgramRunner
     }
 
     public Task<JobInfo> CancelAsync(string jobId, CancellationToken cancellationToken) =>
-        TranslateErrorsAsync(async () => await Inference.CancelAsync(new CancelRequest { JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken), cancellationToken);
+        TranslateErrorsAsync(async () =>
+            await Inference.CancelAsync(new CancelRequest { JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken),
+            cancellationToken);
 
     public Task<JobInfo> GetJobAsync(string jobId, CancellationToken cancellationToken) =>
-        TranslateErrorsAsync(async () => await Inference.GetJobAsync(new GetJobRequest { JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken), cancellationToken);
+        TranslateErrorsAsync(async () =>
+            await Inference.GetJobAsync(new GetJobRequest { JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken),
+            cancellationToken);
 
-    public Task<IReadOnlyList<JobInfo>> ListJobsAsync(int limit, bool activeOnly, CancellationToken cancellationToken) => TranslateErrorsAsync<IReadOnlyList<JobInfo>>(async () =>
-        (await Inference.ListJobsAsync(new ListJobsRequest { Limit = (uint)limit, ActiveOnly = activeOnly }, CreateHeaders(), cancellationToken: cancellationToken)).Jobs, cancellationToken);
+    public Task<IReadOnlyList<JobInfo>> ListJobsAsync(int limit, bool activeOnly, CancellationToken cancellationToken) =>
+        TranslateErrorsAsync<IReadOnlyList<JobInfo>>(async () =>
+        (await Inference.ListJobsAsync(new ListJobsRequest { Limit = (uint)limit, ActiveOnly = activeOnly }, CreateHeaders(),
+            cancellationToken: cancellationToken)).Jobs, cancellationToken);
 
     public Task<DeleteJobReply> DeleteAsync(string jobId, CancellationToken cancellationToken) =>
-        TranslateErrorsAsync(async () => await Inference.DeleteJobAsync(new DeleteJobRequest { JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken), cancellationToken);
+        TranslateErrorsAsync(async () =>
+            await Inference.DeleteJobAsync(new DeleteJobRequest { JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken),
+            cancellationToken);
 
     /// <summary>The caller's own usage, or as an administrator any key's, or with "" everybody's.</summary>
-    public Task<IReadOnlyList<UsageRow>> UsageAsync(GetUsageRequest request, bool asAdmin, CancellationToken cancellationToken) => TranslateErrorsAsync<IReadOnlyList<UsageRow>>(async () =>
+    public Task<IReadOnlyList<UsageRow>> UsageAsync(GetUsageRequest request, bool asAdmin, CancellationToken cancellationToken) =>
+        TranslateErrorsAsync<IReadOnlyList<UsageRow>>(async () =>
         (asAdmin ? await _channel.Admin.GetUsageAsync(request, CreateHeaders(), cancellationToken: cancellationToken)
             : await Inference.GetUsageAsync(request, CreateHeaders(), cancellationToken: cancellationToken)).Rows, cancellationToken);
 
-    public Task<IReadOnlyList<DeadLetter>> DeadLettersAsync(int limit, CancellationToken cancellationToken) => TranslateErrorsAsync<IReadOnlyList<DeadLetter>>(async () =>
-        (await _channel.Admin.ListDeadLettersAsync(new ListDeadLettersRequest { Limit = (uint)limit }, CreateHeaders(), cancellationToken: cancellationToken)).Letters, cancellationToken);
+    public Task<IReadOnlyList<DeadLetter>> DeadLettersAsync(int limit, CancellationToken cancellationToken) =>
+        TranslateErrorsAsync<IReadOnlyList<DeadLetter>>(async () =>
+        (await _channel.Admin.ListDeadLettersAsync(new ListDeadLettersRequest { Limit = (uint)limit }, CreateHeaders(),
+            cancellationToken: cancellationToken)).Letters, cancellationToken);
 
     public Task<string> RequeueAsync(string jobId, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
-        (await _channel.Admin.RequeueAsync(new RequeueRequest { JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken)).JobId, cancellationToken);
+        (await _channel.Admin.RequeueAsync(new RequeueRequest { JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken))
+        .JobId, cancellationToken);
 
-    public Task<IReadOnlyList<Deployment>> DeploymentsAsync(CancellationToken cancellationToken) => TranslateErrorsAsync<IReadOnlyList<Deployment>>(async () =>
-        (await _channel.Admin.ListDeploymentsAsync(new ListDeploymentsRequest(), CreateHeaders(), cancellationToken: cancellationToken)).Deployments, cancellationToken);
+    public Task<IReadOnlyList<Deployment>> DeploymentsAsync(CancellationToken cancellationToken) =>
+        TranslateErrorsAsync<IReadOnlyList<Deployment>>(async () =>
+        (await _channel.Admin.ListDeploymentsAsync(new ListDeploymentsRequest(), CreateHeaders(), cancellationToken: cancellationToken))
+        .Deployments, cancellationToken);
 
     public Task<ModelStatus> DeployAsync(DeployRequest request, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
         await _channel.Admin.DeployAsync(request, CreateHeaders(), cancellationToken: cancellationToken), cancellationToken);
@@ -174,17 +198,21 @@ internal sealed class RemoteService : IProgramRunner
         await _channel.Admin.EvictAsync(request, CreateHeaders(), cancellationToken: cancellationToken), cancellationToken);
 
     public Task<WorkerStatus> DrainAsync(string worker, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
-        await _channel.Admin.DrainAsync(new DrainRequest { Worker = worker }, CreateHeaders(), cancellationToken: cancellationToken), cancellationToken);
+        await _channel.Admin.DrainAsync(new DrainRequest { Worker = worker }, CreateHeaders(), cancellationToken: cancellationToken),
+        cancellationToken);
 
     /// <summary>What the service thinks the program costs; nothing is queued.</summary>
     public Task<Estimate> EstimateAsync(Protocol.Program program, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
     {
         program = await PrepareAsync(program, cancellationToken);
-        return (await Inference.SubmitAsync(new SubmitRequest { Program = program, DryRun = true }, CreateHeaders(), cancellationToken: cancellationToken)).Estimate;
+        return (await Inference.SubmitAsync(new SubmitRequest { Program = program, DryRun = true }, CreateHeaders(),
+            cancellationToken: cancellationToken)).Estimate;
     }, cancellationToken);
 
     public Task<ServiceStatus> StatusAsync(CancellationToken cancellationToken) =>
-        TranslateErrorsAsync(async () => await Inference.GetStatusAsync(new GetStatusRequest(), CreateHeaders(), cancellationToken: cancellationToken), cancellationToken);
+        TranslateErrorsAsync(async () =>
+            await Inference.GetStatusAsync(new GetStatusRequest(), CreateHeaders(), cancellationToken: cancellationToken),
+            cancellationToken);
 
     public ModelDescription Describe(string model, string revision)
     {
@@ -205,8 +233,12 @@ internal sealed class RemoteService : IProgramRunner
     internal Uri Host => _channel.Host;
 
     /// <summary>Where this service gives large tensors; asked for once.</summary>
-    internal async Task<BlobDownloadEndpoint> GetBlobEndpointAsync(CancellationToken cancellationToken) => _channel.BlobEndpoint ??= BlobDownloadEndpoint.Select(
-        _channel.Host, await TranslateErrorsAsync(async () => await Inference.GetCapabilitiesAsync(new GetCapabilitiesRequest(), CreateHeaders(), cancellationToken: cancellationToken), cancellationToken));
+    internal async Task<BlobDownloadEndpoint> GetBlobEndpointAsync(CancellationToken cancellationToken) =>
+        _channel.BlobEndpoint ??= BlobDownloadEndpoint.Select(
+        _channel.Host,
+        await TranslateErrorsAsync(async () =>
+            await Inference.GetCapabilitiesAsync(new GetCapabilitiesRequest(), CreateHeaders(), cancellationToken: cancellationToken),
+            cancellationToken));
 
     /// <summary>Takes the connection of all other calls from now on; false if it was that one already.</summary>
     internal bool TryFallBackToGateway(BlobDownloadEndpoint endpoint)

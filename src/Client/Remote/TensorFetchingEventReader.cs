@@ -7,7 +7,8 @@ namespace Ndif.Remote;
 /// A stream's events with their large tensors, in order. While the tensors of one event are under way, the next event is read and its
 /// tensors are asked for, so that the way is not empty between two.
 /// </summary>
-internal sealed class TensorFetchingEventReader(RemoteService service, IAsyncStreamReader<Event> events, EventStreamCursor cursor, CancellationToken cancellationToken) : IAsyncDisposable
+internal sealed class TensorFetchingEventReader(RemoteService service, IAsyncStreamReader<Event> events, EventStreamCursor cursor,
+    CancellationToken cancellationToken) : IAsyncDisposable
 {
     /// <summary>Events whose tensors are under way at the same time.</summary>
     private const int MaxConcurrentEvents = 2;
@@ -23,7 +24,8 @@ internal sealed class TensorFetchingEventReader(RemoteService service, IAsyncStr
         while (!_hasEnded || _pending.Count > 0)
         {
             if (!_hasEnded && _pending.Count < MaxConcurrentEvents) _pendingRead ??= events.MoveNext(_disposal.Token);
-            if (_pending.TryPeek(out var first) && (_pendingRead is null || first.Filled.IsCompleted || await Task.WhenAny(first.Filled, _pendingRead) == first.Filled))
+            if (_pending.TryPeek(out var first)
+                && (_pendingRead is null || first.Filled.IsCompleted || await Task.WhenAny(first.Filled, _pendingRead) == first.Filled))
             {
                 await first.Filled;
                 return _pending.Dequeue().Event;
@@ -48,13 +50,16 @@ internal sealed class TensorFetchingEventReader(RemoteService service, IAsyncStr
     {
         await _disposal.CancelAsync();
         foreach (Task left in _pending.Select(begun => begun.Filled)) await left.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        _ = _pendingRead?.ContinueWith(over => over.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default); // ends with the call
+        // ends with the call
+        _ = _pendingRead
+            ?.ContinueWith(over => over.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
         _disposal.Dispose();
     }
 
     private async Task FetchTensorsAsync(Event jobEvent)
     {
-        if (jobEvent.KindCase is Event.KindOneofCase.Value) await BlobDownloader.FetchTensorsAsync(service, jobEvent.Value.Data, _disposal.Token);
+        if (jobEvent.KindCase is Event.KindOneofCase.Value)
+            await BlobDownloader.FetchTensorsAsync(service, jobEvent.Value.Data, _disposal.Token);
         foreach (Data value in jobEvent.Local?.Values ?? []) await BlobDownloader.FetchTensorsAsync(service, value, _disposal.Token);
     }
 }

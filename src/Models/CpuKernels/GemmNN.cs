@@ -175,7 +175,8 @@ internal static unsafe class GemmNN
         int columns = last - first;
         float* discarded = stackalloc float[32];
         float* paddedInput = null, paddedSums = null;
-        if (rows is > 4 and < 12) // copied into a tile of twelve rows, of which the last are zero: one tile of twelve is faster than several of four
+        // copied into a tile of twelve rows, of which the last are zero: one tile of twelve is faster than several of four
+        if (rows is > 4 and < 12)
         {
             paddedInput = ScratchBuffer.GetFloats(3, 12L * (inFeatures + columns));
             paddedSums = paddedInput + 12L * inFeatures;

@@ -39,7 +39,8 @@ internal sealed class EightBitWeight : IDisposable
             using var step = NewDisposeScope();
             long length = Math.Min(chunk, weight.size(outFeaturesDim) - start);
             Tensor chunkValues = weight.narrow(outFeaturesDim, start, length).to(ScalarType.Float32); // the chunk in float32
-            Tensor scale = (chunkValues.abs().amax([inFeaturesDim], keepdim: true) / MaxQuantizedValue).clamp_min_(1e-30); // one input feature
+            // one input feature
+            Tensor scale = (chunkValues.abs().amax([inFeaturesDim], keepdim: true) / MaxQuantizedValue).clamp_min_(1e-30);
             scales.narrow(outFeaturesDim, start, length).copy_(scale);
             values.narrow(outFeaturesDim, start, length)
                 .copy_((chunkValues / scale).round_().clamp_(-MaxQuantizedValue, MaxQuantizedValue));

@@ -14,7 +14,9 @@ internal sealed record BenchmarkUser(string Id, string Key)
     public Metadata Headers => new() { { "authorization", $"Bearer {Key}" } };
 }
 
-/// <summary>A cluster of redis-server, at most one gateway and one worker, with the queue and the keys as this process reaches them.</summary>
+/// <summary>
+/// A cluster of redis-server, at most one gateway and one worker, with the queue and the keys as this process reaches them.
+/// </summary>
 internal sealed class BenchmarkCluster : ServiceCluster
 {
     private ConnectionMultiplexer? _redis;
@@ -47,7 +49,8 @@ internal sealed class BenchmarkCluster : ServiceCluster
             cluster._redis = await ConnectionMultiplexer.ConnectAsync(cluster.RedisAddress);
             cluster.KeyStore = new RedisKeyStore(cluster._redis);
             cluster._keys = new KeyService(cluster.KeyStore, TimeProvider.System);
-            cluster.Backend = QueueBackend.Redis(cluster.RedisAddress, blobs: new BlobOptions { Root = Path.Combine(cluster.DataFolder, "blobs") });
+            cluster.Backend =
+                QueueBackend.Redis(cluster.RedisAddress, blobs: new BlobOptions { Root = Path.Combine(cluster.DataFolder, "blobs") });
             Task<ChildProcess> started = cluster.StartWorkerProcessAsync("w1", ["--model", model, .. worker]);
             if (gateway) (cluster.Gateway, cluster.Address, _) = await cluster.StartGatewayProcessAsync();
             cluster.Worker = await started;
@@ -70,7 +73,10 @@ internal sealed class BenchmarkCluster : ServiceCluster
     /// <summary>A connection of its own to the gateway, without the SDK.</summary>
     public static GrpcChannel Connect(Uri address) => GrpcChannel.ForAddress(address, new GrpcChannelOptions
     {
-        MaxReceiveMessageSize = null, HttpHandler = new SocketsHttpHandler { EnableMultipleHttp2Connections = true }, DisposeHttpClient = true,
+        MaxReceiveMessageSize = null, HttpHandler = new SocketsHttpHandler
+        {
+            EnableMultipleHttp2Connections = true,
+        }, DisposeHttpClient = true,
     });
 
     public override async ValueTask DisposeAsync()

@@ -15,7 +15,8 @@ internal static class CheckpointCache
         Directory.CreateDirectory(fresh);
         write(fresh);
         try { Directory.Move(fresh, folder); }
-        catch (IOException) when (Directory.Exists(folder)) { Directory.Delete(fresh, recursive: true); } // another process has written it meanwhile
+        // another process has written it meanwhile
+        catch (IOException) when (Directory.Exists(folder)) { Directory.Delete(fresh, recursive: true); }
         return folder;
     }
 }

@@ -11,7 +11,8 @@ internal sealed class CountingSink : IRunSink
 
     public void OnLogged(uint node, string text) { }
 
-    public Ndif.Protocol.Data InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) => throw new NotSupportedException();
+    public Ndif.Protocol.Data InvokeCallback(uint node, uint callback, IReadOnlyList<object?> values, TimeSpan timeout) =>
+        throw new NotSupportedException();
 
     public void OnWarning(uint node, string module, string message) { }
 

@@ -50,7 +50,8 @@ internal sealed record GPT2Checkpoint(string Name, int NumLayers, int HiddenSize
                 void Add(string part, Tensor value) => weights[$"transformer.h.{layer}.{norm}.{part}"] = value;
             }
             foreach (var (path, inputs, outputs) in ((string, int, int)[])
-                [("attn.c_attn", HiddenSize, 3 * HiddenSize), ("attn.c_proj", HiddenSize, HiddenSize), ("mlp.c_fc", HiddenSize, 4 * HiddenSize), ("mlp.c_proj", 4 * HiddenSize, HiddenSize)])
+                [("attn.c_attn", HiddenSize, 3 * HiddenSize), ("attn.c_proj", HiddenSize, HiddenSize),
+                    ("mlp.c_fc", HiddenSize, 4 * HiddenSize), ("mlp.c_proj", 4 * HiddenSize, HiddenSize)])
             {
                 weights[$"transformer.h.{layer}.{path}.weight"] = Random(inputs, outputs);
                 weights[$"transformer.h.{layer}.{path}.bias"] = zeros(outputs);

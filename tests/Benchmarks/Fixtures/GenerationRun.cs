@@ -5,7 +5,9 @@ using Ndif.Engine.Running;
 
 namespace Ndif.Benchmarks.Fixtures;
 
-/// <summary>A compiled generation from one token, run by the engine on the calling thread: as many passes of one token as new tokens.</summary>
+/// <summary>
+/// A compiled generation from one token, run by the engine on the calling thread: as many passes of one token as new tokens.
+/// </summary>
 internal sealed class GenerationRun(HookedLanguageModel model, string folder, int newTokens)
 {
     private static readonly int[] _prompt = [13];

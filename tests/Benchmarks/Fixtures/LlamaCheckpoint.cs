@@ -30,8 +30,10 @@ internal static class LlamaCheckpoint
             weights[$"{path}.post_attention_layernorm.weight"] = ones(HiddenSize);
             int keys = HiddenSize / NumHeads * NumKvHeads;
             foreach (var (name, inputs, outputs) in ((string, int, int)[])
-                [("self_attn.q_proj", HiddenSize, HiddenSize), ("self_attn.k_proj", HiddenSize, keys), ("self_attn.v_proj", HiddenSize, keys), ("self_attn.o_proj", HiddenSize, HiddenSize),
-                    ("mlp.gate_proj", HiddenSize, IntermediateSize), ("mlp.up_proj", HiddenSize, IntermediateSize), ("mlp.down_proj", IntermediateSize, HiddenSize)])
+                [("self_attn.q_proj", HiddenSize, HiddenSize), ("self_attn.k_proj", HiddenSize, keys),
+                    ("self_attn.v_proj", HiddenSize, keys), ("self_attn.o_proj", HiddenSize, HiddenSize),
+                    ("mlp.gate_proj", HiddenSize, IntermediateSize), ("mlp.up_proj", HiddenSize, IntermediateSize),
+                    ("mlp.down_proj", IntermediateSize, HiddenSize)])
                 weights[$"{path}.{name}.weight"] = Random(outputs, inputs);
         }
         SafetensorsWriter.Write(Path.Combine(folder, "model.safetensors"), weights);

@@ -21,7 +21,8 @@ internal sealed class PlainGPT2 : nn.Module<Tensor, Tensor, Tensor, Tensor>
     {
         var weights = new PlainWeights(model);
         (_wte, _wpe) = (weights["transformer.wte.weight"], weights["transformer.wpe.weight"]);
-        _h = new ModuleList<PlainBlock>([.. Enumerable.Range(0, shape.NumLayers).Select(layer => new PlainBlock(weights, $"transformer.h.{layer}", shape))]);
+        _h = new ModuleList<PlainBlock>(
+            [.. Enumerable.Range(0, shape.NumLayers).Select(layer => new PlainBlock(weights, $"transformer.h.{layer}", shape))]);
         _lnF = new PlainLayerNorm(weights, "transformer.ln_f", shape.HiddenSize);
         RegisterComponents();
     }

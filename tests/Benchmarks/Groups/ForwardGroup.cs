@@ -51,11 +51,13 @@ internal sealed class ForwardGroup : BenchmarkGroup
         return
         [
             new($"forward.{tokens} tokens", ours.Median, "x", Invariant(
-                $"plain TorchSharp, {1e3 * times.Time(1).Median:0.0} ms (± {ours.Margin:0.000} x; logits differ by {difference:0.0e0})"), new Goal(goal)),
+                $"plain TorchSharp, {1e3 * times.Time(1).Median:0.0} ms (± {ours.Margin:0.000} x; logits differ by {difference:0.0e0})"),
+                new Goal(goal)),
             new($"forward.{tokens} tokens, processor time", processor.Median, "x", Invariant(
                 $"plain TorchSharp's, of all threads (± {processor.Margin:0.000} x)")),
             new($"forward.{tokens} tokens, engine", engine.Median, "x", Invariant(
-                $"our model without a program, {1e3 * times.Time(0).Median:0.0} ms (± {engine.Margin:0.000} x); one hidden state is saved")),
+                $"our model without a program, {1e3 * times.Time(0).Median:0.0} ms (± {engine.Margin:0.000} x); one hidden state is "
+                + "saved")),
         ];
     }
 }

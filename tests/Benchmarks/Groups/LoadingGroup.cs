@@ -14,34 +14,42 @@ internal sealed class LoadingGroup : BenchmarkGroup
 {
     public override string Name => "Loading";
 
-    public override IReadOnlyList<Benchmark> Entries => [Benchmark.Of("loading.weights ready", Measure), Benchmark.Of("loading.cold", MeasureCold)];
+    public override IReadOnlyList<Benchmark> Entries =>
+        [Benchmark.Of("loading.weights ready", Measure), Benchmark.Of("loading.cold", MeasureCold)];
 
     private static IReadOnlyList<Measurement> MeasureCold(RunSettings pace)
     {
         string file = GPT2Checkpoint.Small.WeightsFile;
         double megabytes = new FileInfo(file).Length / 1e6;
         if (!PageCache.Evict(file)) return [];
-        InterleavedTimings times = InterleavedTimings.MeasureWithSetup(pace.RoundCount(20), warmup: 1, () => PageCache.Evict(file), () => Load(touch: true), () => ReadThrough(file));
+        InterleavedTimings times =
+            InterleavedTimings.MeasureWithSetup(pace.RoundCount(20), warmup: 1, () => PageCache.Evict(file), () => Load(touch: true),
+                () => ReadThrough(file));
         Estimate ratio = times.Ratio(0, 1);
         return
         [
             new("loading.cold, ratio", ratio.Median, "x", Invariant(
-                $"reading the file's {megabytes:0} MB in order, {times.Time(1).Median:0.000} s (± {ratio.Margin:0.000} x); dropped from the system's cache before each"), new Goal(1.15)),
+                $"reading the file's {megabytes:0} MB in order, {times.Time(1).Median:0.000} s (± {ratio.Margin:0.000} x); dropped from "
+                + "the system's cache before each"), new Goal(1.15)),
         ];
     }
 
     private static IReadOnlyList<Measurement> Measure(RunSettings pace)
     {
         string file = GPT2Checkpoint.Small.WeightsFile;
-        InterleavedTimings times = InterleavedTimings.Measure(pace.RoundCount(40), warmup: 2, () => Load(touch: true), () => Load(touch: false), () => ReadThrough(file));
+        InterleavedTimings times =
+            InterleavedTimings.Measure(pace.RoundCount(40), warmup: 2, () => Load(touch: true), () => Load(touch: false),
+                () => ReadThrough(file));
         double megabytes = new FileInfo(file).Length / 1e6;
         Estimate ready = times.Time(0), ratio = times.Ratio(0, 2);
         string read = Invariant($"reading the file's {megabytes:0} MB in order, {times.Time(2).Median:0.000} s");
         return
         [
-            new("loading.weights ready", ready.Median, "s", Invariant($"{read} (± {ready.Margin:0.000} s); every page touched"), new Goal(0.3)),
+            new("loading.weights ready", ready.Median, "s", Invariant($"{read} (± {ready.Margin:0.000} s); every page touched"),
+                new Goal(0.3)),
             new("loading.weights ready, ratio", ratio.Median, "x", Invariant($"{read} (± {ratio.Margin:0.000} x)")),
-            new("loading.model callable", 1e3 * times.Time(1).Median, "ms", Invariant($"{read}; pages are touched when they are first used")),
+            new("loading.model callable", 1e3 * times.Time(1).Median, "ms",
+                Invariant($"{read}; pages are touched when they are first used")),
         ];
     }
 

@@ -46,7 +46,8 @@ internal sealed class MemoryGroup : BenchmarkGroup
 
         Measurement Figure(string what, Func<MemoryUse, double> part, Goal? goal = null) => new(
             $"memory.{tokens} tokens, {what}", (Median(with, part) - baseline) / weights, "x weights", Invariant(
-                $"{weights / 1e6:0} MB of weights; libtorch alone takes {baseline / 1e6:0} MB, with the model {Median(with, part) / 1e6:0} MB ({with.Min(part) / 1e6:0} to {with.Max(part) / 1e6:0})"), goal);
+                $"{weights / 1e6:0} MB of weights; libtorch alone takes {baseline / 1e6:0} MB, with the model "
+                + $"{Median(with, part) / 1e6:0} MB ({with.Min(part) / 1e6:0} to {with.Max(part) / 1e6:0})"), goal);
     }
 
     private static double Median(List<MemoryUse> uses, Func<MemoryUse, double> part) => Estimate.Of(uses.Select(part)).Median;
@@ -83,13 +84,15 @@ internal static class MemoryChild
         for (int i = 1; i < 8; i++) forward();
         double eighth = Status("VmRSS");
         NativeHeap.Trim();
-        Console.Write(JsonSerializer.Serialize(new MemoryUse(first, eighth, Status("VmRSS"), Status("VmHWM"), model?.Description.Bytes ?? 0)));
+        Console.Write(
+            JsonSerializer.Serialize(new MemoryUse(first, eighth, Status("VmRSS"), Status("VmHWM"), model?.Description.Bytes ?? 0)));
         return 0;
     }
 
     /// <summary>Reads a line such as "VmRSS:    154148 kB" and returns the value in bytes.</summary>
     private static double Status(string key) => 1024 * double.Parse(
-        File.ReadLines("/proc/self/status").First(line => line.StartsWith(key, StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2],
+        File.ReadLines("/proc/self/status").First(line => line.StartsWith(key, StringComparison.Ordinal))
+        .Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2],
         CultureInfo.InvariantCulture);
 
     private static void SmallProduct()

@@ -23,7 +23,8 @@ internal sealed class RemoteGroup : BenchmarkGroup
 
     private static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
     {
-        await using LoopbackService service = await LoopbackService.StartAsync("ndif/tiny-landmarks", cancellationToken, new Tier(JobsPerMinute: 1_000_000));
+        await using LoopbackService service =
+            await LoopbackService.StartAsync("ndif/tiny-landmarks", cancellationToken, new Tier(JobsPerMinute: 1_000_000));
         Backend remote = Backend.At(service.Address.ToString(), service.Key);
         var llm = new LanguageModel("ndif/tiny-landmarks", remote: remote);
         using GrpcChannel channel = GrpcChannel.ForAddress(service.Address);
@@ -39,9 +40,11 @@ internal sealed class RemoteGroup : BenchmarkGroup
         return
         [
             new("remote.one saved layer, p50", 1e3 * (times.Quantile(0, 0.5) - local), "ms", Invariant(
-                $"the same trace in process, p50 {1e3 * local:0.00} ms (quietest quarter: {1e3 * times.Difference(0, 1).Median:0.00} ms; an empty gRPC call: p50 {1e3 * call:0.00} ms)"), new Goal(5)),
+                $"the same trace in process, p50 {1e3 * local:0.00} ms (quietest quarter: {1e3 * times.Difference(0, 1).Median:0.00} "
+                + $"ms; an empty gRPC call: p50 {1e3 * call:0.00} ms)"), new Goal(5)),
             new("remote.one saved layer, p99", 1e3 * (times.Quantile(0, 0.99) - local), "ms", Invariant(
-                $"the same trace in process, p50 {1e3 * local:0.00} ms, p99 {1e3 * times.Quantile(1, 0.99):0.00} ms (an empty gRPC call: p99 {1e3 * times.Quantile(2, 0.99):0.00} ms)")),
+                $"the same trace in process, p50 {1e3 * local:0.00} ms, p99 {1e3 * times.Quantile(1, 0.99):0.00} ms (an empty gRPC "
+                + $"call: p99 {1e3 * times.Quantile(2, 0.99):0.00} ms)")),
         ];
 
         Task<Saved> TraceAsync(Backend where) =>

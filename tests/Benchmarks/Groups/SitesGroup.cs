@@ -65,7 +65,8 @@ internal sealed class SitesGroup : BenchmarkGroup
         {
             Estimate difference = times.Difference(thing, rival);
             return new(name, 1e6 * difference.Median / calls, "us/call", Invariant(
-                $"{against} (± {1e6 * difference.Margin / calls:0.000} us; the {calls} calls are {100 * difference.Median / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens, {1e3 * forward:0.0} ms)"));
+                $"{against} (± {1e6 * difference.Margin / calls:0.000} us; the {calls} calls are "
+                + $"{100 * difference.Median / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens, {1e3 * forward:0.0} ms)"));
         }
     }
 
@@ -84,9 +85,11 @@ internal sealed class SitesGroup : BenchmarkGroup
         return
         [
             new("sites.saved value", 1e6 * each, "us/value", Invariant(
-                $"{most} saved layers against 1 (± {1e6 * more.Margin / (most - 1):0.00} us; {100 * each / forward:0.000} % of GPT-2-small's forward of {Tokens} tokens, {1e3 * forward:0.0} ms)")),
+                $"{most} saved layers against 1 (± {1e6 * more.Margin / (most - 1):0.00} us; {100 * each / forward:0.000} % of "
+                + $"GPT-2-small's forward of {Tokens} tokens, {1e3 * forward:0.0} ms)")),
             new("sites.trace", 1e6 * first.Median, "us/run", Invariant(
-                $"a compiled trace with one saved value against the forward alone (± {1e6 * first.Margin:0.0} us; {100 * first.Median / forward:0.00} % of that forward)")),
+                $"a compiled trace with one saved value against the forward alone (± {1e6 * first.Margin:0.0} us; "
+                + $"{100 * first.Median / forward:0.00} % of that forward)")),
         ];
     }
 
@@ -102,10 +105,12 @@ internal sealed class SitesGroup : BenchmarkGroup
         SiteHook?[] observed = Everywhere(_ => new PassThroughHook(null));
         SiteHook?[] copies = Everywhere(tree => new PassThroughHook(SourceHooks.Create(tree, new Dictionary<int, SourceOperationHook>())));
         SiteHook?[] watched = Everywhere(tree => new PassThroughHook(SourceHooks.Create(tree,
-            Enumerable.Range(0, tree.Sites.Count).Where(i => tree.Sites[i].Function == tree.Root).ToDictionary(i => i, _ => (SourceOperationHook)counter))));
+            Enumerable.Range(0, tree.Sites.Count).Where(i => tree.Sites[i].Function == tree.Root)
+            .ToDictionary(i => i, _ => (SourceOperationHook)counter))));
         Run(watched);
         int operations = counter.Calls;
-        InterleavedTimings times = InterleavedTimings.Measure(pace.RoundCount(5000), Warmup, () => Run(observed), () => Run(copies), () => Run(watched));
+        InterleavedTimings times =
+            InterleavedTimings.Measure(pace.RoundCount(5000), Warmup, () => Run(observed), () => Run(copies), () => Run(watched));
         double forward = MeasureForward(pace);
         return
         [
@@ -126,7 +131,8 @@ internal sealed class SitesGroup : BenchmarkGroup
         {
             Estimate difference = times.Difference(thing, rival);
             return new(name, 1e6 * difference.Median / operations, "us/operation", Invariant(
-                $"{against} (± {1e6 * difference.Margin / operations:0.000} us; the {operations} operations are {100 * difference.Median / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens)"));
+                $"{against} (± {1e6 * difference.Margin / operations:0.000} us; the {operations} operations are "
+                + $"{100 * difference.Median / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens)"));
         }
     }
 

@@ -22,7 +22,8 @@ internal sealed class SpeedGroup : BenchmarkGroup
         .. from model in (string[])["gpt2-small", "llama-135m"]
            from type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16]
            from what in (string[])["decode", "10 tokens", "512 tokens"]
-           select Benchmark.Of($"speed.{model} {(type == ScalarType.Float32 ? "fp32" : "bf16")} {what}", pace => Measure(model, type, what, pace)),
+           select Benchmark.Of($"speed.{model} {(type == ScalarType.Float32 ? "fp32" : "bf16")} {what}",
+               pace => Measure(model, type, what, pace)),
     ];
 
     private static IReadOnlyList<Measurement> Measure(string shape, ScalarType type, string what, RunSettings pace)
@@ -40,7 +41,9 @@ internal sealed class SpeedGroup : BenchmarkGroup
             return
             [
                 new(name, part.Median, "of the bandwidth", Invariant(
-                    $"reading {read.Bytes / 1e6:0} MB of weights for each token, {read.Bytes * PassCount / times.Time(1).Median / 1e9:0.0} GB/s; {PassCount / times.Time(0).Median:0.0} tokens/s (± {part.Margin:0.000})"), Goal.AtLeast(0.85)),
+                    $"reading {read.Bytes / 1e6:0} MB of weights for each token, "
+                    + $"{read.Bytes * PassCount / times.Time(1).Median / 1e9:0.0} GB/s; {PassCount / times.Time(0).Median:0.0} tokens/s "
+                    + $"(± {part.Margin:0.000})"), Goal.AtLeast(0.85)),
             ];
 
             void ReadAll()
@@ -54,23 +57,29 @@ internal sealed class SpeedGroup : BenchmarkGroup
         {
             InterleavedTimings times = InterleavedTimings.Measure(pace.RoundCount(100), warmup: 2, () => row.Run(model), read.Run);
             Estimate reads = times.Ratio(0, 1);
-            return [new(name, reads.Median, "reads of the weights", Invariant($"one read, {1e3 * times.Time(1).Median:0.0} ms; the pass {1e3 * times.Time(0).Median:0.0} ms (± {reads.Margin:0.000})"), new Goal(2))];
+            return [new(name, reads.Median, "reads of the weights",
+                Invariant(
+                    $"one read, {1e3 * times.Time(1).Median:0.0} ms; the pass {1e3 * times.Time(0).Median:0.0} ms (± "
+                    + $"{reads.Margin:0.000})"), new Goal(2))];
         }
         return [MeasureArithmetic(name, model, row, tokens, type, pace)];
     }
 
-    private static Measurement MeasureArithmetic(string name, LoadedModel model, PromptInput row, int tokens, ScalarType type, RunSettings pace)
+    private static Measurement MeasureArithmetic(string name, LoadedModel model, PromptInput row, int tokens, ScalarType type,
+        RunSettings pace)
     {
         const int Side = 2048;
         using var scope = NewDisposeScope();
         Tensor a = randn(Side, Side).to(type), b = randn(Side, Side).to(type);
         InterleavedTimings times = InterleavedTimings.Measure(pace.RoundCount(20), warmup: 2, () => row.Run(model), Product);
         // Each weight matrix, and the embedding of a tied head, is multiplied once per token. The products of attention are not counted.
-        double weights = model.Modules.SelectMany(m => m.Parameters).Distinct().Where(p => p.Shape.Length == 2 && p.Shape[0] != GPT2Checkpoint.Small.MaxPositions).Sum(p => (double)p.Shape[0] * p.Shape[1]);
+        double weights = model.Modules.SelectMany(m => m.Parameters).Distinct()
+            .Where(p => p.Shape.Length == 2 && p.Shape[0] != GPT2Checkpoint.Small.MaxPositions).Sum(p => (double)p.Shape[0] * p.Shape[1]);
         double perProduct = 2.0 * Side * Side * Side, perPass = 2 * weights * tokens;
         double part = times.Ratio(1, 0).Median * perPass / perProduct;
         return new(name, part, "of the product's speed", Invariant(
-            $"a {Side} x {Side} product, {perProduct / times.Time(1).Median / 1e9:0} GFLOP/s; the pass {1e3 * times.Time(0).Median:0} ms"), Goal.AtLeast(0.8));
+            $"a {Side} x {Side} product, {perProduct / times.Time(1).Median / 1e9:0} GFLOP/s; the pass {1e3 * times.Time(0).Median:0} ms"),
+            Goal.AtLeast(0.8));
 
         void Product()
         {

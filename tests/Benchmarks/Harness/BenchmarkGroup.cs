@@ -17,7 +17,8 @@ internal abstract class BenchmarkGroup : IAsyncDisposable
 internal sealed record Benchmark(string Name, Func<RunSettings, CancellationToken, Task<IReadOnlyList<Measurement>>> Measure)
 {
     /// <summary>A measurement that runs on one thread, which is required for code that uses dispose scopes.</summary>
-    public static Benchmark Of(string name, Func<RunSettings, IReadOnlyList<Measurement>> measure) => new(name, (pace, _) => Task.FromResult(measure(pace)));
+    public static Benchmark Of(string name, Func<RunSettings, IReadOnlyList<Measurement>> measure) =>
+        new(name, (pace, _) => Task.FromResult(measure(pace)));
 }
 
 /// <summary>The thoroughness of a run.</summary>

@@ -17,7 +17,8 @@ internal sealed class InterleavedTimings
     private InterleavedTimings(int rounds, int candidates) => (_seconds, _processor) = (New(rounds, candidates), New(rounds, candidates));
 
     /// <summary>Measures actions. Each runs a few times before, so that its code is compiled and its memory is mapped.</summary>
-    public static InterleavedTimings Measure(int count, int warmup, params Action[] candidates) => MeasureWithSetup(count, warmup, () => { }, candidates);
+    public static InterleavedTimings Measure(int count, int warmup, params Action[] candidates) =>
+        MeasureWithSetup(count, warmup, () => { }, candidates);
 
     /// <summary>Measures actions with a preparation before each, which is not part of the time.</summary>
     public static InterleavedTimings MeasureWithSetup(int count, int warmup, Action setUp, params Action[] candidates)
@@ -43,7 +44,8 @@ internal sealed class InterleavedTimings
     }
 
     /// <summary>Measures asynchronous actions.</summary>
-    public static async Task<InterleavedTimings> MeasureAsync(int count, int warmup, CancellationToken cancellationToken, params Func<Task>[] candidates)
+    public static async Task<InterleavedTimings> MeasureAsync(int count, int warmup, CancellationToken cancellationToken,
+        params Func<Task>[] candidates)
     {
         foreach (Func<Task> thing in candidates)
             for (int i = 0; i < warmup; i++) await thing();
@@ -64,25 +66,30 @@ internal sealed class InterleavedTimings
     }
 
     /// <summary>The time of an action relative to that of its baseline.</summary>
-    public Estimate Ratio(int candidate, int baseline) => Estimate.Of(QuietestRounds(candidate, baseline).Select(round => round[candidate] / round[baseline]));
+    public Estimate Ratio(int candidate, int baseline) =>
+        Estimate.Of(QuietestRounds(candidate, baseline).Select(round => round[candidate] / round[baseline]));
 
     /// <summary>
     /// The processor time of an action relative to that of its baseline, as the median of all rounds. Other processes hardly affect it, but
     /// for work on two threads it shows only half of a delay on one of them.
     /// </summary>
-    public Estimate ProcessorRatio(int candidate, int baseline) => Estimate.Of(_processor.Select(round => round[candidate] / round[baseline]));
+    public Estimate ProcessorRatio(int candidate, int baseline) =>
+        Estimate.Of(_processor.Select(round => round[candidate] / round[baseline]));
 
     /// <summary>The time of an action minus that of its baseline, in seconds.</summary>
-    public Estimate Difference(int candidate, int baseline) => Estimate.Of(QuietestRounds(candidate, baseline).Select(round => round[candidate] - round[baseline]));
+    public Estimate Difference(int candidate, int baseline) =>
+        Estimate.Of(QuietestRounds(candidate, baseline).Select(round => round[candidate] - round[baseline]));
 
     /// <summary>The time of an action in seconds, in the rounds in which it was fastest.</summary>
     public Estimate Time(int candidate) => Estimate.Of(QuietestRounds(candidate).Select(round => round[candidate]));
 
     /// <summary>A quantile of the time of an action over all rounds, in seconds, for example 0.5 or 0.99.</summary>
-    public double Quantile(int candidate, double quantile) => Estimate.Quantile([.. _seconds.Select(round => round[candidate]).Order()], quantile);
+    public double Quantile(int candidate, double quantile) =>
+        Estimate.Quantile([.. _seconds.Select(round => round[candidate]).Order()], quantile);
 
     private IEnumerable<double[]> QuietestRounds(params int[] candidates) =>
-        _seconds.OrderBy(round => candidates.Sum(thing => round[thing])).Take(Math.Max(_seconds.Length / QuietFraction, Math.Min(MinRounds, _seconds.Length)));
+        _seconds.OrderBy(round => candidates.Sum(thing => round[thing]))
+        .Take(Math.Max(_seconds.Length / QuietFraction, Math.Min(MinRounds, _seconds.Length)));
 
     private static TimeSpan ProcessorTime() => Environment.CpuUsage.TotalTime;
 

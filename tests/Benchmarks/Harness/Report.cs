@@ -7,12 +7,19 @@ namespace Ndif.Benchmarks.Harness;
 /// <summary>Figures as JSON or as a table. A benchmark that failed has a row of its own, with the error in place of the value.</summary>
 internal static class Report
 {
-    private static readonly JsonSerializerOptions _json = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonSerializerOptions _json = new()
+    {
+        WriteIndented = true,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
 
-    public static string Json(IReadOnlyList<Measurement> figures, IReadOnlyList<BenchmarkFailure> failures) => JsonSerializer.Serialize<object[]>(
+    public static string Json(IReadOnlyList<Measurement> figures, IReadOnlyList<BenchmarkFailure> failures) =>
+        JsonSerializer.Serialize<object[]>(
     [
-        .. figures.Select(f => new { name = f.Name, value = f.Value, unit = f.Unit, limit = f.Baseline, goal = f.Goal?.ToString(), met = f.IsMet }),
-        .. failures.Select(f => new { name = f.Name, value = (double?)null, unit = "", limit = "", goal = (string?)null, met = false, error = f.Error }),
+        .. figures.Select(f =>
+            new { name = f.Name, value = f.Value, unit = f.Unit, limit = f.Baseline, goal = f.Goal?.ToString(), met = f.IsMet }),
+        .. failures.Select(f =>
+            new { name = f.Name, value = (double?)null, unit = "", limit = "", goal = (string?)null, met = false, error = f.Error }),
     ], _json);
 
     public static string Table(IReadOnlyList<Measurement> figures, IReadOnlyList<BenchmarkFailure> failures)

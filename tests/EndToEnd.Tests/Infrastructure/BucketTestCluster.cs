@@ -5,7 +5,8 @@ public sealed class BucketTestCluster : TestCluster
 {
     public FakeS3 S3 { get; } = new(TimeProvider.System);
 
-    protected override IReadOnlyList<string> ServiceArguments => ["--blobs", $"s3://{FakeS3.Bucket}/lab?endpoint={S3.Address}&region={FakeS3.Region}"];
+    protected override IReadOnlyList<string> ServiceArguments =>
+        ["--blobs", $"s3://{FakeS3.Bucket}/lab?endpoint={S3.Address}&region={FakeS3.Region}"];
 
     protected override IReadOnlyList<(string Name, string Value)> ServiceEnvironment =>
         [("AWS_ACCESS_KEY_ID", FakeS3.AccessKey), ("AWS_SECRET_ACCESS_KEY", FakeS3.Secret)];

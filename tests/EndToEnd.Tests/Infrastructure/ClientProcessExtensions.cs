@@ -4,8 +4,10 @@ namespace Ndif.EndToEnd.Tests.Infrastructure;
 internal static class ClientProcessExtensions
 {
     /// <summary>Waits for a message that matches.</summary>
-    public static async Task<ClientMessage> WaitForMessageAsync(this ChildProcess client, Func<ClientMessage, bool> predicate, string description) =>
-        ClientMessage.Parse(await client.WaitForLineAsync(line => line.StartsWith('{') && predicate(ClientMessage.Parse(line)), description));
+    public static async Task<ClientMessage> WaitForMessageAsync(this ChildProcess client, Func<ClientMessage, bool> predicate,
+        string description) =>
+        ClientMessage.Parse(
+            await client.WaitForLineAsync(line => line.StartsWith('{') && predicate(ClientMessage.Parse(line)), description));
 
     /// <summary>Waits for a state of the job; the message names the worker.</summary>
     public static Task<ClientMessage> WaitForStateAsync(this ChildProcess client, Protocol.JobState state, uint attempt = 0) =>
@@ -16,7 +18,8 @@ internal static class ClientProcessExtensions
     {
         int code = await client.WaitForExitAsync();
         List<ClientMessage> messages = [.. client.Lines.Where(line => line.StartsWith('{')).Select(ClientMessage.Parse)];
-        Assert.True(messages.Count > 0 && (messages[^1].Kind == "end") == (code == 0) && (messages[^1].Kind == "error") == (code == 1), client.FormatOutput());
+        Assert.True(messages.Count > 0 && (messages[^1].Kind == "end") == (code == 0)
+            && (messages[^1].Kind == "error") == (code == 1), client.FormatOutput());
         return messages;
     }
 

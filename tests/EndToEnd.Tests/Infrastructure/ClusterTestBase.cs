@@ -22,7 +22,8 @@ public abstract class ClusterTestBase(TestCluster cluster, ITestOutputHelper out
     protected static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
     /// <summary>The service without the SDK, for requests that the SDK does not send.</summary>
-    protected Inference.InferenceClient RawClient => new(_channel ??= GrpcChannel.ForAddress(Cluster.Grpc, new GrpcChannelOptions { MaxSendMessageSize = null }));
+    protected Inference.InferenceClient RawClient =>
+        new(_channel ??= GrpcChannel.ForAddress(Cluster.Grpc, new GrpcChannelOptions { MaxSendMessageSize = null }));
 
     protected Metadata KeyMetadata => new() { { "authorization", $"Bearer {Cluster.Key}" } };
 
@@ -41,7 +42,8 @@ public abstract class ClusterTestBase(TestCluster cluster, ITestOutputHelper out
         _localChecksums.GetOrAdd(experiment, _ => new(async () => GetChecksums(await RunAsync(experiment, Backend.Local)))).Value;
 
     /// <summary>The checksums of an experiment's results on the service.</summary>
-    protected async Task<Dictionary<string, string>> RunRemotelyAsync(string experiment) => GetChecksums(await RunAsync(experiment, Cluster.Remote));
+    protected async Task<Dictionary<string, string>> RunRemotelyAsync(string experiment) =>
+        GetChecksums(await RunAsync(experiment, Cluster.Remote));
 
     private static async Task<IReadOnlyDictionary<string, TensorData>> RunAsync(string experiment, Backend backend)
     {

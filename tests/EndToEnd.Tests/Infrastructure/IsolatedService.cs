@@ -24,7 +24,11 @@ internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(clus
 
     public static async Task<IsolatedService> StartAsync(TestCluster cluster)
     {
-        var service = new IsolatedService(cluster) { RedisAddress = cluster.RedisAddress, Prefix = $"ndif:isolated{Interlocked.Increment(ref _count)}:" };
+        var service = new IsolatedService(cluster)
+        {
+            RedisAddress = cluster.RedisAddress,
+            Prefix = $"ndif:isolated{Interlocked.Increment(ref _count)}:",
+        };
         Task<string> key = service.CreateKeyAsync("own", "--operator");
         (_, service.Grpc, service.Http) = await service.StartGatewayProcessAsync();
         service.Key = await key;
@@ -36,7 +40,8 @@ internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(clus
     {
         string from = ModelStore.Find(ModelStore.TinyLandmarks).Path, to = _models.File(name);
         Directory.CreateDirectory(to);
-        foreach (string file in Directory.EnumerateFiles(from).Where(file => !file.EndsWith(".safetensors", StringComparison.Ordinal))) File.Copy(file, Path.Combine(to, Path.GetFileName(file)));
+        foreach (string file in Directory.EnumerateFiles(from).Where(file => !file.EndsWith(".safetensors", StringComparison.Ordinal)))
+            File.Copy(file, Path.Combine(to, Path.GetFileName(file)));
         using SafetensorsFile weights = SafetensorsFile.Open(Path.Combine(from, "model.safetensors"));
         using var scope = torch.NewDisposeScope();
         SafetensorsWriter.Write(Path.Combine(to, "model.safetensors"), weights.Entries.Keys.Select(key =>
@@ -75,7 +80,8 @@ internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(clus
     }
 
     /// <summary>Runs an experiment, and returns the checksums of its results and the states of its job.</summary>
-    public async Task<(Dictionary<string, string> Results, List<JobState> States)> RunAsync(string experiment, string model, CancellationToken cancellationToken)
+    public async Task<(Dictionary<string, string> Results, List<JobState> States)> RunAsync(string experiment, string model,
+        CancellationToken cancellationToken)
     {
         using RecordedExperiment recorded = Experiments.Record(experiment, Remote, model);
         List<JobState> states = [];
@@ -86,12 +92,15 @@ internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(clus
         return ((await recorded.RunAsync(cancellationToken)).ToDictionary(result => result.Key, result => result.Value.Checksum()), states);
     }
 
-    /// <summary>The models that are loaded on a worker's device, as the sorted names of their folders; null if the worker is not alive.</summary>
+    /// <summary>
+    /// The models that are loaded on a worker's device, as the sorted names of their folders; null if the worker is not alive.
+    /// </summary>
     public async Task<string?> GetLoadedModelsAsync(string worker) =>
         (await Status.GetAsync(Remote, TestContext.Current.CancellationToken)).Workers.FirstOrDefault(w => w.Id == worker) is { } alive
             ? string.Join(' ', alive.Models.Select(m => Path.GetFileName(m)).Order(StringComparer.Ordinal)) : null;
 
-    public Task WaitForLoadedModelsAsync(string worker, string? models) => Poll.UntilAsync(() => GetLoadedModelsAsync(worker), loaded => loaded == models);
+    public Task WaitForLoadedModelsAsync(string worker, string? models) =>
+        Poll.UntilAsync(() => GetLoadedModelsAsync(worker), loaded => loaded == models);
 
     public override async ValueTask DisposeAsync()
     {

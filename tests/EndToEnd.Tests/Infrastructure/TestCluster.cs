@@ -51,14 +51,16 @@ public class TestCluster : ServiceCluster, IAsyncLifetime
     public async Task<ChildProcess> StartWorkerAsync(params string[] extraArguments)
     {
         string id = string.Create(CultureInfo.InvariantCulture, $"w{Interlocked.Increment(ref _workersStarted)}");
-        ChildProcess worker = await StartWorkerProcessAsync(id, ["--lease-seconds", $"{LeaseSeconds}", "--grace-seconds", "0", .. extraArguments]);
+        ChildProcess worker =
+            await StartWorkerProcessAsync(id, ["--lease-seconds", $"{LeaseSeconds}", "--grace-seconds", "0", .. extraArguments]);
         lock (Workers) Workers.Add(id, worker);
         return worker;
     }
 
     /// <summary>Starts a user's program against the service.</summary>
     public ChildProcess StartClient(string key, params string[] arguments) =>
-        StartProgram($"client {string.Join(' ', arguments)}", BuildOutput.Client, arguments, ("NDIF_HOST", Grpc.ToString()), ("NDIF_API_KEY", key));
+        StartProgram($"client {string.Join(' ', arguments)}", BuildOutput.Client, arguments, ("NDIF_HOST", Grpc.ToString()),
+            ("NDIF_API_KEY", key));
 
     /// <summary>Starts Redis, and what else the service stores its data in.</summary>
     protected virtual Task StartStorageAsync() => StartRedisAsync(users: true);

@@ -53,7 +53,8 @@ public sealed class RandomProgramTests(ITestOutputHelper output)
         {
             HookedLanguageModel subject = (round % 5) switch { 0 => scan, 1 or 2 => gpt2.HookedModel, _ => llama.HookedModel };
             var programs = new RandomProgramGenerator(
-                new RandomProgramModel(subject.Paths, subject.Description, subject.IsOnMetaDevice, path => [.. subject.Source(subject.IndexOf(path))?.Sites.Select(site => site.Path) ?? []]), round);
+                new RandomProgramModel(subject.Paths, subject.Description, subject.IsOnMetaDevice,
+                    path => [.. subject.Source(subject.IndexOf(path))?.Sites.Select(site => site.Path) ?? []]), round);
             List<JobRun> jobs = [];
             long before = torch.Tensor.TotalCount;
             for (int owners = 1 + round % 3; owners > 0; owners--)

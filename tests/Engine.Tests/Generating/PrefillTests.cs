@@ -70,7 +70,9 @@ public sealed class PrefillTests : IDisposable
         foreach (int[] prompt in (int[][])[_long, _short])
         {
             List<int> ids = [.. prompt];
-            for (int step = 0; step < 12; step++) ids.Add((int)TensorAssert.ArgMax(rig.Run(ids.ToArray(), _ => rig.Model.LmHead.Output.Save("logits")).AssertCompleted().Tensor("logits"))[0]);
+            for (int step = 0; step < 12; step++)
+                ids.Add((int)TensorAssert.ArgMax(rig.Run(ids.ToArray(), _ => rig.Model.LmHead.Output.Save("logits")).AssertCompleted()
+                    .Tensor("logits"))[0]);
             using Trace t = rig.Model.Generate(maxNewTokens: 12, options: new() { IgnoreEos = true });
             using (t.Invoke(prompt)) t.Result.Save("ids");
             using (t.Invoke((int[])[.. prompt, .. prompt])) t.Result.Save("other");

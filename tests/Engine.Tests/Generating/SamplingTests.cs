@@ -48,22 +48,30 @@ public sealed class SamplingTests : IDisposable
         var counts = new int[logits.Length];
         for (int run = 0; run < Runs; run++)
         {
-            JobOutcome outcome = Run(Model.Generate(_prompt, 1, new() { Temperature = 1.5, TopK = 10, Seed = run * Copies, NumReturnSequences = Copies })).AssertCompleted();
+            JobOutcome outcome =
+                Run(Model.Generate(_prompt, 1, new() { Temperature = 1.5, TopK = 10, Seed = run * Copies, NumReturnSequences = Copies }))
+                .AssertCompleted();
             foreach (long id in outcome.Tensor("ids")[.., ^1].ToArray<long>()) counts[id]++;
         }
         double Expected(int i) => Copies * Runs * weights[i] / weights.Sum();
         Assert.All(Enumerable.Range(0, counts.Length).Except(kept), i => Assert.Equal(0, counts[i]));
-        Assert.InRange(kept.Sum(i => Math.Pow(counts[i] - Expected(i), 2) / Expected(i)), 0, 27.9); // 9 degrees of freedom: one in a thousand is beyond
+        // 9 degrees of freedom: one in a thousand is beyond
+        Assert.InRange(kept.Sum(i => Math.Pow(counts[i] - Expected(i), 2) / Expected(i)), 0, 27.9);
     }
 
     [Fact]
     public void RowI_DrawsAsARowAlone_WithTheSeedPlusI()
     {
-        TensorData rows = Run(Model.Generate(new[] { _prompt, _prompt, _prompt }, 8, new() { Temperature = 2, TopK = 0, Seed = 40, IgnoreEos = true })).AssertCompleted().Tensor("ids");
+        TensorData rows =
+            Run(Model.Generate(new[] { _prompt, _prompt, _prompt }, 8, new() { Temperature = 2, TopK = 0, Seed = 40, IgnoreEos = true }))
+            .AssertCompleted().Tensor("ids");
         for (int row = 0; row < 3; row++)
-            Assert.Equal(Ids(Model.Generate(_prompt, 8, new() { Temperature = 2, TopK = 0, Seed = 40 + row, IgnoreEos = true })), rows[row].ToArray<long>());
+            Assert.Equal(Ids(Model.Generate(_prompt, 8, new() { Temperature = 2, TopK = 0, Seed = 40 + row, IgnoreEos = true })),
+                rows[row].ToArray<long>());
         Assert.NotEqual(rows[0].ToArray<long>(), rows[1].ToArray<long>());
-        Assert.Equal(rows.ToArray<long>(), Run(Model.Generate(_prompt, 8, new() { Temperature = 2, TopK = 0, Seed = 40, NumReturnSequences = 3, IgnoreEos = true })).AssertCompleted().Tensor("ids").ToArray<long>());
+        Assert.Equal(rows.ToArray<long>(),
+            Run(Model.Generate(_prompt, 8, new() { Temperature = 2, TopK = 0, Seed = 40, NumReturnSequences = 3, IgnoreEos = true }))
+            .AssertCompleted().Tensor("ids").ToArray<long>());
     }
 
     [Fact]
@@ -76,14 +84,16 @@ public sealed class SamplingTests : IDisposable
             using (trace.Invoke(_other)) trace.Result.Save("greedy");
             using (trace.Invoke(_prompt, new() { MaxNewTokens = 2 })) trace.Result.Save("short");
             JobOutcome run = _fixture.Run(trace.ToProgram())[0].AssertCompleted();
-            Assert.Equal(Ids(Model.Generate(_prompt, 6, new() { Temperature = 2, TopK = 0, Seed = 5, IgnoreEos = true })), run.Tensor("drawn").ToArray<long>());
+            Assert.Equal(Ids(Model.Generate(_prompt, 6, new() { Temperature = 2, TopK = 0, Seed = 5, IgnoreEos = true })),
+                run.Tensor("drawn").ToArray<long>());
             Assert.Equal(Ids(Model.Generate(_other, 6, new() { IgnoreEos = true })), run.Tensor("greedy").ToArray<long>());
             Assert.Equal(Ids(Model.Generate(_prompt, 2, new() { IgnoreEos = true })), run.Tensor("short")[0, ..5].ToArray<long>());
         }
     }
 
     /// <summary>A prompt and how it goes on.</summary>
-    private static readonly Gen<(int[] Prompt, Generation Options)> _row = Gen.Select(Gen.Int[0, 39].Array[1, 7], Gen.Int[0, 5], Gen.Double[0.3, 3], Gen.Double[0.2, 1], Gen.Int[1, 30], Gen.ULong)
+    private static readonly Gen<(int[] Prompt, Generation Options)> _row =
+        Gen.Select(Gen.Int[0, 39].Array[1, 7], Gen.Int[0, 5], Gen.Double[0.3, 3], Gen.Double[0.2, 1], Gen.Int[1, 30], Gen.ULong)
         .Select((prompt, kind, temperature, p, k, seed) =>
         {
             var g = new Generation { MaxNewTokens = (uint)(3 + kind), IgnoreEos = true, Seed = seed };
@@ -96,25 +106,29 @@ public sealed class SamplingTests : IDisposable
         });
 
     [Fact]
-    public void RowsOfMixedOptionsInOneBatch_AreTheSameRowsAlone() => Gen.Select(_row.Array[2, 4], Gen.Bool, Gen.Int[1, 500]).Sample((rows, llama, seed) =>
+    public void RowsOfMixedOptionsInOneBatch_AreTheSameRowsAlone() =>
+    Gen.Select(_row.Array[2, 4], Gen.Bool, Gen.Int[1, 500]).Sample((rows, llama, seed) =>
     {
         using EngineFixture rig = llama ? EngineFixture.Llama(seed) : EngineFixture.GPT2(seed);
         Program Of((int[] Prompt, Generation Options) row)
         {
             var p = new ProgramBuilder();
-            p.Trace(ProgramBuilder.Tokens([.. row.Prompt.Select(i => (long)i)]), () => p.Save(p.Add(new Node { Result = new ReadResult() }), "ids"), row.Options);
+            p.Trace(ProgramBuilder.Tokens([.. row.Prompt.Select(i => (long)i)]),
+                () => p.Save(p.Add(new Node { Result = new ReadResult() }), "ids"), row.Options);
             return p.Program;
         }
         JobOutcome[] together = rig.Run([.. rows.Select(Of)]);
         for (int i = 0; i < rows.Length; i++)
-            Assert.Equal(rig.Run(Of(rows[i]))[0].AssertCompleted().Tensor("ids").ToArray<long>(), together[i].AssertCompleted().Tensor("ids").ToArray<long>());
+            Assert.Equal(rig.Run(Of(rows[i]))[0].AssertCompleted().Tensor("ids").ToArray<long>(),
+                together[i].AssertCompleted().Tensor("ids").ToArray<long>());
     }, iter: 25, seed: "0N0XIzNsQ0O2", threads: 1);
 
     [Fact]
     public void RunsAfterALostPass_DrawTheSame()
     {
         // the second job breaks the pass that both share: the first one is begun again, alone
-        Program good = Record(Model.Generate(_prompt, 6, new() { Temperature = 2, TopK = 0, Seed = 9, IgnoreEos = true, Stream = true })), bad = Record(Model.Generate(_other, 6), t =>
+        Program good = Record(Model.Generate(_prompt, 6, new() { Temperature = 2, TopK = 0, Seed = 9, IgnoreEos = true, Stream = true })),
+            bad = Record(Model.Generate(_other, 6), t =>
         {
             foreach (int step in t.Iter[2]) Model.Embed.Input = Model.Embed.Input + 4_000;
         });
@@ -127,11 +141,17 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void TheModelsFile_SaysWhatTheUserDoesNot_AndAnArgumentWins()
     {
-        using EngineFixture rig = EngineFixture.WithDefaults("""{ "do_sample": true, "temperature": 2.5, "top_k": 0, "max_new_tokens": 9, "eos_token_id": [38, 39], "pad_token_id": 37 }""");
+        using EngineFixture rig =
+            EngineFixture.WithDefaults(
+                """{ "do_sample": true, "temperature": 2.5, "top_k": 0, "max_new_tokens": 9, "eos_token_id": [38, 39], "pad_token_id": 37 }""");
         long[] Of(Trace trace) => rig.Run(Record(trace))[0].AssertCompleted().Tensor("ids").ToArray<long>();
-        Assert.Equal((true, 2.5, 9u), (rig.Model.GenerationDefaults.Options.Sample, rig.Model.GenerationDefaults.Options.Temperature, rig.Model.GenerationDefaults.Options.MaxNewTokens));
-        Assert.Equal(Of(rig.Model.Generate(_prompt, 9, new() { DoSample = true, Temperature = 2.5, TopK = 0, Seed = 3 })), Of(rig.Model.Generate(_prompt, options: new() { Seed = 3 })));
-        Assert.Equal(Ids(Model.Generate(_prompt, 4, new() { IgnoreEos = true })), Of(rig.Model.Generate(_prompt, 4, new() { DoSample = false, IgnoreEos = true })));
+        Assert.Equal((true, 2.5, 9u),
+            (rig.Model.GenerationDefaults.Options.Sample, rig.Model.GenerationDefaults.Options.Temperature,
+                rig.Model.GenerationDefaults.Options.MaxNewTokens));
+        Assert.Equal(Of(rig.Model.Generate(_prompt, 9, new() { DoSample = true, Temperature = 2.5, TopK = 0, Seed = 3 })),
+            Of(rig.Model.Generate(_prompt, options: new() { Seed = 3 })));
+        Assert.Equal(Ids(Model.Generate(_prompt, 4, new() { IgnoreEos = true })),
+            Of(rig.Model.Generate(_prompt, 4, new() { DoSample = false, IgnoreEos = true })));
         JobOutcome run = rig.Run(Record(rig.Model.Generate(_prompt), t =>
         {
             foreach (int step in t.Iter[..]) t.Log(step);
@@ -155,7 +175,9 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void WithoutAFile_TheConfigSaysWhereTextEnds() => Assert.Equal([0L], Model.GenerationDefaults.Options.Eos);
 
-    public static TheoryData<string> WrongOptions => ["temperature", "top_p", "min_p", "typical_p", "repetition_penalty", "beams", "return_sequences", "stop", "stream", "no effect", "min_new_tokens", "eos"];
+    public static TheoryData<string> WrongOptions =>
+        ["temperature", "top_p", "min_p", "typical_p", "repetition_penalty", "beams", "return_sequences", "stop", "stream", "no effect",
+            "min_new_tokens", "eos"];
 
     [Theory]
     [MemberData(nameof(WrongOptions))]
@@ -163,17 +185,28 @@ public sealed class SamplingTests : IDisposable
     {
         (Action record, Generation g) = option switch
         {
-            "temperature" => ((Action)(() => Model.Generate(_prompt, options: new() { Temperature = 0 })), new Generation { Temperature = 0 }),
+            "temperature" =>
+                ((Action)(() => Model.Generate(_prompt, options: new() { Temperature = 0 })), new Generation { Temperature = 0 }),
             "top_p" => (() => Model.Generate(_prompt, options: new() { TopP = 1.5 }), new Generation { TopP = double.NaN }),
             "min_p" => (() => Model.Generate(_prompt, options: new() { MinP = -1 }), new Generation { MinP = 2 }),
             "typical_p" => (() => Model.Generate(_prompt, options: new() { TypicalP = 0 }), new Generation { TypicalP = 0 }),
-            "repetition_penalty" => (() => Model.Generate(_prompt, options: new() { RepetitionPenalty = 0 }), new Generation { RepetitionPenalty = double.PositiveInfinity }),
+            "repetition_penalty" =>
+                (() => Model.Generate(_prompt, options: new() { RepetitionPenalty = 0 }),
+                    new Generation { RepetitionPenalty = double.PositiveInfinity }),
             "beams" => (() => Model.Generate(_prompt, options: new() { NumBeams = 0 }), new Generation { Beams = 1_000 }),
-            "return_sequences" => (() => Model.Generate(_prompt, options: new() { NumBeams = 2, NumReturnSequences = 3 }), new Generation { ReturnSequences = 0 }),
-            "stop" => (() => Model.Generate(_prompt, options: new() { StopStrings = [""] }), new Generation { Stop = { new string('x', 300) } }),
-            "stream" => (() => Model.Generate(_prompt, options: new() { NumBeams = 2, Stream = true }), new Generation { Beams = 2, Stream = true }),
-            "no effect" => (() => Model.Generate(_prompt, options: new() { DoSample = false, TopK = 3 }), new Generation { Sample = false, TopP = 0.5 }),
-            "min_new_tokens" => (() => Model.Generate(_prompt, 3, new() { MinNewTokens = 4 }), new Generation { MaxNewTokens = 1, MinNewTokens = 2 }),
+            "return_sequences" =>
+                (() => Model.Generate(_prompt, options: new() { NumBeams = 2, NumReturnSequences = 3 }),
+                    new Generation { ReturnSequences = 0 }),
+            "stop" =>
+                (() => Model.Generate(_prompt, options: new() { StopStrings = [""] }), new Generation { Stop = { new string('x', 300) } }),
+            "stream" =>
+                (() => Model.Generate(_prompt, options: new() { NumBeams = 2, Stream = true }),
+                    new Generation { Beams = 2, Stream = true }),
+            "no effect" =>
+                (() => Model.Generate(_prompt, options: new() { DoSample = false, TopK = 3 }),
+                    new Generation { Sample = false, TopP = 0.5 }),
+            "min_new_tokens" =>
+                (() => Model.Generate(_prompt, 3, new() { MinNewTokens = 4 }), new Generation { MaxNewTokens = 1, MinNewTokens = 2 }),
             _ => (() => Model.Generate(_prompt, options: new() { EosTokenIds = [-1] }), new Generation { Eos = { -4 } }),
         };
         Assert.Contains(option, Assert.Throws<BadProgramException>(record).Message, StringComparison.Ordinal);
@@ -185,9 +218,11 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void WhatMakesNoSenseForThisModel_EndsTheJob()
     {
-        Assert.Contains("all be the same", Run(Model.Generate(_prompt, 2, new() { NumReturnSequences = 2 })).AssertFailed(ErrorCode.BadArgument).Message, StringComparison.Ordinal);
+        Assert.Contains("all be the same", Run(Model.Generate(_prompt, 2, new() { NumReturnSequences = 2 }))
+            .AssertFailed(ErrorCode.BadArgument).Message, StringComparison.Ordinal);
         Assert.Throws<ArgumentOutOfRangeException>(() => Model.Generate(_prompt, -1));
-        Assert.Contains("No token is left", Run(Model.Generate(_prompt, 45, new() { NoRepeatNgramSize = 1, IgnoreEos = true })).AssertFailed(ErrorCode.OpFailed).Message, StringComparison.Ordinal);
+        Assert.Contains("No token is left", Run(Model.Generate(_prompt, 45, new() { NoRepeatNgramSize = 1, IgnoreEos = true }))
+            .AssertFailed(ErrorCode.OpFailed).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -206,7 +241,8 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void RepetitionPenaltyAndMinNewTokens_ReachTheModel()
     {
-        long[] plain = Ids(Model.Generate(_prompt, 10, new() { IgnoreEos = true })), unrepeated = Ids(Model.Generate(_prompt, 10, new() { NoRepeatNgramSize = 1, IgnoreEos = true }));
+        long[] plain = Ids(Model.Generate(_prompt, 10, new() { IgnoreEos = true })),
+            unrepeated = Ids(Model.Generate(_prompt, 10, new() { NoRepeatNgramSize = 1, IgnoreEos = true }));
         Assert.Equal(unrepeated.Length, unrepeated.Distinct().Count());
         long end = plain[4];
         Assert.Equal(plain.AsSpan().IndexOf(end) + 1, Ids(Model.Generate(_prompt, 10, new() { EosTokenIds = [(int)end] })).Length);

@@ -5,7 +5,8 @@ namespace Ndif.Language.Tests.Support;
 /// <summary>Tests that run in several ways, and leave no native tensor behind in any of them.</summary>
 public abstract class LanguageTests(ServiceFixture service) : IAsyncLifetime
 {
-    protected const string Paris = "The Eiffel Tower is in the city of", Rome = "Vatican is in the city of", NewYork = "Madison Square Garden is located in the city of";
+    protected const string Paris = "The Eiffel Tower is in the city of", Rome = "Vatican is in the city of",
+        NewYork = "Madison Square Garden is located in the city of";
 
     private long _before;
 
@@ -19,7 +20,8 @@ public abstract class LanguageTests(ServiceFixture service) : IAsyncLifetime
     protected Backend Backend(ExecutionMode mode) => service.BackendFor(mode);
 
     /// <summary>The bundled model, there.</summary>
-    protected LanguageModel Model(ExecutionMode mode, Dictionary<string, Aliases>? rename = null) => new(ServiceFixture.Model, remote: Backend(mode), rename: rename);
+    protected LanguageModel Model(ExecutionMode mode, Dictionary<string, Aliases>? rename = null) =>
+        new(ServiceFixture.Model, remote: Backend(mode), rename: rename);
 
     /// <summary>The folder of a model that has a config and nothing else.</summary>
     protected string ModelWithoutTokenizer => service.ModelWithoutTokenizer;
@@ -31,7 +33,8 @@ public abstract class LanguageTests(ServiceFixture service) : IAsyncLifetime
         return llm.Tokenizer.Decode(logits.ArgMax());
     }
 
-    protected static Task<Saved> LogitsAsync(LanguageModel llm, object prompt) => llm.TraceAsync(prompt, _ => llm.LmHead.Output.Save(), cancellationToken: Cancel);
+    protected static Task<Saved> LogitsAsync(LanguageModel llm, object prompt) =>
+        llm.TraceAsync(prompt, _ => llm.LmHead.Output.Save(), cancellationToken: Cancel);
 
     protected static void Near(TensorData expected, TensorData actual, double tolerance = 1e-4)
     {
@@ -40,7 +43,8 @@ public abstract class LanguageTests(ServiceFixture service) : IAsyncLifetime
     }
 
     /// <summary>The same bytes.</summary>
-    protected static void Same(TensorData expected, TensorData actual) => Assert.True(expected.SameAs(actual), $"{expected}\nis not\n{actual}");
+    protected static void Same(TensorData expected, TensorData actual) =>
+        Assert.True(expected.SameAs(actual), $"{expected}\nis not\n{actual}");
 
     protected static void Zero(TensorData tensor) => Assert.All(tensor.ToArray<float>(), x => Assert.Equal(0, x));
 

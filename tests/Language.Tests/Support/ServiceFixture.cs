@@ -31,7 +31,8 @@ public sealed class ServiceFixture : IAsyncLifetime
         _service = await LoopbackService.StartAsync(Model, TestContext.Current.CancellationToken);
         Remote = Backend.At(_service.Address.ToString(), _service.Key);
         _ = TinyNet.Module;
-        await File.WriteAllBytesAsync(Path.Combine(ModelWithoutTokenizer, "config.json"), new LanguageModel(Model).Description.Files["config.json"].ToByteArray(), TestContext.Current.CancellationToken);
+        await File.WriteAllBytesAsync(Path.Combine(ModelWithoutTokenizer, "config.json"),
+            new LanguageModel(Model).Description.Files["config.json"].ToByteArray(), TestContext.Current.CancellationToken);
         await ScanAsync(new LanguageModel(ModelWithoutTokenizer, remote: Backend.Local));
         foreach (ExecutionMode way in Enum.GetValues<ExecutionMode>())
         {

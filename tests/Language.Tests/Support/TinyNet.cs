@@ -28,7 +28,8 @@ internal sealed class TinyNet : IDisposable
 
     public Trace Trace(ExecutionMode mode, bool grad = false) => Trace(Model, mode, grad);
 
-    public Trace Trace(NNsight model, ExecutionMode mode, bool grad = false) => model.Trace(Input, mode is ExecutionMode.Local ? Backend.Local : Backend.Loopback, grad);
+    public Trace Trace(NNsight model, ExecutionMode mode, bool grad = false) =>
+        model.Trace(Input, mode is ExecutionMode.Local ? Backend.Local : Backend.Loopback, grad);
 
     /// <summary>What the module gives without anyone watching.</summary>
     public TensorData Plain()

@@ -17,7 +17,8 @@ public sealed class OptionTests
     [InlineData("GemmaForCausalLM", "\"use_bidirectional_attention\": true", "use_bidirectional_attention")]
     [InlineData("Gemma2ForCausalLM", "\"layer_types\": [\"full_attention\", \"chunked_attention\"]", "layer_types")]
     [InlineData("Gemma3ForCausalLM", "\"use_bidirectional_attention\": true", "use_bidirectional_attention")]
-    [InlineData("Qwen2ForCausalLM", "\"use_sliding_window\": true, \"layer_types\": [\"full_attention\", \"linear_attention\"]", "layer_types")]
+    [InlineData("Qwen2ForCausalLM", "\"use_sliding_window\": true, \"layer_types\": [\"full_attention\", \"linear_attention\"]",
+        "layer_types")]
     [InlineData("Qwen3ForCausalLM", "\"layer_types\": [\"full_attention\"]", "layer_types")]
     [InlineData("MistralForCausalLM", "\"num_attention_heads\": 6, \"hidden_size\": 24, \"num_key_value_heads\": 4", "num_key_value_heads")]
     [InlineData("GPTJForCausalLM", "\"n_embd\": 16, \"n_head\": 2, \"rotary_dim\": null", "rotary_dim")]
@@ -25,18 +26,24 @@ public sealed class OptionTests
     [InlineData("GPTNeoForCausalLM", "\"num_layers\": 2, \"attention_types\": [[\"global\", 1]]", "attention_types")]
     [InlineData("GPT2LMHeadModel", "\"n_embd\": 16, \"n_head\": 2, \"add_cross_attention\": true", "add_cross_attention")]
     public void WhatIsNotSupported_IsNamed(string architecture, string more, string option) =>
-        Assert.Contains($"`{option}`", Assert.Throws<CheckpointException>(() => Build(architecture, more)).Message, StringComparison.Ordinal);
+        Assert.Contains($"`{option}`", Assert.Throws<CheckpointException>(() => Build(architecture, more)).Message,
+            StringComparison.Ordinal);
 
     [Theory]
-    [InlineData("MistralForCausalLM", "\"num_key_value_heads\": null", "model.layers.0.self_attn.k_proj", "in_features=16, out_features=16, bias=False")]
-    [InlineData("Qwen2ForCausalLM", "\"num_key_value_heads\": null", "model.layers.0.self_attn.k_proj", "in_features=16, out_features=16, bias=True")]
+    [InlineData("MistralForCausalLM", "\"num_key_value_heads\": null", "model.layers.0.self_attn.k_proj",
+        "in_features=16, out_features=16, bias=False")]
+    [InlineData("Qwen2ForCausalLM", "\"num_key_value_heads\": null", "model.layers.0.self_attn.k_proj",
+        "in_features=16, out_features=16, bias=True")]
     [InlineData("LlamaForCausalLM", "\"head_dim\": 6", "model.layers.0.self_attn.q_proj", "in_features=16, out_features=24, bias=False")]
-    [InlineData("LlamaForCausalLM", "\"attention_bias\": true", "model.layers.0.self_attn.o_proj", "in_features=16, out_features=16, bias=True")]
+    [InlineData("LlamaForCausalLM", "\"attention_bias\": true", "model.layers.0.self_attn.o_proj",
+        "in_features=16, out_features=16, bias=True")]
     [InlineData("LlamaForCausalLM", "\"mlp_bias\": true", "model.layers.0.mlp.down_proj", "in_features=24, out_features=16, bias=True")]
     [InlineData("LlamaForCausalLM", "\"hidden_act\": \"gelu_10\"", "model.layers.0.mlp.act_fn", "")]
     [InlineData("PhiForCausalLM", "\"head_dim\": 6", "model.layers.0.self_attn.dense", "in_features=24, out_features=16, bias=True")]
-    [InlineData("GPTNeoXForCausalLM", "\"attention_bias\": false", "gpt_neox.layers.0.attention.dense", "in_features=16, out_features=16, bias=False")]
-    [InlineData("OPTForCausalLM", "\"ffn_dim\": 8, \"layer_norm_elementwise_affine\": false", "model.decoder.layers.0.final_layer_norm", "(16,), eps=1e-05, elementwise_affine=False, bias=False")]
+    [InlineData("GPTNeoXForCausalLM", "\"attention_bias\": false", "gpt_neox.layers.0.attention.dense",
+        "in_features=16, out_features=16, bias=False")]
+    [InlineData("OPTForCausalLM", "\"ffn_dim\": 8, \"layer_norm_elementwise_affine\": false", "model.decoder.layers.0.final_layer_norm",
+        "(16,), eps=1e-05, elementwise_affine=False, bias=False")]
     [InlineData("Starcoder2ForCausalLM", "\"use_bias\": false", "model.layers.0.mlp.c_fc", "in_features=16, out_features=24, bias=False")]
     public void WhatIsSupported_IsInTheTree(string architecture, string more, string path, string extra) =>
         Assert.Equal(extra, Build(architecture, more).Modules.Single(m => m.Path == path).ExtraRepr);
@@ -48,12 +55,16 @@ public sealed class OptionTests
     [MemberData(nameof(Tieable))]
     public void Heads_AreTiedOrNot(string architecture)
     {
-        const string Sizes = "\"n_embd\": 16, \"n_head\": 2, \"n_layer\": 1, \"num_heads\": 2, \"num_layers\": 2, \"rotary_dim\": 4, \"ffn_dim\": 8, \"n_embed\": 16";
+        const string Sizes =
+            "\"n_embd\": 16, \"n_head\": 2, \"n_layer\": 1, \"num_heads\": 2, \"num_layers\": 2, \"rotary_dim\": 4, \"ffn_dim\": 8, "
+            + "\"n_embed\": 16";
         foreach (bool tied in (bool[])[true, false])
         {
             CausalLM model = Build(architecture, $"{Sizes}, \"tie_word_embeddings\": {(tied ? "true" : "false")}");
-            SiteModule head = model.Modules.Single(m => m.Path == model.Names.LmHead), embed = model.Modules.Single(m => m.Path == model.Names.Embed);
-            Assert.Equal(tied, ReferenceEquals(head.Parameters.First(p => p.Name == "weight"), embed.Parameters.First(p => p.Name == "weight")));
+            SiteModule head = model.Modules.Single(m => m.Path == model.Names.LmHead),
+                embed = model.Modules.Single(m => m.Path == model.Names.Embed);
+            Assert.Equal(tied,
+                ReferenceEquals(head.Parameters.First(p => p.Name == "weight"), embed.Parameters.First(p => p.Name == "weight")));
         }
     }
 }

@@ -14,12 +14,16 @@ public sealed class ReferenceImplementationTests
     [Theory]
     [InlineData("default", "\"rope_type\": \"default\"")]
     [InlineData("linear", "\"type\": \"linear\", \"factor\": 3.0")]
-    [InlineData("llama3", "\"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 16")]
+    [InlineData("llama3",
+        "\"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 16")]
     [InlineData("yarn", "\"rope_type\": \"yarn\", \"factor\": 4.0, \"original_max_position_embeddings\": 16, \"beta_fast\": 2.0")]
-    [InlineData("yarn free", "\"type\": \"yarn\", \"factor\": 4.0, \"original_max_position_embeddings\": 16, \"beta_fast\": 2.0, \"truncate\": false, \"mscale\": 0.7, \"mscale_all_dim\": 1.3")]
+    [InlineData("yarn free",
+        "\"type\": \"yarn\", \"factor\": 4.0, \"original_max_position_embeddings\": 16, \"beta_fast\": 2.0, \"truncate\": false, \"mscale\": 0.7, \"mscale_all_dim\": 1.3")]
     [InlineData("dynamic", "\"rope_type\": \"dynamic\", \"factor\": 2.0")]
-    [InlineData("longrope short", "\"rope_type\": \"longrope\", \"original_max_position_embeddings\": 12, \"short_factor\": [1.0, 1.1, 1.3, 1.5], \"long_factor\": [1.0, 2.0, 3.0, 4.0]")]
-    [InlineData("longrope long", "\"rope_type\": \"longrope\", \"original_max_position_embeddings\": 8, \"short_factor\": [1.0, 1.1, 1.3, 1.5], \"long_factor\": [1.0, 2.0, 3.0, 4.0]")]
+    [InlineData("longrope short",
+        "\"rope_type\": \"longrope\", \"original_max_position_embeddings\": 12, \"short_factor\": [1.0, 1.1, 1.3, 1.5], \"long_factor\": [1.0, 2.0, 3.0, 4.0]")]
+    [InlineData("longrope long",
+        "\"rope_type\": \"longrope\", \"original_max_position_embeddings\": 8, \"short_factor\": [1.0, 1.1, 1.3, 1.5], \"long_factor\": [1.0, 2.0, 3.0, 4.0]")]
     public void Llama_WithEveryRotaryScaling_InBothStyles(string kind, string scaling)
     {
         int length = kind == "dynamic" ? 8 : 64; // the model's own
@@ -36,7 +40,8 @@ public sealed class ReferenceImplementationTests
                     break;
                 case "llama3": // Llama 3.1's apply_scaling
                     double wavelength = 2 * Math.PI / plain[p], smooth = (16 / wavelength - 1) / (4 - 1);
-                    inverse[p] = wavelength < 16 / 4.0 ? plain[p] : wavelength > 16 / 1.0 ? plain[p] / 8 : (1 - smooth) * plain[p] / 8 + smooth * plain[p];
+                    inverse[p] = wavelength < 16 / 4.0 ? plain[p] : wavelength > 16 / 1.0 ? plain[p] / 8
+                        : (1 - smooth) * plain[p] / 8 + smooth * plain[p];
                     break;
                 case "yarn" or "yarn free": // between the dimensions that turn twice and once in 16 tokens
                     double fast = Turning(2), slow = Turning(1);
@@ -61,7 +66,8 @@ public sealed class ReferenceImplementationTests
         Func<ReferenceMath, double[][]> expected = m => Llama(m, inverse, size);
         Compare(old, expected);
         Compare(old.Replace("\"rope_scaling\": {", "\"rope_parameters\": { \"rope_theta\": 500.0, ", StringComparison.Ordinal)
-            .Replace(", \"rope_theta\": 500.0 }", " }", StringComparison.Ordinal).Replace("\"type\":", "\"rope_type\":", StringComparison.Ordinal), expected);
+            .Replace(", \"rope_theta\": 500.0 }", " }", StringComparison.Ordinal)
+            .Replace("\"type\":", "\"rope_type\":", StringComparison.Ordinal), expected);
 
         // the dimension that makes so many turns in 16 tokens
         static double Turning(double turns) => 8 * Math.Log(16 / (turns * 2 * Math.PI)) / (2 * Math.Log(500));
@@ -74,7 +80,8 @@ public sealed class ReferenceImplementationTests
         {
             string at = $"model.layers.{layer}";
             double[][] n = m.RMSNorm(x, at + ".input_layernorm");
-            double[][] q = Rotate(m.Linear(n, at + ".self_attn.q_proj"), 4, inverse, size), k = Rotate(m.Linear(n, at + ".self_attn.k_proj"), 2, inverse, size);
+            double[][] q = Rotate(m.Linear(n, at + ".self_attn.q_proj"), 4, inverse, size),
+                k = Rotate(m.Linear(n, at + ".self_attn.k_proj"), 2, inverse, size);
             x = Add(x, m.Linear(Attend(q, k, m.Linear(n, at + ".self_attn.v_proj"), 4, 2, 1 / Math.Sqrt(8)), at + ".self_attn.o_proj"));
             x = Add(x, m.Gated(m.RMSNorm(x, at + ".post_attention_layernorm"), at + ".mlp", Silu));
         }
@@ -118,7 +125,8 @@ public sealed class ReferenceImplementationTests
             double[][] x = m.Rows("transformer.word_embeddings.weight", _ids);
             double[][] mixed = m.Linear(m.LayerNorm(x, "transformer.h.0.ln_attn"), "transformer.h.0.self_attention.query_key_value");
             // each group: two queries, a key, a value, of 8
-            double[][] q = Rotate(EachHead(mixed, 2, (g, _) => g[..16]), 4, Frequencies(8)), k = Rotate(EachHead(mixed, 2, (g, _) => g[16..24]), 2, Frequencies(8));
+            double[][] q = Rotate(EachHead(mixed, 2, (g, _) => g[..16]), 4, Frequencies(8)),
+                k = Rotate(EachHead(mixed, 2, (g, _) => g[16..24]), 2, Frequencies(8));
             double[][] z = Attend(q, k, EachHead(mixed, 2, (g, _) => g[24..]), 4, 2, 1 / Math.Sqrt(8));
             double[][] inner = Each(m.Linear(m.LayerNorm(x, "transformer.h.0.ln_mlp"), "transformer.h.0.mlp.dense_h_to_4h"), Silu);
             x = Add(x, m.Linear(z, "transformer.h.0.self_attention.dense"), m.Linear(inner, "transformer.h.0.mlp.dense_4h_to_h"));
@@ -140,8 +148,10 @@ public sealed class ReferenceImplementationTests
             {
                 string at = $"model.layers.{layer}";
                 double[][] n = m.RMSNorm(x, at + ".input_layernorm", plus: 1);
-                double[][] q = Rotate(m.Linear(n, at + ".self_attn.q_proj"), 4, Frequencies(8)), k = Rotate(m.Linear(n, at + ".self_attn.k_proj"), 2, Frequencies(8));
-                double[][] z = Attend(q, k, m.Linear(n, at + ".self_attn.v_proj"), 4, 2, 1 / Math.Sqrt(20), layer == 1 ? 3 : int.MaxValue, cap);
+                double[][] q = Rotate(m.Linear(n, at + ".self_attn.q_proj"), 4, Frequencies(8)),
+                    k = Rotate(m.Linear(n, at + ".self_attn.k_proj"), 2, Frequencies(8));
+                double[][] z =
+                    Attend(q, k, m.Linear(n, at + ".self_attn.v_proj"), 4, 2, 1 / Math.Sqrt(20), layer == 1 ? 3 : int.MaxValue, cap);
                 x = Add(x, m.RMSNorm(m.Linear(z, at + ".self_attn.o_proj"), at + ".post_attention_layernorm", plus: 1));
                 double[][] thought = m.Gated(m.RMSNorm(x, at + ".pre_feedforward_layernorm", plus: 1), at + ".mlp", GeluTanh);
                 x = Add(x, m.RMSNorm(thought, at + ".post_feedforward_layernorm", plus: 1));
@@ -167,7 +177,8 @@ public sealed class ReferenceImplementationTests
             {
                 string at = $"model.layers.{layer}";
                 double[][] n = m.RMSNorm(x, at + ".input_layernorm");
-                double[][] q = Rotate(m.Linear(n, at + ".self_attn.q_proj"), 4, Frequencies(4)), k = Rotate(m.Linear(n, at + ".self_attn.k_proj"), 2, Frequencies(4));
+                double[][] q = Rotate(m.Linear(n, at + ".self_attn.q_proj"), 4, Frequencies(4)),
+                    k = Rotate(m.Linear(n, at + ".self_attn.k_proj"), 2, Frequencies(4));
                 x = Add(x, m.Linear(Attend(q, k, m.Linear(n, at + ".self_attn.v_proj"), 4, 2, 0.5), at + ".self_attn.o_proj"));
                 n = m.RMSNorm(x, at + ".post_attention_layernorm");
                 if (qwen && layer == 0) // every second layer has experts
@@ -178,7 +189,8 @@ public sealed class ReferenceImplementationTests
                 double[][] routed = m.Experts(n, at + ".mlp", 3, normalize, Silu);
                 x = Add(x, routed);
                 if (!qwen) continue;
-                double[][] share = Each(m.Linear(n, at + ".mlp.shared_expert_gate"), Sigmoid), shared = m.Gated(n, at + ".mlp.shared_expert", Silu);
+                double[][] share = Each(m.Linear(n, at + ".mlp.shared_expert_gate"), Sigmoid),
+                    shared = m.Gated(n, at + ".mlp.shared_expert", Silu);
                 x = Add(x, [.. shared.Select((t, i) => Array.ConvertAll(t, v => v * share[i][0]))]);
             }
             return m.Linear(m.RMSNorm(x, "model.norm"), "lm_head");
@@ -188,7 +200,8 @@ public sealed class ReferenceImplementationTests
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public void StableLM_WithANormForEachHead_InParallelOrNot(bool parallel) => Compare(TinyConfigs.LikeLlama("StableLmForCausalLM", 2, $$"""
+    public void StableLM_WithANormForEachHead_InParallelOrNot(bool parallel) =>
+    Compare(TinyConfigs.LikeLlama("StableLmForCausalLM", 2, $$"""
         , "qk_layernorm": true, "use_parallel_residual": {{(parallel ? "true" : "false")}}, "use_qkv_bias": true, "partial_rotary_factor": 0.5
         """), m =>
         {
@@ -197,9 +210,12 @@ public sealed class ReferenceImplementationTests
             {
                 string at = $"model.layers.{layer}";
                 double[][] n = m.LayerNorm(x, at + ".input_layernorm");
-                double[][] q = EachHead(m.Linear(n, at + ".self_attn.q_proj"), 4, (h, i) => m.LayerNorm(h, $"{at}.self_attn.q_layernorm.norms.{i}"));
-                double[][] k = EachHead(m.Linear(n, at + ".self_attn.k_proj"), 2, (h, i) => m.LayerNorm(h, $"{at}.self_attn.k_layernorm.norms.{i}"));
-                double[][] z = Attend(Rotate(q, 4, Frequencies(2)), Rotate(k, 2, Frequencies(2)), m.Linear(n, at + ".self_attn.v_proj"), 4, 2, 0.5);
+                double[][] q =
+                    EachHead(m.Linear(n, at + ".self_attn.q_proj"), 4, (h, i) => m.LayerNorm(h, $"{at}.self_attn.q_layernorm.norms.{i}"));
+                double[][] k =
+                    EachHead(m.Linear(n, at + ".self_attn.k_proj"), 2, (h, i) => m.LayerNorm(h, $"{at}.self_attn.k_layernorm.norms.{i}"));
+                double[][] z =
+                    Attend(Rotate(q, 4, Frequencies(2)), Rotate(k, 2, Frequencies(2)), m.Linear(n, at + ".self_attn.v_proj"), 4, 2, 0.5);
                 double[][] middle = Add(x, m.Linear(z, at + ".self_attn.o_proj"));
                 x = Add(middle, m.Gated(parallel ? n : m.LayerNorm(middle, at + ".post_attention_layernorm"), at + ".mlp", Silu));
             }
@@ -223,7 +239,9 @@ public sealed class ReferenceImplementationTests
             {
                 string at = $"{Decoder}.layers.{layer}";
                 double[][] n = before ? m.LayerNorm(x, at + ".self_attn_layer_norm") : x;
-                double[][] z = Attend(m.Linear(n, at + ".self_attn.q_proj"), m.Linear(n, at + ".self_attn.k_proj"), m.Linear(n, at + ".self_attn.v_proj"), 2, 2, 1 / Math.Sqrt(8));
+                double[][] z =
+                    Attend(m.Linear(n, at + ".self_attn.q_proj"), m.Linear(n, at + ".self_attn.k_proj"),
+                        m.Linear(n, at + ".self_attn.v_proj"), 2, 2, 1 / Math.Sqrt(8));
                 x = Add(x, m.Linear(z, at + ".self_attn.out_proj"));
                 if (!before) x = m.LayerNorm(x, at + ".self_attn_layer_norm");
                 n = before ? m.LayerNorm(x, at + ".final_layer_norm") : x;
@@ -239,7 +257,9 @@ public sealed class ReferenceImplementationTests
         , "scale_attn_by_inverse_layer_idx": true, "reorder_and_upcast_attn": true, "n_inner": 20, "tie_word_embeddings": false
         """), m =>
         {
-            double[][] x = Add(m.Rows("transformer.wte.weight", _ids), m.Rows("transformer.wpe.weight", Enumerable.Range(0, _ids.Length).Select(p => (long)p)));
+            double[][] x =
+                Add(m.Rows("transformer.wte.weight", _ids),
+                    m.Rows("transformer.wpe.weight", Enumerable.Range(0, _ids.Length).Select(p => (long)p)));
             for (int layer = 0; layer < 2; layer++)
             {
                 string at = $"transformer.h.{layer}";
@@ -262,7 +282,9 @@ public sealed class ReferenceImplementationTests
             {
                 string at = $"transformer.h.{layer}";
                 double[][] n = m.LayerNorm(x, at + ".input_layernorm"), mixed = m.Linear(n, at + ".self_attention.query_key_value");
-                double[][] z = Attend(OfHeads(mixed, 4, 0), OfHeads(mixed, 4, 1), OfHeads(mixed, 4, 2), 4, 4, 0.5, bias: (head, key) => Math.Pow(4, -head - 1) * key);
+                double[][] z =
+                    Attend(OfHeads(mixed, 4, 0), OfHeads(mixed, 4, 1), OfHeads(mixed, 4, 2), 4, 4, 0.5,
+                        bias: (head, key) => Math.Pow(4, -head - 1) * key);
                 n = m.LayerNorm(Add(n, m.Linear(z, at + ".self_attention.dense")), at + ".post_attention_layernorm");
                 x = Add(n, m.Linear(Each(m.Linear(n, at + ".mlp.dense_h_to_4h"), GeluTanh), at + ".mlp.dense_4h_to_h"));
             }
@@ -283,7 +305,8 @@ public sealed class ReferenceImplementationTests
         for (int token = 0; token < _ids.Length; token++)
         {
             float[] actual = logits[token].data<float>().ToArray();
-            for (int i = 0; i < actual.Length; i++) Assert.InRange(actual[i], expected[token][i] - 1e-5 * (1 + size), expected[token][i] + 1e-5 * (1 + size));
+            for (int i = 0; i < actual.Length; i++)
+                Assert.InRange(actual[i], expected[token][i] - 1e-5 * (1 + size), expected[token][i] + 1e-5 * (1 + size));
         }
     }
 }

@@ -21,7 +21,9 @@ internal sealed class ReferenceMath
         return numbers[(row * shape[1])..((row + 1) * shape[1])];
     }
 
-    /// <summary>W x, plus a bias if there is one. The weight is [outFeatures, inFeatures], or part of [many, outFeatures, inFeatures].</summary>
+    /// <summary>
+    /// W x, plus a bias if there is one. The weight is [outFeatures, inFeatures], or part of [many, outFeatures, inFeatures].
+    /// </summary>
     public double[] Linear(double[] x, string weight, string? bias = null, int part = 0, int from = 0, int count = -1)
     {
         var (numbers, shape) = _weights[weight];
@@ -76,7 +78,8 @@ internal sealed class ReferenceMath
     /// <param name="window">How many tokens one sees, itself included.</param>
     /// <param name="cap">Bends scores to stay between -cap and cap.</param>
     /// <param name="bias">What is added to a head's score of a key.</param>
-    public static double[][] Attend(double[][] q, double[][] k, double[][] v, int heads, int kvHeads, double scale, int window = int.MaxValue,
+    public static double[][] Attend(double[][] q, double[][] k, double[][] v, int heads, int kvHeads, double scale,
+        int window = int.MaxValue,
         double? cap = null, Func<int, int, double>? bias = null)
     {
         int width = q[0].Length / heads;
@@ -97,7 +100,8 @@ internal sealed class ReferenceMath
                 }
                 double top = scores[first..].Max(), sum = scores[first..].Sum(s => Math.Exp(s - top));
                 for (int j = first; j <= i; j++)
-                    for (int d = 0; d < width; d++) output[i][head * width + d] += Math.Exp(scores[j] - top) / sum * v[j][group * width + d];
+                    for (int d = 0; d < width; d++) output[i][head * width + d] += Math.Exp(scores[j] - top) / sum
+                        * v[j][group * width + d];
             }
         }
         return output;

@@ -9,7 +9,8 @@ public sealed class GeneratorTests
 {
     private static readonly MetadataReference[] _references =
     [
-        .. ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator).Select(path => MetadataReference.CreateFromFile(path)),
+        .. ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator)
+            .Select(path => MetadataReference.CreateFromFile(path)),
     ];
 
     [Fact]
@@ -22,7 +23,8 @@ public sealed class GeneratorTests
             return cat([turned, Twice(hidden)], -1);
             """);
         Assert.Empty(rules);
-        Assert.Equal(["transpose_0", "transpose_1", "mul_0", "neg_0", "add_0", "softmax_0", "twice_0", "cat_0"], Names(text, "ForwardSource"));
+        Assert.Equal(["transpose_0", "transpose_1", "mul_0", "neg_0", "add_0", "softmax_0", "twice_0", "cat_0"],
+            Names(text, "ForwardSource"));
         Assert.Equal(["add_0"], Names(text, "TwiceSource"));
     }
 
@@ -94,7 +96,8 @@ public sealed class GeneratorTests
         var reason = driver.GetRunResult().Results[0].TrackedSteps[ModelSourceGenerator.ModulesStep].Single().Outputs.Single().Reason;
         Assert.Equal(isKept ? IncrementalStepRunReason.Unchanged : IncrementalStepRunReason.Modified, reason);
 
-        static SyntaxTree ParseOther(string body) => CSharpSyntaxTree.ParseText($"class Other {{ int Get() {{ {body} return count; }} }}", _options, "Other.cs");
+        static SyntaxTree ParseOther(string body) =>
+            CSharpSyntaxTree.ParseText($"class Other {{ int Get() {{ {body} return count; }} }}", _options, "Other.cs");
     }
 
     private static readonly CSharpParseOptions _options = new(LanguageVersion.Latest);
@@ -102,7 +105,8 @@ public sealed class GeneratorTests
     private static (string[] Rules, string Text) Generate(string body, string partial = "partial", string attribute = "")
     {
         CSharpGeneratorDriver.Create([new ModelSourceGenerator().AsSourceGenerator()], parseOptions: _options)
-            .RunGeneratorsAndUpdateCompilation(Compile(Parse(body, partial, attribute)), out Compilation whole, out var diagnostics, TestContext.Current.CancellationToken);
+            .RunGeneratorsAndUpdateCompilation(Compile(Parse(body, partial, attribute)), out Compilation whole, out var diagnostics,
+                TestContext.Current.CancellationToken);
         Assert.Empty(whole.GetDiagnostics(TestContext.Current.CancellationToken).Where(d => d.Severity is DiagnosticSeverity.Error));
         return ([.. diagnostics.Select(d => d.Id)], string.Concat(whole.SyntaxTrees.Skip(1)));
     }

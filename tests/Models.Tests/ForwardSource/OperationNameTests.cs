@@ -17,7 +17,8 @@ public sealed class OperationNameTests
         string[] approved = reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries);
         string[] gone = [.. approved.Except(current)], added = [.. current.Except(approved)];
         Assert.True(gone.Length == 0 && added.Length == 0,
-            $"tests/Models.Tests/ForwardSource/OperationNames.txt\nGone or changed:\n{string.Join('\n', gone)}\nNew:\n{string.Join('\n', added)}");
+            $"tests/Models.Tests/ForwardSource/OperationNames.txt\nGone or "
+            + $"changed:\n{string.Join('\n', gone)}\nNew:\n{string.Join('\n', added)}");
     }
 
     private static IEnumerable<string> Lines(string config)

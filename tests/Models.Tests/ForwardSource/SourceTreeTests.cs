@@ -9,7 +9,8 @@ public sealed class SourceTreeTests
 {
     public static TheoryData<string> Modules =>
         [.. typeof(SiteModule).Assembly.GetTypes().Where(t => t.IsSubclassOf(typeof(SiteModule)) && !t.IsAbstract
-            && t.GetMethod("Forward", BindingFlags.Instance | BindingFlags.NonPublic | BindingFlags.DeclaredOnly) is not null).Select(t => t.FullName!)];
+            && t.GetMethod("Forward", BindingFlags.Instance | BindingFlags.NonPublic | BindingFlags.DeclaredOnly) is not null)
+            .Select(t => t.FullName!)];
 
     [Theory, MemberData(nameof(Modules))]
     public void EveryModule_HasItsSource(string name)

@@ -49,5 +49,6 @@ public sealed class ActivationTests
 
     [Fact]
     public void UnknownActivation_IsNamed() => Assert.Contains("`swoosh`", Assert.Throws<CheckpointException>(() =>
-        Activation.Read(ConfigReader.Parse("""{ "act": "swoosh" }"""u8.ToArray(), "config.json"), "act", "relu")).Message, StringComparison.Ordinal);
+        Activation.Read(ConfigReader.Parse("""{ "act": "swoosh" }"""u8.ToArray(), "config.json"), "act", "relu")).Message,
+        StringComparison.Ordinal);
 }

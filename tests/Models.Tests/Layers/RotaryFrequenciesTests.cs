@@ -8,12 +8,15 @@ namespace Ndif.Models.Tests.Layers;
 public sealed class RotaryFrequenciesTests
 {
     private const string Dynamic = "\"rope_type\": \"dynamic\", \"factor\": 2.0";
-    private const string Long = "\"rope_type\": \"longrope\", \"original_max_position_embeddings\": 8, \"short_factor\": [1.0, 1.1, 1.3, 1.5], \"long_factor\": [1.0, 2.0, 3.0, 4.0]";
+    private const string Long =
+        "\"rope_type\": \"longrope\", \"original_max_position_embeddings\": 8, \"short_factor\": [1.0, 1.1, 1.3, 1.5], \"long_factor\": "
+        + "[1.0, 2.0, 3.0, 4.0]";
 
     private static LoadedModel Load(TempFolder folder, string scaling)
     {
         string config = TinyConfigs.Rope(2, scaling);
-        if (scaling == Dynamic) config = config.Replace("\"max_position_embeddings\": 64", "\"max_position_embeddings\": 8", StringComparison.Ordinal);
+        if (scaling == Dynamic)
+            config = config.Replace("\"max_position_embeddings\": 64", "\"max_position_embeddings\": 8", StringComparison.Ordinal);
         TinyModel.Write(folder, config, seed: 3);
         return TinyModel.Load(folder.Path);
     }
@@ -72,6 +75,7 @@ public sealed class RotaryFrequenciesTests
     public void WhatIsNotKnownOrMissing_IsNamed(string scaling, string what)
     {
         ConfigReader config = ConfigReader.Parse(System.Text.Encoding.UTF8.GetBytes(TinyConfigs.Rope(1, scaling)), "config.json");
-        Assert.Contains(what, Assert.Throws<CheckpointException>(() => Ndif.Models.Architectures.ArchitectureCatalog.Build(config)).Message, StringComparison.Ordinal);
+        Assert.Contains(what, Assert.Throws<CheckpointException>(() => Ndif.Models.Architectures.ArchitectureCatalog.Build(config)).Message,
+            StringComparison.Ordinal);
     }
 }

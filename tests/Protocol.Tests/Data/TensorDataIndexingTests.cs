@@ -37,9 +37,12 @@ public sealed class TensorDataIndexingTests
     [Fact]
     public void OutOfBounds_IsPyTorchsSentence()
     {
-        Assert.Equal("index 10 is out of bounds for dimension 1 with size 3", Assert.Throws<IndexOutOfRangeException>(() => _cube[.., 10]).Message);
-        Assert.Equal("index -3 is out of bounds for dimension 0 with size 2", Assert.Throws<IndexOutOfRangeException>(() => _cube[^3]).Message);
-        Assert.Equal("too many indices for tensor of dimension 3", Assert.Throws<IndexOutOfRangeException>(() => _cube[0, 0, 0, 0]).Message);
+        Assert.Equal("index 10 is out of bounds for dimension 1 with size 3",
+            Assert.Throws<IndexOutOfRangeException>(() => _cube[.., 10]).Message);
+        Assert.Equal("index -3 is out of bounds for dimension 0 with size 2",
+            Assert.Throws<IndexOutOfRangeException>(() => _cube[^3]).Message);
+        Assert.Equal("too many indices for tensor of dimension 3",
+            Assert.Throws<IndexOutOfRangeException>(() => _cube[0, 0, 0, 0]).Message);
         Assert.Throws<ArgumentException>(() => _cube[Idx.Step(null, null, -1)]);
     }
 

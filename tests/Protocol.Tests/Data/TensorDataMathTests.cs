@@ -52,7 +52,8 @@ public sealed class TensorDataMathTests
     [Fact]
     public void Softmax_SumsToOne()
     {
-        Assert.True(TensorData.FromArray(new[] { 0.0900f, 0.2447f, 0.6652f }).AllClose(TensorData.FromArray(new float[] { 1, 2, 3 }).Softmax(), atol: 1e-4));
+        Assert.True(TensorData.FromArray(new[] { 0.0900f, 0.2447f, 0.6652f })
+            .AllClose(TensorData.FromArray(new float[] { 1, 2, 3 }).Softmax(), atol: 1e-4));
         Assert.True(TensorData.Ones([3]).AllClose(_matrix.Softmax(0).Sum(0)));
     }
 

@@ -12,7 +12,8 @@ public sealed class TensorDataTests
         foreach (DType type in Enum.GetValues<DType>().Where(t => t is not (DType.Complex64 or DType.Complex128)))
         {
             TensorData tensor = _matrix.To(type);
-            TensorData back = TensorData.FromProto(Tensor.Parser.ParseFrom(Google.Protobuf.MessageExtensions.ToByteArray(tensor.ToProto())));
+            TensorData back =
+                TensorData.FromProto(Tensor.Parser.ParseFrom(Google.Protobuf.MessageExtensions.ToByteArray(tensor.ToProto())));
             Assert.True(tensor.SameAs(back), $"{type}");
         }
     }
@@ -20,10 +21,20 @@ public sealed class TensorDataTests
     [Fact]
     public void Wire_RefusesWhatDoesNotFit()
     {
-        Assert.Equal(ErrorCode.CorruptData, Assert.Throws<NdifException>(() => TensorData.FromProto(new Tensor { Dtype = DataType.Float32, Shape = { 3 }, Inline = Google.Protobuf.ByteString.CopyFrom(1, 2) })).Code);
-        Assert.Equal(ErrorCode.CorruptData, Assert.Throws<NdifException>(() => TensorData.FromProto(new Tensor { Dtype = (DataType)99, Inline = Google.Protobuf.ByteString.Empty })).Code);
-        Assert.Equal(ErrorCode.CorruptData, Assert.Throws<NdifException>(() => TensorData.FromProto(new Tensor { Dtype = DataType.Float32 })).Code);
-        Assert.Equal(ErrorCode.CorruptData, Assert.Throws<NdifException>(() => TensorData.FromProto(new Tensor { Dtype = DataType.Float32, Shape = { long.MaxValue, 4 }, Inline = Google.Protobuf.ByteString.Empty })).Code);
+        Assert.Equal(ErrorCode.CorruptData,
+            Assert.Throws<NdifException>(() =>
+                TensorData.FromProto(
+                    new Tensor { Dtype = DataType.Float32, Shape = { 3 }, Inline = Google.Protobuf.ByteString.CopyFrom(1, 2) })).Code);
+        Assert.Equal(ErrorCode.CorruptData,
+            Assert.Throws<NdifException>(() =>
+                TensorData.FromProto(new Tensor { Dtype = (DataType)99, Inline = Google.Protobuf.ByteString.Empty })).Code);
+        Assert.Equal(ErrorCode.CorruptData,
+            Assert.Throws<NdifException>(() => TensorData.FromProto(new Tensor { Dtype = DataType.Float32 })).Code);
+        Assert.Equal(ErrorCode.CorruptData,
+            Assert.Throws<NdifException>(() =>
+                TensorData.FromProto(
+                    new Tensor { Dtype = DataType.Float32, Shape = { long.MaxValue, 4 }, Inline = Google.Protobuf.ByteString.Empty }))
+                    .Code);
     }
 
     [Fact]
@@ -70,7 +81,8 @@ public sealed class TensorDataTests
     public void Span_IsOfTheElementTypeOnly()
     {
         Assert.Equal(6, _matrix.Span<float>().Length);
-        Assert.Contains("float32, not int64", Assert.Throws<InvalidOperationException>(() => _matrix.Span<long>().Length).Message, StringComparison.Ordinal);
+        Assert.Contains("float32, not int64", Assert.Throws<InvalidOperationException>(() => _matrix.Span<long>().Length).Message,
+            StringComparison.Ordinal);
     }
 
     [Theory] // found by fuzzing: multiplied in 64 bits, these come to four bytes
@@ -83,7 +95,10 @@ public sealed class TensorDataTests
     {
         foreach (int bytes in (int[])[0, 4])
         {
-            NdifException refused = Assert.ThrowsAny<NdifException>(() => TensorData.FromProto(new Tensor { Dtype = DataType.Float32, Shape = { shape }, Inline = ByteString.CopyFrom(new byte[bytes]) }));
+            NdifException refused =
+                Assert.ThrowsAny<NdifException>(() =>
+                    TensorData.FromProto(
+                        new Tensor { Dtype = DataType.Float32, Shape = { shape }, Inline = ByteString.CopyFrom(new byte[bytes]) }));
             Assert.Equal(ErrorCode.CorruptData, refused.Code);
         }
     }

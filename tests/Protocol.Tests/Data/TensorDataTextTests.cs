@@ -11,19 +11,23 @@ public sealed class TensorDataTextTests
     public void WholeFloats_HaveAPoint() => Assert.Equal("tensor([1., 2.])", TensorData.FromArray(new float[] { 1, 2 }).ToString());
 
     [Fact]
-    public void FarApart_IsScientific() => Assert.Equal("tensor([1.0000e-05, 1.0000e+00])", TensorData.FromArray(new[] { 1e-5f, 1 }).ToString());
+    public void FarApart_IsScientific() =>
+    Assert.Equal("tensor([1.0000e-05, 1.0000e+00])", TensorData.FromArray(new[] { 1e-5f, 1 }).ToString());
 
     [Fact]
-    public void WholeAndFarApart_IsScientificToo() => Assert.Equal("tensor([1.0000e+00, 1.0000e+04])", TensorData.FromArray(new float[] { 1, 10000 }).ToString());
+    public void WholeAndFarApart_IsScientificToo() =>
+    Assert.Equal("tensor([1.0000e+00, 1.0000e+04])", TensorData.FromArray(new float[] { 1, 10000 }).ToString());
 
     [Fact]
-    public void Numbers_AreAligned() => Assert.Equal("tensor([  1, -20, 300])", TensorData.FromArray(new long[] { 1, -20, 300 }).ToString());
+    public void Numbers_AreAligned() =>
+    Assert.Equal("tensor([  1, -20, 300])", TensorData.FromArray(new long[] { 1, -20, 300 }).ToString());
 
     [Fact]
     public void Bools_AreAligned() => Assert.Equal("tensor([ True, False])", TensorData.FromArray(new[] { true, false }).ToString());
 
     [Fact]
-    public void OtherTypes_AreNamed() => Assert.Equal("tensor([1.5000], dtype=torch.bfloat16)", TensorData.FromArray(new[] { 1.5f }).To(DType.BFloat16).ToString());
+    public void OtherTypes_AreNamed() =>
+    Assert.Equal("tensor([1.5000], dtype=torch.bfloat16)", TensorData.FromArray(new[] { 1.5f }).To(DType.BFloat16).ToString());
 
     [Fact]
     public void Scalars_HaveNoBrackets()
@@ -70,5 +74,6 @@ public sealed class TensorDataTextTests
 
     [Fact]
     public void NotFinite_IsNamed() =>
-        Assert.Equal("tensor([1.5000,    nan,    inf])", TensorData.FromArray(new[] { 1.5f, float.NaN, float.PositiveInfinity }).ToString());
+        Assert.Equal("tensor([1.5000,    nan,    inf])", TensorData.FromArray(new[] { 1.5f, float.NaN, float.PositiveInfinity })
+            .ToString());
 }

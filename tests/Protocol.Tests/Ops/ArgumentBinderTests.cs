@@ -12,7 +12,9 @@ public sealed class ArgumentBinderTests
 
     [Fact]
     public void Bind_PutsKeywordsInTheirPlaces() =>
-        Assert.Equal([_node, 2L, 1L, false, true], ArgumentBinder.Bind(OpTable.Get("topk"), [_node], new Dictionary<string, object?> { ["largest"] = false, ["dim"] = 1L, ["k"] = 2L }));
+        Assert.Equal([_node, 2L, 1L, false, true],
+            ArgumentBinder.Bind(OpTable.Get("topk"), [_node],
+                new Dictionary<string, object?> { ["largest"] = false, ["dim"] = 1L, ["k"] = 2L }));
 
     [Fact]
     public void Bind_TakesInputForSelf() =>
@@ -35,7 +37,9 @@ public sealed class ArgumentBinderTests
     public void Bind_SaysWhatIsWrong(string op, int positional, string keyword, string message)
     {
         Dictionary<string, object?> keywords = keyword.Length == 0 ? [] : new() { [keyword] = 0L };
-        var error = Assert.Throws<BadProgramException>(() => ArgumentBinder.Bind(OpTable.Get(op), [.. Enumerable.Repeat(_node, positional)], keywords));
+        var error =
+            Assert.Throws<BadProgramException>(() =>
+                ArgumentBinder.Bind(OpTable.Get(op), [.. Enumerable.Repeat(_node, positional)], keywords));
         Assert.Equal(ErrorCode.BadArgument, error.Code);
         Assert.Contains(message, error.Message, StringComparison.Ordinal);
         Assert.Contains(OpTable.Get(op).Text, error.Message, StringComparison.Ordinal);
@@ -47,7 +51,8 @@ public sealed class ArgumentBinderTests
         { "softmax", 0.5, "must be int, not float" },
         { "softmax", null, "must be int, not NoneType" },
         { "softmax", true, "must be int, not bool" },
-        { "view", new List<object?> { 1L, "x" }, "view(): argument 'size' (position 2) must be int or list of ints, but its element 1 is str." },
+        { "view", new List<object?> { 1L, "x" },
+            "view(): argument 'size' (position 2) must be int or list of ints, but its element 1 is str." },
         { "view", new List<object?> { 1L, null }, "its element 1 is NoneType" },
         { "add", "x", "must be Tensor or number, not str" },
         { "matmul", DType.Int32, "must be Tensor, not dtype" },
@@ -57,7 +62,8 @@ public sealed class ArgumentBinderTests
     [Theory]
     [MemberData(nameof(InvalidArguments))]
     public void Bind_ChecksTypes(string op, object? second, string message) =>
-        Assert.Contains(message, Assert.Throws<BadProgramException>(() => ArgumentBinder.Bind(OpTable.Get(op), [_node, second])).Message, StringComparison.Ordinal);
+        Assert.Contains(message, Assert.Throws<BadProgramException>(() => ArgumentBinder.Bind(OpTable.Get(op), [_node, second])).Message,
+            StringComparison.Ordinal);
 
     [Fact]
     public void Bind_TakesWhatPyTorchTakes()
@@ -65,7 +71,8 @@ public sealed class ArgumentBinderTests
         ArgumentBinder.Bind(OpTable.Get("sum"), [_node, 1L]);                                          // one dimension for a list
         ArgumentBinder.Bind(OpTable.Get("sum"), [_node, null]);
         ArgumentBinder.Bind(OpTable.Get("view"), [_node, new List<object?> { _node, -1L }]);          // a node in a list
-        ArgumentBinder.Bind(OpTable.Get("getitem"), [_node, new object?[] { IndexEllipsis.Instance, null, 1L, new IndexSlice(1, null, 2) }]);
+        ArgumentBinder.Bind(OpTable.Get("getitem"),
+            [_node, new object?[] { IndexEllipsis.Instance, null, 1L, new IndexSlice(1, null, 2) }]);
         ArgumentBinder.Bind(OpTable.Get("index_select"), [_node, 0L, new List<object?> { 1L, 2L }]);   // numbers for a tensor
         ArgumentBinder.Bind(OpTable.Get("add"), [_node, TensorData.Zeros([2])]);
     }
@@ -73,9 +80,16 @@ public sealed class ArgumentBinderTests
     [Fact]
     public void Bind_ReadsCallsFromTheWire()
     {
-        var call = new Call { Op = "layer_norm", Arguments = { Node(0), new Argument { List = new ArgumentList { Items = { new Argument { Integer = 4 } } } } }, Keywords = { ["bias"] = new Argument { Constant = 0 } } };
+        var call = new Call
+        {
+            Op = "layer_norm",
+            Arguments = { Node(0), new Argument { List = new ArgumentList { Items = { new Argument { Integer = 4 } } } } },
+            Keywords = { ["bias"] = new Argument { Constant = 0 } },
+        };
         Argument[] bound = ArgumentBinder.Bind(call);
-        Assert.Equal([Argument.ValueOneofCase.Node, Argument.ValueOneofCase.List, Argument.ValueOneofCase.None_, Argument.ValueOneofCase.Constant, Argument.ValueOneofCase.Real],
+        Assert.Equal(
+            [Argument.ValueOneofCase.Node, Argument.ValueOneofCase.List, Argument.ValueOneofCase.None_, Argument.ValueOneofCase.Constant,
+                Argument.ValueOneofCase.Real],
             bound.Select(argument => argument.ValueCase));
         Assert.Equal(1e-05, bound[4].Real);
     }
@@ -85,7 +99,8 @@ public sealed class ArgumentBinderTests
     {
         Assert.Equal(ErrorCode.UnknownOp, Assert.Throws<BadProgramException>(() => ArgumentBinder.Bind(new Call { Op = "system" })).Code);
         var call = new Call { Op = "softmax", Arguments = { Node(0), new Argument { Text = "x" } } };
-        Assert.Contains("must be int, not str", Assert.Throws<BadProgramException>(() => ArgumentBinder.Bind(call)).Message, StringComparison.Ordinal);
+        Assert.Contains("must be int, not str", Assert.Throws<BadProgramException>(() => ArgumentBinder.Bind(call)).Message,
+            StringComparison.Ordinal);
     }
 
     private static Argument Node(uint id) => new() { Node = id };

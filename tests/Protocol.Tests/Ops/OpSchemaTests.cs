@@ -7,7 +7,9 @@ public sealed class OpSchemaTests
     [Fact]
     public void Parse_ReadsPyTorchsSchemas()
     {
-        OpSchema schema = OpSchema.Parse("topk(Tensor self, int k, int dim=-1, bool largest=True, *, ScalarType? dtype=None) -> (Tensor values, Tensor indices)");
+        OpSchema schema =
+            OpSchema.Parse(
+                "topk(Tensor self, int k, int dim=-1, bool largest=True, *, ScalarType? dtype=None) -> (Tensor values, Tensor indices)");
         Assert.Equal("topk", schema.Name);
         Assert.Equal(2, schema.Returns);
         Assert.False(schema.InPlace);
@@ -43,5 +45,6 @@ public sealed class OpSchemaTests
 
     [Fact]
     public void Parse_NamesAnUnknownType() =>
-        Assert.Contains("Tenzor", Assert.Throws<FormatException>(() => OpSchema.Parse("f(Tenzor self) -> Tensor")).Message, StringComparison.Ordinal);
+        Assert.Contains("Tenzor", Assert.Throws<FormatException>(() => OpSchema.Parse("f(Tenzor self) -> Tensor")).Message,
+            StringComparison.Ordinal);
 }

@@ -25,7 +25,8 @@ public sealed class OpTableTests
                 optional |= parameter.HasDefault;
             }
             Assert.All(row.Parameters.Where(p => p.KeywordOnly), p => Assert.True(p.HasDefault, row.Text));
-            Assert.All(row.Parameters.Where(p => p.HasDefault && p.Default is null), p => Assert.True(p.Optional || p.Type == OpType.Any, row.Text));
+            Assert.All(row.Parameters.Where(p => p.HasDefault && p.Default is null),
+                p => Assert.True(p.Optional || p.Type == OpType.Any, row.Text));
             if (row.InPlace) Assert.Equal("self", row.Parameters[0].Name);
         }
     }

@@ -20,7 +20,9 @@ public sealed class NodeVisitorTests
     [Fact]
     public void AVisitor_HasOneMethod_ForEachKind()
     {
-        string[] methods = [.. typeof(NodeVisitor<,>).GetMethods(BindingFlags.Instance | BindingFlags.NonPublic).Where(m => m.IsAbstract).Select(m => m.Name)];
+        string[] methods =
+            [.. typeof(NodeVisitor<,>).GetMethods(BindingFlags.Instance | BindingFlags.NonPublic).Where(m => m.IsAbstract)
+                .Select(m => m.Name)];
         Assert.Equal(Enum.GetNames<Node.KindOneofCase>().Select(name => $"Visit{name}").Order(), methods.Order());
     }
 
@@ -57,13 +59,16 @@ public sealed class NodeVisitorTests
 
         protected override string VisitCallModule(CallModule call, string context) => Name(nameof(VisitCallModule), call, context);
 
-        protected override string VisitParameter(ReadParameter parameter, string context) => Name(nameof(VisitParameter), parameter, context);
+        protected override string VisitParameter(ReadParameter parameter, string context) =>
+            Name(nameof(VisitParameter), parameter, context);
 
         protected override string VisitSave(Save save, string context) => Name(nameof(VisitSave), save, context);
 
-        protected override string VisitRegionParameter(RegionParameter parameter, string context) => Name(nameof(VisitRegionParameter), parameter, context);
+        protected override string VisitRegionParameter(RegionParameter parameter, string context) =>
+            Name(nameof(VisitRegionParameter), parameter, context);
 
-        protected override string VisitContainer(MakeContainer container, string context) => Name(nameof(VisitContainer), container, context);
+        protected override string VisitContainer(MakeContainer container, string context) =>
+            Name(nameof(VisitContainer), container, context);
 
         protected override string VisitAppend(Append append, string context) => Name(nameof(VisitAppend), append, context);
 
@@ -85,7 +90,8 @@ public sealed class NodeVisitorTests
 
         protected override string VisitReadGradient(ReadGradient read, string context) => Name(nameof(VisitReadGradient), read, context);
 
-        protected override string VisitWriteGradient(WriteGradient write, string context) => Name(nameof(VisitWriteGradient), write, context);
+        protected override string VisitWriteGradient(WriteGradient write, string context) =>
+            Name(nameof(VisitWriteGradient), write, context);
 
         protected override string VisitStop(Stop stop, string context) => Name(nameof(VisitStop), stop, context);
 
@@ -97,13 +103,16 @@ public sealed class NodeVisitorTests
 
         protected override string VisitLocal(LocalCall call, string context) => Name(nameof(VisitLocal), call, context);
 
-        protected override string VisitNewParameter(NewParameter parameter, string context) => Name(nameof(VisitNewParameter), parameter, context);
+        protected override string VisitNewParameter(NewParameter parameter, string context) =>
+            Name(nameof(VisitNewParameter), parameter, context);
 
-        protected override string VisitNewOptimizer(NewOptimizer optimizer, string context) => Name(nameof(VisitNewOptimizer), optimizer, context);
+        protected override string VisitNewOptimizer(NewOptimizer optimizer, string context) =>
+            Name(nameof(VisitNewOptimizer), optimizer, context);
 
         protected override string VisitOptimizerStep(OptimizerStep step, string context) => Name(nameof(VisitOptimizerStep), step, context);
 
-        protected override string VisitDefineModule(DefineModule module, string context) => Name(nameof(VisitDefineModule), module, context);
+        protected override string VisitDefineModule(DefineModule module, string context) =>
+            Name(nameof(VisitDefineModule), module, context);
 
         protected override string VisitStartAt(StartAt start, string context) => Name(nameof(VisitStartAt), start, context);
 

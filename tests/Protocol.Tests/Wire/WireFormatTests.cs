@@ -22,12 +22,19 @@ public sealed class WireFormatTests
     private static IEnumerable<string> Lines(FileDescriptor file) =>
         file.MessageTypes.SelectMany(Lines)
             .Concat(file.EnumTypes.SelectMany(Lines))
-            .Concat(file.Services.SelectMany(s => s.Methods.Select(m =>
-                $"{s.FullName}.{m.Name}({(m.IsClientStreaming ? "stream " : "")}{m.InputType.Name}) {(m.IsServerStreaming ? "stream " : "")}{m.OutputType.Name}")));
+            .Concat(file.Services.SelectMany(s => s.Methods.Select(Line)));
+
+    private static string Line(MethodDescriptor method)
+    {
+        string input = (method.IsClientStreaming ? "stream " : "") + method.InputType.Name;
+        string output = (method.IsServerStreaming ? "stream " : "") + method.OutputType.Name;
+        return $"{method.Service.FullName}.{method.Name}({input}) {output}";
+    }
 
     private static IEnumerable<string> Lines(MessageDescriptor message) =>
         message.Fields.InDeclarationOrder().Select(f => $"{message.FullName}.{f.Name} = {f.FieldNumber} {Type(f)}")
-            .Concat(message.NestedTypes.Where(n => !message.Fields.InDeclarationOrder().Any(f => f.IsMap && f.MessageType == n)).SelectMany(Lines))
+            .Concat(message.NestedTypes.Where(n => !message.Fields.InDeclarationOrder().Any(f => f.IsMap && f.MessageType == n))
+                .SelectMany(Lines))
             .Concat(message.EnumTypes.SelectMany(Lines));
 
     private static IEnumerable<string> Lines(EnumDescriptor type) => type.Values.Select(v => $"{type.FullName}.{v.Name} = {v.Number}");

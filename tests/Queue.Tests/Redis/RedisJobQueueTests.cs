@@ -53,7 +53,8 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
         Assert.True(await Fixture.Queue.PublishAsync(lease, new Event { State = new StateChanged { State = JobState.Completed } }, Cancel));
         List<Event> events = await watching;
         output.WriteLine(
-            $"1000 tokens published in {published.TotalMilliseconds:0} ms, followed to the end in {Stopwatch.GetElapsedTime(began).TotalMilliseconds:0} ms");
+            $"1000 tokens published in {published.TotalMilliseconds:0} ms, followed to the end in "
+            + $"{Stopwatch.GetElapsedTime(began).TotalMilliseconds:0} ms");
         Assert.Equal(Enumerable.Range(0, 1000).Select(i => (uint)i), events.Where(e => e.Token is not null).Select(e => e.Token.Step));
     }
 

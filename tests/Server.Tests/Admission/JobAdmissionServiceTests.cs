@@ -65,12 +65,15 @@ public sealed class JobAdmissionServiceTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
         SubmitRequest request = TestModels.Submit("echo");
-        request.Program.Nodes.Add(new Node { Read = new ReadSite { Site = new Site { Module = "lm_haed", Kind = SiteKind.Output }, Call = new CallIndex { At = 0 } } });
+        request.Program.Nodes.Add(
+            new Node {
+                Read = new ReadSite { Site = new Site { Module = "lm_haed", Kind = SiteKind.Output }, Call = new CallIndex { At = 0 } } });
         request.Program.Regions[2].Nodes.Add(1);
 
         Error error = await GetRefusalAsync(gateway, request, StatusCode.InvalidArgument);
 
-        Assert.Equal((ErrorCode.UnknownModule, "lm_haed", "Did you mean `lm_head`? It has lm_head."), (error.Code, error.Module, error.Hint));
+        Assert.Equal((ErrorCode.UnknownModule, "lm_haed", "Did you mean `lm_head`? It has lm_head."),
+            (error.Code, error.Module, error.Hint));
         Assert.Equal(0, (await gateway.Backend.Jobs.CountAsync(TestGateway.Cancel)).Waiting);
     }
 
@@ -82,7 +85,8 @@ public sealed class JobAdmissionServiceTests
         request.DryRun = true;
         request.Program.Nodes[0].Trace.Mode = Mode.Generate;
         request.Program.Nodes[0].Trace.Generation = new Generation { MaxNewTokens = 10 };
-        request.Program.Nodes[0].Trace.Invokes.Add(new Invoke { Region = 3, Input = new Input { Tokens = { new TokenRow { Ids = { 1, 2, 3 } } } } });
+        request.Program.Nodes[0]
+            .Trace.Invokes.Add(new Invoke { Region = 3, Input = new Input { Tokens = { new TokenRow { Ids = { 1, 2, 3 } } } } });
         request.Program.Regions.Add(new Region());
 
         SubmitReply reply = await (await gateway.CreateClientAsync()).SubmitAsync(request, cancellationToken: TestGateway.Cancel);
@@ -221,7 +225,8 @@ public sealed class JobAdmissionServiceTests
         {
             SubmitRequest request = TestModels.Submit("echo");
             request.Program.Constants.Add(new Tensor { Dtype = DataType.Uint8, Shape = { (long)blob.Length }, Blob = blob });
-            request.Program.Constants.Add(new Tensor { Dtype = DataType.Uint8, Shape = { 10 }, Inline = ByteString.CopyFrom(new byte[10]) });
+            request.Program.Constants.Add(
+                new Tensor { Dtype = DataType.Uint8, Shape = { 10 }, Inline = ByteString.CopyFrom(new byte[10]) });
             return request;
         }
     }

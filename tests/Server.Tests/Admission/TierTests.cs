@@ -116,7 +116,8 @@ public sealed class TierTests
     private static SubmitRequest Constant(int bytes)
     {
         SubmitRequest request = TestModels.Submit("echo");
-        request.Program.Constants.Add(new Tensor { Dtype = DataType.Uint8, Shape = { bytes }, Inline = ByteString.CopyFrom(new byte[bytes]) });
+        request.Program.Constants.Add(
+            new Tensor { Dtype = DataType.Uint8, Shape = { bytes }, Inline = ByteString.CopyFrom(new byte[bytes]) });
         return request;
     }
 

@@ -38,7 +38,8 @@ public sealed class ErrorWireFormatTests
         Inference.InferenceClient client = await gateway.CreateClientAsync();
 
         Error error = await GrpcAssert.FailsAsync(
-            StatusCode.Internal, async () => await client.SubmitAsync(TestModels.Submit("echo", model: "unknown"), cancellationToken: TestGateway.Cancel));
+            StatusCode.Internal,
+            async () => await client.SubmitAsync(TestModels.Submit("echo", model: "unknown"), cancellationToken: TestGateway.Cancel));
 
         Assert.Equal(ErrorCode.Internal, error.Code);
         Assert.DoesNotContain("secret cause", error.ToString(), StringComparison.Ordinal);

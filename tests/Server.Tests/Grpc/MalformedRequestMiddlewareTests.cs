@@ -60,7 +60,8 @@ public sealed class MalformedRequestMiddlewareTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync(TestGateway.CreateOptions(messageBytes: 100_000));
         SubmitRequest request = TestModels.Submit("echo");
-        request.Program.Constants.Add(new Tensor { Dtype = DataType.Uint8, Shape = { 200_000 }, Inline = ByteString.CopyFrom(new byte[200_000]) });
+        request.Program.Constants.Add(
+            new Tensor { Dtype = DataType.Uint8, Shape = { 200_000 }, Inline = ByteString.CopyFrom(new byte[200_000]) });
         Inference.InferenceClient client = await gateway.CreateClientAsync();
 
         Error error = await GrpcAssert.FailsAsync(

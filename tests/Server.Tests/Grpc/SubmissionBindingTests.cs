@@ -19,7 +19,8 @@ public sealed class SubmissionBindingTests
             reply => reply.ToByteArray(), SubmitReply.Parser.ParseFrom));
         CallInvoker invoker = gateway.CreateInvoker(await CreateKeyAsync(gateway));
 
-        await invoker.AsyncUnaryCall(method, null, new CallOptions(cancellationToken: TestGateway.Cancel), WrapField(SubmitRequest.ProgramFieldNumber, program));
+        await invoker.AsyncUnaryCall(method, null, new CallOptions(cancellationToken: TestGateway.Cancel),
+            WrapField(SubmitRequest.ProgramFieldNumber, program));
 
         Assert.Equal(program, (await LeaseAsync(gateway)).Program.ToArray());
     }
@@ -33,8 +34,10 @@ public sealed class SubmissionBindingTests
             jobEvent => jobEvent.ToByteArray(), Event.Parser.ParseFrom));
         CallInvoker invoker = gateway.CreateInvoker(await CreateKeyAsync(gateway));
 
-        using AsyncDuplexStreamingCall<byte[], Event> run = invoker.AsyncDuplexStreamingCall(method, null, new CallOptions(cancellationToken: TestGateway.Cancel));
-        await run.RequestStream.WriteAsync(WrapField(RunRequest.SubmitFieldNumber, WrapField(SubmitRequest.ProgramFieldNumber, program)), TestGateway.Cancel);
+        using AsyncDuplexStreamingCall<byte[], Event> run =
+            invoker.AsyncDuplexStreamingCall(method, null, new CallOptions(cancellationToken: TestGateway.Cancel));
+        await run.RequestStream.WriteAsync(WrapField(RunRequest.SubmitFieldNumber, WrapField(SubmitRequest.ProgramFieldNumber, program)),
+            TestGateway.Cancel);
         await run.ResponseStream.MoveNext(TestGateway.Cancel);
 
         Assert.Equal(program, (await LeaseAsync(gateway)).Program.ToArray());
@@ -46,7 +49,9 @@ public sealed class SubmissionBindingTests
     {
         await using TestGateway gateway = await TestGateway.StartAsync();
         Program whole = TestModels.Submit("echo").Program, first = whole.Clone(), second = new() { Client = "later" };
-        byte[] request = [.. WrapField(SubmitRequest.ProgramFieldNumber, first.ToByteArray()), .. WrapField(SubmitRequest.ProgramFieldNumber, second.ToByteArray())];
+        byte[] request =
+            [.. WrapField(SubmitRequest.ProgramFieldNumber, first.ToByteArray()),
+                .. WrapField(SubmitRequest.ProgramFieldNumber, second.ToByteArray())];
         var method = new Method<byte[], SubmitReply>(MethodType.Unary, "ndif.v1.Inference", "Submit", _bytes, Marshallers.Create(
             reply => reply.ToByteArray(), SubmitReply.Parser.ParseFrom));
         CallInvoker invoker = gateway.CreateInvoker(await CreateKeyAsync(gateway));

@@ -12,15 +12,18 @@ internal sealed class FailingDeployments(Exception failure) : IDeployments
 
     public Task<IReadOnlyList<Deployment>> ListAsync(CancellationToken cancellationToken = default) => throw failure;
 
-    public Task<bool> ClaimReplicaAsync(string name, string worker, int maxReplicas, DateTimeOffset lastUsed, CancellationToken cancellationToken = default) =>
+    public Task<bool> ClaimReplicaAsync(string name, string worker, int maxReplicas, DateTimeOffset lastUsed,
+        CancellationToken cancellationToken = default) =>
         throw failure;
 
     public Task ReleaseReplicaAsync(string name, string worker, CancellationToken cancellationToken = default) => throw failure;
 
     public Task SendOrderAsync(string worker, WorkerOrder order, CancellationToken cancellationToken = default) => throw failure;
 
-    public Task<IReadOnlyList<WorkerOrder>> DequeueOrdersAsync(string worker, CancellationToken cancellationToken = default) => throw failure;
+    public Task<IReadOnlyList<WorkerOrder>> DequeueOrdersAsync(string worker, CancellationToken cancellationToken = default) =>
+        throw failure;
 
-    public Task<IChangeSubscription> SubscribeAsync(string worker, IReadOnlyCollection<string> models, CancellationToken cancellationToken = default) =>
+    public Task<IChangeSubscription> SubscribeAsync(string worker, IReadOnlyCollection<string> models,
+        CancellationToken cancellationToken = default) =>
         throw failure;
 }

@@ -40,17 +40,24 @@ public sealed class PublishedTemplateTests
     }
 
     [Theory]
-    [InlineData("llama3", "<s><|start_header_id|>user<|end_header_id|>\n\nHi there<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
+    [InlineData("llama3",
+        "<s><|start_header_id|>user<|end_header_id|>\n\nHi there<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
         + "<|start_header_id|>user<|end_header_id|>\n\nAnd?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n")]
-    [InlineData("llama3.1", "<s><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday Date: 04 Mar 2025\n\n<|eot_id|>"
+    [InlineData("llama3.1",
+        "<s><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday Date: 04 Mar 2025\n\n<|eot_id|>"
         + "<|start_header_id|>user<|end_header_id|>\n\nHi there<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHello!<|eot_id|>"
         + "<|start_header_id|>user<|end_header_id|>\n\nAnd?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n")]
     [InlineData("mistral", "<s>[INST]  Hi there  [/INST]Hello!</s>[INST] And? [/INST]")]
-    [InlineData("qwen2", "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n Hi there <|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n"
+    [InlineData("qwen2",
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n Hi there "
+        + "<|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n"
         + "<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\n")]
-    [InlineData("qwen3", "<|im_start|>user\n Hi there <|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\n")]
-    [InlineData("gemma", "<s><start_of_turn>user\nHi there<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n<start_of_turn>user\nAnd?<end_of_turn>\n<start_of_turn>model\n")]
-    [InlineData("gemma3", "<s><start_of_turn>user\nHi there<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n<start_of_turn>user\nAnd?<end_of_turn>\n<start_of_turn>model\n")]
+    [InlineData("qwen3",
+        "<|im_start|>user\n Hi there <|im_end|>\n<|im_start|>assistant\nHello!<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\n")]
+    [InlineData("gemma",
+        "<s><start_of_turn>user\nHi there<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n<start_of_turn>user\nAnd?<end_of_turn>\n<start_of_turn>model\n")]
+    [InlineData("gemma3",
+        "<s><start_of_turn>user\nHi there<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>\n<start_of_turn>user\nAnd?<end_of_turn>\n<start_of_turn>model\n")]
     [InlineData("phi3", "<|user|>\n Hi there <|end|>\n<|assistant|>\nHello!<|end|>\n<|user|>\nAnd?<|end|>\n<|assistant|>\n")]
     [InlineData("stablelm", "<|user|>\n Hi there </s>\n<|assistant|>\nHello!</s>\n<|user|>\nAnd?</s>\n<|assistant|>\n")]
     [InlineData("falcon", "User:  Hi there \nFalcon: Hello!\nUser: And?\nFalcon:")]
@@ -59,7 +66,8 @@ public sealed class PublishedTemplateTests
 
     [Theory]
     [InlineData("llama3", "<s><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>")]
-    [InlineData("llama3.1", "<s><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday Date: 04 Mar 2025\n\nBe brief.<|eot_id|>")]
+    [InlineData("llama3.1",
+        "<s><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\nToday Date: 04 Mar 2025\n\nBe brief.<|eot_id|>")]
     [InlineData("qwen2", "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n")]
     [InlineData("qwen3", "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n")]
     [InlineData("gemma3", "<s><start_of_turn>user\nBe brief.\n\nHi there<end_of_turn>\n")]

@@ -139,7 +139,8 @@ internal sealed class WorkerTestCluster : IAsyncDisposable
         (await Backend.Workers.ListModelsAsync(Cancel)).SingleOrDefault(m => m.Id == model);
 
     /// <summary>Polls until a condition is true.</summary>
-    public Task WaitUntilAsync<T>(Func<Task<T>> query, Func<T, bool> condition) => Poll.UntilAsync(query, condition, describeFailure: Logs.ToString);
+    public Task WaitUntilAsync<T>(Func<Task<T>> query, Func<T, bool> condition) =>
+        Poll.UntilAsync(query, condition, describeFailure: Logs.ToString);
 
     public Task WaitForLoadedModelsAsync(string models, string worker = "w1") =>
         WaitUntilAsync(() => GetLoadedModelsAsync(worker), hot => hot == models);

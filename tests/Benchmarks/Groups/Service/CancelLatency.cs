@@ -57,14 +57,16 @@ internal static class CancelLatency
         return
         [
             new($"service.cancel, {name}, p95", 1e3 * Estimate.Quantile(sorted, 0.95), "ms", Invariant(
-                $"from the cancel call to the event that the next job runs; p50 {1e3 * Estimate.Quantile(sorted, 0.5):0.0} ms, max {1e3 * sorted[^1]:0.0} ms, {sorted.Length} cancels; the job takes {duration}"),
+                $"from the cancel call to the event that the next job runs; p50 {1e3 * Estimate.Quantile(sorted, 0.5):0.0} ms, max "
+                + $"{1e3 * sorted[^1]:0.0} ms, {sorted.Length} cancels; the job takes {duration}"),
                 new Goal(250)),
         ];
     }
 
     /// <summary>Seconds from the cancel to the next job's start; null if the job had ended before.</summary>
     private static async Task<double?> CancelOnceAsync(
-        Inference.InferenceClient calls, BenchmarkUser user, Protocol.Program program, Protocol.Program next, TimeSpan after, CancellationToken cancellationToken)
+        Inference.InferenceClient calls, BenchmarkUser user, Protocol.Program program, Protocol.Program next, TimeSpan after,
+        CancellationToken cancellationToken)
     {
         string first = await calls.SubmitJobAsync(user, program, cancellationToken);
         await calls.WaitForStateAsync(user, first, JobState.Running, cancellationToken);
@@ -81,7 +83,7 @@ internal static class CancelLatency
 
     private static Protocol.Program Generation(LanguageModel llm)
     {
-        using Trace trace = llm.Generate(GPT2Checkpoint.Small.Prompt(16), 1000, ignoreEos: true);
+        using Trace trace = llm.Generate(GPT2Checkpoint.Small.Prompt(16), 1000, new() { IgnoreEos = true });
         trace.Result.Save();
         return trace.ToProgram();
     }

@@ -39,13 +39,16 @@ internal static class Disconnects
         return
         [
             new("service.disconnect, blocking, cancelled", (double)cancelled / tries, "of the jobs", Invariant(
-                $"{tries} connections broken while the job ran; it was cancelled after {1e3 * Estimate.Quantile(sorted, 0.5):0.0} ms (p50), {1e3 * sorted[^1]:0.0} ms (max)"), Goal.AtLeast(1)),
-            new("service.disconnect, submitted, completed", (double)went / tries, "of the jobs", Invariant($"{tries} connections broken while the job ran"), Goal.AtLeast(1)),
+                $"{tries} connections broken while the job ran; it was cancelled after {1e3 * Estimate.Quantile(sorted, 0.5):0.0} ms "
+                + $"(p50), {1e3 * sorted[^1]:0.0} ms (max)"), Goal.AtLeast(1)),
+            new("service.disconnect, submitted, completed", (double)went / tries, "of the jobs",
+                Invariant($"{tries} connections broken while the job ran"), Goal.AtLeast(1)),
         ];
     }
 
     /// <summary>Starts a job, breaks the connection as soon as the job runs, and returns the id of the job.</summary>
-    private static async Task<string> DisconnectAsync(Uri address, bool run, BenchmarkUser user, Protocol.Program program, CancellationToken cancellationToken)
+    private static async Task<string> DisconnectAsync(Uri address, bool run, BenchmarkUser user, Protocol.Program program,
+        CancellationToken cancellationToken)
     {
         using GrpcChannel own = BenchmarkCluster.Connect(address); // disposing closes the sockets without ending the call
         var calls = new Inference.InferenceClient(own);
@@ -64,9 +67,11 @@ internal static class Disconnects
         return id;
     }
 
-    private static async Task<JobState> FinalStateAsync(Inference.InferenceClient calls, BenchmarkUser user, string id, CancellationToken cancellationToken)
+    private static async Task<JobState> FinalStateAsync(Inference.InferenceClient calls, BenchmarkUser user, string id,
+        CancellationToken cancellationToken)
     {
-        using AsyncServerStreamingCall<Event> watch = calls.Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: cancellationToken);
+        using AsyncServerStreamingCall<Event> watch =
+            calls.Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: cancellationToken);
         JobState last = JobState.Unspecified;
         await foreach (Event happening in watch.ResponseStream.ReadAllAsync(cancellationToken)) last = happening.State?.State ?? last;
         return last;

@@ -25,7 +25,10 @@ internal static class Fairness
         await using BenchmarkCluster service = await BenchmarkCluster.StartAsync(gateway: false);
         await using WebApplication gateway = GatewayHost.Build(new GatewayOptions
         {
-            GrpcPort = 0, HttpPort = 0, Tiers = new Dictionary<string, Tier> { ["standard"] = new(Weight: 1, JobsInFlight: 2 * Flood, JobsPerMinute: 1_000_000) },
+            GrpcPort = 0, HttpPort = 0, Tiers = new Dictionary<string, Tier>
+            {
+                ["standard"] = new(Weight: 1, JobsInFlight: 2 * Flood, JobsPerMinute: 1_000_000),
+            },
         }, service.Backend, service.KeyStore);
         await gateway.StartAsync(cancellationToken);
         using GrpcChannel channel = BenchmarkCluster.Connect(GatewayHost.GetAddress(gateway).Grpc);
@@ -50,12 +53,16 @@ internal static class Fairness
         double[] waits = [.. ended.SelectMany(jobs => jobs).Select(job => (job.Started - job.Submitted).ToTimeSpan().TotalSeconds).Order()];
         double run = Estimate.Of(ended.SelectMany(jobs => jobs).Select(job => (job.Ended - job.Started).ToTimeSpan().TotalSeconds)).Median;
         double p95 = Estimate.Quantile(waits, 0.95);
-        string load = Invariant($"{Flood} jobs of one user in the line all the time, {flooded - Flood} taken from it; {LightUsers} users with {served.Min():0} to {served.Max():0} jobs each");
+        string load =
+            Invariant(
+                $"{Flood} jobs of one user in the line all the time, {flooded - Flood} taken from it; {LightUsers} users with "
+                + $"{served.Min():0} to {served.Max():0} jobs each");
         return
         [
             new("service.fairness, Jain's index", jain, "", load, Goal.AtLeast(0.95)),
             new("service.fairness, wait, p95", p95 / run, "jobs' time", Invariant(
-                $"a job's time, {1e3 * run:0.0} ms (median); p50 {1e3 * Estimate.Quantile(waits, 0.5):0.0} ms, p95 {1e3 * p95:0.0} ms; {load}"), new Goal(5)),
+                $"a job's time, {1e3 * run:0.0} ms (median); p50 {1e3 * Estimate.Quantile(waits, 0.5):0.0} ms, p95 {1e3 * p95:0.0} ms; "
+                + $"{load}"), new Goal(5)),
         ];
 
         async Task<List<JobInfo>[]> TogetherAsync(TimeSpan time)
@@ -68,7 +75,8 @@ internal static class Fairness
 
     /// <summary>Keeps the queue full and returns the number of jobs that were submitted.</summary>
     private static async Task<int> FloodAsync(
-        Inference.InferenceClient calls, BenchmarkCluster service, BenchmarkUser flood, Protocol.Program program, TaskCompletionSource full, CancellationToken end)
+        Inference.InferenceClient calls, BenchmarkCluster service, BenchmarkUser flood, Protocol.Program program, TaskCompletionSource full,
+        CancellationToken end)
     {
         int submitted = 0;
         try
@@ -76,7 +84,8 @@ internal static class Fairness
             while (true)
             {
                 int missing = Flood - (await service.Backend.Jobs.ListAsync(flood.Id, 2 * Flood, activeOnly: true, end)).Count;
-                for (int i = 0; i < missing; i++, submitted++) await calls.SubmitAsync(new SubmitRequest { Program = program }, flood.Headers, cancellationToken: end);
+                for (int i = 0; i < missing; i++, submitted++)
+                    await calls.SubmitAsync(new SubmitRequest { Program = program }, flood.Headers, cancellationToken: end);
                 full.TrySetResult();
                 await Task.Delay(50, end);
             }
@@ -87,7 +96,8 @@ internal static class Fairness
         }
     }
 
-    private static async Task<List<JobInfo>> SendAsync(Inference.InferenceClient calls, BenchmarkUser user, Protocol.Program program, CancellationToken over)
+    private static async Task<List<JobInfo>> SendAsync(Inference.InferenceClient calls, BenchmarkUser user, Protocol.Program program,
+        CancellationToken over)
     {
         List<JobInfo> ended = [];
         try

@@ -35,16 +35,22 @@ internal static class Latency
         InterleavedTimings times = await InterleavedTimings.MeasureAsync(pace.RoundCount(2000), warmup: 200, cancellationToken,
             () => TraceAsync(remotes[turn++ % remotes.Length]), () => TraceAsync(Backend.Local),
             async () => starts.Add(await StartAsync(calls, users[turn++ % users.Length], program, cancellationToken)),
-            async () => await calls.GetCapabilitiesAsync(new GetCapabilitiesRequest(), users[0].Headers, cancellationToken: cancellationToken));
+            async () =>
+            await calls.GetCapabilitiesAsync(new GetCapabilitiesRequest(), users[0].Headers, cancellationToken: cancellationToken));
         double local = times.Quantile(1, 0.5);
         double[] sorted = [.. starts.TakeLast(pace.RoundCount(2000)).Order()];
-        string call = Invariant($"an empty gRPC call with its key: p50 {1e3 * times.Quantile(3, 0.5):0.00} ms, p99 {1e3 * times.Quantile(3, 0.99):0.00} ms");
+        string call =
+            Invariant(
+                $"an empty gRPC call with its key: p50 {1e3 * times.Quantile(3, 0.5):0.00} ms, p99 {1e3 * times.Quantile(3, 0.99):0.00} "
+                + "ms");
         return
         [
-            new("service.latency, submit to start, p50", 1e3 * Estimate.Quantile(sorted, 0.5), "ms", $"heard by the client; {call}", new Goal(2)),
+            new("service.latency, submit to start, p50", 1e3 * Estimate.Quantile(sorted, 0.5), "ms", $"heard by the client; {call}",
+                new Goal(2)),
             new("service.latency, submit to start, p99", 1e3 * Estimate.Quantile(sorted, 0.99), "ms", $"heard by the client; {call}"),
             new("service.latency, remote less local, p50", 1e3 * (times.Quantile(0, 0.5) - local), "ms", Invariant(
-                $"the same trace in process, p50 {1e3 * local:0.00} ms (quietest quarter: {1e3 * times.Difference(0, 1).Median:0.00} ms)"), new Goal(5)),
+                $"the same trace in process, p50 {1e3 * local:0.00} ms (quietest quarter: {1e3 * times.Difference(0, 1).Median:0.00} ms)"),
+                new Goal(5)),
             new("service.latency, remote less local, p99", 1e3 * (times.Quantile(0, 0.99) - local), "ms", Invariant(
                 $"the same trace in process, p50 {1e3 * local:0.00} ms, p99 {1e3 * times.Quantile(1, 0.99):0.00} ms"), new Goal(20)),
         ];
@@ -54,7 +60,8 @@ internal static class Latency
     }
 
     /// <summary>Follows a job to its end and returns the seconds from its submission to the notification that it runs.</summary>
-    private static async Task<double> StartAsync(Inference.InferenceClient calls, BenchmarkUser user, Protocol.Program program, CancellationToken cancellationToken)
+    private static async Task<double> StartAsync(Inference.InferenceClient calls, BenchmarkUser user, Protocol.Program program,
+        CancellationToken cancellationToken)
     {
         using AsyncDuplexStreamingCall<RunRequest, Event> run = calls.Run(user.Headers, cancellationToken: cancellationToken);
         long from = Stopwatch.GetTimestamp();

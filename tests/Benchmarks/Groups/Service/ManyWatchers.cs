@@ -53,10 +53,17 @@ internal static class ManyWatchers
         await Task.WhenAll(watching).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         foreach (GrpcChannel channel in channels) channel.Dispose();
 
-        string rate = Invariant($"{active} clients alone: p50 {1e3 * Quantile(alone, 0.5):0.0} ms, p99 {1e3 * Quantile(alone, 0.99):0.0} ms, {alone.Length / time.TotalSeconds:0} jobs/s; with {watchers} watchers: p50 {1e3 * Quantile(beside, 0.5):0.0} ms, p99 {1e3 * Quantile(beside, 0.99):0.0} ms, {beside.Length / time.TotalSeconds:0} jobs/s");
+        string rate =
+            Invariant(
+                $"{active} clients alone: p50 {1e3 * Quantile(alone, 0.5):0.0} ms, p99 {1e3 * Quantile(alone, 0.99):0.0} ms, "
+                + $"{alone.Length / time.TotalSeconds:0} jobs/s; with {watchers} watchers: p50 {1e3 * Quantile(beside, 0.5):0.0} ms, "
+                + $"p99 {1e3 * Quantile(beside, 0.99):0.0} ms, {beside.Length / time.TotalSeconds:0} jobs/s");
         return
         [
-            new("service.load, memory of a watcher", (watched - before) / watchers / 1e3, "kB", Invariant($"the gateway's {before / 1e6:0} MB before and {watched / 1e6:0} MB with {watchers} idle watchers, each with its connection")),
+            new("service.load, memory of a watcher", (watched - before) / watchers / 1e3, "kB",
+                Invariant(
+                    $"the gateway's {before / 1e6:0} MB before and {watched / 1e6:0} MB with {watchers} idle watchers, each with its "
+                    + "connection")),
             new("service.load, gateway's peak", peak / 1e6, "MB", Invariant($"{watched / 1e6:0} MB before the {active} clients send")),
             new("service.load, latency with watchers, p50", Quantile(beside, 0.5) / Quantile(alone, 0.5), "x", rate, new Goal(1.25)),
             new("service.load, latency with watchers, p99", Quantile(beside, 0.99) / Quantile(alone, 0.99), "x", rate),
@@ -75,9 +82,11 @@ internal static class ManyWatchers
                 {
                     long from = Stopwatch.GetTimestamp();
                     using AsyncDuplexStreamingCall<RunRequest, Event> run = calls.Run(user.Headers, cancellationToken: cancellationToken);
-                    await run.RequestStream.WriteAsync(new RunRequest { Submit = new SubmitRequest { Program = program } }, cancellationToken);
+                    await run.RequestStream.WriteAsync(new RunRequest { Submit = new SubmitRequest { Program = program } },
+                        cancellationToken);
                     JobState last = JobState.Unspecified;
-                    while (last is not JobState.Completed && await run.ResponseStream.MoveNext(cancellationToken)) last = run.ResponseStream.Current.State?.State ?? last;
+                    while (last is not JobState.Completed && await run.ResponseStream.MoveNext(cancellationToken))
+                        last = run.ResponseStream.Current.State?.State ?? last;
                     if (last is not JobState.Completed) throw new InvalidOperationException($"A job ended as {last}.");
                     await run.RequestStream.CompleteAsync();
                     own.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
@@ -90,7 +99,8 @@ internal static class ManyWatchers
         async Task WatchAsync(BenchmarkUser user, string id)
         {
             using GrpcChannel own = BenchmarkCluster.Connect(service.Address);
-            using AsyncServerStreamingCall<Event> watch = new Inference.InferenceClient(own).Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: leave.Token);
+            using AsyncServerStreamingCall<Event> watch = new Inference.InferenceClient(own)
+                .Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: leave.Token);
             for (int events = 0; await watch.ResponseStream.MoveNext(leave.Token); events++)
                 if (events == 1 && Interlocked.Increment(ref heard) == watchers) all.SetResult(); // RECEIVED, QUEUED
         }

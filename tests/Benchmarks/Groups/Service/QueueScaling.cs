@@ -36,7 +36,8 @@ internal static class QueueScaling
         return await Measure("service.flatness, in memory", null, pace, few, many, cancellationToken);
     }
 
-    private static async Task<IReadOnlyList<Measurement>> Measure(string name, Goal? goal, RunSettings pace, IJobQueue shortQueue, IJobQueue longQueue, CancellationToken cancellationToken)
+    private static async Task<IReadOnlyList<Measurement>> Measure(string name, Goal? goal, RunSettings pace, IJobQueue shortQueue,
+        IJobQueue longQueue, CancellationToken cancellationToken)
     {
         WaitingQueue[] lines = [new(shortQueue, ShortQueueLength), new(longQueue, pace.IsQuick ? LongQueueLength / 10 : LongQueueLength)];
         foreach (WaitingQueue line in lines) await line.FillAsync(cancellationToken);
@@ -58,7 +59,8 @@ internal static class QueueScaling
         {
             double short_ = Estimate.Of(seconds[0, i]).Median, long_ = Estimate.Of(seconds[1, i]).Median;
             return new Measurement($"{name}, {operation}", long_ / short_, "x", Invariant(
-                $"{1e6 * short_ / OperationCount:0.0} µs with {lines[0].Size} waiting jobs, {1e6 * long_ / OperationCount:0.0} µs with {lines[1].Size}"), goal);
+                $"{1e6 * short_ / OperationCount:0.0} µs with {lines[0].Size} waiting jobs, {1e6 * long_ / OperationCount:0.0} µs with "
+                + $"{lines[1].Size}"), goal);
         })];
     }
 
@@ -73,7 +75,8 @@ internal static class QueueScaling
 
         public async Task FillAsync(CancellationToken cancellationToken)
         {
-            while (_waiting.Count < size) await Task.WhenAll(Enumerable.Range(0, Math.Min(256, size - _waiting.Count)).Select(_ => SubmitAsync(cancellationToken)));
+            while (_waiting.Count < size)
+                await Task.WhenAll(Enumerable.Range(0, Math.Min(256, size - _waiting.Count)).Select(_ => SubmitAsync(cancellationToken)));
         }
 
         /// <summary>Returns the seconds of a number of submissions, position requests, leases and cancellations.</summary>
@@ -82,10 +85,12 @@ internal static class QueueScaling
             double submit = await TimeAsync(() => SubmitAsync(cancellationToken));
             double position = await TimeAsync(async () =>
             {
-                if ((await jobs.GetAsync(_waiting[_random.Next(_waiting.Count)], cancellationToken))!.Position == 0) throw new InvalidOperationException("It does not wait.");
+                if ((await jobs.GetAsync(_waiting[_random.Next(_waiting.Count)], cancellationToken))!.Position == 0)
+                    throw new InvalidOperationException("It does not wait.");
             });
             List<Lease> leases = [];
-            double lease = await TimeAsync(async () => leases.Add((await jobs.LeaseAsync("benchmark", [Model], TimeSpan.Zero, cancellationToken))!));
+            double lease =
+                await TimeAsync(async () => leases.Add((await jobs.LeaseAsync("benchmark", [Model], TimeSpan.Zero, cancellationToken))!));
             foreach (Lease held in leases) await jobs.ReturnAsync(held, cancellationToken);
             double cancel = await TimeAsync(() => CancelAsync(_random.Next(_waiting.Count), cancellationToken));
             return [submit, position, lease, cancel];
