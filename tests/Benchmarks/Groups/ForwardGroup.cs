@@ -2,7 +2,6 @@ using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
 using Ndif.Engine.HookedModels;
 using Ndif.Models.Loading;
-using static System.FormattableString;
 
 namespace Ndif.Benchmarks.Groups;
 
@@ -50,14 +49,14 @@ internal sealed class ForwardGroup : BenchmarkGroup
         Estimate ours = times.Ratio(0, 1), processor = times.ProcessorRatio(0, 1), engine = times.Ratio(2, 0);
         return
         [
-            new($"forward.{tokens} tokens", ours.Median, "x", Invariant(
-                $"plain TorchSharp, {1e3 * times.Time(1).Median:0.0} ms (± {ours.Margin:0.000} x; logits differ by {difference:0.0e0})"),
+            new($"forward.{tokens} tokens", ours.Median, "x",
+                $"plain TorchSharp, {1e3 * times.Time(1).Median:0.0} ms (± {ours.Margin:0.000} x; logits differ by {difference:0.0e0})",
                 new Goal(goal)),
-            new($"forward.{tokens} tokens, processor time", processor.Median, "x", Invariant(
-                $"plain TorchSharp's, of all threads (± {processor.Margin:0.000} x)")),
-            new($"forward.{tokens} tokens, engine", engine.Median, "x", Invariant(
+            new($"forward.{tokens} tokens, processor time", processor.Median, "x",
+                $"plain TorchSharp's, of all threads (± {processor.Margin:0.000} x)"),
+            new($"forward.{tokens} tokens, engine", engine.Median, "x",
                 $"our model without a program, {1e3 * times.Time(0).Median:0.0} ms (± {engine.Margin:0.000} x); one hidden state is "
-                + "saved")),
+                + "saved"),
         ];
     }
 }

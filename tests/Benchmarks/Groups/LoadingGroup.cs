@@ -1,7 +1,6 @@
 using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
 using Ndif.Models.Loading;
-using static System.FormattableString;
 
 namespace Ndif.Benchmarks.Groups;
 
@@ -28,9 +27,9 @@ internal sealed class LoadingGroup : BenchmarkGroup
         Estimate ratio = times.Ratio(0, 1);
         return
         [
-            new("loading.cold, ratio", ratio.Median, "x", Invariant(
+            new("loading.cold, ratio", ratio.Median, "x",
                 $"reading the file's {megabytes:0} MB in order, {times.Time(1).Median:0.000} s (± {ratio.Margin:0.000} x); dropped from "
-                + "the system's cache before each"), new Goal(1.15)),
+                + "the system's cache before each", new Goal(1.15)),
         ];
     }
 
@@ -42,14 +41,14 @@ internal sealed class LoadingGroup : BenchmarkGroup
                 () => ReadThrough(file));
         double megabytes = new FileInfo(file).Length / 1e6;
         Estimate ready = times.Time(0), ratio = times.Ratio(0, 2);
-        string read = Invariant($"reading the file's {megabytes:0} MB in order, {times.Time(2).Median:0.000} s");
+        string read = $"reading the file's {megabytes:0} MB in order, {times.Time(2).Median:0.000} s";
         return
         [
-            new("loading.weights ready", ready.Median, "s", Invariant($"{read} (± {ready.Margin:0.000} s); every page touched"),
+            new("loading.weights ready", ready.Median, "s", $"{read} (± {ready.Margin:0.000} s); every page touched",
                 new Goal(0.3)),
-            new("loading.weights ready, ratio", ratio.Median, "x", Invariant($"{read} (± {ratio.Margin:0.000} x)")),
+            new("loading.weights ready, ratio", ratio.Median, "x", $"{read} (± {ratio.Margin:0.000} x)"),
             new("loading.model callable", 1e3 * times.Time(1).Median, "ms",
-                Invariant($"{read}; pages are touched when they are first used")),
+                $"{read}; pages are touched when they are first used"),
         ];
     }
 

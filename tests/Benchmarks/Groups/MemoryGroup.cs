@@ -5,7 +5,6 @@ using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
 using Ndif.Models;
 using Ndif.Models.Loading;
-using static System.FormattableString;
 using static TorchSharp.torch;
 
 namespace Ndif.Benchmarks.Groups;
@@ -45,9 +44,9 @@ internal sealed class MemoryGroup : BenchmarkGroup
         ];
 
         Measurement Figure(string what, Func<MemoryUse, double> part, Goal? goal = null) => new(
-            $"memory.{tokens} tokens, {what}", (Median(with, part) - baseline) / weights, "x weights", Invariant(
-                $"{weights / 1e6:0} MB of weights; libtorch alone takes {baseline / 1e6:0} MB, with the model "
-                + $"{Median(with, part) / 1e6:0} MB ({with.Min(part) / 1e6:0} to {with.Max(part) / 1e6:0})"), goal);
+            $"memory.{tokens} tokens, {what}", (Median(with, part) - baseline) / weights, "x weights",
+            $"{weights / 1e6:0} MB of weights; libtorch alone takes {baseline / 1e6:0} MB, with the model "
+                + $"{Median(with, part) / 1e6:0} MB ({with.Min(part) / 1e6:0} to {with.Max(part) / 1e6:0})", goal);
     }
 
     private static double Median(List<MemoryUse> uses, Func<MemoryUse, double> part) => Estimate.Of(uses.Select(part)).Median;

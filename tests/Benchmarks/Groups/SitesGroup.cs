@@ -4,7 +4,6 @@ using Ndif.Engine.HookedModels;
 using Ndif.Models;
 using Ndif.Models.ForwardSource;
 using Ndif.Models.Loading;
-using static System.FormattableString;
 
 namespace Ndif.Benchmarks.Groups;
 
@@ -57,16 +56,16 @@ internal sealed class SitesGroup : BenchmarkGroup
         [
             Figure("sites.untouched, observer array", 1, 0, "the same without an observer array"),
             Figure("sites.untouched, all", 0, 2, "plain TorchSharp"),
-            new("sites.tiny forward", ratio.Median, "x", Invariant(
-                $"plain TorchSharp on the tiny shape, {1e6 * times.Time(2).Median:0} us (± {ratio.Margin:0.000} x)")),
+            new("sites.tiny forward", ratio.Median, "x",
+                $"plain TorchSharp on the tiny shape, {1e6 * times.Time(2).Median:0} us (± {ratio.Margin:0.000} x)"),
         ];
 
         Measurement Figure(string name, int thing, int rival, string against)
         {
             Estimate difference = times.Difference(thing, rival);
-            return new(name, 1e6 * difference.Median / calls, "us/call", Invariant(
+            return new(name, 1e6 * difference.Median / calls, "us/call",
                 $"{against} (± {1e6 * difference.Margin / calls:0.000} us; the {calls} calls are "
-                + $"{100 * difference.Median / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens, {1e3 * forward:0.0} ms)"));
+                + $"{100 * difference.Median / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens, {1e3 * forward:0.0} ms)");
         }
     }
 
@@ -84,12 +83,12 @@ internal sealed class SitesGroup : BenchmarkGroup
         double each = more.Median / (most - 1), forward = MeasureForward(pace);
         return
         [
-            new("sites.saved value", 1e6 * each, "us/value", Invariant(
+            new("sites.saved value", 1e6 * each, "us/value",
                 $"{most} saved layers against 1 (± {1e6 * more.Margin / (most - 1):0.00} us; {100 * each / forward:0.000} % of "
-                + $"GPT-2-small's forward of {Tokens} tokens, {1e3 * forward:0.0} ms)")),
-            new("sites.trace", 1e6 * first.Median, "us/run", Invariant(
+                + $"GPT-2-small's forward of {Tokens} tokens, {1e3 * forward:0.0} ms)"),
+            new("sites.trace", 1e6 * first.Median, "us/run",
                 $"a compiled trace with one saved value against the forward alone (± {1e6 * first.Margin:0.0} us; "
-                + $"{100 * first.Median / forward:0.00} % of that forward)")),
+                + $"{100 * first.Median / forward:0.00} % of that forward)"),
         ];
     }
 
@@ -130,9 +129,9 @@ internal sealed class SitesGroup : BenchmarkGroup
         Measurement Figure(string name, int thing, int rival, string against)
         {
             Estimate difference = times.Difference(thing, rival);
-            return new(name, 1e6 * difference.Median / operations, "us/operation", Invariant(
+            return new(name, 1e6 * difference.Median / operations, "us/operation",
                 $"{against} (± {1e6 * difference.Margin / operations:0.000} us; the {operations} operations are "
-                + $"{100 * difference.Median / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens)"));
+                + $"{100 * difference.Median / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens)");
         }
     }
 

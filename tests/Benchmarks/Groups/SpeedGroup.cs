@@ -2,7 +2,6 @@ using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
 using Ndif.Engine.HookedModels;
 using Ndif.Models.Loading;
-using static System.FormattableString;
 using static TorchSharp.torch;
 
 namespace Ndif.Benchmarks.Groups;
@@ -40,10 +39,9 @@ internal sealed class SpeedGroup : BenchmarkGroup
             Estimate part = times.Ratio(1, 0);
             return
             [
-                new(name, part.Median, "of the bandwidth", Invariant(
-                    $"reading {read.Bytes / 1e6:0} MB of weights for each token, "
+                new(name, part.Median, "of the bandwidth", $"reading {read.Bytes / 1e6:0} MB of weights for each token, "
                     + $"{read.Bytes * PassCount / times.Time(1).Median / 1e9:0.0} GB/s; {PassCount / times.Time(0).Median:0.0} tokens/s "
-                    + $"(± {part.Margin:0.000})"), Goal.AtLeast(0.85)),
+                    + $"(± {part.Margin:0.000})", Goal.AtLeast(0.85)),
             ];
 
             void ReadAll()
@@ -58,9 +56,8 @@ internal sealed class SpeedGroup : BenchmarkGroup
             InterleavedTimings times = InterleavedTimings.Measure(pace.RoundCount(100), warmup: 2, () => row.Run(model), read.Run);
             Estimate reads = times.Ratio(0, 1);
             return [new(name, reads.Median, "reads of the weights",
-                Invariant(
-                    $"one read, {1e3 * times.Time(1).Median:0.0} ms; the pass {1e3 * times.Time(0).Median:0.0} ms (± "
-                    + $"{reads.Margin:0.000})"), new Goal(2))];
+                $"one read, {1e3 * times.Time(1).Median:0.0} ms; the pass {1e3 * times.Time(0).Median:0.0} ms (± "
+                    + $"{reads.Margin:0.000})", new Goal(2))];
         }
         return [MeasureArithmetic(name, model, row, tokens, type, pace)];
     }
@@ -77,8 +74,8 @@ internal sealed class SpeedGroup : BenchmarkGroup
             .Where(p => p.Shape.Length == 2 && p.Shape[0] != GPT2Checkpoint.Small.MaxPositions).Sum(p => (double)p.Shape[0] * p.Shape[1]);
         double perProduct = 2.0 * Side * Side * Side, perPass = 2 * weights * tokens;
         double part = times.Ratio(1, 0).Median * perPass / perProduct;
-        return new(name, part, "of the product's speed", Invariant(
-            $"a {Side} x {Side} product, {perProduct / times.Time(1).Median / 1e9:0} GFLOP/s; the pass {1e3 * times.Time(0).Median:0} ms"),
+        return new(name, part, "of the product's speed",
+            $"a {Side} x {Side} product, {perProduct / times.Time(1).Median / 1e9:0} GFLOP/s; the pass {1e3 * times.Time(0).Median:0} ms",
             Goal.AtLeast(0.8));
 
         void Product()

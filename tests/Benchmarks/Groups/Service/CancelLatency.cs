@@ -3,7 +3,6 @@ using Grpc.Net.Client;
 using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
 using Ndif.Protocol;
-using static System.FormattableString;
 using Estimate = Ndif.Benchmarks.Harness.Estimate;
 
 namespace Ndif.Benchmarks.Groups.Service;
@@ -53,12 +52,12 @@ internal static class CancelLatency
         }
         if (latencies.Count == 0) throw new InvalidOperationException($"{name}: every job ended before it could be cancelled.");
         double[] sorted = [.. latencies.Order()];
-        string duration = endsByItself ? Invariant($"{length.TotalMilliseconds:0} ms") : "minutes";
+        string duration = endsByItself ? $"{length.TotalMilliseconds:0} ms" : "minutes";
         return
         [
-            new($"service.cancel, {name}, p95", 1e3 * Estimate.Quantile(sorted, 0.95), "ms", Invariant(
+            new($"service.cancel, {name}, p95", 1e3 * Estimate.Quantile(sorted, 0.95), "ms",
                 $"from the cancel call to the event that the next job runs; p50 {1e3 * Estimate.Quantile(sorted, 0.5):0.0} ms, max "
-                + $"{1e3 * sorted[^1]:0.0} ms, {sorted.Length} cancels; the job takes {duration}"),
+                + $"{1e3 * sorted[^1]:0.0} ms, {sorted.Length} cancels; the job takes {duration}",
                 new Goal(250)),
         ];
     }

@@ -4,7 +4,6 @@ using Grpc.Net.Client;
 using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
 using Ndif.Protocol;
-using static System.FormattableString;
 using Estimate = Ndif.Benchmarks.Harness.Estimate;
 
 namespace Ndif.Benchmarks.Groups.Service;
@@ -38,11 +37,11 @@ internal static class Disconnects
         double[] sorted = [.. times.Order()];
         return
         [
-            new("service.disconnect, blocking, cancelled", (double)cancelled / tries, "of the jobs", Invariant(
+            new("service.disconnect, blocking, cancelled", (double)cancelled / tries, "of the jobs",
                 $"{tries} connections broken while the job ran; it was cancelled after {1e3 * Estimate.Quantile(sorted, 0.5):0.0} ms "
-                + $"(p50), {1e3 * sorted[^1]:0.0} ms (max)"), Goal.AtLeast(1)),
+                + $"(p50), {1e3 * sorted[^1]:0.0} ms (max)", Goal.AtLeast(1)),
             new("service.disconnect, submitted, completed", (double)went / tries, "of the jobs",
-                Invariant($"{tries} connections broken while the job ran"), Goal.AtLeast(1)),
+                $"{tries} connections broken while the job ran", Goal.AtLeast(1)),
         ];
     }
 

@@ -5,7 +5,6 @@ using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
 using Ndif.Protocol;
 using Ndif.Server;
-using static System.FormattableString;
 using Estimate = Ndif.Benchmarks.Harness.Estimate;
 
 namespace Ndif.Benchmarks.Groups.Service;
@@ -54,15 +53,14 @@ internal static class Fairness
         double run = Estimate.Of(ended.SelectMany(jobs => jobs).Select(job => (job.Ended - job.Started).ToTimeSpan().TotalSeconds)).Median;
         double p95 = Estimate.Quantile(waits, 0.95);
         string load =
-            Invariant(
-                $"{Flood} jobs of one user in the line all the time, {flooded - Flood} taken from it; {LightUsers} users with "
-                + $"{served.Min():0} to {served.Max():0} jobs each");
+            $"{Flood} jobs of one user in the line all the time, {flooded - Flood} taken from it; {LightUsers} users with "
+                + $"{served.Min():0} to {served.Max():0} jobs each";
         return
         [
             new("service.fairness, Jain's index", jain, "", load, Goal.AtLeast(0.95)),
-            new("service.fairness, wait, p95", p95 / run, "jobs' time", Invariant(
+            new("service.fairness, wait, p95", p95 / run, "jobs' time",
                 $"a job's time, {1e3 * run:0.0} ms (median); p50 {1e3 * Estimate.Quantile(waits, 0.5):0.0} ms, p95 {1e3 * p95:0.0} ms; "
-                + $"{load}"), new Goal(5)),
+                + $"{load}", new Goal(5)),
         ];
 
         async Task<List<JobInfo>[]> TogetherAsync(TimeSpan time)

@@ -3,7 +3,6 @@ using System.Net;
 using System.Net.Sockets;
 using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
-using static System.FormattableString;
 
 namespace Ndif.Benchmarks.Groups.Service;
 
@@ -45,19 +44,19 @@ internal static class LargeResults
             DeleteBlobs(service);
         }
         double bytes = tensors * TensorBytes;
-        string size = Invariant($"{bytes / 1e9:0.00} GB saved by one job, again and again"),
-            socket = Invariant($"a socket's {bytes / raw.Min() / 1e9:0.00} GB/s (best of {raw.Count})");
+        string size = $"{bytes / 1e9:0.00} GB saved by one job, again and again",
+            socket = $"a socket's {bytes / raw.Min() / 1e9:0.00} GB/s (best of {raw.Count})";
         return
         [
             new("service.big results, gateway's growth", (ResidentMemory.Peak(service.Gateway) - gateway) / 1e6, "MB",
-                Invariant($"{size}; {gateway / 1e6:0} MB before"), new Goal(100)),
+                $"{size}; {gateway / 1e6:0} MB before", new Goal(100)),
             new("service.big results, worker's growth", (ResidentMemory.Peak(service.Worker) - worker) / 1e6, "MB",
-                Invariant($"{size}; {worker / 1e6:0} MB before"), new Goal(100)),
-            new("service.big results, throughput", raw.Min() / ours.Min(), "of a socket's", Invariant(
+                $"{size}; {worker / 1e6:0} MB before", new Goal(100)),
+            new("service.big results, throughput", raw.Min() / ours.Min(), "of a socket's",
                 $"{socket}; ours {bytes / ours.Min() / 1e9:0.00} GB/s from the submission to the last byte; by rounds "
-                + $"{string.Join(", ", ratios.Select(r => Invariant($"{r:0.00}")))}"), Goal.AtLeast(0.6)),
-            new("service.big results, download", raw.Min() / again.Min(), "of a socket's", Invariant(
-                $"{socket}; the values of the job that has ended, fetched once more: {bytes / again.Min() / 1e9:0.00} GB/s")),
+                + $"{string.Join(", ", ratios.Select(r => $"{r:0.00}"))}", Goal.AtLeast(0.6)),
+            new("service.big results, download", raw.Min() / again.Min(), "of a socket's",
+                $"{socket}; the values of the job that has ended, fetched once more: {bytes / again.Min() / 1e9:0.00} GB/s"),
         ];
     }
 

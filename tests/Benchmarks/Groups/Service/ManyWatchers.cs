@@ -5,7 +5,6 @@ using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
 using Ndif.Protocol;
 using Ndif.Queue;
-using static System.FormattableString;
 using Estimate = Ndif.Benchmarks.Harness.Estimate;
 
 namespace Ndif.Benchmarks.Groups.Service;
@@ -54,17 +53,15 @@ internal static class ManyWatchers
         foreach (GrpcChannel channel in channels) channel.Dispose();
 
         string rate =
-            Invariant(
-                $"{active} clients alone: p50 {1e3 * Quantile(alone, 0.5):0.0} ms, p99 {1e3 * Quantile(alone, 0.99):0.0} ms, "
+            $"{active} clients alone: p50 {1e3 * Quantile(alone, 0.5):0.0} ms, p99 {1e3 * Quantile(alone, 0.99):0.0} ms, "
                 + $"{alone.Length / time.TotalSeconds:0} jobs/s; with {watchers} watchers: p50 {1e3 * Quantile(beside, 0.5):0.0} ms, "
-                + $"p99 {1e3 * Quantile(beside, 0.99):0.0} ms, {beside.Length / time.TotalSeconds:0} jobs/s");
+                + $"p99 {1e3 * Quantile(beside, 0.99):0.0} ms, {beside.Length / time.TotalSeconds:0} jobs/s";
         return
         [
             new("service.load, memory of a watcher", (watched - before) / watchers / 1e3, "kB",
-                Invariant(
-                    $"the gateway's {before / 1e6:0} MB before and {watched / 1e6:0} MB with {watchers} idle watchers, each with its "
-                    + "connection")),
-            new("service.load, gateway's peak", peak / 1e6, "MB", Invariant($"{watched / 1e6:0} MB before the {active} clients send")),
+                $"the gateway's {before / 1e6:0} MB before and {watched / 1e6:0} MB with {watchers} idle watchers, each with its "
+                    + "connection"),
+            new("service.load, gateway's peak", peak / 1e6, "MB", $"{watched / 1e6:0} MB before the {active} clients send"),
             new("service.load, latency with watchers, p50", Quantile(beside, 0.5) / Quantile(alone, 0.5), "x", rate, new Goal(1.25)),
             new("service.load, latency with watchers, p99", Quantile(beside, 0.99) / Quantile(alone, 0.99), "x", rate),
             new("service.load, jobs", beside.Length / time.TotalSeconds, "jobs/s", rate),

@@ -4,7 +4,6 @@ using Ndif.Protocol;
 using Ndif.Queue;
 using Ndif.Queue.Blobs;
 using Ndif.Queue.Memory;
-using static System.FormattableString;
 using Estimate = Ndif.Benchmarks.Harness.Estimate;
 
 namespace Ndif.Benchmarks.Groups.Service;
@@ -58,9 +57,9 @@ internal static class QueueScaling
         return [.. operations.Select((operation, i) =>
         {
             double short_ = Estimate.Of(seconds[0, i]).Median, long_ = Estimate.Of(seconds[1, i]).Median;
-            return new Measurement($"{name}, {operation}", long_ / short_, "x", Invariant(
+            return new Measurement($"{name}, {operation}", long_ / short_, "x",
                 $"{1e6 * short_ / OperationCount:0.0} µs with {lines[0].Size} waiting jobs, {1e6 * long_ / OperationCount:0.0} µs with "
-                + $"{lines[1].Size}"), goal);
+                + $"{lines[1].Size}", goal);
         })];
     }
 
