@@ -4,7 +4,7 @@ using Ndif.Protocol;
 namespace Ndif.Engine.Tests.Interleaving;
 
 /// <summary>
-/// Passes that start at a layer: beside rows of other jobs, on every architecture. All forms: tests/Language/StartAtTests.cs.
+/// Passes that start at a layer: beside rows of other jobs, on every architecture. All forms: tests/Language.Tests/StartAtTests.cs.
 /// </summary>
 public sealed class StartAtTests
 {
