@@ -1,5 +1,6 @@
 namespace Ndif.Protocol;
 
+/// <summary>A program that is submitted to the service.</summary>
 public sealed partial class SubmitRequest
 {
     /// <summary>
