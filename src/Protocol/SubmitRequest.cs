@@ -1,6 +1,6 @@
 namespace Ndif.Protocol;
 
-/// <summary>A submission: the program and how it is to run.</summary>
+/// <summary>A program that is submitted to the service.</summary>
 public sealed partial class SubmitRequest
 {
     /// <summary>

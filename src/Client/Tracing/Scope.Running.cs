@@ -43,12 +43,13 @@ public abstract partial class Scope
     /// <summary>Runs the program and sets the results of the saved values. A cancellation cancels the job on the service.</summary>
     /// <exception cref="NdifException">The run failed; the message names the module and the line that recorded the operation.</exception>
     /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
-    public async Task RunAsync(CancellationToken cancellationToken = default)
+    public Task RunAsync(CancellationToken cancellationToken = default)
     {
+        // Not async: what Close changes of the ambient recorder must reach the caller's context, so that the program can be freed.
         RequireRunnable();
         Close();
         _run = CreateRun();
-        await _run.RunAsync(Model.RunnerFor(Backend), cancellationToken);
+        return _run.RunAsync(Model.RunnerFor(Backend), cancellationToken);
     }
 
     /// <summary><see cref="RunAsync"/> for scripts without await.</summary>
@@ -60,13 +61,13 @@ public abstract partial class Scope
     /// </summary>
     /// <exception cref="InvalidOperationException">It would run locally.</exception>
     /// <exception cref="NdifException">The service refused the program.</exception>
-    public async Task<Job> SubmitAsync(CancellationToken cancellationToken = default)
+    public Task<Job> SubmitAsync(CancellationToken cancellationToken = default)
     {
         RequireRunnable();
         if (Model.RunnerFor(Backend) is not Remote.RemoteService service)
             throw new InvalidOperationException($"Only a remote {Kind} can be submitted without waiting: pass remote: true.");
         Close();
-        return await Job.SubmitAsync(service, CreateRun(), cancellationToken);
+        return Job.SubmitAsync(service, CreateRun(), cancellationToken);
     }
 
     /// <summary>The program as it would be sent. The call ends the recording.</summary>
