@@ -4,4 +4,4 @@ namespace Ndif.Models.Files;
 /// <param name="Id">The id or path that was asked for.</param>
 /// <param name="Revision">The commit of a hub snapshot; otherwise empty.</param>
 /// <param name="Path">The folder.</param>
-internal sealed record ModelFolder(string Id, string Revision, string Path);
+public sealed record ModelFolder(string Id, string Revision, string Path);

@@ -6,7 +6,7 @@ using ErrorCode = Ndif.Protocol.ErrorCode;
 namespace Ndif.Models.Files;
 
 /// <summary>Finds a model by id or path: in a folder, among the bundled models, in the Hugging Face cache, or on the hub.</summary>
-internal static partial class ModelStore
+public static partial class ModelStore
 {
     /// <summary>The id of the small trained model that is bundled with this assembly.</summary>
     public const string TinyLandmarks = "ndif/tiny-landmarks";
@@ -28,7 +28,7 @@ internal static partial class ModelStore
     /// UNKNOWN_MODEL: the message lists where the model was searched and suggests similar ids. PERMISSION_DENIED, BAD_CHECKPOINT or
     /// DOWNLOAD_FAILED: a download failed.
     /// </exception>
-    public static ModelFolder Find(string id, string? revision, ModelParts parts, HubOptions? hub,
+    internal static ModelFolder Find(string id, string? revision, ModelParts parts, HubOptions? hub,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
         if (id.Length > 0 && Directory.Exists(id)) return FromFolder(id);
@@ -52,7 +52,7 @@ internal static partial class ModelStore
 
     /// <summary>Downloads the current state of a model from the hub and waits for it.</summary>
     /// <exception cref="NdifException">UNKNOWN_MODEL, PERMISSION_DENIED, BAD_CHECKPOINT or DOWNLOAD_FAILED.</exception>
-    public static ModelFolder Download(string id, string? revision = null, ModelParts parts = ModelParts.Weights, HubOptions? hub = null,
+    internal static ModelFolder Download(string id, string? revision = null, ModelParts parts = ModelParts.Weights, HubOptions? hub = null,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
         hub ??= HubOptions.FromEnvironment();
