@@ -42,7 +42,7 @@ internal sealed class OpMethod
     /// <summary>The declaration with its documentation.</summary>
     public string Write()
     {
-        IReadOnlyList<OpMethodParameter> declared = IsInstance ? [.. _parameters.Skip(1)] : _parameters;
+        List<OpMethodParameter> declared = [.. IsInstance ? _parameters.Skip(1) : _parameters];
         bool hasParams = IsInstance && declared.Count > 0 && declared[declared.Count - 1] is { IsRequired: true, CSharpType: "Ints" };
         string parameters = string.Join(", ", declared.Select((parameter, i) =>
             (hasParams && i == declared.Count - 1 ? "params " : "") + parameter.Declaration));
@@ -114,7 +114,7 @@ internal sealed class OpMethodParameter
 
     private static string CamelCase(string name)
     {
-        if (name.ToUpperInvariant() == name) return name.ToLowerInvariant();
+        if (!name.Any(char.IsLower)) return name.ToLowerInvariant();
         string[] words = name.Split('_');
         string camel = words[0] + string.Concat(words.Skip(1).Select(word => char.ToUpperInvariant(word[0]) + word.Substring(1)));
         return SyntaxFacts.GetKeywordKind(camel) == SyntaxKind.None ? camel : "@" + camel;

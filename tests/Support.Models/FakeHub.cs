@@ -20,6 +20,7 @@ public sealed record HubRequest(bool ToHub, string Method, string Path, string? 
 public sealed class FakeHub : IAsyncDisposable
 {
     private readonly WebApplication _hub, _network;
+    private int _failures;
     private readonly ConcurrentDictionary<string, byte[]> _large = new(); // by SHA-256
     private readonly ConcurrentDictionary<string, Repository> _repositories = new();
 
@@ -43,7 +44,7 @@ public sealed class FakeHub : IAsyncDisposable
     public bool KnowsRanges { get; set; } = true;
 
     /// <summary>The number of requests to the hub that are answered with 503.</summary>
-    public int Failures;
+    public int Failures { get => _failures; set => _failures = value; }
 
     /// <summary>Replaces a small file's ETag.</summary>
     public string? Tag { get; set; }
@@ -111,7 +112,7 @@ public sealed class FakeHub : IAsyncDisposable
         HttpResponse answer = context.Response;
         string path = context.Request.Path.Value!;
         Note(context, toHub: true);
-        if (Interlocked.Decrement(ref Failures) >= 0)
+        if (Interlocked.Decrement(ref _failures) >= 0)
         {
             answer.StatusCode = 503;
             return;
