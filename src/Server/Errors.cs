@@ -16,7 +16,7 @@ internal static class ServerErrors
     // keys
 
     public static Exception MissingKey() => Errors.CreateException(
-        ErrorCode.Unauthenticated, "This service requires an API key, and the call has none.",
+        ErrorCode.Unauthenticated, "This service needs a key, and the call has none.",
         $"Send the metadata `authorization: Bearer <key>`. {CreateKeyHint}");
 
     public static Exception MalformedKey() => Errors.CreateException(

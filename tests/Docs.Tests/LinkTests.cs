@@ -33,7 +33,7 @@ public sealed partial class LinkTests
     public void PathsFromTheRoot_Exist(string document)
     {
         string[] named = [.. FilePath().Matches(Repository.Read(document)).Select(m => m.Value).Distinct()];
-        Assert.Empty(named.Where(path => !Path.Exists(Repository.PathOf(path))));
+        Assert.All(named, path => Assert.True(Path.Exists(Repository.PathOf(path)), path));
     }
 
     [Fact]

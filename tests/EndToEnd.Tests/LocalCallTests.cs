@@ -53,15 +53,18 @@ public sealed class LocalCallTests(TestCluster cluster, ITestOutputHelper output
         using var returned = new ManualResetEventSlim();
         using Trace t = llm.Trace(Prompt);
         t.Local(_ => returned.Wait(TimeSpan.FromSeconds(30), Cancel), llm.Layers[0].Hidden, timeout: TimeSpan.FromMilliseconds(300));
+        string? before = (await NewestJobAsync())?.Id;
         Task run = t.RunAsync(Cancel);
-        await Poll.UntilAsync(async () =>
-            (await RawClient.ListJobsAsync(new ListJobsRequest { Limit = 1 }, KeyMetadata, cancellationToken: Cancel))
-            .Jobs.SingleOrDefault(), job => job?.State is JobState.Failed);
+        await Poll.UntilAsync(NewestJobAsync, job => job?.State is JobState.Failed && job.Id != before);
         returned.Set();
         NdifException e = await Assert.ThrowsAsync<NdifException>(() => run);
         Assert.Equal(ErrorCode.LocalCallFailed, e.Code);
         Assert.Contains("0.3 s", e.Message, StringComparison.Ordinal);
         Assert.Contains("LocalCallTests.cs", e.Message, StringComparison.Ordinal);
+
+        async Task<JobInfo?> NewestJobAsync() =>
+            (await RawClient.ListJobsAsync(new ListJobsRequest { Limit = 1 }, KeyMetadata, cancellationToken: Cancel))
+            .Jobs.SingleOrDefault();
     }
 
     [Fact]

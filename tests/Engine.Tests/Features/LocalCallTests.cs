@@ -3,7 +3,9 @@ using TorchSharp;
 
 namespace Ndif.Engine.Tests.Features;
 
-/// <summary>t.Local and t.Inspect: calls of functions of the client during a run. Remotely: tests/EndToEnd.Tests/LocalCallTests.cs.</summary>
+/// <summary>
+/// t.Local and t.Inspect: calls of functions of the client during a run. Remotely: tests/EndToEnd.Tests/LocalCallTests.cs.
+/// </summary>
 public sealed class LocalCallTests
 {
     private const string Prompt = "The Eiffel Tower is in the city of";

@@ -8,6 +8,8 @@ namespace Ndif.Engine.Tests.Local;
 /// <summary>A program that the service would refuse is refused by the client, before its constants are uploaded.</summary>
 public sealed class RemoteValidationTests : IDisposable
 {
+    private static readonly int[] _tokenIds = [3, 1, 4];
+
     private static readonly TensorData _large = TensorData.FromArray(new float[ProgramFormat.MaxInlineTensorBytes]);
 
     private readonly TempFolder _folder = new();
@@ -74,7 +76,7 @@ public sealed class RemoteValidationTests : IDisposable
     private Trace Record(out Node multiplication)
     {
         var llm = new LanguageModel(_folder.Path);
-        Trace trace = llm.Trace(new[] { 3, 1, 4 }, Backend.At($"http://{_service.LocalEndpoint}", "key"));
+        Trace trace = llm.Trace(_tokenIds, Backend.At($"http://{_service.LocalEndpoint}", "key"));
         (llm.Layers[0].Hidden.Sum() * _large).Save();
         multiplication = trace.ToProgram().Nodes.Single(node => node.Call is { Op: "mul" });
         return trace;
