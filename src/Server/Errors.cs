@@ -24,7 +24,7 @@ internal static class ServerErrors
         $"Copy the whole key, without quotes or line breaks. {CreateKeyHint}");
 
     public static Exception WrongKey() => Errors.CreateException(
-        ErrorCode.Unauthenticated, "This service does not know this API key.",
+        ErrorCode.Unauthenticated, "This service does not know the key.",
         $"Check that the key belongs to this address. {CreateKeyHint}");
 
     public static Exception RevokedKey(string id, DateTimeOffset at) => Errors.CreateException(
