@@ -21,7 +21,7 @@ internal sealed class WhileLoop(WhileStatement loop) : Loop(loop)
         if (!Truthiness.Of(loop.Condition.Evaluate(job.Slots))) return null;
         if (++_iterationCount > loop.Limit)
             throw Errors.CreateException(ErrorCode.LimitExceeded,
-                $"The condition of a loop still holds after {loop.Limit} iterations, its limit.",
+                $"The condition of a loop still holds after {loop.Limit} turns, its limit.",
                 "Raise the limit, or check the condition.");
         return loop.Region;
     }
