@@ -12,7 +12,7 @@ Console.WriteLine(h[0]["attn"].Source);                         // the forward's
 // prints: attention_interface_0 ->
 
 Console.WriteLine(h[0]["attn"].Source["attention_interface_0"].Source["softmax_0"]);    // one line, with those around it
-// prints: transformer.h.0.attn.source.attention_interface_0.softmax_0: [rows, heads, tokens, keys]
+// prints: transformer.h.0.attn.source.attention_interface_0.softmax_0: [batch, heads, seq, kvSeq]
 
 using (var t = llm.Trace("Hello"))
 {
