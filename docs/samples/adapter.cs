@@ -1,7 +1,7 @@
 #:project ../../src/Engine/Engine.csproj
 #:property RunsTorch=true
 using Ndif;
-using Ndif.Models;
+using Ndif.Models.Files;
 using TorchSharp;
 
 // a LoRA adapter as PEFT's save_pretrained writes it; one's own, or an id on the hub, is used in the same way

@@ -88,7 +88,7 @@ static class Interventions
     {
         public void Steer(TensorData direction, double strength) => layer.Hidden += strength * (Value)direction;
 
-        /// [rows, heads, tokens, width]
+        /// [batch, heads, seq, headDim]
         public View Heads => layer.View(x => x.SplitHeads(4), x => x.JoinHeads());
     }
 }
