@@ -8,8 +8,8 @@ public sealed partial class LinkTests
     /// <summary>Every Markdown file of the repository, by its path from the root.</summary>
     public static TheoryData<string> Documents =>
     [
-        .. Directory.EnumerateFiles(Repository.Root, "*.md", SearchOption.AllDirectories)
-            .Select(f => Path.GetRelativePath(Repository.Root, f))
+        .. Directory.EnumerateFiles(RepositoryFolder.Root, "*.md", SearchOption.AllDirectories)
+            .Select(f => Path.GetRelativePath(RepositoryFolder.Root, f))
             .Where(f => !f.Split('/').Any(part => part is "bin" or "obj" or ".git"))
             .Order(StringComparer.Ordinal),
     ];
@@ -17,13 +17,13 @@ public sealed partial class LinkTests
     [Theory, MemberData(nameof(Documents))]
     public void Links_LeadToFilesAndHeadings(string document)
     {
-        string folder = Path.GetDirectoryName(Repository.PathOf(document))!;
+        string folder = Path.GetDirectoryName(RepositoryFolder.PathOf(document))!;
         List<string> broken = [];
         foreach (Match link in Link().Matches(Fence().Replace(Repository.Read(document), "")))
         {
             string[] parts = link.Groups[1].Value.Split('#', 2);
             if (parts[0].Contains("://", StringComparison.Ordinal)) continue;
-            string target = parts[0].Length == 0 ? Repository.PathOf(document) : Path.GetFullPath(Path.Combine(folder, parts[0]));
+            string target = parts[0].Length == 0 ? RepositoryFolder.PathOf(document) : Path.GetFullPath(Path.Combine(folder, parts[0]));
             if (!Path.Exists(target) || (parts.Length == 2 && !HasAnchor(target, parts[1]))) broken.Add(link.Value);
         }
         Assert.Empty(broken);
@@ -33,7 +33,7 @@ public sealed partial class LinkTests
     public void PathsFromTheRoot_Exist(string document)
     {
         string[] named = [.. FilePath().Matches(Repository.Read(document)).Select(m => m.Value).Distinct()];
-        Assert.All(named, path => Assert.True(Path.Exists(Repository.PathOf(path)), path));
+        Assert.All(named, path => Assert.True(Path.Exists(RepositoryFolder.PathOf(path)), path));
     }
 
     [Fact]

@@ -3,13 +3,10 @@ namespace Ndif.Docs.Tests;
 /// <summary>The documents of the repository.</summary>
 internal static class Repository
 {
-    public static string Root => RepositoryFolder.Root;
-
-    public static string PathOf(string file) => Path.Combine(Root, file);
-
-    public static string Read(string file) => File.ReadAllText(PathOf(file));
+    public static string Read(string file) => File.ReadAllText(RepositoryFolder.PathOf(file));
 
     /// <summary>The pages of a folder of docs, by their path from the root.</summary>
     public static IEnumerable<string> Pages(string folder) =>
-        Directory.EnumerateFiles(PathOf(folder), "*.md").Select(f => $"{folder}/{Path.GetFileName(f)}").Order(StringComparer.Ordinal);
+        Directory.EnumerateFiles(RepositoryFolder.PathOf(folder), "*.md")
+            .Select(f => $"{folder}/{Path.GetFileName(f)}").Order(StringComparer.Ordinal);
 }
