@@ -19,11 +19,10 @@ internal sealed class LocalService : IAsyncDisposable
     private readonly ILoggerFactory _loggerFactory;
 
     private LocalService(
-        QueueBackend backend, WebApplication gateway, ModelWorker worker, KeyService keys, ILoggerFactory loggerFactory,
-        IProgress<(string, long, long)> progress)
+        QueueBackend backend, WebApplication gateway, ModelWorker worker, KeyService keys, ILoggerFactory loggerFactory)
     {
         (_backend, _gateway, _loggerFactory, Keys) = (backend, gateway, loggerFactory, keys);
-        _worker = worker.RunAsync(progress, _stop.Token);
+        _worker = Task.Run(() => worker.RunAsync(new LoadProgress(), _stop.Token));
     }
 
     public KeyService Keys { get; }
@@ -33,18 +32,18 @@ internal sealed class LocalService : IAsyncDisposable
     /// <summary>Completes when the worker has ended.</summary>
     public Task Worker => _worker;
 
-    /// <summary>Starts the service, and returns when the models are loaded.</summary>
+    /// <summary>Starts the service, and returns when the models are loaded. The gateway starts while the worker loads them.</summary>
     public static async Task<LocalService> StartAsync(
         GatewayOptions options, WorkerOptions workerOptions, QueueBackend backend, IKeyStore keys, Serilog.ILogger log,
         CancellationToken cancellationToken)
     {
         var logs = new SerilogLoggerFactory(log);
         WebApplication gateway = GatewayHost.Build(options, backend, keys, log);
-        await gateway.StartAsync(cancellationToken);
         var worker = new ModelWorker(workerOptions, backend, logs.CreateLogger<ModelWorker>());
-        var service = new LocalService(backend, gateway, worker, new KeyService(keys, TimeProvider.System), logs, new LoadProgress());
+        var service = new LocalService(backend, gateway, worker, new KeyService(keys, TimeProvider.System), logs);
         try
         {
+            await gateway.StartAsync(cancellationToken);
             await worker.Ready.WaitAsync(cancellationToken);
         }
         catch
