@@ -51,7 +51,7 @@ using (var t = llm.Generate(Tower, maxNewTokens: 4, new() { NumBeams = 3, NumRet
 }
 // prints: beams: [3, 5, 1422], best: [2, 9]
 
-// The streamer's site: a token that is put there is what the row goes on with
+// The streamer's site: the row continues with the token that is written to it
 using (var t = llm.Generate(Tower, maxNewTokens: 4))
 {
     // call 0 is the prompt, call 1 the first new token

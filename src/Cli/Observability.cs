@@ -21,7 +21,8 @@ internal sealed class Observability : IDisposable
         ResourceBuilder resource = ResourceBuilder.CreateEmpty().AddService(name).AddTelemetrySdk().AddEnvironmentVariableDetector();
         if (IsExporterEnabled("TRACES"))
         {
-            // The span of ASP.NET Core is the parent of ours. It must be recorded as well, because the default sampler follows the parent.
+            // The span of ASP.NET Core is the parent of the spans of NDIF. It must be recorded as well, because the default sampler follows
+            // the parent.
             _traces = Sdk.CreateTracerProviderBuilder().SetResourceBuilder(resource).AddSource("Microsoft.AspNetCore", "Ndif.*")
                 .AddOtlpExporter().Build();
         }

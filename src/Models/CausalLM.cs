@@ -38,17 +38,17 @@ public abstract class CausalLM : SiteModule
     /// </summary>
     public virtual long? CacheRecomputeLength => null;
 
-    /// <summary>True for tensors of old checkpoints that no module has: masks, and buffers that are computed.</summary>
+    /// <summary>True for tensors of old checkpoints that no module has: masks and computed buffers.</summary>
     public virtual bool ShouldIgnore(string tensorName) => false;
 
-    /// <summary>A checkpoint's name for a tensor as the tree has it, where a module was renamed since checkpoints were written.</summary>
+    /// <summary>Maps the name of a checkpoint tensor to its path in the tree, for modules that have been renamed since.</summary>
     public virtual string ToTreeName(string tensorName) => tensorName;
 
     /// <summary>One forward pass.</summary>
     /// <param name="inputIds">[batch, seq] int64</param>
     /// <param name="attentionMask">[batch, cached + seq] int64: 1 for a token, 0 for padding</param>
     /// <param name="positionIds">[batch, seq] int64: the position of a token in its row, padding not counted</param>
-    /// <param name="cache">Has the earlier tokens, and gets these; null to run without.</param>
+    /// <param name="cache">The keys and values of the earlier tokens, to which these are appended; null to run without a cache.</param>
     /// <param name="logitsToKeep">The number of last tokens whose logits are computed; 0 for all.</param>
     /// <returns><c>logits</c> [batch, seq kept, vocab] and <c>past_key_values</c>, the cache.</returns>
     public ModelOutput Call(Tensor inputIds, Tensor attentionMask, Tensor positionIds, KeyValueCache? cache, int logitsToKeep = 0) =>

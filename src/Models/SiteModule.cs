@@ -24,10 +24,10 @@ public abstract class SiteModule
     /// <summary>The path from the root, as Hugging Face names it: "transformer.h.0.attn"; empty for the root.</summary>
     public string Path { get; private set; } = "";
 
-    /// <summary>The position in the tree in preorder; 0 for the root. Set by <see cref="Seal"/>.</summary>
+    /// <summary>The position in the tree in preorder; 0 for the root. Set by <see cref="AssignPaths"/>.</summary>
     public int Index { get; private set; }
 
-    /// <summary>The index of the last module inside this one; its own index if there is none. Set by <see cref="Seal"/>.</summary>
+    /// <summary>The index of the last module inside this one; its own index if there is none. Set by <see cref="AssignPaths"/>.</summary>
     internal int LastDescendantIndex { get; private set; }
 
     /// <summary>The parent; null for the root.</summary>
@@ -141,7 +141,7 @@ public abstract class SiteModule
 
     /// <summary>Sets the path and index of every module of the tree. Called once, on the root of the complete tree.</summary>
     /// <returns>All modules in preorder.</returns>
-    public IReadOnlyList<SiteModule> Seal()
+    public IReadOnlyList<SiteModule> AssignPaths()
     {
         List<SiteModule> all = [];
         Visit(this, "");

@@ -15,12 +15,12 @@ internal static partial class Log
     public static partial void JobEnded(ILogger logger, string jobId, Protocol.JobState state);
 
     [LoggerMessage(
-        3004, LogLevel.Warning, "Job {JobId} lost its worker {Worker} (lost lease number {Deaths}); it returns to the front of the queue")]
-    public static partial void LeaseExpired(ILogger logger, string jobId, string worker, int deaths);
+        3004, LogLevel.Warning, "Job {JobId} lost its worker {Worker} (lost lease {LostLeases}); it returns to the front of the queue")]
+    public static partial void LeaseExpired(ILogger logger, string jobId, string worker, int lostLeases);
 
     [LoggerMessage(
-        3005, LogLevel.Error, "Job {JobId} lost its worker {Worker}; it failed after {Deaths} lost leases and is kept as a dead letter")]
-    public static partial void DeadLetter(ILogger logger, string jobId, string worker, int deaths);
+        3005, LogLevel.Error, "Job {JobId} lost its worker {Worker}; it failed after {LostLeases} lost leases and is a dead letter")]
+    public static partial void DeadLetter(ILogger logger, string jobId, string worker, int lostLeases);
 
     [LoggerMessage(3006, LogLevel.Warning, "Worker {Worker} no longer holds job {JobId} (token {Token}); its event was refused")]
     public static partial void EventFenced(ILogger logger, string jobId, string worker, long token);

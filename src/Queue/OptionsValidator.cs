@@ -6,7 +6,7 @@ namespace Ndif.Queue;
 /// <summary>Checks options against the bounds that their attributes declare.</summary>
 public static class OptionsValidator
 {
-    /// <summary>One sentence for each bound that does not hold.</summary>
+    /// <summary>Returns one sentence for each violated bound.</summary>
     public static IReadOnlyList<string> GetViolations(object options)
     {
         List<ValidationResult> violations = [];
@@ -14,9 +14,9 @@ public static class OptionsValidator
         return [.. violations.Select(violation => violation.ErrorMessage!)];
     }
 
-    /// <summary>The options, if every bound holds.</summary>
-    /// <param name="subject">What the error begins with.</param>
-    /// <exception cref="NdifException">BAD_ARGUMENT, with one sentence for each bound that does not hold.</exception>
+    /// <summary>Returns the options if no bound is violated.</summary>
+    /// <param name="subject">The beginning of the error message.</param>
+    /// <exception cref="NdifException">BAD_ARGUMENT: one sentence for each violated bound.</exception>
     public static T Validate<T>(T options, string subject) where T : class =>
         GetViolations(options) is { Count: > 0 } violations
             ? throw Errors.CreateException(ErrorCode.BadArgument, $"{subject}: {string.Join(" ", violations)}")

@@ -22,7 +22,7 @@ public sealed record QueueOptions
 
     /// <summary>How often waiting callers poll, in case a wake-up message was lost, and reap expired leases. Default 2 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "00:10:00")]
-    public TimeSpan SafetyPoll { get; init; } = TimeSpan.FromSeconds(2);
+    public TimeSpan PollInterval { get; init; } = TimeSpan.FromSeconds(2);
 
     /// <summary>How long a worker counts as alive after its last heartbeat. Default 5 s.</summary>
     [Range(typeof(TimeSpan), "00:00:00.050", "01:00:00")]

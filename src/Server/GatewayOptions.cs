@@ -104,26 +104,26 @@ public sealed class GatewayOptions
     /// period in which a request body may be slower than 240 bytes per second. A slower client is disconnected. Default: 30 seconds.
     /// </summary>
     [Range(typeof(TimeSpan), "00:00:01.5", "01:00:00")]
-    public TimeSpan RequestPatience { get; init; } = TimeSpan.FromSeconds(30);
+    public TimeSpan RequestTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
     /// How long a client may read nothing before its stream is aborted; it can resume the job later. A stalled stream costs about one
     /// megabyte of memory until then. Default: 2 minutes.
     /// </summary>
     [Range(typeof(TimeSpan), "00:00:00.100", "1.00:00:00")]
-    public TimeSpan ReaderPatience { get; init; } = TimeSpan.FromMinutes(2);
+    public TimeSpan StalledReaderTimeout { get; init; } = TimeSpan.FromMinutes(2);
 
     /// <summary>The interval at which jobs with expired leases are returned to the queue. Default: 0.25 seconds.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "00:01:00")]
-    public TimeSpan ReapInterval { get; init; } = TimeSpan.FromSeconds(0.25);
+    public TimeSpan LeaseCleanupInterval { get; init; } = TimeSpan.FromSeconds(0.25);
 
     /// <summary>The interval at which changed queue positions are published. Default: 1 second.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "00:10:00")]
-    public TimeSpan TellInterval { get; init; } = TimeSpan.FromSeconds(1);
+    public TimeSpan QueuePositionInterval { get; init; } = TimeSpan.FromSeconds(1);
 
     /// <summary>The interval at which expired blobs are deleted. Default: 1 minute.</summary>
     [Range(typeof(TimeSpan), "00:00:00.010", "1.00:00:00")]
-    public TimeSpan SweepInterval { get; init; } = TimeSpan.FromMinutes(1);
+    public TimeSpan BlobCleanupInterval { get; init; } = TimeSpan.FromMinutes(1);
 
     /// <summary>How long open calls may take to end when the gateway stops. Default: 5 seconds.</summary>
     [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]

@@ -38,8 +38,8 @@ internal static partial class Log
     [LoggerMessage(3025, LogLevel.Information, "Job {JobId} ended as {State} after {Events} events")]
     public static partial void Ended(this ILogger logger, string jobId, string state, ulong events);
 
-    [LoggerMessage(3026, LogLevel.Information, "Dead letter {JobId} was requeued as job {Again} by {By}")]
-    public static partial void Requeued(this ILogger logger, string jobId, string again, string by);
+    [LoggerMessage(3026, LogLevel.Information, "Dead letter {JobId} was requeued as job {NewJobId} by {By}")]
+    public static partial void Requeued(this ILogger logger, string jobId, string newJobId, string by);
 
     [LoggerMessage(3027, LogLevel.Information, "Job {JobId} was deleted by {Owner}, with {Blobs} blobs of {Bytes} bytes")]
     public static partial void JobDeleted(this ILogger logger, string jobId, string owner, uint blobs, ulong bytes);
@@ -59,8 +59,8 @@ internal static partial class Log
     [LoggerMessage(3051, LogLevel.Information, "Deleted {Count} expired blobs")]
     public static partial void BlobsDeleted(this ILogger logger, int count);
 
-    [LoggerMessage(3052, LogLevel.Error, "The periodic task {Chore} failed; it runs again at the next interval")]
-    public static partial void PeriodicTaskFailed(this ILogger logger, string chore, Exception exception);
+    [LoggerMessage(3052, LogLevel.Error, "The periodic task {Task} failed; it runs again at the next interval")]
+    public static partial void PeriodicTaskFailed(this ILogger logger, string task, Exception exception);
 
     [LoggerMessage(3060, LogLevel.Error, "The store of the queue cannot be reached")]
     public static partial void StoreUnavailable(this ILogger logger, Exception exception);

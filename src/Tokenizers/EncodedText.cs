@@ -1,6 +1,6 @@
 namespace Ndif.Tokenizers;
 
-/// <summary>The tokens of a text and the range of the text that each token stands for. All lists have the same length.</summary>
+/// <summary>The tokens of a text and the range of the text that each token covers. All lists have the same length.</summary>
 /// <param name="Ids">The token ids.</param>
 /// <param name="Tokens">The tokens as the vocabulary spells them, for example <c>ĠParis</c> or <c>▁Paris</c>.</param>
 /// <param name="Offsets">

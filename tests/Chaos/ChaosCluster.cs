@@ -18,10 +18,10 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
     private int _workersStarted;
     private string _key = "";
 
-    /// <summary>Between the service's processes and Redis.</summary>
+    /// <summary>The proxy between the processes of the service and Redis.</summary>
     public TcpProxy RedisProxy { get; private set; } = null!;
 
-    /// <summary>Between the clients and each gateway.</summary>
+    /// <summary>The proxies between the clients and each gateway.</summary>
     public TcpProxy[] GatewayProxies { get; } = new TcpProxy[Gateways];
 
     public ChildProcess[] Clients { get; private set; } = [];
@@ -54,7 +54,7 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
 
     public (string Id, ChildProcess Process) Worker(int index) => (_workers[index].Id, _workers[index].Process);
 
-    /// <summary>kill -9 of Redis, and its start with the data of its file.</summary>
+    /// <summary>Kills Redis (SIGKILL) and restarts it with the data of its append-only file.</summary>
     public async Task RestartRedisAsync(TimeSpan pause)
     {
         _redis!.Kill();
@@ -64,7 +64,7 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
         await StartRedisAsync();
     }
 
-    /// <summary>Starts again what has ended.</summary>
+    /// <summary>Restarts the processes that have ended.</summary>
     public Task RestartDeadProcessesAsync() => Task.WhenAll(
         Enumerable.Range(0, Gateways).Where(i => !_gateways[i].Process.IsAlive).Select(StartGatewayAsync)
             .Concat(Enumerable.Range(0, Workers).Where(i => !_workers[i].Process.IsAlive).Select(StartWorkerAsync)));
@@ -137,6 +137,6 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
         }
     }
 
-    /// <summary>A gateway or worker, with what it used when it was ready.</summary>
+    /// <summary>A gateway or worker, with the files and memory that it used when it was ready.</summary>
     private readonly record struct Member(string Id, ChildProcess Process, int Port, int OpenFiles, long Memory);
 }

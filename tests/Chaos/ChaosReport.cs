@@ -5,7 +5,7 @@ using StackExchange.Redis;
 
 namespace Ndif.Chaos;
 
-/// <summary>The figures of a run, and every violation in words.</summary>
+/// <summary>The figures of a run, and a description of every violation.</summary>
 internal sealed record ChaosReport
 {
     /// <summary>The time in which a job whose worker was lost must be queued again, and run again if a worker is idle.</summary>
@@ -40,7 +40,7 @@ internal sealed record ChaosReport
     /// <summary>Jobs that ran on one stream with their client.</summary>
     public int Blocking { get; init; }
 
-    /// <summary>Jobs of <see cref="Blocking"/> whose stream broke or was left by the client.</summary>
+    /// <summary>Jobs of <see cref="Blocking"/> whose stream broke or was closed by the client.</summary>
     public int Broken { get; init; }
 
     public IReadOnlyDictionary<string, int> FaultKinds { get; init; } = new Dictionary<string, int>();
@@ -75,7 +75,7 @@ internal sealed record ChaosReport
                             + $"within {_recoveryLimit.TotalSeconds:0.#} s");
                     if (recovery <= _recoveryLimit) continue;
                     late++;
-                    foreach (string other in others) // the next fault may come at the end of this time
+                    foreach (string other in others) // the next fault can occur after this time
                         if (work.GetLongestIdleTime(other, at + queued, at + _recoveryLimit) is var idle && idle > _maxIdleTime)
                             violations.Add(
                                 $"{outcome.Id} ({outcome.Work}): {worker} was lost, and {other} was idle for {idle.TotalSeconds:0.00} s "
@@ -107,7 +107,7 @@ internal sealed record ChaosReport
             && !outcome.Queued.Any(time => time > run.At && time <= lost) ? outcome.Runs[next].At - lost : null;
     }
 
-    /// <summary>What remains after the end of the last job and should not: in Redis, on disk, in the processes.</summary>
+    /// <summary>Finds what should not remain after the end of the last job: in Redis, on disk and in the processes.</summary>
     public static async Task<IReadOnlyList<string>> FindLeaksAsync(ChaosCluster cluster, int accepted, int kills)
     {
         await Task.Delay(TimeSpan.FromSeconds(3)); // workers are idle, and return unused memory
@@ -123,7 +123,7 @@ internal sealed record ChaosReport
         leaks.AddRange(cluster.FindFileLeaks());
         leaks.AddRange(cluster.FindMemoryLeaks());
         int drafts = Directory.EnumerateFiles(Path.Combine(cluster.Data, "blobs", "writing")).Count();
-        // a killed process leaves its unfinished file, until it expires
+        // a killed process leaves an unfinished file until the file expires
         if (drafts > kills) leaks.Add($"{drafts} unfinished files, and only {kills} processes were killed");
         return leaks;
     }

@@ -7,8 +7,8 @@ using Ndif.Protocol;
 namespace Ndif.Chaos;
 
 /// <summary>
-/// A client process: submits its share of the jobs, follows each to its end across whatever is lost on the way, looks at it once more
-/// through the other gateway, and writes what it saw. It speaks the protocol without the SDK, so that nothing is repaired unseen.
+/// A client process. It submits its share of the jobs, follows each job to its end across lost connections and processes, reads it again
+/// through the other gateway, and writes its observations. It uses the protocol without the SDK, so that no retry of the SDK hides a fault.
 /// </summary>
 internal sealed class ClientProcess(int index, int clientCount, int jobs, int seed, string folder, string[] gateways, string key)
 {
@@ -50,7 +50,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         using var over = new CancellationTokenSource(_jobTimeout);
         try
         {
-            // A blocking client runs it on one stream, and sometimes leaves in the middle, which cancels it: as does a stream that breaks.
+            // A blocking client runs the job on one stream. It sometimes disconnects early, which cancels the job, as a broken stream does.
             int first = random.Next(2);
             List<Event>? streamed = null;
             if (random.Next(4) == 0)
@@ -60,7 +60,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
                     await RunAsync(outcome, work, first, disconnectAfter: random.Next(5) == 0 ? random.Next(4) : int.MaxValue, over.Token);
             }
 
-            // Another submits until somebody says that it is accepted; sometimes once more, as a client does whose answer was lost.
+            // Other clients submit the job until it is accepted, and sometimes submit it again, as after a lost response.
             else for (int times = random.Next(5) == 0 ? 2 : 1; times > 0; times--)
             {
                 JobInfo accepted =
@@ -123,7 +123,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
             case JobState.Cancelled when !outcome.Cancelling:
                 outcome.Violations.Add("nobody asked for its cancellation");
                 break;
-            case JobState.Failed when states[^1].Error.Code != ErrorCode.WorkerLost: // three workers lost: what chaos may do to a job
+            case JobState.Failed when states[^1].Error.Code != ErrorCode.WorkerLost: // only the loss of three workers may make a job fail
                 outcome.Violations.Add($"it failed: {states[^1].Error.Message}");
                 break;
             case JobState.Completed:
@@ -132,7 +132,9 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         }
     }
 
-    /// <summary>The values and tokens of the attempt that completed: each once, and what the experiment gives alone.</summary>
+    /// <summary>
+    /// Checks the values and tokens of the attempt that completed: each occurs once and equals that of the experiment alone.
+    /// </summary>
     private async Task CheckResultAsync(Outcome outcome, Workload workload, List<Event> events, CancellationToken cancellationToken)
     {
         List<Event> attempt = events[(events.FindLastIndex(e => e.State?.State == JobState.Running) + 1)..];
@@ -173,8 +175,8 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
     }
 
     /// <summary>
-    /// Runs a job on one stream to its end, or leaves after some events. A stream that breaks is followed by another for the same job, as
-    /// the SDK does; but the gateway may have noticed first, and cancelled it.
+    /// Runs a job on one stream to its end, or disconnects after some events. If the stream breaks, opens another one for the same job, as
+    /// the SDK does; the gateway may have cancelled the job before.
     /// </summary>
     private async Task<List<Event>> RunAsync(Outcome outcome, Workload workload, int gateway, int disconnectAfter,
         CancellationToken cancellationToken)
@@ -194,7 +196,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
                     if (jobEvent.IsTerminal()) return events;
                     if (events.Count < disconnectAfter) continue;
                     outcome.Cancelling = true;
-                    return events; // and the stream is reset
+                    return events; // disposing the call resets the stream
                 }
                 outcome.Violations.Add("its stream ended before it did, and well");
                 return events;
@@ -219,7 +221,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
             cancellationToken);
     }
 
-    /// <summary>All events to the job's end, through one gateway or the other.</summary>
+    /// <summary>Returns all events of a job until its end, and changes the gateway when a connection is lost.</summary>
     private async Task<List<Event>> WatchAsync(string id, int gateway, CancellationToken cancellationToken)
     {
         List<Event> events = [];
@@ -244,7 +246,7 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
         return events;
     }
 
-    /// <summary>A call at one gateway, then the other, until one answers.</summary>
+    /// <summary>Calls the gateways alternately until one responds.</summary>
     private async Task<T> RetryAsync<T>(int gateway, Func<Inference.InferenceClient, CallOptions, Task<T>> call,
         CancellationToken cancellationToken)
     {
@@ -264,8 +266,8 @@ internal sealed class ClientProcess(int index, int clientCount, int jobs, int se
     }
 
     /// <summary>
-    /// What a lost connection or gateway looks like, and a quota that is full for the moment. Some losses of a connection are "internal" to
-    /// the channel.
+    /// True for the errors of a lost connection or gateway, and of a quota that is full at the moment. The channel reports some lost
+    /// connections as "internal".
     /// </summary>
     private static bool IsTransient(RpcException lost) =>
         lost.StatusCode is StatusCode.Unavailable or StatusCode.DeadlineExceeded or StatusCode.Cancelled or StatusCode.ResourceExhausted

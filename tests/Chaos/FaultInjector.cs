@@ -2,8 +2,8 @@
 namespace Ndif.Chaos;
 
 /// <summary>
-/// Injects faults that are drawn by the seed. Each fault ends, and processes that ended run again, before the next fault begins, so that
-/// each loss of a worker can be judged alone.
+/// Injects random faults that the seed determines. Each fault ends, and processes that ended run again, before the next fault begins, so
+/// that each loss of a worker can be checked separately.
 /// </summary>
 internal sealed class FaultInjector
 {

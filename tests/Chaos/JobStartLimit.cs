@@ -2,7 +2,9 @@ using System.Globalization;
 
 namespace Ndif.Chaos;
 
-/// <summary>The number of jobs that may have started, in a file, so that faults happen between jobs, however fast the jobs are.</summary>
+/// <summary>
+/// A file with the number of jobs that may start, so that faults occur between jobs, independent of the speed of the jobs.
+/// </summary>
 internal static class JobStartLimit
 {
     public static void Write(string folder, int jobs)

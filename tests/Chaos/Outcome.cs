@@ -13,22 +13,22 @@ internal sealed record Outcome
 
     public JobState State { get; set; }
 
-    /// <summary>Whether it may be cancelled: its client asked for that, or the stream of a blocking client broke.</summary>
+    /// <summary>Whether the job may be cancelled: its client requested that, or the stream of a blocking client broke.</summary>
     public bool Cancelling { get; set; }
 
-    /// <summary>Each RUNNING event.</summary>
+    /// <summary>The RUNNING events.</summary>
     public List<AttemptStart> Runs { get; init; } = [];
 
-    /// <summary>When it was queued, the first time and after each loss of a worker.</summary>
+    /// <summary>The times at which the job was queued: the first time, and after each loss of a worker.</summary>
     public List<DateTimeOffset> Queued { get; init; } = [];
 
-    /// <summary>When it ended.</summary>
+    /// <summary>The time at which the job ended.</summary>
     public DateTimeOffset Ended { get; set; }
 
-    /// <summary>Whether its client ran it on one stream (`Run`).</summary>
+    /// <summary>Whether the client ran the job on one stream (`Run`).</summary>
     public bool Blocking { get; set; }
 
-    /// <summary>Violations, in words.</summary>
+    /// <summary>Descriptions of the violations.</summary>
     public List<string> Violations { get; init; } = [];
 
     public string ToJson() => JsonSerializer.Serialize(this, OutcomeContext.Default.Outcome);

@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using Ndif.Chaos;
 
-// The service under faults: tests/Chaos/README.md.
-//   --jobs N --faults M --seed S [--clients C] [--json] [--keep]      client …: a client process of it
+// Runs the service under faults; see tests/Chaos/README.md.
+//   --jobs N --faults M --seed S [--clients C] [--json] [--keep]      client …: runs a client process
 if (args is ["client", var index, var of, var share, var clientSeed, var work, var first, var second, var key])
 {
     await new ClientProcess(int.Parse(index), int.Parse(of), int.Parse(share), int.Parse(clientSeed), work, [first, second], key)
@@ -26,7 +26,7 @@ async Task<int> RunAsync(ChaosCluster cluster)
     cluster.StartClients();
     Say($"the service runs after {Stopwatch.GetElapsedTime(began).TotalSeconds:0.0} s");
 
-    // Each fault has its share of the jobs: half of them may start before it, the others while it lasts.
+    // Each fault has a share of the jobs: half of them may start before the fault, the others during the fault.
     var faults = new FaultInjector(cluster, seed);
     for (int i = 0; i < faultCount; i++)
     {

@@ -4,13 +4,13 @@ namespace Ndif.Chaos;
 
 /// <summary>
 /// Compares a result with that of the experiment alone: shapes, element types and integers exactly, floating-point values up to the
-/// rounding of another batch.
+/// rounding of another batch size.
 /// </summary>
 internal static class ResultComparer
 {
-    private const double Tolerance = 1e-4; // as tests/EndToEnd.Tests/ManyClientsTests.cs
+    private const double Tolerance = 1e-4; // as in tests/EndToEnd.Tests/ManyClientsTests.cs
 
-    /// <summary>The difference in words; null if there is none.</summary>
+    /// <summary>A description of the difference; null if there is none.</summary>
     public static string? FindDifference(Data expected, Data actual)
     {
         if (expected.ValueCase != actual.ValueCase) return $"a {actual.ValueCase} in place of a {expected.ValueCase}";

@@ -1,6 +1,6 @@
 namespace Ndif.Chaos;
 
-/// <summary>When each worker ran jobs, from the histories of the jobs.</summary>
+/// <summary>The times in which each worker ran jobs, from the histories of the jobs.</summary>
 internal sealed class WorkerTimeline
 {
     private readonly Dictionary<string, List<(DateTimeOffset From, DateTimeOffset To)>> _busy = [];
@@ -11,7 +11,7 @@ internal sealed class WorkerTimeline
         {
             foreach (AttemptStart run in outcome.Runs)
             {
-                // until it was queued again, or had ended
+                // until the job was queued again or ended
                 DateTimeOffset to = outcome.Queued.Where(again => again > run.At).Append(outcome.Ended).Min();
                 if (!_busy.TryGetValue(run.Worker, out var runs)) _busy[run.Worker] = runs = [];
                 runs.Add((run.At, to));

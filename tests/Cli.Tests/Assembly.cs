@@ -1,2 +1,2 @@
-// The parity tests count the live native tensors of the whole process.
+// The parity tests count the live tensors of the process, so tests must not run in parallel.
 [assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]

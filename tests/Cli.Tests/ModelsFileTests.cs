@@ -54,7 +54,7 @@ public sealed class ModelsFileTests
     [InlineData("- a", 1, "does not begin")]
     [InlineData("", 0, "0 documents")]
     [InlineData("models: []\n---\nmodels: []", 0, "2 documents")]
-    [InlineData("models: &all\n  - *all", 1, "")] // the list in itself
+    [InlineData("models: &all\n  - *all", 1, "")] // a list that contains itself
     public void AMistake_IsNamedWithItsLine(string text, int line, string word)
     {
         NdifException refused = Assert.ThrowsAny<NdifException>(() => ModelsFile.Parse(text, "models.yaml"));

@@ -1,2 +1,2 @@
-// A program of a page writes to the console of this process, and the test reads it there.
+// The programs of pages write to the console of this process, which the tests capture, so they must not run in parallel.
 [assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]

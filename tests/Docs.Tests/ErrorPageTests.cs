@@ -2,13 +2,13 @@ using Ndif.Protocol;
 
 namespace Ndif.Docs.Tests;
 
-/// <summary>Each page of docs/errors shows a program that ends with its code, and one that does not.</summary>
+/// <summary>Each page of docs/errors shows a program that fails with the code of the page, and a corrected program.</summary>
 public sealed class ErrorPageTests
 {
     /// <summary>Codes that no program can cause at will. Their pages say so, and name the test that does cause them.</summary>
     private static readonly HashSet<string> _withoutProgram = ["DOWNLOAD_FAILED", "INTERNAL", "WORKER_LOST"];
 
-    /// <summary>Codes that come as a warning: the program goes on and prints it.</summary>
+    /// <summary>Codes of warnings: the program prints them and continues.</summary>
     private static readonly HashSet<string> _warnings = ["STEP_MISSED"];
 
     public static TheoryData<string> Codes =>

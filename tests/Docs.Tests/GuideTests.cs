@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace Ndif.Docs.Tests;
 
-/// <summary>The C# of each page of the guide, typed one block after the other, runs and prints what its comments say.</summary>
+/// <summary>The C# blocks of each page of the guide, joined to one program, run and print what their comments say.</summary>
 public sealed partial class GuideTests
 {
     public static TheoryData<string> Pages =>
@@ -31,7 +31,7 @@ public sealed partial class GuideTests
         Assert.Equal(Repository.Read("docs/samples/first-trace.cs"), program);
     }
 
-    /// <summary>The picture in the README is what the sample draws, up to shades.</summary>
+    /// <summary>The picture in the README has the same text as the one that the sample draws; colors may differ.</summary>
     [Fact]
     public void ReadmesPicture_IsTheSamples()
     {

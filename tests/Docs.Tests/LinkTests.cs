@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace Ndif.Docs.Tests;
 
-/// <summary>What the documents link to or name is there.</summary>
+/// <summary>The links of the documents have existing targets, and the files that they name exist.</summary>
 public sealed partial class LinkTests
 {
     /// <summary>Every Markdown file of the repository, by its path from the root.</summary>
@@ -42,7 +42,7 @@ public sealed partial class LinkTests
     private static bool HasAnchor(string file, string anchor) =>
         Heading().Matches(File.ReadAllText(file)).Any(h => Anchor(h.Groups[1].Value) == anchor);
 
-    /// <summary>The anchor of a heading as GitHub makes it.</summary>
+    /// <summary>The anchor that GitHub generates for a heading.</summary>
     private static string Anchor(string heading) => NotInAnchor().Replace(heading.Trim().ToLowerInvariant(), "").Replace(' ', '-');
 
     [GeneratedRegex(@"(?<!`)\[[^\]\n]*\]\(([^)\s]+)\)")]

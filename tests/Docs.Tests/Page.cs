@@ -23,7 +23,7 @@ internal sealed partial class Page
     public static Page Load(string file) => new(Repository.Read(file));
 
     /// <summary>
-    /// All blocks as one program: a reader types them one after the other. Using directives come first, each once.
+    /// Joins all blocks to one program, as if a reader typed them one after the other. Using directives come first, each once.
     /// </summary>
     public static string Join(IEnumerable<string> blocks)
     {
@@ -32,7 +32,7 @@ internal sealed partial class Page
         return string.Join('\n', usings.Concat(lines.Where(l => !Using().IsMatch(l))));
     }
 
-    /// <summary>What a program's comments say that it prints.</summary>
+    /// <summary>The output that the comments of a program state.</summary>
     public static IEnumerable<string> ExpectedOutput(string program) => Prints().Matches(program).Select(m => m.Groups[1].Value.TrimEnd());
 
     [GeneratedRegex(@"^```(?<language>\w*)\n(?<text>.*?)^```", RegexOptions.Multiline | RegexOptions.Singleline)]

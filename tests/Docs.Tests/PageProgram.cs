@@ -21,7 +21,7 @@ internal static class PageProgram
     ];
 
     /// <summary>Runs a program to its end.</summary>
-    /// <returns>What it wrote, and what it threw; null if it ended well.</returns>
+    /// <returns>The output and the exception; null if the program succeeded.</returns>
     public static (string Output, Exception? Failure) Run(string name, string text)
     {
         MethodInfo main = Compile(name, text).EntryPoint!;

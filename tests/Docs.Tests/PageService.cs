@@ -4,8 +4,8 @@ using System.Text.RegularExpressions;
 namespace Ndif.Docs.Tests;
 
 /// <summary>
-/// The service of a page: <c>ndif up</c> with the page's arguments, as a process of its own on free ports, with a data folder of its own.
-/// Its address and key become this process's defaults, as the variables that it prints would.
+/// The service of a page: <c>ndif up</c> with the page's arguments, in a separate process with free ports and a separate data folder. Its
+/// address and key become the defaults of this process, as if the variables that it prints were set.
 /// </summary>
 internal sealed partial class PageService : IDisposable
 {

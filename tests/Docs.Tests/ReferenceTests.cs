@@ -3,6 +3,9 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
 using System.Text.RegularExpressions;
+using Microsoft.CodeAnalysis;
+using Microsoft.CodeAnalysis.CSharp;
+using Microsoft.CodeAnalysis.CSharp.Syntax;
 using Ndif.Queue;
 using Ndif.Queue.Blobs;
 using Ndif.Server;
@@ -10,7 +13,7 @@ using Ndif.Worker;
 
 namespace Ndif.Docs.Tests;
 
-/// <summary>docs/reference says of commands, switches and options what the program itself says.</summary>
+/// <summary>docs/reference agrees with the help of the commands and with the XML documentation of the options.</summary>
 public sealed partial class ReferenceTests
 {
     private static readonly string[][] _commands =
@@ -23,7 +26,9 @@ public sealed partial class ReferenceTests
         ["jobs", "requeue"],
     ];
 
-    /// <summary>The page has a section for each command, with its switches and no others.</summary>
+    /// <summary>
+    /// The page has a section for each command, with the description, usage, arguments, switches and subcommands of its help and no others.
+    /// </summary>
     [Fact]
     public async Task CommandReference_HasEveryCommandAndSwitch()
     {
@@ -33,31 +38,40 @@ public sealed partial class ReferenceTests
         {
             string help = await HelpAsync(command);
             string name = string.Join(' ', ["ndif", .. command]);
-            foreach (Match sub in Subcommand().Matches(help))
-                if (!_commands.Any(c => c.SequenceEqual([.. command, sub.Groups[1].Value])))
-                    missing.Add($"{name} {sub.Groups[1].Value} is not known to this test");
+            Dictionary<string, string> there = HelpRows(help, name);
+            foreach (string sub in there.Keys.Where(k => k.StartsWith($"{name} ", StringComparison.Ordinal)))
+            {
+                string word = sub[(name.Length + 1)..].Split(' ')[0];
+                if (!_commands.Any(c => c.SequenceEqual([.. command, word]))) missing.Add($"{name} {word} is not known to this test");
+            }
             if (command.Length == 0) continue;
             if (!sections.TryGetValue(name, out string? section))
             {
                 missing.Add($"## {name}");
                 continue;
             }
-            HashSet<string> there = [.. Names(OptionColumn().Matches(help)).Where(s => s is not ("--help" or "--version"))];
-            HashSet<string> shown = [.. Names(FirstCell().Matches(section))];
-            missing.AddRange(there.Except(shown).Select(s => $"{name} {s} is not in the page"));
-            missing.AddRange(shown.Except(there).Select(s => $"{name} {s} is in the page only"));
+            string opening = $"{LineBelow(help, "Description:")}\n\n```\n{LineBelow(help, "Usage:")}\n```\n";
+            if (!section.Contains($"\n\n{opening}", StringComparison.Ordinal)) missing.Add($"{name} does not begin with {opening}");
+            Dictionary<string, string> shown = CommandRow().Matches(section).ToDictionary(m => m.Groups[1].Value, m => m.Groups[2].Value);
+            missing.AddRange(shown.Keys.Except(there.Keys).Select(s => $"{name} {s} is in the page only"));
+            foreach ((string row, string description) in there)
+                if (!shown.TryGetValue(row, out string? text)) missing.Add($"{name} {row} is not in the page");
+                else if (text != description) missing.Add($"{name} {row} is described as: {description}");
         }
         Assert.Empty(missing);
     }
 
-    /// <summary>The page has a row for each option, with its default and its bounds.</summary>
+    /// <summary>
+    /// The page has a row for each option, with its bounds and its XML documentation, which states the default. The stated default is not
+    /// compared with the value.
+    /// </summary>
     [Theory]
-    [InlineData("Gateway", typeof(GatewayOptions))]
-    [InlineData("Tier", typeof(Tier))]
-    [InlineData("Queue", typeof(QueueOptions))]
-    [InlineData("Blobs", typeof(BlobOptions))]
-    [InlineData("Worker", typeof(WorkerOptions))]
-    public void OptionReference_HasEveryOption(string section, Type options)
+    [InlineData("Gateway", typeof(GatewayOptions), "src/Server/GatewayOptions.cs")]
+    [InlineData("Tier", typeof(Tier), "src/Server/Tier.cs")]
+    [InlineData("Queue", typeof(QueueOptions), "src/Queue/QueueOptions.cs")]
+    [InlineData("Blobs", typeof(BlobOptions), "src/Queue/Blobs/BlobOptions.cs")]
+    [InlineData("Worker", typeof(WorkerOptions), "src/Worker/WorkerOptions.cs")]
+    public void OptionReference_HasEveryOption(string section, Type options, string source)
     {
         Dictionary<string, string> sections = Sections(Repository.Read("docs/reference/options.md"));
         Dictionary<string, string> rows = sections[section].Split('\n').Select(l => Row().Match(l)).Where(m => m.Success)
@@ -67,11 +81,49 @@ public sealed partial class ReferenceTests
         foreach (PropertyInfo property in properties)
             if (property.GetCustomAttribute<RangeAttribute>() is { } range)
                 Assert.Contains($"{Bound(range.Minimum)} to {Bound(range.Maximum)}", rows[property.Name], StringComparison.Ordinal);
+        Dictionary<string, string> documented = Documented(Repository.Read(source));
+        foreach ((string name, string row) in rows)
+            Assert.EndsWith($" | {documented[name]} |", row, StringComparison.Ordinal);
     }
 
-    /// <summary>The long names of switches in what was matched.</summary>
-    private static IEnumerable<string> Names(MatchCollection matches) =>
-        matches.SelectMany(m => Switch().Matches(m.Value)).Select(m => m.Value);
+    /// <summary>The descriptions of a help text by argument, option and subcommand (with the name of its command before it).</summary>
+    private static Dictionary<string, string> HelpRows(string help, string name)
+    {
+        Dictionary<string, string> rows = [];
+        string heading = "";
+        foreach (string line in help.Split('\n').Select(l => l.TrimEnd()))
+        {
+            if (line.EndsWith(':') && !line.StartsWith(' ')) heading = line;
+            if (heading is not ("Arguments:" or "Options:" or "Commands:") || HelpRow().Match(line) is not { Success: true } row) continue;
+            rows[heading == "Commands:" ? $"{name} {row.Groups[1].Value}" : row.Groups[1].Value] = row.Groups[2].Value;
+        }
+        rows.Remove("-?, -h, --help");
+        rows.Remove("--version");
+        return rows;
+    }
+
+    private static string LineBelow(string help, string heading) => help.Split($"{heading}\n  ")[1].Split('\n')[0].TrimEnd();
+
+    /// <summary>The XML documentation of the properties of an options class as Markdown, by name.</summary>
+    private static Dictionary<string, string> Documented(string source)
+    {
+        Dictionary<string, string> texts = [];
+        SyntaxNode root = CSharpSyntaxTree.ParseText(source, cancellationToken: TestContext.Current.CancellationToken)
+            .GetRoot(TestContext.Current.CancellationToken);
+        foreach (PropertyDeclarationSyntax property in root.DescendantNodes().OfType<PropertyDeclarationSyntax>())
+            if (Summary().Match(property.GetLeadingTrivia().ToFullString()) is { Success: true } summary)
+                texts[property.Identifier.Text] = Markdown(summary.Groups[1].Value);
+        foreach (RecordDeclarationSyntax type in root.DescendantNodes().OfType<RecordDeclarationSyntax>())
+            foreach (Match parameter in Param().Matches(type.GetLeadingTrivia().ToFullString()))
+                texts[parameter.Groups[1].Value] = Markdown(parameter.Groups[2].Value);
+        return texts;
+    }
+
+    private static string Markdown(string documentation)
+    {
+        string text = string.Join(' ', documentation.Split('\n').Select(l => l.Trim().TrimStart('/').Trim())).Trim();
+        return CodeElement().Replace(text, m => $"`{m.Groups[1].Value}{m.Groups[2].Value}`");
+    }
 
     /// <summary>A bound as the page writes it. The attribute holds a <c>long</c> as a <c>double</c>.</summary>
     private static string Bound(object value) => value switch
@@ -90,25 +142,32 @@ public sealed partial class ReferenceTests
     private static async Task<string> HelpAsync(string[] command)
     {
         string[] arguments = [Path.Combine(AppContext.BaseDirectory, "ndif.dll"), .. command, "--help"];
-        using Process process = Process.Start(new ProcessStartInfo("dotnet", arguments) { RedirectStandardOutput = true })!;
+        var start = new ProcessStartInfo("dotnet", arguments) { RedirectStandardOutput = true };
+        start.Environment["NDIF_DATA"] = "~/.local/share/ndif"; // the help shows the defaults of this machine
+        start.Environment.Remove("NDIF_REDIS");
+        using Process process = Process.Start(start)!;
         string output = await process.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
         await process.WaitForExitAsync(TestContext.Current.CancellationToken);
         return output;
     }
 
-    [GeneratedRegex(@"(?<![\w-])--[a-z][a-z0-9-]*")]
-    private static partial Regex Switch();
+    /// <summary>A line of a help text: a name, two or more spaces, a description.</summary>
+    [GeneratedRegex(@"^  (\S+(?: \S+)*)(?:  +(.*))?$")]
+    private static partial Regex HelpRow();
 
-    /// <summary>The names of an option in a help text, without its description.</summary>
-    [GeneratedRegex(@"^  -\S*(?: \S+)*", RegexOptions.Multiline)]
-    private static partial Regex OptionColumn();
+    /// <summary>A row of a table whose first cell is code.</summary>
+    [GeneratedRegex(@"^\| `([^`]+)` \| (.*) \|$", RegexOptions.Multiline)]
+    private static partial Regex CommandRow();
 
-    /// <summary>The first cell of a row of a table, if it is code.</summary>
-    [GeneratedRegex(@"^\| `-[^`]*`", RegexOptions.Multiline)]
-    private static partial Regex FirstCell();
+    [GeneratedRegex("<summary>(.*?)</summary>", RegexOptions.Singleline)]
+    private static partial Regex Summary();
 
-    [GeneratedRegex(@"(?<=Commands:\r?\n(?:  [^\n]*\n)*)  ([a-z]+)")]
-    private static partial Regex Subcommand();
+    [GeneratedRegex("<param name=\"(\\w+)\">(.*?)</param>", RegexOptions.Singleline)]
+    private static partial Regex Param();
+
+    /// <summary>An inline code element or a reference.</summary>
+    [GeneratedRegex("<c>(.*?)</c>|<see cref=\"(.*?)\"/>")]
+    private static partial Regex CodeElement();
 
     [GeneratedRegex(@"^\| `(\w+)` \|.*$")]
     private static partial Regex Row();

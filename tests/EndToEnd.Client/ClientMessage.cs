@@ -10,7 +10,7 @@ public sealed record ClientMessage
     /// <summary>"job", "event", "result", "error" or "end".</summary>
     public required string Kind { get; init; }
 
-    /// <summary>A job's id, a result's name, an exception's type.</summary>
+    /// <summary>The id of a job, the name of a result, or the type of an exception.</summary>
     public string Name { get; init; } = "";
 
     public JobState? State { get; init; }
@@ -21,10 +21,10 @@ public sealed record ClientMessage
 
     public uint Attempt { get; init; }
 
-    /// <summary>An event or exception in words, a result's shape.</summary>
+    /// <summary>The text of an event or exception, or the shape of a result.</summary>
     public string Text { get; init; } = "";
 
-    /// <summary>Of a result's bytes.</summary>
+    /// <summary>The checksum of a result's bytes.</summary>
     public string Checksum { get; init; } = "";
 
     public string ToJson() => JsonSerializer.Serialize(this, ClientMessageContext.Default.ClientMessage);

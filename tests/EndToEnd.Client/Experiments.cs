@@ -3,8 +3,8 @@ using System.Globalization;
 namespace Ndif.EndToEnd.Client;
 
 /// <summary>
-/// What the tests run, recorded by the same lines here and in another process, so that errors must name the same line too. An
-/// experiment is named on the command line: `edit`, `generate:40`, `slow:1500`.
+/// The experiments of the tests. The test process and the client process record them with the same source lines, so errors must name the
+/// same line in both. The command line selects an experiment by its name and an optional number: `edit`, `generate:40`, `slow:1500`.
 /// </summary>
 public static class Experiments
 {
@@ -12,7 +12,7 @@ public static class Experiments
     private const string Tower = "The Eiffel Tower is in the city of";
     private const int VocabSize = 1422, HiddenSize = 128, MaxPositions = 128;
 
-    /// <summary>Prompts of different lengths, one for each number.</summary>
+    /// <summary>Prompts of different lengths; the number of an experiment selects one.</summary>
     private static readonly string[] _prompts =
     [
         Tower, "Big Ben is in the city of", "The Colosseum is in", "The Louvre is in the city of", "The Eiffel Tower is in", "Big Ben",
@@ -53,7 +53,7 @@ public static class Experiments
         return new RecordedExperiment(trace, [("hidden", llm["transformer.h"][^1].Output[0].Save()), ("logits", llm.LmHead.Output.Save())]);
     }
 
-    /// <summary>A neuron's column set to zero in place, an output replaced, a log line.</summary>
+    /// <summary>Sets one column of an output to zero in place, and replaces the output of another module.</summary>
     private static RecordedExperiment Edit(LanguageModel llm)
     {
         Trace trace = llm.Trace(Tower);
@@ -74,7 +74,7 @@ public static class Experiments
         return new RecordedExperiment(trace, [("ids", trace.Result.Save())]);
     }
 
-    /// <summary>Drawn tokens, told as they come; and a log line in the middle.</summary>
+    /// <summary>Samples tokens and streams them, with a log line in the middle of the generation.</summary>
     private static RecordedExperiment Stream(LanguageModel llm, int tokens)
     {
         Trace trace = llm.Generate(Tower, tokens, new() { Temperature = 1.5, TopK = 0, Seed = 12, IgnoreEos = true, Stream = true });
@@ -82,7 +82,9 @@ public static class Experiments
         return new RecordedExperiment(trace, [("ids", trace.Result.Save())]);
     }
 
-    /// <summary>A value at once, then so many operations on four million numbers (a few milliseconds each), then another value.</summary>
+    /// <summary>
+    /// Saves a value, runs a number of operations on four million elements (a few milliseconds each), and saves another value.
+    /// </summary>
     private static RecordedExperiment Slow(LanguageModel llm, int operations)
     {
         Trace trace = llm.Trace(Tower);
@@ -94,7 +96,7 @@ public static class Experiments
         return new RecordedExperiment(trace, [("early", early), ("late", product[^1, ..64].Save("late"))]);
     }
 
-    /// <summary>Minutes of work in few operations: only good for being cancelled.</summary>
+    /// <summary>Runs for minutes, so that a test can cancel it.</summary>
     private static RecordedExperiment Endless(LanguageModel llm)
     {
         Trace trace = llm.Trace(Tower);
@@ -106,7 +108,7 @@ public static class Experiments
         return new RecordedExperiment(trace, [("product", product[0, 0].Save())]);
     }
 
-    /// <summary>Full contexts of token ids: logits of 0.7 MB a row and the hidden states of every layer.</summary>
+    /// <summary>Runs rows of the maximum length, and saves the hidden states of every layer and the logits (0.7 MB per row).</summary>
     private static RecordedExperiment Large(LanguageModel llm, int rows)
     {
         Trace trace = llm.Trace(Ids(rows));
@@ -116,7 +118,7 @@ public static class Experiments
         return new RecordedExperiment(trace, saves);
     }
 
-    /// <summary>A tensor of the client's, 64 KB a row, in place of a layer's output and as a factor.</summary>
+    /// <summary>Uses a constant of 64 KB per row in place of a layer's output and as a factor.</summary>
     private static RecordedExperiment Constant(LanguageModel llm, int rows)
     {
         var numbers = new float[rows * MaxPositions * HiddenSize];
@@ -128,7 +130,9 @@ public static class Experiments
         return new RecordedExperiment(trace, [("product", product), ("logits", llm.LmHead.Output[.., ^1].Save())]);
     }
 
-    /// <summary>So many constants of a megabyte each, which is just not large; the first element of each is added up.</summary>
+    /// <summary>
+    /// Adds up the first elements of a number of constants. Each constant has 1 MiB, the largest size that is sent inline.
+    /// </summary>
     private static RecordedExperiment Constants(LanguageModel llm, int count)
     {
         Trace trace = llm.Trace(Tower);
@@ -176,7 +180,7 @@ public static class Experiments
         return new RecordedExperiment(trace, [("logits", llm.LmHead.Output.Save())]);
     }
 
-    /// <summary>A layer's output replaced by one that the next layer cannot take.</summary>
+    /// <summary>Replaces a layer's output with one whose shape the next layer does not accept.</summary>
     private static RecordedExperiment Poison(LanguageModel llm)
     {
         Trace trace = llm.Trace(Tower);
@@ -184,7 +188,7 @@ public static class Experiments
         return new RecordedExperiment(trace, [("logits", llm.LmHead.Output.Save())]);
     }
 
-    /// <summary>Rows of a full context of ids, all different.</summary>
+    /// <summary>Rows of token ids of the maximum length, all different.</summary>
     private static int[][] Ids(int rows) =>
         [.. Enumerable.Range(0, rows)
             .Select(row => Enumerable.Range(0, MaxPositions).Select(at => 1 + (row * 131 + at * 17) % (VocabSize - 1)).ToArray())];

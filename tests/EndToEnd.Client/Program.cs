@@ -1,9 +1,9 @@
 using Ndif;
 using Ndif.EndToEnd.Client;
 
-// A user's program, as the tests drive it; NDIF_HOST and NDIF_API_KEY say where the service is.
-//   run EXPERIMENT [TIMES]   waits for each      submit EXPERIMENT   does not wait
-//   watch JOB [FROM]         to its end          cancel JOB, get JOB
+// The program of a remote user, which the tests start. NDIF_HOST and NDIF_API_KEY are the address of the service and the key.
+//   run EXPERIMENT [TIMES]   waits for each run      submit EXPERIMENT   does not wait
+//   watch JOB [FROM]         until the job ends      cancel JOB, get JOB
 try
 {
     switch (args)

@@ -2,10 +2,10 @@ using Ndif.Protocol;
 
 namespace Ndif.EndToEnd.Client;
 
-/// <summary>An experiment that was recorded and has not run: its trace, and what it saves by name.</summary>
+/// <summary>An experiment that has been recorded but has not run: its trace, and the saved values by name.</summary>
 public sealed record RecordedExperiment(Trace Trace, IReadOnlyList<(string Name, Saved Value)> Saves) : IDisposable
 {
-    /// <summary>Runs it where its trace says.</summary>
+    /// <summary>Runs the trace on its backend and returns the results by name.</summary>
     public async Task<IReadOnlyDictionary<string, TensorData>> RunAsync(CancellationToken cancellationToken = default)
     {
         using (Trace)

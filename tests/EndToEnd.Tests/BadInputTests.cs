@@ -117,7 +117,7 @@ public sealed class BadInputTests(TestCluster cluster, ITestOutputHelper output)
             }
             catch (RpcException)
             {
-                // refused before it was read to its end; the answer says why
+                // the gateway can refuse the message before it is sent completely; the response has the reason
             }
             await call.ResponseStream.MoveNext(Cancel);
         });
@@ -129,7 +129,9 @@ public sealed class BadInputTests(TestCluster cluster, ITestOutputHelper output)
         await AssertServiceHealthyAsync([.. Cluster.Workers.Keys.Order()]);
     }
 
-    /// <summary>A changed recording is refused in this process and by the gateway with the same exception, which says all this.</summary>
+    /// <summary>
+    /// Asserts that this process and the gateway refuse a changed program with the same exception, whose message has the expected texts.
+    /// </summary>
     private async Task AssertSameRefusalAsync(Action<Program> change, params string[] expectedTexts)
     {
         Program program = RecordProgram("edit");
@@ -159,7 +161,7 @@ public sealed class BadInputTests(TestCluster cluster, ITestOutputHelper output)
         return Errors.ToException(Error.Parser.ParseFrom(error));
     }
 
-    /// <summary>The same worker processes as before run a good job.</summary>
+    /// <summary>Asserts that the same worker processes as before run a valid job.</summary>
     private async Task AssertServiceHealthyAsync(string[] before)
     {
         Assert.Equal(await RunLocallyAsync("prompt:0"), await RunRemotelyAsync("prompt:0"));
@@ -171,7 +173,7 @@ public sealed class BadInputTests(TestCluster cluster, ITestOutputHelper output)
     {
         public void OnEvent(Event jobEvent)
         {
-            // only failures matter here
+            // the tests check only the exception
         }
 
         public ValueTask<LocalReply> AnswerAsync(LocalRequest request, CancellationToken cancellationToken) =>

@@ -1,17 +1,17 @@
 namespace Ndif.EndToEnd.Tests;
 
-/// <summary>What <see cref="LargeValueTests"/> shows of a folder, with a bucket.</summary>
+/// <summary>The tests of <see cref="LargeValueTests"/> with a bucket in place of a folder.</summary>
 public sealed class BucketTests(BucketTestCluster cluster, ITestOutputHelper output)
     : ClusterTestBase(cluster, output), IClassFixture<BucketTestCluster>
 {
     [Fact]
     public async Task LargeValues_ComeBackFromTheBucket_UntilTheyAreDeleted()
     {
-        const string Experiment = "large:24"; // 17 MB: two parts of an upload
+        const string Experiment = "large:24"; // 17 MB, which is a multipart upload with two parts
         await using ChildProcess client = Cluster.StartClient(Cluster.Key, "run", Experiment);
         Assert.Equal(await RunLocallyAsync(Experiment), await client.GetResultChecksumsAsync());
         Assert.Contains(cluster.S3.Keys, key => key.StartsWith("lab/", StringComparison.Ordinal));
-        // the tool made it, for a key
+        // the tool created the folder when it created a key
         Assert.Empty(Directory.EnumerateFiles(Path.Combine(Cluster.DataFolder, "blobs"), "*", SearchOption.AllDirectories));
 
         using RecordedExperiment recorded = Experiments.Record(Experiment, Cluster.Remote);

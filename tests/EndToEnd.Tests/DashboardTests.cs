@@ -4,7 +4,7 @@ using OpenQA.Selenium.Chrome;
 
 namespace Ndif.EndToEnd.Tests;
 
-/// <summary>The dashboard in a real browser. Skipped where there is no chromium with its driver.</summary>
+/// <summary>The dashboard in a real browser. Skipped if Chromium or its driver is not installed.</summary>
 public sealed class DashboardTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
 {
     private static readonly string? _browser = ProgramPath.Find("chromium", "chromium-browser", "google-chrome"),

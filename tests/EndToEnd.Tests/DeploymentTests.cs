@@ -3,7 +3,9 @@ using Ndif.Protocol;
 
 namespace Ndif.EndToEnd.Tests;
 
-/// <summary>Models that come and go while the service runs: real processes, real models, `ndif models`.</summary>
+/// <summary>
+/// Models are deployed and evicted while the service runs, with real processes, real models and the command `ndif models`.
+/// </summary>
 public sealed class DeploymentTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
 {
     [Fact]
@@ -21,20 +23,20 @@ public sealed class DeploymentTests(TestCluster cluster, ITestOutputHelper outpu
             {
                 var (results, states) = await RunAsync(own, all[which]);
                 if (first.TryAdd(all[which], results)) continue;
-                Assert.Equal(first[all[which]], results); // the same after it went and came back
+                Assert.Equal(first[all[which]], results); // the same after it was evicted and loaded again
             }
-            Assert.Equal(3, first.Values.Select(r => r["logits"]).Distinct().Count()); // each answered by itself
+            Assert.Equal(3, first.Values.Select(r => r["logits"]).Distinct().Count()); // each model has its own results
             foreach (string model in all) Assert.Equal(await RunModelLocallyAsync(model), first[model]);
-            await own.WaitForLoadedModelsAsync("w1", "a b"); // 2 came in the place of 1, 1 in the place of 0, 0 in the place of 2
+            await own.WaitForLoadedModelsAsync("w1", "a b"); // c replaced b, then b replaced a, then a replaced c
 
             var (_, coming) = await RunAsync(own, all[2]);
             Assert.Contains(JobState.Loading, coming);
-            await own.WaitForLoadedModelsAsync("w1", "a c"); // b was used before a
+            await own.WaitForLoadedModelsAsync("w1", "a c"); // b is evicted, because it was used before a
             await own.RunModelsCommandAsync("pin", all[0]);
             var (_, still) = await RunAsync(own, all[2]);
             Assert.DoesNotContain(JobState.Loading, still);
             await RunAsync(own, all[1]);
-            await own.WaitForLoadedModelsAsync("w1", "a b"); // a was used before c, and is pinned
+            await own.WaitForLoadedModelsAsync("w1", "a b"); // c is evicted, because a is pinned
             Assert.Contains("pinned", (await own.RunModelsCommandAsync("list")).Split('\n')
                 .Single(line => line.Contains("/a ", StringComparison.Ordinal)), StringComparison.Ordinal);
             await own.RunModelsCommandAsync("unpin", all[0]);
@@ -87,7 +89,7 @@ public sealed class DeploymentTests(TestCluster cluster, ITestOutputHelper outpu
             await own.RunModelsCommandAsync("drain", "w1");
             await own.WaitForLoadedModelsAsync("w2", "a");
             await RunAsync(own, model);
-            Assert.Equal(1, (await running).States.Count(state => state is JobState.Running)); // it was not begun again
+            Assert.Equal(1, (await running).States.Count(state => state is JobState.Running)); // the job was not restarted
             Assert.Equal(0, await first.WaitForExitAsync());
             await own.WaitForLoadedModelsAsync("w1", null);
             Assert.Contains("There is no worker `w1`", await own.RunFailingModelsCommandAsync(null, "drain", "w1"),
@@ -192,7 +194,7 @@ public sealed class DeploymentTests(TestCluster cluster, ITestOutputHelper outpu
         return (await recorded.RunAsync(Cancel)).ToDictionary(result => result.Key, result => result.Value.Checksum());
     }
 
-    /// <summary>If the test fails, what its processes wrote is shown.</summary>
+    /// <summary>Shows the output of the processes if the test fails.</summary>
     private async Task WithProcessOutputAsync(IsolatedService own, Func<Task> test)
     {
         try

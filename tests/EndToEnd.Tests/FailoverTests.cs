@@ -3,7 +3,7 @@ using Ndif.Protocol;
 namespace Ndif.EndToEnd.Tests;
 
 /// <summary>
-/// Redis with a copy and a sentinel, as `--redis sentinel:port,serviceName=NAME` finds it: losing the server loses no job.
+/// Redis with a replica and a sentinel, configured by `--redis sentinel:port,serviceName=NAME`: no job is lost if the server fails.
 /// </summary>
 public sealed class FailoverTests(ITestOutputHelper output) : IAsyncLifetime
 {
@@ -44,7 +44,7 @@ public sealed class FailoverTests(ITestOutputHelper output) : IAsyncLifetime
         return await recorded.Trace.SubmitAsync(Cancel);
     }
 
-    /// <summary>A job as the service knows it; null while it cannot ask.</summary>
+    /// <summary>Gets a job from the service; null while the service cannot be reached.</summary>
     private static async Task<JobInfo?> TryGetAsync(Job job)
     {
         try

@@ -2,7 +2,9 @@ using System.Text.RegularExpressions;
 
 namespace Ndif.EndToEnd.Tests;
 
-/// <summary>A few seconds of plain mutation for each target. tests/Fuzz/run.sh is guided by coverage and has no time limit.</summary>
+/// <summary>
+/// Runs each fuzz target with random mutations for a few seconds. tests/Fuzz/run.sh is guided by coverage and has no time limit.
+/// </summary>
 public sealed class FuzzTests
 {
     [Theory]

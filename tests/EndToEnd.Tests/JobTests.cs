@@ -33,7 +33,7 @@ public sealed class JobTests(TestCluster cluster, ITestOutputHelper output) : Cl
     [Fact]
     public async Task AWaitingJob_IsCancelledAtOnce_AndARunningOneStops()
     {
-        Job one = await RunningAsync(await SubmitAsync("endless")); // the next one must go to the other worker
+        Job one = await RunningAsync(await SubmitAsync("endless")); // the worker is busy, so the next job runs on the other one
         Job[] running = [one, await RunningAsync(await SubmitAsync("endless"))];
         Job waiting = await SubmitAsync("endless");
         Assert.Equal(JobState.Queued, (await waiting.GetAsync(Cancel)).State);
@@ -47,7 +47,7 @@ public sealed class JobTests(TestCluster cluster, ITestOutputHelper output) : Cl
             Assert.Equal(JobState.Cancelled, (await job.CancelAsync(Cancel)).State);
             await Assert.ThrowsAnyAsync<OperationCanceledException>(() => job.WaitAsync(Cancel));
         }
-        // both workers are free again: else this would wait for minutes
+        // both workers are free again; otherwise these jobs would wait for minutes
         await Task.WhenAll(RunRemotelyAsync("prompt:0"), RunRemotelyAsync("prompt:1")).WaitAsync(TimeSpan.FromSeconds(20), Cancel);
     }
 

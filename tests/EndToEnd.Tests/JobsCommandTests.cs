@@ -67,7 +67,7 @@ public sealed class JobsCommandTests(TestCluster cluster, ITestOutputHelper outp
         await using ChildProcess second = Cluster.StartClient(Cluster.Key, "watch", again);
         List<ClientMessage> told = await second.ReadAllMessagesAsync();
         Assert.Contains(told, one => one.State == JobState.Completed);
-        // the worker names results by node, this process by name: the same bytes in the same order
+        // the worker names the results by node and this process by name, so the sorted checksums are compared
         Assert.Equal((await RunLocallyAsync(LongJob)).Values.Order(StringComparer.Ordinal),
             told.Where(one => one.Kind == "result").Select(one => one.Checksum).Order(StringComparer.Ordinal));
     }

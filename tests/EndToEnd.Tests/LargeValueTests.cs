@@ -27,7 +27,7 @@ public sealed class LargeValueTests(TestCluster cluster, ITestOutputHelper outpu
     [Fact]
     public async Task ALargeConstant_IsUploadedOnce_AndFoundByItsHashAfterThat()
     {
-        const string Experiment = "constant:25"; // 1.6 MB, which no other test has uploaded
+        const string Experiment = "constant:25"; // 1.6 MB, which no other test uploads
         await using ChildProcess first = Cluster.StartClient(Cluster.Key, "run", Experiment);
         Dictionary<string, string> here = await RunLocallyAsync(Experiment);
         Assert.Equal(here, await first.GetResultChecksumsAsync());
@@ -41,15 +41,15 @@ public sealed class LargeValueTests(TestCluster cluster, ITestOutputHelper outpu
     [Fact]
     public async Task ManyConstants_ThatAreLargeOnlyTogether_DoNotMakeAMessageTooLarge()
     {
-        const string Experiment = "constants:65"; // one more megabyte than a message may have
+        const string Experiment = "constants:65"; // 65 MiB, one more than a message may have
         Assert.Equal(await RunLocallyAsync(Experiment), await RunRemotelyAsync(Experiment));
     }
 
     [Fact]
     public async Task ADownloadThatIsCutAgainAndAgain_GoesOnWhereItWas()
     {
-        const string Experiment = "large:24"; // logits of 17 MB, more than ten times what a connection bears
-        // a client takes the port for HTTP from the gateway and the host from the address that it was given, so the proxies have both ports
+        const string Experiment = "large:24"; // logits of 17 MB, more than ten times the limit of a connection
+        // a client gets the HTTP port from the gateway and the host from its own address, so each proxy listens on the port of its target
         await using TcpProxy grpc = CutAfter(1_500_000, Cluster.Grpc.Port), http = CutAfter(1_500_000, Cluster.Http.Port);
         using RecordedExperiment recorded = Experiments.Record(Experiment, Backend.At($"http://{grpc.Address}", Cluster.Key));
         Dictionary<string, string> there = (await recorded.RunAsync(Cancel))

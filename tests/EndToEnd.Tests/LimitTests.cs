@@ -2,7 +2,7 @@ using Ndif.Protocol;
 
 namespace Ndif.EndToEnd.Tests;
 
-/// <summary>A gateway with limits of its own beside the cluster's, on the same queue and workers.</summary>
+/// <summary>A second gateway with different limits, on the queue and workers of the cluster.</summary>
 public sealed class LimitTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
 {
     [Fact]
@@ -81,7 +81,7 @@ public sealed class LimitTests(TestCluster cluster, ITestOutputHelper output) : 
         Assert.DoesNotContain("   at ", gateway.Errors, StringComparison.Ordinal);
     }
 
-    /// <summary>A file, an environment variable and a switch, each of which says something.</summary>
+    /// <summary>Starts a gateway that is configured by a file, an environment variable and switches.</summary>
     private async Task<(ChildProcess Gateway, string Host)> StartGatewayAsync()
     {
         Directory.CreateDirectory(Cluster.DataFolder);

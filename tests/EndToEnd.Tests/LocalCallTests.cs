@@ -2,9 +2,7 @@ using Ndif.Protocol;
 
 namespace Ndif.EndToEnd.Tests;
 
-/// <summary>
-/// What goes between client and worker in the middle of a run, and what a run trains; over gateway, Redis and worker processes.
-/// </summary>
+/// <summary>Calls from the worker to the client during a run, and training, through gateway, Redis and worker processes.</summary>
 public sealed class LocalCallTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
 {
     private const string Prompt = "The Eiffel Tower is in the city of";

@@ -22,7 +22,7 @@ public sealed class ManyClientsTests(TestCluster cluster, ITestOutputHelper outp
     [Fact]
     public async Task JobsOfManyProcesses_AreSharedByBothWorkers()
     {
-        // while the first worker runs the first job, the second one must go to the other
+        // while one worker runs the first job, the second job must run on the other worker
         await using ChildProcess first = Cluster.StartClient(Cluster.Key, "run", LongJob);
         ClientMessage one = await first.WaitForStateAsync(Protocol.JobState.Running);
         await using ChildProcess second = Cluster.StartClient(Cluster.Key, "run", "prompt:1", "3");
@@ -35,7 +35,7 @@ public sealed class ManyClientsTests(TestCluster cluster, ITestOutputHelper outp
     [Fact]
     public async Task AJobThatFails_TakesNoOtherOfItsBatchWithIt()
     {
-        // while both workers are busy these must wait, and the first worker that is free takes them together
+        // while both workers are busy, these jobs wait, and the first free worker leases them together
         Job[] busy = [await RunningAsync(LongJob), await RunningAsync(LongJob)];
         string[] experiments = ["prompt:3", "late", "states", "shape", "edit", "index", "poison", "prompt:4"];
         await Task.WhenAll(experiments.Select(async experiment =>
@@ -74,7 +74,9 @@ public sealed class ManyClientsTests(TestCluster cluster, ITestOutputHelper outp
         return await recorded.RunAsync(Cancel);
     }
 
-    /// <summary>To the bit for whole numbers; to 1e-4 for others, which another width of the batch may round differently.</summary>
+    /// <summary>
+    /// Asserts that integers are equal and floating-point values differ by at most 1e-4, because another batch size rounds differently.
+    /// </summary>
     private static void AssertSame(IReadOnlyDictionary<string, TensorData> alone, IReadOnlyDictionary<string, TensorData> together,
         string experiment)
     {

@@ -30,7 +30,7 @@ public sealed class RemoteTests(TestCluster cluster, ITestOutputHelper output) :
                 .Where(text => text.StartsWith("token: ", StringComparison.Ordinal) || text.StartsWith("log: ", StringComparison.Ordinal)));
     }
 
-    /// <summary>What a local run of the same experiment tells.</summary>
+    /// <summary>The token and log events of a local run of the same experiment.</summary>
     private static async Task<List<string>> GenerateLocallyAsync()
     {
         List<string> told = [];

@@ -6,7 +6,9 @@ namespace Ndif.EndToEnd.Tests;
 
 public sealed class TelemetryTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
 {
-    /// <summary>Over Redis and between processes: clocks of milliseconds, so that the job takes a hundred of them.</summary>
+    /// <summary>
+    /// The phases are measured by different processes and Redis in milliseconds, so the job takes about a hundred milliseconds.
+    /// </summary>
     [Fact]
     public async Task ThePhases_AddUpToTheClientsTime_AndAreInTheJobsInfo()
     {
@@ -33,7 +35,9 @@ public sealed class TelemetryTests(TestCluster cluster, ITestOutputHelper output
             await show.WaitForLineAsync(line => line.Contains(" time ", StringComparison.Ordinal)));
     }
 
-    /// <summary>A collector of OpenTelemetry is told of gateway, queue and worker; and Prometheus finds the phases.</summary>
+    /// <summary>
+    /// An OpenTelemetry collector receives the spans of gateway, queue and worker, and the Prometheus endpoint has the phases.
+    /// </summary>
     [Fact]
     public async Task Spans_GoToTheCollector_ThatTheEnvironmentNames_AndPhasesToPrometheus()
     {
@@ -64,7 +68,7 @@ public sealed class TelemetryTests(TestCluster cluster, ITestOutputHelper output
             Assert.Contains(metrics.Split('\n'), line => line.Contains("job_phase_seconds_count", StringComparison.Ordinal)
                 && line.Contains($"phase=\"{phase}\"", StringComparison.Ordinal) && line.EndsWith(" 1", StringComparison.Ordinal));
 
-        Assert.Equal(0, await up.TerminateAsync()); // and tells what it still has
+        Assert.Equal(0, await up.TerminateAsync()); // the service exports the remaining spans when it stops
         collector.Stop();
         await collecting;
         string spans = string.Concat(told.Where(one => one.Path == "/v1/traces").Select(one => one.Body));
@@ -74,7 +78,7 @@ public sealed class TelemetryTests(TestCluster cluster, ITestOutputHelper output
         Assert.DoesNotContain(key, spans, StringComparison.Ordinal);
     }
 
-    /// <summary>Protobuf with its texts as they are: enough to look for words.</summary>
+    /// <summary>Stores the protobuf bodies as Latin-1 text, in which the strings can be searched.</summary>
     private static async Task CollectAsync(HttpListener collector, ConcurrentQueue<(string, string)> received)
     {
         try
@@ -90,7 +94,7 @@ public sealed class TelemetryTests(TestCluster cluster, ITestOutputHelper output
         }
         catch (Exception e) when (e is HttpListenerException or ObjectDisposedException)
         {
-            // the test is over
+            // the collector was stopped
         }
     }
 }

@@ -5,7 +5,9 @@ using Ndif.Protocol;
 
 namespace Ndif.EndToEnd.Tests;
 
-/// <summary>The service behind TLS with an authority of one's own: one port for all, and nobody else is taken for it.</summary>
+/// <summary>
+/// The service with TLS and a private certificate authority: gRPC and HTTP use one port, and other certificates are rejected.
+/// </summary>
 public sealed class TlsTests(TestCluster cluster, ITestOutputHelper output) : ClusterTestBase(cluster, output)
 {
     [Fact]
@@ -14,7 +16,7 @@ public sealed class TlsTests(TestCluster cluster, ITestOutputHelper output) : Cl
         (ChildProcess gateway, int port, string authority) = await StartGatewayAsync("127.0.0.1");
         await using ChildProcess stopped = gateway;
         Backend there = Backend.At($"https://127.0.0.1:{port}", Cluster.Key, authority);
-        foreach (string experiment in (string[])["states", "large:8", "constant:24"]) // events, blobs down, blobs up
+        foreach (string experiment in (string[])["states", "large:8", "constant:24"]) // events, downloads, uploads
         {
             Dictionary<string, string> here = await RunLocallyAsync(experiment);
             using RecordedExperiment recorded = Experiments.Record(experiment, there);
@@ -54,7 +56,7 @@ public sealed class TlsTests(TestCluster cluster, ITestOutputHelper output) : Cl
             { _ = Status.GetAsync(Backend.At($"https://127.0.0.1:{port}", "key", "/nowhere/ca.pem"), Cancel); });
     }
 
-    /// <summary>A gateway with a certificate for an address, and the PEM file of the authority that made it.</summary>
+    /// <summary>Starts a gateway with a certificate for an address. Also returns the PEM file of the certificate authority.</summary>
     private async Task<(ChildProcess Gateway, int Port, string Authority)> StartGatewayAsync(string address)
     {
         string folder = Directory.CreateDirectory(Path.Combine(Cluster.DataFolder, $"tls-{Guid.NewGuid():n}")).FullName;
@@ -77,7 +79,7 @@ public sealed class TlsTests(TestCluster cluster, ITestOutputHelper output) : Cl
             "--certificate", Path.Combine(folder, "cert.pem"), "--certificate-key", Path.Combine(folder, "key.pem"));
         string[] words = (await gateway.WaitForLineAsync(line => line.StartsWith("gateway ", StringComparison.Ordinal), "its addresses"))
             .Split(' ');
-        Assert.Equal(words[1], words[2]); // one port
+        Assert.Equal(words[1], words[2]); // gRPC and HTTP have the same port
         return (gateway, new Uri(words[1]).Port, Path.Combine(folder, "ca.pem"));
     }
 }

@@ -1,2 +1,2 @@
-// the tests count live tensors, so two of them must not run at the same time
+// The tests count the live tensors of the process, so they must not run in parallel.
 [assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]

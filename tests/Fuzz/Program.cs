@@ -8,7 +8,7 @@ namespace Ndif.Fuzz;
 internal static class EntryPoint
 {
     private const int MaxInputBytes = 64 << 10;
-    private const int MinRandomRuns = 25; // also on a machine that is busy with something else
+    private const int MinRandomRuns = 25; // also on a busy machine
 
     private static readonly Dictionary<string, Func<IFuzzTarget>> _targets = new()
     {

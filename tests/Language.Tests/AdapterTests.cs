@@ -4,7 +4,7 @@ using TorchSharp;
 
 namespace Ndif.Language.Tests;
 
-/// <summary>A LoRA adapter as a part of the experiment, where the model runs as it is.</summary>
+/// <summary>LoRA adapters that an experiment attaches, without a change of the loaded model.</summary>
 public sealed class AdapterTests(ServiceFixture service) : LanguageTests(service)
 {
     private static readonly Lazy<string> _adapter = new(() =>
@@ -17,7 +17,7 @@ public sealed class AdapterTests(ServiceFixture service) : LanguageTests(service
 
     private static string Adapter => _adapter.Value;
 
-    /// <summary>The model that was merged is loaded once and stays.</summary>
+    /// <summary>Loads the model with the merged adapter before the tensors are counted, because it stays loaded.</summary>
     public override async ValueTask InitializeAsync()
     {
         await LogitsAsync(new LanguageModel(ServiceFixture.Model, adapter: Adapter), Rome);
@@ -31,7 +31,7 @@ public sealed class AdapterTests(ServiceFixture service) : LanguageTests(service
         Saved expected = await LogitsAsync(merged, Rome), plain = await LogitsAsync(llm, Rome);
         Near(expected, await LogitsAsync(tuned, Rome));
         Assert.True(plain.Tensor.MaxAbsDifference(expected) > 0.1);
-        Near(plain, await LogitsAsync(llm, Rome), 0); // the model itself stays as it is
+        Near(plain, await LogitsAsync(llm, Rome), 0); // the model itself is unchanged
     }
 
     [Theory, MemberData(nameof(Modes))]
@@ -104,7 +104,7 @@ public sealed class AdapterTests(ServiceFixture service) : LanguageTests(service
         return (weight[1], weight[0]);
     }
 
-    /// <summary>As PEFT's save_pretrained writes it.</summary>
+    /// <summary>Writes an adapter in the format of PEFT's save_pretrained.</summary>
     private static string Write(Func<int, IEnumerable<(string Module, (long Outputs, long Inputs) Shape)>> modules, string kind = "lora")
     {
         string folder = Directory.CreateTempSubdirectory("adapter").FullName;

@@ -1,4 +1,4 @@
 [assembly: AssemblyFixture(typeof(ServiceFixture))]
 
-// The tests count live tensors, so two tests at a time would count each other's.
+// The tests count the live tensors of the process, so they must not run in parallel.
 [assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]

@@ -5,7 +5,7 @@ namespace Ndif.Language.Tests;
 /// <summary>nnsight's tests of modules that a user adds: test_lm.py, TestEditing and TestMiscellaneous.</summary>
 public sealed class AttachTests(ServiceFixture service) : LanguageTests(service)
 {
-    /// <summary>nnsight's ComplexModule: hands its input on through a part.</summary>
+    /// <summary>nnsight's ComplexModule: passes its input through one child.</summary>
     private sealed class Complex : ModuleDefinition
     {
         private readonly Layer _one = Step("one", x => x * 1);
@@ -47,7 +47,7 @@ public sealed class AttachTests(ServiceFixture service) : LanguageTests(service)
         Assert.Contains("(one): Step()", llm.ToString(), StringComparison.Ordinal);
     }
 
-    /// <summary>A module of parts, with weights, one of which has a part itself.</summary>
+    /// <summary>A module with children, two of which have weights and one of which has a child.</summary>
     private sealed class Autoencoder(TensorData encoder, TensorData decoder) : ModuleDefinition
     {
         private readonly Layer _encoder = Linear("encoder", encoder), _inner = Part("inner", new Complex()),
@@ -70,7 +70,7 @@ public sealed class AttachTests(ServiceFixture service) : LanguageTests(service)
             TensorData expected = await LogitsAsync(edited, Paris);
             Assert.False(expected.SameAs(await LogitsAsync(llm, Paris)));
 
-            var other = new LanguageModel(ServiceFixture.Model, remote: Backend(mode), edits: file); // knows nothing of what was attached
+            var other = new LanguageModel(ServiceFixture.Model, remote: Backend(mode), edits: file); // without the attached module
             Assert.Equal("transformer.h.1.sae.inner", other["transformer.h.1.sae"]["inner"].Path);
             Same(expected, await LogitsAsync(other, Paris));
             using Trace t = other.Trace();
@@ -85,7 +85,7 @@ public sealed class AttachTests(ServiceFixture service) : LanguageTests(service)
             Assert.Equal([1, 8, 64], features.Tensor.Shape.ToArray());
             Zero(changed);
             Assert.Contains("(sae): Autoencoder(", other.ToString(), StringComparison.Ordinal);
-            edited.ImportEdits(file); // where it is attached already: twice the edit
+            edited.ImportEdits(file); // the edit is applied twice, because the model has it already
             Assert.False(expected.SameAs(await LogitsAsync(edited, Paris)));
         }
         finally
@@ -112,7 +112,7 @@ public sealed class AttachTests(ServiceFixture service) : LanguageTests(service)
     [PortedFrom("test_lm/TestMiscellaneous.test_undispatched_extra_module", "v0.4/test_lm/test_undispatched_extra_module")]
     public async Task AModuleAttachedBeforeAnythingIsLoaded_IsThere(ExecutionMode mode)
     {
-        LanguageModel llm = Model(mode); // nothing but its description is known yet
+        LanguageModel llm = Model(mode); // only the description is loaded so far
         Envoy extra = llm.Attach("extra", new Scaled(3));
         using Trace t = llm.Generate(NewYork, maxNewTokens: 2);
         Saved scaled = extra.Call(llm.Embed.Output).Save(), embedded = llm.Embed.Output.Save(), ids = t.Result.Save();

@@ -3,8 +3,8 @@ using Ndif.Protocol;
 namespace Ndif.Language.Tests;
 
 /// <summary>
-/// nnsight's test_serialization_edge_cases.py and test_whitelist_serialization.py: what may not run on the service. Code never
-/// travels here; the set of operations is closed, and what is not in it is refused before anything is queued.
+/// nnsight's test_serialization_edge_cases.py and test_whitelist_serialization.py: what may not run on the service. A program contains no
+/// code, only operations of a closed set; any other operation is refused before the job is queued.
 /// </summary>
 public sealed class ClosedSetTests(ServiceFixture service) : LanguageTests(service)
 {
@@ -25,7 +25,7 @@ public sealed class ClosedSetTests(ServiceFixture service) : LanguageTests(servi
         LanguageModel llm = Model(mode);
         using Trace t = llm.Trace(Paris);
         llm.Layers[0].Hidden.Relu().Save();
-        t.ToProgram().Nodes.Single(node => node.Call is { Op: "relu" }).Call.Op = op; // the client has no way to say it
+        t.ToProgram().Nodes.Single(node => node.Call is { Op: "relu" }).Call.Op = op; // the client cannot record such a call
         var refused = await Assert.ThrowsAsync<BadProgramException>(() => t.RunAsync(Cancel));
         Assert.Equal(ErrorCode.UnknownOp, refused.Code);
         Assert.StartsWith($"There is no operation `{op}`.", refused.Message, StringComparison.Ordinal);

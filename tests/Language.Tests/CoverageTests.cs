@@ -4,7 +4,8 @@ using System.Text.RegularExpressions;
 namespace Ndif.Language.Tests;
 
 /// <summary>
-/// docs/nnsight-tests.md says of every case of nnsight's tests that can be carried over (Cases.txt) where it is, or why it is not.
+/// For every portable case of nnsight's tests (Cases.txt), docs/nnsight-tests.md lists the test that covers it or the reason for its
+/// absence.
 /// </summary>
 public sealed partial class CoverageTests
 {

@@ -4,7 +4,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Language.Tests;
 
-/// <summary>nnsight's test_lm.py, TestEditing: edits that stay, and edits as files.</summary>
+/// <summary>nnsight's test_lm.py, TestEditing: persistent edits, and edits in files.</summary>
 public sealed class EditTests(ServiceFixture service) : LanguageTests(service)
 {
     private async Task<string> NextAsync(LanguageModel llm, string prompt) => Next(llm, await LogitsAsync(llm, prompt));
@@ -126,7 +126,7 @@ public sealed class EditTests(ServiceFixture service) : LanguageTests(service)
                 StringComparison.Ordinal);
             Assert.Throws<FileNotFoundException>(() => llm.ImportEdits(file + ".not"));
             var constructed = new LanguageModel(ServiceFixture.Model, remote: Backend(mode), edits: file);
-            // each time
+            // every access fails, not only the first
             foreach (Action use in (Action[])[() => _ = constructed["lm_head"], () => constructed.Trace(Paris)])
                 Assert.Throws<NdifException>(use);
 

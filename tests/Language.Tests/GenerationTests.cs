@@ -1,6 +1,6 @@
 namespace Ndif.Language.Tests;
 
-/// <summary>nnsight's test_lm.py, TestGeneration and TestActivationModification, and what its remote tests say of the same.</summary>
+/// <summary>nnsight's test_lm.py, TestGeneration and TestActivationModification, and the remote tests of the same features.</summary>
 public sealed class GenerationTests(ServiceFixture service) : LanguageTests(service)
 {
     [Theory, MemberData(nameof(Modes))]

@@ -2,7 +2,7 @@ using Ndif.Engine;
 
 namespace Ndif.Language.Tests;
 
-/// <summary>nnsight's gradient tests: test_lm.py, test_tiny.py, test_multiple_wrappers.py, and those of its graph era.</summary>
+/// <summary>nnsight's gradient tests: test_lm.py, test_tiny.py, test_multiple_wrappers.py, and those of version 0.4.</summary>
 public sealed class GradientTests(ServiceFixture service) : LanguageTests(service)
 {
     [Theory, MemberData(nameof(InProcessModes))]

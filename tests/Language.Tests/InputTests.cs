@@ -3,7 +3,7 @@ using Ndif.Protocol;
 namespace Ndif.Language.Tests;
 
 /// <summary>
-/// What a language model takes as its input: nnsight's token tests (test_lm.py, test_0516_features.py, test_serve.py, test_vllm.py).
+/// The inputs of a language model: nnsight's token tests (test_lm.py, test_0516_features.py, test_serve.py, test_vllm.py).
 /// </summary>
 public sealed class InputTests(ServiceFixture service) : LanguageTests(service)
 {

@@ -7,7 +7,7 @@ namespace Ndif.Language.Tests;
 /// <summary>nnsight's test_iter_edge_cases.py: modules that are called several times or never, and iterations past the end.</summary>
 public sealed class IterEdgeCaseTests(ServiceFixture service) : LanguageTests(service)
 {
-    /// <summary>Doubles three times by calling one module; and calls another one only for large inputs.</summary>
+    /// <summary>Calls one module three times, and another one only for large inputs.</summary>
     private sealed class Thrice : nn.Module<Tensor, Tensor>
     {
 #pragma warning disable IDE1006 // TorchSharp registers a module under the name of its field
@@ -130,7 +130,7 @@ public sealed class IterEdgeCaseTests(ServiceFixture service) : LanguageTests(se
         await t.RunAsync(Cancel);
         Assert.Equal(["after 3"], logs);
         Assert.EndsWith(" New York City", llm.Tokenizer.Decode(result), StringComparison.Ordinal);
-        using Trace plain = llm.Trace(Paris); // not a generation: one call
+        using Trace plain = llm.Trace(Paris); // not a generation, so each module is called once
         foreach (int _ in plain.Iter[..]) llm.Layers[0].Hidden[..] = 0;
         Saved last = llm.Layers[1].Hidden.Save();
         await plain.RunAsync(Cancel);

@@ -1,6 +1,6 @@
 namespace Ndif.Language.Tests;
 
-/// <summary>nnsight's test_lm.py, TestIteration, and what others of its tests iterate.</summary>
+/// <summary>nnsight's test_lm.py, TestIteration, and the iterations in its other tests.</summary>
 public sealed class IterationTests(ServiceFixture service) : LanguageTests(service)
 {
     private static List<Saved> Tokens(LanguageModel llm, IEnumerable<int> steps) =>

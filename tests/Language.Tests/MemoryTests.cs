@@ -5,8 +5,7 @@ using TorchSharp;
 namespace Ndif.Language.Tests;
 
 /// <summary>
-/// nnsight's test_memory_cleanup.py. Native tensors are counted after every test of this project; here are what it asks for
-/// beyond that.
+/// nnsight's test_memory_cleanup.py. The base class counts the native tensors after every test; these tests check the other cases.
 /// </summary>
 public sealed class MemoryTests(ServiceFixture service) : LanguageTests(service)
 {
@@ -47,7 +46,7 @@ public sealed class MemoryTests(ServiceFixture service) : LanguageTests(service)
         LanguageModel llm = Model(mode);
         WeakReference[] used =
             [.. Use(llm), .. Use(llm, _ => llm.Layers[1].Hidden[..] = 0), .. Use(llm, _ => llm.Layers[0].Hidden.Clone()), Stopped(llm)];
-        llm.Forward("Hello"); // a thread that waits may have what it did last on its stack
+        llm.Forward("Hello"); // the stack of a waiting thread can still reference its last run
         AssertFreed(used);
 
         [MethodImpl(MethodImplOptions.NoInlining)]
@@ -76,7 +75,7 @@ public sealed class MemoryTests(ServiceFixture service) : LanguageTests(service)
         await t.RunAsync(Cancel);
         Assert.IsNotType<Saved>(unsaved);
         Assert.Single(Tensors(saved));
-        Assert.InRange(torch.Tensor.TotalCount, 0, before); // the result is bytes of this process, no native tensor
+        Assert.InRange(torch.Tensor.TotalCount, 0, before); // the result is managed memory, not a native tensor
     }
 
     [Theory, MemberData(nameof(Modes))]

@@ -1,8 +1,8 @@
 namespace Ndif.Language.Tests;
 
 /// <summary>
-/// Every misuse that nnsight's documentation names, and its test_debug.py: the same exception with the same text in all three ways, which
-/// names the module and the user's line and says what to do.
+/// Every misuse that nnsight's documentation and its test_debug.py name. All three execution modes throw the same exception with the same
+/// text, which names the module and the user's line and says what to do.
 /// </summary>
 public sealed class MisuseTests(ServiceFixture service) : LanguageTests(service)
 {

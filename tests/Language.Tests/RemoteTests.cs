@@ -2,7 +2,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Language.Tests;
 
-/// <summary>nnsight's test_remote.py, test_serve.py and test_serve_async.py: what it means to run elsewhere.</summary>
+/// <summary>nnsight's test_remote.py, test_serve.py and test_serve_async.py: runs on a remote backend.</summary>
 public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
 {
     private LanguageModel There => Model(ExecutionMode.Gateway);
@@ -85,7 +85,7 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
         Saved hidden = llm.Layers[0].Hidden.Save(), logits = llm.LmHead.Output.Save("logits");
         Job job = await SubmitAsync(t);
         await job.WaitAsync(Cancel);
-        await job.WaitAsync(Cancel); // again
+        await job.WaitAsync(Cancel); // a second wait also succeeds
         Assert.Equal(" Paris", Next(llm, logits));
         Assert.Equal([1, 8, 128], hidden.Tensor.Shape.ToArray());
         Assert.Equal(JobState.Completed, (await job.GetAsync(Cancel)).State);
@@ -146,7 +146,7 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
             Assert.Contains("llm.Layers[1].Hidden[.., 40] = 0;", thrown.Message, StringComparison.Ordinal);
             Assert.Equal(("RemoteTests.cs", ErrorCode.IndexOutOfRange),
                 (Errors.FromException(thrown).Line.File, Errors.FromException(thrown).Code));
-            Assert.True(early.HasValue); // what was saved before it failed has come
+            Assert.True(early.HasValue); // values that were saved before the failure are received
             Assert.False(logits.HasValue);
         })];
         await Task.WhenAll(runs);
@@ -187,12 +187,12 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
         Assert.InRange(estimate.Tokens, 6ul, 7ul);
         Assert.True(estimate.ResultBytes > 0 && estimate.PeakBytes >= estimate.ResultBytes, $"{estimate}");
         Assert.Equal(before, (await Job.ListAsync(remote: Backend(ExecutionMode.Gateway), cancellationToken: Cancel)).Count);
-        await t.RunAsync(Cancel); // it can still be run
+        await t.RunAsync(Cancel); // the trace can still run
         Assert.InRange((ulong)logits.Tensor.Bytes.Length, 1ul, estimate.ResultBytes);
 
         using Trace bad = There.Trace(Paris);
         There.Logits[0, 99].Save();
-        await Assert.ThrowsAnyAsync<IndexOutOfRangeException>(() => bad.RunAsync(Cancel)); // only a run knows
+        await Assert.ThrowsAnyAsync<IndexOutOfRangeException>(() => bad.RunAsync(Cancel)); // only a run detects the error
         using Trace here = HereModel.Trace(Paris);
         HereModel.Logits.Save();
         await Assert.ThrowsAsync<InvalidOperationException>(() => here.EstimateAsync(Cancel));
@@ -214,8 +214,8 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
     }
 
     /// <summary>
-    /// A connection that is made, and then broken before a word of HTTP/2: a gateway that dies at that moment, or something else that
-    /// listens there.
+    /// A connection that is accepted and then closed without an HTTP/2 response: a gateway that exits at that moment, or another program
+    /// that listens on the port.
     /// </summary>
     [Theory]
     [InlineData("")]

@@ -4,7 +4,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Language.Tests;
 
-/// <summary>nnsight's test_lm.py, TestRename, and finding modules: by alias, by path, by part of a list.</summary>
+/// <summary>nnsight's test_lm.py, TestRename, and access to modules by alias, by path and by a range of a module list.</summary>
 public sealed class RenameTests(ServiceFixture service) : LanguageTests(service)
 {
     private async Task AssertSameAsync(LanguageModel llm, Func<Envoy> alias, Func<Envoy> name)

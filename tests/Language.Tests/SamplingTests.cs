@@ -3,7 +3,7 @@ using Ndif.Protocol;
 namespace Ndif.Language.Tests;
 
 /// <summary>
-/// How tokens are chosen, the same wherever a generation runs; nnsight's sampling and streaming tests of vLLM among them.
+/// Sampling, which gives the same tokens in every execution mode. Includes nnsight's sampling and streaming tests of vLLM.
 /// </summary>
 public sealed class SamplingTests(ServiceFixture service) : LanguageTests(service)
 {

@@ -1,7 +1,7 @@
 namespace Ndif.Language.Tests;
 
 /// <summary>
-/// nnsight's test_lm.py, TestScan: shapes without weights. A scan runs in its user's process, whatever the model's place.
+/// nnsight's test_lm.py, TestScan: shapes without weights. A scan runs in the user's process, whatever the backend of the model.
 /// </summary>
 public sealed class ScanTests(ServiceFixture service) : LanguageTests(service)
 {
@@ -40,7 +40,7 @@ public sealed class ScanTests(ServiceFixture service) : LanguageTests(service)
     [PortedFrom("test_lm/TestScan.test_scan_undispatched")]
     public async Task AScan_LoadsNoWeights(ExecutionMode mode)
     {
-        var llm = new LanguageModel(ModelWithoutTokenizer, remote: Backend(mode)); // has none
+        var llm = new LanguageModel(ModelWithoutTokenizer, remote: Backend(mode)); // the folder has no weights
         using Trace t = llm.Scan(new[] { 1, 2 });
         Saved shape = llm.Layers[0].Mlp.Output.Shape.Save();
         await t.RunAsync(Cancel);

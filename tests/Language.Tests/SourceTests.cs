@@ -87,7 +87,7 @@ public sealed class SourceTests(ServiceFixture service) : LanguageTests(service)
             llm.Layers[0].Attn.Source["attention_interface_0"].Output[0].Save();
             Saved watched = llm.LmHead.Output.Save();
             await t.RunAsync(Cancel);
-            Near(before, watched, 1e-4); // where nobody looks inside, attention is one step: it rounds elsewhere
+            Near(before, watched, 1e-4); // without hooks inside, attention is fused and rounds differently
         }
         Same(before, await LogitsAsync(llm, Paris));
         Same(before, await LogitsAsync(Model(mode), Paris));
@@ -162,7 +162,7 @@ public sealed class SourceTests(ServiceFixture service) : LanguageTests(service)
         "test_iter_edge_cases/TestSourceMidIterLimitation.test_source_built_mid_iter_misses_first")]
     public async Task OneStep_ASlice_AndAFewSteps_AreReadWhereTheyAre(ExecutionMode mode)
     {
-        const string Prompt = "Hello there"; // after which no end of text comes soon
+        const string Prompt = "Hello there"; // the model does not end this text within five tokens
         LanguageModel llm = Model(mode);
         List<Saved> one = [], slice = [], sparse = [];
         foreach (var (steps, into) in new[] { (1..2, one), (1..4, slice), (0..5, sparse) })
@@ -171,7 +171,7 @@ public sealed class SourceTests(ServiceFixture service) : LanguageTests(service)
             foreach (int step in t.Iter[steps])
             {
                 llm.Layers[0].Input.Norm().Save();
-                // first touched in the middle of an iteration, which makes nnsight miss the step
+                // the source is first accessed in the middle of an iteration: nnsight misses that step
                 if (into != sparse || step % 2 == 1) into.Add(llm.Layers[0].Attn.Source["probs"].Output.Shape.Save());
             }
             await t.RunAsync(Cancel);

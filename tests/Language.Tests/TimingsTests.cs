@@ -4,9 +4,7 @@ using Ndif.Tests.Support.Service;
 
 namespace Ndif.Language.Tests;
 
-/// <summary>
-/// Where the time of a remote run goes: its phases add up to what its client waited, and they are one trace from end to end.
-/// </summary>
+/// <summary>The phases of a remote run add up to the time that its client measures, and their spans form one distributed trace.</summary>
 public sealed class TimingsTests(LoopbackFixture loopback) : IClassFixture<LoopbackFixture>
 {
     private const int Runs = 21;
@@ -77,7 +75,7 @@ public sealed class TimingsTests(LoopbackFixture loopback) : IClassFixture<Loopb
     }
 }
 
-/// <summary>A service in this process, for all tests of a class.</summary>
+/// <summary>A service in this process that the tests of a class share.</summary>
 public sealed class LoopbackFixture : IAsyncLifetime
 {
     internal LoopbackService Service { get; private set; } = null!;

@@ -1,24 +1,24 @@
 namespace Ndif.Language.Tests;
 
-/// <summary>A user's own names for views of a module: what nnsight's envoy classes are. Extension members need no registration.</summary>
+/// <summary>A user's names for views of a module, like nnsight's envoy classes. Extension members need no registration.</summary>
 internal static class Views
 {
     extension(Envoy module)
     {
-        /// <summary>An attention's output by head. [batch, heads, seq, headDim]</summary>
+        /// <summary>The output of an attention module by head: [batch, heads, seq, headDim].</summary>
         public View Heads => module.View(x => x.SplitHeads(4), x => x.JoinHeads());
 
-        /// <summary>A copy of the output, on which edits are made and put back.</summary>
+        /// <summary>A copy of the output. Edits of the copy are written back.</summary>
         public View Copied => module.View(x => x.Clone(), x => x);
 
-        /// <summary>Negated, to see that the inverse is used.</summary>
+        /// <summary>The negated output, which shows that the inverse is used.</summary>
         public View Negated => module.View(x => x * -1, x => x * -1);
 
         public Value Doubled() => module.Hidden * 2;
     }
 }
 
-/// <summary>nnsight's test_transform.py and test_envoys.py: other forms of a site, with what is put there going back.</summary>
+/// <summary>nnsight's test_transform.py and test_envoys.py: views of a site with another shape, whose edits are written back.</summary>
 public sealed class ViewTests(ServiceFixture service) : LanguageTests(service)
 {
     [Theory, MemberData(nameof(Modes))]

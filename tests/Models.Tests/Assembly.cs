@@ -1,4 +1,4 @@
 using Xunit;
 
-// live native tensors are counted for the whole process
+// The tests count the live tensors of the process, so they must not run in parallel.
 [assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]

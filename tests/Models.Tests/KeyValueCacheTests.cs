@@ -56,7 +56,7 @@ public sealed class KeyValueCacheTests
         using KeyValueCache cache = new(1);
         cache.Update(0, zeros(1, 1, 3, 4), zeros(1, 1, 3, 4));
         cache.Advance(3);
-        cache.Update(0, ones(1, 1, 2, 4), ones(1, 1, 2, 4)); // and never advanced
+        cache.Update(0, ones(1, 1, 2, 4), ones(1, 1, 2, 4)); // without a call of Advance
         (Tensor keys, _) = cache.Update(0, ones(1, 1, 1, 4) * 2, ones(1, 1, 1, 4));
         Assert.Equal([0f, 0f, 0f, 2f], keys[0, 0, .., 0].data<float>().ToArray());
     }
@@ -74,6 +74,6 @@ public sealed class KeyValueCacheTests
             cache.Dispose();
             cache.Dispose();
         }
-        Assert.InRange(Tensor.TotalCount, 0, before); // fewer, if the finalizer has found what an earlier test left
+        Assert.InRange(Tensor.TotalCount, 0, before); // fewer if the finalizer has freed tensors of an earlier test
     }
 }

@@ -1,6 +1,8 @@
 namespace Ndif.Protocol.Tests;
 
-/// <summary>Lists of what has been published and may not change; Approved/*.txt. New lines are added by hand, none is taken away.</summary>
+/// <summary>
+/// The lists of published names in Approved/*.txt, which may not change. New lines are added by hand; no line is removed.
+/// </summary>
 internal static class ApprovedList
 {
     public static void AssertAppendOnly(string list, IEnumerable<string> now)

@@ -199,7 +199,7 @@ public abstract partial class JobQueueContract
         Assert.Null(await _fixture.Queue.GetAsync("a", Cancel));
         Assert.Equal(["b"], (await _fixture.Queue.ListAsync("ana", 10, false, Cancel)).Select(j => j.Id));
         await Assert.ThrowsAsync<NdifException>(() => _fixture.WatchAsync("a"));
-        Assert.Equal(2u, (await _fixture.SubmitAsync("a")).Position); // the id is free again
+        Assert.Equal(2u, (await _fixture.SubmitAsync("a")).Position); // the id can be used again
     }
 
     [Fact(Timeout = Limit)]
@@ -234,7 +234,7 @@ public abstract partial class JobQueueContract
             await _fixture.PublishAsync(await _fixture.LeaseAsync(), JobState.Completed);
             told += await _fixture.Queue.PublishPositionsAsync(["j319"], TimeSpan.Zero, Cancel);
         }
-        Assert.InRange(told, 200, 270); // 199 in the last two hundred, every second and every third before
+        Assert.InRange(told, 200, 270); // each of the last 199 positions, and every second or third of the earlier ones
         await _fixture.Queue.CancelAsync("j319", "", Cancel);
         Assert.Equal([3u, 2u, 1u],
             (await _fixture.WatchAsync("j319")).Where(e => e.State.State == JobState.Queued).Select(e => e.State.Position).TakeLast(3));

@@ -26,7 +26,7 @@ public abstract partial class JobQueueContract
     [Fact(Timeout = Limit)]
     public async Task AWorker_ThatWaits_FindsTheJobOfALostOne_WithoutBeingTold()
     {
-        await using JobQueueFixture quick = await NewFixtureAsync(new QueueOptions { SafetyPoll = TimeSpan.FromMilliseconds(20) });
+        await using JobQueueFixture quick = await NewFixtureAsync(new QueueOptions { PollInterval = TimeSpan.FromMilliseconds(20) });
         await quick.SubmitAsync("a");
         await quick.LeaseAsync("w1");
         await quick.AdvanceAsync(TimeSpan.FromMinutes(1));

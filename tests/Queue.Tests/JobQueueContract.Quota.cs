@@ -22,7 +22,7 @@ public abstract partial class JobQueueContract
         NdifException?[] full = await Task.WhenAll(Enumerable.Range(0, 60).Select(i => Task.Run(
             () => RefusalAsync(
             _fixture.SubmitAsync($"d{i}", _largeQuota with { Depth = 28 }, $"o{i}", model: $"m{i % 3}", queue: gateways[i % 2])))));
-        Assert.Equal(53, full.Count(refusal => refusal?.Code == ErrorCode.Unavailable)); // 21 wait of the three before
+        Assert.Equal(53, full.Count(refusal => refusal?.Code == ErrorCode.Unavailable)); // 21 jobs of the first three owners wait
         Assert.Equal(28, (await _fixture.Queue.CountAsync(Cancel)).Waiting);
     }
 
@@ -37,8 +37,8 @@ public abstract partial class JobQueueContract
         NdifException refusal = Assert.IsType<NdifException>(await RefusalAsync(_fixture.SubmitAsync("c", two)), exactMatch: false);
         Assert.Equal("2 of your jobs wait or run; your key may have 2 at once.", refusal.Message.Split('\n')[0]);
         Assert.Equal((true, 1), (refusal.Error.Retryable, refusal.Error.RetryAfterSeconds));
-        await _fixture.SubmitAsync("c", two, owner: "ben");                    // another owner is not concerned
-        Assert.Equal("b", (await _fixture.SubmitAsync("b", two)).Id);          // a job that is there is none more
+        await _fixture.SubmitAsync("c", two, owner: "ben");                    // another owner is not affected
+        Assert.Equal("b", (await _fixture.SubmitAsync("b", two)).Id);          // resubmitting a job does not count
         await _fixture.PublishAsync(lease, JobState.Completed);
         await _fixture.SubmitAsync("c2", two);
     }
@@ -72,7 +72,7 @@ public abstract partial class JobQueueContract
         Assert.Equal("1 of your jobs wait; your key may fill 1 places of the queue.", refusal.Message.Split('\n')[0]);
         Lease lease = await _fixture.LeaseAsync();
         await _fixture.SubmitAsync("b", one);
-        await _fixture.Queue.ReturnAsync(lease, Cancel);                       // it had its turn: it is not the owner who made it wait
+        await _fixture.Queue.ReturnAsync(lease, Cancel);                       // a returned job does not count for the limit
         await _fixture.Queue.CancelAsync("b", "", Cancel);
         await _fixture.SubmitAsync("c", one);
     }

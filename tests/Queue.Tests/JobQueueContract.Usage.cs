@@ -4,7 +4,7 @@ using Ndif.Queue.Tests.Support;
 
 namespace Ndif.Queue.Tests;
 
-/// <summary>What was used is written down once per ended job; a job can be deleted, its cost cannot.</summary>
+/// <summary>Usage is recorded once for each ended job, and is kept when the job is deleted.</summary>
 public abstract partial class JobQueueContract
 {
     [Fact(Timeout = Limit)]
@@ -13,7 +13,7 @@ public abstract partial class JobQueueContract
         foreach ((string id, string owner, string model) in ((string, string, string)[])[("a", "ana", "gpt2"), ("b", "ana", "gpt2"),
             ("c", "ana", "llama@1"), ("d", "ben", "gpt2")])
             await _fixture.SubmitAsync(id, owner, model);
-        Assert.Empty(await UsageAsync("ana"));                            // nothing has ended
+        Assert.Empty(await UsageAsync("ana"));                            // no job has ended
 
         foreach (string id in (string[])["a", "d", "b"])
         {
@@ -88,7 +88,7 @@ public abstract partial class JobQueueContract
         Assert.Equal(ErrorCode.UnknownJob, (await Assert.ThrowsAnyAsync<NdifException>(() => _fixture.WatchAsync("a"))).Code);
         Assert.Null(await _fixture.Queue.DeleteAsync("a", Cancel));
         Assert.Equal(1u, Assert.Single(await UsageAsync("ana")).Cancelled);
-        Assert.Equal(JobState.Queued, (await _fixture.SubmitAsync("a")).State); // its id is free again
+        Assert.Equal(JobState.Queued, (await _fixture.SubmitAsync("a")).State); // its id can be used again
     }
 
     private DateOnly Today =>

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace Ndif.Repository.Tests;
 
-/// <summary>What the documents name must be there.</summary>
+/// <summary>The files that the documents name exist, and every error code has a page.</summary>
 public sealed partial class DocumentTests
 {
     [Theory]

@@ -1,13 +1,13 @@
 namespace Ndif.Repository.Tests;
 
-/// <summary>Names that a reader can search for, and namespaces that say in which folder a type is.</summary>
+/// <summary>Type names are unique, so that they can be searched for, and namespaces follow folders.</summary>
 public sealed class NamingTests
 {
-    /// <summary>Every project may have one of each.</summary>
+    /// <summary>Type names that every project may declare.</summary>
     private static readonly string[] _namesOfEveryProject = ["Log", "Telemetry"];
 
     /// <summary>
-    /// Folders and files whose types are in another namespace. What a user of the client writes is in `Ndif`, which is one using
+    /// Folders and files whose types are in another namespace. The API of the client is in `Ndif`, so that users need only one using
     /// directive; SourcePaths and SourcePrinter extend generated messages, whose namespace is `Ndif.Protocol`.
     /// </summary>
     private static readonly Dictionary<string, string[]> _namespaceExceptions = new()

@@ -25,7 +25,7 @@ internal sealed partial record SourceFile(string Path, string Text)
     [GeneratedRegex(@"^namespace ([\w.]+);", RegexOptions.Multiline)]
     private static partial Regex NamespaceDeclaration();
 
-    /// <summary>A type that is not nested stands at the beginning of a line, because namespaces are file-scoped.</summary>
+    /// <summary>Matches types that are not nested. They begin at the start of a line, because namespaces are file-scoped.</summary>
     [GeneratedRegex(
         @"^(?:(?:public|internal|file|static|sealed|abstract|partial|readonly|ref|unsafe) )*(?:class|struct|interface|enum|record(?: class| struct)?|delegate [^(=]+?) (\w+)(?=\W)", RegexOptions.Multiline)]
     private static partial Regex TypeDeclaration();

@@ -6,7 +6,7 @@ namespace Ndif.Tests.Support.Models;
 /// <summary>LoRA adapters as PEFT writes them, with random matrices.</summary>
 public static class AdapterFiles
 {
-    /// <param name="shape">The numbers of outputs and inputs of a module.</param>
+    /// <param name="shape">outFeatures and inFeatures of a module.</param>
     /// <param name="config">adapter_config.json; null for one with the rank and an alpha of twice the rank.</param>
     /// <returns>The matrices by module.</returns>
     public static Dictionary<string, (float[,] A, float[,] B)> Write(TempFolder folder, IEnumerable<string> modules, int rank,

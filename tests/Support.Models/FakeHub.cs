@@ -10,7 +10,7 @@ using Ndif.Models.Files.Hub;
 
 namespace Ndif.Tests.Support.Models;
 
-/// <summary>A request that came, to the hub or to its content network.</summary>
+/// <summary>A request to the hub or to its content delivery network.</summary>
 public sealed record HubRequest(bool ToHub, string Method, string Path, string? Range, string? Authorization);
 
 /// <summary>

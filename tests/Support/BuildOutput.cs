@@ -9,7 +9,7 @@ public static class BuildOutput
     /// <summary>The `ndif` tool.</summary>
     public static string Tool => Find("src/Cli", "ndif.dll");
 
-    /// <summary>A remote user's program.</summary>
+    /// <summary>The client process of the end-to-end tests.</summary>
     public static string Client => Find("tests/EndToEnd.Client", "Ndif.EndToEnd.Client.dll");
 
     /// <summary>The chaos run.</summary>

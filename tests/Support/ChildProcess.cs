@@ -32,7 +32,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
 
     public bool IsAlive => !_process.HasExited;
 
-    /// <summary>What it has written to its standard output so far.</summary>
+    /// <summary>The lines that the process has written to standard output so far.</summary>
     public IReadOnlyList<string> Lines
     {
         get
@@ -41,7 +41,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>What it has written to its standard error so far.</summary>
+    /// <summary>The text that the process has written to standard error so far.</summary>
     public string Errors
     {
         get
@@ -50,7 +50,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Starts a program. It does not see the NDIF_ variables of the tests' own environment.</summary>
+    /// <summary>Starts a program, without the NDIF_ variables of the tests' environment.</summary>
     public static ChildProcess Start(string name, string program, IEnumerable<string> arguments,
         params (string Name, string Value)[] environment)
     {
@@ -73,9 +73,8 @@ public sealed partial class ChildProcess : IAsyncDisposable
         return child;
     }
 
-    /// <summary>The first line of its standard output that matches, once it has been written.</summary>
-    /// <exception cref="InvalidOperationException">It ended or the time was over without such a line; the message shows its
-    /// output.</exception>
+    /// <summary>Waits for the first line of standard output that matches, and returns it.</summary>
+    /// <exception cref="InvalidOperationException">The process ended, or the time limit passed; the message has its output.</exception>
     public async Task<string> WaitForLineAsync(Func<string, bool> predicate, string description = "the line that was waited for")
     {
         long deadline = Environment.TickCount64 + (long)WaitTimeout.TotalMilliseconds;
@@ -101,7 +100,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Waits until it ends by itself.</summary>
+    /// <summary>Waits until the process ends by itself.</summary>
     /// <returns>The exit code.</returns>
     public async Task<int> WaitForExitAsync()
     {
@@ -117,7 +116,7 @@ public sealed partial class ChildProcess : IAsyncDisposable
         return _process.ExitCode;
     }
 
-    /// <summary>Asks it to stop (SIGTERM), as an operator or Kubernetes does, and waits for its end.</summary>
+    /// <summary>Sends SIGTERM to the process, as an operator or Kubernetes does, and waits for its end.</summary>
     /// <returns>The exit code.</returns>
     public async Task<int> TerminateAsync()
     {
@@ -125,16 +124,16 @@ public sealed partial class ChildProcess : IAsyncDisposable
         return await WaitForExitAsync();
     }
 
-    /// <summary>Suspends it (SIGSTOP), as happens when a machine swaps or a virtual machine is migrated.</summary>
+    /// <summary>Suspends the process (SIGSTOP), as happens when a machine swaps or a virtual machine is migrated.</summary>
     public void Pause() => _ = SendSignal(_process.Id, SigStop);
 
-    /// <summary>Resumes it (SIGCONT).</summary>
+    /// <summary>Resumes the process (SIGCONT).</summary>
     public void Resume() => _ = SendSignal(_process.Id, SigContinue);
 
     /// <summary>The process id.</summary>
     public int Id => _process.Id;
 
-    /// <summary>Ends it at once (SIGKILL).</summary>
+    /// <summary>Kills the process (SIGKILL).</summary>
     public void Kill()
     {
         try
@@ -143,12 +142,12 @@ public sealed partial class ChildProcess : IAsyncDisposable
         }
         catch (InvalidOperationException)
         {
-            // it has ended already
+            // the process has already ended
         }
         _running.TryRemove(this, out _);
     }
 
-    /// <summary>The last lines that it wrote, for the message of a failure.</summary>
+    /// <summary>The last lines of output, for the message of a failure.</summary>
     public string FormatOutput()
     {
         lock (_lines)

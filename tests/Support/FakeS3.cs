@@ -14,9 +14,9 @@ using Microsoft.Extensions.DependencyInjection;
 namespace Ndif.Tests.Support;
 
 /// <summary>
-/// A stand-in for S3 over real HTTP, with what the blob store uses: requests whose signature (<see cref="SignatureV4"/>) and signed body
-/// are checked, objects with ranges, lists that are ordered and paged, copies, and uploads in parts of at least 5 MiB. It can fail in the
-/// ways in which S3 fails.
+/// A fake S3 server over real HTTP with the features that the blob store uses: it checks the signature (<see cref="SignatureV4"/>) and the
+/// body of each request, and has objects with ranges, ordered and paged lists, copies, and uploads in parts of at least 5 MiB. It can
+/// simulate the failures of S3.
 /// </summary>
 public sealed class FakeS3(TimeProvider time) : IAsyncDisposable
 {

@@ -1,12 +1,12 @@
 namespace Ndif.Tests.Support;
 
-/// <summary>Waits for a state that nothing announces, by asking for it again and again.</summary>
+/// <summary>Waits for a state by polling, where there is no notification.</summary>
 public static class Poll
 {
-    /// <summary>The first answer that meets the condition.</summary>
+    /// <summary>Returns the first result that meets the condition.</summary>
     /// <param name="timeout">Null for <see cref="ChildProcess.WaitTimeout"/>.</param>
     /// <param name="describeFailure">More text for the exception, such as logs.</param>
-    /// <exception cref="TimeoutException">No answer met the condition in time; the message shows the last one.</exception>
+    /// <exception cref="TimeoutException">No result met the condition in time; the message has the last one.</exception>
     public static async Task<T> UntilAsync<T>(Func<Task<T>> read, Func<T, bool> condition, TimeSpan? timeout = null,
         Func<string>? describeFailure = null)
     {

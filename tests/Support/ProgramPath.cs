@@ -1,6 +1,6 @@
 namespace Ndif.Tests.Support;
 
-/// <summary>Where the programs are that tests start.</summary>
+/// <summary>Finds the programs that tests start.</summary>
 public static class ProgramPath
 {
     /// <summary>The first of these programs that is in a folder of PATH; null if none is.</summary>

@@ -5,7 +5,7 @@ using Ndif.Protocol.Programs;
 
 namespace Ndif.Tests.Support;
 
-/// <summary>Programs that are valid and hardly ever sensible: random sites, shapes, element types and operations.</summary>
+/// <summary>Generates valid programs with random sites, shapes, element types and operations.</summary>
 /// <param name="seed">Equal seeds give equal programs.</param>
 public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
 {
@@ -375,7 +375,7 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
     private T Pick<T>(params IReadOnlyList<T> from) => from[_random.Next(from.Count)];
 }
 
-/// <summary>What random programs are written for: a model, as far as a program can name its parts.</summary>
+/// <summary>The model of random programs, with the parts that a program can refer to.</summary>
 /// <param name="Paths">The modules' paths, in the order of the description.</param>
 /// <param name="OperationsOf">The operations inside a module's forward, by the module's path.</param>
 public sealed record RandomProgramModel(IReadOnlyList<string> Paths, ModelDescription Description, bool IsOnMetaDevice,

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Ndif.Tests.Support;
 
-/// <summary>A real redis-server on a port of the loopback address, with a folder of its own.</summary>
+/// <summary>A real redis-server on a port of the loopback address.</summary>
 public static class RedisProcess
 {
     /// <summary>Whether redis-server is on the path.</summary>
@@ -10,9 +10,9 @@ public static class RedisProcess
 
     /// <summary>Starts a server and waits until it is ready.</summary>
     /// <param name="port">0 for a free port.</param>
-    /// <param name="durable">Whether it appends what it does to a file, and starts with the data of that file.</param>
-    /// <param name="users">A file of users; null if anyone may connect.</param>
-    /// <exception cref="InvalidOperationException">It is not installed; the message says how to install it.</exception>
+    /// <param name="durable">Whether the server uses an append-only file and starts with its data.</param>
+    /// <param name="users">An ACL file; null if anyone may connect.</param>
+    /// <exception cref="InvalidOperationException">redis-server is not installed; the message says how to install it.</exception>
     public static async Task<(ChildProcess Server, string Address)> StartAsync(string folder, int port = 0, bool durable = false,
         string? users = null)
     {
@@ -26,7 +26,7 @@ public static class RedisProcess
     }
 
     /// <summary>
-    /// Starts a server, its replica, and a sentinel that promotes the replica when the server has been away for a second.
+    /// Starts a server, its replica, and a sentinel that promotes the replica when the server has not responded for a second.
     /// </summary>
     /// <returns>The three processes, once the replica is up to date, and the address by which a client finds the current server.</returns>
     public static async Task<(ChildProcess Server, ChildProcess Replica, ChildProcess Sentinel, string Address)> StartWithSentinelAsync(

@@ -5,7 +5,7 @@ public static class RedisUsers
 {
     public const string ServicePassword = "service-password-of-a-test", OperatorPassword = "operator-password-of-a-test";
 
-    /// <summary>Writes the file of users for a redis-server into a folder, and returns its path.</summary>
+    /// <summary>Writes the ACL file for a redis-server into a folder, and returns its path.</summary>
     public static string Write(string folder)
     {
         string file = Path.Combine(folder, "users.acl");

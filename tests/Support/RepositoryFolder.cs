@@ -10,7 +10,7 @@ public static class RepositoryFolder
     /// <param name="path">From the root, with slashes: "deploy/models.yaml".</param>
     public static string PathOf(string path) => Path.Combine(Root, path);
 
-    /// <summary>The files below a folder that match a pattern, without those that a build wrote.</summary>
+    /// <summary>The files below a folder that match a pattern, without build outputs.</summary>
     /// <param name="folder">From the root; "" for the whole repository.</param>
     public static string[] Files(string folder, string pattern) =>
         [.. Directory.EnumerateFiles(PathOf(folder), pattern, SearchOption.AllDirectories).Where(file => !IsBuildOutput(file))

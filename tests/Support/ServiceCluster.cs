@@ -1,15 +1,15 @@
 namespace Ndif.Tests.Support;
 
 /// <summary>
-/// The service as an operator runs it, each part a process of its own: redis-server, `ndif serve`, `ndif worker`. A cluster owns the
-/// processes that it started; what they write can be shown, and they end when the cluster is disposed.
+/// The service as an operator runs it, with separate processes for redis-server, `ndif serve` and `ndif worker`. A cluster owns the
+/// processes that it starts: it can show their output, and ends them when it is disposed.
 /// </summary>
 public class ServiceCluster : IAsyncDisposable
 {
     private readonly List<ChildProcess> _processes = [];
     private readonly bool _ownsFolder;
 
-    /// <param name="folder">Where the processes keep their files; null for a temporary folder that is deleted at the end.</param>
+    /// <param name="folder">The folder for the files of the processes; null for a temporary folder that is deleted at the end.</param>
     public ServiceCluster(string? folder = null)
     {
         _ownsFolder = folder is null;
@@ -27,10 +27,10 @@ public class ServiceCluster : IAsyncDisposable
     /// <summary>The value of `--prefix`; null for the tool's default.</summary>
     public string? Prefix { get; init; }
 
-    /// <summary>More arguments of every gateway and worker, such as where large values are kept.</summary>
+    /// <summary>Additional arguments of every gateway and worker, such as the location of large values.</summary>
     protected virtual IReadOnlyList<string> ServiceArguments => [];
 
-    /// <summary>Variables in the environment of the `ndif` tool. Programs of users do not see them.</summary>
+    /// <summary>Environment variables of the `ndif` tool. Client programs do not get them.</summary>
     protected virtual IReadOnlyList<(string Name, string Value)> ServiceEnvironment => [];
 
     /// <summary>Starts redis-server, and sets <see cref="RedisAddress"/> if it is not set yet.</summary>
@@ -73,11 +73,11 @@ public class ServiceCluster : IAsyncDisposable
         return await keys.WaitForExitAsync() == 0 ? key : throw new InvalidOperationException(keys.FormatOutput());
     }
 
-    /// <summary>Starts the `ndif` tool, with home folders of its own.</summary>
+    /// <summary>Starts the `ndif` tool with separate home folders.</summary>
     public ChildProcess StartTool(params string[] arguments) =>
         StartProgram($"ndif {arguments[0]}", BuildOutput.Tool, arguments, [.. ServiceEnvironment]);
 
-    /// <summary>Starts a .NET program, with home folders of its own.</summary>
+    /// <summary>Starts a .NET program with separate home folders.</summary>
     public ChildProcess StartProgram(string name, string assembly, IEnumerable<string> arguments,
         params (string Name, string Value)[] environment) =>
         Add(ChildProcess.Start(name, BuildOutput.Dotnet, [assembly, .. arguments],
@@ -90,7 +90,7 @@ public class ServiceCluster : IAsyncDisposable
         return process;
     }
 
-    /// <summary>All processes that were started, those that have ended included.</summary>
+    /// <summary>All processes that were started, including those that have ended.</summary>
     public IReadOnlyList<ChildProcess> Processes
     {
         get
@@ -99,7 +99,7 @@ public class ServiceCluster : IAsyncDisposable
         }
     }
 
-    /// <summary>The last lines of what the processes wrote, for the message of a failure.</summary>
+    /// <summary>The last lines of output of all processes, for the message of a failure.</summary>
     public string Report() => string.Join("\n\n", Processes.Select(process => process.FormatOutput()));
 
     public virtual async ValueTask DisposeAsync()

@@ -5,7 +5,7 @@ using System.Net.Sockets;
 namespace Ndif.Tests.Support;
 
 /// <summary>
-/// Forwards TCP connections to another port of this machine, and can cut them, delay them and limit what each one carries.
+/// Forwards TCP connections to another port of this machine. It can close and delay connections, and limit the bytes of each one.
 /// </summary>
 public sealed class TcpProxy : IAsyncDisposable
 {
@@ -16,7 +16,7 @@ public sealed class TcpProxy : IAsyncDisposable
     private readonly Task _accepting;
     private int _cuts;
 
-    /// <param name="target">The port to connect to. It is asked for each connection, because a restarted server may have another.</param>
+    /// <param name="target">The port to connect to. It is read for each connection, because it can change when a server restarts.</param>
     /// <param name="address">Where to listen; null for a free port of the loopback address.</param>
     public TcpProxy(Func<int> target, IPEndPoint? address = null)
     {
@@ -30,13 +30,13 @@ public sealed class TcpProxy : IAsyncDisposable
 
     public int Port => Address.Port;
 
-    /// <summary>How long each chunk is held back.</summary>
+    /// <summary>The delay of each chunk.</summary>
     public TimeSpan Delay { get; set; }
 
     /// <summary>A connection is closed before it carries more than this number of bytes to the client; null for no limit.</summary>
     public long? MaxBytesToClient { get; init; }
 
-    /// <summary>The connections that <see cref="MaxBytesToClient"/> closed.</summary>
+    /// <summary>The number of connections that were closed at <see cref="MaxBytesToClient"/>.</summary>
     public int Cuts => Volatile.Read(ref _cuts);
 
     /// <summary>Resets every connection that is open now.</summary>

@@ -27,10 +27,10 @@ internal static class WorkerCommand
         var batch = new Option<int>("--max-batch") { Description = "Maximum number of jobs in one batch.", DefaultValueFactory = _ => 8 };
         var chunk = new Option<int>("--prefill-chunk")
         {
-            Description =
-                "Prompts of a generation that are longer run in chunks of this many tokens, if no program hooks the model; 0: no chunks.",
+            Description = "Split longer prompts of generations into chunks of this many tokens, if no program hooks the model. "
+                + "Default: 0, no chunks.",
         };
-        var metrics = new Option<int>("--metrics-port") { Description = "Port of /metrics for Prometheus; 0: none." };
+        var metrics = new Option<int>("--metrics-port") { Description = "Port of /metrics for Prometheus. Default: 0, none." };
         var metricsHost = new Option<string>("--metrics-host")
         {
             Description = "Address of /metrics, which requires no key; + for all addresses of this machine.",

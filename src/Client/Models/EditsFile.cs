@@ -45,7 +45,7 @@ internal static class EditsFile
         if (ProgramValidator.Validate(edits.Program, model.Attachments.RemoveFrom(description), ProgramValidator.LocalLimits) is { } error)
             throw Errors.CreateException(
                 error.Code, $"The edits of `{path}` cannot be used with this model: {error.Message}", error.Hint, error.Module);
-        var source = new RecordedProgram(edits.Program);
+        var source = new ProgramReplay(edits.Program);
         foreach (DefineModule module in source.Modules) Attach(model, module, new ImportedModule(source, module));
         Protocol.Trace trace = edits.Program.Nodes.Single(n => n.KindCase is Node.KindOneofCase.Trace).Trace;
         return [.. trace.Invokes.Where(invoke => invoke.HasBeside).Select(invoke =>

@@ -141,7 +141,7 @@ public abstract class TracedModel : Envoy
     }
 
     /// <summary>
-    /// Opens a trace. Without an input, each <see cref="Trace.Invoke(object)"/> has its own. <see cref="Scope.RunAsync"/> runs what was
+    /// Opens a trace. Without an input, each <see cref="Trace.Invoke(object)"/> has its own. <see cref="Tracer.RunAsync"/> runs what was
     /// recorded.
     /// </summary>
     protected Trace Open(object? input, Mode mode, Backend? backend, bool grad, Generation? generation) =>

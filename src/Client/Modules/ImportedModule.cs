@@ -4,7 +4,7 @@ using Ndif.Recording;
 namespace Ndif;
 
 /// <summary>An attached module of a file of edits: its forward is the recorded one.</summary>
-internal sealed class ImportedModule(RecordedProgram source, DefineModule module) : ModuleDefinition
+internal sealed class ImportedModule(ProgramReplay source, DefineModule module) : ModuleDefinition
 {
     protected override string ClassName => module.ClassName;
 

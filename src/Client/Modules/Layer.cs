@@ -46,7 +46,7 @@ public sealed class Layer
         if (!recorder.DefinedLayers.TryAdd(path, this))
         {
             if (recorder.DefinedLayers[path] != this)
-                throw new InvalidOperationException($"`{path}` stands for two layers: give each a name of its own.");
+                throw new InvalidOperationException($"`{path}` is the name of two layers: give each its own name.");
             return;
         }
         var definition = new DefineModule { Path = path, ClassName = ClassName };

@@ -7,13 +7,15 @@ using Ndif.Protocol;
 
 namespace Ndif.Remote;
 
-/// <summary>Fetches the tensors of a result that were too large for an event: plain HTTP, in ranges, resumed when cut off.</summary>
+/// <summary>
+/// Downloads the tensors of a result that are too large for an event, over HTTP. A broken download is resumed with a range request.
+/// </summary>
 internal static class BlobDownloader
 {
-    /// <summary>Failures without a byte in between that are borne.</summary>
+    /// <summary>The number of consecutive attempts without progress.</summary>
     private const int MaxAttempts = 5;
 
-    /// <summary>Replaces every reference in <paramref name="data"/> by its bytes.</summary>
+    /// <summary>Replaces each blob reference in <paramref name="data"/> by its bytes.</summary>
     public static async Task FetchTensorsAsync(RemoteService service, Data data, CancellationToken cancellationToken)
     {
         foreach (Tensor tensor in data.BlobTensors())
@@ -24,11 +26,11 @@ internal static class BlobDownloader
     {
         HttpStatusCode.Unauthorized =>
             Errors.CreateException(ErrorCode.Unauthenticated,
-                "The service did not give a saved tensor, for it does not take the key any more.", "Ask your operator for another key."),
+                "The service refused to send a saved tensor: the key is no longer valid.", "Ask your operator for another key."),
         HttpStatusCode.Forbidden =>
-            Errors.CreateException(ErrorCode.PermissionDenied, "The service did not give a saved tensor: the key may not read it."),
+            Errors.CreateException(ErrorCode.PermissionDenied, "The service refused to send a saved tensor: the key may not read it."),
         _ => Errors.CreateException(ErrorCode.UnknownBlob,
-            $"The service did not give a saved tensor: {(int)response.StatusCode} {response.ReasonPhrase}.",
+            $"The service did not send a saved tensor: {(int)response.StatusCode} {response.ReasonPhrase}.",
             "Results are kept for a limited time, or until their job is deleted; run the trace again."),
     };
 
@@ -42,7 +44,7 @@ internal static class BlobDownloader
         using IBlobChecksum sum = blob.Checksum.IsEmpty ? new Sha256Checksum(blob.Id) : new Xxh128Checksum(blob.Checksum);
         for (int attempt = 1; ; attempt++)
         {
-            if (received > before) attempt = 1; // it goes on, however often it is cut off
+            if (received > before) attempt = 1; // a download that makes progress is not given up
             before = received;
             BlobDownloadEndpoint route = await service.GetBlobEndpointAsync(cancellationToken);
             try
@@ -58,11 +60,12 @@ internal static class BlobDownloader
                     await service.Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
                 if ((int)response.StatusCode >= 500)
                     throw new HttpRequestException($"The service answered {(int)response.StatusCode} {response.ReasonPhrase}.");
-                if (!response.IsSuccessStatusCode && service.TryFallBackToGateway(route)) continue; // was it somebody else's port?
+                // another server may listen on the endpoint's port
+                if (!response.IsSuccessStatusCode && service.TryFallBackToGateway(route)) continue;
                 if (!response.IsSuccessStatusCode) throw CreateException(response);
                 if (response.StatusCode is not HttpStatusCode.PartialContent)
                 {
-                    received = 0; // all of it, from the beginning
+                    received = 0; // the server ignored the range and sends the whole blob
                     sum.Reset();
                 }
                 await using Stream stream = await response.Content.ReadAsStreamAsync(cancellationToken);
@@ -70,14 +73,14 @@ internal static class BlobDownloader
                 {
                     int read = await stream.ReadAsync(bytes.AsMemory(received), cancellationToken);
                     if (read == 0) throw new IOException("The connection ended early.");
-                    sum.Append(bytes.AsSpan(received, read)); // at once, while the bytes are still in the processor's cache
+                    sum.Append(bytes.AsSpan(received, read)); // here, because the bytes are still in the processor's cache
                     received += read;
                 }
                 break;
             }
             catch (HttpRequestException) when (received == 0 && service.TryFallBackToGateway(route))
             {
-                // that port cannot be reached from here: the one of all other calls can
+                // the port of the endpoint cannot be reached from here, so the gRPC address is tried next
             }
             catch (Exception e) when (e is IOException or HttpRequestException && attempt < MaxAttempts)
             {
@@ -88,7 +91,8 @@ internal static class BlobDownloader
                 throw Errors.ToException(new Error
                 {
                     Code = ErrorCode.Unavailable, Retryable = true,
-                        Message = $"The service at {service.Host} broke off a saved tensor {MaxAttempts} times: {e.Message}",
+                    Message = $"The service at {service.Host} closed the connection {MaxAttempts} times while sending a saved tensor: "
+                        + e.Message,
                     Hint = "Follow the job again by its id; its results are kept for a limited time.",
                 }, e);
             }
@@ -98,19 +102,19 @@ internal static class BlobDownloader
     }
 }
 
-/// <summary>Whether the bytes that came are those that were sent, looked at as they come.</summary>
+/// <summary>The checksum of a download, computed incrementally.</summary>
 internal interface IBlobChecksum : IDisposable
 {
     void Append(ReadOnlySpan<byte> bytes);
 
-    /// <summary>Forgets what was added.</summary>
+    /// <summary>Starts again, without the bytes that were appended.</summary>
     void Reset();
 
-    /// <param name="mismatch">What was found in place of what.</param>
+    /// <param name="mismatch">Describes the computed and the expected checksum.</param>
     bool IsMatch(out string mismatch);
 }
 
-/// <summary>The bytes' SHA-256 is their name.</summary>
+/// <summary>Compares the SHA-256 with the id of the blob.</summary>
 internal sealed class Sha256Checksum(string id) : IBlobChecksum
 {
     private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -129,7 +133,7 @@ internal sealed class Sha256Checksum(string id) : IBlobChecksum
     public void Dispose() => _hash.Dispose();
 }
 
-/// <summary>The bytes' XXH128 was sent along.</summary>
+/// <summary>Compares the XXH128 with the one in the blob reference.</summary>
 internal sealed class Xxh128Checksum(ByteString expected) : IBlobChecksum
 {
     private readonly XxHash128 _hash = new();

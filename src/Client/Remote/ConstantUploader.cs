@@ -11,7 +11,7 @@ internal static class ConstantUploader
 {
     private const int ChunkBytes = 512 << 10;
 
-    /// <summary>Small constants travel inside the program's one message as long as they are no more than this together.</summary>
+    /// <summary>The total size of inline constants above which all but the smallest are uploaded before the program.</summary>
     private const long MaxInlineBytesPerProgram = 16 << 20;
 
     private const int MaxInlineBytesInLargeProgram = 64 << 10;

@@ -3,8 +3,8 @@ using Ndif.Protocol;
 namespace Ndif.Remote;
 
 /// <summary>
-/// How far a job's events have come to this client, so that after the loss of a gateway it goes on where it stopped. A service
-/// that was never heard fails at once; one that was is waited for.
+/// The position in a job's event stream, from which the client resumes after a lost connection. A connection that never delivered an
+/// event is not retried. The loops that read and resume the stream are in <see cref="RemoteService"/>.
 /// </summary>
 internal sealed class EventStreamCursor
 {
@@ -13,16 +13,16 @@ internal sealed class EventStreamCursor
     private long _lastReceivedTicks;
     private int _retries;
 
-    /// <summary>The sequence number of the first event that has not come yet.</summary>
+    /// <summary>The sequence number of the next event.</summary>
     public ulong NextSequence { get; set; } = 1;
 
-    /// <summary>The last answer to the program: given again if the gateway that was to pass it on is lost.</summary>
+    /// <summary>The last reply to the program. It is sent again after a lost connection, which may not have delivered it.</summary>
     public LocalReply? LastReply { get; set; }
 
     /// <summary>True after the job's last event.</summary>
     public bool IsCompleted { get; set; }
 
-    /// <summary>True for an event that has come already.</summary>
+    /// <summary>True for an event that was received before.</summary>
     public bool HasReceived(Event jobEvent) => jobEvent.Sequence < NextSequence;
 
     public void Advance(Event jobEvent)
@@ -31,15 +31,15 @@ internal sealed class EventStreamCursor
         IsCompleted = jobEvent.IsTerminal();
     }
 
-    /// <summary>True if the job may go on without the gateway that was lost, and another one (or the same again) may answer soon.</summary>
+    /// <summary>True if the job may still be running and the time for reconnecting is not over.</summary>
     public bool CanRetryAfter(NdifException failure)
     {
         if (_lastReceivedTicks == 0 || IsCompleted || failure.Code is not ErrorCode.Unavailable) return false;
-        if (_retries == 0) _lastReceivedTicks = Environment.TickCount64; // patience begins with the loss
+        if (_retries == 0) _lastReceivedTicks = Environment.TickCount64; // the time for reconnecting starts with the failure
         return Environment.TickCount64 - _lastReceivedTicks < _reconnectTimeout.TotalMilliseconds;
     }
 
-    /// <summary>0.1 s at first, twice as long each time.</summary>
+    /// <summary>Waits before the next attempt: 0.1 s, then twice as long each time, up to 2 s.</summary>
     public Task BackOffAsync(CancellationToken cancellationToken)
     {
         TimeSpan pause = TimeSpan.FromMilliseconds(100 << Math.Min(_retries++, 8));

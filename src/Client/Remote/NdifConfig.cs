@@ -3,8 +3,8 @@ using System.Text.Json;
 namespace Ndif;
 
 /// <summary>
-/// The address of the service and the key. A value that is set in this process comes first, then the environment (NDIF_HOST, NDIF_API_KEY,
-/// NDIF_CA_FILE), then the file <c>ndif/config.json</c> in the user's configuration folder.
+/// The address of the service and the key. A value that is set in this process takes precedence over the environment (NDIF_HOST,
+/// NDIF_API_KEY, NDIF_CA_FILE), and the environment over the file <c>ndif/config.json</c> in the user's configuration folder.
 /// </summary>
 public static class NdifConfig
 {

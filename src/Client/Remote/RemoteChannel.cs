@@ -7,10 +7,10 @@ using Ndif.Protocol;
 
 namespace Ndif.Remote;
 
-/// <summary>The connection to one address.</summary>
+/// <summary>The clients for one address: gRPC, and HTTP for large tensors.</summary>
 internal sealed class RemoteChannel
 {
-    /// <param name="caFile">PEM file of the authority to trust instead of the machine's own; null for those.</param>
+    /// <param name="caFile">A PEM file of the authorities to trust instead of those of the machine; null for the latter.</param>
     /// <exception cref="ArgumentException">The file cannot be read.</exception>
     public RemoteChannel(Uri host, string? caFile)
     {
@@ -24,7 +24,7 @@ internal sealed class RemoteChannel
         });
         Inference = new Inference.InferenceClient(channel);
         Admin = new Admin.AdminClient(channel);
-        // A channel puts its own way to connect into its handler: another request could use its open connections, and make no new one.
+        // GrpcChannel sets the handler's ConnectCallback, so an HttpClient on the same handler could not open connections.
         Http = new HttpClient(CreateHandler(trust))
         {
             BaseAddress = host,
@@ -67,6 +67,6 @@ internal sealed class RemoteChannel
 
     public HttpClient Http { get; }
 
-    /// <summary>Where large tensors are fetched; null before it was asked for.</summary>
+    /// <summary>The endpoint for downloads of large tensors; null until it is first needed.</summary>
     public BlobDownloadEndpoint? BlobEndpoint { get; set; }
 }

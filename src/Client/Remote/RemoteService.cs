@@ -8,7 +8,7 @@ using Ndif.Running;
 
 namespace Ndif.Remote;
 
-/// <summary>A service over gRPC: one channel per address, the key with every call.</summary>
+/// <summary>Calls a service over gRPC. Services at the same address share a channel; each call carries the API key.</summary>
 internal sealed class RemoteService : IProgramRunner
 {
     private static readonly ConcurrentDictionary<(Uri Host, string? CaFile), RemoteChannel> _channels = new();
@@ -19,37 +19,37 @@ internal sealed class RemoteService : IProgramRunner
 
     private RemoteService(RemoteChannel channel, string? key, ModelDescription? model) => (_channel, _key, _model) = (channel, key, model);
 
-    /// <summary>The service a backend means; the configured one if it does not say.</summary>
-    /// <param name="model">The model whose programs are to be run; null where it is not known.</param>
+    /// <summary>The service of a backend. What the backend does not set comes from <see cref="NdifConfig"/>.</summary>
+    /// <param name="model">The model that the programs run on, to validate them; null if it is not known.</param>
     public static RemoteService For(Backend? backend, ModelDescription? model = null) => new(
         _channels.GetOrAdd((backend?.Host ?? NdifConfig.Host, backend?.CaFile ?? NdifConfig.CaFile),
             to => new RemoteChannel(to.Host, to.CaFile)),
         backend?.ApiKey ?? NdifConfig.ApiKey, model);
 
     /// <summary>
-    /// Runs to the end on one stream. If the gateway is lost after it has taken the job, the same submission (the id is ours, so it
-    /// is the same job) goes to the next one, and what was told before is passed over.
+    /// Submits a program and reads its events to the end, on one stream. If the connection is lost after the job was accepted, the same
+    /// submission is sent again. The client chose the job's id, so it is the same job; events that were received before are skipped.
     /// </summary>
     public async Task RunAsync(Protocol.Program program, IRunClient client, CancellationToken cancellationToken = default)
     {
         program = await PrepareAsync(program, cancellationToken);
         var submission = new RunRequest { Submit = new SubmitRequest { Program = program, JobId = Guid.CreateVersion7().ToString("N") } };
-        var contact = new EventStreamCursor();
+        var cursor = new EventStreamCursor();
         while (true)
         {
             try
             {
-                await TranslateErrorsAsync(() => RunOnStreamAsync(submission, client, contact, cancellationToken), cancellationToken);
+                await TranslateErrorsAsync(() => RunOnStreamAsync(submission, client, cursor, cancellationToken), cancellationToken);
                 return;
             }
-            catch (NdifException lost) when (contact.CanRetryAfter(lost))
+            catch (NdifException lost) when (cursor.CanRetryAfter(lost))
             {
-                await contact.BackOffAsync(cancellationToken);
+                await cursor.BackOffAsync(cancellationToken);
             }
         }
     }
 
-    /// <summary>Validates a program, so that one that would be refused uploads nothing, and then uploads its large constants.</summary>
+    /// <summary>Validates a program, and then uploads its large constants. Nothing is uploaded for an invalid program.</summary>
     /// <exception cref="NdifException">The program is not valid.</exception>
     private Task<Protocol.Program> PrepareAsync(Protocol.Program program, CancellationToken cancellationToken) =>
         ProgramValidator.Validate(program, _model, ProgramValidator.LocalLimits) is { } error ? throw Errors.ToException(error)
@@ -65,23 +65,23 @@ internal sealed class RemoteService : IProgramRunner
         }
         catch (Exception e) when (IsStreamFailure(e))
         {
-            // refused, or broken, before it was read to its end: the answer, below, says why
+            // The call was refused or the connection was lost. Reading the responses below throws the reason.
         }
         if (cursor.LastReply is not null) await AnswerAsync(cursor.LastReply);
         await using var events = new TensorFetchingEventReader(this, call.ResponseStream, cursor, cancellationToken);
-        while (await events.ReadNextAsync() is { } happening)
+        while (await events.ReadNextAsync() is { } jobEvent)
         {
-            client.OnEvent(happening);
-            cursor.Advance(happening);
-            if (happening.KindCase is Event.KindOneofCase.Local)
+            client.OnEvent(jobEvent);
+            cursor.Advance(jobEvent);
+            if (jobEvent.KindCase is Event.KindOneofCase.Local)
             {
-                cursor.LastReply = await client.AnswerAsync(happening.Local, cancellationToken);
+                cursor.LastReply = await client.AnswerAsync(jobEvent.Local, cancellationToken);
                 if (cursor.LastReply.Value is { } value) await ConstantUploader.UploadLargeTensorsAsync(this, value, cancellationToken);
                 await AnswerAsync(cursor.LastReply);
             }
             if (!cursor.IsCompleted) continue;
             await call.RequestStream.CompleteAsync();
-            JobCompletion.ThrowIfUnsuccessful(happening.State);
+            JobCompletion.ThrowIfUnsuccessful(jobEvent.State);
             return;
         }
         throw StreamEndedEarly();
@@ -94,12 +94,12 @@ internal sealed class RemoteService : IProgramRunner
             }
             catch (Exception e) when (IsStreamFailure(e))
             {
-                // too late: the job has ended, or the gateway is lost; the events say which
+                // The job has ended or the connection was lost. The next read of the events shows which.
             }
         }
     }
 
-    /// <summary>What a write throws whose stream is over: of the call, of the connection, or of its being made.</summary>
+    /// <summary>True for the exceptions of a write to a stream that has ended, for any reason.</summary>
     private static bool IsStreamFailure(Exception e) => e is RpcException or HttpRequestException or IOException
         or InvalidOperationException;
 
@@ -113,37 +113,37 @@ internal sealed class RemoteService : IProgramRunner
         return reply.Job;
     }, cancellationToken);
 
-    /// <summary>Events of a job from a sequence number on, large tensors fetched, to the end of the job.</summary>
-    public async IAsyncEnumerable<Event> WatchAsync(string jobId, ulong from, [System.Runtime.CompilerServices.EnumeratorCancellation]
-    CancellationToken cancellationToken)
+    /// <summary>The events of a job from a sequence number to the end of the job, with their large tensors.</summary>
+    public async IAsyncEnumerable<Event> WatchAsync(string jobId, ulong from,
+        [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        var contact = new EventStreamCursor { NextSequence = Math.Max(1, from) };
+        var cursor = new EventStreamCursor { NextSequence = Math.Max(1, from) };
         while (true)
         {
             using AsyncServerStreamingCall<Event> call =
-                Inference.Watch(new WatchRequest { JobId = jobId, FromSequence = contact.NextSequence }, CreateHeaders(),
+                Inference.Watch(new WatchRequest { JobId = jobId, FromSequence = cursor.NextSequence }, CreateHeaders(),
                     cancellationToken: cancellationToken);
-            await using var events = new TensorFetchingEventReader(this, call.ResponseStream, contact, cancellationToken);
-            while (await ReadNextAsync(events, contact, cancellationToken) is { } happening)
+            await using var events = new TensorFetchingEventReader(this, call.ResponseStream, cursor, cancellationToken);
+            while (await ReadNextAsync(events, cursor, cancellationToken) is { } jobEvent)
             {
-                contact.Advance(happening);
-                yield return happening;
+                cursor.Advance(jobEvent);
+                yield return jobEvent;
             }
-            if (contact.IsCompleted) yield break;
-            await contact.BackOffAsync(cancellationToken);
+            if (cursor.IsCompleted) yield break;
+            await cursor.BackOffAsync(cancellationToken);
         }
     }
 
-    /// <summary>The next event; null at the job's end, and where the gateway was lost and may be back soon.</summary>
+    /// <summary>The next event; null at the end of the job, and if the connection was lost and another attempt is worthwhile.</summary>
     private async Task<Event?> ReadNextAsync(TensorFetchingEventReader events, EventStreamCursor cursor,
         CancellationToken cancellationToken)
     {
         if (cursor.IsCompleted) return null;
         try
         {
-            Event? happening = await TranslateErrorsAsync(events.ReadNextAsync, cancellationToken);
-            cursor.IsCompleted |= happening is null; // asked for events from beyond the job's last one
-            return happening;
+            Event? jobEvent = await TranslateErrorsAsync(events.ReadNextAsync, cancellationToken);
+            cursor.IsCompleted |= jobEvent is null; // the watch began behind the job's last event
+            return jobEvent;
         }
         catch (NdifException lost) when (cursor.CanRetryAfter(lost))
         {
@@ -171,7 +171,7 @@ internal sealed class RemoteService : IProgramRunner
             await Inference.DeleteJobAsync(new DeleteJobRequest { JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken),
             cancellationToken);
 
-    /// <summary>The caller's own usage, or as an administrator any key's, or with "" everybody's.</summary>
+    /// <summary>The usage of the caller's key; for an administrator also of another key, or of all keys.</summary>
     public Task<IReadOnlyList<UsageRow>> UsageAsync(GetUsageRequest request, bool asAdmin, CancellationToken cancellationToken) =>
         TranslateErrorsAsync<IReadOnlyList<UsageRow>>(async () =>
         (asAdmin ? await _channel.Admin.GetUsageAsync(request, CreateHeaders(), cancellationToken: cancellationToken)
@@ -201,7 +201,7 @@ internal sealed class RemoteService : IProgramRunner
         await _channel.Admin.DrainAsync(new DrainRequest { Worker = worker }, CreateHeaders(), cancellationToken: cancellationToken),
         cancellationToken);
 
-    /// <summary>What the service thinks the program costs; nothing is queued.</summary>
+    /// <summary>The service's estimate of what the program costs. Nothing is queued.</summary>
     public Task<Estimate> EstimateAsync(Protocol.Program program, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
     {
         program = await PrepareAsync(program, cancellationToken);
@@ -232,7 +232,7 @@ internal sealed class RemoteService : IProgramRunner
 
     internal Uri Host => _channel.Host;
 
-    /// <summary>Where this service gives large tensors; asked for once.</summary>
+    /// <summary>The endpoint for downloads of large tensors. The capabilities of the service are fetched once.</summary>
     internal async Task<BlobDownloadEndpoint> GetBlobEndpointAsync(CancellationToken cancellationToken) =>
         _channel.BlobEndpoint ??= BlobDownloadEndpoint.Select(
         _channel.Host,
@@ -240,7 +240,7 @@ internal sealed class RemoteService : IProgramRunner
             await Inference.GetCapabilitiesAsync(new GetCapabilitiesRequest(), CreateHeaders(), cancellationToken: cancellationToken),
             cancellationToken));
 
-    /// <summary>Takes the connection of all other calls from now on; false if it was that one already.</summary>
+    /// <summary>Downloads from the address of the gRPC calls from now on; returns false if that was already so.</summary>
     internal bool TryFallBackToGateway(BlobDownloadEndpoint endpoint)
     {
         if (endpoint.Address == _channel.Host) return false;
@@ -277,11 +277,11 @@ internal sealed class RemoteService : IProgramRunner
     });
 }
 
-/// <summary>What an end state means to who waits for the job.</summary>
+/// <summary>Converts the state of a job to a result or an exception.</summary>
 internal static class JobCompletion
 {
-    /// <summary>True if the job completed; false if it goes on.</summary>
-    /// <exception cref="NdifException">It failed or was cancelled.</exception>
+    /// <summary>Returns true for a completed job, false for one that has not ended.</summary>
+    /// <exception cref="NdifException">The job failed or was cancelled.</exception>
     public static bool ThrowIfUnsuccessful(StateChanged state) => state.State switch
     {
         JobState.Completed => true,

@@ -4,13 +4,13 @@ using Ndif.Protocol;
 namespace Ndif.Remote;
 
 /// <summary>
-/// A stream's events with their large tensors, in order. While the tensors of one event are under way, the next event is read and its
-/// tensors are asked for, so that the way is not empty between two.
+/// Reads the events of a stream in order and downloads their large tensors. While the tensors of one event are downloaded, the next event
+/// is read and its download starts, so that the connection is not idle between two events.
 /// </summary>
 internal sealed class TensorFetchingEventReader(RemoteService service, IAsyncStreamReader<Event> events, EventStreamCursor cursor,
     CancellationToken cancellationToken) : IAsyncDisposable
 {
-    /// <summary>Events whose tensors are under way at the same time.</summary>
+    /// <summary>The number of events with downloads in progress.</summary>
     private const int MaxConcurrentEvents = 2;
 
     private readonly CancellationTokenSource _disposal = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -18,7 +18,7 @@ internal sealed class TensorFetchingEventReader(RemoteService service, IAsyncStr
     private Task<bool>? _pendingRead;
     private bool _hasEnded;
 
-    /// <summary>The next event that was not heard before; null after the job's last one, and at the end of the stream.</summary>
+    /// <summary>The next event that was not received before; null after the job's last one, and at the end of the stream.</summary>
     public async Task<Event?> ReadNextAsync()
     {
         while (!_hasEnded || _pending.Count > 0)
@@ -32,7 +32,7 @@ internal sealed class TensorFetchingEventReader(RemoteService service, IAsyncStr
             }
             if (_pending.Count > 0 && !_pendingRead!.IsCompletedSuccessfully)
             {
-                _hasEnded = true; // what came before the loss is told first
+                _hasEnded = true; // the events that were received before the failure are returned first
                 continue;
             }
             _hasEnded = !await _pendingRead!;
@@ -49,10 +49,10 @@ internal sealed class TensorFetchingEventReader(RemoteService service, IAsyncStr
     public async ValueTask DisposeAsync()
     {
         await _disposal.CancelAsync();
-        foreach (Task left in _pending.Select(begun => begun.Filled)) await left.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        // ends with the call
+        foreach ((_, Task download) in _pending) await download.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        // the read ends when the call is disposed
         _ = _pendingRead
-            ?.ContinueWith(over => over.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+            ?.ContinueWith(read => read.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
         _disposal.Dispose();
     }
 

@@ -8,16 +8,16 @@ public sealed record Backend
     private Backend(BackendKind kind, Uri? host = null, string? apiKey = null, string? caFile = null) =>
         (Kind, Host, ApiKey, CaFile) = (kind, host, apiKey, caFile);
 
-    /// <summary>In this process, which loads the weights.</summary>
+    /// <summary>Runs in this process, which loads the weights.</summary>
     public static Backend Local { get; } = new(BackendKind.Local);
 
-    /// <summary>In this process, from the serialized program: a test that an experiment can run remotely.</summary>
+    /// <summary>Runs in this process from the serialized program, to test that an experiment can run remotely.</summary>
     public static Backend Loopback { get; } = new(BackendKind.Loopback);
 
-    /// <summary>On the configured service (NDIF_HOST, NDIF_API_KEY).</summary>
+    /// <summary>Runs on the configured service (NDIF_HOST, NDIF_API_KEY).</summary>
     public static Backend Remote { get; } = new(BackendKind.Remote);
 
-    /// <summary>On the service at an address.</summary>
+    /// <summary>Runs on the service at an address.</summary>
     /// <param name="host">The address of its gateway, such as <c>https://ndif.example.org</c>.</param>
     /// <param name="apiKey">The key; null for the configured one.</param>
     /// <param name="caFile">

@@ -6,7 +6,7 @@ namespace Ndif;
 /// Several traces as one job. Values pass from one trace to the next where the job runs, and only saved values come back. Traces of the
 /// same model that are opened inside a session belong to it; operations, branches and loops can be recorded between them.
 /// </summary>
-public sealed class Session : Scope, IDisposable
+public sealed class Session : Tracer, IDisposable
 {
     private readonly Recorder _recorder;
 

@@ -6,10 +6,10 @@ using Ndif.Running;
 namespace Ndif;
 
 /// <summary>
-/// A recording: the operations between its creation and <see cref="Scope.RunAsync"/> become the program. Disposing a trace never runs it; a
-/// trace that did not run is discarded. A trace inside a session runs with the session.
+/// A recording: the operations between its creation and <see cref="Tracer.RunAsync"/> become the program. Disposing a trace never runs it;
+/// a trace that did not run is discarded. A trace inside a session runs with the session.
 /// </summary>
-public sealed class Trace : Scope, IDisposable
+public sealed class Trace : Tracer, IDisposable
 {
     private readonly Recorder _recorder;
     private readonly Protocol.Trace _node;

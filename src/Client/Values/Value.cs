@@ -48,7 +48,7 @@ public partial class Value
     private protected virtual Value GetEntry(string key) => Recorder.Current(this).Call("getitem", [this, key]);
 
     /// <summary>
-    /// The gradient of this value, of the same shape. Inside the block of a backward pass (<see cref="Scope.Backward"/>) it can be read,
+    /// The gradient of this value, of the same shape. Inside the block of a backward pass (<see cref="Tracer.Backward"/>) it can be read,
     /// edited in place and replaced; after the pass it can be read.
     /// </summary>
     /// <exception cref="InvalidOperationException">The value is a constant.</exception>

@@ -8,7 +8,7 @@ using Ndif.Protocol.Programs;
 namespace Ndif.Engine.Compiling;
 
 /// <summary>A node that is being compiled.</summary>
-/// <param name="Id">Its position in the program.</param>
+/// <param name="Id">The position of the node in the program.</param>
 /// <param name="Needs">The nodes whose values it uses.</param>
 internal readonly record struct CompiledNode(uint Id, uint[] Needs);
 

@@ -28,7 +28,7 @@ internal sealed class ValueLifetimes
         var lifetimes = new ValueLifetimes(program.Nodes.Count);
         var regionOf = new int[program.Nodes.Count];            // the region that contains a node
         var parentOf = new int[program.Regions.Count];          // the node that runs a region; -1 for the root
-        var position = new int[program.Nodes.Count];            // of a node within its region
+        var position = new int[program.Nodes.Count];            // the position of a node in its region
         var depth = new int[program.Regions.Count];
         parentOf[0] = -1;
         Place(0, owner: 0);

@@ -53,6 +53,6 @@ internal sealed partial class Interpreter
             return;
         }
         throw Errors.CreateException(ErrorCode.BadArgument,
-            "The gradient of a value can be replaced only while the backward pass is there: in the block of Backward(loss, () => ...).");
+            "The gradient of a value can be replaced only inside the block of Backward(loss, () => ...).");
     }
 }

@@ -8,7 +8,7 @@ namespace Ndif.Engine.Interleaving;
 
 /// <summary>
 /// Runs the statements of one invoke, or those of a session between its traces. It is resumable: it runs until a statement needs
-/// something that is not available, records what that is, and returns; whoever provides it calls <see cref="Run"/> again. No thread
+/// something that is not available, records it, and returns. The provider of the value calls <see cref="Run"/> again. No thread
 /// blocks.
 /// </summary>
 internal sealed partial class Interpreter
@@ -126,12 +126,12 @@ internal sealed partial class Interpreter
                 + "the path, or the step.", Interleaver.Sites.PathOf(AwaitedPoint.Point)),
             WaitReason.Value =>
                 Errors.CreateException(ErrorCode.Deadlock,
-                    $"The value %{AwaitedNode} was waited for, and the invoke that computes it did not."),
+                    $"Value %{AwaitedNode} was never computed: its invoke ended."),
             WaitReason.Barrier =>
                 Errors.CreateException(ErrorCode.Deadlock,
                     $"A barrier waits for {AwaitedBarrier!.Participants} invokes, but fewer came to it.",
                     "Call Wait() in as many invokes as the barrier was made for."),
-            _ => Errors.CreateException(ErrorCode.Internal, "The program stopped in a state it cannot leave."),
+            _ => Errors.CreateException(ErrorCode.Internal, "Unexpected interpreter state."),
         };
     });
 

@@ -20,7 +20,7 @@ internal static class Einsum
         if (terms.Length != tensors.Length)
             throw InvalidEquation(equation, $"it has {terms.Length} terms, and there are {tensors.Length} tensors");
         var sizes = new Dictionary<char, long>();
-        long ellipsisElements = 1; // the elements of the dimensions that '...' stands for
+        long ellipsisElements = 1; // the elements of the dimensions that '...' represents
         for (int i = 0; i < terms.Length; i++)
         {
             string[] parts = terms[i].Split("...");

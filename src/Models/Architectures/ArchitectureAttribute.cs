@@ -13,6 +13,6 @@ public sealed class ArchitectureAttribute(string name) : Attribute
     /// <summary>The class in Hugging Face's code: "GPT2LMHeadModel".</summary>
     public string Name { get; } = name;
 
-    /// <summary>As in config.json: "gpt2".</summary>
+    /// <summary>The model_type in config.json: "gpt2".</summary>
     public string ModelType { get; init; } = "";
 }

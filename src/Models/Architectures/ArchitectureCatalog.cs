@@ -21,7 +21,7 @@ public static class ArchitectureCatalog
     private static readonly string[] _countKeys =
         ["num_hidden_layers", "num_layers", "n_layer", "n_layers", "num_local_experts", "num_experts", "n_routed_experts"];
 
-    private const int MaxCount = 4096, MaxModules = 1 << 17;
+    private const int MaxCount = 2048, MaxModules = 1 << 17;
 
     /// <summary>Builds the module tree that a config.json describes, without weights.</summary>
     /// <exception cref="CheckpointException">UNSUPPORTED_ARCHITECTURE, or a value in the config that cannot be.</exception>
@@ -39,7 +39,7 @@ public static class ArchitectureCatalog
             ExceptionDispatchInfo.Throw(e.InnerException);
             throw;
         }
-        model.Modules = model.Seal();
+        model.Modules = model.AssignPaths();
         CheckShapes(model, config);
         return model;
     }

@@ -7,7 +7,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a BLOOM.</summary>
+/// <summary>The config.json of a BLOOM.</summary>
 /// <param name="NormResidual">The residual is taken after a norm, not before it.</param>
 /// <remarks>transformers/models/bloom/configuration_bloom.py</remarks>
 public sealed record BloomConfig(
@@ -30,7 +30,7 @@ public sealed record BloomConfig(
     }
 }
 
-/// <summary>BLOOM: no position embeddings; each head takes the more off a score the further away the key is (ALiBi).</summary>
+/// <summary>BLOOM: no position embeddings; each head subtracts from a score in proportion to the distance of the key (ALiBi).</summary>
 /// <remarks>transformers/models/bloom/modeling_bloom.py; BigScience Workshop, 2022; Press et al., 2021</remarks>
 [Architecture("BloomForCausalLM", ModelType = "bloom")]
 public sealed class BloomForCausalLM : DecoderForCausalLM
@@ -191,7 +191,7 @@ public sealed partial class BloomAttention : SiteModule
     private object?[] Forward(Tensor hidden, Tensor residual, KeyValueCache? cache, Tensor mask, Tensor alibi)
     {
         using var scope = NewDisposeScope();
-        // each head's query, key and value lie beside each other
+        // each head's query, key and value are adjacent
         Tensor mixture = EagerAttention.SplitHeads(_queryKeyValue.Call(hidden), _heads, 3 * _headDim); // [batch, heads, seq, 3 headDim]
         Tensor[] parts = mixture.chunk(3, -1);                                                  // 3 x [batch, heads, seq, headDim]
         Tensor query = parts[0], key = parts[1], value = parts[2];                              // [batch, heads, seq or kvSeq, headDim]

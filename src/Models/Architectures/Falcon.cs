@@ -8,11 +8,11 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a Falcon.</summary>
+/// <summary>The config.json of a Falcon.</summary>
 /// <param name="NumKvHeads">Key and value heads; each serves Heads / Groups query heads.</param>
 /// <param name="Alibi">No rotary positions, but slopes on the scores.</param>
 /// <param name="Parallel">Attention and mlp both read the block's input.</param>
-/// <param name="TwoNorms">In parallel, each with a norm of its own.</param>
+/// <param name="TwoNorms">Attention and mlp run in parallel, each with its own norm.</param>
 /// <remarks>transformers/models/falcon/configuration_falcon.py</remarks>
 public sealed record FalconConfig(
     int VocabSize, int MaxPositions, int HiddenSize, int NumLayers, int NumHeads, int NumKvHeads, int IntermediateSize,
@@ -63,7 +63,7 @@ public sealed partial class FalconModel : BaseModel
     private readonly ModuleList<FalconDecoderLayer> _h;
     private readonly LayerNorm _lnF;
     private readonly RotaryEmbedding _rotaryEmb;
-    private readonly float[]? _slopes; // of ALiBi
+    private readonly float[]? _slopes; // the slopes of ALiBi
 
     internal FalconModel(FalconConfig config, ConfigReader json)
     {
@@ -107,7 +107,7 @@ public sealed partial class FalconModel : BaseModel
     /// <summary>The argument where there is one.</summary>
     internal static KeyValuePair<string, object?>[] Named(Tensor? alibi) => alibi is null ? [] : [new("alibi", alibi)];
 
-    /// <summary>What is added to each key's scores: its position times the head's slope, in bfloat16 whatever the dtype.</summary>
+    /// <summary>The ALiBi bias of each key: its position times the slope of the head, in bfloat16 for any dtype.</summary>
     /// <param name="attentionMask">[batch, kvSeq]</param>
     /// <returns>[batch, heads, 1, kvSeq]</returns>
     private Tensor Alibi(Tensor attentionMask, Tensor hidden)

@@ -7,7 +7,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a GPT-2.</summary>
+/// <summary>The config.json of a GPT-2.</summary>
 /// <param name="Upcast">Scores are computed in float32 whatever the dtype.</param>
 /// <remarks>transformers/models/gpt2/configuration_gpt2.py</remarks>
 public sealed record GPT2Config(

@@ -8,7 +8,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a GPT-J.</summary>
+/// <summary>The config.json of a GPT-J.</summary>
 /// <param name="RotaryDim">The dimensions of a head that positions rotate.</param>
 /// <remarks>transformers/models/gptj/configuration_gptj.py</remarks>
 public sealed record GPTJConfig(
@@ -34,7 +34,7 @@ public sealed record GPTJConfig(
 }
 
 /// <summary>
-/// GPT-J: attention and mlp side by side behind one norm; positions rotate neighbouring dimensions in pairs, where Llama pairs the two
+/// GPT-J: attention and mlp in parallel after one norm; positions rotate neighbouring dimensions in pairs, where Llama pairs the two
 /// halves of a head.
 /// </summary>
 /// <remarks>transformers/models/gptj/modeling_gptj.py; Wang and Komatsuzaki, 2021</remarks>

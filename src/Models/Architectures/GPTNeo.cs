@@ -8,8 +8,8 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a GPT-Neo.</summary>
-/// <param name="Local">Of each layer: whether it sees only the tokens of its window.</param>
+/// <summary>The config.json of a GPT-Neo.</summary>
+/// <param name="Local">For each layer: whether its tokens attend only to the tokens of a window.</param>
 /// <remarks>transformers/models/gpt_neo/configuration_gpt_neo.py</remarks>
 public sealed record GPTNeoConfig(
     int VocabSize, int MaxPositions, int HiddenSize, int NumHeads, int IntermediateSize, int WindowSize, double NormEps,
@@ -54,7 +54,7 @@ public sealed record GPTNeoConfig(
     }
 }
 
-/// <summary>GPT-Neo: a GPT-2 whose every other layer sees a window, and whose scores are not scaled.</summary>
+/// <summary>GPT-Neo: a GPT-2 in which every other layer attends to a window, and scores are not scaled.</summary>
 /// <remarks>transformers/models/gpt_neo/modeling_gpt_neo.py; Black et al., 2021</remarks>
 [Architecture("GPTNeoForCausalLM", ModelType = "gpt_neo")]
 public sealed class GPTNeoForCausalLM : DecoderForCausalLM

@@ -7,7 +7,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a GPT-NeoX.</summary>
+/// <summary>The config.json of a GPT-NeoX.</summary>
 /// <param name="Parallel">Attention and mlp both read the block's input; otherwise the mlp reads what attention made of it.</param>
 /// <remarks>transformers/models/gpt_neox/configuration_gpt_neox.py</remarks>
 public sealed record GPTNeoXConfig(
@@ -195,7 +195,7 @@ public sealed partial class GPTNeoXAttention : SiteModule
     {
         if (_fusedAttention.TryForward(hidden, cache, mask, positionEmbeddings) is { } fused) return fused;
         using var scope = NewDisposeScope();
-        // each head's query, key and value lie beside each other
+        // each head's query, key and value are adjacent
         Tensor mixture = EagerAttention.SplitHeads(_queryKeyValue.Call(hidden), _heads, 3 * _headDim); // [batch, heads, seq, 3 headDim]
         Tensor[] parts = mixture.chunk(3, -1);                                  // 3 x [batch, heads, seq, headDim]
         Tensor query = PartialRotary.Rotate(parts[0], positionEmbeddings);               // [batch, heads, seq, headDim]

@@ -4,7 +4,7 @@ using Ndif.Models.Layers;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a Gemma.</summary>
+/// <summary>The config.json of a Gemma.</summary>
 /// <remarks>transformers/models/gemma/configuration_gemma.py</remarks>
 public sealed record GemmaConfig : DecoderConfig
 {
@@ -17,7 +17,7 @@ public sealed record GemmaConfig : DecoderConfig
     public bool AttentionBias => Json.Flag("attention_bias", false);
 }
 
-/// <summary>Gemma: a Llama with wide heads, scaled embeddings, norms that multiply by one and their weight, and a gate of GELU.</summary>
+/// <summary>Gemma: a Llama with wide heads, scaled embeddings, RMSNorm with (1 + weight), and GeGLU.</summary>
 /// <remarks>transformers/models/gemma/modeling_gemma.py; Gemma Team, Gemma, 2024</remarks>
 [Architecture("GemmaForCausalLM", ModelType = "gemma")]
 public sealed class GemmaForCausalLM(ConfigReader json) : DecoderForCausalLM(Describe(new GemmaConfig(json)))

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a Gemma 2.</summary>
+/// <summary>The config.json of a Gemma 2.</summary>
 /// <remarks>transformers/models/gemma2/configuration_gemma2.py</remarks>
 public sealed record Gemma2Config : DecoderConfig
 {
@@ -37,7 +37,7 @@ public sealed class Gemma2ForCausalLM : DecoderForCausalLM
     private static DecoderDescription Describe(Gemma2Config config) => new(config, "Gemma2")
     {
         EmbeddingClass = "Gemma2TextScaledWordEmbedding", ScalesEmbeddings = true, Norm = NormKind.RmsUnitOffset,
-        LayerNorms = LayerNorms.Sandwich, Windows = LayerWindows.ReadAlternating(config.Json, config.NumLayers, period: 2),
+        LayerNorms = LayerNorms.Sandwich, Windows = SlidingWindows.ReadAlternating(config.Json, config.NumLayers, period: 2),
         QkvBias = config.AttentionBias, OutputBias = config.AttentionBias, Scale = 1 / Math.Sqrt(config.QueryPreAttentionScalar),
         AttentionSoftCap = config.AttentionLogitSoftcapping, LogitSoftCap = config.FinalLogitSoftcapping,
         Activation = ("hidden_activation", "gelu_pytorch_tanh"), PassesPositionIdsByPosition = true, PassesUseCache = false,

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a Gemma 3.</summary>
+/// <summary>The config.json of a Gemma 3.</summary>
 /// <remarks>transformers/models/gemma3/configuration_gemma3.py</remarks>
 public sealed record Gemma3TextConfig : DecoderConfig
 {
@@ -54,7 +54,7 @@ public sealed class Gemma3ForCausalLM : DecoderForCausalLM
     {
         ModelClass = "Gemma3TextModel", EmbeddingClass = "Gemma3TextScaledWordEmbedding", ScalesEmbeddings = true,
         Norm = NormKind.RmsUnitOffset, LayerNorms = LayerNorms.Sandwich, QkNorms = QkNorms.EachHeadAfterSplit,
-        Windows = LayerWindows.ReadAlternating(config.Json, config.NumLayers, config.Json.Size("sliding_window_pattern", 6)),
+        Windows = SlidingWindows.ReadAlternating(config.Json, config.NumLayers, config.Json.Size("sliding_window_pattern", 6)),
         QkvBias = config.AttentionBias, OutputBias = config.AttentionBias, Scale = 1 / Math.Sqrt(config.QueryPreAttentionScalar),
         AttentionSoftCap = config.AttentionLogitSoftcapping, LogitSoftCap = config.FinalLogitSoftcapping,
         Activation = ("hidden_activation", "gelu_pytorch_tanh"), PassesUseCache = false,
@@ -103,7 +103,7 @@ public sealed partial class Gemma3RotaryEmbedding : SiteModule
         _global = new RotaryEmbedding(ClassName, new(config.Json, config.RopeParameters, config.HeadDim));
     }
 
-    /// <param name="hidden">Only for its dtype and device.</param>
+    /// <param name="hidden">A tensor with the dtype and the device of the result.</param>
     /// <param name="positionIds">[batch, seq] int64</param>
     /// <param name="layerType">"sliding_attention" or "full_attention"</param>
     /// <returns>Cosines and sines, each [batch, seq, headDim].</returns>

@@ -3,7 +3,7 @@ using Ndif.Models.Layers;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a Llama.</summary>
+/// <summary>The config.json of a Llama.</summary>
 /// <remarks>transformers/models/llama/configuration_llama.py</remarks>
 public sealed record LlamaConfig(ConfigReader Json) : DecoderConfig(Json, new()
 {

@@ -3,7 +3,7 @@ using Ndif.Models.Layers;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a Mixtral.</summary>
+/// <summary>The config.json of a Mixtral.</summary>
 /// <remarks>transformers/models/mixtral/configuration_mixtral.py</remarks>
 public sealed record MixtralConfig(ConfigReader Json) : DecoderConfig(Json, new()
 {
@@ -13,14 +13,14 @@ public sealed record MixtralConfig(ConfigReader Json) : DecoderConfig(Json, new(
 {
     public int NumLocalExperts => Json.Size("num_local_experts", 8);
 
-    /// <summary>Experts that a token goes through.</summary>
+    /// <summary>The number of experts per token (num_experts_per_tok).</summary>
     public int NumExpertsPerToken => Json.Size("num_experts_per_tok", 2);
 
-    /// <summary>A token sees itself and SlidingWindow - 1 before it; null for all.</summary>
+    /// <summary>A token attends to itself and the SlidingWindow - 1 tokens before it; null for all tokens.</summary>
     public int? SlidingWindow => Json.Has("sliding_window") ? Json.Size("sliding_window") : null;
 }
 
-/// <summary>Mixtral: a Mistral with several mlps in each layer, of which each token goes through a few.</summary>
+/// <summary>Mixtral: a Mistral with several mlps in each layer, of which the router chooses a few for each token.</summary>
 /// <remarks>transformers/models/mixtral/modeling_mixtral.py; Jiang et al., 2024</remarks>
 [Architecture("MixtralForCausalLM", ModelType = "mixtral")]
 public sealed class MixtralForCausalLM(ConfigReader json) : DecoderForCausalLM(Describe(new MixtralConfig(json)))

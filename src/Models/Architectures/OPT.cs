@@ -7,7 +7,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of an OPT.</summary>
+/// <summary>The config.json of an OPT.</summary>
 /// <param name="EmbeddingSize">The size of the embeddings; if it is not the hidden size, projections lead from one to the other.</param>
 /// <param name="NormBefore">Norms before attention and mlp; otherwise after.</param>
 /// <param name="FinalNorm">A norm after the last layer.</param>
@@ -52,7 +52,7 @@ public sealed class OPTForCausalLM : DecoderForCausalLM
         model, model.Decoder, config.EmbeddingSize, config.TieWordEmbeddings) { }
 }
 
-/// <summary>Holds the decoder, which Hugging Face's root calls past it.</summary>
+/// <summary>A wrapper that is never called: the root calls <c>model.decoder</c> directly, as in Hugging Face's code.</summary>
 public sealed partial class OPTModel : SiteModule
 {
     internal OPTModel(OPTConfig config, ConfigReader json) => Decoder = Child("decoder", new OPTDecoder(config, json));

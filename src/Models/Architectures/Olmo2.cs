@@ -4,7 +4,7 @@ using Ndif.Models.Layers;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of an OLMo 2.</summary>
+/// <summary>The config.json of an OLMo 2.</summary>
 /// <remarks>transformers/models/olmo2/configuration_olmo2.py</remarks>
 public sealed record Olmo2Config(ConfigReader Json) : DecoderConfig(Json, new()
 {

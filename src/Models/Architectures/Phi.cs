@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a Phi.</summary>
+/// <summary>The config.json of a Phi.</summary>
 /// <remarks>transformers/models/phi/configuration_phi.py</remarks>
 public sealed record PhiConfig : DecoderConfig
 {
@@ -23,7 +23,7 @@ public sealed record PhiConfig : DecoderConfig
     public double ResidualDropout => Json.Real("resid_pdrop", 0.0);
 }
 
-/// <summary>Phi 1 to 2: attention and mlp side by side behind one norm, rotary positions on a part of each head, biases.</summary>
+/// <summary>Phi 1 to 2: attention and mlp in parallel after one norm, rotary positions on a part of each head, biases.</summary>
 /// <remarks>transformers/models/phi/modeling_phi.py; Gunasekar et al., Textbooks Are All You Need, 2023</remarks>
 [Architecture("PhiForCausalLM", ModelType = "phi")]
 public sealed class PhiForCausalLM(ConfigReader json) : DecoderForCausalLM(Describe(new PhiConfig(json)))
@@ -46,7 +46,7 @@ public sealed class PhiForCausalLM(ConfigReader json) : DecoderForCausalLM(Descr
     };
 }
 
-/// <summary>What attention and mlp make of the same norm is added up first, and then to the residual stream.</summary>
+/// <summary>The outputs of attention and mlp, which read the same norm, are added first, and then added to the residual stream.</summary>
 public sealed partial class PhiDecoderLayer : DecoderLayer
 {
     internal PhiDecoderLayer(DecoderDescription description, int layer) : base(description, layer) { }

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of Phi-3.</summary>
+/// <summary>The config.json of Phi-3.</summary>
 /// <remarks>transformers/models/phi3/configuration_phi3.py</remarks>
 public sealed record Phi3Config : DecoderConfig
 {
@@ -25,7 +25,7 @@ public sealed record Phi3Config : DecoderConfig
 
     public double ResidualDropout => Json.Real("resid_pdrop", 0.0);
 
-    /// <summary>A token sees itself and SlidingWindow - 1 before it; null for all.</summary>
+    /// <summary>A token attends to itself and the SlidingWindow - 1 tokens before it; null for all tokens.</summary>
     public int? SlidingWindow => Json.Has("sliding_window") ? Json.Size("sliding_window") : null;
 }
 

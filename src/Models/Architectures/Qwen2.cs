@@ -3,7 +3,7 @@ using Ndif.Models.Layers;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of Qwen 2.</summary>
+/// <summary>The config.json of Qwen 2.</summary>
 /// <remarks>transformers/models/qwen2/configuration_qwen2.py</remarks>
 public sealed record Qwen2Config(ConfigReader Json) : DecoderConfig(Json, new()
 {
@@ -18,6 +18,6 @@ public sealed class Qwen2ForCausalLM(ConfigReader json) : DecoderForCausalLM(Des
     private static DecoderDescription Describe(Qwen2Config config) => new(config, "Qwen2")
     {
         QkvBias = true, PassesPositionIdsByPosition = true,
-        Windows = LayerWindows.Read(config.Json, LayerWindows.IsAfterMaxWindowLayers),
+        Windows = SlidingWindows.Read(config.Json, SlidingWindows.IsAfterMaxWindowLayers),
     };
 }

@@ -3,7 +3,7 @@ using Ndif.Models.Layers;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a Qwen 2 with experts.</summary>
+/// <summary>The config.json of a Qwen 2 with experts.</summary>
 /// <remarks>transformers/models/qwen2_moe/configuration_qwen2_moe.py</remarks>
 public sealed record Qwen2MoeConfig(ConfigReader Json) : DecoderConfig(Json, new()
 {
@@ -14,7 +14,7 @@ public sealed record Qwen2MoeConfig(ConfigReader Json) : DecoderConfig(Json, new
 
     public int NumExperts => Json.Size("num_experts", 60);
 
-    /// <summary>Experts that a token goes through.</summary>
+    /// <summary>The number of experts per token (num_experts_per_tok).</summary>
     public int NumExpertsPerToken => Json.Size("num_experts_per_tok", 4);
 
     /// <summary>The weights of the chosen experts add up to 1.</summary>
@@ -29,7 +29,7 @@ public sealed record Qwen2MoeConfig(ConfigReader Json) : DecoderConfig(Json, new
         (layer + 1) % Json.Size("decoder_sparse_step", 1) == 0 && !Json.Ids("mlp_only_layers").Contains(layer);
 }
 
-/// <summary>Qwen 1.5 and 2 with experts: in each layer several mlps, of which each token goes through a few, and one for all.</summary>
+/// <summary>Qwen 1.5 and 2 with experts: a router chooses a few experts for each token, and each layer has a shared expert.</summary>
 /// <remarks>transformers/models/qwen2_moe/modeling_qwen2_moe.py</remarks>
 [Architecture("Qwen2MoeForCausalLM", ModelType = "qwen2_moe")]
 public sealed class Qwen2MoeForCausalLM(ConfigReader json) : DecoderForCausalLM(Describe(new Qwen2MoeConfig(json)))
@@ -37,7 +37,7 @@ public sealed class Qwen2MoeForCausalLM(ConfigReader json) : DecoderForCausalLM(
     private static DecoderDescription Describe(Qwen2MoeConfig config) => new(config, "Qwen2Moe")
     {
         QkvBias = config.QkvBias, PassesPositionIdsByPosition = true, PassesRouterLogits = true,
-        Windows = LayerWindows.Read(config.Json, LayerWindows.IsEvenBeforeMaxWindowLayers),
+        Windows = SlidingWindows.Read(config.Json, SlidingWindows.IsEvenBeforeMaxWindowLayers),
         CreateMlp = (description, layer) => config.IsSparse(layer)
             ? new SparseMoeBlock("Qwen2MoeSparseMoeBlock",
                 new TopKRouter("Qwen2MoeTopKRouter", config.NumExperts, config.HiddenSize, config.NumExpertsPerToken,

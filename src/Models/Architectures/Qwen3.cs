@@ -3,7 +3,7 @@ using Ndif.Models.Layers;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of Qwen 3.</summary>
+/// <summary>The config.json of Qwen 3.</summary>
 /// <remarks>transformers/models/qwen3/configuration_qwen3.py</remarks>
 public sealed record Qwen3Config(ConfigReader Json) : DecoderConfig(Json, new()
 {
@@ -14,7 +14,7 @@ public sealed record Qwen3Config(ConfigReader Json) : DecoderConfig(Json, new()
     public bool AttentionBias => Json.Flag("attention_bias", false);
 }
 
-/// <summary>Qwen 3: a Llama that normalizes queries and keys, each head by itself.</summary>
+/// <summary>Qwen 3: a Llama that normalizes the queries and keys of each head.</summary>
 /// <remarks>transformers/models/qwen3/modeling_qwen3.py; Yang et al., 2025</remarks>
 [Architecture("Qwen3ForCausalLM", ModelType = "qwen3")]
 public sealed class Qwen3ForCausalLM(ConfigReader json) : DecoderForCausalLM(Describe(new Qwen3Config(json)))
@@ -22,6 +22,6 @@ public sealed class Qwen3ForCausalLM(ConfigReader json) : DecoderForCausalLM(Des
     private static DecoderDescription Describe(Qwen3Config config) => new(config, "Qwen3")
     {
         QkvBias = config.AttentionBias, OutputBias = config.AttentionBias, QkNorms = QkNorms.EachHead, PassesPositionIdsByPosition = true,
-        Windows = LayerWindows.Read(config.Json, LayerWindows.IsAfterMaxWindowLayers),
+        Windows = SlidingWindows.Read(config.Json, SlidingWindows.IsAfterMaxWindowLayers),
     };
 }

@@ -3,7 +3,7 @@ using Ndif.Models.Layers;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a Qwen 3 with experts.</summary>
+/// <summary>The config.json of a Qwen 3 with experts.</summary>
 /// <remarks>transformers/models/qwen3_moe/configuration_qwen3_moe.py</remarks>
 public sealed record Qwen3MoeConfig(ConfigReader Json) : DecoderConfig(Json, new()
 {
@@ -14,7 +14,7 @@ public sealed record Qwen3MoeConfig(ConfigReader Json) : DecoderConfig(Json, new
 
     public int NumExperts => Json.Size(Json.Has("num_local_experts") ? "num_local_experts" : "num_experts", 128);
 
-    /// <summary>Experts that a token goes through.</summary>
+    /// <summary>The number of experts per token (num_experts_per_tok).</summary>
     public int NumExpertsPerToken => Json.Size("num_experts_per_tok", 8);
 
     /// <summary>The weights of the chosen experts add up to 1.</summary>
@@ -22,7 +22,7 @@ public sealed record Qwen3MoeConfig(ConfigReader Json) : DecoderConfig(Json, new
 
     public int MoeIntermediateSize => Json.Size("moe_intermediate_size", 768);
 
-    /// <summary>A token sees itself and SlidingWindow - 1 before it; null for all.</summary>
+    /// <summary>A token attends to itself and the SlidingWindow - 1 tokens before it; null for all tokens.</summary>
     public int? SlidingWindow =>
         Json.Flag("use_sliding_window", false) && !Json.IsNull("sliding_window") ? Json.Size("sliding_window", 4096) : null;
 
@@ -31,7 +31,7 @@ public sealed record Qwen3MoeConfig(ConfigReader Json) : DecoderConfig(Json, new
         (layer + 1) % Json.Size("decoder_sparse_step", 1) == 0 && !Json.Ids("mlp_only_layers").Contains(layer);
 }
 
-/// <summary>Qwen 3 with experts: several mlps in each layer, of which each token goes through a few.</summary>
+/// <summary>Qwen 3 with experts: several mlps in each layer, of which the router chooses a few for each token.</summary>
 /// <remarks>transformers/models/qwen3_moe/modeling_qwen3_moe.py; Yang et al., 2025</remarks>
 [Architecture("Qwen3MoeForCausalLM", ModelType = "qwen3_moe")]
 public sealed class Qwen3MoeForCausalLM(ConfigReader json) : DecoderForCausalLM(Describe(new Qwen3MoeConfig(json)))

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a StableLM.</summary>
+/// <summary>The config.json of a StableLM.</summary>
 /// <remarks>transformers/models/stablelm/configuration_stablelm.py</remarks>
 public sealed record StableLmConfig(ConfigReader Json) : DecoderConfig(Json, new()
 {
@@ -15,7 +15,7 @@ public sealed record StableLmConfig(ConfigReader Json) : DecoderConfig(Json, new
 {
     public bool UseQkvBias => Json.Flag("use_qkv_bias", false);
 
-    /// <summary>Each head of queries and keys has a norm of its own.</summary>
+    /// <summary>Each head of queries and keys has its own norm.</summary>
     public bool QkLayerNorm => Json.Flag("qk_layernorm", false);
 
     /// <summary>Attention and mlp both read the layer's first norm.</summary>

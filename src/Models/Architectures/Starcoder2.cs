@@ -4,7 +4,7 @@ using Ndif.Models.Layers;
 
 namespace Ndif.Models.Architectures;
 
-/// <summary>What config.json says of a StarCoder 2.</summary>
+/// <summary>The config.json of a StarCoder 2.</summary>
 /// <remarks>transformers/models/starcoder2/configuration_starcoder2.py</remarks>
 public sealed record Starcoder2Config(ConfigReader Json) : DecoderConfig(Json, new()
 {
@@ -14,7 +14,7 @@ public sealed record Starcoder2Config(ConfigReader Json) : DecoderConfig(Json, n
 {
     public bool UseBias => Json.Flag("use_bias", true);
 
-    /// <summary>A token sees itself and SlidingWindow - 1 before it; null for all.</summary>
+    /// <summary>A token attends to itself and the SlidingWindow - 1 tokens before it; null for all tokens.</summary>
     public int? SlidingWindow => Json.Has("sliding_window") ? Json.Size("sliding_window") : null;
 }
 

@@ -16,7 +16,7 @@ public sealed record DecoderDefaults
 
     public required int NumHeads { get; init; }
 
-    /// <summary>Null: as many as there are query heads.</summary>
+    /// <summary>Null for the number of query heads.</summary>
     public int? NumKvHeads { get; init; }
 
     /// <summary>Null: the hidden size divided by the number of heads.</summary>
@@ -37,7 +37,7 @@ public sealed record DecoderDefaults
 }
 
 /// <summary>
-/// What config.json says of a decoder, under the keys that most architectures share. An architecture with keys of its own derives from
+/// The config.json of a decoder, under the keys that most architectures share. An architecture with keys of its own derives from
 /// it.
 /// </summary>
 public record DecoderConfig

@@ -26,7 +26,7 @@ public sealed record RopeParameters(
             ? (layerType is null ? null : parameters.Section(layerType)) ?? parameters
             : config.Section("rope_scaling");
         string kind = values is null ? "default" : values.Text("rope_type", values.Text("type", "default"));
-        // as in standardize_rope_params: these two keys beside the section have precedence; for the base the key within has
+        // as in standardize_rope_params: for these two keys the config has precedence over its section; for rope_theta the section has
         ConfigReader? partialFrom = FirstWithKey("partial_rotary_factor", config, values),
             original = FirstWithKey(OriginalMaxPositionsKey, config, values);
         return new RopeParameters(

@@ -15,7 +15,7 @@ namespace Ndif.Models.CpuKernels;
 ///   y [batch, NR]            =  sum over KC blocks of  block [MR, KC] x panel [KC, NR]
 /// </code>
 /// 1. <see cref="PackInput"/> narrows the input to bfloat16 and packs it into blocks of KC input features.
-/// 2. <see cref="Multiply"/> goes through groups of panels (NR = 64 output features each), and for each group through the KC blocks.
+/// 2. <see cref="Multiply"/> iterates over groups of panels (NR = 64 output features each), and for each group over the KC blocks.
 /// 3. It packs as many panels of the weight as fit the cache; these are used for all rows of the input.
 /// 4. It calls the micro-kernel for each row block (at most <see cref="MaxRowBlock"/> rows) and panel; the sums accumulate over KC blocks.
 /// 5. When all KC blocks of a group are summed, it adds the bias and writes the rows as float32 or rounded to bfloat16.

@@ -9,7 +9,7 @@ public static class CpuCapabilities
     /// The highest instruction set that the kernels may use. Default: the value of the environment variable <c>NDIF_CPU_CAPABILITY</c>
     /// (<c>default</c>, <c>avx512</c> or <c>avx512_bf16</c>), or no limit.
     /// </summary>
-    public static CpuCapability Max { get; set; } = Read(Environment.GetEnvironmentVariable);
+    public static CpuCapability Max { get; set; } = Parse(Environment.GetEnvironmentVariable("NDIF_CPU_CAPABILITY"));
 
     /// <summary>
     /// The instruction set that the kernels use: the highest that the processor and libtorch support, up to <see cref="Max"/>.
@@ -25,11 +25,11 @@ public static class CpuCapabilities
     internal static bool Allows(CpuCapability capability) =>
         Max >= capability && (capability == CpuCapability.Default || Avx512F.IsSupported);
 
-    /// <summary>Reads <c>NDIF_CPU_CAPABILITY</c>; <c>NDIF_FEW_ROWS=0</c>, its predecessor, means <c>default</c>.</summary>
+    /// <summary>Parses the value of <c>NDIF_CPU_CAPABILITY</c>.</summary>
     /// <exception cref="ArgumentException">The variable has another value.</exception>
-    internal static CpuCapability Read(Func<string, string?> variable) => variable("NDIF_CPU_CAPABILITY")?.ToLowerInvariant() switch
+    internal static CpuCapability Parse(string? value) => value?.ToLowerInvariant() switch
     {
-        null or "" => variable("NDIF_FEW_ROWS") == "0" ? CpuCapability.Default : CpuCapability.Avx512BFloat16,
+        null or "" => CpuCapability.Avx512BFloat16,
         "default" => CpuCapability.Default,
         "avx512" => CpuCapability.Avx512,
         "avx512_bf16" => CpuCapability.Avx512BFloat16,

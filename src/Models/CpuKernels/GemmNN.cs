@@ -18,13 +18,13 @@ namespace Ndif.Models.CpuKernels;
 internal static unsafe class GemmNN
 {
     /// <summary>
-    /// NC of the streaming kernel: the sums of so many columns, and four rows of the weight, stay in the first-level cache (32 KB of
+    /// NC of the streaming kernel: the sums of this many columns, and four rows of the weight, stay in the first-level cache (32 KB of
     /// float32).
     /// </summary>
     private const int StreamNC = 2048;
 
     /// <summary>
-    /// KC without packing: a block of so many rows of the weight stays in the second-level cache while the next block is prefetched.
+    /// KC without packing: a block of this many rows of the weight stays in the second-level cache while the next block is prefetched.
     /// </summary>
     private const int UnpackedKC = 32;
 

@@ -11,7 +11,7 @@ namespace Ndif.Models.CpuKernels;
 /// </code>
 /// 1. The caller publishes a <see cref="ParallelWork"/> and wakes the worker threads that are asleep.
 /// 2. The caller and the workers claim parts, each in its own range first, so that memory is read sequentially.
-/// 3. A thread that has finished its range claims parts of the others. A worker that is asleep or preempted delays nobody.
+/// 3. A thread that has finished its range claims parts of the others. A worker that is asleep or preempted does not delay the others.
 /// 4. The caller waits until every part has completed.
 /// 5. Between two loops a worker prefetches the next weight (<see cref="WeightPrefetcher"/>), spins, and finally sleeps.
 /// </summary>

@@ -13,15 +13,15 @@ namespace Ndif.Models.CpuKernels;
 internal sealed record QkvLayout(int QueryHeadsPerBlock, long BlockStride, int HeadDim, long FirstKeyOffset, long FirstValueOffset,
     long KvHeadStride, long Size)
 {
-    /// <summary>[queries of all heads | keys of all heads | values of all heads], as Llama and GPT-2 have it.</summary>
+    /// <summary>[queries of all heads | keys of all heads | values of all heads], as in Llama and GPT-2.</summary>
     public static QkvLayout Separate(int heads, int kvHeads, int headDim) =>
         new(heads, 0, headDim, (long)heads * headDim, ((long)heads + kvHeads) * headDim, headDim, ((long)heads + 2L * kvHeads) * headDim);
 
-    /// <summary>For each head [query | key | value], as GPT-NeoX and BLOOM have it.</summary>
+    /// <summary>For each head [query | key | value], as in GPT-NeoX and BLOOM.</summary>
     public static QkvLayout InterleavedPerHead(int heads, int headDim) =>
         new(1, 3L * headDim, headDim, headDim, 2L * headDim, 3L * headDim, 3L * heads * headDim);
 
-    /// <summary>For each key-value head [its queries | key | value], as Falcon has it.</summary>
+    /// <summary>For each key-value head [its queries | key | value], as in Falcon.</summary>
     public static QkvLayout InterleavedPerKvHead(int heads, int kvHeads, int headDim)
     {
         int queriesPerKvHead = Math.Max(1, heads / Math.Max(1, kvHeads));

@@ -9,8 +9,8 @@ internal static class ShapeParser
     /// Known only if a dimension is exactly "batch" or "batch · seq", and none combines batch, seq or kvSeq with another size
     /// ("batch · kvHeads"), because such a dimension cannot be sliced.
     /// </summary>
-    /// <param name="text">One shape, or one for each element of a tuple; the last stands for the elements after it.</param>
-    /// <param name="module">What "..." stands for.</param>
+    /// <param name="text">One shape, or one for each element of a tuple; the last also applies to the elements after it.</param>
+    /// <param name="module">The axes that "..." represents.</param>
     public static Axes ParseAxes(string text, int element, Axes module)
     {
         string[] shapes = text.Split(']', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);

@@ -28,7 +28,7 @@ internal static class SourceDescriber
         }
     }
 
-    /// <summary>From the module whose forward it is: "c_attn".</summary>
+    /// <summary>Returns the path of the submodule that an operation calls, relative to the module of the forward: "c_attn".</summary>
     private static string PathOf(SourceOperation operation, SiteModule? module)
     {
         if (module is null || operation.Submodule?.Invoke(module) is not { Path.Length: > 0 } child) return "";

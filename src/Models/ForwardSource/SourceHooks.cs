@@ -52,7 +52,7 @@ public sealed class SourceHooks
     }
 
     /// <summary>One operation, in an instrumented copy.</summary>
-    /// <param name="run">Computes the operation from its arguments, with the hooks inside of the function that it calls.</param>
+    /// <param name="run">Computes the operation from its arguments, with the hooks inside the function that it calls.</param>
     public T Call<T>(int operation, object?[] given, Func<object?[], SourceHooks?, T> run)
     {
         SourceHooks? inside = _inside[operation];

@@ -4,19 +4,19 @@ namespace Ndif.Models.ForwardSource;
 
 /// <summary>
 /// The forward of a shared layer, from which each module has the part that it runs: lines and operations whose conditions hold for the
-/// module, submodules and class under the names that the module prints, operations counted anew. Written by the generator of
-/// src/Models.Source for classes with <see cref="SharedLayerAttribute"/>.
+/// module, submodules and class under the names that the module prints, operations numbered again. Written by the generator of
+/// src/Models.Generator for classes with <see cref="SharedLayerAttribute"/>.
 /// </summary>
 /// <param name="method">"Forward"</param>
 /// <param name="line">The first line of the text in the file.</param>
-/// <param name="conditions">What the indices in lines and operations refer to.</param>
+/// <param name="conditions">The conditions, to which the indices in lines and operations refer.</param>
 public sealed class SourceTemplate(string method, string file, int line, IReadOnlyList<TemplateLine> lines,
     IReadOnlyList<TemplateOperation> operations, IReadOnlyList<Func<SiteModule, bool>> conditions)
 {
-    /// <summary>Modules that do the same under the same names share one: the layers of a model, and models of one architecture.</summary>
+    /// <summary>Modules with the same operations and names share one: the layers of a model, and models of one architecture.</summary>
     private readonly ConcurrentDictionary<string, SourceFunction> _variants = new(StringComparer.Ordinal);
 
-    /// <summary>What the module's forward does.</summary>
+    /// <summary>Returns the part of the forward that a module runs.</summary>
     public SourceFunction For(SiteModule module)
     {
         bool[] holds = [.. conditions.Select(condition => condition(module))];
@@ -66,13 +66,13 @@ public sealed class SourceTemplate(string method, string file, int line, IReadOn
     }
 }
 
-/// <param name="Line">In the file.</param>
-/// <param name="Conditions">Indices of those that must hold; the complement of an index for one that must not.</param>
+/// <param name="Line">The line number in the file.</param>
+/// <param name="Conditions">The indices of the conditions that must be true; the complement of an index if it must be false.</param>
 public readonly record struct TemplateLine(string Text, int Line, int[] Conditions);
 
-/// <param name="BaseName">Without its number; empty for a label.</param>
-/// <param name="IsNamedByChild">It calls a submodule, whose own name it has.</param>
-/// <param name="Conditions">As of a line.</param>
+/// <param name="BaseName">The name without its number; empty for a label.</param>
+/// <param name="IsNamedByChild">True for the call of a submodule, which has the name of the submodule.</param>
+/// <param name="Conditions">The same as those of a <see cref="TemplateLine"/>.</param>
 public sealed record TemplateOperation(SourceOperation Operation, string BaseName, bool IsNamedByChild, int[] Conditions);
 
 /// <summary>

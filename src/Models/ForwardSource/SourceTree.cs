@@ -4,7 +4,7 @@ using System.Globalization;
 namespace Ndif.Models.ForwardSource;
 
 /// <summary>
-/// All operations of a forward, those inside of the functions that it calls too, by index and by path: "attention_interface_0.softmax_0".
+/// All operations of a forward, including those of the functions that it calls, by index and by path: "attention_interface_0.softmax_0".
 /// </summary>
 public sealed class SourceTree
 {
@@ -44,7 +44,7 @@ public sealed class SourceTree
 /// <summary>An operation in the tree of a forward.</summary>
 /// <param name="Path">"attention_interface_0.softmax_0"</param>
 /// <param name="Function">The function that contains it.</param>
-/// <param name="Position">In that function.</param>
+/// <param name="Position">The position in that function.</param>
 public sealed record SourceSite(string Path, SourceOperation Operation, SourceFunction Function, int Position)
 {
     /// <summary>True if the axes are known: of the result; before the operation also of all arguments.</summary>

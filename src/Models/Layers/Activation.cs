@@ -50,7 +50,7 @@ public sealed partial class Activation : TensorModule
             $"`{unknown}`"),
     };
 
-    /// <summary>As relu, which libtorch cannot do for shapes alone; the gradient at 0 is 0 here too.</summary>
+    /// <summary>The same as relu, which libtorch does not support on the meta device. The gradient at 0 is also 0.</summary>
     private static Tensor Relu(Tensor x) => nn.functional.threshold(x, 0, 0);
 
     /// <summary>0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))), which the named variants write out and libtorch has in one kernel.</summary>

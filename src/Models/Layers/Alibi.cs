@@ -1,6 +1,6 @@
 namespace Ndif.Models.Layers;
 
-/// <summary>Attention with linear biases: each head takes the more off a score the further away the key is.</summary>
+/// <summary>Attention with linear biases: each head subtracts from a score in proportion to the distance of the key.</summary>
 /// <remarks>build_alibi_tensor in transformers/models/bloom/modeling_bloom.py; Press et al., Train Short, Test Long, 2021</remarks>
 internal static class Alibi
 {

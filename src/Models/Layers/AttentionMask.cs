@@ -3,13 +3,13 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>What each token may attend to, as a mask to add to the scores: 0, or the lowest finite value of the dtype.</summary>
+/// <summary>The attention mask to add to the scores: 0, or the lowest finite value of the dtype where a token may not attend.</summary>
 /// <remarks>eager_mask in transformers/masking_utils.py</remarks>
 public static partial class AttentionMask
 {
     /// <param name="attentionMask">[batch, kvSeq]: 0 for padding, over the cached tokens and those of this pass.</param>
-    /// <param name="seqLen">Tokens of this pass: the last of kvSeq.</param>
-    /// <param name="window">If given, a token sees itself and window - 1 tokens before it.</param>
+    /// <param name="seqLen">The number of tokens of this pass, which are the last of kvSeq.</param>
+    /// <param name="window">If given, a token attends to itself and the window - 1 tokens before it.</param>
     /// <returns>[batch, 1, seq, kvSeq]</returns>
     [Operation("create_causal_mask")]
     public static Tensor Causal(Tensor attentionMask, long seqLen, ScalarType dtype, int? window = null)

@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>GPT-2's linear layer, whose weight is stored the other way round: y = x W + b, with W [inFeatures, outFeatures].</summary>
+/// <summary>GPT-2's linear layer, whose weight is stored transposed: y = x W + b, with W [inFeatures, outFeatures].</summary>
 /// <remarks>transformers/pytorch_utils.py, Conv1D</remarks>
 public sealed partial class Conv1D : TensorModule, ILinearLayer
 {

@@ -4,7 +4,7 @@ using Tensor = TorchSharp.torch.Tensor;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>Where a decoder layer has norms, under the names that Hugging Face's code gives them.</summary>
+/// <summary>The positions of the norms of a decoder layer, with their names in Hugging Face's code.</summary>
 internal enum LayerNorms
 {
     /// <summary>input_layernorm before attention, post_attention_layernorm before the mlp.</summary>
@@ -20,24 +20,24 @@ internal enum LayerNorms
     Shared,
 }
 
-/// <summary>Where an attention normalizes queries and keys.</summary>
+/// <summary>The point at which an attention module normalizes queries and keys.</summary>
 internal enum QkNorms
 {
     None,
 
-    /// <summary>All heads' values together, as the projection gives them.</summary>
+    /// <summary>The values of all heads together, as the projection returns them.</summary>
     AllHeads,
 
-    /// <summary>Each head's values, before heads and tokens change places.</summary>
+    /// <summary>The values of each head, before heads and tokens are transposed.</summary>
     EachHead,
 
-    /// <summary>Each head's values, when the values are projected too.</summary>
+    /// <summary>The values of each head, after the values are projected too.</summary>
     EachHeadAfterSplit,
 }
 
 /// <summary>
-/// A decoder of the Llama family: its config, the names of its classes and modules in Hugging Face's code, and what it has in place of
-/// Llama's parts. The modules, their <c>.Source</c> and their fused forms are made from it.
+/// A decoder of the Llama family: its config, the names of its classes and modules in Hugging Face's code, and how it
+/// differs from Llama. The modules, their <c>.Source</c> and their fused forms are built from it.
 /// </summary>
 /// <param name="Family">The prefix of the class names: "Llama".</param>
 internal sealed record DecoderDescription(DecoderConfig Config, string Family)
@@ -47,10 +47,10 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
     /// <summary>The class of the token embeddings; "Embedding" is PyTorch's own.</summary>
     public string EmbeddingClass { get; init; } = "Embedding";
 
-    /// <summary>Embeddings are multiplied by the square root of the hidden size.</summary>
+    /// <summary>Whether embeddings are multiplied by the square root of the hidden size.</summary>
     public bool ScalesEmbeddings { get; init; }
 
-    /// <summary>Null: the model has no dropout behind its embeddings.</summary>
+    /// <summary>The probability of the dropout after the embeddings; null if the model has no such dropout.</summary>
     public double? EmbeddingDropout { get; init; }
 
     public NormKind Norm { get; init; } = NormKind.Rms;
@@ -61,29 +61,29 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
 
     public (string Query, string Key) QkNormNames { get; init; } = ("q_norm", "k_norm");
 
-    /// <summary>A token sees itself and Window - 1 before it; null for all.</summary>
+    /// <summary>A token attends to itself and the Window - 1 tokens before it; null for all tokens.</summary>
     public int? Window { get; init; }
 
-    /// <summary>The window of each layer, where a layer type decides; null where <see cref="Window"/> holds for all.</summary>
+    /// <summary>The window of each layer, if layer types differ in it; null if <see cref="Window"/> applies to all layers.</summary>
     public int?[]? Windows { get; init; }
 
-    /// <summary>Of queries, keys and values.</summary>
+    /// <summary>Whether the projections of queries, keys and values have a bias.</summary>
     public bool QkvBias { get; init; }
 
     public bool OutputBias { get; init; }
 
     public string OutputProjectionName { get; init; } = "o_proj";
 
-    /// <summary>What scores are multiplied with.</summary>
+    /// <summary>The factor of the attention scores.</summary>
     public double Scale { get; init; } = 1 / Math.Sqrt(Config.HeadDim);
 
-    /// <summary>Scores are bent to stay between -cap and cap, if given.</summary>
+    /// <summary>Soft cap of attention scores: cap · tanh(score / cap); null for none.</summary>
     public double? AttentionSoftCap { get; init; }
 
-    /// <summary>The same for logits.</summary>
+    /// <summary>Soft cap of logits: cap · tanh(logit / cap); null for none.</summary>
     public double? LogitSoftCap { get; init; }
 
-    /// <summary>Positions rotate the first <see cref="DecoderConfig.RotaryDim"/> dimensions of a head; otherwise all.</summary>
+    /// <summary>Whether positions rotate only the first <see cref="DecoderConfig.RotaryDim"/> dimensions of a head.</summary>
     public bool IsPartialRotary { get; init; }
 
     public bool MlpBias { get; init; }
@@ -91,20 +91,20 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
     /// <summary>Config key and default of the mlp's activation.</summary>
     public (string Key, string Default) Activation { get; init; } = ("hidden_act", "silu");
 
-    /// <summary>Dropouts of what attention and mlp give, with their names; the same name twice is one module.</summary>
+    /// <summary>The names and the probability of the dropouts after attention and mlp; the same name twice is one module.</summary>
     public (string Attention, string Mlp, double P)? ResidualDropouts { get; init; }
 
     public string FinalNormName { get; init; } = "norm";
 
     public bool HeadBias { get; init; }
 
-    /// <summary>The rotary embedding gets the positions as its second argument, not by name.</summary>
+    /// <summary>Whether the rotary embedding receives the positions as its second argument instead of by name.</summary>
     public bool PassesPositionIdsByPosition { get; init; }
 
-    /// <summary>Layers and attentions get use_cache too.</summary>
+    /// <summary>Whether layers and attentions receive use_cache.</summary>
     public bool PassesUseCache { get; init; } = true;
 
-    /// <summary>Model, layers and attentions get output_router_logits too.</summary>
+    /// <summary>Whether the model, its layers and its attentions receive output_router_logits.</summary>
     public bool PassesRouterLogits { get; init; }
 
     public Func<DecoderDescription, int, DecoderLayer> CreateLayer { get; init; } = static (d, layer) => new DecoderLayer(d, layer);
@@ -112,14 +112,14 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
     public Func<DecoderDescription, int, DecoderAttention> CreateAttention { get; init; } =
         static (d, layer) => new RotaryAttention(d, layer);
 
-    /// <summary>From the layer's index.</summary>
+    /// <summary>Creates the mlp of a layer from its index.</summary>
     public Func<DecoderDescription, int, TensorModule> CreateMlp { get; init; } =
         static (d, _) => new GatedMlp($"{d.Family}MLP", d.Config.HiddenSize, d.Config.IntermediateSize, d.CreateActivation(), d.MlpBias);
 
     public Activation CreateActivation() => Layers.Activation.Read(Config.Json, Activation.Key, Activation.Default);
 
-    /// <param name="size">Of the last dimension.</param>
-    /// <param name="axes">Of its input, where that is not [batch, seq, ...].</param>
+    /// <param name="size">The size of the last dimension.</param>
+    /// <param name="axes">The axes of the input, if they are not [batch, seq, ...].</param>
     public TensorModule CreateNorm(int size, Axes? axes = null) => Norm is NormKind.Layer
         ? new LayerNorm(size, Config.NormEps, axes: axes) : new RMSNorm($"{Family}RMSNorm", size, Config.NormEps, Norm, axes);
 

@@ -31,10 +31,10 @@ public partial class DecoderForCausalLM : CausalLM
         CausalLMConfig config, StandardNames names, BaseModel model, int inFeatures, bool isTied, bool bias = false) :
         this(config, names, model, model, inFeatures, isTied, bias) { }
 
-    /// <param name="names">Of the tree's parts; the first component of <see cref="StandardNames.Embed"/> is the base model's name.</param>
-    /// <param name="child">What stands in the tree under that name: the model, or a module that holds it.</param>
-    /// <param name="inFeatures">Of the head.</param>
-    /// <param name="isTied">The head has the embedding's weight.</param>
+    /// <param name="names">The names of the modules. <see cref="StandardNames.Embed"/> begins with the name of the base model.</param>
+    /// <param name="child">The child of that name in the module tree: the model, or a module that contains it.</param>
+    /// <param name="inFeatures">The input size of the head.</param>
+    /// <param name="isTied">Whether the head shares the weight of the embedding.</param>
     private protected DecoderForCausalLM(
         CausalLMConfig config, StandardNames names, SiteModule child, BaseModel model, int inFeatures, bool isTied, bool bias = false)
     {

@@ -5,7 +5,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>Attention and mlp, each added to the residual stream, with norms where <see cref="LayerNorms"/> says.</summary>
 /// <remarks>
-/// LlamaDecoderLayer in transformers/models/llama/modeling_llama.py and its relatives; each model has its own copy with its own name.
+/// LlamaDecoderLayer in transformers/models/llama/modeling_llama.py and its relatives; Hugging Face has one copy per model.
 /// </remarks>
 [SharedLayer]
 public partial class DecoderLayer : SiteModule

@@ -5,7 +5,7 @@ namespace Ndif.Models.Layers;
 
 /// <summary>Embeddings, decoder layers and the final norm.</summary>
 /// <remarks>
-/// LlamaModel in transformers/models/llama/modeling_llama.py and its relatives; each model has its own copy with its own name.
+/// LlamaModel in transformers/models/llama/modeling_llama.py and its relatives; Hugging Face has one copy per model.
 /// </remarks>
 [SharedLayer]
 public partial class DecoderModel : BaseModel
@@ -18,7 +18,7 @@ public partial class DecoderModel : BaseModel
     private readonly int? _window;
     private protected readonly int?[]? _windows;
 
-    /// <param name="hasRotaryEmbedding">False for a derived class that makes its own.</param>
+    /// <param name="hasRotaryEmbedding">False for a derived class that creates its own.</param>
     internal DecoderModel(DecoderDescription description, bool hasRotaryEmbedding = true)
     {
         Description = description;
@@ -67,7 +67,7 @@ public partial class DecoderModel : BaseModel
         Tensor hidden = _embedTokens.Call(inputIds);                                                    // [batch, seq, hidden]
         Tensor[] masks;
         if (_windows is null) masks = [AttentionMask.Causal(attentionMask, seqLen, hidden.dtype, _window)]; // [batch, 1, seq, kvSeq]
-        else masks = LayerWindows.Masks(_windows, attentionMask, seqLen, hidden.dtype);                 // layers x [batch, 1, seq, kvSeq]
+        else masks = SlidingWindows.Masks(_windows, attentionMask, seqLen, hidden.dtype);                 // layers x [batch, 1, seq, kvSeq]
         if (_embedDropout is not null) hidden = _embedDropout.Call(hidden);                             // [batch, seq, hidden]
         object?[] positions = _rotaryEmb!.Call(hidden, positionIds);                                    // 2 x [batch, seq, rotaryDim]
         for (int layer = 0; layer < _layers.Count; layer++)

@@ -15,7 +15,7 @@ public static partial class EagerAttention
     /// <param name="value">[batch, kvHeads, kvSeq, headDim]</param>
     /// <param name="mask">[batch, 1, seq, kvSeq], added to the scores</param>
     /// <param name="cap">The soft cap: scores become cap · tanh(scores / cap).</param>
-    /// <param name="precise">Scores are computed in float32 whatever the dtype.</param>
+    /// <param name="precise">Whether scores are computed in float32 for any dtype.</param>
     /// <returns>The output [batch, seq, heads, headDim] and the probabilities [batch, heads, seq, kvSeq].</returns>
     [Operation("attention_interface")]
     public static (Tensor Output, Tensor Probabilities) Forward(Tensor query, Tensor key, Tensor value, Tensor? mask, double scale,
@@ -37,7 +37,7 @@ public static partial class EagerAttention
     /// <summary>q kᵀ</summary>
     /// <param name="query">[batch, heads, seq, headDim]</param>
     /// <param name="key">[batch, kvHeads, kvSeq, headDim]</param>
-    /// <param name="precise">In float32 whatever the dtype.</param>
+    /// <param name="precise">Whether to compute in float32 for any dtype.</param>
     /// <returns>[batch, heads, seq, kvSeq]</returns>
     public static Tensor Scores(Tensor query, Tensor key, bool precise = false)
     {

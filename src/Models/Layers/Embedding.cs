@@ -20,7 +20,7 @@ public sealed partial class Embedding : TensorModule
     private readonly bool _isScaled;
 
     /// <param name="paddingIdx">The padding id, which is only printed: its row is an ordinary one in evaluation. -1 is the last.</param>
-    /// <param name="className">As Hugging Face's model calls it, where it has a class of its own.</param>
+    /// <param name="className">The class name in Hugging Face's code, if the model has its own class.</param>
     public Embedding(int numEmbeddings, int embeddingDim, int? paddingIdx = null, string className = "Embedding", bool isScaled = false)
     {
         (ClassName, _isScaled) = (className, isScaled);

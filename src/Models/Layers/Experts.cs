@@ -3,15 +3,15 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>The experts of a layer, gated mlps in two fused weights; each token goes through the few that the router chose.</summary>
-/// <remarks>MixtralExperts in transformers/models/mixtral/modeling_mixtral.py; each model has its own copy with its own name.</remarks>
+/// <summary>The experts of a layer, gated mlps in two fused weights; the router chooses a few for each token.</summary>
+/// <remarks>MixtralExperts in transformers/models/mixtral/modeling_mixtral.py; Hugging Face has one copy per model.</remarks>
 public sealed partial class Experts : SiteModule
 {
     private readonly Parameter _gateUpProj; // [experts, 2 intermediate, hidden]
     private readonly Parameter _downProj;   // [experts, hidden, intermediate]
     private readonly Activation _actFn;
 
-    /// <param name="className">As Hugging Face's model calls its copy: "MixtralExperts".</param>
+    /// <param name="className">The class name in Hugging Face's code of the model: "MixtralExperts".</param>
     /// <param name="checkpointNames">The names of gate, up and down in checkpoints, which store each expert separately.</param>
     public Experts(string className, int numExperts, int hiddenSize, int intermediateSize, Activation activation,
         (string Gate, string Up, string Down) checkpointNames)

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace Ndif.Models.Layers;
 
 /// <summary>down(activation(gate(x)) · up(x))</summary>
-/// <remarks>LlamaMLP in transformers/models/llama/modeling_llama.py; each model has its own copy with its own name.</remarks>
+/// <remarks>LlamaMLP in transformers/models/llama/modeling_llama.py; Hugging Face has one copy per model.</remarks>
 [SharedLayer]
 public sealed partial class GatedMlp : TensorModule
 {
@@ -13,7 +13,7 @@ public sealed partial class GatedMlp : TensorModule
     private readonly Activation _actFn;
     private readonly FusedMlp _fusedMlp;
 
-    /// <param name="className">As Hugging Face's model calls its copy: "LlamaMLP".</param>
+    /// <param name="className">The class name in Hugging Face's code of the model: "LlamaMLP".</param>
     public GatedMlp(string className, int hiddenSize, int intermediateSize, Activation activation, bool bias = false)
     {
         ClassName = className;

@@ -13,7 +13,7 @@ public sealed partial class LayerNorm : TensorModule
     private readonly Parameter? _bias;   // [hidden]
 
     /// <param name="elementwiseAffine">False for a norm without weights.</param>
-    /// <param name="axes">Of what it is given, where that is not [batch, seq, ...].</param>
+    /// <param name="axes">The axes of the input, if they are not [batch, seq, ...].</param>
     public LayerNorm(int hiddenSize, double epsilon = 1e-5, bool bias = true, Axes? axes = null, bool elementwiseAffine = true)
     {
         (_normalizedShape, _epsilon, Axes) = ([hiddenSize], epsilon, axes ?? Axes.Hidden);

@@ -14,7 +14,7 @@ public sealed partial class Linear : TensorModule, ILinearLayer
     private readonly CachedWeightView _view;
 
     /// <param name="tiedWeight">The weight of another module, used here too: an embedding [outFeatures, inFeatures].</param>
-    /// <param name="className">As Hugging Face's model calls it, where it has a class of its own: "FalconLinear".</param>
+    /// <param name="className">The class name in Hugging Face's code, if the model has its own class: "FalconLinear".</param>
     public Linear(int inFeatures, int outFeatures, bool bias = true, Parameter? tiedWeight = null, string className = "Linear")
     {
         (ClassName, _inFeatures, _outFeatures) = (className, inFeatures, outFeatures);

@@ -4,9 +4,9 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Layers;
 
-/// <summary>down(activation(up(x))), with a dropout behind it in some models.</summary>
+/// <summary>down(activation(up(x))), followed by a dropout in some models.</summary>
 /// <remarks>
-/// GPT2MLP in transformers/models/gpt2/modeling_gpt2.py and its relatives; each model has its own copy with its own names.
+/// GPT2MLP in transformers/models/gpt2/modeling_gpt2.py and its relatives; Hugging Face has one copy per model.
 /// </remarks>
 [SharedLayer]
 public sealed partial class Mlp : TensorModule
@@ -16,7 +16,7 @@ public sealed partial class Mlp : TensorModule
     private readonly Dropout? _dropout;
     private readonly FusedMlp _fusedMlp;
 
-    /// <param name="className">As Hugging Face's model calls its copy: "GPT2MLP".</param>
+    /// <param name="className">The class name in Hugging Face's code of the model: "GPT2MLP".</param>
     /// <param name="children">
     /// In the order of Hugging Face's constructor. The first linear layer goes up, the second down; there is an activation, and in some
     /// models a dropout.

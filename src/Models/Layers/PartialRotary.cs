@@ -8,7 +8,7 @@ namespace Ndif.Models.Layers;
 public static partial class PartialRotary
 {
     /// <param name="x">[batch, heads, seq, headDim]</param>
-    /// <param name="positionEmbeddings">What <see cref="RotaryEmbedding.Call"/> gave: 2 x [batch, seq, rotaryDim].</param>
+    /// <param name="positionEmbeddings">The result of <see cref="RotaryEmbedding.Call"/>: 2 x [batch, seq, rotaryDim].</param>
     /// <returns>[batch, heads, seq, headDim]</returns>
     [Operation("apply_rotary_pos_emb")]
     public static Tensor Rotate(Tensor x, object?[] positionEmbeddings)

@@ -6,8 +6,8 @@ namespace Ndif.Models.Layers;
 
 /// <summary>x / sqrt(mean(x²) + eps) * weight over the last dimension, the normalization in float32.</summary>
 /// <remarks>
-/// LlamaRMSNorm in transformers/models/llama/modeling_llama.py; Olmo2RMSNorm, which rounds once, behind the weight; GemmaRMSNorm, whose
-/// weight is an offset from 1 and which multiplies in float32. Each model has its own copy with its own name.
+/// LlamaRMSNorm in transformers/models/llama/modeling_llama.py; Olmo2RMSNorm, which rounds once, after the weight; GemmaRMSNorm, whose
+/// weight is an offset from 1 and which multiplies in float32. Hugging Face has one copy per model.
 /// </remarks>
 [SharedLayer]
 public sealed partial class RMSNorm : TensorModule, INormLayer
@@ -17,8 +17,8 @@ public sealed partial class RMSNorm : TensorModule, INormLayer
     private readonly NormKind _kind;
     private readonly Parameter _weight; // [hidden]
 
-    /// <param name="className">As Hugging Face's model calls its copy: "LlamaRMSNorm".</param>
-    /// <param name="axes">Of its input, where that is not [batch, seq, ...].</param>
+    /// <param name="className">The class name in Hugging Face's code of the model: "LlamaRMSNorm".</param>
+    /// <param name="axes">The axes of the input, if they are not [batch, seq, ...].</param>
     internal RMSNorm(string className, int hiddenSize, double epsilon, NormKind kind = NormKind.Rms, Axes? axes = null)
     {
         (ClassName, _hiddenSize, _epsilon, _kind, Axes) = (className, hiddenSize, epsilon, kind, axes ?? Axes.Hidden);

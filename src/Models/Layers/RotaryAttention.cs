@@ -5,10 +5,10 @@ namespace Ndif.Models.Layers;
 
 /// <summary>
 /// Attention with a projection for each of queries, keys and values, and positions that rotate queries and keys. Options are norms of
-/// queries and keys, a rotated part of each head, a soft cap and a scale; the mask brings the window.
+/// queries and keys, a rotated part of each head, a soft cap and a scale; the mask implements the window.
 /// </summary>
 /// <remarks>
-/// LlamaAttention in transformers/models/llama/modeling_llama.py and its relatives; each model has its own copy with its own name.
+/// LlamaAttention in transformers/models/llama/modeling_llama.py and its relatives; Hugging Face has one copy per model.
 /// </remarks>
 public sealed partial class RotaryAttention : DecoderAttention
 {

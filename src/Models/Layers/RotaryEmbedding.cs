@@ -5,9 +5,9 @@ namespace Ndif.Models.Layers;
 
 /// <summary>Rotary position embeddings: the cosines and sines of the positions of a pass, computed once for all layers.</summary>
 /// <remarks>LlamaRotaryEmbedding in transformers/models/llama/modeling_llama.py; Su et al., RoFormer, 2021</remarks>
-/// <param name="className">As Hugging Face's model calls its copy: "LlamaRotaryEmbedding".</param>
-/// <param name="frequencies">Of the rotated dimensions.</param>
-/// <param name="passesPositionIdsByPosition">True where the model passes the positions without their name.</param>
+/// <param name="className">The class name in Hugging Face's code of the model: "LlamaRotaryEmbedding".</param>
+/// <param name="frequencies">The frequencies of the rotated dimensions.</param>
+/// <param name="passesPositionIdsByPosition">Whether the model passes the positions as a positional argument.</param>
 public sealed partial class RotaryEmbedding(
     string className, RotaryFrequencies frequencies, bool passesPositionIdsByPosition = false) : SiteModule
 {
@@ -16,7 +16,7 @@ public sealed partial class RotaryEmbedding(
     /// <summary>The length up to which the frequencies of a row are the same; null if they do not depend on the length.</summary>
     internal long? LengthThreshold => frequencies.LengthThreshold;
 
-    /// <param name="hidden">Gives dtype and device.</param>
+    /// <param name="hidden">A tensor with the dtype and the device of the result.</param>
     /// <param name="positionIds">[batch, seq] int64</param>
     /// <returns>Cosines and sines, each [batch, seq, rotaryDim].</returns>
     public object?[] Call(Tensor hidden, Tensor positionIds) => Hook is { } observer
@@ -40,7 +40,7 @@ public sealed partial class RotaryEmbedding(
 
     /// <summary>Rotates queries or keys by their positions: x cos + rotate_half(x) sin.</summary>
     /// <param name="x">[batch, heads, seq, headDim]</param>
-    /// <param name="positionEmbeddings">What <see cref="Call"/> gave: 2 x [batch, seq, rotaryDim].</param>
+    /// <param name="positionEmbeddings">The result of <see cref="Call"/>: 2 x [batch, seq, rotaryDim].</param>
     /// <returns>[batch, heads, seq, headDim]</returns>
     [Operation("apply_rotary_pos_emb")]
     public static Tensor Rotate(Tensor x, object?[] positionEmbeddings)

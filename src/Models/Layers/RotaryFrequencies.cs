@@ -140,7 +140,7 @@ public sealed class RotaryFrequencies
         double MscaleOf(double m) => factor <= 1 ? 1 : 0.1 * m * Math.Log(factor) + 1;
         // 0 counts as absent in Python
         double OrElse(string key, double otherwise) => values.Real(key, 0) is not 0 and var value ? value : otherwise;
-        // the dimension that makes so many turns within the original length
+        // the dimension that makes this number of turns within the original length
         double Dimension(double turns) => _dim * Math.Log(context / (turns * 2 * Math.PI)) / (2 * Math.Log(_parameters.Theta));
     }
 

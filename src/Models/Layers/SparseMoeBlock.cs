@@ -13,8 +13,8 @@ public sealed partial class SparseMoeBlock : TensorModule
     private readonly TensorModule? _sharedExpert;
     private readonly Linear? _sharedExpertGate;
 
-    /// <param name="className">As Hugging Face's model calls its copy: "MixtralSparseMoeBlock".</param>
-    /// <param name="isExpertsFirst">The constructor there makes the experts before the router.</param>
+    /// <param name="className">The class name in Hugging Face's code of the model: "MixtralSparseMoeBlock".</param>
+    /// <param name="isExpertsFirst">Whether Hugging Face's constructor creates the experts before the router.</param>
     /// <param name="sharedExpert">Maps [batch · seq, hidden] to the same shape.</param>
     public SparseMoeBlock(string className, TopKRouter gate, Experts experts, bool isExpertsFirst = false,
         TensorModule? sharedExpert = null, int hiddenSize = 0)

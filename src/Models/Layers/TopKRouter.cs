@@ -3,17 +3,17 @@ using static TorchSharp.torch;
 namespace Ndif.Models.Layers;
 
 /// <summary>The experts of each token and the weights of their outputs.</summary>
-/// <remarks>MixtralTopKRouter in transformers/models/mixtral/modeling_mixtral.py; each model has its own copy with its own name.</remarks>
+/// <remarks>MixtralTopKRouter in transformers/models/mixtral/modeling_mixtral.py; Hugging Face has one copy per model.</remarks>
 public sealed partial class TopKRouter : SiteModule
 {
     private readonly int _topK;
     private readonly bool _normTopKProb, _castsToModelType;
     private readonly Parameter _weight; // [experts, hidden]
 
-    /// <param name="className">As Hugging Face's model calls its copy: "MixtralTopKRouter".</param>
-    /// <param name="topK">Experts for each token.</param>
-    /// <param name="normTopKProb">The weights of the chosen experts add up to 1.</param>
-    /// <param name="castsToModelType">The weights are given in the model's own type, as Qwen's are, and not in float32.</param>
+    /// <param name="className">The class name in Hugging Face's code of the model: "MixtralTopKRouter".</param>
+    /// <param name="topK">The number of experts for each token.</param>
+    /// <param name="normTopKProb">Whether the weights of the chosen experts are normalized to a sum of 1.</param>
+    /// <param name="castsToModelType">Whether the weights have the type of the model, as in Qwen, instead of float32.</param>
     public TopKRouter(string className, int numExperts, int hiddenSize, int topK, bool normTopKProb, bool castsToModelType)
     {
         (ClassName, _topK, _normTopKProb, _castsToModelType) = (className, topK, normTopKProb, castsToModelType);

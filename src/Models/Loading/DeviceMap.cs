@@ -4,8 +4,8 @@ using ErrorCode = Ndif.Protocol.ErrorCode;
 namespace Ndif.Models.Loading;
 
 /// <summary>
-/// Assigns the parts of a model that is too large for one device to several devices. Parts are the decoder layers and the modules beside
-/// them; a part is never divided. The arguments of a part are copied to its device, and the model's output to the first device.
+/// Assigns the parts of a model that is too large for one device to several devices. Parts are the decoder layers and their
+/// siblings; a part is never divided. The arguments of a part are copied to its device, and the model's output to the first device.
 /// </summary>
 /// <remarks>device_map in accelerate (utils/modeling.py, hooks.py), whose names Hugging Face's from_pretrained accepts too.</remarks>
 internal sealed class DeviceMap
@@ -31,7 +31,7 @@ internal sealed class DeviceMap
     /// <exception cref="NdifException">BAD_ARGUMENT: the text is not a list of devices.</exception>
     public static DeviceMap Parse(string devices) => Over([.. devices.Split(',', StringSplitOptions.TrimEntries).Select(ParseDevice)]);
 
-    /// <summary>Assigns devices by path. For a part the longest path that is a prefix of its own counts; "" matches every part.</summary>
+    /// <summary>Assigns devices by path: the longest path that is a prefix of a module's path applies; "" matches all modules.</summary>
     /// <param name="byPath">The first device is that of inputs and logits.</param>
     /// <exception cref="NdifException">BAD_ARGUMENT: the map is empty.</exception>
     public static DeviceMap Of(IReadOnlyDictionary<string, Device> byPath) => new(Over([.. byPath.Values])._devices, byPath);
@@ -64,7 +64,7 @@ internal sealed class DeviceMap
             : _devices[(int)Math.Min(_devices.Count - 1, (assigned + partElements / 2.0) / total * _devices.Count)];
     }
 
-    /// <summary>The parts: layers, and the modules beside them and beside the modules that contain them.</summary>
+    /// <summary>The parts: the layers, and the siblings of the layer list and of the modules that contain it.</summary>
     private static IEnumerable<SiteModule> Parts(SiteModule module, string layers) => module.Children.SelectMany(child =>
         child.Path == layers || layers.StartsWith($"{child.Path}.", StringComparison.Ordinal) ? Parts(child, layers) : [child]);
 

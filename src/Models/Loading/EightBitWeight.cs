@@ -10,7 +10,7 @@ namespace Ndif.Models.Loading;
 internal sealed class EightBitWeight : IDisposable
 {
     private const double MaxQuantizedValue = 127;
-    private const long ChunkElements = 1 << 20; // quantized at a time, so that loading needs little memory beside the model
+    private const long ChunkElements = 1 << 20; // quantized at a time, so that loading needs little memory in addition to the model
 
     private Tensor _values; // int8: the shape of the weight
     private Tensor _scales; // float32: the shape of the weight with one input feature

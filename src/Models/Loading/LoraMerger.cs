@@ -12,7 +12,7 @@ namespace Ndif.Models.Loading;
 /// <remarks>get_delta_weight in peft/tuners/lora/layer.py</remarks>
 internal sealed class LoraMerger(AdapterFile file) : IDisposable
 {
-    /// <summary>By tensor name in the checkpoint. Transposed: the weight is [inFeatures, outFeatures].</summary>
+    /// <summary>The changes by tensor name in the checkpoint. Transposed: the weight is [inFeatures, outFeatures].</summary>
     private readonly Dictionary<string, (LoraPair Pair, bool Transposed)> _changes = new(StringComparer.Ordinal);
 
     /// <summary>Finds the weight that each pair changes. Every pair must have one.</summary>

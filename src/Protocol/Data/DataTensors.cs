@@ -2,7 +2,7 @@ using Ndif.Protocol;
 
 namespace Ndif;
 
-/// <summary>The tensors of a value that travels, in the order in which they stand in its lists and maps.</summary>
+/// <summary>The tensors of a serialized value, in the order of its lists and maps.</summary>
 public static class DataTensors
 {
     /// <summary>Every tensor of the value. Their content may be replaced while they are enumerated.</summary>

@@ -18,7 +18,7 @@ public readonly record struct Idx
     public static Idx Ellipsis => new(IndexEllipsis.Instance);
 
     /// <summary>A new dimension of size 1; Python's <c>None</c>.</summary>
-    public static Idx New => new(null);
+    public static Idx NewAxis => new(null);
 
     /// <summary>Python's <c>start:stop:step</c>; C# ranges have no step. Null is the default of each.</summary>
     public static Idx Step(long? start, long? stop, long step) => new(new IndexSlice(start, stop, step));

@@ -45,10 +45,10 @@ internal static class OpTableReader
     }
 }
 
-/// <summary>One row of the op table as its file has it.</summary>
+/// <summary>One row of an op table file.</summary>
 internal readonly struct OpRow(string schema, string summary, string method)
 {
-    /// <summary>What <c>by hand</c> as the method means: the generator writes none.</summary>
+    /// <summary>The value of the method for an operation whose C# method is written by hand; the generator writes none.</summary>
     public const string ByHand = "by hand";
 
     /// <summary>The schema: <c>softmax(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor</c>.</summary>
@@ -57,6 +57,6 @@ internal readonly struct OpRow(string schema, string summary, string method)
     /// <summary>What the operation computes, in one line.</summary>
     public string Summary { get; } = summary;
 
-    /// <summary>The C# method; empty where the generator's rule gives it.</summary>
+    /// <summary>The C# method; empty if the name follows the rule of the generator.</summary>
     public string Method { get; } = method;
 }

@@ -4,7 +4,7 @@ namespace Ndif.Protocol.Programs;
 /// Dispatches on the kind of a node. There is one abstract method for each member of the oneof <c>Node.kind</c> in program.proto, so a
 /// visitor that does not handle a kind does not compile.
 /// </summary>
-/// <typeparam name="TContext">What each visit is given beside the node.</typeparam>
+/// <typeparam name="TContext">An argument that each visit receives with the node.</typeparam>
 /// <typeparam name="TResult">What each visit returns.</typeparam>
 public abstract class NodeVisitor<TContext, TResult>
 {

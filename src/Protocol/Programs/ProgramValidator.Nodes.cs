@@ -64,7 +64,7 @@ public sealed partial class ProgramValidator
             if (scope.Invoke is not { } invoke || (invoke.Input is null && !invoke.HasBeside))
             {
                 throw InvalidProgram(
-                    "StartAt stands outside of any invoke with a prompt.",
+                    "StartAt is not allowed outside of an invoke with a prompt.",
                     "The value takes the place of a prompt's hidden states: give the invoke a prompt of as many tokens.");
             }
             if (scope.InLoop) throw InvalidProgram("StartAt stands in a loop.", "A pass begins once.");
@@ -85,7 +85,7 @@ public sealed partial class ProgramValidator
             if (scope.Depth > 0 || scope.Trace is not null)
                 throw InvalidProgram("A module is defined at the beginning of a program, before its traces.");
             if (path.Length is 0 or > 500 || !path.Split('.').All(ModulePaths.IsValidName))
-                throw InvalidProgram($"`{Truncate(path)}` is no path of a module.");
+                throw InvalidProgram($"`{Truncate(path)}` is not a valid module path.");
             if (validator._definedModules.ContainsKey(path) || Model?.Root.Find(path) is not null)
             {
                 throw BadArgument($"There is a module `{Truncate(path)}` already.", "Attach under another name.", Truncate(path));
@@ -169,10 +169,10 @@ public sealed partial class ProgramValidator
 
         protected override RegionContext? VisitOptimizerStep(OptimizerStep step, RegionContext scope) =>
             KindOf(step.Optimizer) is Node.KindOneofCase.NewOptimizer ? null
-                : throw InvalidProgram("A step of an optimizer refers to something else.");
+                : throw InvalidProgram("A step of an optimizer refers to a node that is not an optimizer.");
 
         protected override RegionContext? VisitBreak(Break statement, RegionContext scope) =>
-            scope.InLoop ? null : throw InvalidProgram("Break stands outside of any loop.");
+            scope.InLoop ? null : throw InvalidProgram("Break is not allowed outside of a loop.");
 
         protected override RegionContext? VisitIf(If statement, RegionContext scope) => scope with { Depth = scope.Depth + 1 };
 
@@ -188,7 +188,7 @@ public sealed partial class ProgramValidator
 
         protected override RegionContext? VisitBackward(Backward backward, RegionContext scope)
         {
-            if (scope.InBackward) throw InvalidProgram("A backward pass stands inside of another one's block.");
+            if (scope.InBackward) throw InvalidProgram("A backward pass is not allowed inside the block of another one.");
             if (scope.Trace is { Gradients: false })
             {
                 throw CreateException(
@@ -199,16 +199,16 @@ public sealed partial class ProgramValidator
 
         protected override RegionContext? VisitTrace(Trace trace, RegionContext scope)
         {
-            if (scope.Trace is not null) throw InvalidProgram("A trace stands inside of another one.");
-            if (scope.InBackward) throw InvalidProgram("A trace stands inside of a backward block.");
-            if (scope.InModule is not null) throw InvalidProgram("A trace stands inside of a module's forward.");
+            if (scope.Trace is not null) throw InvalidProgram("A trace is not allowed inside another trace.");
+            if (scope.InBackward) throw InvalidProgram("A trace is not allowed inside a backward block.");
+            if (scope.InModule is not null) throw InvalidProgram("A trace is not allowed inside the forward of a module.");
             if (trace is { Gradients: true, Mode: not Mode.Forward })
             {
                 throw Unsupported(
                     $"A {(trace.Mode is Mode.Scan ? "scan" : "generation")} has no gradients.",
                     "Use a trace of one forward pass: Trace(prompt, grad: true).");
             }
-            if (trace.Mode is Mode.Unspecified || !Enum.IsDefined(trace.Mode)) throw InvalidProgram("A trace does not say what to run.");
+            if (trace.Mode is Mode.Unspecified || !Enum.IsDefined(trace.Mode)) throw InvalidProgram("A trace has no mode.");
             if (!trace.Invokes.Any(i => i.Input is not null))
             {
                 throw CreateException(
@@ -219,7 +219,7 @@ public sealed partial class ProgramValidator
             if (trace.Region < validator._program.Regions.Count)
                 validator._nodesBetweenInvokes.UnionWith(validator._program.Regions[(int)trace.Region].Nodes);
             if (trace.Invokes.Any(i => i.HasBeside && (i.Input is not null || !HasRows(i.Beside))))
-                throw InvalidProgram("An invoke stands beside one that has no rows.");
+                throw InvalidProgram("An invoke shares the rows of an invoke that has no rows.");
             if (trace.Generation is { } generation) GenerationOptionsValidator.Validate(generation);
             foreach (Invoke invoke in trace.Invokes)
                 if (invoke.Generation is { } own) GenerationOptionsValidator.ValidateForInvoke(own);
@@ -231,7 +231,7 @@ public sealed partial class ProgramValidator
             bool HasRows(uint invoke) => invoke < trace.Invokes.Count && trace.Invokes[(int)invoke].Input is not null;
         }
 
-        /// <summary>Throws if the region is not inside of a trace's pass. The node has no regions.</summary>
+        /// <summary>Throws if the region is not inside a trace's pass. The node has no regions.</summary>
         private static RegionContext? RequireTrace(RegionContext scope, string what)
         {
             if (scope.InModule is { } module)
@@ -277,10 +277,10 @@ public sealed partial class ProgramValidator
             if (call is null || call.WhichCase is CallIndex.WhichOneofCase.None)
                 throw InvalidProgram("A site does not say which call of its module is meant.");
             if (call.WhichCase is CallIndex.WhichOneofCase.Step && scope.Steps?.Each is null)
-                throw InvalidProgram("A site refers to the step of an iteration that it does not stand in.");
+                throw InvalidProgram("A site refers to the step of an iteration that does not contain it.");
         }
 
-        /// <summary>True for the sites of a generation itself, which language models have beside their modules.</summary>
+        /// <summary>True for the sites of a generation, which language models have in addition to those of their modules.</summary>
         private bool IsGeneratorSite(string path, RegionContext scope)
         {
             if (!GeneratorSites.Contains(path) || Model is null or { Vocabulary: 0 }) return false;

@@ -91,7 +91,7 @@ public sealed partial class ProgramValidator
                 Tensor.ContentOneofCase.Inline => (ulong)tensor.Inline.Length,
                 Tensor.ContentOneofCase.Blob when IsHash(tensor.Blob.Id) => tensor.Blob.Length,
                 Tensor.ContentOneofCase.Blob =>
-                    throw InvalidProgram($"Constant {i} refers to `{Truncate(tensor.Blob.Id)}`, which is not the SHA-256 of anything."),
+                    throw InvalidProgram($"Constant {i} refers to `{Truncate(tensor.Blob.Id)}`, which is not a lower-case hex SHA-256."),
                 _ => throw InvalidProgram($"Constant {i} has no content."),
             };
             if ((System.Int128)length != bytes)
@@ -205,7 +205,7 @@ public sealed partial class ProgramValidator
     private static Exception CreateException(ErrorCode code, string message, string hint = "", string module = "") =>
         Errors.CreateException(code, message, hint, module);
 
-    /// <summary>What surrounds a region.</summary>
+    /// <summary>The context of a region.</summary>
     private sealed record RegionContext(
         Trace? Trace, Invoke? Invoke, StepLoop? Steps, int Depth, bool InLoop = false, bool InBackward = false, string? InModule = null);
 }

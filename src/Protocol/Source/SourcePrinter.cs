@@ -3,7 +3,7 @@ using System.Text;
 
 namespace Ndif.Protocol;
 
-/// <summary>Prints a function with the names of its operations beside the lines, or one operation with the lines around it.</summary>
+/// <summary>Prints a function with the names of its operations next to the lines, or one operation with the lines around it.</summary>
 public static class SourcePrinter
 {
     private const int ContextLines = 5;

@@ -93,7 +93,7 @@ public sealed class InMemoryDeployments : IDeployments
     public Task<IChangeSubscription> SubscribeAsync(
         string worker, IReadOnlyCollection<string> models, CancellationToken cancellationToken = default)
     {
-        WakeupSubscription wakeup = _wakeups.Subscribe([ChangesKey, OrdersKey(worker), .. models.Select(MemoryJobStore.GetWorkKey)]);
+        WakeupSubscription wakeup = _wakeups.Subscribe([ChangesKey, OrdersKey(worker), .. models.Select(InMemoryJobStore.GetWorkKey)]);
         return Task.FromResult<IChangeSubscription>(new WakeupChangeSubscription(wakeup, _time));
     }
 

@@ -21,7 +21,7 @@ public sealed class InMemoryJobQueue : IJobQueue
     private readonly Lock _lock = new();
     private readonly WakeupHub _wakeups = new();
     private readonly LeaseWaitLoop _leaseLoop;
-    private readonly MemoryJobStore _jobs;
+    private readonly InMemoryJobStore _jobs;
     private bool _isDisposed;
 
     public InMemoryJobQueue(QueueOptions? options = null, TimeProvider? time = null, ILogger<InMemoryJobQueue>? logger = null)
@@ -29,8 +29,8 @@ public sealed class InMemoryJobQueue : IJobQueue
         _options = (options ?? new QueueOptions()).Validate();
         _time = time ?? TimeProvider.System;
         _logger = logger ?? NullLogger<InMemoryJobQueue>.Instance;
-        _jobs = new MemoryJobStore(_options, _time, _wakeups, _logger);
-        _leaseLoop = new LeaseWaitLoop(ReapExpiredLeasesAsync, _options.SafetyPoll, _time);
+        _jobs = new InMemoryJobStore(_options, _time, _wakeups, _logger);
+        _leaseLoop = new LeaseWaitLoop(ReapExpiredLeasesAsync, _options.PollInterval, _time);
     }
 
     /// <summary>The wake-ups for new jobs and job events.</summary>
@@ -63,7 +63,7 @@ public sealed class InMemoryJobQueue : IJobQueue
     public async Task<Lease?> LeaseAsync(
         string worker, IReadOnlyCollection<string> models, TimeSpan wait, CancellationToken cancellationToken = default)
     {
-        using WakeupSubscription wakeup = _wakeups.Subscribe([.. models.Select(MemoryJobStore.GetWorkKey)]);
+        using WakeupSubscription wakeup = _wakeups.Subscribe([.. models.Select(InMemoryJobStore.GetWorkKey)]);
         return await _leaseLoop.WaitAsync(wakeup, () => Task.FromResult(TryLease(worker, models)), wait, cancellationToken);
     }
 
@@ -173,8 +173,8 @@ public sealed class InMemoryJobQueue : IJobQueue
     public async IAsyncEnumerable<Event> WatchAsync(
         string jobId, ulong fromSequence, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        using WakeupSubscription wakeup = _wakeups.Subscribe(MemoryJobStore.GetEventsKey(jobId));
-        MemoryJob job;
+        using WakeupSubscription wakeup = _wakeups.Subscribe(InMemoryJobStore.GetEventsKey(jobId));
+        InMemoryJob job;
         lock (_lock) job = _jobs.Find(jobId) ?? throw QueueErrors.UnknownJob(jobId);
         int next = (int)Math.Min(Math.Max(fromSequence, 1), int.MaxValue) - 1;
         while (true)
@@ -251,9 +251,9 @@ public sealed class InMemoryJobQueue : IJobQueue
         lock (_lock)
         {
             _jobs.RemoveExpired();
-            MemoryJob[] expired = [.. _jobs.All.Where(job => job.ActiveLease?.Deadline <= _time.GetUtcNow())
+            InMemoryJob[] expired = [.. _jobs.All.Where(job => job.ActiveLease?.Deadline <= _time.GetUtcNow())
                 .OrderBy(job => job.ActiveLease!.Deadline).ThenBy(job => job.Submission.JobId, StringComparer.Ordinal)];
-            foreach (MemoryJob job in expired) _jobs.ExpireLease(job);
+            foreach (InMemoryJob job in expired) _jobs.ExpireLease(job);
             return Task.FromResult(expired.Length);
         }
     }
@@ -278,7 +278,7 @@ public sealed class InMemoryJobQueue : IJobQueue
     /// <inheritdoc/>
     public async Task<JobInfo?> RequeueAsync(string deadJobId, string newJobId, CancellationToken cancellationToken = default)
     {
-        MemoryJob? dead;
+        InMemoryJob? dead;
         lock (_lock) dead = _jobs.Find(deadJobId) is { IsDeadLetter: true } job ? job : null;
         if (dead is null) return null;
         JobInfo info = await SubmitAsync(dead.Submission with { JobId = newJobId }, cancellationToken);
@@ -295,7 +295,7 @@ public sealed class InMemoryJobQueue : IJobQueue
             if (_jobs.Find(jobId) is not { } job) throw QueueErrors.UnknownJob(jobId);
             if (!job.State.IsTerminal()) job.Replies.TryAdd(reply.Ticket, reply.Clone());
         }
-        _wakeups.Notify(MemoryJobStore.GetReplyKey(jobId, reply.Ticket));
+        _wakeups.Notify(InMemoryJobStore.GetReplyKey(jobId, reply.Ticket));
         return Task.CompletedTask;
     }
 
@@ -303,7 +303,7 @@ public sealed class InMemoryJobQueue : IJobQueue
     public async Task<LocalReply?> AwaitReplyAsync(
         Lease lease, ulong ticket, TimeSpan timeout, CancellationToken cancellationToken = default)
     {
-        using WakeupSubscription wakeup = _wakeups.Subscribe(MemoryJobStore.GetReplyKey(lease.JobId, ticket));
+        using WakeupSubscription wakeup = _wakeups.Subscribe(InMemoryJobStore.GetReplyKey(lease.JobId, ticket));
         using CancellationTokenRegistration lost = lease.Lost.Register(wakeup.Notify);
         long started = _time.GetTimestamp();
         while (true)

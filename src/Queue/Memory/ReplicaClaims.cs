@@ -1,6 +1,6 @@
 namespace Ndif.Queue.Memory;
 
-/// <summary>The claims of workers to hold replicas of one model. Redis/Scripts/hold.lua implements the same rules.</summary>
+/// <summary>The claims of workers to hold replicas of one model. Redis/Scripts/claim_replica.lua implements the same rules.</summary>
 internal sealed class ReplicaClaims
 {
     private readonly Dictionary<string, (DateTimeOffset Until, DateTimeOffset LastUsed)> _claims = [];

@@ -65,7 +65,7 @@ public sealed class RedisDeployments : IDeployments, IDisposable
     {
         cancellationToken.ThrowIfCancellationRequested();
         RedisResult isHeld = await _commands.ExecuteScriptAsync(
-            RedisScript.Hold, name, worker, maxReplicas, lastUsed.ToUnixTimeMilliseconds(),
+            RedisScript.ClaimReplica, name, worker, maxReplicas, lastUsed.ToUnixTimeMilliseconds(),
             (long)_options.HeartbeatLifetime.TotalMilliseconds);
         return (int)isHeld == 1;
     }
@@ -92,7 +92,7 @@ public sealed class RedisDeployments : IDeployments, IDisposable
     public async Task<IReadOnlyList<WorkerOrder>> DequeueOrdersAsync(string worker, CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        var orders = (RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.Orders, worker))!;
+        var orders = (RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.DequeueOrders, worker))!;
         return [.. orders.Select(order => WorkerOrder.Parser.ParseFrom((byte[])order!))];
     }
 

@@ -10,7 +10,7 @@ namespace Ndif.Queue.Redis;
 /// 1. Subscribe to the wake-ups of the job.
 /// 2. Read a page of events after the last one that was returned.
 /// 3. Return them. If there may be more, continue at 2; if the job has ended, stop.
-/// 4. Wait for a wake-up, at most <see cref="QueueOptions.SafetyPoll"/>, and continue at 2.
+/// 4. Wait for a wake-up, at most <see cref="QueueOptions.PollInterval"/>, and continue at 2.
 /// </summary>
 internal sealed class RedisEventStream(RedisCommandExecutor commands, RedisWakeupHub wakeups, QueueOptions options)
 {
@@ -24,7 +24,7 @@ internal sealed class RedisEventStream(RedisCommandExecutor commands, RedisWakeu
         for (bool isKnown = false; ; isKnown = true)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            RedisResult reply = await commands.ExecuteScriptAsync(RedisScript.Watch, jobId, next, MaxPageEvents, MaxPageBytes); // 2
+            RedisResult reply = await commands.ExecuteScriptAsync(RedisScript.ReadEvents, jobId, next, MaxPageEvents, MaxPageBytes); // 2
             if (reply.IsNull) throw isKnown ? QueueErrors.JobDeletedWhileWatched(jobId) : QueueErrors.UnknownJob(jobId);
             var parts = (RedisResult[])reply!;
             var entries = (RedisResult[])parts[1]!;
@@ -38,7 +38,7 @@ internal sealed class RedisEventStream(RedisCommandExecutor commands, RedisWakeu
             bool hasEnded = (int)parts[0] == 1, mayHaveMore = (int)parts[2] == 1;
             if (mayHaveMore) continue;
             if (hasEnded) yield break;
-            await wakeup.WaitAsync(options.SafetyPoll, TimeProvider.System, cancellationToken); // 4
+            await wakeup.WaitAsync(options.PollInterval, TimeProvider.System, cancellationToken); // 4
         }
     }
 }

@@ -52,7 +52,7 @@ public sealed class RedisJobQueue : IJobQueue
         _commands = new RedisCommandExecutor(connection, _keys);
         _wakeups = new RedisWakeupHub(connection, _keys, _logger);
         _eventStream = new RedisEventStream(_commands, _wakeups, _options);
-        _leaseLoop = new LeaseWaitLoop(ReapExpiredLeasesAsync, _options.SafetyPoll, TimeProvider.System);
+        _leaseLoop = new LeaseWaitLoop(ReapExpiredLeasesAsync, _options.PollInterval, TimeProvider.System);
     }
 
     /// <inheritdoc/>
@@ -133,7 +133,7 @@ public sealed class RedisJobQueue : IJobQueue
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
         _leases.Release(lease);
-        if ((int)await _commands.ExecuteScriptAsync(RedisScript.Return, lease.JobId, lease.Token) == 1)
+        if ((int)await _commands.ExecuteScriptAsync(RedisScript.ReleaseLease, lease.JobId, lease.Token) == 1)
             Log.JobReturned(_logger, lease.JobId, lease.Worker);
     }
 
@@ -208,7 +208,7 @@ public sealed class RedisJobQueue : IJobQueue
         {
             ThrowIfDisposedOrCancelled(cancellationToken);
             published += (int)await _commands.ExecuteScriptAsync(
-                RedisScript.Tell, [ToMilliseconds(minInterval), .. chunk.Select(id => (RedisValue)id)]);
+                RedisScript.PublishPositions, [ToMilliseconds(minInterval), .. chunk.Select(id => (RedisValue)id)]);
         }
         return published;
     }
@@ -217,7 +217,7 @@ public sealed class RedisJobQueue : IJobQueue
     public async Task<QueueCounts> CountAsync(CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
-        var counts = (RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.Count))!;
+        var counts = (RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.CountJobs))!;
         Dictionary<string, (int Waiting, int Running)> byModel = counts.Skip(2).Chunk(3)
             .ToDictionary(m => (string)m[0]!, m => ((int)m[1], (int)m[2]));
         return new QueueCounts(
@@ -301,7 +301,7 @@ public sealed class RedisJobQueue : IJobQueue
             if (reply.Resp2Type == ResultType.BulkString) return LocalReply.Parser.ParseFrom((byte[])reply!);
             TimeSpan left = timeout - TimeProvider.System.GetElapsedTime(started);
             if ((int)reply < 0 || left <= TimeSpan.Zero) return null;
-            await wakeup.WaitAsync(left < _options.SafetyPoll ? left : _options.SafetyPoll, TimeProvider.System, cancellationToken);
+            await wakeup.WaitAsync(left < _options.PollInterval ? left : _options.PollInterval, TimeProvider.System, cancellationToken);
         }
     }
 
@@ -336,7 +336,7 @@ public sealed class RedisJobQueue : IJobQueue
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
         if (ids.Length == 0) return [];
-        return [.. ((RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.Look, ids))!).Select(RedisJobReader.Read)];
+        return [.. ((RedisResult[])(await _commands.ExecuteScriptAsync(RedisScript.GetJobs, ids))!).Select(RedisJobReader.Read)];
     }
 
     private void ThrowIfDisposedOrCancelled(CancellationToken cancellationToken)

@@ -4,7 +4,7 @@ using StackExchange.Redis;
 
 namespace Ndif.Queue.Redis;
 
-/// <summary>Reads a job as the scripts return it (<c>row</c> in common.lua).</summary>
+/// <summary>Reads a job as the scripts return it (<c>read_job</c> in common.lua).</summary>
 internal static class RedisJobReader
 {
     public static JobInfo Read(RedisResult row)

@@ -11,10 +11,11 @@ namespace Ndif.Queue.Redis;
 internal sealed class RedisScript
 {
     public static readonly RedisScript
-        Submit = new("submit"), Lease = new("lease"), Renew = new("renew"), Publish = new("publish"), Return = new("return"),
-        Cancel = new("cancel"), Reap = new("reap"), Look = new("look"), Watch = new("watch"), Count = new("count"),
-        Reply = new("reply"), TakeReply = new("take_reply"), Delete = new("delete"), Usage = new("usage"), Hold = new("hold"),
-        Orders = new("orders"), Tell = new("tell");
+        Submit = new("submit"), Lease = new("lease"), Renew = new("renew"), Publish = new("publish"),
+        ReleaseLease = new("release_lease"), Cancel = new("cancel"), Reap = new("reap"), GetJobs = new("get_jobs"),
+        ReadEvents = new("read_events"), CountJobs = new("count_jobs"), Reply = new("reply"), TakeReply = new("take_reply"),
+        Delete = new("delete"), Usage = new("usage"), ClaimReplica = new("claim_replica"), DequeueOrders = new("dequeue_orders"),
+        PublishPositions = new("publish_positions");
 
     private RedisScript(string name)
     {

@@ -12,11 +12,11 @@ internal readonly record struct EstimatedPass(double Batch, double Seq, double S
 internal readonly record struct EstimatedNode(uint Id, EstimatedPass Pass, double Times);
 
 /// <summary>
-/// Estimates how many bytes a program saves, and how many it needs at once beside the model's weights, from its text and the model's
-/// description. A site has the shape that its module's weights imply, or [batch, seq, hidden]. An index narrows it. Any other operation
-/// counts as its largest argument. A loop over values counts once, a loop over steps as often as there are steps, and all branches count
-/// as taken. The estimate may be a few times too large or too small, not a hundred times: it shows whether an experiment would save
-/// gigabytes. Each visit returns the size of the node's value, or null if the node has none.
+/// Estimates how many bytes a program saves, and how many it needs at once in addition to the model's weights, from its nodes and the
+/// model's description. A site has the shape that its module's weights imply, or [batch, seq, hidden]. An index narrows it. Any other
+/// operation counts as its largest argument. A loop over values counts once, a loop over steps as often as there are steps, and all
+/// branches count as taken. The estimate may be a few times too large or too small, not a hundred times: it shows whether an experiment
+/// would save gigabytes. Each visit returns the size of the node's value, or null if the node has none.
 /// </summary>
 internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueSize?>
 {

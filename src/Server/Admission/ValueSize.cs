@@ -2,7 +2,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Server.Admission;
 
-/// <summary>How large a value of a program is likely to be.</summary>
+/// <summary>The estimated size of a value of a program.</summary>
 /// <param name="Shape">The shape of a tensor; null for other values.</param>
 /// <param name="ElementBytes">Bytes of one element of the tensor.</param>
 /// <param name="ContainerBytes">Bytes of the values in a list or dictionary.</param>

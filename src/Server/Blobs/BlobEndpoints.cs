@@ -26,7 +26,7 @@ internal static class BlobEndpoints
         WriteErrorsAsJsonAsync(context, exceptionTranslator, async () =>
     {
         await using Stream content = await blobs.OpenAsync(context.GetCaller(), id, context.RequestAborted);
-        await BlobResponse.WriteAsync(context, id, content, options.ReaderPatience);
+        await BlobResponse.WriteAsync(context, id, content, options.StalledReaderTimeout);
         if (HttpMethods.IsGet(context.Request.Method))
             Telemetry.BlobBytes.Add(context.Response.ContentLength ?? 0, new KeyValuePair<string, object?>("direction", "out"));
     });

@@ -46,7 +46,7 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
     {
         BlobRef stored = await blobs.PutAsync(
             (target, cancel) => write(new BoundedStream(target, options.BlobBytes), cancel), cancellationToken);
-        // Bytes with another hash are stored without a grant, so nobody can read them, and expire.
+        // Bytes with another hash are stored without a grant, so no caller can read them, and expire.
         if (getExpectedId() is { Length: > 0 } expected && expected != stored.Id) throw ServerErrors.ChecksumMismatch(expected, stored.Id);
         await blobs.GrantAsync(stored.Id, caller.Id, cancellationToken: cancellationToken);
         logger.BlobStored(stored.Id, stored.Length, caller.Id);
@@ -61,7 +61,7 @@ internal sealed class BlobTransfer(IBlobStore blobs, GatewayOptions options, ILo
         return await PutAsync(caller, () => expectedId, async (target, cancel) =>
         {
             ulong offset = 0;
-            while (await chunks.ReadNextAsync(options.RequestPatience, cancel))
+            while (await chunks.ReadNextAsync(options.RequestTimeout, cancel))
             {
                 BlobChunk chunk = chunks.Current;
                 if (chunk.Id.Length > 0) expectedId = chunk.Id;

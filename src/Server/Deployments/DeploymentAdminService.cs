@@ -59,7 +59,7 @@ internal sealed class DeploymentAdminService(
         foreach (string removed in names) await workers.RemoveDescriptionAsync(removed, cancellationToken);
         foreach (WorkerStatus worker in liveWorkers)
             await deployments.SendOrderAsync(worker.Id, new WorkerOrder { Evict = name }, cancellationToken);
-        int failed = await FailWaitingJobsAsync(name, names, cancellationToken);
+        int failed = (await jobs.FailWaitingAsync(LeaseHolder, names, ServerErrors.ModelEvicted(name), cancellationToken)).Count;
         logger.Evicted(ServerErrors.Truncate(name), "all workers", failed, requestedBy);
         (before.Wanted, before.Pinned) = (0, false);
         return before;
@@ -86,18 +86,6 @@ internal sealed class DeploymentAdminService(
         return !hasOther && await workers.GetDescriptionAsync(name, cancellationToken) is { Revision.Length: > 0 } description
             ? [name, ModelNames.Format(model, description.Revision)]
             : [name];
-    }
-
-    private async Task<int> FailWaitingJobsAsync(string name, IReadOnlyList<string> queueNames, CancellationToken cancellationToken)
-    {
-        int count = 0;
-        var failed = new StateChanged { State = JobState.Failed, Error = ServerErrors.ModelEvicted(name) };
-        while (await jobs.LeaseAsync(LeaseHolder, queueNames, TimeSpan.Zero, cancellationToken) is { } lease)
-        {
-            await jobs.PublishAsync(lease, new Event { State = failed }, CancellationToken.None);
-            count++;
-        }
-        return count;
     }
 
     private async Task<ModelStatus> GetModelStatusAsync(string model, string revision, CancellationToken cancellationToken) =>

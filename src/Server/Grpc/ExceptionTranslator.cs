@@ -24,7 +24,7 @@ internal sealed class ExceptionTranslator(GatewayOptions options, ILogger<Except
                 return ServerErrors.MessageTooLarge(options.MessageBytes);
             // thrown by Kestrel for a request body that is too slow
             case BadHttpRequestException { StatusCode: StatusCodes.Status408RequestTimeout }:
-                return Errors.FromException(ServerErrors.ClientTimedOut(options.RequestPatience));
+                return Errors.FromException(ServerErrors.ClientTimedOut(options.RequestTimeout));
             case BadHttpRequestException:
                 return ServerErrors.MalformedMessage();
             case RpcException or InvalidProtocolBufferException or InvalidDataException:

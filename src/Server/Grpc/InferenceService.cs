@@ -54,7 +54,7 @@ internal sealed class InferenceService(
             await foreach (Event jobEvent in jobs.WatchAsync(request.JobId, Math.Max(1, request.FromSequence), ended.Token))
             {
                 positions.OnEventSent(jobEvent);
-                await EventStreamWriter.WriteAsync(responseStream, jobEvent, options.ReaderPatience, ended.Token);
+                await EventStreamWriter.WriteAsync(responseStream, jobEvent, options.StalledReaderTimeout, ended.Token);
             }
         }
         catch (OperationCanceledException) when (streamDrainer.StoppingToken.IsCancellationRequested)

@@ -11,13 +11,13 @@ namespace Ndif.Server.Grpc;
 internal sealed class QueuePositionNotifier(
     QueuePositionSubscriptions subscriptions, IJobQueue jobs, GatewayOptions options, TimeProvider time,
     ILogger<QueuePositionNotifier> logger)
-    : PeriodicBackgroundService("queue position notification", options.TellInterval, time, logger)
+    : PeriodicBackgroundService("queue position notification", options.QueuePositionInterval, time, logger)
 {
     protected override async Task ExecuteOnceAsync(CancellationToken cancellationToken)
     {
         if (subscriptions.WaitingJobIds is not { Count: > 0 } waiting) return;
         // Several gateways may publish the position of the same job. The minimum interval is a little shorter than the timer's, so that
         // jitter of the timer does not skip every second run.
-        await jobs.PublishPositionsAsync(waiting, minInterval: 0.9 * options.TellInterval, cancellationToken);
+        await jobs.PublishPositionsAsync(waiting, minInterval: 0.9 * options.QueuePositionInterval, cancellationToken);
     }
 }

@@ -38,7 +38,7 @@ internal sealed class RunCallHandler(
     public async Task RunAsync(CancellationToken gatewayStopping, CancellationToken callCancelled)
     {
         // 1. Submit.
-        bool hasSubmission = await requests.ReadNextAsync(options.RequestPatience, callCancelled)
+        bool hasSubmission = await requests.ReadNextAsync(options.RequestTimeout, callCancelled)
             && requests.Current.KindCase == RunRequest.KindOneofCase.Submit;
         if (!hasSubmission) throw ServerErrors.NoSubmission();
         if (requests.Current.Submit.DryRun) throw ServerErrors.DryRunOnRun();
@@ -114,7 +114,7 @@ internal sealed class RunCallHandler(
                 _hasEnded = true;
                 logger.Ended(_jobId, state.ToString(), jobEvent.Sequence);
             }
-            try { await EventStreamWriter.WriteAsync(responses, jobEvent, options.ReaderPatience, cancellationToken); }
+            try { await EventStreamWriter.WriteAsync(responses, jobEvent, options.StalledReaderTimeout, cancellationToken); }
             catch (Exception)
             {
                 _isClientLost = true; // the token of the call may not be cancelled yet

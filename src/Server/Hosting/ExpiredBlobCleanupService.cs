@@ -6,7 +6,7 @@ namespace Ndif.Server.Hosting;
 /// <summary>Deletes expired blobs.</summary>
 internal sealed class ExpiredBlobCleanupService(
     IBlobStore blobs, GatewayOptions options, TimeProvider time, ILogger<ExpiredBlobCleanupService> logger)
-    : PeriodicBackgroundService("expired blob cleanup", options.SweepInterval, time, logger)
+    : PeriodicBackgroundService("expired blob cleanup", options.BlobCleanupInterval, time, logger)
 {
     protected override async Task ExecuteOnceAsync(CancellationToken cancellationToken)
     {

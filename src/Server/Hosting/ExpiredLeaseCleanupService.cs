@@ -8,7 +8,7 @@ namespace Ndif.Server.Hosting;
 /// </summary>
 internal sealed class ExpiredLeaseCleanupService(
     IJobQueue jobs, GatewayOptions options, TimeProvider time, ILogger<ExpiredLeaseCleanupService> logger)
-    : PeriodicBackgroundService("expired lease cleanup", options.ReapInterval, time, logger)
+    : PeriodicBackgroundService("expired lease cleanup", options.LeaseCleanupInterval, time, logger)
 {
     protected override async Task ExecuteOnceAsync(CancellationToken cancellationToken)
     {

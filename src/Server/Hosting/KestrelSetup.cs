@@ -24,8 +24,8 @@ internal static class KestrelSetup
         KestrelServerLimits limits = kestrel.Limits;
         limits.MaxRequestBodySize = null; // gRPC limits the size of messages, BlobTransfer the size of blobs
         // gRPC removes this limit for streaming calls, which have timeouts of their own
-        limits.MinRequestBodyDataRate = new MinDataRate(MinBytesPerSecond, options.RequestPatience);
-        limits.RequestHeadersTimeout = options.RequestPatience;
+        limits.MinRequestBodyDataRate = new MinDataRate(MinBytesPerSecond, options.RequestTimeout);
+        limits.RequestHeadersTimeout = options.RequestTimeout;
         limits.MinResponseDataRate = null; // a client at a breakpoint is slow; pings detect dead connections
         limits.Http2.InitialStreamWindowSize = StreamWindowBytes;
         limits.Http2.InitialConnectionWindowSize = ConnectionWindowBytes;

@@ -194,12 +194,9 @@ internal sealed class DeploymentReconciler(
             ModelStatus own = model.ToStatus(false, now);
             // the merged status has an error only if every worker has one
             if (all.FirstOrDefault(m => m.Id == own.Id && m.Revision == own.Revision)?.Error is not { } cause) continue;
-            var failed = new StateChanged { State = JobState.Failed, Error = WorkerErrors.NoWorkerCanLoad(model.Name, cause) };
-            while (await backend.Jobs.LeaseAsync(options.Id, model.Names, TimeSpan.Zero, stopping) is { } lease)
-            {
-                Log.Unservable(logger, lease.JobId, model.Name, cause.Message);
-                await backend.Jobs.PublishAsync(lease, new Event { State = failed }, CancellationToken.None);
-            }
+            Error error = WorkerErrors.NoWorkerCanLoad(model.Name, cause);
+            foreach (string job in await backend.Jobs.FailWaitingAsync(options.Id, model.Names, error, stopping))
+                Log.Unservable(logger, job, model.Name, cause.Message);
         }
     }
 

@@ -15,7 +15,7 @@ internal sealed record BenchmarkUser(string Id, string Key)
 }
 
 /// <summary>
-/// A cluster of redis-server, at most one gateway and one worker, with the queue and the keys as this process reaches them.
+/// A cluster of redis-server, at most one gateway and one worker, with connections of this process to the queue and the keys.
 /// </summary>
 internal sealed class BenchmarkCluster : ServiceCluster
 {
@@ -30,16 +30,16 @@ internal sealed class BenchmarkCluster : ServiceCluster
 
     public Uri Address { get; private set; } = null!;
 
-    /// <summary>The queue that the processes share, as this process sees it.</summary>
+    /// <summary>This process's connection to the queue of the cluster.</summary>
     public QueueBackend Backend { get; private set; } = null!;
 
     public KeyService Keys => _keys!;
 
     public IKeyStore KeyStore { get; private set; } = null!;
 
-    /// <summary>Starts Redis and a worker, and a gateway unless the caller brings one; returns when the model is loaded.</summary>
-    /// <param name="model">Id or folder.</param>
-    /// <param name="worker">More arguments of the worker.</param>
+    /// <summary>Starts Redis and a worker, and a gateway unless the caller starts one itself; returns when the model is loaded.</summary>
+    /// <param name="model">The id or folder of the model.</param>
+    /// <param name="worker">Additional arguments of the worker.</param>
     public static async Task<BenchmarkCluster> StartAsync(string model = "ndif/tiny-landmarks", bool gateway = true, params string[] worker)
     {
         var cluster = new BenchmarkCluster();
@@ -63,14 +63,14 @@ internal sealed class BenchmarkCluster : ServiceCluster
         }
     }
 
-    /// <summary>A new key. The tier `priority` may submit 6000 jobs a minute, the others 600.</summary>
+    /// <summary>Creates a key. The tier `priority` may submit 6000 jobs a minute, the others 600.</summary>
     public async Task<BenchmarkUser> NewUserAsync(string tier = "priority")
     {
         CreatedKey key = await Keys.CreateAsync("benchmarks", [], tier);
         return new BenchmarkUser(key.Record.Id, key.Key.Reveal());
     }
 
-    /// <summary>A connection of its own to the gateway, without the SDK.</summary>
+    /// <summary>Opens a separate connection to the gateway, without the SDK.</summary>
     public static GrpcChannel Connect(Uri address) => GrpcChannel.ForAddress(address, new GrpcChannelOptions
     {
         MaxReceiveMessageSize = null, HttpHandler = new SocketsHttpHandler

@@ -11,12 +11,12 @@ internal static class CheckpointCache
         string folder = Path.Combine(parent, name);
         if (Directory.Exists(folder)) return folder;
         Console.Error.WriteLine($"writing random weights of {name} ...");
-        string fresh = Path.Combine(parent, $".{Guid.NewGuid():n}");
-        Directory.CreateDirectory(fresh);
-        write(fresh);
-        try { Directory.Move(fresh, folder); }
-        // another process has written it meanwhile
-        catch (IOException) when (Directory.Exists(folder)) { Directory.Delete(fresh, recursive: true); }
+        string temporary = Path.Combine(parent, $".{Guid.NewGuid():n}");
+        Directory.CreateDirectory(temporary);
+        write(temporary);
+        try { Directory.Move(temporary, folder); }
+        // another process has written the folder in the meantime
+        catch (IOException) when (Directory.Exists(folder)) { Directory.Delete(temporary, recursive: true); }
         return folder;
     }
 }

@@ -11,12 +11,12 @@ internal sealed record GPT2Checkpoint(string Name, int NumLayers, int HiddenSize
     /// <summary>The shape of openai-community/gpt2: 124 million parameters, 498 MB.</summary>
     public static GPT2Checkpoint Small { get; } = new("gpt2-small", 12, 768, 12, 50257, 1024);
 
-    /// <summary>As many layers with almost no arithmetic, so that the overhead of each operation is visible.</summary>
+    /// <summary>The same number of layers with almost no arithmetic, so that the overhead of each operation is visible.</summary>
     public static GPT2Checkpoint Tiny { get; } = new("gpt2-tiny", 12, 16, 2, 64, 1024);
 
     public string WeightsFile => Path.Combine(Folder(), "model.safetensors");
 
-    /// <summary>The folder, written if it is not there yet.</summary>
+    /// <summary>The folder, which is written if it does not exist.</summary>
     public string Folder() => CheckpointCache.GetOrWrite($"{Name}-1", Write);
 
     public LoadedModel Load() => ModelLoader.Load(Folder());

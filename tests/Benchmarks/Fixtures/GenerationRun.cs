@@ -6,7 +6,7 @@ using Ndif.Engine.Running;
 namespace Ndif.Benchmarks.Fixtures;
 
 /// <summary>
-/// A compiled generation from one token, run by the engine on the calling thread: as many passes of one token as new tokens.
+/// A compiled generation from one token, run by the engine on the calling thread: one pass of one token for each new token.
 /// </summary>
 internal sealed class GenerationRun(HookedLanguageModel model, string folder, int newTokens)
 {

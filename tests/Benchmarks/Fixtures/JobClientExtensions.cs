@@ -7,7 +7,7 @@ namespace Ndif.Benchmarks.Fixtures;
 internal static class JobClientExtensions
 {
     /// <summary>Submits a job and follows it to its end.</summary>
-    /// <returns>The job as the queue knows it then.</returns>
+    /// <returns>The job as the service reports it after its end.</returns>
     /// <exception cref="InvalidOperationException">The job did not complete.</exception>
     public static async Task<JobInfo> RunJobAsync(this Inference.InferenceClient calls, BenchmarkUser user, Protocol.Program program,
         CancellationToken cancellationToken)

@@ -36,9 +36,9 @@ internal sealed class PromptInput(long[] prompt) : IDisposable
     {
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
-        var ours = (Tensor)model.Root.Call(Ids, Mask, Positions, null)["logits"]!;
-        Tensor theirs = plain.call(Ids, Mask, Positions);
-        return ((ours - theirs).abs().max().item<float>(), theirs.abs().max().item<float>());
+        var actual = (Tensor)model.Root.Call(Ids, Mask, Positions, null)["logits"]!;
+        Tensor expected = plain.call(Ids, Mask, Positions);
+        return ((actual - expected).abs().max().item<float>(), expected.abs().max().item<float>());
     }
 
     public void Dispose()

@@ -12,7 +12,7 @@ internal sealed unsafe class WeightReader
 
     public WeightReader(LoadedModel model)
     {
-        _weights = [.. model.Modules.SelectMany(m => m.Parameters).Distinct().Select(p => Where(p.Value))];
+        _weights = [.. model.Modules.SelectMany(m => m.Parameters).Distinct().Select(p => GetMemory(p.Value))];
         Bytes = _weights.Sum(w => w.Bytes);
     }
 
@@ -37,7 +37,7 @@ internal sealed unsafe class WeightReader
         });
     }
 
-    private static (nint, long) Where(torch.Tensor tensor)
+    private static (nint, long) GetMemory(torch.Tensor tensor)
     {
         Span<byte> bytes = tensor.bytes;
         fixed (byte* start = bytes) return ((nint)start, bytes.Length);

@@ -16,13 +16,13 @@ internal sealed class LoadingGroup : BenchmarkGroup
     public override IReadOnlyList<Benchmark> Entries =>
         [Benchmark.Of("loading.weights ready", Measure), Benchmark.Of("loading.cold", MeasureCold)];
 
-    private static IReadOnlyList<Measurement> MeasureCold(RunSettings pace)
+    private static IReadOnlyList<Measurement> MeasureCold(RunSettings settings)
     {
         string file = GPT2Checkpoint.Small.WeightsFile;
         double megabytes = new FileInfo(file).Length / 1e6;
         if (!PageCache.Evict(file)) return [];
         InterleavedTimings times =
-            InterleavedTimings.MeasureWithSetup(pace.RoundCount(20), warmup: 1, () => PageCache.Evict(file), () => Load(touch: true),
+            InterleavedTimings.MeasureWithSetup(settings.RoundCount(20), warmup: 1, () => PageCache.Evict(file), () => Load(touch: true),
                 () => ReadThrough(file));
         Estimate ratio = times.Ratio(0, 1);
         return
@@ -33,11 +33,11 @@ internal sealed class LoadingGroup : BenchmarkGroup
         ];
     }
 
-    private static IReadOnlyList<Measurement> Measure(RunSettings pace)
+    private static IReadOnlyList<Measurement> Measure(RunSettings settings)
     {
         string file = GPT2Checkpoint.Small.WeightsFile;
         InterleavedTimings times =
-            InterleavedTimings.Measure(pace.RoundCount(40), warmup: 2, () => Load(touch: true), () => Load(touch: false),
+            InterleavedTimings.Measure(settings.RoundCount(40), warmup: 2, () => Load(touch: true), () => Load(touch: false),
                 () => ReadThrough(file));
         double megabytes = new FileInfo(file).Length / 1e6;
         Estimate ready = times.Time(0), ratio = times.Ratio(0, 2);

@@ -21,15 +21,15 @@ internal sealed class MemoryGroup : BenchmarkGroup
 
     public override IReadOnlyList<Benchmark> Entries =>
     [
-        new("memory.10 tokens", (pace, cancellationToken) => Measure(10, pace, cancellationToken)),
-        new("memory.512 tokens", (pace, cancellationToken) => Measure(512, pace, cancellationToken)),
+        new("memory.10 tokens", (settings, cancellationToken) => Measure(10, settings, cancellationToken)),
+        new("memory.512 tokens", (settings, cancellationToken) => Measure(512, settings, cancellationToken)),
     ];
 
-    private static async Task<IReadOnlyList<Measurement>> Measure(int tokens, RunSettings pace, CancellationToken cancellationToken)
+    private static async Task<IReadOnlyList<Measurement>> Measure(int tokens, RunSettings settings, CancellationToken cancellationToken)
     {
         string folder = GPT2Checkpoint.Small.Folder();
         List<MemoryUse> without = [], with = [];
-        for (int i = 0; i < (pace.IsQuick ? 1 : 5); i++)
+        for (int i = 0; i < (settings.IsQuick ? 1 : 5); i++)
         {
             without.Add(await MemoryChild.StartAsync(["libtorch"], cancellationToken));
             with.Add(await MemoryChild.StartAsync(["model", folder, tokens.ToString(CultureInfo.InvariantCulture)], cancellationToken));
@@ -43,13 +43,13 @@ internal sealed class MemoryGroup : BenchmarkGroup
             Figure("peak", u => u.Peak),
         ];
 
-        Measurement Figure(string what, Func<MemoryUse, double> part, Goal? goal = null) => new(
-            $"memory.{tokens} tokens, {what}", (Median(with, part) - baseline) / weights, "x weights",
+        Measurement Figure(string label, Func<MemoryUse, double> selector, Goal? goal = null) => new(
+            $"memory.{tokens} tokens, {label}", (Median(with, selector) - baseline) / weights, "x weights",
             $"{weights / 1e6:0} MB of weights; libtorch alone takes {baseline / 1e6:0} MB, with the model "
-                + $"{Median(with, part) / 1e6:0} MB ({with.Min(part) / 1e6:0} to {with.Max(part) / 1e6:0})", goal);
+                + $"{Median(with, selector) / 1e6:0} MB ({with.Min(selector) / 1e6:0} to {with.Max(selector) / 1e6:0})", goal);
     }
 
-    private static double Median(List<MemoryUse> uses, Func<MemoryUse, double> part) => Estimate.Of(uses.Select(part)).Median;
+    private static double Median(List<MemoryUse> uses, Func<MemoryUse, double> selector) => Estimate.Of(uses.Select(selector)).Median;
 }
 
 /// <summary>
@@ -65,8 +65,8 @@ internal static class MemoryChild
     public static async Task<MemoryUse> StartAsync(string[] arguments, CancellationToken cancellationToken)
     {
         string program = Environment.ProcessPath!;
-        string[] own = Path.GetFileNameWithoutExtension(program) == "dotnet" ? [typeof(MemoryChild).Assembly.Location] : [];
-        var start = new ProcessStartInfo(program, [.. own, "--child", .. arguments]) { RedirectStandardOutput = true };
+        string[] assembly = Path.GetFileNameWithoutExtension(program) == "dotnet" ? [typeof(MemoryChild).Assembly.Location] : [];
+        var start = new ProcessStartInfo(program, [.. assembly, "--child", .. arguments]) { RedirectStandardOutput = true };
         using Process child = Process.Start(start)!;
         string answer = await child.StandardOutput.ReadToEndAsync(cancellationToken);
         await child.WaitForExitAsync(cancellationToken);

@@ -20,7 +20,7 @@ internal sealed class RemoteGroup : BenchmarkGroup
 
     public override IReadOnlyList<Benchmark> Entries => [new("remote.one saved layer", Measure)];
 
-    private static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
+    private static async Task<IReadOnlyList<Measurement>> Measure(RunSettings settings, CancellationToken cancellationToken)
     {
         await using LoopbackService service =
             await LoopbackService.StartAsync("ndif/tiny-landmarks", cancellationToken, new Tier(JobsPerMinute: 1_000_000));
@@ -32,7 +32,7 @@ internal sealed class RemoteGroup : BenchmarkGroup
 
         Saved there = await TraceAsync(remote), here = await TraceAsync(Backend.Local);
         if (there.Tensor.Checksum() != here.Tensor.Checksum()) throw new InvalidOperationException("Remote and local differ.");
-        InterleavedTimings times = await InterleavedTimings.MeasureAsync(pace.RoundCount(2000), warmup: 100, cancellationToken,
+        InterleavedTimings times = await InterleavedTimings.MeasureAsync(settings.RoundCount(2000), warmup: 100, cancellationToken,
             () => TraceAsync(remote), () => TraceAsync(Backend.Local),
             async () => await calls.GetCapabilitiesAsync(new GetCapabilitiesRequest(), headers, cancellationToken: cancellationToken));
         double local = times.Quantile(1, 0.5), call = times.Quantile(2, 0.5);

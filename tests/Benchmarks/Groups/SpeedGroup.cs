@@ -20,28 +20,28 @@ internal sealed class SpeedGroup : BenchmarkGroup
     [
         .. from model in (string[])["gpt2-small", "llama-135m"]
            from type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16]
-           from what in (string[])["decode", "10 tokens", "512 tokens"]
-           select Benchmark.Of($"speed.{model} {(type == ScalarType.Float32 ? "fp32" : "bf16")} {what}",
-               pace => Measure(model, type, what, pace)),
+           from workload in (string[])["decode", "10 tokens", "512 tokens"]
+           select Benchmark.Of($"speed.{model} {(type == ScalarType.Float32 ? "fp32" : "bf16")} {workload}",
+               settings => Measure(model, type, workload, settings)),
     ];
 
-    private static IReadOnlyList<Measurement> Measure(string shape, ScalarType type, string what, RunSettings pace)
+    private static IReadOnlyList<Measurement> Measure(string shape, ScalarType type, string workload, RunSettings settings)
     {
         string folder = shape == "gpt2-small" ? GPT2Checkpoint.Small.Folder() : LlamaCheckpoint.Folder();
-        string name = $"speed.{shape} {(type == ScalarType.Float32 ? "fp32" : "bf16")} {what}";
+        string name = $"speed.{shape} {(type == ScalarType.Float32 ? "fp32" : "bf16")} {workload}";
         using LoadedModel model = ModelLoader.Load(folder, type);
         var read = new WeightReader(model);
-        if (what == "decode")
+        if (workload == "decode")
         {
-            using var subject = new HookedLanguageModel(model);
-            var run = new GenerationRun(subject, folder, PassCount);
-            InterleavedTimings times = InterleavedTimings.Measure(pace.RoundCount(40), warmup: 2, run.Run, ReadAll);
-            Estimate part = times.Ratio(1, 0);
+            using var hookedModel = new HookedLanguageModel(model);
+            var run = new GenerationRun(hookedModel, folder, PassCount);
+            InterleavedTimings times = InterleavedTimings.Measure(settings.RoundCount(40), warmup: 2, run.Run, ReadAll);
+            Estimate fraction = times.Ratio(1, 0);
             return
             [
-                new(name, part.Median, "of the bandwidth", $"reading {read.Bytes / 1e6:0} MB of weights for each token, "
+                new(name, fraction.Median, "of the bandwidth", $"reading {read.Bytes / 1e6:0} MB of weights for each token, "
                     + $"{read.Bytes * PassCount / times.Time(1).Median / 1e9:0.0} GB/s; {PassCount / times.Time(0).Median:0.0} tokens/s "
-                    + $"(± {part.Margin:0.000})", Goal.AtLeast(0.85)),
+                    + $"(± {fraction.Margin:0.000})", Goal.AtLeast(0.85)),
             ];
 
             void ReadAll()
@@ -49,38 +49,38 @@ internal sealed class SpeedGroup : BenchmarkGroup
                 for (int i = 0; i < PassCount; i++) read.Run();
             }
         }
-        int tokens = what == "10 tokens" ? 10 : 512;
+        int tokens = workload == "10 tokens" ? 10 : 512;
         using var row = new PromptInput([.. GPT2Checkpoint.Small.Prompt(tokens).Select(id => id % LlamaCheckpoint.VocabSize)]);
         if (tokens == 10)
         {
-            InterleavedTimings times = InterleavedTimings.Measure(pace.RoundCount(100), warmup: 2, () => row.Run(model), read.Run);
+            InterleavedTimings times = InterleavedTimings.Measure(settings.RoundCount(100), warmup: 2, () => row.Run(model), read.Run);
             Estimate reads = times.Ratio(0, 1);
             return [new(name, reads.Median, "reads of the weights",
                 $"one read, {1e3 * times.Time(1).Median:0.0} ms; the pass {1e3 * times.Time(0).Median:0.0} ms (± "
                     + $"{reads.Margin:0.000})", new Goal(2))];
         }
-        return [MeasureArithmetic(name, model, row, tokens, type, pace)];
+        return [MeasureArithmetic(name, model, row, tokens, type, settings)];
     }
 
     private static Measurement MeasureArithmetic(string name, LoadedModel model, PromptInput row, int tokens, ScalarType type,
-        RunSettings pace)
+        RunSettings settings)
     {
         const int Side = 2048;
         using var scope = NewDisposeScope();
         Tensor a = randn(Side, Side).to(type), b = randn(Side, Side).to(type);
-        InterleavedTimings times = InterleavedTimings.Measure(pace.RoundCount(20), warmup: 2, () => row.Run(model), Product);
+        InterleavedTimings times = InterleavedTimings.Measure(settings.RoundCount(20), warmup: 2, () => row.Run(model), Product);
         // Each weight matrix, and the embedding of a tied head, is multiplied once per token. The products of attention are not counted.
         double weights = model.Modules.SelectMany(m => m.Parameters).Distinct()
             .Where(p => p.Shape.Length == 2 && p.Shape[0] != GPT2Checkpoint.Small.MaxPositions).Sum(p => (double)p.Shape[0] * p.Shape[1]);
         double perProduct = 2.0 * Side * Side * Side, perPass = 2 * weights * tokens;
-        double part = times.Ratio(1, 0).Median * perPass / perProduct;
-        return new(name, part, "of the product's speed",
+        double fraction = times.Ratio(1, 0).Median * perPass / perProduct;
+        return new(name, fraction, "of the product's speed",
             $"a {Side} x {Side} product, {perProduct / times.Time(1).Median / 1e9:0} GFLOP/s; the pass {1e3 * times.Time(0).Median:0} ms",
             Goal.AtLeast(0.8));
 
         void Product()
         {
-            using var inner = NewDisposeScope();
+            using var productScope = NewDisposeScope();
             using var nothing = no_grad();
             a.mm(b);
         }

@@ -18,7 +18,7 @@ internal sealed record Benchmark(string Name, Func<RunSettings, CancellationToke
 {
     /// <summary>A measurement that runs on one thread, which is required for code that uses dispose scopes.</summary>
     public static Benchmark Of(string name, Func<RunSettings, IReadOnlyList<Measurement>> measure) =>
-        new(name, (pace, _) => Task.FromResult(measure(pace)));
+        new(name, (settings, _) => Task.FromResult(measure(settings)));
 }
 
 /// <summary>The thoroughness of a run.</summary>

@@ -1,8 +1,8 @@
 namespace Ndif.Benchmarks.Harness;
 
-/// <summary>Measures one benchmark after the other. One that fails is reported, and the others are measured all the same.</summary>
+/// <summary>Measures one benchmark after the other. A benchmark that fails is reported, and the others are still measured.</summary>
 /// <param name="filter">Only benchmarks whose name contains this text.</param>
-/// <param name="progress">Where progress is written.</param>
+/// <param name="progress">The writer that receives the progress.</param>
 internal sealed class BenchmarkRun(RunSettings settings, string filter, TextWriter progress)
 {
     private readonly List<Measurement> _figures = [];
@@ -44,6 +44,6 @@ internal sealed class BenchmarkRun(RunSettings settings, string filter, TextWrit
     }
 }
 
-/// <summary>A benchmark that gave no figures.</summary>
-/// <param name="Name">"group.what"</param>
+/// <summary>A benchmark that failed.</summary>
+/// <param name="Name">The name of the benchmark, "group.subject".</param>
 internal sealed record BenchmarkFailure(string Name, string Error);

@@ -23,21 +23,21 @@ internal sealed class InterleavedTimings
     /// <summary>Measures actions with a preparation before each, which is not part of the time.</summary>
     public static InterleavedTimings MeasureWithSetup(int count, int warmup, Action setUp, params Action[] candidates)
     {
-        foreach (Action thing in candidates)
-            for (int i = 0; i < warmup; i++) thing();
+        foreach (Action candidate in candidates)
+            for (int i = 0; i < warmup; i++) candidate();
         GC.Collect();
         var rounds = new InterleavedTimings(count, candidates.Length);
         for (int round = 0; round < count; round++)
         {
             for (int i = 0; i < candidates.Length; i++)
             {
-                int thing = (round + i) % candidates.Length;
+                int candidate = (round + i) % candidates.Length;
                 setUp();
                 TimeSpan used = ProcessorTime();
                 long from = Stopwatch.GetTimestamp();
-                candidates[thing]();
-                rounds._seconds[round][thing] = Stopwatch.GetElapsedTime(from).TotalSeconds;
-                rounds._processor[round][thing] = (ProcessorTime() - used).TotalSeconds;
+                candidates[candidate]();
+                rounds._seconds[round][candidate] = Stopwatch.GetElapsedTime(from).TotalSeconds;
+                rounds._processor[round][candidate] = (ProcessorTime() - used).TotalSeconds;
             }
         }
         return rounds;
@@ -47,8 +47,8 @@ internal sealed class InterleavedTimings
     public static async Task<InterleavedTimings> MeasureAsync(int count, int warmup, CancellationToken cancellationToken,
         params Func<Task>[] candidates)
     {
-        foreach (Func<Task> thing in candidates)
-            for (int i = 0; i < warmup; i++) await thing();
+        foreach (Func<Task> candidate in candidates)
+            for (int i = 0; i < warmup; i++) await candidate();
         GC.Collect();
         var rounds = new InterleavedTimings(count, candidates.Length);
         for (int round = 0; round < count; round++)
@@ -56,10 +56,10 @@ internal sealed class InterleavedTimings
             cancellationToken.ThrowIfCancellationRequested();
             for (int i = 0; i < candidates.Length; i++)
             {
-                int thing = (round + i) % candidates.Length;
+                int candidate = (round + i) % candidates.Length;
                 long from = Stopwatch.GetTimestamp();
-                await candidates[thing]();
-                rounds._seconds[round][thing] = Stopwatch.GetElapsedTime(from).TotalSeconds;
+                await candidates[candidate]();
+                rounds._seconds[round][candidate] = Stopwatch.GetElapsedTime(from).TotalSeconds;
             }
         }
         return rounds;
@@ -88,7 +88,7 @@ internal sealed class InterleavedTimings
         Estimate.Quantile([.. _seconds.Select(round => round[candidate]).Order()], quantile);
 
     private IEnumerable<double[]> QuietestRounds(params int[] candidates) =>
-        _seconds.OrderBy(round => candidates.Sum(thing => round[thing]))
+        _seconds.OrderBy(round => candidates.Sum(candidate => round[candidate]))
         .Take(Math.Max(_seconds.Length / QuietFraction, Math.Min(MinRounds, _seconds.Length)));
 
     private static TimeSpan ProcessorTime() => Environment.CpuUsage.TotalTime;

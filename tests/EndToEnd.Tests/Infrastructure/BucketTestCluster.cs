@@ -1,6 +1,6 @@
 namespace Ndif.EndToEnd.Tests.Infrastructure;
 
-/// <summary>The cluster with large values in a bucket (`--blobs s3://...`), over HTTP.</summary>
+/// <summary>A cluster that stores large values in a bucket (`--blobs s3://...`), over HTTP.</summary>
 public sealed class BucketTestCluster : TestCluster
 {
     public FakeS3 S3 { get; } = new(TimeProvider.System);

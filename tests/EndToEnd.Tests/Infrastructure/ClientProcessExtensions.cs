@@ -1,6 +1,6 @@
 namespace Ndif.EndToEnd.Tests.Infrastructure;
 
-/// <summary>Reads the messages that a user's program writes.</summary>
+/// <summary>Reads the messages that a client process writes.</summary>
 internal static class ClientProcessExtensions
 {
     /// <summary>Waits for a message that matches.</summary>
@@ -13,7 +13,7 @@ internal static class ClientProcessExtensions
     public static Task<ClientMessage> WaitForStateAsync(this ChildProcess client, Protocol.JobState state, uint attempt = 0) =>
         client.WaitForMessageAsync(message => message.State == state && message.Attempt >= attempt, $"the state {state}");
 
-    /// <summary>All messages, once the program has ended.</summary>
+    /// <summary>Waits until the program has ended and returns all messages.</summary>
     public static async Task<List<ClientMessage>> ReadAllMessagesAsync(this ChildProcess client)
     {
         int code = await client.WaitForExitAsync();
@@ -23,7 +23,7 @@ internal static class ClientProcessExtensions
         return messages;
     }
 
-    /// <summary>The checksums of the results, by name, once the program has ended without an error.</summary>
+    /// <summary>Waits until the program has ended without an error and returns the checksums of the results by name.</summary>
     public static async Task<Dictionary<string, string>> GetResultChecksumsAsync(this ChildProcess client)
     {
         List<ClientMessage> messages = await client.ReadAllMessagesAsync();
@@ -31,7 +31,7 @@ internal static class ClientProcessExtensions
         return messages.Where(message => message.Kind == "result").ToDictionary(message => message.Name, message => message.Checksum);
     }
 
-    /// <summary>The error with which the program ended.</summary>
+    /// <summary>Waits until the program has ended and returns its error.</summary>
     public static async Task<ClientMessage> GetErrorAsync(this ChildProcess client)
     {
         ClientMessage last = (await client.ReadAllMessagesAsync())[^1];

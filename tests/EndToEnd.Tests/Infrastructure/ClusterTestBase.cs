@@ -5,10 +5,12 @@ using Ndif.Protocol;
 
 namespace Ndif.EndToEnd.Tests.Infrastructure;
 
-/// <summary>A test against the cluster. All processes run when the test begins, and their output is shown if it fails.</summary>
+/// <summary>
+/// The base class of tests that use the cluster. All processes run when a test begins, and their output is shown if it fails.
+/// </summary>
 public abstract class ClusterTestBase(TestCluster cluster, ITestOutputHelper output) : IAsyncLifetime
 {
-    /// <summary>An experiment that runs for some seconds: long enough to lose a process in the middle of it.</summary>
+    /// <summary>An experiment that runs for some seconds, so that a test can end a process during the run.</summary>
     protected const string LongJob = "slow:600";
 
     private static readonly ConcurrentDictionary<string, Lazy<Task<Dictionary<string, string>>>> _localChecksums = new();
@@ -21,7 +23,7 @@ public abstract class ClusterTestBase(TestCluster cluster, ITestOutputHelper out
 
     protected static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    /// <summary>The service without the SDK, for requests that the SDK does not send.</summary>
+    /// <summary>A gRPC client without the SDK, for requests that the SDK does not send.</summary>
     protected Inference.InferenceClient RawClient =>
         new(_channel ??= GrpcChannel.ForAddress(Cluster.Grpc, new GrpcChannelOptions { MaxSendMessageSize = null }));
 

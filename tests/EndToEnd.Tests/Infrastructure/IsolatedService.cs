@@ -4,7 +4,7 @@ using TorchSharp;
 
 namespace Ndif.EndToEnd.Tests.Infrastructure;
 
-/// <summary>A gateway and workers for one test, on the cluster's Redis under another prefix, and models to deploy there.</summary>
+/// <summary>A gateway and workers for one test, on the cluster's Redis with another prefix, and models that can be deployed.</summary>
 internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(cluster.Folder)
 {
     private static int _count;
@@ -35,7 +35,7 @@ internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(clus
         return service;
     }
 
-    /// <summary>Writes the bundled model into a folder of this name, with one weight multiplied, so that its results differ.</summary>
+    /// <summary>Copies the bundled model into a folder of this name and scales one weight, so that its results differ.</summary>
     public string CreateModel(string name, double factor)
     {
         string from = ModelStore.Find(ModelStore.TinyLandmarks).Path, to = _models.File(name);
@@ -53,7 +53,7 @@ internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(clus
         return to;
     }
 
-    /// <summary>Starts a worker that loads models on demand and holds none at first.</summary>
+    /// <summary>Starts a worker without a model, which loads models on demand.</summary>
     public async Task<ChildProcess> StartWorkerAsync(string id, params string[] extraArguments)
     {
         ChildProcess worker = await StartWorkerProcessAsync(id,
@@ -63,7 +63,7 @@ internal sealed class IsolatedService(TestCluster cluster) : ServiceCluster(clus
         return worker;
     }
 
-    /// <summary>Runs `ndif models ...` as an operator, and returns what it printed.</summary>
+    /// <summary>Runs `ndif models ...` as an operator and returns its output.</summary>
     public async Task<string> RunModelsCommandAsync(params string[] arguments)
     {
         await using ChildProcess tool = StartTool(["models", .. arguments, "--host", Grpc.ToString(), "--key", Key]);

@@ -3,12 +3,12 @@ using System.Globalization;
 namespace Ndif.EndToEnd.Tests.Infrastructure;
 
 /// <summary>
-/// A cluster of one gateway and two workers, and a key. Tests may kill any process except Redis;
-/// <see cref="EnsureRunningAsync"/> starts what is missing.
+/// A cluster with one gateway, two workers and an API key. Tests may kill any process except Redis; <see cref="EnsureRunningAsync"/> starts
+/// the missing processes.
 /// </summary>
 public class TestCluster : ServiceCluster, IAsyncLifetime
 {
-    /// <summary>How long a dead worker's job stays leased before another worker may take it.</summary>
+    /// <summary>The duration of a lease: after it, another worker can lease the job of a worker that has exited.</summary>
     public const int LeaseSeconds = 3;
 
     private GatewayProcess? _gateway;
@@ -23,10 +23,10 @@ public class TestCluster : ServiceCluster, IAsyncLifetime
 
     public ChildProcess Gateway => Address.Process;
 
-    /// <summary>The living workers, by id.</summary>
+    /// <summary>The running workers by id.</summary>
     public Dictionary<string, ChildProcess> Workers { get; } = [];
 
-    /// <summary>The service as this process reaches it.</summary>
+    /// <summary>The backend of the cluster's service.</summary>
     public Backend Remote => Backend.At(Grpc.ToString(), Key);
 
     public async ValueTask InitializeAsync()
@@ -45,7 +45,7 @@ public class TestCluster : ServiceCluster, IAsyncLifetime
         await Task.WhenAll(Enumerable.Range(0, 2 - Workers.Count).Select(_ => StartWorkerAsync()).Append(gateway).ToArray());
     }
 
-    /// <summary>Starts the gateway, on the ports that it had before if it ran already.</summary>
+    /// <summary>Starts the gateway. If it ran before, it uses the same ports.</summary>
     public async Task StartGatewayAsync() => _gateway = await StartGatewayProcessAsync(_gateway?.Grpc.Port ?? 0, _gateway?.Http.Port ?? 0);
 
     public async Task<ChildProcess> StartWorkerAsync(params string[] extraArguments)
@@ -57,12 +57,12 @@ public class TestCluster : ServiceCluster, IAsyncLifetime
         return worker;
     }
 
-    /// <summary>Starts a user's program against the service.</summary>
+    /// <summary>Starts a client process that uses the service.</summary>
     public ChildProcess StartClient(string key, params string[] arguments) =>
         StartProgram($"client {string.Join(' ', arguments)}", BuildOutput.Client, arguments, ("NDIF_HOST", Grpc.ToString()),
             ("NDIF_API_KEY", key));
 
-    /// <summary>Starts Redis, and what else the service stores its data in.</summary>
+    /// <summary>Starts Redis and any other storage of the service.</summary>
     protected virtual Task StartStorageAsync() => StartRedisAsync(users: true);
 
     private GatewayProcess Address => _gateway ?? throw new InvalidOperationException("The gateway is not running.");

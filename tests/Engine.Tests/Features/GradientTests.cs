@@ -244,7 +244,7 @@ public sealed class GradientTests
             Assert.Contains(says, e.Message, StringComparison.Ordinal);
         }
         Assert.InRange(torch.Tensor.TotalCount, 0, before);
-        await Settled(llm); // and it still works
+        await Settled(llm); // gradients still work
     }
 
     [Fact]

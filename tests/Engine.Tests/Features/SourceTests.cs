@@ -5,8 +5,10 @@ using Ndif.Protocol.Programs;
 
 namespace Ndif.Engine.Tests.Features;
 
-/// <summary>Operations inside of modules: nnsight's TestSource of test_lm.py, and TestSourceAccess, TestSourceIntervention and their
-/// neighbours of test_source.py, on the bundled model.</summary>
+/// <summary>
+/// Operations inside of modules, on the bundled model: nnsight's TestSource of test_lm.py, and TestSourceAccess, TestSourceIntervention and
+/// related classes of test_source.py.
+/// </summary>
 public sealed class SourceTests
 {
     private const string Prompt = "The Eiffel Tower is in the city of";

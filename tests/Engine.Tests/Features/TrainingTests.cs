@@ -3,7 +3,7 @@ using TorchSharp;
 
 namespace Ndif.Engine.Tests.Features;
 
-/// <summary>Parameters and optimizers in sessions, which are trained where the model is.</summary>
+/// <summary>Parameters and optimizers in sessions. Training runs in the process that has the model.</summary>
 public sealed class TrainingTests
 {
     private const string Eiffel = "The Eiffel Tower is in the city of";

@@ -4,7 +4,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Generating;
 
-/// <summary>Beam searches on a model: the cache follows the beams, and sites have rows · beams rows.</summary>
+/// <summary>Beam searches on a model: the cache follows the beams, and the batch of a site has rows · beams rows.</summary>
 public sealed class BeamSearchRunTests : IDisposable
 {
     private static readonly int[] _prompt = [3, 1, 4], _other = [9, 2, 6, 5, 3];
@@ -58,7 +58,7 @@ public sealed class BeamSearchRunTests : IDisposable
         long[] greedy = Run(Model.Generate(_prompt, 6, new() { IgnoreEos = true })).AssertCompleted().Tensor("ids").ToArray<long>();
         double[] scores = [.. Enumerable.Range(0, 8).Select(row => LogProbability(wide[row].ToArray<long>(), 3))];
         Assert.True(scores[0] >= LogProbability(greedy, 3) - 1e-4);
-        // with a cache that did not follow the beams they would be in any order
+        // if the cache did not follow the beams, the scores would not be sorted
         for (int i = 1; i < 8; i++) Assert.True(scores[i] <= scores[i - 1] + 1e-4);
     }
 

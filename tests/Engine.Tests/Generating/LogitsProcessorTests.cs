@@ -184,13 +184,13 @@ public sealed class LogitsProcessorTests
         double square =
             counts.Select((count, i) => probabilities[i] == 0 ? 0
                 : Math.Pow(count - Draws * probabilities[i], 2) / (Draws * probabilities[i])).Sum();
-        Assert.InRange(square, 0, 26.1); // of 8 degrees of freedom: one in a thousand is beyond
+        Assert.InRange(square, 0, 26.1); // 8 degrees of freedom: the probability of a larger value is 0.1 %
     }
 
     [Fact]
     public void NeighbouringSeedsAndSteps_AreIndependent()
     {
-        // a chi-square of pairs of neighbouring numbers on a grid of 8 by 8: along a row's steps, and from row to row at one step
+        // a chi-square test of pairs of random numbers on a grid of 8 by 8: successive steps of a row, and successive rows at one step
         foreach (bool alongSteps in (bool[])[true, false])
         {
             var counts = new int[64];

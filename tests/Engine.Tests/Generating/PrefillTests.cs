@@ -65,7 +65,7 @@ public sealed class PrefillTests : IDisposable
     [Fact]
     public void AWindowedModelsCache_GivesWhatPassesWithoutOneGive()
     {
-        // a window of 5: the last tokens see nothing of the prompt any more
+        // a sliding window of 5: the last tokens do not attend to the prompt
         using EngineFixture rig = EngineFixture.Of(TinyModel.LikeLlama("MistralForCausalLM", 2, 2));
         foreach (int[] prompt in (int[][])[_long, _short])
         {

@@ -55,7 +55,7 @@ public sealed class SamplingTests : IDisposable
         }
         double Expected(int i) => Copies * Runs * weights[i] / weights.Sum();
         Assert.All(Enumerable.Range(0, counts.Length).Except(kept), i => Assert.Equal(0, counts[i]));
-        // 9 degrees of freedom: one in a thousand is beyond
+        // 9 degrees of freedom: the probability of a larger value is 0.1 %
         Assert.InRange(kept.Sum(i => Math.Pow(counts[i] - Expected(i), 2) / Expected(i)), 0, 27.9);
     }
 
@@ -91,7 +91,7 @@ public sealed class SamplingTests : IDisposable
         }
     }
 
-    /// <summary>A prompt and how it goes on.</summary>
+    /// <summary>A prompt and the options of its generation.</summary>
     private static readonly Gen<(int[] Prompt, Generation Options)> _row =
         Gen.Select(Gen.Int[0, 39].Array[1, 7], Gen.Int[0, 5], Gen.Double[0.3, 3], Gen.Double[0.2, 1], Gen.Int[1, 30], Gen.ULong)
         .Select((prompt, kind, temperature, p, k, seed) =>
@@ -126,7 +126,7 @@ public sealed class SamplingTests : IDisposable
     [Fact]
     public void RunsAfterALostPass_DrawTheSame()
     {
-        // the second job breaks the pass that both share: the first one is begun again, alone
+        // the second job makes the shared pass fail, and the first job is restarted alone
         Program good = Record(Model.Generate(_prompt, 6, new() { Temperature = 2, TopK = 0, Seed = 9, IgnoreEos = true, Stream = true })),
             bad = Record(Model.Generate(_other, 6), t =>
         {
@@ -156,7 +156,7 @@ public sealed class SamplingTests : IDisposable
         {
             foreach (int step in t.Iter[..]) t.Log(step);
         }))[0].AssertCompleted();
-        Assert.Equal(9, run.Logs.Count); // an open end is the file's bound
+        Assert.Equal(9, run.Logs.Count); // an open-ended iteration ends at the limit of the file
     }
 
     [Theory]

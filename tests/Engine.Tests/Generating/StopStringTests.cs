@@ -7,7 +7,7 @@ namespace Ndif.Engine.Tests.Generating;
 /// <summary>The end of rows at stop strings, with the bundled model, whose texts are known.</summary>
 public sealed class StopStringTests
 {
-    private const string Prompt = "The Eiffel Tower is in"; // goes on " the middle of Paris."
+    private const string Prompt = "The Eiffel Tower is in"; // the model continues with " the middle of Paris."
 
     private static readonly LanguageModel _llm = Backends.Model("local");
 

@@ -7,7 +7,7 @@ namespace Ndif.Engine.Tests.Generating;
 /// <summary>Token events and the site of the streamer.</summary>
 public sealed class StreamingTests : IDisposable
 {
-    private const string Prompt = "The Eiffel Tower is in"; // goes on " the middle of Paris."
+    private const string Prompt = "The Eiffel Tower is in"; // the model continues with " the middle of Paris."
     private static readonly int[] _prompt = [3, 1, 4], _other = [9, 2, 6, 5, 3];
 
     private readonly EngineFixture _fixture = EngineFixture.GPT2();

@@ -2,7 +2,7 @@ using Ndif.Engine.Tests.Support;
 
 namespace Ndif.Engine.Tests.Interleaving;
 
-/// <summary>Persistent edits: on every prompt, before what the trace records.</summary>
+/// <summary>Persistent edits, which apply to every prompt before the statements of the trace.</summary>
 public sealed class EditTests : IDisposable
 {
     private static readonly int[] _long = [3, 1, 4, 1], _short = [9, 2];

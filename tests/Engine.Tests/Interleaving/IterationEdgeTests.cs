@@ -85,7 +85,7 @@ public sealed class IterationEdgeTests : IDisposable
         using (Trace t = model.Trace(input))
         {
             ValueList outputs = t.List();
-            t.Iter.Each(_ => outputs.Append(model["linear"].Output)); // as often as it is called
+            t.Iter.Each(_ => outputs.Append(model["linear"].Output)); // once for each call
             Saved all = outputs.Save();
             await t.RunAsync(Cancellation);
             Assert.Equal(3, ((object?[])all.Result!).Length);
@@ -104,7 +104,7 @@ public sealed class IterationEdgeTests : IDisposable
         foreach (int step in t.Iter[2]) next = model["linear"].Output.Save();
         Saved bias = model["linear"].Parameter("bias").Save();
         await t.RunAsync(Cancellation);
-        TensorAssert.Equal(bias.Tensor, next.Tensor[0], 1e-6); // of zeros the layer gives its bias
+        TensorAssert.Equal(bias.Tensor, next.Tensor[0], 1e-6); // for an input of zeros the output is the bias
     }
 
     [Fact]
@@ -181,7 +181,7 @@ public sealed class IterationEdgeTests : IDisposable
     {
         Assert.Equal(["1", "2"], Generate(_prompt, 4, t => Save(t, t.Iter[1..3])).AssertCompleted().Names);
         Assert.Equal(["0", "1", "2", "3"], Generate(_prompt, 4, t => Save(t, t.Iter[0..4])).AssertCompleted().Names);
-        // sorted, each once
+        // sorted and without duplicates
         Assert.Equal(["0", "2", "3"], Generate(_prompt, 4, t => Save(t, t.Iter[[3, 0, 2, 2]])).AssertCompleted().Names);
         Assert.Equal(["0", "1", "2", "3"], Generate(_prompt, 4, t => Save(t, Model.LmHead.All())).AssertCompleted().Names);
     }

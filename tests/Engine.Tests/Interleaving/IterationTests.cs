@@ -88,7 +88,7 @@ public sealed class IterationTests : IDisposable
                 Model.Logits.Save($"{step}");
                 list.Append(step);
             }
-            list.Append(100); // what follows the iteration is run
+            list.Append(100); // the statements after the iteration run
             t.Result.Save("ids");
         });
         JobOutcome run = _fixture.Run(EndsAfter(program, Ids(_prompt, 6), 3, 2))[0].AssertCompleted();

@@ -25,7 +25,7 @@ public sealed class ManyInvokesTests(ITestOutputHelper output)
         });
         Program few = Record(200), many = Record(800);
         Time(few);
-        // the least of several rounds, because other processes may slow a round down
+        // the minimum of several rounds, because other processes can slow down a round
         double fewTime = double.MaxValue, manyTime = double.MaxValue;
         for (int round = 0; round < 10 && (round < 3 || manyTime / fewTime > 9); round++)
         {

@@ -4,7 +4,8 @@ using Ndif.Protocol;
 namespace Ndif.Engine.Tests.Interleaving;
 
 /// <summary>
-/// Passes that start at a layer: beside rows of other jobs, on every architecture. All forms: tests/Language.Tests/StartAtTests.cs.
+/// Passes that start at a layer, together with rows of other jobs and on every architecture. tests/Language.Tests/StartAtTests.cs has the
+/// other cases.
 /// </summary>
 public sealed class StartAtTests
 {

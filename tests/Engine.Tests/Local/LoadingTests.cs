@@ -2,7 +2,7 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Local;
 
-/// <summary>The loading options of the client, up to the values of a run.</summary>
+/// <summary>The loading options of the client, and their effect on the values of a run.</summary>
 public sealed class LoadingTests : IDisposable
 {
     private static readonly int[] _prompt = [3, 1, 4, 1, 5];

@@ -5,7 +5,9 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Running;
 
-/// <summary>The limit of the bytes that the values of a program may have at a time; more is OUT_OF_MEMORY for this job only.</summary>
+/// <summary>
+/// The limit of the bytes that a program's values may have at a time. A job that exceeds it fails with OUT_OF_MEMORY; other jobs do not.
+/// </summary>
 public sealed class ValueBytesTests : IDisposable
 {
     private const long Most = 3 << 20;

@@ -2,7 +2,7 @@ using TorchSharp;
 
 namespace Ndif.Language.Tests.Support;
 
-/// <summary>Tests that run in several ways, and leave no native tensor behind in any of them.</summary>
+/// <summary>The base class of tests that run in several execution modes. Asserts that no test leaves native tensors behind.</summary>
 public abstract class LanguageTests(ServiceFixture service) : IAsyncLifetime
 {
     protected const string Paris = "The Eiffel Tower is in the city of", Rome = "Vatican is in the city of",
@@ -12,21 +12,21 @@ public abstract class LanguageTests(ServiceFixture service) : IAsyncLifetime
 
     public static TheoryData<ExecutionMode> Modes => [ExecutionMode.Local, ExecutionMode.Loopback, ExecutionMode.Gateway];
 
-    /// <summary>The ways of a module that exists only in this process.</summary>
+    /// <summary>The execution modes of a module that exists only in this process.</summary>
     public static TheoryData<ExecutionMode> InProcessModes => [ExecutionMode.Local, ExecutionMode.Loopback];
 
     protected static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
     protected Backend Backend(ExecutionMode mode) => service.BackendFor(mode);
 
-    /// <summary>The bundled model, there.</summary>
+    /// <summary>The bundled model, with the backend of an execution mode.</summary>
     protected LanguageModel Model(ExecutionMode mode, Dictionary<string, Aliases>? rename = null) =>
         new(ServiceFixture.Model, remote: Backend(mode), rename: rename);
 
     /// <summary>The folder of a model that has a config and nothing else.</summary>
     protected string ModelWithoutTokenizer => service.ModelWithoutTokenizer;
 
-    /// <summary>The token that comes next. [batch, seq, vocab] or [seq, vocab] or [vocab]</summary>
+    /// <summary>The most likely next token. The logits are [batch, seq, vocab], [seq, vocab] or [vocab].</summary>
     protected static string Next(LanguageModel llm, TensorData logits)
     {
         while (logits.Shape.Length > 1) logits = logits[logits.Shape.Length == 3 ? 0 : ^1];
@@ -42,7 +42,7 @@ public abstract class LanguageTests(ServiceFixture service) : IAsyncLifetime
         Assert.InRange(expected.MaxAbsDifference(actual), 0, tolerance);
     }
 
-    /// <summary>The same bytes.</summary>
+    /// <summary>Asserts equal bytes.</summary>
     protected static void Same(TensorData expected, TensorData actual) =>
         Assert.True(expected.SameAs(actual), $"{expected}\nis not\n{actual}");
 
@@ -63,7 +63,7 @@ public abstract class LanguageTests(ServiceFixture service) : IAsyncLifetime
     public ValueTask DisposeAsync()
     {
         GC.SuppressFinalize(this);
-        // fewer, if the finalizer has found what an earlier test left
+        // fewer if the finalizer has freed tensors of an earlier test
         Assert.InRange(torch.Tensor.TotalCount, 0, _before);
         return ValueTask.CompletedTask;
     }

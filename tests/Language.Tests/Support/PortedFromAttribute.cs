@@ -1,8 +1,8 @@
 namespace Ndif.Language.Tests.Support;
 
 /// <summary>
-/// Cases of nnsight's own tests that a test carries over: "test_lm/TestSkip.test_basic_skip"; of its graph era "v0.4/test_tiny/test_tiny".
-/// docs/nnsight-tests.md is the same table the other way round.
+/// The cases of nnsight's tests that a test ports: "test_lm/TestSkip.test_basic_skip", or "v0.4/test_tiny/test_tiny" for version 0.4.
+/// docs/nnsight-tests.md lists the same pairs by case.
 /// </summary>
 [AttributeUsage(AttributeTargets.Method)]
 public sealed class PortedFromAttribute(params string[] cases) : Attribute

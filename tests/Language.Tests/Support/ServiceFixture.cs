@@ -4,8 +4,8 @@ using Ndif.Tests.Support.Service;
 namespace Ndif.Language.Tests.Support;
 
 /// <summary>
-/// A whole service in this process: gateway on a free port, queue, one worker. Started once. Every way has run something before the
-/// first test, so that no test counts the weights that it loads.
+/// A complete service in this process: gateway on a free port, queue, one worker. It is started once. Each execution mode runs an
+/// experiment before the first test, so that no test counts the tensors of loaded weights.
 /// </summary>
 public sealed class ServiceFixture : IAsyncLifetime
 {
@@ -13,7 +13,7 @@ public sealed class ServiceFixture : IAsyncLifetime
 
     private LoopbackService? _service;
 
-    /// <summary>The gateway and a key for it.</summary>
+    /// <summary>The backend of the gateway, with a key.</summary>
     public Backend Remote { get; private set; } = Backend.Remote;
 
     /// <summary>The folder of a model that has a config and nothing else: enough for scans of token ids.</summary>

@@ -4,15 +4,17 @@ using static TorchSharp.torch;
 
 namespace Ndif.Language.Tests.Support;
 
-/// <summary>The two linear layers of nnsight's own tests, with an input: layer1 5 to 10, layer2 10 to 2.</summary>
+/// <summary>
+/// The module of nnsight's tests, with an input: two linear layers, layer1 from 5 to 10 features and layer2 from 10 to 2.
+/// </summary>
 internal sealed class TinyNet : IDisposable
 {
-    // one for all tests: TorchSharp never gives back the handles with which a layer initializes its parameters, and the tests count them
+    // One module for all tests: TorchSharp never frees the handles with which a layer initializes its parameters, and tests count them.
     private static readonly nn.Module<Tensor, Tensor> _net = nn.Sequential(("layer1", nn.Linear(5, 10)), ("layer2", nn.Linear(10, 2)));
 
     public TinyNet() => Model = Wrap();
 
-    /// <summary>The module on which all work.</summary>
+    /// <summary>The module that all tests share.</summary>
     public static nn.Module<Tensor, Tensor> Module => _net;
 
     public NNsight Model { get; }
@@ -31,7 +33,7 @@ internal sealed class TinyNet : IDisposable
     public Trace Trace(NNsight model, ExecutionMode mode, bool grad = false) =>
         model.Trace(Input, mode is ExecutionMode.Local ? Backend.Local : Backend.Loopback, grad);
 
-    /// <summary>What the module gives without anyone watching.</summary>
+    /// <summary>The output of the module without hooks.</summary>
     public TensorData Plain()
     {
         using var noGraph = no_grad();

@@ -4,10 +4,10 @@ using Ndif.Models.Config;
 
 namespace Ndif.Models.Tests.Architectures;
 
-/// <summary>An option that would change the numbers is supported or refused by its name, never passed over.</summary>
+/// <summary>A config option that changes the computation is either supported or refused by its name; it is never ignored.</summary>
 public sealed class OptionTests
 {
-    /// <summary>JSON's last value of a key counts, so that a test can give one again.</summary>
+    /// <summary>The last value of a repeated JSON key is used, so a test can append an option that the config already has.</summary>
     private static CausalLM Build(string architecture, string more) => ArchitectureCatalog.Build(ConfigReader.Parse(Encoding.UTF8.GetBytes(
         TinyConfigs.LikeLlama(architecture, 2, more.Length == 0 ? "" : ", " + more)), "config.json"));
 
@@ -50,7 +50,7 @@ public sealed class OptionTests
 
     public static TheoryData<string> Tieable => [.. ArchitectureCatalog.Names];
 
-    /// <summary>The head has a weight of its own, or the embedding's, in every architecture, as the file says.</summary>
+    /// <summary>In every architecture, the LM head has its own weight or that of the embedding, as the config specifies.</summary>
     [Theory]
     [MemberData(nameof(Tieable))]
     public void Heads_AreTiedOrNot(string architecture)

@@ -4,7 +4,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Tests.Architectures;
 
-/// <summary>What every architecture must do whatever its options: a row's numbers are its own.</summary>
+/// <summary>With every architecture and option, the values of a row do not depend on padding or on other rows.</summary>
 public sealed class PaddingTests
 {
     private const double Tolerance = 1e-4;
@@ -65,7 +65,7 @@ public sealed class PaddingTests
         mask[2, ..(tokens / 2)] = 0;
         using KeyValueCache cache = model.NewCache();
         TinyModel.Logits(model, ids.narrow(1, 0, tokens), mask.narrow(1, 0, tokens), cache);
-        Tensor staying = tensor(new long[] { 2, 0 });                                                           // row 1 is done
+        Tensor staying = tensor(new long[] { 2, 0 });                                                           // row 1 has ended
         cache.SelectRows(staying);
         (ids, mask) = (ids.index_select(0, staying), mask.index_select(0, staying));
         List<Tensor> parts = [];
@@ -75,7 +75,9 @@ public sealed class PaddingTests
         AssertSame(whole.flatten(0, 1), cat(parts, 1).flatten(0, 1));
     }, iter: 8);
 
-    /// <summary>Near in every number, and the same best token, but for two that are as near to each other as rounding.</summary>
+    /// <summary>
+    /// Asserts that the logits are near, and that the most likely tokens are equal or have logits that differ only by rounding.
+    /// </summary>
     /// <param name="expected">[seq, vocab]</param>
     private static void AssertSame(Tensor expected, Tensor actual)
     {

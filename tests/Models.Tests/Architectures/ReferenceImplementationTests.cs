@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 namespace Ndif.Models.Tests.Architectures;
 
 /// <summary>
-/// Options that no reference checkpoint has, against the same model written down once more in plain loops (<see cref="ReferenceMath"/>).
+/// Options that no reference checkpoint has, compared with an independent implementation in plain loops (<see cref="ReferenceMath"/>).
 /// </summary>
 public sealed class ReferenceImplementationTests
 {
@@ -26,7 +26,7 @@ public sealed class ReferenceImplementationTests
         "\"rope_type\": \"longrope\", \"original_max_position_embeddings\": 8, \"short_factor\": [1.0, 1.1, 1.3, 1.5], \"long_factor\": [1.0, 2.0, 3.0, 4.0]")]
     public void Llama_WithEveryRotaryScaling_InBothStyles(string kind, string scaling)
     {
-        int length = kind == "dynamic" ? 8 : 64; // the model's own
+        int length = kind == "dynamic" ? 8 : 64; // max_position_embeddings
         string old = TinyConfigs.Rope(2, scaling, """, "rope_theta": 500.0""")
             .Replace("\"max_position_embeddings\": 64", $"\"max_position_embeddings\": {length}", StringComparison.Ordinal);
         double[] plain = Frequencies(8, 500), inverse = [.. plain];
@@ -43,14 +43,14 @@ public sealed class ReferenceImplementationTests
                     inverse[p] = wavelength < 16 / 4.0 ? plain[p] : wavelength > 16 / 1.0 ? plain[p] / 8
                         : (1 - smooth) * plain[p] / 8 + smooth * plain[p];
                     break;
-                case "yarn" or "yarn free": // between the dimensions that turn twice and once in 16 tokens
+                case "yarn" or "yarn free": // a ramp between the dimensions with two rotations and one rotation in 16 tokens
                     double fast = Turning(2), slow = Turning(1);
                     if (kind == "yarn") (fast, slow) = (Math.Floor(fast), Math.Ceiling(slow));
                     double stretched = Math.Clamp((p - Math.Max(fast, 0)) / (Math.Min(slow, 7) - Math.Max(fast, 0)), 0, 1);
                     inverse[p] = plain[p] / 4 * stretched + plain[p] * (1 - stretched);
                     size = kind == "yarn" ? 0.1 * Math.Log(4) + 1 : (0.1 * 0.7 * Math.Log(4) + 1) / (0.1 * 1.3 * Math.Log(4) + 1);
                     break;
-                case "dynamic": // 12 tokens where 8 were meant
+                case "dynamic": // 12 tokens, where max_position_embeddings is 8
                     inverse[p] = Frequencies(8, 500 * Math.Pow(2 * 12 / 8.0 - 1, 8 / 6.0))[p];
                     break;
                 case "longrope short":
@@ -69,7 +69,7 @@ public sealed class ReferenceImplementationTests
             .Replace(", \"rope_theta\": 500.0 }", " }", StringComparison.Ordinal)
             .Replace("\"type\":", "\"rope_type\":", StringComparison.Ordinal), expected);
 
-        // the dimension that makes so many turns in 16 tokens
+        // the dimension with this number of rotations in 16 tokens
         static double Turning(double turns) => 8 * Math.Log(16 / (turns * 2 * Math.PI)) / (2 * Math.Log(500));
     }
 
@@ -89,14 +89,14 @@ public sealed class ReferenceImplementationTests
     }
 
     [Theory]
-    [InlineData(4)] // heads: a power of two, and not
+    [InlineData(4)] // a number of heads that is a power of two, and one that is not
     [InlineData(3)]
     public void Falcon_WithAlibi_OneAfterTheOther(int heads) => Compare($$"""
         { "architectures": ["FalconForCausalLM"], "vocab_size": 40, "hidden_size": {{heads * 4}}, "num_hidden_layers": 2, "num_attention_heads": {{heads}},
           "alibi": true, "multi_query": false, "parallel_attn": false, "bias": true, "activation": "silu", "tie_word_embeddings": false }
         """, m =>
         {
-            // Press et al.: 2^(-8/n), 2^(-16/n), ... for n heads; what is beyond a power of two comes from the next one's, every other
+            // Press et al.: 2^(-8/n), 2^(-16/n), ... for n heads; heads beyond a power of two take every other slope of the next power
             double[] slopes = heads == 4 ? [0.25, 1 / 16.0, 1 / 64.0, 1 / 256.0] : [1 / 16.0, 1 / 256.0, 0.25];
             double[][] x = m.Rows("transformer.word_embeddings.weight", _ids);
             for (int layer = 0; layer < 2; layer++)
@@ -112,7 +112,7 @@ public sealed class ReferenceImplementationTests
             return m.Linear(m.LayerNorm(x, "transformer.ln_f"), "lm_head");
         });
 
-    /// <summary>Of heads whose query, key and value lie beside each other, one of the three.</summary>
+    /// <summary>The query, key or value of heads whose three parts are adjacent.</summary>
     private static double[][] OfHeads(double[][] mixed, int heads, int which) =>
         EachHead(mixed, heads, (h, _) => h[(which * h.Length / 3)..((which + 1) * h.Length / 3)]);
 
@@ -124,7 +124,7 @@ public sealed class ReferenceImplementationTests
         {
             double[][] x = m.Rows("transformer.word_embeddings.weight", _ids);
             double[][] mixed = m.Linear(m.LayerNorm(x, "transformer.h.0.ln_attn"), "transformer.h.0.self_attention.query_key_value");
-            // each group: two queries, a key, a value, of 8
+            // each kv head has two queries, a key and a value, with a headDim of 8
             double[][] q = Rotate(EachHead(mixed, 2, (g, _) => g[..16]), 4, Frequencies(8)),
                 k = Rotate(EachHead(mixed, 2, (g, _) => g[16..24]), 2, Frequencies(8));
             double[][] z = Attend(q, k, EachHead(mixed, 2, (g, _) => g[24..]), 4, 2, 1 / Math.Sqrt(8));

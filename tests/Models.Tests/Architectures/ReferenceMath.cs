@@ -3,8 +3,8 @@ using static TorchSharp.torch;
 namespace Ndif.Models.Tests.Architectures;
 
 /// <summary>
-/// Transformers' parts in plain loops over double precision, one token after the other: what the models are compared with where there
-/// are no reference outputs. A sequence is an array of tokens' vectors.
+/// The building blocks of transformers in plain loops over doubles, one token at a time. Models are compared with it where there are no
+/// reference outputs. A sequence is an array with one vector for each token.
 /// </summary>
 internal sealed class ReferenceMath
 {
@@ -22,7 +22,7 @@ internal sealed class ReferenceMath
     }
 
     /// <summary>
-    /// W x, plus a bias if there is one. The weight is [outFeatures, inFeatures], or part of [many, outFeatures, inFeatures].
+    /// W x, plus a bias if there is one. The weight is [outFeatures, inFeatures], or one expert of [experts, outFeatures, inFeatures].
     /// </summary>
     public double[] Linear(double[] x, string weight, string? bias = null, int part = 0, int from = 0, int count = -1)
     {
@@ -72,12 +72,12 @@ internal sealed class ReferenceMath
         return [.. x.Select((v, i) => v * (weight.Numbers[i] + plus) + (bias?[i] ?? 0))];
     }
 
-    /// <summary>Softmax attention, each token over itself and those before it.</summary>
-    /// <param name="q">Tokens of heads · width.</param>
-    /// <param name="k">Tokens of groups · width; a group serves heads / groups heads.</param>
-    /// <param name="window">How many tokens one sees, itself included.</param>
-    /// <param name="cap">Bends scores to stay between -cap and cap.</param>
-    /// <param name="bias">What is added to a head's score of a key.</param>
+    /// <summary>Causal softmax attention.</summary>
+    /// <param name="q">[seq, heads · headDim]</param>
+    /// <param name="k">[seq, kvHeads · headDim]; each kv head serves heads / kvHeads heads.</param>
+    /// <param name="window">The number of tokens that a token attends to, including itself.</param>
+    /// <param name="cap">Limits the scores to the range from -cap to cap with tanh.</param>
+    /// <param name="bias">The value that is added to the score, given head and key.</param>
     public static double[][] Attend(double[][] q, double[][] k, double[][] v, int heads, int kvHeads, double scale,
         int window = int.MaxValue,
         double? cap = null, Func<int, int, double>? bias = null)
@@ -107,7 +107,9 @@ internal sealed class ReferenceMath
         return output;
     }
 
-    /// <summary>Turns the first dimensions of each head, dimension p with p + half of the rotated ones, by position · frequency.</summary>
+    /// <summary>
+    /// Rotates the first dimensions of each head by position · frequency; dimension p is paired with p + half of the rotated dimensions.
+    /// </summary>
     public static double[][] Rotate(double[][] x, int heads, double[] frequencies, double size = 1) => [.. x.Select((t, position) =>
     {
         double[] y = [.. t];
@@ -127,7 +129,7 @@ internal sealed class ReferenceMath
     public static double[] Frequencies(int width, double theta = 10000) =>
         [.. Enumerable.Range(0, width / 2).Select(p => Math.Pow(theta, -2.0 * p / width))];
 
-    /// <summary>A function of each head's part.</summary>
+    /// <summary>Applies a function to the part of each head.</summary>
     public static double[][] EachHead(double[][] x, int heads, Func<double[], int, double[]> f) => [.. x.Select(t =>
         Enumerable.Range(0, heads).SelectMany(h => f(t[(h * t.Length / heads)..((h + 1) * t.Length / heads)], h)).ToArray())];
 
@@ -152,7 +154,7 @@ internal sealed class ReferenceMath
     public double[][] Gated(double[][] x, string module, Func<double, double> act) =>
         Linear(Multiply(Each(Linear(x, module + ".gate_proj"), act), Linear(x, module + ".up_proj")), module + ".down_proj");
 
-    /// <summary>Each token through its best experts, each of which counts as much as the router says.</summary>
+    /// <summary>Each token through its best experts, weighted by the router.</summary>
     public double[][] Experts(double[][] x, string module, int chosen, bool normalize, Func<double, double> act) => [.. x.Select(t =>
     {
         double[] logits = Linear(t, module + ".gate.weight");

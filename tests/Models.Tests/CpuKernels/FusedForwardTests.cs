@@ -150,8 +150,8 @@ public sealed partial class FusedForwardTests
     }
 
     /// <summary>
-    /// A config sixteen times as wide, so that heads are whole vectors, and twice as long, so that there are more keys than a panel
-    /// has.
+    /// A config with sixteen times the hidden size, so that headDim is a multiple of the vector size, and twice the length, so that there
+    /// are more keys than in a panel.
     /// </summary>
     private static string Widened(string name, int shape) =>
         Sizes().Replace(Positions().Replace(TinyConfigs.Of(name, shape), "\"$1\": 128"),
@@ -166,7 +166,7 @@ public sealed partial class FusedForwardTests
     [GeneratedRegex("\"(n_positions|max_position_embeddings)\": \\d+")]
     private static partial Regex Positions();
 
-    /// <summary>Scales the weights so that wider sums are not larger.</summary>
+    /// <summary>Scales the weights so that the longer sums are not larger.</summary>
     private static void Smaller(Dictionary<string, Tensor> weights)
     {
         foreach (string name in weights.Keys.ToList()) weights[name] = weights[name] * (weights[name].dim() > 1 ? 0.2 : 1);

@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Tests.CpuKernels;
 
-/// <summary>The kernels against libtorch, and the inputs that libtorch has to compute.</summary>
+/// <summary>The kernels compared with libtorch, and the inputs that only libtorch computes.</summary>
 public sealed class LinearKernelsTests
 {
     public static TheoryData<CpuCapability, int, int, int, ScalarType, bool> Shapes
@@ -31,7 +31,7 @@ public sealed class LinearKernelsTests
         using CapabilityLimit limit = CapabilityLimit.Of(capability);
         using var scope = NewDisposeScope();
         using var nothing = no_grad();
-        using Generator random = new((ulong)(rows * inputs + outputs));
+        using TorchSharp.torch.Generator random = new((ulong)(rows * inputs + outputs));
         Tensor x = randn([1, rows, inputs], generator: random).to(type), w = randn([outputs, inputs], generator: random).to(type),
             b = randn([outputs], generator: random).to(type);
         Tensor exact = x.to(ScalarType.Float64).matmul(w.to(ScalarType.Float64).t());
@@ -51,7 +51,7 @@ public sealed class LinearKernelsTests
         }
     }
 
-    /// <summary>The kernels for one row, for a few and for many give the same sums in the same order.</summary>
+    /// <summary>The kernels for one row, for a few rows and for many rows add the same products in the same order.</summary>
     [Theory]
     [InlineData(ScalarType.Float32, 2), InlineData(ScalarType.Float32, 3), InlineData(ScalarType.Float32, 10),
         InlineData(ScalarType.Float32, 40), InlineData(ScalarType.Float32, 300)]
@@ -71,7 +71,9 @@ public sealed class LinearKernelsTests
         }
     }
 
-    /// <summary>From nine rows on <see cref="BFloat16Gemm"/> computes bfloat16; the number of rows does not change any of them.</summary>
+    /// <summary>
+    /// For nine or more rows, <see cref="BFloat16Gemm"/> computes bfloat16, and a row does not depend on the number of rows.
+    /// </summary>
     [Theory, InlineData(10), InlineData(31), InlineData(32), InlineData(77), InlineData(300)]
     public void ARowOfBFloat16_InAnyCompanyOfNineOrMore_IsTheSame_BitForBit(int rows)
     {

@@ -81,7 +81,7 @@ public sealed class HostileFileTests : IDisposable
             else refused++;
             Assert.Equal(mapped, FileMapping.LiveCount);
         }, iter: 1500 * _iterationFactor, threads: 1);
-        Assert.True(read > 20 && refused > 20, $"{read} read, {refused} refused"); // or the generator tests nothing
+        Assert.True(read > 20 && refused > 20, $"{read} read, {refused} refused"); // otherwise the generator would test nothing
     }
 
     [Fact]

@@ -1,10 +1,10 @@
 using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
-using Ndif.Models.Source;
+using Ndif.Models.Generator;
 
 namespace Ndif.Models.Tests.ForwardSource;
 
-/// <summary>What the generator makes of a module, and what it tells its author.</summary>
+/// <summary>The code that the generator produces for a module, and the diagnostics that it reports.</summary>
 public sealed class GeneratorTests
 {
     private static readonly MetadataReference[] _references =

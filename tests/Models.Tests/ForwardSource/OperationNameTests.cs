@@ -4,8 +4,8 @@ using Ndif.Models.Loading;
 namespace Ndif.Models.Tests.ForwardSource;
 
 /// <summary>
-/// The names of the operations inside every module, which programs refer to: OperationNames.txt has a line for each class and each
-/// function, with all variants that the configs of <see cref="TinyConfigs"/> make.
+/// The names of the operations inside every module, which programs refer to. OperationNames.txt has a line for each class and each
+/// function, with all variants that the configs of <see cref="TinyConfigs"/> produce.
 /// </summary>
 public sealed class OperationNameTests
 {

@@ -7,7 +7,7 @@ namespace Ndif.Models.Tests.Layers;
 
 public sealed class ActivationTests
 {
-    // the values are the formulas of transformers/activations.py, worked out in double precision
+    // the values are the formulas of transformers/activations.py, computed in double precision
     [Theory]
     [InlineData("gelu", "GELUActivation", 1.4, 1.28694)]
     [InlineData("gelu_new", "NewGELUActivation", 1.4, 1.28671)]

@@ -4,7 +4,9 @@ using static TorchSharp.torch;
 
 namespace Ndif.Models.Tests.Layers;
 
-/// <summary>Scalings that depend on how long a row is: each row's own length counts, whatever stands beside it.</summary>
+/// <summary>
+/// Scalings that depend on the length of a row. Each row uses its own length, independent of the other rows of the batch.
+/// </summary>
 public sealed class RotaryFrequenciesTests
 {
     private const string Dynamic = "\"rope_type\": \"dynamic\", \"factor\": 2.0";
@@ -36,11 +38,13 @@ public sealed class RotaryFrequenciesTests
         Tensor together = TinyModel.Logits(model, ids, mask);                                               // [2, 12, vocab]
         Assert.InRange(TinyModel.Difference(TinyModel.Logits(model, shorter)[0], together[0].narrow(0, 7, 5)), 0, 1e-4);
         Assert.InRange(TinyModel.Difference(TinyModel.Logits(model, longer)[0], together[1]), 0, 1e-4);
-        // and the length does matter: the first tokens of the long row are not what they are without the rest
+        // the length has an effect: the first tokens of the long row have different logits without the rest of the row
         Assert.True(TinyModel.Difference(TinyModel.Logits(model, longer.narrow(1, 0, 5))[0], together[1].narrow(0, 0, 5)) > 1e-3);
     }
 
-    /// <summary>Cached keys keep the frequencies that they were computed with; a new token has those of the row's length now.</summary>
+    /// <summary>
+    /// Cached keys keep the frequencies that they were computed with; a new token uses those of the row's current length.
+    /// </summary>
     [Theory]
     [InlineData(Dynamic)]
     [InlineData(Long)]
@@ -63,7 +67,7 @@ public sealed class RotaryFrequenciesTests
         TinyModel.Logits(model, ids.narrow(1, 0, 10), mask.narrow(1, 0, 10), second);                       // a long prompt at once
         Tensor last = TinyModel.Logits(model, ids.narrow(1, 10, 1), mask.narrow(1, 0, 11), second)[0];      // [1, vocab]
         double off = TinyModel.Difference(TinyModel.Logits(model, ids.narrow(1, 0, 11))[0].narrow(0, 10, 1), last);
-        Assert.True(scaling == Long ? off < 1e-4 : off > 1e-4); // dynamic frequencies go on changing, long ones do not
+        Assert.True(scaling == Long ? off < 1e-4 : off > 1e-4); // dynamic frequencies change with each token, those of longrope do not
     }
 
     [Theory]

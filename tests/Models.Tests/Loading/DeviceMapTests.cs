@@ -6,8 +6,8 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Models.Tests.Loading;
 
 /// <summary>
-/// A machine without GPUs has one device with elements. The meta device serves as the second one: an operation fails if an argument was
-/// not moved to it.
+/// A machine without GPUs has one real device. The meta device serves as the second one: an operation fails if an argument is on another
+/// device.
 /// </summary>
 public sealed class DeviceMapTests : IDisposable
 {
@@ -28,8 +28,8 @@ public sealed class DeviceMapTests : IDisposable
         {
             (first, second) = ($"{whole.Root.Names.Layers}.0", $"{whole.Root.Names.Layers}.1");
             List<SiteModule> parts = [.. DeviceMap.Over(CPU).Assign(whole.Root).Select(p => p.Part)];
-            int last = parts.FindIndex(p => p.Path == first); // on the first device, with what has no weights: positions
-            // OPT's stand before the layers
+            int last = parts.FindIndex(p => p.Path == first); // parts up to this one and parts without weights are on the first device
+            // OPT has its final norm and project_out before the layers
             map = parts.ToDictionary(p => p.Path, p => p.Path == whole.Root.Names.FinalNorm || p.Name == "project_out" ? META
                 : parts.IndexOf(p) <= last || (p.Parameters.Count == 0 && p.Children.Count == 0) ? CPU : META);
         }
@@ -45,7 +45,7 @@ public sealed class DeviceMapTests : IDisposable
             Tensor ids = TinyModel.Ids(2, tokens, 3), mask = ones([2, cache.Length + tokens], ScalarType.Int64);
             Tensor positions = arange(cache.Length, cache.Length + tokens).unsqueeze(0).expand(2, tokens);
             using (SiteHook.Register(everywhere))
-                // not the root: numbers cannot come back from meta
+                // not the root, because values cannot be copied back from the meta device
                 model.Root.Children[0]
                     .Run(new Arguments([],
                         [new("input_ids", ids), new("attention_mask", mask), new("position_ids", positions),
@@ -71,7 +71,7 @@ public sealed class DeviceMapTests : IDisposable
         Assert.Equal(layers.Order(), layers);
         Assert.Equal([0, 1, 2], layers.Distinct());
         Assert.Equal(2, placed[^2].Device.index);
-        Assert.Equal(0, placed[^1].Device.index); // the head's weight is the embedding's
+        Assert.Equal(0, placed[^1].Device.index); // the head has the weight of the embedding
     }
 
     [Fact]

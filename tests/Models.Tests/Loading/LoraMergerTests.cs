@@ -57,7 +57,7 @@ public sealed class LoraMergerTests : IDisposable
                 else if (parameter.Name == "weight" && expected.TryGetValue(module.Path, out float[]? merged))
                     Assert.Equal(merged, parameter.Value.data<float>().ToArray(), Near);
         using LoadedModel plain = TinyModel.Load(_folder.Path);
-        foreach (var (with, without) in model.Modules.Zip(plain.Modules)) // and nothing else
+        foreach (var (with, without) in model.Modules.Zip(plain.Modules)) // no other weight changes
             foreach (var (w, o) in with.Parameters.Zip(without.Parameters))
                 if (!targets.ContainsKey(with.Path) && w.Parts.Count == 0)
                     Assert.True(w.Value.Equals(o.Value) || model.Modules.Any(m => targets.ContainsKey(m.Path) && m.Parameters.Contains(w)),
@@ -221,7 +221,7 @@ public sealed class LoraMergerTests : IDisposable
         string config = TinyModel.LikeLlama(architecture, kvHeads: 2, layers: 2).Trim()[..^1] + """
             , "n_embd": 16, "n_layer": 2, "n_head": 4, "n_inner": 24, "n_positions": 64, "rotary_dim": 2, "num_layers": 2, "num_heads": 4,
               "attention_layers": ["global", "local"], "ffn_dim": 24, "word_embed_proj_dim": 16 }
-            """; // what each architecture calls its sizes
+            """; // the names of the sizes in every architecture
         _folder.Write("config.json", config);
         Assert.InRange(ArchitectureCatalog.Build(ConfigReader.Open(_folder.File("config.json"))).Modules.SelectMany(m => m.Parameters)
             .Sum(p => p.Shape.Aggregate(1L, (a, b) => a * b)), 1, 100_000);

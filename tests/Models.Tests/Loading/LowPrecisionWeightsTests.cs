@@ -67,7 +67,7 @@ public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDispos
         Parameter[] narrow = [.. model.Modules.SelectMany(m => m.Parameters).Distinct().Where(p => p.IsEightBit)];
         Assert.NotEmpty(narrow);
         long wide = narrow.Sum(p => p.Shape.Aggregate(1L, (product, size) => product * size) * 4);
-        Assert.InRange(narrow.Sum(p => p.Bytes), wide / 4, wide * 0.32); // these are 64 wide, and a scale for 64 numbers is 6 % of them
+        Assert.InRange(narrow.Sum(p => p.Bytes), wide / 4, wide * 0.32); // one scale for each 64 weights adds 6 %
         Assert.Equal(model.Modules.SelectMany(m => m.Parameters).Distinct().Sum(p => p.Bytes), (long)model.Description.Bytes);
         Assert.All(model.Modules.Where(m => m is Embedding or RMSNorm or LayerNorm).SelectMany(m => m.Parameters),
             p => Assert.False(p.IsEightBit));
@@ -76,7 +76,7 @@ public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDispos
     [Fact]
     public void EightBitWeight_IsWithinHalfAStep_OfEachOutputsOwnScale()
     {
-        // one output far larger
+        // one output feature is far larger than the others
         TinyModel.Write(_folder, TinyModel.GPT2(), change: weights => weights["transformer.h.0.mlp.c_fc.weight"][.., 5] *= 1000);
         using LoadedModel exact = TinyModel.Load(_folder.Path), narrow = Load(_folder.Path, new LoadOptions { EightBit = true });
         using var scope = NewDisposeScope();
@@ -116,7 +116,7 @@ public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDispos
         TinyModel.Write(_folder, TinyModel.GPT2(heads: 8, layers: 6, hiddenSize: 640));
         long size = new FileInfo(_folder.File("model.safetensors")).Length, largest = 4L * 640 * 2560;
         LoadOptions options = new() { DType = type, EightBit = eightBit };
-        using (TempFolder small = new()) // the code itself takes memory when it first runs
+        using (TempFolder small = new()) // the first load also allocates memory for code
         {
             TinyModel.Write(small, TinyModel.GPT2());
             Load(small.Path, options).Dispose();
@@ -127,8 +127,8 @@ public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDispos
         Reports reports = new((done, _) => worst = Math.Max(worst, Resident() - before - (long)(done * part)));
         using LoadedModel model = ModelLoader.Load(_folder.Path, null, options, reports, TestContext.Current.CancellationToken);
         output.WriteLine($"{size / 1e6:0} MB of weights; at most {worst / 1e6:0.0} MB more than what was ready");
-        Assert.InRange(worst, long.MinValue, 3 * largest + (16 << 20)); // a weight in work, and what the heap keeps of earlier ones
-        Assert.True(3 * largest + (16 << 20) < size * (1 - part) + size * part / 2); // or the bound would say nothing
+        Assert.InRange(worst, long.MinValue, 3 * largest + (16 << 20)); // the weight in progress, and freed memory that the heap keeps
+        Assert.True(3 * largest + (16 << 20) < size * (1 - part) + size * part / 2); // otherwise the bound would not exclude a second copy
 
         static long Resident() => long.Parse(File.ReadAllText("/proc/self/statm").Split(' ')[1], CultureInfo.InvariantCulture)
             * Environment.SystemPageSize;
@@ -164,8 +164,7 @@ public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDispos
         ModelLoader.Load(folder, null, options, cancellationToken: TestContext.Current.CancellationToken);
 
     /// <summary>
-    /// Asserts that logits are near the reference, and that the most likely token is the same wherever the reference is not nearly a
-    /// tie.
+    /// Asserts that the logits are near the reference, and that the most likely tokens are equal unless the reference is nearly a tie.
     /// </summary>
     /// <returns>The element type of the logits.</returns>
     private ScalarType Compare(LoadedModel model, string folder, double tolerance, string label)
@@ -175,7 +174,7 @@ public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDispos
         using Tensor reference = golden.Read("logits");                                         // [1, seq, vocab]
         Tensor logits = TinyModel.Logits(model, Ids(folder));
         Tensor wide = logits.to(ScalarType.Float32);
-        // a router that is nearly undecided may select other experts for a token, which is then far off; most tokens are not
+        // if the scores of a router are nearly equal, rounding selects other experts and the token differs; most tokens do not
         Tensor rows = (reference - wide).abs().amax([2]).view(-1);                              // [seq]
         double difference = (model.Modules.Any(m => m is Experts) ? rows.median() : rows.max()).item<float>();
         (Tensor best, _) = reference.topk(2, -1);                                               // [1, seq, 2]

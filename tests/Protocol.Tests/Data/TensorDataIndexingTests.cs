@@ -28,8 +28,8 @@ public sealed class TensorDataIndexingTests
     public void Ellipsis_NewAxes_AndLists()
     {
         Assert.Equal([3L, 7, 11, 15, 19, 23], _cube[Idx.Ellipsis, 3].ToArray<long>());
-        Assert.Equal([2, 1, 3, 4], _cube[.., Idx.New].Shape.ToArray());
-        Assert.Equal([2, 3, 4, 1], _cube[Idx.Ellipsis, Idx.New].Shape.ToArray());
+        Assert.Equal([2, 1, 3, 4], _cube[.., Idx.NewAxis].Shape.ToArray());
+        Assert.Equal([2, 3, 4, 1], _cube[Idx.Ellipsis, Idx.NewAxis].Shape.ToArray());
         Assert.Equal([8L, 0], _cube[0, new[] { 2, 0 }, 0].ToArray<long>());
         Assert.Equal([3L, 0], _cube[0, 0, TensorData.FromArray(new long[] { -1, 0 })].ToArray<long>());
     }

@@ -64,7 +64,7 @@ public sealed class TensorDataTests
     {
         TensorData numbers = TensorData.FromArray(new double[] { 1.5, -2.7, 300, 1.00390625 });
         Assert.Equal([1L, -2, 300, 1], numbers.To(DType.Int64).ToArray<long>());
-        Assert.Equal([1.5f, -2.703125f, 300, 1.0f], numbers.To(DType.BFloat16).ToArray<float>());   // 1.00390625 is a tie, and goes to even
+        Assert.Equal([1.5f, -2.703125f, 300, 1.0f], numbers.To(DType.BFloat16).ToArray<float>());   // 1.00390625 is a tie, rounded to even
         Assert.Equal([true, true, true, true], numbers.To(DType.Bool).ToArray<bool>());
         Assert.Equal([(Half)1.5, (Half)(-2.7), (Half)300, (Half)1.00390625], numbers.To(DType.Float16).ToArray<Half>());
         Assert.Equal(long.MaxValue, TensorData.FromArray(new[] { long.MaxValue }).ToArray<long>()[0]);
@@ -85,7 +85,7 @@ public sealed class TensorDataTests
             StringComparison.Ordinal);
     }
 
-    [Theory] // found by fuzzing: multiplied in 64 bits, these come to four bytes
+    [Theory] // found by fuzzing: the product of these sizes overflows 64 bits and gives four bytes
     [InlineData(-1L, long.MaxValue)]
     [InlineData(1L << 62, 4L, 1L)]
     [InlineData(-1L, -1L)]

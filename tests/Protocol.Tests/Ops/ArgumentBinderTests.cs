@@ -105,6 +105,6 @@ public sealed class ArgumentBinderTests
 
     private static Argument Node(uint id) => new() { Node = id };
 
-    /// <summary>What a node's value is before it is computed: anything.</summary>
+    /// <summary>Stands for the value of a node, whose type is not known before it is computed.</summary>
     private sealed class Placeholder;
 }

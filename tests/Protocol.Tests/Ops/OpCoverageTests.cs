@@ -3,7 +3,9 @@ using Ndif.Protocol.Ops;
 
 namespace Ndif.Protocol.Tests.Ops;
 
-/// <summary>Every operation can be written: as a method or operator of a value, or of Op. And what they record can be bound.</summary>
+/// <summary>
+/// Every operation is available as a method or operator of Value or as a method of Op, and the calls that they record can be bound.
+/// </summary>
 public sealed class OpCoverageTests
 {
     private const BindingFlags Public = BindingFlags.Public | BindingFlags.Static | BindingFlags.Instance | BindingFlags.DeclaredOnly;
@@ -13,7 +15,7 @@ public sealed class OpCoverageTests
     [Fact]
     public void EveryOperation_CanBeWritten_AndBinds()
     {
-        // the recorder is the client's own; a test of what it records may look inside
+        // the recorder is internal to the client, so the test gets it by reflection
         Type recorderType = typeof(Value).Assembly.GetType("Ndif.Recording.Recorder", throwOnError: true)!;
         object recorder = recorderType.GetMethod("Begin")!.Invoke(null, [new ModelRef { Id = "test" }])!;
         var program = (Program)recorderType.GetProperty("Program")!.GetValue(recorder)!;

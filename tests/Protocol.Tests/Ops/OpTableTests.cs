@@ -7,7 +7,7 @@ public sealed class OpTableTests
     [Fact]
     public void Table_CoversWhatInterpretabilityUses() => Assert.True(OpTable.Rows.Count >= 300, $"{OpTable.Rows.Count} rows");
 
-    /// <summary>A row may grow at its end; what a recorded program calls must stay.</summary>
+    /// <summary>Operations may be added but not removed, because recorded programs call them.</summary>
     [Fact]
     public void Names_AreAppendOnly() => ApprovedList.AssertAppendOnly("ops", OpTable.Rows.Keys.Order(StringComparer.Ordinal));
 
@@ -31,7 +31,7 @@ public sealed class OpTableTests
         }
     }
 
-    /// <summary>A default must fit its own parameter, or leaving an argument out would be an error.</summary>
+    /// <summary>A default must be valid for its parameter; otherwise a call without the argument would fail.</summary>
     [Fact]
     public void Defaults_FitTheirParameters()
     {

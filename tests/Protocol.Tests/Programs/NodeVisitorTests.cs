@@ -44,7 +44,7 @@ public sealed class NodeVisitorTests
         return node;
     }
 
-    /// <summary>Answers with the name of the method that was called.</summary>
+    /// <summary>Returns the name of the method that was called.</summary>
     private sealed class NamingVisitor : NodeVisitor<string, string>
     {
         protected override string VisitNone(string context) => $"{nameof(VisitNone)} {context}";

@@ -2,7 +2,7 @@ using Google.Protobuf.Reflection;
 
 namespace Ndif.Protocol.Tests.Wire;
 
-/// <summary>A program of today must be read by the service of tomorrow: numbers and types on the wire stay.</summary>
+/// <summary>Later versions of the service must read today's programs, so field numbers and types must not change.</summary>
 public sealed class WireFormatTests
 {
     [Fact]

@@ -23,7 +23,7 @@ public sealed class QueueEntryListTests
             }
             else
             {
-                // many equal tags, and tags of the front
+                // many equal tags, and tags that sort first
                 var entry = new QueueEntry(
                     $"{i}", "ana", i, 1) { StartTag = random.Next(20) == 0 ? double.NegativeInfinity : random.Next(500) };
                 list.Add(entry);

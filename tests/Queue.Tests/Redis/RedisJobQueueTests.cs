@@ -68,7 +68,7 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
         var own = new RedisServer();
         await own.InitializeAsync();
         await using var queue = new RedisJobQueue(own.OperatorConnection,
-            new QueueOptions { LeaseDuration = TimeSpan.FromSeconds(1), SafetyPoll = TimeSpan.FromMilliseconds(100) });
+            new QueueOptions { LeaseDuration = TimeSpan.FromSeconds(1), PollInterval = TimeSpan.FromMilliseconds(100) });
         foreach (string id in (string[])["kept", "lost"])
             await queue.SubmitAsync(new JobSubmission(id, "ana", "gpt2", new byte[] { 1 }), Cancel);
         Lease kept = (await queue.LeaseAsync("w1", ["gpt2"], TimeSpan.Zero, Cancel))!,

@@ -6,7 +6,7 @@ namespace Ndif.Server.Tests.Admission;
 
 public sealed class ProgramMemoryEstimatorTests
 {
-    private const int HiddenSize = 64, IntermediateSize = 256, VocabSize = 1000, Seq = 6; // of "The Eiffel Tower is in"
+    private const int HiddenSize = 64, IntermediateSize = 256, VocabSize = 1000, Seq = 6; // Seq: the tokens of "The Eiffel Tower is in"
 
     private static readonly ModelDescription _model = new()
     {
@@ -49,7 +49,7 @@ public sealed class ProgramMemoryEstimatorTests
         Assert.Equal(4ul * VocabSize, GetResultBytes(logits, Call("getitem", new Argument { Node = 0 }, last),
             Call("mul", new Argument { Node = 1 }, new Argument { Real = 2 }), Save(2)));
         Assert.Equal(4ul * Seq * VocabSize / 2, GetResultBytes(logits, Call("getitem", new Argument { Node = 0 }, half), Save(1)));
-        // of a tuple
+        // an element of a tuple
         Assert.Equal(4ul * Seq * HiddenSize, GetResultBytes(
             Read("h.0", SiteKind.Output), Call("getitem", new Argument { Node = 0 }, new Argument { Integer = 0 }), Save(1)));
     }

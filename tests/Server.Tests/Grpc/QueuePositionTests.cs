@@ -125,8 +125,8 @@ public sealed class QueuePositionTests
     private static GatewayOptions CreateFastOptions()
     {
         GatewayOptions options = TestGateway.CreateOptions();
-        return new GatewayOptions { GrpcPort = 0, HttpPort = 0, ReapInterval = options.ReapInterval, Tiers = options.Tiers,
-            TellInterval = TimeSpan.FromMilliseconds(20), ReaderPatience = TimeSpan.FromSeconds(3) };
+        return new GatewayOptions { GrpcPort = 0, HttpPort = 0, LeaseCleanupInterval = options.LeaseCleanupInterval, Tiers = options.Tiers,
+            QueuePositionInterval = TimeSpan.FromMilliseconds(20), StalledReaderTimeout = TimeSpan.FromSeconds(3) };
     }
 
     private static async Task<Event> WaitForPositionAsync(AsyncServerStreamingCall<Event> watch, uint position)

@@ -43,7 +43,7 @@ public sealed class SubmissionBindingTests
         Assert.Equal(program, (await LeaseAsync(gateway)).Program.ToArray());
     }
 
-    /// <summary>Protobuf merges the occurrences of a message field: no part of the request is the program then.</summary>
+    /// <summary>Protobuf merges repeated occurrences of a message field, so no single part of the request is the program.</summary>
     [Fact]
     public async Task ProgramInTwoParts_IsMerged()
     {
@@ -67,7 +67,7 @@ public sealed class SubmissionBindingTests
     private static async Task<Lease> LeaseAsync(TestGateway gateway) =>
         (await gateway.Backend.Jobs.LeaseAsync("w", [TestGateway.Model], TimeSpan.FromSeconds(20), TestGateway.Cancel))!;
 
-    /// <summary>The same message as other writers may write it: its fields in another order.</summary>
+    /// <summary>The same message with its fields in another order, which protobuf allows.</summary>
     private static byte[] ReverseFields(Program program)
     {
         Program head = program.Clone(), tail = program.Clone();

@@ -23,7 +23,7 @@ public sealed class RedisKeyStoreTests(
         Assert.Equal(1, await server.Connection!.GetDatabase().HashLengthAsync(_prefix + "keys"));
     }
 
-    /// <summary>A redis-server for the time of these tests; without one installed there is no connection.</summary>
+    /// <summary>A redis-server that runs during these tests. There is no connection if redis-server is not installed.</summary>
     public sealed class RedisServer : IAsyncLifetime
     {
         private readonly TempFolder _folder = new();

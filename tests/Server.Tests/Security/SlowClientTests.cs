@@ -149,7 +149,7 @@ public sealed class SlowClientTests
     }
 
     private static Task<TestGateway> StartAsync(TimeSpan? requestTimeout = null) =>
-        TestGateway.StartAsync(new GatewayOptions { GrpcPort = 0, HttpPort = 0, RequestPatience = requestTimeout ?? _requestTimeout });
+        TestGateway.StartAsync(new GatewayOptions { GrpcPort = 0, HttpPort = 0, RequestTimeout = requestTimeout ?? _requestTimeout });
 
     /// <summary>The slow client is disconnected in time, and other clients are served until then.</summary>
     private static async Task AssertOthersServedUntilAsync(TestGateway gateway, Task disconnected)

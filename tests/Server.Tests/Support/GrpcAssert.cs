@@ -28,7 +28,7 @@ internal static class GrpcAssert
         return events;
     }
 
-    /// <summary>Waits at the queue for the end of a job and returns its state.</summary>
+    /// <summary>Waits until a job has ended in the queue and returns its state.</summary>
     public static async Task<StateChanged> WaitForEndAsync(IJobQueue jobs, string jobId)
     {
         StateChanged? last = null;

@@ -74,7 +74,7 @@ internal sealed class TestGateway : IAsyncDisposable
             Tokens = tokens,
             QueueDepth = queueDepth,
             QueueShare = 1,
-            ReapInterval = TimeSpan.FromMilliseconds(20),
+            LeaseCleanupInterval = TimeSpan.FromMilliseconds(20),
             Tiers = new Dictionary<string, Tier> { ["standard"] = new(1, jobsInFlight, jobsPerMinute),
                 ["priority"] = new(4, jobsInFlight * 2, jobsPerMinute) },
         };

@@ -23,7 +23,7 @@ internal static class TestModels
     };
 
     /// <summary>A program of one trace of one prompt.</summary>
-    /// <param name="behavior">What the fake worker is to do: see <see cref="FakeWorker"/>.</param>
+    /// <param name="behavior">The behavior of the fake worker; see <see cref="FakeWorker"/>.</param>
     public static SubmitRequest Submit(string behavior, string jobId = "", string model = TestGateway.Model) => new()
     {
         JobId = jobId,

@@ -10,7 +10,7 @@ public sealed class EvictionPolicyTests
     [InlineData(10, 10, "a5", "")]                 // it fits without evictions
     [InlineData(10, 5, "a5 b5 c5", "a")]           // the least recently used
     [InlineData(10, 0, "a5 b5 c5", "a b")]
-    [InlineData(10, 3, "a1 b1 c7 d9", "c")]        // a and b are not enough, c alone is
+    [InlineData(10, 3, "a1 b1 c7 d9", "c")]        // a and b are not enough, but c is
     [InlineData(10, 2, "a1 b1 c7 d9", "a c")]      // a is older than b
     [InlineData(10, -5, "a5 b5 c5", "a b c")]      // the budget is exceeded
     [InlineData(10, 0, "a5 b4", null)]

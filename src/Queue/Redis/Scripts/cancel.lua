@@ -7,14 +7,14 @@
 local id, error = unpack(ARGV, 2)
 local owner = get(id, 'owner')
 if not owner then return nil end
-if is_end(get(id, 'state')) then return { row(id), 0 } end
+if is_end(get(id, 'state')) then return { read_job(id), 0 } end
 
 local ms = 0
 local model, member, token = get(id, 'model'), get(id, 'member'), get(id, 'token')
 if token then
   ms = math.max(0, now - get(id, 'started'))
   release(id, model)
-  tell_lost(id, token)
+  publish_lease_lost(id, token)
 else
   local mine = share_key(model, owner)
   local rank = redis.call('ZRANK', mine, member) -- nil if the job was leased before: then its owner was already charged
@@ -30,9 +30,9 @@ else
     local finish = redis.call('ZSCORE', key('finish:' .. model), owner)
     if finish then redis.call('ZADD', key('finish:' .. model), finish - share, owner) end
   end
-  leave_line(model, owner, member)
+  remove_from_queue(model, owner, member)
 end
 redis.call('HSET', job_key(id), 'error', error)
 change_state(id, CANCELLED, 'error', error, 'attempt', get(id, 'attempt') or 0)
-ended(id, model, CANCELLED, false, 0, 0, ms)
-return { row(id), 1 }
+end_job(id, model, CANCELLED, false, 0, 0, ms)
+return { read_job(id), 1 }

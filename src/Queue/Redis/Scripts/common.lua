@@ -29,47 +29,47 @@ local function change_state(id, state, ...)
 end
 
 -- Returns true if this fencing token is still valid; the token of a worker that lost the job is not.
-local function holds(id, token) return get(id, 'token') == token end
+local function is_token_valid(id, token) return get(id, 'token') == token end
 
 -- ---- the fair-share queue of a model; Memory/FairShareQueue.cs is the same in C# ----
 
 local function share_key(model, owner) return key('share:' .. model .. ' ' .. owner) end
 
 -- Returns the position (counted from 1) and the estimated wait in milliseconds of a waiting job.
-local function place(id, model)
+local function queue_position(id, model)
   local rank = redis.call('ZRANK', key('waiting:' .. model), get(id, 'member'))
   if not rank then return 0, 0 end
-  local pace = tonumber(redis.call('HGET', key('pace'), model) or '0')
+  local mean_duration = tonumber(redis.call('HGET', key('pace'), model) or '0')
   local running = tonumber(redis.call('HGET', key('running'), model) or '0')
-  return rank + 1, (rank + 1) * pace / math.max(1, running)
+  return rank + 1, (rank + 1) * mean_duration / math.max(1, running)
 end
 
-local function tell_position(id, position, wait)
+local function publish_position(id, position, wait)
   redis.call('HSET', job_key(id), 'told', position, 'told_at', now)
   change_state(id, QUEUED, 'position', position, 'wait', wait, 'attempt', get(id, 'attempt') or 0)
 end
 
-local function announce_queued(id, model)
-  tell_position(id, place(id, model))
+local function publish_queued(id, model)
+  publish_position(id, queue_position(id, model))
   redis.call('PUBLISH', key('work'), model)
 end
 
-local function leave_line(model, owner, member)
+local function remove_from_queue(model, owner, member)
   redis.call('ZREM', key('waiting:' .. model), member)
   redis.call('ZREM', share_key(model, owner), member)
   if redis.call('EXISTS', key('waiting:' .. model)) == 0 then redis.call('SREM', key('models'), model) end
 end
 
-local function to_front(id, model)
+local function requeue_first(id, model)
   redis.call('HDEL', job_key(id), 'worker')
   redis.call('DEL', key('replies:' .. id)) -- the next attempt sends its requests again
   redis.call('ZADD', key('waiting:' .. model), '-inf', get(id, 'member'))
   redis.call('SADD', key('models'), model)
-  announce_queued(id, model)
+  publish_queued(id, model)
 end
 
 -- Resets virtual time when no job of the model waits or runs: there is no contention to be fair about.
-local function forget_if_idle(model)
+local function reset_if_idle(model)
   if redis.call('EXISTS', key('waiting:' .. model)) == 1 or redis.call('HEXISTS', key('running'), model) == 1 then return end
   redis.call('DEL', key('finish:' .. model))
   redis.call('HDEL', key('clock'), model)
@@ -83,7 +83,7 @@ local function release(id, model)
   if redis.call('HINCRBY', key('running'), model, -1) <= 0 then redis.call('HDEL', key('running'), model) end
 end
 
-local function tell_lost(id, token) redis.call('PUBLISH', key('lost'), id .. ' ' .. token) end
+local function publish_lease_lost(id, token) redis.call('PUBLISH', key('lost'), id .. ' ' .. token) end
 
 -- Adds an ended job to its owner's usage of the day. Only the script that ends a job calls this, so each job is counted once.
 local function charge(owner, model, state, tokens, passes, ms, bytes)
@@ -105,7 +105,7 @@ local function charge(owner, model, state, tokens, passes, ms, bytes)
 end
 
 -- Completes the transition to a terminal state, after its event: records usage, updates totals, and schedules the deletion by reap.lua.
-local function ended(id, model, state, keep_program, tokens, passes, ms, bytes)
+local function end_job(id, model, state, keep_program, tokens, passes, ms, bytes)
   local owner = get(id, 'owner')
   charge(owner, model, state, tokens or 0, passes or 0, ms or 0, bytes or 0)
   redis.call('HSET', job_key(id), 'ended', now)
@@ -115,15 +115,15 @@ local function ended(id, model, state, keep_program, tokens, passes, ms, bytes)
   redis.call('ZADD', key('ended'), now, id .. ' ' .. owner)
   if state == COMPLETED then redis.call('HINCRBY', key('totals'), 'completed', 1) end
   if state == FAILED then redis.call('HINCRBY', key('totals'), 'failed', 1) end
-  forget_if_idle(model)
+  reset_if_idle(model)
 end
 
 -- Returns a job as RedisJobReader.cs reads it, or nil.
-local function row(id)
+local function read_job(id)
   local fields = redis.call('HMGET', job_key(id), 'model', 'state', 'submitted', 'started', 'ended', 'attempt', 'deaths', 'worker',
     'error', 'usage', 'sequence')
   if not fields[1] then return nil end
-  local position, wait = place(id, fields[1])
+  local position, wait = queue_position(id, fields[1])
   fields[12], fields[13], fields[14] = position, string.format('%.0f', wait), id
   return fields
 end

@@ -26,7 +26,7 @@ end
 if not member then return nil end
 
 local id = string.sub(member, 18)
-leave_line(model, get(id, 'owner'), member)
+remove_from_queue(model, get(id, 'owner'), member)
 if tag > tonumber(redis.call('HGET', key('clock'), model) or '0') then
   redis.call('HSET', key('clock'), model, tag)
   redis.call('ZREMRANGEBYSCORE', key('finish:' .. model), '-inf', tag) -- finish tags up to the virtual time have no effect

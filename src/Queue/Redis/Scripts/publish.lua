@@ -13,7 +13,7 @@ if again then -- search the latest events for the one of the first attempt
     if fields[5] == 'nonce' and fields[6] == nonce then return 1 end
   end
 end
-if not holds(id, token) then return 0 end
+if not is_token_valid(id, token) then return 0 end
 
 append(id, 'event', event, 'nonce', nonce)
 if state == '' then return 1 end
@@ -26,8 +26,8 @@ if error ~= '' then redis.call('HSET', job_key(id), 'error', error) end
 if usage ~= '' then redis.call('HSET', job_key(id), 'usage', usage) end
 if tonumber(state) == COMPLETED then
   local took = now - get(id, 'started')
-  local pace = redis.call('HGET', key('pace'), model)
-  redis.call('HSET', key('pace'), model, pace and 0.8 * pace + 0.2 * took or took)
+  local mean_duration = redis.call('HGET', key('pace'), model)
+  redis.call('HSET', key('pace'), model, mean_duration and 0.8 * mean_duration + 0.2 * took or took)
 end
-ended(id, model, tonumber(state), false, tokens, passes, ms, bytes)
+end_job(id, model, tonumber(state), false, tokens, passes, ms, bytes)
 return 1

@@ -21,13 +21,13 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('leased'), '-inf', now, 'LIM
   local deaths = redis.call('HINCRBY', job_key(id), 'deaths', 1)
   local dead = deaths >= most
   release(id, model)
-  tell_lost(id, token)
+  publish_lease_lost(id, token)
   if dead then
     redis.call('ZADD', key('dead'), now, id)
     change_state(id, FAILED, 'deaths', deaths, 'attempt', get(id, 'attempt'), 'worker', worker)
-    ended(id, model, FAILED, true)
+    end_job(id, model, FAILED, true)
   else
-    to_front(id, model)
+    requeue_first(id, model)
   end
   expired[#expired + 1] = { id, model, worker, deaths, dead and 1 or 0 }
 end

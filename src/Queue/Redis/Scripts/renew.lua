@@ -4,6 +4,6 @@
 -- Returns 1, or 0 if the lease was lost.
 
 local id, token, duration = unpack(ARGV, 2)
-if not holds(id, token) then return 0 end
+if not is_token_valid(id, token) then return 0 end
 redis.call('ZADD', key('leased'), now + duration, id)
 return 1

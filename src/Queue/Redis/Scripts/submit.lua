@@ -13,7 +13,7 @@
 local id, owner, model, program, share, weight, cost, limit, trace, most, in_flight, a_minute, own, depth = unpack(ARGV, 2)
 local known = get(id, 'owner')
 if known and known ~= owner then return 'OTHER' end
-if known then return { row(id), 0 } end
+if known then return { read_job(id), 0 } end
 
 local recent = key('recent:' .. owner)
 redis.call('ZREMRANGEBYSCORE', recent, '-inf', now - 60000)
@@ -55,5 +55,5 @@ redis.call('HSET', job_key(id), 'owner', owner, 'model', model, 'program', progr
 redis.call('ZADD', key('jobs:' .. owner), number, id)
 redis.call('ZADD', key('active:' .. owner), number, id)
 change_state(id, RECEIVED)
-announce_queued(id, model)
-return { row(id), 1 }
+publish_queued(id, model)
+return { read_job(id), 1 }

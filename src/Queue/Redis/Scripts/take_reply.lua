@@ -5,7 +5,7 @@
 -- Returns the reply, serialized; 0 if there is none yet; -1 if the lease was lost.
 
 local id, token, ticket = unpack(ARGV, 2)
-if not holds(id, token) then return -1 end
+if not is_token_valid(id, token) then return -1 end
 local reply = redis.call('HGET', key('replies:' .. id), ticket)
 if not reply then return 0 end
 local before = redis.call('HGET', key('replies:' .. id), 'taken')

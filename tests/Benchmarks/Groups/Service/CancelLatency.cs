@@ -8,25 +8,26 @@ using Estimate = Ndif.Benchmarks.Harness.Estimate;
 namespace Ndif.Benchmarks.Groups.Service;
 
 /// <summary>
-/// A job runs on GPT-2-small, and another one waits for the worker. The first is cancelled at some moment of its run. The figure is the
-/// time until the client receives the event that the other job runs: the worker was free by then.
+/// A job runs on GPT-2-small, and another one waits for the worker. The first is cancelled at a random time of its run. The figure is the
+/// time until the client receives the event that the other job runs, which shows that the worker was free.
 /// </summary>
 internal static class CancelLatency
 {
     /// <summary>A job that runs until it is cancelled.</summary>
-    public static Task<IReadOnlyList<Measurement>> OfGeneration(RunSettings pace, CancellationToken cancellationToken) =>
-        MeasureAsync("a generation", Generation, endsByItself: false, pace, cancellationToken);
+    public static Task<IReadOnlyList<Measurement>> OfGeneration(RunSettings settings, CancellationToken cancellationToken) =>
+        MeasureAsync("a generation", Generation, endsByItself: false, settings, cancellationToken);
 
     /// <summary>A single forward pass over a batch.</summary>
-    public static Task<IReadOnlyList<Measurement>> OfBatch(RunSettings pace, CancellationToken cancellationToken) =>
-        MeasureAsync("8 rows of 128 tokens", llm => Saving(llm, 8, 128), endsByItself: true, pace, cancellationToken);
+    public static Task<IReadOnlyList<Measurement>> OfBatch(RunSettings settings, CancellationToken cancellationToken) =>
+        MeasureAsync("8 rows of 128 tokens", llm => Saving(llm, 8, 128), endsByItself: true, settings, cancellationToken);
 
     /// <summary>A single forward pass over a full context.</summary>
-    public static Task<IReadOnlyList<Measurement>> OfLongRow(RunSettings pace, CancellationToken cancellationToken) =>
-        MeasureAsync("a row of 1024 tokens", llm => Saving(llm, 1, 1024), endsByItself: true, pace, cancellationToken);
+    public static Task<IReadOnlyList<Measurement>> OfLongRow(RunSettings settings, CancellationToken cancellationToken) =>
+        MeasureAsync("a row of 1024 tokens", llm => Saving(llm, 1, 1024), endsByItself: true, settings, cancellationToken);
 
     private static async Task<IReadOnlyList<Measurement>> MeasureAsync(
-        string name, Func<LanguageModel, Protocol.Program> record, bool endsByItself, RunSettings pace, CancellationToken cancellationToken)
+        string name, Func<LanguageModel, Protocol.Program> record, bool endsByItself, RunSettings settings,
+        CancellationToken cancellationToken)
     {
         string folder = GPT2Checkpoint.Small.Folder();
         await using BenchmarkCluster service = await BenchmarkCluster.StartAsync(folder, gateway: true, "--max-batch", "1");
@@ -36,16 +37,16 @@ internal static class CancelLatency
         var llm = new LanguageModel(folder);
         Protocol.Program program = record(llm), next = Saving(llm, 1, 4);
 
-        // The job may be cancelled anywhere in its run, whose length is measured first.
+        // The job is cancelled at a random time of its run, so the duration of a run is measured first.
         TimeSpan length = TimeSpan.FromSeconds(1);
         if (endsByItself)
         {
-            JobInfo alone = await calls.RunJobAsync(user, program, cancellationToken);
-            length = (alone.Ended - alone.Started).ToTimeSpan();
+            JobInfo completed = await calls.RunJobAsync(user, program, cancellationToken);
+            length = (completed.Ended - completed.Started).ToTimeSpan();
         }
         var random = new Random(1);
         List<double> latencies = [];
-        for (int i = 0; latencies.Count < pace.RoundCount(30) && i < 200; i++)
+        for (int i = 0; latencies.Count < settings.RoundCount(30) && i < 200; i++)
         {
             TimeSpan delay = length * (0.05 + 0.8 * random.NextDouble());
             if (await CancelOnceAsync(calls, user, program, next, delay, cancellationToken) is { } seconds) latencies.Add(seconds);

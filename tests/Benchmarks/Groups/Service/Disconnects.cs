@@ -14,7 +14,7 @@ namespace Ndif.Benchmarks.Groups.Service;
 /// </summary>
 internal static class Disconnects
 {
-    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings settings, CancellationToken cancellationToken)
     {
         await using BenchmarkCluster service = await BenchmarkCluster.StartAsync();
         BenchmarkUser user = await service.NewUserAsync();
@@ -22,7 +22,7 @@ internal static class Disconnects
         var calls = new Inference.InferenceClient(channel);
         var llm = new LanguageModel("ndif/tiny-landmarks");
         Protocol.Program blocking = Generation(llm, 110, repeats: 60), submitted = Generation(llm, 110, repeats: 2);
-        int tries = pace.RoundCount(30), cancelled = 0, went = 0;
+        int tries = settings.RoundCount(30), cancelled = 0, completed = 0;
         List<double> times = [];
         for (int i = 0; i < tries; i++)
         {
@@ -32,7 +32,7 @@ internal static class Disconnects
             times.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
 
             id = await DisconnectAsync(service.Address, run: false, user, submitted, cancellationToken);
-            if (await FinalStateAsync(calls, user, id, cancellationToken) is JobState.Completed) went++;
+            if (await FinalStateAsync(calls, user, id, cancellationToken) is JobState.Completed) completed++;
         }
         double[] sorted = [.. times.Order()];
         return
@@ -40,7 +40,7 @@ internal static class Disconnects
             new("service.disconnect, blocking, cancelled", (double)cancelled / tries, "of the jobs",
                 $"{tries} connections broken while the job ran; it was cancelled after {1e3 * Estimate.Quantile(sorted, 0.5):0.0} ms "
                 + $"(p50), {1e3 * sorted[^1]:0.0} ms (max)", Goal.AtLeast(1)),
-            new("service.disconnect, submitted, completed", (double)went / tries, "of the jobs",
+            new("service.disconnect, submitted, completed", (double)completed / tries, "of the jobs",
                 $"{tries} connections broken while the job ran", Goal.AtLeast(1)),
         ];
     }
@@ -49,8 +49,8 @@ internal static class Disconnects
     private static async Task<string> DisconnectAsync(Uri address, bool run, BenchmarkUser user, Protocol.Program program,
         CancellationToken cancellationToken)
     {
-        using GrpcChannel own = BenchmarkCluster.Connect(address); // disposing closes the sockets without ending the call
-        var calls = new Inference.InferenceClient(own);
+        using GrpcChannel channel = BenchmarkCluster.Connect(address); // disposing closes the sockets without ending the call
+        var calls = new Inference.InferenceClient(channel);
         string id = Guid.NewGuid().ToString("N");
         var submission = new SubmitRequest { Program = program, JobId = id };
         if (!run)
@@ -72,7 +72,7 @@ internal static class Disconnects
         using AsyncServerStreamingCall<Event> watch =
             calls.Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: cancellationToken);
         JobState last = JobState.Unspecified;
-        await foreach (Event happening in watch.ResponseStream.ReadAllAsync(cancellationToken)) last = happening.State?.State ?? last;
+        await foreach (Event jobEvent in watch.ResponseStream.ReadAllAsync(cancellationToken)) last = jobEvent.State?.State ?? last;
         return last;
     }
 

@@ -19,7 +19,7 @@ internal static class Fairness
 {
     private const int Flood = 500, LightUsers = 15, Tokens = 24;
 
-    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings settings, CancellationToken cancellationToken)
     {
         await using BenchmarkCluster service = await BenchmarkCluster.StartAsync(gateway: false);
         await using WebApplication gateway = GatewayHost.Build(new GatewayOptions
@@ -41,8 +41,8 @@ internal static class Fairness
         var full = new TaskCompletionSource();
         Task<int> flooding = FloodAsync(calls, service, flood, program, full, end.Token);
         await full.Task.WaitAsync(TimeSpan.FromMinutes(1), cancellationToken);
-        await TogetherAsync(TimeSpan.FromSeconds(2)); // warm-up
-        List<JobInfo>[] ended = await TogetherAsync(TimeSpan.FromSeconds(pace.IsQuick ? 6 : 30));
+        await SendAllAsync(TimeSpan.FromSeconds(2)); // warm-up
+        List<JobInfo>[] ended = await SendAllAsync(TimeSpan.FromSeconds(settings.IsQuick ? 6 : 30));
         await end.CancelAsync();
         int flooded = await flooding;
         await gateway.StopAsync(cancellationToken);
@@ -63,11 +63,11 @@ internal static class Fairness
                 + $"{load}", new Goal(5)),
         ];
 
-        async Task<List<JobInfo>[]> TogetherAsync(TimeSpan time)
+        async Task<List<JobInfo>[]> SendAllAsync(TimeSpan time)
         {
-            using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            over.CancelAfter(time);
-            return await Task.WhenAll(light.Select(user => SendAsync(calls, user, program, over.Token)));
+            using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            stop.CancelAfter(time);
+            return await Task.WhenAll(light.Select(user => SendAsync(calls, user, program, stop.Token)));
         }
     }
 
@@ -95,15 +95,15 @@ internal static class Fairness
     }
 
     private static async Task<List<JobInfo>> SendAsync(Inference.InferenceClient calls, BenchmarkUser user, Protocol.Program program,
-        CancellationToken over)
+        CancellationToken stop)
     {
         List<JobInfo> ended = [];
         try
         {
-            while (true) ended.Add(await calls.RunJobAsync(user, program, over));
+            while (true) ended.Add(await calls.RunJobAsync(user, program, stop));
         }
         // A call that is cancelled while it reads can fail with `The request was aborted` and a status other than Cancelled.
-        catch (Exception e) when (over.IsCancellationRequested && e is OperationCanceledException or RpcException)
+        catch (Exception e) when (stop.IsCancellationRequested && e is OperationCanceledException or RpcException)
         {
             return ended; // a job that is still running does not count
         }

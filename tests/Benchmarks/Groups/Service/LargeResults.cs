@@ -16,9 +16,9 @@ internal static class LargeResults
     private const int Rows = 2048, Columns = 4096;
     private const long TensorBytes = 4L * Rows * Columns;
 
-    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings settings, CancellationToken cancellationToken)
     {
-        int tensors = pace.IsQuick ? 16 : 60; // 60 x 32 MiB = 2.01 GB
+        int tensors = settings.IsQuick ? 16 : 60; // 60 x 32 MiB = 2.01 GB
         await using BenchmarkCluster service = await BenchmarkCluster.StartAsync();
         BenchmarkUser user = await service.NewUserAsync();
         Backend remote = Backend.At(service.Address.ToString(), user.Key);
@@ -28,35 +28,35 @@ internal static class LargeResults
         ResidentMemory.ResetPeak(service.Gateway);
         ResidentMemory.ResetPeak(service.Worker);
 
-        List<double> ratios = [], ours = [], raw = [], again = [];
-        for (int round = 0; round < (pace.IsQuick ? 3 : 5); round++)
+        List<double> ratios = [], jobSeconds = [], socketSeconds = [], downloadSeconds = [];
+        for (int round = 0; round < (settings.IsQuick ? 3 : 5); round++)
         {
             long from = Stopwatch.GetTimestamp();
             await CopyAsync(tensors, cancellationToken);
-            raw.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
+            socketSeconds.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
             from = Stopwatch.GetTimestamp();
             Job job = await RunAsync(remote, tensors, cancellationToken);
-            ours.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
+            jobSeconds.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
             from = Stopwatch.GetTimestamp();
             await job.WaitAsync(cancellationToken);
-            again.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
-            ratios.Add(raw[^1] / ours[^1]);
+            downloadSeconds.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
+            ratios.Add(socketSeconds[^1] / jobSeconds[^1]);
             DeleteBlobs(service);
         }
         double bytes = tensors * TensorBytes;
         string size = $"{bytes / 1e9:0.00} GB saved by one job, again and again",
-            socket = $"a socket's {bytes / raw.Min() / 1e9:0.00} GB/s (best of {raw.Count})";
+            socket = $"a socket's {bytes / socketSeconds.Min() / 1e9:0.00} GB/s (best of {socketSeconds.Count})";
         return
         [
             new("service.big results, gateway's growth", (ResidentMemory.Peak(service.Gateway) - gateway) / 1e6, "MB",
                 $"{size}; {gateway / 1e6:0} MB before", new Goal(100)),
             new("service.big results, worker's growth", (ResidentMemory.Peak(service.Worker) - worker) / 1e6, "MB",
                 $"{size}; {worker / 1e6:0} MB before", new Goal(100)),
-            new("service.big results, throughput", raw.Min() / ours.Min(), "of a socket's",
-                $"{socket}; ours {bytes / ours.Min() / 1e9:0.00} GB/s from the submission to the last byte; by rounds "
+            new("service.big results, throughput", socketSeconds.Min() / jobSeconds.Min(), "of a socket's",
+                $"{socket}; ours {bytes / jobSeconds.Min() / 1e9:0.00} GB/s from the submission to the last byte; by rounds "
                 + $"{string.Join(", ", ratios.Select(r => $"{r:0.00}"))}", Goal.AtLeast(0.6)),
-            new("service.big results, download", raw.Min() / again.Min(), "of a socket's",
-                $"{socket}; the values of the job that has ended, fetched once more: {bytes / again.Min() / 1e9:0.00} GB/s"),
+            new("service.big results, download", socketSeconds.Min() / downloadSeconds.Min(), "of a socket's",
+                $"{socket}; the values of the job that has ended, fetched once more: {bytes / downloadSeconds.Min() / 1e9:0.00} GB/s"),
         ];
     }
 

@@ -16,7 +16,7 @@ internal static class Latency
 {
     private const string Prompt = "The Eiffel Tower is in the city of";
 
-    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings settings, CancellationToken cancellationToken)
     {
         await using BenchmarkCluster service = await BenchmarkCluster.StartAsync();
         // The users submit in turn, because each key has a rate limit.
@@ -31,13 +31,13 @@ internal static class Latency
 
         int turn = 0;
         List<double> starts = [];
-        InterleavedTimings times = await InterleavedTimings.MeasureAsync(pace.RoundCount(2000), warmup: 200, cancellationToken,
+        InterleavedTimings times = await InterleavedTimings.MeasureAsync(settings.RoundCount(2000), warmup: 200, cancellationToken,
             () => TraceAsync(remotes[turn++ % remotes.Length]), () => TraceAsync(Backend.Local),
             async () => starts.Add(await StartAsync(calls, users[turn++ % users.Length], program, cancellationToken)),
             async () =>
             await calls.GetCapabilitiesAsync(new GetCapabilitiesRequest(), users[0].Headers, cancellationToken: cancellationToken));
         double local = times.Quantile(1, 0.5);
-        double[] sorted = [.. starts.TakeLast(pace.RoundCount(2000)).Order()];
+        double[] sorted = [.. starts.TakeLast(settings.RoundCount(2000)).Order()];
         string call =
             $"an empty gRPC call with its key: p50 {1e3 * times.Quantile(3, 0.5):0.00} ms, p99 {1e3 * times.Quantile(3, 0.99):0.00} "
                 + "ms";
@@ -65,11 +65,11 @@ internal static class Latency
         long from = Stopwatch.GetTimestamp();
         double started = 0;
         await run.RequestStream.WriteAsync(new RunRequest { Submit = new SubmitRequest { Program = program } }, cancellationToken);
-        await foreach (Event happening in run.ResponseStream.ReadAllAsync(cancellationToken))
+        await foreach (Event jobEvent in run.ResponseStream.ReadAllAsync(cancellationToken))
         {
-            if (happening.State?.State is JobState.Running) started = Stopwatch.GetElapsedTime(from).TotalSeconds;
-            if (happening.State?.State is JobState.Failed) throw new InvalidOperationException(happening.State.Error.Message);
-            if (happening.State?.State is JobState.Completed) break;
+            if (jobEvent.State?.State is JobState.Running) started = Stopwatch.GetElapsedTime(from).TotalSeconds;
+            if (jobEvent.State?.State is JobState.Failed) throw new InvalidOperationException(jobEvent.State.Error.Message);
+            if (jobEvent.State?.State is JobState.Completed) break;
         }
         await run.RequestStream.CompleteAsync();
         return started;

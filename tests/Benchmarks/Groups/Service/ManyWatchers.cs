@@ -17,10 +17,10 @@ internal static class ManyWatchers
 {
     private const string AbsentModel = "benchmarks/absent"; // a model that no worker has
 
-    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings pace, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<Measurement>> Measure(RunSettings settings, CancellationToken cancellationToken)
     {
-        int watchers = pace.IsQuick ? 200 : 1000, active = pace.IsQuick ? 40 : 200;
-        TimeSpan time = TimeSpan.FromSeconds(pace.IsQuick ? 4 : 20);
+        int watchers = settings.IsQuick ? 200 : 1000, active = settings.IsQuick ? 40 : 200;
+        TimeSpan time = TimeSpan.FromSeconds(settings.IsQuick ? 4 : 20);
         await using BenchmarkCluster service = await BenchmarkCluster.StartAsync();
         BenchmarkUser[] users = await Task.WhenAll(Enumerable.Range(0, active).Select(_ => service.NewUserAsync()));
         using Trace trace = new LanguageModel("ndif/tiny-landmarks").Trace("Big Ben is in the city of");
@@ -31,10 +31,10 @@ internal static class ManyWatchers
         double[] alone = await SendAsync(time);
         double before = ResidentMemory.Current(service.Gateway);
 
-        using var leave = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using var stopWatching = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         await service.Backend.Workers.SetDescriptionAsync(new ModelDescription { Id = AbsentModel }, cancellationToken);
-        int heard = 0;
-        var all = new TaskCompletionSource();
+        int subscribed = 0;
+        var allSubscribed = new TaskCompletionSource();
         List<Task> watching = [];
         for (int i = 0; i < watchers; i++)
         {
@@ -43,28 +43,28 @@ internal static class ManyWatchers
             await service.Backend.Jobs.SubmitAsync(new JobSubmission(id, user.Id, AbsentModel, new byte[100]), cancellationToken);
             watching.Add(WatchAsync(user, id));
         }
-        await all.Task.WaitAsync(TimeSpan.FromMinutes(1), cancellationToken);
+        await allSubscribed.Task.WaitAsync(TimeSpan.FromMinutes(1), cancellationToken);
         double watched = ResidentMemory.Current(service.Gateway);
         ResidentMemory.ResetPeak(service.Gateway);
-        double[] beside = await SendAsync(time);
+        double[] loaded = await SendAsync(time);
         double peak = ResidentMemory.Peak(service.Gateway);
-        await leave.CancelAsync();
+        await stopWatching.CancelAsync();
         await Task.WhenAll(watching).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         foreach (GrpcChannel channel in channels) channel.Dispose();
 
         string rate =
             $"{active} clients alone: p50 {1e3 * Quantile(alone, 0.5):0.0} ms, p99 {1e3 * Quantile(alone, 0.99):0.0} ms, "
-                + $"{alone.Length / time.TotalSeconds:0} jobs/s; with {watchers} watchers: p50 {1e3 * Quantile(beside, 0.5):0.0} ms, "
-                + $"p99 {1e3 * Quantile(beside, 0.99):0.0} ms, {beside.Length / time.TotalSeconds:0} jobs/s";
+                + $"{alone.Length / time.TotalSeconds:0} jobs/s; with {watchers} watchers: p50 {1e3 * Quantile(loaded, 0.5):0.0} ms, "
+                + $"p99 {1e3 * Quantile(loaded, 0.99):0.0} ms, {loaded.Length / time.TotalSeconds:0} jobs/s";
         return
         [
             new("service.load, memory of a watcher", (watched - before) / watchers / 1e3, "kB",
                 $"the gateway's {before / 1e6:0} MB before and {watched / 1e6:0} MB with {watchers} idle watchers, each with its "
                     + "connection"),
             new("service.load, gateway's peak", peak / 1e6, "MB", $"{watched / 1e6:0} MB before the {active} clients send"),
-            new("service.load, latency with watchers, p50", Quantile(beside, 0.5) / Quantile(alone, 0.5), "x", rate, new Goal(1.25)),
-            new("service.load, latency with watchers, p99", Quantile(beside, 0.99) / Quantile(alone, 0.99), "x", rate),
-            new("service.load, jobs", beside.Length / time.TotalSeconds, "jobs/s", rate),
+            new("service.load, latency with watchers, p50", Quantile(loaded, 0.5) / Quantile(alone, 0.5), "x", rate, new Goal(1.25)),
+            new("service.load, latency with watchers, p99", Quantile(loaded, 0.99) / Quantile(alone, 0.99), "x", rate),
+            new("service.load, jobs", loaded.Length / time.TotalSeconds, "jobs/s", rate),
         ];
 
         // Each client submits its next job when the last has ended. Returns the seconds of each job from submission to end.
@@ -73,7 +73,7 @@ internal static class ManyWatchers
             long until = Stopwatch.GetTimestamp() + (long)(duration.TotalSeconds * Stopwatch.Frequency);
             List<double>[] took = await Task.WhenAll(users.Select((user, i) => Task.Run(async () =>
             {
-                List<double> own = [];
+                List<double> durations = [];
                 var calls = new Inference.InferenceClient(channels[i]);
                 while (Stopwatch.GetTimestamp() < until)
                 {
@@ -86,20 +86,20 @@ internal static class ManyWatchers
                         last = run.ResponseStream.Current.State?.State ?? last;
                     if (last is not JobState.Completed) throw new InvalidOperationException($"A job ended as {last}.");
                     await run.RequestStream.CompleteAsync();
-                    own.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
+                    durations.Add(Stopwatch.GetElapsedTime(from).TotalSeconds);
                 }
-                return own;
+                return durations;
             }, cancellationToken)));
-            return [.. took.SelectMany(own => own).Order()];
+            return [.. took.SelectMany(durations => durations).Order()];
         }
 
         async Task WatchAsync(BenchmarkUser user, string id)
         {
-            using GrpcChannel own = BenchmarkCluster.Connect(service.Address);
-            using AsyncServerStreamingCall<Event> watch = new Inference.InferenceClient(own)
-                .Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: leave.Token);
-            for (int events = 0; await watch.ResponseStream.MoveNext(leave.Token); events++)
-                if (events == 1 && Interlocked.Increment(ref heard) == watchers) all.SetResult(); // RECEIVED, QUEUED
+            using GrpcChannel channel = BenchmarkCluster.Connect(service.Address);
+            using AsyncServerStreamingCall<Event> watch = new Inference.InferenceClient(channel)
+                .Watch(new WatchRequest { JobId = id }, user.Headers, cancellationToken: stopWatching.Token);
+            for (int events = 0; await watch.ResponseStream.MoveNext(stopWatching.Token); events++)
+                if (events == 1 && Interlocked.Increment(ref subscribed) == watchers) allSubscribed.SetResult(); // RECEIVED, QUEUED
         }
     }
 

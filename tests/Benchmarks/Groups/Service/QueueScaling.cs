@@ -17,49 +17,50 @@ internal static class QueueScaling
     private const int ShortQueueLength = 10, LongQueueLength = 100_000, JobsPerOwner = 10, OperationCount = 8;
     private const string Model = "benchmarks/line";
 
-    public static async Task<IReadOnlyList<Measurement>> OnRedis(RunSettings pace, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<Measurement>> OnRedis(RunSettings settings, CancellationToken cancellationToken)
     {
         await using var cluster = new ServiceCluster();
         await cluster.StartRedisAsync();
         var blobs = new BlobOptions { Root = Path.Combine(cluster.Folder, "blobs") };
-        await using QueueBackend few = QueueBackend.Redis(cluster.RedisAddress, new QueueOptions { Prefix = "few:" }, blobs);
-        await using QueueBackend many = QueueBackend.Redis(cluster.RedisAddress, new QueueOptions { Prefix = "many:" }, blobs);
-        return await Measure("service.flatness, Redis", new Goal(2), pace, few.Jobs, many.Jobs, cancellationToken);
+        await using QueueBackend shortQueue = QueueBackend.Redis(cluster.RedisAddress, new QueueOptions { Prefix = "few:" }, blobs);
+        await using QueueBackend longQueue = QueueBackend.Redis(cluster.RedisAddress, new QueueOptions { Prefix = "many:" }, blobs);
+        return await Measure("service.flatness, Redis", new Goal(2), settings, shortQueue.Jobs, longQueue.Jobs, cancellationToken);
     }
 
-    public static async Task<IReadOnlyList<Measurement>> InMemory(RunSettings pace, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<Measurement>> InMemory(RunSettings settings, CancellationToken cancellationToken)
     {
-        await using var few = new InMemoryJobQueue();
-        await using var many = new InMemoryJobQueue();
+        await using var shortQueue = new InMemoryJobQueue();
+        await using var longQueue = new InMemoryJobQueue();
         // These times are microseconds, so their ratio has no goal.
-        return await Measure("service.flatness, in memory", null, pace, few, many, cancellationToken);
+        return await Measure("service.flatness, in memory", null, settings, shortQueue, longQueue, cancellationToken);
     }
 
-    private static async Task<IReadOnlyList<Measurement>> Measure(string name, Goal? goal, RunSettings pace, IJobQueue shortQueue,
+    private static async Task<IReadOnlyList<Measurement>> Measure(string name, Goal? goal, RunSettings settings, IJobQueue shortQueue,
         IJobQueue longQueue, CancellationToken cancellationToken)
     {
-        WaitingQueue[] lines = [new(shortQueue, ShortQueueLength), new(longQueue, pace.IsQuick ? LongQueueLength / 10 : LongQueueLength)];
-        foreach (WaitingQueue line in lines) await line.FillAsync(cancellationToken);
+        WaitingQueue[] queues =
+            [new(shortQueue, ShortQueueLength), new(longQueue, settings.IsQuick ? LongQueueLength / 10 : LongQueueLength)];
+        foreach (WaitingQueue queue in queues) await queue.FillAsync(cancellationToken);
         string[] operations = ["submit", "position", "lease", "cancel"];
         List<double>[,] seconds = new List<double>[2, operations.Length];
         for (int which = 0; which < 2; which++)
             for (int i = 0; i < operations.Length; i++) seconds[which, i] = [];
-        int rounds = pace.RoundCount(200);
+        int rounds = settings.RoundCount(200);
         for (int round = -20; round < rounds; round++)
         {
             for (int turn = 0; turn < 2; turn++)
             {
                 int which = (round & 1) ^ turn;
-                double[] took = await lines[which].RoundAsync(cancellationToken);
+                double[] took = await queues[which].RoundAsync(cancellationToken);
                 for (int i = 0; i < took.Length && round >= 0; i++) seconds[which, i].Add(took[i]);
             }
         }
         return [.. operations.Select((operation, i) =>
         {
-            double short_ = Estimate.Of(seconds[0, i]).Median, long_ = Estimate.Of(seconds[1, i]).Median;
-            return new Measurement($"{name}, {operation}", long_ / short_, "x",
-                $"{1e6 * short_ / OperationCount:0.0} µs with {lines[0].Size} waiting jobs, {1e6 * long_ / OperationCount:0.0} µs with "
-                + $"{lines[1].Size}", goal);
+            double small = Estimate.Of(seconds[0, i]).Median, large = Estimate.Of(seconds[1, i]).Median;
+            return new Measurement($"{name}, {operation}", large / small, "x",
+                $"{1e6 * small / OperationCount:0.0} µs with {queues[0].Size} waiting jobs, {1e6 * large / OperationCount:0.0} µs with "
+                + $"{queues[1].Size}", goal);
         })];
     }
 

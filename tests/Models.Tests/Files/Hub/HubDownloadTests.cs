@@ -82,7 +82,7 @@ public sealed class HubDownloadTests : IAsyncLifetime
         Assert.Empty(_hub.Sent(large: true));
         Assert.DoesNotContain(_hub.Requests, r => r.Path.Contains("safetensors", StringComparison.Ordinal));
 
-        _hub.Add(Id, Second, new() { ["config.json"] = "{}"u8.ToArray() }); // main has moved on
+        _hub.Add(Id, Second, new() { ["config.json"] = "{}"u8.ToArray() }); // main refers to another commit
         ModelFolder folder = Find(ModelParts.Weights);
         Assert.Equal(First, folder.Revision);
         Assert.Equal(files["model.safetensors"], File.ReadAllBytes(Path.Combine(folder.Path, "model.safetensors")));
@@ -99,7 +99,7 @@ public sealed class HubDownloadTests : IAsyncLifetime
         ModelFolder folder = ModelStore.Download(Id, null, ModelParts.Weights, Options, cancellationToken: Cancel);
         Assert.Equal(Second, folder.Revision);
         Assert.True(Checkpoint.IsComplete(folder.Path));
-        Assert.Empty(_hub.Sent(large: true)); // the same content is there already
+        Assert.Empty(_hub.Sent(large: true)); // the cache already has the same content
         Assert.Equal(Second, HubCache.Find(Id, null, _cache.Path)!.Revision);
         Assert.Equal(First, HubCache.Find(Id, First, _cache.Path)!.Revision);
     }
@@ -119,7 +119,7 @@ public sealed class HubDownloadTests : IAsyncLifetime
     {
         byte[] weights = Model(shards: false)["model.safetensors"];
         _hub.Add(Id, First, Model(shards: false));
-        _hub.BreakAfter = (_, _, before) => before < 6 ? 1000 : null; // more often than a request is tried, and each time it moves on
+        _hub.BreakAfter = (_, _, before) => before < 6 ? 1000 : null; // more failures than the retry limit, but each attempt makes progress
         ModelFolder folder = await FetchAsync();
         Assert.Equal(weights, File.ReadAllBytes(Path.Combine(folder.Path, "model.safetensors")));
         HubRequest[] sent = [.. _hub.Sent(large: true)];

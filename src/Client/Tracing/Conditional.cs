@@ -4,7 +4,7 @@ using Ndif.Recording;
 namespace Ndif;
 
 /// <summary>A recorded branch, to which alternatives can be added.</summary>
-public sealed class Branching
+public sealed class Conditional
 {
     private readonly Recorder _recorder;
     private readonly Region _region;
@@ -12,9 +12,9 @@ public sealed class Branching
     private readonly If _node;
     private bool _hasElse;
 
-    internal Branching(Recorder recorder, Value condition, Action then) : this(recorder, recorder.Argument(condition), then) { }
+    internal Conditional(Recorder recorder, Value condition, Action then) : this(recorder, recorder.Argument(condition), then) { }
 
-    private Branching(Recorder recorder, Argument condition, Action then)
+    private Conditional(Recorder recorder, Argument condition, Action then)
     {
         _recorder = recorder;
         _node = new If { Branches = { new Branch { Condition = condition, Region = recorder.RecordRegion(then) } } };
@@ -24,16 +24,16 @@ public sealed class Branching
     }
 
     /// <summary>An alternative with a condition of its own, which is computed only if the conditions before it do not hold.</summary>
-    public Branching ElseIf(Value condition, Action then)
+    public Conditional ElseIf(Value condition, Action then)
     {
         // the nodes recorded since the branch compute this condition: they move into the alternative
         uint[] conditionNodes = [.. _region.Nodes.Skip(_position)];
         while (_region.Nodes.Count > _position) _region.Nodes.RemoveAt(_position);
-        Branching? inner = null;
+        Conditional? inner = null;
         AddElse(() =>
         {
             _recorder.CurrentRegion.Nodes.AddRange(conditionNodes);
-            inner = new Branching(_recorder, _recorder.Argument(condition), then);
+            inner = new Conditional(_recorder, _recorder.Argument(condition), then);
         });
         return inner!;
     }

@@ -5,11 +5,11 @@ using Ndif.Running;
 namespace Ndif;
 
 // Running what was recorded, the same way for a trace and a session.
-public abstract partial class Scope
+public abstract partial class Tracer
 {
     private RecordedRun? _run;
 
-    private protected Scope(TracedModel model, Backend? backend) => (Model, Backend) = (model, backend ?? NdifConfig.DefaultBackend);
+    private protected Tracer(TracedModel model, Backend? backend) => (Model, Backend) = (model, backend ?? NdifConfig.DefaultBackend);
 
     internal TracedModel Model { get; }
 

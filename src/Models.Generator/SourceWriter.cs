@@ -7,9 +7,9 @@ using Microsoft.CodeAnalysis.CSharp;
 using Microsoft.CodeAnalysis.CSharp.Syntax;
 using Microsoft.CodeAnalysis.Text;
 
-namespace Ndif.Models.Source;
+namespace Ndif.Models.Generator;
 
-/// <summary>Writes the partial classes: for each function its table and its copy, for each module what leads to them.</summary>
+/// <summary>Writes the partial classes: a table and a copy of each function, and for each module the overrides that use them.</summary>
 internal sealed class SourceWriter
 {
     private const string Namespace = "global::Ndif.Models.ForwardSource";
@@ -18,7 +18,7 @@ internal sealed class SourceWriter
     private readonly HashSet<string> _tables = [];
 
     /// <summary>Adds a function's copy to its class.</summary>
-    /// <param name="conditions">Of a shared layer's forward, whose table is a template: each module gets the part that it runs.</param>
+    /// <param name="conditions">The conditions of a shared layer, whose table is a template: a module gets the part that it runs.</param>
     public InstrumentedFunction Add(
         IMethodSymbol method, MethodDeclarationSyntax syntax, SyntaxNode body, IReadOnlyList<OperationEntry> operations,
         InstanceConditions? conditions)
@@ -68,7 +68,7 @@ internal sealed class SourceWriter
 
     private static string FormatConditions(IReadOnlyList<int> conditions) => $"[{string.Join(", ", conditions)}]";
 
-    /// <summary>Adds to a module's class what leads to its forward's copy.</summary>
+    /// <summary>Adds the overrides that use the copy of the forward to the class of a module.</summary>
     public void AddModule(IMethodSymbol forward, ClassDeclarationSyntax syntax, ArrowExpressionClauseSyntax run, InstrumentedFunction copy)
     {
         var calls = run.DescendantNodes().OfType<InvocationExpressionSyntax>()
@@ -132,7 +132,7 @@ internal sealed class SourceWriter
         return text.ToString();
     }
 
-    /// <summary>Behind its attributes.</summary>
+    /// <summary>The position after the attributes.</summary>
     private static SyntaxToken FirstToken(MethodDeclarationSyntax syntax) =>
         syntax.Modifiers.Count > 0 ? syntax.Modifiers[0] : syntax.ReturnType.GetFirstToken();
 

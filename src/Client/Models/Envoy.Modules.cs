@@ -50,7 +50,8 @@ public partial class Envoy
             "inputs" => module.Inputs,
             "hidden" => module.Hidden,
             _ => throw new ArgumentException(
-                $"`{name}` is no value of a module: a path ends in .output, .input, .inputs or .hidden. For a module, use Get(\"{path}\").",
+                $"`{name}` is not a value of a module: a path ends in .output, .input, .inputs or .hidden. "
+                + $"For a module, use Get(\"{path}\").",
                 nameof(path)),
         };
     }

@@ -4,7 +4,7 @@ using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
 using Microsoft.CodeAnalysis.CSharp.Syntax;
 
-namespace Ndif.Models.Source;
+namespace Ndif.Models.Generator;
 
 /// <summary>The modules of a compilation, and the functions that their forwards reach.</summary>
 internal sealed class ModelSources(Compilation compilation, SourceProductionContext output)
@@ -36,8 +36,11 @@ internal sealed class ModelSources(Compilation compilation, SourceProductionCont
     }
 
     /// <summary>
-    /// The instrumented copy of a function of ours; null for one of others, one whose class is not partial (it stays an operation without
-    /// an inside), one that has no operations, and one that is being copied: it calls itself.
+    /// Returns the instrumented copy of a function. Returns null for:
+    /// - a function outside of this compilation, a generic function, and an abstract function;
+    /// - a function whose class is not partial: its call is one operation without a source;
+    /// - a function without operations;
+    /// - a function that is being copied, which means that it is recursive.
     /// </summary>
     public InstrumentedFunction? InstrumentedCopyOf(IMethodSymbol method)
     {
@@ -55,7 +58,7 @@ internal sealed class ModelSources(Compilation compilation, SourceProductionCont
         return _copies[method] = _writer.Add(method, syntax, body, rewriter.Operations, rewriter.Conditions);
     }
 
-    /// <summary>Where a method of this compilation is written.</summary>
+    /// <summary>The declaration of a method of this compilation.</summary>
     public BaseMethodDeclarationSyntax? SyntaxOf(IMethodSymbol method) =>
         method.OriginalDefinition.DeclaringSyntaxReferences is { Length: 1 } only
         ? only[0].GetSyntax(output.CancellationToken) as BaseMethodDeclarationSyntax : null;
@@ -63,7 +66,7 @@ internal sealed class ModelSources(Compilation compilation, SourceProductionCont
     public void Report(DiagnosticDescriptor rule, SyntaxNode node, params object[] arguments) =>
         output.ReportDiagnostic(Diagnostic.Create(rule, LocationOf(node.GetLocation()), arguments));
 
-    /// <summary>Without the syntax tree, which is not part of the next compilation when this one's output is reused for it.</summary>
+    /// <summary>Returns the location without the syntax tree, because a later compilation without this tree may reuse the output.</summary>
     private static Location LocationOf(Location location) =>
         Location.Create(location.SourceTree!.FilePath, location.SourceSpan, location.GetLineSpan().Span);
 
@@ -79,7 +82,7 @@ internal sealed class ModelSources(Compilation compilation, SourceProductionCont
         if (InstrumentedCopyOf(forward) is { } copy) _writer.AddModule(forward, syntax, run, copy);
     }
 
-    /// <summary>How the module's forward is called with arguments that are known at run time: the body of the nearest Run.</summary>
+    /// <summary>Returns the body of the nearest Run, which calls the forward with arguments that are known at run time.</summary>
     private ArrowExpressionClauseSyntax? FindRunBody(INamedTypeSymbol type)
     {
         for (INamedTypeSymbol? at = type; at is not null; at = at.BaseType)

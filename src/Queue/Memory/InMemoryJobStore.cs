@@ -10,19 +10,19 @@ namespace Ndif.Queue.Memory;
 /// The jobs and per-model queues of the in-memory queue, and the state transitions of a job. It corresponds to the Lua scripts on Redis.
 /// Accessed only under the lock of the queue.
 /// </summary>
-internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, WakeupHub wakeups, ILogger logger)
+internal sealed class InMemoryJobStore(QueueOptions options, TimeProvider time, WakeupHub wakeups, ILogger logger)
 {
-    private readonly Dictionary<string, MemoryJob> _jobs = [];
-    private readonly Dictionary<string, MemoryModelState> _models = [];
-    private readonly Dictionary<string, MemoryOwnerState> _owners = [];
+    private readonly Dictionary<string, InMemoryJob> _jobs = [];
+    private readonly Dictionary<string, InMemoryModelState> _models = [];
+    private readonly Dictionary<string, InMemoryOwnerState> _owners = [];
     private long _lastNumber;
     private long _lastToken;
 
-    public IEnumerable<MemoryJob> All => _jobs.Values.Where(job => !IsExpired(job));
+    public IEnumerable<InMemoryJob> All => _jobs.Values.Where(job => !IsExpired(job));
 
-    public IEnumerable<KeyValuePair<string, MemoryModelState>> Models => _models;
+    public IEnumerable<KeyValuePair<string, InMemoryModelState>> Models => _models;
 
-    public MemoryUsageAccounts UsageAccounts { get; } = new();
+    public InMemoryUsageAccounts UsageAccounts { get; } = new();
 
     public long Completed { get; private set; }
 
@@ -33,8 +33,8 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
     {
         if (submission.Quota is not { } quota) return null;
         DateTimeOffset now = time.GetUtcNow();
-        MemoryOwnerState owner = GetOwner(submission.Owner);
-        MemoryModelState? model = _models.GetValueOrDefault(submission.Model);
+        InMemoryOwnerState owner = GetOwner(submission.Owner);
+        InMemoryModelState? model = _models.GetValueOrDefault(submission.Model);
         int recent = owner.CountRecent(now);
         TimeSpan rateRetryDelay = recent >= quota.PerMinute ? owner.GetTimeUntilBelow(quota.PerMinute, now) : TimeSpan.Zero;
         return QuotaRules.GetViolation(quota, new QuotaRules.Counts(
@@ -42,10 +42,10 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
             rateRetryDelay, model?.MeanSeconds ?? 0, model?.Running ?? 0));
     }
 
-    public MemoryJob Add(JobSubmission submission, string? traceParent)
+    public InMemoryJob Add(JobSubmission submission, string? traceParent)
     {
         GetOwner(submission.Owner).RecordSubmission(time.GetUtcNow());
-        var job = new MemoryJob(submission, ++_lastNumber, time.GetUtcNow(), traceParent);
+        var job = new InMemoryJob(submission, ++_lastNumber, time.GetUtcNow(), traceParent);
         _jobs[submission.JobId] = job;
         GetModel(job).Queue.Enqueue(job.QueueEntry);
         Append(job, new StateChanged { State = JobState.Received });
@@ -55,7 +55,7 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
 
     public void RemoveExpired()
     {
-        foreach (MemoryJob old in _jobs.Values.Where(IsExpired).ToArray()) Remove(old);
+        foreach (InMemoryJob old in _jobs.Values.Where(IsExpired).ToArray()) Remove(old);
         DateTimeOffset now = time.GetUtcNow();
         string[] idle =
             [.. _owners.Where(owner => owner.Value.Active == 0 && owner.Value.CountRecent(now) == 0).Select(owner => owner.Key)];
@@ -64,7 +64,7 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
     }
 
     /// <summary>Deletes a job and wakes the readers of its events, which then fail with UNKNOWN_JOB.</summary>
-    public void Remove(MemoryJob job)
+    public void Remove(InMemoryJob job)
     {
         _jobs.Remove(job.Submission.JobId);
         wakeups.Notify(GetEventsKey(job.Submission.JobId));
@@ -76,8 +76,8 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
         QueueEntry? first = requestedModels.Distinct()
             .Select(name => _models.GetValueOrDefault(name)?.Queue.First).OfType<QueueEntry>().MinBy(entry => entry.Number);
         if (first is null) return null;
-        MemoryJob job = _jobs[first.JobId];
-        MemoryModelState model = GetModel(job);
+        InMemoryJob job = _jobs[first.JobId];
+        InMemoryModelState model = GetModel(job);
         model.Queue.Dequeue(first);
         model.Running++;
         if (job.Attempt == 0) GetOwner(job.Submission.Owner).Waiting--;
@@ -101,7 +101,7 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
         return lease;
     }
 
-    public void ExpireLease(MemoryJob job)
+    public void ExpireLease(InMemoryJob job)
     {
         job.LostLeases++;
         job.IsDeadLetter = job.LostLeases >= options.MaxAttempts;
@@ -125,7 +125,7 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
         }
     }
 
-    public void EnqueueFront(MemoryJob job)
+    public void EnqueueFront(InMemoryJob job)
     {
         job.Worker = "";
         job.Replies.Clear(); // the next attempt sends its requests again
@@ -133,14 +133,14 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
         OnEnqueued(job);
     }
 
-    private void OnEnqueued(MemoryJob job)
+    private void OnEnqueued(InMemoryJob job)
     {
         PublishPosition(job, GetModel(job).Queue.GetPosition(job.QueueEntry));
         wakeups.Notify(GetWorkKey(job.Submission.Model));
     }
 
     /// <summary>Publishes the position of a waiting job if it has changed enough since the last time. Returns whether it did.</summary>
-    public bool TryPublishPosition(MemoryJob job, TimeSpan minInterval)
+    public bool TryPublishPosition(InMemoryJob job, TimeSpan minInterval)
     {
         int position = GetModel(job).Queue.GetPosition(job.QueueEntry);
         (int lastPosition, DateTimeOffset lastTime) = job.LastPublishedPosition;
@@ -149,7 +149,7 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
         return true;
     }
 
-    private void PublishPosition(MemoryJob job, int position)
+    private void PublishPosition(InMemoryJob job, int position)
     {
         job.LastPublishedPosition = (position, time.GetUtcNow());
         Append(job, new StateChanged
@@ -159,7 +159,7 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
         });
     }
 
-    public void ReleaseLease(MemoryJob job, bool isLost)
+    public void ReleaseLease(InMemoryJob job, bool isLost)
     {
         if (isLost) _ = job.ActiveLease!.Lost.CancelAsync(); // asynchronously: callbacks must not run under the lock
         job.ActiveLease = null;
@@ -167,10 +167,10 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
     }
 
     /// <summary>Ends a job. This is the only place where the usage of its owner is recorded, so each job is recorded once.</summary>
-    public void End(MemoryJob job, StateChanged outcome, UsageCharge charge)
+    public void End(InMemoryJob job, StateChanged outcome, UsageCharge charge)
     {
         job.Ended = time.GetUtcNow();
-        MemoryOwnerState owner = GetOwner(job.Submission.Owner);
+        InMemoryOwnerState owner = GetOwner(job.Submission.Owner);
         owner.Active--;
         if (job.Attempt == 0) owner.Waiting--;
         UsageAccounts.Add(job.Ended.Value, job.Submission.Owner, job.Submission.Model, outcome.State, charge);
@@ -186,9 +186,9 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
         Log.JobEnded(logger, job.Submission.JobId, outcome.State);
     }
 
-    private void Append(MemoryJob job, StateChanged state) => Append(job, new Event { State = state });
+    private void Append(InMemoryJob job, StateChanged state) => Append(job, new Event { State = state });
 
-    public void Append(MemoryJob job, Event jobEvent)
+    public void Append(InMemoryJob job, Event jobEvent)
     {
         if (jobEvent.State is { } state) job.State = state.State;
         jobEvent.Sequence = (ulong)job.Events.Count + 1;
@@ -197,28 +197,28 @@ internal sealed class MemoryJobStore(QueueOptions options, TimeProvider time, Wa
         wakeups.Notify(GetEventsKey(job.Submission.JobId));
     }
 
-    public JobInfo GetInfo(MemoryJob job)
+    public JobInfo GetInfo(InMemoryJob job)
     {
-        MemoryModelState model = GetModel(job);
+        InMemoryModelState model = GetModel(job);
         int position = job.ActiveLease is null && !job.State.IsTerminal() ? model.Queue.GetPosition(job.QueueEntry) : 0;
         return job.ToJobInfo(position, model.EstimateWaitSeconds(position));
     }
 
     /// <summary>Returns the job of a lease, or null if the lease was lost.</summary>
-    public MemoryJob? FindLeased(Lease lease) =>
+    public InMemoryJob? FindLeased(Lease lease) =>
         Find(lease.JobId) is { ActiveLease: { } activeLease } job && activeLease.Token == lease.Token ? job : null;
 
-    public MemoryJob? Find(string jobId) => _jobs.GetValueOrDefault(jobId) is { } job && !IsExpired(job) ? job : null;
+    public InMemoryJob? Find(string jobId) => _jobs.GetValueOrDefault(jobId) is { } job && !IsExpired(job) ? job : null;
 
-    public bool IsExpired(MemoryJob job) => job.Ended + options.Retention <= time.GetUtcNow();
+    public bool IsExpired(InMemoryJob job) => job.Ended + options.Retention <= time.GetUtcNow();
 
-    public MemoryModelState GetModel(MemoryJob job) =>
-        _models.TryGetValue(job.Submission.Model, out MemoryModelState? model)
+    public InMemoryModelState GetModel(InMemoryJob job) =>
+        _models.TryGetValue(job.Submission.Model, out InMemoryModelState? model)
             ? model
-            : _models[job.Submission.Model] = new MemoryModelState();
+            : _models[job.Submission.Model] = new InMemoryModelState();
 
-    private MemoryOwnerState GetOwner(string name) =>
-        _owners.TryGetValue(name, out MemoryOwnerState? owner) ? owner : _owners[name] = new MemoryOwnerState();
+    private InMemoryOwnerState GetOwner(string name) =>
+        _owners.TryGetValue(name, out InMemoryOwnerState? owner) ? owner : _owners[name] = new InMemoryOwnerState();
 
     public static string GetWorkKey(string model) => $"work {model}";
 

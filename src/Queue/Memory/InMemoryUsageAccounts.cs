@@ -4,7 +4,7 @@ using Ndif.Queue.Rules;
 namespace Ndif.Queue.Memory;
 
 /// <summary>Usage records by day, owner and model. Accessed only under the lock of the queue.</summary>
-internal sealed class MemoryUsageAccounts
+internal sealed class InMemoryUsageAccounts
 {
     private readonly Dictionary<(DateOnly Day, string Owner, string Model), UsageRow> _rows = [];
 

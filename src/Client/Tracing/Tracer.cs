@@ -6,7 +6,7 @@ using Ndif.Recording;
 namespace Ndif;
 
 /// <summary>The common members of a trace and a session: branches, loops, lists, logs, training, and how they run.</summary>
-public abstract partial class Scope
+public abstract partial class Tracer
 {
 
     /// <summary>The recorder.</summary>
@@ -17,7 +17,7 @@ public abstract partial class Scope
     /// A branch on a value that is known only when the program runs: <c>t.If(score > 0, () => ...).ElseIf(..., () => ...).Else(() =>
     /// ...)</c>. The condition is a flag, a number or a tensor of one element; it holds if it is not zero.
     /// </summary>
-    public Branching If(Value condition, Action then) => new(Open(), condition, then);
+    public Conditional If(Value condition, Action then) => new(Open(), condition, then);
 
     /// <summary>Repeats the body for each item of a list of numbers or values, or of the first dimension of a tensor.</summary>
     [OverloadResolutionPriority(1)] // an int[] converts to a Value too
@@ -44,12 +44,12 @@ public abstract partial class Scope
 
     /// <summary>
     /// Runs the backward pass from a scalar: <c>t.Backward(loss, () => { g = hs.Grad.Save(); hs.Grad[..] = 0; })</c>. Within the block
-    /// gradients are read, edited in place and replaced while the pass goes by, the last computed value's first; what is made of one
-    /// flows on. The graph lives as long as its trace, so several passes may follow each other.
+    /// gradients can be read, edited in place and replaced, in the reverse of the order in which the values were computed. Edits propagate
+    /// to earlier layers. The graph lives as long as its trace, so several backward passes can follow each other.
     /// </summary>
     /// <param name="loss">A tensor of one element, computed in a trace with <c>grad: true</c>.</param>
-    /// <param name="gradients">What is done with the gradients. Without it: <see cref="Value.Grad"/> can be read afterwards.</param>
-    /// <param name="gradient">What to begin with; of the loss's shape, which then needs not be a scalar. Default: 1.</param>
+    /// <param name="gradients">The block that uses the gradients. Without it, <see cref="Value.Grad"/> can be read afterwards.</param>
+    /// <param name="gradient">The gradient of the loss, with its shape; the loss then need not be a scalar. Default: 1.</param>
     public void Backward(Value loss, Action? gradients = null, Value? gradient = null)
     {
         Recorder recorder = Open();
@@ -89,7 +89,7 @@ public abstract partial class Scope
         new(Open(), "adamw", parameters, ("lr", lr), ("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weightDecay));
 
     /// <summary>
-    /// Calls a function of this process in the middle of the run, also of a remote one, and goes on with what it returns:
+    /// Calls a function of this process in the middle of the run, also of a remote one, and uses its return value:
     /// <c>h[3].Hidden = t.Local(x => x * 2f, h[3].Hidden)</c>. The forward pass waits for it.
     /// </summary>
     /// <param name="timeout">
@@ -101,7 +101,7 @@ public abstract partial class Scope
     public Value Local(Func<TensorData, TensorData> function, Value value, TimeSpan? timeout = null) =>
         Local([value], items => function(SingleTensor(items)), timeout);
 
-    /// <summary>The same for a function that only looks.</summary>
+    /// <summary>The same for a callback without a result.</summary>
     public void Local(Action<TensorData> function, Value value, TimeSpan? timeout = null) => Local([value], items =>
     {
         function(SingleTensor(items));

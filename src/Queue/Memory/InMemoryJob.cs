@@ -4,7 +4,7 @@ using Ndif.Protocol;
 namespace Ndif.Queue.Memory;
 
 /// <summary>A job of the in-memory queue. Accessed only under the lock of the queue.</summary>
-internal sealed class MemoryJob(JobSubmission submission, long number, DateTimeOffset submitted, string? traceParent)
+internal sealed class InMemoryJob(JobSubmission submission, long number, DateTimeOffset submitted, string? traceParent)
 {
     public JobSubmission Submission { get; private set; } = submission;
 

@@ -4,14 +4,14 @@ using Ndif.Protocol.Programs;
 namespace Ndif.Recording;
 
 /// <summary>A program whose regions are recorded again, into another program.</summary>
-internal sealed partial class RecordedProgram
+internal sealed partial class ProgramReplay
 {
     private readonly Program _program;
     private readonly TensorData[] _constants; // one object each, so that a recorder adds a constant once however often it is used
     private readonly Dictionary<string, DefineModule> _modules;
     private readonly Dictionary<string, Layer> _layers = [];
 
-    public RecordedProgram(Program program)
+    public ProgramReplay(Program program)
     {
         _program = program;
         _constants = [.. program.Constants.Select(TensorData.FromProto)];

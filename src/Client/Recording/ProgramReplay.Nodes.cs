@@ -3,13 +3,13 @@ using Ndif.Protocol.Programs;
 
 namespace Ndif.Recording;
 
-internal sealed partial class RecordedProgram
+internal sealed partial class ProgramReplay
 {
     /// <summary>
     /// Copies nodes into a recording. A visit changes the copy that it is given: references to nodes, regions, constants and lines of the
     /// source become those of the recording.
     /// </summary>
-    private sealed class RegionReplay(RecordedProgram source, Recorder recorder, Attachments? attachments) : NodeVisitor<Node, Node>
+    private sealed class RegionReplay(ProgramReplay source, Recorder recorder, Attachments? attachments) : NodeVisitor<Node, Node>
     {
         private readonly Dictionary<uint, uint> _nodes = [], _barriers = [];
 
@@ -173,7 +173,7 @@ internal sealed partial class RecordedProgram
 
         protected override Node VisitNewParameter(NewParameter parameter, Node copy) => copy;
 
-        /// <summary>Regions of edits are inside of a trace, and traces are not nested.</summary>
+        /// <summary>Regions of edits are inside a trace, and traces are not nested.</summary>
         protected override Node VisitTrace(Protocol.Trace trace, Node copy) => copy;
 
         private Node WithModule(Node copy, string module)

@@ -5,9 +5,9 @@ namespace Ndif.Models.Layers;
 
 /// <summary>Which layers of a model attend to a sliding window only.</summary>
 /// <remarks>layer_types in transformers/models/qwen2/configuration_qwen2.py and its relatives</remarks>
-public static partial class LayerWindows
+public static partial class SlidingWindows
 {
-    /// <summary>For each layer the number of tokens that a token sees, itself included; null for all.</summary>
+    /// <summary>For each layer the number of tokens that a token attends to, itself included; null for all tokens.</summary>
     /// <param name="isSliding">Whether a layer slides (config, layer) if the file has no layer_types.</param>
     public static int?[] Read(ConfigReader config, Func<ConfigReader, int, bool> isSliding)
     {
@@ -21,7 +21,7 @@ public static partial class LayerWindows
             (types.Count > 0 ? types[layer] == "sliding_attention" : isSliding(config, layer)) ? window : (int?)null)];
     }
 
-    /// <summary>As <see cref="Read"/>, for Gemma: without layer_types, every layer slides but the last of each period.</summary>
+    /// <summary><see cref="Read"/> for Gemma: without layer_types, all layers have a window except the last of each period.</summary>
     public static int?[] ReadAlternating(ConfigReader config, int numLayers, int period)
     {
         IReadOnlyList<string> types = LayerTypes(config, numLayers);

@@ -4,5 +4,5 @@
 -- Returns one row per job that exists.
 
 local rows = {}
-for i = 2, #ARGV do rows[#rows + 1] = row(ARGV[i]) end
+for i = 2, #ARGV do rows[#rows + 1] = read_job(ARGV[i]) end
 return rows

@@ -7,11 +7,11 @@ using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
 using Microsoft.CodeAnalysis.CSharp.Syntax;
 
-namespace Ndif.Models.Source;
+namespace Ndif.Models.Generator;
 
 /// <summary>
 /// A compilation that equals another if the generator would write the same for both. The generator reads the bodies of partial classes
-/// (modules, and the functions that their forwards reach) and nothing but declarations of everything else, so an edit inside of a
+/// (modules, and the functions that their forwards reach) and only the declarations of everything else, so an edit inside a
 /// method elsewhere gives an equal compilation, and the driver keeps the earlier output.
 /// </summary>
 internal sealed class ModuleCompilation(Compilation compilation, string fingerprint) : IEquatable<ModuleCompilation>

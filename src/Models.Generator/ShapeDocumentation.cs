@@ -5,14 +5,13 @@ using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
 using Microsoft.CodeAnalysis.CSharp.Syntax;
 
-namespace Ndif.Models.Source;
+namespace Ndif.Models.Generator;
 
-/// <summary>The shapes that comments and documentation say.</summary>
+/// <summary>Reads shapes from comments and XML documentation.</summary>
 internal static class ShapeDocumentation
 {
     /// <summary>
-    /// What a forward's parameters are in every model, so that not each of them has to say it. One that is something else says so
-    /// in its documentation.
+    /// The default shapes of the parameters of a forward. The documentation of a parameter overrides its default.
     /// </summary>
     private static readonly Dictionary<string, string> _defaultShapes = new()
     {
@@ -21,7 +20,7 @@ internal static class ShapeDocumentation
         ["positionEmbeddings"] = "[batch, seq, hidden]", ["alibi"] = "[batch, heads, 1, kvSeq]",
     };
 
-    /// <summary>A comment behind the statement, or a line before it that is only a shape.</summary>
+    /// <summary>A comment after the statement, or a line before it that is only a shape.</summary>
     public static SymbolicShape? Comment(StatementSyntax statement)
     {
         SyntaxTrivia behind = statement.GetLastToken().TrailingTrivia.FirstOrDefault(t => t.IsKind(SyntaxKind.SingleLineCommentTrivia));
@@ -32,7 +31,7 @@ internal static class ShapeDocumentation
 
     public static SymbolicShape? Returns(SyntaxNode method) => Section(method, "<returns>", "</returns>");
 
-    /// <summary>A parameter's: its documentation, that of the module's Call, or the usual one.</summary>
+    /// <summary>Returns the shape of a parameter: from its documentation, that of the module's Call, or the default shapes.</summary>
     public static SymbolicShape? Parameter(SyntaxNode method, string name)
     {
         string opening = $"<param name=\"{name}\">";

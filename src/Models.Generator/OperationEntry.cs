@@ -1,30 +1,30 @@
 using System.Collections.Generic;
 
-namespace Ndif.Models.Source;
+namespace Ndif.Models.Generator;
 
-/// <summary>One operation that was found in a function, as it goes into the generated table.</summary>
+/// <summary>One operation of a function, as an entry of the generated table.</summary>
 internal sealed class OperationEntry(string name, int line, string output, IReadOnlyList<(string? Keyword, string Shape)> inputs)
 {
     public string Name { get; } = name;
 
-    /// <summary>In its file, from 1.</summary>
+    /// <summary>The line number in its file, from 1.</summary>
     public int Line { get; } = line;
 
-    /// <summary>The result's shapes in words.</summary>
+    /// <summary>The symbolic shapes of the result.</summary>
     public string Output { get; } = output;
 
     public IReadOnlyList<(string? Keyword, string Shape)> Inputs { get; } = inputs;
 
-    /// <summary>The function of ours that it calls.</summary>
+    /// <summary>The function of this compilation that it calls.</summary>
     public InstrumentedFunction? Inside { get; set; }
 
-    /// <summary>An expression for the submodule that it calls, of a module m.</summary>
+    /// <summary>An expression for the submodule of a module m that it calls.</summary>
     public string? Submodule { get; set; }
 
     /// <summary>The name without its number; empty for a label.</summary>
     public string BaseName { get; set; } = "";
 
-    /// <summary>The name is the submodule's own, which a shared layer takes from its description.</summary>
+    /// <summary>True if the name is that of the submodule, which depends on the description of a shared layer.</summary>
     public bool IsNamedByChild { get; set; }
 
     /// <summary>The conditions under which it runs, by index; the complement of an index for a condition that must not hold.</summary>
@@ -42,6 +42,6 @@ internal sealed class InstrumentedFunction(string table, string code, IReadOnlyL
 
     public IReadOnlyList<OperationEntry> Operations { get; } = rows;
 
-    /// <summary>The table is a template, from which each module has its own.</summary>
+    /// <summary>True if the table is a template from which the table of each module is made.</summary>
     public bool IsTemplate { get; set; }
 }

@@ -2,11 +2,11 @@ using System.Collections.Generic;
 using System.Linq;
 using System.Text.RegularExpressions;
 
-namespace Ndif.Models.Source;
+namespace Ndif.Models.Generator;
 
 /// <summary>
-/// The shape of a value in words, as the comments beside the code say it: "[batch, heads, seq, kvSeq]"; of a tuple, one for each
-/// element. Null dimensions: not known.
+/// The symbolic shape of a value, as in the comments of the code: "[batch, heads, seq, kvSeq]"; for a tuple, one for each
+/// element. Null dimensions are unknown.
 /// </summary>
 internal sealed class SymbolicShape
 {
@@ -17,7 +17,7 @@ internal sealed class SymbolicShape
 
     public SymbolicShape(params string[]?[] elements) => _elements = elements;
 
-    /// <summary>One for all elements, if there are fewer shapes than elements.</summary>
+    /// <summary>The shape of an element; the last shape applies to all further elements.</summary>
     public string[]? this[int element] => _elements.Length == 0 ? null
         : _elements[element < _elements.Length ? element : _elements.Length - 1];
 

@@ -5,11 +5,11 @@ using Microsoft.CodeAnalysis.CSharp;
 using Microsoft.CodeAnalysis.CSharp.Syntax;
 using Microsoft.CodeAnalysis.Text;
 
-namespace Ndif.Models.Source;
+namespace Ndif.Models.Generator;
 
 /// <summary>
 /// A function's text, line by line, with the conditions on the instance under which a line is shown. Where a condition holds, the
-/// statement is shown without its <c>if</c>: that is what the instance does.
+/// statement is shown without its <c>if</c>: this is the code that the instance runs.
 /// </summary>
 internal sealed class TextLines
 {
@@ -29,8 +29,8 @@ internal sealed class TextLines
     }
 
     /// <param name="text">The function as it is written, moved to the left margin.</param>
-    /// <param name="firstLine">Of the text in its file, from 0.</param>
-    /// <param name="margin">Columns that the text was moved by.</param>
+    /// <param name="firstLine">The line number of the text in its file, from 0.</param>
+    /// <param name="margin">The number of columns by which the text was moved.</param>
     public static IEnumerable<(string Text, IReadOnlyList<int>? Conditions)> Of(
         string text, int firstLine, int margin, SyntaxNode function, InstanceConditions conditions)
     {

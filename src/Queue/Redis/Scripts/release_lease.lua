@@ -4,8 +4,8 @@
 -- Returns 1, or 0 if the lease was lost.
 
 local id, token = unpack(ARGV, 2)
-if not holds(id, token) then return 0 end
+if not is_token_valid(id, token) then return 0 end
 local model = get(id, 'model')
 release(id, model)
-to_front(id, model)
+requeue_first(id, model)
 return 1

@@ -5,12 +5,12 @@ using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
 using Microsoft.CodeAnalysis.CSharp.Syntax;
 
-namespace Ndif.Models.Source;
+namespace Ndif.Models.Generator;
 
 /// <summary>
-/// What an operation is called: as PyTorch or Hugging Face call what is called, so that published code ports. A submodule's call is
-/// "self_" and its name; an operator has the name of PyTorch's function; a function of ours may carry Hugging Face's name in an
-/// attribute. Names are an API: a change breaks users' code.
+/// Names operations as PyTorch or Hugging Face do, so published code works unchanged. The call of a submodule has the name "self_" and
+/// the name of the submodule; an operator has the name of PyTorch's function; an attribute can give a function of this project Hugging
+/// Face's name. Names are an API: a change breaks users' code.
 /// </summary>
 internal static class OperationNames
 {
@@ -23,7 +23,7 @@ internal static class OperationNames
         ["op_LogicalNot"] = "logical_not",
     };
 
-    /// <summary>"add"; null for what is no operator of tensors.</summary>
+    /// <summary>"add"; null for a method that is not an operator on tensors.</summary>
     public static string? OfOperator(IMethodSymbol symbol) => _operators.TryGetValue(symbol.Name, out string name) ? name : null;
 
     public static string OfFunction(IMethodSymbol called, ExpressionSyntax callee)
@@ -36,7 +36,7 @@ internal static class OperationNames
     }
 
     /// <summary>
-    /// "self_c_attn" for <c>_cAttn</c>, which the constructor makes as Child("c_attn", ...); "self_h" for <c>_h[layer]</c>.
+    /// "self_c_attn" for <c>_cAttn</c>, which the constructor creates as Child("c_attn", ...); "self_h" for <c>_h[layer]</c>.
     /// </summary>
     public static string OfSubmodule(ExpressionSyntax receiver, SyntaxNode type)
     {
@@ -57,7 +57,7 @@ internal static class OperationNames
         return "self_" + string.Join("_", parts);
     }
 
-    /// <summary>The text that the constructor names a field's child with.</summary>
+    /// <summary>Returns the name that the constructor gives the child of a field.</summary>
     private static string? ChildName(string field, SyntaxNode type) => type.DescendantNodes().OfType<AssignmentExpressionSyntax>()
         .Where(a => a.Left is IdentifierNameSyntax left && left.Identifier.Text == field)
         .Select(a => a.Right).OfType<InvocationExpressionSyntax>()

@@ -3,7 +3,7 @@ using Ndif.Queue.Rules;
 namespace Ndif.Queue.Memory;
 
 /// <summary>The waiting jobs and statistics of one model in the in-memory queue. Accessed only under the lock of the queue.</summary>
-internal sealed class MemoryModelState
+internal sealed class InMemoryModelState
 {
     public FairShareQueue Queue { get; } = new();
 

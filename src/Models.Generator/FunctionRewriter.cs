@@ -6,19 +6,18 @@ using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
 using Microsoft.CodeAnalysis.CSharp.Syntax;
 
-namespace Ndif.Models.Source;
+namespace Ndif.Models.Generator;
 
 /// <summary>
-/// Copies the body of one function with every operation on tensors made a call of the run's (<c>on.Call</c>). Operations are found in the
-/// order in which they are evaluated, which is the order of their numbers. Lambdas, local functions and calls with ref arguments stay as
-/// they are.
+/// Copies the body of one function with every operation on tensors replaced by a call of <c>on.Call</c>. Operations are numbered in the
+/// order in which they are evaluated. Lambdas, local functions and calls with ref arguments are copied unchanged.
 /// </summary>
 internal sealed class FunctionRewriter : CSharpSyntaxRewriter
 {
     private static readonly SymbolDisplayFormat _fullyQualified = SymbolDisplayFormat.FullyQualifiedFormat
         .AddMiscellaneousOptions(SymbolDisplayMiscellaneousOptions.IncludeNullableReferenceTypeModifier);
 
-    /// <summary>Lifetime and debugging calls, which are no operations of the model.</summary>
+    /// <summary>Lifetime and debugging calls, which are not operations of the model.</summary>
     private static readonly HashSet<string> _ignoredMethods = ["MoveToOuterDisposeScope", "DetachFromDisposeScope", "alias", "cpu", "data"];
 
     private readonly ModelSources _sources;
@@ -61,7 +60,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
 
     public override SyntaxNode? VisitLocalFunctionStatement(LocalFunctionStatementSyntax node) => node;
 
-    /// <summary>A fast path is left out. Under a condition on the instance, operations are recorded with the condition.</summary>
+    /// <summary>Omits a fast path. Under a condition on the instance, operations are recorded with the condition.</summary>
     public override SyntaxNode? VisitIfStatement(IfStatementSyntax node)
     {
         if (IsFastPath(node.Condition)) return SyntaxFactory.EmptyStatement().WithTriviaFrom(node);
@@ -76,7 +75,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
         return node.WithStatement(whenTrue).WithElse(otherwise.WithStatement(whenFalse));
     }
 
-    /// <summary>What follows an <c>if (...) return</c> runs only where the condition does not hold.</summary>
+    /// <summary>The statements after an <c>if (...) return</c> run only if the condition is false.</summary>
     public override SyntaxNode? VisitBlock(BlockSyntax node)
     {
         int outer = _activeConditions.Count;
@@ -159,7 +158,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
         return Parse(Call(node, node, receiver, called), node);
     }
 
-    /// <summary><c>norm?.Call(x)</c>: an operation, if the norm is there.</summary>
+    /// <summary><c>norm?.Call(x)</c> is an operation if the norm is not null.</summary>
     public override SyntaxNode? VisitConditionalAccessExpression(ConditionalAccessExpressionSyntax node)
     {
         if (node is not { Expression: IdentifierNameSyntax receiver,
@@ -204,7 +203,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
 
     private static bool IsTensor(ITypeSymbol type) => type.Name == "Tensor" && type.ContainingType?.Name == "torch";
 
-    /// <summary>A tensor, or what holds tensors: an array or tuple of them, a module's tuple, a model's output.</summary>
+    /// <summary>Whether a type is or contains tensors: an array or tuple of them, the tuple of a module, the output of a model.</summary>
     private static bool IsValue(ITypeSymbol type) => type switch
     {
         IArrayTypeSymbol array => IsTensor(array.ElementType) || array.ElementType.SpecialType is SpecialType.System_Object,
@@ -236,8 +235,8 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
             submodule ? SubmoduleOf(receiver!) : null, label, ReturnShapeOf(called, name, arguments, submodule, label));
     }
 
-    /// <param name="plain">The operation on its arguments, which stand in GIVEN.</param>
-    /// <param name="hooked">The same by the callee's instrumented copy.</param>
+    /// <param name="plain">The call of the operation. GIVEN is the argument array in the generated code.</param>
+    /// <param name="hooked">The call of the callee's instrumented copy.</param>
     private string Operation(SyntaxNode whole, string name, SyntaxToken place, string type, ArgumentList arguments, string plain,
         string? hooked,
         InstrumentedFunction? inside, string? submodule = null, bool label = false, SymbolicShape? inferred = null)
@@ -287,7 +286,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
         if (submodule)
         {
             if (arguments.Receiver is "Dropout" or "Activation") return arguments.Shapes.FirstOrDefault();
-            // a linear layer, a norm: the last dimension may change; an embedding adds one, and a comment says so
+            // a linear layer or a norm may change the last dimension; an embedding adds one, which a comment declares
             return arguments.Shapes.FirstOrDefault()?.Dimensions is { Length: > 1 } input && IsTensor(called.ReturnType)
                 && !SymbolicShape.ContainsAxis(input[input.Length - 1])
                 ? new SymbolicShape([.. input.Take(input.Length - 1), "features"]) : null;
@@ -309,7 +308,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
         return $"(({_method.ContainingType.ToDisplayString(_fullyQualified)})m).{text}";
     }
 
-    /// <summary>The operations whose result the expression is.</summary>
+    /// <summary>Returns the operations whose result is the value of the expression.</summary>
     private void Declare(ExpressionSyntax expression, SymbolicShape shape)
     {
         switch (expression)
@@ -328,7 +327,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
         }
     }
 
-    /// <summary>What is known of an expression's shape, after it was visited.</summary>
+    /// <summary>Returns the shape of a visited expression; null if it is unknown.</summary>
     private SymbolicShape? ShapeOf(ExpressionSyntax? expression)
     {
         switch (expression)
@@ -360,10 +359,10 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
 
     private static ExpressionSyntax Parse(string text, SyntaxNode node) => SyntaxFactory.ParseExpression(text).WithTriviaFrom(node);
 
-    /// <summary>An operation's arguments: each is evaluated into the array GIVEN, from which the operation takes it.</summary>
+    /// <summary>The arguments of an operation. Each is evaluated into GIVEN, the argument array in the generated code.</summary>
     private sealed class ArgumentList(FunctionRewriter rewriter)
     {
-        /// <summary>The type of what the operation is called on.</summary>
+        /// <summary>The type of the receiver of the call.</summary>
         public string? Receiver { get; set; }
 
         public List<string> Values { get; } = [];
@@ -382,7 +381,7 @@ internal sealed class FunctionRewriter : CSharpSyntaxRewriter
             TypeInfo info = rewriter._model.GetTypeInfo(expression);
             ITypeSymbol? type = info.Type ?? info.ConvertedType;
             string text = rewriter.Visit(expression)!.ToString();
-            // a span cannot wait in an array; the collection or array that it is made of can
+            // a span cannot be an element of an array, so its collection or array is stored instead
             if (expression is CollectionExpressionSyntax
                 && info.ConvertedType is INamedTypeSymbol { IsRefLikeType: true, TypeArguments: { Length: 1 } of })
                 type = rewriter._model.Compilation.CreateArrayTypeSymbol(of[0]);

@@ -3,7 +3,7 @@ using Ndif.Queue.Rules;
 namespace Ndif.Queue.Memory;
 
 /// <summary>The job counts of one owner in the in-memory queue. Accessed only under the lock of the queue.</summary>
-internal sealed class MemoryOwnerState
+internal sealed class InMemoryOwnerState
 {
     private readonly Queue<DateTimeOffset> _recentSubmissions = [];
 

@@ -1,8 +1,8 @@
 using Microsoft.CodeAnalysis;
 
-namespace Ndif.Models.Source;
+namespace Ndif.Models.Generator;
 
-/// <summary>What the generator tells the author of a model.</summary>
+/// <summary>The compiler errors of the generator.</summary>
 internal static class Diagnostics
 {
 #pragma warning disable RS2008 // these rules are this repository's own; there is no release to track

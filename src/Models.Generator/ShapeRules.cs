@@ -2,15 +2,15 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 
-namespace Ndif.Models.Source;
+namespace Ndif.Models.Generator;
 
 /// <summary>
-/// The symbolic shape of a result from those of the arguments. Only rules that hold for all sizes are here; any other operation gives an
+/// The symbolic shape of a result from those of the arguments. It has only rules that hold for all sizes; any other operation gives an
 /// unknown shape unless a comment declares it.
 /// </summary>
 internal static class ShapeRules
 {
-    /// <summary>One dimension for each of the tensor's that the result has, in the same order.</summary>
+    /// <summary>The dimensions of the tensor that the result has, in the same order.</summary>
     private static readonly HashSet<string> _shapePreserving =
     [
         "to", "contiguous", "clone", "tanh", "cos", "sin", "square", "sqrt", "rsqrt", "exp", "log", "abs", "pow", "softmax", "gelu", "silu",
@@ -24,8 +24,8 @@ internal static class ShapeRules
         "add", "sub", "mul", "div", "remainder", "bitwise_and", "bitwise_or", "bitwise_xor", "gt", "ge", "lt", "le", "eq", "ne",
     ];
 
-    /// <param name="name">The operation's, without a number.</param>
-    /// <param name="shapes">Those of its arguments; null for one that is unknown.</param>
+    /// <param name="name">The name of the operation without its number.</param>
+    /// <param name="shapes">The shapes of the arguments; null for an unknown shape.</param>
     /// <param name="isTensor">Which arguments are tensors.</param>
     /// <param name="constants">The arguments that are constants.</param>
     public static SymbolicShape? Of(string name, IReadOnlyList<SymbolicShape?> shapes, IReadOnlyList<bool> isTensor,
@@ -75,7 +75,7 @@ internal static class ShapeRules
 
     private static SymbolicShape? Single(string[]? dimensions) => dimensions is null ? null : new SymbolicShape(dimensions);
 
-    /// <summary>PyTorch's rule: dimensions pair from the right, and 1 gives way.</summary>
+    /// <summary>PyTorch's rule: dimensions are aligned from the right, and a dimension of size 1 broadcasts.</summary>
     private static string[]? Broadcast(IReadOnlyList<SymbolicShape?> shapes, IReadOnlyList<bool> isTensor)
     {
         if (!isTensor[0] || !isTensor[1]) return shapes[isTensor[0] ? 0 : 1]?.Dimensions;

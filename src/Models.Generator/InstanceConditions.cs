@@ -4,12 +4,12 @@ using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
 using Microsoft.CodeAnalysis.CSharp.Syntax;
 
-namespace Ndif.Models.Source;
+namespace Ndif.Models.Generator;
 
 /// <summary>
 /// The conditions of a shared layer's forward that depend on nothing but the instance's fields and properties
-/// (<c>if (_qNorm is not null)</c>). They hold, or not, for the life of a module, so the source of a module shows only what that module
-/// does.
+/// (<c>if (_qNorm is not null)</c>). They are constant for the life of a module, so the source of a module shows only the code that the
+/// module runs.
 /// </summary>
 internal sealed class InstanceConditions(SemanticModel model, INamedTypeSymbol type)
 {
@@ -19,7 +19,7 @@ internal sealed class InstanceConditions(SemanticModel model, INamedTypeSymbol t
     /// <summary>Each condition as an expression of a module m.</summary>
     public IReadOnlyList<string> Expressions => _expressions;
 
-    /// <summary>True for a class that asks for it with [SharedLayer], or derives from one that does.</summary>
+    /// <summary>True for a class with [SharedLayer] and its derived classes.</summary>
     public static bool AppliesTo(INamedTypeSymbol type)
     {
         for (INamedTypeSymbol? at = type; at is not null; at = at.BaseType)

@@ -1,0 +1,23 @@
+using Ndif.Protocol;
+
+namespace Ndif.Queue;
+
+public static class JobQueueExtensions
+{
+    /// <summary>Fails all jobs that wait for a model.</summary>
+    /// <param name="leaseHolder">The name under which the jobs are leased.</param>
+    /// <param name="models">The names of the model.</param>
+    /// <returns>The ids of the jobs.</returns>
+    public static async Task<IReadOnlyList<string>> FailWaitingAsync(
+        this IJobQueue jobs, string leaseHolder, IReadOnlyList<string> models, Error error, CancellationToken cancellationToken)
+    {
+        List<string> failed = [];
+        while (await jobs.LeaseAsync(leaseHolder, models, TimeSpan.Zero, cancellationToken) is { } lease)
+        {
+            var state = new StateChanged { State = JobState.Failed, Error = error };
+            await jobs.PublishAsync(lease, new Event { State = state }, CancellationToken.None);
+            failed.Add(lease.JobId);
+        }
+        return failed;
+    }
+}
