@@ -238,7 +238,7 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
     }
 
     private static Exception UnknownBatchDimension() => Errors.CreateException(ErrorCode.Unsupported,
-        "The batch dimension of this operation's value is unknown, so the rows of this invoke cannot be taken from the batch.",
+        "The batch dimension of this operation's value is unknown, so the rows of this invoke cannot be cut out of the batch.",
         "Use the operation in a trace of one prompt or one list of prompts, or an operation whose shape is known (Source[...].Shape).");
 
     private void CheckShape(torch.Tensor tensor, Axes axes)

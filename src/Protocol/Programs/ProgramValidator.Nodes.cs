@@ -64,7 +64,7 @@ public sealed partial class ProgramValidator
             if (scope.Invoke is not { } invoke || (invoke.Input is null && !invoke.HasBeside))
             {
                 throw InvalidProgram(
-                    "StartAt is not allowed outside of an invoke with a prompt.",
+                    "StartAt is not allowed outside of any invoke with a prompt.",
                     "The value takes the place of a prompt's hidden states: give the invoke a prompt of as many tokens.");
             }
             if (scope.InLoop) throw InvalidProgram("StartAt stands in a loop.", "A pass begins once.");
@@ -188,7 +188,7 @@ public sealed partial class ProgramValidator
 
         protected override RegionContext? VisitBackward(Backward backward, RegionContext scope)
         {
-            if (scope.InBackward) throw InvalidProgram("A backward pass is not allowed inside the block of another one.");
+            if (scope.InBackward) throw InvalidProgram("A backward pass is not allowed inside of another one's block.");
             if (scope.Trace is { Gradients: false })
             {
                 throw CreateException(
