@@ -19,13 +19,13 @@ internal static class LoraEdits
     /// <summary>
     /// Records the edit of one module. An edit is an invoke of its own, so that the edits need not follow the order of the calls.
     /// </summary>
-    private static void Record(LanguageModel model, LoraDelta delta) => Iteration.RecordLoop(Recorder.Current(what: "An edit"), _ =>
+    private static void Record(LanguageModel model, LoraDelta delta)
     {
         Envoy module = model.Get(delta.Module);
         Value a = delta.A, b = delta.B;
         Value projected = delta.IsEmbedding ? Op.Embedding(module.Input, a.Transpose(0, 1)) : Op.Linear(module.Input.To(delta.A.Type), a);
         module.Output = (module.Output + Op.Linear(projected, b) * delta.Scaling).To((DType)model.Description.Dtype);
-    }, Range.All);
+    }
 
     private static void Check(LanguageModel model, string adapter, LoraDelta delta)
     {

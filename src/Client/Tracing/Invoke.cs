@@ -24,7 +24,7 @@ public sealed class Invoke : IDisposable
             trace.Model.WriteInput(input, _node.Input, trace.Recorder.Argument);
             // a persistent edit is an invoke of its own on the same rows: it precedes this one, and no order is imposed on its modules
             foreach (Action edit in trace.Model.Edits)
-                _edits.Add(new Protocol.Invoke { Region = trace.Recorder.RecordRegion(edit) });
+                _edits.Add(new Protocol.Invoke { Region = EditRecorder.Record(trace.Recorder, edit) });
         }
         _node.Region = trace.Recorder.OpenRegion();
         trace.Recorder.Scopes.Push(this);

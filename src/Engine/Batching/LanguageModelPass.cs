@@ -17,7 +17,8 @@ namespace Ndif.Engine.Batching;
 /// 3. The prefill pass over the prompts runs, interleaved with the invokes.
 /// 4. While any trace generates, the next token of each of its rows is selected (<see cref="ISequenceDecoder"/>) and reported at the site
 ///    of the streamer, where a program may replace it. Rows of a beam search continue from the cache of their parent beam. A trace whose
-///    rows are all finished leaves the batch and the cache. Then the decode pass over the new tokens runs.
+///    rows are all finished leaves the batch and the cache; an invoke whose rows are all finished ends, while its rows stay in the batch.
+///    Then the decode pass over the new tokens runs.
 /// 5. Each trace ends: its result becomes available to its invokes, and the values that they still wait for are abandoned.
 /// </summary>
 internal sealed class LanguageModelPass
@@ -172,6 +173,8 @@ internal sealed class LanguageModelPass
         if (continuing.Count == 0) return false;
         foreach (TraceRows rows in _activeTraces.Except(continuing))
             if (!rows.Trace.HasEnded) interleaver.EndTrace(rows.Trace);
+        foreach (TraceRows rows in continuing)
+            if (rows.FindEndedInvokes() is { Count: > 0 } ended) interleaver.EndInvokes(ended);
         int[] sourceRows = [.. continuing.SelectMany(p => p.SourceRows)];
         if (sourceRows.Length != _batchShape.BatchSize || sourceRows.Where((source, row) => source != row).Any())
         {

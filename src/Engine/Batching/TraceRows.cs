@@ -59,13 +59,14 @@ internal sealed class TraceRows
         {
             InvokeInput invoke = trace.Statement.Invokes[i];
             int source = invoke.Beside ?? i; // an invoke without an input may share the rows of another one
-            if (invoke.Input is null && invoke.Beside is null)
-                AddInvoke(invoke.Region, 0, Rows.Count / _rowsPerInput, SequenceLength, batchShape);
+            bool isEdit = invoke.Beside is not null;
+            if (invoke.Input is null && !isEdit)
+                AddInvoke(invoke.Region, isEdit, 0, Rows.Count / _rowsPerInput, SequenceLength, batchShape);
             else
-                AddInvoke(invoke.Region, rows.Take(source).Sum(r => r.Count), rows[source].Count, rows[source].Max(r => r.InputIds.Length),
-                    batchShape);
+                AddInvoke(invoke.Region, isEdit, rows.Take(source).Sum(r => r.Count), rows[source].Count,
+                    rows[source].Max(r => r.InputIds.Length), batchShape);
         }
-        AddInvoke(node.Region, 0, Rows.Count / _rowsPerInput, SequenceLength, batchShape);
+        AddInvoke(node.Region, false, 0, Rows.Count / _rowsPerInput, SequenceLength, batchShape);
         trace.Result ??= invoke => IsGenerating ? ResultIds(invoke) : null;
     }
 
@@ -106,7 +107,17 @@ internal sealed class TraceRows
     public bool HasEnded => _decoders.All(c => c.HasEnded);
 
     /// <summary>Whether the job has failed, or its invokes are done and one of them has called Stop.</summary>
-    public bool HasStopped => Trace.Job.HasFailed || (Trace.Invokes.All(i => i.IsDone) && Trace.Invokes.Any(i => i.HasStopped));
+    public bool HasStopped => Trace.Job.HasFailed || (Trace.Invokes.All(i => i.IsDone || i.IsEdit) && Trace.Invokes.Any(i => i.HasStopped));
+
+    /// <summary>The invokes that still run although all of their rows are finished.</summary>
+    public IReadOnlyList<Interpreter> FindEndedInvokes()
+    {
+        int decodersPerInput = _decoders.Count / (Rows.Count / _rowsPerInput);
+        return [.. from entry in _invokes
+                   where !entry.Invoke.HasEnded && _decoders
+                       .Skip(entry.Offset * decodersPerInput).Take(entry.Count * decodersPerInput).All(decoder => decoder.HasEnded)
+                   select entry.Invoke];
+    }
 
     /// <summary>Sets the position of the rows in the batch, and the slices of the invokes.</summary>
     public void SetPosition(long firstRow, int sequenceLength)
@@ -176,9 +187,10 @@ internal sealed class TraceRows
         }
     }
 
-    private void AddInvoke(uint region, int offset, int count, int sequenceLength, BatchShape batchShape)
+    private void AddInvoke(uint region, bool isEdit, int offset, int count, int sequenceLength, BatchShape batchShape)
     {
-        var invoke = new Interpreter(Trace.Job, region, new BatchSlice(batchShape, offset * _rowsPerInput, count * _rowsPerInput, 0));
+        var slice = new BatchSlice(batchShape, offset * _rowsPerInput, count * _rowsPerInput, 0);
+        var invoke = new Interpreter(Trace.Job, region, slice) { IsEdit = isEdit };
         _invokes.Add((invoke, offset, count, sequenceLength));
         Trace.Add(invoke);
     }
@@ -206,16 +218,18 @@ internal sealed class TraceRows
     private torch.Tensor ResultIds(Interpreter invoke)
     {
         (_, int offset, int count, int promptLength) = _invokes.First(v => ReferenceEquals(v.Invoke, invoke));
-        IReadOnlyList<long>[] sequences = [.. _decoders.SelectMany(c => c.Sequences)];
+        IReadOnlyList<long>[] sequences =
+            [.. _decoders.SelectMany(c => c.Sequences).Skip(offset * _sequencesPerInput).Take(count * _sequencesPerInput)];
         int generatedLength = sequences.Length == 0 ? 0 : sequences.Max(r => r.Count), length = promptLength + generatedLength;
         var ids = new long[count * _sequencesPerInput * length];
+        Array.Fill(ids, _padTokenId);
         for (int i = 0; i < count * _sequencesPerInput; i++)
         {
             long[] prompt = Rows[(offset + i / _sequencesPerInput) * _rowsPerInput].InputIds;
-            IReadOnlyList<long> generated = sequences[offset * _sequencesPerInput + i];
+            IReadOnlyList<long> generated = sequences[i];
             Span<long> row = ids.AsSpan(i * length, length);
             prompt.CopyTo(row[(promptLength - prompt.Length)..]);
-            for (int j = 0; j < generatedLength; j++) row[promptLength + j] = j < generated.Count ? generated[j] : _padTokenId;
+            for (int j = 0; j < generated.Count; j++) row[promptLength + j] = generated[j];
         }
         return torch.tensor(ids, [count * _sequencesPerInput, length], dtype: torch.ScalarType.Int64, device: Trace.Job.Context.Device);
     }

@@ -67,8 +67,9 @@ internal sealed class HookedTorchModule : HookedModel
                 "Use one trace for each input.");
         using var scope = torch.NewDisposeScope();
         var arguments = new Arguments(Array.ConvertAll(inputs[0].Arguments, a => TensorOwnership.Alias(a.Evaluate(trace.Job.Slots))));
-        foreach (uint region in trace.Statement.Invokes.Select(i => i.Region).Append(trace.Statement.Trace.Region))
-            trace.Add(new Interpreter(trace.Job, region, BatchSlice.Whole()));
+        foreach (InvokeInput invoke in trace.Statement.Invokes)
+            trace.Add(new Interpreter(trace.Job, invoke.Region, BatchSlice.Whole()) { IsEdit = invoke.Beside is not null });
+        trace.Add(new Interpreter(trace.Job, trace.Statement.Trace.Region, BatchSlice.Whole()));
         var interleaver = new Interleaver(this, [trace]);
         try
         {

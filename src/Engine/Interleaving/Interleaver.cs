@@ -132,11 +132,19 @@ internal sealed partial class Interleaver
         RunReadyInvokes();
         while (trace.Invokes.FirstOrDefault(i => !i.IsDone) is { } waiting)
         {
-            // an invoke that waits for the model is abandoned before the invokes that wait for its values
-            Interpreter first = trace.Invokes.FirstOrDefault(i => !i.IsDone && i.WaitReason is WaitReason.HookPoint) ?? waiting;
-            first.AbandonWait();
+            waiting.AbandonWait();
             RunReadyInvokes();
         }
+    }
+
+    /// <summary>
+    /// Ends the part of invokes in the pass, because their rows have ended: their results are available, and their waits for the model are
+    /// abandoned. The other rows of the trace continue.
+    /// </summary>
+    public void EndInvokes(IReadOnlyList<Interpreter> invokes)
+    {
+        foreach (Interpreter invoke in invokes) invoke.HasEnded = true;
+        RunReadyInvokes();
     }
 
     /// <summary>The number of times that the pass has reached a hook point in the trace of this invoke.</summary>
@@ -180,7 +188,7 @@ internal sealed partial class Interleaver
     {
         foreach (ActivationCollector cache in _caches)
         {
-            if (!cache.Includes(point) || cache.Invoke.Job.HasFailed || cache.Invoke.EnclosingTrace!.HasEnded) continue;
+            if (!cache.Includes(point) || cache.Invoke.Job.HasFailed || cache.Invoke.HasEnded) continue;
             try
             {
                 cache.Add(point, _model.Paths[point.Module],
@@ -210,12 +218,17 @@ internal sealed partial class Interleaver
             hasProgress = false;
             foreach (Interpreter invoke in invokes)
             {
-                if (!CanRun(invoke)) continue;
-                invoke.Run();
+                // the wait of an invoke whose rows have ended is abandoned before other invokes wait for its values
+                if (WaitsInVain(invoke)) invoke.AbandonWait();
+                else if (CanRun(invoke)) invoke.Run();
+                else continue;
                 hasProgress = true;
             }
         } while (hasProgress);
     }
+
+    private static bool WaitsInVain(Interpreter invoke) => invoke is { HasEnded: true, IsDone: false, IsRunning: false }
+        && invoke.WaitReason is WaitReason.HookPoint && !invoke.AwaitedPoint.Point.IsDefined;
 
     private bool CanRun(Interpreter invoke)
     {
@@ -227,7 +240,7 @@ internal sealed partial class Interleaver
             case WaitReason.HookPoint:
                 (HookPoint point, int call) = invoke.AwaitedPoint;
                 HookPointState state = StateOf(invoke, point);
-                return state.IsActive && IsUnblocked(invoke, point) && (point.IsDefined || !invoke.EnclosingTrace!.HasEnded)
+                return state.IsActive && IsUnblocked(invoke, point) && (point.IsDefined || !invoke.HasEnded)
                     && state.CallCountOf(invoke.Job) == call && StartAtStateOf(invoke) is not { IsReached: false };
             case WaitReason.Value:
                 return invoke.Job.Slots.Has(invoke.AwaitedNode) || !invoke.EnclosingTrace!.CanStillCompute(invoke, invoke.AwaitedNode);
@@ -236,7 +249,7 @@ internal sealed partial class Interleaver
             case WaitReason.Module:
                 return !invoke.Job.ActiveModuleCalls.ContainsKey(invoke.AwaitedModule);
             case WaitReason.Result:
-                return invoke.EnclosingTrace!.HasEnded;
+                return invoke.HasEnded;
             default:
                 return false;
         }
@@ -244,7 +257,7 @@ internal sealed partial class Interleaver
 
     private void StopIfAllDone()
     {
-        if (_invokes.All(i => i.IsDone) && _invokes.Any(i => i.HasStopped || i.Job.HasFailed) && !_traces.Any(t => t.IsStreaming))
+        if (_invokes.All(i => i.IsDone || i.IsEdit) && _invokes.Any(i => i.HasStopped || i.Job.HasFailed) && !_traces.Any(t => t.IsStreaming))
             throw new EarlyStopException();
     }
 }

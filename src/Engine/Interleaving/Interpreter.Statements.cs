@@ -72,7 +72,7 @@ internal sealed partial class Interpreter
                 (HasStopped, WaitReason) = (true, WaitReason.Done);
                 return false;
             case ResultStatement result:
-                if (!EnclosingTrace!.HasEnded)
+                if (!HasEnded)
                 {
                     WaitReason = WaitReason.Result;
                     return false;

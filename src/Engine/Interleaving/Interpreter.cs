@@ -55,6 +55,18 @@ internal sealed partial class Interpreter
     /// <summary>The current statement.</summary>
     public uint CurrentNode { get; private set; }
 
+    /// <summary>
+    /// Whether the model makes no further calls for its rows: they have all ended, or the trace has. Other rows of the pass may continue.
+    /// </summary>
+    public bool HasEnded
+    {
+        get => field || EnclosingTrace is { HasEnded: true };
+        set;
+    }
+
+    /// <summary>Whether it is a persistent edit, which applies to the rows of another invoke in every step.</summary>
+    public bool IsEdit { get; init; }
+
     /// <summary>Whether it ended by Stop.</summary>
     public bool HasStopped { get; private set; }
 

@@ -22,7 +22,7 @@ internal sealed class StartAtState(Interpreter invoke, StartAtStatement statemen
     /// <summary>Called at each hook point: skips the module or sets its input for the rows of the invoke.</summary>
     public void OnHookPoint(HookPoint point, HookPointState state, Interleaver interleaver)
     {
-        if (IsReached || point.IsAfter || point.IsOperation || invoke.Job.HasFailed || invoke.EnclosingTrace!.HasEnded) return;
+        if (IsReached || point.IsAfter || point.IsOperation || invoke.Job.HasFailed || invoke.HasEnded) return;
         try
         {
             if (point.Module == statement.Module)

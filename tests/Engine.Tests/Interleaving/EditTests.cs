@@ -58,4 +58,36 @@ public sealed class EditTests : IDisposable
             Assert.Equal(!cleared, run.Tensor("input")[.., ^1].ToArray<float>().All(x => x == 3));
         }
     }
+
+    [Fact]
+    public void AnEdit_AppliesToEveryStep_OfAGeneration()
+    {
+        LanguageModel edited = Model.Edit(() => Model.Layers[1].Mlp.Output[..] = 0);
+        using Trace t = edited.Generate(_long, maxNewTokens: 4);
+        foreach (int step in t.Iter[..]) edited.Layers[1].Mlp.Output.Save($"mlp{step}");
+        JobOutcome run = _fixture.Run(t.ToProgram())[0].AssertCompleted();
+        for (int step = 0; step < 4; step++) Assert.All(run.Tensor($"mlp{step}").ToArray<float>(), x => Assert.Equal(0, x));
+        Assert.Empty(run.Warnings);
+    }
+
+    [Fact]
+    public void AnEdit_ThatSelectsACall_AppliesToThatCall()
+    {
+        LanguageModel edited = Model.Edit(() => Model.Layers[1].Mlp.Next(2).Output[..] = 0);
+        using Trace t = edited.Generate(_long, maxNewTokens: 4);
+        foreach (int step in t.Iter[..]) edited.Layers[1].Mlp.Output.Save($"mlp{step}");
+        JobOutcome run = _fixture.Run(t.ToProgram())[0].AssertCompleted();
+        bool[] isZero = [.. Enumerable.Range(0, 4).Select(step => run.Tensor($"mlp{step}").ToArray<float>().All(x => x == 0))];
+        Assert.Equal([false, false, true, false], isZero);
+    }
+
+    [Fact]
+    public void Stop_EndsThePass_OfAnEditedModel()
+    {
+        LanguageModel edited = Model.Edit(() => Model.Layers[1].Mlp.Output[..] = 0);
+        using Trace t = edited.Generate(_long, maxNewTokens: 50);
+        edited.Layers[0].Hidden.Save("hidden");
+        t.Stop();
+        Assert.Equal(_long.Length, _fixture.Run(t.ToProgram())[0].AssertCompleted().Tokens);
+    }
 }
