@@ -1,4 +1,5 @@
 using Ndif.Protocol;
+using Ndif.Recording;
 using Ndif.Running;
 
 namespace Ndif;
@@ -134,6 +135,7 @@ public abstract class TracedModel : Envoy
     {
         using (trace)
         {
+            Recorder.RequireSynchronous(experiment);
             T result = experiment(trace);
             await trace.RunAsync(cancellationToken);
             return result;

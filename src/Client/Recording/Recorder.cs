@@ -18,7 +18,11 @@ internal sealed class Recorder
     private readonly List<UserLine> _userLines = [];
     private readonly Dictionary<TensorData, uint> _constants = new(ReferenceEqualityComparer.Instance);
     private readonly List<Saved> _saves = [];
+    private readonly HashSet<string> _savedNames = [];
+    private readonly SortedSet<string> _warnings = new(StringComparer.Ordinal);
     private uint _barrierCount;
+    private int _isRecording;
+    private volatile bool _hasConflict;
 
     private Recorder(ModelRef model, Recorder? outer)
     {
@@ -36,6 +40,9 @@ internal sealed class Recorder
     public bool HasRun { get; set; }
 
     public IReadOnlyList<Saved> Saves => _saves;
+
+    /// <summary>What the recording noticed, with the line of the user, for the time of the run.</summary>
+    public IReadOnlyCollection<string> Warnings => _warnings;
 
     /// <summary>The functions that the running program calls in the client (t.Local, t.Inspect), by position.</summary>
     public List<Func<object?[], object?>> Callbacks { get; } = [];
@@ -105,11 +112,38 @@ internal sealed class Recorder
     public uint Add(Node node)
     {
         if (!IsOpen) throw new InvalidOperationException("The trace has already run; nothing can be added to it.");
-        if (node.Line == 0) node.Line = RecordCurrentLine();
-        uint id = (uint)Program.Nodes.Count;
-        Program.Nodes.Add(node);
-        _openRegions.Peek().Nodes.Add(id);
-        return id;
+        if (Interlocked.Exchange(ref _isRecording, 1) == 1) _hasConflict = true;
+        try
+        {
+            RequireOneThread();
+            if (node.Line == 0) node.Line = RecordCurrentLine();
+            uint id = (uint)Program.Nodes.Count;
+            Program.Nodes.Add(node);
+            _openRegions.Peek().Nodes.Add(id);
+            return id;
+        }
+        finally
+        {
+            Volatile.Write(ref _isRecording, 0);
+        }
+    }
+
+    /// <summary>Throws if two threads have recorded at the same time, which leaves the program in an undefined state.</summary>
+    /// <exception cref="InvalidOperationException">Two threads have recorded.</exception>
+    public void RequireOneThread()
+    {
+        if (_hasConflict)
+            throw new InvalidOperationException("Two threads recorded into one trace at the same time. A trace is recorded by one thread: "
+                + "use a loop in place of Parallel.For, or open a trace in each thread.");
+    }
+
+    /// <summary>Throws for an async lambda, which returns before it has recorded what follows its first await.</summary>
+    /// <exception cref="ArgumentException">The lambda is async.</exception>
+    public static void RequireSynchronous(Delegate body)
+    {
+        if (body.Method.IsDefined(typeof(AsyncStateMachineAttribute), inherit: false))
+            throw new ArgumentException("An async lambda cannot be recorded: a trace is recorded while the lambda runs, and nothing in it has "
+                + "a result to await. Remove `async`, and await what the trace needs before it.");
     }
 
     /// <summary>Adds a node to the root region, before the traces that are open.</summary>
@@ -140,7 +174,13 @@ internal sealed class Recorder
 
     public Saved Save(Value value, string? name)
     {
+        if (name is { Length: > 0 } && !_savedNames.Add(name))
+            throw new InvalidOperationException($"This program already saves a value as \"{name}\". A name has one value: choose another "
+                + "name, for example with the number of the step.");
         uint node = Add(new Node { Save = new Save { Value = Argument(value), Name = name ?? "" } });
+        if (Scopes.OfType<StepLoop>().Any(loop => loop.Each is not null) && LineOf(node) is { Line: > 0 } line)
+            _warnings.Add("A value that is saved in Iter.Each keeps its value of the last step. To keep all steps, append to a t.List() and "
+                + $"save the list. ({System.IO.Path.GetFileName(line.Path)}:{line.Line})");
         var saved = new Saved(this, node, value.Node);
         _saves.Add(saved);
         return saved;
@@ -174,6 +214,7 @@ internal sealed class Recorder
     /// <summary>Records what <paramref name="body"/> does into a new region.</summary>
     public uint RecordRegion(Action body)
     {
+        RequireSynchronous(body);
         uint region = OpenRegion();
         CallIndex before = CurrentCall;
         try

@@ -59,8 +59,19 @@ public sealed class CacheEntry
     /// <summary>All arguments: positional ones and keywords.</summary>
     public Saved Inputs => GetPart("inputs");
 
-    /// <summary>The first argument.</summary>
-    public Saved Input => (Saved)Inputs[0][0];
+    /// <summary>The first argument: positional, or else by keyword.</summary>
+    /// <exception cref="InvalidOperationException">The module was called without arguments.</exception>
+    public Saved Input
+    {
+        get
+        {
+            var parts = (IReadOnlyList<object?>)Inputs.Result!;
+            var (positional, keywords) = ((IReadOnlyList<object?>)parts[0]!, (IReadOnlyDictionary<string, object?>)parts[1]!);
+            return positional.Count > 0 ? new Saved(positional[0])
+                : keywords.Count > 0 ? new Saved(keywords.First().Value)
+                : throw new InvalidOperationException($"`{_path}` was called without arguments.");
+        }
+    }
 
     private Saved GetPart(string name)
     {

@@ -47,8 +47,7 @@ public abstract partial class Tracer
     {
         // Not async: what Close changes of the ambient recorder must reach the caller's context, so that the program can be freed.
         RequireRunnable();
-        Close();
-        _run = CreateRun();
+        _run = EndRecording();
         return _run.RunAsync(Model.RunnerFor(Backend), cancellationToken);
     }
 
@@ -66,8 +65,7 @@ public abstract partial class Tracer
         RequireRunnable();
         if (Model.RunnerFor(Backend) is not Remote.RemoteService service)
             throw new InvalidOperationException($"Only a remote {Kind} can be submitted without waiting: pass remote: true.");
-        Close();
-        return Job.SubmitAsync(service, CreateRun(), cancellationToken);
+        return Job.SubmitAsync(service, EndRecording(), cancellationToken);
     }
 
     /// <summary>The program as it would be sent. The call ends the recording.</summary>
@@ -75,6 +73,14 @@ public abstract partial class Tracer
     {
         Close();
         return ScopeRecorder.Program;
+    }
+
+    private RecordedRun EndRecording()
+    {
+        Close();
+        ScopeRecorder.RequireOneThread();
+        foreach (string warning in ScopeRecorder.Warnings.Concat(UnusedValues.Describe(ScopeRecorder))) OnWarning($"warning: {warning}");
+        return CreateRun();
     }
 
     private protected RecordedRun CreateRun() => new(ScopeRecorder, OnLog, OnWarning, OnEvent);

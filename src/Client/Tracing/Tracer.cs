@@ -156,6 +156,7 @@ public abstract partial class Tracer
     private void AddForEach(Argument items, Action<Value> body)
     {
         Recorder recorder = Open();
+        Recorder.RequireSynchronous(body);
         uint region = recorder.RecordRegion(() => body(recorder.RegionParameter("item")));
         recorder.Add(new Node { ForEach = new ForEach { Items = items, Region = region } });
     }

@@ -77,7 +77,7 @@ internal sealed partial class Interpreter
                     WaitReason = WaitReason.Result;
                     return false;
                 }
-                _slots.Set(result.Id, Compute(EnclosingTrace));
+                _slots.Set(result.Id, Compute(EnclosingTrace!));
                 return true;
             case StepsStatement steps:
                 return EnterLoop(new UnrolledStepLoop(steps));

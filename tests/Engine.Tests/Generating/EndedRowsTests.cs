@@ -51,11 +51,7 @@ public sealed class EndedRowsTests : IDisposable
         long eos = generated[2];
         int steps = Array.IndexOf(generated, eos) + 1;
         using Trace t = Model.Generate(null, 8);
-        using (t.Invoke(_short, new GenerationOptions { EosTokenIds = [(int)eos] }))
-        {
-            t.Iter.Each(step => step.Save("step"));
-            t.Result.Save("short");
-        }
+        using (t.Invoke(_short, new GenerationOptions { EosTokenIds = [(int)eos] })) t.Result.Save("short");
         using (t.Invoke(_long, new GenerationOptions { IgnoreEos = true })) t.Result.Save("long");
         t.Result.Save("all");
         JobOutcome run = _fixture.Run(t.ToProgram())[0].AssertCompleted();

@@ -85,7 +85,7 @@ public sealed class EditTests : IDisposable
     public void Stop_EndsThePass_OfAnEditedModel()
     {
         LanguageModel edited = Model.Edit(() => Model.Layers[1].Mlp.Output[..] = 0);
-        using Trace t = edited.Generate(_long, maxNewTokens: 50);
+        using Trace t = edited.Generate(_long, maxNewTokens: 40);
         edited.Layers[0].Hidden.Save("hidden");
         t.Stop();
         Assert.Equal(_long.Length, _fixture.Run(t.ToProgram())[0].AssertCompleted().Tokens);

@@ -86,7 +86,7 @@ public sealed class SourceLineTests : IDisposable
             Value hidden = _model.Layers[0].Hidden;
             line = Line();
             _ = _names.Select<string, Saved>(hidden.Save).ToArray();
-            _ = _names.Select<string, Saved>(hidden.Save).ToArray();
+            _ = _names.Select(name => $"{name}2").Select<string, Saved>(hidden.Save).ToArray();
         });
         Assert.Equal([line + 1, line + 2], lines[1..].Select(l => l.Line));
     }
