@@ -38,8 +38,20 @@ public abstract class CausalLM : SiteModule
     /// </summary>
     public virtual long? CacheRecomputeLength => null;
 
-    /// <summary>True for tensors of old checkpoints that no module has: masks and computed buffers.</summary>
-    public virtual bool ShouldIgnore(string tensorName) => false;
+    /// <summary>
+    /// True for tensors of old checkpoints that no module has, because the model computes them: causal masks, and the tables of rotary and
+    /// sinusoidal embeddings.
+    /// </summary>
+    public bool ShouldIgnore(string tensorName)
+    {
+        ReadOnlySpan<char> name = tensorName.AsSpan(tensorName.LastIndexOf('.') + 1);
+        return name is "inv_freq" or "original_inv_freq" or "cos_cached" or "sin_cached" or "cos_sin_cache" or "masked_bias" or "causal_mask"
+                or "embed_positions" or "attention_mask"
+            || CausalMaskSuffixes.Any(suffix => tensorName.EndsWith(suffix, StringComparison.Ordinal));
+    }
+
+    /// <summary>The ends of the names of tensors that hold causal masks under a name that other modules use for parameters.</summary>
+    protected virtual IReadOnlyList<string> CausalMaskSuffixes => [];
 
     /// <summary>Maps the name of a checkpoint tensor to its path in the tree, for modules that have been renamed since.</summary>
     public virtual string ToTreeName(string tensorName) => tensorName;

@@ -31,4 +31,7 @@ internal static partial class Log
 
     [LoggerMessage(3009, LogLevel.Warning, "Job {JobId} failed, because no worker can load {Model}: {Reason}")]
     public static partial void Unservable(ILogger logger, string jobId, string model, string reason);
+
+    [LoggerMessage(3010, LogLevel.Warning, "{Warning}")]
+    public static partial void ModelWarning(ILogger logger, string warning);
 }

@@ -22,8 +22,10 @@ internal static class LoraEdits
     private static void Record(LanguageModel model, LoraDelta delta)
     {
         Envoy module = model.Get(delta.Module);
-        Value a = delta.A, b = delta.B;
-        Value projected = delta.IsEmbedding ? Op.Embedding(module.Input, a.Transpose(0, 1)) : Op.Linear(module.Input.To(delta.A.Type), a);
+        // as in PEFT, an adapter in half precision is computed in float32 (autocast_adapter_dtype)
+        DType type = delta.A.Type is DType.Float16 or DType.BFloat16 ? DType.Float32 : delta.A.Type;
+        Value a = ((Value)delta.A).To(type), b = ((Value)delta.B).To(type);
+        Value projected = delta.IsEmbedding ? Op.Embedding(module.Input, a.Transpose(0, 1)) : Op.Linear(module.Input.To(type), a);
         module.Output = (module.Output + Op.Linear(projected, b) * delta.Scaling).To((DType)model.Description.Dtype);
     }
 

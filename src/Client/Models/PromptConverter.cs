@@ -48,7 +48,7 @@ internal static class PromptConverter
                         + $"`{InputIds}` and `{AttentionMask}`; not {prompt.GetType().Name}.");
         }
         bool isEmpty = destination.Prompts.Count == 0 && destination.Ids is null && destination.Tokens.All(row => row.Ids.Count == 0);
-        if (isEmpty || destination.Prompts.Any(string.IsNullOrEmpty))
+        if (isEmpty)
             throw Errors.CreateException(ErrorCode.BadInput, "The input has no tokens.",
                 "Pass a prompt that is not empty, or at least one token id.");
     }

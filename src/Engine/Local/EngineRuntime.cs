@@ -42,10 +42,16 @@ internal sealed class EngineRuntime : ILocalRuntime
 
     public TensorData? ToTensorData(object value) => (value as TorchSharp.torch.Tensor)?.ToData();
 
-    private static HookedLanguageModel Load(LocalModel model, CancellationToken cancellationToken) =>
-        new(ModelLoader.Load(model.Id, RevisionOf(model),
-        new LoadOptions { DType = DTypeOf(model), Adapter = model.Adapter, EightBit = model.EightBit,
-            DeviceMap = DeviceMap.Parse(model.Device) }, cancellationToken: cancellationToken));
+    private static HookedLanguageModel Load(LocalModel model, CancellationToken cancellationToken)
+    {
+        var options = new LoadOptions
+        {
+            DType = DTypeOf(model), Adapter = model.Adapter, EightBit = model.EightBit, DeviceMap = DeviceMap.Parse(model.Device),
+        };
+        LoadedModel loaded = ModelLoader.Load(model.Id, RevisionOf(model), options, cancellationToken: cancellationToken);
+        foreach (string warning in loaded.Warnings) Console.Error.WriteLine($"warning: {warning}");
+        return new HookedLanguageModel(loaded);
+    }
 
     private static HookedLanguageModel LoadMetaModel(LocalModel model)
     {

@@ -51,8 +51,7 @@ public sealed class GPT2LMHeadModel : DecoderForCausalLM
         new GPT2Model(config, json), config.HiddenSize, config.TieWordEmbeddings) { }
 
     /// <summary>The causal masks that checkpoints before transformers 4.31 carry.</summary>
-    public override bool ShouldIgnore(string tensorName) =>
-        tensorName.EndsWith(".attn.bias", StringComparison.Ordinal) || tensorName.EndsWith(".attn.masked_bias", StringComparison.Ordinal);
+    protected override IReadOnlyList<string> CausalMaskSuffixes => [".attn.bias"];
 }
 
 public sealed partial class GPT2Model : BaseModel

@@ -53,8 +53,7 @@ public sealed class GPTJForCausalLM : DecoderForCausalLM
         new GPTJModel(config, json), config.HiddenSize, config.TieWordEmbeddings, bias: true) { }
 
     /// <summary>The causal masks that older checkpoints carry.</summary>
-    public override bool ShouldIgnore(string tensorName) =>
-        tensorName.EndsWith(".attn.bias", StringComparison.Ordinal) || tensorName.EndsWith(".attn.masked_bias", StringComparison.Ordinal);
+    protected override IReadOnlyList<string> CausalMaskSuffixes => [".attn.bias"];
 }
 
 public sealed partial class GPTJModel : BaseModel

@@ -71,9 +71,7 @@ public sealed class GPTNeoForCausalLM : DecoderForCausalLM
         new GPTNeoModel(config, json), config.HiddenSize, config.TieWordEmbeddings) { }
 
     /// <summary>The causal masks that older checkpoints carry.</summary>
-    public override bool ShouldIgnore(string tensorName) =>
-        tensorName.EndsWith(".attn.attention.bias", StringComparison.Ordinal)
-        || tensorName.EndsWith(".attn.attention.masked_bias", StringComparison.Ordinal);
+    protected override IReadOnlyList<string> CausalMaskSuffixes => [".attn.attention.bias"];
 }
 
 public sealed partial class GPTNeoModel : BaseModel

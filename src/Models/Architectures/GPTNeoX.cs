@@ -46,11 +46,8 @@ public sealed class GPTNeoXForCausalLM : DecoderForCausalLM
         },
         new GPTNeoXModel(config, json), config.HiddenSize, config.TieWordEmbeddings) { }
 
-    /// <summary>The masks and frequencies that older checkpoints carry in every layer, Pythia's among them.</summary>
-    public override bool ShouldIgnore(string tensorName) =>
-        tensorName.EndsWith(".attention.bias", StringComparison.Ordinal)
-        || tensorName.EndsWith(".attention.masked_bias", StringComparison.Ordinal)
-        || tensorName.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal);
+    /// <summary>The causal masks that older checkpoints carry in every layer, Pythia's among them.</summary>
+    protected override IReadOnlyList<string> CausalMaskSuffixes => [".attention.bias"];
 }
 
 public sealed partial class GPTNeoXModel : BaseModel

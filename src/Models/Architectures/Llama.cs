@@ -20,9 +20,6 @@ public sealed record LlamaConfig(ConfigReader Json) : DecoderConfig(Json, new()
 [Architecture("LlamaForCausalLM", ModelType = "llama")]
 public sealed class LlamaForCausalLM(ConfigReader json) : DecoderForCausalLM(Describe(new LlamaConfig(json)))
 {
-    /// <summary>The frequencies that checkpoints before transformers 4.32 carry in every layer.</summary>
-    public override bool ShouldIgnore(string tensorName) => tensorName.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal);
-
     private static DecoderDescription Describe(LlamaConfig config) => new(config, "Llama")
     {
         QkvBias = config.AttentionBias, OutputBias = config.AttentionBias, MlpBias = config.MlpBias,

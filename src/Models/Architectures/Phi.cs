@@ -28,9 +28,6 @@ public sealed record PhiConfig : DecoderConfig
 [Architecture("PhiForCausalLM", ModelType = "phi")]
 public sealed class PhiForCausalLM(ConfigReader json) : DecoderForCausalLM(Describe(new PhiConfig(json)))
 {
-    /// <summary>The frequencies that older checkpoints carry in every layer.</summary>
-    public override bool ShouldIgnore(string tensorName) => tensorName.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal);
-
     private static DecoderDescription Describe(PhiConfig config) => new(config, "Phi")
     {
         EmbeddingDropout = config.EmbeddingDropout, Norm = NormKind.Layer, LayerNorms = LayerNorms.Shared,

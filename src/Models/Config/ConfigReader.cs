@@ -60,6 +60,15 @@ public sealed class ConfigReader
             if (reader.TokenType is JsonTokenType.PropertyName or JsonTokenType.String && reader.ValueIsEscaped) _ = reader.GetString();
     }
 
+    /// <summary>This object with another value of a flag.</summary>
+    public ConfigReader With(string key, bool value)
+    {
+        // a later property replaces an earlier one of the same name
+        string json = $"{_json.GetRawText().TrimEnd()[..^1]}{(Keys.Any() ? "," : "")} \"{key}\": {(value ? "true" : "false")}}}";
+        using JsonDocument document = JsonDocument.Parse(json, new() { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
+        return new ConfigReader(document.RootElement.Clone(), File, _prefix);
+    }
+
     /// <summary>Whether the key is present and not null.</summary>
     public bool Has(string key) => Find(key) is not null;
 

@@ -7,7 +7,9 @@ namespace Ndif.Models.Config;
 /// <param name="Values">The parameters of the type; null for "default".</param>
 /// <param name="OriginalMaxPositions">The context length before scaling; null if the file does not have it.</param>
 /// <remarks>
-/// transformers/modeling_rope_utils.py. Reads the older format (rope_theta, rope_scaling) and that of transformers 5 (rope_parameters).
+/// transformers/modeling_rope_utils.py. Reads the older format (rope_theta, rope_scaling) and that of transformers 5 (rope_parameters). A
+/// rope_scaling that is not empty replaces rope_parameters; for a model with a section for each layer type it is merged into that of full
+/// attention (convert_rope_params_to_dict).
 /// </remarks>
 public sealed record RopeParameters(
     string RopeType, double Theta, double PartialRotaryFactor, ConfigReader? Values, int? OriginalMaxPositions = null)
@@ -22,20 +24,23 @@ public sealed record RopeParameters(
     public static RopeParameters Read(ConfigReader config, string? layerType = null, double theta = 10000.0,
         double partialRotaryFactor = 1.0)
     {
-        ConfigReader? values = config.Section("rope_parameters") is { } parameters
-            ? (layerType is null ? null : parameters.Section(layerType)) ?? parameters
-            : config.Section("rope_scaling");
+        ConfigReader? parameters = NonEmptySection(config, "rope_parameters"), scaling = NonEmptySection(config, "rope_scaling");
+        ConfigReader? ofLayerType = layerType is null ? null : parameters?.Section(layerType);
+        ConfigReader? values = layerType is "sliding_attention" ? ofLayerType ?? parameters : scaling ?? ofLayerType ?? parameters;
         string kind = values is null ? "default" : values.Text("rope_type", values.Text("type", "default"));
         // as in standardize_rope_params: for these two keys the config has precedence over its section; for rope_theta the section has
         ConfigReader? partialFrom = FirstWithKey("partial_rotary_factor", config, values),
             original = FirstWithKey(OriginalMaxPositionsKey, config, values);
         return new RopeParameters(
             kind is "mrope" ? "default" : kind,
-            values is not null && values.Has("rope_theta") ? values.Real("rope_theta") : config.Real("rope_theta", theta),
+            FirstWithKey("rope_theta", values, ofLayerType, config)?.Real("rope_theta") ?? theta,
             partialFrom?.Real("partial_rotary_factor") ?? partialRotaryFactor,
             values,
             original?.Size(OriginalMaxPositionsKey));
     }
+
+    private static ConfigReader? NonEmptySection(ConfigReader config, string key) =>
+        config.Section(key) is { } section && section.Keys.Any() ? section : null;
 
     private static ConfigReader? FirstWithKey(string key, params ConfigReader?[] readers) => Array.Find(readers, r => r?.Has(key) ?? false);
 }

@@ -27,6 +27,20 @@ internal sealed class Checkpoint : IDisposable
     /// <summary>Reads a tensor, see <see cref="SafetensorsFile.Read"/>.</summary>
     public Tensor Read(string name) => _fileByTensor[name].Read(name);
 
+    /// <summary>Whether two tensors have the same type, shape and bytes.</summary>
+    public bool AreEqual(string name, string other)
+    {
+        const int PartBytes = 1 << 26;
+        (SafetensorsEntry a, SafetensorsEntry b) = (Entry(name), Entry(other));
+        if (a.DType != b.DType || !a.Shape.AsSpan().SequenceEqual(b.Shape)) return false;
+        for (long offset = 0; offset < a.Length; offset += PartBytes)
+        {
+            ReadOnlySpan<byte> part = _fileByTensor[name].ReadBytes(name, offset, PartBytes);
+            if (!part.SequenceEqual(_fileByTensor[other].ReadBytes(other, offset, PartBytes))) return false;
+        }
+        return true;
+    }
+
     /// <summary>Reads all files ahead, see <see cref="FileMapping.ReadAhead"/>.</summary>
     public void ReadAhead()
     {

@@ -84,6 +84,13 @@ internal sealed unsafe partial class SafetensorsFile : IDisposable
         }
     }
 
+    /// <summary>The bytes of a tensor from an offset on, at most <paramref name="count"/>.</summary>
+    internal ReadOnlySpan<byte> ReadBytes(string name, long offset, int count)
+    {
+        SafetensorsEntry entry = Entries[name];
+        return _mapping.Bytes(_header.DataStart + entry.Offset + offset, (int)Math.Min(count, entry.Length - offset));
+    }
+
     /// <summary>
     /// Releases the memory of a tensor that was read and copied. No tensor over the range may exist. The content is read from the file
     /// again when it is accessed.

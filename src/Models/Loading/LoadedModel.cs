@@ -29,6 +29,9 @@ internal sealed class LoadedModel : IDisposable
 
     public ModelDescription Description { get; }
 
+    /// <summary>What a user should know about the way in which the files were read.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+
     /// <summary>All modules by <see cref="SiteModule.Index"/>.</summary>
     public IReadOnlyList<SiteModule> Modules => Root.Modules;
 

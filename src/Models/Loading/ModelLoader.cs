@@ -20,7 +20,7 @@ internal static class ModelLoader
     {
         ModelFolder folder = ModelStore.Find(id, revision);
         ConfigReader config = ReadConfig(folder);
-        CausalLM root = ArchitectureCatalog.Build(config);
+        CausalLM root = BuildTree(folder, ref config);
         return ModelDescriber.Describe(folder, config, root, dtype ?? DescribedDType(folder, config));
     }
 
@@ -57,11 +57,17 @@ internal static class ModelLoader
     {
         CausalLM root = ArchitectureCatalog.Build(config);
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
+        bool isUntied = WeightBinding.HasUntiedWeights(root, checkpoint);
+        if (isUntied) root = BuildUntied(ref config);
         List<KeyValuePair<Parameter, string[]>> bound = WeightBinding.Bind(root, checkpoint);
         using LoraMerger? adapter = options.Adapter is { } given
             ? OpenAdapter(given, options.Hub, root, checkpoint, progress, cancellationToken) : null;
         ScalarType target = options.DType ?? CheckpointDType(checkpoint, bound.SelectMany(b => b.Value), config);
-        LoadedModel model = new(folder, config, root, target, options.DeviceMap?.MainDevice ?? options.Device ?? CPU);
+        LoadedModel model = new(folder, config, root, target, options.DeviceMap?.MainDevice ?? options.Device ?? CPU)
+        {
+            Warnings = isUntied ? [$"config.json of `{folder.Id}` ties the output projection to the embedding, but the checkpoint has "
+                + "different weights for them. They are not tied."] : [],
+        };
         try
         {
             if (options.DeviceMap is { IsSingleDevice: false } map) PlaceOnDevices(model, map);
@@ -127,10 +133,30 @@ internal static class ModelLoader
     /// <param name="dtype">The element type that the model will be loaded in; null is that of the checkpoint.</param>
     public static LoadedModel LoadShapes(ModelFolder folder, ConfigReader config, ScalarType? dtype = null)
     {
-        LoadedModel model = new(folder, config, ArchitectureCatalog.Build(config), dtype ?? DescribedDType(folder, config), META);
+        CausalLM root = BuildTree(folder, ref config);
+        LoadedModel model = new(folder, config, root, dtype ?? DescribedDType(folder, config), META);
         foreach (Parameter parameter in model.Modules.SelectMany(m => m.Parameters).Distinct())
             parameter.Value = empty(parameter.Shape, model.DType, META).DetachFromDisposeScope();
         return model;
+    }
+
+    /// <summary>
+    /// Builds the tree of a model whose weights may be missing. Weights that config.json ties and that differ in the checkpoint are not
+    /// tied.
+    /// </summary>
+    /// <remarks>tie_weights in transformers/modeling_utils.py</remarks>
+    private static CausalLM BuildTree(ModelFolder folder, ref ConfigReader config)
+    {
+        CausalLM root = ArchitectureCatalog.Build(config);
+        if (!Checkpoint.ExistsIn(folder.Path) || !Checkpoint.IsComplete(folder.Path)) return root;
+        using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
+        return WeightBinding.HasUntiedWeights(root, checkpoint) ? BuildUntied(ref config) : root;
+    }
+
+    private static CausalLM BuildUntied(ref ConfigReader config)
+    {
+        config = config.With("tie_word_embeddings", false);
+        return ArchitectureCatalog.Build(config);
     }
 
     public static ConfigReader ReadConfig(ModelFolder folder) => ConfigReader.Open(Path.Combine(folder.Path, "config.json"));

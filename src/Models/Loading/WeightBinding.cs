@@ -15,15 +15,7 @@ internal static class WeightBinding
     public static List<KeyValuePair<Parameter, string[]>> Bind(CausalLM model, Checkpoint checkpoint)
     {
         Dictionary<string, Parameter> parameters = Parameters(model);
-        HashSet<string> paths = TensorPaths(parameters);
-        Dictionary<string, string> sources = new(StringComparer.Ordinal); // from path in the tree to name in the checkpoint
-        List<string> unexpected = [];
-        foreach (string name in checkpoint.Names)
-        {
-            if (ResolvePath(model.ToTreeName(name), model.BaseModelPrefix, paths) is { } path) sources.TryAdd(path, name);
-            else if (!model.ShouldIgnore(name)) unexpected.Add(name);
-        }
-
+        var (sources, unexpected) = FindSources(model, checkpoint, parameters);
         Dictionary<Parameter, string[]> found = [];
         foreach (var (path, parameter) in parameters)
         {
@@ -43,6 +35,34 @@ internal static class WeightBinding
             for (int part = 0; part < names.Length; part++)
                 CheckShape(checkpoint, names.Length == 1 ? parameter.Shape : parameter.Parts[part].Shape, names[part]);
         return [.. parameters.Values.Distinct().Select(p => KeyValuePair.Create(p, found[p]))];
+    }
+
+    /// <summary>
+    /// Whether the checkpoint has different tensors for a parameter that two modules share: an output projection of its own, although
+    /// config.json ties it to the embedding.
+    /// </summary>
+    public static bool HasUntiedWeights(CausalLM model, Checkpoint checkpoint)
+    {
+        Dictionary<string, Parameter> parameters = Parameters(model);
+        Dictionary<string, string> sources = FindSources(model, checkpoint, parameters).Sources;
+        return parameters.GroupBy(entry => entry.Value, entry => entry.Key)
+            .Select(paths => paths.Where(sources.ContainsKey).Select(path => sources[path]).Distinct().ToArray())
+            .Any(names => names.Length > 1 && !checkpoint.AreEqual(names[0], names[1]));
+    }
+
+    /// <summary>The tensors of a checkpoint by their path in the tree, and those that are not in the tree.</summary>
+    private static (Dictionary<string, string> Sources, List<string> Unexpected) FindSources(
+        CausalLM model, Checkpoint checkpoint, Dictionary<string, Parameter> parameters)
+    {
+        HashSet<string> paths = TensorPaths(parameters);
+        Dictionary<string, string> sources = new(StringComparer.Ordinal);
+        List<string> unexpected = [];
+        foreach (string name in checkpoint.Names)
+        {
+            if (ResolvePath(model.ToTreeName(name), model.BaseModelPrefix, paths) is { } path) sources.TryAdd(path, name);
+            else if (!model.ShouldIgnore(name)) unexpected.Add(name);
+        }
+        return (sources, unexpected);
     }
 
     /// <summary>All parameters by path, in the order of the tree. A shared parameter has several paths.</summary>

@@ -26,6 +26,7 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
     /// defaults. An option that has an effect only on sampling turns sampling on where a request does not set it.
     /// </summary>
     /// <param name="requests">The options of the trace, then those of the invoke; null for none.</param>
+    /// <exception cref="NdifException">BAD_ARGUMENT: a sampling option of the model's files is out of its bounds.</exception>
     public Generation Complete(params ReadOnlySpan<Generation?> requests)
     {
         Generation complete = Options.Clone();
@@ -38,7 +39,11 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
             if (!request.HasSample && GenerationOptionsValidator.HasSamplingOption(request)) complete.Sample = true;
         }
         if (complete.EarlyStopping is EarlyStopping.Unspecified) complete.ClearEarlyStopping();
-        foreach (GenerationOption option in GenerationOptionTable.Rows) option.SetDefault(complete);
+        foreach (GenerationOption option in GenerationOptionTable.Rows)
+        {
+            option.SetDefault(complete);
+            if (option.IsSamplingOnly && complete.Sample) option.Validate(complete);
+        }
         return complete;
     }
 
@@ -54,9 +59,11 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
                 if (!option.IsRequestOnly && Find(option.Name, file) is { } value) option.Read(value, options);
             if (Find(GenerationOptionTable.Eos.Name, file) is null && Find(GenerationOptionTable.Eos.Name, config) is { } eos)
                 GenerationOptionTable.Eos.Read(eos, options);
-            // A file may contain a temperature for users who sample, and turn sampling off by default: that is not a contradiction.
+            // Sampling options of a file that does not sample have no effect; Complete checks them where a request turns sampling on.
             Generation bounds = options.Clone();
             bounds.ClearSample();
+            foreach (GenerationOption option in GenerationOptionTable.Rows)
+                if (option.IsSamplingOnly && !options.Sample) option.Clear(bounds);
             GenerationOptionsValidator.Validate(bounds);
             return new GenerationDefaults(options, TokenId("bos_token_id"), TokenId("pad_token_id"));
         }

@@ -38,6 +38,9 @@ internal sealed record GenerationOption(int FieldNumber, string Name, string All
         if (Field.Descriptor.IsRepeated) Items(options).Clear();
     }
 
+    /// <summary>Removes the option.</summary>
+    public void Clear(Generation options) => Field.Clear(options);
+
     /// <summary>Sets the default where the option is not set.</summary>
     public void SetDefault(Generation options)
     {

@@ -117,7 +117,7 @@ internal sealed class DeviceModelLoader(
     {
         Log.Loading(logger, ModelNames.Format(model, revision), options.Device);
         ModelHost host = await Task.Factory.StartNew(
-            () => ModelHost.Load(model, revision, dtype, options, time, progress, cancellationToken),
+            () => ModelHost.Load(model, revision, dtype, options, logger, time, progress, cancellationToken),
             cancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         Log.Loaded(logger, host.Name, host.LoadTime.TotalSeconds);
         return host;

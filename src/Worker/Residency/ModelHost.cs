@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Local;
 using Ndif.Models.Loading;
@@ -50,12 +51,14 @@ internal sealed class ModelHost : IDisposable
     /// <param name="revision">The revision of a hub model; empty for the default.</param>
     /// <param name="dtype">The element type; null for the one of the options.</param>
     /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT, UNSUPPORTED_ARCHITECTURE or DOWNLOAD_FAILED.</exception>
-    public static ModelHost Load(string model, string revision, torch.ScalarType? dtype, WorkerOptions options, TimeProvider time,
+    public static ModelHost Load(
+        string model, string revision, torch.ScalarType? dtype, WorkerOptions options, ILogger logger, TimeProvider time,
         IProgress<(string What, long Done, long Total)>? progress = null, CancellationToken cancellationToken = default)
     {
         long from = time.GetTimestamp();
         LoadedModel loaded = ModelLoader.Load(
             model, revision.Length > 0 ? revision : null, options.ToLoadOptions(dtype), progress, cancellationToken);
+        foreach (string warning in loaded.Warnings) Log.ModelWarning(logger, warning);
         var hooked = new HookedLanguageModel(loaded) { PrefillChunkSize = options.PrefillChunk };
         return new ModelHost(hooked, ModelNames.Format(model, revision), revision, time.GetElapsedTime(from), time.GetUtcNow());
     }

@@ -160,8 +160,22 @@ public sealed class SamplingTests : IDisposable
     }
 
     [Theory]
+    [InlineData("""{ "do_sample": false, "temperature": 0.0 }""", "temperature")]
+    [InlineData("""{ "top_p": 0.0 }""", "top_p")]
+    [InlineData("""{ "top_k": 0, "typical_p": 3.0 }""", "typical_p")]
+    public void ASamplingOptionOfTheFile_ThatHasNoEffect_IsNoError_UntilARequestSamples(string file, string option)
+    {
+        using EngineFixture greedy = EngineFixture.GPT2();
+        using EngineFixture rig = EngineFixture.WithDefaults(file);
+        long[] Ids(EngineFixture of) => of.Run(Record(of.Model.Generate(_prompt, 4)))[0].AssertCompleted().Tensor("ids").ToArray<long>();
+        Assert.Equal(Ids(greedy), Ids(rig));
+        Error error = rig.Run(Record(rig.Model.Generate(_prompt, 4, new() { DoSample = true })))[0].AssertFailed(ErrorCode.BadArgument);
+        Assert.Contains($"`{option}`", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("""{ "temperature": "hot" }""")]
-    [InlineData("""{ "top_p": 7 }""")]
+    [InlineData("""{ "do_sample": true, "top_p": 7 }""")]
     [InlineData("""{ "early_stopping": "soon" }""")]
     [InlineData("[")]
     public void AFileThatIsWrong_IsSaid(string file)

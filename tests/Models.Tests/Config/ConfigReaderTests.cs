@@ -63,6 +63,40 @@ public sealed class ConfigReaderTests
             ? (plain.RopeType, plain.Theta, plain.PartialRotaryFactor, plain.Values) : default);
     }
 
+    [Theory]
+    [InlineData("""{ "rope_type": "default", "rope_theta": 20000 }""", 5e5)]
+    [InlineData("{}", 5e5)]
+    [InlineData("null", 5e5)]
+    public void RopeScaling_ReplacesRopeParameters(string parameters, double theta)
+    {
+        RopeParameters rope = RopeParameters.Read(Parse($$"""
+            { "rope_theta": 5e5, "rope_parameters": {{parameters}}, "rope_scaling": { "rope_type": "linear", "factor": 4.0 } }
+            """));
+        Assert.Equal(("linear", theta, 4.0), (rope.RopeType, rope.Theta, rope.Values!.Real("factor")));
+    }
+
+    [Fact]
+    public void AnEmptyRopeScaling_IsNone()
+    {
+        RopeParameters rope = RopeParameters.Read(Parse("""
+            { "rope_parameters": { "rope_type": "linear", "factor": 4.0, "rope_theta": 20000 }, "rope_scaling": {} }
+            """));
+        Assert.Equal(("linear", 20000), (rope.RopeType, rope.Theta));
+    }
+
+    [Fact]
+    public void RopeScaling_IsMergedIntoFullAttention_WhereLayerTypesHaveSections()
+    {
+        ConfigReader config = Parse("""
+            { "rope_parameters": { "full_attention": { "rope_theta": 2e6, "rope_type": "default" },
+                                   "sliding_attention": { "rope_theta": 1e4, "rope_type": "default" } },
+              "rope_scaling": { "rope_type": "linear", "factor": 8 } }
+            """);
+        RopeParameters full = RopeParameters.Read(config, "full_attention"), sliding = RopeParameters.Read(config, "sliding_attention");
+        Assert.Equal(("linear", 2e6), (full.RopeType, full.Theta));
+        Assert.Equal(("default", 1e4), (sliding.RopeType, sliding.Theta));
+    }
+
     [Fact]
     public void RopeParameters_OfOneLayerType_AreItsOwn()
     {

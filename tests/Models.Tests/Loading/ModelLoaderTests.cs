@@ -112,6 +112,35 @@ public sealed class ModelLoaderTests : IDisposable
         Assert.All(model.Modules.SelectMany(m => m.Parameters), p => Assert.True(p.IsLoaded));
     }
 
+    [Theory, MemberData(nameof(Models))]
+    public void ComputedBuffersOfOldCheckpoints_AreIgnored_InEveryArchitecture(string name)
+    {
+        TinyModel.Write(_folder, TinyConfigs.Of(name, 2), change: weights =>
+        {
+            string[] buffers = ["rotary_emb.inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", "embed_positions", "masked_bias"];
+            foreach (string buffer in buffers) weights[$"model.layers.0.self_attn.{buffer}"] = ones(4);
+        });
+        using LoadedModel model = TinyModel.Load(_folder.Path);
+        Assert.All(model.Modules.SelectMany(m => m.Parameters), p => Assert.True(p.IsLoaded));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void ATiedHead_WithAnotherWeightInTheCheckpoint_IsNotTied(bool differs)
+    {
+        TinyModel.Write(_folder, TinyModel.GPT2(), change: weights =>
+        {
+            Tensor table = weights["transformer.wte.weight"];
+            weights["lm_head.weight"] = differs ? table + 1 : table.clone();
+        });
+        using LoadedModel model = TinyModel.Load(_folder.Path);
+        Parameter embedding = model.Module("transformer.wte")!.Parameters[0], head = model.Module("lm_head")!.Parameters[0];
+        Assert.Equal(differs, !ReferenceEquals(embedding, head));
+        Assert.Equal(differs ? 1 : 0, (head.Value - embedding.Value).mean().item<float>(), 1e-4f);
+        Assert.Equal(differs ? 1 : 0, model.Warnings.Count);
+    }
+
     [Fact]
     public void TiedHead_IsTheEmbedding_WhicheverNameItHas()
     {
