@@ -45,8 +45,8 @@ public abstract class CausalLM : SiteModule
     public bool ShouldIgnore(string tensorName)
     {
         ReadOnlySpan<char> name = tensorName.AsSpan(tensorName.LastIndexOf('.') + 1);
-        return name is "inv_freq" or "original_inv_freq" or "cos_cached" or "sin_cached" or "cos_sin_cache" or "masked_bias" or "causal_mask"
-                or "embed_positions" or "attention_mask"
+        return name is "inv_freq" or "original_inv_freq" or "cos_cached" or "sin_cached" or "cos_sin_cache" or "embed_positions"
+                or "masked_bias" or "causal_mask" or "attention_mask"
             || CausalMaskSuffixes.Any(suffix => tensorName.EndsWith(suffix, StringComparison.Ordinal));
     }
 

@@ -176,8 +176,9 @@ public partial class Envoy : IReadOnlyList<Envoy>
 
     private protected string Display => Path.Length == 0 ? Info.ClassName : Path;
 
-    private Envoy FindStandardModule(string name, string what) => name.Length > 0 ? Find(name)
-        : throw Errors.CreateException(ErrorCode.UnknownModule, $"{Model.Description.Architecture} has no standard name for {what}.");
+    private protected Envoy FindStandardModule(string name, string what) => name.Length > 0 ? Find(name)
+        : throw Errors.CreateException(ErrorCode.UnknownModule, $"This {Model.Description.Architecture} has no {what} of a standard name.",
+            "Print the model to see its modules, and reach one by its path: llm[\"path\"].");
 
     private protected virtual Envoy Find(string path)
     {

@@ -57,16 +57,16 @@ public sealed class LanguageModel(
     public HuggingFaceTokenizer Tokenizer => _tokenizer ??= LoadTokenizer();
 
     /// <summary>The token embedding, whatever its name.</summary>
-    public Envoy Embed => Find(Description.Names.Embed);
+    public Envoy Embed => FindStandardModule(Description.Names.Embed, "token embedding");
 
     /// <summary>The decoder layers, a module list.</summary>
     public Envoy Layers => Find(Description.Names.Layers);
 
     /// <summary>The norm before the output projection.</summary>
-    public Envoy FinalNorm => Find(Description.Names.FinalNorm);
+    public Envoy FinalNorm => FindStandardModule(Description.Names.FinalNorm, "final norm");
 
     /// <summary>The output projection.</summary>
-    public Envoy LmHead => Find(Description.Names.LmHead);
+    public Envoy LmHead => FindStandardModule(Description.Names.LmHead, "output projection");
 
     /// <summary>
     /// The scores of each next token: the last value of a pass, after the output projection and the scaling or capping that some
@@ -188,8 +188,9 @@ public sealed class LanguageModel(
         RecordAndRunAsync(Trace(prompt, remote, grad), experiment, cancellationToken);
 
     /// <summary>
-    /// Adds a persistent edit: every later trace applies it to each prompt, before the operations of the trace itself. Nothing runs now;
-    /// each trace records the edit again.
+    /// Adds a persistent edit: every later trace applies it to each prompt, before the operations of the trace itself, at every call of its
+    /// modules, so in each step of a generation. An edit that selects calls by <see cref="Envoy.Next"/> applies to these calls only.
+    /// Nothing runs now; each trace records the edit again.
     /// </summary>
     /// <param name="edit">Records the operations of the edit.</param>
     /// <param name="inPlace">Change this model instead of returning an edited one that shares its weights.</param>

@@ -142,8 +142,8 @@ internal sealed class Recorder
     public static void RequireSynchronous(Delegate body)
     {
         if (body.Method.IsDefined(typeof(AsyncStateMachineAttribute), inherit: false))
-            throw new ArgumentException("An async lambda cannot be recorded: a trace is recorded while the lambda runs, and nothing in it has "
-                + "a result to await. Remove `async`, and await what the trace needs before it.");
+            throw new ArgumentException("An async lambda cannot be recorded: a trace is recorded while the lambda runs, and nothing in it "
+                + "has a result to await. Remove `async`, and await what the trace needs before it.");
     }
 
     /// <summary>Adds a node to the root region, before the traces that are open.</summary>
@@ -179,8 +179,8 @@ internal sealed class Recorder
                 + "name, for example with the number of the step.");
         uint node = Add(new Node { Save = new Save { Value = Argument(value), Name = name ?? "" } });
         if (Scopes.OfType<StepLoop>().Any(loop => loop.Each is not null) && LineOf(node) is { Line: > 0 } line)
-            _warnings.Add("A value that is saved in Iter.Each keeps its value of the last step. To keep all steps, append to a t.List() and "
-                + $"save the list. ({System.IO.Path.GetFileName(line.Path)}:{line.Line})");
+            _warnings.Add("A value that is saved in Iter.Each keeps its value of the last step. To keep all steps, append to a t.List() "
+                + $"and save the list. ({System.IO.Path.GetFileName(line.Path)}:{line.Line})");
         var saved = new Saved(this, node, value.Node);
         _saves.Add(saved);
         return saved;

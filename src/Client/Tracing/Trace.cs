@@ -149,7 +149,10 @@ public sealed class Trace : Tracer, IDisposable
     public void StartAt(Envoy module, Value value) =>
         Open().Add(new Node { StartAt = new StartAt { Module = module.Path, Value = Open().Argument(value) } });
 
-    /// <summary>Ends the pass of the model here. Values that were saved before are kept; the modules that follow do not run.</summary>
+    /// <summary>
+    /// Ends the invoke here: what it has recorded after this line does not run, and what it saved before is kept. When all invokes of the
+    /// pass have ended, the pass ends too, and the modules that follow do not run.
+    /// </summary>
     public void Stop() => Open().Add(new Node { Stop = new Stop() });
 
     /// <summary>

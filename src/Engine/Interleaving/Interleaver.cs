@@ -257,7 +257,8 @@ internal sealed partial class Interleaver
 
     private void StopIfAllDone()
     {
-        if (_invokes.All(i => i.IsDone || i.IsEdit) && _invokes.Any(i => i.HasStopped || i.Job.HasFailed) && !_traces.Any(t => t.IsStreaming))
+        if (_invokes.All(i => i.IsDone || i.IsEdit) && _invokes.Any(i => i.HasStopped || i.Job.HasFailed)
+            && !_traces.Any(t => t.IsStreaming))
             throw new EarlyStopException();
     }
 }

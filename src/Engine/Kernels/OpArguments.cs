@@ -160,8 +160,8 @@ internal readonly struct OpArguments(OpSchema schema, object?[] values, KernelCo
         if (value is IReadOnlyList<object?> { Count: > 0 } list && list[0] is Tensor)
             throw Errors.CreateException(ErrorCode.BadArgument,
                 $"{DescribeArgument(position)} must be {Schema.Parameters[position].Type.SchemaName()}, not {Describe.Kind(value)} "
-                + $"of {list.Count}.", "A module that returns a tuple, such as a decoder layer, has its tensor at Output[0], and as Hidden. "
-                + "Op.Stack(...) makes a tensor of several.");
+                + $"of {list.Count}.",
+                "A module that returns a tuple, such as a decoder layer, has its tensor at Output[0], and as Hidden. Op.Stack(...) makes a tensor of several.");
         return NestedLists.ToTensor(value, null, Context.Device, Context, Schema.Name);
     }
 

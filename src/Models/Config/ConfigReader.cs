@@ -65,7 +65,7 @@ public sealed class ConfigReader
     {
         // a later property replaces an earlier one of the same name
         string json = $"{_json.GetRawText().TrimEnd()[..^1]}{(Keys.Any() ? "," : "")} \"{key}\": {(value ? "true" : "false")}}}";
-        using JsonDocument document = JsonDocument.Parse(json, new() { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
+        using JsonDocument document = JsonDocument.Parse(json, new() { CommentHandling = JsonCommentHandling.Skip });
         return new ConfigReader(document.RootElement.Clone(), File, _prefix);
     }
 

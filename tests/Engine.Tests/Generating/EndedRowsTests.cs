@@ -39,7 +39,8 @@ public sealed class EndedRowsTests : IDisposable
         TensorAssert.Equal(alone.Tensor("a.ids"), together.Tensor("a.ids"));
         Assert.Equal(newTokens, together.Tensors("a.logits").Length);
         Assert.Equal(8, together.Tensors("b.logits").Length);
-        foreach (var (expected, actual) in alone.Tensors("a.logits").Zip(together.Tensors("a.logits"))) TensorAssert.Equal(expected, actual);
+        foreach (var (expected, actual) in alone.Tensors("a.logits").Zip(together.Tensors("a.logits")))
+            TensorAssert.Equal(expected, actual);
         Assert.Empty(together.Warnings);
     }
 
