@@ -161,7 +161,8 @@ internal readonly struct OpArguments(OpSchema schema, object?[] values, KernelCo
             throw Errors.CreateException(ErrorCode.BadArgument,
                 $"{DescribeArgument(position)} must be {Schema.Parameters[position].Type.SchemaName()}, not {Describe.Kind(value)} "
                 + $"of {list.Count}.",
-                "A module that returns a tuple, such as a decoder layer, has its tensor at Output[0], and as Hidden. Op.Stack(...) makes a tensor of several.");
+                "A module that returns a tuple, such as a decoder layer, has its tensor at Output[0], and as Hidden. "
+                + "Op.Stack(...) makes a tensor of several.");
         return NestedLists.ToTensor(value, null, Context.Device, Context, Schema.Name);
     }
 

@@ -167,7 +167,8 @@ public sealed class SamplingTests : IDisposable
     {
         using EngineFixture greedy = EngineFixture.GPT2();
         using EngineFixture rig = EngineFixture.WithDefaults(file);
-        long[] Ids(EngineFixture of) => of.Run(Record(of.Model.Generate(_prompt, 4)))[0].AssertCompleted().Tensor("ids").ToArray<long>();
+        long[] Ids(EngineFixture of) =>
+            of.Run(Record(of.Model.Generate(_prompt, 4)))[0].AssertCompleted().Tensor("ids").ToArray<long>();
         Assert.Equal(Ids(greedy), Ids(rig));
         Error error = rig.Run(Record(rig.Model.Generate(_prompt, 4, new() { DoSample = true })))[0].AssertFailed(ErrorCode.BadArgument);
         Assert.Contains($"`{option}`", error.Message, StringComparison.Ordinal);
