@@ -24,17 +24,14 @@ internal static class TemplateTestFunctions
         ["false"] = v => v is false,
         ["callable"] = v => v is TemplateFunction or MacroValue or LoopValue or UndefinedValue,
         ["escaped"] = v => v is MarkupValue,
-        ["odd"] = v => TemplateValues.AreEqual(Modulo(v, 2L), 1L),
-        ["even"] = v => TemplateValues.AreEqual(Modulo(v, 2L), 0L),
         ["lower"] = v => TextMethods.IsCase(TemplateValueFormatter.ToText(v), PythonCharacters.IsLower),
         ["upper"] = v => TextMethods.IsCase(TemplateValueFormatter.ToText(v), PythonCharacters.IsUpper),
-        ["filter"] = v => TemplateValues.AsText(v) is { } name && (TemplateFilters.Contains(name) || TemplateFilters.IsRefused(name)),
-        ["test"] = v => TemplateValues.AsText(v) is { } name && Contains(name),
+        ["filter"] = v => IsNameOf(v, name => TemplateFilters.Contains(name) || TemplateFilters.IsRefused(name)),
+        ["test"] = v => IsNameOf(v, Contains),
     };
 
     private static readonly Dictionary<string, (string Parameter, Func<object?, object?, bool> Test)> _testsWithArgument = new(StringComparer.Ordinal)
     {
-        ["divisibleby"] = ("num", (v, a) => TemplateValues.AreEqual(Modulo(v, a), 0L)),
         ["in"] = ("seq", (v, a) => TemplateValues.Contains(a, v)),
         ["sameas"] = ("other", IsSame),
         ["eq"] = ("/b", TemplateValues.AreEqualValues),
@@ -54,7 +51,8 @@ internal static class TemplateTestFunctions
         [">="] = ("/b", (v, a) => TemplateValues.Compare(">=", v, a)),
     };
 
-    public static bool Contains(string name) => _tests.ContainsKey(name) || _testsWithArgument.ContainsKey(name);
+    public static bool Contains(string name) =>
+        _tests.ContainsKey(name) || _testsWithArgument.ContainsKey(name) || name is "odd" or "even" or "divisibleby";
 
     public static bool Evaluate(string name, object? value, TemplateArguments arguments, RenderContext context)
     {
@@ -63,6 +61,14 @@ internal static class TemplateTestFunctions
             arguments.Bind(name);
             return test(value);
         }
+        switch (name) // a text with a format is divided as well: Python's operator %
+        {
+            case "odd" or "even":
+                arguments.Bind(name);
+                return TemplateValues.AreEqual(Modulo(value, 2L, context), name == "odd" ? 1L : 0L);
+            case "divisibleby":
+                return TemplateValues.AreEqual(Modulo(value, arguments.Bind(name, "num")[0], context), 0L);
+        }
         if (!_testsWithArgument.TryGetValue(name, out var binary)) throw new ChatTemplateException($"the test '{name}' is not supported");
         object? argument = arguments.Bind(name, binary.Parameter)[0];
         context.Budget.CountRead(argument);
@@ -70,10 +76,15 @@ internal static class TemplateTestFunctions
     }
 
     /// <summary>Python's operator %, which formats if the value is a text.</summary>
-    private static object? Modulo(object? value, object? divisor) =>
-        TemplateNumbers.IsNumber(value) && TemplateNumbers.IsNumber(divisor) ? TemplateNumbers.Compute("%", value!, divisor!)
-        : TemplateValues.AsText(value) is { } text && !text.Contains('%') && divisor is MappingValue or List<object?> ? text
-        : throw new ChatTemplateException($"{TemplateValues.DescribeType(value)} cannot be divided by {TemplateValues.DescribeType(divisor)}");
+    private static object? Modulo(object? value, object? divisor, RenderContext context) =>
+        TemplateOperators.Compute("%", value, divisor, context);
+
+    /// <summary>Whether a value is one of the names. A list or dictionary cannot be looked up.</summary>
+    private static bool IsNameOf(object? value, Func<string, bool> contains)
+    {
+        MappingValue.KeyComparer.Instance.GetHashCode(value ?? "");
+        return TemplateValues.AsText(value) is { } name && contains(name);
+    }
 
     /// <summary>Python's operator is. Numbers and texts have no identity here: they are the same if their types and values are equal.</summary>
     private static bool IsSame(object? value, object? other) => value is long or double or BigInteger or bool or string

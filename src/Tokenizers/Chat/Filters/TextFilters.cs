@@ -161,7 +161,7 @@ internal static class TextFilters
             ?? throw new ChatTemplateException($"`filesizeformat` needs a number, not {TemplateValues.DescribeType(value)}");
         double size = isBinary ? 1024 : 1000, unit = size;
         if (bytes == 1) return "1 Byte";
-        if (bytes < size) return double.IsFinite(bytes) ? FormattableString.Invariant($"{Math.Truncate(bytes):0} Bytes")
+        if (bytes < size) return double.IsFinite(bytes) ? RealFormatter.FormatFixed(Math.Truncate(bytes), 0) is var whole && bytes <= -1 ? $"-{whole} Bytes" : $"{whole} Bytes"
             : throw new ChatTemplateException("`filesizeformat` needs a finite number");
         string prefix = "";
         foreach (char letter in isBinary ? "KMGTPEZY" : "kMGTPEZY")

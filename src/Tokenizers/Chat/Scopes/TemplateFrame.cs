@@ -68,5 +68,9 @@ internal sealed class TemplateFrame
         Output.Append(text);
     }
 
+    /// <summary>Writes the result of a filter or call block, which must be a text.</summary>
+    public void WriteResult(object? result, string block) => Write(TemplateValues.AsText(result)
+        ?? throw new ChatTemplateException($"the result of the {block} block is {TemplateValues.DescribeType(result)} and no text"));
+
     private object? FindOuter(string name) => Symbols.Parent!.Find(name) is var (depth, slot) ? Parent!.Get(depth, slot) : Missing;
 }

@@ -93,7 +93,7 @@ internal sealed record CallBlockNode(CallExpression Call, MacroSignature Signatu
 
     public override ControlFlow Execute(TemplateFrame frame)
     {
-        frame.Write(TemplateValueFormatter.ToText(Call.Call(frame, new MacroValue(Signature, frame))));
+        frame.WriteResult(Call.Call(frame, new MacroValue(Signature, frame)), "call");
         return ControlFlow.Next;
     }
 }

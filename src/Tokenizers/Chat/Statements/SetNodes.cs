@@ -78,7 +78,7 @@ internal sealed record FilterBlockNode(TemplateExpression Filters, TemplateBody 
     {
         TemplateFrame inner = frame.CreateInner(_symbols!, new StringBuilder()).Enter();
         if (Body.Execute(inner) is not ControlFlow.Next and var flow) return flow;
-        frame.Write(Filters.EvaluateText(inner));
+        frame.WriteResult(Filters.Evaluate(inner), "filter");
         return ControlFlow.Next;
     }
 }

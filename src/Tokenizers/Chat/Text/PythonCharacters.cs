@@ -6,6 +6,13 @@ namespace Ndif.Tokenizers.Chat;
 /// <summary>Python's classes of characters.</summary>
 internal static class PythonCharacters
 {
+    /// <summary>The ideographs that are numbers (unicode.org/reports/tr38, kPrimaryNumeric and others), which .NET gives no value.</summary>
+    private static readonly HashSet<Rune> _ideographicNumbers =
+    [
+        .. ("㐅㒃㠪㭍一七万三九二五亖亿什仟仨伍佰億兆兩八六十千卄卅卌叁参參叄四壱壹幺廾" +
+            "廿弌弍弎弐拾捌柒漆玖百肆萬貮貳贰阡陆陌陸零𠀁𠁤𠃢𠄡𠤪𠦃𠦌𠦜𠫪𠫽𠬙𢎐𢦘𣬛𦉭廾").EnumerateRunes(),
+    ];
+
     /// <summary>str.isspace() of one character: white space of Unicode and the separators of ASCII.</summary>
     public static bool IsSpace(char c) => char.IsWhiteSpace(c) || c is >= '\u001c' and <= '\u001f';
 
@@ -24,7 +31,7 @@ internal static class PythonCharacters
     /// <summary>str.isdigit(): decimal digits, and digits such as superscripts.</summary>
     public static bool IsDigit(Rune rune) => IsDecimal(rune) || (rune.IsBmp && CharUnicodeInfo.GetDigitValue((char)rune.Value) >= 0);
 
-    public static bool IsNumeric(Rune rune) => Rune.GetNumericValue(rune) != -1;
+    public static bool IsNumeric(Rune rune) => Rune.GetNumericValue(rune) != -1 || _ideographicNumbers.Contains(rune);
 
     public static bool IsAlphanumeric(Rune rune) => IsAlpha(rune) || IsDecimal(rune) || IsDigit(rune) || IsNumeric(rune);
 

@@ -4,8 +4,9 @@ namespace Ndif.Tokenizers.Chat;
 /// <remarks>unicode.org/Public/14.0.0/ucd/SpecialCasing.txt and CaseFolding.txt, the version of Python 3.11</remarks>
 internal static class SpecialCasing
 {
-    /// <summary>Upper case of more than one character.</summary>
+    /// <summary>Upper case of more than one character, and of letters that .NET leaves as they are.</summary>
     public static readonly Dictionary<int, string> Upper = Parse(
+        "\u0131\u0049 \u017f\u0053 " +
         "\u00df\u0053\u0053 \u0149\u02bc\u004e \u01f0\u004a\u030c \u0390\u0399\u0308\u0301 \u03b0\u03a5\u0308\u0301 " +
         "\u0587\u0535\u0552 \u1e96\u0048\u0331 \u1e97\u0054\u0308 \u1e98\u0057\u030a \u1e99\u0059\u030a " +
         "\u1e9a\u0041\u02be \u1f50\u03a5\u0313 \u1f52\u03a5\u0313\u0300 \u1f54\u03a5\u0313\u0301 " +
@@ -76,9 +77,6 @@ internal static class SpecialCasing
         "\u1ff6\u03c9\u0342 \u1ff7\u03c9\u0342\u03b9 \u1ffc\u03c9\u03b9 \ufb00\u0066\u0066 \ufb01\u0066\u0069 " +
         "\ufb02\u0066\u006c \ufb03\u0066\u0066\u0069 \ufb04\u0066\u0066\u006c \ufb05\u0073\u0074 \ufb06\u0073\u0074 " +
         "\ufb13\u0574\u0576 \ufb14\u0574\u0565 \ufb15\u0574\u056b \ufb16\u057e\u0576 \ufb17\u0574\u056d ");
-
-    /// <summary>Lower case that .NET does not know.</summary>
-    public static readonly Dictionary<int, string> Lower = Parse("");
 
     private static Dictionary<int, string> Parse(string entries) => entries.Split(' ', StringSplitOptions.RemoveEmptyEntries)
         .ToDictionary(entry => (int)entry[0], entry => entry[1..]);

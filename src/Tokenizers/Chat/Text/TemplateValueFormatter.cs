@@ -37,6 +37,7 @@ internal static class TemplateValueFormatter
             MacroValue macro => macro.Name.Length == 0 ? "<Macro anonymous>" : $"<Macro {Quote(macro.Name)}>",
             LoopValue loop => $"<LoopContext {loop.GetAttribute("index")}/{loop.Length}>",
             UndefinedValue => "Undefined",
+            IteratorValue => throw new ChatTemplateException("an iterator cannot be printed; make a list of it first: | list"),
             _ => throw new ChatTemplateException($"{TemplateValues.DescribeType(value)} cannot be printed"),
         };
     }

@@ -89,7 +89,7 @@ internal static class TextCase
         return isFinal ? "\u03c2" : "\u03c3";
     }
 
-    private static string ToSimpleLower(Rune rune) => SpecialCasing.Lower.GetValueOrDefault(rune.Value) ?? Rune.ToLowerInvariant(rune).ToString();
+    private static string ToSimpleLower(Rune rune) => Rune.ToLowerInvariant(rune).ToString();
 
     /// <summary>The property Case_Ignorable of Unicode.</summary>
     private static bool IsIgnorable(Rune rune) => rune.Value is '\'' or '.' or ':' or 0xb7 or 0x2018 or 0x2019 or 0x2027

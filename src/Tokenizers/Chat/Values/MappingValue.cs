@@ -51,7 +51,7 @@ internal sealed class MappingValue : IEnumerable<KeyValuePair<object?, object?>>
             TupleValue tuple => tuple.Items.Aggregate(7, (hash, item) => HashCode.Combine(hash, GetHashCode(item ?? _none))),
             long or double or BigInteger => value.GetHashCode(),
             UndefinedValue => 0,
-            List<object?> or MappingValue =>
+            List<object?> or MappingValue or DictionaryView { Kind: not DictionaryViewKind.Values } =>
                 throw new ChatTemplateException($"{TemplateValues.DescribeType(value)} cannot be a key of a dictionary or compared by hash"),
             _ => System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(value),
         };

@@ -21,7 +21,7 @@ internal static class TemplateAccess
         if (target is MappingValue map)
         {
             // A list or dictionary as key is undefined, as any key that is not there.
-            if (key is not (List<object?> or MappingValue) && map.TryGetValue(key, out object? value)) return value;
+            if (key is not (List<object?> or MappingValue or DictionaryView) && map.TryGetValue(key, out object? value)) return value;
         }
         else if (ToIndex(key) is { } index && Length(target) is { } count)
         {
