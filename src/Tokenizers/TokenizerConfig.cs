@@ -40,7 +40,9 @@ internal sealed record TokenizerConfig
         ChatTemplates = ReadChatTemplates(section),
     };
 
-    /// <summary>Reads <c>chat_template</c>: one template, a list of objects with a name and a template, or an object of templates.</summary>
+    /// <summary>
+    /// Reads <c>chat_template</c>: one template, a list of objects with a name and a template, or an object of templates.
+    /// </summary>
     private static Dictionary<string, string> ReadChatTemplates(JsonSection section)
     {
         Dictionary<string, string> templates = new(StringComparer.Ordinal);

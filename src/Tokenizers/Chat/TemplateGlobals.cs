@@ -16,10 +16,12 @@ internal static class TemplateGlobals
         ["cycler"] = (TemplateFunction)((a, _) =>
         {
             a.RequireNoKeywords("cycler");
-            return a.Positional.Count > 0 ? new CyclerValue(a.Positional) : throw new ChatTemplateException("cycler needs at least one value");
+            return a.Positional.Count > 0 ? new CyclerValue(a.Positional)
+                : throw new ChatTemplateException("cycler needs at least one value");
         }),
         ["joiner"] = (TemplateFunction)((a, _) => CreateJoiner(a.Bind("joiner", "sep=").Get(0, ", "))),
-        ["lipsum"] = (TemplateFunction)((_, _) => throw new ChatTemplateException("the function 'lipsum' is not supported: its result is random")),
+        ["lipsum"] = (TemplateFunction)((_, _) =>
+            throw new ChatTemplateException("the function 'lipsum' is not supported: its result is random")),
     };
 
     private static MappingValue CreateDictionary(TemplateArguments arguments)
@@ -49,7 +51,9 @@ internal static class TemplateGlobals
             : throw new ChatTemplateException($"a range has more than {RangeValue.MaxCount} numbers");
     }
 
-    /// <summary>A function that returns an empty text when it is called first, and a separator afterwards (jinja2/utils.py, Joiner).</summary>
+    /// <summary>
+    /// A function that returns an empty text when it is called first, and a separator afterwards (jinja2/utils.py, Joiner).
+    /// </summary>
     private static TemplateFunction CreateJoiner(object? separator)
     {
         bool isUsed = false;

@@ -30,7 +30,8 @@ internal static class TemplateTestFunctions
         ["test"] = v => IsNameOf(v, Contains),
     };
 
-    private static readonly Dictionary<string, (string Parameter, Func<object?, object?, bool> Test)> _testsWithArgument = new(StringComparer.Ordinal)
+    private static readonly Dictionary<string,
+        (string Parameter, Func<object?, object?, bool> Test)> _testsWithArgument = new(StringComparer.Ordinal)
     {
         ["in"] = ("seq", (v, a) => TemplateValues.Contains(a, v)),
         ["sameas"] = ("other", IsSame),
@@ -86,7 +87,9 @@ internal static class TemplateTestFunctions
         return TemplateValues.AsText(value) is { } name && contains(name);
     }
 
-    /// <summary>Python's operator is. Numbers and texts have no identity here: they are the same if their types and values are equal.</summary>
+    /// <summary>
+    /// Python's operator is. Numbers and texts have no identity here: they are the same if their types and values are equal.
+    /// </summary>
     private static bool IsSame(object? value, object? other) => value is long or double or BigInteger or bool or string
         ? value.GetType() == other?.GetType() && TemplateValues.AreEqual(value, other) : ReferenceEquals(value, other);
 }

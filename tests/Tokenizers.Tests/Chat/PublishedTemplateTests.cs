@@ -149,7 +149,8 @@ public sealed class PublishedTemplateTests
     {
         var tokenizer = WithTemplates(templates);
         ChatMessage[] messages = [new("user", "a")];
-        Dictionary<string, object?> tools = new() { ["tools"] = _tools }, noTools = new() { ["tools"] = null }, emptyTools = new() { ["tools"] = Json("[]") };
+        Dictionary<string, object?> tools = new() { ["tools"] = _tools }, noTools = new() { ["tools"] = null },
+            emptyTools = new() { ["tools"] = Json("[]") };
         Assert.Equal("d", tokenizer.ApplyChatTemplate(messages));
         Assert.Equal("d", tokenizer.ApplyChatTemplate(messages, variables: noTools));
         Assert.Equal("1t", tokenizer.ApplyChatTemplate(messages, variables: tools));
@@ -184,7 +185,8 @@ public sealed class PublishedTemplateTests
     public void TheFilesOfAFolder_TakePrecedenceOverTheConfig()
     {
         using var folder = new TempFolder();
-        File.WriteAllBytes(folder.File("tokenizer.json"), TestTokenizers.Utf8($$"""{"version":"1.0","model":{{TestTokenizers.ByteLevelBpe()}}}"""));
+        File.WriteAllBytes(folder.File("tokenizer.json"),
+            TestTokenizers.Utf8($$"""{"version":"1.0","model":{{TestTokenizers.ByteLevelBpe()}}}"""));
         folder.Write("tokenizer_config.json", """{"chat_template": "config"}""");
         Assert.Equal("config", HuggingFaceTokenizer.FromFolder(folder.Path).ApplyChatTemplate([]));
         folder.Write("chat_template.jinja", "file");

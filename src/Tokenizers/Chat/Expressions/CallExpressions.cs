@@ -61,11 +61,13 @@ internal sealed record CallArguments(
         foreach (var (name, value) in Keywords) keywords.Add(new(name, value.Evaluate(frame)));
         if (Dictionary is not null)
         {
-            if (Dictionary.Evaluate(frame) is not MappingValue map) throw new ChatTemplateException("the argument after ** must be a dictionary");
+            if (Dictionary.Evaluate(frame) is not MappingValue map)
+                throw new ChatTemplateException("the argument after ** must be a dictionary");
             foreach (var (key, value) in map)
             {
                 string name = key as string ?? throw new ChatTemplateException("the names of arguments must be texts");
-                if (keywords.Exists(keyword => keyword.Key == name)) throw new ChatTemplateException($"the argument '{name}' is given twice");
+                if (keywords.Exists(keyword => keyword.Key == name))
+                    throw new ChatTemplateException($"the argument '{name}' is given twice");
                 keywords.Add(new(name, value));
             }
         }

@@ -8,8 +8,8 @@ internal static class GeneralFilters
     {
         ["default"] = Default,
         ["d"] = Default,
-        ["length"] = Length,
-        ["count"] = Length,
+        ["length"] = (v, a, _) => Length(v, a),
+        ["count"] = (v, a, _) => Length(v, a),
         ["attr"] = GetAttribute,
         ["items"] = GetItems,
         ["dictsort"] = SortDictionary,
@@ -21,7 +21,7 @@ internal static class GeneralFilters
         return value is UndefinedValue || (bound.IsTrue(1) && !TemplateValues.IsTrue(value)) ? bound.Get(0, "") : value;
     }
 
-    private static object? Length(object? value, TemplateArguments arguments, RenderContext context)
+    private static long Length(object? value, TemplateArguments arguments)
     {
         arguments.Bind("length");
         return TemplateValues.Length(value) ?? throw new ChatTemplateException($"{TemplateValues.DescribeType(value)} has no length" +
@@ -37,7 +37,7 @@ internal static class GeneralFilters
         return attribute is TemplateAccess.Found found ? found.Value : attribute ?? UndefinedValue.OfItem(value, name);
     }
 
-    private static object? GetItems(object? value, TemplateArguments arguments, RenderContext context)
+    private static IteratorValue GetItems(object? value, TemplateArguments arguments, RenderContext context)
     {
         arguments.Bind("items");
         return new IteratorValue(Read());
@@ -45,17 +45,19 @@ internal static class GeneralFilters
         IEnumerable<object?> Read()
         {
             if (value is UndefinedValue) yield break;
-            if (value is not MappingValue map) throw new ChatTemplateException($"`items` needs a dictionary, not {TemplateValues.DescribeType(value)}");
+            if (value is not MappingValue map)
+                throw new ChatTemplateException($"`items` needs a dictionary, not {TemplateValues.DescribeType(value)}");
             foreach (object? item in new DictionaryView(map, DictionaryViewKind.Items).Items) yield return item;
         }
     }
 
-    private static object? SortDictionary(object? value, TemplateArguments arguments, RenderContext context)
+    private static List<object?> SortDictionary(object? value, TemplateArguments arguments, RenderContext context)
     {
         BoundArguments bound = arguments.Bind("dictsort", "case_sensitive=", "by=", "reverse=");
         string by = TemplateValues.AsText(bound.Get(1, "key")) ?? "";
         if (by is not ("key" or "value")) throw new ChatTemplateException("`dictsort` sorts by 'key' or by 'value'");
-        if (value is not MappingValue map) throw new ChatTemplateException($"`dictsort` needs a dictionary, not {TemplateValues.DescribeType(value)}");
+        if (value is not MappingValue map)
+            throw new ChatTemplateException($"`dictsort` needs a dictionary, not {TemplateValues.DescribeType(value)}");
         Func<object?, object?> fold = ItemField.Create(null, ignoresCase: !bound.IsTrue(0));
         return StableSort.Sort([.. new DictionaryView(map, DictionaryViewKind.Items).Items],
             item => fold(((TupleValue)item!).Items[by == "key" ? 0 : 1]), bound.IsTrue(2));

@@ -29,7 +29,8 @@ internal static class NumberFilters
         if (TemplateValues.AsText(value) is { } text && ParseInteger(text, bound.Integer(1, 10)) is { } integer) return integer;
         return value is double or string or MarkupValue && ParseReal(value) is { } real && double.IsFinite(real)
             ? TemplateNumbers.Normalize(new BigInteger(Math.Truncate(real)))
-            : value is double infinite && double.IsInfinity(infinite) ? throw new ChatTemplateException("inf is no whole number") : defaultValue;
+            : value is double infinite && double.IsInfinity(infinite) ? throw new ChatTemplateException("inf is no whole number")
+                : defaultValue;
     }
 
     /// <summary>Python's int() of a text, or null if the text is no whole number.</summary>
@@ -80,7 +81,8 @@ internal static class NumberFilters
     {
         BoundArguments bound = arguments.Bind("round", "precision=", "method=");
         string method = TemplateValues.AsText(bound.Get(1, "common")) ?? "";
-        if (method is not ("common" or "ceil" or "floor")) throw new ChatTemplateException("the method of round must be common, ceil or floor");
+        if (method is not ("common" or "ceil" or "floor"))
+            throw new ChatTemplateException("the method of round must be common, ceil or floor");
         if (value is UndefinedValue undefined) throw new ChatTemplateException(undefined.Reason);
         RequireNumber("round", value);
         bool hasPrecision = !bound.Has(0) || bound[0] is not null;
@@ -114,6 +116,7 @@ internal static class NumberFilters
 
     private static void RequireNumber(string filter, object? value)
     {
-        if (!TemplateNumbers.IsNumber(value)) throw new ChatTemplateException($"`{filter}` needs a number, not {TemplateValues.DescribeType(value)}");
+        if (!TemplateNumbers.IsNumber(value))
+            throw new ChatTemplateException($"`{filter}` needs a number, not {TemplateValues.DescribeType(value)}");
     }
 }

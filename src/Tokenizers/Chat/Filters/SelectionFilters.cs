@@ -13,7 +13,8 @@ internal static class SelectionFilters
         ["map"] = (v, a, c) => new IteratorValue(Map(v, a, c)),
     };
 
-    private static IEnumerable<object?> Select(object? value, TemplateArguments arguments, RenderContext context, bool readsField, bool expected)
+    private static IEnumerable<object?> Select(object? value, TemplateArguments arguments, RenderContext context, bool readsField,
+        bool expected)
     {
         if (!TemplateValues.IsTrue(value)) yield break;
         Func<object?, object?> get = item => item;
@@ -26,7 +27,8 @@ internal static class SelectionFilters
         Func<object?, bool> test = TemplateValues.IsTrue;
         if (arguments.Positional.Count > 0)
         {
-            string name = TemplateValues.AsText(arguments.Positional[0]) ?? throw new ChatTemplateException("the name of a test must be a text");
+            string name = TemplateValues.AsText(arguments.Positional[0])
+                ?? throw new ChatTemplateException("the name of a test must be a text");
             TemplateArguments rest = arguments.Skip(1);
             test = item => TemplateTestFunctions.Evaluate(name, item, rest, context);
         }
@@ -56,7 +58,8 @@ internal static class SelectionFilters
             return ItemField.Create(bound[0], false, bound[1]);
         }
         if (arguments.Positional.Count == 0) throw new ChatTemplateException("`map` needs a filter or an attribute");
-        string name = TemplateValues.AsText(arguments.Positional[0]) ?? throw new ChatTemplateException("the name of a filter must be a text");
+        string name = TemplateValues.AsText(arguments.Positional[0])
+            ?? throw new ChatTemplateException("the name of a filter must be a text");
         TemplateArguments rest = arguments.Skip(1);
         return item => TemplateFilters.Apply(name, item, rest, context);
     }

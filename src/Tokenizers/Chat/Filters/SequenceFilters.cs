@@ -43,7 +43,7 @@ internal static class SequenceFilters
         return new IteratorValue(Reversed(value) ?? throw CreateException("reverse", value));
     }
 
-    private static object? Join(object? value, TemplateArguments arguments, RenderContext context)
+    private static string Join(object? value, TemplateArguments arguments, RenderContext context)
     {
         BoundArguments bound = arguments.Bind("join", "d=", "attribute=");
         Func<object?, object?> get = ItemField.Create(bound[1]);
@@ -58,13 +58,13 @@ internal static class SequenceFilters
         return string.Join(separator, texts);
     }
 
-    private static object? Sort(object? value, TemplateArguments arguments, RenderContext context)
+    private static List<object?> Sort(object? value, TemplateArguments arguments, RenderContext context)
     {
         BoundArguments bound = arguments.Bind("sort", "reverse=", "case_sensitive=", "attribute=");
         return StableSort.Sort([.. TemplateValues.Iterate(value)], ItemField.CreateList(bound[2], !bound.IsTrue(1)), bound.IsTrue(0));
     }
 
-    private static object? Unique(object? value, TemplateArguments arguments, RenderContext context)
+    private static IteratorValue Unique(object? value, TemplateArguments arguments, RenderContext context)
     {
         BoundArguments bound = arguments.Bind("unique", "case_sensitive=", "attribute=");
         return new IteratorValue(Select(ItemField.Create(bound[1], !bound.IsTrue(0))));
@@ -111,11 +111,12 @@ internal static class SequenceFilters
         return sum;
     }
 
-    private static object? GroupBy(object? value, TemplateArguments arguments, RenderContext context)
+    private static List<object?> GroupBy(object? value, TemplateArguments arguments, RenderContext context)
     {
         BoundArguments bound = arguments.Bind("groupby", "attribute", "default=", "case_sensitive=");
         bool ignoresCase = !bound.IsTrue(2);
-        Func<object?, object?> get = ItemField.Create(bound[0], ignoresCase, bound[1]), getShown = ItemField.Create(bound[0], false, bound[1]);
+        Func<object?, object?> get = ItemField.Create(bound[0], ignoresCase, bound[1]),
+            getShown = ItemField.Create(bound[0], false, bound[1]);
         List<object?> groups = [], current = [];
         object? key = TemplateFrame.Missing;
         foreach (object? item in StableSort.Sort([.. TemplateValues.Iterate(value)], get, false))
@@ -132,7 +133,7 @@ internal static class SequenceFilters
         return groups;
     }
 
-    private static object? Batch(object? value, TemplateArguments arguments, RenderContext context)
+    private static IteratorValue Batch(object? value, TemplateArguments arguments, RenderContext context)
     {
         BoundArguments bound = arguments.Bind("batch", "linecount", "fill_with=");
         object? size = bound[0], fill = bound[1];
@@ -162,7 +163,7 @@ internal static class SequenceFilters
         }
     }
 
-    private static object? Slice(object? value, TemplateArguments arguments, RenderContext context)
+    private static IteratorValue Slice(object? value, TemplateArguments arguments, RenderContext context)
     {
         BoundArguments bound = arguments.Bind("slice", "slices", "fill_with=");
         return new IteratorValue(Split());

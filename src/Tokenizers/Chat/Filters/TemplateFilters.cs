@@ -8,7 +8,8 @@ internal delegate object? TemplateFilter(object? value, TemplateArguments argume
 internal static class TemplateFilters
 {
     private static readonly Dictionary<string, TemplateFilter> _filters = new(
-        [.. TextFilters.All, .. MarkupFilters.All, .. NumberFilters.All, .. SequenceFilters.All, .. SelectionFilters.All, .. GeneralFilters.All],
+        [.. TextFilters.All, .. MarkupFilters.All, .. NumberFilters.All, .. SequenceFilters.All, .. SelectionFilters.All,
+            .. GeneralFilters.All],
         StringComparer.Ordinal);
 
     private static readonly Dictionary<string, string> _refused = new(StringComparer.Ordinal)

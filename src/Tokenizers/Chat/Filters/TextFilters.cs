@@ -20,7 +20,7 @@ internal static class TextFilters
         ["indent"] = Indent,
         ["truncate"] = Truncate,
         ["wordwrap"] = WordWrap,
-        ["wordcount"] = WordCount,
+        ["wordcount"] = (v, a, _) => WordCount(v, a),
         ["format"] = Format,
         ["string"] = (v, a, _) => { a.Bind("string"); return v is MarkupValue ? v : ToText(v); },
         ["urlencode"] = UrlEncode,
@@ -49,7 +49,7 @@ internal static class TextFilters
         return Change("center", value, new([], []), text => TextMethods.Center(text, width, " "));
     }
 
-    private static object? Replace(object? value, TemplateArguments arguments, RenderContext context)
+    private static string Replace(object? value, TemplateArguments arguments, RenderContext context)
     {
         BoundArguments bound = arguments.Bind("replace", "old", "new", "count=");
         return TextReplacer.Replace(ToText(value), ToText(bound[0]), ToText(bound[1]), bound.OptionalInteger(2) ?? -1, context.Budget);
@@ -58,7 +58,8 @@ internal static class TextFilters
     private static object? Indent(object? value, TemplateArguments arguments, RenderContext context)
     {
         BoundArguments bound = arguments.Bind("indent", "width=", "first=", "blank=");
-        string text = TemplateValues.AsText(value) ?? throw new ChatTemplateException($"`indent` needs a text, not {TemplateValues.DescribeType(value)}");
+        string text = TemplateValues.AsText(value)
+            ?? throw new ChatTemplateException($"`indent` needs a text, not {TemplateValues.DescribeType(value)}");
         bool isMarkup = value is MarkupValue;
         string width = TemplateValues.AsText(bound[0]) is { } given ? (isMarkup ? Markup.Escape(bound[0]) : given)
             : new string(' ', (int)Math.Clamp(bound.Integer(0, 4), 0, RenderBudget.MaxLength));
@@ -86,24 +87,27 @@ internal static class TextFilters
         if (leeway < 0) throw new ChatTemplateException($"the leeway of truncate must not be negative, not {leeway}");
         long count = TemplateValues.Length(value) ?? throw new ChatTemplateException($"{TemplateValues.DescribeType(value)} has no length");
         if (count <= length + leeway) return value;
-        string text = TemplateValues.AsText(value) ?? throw new ChatTemplateException($"`truncate` needs a text, not {TemplateValues.DescribeType(value)}");
+        string text = TemplateValues.AsText(value)
+            ?? throw new ChatTemplateException($"`truncate` needs a text, not {TemplateValues.DescribeType(value)}");
         string kept = CodePoints.Substring(text, 0, (int)(length - endLength));
         if (!bound.IsTrue(1)) kept = kept.LastIndexOf(' ') is >= 0 and int space ? kept[..space] : kept;
-        return value is MarkupValue ? new MarkupValue(kept + Markup.Escape(end)) : end is MarkupValue ? new MarkupValue(Markup.EscapeText(kept) + endText)
+        return value is MarkupValue ? new MarkupValue(kept + Markup.Escape(end)) : end is MarkupValue
+            ? new MarkupValue(Markup.EscapeText(kept) + endText)
             : kept + endText;
     }
 
-    private static object? WordWrap(object? value, TemplateArguments arguments, RenderContext context)
+    private static string WordWrap(object? value, TemplateArguments arguments, RenderContext context)
     {
         BoundArguments bound = arguments.Bind("wordwrap", "width=", "break_long_words=", "wrapstring=", "break_on_hyphens=");
-        string text = TemplateValues.AsText(value) ?? throw new ChatTemplateException($"`wordwrap` needs a text, not {TemplateValues.DescribeType(value)}");
+        string text = TemplateValues.AsText(value)
+            ?? throw new ChatTemplateException($"`wordwrap` needs a text, not {TemplateValues.DescribeType(value)}");
         string separator = bound.OptionalText(2) ?? "\n";
         TextWrapper wrapper = new((int)bound.Integer(0, 79), bound.IsTrue(1, true), bound.IsTrue(3, true));
         List<string> lines = TextSplitter.SplitLines(text);
         return string.Join(separator, lines.Select(line => string.Join(separator, wrapper.Wrap(line))));
     }
 
-    private static object? WordCount(object? value, TemplateArguments arguments, RenderContext context)
+    private static long WordCount(object? value, TemplateArguments arguments)
     {
         arguments.Bind("wordcount");
         long count = 0;
@@ -127,12 +131,13 @@ internal static class TextFilters
         return value is MarkupValue ? new MarkupValue(text) : text;
     }
 
-    private static object? UrlEncode(object? value, TemplateArguments arguments, RenderContext context)
+    private static string UrlEncode(object? value, TemplateArguments arguments, RenderContext context)
     {
         arguments.Bind("urlencode");
         if (TemplateValues.AsText(value) is { } text) return Quote(text, false);
         if (!TemplateValues.IsIterable(value)) return Quote(ToText(value), false);
-        IEnumerable<object?> pairs = value is MappingValue map ? new DictionaryView(map, DictionaryViewKind.Items).Items : TemplateValues.Iterate(value);
+        IEnumerable<object?> pairs = value is MappingValue map ? new DictionaryView(map, DictionaryViewKind.Items).Items
+            : TemplateValues.Iterate(value);
         return string.Join('&', pairs.Select(pair =>
         {
             List<object?> items = [.. TemplateValues.Iterate(pair)];
@@ -154,14 +159,15 @@ internal static class TextFilters
         return quoted.ToString();
     }
 
-    private static object? FormatFileSize(object? value, TemplateArguments arguments, RenderContext context)
+    private static string FormatFileSize(object? value, TemplateArguments arguments, RenderContext context)
     {
         bool isBinary = arguments.Bind("filesizeformat", "binary=").IsTrue(0);
         double bytes = NumberFilters.ParseReal(value)
             ?? throw new ChatTemplateException($"`filesizeformat` needs a number, not {TemplateValues.DescribeType(value)}");
         double size = isBinary ? 1024 : 1000, unit = size;
         if (bytes == 1) return "1 Byte";
-        if (bytes < size) return double.IsFinite(bytes) ? RealFormatter.FormatFixed(Math.Truncate(bytes), 0) is var whole && bytes <= -1 ? $"-{whole} Bytes" : $"{whole} Bytes"
+        if (bytes < size) return double.IsFinite(bytes) ? RealFormatter.FormatFixed(Math.Truncate(bytes), 0) is var whole && bytes <= -1
+            ? $"-{whole} Bytes" : $"{whole} Bytes"
             : throw new ChatTemplateException("`filesizeformat` needs a finite number");
         string prefix = "";
         foreach (char letter in isBinary ? "KMGTPEZY" : "kMGTPEZY")
@@ -172,7 +178,7 @@ internal static class TextFilters
         return (size * bytes / unit is var shown && double.IsFinite(shown) ? RealFormatter.FormatFixed(shown, 1) : "inf") + " " + prefix;
     }
 
-    private static object? PrettyPrint(object? value, TemplateArguments arguments, RenderContext context)
+    private static string PrettyPrint(object? value, TemplateArguments arguments, RenderContext context)
     {
         arguments.Bind("pprint");
         string text = Repr(value);

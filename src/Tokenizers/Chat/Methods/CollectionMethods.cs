@@ -31,7 +31,8 @@ internal static class CollectionMethods
         DictionaryView view => name switch
         {
             "mapping" => TemplateAccess.Wrap(view.Mapping),
-            "isdisjoint" when view.Kind != DictionaryViewKind.Values => throw new ChatTemplateException("the method `isdisjoint` is not supported"),
+            "isdisjoint" when view.Kind != DictionaryViewKind.Values =>
+                throw new ChatTemplateException("the method `isdisjoint` is not supported"),
             _ => null,
         },
         _ => null,
@@ -43,7 +44,8 @@ internal static class CollectionMethods
         if (name == "fromkeys") throw new ChatTemplateException("the method `fromkeys` is not supported");
         TemplateFunction? method = name switch
         {
-            "get" => (a, _) => a.Bind("get", "/key", "/default=") is var bound && map.TryGetValue(bound[0], out object? value) ? value : bound[1],
+            "get" => (a, _) => a.Bind("get", "/key", "/default=") is var bound && map.TryGetValue(bound[0], out object? value) ? value
+                : bound[1],
             "items" => (a, _) => View(a, DictionaryViewKind.Items),
             "keys" => (a, _) => View(a, DictionaryViewKind.Keys),
             "values" => (a, _) => View(a, DictionaryViewKind.Values),
@@ -75,9 +77,10 @@ internal static class CollectionMethods
         _ => null,
     };
 
-    private static object? IndexOf(IEnumerable<object?> items, BoundArguments arguments, RenderContext context)
+    private static long IndexOf(IEnumerable<object?> items, BoundArguments arguments, RenderContext context)
     {
-        long count = items.LongCount(), start = Adjust(arguments.Integer(1, 0)), stop = Adjust(arguments.Integer(2, long.MaxValue)), index = 0;
+        long count = items.LongCount(), start = Adjust(arguments.Integer(1, 0)), stop = Adjust(arguments.Integer(2, long.MaxValue)),
+            index = 0;
         foreach (object? item in items)
         {
             if (index >= start && index < stop && Matches(item, arguments[0], context)) return index;

@@ -19,9 +19,11 @@ internal static class TextMethods
         ["strip"] = (t, a, _) => TextSplitter.Strip(t, a.Bind("strip", "/chars=").OptionalText(0), true, true),
         ["lstrip"] = (t, a, _) => TextSplitter.Strip(t, a.Bind("lstrip", "/chars=").OptionalText(0), true, false),
         ["rstrip"] = (t, a, _) => TextSplitter.Strip(t, a.Bind("rstrip", "/chars=").OptionalText(0), false, true),
-        ["removeprefix"] = (t, a, _) => a.Bind("removeprefix", "/prefix").Text(0) is var prefix && t.StartsWith(prefix, StringComparison.Ordinal)
+        ["removeprefix"] = (t, a, _) => a.Bind("removeprefix", "/prefix").Text(0) is var prefix
+            && t.StartsWith(prefix, StringComparison.Ordinal)
             ? t[prefix.Length..] : t,
-        ["removesuffix"] = (t, a, _) => a.Bind("removesuffix", "/suffix").Text(0) is var suffix && t.EndsWith(suffix, StringComparison.Ordinal)
+        ["removesuffix"] = (t, a, _) => a.Bind("removesuffix", "/suffix").Text(0) is var suffix
+            && t.EndsWith(suffix, StringComparison.Ordinal)
             ? t[..^suffix.Length] : t,
         ["replace"] = (t, a, c) => a.Bind("replace", "/old", "/new", "/count=") is var b
             ? TextReplacer.Replace(t, b.Text(0), b.Text(1), b.Integer(2, -1), c.Budget) : null,
@@ -63,14 +65,16 @@ internal static class TextMethods
         switch (name)
         {
             case "format": return new MarkupValue(BraceFormatter.Format(text, arguments, null, context, escapes: true));
-            case "format_map": return new MarkupValue(BraceFormatter.Format(text, arguments, RequireMap(arguments), context, escapes: true));
+            case "format_map": return new MarkupValue(
+                BraceFormatter.Format(text, arguments, RequireMap(arguments), context, escapes: true));
             case "join":
                 List<object?> items = [.. TemplateValues.Iterate(arguments.Bind("join", "/iterable")[0]).Select(Markup.Escape)];
                 return new MarkupValue((string)method(text, new TemplateArguments([items], []), context)!);
             case "replace" or "center" or "ljust" or "rjust" when arguments.Positional.Count > 1:
                 arguments = arguments with
                 {
-                    Positional = [.. arguments.Positional.Select((value, i) => i == 1 && TemplateValues.AsText(value) is not null ? Markup.Escape(value) : value)],
+                    Positional = [.. arguments.Positional.Select((value, i) => i == 1 && TemplateValues.AsText(value) is not null
+                        ? Markup.Escape(value) : value)],
                 };
                 break;
         }
@@ -104,7 +108,7 @@ internal static class TextMethods
             : isLast ? new TupleValue(["", "", text]) : new TupleValue([text, "", ""]);
     }
 
-    private static object? Join(string separator, TemplateArguments arguments, RenderContext context)
+    private static string Join(string separator, TemplateArguments arguments, RenderContext context)
     {
         List<string> texts = [];
         foreach (object? item in TemplateValues.Iterate(arguments.Bind("join", "/iterable")[0]))

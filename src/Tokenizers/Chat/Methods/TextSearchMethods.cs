@@ -16,7 +16,7 @@ internal static class TextSearchMethods
         ["rfind"] = (t, a) => Find("rfind", t, a, isLast: true),
         ["index"] = (t, a) => RequireFound(Find("index", t, a, isLast: false)),
         ["rindex"] = (t, a) => RequireFound(Find("rindex", t, a, isLast: true)),
-        ["count"] = Count,
+        ["count"] = (t, a) => Count(t, a),
         ["isdigit"] = (t, a) => AreAll("isdigit", t, a, PythonCharacters.IsDigit),
         ["isdecimal"] = (t, a) => AreAll("isdecimal", t, a, PythonCharacters.IsDecimal),
         ["isnumeric"] = (t, a) => AreAll("isnumeric", t, a, PythonCharacters.IsNumeric),
@@ -31,7 +31,8 @@ internal static class TextSearchMethods
         ["isidentifier"] = (t, a) =>
         {
             a.Bind("isidentifier");
-            return t.Length > 0 && !PythonCharacters.IsDecimal(Rune.GetRuneAt(t, 0)) && CodePoints.Runes(t).All(rune => rune.Value == '_' || Rune.IsLetterOrDigit(rune));
+            return t.Length > 0 && !PythonCharacters.IsDecimal(Rune.GetRuneAt(t, 0))
+                && CodePoints.Runes(t).All(rune => rune.Value == '_' || Rune.IsLetterOrDigit(rune));
         },
     };
 
@@ -84,7 +85,7 @@ internal static class TextSearchMethods
     private static object? RequireFound(object? index) =>
         index is -1L ? throw new ChatTemplateException("the text that `index` searches is not there; use find") : index;
 
-    private static object? Count(string text, TemplateArguments arguments)
+    private static long Count(string text, TemplateArguments arguments)
     {
         BoundArguments bound = arguments.Bind("count", "/sub", "/start=", "/end=");
         string searched = bound.Text(0);
@@ -93,7 +94,7 @@ internal static class TextSearchMethods
     }
 
     /// <summary>Tests the first argument, which is a string or a tuple of strings.</summary>
-    private static object? MatchesAny(string name, string text, TemplateArguments arguments, Func<string, string, bool> matches)
+    private static bool MatchesAny(string name, string text, TemplateArguments arguments, Func<string, string, bool> matches)
     {
         BoundArguments bound = arguments.Bind(name, "/affix", "/start=", "/end=");
         IReadOnlyList<object?> affixes = bound[0] is TupleValue tuple ? tuple.Items : [bound.Text(0)];

@@ -34,7 +34,8 @@ internal sealed record BlockNode(string Name, bool IsScoped, TemplateBody Body) 
     {
         BlockNode block => block.IsScoped || HasScopedBlock(block.Body),
         TemplateBody body => body.Statements.Any(HasScopedBlock),
-        IfNode condition => condition.Cases.Any(part => HasScopedBlock(part.Then)) || (condition.Else is { } other && HasScopedBlock(other)),
+        IfNode condition => condition.Cases.Any(part => HasScopedBlock(part.Then))
+            || (condition.Else is { } other && HasScopedBlock(other)),
         ForNode loop => HasScopedBlock(loop.Body) || (loop.Else is { } other && HasScopedBlock(other)),
         WithNode with => HasScopedBlock(with.Body),
         SetBlockNode set => HasScopedBlock(set.Body),

@@ -21,7 +21,8 @@ internal abstract record TemplateStatement
     public abstract ControlFlow Execute(TemplateFrame frame);
 
     protected static IEnumerable<NameUse> ReadsOf(params IEnumerable<TemplateExpression?> expressions) =>
-        expressions.OfType<TemplateExpression>().SelectMany(expression => expression.Names).Select(name => new NameUse(name.Identifier, true));
+        expressions.OfType<TemplateExpression>().SelectMany(expression => expression.Names).Select(name =>
+            new NameUse(name.Identifier, true));
 }
 
 /// <summary>Text outside of tags.</summary>

@@ -226,7 +226,8 @@ internal sealed class ExpressionParser(TokenCursor tokens)
         {
             [SliceExpression slice] => slice,
             [TemplateExpression key] => new SubscriptExpression(value, key),
-            _ when keys.Exists(key => key is SliceExpression) => throw tokens.CreateException("a subscript with several slices is not supported"),
+            _ when keys.Exists(key => key is SliceExpression) =>
+                throw tokens.CreateException("a subscript with several slices is not supported"),
             _ => new SubscriptExpression(value, new TupleExpression(keys)),
         };
     }

@@ -37,7 +37,8 @@ internal static class StringLiteral
             case 'x': return AppendCode(literal, i, 2, text, line);
             case 'u': return AppendCode(literal, i, 4, text, line);
             case 'U': return AppendCode(literal, i, 8, text, line);
-            case 'N': throw new ChatTemplateException($"line {line}: the escape sequence \\N{{name}} is not supported; write \\u and the code");
+            case 'N': throw new ChatTemplateException(
+                $"line {line}: the escape sequence \\N{{name}} is not supported; write \\u and the code");
             case >= '0' and <= '7':
                 int code = 0, end = Math.Min(i + 3, literal.Length);
                 for (; i < end && literal[i] is >= '0' and <= '7'; i++) code = code * 8 + literal[i] - '0';
@@ -55,7 +56,8 @@ internal static class StringLiteral
             literal.AsSpan(i + 1, digits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out uint code))
             throw new ChatTemplateException($"line {line}: the escape sequence \\{literal[i]} needs {digits} hexadecimal digits");
         if (!Rune.IsValid(code))
-            throw new ChatTemplateException($"line {line}: the escape sequence \\{literal.AsSpan(i, digits + 1)} is no character of Unicode");
+            throw new ChatTemplateException($"line {line}: the escape sequence \\{literal.AsSpan(i, digits + 1)} is no character of " +
+                $"Unicode");
         text.Append(new Rune(code).ToString());
         return i + digits;
     }
@@ -69,7 +71,8 @@ internal static class StringLiteral
         bool isPair = char.IsHighSurrogate(literal[i]) && i + 1 < literal.Length && char.IsLowSurrogate(literal[i + 1]);
         int code = isPair ? char.ConvertToUtf32(literal[i], literal[i + 1]) : literal[i];
         string format = code < 0x100 ? "x2" : code < 0x10000 ? "x4" : "x8";
-        text.Append('\\').Append(code < 0x100 ? 'x' : code < 0x10000 ? 'u' : 'U').Append(code.ToString(format, CultureInfo.InvariantCulture));
+        text.Append('\\').Append(code < 0x100 ? 'x' : code < 0x10000 ? 'u'
+            : 'U').Append(code.ToString(format, CultureInfo.InvariantCulture));
         return isPair ? i + 1 : i;
     }
 }

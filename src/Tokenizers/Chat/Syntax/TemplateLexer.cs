@@ -118,7 +118,9 @@ internal sealed class TemplateLexer
         return i;
     }
 
-    /// <summary>Returns the position after <c>{%</c>, a sign, a word and the blanks around it, or -1 if they are not at a position.</summary>
+    /// <summary>
+    /// Returns the position after <c>{%</c>, a sign, a word and the blanks around it, or -1 if they are not at a position.
+    /// </summary>
     private int MatchWord(int open, string word)
     {
         if (string.CompareOrdinal(_source, open, "{%", 0, 2) != 0) return -1;

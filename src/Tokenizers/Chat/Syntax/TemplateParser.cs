@@ -95,7 +95,8 @@ internal sealed class TemplateParser
             case "macro": return ParseMacro();
             case "call": return ParseCall();
             case "block": return ParseNamedBlock();
-            case "filter": return new FilterBlockNode(_expressions.ParseFilters(CapturedTextExpression.Instance, true), ParseWholeBlock("endfilter"));
+            case "filter": return new FilterBlockNode(_expressions.ParseFilters(CapturedTextExpression.Instance, true),
+                ParseWholeBlock("endfilter"));
             case "print": return ParsePrint();
             case "generation": // transformers' tag for the assistant's tokens, which only training uses
                 return new GenerationNode(new MacroSignature("", []), ParseFunctionBody("endgeneration"));
@@ -171,7 +172,8 @@ internal sealed class TemplateParser
     private CallBlockNode ParseCall()
     {
         List<MacroParameter> parameters = _tokens.IsOperator("(") ? ParseParameters() : [];
-        if (_expressions.ParseExpression() is not CallExpression call) throw _tokens.CreateException("a call block needs a call: {% call f() %}");
+        if (_expressions.ParseExpression() is not CallExpression call) throw _tokens.CreateException(
+            "a call block needs a call: {% call f() %}");
         return new CallBlockNode(call, new MacroSignature("", parameters), ParseFunctionBody("endcall"));
     }
 
@@ -197,7 +199,8 @@ internal sealed class TemplateParser
         string name = _tokens.ExpectName();
         if (!_blockNames.Add(name)) throw _tokens.CreateException($"the block '{name}' is there twice");
         bool isScoped = _tokens.TryConsumeName("scoped");
-        if (_tokens.IsName("required")) throw _tokens.CreateException("a required block is not supported: a chat template cannot be extended");
+        if (_tokens.IsName("required")) throw _tokens.CreateException(
+            "a required block is not supported: a chat template cannot be extended");
         TemplateBody body = ParseFunctionBody("endblock");
         _tokens.TryConsumeName(name);
         return new BlockNode(name, isScoped, body);

@@ -15,7 +15,8 @@ internal sealed class BraceFormatter(TemplateArguments arguments, MappingValue? 
     /// <param name="map">The values of format_map; null for format.</param>
     /// <param name="context">The rendering.</param>
     /// <param name="escapes">True to escape the values for HTML, as a text that is marked as safe does.</param>
-    public static string Format(string format, TemplateArguments arguments, MappingValue? map, RenderContext context, bool escapes = false) =>
+    public static string Format(string format, TemplateArguments arguments, MappingValue? map, RenderContext context,
+        bool escapes = false) =>
         context.Budget.CountOutput(new BraceFormatter(arguments, map, context, escapes).Run(format, 2));
 
     private string Run(string format, int depth)
@@ -60,7 +61,8 @@ internal sealed class BraceFormatter(TemplateArguments arguments, MappingValue? 
         if (nameEnd < field.Length && field[nameEnd] == '!')
         {
             conversion = nameEnd + 1 < field.Length ? field[++nameEnd] : throw new ChatTemplateException("a format ends after !");
-            if (++nameEnd < field.Length && field[nameEnd] != ':') throw new ChatTemplateException("a format has no : after the conversion");
+            if (++nameEnd < field.Length && field[nameEnd] != ':')
+                throw new ChatTemplateException("a format has no : after the conversion");
         }
         if (name.Contains('{')) throw new ChatTemplateException("a name in a format has a brace");
         object? value = FindValue(name);
@@ -122,7 +124,8 @@ internal sealed class BraceFormatter(TemplateArguments arguments, MappingValue? 
                 : throw new ChatTemplateException($"a format needs value {index}, which is not there");
         }
         if (map is not null)
-            return map.TryGetValue(name, out object? entry) ? entry : throw new ChatTemplateException($"a format needs the value '{name}', which is not there");
+            return map.TryGetValue(name, out object? entry) ? entry
+                : throw new ChatTemplateException($"a format needs the value '{name}', which is not there");
         foreach (var (key, value) in arguments.Keywords)
             if (key == name) return value;
         throw new ChatTemplateException($"a format needs the value '{name}', which is not there");

@@ -63,7 +63,8 @@ internal readonly record struct FormatSpec
         if (Peek() == '.')
         {
             i++;
-            spec = spec with { Precision = ReadNumber() ?? throw new ChatTemplateException($"the format '{text}' has no precision after the point") };
+            spec = spec with { Precision = ReadNumber()
+                ?? throw new ChatTemplateException($"the format '{text}' has no precision after the point") };
         }
         if (i < text.Length) spec = spec with { Type = text[i++] };
         return i == text.Length ? spec : throw new ChatTemplateException($"the format '{text}' is not understood");
@@ -100,7 +101,8 @@ internal readonly record struct FormatSpec
 
     private string FormatInteger(object value)
     {
-        if (Type is 'e' or 'E' or 'f' or 'F' or 'g' or 'G' or '%') return FormatReal(TemplateNumbers.ToDouble(value), Type.Value, Precision);
+        if (Type is 'e' or 'E' or 'f' or 'F' or 'g' or 'G' or '%') return FormatReal(TemplateNumbers.ToDouble(value), Type.Value,
+            Precision);
         if (Precision is not null) throw new ChatTemplateException("a whole number is not formatted with a precision");
         BigInteger number = TemplateNumbers.ToBigInteger(value);
         if (Type == 'c')

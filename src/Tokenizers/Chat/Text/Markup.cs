@@ -7,7 +7,8 @@ namespace Ndif.Tokenizers.Chat;
 internal static class Markup
 {
     /// <summary>The text of a value, escaped unless it is marked as safe.</summary>
-    public static string Escape(object? value) => value is MarkupValue markup ? markup.Text : EscapeText(TemplateValueFormatter.ToText(value));
+    public static string Escape(object? value) => value is MarkupValue markup ? markup.Text
+        : EscapeText(TemplateValueFormatter.ToText(value));
 
     public static string EscapeText(string text) => text
         .Replace("&", "&amp;", StringComparison.Ordinal)
@@ -25,7 +26,8 @@ internal static class Markup
 
     private static string Remove(string text, string open, string close)
     {
-        for (int start = text.IndexOf(open, StringComparison.Ordinal), end; start >= 0; start = text.IndexOf(open, start, StringComparison.Ordinal))
+        for (int start = text.IndexOf(open, StringComparison.Ordinal),
+            end; start >= 0; start = text.IndexOf(open, start, StringComparison.Ordinal))
         {
             end = text.IndexOf(close, start, StringComparison.Ordinal);
             if (end < 0) break;

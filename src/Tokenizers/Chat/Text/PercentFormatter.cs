@@ -100,12 +100,14 @@ internal sealed class PercentFormatter
                     _ => AsciiRepr(value),
                 };
                 if (_escapes) text = type == 's' && value is MarkupValue markup ? markup.Text : Markup.EscapeText(text);
-                return FormatSpec.Pad(spec with { Fill = ' ', Align = spec.Align == '<' ? '<' : '>' }, FormatSpec.Cut(text, spec.Precision));
+                return FormatSpec.Pad(spec with { Fill = ' ', Align = spec.Align == '<' ? '<' : '>' },
+                    FormatSpec.Cut(text, spec.Precision));
             case 'c':
                 string character = value switch
                 {
                     string single when CodePoints.Count(single) == 1 => single,
-                    _ when TemplateNumbers.IsInteger(value) && TemplateNumbers.ToBigInteger(value!) is var code && code >= 0 && code <= 0x10ffff
+                    _ when TemplateNumbers.IsInteger(value) && TemplateNumbers.ToBigInteger(value!) is var code && code >= 0
+                        && code <= 0x10ffff
                         && Rune.IsValid((int)code) => new Rune((int)code).ToString(),
                     _ => throw new ChatTemplateException("the format %c needs a character or its code"),
                 };
@@ -113,13 +115,15 @@ internal sealed class PercentFormatter
             case 'd' or 'i' or 'u' when TemplateNumbers.IsNumber(value):
                 return FormatInteger(ToInteger(value!), 10, "", spec);
             case 'x' or 'X' or 'o' when TemplateNumbers.IsInteger(value):
-                string formatted = FormatInteger(TemplateNumbers.ToBigInteger(value!), type == 'o' ? 8 : 16, type == 'o' ? "0o" : "0x", spec);
+                string formatted = FormatInteger(TemplateNumbers.ToBigInteger(value!), type == 'o' ? 8 : 16, type == 'o' ? "0o" : "0x",
+                    spec);
                 return type == 'X' ? formatted.ToUpperInvariant() : formatted;
             case 'e' or 'E' or 'f' or 'F' or 'g' or 'G' when TemplateNumbers.IsNumber(value):
                 return spec.FormatReal(TemplateNumbers.ToDouble(value!), type, spec.Precision ?? 6);
             default:
                 throw new ChatTemplateException("cdiuxXoeEfFgGsra".Contains(type)
-                    ? $"the format %{type} does not go with {TemplateValues.DescribeType(value)}" : $"the format %{type} is not understood");
+                    ? $"the format %{type} does not go with {TemplateValues.DescribeType(value)}"
+                        : $"the format %{type} is not understood");
         }
     }
 
@@ -135,7 +139,8 @@ internal sealed class PercentFormatter
     }
 
     private static BigInteger ToInteger(object value) => value is not double real ? TemplateNumbers.ToBigInteger(value)
-        : double.IsFinite(real) ? new BigInteger(Math.Truncate(real)) : throw new ChatTemplateException("the format %d does not go with inf and nan");
+        : double.IsFinite(real) ? new BigInteger(Math.Truncate(real))
+            : throw new ChatTemplateException("the format %d does not go with inf and nan");
 
     private char Peek() => _position < _format.Length ? _format[_position] : '\0';
 
@@ -153,10 +158,12 @@ internal sealed class PercentFormatter
     private object? FindKeyed(string key)
     {
         if (_value is not MappingValue map) throw new ChatTemplateException("a format with names needs a dictionary");
-        return map.TryGetValue(key, out object? value) ? value : throw new ChatTemplateException($"a format needs the value '{key}', which is not there");
+        return map.TryGetValue(key, out object? value) ? value
+            : throw new ChatTemplateException($"a format needs the value '{key}', which is not there");
     }
 
-    private object? TakeNext() => _used < _values.Count ? _values[_used++] : throw new ChatTemplateException("a format has more % than there are values");
+    private object? TakeNext() => _used < _values.Count ? _values[_used++]
+        : throw new ChatTemplateException("a format has more % than there are values");
 
     private long? ReadSize(bool allowsNegative)
     {
@@ -172,7 +179,8 @@ internal sealed class PercentFormatter
         int start = _position;
         while (char.IsAsciiDigit(Peek())) _position++;
         return start == _position ? null
-            : int.TryParse(_format.AsSpan(start, _position - start), CultureInfo.InvariantCulture, out int number) && number <= RenderBudget.MaxLength
+            : int.TryParse(_format.AsSpan(start, _position - start), CultureInfo.InvariantCulture, out int number)
+                && number <= RenderBudget.MaxLength
                 ? number : throw new ChatTemplateException("a width in a format is too large");
     }
 }

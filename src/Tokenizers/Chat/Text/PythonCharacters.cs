@@ -6,7 +6,9 @@ namespace Ndif.Tokenizers.Chat;
 /// <summary>Python's classes of characters.</summary>
 internal static class PythonCharacters
 {
-    /// <summary>The ideographs that are numbers (unicode.org/reports/tr38, kPrimaryNumeric and others), which .NET gives no value.</summary>
+    /// <summary>
+    /// The ideographs that are numbers (unicode.org/reports/tr38, kPrimaryNumeric and others), which .NET gives no value.
+    /// </summary>
     private static readonly HashSet<Rune> _ideographicNumbers =
     [
         .. ("㐅㒃㠪㭍一七万三九二五亖亿什仟仨伍佰億兆兩八六十千卄卅卌叁参參叄四壱壹幺廾" +
@@ -45,7 +47,8 @@ internal static class PythonCharacters
 
     public static bool IsUpper(Rune rune) => Rune.GetUnicodeCategory(rune) == UnicodeCategory.UppercaseLetter || IsOther(rune, upper: true);
 
-    public static bool IsLower(Rune rune) => Rune.GetUnicodeCategory(rune) == UnicodeCategory.LowercaseLetter || IsOther(rune, upper: false);
+    public static bool IsLower(Rune rune) => Rune.GetUnicodeCategory(rune) == UnicodeCategory.LowercaseLetter
+        || IsOther(rune, upper: false);
 
     public static bool IsTitle(Rune rune) => Rune.GetUnicodeCategory(rune) == UnicodeCategory.TitlecaseLetter;
 
@@ -53,7 +56,8 @@ internal static class PythonCharacters
     public static bool IsCased(Rune rune) => IsUpper(rune) || IsLower(rune) || IsTitle(rune);
 
     /// <summary>The ends of lines of str.splitlines(). \r\n is one end.</summary>
-    public static bool IsLineEnd(char c) => c is '\n' or '\r' or '\v' or '\f' or '\u001c' or '\u001d' or '\u001e' or '\u0085' or '\u2028' or '\u2029';
+    public static bool IsLineEnd(char c) => c is '\n' or '\r' or '\v' or '\f' or '\u001c' or '\u001d' or '\u001e' or '\u0085' or '\u2028'
+        or '\u2029';
 
     /// <summary>The properties Other_Uppercase and Other_Lowercase of Unicode.</summary>
     private static bool IsOther(Rune rune, bool upper) => upper

@@ -31,7 +31,8 @@ internal static class TemplateValueFormatter
             TupleValue tuple => $"({ReprItems(tuple.Items, depth)}{(tuple.Items.Count == 1 ? "," : "")})",
             List<object?> list => $"[{ReprItems(list, depth)}]",
             MappingValue map => ReprEntries(map, depth),
-            RangeValue range => range.Step == 1 ? $"range({range.Start}, {range.Stop})" : $"range({range.Start}, {range.Stop}, {range.Step})",
+            RangeValue range => range.Step == 1 ? $"range({range.Start}, {range.Stop})"
+                : $"range({range.Start}, {range.Stop}, {range.Step})",
             DictionaryView view => $"dict_{ViewName(view.Kind)}([{ReprItems(view.Items, depth)}])",
             NamespaceValue space => $"<Namespace {ReprEntries(space.Fields, depth)}>",
             MacroValue macro => macro.Name.Length == 0 ? "<Macro anonymous>" : $"<Macro {Quote(macro.Name)}>",
@@ -42,7 +43,8 @@ internal static class TemplateValueFormatter
         };
     }
 
-    private static string ReprItems(IEnumerable<object?> items, int depth) => string.Join(", ", items.Select(item => Repr(item, depth + 1)));
+    private static string ReprItems(IEnumerable<object?> items, int depth) =>
+        string.Join(", ", items.Select(item => Repr(item, depth + 1)));
 
     private static string ReprEntries(MappingValue map, int depth) =>
         $"{{{string.Join(", ", map.Select(entry => $"{Repr(entry.Key, depth + 1)}: {Repr(entry.Value, depth + 1)}"))}}}";

@@ -93,7 +93,8 @@ internal static class TextCase
 
     /// <summary>The property Case_Ignorable of Unicode.</summary>
     private static bool IsIgnorable(Rune rune) => rune.Value is '\'' or '.' or ':' or 0xb7 or 0x2018 or 0x2019 or 0x2027
-        || Rune.GetUnicodeCategory(rune) is System.Globalization.UnicodeCategory.NonSpacingMark or System.Globalization.UnicodeCategory.EnclosingMark
+        || Rune.GetUnicodeCategory(rune) is System.Globalization.UnicodeCategory.NonSpacingMark
+            or System.Globalization.UnicodeCategory.EnclosingMark
             or System.Globalization.UnicodeCategory.Format or System.Globalization.UnicodeCategory.ModifierLetter
             or System.Globalization.UnicodeCategory.ModifierSymbol;
 }

@@ -67,7 +67,8 @@ internal static class TextSplitter
         return parts;
     }
 
-    private static int FindLast(string text, string separator, int end) => text.AsSpan(0, end).LastIndexOf(separator, StringComparison.Ordinal);
+    private static int FindLast(string text, string separator, int end) =>
+        text.AsSpan(0, end).LastIndexOf(separator, StringComparison.Ordinal);
 
     public static List<string> SplitLines(string text, bool keepsEnds = false)
     {
@@ -85,7 +86,8 @@ internal static class TextSplitter
 
     public static string Strip(string text, string? characters, bool left, bool right)
     {
-        if (characters is not null && !(CodePoints.AreChars(characters) && CodePoints.AreChars(text))) return StripCodePoints(text, characters, left, right);
+        if (characters is not null && !(CodePoints.AreChars(characters) && CodePoints.AreChars(text))) return StripCodePoints(text,
+            characters, left, right);
         int start = 0, end = text.Length;
         while (left && start < end && IsStripped(text[start])) start++;
         while (right && end > start && IsStripped(text[end - 1])) end--;

@@ -32,7 +32,8 @@ internal sealed class MacroValue(MacroSignature signature, TemplateFrame closure
         if (signature.TakesArguments)
             frame.Set("varargs", new TupleValue([.. arguments.Positional.Skip(parameters.Count)]));
         else if (arguments.Positional.Count > parameters.Count)
-            throw new ChatTemplateException($"the macro '{Name}' takes at most {parameters.Count} arguments, not {arguments.Positional.Count}");
+            throw new ChatTemplateException($"the macro '{Name}' takes at most {parameters.Count} arguments, not " +
+                $"{arguments.Positional.Count}");
         frame.Enter();
         foreach (MacroParameter parameter in parameters)
         {

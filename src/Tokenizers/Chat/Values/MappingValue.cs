@@ -52,7 +52,8 @@ internal sealed class MappingValue : IEnumerable<KeyValuePair<object?, object?>>
             long or double or BigInteger => value.GetHashCode(),
             UndefinedValue => 0,
             List<object?> or MappingValue or DictionaryView { Kind: not DictionaryViewKind.Values } =>
-                throw new ChatTemplateException($"{TemplateValues.DescribeType(value)} cannot be a key of a dictionary or compared by hash"),
+                throw new ChatTemplateException($"{TemplateValues.DescribeType(value)} cannot be a key of a dictionary or compared by " +
+                    $"hash"),
             _ => System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(value),
         };
     }

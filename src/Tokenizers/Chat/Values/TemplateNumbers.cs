@@ -22,7 +22,8 @@ internal static class TemplateNumbers
 
     public static double ToDouble(object value)
     {
-        double real = value switch { bool boolean => boolean ? 1 : 0, long integer => integer, double r => r, _ => (double)(BigInteger)value };
+        double real = value switch { bool boolean => boolean ? 1 : 0, long integer => integer, double r => r,
+            _ => (double)(BigInteger)value };
         return double.IsInfinity(real) && value is not double ? throw new ChatTemplateException("a number is too large for a float") : real;
     }
 
@@ -97,7 +98,8 @@ internal static class TemplateNumbers
     private static object Power(BigInteger a, BigInteger b)
     {
         if (BigInteger.Abs(a) <= 1) return a.IsZero ? b.IsZero ? 1L : 0L : a.IsOne || b.IsEven ? 1L : -1L;
-        if (b > MaxBits || (a.GetBitLength() - 1) * (long)b > MaxBits) throw new ChatTemplateException("a number has more than 4300 digits");
+        if (b > MaxBits || (a.GetBitLength() - 1) * (long)b > MaxBits)
+            throw new ChatTemplateException("a number has more than 4300 digits");
         return Normalize(BigInteger.Pow(a, (int)b));
     }
 

@@ -6,7 +6,8 @@ internal static class TemplateOperators
     public static object? Compute(string op, object? left, object? right, RenderContext context)
     {
         foreach (object? operand in new[] { left, right })
-            if (operand is UndefinedValue undefined && !(op == "%" && ReferenceEquals(operand, right) && TemplateValues.AsText(left) is not null))
+            if (operand is UndefinedValue undefined
+                && !(op == "%" && ReferenceEquals(operand, right) && TemplateValues.AsText(left) is not null))
                 throw new ChatTemplateException(undefined.Reason);
         if (TemplateNumbers.IsNumber(left) && TemplateNumbers.IsNumber(right)) return TemplateNumbers.Compute(op, left!, right!);
         switch (op)

@@ -151,5 +151,6 @@ internal static class TemplateValues
         _ => "a function",
     };
 
-    public static string DescribeKey(object? key) => key is null or bool or long or double ? TemplateValueFormatter.ToText(key) : DescribeType(key);
+    public static string DescribeKey(object? key) => key is null or bool or long or double ? TemplateValueFormatter.ToText(key)
+        : DescribeType(key);
 }

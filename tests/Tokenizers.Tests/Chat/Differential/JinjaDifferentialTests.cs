@@ -17,8 +17,10 @@ public sealed class JinjaDifferentialTests(ITestOutputHelper output)
         Assert.SkipWhen(JinjaOracle.Missing is not null, JinjaOracle.Missing ?? "");
         int count = ReadNumber("NDIF_FUZZ", 300), seed = ReadNumber("NDIF_FUZZ_SEED", 1);
         List<string> templates = [.. Enumerable.Range(seed, count).Select(RandomTemplateGenerator.Create)];
-        Dictionary<string, object?> variables = DifferentialVariables.Values.EnumerateObject().ToDictionary(p => p.Name, p => (object?)p.Value);
-        var answers = JinjaOracle.Render(new Dictionary<string, JsonElement> { [DifferentialVariables.Name] = DifferentialVariables.Values },
+        Dictionary<string, object?> variables =
+            DifferentialVariables.Values.EnumerateObject().ToDictionary(p => p.Name, p => (object?)p.Value);
+        var answers = JinjaOracle.Render(new Dictionary<string,
+            JsonElement> { [DifferentialVariables.Name] = DifferentialVariables.Values },
             templates.Select(template => (template, DifferentialVariables.Name)));
         Assert.Equal(count, answers.Count);
         long start = System.Diagnostics.Stopwatch.GetTimestamp();
@@ -36,7 +38,8 @@ public sealed class JinjaDifferentialTests(ITestOutputHelper output)
             else
             {
                 if (++differences <= 20)
-                    report.AppendLine(CultureInfo.InvariantCulture, $"seed {seed + i}: {templates[i]}\n  Jinja2: {answer.Text ?? answer.Error}\n  here:   {text ?? error}\n");
+                    report.AppendLine(CultureInfo.InvariantCulture,
+                        $"seed {seed + i}: {templates[i]}\n  Jinja2: {answer.Text ?? answer.Error}\n  here:   {text ?? error}\n");
             }
         }
         string summary = $"{count} templates: {texts} equal texts, {errors} errors in both, {refused} refused by name, {addresses} that print an iterator or function, " +

@@ -27,7 +27,8 @@ public static class JinjaOracle
             Task<string> errors = python.StandardError.ReadToEndAsync();
             Task<string> output = python.StandardOutput.ReadToEndAsync();
             python.StandardInput.WriteLine(JsonSerializer.Serialize(new { contexts }));
-            foreach (var (template, context) in templates) python.StandardInput.WriteLine(JsonSerializer.Serialize(new { template, context }));
+            foreach (var (template, context) in templates) python.StandardInput.WriteLine(
+                JsonSerializer.Serialize(new { template, context }));
             python.StandardInput.Close();
             python.WaitForExit();
             Assert.True(python.ExitCode == 0, errors.Result);
@@ -43,7 +44,8 @@ public static class JinjaOracle
     {
         JsonElement answer = JsonDocument.Parse(line).RootElement;
         return new OracleAnswer(
-            answer.TryGetProperty("text", out var text) ? text.GetString() : null, answer.TryGetProperty("error", out var error) ? error.GetString() : null);
+            answer.TryGetProperty("text", out var text) ? text.GetString() : null, answer.TryGetProperty("error", out var error)
+                ? error.GetString() : null);
     }
 
     private static string? FindMissing()

@@ -2,7 +2,9 @@ using System.Text;
 
 namespace Ndif.Tokenizers.Tests.Chat.Differential;
 
-/// <summary>Writes random templates: statements with white space control around random expressions. A seed always gives the same template.</summary>
+/// <summary>
+/// Writes random templates: statements with white space control around random expressions. A seed always gives the same template.
+/// </summary>
 internal sealed class RandomTemplateGenerator
 {
     private readonly Random _random;
@@ -32,7 +34,8 @@ internal sealed class RandomTemplateGenerator
 
     private string EndSign => Pick("", "", "", "-");
 
-    private void Tag(string content) => _text.Append("{%").Append(Sign).Append(' ').Append(content).Append(' ').Append(EndSign).Append("%}");
+    private void Tag(string content) => _text.Append("{%").Append(Sign).Append(' ').Append(content).Append(' ').Append(EndSign).Append(
+        "%}");
 
     private void Print(int depth) =>
         _text.Append("{{").Append(Pick("", "", "-", " ")).Append(' ').Append(_expressions.Any(depth)).Append(Pick(" ", " -")).Append("}}");
@@ -79,7 +82,8 @@ internal sealed class RandomTemplateGenerator
     {
         string name = NewName();
         if (_expressions.Chance(0.2)) Tag($"set {name}, b = {_expressions.Any(1)}, {_expressions.Any(1)}");
-        else if (_expressions.Chance(0.25)) Tag(Pick("set ns.i = ns.i + 1", $"set ns.s = ns.s ~ {_expressions.Text(1)}", $"set ns.v = {_expressions.Any(1)}"));
+        else if (_expressions.Chance(0.25)) Tag(
+            Pick("set ns.i = ns.i + 1", $"set ns.s = ns.s ~ {_expressions.Text(1)}", $"set ns.v = {_expressions.Any(1)}"));
         else Tag($"set {name} = {_expressions.Any(2)}");
         _expressions.Names.Add(name);
     }
@@ -105,14 +109,16 @@ internal sealed class RandomTemplateGenerator
     {
         int names = _expressions.Names.Count;
         string items = _expressions.List(2), target = Pick("i", "x", "m", "s");
-        if (_expressions.Chance(0.25)) (target, items) = ("k, v", Pick("d.items()", "o.items()", "d|dictsort", "[(1, 2), (3, 4)]", "users|groupby('age')", "o|items"));
+        if (_expressions.Chance(0.25)) (target, items) =
+            ("k, v", Pick("d.items()", "o.items()", "d|dictsort", "[(1, 2), (3, 4)]", "users|groupby('age')", "o|items"));
         _expressions.Names.AddRange(target.Split(", "));
         string condition = _expressions.Chance(0.25) ? $" if {_expressions.Truth(2).Replace("loop", "n", StringComparison.Ordinal)}" : "";
         Tag($"for {target} in {items}{condition}");
         bool isInLoop = _expressions.IsInLoop;
         _expressions.IsInLoop = true;
         if (_expressions.Chance(0.4))
-            _text.Append("{{ " + Pick("loop.index", "loop.index0", "loop.first", "loop.last", "loop.length", "loop.revindex", "loop.previtem", "loop.nextitem",
+            _text.Append("{{ " + Pick("loop.index", "loop.index0", "loop.first", "loop.last", "loop.length", "loop.revindex",
+                "loop.previtem", "loop.nextitem",
                 "loop.cycle('a', 'b')", "loop.changed(" + target.Split(", ")[0] + ")", "loop.depth0", "loop") + " }}");
         if (_expressions.Chance(0.2)) Tag($"if {_expressions.Truth(1)}{EndTagged(Pick("break", "continue"))}");
         Statements(depth - 1);
@@ -136,7 +142,8 @@ internal sealed class RandomTemplateGenerator
         bool isInLoop = _expressions.IsInLoop;
         _expressions.IsInLoop = false;
         _expressions.Names.AddRange(["p", "q"]);
-        _text.Append(Pick("", "{{ p }}|{{ q }}", "{{ varargs }}", "{{ kwargs }}", "{{ caller() }}", "{{ caller(1) if caller else 'none' }}", "{{ caller is defined }}"));
+        _text.Append(Pick("", "{{ p }}|{{ q }}", "{{ varargs }}", "{{ kwargs }}", "{{ caller() }}",
+            "{{ caller(1) if caller else 'none' }}", "{{ caller is defined }}"));
         Statements(depth - 1);
         _expressions.Names.RemoveRange(names, _expressions.Names.Count - names);
         _expressions.IsInLoop = isInLoop;
@@ -145,7 +152,8 @@ internal sealed class RandomTemplateGenerator
         if (_expressions.Chance(0.8)) _text.Append("{{ " + CallOf(name) + " }}");
     }
 
-    private string CallOf(string name) => $"{name}({Pick("", "1", _expressions.Any(1), "1, 2", "q=1", "p=" + _expressions.Any(1), "1, 2, 3, 4", "1, z=3", "*items", "**o", "*[1], **{'q': 5}")})";
+    private string CallOf(string name) => $"{name}({Pick("", "1", _expressions.Any(1), "1, 2", "q=1", "p=" + _expressions.Any(1),
+        "1, 2, 3, 4", "1, z=3", "*items", "**o", "*[1], **{'q': 5}")})";
 
     private void CallMacro(int depth)
     {
@@ -191,7 +199,8 @@ internal sealed class RandomTemplateGenerator
         Tag("endwith");
     }
 
-    private void Tree() => _text.Append("{% for node in tree recursive %}" + Pick("", "{{ loop.depth }}:", "{{ loop.index }}/{{ loop.length }}:", "{{ loop.depth0 }}")
+    private void Tree() => _text.Append("{% for node in tree recursive %}"
+        + Pick("", "{{ loop.depth }}:", "{{ loop.index }}/{{ loop.length }}:", "{{ loop.depth0 }}")
         + "{{ node.name }}" + Pick("{{ loop(node.children) }}", "{% if node.children %}({{ loop(node.children) }}){% endif %}",
             "{%- if not loop.last %},{% endif %}{{ loop(node.children)|upper }}") + Pick("", "{% else %}-") + "{% endfor %}");
 
@@ -199,12 +208,14 @@ internal sealed class RandomTemplateGenerator
     {
         switch (_random.Next(7))
         {
-            case 0: _text.Append(Pick("{% raw %}{{ x }}\n{% endraw %}\n", "{%- raw -%} {% if %} {%- endraw -%}\n x", "  {% raw %}\n  y\n  {% endraw %}\nz")); break;
+            case 0: _text.Append(Pick("{% raw %}{{ x }}\n{% endraw %}\n", "{%- raw -%} {% if %} {%- endraw -%}\n x",
+                "  {% raw %}\n  y\n  {% endraw %}\nz")); break;
             case 1: Tag($"print {_expressions.Any(1)}, {_expressions.Any(1)}"); break;
             case 2: _text.Append("{% generation %}"); Statements(depth - 1); _text.Append("{% endgeneration %}"); break;
             case 3: _text.Append("{% set cy = cycler('a', 'b') %}{{ cy.next() }}{{ cy.next() }}{{ cy.current }}{{ cy.reset() }}{{ cy.next() }}"); break;
             case 4: _text.Append("{% set jn = joiner('; ') %}{% for i in [1, 2] %}{{ jn() }}{{ i }}{% endfor %}"); break;
-            case 5: _text.Append("{{ strftime_now('" + Pick("%d %b %Y", "%Y-%m-%d", "%A %-d %B", "%H:%M:%S %p %j %U %y", "%I%%") + "') }}"); break;
+            case 5: _text.Append("{{ strftime_now('" + Pick("%d %b %Y", "%Y-%m-%d", "%A %-d %B", "%H:%M:%S %p %j %U %y", "%I%%")
+                + "') }}"); break;
             default: _text.Append("{% block b" + _next++ + Pick("", " scoped") + " %}{{ s }}{{ a }}{{ i }}{% endblock %}"); break;
         }
     }
@@ -213,11 +224,16 @@ internal sealed class RandomTemplateGenerator
     private void Loose() => _text.Append("{{ " + (_random.Next(5) switch
     {
         0 => $"{_expressions.Any(1)} {Pick("+", "-", "*", "/", "//", "%", "**", "~", "<", "in", "==")} {_expressions.Any(1)}",
-        1 => $"({_expressions.Any(1)}) | {Pick("upper", "length", "list", "sort", "join", "first", "last", "reverse", "sum", "int", "float", "abs", "round", "trim", "title",
-            "tojson", "unique|list", "map('upper')|list", "select|list", "dictsort", "items|list", "min", "string", "wordcount", "indent", "center(5)", "replace('a', 'b')",
-            "attr('name')", "batch(2)|list", "slice(2)|list", "escape", "urlencode", "format(1)", "truncate(5)", "striptags", "filesizeformat", "groupby('a')|list")}",
-        2 => $"({_expressions.Any(1)}).{Pick("upper()", "items()", "keys()|list", "name", "get('a')", "split()", "append(1)", "pop()", "index(1)", "foo", "foo.bar", "count(1)", "0", "b")}",
+        1 => $"({_expressions.Any(1)}) | {Pick("upper", "length", "list", "sort", "join", "first", "last", "reverse", "sum", "int",
+            "float", "abs", "round", "trim", "title",
+            "tojson", "unique|list", "map('upper')|list", "select|list", "dictsort", "items|list", "min", "string", "wordcount", "indent",
+                "center(5)", "replace('a', 'b')",
+            "attr('name')", "batch(2)|list", "slice(2)|list", "escape", "urlencode", "format(1)", "truncate(5)", "striptags",
+                "filesizeformat", "groupby('a')|list")}",
+        2 => $"({_expressions.Any(1)}).{Pick("upper()", "items()", "keys()|list", "name", "get('a')", "split()", "append(1)", "pop()",
+            "index(1)", "foo", "foo.bar", "count(1)", "0", "b")}",
         3 => $"({_expressions.Any(1)})[{Pick("0", "-1", "'a'", "'name'", "'upper'", "none", "1.0", "true")}]",
-        _ => $"({_expressions.Any(1)}) is {Pick("odd", "divisibleby 2", "lower", "in words", "gt 1", "sameas none", "mapping", "iterable", "eq n", "filter")}",
+        _ => $"({_expressions.Any(1)}) is {Pick("odd", "divisibleby 2", "lower", "in words", "gt 1", "sameas none", "mapping", "iterable",
+            "eq n", "filter")}",
     }) + " }}");
 }

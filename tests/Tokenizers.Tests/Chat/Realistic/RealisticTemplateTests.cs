@@ -14,7 +14,8 @@ public sealed class RealisticTemplateTests
     {
         Assert.SkipWhen(JinjaOracle.Missing is not null, JinjaOracle.Missing ?? "");
         var conversations = JsonSerializer.Deserialize<Dictionary<string, JsonElement>>(Read(Prefix + "conversations.json"))!;
-        string[] names = [.. typeof(RealisticTemplateTests).Assembly.GetManifestResourceNames().Where(name => name.StartsWith(Prefix, StringComparison.Ordinal)
+        string[] names = [.. typeof(RealisticTemplateTests).Assembly.GetManifestResourceNames().Where(name =>
+            name.StartsWith(Prefix, StringComparison.Ordinal)
             && name.EndsWith(".jinja", StringComparison.Ordinal))];
         List<(string Name, string Template, string Conversation)> cases =
             [.. names.SelectMany(name => conversations.Keys.Select(conversation => (name, Read(name), conversation)))];
@@ -35,7 +36,8 @@ public sealed class RealisticTemplateTests
                 error = e.Message;
             }
             if (text != answers[i].Text)
-                differences.Add($"{cases[i].Name} with '{cases[i].Conversation}'\n  Jinja2: {answers[i].Text ?? answers[i].Error}\n  here:   {text ?? error}");
+                differences.Add($"{cases[i].Name} with '{cases[i].Conversation}'\n  Jinja2: {answers[i].Text
+                    ?? answers[i].Error}\n  here:   {text ?? error}");
         }
         Assert.True(differences.Count == 0, string.Join("\n\n", differences));
         Assert.True(names.Length >= 14 && texts > names.Length * 4, $"{texts} texts of {names.Length} templates");
