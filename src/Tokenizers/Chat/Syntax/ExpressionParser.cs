@@ -26,13 +26,12 @@ internal sealed class ExpressionParser(TokenCursor tokens)
 
     /// <summary>Parses an expression, or a tuple: several expressions separated by commas.</summary>
     /// <param name="withCondition">False if a following "if" does not belong to the expression, as in a for statement.</param>
-    /// <param name="endName">A name that ends the tuple, besides the end of the tag and a closing parenthesis.</param>
     /// <param name="isParenthesized">True if an empty tuple is allowed.</param>
-    public TemplateExpression ParseTuple(bool withCondition = true, string? endName = null, bool isParenthesized = false)
+    public TemplateExpression ParseTuple(bool withCondition = true, bool isParenthesized = false)
     {
         List<TemplateExpression> items = [];
         bool isTuple = false;
-        while (!IsTupleEnd(endName))
+        while (!IsTupleEnd)
         {
             items.Add(ParseExpression(withCondition));
             if (!tokens.TryConsumeOperator(",")) break;
@@ -42,8 +41,8 @@ internal sealed class ExpressionParser(TokenCursor tokens)
         return items.Count == 1 ? items[0] : throw tokens.CreateException($"a value is expected, not {tokens.Current.Description}");
     }
 
-    private bool IsTupleEnd(string? endName) => tokens.Current.Kind is TemplateTokenKind.PrintEnd or TemplateTokenKind.BlockEnd
-        || tokens.IsOperator(")") || (endName is not null && tokens.IsName(endName));
+    private bool IsTupleEnd =>
+        tokens.Current.Kind is TemplateTokenKind.PrintEnd or TemplateTokenKind.BlockEnd || tokens.IsOperator(")");
 
     public TemplateExpression ParseExpression(bool withCondition = true)
     {

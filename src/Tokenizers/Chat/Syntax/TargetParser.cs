@@ -6,12 +6,12 @@ internal sealed class TargetParser(TokenCursor tokens)
 {
     private int _depth;
 
-    public AssignmentTarget Parse(bool withNamespace = false, string? endName = null)
+    public AssignmentTarget Parse(bool withNamespace = false)
     {
         List<AssignmentTarget> items = [];
         bool isTuple = false;
         if (++_depth > RenderBudget.MaxDepth) throw tokens.CreateException("an expression is nested too deeply");
-        while (tokens.Current.Kind != TemplateTokenKind.BlockEnd && !tokens.IsOperator(")") && (endName is null || !tokens.IsName(endName)))
+        while (tokens.Current.Kind != TemplateTokenKind.BlockEnd && !tokens.IsOperator(")"))
         {
             items.Add(ParseItem(withNamespace));
             if (!tokens.TryConsumeOperator(",")) break;

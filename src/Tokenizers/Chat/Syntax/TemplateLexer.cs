@@ -100,6 +100,7 @@ internal sealed class TemplateLexer
     private void SkipComment(int line)
     {
         int end = _source.IndexOf("#}", _position, StringComparison.Ordinal);
+        if (end < 0 && _position == _source.Length) return; // Jinja does not mind a comment that only begins
         if (end < 0) throw new ChatTemplateException($"line {line}: a tag has no end #}}");
         if (end > _position && _source[end - 1] is '-' or '+') end--;
         Close(end, trimsNewline: true);
@@ -152,7 +153,7 @@ internal sealed class TemplateLexer
             Close(end, trimsNewline: true);
             return;
         }
-        throw new ChatTemplateException($"line {line}: raw has no endraw");
+        if (_position < _source.Length) throw new ChatTemplateException($"line {line}: raw has no endraw");
     }
 
     private void ReadTag(TemplateTokenKind begin, TemplateTokenKind endKind, string end, int line)

@@ -129,9 +129,9 @@ internal sealed class TemplateParser
 
     private ForNode ParseFor()
     {
-        AssignmentTarget target = _targets.Parse(endName: "in");
+        AssignmentTarget target = _targets.Parse();
         _tokens.ExpectName("in");
-        TemplateExpression items = _expressions.ParseTuple(withCondition: false, endName: "recursive");
+        TemplateExpression items = _expressions.ParseTuple(withCondition: false);
         TemplateExpression? condition = _tokens.TryConsumeName("if") ? _expressions.ParseExpression() : null;
         bool isRecursive = _tokens.TryConsumeName("recursive");
         _loopDepth++;

@@ -87,7 +87,8 @@ internal sealed class BraceFormatter(TemplateArguments arguments, MappingValue? 
     {
         int end = name.AsSpan().IndexOfAny('.', '[');
         string first = end < 0 ? name : name[..end];
-        object? value = FindFirst(first);
+        if (first.Length == 0 && name.Length > 0) throw new ChatTemplateException("a name in a format begins with . or [; write {0.name}");
+        object? value = FindFirst(first, isWhole: end < 0);
         for (int i = first.Length; i < name.Length;)
         {
             if (name[i] == '.')
@@ -110,14 +111,14 @@ internal sealed class BraceFormatter(TemplateArguments arguments, MappingValue? 
         return value;
     }
 
-    private object? FindFirst(string name)
+    private object? FindFirst(string name, bool isWhole)
     {
         bool isNumber = name.Length > 0 && name.All(char.IsAsciiDigit);
         if (name.Length == 0 || isNumber)
         {
-            if (_numbersFields is { } numbers && numbers != isNumber)
+            if (isWhole && _numbersFields is { } numbers && numbers != isNumber)
                 throw new ChatTemplateException("a format has both {} and {0}");
-            _numbersFields = isNumber;
+            if (isWhole) _numbersFields = isNumber;
             if (map is not null) throw new ChatTemplateException("format_map needs names in the braces");
             int index = isNumber ? int.TryParse(name, CultureInfo.InvariantCulture, out int number) ? number : int.MaxValue : _next++;
             return index < arguments.Positional.Count ? arguments.Positional[index]

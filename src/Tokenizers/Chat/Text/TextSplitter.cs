@@ -17,7 +17,7 @@ internal static class TextSplitter
                 while (start < text.Length && PythonCharacters.IsSpace(text[start])) start++;
                 if (start == text.Length) return parts;
                 int end = start;
-                if (maxSplits >= 0 && parts.Count >= maxSplits) end = PythonCharacters.TrimEnd(text);
+                if (maxSplits >= 0 && parts.Count >= maxSplits) end = text.Length;
                 else
                     while (end < text.Length && !PythonCharacters.IsSpace(text[end])) end++;
                 parts.Add(text[start..end]);
@@ -45,11 +45,7 @@ internal static class TextSplitter
                 while (end > 0 && PythonCharacters.IsSpace(text[end - 1])) end--;
                 if (end == 0) break;
                 int start = end;
-                if (maxSplits >= 0 && parts.Count >= maxSplits)
-                {
-                    start = 0;
-                    while (PythonCharacters.IsSpace(text[start])) start++;
-                }
+                if (maxSplits >= 0 && parts.Count >= maxSplits) start = 0;
                 else
                     while (start > 0 && !PythonCharacters.IsSpace(text[start - 1])) start--;
                 parts.Add(text[start..end]);

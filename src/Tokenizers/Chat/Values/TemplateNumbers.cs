@@ -114,6 +114,9 @@ internal static class TemplateNumbers
         return double.IsInfinity(result) ? throw new ChatTemplateException("a number is too large for a float") : result;
     }
 
+    /// <summary>The nearest float. The conversion of .NET rounds towards zero.</summary>
+    private static double RoundLarge(BigInteger value) => RoundToDouble(BigInteger.Abs(value)) * value.Sign;
+
     private static double RoundToDouble(BigInteger value)
     {
         int excess = (int)Math.Max(0, (long)value.GetBitLength() - 53);

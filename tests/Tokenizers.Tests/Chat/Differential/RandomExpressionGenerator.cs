@@ -174,7 +174,7 @@ internal sealed class RandomExpressionGenerator(Random random)
             13 => $"({Dictionary(d)} | {Pick("dictsort", "dictsort(true)", "dictsort(by='value')", "dictsort(reverse=true)",
                 "items | list", "list")})",
             14 => $"{Dictionary(d)}.{Pick("items", "keys", "values")}() {Pick("", "| list")}",
-            15 => $"{Text(d)}.{Pick("split()", "split(' ')", "split(',', 1)", "rsplit(none, 1)", "rsplit('l', 1)", "splitlines()",
+            15 => $"{Text(d)}.{Pick("split()", "split(' ')", "split(',', 1)", "rsplit(none, 1)", "split(none, 2)", "rsplit('l', 1)", "splitlines()",
                 "splitlines(true)", "split(maxsplit=1)",
                 "partition(' ')", "rpartition('o')")}",
             16 => $"({Text(d)} | list)",

@@ -152,12 +152,18 @@ internal sealed class RandomTemplateGenerator
         if (_expressions.Chance(0.8)) _text.Append("{{ " + CallOf(name) + " }}");
     }
 
-    private string CallOf(string name) => $"{name}({Pick("", "1", _expressions.Any(1), "1, 2", "q=1", "p=" + _expressions.Any(1),
-        "1, 2, 3, 4", "1, z=3", "*items", "**o", "*[1], **{'q': 5}")})";
+    private string CallOf(string name) => $"{name}({(_expressions.Chance(0.8)
+        ? Pick("", "1", _expressions.Any(1), "p=" + _expressions.Any(1))
+        : Pick("1, 2", "q=1", "1, 2, 3, 4", "1, z=3", "*items", "**o", "*[1], **{'q': 5}"))})";
 
     private void CallMacro(int depth)
     {
-        string name = _macros.Count > 0 ? Pick(_macros.ToArray()) : "m0";
+        if (_macros.Count == 0)
+        {
+            Macro(depth);
+            return;
+        }
+        string name = Pick(_macros.ToArray());
         if (_expressions.Chance(0.4))
         {
             _text.Append("{{ " + CallOf(name) + " }}");

@@ -3,6 +3,7 @@
 Reads JSON lines: first {"contexts": {name: variables}}, then {"template": text, "context": name}.
 Writes for each template a JSON line: {"text": output} or {"error": message}.
 """
+import copy
 import json
 import sys
 import warnings
@@ -55,7 +56,8 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            text = environment.from_string(request["template"]).render(**contexts[request["context"]])
+            variables = copy.deepcopy(contexts[request["context"]])  # the filter indent changes a list in place
+            text = environment.from_string(request["template"]).render(**variables)
             answer = {"text": text}
             json.dumps(answer, ensure_ascii=False).encode("utf-8")
         except Exception as error:
