@@ -18,6 +18,8 @@ have redis-server || install redis-server
 have redis-server || { echo "The tests need redis-server 7 on the PATH; install it with your package manager."; exit 1; }
 have chromedriver || install chromium chromium-driver
 have chromedriver || echo "There is no chromium with its driver: the tests of the dashboard are skipped."
+python3 -c "import jinja2" 2>/dev/null || install python3-jinja2
+python3 -c "import jinja2" 2>/dev/null || echo "There is no python3 with jinja2: the comparison of chat templates with Jinja2 is skipped."
 
 dotnet build NDIF.sln -c Release || { echo "0 passed, 1 failed"; exit 1; }
 

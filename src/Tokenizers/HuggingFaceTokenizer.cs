@@ -23,7 +23,7 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
     {
         _pipeline = pipeline;
         _config = config;
-        _chatTemplate = new(() => config.ChatTemplate is { } source ? new ChatTemplate(source, "chat_template") : null);
+        _chatTemplates = new ChatTemplateSet(config.ChatTemplates);
         BosId = pipeline.IdOf(config.BosToken);
         EosId = pipeline.IdOf(config.EosToken);
         PadId = pipeline.IdOf(config.PadToken);
@@ -31,7 +31,8 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
     }
 
     /// <summary>
-    /// Reads a model's folder: <c>tokenizer.json</c> and, if they exist, <c>tokenizer_config.json</c> and <c>chat_template.jinja</c>.
+    /// Reads a model's folder: <c>tokenizer.json</c> and, if they exist, <c>tokenizer_config.json</c>, <c>chat_template.jinja</c> and
+    /// <c>additional_chat_templates/*.jinja</c>.
     /// </summary>
     /// <param name="path">The folder of the model, such as a snapshot folder of Hugging Face's cache.</param>
     /// <exception cref="FileNotFoundException">The folder has no tokenizer.json.</exception>
@@ -45,7 +46,8 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
             throw new FileNotFoundException($"The folder '{path}' has no tokenizer.json. " +
                 "Save the model's fast tokenizer there (in Python: AutoTokenizer.from_pretrained(...).save_pretrained(folder)).",
                 tokenizerPath);
-        return FromJson(File.ReadAllBytes(tokenizerPath), ReadIfExists("tokenizer_config.json"), ReadIfExists("chat_template.jinja"));
+        return FromJson(File.ReadAllBytes(tokenizerPath), ReadIfExists("tokenizer_config.json"), ReadIfExists("chat_template.jinja"),
+            ReadAdditionalChatTemplates(path));
 
         byte[]? ReadIfExists(string name)
         {
@@ -63,15 +65,20 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
     /// <param name="chatTemplate">
     /// The content of <c>chat_template.jinja</c>, UTF-8. If it is empty, the <c>chat_template</c> of the config is used.
     /// </param>
+    /// <param name="additionalChatTemplates">
+    /// The contents of the files <c>additional_chat_templates/*.jinja</c>, UTF-8, by path or name: "tool_use" or
+    /// "additional_chat_templates/tool_use.jinja".
+    /// </param>
     /// <exception cref="TokenizerFormatException">
     /// A file cannot be read. The message gives the location in the file and the reason.
     /// </exception>
     public static HuggingFaceTokenizer FromJson(ReadOnlyMemory<byte> tokenizerJson, ReadOnlyMemory<byte> tokenizerConfigJson = default,
-        ReadOnlyMemory<byte> chatTemplate = default)
+        ReadOnlyMemory<byte> chatTemplate = default, IReadOnlyDictionary<string, ReadOnlyMemory<byte>>? additionalChatTemplates = null)
     {
         var config = tokenizerConfigJson.IsEmpty ? new TokenizerConfig()
             : Read("tokenizer_config.json", tokenizerConfigJson, TokenizerConfig.Read);
-        if (!chatTemplate.IsEmpty) config = config with { ChatTemplate = Encoding.UTF8.GetString(chatTemplate.Span) };
+        if (!chatTemplate.IsEmpty || additionalChatTemplates?.Count > 0)
+            config = config with { ChatTemplates = DecodeChatTemplates(chatTemplate, additionalChatTemplates) };
         return Read("tokenizer.json", tokenizerJson, root => new HuggingFaceTokenizer(new TokenizerPipeline(root, config), config));
     }
 

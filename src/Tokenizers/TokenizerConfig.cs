@@ -23,8 +23,10 @@ internal sealed record TokenizerConfig
     /// </summary>
     public bool CleanUpTokenizationSpaces { get; init; }
 
-    /// <summary>The source of the chat template. The file chat_template.jinja takes precedence over this field.</summary>
-    public string? ChatTemplate { get; init; }
+    /// <summary>
+    /// The sources of the chat templates by name; a single one is "default". The files *.jinja take precedence over this field.
+    /// </summary>
+    public IReadOnlyDictionary<string, string> ChatTemplates { get; init; } = new Dictionary<string, string>();
 
     public static TokenizerConfig Read(JsonSection section) => new()
     {
@@ -35,18 +37,22 @@ internal sealed record TokenizerConfig
         AddBosToken = section.Bool("add_bos_token", false),
         AddEosToken = section.Bool("add_eos_token", false),
         CleanUpTokenizationSpaces = section.Bool("clean_up_tokenization_spaces", false),
-        ChatTemplate = ReadChatTemplate(section),
+        ChatTemplates = ReadChatTemplates(section),
     };
 
-    /// <summary>Reads <c>chat_template</c>: one template, or a list of named templates, of which the one named "default" is used.</summary>
-    private static string? ReadChatTemplate(JsonSection section)
+    /// <summary>
+    /// Reads <c>chat_template</c>: one template, a list of objects with a name and a template, or an object of templates.
+    /// </summary>
+    private static Dictionary<string, string> ReadChatTemplates(JsonSection section)
     {
-        if (section.Optional("chat_template") is not { } template) return null;
-        if (template.ValueKind != JsonValueKind.Array) return template.String();
-        return template.Items()
-            .Where(item => item.Required("name").String() == "default")
-            .Select(item => item.Required("template").String())
-            .FirstOrDefault();
+        Dictionary<string, string> templates = new(StringComparer.Ordinal);
+        if (section.Optional("chat_template") is not { } field) return templates;
+        if (field.ValueKind == JsonValueKind.Array)
+            foreach (JsonSection item in field.Items()) templates[item.Required("name").String()] = item.Required("template").String();
+        else if (field.ValueKind == JsonValueKind.Object)
+            foreach (JsonProperty item in field.Value.EnumerateObject()) templates[item.Name] = field.Required(item.Name).String();
+        else templates[Chat.ChatTemplateSet.Default] = field.String();
+        return templates;
     }
 
     /// <summary>Reads a token: a string such as <c>"&lt;s&gt;"</c>, or an object with the string as its field <c>content</c>.</summary>

@@ -291,6 +291,8 @@ public sealed class LanguageModel(
                 $"`{Id}` comes without a tokenizer.json.", "Pass token ids instead of texts.");
         Description.Files.TryGetValue("tokenizer_config.json", out var config);
         Description.Files.TryGetValue("chat_template.jinja", out var chat);
-        return HuggingFaceTokenizer.FromJson(json.Memory, config?.Memory ?? default, chat?.Memory ?? default);
+        var additional = Description.Files.Where(file => file.Key.StartsWith("additional_chat_templates/", StringComparison.Ordinal))
+            .ToDictionary(file => file.Key, file => file.Value.Memory);
+        return HuggingFaceTokenizer.FromJson(json.Memory, config?.Memory ?? default, chat?.Memory ?? default, additional);
     }
 }

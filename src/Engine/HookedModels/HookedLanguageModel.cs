@@ -120,7 +120,9 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
             throw Errors.CreateException(ErrorCode.BadTokenizer, $"`{Description.Id}` comes without a tokenizer.json.",
                 "Pass token ids instead of texts.");
         return HuggingFaceTokenizer.FromJson(
-            FileOrEmpty("tokenizer.json"), FileOrEmpty("tokenizer_config.json"), FileOrEmpty("chat_template.jinja"));
+            FileOrEmpty("tokenizer.json"), FileOrEmpty("tokenizer_config.json"), FileOrEmpty("chat_template.jinja"),
+            Description.Files.Where(file => file.Key.StartsWith("additional_chat_templates/", StringComparison.Ordinal))
+                .ToDictionary(file => file.Key, file => file.Value.Memory));
 
         ReadOnlyMemory<byte> FileOrEmpty(string name) => Description.Files.TryGetValue(name, out var content) ? content.Memory : default;
     }

@@ -35,6 +35,9 @@ internal static class ModelDescriber
             string path = name == "config.json" ? config.File : Path.Combine(folder.Path, name);
             if (File.Exists(path)) description.Files.Add(name, ByteString.CopyFrom(File.ReadAllBytes(path)));
         }
+        string templates = Path.Combine(folder.Path, "additional_chat_templates");
+        foreach (string file in Directory.Exists(templates) ? Directory.GetFiles(templates, "*.jinja") : [])
+            description.Files.Add($"additional_chat_templates/{Path.GetFileName(file)}", ByteString.CopyFrom(File.ReadAllBytes(file)));
         SourceDescriber.Describe(root, description);
         return description;
     }

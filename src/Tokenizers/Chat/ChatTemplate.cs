@@ -1,9 +1,9 @@
 namespace Ndif.Tokenizers.Chat;
 
 /// <summary>
-/// A chat template: a Jinja template that formats a conversation as a model expects it. It supports the subset of Jinja that published
-/// templates use (if, for, set, expressions, filters, tests, namespace and loop controls), with the settings and functions of
-/// transformers. Templates are not trusted: a template can only read its variables and write text, and its steps and output are limited.
+/// A chat template: a Jinja template that formats a conversation as a model expects it. It supports the language of Jinja2 with the
+/// settings, functions and filters of transformers; what reads other templates or is random is refused by name. Templates are not
+/// trusted: a template can only read its variables and write text, and its steps and output are limited.
 /// </summary>
 /// <remarks>
 /// transformers, utils/chat_template_utils.py, and jinja.palletsprojects.com/en/stable/templates. An instance is immutable and
@@ -12,7 +12,7 @@ namespace Ndif.Tokenizers.Chat;
 public sealed class ChatTemplate
 {
     private readonly string _location;
-    private readonly TemplateBody _body;
+    private readonly TemplateProgram _program;
 
     /// <summary>Parses a template.</summary>
     /// <param name="source">The source of the template.</param>
@@ -26,7 +26,7 @@ public sealed class ChatTemplate
         _location = location;
         try
         {
-            _body = TemplateParser.Parse(source);
+            _program = TemplateParser.Parse(source);
         }
         catch (ChatTemplateException e)
         {
@@ -49,14 +49,11 @@ public sealed class ChatTemplate
     public string Render(IReadOnlyDictionary<string, object?> variables, TimeProvider? time = null)
     {
         ArgumentNullException.ThrowIfNull(variables);
-        using StringWriter output = new();
-        TemplateScope scope = new(new RenderBudget(), output);
         try
         {
-            foreach (var (name, function) in TemplateGlobals.Create(scope.Budget, time ?? TimeProvider.System)) scope.Set(name, function);
-            foreach (var (name, value) in variables) scope.Set(name, TemplateValueConverter.FromObject(value));
-            _body.Execute(scope.CreateChild());
-            return output.ToString();
+            Dictionary<string, object?> values = TemplateGlobals.Create();
+            foreach (var (name, value) in variables) values[name] = TemplateValueConverter.FromObject(value);
+            return _program.Render(new RenderContext(new RenderBudget(), time ?? TimeProvider.System, values));
         }
         catch (ChatTemplateException e)
         {

@@ -19,7 +19,15 @@ internal sealed class RenderBudget
 
     /// <summary>Counts the length of a string or list that an operation reads as a whole.</summary>
     public void CountRead(object? value) =>
-        CountOutput(value is string text ? text.Length : value is System.Collections.ICollection items ? items.Count : 0);
+        CountOutput(value switch
+        {
+            string text => text.Length,
+            MarkupValue markup => markup.Text.Length,
+            List<object?> list => list.Count,
+            TupleValue tuple => tuple.Items.Count,
+            MappingValue map => map.Count,
+            _ => 0,
+        });
 
     /// <summary>Counts the length of a string or list that an operation creates.</summary>
     public void CountOutput(long length)

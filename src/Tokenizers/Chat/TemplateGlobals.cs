@@ -1,70 +1,68 @@
-using System.Globalization;
-using System.Text;
-
 namespace Ndif.Tokenizers.Chat;
 
-/// <summary>The global functions of a template: those of transformers (raise_exception, strftime_now) and some of Jinja.</summary>
+/// <summary>The global functions of a template: those of transformers (raise_exception, strftime_now) and of Jinja.</summary>
 /// <remarks>transformers, utils/chat_template_utils.py, _compile_jinja_template; jinja2/defaults.py</remarks>
 internal static class TemplateGlobals
 {
-    public static Dictionary<string, TemplateFunction> Create(RenderBudget budget, TimeProvider time) => new(StringComparer.Ordinal)
+    public static Dictionary<string, object?> Create() => new(StringComparer.Ordinal)
     {
-        ["raise_exception"] = arguments => throw new ChatTemplateException(
-            $"the template refuses this conversation: {TemplateValueFormatter.ToText(GetFirst(arguments))}"),
-        ["strftime_now"] = arguments => FormatTime(TemplateValueFormatter.ToText(GetFirst(arguments)), time.GetLocalNow()),
-        ["namespace"] = arguments => new NamespaceValue(arguments.Keywords),
-        ["dict"] = arguments => new Dictionary<string, object?>(arguments.Keywords, StringComparer.Ordinal),
-        ["range"] = arguments => Range([.. arguments.Positional.Select(RequireInteger)], budget),
+        ["raise_exception"] = (TemplateFunction)((a, _) => throw new ChatTemplateException(
+            $"the template refuses this conversation: {TemplateValueFormatter.ToText(a.Bind("raise_exception", "message")[0])}")),
+        ["strftime_now"] = (TemplateFunction)((a, c) =>
+            TimeFormatter.Format(a.Bind("strftime_now", "format").Text(0), c.Time.GetLocalNow())),
+        ["namespace"] = (TemplateFunction)((a, _) => new NamespaceValue(CreateDictionary(a))),
+        ["dict"] = (TemplateFunction)((a, _) => CreateDictionary(a)),
+        ["range"] = (TemplateFunction)((a, _) => CreateRange(a)),
+        ["cycler"] = (TemplateFunction)((a, _) =>
+        {
+            a.RequireNoKeywords("cycler");
+            return a.Positional.Count > 0 ? new CyclerValue(a.Positional)
+                : throw new ChatTemplateException("cycler needs at least one value");
+        }),
+        ["joiner"] = (TemplateFunction)((a, _) => CreateJoiner(a.Bind("joiner", "sep=").Get(0, ", "))),
+        ["lipsum"] = (TemplateFunction)((_, _) =>
+            throw new ChatTemplateException("the function 'lipsum' is not supported: its result is random")),
     };
 
-    private static object? GetFirst(TemplateArguments arguments) => arguments.Count > 0 ? arguments[0] : "";
-
-    private static long RequireInteger(object? value) => value is long integer ? integer
-        : throw new ChatTemplateException($"range needs whole numbers, not {TemplateValues.DescribeType(value)}");
-
-    private static List<object?> Range(long[] bounds, RenderBudget budget)
+    private static MappingValue CreateDictionary(TemplateArguments arguments)
     {
-        if (bounds.Length is 0 or > 3 || (bounds.Length == 3 && bounds[2] == 0))
-            throw new ChatTemplateException("range takes one to three numbers, and the third must not be zero");
-        (long start, long stop, long step) = bounds.Length == 1
-            ? (0, bounds[0], 1) : (bounds[0], bounds[1], bounds.Length == 3 ? bounds[2] : 1);
-        List<object?> numbers = [];
-        for (long i = start; step > 0 ? i < stop : i > stop; i += step)
-        {
-            budget.CountStep();
-            numbers.Add(i);
-        }
-        return numbers;
+        MappingValue map = new();
+        object? entries = (arguments with { Keywords = [] }).Bind("dict", "/entries=").Get(0, new MappingValue());
+        if (entries is MappingValue source) foreach (var (key, value) in source) map[key] = value;
+        else
+            foreach (object? pair in TemplateValues.Iterate(entries))
+            {
+                List<object?> items = [.. TemplateValues.Iterate(pair)];
+                if (items.Count != 2) throw new ChatTemplateException("dict needs pairs of a key and a value");
+                map[items[0]] = items[1];
+            }
+        foreach (var (name, value) in arguments.Keywords) map[name] = value;
+        return map;
     }
 
-    /// <summary>Python's strftime in the C locale.</summary>
-    private static string FormatTime(string format, DateTimeOffset now)
+    private static RangeValue CreateRange(TemplateArguments arguments)
     {
-        StringBuilder text = new();
-        for (int i = 0; i < format.Length; i++)
+        BoundArguments bound = arguments.Bind("range", "/start", "/stop=", "/step=");
+        long first = bound.Integer(0), step = bound.Integer(2, 1);
+        (long start, long stop) = bound.Has(1) ? (first, bound.Integer(1)) : (0, first);
+        if (step == 0) throw new ChatTemplateException("the step of range must not be zero");
+        RangeValue range = new(start, stop, step);
+        return range.Count <= RangeValue.MaxCount ? range
+            : throw new ChatTemplateException($"a range has more than {RangeValue.MaxCount} numbers");
+    }
+
+    /// <summary>
+    /// A function that returns an empty text when it is called first, and a separator afterwards (jinja2/utils.py, Joiner).
+    /// </summary>
+    private static TemplateFunction CreateJoiner(object? separator)
+    {
+        bool isUsed = false;
+        return (arguments, _) =>
         {
-            if (format[i] != '%' || i + 1 == format.Length)
-            {
-                text.Append(format[i]);
-                continue;
-            }
-            bool omitsLeadingZeros = format[i + 1] == '-' && i + 2 < format.Length;
-            if (omitsLeadingZeros) i++;
-            string netFormat = format[++i] switch
-            {
-                'Y' => "yyyy", 'm' => "MM", 'd' => "dd", 'H' => "HH", 'I' => "hh", 'M' => "mm", 'S' => "ss", 'y' => "yy",
-                'B' => "MMMM", 'b' or 'h' => "MMM", 'A' => "dddd", 'a' => "ddd", 'p' => "tt", 'f' => "ffffff",
-                'F' => "yyyy-MM-dd", 'T' => "HH:mm:ss", 'D' => "MM/dd/yy", 'j' => "j", '%' => "%",
-                char other => throw new ChatTemplateException($"strftime_now does not know %{other}"),
-            };
-            string formatted = netFormat switch
-            {
-                "%" => "%",
-                "j" => now.DayOfYear.ToString("000", CultureInfo.InvariantCulture),
-                _ => now.ToString(netFormat, CultureInfo.InvariantCulture),
-            };
-            text.Append(omitsLeadingZeros && formatted.TrimStart('0') is { Length: > 0 } trimmed ? trimmed : formatted);
-        }
-        return text.ToString();
+            arguments.Bind("joiner");
+            object? result = isUsed ? separator : "";
+            isUsed = true;
+            return result;
+        };
     }
 }

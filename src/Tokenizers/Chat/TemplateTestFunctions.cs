@@ -1,52 +1,95 @@
+using System.Numerics;
+using System.Text;
+
 namespace Ndif.Tokenizers.Chat;
 
 /// <summary>The tests of <c>value is test(argument)</c>.</summary>
 /// <remarks>jinja2/tests.py</remarks>
 internal static class TemplateTestFunctions
 {
-    private static readonly Dictionary<string, Func<object?, IReadOnlyList<object?>, bool>> _tests = new(StringComparer.Ordinal)
+    private static readonly Dictionary<string, Func<object?, bool>> _tests = new(StringComparer.Ordinal)
     {
-        ["defined"] = (v, _) => v is not UndefinedValue,
-        ["undefined"] = (v, _) => v is UndefinedValue,
-        ["none"] = (v, _) => v is null,
-        ["string"] = (v, _) => v is string,
-        ["mapping"] = (v, _) => v is Dictionary<string, object?>,
-        ["sequence"] = (v, _) => v is string or List<object?> or Dictionary<string, object?>,
-        ["iterable"] = (v, _) => v is string or List<object?> or Dictionary<string, object?> or UndefinedValue,
-        ["number"] = (v, _) => v is long or double or bool,
-        ["integer"] = (v, _) => v is long,
-        ["float"] = (v, _) => v is double,
-        ["boolean"] = (v, _) => v is bool,
-        ["true"] = (v, _) => v is true,
-        ["false"] = (v, _) => v is false,
-        ["callable"] = (v, _) => v is TemplateFunction,
-        ["odd"] = (v, _) => v is long integer && integer % 2 != 0,
-        ["even"] = (v, _) => v is long integer && integer % 2 == 0,
-        ["divisibleby"] = (v, a) => v is long integer && RequireArgument(a) is long divisor and not 0 && integer % divisor == 0,
-        ["lower"] = (v, _) => v is string text && text.Any(char.IsLower) && !text.Any(char.IsUpper),
-        ["upper"] = (v, _) => v is string text && text.Any(char.IsUpper) && !text.Any(char.IsLower),
-        ["in"] = (v, a) => TemplateValues.Contains(RequireArgument(a), v),
-        ["sameas"] = (v, a) => IsSame(v, RequireArgument(a)),
-        ["eq"] = (v, a) => TemplateValues.Equals(v, RequireArgument(a)),
-        ["equalto"] = (v, a) => TemplateValues.Equals(v, RequireArgument(a)),
-        ["=="] = (v, a) => TemplateValues.Equals(v, RequireArgument(a)),
-        ["ne"] = (v, a) => !TemplateValues.Equals(v, RequireArgument(a)),
-        ["!="] = (v, a) => !TemplateValues.Equals(v, RequireArgument(a)),
-        ["lt"] = (v, a) => TemplateValues.Compare(v, RequireArgument(a)) < 0,
-        ["le"] = (v, a) => TemplateValues.Compare(v, RequireArgument(a)) <= 0,
-        ["gt"] = (v, a) => TemplateValues.Compare(v, RequireArgument(a)) > 0,
-        ["ge"] = (v, a) => TemplateValues.Compare(v, RequireArgument(a)) >= 0,
+        ["defined"] = v => v is not UndefinedValue,
+        ["undefined"] = v => v is UndefinedValue,
+        ["none"] = v => v is null,
+        ["string"] = v => v is string or MarkupValue,
+        ["mapping"] = v => v is MappingValue,
+        ["sequence"] = v => v is string or MarkupValue or List<object?> or TupleValue or MappingValue or RangeValue or UndefinedValue,
+        ["iterable"] = v => TemplateValues.IsIterable(v) || v is LoopValue,
+        ["number"] = TemplateNumbers.IsNumber,
+        ["integer"] = v => v is long or BigInteger,
+        ["float"] = v => v is double,
+        ["boolean"] = v => v is bool,
+        ["true"] = v => v is true,
+        ["false"] = v => v is false,
+        ["callable"] = v => v is TemplateFunction or MacroValue or LoopValue or UndefinedValue,
+        ["escaped"] = v => v is MarkupValue,
+        ["lower"] = v => TextMethods.IsCase(TemplateValueFormatter.ToText(v), PythonCharacters.IsLower),
+        ["upper"] = v => TextMethods.IsCase(TemplateValueFormatter.ToText(v), PythonCharacters.IsUpper),
+        ["filter"] = v => IsNameOf(v, name => TemplateFilters.Contains(name) || TemplateFilters.IsRefused(name)),
+        ["test"] = v => IsNameOf(v, Contains),
     };
 
-    public static bool Contains(string name) => _tests.ContainsKey(name);
+    private static readonly Dictionary<string,
+        (string Parameter, Func<object?, object?, bool> Test)> _testsWithArgument = new(StringComparer.Ordinal)
+    {
+        ["in"] = ("seq", (v, a) => TemplateValues.Contains(a, v)),
+        ["sameas"] = ("other", IsSame),
+        ["eq"] = ("/b", TemplateValues.AreEqualValues),
+        ["equalto"] = ("/b", TemplateValues.AreEqualValues),
+        ["=="] = ("/b", TemplateValues.AreEqualValues),
+        ["ne"] = ("/b", (v, a) => !TemplateValues.AreEqual(v, a)),
+        ["!="] = ("/b", (v, a) => !TemplateValues.AreEqual(v, a)),
+        ["lt"] = ("/b", (v, a) => TemplateValues.Compare("<", v, a)),
+        ["lessthan"] = ("/b", (v, a) => TemplateValues.Compare("<", v, a)),
+        ["<"] = ("/b", (v, a) => TemplateValues.Compare("<", v, a)),
+        ["le"] = ("/b", (v, a) => TemplateValues.Compare("<=", v, a)),
+        ["<="] = ("/b", (v, a) => TemplateValues.Compare("<=", v, a)),
+        ["gt"] = ("/b", (v, a) => TemplateValues.Compare(">", v, a)),
+        ["greaterthan"] = ("/b", (v, a) => TemplateValues.Compare(">", v, a)),
+        [">"] = ("/b", (v, a) => TemplateValues.Compare(">", v, a)),
+        ["ge"] = ("/b", (v, a) => TemplateValues.Compare(">=", v, a)),
+        [">="] = ("/b", (v, a) => TemplateValues.Compare(">=", v, a)),
+    };
 
-    public static bool Evaluate(string name, object? value, IReadOnlyList<object?> arguments) => _tests[name](value, arguments);
+    public static bool Contains(string name) =>
+        _tests.ContainsKey(name) || _testsWithArgument.ContainsKey(name) || name is "odd" or "even" or "divisibleby";
 
-    /// <summary>Python's operator is. Numbers have no identity here: they are the same if their types and values are equal.</summary>
-    private static bool IsSame(object? value, object? other) => value is string or List<object?> or Dictionary<string, object?>
-        ? ReferenceEquals(value, other)
-        : value?.GetType() == other?.GetType() && TemplateValues.Equals(value, other);
+    public static bool Evaluate(string name, object? value, TemplateArguments arguments, RenderContext context)
+    {
+        if (_tests.TryGetValue(name, out Func<object?, bool>? test))
+        {
+            arguments.Bind(name);
+            return test(value);
+        }
+        switch (name) // a text with a format is divided as well: Python's operator %
+        {
+            case "odd" or "even":
+                arguments.Bind(name);
+                return TemplateValues.AreEqual(Modulo(value, 2L, context), name == "odd" ? 1L : 0L);
+            case "divisibleby":
+                return TemplateValues.AreEqual(Modulo(value, arguments.Bind(name, "num")[0], context), 0L);
+        }
+        if (!_testsWithArgument.TryGetValue(name, out var binary)) throw new ChatTemplateException($"the test '{name}' is not supported");
+        object? argument = arguments.Bind(name, binary.Parameter)[0];
+        context.Budget.CountRead(argument);
+        return binary.Test(value, argument);
+    }
 
-    private static object? RequireArgument(IReadOnlyList<object?> arguments) =>
-        arguments.Count > 0 ? arguments[0] : throw new ChatTemplateException("the test needs an argument");
+    /// <summary>Python's operator %, which formats if the value is a text.</summary>
+    private static object? Modulo(object? value, object? divisor, RenderContext context) =>
+        TemplateOperators.Compute("%", value, divisor, context);
+
+    /// <summary>Whether a value is one of the names. A list or dictionary cannot be looked up.</summary>
+    private static bool IsNameOf(object? value, Func<string, bool> contains)
+    {
+        MappingValue.KeyComparer.Instance.GetHashCode(value ?? "");
+        return TemplateValues.AsText(value) is { } name && contains(name);
+    }
+
+    /// <summary>
+    /// Python's operator is. Numbers and texts have no identity here: they are the same if their types and values are equal.
+    /// </summary>
+    private static bool IsSame(object? value, object? other) => value is long or double or BigInteger or bool or string
+        ? value.GetType() == other?.GetType() && TemplateValues.AreEqual(value, other) : ReferenceEquals(value, other);
 }

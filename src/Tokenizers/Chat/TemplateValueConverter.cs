@@ -1,5 +1,6 @@
 using System.Collections;
 using System.Globalization;
+using System.Numerics;
 using System.Text.Json;
 
 namespace Ndif.Tokenizers.Chat;
@@ -15,6 +16,8 @@ internal static class TemplateValueConverter
         {
             null or bool or long or double or string => value,
             sbyte or byte or short or ushort or int or uint => Convert.ToInt64(value, CultureInfo.InvariantCulture),
+            ulong large => TemplateNumbers.Normalize(large),
+            BigInteger integer => TemplateNumbers.Normalize(integer),
             float or decimal => Convert.ToDouble(value, CultureInfo.InvariantCulture),
             JsonElement json => FromJson(json, depth),
             ChatMessage message => FromMessage(message, depth),
@@ -26,24 +29,32 @@ internal static class TemplateValueConverter
         };
     }
 
-    private static Dictionary<string, object?> FromEntries(IEnumerable<KeyValuePair<string, object?>> entries, int depth) =>
-        entries.ToDictionary(entry => entry.Key, entry => FromObject(entry.Value, depth + 1), StringComparer.Ordinal);
+    private static MappingValue FromEntries(IEnumerable<KeyValuePair<string, object?>> entries, int depth) =>
+        new(entries.Select(entry => new KeyValuePair<object?, object?>(entry.Key, FromObject(entry.Value, depth + 1))));
 
     private static object? FromJson(JsonElement json, int depth) => json.ValueKind switch
     {
-        JsonValueKind.Object => json.EnumerateObject()
-            .ToDictionary(field => field.Name, field => FromObject(field.Value, depth + 1), StringComparer.Ordinal),
+        JsonValueKind.Object =>
+            FromEntries(json.EnumerateObject().Select(field => new KeyValuePair<string, object?>(field.Name, field.Value)), depth),
         JsonValueKind.Array => json.EnumerateArray().Select(item => FromObject(item, depth + 1)).ToList(),
         JsonValueKind.String => json.GetString(),
-        JsonValueKind.Number => json.TryGetInt64(out long integer) ? integer : (object)json.GetDouble(),
+        JsonValueKind.Number => FromNumber(json),
         JsonValueKind.True => true,
         JsonValueKind.False => false,
         _ => null,
     };
 
-    private static Dictionary<string, object?> FromMessage(ChatMessage message, int depth)
+    private static object FromNumber(JsonElement json)
     {
-        Dictionary<string, object?> fields = new(StringComparer.Ordinal) { ["role"] = message.Role, ["content"] = message.Content };
+        if (json.TryGetInt64(out long integer)) return integer;
+        string text = json.GetRawText();
+        return text.AsSpan().IndexOfAny(".eE") >= 0 ? json.GetDouble()
+            : TemplateNumbers.Normalize(BigInteger.Parse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture));
+    }
+
+    private static MappingValue FromMessage(ChatMessage message, int depth)
+    {
+        MappingValue fields = new([new("role", message.Role), new("content", message.Content)]);
         foreach (var (name, value) in message.AdditionalFields ?? new Dictionary<string, object?>())
             fields[name] = FromObject(value, depth + 1);
         return fields;

@@ -131,13 +131,69 @@ public sealed class PublishedTemplateTests
         var one = TestTokenizers.Create(TestTokenizers.ByteLevelBpe(), config: """{"chat_template": "{{ messages[0].content }}!"}""");
         Assert.Equal("a!", one.ApplyChatTemplate([new("user", "a")]));
         Assert.Equal(one.Encode("a!", addSpecialTokens: false), one.EncodeChat([new("user", "a")]));
-        var named = TestTokenizers.Create(TestTokenizers.ByteLevelBpe(),
-            config: """{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}""");
-        Assert.Equal("d", named.ApplyChatTemplate([new("user", "a")]));
         var none = TestTokenizers.Create(TestTokenizers.ByteLevelBpe());
         Assert.False(none.HasChatTemplate);
         var error = Assert.Throws<TokenizerFormatException>(() => none.ApplyChatTemplate([new("user", "a")]));
         Assert.Contains("chat_template", error.Message, StringComparison.Ordinal);
+    }
+
+    private static HuggingFaceTokenizer WithTemplates(string chatTemplate) =>
+        TestTokenizers.Create(TestTokenizers.ByteLevelBpe(), config: $$"""{"chat_template": {{chatTemplate}}}""");
+
+    private const string Named = """[{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}, {"name": "tool_use", "template": "{{ tools|length }}t"}]""";
+
+    [Theory]
+    [InlineData(Named)]
+    [InlineData("""{"rag": "r", "default": "d", "tool_use": "{{ tools|length }}t"}""")]
+    public void OfNamedTemplates_TheOneForToolsIsTakenWithTools_AndAnyByName(string templates)
+    {
+        var tokenizer = WithTemplates(templates);
+        ChatMessage[] messages = [new("user", "a")];
+        Dictionary<string, object?> tools = new() { ["tools"] = _tools }, noTools = new() { ["tools"] = null },
+            emptyTools = new() { ["tools"] = Json("[]") };
+        Assert.Equal("d", tokenizer.ApplyChatTemplate(messages));
+        Assert.Equal("d", tokenizer.ApplyChatTemplate(messages, variables: noTools));
+        Assert.Equal("1t", tokenizer.ApplyChatTemplate(messages, variables: tools));
+        Assert.Equal("0t", tokenizer.ApplyChatTemplate(messages, variables: emptyTools)); // as in transformers, an empty list is not none
+        Assert.Equal("r", tokenizer.ApplyChatTemplate(messages, chatTemplate: "rag"));
+        Assert.Equal("d", tokenizer.ApplyChatTemplate(messages, variables: tools, chatTemplate: "default"));
+        Assert.Equal("own a", tokenizer.ApplyChatTemplate(messages, chatTemplate: "own {{ messages[0].content }}"));
+        Assert.Equal(tokenizer.Encode("r", addSpecialTokens: false), tokenizer.EncodeChat(messages, chatTemplate: "rag"));
+        var error = Assert.Throws<TokenizerFormatException>(() => tokenizer.ApplyChatTemplate(messages, chatTemplate: "nosuch"));
+        Assert.Contains("no chat template named 'nosuch'. It has: default, rag, tool_use.", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void WithoutADefaultTemplate_TheErrorListsTheNames()
+    {
+        var tokenizer = WithTemplates("""[{"name": "rag", "template": "r"}, {"name": "x", "template": "x"}]""");
+        var error = Assert.Throws<TokenizerFormatException>(() => tokenizer.ApplyChatTemplate([new("user", "a")]));
+        Assert.Contains("none is named 'default'", error.Message, StringComparison.Ordinal);
+        Assert.Contains("rag, x", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void OnlyTheTemplateThatIsUsed_IsParsed()
+    {
+        var tokenizer = WithTemplates("""[{"name": "broken", "template": "{% if"}, {"name": "default", "template": "d"}]""");
+        Assert.Equal("d", tokenizer.ApplyChatTemplate([new("user", "a")]));
+        var error = Assert.Throws<TokenizerFormatException>(() => tokenizer.ApplyChatTemplate([new("user", "a")], chatTemplate: "broken"));
+        Assert.Contains("chat_template 'broken'", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void TheFilesOfAFolder_TakePrecedenceOverTheConfig()
+    {
+        using var folder = new TempFolder();
+        File.WriteAllBytes(folder.File("tokenizer.json"),
+            TestTokenizers.Utf8($$"""{"version":"1.0","model":{{TestTokenizers.ByteLevelBpe()}}}"""));
+        folder.Write("tokenizer_config.json", """{"chat_template": "config"}""");
+        Assert.Equal("config", HuggingFaceTokenizer.FromFolder(folder.Path).ApplyChatTemplate([]));
+        folder.Write("chat_template.jinja", "file");
+        folder.Write("additional_chat_templates/tool_use.jinja", "tools");
+        var tokenizer = HuggingFaceTokenizer.FromFolder(folder.Path);
+        Assert.Equal("file", tokenizer.ApplyChatTemplate([]));
+        Assert.Equal("tools", tokenizer.ApplyChatTemplate([], variables: new Dictionary<string, object?> { ["tools"] = _tools }));
     }
 
     private sealed class FixedTimeProvider : TimeProvider

@@ -191,11 +191,12 @@ internal sealed class HubDownload : IDisposable
     private void LinkIntoSnapshot(string snapshot, HubFile file)
     {
         string link = Path.Combine(snapshot, file.Name);
+        Directory.CreateDirectory(Path.GetDirectoryName(link)!); // additional_chat_templates is a folder
         if (File.Exists(link)) return;
         try
         {
             if (new FileInfo(link).LinkTarget is not null) File.Delete(link); // a dangling link
-            File.CreateSymbolicLink(link, Path.Combine("..", "..", "blobs", file.ETag));
+            File.CreateSymbolicLink(link, Path.GetRelativePath(Path.GetDirectoryName(link)!, BlobPath(file)));
         }
         catch (IOException) when (File.Exists(link)) { } // another process has created it
         catch (Exception e) when (OperatingSystem.IsWindows() && e is IOException

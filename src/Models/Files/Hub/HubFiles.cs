@@ -45,13 +45,17 @@ internal static class HubFiles
                 $"`{id}` on the hub has no {Config}: it is not a model in the transformers format.",
                 files.Contains(AdapterFile.ConfigFile) ? "It is an adapter: name its base model, and give it as `adapter`."
                 : "Look for a repository of the same model with config.json and safetensors.");
-        List<string> wanted = [.. _descriptionFiles.Where(files.Contains)];
+        List<string> wanted = [.. _descriptionFiles.Where(files.Contains), .. files.Where(IsChatTemplate)];
         if (parts == ModelParts.Description) return wanted;
         wanted.Add(files.Contains(Checkpoint.SingleFileName) ? Checkpoint.SingleFileName
             : files.Contains(Checkpoint.IndexFileName) ? Checkpoint.IndexFileName
             : throw NoWeights(id, files));
         return wanted;
     }
+
+    /// <summary>A chat template besides that of chat_template.jinja.</summary>
+    private static bool IsChatTemplate(string file) => file.StartsWith("additional_chat_templates/", StringComparison.Ordinal)
+        && file.EndsWith(".jinja", StringComparison.Ordinal) && file.Split('/').Length == 2;
 
     private static Exception NoWeights(string id, IReadOnlyCollection<string> files) =>
         MissingWeights.CreateException($"`{id}` on the hub", files,

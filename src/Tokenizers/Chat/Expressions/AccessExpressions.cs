@@ -1,0 +1,42 @@
+namespace Ndif.Tokenizers.Chat;
+
+/// <summary>
+/// <c>a.name</c>. A method takes precedence over a dictionary entry of the same name. For <c>a["name"]</c> it is the reverse.
+/// </summary>
+/// <remarks>jinja2/sandbox.py, getattr</remarks>
+internal sealed record AttributeExpression(TemplateExpression Target, string Field) : TemplateExpression
+{
+    public override IEnumerable<TemplateExpression> Children => [Target];
+
+    protected override object? EvaluateCore(TemplateFrame frame) => TemplateAccess.GetAttribute(Target.Evaluate(frame), Field);
+}
+
+/// <summary><c>a[key]</c></summary>
+internal sealed record SubscriptExpression(TemplateExpression Target, TemplateExpression Key) : TemplateExpression
+{
+    public override IEnumerable<TemplateExpression> Children => [Target, Key];
+
+    protected override object? EvaluateCore(TemplateFrame frame)
+    {
+        object? target = Target.Evaluate(frame), key = Key.Evaluate(frame);
+        if (target is string text && !CodePoints.AreChars(text)) frame.Budget.CountOutput(text.Length);
+        return TemplateAccess.GetItem(target, key);
+    }
+}
+
+/// <summary><c>a[start:stop:step]</c></summary>
+internal sealed record SliceExpression(
+    TemplateExpression Target, TemplateExpression? Start, TemplateExpression? Stop, TemplateExpression? Step) : TemplateExpression
+{
+    public override IEnumerable<TemplateExpression> Children =>
+        new[] { Target, Start, Stop, Step }.OfType<TemplateExpression>();
+
+    protected override object? EvaluateCore(TemplateFrame frame)
+    {
+        object? target = Target.Evaluate(frame);
+        object? start = Start?.Evaluate(frame), stop = Stop?.Evaluate(frame), step = Step?.Evaluate(frame);
+        object? slice = TemplateAccess.Slice(target, start, stop, step);
+        frame.Budget.CountRead(slice);
+        return slice;
+    }
+}
