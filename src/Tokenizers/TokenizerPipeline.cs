@@ -16,6 +16,9 @@ namespace Ndif.Tokenizers;
 /// <remarks>huggingface/tokenizers, tokenizers/src/tokenizer/mod.rs, TokenizerImpl</remarks>
 internal sealed class TokenizerPipeline
 {
+    /// <summary>The longest text of an added token that is kept to trim its offsets: matches in the same white space overlap.</summary>
+    private const int MaxStrippedText = 256;
+
     private readonly INormalizer? _normalizer;
     private readonly IPreTokenizer? _preTokenizer;
     private readonly ITokenizerModel _model;
@@ -106,7 +109,7 @@ internal sealed class TokenizerPipeline
     }
 
     private static Token CreateAddedToken(AddedToken token, Origin origin, ReadOnlySpan<char> text) =>
-        new(token.Id, origin, token.LeftStrip || token.RightStrip ? text.ToString() : null);
+        new(token.Id, origin, (token.LeftStrip || token.RightStrip) && text.Length <= MaxStrippedText ? text.ToString() : null);
 
     /// <summary>The decoder's input for an id; null if no token has this id or the token is to be skipped.</summary>
     public string? TextOf(int id, bool skipSpecialTokens)

@@ -49,6 +49,10 @@ public sealed class OnigurumaPatternTests
         Assert.Throws<FormatException>(() => PatternParser.Parse(new string('[', 5000) + "a" + new string(']', 5000)));
     }
 
+    [Fact]
+    public void PatternWhoseClassesAreTooLong_IsRefused() => Assert.Contains("longer than", Assert.Throws<TokenizerFormatException>(
+        () => new RegexPattern(string.Concat(Enumerable.Repeat(@"\b", 30_000)), "test")).Message, StringComparison.Ordinal);
+
     private static string[] Match(string pattern, string text)
     {
         var matches = new List<PatternMatch>();

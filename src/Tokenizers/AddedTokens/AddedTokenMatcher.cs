@@ -46,7 +46,10 @@ internal sealed class AddedTokenMatcher
             if (token.LeftStrip)
                 while (start > previousEnd && char.IsWhiteSpace(text[start - 1])) start--;
             if (token.RightStrip)
+            {
+                if (end < previousEnd) end = previousEnd; // the white space that the previous match includes
                 while (end < text.Length && char.IsWhiteSpace(text[end])) end++;
+            }
             // As in Hugging Face tokenizers, a token in the white space that the previous match includes on its right is a match too.
             if (previousEnd < start) matches.Add(new AddedTokenMatch(new TextSpan(previousEnd, start), null));
             matches.Add(new AddedTokenMatch(new TextSpan(start, end), token));

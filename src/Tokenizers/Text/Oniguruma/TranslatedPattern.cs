@@ -12,18 +12,25 @@ internal sealed class TranslatedPattern(string template, IReadOnlyList<Character
 
     public const int MaxClasses = 0x1000;
 
+    /// <summary>The limit of the written pattern. Those of published tokenizers have less than 100,000 chars.</summary>
+    private const int MaxLength = 2_000_000;
+
     /// <summary>The chars that stand for code points beyond the basic multilingual plane.</summary>
     public SubstituteTable CreateSubstitutes() => new(classes);
 
     /// <summary>Writes the pattern.</summary>
     /// <param name="substitutes">The chars that stand for other code points, or null for texts of the basic multilingual plane.</param>
+    /// <exception cref="FormatException">The written pattern is too long.</exception>
     public string Write(SubstituteTable? substitutes)
     {
         string[] written = [.. classes.Select(set => set.Write(substitutes))];
         var result = new StringBuilder(template.Length * 2);
         foreach (char c in template)
+        {
             if (c >= FirstMarker) result.Append(written[c - FirstMarker]);
             else result.Append(c);
+            if (result.Length > MaxLength) throw new FormatException($"its classes make it longer than {MaxLength} characters");
+        }
         return result.ToString();
     }
 }
