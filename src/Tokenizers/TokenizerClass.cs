@@ -54,17 +54,6 @@ internal sealed record TokenizerClass(IReadOnlyDictionary<string, string> Tokens
         ["T5Tokenizer"] = _t5,
     };
 
-    /// <summary>The class of a model type, for files that name no class (transformers, tokenization_auto.py).</summary>
-    private static readonly Dictionary<string, string> _byModelType = new(StringComparer.Ordinal)
-    {
-        ["bart"] = "RobertaTokenizer", ["bert"] = "BertTokenizer", ["codegen"] = "GPT2Tokenizer", ["distilbert"] = "BertTokenizer",
-        ["electra"] = "BertTokenizer", ["gpt2"] = "GPT2Tokenizer", ["gpt_bigcode"] = "GPT2Tokenizer", ["gpt_neo"] = "GPT2Tokenizer",
-        ["gptj"] = "GPT2Tokenizer", ["llama"] = "LlamaTokenizer", ["opt"] = "GPT2Tokenizer", ["phi"] = "GPT2Tokenizer",
-        ["qwen2"] = "Qwen2Tokenizer", ["qwen2_moe"] = "Qwen2Tokenizer", ["qwen3"] = "Qwen2Tokenizer", ["qwen3_moe"] = "Qwen2Tokenizer",
-        ["roberta"] = "RobertaTokenizer", ["starcoder2"] = "GPT2Tokenizer", ["t5"] = "T5Tokenizer", ["mt5"] = "T5Tokenizer",
-        ["xlm-roberta"] = "XLMRobertaTokenizer",
-    };
-
     public TokenizerKind Kind { get; private init; }
 
     /// <summary>Whether the class adds the beginning-of-sequence token where <c>add_bos_token</c> is not given.</summary>
@@ -72,9 +61,6 @@ internal sealed record TokenizerClass(IReadOnlyDictionary<string, string> Tokens
 
     /// <summary>Finds a class by its name. An unknown class takes everything from tokenizer.json.</summary>
     public static TokenizerClass Find(string? name) => _byName.GetValueOrDefault(name ?? "", _generic);
-
-    /// <summary>The name of the class of a model type, for example "opt"; null if the model type has no class of its own.</summary>
-    public static string? NameOf(string? modelType) => _byModelType.GetValueOrDefault(modelType ?? "");
 
     /// <summary>The name of the class that takes everything from tokenizer.json.</summary>
     public const string GenericName = "TokenizersBackend";

@@ -23,11 +23,13 @@ internal sealed class TokenizerFolder(IReadOnlyDictionary<string, ReadOnlyMemory
         using var addedTokens = Parse(TokenizerFiles.AddedTokens);
         return Guard(TokenizerFiles.Config, () =>
         {
-            var config = configFile is null ? new TokenizerConfig() : TokenizerConfig.Read(Section(TokenizerFiles.Config, configFile)!.Value);
-            bool isClassOpen = config.ClassName is null
-                || (config.ClassName == TokenizerClass.GenericName && !files.ContainsKey(TokenizerFiles.TokenizerJson));
-            if (isClassOpen && modelConfigFile is not null)
-                config = config with { ClassName = TokenizerClass.NameOf(ModelType(modelConfigFile.RootElement)) };
+            var config = configFile is null ? new TokenizerConfig()
+                : TokenizerConfig.Read(Section(TokenizerFiles.Config, configFile)!.Value);
+            string? modelType = modelConfigFile is null ? null : ModelType(modelConfigFile.RootElement);
+            config = config with
+            {
+                ClassName = ModelTypeClasses.Resolve(config.ClassName, modelType, files.ContainsKey(TokenizerFiles.TokenizerJson)),
+            };
             if (files.TryGetValue(TokenizerFiles.ChatTemplate, out var template) && !template.IsEmpty)
                 config = config with { ChatTemplate = Encoding.UTF8.GetString(template.Span) };
 

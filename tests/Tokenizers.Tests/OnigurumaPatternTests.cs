@@ -22,7 +22,8 @@ public sealed class OnigurumaPatternTests
     [InlineData(@"^b|a$", "a\nb", "a|\n|b")]
     [InlineData(@"(?m:a.b)", "a\nb", "a\nb")]
     [InlineData(@"[^a]", "🙂a", "🙂|a")]
-    public void Pattern_MatchesAsInOniguruma(string pattern, string text, string expected) => Assert.Equal(expected.Split('|'), Match(pattern, text));
+    public void Pattern_MatchesAsInOniguruma(string pattern, string text, string expected) =>
+        Assert.Equal(expected.Split('|'), Match(pattern, text));
 
     [Theory]
     [InlineData(@"\X", @"\X is not supported (at position 0)")]

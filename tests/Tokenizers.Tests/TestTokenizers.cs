@@ -42,7 +42,8 @@ internal static class TestTokenizers
     /// <summary>A model that maps whole words to their indices.</summary>
     public static string WordLevel(params string[] words)
     {
-        string vocab = JsonSerializer.Serialize(words.Select((word, id) => (word, id)).ToDictionary(entry => entry.word, entry => entry.id));
+        string vocab = JsonSerializer.Serialize(
+            words.Select((word, id) => (word, id)).ToDictionary(entry => entry.word, entry => entry.id));
         return $$"""{"type":"WordLevel","unk_token":"<unk>","vocab":{{vocab}}}""";
     }
 

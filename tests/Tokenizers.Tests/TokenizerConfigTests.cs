@@ -3,7 +3,11 @@ namespace Ndif.Tokenizers.Tests;
 /// <summary>What tokenizer_config.json and the files beside it change in tokenizer.json, as in transformers.</summary>
 public sealed class TokenizerConfigTests
 {
-    private const string Bos = """{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],"pair":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}},{"Sequence":{"id":"B"}}],"special_tokens":{"<s>":{"id":"<s>","ids":[95],"tokens":["<s>"]}}}""";
+    private const string Bos = """
+        {"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],
+        "pair":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}},{"Sequence":{"id":"B"}}],
+        "special_tokens":{"<s>":{"id":"<s>","ids":[95],"tokens":["<s>"]}}}
+        """;
     private const string AddedTokens = """
         "added_tokens":[{"id":95,"content":"<s>","special":true},{"id":96,"content":"</s>","special":true}]
         """;
@@ -139,5 +143,24 @@ public sealed class TokenizerConfigTests
         });
         Assert.Equal(tokenizer.TokenToId("<|endoftext|>"), tokenizer.EosId);
         Assert.NotNull(tokenizer.EosId);
+    }
+
+    [Theory]
+    [InlineData("phi3", "▁a|</s>|▁b")]
+    [InlineData("mistral", "▁a|</s>|▁b")]
+    [InlineData("llama", "▁a|</s>|b")]
+    [InlineData("some_new_type", "▁a|</s>|b")]
+    public void ClassOfAnotherModelType_IsNotTrusted(string modelType, string expected)
+    {
+        string model = TestTokenizers.Model(["<unk>", "<s>", "</s>", "▁", "a", "b", "▁a", "▁b"], ["▁ a", "▁ b"]);
+        var tokenizer = HuggingFaceTokenizer.FromFiles(new Dictionary<string, ReadOnlyMemory<byte>>
+        {
+            ["tokenizer.json"] = TestTokenizers.Utf8($$$"""
+                {"added_tokens":[{"id":2,"content":"</s>","special":true}],"normalizer":{"type":"Prepend","prepend":"▁"},"model":{{{model}}}}
+                """),
+            ["tokenizer_config.json"] = """{"tokenizer_class":"LlamaTokenizer","legacy":false}"""u8.ToArray(),
+            ["config.json"] = TestTokenizers.Utf8($$"""{"model_type":"{{modelType}}"}"""),
+        });
+        Assert.Equal(expected.Split('|'), tokenizer.EncodeWithOffsets("a</s>b").Tokens);
     }
 }

@@ -65,7 +65,7 @@ internal sealed class TokenDeclarations
         // A token of added_tokens_decoder is added again where its flags differ from those in tokenizer.json.
         HashSet<AddedToken> identical = [.. present.Select(WithoutId)];
         List<AddedToken> result = [.. _byId.Values.Where(token => !identical.Contains(token))];
-        var contents = present.Select(token => token.Content).Concat(result.Select(token => token.Content)).ToHashSet(StringComparer.Ordinal);
+        HashSet<string> contents = [.. present.Concat(result).Select(token => token.Content)];
         foreach (string role in _roleOrder)
             if (_byRole.TryGetValue(role, out var token) && contents.Add(token.Content)) result.Add(token);
         foreach (var token in _extra)

@@ -11,7 +11,10 @@ internal static class SentencePieceConverter
     private const string ReplaceDecoder = """{"type":"Replace","pattern":{"String":"▁"},"content":" "}""";
 
     /// <summary>Builds the tokenizer and the tokens that a class without tokens of its own takes from the model.</summary>
-    public static byte[] Convert(SentencePieceModelFile file, TokenizerConfig config) => VocabularyFileConverter.Serialize(config.Class.Kind switch
+    public static byte[] Convert(SentencePieceModelFile file, TokenizerConfig config) =>
+        VocabularyFileConverter.Serialize(Build(file, config));
+
+    private static JsonObject Build(SentencePieceModelFile file, TokenizerConfig config) => config.Class.Kind switch
     {
         TokenizerKind.Llama => Llama(file, config),
         TokenizerKind.Gemma => Gemma(file, config),
@@ -20,7 +23,7 @@ internal static class SentencePieceConverter
         TokenizerKind.Generic => Generic(file),
         _ => throw new TokenizerFormatException("tokenizer_config.json: tokenizer_class",
             $"a {config.ClassName} cannot be built from a SentencePiece model. " + TokenizerFolder.HowToSave),
-    });
+    };
 
     private static JsonObject Llama(SentencePieceModelFile file, TokenizerConfig config)
     {
@@ -146,11 +149,18 @@ internal static class SentencePieceConverter
     /// <summary>A template of the sequences "A" and "B" and of the ids of tokens.</summary>
     private static JsonObject Template(object[] single, object[] pair, params (string Text, int Id)[] tokens)
     {
-        return new JsonObject { ["type"] = "TemplateProcessing", ["single"] = Pieces(single), ["pair"] = Pieces(pair), ["special_tokens"] = Tokens() };
+        return new JsonObject
+        {
+            ["type"] = "TemplateProcessing",
+            ["single"] = Pieces(single),
+            ["pair"] = Pieces(pair),
+            ["special_tokens"] = Tokens(),
+        };
 
-        JsonArray Pieces(object[] pieces) => new([.. pieces.Select(piece => piece is string name
-            ? new JsonObject { ["Sequence"] = new JsonObject { ["id"] = name, ["type_id"] = 0 } }
-            : new JsonObject { ["SpecialToken"] = new JsonObject { ["id"] = tokens.First(token => token.Id == (int)piece).Text, ["type_id"] = 0 } })]);
+        JsonArray Pieces(object[] pieces) => new([.. pieces.Select(piece => piece is string sequence
+            ? Piece("Sequence", sequence) : Piece("SpecialToken", tokens.First(token => token.Id == (int)piece).Text))]);
+
+        static JsonObject Piece(string kind, string id) => new() { [kind] = new JsonObject { ["id"] = id, ["type_id"] = 0 } };
 
         JsonObject Tokens()
         {

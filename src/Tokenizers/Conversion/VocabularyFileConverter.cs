@@ -27,10 +27,14 @@ internal static class VocabularyFileConverter
         foreach (string line in ReadLines(merges))
             if (line.Length > 0 && !line.StartsWith("#version", StringComparison.Ordinal)) lines.Add(line);
         if (lines.Exists(line => line.EndsWith("</w>", StringComparison.Ordinal)))
-            throw new TokenizerFormatException("merges.txt", "the tokens are not those of a byte-level tokenizer. " + TokenizerFolder.HowToSave);
+            throw new TokenizerFormatException("merges.txt",
+                "the tokens are not those of a byte-level tokenizer. " + TokenizerFolder.HowToSave);
         bool isQwen = config.ClassName == "Qwen2Tokenizer", isNeoX = config.ClassName == "GPTNeoXTokenizer";
         string addPrefix = config.AddPrefixSpace == true ? "true" : "false";
-        string byteLevel = $$"""{"type":"ByteLevel","add_prefix_space":{{addPrefix}},"trim_offsets":true,"use_regex":{{(isQwen ? "false" : "true")}}}""";
+        string useRegex = isQwen ? "false" : "true";
+        string byteLevel = $$"""
+            {"type":"ByteLevel","add_prefix_space":{{addPrefix}},"trim_offsets":true,"use_regex":{{useRegex}}}
+            """;
         JsonObject root = new()
         {
             ["normalizer"] = isQwen || isNeoX ? JsonNode.Parse("""{"type":"NFC"}""") : null,
@@ -93,8 +97,9 @@ internal static class VocabularyFileConverter
 
     private static bool IsNamed(TokenizerConfig config) => config.ClassName is not (null or TokenizerClass.GenericName);
 
-    private static TokenizerFormatException CannotConvert(TokenizerConfig config, string files) => new("tokenizer_config.json: tokenizer_class",
-        $"a {config.ClassName ?? "tokenizer of this class"} cannot be built from {files}. " + TokenizerFolder.HowToSave);
+    private static TokenizerFormatException CannotConvert(TokenizerConfig config, string files) => new(
+        "tokenizer_config.json: tokenizer_class", $"a {config.ClassName ?? "tokenizer of this class"} cannot be built from {files}. "
+            + TokenizerFolder.HowToSave);
 
     private static JsonObject ParseVocabulary(ReadOnlyMemory<byte> json)
     {
@@ -110,7 +115,7 @@ internal static class VocabularyFileConverter
         }
     }
 
-    private static JsonNode? RobertaPostProcessor(JsonObject root, TokenizerConfig config)
+    private static JsonObject? RobertaPostProcessor(JsonObject root, TokenizerConfig config)
     {
         var vocabulary = (JsonObject)root["model"]!["vocab"]!;
         string cls = config.ClsToken ?? "<s>", sep = config.SepToken ?? "</s>";

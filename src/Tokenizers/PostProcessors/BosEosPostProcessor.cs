@@ -52,7 +52,8 @@ internal sealed class BosEosPostProcessor(IPostProcessor? inner, int? bosId, int
     private static (List<int> Before, List<int> After) FindAddedTokens(IPostProcessor? processor)
     {
         List<List<Token>> text = [[new Token(TextId, default, "")]];
-        List<int> ids = [.. (processor?.Process(text, addSpecialTokens: true) ?? text).SelectMany(tokens => tokens).Select(token => token.Id)];
+        List<int> ids = [.. (processor?.Process(text, addSpecialTokens: true) ?? text).SelectMany(tokens => tokens)
+            .Select(token => token.Id)];
         int index = ids.IndexOf(TextId);
         return index < 0 ? (ids, []) : (ids[..index], ids[(index + 1)..]);
     }

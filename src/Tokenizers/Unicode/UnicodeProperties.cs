@@ -4,7 +4,9 @@ using System.Text;
 
 namespace Ndif.Tokenizers.Unicode;
 
-/// <summary>The sets of code points that regular expressions name: general categories, scripts, binary properties, POSIX brackets.</summary>
+/// <summary>
+/// The sets of code points that regular expressions name: general categories, scripts, binary properties and POSIX brackets.
+/// </summary>
 /// <remarks>UAX 44; kkos/oniguruma, doc/RE and doc/UNICODE_PROPERTIES</remarks>
 internal static class UnicodeProperties
 {
@@ -53,7 +55,8 @@ internal static class UnicodeProperties
     private static CodePointSet? Compute(string key)
     {
         if ((key.Length == 1 && "clmnpsz".Contains(key[0])) || Array.IndexOf(_categories, key) >= 0)
-            return CodePointSet.Where(code => _categories[(int)CharUnicodeInfo.GetUnicodeCategory(code)].StartsWith(key, StringComparison.Ordinal));
+            return CodePointSet.Where(code =>
+                _categories[(int)CharUnicodeInfo.GetUnicodeCategory(code)].StartsWith(key, StringComparison.Ordinal));
         return key switch
         {
             "lc" => Union("lu", "ll", "lt"),

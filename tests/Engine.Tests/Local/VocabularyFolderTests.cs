@@ -23,8 +23,9 @@ public sealed class VocabularyFolderTests
         LanguageModel llm = new(folder.Path, remote: Backend.Local), original = new("ndif/tiny-landmarks", remote: Backend.Local);
         Assert.Equal(original.Tokenizer.Encode(Text), llm.Tokenizer.Encode(Text));
 
-        Saved built = await llm.TraceAsync(Text, t => llm.Logits.Save(), cancellationToken: TestContext.Current.CancellationToken);
-        Saved expected = await original.TraceAsync(Text, t => original.Logits.Save(), cancellationToken: TestContext.Current.CancellationToken);
+        var cancel = TestContext.Current.CancellationToken;
+        Saved built = await llm.TraceAsync(Text, t => llm.Logits.Save(), cancellationToken: cancel);
+        Saved expected = await original.TraceAsync(Text, t => original.Logits.Save(), cancellationToken: cancel);
         Assert.Equal(expected.Tensor.ToArray<float>(), built.Tensor.ToArray<float>());
     }
 }

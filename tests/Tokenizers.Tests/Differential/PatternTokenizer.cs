@@ -19,7 +19,8 @@ internal static class PatternTokenizer
     private static string Create(string pattern, string behavior, bool invert, bool countPieces)
     {
         string split = $$$"""
-            {"type":"Split","pattern":{"Regex":{{{JsonSerializer.Serialize(pattern)}}}},"behavior":"{{{behavior}}}","invert":{{{(invert ? "true" : "false")}}}}
+            {"type":"Split","pattern":{"Regex":{{{JsonSerializer.Serialize(pattern)}}}},"behavior":"{{{behavior}}}",
+            "invert":{{{(invert ? "true" : "false")}}}}
             """;
         string preTokenizer = countPieces ? split : $$$"""
             {"type":"Sequence","pretokenizers":[{{{split}}},{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":false}]}

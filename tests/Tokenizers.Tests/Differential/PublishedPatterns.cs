@@ -47,25 +47,37 @@ internal static class PublishedPatterns
             @"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|" +
             @"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
         // CLIP, Whisper, Seed, EXAONE, Jais
-        @"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", @" {2,}", @"\s+", @" +", @"\n+", @"\t",
+        @"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", @" {2,}", @"\s+", @" +", @"\n+",
+        @"\t",
         @"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])| ?\p{L}+", @"[ \t]+|\n", @"\p{Han}|\p{Hiragana}|\p{Katakana}",
-        RefusedByOniguruma, @"[^\s]+|\s+", @"\S+\s*", @"(?<=\S)\s", @"(?<!\d)\d(?!\d)", @"\w+|[^\w\s]+", @"\b\w", @"[a-zA-Z]+(?:-[a-zA-Z]+)*",
+        RefusedByOniguruma, @"[^\s]+|\s+", @"\S+\s*", @"(?<=\S)\s", @"(?<!\d)\d(?!\d)", @"\w+|[^\w\s]+", @"\b\w",
+        @"[a-zA-Z]+(?:-[a-zA-Z]+)*",
     ];
 
     /// <summary>The syntax of doc/RE of Oniguruma, as its Ruby syntax has it.</summary>
     public static readonly string[] Syntax =
     [
-        @"[[:alpha:]]+", @"[[:^alpha:]]", @"[^[:space:][:digit:]]+", @"[[:punct:]]", @"[[:upper:]][[:lower:]]*", @"[[:alnum:]_]+", @"[[:word:]]+",
-        @"[[:blank:]]", @"[[:cntrl:]]", @"[[:graph:]]+", @"[[:print:]]+", @"[[:xdigit:]]+", @"[[:ascii:]]+", @"\h+", @"\H+", @"\R", @"\d+", @"\D+",
+        @"[[:alpha:]]+", @"[[:^alpha:]]", @"[^[:space:][:digit:]]+", @"[[:punct:]]", @"[[:upper:]][[:lower:]]*", @"[[:alnum:]_]+",
+        @"[[:word:]]+",
+        @"[[:blank:]]", @"[[:cntrl:]]", @"[[:graph:]]+", @"[[:print:]]+", @"[[:xdigit:]]+", @"[[:ascii:]]+", @"\h+", @"\H+", @"\R", @"\d+",
+        @"\D+",
         @"\w+", @"\W+", @"\s", @"\S", @"[\w&&[^\d]]+", @"[a-z&&[^aeiou]]+", @"[^a-z&&[^aeiou]]+", @"[a-w&&[^c-g]z]", @"[\p{L}&&\p{ASCII}]+",
-        @"[[a-c][x-z]]+", @"[a-c[^x-z]]", @"\p{Alpha}+", @"\p{^Alpha}+", @"\P{Alpha}+", @"\p{Upper}\p{Lower}*", @"\p{Alnum}+", @"\p{Latin}+",
-        @"\p{Cyrillic}+", @"\p{Greek}+", @"\p{Arabic}", @"\p{Hebrew}", @"\p{Hangul}+", @"\p{Thai}", @"\p{Devanagari}+", @"\p{Common}+", @"\p{Letter}+",
-        @"\p{Number}", @"\p{Punctuation}", @"\p{Symbol}", @"\p{Lu}", @"\p{Nd}+", @"\p{Zs}", @"\p{Sc}", @"\p{White_Space}+", @"\p{Uppercase}+", @"\p{Any}",
-        @"a++", @"a?+b", @"(?>a+)b", @"(?:ab)*+c", @"a{2}", @"a{1,2}", @"a{,2}b", @"a{1,}", @"a{1,2}?", @"a{1,2}+", @"a{,}", @"a{x}", @"{a}", @"x{",
-        @"(?i)the|CAT", @"a(?i)B|c", @"(?i:ß)", @"(?-i:a)", @"(?m:a.b)", @"(?m).+", @".+", @"^a|b$", @"\Aa|b\z|c\Z", @"\Gab", @"(?#comment)a", @"(?x: a b )c",
-        @"(a)(b)?\1", @"(?<n>a)\k<n>", @"(?=a)", @"(?!a)\w", @"(?<=a)b", @"(?<!a)b", @"a|", @"(|a)b", @"[]a]+", @"[^]a]+", @"[a-]", @"[-a]", @"[a\-z]",
-        @"[\]\[]", @"\[\]", @"\x41", @"\x{41}", @"\x{1F642}", @"\u0041", @"[\x{4E00}-\x{9FFF}]+", @"\101", @"\t|\n|\r|\f|\v|\a|\e", @"\cA", @"\-", @"\#", @"\ ",
-        @"🙂+", @"[🙂-🙏]", @"[^a🙂]", @"\X", @"\O", @"\N", @"\K", @"a\Kb", @"\y", @"(?~ab)", @"]", @"}", @"a**", @"a+?", @"(?:a+){2}", @"(?<!ab|c)d",
+        @"[[a-c][x-z]]+", @"[a-c[^x-z]]", @"\p{Alpha}+", @"\p{^Alpha}+", @"\P{Alpha}+", @"\p{Upper}\p{Lower}*", @"\p{Alnum}+",
+        @"\p{Latin}+",
+        @"\p{Cyrillic}+", @"\p{Greek}+", @"\p{Arabic}", @"\p{Hebrew}", @"\p{Hangul}+", @"\p{Thai}", @"\p{Devanagari}+", @"\p{Common}+",
+        @"\p{Letter}+",
+        @"\p{Number}", @"\p{Punctuation}", @"\p{Symbol}", @"\p{Lu}", @"\p{Nd}+", @"\p{Zs}", @"\p{Sc}", @"\p{White_Space}+",
+        @"\p{Uppercase}+", @"\p{Any}",
+        @"a++", @"a?+b", @"(?>a+)b", @"(?:ab)*+c", @"a{2}", @"a{1,2}", @"a{,2}b", @"a{1,}", @"a{1,2}?", @"a{1,2}+", @"a{,}", @"a{x}",
+        @"{a}", @"x{",
+        @"(?i)the|CAT", @"a(?i)B|c", @"(?i:ß)", @"(?-i:a)", @"(?m:a.b)", @"(?m).+", @".+", @"^a|b$", @"\Aa|b\z|c\Z", @"\Gab",
+        @"(?#comment)a", @"(?x: a b )c",
+        @"(a)(b)?\1", @"(?<n>a)\k<n>", @"(?=a)", @"(?!a)\w", @"(?<=a)b", @"(?<!a)b", @"a|", @"(|a)b", @"[]a]+", @"[^]a]+", @"[a-]", @"[-a]",
+        @"[a\-z]",
+        @"[\]\[]", @"\[\]", @"\x41", @"\x{41}", @"\x{1F642}", @"\u0041", @"[\x{4E00}-\x{9FFF}]+", @"\101", @"\t|\n|\r|\f|\v|\a|\e", @"\cA",
+        @"\-", @"\#", @"\ ",
+        @"🙂+", @"[🙂-🙏]", @"[^a🙂]", @"\X", @"\O", @"\N", @"\K", @"a\Kb", @"\y", @"(?~ab)", @"]", @"}", @"a**", @"a+?", @"(?:a+){2}",
+        @"(?<!ab|c)d",
     ];
 
     public static readonly string[] All = [.. Published, .. Syntax];

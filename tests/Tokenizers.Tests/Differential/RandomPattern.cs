@@ -5,17 +5,21 @@ internal sealed class RandomPattern(Random random)
 {
     private static readonly string[] _atoms =
     [
-        "a", "b", "the", "é", "中", "🙂", " ", @"\.", @"\s", @"\S", @"\w", @"\W", @"\d", @"\D", @"\h", ".", @"\p{L}", @"\P{L}", @"\p{N}", @"\p{Han}",
-        @"\p{Lu}", @"\p{^Ll}", @"\p{Alpha}", @"\p{Cyrillic}", @"\R", @"\b", @"\B", "^", "$", @"\n", @"\x41", @"\x{E9}", @"\u0430", "'s", "ss",
+        "a", "b", "the", "é", "中", "🙂", " ", @"\.", @"\s", @"\S", @"\w", @"\W", @"\d", @"\D", @"\h", ".", @"\p{L}", @"\P{L}", @"\p{N}",
+        @"\p{Han}",
+        @"\p{Lu}", @"\p{^Ll}", @"\p{Alpha}", @"\p{Cyrillic}", @"\R", @"\b", @"\B", "^", "$", @"\n", @"\x41", @"\x{E9}", @"\u0430", "'s",
+        "ss",
     ];
 
     private static readonly string[] _members =
     [
-        "a", "b-e", "A-Z", "é", "中", "🙂", " ", @"\s", @"\w", @"\d", @"\p{L}", @"\P{N}", @"\p{Greek}", "[:punct:]", "[:^alpha:]", "0-9", @"\-", @"\]", @"\[",
+        "a", "b-e", "A-Z", "é", "中", "🙂", " ", @"\s", @"\w", @"\d", @"\p{L}", @"\P{N}", @"\p{Greek}", "[:punct:]", "[:^alpha:]", "0-9",
+        @"\-", @"\]", @"\[",
         @"\x{4E00}-\x{9FFF}", @"\h", "'", ".",
     ];
 
-    private static readonly string[] _quantifiers = ["", "", "", "", "", "?", "*", "+", "??", "*?", "+?", "?+", "*+", "++", "{1,3}", "{2}", "{,2}", "{1,}", "{1,2}?"];
+    private static readonly string[] _quantifiers = ["", "", "", "", "", "?", "*", "+", "??", "*?", "+?", "?+", "*+", "++", "{1,3}", "{2}",
+    "{,2}", "{1,}", "{1,2}?"];
 
     public string Next() => Alternatives(0);
 

@@ -9,7 +9,8 @@ internal sealed class RandomStages(Random random)
     private static readonly string[] _behaviors = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"];
 
     /// <summary>Patterns without empty matches: a replaced empty match can end the process of the library.</summary>
-    private static readonly string[] _replaced = [@"\s+", " {2,}", @"\n+", "[0-9]", @"\p{N}{1,3}", "[[:punct:]]", "a++", @"\p{Han}+", "(?i:the)"];
+    private static readonly string[] _replaced = [@"\s+", " {2,}", @"\n+", "[0-9]", @"\p{N}{1,3}", "[[:punct:]]", "a++", @"\p{Han}+",
+    "(?i:the)"];
 
     public JsonNode Normalizer() => Sequence("normalizers", () => random.Next(13) switch
     {
@@ -24,7 +25,8 @@ internal sealed class RandomStages(Random random)
         7 => $$"""{"type":"Replace","pattern":{{Pattern(_replaced)}},"content":"{{Pick("▁", "ab", " ")}}"}""",
         8 => """{"type":"Prepend","prepend":"▁"}""",
         9 or 10 => $$"""
-            {"type":"BertNormalizer","clean_text":{{Bool()}},"handle_chinese_chars":{{Bool()}},"strip_accents":{{Pick("null", "true", "false")}},
+            {"type":"BertNormalizer","clean_text":{{Bool()}},"handle_chinese_chars":{{Bool()}},"strip_accents":{{Pick("null", "true",
+            "false")}},
             "lowercase":{{Bool()}}}
             """,
         11 => """{"type":"Nmt"}""",

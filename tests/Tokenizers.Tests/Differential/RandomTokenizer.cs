@@ -8,7 +8,8 @@ internal sealed class RandomTokenizer(Random random)
 {
     private static readonly string[] _words =
     [
-        "the", "The", "hello", "Hello", "world", "don", "it", "ab", "abc", "cat", "dog", "12", "2024", "nt", "ll", "Привет", "мир", "中文", "日本",
+        "the", "The", "hello", "Hello", "world", "don", "it", "ab", "abc", "cat", "dog", "12", "2024", "nt", "ll", "Привет", "мир", "中文",
+        "日本",
         "한국", "é", "ü", "🙂", "שלום",
     ];
 
@@ -126,7 +127,8 @@ internal sealed class RandomTokenizer(Random random)
     private JsonObject Unigram()
     {
         bool byteFallback = random.Next(3) == 0;
-        List<string> tokens = ["<unk>", "<s>", "</s>", "[CLS]", "[SEP]", .. Alphabet(false), .. _words, .. _words.Select(word => "▁" + word)];
+        List<string> tokens = ["<unk>", "<s>", "</s>", "[CLS]",
+        "[SEP]", .. Alphabet(false), .. _words, .. _words.Select(word => "▁" + word)];
         if (byteFallback) tokens.AddRange(Enumerable.Range(0, 256).Select(b => $"<0x{b:X2}>"));
         return new JsonObject
         {

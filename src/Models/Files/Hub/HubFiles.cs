@@ -39,7 +39,8 @@ internal static class HubFiles
                 $"`{id}` on the hub has no {Config}: it is not a model in the transformers format.",
                 files.Contains(AdapterFile.ConfigFile) ? "It is an adapter: name its base model, and give it as `adapter`."
                 : "Look for a repository of the same model with config.json and safetensors.");
-        List<string> wanted = [Config, .. new[] { "generation_config.json" }.Where(files.Contains), .. TokenizerFiles.Select(files.Contains)];
+        List<string> wanted = [Config, .. TokenizerFiles.Select(files.Contains)];
+        if (files.Contains("generation_config.json")) wanted.Add("generation_config.json");
         if (parts == ModelParts.Description) return wanted;
         wanted.Add(files.Contains(Checkpoint.SingleFileName) ? Checkpoint.SingleFileName
             : files.Contains(Checkpoint.IndexFileName) ? Checkpoint.IndexFileName

@@ -91,7 +91,8 @@ internal static class BracketParser
         set = EscapeParser.TryReadClass(scanner);
         if (set is not null) return false;
         if (scanner.TrySkip("b")) code = '\b';
-        else if (scanner.TrySkip("R") || scanner.TrySkip("X")) throw PatternScanner.NotSupported(@"\R or \X in a character class", position);
+        else if (scanner.TrySkip("R") || scanner.TrySkip("X"))
+            throw PatternScanner.NotSupported(@"\R or \X in a character class", position);
         else code = EscapeParser.ReadCodePoint(scanner);
         return true;
     }

@@ -20,7 +20,8 @@ internal sealed record CharacterClass(CodePointSet Set, string? DotNetBody = nul
         new(CodePointSet.Of([(first, last)]), first > 0xFFFF ? "" : WriteRange(first, Math.Min(last, 0xFFFF)));
 
     public static CharacterClass Property(string name, CodePointSet set, bool negated) =>
-        new(negated ? set.Complement() : set, UnicodeProperties.FindDotNetCategory(name) is { } category ? $@"\p{{{category}}}" : null, negated);
+        new(negated ? set.Complement() : set,
+            UnicodeProperties.FindDotNetCategory(name) is { } category ? $@"\p{{{category}}}" : null, negated);
 
     /// <summary><c>\d</c>, <c>\s</c> and their negations.</summary>
     public static CharacterClass Shorthand(string dotNet, string property, bool negated)
@@ -60,7 +61,8 @@ internal sealed record CharacterClass(CodePointSet Set, string? DotNetBody = nul
     }
 
     /// <summary>Writes a code point of the basic multilingual plane, inside or outside of brackets.</summary>
-    public static string WriteChar(int code) => code < 0x80 && (char.IsAsciiLetterOrDigit((char)code) || "_'\"<>/=!@%&;:,~`".Contains((char)code))
+    public static string WriteChar(int code) =>
+        code < 0x80 && (char.IsAsciiLetterOrDigit((char)code) || "_'\"<>/=!@%&;:,~`".Contains((char)code))
         ? ((char)code).ToString() : string.Create(CultureInfo.InvariantCulture, $"\\u{code:X4}");
 
     private static string WriteRange(int first, int last) =>

@@ -2,12 +2,15 @@ using Ndif.Tokenizers.Unicode;
 
 namespace Ndif.Tokenizers.Text.Oniguruma;
 
-/// <summary>The letters that match a sequence of letters if case is ignored, such as ß and "ss", as far as the sequence is ASCII.</summary>
+/// <summary>The letters that match a sequence of ASCII letters if case is ignored, such as ß and "ss".</summary>
 /// <remarks>Unicode Character Database, CaseFolding.txt, status F</remarks>
 internal static class MultipleCharacterFolding
 {
     private static readonly (string Sequence, string Ligatures)[] _foldings =
-        [("ffi", "\uFB03"), ("ffl", "\uFB04"), ("ff", "\uFB00"), ("fi", "\uFB01"), ("fl", "\uFB02"), ("ss", "\u00DF\u1E9E"), ("st", "\uFB05\uFB06")];
+    [
+        ("ffi", "\uFB03"), ("ffl", "\uFB04"), ("ff", "\uFB00"), ("fi", "\uFB01"), ("fl", "\uFB02"), ("ss", "\u00DF\u1E9E"),
+        ("st", "\uFB05\uFB06"),
+    ];
 
     /// <summary>Reads the rest of a sequence, or recognizes a letter that stands for one.</summary>
     /// <param name="code">The code point that was read.</param>

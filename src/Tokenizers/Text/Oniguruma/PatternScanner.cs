@@ -60,7 +60,8 @@ internal sealed class PatternScanner(string pattern)
     public static FormatException CreateException(string reason, int position) =>
         new(string.Create(CultureInfo.InvariantCulture, $"{reason} (at position {position})"));
 
-    public static FormatException NotSupported(string construct, int position) => CreateException($"{construct} is not supported", position);
+    public static FormatException NotSupported(string construct, int position) =>
+        CreateException($"{construct} is not supported", position);
 
     private static int DigitOf(char c) => c switch
     {
