@@ -5,8 +5,6 @@ namespace Ndif.Tokenizers;
 
 public sealed partial class HuggingFaceTokenizer
 {
-    private const string AdditionalChatTemplatesFolder = "additional_chat_templates";
-
     private readonly ChatTemplateSet _chatTemplates;
     private readonly TokenizerConfig _config;
 
@@ -75,23 +73,4 @@ public sealed partial class HuggingFaceTokenizer
     public IReadOnlyList<int> EncodeChat(IEnumerable<ChatMessage> messages, bool addGenerationPrompt = false,
         IReadOnlyDictionary<string, object?>? variables = null, string? chatTemplate = null) =>
         Encode(ApplyChatTemplate(messages, addGenerationPrompt, variables, chatTemplate: chatTemplate), addSpecialTokens: false);
-
-    /// <summary>Reads <c>additional_chat_templates/*.jinja</c> of a model's folder.</summary>
-    private static Dictionary<string, ReadOnlyMemory<byte>> ReadAdditionalChatTemplates(string path)
-    {
-        string folder = Path.Combine(path, AdditionalChatTemplatesFolder);
-        return Directory.Exists(folder)
-            ? Directory.EnumerateFiles(folder, "*.jinja").ToDictionary(file => file, file => (ReadOnlyMemory<byte>)File.ReadAllBytes(file))
-            : [];
-    }
-
-    private static Dictionary<string, string> DecodeChatTemplates(
-        ReadOnlyMemory<byte> defaultTemplate, IReadOnlyDictionary<string, ReadOnlyMemory<byte>>? additionalTemplates)
-    {
-        Dictionary<string, string> templates = new(StringComparer.Ordinal);
-        if (!defaultTemplate.IsEmpty) templates[ChatTemplateSet.Default] = Encoding.UTF8.GetString(defaultTemplate.Span);
-        foreach (var (file, content) in additionalTemplates ?? new Dictionary<string, ReadOnlyMemory<byte>>())
-            templates[Path.GetFileNameWithoutExtension(file)] = Encoding.UTF8.GetString(content.Span);
-        return templates;
-    }
 }

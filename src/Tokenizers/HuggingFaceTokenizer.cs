@@ -1,15 +1,11 @@
-using System.Text;
-using System.Text.Json;
 using Ndif.Tokenizers.Chat;
-using Ndif.Tokenizers.Decoders;
-using Ndif.Tokenizers.Json;
 using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers;
 
 /// <summary>
-/// A tokenizer in Hugging Face's format: <c>tokenizer.json</c> with an optional <c>tokenizer_config.json</c>. It gives the same ids,
-/// tokens, offsets and text as the Python package <c>tokenizers</c>. All members are thread-safe.
+/// A tokenizer in Hugging Face's format: <c>tokenizer.json</c> with an optional <c>tokenizer_config.json</c>, or the vocabulary files
+/// of older models. It gives the same ids, tokens, offsets and text as transformers. All members are thread-safe.
 /// </summary>
 /// <remarks>
 /// Truncation and padding settings in the file are ignored; transformers also applies them only on request.
@@ -31,32 +27,44 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
     }
 
     /// <summary>
-    /// Reads a model's folder: <c>tokenizer.json</c> and, if they exist, <c>tokenizer_config.json</c>, <c>chat_template.jinja</c> and
-    /// <c>additional_chat_templates/*.jinja</c>.
+    /// Reads a model's folder: <c>tokenizer.json</c>, or, without it, <c>vocab.json</c> with <c>merges.txt</c>, a SentencePiece model
+    /// (<c>tokenizer.model</c>) or <c>vocab.txt</c>, with its settings, special tokens and chat templates.
     /// </summary>
     /// <param name="path">The folder of the model, such as a snapshot folder of Hugging Face's cache.</param>
-    /// <exception cref="FileNotFoundException">The folder has no tokenizer.json.</exception>
+    /// <exception cref="FileNotFoundException">The folder has none of these files.</exception>
     /// <exception cref="TokenizerFormatException">
     /// A file cannot be read. The message gives the location in the file and the reason.
     /// </exception>
     public static HuggingFaceTokenizer FromFolder(string path)
     {
-        string tokenizerPath = Path.Combine(path, "tokenizer.json");
-        if (!File.Exists(tokenizerPath))
-            throw new FileNotFoundException($"The folder '{path}' has no tokenizer.json. " +
-                "Save the model's fast tokenizer there (in Python: AutoTokenizer.from_pretrained(...).save_pretrained(folder)).",
-                tokenizerPath);
-        return FromJson(File.ReadAllBytes(tokenizerPath), ReadIfExists("tokenizer_config.json"), ReadIfExists("chat_template.jinja"),
-            ReadAdditionalChatTemplates(path));
-
-        byte[]? ReadIfExists(string name)
-        {
-            string file = Path.Combine(path, name);
-            return File.Exists(file) ? File.ReadAllBytes(file) : null;
-        }
+        bool Exists(string name) => File.Exists(Path.Combine(path, name));
+        if (!TokenizerFiles.HaveVocabulary(Exists))
+            throw new FileNotFoundException($"The folder '{path}' has no tokenizer.json, and no vocab.json with merges.txt, " +
+                $"tokenizer.model or vocab.txt from which one can be built. {TokenizerFolder.HowToSave}",
+                Path.Combine(path, TokenizerFiles.TokenizerJson));
+        var names = TokenizerFiles.Select(Exists).ToList();
+        if (Exists(TokenizerFiles.ModelConfig)) names.Add(TokenizerFiles.ModelConfig);
+        names.AddRange(TokenizerFiles.ListAdditionalChatTemplates(path));
+        return FromFiles(names.ToDictionary(name => name, name => (ReadOnlyMemory<byte>)File.ReadAllBytes(Path.Combine(path, name))));
     }
 
     /// <summary>Reads a tokenizer from the content of its files.</summary>
+    /// <param name="files">
+    /// The contents by file name: those of <see cref="TokenizerFiles.Names"/> that the folder has,
+    /// <c>additional_chat_templates/*.jinja</c>, and <c>config.json</c>, whose <c>model_type</c> names the tokenizer class if
+    /// tokenizer_config.json does not. Other files are ignored.
+    /// </param>
+    /// <exception cref="TokenizerFormatException">
+    /// A file cannot be read, or there is no vocabulary. The message gives the location in the file and the reason.
+    /// </exception>
+    public static HuggingFaceTokenizer FromFiles(IReadOnlyDictionary<string, ReadOnlyMemory<byte>> files)
+    {
+        ArgumentNullException.ThrowIfNull(files);
+        var (pipeline, config) = new TokenizerFolder(files).Read();
+        return new HuggingFaceTokenizer(pipeline, config);
+    }
+
+    /// <summary>Reads a tokenizer from the content of its main files.</summary>
     /// <param name="tokenizerJson">The content of <c>tokenizer.json</c>, UTF-8.</param>
     /// <param name="tokenizerConfigJson">
     /// The content of <c>tokenizer_config.json</c>, UTF-8. If it is empty, <see cref="BosId"/>, <see cref="EosId"/>,
@@ -65,37 +73,16 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
     /// <param name="chatTemplate">
     /// The content of <c>chat_template.jinja</c>, UTF-8. If it is empty, the <c>chat_template</c> of the config is used.
     /// </param>
-    /// <param name="additionalChatTemplates">
-    /// The contents of the files <c>additional_chat_templates/*.jinja</c>, UTF-8, by path or name: "tool_use" or
-    /// "additional_chat_templates/tool_use.jinja".
-    /// </param>
     /// <exception cref="TokenizerFormatException">
     /// A file cannot be read. The message gives the location in the file and the reason.
     /// </exception>
     public static HuggingFaceTokenizer FromJson(ReadOnlyMemory<byte> tokenizerJson, ReadOnlyMemory<byte> tokenizerConfigJson = default,
-        ReadOnlyMemory<byte> chatTemplate = default, IReadOnlyDictionary<string, ReadOnlyMemory<byte>>? additionalChatTemplates = null)
-    {
-        var config = tokenizerConfigJson.IsEmpty ? new TokenizerConfig()
-            : Read("tokenizer_config.json", tokenizerConfigJson, TokenizerConfig.Read);
-        if (!chatTemplate.IsEmpty || additionalChatTemplates?.Count > 0)
-            config = config with { ChatTemplates = DecodeChatTemplates(chatTemplate, additionalChatTemplates) };
-        return Read("tokenizer.json", tokenizerJson, root => new HuggingFaceTokenizer(new TokenizerPipeline(root, config), config));
-    }
-
-    private static T Read<T>(string fileName, ReadOnlyMemory<byte> json, Func<JsonSection, T> read)
-    {
-        if (json.Span.StartsWith("\uFEFF"u8)) json = json[3..];
-        try
+        ReadOnlyMemory<byte> chatTemplate = default) => FromFiles(new Dictionary<string, ReadOnlyMemory<byte>>
         {
-            using var document = JsonDocument.Parse(json);
-            return read(new JsonSection(document.RootElement, fileName + ": "));
-        }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
-        {
-            // JsonElement throws InvalidOperationException for an escape sequence that is half of a surrogate pair.
-            throw new TokenizerFormatException(fileName, e.Message, e);
-        }
-    }
+            [TokenizerFiles.TokenizerJson] = tokenizerJson,
+            [TokenizerFiles.Config] = tokenizerConfigJson,
+            [TokenizerFiles.ChatTemplate] = chatTemplate,
+        });
 
     /// <summary>The id of the beginning-of-sequence token; null if the config names none or the vocabulary lacks it.</summary>
     public int? BosId { get; }
@@ -176,11 +163,7 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
     /// <exception cref="TokenizerFormatException">
     /// The decoder of the file makes the text unreasonably long, or its regular expression takes too long.
     /// </exception>
-    public string Decode(IEnumerable<int> ids, bool skipSpecialTokens = false)
-    {
-        string text = _pipeline.Decode(ids, skipSpecialTokens);
-        return _config.CleanUpTokenizationSpaces ? TokenizationSpaceCleanup.ApplyToText(text) : text;
-    }
+    public string Decode(IEnumerable<int> ids, bool skipSpecialTokens = false) => _pipeline.Decode(ids, skipSpecialTokens);
 
     /// <summary>Decodes one token id.</summary>
     /// <inheritdoc cref="Decode(IEnumerable{int}, bool)"/>
@@ -198,8 +181,7 @@ public sealed partial class HuggingFaceTokenizer : Microsoft.ML.Tokenizers.Token
 
     /// <summary>Creates a decoder that takes token ids one at a time, for text that is generated token by token.</summary>
     /// <param name="skipSpecialTokens">True to leave out the special tokens.</param>
-    public StreamingDecoder NewStream(bool skipSpecialTokens = false) =>
-        new(_pipeline, skipSpecialTokens, _config.CleanUpTokenizationSpaces);
+    public StreamingDecoder NewStream(bool skipSpecialTokens = false) => new(_pipeline, skipSpecialTokens);
 
     private static int[] GetIds(List<Token> tokens)
     {

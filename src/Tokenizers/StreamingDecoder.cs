@@ -20,7 +20,7 @@ public sealed class StreamingDecoder
     private const int MaxPendingTokens = 16;
 
     private readonly TokenizerPipeline _pipeline;
-    private readonly bool _skipSpecialTokens, _cleanUpTokenizationSpaces;
+    private readonly bool _skipSpecialTokens;
 
     // The text of a token depends on the token before it: at the beginning of a text, for example, it has no leading space.
     // The window therefore starts with the ids of the last emission, and their text is removed from the decoded window.
@@ -28,8 +28,8 @@ public sealed class StreamingDecoder
     private int _pendingTokens;
     private string _emittedText = "";
 
-    internal StreamingDecoder(TokenizerPipeline pipeline, bool skipSpecialTokens, bool cleanUpTokenizationSpaces) =>
-        (_pipeline, _skipSpecialTokens, _cleanUpTokenizationSpaces) = (pipeline, skipSpecialTokens, cleanUpTokenizationSpaces);
+    internal StreamingDecoder(TokenizerPipeline pipeline, bool skipSpecialTokens) =>
+        (_pipeline, _skipSpecialTokens) = (pipeline, skipSpecialTokens);
 
     /// <summary>Adds a token id and returns the text that it completes, or an empty string if the text is still incomplete.</summary>
     /// <param name="id">The token id. An id that is not in the vocabulary, or is skipped, adds no text.</param>
@@ -43,7 +43,7 @@ public sealed class StreamingDecoder
         _pendingTokens++;
         string text = Decode();
         bool isIncomplete = text.EndsWith('\uFFFD')
-            || (_cleanUpTokenizationSpaces && TokenizationSpaceCleanup.EndsWithPartialRule(text));
+            || (_pipeline.CleanUpTokenizationSpaces && TokenizationSpaceCleanup.EndsWithPartialRule(text));
         return isIncomplete && _pendingTokens < MaxPendingTokens ? "" : Emit(text);
     }
 
@@ -68,9 +68,5 @@ public sealed class StreamingDecoder
         return result;
     }
 
-    private string Decode()
-    {
-        string text = _pipeline.Decode(_window, _skipSpecialTokens);
-        return _cleanUpTokenizationSpaces ? TokenizationSpaceCleanup.ApplyToText(text) : text;
-    }
+    private string Decode() => _pipeline.Decode(_window, _skipSpecialTokens);
 }

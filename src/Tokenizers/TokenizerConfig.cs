@@ -14,14 +14,48 @@ internal sealed record TokenizerConfig
 
     public string? UnknownToken { get; init; }
 
-    public bool AddBosToken { get; init; }
+    public string? ClsToken { get; init; }
 
-    public bool AddEosToken { get; init; }
+    public string? SepToken { get; init; }
+
+    /// <summary>Whether a sequence begins with the beginning-of-sequence token; null if the file does not say.</summary>
+    public bool? AddBosToken { get; init; }
+
+    /// <summary>Whether a sequence ends with the end-of-sequence token; null if the file does not say.</summary>
+    public bool? AddEosToken { get; init; }
 
     /// <summary>
     /// True if decoding removes spaces before punctuation. The default is false, as in transformers since version 4.45.
     /// </summary>
     public bool CleanUpTokenizationSpaces { get; init; }
+
+    /// <summary>
+    /// True if <see cref="CleanUpTokenizationSpaces"/> also applies to byte-pair encoding, whose tokens have their spaces.
+    /// </summary>
+    public bool CleanUpBytePairEncoding { get; init; }
+
+    /// <summary>True if special tokens in a text are tokenized as any other text.</summary>
+    public bool SplitSpecialTokens { get; init; }
+
+    /// <summary>The name of the tokenizer class, without the suffix "Fast", that the file or the model type names; null if none.</summary>
+    public string? ClassName { get; init; }
+
+    /// <summary>The tokenizer class of that name.</summary>
+    public TokenizerClass Class => TokenizerClass.Find(ClassName);
+
+    public bool? AddPrefixSpace { get; init; }
+
+    public bool? TrimOffsets { get; init; }
+
+    public bool? DoLowerCase { get; init; }
+
+    public bool? TokenizeChineseChars { get; init; }
+
+    /// <summary>Null if accents are removed exactly where the text is converted to lower case.</summary>
+    public bool? StripAccents { get; init; }
+
+    /// <summary>Whether Llama's prefix space comes after each special token; null if the file does not say.</summary>
+    public bool? Legacy { get; init; }
 
     /// <summary>
     /// The sources of the chat templates by name; a single one is "default". The files *.jinja take precedence over this field.
@@ -30,13 +64,18 @@ internal sealed record TokenizerConfig
 
     public static TokenizerConfig Read(JsonSection section) => new()
     {
-        BosToken = ReadToken(section, "bos_token"),
-        EosToken = ReadToken(section, "eos_token"),
-        PadToken = ReadToken(section, "pad_token"),
-        UnknownToken = ReadToken(section, "unk_token"),
-        AddBosToken = section.Bool("add_bos_token", false),
-        AddEosToken = section.Bool("add_eos_token", false),
+        AddBosToken = section.Optional("add_bos_token")?.Bool(),
+        AddEosToken = section.Optional("add_eos_token")?.Bool(),
         CleanUpTokenizationSpaces = section.Bool("clean_up_tokenization_spaces", false),
+        CleanUpBytePairEncoding = section.Bool("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", false),
+        SplitSpecialTokens = section.Bool("split_special_tokens", false),
+        ClassName = TokenizerClass.WithoutFast(section.Optional("tokenizer_class")?.String()),
+        AddPrefixSpace = section.Optional("add_prefix_space")?.Bool(),
+        TrimOffsets = section.Optional("trim_offsets")?.Bool(),
+        DoLowerCase = section.Optional("do_lower_case")?.Bool(),
+        TokenizeChineseChars = section.Optional("tokenize_chinese_chars")?.Bool(),
+        StripAccents = section.Optional("strip_accents")?.Bool(),
+        Legacy = section.Optional("legacy")?.Bool(),
         ChatTemplates = ReadChatTemplates(section),
     };
 
@@ -55,8 +94,14 @@ internal sealed record TokenizerConfig
         return templates;
     }
 
-    /// <summary>Reads a token: a string such as <c>"&lt;s&gt;"</c>, or an object with the string as its field <c>content</c>.</summary>
-    private static string? ReadToken(JsonSection section, string name) => section.Optional(name) is not { } token ? null
-        : token.ValueKind == JsonValueKind.Object ? token.Required("content").String()
-        : token.String();
+    /// <summary>Returns this config with the tokens of the roles.</summary>
+    public TokenizerConfig With(AddedTokens.TokenDeclarations tokens) => this with
+    {
+        BosToken = tokens["bos_token"],
+        EosToken = tokens["eos_token"],
+        PadToken = tokens["pad_token"],
+        UnknownToken = tokens["unk_token"],
+        ClsToken = tokens["cls_token"],
+        SepToken = tokens["sep_token"],
+    };
 }

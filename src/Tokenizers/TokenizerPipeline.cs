@@ -16,26 +16,34 @@ namespace Ndif.Tokenizers;
 /// <remarks>huggingface/tokenizers, tokenizers/src/tokenizer/mod.rs, TokenizerImpl</remarks>
 internal sealed class TokenizerPipeline
 {
+    /// <summary>The longest text of an added token that is kept to trim its offsets: matches in the same white space overlap.</summary>
+    private const int MaxStrippedText = 256;
+
     private readonly INormalizer? _normalizer;
     private readonly IPreTokenizer? _preTokenizer;
     private readonly ITokenizerModel _model;
     private readonly IPostProcessor? _postProcessor;
     private readonly IDecoder? _decoder;
 
-    public TokenizerPipeline(JsonSection root, TokenizerConfig config)
+    public TokenizerPipeline(JsonSection root, TokenizerConfig config, TokenDeclarations declarations)
     {
         if (root.Optional("version") is { } version && version.String() != "1.0")
             throw version.CreateException($"the version '{version.String()}' is unknown; 1.0 is expected");
-        _normalizer = root.Optional("normalizer") is { } normalizer ? NormalizerReader.Read(normalizer) : null;
-        _preTokenizer = root.Optional("pre_tokenizer") is { } preTokenizer ? PreTokenizerReader.Read(preTokenizer) : null;
+        var stages = StageOverrides.Apply(root, config);
+        _normalizer = stages.Normalizer is { } normalizer ? NormalizerReader.Read(normalizer) : null;
+        _preTokenizer = stages.PreTokenizer is { } preTokenizer ? PreTokenizerReader.Read(preTokenizer) : null;
         _model = ModelReader.Read(root.Required("model"));
-        Added = new AddedVocabulary(root.Optional("added_tokens"), _model.Vocabulary, _normalizer);
-        var postProcessor = root.Optional("post_processor") is { } processor ? PostProcessorReader.Read(processor, TokenOf) : null;
-        _postProcessor = BosEosPostProcessor.AddMissing(postProcessor,
-            bosId: config.AddBosToken ? IdOf(config.BosToken) : null,
-            eosId: config.AddEosToken ? IdOf(config.EosToken) : null);
-        _decoder = root.Optional("decoder") is { } decoder ? DecoderReader.Read(decoder) : null;
+        Added = new AddedVocabulary(root.Optional("added_tokens"), _model.Vocabulary, _normalizer, declarations,
+            config.SplitSpecialTokens);
+        var postProcessor = stages.PostProcessor is { } processor ? PostProcessorReader.Read(processor, TokenOf) : null;
+        _postProcessor = BosEosPostProcessor.Create(postProcessor, config, IdOf(config.BosToken), IdOf(config.EosToken));
+        _decoder = stages.Decoder is { } decoder ? DecoderReader.Read(decoder) : null;
+        // The tokens of byte-pair encoding have their spaces, so that no space of a text comes from joining tokens.
+        CleanUpTokenizationSpaces = config.CleanUpTokenizationSpaces && (_model is not BpeModel || config.CleanUpBytePairEncoding);
     }
+
+    /// <summary>True if decoding removes spaces before punctuation.</summary>
+    public bool CleanUpTokenizationSpaces { get; }
 
     public AddedVocabulary Added { get; }
 
@@ -101,7 +109,7 @@ internal sealed class TokenizerPipeline
     }
 
     private static Token CreateAddedToken(AddedToken token, Origin origin, ReadOnlySpan<char> text) =>
-        new(token.Id, origin, token.LeftStrip || token.RightStrip ? text.ToString() : null);
+        new(token.Id, origin, (token.LeftStrip || token.RightStrip) && text.Length <= MaxStrippedText ? text.ToString() : null);
 
     /// <summary>The decoder's input for an id; null if no token has this id or the token is to be skipped.</summary>
     public string? TextOf(int id, bool skipSpecialTokens)
@@ -115,7 +123,8 @@ internal sealed class TokenizerPipeline
     {
         var tokens = new List<string>();
         foreach (int id in ids)
-            if (TextOf(id, skipSpecialTokens) is { } text) tokens.Add(text);
-        return _decoder is null ? string.Join(' ', tokens) : string.Concat(_decoder.Decode(tokens));
+            if (TextOf(id, skipSpecialTokens) is { } token) tokens.Add(token);
+        string text = _decoder is null ? string.Join(' ', tokens) : string.Concat(_decoder.Decode(tokens));
+        return CleanUpTokenizationSpaces ? TokenizationSpaceCleanup.ApplyToText(text) : text;
     }
 }

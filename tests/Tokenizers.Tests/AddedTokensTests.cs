@@ -53,4 +53,18 @@ public sealed class AddedTokensTests
         Assert.Equal("<s>a<t>", tokenizer.Decode([95, tokenizer.TokenToId("a")!.Value, 96]));
         Assert.Equal("a<t>", tokenizer.Decode([95, tokenizer.TokenToId("a")!.Value, 96], skipSpecialTokens: true));
     }
+
+    [Fact]
+    public void TokenInTheWhiteSpaceOfTheOneBefore_IsFoundToo()
+    {
+        var tokenizer = With("""{"id":95,"content":"<r>","rstrip":true,"special":true},{"id":96,"content":"  ","special":true}""");
+        Assert.Equal([95, 96, 66], tokenizer.Encode("<r>  b")); // as the Rust library has it
+    }
+
+    [Fact]
+    public void ManyStrippingSpaces_AreFoundInLinearTime()
+    {
+        var tokenizer = With("""{"id":95,"content":"\t","rstrip":true,"special":true}""");
+        Assert.Equal(100_000, tokenizer.Encode(new string('\t', 100_000)).Count);
+    }
 }

@@ -31,9 +31,27 @@ public sealed class DecodersTests
     [Fact]
     public void CleanUp_IsDoneOnlyWhenTheConfigAsks()
     {
-        string model = TestTokenizers.Model(["Hello", ".", "n't", "do"], []);
+        string model = TestTokenizers.WordLevel("Hello", ".", "n't", "do");
         Assert.Equal("Hello .", TestTokenizers.Create(model).Decode([0, 1]));
         var tokenizer = TestTokenizers.Create(model, config: """{"clean_up_tokenization_spaces":true}""");
         Assert.Equal("Hello. don't", tokenizer.Decode([0, 1, 3, 2]));
+    }
+
+    [Fact]
+    public void CleanUp_IsIgnored_ForBytePairEncoding()
+    {
+        const string Stages = """
+            "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"decoder":{"type":"ByteLevel"}
+            """;
+        var tokenizer = TestTokenizers.Create(TestTokenizers.ByteLevelBpe(), Stages, """{"clean_up_tokenization_spaces":true}""");
+        var ids = tokenizer.Encode("if x != y , stop .");
+        Assert.Equal("if x != y , stop .", tokenizer.Decode(ids));
+        var stream = tokenizer.NewStream();
+        Assert.Equal("if x != y , stop .", string.Concat(ids.Select(stream.Add)) + stream.Finish());
+
+        var forced = TestTokenizers.Create(TestTokenizers.ByteLevelBpe(), Stages, """
+            {"clean_up_tokenization_spaces":true,"clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output":true}
+            """);
+        Assert.Equal("if x!= y, stop.", forced.Decode(ids));
     }
 }

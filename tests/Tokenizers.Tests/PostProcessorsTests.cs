@@ -41,7 +41,7 @@ public sealed class PostProcessorsTests
     public void ConfigNamesTheSpecialTokens()
     {
         var tokenizer = With("", """{"bos_token":"<s>","eos_token":{"content":"</s>"},"pad_token":null,"unk_token":"<none>"}""");
-        Assert.Equal((95, 96, null, null), (tokenizer.BosId, tokenizer.EosId, tokenizer.PadId, tokenizer.UnknownId));
+        Assert.Equal((95, 96, null, 97), (tokenizer.BosId, tokenizer.EosId, tokenizer.PadId, tokenizer.UnknownId));
     }
 
     [Fact]

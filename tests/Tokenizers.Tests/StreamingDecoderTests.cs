@@ -40,7 +40,7 @@ public sealed class StreamingDecoderTests
     public void SpacesThatCleaningUpMayTakeOut_AreWithheld()
     {
         var tokenizer = TestTokenizers.Create(
-            TestTokenizers.Model(["Hello", ".", "n", "'t"], []), config: """{"clean_up_tokenization_spaces":true}""");
+            TestTokenizers.WordLevel("Hello", ".", "n", "'t"), config: """{"clean_up_tokenization_spaces":true}""");
         foreach (int[] ids in (int[][])[[0, 1, 0], [0, 2, 0], [1, 1, 1], [0, 2, 3]])
         {
             var stream = tokenizer.NewStream();

@@ -39,6 +39,14 @@ internal static class TestTokenizers
         return $$"""{"type":"BPE","vocab":{{vocab}},"merges":{{JsonSerializer.Serialize(merges)}}{{otherFields}}}""";
     }
 
+    /// <summary>A model that maps whole words to their indices.</summary>
+    public static string WordLevel(params string[] words)
+    {
+        string vocab = JsonSerializer.Serialize(
+            words.Select((word, id) => (word, id)).ToDictionary(entry => entry.word, entry => entry.id));
+        return $$"""{"type":"WordLevel","unk_token":"<unk>","vocab":{{vocab}}}""";
+    }
+
     /// <summary>The printable ASCII chars followed by other tokens.</summary>
     public static IEnumerable<string> Ascii(params string[] otherTokens) =>
         Enumerable.Range(32, 95).Select(c => ((char)c).ToString()).Concat(otherTokens);

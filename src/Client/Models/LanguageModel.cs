@@ -53,7 +53,7 @@ public sealed class LanguageModel(
     protected internal override ModelRef Reference { get; } = new() { Id = id, Revision = revision };
 
     /// <summary>The tokenizer of the model.</summary>
-    /// <exception cref="CheckpointException">BAD_TOKENIZER: the model has no tokenizer.json, or one that cannot be read.</exception>
+    /// <exception cref="CheckpointException">BAD_TOKENIZER: the model has no tokenizer, or one that cannot be read.</exception>
     public HuggingFaceTokenizer Tokenizer => _tokenizer ??= LoadTokenizer();
 
     /// <summary>The token embedding, whatever its name.</summary>
@@ -282,17 +282,13 @@ public sealed class LanguageModel(
 
     /// <inheritdoc/>
     protected internal override void WriteInput(object input, Input destination, Func<object?, Argument> argument) =>
-        PromptConverter.WriteTo(input, destination, argument);
+        PromptConverter.WriteTo(input, destination, argument, () => Tokenizer.Encode("").Count);
 
     private HuggingFaceTokenizer LoadTokenizer()
     {
-        if (!Description.Files.TryGetValue("tokenizer.json", out var json))
+        if (!TokenizerFiles.HaveVocabulary(Description.Files.ContainsKey))
             throw Errors.CreateException(ErrorCode.BadTokenizer,
                 $"`{Id}` comes without a tokenizer.json.", "Pass token ids instead of texts.");
-        Description.Files.TryGetValue("tokenizer_config.json", out var config);
-        Description.Files.TryGetValue("chat_template.jinja", out var chat);
-        var additional = Description.Files.Where(file => file.Key.StartsWith("additional_chat_templates/", StringComparison.Ordinal))
-            .ToDictionary(file => file.Key, file => file.Value.Memory);
-        return HuggingFaceTokenizer.FromJson(json.Memory, config?.Memory ?? default, chat?.Memory ?? default, additional);
+        return HuggingFaceTokenizer.FromFiles(Description.Files.ToDictionary(file => file.Key, file => file.Value.Memory));
     }
 }

@@ -21,7 +21,10 @@ internal static class PromptConverter
         return new MaskedIds(input, attentionMask);
     }
 
-    public static void WriteTo(object prompt, Input destination, Func<object?, Argument> argument)
+    /// <param name="tokenCountOfEmptyText">
+    /// The tokens that an empty text becomes: some tokenizers add a token for the begin of the sequence.
+    /// </param>
+    public static void WriteTo(object prompt, Input destination, Func<object?, Argument> argument, Func<int> tokenCountOfEmptyText)
     {
         switch (prompt)
         {
@@ -30,12 +33,13 @@ internal static class PromptConverter
             case TensorData tensor: destination.Ids = argument(tensor); break;
             case Value value: destination.Ids = argument(value); break;
             case TokenInput tokens:
-                WriteTo(tokens.AttentionMask is { } mask ? new MaskedIds(tokens.InputIds, mask) : tokens.InputIds, destination, argument);
+                object ids = tokens.AttentionMask is { } mask ? new MaskedIds(tokens.InputIds, mask) : tokens.InputIds;
+                WriteTo(ids, destination, argument, tokenCountOfEmptyText);
                 return;
             case MaskedIds masked:
                 (destination.Ids, destination.AttentionMask) = (argument(ToIds(masked.Ids)), argument(ToIds(masked.Mask)));
                 break;
-            case IDictionary map: WriteTo(FromDictionary(map), destination, argument); return;
+            case IDictionary map: WriteTo(FromDictionary(map), destination, argument, tokenCountOfEmptyText); return;
             case var _ when ToRows(prompt) is { } rows:
                 destination.Tokens.AddRange(rows.Select(row => new TokenRow { Ids = { row } }));
                 break;
@@ -48,7 +52,7 @@ internal static class PromptConverter
                         + $"`{InputIds}` and `{AttentionMask}`; not {prompt.GetType().Name}.");
         }
         bool isEmpty = destination.Prompts.Count == 0 && destination.Ids is null && destination.Tokens.All(row => row.Ids.Count == 0);
-        if (isEmpty)
+        if (isEmpty || (destination.Prompts.Any(string.IsNullOrEmpty) && tokenCountOfEmptyText() == 0))
             throw Errors.CreateException(ErrorCode.BadInput, "The input has no tokens.",
                 "Pass a prompt that is not empty, or at least one token id.");
     }

@@ -48,7 +48,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     /// <summary>The module index of the streamer's site, which is not a module of the model.</summary>
     internal int StreamerIndex => Paths.Count - 1;
 
-    internal bool HasTokenizer => Description.Files.ContainsKey("tokenizer.json");
+    internal bool HasTokenizer => TokenizerFiles.HaveVocabulary(Description.Files.ContainsKey);
 
     /// <exception cref="NdifException">BAD_TOKENIZER: the model has no tokenizer, or it cannot be read.</exception>
     internal HuggingFaceTokenizer Tokenizer
@@ -119,12 +119,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         if (!HasTokenizer)
             throw Errors.CreateException(ErrorCode.BadTokenizer, $"`{Description.Id}` comes without a tokenizer.json.",
                 "Pass token ids instead of texts.");
-        return HuggingFaceTokenizer.FromJson(
-            FileOrEmpty("tokenizer.json"), FileOrEmpty("tokenizer_config.json"), FileOrEmpty("chat_template.jinja"),
-            Description.Files.Where(file => file.Key.StartsWith("additional_chat_templates/", StringComparison.Ordinal))
-                .ToDictionary(file => file.Key, file => file.Value.Memory));
-
-        ReadOnlyMemory<byte> FileOrEmpty(string name) => Description.Files.TryGetValue(name, out var content) ? content.Memory : default;
+        return HuggingFaceTokenizer.FromFiles(Description.Files.ToDictionary(file => file.Key, file => file.Value.Memory));
     }
 
     private Parameter FindParameter(int module, string name) => _model.Modules[module].Parameters.First(p => p.Name == name);

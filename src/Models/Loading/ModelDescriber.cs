@@ -3,6 +3,7 @@ using Ndif.Models.Config;
 using Ndif.Models.Files;
 using Ndif.Models.ForwardSource;
 using Ndif.Protocol;
+using Ndif.Tokenizers;
 using TorchSharp;
 
 namespace Ndif.Models.Loading;
@@ -10,9 +11,6 @@ namespace Ndif.Models.Loading;
 /// <summary>Creates the description of a model that clients receive.</summary>
 internal static class ModelDescriber
 {
-    private static readonly string[] _files =
-        ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
-
     public static ModelDescription Describe(ModelFolder folder, ConfigReader config, CausalLM root, torch.ScalarType dtype)
     {
         SafetensorsDType elementType = SafetensorsDTypes.Of(dtype);
@@ -30,14 +28,13 @@ internal static class ModelDescriber
             ContextLength = (uint)root.Config.ContextLength,
             Vocabulary = (uint)root.Config.VocabSize,
         };
-        foreach (string name in _files)
+        var tokenizerFiles = TokenizerFiles.Select(name => File.Exists(Path.Combine(folder.Path, name)));
+        var chatTemplates = TokenizerFiles.ListAdditionalChatTemplates(folder.Path);
+        foreach (string name in (IEnumerable<string>)["config.json", "generation_config.json", .. tokenizerFiles, .. chatTemplates])
         {
             string path = name == "config.json" ? config.File : Path.Combine(folder.Path, name);
             if (File.Exists(path)) description.Files.Add(name, ByteString.CopyFrom(File.ReadAllBytes(path)));
         }
-        string templates = Path.Combine(folder.Path, "additional_chat_templates");
-        foreach (string file in Directory.Exists(templates) ? Directory.GetFiles(templates, "*.jinja") : [])
-            description.Files.Add($"additional_chat_templates/{Path.GetFileName(file)}", ByteString.CopyFrom(File.ReadAllBytes(file)));
         SourceDescriber.Describe(root, description);
         return description;
     }

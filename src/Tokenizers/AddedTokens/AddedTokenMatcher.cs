@@ -20,7 +20,10 @@ internal sealed class AddedTokenMatcher
         _firstChars = SearchValues.Create([.. entries.Select(entry => entry.Text[0])]);
     }
 
-    /// <summary>Splits a text into matches and the ranges between them. The ranges are in order, not empty, and cover the text.</summary>
+    /// <summary>
+    /// Splits a text into matches and the ranges between them. The ranges are not empty and cover the text. They are in order, except
+    /// that a match can begin in the white space that the match before it includes.
+    /// </summary>
     public List<AddedTokenMatch> Find(ReadOnlySpan<char> text)
     {
         var matches = new List<AddedTokenMatch>();
@@ -43,10 +46,11 @@ internal sealed class AddedTokenMatcher
             if (token.LeftStrip)
                 while (start > previousEnd && char.IsWhiteSpace(text[start - 1])) start--;
             if (token.RightStrip)
+            {
+                if (end < previousEnd) end = previousEnd; // the white space that the previous match includes
                 while (end < text.Length && char.IsWhiteSpace(text[end])) end++;
-            // The white space that the previous match includes on its right can contain the start of this match, or all of it.
-            start = Math.Max(start, previousEnd);
-            if (end <= start) continue;
+            }
+            // As in Hugging Face tokenizers, a token in the white space that the previous match includes on its right is a match too.
             if (previousEnd < start) matches.Add(new AddedTokenMatch(new TextSpan(previousEnd, start), null));
             matches.Add(new AddedTokenMatch(new TextSpan(start, end), token));
             previousEnd = end;

@@ -14,33 +14,28 @@ internal sealed class AddedVocabulary
     private readonly Dictionary<int, string> _normalizedText = []; // only the tokens that the normalizer changes
     private readonly HashSet<string> _special = new(StringComparer.Ordinal);
 
-    public AddedVocabulary(JsonSection? section, Vocabulary vocabulary, INormalizer? normalizer)
-    {
-        // As in Hugging Face tokenizers, the id is the one in the model's vocabulary or the next free id. The id in the file is
-        // validated but not used.
-        int nextId = vocabulary.Count;
-        if (section is { } list)
-            foreach (var entry in list.Items())
-            {
-                entry.Optional("id")?.Int(0, int.MaxValue);
-                string content = entry.Required("content").String();
-                if (content.Length == 0) continue;
-                if (content.Length > Vocabulary.MaxTokenLength)
-                    throw entry.CreateException($"the content has {content.Length} characters; the limit is {Vocabulary.MaxTokenLength}");
-                bool special = entry.Bool("special", false);
-                int id = _byContent.TryGetValue(content, out var duplicate) ? duplicate.Id : vocabulary.IdOf(content) ?? nextId++;
-                var token = new AddedToken(id, content, special, entry.Bool("single_word", false), entry.Bool("lstrip", false),
-                    entry.Bool("rstrip", false), entry.Bool("normalized", !special));
-                _byContent[content] = _byId[id] = token;
-                if (special) _special.Add(content);
-                if (token.Normalized && normalizer is not null && Normalize(content, normalizer) is var text && text != content)
-                    _normalizedText[id] = text;
-            }
+    private readonly Vocabulary _vocabulary;
+    private readonly INormalizer? _normalizer;
 
-        RawTextMatcher = CreateMatcher(_byId.Values.Where(token => !token.Normalized));
-        NormalizedTextMatcher = CreateMatcher(_byId.Values.Where(token => token.Normalized));
+    /// <param name="section">The field <c>added_tokens</c> of tokenizer.json.</param>
+    /// <param name="vocabulary">The model's vocabulary.</param>
+    /// <param name="normalizer">The normalizer, or null.</param>
+    /// <param name="declarations">The tokens that the files beside tokenizer.json declare.</param>
+    /// <param name="splitSpecialTokens">True if a special token in a text is tokenized as any other text.</param>
+    public AddedVocabulary(JsonSection? section, Vocabulary vocabulary, INormalizer? normalizer, TokenDeclarations declarations,
+        bool splitSpecialTokens)
+    {
+        _vocabulary = vocabulary;
+        _normalizer = normalizer;
+        if (section is { } list) Add(list.Items().Select(AddedToken.Read));
+        Add(declarations.TokensToAdd(_byId.Values));
+
+        var matched = _byId.Values.Where(token => !(splitSpecialTokens && _special.Contains(token.Content))).ToList();
+        RawTextMatcher = CreateMatcher(matched.Where(token => !token.Normalized));
+        NormalizedTextMatcher = CreateMatcher(matched.Where(token => token.Normalized));
         Count = _byContent.Keys.Count(content => vocabulary.IdOf(content) is null);
-        SpecialTokens = [.. _byId.Values.Where(token => token.Special).OrderBy(token => token.Id).Select(token => token.Content)];
+        SpecialTokens = [.. _byId.Values.Where(token => _special.Contains(token.Content)).OrderBy(token => token.Id)
+            .Select(token => token.Content)];
     }
 
     /// <summary>Finds the tokens that are matched in the raw text.</summary>
@@ -62,6 +57,25 @@ internal sealed class AddedVocabulary
     public string? TextOf(int id) => _normalizedText.GetValueOrDefault(id) ?? TokenOf(id);
 
     public bool IsSpecial(string token) => _special.Contains(token);
+
+    /// <summary>
+    /// Adds tokens. The id of a token is that of an added token or of the vocabulary with the same text, or the next free id. The id
+    /// in a file is not used, as in Hugging Face tokenizers.
+    /// </summary>
+    private void Add(IEnumerable<AddedToken> tokens)
+    {
+        int nextId = Math.Max(_vocabulary.Count, _byId.Keys.DefaultIfEmpty(-1).Max() + 1);
+        foreach (var declared in tokens)
+        {
+            string content = declared.Content;
+            if (content.Length == 0) continue;
+            var token = declared with { Id = IdOf(content) ?? _vocabulary.IdOf(content) ?? nextId++ };
+            _byContent[content] = _byId[token.Id] = token;
+            if (token.Special) _special.Add(content);
+            if (token.Normalized && _normalizer is not null && Normalize(content, _normalizer) is var text && text != content)
+                _normalizedText[token.Id] = text;
+        }
+    }
 
     private AddedTokenMatcher CreateMatcher(IEnumerable<AddedToken> tokens) =>
         new(tokens.Select(token => (token, TextOf(token.Id)!)));

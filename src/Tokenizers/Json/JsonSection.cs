@@ -23,6 +23,17 @@ internal readonly record struct JsonSection(JsonElement Value, string Path)
             : null;
     }
 
+    /// <summary>True if this object has the field, even if the field is null.</summary>
+    public bool Has(string name) => Value.ValueKind == JsonValueKind.Object && Value.TryGetProperty(name, out _);
+
+    /// <summary>The fields of this object with their names.</summary>
+    public IEnumerable<(string Name, JsonSection Section)> Fields()
+    {
+        if (Value.ValueKind != JsonValueKind.Object) throw CreateException($"an object is expected, not {Kind}");
+        var section = this;
+        return Value.EnumerateObject().Select(field => (field.Name, new JsonSection(field.Value, section.ChildPath(field.Name))));
+    }
+
     public string String()
     {
         if (Value.ValueKind != JsonValueKind.String) throw CreateException($"a string is expected, not {Kind}");

@@ -80,8 +80,9 @@ internal sealed class BpeModel : ITokenizerModel
             return;
         }
         int first = tokens.Count;
-        // Byte fallback makes at most three tokens per char: a rune of four UTF-8 bytes has two chars.
-        BpeSymbol[] symbols = ArrayPool<BpeSymbol>.Shared.Rent(word.Length * (ByteFallback ? 3 : 1) + 1);
+        // Byte fallback makes at most three tokens per char: a rune of four UTF-8 bytes has two chars. It includes prefix and suffix.
+        int maxPerChar = ByteFallback ? 3 * (1 + ContinuingSubwordPrefix.Length) : 1;
+        BpeSymbol[] symbols = ArrayPool<BpeSymbol>.Shared.Rent(word.Length * maxPerChar + 3 * EndOfWordSuffix.Length + 1);
         try
         {
             int count = SplitIntoSymbols(word, symbols);
@@ -142,8 +143,11 @@ internal sealed class BpeModel : ITokenizerModel
 
     private bool AddBytes(ReadOnlySpan<char> word, int start, int end, BpeSymbol[] symbols, ref int count)
     {
+        // As in Hugging Face tokenizers, the bytes are those of the rune with the prefix and suffix that it would have as a token.
+        string prefix = start > 0 ? ContinuingSubwordPrefix : "", suffix = end == word.Length ? EndOfWordSuffix : "";
         Span<byte> utf8 = stackalloc byte[4];
         utf8 = utf8[..Encoding.UTF8.GetBytes(word[start..end], utf8)];
+        if (prefix.Length > 0 || suffix.Length > 0) utf8 = Encoding.UTF8.GetBytes(string.Concat(prefix, word[start..end], suffix));
         foreach (byte b in utf8)
             if (_byteIds[b] < 0) return false;
         foreach (byte b in utf8) symbols[count++] = new BpeSymbol(_byteIds[b], start, end);

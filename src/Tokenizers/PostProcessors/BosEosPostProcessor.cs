@@ -3,19 +3,41 @@ using Ndif.Tokenizers.Text;
 namespace Ndif.Tokenizers.PostProcessors;
 
 /// <summary>
-/// Adds the bos and eos tokens that tokenizer_config.json requests with <c>add_bos_token</c> and <c>add_eos_token</c>, unless the
-/// post-processor of tokenizer.json already adds them.
+/// Applies <c>add_bos_token</c> and <c>add_eos_token</c> of tokenizer_config.json, which decide what the post-processor of
+/// tokenizer.json adds around a text.
 /// </summary>
+/// <remarks>transformers 5, tokenization_utils_tokenizers.py, update_post_processor</remarks>
 internal sealed class BosEosPostProcessor(IPostProcessor? inner, int? bosId, int? eosId) : IPostProcessor
 {
-    /// <summary>Returns <paramref name="inner"/> if it adds all requested tokens, otherwise a processor that adds the others.</summary>
-    public static IPostProcessor? AddMissing(IPostProcessor? inner, int? bosId, int? eosId)
+    /// <summary>The id of the token that stands for the text while the added tokens are determined.</summary>
+    private const int TextId = -1;
+
+    /// <summary>Returns the post-processor of tokenizer.json, or another one if the config demands it.</summary>
+    public static IPostProcessor? Create(IPostProcessor? inner, TokenizerConfig config, int? bosId, int? eosId)
     {
-        List<List<Token>> emptySequence = [[]];
-        Token[] added = [.. (inner?.Process(emptySequence, addSpecialTokens: true) ?? emptySequence).SelectMany(tokens => tokens)];
-        if (added.Length > 0 && added[0].Id == bosId) bosId = null;
-        if (added.Length > 0 && added[^1].Id == eosId) eosId = null;
-        return bosId is null && eosId is null ? inner : new BosEosPostProcessor(inner, bosId, eosId);
+        if (config.AddBosToken is null && config.AddEosToken is null) return inner;
+        // These classes build their post-processor from cls_token and sep_token.
+        if (config.Class.Kind is TokenizerKind.Bert or TokenizerKind.Roberta or TokenizerKind.SentencePiece) return inner;
+
+        var (before, after) = FindAddedTokens(inner);
+        bool hasBos = bosId is { } bos && before.SequenceEqual([bos]), hasEos = eosId is { } eos && after.SequenceEqual([eos]);
+        bool addBos = bosId is not null && (config.AddBosToken ?? (config.Class.AddsBos || hasBos));
+        bool addEos = eosId is not null && (config.AddEosToken ?? hasEos);
+        bool addsOthers = !(hasBos || before.Count == 0) || !(hasEos || after.Count == 0);
+        if (addsOthers)
+        {
+            // A template with further tokens, such as GLM's, is kept.
+            int? missingBos = addBos && before.FirstOrDefault(TextId) != bosId ? bosId : null;
+            int? missingEos = addEos && after.LastOrDefault(TextId) != eosId ? eosId : null;
+            return missingBos is null && missingEos is null ? inner : new BosEosPostProcessor(inner, missingBos, missingEos);
+        }
+        if (addBos == hasBos && addEos == hasEos) return inner;
+
+        TemplatePiece[] first = [.. Piece(addBos, bosId), TemplatePiece.SequenceA, .. Piece(addEos, eosId)];
+        return new TemplatePostProcessor(first,
+            [.. first, .. Piece(addBos, bosId), TemplatePiece.SequenceB, .. Piece(addEos, eosId)], "tokenizer_config.json");
+
+        static TemplatePiece[] Piece(bool isAdded, int? id) => isAdded ? [TemplatePiece.Token(id!.Value)] : [];
     }
 
     public List<List<Token>> Process(List<List<Token>> sequences, bool addSpecialTokens)
@@ -25,5 +47,14 @@ internal sealed class BosEosPostProcessor(IPostProcessor? inner, int? bosId, int
         if (bosId is { } first) result.Insert(0, [new Token(first, default)]);
         if (eosId is { } last) result.Add([new Token(last, default)]);
         return result;
+    }
+
+    private static (List<int> Before, List<int> After) FindAddedTokens(IPostProcessor? processor)
+    {
+        List<List<Token>> text = [[new Token(TextId, default, "")]];
+        List<int> ids = [.. (processor?.Process(text, addSpecialTokens: true) ?? text).SelectMany(tokens => tokens)
+            .Select(token => token.Id)];
+        int index = ids.IndexOf(TextId);
+        return index < 0 ? (ids, []) : (ids[..index], ids[(index + 1)..]);
     }
 }

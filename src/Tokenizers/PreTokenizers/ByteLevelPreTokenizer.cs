@@ -10,11 +10,13 @@ namespace Ndif.Tokenizers.PreTokenizers;
 /// <remarks>huggingface/tokenizers, tokenizers/src/pre_tokenizers/byte_level.rs</remarks>
 internal sealed partial class ByteLevelPreTokenizer(bool addPrefixSpace, bool useRegex) : IPreTokenizer
 {
+    private const string Gpt2Pattern = @"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+
     // openai/gpt-2, src/encoder.py. It backtracks at most one char, so it needs no time limit.
-    [GeneratedRegex(@"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+", RegexOptions.CultureInvariant)]
+    [GeneratedRegex(Gpt2Pattern, RegexOptions.CultureInvariant)]
     private static partial Regex Gpt2();
 
-    private static readonly RegexPattern _gpt2Pattern = new(Gpt2());
+    private static readonly RegexPattern _gpt2Pattern = new(Gpt2(), Gpt2Pattern);
 
     public PreTokenizedText Split(PreTokenizedText input)
     {

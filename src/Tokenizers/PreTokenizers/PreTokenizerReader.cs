@@ -17,7 +17,7 @@ internal static class PreTokenizerReader
     private static IPreTokenizer ReadOne(JsonSection section)
     {
         string type = section.Type("Sequence", "ByteLevel", "Split", "Metaspace", "Digits", "Whitespace", "WhitespaceSplit", "Punctuation",
-            "BertPreTokenizer", "CharDelimiterSplit", "Delimiter", "FixedLength");
+            "BertPreTokenizer", "CharDelimiterSplit", "Delimiter", "FixedLength", "UnicodeScripts");
         return type switch
         {
             "ByteLevel" => new ByteLevelPreTokenizer(section.Bool("add_prefix_space", true), section.Bool("use_regex", true)),
@@ -30,6 +30,7 @@ internal static class PreTokenizerReader
             "WhitespaceSplit" => WhiteSpace(),
             "Punctuation" => Punctuation(section.Optional("behavior") is { } behavior ? Behavior(behavior) : SplitBehavior.Isolated),
             "BertPreTokenizer" => new SequencePreTokenizer([WhiteSpace(), Punctuation(SplitBehavior.Isolated)]),
+            "UnicodeScripts" => new UnicodeScriptsPreTokenizer(),
             "FixedLength" => new FixedLengthPreTokenizer(section.Optional("length")?.Int(1, int.MaxValue) ?? 5),
             _ => Delimiter(section.Required("delimiter").Rune()),
         };

@@ -1,4 +1,5 @@
 using Ndif.Models.Loading;
+using Ndif.Tokenizers;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
 namespace Ndif.Models.Files.Hub;
@@ -7,13 +8,6 @@ namespace Ndif.Models.Files.Hub;
 internal static class HubFiles
 {
     public const string Config = "config.json";
-
-    /// <summary>The files of a description. Only config.json is required.</summary>
-    private static readonly string[] _descriptionFiles =
-    [
-        Config, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-        "chat_template.jinja",
-    ];
 
     /// <summary>Whether a folder has all files that are needed for these parts.</summary>
     public static bool IsComplete(string folder, ModelParts parts) => parts switch
@@ -45,17 +39,14 @@ internal static class HubFiles
                 $"`{id}` on the hub has no {Config}: it is not a model in the transformers format.",
                 files.Contains(AdapterFile.ConfigFile) ? "It is an adapter: name its base model, and give it as `adapter`."
                 : "Look for a repository of the same model with config.json and safetensors.");
-        List<string> wanted = [.. _descriptionFiles.Where(files.Contains), .. files.Where(IsChatTemplate)];
+        List<string> wanted = [Config, .. TokenizerFiles.Select(files.Contains), .. files.Where(TokenizerFiles.IsAdditionalChatTemplate)];
+        if (files.Contains("generation_config.json")) wanted.Add("generation_config.json");
         if (parts == ModelParts.Description) return wanted;
         wanted.Add(files.Contains(Checkpoint.SingleFileName) ? Checkpoint.SingleFileName
             : files.Contains(Checkpoint.IndexFileName) ? Checkpoint.IndexFileName
             : throw NoWeights(id, files));
         return wanted;
     }
-
-    /// <summary>A chat template besides that of chat_template.jinja.</summary>
-    private static bool IsChatTemplate(string file) => file.StartsWith("additional_chat_templates/", StringComparison.Ordinal)
-        && file.EndsWith(".jinja", StringComparison.Ordinal) && file.Split('/').Length == 2;
 
     private static Exception NoWeights(string id, IReadOnlyCollection<string> files) =>
         MissingWeights.CreateException($"`{id}` on the hub", files,
