@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Expressions;
 
 /// <summary>
 /// <c>a.name</c>. A method takes precedence over a dictionary entry of the same name. For <c>a["name"]</c> it is the reverse.

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Expressions;
 
 /// <summary><c>f(a, b, name=c)</c></summary>
 internal sealed record CallExpression(TemplateExpression Target, CallArguments Arguments) : TemplateExpression

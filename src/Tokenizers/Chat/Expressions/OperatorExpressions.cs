@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Expressions;
 
 /// <summary><c>not a</c></summary>
 internal sealed record NotExpression(TemplateExpression Operand) : TemplateExpression

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Expressions;
 
 /// <summary>An expression of a template: a node that has a value.</summary>
 /// <remarks>jinja2/nodes.py, Expr</remarks>

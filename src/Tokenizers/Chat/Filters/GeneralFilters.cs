@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Filters;
 
 /// <summary>The filters for values of any type, and for dictionaries.</summary>
 /// <remarks>jinja2/filters.py</remarks>

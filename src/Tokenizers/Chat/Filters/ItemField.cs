@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Filters;
 
 /// <summary>The argument <c>attribute</c> of filters: a field of each item. "a.b" is the field b of the field a.</summary>
 /// <remarks>jinja2/filters.py, make_attrgetter and make_multi_attrgetter</remarks>

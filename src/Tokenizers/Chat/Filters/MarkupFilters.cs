@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Filters;
 
 /// <summary>The filters for HTML, and tojson as transformers defines it.</summary>
 /// <remarks>jinja2/filters.py; transformers, utils/chat_template_utils.py, tojson</remarks>

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Filters;
 
 /// <summary>The filters that select items by a test or change each item. Their result is computed when it is read, as in Jinja.</summary>
 /// <remarks>jinja2/filters.py, select_or_reject and sync_do_map</remarks>

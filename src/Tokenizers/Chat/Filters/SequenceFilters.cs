@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Filters;
 
 /// <summary>The filters that order, group and reduce the items of a sequence.</summary>
 /// <remarks>jinja2/filters.py</remarks>

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Filters;
 
 /// <summary>A filter of <c>value | filter(arguments)</c>.</summary>
 internal delegate object? TemplateFilter(object? value, TemplateArguments arguments, RenderContext context);

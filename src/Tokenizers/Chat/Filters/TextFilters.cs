@@ -1,8 +1,8 @@
 using System.Globalization;
 using System.Text;
-using static Ndif.Tokenizers.Chat.TemplateValueFormatter;
+using static Ndif.Tokenizers.Chat.Text.TemplateValueFormatter;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Filters;
 
 /// <summary>The filters that change a text.</summary>
 /// <remarks>jinja2/filters.py</remarks>

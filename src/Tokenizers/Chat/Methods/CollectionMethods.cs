@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Methods;
 
 /// <summary>The methods of dictionaries, lists, tuples and ranges that do not change the value.</summary>
 /// <remarks>docs.python.org/3/library/stdtypes.html; jinja2/sandbox.py, ImmutableSandboxedEnvironment</remarks>

@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Methods;
 
 /// <summary>The methods and attributes of numbers.</summary>
 /// <remarks>docs.python.org/3/library/stdtypes.html#additional-methods-on-integer-types</remarks>

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Methods;
 
 /// <summary>The methods of strings that search or ask a question.</summary>
 /// <remarks>docs.python.org/3/library/stdtypes.html#string-methods</remarks>

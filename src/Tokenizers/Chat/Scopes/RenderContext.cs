@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Scopes;
 
 /// <summary>What one rendering has in common: its limits, its clock, and the variables that the template was given.</summary>
 /// <remarks>jinja2/runtime.py, Context</remarks>

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Scopes;
 
 /// <summary>How a name of a scope gets its value when the scope is entered.</summary>
 internal enum NameLoad { Parameter, Context, Outer, Undefined }

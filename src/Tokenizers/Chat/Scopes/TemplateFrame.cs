@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Scopes;
 
 /// <summary>The values of the names of one scope while it runs, and the text that it writes.</summary>
 internal sealed class TemplateFrame

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Scopes;
 
 /// <summary>Finds special names, such as <c>loop</c> or <c>caller</c>, that statements read before they set them.</summary>
 /// <remarks>jinja2/compiler.py, find_undeclared</remarks>

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Statements;
 
 /// <summary>The left side of an assignment.</summary>
 internal abstract record AssignmentTarget

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Statements;
 
 /// <summary>
 /// <c>{% block name %} ... {% endblock %}</c>. Without other templates it is written where it stands. It sees the variables and the names

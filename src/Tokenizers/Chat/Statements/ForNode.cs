@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Statements;
 
 /// <summary><c>{% for a, b in items if condition recursive %} ... {% else %} ... {% endfor %}</c></summary>
 /// <remarks>jinja2/compiler.py, visit_For</remarks>

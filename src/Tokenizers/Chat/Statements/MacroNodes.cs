@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Statements;
 
 /// <summary>A parameter of a macro and its default; null if it has none.</summary>
 internal sealed record MacroParameter(string Name, TemplateExpression? Default);

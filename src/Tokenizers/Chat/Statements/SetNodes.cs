@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Statements;
 
 /// <summary><c>{% set a = x %}</c>, <c>{% set a, b = x %}</c> or <c>{% set ns.a = x %}</c></summary>
 internal sealed record SetNode(AssignmentTarget Target, TemplateExpression Content) : TemplateStatement

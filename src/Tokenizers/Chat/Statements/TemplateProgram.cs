@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Statements;
 
 /// <summary>A parsed template whose names are bound to their scopes. It is immutable and can be rendered by several threads.</summary>
 internal sealed class TemplateProgram

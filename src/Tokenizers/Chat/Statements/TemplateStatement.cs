@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Statements;
 
 /// <summary>How the execution of a template continues after a statement.</summary>
 internal enum ControlFlow { Next, Break, Continue }

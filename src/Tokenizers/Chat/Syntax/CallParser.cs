@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Syntax;
 
 /// <summary>Parses the arguments of a call: <c>(a, b, name=c, *list, **dictionary)</c>.</summary>
 /// <remarks>jinja2/parser.py, parse_call_args</remarks>

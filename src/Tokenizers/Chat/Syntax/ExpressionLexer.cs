@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Syntax;
 
 /// <summary>Reads the tokens inside of a tag: numbers, names, string literals and operators.</summary>
 /// <remarks>jinja2/lexer.py</remarks>

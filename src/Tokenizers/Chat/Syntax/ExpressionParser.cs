@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Numerics;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Syntax;
 
 /// <summary>
 /// Parses expressions by recursive descent, from the operator of the lowest precedence to the highest: if-else, or, and, not,

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Syntax;
 
 /// <summary>Replaces the escape sequences of a string literal, which are those of Python.</summary>
 /// <remarks>jinja2/lexer.py, wrap; docs.python.org/3/reference/lexical_analysis.html#escape-sequences</remarks>

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Syntax;
 
 /// <summary>Parses the left side of an assignment: a name, <c>namespace.name</c>, or a tuple of them.</summary>
 /// <remarks>jinja2/parser.py, parse_assign_target</remarks>

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Syntax;
 
 /// <summary>
 /// Splits the source of a template into tokens. White space is treated with the settings that transformers uses: a statement removes

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Syntax;
 
 /// <summary>
 /// Parses the statements of a template. Statements that read other templates or change the escaping are refused by name: a chat template

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Syntax;
 
 /// <summary>The position of the parser in the tokens of a template.</summary>
 /// <remarks>jinja2/lexer.py, TokenStream</remarks>

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>Formats a text with braces: the methods format and format_map of strings.</summary>
 /// <remarks>docs.python.org/3/library/string.html#format-string-syntax; jinja2/sandbox.py, SandboxedFormatter</remarks>

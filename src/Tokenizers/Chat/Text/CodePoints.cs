@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>Counts and cuts strings by code points, as Python does, and not by UTF-16 code units.</summary>
 internal static class CodePoints

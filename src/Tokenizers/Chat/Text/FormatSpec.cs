@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>The part of a format after the colon: <c>[[fill]align][sign][#][0][width][grouping][.precision][type]</c>.</summary>
 /// <remarks>docs.python.org/3/library/string.html#format-specification-mini-language</remarks>

@@ -1,6 +1,6 @@
 using System.Net;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>Escapes text for HTML.</summary>
 /// <remarks>markupsafe, escape and Markup.striptags</remarks>

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>Formats a text with %: the operator % of strings, and the filter format.</summary>
 /// <remarks>docs.python.org/3/library/stdtypes.html#printf-style-string-formatting</remarks>

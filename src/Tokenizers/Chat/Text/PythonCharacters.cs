@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>Python's classes of characters.</summary>
 internal static class PythonCharacters

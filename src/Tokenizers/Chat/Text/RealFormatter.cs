@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Numerics;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>Writes floats as Python does: repr() with the shortest digits, and the formats e, f and g with exact rounding.</summary>
 internal static class RealFormatter

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>The characters whose upper, title or folded case .NET does not know: each entry is a character and its text.</summary>
 /// <remarks>unicode.org/Public/14.0.0/ucd/SpecialCasing.txt and CaseFolding.txt, the version of Python 3.11</remarks>

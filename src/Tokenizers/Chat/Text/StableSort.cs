@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>Python's sorted(), which keeps the order of equal items, also in reverse.</summary>
 internal static class StableSort

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>Writes values as Python's json.dumps() does.</summary>
 /// <param name="isAscii">True to write other characters than those of ASCII as escape sequences.</param>

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>Converts the values of a template to text, as Python's str() and repr() do.</summary>
 internal static class TemplateValueFormatter

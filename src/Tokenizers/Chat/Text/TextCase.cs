@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>Python's changes of case, which can make several characters of one.</summary>
 internal static class TextCase

@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>Python's str.replace().</summary>
 internal static class TextReplacer

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>Python's ways to divide a string.</summary>
 internal static class TextSplitter

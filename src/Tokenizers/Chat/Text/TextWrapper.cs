@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>Breaks a line into lines of a width, as Python's module textwrap does for the filter wordwrap.</summary>
 /// <remarks>docs.python.org/3/library/textwrap.html, with expand_tabs and replace_whitespace off</remarks>

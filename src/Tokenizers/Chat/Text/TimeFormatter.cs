@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Text;
 
 /// <summary>Python's strftime in the C locale of Linux. The time has no zone, as datetime.now().</summary>
 internal static class TimeFormatter

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Values;
 
 /// <summary>The variable <c>loop</c>. It reads one item ahead only where the template asks for it.</summary>
 /// <param name="items">The items.</param>

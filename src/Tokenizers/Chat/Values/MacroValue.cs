@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Values;
 
 /// <summary>A macro, or the body of a call block, with the scope where it stands.</summary>
 /// <remarks>jinja2/runtime.py, Macro</remarks>

@@ -1,7 +1,7 @@
 using System.Collections;
 using System.Numerics;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Values;
 
 /// <summary>A dictionary of Python: the keys are any values but lists and dictionaries, in the order of insertion.</summary>
 internal sealed class MappingValue : IEnumerable<KeyValuePair<object?, object?>>

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Values;
 
 /// <summary>A tuple. The result of the filter groupby has names for its items.</summary>
 internal sealed class TupleValue(IReadOnlyList<object?> items, IReadOnlyList<string>? names = null)

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Values;
 
 /// <summary>
 /// The value of a name that is not defined. It is empty when it is printed, tested or iterated over; any other use is an error.

@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Values;
 
 /// <summary>Reads attributes, items and slices of values, and calls functions.</summary>
 /// <remarks>jinja2/sandbox.py, getattr, getitem and call</remarks>

@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Values;
 
 /// <summary>The evaluated arguments of a call of a function, method, filter or test.</summary>
 internal sealed record TemplateArguments(IReadOnlyList<object?> Positional, IReadOnlyList<KeyValuePair<string, object?>> Keywords)

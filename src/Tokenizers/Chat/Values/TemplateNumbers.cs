@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Numerics;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Values;
 
 /// <summary>Python's arithmetic: whole numbers of any size, and division that rounds down.</summary>
 internal static class TemplateNumbers

@@ -1,4 +1,4 @@
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Values;
 
 /// <summary>The binary operators on values: numbers, strings, lists and tuples.</summary>
 internal static class TemplateOperators

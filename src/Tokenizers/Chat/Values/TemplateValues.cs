@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace Ndif.Tokenizers.Chat;
+namespace Ndif.Tokenizers.Chat.Values;
 
 /// <summary>
 /// Python's semantics of the values of a template. A value is null, a bool, a long or (if it is larger) BigInteger, a double, a string or
