@@ -73,7 +73,8 @@ public sealed class VocabularyFilesTests
     public void SentencePieceUnigram_OfT5_SplitsWordsAndAddsSentinels()
     {
         (string, float, int)[] pieces =
-            [("<pad>", 0, 3), ("</s>", 0, 3), ("<unk>", 0, 2), ("▁", -2, 1), ("▁he", -3, 1), ("llo", -3, 1), ("▁hello", -5, 1), ("l", -6, 1), ("<x>", 0, 4)];
+            [("<pad>", 0, 3), ("</s>", 0, 3), ("<unk>", 0, 2), ("▁", -2, 1), ("▁he", -3, 1), ("llo", -3, 1),
+                ("▁hello", -5, 1), ("l", -6, 1), ("<x>", 0, 4)];
         var files = Files(("tokenizer_config.json", """{"tokenizer_class":"T5Tokenizer"}"""));
         files["spiece.model"] = SentencePieceFile.Write(pieces, isBpe: false, unknownId: 2, byteFallback: false, bosId: -1, eosId: 1);
         var tokenizer = HuggingFaceTokenizer.FromFiles(files);
@@ -98,7 +99,8 @@ public sealed class VocabularyFilesTests
     [Fact]
     public void SentencePiece_OfAnUnknownClass_TakesItsTokensFromTheModel()
     {
-        (string, float, int)[] pieces = [("<unk>", 0, 2), ("<s>", 0, 3), ("</s>", 0, 3), ("<0x41>", 0, 6), ("▁a", -1, 1), ("b", -2, 1), ("a", -3, 1), ("▁", -4, 1)];
+        (string, float, int)[] pieces = [("<unk>", 0, 2), ("<s>", 0, 3), ("</s>", 0, 3), ("<0x41>", 0, 6),
+            ("▁a", -1, 1), ("b", -2, 1), ("a", -3, 1), ("▁", -4, 1)];
         Dictionary<string, ReadOnlyMemory<byte>> files = new()
         {
             ["tokenizer.model"] = SentencePieceFile.Write(pieces, isBpe: true, unknownId: 0, byteFallback: true),

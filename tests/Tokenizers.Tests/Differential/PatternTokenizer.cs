@@ -3,7 +3,9 @@ using Ndif.Tokenizers.Text;
 
 namespace Ndif.Tokenizers.Tests.Differential;
 
-/// <summary>Files whose ids show what a pattern matches: the bytes of the matches, of the text between them, or the number of pieces.</summary>
+/// <summary>
+/// Files whose ids show what a pattern matches: the bytes of the matches, of the text between them, or the number of pieces.
+/// </summary>
 internal static class PatternTokenizer
 {
     private static readonly string _bytes = JsonSerializer.Serialize(Enumerable.Range(0, 0x144).Select(c => (char)c)
