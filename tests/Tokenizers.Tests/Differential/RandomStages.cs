@@ -107,5 +107,5 @@ internal sealed class RandomStages(Random random)
 
     private string Bool() => random.Next(2) == 0 ? "true" : "false";
 
-    private string Pick(params IReadOnlyList<string> choices) => choices[random.Next(choices.Count)];
+    private string Pick(params string[] choices) => choices[random.Next(choices.Length)];
 }

@@ -6,6 +6,9 @@ namespace Ndif.Tokenizers.Tests.Differential;
 /// <summary>Random tokenizer.json files of all models with random stages, as the Rust library accepts them.</summary>
 internal sealed class RandomTokenizer(Random random)
 {
+    private static readonly string[] _addedTokens =
+        ["<s>", "</s>", "[CLS]", "[SEP]", "<x>", "cat", "The", "é", "日本", "<pad>", "##", "World"];
+
     private static readonly string[] _words =
     [
         "the", "The", "hello", "Hello", "world", "don", "it", "ab", "abc", "cat", "dog", "12", "2024", "nt", "ll", "Привет", "мир", "中文",
@@ -46,8 +49,7 @@ internal sealed class RandomTokenizer(Random random)
     private JsonArray AddedTokens()
     {
         var result = new JsonArray();
-        string[] contents = [.. new[] { "<s>", "</s>", "[CLS]", "[SEP]", "<x>", "cat", "The", "é", "日本", "<pad>", "##", "World" }
-            .OrderBy(_ => random.Next()).Take(random.Next(0, 7))];
+        string[] contents = [.. _addedTokens.OrderBy(_ => random.Next()).Take(random.Next(0, 7))];
         foreach (string content in contents.Order(StringComparer.Ordinal))
             result.Add(new JsonObject
             {
