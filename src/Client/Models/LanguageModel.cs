@@ -282,11 +282,13 @@ public sealed class LanguageModel(
 
     /// <inheritdoc/>
     protected internal override void WriteInput(object input, Input destination, Func<object?, Argument> argument) =>
-        PromptConverter.WriteTo(input, destination, argument, () => Tokenizer.Encode("").Count);
+        PromptConverter.WriteTo(input, destination, argument, () => HasTokenizer ? Tokenizer.Encode("").Count : 0);
+
+    private bool HasTokenizer => TokenizerFiles.HaveVocabulary(Description.Files.ContainsKey);
 
     private HuggingFaceTokenizer LoadTokenizer()
     {
-        if (!TokenizerFiles.HaveVocabulary(Description.Files.ContainsKey))
+        if (!HasTokenizer)
             throw Errors.CreateException(ErrorCode.BadTokenizer,
                 $"`{Id}` comes without a tokenizer.json.", "Pass token ids instead of texts.");
         return HuggingFaceTokenizer.FromFiles(Description.Files.ToDictionary(file => file.Key, file => file.Value.Memory));

@@ -65,7 +65,7 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
     [Fact]
     public async Task AnOutageLongerThanALease_IsNoWorkersDeath()
     {
-        var own = new RedisServer();
+        await using var own = new RedisServer(); // disposed after the queue, which unsubscribes from it
         await own.InitializeAsync();
         await using var queue = new RedisJobQueue(own.OperatorConnection,
             new QueueOptions { LeaseDuration = TimeSpan.FromSeconds(1), PollInterval = TimeSpan.FromMilliseconds(100) });
@@ -91,7 +91,6 @@ public sealed class RedisJobQueueTests(RedisServer server, ITestOutputHelper out
         await over.CancelAsync();
         await Task.WhenAll(renewing, reaping).ConfigureAwait(
             ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
-        await own.DisposeAsync();
 
         async Task AgainAndAgainAsync(TimeSpan pause, Func<Task> act)
         {
