@@ -132,7 +132,9 @@ internal sealed partial class Interleaver
         RunReadyInvokes();
         while (trace.Invokes.FirstOrDefault(i => !i.IsDone) is { } waiting)
         {
-            waiting.AbandonWait();
+            // an invoke that waits for a hook point is abandoned before the invokes that wait for its values
+            Interpreter first = trace.Invokes.FirstOrDefault(i => !i.IsDone && i.WaitReason is WaitReason.HookPoint) ?? waiting;
+            first.AbandonWait();
             RunReadyInvokes();
         }
     }
@@ -219,7 +221,7 @@ internal sealed partial class Interleaver
             foreach (Interpreter invoke in invokes)
             {
                 // the wait of an invoke whose rows have ended is abandoned before other invokes wait for its values
-                if (WaitsInVain(invoke)) invoke.AbandonWait();
+                if (IsCallUnreachable(invoke)) invoke.AbandonWait();
                 else if (CanRun(invoke)) invoke.Run();
                 else continue;
                 hasProgress = true;
@@ -227,7 +229,8 @@ internal sealed partial class Interleaver
         } while (hasProgress);
     }
 
-    private static bool WaitsInVain(Interpreter invoke) => invoke is { HasEnded: true, IsDone: false, IsRunning: false }
+    /// <summary>True for an invoke that waits for a call of the model which its rows will not have.</summary>
+    private static bool IsCallUnreachable(Interpreter invoke) => invoke is { HasEnded: true, IsDone: false, IsRunning: false }
         && invoke.WaitReason is WaitReason.HookPoint && !invoke.AwaitedPoint.Point.IsDefined;
 
     private bool CanRun(Interpreter invoke)
