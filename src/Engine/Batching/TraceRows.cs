@@ -18,7 +18,7 @@ internal sealed class TraceRows
 {
     private readonly HookedLanguageModel _model;
     /// <summary>The input rows of each invoke, and the tokens of its longest prompt.</summary>
-    private readonly List<(Interpreter Invoke, int Offset, int Count, int SequenceLength)> _invokes = [];
+    private readonly OrderedDictionary<Interpreter, InvokeRows> _invokes = [];
 
     private readonly List<ISequenceDecoder> _decoders = [];
     private readonly List<TokenStreamer?> _streamers = [];
@@ -40,17 +40,22 @@ internal sealed class TraceRows
 
         ulong seed = IsGenerating ? options!.Seed ?? trace.Job.NextSeed() : 0;
         List<List<InputRow>> rows = [];
+        List<int> offsets = []; // the first input row of each invoke
+        int promptCount = 0, inputCount = 0;
         for (int i = 0; i < node.Invokes.Count; i++)
         {
             Generation? overrides = node.Invokes[i].Generation;
             ResolvedGenerationOptions? invokeOptions = overrides is null || !IsGenerating ? options
                 : ResolvedGenerationOptions.Resolve(model.Defaults, node.Generation, overrides);
             rows.Add(InputRowReader.ReadRows(trace.Statement.Invokes[i], model, trace.Job.Slots, (uint)(invokeOptions?.MaxNewTokens ?? 0)));
+            offsets.Add(inputCount);
+            inputCount += rows[i].Count;
+            if (rows[i].Count > 0) promptCount++;
             // the seed of a trace counts its rows, the seed of an invoke those of the invoke
             if (invokeOptions is not null)
             {
                 ulong invokeSeed = overrides is { HasSeed: true } ? overrides.Seed : seed + (ulong)_decoders.Count;
-                AddDecoders(rows[i], invokeOptions, invokeSeed, rows.Count(r => r.Count > 0) - 1);
+                AddDecoders(rows[i], invokeOptions, invokeSeed, promptCount - 1);
             }
             foreach (InputRow row in rows[i]) Rows.AddRange(Enumerable.Repeat(row, _rowsPerInput));
         }
@@ -63,8 +68,7 @@ internal sealed class TraceRows
             if (invoke.Input is null && !isEdit)
                 AddInvoke(invoke.Region, isEdit, 0, Rows.Count / _rowsPerInput, SequenceLength, batchShape);
             else
-                AddInvoke(invoke.Region, isEdit, rows.Take(source).Sum(r => r.Count), rows[source].Count,
-                    rows[source].Max(r => r.InputIds.Length), batchShape);
+                AddInvoke(invoke.Region, isEdit, offsets[source], rows[source].Count, rows[source].Max(r => r.InputIds.Length), batchShape);
         }
         AddInvoke(node.Region, false, 0, Rows.Count / _rowsPerInput, SequenceLength, batchShape);
         trace.Result ??= invoke => IsGenerating ? ResultIds(invoke) : null;
@@ -112,19 +116,18 @@ internal sealed class TraceRows
     /// <summary>The invokes that still run although all of their rows are finished.</summary>
     public IReadOnlyList<Interpreter> FindEndedInvokes()
     {
-        int decodersPerInput = _decoders.Count / (Rows.Count / _rowsPerInput);
         return [.. from entry in _invokes
-                   where !entry.Invoke.HasEnded && _decoders
-                       .Skip(entry.Offset * decodersPerInput).Take(entry.Count * decodersPerInput).All(decoder => decoder.HasEnded)
-                   select entry.Invoke];
+                   where !entry.Key.HasEnded && DecodersOf(entry.Value).All(decoder => decoder.HasEnded)
+                   select entry.Key];
     }
 
     /// <summary>Sets the position of the rows in the batch, and the slices of the invokes.</summary>
     public void SetPosition(long firstRow, int sequenceLength)
     {
         FirstRow = firstRow;
-        foreach (var (invoke, offset, _, ownLength) in _invokes)
-            (invoke.Slice!.Start, invoke.Slice.LeftPadding) = (firstRow + offset * _rowsPerInput, sequenceLength - ownLength);
+        foreach (var (invoke, rows) in _invokes)
+            (invoke.Slice!.Start, invoke.Slice.LeftPadding) =
+                (firstRow + rows.Offset * _rowsPerInput, sequenceLength - rows.SequenceLength);
     }
 
     /// <summary>Selects the next token of each row.</summary>
@@ -187,11 +190,18 @@ internal sealed class TraceRows
         }
     }
 
+    /// <summary>The decoders of the rows of an invoke: one for each sequence, or for each input row of a beam search.</summary>
+    private List<ISequenceDecoder> DecodersOf(InvokeRows rows)
+    {
+        int decodersPerInput = _decoders.Count / (Rows.Count / _rowsPerInput);
+        return _decoders.GetRange(rows.Offset * decodersPerInput, rows.Count * decodersPerInput);
+    }
+
     private void AddInvoke(uint region, bool isEdit, int offset, int count, int sequenceLength, BatchShape batchShape)
     {
         var slice = new BatchSlice(batchShape, offset * _rowsPerInput, count * _rowsPerInput, 0);
         var invoke = new Interpreter(Trace.Job, region, slice) { IsEdit = isEdit };
-        _invokes.Add((invoke, offset, count, sequenceLength));
+        _invokes.Add(invoke, new InvokeRows(offset, count, sequenceLength));
         Trace.Add(invoke);
     }
 
@@ -217,9 +227,9 @@ internal sealed class TraceRows
     /// </summary>
     private torch.Tensor ResultIds(Interpreter invoke)
     {
-        (_, int offset, int count, int promptLength) = _invokes.First(v => ReferenceEquals(v.Invoke, invoke));
-        IReadOnlyList<long>[] sequences =
-            [.. _decoders.SelectMany(c => c.Sequences).Skip(offset * _sequencesPerInput).Take(count * _sequencesPerInput)];
+        InvokeRows rows = _invokes[invoke];
+        (int offset, int count, int promptLength) = rows;
+        IReadOnlyList<long>[] sequences = [.. DecodersOf(rows).SelectMany(decoder => decoder.Sequences)];
         int generatedLength = sequences.Length == 0 ? 0 : sequences.Max(r => r.Count), length = promptLength + generatedLength;
         var ids = new long[count * _sequencesPerInput * length];
         Array.Fill(ids, _padTokenId);
@@ -233,4 +243,7 @@ internal sealed class TraceRows
         }
         return torch.tensor(ids, [count * _sequencesPerInput, length], dtype: torch.ScalarType.Int64, device: Trace.Job.Context.Device);
     }
+
+    /// <summary>The input rows of an invoke: the index of the first one, their number, and the tokens of the longest prompt.</summary>
+    private readonly record struct InvokeRows(int Offset, int Count, int SequenceLength);
 }

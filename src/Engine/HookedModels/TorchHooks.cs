@@ -79,7 +79,7 @@ internal static class TorchHooks
         public abstract object? Call(nn.Module module, object?[] arguments);
 
         /// <summary>TorchSharp's hooks cannot skip a module: it runs, and the value that skips it replaces its result.</summary>
-        protected static object? CompleteCall(InterleavingModuleHook hook, List<SkippedRows>? skipped, object? result) =>
+        protected static object? CompleteCall(InterleavingModuleHook hook, IReadOnlyList<SkippedRows>? skipped, object? result) =>
             hook.After(skipped is [.., var last] ? last.Value : result);
     }
 
@@ -90,7 +90,7 @@ internal static class TorchHooks
         public override IEnumerable<Action> Attach(nn.Module module, InterleavingModuleHook hook)
         {
             var typed = (nn.Module<T, TResult>)module;
-            List<SkippedRows>? skipped = null;
+            IReadOnlyList<SkippedRows>? skipped = null;
             var before = typed.register_forward_pre_hook((_, x) =>
                 PackTuple<T>(hook.Before(new Arguments(UnpackTuple(x)), out skipped).First, "The module's input"));
             var after = typed.register_forward_hook((_, _, y) =>
@@ -109,7 +109,7 @@ internal static class TorchHooks
         public override IEnumerable<Action> Attach(nn.Module module, InterleavingModuleHook hook)
         {
             var typed = (nn.Module<T1, T2, TResult>)module;
-            List<SkippedRows>? skipped = null;
+            IReadOnlyList<SkippedRows>? skipped = null;
             var before = typed.register_forward_pre_hook((_, x, y) =>
             {
                 Arguments changed = hook.Before(new Arguments(UnpackTuple(x), UnpackTuple(y)), out skipped);

@@ -35,6 +35,16 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
     /// </summary>
     public bool HasInteriorPadding => !CoversBatch && Count > 1 && LeftPadding > 0 && Batch.IsPrefill;
 
+    /// <summary>The rows of the batch; none for a model that is not batched.</summary>
+    public IEnumerable<long> Rows
+    {
+        get
+        {
+            if (Batch.BatchSize < 0) yield break;
+            for (long row = Start; row < Start + Count; row++) yield return row;
+        }
+    }
+
     /// <summary>Whether two slices share a row.</summary>
     public bool Overlaps(BatchSlice other) => Batch.BatchSize < 0 || (Start < other.Start + other.Count && other.Start < Start + Count);
 
@@ -56,29 +66,33 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
     /// Returns the site's value with the slice replaced. Numbers, bools and opaque objects belong to all rows and are not replaced. The
     /// result belongs to the current dispose scope.
     /// </summary>
-    public object? Splice(object? whole, object? part, Func<int, Axes> axes, string site, int element = 0)
+    /// <param name="copies">
+    /// Tensors that are written in place, because they are copies that nothing has read yet; new copies are added. Null: none are.
+    /// </param>
+    public object? Splice(object? whole, object? part, Func<int, Axes> axes, string site, HashSet<torch.Tensor>? copies = null,
+        int element = 0)
     {
         switch (whole, part)
         {
             case (_, Unchanged):
                 return whole;
             case (torch.Tensor tensor, torch.Tensor replacement):
-                return Splice(tensor, replacement, axes(element), site);
+                return Splice(tensor, replacement, axes(element), site, copies);
             case (torch.Tensor tensor, long or double or bool):
                 using (torch.Tensor slice = Narrow(tensor, axes(element)))
-                    return Splice(tensor, torch.full_like(slice, Numbers.ToScalar(part!)), axes(element), site);
+                    return Splice(tensor, torch.full_like(slice, Numbers.ToScalar(part!)), axes(element), site, copies);
             case (object?[] tuple, torch.Tensor or long or double or bool):
-                return SpliceTuple(tuple, [part, .. tuple[1..].Select(_ => Unchanged.Instance)], axes, site);
+                return SpliceTuple(tuple, [part, .. tuple[1..].Select(_ => Unchanged.Instance)], axes, site, copies);
             case (object?[] tuple, IReadOnlyList<object?> parts) when parts.Count == tuple.Length:
-                return SpliceTuple(tuple, parts, axes, site);
+                return SpliceTuple(tuple, parts, axes, site, copies);
             case (object?[] tuple, IReadOnlyList<object?> parts):
                 throw Errors.CreateException(ErrorCode.ShapeMismatch,
                     $"`{site}` is a tuple of {tuple.Length}; it was assigned {parts.Count} values.");
             case (ModelOutput output, torch.Tensor or long or double
                 or bool) when output.Entries.FirstOrDefault(e => e.Value is torch.Tensor).Key is { } name:
-                return SpliceOutput(output, new Dictionary<string, object?> { [name] = part }, axes, site);
+                return SpliceOutput(output, new Dictionary<string, object?> { [name] = part }, axes, site, copies);
             case (ModelOutput output, IReadOnlyDictionary<string, object?> entries):
-                return SpliceOutput(output, entries, axes, site);
+                return SpliceOutput(output, entries, axes, site, copies);
             case (not (torch.Tensor or object?[] or ModelOutput), _) when Equals(Narrow(whole, axes), part):
                 return whole;
             case (not (torch.Tensor or object?[] or ModelOutput), _) when Batch.BatchSize < 0:
@@ -114,16 +128,17 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
         return shape;
     }
 
-    private object?[] SpliceTuple(object?[] tuple, IReadOnlyList<object?> parts, Func<int, Axes> axes, string site) =>
-        [.. tuple.Select((item, i) => Splice(item, parts[i], _ => axes(i), site, i))];
+    private object?[] SpliceTuple(object?[] tuple, IReadOnlyList<object?> parts, Func<int, Axes> axes, string site,
+        HashSet<torch.Tensor>? copies) => [.. tuple.Select((item, i) => Splice(item, parts[i], _ => axes(i), site, copies, i))];
 
-    private ModelOutput SpliceOutput(ModelOutput output, IReadOnlyDictionary<string, object?> entries, Func<int, Axes> axes, string site)
+    private ModelOutput SpliceOutput(ModelOutput output, IReadOnlyDictionary<string, object?> entries, Func<int, Axes> axes, string site,
+        HashSet<torch.Tensor>? copies)
     {
         if (entries.Keys.FirstOrDefault(key => output.Entries.All(e => e.Key != key)) is { } unknown)
             throw Errors.CreateException(ErrorCode.BadArgument,
                 $"`{site}` has no `{unknown}`; it has {string.Join(", ", output.Entries.Select(e => e.Key))}.");
         return new ModelOutput([.. output.Entries.Select((entry, i) => KeyValuePair.Create(entry.Key,
-            entries.TryGetValue(entry.Key, out object? value) ? Splice(entry.Value, value, axes, site, i) : entry.Value))]);
+            entries.TryGetValue(entry.Key, out object? value) ? Splice(entry.Value, value, axes, site, copies, i) : entry.Value))]);
     }
 
     private torch.Tensor Narrow(torch.Tensor tensor, Axes axes)
@@ -178,6 +193,29 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
         target.copy_(part);
     }
 
+    /// <summary>Copies the slice from one value to another one of the same structure, where their tensors are not the same.</summary>
+    public void Copy(object? from, object? to, Func<int, Axes> axes, int element = 0)
+    {
+        if (ReferenceEquals(from, to)) return;
+        switch (from, to)
+        {
+            case (torch.Tensor source, torch.Tensor target):
+                if (axes(element).Batch == Axes.None) return;
+                using (torch.Tensor part = Narrow(source, axes(element))) CopyInto(target, part, axes(element));
+                break;
+            case (object?[] sources, object?[] targets):
+                for (int i = 0; i < sources.Length; i++)
+                {
+                    int index = i;
+                    Copy(sources[i], targets[i], sources[i] is object?[] ? axes : _ => axes(index), i);
+                }
+                break;
+            case (ModelOutput source, ModelOutput target):
+                for (int i = 0; i < source.Entries.Length; i++) Copy(source.Entries[i].Value, target.Entries[i].Value, axes, i);
+                break;
+        }
+    }
+
     /// <summary>
     /// Writes an edited copy of the slice into the memory of the value, as an edit of a view would, so that other tensors over the same
     /// memory have the edit too.
@@ -216,7 +254,7 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
         using (part) return part.narrow(dimension, LeftPadding, part.size(dimension) - LeftPadding);
     }
 
-    private torch.Tensor Splice(torch.Tensor whole, torch.Tensor part, Axes axes, string site)
+    private torch.Tensor Splice(torch.Tensor whole, torch.Tensor part, Axes axes, string site, HashSet<torch.Tensor>? copies)
     {
         using var scope = torch.NewDisposeScope();
         torch.Tensor replacement = Batch.BatchSize < 0 ? part.alias() : part.to(whole.dtype, whole.device);
@@ -224,8 +262,9 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
         if (axes.Batch == Axes.None)
             throw Errors.CreateException(ErrorCode.BadArgument,
                 $"`{site}` is shared by all rows of the pass; it can be read, not replaced.");
-        torch.Tensor result = CoversBatch ? whole : whole.clone(); // the shape of the site
-        torch.Tensor target = Narrow(result, axes);                // the shape of the slice
+        bool isInPlace = copies?.Contains(whole) == true;
+        torch.Tensor result = CoversBatch || isInPlace ? whole : whole.clone(); // the shape of the site
+        torch.Tensor target = Narrow(result, axes);                             // the shape of the slice
         // checked even if the slice covers the batch: a replacement of another shape could not share a pass
         if (!target.shape.SequenceEqual(replacement.shape))
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
@@ -234,6 +273,8 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
                 "A replacement must have the site's own shape.");
         if (CoversBatch) return (ReferenceEquals(replacement, part) ? part.alias() : replacement).MoveToOuterDisposeScope();
         CopyInto(result, replacement, axes);
+        if (isInPlace) return result;
+        copies?.Add(result);
         return result.MoveToOuterDisposeScope();
     }
 

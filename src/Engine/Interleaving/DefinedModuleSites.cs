@@ -7,9 +7,16 @@ namespace Ndif.Engine.Interleaving;
 /// makes it with values of its own rows. Invokes of the same rows that wait for one of its hook points run there (an edit beside an
 /// invoke, or the invoke beside the edit). The caller may read the values of its last call after it has the result.
 /// </summary>
-internal sealed class DefinedModuleSites : IDisposable
+internal sealed class DefinedModuleSites(TraceRun trace) : IDisposable
 {
     private readonly Dictionary<(HookPoint, Interpreter), HookPointState> _states = [];
+
+    /// <summary>
+    /// The invokes of the same rows as each invoke. Rows move when others leave the batch, but all of these move together.
+    /// </summary>
+    private readonly Lazy<Dictionary<Interpreter, Interpreter[]>> _invokesOfSameRows = new(() => trace.Invokes
+        .GroupBy(invoke => (invoke.Slice!.Start, invoke.Slice.Count)).Select(group => group.ToArray())
+        .SelectMany(group => group.Select(invoke => KeyValuePair.Create(invoke, group))).ToDictionary());
 
     private int _activeCallCount;
 
@@ -19,12 +26,13 @@ internal sealed class DefinedModuleSites : IDisposable
     /// <summary>Marks a call as active until the result is disposed.</summary>
     public IDisposable BeginCall() => new CallScope(this);
 
+    /// <summary>The invokes of the same rows, in the order of their definition.</summary>
+    public IReadOnlyList<Interpreter> InvokesOfSameRows(Interpreter invoke) => _invokesOfSameRows.Value[invoke];
+
     /// <summary>The state of a hook point for the invokes of the same rows.</summary>
     public HookPointState StateOf(Interpreter invoke, HookPoint point)
     {
-        // rows move when others leave the batch, but invokes of the same rows keep equal slices
-        Interpreter representative =
-            invoke.EnclosingTrace!.Invokes.First(i => i.Slice!.Start == invoke.Slice!.Start && i.Slice.Count == invoke.Slice.Count);
+        Interpreter representative = InvokesOfSameRows(invoke)[0];
         if (!_states.TryGetValue((point, representative), out HookPointState? state))
             _states[(point, representative)] = state = new HookPointState();
         return state;

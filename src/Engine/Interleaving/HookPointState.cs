@@ -1,3 +1,4 @@
+using Ndif.Engine.Compiling;
 using Ndif.Engine.Running;
 using Ndif.Models;
 using Ndif.Protocol;
@@ -11,6 +12,11 @@ internal sealed class HookPointState
     /// <summary>The tensors that writes have created here. Only those of the current value are kept.</summary>
     private readonly HashSet<torch.Tensor> _writtenTensors = TensorOwnership.NewTensorSet();
 
+    /// <summary>The slices that have been read from <see cref="Value"/>, whose views may be edited.</summary>
+    private readonly HashSet<BatchSlice> _views = [];
+
+    private WrittenRows? _writtenRows;
+
     /// <summary>Whether the pass is suspended at this hook point.</summary>
     public bool IsActive { get; private set; }
 
@@ -20,13 +26,45 @@ internal sealed class HookPointState
     public void Enter(object? value) => (IsActive, Value) = (true, value);
 
     /// <summary>The slices that have to be written back when the invokes have run.</summary>
-    public List<PendingWriteBack> PendingWriteBacks { get; } = [];
+    public PendingWriteBacks PendingWriteBacks { get; } = new();
 
     public void Exit()
     {
         PendingWriteBacks.Clear();
+        _views.Clear();
+        _writtenRows = null;
         (IsActive, Value) = (false, null);
         _writtenTensors.Clear();
+    }
+
+    /// <summary>The value from which a slice is read, which has the writes of its rows so far.</summary>
+    public object? SourceOf(BatchSlice slice, HookPoint point, SiteValues sites)
+    {
+        object? source = _writtenRows is null ? Value : _writtenRows.SourceOf(slice);
+        if (source is null)
+        {
+            ApplyWrites(point, sites);
+            source = Value;
+        }
+        if (!slice.CoversBatch && ReferenceEquals(source, Value)) _views.Add(slice with { });
+        return source;
+    }
+
+    /// <summary>Replaces a slice of the value. The other rows are not copied again for each write.</summary>
+    /// <param name="write">Returns a value with the slice replaced, given the copies that may be written in place.</param>
+    public void Write(BatchSlice slice, HookPoint point, SiteValues sites, Func<object?, HashSet<torch.Tensor>, object?> write)
+    {
+        if (_writtenRows?.CanWrite(slice) == false) ApplyWrites(point, sites);
+        (_writtenRows ??= new WrittenRows(Value)).Write(slice, write);
+    }
+
+    /// <summary>Makes the writes so far part of the value.</summary>
+    public void ApplyWrites(HookPoint point, SiteValues sites)
+    {
+        if (_writtenRows is not { } written) return;
+        _writtenRows = null;
+        Replace(written.Complete(_views, (slice, from, to) => sites.Copy(slice, point, from, to)));
+        _views.Clear();
     }
 
     /// <summary>Replaces the value, and disposes the tensors of earlier replacements that are not part of it.</summary>
@@ -68,8 +106,8 @@ internal sealed class HookPointState
     /// <summary>The number of calls, by job.</summary>
     public Dictionary<JobRun, int> CallCounts { get; } = [];
 
-    /// <summary>The rows that skip the current call, or null.</summary>
-    public List<SkippedRows>? Skips { get; set; }
+    /// <summary>The rows that skip the current call by their invokes, or null.</summary>
+    public OrderedDictionary<Interpreter, SkippedRows>? Skips { get; set; }
 
     public int CallCountOf(JobRun job) => CallCounts.GetValueOrDefault(job);
 }

@@ -40,15 +40,17 @@ internal sealed partial class Interleaver
         if (read.Point.IsDefined) return Sites.Read(BatchSlice.Whole(), read.Kind, read.Point, ReadDefined(read, state));
         bool isEnded = state.EndedCallArguments is not null;
         bool isCopy = !isEnded && Sites.IsCopied(invoke.Slice!, read.Kind, read.Point, state.Value);
-        if (isCopy && state.PendingWriteBacks.Find(p => p.IsCopy && p.Slice == invoke.Slice && p.Kind == read.Kind) is { } earlier)
+        if (isCopy && state.PendingWriteBacks.FindCopy(invoke.Slice!, read.Kind) is { } earlier)
             // all reads share one copy, so that each sees the edits of the others
             return TensorOwnership.TakeOwnership(TensorOwnership.Alias(earlier.Value));
         WriteBack(state, read.Point, invoke.Slice!);
         bool requiresGrad = read.RequiresGrad && invoke.EnclosingTrace!.RequiresGrad && !isEnded;
+        if (isCopy || requiresGrad) state.ApplyWrites(read.Point, Sites);
         if (requiresGrad) state.Replace(SiteValues.RequireGrad(read.Kind, state.Value));
         if (isEnded) invoke.Job.ReadOnlyInputs.Add(read.Id);
         else invoke.Job.ReadOnlyInputs.Remove(read.Id);
-        object? value = Sites.Read(invoke.Slice!, read.Kind, read.Point, state.EndedCallArguments ?? state.Value);
+        object? value = Sites.Read(invoke.Slice!, read.Kind, read.Point,
+            state.EndedCallArguments ?? state.SourceOf(invoke.Slice!, read.Point, Sites));
         // the model continues with the whole value: a copy, and a slice that requires a gradient, is written back into it, and so into its
         // graph
         if (isCopy || (requiresGrad && !invoke.Slice!.CoversBatch))
@@ -66,18 +68,32 @@ internal sealed partial class Interleaver
             return;
         }
         WriteBack(state, write.Point, invoke.Slice!);
-        state.PendingWriteBacks.RemoveAll(pending => pending.Slice.Overlaps(invoke.Slice!));
-        state.Replace(Sites.Write(invoke.Slice!, write.Kind, write.Point, state.Value, value));
+        foreach (PendingWriteBack pending in state.PendingWriteBacks.Overlapping(invoke.Slice!)) pending.IsRemoved = true;
+        Write(invoke, state, write.Kind, write.Point, value);
+    }
+
+    /// <summary>Replaces the slice of an invoke at the current hook point, or at the start of its pass.</summary>
+    public void Write(Interpreter invoke, HookPointState state, SiteKind kind, HookPoint point, object? value)
+    {
+        if (invoke.EnclosingTrace!.RequiresGrad || invoke.Slice!.CoversBatch)
+        {
+            // autograd does not allow that a tensor which it has stored is written in place
+            state.ApplyWrites(point, Sites);
+            state.Replace(Sites.Write(invoke.Slice!, kind, point, state.Value, value));
+            return;
+        }
+        state.Write(invoke.Slice, point, Sites,
+            (whole, copies) => Sites.Write(invoke.Slice, kind, point, whole, value, copies));
     }
 
     /// <summary>Writes edits of copies of these rows into the value, before the rows are read or replaced again.</summary>
     private void WriteBack(HookPointState state, HookPoint point, BatchSlice slice)
     {
         if (state.EndedCallArguments is not null) return;
-        foreach (PendingWriteBack pending in state.PendingWriteBacks.Where(p => p.IsCopy && p.Slice.Overlaps(slice)).ToList())
+        foreach (PendingWriteBack pending in state.PendingWriteBacks.Overlapping(slice).Where(p => p.IsCopy))
         {
             WriteBack(state, point, pending);
-            state.PendingWriteBacks.Remove(pending);
+            pending.IsRemoved = true;
         }
     }
 
@@ -93,13 +109,9 @@ internal sealed partial class Interleaver
     public void Skip(Interpreter invoke, HookPoint point, object? value)
     {
         var rows = new SkippedRows(invoke, Sites.ToSkipValue(invoke.Slice!, point with { IsAfter = true }, value));
-        List<SkippedRows> skips = _hookPoints[point].Skips ??= [];
-        if (skips.FindIndex(s => s.Invoke == invoke) is >= 0 and int earlier)
-        {
-            TensorOwnership.DisposeTensors(skips[earlier].Value);
-            skips.RemoveAt(earlier);
-        }
-        skips.Add(rows);
+        OrderedDictionary<Interpreter, SkippedRows> skips = _hookPoints[point].Skips ??= [];
+        if (skips.Remove(invoke, out SkippedRows? earlier)) TensorOwnership.DisposeTensors(earlier.Value);
+        skips.Add(invoke, rows);
     }
 
     /// <summary>Makes the pass start at a module for the rows of the invoke, with <paramref name="value"/> as its input.</summary>
@@ -121,17 +133,12 @@ internal sealed partial class Interleaver
                 + "states of this invoke's rows and tokens.",
                 "Give the invoke a prompt of as many tokens as the value "
                 + "has, and pass a tensor [batch, seq, hidden]: of a layer its Hidden.", name);
-        _startAtStates.Add(
+        _startAtStates.Add(invoke,
             new StartAtState(invoke, statement, hidden.alias(), _model.HiddenSizeOf(statement.EmbeddingModule) == hidden.shape[^1]));
     }
 
     /// <summary>The state of the invoke's StartAt, or null if the pass starts at the beginning.</summary>
-    public StartAtState? StartAtStateOf(Interpreter invoke)
-    {
-        foreach (StartAtState start in _startAtStates)
-            if (start.Invoke == invoke) return start;
-        return null;
-    }
+    public StartAtState? StartAtStateOf(Interpreter invoke) => _startAtStates.GetValueOrDefault(invoke);
 
     /// <summary>
     /// Registers an invoke at a barrier. Returns true if as many invokes as the barrier has participants have arrived at least as often
@@ -139,11 +146,9 @@ internal sealed partial class Interleaver
     /// </summary>
     public bool ArriveAtBarrier(Interpreter invoke, BarrierStatement barrier)
     {
-        if (!_barrierArrivals.TryGetValue((invoke.Job, barrier.Barrier), out var arrivalsByInvoke))
-            _barrierArrivals[(invoke.Job, barrier.Barrier)] = arrivalsByInvoke = [];
-        if (!arrivalsByInvoke.TryGetValue(invoke, out var arrivals)) arrivalsByInvoke[invoke] = arrivals = [];
-        arrivals.Add(barrier.Id);
-        return arrivalsByInvoke.Values.Count(a => a.Count >= arrivals.Count) >= barrier.Participants;
+        if (!_barriers.TryGetValue((invoke.Job, barrier.Barrier), out BarrierArrivals? arrivals))
+            _barriers[(invoke.Job, barrier.Barrier)] = arrivals = new BarrierArrivals();
+        return arrivals.Arrive(invoke, barrier.Id) >= barrier.Participants;
     }
 
     private static object? ReadDefined(ReadStatement read, HookPointState state)

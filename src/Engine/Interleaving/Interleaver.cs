@@ -29,9 +29,9 @@ internal sealed partial class Interleaver
     private readonly IReadOnlyList<TraceRun> _traces;
     private readonly Interpreter[] _invokes;
     private readonly List<ActivationCollector> _caches = [];
-    private readonly List<StartAtState> _startAtStates = [];
+    private readonly OrderedDictionary<Interpreter, StartAtState> _startAtStates = [];
     private readonly Dictionary<HookPoint, HookPointState> _hookPoints = [];
-    private readonly Dictionary<(JobRun, uint), Dictionary<Interpreter, HashSet<uint>>> _barrierArrivals = [];
+    private readonly Dictionary<(JobRun, uint), BarrierArrivals> _barriers = [];
     private bool _isRunningInvokes;
 
     public Interleaver(HookedModel model, IReadOnlyList<TraceRun> traces)
@@ -72,11 +72,12 @@ internal sealed partial class Interleaver
         CheckCancelled();
         HookPointState state = _hookPoints[point];
         state.Enter(value); // 2
-        foreach (StartAtState start in _startAtStates) start.OnHookPoint(point, state, this);
+        foreach (StartAtState start in _startAtStates.Values) start.OnHookPoint(point, state, this);
         try
         {
             RunReadyInvokes(); // 3
-            foreach (PendingWriteBack pending in state.PendingWriteBacks) WriteBack(state, point, pending);
+            state.ApplyWrites(point, Sites);
+            foreach (PendingWriteBack pending in state.PendingWriteBacks.All) WriteBack(state, point, pending);
             value = state.Value; // 4
             AddToCaches(point, value);
         }
@@ -115,10 +116,10 @@ internal sealed partial class Interleaver
     }
 
     /// <summary>Returns and removes the values that replace the output of this call of a module or operation.</summary>
-    public List<SkippedRows>? ConsumeSkips(HookPoint point)
+    public IReadOnlyList<SkippedRows>? ConsumeSkips(HookPoint point)
     {
         HookPointState state = _hookPoints[point with { IsAfter = false }];
-        var skips = state.Skips;
+        IReadOnlyList<SkippedRows>? skips = state.Skips is { } rows ? [.. rows.Values] : null;
         state.Skips = null;
         return skips;
     }
@@ -171,7 +172,11 @@ internal sealed partial class Interleaver
         state.Enter(value);
         try
         {
-            RunReady(caller.EnclosingTrace.Invokes);
+            IReadOnlyList<Interpreter> invokes = caller.EnclosingTrace.DefinedModules.InvokesOfSameRows(caller);
+            RunReady(invokes);
+            // one of them may need what an invoke of other rows computes
+            if (invokes.Any(invoke => invoke is { IsDone: false, WaitReason: WaitReason.Value or WaitReason.Barrier }))
+                RunReady(caller.EnclosingTrace.Invokes);
             value = state.Value;
             object? lastValue = value is Arguments arguments
                 ? new Arguments(Array.ConvertAll(arguments.Positional, item => TensorOwnership.TakeOwnership(TensorOwnership.Alias(item))))

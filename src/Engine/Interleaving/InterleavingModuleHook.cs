@@ -12,7 +12,7 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
 {
     public override object? Call(SiteModule called, Arguments arguments)
     {
-        arguments = Before(arguments, out List<SkippedRows>? skipped);
+        arguments = Before(arguments, out IReadOnlyList<SkippedRows>? skipped);
         if (skipped is null) return After(arguments, Run(called, arguments));
         var point = new HookPoint(module, IsAfter: true);
         object? joined = SkippedRows.Join(skipped, interleaver.Sites.OutputAxes(point));
@@ -24,7 +24,7 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
 
     /// <summary>Reports the arguments of a call.</summary>
     /// <param name="skipped">The rows whose output an invoke has replaced, or null if the module runs for all rows.</param>
-    public Arguments Before(Arguments arguments, out List<SkippedRows>? skipped)
+    public Arguments Before(Arguments arguments, out IReadOnlyList<SkippedRows>? skipped)
     {
         skipped = null;
         if (!hasBefore)

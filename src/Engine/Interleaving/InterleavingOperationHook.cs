@@ -21,7 +21,7 @@ internal sealed class InterleavingOperationHook(Interleaver interleaver, HookPoi
 
     public override object? Call(Arguments arguments, Func<Arguments, object?> run)
     {
-        List<SkippedRows>? skipped = null;
+        IReadOnlyList<SkippedRows>? skipped = null;
         if (hasBefore)
         {
             arguments = (Arguments)interleaver.OnHookPoint(point with { IsAfter = false }, arguments)!;

@@ -75,21 +75,34 @@ internal sealed class SiteValues(HookedModel model)
     }
 
     /// <summary>Returns the site's value with the slice replaced, in the current dispose scope.</summary>
-    public object? Write(BatchSlice slice, SiteKind kind, HookPoint point, object? whole, object? value)
+    /// <param name="copies">As of <see cref="BatchSlice.Splice"/>.</param>
+    public object? Write(BatchSlice slice, SiteKind kind, HookPoint point, object? whole, object? value,
+        HashSet<torch.Tensor>? copies = null)
     {
         string name = NameOf(point);
         return kind switch
         {
-            SiteKind.Output or SiteKind.Hidden => slice.Splice(whole, value, OutputAxes(point), name),
-            SiteKind.Input => WriteInput(slice, point, whole, value),
-            _ => WriteInputs(slice, point, (Arguments)whole!, value, name),
+            SiteKind.Output or SiteKind.Hidden => slice.Splice(whole, value, OutputAxes(point), name, copies),
+            SiteKind.Input => ((Arguments)whole!).WithFirst(
+                slice.Splice(((Arguments)whole).First, value, FirstArgumentAxes(point, (Arguments)whole), name, copies)),
+            _ => WriteInputs(slice, point, (Arguments)whole!, value, name, copies),
         };
     }
 
-    /// <summary>Returns the arguments of a module with the slice of the first one replaced.</summary>
-    public Arguments WriteInput(BatchSlice slice, HookPoint point, object? whole, object? value) =>
-        ((Arguments)whole!)
-        .WithFirst(slice.Splice(((Arguments)whole).First, value, FirstArgumentAxes(point, (Arguments)whole), NameOf(point)));
+    /// <summary>Copies the slice from one value of a site to another one, where their tensors are not the same.</summary>
+    public void Copy(BatchSlice slice, HookPoint point, object? from, object? to)
+    {
+        if (from is not Arguments source)
+        {
+            slice.Copy(from, to, OutputAxes(point));
+            return;
+        }
+        var target = (Arguments)to!;
+        for (int i = 0; i < source.Positional.Length; i++)
+            slice.Copy(source.Positional[i], target.Positional[i], InputAxes(point, $"{i}"));
+        for (int i = 0; i < source.Keywords.Count; i++)
+            slice.Copy(source.Keywords[i].Value, target.Keywords[i].Value, InputAxes(point, source.Keywords[i].Key));
+    }
 
     /// <summary>
     /// Returns the value as the start of an autograd graph, unless it is part of one already; in the current dispose scope. The slices
@@ -157,7 +170,8 @@ internal sealed class SiteValues(HookedModel model)
         arguments.Keywords.ToDictionary(k => k.Key, k => slice.Narrow(k.Value, InputAxes(point, k.Key))),
     ];
 
-    private Arguments WriteInputs(BatchSlice slice, HookPoint point, Arguments arguments, object? value, string name)
+    private Arguments WriteInputs(BatchSlice slice, HookPoint point, Arguments arguments, object? value, string name,
+        HashSet<torch.Tensor>? copies)
     {
         if (value is not IReadOnlyList<object?> { Count: 2 } parts || parts[0] is not IReadOnlyList<object?> positional
             || parts[1] is not IReadOnlyDictionary<string, object?> keywords)
@@ -170,8 +184,8 @@ internal sealed class SiteValues(HookedModel model)
                 $"`{name}` has no argument `{unknown}`; it has {string.Join(", ", arguments.Keywords.Select(k => k.Key))}.");
         return new Arguments(
             [.. arguments.Positional.Select((value, i) => i < positional.Count
-                ? slice.Splice(value, positional[i], InputAxes(point, $"{i}"), name) : value)],
+                ? slice.Splice(value, positional[i], InputAxes(point, $"{i}"), name, copies) : value)],
             [.. arguments.Keywords.Select(k => keywords.TryGetValue(k.Key, out object? part)
-                ? KeyValuePair.Create(k.Key, slice.Splice(k.Value, part, InputAxes(point, k.Key), name)) : k)]);
+                ? KeyValuePair.Create(k.Key, slice.Splice(k.Value, part, InputAxes(point, k.Key), name, copies)) : k)]);
     }
 }

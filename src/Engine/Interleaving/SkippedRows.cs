@@ -1,3 +1,4 @@
+using Ndif.Engine.Running;
 using Ndif.Models;
 using TorchSharp;
 
@@ -30,11 +31,12 @@ internal sealed record SkippedRows(Interpreter Invoke, object Value)
     /// <summary>Returns the module's output with the skipped rows replaced. A part that does not fit fails its own job.</summary>
     public static object? Splice(IReadOnlyList<SkippedRows> parts, object? result, Func<int, Axes> axes, string site)
     {
+        HashSet<torch.Tensor> copies = TensorOwnership.NewTensorSet();
         foreach (SkippedRows part in parts)
         {
             try
             {
-                result = part.Slice.Splice(result, part.Value, axes, site);
+                result = part.Slice.Splice(result, part.Value, axes, site, copies);
             }
             catch (Exception e)
             {

@@ -1,5 +1,6 @@
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Running;
+using Ndif.Protocol;
 using TorchSharp;
 
 namespace Ndif.Engine.Interleaving;
@@ -28,7 +29,7 @@ internal sealed class StartAtState(Interpreter invoke, StartAtStatement statemen
             if (point.Module == statement.Module)
             {
                 IsReached = true;
-                state.Replace(interleaver.Sites.WriteInput(invoke.Slice!, point, state.Value, hidden));
+                interleaver.Write(invoke, state, SiteKind.Input, point, hidden);
             }
             else if (statement.SkippedModules.Contains(point.Module) || replacesEmbedding && point.Module == statement.EmbeddingModule)
             {

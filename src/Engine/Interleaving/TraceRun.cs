@@ -4,16 +4,18 @@ using Ndif.Engine.Running;
 namespace Ndif.Engine.Interleaving;
 
 /// <summary>One trace of one job during a pass.</summary>
-internal sealed class TraceRun(JobRun job, TraceStatement statement) : IDisposable
+internal sealed class TraceRun : IDisposable
 {
     private readonly Dictionary<int, Interpreter> _byRegion = [];
 
-    public JobRun Job { get; } = job;
+    public TraceRun(JobRun job, TraceStatement statement) => (Job, Statement, DefinedModules) = (job, statement, new(this));
+
+    public JobRun Job { get; }
 
     /// <summary>Whether the trace requires gradients, so that its pass builds an autograd graph.</summary>
     public bool RequiresGrad => Statement.Trace.Gradients;
 
-    public TraceStatement Statement { get; } = statement;
+    public TraceStatement Statement { get; }
 
     /// <summary>The invokes in the order of their definition; the last one has the statements outside of any invoke.</summary>
     public List<Interpreter> Invokes { get; } = [];
@@ -29,7 +31,7 @@ internal sealed class TraceRun(JobRun job, TraceStatement statement) : IDisposab
     public Func<Interpreter, object?>? Result { get; set; }
 
     /// <summary>The hook points of modules that the program defines.</summary>
-    public DefinedModuleSites DefinedModules { get; } = new();
+    public DefinedModuleSites DefinedModules { get; }
 
     public void Dispose() => DefinedModules.Dispose();
 
