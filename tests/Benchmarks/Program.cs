@@ -10,7 +10,10 @@ var json = new Option<bool>("--json")
 {
     Description = "A list of {name, value, unit, limit, goal, met} on standard output, and nothing else.",
 };
-var only = new Option<string?>("--group") { Description = "Only this group: Forward, Speed, Sites, Remote, Loading, Memory, Service." };
+var only = new Option<string?>("--group")
+{
+    Description = "Only this group: Forward, Speed, Sites, Invokes, Remote, Loading, Memory, Service.",
+};
 var filter = new Option<string?>("--filter") { Description = "Only measurements whose name contains this text." };
 var quick = new Option<bool>("--quick") { Description = "A fifth of the rounds: to try, not to judge by." };
 var command =
@@ -21,7 +24,7 @@ command.SetAction(async (parsed, cancellationToken) =>
     var run = new BenchmarkRun(new RunSettings(parsed.GetValue(quick)), parsed.GetValue(filter) ?? "", Console.Error);
     foreach (Func<BenchmarkGroup> create in (Func<BenchmarkGroup>[])[() => new ForwardGroup(), () => new SpeedGroup(),
         () => new SitesGroup(),
-        () => new RemoteGroup(), () => new LoadingGroup(), () => new MemoryGroup(), () => new ServiceGroup()])
+        () => new InvokesGroup(), () => new RemoteGroup(), () => new LoadingGroup(), () => new MemoryGroup(), () => new ServiceGroup()])
     {
         BenchmarkGroup group = create();
         if (parsed.GetValue(only) is { } name && !name.Equals(group.Name, StringComparison.OrdinalIgnoreCase)) continue;
