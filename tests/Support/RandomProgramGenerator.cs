@@ -138,7 +138,7 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
         if (_random.Next(6) == 0) options.ForcedBos = _random.Next(40);
         if (_random.Next(6) == 0) options.ForcedEos = Tokens();
         if (_random.Next(6) == 0)
-            options.SequenceBias = new SequenceBiases { Biases = { new SequenceBias { Ids = { Tokens().Ids }, Bias = _random.NextDouble() } } };
+            options.SequenceBias = new SequenceBiases { Biases = { new SequenceBias { Ids = { Tokens().Ids }, Bias = -1.5 } } };
         if (_random.Next(6) == 0) options.ExponentialDecay = new ExponentialDecay { Start = (uint)_random.Next(3), Factor = 1.5 };
         if (_random.Next(6) == 0) options.RenormalizeLogits = options.RemoveInvalidValues = true;
         return options;

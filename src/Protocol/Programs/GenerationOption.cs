@@ -50,7 +50,9 @@ internal sealed record GenerationOption(int FieldNumber, string Name, string All
     }
 
     /// <summary>Sets the option to a value of generation_config.json.</summary>
-    /// <exception cref="FormatException">The value is of another kind, or out of the field's range. The message names the option.</exception>
+    /// <exception cref="FormatException">
+    /// The value is of another kind, or out of the field's range. The message names the option.
+    /// </exception>
     public void Read(JsonElement value, Generation options)
     {
         try

@@ -79,7 +79,8 @@ internal static class GenerationOptionTable
         ForcedBos,
         new(Generation.ForcedEosFieldNumber, "forced_eos_token_id", "token ids", AreTokens)
         { Form = "a token id or a list of them, not empty", IsOfVocabulary = true, RequiresItems = true },
-        new(Generation.SequenceBiasFieldNumber, "sequence_bias", "a list of sequences of token ids, each with a bias below infinity", AreSequences)
+        new(Generation.SequenceBiasFieldNumber, "sequence_bias",
+            "a list of sequences of at least one token id, each with a bias below infinity", AreSequences)
         { Form = "a list of pairs of token ids and a bias, not empty", IsOfVocabulary = true, RequiresItems = true },
         new(Generation.EncoderRepetitionPenaltyFieldNumber, "encoder_repetition_penalty", "above 0; 1 is none",
             penalty => (double)penalty is > 0 and < double.PositiveInfinity)

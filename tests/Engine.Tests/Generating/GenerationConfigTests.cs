@@ -64,7 +64,9 @@ public sealed class GenerationConfigTests : IDisposable
         "forced_eos_list" => """{ "eos_token_id": 39, "forced_eos_token_id": [21, 7, 8] }""",
         "min_length" => $$"""{ "eos_token_id": {{p[1]}}, "min_length": 9 }""",
         "encoder_repetition_penalty" => """{ "eos_token_id": 39, "encoder_repetition_penalty": 9.0 }""",
-        "encoder_no_repeat_ngram_size" => """{ "eos_token_id": 39, "encoder_no_repeat_ngram_size": 1, "sequence_bias": [[[1], 99], [[2], 88]] }""",
+        "encoder_no_repeat_ngram_size" => """
+            { "eos_token_id": 39, "encoder_no_repeat_ngram_size": 1, "sequence_bias": [[[1], 99], [[2], 88]] }
+            """,
         "sequence_bias" => $$"""
             { "eos_token_id": 39, "sequence_bias": [[[{{p[0]}}], -9.5], [[5, 12], 30.0], [[12, 13], 9], [[1, 5, 12], 1.5], [[12], 0.25]] }
             """,
@@ -94,7 +96,9 @@ public sealed class GenerationConfigTests : IDisposable
         Assert.NotEqual(after, Greedy(file, [3]));
         Assert.Equal(Expected(file, _prompt), Greedy(file, _prompt)); // longer prompts begin with no forced token
         // an option of early versions, which generation_config.json files that were made of a config.json have, too
-        string early = """{ "_from_model_config": true, "force_bos_token_to_be_generated": true, "bos_token_id": 11, "eos_token_id": 39 }""";
+        string early = """
+            { "_from_model_config": true, "force_bos_token_to_be_generated": true, "bos_token_id": 11, "eos_token_id": 39 }
+            """;
         Assert.Equal(after, Greedy(early, [3]));
     }
 
@@ -103,7 +107,8 @@ public sealed class GenerationConfigTests : IDisposable
     {
         long end = Plain[1];
         Assert.Equal(_prompt.Length + 2, Greedy($$"""{ "eos_token_id": {{end}}, "min_length": 6 }""", _prompt).Length);
-        using EngineFixture fixture = EngineFixture.WithDefaults($$"""{ "eos_token_id": {{end}}, "min_new_tokens": 0, "min_length": 12 }""");
+        using EngineFixture fixture =
+            EngineFixture.WithDefaults($$"""{ "eos_token_id": {{end}}, "min_new_tokens": 0, "min_length": 12 }""");
         JobOutcome run = fixture.Run(Record(fixture, _prompt))[0].AssertCompleted();
         Assert.Equal(_prompt.Length + 2, run.Tensor("ids").Shape[1]);
         Assert.Contains("`min_new_tokens` takes precedence", Assert.Single(run.Warnings), StringComparison.Ordinal);

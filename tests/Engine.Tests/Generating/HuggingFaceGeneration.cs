@@ -54,6 +54,11 @@ internal sealed class HuggingFaceGeneration(string config, Func<long[], float[]>
         Ban(Ids("suppress_tokens"));
         int begin = prompt.Length > 1 || Get("forced_bos_token_id") is null ? prompt.Length : prompt.Length + 1;
         if (row.Length == begin) Ban(Ids("begin_suppress_tokens"));
+        if (Get("renormalize_logits") is { ValueKind: JsonValueKind.True })
+        {
+            double log = Math.Log(scores.Sum(s => Math.Exp((double)s)));
+            scores = [.. scores.Select(s => (float)(s - log))];
+        }
         return scores;
 
         void Ban(IEnumerable<long> ids)

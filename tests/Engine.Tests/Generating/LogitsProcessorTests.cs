@@ -188,7 +188,8 @@ public sealed class LogitsProcessorTests
     [Fact]
     public void AGrowingEnd_ThatIsExcluded_StaysExcluded()
     {
-        float[] changed = Apply(new ExponentialDecayLengthPenaltyLogitsProcessor(1, 2, [0, 1, 2, 99]), [float.NegativeInfinity, -1.5f, 2, 7]);
+        float[] scores = [float.NegativeInfinity, -1.5f, 2, 7];
+        float[] changed = Apply(new ExponentialDecayLengthPenaltyLogitsProcessor(1, 2, [0, 1, 2, 99]), scores);
         Assert.Equal([float.NegativeInfinity, -1.5f + 1.5f * 7, 2 + 2 * 7, 7], changed); // three tokens after the start: 2^3 - 1
         Assert.Equal([1f, 2], Apply(new ExponentialDecayLengthPenaltyLogitsProcessor(4, 2, [0]), [1f, 2]));
     }
@@ -215,8 +216,8 @@ public sealed class LogitsProcessorTests
             RenormalizeLogits = true, EpsilonCutoff = 0.1, EtaCutoff = 0.1, TopH = 0.5,
         };
         string[] always =
-            ["SequenceBias", "EncoderRepetitionPenalty", "RepetitionPenalty", "NoRepeatNgram", "NoRepeatNgram", "SequenceBias", "MinNewTokens",
-                "ForcedToken", "ForcedToken", "InfNanRemove", "ExponentialDecayLengthPenalty", "SuppressTokens", "SuppressTokens"];
+            ["SequenceBias", "EncoderRepetitionPenalty", "RepetitionPenalty", "NoRepeatNgram", "NoRepeatNgram", "SequenceBias",
+                "MinNewTokens", "ForcedToken", "ForcedToken", "InfNanRemove", "ExponentialDecayLengthPenalty", "SuppressTokens", "SuppressTokens"];
         Assert.Equal([.. always, "Temperature", "TopH", "TopK", "TopP", "MinP", "Typical", "ProbabilityCutoff", "ProbabilityCutoff",
             "LogitNormalization"], Names(request));
         Assert.Equal([.. always, "LogitNormalization"], Names(request, new Generation { Sample = false }));

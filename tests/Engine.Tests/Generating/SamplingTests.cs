@@ -104,7 +104,8 @@ public sealed class SamplingTests : IDisposable
             {
                 g.SuppressTokens = new() { Ids = { k, (k + 7) % 40, (k + 8) % 40 } };
                 g.BeginSuppressTokens = new() { Ids = { Enumerable.Range(0, k).Select(i => (long)i) } };
-                g.BadWords = new() { Rows = { new TokenRow { Ids = { prompt[^1], (k + 3) % 40 } }, new TokenRow { Ids = { (k + 1) % 40 } } } };
+                TokenRow pair = new() { Ids = { prompt[^1], (k + 3) % 40 } }, single = new() { Ids = { (k + 1) % 40 } };
+                g.BadWords = new() { Rows = { pair, single } };
                 g.ForcedEos = new() { Ids = { (k + 2) % 40 } };
                 g.ForcedBos = (k + 4) % 40;
             }

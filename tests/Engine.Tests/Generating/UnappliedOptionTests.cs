@@ -3,7 +3,9 @@ using Ndif.Protocol;
 
 namespace Ndif.Engine.Tests.Generating;
 
-/// <summary>Options of generation_config.json that change which tokens are chosen and that are not applied: no generation is silent.</summary>
+/// <summary>
+/// Options of generation_config.json that change which tokens are chosen and that are not applied: they are never passed over in silence.
+/// </summary>
 public sealed class UnappliedOptionTests : IDisposable
 {
     private static readonly int[] _prompt = [3, 1, 4, 1, 5];
