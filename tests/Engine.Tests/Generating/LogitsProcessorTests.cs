@@ -217,7 +217,8 @@ public sealed class LogitsProcessorTests
         };
         string[] always =
             ["SequenceBias", "EncoderRepetitionPenalty", "RepetitionPenalty", "NoRepeatNgram", "NoRepeatNgram", "SequenceBias",
-                "MinNewTokens", "ForcedToken", "ForcedToken", "InfNanRemove", "ExponentialDecayLengthPenalty", "SuppressTokens", "SuppressTokens"];
+                "MinNewTokens", "ForcedToken", "ForcedToken", "InfNanRemove", "ExponentialDecayLengthPenalty", "SuppressTokens",
+                "SuppressTokens"];
         Assert.Equal([.. always, "Temperature", "TopH", "TopK", "TopP", "MinP", "Typical", "ProbabilityCutoff", "ProbabilityCutoff",
             "LogitNormalization"], Names(request));
         Assert.Equal([.. always, "LogitNormalization"], Names(request, new Generation { Sample = false }));
