@@ -31,6 +31,7 @@ public static class Experiments
             "edit" => Edit(llm),
             "prompt" => Prompt(llm, _prompts[number % _prompts.Length]),
             "generate" => Generate(llm, number),
+            "rules" => Rules(llm, number),
             "stream" => Stream(llm, number),
             "slow" => Slow(llm, number),
             "endless" => Endless(llm),
@@ -72,6 +73,27 @@ public static class Experiments
     {
         Trace trace = llm.Generate(Tower, tokens);
         return new RecordedExperiment(trace, [("ids", trace.Result.Save())]);
+    }
+
+    /// <summary>Prompts of different lengths, each with rules of its own for the tokens that may be chosen.</summary>
+    private static RecordedExperiment Rules(LanguageModel llm, int tokens)
+    {
+        Trace trace = llm.Generate(maxNewTokens: tokens, options: new() { SuppressTokens = [1, 2, 3], ForcedEosTokenIds = [5, 6] });
+        List<(string, Saved)> saves = [];
+        for (int i = 0; i < 6; i++)
+        {
+            GenerationOptions rules = i switch
+            {
+                0 => new() { BeginSuppressTokens = [.. Enumerable.Range(0, 700)], MaxNewTokens = 4 },
+                1 => new() { BadWordsIds = [[.. Enumerable.Range(100, 1)], [16], [17, 18]], MinLength = 9 },
+                2 => new() { SequenceBias = [([20], 6.5), ([20, 21], -3)], EncoderRepetitionPenalty = 1.5, EncoderNoRepeatNgramSize = 2 },
+                3 => new() { SuppressTokens = [], ExponentialDecayLengthPenalty = (2, 1.3), RenormalizeLogits = true },
+                4 => new() { Seed = 3, EpsilonCutoff = 0.001, EtaCutoff = 0.001, TopH = 0.8, RemoveInvalidValues = true },
+                _ => new() { ForcedBosTokenId = 9, ForcedEosTokenIds = [] },
+            };
+            using (trace.Invoke(_prompts[i], rules)) saves.Add(($"ids{i}", trace.Result.Save()));
+        }
+        return new RecordedExperiment(trace, saves);
     }
 
     /// <summary>Samples tokens and streams them, with a log line in the middle of the generation.</summary>

@@ -6,6 +6,7 @@ public sealed class RemoteTests(TestCluster cluster, ITestOutputHelper output) :
     [InlineData("states")]
     [InlineData("edit")]
     [InlineData("generate:12")]
+    [InlineData("rules:8")]
     [InlineData("stream:12")]
     public async Task AClientProcess_GetsTheBytesOfALocalRun(string experiment)
     {

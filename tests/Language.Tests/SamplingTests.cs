@@ -48,6 +48,54 @@ public sealed class SamplingTests(ServiceFixture service) : LanguageTests(servic
     }
 
     [Theory, MemberData(nameof(Modes))]
+    public async Task RulesForTokens_AreOfTheirRows_AndTheSameEverywhere(ExecutionMode mode)
+    {
+        LanguageModel llm = Model(mode);
+        const string Tower = "The Eiffel Tower is in";
+        int[] middle = [.. llm.Tokenizer.Encode(Tower + " the middle").Skip(llm.Tokenizer.Encode(Tower).Count)];
+        GenerationOptions[] rules =
+        [
+            new() { SuppressTokens = [middle[1]] },
+            new() { BeginSuppressTokens = [middle[0]] },
+            new() { BadWordsIds = [middle] },
+            new() { SequenceBias = [(middle, -9)] },
+            new() { ForcedEosTokenIds = [middle[0]], MaxNewTokens = 3 },
+        ];
+        using Trace t = llm.Generate(maxNewTokens: 5, options: new() { IgnoreEos = true });
+        List<Saved> ids = [];
+        foreach (GenerationOptions own in rules)
+            using (t.Invoke(Tower, own)) ids.Add(t.Result.Save());
+        Saved plain;
+        using (t.Invoke(Tower)) plain = t.Result.Save();
+        await t.RunAsync(Cancel);
+        Assert.StartsWith("The Eiffel Tower is in the middle of Paris.", llm.Tokenizer.Decode(plain), StringComparison.Ordinal);
+        for (int i = 0; i < rules.Length; i++)
+        {
+            GenerationOptions alone = rules[i] with { IgnoreEos = true, MaxNewTokens = rules[i].MaxNewTokens ?? 5 };
+            Assert.Equal(await IdsAsync(Model(ExecutionMode.Local).Generate(Tower, options: alone)), ids[i].ToArray<long>());
+            Assert.DoesNotContain("the middle of Paris", llm.Tokenizer.Decode(ids[i]), StringComparison.Ordinal);
+        }
+        Assert.Equal(middle[0], ids[^1].ToArray<long>()[^1]);
+        Assert.Contains("vocabulary", (await Assert.ThrowsAsync<BadProgramException>(
+            () => IdsAsync(llm.Generate(Tower, 1, new() { SuppressTokens = [1_422] })))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AProgramWithSuchRules_RequiresTheFeature_SoThatAnEarlierServiceRefusesIt()
+    {
+        LanguageModel llm = Model(ExecutionMode.Local);
+        Program Record(GenerationOptions? trace, GenerationOptions? invoke)
+        {
+            using Trace t = llm.Generate(maxNewTokens: 2, options: trace);
+            using (t.Invoke("Hello", invoke ?? new())) t.Result.Save("ids");
+            return t.ToProgram();
+        }
+        Assert.Empty(Record(new() { MinNewTokens = 1 }, new() { Seed = 1 }).RequiredFeatures);
+        Assert.Equal("logits_processors", Assert.Single(Record(new() { SuppressTokens = [] }, new() { TopH = 0.5 }).RequiredFeatures));
+        Assert.Single(Record(null, new() { BadWordsIds = [[1]] }).RequiredFeatures);
+    }
+
+    [Theory, MemberData(nameof(Modes))]
     public async Task Beams_AreTheSameEverywhere_AndTheFirstIsTheBest(ExecutionMode mode)
     {
         Trace Of(ExecutionMode where) =>

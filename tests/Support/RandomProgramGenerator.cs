@@ -132,7 +132,18 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
         if (_random.Next(4) == 0) options.Beams = (uint)_random.Next(5);
         if (_random.Next(6) == 0) options.ReturnSequences = (uint)_random.Next(4);
         if (_random.Next(4) == 0) options.Eos.Add(_random.Next(40));
+        if (_random.Next(4) == 0) options.SuppressTokens = Tokens();
+        if (_random.Next(6) == 0) options.BeginSuppressTokens = Tokens();
+        if (_random.Next(6) == 0) options.BadWords = new TokenRows { Rows = { Tokens(), Tokens() } };
+        if (_random.Next(6) == 0) options.ForcedBos = _random.Next(40);
+        if (_random.Next(6) == 0) options.ForcedEos = Tokens();
+        if (_random.Next(6) == 0)
+            options.SequenceBias = new SequenceBiases { Biases = { new SequenceBias { Ids = { Tokens().Ids }, Bias = -1.5 } } };
+        if (_random.Next(6) == 0) options.ExponentialDecay = new ExponentialDecay { Start = (uint)_random.Next(3), Factor = 1.5 };
+        if (_random.Next(6) == 0) options.RenormalizeLogits = options.RemoveInvalidValues = true;
         return options;
+
+        TokenRow Tokens() => new() { Ids = { Enumerable.Range(0, _random.Next(1, 10)).Select(_ => (long)_random.Next(40)) } };
     }
 
     /// <summary>Reads the generated tokens, or replaces them.</summary>

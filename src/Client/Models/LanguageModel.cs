@@ -124,9 +124,10 @@ public sealed class LanguageModel(
     /// </summary>
     public GeneratorEnvoy Generator => new(this);
 
-    /// <summary>The number of new tokens of a row where a call does not set it.</summary>
-    internal int MaxNewTokens =>
-        GenerationDefaults.Options is { HasMaxNewTokens: true } file ? (int)file.MaxNewTokens : GenerationDefaults.DefaultMaxNewTokens;
+    /// <summary>The number of new tokens of a row where the options of a call do not set it.</summary>
+    internal int GetMaxNewTokens(Generation options) =>
+        options is not { HasUseModelDefaults: true, UseModelDefaults: false }
+        && GenerationDefaults.Options is { HasMaxNewTokens: true } file ? (int)file.MaxNewTokens : GenerationDefaults.DefaultMaxNewTokens;
 
     private protected override Envoy Find(string path) => path switch
     {

@@ -232,6 +232,7 @@ public sealed class Trace : Tracer, IDisposable
                 "The trace has no input.", "Pass a prompt to Trace(...), or open at least one t.Invoke(prompt).");
         }
         if (OnToken is not null) EnableStreaming();
+        RequireFeatures();
         uint node = _recorder.Add(new Node { Trace = _node, Line = _line });
         if (OnToken is { } handler) _recorder.TokenHandlers[node] = handler;
         if (_isRoot) _recorder.End();
@@ -251,6 +252,15 @@ public sealed class Trace : Tracer, IDisposable
         _recorder.Scopes.Pop();
         _recorder.CurrentCall = _outerCall;
         _recorder.CloseRegion();
+    }
+
+    /// <summary>A service that would ignore an option of this generation must refuse the program.</summary>
+    private void RequireFeatures()
+    {
+        bool needsProcessors = _node.Invokes.Select(invoke => invoke.Generation).Prepend(_node.Generation)
+            .Any(options => options is not null && GenerationOptionsValidator.RequiresLogitsProcessors(options));
+        if (needsProcessors && !_recorder.Program.RequiredFeatures.Contains(ProgramFormat.LogitsProcessors))
+            _recorder.Program.RequiredFeatures.Add(ProgramFormat.LogitsProcessors);
     }
 
     private void EnableStreaming()

@@ -38,6 +38,7 @@ internal sealed class TraceRows
         if (options is not null)
             (_rowsPerInput, _sequencesPerInput, _padTokenId) = (options.RowsPerInput, options.SequencesPerInput, options.PadTokenId);
 
+        List<string> warnings = [];
         ulong seed = IsGenerating ? options!.Seed ?? trace.Job.NextSeed() : 0;
         List<List<InputRow>> rows = [];
         List<int> offsets = []; // the first input row of each invoke
@@ -56,9 +57,11 @@ internal sealed class TraceRows
             {
                 ulong invokeSeed = overrides is { HasSeed: true } ? overrides.Seed : seed + (ulong)_decoders.Count;
                 AddDecoders(rows[i], invokeOptions, invokeSeed, promptCount - 1);
+                if (rows[i].Count > 0) warnings.AddRange(invokeOptions.Warnings);
             }
             foreach (InputRow row in rows[i]) Rows.AddRange(Enumerable.Repeat(row, _rowsPerInput));
         }
+        foreach (string warning in warnings.Distinct()) trace.Job.Warn(trace.Statement.Id, GeneratorSites.Generator, warning);
         SequenceLength = Rows.Count == 0 ? 0 : Rows.Max(r => r.InputIds.Length);
         for (int i = 0; i < rows.Count; i++)
         {

@@ -83,15 +83,20 @@ internal sealed class BeamSearchDecoder : ISequenceDecoder
         for (int beam = 0; beam < RowCount; beam++)
         {
             Span<float> row = scores.Slice(beam * vocabSize, vocabSize);
-            ScoreRanking.LogSoftmax(row);
+            if (!_options.Values.RemoveInvalidValues || IsDistribution(row)) ScoreRanking.LogSoftmax(row);
+            else row.Fill(float.NaN); // as log_softmax in PyTorch; the processor that removes invalid values comes later
             long[] tokens = [.. _prompt, .. _runningBeams[beam].Tokens];
             foreach (ILogitsProcessor processor in _logitsProcessors) processor.Apply(tokens, _prompt.Length, row);
             System.Numerics.Tensors.TensorPrimitives.Add(row, _runningBeams[beam].Score, row);
         }
     }
 
+    private static bool IsDistribution(ReadOnlySpan<float> scores) =>
+        float.IsFinite(System.Numerics.Tensors.TensorPrimitives.Max(scores));
+
     private (int Index, float Score)[] SelectCandidates(Span<float> scores)
     {
+        TokenSampler.MaxScore(scores); // an error if the options exclude every token of every beam
         int count = Math.Min(Math.Max(2, 1 + _options.EosTokenIds.Count) * RowCount, scores.Length);
         if (!_options.DoSample) return TopKSelector.Select(scores, count);
         var drawn = new List<(int, float)>(count);

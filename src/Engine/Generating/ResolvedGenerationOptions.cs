@@ -6,8 +6,11 @@ namespace Ndif.Engine.Generating;
 /// <summary>The options of a generation with a value for each, and what follows from several of them together.</summary>
 /// <param name="values">Every option: the user's value, else that of the model's files, else the default.</param>
 /// <param name="padTokenId">The token that follows the end of a row while other rows continue.</param>
-internal sealed class ResolvedGenerationOptions(Generation values, long padTokenId)
+/// <param name="warnings">What the generation does otherwise than its options and the model's files say.</param>
+internal sealed class ResolvedGenerationOptions(Generation values, long padTokenId, IReadOnlyList<string> warnings)
 {
+    public IReadOnlyList<string> Warnings => warnings;
+
     public Generation Values => values;
 
     public long PadTokenId => padTokenId;
@@ -50,6 +53,11 @@ internal sealed class ResolvedGenerationOptions(Generation values, long padToken
             throw Errors.CreateException(ErrorCode.BadArgument,
                 $"Without sampling, the {values.ReturnSequences} sequences asked for would all be the same.",
                 "Set DoSample = true, or NumBeams.");
-        return new ResolvedGenerationOptions(values, defaults.PadTokenId ?? values.Eos.FirstOrDefault());
+        if (values is { ExponentialDecay: not null, Eos.Count: 0, IgnoreEos: false })
+            throw Errors.CreateException(ErrorCode.BadArgument,
+                "The generation option `exponential_decay_length_penalty` needs a token that ends a row, and the model's files name none.",
+                "Set EosTokenIds.");
+        return new ResolvedGenerationOptions(
+            values, defaults.PadTokenId ?? values.Eos.FirstOrDefault(), defaults.GetWarnings(requests));
     }
 }

@@ -1,11 +1,9 @@
-using System.Text.Json;
-
 namespace Ndif.Protocol.Programs;
 
 /// <summary>
-/// The options of a generation that its user does not set: those of generation_config.json, then the token ids of config.json, then
-/// Hugging Face's defaults. max_length is ignored: it counts the tokens of the prompt too, and the number of steps of a generation is
-/// part of the program.
+/// The options of a generation that its user does not set: those of generation_config.json (of config.json if there is no such file),
+/// then the token ids of config.json, then Hugging Face's defaults. A generation that an option would change which is not applied here
+/// is refused, or has a warning.
 /// </summary>
 /// <param name="Options">The options that the model's files set.</param>
 /// <param name="BosTokenId">The token that begins a sequence; null if the files name none.</param>
@@ -21,23 +19,30 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
     /// <summary>The default of top_k in Hugging Face's GenerationConfig.</summary>
     public const int DefaultTopK = 50;
 
+    /// <summary>The options of the files that are not applied here.</summary>
+    internal IReadOnlyList<UnappliedGenerationOption> Unapplied { get; init; } = [];
+
+    /// <summary>The file of the options, for error messages.</summary>
+    internal string Source { get; init; } = "generation_config.json";
+
     /// <summary>
     /// Completes the options that a user asks for. A later request overrides an earlier one, a request the model's files, and these the
     /// defaults. An option that has an effect only on sampling turns sampling on where a request does not set it.
     /// </summary>
     /// <param name="requests">The options of the trace, then those of the invoke; null for none.</param>
-    /// <exception cref="NdifException">BAD_ARGUMENT: a sampling option of the model's files is out of its bounds.</exception>
+    /// <exception cref="NdifException">
+    /// BAD_ARGUMENT: a sampling option of the model's files is out of its bounds. UNSUPPORTED: an option of the model's files would change
+    /// the generation and is not applied here.
+    /// </exception>
     public Generation Complete(params ReadOnlySpan<Generation?> requests)
     {
-        Generation complete = Options.Clone();
-        foreach (Generation? request in requests)
-        {
-            if (request is null) continue;
-            foreach (GenerationOption option in GenerationOptionTable.Rows)
-                if (option.IsSet(request)) option.ClearIfList(complete);
-            complete.MergeFrom(request);
-            if (!request.HasSample && GenerationOptionsValidator.HasSamplingOption(request)) complete.Sample = true;
-        }
+        Generation complete = Merge(requests);
+        if (FindActiveOptions(complete, requests).FirstOrDefault(option => option.IsRefused) is { } refused)
+            throw Errors.CreateException(ErrorCode.Unsupported,
+                $"{Source} sets `{refused.Name}`, which {refused.Effect}. This version does not have it.",
+                "Set UseModelDefaults = false to generate without the options of the model's files.");
+        // as in Hugging Face, min_new_tokens takes precedence
+        if (complete.HasMinNewTokens) complete.ClearMinLength();
         if (complete.EarlyStopping is EarlyStopping.Unspecified) complete.ClearEarlyStopping();
         foreach (GenerationOption option in GenerationOptionTable.Rows)
         {
@@ -47,50 +52,50 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
         return complete;
     }
 
+    /// <summary>What a generation does otherwise than its options and the model's files say, one sentence each.</summary>
+    /// <param name="requests">As for <see cref="Complete"/>.</param>
+    public IReadOnlyList<string> GetWarnings(params ReadOnlySpan<Generation?> requests)
+    {
+        Generation merged = Merge(requests);
+        List<string> warnings =
+            [.. from option in FindActiveOptions(merged, requests)
+                where !option.IsRefused
+                select $"{Source} sets `{option.Name}`, which is not applied: it {option.Effect}."];
+        if (merged is { HasMinNewTokens: true, MinLength: > 0 })
+            warnings.Add("Both `min_new_tokens` and `min_length` are set; `min_new_tokens` takes precedence.");
+        return warnings;
+    }
+
     /// <summary>Reads generation_config.json and config.json.</summary>
     /// <exception cref="NdifException">BAD_CHECKPOINT: an option of the file is of the wrong kind or out of its bounds.</exception>
     public static GenerationDefaults FromModel(ModelDescription model)
     {
-        using JsonDocument file = Open("generation_config.json"), config = Open("config.json");
-        try
+        using var reader = new GenerationConfigReader(model);
+        return reader.Read();
+    }
+
+    /// <summary>The options of the files and the requests, without defaults.</summary>
+    private Generation Merge(ReadOnlySpan<Generation?> requests)
+    {
+        Generation merged = UsesModelDefaults(requests) ? Options.Clone() : new Generation { Eos = { Options.Eos } };
+        foreach (Generation? request in requests)
         {
-            var options = new Generation();
+            if (request is null) continue;
             foreach (GenerationOption option in GenerationOptionTable.Rows)
-                if (!option.IsRequestOnly && Find(option.Name, file) is { } value) option.Read(value, options);
-            if (Find(GenerationOptionTable.Eos.Name, file) is null && Find(GenerationOptionTable.Eos.Name, config) is { } eos)
-                GenerationOptionTable.Eos.Read(eos, options);
-            // Sampling options of a file that does not sample have no effect; Complete checks them where a request turns sampling on.
-            Generation bounds = options.Clone();
-            bounds.ClearSample();
-            foreach (GenerationOption option in GenerationOptionTable.Rows)
-                if (option.IsSamplingOnly && !options.Sample) option.Clear(bounds);
-            GenerationOptionsValidator.Validate(bounds);
-            return new GenerationDefaults(options, TokenId("bos_token_id"), TokenId("pad_token_id"));
+                if (option.IsSet(request)) option.Clear(merged); // a message or a list is replaced, not extended
+            merged.MergeFrom(request);
+            if (!request.HasSample && GenerationOptionsValidator.HasSamplingOption(request)) merged.Sample = true;
         }
-        catch (Exception e) when (e is InvalidOperationException or FormatException or NdifException)
-        {
-            throw Errors.CreateException(ErrorCode.BadCheckpoint,
-                $"generation_config.json of `{model.Id}` cannot be read: {e.Message}", inner: e);
-        }
+        return merged;
+    }
 
-        JsonDocument Open(string name)
-        {
-            try
-            {
-                ReadOnlyMemory<byte> json = model.Files.TryGetValue(name, out var bytes) ? bytes.Memory : "{}"u8.ToArray();
-                return JsonDocument.Parse(json, new() { CommentHandling = JsonCommentHandling.Skip });
-            }
-            catch (JsonException e)
-            {
-                throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{name} of `{model.Id}` is not JSON: {e.Message}", inner: e);
-            }
-        }
+    private IEnumerable<UnappliedGenerationOption> FindActiveOptions(Generation merged, ReadOnlySpan<Generation?> requests) =>
+        UsesModelDefaults(requests) ? Unapplied.Where(option => option.IsActive(merged)) : [];
 
-        static JsonElement? Find(string key, JsonDocument within) =>
-            within.RootElement is { ValueKind: JsonValueKind.Object } root && root.TryGetProperty(key, out JsonElement value)
-            && value.ValueKind is not JsonValueKind.Null ? value : null;
-
-        int? TokenId(string key) => (Find(key, file) ?? Find(key, config)) is not { } id ? null
-            : id.ValueKind is not JsonValueKind.Array ? id.GetInt32() : id.GetArrayLength() > 0 ? id[0].GetInt32() : null;
+    private static bool UsesModelDefaults(ReadOnlySpan<Generation?> requests)
+    {
+        foreach (Generation? request in requests)
+            if (request is { HasUseModelDefaults: true, UseModelDefaults: false }) return false;
+        return true;
     }
 }

@@ -1,5 +1,4 @@
 using System.Collections;
-using System.Globalization;
 using System.Text.Json;
 using Google.Protobuf.Reflection;
 
@@ -23,20 +22,23 @@ internal sealed record GenerationOption(int FieldNumber, string Name, string All
     /// <summary>The option has an effect only where tokens are drawn, so that setting it asks for sampling.</summary>
     public bool IsSamplingOnly { get; init; }
 
+    /// <summary>The form of the value in generation_config.json, as an error message states it after "it must be".</summary>
+    public string Form { get; init; } = "";
+
+    /// <summary>A file that sets the option to an empty list is wrong. In a request, an empty list stands for none.</summary>
+    public bool RequiresItems { get; init; }
+
     /// <summary>The option applies to a whole trace; an invoke cannot have its own.</summary>
     public bool IsTraceWide { get; init; }
 
     /// <summary>The option has no place in generation_config.json.</summary>
     public bool IsRequestOnly { get; init; }
 
+    /// <summary>The option consists of token ids, which must be in the vocabulary of the model.</summary>
+    public bool IsOfVocabulary { get; init; }
+
     /// <summary>Whether the options set this one.</summary>
     public bool IsSet(Generation options) => Field.Descriptor.IsRepeated ? Items(options).Count > 0 : Field.HasValue(options);
-
-    /// <summary>Removes the items of a list, so that a later request replaces the list instead of extending it.</summary>
-    public void ClearIfList(Generation options)
-    {
-        if (Field.Descriptor.IsRepeated) Items(options).Clear();
-    }
 
     /// <summary>Removes the option.</summary>
     public void Clear(Generation options) => Field.Clear(options);
@@ -48,13 +50,24 @@ internal sealed record GenerationOption(int FieldNumber, string Name, string All
     }
 
     /// <summary>Sets the option to a value of generation_config.json.</summary>
-    /// <exception cref="InvalidOperationException">The value is of another kind.</exception>
-    /// <exception cref="FormatException">The value is of the right kind but out of the field's range.</exception>
+    /// <exception cref="FormatException">
+    /// The value is of another kind, or out of the field's range. The message names the option.
+    /// </exception>
     public void Read(JsonElement value, Generation options)
     {
-        if (!Field.Descriptor.IsRepeated) Field.SetValue(options, ReadValue(value));
-        else if (value.ValueKind is not JsonValueKind.Array) Items(options).Add(ReadValue(value));
-        else foreach (JsonElement item in value.EnumerateArray()) Items(options).Add(ReadValue(item));
+        try
+        {
+            if (!Field.Descriptor.IsRepeated) Field.SetValue(options, ReadValue(value));
+            else if (value.ValueKind is not JsonValueKind.Array) Items(options).Add(ReadValue(value));
+            else foreach (JsonElement item in value.EnumerateArray()) Items(options).Add(ReadValue(item));
+        }
+        catch (Exception e) when (e is InvalidOperationException or FormatException)
+        {
+            string must = Form is "" ? "" : $"; it must be {Form}";
+            throw new FormatException($"`{Name}` is {GenerationOptionValues.Describe(value)}{must}. {e.Message}", e);
+        }
+        if (RequiresItems && !GenerationOptionValues.TokenIds(Field.GetValue(options)).Any())
+            throw new FormatException($"`{Name}` is {GenerationOptionValues.Describe(value)}; it must be {Form}.");
     }
 
     /// <exception cref="NdifException">BAD_ARGUMENT: names the option, its value and the allowed values.</exception>
@@ -67,11 +80,22 @@ internal sealed record GenerationOption(int FieldNumber, string Name, string All
                 throw CreateException(value is string text ? $"a text of {text.Length} characters" : value, Allowed, Hint);
     }
 
+    /// <summary>Checks that the tokens of the option are in the vocabulary.</summary>
+    /// <exception cref="NdifException">BAD_ARGUMENT: names the option and the token.</exception>
+    public void ValidateVocabulary(Generation options, uint vocabSize)
+    {
+        if (!IsOfVocabulary || !IsSet(options)) return;
+        foreach (long id in GenerationOptionValues.TokenIds(Field.GetValue(options)))
+            if (id < 0 || id >= vocabSize)
+                throw Errors.CreateException(ErrorCode.BadArgument,
+                    $"The generation option `{Name}` has the token id {id}, which is not in the vocabulary of {vocabSize} tokens.",
+                    "Take ids from the model's tokenizer: llm.Tokenizer.Encode(text).");
+    }
+
     /// <summary>The error for a value that is not allowed.</summary>
     public Exception CreateException(object value, string allowed, string hint = "")
     {
-        object shown = value is Enum ? (int)value : value;
-        string message = string.Create(CultureInfo.InvariantCulture, $"The generation option `{Name}` is {shown}; it must be {allowed}.");
+        string message = $"The generation option `{Name}` is {GenerationOptionValues.Describe(value)}; it must be {allowed}.";
         return Errors.CreateException(ErrorCode.BadArgument, message, hint);
     }
 
@@ -85,6 +109,7 @@ internal sealed record GenerationOption(int FieldNumber, string Name, string All
         FieldType.Int64 => (long)value.GetInt32(), // a token id
         FieldType.String => value.GetString() ?? throw new FormatException($"{Name} contains null."),
         FieldType.Enum => ReadEarlyStopping(value),
+        FieldType.Message => GenerationOptionValues.Read(Field.Descriptor.MessageType.Name, value),
         _ => throw new InvalidOperationException($"{Name} is not read from generation_config.json."),
     };
 

@@ -41,6 +41,19 @@ public static class GenerationOptionsValidator
                 "Stream with one beam, or read t.Result.");
     }
 
+    /// <summary>Checks that the tokens of the options are in the vocabulary of a model.</summary>
+    /// <param name="vocabSize">The number of tokens; 0 if it is not known.</param>
+    /// <exception cref="NdifException">BAD_ARGUMENT: names the option and the token.</exception>
+    public static void ValidateVocabulary(Generation options, uint vocabSize)
+    {
+        if (vocabSize == 0) return;
+        foreach (GenerationOption option in GenerationOptionTable.Rows) option.ValidateVocabulary(options, vocabSize);
+    }
+
+    /// <summary>True if an option is set for which a program requires <see cref="ProgramFormat.LogitsProcessors"/>.</summary>
+    public static bool RequiresLogitsProcessors(Generation options) =>
+        GenerationOptionTable.Rows.Any(option => option.FieldNumber >= Generation.SuppressTokensFieldNumber && option.IsSet(options));
+
     /// <summary>Checks the options of one invoke. Those that apply to a whole trace are refused.</summary>
     /// <exception cref="NdifException">BAD_ARGUMENT.</exception>
     public static void ValidateForInvoke(Generation options)

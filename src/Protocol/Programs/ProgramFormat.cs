@@ -6,8 +6,13 @@ public static class ProgramFormat
     /// <summary>The version of the format. It changes when an older reader would misread a program.</summary>
     public const uint Version = 1;
 
+    /// <summary>
+    /// The feature of a program with a generation option from suppress_tokens on, which an earlier service would ignore.
+    /// </summary>
+    public const string LogitsProcessors = "logits_processors";
+
     /// <summary>The features that a program may require by name (Program.required_features).</summary>
-    public static IReadOnlyList<string> Features { get; } = [];
+    public static IReadOnlyList<string> Features { get; } = [LogitsProcessors];
 
     /// <summary>Tensors up to this size are sent inside messages, larger ones as blobs.</summary>
     public const int MaxInlineTensorBytes = 1 << 20;

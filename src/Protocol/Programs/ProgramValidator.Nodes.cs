@@ -223,6 +223,8 @@ public sealed partial class ProgramValidator
             if (trace.Generation is { } generation) GenerationOptionsValidator.Validate(generation);
             foreach (Invoke invoke in trace.Invokes)
                 if (invoke.Generation is { } own) GenerationOptionsValidator.ValidateForInvoke(own);
+            foreach (Generation? options in trace.Invokes.Select(invoke => invoke.Generation).Prepend(trace.Generation))
+                if (options is not null) GenerationOptionsValidator.ValidateVocabulary(options, Model?.Vocabulary ?? 0);
             RegionContext inner = scope with { Trace = trace, Depth = scope.Depth + 1, InLoop = false, Steps = null };
             foreach (Invoke invoke in trace.Invokes) validator.ValidateRegion(invoke.Region, inner with { Invoke = invoke });
             validator.ValidateRegion(trace.Region, inner);

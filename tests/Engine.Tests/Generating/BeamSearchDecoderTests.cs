@@ -80,6 +80,46 @@ public sealed class BeamSearchDecoderTests
         }
     }
 
+    [Theory]
+    [InlineData("""{ "suppress_tokens": [2], "begin_suppress_tokens": [1, 4] }""")]
+    [InlineData("""{ "bad_words_ids": [[1, 3], [4], [0, 2, 2], [0]], "renormalize_logits": true }""")]
+    [InlineData("""{ "forced_bos_token_id": 2, "forced_eos_token_id": [4, 1], "begin_suppress_tokens": [3] }""")]
+    [InlineData("""{ "sequence_bias": [[[2], -1.5], [[2, 3], 4.0], [[0, 2, 1], 7.0]], "encoder_repetition_penalty": 3.0 }""")]
+    [InlineData("""{ "min_length": 3, "encoder_no_repeat_ngram_size": 1, "exponential_decay_length_penalty": [1, 0.25] }""")]
+    public void EnoughBeams_FindTheBestSequences_UnderTheOptionsOfHuggingFace(string config)
+    {
+        string file = config.Replace("{ ", $"{{ \"eos_token_id\": [{End}], ", StringComparison.Ordinal);
+        var description = new ModelDescription { Id = "tiny", Vocabulary = VocabSize };
+        description.Files.Add("generation_config.json", Google.Protobuf.ByteString.CopyFromUtf8(file));
+        Generation options = GenerationDefaults.FromModel(description).Options;
+        (options.Beams, options.ReturnSequences, options.MaxNewTokens, options.EarlyStopping) = (64, 3, 3, EarlyStopping.Never);
+        var rules = new HuggingFaceGeneration(file, _ => []);
+        for (int model = 1; model <= 20; model++)
+        {
+            double Score(long[] sequence)
+            {
+                double sum = 0;
+                for (int i = 0; i < sequence.Length; i++)
+                {
+                    long[] row = [0, .. sequence[..i]];
+                    float[] scores = Scores(model, row);
+                    ScoreRanking.LogSoftmax(scores);
+                    sum += rules.Process(row, [0], 4, scores)[sequence[i]];
+                }
+                return sum / sequence.Length;
+            }
+            string[] best = [.. All(3, ends: true).OrderByDescending(Score).Take(3).Select(s => string.Join(" ", s))];
+            Assert.Equal(best, Search(model, options).Select(s => string.Join(" ", s)));
+        }
+    }
+
+    [Fact]
+    public void ASearchThatEveryTokenIsExcludedFrom_IsAnError() =>
+        Assert.Equal(ErrorCode.OpFailed, Assert.ThrowsAny<NdifException>(() => Search(1, new Generation
+        {
+            Beams = 2, MaxNewTokens = 2, SuppressTokens = new() { Ids = { 3 } }, ForcedEos = new() { Ids = { 3 } },
+        })).Code);
+
     [Fact]
     public void OneStep_IsTheLikeliestTokens()
     {

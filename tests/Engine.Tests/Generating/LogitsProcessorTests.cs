@@ -141,6 +141,67 @@ public sealed class LogitsProcessorTests
             Apply(new TypicalLogitsProcessor(p, least), scores));
     });
 
+    [Theory]
+    [InlineData(0.05, false, 1)]
+    [InlineData(0.9, false, 3)]
+    [InlineData(0.05, true, 1)]
+    [InlineData(0.9, true, 2)]
+    public void EpsilonAndEta_KeepWhatReachesABound(double epsilon, bool isEta, int least) => ForSeeds(scores =>
+    {
+        double[] probabilities = Softmax(scores);
+        double entropy = -probabilities.Where(q => q > 0).Sum(q => q * Math.Log(q));
+        double bound = isEta ? Math.Min(epsilon, Math.Sqrt(epsilon) * Math.Exp(-entropy)) : epsilon;
+        float last = scores.OrderDescending().ElementAt(least - 1);
+        Assert.Equal(Only(scores, Enumerable.Range(0, VocabSize).Where(i => probabilities[i] >= bound || scores[i] >= last)),
+            Apply(new ProbabilityCutoffLogitsProcessor(epsilon, isEta, least), scores));
+    });
+
+    [Fact]
+    public void EpsilonCutoff_KeepsAllThatAreAsLikelyAsTheFirst() =>
+        Assert.Equal([2f, 2, float.NegativeInfinity], Apply(new ProbabilityCutoffLogitsProcessor(0.9, false, 1), [2f, 2, 1]));
+
+    [Theory]
+    [InlineData(0.4)]
+    [InlineData(0.9)]
+    [InlineData(1e-9)]
+    public void TopH_KeepsTheLikeliest_UpToAPartOfTheEntropyOfAHundred(double h)
+    {
+        for (int seed = 1; seed <= 40; seed++)
+        {
+            var random = new Random(seed);
+            float[] scores = [.. Enumerable.Range(0, 150)
+                .Select(i => seed % 3 == 0 && i % 2 == 0 ? float.NegativeInfinity : (float)(random.NextDouble() * 8 - 4))];
+            int[] top = [.. Enumerable.Range(0, scores.Length).OrderByDescending(i => scores[i]).Take(100)];
+            double sum = top.Sum(i => Math.Exp((double)scores[i])), entropy = 0;
+            double[] terms = [.. top.Select(i => Math.Exp((double)scores[i]) / sum).Select(q => q > 0 ? -q * Math.Log(q) : double.NaN)];
+            double bound = terms.Where(term => !double.IsNaN(term)).Sum() * h;
+            Assert.Equal(Only(scores, top.Where((_, rank) => (entropy += terms[rank]) <= bound || rank == 0)),
+                Apply(new TopHLogitsProcessor(h), scores));
+        }
+    }
+
+    [Fact]
+    public void RemoveInvalidValues_LeavesNumbers() =>
+        Assert.Equal([0f, float.MaxValue, float.MinValue, 1.5f], Apply(new InfNanRemoveLogitsProcessor(),
+            [float.NaN, float.PositiveInfinity, float.NegativeInfinity, 1.5f]));
+
+    [Fact]
+    public void AGrowingEnd_ThatIsExcluded_StaysExcluded()
+    {
+        float[] scores = [float.NegativeInfinity, -1.5f, 2, 7];
+        float[] changed = Apply(new ExponentialDecayLengthPenaltyLogitsProcessor(1, 2, [0, 1, 2, 99]), scores);
+        Assert.Equal([float.NegativeInfinity, -1.5f + 1.5f * 7, 2 + 2 * 7, 7], changed); // three tokens after the start: 2^3 - 1
+        Assert.Equal([1f, 2], Apply(new ExponentialDecayLengthPenaltyLogitsProcessor(4, 2, [0]), [1f, 2]));
+    }
+
+    [Fact]
+    public void Biases_OfOneToken_AreAddedUp_AndOfTwoOfOneSequenceTheLaterApplies()
+    {
+        var processor = new SequenceBiasLogitsProcessor(
+            [([1], 5), ([9, 3, 1], 0.5), ([3, 1], 0.25), ([5, 1], 9), ([1], 1), ([3, 5, 7, 3, 5, 9, 3, 1], 100)]);
+        Assert.Equal([0f, 1.75f, 0], Apply(processor, [0f, 0, 0])); // the last one is longer than the row
+    }
+
     [Fact]
     public void Rules_StandInHuggingFacesOrder()
     {
@@ -148,11 +209,20 @@ public sealed class LogitsProcessorTests
         var request = new Generation
         {
             TypicalP = 0.5, MinP = 0.1, TopP = 0.9, TopK = 3, Temperature = 0.5, MinNewTokens = 2, NoRepeatNgram = 2, RepetitionPenalty = 2,
-                Eos = { 1 },
+            Eos = { 1 }, SuppressTokens = new() { Ids = { 2 } }, BeginSuppressTokens = new() { Ids = { 3 } }, ForcedBos = 4,
+            ForcedEos = new() { Ids = { 5 } }, BadWords = new() { Rows = { new Protocol.TokenRow { Ids = { 6 } } } },
+            SequenceBias = new() { Biases = { new SequenceBias { Ids = { 7 }, Bias = 1 } } }, EncoderRepetitionPenalty = 2,
+            EncoderNoRepeatNgram = 2, ExponentialDecay = new() { Start = 1, Factor = 2 }, RemoveInvalidValues = true,
+            RenormalizeLogits = true, EpsilonCutoff = 0.1, EtaCutoff = 0.1, TopH = 0.5,
         };
-        Assert.Equal(["RepetitionPenalty", "NoRepeatNgram", "MinNewTokens", "Temperature", "TopK", "TopP", "MinP", "Typical"],
-            Names(request));
-        Assert.Equal(["RepetitionPenalty", "NoRepeatNgram", "MinNewTokens"], Names(request, new Generation { Sample = false }));
+        string[] always =
+            ["SequenceBias", "EncoderRepetitionPenalty", "RepetitionPenalty", "NoRepeatNgram", "NoRepeatNgram", "SequenceBias",
+                "MinNewTokens", "ForcedToken", "ForcedToken", "InfNanRemove", "ExponentialDecayLengthPenalty", "SuppressTokens",
+                "SuppressTokens"];
+        Assert.Equal([.. always, "Temperature", "TopH", "TopK", "TopP", "MinP", "Typical", "ProbabilityCutoff", "ProbabilityCutoff",
+            "LogitNormalization"], Names(request));
+        Assert.Equal([.. always, "LogitNormalization"], Names(request, new Generation { Sample = false }));
+        Assert.Equal(["MinLength"], Names(new Generation { MinLength = 3, Eos = { 1 } }));
 
         IEnumerable<string> Names(params Generation[] requests) =>
             LogitsProcessorList.Create(ResolvedGenerationOptions.Resolve(defaults, requests))

@@ -93,15 +93,30 @@ public sealed class SamplingTests : IDisposable
 
     /// <summary>A prompt and the options of its generation.</summary>
     private static readonly Gen<(int[] Prompt, Generation Options)> _row =
-        Gen.Select(Gen.Int[0, 39].Array[1, 7], Gen.Int[0, 5], Gen.Double[0.3, 3], Gen.Double[0.2, 1], Gen.Int[1, 30], Gen.ULong)
+        Gen.Select(Gen.Int[0, 39].Array[1, 7], Gen.Int[0, 8], Gen.Double[0.3, 3], Gen.Double[0.2, 1], Gen.Int[1, 30], Gen.ULong)
         .Select((prompt, kind, temperature, p, k, seed) =>
         {
             var g = new Generation { MaxNewTokens = (uint)(3 + kind), IgnoreEos = true, Seed = seed };
             if (kind is 1 or 2) (g.Temperature, g.TopK) = (temperature, (uint)k);
             if (kind is 2) g.TopP = p;
             if (kind is 3) (g.MinP, g.TypicalP, g.ReturnSequences) = (p / 10, p, 2);
+            if (kind is 6 or 7)
+            {
+                g.SuppressTokens = new() { Ids = { k, (k + 7) % 40, (k + 8) % 40 } };
+                g.BeginSuppressTokens = new() { Ids = { Enumerable.Range(0, k).Select(i => (long)i) } };
+                TokenRow pair = new() { Ids = { prompt[^1], (k + 3) % 40 } }, single = new() { Ids = { (k + 1) % 40 } };
+                g.BadWords = new() { Rows = { pair, single } };
+                g.ForcedEos = new() { Ids = { (k + 2) % 40 } };
+                g.ForcedBos = (k + 4) % 40;
+            }
+            if (kind is 7 or 8)
+            {
+                (g.Beams, g.RenormalizeLogits, g.EncoderNoRepeatNgram, g.EncoderRepetitionPenalty) = (3, true, 2, temperature);
+                g.SequenceBias = new() { Biases = { new SequenceBias { Ids = { (k + 5) % 40 }, Bias = p } } };
+            }
+            if (kind is 8) (g.Sample, g.EpsilonCutoff, g.EtaCutoff, g.TopH) = (true, p / 50, p / 50, p);
             if (kind is 4) (g.Beams, g.ReturnSequences, g.LengthPenalty) = (3, 2, temperature - 1);
-            if (kind >= 4) (g.RepetitionPenalty, g.NoRepeatNgram) = (1 + p, 2);
+            if (kind is 4 or 5) (g.RepetitionPenalty, g.NoRepeatNgram) = (1 + p, 2);
             return (prompt, g);
         });
 
@@ -161,7 +176,7 @@ public sealed class SamplingTests : IDisposable
 
     [Theory]
     [InlineData("""{ "do_sample": false, "temperature": 0.0 }""", "temperature")]
-    [InlineData("""{ "top_p": 0.0 }""", "top_p")]
+    [InlineData("""{ "top_p": 7.0 }""", "top_p")]
     [InlineData("""{ "top_k": 0, "typical_p": 3.0 }""", "typical_p")]
     public void ASamplingOptionOfTheFile_ThatHasNoEffect_IsNoError_UntilARequestSamples(string file, string option)
     {
@@ -172,6 +187,16 @@ public sealed class SamplingTests : IDisposable
         Assert.Equal(Ids(greedy), Ids(rig));
         Error error = rig.Run(Record(rig.Model.Generate(_prompt, 4, new() { DoSample = true })))[0].AssertFailed(ErrorCode.BadArgument);
         Assert.Contains($"`{option}`", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ATopPOfZero_DrawsTheLikeliestToken()
+    {
+        using EngineFixture rig = EngineFixture.WithDefaults("""{ "do_sample": true, "top_p": 0.0 }""");
+        long[] Ids(GenerationOptions options) =>
+            rig.Run(Record(rig.Model.Generate(_prompt, 4, options)))[0].AssertCompleted().Tensor("ids").ToArray<long>();
+        Assert.Equal(Ids(new() { DoSample = false }), Ids(new()));
+        Assert.Equal(Ids(new() { DoSample = false }), Ids(new() { TopP = 0 }));
     }
 
     [Theory]
@@ -192,7 +217,9 @@ public sealed class SamplingTests : IDisposable
 
     public static TheoryData<string> WrongOptions =>
         ["temperature", "top_p", "min_p", "typical_p", "repetition_penalty", "beams", "return_sequences", "stop", "stream", "no effect",
-            "min_new_tokens", "eos"];
+            "min_new_tokens", "eos", "suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "forced_bos_token_id",
+            "forced_eos_token_id", "sequence_bias", "encoder_repetition_penalty", "exponential_decay_length_penalty", "epsilon_cutoff",
+            "eta_cutoff", "top_h", "no effect either"];
 
     [Theory]
     [MemberData(nameof(WrongOptions))]
@@ -222,8 +249,39 @@ public sealed class SamplingTests : IDisposable
                     new Generation { Sample = false, TopP = 0.5 }),
             "min_new_tokens" =>
                 (() => Model.Generate(_prompt, 3, new() { MinNewTokens = 4 }), new Generation { MaxNewTokens = 1, MinNewTokens = 2 }),
+            "suppress_tokens" =>
+                (() => Model.Generate(_prompt, options: new() { SuppressTokens = [-1] }),
+                    new Generation { SuppressTokens = new() { Ids = { 40 } } }),
+            "begin_suppress_tokens" =>
+                (() => Model.Generate(_prompt, options: new() { BeginSuppressTokens = [3, -1] }),
+                    new Generation { BeginSuppressTokens = new() { Ids = { 99 } } }),
+            "bad_words_ids" =>
+                (() => Model.Generate(_prompt, options: new() { BadWordsIds = [[1], []] }),
+                    new Generation { BadWords = new() { Rows = { new TokenRow { Ids = { 1, 40 } } } } }),
+            "forced_bos_token_id" =>
+                (() => Model.Generate(_prompt, options: new() { ForcedBosTokenId = -2 }), new Generation { ForcedBos = 40 }),
+            "forced_eos_token_id" =>
+                (() => Model.Generate(_prompt, options: new() { ForcedEosTokenIds = [-2] }),
+                    new Generation { ForcedEos = new() { Ids = { 1, 40 } } }),
+            "sequence_bias" =>
+                (() => Model.Generate(_prompt, options: new() { SequenceBias = [([], 1)] }),
+                    new Generation { SequenceBias = new() { Biases = { new SequenceBias { Ids = { 40 } } } } }),
+            "encoder_repetition_penalty" =>
+                (() => Model.Generate(_prompt, options: new() { EncoderRepetitionPenalty = -1 }),
+                    new Generation { EncoderRepetitionPenalty = 0 }),
+            "exponential_decay_length_penalty" =>
+                (() => Model.Generate(_prompt, options: new() { ExponentialDecayLengthPenalty = (1, double.NaN) }),
+                    new Generation { ExponentialDecay = new() { Factor = -1 } }),
+            "epsilon_cutoff" =>
+                (() => Model.Generate(_prompt, options: new() { EpsilonCutoff = 1 }), new Generation { EpsilonCutoff = -0.1 }),
+            "eta_cutoff" => (() => Model.Generate(_prompt, options: new() { EtaCutoff = 2 }), new Generation { EtaCutoff = double.NaN }),
+            "top_h" => (() => Model.Generate(_prompt, options: new() { TopH = 0 }), new Generation { TopH = 1.1 }),
+            "no effect either" =>
+                (() => Model.Generate(_prompt, options: new() { DoSample = false, TopH = 0.5 }),
+                    new Generation { Sample = false, EtaCutoff = 0.5 }),
             _ => (() => Model.Generate(_prompt, options: new() { EosTokenIds = [-1] }), new Generation { Eos = { -4 } }),
         };
+        option = option.Replace(" either", "", StringComparison.Ordinal);
         Assert.Contains(option, Assert.Throws<BadProgramException>(record).Message, StringComparison.Ordinal);
         var p = new ProgramBuilder();
         p.Trace(ProgramBuilder.Tokens([3, 1]), () => { }, g);

@@ -43,7 +43,8 @@ internal sealed class EngineFixture : IDisposable
     public static EngineFixture Open(string path) => new(path);
 
     /// <summary>A model with this generation_config.json.</summary>
-    public static EngineFixture WithDefaults(string generationConfig) => new(TinyModel.GPT2(), 1, generationConfig);
+    public static EngineFixture WithDefaults(string generationConfig, string? config = null) =>
+        new(config ?? TinyModel.GPT2(), 1, generationConfig);
 
     /// <summary>The folder of the model.</summary>
     public string Path => _folder.Path;

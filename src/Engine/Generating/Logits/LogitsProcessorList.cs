@@ -8,19 +8,50 @@ internal static class LogitsProcessorList
 {
     public static ILogitsProcessor[] Create(ResolvedGenerationOptions options)
     {
+        List<ILogitsProcessor> processors = [.. CreateProcessors(options)];
+        if (options.DoSample) processors.AddRange(CreateSamplingProcessors(options));
+        if (options.Values.RenormalizeLogits) processors.Add(new LogitNormalizationLogitsProcessor());
+        return [.. processors];
+    }
+
+    private static IEnumerable<ILogitsProcessor> CreateProcessors(ResolvedGenerationOptions options)
+    {
+        Generation values = options.Values;
+        IReadOnlyList<long> eos = options.EosTokenIds;
+        if (values.SequenceBias is { Biases: { Count: > 0 } biases })
+            yield return new SequenceBiasLogitsProcessor(biases.Select(bias => ((IReadOnlyList<long>)bias.Ids, bias.Bias)));
+        if (values.EncoderRepetitionPenalty != 1)
+            yield return new EncoderRepetitionPenaltyLogitsProcessor(values.EncoderRepetitionPenalty);
+        if (values.RepetitionPenalty != 1) yield return new RepetitionPenaltyLogitsProcessor(values.RepetitionPenalty);
+        if (values.NoRepeatNgram > 0) yield return new NoRepeatNgramLogitsProcessor((int)values.NoRepeatNgram);
+        if (values.EncoderNoRepeatNgram > 0)
+            yield return new NoRepeatNgramLogitsProcessor((int)values.EncoderNoRepeatNgram, ofPrompt: true);
+        if (values.BadWords is { Rows.Count: > 0 } words) yield return SequenceBiasLogitsProcessor.Forbid(words, eos);
+        if (values.MinLength > 0 && eos.Count > 0) yield return new MinLengthLogitsProcessor((int)values.MinLength, eos);
+        if (values.MinNewTokens > 0 && eos.Count > 0) yield return new MinNewTokensLogitsProcessor((int)values.MinNewTokens, eos);
+        if (values.HasForcedBos) yield return new ForcedTokenLogitsProcessor([values.ForcedBos], _ => 1);
+        if (values.ForcedEos is { Ids: { Count: > 0 } last })
+            yield return new ForcedTokenLogitsProcessor(last, prompt => prompt + options.MaxNewTokens - 1);
+        if (values.RemoveInvalidValues) yield return new InfNanRemoveLogitsProcessor();
+        if (values.ExponentialDecay is { } decay && eos.Count > 0)
+            yield return new ExponentialDecayLengthPenaltyLogitsProcessor((int)decay.Start, decay.Factor, eos);
+        if (values.SuppressTokens is { Ids: { Count: > 0 } suppressed }) yield return new SuppressTokensLogitsProcessor(suppressed);
+        if (values.BeginSuppressTokens is { Ids: { Count: > 0 } begin })
+            // a forced first token comes before the first token that is chosen
+            yield return new SuppressTokensLogitsProcessor(begin, prompt => prompt > 1 || !values.HasForcedBos ? prompt : prompt + 1);
+    }
+
+    private static IEnumerable<ILogitsProcessor> CreateSamplingProcessors(ResolvedGenerationOptions options)
+    {
         Generation values = options.Values;
         int minTokensToKeep = options.MinTokensToKeep;
-        List<ILogitsProcessor> processors = [];
-        if (values.RepetitionPenalty != 1) processors.Add(new RepetitionPenaltyLogitsProcessor(values.RepetitionPenalty));
-        if (values.NoRepeatNgram > 0) processors.Add(new NoRepeatNgramLogitsProcessor((int)values.NoRepeatNgram));
-        if (values.MinNewTokens > 0 && options.EosTokenIds.Count > 0)
-            processors.Add(new MinNewTokensLogitsProcessor((int)values.MinNewTokens, options.EosTokenIds));
-        if (!options.DoSample) return [.. processors];
-        if (values.Temperature != 1) processors.Add(new TemperatureLogitsProcessor(values.Temperature));
-        if (values.TopK > 0) processors.Add(new TopKLogitsProcessor(Math.Max((int)values.TopK, minTokensToKeep)));
-        if (values.TopP < 1) processors.Add(new TopPLogitsProcessor(values.TopP, minTokensToKeep));
-        if (values.MinP > 0) processors.Add(new MinPLogitsProcessor(values.MinP, minTokensToKeep));
-        if (values.TypicalP < 1) processors.Add(new TypicalLogitsProcessor(values.TypicalP, minTokensToKeep));
-        return [.. processors];
+        if (values.Temperature != 1) yield return new TemperatureLogitsProcessor(values.Temperature);
+        if (values.HasTopH) yield return new TopHLogitsProcessor(values.TopH);
+        if (values.TopK > 0) yield return new TopKLogitsProcessor(Math.Max((int)values.TopK, minTokensToKeep));
+        if (values.TopP < 1) yield return new TopPLogitsProcessor(values.TopP, minTokensToKeep);
+        if (values.MinP > 0) yield return new MinPLogitsProcessor(values.MinP, minTokensToKeep);
+        if (values.TypicalP < 1) yield return new TypicalLogitsProcessor(values.TypicalP, minTokensToKeep);
+        if (values.EpsilonCutoff > 0) yield return new ProbabilityCutoffLogitsProcessor(values.EpsilonCutoff, false, minTokensToKeep);
+        if (values.EtaCutoff > 0) yield return new ProbabilityCutoffLogitsProcessor(values.EtaCutoff, true, minTokensToKeep);
     }
 }

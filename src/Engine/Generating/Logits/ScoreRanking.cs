@@ -28,6 +28,7 @@ internal static class ScoreRanking
     }
 
     /// <summary>Replaces the scores by the logarithms of their probabilities.</summary>
+    /// <exception cref="NdifException">OP_FAILED: every token is excluded, or the scores are not numbers.</exception>
     public static void LogSoftmax(Span<float> scores)
     {
         float max = TokenSampler.MaxScore(scores);

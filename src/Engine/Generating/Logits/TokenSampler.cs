@@ -46,7 +46,8 @@ internal static class TokenSampler
         throw Errors.CreateException(ErrorCode.OpFailed, float.IsNegativeInfinity(max)
                 ? "No token is left to choose from: the generation's options exclude every one."
                 : $"The model's scores of the next token are {(float.IsNaN(max) ? "not numbers" : "infinite")}.",
-            float.IsNegativeInfinity(max) ? "Exclude less: no_repeat_ngram_size."
+            float.IsNegativeInfinity(max)
+                ? "Exclude less (no_repeat_ngram_size, bad_words_ids, suppress_tokens), and do not suppress a forced token."
                 : "A value that the program put into the model may be too large, or NaN.");
     }
 }
