@@ -58,11 +58,15 @@ internal sealed class TokenBatch : IDisposable
         _masks.RemoveRange(rows.Count, _masks.Count - rows.Count);
     }
 
-    /// <summary>Whether a row has just grown past a length.</summary>
-    public bool HasRowPastLength(long length) => _masks.Any(mask => mask.Sum() == length + 1);
+    /// <summary>The rows that have just grown past a length.</summary>
+    public int[] RowsPastLength(long length) => [.. Enumerable.Range(0, _masks.Count).Where(row => _masks[row].Sum() == length + 1)];
 
-    /// <summary>The ids and positions of all tokens so far, including those of the next pass: each [batch, kvSeq] int64.</summary>
-    public (torch.Tensor Ids, torch.Tensor Positions) FullSequences() => (NewTensor(_tokens), NewTensor([.. _masks.Select(PositionIdsOf)]));
+    /// <summary>
+    /// The ids, mask and positions of all tokens of some rows so far, including those of the next pass: each [rows, kvSeq] int64.
+    /// </summary>
+    public (torch.Tensor Ids, torch.Tensor Mask, torch.Tensor Positions) FullSequences(int[] rows) => (
+        NewTensor([.. rows.Select(row => _tokens[row])]), NewTensor([.. rows.Select(row => _masks[row])]),
+        NewTensor([.. rows.Select(row => PositionIdsOf(_masks[row]))]));
 
     public void Dispose()
     {

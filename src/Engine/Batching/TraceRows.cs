@@ -82,6 +82,9 @@ internal sealed class TraceRows
     /// <summary>The index of the first row in the batch.</summary>
     public long FirstRow { get; private set; }
 
+    /// <summary>Whether a row of the batch is one of this trace.</summary>
+    public bool HasRow(int row) => row >= FirstRow && row < FirstRow + Rows.Count;
+
     /// <summary>The tokens of the next pass.</summary>
     public IEnumerable<long> NextTokens => IsGenerating ? _decoders.SelectMany(c => c.NextTokens) : Rows.Select(_ => 0L);
 

@@ -88,6 +88,10 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         !point.IsOperation ? InputAxes(point.Module, argument)
         : Source(point.Module)!.Sites[point.Operation].InputAxes(_model.Modules[point.Module], argument, element);
 
+    internal override bool AffectsCache(HookPoint point) => !point.IsDefined && point.Module < _model.Modules.Count
+        && !(point.IsAfter && (Paths[point.Module].Length == 0 || Paths[point.Module] == Root.BaseModelPrefix))
+        && Paths[point.Module] != Root.Names.FinalNorm && Paths[point.Module] != Root.Names.LmHead;
+
     /// <summary>The token ids of a prompt, special tokens included.</summary>
     public long[] Encode(string prompt)
     {
