@@ -42,6 +42,18 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     /// </summary>
     public int PrefillChunkSize { get; init; }
 
+    /// <summary>Receives what a user of the model should know; each warning once.</summary>
+    public Action<string>? OnWarning { get; init; }
+
+    private bool _hasWarnedOfLongRow;
+
+    /// <summary>Warns that a row is longer than the model's context; only the first time.</summary>
+    internal void WarnOfLongRow(string warning)
+    {
+        if (Interlocked.Exchange(ref _hasWarnedOfLongRow, true)) return;
+        OnWarning?.Invoke(warning);
+    }
+
     /// <summary>The generation options that apply if the user sets none.</summary>
     internal GenerationDefaults Defaults => field ??= GenerationDefaults.FromModel(Description);
 

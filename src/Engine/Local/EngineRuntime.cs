@@ -53,7 +53,7 @@ internal sealed class EngineRuntime : ILocalRuntime
         };
         LoadedModel loaded = ModelLoader.Load(model.Id, RevisionOf(model), options, cancellationToken: cancellationToken);
         WriteWarnings(loaded.Warnings);
-        return new HookedLanguageModel(loaded);
+        return new HookedLanguageModel(loaded) { OnWarning = warning => WriteWarnings([warning]) };
     }
 
     private static void WriteWarnings(IEnumerable<string> warnings)

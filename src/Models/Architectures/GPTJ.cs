@@ -52,6 +52,9 @@ public sealed class GPTJForCausalLM : DecoderForCausalLM
         },
         new GPTJModel(config, json), config.HiddenSize, config.TieWordEmbeddings, bias: true) { }
 
+    /// <summary>The sines and cosines are a table in Hugging Face's code.</summary>
+    public override bool HasPositionTable => true;
+
     /// <summary>The causal masks that older checkpoints carry.</summary>
     protected override IReadOnlyList<string> CausalMaskSuffixes => [".attn.bias"];
 }
