@@ -53,7 +53,9 @@ internal sealed class LanguageModelPass
     private void Run()
     {
         using var scope = torch.NewDisposeScope();
-        using var batch = new TokenBatch([.. _traces.SelectMany(p => p.Rows)], _model.Device);
+        // a pad token that was added to the tokenizer alone has no row in the embedding
+        long padTokenId = _model.PadTokenId < _model.Description.Vocabulary ? _model.PadTokenId : 0;
+        using var batch = new TokenBatch([.. _traces.SelectMany(p => p.Rows)], _model.Device, padTokenId);
         AssignRows(batch.SequenceLength); // 2
         _batchShape.SequenceLength = batch.SequenceLength;
         var interleaver = new Interleaver(_model, [.. _traces.Select(p => p.Trace)]);

@@ -17,13 +17,15 @@ internal sealed class TokenBatch : IDisposable
 
     private readonly torch.Device _device;
 
-    public TokenBatch(IReadOnlyList<InputRow> rows, torch.Device device)
+    /// <param name="padTokenId">The token before a shorter row.</param>
+    public TokenBatch(IReadOnlyList<InputRow> rows, torch.Device device, long padTokenId = 0)
     {
         _device = device;
         SequenceLength = rows.Max(r => r.InputIds.Length);
         _masks = [.. rows.Select(r =>
             (long[])[.. new long[SequenceLength - r.InputIds.Length], .. r.AttentionMask ?? Ones(r.InputIds.Length)])];
-        _tokens = [.. rows.Select(r => (long[])[.. new long[SequenceLength - r.InputIds.Length], .. r.InputIds])];
+        _tokens = [.. rows.Select(r =>
+            (long[])[.. Enumerable.Repeat(padTokenId, SequenceLength - r.InputIds.Length), .. r.InputIds])];
         InputIds = NewTensor(_tokens);
         AttentionMask = NewTensor(_masks);
         PositionIds = NewTensor([.. _masks.Select(PositionIdsOf)]);
@@ -89,12 +91,7 @@ internal sealed class TokenBatch : IDisposable
         return positions;
     }
 
-    private static long[] Ones(int count)
-    {
-        var ones = new long[count];
-        Array.Fill(ones, 1);
-        return ones;
-    }
+    private static long[] Ones(int count) => [.. Enumerable.Repeat(1L, count)];
 
     private torch.Tensor NewTensor(IReadOnlyList<long[]> rows) =>
         torch.tensor(rows.SelectMany(r => r).ToArray(), [rows.Count, rows[0].Length], dtype: torch.ScalarType.Int64, device: _device)

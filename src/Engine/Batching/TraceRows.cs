@@ -231,6 +231,7 @@ internal sealed class TraceRows
             long[] prompt = Rows[(offset + i / _sequencesPerInput) * _rowsPerInput].InputIds;
             IReadOnlyList<long> generated = sequences[i];
             Span<long> row = ids.AsSpan(i * length, length);
+            row[..(promptLength - prompt.Length)].Fill(_model.PadTokenId);
             prompt.CopyTo(row[(promptLength - prompt.Length)..]);
             for (int j = 0; j < generated.Count; j++) row[promptLength + j] = generated[j];
         }

@@ -57,6 +57,28 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     /// <summary>The generation options that apply if the user sets none.</summary>
     internal GenerationDefaults Defaults => field ??= GenerationDefaults.FromModel(Description);
 
+    /// <summary>
+    /// The token before a shorter prompt: that of the tokenizer, as Hugging Face's tokenizers pad, then that of the model's files, then the
+    /// end of a sequence.
+    /// </summary>
+    internal long PadTokenId => _padTokenId ??= FindPadTokenId();
+
+    private long? _padTokenId;
+
+    private long FindPadTokenId()
+    {
+        int? id = null, end = null;
+        try
+        {
+            if (HasTokenizer) (id, end) = (Tokenizer.PadId, Tokenizer.EosId);
+        }
+        catch (NdifException)
+        {
+            // prompts of token ids need no tokenizer
+        }
+        return id ?? Defaults.PadTokenId ?? (Defaults.Options.Eos is { Count: > 0 } eos ? eos[0] : end ?? 0);
+    }
+
     /// <summary>The module index of the streamer's site, which is not a module of the model.</summary>
     internal int StreamerIndex => Paths.Count - 1;
 
