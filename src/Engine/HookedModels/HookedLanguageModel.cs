@@ -6,6 +6,7 @@ using Ndif.Models.ForwardSource;
 using Ndif.Models.Loading;
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
+using Ndif.Running;
 using Ndif.Tokenizers;
 using TorchSharp;
 
@@ -23,7 +24,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         _model = model;
         Paths = [.. model.Modules.Select(m => m.Path), GeneratorSites.Generator, GeneratorSites.Streamer];
         CancellationPoints = [.. model.Modules.Where(m => m.IsList).SelectMany(m => m.Children).Select(m => m.Index)];
-        _tokenizer = new(ReadTokenizer);
+        _tokenizer = new(() => ModelTokenizer.Read(Description));
     }
 
     public override ModelDescription Description => _model.Description;
@@ -82,7 +83,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     /// <summary>The module index of the streamer's site, which is not a module of the model.</summary>
     internal int StreamerIndex => Paths.Count - 1;
 
-    internal bool HasTokenizer => TokenizerFiles.HaveVocabulary(Description.Files.ContainsKey);
+    internal bool HasTokenizer => ModelTokenizer.IsIn(Description);
 
     /// <exception cref="NdifException">BAD_TOKENIZER: the model has no tokenizer, or it cannot be read.</exception>
     internal HuggingFaceTokenizer Tokenizer
@@ -151,14 +152,6 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     }
 
     public override torch.Tensor Parameter(int module, string name) => FindParameter(module, name).Value;
-
-    private HuggingFaceTokenizer ReadTokenizer()
-    {
-        if (!HasTokenizer)
-            throw Errors.CreateException(ErrorCode.BadTokenizer, $"`{Description.Id}` comes without a tokenizer.json.",
-                "Pass token ids instead of texts.");
-        return HuggingFaceTokenizer.FromFiles(Description.Files.ToDictionary(file => file.Key, file => file.Value.Memory));
-    }
 
     private Parameter FindParameter(int module, string name) => _model.Modules[module].Parameters.First(p => p.Name == name);
 
