@@ -4,7 +4,7 @@ using Tensor = TorchSharp.torch.Tensor;
 namespace Ndif.Models;
 
 /// <summary>The values of a config that every language model has.</summary>
-/// <param name="ContextLength">Tokens.</param>
+/// <param name="ContextLength">max_position_embeddings, in tokens.</param>
 /// <param name="NumLayers">Blocks, each with one entry in a cache.</param>
 public sealed record CausalLMConfig(int VocabSize, int ContextLength, int NumLayers);
 
@@ -28,6 +28,12 @@ public abstract class CausalLM : SiteModule
     public IReadOnlyList<SiteModule> Modules { get; internal set; } = [];
 
     public override Axes InputAxes(string argument) => argument == "attention_mask" ? new Axes(0, Axes.None, 1) : Axes.Hidden;
+
+    /// <summary>
+    /// True if the model has a row of a table for each position, so that a row longer than <see cref="CausalLMConfig.ContextLength"/>
+    /// cannot run. Any other model runs on beyond it, as in Hugging Face's code.
+    /// </summary>
+    public virtual bool HasPositionTable => false;
 
     /// <summary>True if rotary frequencies depend on the length of a row, so that a prompt must not be run in parts.</summary>
     public bool HasLengthDependentRope => Modules.OfType<Layers.RotaryEmbedding>().Any(rotary => rotary.LengthThreshold is not null);

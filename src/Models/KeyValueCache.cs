@@ -58,21 +58,24 @@ public sealed class KeyValueCache : IDisposable
     /// <summary>Ends a pass: its tokens now count as cached.</summary>
     public void Advance(long tokens) => Length += tokens;
 
-    /// <summary>Removes the last tokens, which will be computed again.</summary>
-    public void Rewind(long tokens) => Length -= tokens;
-
-    /// <summary>Removes all tokens.</summary>
-    public void Clear()
-    {
-        Dispose();
-        Length = 0;
-    }
-
     /// <summary>Keeps these rows in this order, when finished rows leave the batch.</summary>
     /// <param name="rows">[kept] int64</param>
     public void SelectRows(Tensor rows)
     {
         foreach (Layer? layer in _layers) layer?.Replace(t => t.index_select(0, rows.to(t.device)));
+    }
+
+    /// <summary>Replaces rows by the tokens of another cache.</summary>
+    /// <param name="rows">[replaced] int64</param>
+    /// <param name="other">The cache of these rows alone, with at least as many tokens.</param>
+    internal void ReplaceRows(Tensor rows, KeyValueCache other)
+    {
+        using var scope = NewDisposeScope();
+        using var noGrad = no_grad();
+        foreach (var (layer, source) in _layers.Zip(other._layers))
+            if (layer is not null && source is not null)
+                foreach (var (to, from) in ((Tensor, Tensor)[])[(layer.Keys, source.Keys), (layer.Values, source.Values)])
+                    to.narrow(2, 0, Length).index_copy_(0, rows.to(to.device), from.narrow(2, 0, Length));
     }
 
     public void Dispose()

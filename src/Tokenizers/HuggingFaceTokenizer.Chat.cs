@@ -47,17 +47,10 @@ public sealed partial class HuggingFaceTokenizer
             ["documents"] = null,
             ["add_generation_prompt"] = addGenerationPrompt,
         };
-        SetSpecialToken("bos_token", _config.BosToken);
-        SetSpecialToken("eos_token", _config.EosToken);
-        SetSpecialToken("pad_token", _config.PadToken);
-        SetSpecialToken("unk_token", _config.UnknownToken);
+        // a missing token is undefined in the template, not none
+        foreach (var (role, token) in _config.SpecialTokens) allVariables[role] = token;
         foreach (var (name, value) in variables ?? new Dictionary<string, object?>()) allVariables[name] = value;
         return template.Render(allVariables, time);
-
-        void SetSpecialToken(string name, string? token)
-        {
-            if (token is not null) allVariables[name] = token; // a missing token is undefined in the template, not none
-        }
     }
 
     /// <summary>Formats a conversation with the model's chat template and encodes it.</summary>

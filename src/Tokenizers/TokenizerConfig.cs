@@ -29,6 +29,9 @@ internal sealed record TokenizerConfig
     /// </summary>
     public bool CleanUpTokenizationSpaces { get; init; }
 
+    /// <summary>All special tokens by role, for example <c>mask_token</c>.</summary>
+    public IReadOnlyDictionary<string, string> SpecialTokens { get; init; } = new Dictionary<string, string>();
+
     /// <summary>
     /// True if <see cref="CleanUpTokenizationSpaces"/> also applies to byte-pair encoding, whose tokens have their spaces.
     /// </summary>
@@ -103,5 +106,6 @@ internal sealed record TokenizerConfig
         UnknownToken = tokens["unk_token"],
         ClsToken = tokens["cls_token"],
         SepToken = tokens["sep_token"],
+        SpecialTokens = tokens.ByRole,
     };
 }

@@ -54,7 +54,7 @@ public sealed class LanguageModel(
 
     /// <summary>The tokenizer of the model.</summary>
     /// <exception cref="CheckpointException">BAD_TOKENIZER: the model has no tokenizer, or one that cannot be read.</exception>
-    public HuggingFaceTokenizer Tokenizer => _tokenizer ??= LoadTokenizer();
+    public HuggingFaceTokenizer Tokenizer => _tokenizer ??= ModelTokenizer.Read(Description);
 
     /// <summary>The token embedding, whatever its name.</summary>
     public Envoy Embed => FindStandardModule(Description.Names.Embed, "token embedding");
@@ -283,15 +283,5 @@ public sealed class LanguageModel(
 
     /// <inheritdoc/>
     protected internal override void WriteInput(object input, Input destination, Func<object?, Argument> argument) =>
-        PromptConverter.WriteTo(input, destination, argument, () => HasTokenizer ? Tokenizer.Encode("").Count : 0);
-
-    private bool HasTokenizer => TokenizerFiles.HaveVocabulary(Description.Files.ContainsKey);
-
-    private HuggingFaceTokenizer LoadTokenizer()
-    {
-        if (!HasTokenizer)
-            throw Errors.CreateException(ErrorCode.BadTokenizer,
-                $"`{Id}` comes without a tokenizer.json.", "Pass token ids instead of texts.");
-        return HuggingFaceTokenizer.FromFiles(Description.Files.ToDictionary(file => file.Key, file => file.Value.Memory));
-    }
+        PromptConverter.WriteTo(input, destination, argument, () => ModelTokenizer.IsIn(Description) ? Tokenizer.Encode("").Count : 0);
 }

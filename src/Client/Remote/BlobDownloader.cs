@@ -91,8 +91,9 @@ internal static class BlobDownloader
                 throw Errors.ToException(new Error
                 {
                     Code = ErrorCode.Unavailable, Retryable = true,
-                    Message = $"The service at {service.Host} closed the connection {MaxAttempts} times while sending a saved tensor: "
-                        + e.Message,
+                    Message = $"The service at {service.Host} closed the connection {MaxAttempts} times while sending a saved tensor"
+                        + (EnvironmentProxy.Current.Describe(route.Address) is { } proxy ? $" through the proxy {proxy}" : "")
+                        + $": {e.Message}",
                     Hint = "Follow the job again by its id; its results are kept for a limited time.",
                 }, e);
             }

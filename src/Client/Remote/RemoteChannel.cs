@@ -43,6 +43,7 @@ internal sealed class RemoteChannel
         KeepAlivePingTimeout = TimeSpan.FromSeconds(10),
         ConnectTimeout = TimeSpan.FromSeconds(10),
         SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = trust },
+        Proxy = EnvironmentProxy.Current,
     };
 
     private static X509ChainPolicy LoadTrustPolicy(string file)

@@ -37,15 +37,22 @@ internal static class RpcExceptionTranslator
         };
     }
 
-    private static Exception Unreachable(RpcException e, Uri host) => Errors.ToException(new Error
+    private static Exception Unreachable(RpcException e, Uri host)
     {
-        Code = ErrorCode.Unavailable, Retryable = true,
-        Message = $"The service at {host} does not answer: {GetReason(e)}",
-        Hint = IsCertificateFailure(GetCause(e))
-            ? "This machine does not trust its TLS certificate. If the service is yours, name its authority's PEM file: "
-                + "NDIF_CA_FILE, or Backend.At(host, key, caFile)."
-            : "Start one with `ndif up`, or set NDIF_HOST to the address of yours.",
-    }, e);
+        string? proxy = EnvironmentProxy.Current.Describe(host);
+        return Errors.ToException(new Error
+        {
+            Code = ErrorCode.Unavailable, Retryable = true,
+            Message = $"The service at {host} does not answer{(proxy is null ? "" : $" through the proxy {proxy}")}: "
+                // .NET's own text speaks of a version policy
+                + (proxy is not null && host.Scheme == Uri.UriSchemeHttp ? "gRPC without TLS does not pass an HTTP proxy." : GetReason(e)),
+            Hint = IsCertificateFailure(GetCause(e))
+                ? "This machine does not trust its TLS certificate. If the service is yours, name its authority's PEM file: "
+                    + "NDIF_CA_FILE, or Backend.At(host, key, caFile)."
+                : proxy is not null ? $"If the service is reached without the proxy, add `{host.Host}` to `no_proxy`."
+                : "Start one with `ndif up`, or set NDIF_HOST to the address of yours.",
+        }, e);
+    }
 
     private static bool IsCertificateFailure(Exception? e) =>
         e is AuthenticationException || (e is not null && IsCertificateFailure(e.InnerException));

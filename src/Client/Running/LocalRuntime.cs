@@ -20,7 +20,7 @@ public interface ILocalRuntime
     /// <summary>Reads the changes of a LoRA adapter in PEFT's format.</summary>
     /// <param name="adapter">A folder, or an id on the hub.</param>
     /// <exception cref="NdifException">UNKNOWN_MODEL, BAD_CHECKPOINT or DOWNLOAD_FAILED.</exception>
-    IReadOnlyList<LoraDelta> ReadAdapter(string adapter);
+    LoraAdapter ReadAdapter(string adapter);
 
     /// <summary>Converts a tensor of the engine's tensor library, whose type the client does not know; null for any other object.</summary>
     TensorData? ToTensorData(object value);
@@ -33,6 +33,19 @@ public interface ILocalRuntime
 /// <param name="Scaling">The factor lora_alpha / r.</param>
 /// <param name="IsEmbedding">The module is an embedding, whose inputs are ids.</param>
 public sealed record LoraDelta(string Module, TensorData A, TensorData B, double Scaling, bool IsEmbedding);
+
+/// <summary>A tensor of an adapter that takes the place of one of the model's own.</summary>
+/// <param name="Module">The path of the module.</param>
+/// <param name="Parameter">The name of the parameter: "weight", "bias".</param>
+/// <param name="IsCopy">
+/// The module has a copy of its own. Otherwise the tensor replaces the parameter in every module that shares it.
+/// </param>
+public sealed record AdapterTensor(string Module, string Parameter, TensorData Value, bool IsCopy);
+
+/// <summary>The changes of an adapter.</summary>
+/// <param name="Deltas">Those by LoRA's matrices.</param>
+/// <param name="Tensors">Those by whole tensors.</param>
+public sealed record LoraAdapter(IReadOnlyList<LoraDelta> Deltas, IReadOnlyList<AdapterTensor> Tensors);
 
 /// <summary>The engine of this process, where it is present.</summary>
 public static class LocalRuntime

@@ -81,9 +81,14 @@ internal static class InputRowReader
         }
         uint context = model.Description.ContextLength;
         if (context > 0 && row.InputIds.Length + Math.Max(0, (long)maxNewTokens - 1) > context)
-            throw InvalidInput(
-                $"A row has {row.InputIds.Length} tokens{(maxNewTokens > 0 ? $" and asks for {maxNewTokens} new ones" : "")}; the "
-                + $"model's context is {context} tokens.", "Shorten the prompt or ask for fewer tokens.");
+        {
+            string tokens = $"A row has {row.InputIds.Length} tokens{(maxNewTokens > 0 ? $" and asks for {maxNewTokens} new ones" : "")}; "
+                + $"the model's context is {context} tokens";
+            if (model.Root.HasPositionTable)
+                throw InvalidInput($"{tokens}, and it has no position after them.", "Shorten the prompt or ask for fewer tokens.");
+            model.WarnOfLongRow($"{tokens} (max_position_embeddings of `{model.Description.Id}`). It runs on, as in Hugging Face, but was "
+                + "not made for such lengths.");
+        }
         if (row.AttentionMask is { } mask && (mask.Any(m => m is not (0 or 1)) || mask.All(m => m == 0)))
             throw InvalidInput("An attention mask holds 1 for a token and 0 for padding, and at least one 1 in each row.", "");
     }

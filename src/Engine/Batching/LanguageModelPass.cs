@@ -53,7 +53,9 @@ internal sealed class LanguageModelPass
     private void Run()
     {
         using var scope = torch.NewDisposeScope();
-        using var batch = new TokenBatch([.. _traces.SelectMany(p => p.Rows)], _model.Device);
+        // a pad token that was added to the tokenizer alone has no row in the embedding
+        long padTokenId = _model.PadTokenId < _model.Description.Vocabulary ? _model.PadTokenId : 0;
+        using var batch = new TokenBatch([.. _traces.SelectMany(p => p.Rows)], _model.Device, padTokenId);
         AssignRows(batch.SequenceLength); // 2
         _batchShape.SequenceLength = batch.SequenceLength;
         var interleaver = new Interleaver(_model, [.. _traces.Select(p => p.Trace)]);
@@ -185,26 +187,38 @@ internal sealed class LanguageModelPass
         _activeTraces = continuing;
         AssignRows(batch.SequenceLength);
         batch.AppendTokens([.. _activeTraces.SelectMany(p => p.NextTokens)]);
-        if (_model.Root.CacheRecomputeLength is { } length && batch.HasRowPastLength(length)) RecomputeCache(batch, cache!);
+        if (_model.Root.CacheRecomputeLength is { } length && batch.RowsPastLength(length) is { Length: > 0 } rowsPastLength)
+            RecomputeCache(batch, cache!, rowsPastLength, length);
         return true;
     }
 
     /// <summary>
-    /// Computes the cache again as for a prefill of all tokens so far, including those of the next pass, which that pass then
-    /// overwrites. Programs do not see this pass, and their edits of earlier steps are not in the cache.
+    /// Computes the keys and values of rows again as for a prefill of all their tokens so far. Programs do not see this pass, so a trace
+    /// whose edits are in the cache fails.
     /// </summary>
-    private void RecomputeCache(TokenBatch batch, KeyValueCache cache)
+    /// <remarks>prepare_inputs_for_generation in transformers/models/phi3/modeling_phi3.py</remarks>
+    private void RecomputeCache(TokenBatch batch, KeyValueCache cache, int[] rows, long length)
     {
+        foreach (TraceRows edited in _activeTraces.Where(p => p.Trace.HasEditedCache && rows.Any(p.HasRow)))
+        {
+            JobRun job = edited.Trace.Job;
+            Exception error = Errors.CreateException(ErrorCode.Unsupported,
+                $"A row of this generation grows past {length} tokens, where {_model.Description.Architecture} computes its keys and values "
+                + "again; they would be without the edits of the earlier steps.",
+                $"Keep the prompt and its new tokens within {length}, begin with a prompt of more than {length} tokens, or edit only the "
+                + "final norm and the logits.");
+            job.Fail(error, job.LastWriteNode ?? edited.Trace.Statement.Id);
+        }
         using var registration = SiteHook.Register(null);
         using var scope = torch.NewDisposeScope();
-        var (ids, positions) = batch.FullSequences();
+        var (ids, mask, positions) = batch.FullSequences(rows);
+        using KeyValueCache recomputed = _model.NewCache();
         using (ids)
+        using (mask)
         using (positions)
-        {
-            cache.Clear();
-            _model.Root.Call(ids, batch.AttentionMask, positions, cache, logitsToKeep: 1);
-            cache.Rewind(1);
-        }
+            _model.Root.Call(ids, mask, positions, recomputed, logitsToKeep: 1);
+        using torch.Tensor indices = torch.tensor(Array.ConvertAll(rows, row => (long)row), device: _model.Device); // [rows]
+        cache.ReplaceRows(indices, recomputed);
     }
 
     /// <summary>Runs an action; an exception fails the job of the trace and no other.</summary>

@@ -17,13 +17,15 @@ internal sealed class TokenBatch : IDisposable
 
     private readonly torch.Device _device;
 
-    public TokenBatch(IReadOnlyList<InputRow> rows, torch.Device device)
+    /// <param name="padTokenId">The token before a shorter row.</param>
+    public TokenBatch(IReadOnlyList<InputRow> rows, torch.Device device, long padTokenId = 0)
     {
         _device = device;
         SequenceLength = rows.Max(r => r.InputIds.Length);
         _masks = [.. rows.Select(r =>
             (long[])[.. new long[SequenceLength - r.InputIds.Length], .. r.AttentionMask ?? Ones(r.InputIds.Length)])];
-        _tokens = [.. rows.Select(r => (long[])[.. new long[SequenceLength - r.InputIds.Length], .. r.InputIds])];
+        _tokens = [.. rows.Select(r =>
+            (long[])[.. Enumerable.Repeat(padTokenId, SequenceLength - r.InputIds.Length), .. r.InputIds])];
         InputIds = NewTensor(_tokens);
         AttentionMask = NewTensor(_masks);
         PositionIds = NewTensor([.. _masks.Select(PositionIdsOf)]);
@@ -58,11 +60,15 @@ internal sealed class TokenBatch : IDisposable
         _masks.RemoveRange(rows.Count, _masks.Count - rows.Count);
     }
 
-    /// <summary>Whether a row has just grown past a length.</summary>
-    public bool HasRowPastLength(long length) => _masks.Any(mask => mask.Sum() == length + 1);
+    /// <summary>The rows that have just grown past a length.</summary>
+    public int[] RowsPastLength(long length) => [.. Enumerable.Range(0, _masks.Count).Where(row => _masks[row].Sum() == length + 1)];
 
-    /// <summary>The ids and positions of all tokens so far, including those of the next pass: each [batch, kvSeq] int64.</summary>
-    public (torch.Tensor Ids, torch.Tensor Positions) FullSequences() => (NewTensor(_tokens), NewTensor([.. _masks.Select(PositionIdsOf)]));
+    /// <summary>
+    /// The ids, mask and positions of all tokens of some rows so far, including those of the next pass: each [rows, kvSeq] int64.
+    /// </summary>
+    public (torch.Tensor Ids, torch.Tensor Mask, torch.Tensor Positions) FullSequences(int[] rows) => (
+        NewTensor([.. rows.Select(row => _tokens[row])]), NewTensor([.. rows.Select(row => _masks[row])]),
+        NewTensor([.. rows.Select(row => PositionIdsOf(_masks[row]))]));
 
     public void Dispose()
     {
@@ -85,12 +91,7 @@ internal sealed class TokenBatch : IDisposable
         return positions;
     }
 
-    private static long[] Ones(int count)
-    {
-        var ones = new long[count];
-        Array.Fill(ones, 1);
-        return ones;
-    }
+    private static long[] Ones(int count) => [.. Enumerable.Repeat(1L, count)];
 
     private torch.Tensor NewTensor(IReadOnlyList<long[]> rows) =>
         torch.tensor(rows.SelectMany(r => r).ToArray(), [rows.Count, rows[0].Length], dtype: torch.ScalarType.Int64, device: _device)

@@ -89,6 +89,9 @@ internal sealed class TraceRows
     /// <summary>The index of the first row in the batch.</summary>
     public long FirstRow { get; private set; }
 
+    /// <summary>Whether a row of the batch is one of this trace.</summary>
+    public bool HasRow(int row) => row >= FirstRow && row < FirstRow + Rows.Count;
+
     /// <summary>The tokens of the next pass.</summary>
     public IEnumerable<long> NextTokens => IsGenerating ? _decoders.SelectMany(c => c.NextTokens) : Rows.Select(_ => 0L);
 
@@ -241,6 +244,7 @@ internal sealed class TraceRows
             long[] prompt = Rows[(offset + i / _sequencesPerInput) * _rowsPerInput].InputIds;
             IReadOnlyList<long> generated = sequences[i];
             Span<long> row = ids.AsSpan(i * length, length);
+            row[..(promptLength - prompt.Length)].Fill(_model.PadTokenId);
             prompt.CopyTo(row[(promptLength - prompt.Length)..]);
             for (int j = 0; j < generated.Count; j++) row[promptLength + j] = generated[j];
         }

@@ -6,6 +6,7 @@ using Ndif.Models.ForwardSource;
 using Ndif.Models.Loading;
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
+using Ndif.Running;
 using Ndif.Tokenizers;
 using TorchSharp;
 
@@ -23,7 +24,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         _model = model;
         Paths = [.. model.Modules.Select(m => m.Path), GeneratorSites.Generator, GeneratorSites.Streamer];
         CancellationPoints = [.. model.Modules.Where(m => m.IsList).SelectMany(m => m.Children).Select(m => m.Index)];
-        _tokenizer = new(ReadTokenizer);
+        _tokenizer = new(() => ModelTokenizer.Read(Description));
     }
 
     public override ModelDescription Description => _model.Description;
@@ -42,13 +43,47 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     /// </summary>
     public int PrefillChunkSize { get; init; }
 
+    /// <summary>Receives what a user of the model should know; each warning once.</summary>
+    public Action<string>? OnWarning { get; init; }
+
+    private bool _hasWarnedOfLongRow;
+
+    /// <summary>Warns that a row is longer than the model's context; only the first time.</summary>
+    internal void WarnOfLongRow(string warning)
+    {
+        if (Interlocked.Exchange(ref _hasWarnedOfLongRow, true)) return;
+        OnWarning?.Invoke(warning);
+    }
+
     /// <summary>The generation options that apply if the user sets none.</summary>
     internal GenerationDefaults Defaults => field ??= GenerationDefaults.FromModel(Description);
+
+    /// <summary>
+    /// The token before a shorter prompt: that of the tokenizer, as Hugging Face's tokenizers pad, then that of the model's files, then the
+    /// end of a sequence.
+    /// </summary>
+    internal long PadTokenId => _padTokenId ??= FindPadTokenId();
+
+    private long? _padTokenId;
+
+    private long FindPadTokenId()
+    {
+        int? id = null, end = null;
+        try
+        {
+            if (HasTokenizer) (id, end) = (Tokenizer.PadId, Tokenizer.EosId);
+        }
+        catch (NdifException)
+        {
+            // prompts of token ids need no tokenizer
+        }
+        return id ?? Defaults.PadTokenId ?? (Defaults.Options.Eos is { Count: > 0 } eos ? eos[0] : end ?? 0);
+    }
 
     /// <summary>The module index of the streamer's site, which is not a module of the model.</summary>
     internal int StreamerIndex => Paths.Count - 1;
 
-    internal bool HasTokenizer => TokenizerFiles.HaveVocabulary(Description.Files.ContainsKey);
+    internal bool HasTokenizer => ModelTokenizer.IsIn(Description);
 
     /// <exception cref="NdifException">BAD_TOKENIZER: the model has no tokenizer, or it cannot be read.</exception>
     internal HuggingFaceTokenizer Tokenizer
@@ -88,6 +123,10 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         !point.IsOperation ? InputAxes(point.Module, argument)
         : Source(point.Module)!.Sites[point.Operation].InputAxes(_model.Modules[point.Module], argument, element);
 
+    internal override bool AffectsCache(HookPoint point) => !point.IsDefined && point.Module < _model.Modules.Count
+        && !(point.IsAfter && (Paths[point.Module].Length == 0 || Paths[point.Module] == Root.BaseModelPrefix))
+        && Paths[point.Module] != Root.Names.FinalNorm && Paths[point.Module] != Root.Names.LmHead;
+
     /// <summary>The token ids of a prompt, special tokens included.</summary>
     public long[] Encode(string prompt)
     {
@@ -113,14 +152,6 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     }
 
     public override torch.Tensor Parameter(int module, string name) => FindParameter(module, name).Value;
-
-    private HuggingFaceTokenizer ReadTokenizer()
-    {
-        if (!HasTokenizer)
-            throw Errors.CreateException(ErrorCode.BadTokenizer, $"`{Description.Id}` comes without a tokenizer.json.",
-                "Pass token ids instead of texts.");
-        return HuggingFaceTokenizer.FromFiles(Description.Files.ToDictionary(file => file.Key, file => file.Value.Memory));
-    }
 
     private Parameter FindParameter(int module, string name) => _model.Modules[module].Parameters.First(p => p.Name == name);
 

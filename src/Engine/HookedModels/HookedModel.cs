@@ -57,6 +57,9 @@ internal abstract class HookedModel
     /// <summary>Whether the value at a hook point can be sliced by rows.</summary>
     internal virtual bool CanNarrow(HookPoint point) => true;
 
+    /// <summary>Whether the keys and values of a pass may depend on the value at a hook point.</summary>
+    internal virtual bool AffectsCache(HookPoint point) => false;
+
     /// <summary>The axes of an output of a module or operation, see <see cref="OutputAxes(int, int)"/>.</summary>
     internal virtual Axes OutputAxes(HookPoint point, int element) => OutputAxes(point.Module, element);
 

@@ -12,12 +12,18 @@ namespace Ndif.Engine.Interleaving;
 /// <summary>The execution of each kind of statement.</summary>
 internal sealed partial class Interpreter
 {
+    private void MarkEdit(HookPoint? point)
+    {
+        if (point is { } edited && EnclosingTrace is { } trace && _plan.Model.AffectsCache(edited)) trace.HasEditedCache = true;
+    }
+
     /// <summary>Executes a statement. Returns true if it is complete, false if it waits or has entered a region.</summary>
     private bool Execute(Statement statement)
     {
         switch (statement)
         {
             case CallStatement call:
+                if (call.Schema.InPlace) MarkEdit(LastHookPoint);
                 _slots.Set(call.Id, Compute(call));
                 return true;
             case ReadStatement read:
@@ -27,15 +33,18 @@ internal sealed partial class Interpreter
             case WriteStatement write:
                 if (!TryReach(write.Point, write.Call)) return false;
                 Job.LastWriteNode = write.Id;
+                MarkEdit(write.Point);
                 Interleaver!.Write(this, write, write.Value.Evaluate(_slots));
                 return true;
             case SkipStatement skip:
                 if (!TryReach(skip.Point, skip.Call)) return false;
                 Job.LastWriteNode = skip.Id;
+                MarkEdit(skip.Point);
                 Interleaver!.Skip(this, skip.Point, skip.Value.Evaluate(_slots));
                 return true;
             case StartAtStatement start:
                 Job.LastWriteNode = start.Id;
+                if (EnclosingTrace is { } enclosing) enclosing.HasEditedCache = true;
                 Interleaver!.StartAt(this, start, start.Value.Evaluate(_slots));
                 return true;
             case CallModuleStatement module:

@@ -28,10 +28,13 @@ internal sealed class EngineRuntime : ILocalRuntime
             cancellation => Load(key, cancellation), () => LoadMetaModel(key), new ModelThread($"model {key.Id}")))).Value;
     }
 
-    public IReadOnlyList<LoraDelta> ReadAdapter(string adapter)
+    public LoraAdapter ReadAdapter(string adapter)
     {
         using AdapterFile file = AdapterFile.Open(ModelStore.Find(adapter, null, ModelParts.Adapter, null).Path);
-        return [.. file.Pairs.Select(pair => new LoraDelta(pair.Module, Data(pair.A), Data(pair.B), pair.Scaling, pair.IsEmbedding))];
+        WriteWarnings(file.Warnings);
+        return new(
+            [.. file.Pairs.Select(pair => new LoraDelta(pair.Module, Data(pair.A), Data(pair.B), pair.Scaling, pair.IsEmbedding))],
+            [.. file.Weights.Select(weight => new AdapterTensor(weight.Module, weight.Parameter, Data(weight.Tensor), weight.IsCopy))]);
 
         TensorData Data(string name)
         {
@@ -49,8 +52,13 @@ internal sealed class EngineRuntime : ILocalRuntime
             DType = DTypeOf(model), Adapter = model.Adapter, EightBit = model.EightBit, DeviceMap = DeviceMap.Parse(model.Device),
         };
         LoadedModel loaded = ModelLoader.Load(model.Id, RevisionOf(model), options, cancellationToken: cancellationToken);
-        foreach (string warning in loaded.Warnings) Console.Error.WriteLine($"warning: {warning}");
-        return new HookedLanguageModel(loaded);
+        WriteWarnings(loaded.Warnings);
+        return new HookedLanguageModel(loaded) { OnWarning = warning => WriteWarnings([warning]) };
+    }
+
+    private static void WriteWarnings(IEnumerable<string> warnings)
+    {
+        foreach (string warning in warnings) Console.Error.WriteLine($"warning: {warning}");
     }
 
     private static HookedLanguageModel LoadMetaModel(LocalModel model)

@@ -50,6 +50,8 @@ public sealed class GPT2LMHeadModel : DecoderForCausalLM
         },
         new GPT2Model(config, json), config.HiddenSize, config.TieWordEmbeddings) { }
 
+    public override bool HasPositionTable => true;
+
     /// <summary>The causal masks that checkpoints before transformers 4.31 carry.</summary>
     protected override IReadOnlyList<string> CausalMaskSuffixes => [".attn.bias"];
 }

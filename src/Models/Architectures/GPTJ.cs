@@ -52,6 +52,9 @@ public sealed class GPTJForCausalLM : DecoderForCausalLM
         },
         new GPTJModel(config, json), config.HiddenSize, config.TieWordEmbeddings, bias: true) { }
 
+    /// <summary>The sines and cosines are a table in Hugging Face's code.</summary>
+    public override bool HasPositionTable => true;
+
     /// <summary>The causal masks that older checkpoints carry.</summary>
     protected override IReadOnlyList<string> CausalMaskSuffixes => [".attn.bias"];
 }
@@ -196,6 +199,10 @@ public sealed partial class GPTJAttention : SiteModule
     }
 
     /// <summary>Rotates each pair of neighbouring dimensions in the rotated part by the angle of the position.</summary>
+    /// <remarks>
+    /// The result is float32 in half precision too, because Hugging Face's table of sines and cosines is float32, and its keys are cached
+    /// like that.
+    /// </remarks>
     /// <param name="x">[batch, heads, seq, headDim]</param>
     [Operation("apply_rotary_pos_emb")]
     private Tensor Rotate(Tensor x, Tensor positionIds)
@@ -203,8 +210,8 @@ public sealed partial class GPTJAttention : SiteModule
         Tensor exponents = arange(0, _rotaryDim, 2, ScalarType.Float32, x.device) / _rotaryDim;      // [rotaryDim/2]
         Tensor inverse = 1.0 / pow(tensor(10000f, device: x.device), exponents);                 // [rotaryDim/2]
         Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;              // [batch, seq, rotaryDim/2]
-        Tensor cosines = angles.cos().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);          // [batch, 1, seq, rotaryDim]
-        Tensor sines = angles.sin().to(x.dtype).repeat_interleave(2, 2).unsqueeze(1);            // [batch, 1, seq, rotaryDim]
+        Tensor cosines = angles.cos().to(ScalarType.Float32).repeat_interleave(2, 2).unsqueeze(1);          // [batch, 1, seq, rotaryDim]
+        Tensor sines = angles.sin().to(ScalarType.Float32).repeat_interleave(2, 2).unsqueeze(1);            // [batch, 1, seq, rotaryDim]
         Tensor part = x.narrow(-1, 0, _rotaryDim);                                                 // [batch, heads, seq, rotaryDim]
         Tensor pairs = part.reshape(x.size(0), x.size(1), x.size(2), _rotaryDim / 2, 2);           // [batch, heads, seq, rotaryDim/2, 2]
         Tensor rotatedHalf = stack([-pairs.select(4, 1), pairs.select(4, 0)], 4).flatten(3);         // [batch, heads, seq, rotaryDim]

@@ -70,6 +70,8 @@ public sealed class GPTNeoForCausalLM : DecoderForCausalLM
         },
         new GPTNeoModel(config, json), config.HiddenSize, config.TieWordEmbeddings) { }
 
+    public override bool HasPositionTable => true;
+
     /// <summary>The causal masks that older checkpoints carry.</summary>
     protected override IReadOnlyList<string> CausalMaskSuffixes => [".attn.attention.bias"];
 }

@@ -50,6 +50,8 @@ public sealed class OPTForCausalLM : DecoderForCausalLM
             FinalNorm = config.FinalNorm ? "model.decoder.final_layer_norm" : "", LmHead = "lm_head", Attention = "self_attn", Mlp = "fc2",
         },
         model, model.Decoder, config.EmbeddingSize, config.TieWordEmbeddings) { }
+
+    public override bool HasPositionTable => true;
 }
 
 /// <summary>A wrapper that is never called: the root calls <c>model.decoder</c> directly, as in Hugging Face's code.</summary>

@@ -23,6 +23,6 @@ public sealed class Olmo2ForCausalLM(ConfigReader json) : DecoderForCausalLM(Des
     private static DecoderDescription Describe(Olmo2Config config) => new(config, "Olmo2")
     {
         QkvBias = config.AttentionBias, OutputBias = config.AttentionBias, Norm = NormKind.RmsRoundedOnce, LayerNorms = LayerNorms.After,
-        QkNorms = QkNorms.AllHeads,
+        QkNorms = QkNorms.AllHeads, RotatesInFloat32 = true,
     };
 }

@@ -50,6 +50,9 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
     /// <summary>Scores are computed in float32 whatever the dtype.</summary>
     public bool UpcastScores { get; init; }
 
+    /// <summary>Queries and keys are rotated in float32 whatever the dtype, and rounded after it.</summary>
+    public bool RotatesInFloat32 { get; init; }
+
     /// <summary>A factor that multiplies the queries before they are normalized.</summary>
     public double QueryScale { get; init; } = 1;
 
@@ -126,8 +129,9 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
         if (positionEmbeddings is null) return true;
         if (positionEmbeddings is not [Tensor cosines, Tensor sines]) return false;
         pass.RotaryDim = (int)cosines.size(-1);
+        ScalarType rotaryType = RotatesInFloat32 ? ScalarType.Float32 : pass.DType;
         foreach (Tensor part in (ReadOnlySpan<Tensor>)[cosines, sines])
-            if (part.dim() != 3 || part.dtype != pass.DType || !part.is_contiguous() || part.size(0) != pass.Batch
+            if (part.dim() != 3 || part.dtype != rotaryType || !part.is_contiguous() || part.size(0) != pass.Batch
                 || part.size(1) != pass.Seq || part.size(2) != pass.RotaryDim) return false;
         if (pass.RotaryDim > headDim || pass.RotaryDim % 2 != 0) return false;
         (pass.Cosines, pass.Sines) = (NativeTensor.DataPointer(cosines.Handle), NativeTensor.DataPointer(sines.Handle));
@@ -330,14 +334,18 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
     }
 
     /// <summary>Rotates the first <see cref="Pass.RotaryDim"/> elements of a head: x cos + rotate_half(x) sin.</summary>
-    private static void ApplyRotary(Pass pass, float* x, int batchIndex, int token)
+    private void ApplyRotary(Pass pass, float* x, int batchIndex, int token)
     {
         if (pass.RotaryDim == 0) return;
         int half = pass.RotaryDim / 2;
         long offset = ((long)batchIndex * pass.Seq + token) * pass.RotaryDim;
-        if (pass.RoundToBFloat16)
+        if (pass.RoundToBFloat16 && !RotatesInFloat32)
+        {
             AttentionKernels.ApplyRotary<BFloat16>(x, half, (byte*)pass.Cosines + 2 * offset, (byte*)pass.Sines + 2 * offset);
-        else AttentionKernels.ApplyRotary<Float32>(x, half, (byte*)pass.Cosines + 4 * offset, (byte*)pass.Sines + 4 * offset);
+            return;
+        }
+        AttentionKernels.ApplyRotary<Float32>(x, half, (byte*)pass.Cosines + 4 * offset, (byte*)pass.Sines + 4 * offset);
+        if (pass.RoundToBFloat16) VectorMath.RoundToBFloat16(x, pass.RotaryDim);
     }
 
     /// <summary>The shapes and addresses of one call, which the stages share.</summary>

@@ -60,5 +60,6 @@ public abstract class DecoderAttention : SiteModule
             {
                 Projections = projections, OutputProjection = output, SoftCap = SoftCap, QueryNorm = (INormLayer?)queryNorm,
                 KeyNorm = (INormLayer?)keyNorm, NormalizesAllHeads = _description.QkNorms is QkNorms.AllHeads,
+                RotatesInFloat32 = _description.RotatesInFloat32,
             };
 }

@@ -86,6 +86,9 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
     /// <summary>Whether positions rotate only the first <see cref="DecoderConfig.RotaryDim"/> dimensions of a head.</summary>
     public bool IsPartialRotary { get; init; }
 
+    /// <summary>Whether queries and keys are rotated in float32 also where the model has another type.</summary>
+    public bool RotatesInFloat32 { get; init; }
+
     public bool MlpBias { get; init; }
 
     /// <summary>Config key and default of the mlp's activation.</summary>
@@ -124,7 +127,8 @@ internal sealed record DecoderDescription(DecoderConfig Config, string Family)
         ? new LayerNorm(size, Config.NormEps, axes: axes) : new RMSNorm($"{Family}RMSNorm", size, Config.NormEps, Norm, axes);
 
     public RotaryEmbedding CreateRotaryEmbedding() => new($"{Family}RotaryEmbedding",
-        new(Config.Json, Config.RopeParameters, IsPartialRotary ? Config.RotaryDim : Config.HeadDim), PassesPositionIdsByPosition);
+        new(Config.Json, Config.RopeParameters, IsPartialRotary ? Config.RotaryDim : Config.HeadDim), PassesPositionIdsByPosition,
+        RotatesInFloat32);
 
     /// <summary>The keyword arguments of a layer's call; those of an attention's begin with hidden_states.</summary>
     public IEnumerable<KeyValuePair<string, object?>> CreateArguments(

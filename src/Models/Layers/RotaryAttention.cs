@@ -12,7 +12,7 @@ namespace Ndif.Models.Layers;
 /// </remarks>
 public sealed partial class RotaryAttention : DecoderAttention
 {
-    private readonly bool _normsAllHeads, _normsEachHead, _normsAfterSplit, _isPartialRotary;
+    private readonly bool _normsAllHeads, _normsEachHead, _normsAfterSplit, _isPartialRotary, _rotatesInFloat32;
     private readonly Linear _qProj, _kProj, _vProj, _oProj;
     private readonly TensorModule? _qNorm, _kNorm;
     private readonly FusedAttention? _fusedAttention;
@@ -25,6 +25,7 @@ public sealed partial class RotaryAttention : DecoderAttention
         _vProj = Child("v_proj", new Linear(hiddenSize, keySize, description.QkvBias));
         _oProj = Child(description.OutputProjectionName, new Linear(querySize, hiddenSize, description.OutputBias));
         _isPartialRotary = description.IsPartialRotary;
+        _rotatesInFloat32 = description.RotatesInFloat32;
         if (description.QkNorms is not QkNorms.None)
         {
             _normsAllHeads = description.QkNorms is QkNorms.AllHeads;
@@ -54,8 +55,10 @@ public sealed partial class RotaryAttention : DecoderAttention
         if (_normsAfterSplit) query = _qNorm!.Call(query);                                   // [batch, heads, seq, headDim]
         if (_normsAfterSplit) key = _kNorm!.Call(key);                                       // [batch, kvHeads, seq, headDim]
         if (_isPartialRotary) query = PartialRotary.Rotate(query, positionEmbeddings);            // [batch, heads, seq, headDim]
+        else if (_rotatesInFloat32) query = RotaryEmbedding.RotateInFloat32(query, positionEmbeddings); // [batch, heads, seq, headDim]
         else query = RotaryEmbedding.Rotate(query, positionEmbeddings);                           // [batch, heads, seq, headDim]
         if (_isPartialRotary) key = PartialRotary.Rotate(key, positionEmbeddings);                // [batch, kvHeads, seq, headDim]
+        else if (_rotatesInFloat32) key = RotaryEmbedding.RotateInFloat32(key, positionEmbeddings); // [batch, kvHeads, seq, headDim]
         else key = RotaryEmbedding.Rotate(key, positionEmbeddings);                               // [batch, kvHeads, seq, headDim]
         if (cache is not null) (key, value) = cache.Update(Layer, key, value);
         var (mixed, probabilities) = EagerAttention.Forward(query, key, value, mask, Scale, SoftCap);

@@ -8,15 +8,16 @@ namespace Ndif.Models.Layers;
 /// <param name="className">The class name in Hugging Face's code of the model: "LlamaRotaryEmbedding".</param>
 /// <param name="frequencies">The frequencies of the rotated dimensions.</param>
 /// <param name="passesPositionIdsByPosition">Whether the model passes the positions as a positional argument.</param>
+/// <param name="isFloat32">Whether the result is float32 in a model of another type, for <see cref="RotateInFloat32"/>.</param>
 public sealed partial class RotaryEmbedding(
-    string className, RotaryFrequencies frequencies, bool passesPositionIdsByPosition = false) : SiteModule
+    string className, RotaryFrequencies frequencies, bool passesPositionIdsByPosition = false, bool isFloat32 = false) : SiteModule
 {
     public override string ClassName => className;
 
     /// <summary>The length up to which the frequencies of a row are the same; null if they do not depend on the length.</summary>
     internal long? LengthThreshold => frequencies.LengthThreshold;
 
-    /// <param name="hidden">A tensor with the dtype and the device of the result.</param>
+    /// <param name="hidden">A tensor with the device of the result and, unless that is float32, its dtype.</param>
     /// <param name="positionIds">[batch, seq] int64</param>
     /// <returns>Cosines and sines, each [batch, seq, rotaryDim].</returns>
     public object?[] Call(Tensor hidden, Tensor positionIds) => Hook is { } observer
@@ -30,11 +31,12 @@ public sealed partial class RotaryEmbedding(
     private object?[] Forward(Tensor hidden, Tensor positionIds)
     {
         using var scope = NewDisposeScope();
+        ScalarType type = isFloat32 ? ScalarType.Float32 : hidden.dtype;
         Tensor inverse = frequencies.At(positionIds);                                           // [rotaryDim/2], or [batch, 1, rotaryDim/2]
         Tensor angles = positionIds.unsqueeze(-1).to(ScalarType.Float32) * inverse;             // [batch, seq, rotaryDim/2]
         Tensor both = cat([angles, angles], -1);                                                // [batch, seq, hidden]
-        Tensor cosines = (both.cos() * frequencies.AttentionScaling).to(hidden.dtype);                     // [batch, seq, hidden]
-        Tensor sines = (both.sin() * frequencies.AttentionScaling).to(hidden.dtype);                       // [batch, seq, hidden]
+        Tensor cosines = (both.cos() * frequencies.AttentionScaling).to(type);                             // [batch, seq, hidden]
+        Tensor sines = (both.sin() * frequencies.AttentionScaling).to(type);                               // [batch, seq, hidden]
         return [cosines.MoveToOuterDisposeScope(), sines.MoveToOuterDisposeScope()];
     }
 
@@ -49,5 +51,16 @@ public sealed partial class RotaryEmbedding(
         Tensor sines = ((Tensor)positionEmbeddings[1]!).unsqueeze(1);                                // [batch, 1, seq, headDim]
         Tensor[] halves = x.chunk(2, -1);                                                   // 2 x [batch, heads, seq, headDim/2]
         return x * cosines + cat([-halves[1], halves[0]], -1) * sines;
+    }
+
+    /// <summary>The same with cosines and sines in float32; the result is rounded once, to the dtype of <paramref name="x"/>.</summary>
+    /// <remarks>apply_rotary_pos_emb in transformers/models/olmo2/modeling_olmo2.py</remarks>
+    [Operation("apply_rotary_pos_emb")]
+    public static Tensor RotateInFloat32(Tensor x, object?[] positionEmbeddings)
+    {
+        Tensor cosines = ((Tensor)positionEmbeddings[0]!).unsqueeze(1);                              // [batch, 1, seq, headDim]
+        Tensor sines = ((Tensor)positionEmbeddings[1]!).unsqueeze(1);                                // [batch, 1, seq, headDim]
+        Tensor[] halves = x.chunk(2, -1);                                                   // 2 x [batch, heads, seq, headDim/2]
+        return (x * cosines + cat([-halves[1], halves[0]], -1) * sines).to(x.dtype);
     }
 }

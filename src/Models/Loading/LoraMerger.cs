@@ -6,80 +6,146 @@ namespace Ndif.Models.Loading;
 
 /// <summary>
 /// Merges an adapter (<see cref="AdapterFile"/>) into the weights of a model while they are loaded: a weight W becomes W + scaling · B A,
-/// transposed if the layer's weight is [inFeatures, outFeatures].
+/// transposed if the layer's weight is [inFeatures, outFeatures]. W is the adapter's own tensor where the adapter has one.
 /// </summary>
 /// <param name="file">Owned by this object.</param>
-/// <remarks>get_delta_weight in peft/tuners/lora/layer.py</remarks>
+/// <remarks>
+/// get_delta_weight in peft/tuners/lora/layer.py; set_peft_model_state_dict in peft/utils/save_and_load.py. PEFT's forward applies an
+/// adapter of the head to the head only, also where the head shares the embedding's weight.
+/// </remarks>
 internal sealed class LoraMerger(AdapterFile file) : IDisposable
 {
-    /// <summary>The changes by tensor name in the checkpoint. Transposed: the weight is [inFeatures, outFeatures].</summary>
-    private readonly Dictionary<string, (LoraPair Pair, bool Transposed)> _changes = new(StringComparer.Ordinal);
+    /// <summary>The changes by path in the tree.</summary>
+    private readonly Dictionary<string, WeightChange> _changes = new(StringComparer.Ordinal);
 
-    /// <summary>Finds the weight that each pair changes. Every pair must have one.</summary>
-    public void Bind(CausalLM model, Checkpoint checkpoint)
+    /// <summary>A change of one weight.</summary>
+    /// <param name="Replacement">The tensor of the adapter that takes its place; null if the model's own stays.</param>
+    /// <param name="Pair">The matrices whose product is added; null for none.</param>
+    /// <param name="IsTransposed">The weight is [inFeatures, outFeatures].</param>
+    private sealed record WeightChange(string? Replacement, LoraPair? Pair, bool IsTransposed);
+
+    /// <summary>Whether modules that share a weight have different weights with the adapter.</summary>
+    public bool SeparatesTiedWeights { get; private set; }
+
+    /// <summary>Finds the weights that the adapter changes. Each change must have one.</summary>
+    /// <param name="model">The tree with the ties of config.json, if the checkpoint follows them.</param>
+    public void Bind(CausalLM model, WeightBinding weights)
     {
         Dictionary<string, Parameter> parameters = WeightBinding.Parameters(model);
-        Dictionary<string, SiteModule> modules = model.Modules.ToDictionary(m => m.Path, StringComparer.Ordinal);
         HashSet<string> paths = WeightBinding.TensorPaths(parameters);
-        Dictionary<string, string> names = new(StringComparer.Ordinal); // from path in the tree to name in the checkpoint
-        foreach (string name in checkpoint.Names)
-            if (WeightBinding.ResolvePath(model.ToTreeName(name), model.BaseModelPrefix, paths) is { } path) names.TryAdd(path, name);
-
-        foreach (LoraPair pair in file.Pairs)
+        Dictionary<string, string> replacements = BindReplacements(model, weights, parameters, paths);
+        Dictionary<string, (LoraPair, bool)> pairs = BindPairs(model, weights, paths);
+        foreach (string path in replacements.Keys.Union(pairs.Keys))
         {
-            string module = pair.Module;
-            string path = WeightBinding.ResolvePath(model.ToTreeName($"{module}.weight"), model.BaseModelPrefix, paths) is { } found
-                && names.ContainsKey(found) ? found
-                : throw InvalidAdapter($"changes `{module}`, which {model.ClassName} has no weight of",
-                    Errors.DidYouMean($"{module}.weight", names.Keys), module);
-            if (parameters.TryGetValue(path, out Parameter? parameter) && parameters.Count(p => p.Value == parameter) > 1)
-                throw InvalidAdapter($"changes `{module}`, whose weight is another module's too; merged into it, it would change both",
-                    "Train the adapter on a model with tie_word_embeddings false.", module);
-            bool transposed = modules.GetValueOrDefault(path[..path.LastIndexOf('.')]) switch
-            {
-                Conv1D => true,
-                Embedding => true,
-                Linear or null => false, // null: a part of a weight, which the checkpoint stores like that of a linear layer
-                { } other =>
-                    throw InvalidAdapter($"changes `{module}`, a {other.ClassName}, which LoRA is not merged into", module: module),
-            };
-            long[] shape = checkpoint.Entry(names[path]).Shape;
-            CheckShapes(pair, shape, transposed);
-            _changes.Add(names[path], (pair, transposed));
+            (LoraPair? pair, bool isTransposed) = pairs.GetValueOrDefault(path);
+            _changes.Add(path, new(replacements.GetValueOrDefault(path), pair, isTransposed));
         }
+        SeparatesTiedWeights = parameters.GroupBy(entry => entry.Value, entry => entry.Key)
+            .Any(tied => tied.Select(path => _changes.GetValueOrDefault(path)).Distinct().Count() > 1);
     }
 
     /// <summary>
     /// The weight plus its change, computed in float32 and not yet rounded; the weight itself if the adapter does not change it.
     /// </summary>
-    /// <param name="name">The name of the tensor in the checkpoint.</param>
-    /// <param name="weight">Owned by this method; the caller owns the result.</param>
-    public Tensor Merge(string name, Tensor weight)
+    /// <param name="path">The path of the weight in the tree.</param>
+    /// <param name="read">Reads the model's own weight.</param>
+    /// <returns>Owned by the caller.</returns>
+    public Tensor Merge(string path, Func<Tensor> read)
     {
-        if (!_changes.TryGetValue(name, out var change)) return weight;
+        if (!_changes.TryGetValue(path, out WeightChange? change)) return read();
+        Tensor weight = change.Replacement is { } name ? file.Read(name) : read();
+        if (change.Pair is not { } pair) return weight;
         using (weight)
         using (no_grad())
         using (var scope = NewDisposeScope())
         {
-            using Tensor storedA = file.Read(change.Pair.A);                                    // [rank, inFeatures]
-            using Tensor storedB = file.Read(change.Pair.B);                                    // [outFeatures, rank]
+            using Tensor storedA = file.Read(pair.A);                                             // [rank, inFeatures]
+            using Tensor storedB = file.Read(pair.B);                                             // [outFeatures, rank]
             Tensor a = storedA.to(ScalarType.Float32);                                            // [rank, inFeatures]
             Tensor b = storedB.to(ScalarType.Float32);                                            // [outFeatures, rank]
-            Tensor product = change.Transposed ? mm(b, a).t() : mm(b, a);                           // the weight's shape
-            Tensor merged = weight.to(ScalarType.Float32).add(product, alpha: change.Pair.Scaling); // the weight's shape
+            Tensor product = change.IsTransposed ? mm(b, a).t() : mm(b, a);                         // the weight's shape
+            Tensor merged = weight.to(ScalarType.Float32).add(product, alpha: pair.Scaling);      // the weight's shape
             return merged.DetachFromDisposeScope();
         }
     }
 
-    /// <summary>Whether the adapter changes this tensor of the checkpoint.</summary>
-    public bool HasChangesFor(string name) => _changes.ContainsKey(name);
+    /// <summary>Whether the adapter changes the weight at a path.</summary>
+    public bool HasChangesFor(string path) => _changes.ContainsKey(path);
 
     public void Dispose() => file.Dispose();
 
-    private void CheckShapes(LoraPair pair, long[] shape, bool transposed)
+    /// <summary>
+    /// The adapter's tensors by the path of the weight that they replace. A copy that a module has of its own takes precedence; of two
+    /// tensors for one shared weight, the later in the order of the tree stays, as with PyTorch's load_state_dict.
+    /// </summary>
+    private Dictionary<string, string> BindReplacements(
+        CausalLM model, WeightBinding weights, Dictionary<string, Parameter> parameters, HashSet<string> paths)
+    {
+        Dictionary<string, string> copies = new(StringComparer.Ordinal), shared = new(StringComparer.Ordinal);
+        foreach (AdapterWeight weight in file.Weights)
+        {
+            if (model.ShouldIgnore(weight.Path)) continue;
+            string path = Resolve(model, weights, paths, weight.Module, weight.Parameter);
+            CheckReplacement(weight, weights.EntryOf(path)!.Shape);
+            (weight.IsCopy ? copies : shared)[path] = weight.Tensor;
+        }
+        Dictionary<string, string> replacements = new(copies, StringComparer.Ordinal);
+        string[] order = [.. parameters.Keys];
+        foreach (var (path, tensor) in shared.OrderByDescending(entry => Array.IndexOf(order, entry.Key)))
+            foreach (string tied in weights.PathsOfParameterAt(path)) replacements.TryAdd(tied, tensor);
+
+        foreach (var (path, parameter) in parameters)
+            foreach (string part in parameter.Parts.Count > 0 && !replacements.ContainsKey(path)
+                ? WeightBinding.PartPaths(path, parameter) : [path])
+                if (file.IsSavedModule(part[..part.LastIndexOf('.')]) && !replacements.ContainsKey(part))
+                    throw InvalidAdapter($"names `{part[..part.LastIndexOf('.')]}` in `modules_to_save` and has no `{part}`",
+                        "The file of weights is not complete, or adapter_config.json is not its own.", part);
+        return replacements;
+    }
+
+    private Dictionary<string, (LoraPair, bool)> BindPairs(CausalLM model, WeightBinding weights, HashSet<string> paths)
+    {
+        Dictionary<string, SiteModule> modules = model.Modules.ToDictionary(m => m.Path, StringComparer.Ordinal);
+        Dictionary<string, (LoraPair, bool)> pairs = new(StringComparer.Ordinal);
+        foreach (LoraPair pair in file.Pairs)
+        {
+            string path = Resolve(model, weights, paths, pair.Module, "weight");
+            bool isTransposed = modules.GetValueOrDefault(path[..path.LastIndexOf('.')]) switch
+            {
+                Conv1D => true,
+                Embedding => true,
+                Linear or null => false, // null: a part of a weight, which the checkpoint stores like that of a linear layer
+                { } other => throw InvalidAdapter($"changes `{pair.Module}`, a {other.ClassName}, which LoRA is not merged into",
+                    module: pair.Module),
+            };
+            CheckShapes(pair, weights.EntryOf(path)!.Shape, isTransposed);
+            pairs.Add(path, (pair, isTransposed));
+        }
+        return pairs;
+    }
+
+    private string Resolve(CausalLM model, WeightBinding weights, HashSet<string> paths, string module, string parameter) =>
+        WeightBinding.ResolvePath(model.ToTreeName($"{module}.{parameter}"), model.BaseModelPrefix, paths) is { } path
+            && weights.EntryOf(path) is not null ? path
+        : throw InvalidAdapter($"changes `{module}`, which {model.ClassName} has no {parameter} of",
+            Errors.DidYouMean($"{module}.{parameter}", paths), module);
+
+    private void CheckReplacement(AdapterWeight weight, long[] shape)
+    {
+        SafetensorsEntry entry = file.Entry(weight.Tensor);
+        CheckType(weight.Tensor, entry);
+        if (entry.Shape.AsSpan().SequenceEqual(shape)) return;
+        bool isResized = entry.Shape.Length == 2 && shape.Length == 2 && entry.Shape[1] == shape[1];
+        throw InvalidAdapter(
+            $"has `{weight.Tensor}` with shape [{string.Join(", ", entry.Shape)}]; the model's is [{string.Join(", ", shape)}]",
+            isResized ? "If the vocabulary was resized before the training: in Python, resize_token_embeddings on the base model, load the "
+                + "adapter, merge_and_unload, and save that as a model." : "The adapter was trained on another model.", weight.Module);
+    }
+
+    private void CheckShapes(LoraPair pair, long[] shape, bool isTransposed)
     {
         if (shape.Length != 2) throw InvalidAdapter($"changes `{pair.Module}`, whose weight is not a matrix", module: pair.Module);
-        (long outFeatures, long inFeatures) = transposed ? (shape[1], shape[0]) : (shape[0], shape[1]);
+        (long outFeatures, long inFeatures) = isTransposed ? (shape[1], shape[0]) : (shape[0], shape[1]);
         foreach (var (tensor, expected) in new[] { (pair.A, new[] { pair.Rank, inFeatures }), (pair.B, [outFeatures, pair.Rank]) })
         {
             SafetensorsEntry entry = file.Entry(tensor);
@@ -89,9 +155,14 @@ internal sealed class LoraMerger(AdapterFile file) : IDisposable
                     + $"[{string.Join(", ", shape)}] ask for "
                     + $"[{string.Join(", ", expected)}]",
                     "The adapter was trained on another model, or adapter_config.json is not its own.", pair.Module);
-            if (entry.DType.Torch is not (ScalarType.Float32 or ScalarType.Float16 or ScalarType.BFloat16 or ScalarType.Float64))
-                throw InvalidAdapter($"has `{tensor}` as {entry.DType.Name}, which is no floating-point type that is supported");
+            CheckType(tensor, entry);
         }
+    }
+
+    private void CheckType(string tensor, SafetensorsEntry entry)
+    {
+        if (entry.DType.Torch is not (ScalarType.Float32 or ScalarType.Float16 or ScalarType.BFloat16 or ScalarType.Float64))
+            throw InvalidAdapter($"has `{tensor}` as {entry.DType.Name}, which is no floating-point type that is supported");
     }
 
     private Exception InvalidAdapter(string what, string hint = "", string module = "") => file.InvalidAdapter(what, hint, module);

@@ -1,4 +1,3 @@
-using Ndif.Models.Architectures;
 using Ndif.Models.Config;
 using Ndif.Models.Files;
 using Ndif.Models.Files.Hub;
@@ -19,9 +18,8 @@ internal sealed record ModelFootprint(ModelDescription Description, long Bytes)
     public static ModelFootprint Measure(string id, string? revision, LoadOptions options, CancellationToken cancellationToken = default)
     {
         ModelFolder folder = ModelStore.Find(id, revision, ModelParts.Description, options.Hub, null, cancellationToken);
-        ConfigReader config = ModelLoader.ReadConfig(folder);
-        CausalLM root = ArchitectureCatalog.Build(config);
-        var dtype = options.DType ?? CheckedDType(folder, config, root);
+        (ConfigReader config, CausalLM root, TorchSharp.torch.ScalarType dtype) =
+            ModelLoader.BuildTree(folder, ModelLoader.ReadConfig(folder), options.DType, checksWeights: options.DType is null);
         ModelDescription description = ModelDescriber.Describe(folder, config, root, dtype);
         Parameter[] distinct = [.. root.Modules.SelectMany(m => m.Parameters).Distinct()];
         Parameter? head = root.Modules.FirstOrDefault(m => m.Path == root.Names.LmHead)?.Parameters[0];
@@ -31,12 +29,5 @@ internal sealed record ModelFootprint(ModelDescription Description, long Bytes)
             : p.ElementCount * size);
         description.Bytes = (ulong)bytes;
         return new ModelFootprint(description, bytes);
-    }
-
-    private static TorchSharp.torch.ScalarType CheckedDType(ModelFolder folder, ConfigReader config, CausalLM root)
-    {
-        if (!Checkpoint.ExistsIn(folder.Path) || !Checkpoint.IsComplete(folder.Path)) return ModelLoader.DescribedDType(folder, config);
-        using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
-        return ModelLoader.CheckpointDType(checkpoint, WeightBinding.Bind(root, checkpoint).SelectMany(b => b.Value), config);
     }
 }

@@ -19,9 +19,8 @@ internal static class ModelLoader
     public static ModelDescription Describe(string id, string? revision = null, ScalarType? dtype = null)
     {
         ModelFolder folder = ModelStore.Find(id, revision);
-        ConfigReader config = ReadConfig(folder);
-        CausalLM root = BuildTree(folder, ref config);
-        return ModelDescriber.Describe(folder, config, root, dtype ?? DescribedDType(folder, config));
+        (ConfigReader config, CausalLM root, ScalarType type) = BuildTree(folder, ReadConfig(folder), dtype);
+        return ModelDescriber.Describe(folder, config, root, type);
     }
 
     /// <summary>Loads a model with its weights.</summary>
@@ -57,16 +56,22 @@ internal static class ModelLoader
     {
         CausalLM root = ArchitectureCatalog.Build(config);
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
-        bool isUntied = WeightBinding.HasUntiedWeights(root, checkpoint);
-        if (isUntied) root = BuildUntied(ref config);
-        List<KeyValuePair<Parameter, string[]>> bound = WeightBinding.Bind(root, checkpoint);
+        WeightBinding weights = new(root, checkpoint);
+        List<string> warnings = [];
+        if (weights.HasUntiedWeights)
+        {
+            warnings.Add(UntiedWarning(folder));
+            root = BuildUntied(ref config);
+            weights.Untie();
+        }
         using LoraMerger? adapter = options.Adapter is { } given
-            ? OpenAdapter(given, options.Hub, root, checkpoint, progress, cancellationToken) : null;
-        ScalarType target = options.DType ?? CheckpointDType(checkpoint, bound.SelectMany(b => b.Value), config);
+            ? OpenAdapter(given, options.Hub, root, weights, warnings, progress, cancellationToken) : null;
+        if (adapter?.SeparatesTiedWeights == true) root = BuildUntied(ref config);
+        List<KeyValuePair<Parameter, BoundTensor[]>> bound = weights.Bind(root);
+        ScalarType target = options.DType ?? CheckpointDType(checkpoint, weights.Names, config);
         LoadedModel model = new(folder, config, root, target, options.DeviceMap?.MainDevice ?? options.Device ?? CPU)
         {
-            Warnings = isUntied ? [$"config.json of `{folder.Id}` ties the output projection to the embedding, but the checkpoint has "
-                + "different weights for them. They are not tied."] : [],
+            Warnings = warnings,
         };
         try
         {
@@ -74,21 +79,21 @@ internal static class ModelLoader
             // the output projection is not quantized: its error would go straight into the logits
             Parameter? head = model.Module(root.Names.LmHead)?.Parameters[0];
             bool isUnconverted = !options.EightBit && adapter is null && model.Device.type == TorchSharp.DeviceType.CPU
-                && bound.SelectMany(b => b.Value).All(name => checkpoint.Entry(name).DType.Torch == target);
+                && weights.Names.All(name => checkpoint.Entry(name).DType.Torch == target);
             if (isUnconverted) checkpoint.ReadAhead();
-            long done = 0, total = bound.SelectMany(b => b.Value).Sum(name => checkpoint.Entry(name).Length);
-            foreach (var (parameter, names) in bound)
+            long done = 0, total = bound.SelectMany(b => b.Value).Sum(tensor => checkpoint.Entry(tensor.Name).Length);
+            foreach (var (parameter, tensors) in bound)
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                Tensor weight = ReadParameter(checkpoint, adapter, parameter, names); // the shape of the parameter
+                Tensor weight = ReadParameter(checkpoint, adapter, parameter, tensors); // the shape of the parameter
                 Device device = model.DeviceOf(parameter);
-                bool isMapped = names is [string only] && adapter?.HasChangesFor(only) != true;
+                bool isMapped = tensors is [var only] && adapter?.HasChangesFor(only.Path) != true;
                 if (options.EightBit && parameter.InFeaturesDim is { } inFeaturesDim && parameter != head)
                     using (weight) parameter.SetEightBit(EightBitWeight.Quantize(weight, inFeaturesDim, target, device));
                 else parameter.Value = Convert(weight, target, device);
                 if (!isMapped || parameter.IsEightBit || !ReferenceEquals(parameter.Value, weight))
-                    foreach (string name in names) checkpoint.ReleasePages(name);
-                done += names.Sum(name => checkpoint.Entry(name).Length);
+                    foreach (BoundTensor tensor in tensors) checkpoint.ReleasePages(tensor.Name);
+                done += tensors.Sum(tensor => checkpoint.Entry(tensor.Name).Length);
                 progress?.Report(("weights", done, total));
             }
             model.Description.Bytes = (ulong)bound.Sum(b => b.Key.Bytes);
@@ -113,13 +118,15 @@ internal static class ModelLoader
         model.ParameterDevices = devices;
     }
 
-    private static LoraMerger OpenAdapter(string name, HubOptions? hub, CausalLM root, Checkpoint checkpoint,
+    private static LoraMerger OpenAdapter(string name, HubOptions? hub, CausalLM root, WeightBinding weights, List<string> warnings,
         IProgress<(string What, long Done, long Total)>? progress, CancellationToken cancellationToken)
     {
-        LoraMerger adapter = new(AdapterFile.Open(ModelStore.Find(name, null, ModelParts.Adapter, hub, progress, cancellationToken).Path));
+        AdapterFile file = AdapterFile.Open(ModelStore.Find(name, null, ModelParts.Adapter, hub, progress, cancellationToken).Path);
+        LoraMerger adapter = new(file);
         try
         {
-            adapter.Bind(root, checkpoint);
+            adapter.Bind(root, weights);
+            warnings.AddRange(file.Warnings);
             return adapter;
         }
         catch
@@ -133,24 +140,30 @@ internal static class ModelLoader
     /// <param name="dtype">The element type that the model will be loaded in; null is that of the checkpoint.</param>
     public static LoadedModel LoadShapes(ModelFolder folder, ConfigReader config, ScalarType? dtype = null)
     {
-        CausalLM root = BuildTree(folder, ref config);
-        LoadedModel model = new(folder, config, root, dtype ?? DescribedDType(folder, config), META);
+        (config, CausalLM root, ScalarType type) = BuildTree(folder, config, dtype);
+        LoadedModel model = new(folder, config, root, type, META);
         foreach (Parameter parameter in model.Modules.SelectMany(m => m.Parameters).Distinct())
             parameter.Value = empty(parameter.Shape, model.DType, META).DetachFromDisposeScope();
         return model;
     }
 
     /// <summary>
-    /// Builds the tree of a model whose weights may be missing. Weights that config.json ties and that differ in the checkpoint are not
-    /// tied.
+    /// Builds the tree of a model whose weights may be missing, and finds its element type. Weights that config.json ties and that differ
+    /// in the checkpoint are not tied.
     /// </summary>
+    /// <param name="dtype">The element type that the model will be loaded in; null is that of the checkpoint.</param>
+    /// <param name="checksWeights">Whether weights that are present must be those of the config.</param>
     /// <remarks>tie_weights in transformers/modeling_utils.py</remarks>
-    private static CausalLM BuildTree(ModelFolder folder, ref ConfigReader config)
+    internal static (ConfigReader Config, CausalLM Root, ScalarType DType) BuildTree(
+        ModelFolder folder, ConfigReader config, ScalarType? dtype, bool checksWeights = false)
     {
         CausalLM root = ArchitectureCatalog.Build(config);
-        if (!Checkpoint.ExistsIn(folder.Path) || !Checkpoint.IsComplete(folder.Path)) return root;
+        if (!Checkpoint.IsComplete(folder.Path)) return (config, root, dtype ?? ConfigDType(config) ?? ScalarType.Float32);
         using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
-        return WeightBinding.HasUntiedWeights(root, checkpoint) ? BuildUntied(ref config) : root;
+        WeightBinding weights = new(root, checkpoint);
+        if (weights.HasUntiedWeights) root = BuildUntied(ref config);
+        if (checksWeights) weights.Bind(root);
+        return (config, root, dtype ?? CheckpointDType(checkpoint, weights.Names, config));
     }
 
     private static CausalLM BuildUntied(ref ConfigReader config)
@@ -159,16 +172,19 @@ internal static class ModelLoader
         return ArchitectureCatalog.Build(config);
     }
 
+    private static string UntiedWarning(ModelFolder folder) => $"config.json of `{folder.Id}` ties the output projection to the embedding, "
+        + "but the checkpoint has different weights for them. They are not tied.";
+
     public static ConfigReader ReadConfig(ModelFolder folder) => ConfigReader.Open(Path.Combine(folder.Path, "config.json"));
 
     /// <summary>
     /// Reads the tensor of a parameter: concatenated if the checkpoint stores it in parts, and merged with the adapter.
     /// </summary>
-    private static Tensor ReadParameter(Checkpoint checkpoint, LoraMerger? adapter, Parameter parameter, string[] names)
+    private static Tensor ReadParameter(Checkpoint checkpoint, LoraMerger? adapter, Parameter parameter, BoundTensor[] tensors)
     {
-        if (names is [string only]) return Read(only);
+        if (tensors is [var only]) return Read(only);
         using var noGrad = no_grad();
-        Tensor[] parts = [.. names.Select(Read)];
+        Tensor[] parts = [.. tensors.Select(Read)];
         try
         {
             using Tensor joined = cat(parts, 0);                                   // the rows of all parts
@@ -179,11 +195,8 @@ internal static class ModelLoader
             foreach (Tensor part in parts) part.Dispose();
         }
 
-        Tensor Read(string name)
-        {
-            Tensor read = checkpoint.Read(name);
-            return adapter?.Merge(name, read) ?? read;
-        }
+        Tensor Read(BoundTensor tensor) => adapter is null ? checkpoint.Read(tensor.Name)
+            : adapter.Merge(tensor.Path, () => checkpoint.Read(tensor.Name));
     }
 
     private static Tensor Convert(Tensor read, ScalarType dtype, Device device)
@@ -200,13 +213,6 @@ internal static class ModelLoader
         SafetensorsDType[] all = [.. names.Select(n => checkpoint.Entry(n).DType).Distinct()];
         if (all is [{ Torch: { } only }]) return only;
         return ConfigDType(config) ?? all.FirstOrDefault(d => d.Torch is not null)?.Torch ?? ScalarType.Float32;
-    }
-
-    internal static ScalarType DescribedDType(ModelFolder folder, ConfigReader config)
-    {
-        if (!Checkpoint.ExistsIn(folder.Path) || !Checkpoint.IsComplete(folder.Path)) return ConfigDType(config) ?? ScalarType.Float32;
-        using Checkpoint checkpoint = Checkpoint.Open(folder.Path);
-        return CheckpointDType(checkpoint, checkpoint.Names, config);
     }
 
     private static ScalarType? ConfigDType(ConfigReader config) =>

@@ -3,66 +3,84 @@ using ErrorCode = Ndif.Protocol.ErrorCode;
 
 namespace Ndif.Models.Loading;
 
-/// <summary>Finds the tensor of a checkpoint for each parameter of a module tree.</summary>
-internal static class WeightBinding
+/// <summary>
+/// The tensors of a checkpoint by their path in a module tree. Names in a checkpoint are the paths of the tree, with or without the prefix
+/// of the base model ("transformer.h.0..." or "h.0..."). A parameter may be stored in parts.
+/// </summary>
+internal sealed class WeightBinding
 {
-    /// <summary>
-    /// Names in a checkpoint are the paths of the tree, with or without the prefix of the base model ("transformer.h.0..." or
-    /// "h.0..."). A parameter may be stored in parts. Tensors that the architecture computes itself are ignored. Every other difference
-    /// is an error.
-    /// </summary>
-    /// <returns>The tensor, or the parts, of each distinct parameter in the order of the tree.</returns>
-    public static List<KeyValuePair<Parameter, string[]>> Bind(CausalLM model, Checkpoint checkpoint)
-    {
-        Dictionary<string, Parameter> parameters = Parameters(model);
-        var (sources, unexpected) = FindSources(model, checkpoint, parameters);
-        Dictionary<Parameter, string[]> found = [];
-        foreach (var (path, parameter) in parameters)
-        {
-            string[] parts = PartPaths(path, parameter);
-            if (sources.TryGetValue(path, out string? name)) found.TryAdd(parameter, [name]);
-            else if (parts.Length > 0 && parts.All(sources.ContainsKey)) found.TryAdd(parameter, [.. parts.Select(p => sources[p])]);
-        }
-        string[] missing = [.. parameters.Where(p => !found.ContainsKey(p.Value)).SelectMany(p =>
-            p.Value.Parts.Count == 0 ? [p.Key] : PartPaths(p.Key, p.Value).Where(part => !sources.ContainsKey(part)))];
+    private readonly Checkpoint _checkpoint;
+    private readonly Dictionary<string, string> _sources = new(StringComparer.Ordinal); // from path to name
+    private readonly List<string> _unexpected = [];
+    private Dictionary<string, string[]> _tiedPaths;
 
-        if (missing.Length > 0)
-            throw InvalidCheckpoint(checkpoint, $"has no {FormatNames(missing)}", Errors.DidYouMean(missing[0], unexpected), missing[0]);
-        if (unexpected.Count > 0)
-            throw InvalidCheckpoint(checkpoint, $"has {FormatNames(unexpected)}, which {model.ClassName} has no place for",
-                Errors.DidYouMean(unexpected[0], parameters.Keys), unexpected[0]);
-        foreach (var (parameter, names) in found)
-            for (int part = 0; part < names.Length; part++)
-                CheckShape(checkpoint, names.Length == 1 ? parameter.Shape : parameter.Parts[part].Shape, names[part]);
-        return [.. parameters.Values.Distinct().Select(p => KeyValuePair.Create(p, found[p]))];
+    /// <param name="model">The tree with the ties of config.json.</param>
+    public WeightBinding(CausalLM model, Checkpoint checkpoint)
+    {
+        _checkpoint = checkpoint;
+        Dictionary<string, Parameter> parameters = Parameters(model);
+        HashSet<string> paths = TensorPaths(parameters);
+        foreach (string name in checkpoint.Names)
+        {
+            if (ResolvePath(model.ToTreeName(name), model.BaseModelPrefix, paths) is { } path) _sources.TryAdd(path, name);
+            else if (!model.ShouldIgnore(name)) _unexpected.Add(name);
+        }
+        _tiedPaths = parameters.GroupBy(entry => entry.Value, entry => entry.Key).Select(group => group.ToArray())
+            .Where(group => group.Length > 1).SelectMany(group => group.Select(path => KeyValuePair.Create(path, group)))
+            .ToDictionary(StringComparer.Ordinal);
     }
+
+    /// <summary>The names of the tensors that the tree has a place for.</summary>
+    public IReadOnlyCollection<string> Names => _sources.Values;
 
     /// <summary>
     /// Whether the checkpoint has different tensors for a parameter that two modules share: an output projection of its own, although
     /// config.json ties it to the embedding.
     /// </summary>
-    public static bool HasUntiedWeights(CausalLM model, Checkpoint checkpoint)
+    public bool HasUntiedWeights => _tiedPaths.Values.Distinct()
+        .Select(paths => paths.Where(_sources.ContainsKey).Select(path => _sources[path]).Distinct().ToArray())
+        .Any(names => names.Length > 1 && !_checkpoint.AreEqual(names[0], names[1]));
+
+    /// <summary>From now on each path has its own tensor, as in the tree without ties.</summary>
+    public void Untie() => _tiedPaths = [];
+
+    /// <summary>The paths of the parameter at a path: several, in the order of the tree, if config.json ties it.</summary>
+    public IReadOnlyList<string> PathsOfParameterAt(string path) => _tiedPaths.GetValueOrDefault(path) ?? [path];
+
+    /// <summary>
+    /// The entry of the tensor for a path; for a tied parameter the tensor of its other path, if it has none of its own. Null: none.
+    /// </summary>
+    public SafetensorsEntry? EntryOf(string path) => NameOf(path) is { } name ? _checkpoint.Entry(name) : null;
+
+    /// <summary>
+    /// The tensor, or the parts, of each parameter. Tensors that the architecture computes itself are ignored. Every other difference is an
+    /// error.
+    /// </summary>
+    /// <param name="model">The tree of the constructor, or the same one without ties.</param>
+    /// <returns>By distinct parameter, in the order of the tree.</returns>
+    public List<KeyValuePair<Parameter, BoundTensor[]>> Bind(CausalLM model)
     {
         Dictionary<string, Parameter> parameters = Parameters(model);
-        Dictionary<string, string> sources = FindSources(model, checkpoint, parameters).Sources;
-        return parameters.GroupBy(entry => entry.Value, entry => entry.Key)
-            .Select(paths => paths.Where(sources.ContainsKey).Select(path => sources[path]).Distinct().ToArray())
-            .Any(names => names.Length > 1 && !checkpoint.AreEqual(names[0], names[1]));
-    }
-
-    /// <summary>The tensors of a checkpoint by their path in the tree, and those that are not in the tree.</summary>
-    private static (Dictionary<string, string> Sources, List<string> Unexpected) FindSources(
-        CausalLM model, Checkpoint checkpoint, Dictionary<string, Parameter> parameters)
-    {
-        HashSet<string> paths = TensorPaths(parameters);
-        Dictionary<string, string> sources = new(StringComparer.Ordinal);
-        List<string> unexpected = [];
-        foreach (string name in checkpoint.Names)
+        Dictionary<Parameter, BoundTensor[]> found = [];
+        foreach (var (path, parameter) in parameters)
         {
-            if (ResolvePath(model.ToTreeName(name), model.BaseModelPrefix, paths) is { } path) sources.TryAdd(path, name);
-            else if (!model.ShouldIgnore(name)) unexpected.Add(name);
+            string[] parts = PartPaths(path, parameter);
+            if (NameOf(path) is { } name) found.TryAdd(parameter, [new(path, name)]);
+            else if (parts.Length > 0 && parts.All(_sources.ContainsKey))
+                found.TryAdd(parameter, [.. parts.Select(part => new BoundTensor(part, _sources[part]))]);
         }
-        return (sources, unexpected);
+        string[] missing = [.. parameters.Where(p => !found.ContainsKey(p.Value)).SelectMany(p =>
+            p.Value.Parts.Count == 0 ? [p.Key] : PartPaths(p.Key, p.Value).Where(part => !_sources.ContainsKey(part)))];
+
+        if (missing.Length > 0)
+            throw InvalidCheckpoint($"has no {FormatNames(missing)}", Errors.DidYouMean(missing[0], _unexpected), missing[0]);
+        if (_unexpected.Count > 0)
+            throw InvalidCheckpoint($"has {FormatNames(_unexpected)}, which {model.ClassName} has no place for",
+                Errors.DidYouMean(_unexpected[0], parameters.Keys), _unexpected[0]);
+        foreach (var (parameter, tensors) in found)
+            for (int part = 0; part < tensors.Length; part++)
+                CheckShape(tensors.Length == 1 ? parameter.Shape : parameter.Parts[part].Shape, tensors[part].Name);
+        return [.. parameters.Values.Distinct().Select(p => KeyValuePair.Create(p, found[p]))];
     }
 
     /// <summary>All parameters by path, in the order of the tree. A shared parameter has several paths.</summary>
@@ -74,7 +92,8 @@ internal static class WeightBinding
     public static HashSet<string> TensorPaths(Dictionary<string, Parameter> parameters) =>
         [.. parameters.Keys, .. parameters.SelectMany(p => PartPaths(p.Key, p.Value))];
 
-    private static string[] PartPaths(string path, Parameter parameter) =>
+    /// <summary>The paths of the parts of a parameter; none if it is stored whole.</summary>
+    public static string[] PartPaths(string path, Parameter parameter) =>
         [.. parameter.Parts.Select(part => path[..^parameter.Name.Length] + part.Name)];
 
     /// <summary>The path in the tree of a tensor in the checkpoint, or null.</summary>
@@ -86,11 +105,14 @@ internal static class WeightBinding
             ? name[(baseModelPrefix.Length + 1)..] : null;
     }
 
-    private static void CheckShape(Checkpoint checkpoint, long[] expected, string name)
+    private string? NameOf(string path) => _sources.GetValueOrDefault(path)
+        ?? PathsOfParameterAt(path).Select(tied => _sources.GetValueOrDefault(tied)).FirstOrDefault(name => name is not null);
+
+    private void CheckShape(long[] expected, string name)
     {
-        long[] shape = checkpoint.Entry(name).Shape;
+        long[] shape = _checkpoint.Entry(name).Shape;
         if (!shape.AsSpan().SequenceEqual(expected))
-            throw InvalidCheckpoint(checkpoint,
+            throw InvalidCheckpoint(
                 $"has `{name}` with shape [{string.Join(", ", shape)}]; config.json asks for [{string.Join(", ", expected)}]",
                 "config.json and the weights are not of the same model.", name);
     }
@@ -98,6 +120,6 @@ internal static class WeightBinding
     private static string FormatNames(IReadOnlyList<string> names) =>
         string.Join(", ", names.Take(5).Select(n => $"`{n}`")) + (names.Count > 5 ? $" and {names.Count - 5} more" : "");
 
-    private static Exception InvalidCheckpoint(Checkpoint checkpoint, string what, string hint, string module) =>
-        Errors.CreateException(ErrorCode.BadCheckpoint, $"The checkpoint in {checkpoint.Folder} {what}.", hint, module);
+    private Exception InvalidCheckpoint(string what, string hint, string module) =>
+        Errors.CreateException(ErrorCode.BadCheckpoint, $"The checkpoint in {_checkpoint.Folder} {what}.", hint, module);
 }

@@ -2,6 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Text.RegularExpressions;
 using Amazon.Runtime;
 using Amazon.S3;
+using Ndif.Protocol;
 
 namespace Ndif.Queue.Blobs;
 
@@ -63,6 +64,7 @@ internal sealed partial record S3Location(string Bucket, string Prefix, Uri? End
             RequestChecksumCalculation = RequestChecksumCalculation.WHEN_REQUIRED,
             ResponseChecksumValidation = ResponseChecksumValidation.WHEN_REQUIRED,
         };
+        config.SetWebProxy(EnvironmentProxy.Current);
         if (Endpoint is not null) config.ServiceURL = Endpoint.ToString();
         else config.RegionEndpoint = Amazon.RegionEndpoint.GetBySystemName(Region);
         return credentials is null ? new AmazonS3Client(config) : new AmazonS3Client(credentials, config);

@@ -58,6 +58,11 @@ internal sealed class TokenDeclarations
     /// <summary>The text of the token of a role, for example <c>bos_token</c>, or null.</summary>
     public string? this[string role] => _byRole.GetValueOrDefault(role)?.Content;
 
+    /// <summary>The texts of the tokens by role, those of one model, such as <c>image_token</c>, included.</summary>
+    /// <remarks>special_tokens_map in tokenization_utils_base.py, which has no tokens without a role since transformers 5</remarks>
+    public IReadOnlyDictionary<string, string> ByRole =>
+        _byRole.ToDictionary(entry => entry.Key, entry => entry.Value.Content, StringComparer.Ordinal);
+
     /// <summary>Returns the tokens to add to those of tokenizer.json, in the order in which they get their ids.</summary>
     /// <param name="present">The added tokens of tokenizer.json.</param>
     public List<AddedToken> TokensToAdd(IReadOnlyCollection<AddedToken> present)

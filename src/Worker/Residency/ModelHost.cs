@@ -59,7 +59,10 @@ internal sealed class ModelHost : IDisposable
         LoadedModel loaded = ModelLoader.Load(
             model, revision.Length > 0 ? revision : null, options.ToLoadOptions(dtype), progress, cancellationToken);
         foreach (string warning in loaded.Warnings) Log.ModelWarning(logger, warning);
-        var hooked = new HookedLanguageModel(loaded) { PrefillChunkSize = options.PrefillChunk };
+        var hooked = new HookedLanguageModel(loaded)
+        {
+            PrefillChunkSize = options.PrefillChunk, OnWarning = warning => Log.ModelWarning(logger, warning),
+        };
         return new ModelHost(hooked, ModelNames.Format(model, revision), revision, time.GetElapsedTime(from), time.GetUtcNow());
     }
 

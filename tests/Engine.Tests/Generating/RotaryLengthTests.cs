@@ -21,9 +21,7 @@ public sealed class RotaryLengthTests
     [Fact]
     public void Phi3_ComputesARowsKeysAgain_WhereItCrosses_AndItsNeighbourIsAsAlone()
     {
-        using EngineFixture fixture =
-            EngineFixture.Of(TinyConfigs.Of("phi3 longrope", 2)
-                .Replace("\"original_max_position_embeddings\": 64", "\"original_max_position_embeddings\": 12", StringComparison.Ordinal));
+        using EngineFixture fixture = Phi3();
         Assert.Equal(12, fixture.HookedModel.Root.CacheRecomputeLength);
         Program grows = Steps(_ten), stays = Steps(_three);
         JobOutcome alone = fixture.Run(stays)[0].AssertCompleted();
@@ -47,6 +45,54 @@ public sealed class RotaryLengthTests
             t.Result.Save("ids");
         });
     }
+
+    /// <summary>The keys that are computed again would be without the edits of earlier steps.</summary>
+    [Theory]
+    [InlineData("write")]
+    [InlineData("in place")]
+    [InlineData("skip")]
+    public void Phi3_RefusesAGenerationWithEditedKeys_WhereItCrosses(string edit)
+    {
+        using EngineFixture fixture = Phi3();
+        Error error = fixture.Run(_ten, 8, t =>
+        {
+            foreach (int step in t.Iter[..8])
+                if (edit == "write") fixture.Model.Layers[0].Mlp.Output = fixture.Model.Layers[0].Mlp.Output * 0;
+                else if (edit == "skip") fixture.Model.Layers[0].Mlp.Skip(fixture.Model.Layers[0].Mlp.Input);
+                else fixture.Model.Layers[0].Mlp.Output[.., ^1] = 0;
+            t.Result.Save("ids");
+        }).Error!;
+        Assert.Equal(ErrorCode.Unsupported, error.Code);
+        Assert.Contains("grows past 12 tokens", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Phi3_GoesOn_WhereOnlyLogitsAreEdited_OrARowDoesNotCross()
+    {
+        using EngineFixture fixture = Phi3();
+        fixture.Run(_ten, 8, t =>
+        {
+            foreach (int step in t.Iter[..4]) fixture.Model.Logits[.., ^1, 3] += 1;
+            t.Result.Save("ids");
+        }).AssertCompleted();
+        Program edited = Edited(_three, 8), crossing = fixture.Record(_ten, 8, t => t.Result.Save("ids"));
+        JobOutcome alone = fixture.Run(edited)[0].AssertCompleted();
+        JobOutcome[] both = fixture.Run(crossing, edited); // the keys of the neighbour are not computed again
+        both[0].AssertCompleted();
+        TensorAssert.Equal(alone.Tensor("logits7"), both[1].AssertCompleted().Tensor("logits7"), 1e-4);
+
+        Program Edited(int[] prompt, int tokens) => fixture.Record(prompt, tokens, t =>
+        {
+            foreach (int step in t.Iter[..tokens])
+            {
+                fixture.Model.Layers[0].Hidden[.., 0] += 3;
+                fixture.Model.Logits[0, ^1].Save($"logits{step}");
+            }
+        });
+    }
+
+    private static EngineFixture Phi3() => EngineFixture.Of(TinyConfigs.Of("phi3 longrope", 2)
+        .Replace("\"original_max_position_embeddings\": 64", "\"original_max_position_embeddings\": 12", StringComparison.Ordinal));
 
     /// <summary>Other models keep the keys, as in Hugging Face's code.</summary>
     [Fact]

@@ -18,7 +18,7 @@ internal sealed class EngineFixture : IDisposable
         TinyModel.Write(_folder, config, seed);
         if (generationConfig is not null) _folder.Write("generation_config.json", generationConfig);
         Model = new LanguageModel(_folder.Path, remote: Backend.Local);
-        HookedModel = new HookedLanguageModel(TinyModel.Load(_folder.Path));
+        HookedModel = new HookedLanguageModel(TinyModel.Load(_folder.Path)) { OnWarning = Warnings.Add };
     }
 
     private EngineFixture(string path)
@@ -30,6 +30,9 @@ internal sealed class EngineFixture : IDisposable
     public LanguageModel Model { get; }
 
     public HookedLanguageModel HookedModel { get; }
+
+    /// <summary>The warnings of the model.</summary>
+    public List<string> Warnings { get; } = [];
 
     public static EngineFixture GPT2(long seed = 1, int heads = 2, int layers = 2, int hiddenSize = 16) =>
         new(TinyModel.GPT2(heads, layers, hiddenSize), seed);

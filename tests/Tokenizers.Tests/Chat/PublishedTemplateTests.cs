@@ -137,6 +137,25 @@ public sealed class PublishedTemplateTests
         Assert.Contains("chat_template", error.Message, StringComparison.Ordinal);
     }
 
+    /// <summary>special_tokens_map in transformers 5: the tokens with a role, those of one model too, and none without a role.</summary>
+    [Fact]
+    public void EverySpecialTokenWithARole_IsAVariable()
+    {
+        var tokenizer = TestTokenizers.Create(TestTokenizers.ByteLevelBpe(), config: """
+            {"bos_token": "<s>", "eos_token": {"content": "</s>"}, "sep_token": "[SEP]", "cls_token": "[CLS]", "mask_token": "<mask>",
+             "pad_token": "<pad>", "image_token": "<image>", "extra_special_tokens": {"boi_token": "<boi>"},
+             "model_specific_special_tokens": {"audio_bos": {"content": "<audio>"}},
+             "chat_template": "{{ bos_token ~ eos_token ~ sep_token ~ cls_token ~ mask_token ~ pad_token }} {{ image_token ~ boi_token ~ audio_bos }} {{ unk_token is defined }} {{ additional_special_tokens is defined }} {{ extra_special_tokens is defined }}"}
+            """);
+        Assert.Equal("<s></s>[SEP][CLS]<mask><pad> <image><boi><audio> False False False", tokenizer.ApplyChatTemplate([new("user", "a")]));
+        Dictionary<string, object?> own = new() { ["sep_token"] = "|" };
+        Assert.StartsWith("<s></s>|[CLS]", tokenizer.ApplyChatTemplate([new("user", "a")], variables: own), StringComparison.Ordinal);
+        var named = TestTokenizers.Create(TestTokenizers.ByteLevelBpe(), config: """
+            {"additional_special_tokens": ["<a>"], "chat_template": "{{ additional_special_tokens is defined }}"}
+            """);
+        Assert.Equal("False", named.ApplyChatTemplate([new("user", "a")]));
+    }
+
     private static HuggingFaceTokenizer WithTemplates(string chatTemplate) =>
         TestTokenizers.Create(TestTokenizers.ByteLevelBpe(), config: $$"""{"chat_template": {{chatTemplate}}}""");
 

@@ -12,8 +12,11 @@ internal sealed partial class HubClient(HubOptions options) : IDisposable
     private const int MaxRedirects = 10, MaxResponseBytes = 64 << 20;
 
     // redirects are followed in this class, because the token must not be sent to another host
-    private readonly HttpClient _http =
-        new(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = TimeSpan.FromSeconds(10) })
+    private readonly HttpClient _http = new(new SocketsHttpHandler
+    {
+        AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = TimeSpan.FromSeconds(10),
+        Proxy = Protocol.EnvironmentProxy.Current,
+    })
     {
         Timeout = Timeout.InfiniteTimeSpan, MaxResponseContentBufferSize = MaxResponseBytes,
     };

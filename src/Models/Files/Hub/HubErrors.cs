@@ -10,6 +10,7 @@ internal static class HubErrors
     public static Exception Translate(Exception e, string id, string revision, HubOptions options, bool hasResponded)
     {
         string address = options.Endpoint.ToString().TrimEnd('/');
+        string proxy = Protocol.EnvironmentProxy.Current.Describe(options.Endpoint) is { } named ? $" through the proxy {named}" : "";
         return e switch
         {
             HubStatusException { ErrorCode: "GatedRepo" } or HubStatusException { Status: HttpStatusCode.Forbidden } =>
@@ -30,7 +31,7 @@ internal static class HubErrors
                     : refusal.Status == HttpStatusCode.Unauthorized ? "The token may have expired; `hf auth whoami` tells."
                     : "Check the spelling of organization and name."), inner: e),
             HttpRequestException or TimeoutException or IOException when !hasResponded => Errors.CreateException(ErrorCode.UnknownModel,
-                $"The model `{id}` is not on this machine, and {address} cannot be asked for it: {Reason(e)}",
+                $"The model `{id}` is not on this machine, and {address} cannot be asked for it{proxy}: {Reason(e)}",
                 WithTrailingSpace(Errors.DidYouMean(id, Nearest(options)))
                 + "Check the network and HF_ENDPOINT, or give a folder in Hugging Face's format.", inner: e),
             _ => Failed(id, options, Reason(e), "What has arrived is kept, and the next try goes on from there.", e),
