@@ -79,6 +79,38 @@ public sealed class MisuseTests(ServiceFixture service) : LanguageTests(service)
         ["a replacement of another kind"] = new(Run(llm => llm.Layers[0].Mlp.Output = llm.Layers[0].Mlp.Output.Shape),
             typeof(BadProgramException), "`transformer.h.0.mlp.output` is a tensor of shape [1, 8, 128]; it cannot be replaced by a list",
             "MisuseTests.cs:"),
+        ["an integer replacement of a hidden state"] = new(Run(llm => llm.Layers[0].Hidden = llm.Layers[0].Hidden.Long()),
+            typeof(BadProgramException), "`transformer.h.0.output` is a tensor of float32 here; it cannot be replaced by one of int64",
+            "Convert the replacement: `.To(DType.Float32)`.", "MisuseTests.cs:"),
+        ["a replacement of flags"] = new(Run(llm => llm.Layers[0].Mlp.Output = llm.Layers[0].Mlp.Output > 0),
+            typeof(BadProgramException), "`transformer.h.0.mlp.output` is a tensor of float32 here; it cannot be replaced by one of bool"),
+        ["a complex replacement"] = new(Run(llm => llm.Layers[0].Mlp.Input = TensorData.FromArray(new System.Numerics.Complex[1024])
+            .Reshape(1, 8, 128)), typeof(BadProgramException),
+            "`transformer.h.0.mlp.input` is a tensor of float32 here; it cannot be replaced by one of complex128"),
+        ["an integer in the output of a tuple"] = new(Run(llm => llm.Layers[0].Output = llm.Layers[0].Hidden.Int()),
+            typeof(BadProgramException), "`transformer.h.0.output` is a tensor of float32 here; it cannot be replaced by one of int32"),
+        ["token ids that are no whole numbers"] = new(Run(llm => llm["transformer.wte"].Input = llm["transformer.wte"].Input * 1.5),
+            typeof(BadProgramException), "`transformer.wte.input` is a tensor of int64 here; it cannot be replaced by one of float32",
+            "`.To(DType.Int64)`"),
+        ["a token id that is no whole number"] = new(Run(llm => llm["transformer.wte"].Input = 1.5),
+            typeof(BadProgramException), "`transformer.wte.input` is a tensor of int64 here; it cannot be filled with the float 1.5.",
+            "Assign a whole number."),
+        ["a skip with integers"] = new(Run(llm => llm.Layers[1].Skip(llm.Layers[1].Input.Long())),
+            typeof(BadProgramException), "`transformer.h.1.output` is a tensor of float32 here; it cannot be replaced by one of int64"),
+        ["a start with integers"] = new(async llm =>
+        {
+            using Trace t = llm.Trace(Paris);
+            t.StartAt(llm.Layers[2], TensorData.FromArray(new long[1024]).Reshape(1, 8, 128));
+            llm.Layers[3].Hidden.Save();
+            await t.RunAsync(Cancel);
+        }, typeof(BadProgramException), "is a tensor of float32 here; it cannot be replaced by one of int64"),
+        ["an integer gradient"] = new(async llm =>
+        {
+            using Trace t = llm.Trace(Paris, grad: true);
+            Value hidden = llm.Layers[0].Hidden;
+            t.Backward(llm.LmHead.Output.Sum(), () => hidden.Grad = hidden.Grad.Long());
+            await t.RunAsync(Cancel);
+        }, typeof(BadProgramException), "`Grad` is a tensor of float32 here; it cannot be replaced by one of int64"),
         ["a read that comes too late"] = new(Run(llm =>
         {
             llm.Layers[3].Output.Save();

@@ -65,6 +65,7 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
             case (torch.Tensor tensor, torch.Tensor replacement):
                 return Splice(tensor, replacement, axes(element), site);
             case (torch.Tensor tensor, long or double or bool):
+                ElementCategories.CheckNumber(tensor.dtype, part!, site);
                 using (torch.Tensor slice = Narrow(tensor, axes(element)))
                     return Splice(tensor, torch.full_like(slice, Numbers.ToScalar(part!)), axes(element), site);
             case (object?[] tuple, torch.Tensor or long or double or bool):
@@ -219,19 +220,20 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
     private torch.Tensor Splice(torch.Tensor whole, torch.Tensor part, Axes axes, string site)
     {
         using var scope = torch.NewDisposeScope();
-        torch.Tensor replacement = Batch.BatchSize < 0 ? part.alias() : part.to(whole.dtype, whole.device);
-        if (Batch.BatchSize < 0) return replacement.MoveToOuterDisposeScope();
+        if (Batch.BatchSize < 0) return part.alias().MoveToOuterDisposeScope();
         if (axes.Batch == Axes.None)
             throw Errors.CreateException(ErrorCode.BadArgument,
                 $"`{site}` is shared by all rows of the pass; it can be read, not replaced.");
         torch.Tensor result = CoversBatch ? whole : whole.clone(); // the shape of the site
         torch.Tensor target = Narrow(result, axes);                // the shape of the slice
         // checked even if the slice covers the batch: a replacement of another shape could not share a pass
-        if (!target.shape.SequenceEqual(replacement.shape))
+        if (!target.shape.SequenceEqual(part.shape))
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
                 $"`{site}` has the shape [{string.Join(", ", target.shape)}] here; it "
-                + $"cannot be replaced by [{string.Join(", ", replacement.shape)}].",
+                + $"cannot be replaced by [{string.Join(", ", part.shape)}].",
                 "A replacement must have the site's own shape.");
+        ElementCategories.Check(whole.dtype, part.dtype, site);
+        torch.Tensor replacement = part.to(whole.dtype, whole.device); // the shape of the slice
         if (CoversBatch) return (ReferenceEquals(replacement, part) ? part.alias() : replacement).MoveToOuterDisposeScope();
         CopyInto(result, replacement, axes);
         return result.MoveToOuterDisposeScope();
