@@ -74,7 +74,8 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
                 return SpliceTuple(tuple, parts, axes, site);
             case (object?[] tuple, IReadOnlyList<object?> parts):
                 throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                    $"`{site}` is a tuple of {tuple.Length}; it was assigned {parts.Count} values.");
+                    $"`{site}` is a tuple of {tuple.Length}; it was assigned {parts.Count} values.",
+                    "To replace the tensor in it, assign to Hidden; to replace all, assign a tuple of as many values.");
             case (ModelOutput output, torch.Tensor or long or double
                 or bool) when output.Entries.FirstOrDefault(e => e.Value is torch.Tensor).Key is { } name:
                 return SpliceOutput(output, new Dictionary<string, object?> { [name] = part }, axes, site);

@@ -36,7 +36,12 @@ internal sealed partial class Interpreter
         ?? (_plan.OriginOf(value) is NewParameterStatement ? ((torch.Tensor)_slots[value]!).grad : _slots.Gradient(value)?.alias())
         ?? throw Errors.CreateException(ErrorCode.NoGradient,
             $"There is no gradient of {_plan.DescribeValue(value)}: no backward pass has come to it.",
-            "Call Backward(loss) before, with a loss that depends on it.")).DetachFromDisposeScope();
+            EnclosingTrace?.Statement.Trace switch
+            {
+                { Mode: not Mode.Forward } => "Gradients need a trace of one forward pass: Trace(prompt, grad: true).",
+                { Gradients: false } => "Open the trace with grad: true, and call Backward(loss) before, with a loss that depends on it.",
+                _ => "Call Backward(loss) before, with a loss that depends on it.",
+            })).DetachFromDisposeScope();
 
     private void SetGradient(uint value, object? gradient)
     {
