@@ -240,6 +240,7 @@ internal sealed class Recorder
     public void End()
     {
         if (!IsOpen) return;
+        SaveNames.Complete(Program);
         IsOpen = false;
         if (ReferenceEquals(_ambient.Value, this)) _ambient.Value = _outer;
     }

@@ -21,7 +21,7 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
 
     public Protocol.Program Program => recorder.Program;
 
-    /// <summary>The times of the phases of a remote run; null before its end, and for a local run.</summary>
+    /// <summary>The times of the phases of the run; null before its end.</summary>
     public RunTimings? Timings { get; private set; }
 
     public async Task RunAsync(IProgramRunner runner, CancellationToken cancellationToken)
@@ -41,6 +41,8 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
             throw Errors.ToException(WithLine(Errors.FromException(e)), e);
         }
     }
+
+    public void OnEnded(IReadOnlyList<Phase> phases) => _clock.OnEnded(phases);
 
     public void MarkStarted() => recorder.HasRun = true;
 
