@@ -23,7 +23,7 @@ public sealed class PublicTypeNameTests
     [Fact]
     public void PublicTypes_OfDifferentNamespaces_HaveDifferentNames() =>
         Assert.Equal(_messages, _packages.SelectMany(package => package.GetExportedTypes())
-            .Where(type => !type.IsNested)
+            .Where(type => !type.IsNested && type.Namespace is not null)
             .GroupBy(type => type.Name)
             .Where(types => types.Select(type => type.Namespace).Distinct().Skip(1).Any())
             .Select(types => types.Key).Order(StringComparer.Ordinal));

@@ -162,6 +162,19 @@ public sealed class MisuseTests(ServiceFixture service) : LanguageTests(service)
             t.Local(async (TensorData _) => await Task.Yield(), llm.LmHead.Output);
             await t.RunAsync(Cancel);
         }, typeof(ArgumentException), "The function of t.Local cannot be async"),
+        ["an invoke of another thread"] = new(async llm =>
+        {
+            using Trace t = llm.Trace();
+            using Invoke first = t.Invoke(Paris);
+            await Task.Factory.StartNew(() => t.Invoke(Rome).Dispose(), Cancel, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        }, typeof(InvalidOperationException), "one that another thread has opened is still open", "in place of Parallel.For"),
+        ["an order that threads made by chance"] = new(async llm =>
+        {
+            using Trace t = llm.Trace(Paris);
+            llm.Layers[2].Hidden.Save();
+            await Task.Factory.StartNew(() => llm.Layers[1].Hidden.Save(), Cancel, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            await t.RunAsync(Cancel);
+        }, typeof(OutOfOrderException), "Several threads have recorded this trace."),
         ["an async method in a loop's lambda"] = new(async llm =>
         {
             using Trace t = llm.Generate(Paris, maxNewTokens: 2);

@@ -35,7 +35,8 @@ internal sealed class KeyAdministration
     {
         if (UsesService(parsed))
         {
-            await action(new ServiceKeys(BackendFactory.GetRemoteBackend(parsed.GetValue(Host), parsed.GetValue(Key))));
+            string host = parsed.GetValue(Host) ?? NdifConfig.Host.ToString();
+            await action(new ServiceKeys(BackendFactory.GetRemoteBackend(host, parsed.GetValue(Key)), host));
             return 0;
         }
         (string folder, string prefix) = (parsed.GetValue(Data)!, parsed.GetValue(Prefix)!);
@@ -96,9 +97,9 @@ internal sealed class StoredKeys(KeyService keys, string place) : IKeyAccess
 }
 
 /// <summary>The keys of a running service. It needs a key with the scope `admin`.</summary>
-internal sealed class ServiceKeys(Backend service) : IKeyAccess
+internal sealed class ServiceKeys(Backend service, string host) : IKeyAccess
 {
-    public string Place => $"{service}";
+    public string Place => host;
 
     public async Task<(string Secret, KeyInfo Key)> CreateAsync(
         string name, string[] scopes, string tier, string[] models, TimeSpan? lifetime, CancellationToken cancellationToken)

@@ -25,6 +25,7 @@ internal sealed class Recorder
     private readonly SortedSet<string> _warnings = new(StringComparer.Ordinal);
     private uint _barrierCount;
     private Region? _openLambda;
+    private int _firstThread;
     private int _isRecording;
     private volatile bool _hasConflict;
 
@@ -42,6 +43,11 @@ internal sealed class Recorder
     public bool IsOpen { get; private set; } = true;
 
     public bool HasRun { get; set; }
+
+    /// <summary>
+    /// Whether more than one thread has recorded. That is right where an await lies between them, and a mistake in Parallel.For.
+    /// </summary>
+    public bool HasSeveralThreads { get; private set; }
 
     public IReadOnlyList<Saved> Saves => _saves;
 
@@ -121,6 +127,8 @@ internal sealed class Recorder
         {
             RequireOneThread();
             if (!ReferenceEquals(_lambdaOfFlow.Value, _openLambda)) throw AsynchronousRecording.AfterAwait();
+            if (_firstThread == 0) _firstThread = Environment.CurrentManagedThreadId;
+            else HasSeveralThreads |= _firstThread != Environment.CurrentManagedThreadId;
             if (node.Line == 0) node.Line = RecordCurrentLine();
             uint id = (uint)Program.Nodes.Count;
             Program.Nodes.Add(node);

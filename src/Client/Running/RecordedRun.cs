@@ -100,6 +100,9 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
         if (!error.HasNode || recorder.LineOf(error.Node) is not { Line: > 0 } line) return error;
         Error shown = error.Clone();
         shown.Line = line.ToProto();
+        if (recorder.HasSeveralThreads && error.Code is ErrorCode.OutOfOrder)
+            shown.Hint += " Several threads have recorded this trace. If they did so at the same time (Parallel.For, Task.WhenAll), the "
+                + "order is by chance: use a loop, or open a trace in each thread.";
         if (line.ReadText() is { Length: > 0 } text && !shown.Hint.Contains(text, StringComparison.Ordinal))
             shown.Hint = shown.Hint.Length == 0 ? text : $"{text}\n  {shown.Hint}";
         return shown;

@@ -215,6 +215,10 @@ public sealed class Trace : Tracer, IDisposable
         if (_singleInvoke is not null)
             throw new InvalidOperationException(
                 "This trace has its prompt already; open it without one (llm.Trace()) to use several invokes.");
+        if (Open().Scopes.Peek() is Invoke { Thread: var thread } && thread != Environment.CurrentManagedThreadId)
+            throw new InvalidOperationException(
+                "An invoke cannot be opened inside of another invoke, and one that another thread has opened is still open. A trace is "
+                + "recorded by one thread: use a loop in place of Parallel.For, or open a trace in each thread.");
         if (Open().Scopes.Peek() is not Trace)
             throw new InvalidOperationException(
                 "An invoke cannot be opened inside of another invoke, a loop or a branch; dispose the open one first.");
