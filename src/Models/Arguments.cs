@@ -69,6 +69,7 @@ public sealed class Arguments
         string argument = keyword is null ? $"{position}" : $"`{keyword}`";
         string actual = value switch { null => "None", object?[] tuple => $"a tuple of {tuple.Length}", _ => value.GetType().Name };
         return Errors.CreateException(Protocol.ErrorCode.BadArgument, $"Argument {argument} must be {expected}, not {actual}.",
-            value is object?[] ? "A module that returns a tuple, such as a decoder layer, has its tensor at Output[0], and as Hidden." : "");
+            value is object?[]
+                ? "A module that returns a tuple, such as a decoder layer, has its tensor at Output[0], and as Hidden." : "");
     }
 }

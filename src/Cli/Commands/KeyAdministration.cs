@@ -51,7 +51,8 @@ internal sealed class KeyAdministration
     {
         bool namesService = IsGiven(Host) || IsGiven(Key), namesStore = IsGiven(Redis) || IsGiven(Data) || IsGiven(Prefix);
         if (namesService && namesStore)
-            throw new ArgumentException("--host and --key name a service, --redis, --data and --prefix the store of one; give one of them.");
+            throw new ArgumentException(
+                "--host and --key name a service, --redis, --data and --prefix the store of one; give one of them.");
         if (namesService || namesStore) return namesService;
         bool hasStore = HasVariable("NDIF_REDIS") || HasVariable("NDIF_DATA");
         return !hasStore && NdifConfig.IsHostConfigured;

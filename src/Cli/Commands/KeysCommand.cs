@@ -13,8 +13,8 @@ internal static class KeysCommand
     public static Command Create()
     {
         var administration = new KeyAdministration();
-        var command = new Command("keys", "Create, list and revoke API keys: of the service at --host, with an admin's key, or in the store "
-            + "of --redis or --data.");
+        var command = new Command("keys", "Create, list and revoke API keys: of the service at --host, with an admin's key, or in the "
+            + "store of --redis or --data.");
         administration.AddTo(command);
 
         var name = new Argument<string>("name") { Description = "The user or purpose of the key." };

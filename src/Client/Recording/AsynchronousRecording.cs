@@ -20,8 +20,8 @@ internal static class AsynchronousRecording
     public static void RefuseCallback(Delegate function)
     {
         if (IsAsync(function))
-            throw new ArgumentException("The function of t.Local cannot be async: the pass would not wait for what follows its first await. "
-                + "Remove `async`, and wait inside the function.", nameof(function));
+            throw new ArgumentException("The function of t.Local cannot be async: the pass would not wait for what follows its first "
+                + "await. Remove `async`, and wait inside the function.", nameof(function));
     }
 
     /// <summary>Throws if what a recorded lambda returned is a task.</summary>

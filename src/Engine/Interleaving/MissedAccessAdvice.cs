@@ -14,10 +14,11 @@ internal static class MissedAccessAdvice
     public static string For(Interpreter invoke, HookPoint point, int call, SiteValues sites)
     {
         string name = sites.NameOf(point);
-        if (invoke.Job.Plan.Statements[invoke.CurrentNode] is not ReadStatement && FindLaterSource(invoke, point, call, sites) is { } source)
+        if (invoke.Job.Plan.Statements[invoke.CurrentNode] is not ReadStatement
+            && FindLaterSource(invoke, point, call, sites) is { } source)
         {
-            return $"It depends on {source}, which the model computes later in the same pass, so it cannot come earlier. Save that value in "
-                + "a trace before this one and use what was saved here, or put both traces into one session.";
+            return $"It depends on {source}, which the model computes later in the same pass, so it cannot come earlier. Save that value "
+                + "in a trace before this one and use what was saved here, or put both traces into one session.";
         }
         string first = invoke.LastHookPoint is { } last && IsLater(last, invoke.LastCall, point, call, sites)
             ? invoke.LastCall == call ? $"`{sites.NameOf(last)}`" : $"call {invoke.LastCall} of `{sites.NameOf(last)}`"

@@ -193,7 +193,8 @@ public sealed partial class ProgramValidator
             {
                 throw trace.Mode is Mode.Forward
                     ? CreateException(
-                        ErrorCode.NoGradient, "Backward needs a trace with gradients; this one builds no graph.", "Open it with grad: true.")
+                        ErrorCode.NoGradient, "Backward needs a trace with gradients; this one builds no graph.",
+                        "Open it with grad: true.")
                     : CreateException(
                         ErrorCode.NoGradient, $"Backward needs a trace with gradients. {NameOf(trace)} has none.", ForwardPassHint);
             }
@@ -205,7 +206,8 @@ public sealed partial class ProgramValidator
             if (scope.Trace is not null) throw InvalidProgram("A trace is not allowed inside another trace.");
             if (scope.InBackward) throw InvalidProgram("A trace is not allowed inside a backward block.");
             if (scope.InModule is not null) throw InvalidProgram("A trace is not allowed inside the forward of a module.");
-            if (trace is { Gradients: true, Mode: not Mode.Forward }) throw Unsupported($"{NameOf(trace)} has no gradients.", ForwardPassHint);
+            if (trace is { Gradients: true, Mode: not Mode.Forward })
+                throw Unsupported($"{NameOf(trace)} has no gradients.", ForwardPassHint);
             if (trace.Mode is Mode.Unspecified || !Enum.IsDefined(trace.Mode)) throw InvalidProgram("A trace has no mode.");
             if (!trace.Invokes.Any(i => i.Input is not null))
             {
