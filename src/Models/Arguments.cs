@@ -65,7 +65,11 @@ public sealed class Arguments
 
     private Exception InvalidArgument(int position, string? keyword, string expected)
     {
-        string argument = keyword is null ? $"{position}" : $"`{keyword}`", actual = Get(position, keyword)?.GetType().Name ?? "None";
-        return Errors.CreateException(Protocol.ErrorCode.BadArgument, $"Argument {argument} must be {expected}, not {actual}.");
+        object? value = Get(position, keyword);
+        string argument = keyword is null ? $"{position}" : $"`{keyword}`";
+        string actual = value switch { null => "None", object?[] tuple => $"a tuple of {tuple.Length}", _ => value.GetType().Name };
+        return Errors.CreateException(Protocol.ErrorCode.BadArgument, $"Argument {argument} must be {expected}, not {actual}.",
+            value is object?[]
+                ? "A module that returns a tuple, such as a decoder layer, has its tensor at Output[0], and as Hidden." : "");
     }
 }

@@ -28,6 +28,42 @@ public sealed class ToolTests(TestCluster cluster, ITestOutputHelper output) : C
     }
 
     [Fact]
+    public async Task Keys_AreThoseOfTheService_ThatUpHasStarted()
+    {
+        string data = Path.Combine(Cluster.DataFolder, "up-keys");
+        string[] words = ["up", "--port", "0", "--http-port", "0", "--data", data];
+        await using ChildProcess up = Cluster.StartTool(words);
+        string host = (await up.WaitForLineAsync(line => line.Contains("export NDIF_HOST=", StringComparison.Ordinal), "its address"))
+            .Split('=')[1];
+        string admin = (await up.WaitForLineAsync(line => line.Contains("export NDIF_API_KEY=", StringComparison.Ordinal), "a key"))
+            .Split('=')[1].Split(' ')[0];
+
+        (string name, string value)[] exported = [("NDIF_HOST", host), ("NDIF_API_KEY", admin)];
+        string created = await KeysAsync(exported, "create", "ada"), listed = await KeysAsync(exported, "list");
+        Assert.Contains($"in {host}", created, StringComparison.Ordinal);
+        Assert.Contains("ada", listed, StringComparison.Ordinal);
+        string key = created.Split('\n').Single(line => line.StartsWith("ndif_", StringComparison.Ordinal));
+        using RecordedExperiment recorded = Experiments.Record("states", Backend.At(host, key));
+        Assert.NotEmpty(await recorded.RunAsync(Cancel));
+        Assert.Contains("ada", await KeysAsync([], "list", "--data", data), StringComparison.Ordinal);
+        Assert.Contains("give one of them", await KeysAsync([], "list", "--data", data, "--host", host), StringComparison.Ordinal);
+        Assert.Contains("PERMISSION_DENIED", (await Assert.ThrowsAnyAsync<NdifException>(() =>
+            ApiKeys.ListAsync(Backend.At(host, key), Cancel))).Error.ToString().ToUpperInvariant(), StringComparison.Ordinal);
+        Assert.True(await up.TerminateAsync() == 0, up.FormatOutput());
+
+        await using ChildProcess again = Cluster.StartTool(words);
+        await again.WaitForLineAsync(line => line.Contains($"`ndif keys create NAME --data {data}`", StringComparison.Ordinal), "how");
+        Assert.True(await again.TerminateAsync() == 0, again.FormatOutput());
+
+        async Task<string> KeysAsync((string Name, string Value)[] environment, params string[] arguments)
+        {
+            await using ChildProcess keys = Cluster.StartProgram("ndif keys", BuildOutput.Tool, ["keys", .. arguments], environment);
+            await keys.WaitForExitAsync();
+            return string.Join('\n', keys.Lines) + "\n" + keys.Errors;
+        }
+    }
+
+    [Fact]
     public async Task Up_LoadsInTheTypeItIsTold()
     {
         await using ChildProcess up =

@@ -79,6 +79,149 @@ public sealed class MisuseTests(ServiceFixture service) : LanguageTests(service)
         ["a replacement of another kind"] = new(Run(llm => llm.Layers[0].Mlp.Output = llm.Layers[0].Mlp.Output.Shape),
             typeof(BadProgramException), "`transformer.h.0.mlp.output` is a tensor of shape [1, 8, 128]; it cannot be replaced by a list",
             "MisuseTests.cs:"),
+        ["arithmetic on a tuple"] = new(Run(llm => llm.Layers[0].Attn.Output *= 0), typeof(BadProgramException),
+            "must be Tensor or number, not a tuple of 2", "has its tensor at Output[0], and as Hidden"),
+        ["arithmetic on a tuple of one"] = new(Run(llm => (llm.Layers[0].Output + 1).Save()), typeof(BadProgramException),
+            "not a tuple of 1", "has its tensor at Output[0], and as Hidden"),
+        ["the shape of a tuple"] = new(Run(llm => llm.Layers[0].Output.Shape.Save()), typeof(BadProgramException),
+            "not a tuple of 1", "has its tensor at Output[0], and as Hidden"),
+        ["a slice of a tuple"] = new(Run(llm => llm.Layers[0].Output[.., ^1].Save()), typeof(BadProgramException),
+            "tuple indices must be integers or slices", "has its tensor at Output[0], and as Hidden"),
+        ["an assignment into a tuple"] = new(Run(llm => llm.Layers[0].Output[.., ^1] = 0), typeof(BadProgramException),
+            "'tuple' object does not support item assignment", "`module.Hidden[..] = value`"),
+        ["a tuple as the input of a module"] = new(Run(llm => llm.LmHead.Call(llm.Layers[0].Output).Save()), typeof(BadProgramException),
+            "Argument 0 must be a tensor, not a tuple of 1.", "has its tensor at Output[0], and as Hidden"),
+        ["a tuple as a condition"] = new(async llm =>
+        {
+            using Trace t = llm.Trace(Paris);
+            t.If(llm.Layers[0].Output, () => llm.Layers[1].Hidden.Save());
+            await t.RunAsync(Cancel);
+        }, typeof(BadProgramException), "A tuple of 1 is no condition.", "has its tensor at Output[0], and as Hidden"),
+        ["a tuple of another length"] = new(Run(llm => llm.Layers[1].Attn.Output = llm.Layers[0].Output), typeof(ShapeMismatchException),
+            "`transformer.h.1.attn.output` is a tuple of 2; it was assigned 1 values.", "assign to Hidden"),
+        ["a slice of the model's output"] = new(Run(llm => llm.Output[.., ^1].Save()), typeof(BadProgramException),
+            "dict indices must be names, integers or slices", "Take one of its entries: `[\"logits\"]`."),
+        ["arithmetic on the model's output"] = new(Run(llm => (llm.Output + 1).Save()), typeof(BadProgramException),
+            "not a dict", "Take one of its entries: `[\"logits\"]`."),
+        ["a write of a later value"] = new(Run(llm => llm.Layers[0].Hidden = llm.Layers[1].Hidden), typeof(OutOfOrderException),
+            "It depends on `transformer.h.1.output`, which the model computes later in the same pass",
+            "Save that value in a trace before this one"),
+        ["a write on a later condition"] = new(async llm =>
+        {
+            using Trace t = llm.Trace(Paris);
+            t.If(llm.LmHead.Output.Norm() > 0, () => llm.Layers[1].Hidden = 0);
+            await t.RunAsync(Cancel);
+        }, typeof(OutOfOrderException), "It depends on `lm_head.output`, which the model computes later in the same pass"),
+        ["a write of a later value of another invoke"] = new(async llm =>
+        {
+            using Trace t = llm.Trace();
+            Value late;
+            using (t.Invoke(Paris)) late = llm.Layers[2].Hidden;
+            using (t.Invoke(Paris)) llm.Layers[1].Hidden = late;
+            await t.RunAsync(Cancel);
+        }, typeof(OutOfOrderException), "It depends on `transformer.h.2.output`, which the model computes later in the same pass"),
+        ["a read after the result"] = new(async llm =>
+        {
+            using Trace t = llm.Trace(Paris);
+            t.Result.Save();
+            llm.Layers[1].Hidden.Save();
+            await t.RunAsync(Cancel);
+        }, typeof(OutOfOrderException), "move `transformer.h.1.output` up", "(here the trace's result, a barrier, or a value of another"),
+        ["an earlier step after a later one"] = new(async llm =>
+        {
+            using Trace t = llm.Generate(Paris, maxNewTokens: 3);
+            foreach (int _ in t.Iter[2]) llm.Layers[0].Hidden.Save();
+            foreach (int _ in t.Iter[1]) llm.Layers[0].Hidden.Save();
+            await t.RunAsync(Cancel);
+        }, typeof(OutOfOrderException), "(here call 2 of `transformer.h.0.output` came first)"),
+        ["a backward pass of a generation"] = new(async llm =>
+        {
+            using Trace t = llm.Generate(Paris, maxNewTokens: 2);
+            t.Backward(llm.LmHead.Output.Sum());
+            await t.RunAsync(Cancel);
+        }, typeof(NdifException), "Backward needs a trace with gradients. A generation has none.", "Trace(prompt, grad: true)"),
+        ["a gradient of a generation"] = new(async llm =>
+        {
+            using Trace t = llm.Generate(Paris, maxNewTokens: 2);
+            llm.Layers[0].Hidden.Grad.Save();
+            await t.RunAsync(Cancel);
+        }, typeof(NdifException), "Gradients need a trace of one forward pass: Trace(prompt, grad: true)."),
+        ["a gradient of a trace without gradients"] = new(Run(llm => llm.Layers[0].Hidden.Grad.Save()), typeof(NdifException),
+            "Open the trace with grad: true, and call Backward(loss) before"),
+        ["a scan in a session"] = new(async llm =>
+        {
+            using Session s = llm.Session();
+            using (llm.Scan(Paris)) llm.LmHead.Output.Save();
+            await s.RunAsync(Cancel);
+        }, typeof(InvalidOperationException), "A scan cannot be opened inside of a session or trace; open it before or after."),
+        ["a lambda that returns a task"] = new(llm => llm.TraceAsync(Paris, t => Task.FromResult(llm.LmHead.Output.Save())),
+            typeof(ArgumentException), "An async lambda cannot be recorded"),
+        ["an async function of t.Local"] = new(async llm =>
+        {
+            using Trace t = llm.Trace(Paris);
+            t.Local(async (TensorData _) => await Task.Yield(), llm.LmHead.Output);
+            await t.RunAsync(Cancel);
+        }, typeof(ArgumentException), "The function of t.Local cannot be async"),
+        ["an invoke of another thread"] = new(async llm =>
+        {
+            using Trace t = llm.Trace();
+            using Invoke first = t.Invoke(Paris);
+            await Task.Factory.StartNew(() => t.Invoke(Rome).Dispose(), Cancel, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        }, typeof(InvalidOperationException), "one that another thread has opened is still open", "in place of Parallel.For"),
+        ["an order that threads made by chance"] = new(async llm =>
+        {
+            using Trace t = llm.Trace(Paris);
+            llm.Layers[2].Hidden.Save();
+            await Task.Factory.StartNew(() => llm.Layers[1].Hidden.Save(), Cancel, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            await t.RunAsync(Cancel);
+        }, typeof(OutOfOrderException), "Several threads have recorded this trace."),
+        ["an async method in a loop's lambda"] = new(async llm =>
+        {
+            using Trace t = llm.Generate(Paris, maxNewTokens: 2);
+            var lambdaHasReturned = new TaskCompletionSource();
+            Task? work = null;
+            t.Iter.Each(_ => work = RecordLaterAsync());
+            lambdaHasReturned.SetResult();
+            await work!;
+
+            async Task RecordLaterAsync()
+            {
+                await lambdaHasReturned.Task;
+                llm.LmHead.Output.Save();
+            }
+        }, typeof(InvalidOperationException), "went on after its first await, when the lambda had returned"),
+        ["an integer replacement of a hidden state"] = new(Run(llm => llm.Layers[0].Hidden = llm.Layers[0].Hidden.Long()),
+            typeof(BadProgramException), "`transformer.h.0.output` is a tensor of float32 here; it cannot be replaced by one of int64",
+            "Convert the replacement: `.To(DType.Float32)`.", "MisuseTests.cs:"),
+        ["a replacement of flags"] = new(Run(llm => llm.Layers[0].Mlp.Output = llm.Layers[0].Mlp.Output > 0),
+            typeof(BadProgramException), "`transformer.h.0.mlp.output` is a tensor of float32 here; it cannot be replaced by one of bool"),
+        ["a complex replacement"] = new(Run(llm => llm.Layers[0].Mlp.Input = TensorData.FromArray(new System.Numerics.Complex[1024])
+            .Reshape(1, 8, 128)), typeof(BadProgramException),
+            "`transformer.h.0.mlp.input` is a tensor of float32 here; it cannot be replaced by one of complex128"),
+        ["an integer in the output of a tuple"] = new(Run(llm => llm.Layers[0].Output = llm.Layers[0].Hidden.Int()),
+            typeof(BadProgramException), "`transformer.h.0.output` is a tensor of float32 here; it cannot be replaced by one of int32"),
+        ["token ids that are no whole numbers"] = new(Run(llm => llm["transformer.wte"].Input = llm["transformer.wte"].Input * 1.5),
+            typeof(BadProgramException), "`transformer.wte.input` is a tensor of int64 here; it cannot be replaced by one of float32",
+            "`.To(DType.Int64)`"),
+        ["a token id that is no whole number"] = new(Run(llm => llm["transformer.wte"].Input = 1.5),
+            typeof(BadProgramException), "`transformer.wte.input` is a tensor of int64 here; it cannot be filled with the float 1.5.",
+            "Assign a whole number."),
+        ["a skip with integers"] = new(Run(llm => llm.Layers[1].Skip(llm.Layers[1].Input.Long())),
+            typeof(BadProgramException), "`transformer.h.1.output` is a tensor of float32 here; it cannot be replaced by one of int64"),
+        ["a start with integers"] = new(async llm =>
+        {
+            using Trace t = llm.Trace(Paris);
+            t.StartAt(llm.Layers[2], TensorData.FromArray(new long[1024]).Reshape(1, 8, 128));
+            llm.Layers[3].Hidden.Save();
+            await t.RunAsync(Cancel);
+        }, typeof(BadProgramException), "is a tensor of float32 here; it cannot be replaced by one of int64"),
+        ["an integer gradient"] = new(async llm =>
+        {
+            using Trace t = llm.Trace(Paris, grad: true);
+            Value hidden = llm.Layers[0].Hidden;
+            t.Backward(llm.LmHead.Output.Sum(), () => hidden.Grad = hidden.Grad.Long());
+            await t.RunAsync(Cancel);
+        }, typeof(BadProgramException), "`Grad` is a tensor of float32 here; it cannot be replaced by one of int64"),
         ["a read that comes too late"] = new(Run(llm =>
         {
             llm.Layers[3].Output.Save();
@@ -421,5 +564,20 @@ public sealed class MisuseTests(ServiceFixture service) : LanguageTests(service)
         Saved shape = llm.LmHead.Output.Shape.Save();
         await ids.RunAsync(Cancel);
         Assert.Equal([1L, 3, 1422], Numbers(shape));
+    }
+
+    [Theory, MemberData(nameof(Modes))]
+    public async Task AnInPlaceEdit_OfWhatTheModelHasUsed_IsWarnedOf(ExecutionMode mode)
+    {
+        LanguageModel llm = Model(mode);
+        List<string> warnings = [];
+        using Trace t = llm.Trace(Paris);
+        t.OnWarning = warnings.Add;
+        llm.Layers[1].Hidden[.., ^1] = 0;
+        llm.Layers[1].Hidden.Clone().Mul_(2);
+        llm.Layers[2].Hidden[..] = llm.LmHead.Output[.., .., ..128]; // C# reads the hidden state first
+        await t.RunAsync(Cancel);
+        Assert.Contains("The model has already used this value of `transformer.h.2.output`", Assert.Single(warnings),
+            StringComparison.Ordinal);
     }
 }

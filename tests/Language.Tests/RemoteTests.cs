@@ -301,4 +301,22 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
         Assert.False(await Status.IsRunningAsync("ndif/other", Backend(ExecutionMode.Gateway), Cancel));
         Assert.False(await Status.IsRunningAsync(ServiceFixture.Model, Ndif.Backend.At("http://127.0.0.1:9"), Cancel));
     }
+
+    [Fact]
+    public async Task AnAttachedJob_HasItsValuesByTheirNames()
+    {
+        LanguageModel llm = Model(ExecutionMode.Gateway);
+        using Trace t = llm.Trace(Paris);
+        llm.Layers[1].Hidden.Save();
+        llm.Layers[2].Output[0][.., ^1].Save();
+        llm.LmHead.Output.Softmax(-1).Save();
+        llm.LmHead.Output.Softmax(0).Save();
+        llm.LmHead.Parameter("weight").Save();
+        llm.LmHead.Output.Save("softmax #2");
+        Job submitted = await t.SubmitAsync(Cancel);
+        Job job = await Job.AttachAsync(submitted.Id, Backend(ExecutionMode.Gateway), Cancel);
+        await job.WaitAsync(Cancel);
+        Assert.Equal(["lm_head.weight", "softmax", "softmax #2", "softmax #3", "transformer.h.1.hidden", "transformer.h.2.output"],
+            job.Results.Keys.Order(StringComparer.Ordinal));
+    }
 }

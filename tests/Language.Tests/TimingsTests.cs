@@ -63,6 +63,25 @@ public sealed class TimingsTests(LoopbackFixture loopback) : IClassFixture<Loopb
             spans.Single(span => span.OperationName == "compile").Duration.TotalSeconds, 1e-4);
     }
 
+    [Fact]
+    public async Task ALocalRun_HasThePhasesOfARemoteOne()
+    {
+        foreach (Backend backend in (Backend[])[Backend.Local, Backend.Loopback])
+        {
+            var llm = new LanguageModel("ndif/tiny-landmarks", remote: backend);
+            using Trace trace = llm.Generate("Big Ben is in the city of", 8, new() { IgnoreEos = true });
+            trace.Result.Save();
+            await trace.RunAsync(TestContext.Current.CancellationToken);
+            RunTimings timings = trace.Timings!;
+            Assert.Equal(["send", "queue", "load", "wait", "compile", "run", "save", "end", "deliver"],
+                timings.Phases.Select(phase => phase.Phase));
+            Assert.All(timings.Phases, phase => Assert.True(phase.Time >= TimeSpan.Zero, timings.ToString()));
+            Assert.Equal(TimeSpan.Zero, timings.Phases.Single(phase => phase.Phase == "queue").Time);
+            Assert.InRange(timings.Phases.Sum(phase => phase.Time.TotalSeconds) / timings.Total.TotalSeconds, 0.95, 1.05);
+            Assert.True(timings.Phases.Single(phase => phase.Phase == "run").Time > TimeSpan.Zero, timings.ToString());
+        }
+    }
+
     private async Task<Trace> RunAsync(int newTokens)
     {
         var llm = new LanguageModel("ndif/tiny-landmarks", remote: Backend.At(loopback.Service.Address.ToString(), loopback.Service.Key));

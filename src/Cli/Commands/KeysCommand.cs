@@ -1,22 +1,21 @@
 using System.CommandLine;
-using Ndif.Queue;
+using Ndif.Protocol;
 using Ndif.Server.Keys;
 using Spectre.Console;
 
 namespace Ndif.Cli.Commands;
 
-/// <summary>`ndif keys create|list|revoke`: manages API keys, directly in the key store of the service.</summary>
+/// <summary>`ndif keys create|list|revoke`: manages API keys, of a running service or directly in its key store.</summary>
 internal static class KeysCommand
 {
     private const double MaxLifetimeDays = 100 * 365;
 
     public static Command Create()
     {
-        var redis = CommonOptions.Redis();
-        var data = CommonOptions.Data();
-        var prefix = CommonOptions.Prefix();
-        redis.Recursive = data.Recursive = prefix.Recursive = true;
-        var command = new Command("keys", "Create, list and revoke API keys.") { redis, data, prefix };
+        var administration = new KeyAdministration();
+        var command = new Command("keys", "Create, list and revoke API keys: of the service at --host, with an admin's key, or in the "
+            + "store of --redis or --data.");
+        administration.AddTo(command);
 
         var name = new Argument<string>("name") { Description = "The user or purpose of the key." };
         var admin = new Option<bool>("--admin") { Description = "The key may also administer the service." };
@@ -28,27 +27,27 @@ internal static class KeysCommand
             DefaultValueFactory = _ => "standard" };
         var create = new Command(
             "create", "Create a key. It is shown only once; the service stores its hash.") { name, admin, operate, days, models, tier };
-        create.SetAction((parsed, cancellationToken) => WithKeysAsync(parsed, async keys =>
+        create.SetAction((parsed, cancellationToken) => administration.RunAsync(parsed, async keys =>
         {
             string[] scopes = parsed.GetValue(admin) ? [Scopes.Run, Scopes.Admin]
                 : parsed.GetValue(operate) ? [Scopes.Run, Scopes.Operator]
                 : [];
-            CreatedKey key = await keys.CreateAsync(
-                parsed.GetValue(name)!, scopes, parsed.GetValue(tier)!, parsed.GetValue(models), Lifetime(parsed.GetValue(days)),
+            (string secret, KeyInfo key) = await keys.CreateAsync(
+                parsed.GetValue(name)!, scopes, parsed.GetValue(tier)!, parsed.GetValue(models) ?? [], Lifetime(parsed.GetValue(days)),
                 cancellationToken);
-            Console.WriteLine(key.Key.Reveal());
+            Console.WriteLine(secret);
             Console.Error.WriteLine(
-                $"Key {key.Record.Id} for \"{key.Record.Name}\". It is shown only once: export NDIF_API_KEY=<the line above>");
+                $"Key {key.Id} for \"{key.Name}\" in {keys.Place}. It is shown only once: export NDIF_API_KEY=<the line above>");
         }));
 
         var list = new Command("list", "List keys, without their secrets.");
-        list.SetAction((parsed, cancellationToken) => WithKeysAsync(parsed, async keys =>
+        list.SetAction((parsed, cancellationToken) => administration.RunAsync(parsed, async keys =>
         {
             var table = new Table().AddColumns("id", "name", "scopes", "tier", "models", "created", "state");
-            foreach (KeyRecord key in await keys.ListAsync(cancellationToken))
+            foreach (KeyInfo key in await keys.ListAsync(cancellationToken))
             {
                 string allowedModels = key.Models.Count == 0 ? "all" : string.Join(",", key.Models);
-                string created = $"{key.Created:yyyy-MM-dd HH:mm}";
+                string created = $"{key.Created.ToDateTime():yyyy-MM-dd HH:mm}";
                 table.AddRow(new[] { key.Id, key.Name, string.Join(",", key.Scopes), key.Tier, allowedModels, created, GetState(key) }
                     .Select(Markup.Escape).ToArray());
             }
@@ -57,9 +56,9 @@ internal static class KeysCommand
 
         var id = new Argument<string>("id") { Description = "Id of the key: the part between the underscores." };
         var revoke = new Command("revoke", "Revoke a key. It stops working at once.") { id };
-        revoke.SetAction((parsed, cancellationToken) => WithKeysAsync(parsed, async keys =>
+        revoke.SetAction((parsed, cancellationToken) => administration.RunAsync(parsed, async keys =>
         {
-            KeyRecord key = await keys.RevokeAsync(parsed.GetValue(id)!, cancellationToken);
+            KeyInfo key = await keys.RevokeAsync(parsed.GetValue(id)!, cancellationToken);
             Console.WriteLine($"Revoked key {key.Id} of \"{key.Name}\".");
         }));
 
@@ -76,19 +75,11 @@ internal static class KeysCommand
                 $"--days must be more than 0 and less than {MaxLifetimeDays}. Omit it for a key that does not expire."),
         };
 
-        static string GetState(KeyRecord key)
+        static string GetState(KeyInfo key)
         {
-            if (key.Revoked is { } revoked) return $"revoked {revoked:yyyy-MM-dd}";
-            if (key.Expires is not { } expires) return "valid";
-            return expires < DateTimeOffset.UtcNow ? "expired" : $"until {expires:yyyy-MM-dd}";
-        }
-
-        async Task<int> WithKeysAsync(ParseResult parsed, Func<KeyService, Task> action)
-        {
-            (string folder, string redisPrefix) = (parsed.GetValue(data)!, parsed.GetValue(prefix)!);
-            await using QueueBackend backend = BackendFactory.CreateQueueBackend(parsed.GetValue(redis), folder, redisPrefix);
-            await action(new KeyService(BackendFactory.CreateKeyStore(backend, folder, redisPrefix), TimeProvider.System));
-            return 0;
+            if (key.Revoked is { } revoked) return $"revoked {revoked.ToDateTime():yyyy-MM-dd}";
+            if (key.Expires?.ToDateTime() is not { } expires) return "valid";
+            return expires < DateTime.UtcNow ? "expired" : $"until {expires:yyyy-MM-dd}";
         }
     }
 }

@@ -55,15 +55,20 @@ internal static class UpCommand
             };
             await using LocalService service =
                 await LocalService.StartAsync(options, workerOptions, backend, keys, log, cancellationToken);
-            await PrintStartedAsync(service, options.AllowAnonymous, cancellationToken);
+            await PrintStartedAsync(service, options.AllowAnonymous, DescribeStore(), cancellationToken);
             await Task.WhenAny(service.Worker, Task.Delay(Timeout.Infinite, cancellationToken));
             if (service.Worker.IsFaulted) await service.Worker;
             return 0;
+
+            // the switches of this process that `ndif keys` needs to find the same keys; an address of Redis may hold a password
+            string DescribeStore() => (parsed.GetValue(redis) is { Length: > 0 } ? " --redis ..." : "")
+                + (parsed.GetResult(data) is { Implicit: false } ? $" --data {Path.GetFullPath(folder)}" : "")
+                + (parsed.GetResult(prefix) is { Implicit: false } ? $" --prefix {parsed.GetValue(prefix)}" : "");
         });
         return command;
     }
 
-    private static async Task PrintStartedAsync(LocalService service, bool anonymous, CancellationToken cancellationToken)
+    private static async Task PrintStartedAsync(LocalService service, bool anonymous, string store, CancellationToken cancellationToken)
     {
         Console.WriteLine();
         Console.WriteLine($"NDIF is up. Dashboard: {service.Address.Http}");
@@ -72,7 +77,7 @@ internal static class UpCommand
         {
             if ((await service.Keys.ListAsync(cancellationToken)).Any(key => key.Revoked is null))
             {
-                Console.WriteLine("  export NDIF_API_KEY=...      (a key exists; create another one with `ndif keys create NAME`)");
+                Console.WriteLine($"  export NDIF_API_KEY=...      (a key exists; create another one with `ndif keys create NAME{store}`)");
             }
             else
             {

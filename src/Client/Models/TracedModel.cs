@@ -135,8 +135,9 @@ public abstract class TracedModel : Envoy
     {
         using (trace)
         {
-            Recorder.RequireSynchronous(experiment);
+            AsynchronousRecording.Refuse(experiment);
             T result = experiment(trace);
+            AsynchronousRecording.RefuseTask(result);
             await trace.RunAsync(cancellationToken);
             return result;
         }

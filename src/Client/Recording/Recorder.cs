@@ -12,6 +12,9 @@ internal sealed class Recorder
 {
     private static readonly AsyncLocal<Recorder?> _ambient = new();
 
+    /// <summary>The region of the innermost lambda that this flow of control is in. What follows an await keeps it.</summary>
+    private static readonly AsyncLocal<Region?> _lambdaOfFlow = new();
+
     private readonly Recorder? _outer;
     private readonly Stack<Region> _openRegions = new();
     private readonly Dictionary<UserLine, uint> _lines = [];
@@ -21,12 +24,14 @@ internal sealed class Recorder
     private readonly HashSet<string> _savedNames = [];
     private readonly SortedSet<string> _warnings = new(StringComparer.Ordinal);
     private uint _barrierCount;
+    private Region? _openLambda;
+    private int _firstThread;
     private int _isRecording;
     private volatile bool _hasConflict;
 
     private Recorder(ModelRef model, Recorder? outer)
     {
-        _outer = outer;
+        (_outer, _openLambda) = (outer, _lambdaOfFlow.Value);
         Program = new Protocol.Program { Version = ProgramFormat.Version, Client = ClientInfo.Name, Model = model };
         Program.Regions.Add(new Region());
         _openRegions.Push(Program.Regions[0]);
@@ -38,6 +43,11 @@ internal sealed class Recorder
     public bool IsOpen { get; private set; } = true;
 
     public bool HasRun { get; set; }
+
+    /// <summary>
+    /// Whether more than one thread has recorded. That is right where an await lies between them, and a mistake in Parallel.For.
+    /// </summary>
+    public bool HasSeveralThreads { get; private set; }
 
     public IReadOnlyList<Saved> Saves => _saves;
 
@@ -116,6 +126,9 @@ internal sealed class Recorder
         try
         {
             RequireOneThread();
+            if (!ReferenceEquals(_lambdaOfFlow.Value, _openLambda)) throw AsynchronousRecording.AfterAwait();
+            if (_firstThread == 0) _firstThread = Environment.CurrentManagedThreadId;
+            else HasSeveralThreads |= _firstThread != Environment.CurrentManagedThreadId;
             if (node.Line == 0) node.Line = RecordCurrentLine();
             uint id = (uint)Program.Nodes.Count;
             Program.Nodes.Add(node);
@@ -135,15 +148,6 @@ internal sealed class Recorder
         if (_hasConflict)
             throw new InvalidOperationException("Two threads recorded into one trace at the same time. A trace is recorded by one thread: "
                 + "use a loop in place of Parallel.For, or open a trace in each thread.");
-    }
-
-    /// <summary>Throws for an async lambda, which returns before it has recorded what follows its first await.</summary>
-    /// <exception cref="ArgumentException">The lambda is async.</exception>
-    public static void RequireSynchronous(Delegate body)
-    {
-        if (body.Method.IsDefined(typeof(AsyncStateMachineAttribute), inherit: false))
-            throw new ArgumentException("An async lambda cannot be recorded: a trace is recorded while the lambda runs, and nothing in it "
-                + "has a result to await. Remove `async`, and await what the trace needs before it.");
     }
 
     /// <summary>Adds a node to the root region, before the traces that are open.</summary>
@@ -214,15 +218,17 @@ internal sealed class Recorder
     /// <summary>Records what <paramref name="body"/> does into a new region.</summary>
     public uint RecordRegion(Action body)
     {
-        RequireSynchronous(body);
+        AsynchronousRecording.Refuse(body);
         uint region = OpenRegion();
-        CallIndex before = CurrentCall;
+        (CallIndex before, Region? outerLambda) = (CurrentCall, _openLambda);
+        _lambdaOfFlow.Value = _openLambda = CurrentRegion;
         try
         {
             body();
         }
         finally
         {
+            _lambdaOfFlow.Value = _openLambda = outerLambda;
             CurrentCall = before; // an advance in one branch does not apply to the other branches
             CloseRegion();
         }
@@ -242,6 +248,7 @@ internal sealed class Recorder
     public void End()
     {
         if (!IsOpen) return;
+        SaveNames.Complete(Program);
         IsOpen = false;
         if (ReferenceEquals(_ambient.Value, this)) _ambient.Value = _outer;
     }

@@ -16,7 +16,10 @@ public sealed class Job
     /// <summary>The id of the job.</summary>
     public string Id { get; }
 
-    /// <summary>The results that have arrived so far, by name (or "%" and the number of the node).</summary>
+    /// <summary>
+    /// The results that have arrived so far, by name. A value that was saved without a name has that of its module or operation:
+    /// "transformer.h.0.output", "softmax", "softmax #2".
+    /// </summary>
     public IReadOnlyDictionary<string, object?> Results => _results;
 
     private readonly Dictionary<string, object?> _results = [];

@@ -19,6 +19,10 @@ public static class NdifConfig
     /// <summary>The address of the service's gateway.</summary>
     public static Uri Host => ParseHost(_host ?? Environment.GetEnvironmentVariable("NDIF_HOST") ?? ReadFromFile("host") ?? DefaultHost);
 
+    /// <summary>True if the process, the environment or the file sets the address; false where <see cref="DefaultHost"/> is used.</summary>
+    public static bool IsHostConfigured =>
+        (_host ?? Environment.GetEnvironmentVariable("NDIF_HOST") ?? ReadFromFile("host")) is { Length: > 0 };
+
     /// <summary>The key; null if none is configured.</summary>
     public static string? ApiKey => _apiKey ?? Environment.GetEnvironmentVariable("NDIF_API_KEY") ?? ReadFromFile("api_key");
 

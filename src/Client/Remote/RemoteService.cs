@@ -186,6 +186,19 @@ internal sealed class RemoteService : IProgramRunner
         (await _channel.Admin.RequeueAsync(new RequeueRequest { JobId = jobId }, CreateHeaders(), cancellationToken: cancellationToken))
         .JobId, cancellationToken);
 
+    public Task<CreateKeyReply> CreateKeyAsync(CreateKeyRequest request, CancellationToken cancellationToken) =>
+        TranslateErrorsAsync(async () =>
+            await _channel.Admin.CreateKeyAsync(request, CreateHeaders(), cancellationToken: cancellationToken), cancellationToken);
+
+    public Task<IReadOnlyList<KeyInfo>> KeysAsync(CancellationToken cancellationToken) =>
+        TranslateErrorsAsync<IReadOnlyList<KeyInfo>>(async () =>
+        (await _channel.Admin.ListKeysAsync(new ListKeysRequest(), CreateHeaders(), cancellationToken: cancellationToken)).Keys,
+        cancellationToken);
+
+    public Task<KeyInfo> RevokeKeyAsync(string id, CancellationToken cancellationToken) => TranslateErrorsAsync(async () =>
+        await _channel.Admin.RevokeKeyAsync(new RevokeKeyRequest { Id = id }, CreateHeaders(), cancellationToken: cancellationToken),
+        cancellationToken);
+
     public Task<IReadOnlyList<Deployment>> DeploymentsAsync(CancellationToken cancellationToken) =>
         TranslateErrorsAsync<IReadOnlyList<Deployment>>(async () =>
         (await _channel.Admin.ListDeploymentsAsync(new ListDeploymentsRequest(), CreateHeaders(), cancellationToken: cancellationToken))

@@ -27,6 +27,9 @@ public interface IRunClient
     /// <summary>Receives a state, value, log line or warning. Tensors are always inline.</summary>
     void OnEvent(Event jobEvent);
 
+    /// <summary>Receives the times of the phases of a run in this process when it has ended. A service sends its own.</summary>
+    void OnEnded(IReadOnlyList<Phase> phases) { }
+
     /// <summary>Answers a program that calls a function of the client during its run.</summary>
     ValueTask<LocalReply> AnswerAsync(LocalRequest request, CancellationToken cancellationToken);
 }

@@ -13,6 +13,8 @@ internal sealed class LoopbackRunner(IProgramRunner inner) : IProgramRunner
     {
         public void OnEvent(Event jobEvent) => inner.OnEvent(Event.Parser.ParseFrom(jobEvent.ToByteArray()));
 
+        public void OnEnded(IReadOnlyList<Phase> phases) => inner.OnEnded(phases);
+
         public ValueTask<LocalReply> AnswerAsync(LocalRequest request, CancellationToken cancellationToken) =>
             inner.AnswerAsync(LocalRequest.Parser.ParseFrom(request.ToByteArray()), cancellationToken);
     }

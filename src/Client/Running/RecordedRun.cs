@@ -21,7 +21,7 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
 
     public Protocol.Program Program => recorder.Program;
 
-    /// <summary>The times of the phases of a remote run; null before its end, and for a local run.</summary>
+    /// <summary>The times of the phases of the run; null before its end.</summary>
     public RunTimings? Timings { get; private set; }
 
     public async Task RunAsync(IProgramRunner runner, CancellationToken cancellationToken)
@@ -41,6 +41,8 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
             throw Errors.ToException(WithLine(Errors.FromException(e)), e);
         }
     }
+
+    public void OnEnded(IReadOnlyList<Phase> phases) => _clock.OnEnded(phases);
 
     public void MarkStarted() => recorder.HasRun = true;
 
@@ -98,6 +100,9 @@ internal sealed class RecordedRun(Recorder recorder, Action<string> onLog, Actio
         if (!error.HasNode || recorder.LineOf(error.Node) is not { Line: > 0 } line) return error;
         Error shown = error.Clone();
         shown.Line = line.ToProto();
+        if (recorder.HasSeveralThreads && error.Code is ErrorCode.OutOfOrder)
+            shown.Hint += " Several threads have recorded this trace. If they did so at the same time (Parallel.For, Task.WhenAll), the "
+                + "order is by chance: use a loop, or open a trace in each thread.";
         if (line.ReadText() is { Length: > 0 } text && !shown.Hint.Contains(text, StringComparison.Ordinal))
             shown.Hint = shown.Hint.Length == 0 ? text : $"{text}\n  {shown.Hint}";
         return shown;

@@ -5,12 +5,12 @@ using Ndif.Protocol;
 namespace Ndif;
 
 /// <summary>
-/// The times of a remote run: those that this client measured, and the phases that the service reports at the end of the job.
+/// The times of a run: those that this client measured, and the phases that the service, or the engine of this process, reports at the end.
 /// </summary>
 /// <param name="Phases">
 /// In order: send (until the service confirms the job), queue, load, wait, compile, run, save, end (as in <see cref="Usage.Phases"/>),
 /// deliver (until the last value arrived). Each phase is measured separately; their sum differs from <paramref name="Total"/> by less than
-/// a millisecond.
+/// a millisecond. In a local run nothing is sent, queued or delivered; wait is the time until an earlier run in this process has ended.
 /// </param>
 /// <param name="Total">The time from the call to its return.</param>
 public sealed record RunTimings(IReadOnlyList<(string Phase, TimeSpan Time)> Phases, TimeSpan Total)
@@ -33,6 +33,9 @@ internal sealed class RunClock
     private TimeSpan _acceptedAfter, _endedAfter;
     private DateTimeOffset? _receivedTime, _endedTime;
     private Usage? _usage;
+    private IReadOnlyList<Phase>? _localPhases;
+
+    public void OnEnded(IReadOnlyList<Phase> phases) => _localPhases = phases;
 
     public void OnEvent(Event jobEvent)
     {
@@ -43,10 +46,16 @@ internal sealed class RunClock
         if (state.State is JobState.Completed or JobState.Failed) (_endedAfter, _endedTime, _usage) = (elapsed, time, state.Usage);
     }
 
-    /// <summary>The times; null for a run without times of a service.</summary>
+    /// <summary>The times; null for a run whose runner reports none.</summary>
     public RunTimings? Stop()
     {
         TimeSpan total = Stopwatch.GetElapsedTime(_startTimestamp);
+        if (_localPhases is { } local)
+        {
+            double rest = Math.Max(0, total.TotalSeconds - local.Sum(phase => phase.Seconds));
+            return new RunTimings([.. local.Select(phase =>
+                (phase.Name, TimeSpan.FromSeconds(phase.Name == "deliver" ? rest : phase.Seconds)))], total);
+        }
         if (_usage is null || _receivedTime is not { } received || _endedTime is not { } ended) return null;
         // The service and the client both measure the time from the job's receipt to its end. The difference is the delay of the client.
         TimeSpan deliver = (_endedAfter - _acceptedAfter) - (ended - received) + (total - _endedAfter);

@@ -30,6 +30,9 @@ public sealed class Invoke : IDisposable
         trace.Recorder.Scopes.Push(this);
     }
 
+    /// <summary>The thread that opened it.</summary>
+    internal int Thread { get; } = Environment.CurrentManagedThreadId;
+
     /// <summary>The number of new tokens that its own options set, if they do.</summary>
     internal int? MaxNewTokens => _node.Generation is { HasMaxNewTokens: true } options ? (int)options.MaxNewTokens : null;
 

@@ -48,7 +48,7 @@ public sealed class Iteration
     /// <summary>Records such a loop into the open trace.</summary>
     internal static void RecordLoop(Recorder recorder, Action<Value> body, Range range, int stride = 1)
     {
-        Recorder.RequireSynchronous(body);
+        AsynchronousRecording.Refuse(body);
         if (range.Start.IsFromEnd || (range.End.IsFromEnd && range.End.Value != 0)) throw NegativeStep();
         if (recorder.Scopes.Any(scope => scope is StepLoop))
             throw new InvalidOperationException("An iteration cannot be opened inside of another one.");

@@ -24,6 +24,8 @@ public sealed class Trace : Tracer, IDisposable
         _isRoot = Recorder.Ambient is null;
         if (Recorder.Ambient is { } session && !session.Program.Model.Equals(model.Reference))
             throw new InvalidOperationException($"A session is of one model: this one is of `{session.Program.Model.Id}`.");
+        if (!_isRoot && mode is Mode.Scan)
+            throw new InvalidOperationException("A scan cannot be opened inside of a session or trace; open it before or after.");
         if (!_isRoot && backend is not null)
             throw new InvalidOperationException("A trace inside of a session runs where the session runs; pass remote: to the session.");
         if (Recorder.Ambient is { } outer && outer.Scopes.Any(s => s is Trace))
@@ -150,8 +152,9 @@ public sealed class Trace : Tracer, IDisposable
         Open().Add(new Node { StartAt = new StartAt { Module = module.Path, Value = Open().Argument(value) } });
 
     /// <summary>
-    /// Ends the invoke here: what it has recorded after this line does not run, and what it saved before is kept. When all invokes of the
-    /// pass have ended, the pass ends too, and the modules that follow do not run.
+    /// Ends the invoke here: what it has recorded after this line does not run, and what it saved before is kept. It ends the part of this
+    /// invoke only: the other invokes of the trace go on to their ends. When all invokes of the pass have ended, the pass ends too, and the
+    /// modules that follow do not run.
     /// </summary>
     public void Stop() => Open().Add(new Node { Stop = new Stop() });
 
@@ -212,6 +215,10 @@ public sealed class Trace : Tracer, IDisposable
         if (_singleInvoke is not null)
             throw new InvalidOperationException(
                 "This trace has its prompt already; open it without one (llm.Trace()) to use several invokes.");
+        if (Open().Scopes.Peek() is Invoke { Thread: var thread } && thread != Environment.CurrentManagedThreadId)
+            throw new InvalidOperationException(
+                "An invoke cannot be opened inside of another invoke, and one that another thread has opened is still open. A trace is "
+                + "recorded by one thread: use a loop in place of Parallel.For, or open a trace in each thread.");
         if (Open().Scopes.Peek() is not Trace)
             throw new InvalidOperationException(
                 "An invoke cannot be opened inside of another invoke, a loop or a branch; dispose the open one first.");

@@ -37,10 +37,14 @@ public abstract partial class Tracer
     /// <summary>Receives every event of the run: states, progress, values.</summary>
     public Action<JobEvent>? OnEvent { get; set; }
 
-    /// <summary>The times of the phases of a remote run; null before its end, and for a local run.</summary>
+    /// <summary>The times of the phases of the run; null before its end.</summary>
     public RunTimings? Timings => _run?.Timings;
 
-    /// <summary>Runs the program and sets the results of the saved values. A cancellation cancels the job on the service.</summary>
+    /// <summary>
+    /// Runs the program and sets the results of the saved values. A remote job belongs to this call: a cancellation of the token cancels
+    /// it, and so does the end of this process (Ctrl-C, a crash) before the job has ended. <see cref="SubmitAsync"/> starts a job that
+    /// outlives the process, which <see cref="Job.AttachAsync"/> finds again by its id.
+    /// </summary>
     /// <exception cref="NdifException">The run failed; the message names the module and the line that recorded the operation.</exception>
     /// <exception cref="OperationCanceledException">The run was cancelled.</exception>
     public Task RunAsync(CancellationToken cancellationToken = default)

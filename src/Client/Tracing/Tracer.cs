@@ -102,11 +102,16 @@ public abstract partial class Tracer
         Local([value], items => function(SingleTensor(items)), timeout);
 
     /// <summary>The same for a callback without a result.</summary>
-    public void Local(Action<TensorData> function, Value value, TimeSpan? timeout = null) => Local([value], items =>
+    /// <exception cref="ArgumentException">The function is async: the pass would not wait for what follows its first await.</exception>
+    public void Local(Action<TensorData> function, Value value, TimeSpan? timeout = null)
     {
-        function(SingleTensor(items));
-        return null;
-    }, timeout);
+        AsynchronousRecording.RefuseCallback(function);
+        Local([value], items =>
+        {
+            function(SingleTensor(items));
+            return null;
+        }, timeout);
+    }
 
     /// <summary>
     /// The same for several values of any kind: tensors (<see cref="TensorData"/>), numbers, texts, tuples and lists
@@ -156,7 +161,7 @@ public abstract partial class Tracer
     private void AddForEach(Argument items, Action<Value> body)
     {
         Recorder recorder = Open();
-        Recorder.RequireSynchronous(body);
+        AsynchronousRecording.Refuse(body);
         uint region = recorder.RecordRegion(() => body(recorder.RegionParameter("item")));
         recorder.Add(new Node { ForEach = new ForEach { Items = items, Region = region } });
     }

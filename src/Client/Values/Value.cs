@@ -79,7 +79,7 @@ public partial class Value
     /// Makes the value part of the run's results. A tensor is copied at this point of the program; a list or dictionary is taken when the
     /// run ends.
     /// </summary>
-    /// <param name="name">The name of the result in <see cref="Job.Results"/>; by default the number of its node.</param>
+    /// <param name="name">The name of the result in <see cref="Job.Results"/>; by default that of its module or operation.</param>
     public Saved Save(string? name = null) => Recorder.Current(this).Save(this, name);
 
     /// <summary>A floating-point number.</summary>

@@ -164,7 +164,7 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
         {
             throw Errors.CreateException(
                 ErrorCode.Unsupported, "A scan runs in its user's process, and not beside traces that compute.",
-                "Drop remote: true, and give scans a session of their own.");
+                "Open it with Scan(...), outside of a session.");
         }
         return new TraceStatement(node.Id, node.Needs, trace, [.. trace.Invokes.Select(CompileInput)]);
     }

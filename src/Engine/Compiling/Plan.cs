@@ -52,6 +52,15 @@ internal sealed class Plan
     internal IEnumerable<ParameterStatement> ParametersRequiringGrad =>
         Autograd.RequiresGrad.Select(node => Statements[node]).OfType<ParameterStatement>();
 
+    /// <summary>
+    /// The statement that created the tensor of a value. `requires_grad_` returns the tensor that it is given, so the result has the
+    /// gradient of that tensor: for a parameter, the gradient of the model's weight.
+    /// </summary>
+    internal Statement? OriginOf(uint node) =>
+        Statements[node] is CallStatement { Schema.Name: "requires_grad_", Arguments: [NodeOperand { Node: var self }, ..] }
+            ? OriginOf(self)
+            : Statements[node];
+
     /// <summary>A value, for a message: "the value recorded at Program.cs:12".</summary>
     internal string DescribeValue(uint node) =>
         LineOf(node) is { Line: > 0 } line ? $"the value recorded at {line.File}:{line.Line}" : $"the value %{node}";

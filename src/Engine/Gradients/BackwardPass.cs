@@ -101,6 +101,7 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
                 $"A gradient of shape [{string.Join(", ", gradient.shape)}] cannot be replaced by [{string.Join(", ", tensor.shape)}].",
                 "A gradient has the shape of its value.");
+        ElementCategories.Check(gradient.dtype, tensor.dtype, "Grad");
         return tensor.detach().to(gradient.dtype, gradient.device);
     }
 
@@ -154,7 +155,7 @@ internal sealed class BackwardPass(BackwardStatement statement, Interpreter inte
     }
 
     /// <summary>The tensor of the graph that is the value of a node. For a parameter it is the tensor of the model.</summary>
-    private torch.Tensor? TensorOf(uint node) => Plan.Statements[node] is ParameterStatement parameter
+    private torch.Tensor? TensorOf(uint node) => Plan.OriginOf(node) is ParameterStatement parameter
         ? Plan.Model.Parameter(parameter.Module, parameter.Name)
         : Job.Slots[node] as torch.Tensor;
 

@@ -79,6 +79,7 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
             case (torch.Tensor tensor, torch.Tensor replacement):
                 return Splice(tensor, replacement, axes(element), site, copies);
             case (torch.Tensor tensor, long or double or bool):
+                ElementCategories.CheckNumber(tensor.dtype, part!, site);
                 using (torch.Tensor slice = Narrow(tensor, axes(element)))
                     return Splice(tensor, torch.full_like(slice, Numbers.ToScalar(part!)), axes(element), site, copies);
             case (object?[] tuple, torch.Tensor or long or double or bool):
@@ -87,7 +88,8 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
                 return SpliceTuple(tuple, parts, axes, site, copies);
             case (object?[] tuple, IReadOnlyList<object?> parts):
                 throw Errors.CreateException(ErrorCode.ShapeMismatch,
-                    $"`{site}` is a tuple of {tuple.Length}; it was assigned {parts.Count} values.");
+                    $"`{site}` is a tuple of {tuple.Length}; it was assigned {parts.Count} values.",
+                    "To replace the tensor in it, assign to Hidden; to replace all, assign a tuple of as many values.");
             case (ModelOutput output, torch.Tensor or long or double
                 or bool) when output.Entries.FirstOrDefault(e => e.Value is torch.Tensor).Key is { } name:
                 return SpliceOutput(output, new Dictionary<string, object?> { [name] = part }, axes, site, copies);
@@ -257,8 +259,7 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
     private torch.Tensor Splice(torch.Tensor whole, torch.Tensor part, Axes axes, string site, HashSet<torch.Tensor>? copies)
     {
         using var scope = torch.NewDisposeScope();
-        torch.Tensor replacement = Batch.BatchSize < 0 ? part.alias() : part.to(whole.dtype, whole.device);
-        if (Batch.BatchSize < 0) return replacement.MoveToOuterDisposeScope();
+        if (Batch.BatchSize < 0) return part.alias().MoveToOuterDisposeScope();
         if (axes.Batch == Axes.None)
             throw Errors.CreateException(ErrorCode.BadArgument,
                 $"`{site}` is shared by all rows of the pass; it can be read, not replaced.");
@@ -266,11 +267,13 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
         torch.Tensor result = CoversBatch || isInPlace ? whole : whole.clone(); // the shape of the site
         torch.Tensor target = Narrow(result, axes);                             // the shape of the slice
         // checked even if the slice covers the batch: a replacement of another shape could not share a pass
-        if (!target.shape.SequenceEqual(replacement.shape))
+        if (!target.shape.SequenceEqual(part.shape))
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
                 $"`{site}` has the shape [{string.Join(", ", target.shape)}] here; it "
-                + $"cannot be replaced by [{string.Join(", ", replacement.shape)}].",
+                + $"cannot be replaced by [{string.Join(", ", part.shape)}].",
                 "A replacement must have the site's own shape.");
+        ElementCategories.Check(whole.dtype, part.dtype, site);
+        torch.Tensor replacement = part.to(whole.dtype, whole.device); // the shape of the slice
         if (CoversBatch) return (ReferenceEquals(replacement, part) ? part.alias() : replacement).MoveToOuterDisposeScope();
         CopyInto(result, replacement, axes);
         if (isInPlace) return result;

@@ -21,17 +21,18 @@ internal sealed partial class Interleaver
         if (call < callCount)
         {
             string name = Sites.NameOf(point);
-            string last = invoke.LastHookPoint is { } lastPoint ? $" (here `{Sites.NameOf(lastPoint)}` came first)" : "";
             throw Errors.CreateException(ErrorCode.OutOfOrder,
                 $"Value was missed for `{name}` (call {call}): the model had already run past it when it was accessed.",
-                $"Within one invoke, access modules in the order in which they run: move `{name}` up, before what "
-                + $"is accessed later in the model{last}.",
+                MissedAccessAdvice.For(invoke, point, call, Sites),
                 Sites.PathOf(point));
         }
         if (!state.IsActive || call != callCount || !hasStarted || !IsUnblocked(invoke, point)) return false;
-        invoke.LastHookPoint = point;
+        (invoke.LastHookPoint, invoke.LastCall) = (point, call);
         return true;
     }
+
+    /// <summary>Whether the pass is suspended at a hook point of the model.</summary>
+    public bool IsActive(HookPoint point) => _hookPoints[point].IsActive;
 
     /// <summary>Reads the slice of an invoke at the current hook point. Returns new handles, outside of any dispose scope.</summary>
     public object? Read(Interpreter invoke, ReadStatement read)

@@ -33,10 +33,15 @@ internal sealed partial class Interpreter
     /// one. A trained parameter has its own.
     /// </summary>
     private torch.Tensor GradientOf(uint value) => (CurrentBackward?.Gradient.alias()
-        ?? (_plan.Statements[value] is NewParameterStatement ? ((torch.Tensor)_slots[value]!).grad : _slots.Gradient(value)?.alias())
+        ?? (_plan.OriginOf(value) is NewParameterStatement ? ((torch.Tensor)_slots[value]!).grad : _slots.Gradient(value)?.alias())
         ?? throw Errors.CreateException(ErrorCode.NoGradient,
             $"There is no gradient of {_plan.DescribeValue(value)}: no backward pass has come to it.",
-            "Call Backward(loss) before, with a loss that depends on it.")).DetachFromDisposeScope();
+            EnclosingTrace?.Statement.Trace switch
+            {
+                { Mode: not Mode.Forward } => "Gradients need a trace of one forward pass: Trace(prompt, grad: true).",
+                { Gradients: false } => "Open the trace with grad: true, and call Backward(loss) before, with a loss that depends on it.",
+                _ => "Call Backward(loss) before, with a loss that depends on it.",
+            })).DetachFromDisposeScope();
 
     private void SetGradient(uint value, object? gradient)
     {
@@ -45,7 +50,7 @@ internal sealed partial class Interpreter
             pass.ReplaceGradient(gradient);
             return;
         }
-        if (_plan.Statements[value] is NewParameterStatement)
+        if (_plan.OriginOf(value) is NewParameterStatement)
         {
             using var scope = torch.NewDisposeScope();
             var parameter = (torch.Tensor)_slots[value]!;

@@ -188,9 +188,26 @@ internal sealed partial class Interpreter
                     "Edit it before the module's output is accessed.");
             if (call.Schema.Name == "getitem") Job.ReadOnlyInputs.Add(call.Id); // a slice of a read-only input is read-only
         }
+        if (call.Schema.InPlace) WarnOfLateEdit(call);
         HashSet<torch.Tensor> borrowed = TensorOwnership.NewTensorSet();
         TensorOwnership.CollectTensors(arguments, borrowed);
         return TensorOwnership.TakeOwnership(KernelTable.Run(call.Schema, arguments, Job.Context), borrowed);
+    }
+
+    /// <summary>
+    /// Warns of an in-place edit of a value of the model when the model has gone on: C# reads <c>h.Hidden</c> in
+    /// <c>h.Hidden[..] = later.Output</c> first, so the edit comes too late.
+    /// </summary>
+    private void WarnOfLateEdit(CallStatement call)
+    {
+        Statement? origin = call;
+        while (origin is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] } view && (view.Schema.InPlace
+            || view.Schema.Name == "getitem")) origin = _plan.Statements[self];
+        if (call.Schema.Name == "requires_grad_" || EnclosingTrace is null || origin is not ReadStatement { Point.IsDefined: false } read
+            || Interleaver!.IsActive(read.Point)) return;
+        Job.Warn(call.Id, Interleaver.Sites.PathOf(read.Point),
+            $"The model has already used this value of `{Interleaver.Sites.NameOf(read.Point)}`: the edit changes what the program reads, "
+            + "and not what the model computes. Edit it before a later module is accessed, or edit a Clone().");
     }
 
     private object? Compute(CallModuleStatement call)

@@ -73,6 +73,9 @@ internal sealed partial class Interpreter
     /// <summary>The last hook point that it accessed, for the error of an access that comes too late.</summary>
     public HookPoint? LastHookPoint { get; set; }
 
+    /// <summary>The call of <see cref="LastHookPoint"/>.</summary>
+    public int LastCall { get; set; }
+
     /// <summary>Whether all statements have run, or the job has failed.</summary>
     public bool IsDone => WaitReason is WaitReason.Done || Job.HasFailed;
 

@@ -126,7 +126,7 @@ internal sealed class SiteValues(HookedModel model)
 
     /// <summary>
     /// Converts the value that replaces the output of a skipped module to a tensor or a tuple of tensors, in the current dispose scope.
-    /// In a batch it must have the rows and tokens of the slice, and is converted to the element type of the model.
+    /// In a batch it must have the rows and tokens of the slice, and floating-point numbers are converted to the type of the model.
     /// </summary>
     public object ToSkipValue(BatchSlice slice, HookPoint point, object? value)
     {
@@ -142,9 +142,14 @@ internal sealed class SiteValues(HookedModel model)
                 throw Errors.CreateException(ErrorCode.ShapeMismatch,
                     $"`{name}` cannot be skipped with a tensor of shape [{string.Join(", ", tensor.shape)}]: it does not have this "
                     + "invoke's rows and tokens.");
-            // operations also have other element types: masks, float32 within a half-precision model
-            elements[i] = slice.Batch.BatchSize < 0 || point.IsOperation || tensor.dtype == model.DType ? tensor.alias()
-                : tensor.to(model.DType);
+            if (slice.Batch.BatchSize < 0 || point.IsOperation)
+            {
+                elements[i] = tensor.alias(); // operations also have other types: masks, float32 within a half-precision model
+                continue;
+            }
+            if (i == 0) ElementCategories.Check(model.DType, tensor.dtype, name);
+            // the other elements of a tuple may be indices, such as those of a router
+            elements[i] = torch.is_floating_point(tensor) ? tensor.to(model.DType) : tensor.alias();
         }
         return value is torch.Tensor ? elements[0]! : elements;
     }

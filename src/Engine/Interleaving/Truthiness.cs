@@ -1,3 +1,4 @@
+using Ndif.Engine.Kernels;
 using Ndif.Protocol;
 using TorchSharp;
 
@@ -20,6 +21,8 @@ internal static class Truthiness
         torch.Tensor tensor => throw Errors.CreateException(ErrorCode.BadArgument,
             $"Boolean value of Tensor with {(tensor.numel() == 0 ? "no values" : "more than one value")} is ambiguous.",
             "Reduce it first: value.All(), value.Any()."),
+        object?[] { Length: > 0 } tuple when tuple[0] is torch.Tensor => throw Errors.CreateException(ErrorCode.BadArgument,
+            $"A tuple of {tuple.Length} is no condition.", Describe.HintForTensorsIn(tuple)),
         IReadOnlyList<object?> list => list.Count > 0,
         _ => true,
     };

@@ -8,7 +8,7 @@ internal static class ContainerIndexing
     public static object? Get(IReadOnlyList<object?> list, object? index, string op)
     {
         if (ToPosition(index, op) is { } position) return list[CheckPosition(position, list.Count, list is Array ? "tuple" : "list")];
-        if (index is not SliceValue slice) throw InvalidIndex(list is Array ? "tuple" : "list", index);
+        if (index is not SliceValue slice) throw InvalidIndex(list is Array ? "tuple" : "list", list, index);
         List<object?> items = [.. SliceIndices(slice, list.Count, op).Select(i => list[(int)i])];
         return list is Array ? items.ToArray() : items;
     }
@@ -17,7 +17,7 @@ internal static class ContainerIndexing
     {
         if (ToPosition(index, op) is { } position) return text[CheckPosition(position, text.Length, "string")].ToString();
         return index is SliceValue slice ? new string([.. SliceIndices(slice, text.Length, op).Select(i => text[(int)i])])
-            : throw InvalidIndex("string", index);
+            : throw InvalidIndex("string", text, index);
     }
 
     /// <summary>Gets an entry by name, or by position as Hugging Face's ModelOutput.</summary>
@@ -26,6 +26,7 @@ internal static class ContainerIndexing
         if (index is string key)
             return map.TryGetValue(key, out object? value) ? value
                 : throw Errors.CreateException(ErrorCode.IndexOutOfRange, $"there is no entry '{key}'", Hint(map, key));
+        if (ToPosition(index, op) is null && index is not SliceValue) throw InvalidIndex("dict", map, index);
         return Get(map.Values.ToArray(), index, op);
     }
 
@@ -35,7 +36,8 @@ internal static class ContainerIndexing
         {
             case Array:
                 throw Errors.CreateException(ErrorCode.BadArgument, "'tuple' object does not support item assignment",
-                    "Change the tensor inside it in place, or replace the whole tuple.");
+                    "Edit the tensor in it: a module that returns a tuple has it as Hidden (`module.Hidden[..] = value`), and at "
+                    + "Output[0] (`module.Output[0][..] = value`).");
             case IDictionary<string, object?> map when index is string key:
                 map[key] = value;
                 return container;
@@ -71,8 +73,9 @@ internal static class ContainerIndexing
         }
     }
 
-    private static Exception InvalidIndex(string what, object? index) =>
-        Errors.CreateException(ErrorCode.BadArgument, $"{what} indices must be integers or slices, not {Describe.Kind(index)}.");
+    private static Exception InvalidIndex(string what, object container, object? index) => Errors.CreateException(ErrorCode.BadArgument,
+        $"{what} indices must be {(what is "dict" ? "names, " : "")}integers or slices, not {Describe.Kind(index)}.",
+        Describe.HintForTensorsIn(container));
 
     private static string Hint(IReadOnlyDictionary<string, object?> map, string key) =>
         Errors.DidYouMean(key, map.Keys) is { Length: > 0 } suggestion ? suggestion

@@ -43,6 +43,17 @@ internal static class Describe
         _ => Kind(value),
     };
 
+    /// <summary>How to reach the tensors in a value that is none, such as the output of a module; empty for another value.</summary>
+    public static string HintForTensorsIn(object? value) => value switch
+    {
+        IReadOnlyList<object?> { Count: > 0 } list when list[0] is Tensor =>
+            "A module that returns a tuple, such as a decoder layer, has its tensor at Output[0], and as Hidden. "
+                + "Op.Stack(...) makes a tensor of several.",
+        IReadOnlyDictionary<string, object?> map when map.FirstOrDefault(e => e.Value is Tensor).Key is { } name =>
+            $"Take one of its entries: `[\"{name}\"]`.",
+        _ => "",
+    };
+
     public static string TypeName(ScalarType type) => type.ToData()?.TorchName() ?? type.ToString().ToLowerInvariant();
 
     /// <summary>The tensors of a call with their shapes: "self [2, 3], other [4]".</summary>

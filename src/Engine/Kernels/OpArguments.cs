@@ -149,7 +149,8 @@ internal readonly struct OpArguments(OpSchema schema, object?[] values, KernelCo
     public Exception Mismatch(int position) => Mismatch(position, values[position]);
 
     private Exception Mismatch(int position, object? value) => Errors.CreateException(ErrorCode.BadArgument,
-        $"{DescribeArgument(position)} must be {Schema.Parameters[position].Type.SchemaName()}, not {Describe.Kind(value)}.", Schema.Text);
+        $"{DescribeArgument(position)} must be {Schema.Parameters[position].Type.SchemaName()}, not {Describe.Kind(value)}.",
+        Describe.HintForTensorsIn(value) is { Length: > 0 } hint ? hint : Schema.Text);
 
     private string DescribeArgument(int position) =>
         $"{Schema.Name}(): argument '{Schema.Parameters[position].Name}' (position {position + 1})";
@@ -157,12 +158,10 @@ internal readonly struct OpArguments(OpSchema schema, object?[] values, KernelCo
     private Tensor AsTensor(int position, object? value)
     {
         if (value is not (IReadOnlyList<object?> or Array) && !Numbers.Is(value)) throw Mismatch(position, value);
-        if (value is IReadOnlyList<object?> { Count: > 0 } list && list[0] is Tensor)
+        if (value is IReadOnlyList<object?> list && Describe.HintForTensorsIn(list) is { Length: > 0 } hint)
             throw Errors.CreateException(ErrorCode.BadArgument,
                 $"{DescribeArgument(position)} must be {Schema.Parameters[position].Type.SchemaName()}, not {Describe.Kind(value)} "
-                + $"of {list.Count}.",
-                "A module that returns a tuple, such as a decoder layer, has its tensor at Output[0], and as Hidden. "
-                + "Op.Stack(...) makes a tensor of several.");
+                + $"of {list.Count}.", hint);
         return NestedLists.ToTensor(value, null, Context.Device, Context, Schema.Name);
     }
 

@@ -189,10 +189,14 @@ public sealed partial class ProgramValidator
         protected override RegionContext? VisitBackward(Backward backward, RegionContext scope)
         {
             if (scope.InBackward) throw InvalidProgram("A backward pass is not allowed inside of another one's block.");
-            if (scope.Trace is { Gradients: false })
+            if (scope.Trace is { Gradients: false } trace)
             {
-                throw CreateException(
-                    ErrorCode.NoGradient, "Backward needs a trace with gradients; this one builds no graph.", "Open it with grad: true.");
+                throw trace.Mode is Mode.Forward
+                    ? CreateException(
+                        ErrorCode.NoGradient, "Backward needs a trace with gradients; this one builds no graph.",
+                        "Open it with grad: true.")
+                    : CreateException(
+                        ErrorCode.NoGradient, $"Backward needs a trace with gradients. {NameOf(trace)} has none.", ForwardPassHint);
             }
             return scope with { Depth = scope.Depth + 1, InLoop = false, InBackward = true };
         }
@@ -203,11 +207,7 @@ public sealed partial class ProgramValidator
             if (scope.InBackward) throw InvalidProgram("A trace is not allowed inside a backward block.");
             if (scope.InModule is not null) throw InvalidProgram("A trace is not allowed inside the forward of a module.");
             if (trace is { Gradients: true, Mode: not Mode.Forward })
-            {
-                throw Unsupported(
-                    $"A {(trace.Mode is Mode.Scan ? "scan" : "generation")} has no gradients.",
-                    "Use a trace of one forward pass: Trace(prompt, grad: true).");
-            }
+                throw Unsupported($"{NameOf(trace)} has no gradients.", ForwardPassHint);
             if (trace.Mode is Mode.Unspecified || !Enum.IsDefined(trace.Mode)) throw InvalidProgram("A trace has no mode.");
             if (!trace.Invokes.Any(i => i.Input is not null))
             {
@@ -232,6 +232,10 @@ public sealed partial class ProgramValidator
 
             bool HasRows(uint invoke) => invoke < trace.Invokes.Count && trace.Invokes[(int)invoke].Input is not null;
         }
+
+        private const string ForwardPassHint = "Use a trace of one forward pass: Trace(prompt, grad: true).";
+
+        private static string NameOf(Trace trace) => trace.Mode is Mode.Scan ? "A scan" : "A generation";
 
         /// <summary>Throws if the region is not inside a trace's pass. The node has no regions.</summary>
         private static RegionContext? RequireTrace(RegionContext scope, string what)

@@ -95,7 +95,8 @@ public sealed class InMemoryJobQueue : IJobQueue
             if (stamped.State is { } state && state.State.IsTerminal())
             {
                 _jobs.ReleaseLease(job, isLost: false);
-                if (state.State == JobState.Completed) _jobs.GetModel(job).RecordCompletion(_time.GetUtcNow() - job.Started!.Value);
+                if (state.State == JobState.Completed)
+                    _jobs.GetModel(job).RecordCompletion(_time.GetUtcNow() - job.Started!.Value - JobRules.GetLoadTime(state.Usage));
                 _jobs.End(job, state, UsageCharge.FromUsage(state.Usage));
             }
             else

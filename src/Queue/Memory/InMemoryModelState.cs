@@ -14,8 +14,9 @@ internal sealed class InMemoryModelState
 
     public double EstimateWaitSeconds(int position) => JobRules.EstimateWaitSeconds(position, MeanSeconds, Running);
 
+    /// <param name="duration">The time from the lease to the end, without the time in which the model was loaded.</param>
     public void RecordCompletion(TimeSpan duration) =>
-        MeanSeconds = MeanSeconds == 0 ? duration.TotalSeconds : (0.8 * MeanSeconds) + (0.2 * duration.TotalSeconds);
+        MeanSeconds = JobRules.UpdateMeanSeconds(MeanSeconds, Math.Max(0.001, duration.TotalSeconds));
 
     public void ResetIfIdle()
     {

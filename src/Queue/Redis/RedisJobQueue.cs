@@ -112,7 +112,8 @@ public sealed class RedisJobQueue : IJobQueue
         bool published = (int)await _commands.ExecuteScriptAsync(
             RedisScript.Publish, lease.JobId, lease.Token, stamped.ToByteArray(), Guid.NewGuid().ToByteArray(),
             state is null ? "" : (int)state.State, ToBytes(state?.Error), ToBytes(state?.Usage),
-            charge.Tokens, charge.Passes, charge.ComputeMilliseconds, charge.ResultBytes) == 1;
+            charge.Tokens, charge.Passes, charge.ComputeMilliseconds, charge.ResultBytes,
+            ToMilliseconds(JobRules.GetLoadTime(state?.Usage))) == 1;
         if (!published)
         {
             _leases.MarkLost(lease.Token);

@@ -39,11 +39,24 @@ internal static class JobRules
     }
 
     /// <summary>
-    /// Estimates the wait of a job at a position by Little's law: one job ends per (mean duration / number of concurrent jobs).
-    /// The estimate is 0 until a job of the model has completed.
+    /// Estimates the wait of a job at a position by Little's law: one job ends per (mean duration / number of concurrent jobs). The mean
+    /// is a moving average of the recent jobs, without the time in which their model was loaded. It follows a shorter job faster than a
+    /// longer one, because the first jobs of a worker are slower than those that follow. The estimate is 0 until a job of the model has
+    /// completed.
     /// </summary>
     public static double EstimateWaitSeconds(int position, double meanSeconds, int running) =>
         position * meanSeconds / Math.Max(1, running);
+
+    /// <summary>The mean duration after a job has completed; <paramref name="meanSeconds"/> is 0 before the first job.</summary>
+    public static double UpdateMeanSeconds(double meanSeconds, double seconds)
+    {
+        double weight = meanSeconds == 0 ? 1 : seconds < meanSeconds ? 0.7 : 0.2;
+        return (1 - weight) * meanSeconds + weight * seconds;
+    }
+
+    /// <summary>The time of a completed job in which its model was loaded, as the worker measured it.</summary>
+    public static TimeSpan GetLoadTime(Usage? usage) =>
+        TimeSpan.FromSeconds(usage?.Phases.Where(phase => phase.Name == "load").Sum(phase => Math.Max(0, phase.Seconds)) ?? 0);
 
     /// <summary>
     /// Returns whether a waiting job's position has changed enough to be published again. Up to position 199 every change counts;

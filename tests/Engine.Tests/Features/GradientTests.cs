@@ -66,6 +66,37 @@ public sealed class GradientTests
     }
 
     [Theory, MemberData(nameof(All))]
+    public async Task AParameterMarkedByRequiresGrad_HasTheGradientOfTheParameter(string backend)
+    {
+        LanguageModel llm = Backends.Model(backend);
+        using Trace t = llm.Trace(Prompt, grad: true);
+        Envoy layer = llm.Layers[0].Mlp["c_fc"];
+        Value plain = layer.Parameter("weight"), marked = layer.Parameter("weight").RequiresGrad();
+        Value twice = layer.Parameter("bias").RequiresGrad().RequiresGrad(), bias = layer.Parameter("bias");
+        Value loss = llm.Logits[0, ^1].Max() + (marked * marked).Sum() * 1e-3;
+        Saved inside = null!;
+        t.Backward(loss, () => inside = marked.Grad.Save());
+        Saved expected = plain.Grad.Save(), after = marked.Grad.Save(), expectedBias = bias.Grad.Save(), twiceBias = twice.Grad.Save();
+        await t.RunAsync(Cancellation);
+        Assert.Contains(expected.ToArray<float>(), x => x != 0);
+        TensorAssert.Same(expected.Tensor, inside);
+        TensorAssert.Same(expected.Tensor, after);
+        TensorAssert.Same(expectedBias.Tensor, twiceBias);
+    }
+
+    [Theory, MemberData(nameof(All))]
+    public async Task AParameterOfTheProgram_MarkedByRequiresGrad_HasItsGradient(string backend)
+    {
+        LanguageModel llm = Backends.Model(backend);
+        using Session s = llm.Session();
+        Value p = s.Parameter(TensorData.FromArray(new[] { 1f, 2 })).RequiresGrad();
+        s.Backward((p * p).Sum());
+        Saved gradient = p.Grad.Save();
+        await s.RunAsync(Cancellation);
+        Assert.Equal([2f, 4], gradient.ToArray<float>());
+    }
+
+    [Theory, MemberData(nameof(All))]
     public async Task AGradient_IsTheSlope_OfWhatAChangeDoes(string backend)
     {
         LanguageModel llm = Backends.Model(backend);

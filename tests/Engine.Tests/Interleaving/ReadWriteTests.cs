@@ -67,9 +67,9 @@ public sealed class ReadWriteTests : IDisposable
     }
 
     [Fact]
-    public void AReplacement_OfAnotherElementType_BecomesTheSites()
+    public void AReplacement_OfAnotherFloatingPointType_BecomesTheSites()
     {
-        TensorAssert.Same(Logits(_ => Model.Layers[0].Hidden = TensorData.FromArray(new long[80], 1, 5, 16)),
+        TensorAssert.Same(Logits(_ => Model.Layers[0].Hidden = TensorData.FromArray(new double[80], 1, 5, 16)),
             Logits(_ => Model.Layers[0].Hidden = 0));
         TensorAssert.Same(Logits(_ => Model.Layers[0].Hidden = 0), Logits(_ => Model.Layers[0].Hidden[..] = 0));
     }

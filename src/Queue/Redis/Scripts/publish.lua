@@ -3,9 +3,10 @@
 --
 -- ARGV[2] job id  [3] token  [4] event, serialized  [5] a unique id of this event  [6] state, or ''  [7] error, serialized, or ''
 --     [8] usage, serialized, or ''  [9] tokens  [10] passes  [11] compute time in ms  [12] result bytes
+--     [13] the time in ms in which the model was loaded
 -- Returns 1, or 0 if the lease was lost; nothing is published then.
 
-local id, token, event, nonce, state, error, usage, tokens, passes, ms, bytes = unpack(ARGV, 2)
+local id, token, event, nonce, state, error, usage, tokens, passes, ms, bytes, load = unpack(ARGV, 2)
 
 if again then -- search the latest events for the one of the first attempt
   for _, entry in ipairs(redis.call('XREVRANGE', key('events:' .. id), '+', '-', 'COUNT', 256)) do
@@ -25,9 +26,10 @@ release(id, model)
 if error ~= '' then redis.call('HSET', job_key(id), 'error', error) end
 if usage ~= '' then redis.call('HSET', job_key(id), 'usage', usage) end
 if tonumber(state) == COMPLETED then
-  local took = now - get(id, 'started')
-  local mean_duration = redis.call('HGET', key('pace'), model)
-  redis.call('HSET', key('pace'), model, mean_duration and 0.8 * mean_duration + 0.2 * took or took)
+  local took = math.max(1, now - get(id, 'started') - (load or 0))
+  local mean_duration = tonumber(redis.call('HGET', key('pace'), model) or '0')
+  local weight = mean_duration == 0 and 1 or took < mean_duration and 0.7 or 0.2 -- JobRules.UpdateMeanSeconds
+  redis.call('HSET', key('pace'), model, (1 - weight) * mean_duration + weight * took)
 end
 end_job(id, model, tonumber(state), false, tokens, passes, ms, bytes)
 return 1
