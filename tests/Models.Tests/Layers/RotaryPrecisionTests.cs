@@ -7,6 +7,8 @@ namespace Ndif.Models.Tests.Layers;
 /// <summary>The precision of rotary positions in bfloat16, which differs between architectures in Hugging Face's code.</summary>
 public sealed class RotaryPrecisionTests : IDisposable
 {
+    private static readonly float[] _frequencies = [1f, 0.01f];
+
     private readonly TempFolder _folder = new();
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly IDisposable _noGrad = no_grad();
@@ -41,7 +43,7 @@ public sealed class RotaryPrecisionTests : IDisposable
         var actual = (Tensor)attention.Call(hidden, mask, position, null, embeddings)[0]!;
 
         // by hand, with angles = position · 10000^(-2i / 4)
-        Tensor angles = position.to(ScalarType.Float32).unsqueeze(-1) * tensor(new[] { 1f, 0.01f });   // [1, seq, 2]
+        Tensor angles = position.to(ScalarType.Float32).unsqueeze(-1) * tensor(_frequencies);   // [1, seq, 2]
         Tensor cosines = cat([angles.cos(), angles.cos()], -1).unsqueeze(1), sines = cat([angles.sin(), angles.sin()], -1).unsqueeze(1);
         if (!isFloat32) (cosines, sines) = (cosines.to(ScalarType.BFloat16), sines.to(ScalarType.BFloat16));
         Tensor query = Rotated("q"), key = Rotated("k"), value = Heads(Run("v_proj", hidden));
