@@ -13,6 +13,8 @@ namespace Ndif.Engine.Tests.Local;
 /// </summary>
 public sealed class AttachedAdapterTests : IDisposable
 {
+    private static readonly int[] _prompt = [3, 7, 11, 2, 39];
+
     private const string Prefix = "base_model.model.";
 
     private readonly TempFolder _folder = new(), _adapter = new();
@@ -106,7 +108,7 @@ public sealed class AttachedAdapterTests : IDisposable
         Assert.True(logits[1].MaxAbsDifference(logits[2]) < 1e-4, $"{logits[1].MaxAbsDifference(logits[2])}");
 
         static async Task<TensorData> LogitsAsync(LanguageModel model) =>
-            (await model.TraceAsync(new[] { 3, 7, 11, 2, 39 }, _ => model.Logits.Save(), cancellationToken: Cancel)).Tensor;
+            (await model.TraceAsync(_prompt, _ => model.Logits.Save(), cancellationToken: Cancel)).Tensor;
     }
 
     private void WriteAdapter(string more, Action<Dictionary<string, Tensor>> change)
