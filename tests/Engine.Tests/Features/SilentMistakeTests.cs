@@ -37,6 +37,27 @@ public sealed class SilentMistakeTests
     }
 
     [Fact]
+    public async Task AValueThatAnOrdinaryProgramDoesNotUse_IsNotWarnedOf() => Assert.Empty(await WarningsAsync((llm, t) =>
+    {
+        Value total = 0;
+        for (int layer = 0; layer < 3; layer++)
+        {
+            Value hidden = llm.Layers[layer].Hidden;
+            Value norm = hidden.Norm();
+            (Value mean, Value spread) = Moments(hidden);
+            Value metric = mean * 2;
+            total += norm;
+            if (layer != 1) continue;
+            total.Save();
+            norm.Save();
+            spread.Save();
+        }
+        llm.Logits.Save();
+    }));
+
+    private static (Value Mean, Value Spread) Moments(Value x) => (x.Mean(), x.Std());
+
+    [Fact]
     public async Task WhatIsUsed_IsNotWarnedOf() => Assert.Empty(await WarningsAsync((llm, t) =>
     {
         Value hidden = llm.Layers[0].Hidden;
