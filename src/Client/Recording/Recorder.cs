@@ -23,6 +23,7 @@ internal sealed class Recorder
     private readonly List<Saved> _saves = [];
     private readonly HashSet<string> _savedNames = [];
     private readonly SortedSet<string> _warnings = new(StringComparer.Ordinal);
+    private readonly Stack<(string Name, string Repetition, uint Start)> _loops = [];
     private uint _barrierCount;
     private Region? _openLambda;
     private int _firstThread;
@@ -182,9 +183,7 @@ internal sealed class Recorder
             throw new InvalidOperationException($"This program already saves a value as \"{name}\". A name has one value: choose another "
                 + "name, for example with the number of the step.");
         uint node = Add(new Node { Save = new Save { Value = Argument(value), Name = name ?? "" } });
-        if (Scopes.OfType<StepLoop>().Any(loop => loop.Each is not null) && LineOf(node) is { Line: > 0 } line)
-            _warnings.Add("A value that is saved in Iter.Each keeps its value of the last step. To keep all steps, append to a t.List() "
-                + $"and save the list. ({System.IO.Path.GetFileName(line.Path)}:{line.Line})");
+        if (_loops.TryPeek(out var loop) && !IsFilledIn(value, loop.Start)) WarnOfLastValue(node, loop.Name, loop.Repetition);
         var saved = new Saved(this, node, value.Node);
         _saves.Add(saved);
         return saved;
@@ -234,6 +233,33 @@ internal sealed class Recorder
         }
         return region;
     }
+
+    /// <summary>Records the body of a loop, which runs any number of times, into a new region.</summary>
+    /// <param name="name">The method that the user called, for warnings.</param>
+    /// <param name="repetition">"step" or "repetition".</param>
+    public uint RecordLoop(string name, string repetition, Action body)
+    {
+        _loops.Push((name, repetition, (uint)Program.Nodes.Count));
+        try
+        {
+            return RecordRegion(body);
+        }
+        finally
+        {
+            _loops.Pop();
+        }
+    }
+
+    /// <summary>Warns that a save that the program repeats keeps the last of its values.</summary>
+    public void WarnOfLastValue(uint save, string loop, string repetition, string advice = "append to a t.List() and save the list")
+    {
+        if (LineOf(save) is { Line: > 0 } line)
+            _warnings.Add($"A value that is saved in {loop} keeps its value of the last {repetition}. To keep all {repetition}s, "
+                + $"{advice}. ({System.IO.Path.GetFileName(line.Path)}:{line.Line})");
+    }
+
+    /// <summary>Whether a value is a list or map that is older than a loop, and so keeps what every repetition adds.</summary>
+    private static bool IsFilledIn(Value value, uint loopStart) => value is ValueList or ValueMap && value.Node < loopStart;
 
     /// <summary>Adds a parameter to the open region: the variable of a loop.</summary>
     public Value RegionParameter(string name)

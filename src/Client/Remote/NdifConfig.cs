@@ -4,7 +4,8 @@ namespace Ndif;
 
 /// <summary>
 /// The address of the service and the key. A value that is set in this process takes precedence over the environment (NDIF_HOST,
-/// NDIF_API_KEY, NDIF_CA_FILE), and the environment over the file <c>ndif/config.json</c> in the user's configuration folder.
+/// NDIF_API_KEY, NDIF_CA_FILE), and the environment over the file <c>ndif/config.json</c> in the user's configuration folder. An empty
+/// variable is not set.
 /// </summary>
 public static class NdifConfig
 {
@@ -17,17 +18,17 @@ public static class NdifConfig
     public static Backend DefaultBackend { get; set; } = Backend.Local;
 
     /// <summary>The address of the service's gateway.</summary>
-    public static Uri Host => ParseHost(_host ?? Environment.GetEnvironmentVariable("NDIF_HOST") ?? ReadFromFile("host") ?? DefaultHost);
+    public static Uri Host => ParseHost(_host ?? ReadVariable("NDIF_HOST") ?? ReadFromFile("host") ?? DefaultHost);
 
     /// <summary>True if the process, the environment or the file sets the address; false where <see cref="DefaultHost"/> is used.</summary>
     public static bool IsHostConfigured =>
-        (_host ?? Environment.GetEnvironmentVariable("NDIF_HOST") ?? ReadFromFile("host")) is { Length: > 0 };
+        (_host ?? ReadVariable("NDIF_HOST") ?? ReadFromFile("host")) is { Length: > 0 };
 
     /// <summary>The key; null if none is configured.</summary>
-    public static string? ApiKey => _apiKey ?? Environment.GetEnvironmentVariable("NDIF_API_KEY") ?? ReadFromFile("api_key");
+    public static string? ApiKey => _apiKey ?? ReadVariable("NDIF_API_KEY") ?? ReadFromFile("api_key");
 
     /// <summary>The PEM file of the certificate authority of the service; null for the authorities that this machine trusts.</summary>
-    public static string? CaFile => _caFile ?? Environment.GetEnvironmentVariable("NDIF_CA_FILE") ?? ReadFromFile("ca_file");
+    public static string? CaFile => _caFile ?? ReadVariable("NDIF_CA_FILE") ?? ReadFromFile("ca_file");
 
     /// <summary>Sets the file of <see cref="CaFile"/> for this process.</summary>
     public static void SetDefaultCaFile(string path) => _caFile = path;
@@ -67,6 +68,8 @@ public static class NdifConfig
             : throw new ArgumentException(
                 $"Invalid host `{host}`: it must be an address such as {DefaultHost} or https://ndif.example.org.");
     }
+
+    private static string? ReadVariable(string name) => Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? value : null;
 
     private static string? ReadFromFile(string key)
     {

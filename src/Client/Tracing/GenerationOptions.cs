@@ -181,11 +181,13 @@ public sealed record GenerationOptions
 
     /// <summary>
     /// Texts that end a row as soon as it contains one of them; the text stays in the result. At most 64 texts of 1 to 256 characters.
-    /// Default none. generation_config: <c>stop_strings</c>.
+    /// Default: those of the model's file; an empty list is none. generation_config: <c>stop_strings</c>.
     /// </summary>
     public IReadOnlyList<string>? StopStrings { get; init; }
 
-    /// <summary>Tokens that end a row. Default: those of the model's files. generation_config: <c>eos_token_id</c>.</summary>
+    /// <summary>
+    /// Tokens that end a row. Default: those of the model's files; an empty list is none. generation_config: <c>eos_token_id</c>.
+    /// </summary>
     public IReadOnlyList<int>? EosTokenIds { get; init; }
 
     /// <summary>
@@ -243,9 +245,12 @@ public sealed record GenerationOptions
         if (RepetitionPenalty is { } repetitionPenalty) proto.RepetitionPenalty = repetitionPenalty;
         if (RequireNonNegative(NoRepeatNgramSize) is { } ngramSize) proto.NoRepeatNgram = ngramSize;
         if (Seed is { } seed) proto.Seed = unchecked((ulong)seed);
-        if (StopStrings is { } stops) proto.Stop.AddRange(stops);
+        // a program cannot tell an empty list of these two from none
+        if (StopStrings is { Count: 0 }) proto.NoStop = true;
+        else if (StopStrings is { } stops) proto.Stop.AddRange(stops);
         if (EosTokenIds is { } ids) proto.Eos.AddRange(ids.Select(id => (long)id));
-        if (IgnoreEos is { } ignoreEos) proto.IgnoreEos = ignoreEos;
+        if (EosTokenIds is { Count: 0 }) proto.IgnoreEos = true;
+        else if (IgnoreEos is { } ignoreEos) proto.IgnoreEos = ignoreEos;
         if (RequireNonNegative(NumBeams) is { } beams) proto.Beams = beams;
         if (LengthPenalty is { } lengthPenalty) proto.LengthPenalty = lengthPenalty;
         if (EarlyStopping is { } earlyStopping) proto.EarlyStopping = earlyStopping;

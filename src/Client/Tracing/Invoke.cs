@@ -23,8 +23,12 @@ public sealed class Invoke : IDisposable
             _node.Input = new Input();
             trace.Model.WriteInput(input, _node.Input, trace.Recorder.Argument);
             // a persistent edit is an invoke of its own on the same rows: it precedes this one, and no order is imposed on its modules
+            bool isLaterPrompt = trace.Node.Invokes.Any(other => other.Input is not null);
             foreach (Action edit in trace.Model.Edits)
-                _edits.Add(new Protocol.Invoke { Region = EditRecorder.Record(trace.Recorder, edit) });
+            {
+                uint region = EditRecorder.Record(trace.Recorder, edit, trace.Node.Mode is Mode.Generate, isLaterPrompt);
+                _edits.Add(new Protocol.Invoke { Region = region });
+            }
         }
         _node.Region = trace.Recorder.OpenRegion();
         trace.Recorder.Scopes.Push(this);

@@ -59,7 +59,7 @@ public sealed class Iteration
         recorder.CurrentCall = new CallIndex { Step = new Nothing() };
         try
         {
-            loop.Region = recorder.RecordRegion(() => body(recorder.RegionParameter("step")));
+            loop.Region = recorder.RecordLoop("Iter.Each", "step", () => body(recorder.RegionParameter("step")));
         }
         finally
         {

@@ -34,8 +34,8 @@ public abstract partial class Tracer
         ArgumentOutOfRangeException.ThrowIfLessThan(limit, 1);
         Recorder recorder = Open();
         Argument? holds = null;
-        uint first = recorder.RecordRegion(() => holds = recorder.Argument(condition()));
-        uint region = recorder.RecordRegion(body);
+        uint first = recorder.RecordLoop("t.While", "repetition", () => holds = recorder.Argument(condition()));
+        uint region = recorder.RecordLoop("t.While", "repetition", body);
         recorder.Add(new Node { While = new While { ConditionRegion = first, Condition = holds, Region = region, Limit = (uint)limit } });
     }
 
@@ -162,7 +162,7 @@ public abstract partial class Tracer
     {
         Recorder recorder = Open();
         AsynchronousRecording.Refuse(body);
-        uint region = recorder.RecordRegion(() => body(recorder.RegionParameter("item")));
+        uint region = recorder.RecordLoop("t.ForEach", "repetition", () => body(recorder.RegionParameter("item")));
         recorder.Add(new Node { ForEach = new ForEach { Items = items, Region = region } });
     }
 }

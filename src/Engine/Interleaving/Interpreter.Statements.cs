@@ -67,7 +67,7 @@ internal sealed partial class Interpreter
             case AppendStatement append:
                 if (_slots[append.Container] is not List<object?> list)
                     throw Errors.CreateException(ErrorCode.BadArgument, "Only a list can be appended to.");
-                list.Add(TensorOwnership.TakeOwnership(TensorOwnership.Alias(append.Value.Evaluate(_slots))));
+                list.Add(NewItem(append.Container, append.Value));
                 _slots.TrackBytes(append.Container, list[^1]);
                 return true;
             case LogStatement log:
@@ -144,12 +144,12 @@ internal sealed partial class Interpreter
                 if (_slots[put.Container] is not Dictionary<string, object?> map)
                     throw Errors.CreateException(ErrorCode.BadArgument, "Only a dictionary has entries by name.");
                 if (map.Remove(put.Key, out object? previous)) TensorOwnership.DisposeTensors(previous);
-                map[put.Key] = TensorOwnership.TakeOwnership(TensorOwnership.Alias(put.Value.Evaluate(_slots)));
+                map[put.Key] = NewItem(put.Container, put.Value);
                 return true;
             case SetVariableStatement set:
                 if (_slots[set.Container] is not List<object?> { Count: 1 } variable)
                     throw Errors.CreateException(ErrorCode.BadArgument, "Only a variable can be set.");
-                object? value = TensorOwnership.TakeOwnership(TensorOwnership.Alias(set.Value.Evaluate(_slots)));
+                object? value = NewItem(set.Container, set.Value);
                 TensorOwnership.DisposeTensors(variable[0]);
                 variable[0] = value;
                 return true;
@@ -188,6 +188,8 @@ internal sealed partial class Interpreter
                     "Edit it before the module's output is accessed.");
             if (call.Schema.Name == "getitem") Job.ReadOnlyInputs.Add(call.Id); // a slice of a read-only input is read-only
         }
+        if (call is { Schema.Name: "setitem_", Arguments: [NodeOperand, _, _] }
+            && arguments[0] is List<object?> or Dictionary<string, object?> or object?[]) return SetItem(call, arguments);
         if (call.Schema.InPlace) WarnOfLateEdit(call);
         HashSet<torch.Tensor> borrowed = TensorOwnership.NewTensorSet();
         TensorOwnership.CollectTensors(arguments, borrowed);
@@ -200,11 +202,8 @@ internal sealed partial class Interpreter
     /// </summary>
     private void WarnOfLateEdit(CallStatement call)
     {
-        Statement? origin = call;
-        while (origin is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] } view && (view.Schema.InPlace
-            || view.Schema.Name == "getitem")) origin = _plan.Statements[self];
-        if (call.Schema.Name == "requires_grad_" || EnclosingTrace is null || origin is not ReadStatement { Point.IsDefined: false } read
-            || Interleaver!.IsActive(read.Point)) return;
+        if (call.Schema.Name == "requires_grad_" || EnclosingTrace is null
+            || OriginOf(call) is not ReadStatement { Point.IsDefined: false } read || Interleaver!.IsActive(read.Point)) return;
         Job.Warn(call.Id, Interleaver.Sites.PathOf(read.Point),
             $"The model has already used this value of `{Interleaver.Sites.NameOf(read.Point)}`: the edit changes what the program reads, "
             + "and not what the model computes. Edit it before a later module is accessed, or edit a Clone().");
@@ -232,13 +231,5 @@ internal sealed partial class Interpreter
     {
         using var scope = torch.NewDisposeScope();
         return TensorOwnership.TakeOwnership(trace.Result?.Invoke(this));
-    }
-
-    private object? NewContainer(ContainerStatement container)
-    {
-        using var scope = torch.NewDisposeScope();
-        return TensorOwnership.TakeOwnership(TensorOwnership.Alias(container.Entries is { } entries
-            ? entries.ToDictionary(e => e.Key, e => e.Value.Evaluate(_slots))
-            : container.Items.Select(i => i.Evaluate(_slots)).ToList()));
     }
 }

@@ -174,9 +174,21 @@ internal sealed partial class Interpreter
         catch (Exception e)
         {
             Job.Fail(e is ExternalException or OutOfMemoryException ? ForwardErrorTranslator.Translate(e, "The statement")
-                : e, CurrentNode);
+                : AddStep(e), CurrentNode);
         }
         if (Job.HasFailed) WaitReason = WaitReason.Done;
+    }
+
+    /// <summary>Adds the step to an error that only the later steps of a generation have, whose passes have fewer tokens.</summary>
+    private Exception AddStep(Exception exception)
+    {
+        if (Errors.FromException(exception) is not { Code: ErrorCode.IndexOutOfRange or ErrorCode.ShapeMismatch } error
+            || _frames.Select(frame => frame.Loop).OfType<RangeStepLoop>().FirstOrDefault() is not { Step: > 0 } loop) return exception;
+        Error atStep = error.Clone();
+        string step = $"This is step {loop.Step}: a pass after that of the prompt has only the new token, and an edit of a model and "
+            + "Iter.Each run in every step. For the prompt's pass alone, use foreach (int step in t.Iter[0]), or Iter.Each with the range 0..1.";
+        atStep.Hint = $"{error.Hint} {step}".TrimStart();
+        return Errors.ToException(atStep, exception);
     }
 
     private void Step()

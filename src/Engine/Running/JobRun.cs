@@ -14,6 +14,7 @@ internal sealed class JobRun : IDisposable
 {
     private readonly List<(uint Node, string Name, uint Value)> _containersToSave = [];
     private readonly HashSet<uint> _retainedNodes = [];
+    private readonly HashSet<object> _savedContainers = new(ReferenceEqualityComparer.Instance);
     private readonly IRunSink _sink;
     private readonly torch.Generator _generator;
     private int _reportCount, _reportsBeforeRestart, _seedCount;
@@ -91,6 +92,7 @@ internal sealed class JobRun : IDisposable
         Slots.Dispose();
         _containersToSave.Clear();
         _retainedNodes.Clear();
+        _savedContainers.Clear();
         ActiveModuleCalls.Clear();
         ReadOnlyInputs.Clear();
         _generator.manual_seed(Seed);
@@ -120,19 +122,26 @@ internal sealed class JobRun : IDisposable
     /// <summary>A seed for a generation without one: different for each call, and the same after a restart.</summary>
     internal ulong NextSeed() => RowRandomGenerator.MixBits((ulong)Seed + (ulong)++_seedCount);
 
-    /// <summary>Saves a value. A container is saved at the end of the run, everything else now.</summary>
+    /// <summary>
+    /// Saves a value. A container is saved at the end of the run with what is added to it until then; everything else is saved now. The
+    /// items of a saved container are copies, which edits of the values that were added do not change.
+    /// </summary>
     internal void Save(uint node, string name, Operand operand)
     {
         if (operand is NodeOperand { Node: var container } && Plan.Statements[container] is ContainerStatement)
         {
             _containersToSave.Add((node, name, container));
             _retainedNodes.Add(container);
+            if (Slots[container] is { } items && _savedContainers.Add(items)) TensorOwnership.CopyItems(items);
         }
         else
         {
             _sink.OnValueSaved(node, name, operand.Evaluate(Slots));
         }
     }
+
+    /// <summary>Whether the container that is the value of a node has been saved.</summary>
+    internal bool IsSaved(uint node) => Slots.Has(node) && Slots[node] is { } container && _savedContainers.Contains(container);
 
     /// <summary>Keeps the value of a node to the end of the run.</summary>
     internal void Retain(uint node) => _retainedNodes.Add(node);

@@ -13,6 +13,31 @@ internal static class TensorOwnership
     /// <summary>Creates other handles of the same memory; they belong to the current dispose scope.</summary>
     public static object? Alias(object? value) => MapTensors(value, tensor => tensor.alias());
 
+    /// <summary>Copies the memory of all tensors; the copies belong to the current dispose scope.</summary>
+    public static object? Copy(object? value) => MapTensors(value, tensor => tensor.clone());
+
+    /// <summary>Replaces the items of a list or dictionary by copies, which it owns.</summary>
+    public static void CopyItems(object container)
+    {
+        using var scope = torch.NewDisposeScope();
+        switch (container)
+        {
+            case List<object?> list:
+                for (int i = 0; i < list.Count; i++) list[i] = Replace(list[i]);
+                break;
+            case Dictionary<string, object?> map:
+                foreach (string key in map.Keys.ToArray()) map[key] = Replace(map[key]);
+                break;
+        }
+
+        static object? Replace(object? item)
+        {
+            object? copy = TakeOwnership(Copy(item));
+            DisposeTensors(item);
+            return copy;
+        }
+    }
+
     /// <summary>
     /// Takes a new result out of the current dispose scope. Tensors that the producer had borrowed (<paramref name="borrowed"/>) get a
     /// second handle instead.

@@ -83,6 +83,8 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
             if (request is null) continue;
             foreach (GenerationOption option in GenerationOptionTable.Rows)
                 if (option.IsSet(request)) option.Clear(merged); // a message or a list is replaced, not extended
+            if (request is { HasNoStop: true, NoStop: true }) GenerationOptionTable.Stop.Clear(merged);
+            if (request is { HasIgnoreEos: false, Eos.Count: > 0 }) merged.ClearIgnoreEos(); // an earlier request had no such tokens
             merged.MergeFrom(request);
             if (!request.HasSample && GenerationOptionsValidator.HasSamplingOption(request)) merged.Sample = true;
         }

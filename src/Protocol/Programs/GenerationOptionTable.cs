@@ -99,6 +99,7 @@ internal static class GenerationOptionTable
         { Default = 0.0, IsSamplingOnly = true },
         new(Generation.TopHFieldNumber, "top_h", "above 0 and at most 1", h => (double)h is > 0 and <= 1) { IsSamplingOnly = true },
         new(Generation.UseModelDefaultsFieldNumber, "use_model_defaults") { IsRequestOnly = true, IsTraceWide = true },
+        new(Generation.NoStopFieldNumber, "no_stop_strings") { IsRequestOnly = true },
         new(Generation.IgnoreEosFieldNumber, "ignore_eos") { IsRequestOnly = true },
         new(Generation.SeedFieldNumber, "seed") { IsRequestOnly = true },
         new(Generation.StreamFieldNumber, "stream") { IsRequestOnly = true, IsTraceWide = true },

@@ -37,6 +37,27 @@ public sealed class SilentMistakeTests
     }
 
     [Fact]
+    public async Task AValueThatAnOrdinaryProgramDoesNotUse_IsNotWarnedOf() => Assert.Empty(await WarningsAsync((llm, t) =>
+    {
+        Value total = 0;
+        for (int layer = 0; layer < 3; layer++)
+        {
+            Value hidden = llm.Layers[layer].Hidden;
+            Value norm = hidden.Norm();
+            (Value mean, Value spread) = Moments(hidden);
+            Value metric = mean * 2;
+            total += norm;
+            if (layer != 1) continue;
+            total.Save();
+            norm.Save();
+            spread.Save();
+        }
+        llm.Logits.Save();
+    }));
+
+    private static (Value Mean, Value Spread) Moments(Value x) => (x.Mean(), x.Std());
+
+    [Fact]
     public async Task WhatIsUsed_IsNotWarnedOf() => Assert.Empty(await WarningsAsync((llm, t) =>
     {
         Value hidden = llm.Layers[0].Hidden;
@@ -63,6 +84,87 @@ public sealed class SilentMistakeTests
         await t.RunAsync(Cancellation);
         Assert.Contains("Iter.Each keeps its value of the last step", Assert.Single(warnings), StringComparison.Ordinal);
         Assert.Equal(1, last!.Tensor.Shape[1]);
+    }
+
+    [Fact]
+    public async Task AValueThatIsSavedInAnyLoop_KeepsTheLast_AndSaysSo()
+    {
+        string[] warnings = await WarningsAsync((llm, t) =>
+        {
+            Value hidden = llm.Layers[0].Hidden;
+            ValueList all = t.List();
+            t.ForEach([1, 2], i =>
+            {
+                all.Append(hidden * i);
+                all.Save();
+                (hidden * i).Save();
+            });
+            Variable count = t.Variable(0);
+            t.While(() => count.Value < 2, () =>
+            {
+                count.Set(count.Value + 1);
+                count.Value.Save();
+            }, limit: 3);
+        });
+        Assert.Collection(warnings,
+            warning => Assert.Contains("t.ForEach keeps its value of the last repetition", warning, StringComparison.Ordinal),
+            warning => Assert.Contains("t.While keeps its value of the last repetition", warning, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task AValueThatAnEditSavesSeveralTimes_KeepsTheLast_AndSaysSo()
+    {
+        Saved? last = null;
+        List<Saved> all = [];
+        LanguageModel llm = Llm.Edit(() => last = Llm.Layers[0].Hidden.Save());
+        string ofGeneration = Assert.Single(await RunAsync(llm.Generate(Prompt, maxNewTokens: 2)));
+        Assert.Contains("an edit keeps its value of the last step", ofGeneration, StringComparison.Ordinal);
+        Assert.Empty(await RunAsync(llm.Trace(Prompt)));
+        string ofPrompts = Assert.Single(await RunAsync(Several(llm)));
+        Assert.Contains("an edit keeps its value of the last prompt", ofPrompts, StringComparison.Ordinal);
+        Assert.Empty(await RunAsync(Several(Llm.Edit(() => all.Add(Llm.Layers[0].Hidden.Save())))));
+        Assert.Equal(2, all.Count(saved => saved.HasValue));
+        Assert.True(last!.HasValue);
+
+        static Trace Several(LanguageModel llm)
+        {
+            Trace t = llm.Trace();
+            for (int i = 0; i < 2; i++)
+            {
+                using Invoke invoke = t.Invoke(Prompt);
+                llm.Logits.Save();
+            }
+            return t;
+        }
+
+        static async Task<string[]> RunAsync(Trace t)
+        {
+            List<string> warnings = [];
+            t.OnWarning = warnings.Add;
+            using (t) await t.RunAsync(Cancellation);
+            return [.. warnings];
+        }
+    }
+
+    [Fact]
+    public async Task AnEditOfAToken_ThatALaterStepDoesNotHave_NamesTheStep()
+    {
+        LanguageModel llm = Llm.Edit(() => Llm.Layers[0].Hidden[.., 1] = 0);
+        using Trace t = llm.Generate(Prompt, maxNewTokens: 2);
+        t.Result.Save();
+        var error = await Assert.ThrowsAsync<IndexOutOfRangeException>(() => t.RunAsync(Cancellation));
+        Assert.Contains("This is step 1", error.Message, StringComparison.Ordinal);
+        Assert.Contains("t.Iter[0]", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AnEmptyVariable_IsNotSet()
+    {
+        string? before = Environment.GetEnvironmentVariable("NDIF_API_KEY");
+        Environment.SetEnvironmentVariable("NDIF_API_KEY", "");
+        string? key = NdifConfig.ApiKey;
+        Environment.SetEnvironmentVariable("NDIF_API_KEY", before);
+        Assert.NotEqual("", key);
     }
 
     [Fact]

@@ -185,6 +185,29 @@ public sealed class GenerationConfigTests : IDisposable
     }
 
     [Fact]
+    public void AnEmptyListOfStops_RemovesThoseOfTheFile()
+    {
+        long[] plain = Plain;
+        using EngineFixture fixture = EngineFixture.WithDefaults($$"""{ "eos_token_id": {{plain[1]}} }""");
+        Assert.Equal(plain, Ids(fixture, _prompt, options: new() { EosTokenIds = [] }).Skip(_prompt.Length));
+        Assert.Equal(plain[..1], Ids(fixture, _prompt, options: new() { EosTokenIds = [(int)plain[0]] }).Skip(_prompt.Length));
+
+        var defaults = new GenerationDefaults(new Generation { Stop = { "a" }, Eos = { 1 } }, null, null);
+        GenerationOptions none = new() { StopStrings = [], EosTokenIds = [] };
+        Generation removed = defaults.Complete(Request(none));
+        Assert.Empty(removed.Stop);
+        Assert.True(removed.IgnoreEos);
+        Generation again = defaults.Complete(Request(none), Request(new() { StopStrings = ["b"], EosTokenIds = [2] }));
+        Assert.Equal(["b"], again.Stop);
+        Assert.Equal([2L], again.Eos);
+        Assert.False(again.IgnoreEos);
+        Assert.Equal(["a"], defaults.Complete(Request(new())).Stop);
+
+        Generation Request(GenerationOptions options) =>
+            Record(fixture, _prompt, options: options).Nodes.Single(node => node.Trace is not null).Trace.Generation;
+    }
+
+    [Fact]
     public void WithoutAFile_TheOptionsAreThoseOfConfigJson_AlsoOfTheTextModelInIt()
     {
         long[] plain = Plain;
