@@ -186,7 +186,8 @@ internal sealed partial class Interpreter
             || _frames.Select(frame => frame.Loop).OfType<RangeStepLoop>().FirstOrDefault() is not { Step: > 0 } loop) return exception;
         Error atStep = error.Clone();
         string step = $"This is step {loop.Step}: a pass after that of the prompt has only the new token, and an edit of a model and "
-            + "Iter.Each run in every step. For the prompt's pass alone, use foreach (int step in t.Iter[0]), or Iter.Each with the range 0..1.";
+            + "Iter.Each run in every step. For the prompt's pass alone, use foreach (int step in t.Iter[0]), or Iter.Each with the "
+            + "range 0..1.";
         atStep.Hint = $"{error.Hint} {step}".TrimStart();
         return Errors.ToException(atStep, exception);
     }
