@@ -56,7 +56,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     }
 
     /// <summary>The generation options that apply if the user sets none.</summary>
-    internal GenerationDefaults Defaults => field ??= GenerationDefaults.FromModel(Description);
+    internal GenerationDefaults Defaults => field ??= GenerationDefaults.Read(Description);
 
     /// <summary>
     /// The token before a shorter prompt: that of the tokenizer, as Hugging Face's tokenizers pad, then that of the model's files, then the
