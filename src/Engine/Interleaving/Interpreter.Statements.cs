@@ -14,7 +14,24 @@ internal sealed partial class Interpreter
 {
     private void MarkEdit(HookPoint? point)
     {
-        if (point is { } edited && EnclosingTrace is { } trace && _plan.Model.AffectsCache(edited)) trace.HasEditedCache = true;
+        if (point is { } edited && _plan.Model.AffectsCache(edited)) HasEditedCache = true;
+    }
+
+    /// <summary>Marks the edit of a value in place, which is one of other rows if another invoke has read the value.</summary>
+    private void MarkEditInPlace(CallStatement call)
+    {
+        if (LastHookPoint is not { } point || EnclosingTrace is not { } trace || !_plan.Model.AffectsCache(point)) return;
+        if (FindOrigin(call) is ReadStatement read && _reads.Contains(read.Id)) HasEditedCache = true;
+        else foreach (Interpreter invoke in trace.Invokes) invoke.HasEditedCache = true;
+    }
+
+    /// <summary>The statement whose value an edit in place reaches through slices.</summary>
+    private Statement? FindOrigin(CallStatement call)
+    {
+        Statement? origin = call;
+        while (origin is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] } view && (view.Schema.InPlace
+            || view.Schema.Name == "getitem")) origin = _plan.Statements[self];
+        return origin;
     }
 
     /// <summary>Executes a statement. Returns true if it is complete, false if it waits or has entered a region.</summary>
@@ -23,11 +40,12 @@ internal sealed partial class Interpreter
         switch (statement)
         {
             case CallStatement call:
-                if (call.Schema.InPlace) MarkEdit(LastHookPoint);
+                if (call.Schema.InPlace) MarkEditInPlace(call);
                 _slots.Set(call.Id, Compute(call));
                 return true;
             case ReadStatement read:
                 if (!TryReach(read.Point, read.Call, isRead: true)) return false;
+                _reads.Add(read.Id);
                 _slots.Set(read.Id, Interleaver!.Read(this, read));
                 return true;
             case WriteStatement write:
@@ -44,7 +62,7 @@ internal sealed partial class Interpreter
                 return true;
             case StartAtStatement start:
                 Job.LastWriteNode = start.Id;
-                if (EnclosingTrace is { } enclosing) enclosing.HasEditedCache = true;
+                HasEditedCache = true;
                 Interleaver!.StartAt(this, start, start.Value.Evaluate(_slots));
                 return true;
             case CallModuleStatement module:
@@ -200,10 +218,7 @@ internal sealed partial class Interpreter
     /// </summary>
     private void WarnOfLateEdit(CallStatement call)
     {
-        Statement? origin = call;
-        while (origin is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] } view && (view.Schema.InPlace
-            || view.Schema.Name == "getitem")) origin = _plan.Statements[self];
-        if (call.Schema.Name == "requires_grad_" || EnclosingTrace is null || origin is not ReadStatement { Point.IsDefined: false } read
+        if (call.Schema.Name == "requires_grad_" || EnclosingTrace is null || FindOrigin(call) is not ReadStatement { Point.IsDefined: false } read
             || Interleaver!.IsActive(read.Point)) return;
         Job.Warn(call.Id, Interleaver.Sites.PathOf(read.Point),
             $"The model has already used this value of `{Interleaver.Sites.NameOf(read.Point)}`: the edit changes what the program reads, "
