@@ -139,7 +139,7 @@ internal sealed class GenerationConfigReader : IDisposable
         if (!_model.Files.TryGetValue(name, out var bytes)) return null;
         try
         {
-            return JsonDocument.Parse(bytes.Memory, _jsonOptions);
+            return PythonJson.Parse(bytes.Memory, _jsonOptions);
         }
         catch (JsonException e)
         {

@@ -290,4 +290,18 @@ public sealed class GenerationConfigTests : IDisposable
             Assert.Contains("`eos_token_id` to -1", Assert.Single(run.Warnings), StringComparison.Ordinal);
         }
     }
+
+    /// <summary>Python's json writes infinities and NaN as JSON does not.</summary>
+    [Fact]
+    public void NumbersOfPython_AreRead_InEveryFile()
+    {
+        long first = Plain[0];
+        string config = TinyModel.GPT2(more: """
+            , "time_step_limit": [0.0, Infinity], "unused": {"a": NaN, "b": [-Infinity]}, "text": "NaN \" Infinity"
+            """);
+        using EngineFixture fixture =
+            EngineFixture.WithDefaults($$"""{ "eos_token_id": 39, "x": NaN, "sequence_bias": [[[{{first}}], -Infinity]] }""", config);
+        string same = $$"""{ "eos_token_id": 39, "bad_words_ids": [[{{first}}]] }""";
+        Assert.Equal(Expected(same, _prompt), Ids(fixture, _prompt));
+    }
 }
