@@ -218,7 +218,8 @@ internal sealed partial class Interpreter
     /// </summary>
     private void WarnOfLateEdit(CallStatement call)
     {
-        if (call.Schema.Name == "requires_grad_" || EnclosingTrace is null || FindOrigin(call) is not ReadStatement { Point.IsDefined: false } read
+        if (call.Schema.Name == "requires_grad_" || EnclosingTrace is null
+            || FindOrigin(call) is not ReadStatement { Point.IsDefined: false } read
             || Interleaver!.IsActive(read.Point)) return;
         Job.Warn(call.Id, Interleaver.Sites.PathOf(read.Point),
             $"The model has already used this value of `{Interleaver.Sites.NameOf(read.Point)}`: the edit changes what the program reads, "
