@@ -1,5 +1,6 @@
-using System.Text;
 using System.Text.Json;
+using System.Text;
+using Ndif.Protocol;
 using Ndif.Tokenizers.AddedTokens;
 using Ndif.Tokenizers.Conversion;
 using Ndif.Tokenizers.Json;
@@ -101,7 +102,7 @@ internal sealed class TokenizerFolder(IReadOnlyDictionary<string, ReadOnlyMemory
     {
         if (!files.TryGetValue(fileName, out var json) || (json.IsEmpty && fileName != TokenizerFiles.TokenizerJson)) return null;
         if (json.Span.StartsWith("\uFEFF"u8)) json = json[3..];
-        return Guard(fileName, () => JsonDocument.Parse(json));
+        return Guard(fileName, () => PythonJson.Parse(json));
     }
 
     private static T Guard<T>(string fileName, Func<T> read)

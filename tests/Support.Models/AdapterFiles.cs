@@ -14,7 +14,7 @@ public static class AdapterFiles
         string? config = null, bool table = false, Action<Dictionary<string, Tensor>>? change = null)
     {
         folder.Write("adapter_config.json", config
-            ?? $$"""{ "peft_type": "LORA", "r": {{rank}}, "lora_alpha": {{2 * rank}}, "target_modules": ["any"] }""");
+            ?? $$"""{ "peft_type": "LORA", "r": {{rank}}, "lora_alpha": {{2 * rank}} }""");
         using var scope = NewDisposeScope();
         using Generator generator = new(7);
         Dictionary<string, Tensor> tensors = [];

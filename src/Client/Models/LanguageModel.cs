@@ -127,7 +127,8 @@ public sealed class LanguageModel(
     /// <summary>The number of new tokens of a row where the options of a call do not set it.</summary>
     internal int GetMaxNewTokens(Generation options) =>
         options is not { HasUseModelDefaults: true, UseModelDefaults: false }
-        && GenerationDefaults.Options is { HasMaxNewTokens: true } file ? (int)file.MaxNewTokens : GenerationDefaults.DefaultMaxNewTokens;
+        && GenerationDefaults.Read(Description).Options is { HasMaxNewTokens: true } file ? (int)file.MaxNewTokens
+            : GenerationDefaults.DefaultMaxNewTokens;
 
     private protected override Envoy Find(string path) => path switch
     {

@@ -100,6 +100,11 @@ internal static class LoraEdits
         if (!areMatrices || delta.A.Shape[0] != delta.B.Shape[1] || !found.Order().SequenceEqual(expected.Order()))
             throw BadAdapter(adapter, $"has matrices {Format(delta.A.Shape)} and {Format(delta.B.Shape)} for `{module}`, whose weight is "
                 + Format([.. found]), module);
+        if (delta.Rank is { } rank && rank != delta.A.Shape[0])
+            throw BadAdapter(adapter,
+                $"has the matrix A with shape {Format(delta.A.Shape)} for `{module}`; the rank {rank} and the model's weight "
+                + $"{Format([.. found])} ask for {Format([rank, delta.A.Shape[^1]])}", module,
+                "The adapter was trained on another model, or adapter_config.json is not its own.");
     }
 
     private static void Check(LanguageModel model, string adapter, string module, AdapterTensor tensor)

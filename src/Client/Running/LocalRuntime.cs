@@ -32,7 +32,11 @@ public interface ILocalRuntime
 /// <param name="B">[outFeatures, rank]</param>
 /// <param name="Scaling">The factor lora_alpha / r.</param>
 /// <param name="IsEmbedding">The module is an embedding, whose inputs are ids.</param>
-public sealed record LoraDelta(string Module, TensorData A, TensorData B, double Scaling, bool IsEmbedding);
+public sealed record LoraDelta(string Module, TensorData A, TensorData B, double Scaling, bool IsEmbedding)
+{
+    /// <summary>The rank that the adapter's config gives the module; null if it is that of the matrices.</summary>
+    public int? Rank { get; init; }
+}
 
 /// <summary>A tensor of an adapter that takes the place of one of the model's own.</summary>
 /// <param name="Module">The path of the module.</param>

@@ -194,12 +194,12 @@ internal sealed class LanguageModelPass
 
     /// <summary>
     /// Computes the keys and values of rows again as for a prefill of all their tokens so far. Programs do not see this pass, so a trace
-    /// whose edits are in the cache fails.
+    /// whose edits of these rows are in the cache fails.
     /// </summary>
     /// <remarks>prepare_inputs_for_generation in transformers/models/phi3/modeling_phi3.py</remarks>
     private void RecomputeCache(TokenBatch batch, KeyValueCache cache, int[] rows, long length)
     {
-        foreach (TraceRows edited in _activeTraces.Where(p => p.Trace.HasEditedCache && rows.Any(p.HasRow)))
+        foreach (TraceRows edited in _activeTraces.Where(p => rows.Any(p.HasRow) && p.Trace.HasEditedCache(rows)))
         {
             JobRun job = edited.Trace.Job;
             Exception error = Errors.CreateException(ErrorCode.Unsupported,

@@ -3,6 +3,7 @@ using Ndif.Engine.Compiling;
 using Ndif.Engine.Interleaving;
 using Ndif.Models;
 using Ndif.Models.ForwardSource;
+using Ndif.Models.Layers;
 using Ndif.Models.Loading;
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
@@ -56,7 +57,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     }
 
     /// <summary>The generation options that apply if the user sets none.</summary>
-    internal GenerationDefaults Defaults => field ??= GenerationDefaults.FromModel(Description);
+    internal GenerationDefaults Defaults => field ??= GenerationDefaults.Read(Description);
 
     /// <summary>
     /// The token before a shorter prompt: that of the tokenizer, as Hugging Face's tokenizers pad, then that of the model's files, then the
@@ -148,6 +149,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     {
         using var registration = SiteHook.Register(null);
         SiteModule called = _model.Modules[module];
+        if (called is Embedding embedding) embedding.CheckIds(arguments);
         return called.Run(called.Device is { } device ? arguments.To(device) : arguments);
     }
 

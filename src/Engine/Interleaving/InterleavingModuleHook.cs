@@ -1,6 +1,7 @@
 using Ndif.Engine.Compiling;
 using Ndif.Models;
 using Ndif.Models.ForwardSource;
+using Ndif.Models.Layers;
 using TorchSharp;
 
 namespace Ndif.Engine.Interleaving;
@@ -50,6 +51,9 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
     /// <summary>Reports the result of a call.</summary>
     public object? After(object? result) => hasAfter ? interleaver.OnHookPoint(new HookPoint(module, IsAfter: true), result) : result;
 
-    private object? Run(SiteModule called, Arguments arguments) =>
-        operations is null ? called.Run(arguments) : called.RunWithHooks(operations, arguments);
+    private object? Run(SiteModule called, Arguments arguments)
+    {
+        if (called is Embedding embedding) embedding.CheckIds(arguments);
+        return operations is null ? called.Run(arguments) : called.RunWithHooks(operations, arguments);
+    }
 }

@@ -14,7 +14,15 @@ internal sealed partial class Interpreter
 {
     private void MarkEdit(HookPoint? point)
     {
-        if (point is { } edited && EnclosingTrace is { } trace && _plan.Model.AffectsCache(edited)) trace.HasEditedCache = true;
+        if (point is { } edited && _plan.Model.AffectsCache(edited)) HasEditedCache = true;
+    }
+
+    /// <summary>Marks the edit of a value in place, which is one of other rows if another invoke has read the value.</summary>
+    private void MarkEditInPlace(CallStatement call)
+    {
+        if (LastHookPoint is not { } point || EnclosingTrace is not { } trace || !_plan.Model.AffectsCache(point)) return;
+        if (OriginOf(call) is ReadStatement read && _reads.Contains(read.Id)) HasEditedCache = true;
+        else foreach (Interpreter invoke in trace.Invokes) invoke.HasEditedCache = true;
     }
 
     /// <summary>Executes a statement. Returns true if it is complete, false if it waits or has entered a region.</summary>
@@ -23,11 +31,12 @@ internal sealed partial class Interpreter
         switch (statement)
         {
             case CallStatement call:
-                if (call.Schema.InPlace) MarkEdit(LastHookPoint);
+                if (call.Schema.InPlace) MarkEditInPlace(call);
                 _slots.Set(call.Id, Compute(call));
                 return true;
             case ReadStatement read:
                 if (!TryReach(read.Point, read.Call, isRead: true)) return false;
+                _reads.Add(read.Id);
                 _slots.Set(read.Id, Interleaver!.Read(this, read));
                 return true;
             case WriteStatement write:
@@ -44,7 +53,7 @@ internal sealed partial class Interpreter
                 return true;
             case StartAtStatement start:
                 Job.LastWriteNode = start.Id;
-                if (EnclosingTrace is { } enclosing) enclosing.HasEditedCache = true;
+                HasEditedCache = true;
                 Interleaver!.StartAt(this, start, start.Value.Evaluate(_slots));
                 return true;
             case CallModuleStatement module:

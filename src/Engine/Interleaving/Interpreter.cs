@@ -67,6 +67,11 @@ internal sealed partial class Interpreter
     /// <summary>Whether it is a persistent edit, which applies to the rows of another invoke in every step.</summary>
     public bool IsEdit { get; init; }
 
+    private readonly HashSet<uint> _reads = []; // the nodes of the values of the model that it has read
+
+    /// <summary>Whether it has changed values from which the model computes the keys and values of its rows.</summary>
+    public bool HasEditedCache { get; private set; }
+
     /// <summary>Whether it ended by Stop.</summary>
     public bool HasStopped { get; private set; }
 

@@ -23,8 +23,9 @@ internal sealed class TraceRun : IDisposable
     /// <summary>Whether the part of the trace in the pass has ended. The pass may continue for other traces.</summary>
     public bool HasEnded { get; set; }
 
-    /// <summary>Whether an invoke has changed values from which the model computes keys and values.</summary>
-    public bool HasEditedCache { get; set; }
+    /// <summary>Whether an invoke has changed values from which the model computes the keys and values of some of these rows.</summary>
+    public bool HasEditedCache(IReadOnlyCollection<int> rows) =>
+        Invokes.Any(invoke => invoke.HasEditedCache && (invoke.Slice is not { } slice || slice.Rows.Any(row => rows.Contains((int)row))));
 
     /// <summary>Whether new tokens are streamed to the user, so that passes are needed even if no invoke waits for them.</summary>
     public bool IsStreaming => Statement.Trace.Generation is { Stream: true } && !HasEnded && !Job.HasFailed

@@ -33,7 +33,12 @@ internal sealed class EngineRuntime : ILocalRuntime
         using AdapterFile file = AdapterFile.Open(ModelStore.Find(adapter, null, ModelParts.Adapter, null).Path);
         WriteWarnings(file.Warnings);
         return new(
-            [.. file.Pairs.Select(pair => new LoraDelta(pair.Module, Data(pair.A), Data(pair.B), pair.Scaling, pair.IsEmbedding))],
+            [
+                .. file.Pairs.Select(pair => new LoraDelta(pair.Module, Data(pair.A), Data(pair.B), pair.Scaling, pair.IsEmbedding)
+                {
+                    Rank = pair.Rank,
+                }),
+            ],
             [.. file.Weights.Select(weight => new AdapterTensor(weight.Module, weight.Parameter, Data(weight.Tensor), weight.IsCopy))]);
 
         TensorData Data(string name)

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Ndif.Protocol;
 using ErrorCode = Ndif.Protocol.ErrorCode;
 
 namespace Ndif.Models.Config;
@@ -32,6 +33,7 @@ public sealed class ConfigReader
     {
         if (!System.Text.Unicode.Utf8.IsValid(json.Span))
             throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{file} is not UTF-8 text, as JSON is.");
+        json = PythonJson.ToJson(json);
         try
         {
             using JsonDocument document = JsonDocument.Parse(json, new() { CommentHandling = JsonCommentHandling.Skip });

@@ -37,6 +37,23 @@ public sealed partial class Embedding : TensorModule
     public override string ExtraRepr => string.Create(CultureInfo.InvariantCulture,
         $"{_numEmbeddings}, {_embeddingDim}{(_paddingIdx is { } id ? $", padding_idx={id}" : "")}");
 
+    /// <summary>
+    /// Checks ids that a program sets: an index of libtorch would count negative ones from the end of the table, which PyTorch's embedding
+    /// refuses.
+    /// </summary>
+    /// <exception cref="IndexOutOfRangeException">INDEX_OUT_OF_RANGE: an id is negative.</exception>
+    internal void CheckIds(Arguments arguments)
+    {
+        Tensor ids = arguments.Tensor(0);
+        if (ids.device_type == TorchSharp.DeviceType.META || ids.dtype == ScalarType.Bool || ids.numel() == 0) return;
+        using var scope = NewDisposeScope();
+        long id = ids.min().to(ScalarType.Int64).item<long>();
+        if (id < 0)
+            throw Errors.CreateException(Protocol.ErrorCode.IndexOutOfRange,
+                $"index {id} is out of bounds for dimension 0 with size {_numEmbeddings}, in the call of `{Path}`",
+                "An id counts from 0.", Path);
+    }
+
     /// <param name="input">[batch, seq] int64</param>
     /// <returns>[batch, seq, hidden]</returns>
     protected override Tensor Forward(Tensor input)

@@ -35,20 +35,26 @@ internal sealed class AdapterFile : IDisposable
     private readonly IReadOnlyList<(Regex Modules, double Value)> _ranks, _alphas;
     private readonly IReadOnlyList<string> _modulesToSave;
     private readonly bool _tiesModulesToSave;
+    private readonly AdapterTargets _targets;
 
     private AdapterFile(ConfigReader config, SafetensorsFile weights)
     {
         (_config, _weights) = (config, weights);
         CheckSupported();
+        foreach (string key in (string[])["r", "lora_alpha"])
+            if (config.IsNull(key)) throw InvalidAdapter($"has `{key}`: null, where PEFT needs a number");
         _rank = config.Size("r", 8);
         _alpha = config.Real("lora_alpha", 8);
         _usesRsLora = config.Flag("use_rslora", false);
         (_ranks, _alphas) = (ReadPattern("rank_pattern"), ReadPattern("alpha_pattern"));
+        _targets = ReadTargets();
         _modulesToSave = config.Texts("modules_to_save");
         _tiesModulesToSave = config.Flag("ensure_weight_tying", false)
             && _modulesToSave.Any(module => module.Split('.')[^1] is "embed_tokens" or "lm_head");
-        Pairs = [.. FindPairs()];
+        List<string> ignored = [];
+        Pairs = [.. FindPairs().Where(pair => IsTarget(pair.Module, ignored))];
         (Weights, Warnings) = FindWeights();
+        Warnings = [.. ignored, .. Warnings];
         if (Pairs.Count + Weights.Count == 0) throw InvalidAdapter("changes nothing");
     }
 
@@ -115,6 +121,34 @@ internal sealed class AdapterFile : IDisposable
             foreach (string tensor in (string[])[a, b])
                 if (!_weights.Entries.ContainsKey(tensor)) throw InvalidAdapter($"has `{name}` and not `{tensor}`");
             yield return new LoraPair(module, a, b, isEmbedding, (int)ValueFor(_ranks, module, _rank), ScalingOf(module));
+        }
+    }
+
+    /// <summary>Whether the config gives a module matrices; if not, a warning is added.</summary>
+    private bool IsTarget(string module, List<string> warnings)
+    {
+        try
+        {
+            if (_targets.Contains(module)) return true;
+        }
+        catch (RegexMatchTimeoutException e)
+        {
+            throw InvalidAdapter($"has the regular expression `{e.Pattern}`, which took too long on `{module}`", module: module, inner: e);
+        }
+        warnings.Add($"The adapter in {Path.GetDirectoryName(_weights.Path)} has matrices of `{module}`, which {ConfigFile} does not name "
+            + "(target_modules, exclude_modules, layers_to_transform). PEFT does not load them, so they are not used.");
+        return false;
+    }
+
+    private AdapterTargets ReadTargets()
+    {
+        try
+        {
+            return new AdapterTargets(_config);
+        }
+        catch (ArgumentException e)
+        {
+            throw InvalidAdapter($"has a regular expression that cannot be used: {e.Message}", inner: e);
         }
     }
 

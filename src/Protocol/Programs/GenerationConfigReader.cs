@@ -17,52 +17,87 @@ internal sealed class GenerationConfigReader : IDisposable
 
     private readonly ModelDescription _model;
     private readonly JsonDocument? _file, _config;
+    private readonly List<GenerationFault> _faults = [];
 
-    /// <exception cref="NdifException">BAD_CHECKPOINT: a file is not JSON.</exception>
-    public GenerationConfigReader(ModelDescription model) =>
-        (_model, _file, _config) = (model, Open(model, "generation_config.json"), Open(model, "config.json"));
+    public GenerationConfigReader(ModelDescription model)
+    {
+        _model = model;
+        (_file, _config) = (Open("generation_config.json"), Open("config.json"));
+    }
 
     private string FileName => _file is null ? "config.json" : "generation_config.json";
 
-    /// <exception cref="NdifException">BAD_CHECKPOINT: an option of the file is of the wrong kind or out of its bounds.</exception>
+    /// <summary>Reads the options. One that cannot be used is a fault of the result, which only a generation meets.</summary>
     public GenerationDefaults Read()
     {
-        try
+        Generation options = ReadOptions();
+        string[] warnings = RemoveNegativeTokens(options.Eos);
+        int? bos = FindTokenId("bos_token_id"), pad = FindTokenId("pad_token_id");
+        // an option of early versions, in the config of models of the BART kind
+        bool isFromConfig = _file is null || FindOption("_from_model_config") is { ValueKind: JsonValueKind.True };
+        if (isFromConfig && FindOption("force_bos_token_to_be_generated") is { ValueKind: JsonValueKind.True } && bos is { } forced)
+            options.ForcedBos = forced;
+        AddFault(null, () =>
         {
-            Generation options = ReadOptions();
-            // Sampling options of a file that does not sample have no effect; Complete checks them where a request turns sampling on.
+            // sampling options of a file that does not sample have no effect
             Generation bounds = options.Clone();
             bounds.ClearSample();
             foreach (GenerationOption option in GenerationOptionTable.Rows)
                 if (option.IsSamplingOnly && !options.Sample) option.Clear(bounds);
             GenerationOptionsValidator.Validate(bounds);
-            GenerationOptionsValidator.ValidateVocabulary(bounds, _model.Vocabulary);
-            return new GenerationDefaults(options, FindTokenId("bos_token_id"), FindTokenId("pad_token_id"))
-            {
-                Source = $"{FileName} of `{_model.Id}`",
-                Unapplied =
-                    [.. UnappliedGenerationOption.Rows.Where(option => FindOption(option.Name) is { } value && option.IsSet(value))],
-            };
-        }
-        catch (Exception e) when (e is InvalidOperationException or FormatException or NdifException)
+        });
+        UnappliedGenerationOption[] unapplied = [];
+        AddFault(null, () => unapplied =
+            [.. UnappliedGenerationOption.Rows.Where(option => FindOption(option.Name) is { } value && option.IsSet(value))]);
+        return new GenerationDefaults(options, bos, pad)
         {
-            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{FileName} of `{_model.Id}` cannot be read: {e.Message}", inner: e);
-        }
+            Source = $"{FileName} of `{_model.Id}`", Unapplied = unapplied, Faults = _faults, FileWarnings = warnings,
+        };
     }
 
     private Generation ReadOptions()
     {
         var options = new Generation();
         foreach (GenerationOption option in GenerationOptionTable.Rows)
-            if (!option.IsRequestOnly && FindOption(option.Name) is { } value) option.Read(value, options);
-        // an option of early versions, in the config of models of the BART kind
-        bool isFromConfig = _file is null || FindOption("_from_model_config") is { ValueKind: JsonValueKind.True };
-        if (isFromConfig && FindOption("force_bos_token_to_be_generated") is { ValueKind: JsonValueKind.True }
-            && FindTokenId("bos_token_id") is { } bos)
-            options.ForcedBos = bos;
-        RemoveUnknownTokens(options.SuppressTokens);
-        RemoveUnknownTokens(options.BeginSuppressTokens);
+        {
+            if (option.IsRequestOnly || FindOption(option.Name) is not { } value) continue;
+            var own = new Generation();
+            bool isUsable = AddFault(option, () =>
+            {
+                option.Read(value, own);
+                RemoveUnknownTokens(own.SuppressTokens);
+                RemoveUnknownTokens(own.BeginSuppressTokens);
+                if (option == GenerationOptionTable.Eos) return;
+                option.Validate(own);
+                option.ValidateVocabulary(own, _model.Vocabulary);
+            }, value.ValueKind is JsonValueKind.Number);
+            if (isUsable) options.MergeFrom(own);
+        }
         return options;
+    }
+
+    /// <returns>False if what was read cannot be used.</returns>
+    private bool AddFault(GenerationOption? option, Action read, bool isNumber = false)
+    {
+        try
+        {
+            read();
+            return true;
+        }
+        catch (Exception e) when (e is InvalidOperationException or FormatException or NdifException)
+        {
+            _faults.Add(new(option, $"{FileName} of `{_model.Id}` cannot be read: {e.Message}", e) { IsNumber = isNumber });
+            return false;
+        }
+    }
+
+    /// <summary>Removes ids that no token has: a row never ends at them, in Hugging Face neither.</summary>
+    private static string[] RemoveNegativeTokens(ICollection<long> ids)
+    {
+        long[] negative = [.. ids.Where(id => id < 0)];
+        foreach (long id in negative) ids.Remove(id);
+        return negative.Length == 0 ? []
+            : [$"sets `eos_token_id` to {string.Join(", ", negative)}, which is the id of no token: no row ends at it."];
     }
 
     /// <summary>Removes ids that are not in the vocabulary: to suppress them has no effect, in Hugging Face neither.</summary>
@@ -89,19 +124,27 @@ internal sealed class GenerationConfigReader : IDisposable
         within.ValueKind is JsonValueKind.Object && within.TryGetProperty(name, out JsonElement value)
         && value.ValueKind is not JsonValueKind.Null ? value : null;
 
-    private int? FindTokenId(string name) => (FindOption(name) ?? FindInConfig(name)) is not { } id ? null
-        : id.ValueKind is not JsonValueKind.Array ? id.GetInt32() : id.GetArrayLength() > 0 ? id[0].GetInt32() : null;
-
-    private static JsonDocument? Open(ModelDescription model, string name)
+    /// <summary>The id of a token, or the first of several; null if none is set, for which some files have -1.</summary>
+    private int? FindTokenId(string name)
     {
-        if (!model.Files.TryGetValue(name, out var bytes)) return null;
+        if ((FindOption(name) ?? FindInConfig(name)) is not { } value) return null;
+        int? id = null;
+        AddFault(null, () => id = value.ValueKind is not JsonValueKind.Array ? value.GetInt32()
+            : value.GetArrayLength() > 0 ? value[0].GetInt32() : null);
+        return id >= 0 ? id : null;
+    }
+
+    private JsonDocument? Open(string name)
+    {
+        if (!_model.Files.TryGetValue(name, out var bytes)) return null;
         try
         {
-            return JsonDocument.Parse(bytes.Memory, _jsonOptions);
+            return PythonJson.Parse(bytes.Memory, _jsonOptions);
         }
         catch (JsonException e)
         {
-            throw Errors.CreateException(ErrorCode.BadCheckpoint, $"{name} of `{model.Id}` is not JSON: {e.Message}", inner: e);
+            _faults.Add(new(null, $"{name} of `{_model.Id}` is not JSON: {e.Message}", e));
+            return null;
         }
     }
 

@@ -22,6 +22,12 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
     /// <summary>The options of the files that are not applied here.</summary>
     internal IReadOnlyList<UnappliedGenerationOption> Unapplied { get; init; } = [];
 
+    /// <summary>Why options of the files cannot be used. They are none of <see cref="Options"/>.</summary>
+    internal IReadOnlyList<GenerationFault> Faults { get; init; } = [];
+
+    /// <summary>What a generation should know of the files, each after their name.</summary>
+    internal IReadOnlyList<string> FileWarnings { get; init; } = [];
+
     /// <summary>The file of the options, for error messages.</summary>
     internal string Source { get; init; } = "generation_config.json";
 
@@ -31,12 +37,17 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
     /// </summary>
     /// <param name="requests">The options of the trace, then those of the invoke; null for none.</param>
     /// <exception cref="NdifException">
-    /// BAD_ARGUMENT: a sampling option of the model's files is out of its bounds. UNSUPPORTED: an option of the model's files would change
-    /// the generation and is not applied here.
+    /// BAD_CHECKPOINT: an option of the model's files, which this generation needs, is of the wrong kind or out of its bounds; BAD_ARGUMENT
+    /// if it is a sampling option of files that do not sample. UNSUPPORTED: an option of the model's files would change the generation and
+    /// is not applied here.
     /// </exception>
     public Generation Complete(params ReadOnlySpan<Generation?> requests)
     {
         Generation complete = Merge(requests);
+        if (UsesModelDefaults(requests))
+            foreach (GenerationFault fault in Faults)
+                if (fault.Concerns(complete, requests))
+                    throw fault.CreateException(Options.Sample);
         if (FindActiveOptions(complete, requests).FirstOrDefault(option => option.IsRefused) is { } refused)
             throw Errors.CreateException(ErrorCode.Unsupported,
                 $"{Source} sets `{refused.Name}`, which {refused.Effect}. This version does not have it.",
@@ -61,14 +72,29 @@ public sealed record GenerationDefaults(Generation Options, int? BosTokenId, int
             [.. from option in FindActiveOptions(merged, requests)
                 where !option.IsRefused
                 select $"{Source} sets `{option.Name}`, which is not applied: it {option.Effect}."];
+        if (merged.Eos.SequenceEqual(Options.Eos)) warnings.AddRange(FileWarnings.Select(warning => $"{Source} {warning}"));
         if (merged is { HasMinNewTokens: true, MinLength: > 0 })
             warnings.Add("Both `min_new_tokens` and `min_length` are set; `min_new_tokens` takes precedence.");
         return warnings;
     }
 
-    /// <summary>Reads generation_config.json and config.json.</summary>
-    /// <exception cref="NdifException">BAD_CHECKPOINT: an option of the file is of the wrong kind or out of its bounds.</exception>
+    /// <summary>Reads generation_config.json and config.json, for a generation with its defaults.</summary>
+    /// <exception cref="NdifException">
+    /// BAD_CHECKPOINT: a file is not JSON, or an option of it that has an effect is of the wrong kind or out of its bounds.
+    /// </exception>
     public static GenerationDefaults FromModel(ModelDescription model)
+    {
+        GenerationDefaults defaults = Read(model);
+        foreach (GenerationFault fault in defaults.Faults)
+            if (fault.Concerns(defaults.Options, [])) throw fault.CreateException(defaults.Options.Sample);
+        return defaults;
+    }
+
+    /// <summary>
+    /// Reads generation_config.json and config.json without an error: an option that cannot be used is an error of <see cref="Complete"/>,
+    /// if the generation needs it.
+    /// </summary>
+    public static GenerationDefaults Read(ModelDescription model)
     {
         using var reader = new GenerationConfigReader(model);
         return reader.Read();

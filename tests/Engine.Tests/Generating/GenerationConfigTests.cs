@@ -267,4 +267,64 @@ public sealed class GenerationConfigTests : IDisposable
         Assert.Contains($"`{option}`", error.Message, StringComparison.Ordinal);
         Assert.Contains("generation_config.json of `tiny`", error.Message, StringComparison.Ordinal);
     }
+
+    [Theory]
+    [InlineData("""{ "do_sample": true, "temperature": 0.0 }""")]
+    [InlineData("""{ "bad_words_ids": [] }""")]
+    [InlineData("""{ "early_stopping": "soon" }""")]
+    [InlineData("[")]
+    public void APlainTrace_NeedsNoOptionOfTheFile(string file)
+    {
+        using EngineFixture fixture = EngineFixture.WithDefaults(file);
+        fixture.Run(_prompt, _ => fixture.Model.Logits.Save("logits")).AssertCompleted();
+        Error error = fixture.Run(Record(fixture, _prompt))[0].AssertFailed(ErrorCode.BadCheckpoint);
+        Assert.Contains("generation_config.json of", error.Message, StringComparison.Ordinal);
+    }
+
+    private static readonly GenerationOptions _greedy = new() { DoSample = false, EosTokenIds = [39] };
+
+    [Theory]
+    [InlineData("""{ "do_sample": false, "top_k": -1 }""")]
+    [InlineData("""{ "do_sample": true, "temperature": 0.0 }""")]
+    [InlineData("""{ "do_sample": true, "top_k": -1, "top_p": 9 }""")]
+    public void ASamplingOption_IsCheckedWhereAGenerationSamples(string file) =>
+        Assert.Equal(Expected("""{ "eos_token_id": 39 }""", _prompt), Greedy(file, _prompt, options: _greedy));
+
+    [Fact]
+    public void ARequest_ReplacesAnOptionThatCannotBeUsed()
+    {
+        string file = """{ "bad_words_ids": [], "eos_token_id": 39 }""", other = """{ "bad_words_ids": [[7]], "eos_token_id": 39 }""";
+        Assert.Equal(Expected(other, _prompt), Greedy(file, _prompt, options: new() { BadWordsIds = [[7]] }));
+        using EngineFixture fixture = EngineFixture.WithDefaults("""{ "top_k": -1 }""");
+        Error error = fixture.Run(Record(fixture, _prompt, options: new() { TopP = 0.5 }))[0].AssertFailed(ErrorCode.BadArgument);
+        Assert.Contains("`top_k`", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ANegativeEndOfSequence_EndsNoRow_WithAWarning()
+    {
+        long end = Plain[1];
+        foreach (var (file, length) in (ReadOnlySpan<(string, int)>)
+            [("""{ "eos_token_id": -1, "pad_token_id": -1 }""", MaxNewTokens), ($$"""{ "eos_token_id": [{{end}}, -1] }""", 2)])
+        {
+            using EngineFixture fixture = EngineFixture.WithDefaults(file);
+            JobOutcome run = fixture.Run(Record(fixture, _prompt))[0].AssertCompleted();
+            Assert.Equal(_prompt.Length + length, run.Tensor("ids").Shape[1]);
+            Assert.Contains("`eos_token_id` to -1", Assert.Single(run.Warnings), StringComparison.Ordinal);
+        }
+    }
+
+    /// <summary>Python's json writes infinities and NaN as JSON does not.</summary>
+    [Fact]
+    public void NumbersOfPython_AreRead_InEveryFile()
+    {
+        long first = Plain[0];
+        string config = TinyModel.GPT2(more: """
+            , "time_step_limit": [0.0, Infinity], "unused": {"a": NaN, "b": [-Infinity]}, "text": "NaN \" Infinity"
+            """);
+        using EngineFixture fixture =
+            EngineFixture.WithDefaults($$"""{ "eos_token_id": 39, "x": NaN, "sequence_bias": [[[{{first}}], -Infinity]] }""", config);
+        string same = $$"""{ "eos_token_id": 39, "bad_words_ids": [[{{first}}]] }""";
+        Assert.Equal(Expected(same, _prompt), Ids(fixture, _prompt));
+    }
 }

@@ -91,6 +91,25 @@ public sealed class RotaryLengthTests
         });
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Phi3_GoesOn_BesideAnEditedInvokeThatDoesNotCross(bool isInPlace)
+    {
+        using EngineFixture fixture = Phi3();
+        Run(_three, _ten).AssertCompleted();
+        Error error = Run(_ten, _three).AssertFailed(ErrorCode.Unsupported);
+        Assert.Contains("grows past 12 tokens", error.Message, StringComparison.Ordinal);
+
+        JobOutcome Run(int[] edited, int[] other) => fixture.Run(null, 6, t =>
+        {
+            using (t.Invoke(edited))
+                if (isInPlace) fixture.Model.Layers[0].Hidden[.., 0] += 3;
+                else fixture.Model.Layers[0].Mlp.Output = fixture.Model.Layers[0].Mlp.Output * 0;
+            using (t.Invoke(other)) fixture.Model.Logits.Save("logits");
+        });
+    }
+
     private static EngineFixture Phi3() => EngineFixture.Of(TinyConfigs.Of("phi3 longrope", 2)
         .Replace("\"original_max_position_embeddings\": 64", "\"original_max_position_embeddings\": 12", StringComparison.Ordinal));
 

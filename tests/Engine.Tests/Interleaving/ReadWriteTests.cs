@@ -261,4 +261,23 @@ public sealed class ReadWriteTests : IDisposable
         }).AssertCompleted();
         Assert.Equal(["shape [1, 5, 16] 2 True", "None"], run.Logs);
     }
+
+    /// <summary>As in PyTorch, an embedding has no row for a negative id; an index would count it from the end.</summary>
+    [Theory]
+    [InlineData("transformer.wte", -1L)]
+    [InlineData("transformer.wpe", -3L)]
+    public void ANegativeId_IsRefused(string module, long id)
+    {
+        using EngineFixture fixture = EngineFixture.GPT2();
+        Envoy embedding = fixture.Model.Get(module);
+        long[] prompt = [1, 2, 3];
+        foreach (JobOutcome run in (JobOutcome[])
+            [
+                fixture.Run(prompt, _ => embedding.Input = embedding.Input * 0 + id),
+                fixture.Run(prompt, _ => embedding.Input[.., ^1] = id),
+                fixture.Run(prompt, _ => embedding.Call(embedding.Input * 0 + id).Save("rows")),
+            ])
+            Assert.StartsWith($"index {id} is out of bounds for dimension 0 with size",
+                run.AssertFailed(ErrorCode.IndexOutOfRange).Message, StringComparison.Ordinal);
+    }
 }

@@ -81,6 +81,21 @@ public sealed class AttachedAdapterTests : IDisposable
         Assert.Contains("adapter: ...", error.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("""{ "r": 8, "lora_alpha": 8 }""", "[4, 16] for `lm_head`; the rank 8")]
+    [InlineData("""{ "r": 4, "rank_pattern": { "lm_head": 2 } }""", "[4, 16] for `lm_head`; the rank 2")]
+    [InlineData("""{ }""", "[4, 16] for `lm_head`; the rank 8")]
+    public void AnotherRankThanTheConfigs_IsRefused(string config, string why)
+    {
+        TinyModel.Write(_folder, TinyModel.GPT2());
+        AdapterFiles.Write(_adapter, _head, rank: 4, _ => (40, 16), config);
+        NdifException error = Assert.ThrowsAny<NdifException>(() => new LanguageModel(_folder.Path).WithAdapter(_adapter.Path));
+        Assert.Contains(why, error.Message, StringComparison.Ordinal);
+        Assert.Contains("ask for [", error.Message, StringComparison.Ordinal);
+    }
+
+    private static readonly string[] _head = ["lm_head"];
+
     [Fact]
     public void ResizedVocabulary_IsRefused_WithTheWayOut()
     {

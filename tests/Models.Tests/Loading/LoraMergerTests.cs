@@ -102,6 +102,30 @@ public sealed class LoraMergerTests : IDisposable
         Assert.Equal(expected, model.Module("model.layers.1.self_attn.q_proj")!.Parameters[0].Value.data<float>().ToArray(), Near);
     }
 
+    /// <summary>Of layers 0 and 1, each with q_proj and k_proj.</summary>
+    [Theory]
+    [InlineData(""" "target_modules": ["q_proj"] """, "0.q 1.q")]
+    [InlineData(""" "target_modules": ["proj", "1.self_attn.k_proj"] """, "1.k")]
+    [InlineData(""" "target_modules": ".*\\.0\\..*_proj" """, "0.k 0.q")]
+    [InlineData(""" "target_modules": "q_proj" """, "")]
+    [InlineData(""" "target_modules": "all-linear" """, "0.k 0.q 1.k 1.q")]
+    [InlineData(""" "target_modules": [] """, "0.k 0.q 1.k 1.q")]
+    [InlineData(""" "exclude_modules": ["k_proj"] """, "0.q 1.q")]
+    [InlineData(""" "exclude_modules": ".*1.*", "target_modules": ["q_proj"] """, "0.q")]
+    [InlineData(""" "target_modules": ["q_proj"], "layers_to_transform": 1 """, "1.q")]
+    [InlineData(""" "target_modules": ["q_proj"], "layers_to_transform": [0], "layers_pattern": "layers" """, "0.q")]
+    [InlineData(""" "target_modules": ["q_proj"], "layers_to_transform": [0], "layers_pattern": ["h"] """, "")]
+    [InlineData(""" "target_modules": ["model.layers.1.self_attn.q_proj"], "layers_to_transform": [0] """, "1.q")]
+    public void MatricesThatTheConfigDoesNotName_AreNotUsed_AsInPeft(string targets, string used)
+    {
+        string[] modules = [.. from layer in (int[])[0, 1] from kind in "kq" select $"model.layers.{layer}.self_attn.{kind}_proj"];
+        AdapterFiles.Write(_adapter, modules, rank: 2, _ => (16, 16), $$"""{ "r": 2, {{targets}} }""",
+            change: tensors => tensors["base_model.model.model.norm.weight"] = ones(16));
+        using AdapterFile file = AdapterFile.Open(_adapter.Path);
+        Assert.Equal(used, string.Join(' ', file.Pairs.Select(pair => $"{pair.Module[13]}.{pair.Module[^6]}")));
+        Assert.Equal(4 - file.Pairs.Count, file.Warnings.Count);
+    }
+
     [Fact]
     public void EmbeddingsAdapter_IsMerged_IntoTheTable()
     {
@@ -144,6 +168,9 @@ public sealed class LoraMergerTests : IDisposable
     [InlineData("""{ "r": 2, "modules_to_save": ["lm_head"] }""", "names `lm_head` in `modules_to_save` and has no tensor of it")]
     [InlineData("""{ "r": 2, "init_lora_weights": "pissa_niter_16" }""", "started by pissa_niter_16")]
     [InlineData("""{ "r": 3 }""", "with shape [2, 16]; the rank 3")]
+    [InlineData("""{ "r": 2, "lora_alpha": null }""", "has `lora_alpha`: null")]
+    [InlineData("""{ "r": 2, "target_modules": ["down_proj"] }""", "changes nothing")]
+    [InlineData("""{ "r": 2, "target_modules": "(" }""", "regular expression that cannot be used")]
     [InlineData("""{ "r": 0 }""", "`r` must be positive")]
     [InlineData("""{ "r": "two" }""", "`r` must be a whole number")]
     [InlineData("""{ "r": 2, "rank_pattern": { "(": 2 } }""", "regular expression")]
