@@ -76,7 +76,8 @@ internal sealed class LanguageModelBatch : ITraceBatch
     public void Step()
     {
         using var scope = torch.NewDisposeScope();
-        RunPass(() => { });
+        RemoveFailed();
+        if (!HasEnded) RunPass(() => { });
     }
 
     /// <summary>
@@ -99,6 +100,19 @@ internal sealed class LanguageModelBatch : ITraceBatch
     {
         _tokens.Dispose();
         _cache?.Dispose();
+    }
+
+    /// <summary>Removes the rows of jobs that have failed or were cancelled since the last step.</summary>
+    private void RemoveFailed()
+    {
+        List<TraceRows> remaining = [.. _traces.Where(rows => !rows.Trace.Job.CheckCancelled())];
+        if (remaining.Count == _traces.Count) return;
+        foreach (TraceRows rows in _traces.Except(remaining)) _interleaver.EndTrace(rows.Trace);
+        if (remaining.Count > 0)
+            SelectRows([.. remaining.SelectMany(rows => Enumerable.Range((int)rows.FirstRow, rows.Rows.Count))]);
+        _traces = remaining;
+        AssignRows();
+        _interleaver = new Interleaver(_model, [.. Traces]);
     }
 
     /// <summary>Step 1 for one trace.</summary>
@@ -236,12 +250,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
         foreach (TraceRows rows in continuing)
             if (rows.FindEndedInvokes() is { Count: > 0 } ended) _interleaver.EndInvokes(ended);
         int[] sourceRows = [.. continuing.SelectMany(p => p.SourceRows)];
-        if (sourceRows.Length != _batchShape.BatchSize || sourceRows.Where((source, row) => source != row).Any())
-        {
-            using (torch.Tensor indices = torch.tensor(Array.ConvertAll(sourceRows, r => (long)r), device: _model.Device)) // [next batch]
-                _cache!.SelectRows(indices);
-            _tokens.SelectRows(sourceRows);
-        }
+        SelectRows(sourceRows);
         bool isSmaller = continuing.Count < _traces.Count;
         _traces = continuing;
         _tokens.AppendTokens([.. _traces.SelectMany(p => p.NextTokens)]);
@@ -249,6 +258,15 @@ internal sealed class LanguageModelBatch : ITraceBatch
         if (isSmaller) _interleaver = new Interleaver(_model, [.. Traces]);
         if (_model.Root.CacheRecomputeLength is { } length && _tokens.RowsPastLength(length) is { Length: > 0 } rowsPastLength)
             RecomputeCache(rowsPastLength, length);
+    }
+
+    /// <summary>Keeps these rows of tokens and cache, in this order; a row may occur several times.</summary>
+    private void SelectRows(int[] rows)
+    {
+        if (rows.Length == _batchShape.BatchSize && !rows.Where((source, row) => source != row).Any()) return;
+        using torch.Tensor indices = torch.tensor(Array.ConvertAll(rows, row => (long)row), device: _model.Device); // [next batch]
+        _cache!.SelectRows(indices);
+        _tokens.SelectRows(rows);
     }
 
     /// <summary>

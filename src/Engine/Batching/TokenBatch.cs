@@ -67,6 +67,7 @@ internal sealed class TokenBatch : IDisposable
         for (int row = 0; row < rows.Count; row++) (_tokens[row], _masks[row]) = (tokens[row], masks[row]);
         _tokens.RemoveRange(rows.Count, _tokens.Count - rows.Count);
         _masks.RemoveRange(rows.Count, _masks.Count - rows.Count);
+        ReplaceWithLastTokens();
     }
 
     /// <summary>The rows that have just grown past a length.</summary>

@@ -9,6 +9,11 @@ namespace Ndif.Worker.Serving;
 /// </summary>
 internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILogger logger, TimeProvider time)
 {
+    /// <summary>Leases the next job.</summary>
+    /// <returns>Null if no job arrived within the timeout.</returns>
+    public Task<Lease?> LeaseAsync(IReadOnlyList<string> models, TimeSpan timeout, CancellationToken cancellationToken) =>
+        jobs.LeaseAsync(options.Id, models, timeout, cancellationToken);
+
     /// <summary>Leases the next job and the jobs that wait behind it, up to <see cref="WorkerOptions.MaxBatch"/>.</summary>
     /// <param name="timeout">How long to wait for the first job.</param>
     /// <returns>The leases; empty if no job arrived within the timeout.</returns>
