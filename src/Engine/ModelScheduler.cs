@@ -51,7 +51,6 @@ internal sealed class ModelScheduler(HookedModel model) : IDisposable
             batch.Dispose();
         }
         if (_exclusive.TryDequeue(out TraceRun? exclusive)) TryRun([exclusive], () => Join(model.Start([exclusive])));
-        RunSessions(); // 4
     }
 
     public void Dispose()
@@ -118,8 +117,7 @@ internal sealed class ModelScheduler(HookedModel model) : IDisposable
         foreach (TraceRun trace in traces) trace.Job.LastWriteNode = null;
         try
         {
-            using var graph = new GradModeScope(traces);
-            run();
+            using (new GradModeScope(traces)) run();
             return true;
         }
         catch (Exception) when (traces.Count > 1)
@@ -134,6 +132,10 @@ internal sealed class ModelScheduler(HookedModel model) : IDisposable
                 ForwardErrorTranslator.Translate(e, "The model's forward pass",
                     "If the program replaced a value of the model, check its shape and element type."), job.LastWriteNode
                     ?? traces[0].Statement.Id);
+        }
+        finally
+        {
+            RunSessions(); // 4
         }
         return false;
     }
