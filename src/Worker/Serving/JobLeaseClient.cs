@@ -11,8 +11,9 @@ internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILog
 {
     /// <summary>Leases the next job.</summary>
     /// <returns>Null if no job arrived within the timeout.</returns>
-    public Task<Lease?> LeaseAsync(IReadOnlyList<string> models, TimeSpan timeout, CancellationToken cancellationToken) =>
-        jobs.LeaseAsync(options.Id, models, timeout, cancellationToken);
+    /// <param name="running">The number of jobs that the worker runs; a worker that runs fewer gets a job first.</param>
+    public Task<Lease?> LeaseAsync(IReadOnlyList<string> models, TimeSpan timeout, int running, CancellationToken cancellationToken) =>
+        jobs.LeaseAsync(options.Id, models, timeout, TimeSpan.FromMilliseconds(5 * Math.Min(running, 2)), cancellationToken);
 
     /// <summary>Leases the next job and the jobs that wait behind it, up to <see cref="WorkerOptions.MaxBatch"/>.</summary>
     /// <param name="timeout">How long to wait for the first job.</param>

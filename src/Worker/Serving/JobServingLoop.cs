@@ -12,8 +12,8 @@ namespace Ndif.Worker.Serving;
 /// 1. Lease jobs as they come, while fewer than <see cref="WorkerOptions.MaxBatch"/> run.
 /// 2. Compile the program of each job and add it to those that run on the thread of the model (<see cref="AsyncModelScheduler"/>), while
 ///    its lease is renewed.
-/// 3. Publish the outcome of each job when it ends. After <see cref="WorkerOptions.IdleTrimDelay"/> without a job, return unused heap memory
-///    to the operating system.
+/// 3. Publish the outcome of each job when it ends. After <see cref="WorkerOptions.IdleTrimDelay"/> without a job, return unused heap
+///    memory to the operating system.
 /// </summary>
 internal sealed class JobServingLoop(
     ModelHost host, WorkerOptions options, QueueBackend backend, LeasedJobs jobs, ILogger logger, TimeProvider time) : IDisposable
@@ -82,7 +82,8 @@ internal sealed class JobServingLoop(
                     continue;
                 }
                 TimeSpan timeout = isTrimmed ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay;
-                if (await _leases.LeaseAsync(host.Names, timeout, _drain.Token) is { } lease) _running.Add(RunAsync(lease, abort));
+                if (await _leases.LeaseAsync(host.Names, timeout, _running.Count, _drain.Token) is { } lease)
+                    _running.Add(RunAsync(lease, abort));
                 else if (!isTrimmed && _running.All(job => job.IsCompleted))
                 {
                     NativeHeap.Trim();
