@@ -10,8 +10,8 @@ namespace Ndif.Engine;
 /// <summary>
 /// Runs the programs of jobs on one model, a pass at a time, on the calling thread. Jobs can be added between any two passes.
 /// 1. Every session runs until it stands at a trace or has ended.
-/// 2. The next pass is chosen in turn: the prompts of the traces that wait, a step of each batch that generates, or a trace that has to have
-///    its pass to itself. So no trace waits longer than for one of each.
+/// 2. The next pass is chosen in turn: the prompts of the traces that wait, a step of each batch that generates, or a trace that has to
+///    have its pass to itself. So no trace waits longer than for one of each.
 /// 3. Traces whose prompts have run join the batch that generates.
 /// 4. Sessions go on after their traces as soon as these have ended.
 /// 5. If a pass that several jobs share fails in the model, each of its jobs runs again alone, so that the job at fault is found.

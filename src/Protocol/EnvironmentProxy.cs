@@ -53,7 +53,8 @@ public sealed class EnvironmentProxy(IWebProxy environment, string? noProxy) : I
         string host = destination.DnsSafeHost.TrimEnd('.');
         IPAddress? address = IPAddress.TryParse(host, out IPAddress? parsed) ? Unmap(parsed) : null;
         bool isHere = address is null
-            ? host.Equals("localhost", StringComparison.OrdinalIgnoreCase) || host.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase)
+            ? host.Equals("localhost", StringComparison.OrdinalIgnoreCase)
+                || host.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase)
             : IPAddress.IsLoopback(address) || address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any);
         return isHere || _direct.Any(entry => Matches(entry, host, address, destination.Port));
     }

@@ -21,7 +21,8 @@ public sealed class ProxyTests(TestCluster cluster, ITestOutputHelper output) : 
     public async Task AnotherHost_IsAskedThroughTheProxy_AndTheErrorNamesIt()
     {
         using TcpListener proxy = Listen();
-        await using ChildProcess status = StartStatus("http://ndif.example:5080", ("http_proxy", $"http://me:secret@{proxy.LocalEndpoint}"));
+        await using ChildProcess status =
+            StartStatus("http://ndif.example:5080", ("http_proxy", $"http://me:secret@{proxy.LocalEndpoint}"));
         Assert.NotEqual(0, await status.WaitForExitAsync());
         Assert.Contains($"through the proxy http://{proxy.LocalEndpoint} that `http_proxy` names", status.Errors, StringComparison.Ordinal);
         Assert.Contains("add `ndif.example` to `no_proxy`", status.Errors, StringComparison.Ordinal);

@@ -280,8 +280,8 @@ internal sealed class LanguageModelBatch : ITraceBatch
         {
             JobRun job = edited.Trace.Job;
             Exception error = Errors.CreateException(ErrorCode.Unsupported,
-                $"A row of this generation grows past {length} tokens, where {_model.Description.Architecture} computes its keys and values "
-                + "again; they would be without the edits of the earlier steps.",
+                $"A row of this generation grows past {length} tokens, where {_model.Description.Architecture} computes its keys and "
+                + "values again; they would be without the edits of the earlier steps.",
                 $"Keep the prompt and its new tokens within {length}, begin with a prompt of more than {length} tokens, or edit only the "
                 + "final norm and the logits.");
             job.Fail(error, job.LastWriteNode ?? edited.Trace.Statement.Id);

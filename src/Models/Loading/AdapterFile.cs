@@ -185,7 +185,8 @@ internal sealed class AdapterFile : IDisposable
             if (_config.IsNonEmpty(key)) throw InvalidAdapter($"has `{key}`, which is not supported", UnsupportedHint);
         if (_config.Text("bias", "none") is not ("none" or "all" or "lora_only") and string bias)
             throw InvalidAdapter($"has `bias`: {bias}; known are none, all and lora_only");
-        if (_config.TextOrNull("init_lora_weights") is { } initialization && initialization is not ("gaussian" or "eva" or "orthogonal" or "mica"))
+        if (_config.TextOrNull("init_lora_weights") is { } initialization
+            && initialization is not ("gaussian" or "eva" or "orthogonal" or "mica"))
             throw InvalidAdapter($"was started by {initialization}, which changes the model's own weights too",
                 "Convert it with PEFT's path_initial_model_for_weight_conversion first.");
     }

@@ -102,7 +102,8 @@ public sealed class AttachedAdapterTests : IDisposable
         TinyModel.Write(_folder, config);
         Models.CausalLM tree = ArchitectureCatalog.Build(ConfigReader.Open(_folder.File("config.json")));
         WriteAdapter(more, file => adapter(tree.Names.Embed, tree.Names.LmHead, file, tree));
-        LanguageModel llm = new(_folder.Path), merged = new(_folder.Path, adapter: _adapter.Path), attached = llm.WithAdapter(_adapter.Path);
+        LanguageModel llm = new(_folder.Path), merged = new(_folder.Path, adapter: _adapter.Path),
+            attached = llm.WithAdapter(_adapter.Path);
         TensorData[] logits = [await LogitsAsync(llm), await LogitsAsync(merged), await LogitsAsync(attached)];
         Assert.True(logits[1].MaxAbsDifference(logits[0]) > 1e-2);
         Assert.True(logits[1].MaxAbsDifference(logits[2]) < 1e-4, $"{logits[1].MaxAbsDifference(logits[2])}");

@@ -7,7 +7,7 @@ namespace Ndif.Engine.Tests.Local;
 /// <summary>A run in this process and a run of the serialized program give the same results.</summary>
 public sealed class BackendTests : IDisposable
 {
-    private static readonly int[] _prompt = [3, 1, 4];
+    private static readonly int[] _unknownTokens = [4_000], _prompt = [3, 1, 4];
 
     private readonly EngineFixture _fixture = EngineFixture.Llama();
 
@@ -46,7 +46,7 @@ public sealed class BackendTests : IDisposable
         List<Exception> thrown = [];
         foreach (Backend backend in (Backend[])[Backend.Local, Backend.Loopback])
         {
-            using Trace t = Model.Trace(how == "input" ? new int[4_000] : _prompt, backend);
+            using Trace t = Model.Trace(how == "input" ? _unknownTokens : _prompt, backend);
             Saved first = Model.Inputs.Kwargs["input_ids"].Save();
             Fail(how);
             thrown.Add(await Assert.ThrowsAnyAsync<Exception>(() => t.RunAsync(Cancellation)));

@@ -65,7 +65,9 @@ public sealed class RotaryPrecisionTests : IDisposable
         static Tensor Heads(Tensor x) => x.view(1, Seq, 4, 4).transpose(1, 2);
     }
 
-    /// <summary>transformers/models/gptj/modeling_gptj.py: the table of sines and cosines is float32, and nothing casts the keys back.</summary>
+    /// <summary>
+    /// transformers/models/gptj/modeling_gptj.py: the table of sines and cosines is float32, and nothing casts the keys back.
+    /// </summary>
     [Fact]
     public void GPTJ_CachesKeysInFloat32()
     {

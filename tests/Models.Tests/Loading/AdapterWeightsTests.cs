@@ -213,7 +213,8 @@ public sealed class AdapterWeightsTests : IDisposable
         act("model.norm.weight", seed);
     }
 
-    private static void AddLora(Dictionary<string, Tensor> file, string module, bool isEmbedding = false, long outputs = TinyModel.VocabSize)
+    private static void AddLora(
+        Dictionary<string, Tensor> file, string module, bool isEmbedding = false, long outputs = TinyModel.VocabSize)
     {
         (Tensor a, Tensor b) = Matrices(module, isEmbedding, outputs);
         file[$"{Prefix}{module}.{(isEmbedding ? "lora_embedding_A" : "lora_A.weight")}"] = a;
