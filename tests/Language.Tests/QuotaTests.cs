@@ -1,5 +1,6 @@
 using Ndif.Protocol;
 using Ndif.Server;
+using Ndif.Tests.Support.Service;
 
 namespace Ndif.Language.Tests;
 
