@@ -65,6 +65,45 @@ public sealed class KeyValueCache : IDisposable
         foreach (Layer? layer in _layers) layer?.Replace(t => t.index_select(0, rows.to(t.device)));
     }
 
+    /// <summary>Whether the rows of another cache can be added: each layer has run in both or in neither.</summary>
+    internal bool CanAppend(KeyValueCache other) =>
+        Enumerable.Range(0, _layers.Length).All(i => IsFilled(i) == other.IsFilled(i));
+
+    /// <summary>
+    /// Adds the rows of another cache after those of this one. The tokens of all rows end in the same slot; the slots before those of a
+    /// shorter cache are zero.
+    /// </summary>
+    internal void Append(KeyValueCache other)
+    {
+        long length = Math.Max(Length, other.Length);
+        for (int i = 0; i < _layers.Length; i++)
+        {
+            if (!IsFilled(i)) continue;
+            Layer first = _layers[i]!, second = other._layers[i]!;
+            long capacity = GrowCapacity(length + 1, Math.Max(first.Keys.size(2), second.Keys.size(2)));
+            using var noGrad = no_grad();
+            Layer joined = new(Join(first.Keys, second.Keys, capacity), Join(first.Values, second.Values, capacity)) { Length = length };
+            first.Dispose();
+            _layers[i] = joined;
+        }
+        Length = length;
+
+        // [batch, kvHeads, capacity, headDim]
+        Tensor Join(Tensor own, Tensor others, long capacity)
+        {
+            using var scope = NewDisposeScope();
+            Tensor slots =
+                zeros([own.size(0) + others.size(0), own.size(1), capacity, own.size(3)], own.dtype, own.device).DetachFromDisposeScope();
+            slots.narrow(0, 0, own.size(0)).narrow(2, length - Length, Length).copy_(own.narrow(2, 0, Length));
+            slots.narrow(0, own.size(0), others.size(0)).narrow(2, length - other.Length, other.Length)
+                .copy_(others.narrow(2, 0, other.Length));
+            return slots;
+        }
+    }
+
+    /// <summary>Whether a layer has the keys and values of all tokens.</summary>
+    private bool IsFilled(int layer) => _layers[layer] is { } entry && entry.Length >= Length;
+
     /// <summary>Replaces rows by the tokens of another cache.</summary>
     /// <param name="rows">[replaced] int64</param>
     /// <param name="other">The cache of these rows alone, with at least as many tokens.</param>

@@ -23,8 +23,13 @@ public interface IJobQueue : IAsyncDisposable
     /// No model has priority: the model whose first job is oldest is served first. To prefer a model, ask for it alone first, without
     /// a wait. A job whose lease is not renewed returns to the queue; renew at a third of the lease duration.
     /// </summary>
+    /// <param name="wakeupDelay">
+    /// How long a job that arrives during the wait is left to other workers. A worker that runs jobs already sets it, so that an idle one
+    /// is faster.
+    /// </param>
     Task<Lease?> LeaseAsync(
-        string worker, IReadOnlyCollection<string> models, TimeSpan wait, CancellationToken cancellationToken = default);
+        string worker, IReadOnlyCollection<string> models, TimeSpan wait, TimeSpan wakeupDelay,
+        CancellationToken cancellationToken = default);
 
     /// <summary>Extends a lease. Returns false if the lease was lost because the job was cancelled or runs on another worker.</summary>
     Task<bool> RenewAsync(Lease lease, CancellationToken cancellationToken = default);

@@ -11,8 +11,8 @@ internal static partial class Log
     [LoggerMessage(3002, LogLevel.Information, "Loaded {Model} in {Seconds:0.00} s")]
     public static partial void Loaded(ILogger logger, string model, double seconds);
 
-    [LoggerMessage(3003, LogLevel.Information, "Job {JobId} runs on {Model}, attempt {Attempt}, one of {Batch} in the pass")]
-    public static partial void Started(ILogger logger, string jobId, string model, int attempt, int batch);
+    [LoggerMessage(3003, LogLevel.Information, "Job {JobId} runs on {Model}, attempt {Attempt}, one of {Running} that run")]
+    public static partial void Started(ILogger logger, string jobId, string model, int attempt, int running);
 
     [LoggerMessage(3004, LogLevel.Information, "Job {JobId} ended: {Outcome}")]
     public static partial void Ended(ILogger logger, string jobId, string outcome);

@@ -75,9 +75,9 @@ public sealed record WorkerOptions
     [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
     public TimeSpan ShutdownGracePeriod { get; init; } = TimeSpan.FromSeconds(5);
 
-    /// <summary>The maximum number of jobs in one batch. Default 8.</summary>
+    /// <summary>The maximum number of jobs that run on a model at a time. Default 16.</summary>
     [Range(1, 1024)]
-    public int MaxBatch { get; init; } = 8;
+    public int MaxBatch { get; init; } = 16;
 
     /// <summary>
     /// The chunk size of the prefill in tokens. Prompts of a generation that are longer run in chunks, if no program hooks the model; this

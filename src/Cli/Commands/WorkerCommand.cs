@@ -24,7 +24,10 @@ internal static class WorkerCommand
         var config = new ServiceConfiguration();
         var logJson = CommonOptions.LogJson();
         var id = new Option<string?>("--id") { Description = "Unique id of this worker. Default: machine name and process id." };
-        var batch = new Option<int>("--max-batch") { Description = "Maximum number of jobs in one batch.", DefaultValueFactory = _ => 8 };
+        var batch = new Option<int>("--max-batch")
+        {
+            Description = "Maximum number of jobs that run on a model at a time.", DefaultValueFactory = _ => 16,
+        };
         var chunk = new Option<int>("--prefill-chunk")
         {
             Description = "Split longer prompts of generations into chunks of this many tokens, if no program hooks the model. "

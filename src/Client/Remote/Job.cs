@@ -54,7 +54,7 @@ public sealed class Job
         run.MarkStarted();
         try
         {
-            await service.SubmitAsync(run.Program, id, cancellationToken);
+            await service.SubmitAsync(run.Program, id, run, cancellationToken);
         }
         catch (NdifException e)
         {

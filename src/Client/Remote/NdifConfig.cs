@@ -17,6 +17,13 @@ public static class NdifConfig
     /// <summary>Where a trace runs that does not set it. Default: <see cref="Backend.Local"/>.</summary>
     public static Backend DefaultBackend { get; set; } = Backend.Local;
 
+    /// <summary>
+    /// How long a submission waits that the service refuses because the key has reached its limit of jobs a minute, of jobs at once, or of
+    /// places in the queue. It is sent again when the refusal says; a warning tells of the first wait, and a cancellation token ends it.
+    /// Default: as long as it takes. <see cref="TimeSpan.Zero"/>: the refusal is thrown at once (QUOTA_EXCEEDED).
+    /// </summary>
+    public static TimeSpan MaxWaitForQuota { get; set; } = TimeSpan.MaxValue;
+
     /// <summary>The address of the service's gateway.</summary>
     public static Uri Host => ParseHost(_host ?? ReadVariable("NDIF_HOST") ?? ReadFromFile("host") ?? DefaultHost);
 

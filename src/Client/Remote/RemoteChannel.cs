@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Security;
 using System.Security.Cryptography;
@@ -67,6 +68,9 @@ internal sealed class RemoteChannel
     public Admin.AdminClient Admin { get; }
 
     public HttpClient Http { get; }
+
+    /// <summary>The pacing of submissions by API key.</summary>
+    public ConcurrentDictionary<string, SubmissionPacer> Pacers { get; } = new();
 
     /// <summary>The endpoint for downloads of large tensors; null until it is first needed.</summary>
     public BlobDownloadEndpoint? BlobEndpoint { get; set; }

@@ -17,6 +17,8 @@ internal sealed class RemoteService : IProgramRunner
     private readonly string? _key;
     private readonly ModelDescription? _model;
 
+    private SubmissionPacer Pacer => _channel.Pacers.GetOrAdd(_key ?? "", _ => new SubmissionPacer());
+
     private RemoteService(RemoteChannel channel, string? key, ModelDescription? model) => (_channel, _key, _model) = (channel, key, model);
 
     /// <summary>The service of a backend. What the backend does not set comes from <see cref="NdifConfig"/>.</summary>
@@ -35,19 +37,28 @@ internal sealed class RemoteService : IProgramRunner
         program = await PrepareAsync(program, cancellationToken);
         var submission = new RunRequest { Submit = new SubmitRequest { Program = program, JobId = Guid.CreateVersion7().ToString("N") } };
         var cursor = new EventStreamCursor();
-        while (true)
+        await Pacer.RunAsync(SubmitAndReadAsync, warning => Warn(client, warning), cancellationToken);
+
+        async Task SubmitAndReadAsync(Action onAccepted)
         {
-            try
+            while (true)
             {
-                await TranslateErrorsAsync(() => RunOnStreamAsync(submission, client, cursor, cancellationToken), cancellationToken);
-                return;
-            }
-            catch (NdifException lost) when (cursor.CanRetryAfter(lost))
-            {
-                await cursor.BackOffAsync(cancellationToken);
+                try
+                {
+                    await TranslateErrorsAsync(() => RunOnStreamAsync(submission, client, cursor, onAccepted, cancellationToken),
+                        cancellationToken);
+                    return;
+                }
+                catch (NdifException lost) when (cursor.CanRetryAfter(lost))
+                {
+                    await cursor.BackOffAsync(cancellationToken);
+                }
             }
         }
     }
+
+    private static void Warn(IRunClient client, string message) =>
+        client.OnEvent(new Event { Warning = new Warning { Message = message } });
 
     /// <summary>Validates a program, and then uploads its large constants. Nothing is uploaded for an invalid program.</summary>
     /// <exception cref="NdifException">The program is not valid.</exception>
@@ -55,7 +66,8 @@ internal sealed class RemoteService : IProgramRunner
         ProgramValidator.Validate(program, _model, ProgramValidator.LocalLimits) is { } error ? throw Errors.ToException(error)
             : ConstantUploader.UploadLargeConstantsAsync(this, program, cancellationToken);
 
-    private async Task RunOnStreamAsync(RunRequest submission, IRunClient client, EventStreamCursor cursor,
+    /// <param name="onAccepted">Called with every event, the first of which shows that the service has accepted the job.</param>
+    private async Task RunOnStreamAsync(RunRequest submission, IRunClient client, EventStreamCursor cursor, Action onAccepted,
         CancellationToken cancellationToken)
     {
         using AsyncDuplexStreamingCall<RunRequest, Event> call = Inference.Run(CreateHeaders(), cancellationToken: cancellationToken);
@@ -71,6 +83,7 @@ internal sealed class RemoteService : IProgramRunner
         await using var events = new TensorFetchingEventReader(this, call.ResponseStream, cursor, cancellationToken);
         while (await events.ReadNextAsync() is { } jobEvent)
         {
+            onAccepted();
             client.OnEvent(jobEvent);
             cursor.Advance(jobEvent);
             if (jobEvent.KindCase is Event.KindOneofCase.Local)
@@ -103,15 +116,15 @@ internal sealed class RemoteService : IProgramRunner
     private static bool IsStreamFailure(Exception e) => e is RpcException or HttpRequestException or IOException
         or InvalidOperationException;
 
-    public Task<JobInfo> SubmitAsync(Protocol.Program program, string jobId, CancellationToken cancellationToken) =>
-        TranslateErrorsAsync(async () =>
+    /// <summary>Submits a program and returns when the service has accepted it.</summary>
+    /// <param name="client">Receives a warning if the service accepts it only after some time.</param>
+    public async Task SubmitAsync(Protocol.Program program, string jobId, IRunClient client, CancellationToken cancellationToken)
     {
-        program = await PrepareAsync(program, cancellationToken);
-        SubmitReply reply =
+        program = await TranslateErrorsAsync(() => PrepareAsync(program, cancellationToken), cancellationToken);
+        await Pacer.RunAsync(_ => TranslateErrorsAsync(async () =>
             await Inference.SubmitAsync(new SubmitRequest { Program = program, JobId = jobId }, CreateHeaders(),
-                cancellationToken: cancellationToken);
-        return reply.Job;
-    }, cancellationToken);
+                cancellationToken: cancellationToken), cancellationToken), warning => Warn(client, warning), cancellationToken);
+    }
 
     /// <summary>The events of a job from a sequence number to the end of the job, with their large tensors.</summary>
     public async IAsyncEnumerable<Event> WatchAsync(string jobId, ulong from,

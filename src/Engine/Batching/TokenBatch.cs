@@ -21,18 +21,16 @@ internal sealed class TokenBatch : IDisposable
     public TokenBatch(IReadOnlyList<InputRow> rows, torch.Device device, long padTokenId = 0)
     {
         _device = device;
-        SequenceLength = rows.Max(r => r.InputIds.Length);
-        _masks = [.. rows.Select(r =>
-            (long[])[.. new long[SequenceLength - r.InputIds.Length], .. r.AttentionMask ?? Ones(r.InputIds.Length)])];
-        _tokens = [.. rows.Select(r =>
-            (long[])[.. Enumerable.Repeat(padTokenId, SequenceLength - r.InputIds.Length), .. r.InputIds])];
+        int length = rows.Max(r => r.InputIds.Length);
+        _masks = [.. rows.Select(r => PadLeft(r.AttentionMask ?? Ones(r.InputIds.Length), 0, length))];
+        _tokens = [.. rows.Select(r => PadLeft(r.InputIds, padTokenId, length))];
         InputIds = NewTensor(_tokens);
         AttentionMask = NewTensor(_masks);
         PositionIds = NewTensor([.. _masks.Select(PositionIdsOf)]);
     }
 
-    /// <summary>The tokens of the longest prompt.</summary>
-    public int SequenceLength { get; }
+    /// <summary>The tokens of each row so far, with padding and those of the next pass.</summary>
+    public int Length => _tokens[0].Length;
 
     /// <summary>The token ids of the next pass: [batch, seq] int64.</summary>
     public torch.Tensor InputIds { get; private set; }
@@ -48,7 +46,18 @@ internal sealed class TokenBatch : IDisposable
     {
         for (int row = 0; row < nextTokens.Count; row++)
             (_tokens[row], _masks[row]) = ([.. _tokens[row], nextTokens[row]], [.. _masks[row], 1]);
-        ReplaceTensors([.. nextTokens.Select(id => (long[])[id])], [.. _masks.Select(m => (long[])[m.Sum() - 1])]);
+        ReplaceWithLastTokens();
+    }
+
+    /// <summary>Adds the rows of another batch after those of this one. In both, the next pass has one token of each row.</summary>
+    public void Append(TokenBatch other)
+    {
+        int length = Math.Max(Length, other.Length);
+        for (int row = 0; row < _tokens.Count; row++)
+            (_tokens[row], _masks[row]) = (PadLeft(_tokens[row], 0, length), PadLeft(_masks[row], 0, length));
+        _tokens.AddRange(other._tokens.Select(tokens => PadLeft(tokens, 0, length)));
+        _masks.AddRange(other._masks.Select(mask => PadLeft(mask, 0, length)));
+        ReplaceWithLastTokens();
     }
 
     /// <summary>Selects rows, in this order; a row may occur several times.</summary>
@@ -58,6 +67,7 @@ internal sealed class TokenBatch : IDisposable
         for (int row = 0; row < rows.Count; row++) (_tokens[row], _masks[row]) = (tokens[row], masks[row]);
         _tokens.RemoveRange(rows.Count, _tokens.Count - rows.Count);
         _masks.RemoveRange(rows.Count, _masks.Count - rows.Count);
+        ReplaceWithLastTokens();
     }
 
     /// <summary>The rows that have just grown past a length.</summary>
@@ -77,11 +87,15 @@ internal sealed class TokenBatch : IDisposable
         PositionIds.Dispose();
     }
 
-    private void ReplaceTensors(IReadOnlyList<long[]> ids, IReadOnlyList<long[]> positions)
+    private void ReplaceWithLastTokens()
     {
         Dispose();
-        (InputIds, AttentionMask, PositionIds) = (NewTensor(ids), NewTensor(_masks), NewTensor(positions));
+        (InputIds, AttentionMask, PositionIds) = (NewTensor([.. _tokens.Select(row => (long[])[row[^1]])]), NewTensor(_masks),
+            NewTensor([.. _masks.Select(mask => (long[])[mask.Sum() - 1])]));
     }
+
+    private static long[] PadLeft(long[] row, long value, int length) => row.Length == length ? row
+        : [.. Enumerable.Repeat(value, length - row.Length), .. row];
 
     private static long[] PositionIdsOf(long[] mask)
     {

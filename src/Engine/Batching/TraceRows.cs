@@ -24,12 +24,13 @@ internal sealed class TraceRows
     private readonly List<TokenStreamer?> _streamers = [];
     private readonly int _rowsPerInput = 1, _sequencesPerInput = 1;
     private readonly long _padTokenId;
+    private int _committedTokens;
     private float[] _scores = []; // the logits of the last pass: [batch, vocab]
 
     /// <exception cref="NdifException">
     /// BAD_INPUT or BAD_ARGUMENT: the input of an invoke, or the generation options, are not valid.
     /// </exception>
-    public TraceRows(TraceRun trace, HookedLanguageModel model, BatchShape batchShape)
+    public TraceRows(TraceRun trace, HookedLanguageModel model)
     {
         (Trace, _model) = (trace, model);
         Protocol.Trace node = trace.Statement.Trace;
@@ -69,11 +70,11 @@ internal sealed class TraceRows
             int source = invoke.Beside ?? i; // an invoke without an input may share the rows of another one
             bool isEdit = invoke.Beside is not null;
             if (invoke.Input is null && !isEdit)
-                AddInvoke(invoke.Region, isEdit, 0, Rows.Count / _rowsPerInput, SequenceLength, batchShape);
+                AddInvoke(invoke.Region, isEdit, 0, Rows.Count / _rowsPerInput, SequenceLength);
             else
-                AddInvoke(invoke.Region, isEdit, offsets[source], rows[source].Count, rows[source].Max(r => r.InputIds.Length), batchShape);
+                AddInvoke(invoke.Region, isEdit, offsets[source], rows[source].Count, rows[source].Max(r => r.InputIds.Length));
         }
-        AddInvoke(node.Region, false, 0, Rows.Count / _rowsPerInput, SequenceLength, batchShape);
+        AddInvoke(node.Region, false, 0, Rows.Count / _rowsPerInput, SequenceLength);
         trace.Result ??= invoke => IsGenerating ? ResultIds(invoke) : null;
     }
 
@@ -127,13 +128,14 @@ internal sealed class TraceRows
                    select entry.Key];
     }
 
-    /// <summary>Sets the position of the rows in the batch, and the slices of the invokes.</summary>
-    public void SetPosition(long firstRow, int sequenceLength)
+    /// <summary>Sets the position of the rows in a batch, and the slices of the invokes.</summary>
+    /// <param name="batchLength">The tokens of each row of the batch so far, with padding.</param>
+    public void SetPosition(BatchShape batchShape, long firstRow, int batchLength)
     {
         FirstRow = firstRow;
         foreach (var (invoke, rows) in _invokes)
-            (invoke.Slice!.Start, invoke.Slice.LeftPadding) =
-                (firstRow + rows.Offset * _rowsPerInput, sequenceLength - rows.SequenceLength);
+            (invoke.Slice!.Batch, invoke.Slice.Start, invoke.Slice.LeftPadding) =
+                (batchShape, firstRow + rows.Offset * _rowsPerInput, batchLength - (rows.SequenceLength + _committedTokens));
     }
 
     /// <summary>Selects the next token of each row.</summary>
@@ -188,6 +190,7 @@ internal sealed class TraceRows
     /// <summary>Appends the selected tokens to their rows and publishes them.</summary>
     public void CommitTokens()
     {
+        _committedTokens++;
         for (int i = 0; i < _decoders.Count; i++)
         {
             bool isRunning = !_decoders[i].HasEnded;
@@ -203,9 +206,9 @@ internal sealed class TraceRows
         return _decoders.GetRange(rows.Offset * decodersPerInput, rows.Count * decodersPerInput);
     }
 
-    private void AddInvoke(uint region, bool isEdit, int offset, int count, int sequenceLength, BatchShape batchShape)
+    private void AddInvoke(uint region, bool isEdit, int offset, int count, int sequenceLength)
     {
-        var slice = new BatchSlice(batchShape, offset * _rowsPerInput, count * _rowsPerInput, 0);
+        var slice = new BatchSlice(new BatchShape(), offset * _rowsPerInput, count * _rowsPerInput, 0);
         var invoke = new Interpreter(Trace.Job, region, slice) { IsEdit = isEdit };
         _invokes.Add(invoke, new InvokeRows(offset, count, sequenceLength));
         Trace.Add(invoke);

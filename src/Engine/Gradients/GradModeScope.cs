@@ -20,13 +20,6 @@ internal sealed class GradModeScope : IDisposable
             only?.Job.Plan.Model.RequireGrad([.. only.Job.Plan.ParametersRequiringGrad.Select(p => (p.Module, p.Name)).Distinct()]);
     }
 
-    /// <summary>Groups traces into passes.</summary>
-    public static IEnumerable<TraceRun[]> GroupIntoPasses(IReadOnlyList<TraceRun> traces, bool canBatch)
-    {
-        TraceRun[] batched = [.. traces.Where(t => canBatch && !t.RequiresGrad && !t.Job.Plan.IsExclusive)];
-        return traces.Except(batched).Select(t => (TraceRun[])[t]).Prepend(batched).Where(pass => pass.Length > 0);
-    }
-
     public void Dispose()
     {
         _parameters?.Dispose();

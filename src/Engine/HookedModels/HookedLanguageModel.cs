@@ -143,7 +143,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
 
     internal KeyValueCache NewCache() => _model.NewCache();
 
-    internal override void Run(IReadOnlyList<TraceRun> traces) => LanguageModelPass.Run(this, traces);
+    internal override ITraceBatch? Start(IReadOnlyList<TraceRun> traces) => LanguageModelBatch.Prefill(this, traces);
 
     public override object? CallModule(int module, Arguments arguments)
     {

@@ -1,3 +1,4 @@
+using Ndif.Engine.Batching;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Interleaving;
 using Ndif.Models;
@@ -66,8 +67,8 @@ internal abstract class HookedModel
     /// <summary>The axes of an input of a module or operation, see <see cref="InputAxes(int, string)"/>.</summary>
     internal virtual Axes InputAxes(HookPoint point, string argument, int element) => InputAxes(point.Module, argument);
 
-    /// <summary>Runs traces together: one forward pass of the model, or one generation.</summary>
-    internal abstract void Run(IReadOnlyList<TraceRun> traces);
+    /// <summary>Runs the prompts of traces in one pass. Returns the traces that generate, or null if all have ended.</summary>
+    internal abstract ITraceBatch? Start(IReadOnlyList<TraceRun> traces);
 
     /// <summary>Whether traces of several jobs can run in one pass.</summary>
     public virtual bool CanBatch => true;

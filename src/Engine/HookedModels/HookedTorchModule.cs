@@ -1,4 +1,5 @@
 using Ndif.Engine.Compiling;
+using Ndif.Engine.Batching;
 using Ndif.Engine.Interleaving;
 using Ndif.Engine.Running;
 using Ndif.Models;
@@ -40,9 +41,10 @@ internal sealed class HookedTorchModule : HookedModel
 
     public override Axes InputAxes(int module, string argument) => Axes.Shared;
 
-    internal override void Run(IReadOnlyList<TraceRun> traces)
+    internal override ITraceBatch? Start(IReadOnlyList<TraceRun> traces)
     {
         foreach (TraceRun trace in traces) Run(trace);
+        return null;
     }
 
     public override object? CallModule(int module, Arguments arguments) => TorchHooks.Call(_modules[module], arguments);

@@ -22,6 +22,9 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
     /// <summary>The whole value, for a model that is not batched.</summary>
     public static BatchSlice Whole() => new(new BatchShape(), 0, -1, 0);
 
+    /// <summary>The pass that the rows take part in.</summary>
+    public BatchShape Batch { get; set; } = Batch;
+
     public long Start { get; set; } = Start;
 
     public long LeftPadding { get; set; } = LeftPadding;

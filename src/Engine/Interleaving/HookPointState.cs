@@ -103,11 +103,9 @@ internal sealed class HookPointState
         (LastCallValue, LastCaller) = (value, caller);
     }
 
-    /// <summary>The number of calls, by job.</summary>
-    public Dictionary<JobRun, int> CallCounts { get; } = [];
+    /// <summary>The number of calls of a module that the program defines.</summary>
+    public int DefinedCallCount { get; set; }
 
     /// <summary>The rows that skip the current call by their invokes, or null.</summary>
     public OrderedDictionary<Interpreter, SkippedRows>? Skips { get; set; }
-
-    public int CallCountOf(JobRun job) => CallCounts.GetValueOrDefault(job);
 }

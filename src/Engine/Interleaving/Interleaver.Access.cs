@@ -14,7 +14,7 @@ internal sealed partial class Interleaver
     public bool IsAt(Interpreter invoke, HookPoint point, int call, bool isRead)
     {
         HookPointState state = StateOf(invoke, point);
-        int callCount = state.CallCountOf(invoke.Job);
+        int callCount = CallCountOf(invoke, point);
         if (state.LastCaller == invoke && call < callCount) return true; // the latest call that the invoke has made itself
         bool hasStarted = StartAtStateOf(invoke) is not { IsReached: false };
         if (state.EndedCallArguments is not null && isRead && call == callCount - 1 && hasStarted) return IsUnblocked(invoke, point);
@@ -123,7 +123,7 @@ internal sealed partial class Interleaver
             throw Errors.CreateException(ErrorCode.InvalidProgram,
                 $"This invoke starts at `{_model.Paths[first.Module]}` already; it cannot start at `{name}` too.",
                 "Use an invoke for each.", name);
-        if (invoke.LastHookPoint is not null || _hookPoints[new HookPoint(statement.Module, IsAfter: false)].CallCountOf(invoke.Job) > 0)
+        if (invoke.LastHookPoint is not null || CallCountOf(invoke, new HookPoint(statement.Module, IsAfter: false)) > 0)
             throw Errors.CreateException(ErrorCode.OutOfOrder,
                 $"The pass cannot start at `{name}` any more: the model had already run "
                 + $"{(invoke.LastHookPoint is { } before ? $"to `{Sites.NameOf(before)}`, which this invoke has used" : "past it")}.",
@@ -134,21 +134,21 @@ internal sealed partial class Interleaver
                 + "states of this invoke's rows and tokens.",
                 "Give the invoke a prompt of as many tokens as the value "
                 + "has, and pass a tensor [batch, seq, hidden]: of a layer its Hidden.", name);
-        _startAtStates.Add(invoke,
+        invoke.EnclosingTrace!.StartAtStates.Add(invoke,
             new StartAtState(invoke, statement, hidden.alias(), _model.HiddenSizeOf(statement.EmbeddingModule) == hidden.shape[^1]));
     }
 
     /// <summary>The state of the invoke's StartAt, or null if the pass starts at the beginning.</summary>
-    public StartAtState? StartAtStateOf(Interpreter invoke) => _startAtStates.GetValueOrDefault(invoke);
+    public static StartAtState? StartAtStateOf(Interpreter invoke) => invoke.EnclosingTrace!.StartAtStates.GetValueOrDefault(invoke);
 
     /// <summary>
     /// Registers an invoke at a barrier. Returns true if as many invokes as the barrier has participants have arrived at least as often
     /// as this one.
     /// </summary>
-    public bool ArriveAtBarrier(Interpreter invoke, BarrierStatement barrier)
+    public static bool ArriveAtBarrier(Interpreter invoke, BarrierStatement barrier)
     {
-        if (!_barriers.TryGetValue((invoke.Job, barrier.Barrier), out BarrierArrivals? arrivals))
-            _barriers[(invoke.Job, barrier.Barrier)] = arrivals = new BarrierArrivals();
+        Dictionary<uint, BarrierArrivals> barriers = invoke.EnclosingTrace!.Barriers;
+        if (!barriers.TryGetValue(barrier.Barrier, out BarrierArrivals? arrivals)) barriers[barrier.Barrier] = arrivals = new();
         return arrivals.Arrive(invoke, barrier.Id) >= barrier.Participants;
     }
 

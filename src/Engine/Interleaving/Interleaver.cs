@@ -28,10 +28,7 @@ internal sealed partial class Interleaver
     private readonly HookedModel _model;
     private readonly IReadOnlyList<TraceRun> _traces;
     private readonly Interpreter[] _invokes;
-    private readonly List<ActivationCollector> _caches = [];
-    private readonly OrderedDictionary<Interpreter, StartAtState> _startAtStates = [];
     private readonly Dictionary<HookPoint, HookPointState> _hookPoints = [];
-    private readonly Dictionary<(JobRun, uint), BarrierArrivals> _barriers = [];
     private bool _isRunningInvokes;
 
     public Interleaver(HookedModel model, IReadOnlyList<TraceRun> traces)
@@ -72,7 +69,8 @@ internal sealed partial class Interleaver
         CheckCancelled();
         HookPointState state = _hookPoints[point];
         state.Enter(value); // 2
-        foreach (StartAtState start in _startAtStates.Values) start.OnHookPoint(point, state, this);
+        foreach (TraceRun trace in _traces)
+            foreach (StartAtState start in trace.StartAtStates.Values) start.OnHookPoint(point, state, this);
         try
         {
             RunReadyInvokes(); // 3
@@ -86,7 +84,7 @@ internal sealed partial class Interleaver
             state.Exit();
         }
         foreach (TraceRun trace in _traces)
-            if (!trace.HasEnded) state.CallCounts[trace.Job] = state.CallCountOf(trace.Job) + 1;
+            if (!trace.HasEnded) trace.CallCounts[point] = trace.CallCounts.GetValueOrDefault(point) + 1;
         StopIfAllDone(); // 5
         return value;
     }
@@ -99,9 +97,6 @@ internal sealed partial class Interleaver
         foreach (TraceRun trace in _traces) anyFailed |= trace.Job.CheckCancelled();
         if (anyFailed) StopIfAllDone();
     }
-
-    /// <summary>Starts a cache, which collects the values of its modules from now on.</summary>
-    public void StartCache(ActivationCollector cache) => _caches.Add(cache);
 
     /// <summary>Makes the arguments of an ended call readable at its output, until the result is disposed.</summary>
     public IDisposable BeginEndedCall(HookPoint input, Arguments arguments) => new EndedCallScope(_hookPoints[input], arguments);
@@ -151,7 +146,8 @@ internal sealed partial class Interleaver
     }
 
     /// <summary>The number of times that the pass has reached a hook point in the trace of this invoke.</summary>
-    public int CallCountOf(Interpreter invoke, HookPoint point) => StateOf(invoke, point).CallCountOf(invoke.Job);
+    public int CallCountOf(Interpreter invoke, HookPoint point) => point.IsDefined ? StateOf(invoke, point).DefinedCallCount
+        : invoke.EnclosingTrace!.CallCounts.GetValueOrDefault(point);
 
     /// <summary>False while another invoke is inside a call of a module that the program defines: its hook points come first.</summary>
     private static bool IsUnblocked(Interpreter invoke, HookPoint point) =>
@@ -187,13 +183,13 @@ internal sealed partial class Interleaver
         {
             state.Exit();
         }
-        state.CallCounts[caller.Job] = state.CallCountOf(caller.Job) + 1;
+        state.DefinedCallCount++;
         return value;
     }
 
     private void AddToCaches(HookPoint point, object? value)
     {
-        foreach (ActivationCollector cache in _caches)
+        foreach (ActivationCollector cache in _traces.SelectMany(trace => trace.Caches))
         {
             if (!cache.Includes(point) || cache.Invoke.Job.HasFailed || cache.Invoke.HasEnded) continue;
             try
@@ -249,7 +245,7 @@ internal sealed partial class Interleaver
                 (HookPoint point, int call) = invoke.AwaitedPoint;
                 HookPointState state = StateOf(invoke, point);
                 return state.IsActive && IsUnblocked(invoke, point) && (point.IsDefined || !invoke.HasEnded)
-                    && state.CallCountOf(invoke.Job) == call && StartAtStateOf(invoke) is not { IsReached: false };
+                    && CallCountOf(invoke, point) == call && StartAtStateOf(invoke) is not { IsReached: false };
             case WaitReason.Value:
                 return invoke.Job.Slots.Has(invoke.AwaitedNode) || !invoke.EnclosingTrace!.CanStillCompute(invoke, invoke.AwaitedNode);
             case WaitReason.Barrier:

@@ -83,7 +83,7 @@ internal sealed partial class Interpreter
                 Job.Log(log.Id, string.Join(" ", log.Values.Select(v => ValueFormatter.Format(v.Evaluate(_slots)))));
                 return true;
             case BarrierStatement barrier:
-                if (Interleaver!.ArriveAtBarrier(this, barrier)) return true;
+                if (Interleaver.ArriveAtBarrier(this, barrier)) return true;
                 (WaitReason, AwaitedBarrier) = (WaitReason.Barrier, barrier);
                 return false;
             case StopStatement:
@@ -120,7 +120,7 @@ internal sealed partial class Interpreter
                 var entries = new Dictionary<string, object?>();
                 _slots.Set(cache.Id, entries);
                 Job.SaveAtEnd(cache.Id, cache.Name);
-                Interleaver!.StartCache(new ActivationCollector(this, cache, entries));
+                EnclosingTrace!.Caches.Add(new ActivationCollector(this, cache, entries));
                 return true;
             case BackwardStatement backward:
                 Run(backward);

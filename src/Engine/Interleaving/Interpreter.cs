@@ -134,8 +134,8 @@ internal sealed partial class Interpreter
         }
         throw WaitReason switch
         {
-            WaitReason.HookPoint when Interleaver!.StartAtStateOf(this) is { } start => Errors.CreateException(ErrorCode.MissedValue,
-                $"`{Interleaver.Sites.NameOf(AwaitedPoint.Point)}` (call {AwaitedPoint.Call}) was not provided: this invoke starts at "
+            WaitReason.HookPoint when Interleaver.StartAtStateOf(this) is { } start => Errors.CreateException(ErrorCode.MissedValue,
+                $"`{Interleaver!.Sites.NameOf(AwaitedPoint.Point)}` (call {AwaitedPoint.Call}) was not provided: this invoke starts at "
                 + $"`{_plan.Model.Paths[start.Module]}`.",
                 "What comes before that does not run for this invoke. Read it in another one.",
                 Interleaver.Sites.PathOf(AwaitedPoint.Point)),

@@ -34,6 +34,18 @@ internal sealed class TraceRun : IDisposable
     /// <summary>Returns the result of the traced method for an invoke, in the current dispose scope. Called after the end.</summary>
     public Func<Interpreter, object?>? Result { get; set; }
 
+    /// <summary>The state of each invoke whose pass starts in the middle of the model.</summary>
+    public OrderedDictionary<Interpreter, StartAtState> StartAtStates { get; } = [];
+
+    /// <summary>The caches that have been started, which collect the values of their modules.</summary>
+    public List<ActivationCollector> Caches { get; } = [];
+
+    /// <summary>The arrivals at the barriers of the trace.</summary>
+    public Dictionary<uint, BarrierArrivals> Barriers { get; } = [];
+
+    /// <summary>The number of times that the model has reached each hook point in this trace.</summary>
+    public Dictionary<HookPoint, int> CallCounts { get; } = [];
+
     /// <summary>The hook points of modules that the program defines.</summary>
     public DefinedModuleSites DefinedModules { get; }
 

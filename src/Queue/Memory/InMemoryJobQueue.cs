@@ -61,10 +61,11 @@ public sealed class InMemoryJobQueue : IJobQueue
 
     /// <inheritdoc/>
     public async Task<Lease?> LeaseAsync(
-        string worker, IReadOnlyCollection<string> models, TimeSpan wait, CancellationToken cancellationToken = default)
+        string worker, IReadOnlyCollection<string> models, TimeSpan wait, TimeSpan wakeupDelay,
+        CancellationToken cancellationToken = default)
     {
         using WakeupSubscription wakeup = _wakeups.Subscribe([.. models.Select(InMemoryJobStore.GetWorkKey)]);
-        return await _leaseLoop.WaitAsync(wakeup, () => Task.FromResult(TryLease(worker, models)), wait, cancellationToken);
+        return await _leaseLoop.WaitAsync(wakeup, () => Task.FromResult(TryLease(worker, models)), wait, wakeupDelay, cancellationToken);
     }
 
     /// <inheritdoc/>

@@ -84,12 +84,13 @@ public sealed class RedisJobQueue : IJobQueue
 
     /// <inheritdoc/>
     public async Task<Lease?> LeaseAsync(
-        string worker, IReadOnlyCollection<string> models, TimeSpan wait, CancellationToken cancellationToken = default)
+        string worker, IReadOnlyCollection<string> models, TimeSpan wait, TimeSpan wakeupDelay,
+        CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);
         await _wakeups.HandleMessagesAsync("lost", OnLeaseLost);
         using WakeupSubscription wakeup = await _wakeups.SubscribeAsync("work", models);
-        return await _leaseLoop.WaitAsync(wakeup, () => TryLeaseAsync(worker, models), wait, cancellationToken);
+        return await _leaseLoop.WaitAsync(wakeup, () => TryLeaseAsync(worker, models), wait, wakeupDelay, cancellationToken);
     }
 
     /// <inheritdoc/>

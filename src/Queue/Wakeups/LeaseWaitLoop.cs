@@ -13,8 +13,10 @@ internal sealed class LeaseWaitLoop(Func<CancellationToken, Task<int>> reapExpir
 
     /// <param name="wakeup">Signals that a job may be available. The caller must have subscribed before this call.</param>
     /// <param name="tryLease">Leases a job at once, or returns null if there is none.</param>
+    /// <param name="wakeupDelay">The time between a wake-up and the next attempt.</param>
     public async Task<Lease?> WaitAsync(
-        WakeupSubscription wakeup, Func<Task<Lease?>> tryLease, TimeSpan timeout, CancellationToken cancellationToken)
+        WakeupSubscription wakeup, Func<Task<Lease?>> tryLease, TimeSpan timeout, TimeSpan wakeupDelay,
+        CancellationToken cancellationToken)
     {
         if (timeout == Timeout.InfiniteTimeSpan) timeout = TimeSpan.MaxValue;
         long started = time.GetTimestamp();
@@ -30,6 +32,7 @@ internal sealed class LeaseWaitLoop(Func<CancellationToken, Task<int>> reapExpir
             TimeSpan left = timeout - time.GetElapsedTime(started);
             if (left <= TimeSpan.Zero) return null;
             await wakeup.WaitAsync(left < pollInterval ? left : pollInterval, time, cancellationToken); // 3
+            if (wakeupDelay > TimeSpan.Zero) await Task.Delay(wakeupDelay, time, cancellationToken);
         }
     }
 }

@@ -11,6 +11,7 @@ namespace Ndif.Worker.Residency;
 internal sealed class ModelHost : IDisposable
 {
     private readonly string _revision;
+    private int _runningJobCount;
 
     private ModelHost(HookedLanguageModel model, string name, string revision, TimeSpan loadTime, DateTimeOffset now)
     {
@@ -41,10 +42,24 @@ internal sealed class ModelHost : IDisposable
     public DateTimeOffset LoadedAt { get; private set; }
 
     /// <summary>When a job of the model last began or ended.</summary>
-    public DateTimeOffset LastUsed { get; set; }
+    public DateTimeOffset LastUsed { get; private set; }
 
     /// <summary>The number of jobs that run on the model.</summary>
-    public int RunningJobCount { get; set; }
+    public int RunningJobCount => _runningJobCount;
+
+    /// <summary>Counts a job that begins.</summary>
+    public void OnJobStarted(DateTimeOffset now)
+    {
+        Interlocked.Increment(ref _runningJobCount);
+        LastUsed = now;
+    }
+
+    /// <summary>Counts a job that has ended.</summary>
+    public void OnJobEnded(DateTimeOffset now)
+    {
+        Interlocked.Decrement(ref _runningJobCount);
+        LastUsed = now;
+    }
 
     /// <summary>Loads a model to the device.</summary>
     /// <param name="model">The id or folder of the model.</param>

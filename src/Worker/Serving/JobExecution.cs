@@ -13,7 +13,7 @@ using TorchSharp;
 namespace Ndif.Worker.Serving;
 
 /// <summary>
-/// Runs one leased job as part of a batch:
+/// Runs one leased job beside others:
 /// 1. <see cref="Start"/> publishes the RUNNING state and compiles the program.
 /// 2. The model thread runs the program. It enqueues events (values, logs, tokens), which a background task publishes in order, so that a
 ///    client receives a value while the forward pass still runs.
@@ -85,10 +85,11 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
         return execution;
     }
 
-    /// <summary>Called on the model thread when the batch begins and when it has ended.</summary>
-    public void OnPassStarted() => _phases.OnRunStarted();
+    /// <summary>Called on the model thread when the job begins to run.</summary>
+    public void OnRunStarted() => _phases.OnRunStarted();
 
-    public void OnPassEnded() => _phases.OnRunEnded();
+    /// <summary>Called when the job has ended.</summary>
+    public void OnRunEnded() => _phases.OnRunEnded();
 
     public void OnValueSaved(uint node, string name, object? value) => _phases.MeasureSave(() =>
         Enqueue(new Event { Value = new SavedValue { Node = node, Name = name, Data = ValueSerializer.Serialize(value, StoreTensor) } }));

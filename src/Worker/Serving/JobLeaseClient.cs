@@ -9,6 +9,12 @@ namespace Ndif.Worker.Serving;
 /// </summary>
 internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILogger logger, TimeProvider time)
 {
+    /// <summary>Leases the next job.</summary>
+    /// <returns>Null if no job arrived within the timeout.</returns>
+    /// <param name="running">The number of jobs that the worker runs; a worker that runs fewer gets a job first.</param>
+    public Task<Lease?> LeaseAsync(IReadOnlyList<string> models, TimeSpan timeout, int running, CancellationToken cancellationToken) =>
+        jobs.LeaseAsync(options.Id, models, timeout, TimeSpan.FromMilliseconds(5 * Math.Min(running, 2)), cancellationToken);
+
     /// <summary>Leases the next job and the jobs that wait behind it, up to <see cref="WorkerOptions.MaxBatch"/>.</summary>
     /// <param name="timeout">How long to wait for the first job.</param>
     /// <returns>The leases; empty if no job arrived within the timeout.</returns>

@@ -9,9 +9,10 @@ namespace Ndif.Worker.Serving;
 
 /// <summary>
 /// Runs the jobs of one model until it is drained:
-/// 1. Lease a job, and with it the jobs that wait as well, up to <see cref="WorkerOptions.MaxBatch"/>.
-/// 2. Compile the programs, then run them as one batch on the thread of the model while their leases are renewed.
-/// 3. Publish the outcome of each job and start again. After <see cref="WorkerOptions.IdleTrimDelay"/> without a job, return unused heap
+/// 1. Lease jobs as they come, while fewer than <see cref="WorkerOptions.MaxBatch"/> run.
+/// 2. Compile the program of each job and add it to those that run on the thread of the model (<see cref="AsyncModelScheduler"/>), while
+///    its lease is renewed.
+/// 3. Publish the outcome of each job when it ends. After <see cref="WorkerOptions.IdleTrimDelay"/> without a job, return unused heap
 ///    memory to the operating system.
 /// </summary>
 internal sealed class JobServingLoop(
@@ -19,6 +20,8 @@ internal sealed class JobServingLoop(
 {
     private readonly CancellationTokenSource _drain = new();
     private readonly JobLeaseClient _leases = new(options, backend.Jobs, logger, time);
+    private readonly AsyncModelScheduler _scheduler = new(host.Model, host.Thread);
+    private readonly HashSet<Task> _running = [];
 
     public ModelHost Host => host;
 
@@ -53,17 +56,39 @@ internal sealed class JobServingLoop(
     private async Task ServeJobsAsync(IReadOnlyList<Lease> first, CancellationToken abort)
     {
         await Task.Yield();
-        if (first.Count > 0) await RunBatchAsync(first, abort);
-        bool isIdle = true;
+        foreach (Lease lease in first) _running.Add(RunAsync(lease, abort));
+        try
+        {
+            await LeaseJobsAsync(abort);
+        }
+        finally
+        {
+            await Task.WhenAll(_running);
+        }
+    }
+
+    private async Task LeaseJobsAsync(CancellationToken abort)
+    {
+        bool isTrimmed = true;
         while (!_drain.IsCancellationRequested)
         {
             try
             {
-                List<Lease> leases = await _leases.LeaseBatchAsync(
-                    host.Names, isIdle ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay, _drain.Token);
-                if (leases.Count > 0) await RunBatchAsync(leases, abort);
-                else if (!isIdle) NativeHeap.Trim();
-                isIdle = leases.Count == 0;
+                _running.RemoveWhere(job => job.IsCompletedSuccessfully);
+                isTrimmed &= _running.Count == 0;
+                if (_running.Count >= options.MaxBatch)
+                {
+                    await Task.WhenAny(_running).WaitAsync(_drain.Token);
+                    continue;
+                }
+                TimeSpan timeout = isTrimmed ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay;
+                if (await _leases.LeaseAsync(host.Names, timeout, _running.Count, _drain.Token) is { } lease)
+                    _running.Add(RunAsync(lease, abort));
+                else if (!isTrimmed && _running.All(job => job.IsCompleted))
+                {
+                    NativeHeap.Trim();
+                    isTrimmed = true;
+                }
             }
             catch (OperationCanceledException) when (_drain.IsCancellationRequested)
             {
@@ -77,38 +102,42 @@ internal sealed class JobServingLoop(
         }
     }
 
-    private async Task RunBatchAsync(IReadOnlyList<Lease> leases, CancellationToken abort)
+    /// <summary>Runs one job and publishes its outcome. A failure that is not of the job ends the loop.</summary>
+    private async Task RunAsync(Lease lease, CancellationToken abort)
     {
-        (host.RunningJobCount, host.LastUsed) = (leases.Count, time.GetUtcNow());
-        jobs.Add(leases);
-        foreach (Lease lease in leases) Log.Started(logger, lease.JobId, lease.Model, lease.Attempt, leases.Count);
-        List<JobExecution> executions =
-            [.. leases.Select(lease => JobExecution.Start(lease, host.Model, host.LoadedAt, _leases, backend, options, time, abort))];
-        using var batchEnded = new CancellationTokenSource();
-        Task[] renewals = [.. executions.Select(e => e.RenewLeaseAsync(batchEnded.Token))];
+        host.OnJobStarted(time.GetUtcNow());
+        jobs.Add(lease);
+        Log.Started(logger, lease.JobId, lease.Model, lease.Attempt, host.RunningJobCount);
+        JobExecution execution = JobExecution.Start(lease, host.Model, host.LoadedAt, _leases, backend, options, time, abort);
+        using var ended = new CancellationTokenSource();
+        Task renewal = execution.RenewLeaseAsync(ended.Token);
         try
         {
-            await host.Thread.RunAsync(() =>
-            {
-                executions.ForEach(e => e.OnPassStarted());
-                ProgramEngine.Run(host.Model, [.. executions.Where(e => e.Run is not null).Select(e => e.Run!)]);
-                executions.ForEach(e => e.OnPassEnded());
-                return true;
-            });
+            if (execution.Run is { } run) await _scheduler.RunAsync(run, execution.OnRunStarted);
+            execution.OnRunEnded();
+        }
+        catch
+        {
+            await _drain.CancelAsync();
+            throw;
         }
         finally
         {
-            foreach (JobExecution execution in executions)
+            try
             {
                 await execution.CompleteAsync(abort);
-                Log.Ended(logger, execution.Lease.JobId, (execution.Error ?? execution.Run?.Error)?.Code.ToString() ?? "completed");
+                Log.Ended(logger, lease.JobId, (execution.Error ?? execution.Run?.Error)?.Code.ToString() ?? "completed");
             }
-            // A renewal in progress may find its lease lost and cancel the run, so the executions are disposed after the renewals.
-            await batchEnded.CancelAsync();
-            await Task.WhenAll(renewals);
-            foreach (JobExecution execution in executions) await execution.DisposeAsync();
-            jobs.Remove(leases);
-            (host.RunningJobCount, host.LastUsed) = (0, time.GetUtcNow());
+            catch (NdifException e) when (e.Retryable)
+            {
+                Log.QueueUnreachable(logger, e.Message);
+            }
+            // A renewal in progress may find its lease lost and cancel the run, so the execution is disposed after the renewal.
+            await ended.CancelAsync();
+            await renewal;
+            await execution.DisposeAsync();
+            jobs.Remove(lease);
+            host.OnJobEnded(time.GetUtcNow());
         }
     }
 }

@@ -15,12 +15,12 @@ internal sealed class LeasedJobs
         }
     }
 
-    public void Add(IEnumerable<Lease> leases)
+    public void Add(params IEnumerable<Lease> leases)
     {
         lock (_ids) _ids.UnionWith(leases.Select(l => l.JobId));
     }
 
-    public void Remove(IEnumerable<Lease> leases)
+    public void Remove(params IEnumerable<Lease> leases)
     {
         lock (_ids) _ids.ExceptWith(leases.Select(l => l.JobId));
     }

@@ -1,5 +1,6 @@
 using Grpc.Core;
 using Ndif.Protocol;
+using Ndif.Queue;
 using Ndif.Server.Tests.Support;
 
 namespace Ndif.Server.Tests.Grpc;

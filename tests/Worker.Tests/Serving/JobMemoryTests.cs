@@ -8,11 +8,10 @@ namespace Ndif.Worker.Tests.Serving;
 public sealed class JobMemoryTests
 {
     [Fact]
-    public async Task AJobThatHoldsTooMuch_RunsOutOfMemory_AndTheOthersOfItsPassDoNot()
+    public async Task AJobThatHoldsTooMuch_RunsOutOfMemory_AndTheOthersDoNot()
     {
         await using var cluster = new WorkerTestCluster();
         string a = cluster.NewModel("a");
-        // they wait before the worker starts, so they run in one batch
         string small = await cluster.SubmitAsync(a, TestPrograms.ManyLiveTensors(a, 12));
         string large = await cluster.SubmitAsync(a, TestPrograms.ManyLiveTensors(a, 40));
         string pass = await cluster.SubmitAsync(a);
@@ -23,7 +22,6 @@ public sealed class JobMemoryTests
         Assert.NotEmpty(end.Error.Hint);
         foreach (string job in (string[])[small, pass])
             Assert.Equal((JobState.Completed, 1u), (await cluster.WaitForEndAsync(job)) is var good ? (good.State, good.Attempt) : default);
-        Assert.Equal(3, cluster.Logs.Count("one of 3 in the pass"));
         Event[] saved = [.. (await cluster.GetEventsAsync(small)).Where(e => e.Value is not null)];
         Assert.Equal(12f * 1024 * 1024, TensorData.FromProto(Assert.Single(saved).Value.Data.Tensor).ToArray<float>()[0]);
         await cluster.RunAsync(a);

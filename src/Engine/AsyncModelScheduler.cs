@@ -1,0 +1,70 @@
+using Ndif.Engine.HookedModels;
+using Ndif.Engine.Local;
+using Ndif.Engine.Running;
+
+namespace Ndif.Engine;
+
+/// <summary>Runs jobs that come from any thread on the thread of a model. A job joins those that run between two passes.</summary>
+internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread)
+{
+    private readonly Lock _lock = new();
+    private readonly Queue<Entry> _incoming = new();
+    private bool _isRunning;
+
+    /// <summary>Runs a job to its end. A failure is reported by the job (<see cref="JobRun.Error"/>) and not thrown.</summary>
+    /// <param name="onStarted">Called on the thread of the model when the job joins.</param>
+    /// <exception cref="Exception">The scheduler itself has failed, and with it all of its jobs.</exception>
+    public Task RunAsync(JobRun job, Action onStarted)
+    {
+        var entry = new Entry(job, onStarted, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        lock (_lock)
+        {
+            _incoming.Enqueue(entry);
+            if (!_isRunning) _ = thread.RunAsync(RunUntilIdle);
+            _isRunning = true;
+        }
+        return entry.Completion.Task;
+    }
+
+    private bool RunUntilIdle()
+    {
+        HashSet<Entry> running = [];
+        try
+        {
+            using var scheduler = new ModelScheduler(model);
+            while (TakeIncoming(scheduler, running)) scheduler.Step();
+        }
+        catch (Exception e)
+        {
+            lock (_lock)
+            {
+                running.UnionWith(_incoming);
+                _incoming.Clear();
+                _isRunning = false;
+            }
+            foreach (Entry entry in running) entry.Completion.TrySetException(e);
+        }
+        return true;
+    }
+
+    /// <summary>Returns false if there is no job left.</summary>
+    private bool TakeIncoming(ModelScheduler scheduler, HashSet<Entry> running)
+    {
+        lock (_lock)
+        {
+            while (_incoming.TryDequeue(out Entry? entry))
+            {
+                running.Add(entry);
+                entry.OnStarted();
+                scheduler.Add(entry.Job, () =>
+                {
+                    running.Remove(entry);
+                    entry.Completion.SetResult();
+                });
+            }
+            return _isRunning = scheduler.JobCount > 0;
+        }
+    }
+
+    private sealed record Entry(JobRun Job, Action OnStarted, TaskCompletionSource Completion);
+}

@@ -1,0 +1,225 @@
+using Ndif.Engine.Compiling;
+using Ndif.Engine.Running;
+using Ndif.Engine.Tests.Support;
+using Ndif.Protocol;
+using Ndif.Tests.Support.Models;
+using TorchSharp;
+
+namespace Ndif.Engine.Tests.Batching;
+
+/// <summary>Jobs that join others between two passes, and leave them, have the results that they have alone.</summary>
+public sealed class ContinuousBatchingTests
+{
+    private const int Seeds = 6, JobsOfASeed = 9;
+
+    [Theory]
+    [InlineData("gpt2")]
+    [InlineData("llama")]
+    [InlineData("Qwen3")]
+    [InlineData("Olmo2")]
+    [InlineData("Qwen3Moe")]
+    [InlineData("StableLm")]
+    [InlineData("falcon alibi")]
+    [InlineData("phi3 longrope")]
+    public void RandomJobs_ThatJoinAtRandomSteps_GiveWhatTheyGiveAlone(string architecture)
+    {
+        using EngineFixture fixture = architecture switch
+        {
+            "gpt2" => EngineFixture.GPT2(),
+            "llama" => EngineFixture.Llama(),
+            _ => EngineFixture.Of(TinyConfigs.Of(architecture, 2)),
+        };
+        for (int seed = 0; seed < Seeds; seed++)
+        {
+            var random = new Random(seed);
+            Program[] programs = [.. Enumerable.Range(0, JobsOfASeed).Select(_ => RandomProgram(fixture, random))];
+            JobOutcome[] alone = [.. programs.Select(program => fixture.Run(program)[0])], joined = RunJoining(fixture, programs, random);
+            for (int job = 0; job < programs.Length; job++) AssertSame(alone[job], joined[job], $"seed {seed}, job {job}");
+        }
+    }
+
+    [Fact]
+    public void AShortTrace_DoesNotWaitForAGenerationThatRuns()
+    {
+        using EngineFixture fixture = EngineFixture.GPT2();
+        using var generation = new JobRun(Compiler.Compile(Generate(fixture, [1, 2, 3], 30, _ => { }), fixture.HookedModel),
+            new JobOutcome());
+        using var trace = new JobRun(Compiler.Compile(fixture.Record(new[] { 4, 5 }, _ => fixture.Model.Logits.Save("logits")),
+            fixture.HookedModel), new JobOutcome());
+        using var scheduler = new ModelScheduler(fixture.HookedModel);
+        List<string> ended = [];
+        scheduler.Add(generation, () => ended.Add("generation"));
+        for (int step = 0; step < 5; step++) scheduler.Step();
+        scheduler.Add(trace, () => ended.Add("trace"));
+        scheduler.Step();
+        Assert.Equal(["trace"], ended);
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.Equal(["trace", "generation"], ended);
+        Assert.Equal(30, generation.ForwardPassCount);
+    }
+
+    [Fact]
+    public void AJobThatIsCancelled_LeavesTheOthers()
+    {
+        using EngineFixture fixture = EngineFixture.Llama();
+        Program program = Generate(fixture, [1, 2, 3], 12, t => t.Result.Save("ids"));
+        TensorData expected = fixture.Run(program)[0].AssertCompleted().Tensor("ids");
+        using var cancel = new CancellationTokenSource();
+        var outcome = new JobOutcome();
+        using var stays = new JobRun(Compiler.Compile(program, fixture.HookedModel), outcome);
+        using var leaves = new JobRun(Compiler.Compile(program, fixture.HookedModel), new JobOutcome(), cancellationToken: cancel.Token);
+        using var scheduler = new ModelScheduler(fixture.HookedModel);
+        scheduler.Add(leaves);
+        scheduler.Step();
+        scheduler.Add(stays);
+        for (int step = 0; step < 3; step++) scheduler.Step();
+        cancel.Cancel();
+        scheduler.Step();
+        Assert.Equal(1, scheduler.JobCount);
+        while (scheduler.JobCount > 0) scheduler.Step();
+        Assert.Equal(ErrorCode.JobCancelled, leaves.Error!.Code);
+        TensorAssert.Same(expected, outcome.Tensor("ids"));
+    }
+
+    /// <summary>Adds the jobs before the first step and at random later ones.</summary>
+    private static JobOutcome[] RunJoining(EngineFixture fixture, Program[] programs, Random random)
+    {
+        long before = torch.Tensor.TotalCount;
+        JobOutcome[] outcomes = [.. programs.Select(_ => new JobOutcome())];
+        JobRun[] runs = [.. programs.Select((program, i) => new JobRun(Compiler.Compile(program, fixture.HookedModel), outcomes[i]))];
+        using (var scheduler = new ModelScheduler(fixture.HookedModel))
+        {
+            var next = new Queue<JobRun>(runs);
+            while (next.Count > 0 || scheduler.JobCount > 0)
+            {
+                while (next.Count > 0 && (scheduler.JobCount == 0 || random.Next(3) == 0)) scheduler.Add(next.Dequeue());
+                scheduler.Step();
+            }
+        }
+        for (int i = 0; i < runs.Length; i++)
+        {
+            outcomes[i].Error = runs[i].Error;
+            runs[i].Dispose();
+        }
+        Assert.InRange(torch.Tensor.TotalCount, 0, before);
+        return outcomes;
+    }
+
+    private static void AssertSame(JobOutcome expected, JobOutcome actual, string job)
+    {
+        Assert.True(expected.Error?.Code == actual.Error?.Code, $"{job}: {expected.Error} alone, {actual.Error} in company");
+        Assert.Equal(expected.Names.Order(), actual.Names.Order());
+        Assert.Equal(expected.Logs, actual.Logs);
+        foreach (string name in expected.Names) AssertSame(expected[name], actual[name], $"{job}, {name}");
+    }
+
+    private static void AssertSame(Data expected, Data actual, string value)
+    {
+        Assert.True(expected.ValueCase == actual.ValueCase, value);
+        switch (expected.ValueCase)
+        {
+            case Data.ValueOneofCase.Tensor:
+                TensorData left = TensorData.FromProto(expected.Tensor), right = TensorData.FromProto(actual.Tensor);
+                Assert.True(left.Shape.SequenceEqual(right.Shape), $"{value}: {left} alone, {right} in company");
+                double difference = left.Type is DType.Float32 ? TensorAssert.Difference(left, right)
+                    : left.Bytes.Span.SequenceEqual(right.Bytes.Span) ? 0 : double.NaN;
+                Assert.True(difference <= 1e-5, $"{value} differs by {difference}");
+                break;
+            case Data.ValueOneofCase.List:
+                Assert.Equal(expected.List.Items.Count, actual.List.Items.Count);
+                for (int i = 0; i < expected.List.Items.Count; i++)
+                    AssertSame(expected.List.Items[i], actual.List.Items[i], $"{value}[{i}]");
+                break;
+            case Data.ValueOneofCase.Map:
+                foreach (var (key, item) in expected.Map.Entries.Zip(actual.Map.Entries))
+                {
+                    Assert.Equal(key.Key, item.Key);
+                    AssertSame(key.Value, item.Value, $"{value}.{key.Key}");
+                }
+                break;
+        }
+    }
+
+    private static Program Generate(EngineFixture fixture, int[] prompt, int steps, Action<Trace> experiment) =>
+        fixture.RecordIn(fixture.Model.Generate(prompt, steps, new() { IgnoreEos = true }), experiment);
+
+    private static Program RandomProgram(EngineFixture fixture, Random random)
+    {
+        LanguageModel llm = fixture.Model;
+        int[] prompt = Prompt();
+        int steps = random.Next(2, 12);
+        switch (random.Next(12))
+        {
+            case 0: // steer each step
+                return Generate(fixture, prompt, steps, t =>
+                {
+                    foreach (int step in t.Iter[..]) llm.Layers[0].Hidden[.., ^1] += 0.5;
+                    t.Result.Save("ids");
+                });
+            case 1: // the logits of each step
+                return Generate(fixture, prompt, steps, t =>
+                {
+                    ValueList logits = t.List();
+                    logits.Save("logits");
+                    foreach (int step in t.Iter[..]) logits.Append(llm.Logits[.., ^1]);
+                });
+            case 2: // attention probabilities of each step
+                return Generate(fixture, prompt, steps, t =>
+                {
+                    ValueList probabilities = t.List();
+                    probabilities.Save("probabilities");
+                    foreach (int step in t.Iter[..]) probabilities.Append(llm.Layers[1].Attn.Source["probs"].Output);
+                });
+            case 3: // cache a layer
+                return Generate(fixture, prompt, steps, t => t.Cache([llm.Layers[1]], inputs: true));
+            case 4: // sample
+                return fixture.RecordIn(llm.Generate(prompt, steps, new() { DoSample = true, Seed = random.Next(), Temperature = 1.3 }),
+                    t => t.Result.Save("ids"));
+            case 5: // beams
+                return fixture.RecordIn(llm.Generate(prompt, steps, new() { NumBeams = 3 }), t => t.Result.Save("ids"));
+            case 6: // a forward pass with an edit
+                return fixture.Record(prompt, _ =>
+                {
+                    llm.Layers[0].Mlp.Output = llm.Layers[0].Mlp.Output * 0;
+                    llm.Logits.Save("logits");
+                });
+            case 7: // skip a layer at each step
+                return Generate(fixture, prompt, steps, t =>
+                {
+                    foreach (int step in t.Iter[..]) llm.Layers[1].Skip(llm.Layers[0].Output);
+                    t.Result.Save("ids");
+                });
+            case 8: // two prompts, one of which stops after a step
+                return fixture.RecordIn(llm.Generate(maxNewTokens: steps, options: new() { IgnoreEos = true }), t =>
+                {
+                    using (t.Invoke(prompt))
+                    {
+                        llm.Logits[.., ^1].Save("first");
+                        t.Stop();
+                    }
+                    using (t.Invoke(Prompt())) t.Result.Save("ids");
+                });
+            case 9: // an error in the middle
+                return Generate(fixture, prompt, steps, t =>
+                {
+                    foreach (int step in t.Iter[..]) (llm.Layers[0].Hidden[.., step] * 1).Sum().Save($"sum {step}");
+                });
+            case 10: // a gradient
+                return fixture.RecordIn(llm.Trace(prompt, grad: true), t =>
+                {
+                    Value hidden = llm.Layers[0].Hidden;
+                    t.Backward(llm.Logits.Sum(), () => hidden.Grad.Save("gradient"));
+                });
+            default: // a session: a generation, whose tokens are the next prompt
+                using (Session session = llm.Session())
+                {
+                    Saved ids;
+                    using (Trace t = llm.Generate(prompt, steps, new() { IgnoreEos = true })) ids = t.Result.Save("ids");
+                    using (llm.Trace(ids)) llm.Logits[.., ^1].Save("next");
+                    return session.ToProgram();
+                }
+        }
+
+        int[] Prompt() => [.. Enumerable.Range(0, random.Next(1, 9)).Select(_ => random.Next(TinyModel.VocabSize))];
+    }
+}
