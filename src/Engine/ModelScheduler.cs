@@ -112,7 +112,7 @@ internal sealed class ModelScheduler(HookedModel model) : IDisposable
     }
 
     /// <summary>Runs a pass of these traces. Returns false if it has failed in the model.</summary>
-    private bool TryRun(IReadOnlyList<TraceRun> traces, Action run)
+    private bool TryRun(List<TraceRun> traces, Action run)
     {
         foreach (TraceRun trace in traces) trace.Job.LastWriteNode = null;
         try
@@ -122,7 +122,8 @@ internal sealed class ModelScheduler(HookedModel model) : IDisposable
         }
         catch (Exception) when (traces.Count > 1)
         {
-            foreach (ScheduledJob job in _jobs.Where(job => traces.Contains(job.Trace) && !job.Run.HasFailed)) job.RestartAlone(); // 5
+            foreach (ScheduledJob job in _jobs) // 5
+                if (job.Trace is { } trace && traces.Contains(trace) && !job.Run.HasFailed) job.RestartAlone();
         }
         catch (Exception e)
         {

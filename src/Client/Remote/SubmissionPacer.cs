@@ -8,7 +8,7 @@ namespace Ndif.Remote;
 /// in the queue. It waits as long as the refusal says (<see cref="NdifConfig.MaxWaitForQuota"/>). Submissions of one key that wait take
 /// turns, so that the service gets one attempt at a time.
 /// </summary>
-internal sealed class SubmissionPacer
+internal sealed class SubmissionPacer : IDisposable
 {
     private readonly SemaphoreSlim _turn = new(1);
     private long _resumeAt;
@@ -72,6 +72,8 @@ internal sealed class SubmissionPacer
             _turn.Release();
         }
     }
+
+    public void Dispose() => _turn.Dispose();
 
     private static string Describe(NdifException refusal, TimeSpan delay) => string.Create(CultureInfo.InvariantCulture,
         $"{refusal.Error.Message} Submissions wait until the service takes them ({delay.TotalSeconds:0} s now). "

@@ -107,7 +107,7 @@ internal sealed class TokenBatch : IDisposable
 
     private static long[] Ones(int count) => [.. Enumerable.Repeat(1L, count)];
 
-    private torch.Tensor NewTensor(IReadOnlyList<long[]> rows) =>
+    private torch.Tensor NewTensor(List<long[]> rows) =>
         torch.tensor(rows.SelectMany(r => r).ToArray(), [rows.Count, rows[0].Length], dtype: torch.ScalarType.Int64, device: _device)
             .DetachFromDisposeScope();
 }

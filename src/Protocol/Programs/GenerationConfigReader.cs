@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Google.Protobuf.Collections;
 
 namespace Ndif.Protocol.Programs;
 
@@ -92,7 +93,7 @@ internal sealed class GenerationConfigReader : IDisposable
     }
 
     /// <summary>Removes ids that no token has: a row never ends at them, in Hugging Face neither.</summary>
-    private static string[] RemoveNegativeTokens(ICollection<long> ids)
+    private static string[] RemoveNegativeTokens(RepeatedField<long> ids)
     {
         long[] negative = [.. ids.Where(id => id < 0)];
         foreach (long id in negative) ids.Remove(id);

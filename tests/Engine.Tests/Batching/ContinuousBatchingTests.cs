@@ -12,6 +12,8 @@ public sealed class ContinuousBatchingTests
 {
     private const int Seeds = 6, JobsOfASeed = 9;
 
+    private static readonly int[] _prompt = [4, 5];
+
     [Theory]
     [InlineData("gpt2")]
     [InlineData("llama")]
@@ -44,7 +46,7 @@ public sealed class ContinuousBatchingTests
         using EngineFixture fixture = EngineFixture.GPT2();
         using var generation = new JobRun(Compiler.Compile(Generate(fixture, [1, 2, 3], 30, _ => { }), fixture.HookedModel),
             new JobOutcome());
-        using var trace = new JobRun(Compiler.Compile(fixture.Record(new[] { 4, 5 }, _ => fixture.Model.Logits.Save("logits")),
+        using var trace = new JobRun(Compiler.Compile(fixture.Record(_prompt, _ => fixture.Model.Logits.Save("logits")),
             fixture.HookedModel), new JobOutcome());
         using var scheduler = new ModelScheduler(fixture.HookedModel);
         List<string> ended = [];
