@@ -48,7 +48,7 @@ internal sealed class HuggingFaceGeneration(string config, Func<long[], float[]>
             scores = [.. scores.Select(s => float.IsNaN(s) ? 0 : s == float.PositiveInfinity ? float.MaxValue
                 : s == float.NegativeInfinity ? float.MinValue : s)];
         if (Get("exponential_decay_length_penalty") is { } decay && row.Length > decay[0].GetInt32() + prompt.Length)
-            foreach (long end in eos)
+            foreach (long end in eos.Distinct())
                 scores[end] += Math.Abs(scores[end])
                     * (float)(Math.Pow(decay[1].GetDouble(), row.Length - decay[0].GetInt32() - prompt.Length) - 1);
         Ban(Ids("suppress_tokens"));
