@@ -33,8 +33,9 @@ public sealed class JobTests(TestCluster cluster, ITestOutputHelper output) : Cl
     [Fact]
     public async Task AWaitingJob_IsCancelledAtOnce_AndARunningOneStops()
     {
-        Job one = await RunningAsync(await SubmitAsync("endless")); // the worker is busy, so the next job runs on the other one
-        Job[] running = [one, await RunningAsync(await SubmitAsync("endless"))];
+        // as many as both workers run at a time (--max-batch)
+        Job[] running = await Task.WhenAll(Enumerable.Range(0, Cluster.Workers.Count * 16).Select(async _ => await SubmitAsync("endless")));
+        foreach (Job job in running) await RunningAsync(job);
         Job waiting = await SubmitAsync("endless");
         Assert.Equal(JobState.Queued, (await waiting.GetAsync(Cancel)).State);
 
