@@ -16,7 +16,8 @@ public sealed class LowPrecisionWeightsTests(ITestOutputHelper output) : IDispos
     /// </remarks>
     private static readonly string[] _alwaysFloat32 =
     [
-        "mixtral model.layers.0.mlp.gate[1]", "mixtral model.layers.1.mlp.gate[1]", "olmo2 model.rotary_emb[0]", "olmo2 model.rotary_emb[1]",
+        "mixtral model.layers.0.mlp.gate[1]", "mixtral model.layers.1.mlp.gate[1]",
+        "olmo2 model.rotary_emb[0]", "olmo2 model.rotary_emb[1]",
     ];
 
     private readonly TempFolder _folder = new();
