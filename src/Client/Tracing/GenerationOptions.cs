@@ -143,8 +143,8 @@ public sealed record GenerationOptions
     public int? ForcedBosTokenId { get; init; }
 
     /// <summary>
-    /// The last token of a row that reaches <see cref="MaxNewTokens"/> is the likeliest of these. An empty list: none. generation_config:
-    /// <c>forced_eos_token_id</c>.
+    /// The last token of a row that reaches <see cref="MaxNewTokens"/> is one of these. All have the same score, so the lowest id is chosen
+    /// where no token is drawn. An empty list: none. generation_config: <c>forced_eos_token_id</c>.
     /// </summary>
     public IReadOnlyList<int>? ForcedEosTokenIds { get; init; }
 

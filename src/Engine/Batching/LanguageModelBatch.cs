@@ -89,10 +89,8 @@ internal sealed class LanguageModelBatch : ITraceBatch
         if (other is not LanguageModelBatch { HasEnded: false } batch || HasEnded || !_cache!.CanAppend(batch._cache!)) return false;
         _cache.Append(batch._cache!);
         _tokens.Append(batch._tokens);
-        _traces = [.. _traces, .. batch._traces];
         batch.Dispose();
-        AssignRows();
-        _interleaver = new Interleaver(_model, [.. Traces]);
+        SetTraces([.. _traces, .. batch._traces]);
         return true;
     }
 
@@ -110,7 +108,13 @@ internal sealed class LanguageModelBatch : ITraceBatch
         foreach (TraceRows rows in _traces.Except(remaining)) _interleaver.EndTrace(rows.Trace);
         if (remaining.Count > 0)
             SelectRows([.. remaining.SelectMany(rows => Enumerable.Range((int)rows.FirstRow, rows.Rows.Count))]);
-        _traces = remaining;
+        SetTraces(remaining);
+    }
+
+    /// <summary>Changes the traces of the batch. Its tokens and cache already have the rows of these.</summary>
+    private void SetTraces(List<TraceRows> traces)
+    {
+        _traces = traces;
         AssignRows();
         _interleaver = new Interleaver(_model, [.. Traces]);
     }

@@ -48,9 +48,6 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
         }
     }
 
-    /// <summary>Whether two slices share a row.</summary>
-    public bool Overlaps(BatchSlice other) => Batch.BatchSize < 0 || (Start < other.Start + other.Count && other.Start < Start + Count);
-
     /// <summary>
     /// Returns the slice of a site's value as new handles of the same memory: an in-place edit edits the model's value.
     /// </summary>
