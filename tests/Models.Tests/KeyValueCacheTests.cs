@@ -31,10 +31,49 @@ public sealed class KeyValueCacheTests
         Tensor key = arange(3, ScalarType.Float32).view(3, 1, 1, 1).expand(3, 2, 5, 4);     // [batch, heads, seq, headDim]
         for (int layer = 0; layer < 2; layer++) cache.Update(layer, key, key);
         cache.Advance(5);
-        cache.SelectRows(tensor(new long[] { 2, 0 }));
+        cache.SelectRows([2, 0]);
         (Tensor keys, _) = cache.Update(1, ones(2, 2, 1, 4), ones(2, 2, 1, 4));
         Assert.Equal([2, 2, 6, 4], keys.shape);
         Assert.Equal([2f, 0f], keys[.., 0, 0, 0].data<float>().ToArray());
+    }
+
+    [Fact]
+    public void RowsOfAnotherCache_JoinAndEndInTheSameColumn()
+    {
+        using var scope = NewDisposeScope();
+        using KeyValueCache cache = Filled(1, 5, 1), joining = Filled(2, 3, 2);
+        long bytes = cache.ByteCount + joining.ByteCount, tensors = Tensor.TotalCount;
+        cache.Append(joining);
+        Assert.Equal((5, 0, bytes, tensors), (cache.Length, joining.ByteCount, cache.ByteCount, Tensor.TotalCount));
+        (Tensor keys, Tensor values) = cache.Update(0, full([3, 1, 1, 4], 9f), full([3, 1, 1, 4], 9f));
+        Assert.Equal([1f, 1f, 1f, 1f, 1f, 9f], keys[0, 0, .., 0].data<float>().ToArray());
+        Assert.Equal([0f, 0f, 2f, 2f, 2f, 9f], keys[2, 0, .., 0].data<float>().ToArray());
+        Assert.True(keys.Equals(values));
+    }
+
+    [Fact]
+    public void WhereTheLongestRowHasLeft_TheOthersHaveFewerColumns()
+    {
+        using var scope = NewDisposeScope();
+        using KeyValueCache cache = Filled(1, 200, 1), joining = Filled(1, 3, 2);
+        long bytes = joining.ByteCount;
+        cache.Append(joining);
+        cache.SelectRows([1]);
+        cache.SetLength(3);
+        Assert.Equal(bytes, cache.ByteCount);
+        (Tensor keys, _) = cache.Update(0, full([1, 1, 1, 4], 9f), full([1, 1, 1, 4], 9f));
+        Assert.Equal([2f, 2f, 2f, 9f], keys[0, 0, .., 0].data<float>().ToArray());
+    }
+
+    [Fact]
+    public void SelectRows_CopiesARowThatOccursTwice()
+    {
+        using var scope = NewDisposeScope();
+        using KeyValueCache cache = Filled(1, 3, 1);
+        cache.SelectRows([0, 0]);
+        Tensor next = arange(2, ScalarType.Float32).view(2, 1, 1, 1).expand(2, 1, 1, 4) + 5;
+        (Tensor keys, _) = cache.Update(0, next, next);
+        Assert.Equal([1f, 1f, 1f, 5f, 1f, 1f, 1f, 6f], keys[.., 0, .., 0].contiguous().data<float>().ToArray());
     }
 
     [Fact]
@@ -75,5 +114,15 @@ public sealed class KeyValueCacheTests
             cache.Dispose();
         }
         Assert.InRange(Tensor.TotalCount, 0, before); // fewer if the finalizer has freed tensors of an earlier test
+    }
+
+    /// <summary>A cache of one layer with rows of one head, each filled with the same value.</summary>
+    private static KeyValueCache Filled(int rows, int tokens, float value)
+    {
+        var cache = new KeyValueCache(1);
+        Tensor key = full([rows, 1, tokens, 4], value);
+        cache.Update(0, key, key);
+        cache.Advance(tokens);
+        return cache;
     }
 }

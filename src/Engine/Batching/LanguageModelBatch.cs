@@ -115,7 +115,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
     private void SetTraces(List<TraceRows> traces)
     {
         _traces = traces;
-        AssignRows();
+        if (!HasEnded) PrepareStep();
         _interleaver = new Interleaver(_model, [.. Traces]);
     }
 
@@ -258,7 +258,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
         bool isSmaller = continuing.Count < _traces.Count;
         _traces = continuing;
         _tokens.AppendTokens([.. _traces.SelectMany(p => p.NextTokens)]);
-        AssignRows();
+        PrepareStep();
         if (isSmaller) _interleaver = new Interleaver(_model, [.. Traces]);
         if (_model.Root.CacheRecomputeLength is { } length && _tokens.RowsPastLength(length) is { Length: > 0 } rowsPastLength)
             RecomputeCache(rowsPastLength, length);
@@ -268,8 +268,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
     private void SelectRows(int[] rows)
     {
         if (rows.Length == _batchShape.BatchSize && !rows.Where((source, row) => source != row).Any()) return;
-        using torch.Tensor indices = torch.tensor(Array.ConvertAll(rows, row => (long)row), device: _model.Device); // [next batch]
-        _cache!.SelectRows(indices);
+        _cache!.SelectRows(rows);
         _tokens.SelectRows(rows);
     }
 
@@ -298,8 +297,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
         using (mask)
         using (positions)
             _model.Root.Call(ids, mask, positions, recomputed, logitsToKeep: 1);
-        using torch.Tensor indices = torch.tensor(Array.ConvertAll(rows, row => (long)row), device: _model.Device); // [rows]
-        _cache!.ReplaceRows(indices, recomputed);
+        _cache!.ReplaceRows(rows, recomputed);
     }
 
     /// <summary>Runs an action; an exception fails the job of the trace and no other.</summary>
@@ -314,6 +312,14 @@ internal sealed class LanguageModelBatch : ITraceBatch
             JobRun job = rows.Trace.Job;
             job.Fail(ForwardErrorTranslator.Translate(e, "The choice of the next token"), job.LastWriteNode ?? rows.Trace.Statement.Id);
         }
+    }
+
+    /// <summary>Prepares the input of the next step, after the rows of the batch or their tokens have changed.</summary>
+    private void PrepareStep()
+    {
+        _tokens.PrepareStep();
+        _cache!.SetLength(_tokens.Length - 1);
+        AssignRows();
     }
 
     /// <summary>Assigns every slice its rows in the batch.</summary>

@@ -12,25 +12,21 @@ namespace Ndif.Engine.Batching;
 /// </summary>
 internal sealed class TokenBatch : IDisposable
 {
-    /// <summary>Token ids and attention mask of each row, for all tokens so far: [kvSeq].</summary>
-    private readonly List<long[]> _tokens, _masks;
-
+    private readonly List<Row> _rows;
     private readonly torch.Device _device;
+    private readonly long _padTokenId;
 
     /// <param name="padTokenId">The token before a shorter row.</param>
     public TokenBatch(IReadOnlyList<InputRow> rows, torch.Device device, long padTokenId = 0)
     {
-        _device = device;
-        int length = rows.Max(r => r.InputIds.Length);
-        _masks = [.. rows.Select(r => PadLeft(r.AttentionMask ?? Ones(r.InputIds.Length), 0, length))];
-        _tokens = [.. rows.Select(r => PadLeft(r.InputIds, padTokenId, length))];
-        InputIds = NewTensor(_tokens);
-        AttentionMask = NewTensor(_masks);
-        PositionIds = NewTensor([.. _masks.Select(PositionIdsOf)]);
+        (_device, _padTokenId) = (device, padTokenId);
+        _rows = [.. rows.Select(row => new Row(row))];
+        Length = _rows.Max(row => row.Length);
+        (InputIds, AttentionMask, PositionIds) = NewTensors(_rows, Length);
     }
 
-    /// <summary>The tokens of each row so far, with padding and those of the next pass.</summary>
-    public int Length => _tokens[0].Length;
+    /// <summary>The tokens of the longest row so far, with those of the next pass.</summary>
+    public int Length { get; private set; }
 
     /// <summary>The token ids of the next pass: [batch, seq] int64.</summary>
     public torch.Tensor InputIds { get; private set; }
@@ -41,44 +37,40 @@ internal sealed class TokenBatch : IDisposable
     /// <summary>The positions of the tokens of the next pass, padding not counted: [batch, seq] int64.</summary>
     public torch.Tensor PositionIds { get; private set; }
 
-    /// <summary>Makes the selected tokens the input of the next pass.</summary>
+    /// <summary>Appends the selected tokens, one to each row.</summary>
     public void AppendTokens(IReadOnlyList<long> nextTokens)
     {
-        for (int row = 0; row < nextTokens.Count; row++)
-            (_tokens[row], _masks[row]) = ([.. _tokens[row], nextTokens[row]], [.. _masks[row], 1]);
-        ReplaceWithLastTokens();
+        for (int row = 0; row < nextTokens.Count; row++) _rows[row].Append(nextTokens[row]);
     }
 
-    /// <summary>Adds the rows of another batch after those of this one. In both, the next pass has one token of each row.</summary>
-    public void Append(TokenBatch other)
-    {
-        int length = Math.Max(Length, other.Length);
-        for (int row = 0; row < _tokens.Count; row++)
-            (_tokens[row], _masks[row]) = (PadLeft(_tokens[row], 0, length), PadLeft(_masks[row], 0, length));
-        _tokens.AddRange(other._tokens.Select(tokens => PadLeft(tokens, 0, length)));
-        _masks.AddRange(other._masks.Select(mask => PadLeft(mask, 0, length)));
-        ReplaceWithLastTokens();
-    }
+    /// <summary>Adds the rows of another batch after those of this one.</summary>
+    public void Append(TokenBatch other) => _rows.AddRange(other._rows);
 
     /// <summary>Selects rows, in this order; a row may occur several times.</summary>
     public void SelectRows(IReadOnlyList<int> rows)
     {
-        List<long[]> tokens = [.. rows.Select(r => _tokens[r])], masks = [.. rows.Select(r => _masks[r])];
-        for (int row = 0; row < rows.Count; row++) (_tokens[row], _masks[row]) = (tokens[row], masks[row]);
-        _tokens.RemoveRange(rows.Count, _tokens.Count - rows.Count);
-        _masks.RemoveRange(rows.Count, _masks.Count - rows.Count);
-        ReplaceWithLastTokens();
+        HashSet<Row> taken = [];
+        List<Row> selected = [.. rows.Select(row => taken.Add(_rows[row]) ? _rows[row] : _rows[row].Clone())];
+        _rows.Clear();
+        _rows.AddRange(selected);
+    }
+
+    /// <summary>Makes the last token of each row the input of the next pass.</summary>
+    public void PrepareStep()
+    {
+        Dispose();
+        Length = _rows.Max(row => row.Length);
+        (InputIds, AttentionMask, PositionIds) = NewTensors(_rows, 1);
     }
 
     /// <summary>The rows that have just grown past a length.</summary>
-    public int[] RowsPastLength(long length) => [.. Enumerable.Range(0, _masks.Count).Where(row => _masks[row].Sum() == length + 1)];
+    public int[] RowsPastLength(long length) => [.. Enumerable.Range(0, _rows.Count).Where(row => _rows[row].Position == length)];
 
     /// <summary>
     /// The ids, mask and positions of all tokens of some rows so far, including those of the next pass: each [rows, kvSeq] int64.
     /// </summary>
-    public (torch.Tensor Ids, torch.Tensor Mask, torch.Tensor Positions) FullSequences(int[] rows) => (
-        NewTensor([.. rows.Select(row => _tokens[row])]), NewTensor([.. rows.Select(row => _masks[row])]),
-        NewTensor([.. rows.Select(row => PositionIdsOf(_masks[row]))]));
+    public (torch.Tensor Ids, torch.Tensor Mask, torch.Tensor Positions) FullSequences(int[] rows) =>
+        NewTensors([.. rows.Select(row => _rows[row])], Length);
 
     public void Dispose()
     {
@@ -87,27 +79,67 @@ internal sealed class TokenBatch : IDisposable
         PositionIds.Dispose();
     }
 
-    private void ReplaceWithLastTokens()
+    /// <param name="seqLen">The number of last columns that the ids and positions have.</param>
+    private (torch.Tensor Ids, torch.Tensor Mask, torch.Tensor Positions) NewTensors(List<Row> rows, int seqLen)
     {
-        Dispose();
-        (InputIds, AttentionMask, PositionIds) = (NewTensor([.. _tokens.Select(row => (long[])[row[^1]])]), NewTensor(_masks),
-            NewTensor([.. _masks.Select(mask => (long[])[mask.Sum() - 1])]));
+        long[] ids = new long[rows.Count * seqLen], masks = new long[rows.Count * Length], positions = new long[rows.Count * seqLen];
+        for (int row = 0; row < rows.Count; row++)
+        {
+            rows[row].CopyTo(ids.AsSpan(row * seqLen, seqLen), masks.AsSpan(row * Length, Length), positions.AsSpan(row * seqLen, seqLen),
+                _padTokenId);
+        }
+        return (NewTensor(ids, rows.Count), NewTensor(masks, rows.Count), NewTensor(positions, rows.Count));
     }
 
-    private static long[] PadLeft(long[] row, long value, int length) => row.Length == length ? row
-        : [.. Enumerable.Repeat(value, length - row.Length), .. row];
+    private torch.Tensor NewTensor(long[] values, int rows) =>
+        torch.tensor(values, [rows, values.Length / rows], dtype: torch.ScalarType.Int64, device: _device).DetachFromDisposeScope();
 
-    private static long[] PositionIdsOf(long[] mask)
+    /// <summary>The tokens of one row so far, without the padding that other rows require.</summary>
+    private sealed class Row
     {
-        var positions = new long[mask.Length];
-        long next = 0;
-        for (int i = 0; i < mask.Length; i++) positions[i] = mask[i] == 0 ? Math.Max(0, next - 1) : next++;
-        return positions;
+        private long[] _ids, _mask;
+
+        public Row(InputRow input)
+        {
+            (_ids, _mask, Length) = (input.InputIds, input.AttentionMask ?? [.. Enumerable.Repeat(1L, input.InputIds.Length)],
+                input.InputIds.Length);
+            Position = _mask.Sum() - 1;
+        }
+
+        private Row(Row row) => (_ids, _mask, Length, Position) = ([.. row._ids], [.. row._mask], row.Length, row.Position);
+
+        public int Length { get; private set; }
+
+        /// <summary>The position of the last token.</summary>
+        public long Position { get; private set; }
+
+        public Row Clone() => new(this);
+
+        public void Append(long token)
+        {
+            if (Length == _ids.Length)
+            {
+                Array.Resize(ref _ids, 2 * Length);
+                Array.Resize(ref _mask, 2 * Length);
+            }
+            (_ids[Length], _mask[Length]) = (token, 1);
+            Length++;
+            Position++;
+        }
+
+        /// <summary>Writes the last columns of the row, padded on the left.</summary>
+        public void CopyTo(Span<long> ids, Span<long> mask, Span<long> positions, long padTokenId)
+        {
+            _mask.AsSpan(0, Length).CopyTo(mask[^Length..]);
+            if (ids.Length == 1)
+            {
+                (ids[0], positions[0]) = (_ids[Length - 1], Math.Max(0, Position));
+                return;
+            }
+            ids[..^Length].Fill(padTokenId);
+            _ids.AsSpan(0, Length).CopyTo(ids[^Length..]);
+            long next = 0;
+            for (int i = 0; i < positions.Length; i++) positions[i] = mask[i] == 0 ? Math.Max(0, next - 1) : next++;
+        }
     }
-
-    private static long[] Ones(int count) => [.. Enumerable.Repeat(1L, count)];
-
-    private torch.Tensor NewTensor(List<long[]> rows) =>
-        torch.tensor(rows.SelectMany(r => r).ToArray(), [rows.Count, rows[0].Length], dtype: torch.ScalarType.Int64, device: _device)
-            .DetachFromDisposeScope();
 }

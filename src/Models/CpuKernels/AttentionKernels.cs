@@ -8,27 +8,46 @@ namespace Ndif.Models.CpuKernels;
 /// </summary>
 internal static unsafe class AttentionKernels
 {
+    /// <summary>A mask below it, added to a score, leaves nothing of the score in float32, even after a soft cap.</summary>
+    private const float Masked = -1e30f;
+
+    /// <summary>The number of queries at the beginning that attend to no key, as padding does.</summary>
+    /// <param name="mask">[seq, kvSeq]</param>
+    public static int LeadingMaskedQueries<T>(byte* mask, int seq, int kvSeq) where T : IElement
+    {
+        int query = 0;
+        while (query < seq && LastVisibleKey<T>(mask + (long)query * kvSeq * T.Size, kvSeq) < 0) query++;
+        return query;
+    }
+
     /// <summary>
-    /// The range of keys that any of these queries attends to; it starts at a multiple of sixteen. A masked key has a probability of
-    /// exactly zero and is left out. If a query attends to no key, the range is all keys, because the softmax is then uniform.
+    /// The range of keys that any of these queries attends to. A masked key has a probability of exactly zero and is left out. If a query
+    /// attends to no key, the range is all keys, because the softmax is then uniform.
     /// </summary>
     /// <param name="mask">[seq, kvSeq]</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static (int From, int To) VisibleKeyRange<T>(byte* mask, int seq, int kvSeq) where T : IElement
     {
-        const float Masked = -1e30f; // added to a score, it leaves nothing of the score in float32, even after a soft cap
         int from = kvSeq, to = 0;
         for (int token = 0; token < seq; token++, mask += (long)kvSeq * T.Size)
         {
-            int high = kvSeq - 1, low = 0;
-            while (high >= 16 && Vector512.LessThanAll(T.Load(mask + (high - 15L) * T.Size), Vector512.Create(Masked))) high -= 16;
-            while (high >= 0 && T.LoadScalar(mask + (long)high * T.Size) < Masked) high--;
+            int high = LastVisibleKey<T>(mask, kvSeq), low = 0;
             if (high < 0) return (0, kvSeq);
             while (low + 16 <= high && Vector512.LessThanAll(T.Load(mask + (long)low * T.Size), Vector512.Create(Masked))) low += 16;
             while (T.LoadScalar(mask + (long)low * T.Size) < Masked) low++;
             (from, to) = (Math.Min(from, low), Math.Max(to, high + 1));
         }
-        return (from / 16 * 16, to);
+        return (from, to);
+    }
+
+    /// <summary>The last key that a query attends to, or -1.</summary>
+    /// <param name="mask">[kvSeq]</param>
+    private static int LastVisibleKey<T>(byte* mask, int kvSeq) where T : IElement
+    {
+        int key = kvSeq - 1;
+        while (key >= 16 && Vector512.LessThanAll(T.Load(mask + (key - 15L) * T.Size), Vector512.Create(Masked))) key -= 16;
+        while (key >= 0 && T.LoadScalar(mask + (long)key * T.Size) < Masked) key--;
+        return key;
     }
 
     /// <summary>x cos + rotate_half(x) sin over 2 · <paramref name="half"/> elements, in place.</summary>

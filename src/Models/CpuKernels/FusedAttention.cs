@@ -100,20 +100,24 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
     /// </summary>
     private void ReserveCacheSlots(KeyValueCache? cache, ref Pass pass)
     {
+        pass.Rows = (RowSlots*)ScratchBuffer.GetFloats(7, pass.Batch * sizeof(RowSlots) / sizeof(float));
         if (cache is null)
         {
-            long size = (long)pass.Batch * kvHeads * pass.Seq * headDim; // floats, enough for either element type
-            pass.Keys = (nint)ScratchBuffer.GetFloats(5, 2 * size);
-            (pass.Values, pass.Capacity) = (pass.Keys + (nint)(size * sizeof(float)), pass.Seq);
+            long rowSize = (long)kvHeads * pass.Seq * headDim; // floats, enough for either element type
+            float* memory = ScratchBuffer.GetFloats(5, 2 * pass.Batch * rowSize);
+            for (int row = 0; row < pass.Batch; row++, memory += 2 * rowSize)
+                pass.Rows[row] = new RowSlots { Keys = (nint)memory, Values = (nint)(memory + rowSize), Capacity = pass.Seq };
             return;
         }
-        // [batch, kvHeads, capacity, headDim]
-        var (keys, values) = cache.Reserve(layer, pass.Batch, kvHeads, pass.Seq, headDim, pass.DType);
-        if (keys.size(0) != pass.Batch || keys.size(1) != kvHeads || keys.size(3) != headDim || keys.dtype != pass.DType)
-            throw new InvalidOperationException("The cache was filled by another model.");
-        pass.Keys = NativeTensor.DataPointer(keys.Handle);
-        pass.Values = NativeTensor.DataPointer(values.Handle);
-        pass.Capacity = (int)keys.size(2);
+        IReadOnlyList<CachedRow> rows = cache.Reserve(layer, pass.Batch, kvHeads, pass.Seq, headDim, pass.DType);
+        for (int row = 0; row < pass.Batch; row++)
+        {
+            var (keys, values, capacity) = rows[row].Addresses(layer);
+            pass.Rows[row] = new RowSlots
+            {
+                Keys = keys, Values = values, Capacity = (int)capacity, FirstColumn = pass.CachedLength - (int)rows[row].Length,
+            };
+        }
     }
 
     /// <summary>
@@ -229,23 +233,24 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
     private void AppendToCache(Pass pass, int batchIndex, int kvHead)
     {
         float* key = stackalloc float[headDim];
+        RowSlots row = pass.Rows[batchIndex];
         for (int token = 0; token < pass.Seq; token++)
         {
             float* projected = pass.Qkv + ((long)batchIndex * pass.Seq + token) * pass.QkvSize;
             new Span<float>(projected + Layout.KeyOffset(kvHead), headDim).CopyTo(new Span<float>(key, headDim));
             if (pass.KeyNorm is { } norm) norm.Apply(key, key, headDim);
             ApplyRotary(pass, key, batchIndex, token);
-            long slotOffset = ((long)(batchIndex * kvHeads + kvHead) * pass.Capacity + pass.CachedLength + token) * headDim;
+            long slotOffset = row.SlotOffset(kvHead, pass.CachedLength + token) * headDim;
             if (pass.RoundToBFloat16)
             {
-                BFloat16.Narrow(key, (ushort*)pass.Keys + slotOffset, headDim);
-                BFloat16.Narrow(projected + Layout.ValueOffset(kvHead), (ushort*)pass.Values + slotOffset, headDim);
+                BFloat16.Narrow(key, (ushort*)row.Keys + slotOffset, headDim);
+                BFloat16.Narrow(projected + Layout.ValueOffset(kvHead), (ushort*)row.Values + slotOffset, headDim);
             }
             else
             {
-                new Span<float>(key, headDim).CopyTo(new Span<float>((float*)pass.Keys + slotOffset, headDim));
+                new Span<float>(key, headDim).CopyTo(new Span<float>((float*)row.Keys + slotOffset, headDim));
                 new Span<float>(projected + Layout.ValueOffset(kvHead), headDim)
-                    .CopyTo(new Span<float>((float*)pass.Values + slotOffset, headDim));
+                    .CopyTo(new Span<float>((float*)row.Values + slotOffset, headDim));
             }
         }
     }
@@ -257,10 +262,21 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Attend(Pass pass, int batchIndex, int kvHead, int first, int last)
     {
-        long maskOffset = ((long)batchIndex * pass.Seq + first) * pass.KvSeq;
+        int masked = pass.RoundToBFloat16
+            ? AttentionKernels.LeadingMaskedQueries<BFloat16>(pass.MaskRow(batchIndex, first), last - first, pass.KvSeq)
+            : AttentionKernels.LeadingMaskedQueries<Float32>(pass.MaskRow(batchIndex, first), last - first, pass.KvSeq);
+        if (masked > 0 && masked < last - first)
+        {
+            // the keys of padding do not become keys of the tokens after it, so that the order of their sums is that of the row alone
+            Attend(pass, batchIndex, kvHead, first, first + masked);
+            Attend(pass, batchIndex, kvHead, first + masked, last);
+            return;
+        }
         var (from, to) = pass.RoundToBFloat16
-            ? AttentionKernels.VisibleKeyRange<BFloat16>((byte*)((ushort*)pass.Mask + maskOffset), last - first, pass.KvSeq)
-            : AttentionKernels.VisibleKeyRange<Float32>((byte*)((float*)pass.Mask + maskOffset), last - first, pass.KvSeq);
+            ? AttentionKernels.VisibleKeyRange<BFloat16>(pass.MaskRow(batchIndex, first), last - first, pass.KvSeq)
+            : AttentionKernels.VisibleKeyRange<Float32>(pass.MaskRow(batchIndex, first), last - first, pass.KvSeq);
+        RowSlots slots = pass.Rows[batchIndex];
+        from = Math.Max(from, slots.FirstColumn);
         int queriesPerKvHead = heads / kvHeads, tokens = last - first, queries = queriesPerKvHead * tokens;
         int keys = to - from, scoreStride = (keys + 15) / 16 * 16;
         bool useBFloat16Gemm = keys >= 64 && BFloat16Gemm.Supports(pass.DType, queries); // fewer keys do not fill a panel
@@ -282,24 +298,24 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
             ApplyRotary(pass, row, batchIndex, token);
         }
         new Span<float>(attention, queries * (headDim + scoreStride)).Clear();
-        long slotOffset = ((long)(batchIndex * kvHeads + kvHead) * pass.Capacity + from) * headDim;
+        long slotOffset = slots.SlotOffset(kvHead, from) * headDim;
         // scores = query x keysᵀ
         if (useBFloat16Gemm)
-            BFloat16Gemm.Multiply(PackBFloat16(query, headDim, queries, headDim, isInputMajor: false), (ushort*)pass.Keys + slotOffset,
+            BFloat16Gemm.Multiply(PackBFloat16(query, headDim, queries, headDim, isInputMajor: false), (ushort*)slots.Keys + slotOffset,
                 null, isInputMajor: false, queries, headDim, keys, scores, null, scoreStride, 0, keys);
         else if (pass.RoundToBFloat16)
-            GemmNT.MultiplyAdd<BFloat16>(query, (byte*)((ushort*)pass.Keys + slotOffset), queries, headDim, scores, scoreStride, 0, keys);
+            GemmNT.MultiplyAdd<BFloat16>(query, (byte*)((ushort*)slots.Keys + slotOffset), queries, headDim, scores, scoreStride, 0, keys);
         else
-            GemmNT.MultiplyAdd<Float32>(query, (byte*)((float*)pass.Keys + slotOffset), queries, headDim, scores, scoreStride, 0, keys);
+            GemmNT.MultiplyAdd<Float32>(query, (byte*)((float*)slots.Keys + slotOffset), queries, headDim, scores, scoreStride, 0, keys);
         for (int i = 0; i < queries; i++)
         {
             int head = kvHead * queriesPerKvHead + i / tokens, token = first + i % tokens;
-            long maskRow = ((long)batchIndex * pass.Seq + token) * pass.KvSeq + from;
+            byte* mask = pass.MaskRow(batchIndex, token, from);
             float* row = scores + (long)i * scoreStride;
             if (pass.RoundToBFloat16)
-                AttentionKernels.Softmax<BFloat16>(row, (byte*)((ushort*)pass.Mask + maskRow), keys, scale, SoftCap, UpcastScores);
+                AttentionKernels.Softmax<BFloat16>(row, mask, keys, scale, SoftCap, UpcastScores);
             else
-                AttentionKernels.Softmax<Float32>(row, (byte*)((float*)pass.Mask + maskRow), keys, scale, SoftCap, UpcastScores);
+                AttentionKernels.Softmax<Float32>(row, mask, keys, scale, SoftCap, UpcastScores);
             if (pass.Probabilities == 0) continue;
             // the tensor of probabilities was created as zeros, which is right for the masked keys
             long probabilityRow = (((long)batchIndex * heads + head) * pass.Seq + token) * pass.KvSeq + from;
@@ -308,13 +324,13 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
         }
         // attention = probabilities x values
         if (useBFloat16Gemm)
-            BFloat16Gemm.Multiply(PackBFloat16(scores, scoreStride, queries, keys, isInputMajor: true), (ushort*)pass.Values + slotOffset,
+            BFloat16Gemm.Multiply(PackBFloat16(scores, scoreStride, queries, keys, isInputMajor: true), (ushort*)slots.Values + slotOffset,
                 null, isInputMajor: true, queries, keys, headDim, attention, null, headDim, 0, headDim);
         else if (pass.RoundToBFloat16)
-            GemmNN.MultiplyAdd<BFloat16>(scores, scoreStride, (byte*)((ushort*)pass.Values + slotOffset), queries, keys, headDim,
+            GemmNN.MultiplyAdd<BFloat16>(scores, scoreStride, (byte*)((ushort*)slots.Values + slotOffset), queries, keys, headDim,
                 attention, headDim, 0, headDim);
         else
-            GemmNN.MultiplyAdd<Float32>(scores, scoreStride, (byte*)((float*)pass.Values + slotOffset), queries, keys, headDim,
+            GemmNN.MultiplyAdd<Float32>(scores, scoreStride, (byte*)((float*)slots.Values + slotOffset), queries, keys, headDim,
                 attention, headDim, 0, headDim);
         for (int i = 0; i < queries; i++)
         {
@@ -353,7 +369,7 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
     {
         public ScalarType DType;
         public bool RoundToBFloat16;
-        public int Batch, Seq, CachedLength, KvSeq, Capacity, RotaryDim, QkvSize;
+        public int Batch, Seq, CachedLength, KvSeq, RotaryDim, QkvSize;
 
         /// <summary>[batch, 1, seq, kvSeq]</summary>
         public nint Mask;
@@ -361,8 +377,8 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
         /// <summary>[batch, seq, rotaryDim]</summary>
         public nint Cosines, Sines;
 
-        /// <summary>[batch, kvHeads, capacity, headDim]</summary>
-        public nint Keys, Values;
+        /// <summary>[batch]</summary>
+        public RowSlots* Rows;
 
         /// <summary>[batch, heads, seq, kvSeq], or 0</summary>
         public nint Probabilities;
@@ -374,5 +390,23 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
         public float* AttentionOutput;
 
         public NormKernel? QueryNorm, KeyNorm;
+
+        /// <summary>The address in the mask of a key of a token.</summary>
+        public readonly byte* MaskRow(int batchIndex, int token, int key = 0) =>
+            (byte*)Mask + (((long)batchIndex * Seq + token) * KvSeq + key) * (RoundToBFloat16 ? sizeof(ushort) : sizeof(float));
+    }
+
+    /// <summary>The memory of the keys and values of one row.</summary>
+    private struct RowSlots
+    {
+        /// <summary>[kvHeads, capacity, headDim]</summary>
+        public nint Keys, Values;
+
+        public int Capacity;
+
+        /// <summary>The column of the mask that belongs to the first slot; negative if the first slots are padding.</summary>
+        public int FirstColumn;
+
+        public readonly long SlotOffset(int kvHead, int column) => (long)kvHead * Capacity + column - FirstColumn;
     }
 }

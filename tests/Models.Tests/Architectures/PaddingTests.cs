@@ -65,8 +65,8 @@ public sealed class PaddingTests
         mask[2, ..(tokens / 2)] = 0;
         using KeyValueCache cache = model.NewCache();
         TinyModel.Logits(model, ids.narrow(1, 0, tokens), mask.narrow(1, 0, tokens), cache);
-        Tensor staying = tensor(new long[] { 2, 0 });                                                           // row 1 has ended
-        cache.SelectRows(staying);
+        cache.SelectRows([2, 0]);                                                                               // row 1 has ended
+        Tensor staying = tensor(new long[] { 2, 0 });
         (ids, mask) = (ids.index_select(0, staying), mask.index_select(0, staying));
         List<Tensor> parts = [];
         for (int at = tokens; at < tokens + more; at++)
