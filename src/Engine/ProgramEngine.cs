@@ -1,5 +1,6 @@
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Running;
+using Ndif.Engine.Scheduling;
 
 namespace Ndif.Engine;
 

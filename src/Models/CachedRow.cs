@@ -50,7 +50,7 @@ internal sealed class CachedRow(int numLayers) : IDisposable
     public void Reserve(int layer, long kvHeads, long seqLen, long headDim, ScalarType dtype, Device device)
     {
         long needed = Length + seqLen;
-        Layer entry = _layers[layer] ??= new Layer([kvHeads, GrowCapacity(seqLen, InitialCapacity), headDim], dtype, device);
+        Layer entry = _layers[layer] ??= new Layer([kvHeads, GrowCapacity(seqLen), headDim], dtype, device);
         // a longer entry is left from a pass that was stopped; it is overwritten
         if (entry.Length < Length)
             throw Errors.CreateException(ErrorCode.Unsupported,
@@ -79,7 +79,8 @@ internal sealed class CachedRow(int numLayers) : IDisposable
         Array.Clear(_layers);
     }
 
-    private static long GrowCapacity(long needed, long capacity)
+    /// <summary>The capacity for a number of tokens: the last one, doubled until they fit.</summary>
+    public static long GrowCapacity(long needed, long capacity = InitialCapacity)
     {
         while (capacity < needed) capacity *= 2;
         return capacity;

@@ -24,6 +24,9 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
     /// <summary>The memory of the rows, in bytes.</summary>
     public long ByteCount => _rows.Sum(row => row.ByteCount);
 
+    /// <summary>The tokens for which a row with this number of tokens reserves memory.</summary>
+    internal static long CapacityOf(long tokens) => CachedRow.GrowCapacity(tokens);
+
     /// <summary>Appends the keys and values of this pass in one layer.</summary>
     /// <param name="key">[batch, kvHeads, seq, headDim]</param>
     /// <param name="value">[batch, kvHeads, seq, headDim]</param>

@@ -15,6 +15,9 @@ public sealed record Lease(
     /// <summary>The most bytes the job may send back; null for no limit.</summary>
     public long? MaxResultBytes { get; init; }
 
+    /// <summary>The owner's share of service relative to other owners; usually 1.</summary>
+    public double Weight { get; init; } = 1;
+
     /// <summary>The W3C trace parent of the submission, so that one distributed trace spans the client and the worker.</summary>
     public string? TraceParent { get; init; }
 

@@ -61,6 +61,14 @@ public sealed record WorkerOptions
     public long? JobMemory { get; init; }
 
     /// <summary>
+    /// The memory that the keys and values of all generations of a model may use at a time, in bytes. A generation waits until its own fit,
+    /// and one that could never fit fails as OUT_OF_MEMORY. Default (null): a quarter of the memory available to the process on the CPU;
+    /// unlimited on other devices.
+    /// </summary>
+    [Range(1 << 20, long.MaxValue)]
+    public long? CacheMemory { get; init; }
+
+    /// <summary>
     /// The minimum time that a model stays on the device before it can be evicted for another. Five times its load time, if that is
     /// longer. Default 10 s.
     /// </summary>
@@ -117,6 +125,10 @@ public sealed record WorkerOptions
     /// <summary>The effective value of <see cref="JobMemory"/>, in bytes.</summary>
     internal long JobMemoryBudget => JobMemory
         ?? (Device == "cpu" ? Math.Max(4L << 30, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4) : long.MaxValue);
+
+    /// <summary>The effective value of <see cref="CacheMemory"/>, in bytes.</summary>
+    internal long CacheMemoryBudget => CacheMemory
+        ?? (Device == "cpu" ? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 : long.MaxValue);
 
     /// <param name="dtype">Null for <see cref="Dtype"/>.</param>
     internal LoadOptions ToLoadOptions(torch.ScalarType? dtype) => new()

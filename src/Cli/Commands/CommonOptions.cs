@@ -92,6 +92,12 @@ internal static class CommonOptions
             + "Default: a quarter of the memory on the CPU, at least 4GiB; unlimited on other devices.",
     };
 
+    public static Option<string?> CacheMemory() => new("--cache-memory")
+    {
+        Description = "Memory that the keys and values of all generations of a model may use; a generation waits until its own fit. "
+            + "Default: a quarter of the memory on the CPU, unlimited on other devices.",
+    };
+
     public static Option<double> Grace() => new("--grace-seconds")
     {
         Description = "How long jobs may still run after the worker is stopped; then they return to the queue.",

@@ -25,10 +25,11 @@ internal static class UpCommand
         var memory = CommonOptions.Memory();
         var warm = CommonOptions.WarmMemory();
         var jobMemory = CommonOptions.JobMemory();
+        var cacheMemory = CommonOptions.CacheMemory();
         var grace = CommonOptions.Grace();
         var command = new Command("up", "Run a complete service in this process: gateway, queue (in memory or Redis) and worker.")
         {
-            model, device, dtype, eightBit, memory, warm, jobMemory, redis, data, prefix, grace, logJson,
+            model, device, dtype, eightBit, memory, warm, jobMemory, cacheMemory, redis, data, prefix, grace, logJson,
         };
         gateway.AddTo(command);
         config.AddTo(command);
@@ -51,6 +52,7 @@ internal static class UpCommand
                 Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)),
                 WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0,
                 JobMemory = MemorySize.Parse("--job-memory", parsed.GetValue(jobMemory)),
+                CacheMemory = MemorySize.Parse("--cache-memory", parsed.GetValue(cacheMemory)),
                 ShutdownGracePeriod = CommonOptions.ParseSeconds(parsed, grace),
             };
             await using LocalService service =

@@ -42,6 +42,7 @@ internal static class WorkerCommand
         var memory = CommonOptions.Memory();
         var warm = CommonOptions.WarmMemory();
         var jobMemory = CommonOptions.JobMemory();
+        var cacheMemory = CommonOptions.CacheMemory();
         var grace = CommonOptions.Grace();
         var residence = new Option<double>("--min-residence-seconds")
         {
@@ -54,8 +55,8 @@ internal static class WorkerCommand
         };
         var command = new Command("worker", "Run a worker of a cluster, which holds models and runs jobs.")
         {
-            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, residence, redis, data, prefix, lease, id, batch, chunk,
-            grace, metrics, metricsHost, logJson,
+            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, cacheMemory, residence, redis, data, prefix, lease, id,
+            batch, chunk, grace, metrics, metricsHost, logJson,
         };
         config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>
@@ -81,6 +82,7 @@ internal static class WorkerCommand
                 Memory = MemorySize.Parse("--memory", parsed.GetValue(memory)),
                 WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0,
                 JobMemory = MemorySize.Parse("--job-memory", parsed.GetValue(jobMemory)),
+                CacheMemory = MemorySize.Parse("--cache-memory", parsed.GetValue(cacheMemory)),
                 MinResidence = CommonOptions.ParseSeconds(parsed, residence),
                 ShutdownGracePeriod = CommonOptions.ParseSeconds(parsed, grace),
                 MaxBatch = parsed.GetValue(batch),

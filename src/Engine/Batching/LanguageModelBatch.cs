@@ -31,7 +31,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
     private List<TraceRows> _traces;
     private Interleaver _interleaver;
 
-    private LanguageModelBatch(HookedLanguageModel model, List<TraceRows> traces)
+    private LanguageModelBatch(HookedLanguageModel model, List<TraceRows> traces, Action onCheckpoint)
     {
         (_model, _traces) = (model, traces);
         // a pad token that was added to the tokenizer alone has no row in the embedding
@@ -40,15 +40,28 @@ internal sealed class LanguageModelBatch : ITraceBatch
         _cache = traces.Any(p => p.IsGenerating) ? model.NewCache() : null;
         _batchShape.SequenceLength = _tokens.Length;
         AssignRows(); // 2
-        _interleaver = new Interleaver(model, [.. traces.Select(p => p.Trace)]);
+        _interleaver = new Interleaver(model, [.. traces.Select(p => p.Trace)], onCheckpoint);
+    }
+
+    /// <summary>Step 1 for one trace. Returns null if its inputs are not valid, which fails the job.</summary>
+    public static TraceRows? Prepare(TraceRun trace, HookedLanguageModel model)
+    {
+        try
+        {
+            return new TraceRows(trace, model);
+        }
+        catch (Exception e)
+        {
+            trace.Job.Fail(ForwardErrorTranslator.Translate(e, "The input"), trace.Statement.Id);
+            return null;
+        }
     }
 
     /// <summary>Runs the prompts of traces. Those that generate are in the returned batch; the others have ended.</summary>
-    public static LanguageModelBatch? Prefill(HookedLanguageModel model, IReadOnlyList<TraceRun> traces)
+    /// <param name="onCheckpoint">Called between two modules of the pass.</param>
+    public static LanguageModelBatch? Prefill(HookedLanguageModel model, List<TraceRows> traces, Action onCheckpoint)
     {
-        List<TraceRows> admitted = [.. traces.Select(trace => TryCreateRows(trace, model)).OfType<TraceRows>()];
-        if (admitted.Count == 0) return null;
-        var batch = new LanguageModelBatch(model, admitted);
+        var batch = new LanguageModelBatch(model, traces, onCheckpoint);
         try
         {
             using var scope = torch.NewDisposeScope();
@@ -119,20 +132,6 @@ internal sealed class LanguageModelBatch : ITraceBatch
         _interleaver = new Interleaver(_model, [.. Traces]);
     }
 
-    /// <summary>Step 1 for one trace.</summary>
-    private static TraceRows? TryCreateRows(TraceRun trace, HookedLanguageModel model)
-    {
-        try
-        {
-            return new TraceRows(trace, model);
-        }
-        catch (Exception e)
-        {
-            trace.Job.Fail(ForwardErrorTranslator.Translate(e, "The input"), trace.Statement.Id);
-            return null;
-        }
-    }
-
     private void RunPass(Action begin)
     {
         List<TraceRows> traces = _traces;
@@ -199,7 +198,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
         for (; start + chunk < _tokens.Length; start += chunk)
         {
             using var scope = torch.NewDisposeScope();
-            _interleaver.CheckCancelled();
+            _interleaver.OnCheckpoint();
             _model.Root.Call(_tokens.InputIds.narrow(1, start, chunk), _tokens.AttentionMask.narrow(1, 0, start + chunk),
                 _tokens.PositionIds.narrow(1, start, chunk), _cache, logitsToKeep: 1);
         }

@@ -3,6 +3,7 @@ using Ndif.Engine.Compiling;
 using Ndif.Engine.Generating;
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Interleaving;
+using Ndif.Models;
 using Ndif.Models.CpuKernels;
 using Ndif.Protocol;
 using Ndif.Protocol.Programs;
@@ -14,7 +15,7 @@ namespace Ndif.Engine.Batching;
 /// The rows of one trace in the batch: those of its invokes, in order. If the trace generates, each input row is repeated for every beam
 /// or returned sequence; the copies are adjacent.
 /// </summary>
-internal sealed class TraceRows
+internal sealed class TraceRows : IPreparedTrace
 {
     private readonly HookedLanguageModel _model;
     /// <summary>The input rows of each invoke, and the tokens of its longest prompt.</summary>
@@ -60,7 +61,12 @@ internal sealed class TraceRows
                 AddDecoders(rows[i], invokeOptions, invokeSeed, promptCount - 1);
                 if (rows[i].Count > 0) warnings.AddRange(invokeOptions.Warnings);
             }
-            foreach (InputRow row in rows[i]) Rows.AddRange(Enumerable.Repeat(row, _rowsPerInput));
+            foreach (InputRow row in rows[i])
+            {
+                Rows.AddRange(Enumerable.Repeat(row, _rowsPerInput));
+                if (invokeOptions is not null)
+                    CacheCapacity += _rowsPerInput * KeyValueCache.CapacityOf(row.InputIds.Length + invokeOptions.MaxNewTokens);
+            }
         }
         foreach (string warning in warnings.Distinct()) trace.Job.Warn(trace.Statement.Id, GeneratorSites.Generator, warning);
         SequenceLength = Rows.Count == 0 ? 0 : Rows.Max(r => r.InputIds.Length);
@@ -84,8 +90,12 @@ internal sealed class TraceRows
 
     public List<InputRow> Rows { get; } = [];
 
+    public int RowCount => Rows.Count;
+
     /// <summary>The tokens of the longest prompt.</summary>
     public int SequenceLength { get; }
+
+    public long CacheCapacity { get; }
 
     /// <summary>The index of the first row in the batch.</summary>
     public long FirstRow { get; private set; }

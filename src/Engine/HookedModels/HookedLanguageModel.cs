@@ -18,6 +18,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
 {
     private readonly LoadedModel _model;
     private readonly Lazy<HuggingFaceTokenizer> _tokenizer;
+    private long? _cacheBytesPerToken;
 
     /// <param name="model">Owned by this object.</param>
     public HookedLanguageModel(LoadedModel model)
@@ -143,7 +144,24 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
 
     internal KeyValueCache NewCache() => _model.NewCache();
 
-    internal override ITraceBatch? Start(IReadOnlyList<TraceRun> traces) => LanguageModelBatch.Prefill(this, traces);
+    internal override IPreparedTrace? Prepare(TraceRun trace) => LanguageModelBatch.Prepare(trace, this);
+
+    internal override ITraceBatch? Start(IReadOnlyList<IPreparedTrace> traces, Action onCheckpoint) =>
+        LanguageModelBatch.Prefill(this, [.. traces.Cast<TraceRows>()], onCheckpoint);
+
+    /// <remarks>Measured by a pass of one token, when it is first asked for.</remarks>
+    internal override long CacheBytesPerToken => _cacheBytesPerToken ??= MeasureCacheBytesPerToken();
+
+    private long MeasureCacheBytesPerToken()
+    {
+        using var noGraph = torch.no_grad();
+        using var scope = torch.NewDisposeScope();
+        using var registration = SiteHook.Register(null);
+        using KeyValueCache cache = NewCache();
+        torch.Tensor id = torch.zeros([1, 1], torch.ScalarType.Int64, Device);
+        Root.Call(id, torch.ones_like(id), id, cache, logitsToKeep: 1);
+        return cache.ByteCount / KeyValueCache.CapacityOf(1);
+    }
 
     public override object? CallModule(int module, Arguments arguments)
     {

@@ -67,8 +67,15 @@ internal abstract class HookedModel
     /// <summary>The axes of an input of a module or operation, see <see cref="InputAxes(int, string)"/>.</summary>
     internal virtual Axes InputAxes(HookPoint point, string argument, int element) => InputAxes(point.Module, argument);
 
+    /// <summary>Reads the inputs of a trace. Returns null if they are not valid, which fails the job.</summary>
+    internal abstract IPreparedTrace? Prepare(TraceRun trace);
+
     /// <summary>Runs the prompts of traces in one pass. Returns the traces that generate, or null if all have ended.</summary>
-    internal abstract ITraceBatch? Start(IReadOnlyList<TraceRun> traces);
+    /// <param name="onCheckpoint">Called between two modules of the pass, where passes of other traces may run.</param>
+    internal abstract ITraceBatch? Start(IReadOnlyList<IPreparedTrace> traces, Action onCheckpoint);
+
+    /// <summary>The memory of the keys and values of a token, in bytes.</summary>
+    internal virtual long CacheBytesPerToken => 0;
 
     /// <summary>Whether traces of several jobs can run in one pass.</summary>
     public virtual bool CanBatch => true;

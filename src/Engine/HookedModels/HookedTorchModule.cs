@@ -41,9 +41,11 @@ internal sealed class HookedTorchModule : HookedModel
 
     public override Axes InputAxes(int module, string argument) => Axes.Shared;
 
-    internal override ITraceBatch? Start(IReadOnlyList<TraceRun> traces)
+    internal override IPreparedTrace Prepare(TraceRun trace) => new PreparedTrace(trace);
+
+    internal override ITraceBatch? Start(IReadOnlyList<IPreparedTrace> traces, Action onCheckpoint)
     {
-        foreach (TraceRun trace in traces) Run(trace);
+        foreach (IPreparedTrace prepared in traces) Run(prepared.Trace);
         return null;
     }
 
@@ -121,5 +123,14 @@ internal sealed class HookedTorchModule : HookedModel
         {
             foreach (torch.Tensor parameter in parameters) parameter.requires_grad_(false);
         }
+    }
+
+    private sealed record PreparedTrace(TraceRun Trace) : IPreparedTrace
+    {
+        public int RowCount => 0;
+
+        public int SequenceLength => 0;
+
+        public long CacheCapacity => 0;
     }
 }

@@ -29,10 +29,13 @@ internal sealed partial class Interleaver
     private readonly IReadOnlyList<TraceRun> _traces;
     private readonly Interpreter[] _invokes;
     private readonly Dictionary<HookPoint, HookPointState> _hookPoints = [];
+    private readonly Action? _onCheckpoint;
     private bool _isRunningInvokes;
 
-    public Interleaver(HookedModel model, IReadOnlyList<TraceRun> traces)
+    /// <param name="onCheckpoint">Called between two modules of a pass, where passes of other traces may run.</param>
+    public Interleaver(HookedModel model, IReadOnlyList<TraceRun> traces, Action? onCheckpoint = null)
     {
+        _onCheckpoint = onCheckpoint;
         (_model, _traces, Sites) = (model, traces, new SiteValues(model));
         _invokes = [.. traces.SelectMany(t => t.Invokes)];
         foreach (HookPoint point in traces.SelectMany(t => t.Job.Plan.HookPoints).Where(p => !p.IsDefined))
@@ -66,7 +69,7 @@ internal sealed partial class Interleaver
     public object? OnHookPoint(HookPoint point, object? value)
     {
         if (_isRunningInvokes) return value; // an invoke calls the module, outside of the pass
-        CheckCancelled();
+        OnCheckpoint();
         HookPointState state = _hookPoints[point];
         state.Enter(value); // 2
         foreach (TraceRun trace in _traces)
@@ -87,6 +90,14 @@ internal sealed partial class Interleaver
             if (!trace.HasEnded) trace.CallCounts[point] = trace.CallCounts.GetValueOrDefault(point) + 1;
         StopIfAllDone(); // 5
         return value;
+    }
+
+    /// <summary>Between two modules of a pass: ends jobs that were cancelled, and lets passes of other traces run.</summary>
+    public void OnCheckpoint()
+    {
+        if (_isRunningInvokes) return;
+        CheckCancelled();
+        _onCheckpoint?.Invoke();
     }
 
     /// <summary>Fails the jobs that were cancelled, and stops the pass if no invoke is left.</summary>

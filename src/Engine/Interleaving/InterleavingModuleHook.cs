@@ -30,7 +30,7 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
         skipped = null;
         if (!hasBefore)
         {
-            interleaver.CheckCancelled();
+            interleaver.OnCheckpoint();
             return arguments;
         }
         var changed = (Arguments)interleaver.OnHookPoint(new HookPoint(module, IsAfter: false), arguments)!;

@@ -44,6 +44,12 @@ internal sealed class JobRun : IDisposable
         }
     }
 
+    /// <summary>The owner of the job; passes are shared out among owners. Default: one owner of all jobs.</summary>
+    public string Owner { get; init; } = "";
+
+    /// <summary>The owner's share of service relative to other owners.</summary>
+    public double Weight { get; init; } = 1;
+
     /// <summary>The error that ended the run; null while it runs and if it succeeded.</summary>
     public Error? Error { get; private set; }
 

@@ -93,6 +93,7 @@ internal sealed class InMemoryJobStore(QueueOptions options, TimeProvider time, 
         {
             Lost = job.ActiveLease.Lost.Token,
             MaxResultBytes = submission.MaxResultBytes,
+            Weight = submission.Weight,
             TraceParent = job.TraceParent,
             TimeInQueue = now - job.Submitted,
         };

@@ -28,6 +28,7 @@ internal sealed class RedisLeaseTracker
             Lost = lost.Token,
             TimeInQueue = TimeSpan.FromMilliseconds(Math.Max(0, (long)granted[9] - (long)granted[6])),
             MaxResultBytes = IsEmpty(granted[10]) ? null : (long)granted[10],
+            Weight = IsEmpty(granted[11]) ? 1 : (double)granted[11],
             TraceParent = IsEmpty(granted[8]) ? null : (string?)granted[8],
         };
     }

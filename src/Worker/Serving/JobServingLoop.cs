@@ -1,5 +1,5 @@
 using Microsoft.Extensions.Logging;
-using Ndif.Engine;
+using Ndif.Engine.Scheduling;
 using Ndif.Models;
 using Ndif.Protocol;
 using Ndif.Queue;
@@ -20,7 +20,7 @@ internal sealed class JobServingLoop(
 {
     private readonly CancellationTokenSource _drain = new();
     private readonly JobLeaseClient _leases = new(options, backend.Jobs, logger, time);
-    private readonly AsyncModelScheduler _scheduler = new(host.Model, host.Thread);
+    private readonly AsyncModelScheduler _scheduler = new(host.Model, host.Thread, options.CacheMemoryBudget);
     private readonly HashSet<Task> _running = [];
 
     public ModelHost Host => host;

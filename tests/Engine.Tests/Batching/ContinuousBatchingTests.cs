@@ -1,5 +1,6 @@
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Running;
+using Ndif.Engine.Scheduling;
 using Ndif.Engine.Tests.Support;
 using Ndif.Models.CpuKernels;
 using Ndif.Protocol;
@@ -110,15 +111,20 @@ public sealed class ContinuousBatchingTests
         TensorAssert.Same(expected, outcome.Tensor("ids"));
     }
 
-    /// <summary>Adds the jobs before the first step and at random later ones.</summary>
+    /// <summary>Adds the jobs before the first step, at random later ones, and in the middle of passes, which they then interrupt.</summary>
     private static JobOutcome[] RunJoining(EngineFixture fixture, Program[] programs, Random random)
     {
         long before = torch.Tensor.TotalCount;
         JobOutcome[] outcomes = [.. programs.Select(_ => new JobOutcome())];
         JobRun[] runs = [.. programs.Select((program, i) => new JobRun(Compiler.Compile(program, fixture.HookedModel), outcomes[i]))];
-        using (var scheduler = new ModelScheduler(fixture.HookedModel))
+        var next = new Queue<JobRun>(runs);
+        Action onCheckpoint = () => { };
+        using (ModelScheduler scheduler = new(fixture.HookedModel, onCheckpoint: () => onCheckpoint.Invoke()) { MinTimeSlice = default })
         {
-            var next = new Queue<JobRun>(runs);
+            onCheckpoint = () =>
+            {
+                if (next.Count > 0 && random.Next(10) == 0) scheduler.Add(next.Dequeue());
+            };
             while (next.Count > 0 || scheduler.JobCount > 0)
             {
                 while (next.Count > 0 && (scheduler.JobCount == 0 || random.Next(3) == 0)) scheduler.Add(next.Dequeue());

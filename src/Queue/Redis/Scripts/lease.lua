@@ -3,13 +3,14 @@
 -- the number of the submission.
 --
 -- ARGV[2] worker  [3] lease duration in ms  [4] a unique id of this request  [5...] models
--- Returns id, model, owner, program, token, attempt, submitted, time limit, trace parent, now, result bytes; or nil if nothing waits.
+-- Returns id, model, owner, program, token, attempt, submitted, time limit, trace parent, now, result bytes, weight; or nil if nothing waits.
 
 local worker, duration, request = ARGV[2], ARGV[3], ARGV[4]
 
 local function granted(id)
-  local job = redis.call('HMGET', job_key(id), 'model', 'owner', 'program', 'token', 'attempt', 'submitted', 'limit', 'trace', 'most')
-  return { id, job[1], job[2], job[3], job[4], job[5], job[6], job[7], job[8], now, job[9] or '' }
+  local job = redis.call('HMGET', job_key(id), 'model', 'owner', 'program', 'token', 'attempt', 'submitted', 'limit', 'trace', 'most',
+    'weight')
+  return { id, job[1], job[2], job[3], job[4], job[5], job[6], job[7], job[8], now, job[9] or '', job[10] or '' }
 end
 
 if again then

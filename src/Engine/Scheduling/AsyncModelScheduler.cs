@@ -2,13 +2,15 @@ using Ndif.Engine.HookedModels;
 using Ndif.Engine.Local;
 using Ndif.Engine.Running;
 
-namespace Ndif.Engine;
+namespace Ndif.Engine.Scheduling;
 
 /// <summary>Runs jobs that come from any thread on the thread of a model. A job joins those that run between two passes.</summary>
-internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread)
+/// <param name="maxCacheBytes">The memory for keys and values of all jobs.</param>
+internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread, long maxCacheBytes = long.MaxValue)
 {
     private readonly Lock _lock = new();
     private readonly Queue<Entry> _incoming = new();
+    private ModelScheduler? _scheduler;
     private bool _isRunning;
 
     /// <summary>Runs a job to its end. A failure is reported by the job (<see cref="JobRun.Error"/>) and not thrown.</summary>
@@ -31,8 +33,9 @@ internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread)
         HashSet<Entry> running = [];
         try
         {
-            using var scheduler = new ModelScheduler(model);
-            while (TakeIncoming(scheduler, running)) scheduler.Step();
+            using ModelScheduler scheduler = new(model, maxCacheBytes, () => TakeIncoming(running));
+            _scheduler = scheduler;
+            while (HasJobs(running)) scheduler.Step();
         }
         catch (Exception e)
         {
@@ -47,8 +50,17 @@ internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread)
         return true;
     }
 
-    /// <summary>Returns false if there is no job left.</summary>
-    private bool TakeIncoming(ModelScheduler scheduler, HashSet<Entry> running)
+    /// <summary>Takes in the jobs that have come. Returns false if there is none left.</summary>
+    private bool HasJobs(HashSet<Entry> running)
+    {
+        lock (_lock)
+        {
+            TakeIncoming(running);
+            return _isRunning = _scheduler!.JobCount > 0;
+        }
+    }
+
+    private void TakeIncoming(HashSet<Entry> running)
     {
         lock (_lock)
         {
@@ -56,13 +68,12 @@ internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread)
             {
                 running.Add(entry);
                 entry.OnStarted();
-                scheduler.Add(entry.Job, () =>
+                _scheduler!.Add(entry.Job, () =>
                 {
                     running.Remove(entry);
                     entry.Completion.SetResult();
                 });
             }
-            return _isRunning = scheduler.JobCount > 0;
         }
     }
 

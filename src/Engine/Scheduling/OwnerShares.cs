@@ -1,0 +1,42 @@
+namespace Ndif.Engine.Scheduling;
+
+/// <summary>
+/// The order in which owners are served: the next is the one that has had the least service for its weight. An owner that comes back has
+/// no claim to the service that it did not use.
+/// </summary>
+/// <remarks>Start-time fair queueing; service is counted in tokens.</remarks>
+internal sealed class OwnerShares
+{
+    private readonly Dictionary<string, (double Service, int Jobs)> _owners = [];
+
+    public void AddJob(string owner)
+    {
+        var (service, jobs) = _owners.GetValueOrDefault(owner);
+        if (jobs == 0)
+        {
+            double least = LeastActive();
+            service = Math.Max(service, least);
+            foreach (string idle in _owners.Where(entry => entry.Value.Jobs == 0 && entry.Value.Service <= least).Select(e => e.Key).ToList())
+                _owners.Remove(idle);
+        }
+        _owners[owner] = (service, jobs + 1);
+    }
+
+    public void RemoveJob(string owner)
+    {
+        var (service, jobs) = _owners[owner];
+        _owners[owner] = (service, jobs - 1);
+    }
+
+    /// <summary>Counts tokens that were computed for an owner.</summary>
+    public void Charge(string owner, double weight, double tokens)
+    {
+        var (service, jobs) = _owners[owner];
+        _owners[owner] = (service + tokens / weight, jobs);
+    }
+
+    /// <summary>The service of an owner for its weight.</summary>
+    public double ServiceOf(string owner) => _owners[owner].Service;
+
+    private double LeastActive() => _owners.Values.Where(owner => owner.Jobs > 0).Select(owner => owner.Service).DefaultIfEmpty(0).Min();
+}

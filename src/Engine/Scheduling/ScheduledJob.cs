@@ -1,0 +1,49 @@
+using Ndif.Engine.Batching;
+using Ndif.Engine.HookedModels;
+using Ndif.Engine.Interleaving;
+using Ndif.Engine.Running;
+
+namespace Ndif.Engine.Scheduling;
+
+/// <summary>A job with its session.</summary>
+internal sealed class ScheduledJob(JobRun run, Action? onEnded)
+{
+    public JobRun Run => run;
+
+    public Action? OnEnded => onEnded;
+
+    public Interpreter Session { get; private set; } = new(run, 0, null);
+
+    /// <summary>The trace at which the session stands, or null.</summary>
+    public TraceRun? Trace { get; private set; }
+
+    /// <summary>The trace with its inputs; null if they are not valid, which has failed the job.</summary>
+    public IPreparedTrace? Prepared { get; private set; }
+
+    /// <summary>Whether the pass over the prompts of the trace has begun.</summary>
+    public bool HasStarted { get; set; }
+
+    /// <summary>Whether its traces share no pass with those of other jobs.</summary>
+    public bool IsAlone { get; private set; }
+
+    /// <summary>Reads the inputs of the trace at which the session stands.</summary>
+    public void BeginTrace(HookedModel model)
+    {
+        Trace = new TraceRun(run, Session.AwaitedTrace!);
+        Prepared = model.Prepare(Trace);
+    }
+
+    public void EndTrace()
+    {
+        Trace?.Dispose();
+        (Trace, Prepared, HasStarted) = (null, null, false);
+    }
+
+    /// <summary>Starts the job again from its beginning, without company.</summary>
+    public void RestartAlone()
+    {
+        EndTrace();
+        run.Restart();
+        (Session, IsAlone) = (new Interpreter(run, 0, null), true);
+    }
+}
