@@ -17,9 +17,9 @@ namespace Ndif.Engine.Batching;
 /// 2. All rows form one batch (<see cref="TokenBatch"/>), and each invoke gets its slice of it (<see cref="BatchSlice"/>).
 /// 3. The prefill pass over the prompts runs, interleaved with the invokes.
 /// 4. While any trace generates, the next token of each of its rows is selected (<see cref="ISequenceDecoder"/>) and reported at the site
-///    of the streamer, where a program may replace it. Rows of a beam search continue from the cache of their parent beam. A trace whose
-///    rows are all finished leaves the batch and the cache; an invoke whose rows are all finished ends, while its rows stay in the batch.
-///    The next step is the decode pass over the new tokens.
+///    of the streamer, where a program may replace it. Rows of a beam search continue from the cache of their parent beam. An invoke whose
+///    rows are all finished ends. Rows that are finished leave the batch and the cache, unless an invoke still observes them. The next
+///    step is the decode pass over the new tokens.
 /// 5. Each trace ends: its result becomes available to its invokes, and the values that they still wait for are abandoned.
 /// </summary>
 internal sealed class LanguageModelBatch : ITraceBatch
@@ -120,7 +120,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
         if (remaining.Count == _traces.Count) return;
         foreach (TraceRows rows in _traces.Except(remaining)) _interleaver.EndTrace(rows.Trace);
         if (remaining.Count > 0)
-            SelectRows([.. remaining.SelectMany(rows => Enumerable.Range((int)rows.FirstRow, rows.Rows.Count))]);
+            SelectRows([.. remaining.SelectMany(rows => Enumerable.Range((int)rows.FirstRow, rows.RowCount))]);
         SetTraces(remaining);
     }
 
@@ -157,7 +157,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
     private void CountUsage()
     {
         foreach (TraceRows rows in _traces)
-            rows.Trace.Job.TokenCount += _batchShape.IsPrefill ? rows.Rows.Sum(r => r.InputIds.Length) : rows.Rows.Count;
+            rows.Trace.Job.TokenCount += _batchShape.IsPrefill ? rows.Rows.Sum(r => r.InputIds.Length) : rows.RowCount;
         foreach (JobRun job in _traces.Select(rows => rows.Trace.Job).Distinct()) job.ForwardPassCount++;
     }
 
@@ -252,8 +252,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
             if (!rows.Trace.HasEnded) _interleaver.EndTrace(rows.Trace);
         foreach (TraceRows rows in continuing)
             if (rows.FindEndedInvokes() is { Count: > 0 } ended) _interleaver.EndInvokes(ended);
-        int[] sourceRows = [.. continuing.SelectMany(p => p.SourceRows)];
-        SelectRows(sourceRows);
+        SelectRows([.. continuing.SelectMany(p => p.AdvanceRows())]);
         bool isSmaller = continuing.Count < _traces.Count;
         _traces = continuing;
         _tokens.AppendTokens([.. _traces.SelectMany(p => p.NextTokens)]);
@@ -328,7 +327,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
         foreach (TraceRows rows in _traces)
         {
             rows.SetPosition(_batchShape, start, _tokens.Length);
-            start += rows.Rows.Count;
+            start += rows.RowCount;
         }
         _batchShape.BatchSize = start;
     }

@@ -22,6 +22,13 @@ internal sealed class TraceRows : IPreparedTrace
     private readonly OrderedDictionary<Interpreter, InvokeRows> _invokes = [];
 
     private readonly List<ISequenceDecoder> _decoders = [];
+
+    /// <summary>For each input row, whether its rows are in the batch: until they have ended and no invoke observes them.</summary>
+    private readonly bool[] _isInBatch;
+
+    /// <summary>For each input row and the end, the number of input rows before it that are in the batch.</summary>
+    private readonly int[] _inBatchBefore;
+
     private readonly List<TokenStreamer?> _streamers = [];
     private readonly int _rowsPerInput = 1, _sequencesPerInput = 1;
     private readonly long _padTokenId;
@@ -68,6 +75,8 @@ internal sealed class TraceRows : IPreparedTrace
                     CacheCapacity += _rowsPerInput * KeyValueCache.CapacityOf(row.InputIds.Length + invokeOptions.MaxNewTokens);
             }
         }
+        (_isInBatch, _inBatchBefore) = (new bool[inputCount], [.. Enumerable.Range(0, inputCount + 1)]);
+        Array.Fill(_isInBatch, true);
         foreach (string warning in warnings.Distinct()) trace.Job.Warn(trace.Statement.Id, GeneratorSites.Generator, warning);
         SequenceLength = Rows.Count == 0 ? 0 : Rows.Max(r => r.InputIds.Length);
         for (int i = 0; i < rows.Count; i++)
@@ -88,9 +97,11 @@ internal sealed class TraceRows : IPreparedTrace
 
     public bool IsGenerating { get; }
 
+    /// <summary>The rows of the prompts.</summary>
     public List<InputRow> Rows { get; } = [];
 
-    public int RowCount => Rows.Count;
+    /// <summary>The number of rows in the batch.</summary>
+    public int RowCount => _inBatchBefore[^1] * _rowsPerInput;
 
     /// <summary>The tokens of the longest prompt.</summary>
     public int SequenceLength { get; }
@@ -101,23 +112,35 @@ internal sealed class TraceRows : IPreparedTrace
     public long FirstRow { get; private set; }
 
     /// <summary>Whether a row of the batch is one of this trace.</summary>
-    public bool HasRow(int row) => row >= FirstRow && row < FirstRow + Rows.Count;
+    public bool HasRow(int row) => row >= FirstRow && row < FirstRow + RowCount;
 
     /// <summary>The tokens of the next pass.</summary>
-    public IEnumerable<long> NextTokens => IsGenerating ? _decoders.SelectMany(c => c.NextTokens) : Rows.Select(_ => 0L);
+    public IEnumerable<long> NextTokens => IsGenerating ? DecodersInBatch.SelectMany(c => c.NextTokens) : Rows.Select(_ => 0L);
 
-    /// <summary>For each row, the row of the current batch whose cache it continues from.</summary>
-    public IEnumerable<int> SourceRows
+    /// <summary>
+    /// Lets the rows leave that have ended and that no invoke observes. For each of the others, returns the row of the current batch whose
+    /// cache it continues from.
+    /// </summary>
+    public List<int> AdvanceRows()
     {
-        get
+        List<int> sources = [];
+        bool[] isObserved = FindObservedInputs();
+        int start = (int)FirstRow;
+        for (int input = 0; input < _isInBatch.Length; input++)
         {
-            int start = (int)FirstRow;
-            foreach (ISequenceDecoder decoder in _decoders)
+            if (_isInBatch[input])
             {
-                foreach (int source in decoder.SourceRows) yield return start + source;
-                start += decoder.RowCount;
+                List<ISequenceDecoder> decoders = _decoders.GetRange(input * DecodersPerInput, DecodersPerInput);
+                _isInBatch[input] = isObserved[input] || decoders.Any(decoder => !decoder.HasEnded);
+                foreach (ISequenceDecoder decoder in decoders)
+                {
+                    if (_isInBatch[input]) sources.AddRange(decoder.SourceRows.Select(source => start + source));
+                    start += decoder.RowCount;
+                }
             }
+            _inBatchBefore[input + 1] = _inBatchBefore[input] + (_isInBatch[input] ? 1 : 0);
         }
+        return sources;
     }
 
     /// <summary>Whether the program has a site in the model, so that it observes how the pass over the prompts runs.</summary>
@@ -144,8 +167,12 @@ internal sealed class TraceRows : IPreparedTrace
     {
         FirstRow = firstRow;
         foreach (var (invoke, rows) in _invokes)
-            (invoke.Slice!.Batch, invoke.Slice.Start, invoke.Slice.LeftPadding) =
-                (batchShape, firstRow + rows.Offset * _rowsPerInput, batchLength - (rows.SequenceLength + _committedTokens));
+        {
+            BatchSlice slice = invoke.Slice!;
+            (slice.Batch, slice.LeftPadding) = (batchShape, batchLength - (rows.SequenceLength + _committedTokens));
+            int before = _inBatchBefore[rows.Offset];
+            (slice.Start, slice.Count) = (firstRow + before * _rowsPerInput, (_inBatchBefore[rows.End] - before) * _rowsPerInput);
+        }
     }
 
     /// <summary>Selects the next token of each row.</summary>
@@ -153,25 +180,26 @@ internal sealed class TraceRows : IPreparedTrace
     public void SelectTokens(torch.Tensor logits)
     {
         using var scope = torch.NewDisposeScope();
-        torch.Tensor last = logits.narrow(0, FirstRow, Rows.Count).select(1, -1);      // [trace's rows, vocab]
+        torch.Tensor last = logits.narrow(0, FirstRow, RowCount).select(1, -1);      // [trace's rows, vocab]
         int vocab = (int)last.size(1);
         // logits on another device are copied to the CPU only if a decoder needs them
         bool isOnCpu = last.device_type == DeviceType.CPU;
-        long[] argmax = isOnCpu || _decoders.All(c => c.NeedsScores) ? [] : last.argmax(-1).cpu().data<long>().ToArray();
-        if (isOnCpu || _decoders.Any(c => c.NeedsScores))
+        List<ISequenceDecoder> decoders = [.. DecodersInBatch];
+        long[] argmax = isOnCpu || decoders.All(c => c.NeedsScores) ? [] : last.argmax(-1).cpu().data<long>().ToArray();
+        if (isOnCpu || decoders.Any(c => c.NeedsScores))
         {
             if (_scores.Length < last.numel()) _scores = new float[last.numel()];
             TensorElements.CopyTo(last, _scores);
         }
         int row = 0;
-        foreach (ISequenceDecoder decoder in _decoders)
+        foreach (ISequenceDecoder decoder in decoders)
         {
             Span<float> scores = _scores.Length == 0 ? [] : _scores.AsSpan(row * vocab, decoder.RowCount * vocab);
             if (!decoder.NeedsScores) decoder.NextTokens[0] = isOnCpu ? TensorPrimitives.IndexOfMax(scores) : argmax[row];
             else if (!decoder.HasEnded || decoder.RowCount > 1) decoder.SelectTokens(scores, vocab);
             row += decoder.RowCount;
         }
-        foreach (ISequenceDecoder decoder in _decoders)
+        foreach (ISequenceDecoder decoder in decoders)
             if (decoder.HasEnded) Array.Fill(decoder.NextTokens, _padTokenId);
     }
 
@@ -180,7 +208,7 @@ internal sealed class TraceRows : IPreparedTrace
     public void ReplaceTokens(ReadOnlySpan<long> tokens)
     {
         int row = (int)FirstRow;
-        foreach (ISequenceDecoder decoder in _decoders)
+        foreach (ISequenceDecoder decoder in DecodersInBatch)
         {
             ReadOnlySpan<long> replacement = tokens.Slice(row, decoder.RowCount);
             row += decoder.RowCount;
@@ -209,11 +237,31 @@ internal sealed class TraceRows : IPreparedTrace
         }
     }
 
+    private int DecodersPerInput => _decoders.Count / _isInBatch.Length;
+
+    private IEnumerable<ISequenceDecoder> DecodersInBatch => _decoders.Where((_, i) => _isInBatch[i / DecodersPerInput]);
+
+    /// <summary>For each input row, whether an invoke may still read or edit its values.</summary>
+    private bool[] FindObservedInputs()
+    {
+        HashSet<Interpreter> collecting = [.. Trace.Caches.Select(cache => cache.Invoke)];
+        var changes = new int[_isInBatch.Length + 1]; // the number of invokes that observe an input row, less that of the row before it
+        foreach (var (invoke, rows) in _invokes)
+        {
+            if (invoke.HasEnded || (invoke is not { IsDone: false, WaitReason: not WaitReason.Result } && !collecting.Contains(invoke))) continue;
+            changes[rows.Offset]++;
+            changes[rows.End]--;
+        }
+        var isObserved = new bool[_isInBatch.Length];
+        int count = 0;
+        for (int input = 0; input < isObserved.Length; input++) isObserved[input] = (count += changes[input]) > 0;
+        return isObserved;
+    }
+
     /// <summary>The decoders of the rows of an invoke: one for each sequence, or for each input row of a beam search.</summary>
     private List<ISequenceDecoder> DecodersOf(InvokeRows rows)
     {
-        int decodersPerInput = _decoders.Count / (Rows.Count / _rowsPerInput);
-        return _decoders.GetRange(rows.Offset * decodersPerInput, rows.Count * decodersPerInput);
+        return _decoders.GetRange(rows.Offset * DecodersPerInput, rows.Count * DecodersPerInput);
     }
 
     private void AddInvoke(uint region, bool isEdit, int offset, int count, int sequenceLength)
@@ -265,5 +313,8 @@ internal sealed class TraceRows : IPreparedTrace
     }
 
     /// <summary>The input rows of an invoke: the index of the first one, their number, and the tokens of the longest prompt.</summary>
-    private readonly record struct InvokeRows(int Offset, int Count, int SequenceLength);
+    private readonly record struct InvokeRows(int Offset, int Count, int SequenceLength)
+    {
+        public int End => Offset + Count;
+    }
 }

@@ -27,6 +27,8 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
 
     public long Start { get; set; } = Start;
 
+    public long Count { get; set; } = Count;
+
     public long LeftPadding { get; set; } = LeftPadding;
 
     /// <summary>Whether the slice is the whole batch, without padding.</summary>

@@ -88,6 +88,48 @@ public sealed class ContinuousBatchingTests
         Assert.Equal(30, generation.ForwardPassCount);
     }
 
+    /// <summary>Prompts of one token that generate 3, 6 and 9: each row is in 2, 5 and 8 steps after the pass over the prompts.</summary>
+    [Theory]
+    [InlineData("result", 3 + 2 + 5 + 8)]
+    [InlineData("sites", 3 + 2 + 5 + 8)]
+    [InlineData("edit", 3 + 2 + 5 + 8)]
+    [InlineData("observed by all rows", 3 + 8 + 8 + 8)]
+    [InlineData("collected", 3 + 8 + 8 + 8)]
+    public void RowsThatHaveEnded_LeaveTheBatch_UnlessTheyAreObserved(string kind, long expectedTokens)
+    {
+        using EngineFixture fixture = EngineFixture.Llama();
+        LanguageModel llm = fixture.Model;
+        Program program = fixture.RecordIn(llm.Generate(maxNewTokens: 9, options: new() { IgnoreEos = true }), t =>
+        {
+            for (int i = 0; i < 3; i++)
+                using (t.Invoke((int[])[7 + i], new GenerationOptions { MaxNewTokens = 3 * (i + 1) }))
+                {
+                    if (kind == "sites") foreach (int step in t.Iter[..]) llm.Layers[1].Hidden.Save($"hidden {i} {step}");
+                    if (kind == "edit") foreach (int step in t.Iter[..]) llm.Layers[0].Hidden[.., ^1] *= 1 + i;
+                    t.Result.Save($"{i}");
+                }
+            if (kind == "observed by all rows")
+                using (t.Invoke())
+                {
+                    ValueList all = t.List();
+                    all.Save("all");
+                    foreach (int step in t.Iter[..]) all.Append(llm.Logits.Shape);
+                }
+            if (kind == "collected") t.Cache([llm.Layers[1]]);
+        });
+        JobOutcome outcome = fixture.Run(program)[0].AssertCompleted();
+        Assert.Equal(expectedTokens, outcome.Tokens);
+        for (int i = 0; i < 3; i++)
+        {
+            Program single = fixture.RecordIn(llm.Generate((int[])[7 + i], 3 * (i + 1), new() { IgnoreEos = true }), t =>
+            {
+                if (kind == "edit") foreach (int step in t.Iter[..]) llm.Layers[0].Hidden[.., ^1] *= 1 + i;
+                t.Result.Save("ids");
+            });
+            TensorAssert.Same(fixture.Run(single)[0].Tensor("ids"), outcome.Tensor($"{i}"));
+        }
+    }
+
     [Fact]
     public void AJobThatIsCancelled_LeavesTheOthers()
     {

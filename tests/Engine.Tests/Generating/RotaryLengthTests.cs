@@ -101,13 +101,14 @@ public sealed class RotaryLengthTests
         Error error = Run(_ten, _three).AssertFailed(ErrorCode.Unsupported);
         Assert.Contains("grows past 12 tokens", error.Message, StringComparison.Ordinal);
 
-        JobOutcome Run(int[] edited, int[] other) => fixture.Run(null, 6, t =>
-        {
-            using (t.Invoke(edited))
-                if (isInPlace) fixture.Model.Layers[0].Hidden[.., 0] += 3;
-                else fixture.Model.Layers[0].Mlp.Output = fixture.Model.Layers[0].Mlp.Output * 0;
-            using (t.Invoke(other)) fixture.Model.Logits.Save("logits");
-        });
+        JobOutcome Run(int[] edited, int[] other) => fixture.Run(fixture.RecordIn(
+            fixture.Model.Generate(maxNewTokens: 6, options: new() { IgnoreEos = true }), t =>
+            {
+                using (t.Invoke(edited))
+                    if (isInPlace) fixture.Model.Layers[0].Hidden[.., 0] += 3;
+                    else fixture.Model.Layers[0].Mlp.Output = fixture.Model.Layers[0].Mlp.Output * 0;
+                using (t.Invoke(other)) fixture.Model.Logits.Save("logits");
+            }))[0];
     }
 
     private static EngineFixture Phi3() => EngineFixture.Of(TinyConfigs.Of("phi3 longrope", 2)
