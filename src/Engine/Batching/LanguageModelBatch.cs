@@ -2,6 +2,7 @@ using Ndif.Engine.Compiling;
 using Ndif.Engine.Generating;
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Interleaving;
+using Ndif.Engine.Reuse;
 using Ndif.Engine.Running;
 using Ndif.Models;
 using Ndif.Protocol;
@@ -31,7 +32,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
     private List<TraceRows> _traces;
     private Interleaver _interleaver;
 
-    private LanguageModelBatch(HookedLanguageModel model, List<TraceRows> traces, Action onCheckpoint)
+    private LanguageModelBatch(HookedLanguageModel model, List<TraceRows> traces, Action onPreemptionPoint)
     {
         (_model, _traces) = (model, traces);
         // a pad token that was added to the tokenizer alone has no row in the embedding
@@ -40,7 +41,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
         _cache = traces.Any(p => p.IsGenerating) ? model.NewCache() : null;
         _batchShape.SequenceLength = _tokens.Length;
         AssignRows(); // 2
-        _interleaver = new Interleaver(model, [.. traces.Select(p => p.Trace)], onCheckpoint);
+        _interleaver = new Interleaver(model, [.. traces.Select(p => p.Trace)], onPreemptionPoint);
     }
 
     /// <summary>Step 1 for one trace. Returns null if its inputs are not valid, which fails the job.</summary>
@@ -58,10 +59,14 @@ internal sealed class LanguageModelBatch : ITraceBatch
     }
 
     /// <summary>Runs the prompts of traces. Those that generate are in the returned batch; the others have ended.</summary>
-    /// <param name="onCheckpoint">Called between two modules of the pass.</param>
-    public static LanguageModelBatch? Prefill(HookedLanguageModel model, List<TraceRows> traces, Action onCheckpoint)
+    /// <param name="onPreemptionPoint">Called between two modules of the pass.</param>
+    /// <param name="layerOutputs">The outputs of earlier passes, or null to compute the pass whole.</param>
+    public static LanguageModelBatch? Prefill(
+        HookedLanguageModel model, List<TraceRows> traces, Action onPreemptionPoint, LayerOutputCache? layerOutputs)
     {
-        var batch = new LanguageModelBatch(model, traces, onCheckpoint);
+        var batch = new LanguageModelBatch(model, traces, onPreemptionPoint);
+        LayerReuse? reuse = LayerReuse.TryCreate(model, layerOutputs, traces);
+        batch._interleaver.Reuse = reuse;
         try
         {
             using var scope = torch.NewDisposeScope();
@@ -75,6 +80,10 @@ internal sealed class LanguageModelBatch : ITraceBatch
         {
             batch.Dispose();
             throw;
+        }
+        finally
+        {
+            reuse?.End();
         }
         if (!batch.HasEnded) return batch;
         batch.Dispose();
@@ -158,7 +167,11 @@ internal sealed class LanguageModelBatch : ITraceBatch
     {
         foreach (TraceRows rows in _traces)
             rows.Trace.Job.TokenCount += _batchShape.IsPrefill ? rows.Rows.Sum(r => r.InputIds.Length) : rows.RowCount;
-        foreach (JobRun job in _traces.Select(rows => rows.Trace.Job).Distinct()) job.ForwardPassCount++;
+        foreach (JobRun job in _traces.Select(rows => rows.Trace.Job).Distinct())
+        {
+            job.ForwardPassCount++;
+            job.ReusedLayerCount += _interleaver.Reuse?.LayerCount ?? 0;
+        }
     }
 
     /// <summary>Runs one forward pass, and selects the next token of the rows that generate.</summary>
@@ -198,7 +211,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
         for (; start + chunk < _tokens.Length; start += chunk)
         {
             using var scope = torch.NewDisposeScope();
-            _interleaver.OnCheckpoint();
+            _interleaver.OnPreemptionPoint();
             _model.Root.Call(_tokens.InputIds.narrow(1, start, chunk), _tokens.AttentionMask.narrow(1, 0, start + chunk),
                 _tokens.PositionIds.narrow(1, start, chunk), _cache, logitsToKeep: 1);
         }

@@ -147,6 +147,11 @@ internal sealed class TraceRows : IPreparedTrace
     public bool HasModelSites => Trace.Statement.Trace.Gradients
         || Trace.Job.Plan.HookPoints.Any(point => point.Module != _model.StreamerIndex);
 
+    /// <summary>Whether an invoke has statements and sees rows of different lengths, so that it sees padding.</summary>
+    public bool HasVisiblePadding => _invokes.Any(entry => Trace.Job.Plan.Regions[entry.Key.Region].Length > 0
+        && Rows.Skip(entry.Value.Offset * _rowsPerInput).Take(entry.Value.Count * _rowsPerInput)
+            .Any(row => row.InputIds.Length != entry.Value.SequenceLength));
+
     /// <summary>Whether all rows are finished.</summary>
     public bool HasEnded => _decoders.All(c => c.HasEnded);
 

@@ -19,9 +19,6 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
     private readonly Dictionary<string, DefineModule> _definedModules = program.Nodes
         .Where(n => n.KindCase is Node.KindOneofCase.DefineModule).ToDictionary(n => n.DefineModule.Path, n => n.DefineModule);
 
-    /// <summary>The hook points that the compiled nodes need.</summary>
-    public HashSet<HookPoint> HookPoints { get; } = [];
-
     /// <summary>Compiles one node.</summary>
     /// <returns>Null for a parameter of a region: the statement that runs the region assigns it.</returns>
     public Statement? Compile(uint id)
@@ -39,15 +36,14 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
         read.Site.Module == GeneratorSites.Generator && model is HookedLanguageModel
             ? new ResultStatement(node.Id) // another name for the result
             : new ReadStatement(
-                node.Id, AddHookPoint(read.Site), read.Site.Kind, CallIndexOf(read.Call), autograd.RequiresGrad.Contains(node.Id));
+                node.Id, HookPointOf(read.Site), read.Site.Kind, CallIndexOf(read.Call), autograd.RequiresGrad.Contains(node.Id));
 
     protected override Statement VisitWrite(WriteSite write, CompiledNode node) => new WriteStatement(
-        node.Id, node.Needs, AddHookPoint(write.Site), write.Site.Kind, CallIndexOf(write.Call), Operand.Of(write.Value));
+        node.Id, node.Needs, HookPointOf(write.Site), write.Site.Kind, CallIndexOf(write.Call), Operand.Of(write.Value));
 
     protected override Statement VisitSkip(SkipModule skip, CompiledNode node)
     {
         var skipped = new HookPoint(model.IndexOf(skip.Module), IsAfter: false, OperationIndexOf(skip.Module, skip.Operation));
-        HookPoints.Add(skipped);
         return new SkipStatement(node.Id, node.Needs, skipped, CallIndexOf(skip.Call), Operand.Of(skip.Value));
     }
 
@@ -55,7 +51,6 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
     {
         int module = model.IndexOf(start.Module), embedding = model.IndexOf(model.Description.Names.Embed);
         int[] skipped = [.. StartPoints.GetModulesBefore(model.Description, start.Module).Select(model.IndexOf)];
-        foreach (int hooked in (int[])[embedding, .. skipped, module]) HookPoints.Add(new HookPoint(hooked, IsAfter: false));
         return new StartAtStatement(node.Id, node.Needs, module, skipped, embedding, Operand.Of(start.Value));
     }
 
@@ -128,11 +123,6 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
         int[] modules = cache.Modules.Count > 0
             ? [.. cache.Modules.Select(model.IndexOf)]
             : [.. Enumerable.Range(0, model.Paths.Count).Where(m => !GeneratorSites.Contains(model.Paths[m]))];
-        foreach (int module in modules)
-        {
-            if (cache.Outputs) HookPoints.Add(new HookPoint(module, IsAfter: true));
-            if (cache.Inputs) HookPoints.Add(new HookPoint(module, IsAfter: false));
-        }
         return new CacheStatement(
             node.Id, modules, cache.Outputs, cache.Inputs, cache.Dtype is DataType.Unspecified ? null : ((DType)cache.Dtype).ToTorch(),
             cache.Name);
@@ -169,14 +159,12 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
         return new TraceStatement(node.Id, node.Needs, trace, [.. trace.Invokes.Select(CompileInput)]);
     }
 
-    private HookPoint AddHookPoint(Site site)
+    private HookPoint HookPointOf(Site site)
     {
         bool isAfter = site.Kind is SiteKind.Output or SiteKind.Hidden;
-        HookPoint point = _definedModules.ContainsKey(site.Module)
+        return _definedModules.ContainsKey(site.Module)
             ? new HookPoint(HookPoint.ProgramModule, isAfter, DefinedPath: site.Module)
             : new HookPoint(model.IndexOf(site.Module), isAfter, OperationIndexOf(site.Module, site.Operation));
-        HookPoints.Add(point);
-        return point;
     }
 
     private int OperationIndexOf(string module, string operation)

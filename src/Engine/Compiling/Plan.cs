@@ -11,7 +11,8 @@ namespace Ndif.Engine.Compiling;
 internal sealed class Plan
 {
     private readonly uint[]?[] _descendants;
-    private bool? _isExclusive;
+    private bool? _isExclusive, _hasSeveralTraces;
+    private bool _hasEditedReads;
 
     internal Plan(
         Program program, HookedModel model, Statement?[] statements, uint[][] regions, IReadOnlySet<HookPoint> hookPoints,
@@ -38,6 +39,39 @@ internal sealed class Plan
 
     /// <summary>The points of the model that the program uses. Nothing is attached elsewhere.</summary>
     internal IReadOnlySet<HookPoint> HookPoints { get; }
+
+    /// <summary>The points of the model that the statements of one trace use, and whether each may change the value there.</summary>
+    internal IEnumerable<(HookPoint Point, bool MayEdit)> HookPointsOf(TraceStatement trace) =>
+        from node in Program.Nodes[(int)trace.Id].Regions().SelectMany(DescendantsOf)
+        let statement = Statements[node]
+        where statement is not null
+        let mayEdit = statement is not (ReadStatement or CacheStatement) || EditedReads is null || EditedReads.Contains(node)
+        from point in statement.HookPoints
+        select (point, mayEdit);
+
+    /// <summary>The reads whose values are edited in place; null if an edit is of a value that cannot be traced to its read.</summary>
+    private HashSet<uint>? EditedReads
+    {
+        get
+        {
+            if (_hasEditedReads) return field;
+            _hasEditedReads = true;
+            HashSet<uint> reads = [];
+            foreach (CallStatement edit in Statements.OfType<CallStatement>().Where(call => call.Schema.InPlace))
+            {
+                Statement? edited = edit;
+                while (edited is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] } view
+                    && (view.Schema.InPlace || view.Schema.Name == "getitem")) edited = Statements[self];
+                if (edited is not ReadStatement read) return field = null;
+                reads.Add(read.Id);
+            }
+            return field = reads;
+        }
+    }
+
+    /// <summary>Whether the program runs more than one trace.</summary>
+    internal bool HasSeveralTraces => _hasSeveralTraces ??= Statements.OfType<TraceStatement>().Count() > 1
+        || Statements.OfType<TraceStatement>().Any(trace => !Program.Regions[0].Nodes.Contains(trace.Id));
 
     /// <summary>True if the program uses a value that cannot be split by rows. Its traces share no pass with other jobs.</summary>
     internal bool IsExclusive => _isExclusive ??= !HookPoints.All(p => p.IsDefined || Model.CanNarrow(p));

@@ -13,6 +13,9 @@ internal abstract record Statement(uint Id, uint[] Needs)
 {
     /// <summary>The nodes whose values are not used after this statement.</summary>
     public uint[] FreedAfter { get; set; } = [];
+
+    /// <summary>The points of the model that it uses.</summary>
+    public virtual IEnumerable<HookPoint> HookPoints => [];
 }
 
 /// <summary>A point of the forward pass at which a run is called: before or after a module or an operation inside it.</summary>
@@ -29,17 +32,29 @@ internal readonly record struct HookPoint(int Module, bool IsAfter, int Operatio
 
 /// <param name="Call">The index of the module's call; null for the step of the enclosing loop.</param>
 /// <param name="RequiresGrad">The program uses a gradient of the value: autograd's graph begins here if it has not begun before.</param>
-internal sealed record ReadStatement(uint Id, HookPoint Point, SiteKind Kind, int? Call, bool RequiresGrad) : Statement(Id, []);
+internal sealed record ReadStatement(uint Id, HookPoint Point, SiteKind Kind, int? Call, bool RequiresGrad) : Statement(Id, [])
+{
+    public override IEnumerable<HookPoint> HookPoints => [Point];
+}
 
 internal sealed record WriteStatement(uint Id, uint[] Needs, HookPoint Point, SiteKind Kind, int? Call, Operand Value)
-    : Statement(Id, Needs);
+    : Statement(Id, Needs)
+{
+    public override IEnumerable<HookPoint> HookPoints => [Point];
+}
 
-internal sealed record SkipStatement(uint Id, uint[] Needs, HookPoint Point, int? Call, Operand Value) : Statement(Id, Needs);
+internal sealed record SkipStatement(uint Id, uint[] Needs, HookPoint Point, int? Call, Operand Value) : Statement(Id, Needs)
+{
+    public override IEnumerable<HookPoint> HookPoints => [Point];
+}
 
 /// <param name="SkippedModules">The modules before it, which do not run.</param>
 /// <param name="EmbeddingModule">The embedding, which does not run either if its output is as wide as the value.</param>
 internal sealed record StartAtStatement(uint Id, uint[] Needs, int Module, int[] SkippedModules, int EmbeddingModule, Operand Value)
-    : Statement(Id, Needs);
+    : Statement(Id, Needs)
+{
+    public override IEnumerable<HookPoint> HookPoints => [.. SkippedModules.Append(EmbeddingModule).Append(Module).Select(module => new HookPoint(module, IsAfter: false))];
+}
 
 internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Operand[] Arguments) : Statement(Id, Needs);
 
@@ -87,7 +102,13 @@ internal sealed record WhileStatement(uint Id, uint ConditionRegion, Operand Con
 internal sealed record BreakStatement(uint Id) : Statement(Id, []);
 
 internal sealed record CacheStatement(uint Id, int[] Modules, bool Outputs, bool Inputs, torch.ScalarType? DType, string Name)
-    : Statement(Id, []);
+    : Statement(Id, [])
+{
+    public override IEnumerable<HookPoint> HookPoints => [
+        .. Outputs ? Modules.Select(module => new HookPoint(module, IsAfter: true)) : [],
+        .. Inputs ? Modules.Select(module => new HookPoint(module, IsAfter: false)) : [],
+    ];
+}
 
 internal sealed record PutStatement(uint Id, uint[] Needs, uint Container, string Key, Operand Value) : Statement(Id, Needs);
 

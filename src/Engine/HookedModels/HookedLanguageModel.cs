@@ -1,6 +1,7 @@
 using Ndif.Engine.Batching;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Interleaving;
+using Ndif.Engine.Reuse;
 using Ndif.Models;
 using Ndif.Models.ForwardSource;
 using Ndif.Models.Layers;
@@ -18,6 +19,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
 {
     private readonly LoadedModel _model;
     private readonly Lazy<HuggingFaceTokenizer> _tokenizer;
+    private readonly int?[] _layerOfModule;
     private long? _cacheBytesPerToken;
 
     /// <param name="model">Owned by this object.</param>
@@ -26,6 +28,11 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         _model = model;
         Paths = [.. model.Modules.Select(m => m.Path), GeneratorSites.Generator, GeneratorSites.Streamer];
         CancellationPoints = [.. model.Modules.Where(m => m.IsList).SelectMany(m => m.Children).Select(m => m.Index)];
+        Layers = [.. model.Modules.Single(m => m.Path == model.Root.Names.Layers).Children.Select(m => m.Index)];
+        _layerOfModule = new int?[model.Modules.Count];
+        for (int layer = 0; layer < Layers.Count; layer++)
+            for (int module = Layers[layer]; module <= model.Modules[Layers[layer]].LastDescendantIndex; module++)
+                _layerOfModule[module] = layer;
         _tokenizer = new(() => ModelTokenizer.Read(Description));
     }
 
@@ -38,6 +45,25 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     public override IReadOnlyList<string> Paths { get; }
 
     public override IReadOnlyList<int> CancellationPoints { get; }
+
+    /// <summary>The module indices of the decoder layers.</summary>
+    internal IReadOnlyList<int> Layers { get; }
+
+    /// <summary>The decoder layer that is this module or contains it; null if it is outside of the layers.</summary>
+    internal int? LayerOf(int module) => module < _layerOfModule.Length ? _layerOfModule[module] : null;
+
+    /// <summary>The first layer that has to run so that a program finds its value at a hook point, and after an edit of it.</summary>
+    internal int FirstLayerThatRuns(HookPoint point, bool mayEdit)
+    {
+        if (point.IsDefined || point.Module >= _model.Modules.Count) return Layers.Count;
+        bool isOutput = point is { IsAfter: true, IsOperation: false };
+        if (LayerOf(point.Module) is { } layer) 
+            return !isOutput || point.Module != Layers[layer] ? layer : mayEdit ? layer + 1 : Layers.Count;
+        string path = Paths[point.Module];
+        bool isAfterLayers = path == Root.Names.FinalNorm || path == Root.Names.LmHead
+            || isOutput && (path.Length == 0 || path == Root.BaseModelPrefix);
+        return isAfterLayers ? Layers.Count : 0;
+    }
 
     /// <summary>
     /// The number of tokens per chunk in which long prompts of a generation run, which bounds the memory of scores and logits. If a
@@ -146,8 +172,9 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
 
     internal override IPreparedTrace? Prepare(TraceRun trace) => LanguageModelBatch.Prepare(trace, this);
 
-    internal override ITraceBatch? Start(IReadOnlyList<IPreparedTrace> traces, Action onCheckpoint) =>
-        LanguageModelBatch.Prefill(this, [.. traces.Cast<TraceRows>()], onCheckpoint);
+    internal override ITraceBatch? Start(
+        IReadOnlyList<IPreparedTrace> traces, Action onPreemptionPoint, LayerOutputCache? layerOutputs) =>
+        LanguageModelBatch.Prefill(this, [.. traces.Cast<TraceRows>()], onPreemptionPoint, IsOnMetaDevice ? null : layerOutputs);
 
     /// <remarks>Measured by a pass of one token, when it is first asked for.</remarks>
     internal override long CacheBytesPerToken => _cacheBytesPerToken ??= MeasureCacheBytesPerToken();

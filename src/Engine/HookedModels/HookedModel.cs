@@ -1,6 +1,7 @@
 using Ndif.Engine.Batching;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Interleaving;
+using Ndif.Engine.Reuse;
 using Ndif.Models;
 using Ndif.Models.ForwardSource;
 using Ndif.Protocol;
@@ -71,8 +72,9 @@ internal abstract class HookedModel
     internal abstract IPreparedTrace? Prepare(TraceRun trace);
 
     /// <summary>Runs the prompts of traces in one pass. Returns the traces that generate, or null if all have ended.</summary>
-    /// <param name="onCheckpoint">Called between two modules of the pass, where passes of other traces may run.</param>
-    internal abstract ITraceBatch? Start(IReadOnlyList<IPreparedTrace> traces, Action onCheckpoint);
+    /// <param name="onPreemptionPoint">Called between two modules of the pass, where passes of other traces may run.</param>
+    /// <param name="layerOutputs">The outputs of layers in earlier passes, or null to compute the pass whole.</param>
+    internal abstract ITraceBatch? Start(IReadOnlyList<IPreparedTrace> traces, Action onPreemptionPoint, LayerOutputCache? layerOutputs);
 
     /// <summary>The memory of the keys and values of a token, in bytes.</summary>
     internal virtual long CacheBytesPerToken => 0;

@@ -1,6 +1,7 @@
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Batching;
 using Ndif.Engine.Interleaving;
+using Ndif.Engine.Reuse;
 using Ndif.Engine.Running;
 using Ndif.Models;
 using Ndif.Protocol;
@@ -43,7 +44,8 @@ internal sealed class HookedTorchModule : HookedModel
 
     internal override IPreparedTrace Prepare(TraceRun trace) => new PreparedTrace(trace);
 
-    internal override ITraceBatch? Start(IReadOnlyList<IPreparedTrace> traces, Action onCheckpoint)
+    internal override ITraceBatch? Start(
+        IReadOnlyList<IPreparedTrace> traces, Action onPreemptionPoint, LayerOutputCache? layerOutputs)
     {
         foreach (IPreparedTrace prepared in traces) Run(prepared.Trace);
         return null;

@@ -1,5 +1,6 @@
 using Ndif.Engine.Compiling;
 using Ndif.Engine.HookedModels;
+using Ndif.Engine.Reuse;
 using Ndif.Engine.Running;
 using Ndif.Models;
 using Ndif.Protocol;
@@ -29,13 +30,13 @@ internal sealed partial class Interleaver
     private readonly IReadOnlyList<TraceRun> _traces;
     private readonly Interpreter[] _invokes;
     private readonly Dictionary<HookPoint, HookPointState> _hookPoints = [];
-    private readonly Action? _onCheckpoint;
+    private readonly Action? _onPreemptionPoint;
     private bool _isRunningInvokes;
 
-    /// <param name="onCheckpoint">Called between two modules of a pass, where passes of other traces may run.</param>
-    public Interleaver(HookedModel model, IReadOnlyList<TraceRun> traces, Action? onCheckpoint = null)
+    /// <param name="onPreemptionPoint">Called between two modules of a pass, where passes of other traces may run.</param>
+    public Interleaver(HookedModel model, IReadOnlyList<TraceRun> traces, Action? onPreemptionPoint = null)
     {
-        _onCheckpoint = onCheckpoint;
+        _onPreemptionPoint = onPreemptionPoint;
         (_model, _traces, Sites) = (model, traces, new SiteValues(model));
         _invokes = [.. traces.SelectMany(t => t.Invokes)];
         foreach (HookPoint point in traces.SelectMany(t => t.Job.Plan.HookPoints).Where(p => !p.IsDefined))
@@ -55,6 +56,9 @@ internal sealed partial class Interleaver
 
     public SiteValues Sites { get; }
 
+    /// <summary>The layers of this pass that are taken from an earlier one; null if the pass is computed whole.</summary>
+    public LayerReuse? Reuse { get; set; }
+
     /// <summary>The hooks of the modules by index; null for a module without hook points.</summary>
     public InterleavingModuleHook?[] Hooks { get; }
 
@@ -69,7 +73,7 @@ internal sealed partial class Interleaver
     public object? OnHookPoint(HookPoint point, object? value)
     {
         if (_isRunningInvokes) return value; // an invoke calls the module, outside of the pass
-        OnCheckpoint();
+        OnPreemptionPoint();
         HookPointState state = _hookPoints[point];
         state.Enter(value); // 2
         foreach (TraceRun trace in _traces)
@@ -93,11 +97,11 @@ internal sealed partial class Interleaver
     }
 
     /// <summary>Between two modules of a pass: ends jobs that were cancelled, and lets passes of other traces run.</summary>
-    public void OnCheckpoint()
+    public void OnPreemptionPoint()
     {
         if (_isRunningInvokes) return;
         CheckCancelled();
-        _onCheckpoint?.Invoke();
+        _onPreemptionPoint?.Invoke();
     }
 
     /// <summary>Fails the jobs that were cancelled, and stops the pass if no invoke is left.</summary>

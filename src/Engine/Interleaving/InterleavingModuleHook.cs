@@ -30,7 +30,7 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
         skipped = null;
         if (!hasBefore)
         {
-            interleaver.OnCheckpoint();
+            interleaver.OnPreemptionPoint();
             return arguments;
         }
         var changed = (Arguments)interleaver.OnHookPoint(new HookPoint(module, IsAfter: false), arguments)!;
@@ -53,7 +53,10 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
 
     private object? Run(SiteModule called, Arguments arguments)
     {
+        if (interleaver.Reuse?.TryGetOutput(module, arguments, isObserved: hasAfter) is { } earlier) return earlier;
         if (called is Embedding embedding) embedding.CheckIds(arguments);
-        return operations is null ? called.Run(arguments) : called.RunWithHooks(operations, arguments);
+        object? result = operations is null ? called.Run(arguments) : called.RunWithHooks(operations, arguments);
+        interleaver.Reuse?.AddOutput(module, result);
+        return result;
     }
 }

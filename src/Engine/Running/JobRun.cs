@@ -59,6 +59,9 @@ internal sealed class JobRun : IDisposable
     /// <summary>The number of forward passes for this job, alone or in a batch. Each step of a generation is one.</summary>
     public long ForwardPassCount { get; internal set; }
 
+    /// <summary>The number of layers that its passes have taken from earlier ones.</summary>
+    public long ReusedLayerCount { get; internal set; }
+
     internal CancellationToken CancellationToken { get; }
 
     internal ValueSlots Slots { get; }
@@ -102,8 +105,8 @@ internal sealed class JobRun : IDisposable
         ActiveModuleCalls.Clear();
         ReadOnlyInputs.Clear();
         _generator.manual_seed(Seed);
-        (_reportCount, _reportsBeforeRestart, _seedCount, TokenCount, ForwardPassCount, LastWriteNode, HasMissedSteps) =
-            (0, _reportCount, 0, 0, 0, null, false);
+        (_reportCount, _reportsBeforeRestart, _seedCount, TokenCount, ForwardPassCount, ReusedLayerCount, LastWriteNode, HasMissedSteps) =
+            (0, _reportCount, 0, 0, 0, 0, null, false);
     }
 
     internal void Log(uint node, string text)

@@ -1,13 +1,15 @@
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Local;
+using Ndif.Engine.Reuse;
 using Ndif.Engine.Running;
 
 namespace Ndif.Engine.Scheduling;
 
 /// <summary>Runs jobs that come from any thread on the thread of a model. A job joins those that run between two passes.</summary>
 /// <param name="maxCacheBytes">The memory for keys and values of all jobs.</param>
-internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread, long maxCacheBytes = long.MaxValue)
+internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread, long maxCacheBytes = long.MaxValue) : IDisposable
 {
+    private readonly LayerOutputCache _layerOutputs = new(ModelScheduler.DefaultLayerOutputBytes) { IsShared = true };
     private readonly Lock _lock = new();
     private readonly Queue<Entry> _incoming = new();
     private ModelScheduler? _scheduler;
@@ -28,12 +30,15 @@ internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread,
         return entry.Completion.Task;
     }
 
+    /// <summary>Frees what jobs have left for later ones. No job may run.</summary>
+    public void Dispose() => _layerOutputs.Dispose();
+
     private bool RunUntilIdle()
     {
         HashSet<Entry> running = [];
         try
         {
-            using ModelScheduler scheduler = new(model, maxCacheBytes, () => TakeIncoming(running));
+            using ModelScheduler scheduler = new(model, maxCacheBytes, () => TakeIncoming(running), _layerOutputs);
             _scheduler = scheduler;
             while (HasJobs(running)) scheduler.Step();
         }

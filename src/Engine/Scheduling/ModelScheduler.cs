@@ -3,6 +3,7 @@ using Ndif.Engine.Batching;
 using Ndif.Engine.Gradients;
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Interleaving;
+using Ndif.Engine.Reuse;
 using Ndif.Engine.Running;
 using Ndif.Models;
 using Ndif.Protocol;
@@ -18,13 +19,18 @@ namespace Ndif.Engine.Scheduling;
 ///    cache, those of the owner go first who has had the least service for its weight (<see cref="OwnerShares"/>).
 /// 3. Traces whose prompts have run join the batch that generates.
 /// 4. Sessions go on after their traces as soon as these have ended.
-/// 5. A long pass is interrupted between two of its modules, so that the others generate and shorter prompts run.
+/// 5. A long pass is preempted between two of its modules, so that the others generate and shorter prompts run.
 /// 6. If a pass that several jobs share fails in the model, each of its jobs runs again alone, so that the job at fault is found.
 /// </summary>
 /// <param name="maxCacheBytes">The memory for keys and values of all jobs. A trace waits until its own fit.</param>
-/// <param name="onCheckpoint">Called between passes and in long ones; it may add jobs.</param>
-internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = long.MaxValue, Action? onCheckpoint = null) : IDisposable
+/// <param name="onPreemptionPoint">Called between passes and in long ones; it may add jobs.</param>
+/// <param name="layerOutputs">The outputs of layers in earlier passes; by default, those of this scheduler's jobs.</param>
+internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = long.MaxValue, Action? onPreemptionPoint = null,
+    LayerOutputCache? layerOutputs = null) : IDisposable
 {
+    /// <summary>The memory of the outputs of layers in earlier passes, in bytes.</summary>
+    public const long DefaultLayerOutputBytes = 256L << 20;
+
     /// <summary>The tokens of the prompts that share a pass, padding included. A longer prompt has a pass to itself.</summary>
     private const int MaxPrefillTokens = 512;
 
@@ -32,11 +38,12 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     private readonly List<ITraceBatch> _batches = [];
     private readonly List<ScheduledJob> _waiting = [], _exclusive = [];
     private readonly OwnerShares _shares = new();
+    private readonly LayerOutputCache _layerOutputs = layerOutputs ?? new LayerOutputCache(DefaultLayerOutputBytes);
     private LongPass? _longPass;
-    private bool _isInterrupted;
+    private bool _isPreempted;
 
     /// <summary>
-    /// A pass runs for at least this time before it is interrupted, and for as long as the passes in between have taken. Default 10 ms.
+    /// A pass runs for at least this time before it is preempted, and for as long as the passes in between have taken. Default 10 ms.
     /// </summary>
     public TimeSpan MinTimeSlice { get; init; } = TimeSpan.FromMilliseconds(10);
 
@@ -68,12 +75,14 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     {
         foreach (ITraceBatch batch in _batches) batch.Dispose();
         _batches.Clear();
+        if (layerOutputs is null) _layerOutputs.Dispose();
     }
 
     /// <summary>Runs the prompts of traces that wait, in one pass.</summary>
     private void RunPrefill(long maxTokens = long.MaxValue)
     {
         _waiting.RemoveAll(job => job.Run.CheckCancelled() || job.Prepared is null);
+        if (_waiting.Count == 0) return;
         List<ScheduledJob> pass = [], candidates = [.. _waiting.Where(job => TokenCount([job]) <= maxTokens)];
         Dictionary<string, double> service = candidates.Select(job => job.Run.Owner).Distinct().ToDictionary(o => o, _shares.ServiceOf);
         long cacheBytes = _jobs.Where(job => job.HasStarted).Sum(CacheBytes);
@@ -129,11 +138,11 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     {
         List<IPreparedTrace> traces = [.. jobs.Select(job => job.Prepared!)];
         foreach (ScheduledJob job in jobs) job.HasStarted = true;
-        // a pass that interrupts another is short, and is not interrupted itself
-        if (!_isInterrupted) _longPass = new LongPass(jobs, TokenCount(jobs), MinTimeSlice);
+        // a pass that preempts another is short, and is not preempted itself
+        if (!_isPreempted) _longPass = new LongPass(jobs, TokenCount(jobs), MinTimeSlice);
         TryRun([.. traces.Select(trace => trace.Trace)], () =>
         {
-            if (model.Start(traces, OnCheckpoint) is { } batch) Join(batch); // 3
+            if (model.Start(traces, OnPreemptionPoint, _layerOutputs) is { } batch) Join(batch); // 3
         });
     }
 
@@ -144,21 +153,21 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     }
 
     /// <summary>Between two modules of a pass: lets the others go on if the pass is long (5).</summary>
-    private void OnCheckpoint()
+    private void OnPreemptionPoint()
     {
-        if (_longPass is not { } pass || _isInterrupted || pass.SinceResumed.Elapsed < pass.TimeSlice) return;
+        if (_longPass is not { } pass || _isPreempted || pass.SinceResumed.Elapsed < pass.TimeSlice) return;
         long start = Stopwatch.GetTimestamp();
-        _isInterrupted = true;
+        _isPreempted = true;
         using (SiteHook.Register(null))
         using (torch.no_grad())
         using (torch.NewDisposeScope())
         {
-            onCheckpoint?.Invoke();
+            onPreemptionPoint?.Invoke();
             RunSessions();
             RunPrefill(pass.TokenCount / 2);
             RunBatches();
         }
-        _isInterrupted = false;
+        _isPreempted = false;
         TimeSpan others = Stopwatch.GetElapsedTime(start);
         pass.TimeSlice = others > MinTimeSlice ? others : MinTimeSlice;
         pass.SinceResumed.Restart();
@@ -250,18 +259,18 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
                 long computed = Math.Max(0, job.TokenCount - tokens[i]); // fewer after a restart
                 _shares.Charge(job.Owner, job.Weight, traces[i].RequiresGrad ? GradientPasses * computed : computed);
             }
-            if (!_isInterrupted) _longPass = null;
+            if (!_isPreempted) _longPass = null;
             RunSessions(); // 4
         }
         return false;
     }
 
-    /// <summary>A pass that others may interrupt between two modules.</summary>
+    /// <summary>A pass that others may preempt between two modules.</summary>
     private sealed class LongPass(IReadOnlyList<ScheduledJob> jobs, long tokenCount, TimeSpan timeSlice)
     {
         public IReadOnlyList<ScheduledJob> Jobs => jobs;
 
-        /// <summary>The tokens of its prompts. Prompts of at most half of them may interrupt it.</summary>
+        /// <summary>The tokens of its prompts. Prompts of at most half of them may preempt it.</summary>
         public long TokenCount => tokenCount;
 
         public Stopwatch SinceResumed { get; } = Stopwatch.StartNew();

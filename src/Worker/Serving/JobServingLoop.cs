@@ -51,7 +51,11 @@ internal sealed class JobServingLoop(
     }
 
     /// <summary>Disposes the drained loop. It does not own the model.</summary>
-    public void Dispose() => _drain.Dispose();
+    public void Dispose()
+    {
+        _scheduler.Dispose();
+        _drain.Dispose();
+    }
 
     private async Task ServeJobsAsync(IReadOnlyList<Lease> first, CancellationToken abort)
     {

@@ -38,7 +38,7 @@ public sealed class ContinuousBatchingTests
             var random = new Random(seed);
             Program[] programs = [.. Enumerable.Range(0, JobsOfASeed).Select(_ => RandomProgram(fixture, random))];
             JobOutcome[] alone = [.. programs.Select(program => fixture.Run(program)[0])], joined = RunJoining(fixture, programs, random);
-            for (int job = 0; job < programs.Length; job++) AssertSame(alone[job], joined[job], $"seed {seed}, job {job}");
+            for (int job = 0; job < programs.Length; job++) OutcomeAssert.Same(alone[job], joined[job], $"seed {seed}, job {job}");
         }
     }
 
@@ -64,7 +64,7 @@ public sealed class ContinuousBatchingTests
             var random = new Random(seed);
             Program[] programs = [.. Enumerable.Range(0, JobsOfASeed).Select(_ => RandomProgram(fixture, random, usesAttention: false))];
             JobOutcome[] alone = [.. programs.Select(program => fixture.Run(program)[0])], joined = RunJoining(fixture, programs, random);
-            for (int job = 0; job < programs.Length; job++) AssertSame(alone[job], joined[job], $"seed {seed}, job {job}", 0);
+            for (int job = 0; job < programs.Length; job++) OutcomeAssert.Same(alone[job], joined[job], $"seed {seed}, job {job}", 0);
         }
     }
 
@@ -153,17 +153,17 @@ public sealed class ContinuousBatchingTests
         TensorAssert.Same(expected, outcome.Tensor("ids"));
     }
 
-    /// <summary>Adds the jobs before the first step, at random later ones, and in the middle of passes, which they then interrupt.</summary>
+    /// <summary>Adds the jobs before the first step, at random later ones, and in the middle of passes, which they then preempt.</summary>
     private static JobOutcome[] RunJoining(EngineFixture fixture, Program[] programs, Random random)
     {
         long before = torch.Tensor.TotalCount;
         JobOutcome[] outcomes = [.. programs.Select(_ => new JobOutcome())];
         JobRun[] runs = [.. programs.Select((program, i) => new JobRun(Compiler.Compile(program, fixture.HookedModel), outcomes[i]))];
         var next = new Queue<JobRun>(runs);
-        Action onCheckpoint = () => { };
-        using (ModelScheduler scheduler = new(fixture.HookedModel, onCheckpoint: () => onCheckpoint.Invoke()) { MinTimeSlice = default })
+        Action onPreemptionPoint = () => { };
+        using (ModelScheduler scheduler = new(fixture.HookedModel, onPreemptionPoint: () => onPreemptionPoint.Invoke()) { MinTimeSlice = default })
         {
-            onCheckpoint = () =>
+            onPreemptionPoint = () =>
             {
                 if (next.Count > 0 && random.Next(10) == 0) scheduler.Add(next.Dequeue());
             };
@@ -180,41 +180,6 @@ public sealed class ContinuousBatchingTests
         }
         Assert.InRange(torch.Tensor.TotalCount, 0, before);
         return outcomes;
-    }
-
-    private static void AssertSame(JobOutcome expected, JobOutcome actual, string job, double tolerance = 1e-5)
-    {
-        Assert.True(expected.Error?.Code == actual.Error?.Code, $"{job}: {expected.Error} alone, {actual.Error} in company");
-        Assert.Equal(expected.Names.Order(), actual.Names.Order());
-        Assert.Equal(expected.Logs, actual.Logs);
-        foreach (string name in expected.Names) AssertSame(expected[name], actual[name], $"{job}, {name}", tolerance);
-    }
-
-    private static void AssertSame(Data expected, Data actual, string value, double tolerance)
-    {
-        Assert.True(expected.ValueCase == actual.ValueCase, value);
-        switch (expected.ValueCase)
-        {
-            case Data.ValueOneofCase.Tensor:
-                TensorData left = TensorData.FromProto(expected.Tensor), right = TensorData.FromProto(actual.Tensor);
-                Assert.True(left.Shape.SequenceEqual(right.Shape), $"{value}: {left} alone, {right} in company");
-                double difference = left.Type is DType.Float32 ? TensorAssert.Difference(left, right)
-                    : left.Bytes.Span.SequenceEqual(right.Bytes.Span) ? 0 : double.NaN;
-                Assert.True(difference <= tolerance, $"{value} differs by {difference}");
-                break;
-            case Data.ValueOneofCase.List:
-                Assert.Equal(expected.List.Items.Count, actual.List.Items.Count);
-                for (int i = 0; i < expected.List.Items.Count; i++)
-                    AssertSame(expected.List.Items[i], actual.List.Items[i], $"{value}[{i}]", tolerance);
-                break;
-            case Data.ValueOneofCase.Map:
-                foreach (var (key, item) in expected.Map.Entries.Zip(actual.Map.Entries))
-                {
-                    Assert.Equal(key.Key, item.Key);
-                    AssertSame(key.Value, item.Value, $"{value}.{key.Key}", tolerance);
-                }
-                break;
-        }
     }
 
     private static Program Generate(EngineFixture fixture, int[] prompt, int steps, Action<Trace> experiment) =>

@@ -102,9 +102,9 @@ public sealed class ModelSchedulerTests : IDisposable
     public void WhileALongPassRuns_OthersGenerateAndShortPromptsRun(bool isGradient)
     {
         JobRun? trace = null;
-        Action onCheckpoint = () => { };
-        using var scheduler = new ModelScheduler(_fixture.HookedModel, onCheckpoint: () => onCheckpoint.Invoke());
-        onCheckpoint = () => trace ??= Add(scheduler, "trace", _fixture.Record(_prompt, _ => _fixture.Model.Logits.Save("x")));
+        Action onPreemptionPoint = () => { };
+        using var scheduler = new ModelScheduler(_fixture.HookedModel, onPreemptionPoint: () => onPreemptionPoint.Invoke());
+        onPreemptionPoint = () => trace ??= Add(scheduler, "trace", _fixture.Record(_prompt, _ => _fixture.Model.Logits.Save("x")));
         JobRun generation = Add(scheduler, "generation", Generation(20));
         scheduler.Step();
         long before = generation.ForwardPassCount, during = 0;
@@ -131,12 +131,12 @@ public sealed class ModelSchedulerTests : IDisposable
     }
 
     [Fact]
-    public void AnErrorInAPassThatInterrupts_DoesNotReachTheLongOne()
+    public void AnErrorInAPassThatPreempts_DoesNotReachTheLongOne()
     {
         JobRun? failing = null;
-        Action onCheckpoint = () => { };
-        using var scheduler = new ModelScheduler(_fixture.HookedModel, onCheckpoint: () => onCheckpoint.Invoke());
-        onCheckpoint = () => failing ??= Add(scheduler, "failing",
+        Action onPreemptionPoint = () => { };
+        using var scheduler = new ModelScheduler(_fixture.HookedModel, onPreemptionPoint: () => onPreemptionPoint.Invoke());
+        onPreemptionPoint = () => failing ??= Add(scheduler, "failing",
             _fixture.Record(_prompt, _ => _fixture.Model.Layers[0].Hidden[.., 7].Save("x")));
         JobRun longTrace = Add(scheduler, "long", _fixture.Record((int[])[.. Enumerable.Range(0, 20)], t =>
         {

@@ -24,6 +24,15 @@ internal static class TestPrograms
         };
     }
 
+    /// <summary>A generation from three tokens in each row.</summary>
+    public static Program Generation(string model, int batch, uint newTokens)
+    {
+        Program program = ForwardPass(model, batch);
+        program.Nodes[0].Trace.Mode = Mode.Generate;
+        program.Nodes[0].Trace.Generation = new Generation { MaxNewTokens = newTokens };
+        return program;
+    }
+
     /// <summary>A number of products of tensors with a million elements, one after the other. The first one is saved.</summary>
     public static Program ManyOperations(string model, int operations)
     {
