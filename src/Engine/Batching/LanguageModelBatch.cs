@@ -179,6 +179,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
     {
         using var scope = torch.NewDisposeScope();
         bool needsWholePass = _traces.Any(p => !p.IsGenerating || p.HasModelSites);
+        _batchShape.HasLastLogitsOnly = _batchShape.IsPrefill && _traces.All(p => p.NeedsLastLogitsOnly);
         bool isUnobservedPrefill = _batchShape.IsPrefill && !needsWholePass;
         int done = isUnobservedPrefill && _model.PrefillChunkSize > 0 && !_model.Root.HasLengthDependentRope
             ? RunPrefillChunks() : 0;
@@ -186,7 +187,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
         using var registration = SiteHook.Register(_interleaver.Hooks, _interleaver.CheckCancelled);
         ModelOutput output = _model.Root.Call(
             done == 0 ? _tokens.InputIds : _tokens.InputIds.narrow(1, done, remaining), _tokens.AttentionMask,
-            done == 0 ? _tokens.PositionIds : _tokens.PositionIds.narrow(1, done, remaining), _cache, isUnobservedPrefill ? 1 : 0);
+            done == 0 ? _tokens.PositionIds : _tokens.PositionIds.narrow(1, done, remaining), _cache, _batchShape.HasLastLogitsOnly ? 1 : 0);
         foreach (TraceRows rows in _traces)
         {
             if (rows.IsGenerating && !rows.HasEnded)

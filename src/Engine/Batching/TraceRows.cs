@@ -3,6 +3,7 @@ using Ndif.Engine.Compiling;
 using Ndif.Engine.Generating;
 using Ndif.Engine.HookedModels;
 using Ndif.Engine.Interleaving;
+using Ndif.Engine.Reuse;
 using Ndif.Models;
 using Ndif.Models.CpuKernels;
 using Ndif.Protocol;
@@ -90,6 +91,7 @@ internal sealed class TraceRows : IPreparedTrace
                 AddInvoke(invoke.Region, isEdit, offsets[source], rows[source].Count, rows[source].Max(r => r.InputIds.Length));
         }
         AddInvoke(node.Region, false, 0, Rows.Count / _rowsPerInput, SequenceLength);
+        NeedsLastLogitsOnly = RequiredLogits.AreOfLastTokens(model, trace.Job.Plan, trace.Statement);
         trace.Result ??= invoke => IsGenerating ? ResultIds(invoke) : null;
     }
 
@@ -146,6 +148,9 @@ internal sealed class TraceRows : IPreparedTrace
     /// <summary>Whether the program has a site in the model, so that it observes how the pass over the prompts runs.</summary>
     public bool HasModelSites => Trace.Statement.Trace.Gradients
         || Trace.Job.Plan.HookPoints.Any(point => point.Module != _model.StreamerIndex);
+
+    /// <summary>Whether nobody uses logits but those of the last token of each row.</summary>
+    public bool NeedsLastLogitsOnly { get; }
 
     /// <summary>Whether an invoke has statements and sees rows of different lengths, so that it sees padding.</summary>
     public bool HasVisiblePadding => _invokes.Any(entry => Trace.Job.Plan.Regions[entry.Key.Region].Length > 0

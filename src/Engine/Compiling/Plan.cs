@@ -13,6 +13,7 @@ internal sealed class Plan
     private readonly uint[]?[] _descendants;
     private bool? _isExclusive, _hasSeveralTraces;
     private bool _hasEditedReads;
+    private ILookup<uint, Statement>? _uses;
 
     internal Plan(
         Program program, HookedModel model, Statement?[] statements, uint[][] regions, IReadOnlySet<HookPoint> hookPoints,
@@ -42,12 +43,18 @@ internal sealed class Plan
 
     /// <summary>The points of the model that the statements of one trace use, and whether each may change the value there.</summary>
     internal IEnumerable<(HookPoint Point, bool MayEdit)> HookPointsOf(TraceStatement trace) =>
-        from node in Program.Nodes[(int)trace.Id].Regions().SelectMany(DescendantsOf)
-        let statement = Statements[node]
-        where statement is not null
-        let mayEdit = statement is not (ReadStatement or CacheStatement) || EditedReads is null || EditedReads.Contains(node)
+        from statement in StatementsOf(trace)
+        let mayEdit = statement is not (ReadStatement or CacheStatement) || EditedReads is null || EditedReads.Contains(statement.Id)
         from point in statement.HookPoints
         select (point, mayEdit);
+
+    /// <summary>The statements of one trace and its invokes.</summary>
+    internal IEnumerable<Statement> StatementsOf(TraceStatement trace) =>
+        Program.Nodes[(int)trace.Id].Regions().SelectMany(DescendantsOf).Select(node => Statements[node]).OfType<Statement>();
+
+    /// <summary>The statements that use the value of a node.</summary>
+    internal IEnumerable<Statement> UsesOf(uint node) => (_uses ??= Statements.OfType<Statement>()
+        .SelectMany(statement => statement.Needs.Select(needed => (needed, statement))).ToLookup(use => use.needed, use => use.statement))[node];
 
     /// <summary>The reads whose values are edited in place; null if an edit is of a value that cannot be traced to its read.</summary>
     private HashSet<uint>? EditedReads

@@ -20,6 +20,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     private readonly LoadedModel _model;
     private readonly Lazy<HuggingFaceTokenizer> _tokenizer;
     private readonly int?[] _layerOfModule;
+    private readonly SiteModule _lmHead;
     private long? _cacheBytesPerToken;
 
     /// <param name="model">Owned by this object.</param>
@@ -28,6 +29,7 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         _model = model;
         Paths = [.. model.Modules.Select(m => m.Path), GeneratorSites.Generator, GeneratorSites.Streamer];
         CancellationPoints = [.. model.Modules.Where(m => m.IsList).SelectMany(m => m.Children).Select(m => m.Index)];
+        _lmHead = model.Modules.Single(m => m.Path == model.Root.Names.LmHead);
         Layers = [.. model.Modules.Single(m => m.Path == model.Root.Names.Layers).Children.Select(m => m.Index)];
         _layerOfModule = new int?[model.Modules.Count];
         for (int layer = 0; layer < Layers.Count; layer++)
@@ -51,6 +53,10 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
 
     /// <summary>The decoder layer that is this module or contains it; null if it is outside of the layers.</summary>
     internal int? LayerOf(int module) => module < _layerOfModule.Length ? _layerOfModule[module] : null;
+
+    /// <summary>Whether a program sees logits at a hook point, or the argument that limits them.</summary>
+    internal bool ShowsLogits(HookPoint point) => !point.IsDefined
+        && (point.Module == 0 || (point.Module >= _lmHead.Index && point.Module <= _lmHead.LastDescendantIndex));
 
     /// <summary>The first layer that has to run so that a program finds its value at a hook point, and after an edit of it.</summary>
     internal int FirstLayerThatRuns(HookPoint point, bool mayEdit)

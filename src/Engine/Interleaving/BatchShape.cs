@@ -9,6 +9,9 @@ internal sealed class BatchShape
     /// <summary>Whether the pass runs over the prompts. Its token dimension then includes the padding.</summary>
     public bool IsPrefill { get; set; } = true;
 
+    /// <summary>Whether the pass over the prompts computes the logits of the last tokens only.</summary>
+    public bool HasLastLogitsOnly { get; set; }
+
     /// <summary>The tokens of each row in this pass, padding included.</summary>
     public long SequenceLength { get; set; }
 }

@@ -153,7 +153,7 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
         if (axes.IsFlat) return NarrowFlattened(tensor, axes.Batch);
         CheckShape(tensor, axes);
         torch.Tensor part = tensor.narrow(axes.Batch, Start, Count); // [count, seq with padding, ...]
-        part = TrimPadding(part, Batch.IsPrefill ? axes.Seq : Axes.None);
+        part = TrimPadding(part, Batch.IsPrefill && !IsOfLastToken(tensor, axes) ? axes.Seq : Axes.None);
         return TrimPadding(part, axes.KvSeq);
     }
 
@@ -283,13 +283,17 @@ internal sealed record BatchSlice(BatchShape Batch, long Start, long Count, long
         return result.MoveToOuterDisposeScope();
     }
 
+    /// <summary>Whether a value of the pass over the prompts has one token of each row, without padding.</summary>
+    private bool IsOfLastToken(torch.Tensor tensor, Axes axes) =>
+        Batch.HasLastLogitsOnly && axes.Seq != Axes.None && axes.Seq < tensor.ndim && tensor.size(axes.Seq) == 1;
+
     private static Exception UnknownBatchDimension() => Errors.CreateException(ErrorCode.Unsupported,
         "The batch dimension of this operation's value is unknown, so the rows of this invoke cannot be cut out of the batch.",
         "Use the operation in a trace of one prompt or one list of prompts, or an operation whose shape is known (Source[...].Shape).");
 
     private void CheckShape(torch.Tensor tensor, Axes axes)
     {
-        if (LeftPadding > 0 && Batch.IsPrefill && axes.Seq != Axes.None
+        if (LeftPadding > 0 && Batch.IsPrefill && axes.Seq != Axes.None && !IsOfLastToken(tensor, axes)
             && (axes.Seq >= tensor.ndim || tensor.size(axes.Seq) != Batch.SequenceLength))
             throw Errors.CreateException(ErrorCode.ShapeMismatch,
                 $"A value of shape [{string.Join(", ", tensor.shape)}] does not have the pass's {Batch.SequenceLength} tokens in "

@@ -21,7 +21,7 @@ namespace Ndif.Engine.Interleaving;
 /// 3. The invokes that wait for this hook point run in the order of their definition, until none can run. An invoke may wait for a value
 ///    that another invoke has yet to compute.
 /// 4. The value that they wrote replaces the value of the hook point, the call is counted for each job, and the pass continues.
-/// 5. When all invokes are done and one of them has called Stop, the pass ends early.
+/// 5. When all invokes are done and one of them has called Stop, or none has edited anything, the pass ends early.
 /// Counters and errors belong to the jobs: an invoke cannot observe which other jobs are in the batch.
 /// </summary>
 internal sealed partial class Interleaver
@@ -93,6 +93,7 @@ internal sealed partial class Interleaver
         foreach (TraceRun trace in _traces)
             if (!trace.HasEnded) trace.CallCounts[point] = trace.CallCounts.GetValueOrDefault(point) + 1;
         StopIfAllDone(); // 5
+        if (IsRestUnobserved()) throw new EarlyStopException();
         return value;
     }
 
@@ -273,6 +274,10 @@ internal sealed partial class Interleaver
                 return false;
         }
     }
+
+    /// <summary>Whether nobody sees what the rest of the pass computes. An edit is applied to the end, so that its errors are not lost.</summary>
+    private bool IsRestUnobserved() => _model.CanBatch && _invokes.All(invoke => invoke.IsDone && !invoke.HasEditedCache)
+        && _traces.All(trace => trace.Statement.Trace.Mode is Mode.Forward && !trace.RequiresGrad && trace.Caches.Count == 0);
 
     private void StopIfAllDone()
     {
