@@ -69,6 +69,13 @@ public sealed record WorkerOptions
     public long? CacheMemory { get; init; }
 
     /// <summary>
+    /// The memory of each model in which the outputs of layers are kept for later passes over the same prompts of the same owner, in bytes.
+    /// Default 256 MiB; 0 keeps nothing.
+    /// </summary>
+    [Range(0, long.MaxValue)]
+    public long ReuseMemory { get; init; } = 256L << 20;
+
+    /// <summary>
     /// The minimum time that a model stays on the device before it can be evicted for another. Five times its load time, if that is
     /// longer. Default 10 s.
     /// </summary>

@@ -29,7 +29,7 @@ public sealed class LoopbackService : IAsyncDisposable
             ["standard"] = tier,
         };
         _gateway = GatewayHost.Build(new GatewayOptions { GrpcPort = 0, HttpPort = 0, Tiers = tiers }, _backend, store);
-        _worker = new ModelWorker(new WorkerOptions { Models = [model] }, _backend, NullLogger<ModelWorker>.Instance);
+        _worker = new ModelWorker(new WorkerOptions { Models = [model], ReuseMemory = 0 }, _backend, NullLogger<ModelWorker>.Instance);
         _keys = new KeyService(store, TimeProvider.System);
     }
 

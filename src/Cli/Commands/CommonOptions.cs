@@ -98,6 +98,13 @@ internal static class CommonOptions
             + "Default: a quarter of the memory on the CPU, unlimited on other devices.",
     };
 
+    public static Option<string> ReuseMemory() => new("--reuse-memory")
+    {
+        Description = "Memory of each model in which the outputs of layers are kept for later passes over the same prompts of the same owner; "
+            + "0 for none.",
+        DefaultValueFactory = _ => "256MiB",
+    };
+
     public static Option<double> Grace() => new("--grace-seconds")
     {
         Description = "How long jobs may still run after the worker is stopped; then they return to the queue.",

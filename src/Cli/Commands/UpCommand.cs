@@ -26,10 +26,11 @@ internal static class UpCommand
         var warm = CommonOptions.WarmMemory();
         var jobMemory = CommonOptions.JobMemory();
         var cacheMemory = CommonOptions.CacheMemory();
+        var reuseMemory = CommonOptions.ReuseMemory();
         var grace = CommonOptions.Grace();
         var command = new Command("up", "Run a complete service in this process: gateway, queue (in memory or Redis) and worker.")
         {
-            model, device, dtype, eightBit, memory, warm, jobMemory, cacheMemory, redis, data, prefix, grace, logJson,
+            model, device, dtype, eightBit, memory, warm, jobMemory, cacheMemory, reuseMemory, redis, data, prefix, grace, logJson,
         };
         gateway.AddTo(command);
         config.AddTo(command);
@@ -53,6 +54,7 @@ internal static class UpCommand
                 WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0,
                 JobMemory = MemorySize.Parse("--job-memory", parsed.GetValue(jobMemory)),
                 CacheMemory = MemorySize.Parse("--cache-memory", parsed.GetValue(cacheMemory)),
+                ReuseMemory = MemorySize.Parse("--reuse-memory", parsed.GetValue(reuseMemory)) ?? 0,
                 ShutdownGracePeriod = CommonOptions.ParseSeconds(parsed, grace),
             };
             await using LocalService service =

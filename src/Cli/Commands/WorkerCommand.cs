@@ -43,6 +43,7 @@ internal static class WorkerCommand
         var warm = CommonOptions.WarmMemory();
         var jobMemory = CommonOptions.JobMemory();
         var cacheMemory = CommonOptions.CacheMemory();
+        var reuseMemory = CommonOptions.ReuseMemory();
         var grace = CommonOptions.Grace();
         var residence = new Option<double>("--min-residence-seconds")
         {
@@ -55,7 +56,7 @@ internal static class WorkerCommand
         };
         var command = new Command("worker", "Run a worker of a cluster, which holds models and runs jobs.")
         {
-            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, cacheMemory, residence, redis, data, prefix, lease, id,
+            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, cacheMemory, reuseMemory, residence, redis, data, prefix, lease, id,
             batch, chunk, grace, metrics, metricsHost, logJson,
         };
         config.AddTo(command);
@@ -83,6 +84,7 @@ internal static class WorkerCommand
                 WarmMemory = MemorySize.Parse("--warm-memory", parsed.GetValue(warm)) ?? 0,
                 JobMemory = MemorySize.Parse("--job-memory", parsed.GetValue(jobMemory)),
                 CacheMemory = MemorySize.Parse("--cache-memory", parsed.GetValue(cacheMemory)),
+                ReuseMemory = MemorySize.Parse("--reuse-memory", parsed.GetValue(reuseMemory)) ?? 0,
                 MinResidence = CommonOptions.ParseSeconds(parsed, residence),
                 ShutdownGracePeriod = CommonOptions.ParseSeconds(parsed, grace),
                 MaxBatch = parsed.GetValue(batch),

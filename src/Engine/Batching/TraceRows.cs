@@ -120,20 +120,24 @@ internal sealed class TraceRows : IPreparedTrace
     public IEnumerable<long> NextTokens => IsGenerating ? DecodersInBatch.SelectMany(c => c.NextTokens) : Rows.Select(_ => 0L);
 
     /// <summary>
-    /// Lets the rows leave that have ended and that no invoke observes. For each of the others, returns the row of the current batch whose
+    /// Lets the rows leave that have ended or were stopped, and that no invoke observes. For each of the others, returns the row of the current batch whose
     /// cache it continues from.
     /// </summary>
     public List<int> AdvanceRows()
     {
         List<int> sources = [];
-        bool[] isObserved = FindObservedInputs();
+        HashSet<Interpreter> collecting = [.. Trace.Caches.Select(cache => cache.Invoke)];
+        bool[] isObserved = FindInputs(invoke => !invoke.HasEnded
+            && (invoke is { IsDone: false, WaitReason: not WaitReason.Result } || collecting.Contains(invoke)));
+        bool[] isNeeded = FindInputs(invoke => !invoke.IsDone), isStopped = FindInputs(invoke => invoke.HasStopped);
         int start = (int)FirstRow;
         for (int input = 0; input < _isInBatch.Length; input++)
         {
             if (_isInBatch[input])
             {
                 List<ISequenceDecoder> decoders = _decoders.GetRange(input * DecodersPerInput, DecodersPerInput);
-                _isInBatch[input] = isObserved[input] || decoders.Any(decoder => !decoder.HasEnded);
+                bool hasEnded = decoders.All(decoder => decoder.HasEnded) || (isStopped[input] && !isNeeded[input]);
+                _isInBatch[input] = isObserved[input] || !hasEnded;
                 foreach (ISequenceDecoder decoder in decoders)
                 {
                     if (_isInBatch[input]) sources.AddRange(decoder.SourceRows.Select(source => start + source));
@@ -158,7 +162,7 @@ internal sealed class TraceRows : IPreparedTrace
             .Any(row => row.InputIds.Length != entry.Value.SequenceLength));
 
     /// <summary>Whether all rows are finished.</summary>
-    public bool HasEnded => _decoders.All(c => c.HasEnded);
+    public bool HasEnded => DecodersInBatch.All(c => c.HasEnded);
 
     /// <summary>Whether the job has failed, or its invokes are done and one of them has called Stop.</summary>
     public bool HasStopped => Trace.Job.HasFailed || (Trace.Invokes.All(i => i.IsDone || i.IsEdit) && Trace.Invokes.Any(i => i.HasStopped));
@@ -241,6 +245,7 @@ internal sealed class TraceRows : IPreparedTrace
         _committedTokens++;
         for (int i = 0; i < _decoders.Count; i++)
         {
+            if (!_isInBatch[i / DecodersPerInput]) continue;
             bool isRunning = !_decoders[i].HasEnded;
             _decoders[i].CommitTokens();
             if (isRunning) _streamers[i]?.Publish(_decoders[i].NextTokens[0], _decoders[i].HasEnded);
@@ -251,21 +256,20 @@ internal sealed class TraceRows : IPreparedTrace
 
     private IEnumerable<ISequenceDecoder> DecodersInBatch => _decoders.Where((_, i) => _isInBatch[i / DecodersPerInput]);
 
-    /// <summary>For each input row, whether an invoke may still read or edit its values.</summary>
-    private bool[] FindObservedInputs()
+    /// <summary>For each input row, whether any of its invokes meets a condition.</summary>
+    private bool[] FindInputs(Func<Interpreter, bool> condition)
     {
-        HashSet<Interpreter> collecting = [.. Trace.Caches.Select(cache => cache.Invoke)];
-        var changes = new int[_isInBatch.Length + 1]; // the number of invokes that observe an input row, less that of the row before it
+        var changes = new int[_isInBatch.Length + 1]; // the number of such invokes of an input row, less that of the row before it
         foreach (var (invoke, rows) in _invokes)
         {
-            if (invoke.HasEnded || (invoke is not { IsDone: false, WaitReason: not WaitReason.Result } && !collecting.Contains(invoke))) continue;
+            if (!condition(invoke)) continue;
             changes[rows.Offset]++;
             changes[rows.End]--;
         }
-        var isObserved = new bool[_isInBatch.Length];
+        var isFound = new bool[_isInBatch.Length];
         int count = 0;
-        for (int input = 0; input < isObserved.Length; input++) isObserved[input] = (count += changes[input]) > 0;
-        return isObserved;
+        for (int input = 0; input < isFound.Length; input++) isFound[input] = (count += changes[input]) > 0;
+        return isFound;
     }
 
     /// <summary>The decoders of the rows of an invoke: one for each sequence, or for each input row of a beam search.</summary>

@@ -7,12 +7,14 @@ namespace Ndif.Engine.Reuse;
 /// The outputs of the first decoder layers for prompts that ran before, without an edit below. The least recently used prompts are
 /// dropped. Owners share nothing, so that nobody can tell from the time of a pass which prompts others use.
 /// </summary>
-/// <param name="maxBytes">The memory of all tensors. A prompt may take a quarter of it.</param>
+/// <param name="maxBytes">The memory of all tensors; 0 keeps nothing. A prompt may take a quarter of it.</param>
 internal sealed class LayerOutputCache(long maxBytes) : IDisposable
 {
     private readonly Dictionary<(string Owner, string Ids), LinkedListNode<Entry>> _entries = [];
     private readonly LinkedList<Entry> _byUse = []; // the most recently used first
     private long _bytes;
+
+    public long MaxBytes => maxBytes;
 
     /// <summary>
     /// Whether passes of later jobs use the cache. If not, only jobs with several traces do.

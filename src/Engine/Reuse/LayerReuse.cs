@@ -36,7 +36,7 @@ internal sealed class LayerReuse
 
     /// <summary>Prepares a pass over prompts; null if it is computed whole.</summary>
     public static LayerReuse? TryCreate(HookedLanguageModel model, LayerOutputCache? cache, IReadOnlyList<TraceRows> traces) =>
-        cache is not null && traces.All(trace => CanReuse(trace, cache)) ? new LayerReuse(model, cache, traces) : null;
+        cache is { MaxBytes: > 0 } && traces.All(trace => CanReuse(trace, cache)) ? new LayerReuse(model, cache, traces) : null;
 
     /// <summary>The output of a layer that does not run; null if it runs.</summary>
     /// <param name="module">The module index.</param>

@@ -7,9 +7,10 @@ namespace Ndif.Engine.Scheduling;
 
 /// <summary>Runs jobs that come from any thread on the thread of a model. A job joins those that run between two passes.</summary>
 /// <param name="maxCacheBytes">The memory for keys and values of all jobs.</param>
-internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread, long maxCacheBytes = long.MaxValue) : IDisposable
+/// <param name="reuseBytes">The memory for outputs of layers that later jobs reuse.</param>
+internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread, long maxCacheBytes, long reuseBytes) : IDisposable
 {
-    private readonly LayerOutputCache _layerOutputs = new(ModelScheduler.DefaultLayerOutputBytes) { IsShared = true };
+    private readonly LayerOutputCache _layerOutputs = new(reuseBytes) { IsShared = true };
     private readonly Lock _lock = new();
     private readonly Queue<Entry> _incoming = new();
     private ModelScheduler? _scheduler;

@@ -28,8 +28,8 @@ namespace Ndif.Engine.Scheduling;
 internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = long.MaxValue, Action? onPreemptionPoint = null,
     LayerOutputCache? layerOutputs = null) : IDisposable
 {
-    /// <summary>The memory of the outputs of layers in earlier passes, in bytes.</summary>
-    public const long DefaultLayerOutputBytes = 256L << 20;
+    /// <summary>The memory of the outputs of layers in earlier passes of this scheduler's jobs, in bytes.</summary>
+    private const long LayerOutputBytes = 256L << 20;
 
     /// <summary>The tokens of the prompts that share a pass, padding included. A longer prompt has a pass to itself.</summary>
     private const int MaxPrefillTokens = 512;
@@ -38,7 +38,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     private readonly List<ITraceBatch> _batches = [];
     private readonly List<ScheduledJob> _waiting = [], _exclusive = [];
     private readonly OwnerShares _shares = new();
-    private readonly LayerOutputCache _layerOutputs = layerOutputs ?? new LayerOutputCache(DefaultLayerOutputBytes);
+    private readonly LayerOutputCache _layerOutputs = layerOutputs ?? new LayerOutputCache(LayerOutputBytes);
     private LongPass? _longPass;
     private bool _isPreempted;
 

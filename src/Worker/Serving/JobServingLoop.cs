@@ -20,7 +20,7 @@ internal sealed class JobServingLoop(
 {
     private readonly CancellationTokenSource _drain = new();
     private readonly JobLeaseClient _leases = new(options, backend.Jobs, logger, time);
-    private readonly AsyncModelScheduler _scheduler = new(host.Model, host.Thread, options.CacheMemoryBudget);
+    private readonly AsyncModelScheduler _scheduler = new(host.Model, host.Thread, options.CacheMemoryBudget, options.ReuseMemory);
     private readonly HashSet<Task> _running = [];
 
     public ModelHost Host => host;

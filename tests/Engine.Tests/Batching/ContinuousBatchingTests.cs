@@ -95,6 +95,8 @@ public sealed class ContinuousBatchingTests
     [InlineData("edit", 3 + 2 + 5 + 8)]
     [InlineData("observed by all rows", 3 + 8 + 8 + 8)]
     [InlineData("collected", 3 + 8 + 8 + 8)]
+    [InlineData("stopped", 3 + 1 + 5 + 8)]
+    [InlineData("stopped, result of all", 3 + 2 + 5 + 8)]
     public void RowsThatHaveEnded_LeaveTheBatch_UnlessTheyAreObserved(string kind, long expectedTokens)
     {
         using EngineFixture fixture = EngineFixture.Llama();
@@ -106,8 +108,14 @@ public sealed class ContinuousBatchingTests
                 {
                     if (kind == "sites") foreach (int step in t.Iter[..]) llm.Layers[1].Hidden.Save($"hidden {i} {step}");
                     if (kind == "edit") foreach (int step in t.Iter[..]) llm.Layers[0].Hidden[.., ^1] *= 1 + i;
+                    if (i == 0 && kind.StartsWith("stopped", StringComparison.Ordinal))
+                    {
+                        foreach (int step in t.Iter[1..2]) llm.Logits.Save("second");
+                        t.Stop();
+                    }
                     t.Result.Save($"{i}");
                 }
+            if (kind == "stopped, result of all") t.Result.Save("all");
             if (kind == "observed by all rows")
                 using (t.Invoke())
                 {
@@ -119,7 +127,7 @@ public sealed class ContinuousBatchingTests
         });
         JobOutcome outcome = fixture.Run(program)[0].AssertCompleted();
         Assert.Equal(expectedTokens, outcome.Tokens);
-        for (int i = 0; i < 3; i++)
+        for (int i = kind.StartsWith("stopped", StringComparison.Ordinal) ? 1 : 0; i < 3; i++)
         {
             Program single = fixture.RecordIn(llm.Generate((int[])[7 + i], 3 * (i + 1), new() { IgnoreEos = true }), t =>
             {
