@@ -19,6 +19,7 @@ internal sealed class ConcurrencyGroup : BenchmarkGroup
         .. OnModel("gpt2-small fp32", _gpt2),
         .. OnModel("llama-135m fp32", _llama),
         Benchmark.Of("concurrency.llama-135m bf16 16 users", settings => MixedUsers.Measure(_llamaBFloat16.Value, settings)),
+        Benchmark.Of("concurrency.waste", WastedRows.Measure),
     ];
 
     public override ValueTask DisposeAsync()
@@ -35,5 +36,6 @@ internal sealed class ConcurrencyGroup : BenchmarkGroup
             settings => LatencyInCompany.OfFirstToken(model.Value, settings)),
         Benchmark.Of($"concurrency.{name} 16 users", settings => MixedUsers.Measure(model.Value, settings)),
         Benchmark.Of($"concurrency.{name} 16 users of a kind", settings => MixedUsers.MeasureKinds(model.Value, settings)),
+        Benchmark.Of($"concurrency.{name} random arrivals", settings => RandomArrivals.Measure(model.Value, settings)),
     ];
 }

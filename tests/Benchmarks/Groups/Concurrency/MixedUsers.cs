@@ -17,7 +17,7 @@ internal static class MixedUsers
     public static IReadOnlyList<Measurement> Measure(ServedModel model, RunSettings settings)
     {
         string name = $"concurrency.{model.Name} {Users} users";
-        int newTokens = settings.IsQuick ? 12 : 32, kinds = UserPrograms.Kinds.Length;
+        int newTokens = settings.IsQuick ? 8 : 32, kinds = UserPrograms.Kinds.Length;
         int[][] prompts = Prompts(model);
         using IPlainLanguageModel plain = model.ToPlain();
         double difference = PlainAgreement.Require(model, plain, prompts);
