@@ -87,7 +87,7 @@ internal sealed class PlainLlama : IPlainLanguageModel
 
     private static Tensor Rotate(Tensor x, Tensor cosines, Tensor sines)
     {
-        Tensor[] halves = x.chunk(2, -1);                                                               // 2 x [batch, heads, seq, headDim/2]
+        Tensor[] halves = x.chunk(2, -1);                                                   // 2 x [batch, heads, seq, headDim/2]
         return x * cosines + cat([-halves[1], halves[0]], -1) * sines;
     }
 

@@ -57,7 +57,8 @@ internal static class WastedRows
         }
     }
 
-    /// <summary>An invoke for each sequence. If <paramref name="stops"/>, the first one asks for more tokens and stops at its length.</summary>
+    /// <summary>An invoke for each sequence.</summary>
+    /// <param name="stops">Whether the first invoke asks for as many tokens as the longest one, and stops at its length.</param>
     private static Protocol.Program Record(LanguageModel llm, int[] sequences, bool stops, Random random)
     {
         using Trace trace = llm.Generate(maxNewTokens: sequences.Max());
