@@ -22,8 +22,8 @@ internal sealed class SitesGroup : BenchmarkGroup
 
     public override IReadOnlyList<Benchmark> Entries =>
     [
-        Benchmark.Of("sites.untouched", MeasureUntouched),
-        Benchmark.Of("sites.operations", MeasureOperations),
+        OneThread.Benchmark(Name, "sites.untouched", MeasureUntouched),
+        OneThread.Benchmark(Name, "sites.operations", MeasureOperations),
     ];
 
     public override ValueTask DisposeAsync()

@@ -20,7 +20,7 @@ internal sealed class ConcurrencyGroup : BenchmarkGroup
         .. OnModel("llama-135m fp32", _llama),
         Benchmark.Of("concurrency.llama-135m bf16 16 users", settings => MixedUsers.Measure(_llamaBFloat16.Value, settings)),
         Benchmark.Of("concurrency.waste", WastedRows.Measure),
-        Benchmark.Of("concurrency.trace", TraceOverhead.Measure),
+        OneThread.Benchmark(Name, "concurrency.trace", TraceOverhead.Measure),
         new("concurrency.sweep", PatchingSweep.Measure),
         new("concurrency.awaited traces", AwaitedTraces.Measure),
     ];
