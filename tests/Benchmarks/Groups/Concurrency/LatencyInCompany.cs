@@ -41,7 +41,7 @@ internal static class LatencyInCompany
         using var scheduler = new ModelScheduler(model.HookedModel);
         using var company = new Company(scheduler, others);
         List<Elapsed> idle = [], busy = [], steps = [];
-        int warmup = 3, count = settings.RoundCount(120);
+        int warmup = 2, count = settings.RoundCount(100);
         for (int i = 0; i < warmup + count; i++)
         {
             Plan plan = newcomer();

@@ -19,7 +19,7 @@ internal static class RandomArrivals
 
     public static IReadOnlyList<Measurement> Measure(ServedModel model, RunSettings settings)
     {
-        int count = settings.IsQuick ? 40 : 300;
+        int count = settings.IsQuick ? 24 : 300;
         var random = new Random(5);
         Plan[] plans = [.. Enumerable.Range(0, count).Select(_ => CompileJob(model, random))];
         double capacity = MeasureCapacity(model, plans);
@@ -56,11 +56,15 @@ internal static class RandomArrivals
     private static double MeasureCapacity(ServedModel model, Plan[] plans)
     {
         Plan[] sample = plans[..Math.Min(plans.Length, 40)];
-        var warmup = new BatchServer(model.HookedModel, sample[..8], new double[8]);
-        while (!warmup.IsDone) warmup.Advance();
-        var saturated = new BatchServer(model.HookedModel, sample, new double[sample.Length]);
-        while (!saturated.IsDone) saturated.Advance();
-        return sample.Length / saturated.Clock;
+        Serve(sample[..4]); // so that the code is compiled
+        return sample.Length / Serve(sample);
+
+        double Serve(Plan[] jobs)
+        {
+            var server = new BatchServer(model.HookedModel, jobs, new double[jobs.Length]);
+            while (!server.IsDone) server.Advance();
+            return server.Clock;
+        }
     }
 
     private static double Quantile(IServer server, double quantile) => Estimate.Quantile([.. server.Latencies.Order()], quantile);
