@@ -84,7 +84,7 @@ internal sealed class SitesGroup : BenchmarkGroup
         {
             Best call = 1e9 / Calls * times.Time(candidate);
             return new(name, call.Value, "ns/call",
-                $"nothing: the best of all runs of {Calls:N0} calls, {call.Range} ns in ten parts; the {number} {what} are "
+                $"nothing: the best of all runs of {Calls:N0} calls, {call.Range} ns in five parts; the {number} {what} are "
                 + $"{100e-9 * number * call.Value / forward:0.0000} % of GPT-2-small's forward of {Tokens} tokens, {1e3 * forward:0.0} ms");
         }
     }
@@ -128,7 +128,7 @@ internal sealed class SitesGroup : BenchmarkGroup
         {
             Best operation = 1e6 / operations * times.Difference(candidate, baseline);
             return new(name, operation.Value, "us/operation",
-                $"{baselineName}, best of all runs, {operation.Range} us in ten parts; the {operations} operations are "
+                $"{baselineName}, best of all runs, {operation.Range} us in five parts; the {operations} operations are "
                 + $"{100e-6 * operations * operation.Value / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens");
         }
     }

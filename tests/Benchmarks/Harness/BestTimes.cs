@@ -4,12 +4,12 @@ namespace Ndif.Benchmarks.Harness;
 
 /// <summary>
 /// The times of short actions, of which the best counts: an action of microseconds finds a moment in which nothing disturbs it, so that its
-/// shortest time is almost the same in every run. The actions run in turn. The runs are divided into ten parts with a shortest time each,
+/// shortest time is almost the same in every run. The actions run in turn. The runs are divided into five parts with a shortest time each,
 /// whose range shows how far the figure can be trusted.
 /// </summary>
 internal sealed class BestTimes
 {
-    private const int Parts = 10;
+    private const int Parts = 5;
 
     private readonly double[][] _seconds; // [part][action]
 

@@ -1,19 +1,16 @@
 using Ndif.Engine;
 using Ndif.Engine.Compiling;
+using Ndif.Engine.HookedModels;
 
 namespace Ndif.Benchmarks.Groups.Concurrency;
 
 /// <summary>Jobs of other users that run without an end: when one has ended, it begins again.</summary>
-internal sealed class Company : IDisposable
+internal sealed class Company(HookedModel model, params IEnumerable<Plan> plans) : IDisposable
 {
-    private readonly ModelScheduler _scheduler;
-    private readonly (Plan Plan, TimedJob? Job)[] _jobs;
+    private readonly (Plan Plan, TimedJob? Job)[] _jobs = [.. plans.Select(plan => (plan, (TimedJob?)null))];
 
-    public Company(ModelScheduler scheduler, params IEnumerable<Plan> plans)
-    {
-        _scheduler = scheduler;
-        _jobs = [.. plans.Select(plan => (plan, (TimedJob?)null))];
-    }
+    /// <summary>The scheduler that newcomers join.</summary>
+    public ModelScheduler Scheduler { get; } = new(model);
 
     /// <summary>Runs a step of all jobs.</summary>
     public void Step()
@@ -23,13 +20,14 @@ internal sealed class Company : IDisposable
             if (_jobs[i].Job is { End: null }) continue;
             _jobs[i].Job?.Dispose();
             _jobs[i].Job = new TimedJob(_jobs[i].Plan);
-            _jobs[i].Job!.AddTo(_scheduler);
+            _jobs[i].Job!.AddTo(Scheduler);
         }
-        _scheduler.Step();
+        Scheduler.Step();
     }
 
     public void Dispose()
     {
+        Scheduler.Dispose();
         foreach (var (_, job) in _jobs) job?.Dispose();
     }
 }

@@ -38,8 +38,7 @@ internal static class LatencyInCompany
         Func<TimedJob, Moment?> answered, RunSettings settings)
     {
         var random = new Random(3);
-        using var scheduler = new ModelScheduler(model.HookedModel);
-        using var company = new Company(scheduler, others);
+        using var company = new Company(model.HookedModel, others);
         List<Elapsed> idle = [], busy = [], steps = [];
         int warmup = 2, count = settings.RoundCount(100);
         for (int i = 0; i < warmup + count; i++)
@@ -52,7 +51,7 @@ internal static class LatencyInCompany
             company.Step(); // in which the job arrives
             Elapsed step = Moment.Now - from;
             from = Moment.Now;
-            job.AddTo(scheduler);
+            job.AddTo(company.Scheduler);
             while (answered(job) is null) company.Step();
             Elapsed latency = random.NextDouble() * step + (answered(job)!.Value - from);
             while (job.End is null) company.Step();

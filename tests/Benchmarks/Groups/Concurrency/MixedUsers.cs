@@ -23,7 +23,7 @@ internal static class MixedUsers
         double difference = PlainAgreement.Require(model, plain, prompts);
         Plan[] programs = [.. prompts.Select((prompt, user) => Compile(user % kinds, user))];
         using var generation = new PlainGeneration(plain, prompts, newTokens);
-        InterleavedTimings times = InterleavedTimings.Measure(settings.IsQuick ? 3 : 20, warmup: 1,
+        InterleavedTimings times = InterleavedTimings.Measure(settings.IsQuick ? 3 : 12, warmup: 1,
             () => Run(model, programs), generation.Run, RunAlone);
         Estimate ratio = times.Ratio(1, 0), together = times.Ratio(2, 0);
         double gain = (double)Users / kinds;

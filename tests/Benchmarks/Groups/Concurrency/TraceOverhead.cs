@@ -33,12 +33,12 @@ internal static class TraceOverhead
         return
         [
             new("concurrency.trace of 1 saved value", trace.Value, "us",
-                $"the bare forward, {forward.Value:0.0} us; best of all runs, {trace.Range} us in ten parts of them", new Goal(15)),
+                $"the bare forward, {forward.Value:0.0} us; best of all runs, {trace.Range} us in five parts of them", new Goal(15)),
             new("concurrency.trace, each further value", value.Value, "us",
-                $"{layers} saved values against 1; {value.Range} us in ten parts", new Goal(1.5)),
+                $"{layers} saved values against 1; {value.Range} us in five parts", new Goal(1.5)),
             new("concurrency.trace, record", record.Value, "us",
-                $"nothing: the recorder alone, 1 saved value; {record.Range} us in ten parts"),
-            new("concurrency.trace, compile", compile.Value, "us", $"nothing: the compiler alone; {compile.Range} us in ten parts"),
+                $"nothing: the recorder alone, 1 saved value; {record.Range} us in five parts"),
+            new("concurrency.trace, compile", compile.Value, "us", $"nothing: the compiler alone; {compile.Range} us in five parts"),
         ];
     }
 }

@@ -27,6 +27,9 @@ internal static class WastedRows
             Figure("one sequence a job", random => [random.Next(2, 40)]),
             Figure("invokes of other lengths in a job", random => [.. Enumerable.Range(0, 4).Select(_ => random.Next(2, 40))]),
             Figure("an invoke that stops", random => [random.Next(2, 10), random.Next(20, 40)], stops: true),
+            new("concurrency.waste, padding of prompts", (double)counter.PaddingTokens / counter.PromptTokens, "of the tokens",
+                $"{counter.PromptTokens} tokens of the prompts of all these jobs, of which {counter.PaddingTokens} are padding; a kernel may "
+                + "leave out their arithmetic"),
         ];
 
         Measurement Figure(string what, Func<Random, int[]> lengths, bool stops = false)
