@@ -17,13 +17,13 @@ internal static class MixedUsers
     public static IReadOnlyList<Measurement> Measure(ServedModel model, RunSettings settings)
     {
         string name = $"concurrency.{model.Name} {Users} users";
-        int newTokens = settings.IsQuick ? 8 : 32, kinds = UserPrograms.Kinds.Length;
+        int newTokens = settings.IsQuick ? 8 : 24, kinds = UserPrograms.Kinds.Length;
         int[][] prompts = Prompts(model);
         using IPlainLanguageModel plain = model.ToPlain();
         double difference = PlainAgreement.Require(model, plain, prompts);
         Plan[] programs = [.. prompts.Select((prompt, user) => Compile(user % kinds, user))];
         using var generation = new PlainGeneration(plain, prompts, newTokens);
-        InterleavedTimings times = InterleavedTimings.Measure(settings.IsQuick ? 3 : 12, warmup: 1,
+        InterleavedTimings times = InterleavedTimings.Measure(settings.IsQuick ? 3 : 8, warmup: 1,
             () => Run(model, programs), generation.Run, RunAlone);
         Estimate ratio = times.Ratio(1, 0), together = times.Ratio(2, 0);
         double gain = (double)Users / kinds;
@@ -59,7 +59,7 @@ internal static class MixedUsers
         Plan[] bare = [.. prompts.Select(prompt => model.CompileGeneration(prompt, NewTokens))];
         Plan[][] programs = [.. UserPrograms.Kinds.Select((_, kind) => prompts
             .Select((prompt, user) => model.Compile(UserPrograms.Record(model, kind, user, prompt, NewTokens))).ToArray())];
-        InterleavedTimings times = InterleavedTimings.Measure(settings.RoundCount(10), warmup: 1,
+        InterleavedTimings times = InterleavedTimings.Measure(5, warmup: 1,
             [generation.Run, () => Run(model, bare), .. programs.Select(plans => (Action)(() => Run(model, plans)))]);
         return
         [
