@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Ndif.Benchmarks.Groups;
+using Ndif.Benchmarks.Groups.Concurrency;
 using Ndif.Benchmarks.Groups.Service;
 using Ndif.Benchmarks.Harness;
 
@@ -12,7 +13,7 @@ var json = new Option<bool>("--json")
 };
 var only = new Option<string?>("--group")
 {
-    Description = "Only this group: Forward, Speed, Sites, Invokes, Remote, Loading, Memory, Service.",
+    Description = "Only this group: Forward, Speed, Sites, Invokes, Remote, Loading, Memory, Service, Concurrency.",
 };
 var filter = new Option<string?>("--filter") { Description = "Only measurements whose name contains this text." };
 var quick = new Option<bool>("--quick") { Description = "A fifth of the rounds: to try, not to judge by." };
@@ -23,8 +24,8 @@ command.SetAction(async (parsed, cancellationToken) =>
 {
     var run = new BenchmarkRun(new RunSettings(parsed.GetValue(quick)), parsed.GetValue(filter) ?? "", Console.Error);
     foreach (Func<BenchmarkGroup> create in (Func<BenchmarkGroup>[])[() => new ForwardGroup(), () => new SpeedGroup(),
-        () => new SitesGroup(),
-        () => new InvokesGroup(), () => new RemoteGroup(), () => new LoadingGroup(), () => new MemoryGroup(), () => new ServiceGroup()])
+        () => new SitesGroup(), () => new InvokesGroup(), () => new RemoteGroup(), () => new LoadingGroup(), () => new MemoryGroup(),
+        () => new ServiceGroup(), () => new ConcurrencyGroup()])
     {
         BenchmarkGroup group = create();
         if (parsed.GetValue(only) is { } name && !name.Equals(group.Name, StringComparison.OrdinalIgnoreCase)) continue;

@@ -7,9 +7,9 @@ namespace Ndif.Benchmarks.Fixtures;
 /// <summary>A Llama of the shape of HuggingFaceTB/SmolLM-135M with random weights: 135 million parameters, 538 MB.</summary>
 internal static class LlamaCheckpoint
 {
-    public const int VocabSize = 49152;
+    public const int VocabSize = 49152, NumLayers = 30, HiddenSize = 576, NumHeads = 9, NumKvHeads = 3, MaxPositions = 2048;
 
-    private const int NumLayers = 30, HiddenSize = 576, NumHeads = 9, NumKvHeads = 3, IntermediateSize = 1536;
+    private const int IntermediateSize = 1536;
 
     public static string Folder() => CheckpointCache.GetOrWrite("llama-135m-1", Write);
 
@@ -38,7 +38,7 @@ internal static class LlamaCheckpoint
         }
         SafetensorsWriter.Write(Path.Combine(folder, "model.safetensors"), weights);
         File.WriteAllText(Path.Combine(folder, "config.json"), $$"""
-            {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": {{VocabSize}}, "max_position_embeddings": 2048,
+            {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": {{VocabSize}}, "max_position_embeddings": {{MaxPositions}},
              "hidden_size": {{HiddenSize}}, "intermediate_size": {{IntermediateSize}}, "num_hidden_layers": {{NumLayers}}, "num_attention_heads": {{NumHeads}},
              "num_key_value_heads": {{NumKvHeads}}, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": true, "dtype": "float32"}
             """);

@@ -10,8 +10,9 @@ namespace Ndif.Benchmarks.Fixtures;
 /// GPT-2 in plain TorchSharp, without sites: the baseline of our own model. It runs the same operations on the same memory, with attention
 /// written out in the same way, and disposes every intermediate tensor as soon as possible.
 /// </summary>
-internal sealed class PlainGPT2 : nn.Module<Tensor, Tensor, Tensor, Tensor>
+internal sealed class PlainGPT2 : nn.Module<Tensor, Tensor, Tensor, Tensor>, IPlainLanguageModel
 {
+    private readonly GPT2Checkpoint _shape;
     private readonly Parameter _wte, _wpe;
     private readonly ModuleList<PlainBlock> _h;
     private readonly PlainLayerNorm _lnF;
@@ -19,6 +20,7 @@ internal sealed class PlainGPT2 : nn.Module<Tensor, Tensor, Tensor, Tensor>
     /// <param name="model">The model whose weights are used, without a copy.</param>
     public PlainGPT2(LoadedModel model, GPT2Checkpoint shape) : base("gpt2")
     {
+        _shape = shape;
         var weights = new PlainWeights(model);
         (_wte, _wpe) = (weights["transformer.wte.weight"], weights["transformer.wpe.weight"]);
         _h = new ModuleList<PlainBlock>(
@@ -38,6 +40,21 @@ internal sealed class PlainGPT2 : nn.Module<Tensor, Tensor, Tensor, Tensor>
         Tensor mask = Mask(padding);                                                                     // [batch, 1, seq, seq]
         foreach (PlainBlock block in _h) hidden = block.call(hidden, mask);
         return nn.functional.linear(_lnF.call(hidden), _wte).MoveToOuterDisposeScope();
+    }
+
+    public PlainKeyValueCache NewCache(int capacity, int[] padding) =>
+        new(_shape.NumLayers, _shape.NumHeads, _shape.HiddenSize / _shape.NumHeads, capacity, _wte.dtype, padding);
+
+    public Tensor Step(Tensor ids, Tensor positions, PlainKeyValueCache cache)
+    {
+        using var scope = NewDisposeScope();
+        long tokens = ids.size(1);
+        Tensor hidden = _wte.index(TensorIndex.Tensor(ids)) + _wpe.index(TensorIndex.Tensor(positions));  // [batch, seq, hidden]
+        Tensor mask = cache.Mask(tokens);                                                               // [batch, 1, seq, kvSeq]
+        for (int layer = 0; layer < _h.Count; layer++) hidden = _h[layer].Step(hidden, mask, cache, layer);
+        cache.Advance(tokens);
+        Tensor last = hidden.narrow(1, tokens - 1, 1);                                                  // [batch, 1, hidden]
+        return nn.functional.linear(_lnF.call(last), _wte).squeeze(1).MoveToOuterDisposeScope();
     }
 
     private static Tensor Mask(Tensor padding)
@@ -71,6 +88,14 @@ internal sealed class PlainBlock : nn.Module<Tensor, Tensor, Tensor>
         Tensor middle = _attn.call(_ln1.call(hidden), mask) + hidden;                       // [batch, seq, hidden]
         return (middle + _mlp.call(_ln2.call(middle))).MoveToOuterDisposeScope();           // [batch, seq, hidden]
     }
+
+    /// <summary>The same with a cache.</summary>
+    public Tensor Step(Tensor hidden, Tensor mask, PlainKeyValueCache cache, int layer)
+    {
+        using var scope = NewDisposeScope();
+        Tensor middle = _attn.Step(_ln1.call(hidden), mask, cache, layer) + hidden;         // [batch, seq, hidden]
+        return (middle + _mlp.call(_ln2.call(middle))).MoveToOuterDisposeScope();           // [batch, seq, hidden]
+    }
 }
 
 internal sealed class PlainAttention : nn.Module<Tensor, Tensor, Tensor>
@@ -98,6 +123,19 @@ internal sealed class PlainAttention : nn.Module<Tensor, Tensor, Tensor>
         Tensor probabilities = nn.functional.softmax(scores, -1);                           // [batch, heads, seq, seq]
         Tensor mixed = matmul(probabilities, value).transpose(1, 2).contiguous();           // [batch, seq, heads, headDim]
         return _cProj.call(mixed.view(rows, tokens, _hiddenSize)).MoveToOuterDisposeScope();     // [batch, seq, hidden]
+
+        Tensor Heads(Tensor part) => part.view(rows, tokens, _numHeads, _hiddenSize / _numHeads).transpose(1, 2);
+    }
+
+    /// <summary>The same with a cache and libtorch's fused attention.</summary>
+    public Tensor Step(Tensor hidden, Tensor mask, PlainKeyValueCache cache, int layer)
+    {
+        using var scope = NewDisposeScope();
+        long rows = hidden.size(0), tokens = hidden.size(1);
+        Tensor[] parts = _cAttn.call(hidden).split(_hiddenSize, 2);                              // 3 x [batch, seq, hidden]
+        var (keys, values) = cache.Append(layer, Heads(parts[1]), Heads(parts[2]));              // [batch, heads, kvSeq, headDim]
+        Tensor mixed = nn.functional.scaled_dot_product_attention(Heads(parts[0]), keys, values, mask); // [batch, heads, seq, headDim]
+        return _cProj.call(mixed.transpose(1, 2).reshape(rows, tokens, _hiddenSize)).MoveToOuterDisposeScope();
 
         Tensor Heads(Tensor part) => part.view(rows, tokens, _numHeads, _hiddenSize / _numHeads).transpose(1, 2);
     }

@@ -9,7 +9,7 @@ namespace Ndif.Benchmarks.Fixtures;
 /// <summary>A compiled trace of one prompt that saves the hidden states of some layers, run by the engine on the calling thread.</summary>
 internal sealed class SavedLayersRun(HookedLanguageModel model, string folder, long[] prompt, int savedLayers)
 {
-    private readonly Plan _plan = Compiler.Compile(Record(folder, prompt, savedLayers), model);
+    private readonly Plan _plan = Compiler.Compile(Record(new LanguageModel(folder), prompt, savedLayers), model);
 
     public void Run()
     {
@@ -20,9 +20,9 @@ internal sealed class SavedLayersRun(HookedLanguageModel model, string folder, l
         if (sink.Count != savedLayers) throw new InvalidOperationException($"{sink.Count} of {savedLayers} values came.");
     }
 
-    private static Protocol.Program Record(string folder, long[] prompt, int saves)
+    /// <summary>The program of such a trace.</summary>
+    public static Protocol.Program Record(LanguageModel llm, long[] prompt, int saves)
     {
-        var llm = new LanguageModel(folder);
         using Trace trace = llm.Trace(prompt);
         for (int layer = 0; layer < saves; layer++) llm.Layers[layer].Hidden.Save();
         return trace.ToProgram();

@@ -8,8 +8,8 @@ using Ndif.Models.Loading;
 namespace Ndif.Benchmarks.Groups;
 
 /// <summary>
-/// The overhead of sites: in microseconds on a model of 12 layers with almost no arithmetic, where it is measurable, and then as a fraction
-/// of a forward pass of GPT-2-small over 10 tokens.
+/// The overhead of sites: of one call by itself, and of an operation on a model of 12 layers with almost no arithmetic, where it is
+/// measurable; and as a fraction of a forward pass of GPT-2-small over 10 tokens. What a saved value costs: see group Concurrency.
 /// </summary>
 internal sealed class SitesGroup : BenchmarkGroup
 {
@@ -22,9 +22,8 @@ internal sealed class SitesGroup : BenchmarkGroup
 
     public override IReadOnlyList<Benchmark> Entries =>
     [
-        Benchmark.Of("sites.untouched", MeasureUnhooked),
-        Benchmark.Of("sites.saved", MeasureSavedValue),
-        Benchmark.Of("sites.operations", MeasureOperations),
+        OneThread.Benchmark(Name, "sites.untouched", MeasureUntouched),
+        OneThread.Benchmark(Name, "sites.operations", MeasureOperations),
     ];
 
     public override ValueTask DisposeAsync()
@@ -35,64 +34,59 @@ internal sealed class SitesGroup : BenchmarkGroup
     }
 
     /// <summary>
-    /// Modules without hooks: with an array of hooks that is empty, without an array, and in plain TorchSharp, which has no sites.
+    /// A module that no program touches: the call of one that returns its argument, without an array of hooks and with one that has no hook
+    /// for it; and the question of a fused layer whether any module in it has a hook. The time of a call is that of all calls divided by
+    /// their number, the loop included. Then the whole forward without hooks against plain TorchSharp, which has no sites.
     /// </summary>
-    private IReadOnlyList<Measurement> MeasureUnhooked(RunSettings settings)
+    private IReadOnlyList<Measurement> MeasureUntouched(RunSettings settings)
     {
+        const int Calls = 100_000;
         LoadedModel tiny = _tiny.Value;
+        var noHooks = new SiteHook?[tiny.Modules.Count];
+        var module = new PassThroughModule();
+        SiteModule layer = tiny.Modules.First(m => m.Path == "transformer.h.0");
+        BestTimes times = BestTimes.Measure(settings.RoundCount(1000), warmup: 50, CallModule, () => WithHooks(CallModule),
+            () => WithHooks(AskLayer));
         using var plain = new PlainGPT2(tiny, GPT2Checkpoint.Tiny);
         using var row = new PromptInput(GPT2Checkpoint.Tiny.Prompt(Tokens));
-        var noHooks = new SiteHook?[tiny.Modules.Count];
-        int calls = CountCalls(tiny, row);
-        InterleavedTimings times = InterleavedTimings.Measure(settings.RoundCount(5000), Warmup,
-            () => row.Run(tiny),
-            () =>
-            {
-                using var registration = SiteHook.Register(noHooks);
-                row.Run(tiny);
-            },
-            () => row.Run(plain));
+        InterleavedTimings forwards =
+            InterleavedTimings.Measure(settings.RoundCount(5000), Warmup, () => row.Run(tiny), () => row.Run(plain));
+        Estimate ratio = forwards.Ratio(0, 1);
         double forward = MeasureForward(settings);
-        Estimate ratio = times.Ratio(0, 2);
+        int calls = CountCalls(tiny, row);
         return
         [
-            Figure("sites.untouched, observer array", 1, 0, "the same without an observer array"),
-            Figure("sites.untouched, all", 0, 2, "plain TorchSharp"),
+            Figure("sites.untouched, no hooks", 0, calls, "calls"),
+            Figure("sites.untouched, hooks elsewhere", 1, calls, "calls"),
+            Figure("sites.untouched, fused layer", 2, GPT2Checkpoint.Tiny.NumLayers, "layers"),
             new("sites.tiny forward", ratio.Median, "x",
-                $"plain TorchSharp on the tiny shape, {1e6 * times.Time(2).Median:0} us (± {ratio.Margin:0.000} x)"),
+                $"plain TorchSharp on the tiny shape, {1e6 * forwards.Time(1).Median:0} us (± {ratio.Margin:0.000} x)"),
         ];
 
-        Measurement Figure(string name, int candidate, int baseline, string baselineName)
+        void CallModule()
         {
-            Estimate difference = times.Difference(candidate, baseline);
-            return new(name, 1e6 * difference.Median / calls, "us/call",
-                $"{baselineName} (± {1e6 * difference.Margin / calls:0.000} us; the {calls} calls are "
-                + $"{100 * difference.Median / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens, {1e3 * forward:0.0} ms)");
+            object value = module;
+            for (int i = 0; i < Calls; i++) value = module.Call(value);
         }
-    }
 
-    /// <summary>A trace that saves the hidden states of every layer, one that saves those of the first layer, and no trace.</summary>
-    private IReadOnlyList<Measurement> MeasureSavedValue(RunSettings settings)
-    {
-        var hookedModel = new HookedLanguageModel(_tiny.Value); // the group disposes the model
-        long[] prompt = GPT2Checkpoint.Tiny.Prompt(Tokens);
-        int layers = GPT2Checkpoint.Tiny.NumLayers;
-        var allLayers = new SavedLayersRun(hookedModel, GPT2Checkpoint.Tiny.Folder(), prompt, layers);
-        var oneLayer = new SavedLayersRun(hookedModel, GPT2Checkpoint.Tiny.Folder(), prompt, 1);
-        using var row = new PromptInput(prompt);
-        InterleavedTimings times =
-            InterleavedTimings.Measure(settings.RoundCount(5000), Warmup, allLayers.Run, oneLayer.Run, () => row.Run(_tiny.Value));
-        Estimate remaining = times.Difference(0, 1), first = times.Difference(1, 2);
-        double each = remaining.Median / (layers - 1), forward = MeasureForward(settings);
-        return
-        [
-            new("sites.saved value", 1e6 * each, "us/value",
-                $"{layers} saved layers against 1 (± {1e6 * remaining.Margin / (layers - 1):0.00} us; {100 * each / forward:0.000} % of "
-                + $"GPT-2-small's forward of {Tokens} tokens, {1e3 * forward:0.0} ms)"),
-            new("sites.trace", 1e6 * first.Median, "us/run",
-                $"a compiled trace with one saved value against the forward alone (± {1e6 * first.Margin:0.0} us; "
-                + $"{100 * first.Median / forward:0.00} % of that forward)"),
-        ];
+        void AskLayer()
+        {
+            for (int i = 0; i < Calls; i++) SiteHook.HasHooksInside(layer);
+        }
+
+        void WithHooks(Action action)
+        {
+            using var registration = SiteHook.Register(noHooks);
+            action();
+        }
+
+        Measurement Figure(string name, int candidate, int number, string what)
+        {
+            Best call = 1e9 / Calls * times.Time(candidate);
+            return new(name, call.Value, "ns/call",
+                $"nothing: the best of all runs of {Calls:N0} calls, {call.Range} ns in five parts; the {number} {what} are "
+                + $"{100e-9 * number * call.Value / forward:0.0000} % of GPT-2-small's forward of {Tokens} tokens, {1e3 * forward:0.0} ms");
+        }
     }
 
     /// <summary>
@@ -112,9 +106,8 @@ internal sealed class SitesGroup : BenchmarkGroup
             .ToDictionary(i => i, _ => (SourceOperationHook)counter))));
         Run(operationHooks);
         int operations = counter.Calls;
-        InterleavedTimings times =
-            InterleavedTimings.Measure(settings.RoundCount(5000), Warmup, () => Run(moduleHooks), () => Run(copyHooks),
-                () => Run(operationHooks));
+        BestTimes times = BestTimes.Measure(settings.RoundCount(5000), Warmup, () => Run(moduleHooks), () => Run(copyHooks),
+            () => Run(operationHooks));
         double forward = MeasureForward(settings);
         return
         [
@@ -133,10 +126,10 @@ internal sealed class SitesGroup : BenchmarkGroup
 
         Measurement Figure(string name, int candidate, int baseline, string baselineName)
         {
-            Estimate difference = times.Difference(candidate, baseline);
-            return new(name, 1e6 * difference.Median / operations, "us/operation",
-                $"{baselineName} (± {1e6 * difference.Margin / operations:0.000} us; the {operations} operations are "
-                + $"{100 * difference.Median / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens)");
+            Best operation = 1e6 / operations * times.Difference(candidate, baseline);
+            return new(name, operation.Value, "us/operation",
+                $"{baselineName}, best of all runs, {operation.Range} us in five parts; the {operations} operations are "
+                + $"{100e-6 * operations * operation.Value / forward:0.00} % of GPT-2-small's forward of {Tokens} tokens");
         }
     }
 
@@ -155,6 +148,14 @@ internal sealed class SitesGroup : BenchmarkGroup
         using var registration = SiteHook.Register(counters);
         row.Run(model);
         return counter.Calls;
+    }
+
+    /// <summary>A module whose forward returns its argument, with the call that every module has.</summary>
+    private sealed class PassThroughModule : SiteModule
+    {
+        public object Call(object value) => Hook is { } hook ? CallHooked<object>(hook, new Arguments(value)) : value;
+
+        public override object? Run(Arguments arguments) => arguments.First;
     }
 
     private sealed class CallCountingHook : SiteHook
