@@ -28,7 +28,7 @@ public sealed class ServiceFixture : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        _service = await LoopbackService.StartAsync(Model, TestContext.Current.CancellationToken);
+        _service = await LoopbackService.StartAsync(Model, TestContext.Current.CancellationToken, reusesLayers: false);
         Remote = Backend.At(_service.Address.ToString(), _service.Key);
         _ = TinyNet.Module;
         await File.WriteAllBytesAsync(Path.Combine(ModelWithoutTokenizer, "config.json"),

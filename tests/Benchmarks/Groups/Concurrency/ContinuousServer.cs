@@ -1,7 +1,8 @@
-using System.Diagnostics;
-using Ndif.Engine;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.HookedModels;
+using Ndif.Engine.Scheduling;
+using Ndif.Engine;
+using System.Diagnostics;
 
 namespace Ndif.Benchmarks.Groups.Concurrency;
 

@@ -1,8 +1,9 @@
+using Estimate = Ndif.Benchmarks.Harness.Estimate;
 using Ndif.Benchmarks.Harness;
-using Ndif.Engine;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.HookedModels;
-using Estimate = Ndif.Benchmarks.Harness.Estimate;
+using Ndif.Engine.Scheduling;
+using Ndif.Engine;
 
 namespace Ndif.Benchmarks.Groups.Concurrency;
 

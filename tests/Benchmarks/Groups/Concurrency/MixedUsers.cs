@@ -1,7 +1,8 @@
 using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
-using Ndif.Engine;
 using Ndif.Engine.Compiling;
+using Ndif.Engine.Scheduling;
+using Ndif.Engine;
 
 namespace Ndif.Benchmarks.Groups.Concurrency;
 

@@ -11,7 +11,7 @@ namespace Ndif.Benchmarks.Groups.Concurrency;
 /// <summary>
 /// Activation patching at every layer and position of a prompt of 15 tokens on GPT-2-small, through a service in this process: as a loop of
 /// awaited traces, as one session of such traces, and as one session whose traces patch all positions of a layer in one pass. The values
-/// are compared first. A quick run patches one layer.
+/// are compared first. A quick run patches three layers.
 /// </summary>
 internal sealed class PatchingSweep
 {
@@ -34,7 +34,7 @@ internal sealed class PatchingSweep
         await using LoopbackService service =
             await LoopbackService.StartAsync(folder, cancellationToken, new Tier(JobsPerMinute: 1_000_000));
         var llm = new LanguageModel(folder, remote: Backend.At(service.Address.ToString(), service.Key));
-        var sweep = new PatchingSweep(llm, settings.IsQuick ? [6] : [.. Enumerable.Range(0, GPT2Checkpoint.Small.NumLayers)]);
+        var sweep = new PatchingSweep(llm, settings.IsQuick ? [1, 6, 11] : [.. Enumerable.Range(0, GPT2Checkpoint.Small.NumLayers)]);
         float[] loop = await sweep.LoopAsync(), traces = await sweep.SessionAsync(), batched = await sweep.BatchedSessionAsync();
         foreach (float[] other in (float[][])[traces, batched])
             if (loop.Zip(other).Max(pair => Math.Abs(pair.First - pair.Second)) is var difference and not <= 1e-4f)

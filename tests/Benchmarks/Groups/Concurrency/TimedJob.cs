@@ -1,6 +1,7 @@
-using Ndif.Engine;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.Running;
+using Ndif.Engine.Scheduling;
+using Ndif.Engine;
 
 namespace Ndif.Benchmarks.Groups.Concurrency;
 

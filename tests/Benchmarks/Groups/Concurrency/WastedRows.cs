@@ -1,8 +1,9 @@
 using Ndif.Benchmarks.Fixtures;
 using Ndif.Benchmarks.Harness;
-using Ndif.Engine;
 using Ndif.Engine.Compiling;
 using Ndif.Engine.HookedModels;
+using Ndif.Engine.Scheduling;
+using Ndif.Engine;
 using Ndif.Models.Loading;
 
 namespace Ndif.Benchmarks.Groups.Concurrency;
