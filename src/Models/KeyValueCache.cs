@@ -31,8 +31,8 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
     /// <param name="key">[batch, kvHeads, seq, headDim]</param>
     /// <param name="value">[batch, kvHeads, seq, headDim]</param>
     /// <returns>
-    /// The keys and values of all columns, [batch, kvHeads, kvSeq, headDim]: a view of the only row, or a copy in which the columns before a
-    /// row are zero.
+    /// The keys and values of all columns, [batch, kvHeads, kvSeq, headDim]: a view of the only row, or a copy in which the columns before
+    /// a row are zero.
     /// </returns>
     /// <exception cref="NdifException">
     /// UNSUPPORTED: the layer did not run in an earlier pass, so its keys and values are missing.

@@ -56,8 +56,8 @@ internal static class WorkerCommand
         };
         var command = new Command("worker", "Run a worker of a cluster, which holds models and runs jobs.")
         {
-            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, cacheMemory, reuseMemory, residence, redis, data, prefix, lease, id,
-            batch, chunk, grace, metrics, metricsHost, logJson,
+            model, onDemand, device, dtype, eightBit, memory, warm, jobMemory, cacheMemory, reuseMemory, residence, redis, data, prefix,
+            lease, id, batch, chunk, grace, metrics, metricsHost, logJson,
         };
         config.AddTo(command);
         command.SetAction(async (parsed, cancellationToken) =>

@@ -187,7 +187,8 @@ internal sealed class LanguageModelBatch : ITraceBatch
         using var registration = SiteHook.Register(_interleaver.Hooks, _interleaver.CheckCancelled);
         ModelOutput output = _model.Root.Call(
             done == 0 ? _tokens.InputIds : _tokens.InputIds.narrow(1, done, remaining), _tokens.AttentionMask,
-            done == 0 ? _tokens.PositionIds : _tokens.PositionIds.narrow(1, done, remaining), _cache, _batchShape.HasLastLogitsOnly ? 1 : 0);
+            done == 0 ? _tokens.PositionIds : _tokens.PositionIds.narrow(1, done, remaining), _cache,
+            _batchShape.HasLastLogitsOnly ? 1 : 0);
         foreach (TraceRows rows in _traces)
         {
             if (rows.IsGenerating && !rows.HasEnded)

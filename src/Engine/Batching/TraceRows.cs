@@ -120,8 +120,8 @@ internal sealed class TraceRows : IPreparedTrace
     public IEnumerable<long> NextTokens => IsGenerating ? DecodersInBatch.SelectMany(c => c.NextTokens) : Rows.Select(_ => 0L);
 
     /// <summary>
-    /// Lets the rows leave that have ended or were stopped, and that no invoke observes. For each of the others, returns the row of the current batch whose
-    /// cache it continues from.
+    /// Lets the rows leave that have ended or were stopped, and that no invoke observes. For each of the others, returns the row of the
+    /// current batch whose cache it continues from.
     /// </summary>
     public List<int> AdvanceRows()
     {

@@ -54,7 +54,8 @@ internal sealed class Plan
 
     /// <summary>The statements that use the value of a node.</summary>
     internal IEnumerable<Statement> UsesOf(uint node) => (_uses ??= Statements.OfType<Statement>()
-        .SelectMany(statement => statement.Needs.Select(needed => (needed, statement))).ToLookup(use => use.needed, use => use.statement))[node];
+        .SelectMany(statement => statement.Needs.Select(needed => (needed, statement)))
+        .ToLookup(use => use.needed, use => use.statement))[node];
 
     /// <summary>The reads whose values are edited in place; null if an edit is of a value that cannot be traced to its read.</summary>
     private HashSet<uint>? EditedReads

@@ -53,7 +53,8 @@ internal sealed record SkipStatement(uint Id, uint[] Needs, HookPoint Point, int
 internal sealed record StartAtStatement(uint Id, uint[] Needs, int Module, int[] SkippedModules, int EmbeddingModule, Operand Value)
     : Statement(Id, Needs)
 {
-    public override IEnumerable<HookPoint> HookPoints => [.. SkippedModules.Append(EmbeddingModule).Append(Module).Select(module => new HookPoint(module, IsAfter: false))];
+    public override IEnumerable<HookPoint> HookPoints =>
+        [.. SkippedModules.Append(EmbeddingModule).Append(Module).Select(module => new HookPoint(module, IsAfter: false))];
 }
 
 internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Operand[] Arguments) : Statement(Id, Needs);

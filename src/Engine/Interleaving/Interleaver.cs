@@ -275,7 +275,9 @@ internal sealed partial class Interleaver
         }
     }
 
-    /// <summary>Whether nobody sees what the rest of the pass computes. An edit is applied to the end, so that its errors are not lost.</summary>
+    /// <summary>
+    /// Whether nobody sees what the rest of the pass computes. After an edit the pass runs to its end, so that no error of it is lost.
+    /// </summary>
     private bool IsRestUnobserved() => _model.CanBatch && _invokes.All(invoke => invoke.IsDone && !invoke.HasEditedCache)
         && _traces.All(trace => trace.Statement.Trace.Mode is Mode.Forward && !trace.RequiresGrad && trace.Caches.Count == 0);
 

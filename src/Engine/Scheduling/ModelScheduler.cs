@@ -110,8 +110,8 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     private static long TokenCount(IReadOnlyList<ScheduledJob> jobs) =>
         jobs.Sum(job => (long)job.Prepared!.RowCount) * jobs.Max(job => job.Prepared!.SequenceLength);
 
-    private long CacheBytes(ScheduledJob job) => maxCacheBytes == long.MaxValue || job.Prepared is not { CacheCapacity: > 0 and var tokens } ? 0
-        : tokens * model.CacheBytesPerToken;
+    private long CacheBytes(ScheduledJob job) =>
+        maxCacheBytes < long.MaxValue && job.Prepared is { CacheCapacity: > 0 and var tokens } ? tokens * model.CacheBytesPerToken : 0;
 
     /// <summary>Runs a step of each batch that generates.</summary>
     private void RunBatches()
@@ -133,7 +133,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
         return next;
     }
 
-    /// <summary>Runs the pass over the prompts of traces. Those that generate join a batch that has room for them, or are a new one.</summary>
+    /// <summary>Runs the pass over the prompts of traces. Those that generate join a batch that can take them, or are a new one.</summary>
     private void Start(List<ScheduledJob> jobs)
     {
         List<IPreparedTrace> traces = [.. jobs.Select(job => job.Prepared!)];
@@ -198,7 +198,8 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
         if (job.Prepared is null) return;
         if (CacheBytes(job) > maxCacheBytes)
             job.Run.Fail(Errors.CreateException(ErrorCode.OutOfMemory,
-                $"The keys and values of this generation take up to {CacheBytes(job):N0} bytes, and the model has {maxCacheBytes:N0} for them.",
+                $"The keys and values of this generation take up to {CacheBytes(job):N0} bytes, and the model has {maxCacheBytes:N0} for "
+                + "them.",
                 "Generate fewer tokens or fewer rows, or split the job."), job.Trace!.Statement.Id);
         else if (CanShare(job.Trace!)) _waiting.Add(job);
         else _exclusive.Add(job);

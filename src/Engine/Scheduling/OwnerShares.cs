@@ -16,8 +16,8 @@ internal sealed class OwnerShares
         {
             double least = LeastActive();
             service = Math.Max(service, least);
-            foreach (string idle in _owners.Where(entry => entry.Value.Jobs == 0 && entry.Value.Service <= least).Select(e => e.Key).ToList())
-                _owners.Remove(idle);
+            foreach (var (idle, state) in _owners.ToList())
+                if (state.Jobs == 0 && state.Service <= least) _owners.Remove(idle);
         }
         _owners[owner] = (service, jobs + 1);
     }

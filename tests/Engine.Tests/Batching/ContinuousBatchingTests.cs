@@ -169,7 +169,10 @@ public sealed class ContinuousBatchingTests
         JobRun[] runs = [.. programs.Select((program, i) => new JobRun(Compiler.Compile(program, fixture.HookedModel), outcomes[i]))];
         var next = new Queue<JobRun>(runs);
         Action onPreemptionPoint = () => { };
-        using (ModelScheduler scheduler = new(fixture.HookedModel, onPreemptionPoint: () => onPreemptionPoint.Invoke()) { MinTimeSlice = default })
+        using (var scheduler = new ModelScheduler(fixture.HookedModel, onPreemptionPoint: () => onPreemptionPoint.Invoke())
+        {
+            MinTimeSlice = default,
+        })
         {
             onPreemptionPoint = () =>
             {

@@ -15,7 +15,8 @@ public sealed class UnobservedWorkTests
 
     public static TheoryData<string, bool> LogitUses => new()
     {
-        { "last", true }, { "last of the first row", true }, { "last as a range", true }, { "argmax of the last", true }, { "hidden", true },
+        { "last", true }, { "last of the first row", true }, { "last as a range", true }, { "argmax of the last", true },
+        { "hidden", true },
         { "head, last", true }, { "all", false }, { "first", false }, { "by position", false }, { "shape", false }, { "result", false },
         { "edit", false }, { "head input", false }, { "cache", false }, { "last and first", false }, { "two last", false },
     };

@@ -46,8 +46,9 @@ public sealed class ModelSchedulerTests : IDisposable
         using EngineFixture fixture = EngineFixture.Of(TinyModelOf(1024));
         using var scheduler = new ModelScheduler(fixture.HookedModel);
         int[] prompt = [.. Enumerable.Range(0, 400).Select(i => i % 40)];
-        for (int i = 0; i < 3; i++) Add(scheduler, $"flood {i}", fixture.Record(prompt, _ => fixture.Model.Logits.Save("x")), fixture, "flood");
-        Add(scheduler, "single", fixture.Record(prompt, _ => fixture.Model.Logits.Save("x")), fixture, "single");
+        Program program = fixture.Record(prompt, _ => fixture.Model.Logits.Save("x"));
+        for (int i = 0; i < 3; i++) Add(scheduler, $"flood {i}", program, fixture, "flood");
+        Add(scheduler, "single", program, fixture, "single");
         RunAll(scheduler);
         Assert.Equal(["flood 0", "single", "flood 1", "flood 2"], _ended);
     }
@@ -72,7 +73,7 @@ public sealed class ModelSchedulerTests : IDisposable
         using var scheduler = new ModelScheduler(_fixture.HookedModel, maxCacheBytes: _fixture.HookedModel.CacheBytesPerToken * 64);
         JobRun fits = Add(scheduler, "fits", Generation(10));
         JobRun tooLarge = Add(scheduler, "too large",
-            _fixture.RecordIn(_fixture.Model.Generate((int[][])[_prompt, _prompt], 10, new() { IgnoreEos = true }), t => t.Result.Save("ids")));
+            _fixture.RecordIn(_fixture.Model.Generate((int[][])[_prompt, _prompt], 10), t => t.Result.Save("ids")));
         RunAll(scheduler);
         Assert.Null(fits.Error);
         Assert.Equal(ErrorCode.OutOfMemory, tooLarge.Error!.Code);
