@@ -32,8 +32,8 @@ internal static class EditsFile
         file.Write(edits);
     }
 
-    /// <returns>For each edit, the action that records it into the open trace.</returns>
-    public static IReadOnlyList<Action> Read(TracedModel model, string path)
+    /// <summary>Reads the edits, each of which records itself into the open trace.</summary>
+    public static IReadOnlyList<PersistentEdit> Read(TracedModel model, string path)
     {
         Edits edits = Parse(path);
         ModelDescription description = model.Description;
@@ -48,8 +48,9 @@ internal static class EditsFile
         var source = new ProgramReplay(edits.Program);
         foreach (DefineModule module in source.Modules) Attach(model, module, new ImportedModule(source, module));
         Protocol.Trace trace = edits.Program.Nodes.Single(n => n.KindCase is Node.KindOneofCase.Trace).Trace;
-        return [.. trace.Invokes.Where(invoke => invoke.HasBeside).Select(invoke =>
-            (Action)(() => source.Replay(invoke.Region, Recorder.Current(what: "An edit"), model.Attachments)))];
+        return [.. trace.Invokes.Where(invoke => invoke.HasBeside).Select(invoke => new PersistentEdit(
+            () => source.Replay(invoke.Region, Recorder.Current(what: "An edit"), model.Attachments),
+            invoke.Adapter ? source.ReadAdapter(invoke.Region) : null))];
     }
 
     private static void Attach(TracedModel model, DefineModule module, ImportedModule definition)
@@ -70,8 +71,11 @@ internal static class EditsFile
             var trace = new Protocol.Trace { Mode = Mode.Forward, Region = recorder.RecordRegion(() => { }) };
             var input = new Input { Tokens = { new TokenRow { Ids = { 0 } } } };
             trace.Invokes.Add(new Protocol.Invoke { Region = recorder.RecordRegion(() => { }), Input = input });
-            foreach (Action edit in model.Edits)
-                trace.Invokes.Add(new Protocol.Invoke { Region = recorder.RecordRegion(edit), Beside = 0 });
+            foreach (PersistentEdit edit in model.Edits)
+            {
+                uint region = recorder.RecordRegion(edit.Record);
+                trace.Invokes.Add(new Protocol.Invoke { Region = region, Beside = 0, Adapter = edit.Adapter is not null });
+            }
             recorder.Add(new Node { Trace = trace });
         }
         finally

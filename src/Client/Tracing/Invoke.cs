@@ -24,10 +24,10 @@ public sealed class Invoke : IDisposable
             trace.Model.WriteInput(input, _node.Input, trace.Recorder.Argument);
             // a persistent edit is an invoke of its own on the same rows: it precedes this one, and no order is imposed on its modules
             bool isLaterPrompt = trace.Node.Invokes.Any(other => other.Input is not null);
-            foreach (Action edit in trace.Model.Edits)
+            foreach (PersistentEdit edit in trace.Model.Edits)
             {
-                uint region = EditRecorder.Record(trace.Recorder, edit, trace.Node.Mode is Mode.Generate, isLaterPrompt);
-                _edits.Add(new Protocol.Invoke { Region = region });
+                uint region = EditRecorder.Record(trace.Recorder, edit.Record, trace.Node.Mode is Mode.Generate, isLaterPrompt);
+                _edits.Add(new Protocol.Invoke { Region = region, Adapter = edit.Adapter is not null });
             }
         }
         _node.Region = trace.Recorder.OpenRegion();

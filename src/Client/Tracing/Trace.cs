@@ -266,8 +266,9 @@ public sealed class Trace : Tracer, IDisposable
     {
         bool needsProcessors = _node.Invokes.Select(invoke => invoke.Generation).Prepend(_node.Generation)
             .Any(options => options is not null && GenerationOptionsValidator.RequiresLogitsProcessors(options));
-        if (needsProcessors && !_recorder.Program.RequiredFeatures.Contains(ProgramFormat.LogitsProcessors))
-            _recorder.Program.RequiredFeatures.Add(ProgramFormat.LogitsProcessors);
+        if (needsProcessors) _recorder.RequireFeature(ProgramFormat.LogitsProcessors);
+        if (_node.Invokes.Any(invoke => invoke.Adapter) && _recorder.Program.Nodes.Any(node => node.Skip is not null || node.StartAt is not null))
+            _recorder.RequireFeature(ProgramFormat.Adapters);
     }
 
     private void EnableStreaming()

@@ -72,7 +72,8 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
                 Operand.Of(call.Arguments[0]), Operand.Of(called.Result))
             : new CallModuleStatement(
                 node.Id, node.Needs, model.IndexOf(call.Module), ToOperands(call.Arguments),
-                [.. call.Keywords.Select(k => KeyValuePair.Create(k.Key, Operand.Of(k.Value)))]);
+                [.. call.Keywords.Select(k => KeyValuePair.Create(k.Key, Operand.Of(k.Value)))],
+                [.. call.Adapters.Select(CompileAdapter)]);
 
     protected override Statement VisitParameter(ReadParameter parameter, CompiledNode node) =>
         new ParameterStatement(node.Id, model.IndexOf(parameter.Module), parameter.Name);
@@ -167,6 +168,13 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
                 "Open it with Scan(...), outside of a session.");
         }
         return new TraceStatement(node.Id, node.Needs, trace, [.. trace.Invokes.Select(CompileInput)]);
+    }
+
+    private ModuleCallAdapter CompileAdapter(CallAdapter adapter)
+    {
+        var parameters = program.Regions[(int)adapter.Forward].Parameters;
+        return new ModuleCallAdapter(
+            model.IndexOf(adapter.Module), adapter.Forward, parameters[0], parameters[1], Operand.Of(adapter.Result));
     }
 
     private HookPoint AddHookPoint(Site site)

@@ -20,7 +20,12 @@ internal sealed class Plan
         (Program, Model, Statements, Regions) = (program, model, statements, regions);
         (HookPoints, OwnerRegions, Autograd) = (hookPoints, ownerRegions, autograd);
         _descendants = new uint[]?[regions.Length];
+        AdapterRegions = program.Nodes.Select(node => node.Trace).OfType<Protocol.Trace>()
+            .SelectMany(trace => trace.Invokes).Where(invoke => invoke.Adapter).Select(invoke => invoke.Region).ToHashSet();
     }
+
+    /// <summary>The regions of the invokes that are adapters: a call that is skipped has none of their changes.</summary>
+    internal IReadOnlySet<uint> AdapterRegions { get; }
 
     public Program Program { get; }
 

@@ -43,8 +43,13 @@ internal sealed record StartAtStatement(uint Id, uint[] Needs, int Module, int[]
 
 internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Operand[] Arguments) : Statement(Id, Needs);
 
-internal sealed record CallModuleStatement(
-    uint Id, uint[] Needs, int Module, Operand[] Arguments, KeyValuePair<string, Operand>[] Keywords) : Statement(Id, Needs);
+internal sealed record CallModuleStatement(uint Id, uint[] Needs, int Module, Operand[] Arguments,
+    KeyValuePair<string, Operand>[] Keywords, ModuleCallAdapter[] Adapters) : Statement(Id, Needs);
+
+/// <summary>A change of the output of one module inside a call of a module.</summary>
+/// <param name="Input">The parameter of the region that is the module's input.</param>
+/// <param name="Output">The parameter that is its output.</param>
+internal sealed record ModuleCallAdapter(int Module, uint Region, uint Input, uint Output, Operand Result);
 
 /// <summary>The definition of a module by the program.</summary>
 /// <param name="CapturedNodes">The nodes outside of its forward that the forward uses. Their values are kept for later calls.</param>

@@ -73,8 +73,9 @@ internal abstract class HookedModel
     /// <summary>Whether traces of several jobs can run in one pass.</summary>
     public virtual bool CanBatch => true;
 
-    /// <summary>Runs one module on values of a program, without hooks.</summary>
-    public abstract object? CallModule(int module, Arguments arguments);
+    /// <summary>Runs one module on values of a program, without the hooks of the pass.</summary>
+    /// <param name="hooks">Hooks of the call by module index; null if it has none.</param>
+    public abstract object? CallModule(int module, Arguments arguments, SiteHook?[]? hooks = null);
 
     /// <summary>Makes parameters require gradients until the result is disposed.</summary>
     internal abstract IDisposable RequireGrad(IReadOnlyList<(int Module, string Name)> parameters);

@@ -120,6 +120,20 @@ internal sealed partial class Interleaver
     }
 
     /// <summary>
+    /// An adapter is a part of its module: what replaces the module's output for some rows has nothing of it. The adapters of these rows
+    /// wait for the next call.
+    /// </summary>
+    public void PassOverAdapters(HookPoint output, IReadOnlyList<SkippedRows> skips)
+    {
+        foreach (Interpreter invoke in _invokes)
+        {
+            if (invoke is { IsAdapter: true, IsDone: false, WaitReason: WaitReason.HookPoint }
+                && invoke.AwaitedPoint == (output, CallCountOf(invoke, output))
+                && skips.Any(skip => skip.Covers(invoke))) invoke.PassOverCall();
+        }
+    }
+
+    /// <summary>
     /// Ends the part of a trace in the pass: its result is available, and waits of its invokes for the model are abandoned.
     /// </summary>
     public void EndTrace(TraceRun trace)

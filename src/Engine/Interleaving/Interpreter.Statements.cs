@@ -218,24 +218,6 @@ internal sealed partial class Interpreter
             + "and not what the model computes. Edit it before a later module is accessed, or edit a Clone().");
     }
 
-    private object? Compute(CallModuleStatement call)
-    {
-        using var scope = torch.NewDisposeScope();
-        object?[] arguments = Array.ConvertAll(call.Arguments, a => a.Evaluate(_slots));
-        KeyValuePair<string, object?>[] keywords =
-            Array.ConvertAll(call.Keywords, k => KeyValuePair.Create(k.Key, k.Value.Evaluate(_slots)));
-        try
-        {
-            return TensorOwnership.TakeOwnership(BatchSlice.Whole()
-                .Narrow(_plan.Model.CallModule(call.Module, new Arguments(arguments, keywords)), _ => Axes.Shared));
-        }
-        catch (Exception e)
-        {
-            throw ForwardErrorTranslator.Translate(e, $"The call of `{_plan.Model.Paths[call.Module]}`",
-                "Check the shapes and element types of its arguments.");
-        }
-    }
-
     private object? Compute(TraceRun trace)
     {
         using var scope = torch.NewDisposeScope();

@@ -23,7 +23,8 @@ internal sealed class NodeRegionVisitor : NodeVisitor<ValueTuple, NodeRegions>
 
     protected override NodeRegions VisitSkip(SkipModule skip, ValueTuple context) => NodeRegions.None;
 
-    protected override NodeRegions VisitCallModule(CallModule call, ValueTuple context) => NodeRegions.None;
+    protected override NodeRegions VisitCallModule(CallModule call, ValueTuple context) =>
+        new(call.Adapters.Select(a => a.Forward), call.Adapters.Where(a => a.Result is not null).Select(a => a.Result));
 
     protected override NodeRegions VisitParameter(ReadParameter parameter, ValueTuple context) => NodeRegions.None;
 

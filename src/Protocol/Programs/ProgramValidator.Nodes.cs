@@ -103,7 +103,20 @@ public sealed partial class ProgramValidator
             if (!validator._definedModules.ContainsKey(call.Module)) ResolveModule(call.Module);
             else if (call is not { Arguments.Count: 1, Keywords.Count: 0 })
                 throw BadArgument($"`{Truncate(call.Module)}` takes one input.");
+            foreach (CallAdapter adapter in call.Adapters) ValidateAdapter(call.Module, adapter, scope);
             return null;
+        }
+
+        private void ValidateAdapter(string called, CallAdapter adapter, RegionContext scope)
+        {
+            bool isInside = called.Length == 0 || adapter.Module == called || adapter.Module.StartsWith($"{called}.", StringComparison.Ordinal);
+            if (!isInside || ResolveModule(adapter.Module).List || validator._definedModules.ContainsKey(called))
+                throw InvalidProgram($"`{Truncate(adapter.Module)}` has an adapter, and a call of `{Truncate(called)}` does not run it.");
+            if (adapter.Forward >= validator._program.Regions.Count || validator._program.Regions[(int)adapter.Forward].Parameters.Count != 2)
+                throw InvalidProgram("An adapter has the input and the output of its module.");
+            RegionContext inner = scope with { Depth = scope.Depth + 1, InLoop = false, Steps = null, InModule = adapter.Module };
+            validator.ValidateRegion(adapter.Forward, inner);
+            validator.ValidateArgument(adapter.Result, 0);
         }
 
         protected override RegionContext? VisitParameter(ReadParameter parameter, RegionContext scope)
