@@ -128,6 +128,24 @@ internal sealed class TraceRows
                    select entry.Key];
     }
 
+    /// <summary>Fails the job if a row needs a position after the last of the model's table for its next pass.</summary>
+    public void CheckPositions()
+    {
+        if (!_model.Root.HasPositionTable || _model.Description.ContextLength is not (> 0 and var context)) return;
+        int row = 0;
+        foreach (ISequenceDecoder decoder in _decoders)
+        {
+            long prompt = Rows[row].AttentionMask?.Sum() ?? Rows[row].InputIds.Length;
+            row += decoder.RowCount;
+            if (decoder.HasEnded || prompt + _committedTokens <= context) continue;
+            Trace.Job.Fail(Errors.CreateException(ErrorCode.IndexOutOfRange,
+                $"Step {_committedTokens} of the generation needs position {prompt + _committedTokens - 1} for a row, and "
+                + $"`{_model.Description.Id}` has {context} positions, 0 to {context - 1} (max_position_embeddings).",
+                $"Ask for at most {context - prompt + 1} new tokens after the {prompt} tokens of its prompt."), Trace.Statement.Id);
+            return;
+        }
+    }
+
     /// <summary>Sets the position of the rows in a batch, and the slices of the invokes.</summary>
     /// <param name="batchLength">The tokens of each row of the batch so far, with padding.</param>
     public void SetPosition(BatchShape batchShape, long firstRow, int batchLength)
