@@ -41,6 +41,13 @@ internal sealed class Plan
     internal uint[] DescendantsOf(uint region) => _descendants[region] ??= [.. Program.Regions[(int)region].Nodes
         .SelectMany(node => Program.Nodes[(int)node].Regions().SelectMany(DescendantsOf).Append(node))];
 
+    /// <summary>
+    /// Whether a region does nothing but change the model: it has no values for the user, and no invoke waits for it.
+    /// </summary>
+    internal bool OnlyChangesModel(uint region) => DescendantsOf(region).All(node => Statements[node] is not (SaveStatement or LogStatement
+        or LocalCallStatement or AppendStatement or PutStatement or SetVariableStatement or CacheStatement or BarrierStatement
+        or StopStatement));
+
     /// <summary>The points of the model that the program uses. Nothing is attached elsewhere.</summary>
     internal IReadOnlySet<HookPoint> HookPoints { get; }
 

@@ -151,11 +151,12 @@ internal sealed partial class Interleaver
 
     /// <summary>
     /// Ends the part of invokes in the pass, because their rows have ended: their results are available, and their waits for the model are
-    /// abandoned. The other rows of the trace continue.
+    /// abandoned. The other rows of the trace continue, and so do edits that hold for every row of a pass
+    /// (<see cref="Interpreter.OutlivesRows"/>).
     /// </summary>
     public void EndInvokes(IReadOnlyList<Interpreter> invokes)
     {
-        foreach (Interpreter invoke in invokes) invoke.HasEnded = true;
+        foreach (Interpreter invoke in invokes) invoke.HasEnded |= !invoke.OutlivesRows;
         RunReadyInvokes();
     }
 

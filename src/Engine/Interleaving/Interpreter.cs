@@ -70,6 +70,12 @@ internal sealed partial class Interpreter
     /// <summary>Whether it is a persistent edit that is part of a module.</summary>
     public bool IsAdapter => _plan.AdapterRegions.Contains(Region);
 
+    /// <summary>
+    /// Whether it goes on for its rows while they stay in the pass after their end: an edit that only changes the model. What it shows to
+    /// the user would have more steps than the rows have alone.
+    /// </summary>
+    public bool OutlivesRows => IsEdit && _plan.OnlyChangesModel(Region);
+
     private readonly HashSet<uint> _reads = []; // the nodes of the values of the model that it has read
 
     /// <summary>Whether it has changed values from which the model computes the keys and values of its rows.</summary>
