@@ -53,7 +53,7 @@ internal abstract class HookedModel
 
     /// <summary>The index of an operation of a module's source, by its full path.</summary>
     internal int OperationIndexOf(int module, string path) => Source(module)?.IndexOf(path) is >= 0 and var index ? index
-        : throw Errors.CreateException(ErrorCode.UnknownOp, $"`{Paths[module]}` has no operation `{path}`.");
+        : throw Errors.CreateException(ErrorCode.UnknownOp, $"`{ModulePaths.DisplayName(Paths[module])}` has no operation `{path}`.");
 
     /// <summary>Whether the value at a hook point can be sliced by rows.</summary>
     internal virtual bool CanNarrow(HookPoint point) => true;

@@ -22,7 +22,7 @@ internal sealed partial class Interpreter
         }
         catch (Exception e)
         {
-            throw ForwardErrorTranslator.Translate(e, $"The call of `{_plan.Model.Paths[call.Module]}`",
+            throw ForwardErrorTranslator.Translate(e, $"The call of `{ModulePaths.DisplayName(_plan.Model.Paths[call.Module])}`",
                 "Check the shapes and element types of its arguments.");
         }
     }
