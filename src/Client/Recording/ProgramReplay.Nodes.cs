@@ -153,7 +153,7 @@ internal sealed partial class ProgramReplay
             return copy;
         }
 
-        protected override Node VisitBarrier(Protocol.Barrier barrier, Node copy)
+        protected override Node VisitBarrier(BarrierNode barrier, Node copy)
         {
             if (!_barriers.TryGetValue(barrier.Id, out uint id)) _barriers[barrier.Id] = id = recorder.NextBarrier();
             barrier.Id = id;
@@ -190,7 +190,7 @@ internal sealed partial class ProgramReplay
         protected override Node VisitNewParameter(NewParameter parameter, Node copy) => copy;
 
         /// <summary>Regions of edits are inside a trace, and traces are not nested.</summary>
-        protected override Node VisitTrace(Protocol.Trace trace, Node copy) => copy;
+        protected override Node VisitTrace(TraceNode trace, Node copy) => copy;
 
         private Node WithModule(Node copy, string module)
         {

@@ -7,15 +7,15 @@ namespace Ndif;
 public sealed class Invoke : IDisposable
 {
     private readonly Trace _trace;
-    private readonly Protocol.Invoke _node;
-    private readonly List<Protocol.Invoke> _edits = [];
+    private readonly TraceInvoke _node;
+    private readonly List<TraceInvoke> _edits = [];
     private readonly CallIndex _outerCall;
     private bool _isClosed;
 
     internal Invoke(Trace trace, object? input, Generation? generation = null)
     {
         _trace = trace;
-        _node = new Protocol.Invoke { Generation = generation };
+        _node = new TraceInvoke { Generation = generation };
         _outerCall = trace.Recorder.CurrentCall;
         trace.Recorder.CurrentCall = new CallIndex { At = 0 };
         if (input is not null)
@@ -27,7 +27,7 @@ public sealed class Invoke : IDisposable
             foreach (PersistentEdit edit in trace.Model.Edits)
             {
                 uint region = EditRecorder.Record(trace.Recorder, edit.Record, trace.Node.Mode is Mode.Generate, isLaterPrompt);
-                _edits.Add(new Protocol.Invoke { Region = region, Adapter = edit.Adapter is not null });
+                _edits.Add(new TraceInvoke { Region = region, Adapter = edit.Adapter is not null });
             }
         }
         _node.Region = trace.Recorder.OpenRegion();
@@ -53,7 +53,7 @@ public sealed class Invoke : IDisposable
         recorder.CurrentCall = _outerCall;
         recorder.CloseRegion();
         uint position = (uint)(_trace.Node.Invokes.Count + _edits.Count);
-        foreach (Protocol.Invoke edit in _edits) edit.Beside = position;
+        foreach (TraceInvoke edit in _edits) edit.Beside = position;
         _trace.Node.Invokes.AddRange([.. _edits, _node]);
     }
 }

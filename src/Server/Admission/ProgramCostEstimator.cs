@@ -26,7 +26,7 @@ internal static class ProgramCostEstimator
             if (node.KindCase == Node.KindOneofCase.Backward) passes += 2; // a backward pass costs about two forward passes
             if (node.KindCase != Node.KindOneofCase.Trace || node.Trace.Mode == Mode.Scan) continue;
             ulong read = 0, rows = 0;
-            foreach (Invoke invoke in node.Trace.Invokes)
+            foreach (TraceInvoke invoke in node.Trace.Invokes)
             {
                 if (invoke.Input is not { } input) continue;
                 foreach (ulong count in GetTokenCounts(input)) read += count;
@@ -48,12 +48,12 @@ internal static class ProgramCostEstimator
             .Concat(input.Tokens.Select(row => (ulong)row.Ids.Count));
 
     /// <summary>Returns the number of steps of a trace: one, or the maximum number of new tokens of a generation.</summary>
-    public static ulong GetStepCount(Trace trace) => trace.Mode != Mode.Generate ? 1
+    public static ulong GetStepCount(TraceNode trace) => trace.Mode != Mode.Generate ? 1
         : trace.Generation is { HasMaxNewTokens: true } generation ? Math.Max(1, generation.MaxNewTokens)
         : GenerationDefaults.DefaultMaxNewTokens;
 
     /// <summary>Returns the number of sequences per prompt: the beams, or the returned sequences.</summary>
-    public static ulong GetSequencesPerPrompt(Trace trace) => trace is not { Mode: Mode.Generate, Generation: { } options } ? 1
+    public static ulong GetSequencesPerPrompt(TraceNode trace) => trace is not { Mode: Mode.Generate, Generation: { } options } ? 1
         : Math.Max(1, options is { HasBeams: true, Beams: > 1 } ? options.Beams : options.ReturnSequences);
 
     /// <summary>Returns the cost that advances the owner's virtual time, in units of one token; at least 1.</summary>

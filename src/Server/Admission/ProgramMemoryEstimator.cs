@@ -57,11 +57,11 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
 
     protected override ValueSize? VisitNone(EstimatedNode node) => null;
 
-    protected override ValueSize? VisitTrace(Trace trace, EstimatedNode node)
+    protected override ValueSize? VisitTrace(TraceNode trace, EstimatedNode node)
     {
         if (trace.Mode == Mode.Scan) return null;
         double steps = ProgramCostEstimator.GetStepCount(trace), copies = ProgramCostEstimator.GetSequencesPerPrompt(trace);
-        List<(Invoke Invoke, EstimatedPass Pass)> invokes = [.. trace.Invokes.Where(i => i.Input is not null).Select(invoke =>
+        List<(TraceInvoke Invoke, EstimatedPass Pass)> invokes = [.. trace.Invokes.Where(i => i.Input is not null).Select(invoke =>
         {
             double[] tokens = [.. ProgramCostEstimator.GetTokenCounts(invoke.Input).Select(count => (double)count)];
             return (invoke, new EstimatedPass(Math.Max(1, tokens.Length) * copies, tokens.DefaultIfEmpty(1).Max(), steps));
@@ -70,8 +70,8 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
         double activations = _hiddenSize * ActivationsPerToken * (trace.Gradients ? Math.Max(1, _numLayers) : 1);
         double cached = steps > 1 ? 2 * _numLayers * whole.Batch * (whole.Seq + steps) * _hiddenSize : 0;
         _peakBytes = Math.Max(_peakBytes, _elementBytes * (whole.Batch * whole.Seq * (activations + _vocabSize) + cached));
-        foreach ((Invoke invoke, EstimatedPass pass) in invokes) VisitRegion(invoke.Region, pass, node.Times);
-        foreach (Invoke empty in trace.Invokes.Where(i => i.Input is null)) VisitRegion(empty.Region, whole, node.Times);
+        foreach ((TraceInvoke invoke, EstimatedPass pass) in invokes) VisitRegion(invoke.Region, pass, node.Times);
+        foreach (TraceInvoke empty in trace.Invokes.Where(i => i.Input is null)) VisitRegion(empty.Region, whole, node.Times);
         VisitRegion(trace.Region, whole, node.Times);
         return null;
     }
@@ -189,7 +189,7 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
 
     protected override ValueSize? VisitStop(Stop stop, EstimatedNode node) => null;
 
-    protected override ValueSize? VisitBarrier(Protocol.Barrier barrier, EstimatedNode node) => null;
+    protected override ValueSize? VisitBarrier(BarrierNode barrier, EstimatedNode node) => null;
 
     protected override ValueSize? VisitBreak(Break statement, EstimatedNode node) => null;
 

@@ -36,10 +36,10 @@ internal static class TestModels
             {
                 new Node
                 {
-                    Trace = new Trace
+                    Trace = new TraceNode
                     {
                         Mode = Mode.Forward, Region = 1,
-                        Invokes = { new Invoke { Region = 2, Input = new Input { Prompts = { "The Eiffel Tower is in" } } } },
+                        Invokes = { new TraceInvoke { Region = 2, Input = new Input { Prompts = { "The Eiffel Tower is in" } } } },
                     },
                 },
             },
