@@ -1,0 +1,43 @@
+using Google.Protobuf;
+using Ndif.Protocol;
+using Ndif.Server.Admission;
+
+namespace Ndif.Server.Tests.Admission;
+
+public sealed class ProgramCostEstimatorTests
+{
+    private const int Prompt = 3;
+
+    [Theory]
+    [InlineData("""{ "max_new_tokens": 50 }""", 50, 1)]
+    [InlineData("""{ "max_new_tokens": 50, "num_beams": 4 }""", 50, 4)]
+    [InlineData("""{ "max_new_tokens": 50, "do_sample": true, "num_return_sequences": 3 }""", 50, 3)]
+    [InlineData("""{ }""", 20, 1)]
+    [InlineData("no JSON", 20, 1)] // the run reports it
+    public void AGeneration_HasTheLengthOfTheModelsFiles_WhereTheRequestSetsNone(string file, uint steps, ulong sequences)
+    {
+        var model = new ModelDescription { Files = { ["generation_config.json"] = ByteString.CopyFromUtf8(file) } };
+        Assert.Equal((steps, (Prompt + steps - 1) * sequences), Estimate(model, new TraceInvoke()));
+        Assert.Equal((7u, (Prompt + 6) * sequences), Estimate(model, new TraceInvoke(), new Generation { MaxNewTokens = 7 }));
+        Assert.Equal((20u, Prompt + 19ul), Estimate(model, new TraceInvoke(), new Generation { UseModelDefaults = false }));
+        Assert.Equal((20u, Prompt + 19ul), Estimate(null, new TraceInvoke()));
+    }
+
+    [Fact]
+    public void TheOptionsOfAnInvoke_ReplaceThoseOfItsTrace()
+    {
+        var model = new ModelDescription { Files = { ["generation_config.json"] = ByteString.CopyFromUtf8("""{ "max_new_tokens": 50 }""") } };
+        var own = new TraceInvoke { Generation = new Generation { MaxNewTokens = 9 } };
+        Assert.Equal((9u, Prompt + 8ul), Estimate(model, own, new Generation { MaxNewTokens = 30 }));
+        Assert.Equal((9u, Prompt + 8ul), Estimate(model, own));
+    }
+
+    private static (uint Passes, ulong Tokens) Estimate(ModelDescription? model, TraceInvoke invoke, Generation? options = null)
+    {
+        TraceInvoke withInput = invoke.Clone();
+        withInput.Input = new Input { Tokens = { new TokenRow { Ids = { new long[Prompt] } } } };
+        var trace = new TraceNode { Mode = Mode.Generate, Generation = options, Invokes = { withInput } };
+        Estimate estimate = ProgramCostEstimator.Estimate(new Program { Nodes = { new Node { Trace = trace } }, Regions = { new Region() } }, model);
+        return (estimate.Passes, estimate.Tokens);
+    }
+}
