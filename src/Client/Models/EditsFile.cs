@@ -47,7 +47,7 @@ internal static class EditsFile
                 error.Code, $"The edits of `{path}` cannot be used with this model: {error.Message}", error.Hint, error.Module);
         var source = new ProgramReplay(edits.Program);
         foreach (DefineModule module in source.Modules) Attach(model, module, new ImportedModule(source, module));
-        TraceNode trace = edits.Program.Nodes.Single(n => n.KindCase is Node.KindOneofCase.Trace).Trace;
+        Protocol.Messages.Trace trace = edits.Program.Nodes.Single(n => n.KindCase is Node.KindOneofCase.Trace).Trace;
         return [.. trace.Invokes.Where(invoke => invoke.HasBeside).Select(invoke => new PersistentEdit(
             () => source.Replay(invoke.Region, Recorder.Current(what: "An edit"), model.Attachments),
             invoke.Adapter ? source.ReadAdapter(invoke.Region) : null))];
@@ -68,13 +68,13 @@ internal static class EditsFile
         {
             recorder.Scopes.Push(model);
             // an edit applies to the rows of another invoke, so the trace needs one with an input
-            var trace = new TraceNode { Mode = Mode.Forward, Region = recorder.RecordRegion(() => { }) };
+            var trace = new Protocol.Messages.Trace { Mode = Mode.Forward, Region = recorder.RecordRegion(() => { }) };
             var input = new Input { Tokens = { new TokenRow { Ids = { 0 } } } };
-            trace.Invokes.Add(new TraceInvoke { Region = recorder.RecordRegion(() => { }), Input = input });
+            trace.Invokes.Add(new Protocol.Messages.Invoke { Region = recorder.RecordRegion(() => { }), Input = input });
             foreach (PersistentEdit edit in model.Edits)
             {
                 uint region = recorder.RecordRegion(edit.Record);
-                trace.Invokes.Add(new TraceInvoke { Region = region, Beside = 0, Adapter = edit.Adapter is not null });
+                trace.Invokes.Add(new Protocol.Messages.Invoke { Region = region, Beside = 0, Adapter = edit.Adapter is not null });
             }
             recorder.Add(new Node { Trace = trace });
         }

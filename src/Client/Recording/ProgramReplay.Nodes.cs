@@ -22,14 +22,17 @@ internal sealed partial class ProgramReplay
             foreach (uint node in from.Nodes) _nodes[node] = Add(source._program.Nodes[(int)node].Clone());
         }
 
-        /// <summary>Records the nodes of an adapter's region with values in place of its sites. Returns the output that it writes.</summary>
+        /// <summary>
+        /// Records the nodes of an adapter's region with values in place of its sites. Returns the output that it writes.
+        /// </summary>
         public Value ReplayAdapter(uint region, Value input, Value output)
         {
             foreach (uint node in source._program.Regions[(int)region].Nodes)
             {
                 Node original = source._program.Nodes[(int)node];
                 if (original.Write is { } write) return RemapValue(write.Value);
-                _nodes[node] = original.Read is { } read ? (read.Site.Kind is SiteKind.Output ? output : input).Node : Add(original.Clone());
+                _nodes[node] = original.Read is { } read ? (read.Site.Kind is SiteKind.Output ? output : input).Node
+                    : Add(original.Clone());
             }
             throw Errors.CreateException(ErrorCode.CorruptData, "An adapter of the edits changes nothing.");
         }
@@ -153,7 +156,7 @@ internal sealed partial class ProgramReplay
             return copy;
         }
 
-        protected override Node VisitBarrier(BarrierNode barrier, Node copy)
+        protected override Node VisitBarrier(Protocol.Messages.Barrier barrier, Node copy)
         {
             if (!_barriers.TryGetValue(barrier.Id, out uint id)) _barriers[barrier.Id] = id = recorder.NextBarrier();
             barrier.Id = id;
@@ -190,7 +193,7 @@ internal sealed partial class ProgramReplay
         protected override Node VisitNewParameter(NewParameter parameter, Node copy) => copy;
 
         /// <summary>Regions of edits are inside a trace, and traces are not nested.</summary>
-        protected override Node VisitTrace(TraceNode trace, Node copy) => copy;
+        protected override Node VisitTrace(Protocol.Messages.Trace trace, Node copy) => copy;
 
         private Node WithModule(Node copy, string module)
         {

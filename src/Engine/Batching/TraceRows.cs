@@ -33,7 +33,7 @@ internal sealed class TraceRows
     public TraceRows(TraceRun trace, HookedLanguageModel model)
     {
         (Trace, _model) = (trace, model);
-        TraceNode node = trace.Statement.Trace;
+        Protocol.Messages.Trace node = trace.Statement.Trace;
         IsGenerating = node.Mode is Mode.Generate;
         ResolvedGenerationOptions? options = IsGenerating ? ResolvedGenerationOptions.Resolve(model.Defaults, node.Generation) : null;
         if (options is not null)

@@ -102,7 +102,7 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
     protected override Statement VisitLocal(LocalCall call, CompiledNode node) => new LocalCallStatement(
         node.Id, node.Needs, call.Callback, ToOperands(call.Values), TimeSpan.FromSeconds(call.TimeoutSeconds));
 
-    protected override Statement VisitBarrier(BarrierNode barrier, CompiledNode node) =>
+    protected override Statement VisitBarrier(Protocol.Messages.Barrier barrier, CompiledNode node) =>
         new BarrierStatement(node.Id, barrier.Id, (int)barrier.Participants);
 
     protected override Statement VisitStop(Stop stop, CompiledNode node) => new StopStatement(node.Id);
@@ -159,7 +159,7 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
     protected override Statement VisitOptimizerStep(OptimizerStep step, CompiledNode node) =>
         new OptimizerStepStatement(node.Id, node.Needs, step.Optimizer, step.Zero);
 
-    protected override Statement VisitTrace(TraceNode trace, CompiledNode node)
+    protected override Statement VisitTrace(Protocol.Messages.Trace trace, CompiledNode node)
     {
         if (trace.Mode is Mode.Scan != model.IsOnMetaDevice)
         {
@@ -202,7 +202,7 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
 
     private static Operand[] ToOperands(IEnumerable<Argument> arguments) => [.. arguments.Select(Operand.Of)];
 
-    private static InvokeInput CompileInput(TraceInvoke invoke) => new(
+    private static InvokeInput CompileInput(Protocol.Messages.Invoke invoke) => new(
         invoke.Input, invoke.Region, invoke.HasBeside ? (int)invoke.Beside : null,
         invoke.Input?.Ids is { } ids ? Operand.Of(ids) : null,
         invoke.Input?.AttentionMask is { } mask ? Operand.Of(mask) : null,

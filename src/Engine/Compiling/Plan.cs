@@ -20,7 +20,7 @@ internal sealed class Plan
         (Program, Model, Statements, Regions) = (program, model, statements, regions);
         (HookPoints, OwnerRegions, Autograd) = (hookPoints, ownerRegions, autograd);
         _descendants = new uint[]?[regions.Length];
-        AdapterRegions = program.Nodes.Select(node => node.Trace).OfType<TraceNode>()
+        AdapterRegions = program.Nodes.Select(node => node.Trace).OfType<Protocol.Messages.Trace>()
             .SelectMany(trace => trace.Invokes).Where(invoke => invoke.Adapter).Select(invoke => invoke.Region).ToHashSet();
     }
 

@@ -116,7 +116,7 @@ internal sealed record OptimizerStepStatement(uint Id, uint[] Needs, uint Optimi
 internal sealed record LocalCallStatement(uint Id, uint[] Needs, uint Callback, Operand[] Values, TimeSpan Timeout)
     : Statement(Id, Needs);
 
-internal sealed record TraceStatement(uint Id, uint[] Needs, TraceNode Trace, InvokeInput[] Invokes) : Statement(Id, Needs);
+internal sealed record TraceStatement(uint Id, uint[] Needs, Protocol.Messages.Trace Trace, InvokeInput[] Invokes) : Statement(Id, Needs);
 
 /// <summary>The input of an invoke. The operands are null if the input is texts or literal ids, or if there is none.</summary>
 /// <param name="Beside">The position of the invoke whose rows this one sees. If it is null, an invoke without input sees all rows.</param>

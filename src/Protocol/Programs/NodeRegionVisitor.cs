@@ -50,7 +50,7 @@ internal sealed class NodeRegionVisitor : NodeVisitor<ValueTuple, NodeRegions>
 
     protected override NodeRegions VisitBreak(Break statement, ValueTuple context) => NodeRegions.None;
 
-    protected override NodeRegions VisitTrace(TraceNode trace, ValueTuple context) =>
+    protected override NodeRegions VisitTrace(Messages.Trace trace, ValueTuple context) =>
         new(trace.Invokes.Select(i => i.Region).Append(trace.Region), []);
 
     protected override NodeRegions VisitBackward(Backward backward, ValueTuple context) => new([backward.Region], []);
@@ -61,7 +61,7 @@ internal sealed class NodeRegionVisitor : NodeVisitor<ValueTuple, NodeRegions>
 
     protected override NodeRegions VisitStop(Stop stop, ValueTuple context) => NodeRegions.None;
 
-    protected override NodeRegions VisitBarrier(BarrierNode barrier, ValueTuple context) => NodeRegions.None;
+    protected override NodeRegions VisitBarrier(Messages.Barrier barrier, ValueTuple context) => NodeRegions.None;
 
     protected override NodeRegions VisitCache(Cache cache, ValueTuple context) => NodeRegions.None;
 

@@ -109,10 +109,12 @@ public sealed partial class ProgramValidator
 
         private void ValidateAdapter(string called, CallAdapter adapter, RegionContext scope)
         {
-            bool isInside = called.Length == 0 || adapter.Module == called || adapter.Module.StartsWith($"{called}.", StringComparison.Ordinal);
+            bool isInside = called.Length == 0 || adapter.Module == called
+                || adapter.Module.StartsWith($"{called}.", StringComparison.Ordinal);
             if (!isInside || ResolveModule(adapter.Module).List || validator._definedModules.ContainsKey(called))
                 throw InvalidProgram($"`{Truncate(adapter.Module)}` has an adapter, and a call of `{Truncate(called)}` does not run it.");
-            if (adapter.Forward >= validator._program.Regions.Count || validator._program.Regions[(int)adapter.Forward].Parameters.Count != 2)
+            var regions = validator._program.Regions;
+            if (adapter.Forward >= regions.Count || regions[(int)adapter.Forward].Parameters.Count != 2)
                 throw InvalidProgram("An adapter has the input and the output of its module.");
             RegionContext inner = scope with { Depth = scope.Depth + 1, InLoop = false, Steps = null, InModule = adapter.Module };
             validator.ValidateRegion(adapter.Forward, inner);
@@ -135,7 +137,7 @@ public sealed partial class ProgramValidator
 
         protected override RegionContext? VisitStop(Stop stop, RegionContext scope) => RequireTrace(scope, "Stop");
 
-        protected override RegionContext? VisitBarrier(BarrierNode barrier, RegionContext scope) => RequireTrace(scope, "Barrier");
+        protected override RegionContext? VisitBarrier(Messages.Barrier barrier, RegionContext scope) => RequireTrace(scope, "Barrier");
 
         protected override RegionContext? VisitCache(Cache cache, RegionContext scope)
         {
@@ -214,7 +216,7 @@ public sealed partial class ProgramValidator
             return scope with { Depth = scope.Depth + 1, InLoop = false, InBackward = true };
         }
 
-        protected override RegionContext? VisitTrace(TraceNode trace, RegionContext scope)
+        protected override RegionContext? VisitTrace(Messages.Trace trace, RegionContext scope)
         {
             if (scope.Trace is not null) throw InvalidProgram("A trace is not allowed inside another trace.");
             if (scope.InBackward) throw InvalidProgram("A trace is not allowed inside a backward block.");
@@ -234,12 +236,12 @@ public sealed partial class ProgramValidator
             if (trace.Invokes.Any(i => i.HasBeside && (i.Input is not null || !HasRows(i.Beside))))
                 throw InvalidProgram("An invoke shares the rows of an invoke that has no rows.");
             if (trace.Generation is { } generation) GenerationOptionsValidator.Validate(generation);
-            foreach (TraceInvoke invoke in trace.Invokes)
+            foreach (Messages.Invoke invoke in trace.Invokes)
                 if (invoke.Generation is { } own) GenerationOptionsValidator.ValidateForInvoke(own);
             foreach (Generation? options in trace.Invokes.Select(invoke => invoke.Generation).Prepend(trace.Generation))
                 if (options is not null) GenerationOptionsValidator.ValidateVocabulary(options, Model?.Vocabulary ?? 0);
             RegionContext inner = scope with { Trace = trace, Depth = scope.Depth + 1, InLoop = false, Steps = null };
-            foreach (TraceInvoke invoke in trace.Invokes) validator.ValidateRegion(invoke.Region, inner with { Invoke = invoke });
+            foreach (Messages.Invoke invoke in trace.Invokes) validator.ValidateRegion(invoke.Region, inner with { Invoke = invoke });
             validator.ValidateRegion(trace.Region, inner);
             return null;
 
@@ -248,7 +250,7 @@ public sealed partial class ProgramValidator
 
         private const string ForwardPassHint = "Use a trace of one forward pass: Trace(prompt, grad: true).";
 
-        private static string NameOf(TraceNode trace) => trace.Mode is Mode.Scan ? "A scan" : "A generation";
+        private static string NameOf(Messages.Trace trace) => trace.Mode is Mode.Scan ? "A scan" : "A generation";
 
         /// <summary>Throws if the region is not inside a trace's pass. The node has no regions.</summary>
         private static RegionContext? RequireTrace(RegionContext scope, string what)

@@ -1,4 +1,5 @@
 using Ndif.Protocol;
+using Ndif.Protocol.Messages;
 using Ndif.Protocol.Programs;
 
 namespace Ndif.Server.Admission;
@@ -27,7 +28,7 @@ internal static class ProgramCostEstimator
             if (node.KindCase == Node.KindOneofCase.Backward) passes += 2; // a backward pass costs about two forward passes
             if (node.KindCase != Node.KindOneofCase.Trace || node.Trace.Mode == Mode.Scan) continue;
             ulong read = 0, generated = 0, steps = 1;
-            foreach (TraceInvoke invoke in node.Trace.Invokes)
+            foreach (Invoke invoke in node.Trace.Invokes)
             {
                 if (invoke.Input is not { } input) continue;
                 foreach (ulong count in GetTokenCounts(input)) read += count;
@@ -63,13 +64,13 @@ internal static class ProgramCostEstimator
 
     /// <summary>Returns the number of steps of an invoke: one, or the maximum number of new tokens of a generation.</summary>
     /// <param name="defaults">The options of the model's files.</param>
-    public static ulong GetStepCount(TraceNode trace, TraceInvoke invoke, Generation? defaults) => trace.Mode != Mode.Generate ? 1
+    public static ulong GetStepCount(Trace trace, Invoke invoke, Generation? defaults) => trace.Mode != Mode.Generate ? 1
         : GetFirst(options => options.HasMaxNewTokens, invoke.Generation, trace.Generation, defaults) is { } found
             ? Math.Max(1, found.MaxNewTokens) : GenerationDefaults.DefaultMaxNewTokens;
 
     /// <summary>Returns the number of sequences per prompt: the beams, or the returned sequences.</summary>
     /// <param name="defaults">The options of the model's files.</param>
-    public static ulong GetSequencesPerPrompt(TraceNode trace, Generation? defaults)
+    public static ulong GetSequencesPerPrompt(Trace trace, Generation? defaults)
     {
         if (trace.Mode != Mode.Generate) return 1;
         uint beams = GetFirst(options => options.HasBeams, trace.Generation, defaults)?.Beams ?? 1;

@@ -1,4 +1,5 @@
 using Ndif.Protocol;
+using Ndif.Protocol.Messages;
 using Ndif.Protocol.Programs;
 
 namespace Ndif.Server.Admission;
@@ -58,11 +59,11 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
 
     protected override ValueSize? VisitNone(EstimatedNode node) => null;
 
-    protected override ValueSize? VisitTrace(TraceNode trace, EstimatedNode node)
+    protected override ValueSize? VisitTrace(Trace trace, EstimatedNode node)
     {
         if (trace.Mode == Mode.Scan) return null;
         double copies = ProgramCostEstimator.GetSequencesPerPrompt(trace, _defaults);
-        List<(TraceInvoke Invoke, EstimatedPass Pass)> invokes = [.. trace.Invokes.Where(i => i.Input is not null).Select(invoke =>
+        List<(Invoke Invoke, EstimatedPass Pass)> invokes = [.. trace.Invokes.Where(i => i.Input is not null).Select(invoke =>
         {
             double[] tokens = [.. ProgramCostEstimator.GetTokenCounts(invoke.Input).Select(count => (double)count)];
             double ownSteps = ProgramCostEstimator.GetStepCount(trace, invoke, _defaults);
@@ -73,8 +74,8 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
         double activations = _hiddenSize * ActivationsPerToken * (trace.Gradients ? Math.Max(1, _numLayers) : 1);
         double cached = steps > 1 ? 2 * _numLayers * whole.Batch * (whole.Seq + steps) * _hiddenSize : 0;
         _peakBytes = Math.Max(_peakBytes, _elementBytes * (whole.Batch * whole.Seq * (activations + _vocabSize) + cached));
-        foreach ((TraceInvoke invoke, EstimatedPass pass) in invokes) VisitRegion(invoke.Region, pass, node.Times);
-        foreach (TraceInvoke empty in trace.Invokes.Where(i => i.Input is null)) VisitRegion(empty.Region, whole, node.Times);
+        foreach ((Invoke invoke, EstimatedPass pass) in invokes) VisitRegion(invoke.Region, pass, node.Times);
+        foreach (Invoke empty in trace.Invokes.Where(i => i.Input is null)) VisitRegion(empty.Region, whole, node.Times);
         VisitRegion(trace.Region, whole, node.Times);
         return null;
     }
@@ -192,7 +193,7 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
 
     protected override ValueSize? VisitStop(Stop stop, EstimatedNode node) => null;
 
-    protected override ValueSize? VisitBarrier(BarrierNode barrier, EstimatedNode node) => null;
+    protected override ValueSize? VisitBarrier(Protocol.Messages.Barrier barrier, EstimatedNode node) => null;
 
     protected override ValueSize? VisitBreak(Break statement, EstimatedNode node) => null;
 

@@ -1,6 +1,7 @@
 using Google.Protobuf;
 using Grpc.Core;
 using Ndif.Protocol;
+using Ndif.Protocol.Messages;
 using Ndif.Queue;
 using Ndif.Server.Admission;
 using Ndif.Server.Grpc;
@@ -87,7 +88,7 @@ public sealed class JobAdmissionServiceTests
         request.Program.Nodes[0].Trace.Mode = Mode.Generate;
         request.Program.Nodes[0].Trace.Generation = new Generation { MaxNewTokens = 10 };
         request.Program.Nodes[0]
-            .Trace.Invokes.Add(new TraceInvoke { Region = 3, Input = new Input { Tokens = { new TokenRow { Ids = { 1, 2, 3 } } } } });
+            .Trace.Invokes.Add(new Invoke { Region = 3, Input = new Input { Tokens = { new TokenRow { Ids = { 1, 2, 3 } } } } });
         request.Program.Regions.Add(new Region());
 
         SubmitReply reply = await (await gateway.CreateClientAsync()).SubmitAsync(request, cancellationToken: TestGateway.Cancel);

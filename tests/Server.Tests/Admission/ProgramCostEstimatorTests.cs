@@ -1,5 +1,6 @@
 using Google.Protobuf;
 using Ndif.Protocol;
+using Ndif.Protocol.Messages;
 using Ndif.Server.Admission;
 
 namespace Ndif.Server.Tests.Admission;
@@ -17,27 +18,29 @@ public sealed class ProgramCostEstimatorTests
     public void AGeneration_HasTheLengthOfTheModelsFiles_WhereTheRequestSetsNone(string file, uint steps, ulong sequences)
     {
         var model = new ModelDescription { Files = { ["generation_config.json"] = ByteString.CopyFromUtf8(file) } };
-        Assert.Equal((steps, (Prompt + steps - 1) * sequences), Estimate(model, new TraceInvoke()));
-        Assert.Equal((7u, (Prompt + 6) * sequences), Estimate(model, new TraceInvoke(), new Generation { MaxNewTokens = 7 }));
-        Assert.Equal((20u, Prompt + 19ul), Estimate(model, new TraceInvoke(), new Generation { UseModelDefaults = false }));
-        Assert.Equal((20u, Prompt + 19ul), Estimate(null, new TraceInvoke()));
+        Assert.Equal((steps, (Prompt + steps - 1) * sequences), Estimate(model, new Invoke()));
+        Assert.Equal((7u, (Prompt + 6) * sequences), Estimate(model, new Invoke(), new Generation { MaxNewTokens = 7 }));
+        Assert.Equal((20u, Prompt + 19ul), Estimate(model, new Invoke(), new Generation { UseModelDefaults = false }));
+        Assert.Equal((20u, Prompt + 19ul), Estimate(null, new Invoke()));
     }
 
     [Fact]
     public void TheOptionsOfAnInvoke_ReplaceThoseOfItsTrace()
     {
-        var model = new ModelDescription { Files = { ["generation_config.json"] = ByteString.CopyFromUtf8("""{ "max_new_tokens": 50 }""") } };
-        var own = new TraceInvoke { Generation = new Generation { MaxNewTokens = 9 } };
+        ByteString file = ByteString.CopyFromUtf8("""{ "max_new_tokens": 50 }""");
+        var model = new ModelDescription { Files = { ["generation_config.json"] = file } };
+        var own = new Invoke { Generation = new Generation { MaxNewTokens = 9 } };
         Assert.Equal((9u, Prompt + 8ul), Estimate(model, own, new Generation { MaxNewTokens = 30 }));
         Assert.Equal((9u, Prompt + 8ul), Estimate(model, own));
     }
 
-    private static (uint Passes, ulong Tokens) Estimate(ModelDescription? model, TraceInvoke invoke, Generation? options = null)
+    private static (uint Passes, ulong Tokens) Estimate(ModelDescription? model, Invoke invoke, Generation? options = null)
     {
-        TraceInvoke withInput = invoke.Clone();
+        Invoke withInput = invoke.Clone();
         withInput.Input = new Input { Tokens = { new TokenRow { Ids = { new long[Prompt] } } } };
-        var trace = new TraceNode { Mode = Mode.Generate, Generation = options, Invokes = { withInput } };
-        Estimate estimate = ProgramCostEstimator.Estimate(new Program { Nodes = { new Node { Trace = trace } }, Regions = { new Region() } }, model);
+        var trace = new Trace { Mode = Mode.Generate, Generation = options, Invokes = { withInput } };
+        var program = new Program { Nodes = { new Node { Trace = trace } }, Regions = { new Region() } };
+        Estimate estimate = ProgramCostEstimator.Estimate(program, model);
         return (estimate.Passes, estimate.Tokens);
     }
 }

@@ -1,4 +1,5 @@
 using Ndif.Protocol;
+using Ndif.Protocol.Messages;
 using Ndif.Server.Admission;
 
 
@@ -101,8 +102,8 @@ public sealed class ProgramMemoryEstimatorTests
     {
         var program = new Program { Nodes = { statements }, Regions = { new Region { Nodes = { (uint)statements.Length } },
             new Region { Nodes = { Enumerable.Range(0, statements.Length).Select(i => (uint)i) } } } };
-        program.Nodes.Add(new Node { Trace = new TraceNode { Mode = mode, Region = 9999,
-            Invokes = { new TraceInvoke { Region = 1, Input = new Input { Prompts = { "The Eiffel Tower is in" } } } } } });
+        program.Nodes.Add(new Node { Trace = new Trace { Mode = mode, Region = 9999,
+            Invokes = { new Invoke { Region = 1, Input = new Input { Prompts = { "The Eiffel Tower is in" } } } } } });
         return program;
     }
 

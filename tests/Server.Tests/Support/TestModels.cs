@@ -1,5 +1,6 @@
 using Google.Protobuf;
 using Ndif.Protocol;
+using Ndif.Protocol.Messages;
 
 namespace Ndif.Server.Tests.Support;
 
@@ -36,10 +37,10 @@ internal static class TestModels
             {
                 new Node
                 {
-                    Trace = new TraceNode
+                    Trace = new Trace
                     {
                         Mode = Mode.Forward, Region = 1,
-                        Invokes = { new TraceInvoke { Region = 2, Input = new Input { Prompts = { "The Eiffel Tower is in" } } } },
+                        Invokes = { new Invoke { Region = 2, Input = new Input { Prompts = { "The Eiffel Tower is in" } } } },
                     },
                 },
             },
