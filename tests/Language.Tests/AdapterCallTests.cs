@@ -4,7 +4,9 @@ using TorchSharp;
 
 namespace Ndif.Language.Tests;
 
-/// <summary>An attached adapter where modules are called, skipped, or started at: as where the adapter is merged into the weights.</summary>
+/// <summary>
+/// An attached adapter where modules are called, skipped, or started at: as where the adapter is merged into the weights.
+/// </summary>
 public sealed class AdapterCallTests(ServiceFixture service) : LanguageTests(service)
 {
     private const string Fc = "transformer.h.1.mlp.c_fc", Attn = "transformer.h.1.attn.c_attn", Norm = "transformer.ln_f";
@@ -190,7 +192,8 @@ public sealed class AdapterCallTests(ServiceFixture service) : LanguageTests(ser
     {
         LanguageModel plain = Model(mode);
         TensorData hidden = await plain.TraceAsync(Rome, _ => plain.Layers[0].Hidden.Save(), cancellationToken: Cancel);
-        foreach (Func<LanguageModel, Envoy> start in (Func<LanguageModel, Envoy>[])[llm => llm.Layers[1], llm => llm.FinalNorm, llm => llm.LmHead])
+        Func<LanguageModel, Envoy>[] starts = [llm => llm.Layers[1], llm => llm.FinalNorm, llm => llm.LmHead];
+        foreach (Func<LanguageModel, Envoy> start in starts)
             await CheckAsync(mode, (llm, t) =>
             {
                 t.StartAt(start(llm), hidden);

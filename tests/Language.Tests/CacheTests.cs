@@ -185,6 +185,7 @@ public sealed class CacheTests(ServiceFixture service) : LanguageTests(service)
         await t.RunAsync(Cancel);
         Assert.Contains("`model` was called 2 times", Assert.Throws<InvalidOperationException>(() => cache[llm].Output).Message,
             StringComparison.Ordinal);
-        Assert.Contains("`model` was never cached", Assert.Throws<KeyNotFoundException>(() => other[llm]).Message, StringComparison.Ordinal);
+        Assert.Contains("`model` was never cached", Assert.Throws<KeyNotFoundException>(() => other[llm]).Message,
+            StringComparison.Ordinal);
     }
 }

@@ -217,7 +217,8 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
     public async Task TheWrongPortOrScheme_SaysWhatToUse()
     {
         string grpc = Service.Address.ToString().TrimEnd('/'), http = Service.DashboardAddress.ToString().TrimEnd('/');
-        NdifException dashboard = await RefusedAsync(http), tls = await RefusedAsync(grpc.Replace("http:", "https:", StringComparison.Ordinal));
+        NdifException dashboard = await RefusedAsync(http);
+        NdifException tls = await RefusedAsync(grpc.Replace("http:", "https:", StringComparison.Ordinal));
         Assert.Contains("does not speak gRPC", dashboard.Message, StringComparison.Ordinal);
         Assert.Contains("the address of gRPC, port 5080 by default", dashboard.Message, StringComparison.Ordinal);
         Assert.Contains("does not speak TLS", tls.Message, StringComparison.Ordinal);
@@ -225,7 +226,8 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
 
         static async Task<NdifException> RefusedAsync(string host)
         {
-            NdifException refused = await Assert.ThrowsAnyAsync<NdifException>(() => Status.GetAsync(Ndif.Backend.At(host, "ndif_nokey"), Cancel));
+            Backend there = Ndif.Backend.At(host, "ndif_nokey");
+            NdifException refused = await Assert.ThrowsAnyAsync<NdifException>(() => Status.GetAsync(there, Cancel));
             Assert.Equal(ErrorCode.Unavailable, refused.Code);
             return refused;
         }

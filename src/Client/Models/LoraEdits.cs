@@ -20,8 +20,11 @@ internal static class LoraEdits
         }
         Dictionary<string, Dictionary<string, TensorData>> replaced = FindReplaced(model, adapter, changes.Tensors);
         string[] modules = [.. deltas.Keys.Union(replaced.Keys)];
-        return model.WithAdapters([.. modules.Select(module => ToEdit(model.Get(module),
-            (input, output) => Compute(model, module, deltas.GetValueOrDefault(module), replaced.GetValueOrDefault(module), input, output)))]);
+        return model.WithAdapters([.. from module in modules
+                                      let delta = deltas.GetValueOrDefault(module)
+                                      let tensors = replaced.GetValueOrDefault(module)
+                                      select ToEdit(model.Get(module),
+                                          (input, output) => Compute(model, module, delta, tensors, input, output))]);
     }
 
     /// <summary>

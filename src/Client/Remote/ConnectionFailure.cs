@@ -39,7 +39,8 @@ internal static class ConnectionFailure
             _ => (reason, "Start one with `ndif up`, or set NDIF_HOST to the address of yours."),
         };
 
-        string WithScheme(string scheme) => new UriBuilder(host) { Scheme = scheme, Port = host.Port }.Uri.GetLeftPart(UriPartial.Authority);
+        string WithScheme(string scheme) =>
+            new UriBuilder(host) { Scheme = scheme, Port = host.Port }.Uri.GetLeftPart(UriPartial.Authority);
     }
 
     private static (string Reason, string Hint) DescribeWithProxy(RpcException e, Uri host)

@@ -46,7 +46,7 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
     {
         if (!hasBefore || !hasAfter) return After(result);
         using var ended = interleaver.BeginEndedCall(new HookPoint(module, IsAfter: false), arguments);
-        if (skipped is not null) interleaver.PassOverAdapters(new HookPoint(module, IsAfter: true), skipped);
+        if (skipped is not null) interleaver.OmitAdapters(new HookPoint(module, IsAfter: true), skipped);
         return After(result);
     }
 

@@ -74,7 +74,7 @@ internal sealed partial class Interpreter
     /// Whether it goes on for its rows while they stay in the pass after their end: an edit that only changes the model. What it shows to
     /// the user would have more steps than the rows have alone.
     /// </summary>
-    public bool OutlivesRows => IsEdit && _plan.OnlyChangesModel(Region);
+    public bool AppliesToEndedRows => IsEdit && _plan.OnlyChangesModel(Region);
 
     private readonly HashSet<uint> _reads = []; // the nodes of the values of the model that it has read
 
@@ -165,7 +165,7 @@ internal sealed partial class Interpreter
     });
 
     /// <summary>Begins the next step without the call that it waits for.</summary>
-    public void PassOverCall()
+    public void OmitCall()
     {
         if (!IsInIteration)
         {

@@ -5,7 +5,7 @@ internal sealed record CallExpression(TemplateExpression Target, CallArguments A
 {
     public override IEnumerable<TemplateExpression> Children => [Target, .. Arguments.Children];
 
-    public override bool IsConstant => false;
+    protected override bool NeedsContext => true;
 
     protected override object? EvaluateCore(TemplateFrame frame) => Call(frame, null);
 
@@ -22,7 +22,7 @@ internal sealed record FilterExpression(TemplateExpression Input, string Name, C
 {
     public override IEnumerable<TemplateExpression> Children => [Input, .. Arguments.Children];
 
-    public override bool IsConstant => base.IsConstant && !TemplateFilters.DependsOnContext(Name);
+    protected override bool NeedsContext => TemplateFilters.NeedsContext(Name);
 
     protected override object? EvaluateCore(TemplateFrame frame)
     {

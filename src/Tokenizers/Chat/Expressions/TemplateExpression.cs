@@ -8,7 +8,10 @@ internal abstract record TemplateExpression
 
     /// <summary>Whether Jinja computes the value when it compiles the template.</summary>
     /// <remarks>jinja2/nodes.py, as_const</remarks>
-    public virtual bool IsConstant => Children.All(child => child.IsConstant);
+    public bool IsConstant => !SelfAndDescendants.Any(expression => expression.NeedsContext);
+
+    /// <summary>Whether the value depends on variables or calls, apart from those of the children.</summary>
+    protected virtual bool NeedsContext => false;
 
     public object? Evaluate(TemplateFrame frame)
     {
@@ -67,7 +70,7 @@ internal sealed record CapturedTextExpression : TemplateExpression
 
     public override IEnumerable<TemplateExpression> Children => [];
 
-    public override bool IsConstant => false;
+    protected override bool NeedsContext => true;
 
     protected override object? EvaluateCore(TemplateFrame frame) => frame.Output.ToString();
 }
@@ -78,7 +81,7 @@ internal sealed record NameExpression(string Identifier, int Line) : TemplateExp
 
     public override IEnumerable<TemplateExpression> Children => [];
 
-    public override bool IsConstant => false;
+    protected override bool NeedsContext => true;
 
     protected override object? EvaluateCore(TemplateFrame frame)
     {

@@ -21,7 +21,7 @@ internal static class TemplateFilters
     /// <summary>Those that Jinja passes its context, and so does not apply when it compiles a template.</summary>
     private static readonly string[] _contextual = ["map", "select", "reject", "selectattr", "rejectattr"];
 
-    public static bool DependsOnContext(string name) => _contextual.Contains(name);
+    public static bool NeedsContext(string name) => _contextual.Contains(name);
 
     public static bool Contains(string name) => _filters.ContainsKey(name);
 
