@@ -133,7 +133,8 @@ public abstract class SiteModule
         object? result = hook.Call(this, arguments);
         if (result is Tensor && typeof(T) == typeof(object?[])) result = new object?[] { result };
         return result as T ?? throw Errors.CreateException(Protocol.ErrorCode.BadArgument,
-            $"The output of `{Path}` was replaced by {result?.GetType().Name ?? "nothing"}; it must be {Describe<T>()}.", module: Path);
+            $"The output of `{Protocol.ModulePaths.DisplayName(Path)}` was replaced by {result?.GetType().Name ?? "nothing"}; it must be "
+            + $"{Describe<T>()}.", module: Path);
     }
 
     private static string Describe<T>() =>

@@ -9,6 +9,9 @@ public static class ModulePaths
     /// <summary>The path of a child: "a.b" and "c" give "a.b.c"; below the root, whose path is empty, it is the name.</summary>
     public static string Join(string parent, string name) => parent.Length == 0 ? name : $"{parent}.{name}";
 
+    /// <summary>A path as messages name it: the root, whose path is empty, is "model".</summary>
+    public static string DisplayName(string path) => path.Length == 0 ? "model" : path;
+
     /// <summary>Splits a path at its last dot: "a.b.c" gives "a.b" and "c"; the parent of "a" is the root, whose path is empty.</summary>
     public static (string Parent, string Name) Split(string path)
     {

@@ -44,7 +44,7 @@ public sealed class TlsTests(TestCluster cluster, ITestOutputHelper output) : Cl
         foreach ((string host, string? trusted, string hint) in ((string, string?, string)[])[
             ($"https://127.0.0.1:{port}", null, "NDIF_CA_FILE"), ($"https://127.0.0.1:{port}", other, "NDIF_CA_FILE"),
             ($"https://127.0.0.1:{otherPort}", other, "NDIF_CA_FILE"),
-            ($"http://127.0.0.1:{port}", authority, "")])
+            ($"http://127.0.0.1:{port}", authority, $"use https://127.0.0.1:{port}.")])
         {
             NdifException refused =
                 await Assert.ThrowsAnyAsync<NdifException>(() => Status.GetAsync(Backend.At(host, Cluster.Key, trusted), Cancel));

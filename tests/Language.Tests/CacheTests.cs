@@ -175,4 +175,17 @@ public sealed class CacheTests(ServiceFixture service) : LanguageTests(service)
         Same(cache["lm_head"].Output, cache["unembed"].Output);
         Same(cache["lm_head"].Output, cache[llm["unembed"]].Output);
     }
+
+    [Fact]
+    public async Task TheModelItself_HasANameInErrors()
+    {
+        LanguageModel llm = Model(ExecutionMode.Local);
+        using Trace t = llm.Generate(Paris, maxNewTokens: 2, new() { IgnoreEos = true });
+        ActivationCache cache = t.Cache([llm]), other = t.Cache([llm.Layers[0]]);
+        await t.RunAsync(Cancel);
+        Assert.Contains("`model` was called 2 times", Assert.Throws<InvalidOperationException>(() => cache[llm].Output).Message,
+            StringComparison.Ordinal);
+        Assert.Contains("`model` was never cached", Assert.Throws<KeyNotFoundException>(() => other[llm]).Message,
+            StringComparison.Ordinal);
+    }
 }

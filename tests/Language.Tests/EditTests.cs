@@ -173,4 +173,29 @@ public sealed class EditTests(ServiceFixture service) : LanguageTests(service)
             File.Delete(file);
         }
     }
+
+    /// <summary>Rows that have ended stay in the pass, where an invoke without a prompt sees them.</summary>
+    [Theory, MemberData(nameof(Modes))]
+    public async Task AnEdit_HoldsForRowsThatHaveEnded_AndWhatItSavesIsOfTheRowsOwnSteps(ExecutionMode mode)
+    {
+        LanguageModel llm = Model(mode), edited = llm.Edit(() => llm.Layers[0].Mlp.Output[..] = 0);
+        List<Saved> outputs = [], saves = [];
+        using Trace t = edited.Generate(options: new() { IgnoreEos = true });
+        using (t.Invoke(Rome, new GenerationOptions { MaxNewTokens = 2 })) { }
+        using (t.Invoke(Paris, new GenerationOptions { MaxNewTokens = 5 })) { }
+        using (t.Invoke())
+            foreach (int _ in t.Iter[0..5]) outputs.Add(llm.Layers[0].Mlp.Output[.., ^1].Save());
+        await t.RunAsync(Cancel);
+        Assert.All(outputs, output => Assert.Equal(2, output.Tensor.Shape[0]));
+        Assert.All(outputs, output => Zero(output));
+
+        LanguageModel observed = llm.Edit(() => saves.Add(llm.Layers[0].Mlp.Output.Save()));
+        using Trace alone = observed.Generate(Rome, maxNewTokens: 2, new() { IgnoreEos = true });
+        await alone.RunAsync(Cancel);
+        using Trace beside = observed.Generate(options: new() { IgnoreEos = true });
+        using (beside.Invoke(Rome, new GenerationOptions { MaxNewTokens = 2 })) { }
+        using (beside.Invoke(Paris, new GenerationOptions { MaxNewTokens = 5 })) { }
+        await beside.RunAsync(Cancel);
+        Near(saves[0], saves[1]);
+    }
 }

@@ -291,4 +291,18 @@ public sealed class GenerationTests(ServiceFixture service) : LanguageTests(serv
 
         static Value Normalized(Value x) => x / x.Norm(dim: -1, keepdim: true);
     }
+
+    /// <summary>The model has 128 positions.</summary>
+    [Theory, MemberData(nameof(Modes))]
+    public async Task ARowThatReachesTheLastPosition_FailsThere_AndWhatWasSavedBeforeStays(ExecutionMode mode)
+    {
+        LanguageModel llm = Model(mode);
+        using Trace t = llm.Generate(Enumerable.Repeat(7, 126).ToArray(), maxNewTokens: 50, new() { IgnoreEos = true });
+        List<Saved> steps = [];
+        foreach (int _ in t.Iter[0..5]) steps.Add(llm.Logits[.., ^1].Save());
+        var failed = await Assert.ThrowsAsync<IndexOutOfRangeException>(() => t.RunAsync(Cancel));
+        Assert.Contains("Step 3 of the generation needs position 128", failed.Message, StringComparison.Ordinal);
+        Assert.Contains("Ask for at most 3 new tokens", failed.Message, StringComparison.Ordinal);
+        Assert.Equal([true, true, true, false, false], steps.Select(step => step.HasValue));
+    }
 }

@@ -213,6 +213,26 @@ public sealed class RemoteTests(ServiceFixture service) : LanguageTests(service)
             StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task TheWrongPortOrScheme_SaysWhatToUse()
+    {
+        string grpc = Service.Address.ToString().TrimEnd('/'), http = Service.DashboardAddress.ToString().TrimEnd('/');
+        NdifException dashboard = await RefusedAsync(http);
+        NdifException tls = await RefusedAsync(grpc.Replace("http:", "https:", StringComparison.Ordinal));
+        Assert.Contains("does not speak gRPC", dashboard.Message, StringComparison.Ordinal);
+        Assert.Contains("the address of gRPC, port 5080 by default", dashboard.Message, StringComparison.Ordinal);
+        Assert.Contains("does not speak TLS", tls.Message, StringComparison.Ordinal);
+        Assert.Contains($"use {grpc}.", tls.Message, StringComparison.Ordinal);
+
+        static async Task<NdifException> RefusedAsync(string host)
+        {
+            Backend there = Ndif.Backend.At(host, "ndif_nokey");
+            NdifException refused = await Assert.ThrowsAnyAsync<NdifException>(() => Status.GetAsync(there, Cancel));
+            Assert.Equal(ErrorCode.Unavailable, refused.Code);
+            return refused;
+        }
+    }
+
     /// <summary>
     /// A connection that is accepted and then closed without an HTTP/2 response: a gateway that exits at that moment, or another program
     /// that listens on the port.

@@ -37,6 +37,9 @@ public sealed class LoopbackService : IAsyncDisposable
 
     public Uri Address => GatewayHost.GetAddress(_gateway).Grpc;
 
+    /// <summary>The address of the dashboard, over HTTP/1.1.</summary>
+    public Uri DashboardAddress => GatewayHost.GetAddress(_gateway).Http;
+
     /// <summary>A key for <see cref="Address"/>.</summary>
     public string Key { get; private set; } = "";
 

@@ -40,10 +40,10 @@ public sealed class ProgramBuilder
         uint region = Region(body);
         return Add(new Node
         {
-            Trace = new Protocol.Trace
+            Trace = new Protocol.Messages.Trace
             {
                 Mode = generation is null ? Mode.Forward : Mode.Generate, Generation = generation,
-                Invokes = { new Protocol.Invoke { Input = input, Region = region } }, Region = Region(() => { }),
+                Invokes = { new Protocol.Messages.Invoke { Input = input, Region = region } }, Region = Region(() => { }),
             },
         });
     }

@@ -33,12 +33,12 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
     private void Trace()
     {
         bool generate = _random.Next(3) == 0 && !model.IsOnMetaDevice;
-        var trace = new Protocol.Trace { Mode = model.IsOnMetaDevice ? Mode.Scan : generate ? Mode.Generate : Mode.Forward };
+        var trace = new Protocol.Messages.Trace { Mode = model.IsOnMetaDevice ? Mode.Scan : generate ? Mode.Generate : Mode.Forward };
         if (generate) trace.Generation = Options();
         for (int i = _random.Next(1, 4); i > 0; i--)
         {
             Input? input = trace.Invokes.Count > 0 && _random.Next(5) == 0 ? null : Input();
-            trace.Invokes.Add(new Protocol.Invoke
+            trace.Invokes.Add(new Protocol.Messages.Invoke
             {
                 Input = input,
                 Region = _program.Region(() =>
@@ -104,7 +104,7 @@ public sealed class RandomProgramGenerator(RandomProgramModel model, int seed)
                 case 19: _program.Add(new Node { Log = new Log { Values = { Any() } } }); break;
                 case 20 when _random.Next(4) == 0: _program.Add(new Node { Stop = new Stop() }); break;
                 case 21 when _random.Next(4)
-                    == 0: _program.Add(new Node { Barrier = new Protocol.Barrier { Id = 1, Participants = (uint)_random.Next(1, 3) } });
+                    == 0: _program.Add(new Node { Barrier = new() { Id = 1, Participants = (uint)_random.Next(1, 3) } });
                     break;
                 case 22 when _random.Next(4) == 0: _values.Add(_program.Add(new Node { Result = new ReadResult() })); break;
                 case 23 when steps: Steps(); break;

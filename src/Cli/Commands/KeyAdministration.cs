@@ -7,10 +7,14 @@ namespace Ndif.Cli.Commands;
 
 /// <summary>
 /// Where `ndif keys` manages keys, in this order: the store or the service that the switches name; the store of NDIF_REDIS or NDIF_DATA;
-/// the service of NDIF_HOST, NDIF_API_KEY and the config file; the store in the default data folder.
+/// the service of NDIF_HOST, NDIF_API_KEY and the config file; the service at the default address, if one answers there; the store in the
+/// default data folder. Of the last two, a note says which one it is.
 /// </summary>
-internal sealed class KeyAdministration
+/// <param name="notes">Receives the note; null for standard error.</param>
+internal sealed class KeyAdministration(string defaultHost = NdifConfig.DefaultHost, TextWriter? notes = null)
 {
+    private static readonly TimeSpan _probeTimeout = TimeSpan.FromSeconds(2);
+
     public Option<string?> Host { get; } = CommonOptions.Host();
 
     public Option<string?> Key { get; } = CommonOptions.Key();
@@ -33,13 +37,21 @@ internal sealed class KeyAdministration
     /// <exception cref="ArgumentException">The switches name both a service and a store.</exception>
     public async Task<int> RunAsync(ParseResult parsed, Func<IKeyAccess, Task> action)
     {
-        if (UsesService(parsed))
+        (string folder, string prefix) = (parsed.GetValue(Data)!, parsed.GetValue(Prefix)!);
+        bool? isService = UsesService(parsed);
+        string host = isService is null ? defaultHost : parsed.GetValue(Host) ?? NdifConfig.Host.ToString();
+        if (isService is null)
         {
-            string host = parsed.GetValue(Host) ?? NdifConfig.Host.ToString();
+            isService = await AnswersAsync(host);
+            await (notes ?? Console.Error).WriteLineAsync(isService.Value
+                ? $"The keys are those of the service that answers at {host}. For those of a folder, which need no key, use --data."
+                : $"No service answers at {host}: the keys are those of the folder {Path.GetFullPath(folder)}.");
+        }
+        if (isService.Value)
+        {
             await action(new ServiceKeys(BackendFactory.GetRemoteBackend(host, parsed.GetValue(Key)), host));
             return 0;
         }
-        (string folder, string prefix) = (parsed.GetValue(Data)!, parsed.GetValue(Prefix)!);
         await using QueueBackend backend = BackendFactory.CreateQueueBackend(parsed.GetValue(Redis), folder, prefix);
         string place = backend.Connection is null ? Path.GetFullPath(folder) : "Redis";
         await action(new StoredKeys(
@@ -47,15 +59,35 @@ internal sealed class KeyAdministration
         return 0;
     }
 
-    private bool UsesService(ParseResult parsed)
+    /// <summary>Whether a service answers, even if it refuses the key.</summary>
+    private static async Task<bool> AnswersAsync(string host)
+    {
+        using var timeout = new CancellationTokenSource(_probeTimeout);
+        try
+        {
+            await Status.GetAsync(BackendFactory.GetRemoteBackend(host, NdifConfig.ApiKey), timeout.Token);
+            return true;
+        }
+        catch (NdifException e)
+        {
+            return e.Code is ErrorCode.Unauthenticated or ErrorCode.PermissionDenied or ErrorCode.QuotaExceeded;
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Whether keys are those of a service or of a store; null if nothing says it.</summary>
+    private bool? UsesService(ParseResult parsed)
     {
         bool namesService = IsGiven(Host) || IsGiven(Key), namesStore = IsGiven(Redis) || IsGiven(Data) || IsGiven(Prefix);
         if (namesService && namesStore)
             throw new ArgumentException(
                 "--host and --key name a service, --redis, --data and --prefix the store of one; give one of them.");
         if (namesService || namesStore) return namesService;
-        bool hasStore = HasVariable("NDIF_REDIS") || HasVariable("NDIF_DATA");
-        return !hasStore && NdifConfig.IsHostConfigured;
+        if (HasVariable("NDIF_REDIS") || HasVariable("NDIF_DATA")) return false;
+        return NdifConfig.IsHostConfigured ? true : null;
 
         bool IsGiven(Option option) => parsed.GetResult(option) is { Implicit: false };
 

@@ -64,9 +64,8 @@ internal static class UpCommand
             if (service.Worker.IsFaulted) await service.Worker;
             return 0;
 
-            // the switches of this process that `ndif keys` needs to find the same keys; an address of Redis may hold a password
-            string DescribeStore() => (parsed.GetValue(redis) is { Length: > 0 } ? " --redis ..." : "")
-                + (parsed.GetResult(data) is { Implicit: false } ? $" --data {Path.GetFullPath(folder)}" : "")
+            // the switches that `ndif keys` needs to find the same keys without a key; an address of Redis may hold a password
+            string DescribeStore() => (parsed.GetValue(redis) is { Length: > 0 } ? " --redis ..." : $" --data {Path.GetFullPath(folder)}")
                 + (parsed.GetResult(prefix) is { Implicit: false } ? $" --prefix {parsed.GetValue(prefix)}" : "");
         });
         return command;

@@ -32,8 +32,8 @@ internal static class EditsFile
         file.Write(edits);
     }
 
-    /// <returns>For each edit, the action that records it into the open trace.</returns>
-    public static IReadOnlyList<Action> Read(TracedModel model, string path)
+    /// <summary>Reads the edits, each of which records itself into the open trace.</summary>
+    public static IReadOnlyList<PersistentEdit> Read(TracedModel model, string path)
     {
         Edits edits = Parse(path);
         ModelDescription description = model.Description;
@@ -47,9 +47,10 @@ internal static class EditsFile
                 error.Code, $"The edits of `{path}` cannot be used with this model: {error.Message}", error.Hint, error.Module);
         var source = new ProgramReplay(edits.Program);
         foreach (DefineModule module in source.Modules) Attach(model, module, new ImportedModule(source, module));
-        Protocol.Trace trace = edits.Program.Nodes.Single(n => n.KindCase is Node.KindOneofCase.Trace).Trace;
-        return [.. trace.Invokes.Where(invoke => invoke.HasBeside).Select(invoke =>
-            (Action)(() => source.Replay(invoke.Region, Recorder.Current(what: "An edit"), model.Attachments)))];
+        Protocol.Messages.Trace trace = edits.Program.Nodes.Single(n => n.KindCase is Node.KindOneofCase.Trace).Trace;
+        return [.. trace.Invokes.Where(invoke => invoke.HasBeside).Select(invoke => new PersistentEdit(
+            () => source.Replay(invoke.Region, Recorder.Current(what: "An edit"), model.Attachments),
+            invoke.Adapter ? source.ReadAdapter(invoke.Region) : null))];
     }
 
     private static void Attach(TracedModel model, DefineModule module, ImportedModule definition)
@@ -67,11 +68,14 @@ internal static class EditsFile
         {
             recorder.Scopes.Push(model);
             // an edit applies to the rows of another invoke, so the trace needs one with an input
-            var trace = new Protocol.Trace { Mode = Mode.Forward, Region = recorder.RecordRegion(() => { }) };
+            var trace = new Protocol.Messages.Trace { Mode = Mode.Forward, Region = recorder.RecordRegion(() => { }) };
             var input = new Input { Tokens = { new TokenRow { Ids = { 0 } } } };
-            trace.Invokes.Add(new Protocol.Invoke { Region = recorder.RecordRegion(() => { }), Input = input });
-            foreach (Action edit in model.Edits)
-                trace.Invokes.Add(new Protocol.Invoke { Region = recorder.RecordRegion(edit), Beside = 0 });
+            trace.Invokes.Add(new Protocol.Messages.Invoke { Region = recorder.RecordRegion(() => { }), Input = input });
+            foreach (PersistentEdit edit in model.Edits)
+            {
+                uint region = recorder.RecordRegion(edit.Record);
+                trace.Invokes.Add(new Protocol.Messages.Invoke { Region = region, Beside = 0, Adapter = edit.Adapter is not null });
+            }
             recorder.Add(new Node { Trace = trace });
         }
         finally

@@ -1,6 +1,7 @@
 using System.Collections;
 using System.Runtime.CompilerServices;
 using Ndif.Protocol;
+using Ndif.Protocol.Programs;
 using Ndif.Recording;
 
 namespace Ndif;
@@ -135,7 +136,8 @@ public partial class Envoy : IReadOnlyList<Envoy>
     /// <summary>
     /// Runs the module on values of the experiment, apart from the model's own pass, as the logit lens does:
     /// <c>llm.LmHead.Call(llm.FinalNorm.Call(hidden))</c>. Such a call is not visible at the sites of the module, except for a module that
-    /// the user attached.
+    /// the user attached. An adapter of the model (<see cref="LanguageModel.WithAdapter"/>) is part of its modules, and so of the call;
+    /// other edits are not.
     /// </summary>
     /// <exception cref="InvalidOperationException">No trace is open.</exception>
     public Value Call(params Value[] arguments)
@@ -143,6 +145,8 @@ public partial class Envoy : IReadOnlyList<Envoy>
         Recorder recorder = RequireRecorder(".Call");
         var call = new CallModule { Module = Path, Sites = Model.Attachments.Contains(Path) };
         call.Arguments.AddRange(arguments.Select(recorder.Argument));
+        call.Adapters.AddRange(Model.AdaptersIn(Path, recorder).Select(adapter => adapter.RecordForCall(recorder)));
+        if (call.Adapters.Count > 0) recorder.RequireFeature(ProgramFormat.Adapters);
         return recorder.Value(new Node { CallModule = call });
     }
 

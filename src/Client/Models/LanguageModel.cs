@@ -204,6 +204,15 @@ public sealed class LanguageModel(
         return edited;
     }
 
+    /// <summary>Returns a model with changes of modules, which shares the weights of this one.</summary>
+    internal LanguageModel WithAdapters(IReadOnlyList<PersistentEdit> adapters)
+    {
+        LanguageModel adapted = CloneWithoutEdits();
+        adapted.AddEdit(this, adapters[0]);
+        foreach (PersistentEdit adapter in adapters.Skip(1)) adapted.AddEdit(null, adapter);
+        return adapted;
+    }
+
     /// <summary>
     /// A model with a LoRA adapter: it shares the weights of this model, and persistent edits add the adapter's change in every pass of
     /// every later trace. The service does not need the adapter: its matrices are sent with the trace, large ones once. Traces with

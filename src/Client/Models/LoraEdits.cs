@@ -20,33 +20,41 @@ internal static class LoraEdits
         }
         Dictionary<string, Dictionary<string, TensorData>> replaced = FindReplaced(model, adapter, changes.Tensors);
         string[] modules = [.. deltas.Keys.Union(replaced.Keys)];
-        LanguageModel tuned = model.Edit(() => RecordModule(modules[0]));
-        foreach (string module in modules.Skip(1)) tuned.Edit(() => RecordModule(module), inPlace: true);
-        return tuned;
-
-        void RecordModule(string module) => Record(model, module, deltas.GetValueOrDefault(module), replaced.GetValueOrDefault(module));
+        return model.WithAdapters([.. from module in modules
+                                      let delta = deltas.GetValueOrDefault(module)
+                                      let tensors = replaced.GetValueOrDefault(module)
+                                      select ToEdit(model.Get(module),
+                                          (input, output) => Compute(model, module, delta, tensors, input, output))]);
     }
 
     /// <summary>
-    /// Records the edit of one module. An edit is an invoke of its own, so that the edits need not follow the order of the calls.
+    /// The edit of one module. It is an invoke of its own, so that the edits need not follow the order of the calls. It reads the output
+    /// first, which is there when all edits of the input have been made.
     /// </summary>
-    private static void Record(LanguageModel model, string path, LoraDelta? delta, IReadOnlyDictionary<string, TensorData>? replaced)
+    private static PersistentEdit ToEdit(Envoy module, Func<Value, Value, Value> compute) => new(() =>
     {
-        Envoy module = model.Get(path);
+        Value output = module.Output, input = module.Input;
+        module.Output = compute(input, output);
+    }, new ModuleAdapter(module.Path, compute));
+
+    /// <summary>Records the output of a module with the adapter.</summary>
+    private static Value Compute(LanguageModel model, string path, LoraDelta? delta, IReadOnlyDictionary<string, TensorData>? replaced,
+        Value input, Value output)
+    {
         ModuleInfo info = model.Description.Root.Find(path)!;
         DType modelType = (DType)model.Description.Dtype;
-        Value output = replaced is null ? module.Output : ReplacedWeights.Compute(module, info, replaced, modelType);
+        if (replaced is not null) output = ReplacedWeights.Compute(model.Get(path), info, replaced, input, modelType);
         if (delta is not null)
         {
             // as in PEFT, an adapter in half precision is computed in float32 (autocast_adapter_dtype)
             DType type = delta.A.Type is DType.Float16 or DType.BFloat16 ? DType.Float32 : delta.A.Type;
             Value a = ((Value)delta.A).To(type), b = ((Value)delta.B).To(type);
-            Value projected = delta.IsEmbedding ? Op.Embedding(module.Input, a.Transpose(0, 1)) : Op.Linear(module.Input.To(type), a);
+            Value projected = delta.IsEmbedding ? Op.Embedding(input, a.Transpose(0, 1)) : Op.Linear(input.To(type), a);
             Value change = Op.Linear(projected, b) * delta.Scaling;
             if (delta.IsEmbedding && ReplacedWeights.EmbeddingScale(info, modelType) is { } scale) change *= scale.To(type);
             output = (output + change).To(modelType);
         }
-        module.Output = output;
+        return output;
     }
 
     /// <summary>

@@ -15,12 +15,13 @@ internal static class ReplacedWeights
         _ => false,
     };
 
-    /// <summary>The output for the input of the module's present call, rounded as the module rounds it.</summary>
+    /// <summary>The output for an input of the module, rounded as the module rounds it.</summary>
     /// <param name="replaced">By name; the module's own parameters are used for the others.</param>
     /// <param name="type">The element type of the model.</param>
-    public static Value Compute(Envoy module, ModuleInfo info, IReadOnlyDictionary<string, TensorData> replaced, DType type)
+    public static Value Compute(Envoy module, ModuleInfo info, IReadOnlyDictionary<string, TensorData> replaced, Value input,
+        DType type)
     {
-        Value input = module.Input, weight = Parameter("weight")!;
+        Value weight = Parameter("weight")!;
         Value? bias = Parameter("bias");
         if (IsEmbedding(info))
         {

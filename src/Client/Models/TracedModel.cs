@@ -7,7 +7,7 @@ namespace Ndif;
 /// <summary>A model that can be traced: the root of its tree of <see cref="Envoy"/>s.</summary>
 public abstract class TracedModel : Envoy
 {
-    private readonly List<Action> _edits = [];
+    private readonly List<PersistentEdit> _edits = [];
     private readonly IReadOnlyDictionary<string, Aliases> _rename;
     private AliasMap? _aliases;
     private ModelTree _tree = new();
@@ -58,7 +58,7 @@ public abstract class TracedModel : Envoy
     }
 
     /// <summary>The persistent edits, which every trace applies to each of its prompts.</summary>
-    internal IReadOnlyList<Action> Edits
+    internal IReadOnlyList<PersistentEdit> Edits
     {
         get
         {
@@ -77,6 +77,19 @@ public abstract class TracedModel : Envoy
         }
     }
 
+    /// <summary>
+    /// What adapters change in a call of a module: those of this model or, if it has none, those of the model whose trace is recorded, as a
+    /// site has the value of that model.
+    /// </summary>
+    internal IReadOnlyList<ModuleAdapter> AdaptersIn(string path, Recorder recorder)
+    {
+        IEnumerable<ModuleAdapter> own = Edits.Select(edit => edit.Adapter).OfType<ModuleAdapter>();
+        TracedModel? traced = recorder.Scopes.Select(scope => scope is Trace trace ? trace.Model : scope as TracedModel)
+            .FirstOrDefault(model => model is not null);
+        if (!own.Any() && traced is not null) own = traced.Edits.Select(edit => edit.Adapter).OfType<ModuleAdapter>();
+        return [.. own.Where(adapter => adapter.IsIn(path))];
+    }
+
     /// <summary>Removes all persistent edits of this model.</summary>
     public void ClearEdits()
     {
@@ -85,7 +98,10 @@ public abstract class TracedModel : Envoy
     }
 
     /// <summary>Adds a persistent edit to this model, after the edits of the model from which it derives.</summary>
-    protected void AddEdit(TracedModel? inherited, Action edit)
+    protected void AddEdit(TracedModel? inherited, Action edit) => AddEdit(inherited, new PersistentEdit(edit));
+
+    /// <summary>Adds a persistent edit, which can be a part of a module.</summary>
+    private protected void AddEdit(TracedModel? inherited, PersistentEdit edit)
     {
         _ = Edits; // the edits of a file come first
         if (inherited is not null) _edits.AddRange(inherited.Edits);

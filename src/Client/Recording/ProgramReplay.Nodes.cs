@@ -22,6 +22,21 @@ internal sealed partial class ProgramReplay
             foreach (uint node in from.Nodes) _nodes[node] = Add(source._program.Nodes[(int)node].Clone());
         }
 
+        /// <summary>
+        /// Records the nodes of an adapter's region with values in place of its sites. Returns the output that it writes.
+        /// </summary>
+        public Value ReplayAdapter(uint region, Value input, Value output)
+        {
+            foreach (uint node in source._program.Regions[(int)region].Nodes)
+            {
+                Node original = source._program.Nodes[(int)node];
+                if (original.Write is { } write) return RemapValue(write.Value);
+                _nodes[node] = original.Read is { } read ? (read.Site.Kind is SiteKind.Output ? output : input).Node
+                    : Add(original.Clone());
+            }
+            throw Errors.CreateException(ErrorCode.CorruptData, "An adapter of the edits changes nothing.");
+        }
+
         /// <summary>An argument of the source as a value of the recording.</summary>
         public Value RemapValue(Argument argument)
         {
@@ -56,7 +71,11 @@ internal sealed partial class ProgramReplay
 
         protected override Node VisitSkip(SkipModule skip, Node copy) => WithModule(copy, skip.Module);
 
-        protected override Node VisitCallModule(CallModule call, Node copy) => WithModule(copy, call.Module);
+        protected override Node VisitCallModule(CallModule call, Node copy)
+        {
+            foreach (CallAdapter adapter in call.Adapters) adapter.Forward = ReplayRegion(adapter.Forward);
+            return WithModule(copy, call.Module);
+        }
 
         protected override Node VisitIf(If statement, Node copy)
         {
@@ -137,7 +156,7 @@ internal sealed partial class ProgramReplay
             return copy;
         }
 
-        protected override Node VisitBarrier(Protocol.Barrier barrier, Node copy)
+        protected override Node VisitBarrier(Protocol.Messages.Barrier barrier, Node copy)
         {
             if (!_barriers.TryGetValue(barrier.Id, out uint id)) _barriers[barrier.Id] = id = recorder.NextBarrier();
             barrier.Id = id;
@@ -174,7 +193,7 @@ internal sealed partial class ProgramReplay
         protected override Node VisitNewParameter(NewParameter parameter, Node copy) => copy;
 
         /// <summary>Regions of edits are inside a trace, and traces are not nested.</summary>
-        protected override Node VisitTrace(Protocol.Trace trace, Node copy) => copy;
+        protected override Node VisitTrace(Protocol.Messages.Trace trace, Node copy) => copy;
 
         private Node WithModule(Node copy, string module)
         {

@@ -37,6 +37,14 @@ internal sealed partial class ProgramReplay
         return replay.RemapValue(module.Result);
     }
 
+    /// <summary>The change of a module that a region records: it reads the module's output and input, and replaces the output.</summary>
+    public ModuleAdapter ReadAdapter(uint region)
+    {
+        WriteSite write = _program.Regions[(int)region].Nodes.Select(node => _program.Nodes[(int)node].Write).OfType<WriteSite>().Single();
+        return new ModuleAdapter(write.Site.Module, (input, output) =>
+            new RegionReplay(this, Recorder.Current(input, "An adapter"), null).ReplayAdapter(region, input, output));
+    }
+
     private Layer GetLayer(DefineModule module)
     {
         if (!_layers.TryGetValue(module.Path, out Layer? layer))

@@ -203,6 +203,12 @@ internal sealed class Recorder
 
     public uint NextBarrier() => _barrierCount++;
 
+    /// <summary>A service without the feature must refuse the program.</summary>
+    public void RequireFeature(string feature)
+    {
+        if (!Program.RequiredFeatures.Contains(feature)) Program.RequiredFeatures.Add(feature);
+    }
+
     /// <summary>Opens a region: what follows is recorded into it until <see cref="CloseRegion"/>.</summary>
     public uint OpenRegion()
     {

@@ -40,7 +40,7 @@ internal static class SaveNames
                 Node.KindOneofCase.Parameter => Join(node.Parameter.Module, node.Parameter.Name),
                 Node.KindOneofCase.ReadGradient => $"grad of {Describe(program, new Argument { Node = node.ReadGradient.Node })}",
                 Node.KindOneofCase.Call => node.Call.Op,
-                Node.KindOneofCase.CallModule => $"{node.CallModule.Module}()",
+                Node.KindOneofCase.CallModule => $"{ModulePaths.DisplayName(node.CallModule.Module)}()",
                 Node.KindOneofCase.Result => "result",
                 Node.KindOneofCase.Container => node.Container.Map ? "map" : "list",
                 _ => "value",

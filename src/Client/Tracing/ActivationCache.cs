@@ -22,7 +22,8 @@ public sealed class ActivationCache
     /// <exception cref="KeyNotFoundException">The module was not cached.</exception>
     public CacheEntry this[string path] => Find(path)
         ?? (path.StartsWith("model.", StringComparison.Ordinal) ? Find(path["model.".Length..]) : null)
-        ?? throw new KeyNotFoundException($"`{path}` was never cached. {Errors.DidYouMean(path, Entries.Keys)}".TrimEnd());
+        ?? throw new KeyNotFoundException(
+            $"`{ModulePaths.DisplayName(path)}` was never cached. {Errors.DidYouMean(path, Entries.Keys)}".TrimEnd());
 
     /// <summary>The calls of a module.</summary>
     public CacheEntry this[Envoy module] => this[module.Path];
@@ -69,15 +70,17 @@ public sealed class CacheEntry
             var (positional, keywords) = ((IReadOnlyList<object?>)parts[0]!, (IReadOnlyDictionary<string, object?>)parts[1]!);
             return positional.Count > 0 ? new Saved(positional[0])
                 : keywords.Count > 0 ? new Saved(keywords.First().Value)
-                : throw new InvalidOperationException($"`{_path}` was called without arguments.");
+                : throw new InvalidOperationException($"`{ModulePaths.DisplayName(_path)}` was called without arguments.");
         }
     }
 
     private Saved GetPart(string name)
     {
         if (_calls.Length != 1)
-            throw new InvalidOperationException($"`{_path}` was called {_calls.Length} times; say which call: cache[...][0].{name}.");
+            throw new InvalidOperationException(
+                $"`{ModulePaths.DisplayName(_path)}` was called {_calls.Length} times; say which call: cache[...][0].{name}.");
         return ((IReadOnlyDictionary<string, object?>)_calls[0]!).TryGetValue(name, out object? part) ? new Saved(part)
-            : throw new KeyNotFoundException($"The {name} of `{_path}` was not cached: ask for it with t.Cache({name}: true).");
+            : throw new KeyNotFoundException(
+                $"The {name} of `{ModulePaths.DisplayName(_path)}` was not cached: ask for it with t.Cache({name}: true).");
     }
 }

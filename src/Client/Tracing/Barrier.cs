@@ -19,5 +19,5 @@ public sealed class Barrier
     }
 
     /// <summary>Waits here until all participating invokes have reached the barrier.</summary>
-    public void Wait() => _recorder.Add(new Node { Barrier = new Protocol.Barrier { Id = _id, Participants = _participants } });
+    public void Wait() => _recorder.Add(new Node { Barrier = new Protocol.Messages.Barrier { Id = _id, Participants = _participants } });
 }

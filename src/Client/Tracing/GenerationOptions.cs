@@ -260,7 +260,7 @@ public sealed record GenerationOptions
         return proto;
     }
 
-    /// <summary>Adds the options from <c>suppress_tokens</c> on, in the order of program.proto.</summary>
+    /// <summary>Adds the options from <c>suppress_tokens</c> on, in the order of generation.proto.</summary>
     private void AddTokenRules(Generation proto)
     {
         if (SuppressTokens is { } suppressed) proto.SuppressTokens = ToRow(suppressed);

@@ -7,15 +7,15 @@ namespace Ndif;
 public sealed class Invoke : IDisposable
 {
     private readonly Trace _trace;
-    private readonly Protocol.Invoke _node;
-    private readonly List<Protocol.Invoke> _edits = [];
+    private readonly Protocol.Messages.Invoke _node;
+    private readonly List<Protocol.Messages.Invoke> _edits = [];
     private readonly CallIndex _outerCall;
     private bool _isClosed;
 
     internal Invoke(Trace trace, object? input, Generation? generation = null)
     {
         _trace = trace;
-        _node = new Protocol.Invoke { Generation = generation };
+        _node = new Protocol.Messages.Invoke { Generation = generation };
         _outerCall = trace.Recorder.CurrentCall;
         trace.Recorder.CurrentCall = new CallIndex { At = 0 };
         if (input is not null)
@@ -24,10 +24,10 @@ public sealed class Invoke : IDisposable
             trace.Model.WriteInput(input, _node.Input, trace.Recorder.Argument);
             // a persistent edit is an invoke of its own on the same rows: it precedes this one, and no order is imposed on its modules
             bool isLaterPrompt = trace.Node.Invokes.Any(other => other.Input is not null);
-            foreach (Action edit in trace.Model.Edits)
+            foreach (PersistentEdit edit in trace.Model.Edits)
             {
-                uint region = EditRecorder.Record(trace.Recorder, edit, trace.Node.Mode is Mode.Generate, isLaterPrompt);
-                _edits.Add(new Protocol.Invoke { Region = region });
+                uint region = EditRecorder.Record(trace.Recorder, edit.Record, trace.Node.Mode is Mode.Generate, isLaterPrompt);
+                _edits.Add(new Protocol.Messages.Invoke { Region = region, Adapter = edit.Adapter is not null });
             }
         }
         _node.Region = trace.Recorder.OpenRegion();
@@ -53,7 +53,7 @@ public sealed class Invoke : IDisposable
         recorder.CurrentCall = _outerCall;
         recorder.CloseRegion();
         uint position = (uint)(_trace.Node.Invokes.Count + _edits.Count);
-        foreach (Protocol.Invoke edit in _edits) edit.Beside = position;
+        foreach (Protocol.Messages.Invoke edit in _edits) edit.Beside = position;
         _trace.Node.Invokes.AddRange([.. _edits, _node]);
     }
 }

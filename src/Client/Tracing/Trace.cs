@@ -12,7 +12,7 @@ namespace Ndif;
 public sealed class Trace : Tracer, IDisposable
 {
     private readonly Recorder _recorder;
-    private readonly Protocol.Trace _node;
+    private readonly Protocol.Messages.Trace _node;
     private readonly bool _isRoot;
     private readonly uint _line;
     private readonly Invoke? _singleInvoke;
@@ -32,7 +32,7 @@ public sealed class Trace : Tracer, IDisposable
             throw new InvalidOperationException("A trace cannot be opened inside of another one; open it after that one's end, "
                 + "or use t.Invoke(...) for another prompt of the same pass.");
         _recorder = Recorder.Ambient ?? Recorder.Begin(model.Reference);
-        _node = new Protocol.Trace { Mode = mode, Gradients = grad, Generation = generation, Region = _recorder.OpenRegion() };
+        _node = new Protocol.Messages.Trace { Mode = mode, Gradients = grad, Generation = generation, Region = _recorder.OpenRegion() };
         _line = _recorder.RecordCurrentLine();
         (_outerCall, _recorder.CurrentCall) = (_recorder.CurrentCall, new CallIndex { At = 0 });
         _recorder.Scopes.Push(this);
@@ -52,7 +52,7 @@ public sealed class Trace : Tracer, IDisposable
 
     internal Recorder Recorder => _recorder;
 
-    internal Protocol.Trace Node => _node;
+    internal Protocol.Messages.Trace Node => _node;
 
     /// <summary>
     /// The result of the traced method: the token ids of a generation [batch, prompt + new], or the output of the forward pass.
@@ -266,8 +266,10 @@ public sealed class Trace : Tracer, IDisposable
     {
         bool needsProcessors = _node.Invokes.Select(invoke => invoke.Generation).Prepend(_node.Generation)
             .Any(options => options is not null && GenerationOptionsValidator.RequiresLogitsProcessors(options));
-        if (needsProcessors && !_recorder.Program.RequiredFeatures.Contains(ProgramFormat.LogitsProcessors))
-            _recorder.Program.RequiredFeatures.Add(ProgramFormat.LogitsProcessors);
+        if (needsProcessors) _recorder.RequireFeature(ProgramFormat.LogitsProcessors);
+        if (_node.Invokes.Any(invoke => invoke.Adapter)
+            && _recorder.Program.Nodes.Any(node => node.Skip is not null || node.StartAt is not null))
+            _recorder.RequireFeature(ProgramFormat.Adapters);
     }
 
     private void EnableStreaming()

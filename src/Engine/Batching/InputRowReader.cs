@@ -79,13 +79,13 @@ internal static class InputRowReader
                 throw InvalidInput($"The token id {id} is not in the vocabulary of {model.Description.Vocabulary} tokens.",
                     "Use the model's own tokenizer.");
         }
-        uint context = model.Description.ContextLength;
-        if (context > 0 && row.InputIds.Length + Math.Max(0, (long)maxNewTokens - 1) > context)
+        // a row may end before it has all tokens that it asks for, so only the prompt has to fit (TraceRows.CheckPositions)
+        (uint context, bool hasTable) = (model.Description.ContextLength, model.Root.HasPositionTable);
+        if (context > 0 && row.InputIds.Length + (hasTable ? 0 : Math.Max(0, (long)maxNewTokens - 1)) > context)
         {
-            string tokens = $"A row has {row.InputIds.Length} tokens{(maxNewTokens > 0 ? $" and asks for {maxNewTokens} new ones" : "")}; "
-                + $"the model's context is {context} tokens";
-            if (model.Root.HasPositionTable)
-                throw InvalidInput($"{tokens}, and it has no position after them.", "Shorten the prompt or ask for fewer tokens.");
+            string more = maxNewTokens > 0 && !hasTable ? $" and asks for {maxNewTokens} new ones" : "";
+            string tokens = $"A row has {row.InputIds.Length} tokens{more}; the model's context is {context} tokens";
+            if (hasTable) throw InvalidInput($"{tokens}, and it has no position after them.", "Shorten the prompt.");
             model.WarnOfLongRow($"{tokens} (max_position_embeddings of `{model.Description.Id}`). It runs on, as in Hugging Face, but was "
                 + "not made for such lengths.");
         }

@@ -184,11 +184,12 @@ internal sealed class LanguageModelBatch : ITraceBatch
         int done = isUnobservedPrefill && _model.PrefillChunkSize > 0 && !_model.Root.HasLengthDependentRope
             ? RunPrefillChunks() : 0;
         long remaining = _tokens.InputIds.size(1) - done;
+        torch.Tensor positions = _model.Root.HasPositionTable // rows that have ended go on with padding at the last position
+            ? _tokens.PositionIds.clamp_max(_model.Description.ContextLength - 1) : _tokens.PositionIds; // [batch, seq]
         using var registration = SiteHook.Register(_interleaver.Hooks, _interleaver.CheckCancelled);
         ModelOutput output = _model.Root.Call(
             done == 0 ? _tokens.InputIds : _tokens.InputIds.narrow(1, done, remaining), _tokens.AttentionMask,
-            done == 0 ? _tokens.PositionIds : _tokens.PositionIds.narrow(1, done, remaining), _cache,
-            _batchShape.HasLastLogitsOnly ? 1 : 0);
+            done == 0 ? positions : positions.narrow(1, done, remaining), _cache, _batchShape.HasLastLogitsOnly ? 1 : 0);
         foreach (TraceRows rows in _traces)
         {
             if (rows.IsGenerating && !rows.HasEnded)
@@ -257,6 +258,8 @@ internal sealed class LanguageModelBatch : ITraceBatch
     {
         foreach (TraceRows rows in _traces)
             if (rows.IsGenerating && !rows.HasStopped) rows.CommitTokens();
+        foreach (TraceRows rows in _traces)
+            if (rows.IsGenerating && !rows.HasEnded && !rows.HasStopped) rows.CheckPositions();
         List<TraceRows> continuing = [.. _traces.Where(p => p.IsGenerating && !p.HasEnded && !p.HasStopped)];
         if (continuing.Count == 0)
         {

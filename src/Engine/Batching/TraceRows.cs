@@ -42,7 +42,7 @@ internal sealed class TraceRows : IPreparedTrace
     public TraceRows(TraceRun trace, HookedLanguageModel model)
     {
         (Trace, _model) = (trace, model);
-        Protocol.Trace node = trace.Statement.Trace;
+        Protocol.Messages.Trace node = trace.Statement.Trace;
         IsGenerating = node.Mode is Mode.Generate;
         ResolvedGenerationOptions? options = IsGenerating ? ResolvedGenerationOptions.Resolve(model.Defaults, node.Generation) : null;
         if (options is not null)
@@ -72,8 +72,7 @@ internal sealed class TraceRows : IPreparedTrace
             foreach (InputRow row in rows[i])
             {
                 Rows.AddRange(Enumerable.Repeat(row, _rowsPerInput));
-                if (invokeOptions is not null)
-                    CacheCapacity += _rowsPerInput * KeyValueCache.CapacityOf(row.InputIds.Length + invokeOptions.MaxNewTokens);
+                if (invokeOptions is not null) CacheCapacity += _rowsPerInput * KeyValueCache.CapacityOf(MaxLength(row, invokeOptions));
             }
         }
         (_isInBatch, _inBatchBefore) = (new bool[inputCount], [.. Enumerable.Range(0, inputCount + 1)]);
@@ -175,6 +174,22 @@ internal sealed class TraceRows : IPreparedTrace
                    select entry.Key];
     }
 
+    /// <summary>Fails the job if a row needs a position after the last of the model's table for its next pass.</summary>
+    public void CheckPositions()
+    {
+        if (!_model.Root.HasPositionTable || _model.Description.ContextLength is not (> 0 and var context)) return;
+        for (int i = 0, row = 0; i < _decoders.Count; row += _decoders[i++].RowCount)
+        {
+            long prompt = Rows[row].AttentionMask?.Sum() ?? Rows[row].InputIds.Length;
+            if (_decoders[i].HasEnded || !_isInBatch[i / DecodersPerInput] || prompt + _committedTokens <= context) continue;
+            Trace.Job.Fail(Errors.CreateException(ErrorCode.IndexOutOfRange,
+                $"Step {_committedTokens} of the generation needs position {prompt + _committedTokens - 1} for a row, and "
+                + $"`{_model.Description.Id}` has {context} positions, 0 to {context - 1} (max_position_embeddings).",
+                $"Ask for at most {context - prompt + 1} new tokens after the {prompt} tokens of its prompt."), Trace.Statement.Id);
+            return;
+        }
+    }
+
     /// <summary>Sets the position of the rows in a batch, and the slices of the invokes.</summary>
     /// <param name="batchLength">The tokens of each row of the batch so far, with padding.</param>
     public void SetPosition(BatchShape batchShape, long firstRow, int batchLength)
@@ -255,6 +270,14 @@ internal sealed class TraceRows : IPreparedTrace
     private int DecodersPerInput => _decoders.Count / _isInBatch.Length;
 
     private IEnumerable<ISequenceDecoder> DecodersInBatch => _decoders.Where((_, i) => _isInBatch[i / DecodersPerInput]);
+
+    /// <summary>The most tokens that a row can have.</summary>
+    private long MaxLength(InputRow row, ResolvedGenerationOptions options)
+    {
+        long length = row.InputIds.Length + (long)options.MaxNewTokens;
+        return _model.Root.HasPositionTable && _model.Description.ContextLength is > 0 and var context
+            ? Math.Min(length, Math.Max(row.InputIds.Length, context)) : length;
+    }
 
     /// <summary>For each input row, whether any of its invokes meets a condition.</summary>
     private bool[] FindInputs(Func<Interpreter, bool> condition)

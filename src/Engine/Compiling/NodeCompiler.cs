@@ -67,7 +67,8 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
                 Operand.Of(call.Arguments[0]), Operand.Of(called.Result))
             : new CallModuleStatement(
                 node.Id, node.Needs, model.IndexOf(call.Module), ToOperands(call.Arguments),
-                [.. call.Keywords.Select(k => KeyValuePair.Create(k.Key, Operand.Of(k.Value)))]);
+                [.. call.Keywords.Select(k => KeyValuePair.Create(k.Key, Operand.Of(k.Value)))],
+                [.. call.Adapters.Select(CompileAdapter)]);
 
     protected override Statement VisitParameter(ReadParameter parameter, CompiledNode node) =>
         new ParameterStatement(node.Id, model.IndexOf(parameter.Module), parameter.Name);
@@ -96,7 +97,7 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
     protected override Statement VisitLocal(LocalCall call, CompiledNode node) => new LocalCallStatement(
         node.Id, node.Needs, call.Callback, ToOperands(call.Values), TimeSpan.FromSeconds(call.TimeoutSeconds));
 
-    protected override Statement VisitBarrier(Protocol.Barrier barrier, CompiledNode node) =>
+    protected override Statement VisitBarrier(Protocol.Messages.Barrier barrier, CompiledNode node) =>
         new BarrierStatement(node.Id, barrier.Id, (int)barrier.Participants);
 
     protected override Statement VisitStop(Stop stop, CompiledNode node) => new StopStatement(node.Id);
@@ -148,7 +149,7 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
     protected override Statement VisitOptimizerStep(OptimizerStep step, CompiledNode node) =>
         new OptimizerStepStatement(node.Id, node.Needs, step.Optimizer, step.Zero);
 
-    protected override Statement VisitTrace(Protocol.Trace trace, CompiledNode node)
+    protected override Statement VisitTrace(Protocol.Messages.Trace trace, CompiledNode node)
     {
         if (trace.Mode is Mode.Scan != model.IsOnMetaDevice)
         {
@@ -157,6 +158,13 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
                 "Open it with Scan(...), outside of a session.");
         }
         return new TraceStatement(node.Id, node.Needs, trace, [.. trace.Invokes.Select(CompileInput)]);
+    }
+
+    private ModuleCallAdapter CompileAdapter(CallAdapter adapter)
+    {
+        var parameters = program.Regions[(int)adapter.Forward].Parameters;
+        return new ModuleCallAdapter(
+            model.IndexOf(adapter.Module), adapter.Forward, parameters[0], parameters[1], Operand.Of(adapter.Result));
     }
 
     private HookPoint HookPointOf(Site site)
@@ -182,7 +190,7 @@ internal sealed class NodeCompiler(Program program, HookedModel model, AutogradR
 
     private static Operand[] ToOperands(IEnumerable<Argument> arguments) => [.. arguments.Select(Operand.Of)];
 
-    private static InvokeInput CompileInput(Protocol.Invoke invoke) => new(
+    private static InvokeInput CompileInput(Protocol.Messages.Invoke invoke) => new(
         invoke.Input, invoke.Region, invoke.HasBeside ? (int)invoke.Beside : null,
         invoke.Input?.Ids is { } ids ? Operand.Of(ids) : null,
         invoke.Input?.AttentionMask is { } mask ? Operand.Of(mask) : null,

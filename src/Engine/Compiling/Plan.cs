@@ -22,7 +22,12 @@ internal sealed class Plan
         (Program, Model, Statements, Regions) = (program, model, statements, regions);
         (HookPoints, OwnerRegions, Autograd) = (hookPoints, ownerRegions, autograd);
         _descendants = new uint[]?[regions.Length];
+        AdapterRegions = program.Nodes.Select(node => node.Trace).OfType<Protocol.Messages.Trace>()
+            .SelectMany(trace => trace.Invokes).Where(invoke => invoke.Adapter).Select(invoke => invoke.Region).ToHashSet();
     }
+
+    /// <summary>The regions of the invokes that are adapters: a call that is skipped has none of their changes.</summary>
+    internal IReadOnlySet<uint> AdapterRegions { get; }
 
     public Program Program { get; }
 
@@ -37,6 +42,13 @@ internal sealed class Plan
     /// <summary>All nodes of a region and of the regions inside it: their values are cleared when a loop begins its next turn.</summary>
     internal uint[] DescendantsOf(uint region) => _descendants[region] ??= [.. Program.Regions[(int)region].Nodes
         .SelectMany(node => Program.Nodes[(int)node].Regions().SelectMany(DescendantsOf).Append(node))];
+
+    /// <summary>
+    /// Whether a region does nothing but change the model: it has no values for the user, and no invoke waits for it.
+    /// </summary>
+    internal bool OnlyChangesModel(uint region) => DescendantsOf(region).All(node => Statements[node] is not (SaveStatement or LogStatement
+        or LocalCallStatement or AppendStatement or PutStatement or SetVariableStatement or CacheStatement or BarrierStatement
+        or StopStatement));
 
     /// <summary>The points of the model that the program uses. Nothing is attached elsewhere.</summary>
     internal IReadOnlySet<HookPoint> HookPoints { get; }

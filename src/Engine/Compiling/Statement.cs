@@ -59,8 +59,13 @@ internal sealed record StartAtStatement(uint Id, uint[] Needs, int Module, int[]
 
 internal sealed record CallStatement(uint Id, uint[] Needs, OpSchema Schema, Operand[] Arguments) : Statement(Id, Needs);
 
-internal sealed record CallModuleStatement(
-    uint Id, uint[] Needs, int Module, Operand[] Arguments, KeyValuePair<string, Operand>[] Keywords) : Statement(Id, Needs);
+internal sealed record CallModuleStatement(uint Id, uint[] Needs, int Module, Operand[] Arguments,
+    KeyValuePair<string, Operand>[] Keywords, ModuleCallAdapter[] Adapters) : Statement(Id, Needs);
+
+/// <summary>A change of the output of one module inside a call of a module.</summary>
+/// <param name="Input">The parameter of the region that is the module's input.</param>
+/// <param name="Output">The parameter that is its output.</param>
+internal sealed record ModuleCallAdapter(int Module, uint Region, uint Input, uint Output, Operand Result);
 
 /// <summary>The definition of a module by the program.</summary>
 /// <param name="CapturedNodes">The nodes outside of its forward that the forward uses. Their values are kept for later calls.</param>
@@ -133,7 +138,7 @@ internal sealed record OptimizerStepStatement(uint Id, uint[] Needs, uint Optimi
 internal sealed record LocalCallStatement(uint Id, uint[] Needs, uint Callback, Operand[] Values, TimeSpan Timeout)
     : Statement(Id, Needs);
 
-internal sealed record TraceStatement(uint Id, uint[] Needs, Protocol.Trace Trace, InvokeInput[] Invokes) : Statement(Id, Needs);
+internal sealed record TraceStatement(uint Id, uint[] Needs, Protocol.Messages.Trace Trace, InvokeInput[] Invokes) : Statement(Id, Needs);
 
 /// <summary>The input of an invoke. The operands are null if the input is texts or literal ids, or if there is none.</summary>
 /// <param name="Beside">The position of the invoke whose rows this one sees. If it is null, an invoke without input sees all rows.</param>

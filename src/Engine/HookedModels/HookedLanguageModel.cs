@@ -196,12 +196,13 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
         return cache.ByteCount / KeyValueCache.CapacityOf(1);
     }
 
-    public override object? CallModule(int module, Arguments arguments)
+    public override object? CallModule(int module, Arguments arguments, SiteHook?[]? hooks = null)
     {
-        using var registration = SiteHook.Register(null);
+        using var registration = SiteHook.Register(hooks);
         SiteModule called = _model.Modules[module];
         if (called is Embedding embedding) embedding.CheckIds(arguments);
-        return called.Run(called.Device is { } device ? arguments.To(device) : arguments);
+        Arguments aligned = called.Device is { } device ? arguments.To(device) : arguments;
+        return hooks?[module] is { } hook ? hook.Call(called, aligned) : called.Run(aligned);
     }
 
     public override torch.Tensor Parameter(int module, string name) => FindParameter(module, name).Value;

@@ -54,7 +54,7 @@ internal abstract class HookedModel
 
     /// <summary>The index of an operation of a module's source, by its full path.</summary>
     internal int OperationIndexOf(int module, string path) => Source(module)?.IndexOf(path) is >= 0 and var index ? index
-        : throw Errors.CreateException(ErrorCode.UnknownOp, $"`{Paths[module]}` has no operation `{path}`.");
+        : throw Errors.CreateException(ErrorCode.UnknownOp, $"`{ModulePaths.DisplayName(Paths[module])}` has no operation `{path}`.");
 
     /// <summary>Whether the value at a hook point can be sliced by rows.</summary>
     internal virtual bool CanNarrow(HookPoint point) => true;
@@ -82,8 +82,9 @@ internal abstract class HookedModel
     /// <summary>Whether traces of several jobs can run in one pass.</summary>
     public virtual bool CanBatch => true;
 
-    /// <summary>Runs one module on values of a program, without hooks.</summary>
-    public abstract object? CallModule(int module, Arguments arguments);
+    /// <summary>Runs one module on values of a program, without the hooks of the pass.</summary>
+    /// <param name="hooks">Hooks of the call by module index; null if it has none.</param>
+    public abstract object? CallModule(int module, Arguments arguments, SiteHook?[]? hooks = null);
 
     /// <summary>Makes parameters require gradients until the result is disposed.</summary>
     internal abstract IDisposable RequireGrad(IReadOnlyList<(int Module, string Name)> parameters);

@@ -51,7 +51,9 @@ internal sealed class HookedTorchModule : HookedModel
         return null;
     }
 
-    public override object? CallModule(int module, Arguments arguments) => TorchHooks.Call(_modules[module], arguments);
+    public override object? CallModule(int module, Arguments arguments, SiteHook?[]? hooks = null) => hooks is null
+        ? TorchHooks.Call(_modules[module], arguments)
+        : throw Errors.CreateException(ErrorCode.Unsupported, "Adapters are parts of language models; this is a module of its user's.");
 
     public override torch.Tensor Parameter(int module, string name) =>
         _modules[module].named_parameters(recurse: false).First(p => p.name == name).parameter;

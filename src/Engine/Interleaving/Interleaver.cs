@@ -136,6 +136,20 @@ internal sealed partial class Interleaver
     }
 
     /// <summary>
+    /// An adapter is a part of its module: what replaces the module's output for some rows has nothing of it. The adapters of these rows
+    /// wait for the next call.
+    /// </summary>
+    public void OmitAdapters(HookPoint output, IReadOnlyList<SkippedRows> skips)
+    {
+        foreach (Interpreter invoke in _invokes)
+        {
+            if (invoke is { IsAdapter: true, IsDone: false, WaitReason: WaitReason.HookPoint }
+                && invoke.AwaitedPoint == (output, CallCountOf(invoke, output))
+                && skips.Any(skip => skip.Covers(invoke))) invoke.OmitCall();
+        }
+    }
+
+    /// <summary>
     /// Ends the part of a trace in the pass: its result is available, and waits of its invokes for the model are abandoned.
     /// </summary>
     public void EndTrace(TraceRun trace)
@@ -153,11 +167,12 @@ internal sealed partial class Interleaver
 
     /// <summary>
     /// Ends the part of invokes in the pass, because their rows have ended: their results are available, and their waits for the model are
-    /// abandoned. The other rows of the trace continue.
+    /// abandoned. The other rows of the trace continue, and so do edits that hold for every row of a pass
+    /// (<see cref="Interpreter.AppliesToEndedRows"/>).
     /// </summary>
     public void EndInvokes(IReadOnlyList<Interpreter> invokes)
     {
-        foreach (Interpreter invoke in invokes) invoke.HasEnded = true;
+        foreach (Interpreter invoke in invokes) invoke.HasEnded |= !invoke.AppliesToEndedRows;
         RunReadyInvokes();
     }
 

@@ -14,13 +14,14 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
     public override object? Call(SiteModule called, Arguments arguments)
     {
         arguments = Before(arguments, out IReadOnlyList<SkippedRows>? skipped);
-        if (skipped is null) return After(arguments, Run(called, arguments));
+        if (skipped is null) return After(arguments, Run(called, arguments), null);
         var point = new HookPoint(module, IsAfter: true);
         object? joined = SkippedRows.Join(skipped, interleaver.Sites.OutputAxes(point));
         // the output of a module that returns a tuple is read as a tuple, even if it was skipped with its first tensor only
         if (joined is torch.Tensor && !called.ReturnsTensor) joined = new object?[] { joined };
-        return After(joined
-            ?? SkippedRows.Splice(skipped, Run(called, arguments), interleaver.Sites.OutputAxes(point), interleaver.Sites.NameOf(point)));
+        joined ??= SkippedRows.Splice(
+            skipped, Run(called, arguments), interleaver.Sites.OutputAxes(point), interleaver.Sites.NameOf(point));
+        return After(arguments, joined, skipped);
     }
 
     /// <summary>Reports the arguments of a call.</summary>
@@ -41,10 +42,11 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
     /// <summary>
     /// Reports the output while the arguments can still be read: <c>mlp.Output += mlp.Input.MatMul(a)</c> reads the output first.
     /// </summary>
-    private object? After(Arguments arguments, object? result)
+    private object? After(Arguments arguments, object? result, IReadOnlyList<SkippedRows>? skipped)
     {
         if (!hasBefore || !hasAfter) return After(result);
         using var ended = interleaver.BeginEndedCall(new HookPoint(module, IsAfter: false), arguments);
+        if (skipped is not null) interleaver.OmitAdapters(new HookPoint(module, IsAfter: true), skipped);
         return After(result);
     }
 

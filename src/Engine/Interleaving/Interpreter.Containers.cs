@@ -61,10 +61,9 @@ internal sealed partial class Interpreter
 
     private void RequireOwnContainer(CallStatement call, object? container, uint node)
     {
-        if (OriginOf(call) is ReadStatement read)
+        if (FindEditedValue(call) is ReadStatement read)
         {
-            string path = read.Point.DefinedPath ?? _plan.Model.Paths[read.Point.Module];
-            string name = path.Length == 0 ? "model" : path;
+            string name = ModulePaths.DisplayName(read.Point.DefinedPath ?? _plan.Model.Paths[read.Point.Module]);
             if (read.Kind is SiteKind.Inputs)
                 throw Errors.CreateException(ErrorCode.BadArgument,
                     container is Array ? "'tuple' object does not support item assignment"
@@ -86,8 +85,8 @@ internal sealed partial class Interpreter
         }
     }
 
-    /// <summary>What a value that is edited in place is a part of.</summary>
-    private Statement? OriginOf(CallStatement call)
+    /// <summary>The statement whose value is edited in place, also through items and views of it.</summary>
+    private Statement? FindEditedValue(CallStatement call)
     {
         Statement? origin = call;
         while (origin is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] } view && (view.Schema.InPlace

@@ -21,7 +21,7 @@ internal sealed partial class Interpreter
     private void MarkEditInPlace(CallStatement call)
     {
         if (LastHookPoint is not { } point || EnclosingTrace is not { } trace || !_plan.Model.AffectsCache(point)) return;
-        if (OriginOf(call) is ReadStatement read && _reads.Contains(read.Id)) HasEditedCache = true;
+        if (FindEditedValue(call) is ReadStatement read && _reads.Contains(read.Id)) HasEditedCache = true;
         else foreach (Interpreter invoke in trace.Invokes) invoke.HasEditedCache = true;
     }
 
@@ -212,28 +212,10 @@ internal sealed partial class Interpreter
     private void WarnOfLateEdit(CallStatement call)
     {
         if (call.Schema.Name == "requires_grad_" || EnclosingTrace is null
-            || OriginOf(call) is not ReadStatement { Point.IsDefined: false } read || Interleaver!.IsActive(read.Point)) return;
+            || FindEditedValue(call) is not ReadStatement { Point.IsDefined: false } read || Interleaver!.IsActive(read.Point)) return;
         Job.Warn(call.Id, Interleaver.Sites.PathOf(read.Point),
             $"The model has already used this value of `{Interleaver.Sites.NameOf(read.Point)}`: the edit changes what the program reads, "
             + "and not what the model computes. Edit it before a later module is accessed, or edit a Clone().");
-    }
-
-    private object? Compute(CallModuleStatement call)
-    {
-        using var scope = torch.NewDisposeScope();
-        object?[] arguments = Array.ConvertAll(call.Arguments, a => a.Evaluate(_slots));
-        KeyValuePair<string, object?>[] keywords =
-            Array.ConvertAll(call.Keywords, k => KeyValuePair.Create(k.Key, k.Value.Evaluate(_slots)));
-        try
-        {
-            return TensorOwnership.TakeOwnership(BatchSlice.Whole()
-                .Narrow(_plan.Model.CallModule(call.Module, new Arguments(arguments, keywords)), _ => Axes.Shared));
-        }
-        catch (Exception e)
-        {
-            throw ForwardErrorTranslator.Translate(e, $"The call of `{_plan.Model.Paths[call.Module]}`",
-                "Check the shapes and element types of its arguments.");
-        }
     }
 
     private object? Compute(TraceRun trace)

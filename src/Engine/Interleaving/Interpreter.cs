@@ -67,6 +67,15 @@ internal sealed partial class Interpreter
     /// <summary>Whether it is a persistent edit, which applies to the rows of another invoke in every step.</summary>
     public bool IsEdit { get; init; }
 
+    /// <summary>Whether it is a persistent edit that is part of a module.</summary>
+    public bool IsAdapter => _plan.AdapterRegions.Contains(Region);
+
+    /// <summary>
+    /// Whether it goes on for its rows while they stay in the pass after their end: an edit that only changes the model. What it shows to
+    /// the user would have more steps than the rows have alone.
+    /// </summary>
+    public bool AppliesToEndedRows => IsEdit && _plan.OnlyChangesModel(Region);
+
     private readonly HashSet<uint> _reads = []; // the nodes of the values of the model that it has read
 
     /// <summary>Whether it has changed values from which the model computes the keys and values of its rows.</summary>
@@ -154,6 +163,20 @@ internal sealed partial class Interpreter
             _ => Errors.CreateException(ErrorCode.Internal, "Unexpected interpreter state."),
         };
     });
+
+    /// <summary>Begins the next step without the call that it waits for.</summary>
+    public void OmitCall()
+    {
+        if (!IsInIteration)
+        {
+            WaitReason = WaitReason.Done;
+            return;
+        }
+        while (_frames.Peek().Loop is not StepLoop) _frames.Pop();
+        ((StepLoop)_frames.Peek().Loop!).HasReachedModule = true;
+        WaitReason = WaitReason.None;
+        EndRegion(_frames.Peek());
+    }
 
     /// <summary>Leaves the iteration: the current step did not happen, and neither will the remaining ones.</summary>
     private void AbandonRemainingSteps(string module, string reason)

@@ -14,9 +14,8 @@ internal sealed class SiteValues(HookedModel model)
     public string NameOf(HookPoint point)
     {
         if (point.IsDefined) return $"{point.DefinedPath}.{(point.IsAfter ? "output" : "input")}";
-        string path = model.Paths[point.Module];
         string operation = point.IsOperation ? $".source.{model.Source(point.Module)!.Sites[point.Operation].Path}" : "";
-        return $"{(path.Length == 0 ? "model" : path)}{operation}.{(point.IsAfter ? "output" : "input")}";
+        return $"{ModulePaths.DisplayName(model.Paths[point.Module])}{operation}.{(point.IsAfter ? "output" : "input")}";
     }
 
     public Func<int, Axes> OutputAxes(HookPoint point) => element => point.IsDefined ? Axes.Shared : model.OutputAxes(point, element);

@@ -12,6 +12,10 @@ internal sealed record SkippedRows(Interpreter Invoke, object Value)
     private torch.Tensor?[] Elements => Value is object?[] tuple ? Array.ConvertAll(tuple, item => item as torch.Tensor)
         : [(torch.Tensor)Value];
 
+    /// <summary>Whether these are all rows of another invoke of the trace.</summary>
+    public bool Covers(Interpreter other) => other.EnclosingTrace == Invoke.EnclosingTrace
+        && (Slice.Count < 0 || (Slice.Start <= other.Slice!.Start && other.Slice.Start + other.Slice.Count <= Slice.Start + Slice.Count));
+
     /// <summary>
     /// Builds the module's output from the parts only. Returns null if other rows need the module, or if the parts do not fit together.
     /// </summary>

@@ -8,7 +8,7 @@ internal static class GenerationOptionValues
 {
     private const int MaxTextLength = 120;
 
-    /// <summary>Reads a value of a message type of program.proto.</summary>
+    /// <summary>Reads a value of a message type of generation.proto.</summary>
     /// <param name="messageName">The name of the type: "TokenRow", ...</param>
     /// <exception cref="FormatException">The value has another form.</exception>
     /// <exception cref="InvalidOperationException">An item of the value is of another kind.</exception>

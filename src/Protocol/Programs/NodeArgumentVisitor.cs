@@ -42,7 +42,7 @@ internal sealed class NodeArgumentVisitor : NodeVisitor<ValueTuple, IEnumerable<
 
     protected override IEnumerable<Argument> VisitBreak(Break statement, ValueTuple context) => [];
 
-    protected override IEnumerable<Argument> VisitTrace(Trace trace, ValueTuple context) =>
+    protected override IEnumerable<Argument> VisitTrace(Messages.Trace trace, ValueTuple context) =>
         trace.Invokes.SelectMany(i => InputArguments(i.Input));
 
     protected override IEnumerable<Argument> VisitBackward(Backward backward, ValueTuple context) =>
@@ -55,7 +55,7 @@ internal sealed class NodeArgumentVisitor : NodeVisitor<ValueTuple, IEnumerable<
 
     protected override IEnumerable<Argument> VisitStop(Stop stop, ValueTuple context) => [];
 
-    protected override IEnumerable<Argument> VisitBarrier(Barrier barrier, ValueTuple context) => [];
+    protected override IEnumerable<Argument> VisitBarrier(Messages.Barrier barrier, ValueTuple context) => [];
 
     protected override IEnumerable<Argument> VisitCache(Cache cache, ValueTuple context) => [];
 

@@ -23,7 +23,8 @@ internal sealed class NodeRegionVisitor : NodeVisitor<ValueTuple, NodeRegions>
 
     protected override NodeRegions VisitSkip(SkipModule skip, ValueTuple context) => NodeRegions.None;
 
-    protected override NodeRegions VisitCallModule(CallModule call, ValueTuple context) => NodeRegions.None;
+    protected override NodeRegions VisitCallModule(CallModule call, ValueTuple context) =>
+        new(call.Adapters.Select(a => a.Forward), call.Adapters.Where(a => a.Result is not null).Select(a => a.Result));
 
     protected override NodeRegions VisitParameter(ReadParameter parameter, ValueTuple context) => NodeRegions.None;
 
@@ -49,7 +50,7 @@ internal sealed class NodeRegionVisitor : NodeVisitor<ValueTuple, NodeRegions>
 
     protected override NodeRegions VisitBreak(Break statement, ValueTuple context) => NodeRegions.None;
 
-    protected override NodeRegions VisitTrace(Trace trace, ValueTuple context) =>
+    protected override NodeRegions VisitTrace(Messages.Trace trace, ValueTuple context) =>
         new(trace.Invokes.Select(i => i.Region).Append(trace.Region), []);
 
     protected override NodeRegions VisitBackward(Backward backward, ValueTuple context) => new([backward.Region], []);
@@ -60,7 +61,7 @@ internal sealed class NodeRegionVisitor : NodeVisitor<ValueTuple, NodeRegions>
 
     protected override NodeRegions VisitStop(Stop stop, ValueTuple context) => NodeRegions.None;
 
-    protected override NodeRegions VisitBarrier(Barrier barrier, ValueTuple context) => NodeRegions.None;
+    protected override NodeRegions VisitBarrier(Messages.Barrier barrier, ValueTuple context) => NodeRegions.None;
 
     protected override NodeRegions VisitCache(Cache cache, ValueTuple context) => NodeRegions.None;
 

@@ -86,7 +86,7 @@ public abstract class NodeVisitor<TContext, TResult>
 
     protected abstract TResult VisitBreak(Break statement, TContext context);
 
-    protected abstract TResult VisitTrace(Trace trace, TContext context);
+    protected abstract TResult VisitTrace(Messages.Trace trace, TContext context);
 
     protected abstract TResult VisitBackward(Backward backward, TContext context);
 
@@ -96,7 +96,7 @@ public abstract class NodeVisitor<TContext, TResult>
 
     protected abstract TResult VisitStop(Stop stop, TContext context);
 
-    protected abstract TResult VisitBarrier(Barrier barrier, TContext context);
+    protected abstract TResult VisitBarrier(Messages.Barrier barrier, TContext context);
 
     protected abstract TResult VisitCache(Cache cache, TContext context);
 

@@ -11,8 +11,14 @@ public static class ProgramFormat
     /// </summary>
     public const string LogitsProcessors = "logits_processors";
 
+    /// <summary>
+    /// The feature of a program that calls, skips or starts at modules of a model with an adapter, where an earlier service would leave the
+    /// adapter out, or refuse it.
+    /// </summary>
+    public const string Adapters = "adapters";
+
     /// <summary>The features that a program may require by name (Program.required_features).</summary>
-    public static IReadOnlyList<string> Features { get; } = [LogitsProcessors];
+    public static IReadOnlyList<string> Features { get; } = [LogitsProcessors, Adapters];
 
     /// <summary>Tensors up to this size are sent inside messages, larger ones as blobs.</summary>
     public const int MaxInlineTensorBytes = 1 << 20;

@@ -103,7 +103,22 @@ public sealed partial class ProgramValidator
             if (!validator._definedModules.ContainsKey(call.Module)) ResolveModule(call.Module);
             else if (call is not { Arguments.Count: 1, Keywords.Count: 0 })
                 throw BadArgument($"`{Truncate(call.Module)}` takes one input.");
+            foreach (CallAdapter adapter in call.Adapters) ValidateAdapter(call.Module, adapter, scope);
             return null;
+        }
+
+        private void ValidateAdapter(string called, CallAdapter adapter, RegionContext scope)
+        {
+            bool isInside = called.Length == 0 || adapter.Module == called
+                || adapter.Module.StartsWith($"{called}.", StringComparison.Ordinal);
+            if (!isInside || ResolveModule(adapter.Module).List || validator._definedModules.ContainsKey(called))
+                throw InvalidProgram($"`{Truncate(adapter.Module)}` has an adapter, and a call of `{Truncate(called)}` does not run it.");
+            var regions = validator._program.Regions;
+            if (adapter.Forward >= regions.Count || regions[(int)adapter.Forward].Parameters.Count != 2)
+                throw InvalidProgram("An adapter has the input and the output of its module.");
+            RegionContext inner = scope with { Depth = scope.Depth + 1, InLoop = false, Steps = null, InModule = adapter.Module };
+            validator.ValidateRegion(adapter.Forward, inner);
+            validator.ValidateArgument(adapter.Result, 0);
         }
 
         protected override RegionContext? VisitParameter(ReadParameter parameter, RegionContext scope)
@@ -122,7 +137,7 @@ public sealed partial class ProgramValidator
 
         protected override RegionContext? VisitStop(Stop stop, RegionContext scope) => RequireTrace(scope, "Stop");
 
-        protected override RegionContext? VisitBarrier(Barrier barrier, RegionContext scope) => RequireTrace(scope, "Barrier");
+        protected override RegionContext? VisitBarrier(Messages.Barrier barrier, RegionContext scope) => RequireTrace(scope, "Barrier");
 
         protected override RegionContext? VisitCache(Cache cache, RegionContext scope)
         {
@@ -201,7 +216,7 @@ public sealed partial class ProgramValidator
             return scope with { Depth = scope.Depth + 1, InLoop = false, InBackward = true };
         }
 
-        protected override RegionContext? VisitTrace(Trace trace, RegionContext scope)
+        protected override RegionContext? VisitTrace(Messages.Trace trace, RegionContext scope)
         {
             if (scope.Trace is not null) throw InvalidProgram("A trace is not allowed inside another trace.");
             if (scope.InBackward) throw InvalidProgram("A trace is not allowed inside a backward block.");
@@ -221,12 +236,12 @@ public sealed partial class ProgramValidator
             if (trace.Invokes.Any(i => i.HasBeside && (i.Input is not null || !HasRows(i.Beside))))
                 throw InvalidProgram("An invoke shares the rows of an invoke that has no rows.");
             if (trace.Generation is { } generation) GenerationOptionsValidator.Validate(generation);
-            foreach (Invoke invoke in trace.Invokes)
+            foreach (Messages.Invoke invoke in trace.Invokes)
                 if (invoke.Generation is { } own) GenerationOptionsValidator.ValidateForInvoke(own);
             foreach (Generation? options in trace.Invokes.Select(invoke => invoke.Generation).Prepend(trace.Generation))
                 if (options is not null) GenerationOptionsValidator.ValidateVocabulary(options, Model?.Vocabulary ?? 0);
             RegionContext inner = scope with { Trace = trace, Depth = scope.Depth + 1, InLoop = false, Steps = null };
-            foreach (Invoke invoke in trace.Invokes) validator.ValidateRegion(invoke.Region, inner with { Invoke = invoke });
+            foreach (Messages.Invoke invoke in trace.Invokes) validator.ValidateRegion(invoke.Region, inner with { Invoke = invoke });
             validator.ValidateRegion(trace.Region, inner);
             return null;
 
@@ -235,7 +250,7 @@ public sealed partial class ProgramValidator
 
         private const string ForwardPassHint = "Use a trace of one forward pass: Trace(prompt, grad: true).";
 
-        private static string NameOf(Trace trace) => trace.Mode is Mode.Scan ? "A scan" : "A generation";
+        private static string NameOf(Messages.Trace trace) => trace.Mode is Mode.Scan ? "A scan" : "A generation";
 
         /// <summary>Throws if the region is not inside a trace's pass. The node has no regions.</summary>
         private static RegionContext? RequireTrace(RegionContext scope, string what)

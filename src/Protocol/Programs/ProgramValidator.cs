@@ -207,5 +207,6 @@ public sealed partial class ProgramValidator
 
     /// <summary>The context of a region.</summary>
     private sealed record RegionContext(
-        Trace? Trace, Invoke? Invoke, StepLoop? Steps, int Depth, bool InLoop = false, bool InBackward = false, string? InModule = null);
+        Messages.Trace? Trace, Messages.Invoke? Invoke, StepLoop? Steps, int Depth, bool InLoop = false, bool InBackward = false,
+        string? InModule = null);
 }

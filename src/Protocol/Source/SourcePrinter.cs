@@ -36,7 +36,7 @@ public static class SourcePrinter
         string[] lines = operation.Function.Text.Split('\n');
         int at = (int)(operation.Operation.Line - operation.Function.Line);
         int from = Math.Max(0, at - ContextLines), to = Math.Min(lines.Length - 1, at + ContextLines);
-        var text = new StringBuilder($"{(path.Length == 0 ? "model" : path)}.source.{operation.Path}");
+        var text = new StringBuilder($"{ModulePaths.DisplayName(path)}.source.{operation.Path}");
         if (operation.Operation.Shape is not ("" or "?")) text.Append(": ").Append(operation.Operation.Shape);
         text.Append("\n\n");
         if (from > 0) text.Append("     ....\n");

@@ -1,4 +1,5 @@
 using Ndif.Protocol;
+using Ndif.Protocol.Messages;
 using Ndif.Protocol.Programs;
 
 namespace Ndif.Server.Admission;
@@ -27,6 +28,7 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
 
     private readonly Program _program;
     private readonly ModelDescription? _model;
+    private readonly Generation? _defaults;
     private readonly double _hiddenSize, _vocabSize, _numLayers, _elementBytes;
     private readonly Dictionary<uint, ValueSize> _valueSizes = [];
     private readonly HashSet<uint> _visitedRegions = [];
@@ -35,7 +37,7 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
 
     private ProgramMemoryEstimator(Program program, ModelDescription? model)
     {
-        (_program, _model) = (program, model);
+        (_program, _model, _defaults) = (program, model, ProgramCostEstimator.ReadDefaults(program, model));
         if (model is null) return;
         ModuleInfo? embedding = model.Root?.Find(model.Names?.Embed ?? "");
         _hiddenSize = embedding?.Parameters.FirstOrDefault(p => p.Name == "weight")?.Shape.LastOrDefault() ?? 0;
@@ -60,12 +62,14 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
     protected override ValueSize? VisitTrace(Trace trace, EstimatedNode node)
     {
         if (trace.Mode == Mode.Scan) return null;
-        double steps = ProgramCostEstimator.GetStepCount(trace), copies = ProgramCostEstimator.GetSequencesPerPrompt(trace);
+        double copies = ProgramCostEstimator.GetSequencesPerPrompt(trace, _defaults);
         List<(Invoke Invoke, EstimatedPass Pass)> invokes = [.. trace.Invokes.Where(i => i.Input is not null).Select(invoke =>
         {
             double[] tokens = [.. ProgramCostEstimator.GetTokenCounts(invoke.Input).Select(count => (double)count)];
-            return (invoke, new EstimatedPass(Math.Max(1, tokens.Length) * copies, tokens.DefaultIfEmpty(1).Max(), steps));
+            double ownSteps = ProgramCostEstimator.GetStepCount(trace, invoke, _defaults);
+            return (invoke, new EstimatedPass(Math.Max(1, tokens.Length) * copies, tokens.DefaultIfEmpty(1).Max(), ownSteps));
         })];
+        double steps = invokes.Select(i => i.Pass.Steps).DefaultIfEmpty(1).Max();
         var whole = new EstimatedPass(invokes.Sum(i => i.Pass.Batch), invokes.Select(i => i.Pass.Seq).DefaultIfEmpty(0).Max(), steps);
         double activations = _hiddenSize * ActivationsPerToken * (trace.Gradients ? Math.Max(1, _numLayers) : 1);
         double cached = steps > 1 ? 2 * _numLayers * whole.Batch * (whole.Seq + steps) * _hiddenSize : 0;
@@ -189,7 +193,7 @@ internal sealed class ProgramMemoryEstimator : NodeVisitor<EstimatedNode, ValueS
 
     protected override ValueSize? VisitStop(Stop stop, EstimatedNode node) => null;
 
-    protected override ValueSize? VisitBarrier(Protocol.Barrier barrier, EstimatedNode node) => null;
+    protected override ValueSize? VisitBarrier(Protocol.Messages.Barrier barrier, EstimatedNode node) => null;
 
     protected override ValueSize? VisitBreak(Break statement, EstimatedNode node) => null;
 

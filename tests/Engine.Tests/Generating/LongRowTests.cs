@@ -43,6 +43,61 @@ public sealed class LongRowTests
         Assert.Empty(fixture.Warnings);
     }
 
+    /// <summary>As in Hugging Face, a limit that a row does not reach is none.</summary>
+    [Theory]
+    [InlineData("GPT2LMHeadModel")]
+    [InlineData("GPTNeoForCausalLM")]
+    [InlineData("GPTJForCausalLM")]
+    [InlineData("OPTForCausalLM")]
+    public void AGenerationRuns_UntilARowNeedsAPositionAfterTheLast(string architecture)
+    {
+        using EngineFixture fixture = Open(architecture);
+        int[] prompt = [.. Enumerable.Range(3, 10)];
+        long[] whole = Generate(3, new()).AssertCompleted().Tensor("ids").ToArray<long>(); // the last token has no pass of its own
+        Assert.Equal(13, whole.Length);
+        int end = (int)whole.Skip(10).First(id => id != whole[10] || id == whole[^1]);
+        long[] ended = Generate(50, new() { EosTokenIds = [end] }).AssertCompleted().Tensor("ids").ToArray<long>();
+        Assert.Equal(whole[..ended.Length], ended);
+        Assert.Equal(end, ended[^1]);
+
+        JobOutcome failed = Generate(50, new());
+        Assert.Equal(ErrorCode.IndexOutOfRange, failed.Error!.Code);
+        Assert.Contains("Step 3 of the generation needs position 12", failed.Error.Message, StringComparison.Ordinal);
+        Assert.Contains("has 12 positions, 0 to 11", failed.Error.Message, StringComparison.Ordinal);
+        Assert.Contains("at most 3 new tokens", failed.Error.Hint, StringComparison.Ordinal);
+        Assert.Equal([1, 10, 16], failed.Tensor("first").Shape.ToArray()); // what was saved before stays
+
+        JobOutcome Generate(int tokens, GenerationOptions options) => fixture.Run(fixture.RecordIn(
+            fixture.Model.Generate(prompt, tokens, options with { IgnoreEos = options.EosTokenIds is null ? true : null }), t =>
+            {
+                fixture.Model.Layers[0].Hidden.Save("first");
+                t.Result.Save("ids");
+            }))[0];
+    }
+
+    /// <summary>A row that has ended stays in the pass while others continue; it fails none, and jobs beside a failing one go on.</summary>
+    [Fact]
+    public void RowsBesideOneAtTheLimit_GoOn()
+    {
+        using EngineFixture fixture = Open("GPT2LMHeadModel");
+        int[] full = [.. Enumerable.Range(3, 12)], shorter = [5, 6, 7];
+        long[] alone = fixture.Run(Record((shorter, 8, "ids"))).Single().AssertCompleted().Tensor("ids").ToArray<long>();
+        Program ended = Record((full, 1, "full"), (shorter, 8, "ids"));
+        JobOutcome outcome = fixture.Run(ended)[0].AssertCompleted();
+        Assert.Equal(13, outcome.Tensor("full").Shape[1]);
+        Assert.Equal(alone, outcome.Tensor("ids").ToArray<long>());
+        JobOutcome[] jobs = fixture.Run(Record((full, 5, "full")), Record((shorter, 8, "ids")));
+        Assert.Contains("Step 1 of the generation needs position 12", jobs[0].Error!.Message, StringComparison.Ordinal);
+        Assert.Equal(alone, jobs[1].AssertCompleted().Tensor("ids").ToArray<long>());
+
+        Program Record(params (int[] Prompt, int Tokens, string Name)[] invokes) => fixture.RecordIn(
+            fixture.Model.Generate(options: new() { IgnoreEos = true }), t =>
+            {
+                foreach (var (prompt, tokens, name) in invokes)
+                    using (t.Invoke(prompt, new GenerationOptions { MaxNewTokens = tokens })) t.Result.Save(name);
+            });
+    }
+
     private static EngineFixture Open(string architecture) => EngineFixture.Of(TinyModel.LikeLlama(architecture, kvHeads: 4, layers: 2)
         .Replace("\"max_position_embeddings\": 64", "\"max_position_embeddings\": 12", StringComparison.Ordinal).Trim()[..^1] + """
         , "n_embd": 16, "n_layer": 2, "n_head": 4, "n_inner": 24, "n_positions": 12, "seq_length": 12, "rotary_dim": 2, "num_layers": 2,

@@ -17,6 +17,8 @@ public abstract class LanguageTests(ServiceFixture service) : IAsyncLifetime
 
     protected static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
+    protected ServiceFixture Service => service;
+
     protected Backend Backend(ExecutionMode mode) => service.BackendFor(mode);
 
     /// <summary>The bundled model, with the backend of an execution mode.</summary>

@@ -16,6 +16,12 @@ public sealed class ServiceFixture : IAsyncLifetime
     /// <summary>The backend of the gateway, with a key.</summary>
     public Backend Remote { get; private set; } = Backend.Remote;
 
+    /// <summary>The address of the gateway.</summary>
+    public Uri Address => _service!.Address;
+
+    /// <summary>The address of the dashboard, over HTTP/1.1.</summary>
+    public Uri DashboardAddress => _service!.DashboardAddress;
+
     /// <summary>The folder of a model that has a config and nothing else: enough for scans of token ids.</summary>
     public string ModelWithoutTokenizer { get; } = Directory.CreateTempSubdirectory("ndif-language-").FullName;
 

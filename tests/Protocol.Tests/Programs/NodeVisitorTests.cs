@@ -84,7 +84,7 @@ public sealed class NodeVisitorTests
 
         protected override string VisitBreak(Break statement, string context) => Name(nameof(VisitBreak), statement, context);
 
-        protected override string VisitTrace(Trace trace, string context) => Name(nameof(VisitTrace), trace, context);
+        protected override string VisitTrace(Messages.Trace trace, string context) => Name(nameof(VisitTrace), trace, context);
 
         protected override string VisitBackward(Backward backward, string context) => Name(nameof(VisitBackward), backward, context);
 
@@ -95,7 +95,7 @@ public sealed class NodeVisitorTests
 
         protected override string VisitStop(Stop stop, string context) => Name(nameof(VisitStop), stop, context);
 
-        protected override string VisitBarrier(Barrier barrier, string context) => Name(nameof(VisitBarrier), barrier, context);
+        protected override string VisitBarrier(Messages.Barrier barrier, string context) => Name(nameof(VisitBarrier), barrier, context);
 
         protected override string VisitCache(Cache cache, string context) => Name(nameof(VisitCache), cache, context);
 

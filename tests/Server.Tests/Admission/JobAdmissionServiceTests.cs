@@ -1,6 +1,7 @@
 using Google.Protobuf;
 using Grpc.Core;
 using Ndif.Protocol;
+using Ndif.Protocol.Messages;
 using Ndif.Queue;
 using Ndif.Server.Admission;
 using Ndif.Server.Grpc;

@@ -1,4 +1,5 @@
 using Ndif.Protocol;
+using Ndif.Protocol.Messages;
 using Ndif.Server.Admission;
 
 

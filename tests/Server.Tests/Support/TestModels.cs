@@ -1,5 +1,6 @@
 using Google.Protobuf;
 using Ndif.Protocol;
+using Ndif.Protocol.Messages;
 
 namespace Ndif.Server.Tests.Support;
 

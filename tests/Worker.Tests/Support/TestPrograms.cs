@@ -11,9 +11,9 @@ internal static class TestPrograms
         var input = new Input();
         for (int row = 0; row < batch; row++)
             input.Tokens.Add(new TokenRow { Ids = { Enumerable.Range(0, seq).Select(at => (long)(1 + (row + at) % 30)) } });
-        var trace = new Protocol.Trace
+        var trace = new Protocol.Messages.Trace
         {
-            Mode = Mode.Forward, Region = 1, Invokes = { new Protocol.Invoke { Region = 2, Input = input } },
+            Mode = Mode.Forward, Region = 1, Invokes = { new Protocol.Messages.Invoke { Region = 2, Input = input } },
         };
         return new Program
         {

@@ -31,9 +31,17 @@ internal sealed record SliceExpression(
     public override IEnumerable<TemplateExpression> Children =>
         new[] { Target, Start, Stop, Step }.OfType<TemplateExpression>();
 
+    /// <summary>
+    /// Whether Jinja computes the output that it is a part of when it compiles the template. There a value that cannot be sliced gives an
+    /// undefined one, and an error elsewhere.
+    /// </summary>
+    /// <remarks>jinja2/environment.py, getitem; jinja2/compiler.py, visit_Getitem</remarks>
+    public bool IsInConstantOutput { get; set; }
+
     protected override object? EvaluateCore(TemplateFrame frame)
     {
         object? target = Target.Evaluate(frame);
+        if (IsInConstantOutput && !TemplateAccess.CanSlice(target)) return UndefinedValue.OfItem(target, "slice");
         object? start = Start?.Evaluate(frame), stop = Stop?.Evaluate(frame), step = Step?.Evaluate(frame);
         object? slice = TemplateAccess.Slice(target, start, stop, step);
         frame.Budget.CountRead(slice);

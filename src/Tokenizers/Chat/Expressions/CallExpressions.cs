@@ -5,15 +5,15 @@ internal sealed record CallExpression(TemplateExpression Target, CallArguments A
 {
     public override IEnumerable<TemplateExpression> Children => [Target, .. Arguments.Children];
 
+    protected override bool NeedsContext => true;
+
     protected override object? EvaluateCore(TemplateFrame frame) => Call(frame, null);
 
     /// <summary>Calls the function, with the body of a call block as its argument <c>caller</c> if there is one.</summary>
     public object? Call(TemplateFrame frame, MacroValue? caller)
     {
         object? target = Target.Evaluate(frame);
-        TemplateArguments arguments = Arguments.Evaluate(frame);
-        if (caller is not null) arguments = arguments.With("caller", caller);
-        return TemplateAccess.Call(target, arguments, frame.Context);
+        return TemplateAccess.Call(target, Arguments.Evaluate(frame, caller), frame.Context);
     }
 }
 
@@ -21,6 +21,8 @@ internal sealed record CallExpression(TemplateExpression Target, CallArguments A
 internal sealed record FilterExpression(TemplateExpression Input, string Name, CallArguments Arguments) : TemplateExpression
 {
     public override IEnumerable<TemplateExpression> Children => [Input, .. Arguments.Children];
+
+    protected override bool NeedsContext => TemplateFilters.NeedsContext(Name);
 
     protected override object? EvaluateCore(TemplateFrame frame)
     {
@@ -48,17 +50,26 @@ internal sealed record CallArguments(
     TemplateExpression? List,
     TemplateExpression? Dictionary)
 {
+    private const string CallerName = "caller";
+
     public static readonly CallArguments None = new([], [], null, null);
 
     public IEnumerable<TemplateExpression> Children =>
         [.. Positional, .. Keywords.Select(keyword => keyword.Value), .. new[] { List, Dictionary }.OfType<TemplateExpression>()];
 
-    public TemplateArguments Evaluate(TemplateFrame frame)
+    /// <param name="caller">The body of a call block, which comes after the named arguments and before those of a dictionary.</param>
+    public TemplateArguments Evaluate(TemplateFrame frame, MacroValue? caller = null)
     {
         List<object?> positional = [.. Positional.Select(argument => argument.Evaluate(frame))];
         if (List is not null) positional.AddRange(TemplateValues.Iterate(List.Evaluate(frame)));
         List<KeyValuePair<string, object?>> keywords = [];
         foreach (var (name, value) in Keywords) keywords.Add(new(name, value.Evaluate(frame)));
+        if (caller is not null)
+        {
+            if (keywords.Exists(keyword => keyword.Key == CallerName))
+                throw new ChatTemplateException($"the argument '{CallerName}' is given twice");
+            keywords.Add(new(CallerName, caller));
+        }
         if (Dictionary is not null)
         {
             if (Dictionary.Evaluate(frame) is not MappingValue map)

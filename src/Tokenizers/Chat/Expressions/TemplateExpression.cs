@@ -6,6 +6,13 @@ internal abstract record TemplateExpression
 {
     public abstract IEnumerable<TemplateExpression> Children { get; }
 
+    /// <summary>Whether Jinja computes the value when it compiles the template.</summary>
+    /// <remarks>jinja2/nodes.py, as_const</remarks>
+    public bool IsConstant => !SelfAndDescendants.Any(expression => expression.NeedsContext);
+
+    /// <summary>Whether the value depends on variables or calls, apart from those of the children.</summary>
+    protected virtual bool NeedsContext => false;
+
     public object? Evaluate(TemplateFrame frame)
     {
         frame.Budget.CountStep();
@@ -20,14 +27,17 @@ internal abstract record TemplateExpression
     public bool IsTrue(TemplateFrame frame) => TemplateValues.IsTrue(Evaluate(frame));
 
     /// <summary>The names that the expression reads.</summary>
-    public IEnumerable<NameExpression> Names
+    public IEnumerable<NameExpression> Names => SelfAndDescendants.OfType<NameExpression>();
+
+    /// <summary>This expression and all inside it, in the order of the template.</summary>
+    public IEnumerable<TemplateExpression> SelfAndDescendants
     {
         get
         {
             Stack<TemplateExpression> pending = new([this]);
             while (pending.TryPop(out TemplateExpression? expression))
             {
-                if (expression is NameExpression name) yield return name;
+                yield return expression;
                 foreach (TemplateExpression child in expression.Children.Reverse()) pending.Push(child);
             }
         }
@@ -60,6 +70,8 @@ internal sealed record CapturedTextExpression : TemplateExpression
 
     public override IEnumerable<TemplateExpression> Children => [];
 
+    protected override bool NeedsContext => true;
+
     protected override object? EvaluateCore(TemplateFrame frame) => frame.Output.ToString();
 }
 
@@ -68,6 +80,8 @@ internal sealed record NameExpression(string Identifier, int Line) : TemplateExp
     private (int Depth, int Slot) _location;
 
     public override IEnumerable<TemplateExpression> Children => [];
+
+    protected override bool NeedsContext => true;
 
     protected override object? EvaluateCore(TemplateFrame frame)
     {

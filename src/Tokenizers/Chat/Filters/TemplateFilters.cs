@@ -18,6 +18,11 @@ internal static class TemplateFilters
         ["urlize"] = "a chat template is no HTML",
     };
 
+    /// <summary>Those that Jinja passes its context, and so does not apply when it compiles a template.</summary>
+    private static readonly string[] _contextual = ["map", "select", "reject", "selectattr", "rejectattr"];
+
+    public static bool NeedsContext(string name) => _contextual.Contains(name);
+
     public static bool Contains(string name) => _filters.ContainsKey(name);
 
     /// <summary>Whether Jinja has a filter that is not supported here.</summary>

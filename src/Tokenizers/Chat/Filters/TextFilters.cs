@@ -61,8 +61,8 @@ internal static class TextFilters
         string text = TemplateValues.AsText(value)
             ?? throw new ChatTemplateException($"`indent` needs a text, not {TemplateValues.DescribeType(value)}");
         bool isMarkup = value is MarkupValue;
-        string width = TemplateValues.AsText(bound[0]) is { } given ? (isMarkup ? Markup.Escape(bound[0]) : given)
-            : new string(' ', (int)Math.Clamp(bound.Integer(0, 4), 0, RenderBudget.MaxLength));
+        string width = TemplateValues.AsText(bound[0])
+            ?? new string(' ', (int)Math.Clamp(bound.Integer(0, 4), 0, RenderBudget.MaxLength));
         bool indentsFirst = bound.IsTrue(1), indentsBlank = bound.IsTrue(2);
         List<string> lines = TextSplitter.SplitLines(text + "\n");
         context.Budget.CountOutput((long)lines.Count * width.Length);

@@ -57,7 +57,12 @@ internal sealed record OutputNode(IReadOnlyList<TemplateExpression> Values) : Te
 
     public override void Bind(ScopeSymbols symbols)
     {
-        foreach (TemplateExpression value in Values) value.Bind(symbols);
+        foreach (TemplateExpression value in Values)
+        {
+            value.Bind(symbols);
+            if (!value.IsConstant) continue;
+            foreach (SliceExpression slice in value.SelfAndDescendants.OfType<SliceExpression>()) slice.IsInConstantOutput = true;
+        }
     }
 
     public override ControlFlow Execute(TemplateFrame frame)

@@ -32,6 +32,9 @@ internal static class TemplateAccess
             ? attribute is Found found ? found.Value : attribute : UndefinedValue.OfItem(target, key);
     }
 
+    /// <summary>Whether a value is a sequence, or an undefined value, of which a slice is an error of its own.</summary>
+    public static bool CanSlice(object? target) => target is UndefinedValue || Length(target) is not null;
+
     /// <summary><c>target[start:stop:step]</c></summary>
     public static object? Slice(object? target, object? start, object? stop, object? step)
     {

@@ -5,10 +5,6 @@ namespace Ndif.Tokenizers.Chat.Values;
 /// <summary>The evaluated arguments of a call of a function, method, filter or test.</summary>
 internal sealed record TemplateArguments(IReadOnlyList<object?> Positional, IReadOnlyList<KeyValuePair<string, object?>> Keywords)
 {
-    public TemplateArguments With(string name, object? value) =>
-        Keywords.Any(keyword => keyword.Key == name) ? throw new ChatTemplateException($"the argument '{name}' is given twice")
-        : this with { Keywords = [.. Keywords, new(name, value)] };
-
     public TemplateArguments Skip(int count) => this with { Positional = [.. Positional.Skip(count)] };
 
     /// <summary>Assigns the arguments to parameters, as Python does.</summary>

@@ -23,7 +23,7 @@ internal static class TemplateNumbers
     public static double ToDouble(object value)
     {
         double real = value switch { bool boolean => boolean ? 1 : 0, long integer => integer, double r => r,
-            _ => (double)(BigInteger)value };
+            _ => RoundLarge((BigInteger)value) };
         return double.IsInfinity(real) && value is not double ? throw new ChatTemplateException("a number is too large for a float") : real;
     }
 
