@@ -86,7 +86,7 @@ public sealed class ModelSchedulerTests : IDisposable
         using var cancel = new CancellationTokenSource();
         using var scheduler = new ModelScheduler(_fixture.HookedModel, maxCacheBytes: _fixture.HookedModel.CacheBytesPerToken * 64);
         Add(scheduler, "first", Generation(10));
-        JobRun waiting = Add(scheduler, "waiting", Generation(10), cancellation: cancel.Token);
+        JobRun waiting = Add(scheduler, "waiting", Generation(10), cancel: cancel);
         for (int step = 0; step < 3; step++) scheduler.Step();
         cancel.Cancel();
         scheduler.Step();
@@ -151,10 +151,10 @@ public sealed class ModelSchedulerTests : IDisposable
     }
 
     private JobRun Add(ModelScheduler scheduler, string name, Program program, EngineFixture? fixture = null, string owner = "",
-        double weight = 1, Action? onLog = null, CancellationToken cancellation = default)
+        double weight = 1, Action? onLog = null, CancellationTokenSource? cancel = null)
     {
         var job = new JobRun(Compiler.Compile(program, (fixture ?? _fixture).HookedModel), new JobOutcome { OnLog = onLog },
-            cancellationToken: cancellation)
+            cancellationToken: cancel?.Token ?? TestContext.Current.CancellationToken)
         { Owner = owner, Weight = weight };
         _jobs.Add(job);
         scheduler.Add(job, () => _ended.Add(name));
