@@ -65,7 +65,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
         HookedLanguageModel model, List<TraceRows> traces, Action onPreemptionPoint, LayerOutputCache? layerOutputs)
     {
         var batch = new LanguageModelBatch(model, traces, onPreemptionPoint);
-        LayerReuse? reuse = LayerReuse.TryCreate(model, layerOutputs, traces);
+        using LayerReuse? reuse = LayerReuse.TryCreate(model, layerOutputs, traces);
         batch._interleaver.Reuse = reuse;
         try
         {
@@ -80,10 +80,6 @@ internal sealed class LanguageModelBatch : ITraceBatch
         {
             batch.Dispose();
             throw;
-        }
-        finally
-        {
-            reuse?.End();
         }
         if (!batch.HasEnded) return batch;
         batch.Dispose();

@@ -126,7 +126,7 @@ internal sealed class TraceRows : IPreparedTrace
     {
         List<int> sources = [];
         HashSet<Interpreter> collecting = [.. Trace.Caches.Select(cache => cache.Invoke)];
-        bool[] isObserved = FindInputs(invoke => !invoke.HasEnded
+        bool[] isObserved = FindInputs(invoke => !invoke.HasEnded && !(invoke.AppliesToEndedRows && HaveEnded(_invokes[invoke]))
             && (invoke is { IsDone: false, WaitReason: not WaitReason.Result } || collecting.Contains(invoke)));
         bool[] isNeeded = FindInputs(invoke => !invoke.IsDone), isStopped = FindInputs(invoke => invoke.HasStopped);
         int start = (int)FirstRow;
@@ -145,6 +145,8 @@ internal sealed class TraceRows : IPreparedTrace
             }
             _inBatchBefore[input + 1] = _inBatchBefore[input] + (_isInBatch[input] ? 1 : 0);
         }
+        foreach (var (invoke, rows) in _invokes)
+            if (invoke.AppliesToEndedRows && _inBatchBefore[rows.End] == _inBatchBefore[rows.Offset]) invoke.HasEnded = true;
         return sources;
     }
 
@@ -170,7 +172,7 @@ internal sealed class TraceRows : IPreparedTrace
     public IReadOnlyList<Interpreter> FindEndedInvokes()
     {
         return [.. from entry in _invokes
-                   where !entry.Key.HasEnded && DecodersOf(entry.Value).All(decoder => decoder.HasEnded)
+                   where !entry.Key.HasEnded && HaveEnded(entry.Value)
                    select entry.Key];
     }
 
@@ -294,6 +296,8 @@ internal sealed class TraceRows : IPreparedTrace
         for (int input = 0; input < isFound.Length; input++) isFound[input] = (count += changes[input]) > 0;
         return isFound;
     }
+
+    private bool HaveEnded(InvokeRows rows) => DecodersOf(rows).All(decoder => decoder.HasEnded);
 
     /// <summary>The decoders of the rows of an invoke: one for each sequence, or for each input row of a beam search.</summary>
     private List<ISequenceDecoder> DecodersOf(InvokeRows rows)

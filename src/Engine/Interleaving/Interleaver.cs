@@ -21,7 +21,7 @@ namespace Ndif.Engine.Interleaving;
 /// 3. The invokes that wait for this hook point run in the order of their definition, until none can run. An invoke may wait for a value
 ///    that another invoke has yet to compute.
 /// 4. The value that they wrote replaces the value of the hook point, the call is counted for each job, and the pass continues.
-/// 5. When all invokes are done and one of them has called Stop, or none has edited anything, the pass ends early.
+/// 5. When the invokes of each trace are done, and one of them has called Stop or none has edited anything, the pass ends early.
 /// Counters and errors belong to the jobs: an invoke cannot observe which other jobs are in the batch.
 /// </summary>
 internal sealed partial class Interleaver
@@ -92,8 +92,7 @@ internal sealed partial class Interleaver
         }
         foreach (TraceRun trace in _traces)
             if (!trace.HasEnded) trace.CallCounts[point] = trace.CallCounts.GetValueOrDefault(point) + 1;
-        StopIfAllDone(); // 5
-        if (IsRestUnobserved()) throw new EarlyStopException();
+        if (_traces.All(trace => IsOver(trace) || IsRestUnobserved(trace))) throw new EarlyStopException(); // 5
         return value;
     }
 
@@ -290,16 +289,18 @@ internal sealed partial class Interleaver
         }
     }
 
-    /// <summary>
-    /// Whether nobody sees what the rest of the pass computes. After an edit the pass runs to its end, so that no error of it is lost.
-    /// </summary>
-    private bool IsRestUnobserved() => _model.CanBatch && _invokes.All(invoke => invoke.IsDone && !invoke.HasEditedCache)
-        && _traces.All(trace => trace.Statement.Trace.Mode is Mode.Forward && !trace.RequiresGrad && trace.Caches.Count == 0);
-
     private void StopIfAllDone()
     {
-        if (_invokes.All(i => i.IsDone || i.IsEdit) && _invokes.Any(i => i.HasStopped || i.Job.HasFailed)
-            && !_traces.Any(t => t.IsStreaming))
-            throw new EarlyStopException();
+        if (_traces.All(IsOver)) throw new EarlyStopException();
     }
+
+    /// <summary>Whether a trace needs nothing more of the model: it has ended or failed, or its invokes are done and one has stopped.</summary>
+    private static bool IsOver(TraceRun trace) => trace.HasEnded || trace.Job.HasFailed
+        || (trace.Invokes.All(invoke => invoke.IsDone || invoke.IsEdit) && trace.Invokes.Any(invoke => invoke.HasStopped));
+
+    /// <summary>
+    /// Whether nobody sees what the rest of the pass computes for a trace. After an edit it runs to its end, so that no error of it is lost.
+    /// </summary>
+    private bool IsRestUnobserved(TraceRun trace) => _model.CanBatch && trace.Statement.Trace.Mode is Mode.Forward && !trace.RequiresGrad
+        && trace.Caches.Count == 0 && trace.Invokes.All(invoke => invoke.IsDone && !invoke.HasEditedCache);
 }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using TorchSharp;
 
 namespace Ndif.Engine.Reuse;
@@ -10,9 +11,10 @@ namespace Ndif.Engine.Reuse;
 /// <param name="maxBytes">The memory of all tensors; 0 keeps nothing. A prompt may take a quarter of it.</param>
 internal sealed class LayerOutputCache(long maxBytes) : IDisposable
 {
-    private readonly Dictionary<(string Owner, string Ids), LinkedListNode<Entry>> _entries = [];
+    private readonly Dictionary<(string Owner, string Prompt), LinkedListNode<Entry>> _entries = [];
     private readonly LinkedList<Entry> _byUse = []; // the most recently used first
     private long _bytes;
+    private int _passCount;
 
     public long MaxBytes => maxBytes;
 
@@ -21,10 +23,29 @@ internal sealed class LayerOutputCache(long maxBytes) : IDisposable
     /// </summary>
     public bool IsShared { get; init; }
 
+    /// <summary>Begins a pass, which may use entries until <see cref="EndPass"/>. A pass may run in the middle of another.</summary>
+    public void BeginPass() => _passCount++;
+
+    /// <summary>
+    /// Ends a pass. If no other one has begun, drops the prompts that have not been used for the longest time, until the rest fit.
+    /// </summary>
+    public void EndPass()
+    {
+        const int MaxPrompts = 10_000;
+        if (--_passCount > 0) return;
+        while (_byUse.Last is { } last && (_bytes > maxBytes || _entries.Count > MaxPrompts))
+        {
+            _bytes -= last.Value.ByteCount;
+            _entries.Remove(last.Value.Key);
+            _byUse.RemoveLast();
+            last.Value.Dispose();
+        }
+    }
+
     /// <summary>The entry of a prompt, which becomes the most recently used.</summary>
     public Entry Touch(string owner, long[] ids)
     {
-        var key = (owner, Convert.ToBase64String(MemoryMarshal.AsBytes<long>(ids)));
+        var key = (owner, Convert.ToHexString(SHA256.HashData(MemoryMarshal.AsBytes<long>(ids))));
         if (_entries.TryGetValue(key, out LinkedListNode<Entry>? node)) _byUse.Remove(node);
         else _entries.Add(key, node = new LinkedListNode<Entry>(new Entry(key)));
         _byUse.AddFirst(node);
@@ -41,19 +62,6 @@ internal sealed class LayerOutputCache(long maxBytes) : IDisposable
         _bytes += bytes;
     }
 
-    /// <summary>Drops the prompts that have not been used for the longest time, until the rest fit. No pass may use the entries.</summary>
-    public void Trim()
-    {
-        const int MaxPrompts = 10_000;
-        while (_byUse.Last is { } last && (_bytes > maxBytes || _entries.Count > MaxPrompts))
-        {
-            _bytes -= last.Value.ByteCount;
-            _entries.Remove(last.Value.Key);
-            _byUse.RemoveLast();
-            last.Value.Dispose();
-        }
-    }
-
     public void Dispose()
     {
         foreach (Entry entry in _byUse) entry.Dispose();
@@ -62,11 +70,12 @@ internal sealed class LayerOutputCache(long maxBytes) : IDisposable
     }
 
     /// <summary>One prompt.</summary>
-    internal sealed class Entry((string Owner, string Ids) key) : IDisposable
+    internal sealed class Entry((string Owner, string Prompt) key) : IDisposable
     {
         private readonly List<torch.Tensor> _outputs = [];
 
-        public (string Owner, string Ids) Key => key;
+        /// <summary>The owner, and the hash of the token ids.</summary>
+        public (string Owner, string Prompt) Key => key;
 
         public long ByteCount { get; private set; }
 

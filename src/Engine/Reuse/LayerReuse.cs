@@ -16,7 +16,7 @@ namespace Ndif.Engine.Reuse;
 /// 3. The output of a layer that runs is kept as long as no invoke of the trace has edited anything.
 /// </summary>
 /// <remarks>A pass that builds an autograd graph, generates, shows padding, or has a mask of the user is computed whole.</remarks>
-internal sealed class LayerReuse
+internal sealed class LayerReuse : IDisposable
 {
     private readonly HookedLanguageModel _model;
     private readonly LayerOutputCache _cache;
@@ -25,6 +25,7 @@ internal sealed class LayerReuse
     private LayerReuse(HookedLanguageModel model, LayerOutputCache cache, IReadOnlyList<TraceRows> traces)
     {
         (_model, _cache) = (model, cache);
+        cache.BeginPass();
         _prompts = [.. traces.Select(trace =>
             (trace, trace.Rows.Select(row => cache.Touch(trace.Trace.Job.Owner, row.InputIds)).ToArray()))];
         LayerCount = _prompts.Min(prompt =>
@@ -64,8 +65,8 @@ internal sealed class LayerReuse
                     using (torch.Tensor row = RowOf(hidden, trace, i, trace.Rows[i].InputIds.Length)) _cache.Add(entries[i], row);
     }
 
-    /// <summary>Limits the memory of the cache, after the pass.</summary>
-    public void End() => _cache.Trim();
+    /// <summary>Ends the pass.</summary>
+    public void Dispose() => _cache.EndPass();
 
     /// <summary>The tokens of a prompt, without padding: [seq, hidden].</summary>
     private static torch.Tensor RowOf(torch.Tensor hidden, TraceRows trace, int index, long tokens)
@@ -74,7 +75,7 @@ internal sealed class LayerReuse
         return row.narrow(0, row.size(0) - tokens, tokens);
     }
 
-    private static bool CanReuse(TraceRows trace, LayerOutputCache cache) => !trace.IsGenerating && !trace.Trace.RequiresGrad
+    private static bool CanReuse(TraceRows trace, LayerOutputCache cache) => trace.RowCount > 0 && !trace.IsGenerating && !trace.Trace.RequiresGrad
         && (cache.IsShared || trace.Trace.Job.Plan.HasSeveralTraces) && !trace.HasVisiblePadding
         && trace.Rows.All(row => row.AttentionMask is null);
 

@@ -1,4 +1,5 @@
 using Ndif.Engine.Compiling;
+using Ndif.Engine.Reuse;
 using Ndif.Engine.Running;
 using Ndif.Engine.Scheduling;
 using Ndif.Engine.Tests.Support;
@@ -94,13 +95,16 @@ public sealed class ContinuousBatchingTests
     [InlineData("sites", 3 + 2 + 5 + 8)]
     [InlineData("edit", 3 + 2 + 5 + 8)]
     [InlineData("observed by all rows", 3 + 8 + 8 + 8)]
+    [InlineData("persistent edit", 3 + 2 + 5 + 8)]
+    [InlineData("persistent edit of observed rows", 3 + 8 + 8 + 8)]
     [InlineData("collected", 3 + 8 + 8 + 8)]
     [InlineData("stopped", 3 + 1 + 5 + 8)]
     [InlineData("stopped, result of all", 3 + 2 + 5 + 8)]
     public void RowsThatHaveEnded_LeaveTheBatch_UnlessTheyAreObserved(string kind, long expectedTokens)
     {
         using EngineFixture fixture = EngineFixture.Llama();
-        LanguageModel llm = fixture.Model;
+        LanguageModel plain = fixture.Model, edited = plain.Edit(() => plain.Layers[0].Mlp.Output = plain.Layers[0].Mlp.Output * 0.5f);
+        LanguageModel llm = kind.StartsWith("persistent edit", StringComparison.Ordinal) ? edited : plain;
         Program program = fixture.RecordIn(llm.Generate(maxNewTokens: 9, options: new() { IgnoreEos = true }), t =>
         {
             for (int i = 0; i < 3; i++)
@@ -116,7 +120,7 @@ public sealed class ContinuousBatchingTests
                     t.Result.Save($"{i}");
                 }
             if (kind == "stopped, result of all") t.Result.Save("all");
-            if (kind == "observed by all rows")
+            if (kind.Contains("observed", StringComparison.Ordinal))
                 using (t.Invoke())
                 {
                     ValueList all = t.List();
@@ -136,6 +140,25 @@ public sealed class ContinuousBatchingTests
             });
             TensorAssert.Same(fixture.Run(single)[0].Tensor("ids"), outcome.Tensor($"{i}"));
         }
+    }
+
+    /// <summary>A trace whose invokes are done may still collect activations, which a stop of another must not end.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void AStopOrAnErrorOfAnother_EndsNoGenerationThatCollects(bool stops)
+    {
+        using EngineFixture fixture = EngineFixture.Llama();
+        LanguageModel llm = fixture.Model;
+        Program collects = Generate(fixture, _prompt, 6, t => t.Cache([llm.Layers[1]])), ends = Generate(fixture, [7], 6, t =>
+        {
+            foreach (int step in t.Iter[2..3])
+                if (stops) t.Stop();
+                else llm.Logits[.., 5].Save("out of range");
+        });
+        JobOutcome alone = fixture.Run(collects)[0];
+        OutcomeAssert.Same(alone, fixture.Run(collects, ends)[0], "collects first");
+        OutcomeAssert.Same(alone, fixture.Run(ends, collects)[1], "collects second");
     }
 
     [Fact]
@@ -169,7 +192,8 @@ public sealed class ContinuousBatchingTests
         JobRun[] runs = [.. programs.Select((program, i) => new JobRun(Compiler.Compile(program, fixture.HookedModel), outcomes[i]))];
         var next = new Queue<JobRun>(runs);
         Action onPreemptionPoint = () => { };
-        using (var scheduler = new ModelScheduler(fixture.HookedModel, onPreemptionPoint: () => onPreemptionPoint.Invoke())
+        using (var layerOutputs = new LayerOutputCache(1 << 16) { IsShared = true })
+        using (ModelScheduler scheduler = new(fixture.HookedModel, long.MaxValue, () => onPreemptionPoint.Invoke(), layerOutputs)
         {
             MinTimeSlice = default,
         })
@@ -274,6 +298,6 @@ public sealed class ContinuousBatchingTests
                 }
         }
 
-        int[] Prompt() => [.. Enumerable.Range(0, random.Next(1, 9)).Select(_ => random.Next(TinyModel.VocabSize))];
+        int[] Prompt() => random.Next(3) == 0 ? _prompt : [.. Enumerable.Range(0, random.Next(1, 9)).Select(_ => random.Next(TinyModel.VocabSize))];
     }
 }

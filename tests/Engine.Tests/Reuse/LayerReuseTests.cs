@@ -164,12 +164,16 @@ public sealed class LayerReuseTests
             using (torch.Tensor output = torch.zeros(5, 10))
                 foreach (long id in (long[])[1, 2, 3, 4, 5, 6])
                 {
+                    cache.BeginPass();
                     LayerOutputCache.Entry entry = cache.Touch("", [id]);
                     cache.Add(entry, output); // 200 bytes
                     cache.Add(entry, output); // more than a quarter of the memory
                     Assert.Single(entry.Outputs);
                     cache.Touch("", [1]);
-                    cache.Trim();
+                    cache.BeginPass();
+                    cache.EndPass();
+                    Assert.Single(entry.Outputs); // the first pass has not ended
+                    cache.EndPass();
                 }
             Assert.Single(cache.Touch("", [1]).Outputs);
             Assert.Empty(cache.Touch("", [2]).Outputs);
