@@ -294,12 +294,15 @@ internal sealed partial class Interleaver
         if (_traces.All(IsOver)) throw new EarlyStopException();
     }
 
-    /// <summary>Whether a trace needs nothing more of the model: it has ended or failed, or its invokes are done and one has stopped.</summary>
+    /// <summary>
+    /// Whether a trace needs nothing more of the model: it has ended or failed, or its invokes are done and one has stopped.
+    /// </summary>
     private static bool IsOver(TraceRun trace) => trace.HasEnded || trace.Job.HasFailed
         || (trace.Invokes.All(invoke => invoke.IsDone || invoke.IsEdit) && trace.Invokes.Any(invoke => invoke.HasStopped));
 
     /// <summary>
-    /// Whether nobody sees what the rest of the pass computes for a trace. After an edit it runs to its end, so that no error of it is lost.
+    /// Whether nobody sees what the rest of the pass computes for a trace. After an edit it runs to its end, so that no error of it is
+    /// lost.
     /// </summary>
     private bool IsRestUnobserved(TraceRun trace) => _model.CanBatch && trace.Statement.Trace.Mode is Mode.Forward && !trace.RequiresGrad
         && trace.Caches.Count == 0 && trace.Invokes.All(invoke => invoke.IsDone && !invoke.HasEditedCache);

@@ -75,9 +75,9 @@ internal sealed class LayerReuse : IDisposable
         return row.narrow(0, row.size(0) - tokens, tokens);
     }
 
-    private static bool CanReuse(TraceRows trace, LayerOutputCache cache) => trace.RowCount > 0 && !trace.IsGenerating && !trace.Trace.RequiresGrad
-        && (cache.IsShared || trace.Trace.Job.Plan.HasSeveralTraces) && !trace.HasVisiblePadding
-        && trace.Rows.All(row => row.AttentionMask is null);
+    private static bool CanReuse(TraceRows trace, LayerOutputCache cache) =>
+        trace.RowCount > 0 && !trace.IsGenerating && !trace.Trace.RequiresGrad && !trace.HasVisiblePadding
+        && (cache.IsShared || trace.Trace.Job.Plan.HasSeveralTraces) && trace.Rows.All(row => row.AttentionMask is null);
 
     /// <summary>The first layer that has to run for the values that a trace reads, and after those that it may edit.</summary>
     private static int FirstHookedLayer(HookedLanguageModel model, TraceRun trace) =>

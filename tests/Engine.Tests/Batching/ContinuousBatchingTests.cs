@@ -298,6 +298,7 @@ public sealed class ContinuousBatchingTests
                 }
         }
 
-        int[] Prompt() => random.Next(3) == 0 ? _prompt : [.. Enumerable.Range(0, random.Next(1, 9)).Select(_ => random.Next(TinyModel.VocabSize))];
+        int[] Prompt() => random.Next(3) == 0 ? _prompt
+            : [.. Enumerable.Range(0, random.Next(1, 9)).Select(_ => random.Next(TinyModel.VocabSize))];
     }
 }

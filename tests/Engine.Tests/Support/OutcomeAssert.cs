@@ -28,7 +28,8 @@ internal static class OutcomeAssert
                 Assert.True(difference <= tolerance, $"{value} differs by {difference}");
                 break;
             case Data.ValueOneofCase.List:
-                Assert.True(expected.List.Items.Count == actual.List.Items.Count, $"{value}: {expected.List.Items.Count} items, then {actual.List.Items.Count}");
+                Assert.True(expected.List.Items.Count == actual.List.Items.Count,
+                    $"{value}: {expected.List.Items.Count} items alone, {actual.List.Items.Count} in company");
                 for (int i = 0; i < expected.List.Items.Count; i++)
                     Same(expected.List.Items[i], actual.List.Items[i], $"{value}[{i}]", tolerance);
                 break;
