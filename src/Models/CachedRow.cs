@@ -16,7 +16,8 @@ internal sealed class CachedRow(int numLayers) : IDisposable
     /// <summary>The number of cached tokens, with the padding of the pass over the prompts.</summary>
     public long Length { get; set; }
 
-    public long ByteCount => _layers.Sum(layer => layer is null ? 0 : 2 * layer.Keys.NumberOfElements * layer.Keys.ElementSize);
+    public long ByteCount => _layers.Sum(layer => layer is null ? 0
+        : layer.Keys.NumberOfElements * layer.Keys.ElementSize + layer.Values.NumberOfElements * layer.Values.ElementSize);
 
     /// <summary>All slots of a layer, filled and free: [kvHeads, capacity, headDim].</summary>
     public Tensor Keys(int layer) => _layers[layer]!.Keys;
@@ -37,7 +38,7 @@ internal sealed class CachedRow(int numLayers) : IDisposable
     public void Append(int layer, Tensor key, Tensor value)
     {
         long seqLen = key.size(1);
-        Reserve(layer, key.size(0), seqLen, key.size(2), key.dtype, key.device);
+        Reserve(layer, key.size(0), seqLen, key.size(2), key.dtype, value.dtype, key.device);
         using Tensor keySlots = Keys(layer).narrow(1, Length, seqLen), valueSlots = Values(layer).narrow(1, Length, seqLen);
         keySlots.copy_(key);
         valueSlots.copy_(value);
@@ -47,16 +48,17 @@ internal sealed class CachedRow(int numLayers) : IDisposable
     /// <exception cref="NdifException">
     /// UNSUPPORTED: the layer did not run in an earlier pass, so its keys and values are missing.
     /// </exception>
-    public void Reserve(int layer, long kvHeads, long seqLen, long headDim, ScalarType dtype, Device device)
+    public void Reserve(int layer, long kvHeads, long seqLen, long headDim, ScalarType keyType, ScalarType valueType, Device device)
     {
         long needed = Length + seqLen;
-        Layer entry = _layers[layer] ??= new Layer([kvHeads, GrowCapacity(seqLen), headDim], dtype, device);
+        Layer entry = _layers[layer] ??= new Layer([kvHeads, GrowCapacity(seqLen), headDim], keyType, valueType, device);
         // a longer entry is left from a pass that was stopped; it is overwritten
         if (entry.Length < Length)
             throw Errors.CreateException(ErrorCode.Unsupported,
                 $"Layer {layer} did not run in an earlier step, so its cache has {entry.Length} of {Length} tokens.",
                 "Skip the layer's attention at every step, or at none.");
-        if (entry.Keys.size(0) != kvHeads || entry.Keys.size(2) != headDim || entry.Keys.dtype != dtype)
+        if (entry.Keys.size(0) != kvHeads || entry.Keys.size(2) != headDim || entry.Keys.dtype != keyType
+            || entry.Values.dtype != valueType)
             throw new InvalidOperationException("The cache was filled by another model.");
         if (needed > entry.Capacity)
         {
@@ -89,10 +91,10 @@ internal sealed class CachedRow(int numLayers) : IDisposable
     private sealed class Layer : IDisposable
     {
         /// <param name="shape">[kvHeads, capacity, headDim]</param>
-        public Layer(long[] shape, ScalarType dtype, Device device)
+        public Layer(long[] shape, ScalarType keyType, ScalarType valueType, Device device)
         {
-            Keys = empty(shape, dtype, device).DetachFromDisposeScope();
-            Values = empty(shape, dtype, device).DetachFromDisposeScope();
+            Keys = empty(shape, keyType, device).DetachFromDisposeScope();
+            Values = empty(shape, valueType, device).DetachFromDisposeScope();
             Capacity = shape[1];
             if (device.type is TorchSharp.DeviceType.CPU)
                 (KeysAddress, ValuesAddress) = (NativeTensor.DataPointer(Keys.Handle), NativeTensor.DataPointer(Values.Handle));
@@ -115,7 +117,10 @@ internal sealed class CachedRow(int numLayers) : IDisposable
         public Layer Copy(long length, long capacity)
         {
             using var noGrad = no_grad();
-            var copy = new Layer([Keys.size(0), capacity, Keys.size(2)], Keys.dtype, Keys.device) { Length = Length };
+            var copy = new Layer([Keys.size(0), capacity, Keys.size(2)], Keys.dtype, Values.dtype, Keys.device)
+            {
+                Length = Length,
+            };
             if (length == 0) return copy;
             foreach (var (from, to) in (ReadOnlySpan<(Tensor, Tensor)>)[(Keys, copy.Keys), (Values, copy.Values)])
             {

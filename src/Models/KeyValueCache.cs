@@ -53,7 +53,7 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
     internal IReadOnlyList<CachedRow> Reserve(int layer, long batch, long kvHeads, long seqLen, long headDim, ScalarType dtype)
     {
         EnsureRows(batch);
-        foreach (CachedRow row in _rows) row.Reserve(layer, kvHeads, seqLen, headDim, dtype, CPU);
+        foreach (CachedRow row in _rows) row.Reserve(layer, kvHeads, seqLen, headDim, dtype, dtype, CPU);
         return _rows;
     }
 

@@ -77,7 +77,7 @@ public sealed class RotaryPrecisionTests : IDisposable
         using KeyValueCache cache = model.NewCache();
         Tensor ids = TinyModel.Ids(1, 5, seed: 3);
         Assert.Equal(ScalarType.BFloat16, TinyModel.Logits(model, ids, cache: cache).dtype);
-        var (keys, values) = cache.Update(0, zeros(1, 4, 1, 4), zeros(1, 4, 1, 4));
+        var (keys, values) = cache.Update(0, zeros(1, 4, 1, 4), zeros(1, 4, 1, 4, ScalarType.BFloat16));
         Assert.Equal(ScalarType.Float32, keys.dtype);
         Assert.Equal(ScalarType.BFloat16, values.dtype);
         Assert.Equal(ScalarType.BFloat16, TinyModel.Logits(model, ids.narrow(1, 0, 1), ones_like(TinyModel.Ids(1, 6, 1)), cache).dtype);

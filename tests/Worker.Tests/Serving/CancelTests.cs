@@ -41,7 +41,7 @@ public sealed class CancelTests
     private static async Task<(string Model, TimeSpan Whole)> StartAsync(WorkerTestCluster cluster)
     {
         string deep = cluster.NewModel("deep", hiddenSize: 128, layers: Layers);
-        await cluster.StartWorkerAsync(modelCapacity: 10_000, configure: options => options with { Models = [deep] });
+        await cluster.StartWorkerAsync(modelCapacity: 10_000, configure: options => options with { Models = [deep], ReuseMemory = 0 });
         await cluster.RunAsync(deep);
         long began = Stopwatch.GetTimestamp();
         Assert.Equal(JobState.Completed,
