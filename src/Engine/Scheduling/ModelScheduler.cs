@@ -118,9 +118,12 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     {
         foreach (ITraceBatch batch in _batches.ToList())
         {
-            if (TryRun([.. batch.Traces], batch.Step) && !batch.HasEnded) continue;
-            _batches.Remove(batch);
-            batch.Dispose();
+            if (!TryRun([.. batch.Traces], batch.Step) || batch.HasEnded)
+            {
+                _batches.Remove(batch);
+                batch.Dispose();
+            }
+            RunSessions(); // 4
         }
     }
 
@@ -144,6 +147,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
         {
             if (model.Start(traces, OnPreemptionPoint, _layerOutputs) is { } batch) Join(batch); // 3
         });
+        RunSessions(); // 4
     }
 
     private void Join(ITraceBatch batch)
@@ -261,7 +265,6 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
                 _shares.Charge(job.Owner, job.Weight, traces[i].RequiresGrad ? GradientPasses * computed : computed);
             }
             if (!_isPreempted) _longPass = null;
-            RunSessions(); // 4
         }
         return false;
     }
