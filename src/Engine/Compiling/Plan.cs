@@ -69,6 +69,15 @@ internal sealed class Plan
         .SelectMany(statement => statement.Needs.Select(needed => (needed, statement)))
         .ToLookup(use => use.needed, use => use.statement))[node];
 
+    /// <summary>The statement whose value is edited in place, also through items and views of it.</summary>
+    internal Statement? FindEditedValue(CallStatement edit)
+    {
+        Statement? edited = edit;
+        while (edited is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] } view
+            && (view.Schema.InPlace || view.Schema.Name == "getitem")) edited = Statements[self];
+        return edited;
+    }
+
     /// <summary>The reads whose values are edited in place; null if an edit is of a value that cannot be traced to its read.</summary>
     private HashSet<uint>? EditedReads
     {
@@ -79,10 +88,7 @@ internal sealed class Plan
             HashSet<uint> reads = [];
             foreach (CallStatement edit in Statements.OfType<CallStatement>().Where(call => call.Schema.InPlace))
             {
-                Statement? edited = edit;
-                while (edited is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] } view
-                    && (view.Schema.InPlace || view.Schema.Name == "getitem")) edited = Statements[self];
-                if (edited is not ReadStatement read) return field = null;
+                if (FindEditedValue(edit) is not ReadStatement read) return field = null;
                 reads.Add(read.Id);
             }
             return field = reads;

@@ -61,7 +61,7 @@ internal sealed partial class Interpreter
 
     private void RequireOwnContainer(CallStatement call, object? container, uint node)
     {
-        if (FindEditedValue(call) is ReadStatement read)
+        if (_plan.FindEditedValue(call) is ReadStatement read)
         {
             string name = ModulePaths.DisplayName(read.Point.DefinedPath ?? _plan.Model.Paths[read.Point.Module]);
             if (read.Kind is SiteKind.Inputs)
@@ -83,14 +83,5 @@ internal sealed partial class Interpreter
                 $"This {Describe.Kind(container)} is a copy: an assignment to an item of it has no effect.",
                 "Assign to an item of a list or map that the program makes (t.List(), t.Map()), and set the whole inner list or map.");
         }
-    }
-
-    /// <summary>The statement whose value is edited in place, also through items and views of it.</summary>
-    private Statement? FindEditedValue(CallStatement call)
-    {
-        Statement? origin = call;
-        while (origin is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] } view && (view.Schema.InPlace
-            || view.Schema.Name == "getitem")) origin = _plan.Statements[self];
-        return origin;
     }
 }

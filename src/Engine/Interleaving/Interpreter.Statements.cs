@@ -21,7 +21,7 @@ internal sealed partial class Interpreter
     private void MarkEditInPlace(CallStatement call)
     {
         if (LastHookPoint is not { } point || EnclosingTrace is not { } trace || !_plan.Model.AffectsCache(point)) return;
-        if (FindEditedValue(call) is ReadStatement read && _reads.Contains(read.Id)) HasEditedCache = true;
+        if (_plan.FindEditedValue(call) is ReadStatement read && _reads.Contains(read.Id)) HasEditedCache = true;
         else foreach (Interpreter invoke in trace.Invokes) invoke.HasEditedCache = true;
     }
 
@@ -212,7 +212,8 @@ internal sealed partial class Interpreter
     private void WarnOfLateEdit(CallStatement call)
     {
         if (call.Schema.Name == "requires_grad_" || EnclosingTrace is null
-            || FindEditedValue(call) is not ReadStatement { Point.IsDefined: false } read || Interleaver!.IsActive(read.Point)) return;
+            || _plan.FindEditedValue(call) is not ReadStatement { Point.IsDefined: false } read
+            || Interleaver!.IsActive(read.Point)) return;
         Job.Warn(call.Id, Interleaver.Sites.PathOf(read.Point),
             $"The model has already used this value of `{Interleaver.Sites.NameOf(read.Point)}`: the edit changes what the program reads, "
             + "and not what the model computes. Edit it before a later module is accessed, or edit a Clone().");

@@ -76,8 +76,8 @@ internal sealed class LayerReuse : IDisposable
     }
 
     private static bool CanReuse(TraceRows trace, LayerOutputCache cache) =>
-        trace.RowCount > 0 && !trace.IsGenerating && !trace.Trace.RequiresGrad && !trace.HasVisiblePadding
-        && (cache.IsShared || trace.Trace.Job.Plan.HasSeveralTraces) && trace.Rows.All(row => row.AttentionMask is null);
+        (cache.IsShared || trace.Trace.Job.Plan.HasSeveralTraces) && trace.RowCount > 0 && !trace.IsGenerating
+        && !trace.Trace.RequiresGrad && trace.Rows.All(row => row.AttentionMask is null) && !trace.HasVisiblePadding;
 
     /// <summary>The first layer that has to run for the values that a trace reads, and after those that it may edit.</summary>
     private static int FirstHookedLayer(HookedLanguageModel model, TraceRun trace) =>

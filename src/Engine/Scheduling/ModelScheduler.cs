@@ -81,7 +81,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     /// <summary>Runs the prompts of traces that wait, in one pass.</summary>
     private void RunPrefill(long maxTokens = long.MaxValue)
     {
-        _waiting.RemoveAll(job => job.Run.CheckCancelled() || job.Prepared is null);
+        _waiting.RemoveAll(job => job.Run.CheckCancelled());
         if (_waiting.Count == 0) return;
         List<ScheduledJob> pass = [], candidates = [.. _waiting.Where(job => TokenCount([job]) <= maxTokens)];
         Dictionary<string, double> service = candidates.Select(job => job.Run.Owner).Distinct().ToDictionary(o => o, _shares.ServiceOf);
@@ -130,7 +130,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     /// <summary>Removes the trace of the owner who has had the least service.</summary>
     private ScheduledJob? TakeNext(List<ScheduledJob> waiting)
     {
-        waiting.RemoveAll(job => job.Run.CheckCancelled() || job.Prepared is null);
+        waiting.RemoveAll(job => job.Run.CheckCancelled());
         ScheduledJob? next = waiting.MinBy(job => _shares.ServiceOf(job.Run.Owner));
         if (next is not null) waiting.Remove(next);
         return next;
