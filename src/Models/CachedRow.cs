@@ -68,6 +68,27 @@ internal sealed class CachedRow(int numLayers) : IDisposable
         _layers[layer]!.Length = needed;
     }
 
+    /// <summary>The slots of a layer, filled and free, each [kvHeads, capacity, headDim]; null if it has not run.</summary>
+    public (Tensor Keys, Tensor Values)? TryGet(int layer) => _layers[layer] is { } entry ? (entry.Keys, entry.Values) : null;
+
+    /// <summary>Writes keys and values that an earlier pass has computed to a layer.</summary>
+    /// <param name="firstSlot">The slots before it are padding.</param>
+    /// <param name="key">[kvHeads, seq, headDim]</param>
+    /// <param name="value">[kvHeads, seq, headDim]</param>
+    public void Fill(int layer, long firstSlot, Tensor key, Tensor value)
+    {
+        using var noGrad = no_grad();
+        long length = firstSlot + key.size(1);
+        var entry = new Layer([key.size(0), GrowCapacity(length), key.size(2)], key.dtype, value.dtype, key.device) { Length = length };
+        foreach (var (from, slots) in (ReadOnlySpan<(Tensor, Tensor)>)[(key, entry.Keys), (value, entry.Values)])
+        {
+            using Tensor padding = slots.narrow(1, 0, firstSlot), target = slots.narrow(1, firstSlot, from.size(1)); // [kvHeads, seq, headDim]
+            padding.zero_();
+            target.copy_(from);
+        }
+        _layers[layer] = entry;
+    }
+
     public CachedRow Clone()
     {
         var clone = new CachedRow(numLayers) { Length = Length };

@@ -80,6 +80,17 @@ public sealed class KeyValueCache(int numLayers) : IDisposable
         _rows.AddRange(selected);
     }
 
+    /// <summary>The rows in the order of the batch.</summary>
+    internal IReadOnlyList<CachedRow> Rows => _rows;
+
+    /// <summary>Adds a row that has tokens of its own already (<see cref="CachedRow.Fill"/>).</summary>
+    /// <param name="length">The number of its cached tokens.</param>
+    internal CachedRow AddRow(long length)
+    {
+        _rows.Add(new CachedRow(numLayers) { Length = length });
+        return _rows[^1];
+    }
+
     /// <summary>Sets the number of columns, after rows have joined or left.</summary>
     /// <param name="length">At least the cached tokens of each row that attention may reach.</param>
     internal void SetLength(long length) => Length = length;

@@ -69,8 +69,8 @@ public sealed record WorkerOptions
     public long? CacheMemory { get; init; }
 
     /// <summary>
-    /// The memory of each model in which the outputs of layers are kept for later passes over the same prompts of the same owner, in bytes.
-    /// Default 256 MiB; 0 keeps nothing.
+    /// The memory of each model in which the outputs, keys and values of layers are kept for later passes over prompts of the same owner
+    /// that begin alike, in bytes. Default 256 MiB; 0 keeps nothing.
     /// </summary>
     [Range(0, long.MaxValue)]
     public long ReuseMemory { get; init; } = 256L << 20;

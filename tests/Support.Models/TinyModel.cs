@@ -23,6 +23,12 @@ public static class TinyModel
           "num_key_value_heads": {{kvHeads}}, "eos_token_id": [1, 2] {{more}} }
         """;
 
+    /// <summary>A model whose sizes the fused CPU kernels support.</summary>
+    /// <param name="architecture">"gpt2", or one with Llama's names for sizes.</param>
+    public static string Fused(string architecture, int layers = 2) => architecture == "gpt2" ? GPT2(heads: 2, layers, hiddenSize: 32)
+        : LikeLlama(architecture, 2, layers).Replace("\"head_dim\": 4", "\"head_dim\": 16", StringComparison.Ordinal)
+            .Replace("\"intermediate_size\": 24", "\"intermediate_size\": 32", StringComparison.Ordinal);
+
     /// <summary>Another architecture with Llama's names for sizes. An architecture ignores the keys that it does not have.</summary>
     public static string LikeLlama(string architecture, int kvHeads, int layers) => Llama(4, kvHeads, layers, more: """
         , "head_dim": 4, "sliding_window": 5, "pad_token_id": 0, "partial_rotary_factor": 0.5, "num_local_experts": 4, "num_experts": 4,

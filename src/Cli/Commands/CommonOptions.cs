@@ -100,8 +100,8 @@ internal static class CommonOptions
 
     public static Option<string> ReuseMemory() => new("--reuse-memory")
     {
-        Description = "Memory of each model in which the outputs of layers are kept for later passes over the same prompts of the same "
-            + "owner; 0 for none.",
+        Description = "Memory of each model in which the outputs, keys and values of layers are kept for later passes over prompts of "
+            + "the same owner that begin alike; 0 for none.",
         DefaultValueFactory = _ => "256MiB",
     };
 

@@ -132,7 +132,8 @@ internal static class JobsCommand
             if (job.Usage is { } usage)
                 Console.WriteLine(
                     $"  used       {usage.Tokens} tokens, {usage.ComputeSeconds:0.###} s, {usage.ResultBytes} bytes of results"
-                    + (usage.ReusedLayers > 0 ? $", {usage.ReusedLayers} layers of earlier passes" : ""));
+                    + (usage.ReusedLayers > 0 ? $", {usage.ReusedLayers} layers of earlier passes" : "")
+                    + (usage.ReusedTokens > 0 ? $", {usage.ReusedTokens} tokens of earlier passes" : ""));
             if (job.Usage is { Phases.Count: > 0 } measured)
             {
                 IEnumerable<string> phases = measured.Phases.Select(phase => $"{phase.Name} {1000 * phase.Seconds:0.0} ms");

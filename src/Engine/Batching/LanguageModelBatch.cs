@@ -28,7 +28,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
     private readonly HookedLanguageModel _model;
     private readonly BatchShape _batchShape = new();
     private readonly TokenBatch _tokens;
-    private readonly KeyValueCache? _cache;
+    private KeyValueCache? _cache;
     private List<TraceRows> _traces;
     private Interleaver _interleaver;
 
@@ -38,7 +38,6 @@ internal sealed class LanguageModelBatch : ITraceBatch
         // a pad token that was added to the tokenizer alone has no row in the embedding
         long padTokenId = model.PadTokenId < model.Description.Vocabulary ? model.PadTokenId : 0;
         _tokens = new TokenBatch([.. traces.SelectMany(p => p.Rows)], model.Device, padTokenId);
-        _cache = traces.Any(p => p.IsGenerating) ? model.NewCache() : null;
         _batchShape.SequenceLength = _tokens.Length;
         AssignRows(); // 2
         _interleaver = new Interleaver(model, [.. traces.Select(p => p.Trace)], onPreemptionPoint);
@@ -60,13 +59,14 @@ internal sealed class LanguageModelBatch : ITraceBatch
 
     /// <summary>Runs the prompts of traces. Those that generate are in the returned batch; the others have ended.</summary>
     /// <param name="onPreemptionPoint">Called between two modules of the pass.</param>
-    /// <param name="layerOutputs">The outputs of earlier passes, or null to compute the pass whole.</param>
+    /// <param name="prefixes">The tokens of earlier passes, or null to compute the pass whole.</param>
     public static LanguageModelBatch? Prefill(
-        HookedLanguageModel model, List<TraceRows> traces, Action onPreemptionPoint, LayerOutputCache? layerOutputs)
+        HookedLanguageModel model, List<TraceRows> traces, Action onPreemptionPoint, PrefixCache? prefixes)
     {
         var batch = new LanguageModelBatch(model, traces, onPreemptionPoint);
-        using LayerReuse? reuse = LayerReuse.TryCreate(model, layerOutputs, traces);
-        batch._interleaver.Reuse = reuse;
+        using PrefixReuse? reuse = PrefixReuse.TryCreate(model, prefixes, traces, batch._tokens.Length);
+        (batch._cache, batch._interleaver.Reuse) =
+            (reuse?.Cache ?? (traces.Any(rows => rows.IsGenerating) ? model.NewCache() : null), reuse);
         try
         {
             using var scope = torch.NewDisposeScope();
@@ -81,6 +81,7 @@ internal sealed class LanguageModelBatch : ITraceBatch
             batch.Dispose();
             throw;
         }
+        batch._interleaver.Reuse = null;
         if (!batch.HasEnded) return batch;
         batch.Dispose();
         return null;
@@ -168,6 +169,8 @@ internal sealed class LanguageModelBatch : ITraceBatch
             job.ForwardPassCount++;
             job.ReusedLayerCount += _interleaver.Reuse?.LayerCount ?? 0;
         }
+        if (_interleaver.Reuse is not { } reuse) return;
+        foreach (TraceRows rows in _traces) rows.Trace.Job.ReusedTokenCount += reuse.TokenCountOf(rows);
     }
 
     /// <summary>Runs one forward pass, and selects the next token of the rows that generate.</summary>
@@ -175,10 +178,17 @@ internal sealed class LanguageModelBatch : ITraceBatch
     {
         using var scope = torch.NewDisposeScope();
         bool needsWholePass = _traces.Any(p => !p.IsGenerating || p.HasModelSites);
-        _batchShape.HasLastLogitsOnly = _batchShape.IsPrefill && _traces.All(p => p.NeedsLastLogitsOnly);
+        _batchShape.HasLastLogitsOnly = _batchShape.IsPrefill && _traces.All(p => p.RequiredLogits.AreOfLastTokens);
+        _interleaver.RequiredTokenIds = _batchShape.HasLastLogitsOnly && _traces.All(p => !p.IsGenerating && p.RequiredLogits.TokenIds is not null)
+            ? _traces.SelectMany(p => p.RequiredLogits.TokenIds!).ToHashSet() : null;
         bool isUnobservedPrefill = _batchShape.IsPrefill && !needsWholePass;
-        int done = isUnobservedPrefill && _model.PrefillChunkSize > 0 && !_model.Root.HasLengthDependentRope
-            ? RunPrefillChunks() : 0;
+        int done = _interleaver.Reuse?.ColumnCount ?? 0;
+        if (isUnobservedPrefill && _model.PrefillChunkSize > 0 && _tokens.Length - done > _model.PrefillChunkSize
+            && _interleaver.Reuse is null or { LayerCount: 0 } && !_model.Root.HasLengthDependentRope)
+        {
+            _interleaver.Reuse = null; // it would see the tokens of the last chunk only
+            done = RunPrefillChunks(done);
+        }
         long remaining = _tokens.InputIds.size(1) - done;
         torch.Tensor positions = _model.Root.HasPositionTable // rows that have ended go on with padding at the last position
             ? _tokens.PositionIds.clamp_max(_model.Description.ContextLength - 1) : _tokens.PositionIds; // [batch, seq]
@@ -202,10 +212,11 @@ internal sealed class LanguageModelBatch : ITraceBatch
     /// Runs all chunks of the prompts but the last, which bounds the memory of scores and logits. Used only if no program has a site in
     /// the model, because it would see the chunks.
     /// </summary>
-    /// <returns>The number of tokens of each row that are in the cache.</returns>
-    private int RunPrefillChunks()
+    /// <param name="start">The number of columns that are in the cache.</param>
+    /// <returns>The number of columns that are in the cache then.</returns>
+    private int RunPrefillChunks(int start)
     {
-        int chunk = _model.PrefillChunkSize, start = 0;
+        int chunk = _model.PrefillChunkSize;
         using var registration = SiteHook.Register(null, _interleaver.CheckCancelled);
         for (; start + chunk < _tokens.Length; start += chunk)
         {

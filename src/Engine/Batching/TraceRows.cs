@@ -90,7 +90,7 @@ internal sealed class TraceRows : IPreparedTrace
                 AddInvoke(invoke.Region, isEdit, offsets[source], rows[source].Count, rows[source].Max(r => r.InputIds.Length));
         }
         AddInvoke(node.Region, false, 0, Rows.Count / _rowsPerInput, SequenceLength);
-        NeedsLastLogitsOnly = RequiredLogits.AreOfLastTokens(model, trace.Job.Plan, trace.Statement);
+        RequiredLogits = RequiredLogits.Find(model, trace.Job.Plan, trace.Statement);
         trace.Result ??= invoke => IsGenerating ? ResultIds(invoke) : null;
     }
 
@@ -154,8 +154,8 @@ internal sealed class TraceRows : IPreparedTrace
     public bool HasModelSites => Trace.Statement.Trace.Gradients
         || Trace.Job.Plan.HookPoints.Any(point => point.Module != _model.StreamerIndex);
 
-    /// <summary>Whether nobody uses logits but those of the last token of each row.</summary>
-    public bool NeedsLastLogitsOnly { get; }
+    /// <summary>The logits that the program uses. A generation uses all of the last tokens.</summary>
+    public RequiredLogits RequiredLogits { get; }
 
     /// <summary>Whether an invoke has statements and sees rows of different lengths, so that it sees padding.</summary>
     public bool HasVisiblePadding => _invokes.Any(entry => Trace.Job.Plan.Regions[entry.Key.Region].Length > 0

@@ -78,6 +78,22 @@ internal sealed class Plan
         return edited;
     }
 
+    /// <summary>
+    /// The statements that edit the value of a read in place, with the items and views through which they do; null if an edit of the
+    /// program cannot be traced to its read.
+    /// </summary>
+    internal HashSet<uint>? FindEditsInPlace(ReadStatement read)
+    {
+        if (EditedReads is null) return null;
+        HashSet<uint> edits = [];
+        if (!EditedReads.Contains(read.Id)) return edits;
+        foreach (CallStatement edit in Statements.OfType<CallStatement>().Where(call => call.Schema.InPlace))
+            if (ReferenceEquals(FindEditedValue(edit), read))
+                for (Statement? view = edit; view is CallStatement { Arguments: [NodeOperand { Node: var self }, ..] }; view = Statements[self])
+                    edits.Add(view.Id);
+        return edits;
+    }
+
     /// <summary>The reads whose values are edited in place; null if an edit is of a value that cannot be traced to its read.</summary>
     private HashSet<uint>? EditedReads
     {

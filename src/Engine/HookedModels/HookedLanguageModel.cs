@@ -28,8 +28,8 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     {
         _model = model;
         Paths = [.. model.Modules.Select(m => m.Path), GeneratorSites.Generator, GeneratorSites.Streamer];
-        CancellationPoints = [.. model.Modules.Where(m => m.IsList).SelectMany(m => m.Children).Select(m => m.Index)];
         _lmHead = model.Modules.Single(m => m.Path == model.Root.Names.LmHead);
+        CancellationPoints = [.. model.Modules.Where(m => m.IsList).SelectMany(m => m.Children).Append(_lmHead).Select(m => m.Index)];
         Layers = [.. model.Modules.Single(m => m.Path == model.Root.Names.Layers).Children.Select(m => m.Index)];
         _layerOfModule = new int?[model.Modules.Count];
         for (int layer = 0; layer < Layers.Count; layer++)
@@ -51,6 +51,9 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     /// <summary>The module indices of the decoder layers.</summary>
     internal IReadOnlyList<int> Layers { get; }
 
+    /// <summary>The module index of the output projection.</summary>
+    internal int LmHead => _lmHead.Index;
+
     /// <summary>The decoder layer that is this module or contains it; null if it is outside of the layers.</summary>
     internal int? LayerOf(int module) => module < _layerOfModule.Length ? _layerOfModule[module] : null;
 
@@ -58,13 +61,38 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     internal bool ShowsLogits(HookPoint point) => !point.IsDefined
         && (point.Module == 0 || (point.Module >= _lmHead.Index && point.Module <= _lmHead.LastDescendantIndex));
 
+    /// <summary>Whether a hook point is in the model, not in a module of the program or in the loop of a generation.</summary>
+    internal bool IsInModel(HookPoint point) => !point.IsDefined && point.Module < _model.Modules.Count;
+
+    internal bool IsLayerOutput(HookPoint point) => point is { IsDefined: false, IsOperation: false, IsAfter: true } && IsLayer(point.Module);
+
+    internal bool IsLayerInput(HookPoint point) => point is { IsDefined: false, IsOperation: false, IsAfter: false } && IsLayer(point.Module);
+
+    private bool IsLayer(int module) => LayerOf(module) is { } layer && Layers[layer] == module;
+
+    internal bool ReturnsTensor(int module) => _model.Modules[module].ReturnsTensor;
+
+    /// <summary>
+    /// Whether the first tensor of a module's output, or its first argument, is [batch, seq, ...]: modules inside of layers, and the
+    /// outputs of the embedding and the final norm.
+    /// </summary>
+    internal bool HasTokenDimension(HookPoint point, SiteKind kind)
+    {
+        if (point.IsOperation || kind is SiteKind.Inputs) return false;
+        bool isOutsideOfLayers = LayerOf(point.Module) is null;
+        if (isOutsideOfLayers && (!point.IsAfter || (Paths[point.Module] != Root.Names.FinalNorm && Paths[point.Module] != Root.Names.Embed)))
+            return false;
+        return point.IsAfter ? OutputAxes(point.Module, 0) == Axes.Hidden
+            : InputAxes(point.Module, "0") == Axes.Hidden && InputAxes(point.Module, "hidden_states") == Axes.Hidden;
+    }
+
     /// <summary>The first layer that has to run so that a program finds its value at a hook point, and after an edit of it.</summary>
     internal int FirstLayerThatRuns(HookPoint point, bool mayEdit)
     {
         if (point.IsDefined || point.Module >= _model.Modules.Count) return Layers.Count;
         bool isOutput = point is { IsAfter: true, IsOperation: false };
         if (LayerOf(point.Module) is { } layer) 
-            return !isOutput || point.Module != Layers[layer] ? layer : mayEdit ? layer + 1 : Layers.Count;
+            return !IsLayerOutput(point) ? layer : mayEdit ? layer + 1 : Layers.Count;
         string path = Paths[point.Module];
         bool isAfterLayers = path == Root.Names.FinalNorm || path == Root.Names.LmHead
             || isOutput && (path.Length == 0 || path == Root.BaseModelPrefix);
@@ -179,8 +207,8 @@ internal sealed class HookedLanguageModel : HookedModel, IDisposable
     internal override IPreparedTrace? Prepare(TraceRun trace) => LanguageModelBatch.Prepare(trace, this);
 
     internal override ITraceBatch? Start(
-        IReadOnlyList<IPreparedTrace> traces, Action onPreemptionPoint, LayerOutputCache? layerOutputs) =>
-        LanguageModelBatch.Prefill(this, [.. traces.Cast<TraceRows>()], onPreemptionPoint, IsOnMetaDevice ? null : layerOutputs);
+        IReadOnlyList<IPreparedTrace> traces, Action onPreemptionPoint, PrefixCache? prefixes) =>
+        LanguageModelBatch.Prefill(this, [.. traces.Cast<TraceRows>()], onPreemptionPoint, IsOnMetaDevice ? null : prefixes);
 
     /// <remarks>Measured by a pass of one token, when it is first asked for.</remarks>
     internal override long CacheBytesPerToken => _cacheBytesPerToken ??= MeasureCacheBytesPerToken();

@@ -73,8 +73,8 @@ internal abstract class HookedModel
 
     /// <summary>Runs the prompts of traces in one pass. Returns the traces that generate, or null if all have ended.</summary>
     /// <param name="onPreemptionPoint">Called between two modules of the pass, where passes of other traces may run.</param>
-    /// <param name="layerOutputs">The outputs of layers in earlier passes, or null to compute the pass whole.</param>
-    internal abstract ITraceBatch? Start(IReadOnlyList<IPreparedTrace> traces, Action onPreemptionPoint, LayerOutputCache? layerOutputs);
+    /// <param name="prefixes">The tokens of earlier passes, or null to compute the pass whole.</param>
+    internal abstract ITraceBatch? Start(IReadOnlyList<IPreparedTrace> traces, Action onPreemptionPoint, PrefixCache? prefixes);
 
     /// <summary>The memory of the keys and values of a token, in bytes.</summary>
     internal virtual long CacheBytesPerToken => 0;

@@ -45,7 +45,7 @@ internal sealed class HookedTorchModule : HookedModel
     internal override IPreparedTrace Prepare(TraceRun trace) => new PreparedTrace(trace);
 
     internal override ITraceBatch? Start(
-        IReadOnlyList<IPreparedTrace> traces, Action onPreemptionPoint, LayerOutputCache? layerOutputs)
+        IReadOnlyList<IPreparedTrace> traces, Action onPreemptionPoint, PrefixCache? prefixes)
     {
         foreach (IPreparedTrace prepared in traces) Run(prepared.Trace);
         return null;

@@ -56,8 +56,11 @@ internal sealed partial class Interleaver
 
     public SiteValues Sites { get; }
 
-    /// <summary>The layers of this pass that are taken from an earlier one; null if the pass is computed whole.</summary>
-    public LayerReuse? Reuse { get; set; }
+    /// <summary>What this pass takes from earlier ones; null if it is computed whole.</summary>
+    public PrefixReuse? Reuse { get; set; }
+
+    /// <summary>The entries of the vocabulary whose logits the pass computes; null for all.</summary>
+    public IReadOnlyCollection<long>? RequiredTokenIds { get; set; }
 
     /// <summary>The hooks of the modules by index; null for a module without hook points.</summary>
     public InterleavingModuleHook?[] Hooks { get; }
@@ -95,6 +98,8 @@ internal sealed partial class Interleaver
         if (_traces.All(trace => IsOver(trace) || IsRestUnobserved(trace))) throw new EarlyStopException(); // 5
         return value;
     }
+
+    public bool IsLmHead(int module) => _model is HookedLanguageModel model && model.LmHead == module;
 
     /// <summary>Between two modules of a pass: ends jobs that were cancelled, and lets passes of other traces run.</summary>
     public void OnPreemptionPoint()

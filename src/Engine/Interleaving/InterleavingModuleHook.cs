@@ -14,7 +14,7 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
     public override object? Call(SiteModule called, Arguments arguments)
     {
         arguments = Before(arguments, out IReadOnlyList<SkippedRows>? skipped);
-        if (skipped is null) return After(arguments, Run(called, arguments), null);
+        if (skipped is null) return After(arguments, Run(called, RemoveColumns(arguments)), null);
         var point = new HookPoint(module, IsAfter: true);
         object? joined = SkippedRows.Join(skipped, interleaver.Sites.OutputAxes(point));
         // the output of a module that returns a tuple is read as a tuple, even if it was skipped with its first tensor only
@@ -34,8 +34,10 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
             interleaver.OnPreemptionPoint();
             return arguments;
         }
-        var changed = (Arguments)interleaver.OnHookPoint(new HookPoint(module, IsAfter: false), arguments)!;
-        skipped = interleaver.ConsumeSkips(new HookPoint(module, IsAfter: false));
+        var point = new HookPoint(module, IsAfter: false);
+        object? shown = interleaver.Reuse is { } reuse ? reuse.AddColumns(point, arguments) : arguments;
+        var changed = (Arguments)interleaver.OnHookPoint(point, shown)!;
+        skipped = interleaver.ConsumeSkips(point);
         return changed;
     }
 
@@ -51,12 +53,24 @@ internal sealed class InterleavingModuleHook(Interleaver interleaver, int module
     }
 
     /// <summary>Reports the result of a call.</summary>
-    public object? After(object? result) => hasAfter ? interleaver.OnHookPoint(new HookPoint(module, IsAfter: true), result) : result;
+    public object? After(object? result)
+    {
+        if (!hasAfter) return result;
+        var point = new HookPoint(module, IsAfter: true);
+        return interleaver.Reuse is not { } reuse ? interleaver.OnHookPoint(point, result)
+            : reuse.RemoveColumns(point, interleaver.OnHookPoint(point, reuse.AddColumns(point, result)));
+    }
+
+    /// <summary>The arguments without the columns that a program sees and the pass does not compute.</summary>
+    private Arguments RemoveColumns(Arguments arguments) =>
+        hasBefore && interleaver.Reuse is { } reuse ? (Arguments)reuse.RemoveColumns(new HookPoint(module, IsAfter: false), arguments)! : arguments;
 
     private object? Run(SiteModule called, Arguments arguments)
     {
         if (interleaver.Reuse?.TryGetOutput(module, arguments, isObserved: hasAfter) is { } earlier) return earlier;
         if (called is Embedding embedding) embedding.CheckIds(arguments);
+        if (interleaver.RequiredTokenIds is { } ids && interleaver.IsLmHead(module) && called is Linear head
+            && head.TryForward(arguments.Tensor(0, "input"), ids) is { } logits) return logits;
         object? result = operations is null ? called.Run(arguments) : called.RunWithHooks(operations, arguments);
         interleaver.Reuse?.AddOutput(module, result);
         return result;

@@ -62,6 +62,9 @@ internal sealed class JobRun : IDisposable
     /// <summary>The number of layers that its passes have taken from earlier ones.</summary>
     public long ReusedLayerCount { get; internal set; }
 
+    /// <summary>The number of tokens of its prompts whose keys and values its passes have taken from earlier ones.</summary>
+    public long ReusedTokenCount { get; internal set; }
+
     internal CancellationToken CancellationToken { get; }
 
     internal ValueSlots Slots { get; }
@@ -105,8 +108,9 @@ internal sealed class JobRun : IDisposable
         ActiveModuleCalls.Clear();
         ReadOnlyInputs.Clear();
         _generator.manual_seed(Seed);
-        (_reportCount, _reportsBeforeRestart, _seedCount, TokenCount, ForwardPassCount, ReusedLayerCount, LastWriteNode, HasMissedSteps) =
-            (0, _reportCount, 0, 0, 0, 0, null, false);
+        (_reportCount, _reportsBeforeRestart, _seedCount, TokenCount, ForwardPassCount, LastWriteNode, HasMissedSteps) =
+            (0, _reportCount, 0, 0, 0, null, false);
+        (ReusedLayerCount, ReusedTokenCount) = (0, 0);
     }
 
     internal void Log(uint node, string text)

@@ -7,10 +7,10 @@ namespace Ndif.Engine.Scheduling;
 
 /// <summary>Runs jobs that come from any thread on the thread of a model. A job joins those that run between two passes.</summary>
 /// <param name="maxCacheBytes">The memory for keys and values of all jobs.</param>
-/// <param name="reuseBytes">The memory for outputs of layers that later jobs reuse.</param>
+/// <param name="reuseBytes">The memory for tokens of prompts that later jobs reuse.</param>
 internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread, long maxCacheBytes, long reuseBytes) : IDisposable
 {
-    private readonly LayerOutputCache _layerOutputs = new(reuseBytes) { IsShared = true };
+    private readonly PrefixCache _prefixes = new(reuseBytes) { IsShared = true };
     private readonly Lock _lock = new();
     private readonly Queue<Entry> _incoming = new();
     private ModelScheduler? _scheduler;
@@ -32,14 +32,14 @@ internal sealed class AsyncModelScheduler(HookedModel model, ModelThread thread,
     }
 
     /// <summary>Frees what jobs have left for later ones. No job may run.</summary>
-    public void Dispose() => _layerOutputs.Dispose();
+    public void Dispose() => _prefixes.Dispose();
 
     private bool RunUntilIdle()
     {
         HashSet<Entry> running = [];
         try
         {
-            using ModelScheduler scheduler = new(model, maxCacheBytes, () => TakeIncoming(running), _layerOutputs);
+            using ModelScheduler scheduler = new(model, maxCacheBytes, () => TakeIncoming(running), _prefixes);
             _scheduler = scheduler;
             while (HasJobs(running)) scheduler.Step();
         }

@@ -24,12 +24,12 @@ namespace Ndif.Engine.Scheduling;
 /// </summary>
 /// <param name="maxCacheBytes">The memory for keys and values of all jobs. A trace waits until its own fit.</param>
 /// <param name="onPreemptionPoint">Called between passes and in long ones; it may add jobs.</param>
-/// <param name="layerOutputs">The outputs of layers in earlier passes; by default, those of this scheduler's jobs.</param>
+/// <param name="prefixes">The tokens of earlier passes; by default, those of this scheduler's jobs.</param>
 internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = long.MaxValue, Action? onPreemptionPoint = null,
-    LayerOutputCache? layerOutputs = null) : IDisposable
+    PrefixCache? prefixes = null) : IDisposable
 {
-    /// <summary>The memory of the outputs of layers in earlier passes of this scheduler's jobs, in bytes.</summary>
-    private const long LayerOutputBytes = 256L << 20;
+    /// <summary>The memory of the tokens of earlier passes of this scheduler's jobs, in bytes.</summary>
+    private const long PrefixBytes = 256L << 20;
 
     /// <summary>The tokens of the prompts that share a pass, padding included. A longer prompt has a pass to itself.</summary>
     private const int MaxPrefillTokens = 512;
@@ -38,7 +38,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     private readonly List<ITraceBatch> _batches = [];
     private readonly List<ScheduledJob> _waiting = [], _exclusive = [];
     private readonly OwnerShares _shares = new();
-    private readonly LayerOutputCache _layerOutputs = layerOutputs ?? new LayerOutputCache(LayerOutputBytes);
+    private readonly PrefixCache _prefixes = prefixes ?? new PrefixCache(PrefixBytes);
     private LongPass? _longPass;
     private bool _isPreempted;
 
@@ -75,7 +75,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
     {
         foreach (ITraceBatch batch in _batches) batch.Dispose();
         _batches.Clear();
-        if (layerOutputs is null) _layerOutputs.Dispose();
+        if (prefixes is null) _prefixes.Dispose();
     }
 
     /// <summary>Runs the prompts of traces that wait, in one pass.</summary>
@@ -145,7 +145,7 @@ internal sealed class ModelScheduler(HookedModel model, long maxCacheBytes = lon
         if (!_isPreempted) _longPass = new LongPass(jobs, TokenCount(jobs), MinTimeSlice);
         TryRun([.. traces.Select(trace => trace.Trace)], () =>
         {
-            if (model.Start(traces, OnPreemptionPoint, _layerOutputs) is { } batch) Join(batch); // 3
+            if (model.Start(traces, OnPreemptionPoint, _prefixes) is { } batch) Join(batch); // 3
         });
         RunSessions(); // 4
     }

@@ -278,7 +278,9 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
         RowSlots slots = pass.Rows[batchIndex];
         from = Math.Max(from, slots.FirstColumn);
         int queriesPerKvHead = heads / kvHeads, tokens = last - first, queries = queriesPerKvHead * tokens;
-        int keys = to - from, scoreStride = (keys + 15) / 16 * 16;
+        // in a sliding window each query has keys of its own first one on, so that the order of its sums depends on no other query
+        bool isWindow = FirstKey(pass, batchIndex, last - 1) > from;
+        int keys = to - from, scoreStride = (keys + 15) / 16 * 16 + (isWindow ? 16 : 0);
         bool useBFloat16Gemm = keys >= 64 && BFloat16Gemm.Supports(pass.DType, queries); // fewer keys do not fill a panel
         float* query = ScratchBuffer.GetFloats(2, (long)queries * (2 * headDim + scoreStride)); // [queries, headDim]
         float* attention = query + (long)queries * headDim;                                   // [queries, headDim]
@@ -310,12 +312,14 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
         for (int i = 0; i < queries; i++)
         {
             int head = kvHead * queriesPerKvHead + i / tokens, token = first + i % tokens;
-            byte* mask = pass.MaskRow(batchIndex, token, from);
+            int before = isWindow ? FirstKey(pass, batchIndex, token) - from : 0;
+            byte* mask = pass.MaskRow(batchIndex, token, from + before);
             float* row = scores + (long)i * scoreStride;
+            new Span<float>(row, before).Clear();
             if (pass.RoundToBFloat16)
-                AttentionKernels.Softmax<BFloat16>(row, mask, keys, scale, SoftCap, UpcastScores);
+                AttentionKernels.Softmax<BFloat16>(row + before, mask, keys - before, scale, SoftCap, UpcastScores);
             else
-                AttentionKernels.Softmax<Float32>(row, mask, keys, scale, SoftCap, UpcastScores);
+                AttentionKernels.Softmax<Float32>(row + before, mask, keys - before, scale, SoftCap, UpcastScores);
             if (pass.Probabilities == 0) continue;
             // the tensor of probabilities was created as zeros, which is right for the masked keys
             long probabilityRow = (((long)batchIndex * heads + head) * pass.Seq + token) * pass.KvSeq + from;
@@ -341,6 +345,11 @@ internal sealed unsafe class FusedAttention(SiteModule module, int layer, int he
             new Span<float>(row, headDim).CopyTo(new Span<float>(output, headDim));
         }
     }
+
+    /// <summary>The first key that a token attends to.</summary>
+    private static int FirstKey(Pass pass, int batchIndex, int token) => pass.RoundToBFloat16
+        ? AttentionKernels.VisibleKeyRange<BFloat16>(pass.MaskRow(batchIndex, token), 1, pass.KvSeq).From
+        : AttentionKernels.VisibleKeyRange<Float32>(pass.MaskRow(batchIndex, token), 1, pass.KvSeq).From;
 
     private static ushort* PackBFloat16(float* x, long xStride, int rows, int inFeatures, bool isInputMajor)
     {

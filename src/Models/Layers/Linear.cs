@@ -30,6 +30,26 @@ public sealed partial class Linear : TensorModule, ILinearLayer
     public override string ExtraRepr => string.Create(CultureInfo.InvariantCulture,
         $"in_features={_inFeatures}, out_features={_outFeatures}, bias={(_bias is null ? "False" : "True")}");
 
+    /// <summary>Computes some of the output features, and leaves the others zero.</summary>
+    /// <param name="input">[..., inFeatures]</param>
+    /// <param name="features">The features, in any order. Those that the layer does not have are ignored; negative ones count from the end.</param>
+    /// <returns>[..., outFeatures]; null if the weight has to be read whole.</returns>
+    internal Tensor? TryForward(Tensor input, IEnumerable<long> features)
+    {
+        if (_weight.IsEightBit) return null;
+        using var scope = NewDisposeScope();
+        long[] indices = [.. features.Select(feature => feature < 0 ? feature + _outFeatures : feature)
+            .Where(feature => feature >= 0 && feature < _outFeatures).Distinct()];
+        Tensor output = zeros([.. input.shape[..^1], _outFeatures], input.dtype, input.device); // [..., outFeatures]
+        if (indices.Length > 0)
+        {
+            Tensor index = tensor(indices, device: input.device); // [count]
+            Tensor some = LinearKernels.linear(input, _weight.Value.index_select(0, index), _bias?.Value.index_select(0, index)); // [..., count]
+            output.index_copy_(-1, index, some);
+        }
+        return output.MoveToOuterDisposeScope();
+    }
+
     /// <param name="input">[..., inFeatures]</param>
     /// <returns>[..., outFeatures]</returns>
     protected override Tensor Forward(Tensor input) => LinearKernels.linear(input, _weight.Value, _bias?.Value);

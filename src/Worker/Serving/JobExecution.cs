@@ -144,6 +144,7 @@ internal sealed class JobExecution : IRunSink, IAsyncDisposable
             Tokens = (ulong)(_run?.TokenCount ?? 0),
             Passes = (ulong)(_run?.ForwardPassCount ?? 0),
             ReusedLayers = (ulong)(_run?.ReusedLayerCount ?? 0),
+            ReusedTokens = (ulong)(_run?.ReusedTokenCount ?? 0),
             ComputeSeconds = Stopwatch.GetElapsedTime(_startTimestamp).TotalSeconds,
             ResultBytes = (ulong)_resultBytes,
             QueueSeconds = Math.Max(0, (_leasedAt - _lease.Submitted).TotalSeconds),

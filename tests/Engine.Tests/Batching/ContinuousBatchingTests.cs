@@ -57,9 +57,7 @@ public sealed class ContinuousBatchingTests
     public void RandomJobs_OnFusedKernels_GiveBitwiseWhatTheyGiveAlone(string architecture)
     {
         if (!LinearKernels.IsEnabled) return;
-        using EngineFixture fixture = EngineFixture.Of(architecture == "gpt2" ? TinyModel.GPT2(heads: 2, hiddenSize: 32)
-            : TinyModel.LikeLlama(architecture, 2, 2).Replace("\"head_dim\": 4", "\"head_dim\": 16", StringComparison.Ordinal)
-                .Replace("\"intermediate_size\": 24", "\"intermediate_size\": 32", StringComparison.Ordinal));
+        using EngineFixture fixture = EngineFixture.Of(TinyModel.Fused(architecture));
         for (int seed = 0; seed < 2 * Seeds; seed++)
         {
             var random = new Random(seed);
@@ -192,8 +190,8 @@ public sealed class ContinuousBatchingTests
         JobRun[] runs = [.. programs.Select((program, i) => new JobRun(Compiler.Compile(program, fixture.HookedModel), outcomes[i]))];
         var next = new Queue<JobRun>(runs);
         Action onPreemptionPoint = () => { };
-        using (var layerOutputs = new LayerOutputCache(1 << 16) { IsShared = true })
-        using (ModelScheduler scheduler = new(fixture.HookedModel, long.MaxValue, () => onPreemptionPoint.Invoke(), layerOutputs)
+        using (var prefixes = new PrefixCache(1 << 16) { IsShared = true })
+        using (ModelScheduler scheduler = new(fixture.HookedModel, long.MaxValue, () => onPreemptionPoint.Invoke(), prefixes)
         {
             MinTimeSlice = default,
         })
