@@ -28,7 +28,7 @@ public interface IJobQueue : IAsyncDisposable
     /// is faster.
     /// </param>
     Task<Lease?> LeaseAsync(
-        string worker, IReadOnlyCollection<string> models, TimeSpan wait, TimeSpan wakeupDelay,
+        string worker, IReadOnlyCollection<string> models, TimeSpan wait, Func<TimeSpan> wakeupDelay,
         CancellationToken cancellationToken = default);
 
     /// <summary>Extends a lease. Returns false if the lease was lost because the job was cancelled or runs on another worker.</summary>

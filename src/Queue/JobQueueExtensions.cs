@@ -7,7 +7,7 @@ public static class JobQueueExtensions
     /// <summary>Leases the next job, as <see cref="IJobQueue.LeaseAsync"/>, without a delay after a wake-up.</summary>
     public static Task<Lease?> LeaseAsync(
         this IJobQueue jobs, string worker, IReadOnlyCollection<string> models, TimeSpan wait,
-        CancellationToken cancellationToken = default) => jobs.LeaseAsync(worker, models, wait, TimeSpan.Zero, cancellationToken);
+        CancellationToken cancellationToken = default) => jobs.LeaseAsync(worker, models, wait, () => TimeSpan.Zero, cancellationToken);
 
     /// <summary>Fails all jobs that wait for a model.</summary>
     /// <param name="leaseHolder">The name under which the jobs are leased.</param>

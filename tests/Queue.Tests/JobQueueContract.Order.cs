@@ -168,6 +168,16 @@ public abstract partial class JobQueueContract
     }
 
     [Fact(Timeout = Limit)]
+    public async Task AWorkerThatHasBecomeIdle_TakesAJobAtOnce()
+    {
+        TimeSpan delay = TimeSpan.FromHours(1);
+        Task<Lease?> waiting = _fixture.Queue.LeaseAsync("w1", ["gpt2"], TimeSpan.FromSeconds(20), () => delay, Cancel);
+        delay = TimeSpan.Zero;
+        await _fixture.SubmitAsync("a");
+        Assert.Equal("a", (await waiting)?.JobId);
+    }
+
+    [Fact(Timeout = Limit)]
     public async Task AWaitingWorker_IsWokenBySubmit()
     {
         Task<Lease?> waiting = _fixture.Queue.LeaseAsync("w1", ["other", "gpt2"], TimeSpan.FromSeconds(20), Cancel);

@@ -61,7 +61,7 @@ public sealed class InMemoryJobQueue : IJobQueue
 
     /// <inheritdoc/>
     public async Task<Lease?> LeaseAsync(
-        string worker, IReadOnlyCollection<string> models, TimeSpan wait, TimeSpan wakeupDelay,
+        string worker, IReadOnlyCollection<string> models, TimeSpan wait, Func<TimeSpan> wakeupDelay,
         CancellationToken cancellationToken = default)
     {
         using WakeupSubscription wakeup = _wakeups.Subscribe([.. models.Select(InMemoryJobStore.GetWorkKey)]);

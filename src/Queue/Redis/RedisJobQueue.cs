@@ -84,7 +84,7 @@ public sealed class RedisJobQueue : IJobQueue
 
     /// <inheritdoc/>
     public async Task<Lease?> LeaseAsync(
-        string worker, IReadOnlyCollection<string> models, TimeSpan wait, TimeSpan wakeupDelay,
+        string worker, IReadOnlyCollection<string> models, TimeSpan wait, Func<TimeSpan> wakeupDelay,
         CancellationToken cancellationToken = default)
     {
         ThrowIfDisposedOrCancelled(cancellationToken);

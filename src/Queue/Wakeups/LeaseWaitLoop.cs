@@ -15,7 +15,7 @@ internal sealed class LeaseWaitLoop(Func<CancellationToken, Task<int>> reapExpir
     /// <param name="tryLease">Leases a job at once, or returns null if there is none.</param>
     /// <param name="wakeupDelay">The time between a wake-up and the next attempt.</param>
     public async Task<Lease?> WaitAsync(
-        WakeupSubscription wakeup, Func<Task<Lease?>> tryLease, TimeSpan timeout, TimeSpan wakeupDelay,
+        WakeupSubscription wakeup, Func<Task<Lease?>> tryLease, TimeSpan timeout, Func<TimeSpan> wakeupDelay,
         CancellationToken cancellationToken)
     {
         if (timeout == Timeout.InfiniteTimeSpan) timeout = TimeSpan.MaxValue;
@@ -32,7 +32,7 @@ internal sealed class LeaseWaitLoop(Func<CancellationToken, Task<int>> reapExpir
             TimeSpan left = timeout - time.GetElapsedTime(started);
             if (left <= TimeSpan.Zero) return null;
             await wakeup.WaitAsync(left < pollInterval ? left : pollInterval, time, cancellationToken); // 3
-            if (wakeupDelay > TimeSpan.Zero) await Task.Delay(wakeupDelay, time, cancellationToken);
+            if (wakeupDelay() is var delay && delay > TimeSpan.Zero) await Task.Delay(delay, time, cancellationToken);
         }
     }
 }

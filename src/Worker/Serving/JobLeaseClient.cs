@@ -11,9 +11,12 @@ internal sealed class JobLeaseClient(WorkerOptions options, IJobQueue jobs, ILog
 {
     /// <summary>Leases the next job.</summary>
     /// <returns>Null if no job arrived within the timeout.</returns>
-    /// <param name="running">The number of jobs that the worker runs; a worker that runs fewer gets a job first.</param>
-    public Task<Lease?> LeaseAsync(IReadOnlyList<string> models, TimeSpan timeout, int running, CancellationToken cancellationToken) =>
-        jobs.LeaseAsync(options.Id, models, timeout, TimeSpan.FromMilliseconds(5 * Math.Min(running, 2)), cancellationToken);
+    /// <param name="countRunning">
+    /// Returns the number of jobs that the worker runs when a job arrives; a worker that runs fewer gets the job first.
+    /// </param>
+    public Task<Lease?> LeaseAsync(
+        IReadOnlyList<string> models, TimeSpan timeout, Func<int> countRunning, CancellationToken cancellationToken) => jobs.LeaseAsync(
+            options.Id, models, timeout, () => TimeSpan.FromMilliseconds(5 * Math.Min(countRunning(), 2)), cancellationToken);
 
     /// <summary>Leases the next job and the jobs that wait behind it, up to <see cref="WorkerOptions.MaxBatch"/>.</summary>
     /// <param name="timeout">How long to wait for the first job.</param>

@@ -86,7 +86,7 @@ internal sealed class JobServingLoop(
                     continue;
                 }
                 TimeSpan timeout = isTrimmed ? TimeSpan.FromSeconds(30) : options.IdleTrimDelay;
-                if (await _leases.LeaseAsync(host.Names, timeout, _running.Count, _drain.Token) is { } lease)
+                if (await _leases.LeaseAsync(host.Names, timeout, CountRunning, _drain.Token) is { } lease)
                     _running.Add(RunAsync(lease, abort));
                 else if (!isTrimmed && _running.All(job => job.IsCompleted))
                 {
@@ -105,6 +105,8 @@ internal sealed class JobServingLoop(
             }
         }
     }
+
+    private int CountRunning() => _running.Count(job => !job.IsCompleted);
 
     /// <summary>Runs one job and publishes its outcome. A failure that is not of the job ends the loop.</summary>
     private async Task RunAsync(Lease lease, CancellationToken abort)
