@@ -10,10 +10,13 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
 {
     public const int Gateways = 2, Workers = 3, LeaseSeconds = 2;
     private const long MaxMemoryGrowth = 300 << 20; // the heap of .NET grows at first; a leak of hundreds of jobs of 16 MB each is larger
+    private const long MaxLateMemoryGrowth = 64 << 20; // from the second quarter of the life of a process to the last
+    private const int MinMemorySamples = 120; // younger processes are not compared
 
     private readonly ServiceCluster _services = new(folder);
     private readonly Member[] _gateways = new Member[Gateways], _workers = new Member[Workers];
     private readonly int _redisPort = FreePort.Find();
+    private readonly Dictionary<string, List<long>> _memory = []; // by process: its resident memory at each sample
     private ChildProcess? _redis;
     private int _workersStarted;
     private string _key = "";
@@ -75,11 +78,35 @@ internal sealed class ChaosCluster(string folder, int clients, int jobs, int see
         .Where(files => files.Now > files.Before + 40)
         .Select(files => $"{files.Id} holds {files.Now} open files, and held {files.Before} at first");
 
-    /// <summary>Processes whose memory has grown far beyond what it was when they were ready.</summary>
+    /// <summary>Notes the memory of each process; called about once a second.</summary>
+    public void SampleMemory()
+    {
+        foreach (Member member in _gateways.Concat(_workers).Where(member => member.Process.IsAlive))
+        {
+            if (!_memory.TryGetValue(member.Id, out List<long>? samples)) _memory.Add(member.Id, samples = []);
+            samples.Add(GetResidentMemory(member.Process));
+        }
+    }
+
+    /// <summary>
+    /// For each worker that has lived long enough, the median of its memory in the second quarter of its life and in the last, in bytes.
+    /// </summary>
+    public IEnumerable<(string Id, long Early, long Late)> MemoryOfWorkers() =>
+        from entry in _memory
+        let samples = entry.Value
+        where entry.Key.StartsWith('w') && samples.Count >= MinMemorySamples
+        let quarter = samples.Count / 4
+        select (entry.Key, Median(samples[quarter..(2 * quarter)]), Median(samples[^quarter..]));
+
+    /// <summary>Processes whose memory has grown far beyond what it was when they were ready, or goes on growing.</summary>
     public IEnumerable<string> FindMemoryLeaks() => _gateways.Concat(_workers)
         .Select(member => (member.Id, Before: member.Memory, Now: GetResidentMemory(member.Process)))
         .Where(memory => memory.Now > memory.Before + MaxMemoryGrowth)
-        .Select(memory => $"{memory.Id} holds {memory.Now >> 20} MB, and held {memory.Before >> 20} MB at first");
+        .Select(memory => $"{memory.Id} holds {memory.Now >> 20} MB, and held {memory.Before >> 20} MB at first")
+        .Concat(MemoryOfWorkers().Where(memory => memory.Late > memory.Early + MaxLateMemoryGrowth)
+            .Select(memory => $"{memory.Id} grew from {memory.Early >> 20} to {memory.Late >> 20} MB"));
+
+    private static long Median(List<long> values) => values.Order().ElementAt(values.Count / 2);
 
     /// <summary>Processes that ended by an unhandled exception, which no fault may cause.</summary>
     public IReadOnlyList<string> FindCrashes() =>

@@ -42,6 +42,7 @@ async Task<int> RunAsync(ChaosCluster cluster)
 
     IReadOnlyList<Outcome> history = History();
     IReadOnlyList<string> leaks = await ChaosReport.FindLeaksAsync(cluster, history.Count, faults.Kills);
+    foreach (var (worker, early, late) in cluster.MemoryOfWorkers()) Say($"{worker}: {early >> 20} MB, later {late >> 20} MB");
     ChaosReport report = ChaosReport.Create(history, jobs, faults, cluster.FindCrashes(), leaks, Stopwatch.GetElapsedTime(began));
     if (report.Violations + report.Leaks > 0) Say(cluster.Report());
     foreach (string detail in report.Details.Take(40)) Say(detail);
@@ -65,9 +66,10 @@ static void Say(string what) => Console.Error.WriteLine(what);
 static async Task Until(Func<bool> condition, ChaosCluster cluster)
 {
     using var tick = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
-    while (!condition())
+    for (int ticks = 0; !condition(); ticks++)
     {
         await tick.WaitForNextTickAsync();
+        if (ticks % 20 == 0) cluster.SampleMemory();
         await cluster.RestartDeadProcessesAsync();
     }
 }
