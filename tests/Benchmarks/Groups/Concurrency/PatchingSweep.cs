@@ -10,7 +10,7 @@ namespace Ndif.Benchmarks.Groups.Concurrency;
 
 /// <summary>
 /// Activation patching at every layer and position of a prompt of 15 tokens on GPT-2-small, through a service in this process: as a loop of
-/// awaited traces, as one session of such traces, and as one session whose traces patch all positions of a layer in one pass. The values
+/// awaited traces, as traces that are all open at once (<c>Task.WhenAll</c>), as one session of such traces, and as one session whose traces patch all positions of a layer in one pass. The values
 /// are compared first. A quick run patches three layers.
 /// </summary>
 internal sealed class PatchingSweep
@@ -35,8 +35,9 @@ internal sealed class PatchingSweep
             await LoopbackService.StartAsync(folder, cancellationToken, new Tier(JobsPerMinute: 1_000_000));
         var llm = new LanguageModel(folder, remote: Backend.At(service.Address.ToString(), service.Key));
         var sweep = new PatchingSweep(llm, settings.IsQuick ? [1, 6, 11] : [.. Enumerable.Range(0, GPT2Checkpoint.Small.NumLayers)]);
-        float[] loop = await sweep.LoopAsync(), traces = await sweep.SessionAsync(), batched = await sweep.BatchedSessionAsync();
-        foreach (float[] other in (float[][])[traces, batched])
+        float[] loop = await sweep.LoopAsync(), traces = await sweep.SessionAsync(), batched = await sweep.BatchedSessionAsync(),
+            concurrent = await sweep.ConcurrentAsync();
+        foreach (float[] other in (float[][])[traces, batched, concurrent])
             if (loop.Zip(other).Max(pair => Math.Abs(pair.First - pair.Second)) is var difference and not <= 1e-4f)
                 throw new InvalidOperationException($"The sweeps' logits differ by {difference}.");
 
@@ -47,13 +48,14 @@ internal sealed class PatchingSweep
             {
                 for (int i = 0; i < loop.Length; i++) row.Run(model);
                 return Task.CompletedTask;
-            });
+            }, sweep.ConcurrentAsync);
         string size = $"{loop.Length} patches of {Tokens} tokens";
         return
         [
             Figure("loop of awaited traces", 0, 2, $"one session that patches all positions of a layer in a pass; {size}", new Goal(1.5)),
             Figure("session of traces, speed", 3, 1, $"{WholePasses}, one after the other; {size}", Goal.AtLeast(3)),
             Figure("loop of awaited traces, speed", 3, 0, WholePasses),
+            Figure("traces open at once, speed", 3, 4, WholePasses),
             Figure("batched session, speed", 3, 2, WholePasses),
         ];
 
@@ -68,24 +70,35 @@ internal sealed class PatchingSweep
     /// <summary>A trace for each patch; the clean run's hidden states are here and are sent along.</summary>
     private async Task<float[]> LoopAsync()
     {
-        List<Saved> clean = await _llm.TraceAsync(_clean, _ => _layers.Select(layer => _llm.Layers[layer].Hidden.Save()).ToList());
         List<float> logits = [];
+        foreach (Func<Task<Saved>> patch in await RecordPatchesAsync()) logits.Add((await patch()).Item<float>());
+        return [.. logits];
+    }
+
+    /// <summary>The same traces, all sent before the first one has ended.</summary>
+    private async Task<float[]> ConcurrentAsync() =>
+        [.. (await Task.WhenAll((await RecordPatchesAsync()).Select(patch => patch()))).Select(logit => logit.Item<float>())];
+
+    private async Task<List<Func<Task<Saved>>>> RecordPatchesAsync()
+    {
+        List<Saved> clean = await _llm.TraceAsync(_clean, _ => _layers.Select(layer => _llm.Layers[layer].Hidden.Save()).ToList());
+        List<Func<Task<Saved>>> patches = [];
         for (int i = 0; i < _layers.Length; i++)
         {
             float[] hidden = clean[i].Tensor.ToArray<float>();
             int size = hidden.Length / Tokens, layer = _layers[i];
-            for (int position = 0; position < Tokens; position++)
+            for (int at = 0; at < Tokens; at++)
             {
+                int position = at;
                 float[] patch = hidden[(position * size)..((position + 1) * size)];
-                Saved logit = await _llm.TraceAsync(_corrupt, _ =>
+                patches.Add(() => _llm.TraceAsync(_corrupt, _ =>
                 {
                     _llm.Layers[layer].Hidden[.., position] = patch;
                     return _llm.Logits[0, ^1, Target].Save();
-                });
-                logits.Add(logit.Item<float>());
+                }));
             }
         }
-        return [.. logits];
+        return patches;
     }
 
     /// <summary>The same traces as one job.</summary>
